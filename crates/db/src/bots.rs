@@ -1,0 +1,448 @@
+//! Bots: how they come, how they are found, how an operator ends or revives them.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Untyped};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use ledger_core::economy::{self, EconomyRules, Operator};
+use ledger_core::post::Draft;
+use ledger_core::{BotId, BotStatus, Entry, Handle, Money, Timestamp};
+use serde_json::json;
+
+use crate::PAGE_MAX;
+use crate::audit::{self, AuditRow};
+use crate::error::{DbError, DbResult};
+use crate::events::{self, EventDraft, EventKind};
+use crate::idempotency::{self, Remember};
+use crate::ledger::{self, Appended, Cause};
+use crate::pool::Connection;
+use crate::posts::{self, NewPost};
+use crate::schema::{bots, wallets};
+use crate::sql::{SqlBotStatus, SqlMoney, statement};
+use crate::ticks::CYCLE_BOUNDARY_LOCK;
+
+/// How a caller names a bot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BotRef {
+    Id(BotId),
+    Handle(Handle),
+}
+
+/// What anybody may see of a bot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BotProfile {
+    pub id: BotId,
+    pub handle: String,
+    pub status: BotStatus,
+    pub balance: Money,
+    pub shadow_balance: Money,
+    pub idle_streak: i32,
+    pub hosted: bool,
+    pub created_at: Timestamp,
+    pub last_action_at: Option<Timestamp>,
+    pub open_predictions: i32,
+    pub open_stake: Money,
+}
+
+/// A bot's public key material, as it is stored.
+#[derive(Clone)]
+pub struct Credentials {
+    /// argon2id in PHC form.
+    pub api_key_hash: String,
+    /// SHA-256 of the API secret.
+    pub api_secret_sha256: [u8; 32],
+}
+
+pub struct NewBot<'a> {
+    pub handle: &'a Handle,
+    pub persona: &'a str,
+    pub hosted: bool,
+    pub credentials: &'a Credentials,
+    /// Who asked: `registration`, or an operator's name.
+    pub actor: &'a str,
+}
+
+/// A bot that was just made, with its first entry.
+#[derive(Debug, Clone)]
+pub struct Registered {
+    pub profile: BotProfile,
+    pub grant: Entry,
+}
+
+/// Creates bot, wallet, `GRANT` entry and audit row in one transaction.
+pub async fn register(
+    conn: &mut Connection,
+    new: &NewBot<'_>,
+    rules: &EconomyRules,
+    hook: Option<&Remember<'_, Registered>>,
+) -> DbResult<Registered> {
+    conn.transaction::<_, DbError, _>(async |conn| {
+        hold_cycle_boundary(conn).await?;
+        let id = insert(conn, new).await?;
+        let locked = ledger::lock(conn, id).await?;
+        let movement = economy::genesis(rules);
+        let appended = ledger::append(conn, locked, movement, Cause::House).await?;
+        let profile = find(conn, &BotRef::Id(id)).await?;
+        let detail =
+            json!({ "handle": new.handle, "hosted": new.hosted, "grant": profile.balance });
+        let row = AuditRow {
+            actor: new.actor,
+            action: "REGISTER",
+            bot_id: Some(id),
+            observation_id: None,
+            detail,
+        };
+        audit::write(conn, row).await?;
+        let mut drafts = appended.events();
+        let data = json!({ "bot_id": id, "handle": new.handle, "status": profile.status });
+        drafts.push(EventDraft {
+            kind: EventKind::Bot,
+            data,
+        });
+        events::write(conn, &drafts).await?;
+        let grant = appended.entries.into_iter().next();
+        let grant = grant.ok_or_else(|| DbError::corrupt("a genesis without an entry"))?;
+        let registered = Registered { profile, grant };
+        idempotency::remember(conn, hook, &registered).await?;
+        Ok(registered)
+    })
+    .await
+}
+
+async fn insert(conn: &mut Connection, new: &NewBot<'_>) -> DbResult<BotId> {
+    let id: i64 = diesel::insert_into(bots::table)
+        .values((
+            bots::handle.eq(new.handle.as_str()),
+            bots::persona.eq(new.persona),
+            bots::hosted.eq(new.hosted),
+            bots::api_key_hash.eq(&new.credentials.api_key_hash),
+            bots::api_secret_sha256.eq(&new.credentials.api_secret_sha256[..]),
+        ))
+        .returning(bots::id)
+        .get_result(conn)
+        .await?;
+    // Made during cycle n, first ticked in n + 1.
+    diesel::insert_into(wallets::table)
+        .values((
+            wallets::bot_id.eq(id),
+            wallets::last_cycle.eq(latest_cycle()),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(BotId(id))
+}
+
+/// The number of the latest cycle, open or closed.
+fn latest_cycle() -> diesel::expression::SqlLiteral<BigInt> {
+    diesel::dsl::sql("(SELECT coalesce(max(number), 0) FROM cycles)")
+}
+
+statement! {
+    struct SharedBoundary { key: i64 as BigInt } returns Untyped = "SELECT pg_advisory_xact_lock_shared({})"
+}
+
+/// Keeps a cycle from beginning until this transaction ends, so that "made during n" has one
+/// meaning.
+async fn hold_cycle_boundary(conn: &mut Connection) -> DbResult<()> {
+    SharedBoundary {
+        key: CYCLE_BOUNDARY_LOCK,
+    }
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+#[derive(Queryable)]
+struct ProfileRow {
+    id: i64,
+    handle: String,
+    status: SqlBotStatus,
+    balance: SqlMoney,
+    phantom_fees: SqlMoney,
+    idle_streak: i32,
+    hosted: bool,
+    created_at: DateTime<Utc>,
+    last_action_at: Option<DateTime<Utc>>,
+    open_predictions: i32,
+    open_stake: SqlMoney,
+}
+
+impl From<ProfileRow> for BotProfile {
+    fn from(row: ProfileRow) -> BotProfile {
+        let balance = row.balance.0;
+        BotProfile {
+            id: BotId(row.id),
+            handle: row.handle,
+            status: row.status.0,
+            balance,
+            shadow_balance: balance.checked_sub(row.phantom_fees.0).unwrap_or_default(),
+            idle_streak: row.idle_streak,
+            hosted: row.hosted,
+            created_at: row.created_at.into(),
+            last_action_at: row.last_action_at.map(Timestamp::from),
+            open_predictions: row.open_predictions,
+            open_stake: row.open_stake.0,
+        }
+    }
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn profiles() -> _ {
+    bots::table
+        .inner_join(wallets::table.on(wallets::bot_id.eq(bots::id)))
+        .select((
+            bots::id,
+            bots::handle,
+            bots::status,
+            wallets::balance,
+            wallets::phantom_fees,
+            wallets::idle_streak,
+            bots::hosted,
+            bots::created_at,
+            wallets::last_action_at,
+            wallets::open_predictions,
+            wallets::open_stake,
+        ))
+}
+
+diesel::define_sql_function! { fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text; }
+
+/// One bot's profile.
+pub async fn find(conn: &mut Connection, bot: &BotRef) -> DbResult<BotProfile> {
+    let row: Option<ProfileRow> = match bot {
+        BotRef::Id(id) => profiles().filter(bots::id.eq(id.0)).first(conn).await,
+        BotRef::Handle(handle) => {
+            profiles()
+                .filter(lower(bots::handle).eq(lower(handle.as_str())))
+                .first(conn)
+                .await
+        }
+    }
+    .optional()?;
+    row.map(BotProfile::from).ok_or(DbError::NotFound("bot"))
+}
+
+/// Bots, newest first, below `before` where given.
+pub async fn page(
+    conn: &mut Connection,
+    before: Option<BotId>,
+    limit: i64,
+) -> DbResult<Vec<BotProfile>> {
+    let rows: Vec<ProfileRow> = profiles()
+        .filter(bots::id.lt(before.map_or(i64::MAX, |id| id.0)))
+        .order(bots::id.desc())
+        .limit(limit.clamp(1, PAGE_MAX))
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(BotProfile::from).collect())
+}
+
+/// The owner of an API secret, by its SHA-256.
+pub async fn by_secret(
+    conn: &mut Connection,
+    sha256: &[u8; 32],
+) -> DbResult<Option<(BotId, BotStatus)>> {
+    let row: Option<(i64, SqlBotStatus)> = bots::table
+        .filter(bots::api_secret_sha256.eq(&sha256[..]))
+        .select((bots::id, bots::status))
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(row.map(|(id, status)| (BotId(id), status.0)))
+}
+
+/// A bot's id and the hash of its API key, for a login.
+pub async fn api_key_hash(
+    conn: &mut Connection,
+    bot: &BotRef,
+) -> DbResult<Option<(BotId, String)>> {
+    let columns = (bots::id, bots::api_key_hash);
+    let row: Option<(i64, String)> = match bot {
+        BotRef::Id(id) => bots::table.find(id.0).select(columns).first(conn).await,
+        BotRef::Handle(handle) => {
+            let same = lower(bots::handle).eq(lower(handle.as_str()));
+            bots::table.filter(same).select(columns).first(conn).await
+        }
+    }
+    .optional()?;
+    Ok(row.map(|(id, hash)| (BotId(id), hash)))
+}
+
+/// Id, handle and API key hash of every hosted bot, for `sync-keys` and `debug-auth`.
+pub async fn hosted(conn: &mut Connection) -> DbResult<Vec<(BotId, String, String)>> {
+    let rows: Vec<(i64, String, String)> = bots::table
+        .filter(bots::hosted.eq(true))
+        .order(bots::id)
+        .select((bots::id, bots::handle, bots::api_key_hash))
+        .load(conn)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, handle, hash)| (BotId(id), handle, hash))
+        .collect())
+}
+
+/// Replaces the hash of a bot's API key, with an audit row.
+pub async fn set_api_key_hash(
+    conn: &mut Connection,
+    bot_id: BotId,
+    hash: &str,
+    actor: &str,
+) -> DbResult<()> {
+    conn.transaction::<_, DbError, _>(async |conn| {
+        let changed = diesel::update(bots::table.find(bot_id.0))
+            .set(bots::api_key_hash.eq(hash))
+            .execute(conn)
+            .await?;
+        if changed != 1 {
+            return Err(DbError::NotFound("bot"));
+        }
+        let row = AuditRow {
+            actor,
+            action: "SYNC_KEY",
+            bot_id: Some(bot_id),
+            observation_id: None,
+            detail: json!({}),
+        };
+        audit::write(conn, row).await.map(drop)
+    })
+    .await
+}
+
+/// What an operator's act left behind.
+#[derive(Debug, Clone)]
+pub struct OperatorAct {
+    pub profile: BotProfile,
+    pub entry: Entry,
+}
+
+/// Brings a dead bot back: `REVIVE` entry, status ALIVE, post, audit row, in one transaction.
+pub async fn revive(
+    conn: &mut Connection,
+    bot: &BotRef,
+    amount: Money,
+    who: &Operator,
+    reason: &str,
+) -> DbResult<OperatorAct> {
+    conn.transaction::<_, DbError, _>(async |conn| {
+        hold_cycle_boundary(conn).await?;
+        let id = find(conn, bot).await?.id;
+        let locked = ledger::lock(conn, id).await?;
+        let movement = economy::revive(&locked.wallet, amount, who)?;
+        let appended = ledger::append(conn, locked, movement, Cause::House).await?;
+        // A second life starts like the first: not idle, and ticked from the next cycle on.
+        diesel::update(wallets::table.find(id.0))
+            .set((
+                wallets::idle_streak.eq(0),
+                wallets::productive.eq(false),
+                wallets::last_cycle.eq(latest_cycle()),
+            ))
+            .execute(conn)
+            .await?;
+        let draft = Draft::revival(amount, who, reason);
+        let detail = json!({ "amount": amount, "reason": reason });
+        conclude(conn, appended, draft, &who.to_string(), "REVIVE", detail).await
+    })
+    .await
+}
+
+/// Takes a bot out for good: `RETIRED` entry, status RETIRED, post, audit row, in one transaction.
+pub async fn retire(
+    conn: &mut Connection,
+    bot: &BotRef,
+    who: &Operator,
+    reason: &str,
+) -> DbResult<OperatorAct> {
+    conn.transaction::<_, DbError, _>(async |conn| {
+        let id = find(conn, bot).await?.id;
+        let locked = ledger::lock(conn, id).await?;
+        let movement = economy::retire(&locked.wallet, who)?;
+        let draft = Draft::retirement(who, movement.burned);
+        let detail = json!({ "burnt": movement.burned, "reason": reason });
+        let appended = ledger::append(conn, locked, movement, Cause::House).await?;
+        conclude(conn, appended, draft, &who.to_string(), "RETIRE", detail).await
+    })
+    .await
+}
+
+/// The rest of an operator's act: post, events, audit row.
+async fn conclude(
+    conn: &mut Connection,
+    appended: Appended,
+    draft: Draft,
+    actor: &str,
+    action: &str,
+    detail: serde_json::Value,
+) -> DbResult<OperatorAct> {
+    let mut drafts = appended.events();
+    let entry = appended.entries.into_iter().next();
+    let entry = entry.ok_or_else(|| DbError::corrupt("an operator's act without an entry"))?;
+    let post = NewPost {
+        bot_id: entry.bot_id,
+        draft,
+        reference: entry.reference.to_string(),
+        created_at: entry.recorded_at,
+    };
+    drafts.push(post.event());
+    posts::write(conn, &[post]).await?;
+    events::write(conn, &drafts).await?;
+    let row = AuditRow {
+        actor,
+        action,
+        bot_id: Some(entry.bot_id),
+        observation_id: None,
+        detail,
+    };
+    audit::write(conn, row).await?;
+    let profile = find(conn, &BotRef::Id(entry.bot_id)).await?;
+    Ok(OperatorAct { profile, entry })
+}
+
+/// Liquidates a living bot at zero without open positions, if it still is one under its lock.
+/// `None` if it is not.
+pub async fn reap(
+    conn: &mut Connection,
+    bot_id: BotId,
+    oracle_cycle: i64,
+    rules: &EconomyRules,
+) -> DbResult<Option<Entry>> {
+    conn.transaction::<_, DbError, _>(async |conn| {
+        let locked = ledger::lock(conn, bot_id).await?;
+        if !economy::is_reapable(&locked.wallet, rules) {
+            return Ok(None);
+        }
+        let movement = economy::reap(&locked.wallet, oracle_cycle);
+        let appended = ledger::append(conn, locked, movement, Cause::House).await?;
+        let mut drafts = appended.events();
+        let Some(entry) = appended.entries.into_iter().next() else {
+            return Ok(None);
+        };
+        let post = NewPost {
+            bot_id,
+            draft: Draft::reaped(),
+            reference: entry.reference.to_string(),
+            created_at: entry.recorded_at,
+        };
+        drafts.push(post.event());
+        posts::write(conn, &[post]).await?;
+        events::write(conn, &drafts).await?;
+        Ok(Some(entry))
+    })
+    .await
+}
+
+/// Living bots at zero without open positions, at most `limit`: candidates for [`reap`].
+pub async fn reapable(conn: &mut Connection, limit: i64) -> DbResult<Vec<BotId>> {
+    let ids: Vec<i64> = wallets::table
+        .filter(wallets::status.eq(SqlBotStatus(BotStatus::Alive)))
+        .filter(wallets::balance.eq(SqlMoney(Money::ZERO)))
+        .filter(wallets::open_predictions.eq(0))
+        // A wallet without a first entry is being made.
+        .filter(wallets::sequence.gt(0))
+        .order(wallets::bot_id)
+        .limit(limit)
+        .select(wallets::bot_id)
+        .load(conn)
+        .await?;
+    Ok(ids.into_iter().map(BotId).collect())
+}

@@ -1,0 +1,122 @@
+//! Answers that are given once and repeated for a day.
+//!
+//! The first committed answer to an `Idempotency-Key` is written in the transaction of its effects:
+//! either both exist or neither. Refusals are not kept, so they run again.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Bool, Bytea, SmallInt, Untyped};
+use diesel_async::RunQueryDsl;
+
+use crate::error::{Conflict, DbError, DbResult};
+use crate::pool::Connection;
+use crate::sql::statement;
+
+/// How long an answer is repeated.
+pub const KEPT_HOURS: i64 = 24;
+
+/// What a request with an `Idempotency-Key` claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// SHA-256 over credential, route and key.
+    pub key_sha256: [u8; 32],
+    /// SHA-256 of the request's body.
+    pub body_sha256: [u8; 32],
+}
+
+/// An answer as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// HTTP status, 200–299.
+    pub status: i16,
+    /// JSON, or its ciphertext.
+    pub answer: Vec<u8>,
+    pub encrypted: bool,
+}
+
+/// The hook into a writing transaction: the claim, and how to turn what the transaction did into
+/// the answer to keep.
+pub struct Remember<'a, T> {
+    pub claim: Claim,
+    pub render: &'a (dyn Fn(&T) -> StoredAnswer + Send + Sync),
+}
+
+/// What is known of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recall {
+    /// Nothing: run the request.
+    Fresh,
+    /// The answer given before.
+    Replay(StoredAnswer),
+    /// The key was used with another body.
+    OtherBody,
+}
+
+/// Looks a claim up before its request runs.
+pub async fn recall(conn: &mut Connection, claim: &Claim) -> DbResult<Recall> {
+    use crate::schema::idempotency_keys::dsl;
+    type Row = (Vec<u8>, i16, Vec<u8>, bool);
+    let row: Option<Row> = dsl::idempotency_keys
+        .find(&claim.key_sha256[..])
+        .filter(dsl::expires_at.gt(diesel::dsl::now))
+        .select((dsl::body_sha256, dsl::status, dsl::answer, dsl::encrypted))
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(match row {
+        None => Recall::Fresh,
+        Some((body, ..)) if body != claim.body_sha256 => Recall::OtherBody,
+        Some((_, status, answer, encrypted)) => Recall::Replay(StoredAnswer {
+            status,
+            answer,
+            encrypted,
+        }),
+    })
+}
+
+statement! {
+    /// An expired claim gives way; a live one of a twin that committed first does not.
+    struct InsertAnswer<'a> {
+        key_sha256: &'a [u8] as Bytea,
+        body_sha256: &'a [u8] as Bytea,
+        status: i16 as SmallInt,
+        answer: &'a [u8] as Bytea,
+        encrypted: bool as Bool,
+    } returns Untyped =
+    "INSERT INTO idempotency_keys AS k \
+            (key_sha256, body_sha256, status, answer, encrypted, expires_at) \
+     VALUES ({}, {}, {}, {}, {}, clock_timestamp() + interval '24 hours') \
+     ON CONFLICT (key_sha256) DO UPDATE \
+        SET body_sha256 = EXCLUDED.body_sha256, status = EXCLUDED.status, \
+            answer = EXCLUDED.answer, encrypted = EXCLUDED.encrypted, \
+            created_at = clock_timestamp(), expires_at = EXCLUDED.expires_at \
+      WHERE k.expires_at <= clock_timestamp()"
+}
+
+/// Keeps the answer in the caller's transaction, which must not commit if this fails.
+pub(crate) async fn remember<T>(
+    mut conn: &Connection,
+    hook: Option<&Remember<'_, T>>,
+    outcome: &T,
+) -> DbResult<()> {
+    let Some(hook) = hook else { return Ok(()) };
+    let kept = (hook.render)(outcome);
+    let insert = InsertAnswer {
+        key_sha256: &hook.claim.key_sha256,
+        body_sha256: &hook.claim.body_sha256,
+        status: kept.status,
+        answer: &kept.answer,
+        encrypted: kept.encrypted,
+    };
+    match insert.execute(&mut conn).await? {
+        1 => Ok(()),
+        _ => Err(DbError::Conflict(Conflict::IdempotencyKey)),
+    }
+}
+
+/// Forgets answers past their time; returns how many.
+pub async fn prune(conn: &mut Connection, now: DateTime<Utc>) -> DbResult<usize> {
+    use crate::schema::idempotency_keys::dsl;
+    let stale = dsl::idempotency_keys.filter(dsl::expires_at.le(now));
+    Ok(diesel::delete(stale).execute(conn).await?)
+}

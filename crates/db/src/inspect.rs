@@ -1,0 +1,322 @@
+//! The audit: every hash of every chain recomputed, and everything that is cached or kept beside
+//! the chains held against them.
+//!
+//! It works on a live system from one consistent snapshot, several ranges of bots at once, and its
+//! memory does not grow with the ledger. It proves what the chains prove: any change, loss or
+//! insertion inside a chain. It cannot see a whole chain that an owner rewrote or a whole bot that
+//! an owner dropped; for that, keep the digest of all heads somewhere else.
+
+mod range;
+mod tally;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ledger_core::chain::{ChainFault, FaultyField, Head, HeadsDigest};
+use ledger_core::supply::{Supply, SupplyText};
+use ledger_core::{BotId, Hash, Money, Timestamp};
+use serde::Serialize;
+use tokio_postgres::Client;
+
+use crate::error::{DbError, DbResult};
+use crate::pool::Database;
+
+/// Bots in one range: small enough for memory, large enough to make the queries' cost vanish.
+const BOTS_PER_RANGE: i64 = 4_000;
+/// Faults that a report names one by one; the rest is counted.
+pub const FAULTS_MAX: usize = 1_000;
+
+/// How to audit.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Ranges audited at once, each on a connection of its own.
+    pub workers: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { workers: 2 }
+    }
+}
+
+/// Something that is not as it must be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    pub bot_id: Option<BotId>,
+    /// The entry, where one is at fault.
+    pub sequence: Option<i64>,
+    /// The column, or `wallet.…`, `bot.…`, `predictions.…`, `supply` for what stands beside chains.
+    pub field: String,
+    pub expected: String,
+    pub found: String,
+}
+
+impl From<ChainFault> for Fault {
+    fn from(fault: ChainFault) -> Fault {
+        Fault {
+            bot_id: Some(fault.bot_id),
+            sequence: Some(fault.sequence),
+            field: fault.field.to_string(),
+            expected: fault.expected,
+            found: fault.found,
+        }
+    }
+}
+
+/// What an audit found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The moment of the snapshot.
+    pub as_of: Timestamp,
+    pub bots: u64,
+    pub entries: u64,
+    /// SHA-256 over a line `<bot_id> <sequence> <hash>\n` for each chain's head, in order of bots.
+    pub heads_digest: Hash,
+    pub supply: SupplyText,
+    /// `minted − burned − escrow − circulating` as recomputed; must be `0.00000000`.
+    pub drift: String,
+    pub faults_total: u64,
+    /// The first [`FAULTS_MAX`], in order of bots.
+    pub faults: Vec<Fault>,
+}
+
+impl Report {
+    #[must_use]
+    pub const fn is_sound(&self) -> bool {
+        self.faults_total == 0
+    }
+}
+
+/// What one range of bots came to.
+#[derive(Default)]
+struct RangeReport {
+    bots: u64,
+    entries: u64,
+    /// The lines of the digest.
+    heads: Vec<u8>,
+    supply: Supply,
+    faults_total: u64,
+    faults: Vec<Fault>,
+}
+
+impl RangeReport {
+    fn fault(&mut self, fault: impl Into<Fault>) {
+        self.faults_total += 1;
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(fault.into());
+        }
+    }
+}
+
+/// Audits everything.
+pub async fn audit(database: &Database, options: Options) -> DbResult<Report> {
+    let snapshot = Snapshot::take(database).await?;
+    let ranges = Arc::new(snapshot.ranges().await?);
+    let next = Arc::new(AtomicUsize::new(0));
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(options.workers.max(1) * 2);
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..options.workers.clamp(1, ranges.len()) {
+        let client = snapshot.share(database).await?;
+        let (ranges, next, sender) = (Arc::clone(&ranges), Arc::clone(&next), sender.clone());
+        workers.spawn(async move {
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(bounds) = ranges.get(index) else {
+                    return DbResult::Ok(());
+                };
+                let report = range::audit(&client, *bounds).await?;
+                if sender.send((index, report)).await.is_err() {
+                    return Ok(());
+                }
+            }
+        });
+    }
+    drop(sender);
+    let mut sum = Sum::new(snapshot.as_of);
+    // Ranges end out of order; the digest wants them in order.
+    let mut early = BTreeMap::new();
+    while let Some((index, report)) = receiver.recv().await {
+        early.insert(index, report);
+        while let Some(report) = early.remove(&sum.ranges) {
+            sum.add(report);
+        }
+    }
+    while let Some(worker) = workers.join_next().await {
+        worker.map_err(|error| DbError::Query(format!("an auditor panicked: {error}")))??;
+    }
+    Ok(sum.finish())
+}
+
+/// The running total over ranges.
+struct Sum {
+    as_of: Timestamp,
+    ranges: usize,
+    whole: RangeReport,
+    digest: HeadsDigest,
+}
+
+impl Sum {
+    fn new(as_of: Timestamp) -> Sum {
+        Sum {
+            as_of,
+            ranges: 0,
+            whole: RangeReport::default(),
+            digest: HeadsDigest::default(),
+        }
+    }
+
+    fn add(&mut self, range: RangeReport) {
+        self.ranges += 1;
+        self.digest.add_lines(&range.heads);
+        let whole = &mut self.whole;
+        whole.bots += range.bots;
+        whole.entries += range.entries;
+        whole.supply.minted += range.supply.minted;
+        whole.supply.burned += range.supply.burned;
+        whole.supply.escrow += range.supply.escrow;
+        whole.supply.circulating += range.supply.circulating;
+        whole.faults_total += range.faults_total;
+        let room = FAULTS_MAX.saturating_sub(whole.faults.len());
+        whole.faults.extend(range.faults.into_iter().take(room));
+    }
+
+    fn finish(mut self) -> Report {
+        let drift = ledger_core::supply::units_text(self.whole.supply.drift());
+        if self.whole.supply.drift() != 0 {
+            self.whole.fault(Fault {
+                bot_id: None,
+                sequence: None,
+                field: "supply".to_owned(),
+                expected: "minted − burned − escrow = circulating".to_owned(),
+                found: format!("a drift of {drift}"),
+            });
+        }
+        Report {
+            as_of: self.as_of,
+            bots: self.whole.bots,
+            entries: self.whole.entries,
+            heads_digest: self.digest.finish(),
+            supply: self.whole.supply.text(),
+            drift,
+            faults_total: self.whole.faults_total,
+            faults: self.whole.faults,
+        }
+    }
+}
+
+/// One consistent view, shared by several connections.
+struct Snapshot {
+    /// Keeps the snapshot alive.
+    client: Client,
+    id: String,
+    as_of: Timestamp,
+}
+
+const UNBOUNDED: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
+    SET lock_timeout = 0";
+
+impl Snapshot {
+    async fn take(database: &Database) -> DbResult<Snapshot> {
+        let client = database.dedicated().await?;
+        client.batch_execute(UNBOUNDED).await?;
+        client
+            .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .await?;
+        let row = client
+            .query_one(
+                "SELECT pg_export_snapshot(), (extract(epoch FROM now()) * 1000000)::bigint",
+                &[],
+            )
+            .await?;
+        let as_of = Timestamp::from_micros(row.get(1))
+            .ok_or_else(|| DbError::corrupt("Postgres' clock is beyond the calendar"))?;
+        Ok(Snapshot {
+            client,
+            id: row.get(0),
+            as_of,
+        })
+    }
+
+    /// A connection that sees what this snapshot sees.
+    async fn share(&self, database: &Database) -> DbResult<Client> {
+        let client = database.dedicated().await?;
+        client.batch_execute(UNBOUNDED).await?;
+        // Chain order is the key's order. Held to the index, the planner neither sorts nor reads
+        // everything for each range.
+        client
+            .batch_execute(&format!(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+                 SET TRANSACTION SNAPSHOT '{}'; \
+                 SET LOCAL enable_sort = off; SET LOCAL enable_seqscan = off; \
+                 SET LOCAL enable_bitmapscan = off",
+                self.id
+            ))
+            .await?;
+        Ok(client)
+    }
+
+    /// Ranges of bots that together hold every possible id, those without a wallet too.
+    async fn ranges(&self) -> DbResult<Vec<range::Bounds>> {
+        let rows = self
+            .client
+            .query(
+                "SELECT bot_id FROM (SELECT bot_id, row_number() OVER (ORDER BY bot_id) AS place \
+                                       FROM wallets) w \
+                  WHERE place % $1 = 0 ORDER BY bot_id",
+                &[&BOTS_PER_RANGE],
+            )
+            .await?;
+        let mut ranges = Vec::with_capacity(rows.len() + 1);
+        let mut after = None;
+        for row in rows {
+            let up_to = BotId(row.get(0));
+            ranges.push(range::Bounds {
+                after,
+                up_to: Some(up_to),
+            });
+            after = Some(up_to);
+        }
+        ranges.push(range::Bounds { after, up_to: None });
+        Ok(ranges)
+    }
+}
+
+/// Where a wallet's cached head differs from the end of its chain.
+pub(crate) fn wallet_fault(
+    head: &Head,
+    sequence: i64,
+    balance: Money,
+    hash: &[u8],
+) -> Option<ChainFault> {
+    let fault = |field, expected: String, found: String| {
+        Some(ChainFault {
+            bot_id: head.bot_id,
+            sequence: head.sequence,
+            field,
+            expected,
+            found,
+        })
+    };
+    if head.sequence != sequence {
+        let expected = format!("{sequence} entries, as the wallet says");
+        return fault(FaultyField::Sequence, expected, head.sequence.to_string());
+    }
+    if head.balance != balance {
+        let expected = format!("{balance}, as the wallet says");
+        return fault(
+            FaultyField::BalanceAfter,
+            expected,
+            head.balance.to_string(),
+        );
+    }
+    if head.hash.0[..] != *hash {
+        let found = head.hash.to_string();
+        return fault(
+            FaultyField::Hash,
+            "the wallet's cached hash".to_owned(),
+            found,
+        );
+    }
+    None
+}

@@ -1,0 +1,450 @@
+//! The audit of one range of bots: wallets, then positions, then every entry in chain order.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use futures_util::TryStreamExt;
+use ledger_core::chain::{ChainVerifier, Head, HeadsDigest};
+use ledger_core::entry::EntryType;
+use ledger_core::prediction::PredictionStatus;
+use ledger_core::{BotId, BotStatus, Entry, Hash, Money, Reference, Timestamp};
+use tokio_postgres::Client;
+
+use super::tally::{PredictionFacts, Tally};
+use super::{Fault, RangeReport, wallet_fault};
+use crate::copy::{CopyReader, fields, numeric_units, timestamp_of};
+use crate::error::{DbError, DbResult};
+
+/// Bots above `after` (if any) up to and with `up_to` (if any).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) after: Option<BotId>,
+    pub(super) up_to: Option<BotId>,
+}
+
+impl Bounds {
+    /// As a condition on `column`. Numbers only, so nothing needs quoting; COPY takes no
+    /// parameters.
+    fn condition(&self, column: &str) -> String {
+        let after = self
+            .after
+            .map_or(String::from("true"), |id| format!("{column} > {id}"));
+        let up_to = self
+            .up_to
+            .map_or(String::from("true"), |id| format!("{column} <= {id}"));
+        format!("{after} AND {up_to}")
+    }
+}
+
+/// What is cached of a bot and what its positions say.
+struct Expected {
+    bot_status: Option<String>,
+    wallet: Option<WalletRow>,
+    positions: Tally,
+}
+
+struct WalletRow {
+    status: String,
+    sequence: i64,
+    balance: Option<i128>,
+    hash: Vec<u8>,
+    head_at: Option<Timestamp>,
+    open_predictions: i32,
+    open_stake: Option<i128>,
+    minted: Option<i128>,
+    burned: Option<i128>,
+}
+
+pub(super) async fn audit(client: &Client, bounds: Bounds) -> DbResult<RangeReport> {
+    let mut expected = load_wallets(client, bounds).await?;
+    load_positions(client, bounds, &mut expected).await?;
+    let mut auditor = Auditor {
+        expected,
+        report: RangeReport::default(),
+        verifier: ChainVerifier::new(BotId(0)),
+        current: None,
+        facts: Tally::default(),
+    };
+    auditor.read_ledger(client, bounds).await?;
+    Ok(auditor.finish())
+}
+
+async fn load_wallets(client: &Client, bounds: Bounds) -> DbResult<BTreeMap<BotId, Expected>> {
+    let mut expected = BTreeMap::new();
+    let query = format!(
+        "COPY (SELECT coalesce(b.id, w.bot_id), b.status::text, w.bot_id, w.status::text, \
+                      w.sequence, w.balance, w.head_hash, w.head_at, w.open_predictions, \
+                      w.open_stake, w.minted, w.burned \
+                 FROM (SELECT * FROM bots WHERE {}) b \
+                 FULL JOIN (SELECT * FROM wallets WHERE {}) w ON w.bot_id = b.id) \
+         TO STDOUT (FORMAT binary)",
+        bounds.condition("id"),
+        bounds.condition("bot_id"),
+    );
+    copy_out(client, &query, |row| {
+        let [id, bot_status, wallet, status, rest @ ..] =
+            fields::<12>(row).ok_or_else(malformed)?;
+        let [
+            sequence,
+            balance,
+            hash,
+            head_at,
+            open,
+            stake,
+            minted,
+            burned,
+        ] = rest;
+        let text = |value: Option<&[u8]>| {
+            value
+                .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+                .unwrap_or_default()
+        };
+        let wallet = wallet.map(|_| WalletRow {
+            status: text(status),
+            sequence: int8(sequence).unwrap_or(-1),
+            balance: balance.and_then(numeric_units),
+            hash: hash.unwrap_or_default().to_vec(),
+            head_at: head_at.and_then(timestamp_of),
+            open_predictions: int4(open).unwrap_or(-1),
+            open_stake: stake.and_then(numeric_units),
+            minted: minted.and_then(numeric_units),
+            burned: burned.and_then(numeric_units),
+        });
+        let bot_status = bot_status.map(|_| text(bot_status));
+        let positions = Tally::default();
+        expected.insert(
+            BotId(int8(id).ok_or_else(malformed)?),
+            Expected {
+                bot_status,
+                wallet,
+                positions,
+            },
+        );
+        Ok(())
+    })
+    .await?;
+    Ok(expected)
+}
+
+async fn load_positions(
+    client: &Client,
+    bounds: Bounds,
+    expected: &mut BTreeMap<BotId, Expected>,
+) -> DbResult<()> {
+    let query = format!(
+        "COPY (SELECT bot_id, id, observation_id::text, wager_amount, payout, status::text \
+                 FROM predictions WHERE {} ORDER BY bot_id, id) TO STDOUT (FORMAT binary)",
+        bounds.condition("bot_id"),
+    );
+    copy_out(client, &query, |row| {
+        let [bot_id, id, observation, wager, payout, status] =
+            fields::<6>(row).ok_or_else(malformed)?;
+        let bot_id = BotId(int8(bot_id).ok_or_else(malformed)?);
+        let id = int8(id).ok_or_else(malformed)?;
+        let observation = String::from_utf8_lossy(observation.unwrap_or_default());
+        let status = String::from_utf8_lossy(status.unwrap_or_default());
+        let facts = PredictionFacts {
+            observation: format!("OBS:{observation}"),
+            reference: format!("PREDICTION:{id}"),
+            wager: money(wager).unwrap_or_default(),
+            payout: money(payout).unwrap_or_default(),
+            status: PredictionStatus::ALL
+                .into_iter()
+                .find(|known| known.as_str() == status)
+                .ok_or_else(malformed)?,
+        };
+        let empty = || Expected {
+            bot_status: None,
+            wallet: None,
+            positions: Tally::default(),
+        };
+        expected
+            .entry(bot_id)
+            .or_insert_with(empty)
+            .positions
+            .add_prediction(&facts);
+        Ok(())
+    })
+    .await
+}
+
+/// Walks the ledger in chain order and compares each chain's end with what is expected of it.
+struct Auditor {
+    /// Bots that the walk has not come to yet.
+    expected: BTreeMap<BotId, Expected>,
+    report: RangeReport,
+    verifier: ChainVerifier,
+    current: Option<BotId>,
+    /// What the current chain says of positions and house.
+    facts: Tally,
+}
+
+impl Auditor {
+    async fn read_ledger(&mut self, client: &Client, bounds: Bounds) -> DbResult<()> {
+        let query = format!(
+            "COPY (SELECT bot_id, sequence, entry_type, amount, balance_after, reference, \
+                          recorded_at, previous_hash, hash \
+                     FROM ledger WHERE {} ORDER BY bot_id, sequence) TO STDOUT (FORMAT binary)",
+            bounds.condition("bot_id"),
+        );
+        copy_out(client, &query, |row| self.entry(row)).await
+    }
+
+    fn entry(&mut self, row: &[u8]) -> DbResult<()> {
+        let columns = fields::<9>(row).ok_or_else(malformed)?;
+        let bot_id = BotId(int8(columns[0]).ok_or_else(malformed)?);
+        let sequence = int8(columns[1]).ok_or_else(malformed)?;
+        if self.current != Some(bot_id) {
+            self.end_chain();
+            self.current = Some(bot_id);
+            self.verifier.restart(bot_id);
+        }
+        self.report.entries += 1;
+        match decode(bot_id, sequence, &columns) {
+            Ok(entry) => {
+                self.facts.add_entry(&entry);
+                if let Err(fault) = self.verifier.check(&entry) {
+                    self.report.fault(fault);
+                }
+            }
+            Err(unreadable) => {
+                self.report.fault(Fault {
+                    bot_id: Some(bot_id),
+                    sequence: Some(sequence),
+                    field: unreadable.field.to_owned(),
+                    expected: unreadable.expected.to_owned(),
+                    found: unreadable.found,
+                });
+                self.verifier.skip_to(unreadable.head);
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the chain that just ended with the caches and the positions of its bot.
+    fn end_chain(&mut self) {
+        let Some(bot_id) = self.current.take() else {
+            return;
+        };
+        let facts = std::mem::take(&mut self.facts);
+        let head = *self.verifier.head();
+        HeadsDigest::write_line(&head, &mut self.report.heads);
+        match self.expected.remove(&bot_id) {
+            Some(expected) => self.compare(&head, &facts, &expected),
+            None => self
+                .report
+                .fault(beside(bot_id, "bot", "a bot with this chain", "none")),
+        }
+    }
+
+    fn compare(&mut self, head: &Head, facts: &Tally, expected: &Expected) {
+        let bot_id = head.bot_id;
+        self.report.bots += 1;
+        let Some(wallet) = &expected.wallet else {
+            return self
+                .report
+                .fault(beside(bot_id, "wallet", "a wallet", "none"));
+        };
+        let report = &mut self.report;
+        let mut differs = |field: &str, expected: String, found: String| {
+            if expected != found {
+                report.fault(beside(bot_id, field, expected, found));
+            }
+        };
+        let text = |units: Option<i128>| {
+            units.map_or("no number".to_owned(), ledger_core::supply::units_text)
+        };
+        let status = expected.bot_status.clone().unwrap_or("no bot".to_owned());
+        differs("wallet.status", status.clone(), wallet.status.clone());
+        differs(
+            "wallet.balance",
+            head.balance.to_string(),
+            text(wallet.balance),
+        );
+        differs(
+            "wallet.head_at",
+            head.recorded_at
+                .map(|at| at.to_string())
+                .unwrap_or_default(),
+            wallet.head_at.map(|at| at.to_string()).unwrap_or_default(),
+        );
+        if status != BotStatus::Alive.as_str() {
+            differs(
+                "balance of the dead",
+                Money::ZERO.to_string(),
+                head.balance.to_string(),
+            );
+        }
+        let positions = &expected.positions;
+        differs(
+            "wallet.open_stake",
+            text(Some(positions.escrow)),
+            text(wallet.open_stake),
+        );
+        differs(
+            "wallet.open_predictions",
+            (positions.opened - positions.closed).to_string(),
+            wallet.open_predictions.to_string(),
+        );
+        let (minted, burned) = (
+            facts.minted + positions.minted,
+            facts.burned + positions.burned,
+        );
+        differs("wallet.minted", text(Some(minted)), text(wallet.minted));
+        differs("wallet.burned", text(Some(burned)), text(wallet.burned));
+        if let Some(fault) = wallet_fault(head, wallet.sequence, head.balance, &wallet.hash) {
+            report.fault(Fault {
+                field: format!("wallet.{}", fault.field),
+                ..fault.into()
+            });
+        }
+        if !facts.agrees_with(positions) {
+            let expected = format!("{} opened, {} closed", positions.opened, positions.closed);
+            let found = format!(
+                "{} opened, {} closed in the chain",
+                facts.opened, facts.closed
+            );
+            let field = "predictions against WAGER and closing entries";
+            report.fault(beside(bot_id, field, expected, found));
+        }
+        let supply = &mut report.supply;
+        supply.minted += minted;
+        supply.burned += burned;
+        supply.escrow += positions.escrow;
+        supply.circulating += i128::from(head.balance.units());
+    }
+
+    /// Who is left has no chain: each bot must have one that starts with a GRANT.
+    fn finish(mut self) -> RangeReport {
+        self.end_chain();
+        for bot_id in std::mem::take(&mut self.expected).into_keys() {
+            self.report.bots += 1;
+            self.report.fault(beside(
+                bot_id,
+                "chain",
+                "a chain that starts with GRANT",
+                "none",
+            ));
+        }
+        self.report
+    }
+}
+
+fn beside(
+    bot_id: BotId,
+    field: &str,
+    expected: impl Into<String>,
+    found: impl Into<String>,
+) -> Fault {
+    Fault {
+        bot_id: Some(bot_id),
+        sequence: None,
+        field: field.to_owned(),
+        expected: expected.into(),
+        found: found.into(),
+    }
+}
+
+/// A row that cannot be an entry, and where its chain goes on.
+struct Unreadable {
+    field: &'static str,
+    expected: &'static str,
+    found: String,
+    head: Head,
+}
+
+type Columns<'a> = [Option<&'a [u8]>; 9];
+
+fn decode(bot_id: BotId, sequence: i64, columns: &Columns<'_>) -> Result<Entry, Box<Unreadable>> {
+    let [
+        _,
+        _,
+        kind,
+        amount,
+        balance_after,
+        reference,
+        recorded_at,
+        previous_hash,
+        hash,
+    ] = *columns;
+    let head = Head {
+        bot_id,
+        sequence,
+        balance: money(balance_after).unwrap_or_default(),
+        hash: hash.and_then(Hash::from_slice).unwrap_or(Hash::ZERO),
+        recorded_at: recorded_at.and_then(timestamp_of),
+    };
+    let broken = |field, expected, raw: Option<&[u8]>| {
+        let found = String::from_utf8_lossy(raw.unwrap_or_default())
+            .escape_debug()
+            .to_string();
+        Box::new(Unreadable {
+            field,
+            expected,
+            found,
+            head,
+        })
+    };
+    let label = |raw: &[u8]| {
+        std::str::from_utf8(raw)
+            .ok()
+            .and_then(|label| EntryType::from_str(label).ok())
+    };
+    let printable = |raw: &[u8]| {
+        std::str::from_utf8(raw)
+            .ok()
+            .and_then(|text| Reference::new(text).ok())
+    };
+    let digest = |raw: Option<&[u8]>| raw.and_then(Hash::from_slice);
+    Ok(Entry {
+        bot_id,
+        sequence,
+        entry_type: kind
+            .and_then(label)
+            .ok_or_else(|| broken("entry_type", "a known entry type", kind))?,
+        amount: money(amount).ok_or_else(|| broken("amount", "a number", amount))?,
+        balance_after: money(balance_after)
+            .ok_or_else(|| broken("balance_after", "a number", balance_after))?,
+        reference: reference
+            .and_then(printable)
+            .ok_or_else(|| broken("reference", "1 to 200 printable characters", reference))?,
+        recorded_at: recorded_at
+            .and_then(timestamp_of)
+            .ok_or_else(|| broken("recorded_at", "an instant", None))?,
+        previous_hash: digest(previous_hash)
+            .ok_or_else(|| broken("previous_hash", "32 bytes", None))?,
+        hash: digest(hash).ok_or_else(|| broken("hash", "32 bytes", None))?,
+    })
+}
+
+fn money(raw: Option<&[u8]>) -> Option<Money> {
+    let units = raw.and_then(numeric_units)?;
+    Money::from_units(i64::try_from(units).ok()?)
+}
+
+fn int8(raw: Option<&[u8]>) -> Option<i64> {
+    Some(i64::from_be_bytes(raw?.try_into().ok()?))
+}
+
+fn int4(raw: Option<&[u8]>) -> Option<i32> {
+    Some(i32::from_be_bytes(raw?.try_into().ok()?))
+}
+
+fn malformed() -> DbError {
+    DbError::Query("Postgres sent a row in an unknown form".to_owned())
+}
+
+/// Streams the rows of a COPY to `row`, one at a time.
+async fn copy_out(
+    client: &Client,
+    query: &str,
+    mut row: impl FnMut(&[u8]) -> DbResult<()>,
+) -> DbResult<()> {
+    let stream = client.copy_out(query).await?;
+    let mut stream = std::pin::pin!(stream);
+    let mut reader = CopyReader::default();
+    while let Some(message) = stream.try_next().await? {
+        reader.feed(&message, &mut row)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! Who may do what only one may do at a time.
+//!
+//! A lease is a row with an expiry and a fencing token that grows with each change of holder. It is
+//! never a session-level lock, so that a pooler in transaction mode works, and a holder that froze
+//! finds out that its token is old.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use diesel_async::RunQueryDsl;
+use ledger_core::Timestamp;
+use ledger_core::prediction::PriceSource;
+
+use crate::error::DbResult;
+use crate::pool::Connection;
+use crate::schema::source_cooldowns;
+use crate::sql::SqlPriceSource;
+
+#[derive(QueryableByName)]
+struct TokenRow {
+    #[diesel(sql_type = BigInt)]
+    token: i64,
+}
+
+/// Takes or renews the lease `name` for `seconds`. Answers the fencing token while `holder` has it,
+/// `None` while somebody else does.
+pub async fn acquire(
+    conn: &mut Connection,
+    name: &str,
+    holder: &str,
+    seconds: i64,
+) -> DbResult<Option<i64>> {
+    let row: Option<TokenRow> = diesel::sql_query(
+        "INSERT INTO leases AS l (name, holder, expires_at) \
+         VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3::float8)) \
+         ON CONFLICT (name) DO UPDATE \
+            SET token = CASE WHEN l.holder = EXCLUDED.holder THEN l.token ELSE l.token + 1 END, \
+                holder = EXCLUDED.holder, expires_at = EXCLUDED.expires_at \
+          WHERE l.holder = EXCLUDED.holder OR l.expires_at <= clock_timestamp() \
+         RETURNING token",
+    )
+    .bind::<Text, _>(name)
+    .bind::<Text, _>(holder)
+    .bind::<BigInt, _>(seconds)
+    .get_result(conn)
+    .await
+    .optional()?;
+    Ok(row.map(|row| row.token))
+}
+
+/// Gives the lease up, so that another need not wait for its expiry. Keeps the token's count.
+pub async fn release(conn: &mut Connection, name: &str, holder: &str) -> DbResult<()> {
+    diesel::sql_query(
+        "UPDATE leases SET expires_at = clock_timestamp() WHERE name = $1 AND holder = $2",
+    )
+    .bind::<Text, _>(name)
+    .bind::<Text, _>(holder)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Begins the oracle's next cycle and answers its number.
+pub async fn next_oracle_cycle(conn: &mut Connection) -> DbResult<i64> {
+    use crate::schema::oracle_cycles::dsl;
+    Ok(diesel::update(dsl::oracle_cycles)
+        .set(dsl::number.eq(dsl::number + 1))
+        .returning(dsl::number)
+        .get_result(conn)
+        .await?)
+}
+
+/// A source that was told to go slower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cooldown {
+    /// Rate-limit answers in a row.
+    pub strikes: i32,
+    pub until: Timestamp,
+    /// Whether it still lasts, by Postgres' clock.
+    pub active: bool,
+}
+
+/// The cooldown of a source, past ones included.
+pub async fn cooldown(conn: &mut Connection, source: PriceSource) -> DbResult<Option<Cooldown>> {
+    use source_cooldowns::dsl;
+    type Row = (i32, chrono::DateTime<chrono::Utc>, bool);
+    let row: Option<Row> = dsl::source_cooldowns
+        .find(SqlPriceSource(source))
+        .select((
+            dsl::strikes,
+            dsl::until,
+            diesel::dsl::sql::<diesel::sql_types::Bool>("until > clock_timestamp()"),
+        ))
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(row.map(|(strikes, until, active)| Cooldown {
+        strikes,
+        until: until.into(),
+        active,
+    }))
+}
+
+/// Starts or prolongs a source's cooldown.
+pub async fn cool_down(
+    conn: &mut Connection,
+    source: PriceSource,
+    strikes: i32,
+    seconds: i64,
+) -> DbResult<()> {
+    diesel::sql_query(
+        "INSERT INTO source_cooldowns (source, strikes, until) \
+         VALUES ($1::price_source, $2, clock_timestamp() + make_interval(secs => $3::float8)) \
+         ON CONFLICT (source) DO UPDATE \
+            SET strikes = EXCLUDED.strikes, \
+                until = greatest(source_cooldowns.until, EXCLUDED.until)",
+    )
+    .bind::<Text, _>(source.as_str())
+    .bind::<diesel::sql_types::Integer, _>(strikes)
+    .bind::<BigInt, _>(seconds)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Forgets a source's strikes after it answered.
+pub async fn clear_cooldown(conn: &mut Connection, source: PriceSource) -> DbResult<()> {
+    use source_cooldowns::dsl;
+    diesel::delete(dsl::source_cooldowns.find(SqlPriceSource(source)))
+        .execute(conn)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,598 @@
+//! The ledger: lock, decide, append.
+//!
+//! Every movement of money goes through this file. [`lock`] takes a bot's wallet row for the rest
+//! of the caller's transaction and hands out a [`Locked`] wallet; a pure rule decides on it; and
+//! [`append`] consumes it: it seals the movements into the bot's chain, inserts the entries, and
+//! moves the wallet's cached head, all in that same transaction. There is no other way to a
+//! [`Locked`] and no other way to write an entry, so nobody can append to a chain that somebody
+//! else may be appending to.
+//!
+//! The ticker's bulk form ([`crate::ticks`]) locks and seals with the same code and differs only in
+//! how the sealed rows travel: by COPY instead of by INSERT.
+
+use chrono::{DateTime, Utc};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Bool, Bytea, Integer, Numeric, Text, Timestamptz, Untyped};
+use diesel_async::RunQueryDsl;
+use ledger_core::chain::{ChainFault, ChainVerifier, Head, seal_onto};
+use ledger_core::economy::{Movement, Wallet};
+use ledger_core::{BotId, CycleNumber, Entry, Hash, Money, Reference, Timestamp};
+use serde_json::json;
+
+use crate::PAGE_MAX;
+use crate::error::{DbError, DbResult};
+use crate::events::{self, EventDraft, EventKind};
+use crate::pool::Connection;
+use crate::schema::{ledger, sql_types};
+use crate::sql::{SqlBotStatus, SqlEntryType, SqlMoney, SqlTotal, statement};
+
+/// A wallet whose row this transaction holds. Made by [`lock`] alone and consumed by [`append`].
+#[derive(Debug)]
+pub struct Locked {
+    pub wallet: Wallet,
+    /// Postgres' clock, read after the lock was granted.
+    pub now: Timestamp,
+    minted: i128,
+    burned: i128,
+}
+
+/// The columns of a locked wallet, in the order of [`WALLET_COLUMNS`].
+pub(crate) type WalletRow = (
+    (
+        i64,
+        SqlBotStatus,
+        SqlMoney,
+        i64,
+        Vec<u8>,
+        Option<DateTime<Utc>>,
+        i32,
+        bool,
+    ),
+    (
+        SqlMoney,
+        Option<i64>,
+        i32,
+        SqlMoney,
+        SqlTotal,
+        SqlTotal,
+        i64,
+        DateTime<Utc>,
+    ),
+);
+type WalletSql = (
+    (
+        BigInt,
+        sql_types::BotStatus,
+        Numeric,
+        BigInt,
+        Bytea,
+        diesel::sql_types::Nullable<Timestamptz>,
+        Integer,
+        Bool,
+    ),
+    (
+        Numeric,
+        diesel::sql_types::Nullable<BigInt>,
+        Integer,
+        Numeric,
+        Numeric,
+        Numeric,
+        BigInt,
+        Timestamptz,
+    ),
+);
+
+statement! {
+    /// The clock is read by the outer query, so after the lock was granted and not before the wait
+    /// for it. A row that changed during the wait is read anew.
+    struct LockWallets { bots: Vec<i64> as Array<BigInt> } returns WalletSql =
+    "SELECT bot_id, status, balance, sequence, head_hash, head_at, idle_streak, productive, \
+            phantom_fees, shadow_died_in, open_predictions, open_stake, minted, burned, last_cycle, \
+            clock_timestamp() \
+       FROM (SELECT * FROM wallets WHERE bot_id = ANY({}) ORDER BY bot_id FOR UPDATE) w"
+}
+
+/// Locks one bot's wallet until the transaction ends, waiting for whoever holds it.
+pub async fn lock(conn: &mut Connection, bot_id: BotId) -> DbResult<Locked> {
+    let mut locked = lock_all(conn, &[bot_id]).await?;
+    locked.pop().ok_or(DbError::NotFound("bot"))
+}
+
+/// Locks several wallets in ascending order of their bots, which is the order everybody keeps.
+/// Answers them in that order; a bot that does not exist is left out.
+pub(crate) async fn lock_all(conn: &mut Connection, bots: &[BotId]) -> DbResult<Vec<Locked>> {
+    let bots = bots.iter().map(|bot| bot.0).collect();
+    let rows: Vec<WalletRow> = LockWallets { bots }.load(conn).await?;
+    rows.into_iter().map(locked_of).collect()
+}
+
+fn locked_of(row: WalletRow) -> DbResult<Locked> {
+    let (
+        (bot_id, status, balance, sequence, hash, head_at, idle_streak, productive),
+        (phantom, shadow_died_in, open_predictions, open_stake, minted, burned, last_cycle, now),
+    ) = row;
+    let bot_id = BotId(bot_id);
+    let hash = Hash::from_slice(&hash)
+        .ok_or_else(|| DbError::corrupt(format!("head hash of bot {bot_id}")))?;
+    let head = Head {
+        bot_id,
+        sequence,
+        balance: balance.0,
+        hash,
+        recorded_at: head_at.map(Timestamp::from),
+    };
+    let wallet = Wallet {
+        head,
+        status: status.0,
+        idle_streak,
+        productive,
+        phantom_fees: phantom.0,
+        shadow_died_in: shadow_died_in.map(CycleNumber),
+        open_predictions,
+        open_stake: open_stake.0,
+        last_cycle: CycleNumber(last_cycle),
+    };
+    Ok(Locked {
+        wallet,
+        now: now.into(),
+        minted: minted.0,
+        burned: burned.0,
+    })
+}
+
+/// Whether an append is the bot's own doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// An action of the bot: `last_action_at` moves.
+    Action,
+    /// Somebody else's: the house, the clock, an operator.
+    House,
+}
+
+/// Seals `movement` into the locked wallet's chain and moves the wallet's head.
+pub(crate) async fn append(
+    conn: &mut Connection,
+    locked: Locked,
+    movement: Movement,
+    cause: Cause,
+) -> DbResult<Appended> {
+    append_all(conn, vec![(locked, vec![movement])], cause).await
+}
+
+/// Entries that were appended, and the wallets after them.
+#[derive(Debug)]
+pub(crate) struct Appended {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) wallets: Vec<Wallet>,
+}
+
+impl Appended {
+    /// The balance after the last entry of the first wallet.
+    pub(crate) fn balance(&self) -> Money {
+        self.wallets
+            .as_slice()
+            .first()
+            .map(Wallet::balance)
+            .unwrap_or_default()
+    }
+
+    /// One `entry` event for each entry.
+    pub(crate) fn events(&self) -> Vec<EventDraft> {
+        self.entries.iter().map(entry_event).collect()
+    }
+}
+
+pub(crate) fn entry_event(entry: &Entry) -> EventDraft {
+    EventDraft {
+        kind: EventKind::Entry,
+        data: json!({
+            "bot_id": entry.bot_id,
+            "sequence": entry.sequence,
+            "entry_type": entry.entry_type,
+            "amount": entry.amount,
+            "balance_after": entry.balance_after,
+            "reference": entry.reference,
+            "recorded_at": entry.recorded_at,
+            "hash": entry.hash,
+        }),
+    }
+}
+
+/// [`append`] for any number of wallets and movements: two statements, whatever the number, sent
+/// as one pipeline.
+pub(crate) async fn append_all(
+    conn: &mut Connection,
+    work: Vec<(Locked, Vec<Movement>)>,
+    cause: Cause,
+) -> DbResult<Appended> {
+    let sealed = seal_all(work)?;
+    let entries = InsertEntries::of(&sealed.entries);
+    let wallets = UpdateWallets::of(&sealed.wallets, cause);
+    let (expected_entries, expected_wallets) = (sealed.entries.len(), sealed.wallets.len());
+    let mut shared: &Connection = conn;
+    let inserted = entries.execute(&mut shared);
+    let updated = wallets.execute(&mut shared);
+    let (inserted, updated) = futures_util::future::join(inserted, updated).await;
+    // An insert that Postgres refused also fails what was sent behind it: report the cause.
+    if inserted? != expected_entries || updated? != expected_wallets {
+        return Err(DbError::corrupt("an append did not reach all of its rows"));
+    }
+    for (wallet, _, _) in &sealed.wallets {
+        if let Some(before) = sealed.changed_status(wallet.head.bot_id) {
+            set_status(conn, wallet, before).await?;
+        }
+    }
+    let wallets = sealed
+        .wallets
+        .into_iter()
+        .map(|(wallet, _, _)| wallet)
+        .collect();
+    Ok(Appended {
+        entries: sealed.entries,
+        wallets,
+    })
+}
+
+struct Sealed {
+    entries: Vec<Entry>,
+    /// Each with its running totals of minted and burned.
+    wallets: Vec<(Wallet, i128, i128)>,
+    /// Statuses before the movements, of those that changed.
+    statuses: Vec<(BotId, ledger_core::BotStatus)>,
+}
+
+impl Sealed {
+    fn changed_status(&self, bot_id: BotId) -> Option<ledger_core::BotStatus> {
+        self.statuses
+            .iter()
+            .find(|(bot, _)| *bot == bot_id)
+            .map(|(_, status)| *status)
+    }
+}
+
+fn seal_all(work: Vec<(Locked, Vec<Movement>)>) -> DbResult<Sealed> {
+    let mut scratch = Vec::with_capacity(512);
+    let mut sealed = Sealed {
+        entries: Vec::with_capacity(work.len()),
+        wallets: Vec::with_capacity(work.len()),
+        statuses: Vec::new(),
+    };
+    for (locked, movements) in work {
+        let Locked {
+            mut wallet,
+            now,
+            mut minted,
+            mut burned,
+        } = locked;
+        let before = wallet.status;
+        for movement in movements {
+            minted += i128::from(movement.minted.units());
+            burned += i128::from(movement.burned.units());
+            sealed
+                .entries
+                .push(seal_onto(&mut wallet, movement, now, &mut scratch)?);
+        }
+        if wallet.status != before {
+            sealed.statuses.push((wallet.head.bot_id, before));
+        }
+        sealed.wallets.push((wallet, minted, burned));
+    }
+    Ok(sealed)
+}
+
+statement! {
+    struct InsertEntries<'a> {
+        bot_id: Vec<i64> as Array<BigInt>,
+        sequence: Vec<i64> as Array<BigInt>,
+        entry_type: Vec<SqlEntryType> as Array<sql_types::EntryType>,
+        amount: Vec<SqlMoney> as Array<Numeric>,
+        balance_after: Vec<SqlMoney> as Array<Numeric>,
+        reference: Vec<&'a str> as Array<Text>,
+        recorded_at: Vec<DateTime<Utc>> as Array<Timestamptz>,
+        previous_hash: Vec<&'a [u8]> as Array<Bytea>,
+        hash: Vec<&'a [u8]> as Array<Bytea>,
+    } returns Untyped =
+    "INSERT INTO ledger (bot_id, sequence, entry_type, amount, balance_after, reference, \
+                         recorded_at, previous_hash, hash) \
+     SELECT * FROM UNNEST({}, {}, {}, {}, {}, {}, {}, {}, {})"
+}
+
+impl<'a> InsertEntries<'a> {
+    fn of(entries: &'a [Entry]) -> InsertEntries<'a> {
+        InsertEntries {
+            bot_id: entries.iter().map(|e| e.bot_id.0).collect(),
+            sequence: entries.iter().map(|e| e.sequence).collect(),
+            entry_type: entries.iter().map(|e| SqlEntryType(e.entry_type)).collect(),
+            amount: entries.iter().map(|e| SqlMoney(e.amount)).collect(),
+            balance_after: entries.iter().map(|e| SqlMoney(e.balance_after)).collect(),
+            reference: entries.iter().map(|e| e.reference.as_str()).collect(),
+            recorded_at: entries.iter().map(|e| e.recorded_at.datetime()).collect(),
+            previous_hash: entries.iter().map(|e| &e.previous_hash.0[..]).collect(),
+            hash: entries.iter().map(|e| &e.hash.0[..]).collect(),
+        }
+    }
+}
+
+statement! {
+    struct UpdateWallets<'a> {
+        by_action: bool as Bool,
+        bot_id: Vec<i64> as Array<BigInt>,
+        balance: Vec<SqlMoney> as Array<Numeric>,
+        sequence: Vec<i64> as Array<BigInt>,
+        head_hash: Vec<&'a [u8]> as Array<Bytea>,
+        head_at: Vec<Option<DateTime<Utc>>> as Array<diesel::sql_types::Nullable<Timestamptz>>,
+        productive: Vec<bool> as Array<Bool>,
+        open_predictions: Vec<i32> as Array<Integer>,
+        open_stake: Vec<SqlMoney> as Array<Numeric>,
+        minted: Vec<SqlTotal> as Array<Numeric>,
+        burned: Vec<SqlTotal> as Array<Numeric>,
+    } returns Untyped =
+    "UPDATE wallets w \
+        SET last_action_at = CASE WHEN {} THEN n.head_at ELSE w.last_action_at END, \
+            balance = n.balance, sequence = n.sequence, head_hash = n.head_hash, \
+            head_at = n.head_at, productive = n.productive, \
+            open_predictions = n.open_predictions, open_stake = n.open_stake, \
+            minted = n.minted, burned = n.burned \
+       FROM UNNEST({}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
+         AS n (bot_id, balance, sequence, head_hash, head_at, productive, open_predictions, \
+               open_stake, minted, burned) \
+      WHERE w.bot_id = n.bot_id"
+}
+
+impl<'a> UpdateWallets<'a> {
+    fn of(wallets: &'a [(Wallet, i128, i128)], cause: Cause) -> UpdateWallets<'a> {
+        let each = || wallets.iter().map(|(wallet, _, _)| wallet);
+        UpdateWallets {
+            by_action: cause == Cause::Action,
+            bot_id: each().map(|w| w.head.bot_id.0).collect(),
+            balance: each().map(|w| SqlMoney(w.balance())).collect(),
+            sequence: each().map(|w| w.head.sequence).collect(),
+            head_hash: each().map(|w| &w.head.hash.0[..]).collect(),
+            head_at: each()
+                .map(|w| w.head.recorded_at.map(Timestamp::datetime))
+                .collect(),
+            productive: each().map(|w| w.productive).collect(),
+            open_predictions: each().map(|w| w.open_predictions).collect(),
+            open_stake: each().map(|w| SqlMoney(w.open_stake)).collect(),
+            minted: wallets
+                .iter()
+                .map(|(_, minted, _)| SqlTotal(*minted))
+                .collect(),
+            burned: wallets
+                .iter()
+                .map(|(_, _, burned)| SqlTotal(*burned))
+                .collect(),
+        }
+    }
+}
+
+/// Changes the status where it lives; the foreign key carries it to the wallet.
+async fn set_status(
+    conn: &mut Connection,
+    wallet: &Wallet,
+    before: ledger_core::BotStatus,
+) -> DbResult<()> {
+    use crate::schema::bots::dsl;
+    let changed = diesel::update(
+        dsl::bots
+            .filter(dsl::id.eq(wallet.head.bot_id.0))
+            .filter(dsl::status.eq(SqlBotStatus(before))),
+    )
+    .set(dsl::status.eq(SqlBotStatus(wallet.status)))
+    .execute(conn)
+    .await?;
+    if changed != 1 {
+        return Err(DbError::corrupt(format!(
+            "bot {} is not {before} as its wallet says",
+            wallet.head.bot_id
+        )));
+    }
+    let event = EventDraft {
+        kind: EventKind::Bot,
+        data: json!({ "bot_id": wallet.head.bot_id, "status": wallet.status }),
+    };
+    events::write(conn, &[event]).await
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = ledger, check_for_backend(Pg))]
+struct EntryRow {
+    bot_id: i64,
+    sequence: i64,
+    entry_type: SqlEntryType,
+    amount: SqlMoney,
+    balance_after: SqlMoney,
+    reference: String,
+    recorded_at: DateTime<Utc>,
+    previous_hash: Vec<u8>,
+    hash: Vec<u8>,
+}
+
+impl TryFrom<EntryRow> for Entry {
+    type Error = DbError;
+
+    fn try_from(row: EntryRow) -> DbResult<Entry> {
+        let place = || format!("entry {} of bot {}", row.sequence, row.bot_id);
+        let hash = |bytes: &[u8]| Hash::from_slice(bytes).ok_or_else(|| DbError::corrupt(place()));
+        Ok(Entry {
+            bot_id: BotId(row.bot_id),
+            sequence: row.sequence,
+            entry_type: row.entry_type.0,
+            amount: row.amount.0,
+            balance_after: row.balance_after.0,
+            reference: Reference::new(&row.reference).map_err(|_| DbError::corrupt(place()))?,
+            recorded_at: row.recorded_at.into(),
+            previous_hash: hash(&row.previous_hash)?,
+            hash: hash(&row.hash)?,
+        })
+    }
+}
+
+fn entries_of(rows: Vec<EntryRow>) -> DbResult<Vec<Entry>> {
+    rows.into_iter().map(Entry::try_from).collect()
+}
+
+/// One bot's entries, newest first, below `before` where given.
+pub async fn page(
+    conn: &mut Connection,
+    bot_id: BotId,
+    before: Option<i64>,
+    limit: i64,
+) -> DbResult<Vec<Entry>> {
+    let rows = ledger::table
+        .filter(ledger::bot_id.eq(bot_id.0))
+        .filter(ledger::sequence.lt(before.unwrap_or(i64::MAX)))
+        .order(ledger::sequence.desc())
+        .limit(limit.clamp(1, PAGE_MAX))
+        .select(EntryRow::as_select())
+        .load(conn)
+        .await?;
+    entries_of(rows)
+}
+
+/// A place in the whole journal, newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalPosition {
+    pub recorded_at: Timestamp,
+    pub bot_id: BotId,
+    pub sequence: i64,
+}
+
+impl JournalPosition {
+    #[must_use]
+    pub const fn of(entry: &Entry) -> JournalPosition {
+        JournalPosition {
+            recorded_at: entry.recorded_at,
+            bot_id: entry.bot_id,
+            sequence: entry.sequence,
+        }
+    }
+}
+
+/// Everybody's entries, newest first, behind `after` where given.
+///
+/// The journal has no index in order of time, only a BRIN: rows are sought in windows that grow
+/// until they hold enough, so that a page costs what the newest entries cost, not what all do.
+pub async fn journal(
+    conn: &mut Connection,
+    after: Option<JournalPosition>,
+    limit: i64,
+) -> DbResult<Vec<Entry>> {
+    const FIRST_WINDOW_SECONDS: i64 = 2;
+    let limit = limit.clamp(1, PAGE_MAX);
+    let oldest: Option<DateTime<Utc>> = crate::schema::bots::table
+        .select(diesel::dsl::min(crate::schema::bots::created_at))
+        .first(conn)
+        .await?;
+    let Some(oldest) = oldest.map(Timestamp::from) else {
+        return Ok(Vec::new());
+    };
+    let newest = match after {
+        Some(position) => position.recorded_at,
+        None => {
+            let newest: Option<DateTime<Utc>> = crate::schema::wallets::table
+                .select(diesel::dsl::max(crate::schema::wallets::head_at))
+                .first(conn)
+                .await?;
+            // A grant takes a moment behind this look-up; the window's open end lets it in.
+            newest.map_or(oldest, Timestamp::from)
+        }
+    };
+    let mut window = FIRST_WINDOW_SECONDS;
+    loop {
+        let from = newest.plus_seconds(-window);
+        let mut query = ledger::table
+            .filter(ledger::recorded_at.ge(from.datetime()))
+            .order((
+                ledger::recorded_at.desc(),
+                ledger::bot_id.desc(),
+                ledger::sequence.desc(),
+            ))
+            .limit(limit)
+            .select(EntryRow::as_select())
+            .into_boxed();
+        if let Some(JournalPosition {
+            recorded_at,
+            bot_id,
+            sequence,
+        }) = after
+        {
+            let at = recorded_at.datetime();
+            query = query.filter(ledger::recorded_at.le(at)).filter(
+                ledger::recorded_at
+                    .lt(at)
+                    .or(ledger::bot_id.lt(bot_id.0))
+                    .or(ledger::bot_id
+                        .eq(bot_id.0)
+                        .and(ledger::sequence.lt(sequence))),
+            );
+        }
+        let rows = query.load(conn).await?;
+        let enough = i64::try_from(rows.len()).is_ok_and(|found| found >= limit);
+        // One second of slack: a first entry's time may lie before its bot's.
+        if enough || from < oldest.plus_seconds(-1) {
+            return entries_of(rows);
+        }
+        window = window.saturating_mul(4);
+    }
+}
+
+/// A chain checked up to `head`, and its first fault.
+#[derive(Debug, Clone)]
+pub struct Verification {
+    pub head: Head,
+    pub first_fault: Option<ChainFault>,
+}
+
+/// Recomputes a bot's chain from `verified` (or from its first entry) to its end, in batches that
+/// keep memory flat, and compares the end with the wallet's cached head.
+pub async fn verify(
+    conn: &mut Connection,
+    bot_id: BotId,
+    verified: Option<Head>,
+) -> DbResult<Verification> {
+    const BATCH: i64 = 5_000;
+    let (sequence, balance, hash) = wallet_head(conn, bot_id).await?;
+    let mut verifier = ChainVerifier::resume(verified.unwrap_or(Head::empty(bot_id)));
+    loop {
+        let rows: Vec<EntryRow> = ledger::table
+            .filter(ledger::bot_id.eq(bot_id.0))
+            .filter(ledger::sequence.gt(verifier.head().sequence))
+            .filter(ledger::sequence.le(sequence))
+            .order(ledger::sequence.asc())
+            .limit(BATCH)
+            .select(EntryRow::as_select())
+            .load(conn)
+            .await?;
+        if rows.is_empty() {
+            break;
+        }
+        for entry in entries_of(rows)? {
+            if let Err(fault) = verifier.check(&entry) {
+                return Ok(Verification {
+                    head: *verifier.head(),
+                    first_fault: Some(fault),
+                });
+            }
+        }
+    }
+    let head = *verifier.head();
+    let fault = crate::inspect::wallet_fault(&head, sequence, balance, &hash);
+    Ok(Verification {
+        head,
+        first_fault: fault,
+    })
+}
+
+async fn wallet_head(conn: &mut Connection, bot_id: BotId) -> DbResult<(i64, Money, Vec<u8>)> {
+    use crate::schema::wallets::dsl;
+    let row: Option<(i64, SqlMoney, Vec<u8>)> = dsl::wallets
+        .find(bot_id.0)
+        .select((dsl::sequence, dsl::balance, dsl::head_hash))
+        .first(conn)
+        .await
+        .optional()?;
+    let (sequence, balance, hash) = row.ok_or(DbError::NotFound("bot"))?;
+    Ok((sequence, balance.0, hash))
+}

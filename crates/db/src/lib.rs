@@ -1,0 +1,37 @@
+//! The arena's memory: the only crate that knows SQL.
+//!
+//! Rows are private; public functions take and return the types of `ledger-core`. A public function
+//! that writes is one transaction: it locks, lets a pure rule decide, appends, and commits. Start
+//! with [`ledger`], which every movement of money goes through.
+//!
+//! This crate must never learn about Redis or HTTP, and never decide what a rule should decide.
+
+pub mod audit;
+pub mod bots;
+pub mod error;
+pub mod events;
+pub mod idempotency;
+pub mod inspect;
+pub mod leases;
+pub mod ledger;
+pub mod metrics;
+pub mod migrations;
+pub mod pool;
+pub mod posts;
+pub mod predictions;
+pub mod prices;
+pub mod schedules;
+#[rustfmt::skip]
+#[allow(unreachable_pub)]
+pub mod schema;
+pub mod supply;
+pub mod ticks;
+
+mod copy;
+mod sql;
+
+pub use error::{DbError, DbResult};
+pub use pool::{Connection, Database, DatabaseConfig, PooledConnection};
+
+/// The most rows a list answers at once.
+pub const PAGE_MAX: i64 = 200;

@@ -1,0 +1,123 @@
+//! Bringing the database to the schema this build knows, one migrator at a time.
+
+use diesel::migration::{Migration, MigrationSource, MigrationVersion};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel_async::{AsyncMigrationHarness, RunQueryDsl};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use crate::error::{DbError, DbResult};
+use crate::pool::Connection;
+
+pub(crate) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
+
+/// Held for the session by whoever migrates: "LEDGER" in ASCII.
+const MIGRATION_LOCK: i64 = 0x4c45_4447_4552;
+
+/// How the database stands to this build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SchemaState {
+    Current,
+    /// Migrations this build knows and the database lacks.
+    Behind {
+        missing: usize,
+    },
+    /// Migrations the database has and this build does not know.
+    Ahead {
+        unknown: usize,
+    },
+}
+
+/// What a run of the migrator did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migrated {
+    /// Versions applied, or taken back, in order.
+    pub versions: Vec<String>,
+}
+
+/// Applies every pending migration. `owner_url` is the schema owner's, direct and not through a
+/// transaction pooler, because the lock belongs to the session.
+pub async fn run(owner_url: &str) -> DbResult<Migrated> {
+    with_harness(owner_url, |harness| {
+        let applied = harness.run_pending_migrations(MIGRATIONS)?;
+        Ok(applied.iter().map(ToString::to_string).collect())
+    })
+    .await
+}
+
+/// Takes every migration back. For tests and for starting over: all data goes with it.
+pub async fn revert_all(owner_url: &str) -> DbResult<Migrated> {
+    with_harness(owner_url, |harness| {
+        let reverted = harness.revert_all_migrations(MIGRATIONS)?;
+        Ok(reverted.iter().map(ToString::to_string).collect())
+    })
+    .await
+}
+
+type Harness = AsyncMigrationHarness<Connection>;
+
+async fn with_harness<F>(owner_url: &str, work: F) -> DbResult<Migrated>
+where
+    F: FnOnce(&mut Harness) -> diesel::migration::Result<Vec<String>> + Send + 'static,
+{
+    let mut conn = crate::pool::connect_owner(owner_url).await?;
+    diesel::sql_query("SET lock_timeout = 0")
+        .execute(&mut conn)
+        .await?;
+    diesel::sql_query("SET statement_timeout = 0")
+        .execute(&mut conn)
+        .await?;
+    diesel::sql_query("SELECT pg_advisory_lock($1)")
+        .bind::<diesel::sql_types::BigInt, _>(MIGRATION_LOCK)
+        .execute(&mut conn)
+        .await?;
+    // The harness blocks its thread; the session's lock goes with its connection, whatever happens.
+    let versions = tokio::task::spawn_blocking(move || {
+        let mut harness = AsyncMigrationHarness::new(conn);
+        work(&mut harness).map_err(|error| DbError::Query(format!("migration failed: {error}")))
+    })
+    .await
+    .map_err(|error| DbError::Query(format!("migration panicked: {error}")))??;
+    Ok(Migrated { versions })
+}
+
+/// Compares the database's migrations with this build's.
+pub async fn state(conn: &mut Connection) -> DbResult<SchemaState> {
+    #[derive(QueryableByName)]
+    struct Version {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        version: String,
+    }
+    let known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS
+        .migrations()
+        .map_err(|error| DbError::Query(format!("cannot read the migrations: {error}")))?;
+    let known: Vec<MigrationVersion<'static>> = known
+        .iter()
+        .map(|migration| migration.name().version().as_owned())
+        .collect();
+    let applied: Vec<Version> = if is_migrated(conn).await? {
+        diesel::sql_query("SELECT version FROM __diesel_schema_migrations")
+            .load(conn)
+            .await?
+    } else {
+        Vec::new()
+    };
+    let is_known = |version: &str| known.iter().any(|known| known.to_string() == version);
+    let unknown = applied.iter().filter(|row| !is_known(&row.version)).count();
+    if unknown > 0 {
+        return Ok(SchemaState::Ahead { unknown });
+    }
+    match known.len() - applied.len() {
+        0 => Ok(SchemaState::Current),
+        missing => Ok(SchemaState::Behind { missing }),
+    }
+}
+
+/// Whether this role may read what was migrated here: before the first migration there is nothing,
+/// and before the last one no right to see it.
+async fn is_migrated(conn: &mut Connection) -> DbResult<bool> {
+    let table = "coalesce(has_table_privilege(\
+                 to_regclass('public.__diesel_schema_migrations')::oid, 'SELECT'), false)";
+    let readable = diesel::dsl::sql::<diesel::sql_types::Bool>(table);
+    Ok(diesel::select(readable).get_result(conn).await?)
+}

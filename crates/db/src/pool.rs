@@ -1,0 +1,157 @@
+//! Connections, and the time-outs that every session carries.
+//!
+//! A frozen process must not hold wallets: a session that idles inside a transaction is ended by
+//! Postgres after [`IDLE_IN_TRANSACTION_SECONDS`].
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use diesel::ConnectionError;
+use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use futures_util::FutureExt;
+use tokio_postgres::NoTls;
+
+use crate::error::{DbError, DbResult};
+use crate::migrations;
+
+pub const IDLE_IN_TRANSACTION_SECONDS: u32 = 5;
+pub const LOCK_SECONDS: u32 = 5;
+pub const STATEMENT_SECONDS: u32 = 30;
+pub const CONNECT_SECONDS: u64 = 5;
+/// How long a caller waits for a connection of the pool.
+pub const POOL_WAIT_SECONDS: u64 = 5;
+
+pub type Connection = AsyncPgConnection;
+/// A connection lent by [`Database::get`]; it dereferences to [`Connection`].
+pub type PooledConnection = Object<AsyncPgConnection>;
+
+/// How to reach Postgres.
+#[derive(Clone)]
+pub struct DatabaseConfig {
+    /// A `postgres://` URL. It holds a password: this type has no `Debug`.
+    pub url: String,
+    /// The most connections at once.
+    pub pool_size: usize,
+}
+
+/// A pool of connections under the services' role.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool<AsyncPgConnection>,
+    url: String,
+}
+
+impl Database {
+    /// Opens a pool and proves that Postgres answers. Fails within [`CONNECT_SECONDS`].
+    pub async fn connect(config: DatabaseConfig) -> DbResult<Database> {
+        let mut manager = ManagerConfig::<AsyncPgConnection>::default();
+        // A broken connection is noticed by the query that meets it; a probe before each loan would
+        // cost a round trip a request.
+        manager.recycling_method = RecyclingMethod::Fast;
+        manager.custom_setup = Box::new(|url| {
+            let url = url.to_owned();
+            async move { establish(&url).await }.boxed()
+        });
+        let manager = AsyncDieselConnectionManager::new_with_config(config.url.clone(), manager);
+        let pool = Pool::builder(manager)
+            .max_size(config.pool_size)
+            .wait_timeout(Some(Duration::from_secs(POOL_WAIT_SECONDS)))
+            .create_timeout(Some(Duration::from_secs(CONNECT_SECONDS)))
+            .recycle_timeout(Some(Duration::from_secs(CONNECT_SECONDS)))
+            .runtime(deadpool::Runtime::Tokio1)
+            .build()
+            .map_err(|error| DbError::Unavailable(error.to_string()))?;
+        let database = Database {
+            pool,
+            url: config.url,
+        };
+        database.ping().await?;
+        Ok(database)
+    }
+
+    /// A connection from the pool.
+    pub async fn get(&self) -> DbResult<PooledConnection> {
+        self.pool.get().await.map_err(|error| match error {
+            PoolError::Timeout(_) => DbError::Unavailable(
+                "no connection became free in time; all are in use or Postgres does not answer"
+                    .to_owned(),
+            ),
+            PoolError::Backend(error) => DbError::Unavailable(error.to_string()),
+            other => DbError::Unavailable(other.to_string()),
+        })
+    }
+
+    /// Asks Postgres for a sign of life.
+    pub async fn ping(&self) -> DbResult<()> {
+        let mut connection = self.get().await?;
+        Ok(connection.batch_execute("SELECT 1").await?)
+    }
+
+    /// Whether the database has exactly the migrations this build knows.
+    pub async fn schema_state(&self) -> DbResult<migrations::SchemaState> {
+        let mut connection = self.get().await?;
+        migrations::state(&mut connection).await
+    }
+
+    /// A connection beside the pool, for streams and bulk work.
+    pub async fn dedicated(&self) -> DbResult<tokio_postgres::Client> {
+        connect_raw(&self.url).await
+    }
+}
+
+/// A bare client with the session's time-outs, driven by a task of its own.
+pub(crate) async fn connect_raw(url: &str) -> DbResult<tokio_postgres::Client> {
+    let (client, connection) = parse(url)?.connect(NoTls).await?;
+    // The task ends when the client is dropped; an error reaches the client's pending queries.
+    tokio::spawn(connection);
+    client.batch_execute(&session_settings()).await?;
+    Ok(client)
+}
+
+fn parse(url: &str) -> DbResult<tokio_postgres::Config> {
+    let mut config = tokio_postgres::Config::from_str(url)
+        .map_err(|_| DbError::Unavailable("the database URL cannot be parsed".to_owned()))?;
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(Duration::from_secs(CONNECT_SECONDS));
+    }
+    if config.get_application_name().is_none() {
+        config.application_name("ledgerdome");
+    }
+    Ok(config)
+}
+
+async fn establish(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
+    let bad = |error: &dyn std::fmt::Display| ConnectionError::BadConnection(error.to_string());
+    let config = parse(url).map_err(|error| bad(&error))?;
+    let (client, connection) = config
+        .connect(NoTls)
+        .await
+        .map_err(|error| bad(&DbError::from(error)))?;
+    let mut connection =
+        AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
+    connection
+        .batch_execute(&session_settings())
+        .await
+        .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(connection)
+}
+
+fn session_settings() -> String {
+    format!(
+        "SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_SECONDS}s'; \
+         SET lock_timeout = '{LOCK_SECONDS}s'; \
+         SET statement_timeout = '{STATEMENT_SECONDS}s'; \
+         SET timezone = 'UTC'"
+    )
+}
+
+/// A connection for the schema's owner, beside any pool.
+pub(crate) async fn connect_owner(url: &str) -> DbResult<Connection> {
+    establish(url)
+        .await
+        .map_err(|error| DbError::Unavailable(error.to_string()))
+}

@@ -1,0 +1,113 @@
+//! The feed: one line for each economic event, written in that event's transaction.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Text, Timestamptz, Untyped};
+use diesel_async::RunQueryDsl;
+use ledger_core::post::{Draft, PostKind};
+use ledger_core::{BotId, Timestamp};
+use serde_json::json;
+
+use crate::PAGE_MAX;
+use crate::error::{DbError, DbResult};
+use crate::events::{EventDraft, EventKind};
+use crate::pool::Connection;
+use crate::schema::{bots, posts};
+use crate::sql::{SqlPostKind, statement};
+
+/// A post as it stands in the feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Post {
+    pub id: i64,
+    pub bot_id: BotId,
+    pub handle: String,
+    pub kind: PostKind,
+    pub content: String,
+    pub reference: String,
+    pub created_at: Timestamp,
+}
+
+/// A draft with its author, cause and time.
+#[derive(Debug, Clone)]
+pub(crate) struct NewPost {
+    pub(crate) bot_id: BotId,
+    pub(crate) draft: Draft,
+    pub(crate) reference: String,
+    pub(crate) created_at: Timestamp,
+}
+
+impl NewPost {
+    pub(crate) fn event(&self) -> EventDraft {
+        EventDraft {
+            kind: EventKind::Post,
+            data: json!({
+                "bot_id": self.bot_id,
+                "kind": self.draft.kind,
+                "content": self.draft.content,
+                "reference": self.reference,
+                "created_at": self.created_at,
+            }),
+        }
+    }
+}
+
+statement! {
+    struct InsertPosts<'a> {
+        bot_id: Vec<i64> as Array<BigInt>,
+        kind: Vec<&'static str> as Array<Text>,
+        content: Vec<&'a str> as Array<Text>,
+        reference: Vec<&'a str> as Array<Text>,
+        created_at: Vec<DateTime<Utc>> as Array<Timestamptz>,
+    } returns Untyped =
+    "INSERT INTO posts (bot_id, kind, content, reference, created_at) \
+     SELECT b, k::post_kind, c, r, t FROM UNNEST({}, {}, {}, {}, {}) AS p (b, k, c, r, t)"
+}
+
+/// Writes posts in the caller's transaction.
+pub(crate) async fn write(mut conn: &Connection, new: &[NewPost]) -> DbResult<()> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let insert = InsertPosts {
+        bot_id: new.iter().map(|post| post.bot_id.0).collect(),
+        kind: new.iter().map(|post| post.draft.kind.as_str()).collect(),
+        content: new.iter().map(|post| post.draft.content.as_str()).collect(),
+        reference: new.iter().map(|post| post.reference.as_str()).collect(),
+        created_at: new.iter().map(|post| post.created_at.datetime()).collect(),
+    };
+    if insert.execute(&mut conn).await? != new.len() {
+        return Err(DbError::corrupt("a post was not written"));
+    }
+    Ok(())
+}
+
+/// The feed, newest first, below post `before` where given.
+pub async fn feed(conn: &mut Connection, before: Option<i64>, limit: i64) -> DbResult<Vec<Post>> {
+    type Row = (i64, i64, String, SqlPostKind, String, String, DateTime<Utc>);
+    let rows: Vec<Row> = posts::table
+        .inner_join(bots::table.on(bots::id.eq(posts::bot_id)))
+        .filter(posts::id.lt(before.unwrap_or(i64::MAX)))
+        .order(posts::id.desc())
+        .limit(limit.clamp(1, PAGE_MAX))
+        .select((
+            posts::id,
+            posts::bot_id,
+            bots::handle,
+            posts::kind,
+            posts::content,
+            posts::reference,
+            posts::created_at,
+        ))
+        .load(conn)
+        .await?;
+    let post = |(id, bot_id, handle, kind, content, reference, created_at): Row| Post {
+        id,
+        bot_id: BotId(bot_id),
+        handle,
+        kind: kind.0,
+        content,
+        reference,
+        created_at: created_at.into(),
+    };
+    Ok(rows.into_iter().map(post).collect())
+}

@@ -1,0 +1,163 @@
+//! The edge where the arena's types meet Postgres' types.
+
+use std::str::FromStr;
+
+use bigdecimal::BigDecimal;
+use bigdecimal::num_bigint::BigInt;
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::pg::{Pg, PgValue};
+use diesel::serialize::{self, IsNull, Output, ToSql};
+use diesel::sql_types::Numeric;
+use ledger_core::economy::{BotStatus, Enforcement};
+use ledger_core::entry::EntryType;
+use ledger_core::money::{Money, SCALE};
+use ledger_core::post::PostKind;
+use ledger_core::prediction::{Direction, PredictionStatus, PriceSource};
+
+use crate::schema::sql_types;
+
+/// Digits after the point, as the decimal library counts them.
+const MONEY_SCALE: i64 = SCALE as i64;
+
+/// Money as `numeric(18,8)`. The only place where money is a [`BigDecimal`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Numeric)]
+pub(crate) struct SqlMoney(pub(crate) Money);
+
+impl From<SqlMoney> for Money {
+    fn from(money: SqlMoney) -> Money {
+        money.0
+    }
+}
+
+impl From<Money> for SqlMoney {
+    fn from(money: Money) -> SqlMoney {
+        SqlMoney(money)
+    }
+}
+
+impl ToSql<Numeric, Pg> for SqlMoney {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        let decimal = BigDecimal::new(BigInt::from(self.0.units()), MONEY_SCALE);
+        ToSql::<Numeric, Pg>::to_sql(&decimal, &mut out.reborrow())
+    }
+}
+
+impl FromSql<Numeric, Pg> for SqlMoney {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<SqlMoney> {
+        let units = units_of(&<BigDecimal as FromSql<Numeric, Pg>>::from_sql(value)?)?;
+        let units = i64::try_from(units)?;
+        Money::from_units(units)
+            .map(SqlMoney)
+            .ok_or_else(|| "amount out of range".into())
+    }
+}
+
+/// A total that may exceed one balance, in units of 10⁻⁸.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Numeric)]
+pub(crate) struct SqlTotal(pub(crate) i128);
+
+impl FromSql<Numeric, Pg> for SqlTotal {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<SqlTotal> {
+        units_of(&<BigDecimal as FromSql<Numeric, Pg>>::from_sql(value)?).map(SqlTotal)
+    }
+}
+
+impl ToSql<Numeric, Pg> for SqlTotal {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        let decimal = BigDecimal::new(BigInt::from(self.0), MONEY_SCALE);
+        ToSql::<Numeric, Pg>::to_sql(&decimal, &mut out.reborrow())
+    }
+}
+
+fn units_of(decimal: &BigDecimal) -> deserialize::Result<i128> {
+    if decimal.fractional_digit_count() > MONEY_SCALE {
+        return Err("amount finer than 0.00000001".into());
+    }
+    let (units, _) = decimal.with_scale(MONEY_SCALE).into_bigint_and_exponent();
+    Ok(i128::try_from(units)?)
+}
+
+macro_rules! sql_enum {
+    ($($wrapper:ident wraps $domain:ident as $sql:ident, from $parse:expr;)+) => {$(
+        /// The domain's enum, as Postgres' enum of the same labels.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+        #[diesel(sql_type = sql_types::$sql)]
+        pub(crate) struct $wrapper(pub(crate) $domain);
+
+        impl ToSql<sql_types::$sql, Pg> for $wrapper {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+                std::io::Write::write_all(out, self.0.as_str().as_bytes())?;
+                Ok(IsNull::No)
+            }
+        }
+
+        impl FromSql<sql_types::$sql, Pg> for $wrapper {
+            fn from_sql(value: PgValue<'_>) -> deserialize::Result<$wrapper> {
+                let label = std::str::from_utf8(value.as_bytes())?;
+                let parse: fn(&str) -> Option<$domain> = $parse;
+                parse(label)
+                    .map($wrapper)
+                    .ok_or_else(|| concat!("unknown label of ", stringify!($sql)).into())
+            }
+        }
+    )+};
+}
+
+fn labelled<T: Copy>(all: &[T], as_str: fn(T) -> &'static str, label: &str) -> Option<T> {
+    all.iter().copied().find(|value| as_str(*value) == label)
+}
+
+sql_enum! {
+    SqlBotStatus wraps BotStatus as BotStatus, from |l| labelled(&BotStatus::ALL, BotStatus::as_str, l);
+    SqlEntryType wraps EntryType as EntryType, from |l| EntryType::from_str(l).ok();
+    SqlEnforcement wraps Enforcement as Enforcement, from |l| Enforcement::from_str(l).ok();
+    SqlDirection wraps Direction as Direction, from |l| labelled(&[Direction::Up, Direction::Down], Direction::as_str, l);
+    SqlPriceSource wraps PriceSource as PriceSource, from |l| PriceSource::from_str(l).ok();
+    SqlPredictionStatus wraps PredictionStatus as PredictionStatus, from |l| labelled(&PredictionStatus::ALL, PredictionStatus::as_str, l);
+    SqlPostKind wraps PostKind as PostKind, from |l| labelled(&PostKind::ALL, PostKind::as_str, l);
+}
+
+/// Declares a statement with a fixed text, `{}` where each field's value goes in order.
+///
+/// Diesel parses a `sql_query` each time; a query fragment with a static id is prepared once a
+/// connection and found again by its type.
+macro_rules! statement {
+    ($(#[$meta:meta])* struct $name:ident$(<$lt:lifetime>)? {
+        $($field:ident : $rust:ty as $sql:ty),+ $(,)?
+    } returns $ret:ty = $text:literal) => {
+        $(#[$meta])*
+        struct $name$(<$lt>)? { $($field: $rust),+ }
+
+        const _: () = {
+            /// Stands for the statement in diesel's cache, which wants a type without lifetimes.
+            pub(crate) struct Id;
+            impl$(<$lt>)? diesel::query_builder::QueryId for $name$(<$lt>)? {
+                type QueryId = Id;
+                const HAS_STATIC_QUERY_ID: bool = true;
+            }
+        };
+
+        impl$(<$lt>)? diesel::query_builder::Query for $name$(<$lt>)? {
+            type SqlType = $ret;
+        }
+
+        impl$(<$lt>)? diesel::query_builder::QueryFragment<diesel::pg::Pg> for $name$(<$lt>)? {
+            fn walk_ast<'b>(
+                &'b self,
+                mut out: diesel::query_builder::AstPass<'_, 'b, diesel::pg::Pg>,
+            ) -> diesel::QueryResult<()> {
+                let mut pieces = $text.split("{}");
+                $(
+                    out.push_sql(pieces.next().unwrap_or_default());
+                    out.push_bind_param::<$sql, _>(&self.$field)?;
+                )+
+                out.push_sql(pieces.next().unwrap_or_default());
+                Ok(())
+            }
+        }
+    };
+}
+pub(crate) use statement;

@@ -1,0 +1,127 @@
+use db::DbError;
+use db::error::Conflict;
+use db::idempotency::{self, Claim, Recall, Remember, StoredAnswer};
+use db::predictions::{self, Accepted};
+use test_kit::Arena;
+
+fn answer(accepted: &Accepted) -> StoredAnswer {
+    StoredAnswer {
+        status: 200,
+        answer: accepted.action_id.to_string().into_bytes(),
+        encrypted: false,
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_kept_with_its_effects_or_not_at_all() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().balance("5.00").create().await;
+    let mut conn = arena.conn().await;
+    let claim = Claim {
+        key_sha256: [1; 32],
+        body_sha256: [2; 32],
+    };
+    let hook = Remember {
+        claim,
+        render: &answer,
+    };
+
+    let too_much = crate::wager(bot.id, "50.00");
+    predictions::place(&mut conn, &too_much, arena.rules(), Some(&hook))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        idempotency::recall(&mut conn, &claim).await.unwrap(),
+        Recall::Fresh
+    );
+
+    let wager = crate::wager(bot.id, "1.00");
+    let accepted = predictions::place(&mut conn, &wager, arena.rules(), Some(&hook))
+        .await
+        .unwrap();
+    let kept = Recall::Replay(answer(&accepted));
+    assert_eq!(idempotency::recall(&mut conn, &claim).await.unwrap(), kept);
+    let other = Claim {
+        body_sha256: [3; 32],
+        ..claim
+    };
+    assert_eq!(
+        idempotency::recall(&mut conn, &other).await.unwrap(),
+        Recall::OtherBody
+    );
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn twins_leave_one_effect() {
+    let arena = Arena::with_pool(16).await;
+    let bot = arena.bot().create().await;
+    let claim = Claim {
+        key_sha256: [1; 32],
+        body_sha256: [2; 32],
+    };
+    let mut twins = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let (database, rules) = (arena.database().clone(), arena.rules().clone());
+        let wager = crate::wager(bot.id, "1.00");
+        twins.spawn(async move {
+            let mut conn = database.get().await.unwrap();
+            let hook = Remember {
+                claim,
+                render: &answer,
+            };
+            predictions::place(&mut conn, &wager, &rules, Some(&hook)).await
+        });
+    }
+    let mut accepted = 0;
+    while let Some(result) = twins.join_next().await {
+        match result.unwrap() {
+            Ok(_) => accepted += 1,
+            Err(DbError::Conflict(Conflict::IdempotencyKey)) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(accepted, 1);
+    let profile = db::bots::find(&mut *arena.conn().await, &db::bots::BotRef::Id(bot.id)).await;
+    assert_eq!(profile.unwrap().balance, "999.00".parse().unwrap());
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_day_later_the_key_is_free_again() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().create().await;
+    let mut conn = arena.conn().await;
+    let claim = Claim {
+        key_sha256: [1; 32],
+        body_sha256: [2; 32],
+    };
+    let hook = Remember {
+        claim,
+        render: &answer,
+    };
+    let first = crate::wager(bot.id, "1.00");
+    predictions::place(&mut conn, &first, arena.rules(), Some(&hook))
+        .await
+        .unwrap();
+    arena
+        .owner_client()
+        .await
+        .batch_execute("UPDATE idempotency_keys SET expires_at = now() - interval '1 second'")
+        .await
+        .unwrap();
+    assert_eq!(
+        idempotency::recall(&mut conn, &claim).await.unwrap(),
+        Recall::Fresh
+    );
+    let second = crate::wager(bot.id, "1.00");
+    predictions::place(&mut conn, &second, arena.rules(), Some(&hook))
+        .await
+        .unwrap();
+    let now = arena.now().await.datetime();
+    assert_eq!(idempotency::prune(&mut conn, now).await.unwrap(), 0);
+    assert!(matches!(
+        idempotency::recall(&mut conn, &claim).await.unwrap(),
+        Recall::Replay(_)
+    ));
+}

@@ -1,0 +1,108 @@
+use db::{leases, schedules};
+use ledger_core::prediction::PriceSource;
+use test_kit::{Arena, eventually};
+
+#[tokio::test]
+async fn one_holds_a_lease_until_it_lapses_and_the_token_grows() {
+    let arena = Arena::new().await;
+    let mut conn = arena.conn().await;
+    let first = leases::acquire(&mut conn, "oracle", "a", 60)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        leases::acquire(&mut conn, "oracle", "b", 60).await.unwrap(),
+        None
+    );
+    assert_eq!(
+        leases::acquire(&mut conn, "oracle", "a", 0).await.unwrap(),
+        Some(first)
+    );
+    let second = leases::acquire(&mut conn, "oracle", "b", 60)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(second > first);
+    // Who lost it cannot give it up for the other.
+    leases::release(&mut conn, "oracle", "a").await.unwrap();
+    assert_eq!(
+        leases::acquire(&mut conn, "oracle", "a", 60).await.unwrap(),
+        None
+    );
+    leases::release(&mut conn, "oracle", "b").await.unwrap();
+    assert!(
+        leases::acquire(&mut conn, "oracle", "a", 60)
+            .await
+            .unwrap()
+            .unwrap()
+            > second
+    );
+}
+
+#[tokio::test]
+async fn of_many_who_reach_for_a_lease_one_gets_it() {
+    let arena = Arena::with_pool(16).await;
+    let mut runners = tokio::task::JoinSet::new();
+    for runner in 0..16 {
+        let database = arena.database().clone();
+        runners.spawn(async move {
+            let mut conn = database.get().await.unwrap();
+            leases::acquire(&mut conn, "oracle", &format!("runner-{runner}"), 60)
+                .await
+                .unwrap()
+        });
+    }
+    let mut winners = 0;
+    while let Some(token) = runners.join_next().await {
+        winners += usize::from(token.unwrap().is_some());
+    }
+    assert_eq!(winners, 1);
+}
+
+#[tokio::test]
+async fn a_turn_is_taken_once_and_taken_over_when_its_runner_dies() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().hosted().create().await.id;
+    let mut conn = arena.conn().await;
+    schedules::enrol(&mut conn, bot, 0).await.unwrap();
+    schedules::enrol(&mut conn, bot, 3600).await.unwrap();
+    let first = schedules::claim(&mut conn, bot, "a", 0)
+        .await
+        .unwrap()
+        .unwrap();
+    // The claim lapsed at once, as if its runner had died.
+    let second = eventually("the turn is taken over", || async {
+        schedules::claim(&mut *arena.conn().await, bot, "b", 60)
+            .await
+            .unwrap()
+    })
+    .await;
+    assert!(second.token > first.token);
+    assert_eq!(
+        schedules::claim(&mut conn, bot, "c", 60).await.unwrap(),
+        None
+    );
+    assert!(!schedules::complete(&mut conn, &first, 60).await.unwrap());
+    assert!(schedules::complete(&mut conn, &second, 60).await.unwrap());
+    assert!(!schedules::complete(&mut conn, &second, 60).await.unwrap());
+    assert_eq!(
+        schedules::claim(&mut conn, bot, "a", 60).await.unwrap(),
+        None
+    );
+}
+
+#[tokio::test]
+async fn a_cooldown_outlives_the_process_and_only_grows() {
+    let arena = Arena::new().await;
+    let mut conn = arena.conn().await;
+    let source = PriceSource::Coingecko;
+    assert_eq!(leases::cooldown(&mut conn, source).await.unwrap(), None);
+    leases::cool_down(&mut conn, source, 1, 600).await.unwrap();
+    let long = leases::cooldown(&mut conn, source).await.unwrap().unwrap();
+    assert!(long.active);
+    leases::cool_down(&mut conn, source, 2, 1).await.unwrap();
+    let still = leases::cooldown(&mut conn, source).await.unwrap().unwrap();
+    assert_eq!((still.until, still.strikes), (long.until, 2));
+    leases::clear_cooldown(&mut conn, source).await.unwrap();
+    assert_eq!(leases::cooldown(&mut conn, source).await.unwrap(), None);
+}

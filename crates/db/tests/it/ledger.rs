@@ -1,0 +1,154 @@
+use std::sync::Arc;
+
+use db::{DbError, ledger, predictions};
+use ledger_core::economy::Enforcement;
+use ledger_core::{EconomyRules, EntryType, Refusal};
+use test_kit::Arena;
+
+/// 32 wagers at once, of which the rules allow five.
+async fn race(balance: &str, stake: &'static str, rules: EconomyRules) -> (usize, Vec<Refusal>) {
+    let arena = Arc::new(Arena::with_pool(32).await.with_rules(rules));
+    let bot = arena.bot().balance(balance).create().await.id;
+    let mut agents = tokio::task::JoinSet::new();
+    for _ in 0..32 {
+        let arena = Arc::clone(&arena);
+        agents.spawn(async move {
+            let mut conn = arena.conn().await;
+            predictions::place(&mut conn, &crate::wager(bot, stake), arena.rules(), None).await
+        });
+    }
+    let mut accepted = 0;
+    let mut refusals = Vec::new();
+    while let Some(result) = agents.join_next().await {
+        match result.unwrap() {
+            Ok(_) => accepted += 1,
+            Err(DbError::Refused(refusal)) => refusals.push(refusal),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    arena.assert_sound().await;
+    (accepted, refusals)
+}
+
+#[tokio::test]
+async fn of_32_simultaneous_wagers_those_that_are_affordable_succeed() {
+    let (accepted, refusals) = race("5.50", "1.00", EconomyRules::default()).await;
+    assert_eq!(accepted, 5);
+    assert!(
+        refusals
+            .iter()
+            .all(|r| matches!(r, Refusal::InsufficientFunds { .. })),
+        "{refusals:?}"
+    );
+}
+
+#[tokio::test]
+async fn of_32_simultaneous_wagers_those_within_the_limits_succeed() {
+    let five = EconomyRules {
+        open_predictions_max: 5,
+        ..EconomyRules::default()
+    };
+    let (accepted, refusals) = race("1000.00", "1.00", five).await;
+    assert_eq!(accepted, 5);
+    assert!(
+        refusals
+            .iter()
+            .all(|r| matches!(r, Refusal::TooManyOpenPredictions { open: 5, .. }))
+    );
+
+    let (accepted, refusals) = race("1000.00", "20.00", EconomyRules::default()).await;
+    assert_eq!(accepted, 5);
+    assert!(
+        refusals
+            .iter()
+            .all(|r| matches!(r, Refusal::OpenStakeLimit { .. })),
+        "{refusals:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_chain_verifies_and_goes_on_from_what_was_verified() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().create().await.id;
+    for _ in 0..3 {
+        arena.tick(Enforcement::Enforce).await;
+    }
+    let mut conn = arena.conn().await;
+    let first = ledger::verify(&mut conn, bot, None).await.unwrap();
+    assert_eq!((first.head.sequence, first.first_fault), (4, None));
+    arena.tick(Enforcement::Enforce).await;
+    let second = ledger::verify(&mut conn, bot, Some(first.head))
+        .await
+        .unwrap();
+    assert_eq!((second.head.sequence, second.first_fault), (5, None));
+    let unknown = ledger::verify(&mut conn, ledger_core::BotId(1), None)
+        .await
+        .unwrap_err();
+    assert!(matches!(unknown, DbError::NotFound("bot")));
+}
+
+#[tokio::test]
+async fn the_journal_pages_through_everything_newest_first() {
+    let arena = Arena::new().await;
+    let bots = [arena.bot().create().await.id, arena.bot().create().await.id];
+    for _ in 0..4 {
+        arena.tick(Enforcement::Enforce).await;
+    }
+    // Old entries lie far beyond the first window.
+    let owner = arena.owner_client().await;
+    owner
+        .batch_execute(
+            "SET session_replication_role = replica; \
+             UPDATE ledger SET recorded_at = recorded_at - interval '40 days' WHERE sequence < 4; \
+             UPDATE bots SET created_at = created_at - interval '40 days'",
+        )
+        .await
+        .unwrap();
+    let mut conn = arena.conn().await;
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let page = ledger::journal(&mut conn, after, 3).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(ledger::JournalPosition::of(last));
+        seen.extend(
+            page.iter()
+                .map(|entry| (entry.recorded_at, entry.bot_id, entry.sequence)),
+        );
+    }
+    assert_eq!(seen.len(), bots.len() * 5);
+    assert!(seen.is_sorted_by(|a, b| a > b), "{seen:?}");
+}
+
+#[tokio::test]
+async fn time_never_runs_backwards_in_a_chain() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().create().await.id;
+    let owner = arena.owner_client().await;
+    // As if the clock had been an hour ahead when the last entry was written. The hash no longer
+    // fits, which does not matter here.
+    owner
+        .batch_execute(
+            "SET session_replication_role = replica; \
+             UPDATE ledger SET recorded_at = recorded_at + interval '1 hour'; \
+             UPDATE wallets SET head_at = head_at + interval '1 hour'",
+        )
+        .await
+        .unwrap();
+    let mut conn = arena.conn().await;
+    predictions::place(&mut conn, &crate::wager(bot, "1.00"), arena.rules(), None)
+        .await
+        .unwrap();
+    arena.tick(Enforcement::Enforce).await;
+    let entries = ledger::page(&mut conn, bot, None, 10).await.unwrap();
+    let types: Vec<_> = entries.iter().map(|entry| entry.entry_type).collect();
+    assert_eq!(
+        types,
+        [EntryType::Heartbeat, EntryType::Wager, EntryType::Grant]
+    );
+    assert!(
+        entries
+            .windows(2)
+            .all(|pair| pair[0].recorded_at == pair[1].recorded_at)
+    );
+}

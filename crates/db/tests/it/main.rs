@@ -1,0 +1,34 @@
+//! The database layer against a real Postgres, one isolated database a test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::too_many_lines)]
+
+mod bots;
+mod guards;
+mod idempotency;
+mod inspect;
+mod leases;
+mod ledger;
+mod migrations;
+mod predictions;
+mod schema;
+mod ticks;
+
+use db::predictions::Wager;
+use ledger_core::economy::EconomyRules;
+use ledger_core::prediction::Direction;
+use ledger_core::{BotId, ObservationId};
+use uuid::Uuid;
+
+/// A wager of `amount` up, with a fresh observation.
+fn wager(bot_id: BotId, amount: &str) -> Wager {
+    Wager {
+        bot_id,
+        observation_id: ObservationId(Uuid::new_v4()),
+        direction: Direction::Up,
+        stake: EconomyRules::default()
+            .stake(amount.parse().unwrap())
+            .unwrap(),
+        confidence: "0.60".parse().unwrap(),
+        reasoning: "because".to_owned(),
+        usage: None,
+    }
+}

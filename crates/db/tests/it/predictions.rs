@@ -1,0 +1,337 @@
+use db::predictions::{self, PredictionFilter};
+use db::{DbError, bots};
+use ledger_core::prediction::{PredictionStatus, PriceSource};
+use ledger_core::{BotStatus, EconomyRules, EntryType, Money, PredictionId};
+use test_kit::Arena;
+
+const COINGECKO: PriceSource = PriceSource::Coingecko;
+
+/// A horizon and a grace of one second, so that samples a few seconds ahead decide.
+fn quick() -> EconomyRules {
+    EconomyRules {
+        prediction_horizon_seconds: 10,
+        ..EconomyRules::default()
+    }
+}
+
+async fn place(arena: &Arena, stake: &str) -> (ledger_core::BotId, PredictionId) {
+    let bot = arena.bot().balance("10.00").create().await.id;
+    let wager = crate::wager(bot, stake);
+    let accepted = predictions::place(&mut *arena.conn().await, &wager, arena.rules(), None)
+        .await
+        .unwrap();
+    (bot, accepted.prediction_id.unwrap())
+}
+
+async fn settle(arena: &Arena, id: PredictionId) -> Vec<predictions::Settled> {
+    predictions::settle(&mut *arena.conn().await, &[id], arena.rules())
+        .await
+        .unwrap()
+}
+
+async fn settled(
+    arena: &Arena,
+    id: PredictionId,
+    bot: ledger_core::BotId,
+) -> (PredictionStatus, Money) {
+    let ends = settle(arena, id).await;
+    assert_eq!(ends.len(), 1);
+    assert_eq!(
+        settle(arena, id).await.len(),
+        0,
+        "a second call pays nothing"
+    );
+    let profile = bots::find(&mut *arena.conn().await, &bots::BotRef::Id(bot))
+        .await
+        .unwrap();
+    assert_eq!(
+        (profile.open_predictions, profile.open_stake),
+        (0, Money::ZERO)
+    );
+    arena.assert_sound().await;
+    (ends[0].status, profile.balance)
+}
+
+fn money(text: &str) -> Money {
+    text.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_right_prediction_pays_twice_its_wager() {
+    let arena = Arena::new().await.with_rules(quick());
+    // Seen before the wager: it must not count as the start.
+    arena.price("1.00", COINGECKO, -5).await;
+    let (bot, id) = place(&arena, "2.00").await;
+    assert_eq!(settle(&arena, id).await.len(), 0, "no sample has come");
+    arena.price("100.00", COINGECKO, 1).await;
+    assert_eq!(
+        predictions::assign_start_prices(&mut *arena.conn().await, arena.rules())
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(settle(&arena, id).await.len(), 0, "the end has not come");
+    arena.price("100.00000001", COINGECKO, 12).await;
+    assert_eq!(
+        settled(&arena, id, bot).await,
+        (PredictionStatus::Won, money("12.00"))
+    );
+    let page = predictions::page(
+        &mut *arena.conn().await,
+        PredictionFilter::default(),
+        None,
+        10,
+    )
+    .await
+    .unwrap();
+    assert_eq!(page[0].start_price, Some(money("100.00")));
+    assert_eq!(page[0].payout, Some(money("4.00")));
+    // (0.60 − 1)²
+    assert_eq!(page[0].brier, Some(money("0.16")));
+}
+
+#[tokio::test]
+async fn a_wrong_prediction_is_slashed_and_an_equal_price_refunded() {
+    let arena = Arena::new().await.with_rules(quick());
+    let (loser, lost) = place(&arena, "2.00").await;
+    arena.price("100.00", COINGECKO, 1).await;
+    arena.price("99.99", COINGECKO, 12).await;
+    assert_eq!(
+        settled(&arena, lost, loser).await,
+        (PredictionStatus::Lost, money("8.00"))
+    );
+    let entries = db::ledger::page(&mut *arena.conn().await, loser, None, 1)
+        .await
+        .unwrap();
+    assert_eq!(entries[0].entry_type, EntryType::Slash);
+    assert_eq!(entries[0].reference.as_str(), format!("PREDICTION:{lost}"));
+
+    let arena = Arena::new().await.with_rules(quick());
+    let (even, void) = place(&arena, "2.00").await;
+    arena.price("100.00", COINGECKO, 1).await;
+    arena.price("100.00", COINGECKO, 12).await;
+    assert_eq!(
+        settled(&arena, void, even).await,
+        (PredictionStatus::Void, money("10.00"))
+    );
+}
+
+#[tokio::test]
+async fn a_change_of_source_voids() {
+    let arena = Arena::new().await.with_rules(quick());
+    let (bot, id) = place(&arena, "2.00").await;
+    arena.price("100.00", COINGECKO, 1).await;
+    arena.price("101.00", PriceSource::Simulated, 12).await;
+    assert_eq!(
+        settled(&arena, id, bot).await,
+        (PredictionStatus::Void, money("10.00"))
+    );
+}
+
+#[tokio::test]
+async fn a_sample_that_comes_too_late_voids() {
+    let arena = Arena::new().await.with_rules(quick());
+    let (bot, id) = place(&arena, "2.00").await;
+    arena.price("100.00", COINGECKO, 1).await;
+    arena.price("101.00", COINGECKO, 3600).await;
+    assert_eq!(
+        settled(&arena, id, bot).await,
+        (PredictionStatus::Void, money("10.00"))
+    );
+}
+
+#[tokio::test]
+async fn a_sample_that_never_comes_voids() {
+    let rules = EconomyRules {
+        sample_grace_seconds: 1,
+        ..quick()
+    };
+    let arena = Arena::new().await.with_rules(rules);
+    let (bot, id) = place(&arena, "2.00").await;
+    arena
+        .owner_client()
+        .await
+        .batch_execute("UPDATE predictions SET created_at = created_at - interval '1 hour'")
+        .await
+        .unwrap();
+    assert_eq!(
+        settled(&arena, id, bot).await,
+        (PredictionStatus::Void, money("10.00"))
+    );
+}
+
+#[tokio::test]
+async fn a_start_price_once_given_stays() {
+    let arena = Arena::new().await.with_rules(quick());
+    let (bot, id) = place(&arena, "2.00").await;
+    arena.price("100.00", COINGECKO, 2).await;
+    predictions::assign_start_prices(&mut *arena.conn().await, arena.rules())
+        .await
+        .unwrap();
+    // Late, and earlier at its provider: with this as the start the prediction would be wrong.
+    arena.price("500.00", COINGECKO, 1).await;
+    arena.price("101.00", COINGECKO, 13).await;
+    assert_eq!(
+        settled(&arena, id, bot).await,
+        (PredictionStatus::Won, money("12.00"))
+    );
+}
+
+#[tokio::test]
+async fn the_dead_forfeit_and_the_revived_are_paid() {
+    let arena = Arena::new().await.with_rules(quick());
+    let mut conn = arena.conn().await;
+    let who = "ops".parse().unwrap();
+    let bot = arena.bot().balance("2.10").create().await.id;
+    let wager = crate::wager(bot, "1.00");
+    let first = predictions::place(&mut conn, &wager, arena.rules(), None)
+        .await
+        .unwrap();
+    let wager = crate::wager(bot, "1.00");
+    let second = predictions::place(&mut conn, &wager, arena.rules(), None)
+        .await
+        .unwrap();
+    arena.tick(ledger_core::Enforcement::Enforce).await;
+    let by_id = bots::BotRef::Id(bot);
+    let profile = bots::find(&mut conn, &by_id).await.unwrap();
+    assert_eq!(
+        (profile.status, profile.balance),
+        (BotStatus::Dead, Money::ZERO)
+    );
+    arena.assert_sound().await;
+    arena.price("100.00", COINGECKO, 1).await;
+    arena.price("101.00", COINGECKO, 12).await;
+
+    let ends = settle(&arena, first.prediction_id.unwrap()).await;
+    assert_eq!(ends[0].status, PredictionStatus::Forfeit);
+    bots::revive(&mut conn, &by_id, money("1.00"), &who, "why not")
+        .await
+        .unwrap();
+    let ends = settle(&arena, second.prediction_id.unwrap()).await;
+    assert_eq!(
+        (ends[0].status, ends[0].payout),
+        (PredictionStatus::Won, money("2.00"))
+    );
+    let profile = bots::find(&mut conn, &by_id).await.unwrap();
+    assert_eq!(
+        (profile.balance, profile.open_predictions),
+        (money("3.00"), 0)
+    );
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn many_oracles_pay_once() {
+    let arena = Arena::with_pool(16).await.with_rules(quick());
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        let bot = arena.bot().balance("10.00").create().await.id;
+        for _ in 0..4 {
+            let wager = crate::wager(bot, "1.00");
+            let mut conn = arena.conn().await;
+            let accepted = predictions::place(&mut conn, &wager, arena.rules(), None)
+                .await
+                .unwrap();
+            ids.push(accepted.prediction_id.unwrap());
+        }
+    }
+    arena.price("100.00", COINGECKO, 5).await;
+    arena.price("101.00", COINGECKO, 16).await;
+    let mut oracles = tokio::task::JoinSet::new();
+    for turn in 0..8 {
+        let (database, rules) = (arena.database().clone(), arena.rules().clone());
+        let mut ids = ids.clone();
+        ids.rotate_left(turn * 2);
+        oracles.spawn(async move {
+            let mut conn = database.get().await.unwrap();
+            predictions::settle(&mut conn, &ids, &rules)
+                .await
+                .unwrap()
+                .len()
+        });
+    }
+    let mut paid = 0;
+    while let Some(count) = oracles.join_next().await {
+        paid += count.unwrap();
+    }
+    assert_eq!(paid, ids.len());
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn an_observation_is_used_once_even_if_redis_forgot() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().create().await.id;
+    let mut conn = arena.conn().await;
+    let wager = crate::wager(bot, "1.00");
+    predictions::place(&mut conn, &wager, arena.rules(), None)
+        .await
+        .unwrap();
+    for again in [
+        predictions::place(&mut conn, &wager, arena.rules(), None)
+            .await
+            .unwrap_err(),
+        predictions::wait(
+            &mut conn,
+            bot,
+            wager.observation_id,
+            "",
+            None,
+            arena.rules(),
+            None,
+        )
+        .await
+        .unwrap_err(),
+    ] {
+        assert!(
+            matches!(
+                again,
+                DbError::Conflict(db::error::Conflict::ObservationUsed)
+            ),
+            "{again:?}"
+        );
+    }
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_wager_tells_its_story_in_one_transaction() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().create().await.id;
+    let mut conn = arena.conn().await;
+    let mut wager = crate::wager(bot, "1.00");
+    wager.usage = Some(db::metrics::Usage {
+        provider: "mock".to_owned(),
+        model: "mock-1".to_owned(),
+        llm_calls: 2,
+        input_tokens: 1200,
+        output_tokens: 80,
+        cached_input_tokens: Some(200),
+        reasoning_tokens: None,
+        cost_usd: Some("0.0012".parse().unwrap()),
+    });
+    let accepted = predictions::place(&mut conn, &wager, arena.rules(), None)
+        .await
+        .unwrap();
+    assert_eq!(accepted.new_balance, money("999.00"));
+    let owner = arena.owner_client().await;
+    let count = |sql: &'static str| {
+        let owner = &owner;
+        async move { owner.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) }
+    };
+    assert_eq!(
+        count("SELECT count(*) FROM posts WHERE kind = 'WAGER' AND reference LIKE 'OBS:%'").await,
+        1
+    );
+    assert_eq!(
+        count("SELECT count(*) FROM audit_log WHERE action = 'PREDICT'").await,
+        1
+    );
+    assert_eq!(
+        count("SELECT input_tokens FROM agent_metrics WHERE kind = 'ACTION'").await,
+        1200
+    );
+    let kinds = "SELECT string_agg(kind::text, ' ' ORDER BY id) FROM events WHERE xid = (SELECT max(xid) FROM events)";
+    let kinds: String = owner.query_one(kinds, &[]).await.unwrap().get(0);
+    assert_eq!(kinds, "entry post prediction");
+}

@@ -1,0 +1,369 @@
+//! Sealing a posting into a chain, and checking a chain link by link.
+//!
+//! [`seal`] is the only way an [`Entry`] is made; [`ChainVerifier`] is the only way one is
+//! believed. Both use [`Entry::compute_hash`], so a writer and an auditor cannot drift apart.
+
+use std::fmt;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::economy::{BotStatus, Movement, Wallet};
+use crate::entry::{Entry, EntryType, Hash, Posting, Reference};
+use crate::ids::BotId;
+use crate::money::Money;
+use crate::time::Timestamp;
+
+/// The end of a bot's chain: what the next entry must continue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    pub bot_id: BotId,
+    /// Sequence of the last entry; 0 for an empty chain.
+    pub sequence: i64,
+    pub balance: Money,
+    /// Hash of the last entry; [`Hash::ZERO`] for an empty chain.
+    pub hash: Hash,
+    /// When the last entry was recorded; `None` for an empty chain.
+    pub recorded_at: Option<Timestamp>,
+}
+
+impl Head {
+    /// The head of a chain without entries.
+    #[must_use]
+    pub const fn empty(bot_id: BotId) -> Head {
+        Head {
+            bot_id,
+            sequence: 0,
+            balance: Money::ZERO,
+            hash: Hash::ZERO,
+            recorded_at: None,
+        }
+    }
+
+    fn after(entry: &Entry) -> Head {
+        Head {
+            bot_id: entry.bot_id,
+            sequence: entry.sequence,
+            balance: entry.balance_after,
+            hash: entry.hash,
+            recorded_at: Some(entry.recorded_at),
+        }
+    }
+}
+
+/// Why a posting cannot become an entry. Reaching one means that a decision was made on other
+/// facts than the chain's: a bug or a damaged wallet, never an agent's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    #[error("an entry of type {entry_type} cannot carry the amount {amount}")]
+    Sign {
+        entry_type: EntryType,
+        amount: Money,
+    },
+    #[error("an entry of type {entry_type} is not allowed for a bot that is {status}")]
+    Status {
+        entry_type: EntryType,
+        status: BotStatus,
+    },
+    #[error("{entry_type} with amount {amount} would take the balance {balance} out of its range")]
+    Balance {
+        entry_type: EntryType,
+        amount: Money,
+        balance: Money,
+    },
+    #[error("{entry_type} must drain the balance {balance} exactly, not {amount}")]
+    NotDrained {
+        entry_type: EntryType,
+        amount: Money,
+        balance: Money,
+    },
+    #[error("a chain starts with GRANT and has no other, got {entry_type} at sequence {sequence}")]
+    Genesis {
+        entry_type: EntryType,
+        sequence: i64,
+    },
+    #[error("the chain has no next sequence")]
+    Sequence,
+    #[error("{reference} would take the wallet's open positions below zero")]
+    OpenPositions { reference: Reference },
+}
+
+/// Appends `posting` to the chain that ends in `head`: the entry, and the head after it.
+///
+/// `now` is Postgres' clock read after the wallet was locked. Should it lie before the last entry
+/// (a clock was set back), the last entry's time is taken, so time never runs backwards in a chain.
+pub fn seal(
+    head: &Head,
+    status: BotStatus,
+    posting: Posting,
+    now: Timestamp,
+    scratch: &mut Vec<u8>,
+) -> Result<(Entry, Head), SealError> {
+    let Posting {
+        entry_type,
+        amount,
+        reference,
+    } = posting;
+    if !entry_type.allows_amount(amount) {
+        return Err(SealError::Sign { entry_type, amount });
+    }
+    if !entry_type.allowed_for(status) {
+        return Err(SealError::Status { entry_type, status });
+    }
+    let sequence = head.sequence.checked_add(1).ok_or(SealError::Sequence)?;
+    if (sequence == 1) != (entry_type == EntryType::Grant) {
+        return Err(SealError::Genesis {
+            entry_type,
+            sequence,
+        });
+    }
+    let drains = matches!(entry_type, EntryType::Liquidation | EntryType::Retired);
+    if drains && amount != head.balance.negated() {
+        return Err(SealError::NotDrained {
+            entry_type,
+            amount,
+            balance: head.balance,
+        });
+    }
+    let balance_after = head
+        .balance
+        .checked_add(amount)
+        .filter(|after| !after.is_negative())
+        .ok_or(SealError::Balance {
+            entry_type,
+            amount,
+            balance: head.balance,
+        })?;
+    let mut entry = Entry {
+        bot_id: head.bot_id,
+        sequence,
+        entry_type,
+        amount,
+        balance_after,
+        reference,
+        recorded_at: head.recorded_at.map_or(now, |last| last.max(now)),
+        previous_hash: head.hash,
+        hash: Hash::ZERO,
+    };
+    entry.hash = entry.compute_hash(scratch);
+    let next = Head::after(&entry);
+    Ok((entry, next))
+}
+
+/// [`seal`] for a locked wallet: carries out the whole movement on it and returns the entry.
+pub fn seal_onto(
+    wallet: &mut Wallet,
+    movement: Movement,
+    now: Timestamp,
+    scratch: &mut Vec<u8>,
+) -> Result<Entry, SealError> {
+    let posting = movement.posting;
+    let counters = wallet
+        .open_predictions
+        .checked_add(movement.open_predictions);
+    let stake = wallet.open_stake.checked_add(movement.open_stake);
+    let (Some(open_predictions @ 0..), Some(open_stake)) = (counters, stake) else {
+        return Err(SealError::OpenPositions {
+            reference: posting.reference,
+        });
+    };
+    if open_stake.is_negative() {
+        return Err(SealError::OpenPositions {
+            reference: posting.reference,
+        });
+    }
+    let (entry, head) = seal(&wallet.head, wallet.status, posting, now, scratch)?;
+    wallet.head = head;
+    wallet.open_predictions = open_predictions;
+    wallet.open_stake = open_stake;
+    wallet.productive |= movement.productive;
+    wallet.status = movement.status.unwrap_or(wallet.status);
+    Ok(entry)
+}
+
+/// One digest over the heads of many chains: who keeps it elsewhere can tell later whether any of
+/// them was rewritten.
+///
+/// SHA-256 over a line `<bot_id> <sequence> <hash>\n` a chain, in ascending order of bots.
+#[derive(Debug, Default)]
+pub struct HeadsDigest(Sha256);
+
+impl HeadsDigest {
+    /// Appends the line of one head to `out`.
+    pub fn write_line(head: &Head, out: &mut Vec<u8>) {
+        out.extend_from_slice(format!("{} {} ", head.bot_id, head.sequence).as_bytes());
+        head.hash.write_hex(out);
+        out.push(b'\n');
+    }
+
+    /// Feeds lines made by [`HeadsDigest::write_line`], the next in order.
+    pub fn add_lines(&mut self, lines: &[u8]) {
+        self.0.update(lines);
+    }
+
+    #[must_use]
+    pub fn finish(self) -> Hash {
+        Hash(self.0.finalize().into())
+    }
+}
+
+/// The field of an entry that is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultyField {
+    BotId,
+    Sequence,
+    EntryType,
+    Amount,
+    BalanceAfter,
+    Reference,
+    RecordedAt,
+    PreviousHash,
+    Hash,
+}
+
+impl fmt::Display for FaultyField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FaultyField::BotId => "bot_id",
+            FaultyField::Sequence => "sequence",
+            FaultyField::EntryType => "entry_type",
+            FaultyField::Amount => "amount",
+            FaultyField::BalanceAfter => "balance_after",
+            FaultyField::Reference => "reference",
+            FaultyField::RecordedAt => "recorded_at",
+            FaultyField::PreviousHash => "previous_hash",
+            FaultyField::Hash => "hash",
+        })
+    }
+}
+
+/// A broken link: which entry, which field, what it should have been and what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("bot {bot_id} entry {sequence}: {field} should be {expected}, found {found}")]
+pub struct ChainFault {
+    pub bot_id: BotId,
+    pub sequence: i64,
+    pub field: FaultyField,
+    pub expected: String,
+    pub found: String,
+}
+
+/// Checks one chain, entry by entry, in constant memory.
+///
+/// After a fault it continues from the entry as stored, so that one flipped byte is reported where
+/// it is and not once more for each entry behind it.
+#[derive(Debug)]
+pub struct ChainVerifier {
+    head: Head,
+    scratch: Vec<u8>,
+}
+
+impl ChainVerifier {
+    #[must_use]
+    pub fn new(bot_id: BotId) -> ChainVerifier {
+        ChainVerifier::resume(Head::empty(bot_id))
+    }
+
+    /// Continues behind entries that were verified before.
+    #[must_use]
+    pub fn resume(head: Head) -> ChainVerifier {
+        ChainVerifier {
+            head,
+            scratch: Vec::with_capacity(512),
+        }
+    }
+
+    /// Starts over for the next chain, keeping the buffer.
+    pub fn restart(&mut self, bot_id: BotId) {
+        self.head = Head::empty(bot_id);
+    }
+
+    /// The head after all entries seen so far.
+    #[must_use]
+    pub const fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Checks the next entry in sequence order and moves on to it, sound or not.
+    pub fn check(&mut self, entry: &Entry) -> Result<(), ChainFault> {
+        let fault = self.fault_of(entry);
+        self.head = Head::after(entry);
+        match fault {
+            None => Ok(()),
+            Some((field, expected, found)) => Err(ChainFault {
+                bot_id: entry.bot_id,
+                sequence: entry.sequence,
+                field,
+                expected,
+                found,
+            }),
+        }
+    }
+
+    /// Moves on to an entry that is too broken to be read as one, and that was reported as such.
+    pub fn skip_to(&mut self, head: Head) {
+        self.head = head;
+    }
+
+    fn fault_of(&mut self, entry: &Entry) -> Option<(FaultyField, String, String)> {
+        let head = &self.head;
+        // The hash first: it covers every other column, so a changed byte is caught here whatever
+        // it was, and only a consistently forged entry reaches the finer checks.
+        let hash = entry.compute_hash(&mut self.scratch);
+        let differs = |field, expected: &dyn fmt::Display, found: &dyn fmt::Display| {
+            Some((field, expected.to_string(), found.to_string()))
+        };
+        if entry.bot_id != head.bot_id {
+            return differs(FaultyField::BotId, &head.bot_id, &entry.bot_id);
+        }
+        if Some(entry.sequence) != head.sequence.checked_add(1) {
+            return differs(
+                FaultyField::Sequence,
+                &head.sequence.saturating_add(1),
+                &entry.sequence,
+            );
+        }
+        if entry.hash != hash {
+            return differs(FaultyField::Hash, &hash, &entry.hash);
+        }
+        if entry.previous_hash != head.hash {
+            return differs(FaultyField::PreviousHash, &head.hash, &entry.previous_hash);
+        }
+        if (entry.sequence == 1) != (entry.entry_type == EntryType::Grant) {
+            let expected = if entry.sequence == 1 {
+                "GRANT"
+            } else {
+                "any type but GRANT"
+            };
+            return differs(FaultyField::EntryType, &expected, &entry.entry_type);
+        }
+        if !entry.entry_type.allows_amount(entry.amount) {
+            let expected = format!(
+                "{:?} for {}",
+                entry.entry_type.sign_rule(),
+                entry.entry_type
+            );
+            return differs(FaultyField::Amount, &expected, &entry.amount);
+        }
+        let balance = head
+            .balance
+            .checked_add(entry.amount)
+            .filter(|b| !b.is_negative());
+        if balance != Some(entry.balance_after) {
+            let expected = balance.map_or("a balance in range".to_owned(), |b| b.to_string());
+            return differs(FaultyField::BalanceAfter, &expected, &entry.balance_after);
+        }
+        if head
+            .recorded_at
+            .is_some_and(|last| entry.recorded_at < last)
+        {
+            let last = head
+                .recorded_at
+                .map(|at| format!("{at} or later"))
+                .unwrap_or_default();
+            return differs(FaultyField::RecordedAt, &last, &entry.recorded_at);
+        }
+        None
+    }
+}

@@ -1,0 +1,27 @@
+//! The rules of the arena, and nothing else.
+//!
+//! Everything here is pure: no async, no I/O, no clock, no database types. Time and state come in
+//! as arguments and decisions go out as values, so each rule can be read, tested and replayed by
+//! itself. Start with [`economy`] (what costs and pays), then [`chain`] (how a movement of money
+//! becomes an entry that anyone can audit).
+//!
+//! This crate must never learn about Postgres, Redis, HTTP or the time of day.
+
+pub mod chain;
+pub mod economy;
+pub mod entry;
+pub mod ids;
+pub mod money;
+pub mod post;
+pub mod prediction;
+pub mod refusal;
+pub mod supply;
+pub mod time;
+
+pub use chain::{ChainFault, ChainVerifier, Head, SealError, seal};
+pub use economy::{BotStatus, EconomyRules, Enforcement, Movement, Wallet};
+pub use entry::{Entry, EntryType, Hash, Posting, Reference};
+pub use ids::{BotId, CycleNumber, Handle, ObservationId, PredictionId};
+pub use money::{Confidence, Money, MoneyError, Price, Stake};
+pub use refusal::Refusal;
+pub use time::Timestamp;

@@ -1,0 +1,189 @@
+//! Feed posts: the one-line story of an economic event, written in the event's own transaction.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::economy::Operator;
+use crate::ids::{CycleNumber, PredictionId};
+use crate::money::{Confidence, Money, Stake};
+use crate::prediction::{Direction, PredictionSettlement, PredictionStatus, Verdict};
+
+/// The longest post, and the longest reasoning, in characters.
+pub const POST_MAX_CHARS: usize = 280;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum PostKind {
+    Wager,
+    Settlement,
+    Liquidation,
+    Revival,
+    Retirement,
+    Error,
+}
+
+impl PostKind {
+    pub const ALL: [PostKind; 6] = [
+        PostKind::Wager,
+        PostKind::Settlement,
+        PostKind::Liquidation,
+        PostKind::Revival,
+        PostKind::Retirement,
+        PostKind::Error,
+    ];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PostKind::Wager => "WAGER",
+            PostKind::Settlement => "SETTLEMENT",
+            PostKind::Liquidation => "LIQUIDATION",
+            PostKind::Revival => "REVIVAL",
+            PostKind::Retirement => "RETIREMENT",
+            PostKind::Error => "ERROR",
+        }
+    }
+}
+
+impl fmt::Display for PostKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A post that is yet to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    pub kind: PostKind,
+    /// At most [`POST_MAX_CHARS`] characters, no control characters.
+    pub content: String,
+}
+
+impl Draft {
+    fn new(kind: PostKind, content: &str) -> Draft {
+        Draft {
+            kind,
+            content: one_line(content),
+        }
+    }
+
+    #[must_use]
+    pub fn wager(
+        stake: Stake,
+        direction: Direction,
+        confidence: Confidence,
+        reasoning: &str,
+    ) -> Draft {
+        let percent = confidence.decimal().units() / 1_000_000;
+        let why = if reasoning.trim().is_empty() {
+            String::new()
+        } else {
+            format!(" — {reasoning}")
+        };
+        let stake = short(stake.money());
+        Draft::new(
+            PostKind::Wager,
+            &format!("Wagers {stake} on {direction} at {percent} %{why}"),
+        )
+    }
+
+    #[must_use]
+    pub fn settlement(
+        id: PredictionId,
+        wager: Stake,
+        verdict: Verdict,
+        end: &PredictionSettlement,
+    ) -> Draft {
+        let stake = short(wager.money());
+        let story = match end.status {
+            PredictionStatus::Won => format!("was right and is paid {}", short(end.payout)),
+            PredictionStatus::Lost => format!("was wrong and loses {stake}"),
+            PredictionStatus::Forfeit => {
+                format!("is forfeit: its owner is gone, {stake} falls to the house")
+            }
+            PredictionStatus::Void | PredictionStatus::Open => match verdict {
+                Verdict::Void(reason) => format!("is void ({reason}), {stake} comes back"),
+                Verdict::Right | Verdict::Wrong => format!("is void, {stake} comes back"),
+            },
+        };
+        Draft::new(PostKind::Settlement, &format!("Prediction {id} {story}"))
+    }
+
+    #[must_use]
+    pub fn liquidation(cycle: CycleNumber, fee: Money, balance: Money) -> Draft {
+        let (fee, balance) = (short(fee), short(balance));
+        Draft::new(
+            PostKind::Liquidation,
+            &format!("Liquidated in tick {cycle}: {balance} did not cover the fee of {fee}"),
+        )
+    }
+
+    #[must_use]
+    pub fn reaped() -> Draft {
+        Draft::new(
+            PostKind::Liquidation,
+            "Liquidated by the reaper: nothing left and nothing open",
+        )
+    }
+
+    #[must_use]
+    pub fn revival(amount: Money, who: &Operator, reason: &str) -> Draft {
+        let amount = short(amount);
+        Draft::new(
+            PostKind::Revival,
+            &format!("Revived by {who} with {amount} — {reason}"),
+        )
+    }
+
+    #[must_use]
+    pub fn retirement(who: &Operator, burnt: Money) -> Draft {
+        let burnt = short(burnt);
+        Draft::new(
+            PostKind::Retirement,
+            &format!("Retired for good by {who}; {burnt} burnt"),
+        )
+    }
+
+    #[must_use]
+    pub fn tick_failed(cycle: CycleNumber) -> Draft {
+        Draft::new(
+            PostKind::Error,
+            &format!(
+                "Tick {cycle} failed for this bot and was not charged; its operator should look"
+            ),
+        )
+    }
+}
+
+/// One line of plain text, fit for a feed: control and invisible formatting characters become
+/// spaces, runs of white space collapse, and it ends after [`POST_MAX_CHARS`] characters.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let visible = |c: char| {
+        let formatting = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        if c.is_control() || formatting { ' ' } else { c }
+    };
+    let cleaned: String = text.chars().map(visible).collect();
+    let line = cleaned.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= POST_MAX_CHARS {
+        return line;
+    }
+    let mut cut: String = line.chars().take(POST_MAX_CHARS - 1).collect();
+    cut.push('…');
+    cut
+}
+
+/// An amount without the zeros nobody reads: at least two digits after the point.
+fn short(amount: Money) -> String {
+    let text = amount.to_string();
+    let trimmed = text.trim_end_matches('0');
+    let decimals = trimmed
+        .split_once('.')
+        .map_or(0, |(_, fraction)| fraction.len());
+    if decimals >= 2 {
+        trimmed.to_owned()
+    } else {
+        format!("{trimmed}{}", &"00"[decimals..])
+    }
+}

@@ -1,0 +1,58 @@
+//! How much money there is, and where it went: the journal's view of the whole arena.
+//!
+//! `minted − burned − escrow = circulating` must hold at every commit, exactly.
+
+use serde::Serialize;
+
+/// Totals of the whole journal, in units of 10⁻⁸. They may exceed one balance's range, so they are
+/// wider than [`Money`](crate::Money).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Supply {
+    /// Grants, revivals, and what the house added to payouts.
+    pub minted: i128,
+    /// Fees, liquidations, retirements, and stakes that fell to the house.
+    pub burned: i128,
+    /// Stakes of unsettled positions.
+    pub escrow: i128,
+    /// The sum of all balances.
+    pub circulating: i128,
+}
+
+impl Supply {
+    /// What the books are off by; zero when they balance.
+    #[must_use]
+    pub const fn drift(&self) -> i128 {
+        self.minted - self.burned - self.escrow - self.circulating
+    }
+
+    #[must_use]
+    pub fn text(&self) -> SupplyText {
+        SupplyText {
+            minted: units_text(self.minted),
+            burned: units_text(self.burned),
+            escrow: units_text(self.escrow),
+            circulating: units_text(self.circulating),
+        }
+    }
+}
+
+/// [`Supply`] as decimal strings with eight digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SupplyText {
+    pub minted: String,
+    pub burned: String,
+    pub escrow: String,
+    pub circulating: String,
+}
+
+/// A wide amount of units as a decimal string with eight digits.
+#[must_use]
+pub fn units_text(units: i128) -> String {
+    let sign = if units < 0 { "-" } else { "" };
+    let magnitude = units.unsigned_abs();
+    format!(
+        "{sign}{}.{:08}",
+        magnitude / 100_000_000,
+        magnitude % 100_000_000
+    )
+}

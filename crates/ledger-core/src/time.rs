@@ -1,0 +1,94 @@
+//! Instants, as Postgres keeps them: microseconds since the Unix epoch, UTC.
+//!
+//! Nothing here reads a clock. The instant that decides anything comes from the database.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// An instant in whole microseconds: Postgres stores no finer, and a hash over it must survive the
+/// round trip.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(DateTime<Utc>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be an RFC 3339 time such as 2026-02-16T00:00:00.000000Z")]
+pub struct TimestampError;
+
+impl Timestamp {
+    /// From microseconds since the Unix epoch; `None` beyond the calendar (±262,000 years).
+    #[must_use]
+    pub fn from_micros(micros: i64) -> Option<Timestamp> {
+        DateTime::from_timestamp_micros(micros).map(Timestamp)
+    }
+
+    #[must_use]
+    pub fn micros(self) -> i64 {
+        self.0.timestamp_micros()
+    }
+
+    #[must_use]
+    pub const fn datetime(self) -> DateTime<Utc> {
+        self.0
+    }
+
+    /// This instant moved by whole seconds (negative: earlier), kept inside the calendar.
+    #[must_use]
+    pub fn plus_seconds(self, seconds: i64) -> Timestamp {
+        let micros = self
+            .micros()
+            .saturating_add(seconds.saturating_mul(1_000_000));
+        Timestamp::from_micros(micros).unwrap_or(self)
+    }
+
+    /// Whole seconds from `earlier` to this instant; negative if it is later.
+    #[must_use]
+    pub fn seconds_since(self, earlier: Timestamp) -> i64 {
+        (self.micros().saturating_sub(earlier.micros())) / 1_000_000
+    }
+}
+
+impl From<DateTime<Utc>> for Timestamp {
+    /// Drops what is finer than a microsecond.
+    fn from(at: DateTime<Utc>) -> Timestamp {
+        DateTime::from_timestamp_micros(at.timestamp_micros()).map_or(Timestamp(at), Timestamp)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Micros, true))
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    fn from_str(text: &str) -> Result<Timestamp, TimestampError> {
+        DateTime::parse_from_rfc3339(text)
+            .map(|at| Timestamp::from(at.with_timezone(&Utc)))
+            .map_err(|_| TimestampError)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,198 @@
+//! What tests need: an arena of their own each, in a real Postgres and a real Redis.
+//!
+//! `scripts/with-test-services` starts both and names them in `TEST_DATABASE_URL` (a superuser's)
+//! and `TEST_REDIS_URL`. Each [`Arena`] is a database cloned from a migrated template and a prefix
+//! of Redis keys, so that tests run in parallel and never meet. The template's sequences start
+//! 10,000 apart: an id of the wrong kind finds nothing.
+//!
+//! For tests and benchmarks only: everything here panics rather than answer an error.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod bot;
+mod template;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+pub use bot::{BotBuilder, TestBot};
+use db::{Database, DatabaseConfig};
+use ledger_core::economy::{EconomyRules, Enforcement};
+use ledger_core::money::Price;
+use ledger_core::prediction::PriceSource;
+use ledger_core::{BotId, Timestamp};
+use tokio_postgres::NoTls;
+
+/// How long [`eventually`] waits before it gives up.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An isolated arena.
+pub struct Arena {
+    name: String,
+    database: Database,
+    rules: EconomyRules,
+}
+
+impl Arena {
+    /// A fresh arena with the default economy, in observe mode.
+    pub async fn new() -> Arena {
+        Arena::with_pool(8).await
+    }
+
+    /// The same with room for `pool_size` connections of the services' role.
+    pub async fn with_pool(pool_size: usize) -> Arena {
+        let name = template::clone_database().await;
+        let url = template::app_url(&name);
+        let database = Database::connect(DatabaseConfig { url, pool_size })
+            .await
+            .unwrap();
+        Arena {
+            name,
+            database,
+            rules: EconomyRules::default(),
+        }
+    }
+
+    /// The same arena under other rules.
+    #[must_use]
+    pub fn with_rules(mut self, rules: EconomyRules) -> Arena {
+        self.rules = rules;
+        self
+    }
+
+    /// Connections under the services' role, `arena_app`.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub async fn conn(&self) -> db::PooledConnection {
+        self.database.get().await.unwrap()
+    }
+
+    #[must_use]
+    pub fn rules(&self) -> &EconomyRules {
+        &self.rules
+    }
+
+    /// URL of the services' role.
+    #[must_use]
+    pub fn database_url(&self) -> String {
+        template::app_url(&self.name)
+    }
+
+    /// URL of the schema owner's role.
+    #[must_use]
+    pub fn owner_url(&self) -> String {
+        template::owner_url(&self.name)
+    }
+
+    #[must_use]
+    pub fn redis_url(&self) -> String {
+        redis_url()
+    }
+
+    /// What this arena's keys in Redis start with.
+    #[must_use]
+    pub fn redis_prefix(&self) -> String {
+        format!("{}:", self.name)
+    }
+
+    /// A superuser's connection to this arena's database, for arranging what no service may.
+    pub async fn owner_client(&self) -> tokio_postgres::Client {
+        template::connect(&template::superuser_url(&self.name)).await
+    }
+
+    /// Starts describing a bot.
+    #[must_use]
+    pub fn bot(&self) -> BotBuilder<'_> {
+        BotBuilder::new(self)
+    }
+
+    /// Keeps a price; `seconds_from_now` places its time at the provider.
+    pub async fn price(&self, price: &str, source: PriceSource, seconds_from_now: i64) {
+        let at = self.now().await.plus_seconds(seconds_from_now);
+        let price: Price = price.parse().unwrap();
+        db::prices::record(&mut *self.conn().await, source, price, at)
+            .await
+            .unwrap();
+    }
+
+    /// Postgres' clock.
+    pub async fn now(&self) -> Timestamp {
+        let row = self
+            .owner_client()
+            .await
+            .query_one(
+                "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+                &[],
+            )
+            .await
+            .unwrap();
+        Timestamp::from_micros(row.get(0)).unwrap()
+    }
+
+    /// Runs a whole cycle for everybody, whatever the time since the last one.
+    pub async fn tick(&self, enforcement: Enforcement) -> db::ticks::CycleTotals {
+        let mut conn = self.conn().await;
+        let cycle = match db::ticks::due(&mut conn, enforcement, 0).await.unwrap() {
+            db::ticks::Due::Begun(cycle) | db::ticks::Due::Open(cycle) => cycle,
+            db::ticks::Due::NotYet { .. } => unreachable!("a rate of zero is always due"),
+        };
+        let mut engine = db::ticks::TickEngine::connect(&self.database)
+            .await
+            .unwrap();
+        let mut after = BotId(i64::MIN);
+        loop {
+            let selection = db::ticks::Selection::Waiting { after, limit: 1000 };
+            let report = engine.apply(&cycle, &self.rules, &selection).await.unwrap();
+            match report.last {
+                Some(last) => after = last,
+                None => break,
+            }
+        }
+        db::ticks::close(&mut conn, &cycle)
+            .await
+            .unwrap()
+            .expect("everybody was ticked")
+    }
+
+    /// Audits the arena and panics with every fault found.
+    pub async fn assert_sound(&self) {
+        let report = db::inspect::audit(&self.database, db::inspect::Options::default())
+            .await
+            .unwrap();
+        assert!(report.is_sound(), "the audit found {:#?}", report.faults);
+    }
+}
+
+/// The Redis of this test run.
+#[must_use]
+pub fn redis_url() -> String {
+    template::variable("TEST_REDIS_URL")
+}
+
+/// Opens a bare client, driven in the background.
+pub async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// Polls `probe` until it answers something, at most for [`PATIENCE`].
+pub async fn eventually<T, F, Fut>(what: &str, mut probe: F) -> T
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Option<T>>,
+{
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = probe().await {
+            return found;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "waited {PATIENCE:?} in vain until {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

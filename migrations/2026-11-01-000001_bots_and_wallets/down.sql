@@ -1,0 +1,3 @@
+DROP TABLE wallets;
+DROP TABLE bots;
+DROP TYPE bot_status;

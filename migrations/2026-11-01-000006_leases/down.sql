@@ -1,0 +1,4 @@
+DROP TABLE oracle_cycles;
+DROP TABLE source_cooldowns;
+DROP TABLE bot_schedules;
+DROP TABLE leases;
