@@ -1,0 +1,88 @@
+//! One cycle after another, for ever: the loop of every background service.
+//!
+//! This is the outer one of two error boundaries. Inside a cycle one bot's failure must not stop
+//! the others; here one cycle's failure, be it an error or a panic, must not stop the next.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{Instrument, error, warn};
+
+use crate::BoxError;
+use crate::shutdown::Shutdown;
+use crate::telemetry::chain;
+
+/// Runs cycles until a stop is requested, and returns after the current one has finished.
+///
+/// A cycle begins `period` after the one before began, or at once when that one took longer: an
+/// overrun delays, cycles never overlap, and lost time is not made up by a burst. Errors and
+/// panics are logged here, with their causes, and the next cycle comes at its time.
+pub async fn run<C, F, E>(period: Duration, shutdown: &Shutdown, mut cycle: C)
+where
+    C: FnMut() -> F + Send,
+    F: Future<Output = Result<(), E>> + Send + 'static,
+    E: Into<BoxError> + Send + 'static,
+{
+    while !shutdown.is_requested() {
+        let began = Instant::now();
+        match run_once(&mut cycle).await {
+            Ok(()) => {}
+            Err(failure) => error!(
+                error = failure,
+                "cycle failed; the next one follows in time"
+            ),
+        }
+        let took = began.elapsed();
+        if took > period {
+            warn!(?took, ?period, "cycle took longer than its period");
+        }
+        shutdown.sleep_until(began + period).await;
+    }
+}
+
+/// Runs cycles whose beginnings somebody else decides, until a stop is requested.
+///
+/// The cycle itself waits for its time (and must notice a requested stop while it does); only
+/// after a failure there is a `pause` before the next try. The error boundary is that of [`run`].
+pub async fn repeat<C, F, E>(pause: Duration, shutdown: &Shutdown, mut cycle: C)
+where
+    C: FnMut() -> F + Send,
+    F: Future<Output = Result<(), E>> + Send + 'static,
+    E: Into<BoxError> + Send + 'static,
+{
+    while !shutdown.is_requested() {
+        if let Err(failure) = run_once(&mut cycle).await {
+            error!(error = failure, ?pause, "cycle failed; another try follows");
+            shutdown.sleep(pause).await;
+        }
+    }
+}
+
+/// One cycle in a task of its own, so that its panic ends that task and nothing else.
+async fn run_once<C, F, E>(cycle: &mut C) -> Result<(), String>
+where
+    C: FnMut() -> F,
+    F: Future<Output = Result<(), E>> + Send + 'static,
+    E: Into<BoxError> + Send + 'static,
+{
+    let future = catch_unwind(AssertUnwindSafe(cycle))
+        .map_err(|panic| format!("panicked: {}", panic_text(&*panic)))?;
+    match tokio::spawn(future.in_current_span()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(chain(&*error.into())),
+        Err(join) => match join.try_into_panic() {
+            Ok(panic) => Err(format!("panicked: {}", panic_text(&*panic))),
+            Err(join) => Err(chain(&join)),
+        },
+    }
+}
+
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message")
+}

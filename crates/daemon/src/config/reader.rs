@@ -1,0 +1,207 @@
+//! Takes settings out by name and collects everything that is wrong with them.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use secrecy::SecretString;
+
+use super::{ConfigError, Problem, Sources, workspace_root};
+
+/// Reads settings one by one. Nothing fails until [`Reader::finish`], which names every problem.
+///
+/// A setting whose value is empty counts as not set, so that `NAME=` in the environment turns
+/// off what the `.env` file says.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    sources: &'a Sources,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    #[must_use]
+    pub fn new(sources: &'a Sources) -> Self {
+        Self {
+            sources,
+            problems: sources.file_problems.clone(),
+        }
+    }
+
+    /// A setting without default. `None` means that a problem was noted.
+    pub fn required<T: FromStr>(&mut self, name: &str) -> Option<T> {
+        let text = self.required_text(name)?;
+        self.parse(name, &text)
+    }
+
+    /// A setting with a default, which is also the answer when a problem was noted.
+    pub fn or<T: FromStr>(&mut self, name: &str, default: T) -> T {
+        self.optional(name).unwrap_or(default)
+    }
+
+    /// A setting with a default and bounds, both ends included.
+    pub fn or_within<T>(&mut self, name: &str, default: T, bounds: RangeInclusive<T>) -> T
+    where
+        T: FromStr + PartialOrd + Display,
+    {
+        let value = self.or(name, default);
+        if !bounds.contains(&value) {
+            let (low, high) = (bounds.start(), bounds.end());
+            self.note(name, &format!("must lie between {low} and {high}"));
+        }
+        value
+    }
+
+    /// A setting that may be absent. A malformed value is a problem, and `None`.
+    pub fn optional<T: FromStr>(&mut self, name: &str) -> Option<T> {
+        let text = self.text(name)?;
+        self.parse(name, &text)
+    }
+
+    /// A secret without default, at least `min_chars` characters long.
+    pub fn secret(&mut self, name: &str, min_chars: usize) -> Option<SecretString> {
+        let text = self.required_text(name)?;
+        self.long_enough(name, text, min_chars)
+    }
+
+    /// A secret that may be absent; if present, it has at least `min_chars` characters.
+    pub fn optional_secret(&mut self, name: &str, min_chars: usize) -> Option<SecretString> {
+        let text = self.text(name)?;
+        self.long_enough(name, text, min_chars)
+    }
+
+    /// The URL of a server, without default, in one of the given schemes. It may hold a password
+    /// and is therefore a secret; [`super::endpoint`] gives the part that may be shown.
+    pub fn connection_url(&mut self, name: &str, schemes: &[&str]) -> Option<SecretString> {
+        let text = self.required_text(name)?;
+        let valid = url::Url::parse(&text).is_ok_and(|url| schemes.contains(&url.scheme()));
+        if !valid {
+            let forms: Vec<String> = schemes.iter().map(|s| format!("{s}://…")).collect();
+            self.note(
+                name,
+                &format!("must be a URL of the form {}", forms.join(" or ")),
+            );
+            return None;
+        }
+        Some(SecretString::from(text))
+    }
+
+    /// A path, with a default. Relative ones are meant from the workspace, not from wherever the
+    /// process was started.
+    pub fn path_or(&mut self, name: &str, default: &str) -> PathBuf {
+        workspace_root().join(self.text(name).unwrap_or_else(|| default.to_owned()))
+    }
+
+    /// The value as written, unless it is empty or not set.
+    #[must_use]
+    pub fn raw(&self, name: &str) -> Option<String> {
+        self.sources.get(name).filter(|text| !text.is_empty())
+    }
+
+    /// Notes a problem that only the caller can see. The text follows the setting's name in a
+    /// sentence ("must …", "is …") and must not contain the value.
+    pub fn problem(&mut self, name: &str, text: impl Into<String>) {
+        self.problems.push(Problem {
+            name: name.to_owned(),
+            text: text.into(),
+        });
+    }
+
+    /// # Errors
+    /// When any problem was noted: all of them.
+    pub fn finish(self) -> Result<(), ConfigError> {
+        if self.problems.is_empty() {
+            return Ok(());
+        }
+        Err(ConfigError::new(
+            self.problems,
+            self.sources.looked_at().to_owned(),
+        ))
+    }
+
+    /// Like [`Reader::finish`], and hands out the configuration that was put together from the
+    /// values; `None` is expected when one of them was missing.
+    ///
+    /// # Errors
+    /// When any problem was noted: all of them.
+    pub fn finish_with<T>(mut self, config: Option<T>) -> Result<T, ConfigError> {
+        match config {
+            Some(config) => self.finish().map(|()| config),
+            None => {
+                if self.problems.is_empty() {
+                    self.problem("The configuration", "is incomplete");
+                }
+                Err(ConfigError::new(
+                    self.problems,
+                    self.sources.looked_at().to_owned(),
+                ))
+            }
+        }
+    }
+
+    fn text(&mut self, name: &str) -> Option<String> {
+        if self.sources.is_undecodable(name) {
+            self.problem(name, "(from the environment) is not UTF-8");
+            return None;
+        }
+        self.raw(name)
+    }
+
+    fn required_text(&mut self, name: &str) -> Option<String> {
+        let noted = self.problems.len();
+        let text = self.text(name);
+        if text.is_none() && self.problems.len() == noted {
+            let is_set = self.sources.get(name).is_some();
+            if is_set {
+                self.note(name, "is empty");
+            } else {
+                self.problem(name, "is not set");
+            }
+        }
+        text
+    }
+
+    fn parse<T: FromStr>(&mut self, name: &str, text: &str) -> Option<T> {
+        // The parser's own message is not passed on: many of them quote what they were given.
+        let value = text.parse().ok();
+        if value.is_none() {
+            self.note(name, &expectation::<T>());
+        }
+        value
+    }
+
+    fn long_enough(&mut self, name: &str, text: String, min_chars: usize) -> Option<SecretString> {
+        if text.chars().count() < min_chars {
+            self.note(name, &format!("must have at least {min_chars} characters"));
+            return None;
+        }
+        Some(SecretString::from(text))
+    }
+
+    /// A problem of a value that is there: says where it came from.
+    fn note(&mut self, name: &str, text: &str) {
+        match self.sources.origin(name) {
+            Some(origin) => self.problem(name, format!("(from {origin}) {text}")),
+            None => self.problem(name, text),
+        }
+    }
+}
+
+/// What a value of the type must look like, as the end of a sentence.
+fn expectation<T>() -> String {
+    let full = std::any::type_name::<T>();
+    let name = full.rsplit("::").next().unwrap_or(full);
+    match name {
+        "u8" => "must be a whole number from 0 to 255".to_owned(),
+        "u16" => "must be a whole number from 0 to 65535".to_owned(),
+        "u32" | "u64" | "u128" | "usize" => "must be a whole number, 0 or more".to_owned(),
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "must be a whole number".to_owned(),
+        "f32" | "f64" => "must be a number".to_owned(),
+        "bool" => "must be true or false".to_owned(),
+        "IpAddr" => "must be an IP address, e.g. 127.0.0.1".to_owned(),
+        "SocketAddr" => "must be an IP address with a port, e.g. 127.0.0.1:8000".to_owned(),
+        "Url" => "must be a URL, e.g. http://127.0.0.1:8000".to_owned(),
+        "Environment" => "must be production or development".to_owned(),
+        other => format!("is not a valid {other}"),
+    }
+}

@@ -1,0 +1,171 @@
+//! Where settings come from: the `.env` file, then the process environment over it.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+
+use super::{Problem, env_file, workspace_root};
+
+/// The file to read in place of `.env` beside the workspace.
+const ENV_FILE_OVERRIDE: &str = "ARENA_ENV_FILE";
+
+/// Every setting there is, as written. Its `Debug` shows no values.
+#[derive(Clone)]
+pub struct Sources {
+    figment: Figment,
+    /// Names whose value in the process environment is not UTF-8.
+    undecodable: BTreeSet<String>,
+    /// What went wrong with the file itself; reported with the other problems.
+    pub(super) file_problems: Vec<Problem>,
+    looked_at: String,
+}
+
+impl Sources {
+    /// Reads the `.env` file (`ARENA_ENV_FILE` if that is set, else `.env` beside the workspace)
+    /// and the process environment, which wins.
+    ///
+    /// It cannot fail: an unreadable file becomes a problem that [`super::Reader::finish`]
+    /// reports together with all others. A missing `.env` is no problem, because everything may
+    /// come from the environment.
+    #[must_use]
+    pub fn load() -> Self {
+        let named = std::env::var_os(ENV_FILE_OVERRIDE).filter(|path| !path.is_empty());
+        let path = match &named {
+            Some(path) => PathBuf::from(path),
+            None => workspace_root().join(".env"),
+        };
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Self::new(&text, &path, std::env::vars_os()),
+            Err(error) => {
+                let mut sources = Self::new("", &path, std::env::vars_os());
+                if named.is_some() {
+                    let text = format!("names {}, which cannot be read: {error}", path.display());
+                    sources.add_file_problem(ENV_FILE_OVERRIDE, text);
+                } else if error.kind() != io::ErrorKind::NotFound {
+                    let text = format!("cannot be read: {error}");
+                    sources.add_file_problem(path.display().to_string(), text);
+                } else {
+                    sources.looked_at = format!(
+                        "Set them in the environment, or in {} (there is no such file).",
+                        path.display()
+                    );
+                }
+                sources
+            }
+        }
+    }
+
+    /// Sources from the text of a `.env` file and the pairs of an environment that overrides it.
+    #[must_use]
+    pub fn from_parts<'a>(
+        file: &str,
+        environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let environment = environment
+            .into_iter()
+            .map(|(key, value)| (key.into(), value.into()));
+        Self::new(file, Path::new(".env"), environment)
+    }
+
+    fn new(
+        text: &str,
+        path: &Path,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Self {
+        let mut undecodable = BTreeSet::new();
+        let mut overrides = Vec::new();
+        for (key, value) in environment {
+            // Our names are ASCII, so a key that is not UTF-8 is nobody's setting.
+            let Ok(key) = key.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) => overrides.push((key, value)),
+                Err(_) => drop(undecodable.insert(key)),
+            }
+        }
+        let file = Layer {
+            name: path.display().to_string(),
+            pairs: env_file::parse(text),
+        };
+        let environment = Layer {
+            name: "the environment".to_owned(),
+            pairs: overrides,
+        };
+        let mut sources = Self {
+            figment: Figment::new().merge(file).merge(environment),
+            undecodable,
+            file_problems: Vec::new(),
+            looked_at: format!("Set them in the environment, or in {}.", path.display()),
+        };
+        for line in env_file::malformed_lines(text) {
+            let text = format!("line {line} is no assignment: write NAME=value");
+            sources.add_file_problem(path.display().to_string(), text);
+        }
+        sources
+    }
+
+    /// The value as written; `None` when it is not set.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<String> {
+        match self.figment.find_value(name) {
+            Ok(Value::String(_, text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_undecodable(&self, name: &str) -> bool {
+        self.undecodable.contains(name)
+    }
+
+    /// Which layer the value came from, for messages.
+    pub(super) fn origin(&self, name: &str) -> Option<String> {
+        self.figment
+            .find_metadata(name)
+            .map(|metadata| metadata.name.to_string())
+    }
+
+    pub(super) fn looked_at(&self) -> &str {
+        &self.looked_at
+    }
+
+    fn add_file_problem(&mut self, name: impl Into<String>, text: String) {
+        self.file_problems.push(Problem {
+            name: name.into(),
+            text,
+        });
+    }
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources")
+            .field("looked_at", &self.looked_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One layer of pairs. Figment's own environment provider is not used, because it interprets
+/// values: `[x]` would become a list and `007` a number.
+struct Layer {
+    name: String,
+    pairs: Vec<(String, String)>,
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.name.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let dict: Dict = self
+            .pairs
+            .iter()
+            .map(|(key, value)| (key.clone(), Value::from(value.as_str())))
+            .collect();
+        Ok(Profile::Default.collect(dict))
+    }
+}

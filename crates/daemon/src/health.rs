@@ -1,0 +1,265 @@
+//! `/health` and `/ready` on a port of its own, for services that have no other server.
+//!
+//! `/health` touches nothing: it says that the process is alive, and must stay true while the
+//! database is down, or a supervisor would restart a service that only has to wait. `/ready`
+//! asks the service's probe.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tracing::{debug, info, warn};
+
+use crate::shutdown::Shutdown;
+
+/// Whoever asks gets an answer within this time, even if a dependency hangs.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
+/// A client that connects and says nothing is let go after this time.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECTIONS_MAX: usize = 64;
+/// So that a failing `accept` (no file descriptors left) does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckState {
+    Ok,
+    /// Worth knowing, but the service does its work: does not fail readiness.
+    Degraded,
+    Failed,
+}
+
+/// The state of one thing the service depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    pub name: String,
+    pub state: CheckState,
+    /// One sentence for the operator, without secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl Check {
+    pub fn ok(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            state: CheckState::Ok,
+            detail: None,
+        }
+    }
+
+    pub fn degraded(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            state: CheckState::Degraded,
+            detail: Some(detail.into()),
+        }
+    }
+
+    pub fn failed(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            state: CheckState::Failed,
+            detail: Some(detail.into()),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadinessStatus {
+    Ready,
+    Unavailable,
+}
+
+/// What `/ready` answers: 200 when ready, 503 when not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    pub status: ReadinessStatus,
+    pub checks: Vec<Check>,
+}
+
+impl From<Vec<Check>> for Readiness {
+    fn from(checks: Vec<Check>) -> Self {
+        let has_failed = checks.iter().any(|check| check.state == CheckState::Failed);
+        let status = if has_failed {
+            ReadinessStatus::Unavailable
+        } else {
+            ReadinessStatus::Ready
+        };
+        Self { status, checks }
+    }
+}
+
+/// A running health server. Dropping the handle does not stop it; the shutdown does.
+#[derive(Debug)]
+pub struct HealthServer {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl HealthServer {
+    /// Where it listens; with port 0 asked for, the port that was given.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns once the shutdown has stopped it.
+    pub async fn stopped(self) {
+        if let Err(error) = self.task.await {
+            warn!(%error, "health server ended badly");
+        }
+    }
+}
+
+type ProbeFuture = Pin<Box<dyn Future<Output = Vec<Check>> + Send>>;
+type Probe = Arc<dyn Fn() -> ProbeFuture + Send + Sync>;
+
+/// Listens on the address and answers until the shutdown. `probe` is called for each `/ready`.
+///
+/// # Errors
+/// When the address cannot be bound; the error names it.
+pub async fn serve<P, F>(
+    address: SocketAddr,
+    service: &str,
+    probe: P,
+    shutdown: Shutdown,
+) -> io::Result<HealthServer>
+where
+    P: Fn() -> F + Send + Sync + 'static,
+    F: Future<Output = Vec<Check>> + Send + 'static,
+{
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        let text = format!("cannot listen on {address} for the health of {service}: {error}");
+        io::Error::new(error.kind(), text)
+    })?;
+    let address = listener.local_addr()?;
+    let probe: Probe = Arc::new(move || Box::pin(probe()));
+    info!(service, %address, "health server listens");
+    Ok(HealthServer {
+        address,
+        task: tokio::spawn(accept(listener, probe, shutdown)),
+    })
+}
+
+async fn accept(listener: TcpListener, probe: Probe, shutdown: Shutdown) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.wait() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!(%error, "health server could not accept a connection");
+                shutdown.sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // More than this at once is no supervisor: close, rather than queue.
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            continue;
+        };
+        let probe = Arc::clone(&probe);
+        tokio::spawn(async move {
+            let answer = service_fn(move |request| {
+                let probe = Arc::clone(&probe);
+                async move { Ok::<_, Infallible>(respond(&request, &probe).await) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIMEOUT)
+                .keep_alive(false)
+                .serve_connection(TokioIo::new(stream), answer);
+            if let Err(error) = connection.await {
+                debug!(%error, "health connection ended early");
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn respond(request: &Request<Incoming>, probe: &Probe) -> Response<Full<Bytes>> {
+    let path = request.uri().path();
+    if !matches!(path, "/health" | "/ready") {
+        return json(
+            StatusCode::NOT_FOUND,
+            r#"{"status":"not found"}"#.to_owned(),
+        );
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let body = r#"{"status":"method not allowed"}"#.to_owned();
+        let mut response = json(StatusCode::METHOD_NOT_ALLOWED, body);
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    if path == "/health" {
+        return json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned());
+    }
+    ready(Readiness::from(ask(probe).await))
+}
+
+/// The probe's answer; a probe that hangs or panics is a failed check, not a dead connection.
+async fn ask(probe: &Probe) -> Vec<Check> {
+    let probe = Arc::clone(probe);
+    let mut task = tokio::spawn(async move { probe().await });
+    match tokio::time::timeout(PROBE_TIMEOUT, &mut task).await {
+        Ok(Ok(checks)) => checks,
+        Ok(Err(_)) => vec![Check::failed(
+            "probe",
+            "the readiness probe panicked; see the log",
+        )],
+        Err(_) => {
+            task.abort();
+            vec![Check::failed(
+                "probe",
+                format!("no answer within {PROBE_TIMEOUT:?}"),
+            )]
+        }
+    }
+}
+
+fn ready(readiness: Readiness) -> Response<Full<Bytes>> {
+    let status = match readiness.status {
+        ReadinessStatus::Ready => StatusCode::OK,
+        ReadinessStatus::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    match serde_json::to_string(&readiness) {
+        Ok(body) => json(status, body),
+        Err(error) => {
+            warn!(%error, "readiness could not be written as JSON");
+            json(
+                StatusCode::SERVICE_UNAVAILABLE,
+                r#"{"status":"unavailable"}"#.to_owned(),
+            )
+        }
+    }
+}
+
+fn json(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

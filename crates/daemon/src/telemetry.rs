@@ -1,0 +1,88 @@
+//! Logs: readable on a terminal, JSON otherwise, always on stderr.
+//!
+//! A log line is a sentence and fields. Secrets are kept out by their types: they live in
+//! `SecretString`, whose `Debug` shows nothing and which has no `Display`.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::cadence::panic_text;
+use crate::config::Sources;
+
+/// Starts logging for the service; `RUST_LOG`, from the environment or `.env`, chooses what is
+/// shown (default `info`). Panics are logged too. A second call changes nothing.
+pub fn init(service: &str) {
+    init_with(service, "info");
+}
+
+/// Like [`init`], with another default: a command for people is quiet unless something is wrong.
+pub fn init_with(service: &str, default_filter: &str) {
+    let wanted = Sources::load()
+        .get("RUST_LOG")
+        .filter(|filter| !filter.is_empty());
+    let parsed = wanted.as_deref().map(EnvFilter::try_new);
+    let is_malformed = matches!(parsed, Some(Err(_)));
+    let filter = match parsed {
+        Some(Ok(filter)) => filter,
+        _ => EnvFilter::new(default_filter),
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let installed = if std::io::stderr().is_terminal() {
+        builder.try_init()
+    } else {
+        builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .try_init()
+    };
+    if installed.is_err() {
+        return;
+    }
+    log_panics();
+    if is_malformed {
+        tracing::warn!(
+            default = default_filter,
+            "RUST_LOG cannot be read; using the default"
+        );
+    }
+    tracing::info!(service, version = env!("CARGO_PKG_VERSION"), "starting");
+}
+
+/// Panics go the way of all other lines, so that a log in JSON stays one.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        tracing::error!(
+            location,
+            message_text = panic_text(panic.payload()),
+            "panicked"
+        );
+    }));
+}
+
+/// An error and its causes in one line: `outer: inner: innermost`.
+///
+/// Causes that an outer message already contains are not repeated.
+#[must_use]
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            // Writing into a String cannot fail.
+            let _ = write!(text, ": {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,111 @@
+use daemon::config::env_file::{malformed_lines, parse, read};
+
+fn value(line: &str) -> String {
+    let pairs = parse(line);
+    assert_eq!(pairs.len(), 1, "{line:?} is one assignment");
+    pairs[0].1.clone()
+}
+
+#[test]
+fn blank_lines_and_comments_are_skipped() {
+    assert_eq!(
+        parse("\n  \n# A=1\n   # B=2\nC=3\n"),
+        [("C".to_owned(), "3".to_owned())]
+    );
+}
+
+#[test]
+fn an_export_prefix_is_stripped_but_a_name_that_begins_with_it_is_kept() {
+    assert_eq!(parse("export A=1")[0].0, "A");
+    assert_eq!(parse("export\t  B = 2"), [("B".to_owned(), "2".to_owned())]);
+    assert_eq!(parse("exported=3")[0].0, "exported");
+    assert_eq!(parse("export=4")[0].0, "export");
+}
+
+#[test]
+fn one_pair_of_equal_quotes_is_stripped() {
+    assert_eq!(value(r#"A="two words""#), "two words");
+    assert_eq!(value("A='two words'"), "two words");
+    assert_eq!(value(r#"A="'inner'""#), "'inner'");
+    assert_eq!(value(r#"A="""#), "");
+    assert_eq!(value(r#"A="  kept  ""#), "  kept  ");
+}
+
+#[test]
+fn quotes_that_do_not_match_are_literal() {
+    assert_eq!(value(r#"A="half"#), r#""half"#);
+    assert_eq!(value(r#"A=half""#), r#"half""#);
+    assert_eq!(value(r#"A="mixed'"#), r#""mixed'"#);
+    assert_eq!(value(r#"A=""#), "\"");
+    assert_eq!(value(r#"A="x" y"#), r#""x" y"#);
+}
+
+#[test]
+fn special_characters_mean_themselves() {
+    assert_eq!(
+        value(r"A=p!a$s#s\n${HOME} `id` $(id) %20"),
+        r"p!a$s#s\n${HOME} `id` $(id) %20"
+    );
+    assert_eq!(value(r#"A="p!a$s#s\" w""#), r#"p!a$s#s\" w"#);
+    assert_eq!(value("A=x # no comment"), "x # no comment");
+    assert_eq!(
+        value("A=postgres://u:p=w@h/d?a=b"),
+        "postgres://u:p=w@h/d?a=b"
+    );
+    assert_eq!(value("A=schlüssel✓"), "schlüssel✓");
+}
+
+#[test]
+fn keys_and_values_are_trimmed() {
+    assert_eq!(
+        parse("  A  =   x y  "),
+        [("A".to_owned(), "x y".to_owned())]
+    );
+    assert_eq!(value("A="), "");
+}
+
+#[test]
+fn files_from_windows_are_read_too() {
+    let pairs = parse("\u{feff}A=1\r\nB=\"2\"\r\n");
+    assert_eq!(
+        pairs,
+        [
+            ("A".to_owned(), "1".to_owned()),
+            ("B".to_owned(), "2".to_owned())
+        ]
+    );
+}
+
+#[test]
+fn order_and_repetition_are_kept() {
+    let values: Vec<String> = parse("A=1\nB=2\nA=3")
+        .into_iter()
+        .map(|(_, value)| value)
+        .collect();
+    assert_eq!(values, ["1", "2", "3"]);
+}
+
+#[test]
+fn lines_that_are_no_assignment_are_named_by_number() {
+    let text = "A=1\nnonsense\n\n# comment\n=5\ntwo words=6\nB=7";
+    assert_eq!(malformed_lines(text), [2, 5, 6]);
+    assert_eq!(parse(text).len(), 2);
+}
+
+#[test]
+fn a_missing_file_and_one_that_is_not_utf8_are_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = read(&dir.path().join("nowhere")).unwrap_err();
+    assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
+
+    let binary = dir.path().join("binary");
+    std::fs::write(&binary, b"A=\xff\xfe").unwrap();
+    assert_eq!(
+        read(&binary).unwrap_err().kind(),
+        std::io::ErrorKind::InvalidData
+    );
+
+    let good = dir.path().join("good");
+    std::fs::write(&good, "A=1\n").unwrap();
+    assert_eq!(read(&good).unwrap().len(), 1);
+}

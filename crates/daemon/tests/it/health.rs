@@ -1,0 +1,185 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use daemon::health::{Check, CheckState, HealthServer, Readiness, ReadinessStatus, serve};
+use daemon::shutdown::Shutdown;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+const ANY_PORT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+const DEADLINE: Duration = Duration::from_secs(10);
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).expect("the body is JSON")
+    }
+}
+
+async fn ask(server: &HealthServer, method: &str, path: &str) -> Answer {
+    let exchange = async {
+        let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: arena\r\nContent-Length: 0\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    };
+    let text = tokio::time::timeout(DEADLINE, exchange)
+        .await
+        .expect("an answer in time");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a whole answer");
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer {
+        status,
+        head: head.to_lowercase(),
+        body: body.to_owned(),
+    }
+}
+
+async fn server_with(checks: Vec<Check>) -> (HealthServer, Shutdown) {
+    let shutdown = Shutdown::manual();
+    let probe = move || {
+        let checks = checks.clone();
+        async move { checks }
+    };
+    (
+        serve(ANY_PORT, "ticker", probe, shutdown.clone())
+            .await
+            .unwrap(),
+        shutdown,
+    )
+}
+
+#[tokio::test]
+async fn health_is_ok_and_asks_nobody() {
+    let probe = || async { panic!("health must not ask the probe") };
+    let server = serve(ANY_PORT, "ticker", probe, Shutdown::manual())
+        .await
+        .unwrap();
+    let answer = ask(&server, "GET", "/health").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.body, r#"{"status":"ok"}"#);
+    assert!(answer.head.contains("content-type: application/json"));
+    assert!(answer.head.contains("cache-control: no-store"));
+    assert!(answer.head.contains("connection: close"));
+}
+
+#[tokio::test]
+async fn ready_names_each_check() {
+    let checks = vec![Check::ok("postgres"), Check::degraded("price", "91 s old")];
+    let (server, _shutdown) = server_with(checks).await;
+    let answer = ask(&server, "GET", "/ready").await;
+    assert_eq!(
+        answer.status, 200,
+        "a degraded check does not fail readiness"
+    );
+    assert_eq!(
+        answer.json(),
+        serde_json::json!({"status": "ready", "checks": [
+            {"name": "postgres", "state": "ok"},
+            {"name": "price", "state": "degraded", "detail": "91 s old"},
+        ]})
+    );
+}
+
+#[tokio::test]
+async fn one_failed_check_makes_it_unavailable() {
+    let checks = vec![
+        Check::ok("postgres"),
+        Check::failed("redis", "no answer to PING"),
+    ];
+    let (server, _shutdown) = server_with(checks).await;
+    let answer = ask(&server, "GET", "/ready").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["status"], "unavailable");
+    assert_eq!(answer.json()["checks"][1]["state"], "failed");
+    assert_eq!(
+        ask(&server, "GET", "/health").await.status,
+        200,
+        "alive all the same"
+    );
+}
+
+#[tokio::test]
+async fn a_probe_that_panics_or_hangs_is_a_failed_check() {
+    let shutdown = Shutdown::manual();
+    let panics = serve(
+        ANY_PORT,
+        "ticker",
+        || async { panic!("broken") },
+        shutdown.clone(),
+    );
+    let hangs = serve(
+        ANY_PORT,
+        "ticker",
+        std::future::pending::<Vec<Check>>,
+        shutdown.clone(),
+    );
+    for server in [panics.await.unwrap(), hangs.await.unwrap()] {
+        let answer = ask(&server, "GET", "/ready").await;
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.json()["checks"][0]["name"], "probe");
+    }
+}
+
+#[tokio::test]
+async fn other_paths_are_404_and_other_methods_405() {
+    let (server, _shutdown) = server_with(vec![]).await;
+    for path in ["/", "/healthz", "/health/", "/metrics", "/ready/x"] {
+        assert_eq!(ask(&server, "GET", path).await.status, 404, "{path}");
+    }
+    let answer = ask(&server, "POST", "/health").await;
+    assert_eq!(answer.status, 405);
+    assert!(answer.head.contains("allow: get, head"));
+    assert_eq!(ask(&server, "GET", "/ready?verbose").await.status, 200);
+    let head = ask(&server, "HEAD", "/ready").await;
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+}
+
+#[tokio::test]
+async fn a_shutdown_stops_it() {
+    let (server, shutdown) = server_with(vec![]).await;
+    let address = server.local_addr();
+    shutdown.request();
+    tokio::time::timeout(DEADLINE, server.stopped())
+        .await
+        .expect("it stops");
+    assert!(
+        TcpStream::connect(address).await.is_err(),
+        "the port is free again"
+    );
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_an_error_that_names_it() {
+    let (server, _shutdown) = server_with(vec![]).await;
+    let address = server.local_addr();
+    let error = serve(address, "oracle", || async { vec![] }, Shutdown::manual())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+}
+
+#[test]
+fn readiness_follows_from_the_checks() {
+    let status = |checks: Vec<Check>| Readiness::from(checks).status;
+    assert_eq!(status(vec![]), ReadinessStatus::Ready);
+    assert_eq!(
+        status(vec![Check::degraded("a", "b")]),
+        ReadinessStatus::Ready
+    );
+    assert_eq!(
+        status(vec![Check::ok("a"), Check::failed("b", "c")]),
+        ReadinessStatus::Unavailable
+    );
+    assert_eq!(Check::ok("a").state, CheckState::Ok);
+}

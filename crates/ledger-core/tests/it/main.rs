@@ -1,0 +1,37 @@
+//! The rules, held to published vectors and to properties that must hold for every input.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod chain;
+mod economy;
+mod money;
+mod post;
+mod prediction;
+mod vectors;
+
+use ledger_core::economy::{BotStatus, Wallet};
+use ledger_core::{BotId, CycleNumber, Hash, Head, Money};
+
+/// The wallet of a living bot with one entry.
+fn wallet(balance: &str) -> Wallet {
+    Wallet {
+        head: Head {
+            bot_id: BotId(7),
+            sequence: 1,
+            balance: balance.parse().unwrap(),
+            hash: Hash([1; 32]),
+            recorded_at: None,
+        },
+        status: BotStatus::Alive,
+        idle_streak: 0,
+        productive: false,
+        phantom_fees: Money::ZERO,
+        shadow_died_in: None,
+        open_predictions: 0,
+        open_stake: Money::ZERO,
+        last_cycle: CycleNumber(0),
+    }
+}
+
+fn money(text: &str) -> Money {
+    text.parse().unwrap()
+}

@@ -1,0 +1,68 @@
+//! What can go wrong with a model. Closed enums without free text: what a provider wrote in an
+//! error may quote the key.
+
+use std::time::Duration;
+
+/// A call that brought no usable answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LlmError {
+    #[error("the model did not answer in time; raise LLM_TIMEOUT_SECONDS or use a faster model")]
+    Timeout,
+    /// 429. `retry_after` is what the provider asked for, if it did.
+    #[error("the provider limits the rate of calls; ask less often or raise the quota")]
+    RateLimited { retry_after: Option<Duration> },
+    /// The model or the provider's filter declined to answer.
+    #[error("the model refused to answer")]
+    Refused,
+    /// No connection, or a gateway that found nobody behind it.
+    #[error("the provider cannot be reached; check LLM_BASE_URL and the network")]
+    Unavailable,
+    /// Any other status that is not a success.
+    #[error("the provider answered with status {0}{hint}", hint = status_hint(*.0))]
+    Status(u16),
+    #[error("the provider's answer is not of the OpenAI form; check LLM_BASE_URL")]
+    Malformed,
+    #[error(
+        "the provider's answer is larger than {} bytes",
+        crate::openai::RESPONSE_BYTES_MAX
+    )]
+    TooLarge,
+}
+
+impl LlmError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub const fn retryable(&self) -> bool {
+        match self {
+            Self::Timeout | Self::RateLimited { .. } | Self::Unavailable => true,
+            Self::Status(status) => *status >= 500,
+            Self::Refused | Self::Malformed | Self::TooLarge => false,
+        }
+    }
+}
+
+const fn status_hint(status: u16) -> &'static str {
+    match status {
+        400 | 422 => "; check that LLM_MODEL accepts the persona's temperature and token limit",
+        401 | 403 => "; check LLM_API_KEY",
+        402 => "; the account has no credit",
+        404 => "; check LLM_BASE_URL and LLM_MODEL",
+        _ => "",
+    }
+}
+
+/// A model that cannot be set up from its configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    #[error(
+        "LLM_BASE_URL must be an http or https URL without user, password, query or fragment, \
+         e.g. https://api.openai.com/v1"
+    )]
+    BaseUrl,
+    #[error("LLM_API_KEY holds characters that no HTTP header can carry")]
+    ApiKey,
+    #[error("LLM_MODEL is empty")]
+    Model,
+    #[error("the HTTP client cannot be set up; are the system's certificates installed?")]
+    Client,
+}

@@ -1,0 +1,151 @@
+//! Language models behind one trait: what a hosted persona thinks with.
+//!
+//! A [`Model`] answers a [`Prompt`] by way of a [`Provider`]: [`mock::Mock`], which is a pure
+//! function and costs nothing, or [`openai::OpenAi`], which speaks the protocol that OpenAI,
+//! Groq, xAI, Ollama and vLLM share. [`usage::collect`] adds up what a turn's calls used, and
+//! [`output`] makes data of what a model wrote.
+//!
+//! This crate knows nothing of bots, money or the arena, and reads no environment: what it needs
+//! is handed in. A model's text is never trusted here, and the key is never in an error or a log.
+
+pub mod mock;
+pub mod openai;
+pub mod output;
+pub mod usage;
+
+mod error;
+mod model;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::Arc;
+
+pub use error::{LlmError, SetupError};
+pub use model::{Model, ModelConfig, ProviderKind, UnknownProvider};
+
+/// One question to a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompt {
+    /// Who the model is to be; may be empty.
+    pub system: String,
+    pub user: String,
+    /// The longest answer to pay for, in tokens.
+    pub max_output_tokens: u32,
+    /// `None` leaves it to the model; some models accept nothing else.
+    pub temperature: Option<Temperature>,
+}
+
+/// A sampling temperature from 0.00 to 2.00, in whole hundredths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Temperature(u16);
+
+impl Temperature {
+    const HUNDREDTHS_MAX: u16 = 200;
+
+    /// `None` above 2.00.
+    #[must_use]
+    pub const fn from_hundredths(hundredths: u16) -> Option<Self> {
+        if hundredths <= Self::HUNDREDTHS_MAX {
+            Some(Self(hundredths))
+        } else {
+            None
+        }
+    }
+
+    #[must_use]
+    pub const fn hundredths(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for Temperature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:02}", self.0 / 100, self.0 % 100)
+    }
+}
+
+impl FromStr for Temperature {
+    type Err = InvalidTemperature;
+
+    /// `0`, `0.7` or `1.25`: at most two digits after the point.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.len() != 1 || !matches!(fraction.len(), 1 | 2) {
+            return Err(InvalidTemperature);
+        }
+        if !is_digits(whole) || !is_digits(fraction) {
+            return Err(InvalidTemperature);
+        }
+        let hundredths = format!("{whole}{fraction:0<2}")
+            .parse()
+            .map_err(|_| InvalidTemperature)?;
+        Self::from_hundredths(hundredths).ok_or(InvalidTemperature)
+    }
+}
+
+/// The text is no number from 0.00 to 2.00 with at most two decimals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a number from 0.00 to 2.00 with at most two digits after the point")]
+pub struct InvalidTemperature;
+
+/// A model's answer and what it took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// As the model wrote it; see [`output`].
+    pub text: String,
+    pub finish: Finish,
+    pub usage: CallUsage,
+}
+
+/// Why a model stopped writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    Complete,
+    /// `max_output_tokens` was reached; the text is most likely not whole.
+    CutOff,
+    /// The model or its provider declined. [`Model`] makes [`LlmError::Refused`] of it, after
+    /// recording what it cost.
+    Refused,
+}
+
+/// The tokens of one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallUsage {
+    pub provider: Arc<str>,
+    pub model: Arc<str>,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    /// The part of the input tokens that came from the provider's cache.
+    pub cached_input_tokens: u64,
+    /// The part of the output tokens that was thinking.
+    pub reasoning_tokens: u64,
+    pub report: UsageReport,
+}
+
+/// Whether a provider said what a call used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsageReport {
+    Reported,
+    /// It did not: the counts are zero because they are unknown.
+    Unreported,
+}
+
+/// What [`Provider::complete`] returns.
+pub type ProviderFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Completion, LlmError>> + Send + 'a>>;
+
+/// Something that answers prompts. Callers hold a [`Model`], which wraps one and records usage,
+/// so that no provider can forget to.
+pub trait Provider: fmt::Debug + Send + Sync {
+    /// The name for usage and logs, e.g. `openai`.
+    fn name(&self) -> &str;
+
+    /// The model's name for usage and logs, e.g. `gpt-5-mini`.
+    fn model(&self) -> &str;
+
+    /// One call, without retries.
+    fn complete<'a>(&'a self, request: &'a Prompt) -> ProviderFuture<'a>;
+}

@@ -1,0 +1,99 @@
+//! The edge between callers and providers, where usage is recorded.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use tracing::debug;
+
+use crate::mock::Mock;
+use crate::openai::{OpenAi, OpenAiConfig};
+use crate::{Completion, Finish, LlmError, Prompt, Provider, SetupError, usage};
+
+/// A provider ready to be asked; clones share it.
+#[derive(Clone, Debug)]
+pub struct Model {
+    provider: Arc<dyn Provider>,
+}
+
+impl Model {
+    #[must_use]
+    pub fn new(provider: Arc<dyn Provider>) -> Self {
+        Self { provider }
+    }
+
+    /// # Errors
+    /// When the configuration cannot work; nothing is asked over the network.
+    pub fn from_config(config: ModelConfig) -> Result<Self, SetupError> {
+        Ok(match config {
+            ModelConfig::Mock { seed } => Self::new(Arc::new(Mock::new(seed))),
+            ModelConfig::OpenAi(config) => Self::new(Arc::new(OpenAi::new(config)?)),
+        })
+    }
+
+    #[must_use]
+    pub fn provider_name(&self) -> &str {
+        self.provider.name()
+    }
+
+    #[must_use]
+    pub fn model_name(&self) -> &str {
+        self.provider.model()
+    }
+
+    /// Asks once, and adds what it used to the surrounding [`usage::collect`], if there is one.
+    /// An answer that is a refusal has been paid for too.
+    ///
+    /// # Errors
+    /// See [`LlmError`]; [`LlmError::retryable`] tells which are worth another try.
+    pub async fn complete(&self, request: &Prompt) -> Result<Completion, LlmError> {
+        let result = self.provider.complete(request).await;
+        match &result {
+            Ok(completion) => usage::record(&completion.usage),
+            Err(_) => usage::record_failure(),
+        }
+        let completion = result?;
+        debug!(
+            provider = self.provider.name(),
+            model = self.provider.model(),
+            input_tokens = completion.usage.input_tokens,
+            output_tokens = completion.usage.output_tokens,
+            finish = ?completion.finish,
+            "model answered"
+        );
+        match completion.finish {
+            Finish::Complete | Finish::CutOff => Ok(completion),
+            Finish::Refused => Err(LlmError::Refused),
+        }
+    }
+}
+
+/// Which provider, and what it needs.
+#[derive(Clone, Debug)]
+pub enum ModelConfig {
+    Mock { seed: u64 },
+    OpenAi(OpenAiConfig),
+}
+
+/// The value of `LLM_PROVIDER`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderKind {
+    Mock,
+    OpenAi,
+}
+
+impl FromStr for ProviderKind {
+    type Err = UnknownProvider;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "mock" => Ok(Self::Mock),
+            "openai" => Ok(Self::OpenAi),
+            _ => Err(UnknownProvider),
+        }
+    }
+}
+
+/// The text names no provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be mock or openai")]
+pub struct UnknownProvider;

@@ -1,0 +1,413 @@
+//! Any server that speaks OpenAI's `/chat/completions`: OpenAI itself, Groq, xAI, Ollama, vLLM.
+//!
+//! One request, no retries: whoever asks knows how much time a turn has. The key travels in one
+//! header, marked sensitive, and never into an error or a log line. What a server answers is
+//! bounded in time and size.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use tracing::{debug, warn};
+use url::{Host, Url};
+
+use crate::{
+    CallUsage, Completion, Finish, LlmError, Prompt, Provider, ProviderFuture, SetupError,
+    UsageReport,
+};
+
+/// A chat answer is a few kilobytes; whoever sends more is not answering the question.
+pub const RESPONSE_BYTES_MAX: usize = 256 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longer waits are as good as "not today".
+const RETRY_AFTER_SECONDS_MAX: u64 = 24 * 60 * 60;
+const ERROR_CODE_CHARS_MAX: usize = 64;
+
+/// Where the model is and how to ask it.
+#[derive(Clone, Debug)]
+pub struct OpenAiConfig {
+    /// Up to and without `/chat/completions`, e.g. `https://api.openai.com/v1`.
+    pub base_url: Url,
+    /// Local servers need none.
+    pub api_key: Option<SecretString>,
+    pub model: String,
+    /// For the whole exchange, from the connection to the last byte.
+    pub timeout: Duration,
+}
+
+pub struct OpenAi {
+    client: Client,
+    endpoint: Url,
+    authorization: Option<HeaderValue>,
+    name: Arc<str>,
+    model: Arc<str>,
+    timeout: Duration,
+    token_limit: TokenLimit,
+}
+
+/// What a server calls the limit of output tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TokenLimit {
+    /// OpenAI's reasoning models accept no other.
+    MaxCompletionTokens,
+    /// All others know at least this.
+    MaxTokens,
+}
+
+impl OpenAi {
+    /// # Errors
+    /// When the configuration cannot work; nothing is asked over the network.
+    pub fn new(config: OpenAiConfig) -> Result<Self, SetupError> {
+        let OpenAiConfig {
+            base_url,
+            api_key,
+            model,
+            timeout,
+        } = config;
+        if model.trim().is_empty() {
+            return Err(SetupError::Model);
+        }
+        let endpoint = endpoint(&base_url)?;
+        let authorization = api_key.as_ref().map(authorization).transpose()?;
+        let is_local = is_loopback(&endpoint);
+        if authorization.is_some() && endpoint.scheme() == "http" && !is_local {
+            warn!("LLM_BASE_URL is http: the key crosses the network unencrypted");
+        }
+        // A redirect could carry the prompt, and the key, to somebody else.
+        let builder = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT.min(timeout))
+            .redirect(reqwest::redirect::Policy::none());
+        let builder = if is_local {
+            builder.no_proxy()
+        } else {
+            builder
+        };
+        let client = builder.build().map_err(|_| SetupError::Client)?;
+        let name = provider_name(&endpoint);
+        let token_limit = match &*name {
+            "openai" => TokenLimit::MaxCompletionTokens,
+            _ => TokenLimit::MaxTokens,
+        };
+        let model = Arc::from(model.trim());
+        Ok(Self {
+            client,
+            endpoint,
+            authorization,
+            name,
+            model,
+            timeout,
+            token_limit,
+        })
+    }
+
+    async fn ask(&self, request: &Prompt) -> Result<Completion, LlmError> {
+        let mut call = self
+            .client
+            .post(self.endpoint.clone())
+            .json(&self.body(request));
+        if let Some(authorization) = &self.authorization {
+            call = call.header(AUTHORIZATION, authorization.clone());
+        }
+        let response = call.send().await.map_err(|error| transport_error(&error))?;
+        let status = response.status();
+        let retry_after = retry_after(response.headers());
+        let body = read_bounded(response).await;
+        if status.is_success() {
+            return self.completion(&body?);
+        }
+        // The status says enough when the rest of a bad answer is unreadable too.
+        let code = body.ok().and_then(|body| error_code(&body));
+        warn!(
+            provider = &*self.name,
+            status = status.as_u16(),
+            code = code.as_deref(),
+            "model provider answered with an error"
+        );
+        Err(status_error(status, retry_after, code.as_deref()))
+    }
+
+    fn body<'a>(&'a self, request: &'a Prompt) -> ChatRequest<'a> {
+        let system = Message {
+            role: "system",
+            content: &request.system,
+        };
+        let user = Message {
+            role: "user",
+            content: &request.user,
+        };
+        let messages = if request.system.is_empty() {
+            vec![user]
+        } else {
+            vec![system, user]
+        };
+        let limit = Some(request.max_output_tokens);
+        let (max_tokens, max_completion_tokens) = match self.token_limit {
+            TokenLimit::MaxTokens => (limit, None),
+            TokenLimit::MaxCompletionTokens => (None, limit),
+        };
+        // As text into a JSON number: 0.7 stays 0.7.
+        let temperature = request
+            .temperature
+            .and_then(|value| value.to_string().parse().ok());
+        let model = &*self.model;
+        ChatRequest {
+            model,
+            messages,
+            max_tokens,
+            max_completion_tokens,
+            temperature,
+            stream: false,
+        }
+    }
+
+    fn completion(&self, body: &[u8]) -> Result<Completion, LlmError> {
+        let answer: ChatAnswer = serde_json::from_slice(body).map_err(|error| {
+            debug!(%error, "model provider's answer is not of the OpenAI form");
+            LlmError::Malformed
+        })?;
+        let usage = self.usage(answer.usage);
+        let choice = answer
+            .choices
+            .into_iter()
+            .next()
+            .ok_or(LlmError::Malformed)?;
+        let refusal = choice
+            .message
+            .refusal
+            .filter(|refusal| !refusal.trim().is_empty());
+        let finish = match choice.finish_reason.as_deref() {
+            _ if refusal.is_some() => Finish::Refused,
+            Some("content_filter") => Finish::Refused,
+            Some("length") => Finish::CutOff,
+            _ => Finish::Complete,
+        };
+        let text = choice.message.content.or(refusal).unwrap_or_default();
+        Ok(Completion {
+            text,
+            finish,
+            usage,
+        })
+    }
+
+    fn usage(&self, reported: Option<serde_json::Value>) -> CallUsage {
+        // Usage of a strange shape is no reason to lose the answer: it counts as not reported.
+        let reported = reported.and_then(|value| serde_json::from_value::<Usage>(value).ok());
+        let report = match reported {
+            Some(_) => UsageReport::Reported,
+            None => UsageReport::Unreported,
+        };
+        let usage = reported.unwrap_or_default();
+        CallUsage {
+            provider: Arc::clone(&self.name),
+            model: Arc::clone(&self.model),
+            input_tokens: usage.prompt_tokens,
+            output_tokens: usage.completion_tokens,
+            cached_input_tokens: usage
+                .prompt_tokens_details
+                .and_then(|details| details.cached_tokens)
+                .unwrap_or(0),
+            reasoning_tokens: usage
+                .completion_tokens_details
+                .and_then(|details| details.reasoning_tokens)
+                .unwrap_or(0),
+            report,
+        }
+    }
+}
+
+impl Provider for OpenAi {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn complete<'a>(&'a self, request: &'a Prompt) -> ProviderFuture<'a> {
+        Box::pin(async move {
+            tokio::time::timeout(self.timeout, self.ask(request))
+                .await
+                .unwrap_or(Err(LlmError::Timeout))
+        })
+    }
+}
+
+impl fmt::Debug for OpenAi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenAi")
+            .field("endpoint", &self.endpoint.as_str())
+            .field("model", &self.model)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+fn endpoint(base_url: &Url) -> Result<Url, SetupError> {
+    let is_plain = matches!(base_url.scheme(), "http" | "https")
+        && base_url.has_host()
+        && base_url.username().is_empty()
+        && base_url.password().is_none()
+        && base_url.query().is_none()
+        && base_url.fragment().is_none();
+    if !is_plain {
+        return Err(SetupError::BaseUrl);
+    }
+    let mut url = base_url.clone();
+    let path = format!("{}/chat/completions", base_url.path().trim_end_matches('/'));
+    url.set_path(&path);
+    Ok(url)
+}
+
+fn authorization(key: &SecretString) -> Result<HeaderValue, SetupError> {
+    let text = SecretString::from(format!("Bearer {}", key.expose_secret()));
+    let mut value = HeaderValue::from_str(text.expose_secret()).map_err(|_| SetupError::ApiKey)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// The name under which the server's tokens are counted and priced.
+fn provider_name(url: &Url) -> Arc<str> {
+    const OLLAMA_PORT: u16 = 11_434;
+    Arc::from(match url.host_str().unwrap_or_default() {
+        "api.openai.com" => "openai",
+        "api.groq.com" => "groq",
+        "api.x.ai" => "xai",
+        _ if url.port() == Some(OLLAMA_PORT) => "ollama",
+        host => host,
+    })
+}
+
+fn transport_error(error: &reqwest::Error) -> LlmError {
+    if error.is_timeout() {
+        LlmError::Timeout
+    } else {
+        LlmError::Unavailable
+    }
+}
+
+fn status_error(status: StatusCode, retry_after: Option<Duration>, code: Option<&str>) -> LlmError {
+    match (status.as_u16(), code) {
+        (429, _) => LlmError::RateLimited { retry_after },
+        (400, Some("content_filter" | "content_policy_violation")) => LlmError::Refused,
+        (408, _) => LlmError::Timeout,
+        // 529 is what some providers say when overloaded.
+        (502 | 503 | 504 | 529, _) => LlmError::Unavailable,
+        (other, _) => LlmError::Status(other),
+    }
+}
+
+/// In whole seconds, rounded up; a date is not understood and counts as none.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let seconds: u64 = whole.parse().ok()?;
+    let round_up = u64::from(fraction.bytes().any(|digit| digit != b'0'));
+    Some(Duration::from_secs(
+        seconds
+            .saturating_add(round_up)
+            .min(RETRY_AFTER_SECONDS_MAX),
+    ))
+}
+
+async fn read_bounded(mut response: Response) -> Result<Vec<u8>, LlmError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| transport_error(&error))?
+    {
+        if body.len() + chunk.len() > RESPONSE_BYTES_MAX {
+            return Err(LlmError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The machine-readable code of an error answer. Its message is left alone: it may quote the key.
+fn error_code(body: &[u8]) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let error = value.get("error")?;
+    let code = error
+        .get("code")
+        .filter(|code| code.is_string())
+        .or_else(|| error.get("type"))?;
+    let code = code.as_str()?;
+    let is_code = code.len() <= ERROR_CODE_CHARS_MAX
+        && code
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    is_code.then(|| code.to_owned())
+}
+
+#[derive(Serialize)]
+struct ChatRequest<'a> {
+    model: &'a str,
+    messages: Vec<Message<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<serde_json::Number>,
+    stream: bool,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: &'a str,
+}
+
+#[derive(Deserialize)]
+struct ChatAnswer {
+    choices: Vec<Choice>,
+    usage: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    message: Answer,
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    content: Option<String>,
+    refusal: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Usage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    prompt_tokens_details: Option<InputDetails>,
+    completion_tokens_details: Option<OutputDetails>,
+}
+
+#[derive(Deserialize)]
+struct InputDetails {
+    cached_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct OutputDetails {
+    reasoning_tokens: Option<u64>,
+}

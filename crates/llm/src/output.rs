@@ -1,0 +1,408 @@
+//! From what a model wrote to what it meant: finds the one JSON object in the text.
+//!
+//! Models put code fences and prose around their answers, think aloud in `<think>` blocks, leave
+//! trailing commas and raw line breaks in strings, and sometimes refuse. All that is handled
+//! here, in one pass that never looks inside an object's strings, so that valid JSON comes
+//! through byte for byte. What is missing is never made up: an object that was cut off or that
+//! contradicts itself is an error.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
+};
+
+/// Longer texts are not looked at.
+pub const TEXT_BYTES_MAX: usize = 256 * 1024;
+/// How much of a parser's complaint is kept.
+const DETAIL_CHARS_MAX: usize = 160;
+/// Between a refusal's first words and the beginning of the text there may be an "Unfortunately".
+const REFUSAL_WINDOW_CHARS: usize = 160;
+
+/// Why a text gave no value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutputError {
+    #[error("the model answered nothing")]
+    Empty,
+    #[error("the model refused")]
+    Refused,
+    #[error("the model's answer holds no JSON object")]
+    NoObject,
+    /// An object, or a block of thinking, begins and does not end.
+    #[error("the model's answer was cut off; allow it more output tokens")]
+    CutOff,
+    #[error("the model's answer is longer than {TEXT_BYTES_MAX} bytes")]
+    TooLong,
+    /// Two values for one key: nobody can say which was meant.
+    #[error("the model's answer gives a key twice: {0}")]
+    DuplicateKey(String),
+    /// An object that is not JSON, or not the one asked for.
+    #[error("the model's answer is not what was asked for: {0}")]
+    Invalid(String),
+}
+
+/// Reads the first JSON object in the text.
+///
+/// # Errors
+/// See [`OutputError`].
+pub fn parse_object<T: DeserializeOwned>(text: &str) -> Result<T, OutputError> {
+    let object = clean(text)?;
+    serde_json::from_str(&object).map_err(|error| invalid(&error))
+}
+
+/// The text of the first JSON object, repaired if need be; borrowed when nothing had to be
+/// repaired.
+///
+/// # Errors
+/// See [`OutputError`].
+pub fn clean(text: &str) -> Result<Cow<'_, str>, OutputError> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(OutputError::TooLong);
+    }
+    let mut first_fault = None;
+    let mut found = None;
+    let mut rest = text;
+    while let Some(part) = next_part(rest) {
+        rest = match part {
+            Part::Thought { after } => after,
+            // Some chat templates swallow the opening tag: all that came before was thinking.
+            Part::ThoughtEnd { after } => {
+                (found, first_fault) = (None, None);
+                after
+            }
+            Part::Object { object, after } => {
+                match checked(object) {
+                    Ok(object) if found.is_none() => found = Some(object),
+                    Ok(_) => {}
+                    Err(fault) => drop(first_fault.get_or_insert(fault)),
+                }
+                after
+            }
+            Part::CutOff => {
+                first_fault.get_or_insert(OutputError::CutOff);
+                after_thinking(rest)
+            }
+        };
+    }
+    match (found, first_fault) {
+        (Some(object), _) => Ok(object),
+        // Braces in prose are no objects; an answer with nothing else may be a refusal.
+        (None, Some(fault)) => Err(fault),
+        (None, None) => Err(without_object(text)),
+    }
+}
+
+/// Half an object may have been thought without an opening tag; the answer then follows the last
+/// closing one. After that no tag is left, so this happens at most once.
+fn after_thinking(text: &str) -> &str {
+    THOUGHT_TAGS
+        .iter()
+        .filter_map(|(_, close)| last_ignoring_case(text, close).map(|at| at + close.len()))
+        .max()
+        .and_then(|after| text.get(after..))
+        .unwrap_or_default()
+}
+
+fn without_object(text: &str) -> OutputError {
+    if text.trim().is_empty() {
+        OutputError::Empty
+    } else if is_refusal(text) {
+        OutputError::Refused
+    } else {
+        OutputError::NoObject
+    }
+}
+
+/// Whether a text without an answer in it reads like a refusal.
+#[must_use]
+pub fn is_refusal(text: &str) -> bool {
+    const PHRASES: [&str; 16] = [
+        "i can't",
+        "i cannot",
+        "i can not",
+        "i won't",
+        "i will not",
+        "i'm sorry",
+        "i am sorry",
+        "i apologize",
+        "i'm unable",
+        "i am unable",
+        "i'm not able",
+        "i am not able",
+        "i must decline",
+        "as an ai",
+        "can't assist",
+        "cannot assist",
+    ];
+    let beginning: String = text
+        .trim_start()
+        .chars()
+        .take(REFUSAL_WINDOW_CHARS)
+        .map(|character| {
+            if character == '\u{2019}' {
+                '\''
+            } else {
+                character
+            }
+        })
+        .collect();
+    let beginning = beginning.to_lowercase();
+    PHRASES.iter().any(|phrase| beginning.contains(phrase))
+}
+
+enum Part<'a> {
+    Thought { after: &'a str },
+    ThoughtEnd { after: &'a str },
+    Object { object: &'a str, after: &'a str },
+    CutOff,
+}
+
+const THOUGHT_TAGS: [(&str, &str); 2] = [("<think>", "</think>"), ("<thinking>", "</thinking>")];
+
+/// The next thing in the text that is not prose.
+fn next_part(text: &str) -> Option<Part<'_>> {
+    let mut from = 0;
+    loop {
+        let at = from + text.get(from..)?.find(['{', '<'])?;
+        let here = text.get(at..)?;
+        for (open, close) in THOUGHT_TAGS {
+            if has_prefix(here, open) {
+                let end = find_ignoring_case(here, close);
+                let after = end.and_then(|end| here.get(end + close.len()..));
+                return Some(after.map_or(Part::CutOff, |after| Part::Thought { after }));
+            }
+            if has_prefix(here, close) {
+                return here
+                    .get(close.len()..)
+                    .map(|after| Part::ThoughtEnd { after });
+            }
+        }
+        if begins_object(here) {
+            return Some(
+                match object_end(here).and_then(|end| here.split_at_checked(end)) {
+                    Some((object, after)) => Part::Object { object, after },
+                    None => Part::CutOff,
+                },
+            );
+        }
+        from = at + 1;
+    }
+}
+
+/// A brace in prose ("{UP}") begins no object: in one a quote or the closing brace follows.
+fn begins_object(text: &str) -> bool {
+    text.strip_prefix('{')
+        .is_some_and(|inside| inside.trim_start().starts_with(['"', '}']))
+}
+
+/// The length of the object that the text begins with; `None` when it does not end.
+fn object_end(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut strings = Strings::default();
+    for (index, byte) in text.bytes().enumerate() {
+        if strings.is_inside(byte) {
+            continue;
+        }
+        match byte {
+            b'{' => depth += 1,
+            b'}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(index + 1);
+        }
+    }
+    None
+}
+
+/// Tells which bytes of a JSON text belong to strings. Bytes will do: those of a character that
+/// is not ASCII are never equal to a quote or a backslash.
+#[derive(Default)]
+struct Strings {
+    is_open: bool,
+    is_escaped: bool,
+}
+
+impl Strings {
+    /// Takes the next byte; the quotes themselves belong to the string.
+    fn is_inside(&mut self, byte: u8) -> bool {
+        if !self.is_open {
+            self.is_open = byte == b'"';
+            return self.is_open;
+        }
+        if self.is_escaped {
+            self.is_escaped = false;
+        } else if byte == b'\\' {
+            self.is_escaped = true;
+        } else if byte == b'"' {
+            self.is_open = false;
+        }
+        true
+    }
+}
+
+/// The object, if it is JSON as it stands or once its small faults are repaired.
+fn checked(object: &str) -> Result<Cow<'_, str>, OutputError> {
+    let Err(fault) = check(object) else {
+        return Ok(Cow::Borrowed(object));
+    };
+    if matches!(fault, OutputError::DuplicateKey(_)) {
+        return Err(fault);
+    }
+    let repaired = repair(object);
+    check(&repaired).map(|()| Cow::Owned(repaired))
+}
+
+/// Removes trailing commas and writes raw control characters in strings as JSON wants them.
+fn repair(object: &str) -> String {
+    let mut repaired = String::with_capacity(object.len());
+    let mut strings = Strings::default();
+    for (index, character) in object.char_indices() {
+        // Only ASCII matters to `Strings`; anything else is as good as a letter.
+        let byte = u8::try_from(character)
+            .ok()
+            .filter(u8::is_ascii)
+            .unwrap_or(b'x');
+        if strings.is_inside(byte) {
+            match character {
+                '\n' => repaired.push_str("\\n"),
+                '\r' => repaired.push_str("\\r"),
+                '\t' => repaired.push_str("\\t"),
+                control if u32::from(control) < 0x20 => {
+                    repaired.push_str(&format!("\\u{:04x}", u32::from(control)));
+                }
+                other => repaired.push(other),
+            }
+        } else if character != ',' || !is_trailing(object, index) {
+            repaired.push(character);
+        }
+    }
+    repaired
+}
+
+fn is_trailing(object: &str, comma: usize) -> bool {
+    object
+        .get(comma + 1..)
+        .is_some_and(|rest| rest.trim_start().starts_with(['}', ']']))
+}
+
+fn check(object: &str) -> Result<(), OutputError> {
+    let mut duplicate = None;
+    let mut deserializer = serde_json::Deserializer::from_str(object);
+    let result = UniqueKeys {
+        duplicate: &mut duplicate,
+    }
+    .deserialize(&mut deserializer);
+    match (result, duplicate) {
+        (Ok(()), _) => Ok(()),
+        (Err(_), Some(key)) => Err(OutputError::DuplicateKey(shortened(&key))),
+        (Err(error), None) => Err(invalid(&error)),
+    }
+}
+
+fn invalid(error: &serde_json::Error) -> OutputError {
+    OutputError::Invalid(shortened(&error.to_string()))
+}
+
+/// Some of this is the model's own text, so it is kept short and on one line.
+fn shortened(text: &str) -> String {
+    text.chars()
+        .take(DETAIL_CHARS_MAX)
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .collect()
+}
+
+fn has_prefix(text: &str, prefix: &str) -> bool {
+    text.get(..prefix.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+fn find_ignoring_case(text: &str, wanted: &str) -> Option<usize> {
+    let (text, wanted) = (text.as_bytes(), wanted.as_bytes());
+    text.windows(wanted.len())
+        .position(|window| window.eq_ignore_ascii_case(wanted))
+}
+
+fn last_ignoring_case(text: &str, wanted: &str) -> Option<usize> {
+    let (text, wanted) = (text.as_bytes(), wanted.as_bytes());
+    text.windows(wanted.len())
+        .rposition(|window| window.eq_ignore_ascii_case(wanted))
+}
+
+/// Reads any JSON and keeps nothing, but stops at an object that gives a key twice.
+struct UniqueKeys<'a> {
+    duplicate: &'a mut Option<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for UniqueKeys<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for UniqueKeys<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut keys = HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if keys.contains(&key) {
+                *self.duplicate = Some(key);
+                return Err(A::Error::custom("a key is given twice"));
+            }
+            keys.insert(key);
+            map.next_value_seed(UniqueKeys {
+                duplicate: &mut *self.duplicate,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
+        while sequence
+            .next_element_seed(UniqueKeys {
+                duplicate: &mut *self.duplicate,
+            })?
+            .is_some()
+        {}
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+use std::collections::{HashMap, HashSet};
+
+use llm::mock::Mock;
+use llm::output::{clean, parse_object};
+use llm::{Finish, Model, ModelConfig, Prompt, UsageReport};
+use serde::Deserialize;
+
+use crate::prompt;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Decision {
+    action: String,
+    direction: String,
+    stake_fraction: String,
+    confidence: String,
+    reasoning: String,
+}
+
+fn decide(mock: &Mock, persona: &str, question: &str) -> Decision {
+    let completion = mock.answer(&prompt(persona, question));
+    parse_object(&completion.text).unwrap_or_else(|error| panic!("{error}: {}", completion.text))
+}
+
+/// The hundredths of `0.05`.
+fn hundredths(text: &str) -> u32 {
+    let digits = text.strip_prefix("0.").expect("a fraction below one");
+    assert_eq!(digits.len(), 2, "{text}");
+    digits.parse().unwrap()
+}
+
+fn questions() -> impl Iterator<Item = String> {
+    (0..400).map(|step| format!("BTC is at {}.", 60_000 + step * 37))
+}
+
+#[test]
+fn the_same_seed_and_prompt_give_the_same_answer() {
+    for question in questions().take(50) {
+        let question = prompt("You are calm.", &question);
+        assert_eq!(
+            Mock::new(7).answer(&question),
+            Mock::new(7).answer(&question)
+        );
+    }
+    // Pinned, so that a change of the algorithm is a decision and not an accident.
+    let decision = decide(&Mock::new(1), "You are calm.", "BTC is at 64000.");
+    let seen = [
+        decision.action,
+        decision.direction,
+        decision.stake_fraction,
+        decision.confidence,
+    ];
+    assert_eq!(seen, PINNED);
+}
+
+const PINNED: [&str; 4] = ["WAIT", "UP", "0.03", "0.57"];
+
+#[test]
+fn seeds_personas_and_questions_all_matter() {
+    let mut answers = HashSet::new();
+    for seed in 0..3 {
+        for persona in ["You are calm.", "You are loud."] {
+            for question in ["BTC is at 64000.", "BTC is at 64001."] {
+                answers.insert(Mock::new(seed).answer(&prompt(persona, question)).text);
+            }
+        }
+    }
+    assert!(
+        answers.len() >= 10,
+        "only {} different answers of 12",
+        answers.len()
+    );
+    let split = |a: &str, b: &str| Mock::new(0).answer(&prompt(a, b)).text;
+    assert_ne!(
+        split("ab", "c"),
+        split("a", "bc"),
+        "where the texts part matters too"
+    );
+}
+
+#[test]
+fn every_decision_is_one_that_the_arena_understands() {
+    let mock = Mock::new(42);
+    for question in questions() {
+        let decision = decide(&mock, "You are calm.", &question);
+        assert!(["WAGER", "WAIT"].contains(&decision.action.as_str()));
+        assert!(["UP", "DOWN"].contains(&decision.direction.as_str()));
+        assert!((1..=15).contains(&hundredths(&decision.stake_fraction)));
+        assert!((51..=90).contains(&hundredths(&decision.confidence)));
+        assert!(
+            decision.reasoning.starts_with("Mock model"),
+            "nobody takes it for thought"
+        );
+        assert!(decision.reasoning.chars().count() <= 280);
+    }
+}
+
+#[test]
+fn some_answers_need_cleaning_and_most_do_not() {
+    let mock = Mock::new(42);
+    let texts: Vec<String> = questions()
+        .map(|question| mock.answer(&prompt("You are calm.", &question)).text)
+        .collect();
+    let plain = texts
+        .iter()
+        .filter(|text| clean(text).unwrap() == text.as_str())
+        .count();
+    assert!(
+        plain > texts.len() / 3 && plain < texts.len(),
+        "{plain} plain of {}",
+        texts.len()
+    );
+    for mark in ["```json", "Here is my decision", ",}", "<think>"] {
+        assert!(
+            texts.iter().any(|text| text.contains(mark)),
+            "{mark} never comes"
+        );
+    }
+}
+
+#[test]
+fn temperaments_show() {
+    let count = |persona: &str, wanted: fn(&Decision) -> bool| {
+        questions()
+            .filter(|question| wanted(&decide(&Mock::new(3), persona, question)))
+            .count()
+    };
+    let wagers: fn(&Decision) -> bool = |decision| decision.action == "WAGER";
+    let ups: fn(&Decision) -> bool = |decision| decision.direction == "UP";
+    let large: fn(&Decision) -> bool = |decision| hundredths(&decision.stake_fraction) > 8;
+    assert!(count("A cautious fund.", wagers) + 80 < count("A RECKLESS gambler.", wagers));
+    assert!(count("A bearish voice.", ups) + 80 < count("A bullish voice.", ups));
+    assert!(count("A cautious fund.", large) == 0 && count("A bold one.", large) > 80);
+}
+
+#[tokio::test]
+async fn it_is_a_provider_like_any_other() {
+    let model = Model::from_config(ModelConfig::Mock { seed: 7 }).unwrap();
+    assert_eq!(
+        (model.provider_name(), model.model_name()),
+        ("mock", "mock")
+    );
+    let question = prompt("You are calm.", "BTC is at 64000.");
+    let completion = model.complete(&question).await.unwrap();
+    assert_eq!(completion, Mock::new(7).answer(&question));
+    assert_eq!(completion.usage.report, UsageReport::Reported);
+    assert_eq!(completion.usage.input_tokens, 4 + 4);
+    assert!(completion.usage.output_tokens > 10);
+
+    let short = Prompt {
+        max_output_tokens: 3,
+        ..question
+    };
+    let cut = model.complete(&short).await.unwrap();
+    assert_eq!((cut.text.chars().count(), cut.finish), (12, Finish::CutOff));
+    assert_eq!(cut.usage.output_tokens, 3);
+}
+
+#[test]
+fn providers_are_chosen_by_name() {
+    use llm::ProviderKind;
+    let kinds: HashMap<&str, Option<ProviderKind>> = ["mock", "openai", "OpenAI", ""]
+        .into_iter()
+        .map(|name| (name, name.parse().ok()))
+        .collect();
+    assert_eq!(kinds["mock"], Some(ProviderKind::Mock));
+    assert_eq!(kinds["openai"], Some(ProviderKind::OpenAi));
+    assert_eq!((kinds["OpenAI"], kinds[""]), (None, None));
+}

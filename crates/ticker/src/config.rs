@@ -1,0 +1,66 @@
+//! The ticker's settings.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use daemon::config::{ConfigError, Reader, Sources};
+use ledger_core::economy::EconomyRules;
+use secrecy::SecretString;
+
+/// Port of `/health` and `/ready` unless `TICKER_HEALTH_PORT` says otherwise.
+pub const HEALTH_PORT: u16 = 8001;
+/// From the beginning of one cycle to that of the next.
+pub const TICK_RATE_SECONDS: i64 = 10;
+/// Bots in one transaction: measured best between 1,000 and 2,000, see docs/benchmarks.md.
+pub const CHUNK_BOTS: i64 = 1_000;
+/// Chunks at once in this process, each on a connection of its own.
+const WORKERS: usize = 1;
+/// The cycle's bookkeeping and the readiness probe.
+const POOL_SIZE: usize = 3;
+
+/// What the ticker needs to know at start.
+pub struct Config {
+    pub database_url: SecretString,
+    pub redis_url: SecretString,
+    pub pool_size: usize,
+    pub health_address: SocketAddr,
+    pub tick_rate: Duration,
+    pub chunk_bots: i64,
+    pub workers: usize,
+    pub rules: EconomyRules,
+}
+
+impl Config {
+    /// Reads and checks all settings, and names every problem at once.
+    pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
+        let mut reader = Reader::new(sources);
+        let database_url = reader.connection_url("DATABASE_URL", &["postgres", "postgresql"]);
+        let redis_url = reader.connection_url("REDIS_URL", &["redis"]);
+        let host = reader.or("HEALTH_HOST", IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let port = reader.or("TICKER_HEALTH_PORT", HEALTH_PORT);
+        let tick_rate = reader.or_within("TICK_RATE", TICK_RATE_SECONDS, 1..=86_400);
+        let chunk_bots = reader.or_within("TICK_CHUNK", CHUNK_BOTS, 1..=10_000);
+        let workers = reader.or_within("TICK_WORKERS", WORKERS, 1..=64);
+        let pool_size = reader.or_within("DATABASE_POOL_SIZE", POOL_SIZE, 2..=200);
+        let rules = EconomyRules::from_settings(|name| reader.raw(name));
+        let rules = rules.unwrap_or_else(|problems| {
+            for problem in problems {
+                reader.problem(problem.name, problem.problem);
+            }
+            EconomyRules::default()
+        });
+        let config = database_url
+            .zip(redis_url)
+            .map(|(database_url, redis_url)| Config {
+                database_url,
+                redis_url,
+                pool_size,
+                health_address: SocketAddr::new(host, port),
+                tick_rate: Duration::from_secs(tick_rate.unsigned_abs()),
+                chunk_bots,
+                workers,
+                rules,
+            });
+        reader.finish_with(config)
+    }
+}

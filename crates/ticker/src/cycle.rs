@@ -1,0 +1,243 @@
+//! One cycle: every living bot once, whatever happens to some of them.
+//!
+//! A sweep takes the bots that nobody holds, chunk by chunk. A second one waits for those that
+//! somebody held. A chunk that fails is halved until the bot that fails alone is found; that one is
+//! recorded as failed and passed over. Then the cycle closes. Any of this may be cut off at any
+//! point and done again, here or by another ticker: a wallet knows the last cycle it was charged
+//! for.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use bus::Bus;
+use daemon::shutdown::Shutdown;
+use daemon::telemetry::chain;
+use db::ticks::{self, ChunkError, ChunkReport, Cycle, CycleTotals, Due, Selection, TickEngine};
+use db::{Database, DbError};
+use ledger_core::BotId;
+use ledger_core::economy::EconomyRules;
+use tracing::{debug, error, info, warn};
+
+/// Tries to close a cycle before it is left to the next round.
+const CLOSE_TRIES: u32 = 5;
+
+/// What a ticker works with.
+#[derive(Clone)]
+pub struct Ticker {
+    pub database: Database,
+    /// Who waits for news is woken after each commit; `None` where nobody does.
+    pub bus: Option<Bus>,
+    pub rules: EconomyRules,
+    pub tick_rate: Duration,
+    /// Bots in one transaction.
+    pub chunk_bots: i64,
+    /// Chunks at once.
+    pub workers: usize,
+}
+
+/// What came of looking whether there is something to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ran {
+    /// A cycle was run to its end and closed here.
+    Closed(Cycle, CycleTotals),
+    /// A cycle was helped along; another ticker closes it, or closed it.
+    Shared(Cycle),
+    /// Nothing was due before a stop was requested.
+    Stopped,
+}
+
+/// Waits until a cycle is due, or one is open that needs help, and runs it to its end.
+///
+/// A requested stop ends the waiting; a cycle that was taken up always finishes.
+pub async fn run(ticker: &Ticker, shutdown: &Shutdown) -> anyhow::Result<Ran> {
+    loop {
+        if shutdown.is_requested() {
+            return Ok(Ran::Stopped);
+        }
+        match due(ticker).await? {
+            Due::NotYet { micros } => {
+                shutdown
+                    .sleep(Duration::from_micros(micros.unsigned_abs()))
+                    .await;
+            }
+            Due::Begun(cycle) => return finish(ticker, cycle).await,
+            Due::Open(cycle) => {
+                debug!(tick = %cycle.number, "helping with an open cycle");
+                return finish(ticker, cycle).await;
+            }
+        }
+    }
+}
+
+async fn due(ticker: &Ticker) -> anyhow::Result<Due> {
+    let mut conn = ticker.database.get().await?;
+    let rate = i64::try_from(ticker.tick_rate.as_secs())?;
+    ticks::due(&mut conn, ticker.rules.enforcement, rate)
+        .await
+        .context("no cycle could begin")
+}
+
+async fn finish(ticker: &Ticker, cycle: Cycle) -> anyhow::Result<Ran> {
+    let began = Instant::now();
+    ticks::ensure_metrics_partitions(&mut *ticker.database.get().await?)
+        .await
+        .context("no place for today's metrics could be made")?;
+    sweep_free(ticker, &cycle).await?;
+    for _ in 0..CLOSE_TRIES {
+        // Whoever was held by somebody, and whoever another ticker had taken and dropped.
+        let mut engine = TickEngine::connect(&ticker.database).await?;
+        sweep(ticker, &cycle, &mut engine, Pass::Waiting).await?;
+        let mut conn = ticker.database.get().await?;
+        if let Some(totals) = ticks::close(&mut conn, &cycle).await? {
+            wake(ticker);
+            info!(
+                tick = %cycle.number,
+                mode = %cycle.enforcement,
+                bots = totals.bots,
+                liquidated = totals.liquidated,
+                failed = totals.failed,
+                took = ?began.elapsed(),
+                "cycle closed"
+            );
+            return Ok(Ran::Closed(cycle, totals));
+        }
+        if !ticks::is_open(&mut conn, &cycle).await? {
+            return Ok(Ran::Shared(cycle));
+        }
+    }
+    warn!(tick = %cycle.number, "cycle is not closed yet: somebody is still held by another");
+    Ok(Ran::Shared(cycle))
+}
+
+/// The first sweep, by all workers at once. They share the bots as two tickers would.
+async fn sweep_free(ticker: &Ticker, cycle: &Cycle) -> anyhow::Result<()> {
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..ticker.workers {
+        let (ticker, cycle) = (ticker.clone(), *cycle);
+        workers.spawn(async move {
+            let mut engine = TickEngine::connect(&ticker.database).await?;
+            sweep(&ticker, &cycle, &mut engine, Pass::Free).await
+        });
+    }
+    while let Some(worker) = workers.join_next().await {
+        worker.context("a worker panicked")??;
+    }
+    Ok(())
+}
+
+/// Whether a sweep passes by who is held or waits for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    Free,
+    Waiting,
+}
+
+impl Pass {
+    const fn next(self, after: BotId, limit: i64) -> Selection {
+        match self {
+            Pass::Free => Selection::Free { after, limit },
+            Pass::Waiting => Selection::Waiting { after, limit },
+        }
+    }
+}
+
+/// Chunk after chunk in ascending order of bots, until none is left behind the last.
+async fn sweep(
+    ticker: &Ticker,
+    cycle: &Cycle,
+    engine: &mut TickEngine,
+    pass: Pass,
+) -> anyhow::Result<()> {
+    let mut after = BotId(i64::MIN);
+    loop {
+        let selection = pass.next(after, ticker.chunk_bots);
+        match engine.apply(cycle, &ticker.rules, &selection).await {
+            Ok(report) => {
+                let Some(last) = report.last else {
+                    return Ok(());
+                };
+                tell(ticker, cycle, &report);
+                after = last;
+            }
+            Err(ChunkError { bots, error }) => {
+                // Nobody to blame: Postgres is away. The next round resumes this cycle.
+                let Some(last) = bots.last().copied().filter(|_| !error.retryable()) else {
+                    return Err(error).context("a chunk failed and will be tried again");
+                };
+                warn!(tick = %cycle.number, bots = bots.len(), error = %chain(&error), "chunk failed: looking for who is to blame");
+                bisect(ticker, cycle, engine, bots).await?;
+                after = last;
+            }
+        }
+    }
+}
+
+/// Ticks the bots of a failed chunk in ever smaller groups; who fails alone is recorded.
+async fn bisect(
+    ticker: &Ticker,
+    cycle: &Cycle,
+    engine: &mut TickEngine,
+    bots: Vec<BotId>,
+) -> anyhow::Result<()> {
+    let mut groups = halves(bots);
+    while let Some(group) = groups.pop() {
+        let selection = Selection::Exactly(group.clone());
+        match engine.apply(cycle, &ticker.rules, &selection).await {
+            Ok(report) => tell(ticker, cycle, &report),
+            Err(ChunkError { error, .. }) if error.retryable() => {
+                return Err(error).context("a chunk failed and will be tried again");
+            }
+            Err(ChunkError { error, .. }) => match group[..] {
+                [bot_id] => fail(ticker, cycle, bot_id, &error).await?,
+                _ => groups.extend(halves(group)),
+            },
+        }
+    }
+    Ok(())
+}
+
+fn halves(mut bots: Vec<BotId>) -> Vec<Vec<BotId>> {
+    let second = bots.split_off(bots.len() / 2);
+    // The lower half lies on top of the stack, so that bots keep their order.
+    [second, bots]
+        .into_iter()
+        .filter(|half| !half.is_empty())
+        .collect()
+}
+
+async fn fail(
+    ticker: &Ticker,
+    cycle: &Cycle,
+    bot_id: BotId,
+    cause: &DbError,
+) -> anyhow::Result<()> {
+    error!(
+        tick = %cycle.number,
+        bot.id = %bot_id,
+        error = %chain(cause),
+        "tick failed for this bot, which is not charged; inspect-ledger may tell why"
+    );
+    let mut conn = ticker.database.get().await?;
+    ticks::record_failure(&mut conn, cycle, bot_id, &chain(cause)).await?;
+    wake(ticker);
+    Ok(())
+}
+
+fn tell(ticker: &Ticker, cycle: &Cycle, report: &ChunkReport) {
+    for bot_id in &report.liquidated {
+        info!(tick = %cycle.number, bot.id = %bot_id, "liquidated");
+    }
+    for bot_id in &report.would_have_been_liquidated {
+        info!(tick = %cycle.number, bot.id = %bot_id, "would have been liquidated");
+    }
+    if !report.liquidated.is_empty() {
+        wake(ticker);
+    }
+}
+
+/// After the commit and best effort: Redis may lose an event, never money.
+fn wake(ticker: &Ticker) {
+    if let Some(bus) = &ticker.bus {
+        bus.wake_soon();
+    }
+}

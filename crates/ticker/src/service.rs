@@ -1,0 +1,100 @@
+//! The ticker as a process: connects, runs cycle after cycle, and says how it is.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use bus::{Bus, BusConfig};
+use daemon::cadence;
+use daemon::config::{Sources, endpoint};
+use daemon::health::{self, Check};
+use daemon::process::{Failure, Unavailable};
+use daemon::shutdown::Shutdown;
+use db::migrations::SchemaState;
+use db::{Database, DatabaseConfig};
+use secrecy::ExposeSecret;
+
+use crate::config::Config;
+use crate::cycle::{self, Ticker};
+
+/// After a failed cycle, until the next try.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// Reads the settings and runs until a signal.
+pub async fn main() -> Result<(), Failure> {
+    let shutdown = Shutdown::install()?;
+    let config = Config::read(&Sources::load())?;
+    run(config, shutdown).await
+}
+
+/// Runs until the shutdown; the cycle at hand always finishes.
+pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
+    let database = connect_postgres(&config).await?;
+    let bus = connect_redis(&config).await?;
+    let ticker = Ticker {
+        database: database.clone(),
+        bus: Some(bus.clone()),
+        rules: config.rules,
+        tick_rate: config.tick_rate,
+        chunk_bots: config.chunk_bots,
+        workers: config.workers,
+    };
+    let probe = move || probe(database.clone(), bus.clone());
+    let health = health::serve(config.health_address, "ticker", probe, shutdown.clone()).await?;
+    cadence::repeat(PAUSE_AFTER_FAILURE, &shutdown, || {
+        let (ticker, shutdown) = (ticker.clone(), shutdown.clone());
+        async move { cycle::run(&ticker, &shutdown).await.map(drop) }
+    })
+    .await;
+    health.stopped().await;
+    Ok(())
+}
+
+async fn connect_postgres(config: &Config) -> Result<Database, Failure> {
+    let url = config.database_url.expose_secret();
+    let address = endpoint(url, 5432).unwrap_or_else(|| "DATABASE_URL".to_owned());
+    let settings = DatabaseConfig {
+        url: url.to_owned(),
+        pool_size: config.pool_size,
+    };
+    let database = Database::connect(settings).await.map_err(|error| {
+        let hint = "is it running, and are address, role and password in DATABASE_URL right?";
+        let what = format!("Postgres at {address}");
+        Failure::Unavailable(Unavailable::new(what, hint).because(error))
+    })?;
+    match database.schema_state().await? {
+        SchemaState::Current => Ok(database),
+        SchemaState::Behind { missing } => Err(Failure::from(anyhow!(
+            "the database at {address} lacks {missing} migrations: run scripts/migrate"
+        ))),
+        SchemaState::Ahead { unknown } => Err(Failure::from(anyhow!(
+            "the database at {address} has {unknown} migrations that this build does not know: \
+             run a newer build"
+        ))),
+    }
+}
+
+async fn connect_redis(config: &Config) -> Result<Bus, Failure> {
+    let url = config.redis_url.expose_secret();
+    let address = endpoint(url, 6379).unwrap_or_else(|| "REDIS_URL".to_owned());
+    let settings = BusConfig {
+        url: url.to_owned(),
+        namespace: String::new(),
+    };
+    Bus::connect(settings).await.map_err(|error| {
+        let hint = "is it running, and are address and password in REDIS_URL right?";
+        let what = format!("Redis at {address}");
+        Failure::Unavailable(Unavailable::new(what, hint).because(error))
+    })
+}
+
+async fn probe(database: Database, bus: Bus) -> Vec<Check> {
+    let check = |name: &str, problem: Option<String>| match problem {
+        None => Check::ok(name),
+        Some(problem) => Check::failed(name, problem),
+    };
+    let (postgres, redis) = tokio::join!(database.ping(), bus.ping());
+    vec![
+        check("postgres", postgres.err().map(|error| error.to_string())),
+        check("redis", redis.err().map(|error| error.to_string())),
+    ]
+}

@@ -1,0 +1,189 @@
+use std::time::Duration;
+
+use daemon::shutdown::Shutdown;
+use db::bots::{self, BotRef};
+use db::ticks::{Due, Selection, TickEngine};
+use ledger_core::economy::{EconomyRules, Enforcement};
+use ledger_core::{BotId, BotStatus, CycleNumber, Money};
+use test_kit::{Arena, TestBot};
+use ticker::cycle::{self, Ran, Ticker};
+
+fn ticker(arena: &Arena) -> Ticker {
+    Ticker {
+        database: arena.database().clone(),
+        bus: None,
+        rules: EconomyRules {
+            enforcement: Enforcement::Enforce,
+            ..arena.rules().clone()
+        },
+        tick_rate: Duration::ZERO,
+        chunk_bots: 4,
+        workers: 2,
+    }
+}
+
+async fn run(ticker: &Ticker) -> Ran {
+    cycle::run(ticker, &Shutdown::manual()).await.unwrap()
+}
+
+async fn balance(arena: &Arena, bot: &TestBot) -> (BotStatus, Money) {
+    let profile = bots::find(&mut *arena.conn().await, &BotRef::Id(bot.id))
+        .await
+        .unwrap();
+    (profile.status, profile.balance)
+}
+
+#[tokio::test]
+async fn a_cycle_reaches_everybody_in_chunks() {
+    let arena = Arena::with_pool(16).await;
+    for _ in 0..11 {
+        arena.bot().create().await;
+    }
+    let poor = arena.bot().balance("0.20").create().await;
+    let ran = run(&ticker(&arena)).await;
+    let Ran::Closed(cycle, totals) = ran else {
+        panic!("{ran:?}")
+    };
+    assert_eq!(
+        (cycle.number, totals.bots, totals.liquidated),
+        (CycleNumber(1), 12, 1)
+    );
+    assert_eq!(balance(&arena, &poor).await, (BotStatus::Dead, Money::ZERO));
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_cycle_that_was_cut_off_is_finished_and_charges_nobody_twice() {
+    let arena = Arena::with_pool(16).await;
+    let mut everybody = Vec::new();
+    for _ in 0..9 {
+        everybody.push(arena.bot().create().await);
+    }
+    let ticker = ticker(&arena);
+    // A ticker that died after one chunk.
+    let due = db::ticks::due(&mut *arena.conn().await, Enforcement::Enforce, 0)
+        .await
+        .unwrap();
+    let Due::Begun(cut_off) = due else {
+        panic!("{due:?}")
+    };
+    let mut engine = TickEngine::connect(arena.database()).await.unwrap();
+    let selection = Selection::Free {
+        after: BotId(0),
+        limit: 4,
+    };
+    engine
+        .apply(&cut_off, &ticker.rules, &selection)
+        .await
+        .unwrap();
+
+    let Ran::Closed(cycle, totals) = run(&ticker).await else {
+        panic!("not closed")
+    };
+    assert_eq!((cycle.number, totals.bots), (cut_off.number, 9));
+    for bot in &everybody {
+        assert_eq!(balance(&arena, bot).await.1, "999.50".parse().unwrap());
+    }
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn one_damaged_bot_is_found_recorded_and_passed_over() {
+    let arena = Arena::with_pool(16).await;
+    let mut everybody = Vec::new();
+    for _ in 0..9 {
+        everybody.push(arena.bot().create().await);
+    }
+    let damaged = everybody.remove(5);
+    let owner = arena.owner_client().await;
+    let damage = "UPDATE wallets SET head_hash = sha256('x') WHERE bot_id = $1";
+    owner.execute(damage, &[&damaged.id.0]).await.unwrap();
+    for (number, left) in [(1, "999.50"), (2, "999.00")] {
+        let Ran::Closed(cycle, totals) = run(&ticker(&arena)).await else {
+            panic!("not closed")
+        };
+        assert_eq!(cycle.number, CycleNumber(number));
+        assert_eq!((totals.bots, totals.failed), (8, 1));
+        for bot in &everybody {
+            assert_eq!(balance(&arena, bot).await.1, left.parse().unwrap());
+        }
+    }
+    assert_eq!(
+        balance(&arena, &damaged).await.1,
+        "1000.00".parse().unwrap()
+    );
+    let failures = "SELECT count(*) FROM tick_failures WHERE bot_id = $1";
+    let failures: i64 = owner
+        .query_one(failures, &[&damaged.id.0])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(failures, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_tickers_share_cycles() {
+    let arena = Arena::with_pool(32).await;
+    let mut everybody = Vec::new();
+    for _ in 0..30 {
+        everybody.push(arena.bot().create().await);
+    }
+    let mut tickers = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let ticker = ticker(&arena);
+        tickers.spawn(async move {
+            let mut closed = Vec::new();
+            for _ in 0..4 {
+                if let Ran::Closed(cycle, _) = run(&ticker).await {
+                    closed.push(cycle.number);
+                }
+            }
+            closed
+        });
+    }
+    let mut closed = Vec::new();
+    while let Some(cycles) = tickers.join_next().await {
+        closed.extend(cycles.unwrap());
+    }
+    // A cycle that its last helper left open would be closed by the next.
+    let last = db::ticks::latest(&mut *arena.conn().await).await.unwrap();
+    closed.sort_unstable();
+    let expected: Vec<_> = (1..=last.0).map(CycleNumber).collect();
+    assert!(
+        closed == expected || closed == expected[..expected.len() - 1],
+        "{closed:?} of {last}"
+    );
+    let ticks = i64::try_from(closed.len()).unwrap();
+    let rules = ticker(&arena).rules;
+    let paid = (0..ticks)
+        .map(|streak| rules.entropy(i32::try_from(streak).unwrap()))
+        .try_fold(Money::ZERO, Money::checked_add)
+        .unwrap();
+    let left = rules.genesis_grant.checked_sub(paid).unwrap();
+    for bot in &everybody {
+        assert_eq!(balance(&arena, bot).await.1, left);
+    }
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_requested_stop_ends_the_waiting() {
+    let arena = Arena::new().await;
+    arena.bot().create().await;
+    let ticker = Ticker {
+        tick_rate: Duration::from_secs(3600),
+        ..ticker(&arena)
+    };
+    assert!(matches!(run(&ticker).await, Ran::Closed(..)));
+    let shutdown = Shutdown::manual();
+    let waiting = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { cycle::run(&ticker, &shutdown).await.unwrap() }
+    });
+    shutdown.request();
+    let ran = tokio::time::timeout(Duration::from_secs(5), waiting)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(ran, Ran::Stopped);
+}
