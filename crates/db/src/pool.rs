@@ -125,12 +125,13 @@ fn parse(url: &str) -> DbResult<tokio_postgres::Config> {
 }
 
 async fn establish(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
-    let bad = |error: &dyn std::fmt::Display| ConnectionError::BadConnection(error.to_string());
-    let config = parse(url).map_err(|error| bad(&error))?;
-    let (client, connection) = config
-        .connect(NoTls)
-        .await
-        .map_err(|error| bad(&DbError::from(error)))?;
+    let config = parse(url).map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
+    let (client, connection) = config.connect(NoTls).await.map_err(|error| {
+        // The server's own word where it gave one: a wrong password is no failed query.
+        let refusal = error.as_db_error().map(|refusal| refusal.message().to_owned());
+        let message = refusal.unwrap_or_else(|| DbError::from(error).to_string());
+        ConnectionError::BadConnection(message)
+    })?;
     let mut connection =
         AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
     connection

@@ -27,7 +27,7 @@ use crate::sql::SqlEnforcement;
 
 mod engine;
 
-pub use engine::{COPY_LEDGER, COPY_METRICS, TickEngine, UPDATE_ENFORCED};
+pub use engine::{Prepared, TickEngine};
 
 /// Held by a transaction that begins a cycle, and shared by those that make or revive bots: "CYCLE".
 pub(crate) const CYCLE_BOUNDARY_LOCK: i64 = 0x43_5943_4c45;

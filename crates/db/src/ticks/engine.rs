@@ -130,6 +130,7 @@ impl Session {
         }
         let chunk = Chunk::decide(&rows, cycle, rules)?;
         self.write(cycle, &chunk).await?;
+        self.conclude(cycle, &chunk).await?;
         // Not in the pipeline: behind a failed statement a COMMIT succeeds, as a rollback.
         self.client.batch_execute("COMMIT").await?;
         Ok(chunk.report)
@@ -170,6 +171,11 @@ impl Session {
         if entries? != chunk.entries_len || metrics? != bots || wallets? != bots {
             return Err(DbError::corrupt("a chunk did not reach all of its rows"));
         }
+        Ok(())
+    }
+
+    /// The cycle's totals, and what there is to say of those who died.
+    async fn conclude(&self, cycle: &Cycle, chunk: &Chunk) -> DbResult<()> {
         let count = |len: usize| i64::try_from(len).unwrap_or(i64::MAX);
         let ticked = count(chunk.report.bots);
         let liquidated = count(chunk.report.liquidated.len());
@@ -336,15 +342,60 @@ impl Statements {
     }
 }
 
+/// The yardstick of the tick's benchmark: the rows of a cycle, made beforehand.
+#[doc(hidden)]
+pub struct Prepared(Vec<Chunk>);
+
+#[doc(hidden)]
+impl TickEngine {
+    /// Decides a whole cycle and keeps what it would write, writing nothing.
+    pub async fn prepare(
+        &mut self,
+        cycle: &Cycle,
+        rules: &EconomyRules,
+        chunk_bots: i64,
+    ) -> DbResult<Prepared> {
+        let session = Session::open(&self.database).await?;
+        let mut chunks = Vec::new();
+        let mut after = BotId(i64::MIN);
+        session.client.batch_execute("BEGIN").await?;
+        loop {
+            let selection = Selection::Free { after, limit: chunk_bots };
+            let rows = session.lock(cycle, &selection).await?;
+            let Some(last) = rows.last() else { break };
+            after = BotId(last.get(0));
+            chunks.push(Chunk::decide(&rows, cycle, rules)?);
+        }
+        session.client.batch_execute("ROLLBACK").await?;
+        Ok(Prepared(chunks))
+    }
+
+    /// Writes prepared rows in the same chunks as a tick, pipelined as a tick does, but without
+    /// locking, deciding, hashing and keeping the cycle's totals.
+    pub async fn write_prepared(&mut self, cycle: &Cycle, prepared: &Prepared) -> DbResult<()> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => Session::open(&self.database).await?,
+        };
+        for chunk in &prepared.0 {
+            session.client.batch_execute("BEGIN").await?;
+            session.write(cycle, chunk).await?;
+            session.client.batch_execute("COMMIT").await?;
+        }
+        self.session = Some(session);
+        Ok(())
+    }
+}
+
 /// The COPY that carries a chunk's entries.
-pub const COPY_LEDGER: &str = "COPY ledger (bot_id, sequence, entry_type, amount, balance_after, \
+const COPY_LEDGER: &str = "COPY ledger (bot_id, sequence, entry_type, amount, balance_after, \
     reference, recorded_at, previous_hash, hash) FROM STDIN (FORMAT binary)";
 /// The COPY that carries a chunk's metrics.
-pub const COPY_METRICS: &str = "COPY agent_metrics (recorded_at, cycle, bot_id, kind, enforcement, \
+const COPY_METRICS: &str = "COPY agent_metrics (recorded_at, cycle, bot_id, kind, enforcement, \
     fee, balance, shadow_balance, idle_streak, liquidated, would_have_been_liquidated) \
     FROM STDIN (FORMAT binary)";
 /// The bulk update of a chunk's wallets in enforce mode.
-pub const UPDATE_ENFORCED: &str = "UPDATE wallets w \
+const UPDATE_ENFORCED: &str = "UPDATE wallets w \
     SET balance = n.balance, sequence = n.sequence, head_hash = n.head_hash, head_at = n.head_at, \
         idle_streak = n.idle_streak, productive = false, burned = w.burned + n.burned, \
         last_cycle = $1 \

@@ -1,0 +1,32 @@
+# Everyday commands. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt bench
+
+SHELL_SCRIPTS := run_system.sh .ci/run $(filter-out %/lib,$(wildcard scripts/*)) $(wildcard scripts/lib/*.sh)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' Makefile
+
+run: ## the whole arena, on its own Postgres and Redis (Ctrl-C stops it)
+	@./run_system.sh
+
+test: ## all tests, on a throw-away Postgres and Redis
+	@result=0; scripts/test-run-system || result=1; \
+	scripts/with-test-services bash -c 'cargo build --locked --workspace --bins && cargo test --locked --workspace --no-fail-fast' || result=1; \
+	exit $$result
+
+check: ## format, lints, scripts, licences
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@if command -v shellcheck >/dev/null; then echo "shellcheck -x $(SHELL_SCRIPTS)"; shellcheck -x $(SHELL_SCRIPTS); \
+	else echo "skipped: shellcheck is not installed (apt-get install shellcheck)"; fi
+	@scripts/check-dependencies
+
+fmt: ## formats all Rust code
+	cargo fmt --all
+
+bench: ## benchmarks, on a throw-away Postgres with its default durability
+	@cargo bench --locked -p ledger-core
+	@scripts/with-test-services --durable bash -c 'cargo build --locked --release --workspace --bins && cargo run --locked --release -p system-tests --bin bench'

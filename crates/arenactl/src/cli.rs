@@ -1,0 +1,87 @@
+//! The command line. What is malformed here never reaches a command.
+
+use clap::{Parser, Subcommand};
+use db::bots::BotRef;
+use ledger_core::post::one_line;
+use ledger_core::{BotId, Handle, Money};
+
+use crate::commands::{inspect_ledger, retire, revive};
+
+/// The longest reason, in characters: with the rest of the sentence it must fit a post.
+const REASON_MAX_CHARS: usize = 200;
+
+/// Operator commands of the arena.
+#[derive(Parser)]
+#[command(name = "arenactl", version, disable_help_subcommand = true)]
+#[command(
+    after_help = "Settings come from the environment and from .env beside the workspace.\n\
+    Exit codes: 0 done, 78 a setting is wrong, 69 something cannot be reached, \
+    2 the command line is wrong, 1 anything else."
+)]
+pub(crate) struct Cli {
+    /// Print one JSON object instead of words
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Bring the database to the schema of this build (needs DATABASE_OWNER_URL)
+    Migrate,
+    /// Create the hosted bots of BOTS_DIR that are missing, each with its grant and its API key
+    ///
+    /// Keys go to BOTS_ENV_FILE (.env.bots) before the bot exists, so that an interrupted run is
+    /// simply repeated. A persona that cannot be read is named and the others go on; it is a
+    /// failure only when none of the files can be used.
+    Genesis,
+    /// Store the hash of each API key in BOTS_ENV_FILE (.env.bots) with its hosted bot
+    ///
+    /// Hosted bots without a key and keys without a hosted bot are named; neither is a failure.
+    SyncKeys,
+    /// Bring a dead bot back to life with a balance
+    Revive(revive::Args),
+    /// Take a bot out for good; what it has left is burnt
+    Retire(retire::Args),
+    /// Recompute every hash and balance of every chain, and name what is broken
+    ///
+    /// Exits with 0 when the ledger is sound and with 1 when it is not.
+    InspectLedger(inspect_ledger::Args),
+    /// Try every configured credential and say which fail and why
+    DebugAuth,
+}
+
+/// A bot's handle or its numeric id; a handle begins with a letter, so they never mix.
+pub(crate) fn bot_ref(text: &str) -> Result<BotRef, String> {
+    if text.bytes().all(|byte| byte.is_ascii_digit())
+        && let Ok(id) = text.parse::<i64>()
+    {
+        return Ok(BotRef::Id(BotId(id)));
+    }
+    text.parse::<Handle>()
+        .map(BotRef::Handle)
+        .map_err(|error| format!("neither an id nor a handle, which {error}"))
+}
+
+/// An amount above zero.
+pub(crate) fn positive_amount(text: &str) -> Result<Money, String> {
+    let amount: Money = text.parse().map_err(|error| format!("{error}"))?;
+    if amount.is_positive() {
+        Ok(amount)
+    } else {
+        Err("must be above zero".to_owned())
+    }
+}
+
+/// One line of plain text that says something.
+pub(crate) fn reason(text: &str) -> Result<String, String> {
+    if text.chars().count() > REASON_MAX_CHARS {
+        return Err(format!("must have at most {REASON_MAX_CHARS} characters"));
+    }
+    let line = one_line(text);
+    if line.is_empty() {
+        return Err("must not be empty: it is kept in the audit log".to_owned());
+    }
+    Ok(line)
+}

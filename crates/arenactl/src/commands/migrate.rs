@@ -1,0 +1,58 @@
+//! `arenactl migrate`: the database gets the schema of this build. Two at once wait for each other.
+
+use std::fmt;
+
+use daemon::config::{Reader, Sources};
+use daemon::process::Failure;
+use db::migrations::{self, SchemaState};
+use secrecy::ExposeSecret as _;
+use serde::Serialize;
+
+use crate::output::counted;
+use crate::postgres::{self, Postgres};
+
+pub(crate) const DATABASE_OWNER_URL: &str = "DATABASE_OWNER_URL";
+
+/// What was applied, in order; empty when there was nothing to do.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    applied: Vec<String>,
+}
+
+pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
+    let mut reader = Reader::new(sources);
+    let url = reader.connection_url(DATABASE_OWNER_URL, postgres::SCHEMES);
+    let url = reader.finish_with(url)?;
+    // The migrator itself may wait long, for another one; so this asks first whether Postgres is
+    // there at all.
+    let postgres = Postgres::connect(DATABASE_OWNER_URL, &url, 1).await?;
+    let migrated = migrations::run(url.expose_secret()).await;
+    let applied = migrated
+        .map_err(|error| postgres.failure(error, "cannot migrate"))?
+        .versions;
+    let state = postgres.database().schema_state().await;
+    let state = state.map_err(|error| postgres.failure(error, "cannot read the schema's state"))?;
+    if let SchemaState::Ahead { unknown } = state {
+        let known = counted(unknown, "migration");
+        return Err(anyhow::anyhow!(
+            "the database of {} has {known} that this build does not know: use the build that \
+             migrated it",
+            postgres.what(),
+        )
+        .into());
+    }
+    Ok(Report { applied })
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.applied.is_empty() {
+            return f.write_str("the schema is up to date, nothing to apply");
+        }
+        for version in &self.applied {
+            writeln!(f, "applied  {version}")?;
+        }
+        let count = counted(self.applied.len(), "migration");
+        write!(f, "{count} applied, the schema is up to date")
+    }
+}

@@ -1,0 +1,112 @@
+//! One command a file. Each `run` does the work and answers with what it did; none prints.
+
+pub(crate) mod debug_auth;
+pub(crate) mod genesis;
+pub(crate) mod inspect_ledger;
+pub(crate) mod migrate;
+pub(crate) mod retire;
+pub(crate) mod revive;
+pub(crate) mod sync_keys;
+
+use std::fmt;
+
+use daemon::config::{ConfigError, Reader, Sources};
+use daemon::process::Failure;
+use db::DbError;
+use db::bots::{BotRef, OperatorAct};
+use ledger_core::{BotId, BotStatus, Hash, Money, Timestamp};
+use secrecy::SecretString;
+use serde::Serialize;
+
+use crate::postgres::{self, Postgres};
+
+pub(crate) const DATABASE_URL: &str = "DATABASE_URL";
+
+/// The database under the services' role, for commands that need no other setting.
+async fn services_database(sources: &Sources) -> Result<Postgres, Failure> {
+    let url = database_url(sources)?;
+    Postgres::connect_migrated(DATABASE_URL, &url, 1).await
+}
+
+fn database_url(sources: &Sources) -> Result<SecretString, ConfigError> {
+    let mut reader = Reader::new(sources);
+    let url = reader.connection_url(DATABASE_URL, postgres::SCHEMES);
+    reader.finish_with(url)
+}
+
+/// What an operator's act on one bot left behind.
+#[derive(Debug, Serialize)]
+pub(crate) struct ActReport {
+    bot: BotLine,
+    entry: EntryLine,
+}
+
+#[derive(Debug, Serialize)]
+struct BotLine {
+    id: BotId,
+    handle: String,
+    status: BotStatus,
+    balance: Money,
+}
+
+#[derive(Debug, Serialize)]
+struct EntryLine {
+    sequence: i64,
+    entry_type: ledger_core::EntryType,
+    amount: Money,
+    balance_after: Money,
+    reference: String,
+    recorded_at: Timestamp,
+    hash: Hash,
+}
+
+impl From<OperatorAct> for ActReport {
+    fn from(act: OperatorAct) -> ActReport {
+        let OperatorAct { profile, entry } = act;
+        ActReport {
+            bot: BotLine {
+                id: profile.id,
+                handle: profile.handle,
+                status: profile.status,
+                balance: profile.balance,
+            },
+            entry: EntryLine {
+                sequence: entry.sequence,
+                entry_type: entry.entry_type,
+                amount: entry.amount,
+                balance_after: entry.balance_after,
+                reference: entry.reference.to_string(),
+                recorded_at: entry.recorded_at,
+                hash: entry.hash,
+            },
+        }
+    }
+}
+
+impl fmt::Display for ActReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ActReport { bot, entry } = self;
+        writeln!(f, "{} (bot {}) is now {}", bot.handle, bot.id, bot.status)?;
+        writeln!(f, "  balance  {}", bot.balance)?;
+        let (sequence, kind, amount) = (entry.sequence, entry.entry_type, entry.amount);
+        writeln!(
+            f,
+            "  entry    {sequence}: {kind} {amount}, {}",
+            entry.reference
+        )?;
+        write!(f, "  hash     {}", entry.hash)
+    }
+}
+
+/// An error of an act on one bot, with the bot as the operator named it.
+fn act_failure(postgres: &Postgres, error: DbError, verb: &str, bot: &BotRef) -> Failure {
+    let name = match bot {
+        BotRef::Id(id) => format!("bot {id}"),
+        BotRef::Handle(handle) => handle.to_string(),
+    };
+    if matches!(error, DbError::NotFound(_)) {
+        let hint = "no bot has this handle or id; `GET /bots` lists them all";
+        return anyhow::anyhow!("cannot {verb} {name}: {hint}").into();
+    }
+    postgres.failure(error, format!("cannot {verb} {name}"))
+}

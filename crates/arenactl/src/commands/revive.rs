@@ -1,0 +1,36 @@
+//! `arenactl revive BOT --amount A --reason R`: a dead bot lives again.
+
+use daemon::config::Sources;
+use daemon::process::Failure;
+use db::bots::{self, BotRef};
+use ledger_core::Money;
+use ledger_core::economy::Operator;
+
+use super::{ActReport, act_failure, services_database};
+use crate::{cli, operator};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Handle or id of a dead bot
+    #[arg(value_parser = cli::bot_ref)]
+    bot: BotRef,
+    /// What it gets, such as 100.00
+    #[arg(long, value_parser = cli::positive_amount)]
+    amount: Money,
+    /// Why; it is posted and kept in the audit log
+    #[arg(long, value_parser = cli::reason)]
+    reason: String,
+    /// Who acts; by default the account that runs this
+    #[arg(long, value_name = "NAME")]
+    operator: Option<Operator>,
+}
+
+pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<ActReport, Failure> {
+    let postgres = services_database(sources).await?;
+    let mut conn = postgres.connection().await?;
+    let who = operator::acting(sources, args.operator.as_ref())?;
+    bots::revive(&mut conn, &args.bot, args.amount, &who, &args.reason)
+        .await
+        .map(ActReport::from)
+        .map_err(|error| act_failure(&postgres, error, "revive", &args.bot))
+}

@@ -1,0 +1,223 @@
+//! `.env.bots`: the API keys of the hosted bots, one line each, `MOMENTUM_MIA_API_KEY=…`.
+//!
+//! It is the only place where these keys exist in the clear. Whoever changes it holds a lock on its
+//! directory, replaces the file as a whole with mode 0600, and keeps every other line as it is.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use daemon::config::{ConfigError, env_file};
+use daemon::process::Failure;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::files::{Replacement, directory_of};
+
+/// The setting that names the file, and its place in the workspace.
+pub(crate) const SETTING: &str = "BOTS_ENV_FILE";
+pub(crate) const DEFAULT_NAME: &str = ".env.bots";
+
+const SUFFIX: &str = "_API_KEY";
+const MODE: u32 = 0o600;
+const HEADER: &str = "\
+# API keys of the hosted bots, one line each. They exist nowhere else: the database keeps only
+# hashes. After changing one, run `arenactl sync-keys`.
+";
+
+/// The name of the line that holds the bot's key.
+pub(crate) fn variable_of(handle: &str) -> String {
+    handle.to_ascii_uppercase().replace('-', "_") + SUFFIX
+}
+
+/// The file as it was read, or as it was last written. Without `Debug`: it holds secrets.
+pub(crate) struct Credentials {
+    path: PathBuf,
+    text: String,
+    exists: bool,
+}
+
+impl Credentials {
+    /// Reads the file; one that does not exist has no keys.
+    pub(crate) fn read(path: &Path) -> Result<Credentials, Failure> {
+        let (text, exists) = match fs::read_to_string(path) {
+            Ok(text) => (text, true),
+            Err(error) if error.kind() == ErrorKind::NotFound => (String::new(), false),
+            Err(error) => return Err(unusable(path, format!("which cannot be read: {error}"))),
+        };
+        // A line that is none might be somebody's key; going on would replace it.
+        if let Some(line) = env_file::malformed_lines(&text).first() {
+            let problem = format!("whose line {line} is no assignment: write NAME=value");
+            return Err(unusable(path, problem));
+        }
+        Ok(Credentials {
+            path: path.to_owned(),
+            text,
+            exists,
+        })
+    }
+
+    pub(crate) const fn exists(&self) -> bool {
+        self.exists
+    }
+
+    /// The key of that name. An empty value is no key.
+    pub(crate) fn get(&self, variable: &str) -> Option<SecretString> {
+        let pairs = env_file::parse(&self.text);
+        let (_, value) = pairs.into_iter().rev().find(|(name, _)| name == variable)?;
+        (!value.is_empty()).then(|| SecretString::from(value))
+    }
+
+    /// The names of all keys.
+    pub(crate) fn variables(&self) -> BTreeSet<String> {
+        let names = env_file::parse(&self.text)
+            .into_iter()
+            .map(|(name, _)| name);
+        names
+            .filter(|name| name.ends_with(SUFFIX) && self.get(name).is_some())
+            .collect()
+    }
+}
+
+/// The file in the hands of the one process that may change it.
+pub(crate) struct LockedCredentials {
+    credentials: Credentials,
+    /// On the directory, because the file itself is replaced. It ends with the process, whatever
+    /// ends that.
+    _lock: File,
+}
+
+impl std::ops::Deref for LockedCredentials {
+    type Target = Credentials;
+
+    fn deref(&self) -> &Credentials {
+        &self.credentials
+    }
+}
+
+impl LockedCredentials {
+    /// Waits until nobody else changes the file, then reads it.
+    pub(crate) async fn acquire(path: &Path) -> Result<LockedCredentials, Failure> {
+        let path = path.to_owned();
+        tokio::task::spawn_blocking(move || {
+            let directory = directory_of(&path);
+            let lock = File::open(directory)
+                .and_then(|directory| directory.lock().map(|()| directory))
+                .map_err(|error| {
+                    unusable(&path, format!("whose directory cannot be locked: {error}"))
+                })?;
+            Ok(LockedCredentials {
+                credentials: Credentials::read(&path)?,
+                _lock: lock,
+            })
+        })
+        .await
+        .context("reading the bots' keys panicked")?
+    }
+
+    /// Adds a key, or gives the empty line of that name its value. When this returns, the key is on
+    /// disk.
+    pub(crate) fn put(&mut self, variable: &str, key: &SecretString) -> anyhow::Result<()> {
+        let text = with_key(&self.credentials.text, variable, key.expose_secret());
+        let write = || {
+            let mut file = Replacement::begin(&self.credentials.path, MODE)?;
+            file.writer()?.write_all(text.as_bytes())?;
+            file.commit()
+        };
+        write().with_context(|| format!("cannot write {}", self.credentials.path.display()))?;
+        self.credentials.text = text;
+        self.credentials.exists = true;
+        Ok(())
+    }
+}
+
+/// The text with the assignment in place of the last one of that name, else at its end.
+fn with_key(text: &str, variable: &str, key: &str) -> String {
+    let assigns = |line: &str| {
+        env_file::parse(line)
+            .into_iter()
+            .any(|(name, _)| name == variable)
+    };
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let replaced = lines.iter().rposition(|line| assigns(line));
+    let mut result = String::with_capacity(text.len() + HEADER.len() + key.len() + 64);
+    if text.trim().is_empty() {
+        result.push_str(HEADER);
+    }
+    for (index, line) in lines.iter().enumerate() {
+        if replaced != Some(index) {
+            result.push_str(line);
+        } else {
+            result.push_str(&format!("{variable}={key}\n"));
+        }
+    }
+    if replaced.is_none() {
+        if !result.ends_with('\n') {
+            result.push('\n');
+        }
+        result.push_str(&format!("{variable}={key}\n"));
+    }
+    result
+}
+
+fn unusable(path: &Path, problem: String) -> Failure {
+    ConfigError::single(SETTING, format!("names {}, {problem}", path.display())).into()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_handle_names_its_line() {
+        assert_eq!(variable_of("Momentum-Mia"), "MOMENTUM_MIA_API_KEY");
+        assert_eq!(variable_of("ox_7"), "OX_7_API_KEY");
+    }
+
+    #[test]
+    fn a_new_file_explains_itself() {
+        let text = with_key("", "MIA_API_KEY", "ldk_1");
+        assert_eq!(text, format!("{HEADER}MIA_API_KEY=ldk_1\n"));
+        assert!(env_file::malformed_lines(&text).is_empty());
+    }
+
+    #[test]
+    fn other_lines_are_kept_to_the_letter() {
+        let before = "\u{feff}# mine\r\nexport A_API_KEY = 'x # y'\n\n  B_API_KEY=\"!$\\\"";
+        let after = with_key(before, "MIA_API_KEY", "ldk_1");
+        assert_eq!(after, format!("{before}\nMIA_API_KEY=ldk_1\n"));
+    }
+
+    #[test]
+    fn an_empty_line_gets_its_value_where_it_counts() {
+        let before = "MIA_API_KEY=\n# between\n export MIA_API_KEY=''\nB_API_KEY=b\n";
+        let after = with_key(before, "MIA_API_KEY", "ldk_1");
+        assert_eq!(
+            after,
+            "MIA_API_KEY=\n# between\nMIA_API_KEY=ldk_1\nB_API_KEY=b\n"
+        );
+    }
+
+    #[test]
+    fn names_that_merely_resemble_are_not_replaced() {
+        let before = "#MIA_API_KEY=old\nXMIA_API_KEY=x\n";
+        let after = with_key(before, "MIA_API_KEY", "ldk_1");
+        assert_eq!(after, format!("{before}MIA_API_KEY=ldk_1\n"));
+    }
+
+    #[test]
+    fn the_last_assignment_counts_and_empty_ones_do_not() {
+        let text = "A_API_KEY=1\nA_API_KEY=2\nB_API_KEY=\nOTHER=3\n".to_owned();
+        let file = Credentials {
+            path: PathBuf::new(),
+            text,
+            exists: true,
+        };
+        assert_eq!(file.get("A_API_KEY").unwrap().expose_secret(), "2");
+        assert!(file.get("B_API_KEY").is_none());
+        assert_eq!(file.variables(), BTreeSet::from(["A_API_KEY".to_owned()]));
+    }
+}

@@ -1,0 +1,93 @@
+//! API keys: made from 256 random bits, stored as argon2id hashes, compared with them.
+//!
+//! Hashing takes a core for tens of milliseconds, so it never runs on a worker of the runtime.
+
+use anyhow::Context as _;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _};
+use db::bots::Credentials;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+
+const RANDOM_BYTES: usize = 32;
+const SALT_BYTES: usize = 16;
+/// Hashes computed at once. Each holds 19 MiB.
+const HASHERS_MAX: usize = 4;
+
+/// A new API key.
+pub(crate) fn generate() -> anyhow::Result<SecretString> {
+    random_text("ldk_").map(SecretString::from)
+}
+
+/// The stored form of the key, with that of an API secret which nobody knows: hosted bots log in by
+/// their key alone, and no credential column may be empty.
+pub(crate) async fn credentials(key: &SecretString) -> anyhow::Result<Credentials> {
+    let secret = SecretString::from(random_text("lds_")?);
+    Ok(Credentials {
+        api_key_hash: hash(key).await?,
+        api_secret_sha256: Sha256::digest(secret.expose_secret()).into(),
+    })
+}
+
+/// argon2id in PHC form, with the crate's parameters: 19 MiB, two passes, one lane, as OWASP
+/// advises.
+pub(crate) async fn hash(key: &SecretString) -> anyhow::Result<String> {
+    let key = key.clone();
+    let hashing = tokio::task::spawn_blocking(move || {
+        let mut salt = [0; SALT_BYTES];
+        fill(&mut salt)?;
+        let hash: PasswordHash = Argon2::default()
+            .hash_password_with_salt(key.expose_secret().as_bytes(), &salt)
+            .context("cannot hash an API key")?;
+        Ok(hash.to_string())
+    });
+    hashing.await.context("hashing an API key panicked")?
+}
+
+/// How a key stands to a stored hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Matches,
+    Differs,
+    /// The hash is in no form that this build can compute.
+    UnusableHash,
+}
+
+/// Compares each key with the hash beside it, several at once, and answers in their order.
+pub(crate) async fn compare(pairs: Vec<(SecretString, String)>) -> anyhow::Result<Vec<Verdict>> {
+    let at_once = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(HASHERS_MAX);
+    futures_util::stream::iter(pairs)
+        .map(|(key, hash)| tokio::task::spawn_blocking(move || verify(&key, &hash)))
+        .buffered(at_once)
+        .try_collect()
+        .await
+        .context("comparing an API key panicked")
+}
+
+fn verify(key: &SecretString, hash: &str) -> Verdict {
+    match Argon2::default().verify_password(key.expose_secret().as_bytes(), hash) {
+        Ok(()) => Verdict::Matches,
+        Err(argon2::password_hash::Error::PasswordInvalid) => Verdict::Differs,
+        Err(_) => Verdict::UnusableHash,
+    }
+}
+
+fn random_text(prefix: &str) -> anyhow::Result<String> {
+    use std::fmt::Write as _;
+    let mut bytes = [0; RANDOM_BYTES];
+    fill(&mut bytes)?;
+    let mut text = String::with_capacity(prefix.len() + 2 * RANDOM_BYTES);
+    text.push_str(prefix);
+    for byte in bytes {
+        write!(text, "{byte:02x}")?;
+    }
+    Ok(text)
+}
+
+fn fill(bytes: &mut [u8]) -> anyhow::Result<()> {
+    getrandom::fill(bytes)
+        .map_err(|error| anyhow::anyhow!("the system gives no random numbers: {error}"))
+}

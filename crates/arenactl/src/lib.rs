@@ -1,0 +1,83 @@
+//! The operator's commands: `arenactl migrate`, `genesis`, `sync-keys`, `revive`, `retire`,
+//! `inspect-ledger`, `debug-auth`.
+//!
+//! Each works from any directory, reads only the settings it needs, says what it did (in words, or
+//! with `--json` as one object), and exits non-zero when it failed: 78 a setting is wrong, 69
+//! something cannot be reached, 2 the command line is wrong, 1 the rest. Money moves through `db`
+//! alone; nothing here computes a hash of an entry or a balance, and nothing here shows a secret.
+
+mod cli;
+mod commands;
+mod credentials;
+mod files;
+mod keys;
+mod operator;
+mod output;
+mod personas;
+mod postgres;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use daemon::config::Sources;
+use daemon::process::{self, Failure};
+use daemon::telemetry;
+
+use crate::cli::{Cli, Command};
+use crate::output::Format;
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Before `process::main`, whose default would greet the operator with a log line.
+    telemetry::init_with("arenactl", "warn");
+    process::main("arenactl", run(cli))
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let format = if cli.json { Format::Json } else { Format::Text };
+    let verdict = dispatch(cli.command, format).await;
+    if let Err(Stopped::BeforeReport(failure)) = &verdict {
+        format.show_failure(failure);
+    }
+    verdict.map_err(|stopped| match stopped {
+        Stopped::BeforeReport(failure) | Stopped::ByReport(failure) => failure,
+    })
+}
+
+/// Why a command ends with a failure.
+enum Stopped {
+    /// It could not do its work; nothing was printed yet.
+    BeforeReport(Failure),
+    /// It did its work and reported, and what it found is bad.
+    ByReport(Failure),
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Stopped {
+        Stopped::BeforeReport(failure)
+    }
+}
+
+async fn dispatch(command: Command, format: Format) -> Result<(), Stopped> {
+    let sources = Sources::load();
+    match command {
+        Command::Migrate => format.show(&commands::migrate::run(&sources).await?)?,
+        Command::Genesis => format.show(&commands::genesis::run(&sources).await?)?,
+        Command::SyncKeys => format.show(&commands::sync_keys::run(&sources).await?)?,
+        Command::Revive(args) => format.show(&commands::revive::run(&sources, &args).await?)?,
+        Command::Retire(args) => format.show(&commands::retire::run(&sources, &args).await?)?,
+        Command::InspectLedger(args) => {
+            let audit = commands::inspect_ledger::run(&sources, &args).await?;
+            format.show(&audit)?;
+            audit.verdict().map_err(Stopped::ByReport)?;
+        }
+        Command::DebugAuth => {
+            let checks = commands::debug_auth::run(&sources).await?;
+            format.show(&checks)?;
+            checks.verdict().map_err(Stopped::ByReport)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! Runs the real `arenactl` against real servers, from `/`, with no environment but what each test
+//! gives it. Every run is searched for secrets.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod bench;
+mod debug_auth;
+mod genesis;
+mod inspect_ledger;
+mod migrate;
+mod operator_acts;
+mod settings;
+mod sync_keys;

@@ -1,0 +1,101 @@
+//! `inspect-ledger` over two million entries against a COPY of the same rows in chain order.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use db::ticks::TickEngine;
+use futures_util::TryStreamExt;
+use ledger_core::economy::{EconomyRules, Enforcement};
+use system_tests::{populate, stack};
+use test_kit::Arena;
+
+use crate::table::Table;
+
+const BOTS: i64 = 50_000;
+const TICKS: i64 = 40;
+const ENTRIES: f64 = 2_050_000.0;
+const PAIRS: usize = 3;
+const GOAL: f64 = 0.75;
+const MEMORY_MIB: f64 = 200.0;
+const COPY: &str = "COPY (SELECT bot_id, sequence, entry_type, amount, balance_after, reference, \
+    recorded_at, previous_hash, hash FROM ledger ORDER BY bot_id, sequence) \
+    TO STDOUT (FORMAT binary)";
+
+pub(crate) async fn bench(table: &mut Table) {
+    let rules = EconomyRules {
+        enforcement: Enforcement::Enforce,
+        ..EconomyRules::default()
+    };
+    let arena = Arena::new().await.with_rules(rules);
+    populate::bots(&arena, 1, BOTS).await;
+    let mut engine = TickEngine::connect(arena.database()).await.unwrap();
+    for _ in 0..TICKS {
+        let cycle = populate::begin_cycle(&arena).await;
+        populate::sweep(&mut engine, &cycle, arena.rules(), 1_000).await;
+        populate::close_cycle(&arena, &cycle).await;
+    }
+    arena
+        .owner_client()
+        .await
+        .batch_execute("VACUUM ANALYZE; CHECKPOINT")
+        .await
+        .unwrap();
+    copy(&arena).await;
+    let (mut audits, mut copies, mut peak) = (Vec::new(), Vec::new(), 0.0f64);
+    for _ in 0..PAIRS {
+        copies.push(copy(&arena).await);
+        let (rate, memory) = inspect(&arena).await;
+        audits.push(rate);
+        peak = peak.max(memory);
+    }
+    let what = "inspect-ledger of 2 M entries / COPY of them in chain order";
+    table.ratio(what, &audits, &copies, "rows/s", GOAL);
+    table.at_most(
+        "memory of inspect-ledger, at its peak",
+        peak,
+        "MiB",
+        MEMORY_MIB,
+    );
+}
+
+async fn copy(arena: &Arena) -> f64 {
+    let client = arena.owner_client().await;
+    let began = Instant::now();
+    let rows = client.copy_out(COPY).await.unwrap();
+    let bytes = rows
+        .try_fold(0, async |sum, row| Ok(sum + row.len()))
+        .await
+        .unwrap();
+    assert!(
+        bytes > 100_000_000,
+        "{bytes} bytes are not two million rows"
+    );
+    ENTRIES / began.elapsed().as_secs_f64()
+}
+
+/// Rows a second of the whole command, from its start to its exit, and its peak memory in MiB.
+async fn inspect(arena: &Arena) -> (f64, f64) {
+    let began = Instant::now();
+    let mut child = tokio::process::Command::new(stack::bin_dir().join("arenactl"))
+        .args(["--json", "inspect-ledger"])
+        .env_clear()
+        .env("ARENA_ENV_FILE", "/dev/null")
+        .env("DATABASE_URL", arena.database_url())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = child.id().unwrap();
+    let mut peak = 0;
+    let status = loop {
+        peak = stack::memory_kib(pid, "VmHWM").unwrap_or(0).max(peak);
+        match tokio::time::timeout(Duration::from_millis(5), child.wait()).await {
+            Ok(status) => break status.unwrap(),
+            Err(_) => continue,
+        }
+    };
+    let rate = ENTRIES / began.elapsed().as_secs_f64();
+    assert!(status.success(), "inspect-ledger failed: {status}");
+    #[allow(clippy::as_conversions, clippy::cast_precision_loss)]
+    let mib = peak as f64 / 1024.0;
+    (rate, mib)
+}

@@ -1,0 +1,166 @@
+//! Wagers over HTTP at 32 clients against `pgbench -N` on the same Postgres.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use system_tests::http::{Connection, request};
+use system_tests::stack::{self, Running, free_port};
+use test_kit::{Arena, TestBot};
+use tokio::sync::Barrier;
+
+use crate::table::Table;
+
+const CLIENTS: usize = 32;
+const WAGERS_PER_CLIENT: usize = 300;
+const PAIRS: usize = 3;
+const GOAL: f64 = 0.6;
+
+pub(crate) async fn bench(table: &mut Table) {
+    let arena = Arena::new().await;
+    let port = free_port();
+    let _api = Running::service("api", &settings(&arena, port));
+    stack::ready(port, Duration::from_secs(20)).await;
+    let mut bots = Vec::new();
+    for _ in 0..CLIENTS {
+        bots.push(arena.bot().balance("100000.00").create().await);
+    }
+    pgbench(&arena, &["--initialize", "--quiet", "--scale=32"]);
+    let mut tokens = Vec::new();
+    for bot in &bots {
+        tokens.push(login(port, bot).await);
+    }
+    wagers(&arena, port, &tokens).await;
+    let (mut ours, mut limit) = (Vec::new(), Vec::new());
+    for _ in 0..PAIRS {
+        arena
+            .owner_client()
+            .await
+            .batch_execute("CHECKPOINT")
+            .await
+            .unwrap();
+        ours.push(wagers(&arena, port, &tokens).await);
+        limit.push(transactions(&arena));
+    }
+    let what = "wagers over HTTP at 32 clients / pgbench -N";
+    table.ratio(what, &ours, &limit, "tx/s", GOAL);
+    arena.assert_sound().await;
+}
+
+fn settings(arena: &Arena, port: u16) -> Vec<(&'static str, String)> {
+    vec![
+        ("DATABASE_URL", arena.database_url()),
+        ("REDIS_URL", arena.redis_url()),
+        (
+            "SECRET_KEY",
+            "benchmark-benchmark-benchmark-benchmark".to_owned(),
+        ),
+        ("ADMIN_TOKEN", "benchmark-benchmark-benchmark".to_owned()),
+        ("ENV", "development".to_owned()),
+        ("API_PORT", port.to_string()),
+        ("RUST_LOG", "warn".to_owned()),
+        // Tickets are issued beforehand and nobody settles: neither may stand in the way.
+        ("TICKET_TTL_SECONDS", "3600".to_owned()),
+        ("PRICE_TTL_SECONDS", "3600".to_owned()),
+        ("OPEN_PREDICTIONS_MAX", "1000000".to_owned()),
+        ("OPEN_STAKE_MAX", "1000000.00".to_owned()),
+    ]
+}
+
+async fn login(port: u16, bot: &TestBot) -> String {
+    let body = format!(r#"{{"bot_id":{},"api_key":"{}"}}"#, bot.id, bot.api_key);
+    let request = request("POST", "/auth/token", &[], &body);
+    let answer = Connection::open(port).await.send(&request).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let answer: Value = serde_json::from_str(&answer.body).unwrap();
+    answer["access_token"].as_str().unwrap().to_owned()
+}
+
+/// Issues the tickets, then wagers with all clients at once; wagers a second.
+async fn wagers(arena: &Arena, port: u16, tokens: &[String]) -> f64 {
+    put_price(arena).await;
+    let start = Arc::new(Barrier::new(tokens.len() + 1));
+    let mut clients = tokio::task::JoinSet::new();
+    for token in tokens {
+        let (token, start) = (format!("Bearer {token}"), Arc::clone(&start));
+        clients.spawn(async move {
+            let mut connection = Connection::open(port).await;
+            let headers = [("authorization", token.as_str())];
+            let observe = request("GET", "/arena/observation", &headers, "");
+            let mut actions = Vec::with_capacity(WAGERS_PER_CLIENT);
+            for _ in 0..WAGERS_PER_CLIENT {
+                let answer = connection.send(&observe).await;
+                assert_eq!(answer.status, 200, "{}", answer.body);
+                let ticket: Value = serde_json::from_str(&answer.body).unwrap();
+                let id = ticket["observation_id"].as_str().unwrap();
+                let body = format!(
+                    r#"{{"observation_id":"{id}","action_type":"PREDICT","direction":"UP","wager_amount":"1.00","confidence":"0.60","reasoning":"the benchmark says so"}}"#
+                );
+                actions.push(request("POST", "/arena/action", &headers, &body));
+            }
+            start.wait().await;
+            for action in &actions {
+                let answer = connection.send(action).await;
+                assert_eq!(answer.status, 200, "{}", answer.body);
+            }
+        });
+    }
+    start.wait().await;
+    let began = Instant::now();
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
+    }
+    #[allow(clippy::as_conversions, clippy::cast_precision_loss)]
+    let count = (tokens.len() * WAGERS_PER_CLIENT) as f64;
+    count / began.elapsed().as_secs_f64()
+}
+
+/// What the oracle would keep in Redis.
+async fn put_price(arena: &Arena) {
+    let config = bus::BusConfig {
+        url: arena.redis_url(),
+        namespace: String::new(),
+    };
+    let bus = bus::Bus::connect(config).await.unwrap();
+    let now = arena.now().await;
+    let price = bus::prices::FreshPrice {
+        price: "64000.00".parse().unwrap(),
+        source: ledger_core::prediction::PriceSource::Simulated,
+        provider_at: now,
+        sampled_at: now,
+    };
+    bus.put_price(&price, Duration::from_secs(3600))
+        .await
+        .unwrap();
+}
+
+fn pgbench(arena: &Arena, arguments: &[&str]) -> String {
+    let output = Command::new("pgbench")
+        .args(arguments)
+        .arg(arena.owner_url())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text
+}
+
+/// Simple updates, prepared, as many clients, on the same Postgres.
+fn transactions(arena: &Arena) -> f64 {
+    let report = pgbench(
+        arena,
+        &[
+            "-N", "-n", "-M", "prepared", "-c", "32", "-j", "2", "-T", "5",
+        ],
+    );
+    let line = report
+        .lines()
+        .find_map(|line| line.strip_prefix("tps = "))
+        .unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}

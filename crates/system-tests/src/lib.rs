@@ -1,0 +1,14 @@
+//! What system tests and benchmarks share: a populated arena, processes, a bare HTTP client.
+//!
+//! For tests and benchmarks only: everything here panics rather than answer an error.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::float_arithmetic,
+    reason = "test code; floats are ratios of times here, never money"
+)]
+
+pub mod http;
+pub mod populate;
+pub mod stack;

@@ -1,0 +1,245 @@
+//! Real processes: one service by itself, or the whole of `run_system.sh`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The directory of built programs: that of the running one, for tests one above `deps/`.
+#[must_use]
+pub fn bin_dir() -> PathBuf {
+    let here = std::env::current_exe().unwrap();
+    let folder = here.parent().unwrap();
+    let deps = folder.ends_with("deps");
+    if deps {
+        folder.parent().unwrap().to_owned()
+    } else {
+        folder.to_owned()
+    }
+}
+
+/// The checkout.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
+}
+
+/// A loopback port that nobody uses at this moment.
+#[must_use]
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+/// One number of `/proc/PID/status`, in KiB: `VmRSS` for now, `VmHWM` for the peak.
+#[must_use]
+pub fn memory_kib(pid: u32, field: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with(field))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// A process that ends with its value.
+pub struct Running {
+    child: std::process::Child,
+}
+
+impl Running {
+    /// Starts a built program with nothing in its environment but `environment`.
+    #[must_use]
+    pub fn service(name: &str, environment: &[(&str, String)]) -> Running {
+        let child = Command::new(bin_dir().join(name))
+            .env_clear()
+            .env("ARENA_ENV_FILE", "/dev/null")
+            .envs(
+                environment
+                    .iter()
+                    .map(|(name, value)| (*name, value.as_str())),
+            )
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
+        Running { child }
+    }
+
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until `/ready` on `port` answers 200.
+pub async fn ready(port: u16, patience: Duration) {
+    let deadline = Instant::now() + patience;
+    loop {
+        if tokio::net::TcpStream::connect(("127.0.0.1", port))
+            .await
+            .is_ok()
+        {
+            let request = crate::http::request("GET", "/ready", &[("connection", "close")], "");
+            let mut connection = crate::http::Connection::open(port).await;
+            if connection.send(&request).await.status == 200 {
+                return;
+            }
+        }
+        assert!(
+            Instant::now() < deadline,
+            "port {port} was not ready within {patience:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The whole stack under `run_system.sh`, with files and ports of its own.
+pub struct Stack {
+    supervisor: std::process::Child,
+    home: tempfile::TempDir,
+    environment: Vec<(String, String)>,
+    pub api_port: u16,
+}
+
+impl Stack {
+    /// Starts it and waits until every service is ready; how long that took.
+    pub async fn start(settings: &[(&str, &str)]) -> (Stack, Duration) {
+        let home = tempfile::tempdir().unwrap();
+        let api_port = free_port();
+        let at = |name: &str| home.path().join(name).display().to_string();
+        let mut environment: Vec<(String, String)> = [
+            ("ARENA_ENV_FILE", at("env")),
+            ("ARENA_DATA_DIR", at("data")),
+            ("BOTS_ENV_FILE", at("env.bots")),
+            ("ARENA_BIN_DIR", bin_dir().display().to_string()),
+            ("API_PORT", api_port.to_string()),
+            ("TICKER_HEALTH_PORT", free_port().to_string()),
+            ("ORACLE_HEALTH_PORT", free_port().to_string()),
+            ("BOT_RUNNER_HEALTH_PORT", free_port().to_string()),
+            ("PRIVATE_POSTGRES_PORT", free_port().to_string()),
+            ("PRIVATE_REDIS_PORT", free_port().to_string()),
+            // No test reaches beyond this machine: the first source refuses at once.
+            ("COINGECKO_URL", "http://127.0.0.1:9".to_owned()),
+            ("LLM_PROVIDER", "mock".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        environment.extend(
+            settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        let began = Instant::now();
+        let supervisor = run_system(&environment).arg("start").spawn().unwrap();
+        let stack = Stack {
+            supervisor,
+            home,
+            environment,
+            api_port,
+        };
+        stack.wait_until_ready(Duration::from_secs(90)).await;
+        (stack, began.elapsed())
+    }
+
+    /// Waits until every service answers that it is ready.
+    pub async fn wait_until_ready(&self, patience: Duration) {
+        for name in [
+            "API_PORT",
+            "TICKER_HEALTH_PORT",
+            "ORACLE_HEALTH_PORT",
+            "BOT_RUNNER_HEALTH_PORT",
+        ] {
+            ready(self.setting(name).parse().unwrap(), patience).await;
+        }
+    }
+
+    fn setting(&self, name: &str) -> &str {
+        let set = self.environment.iter().find(|(known, _)| known == name);
+        set.map(|(_, value)| value.as_str()).unwrap()
+    }
+
+    /// The process of a service, Postgres or Redis; `None` while it is down.
+    #[must_use]
+    pub fn pid(&self, name: &str) -> Option<u32> {
+        let file = self.home.path().join(format!("data/run/{name}.pid"));
+        std::fs::read_to_string(file)
+            .ok()?
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()
+    }
+
+    /// A value from the `.env` that `run_system.sh` wrote.
+    #[must_use]
+    pub fn written(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(self.home.path().join("env")).unwrap();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{name}=")));
+        line.unwrap_or_else(|| panic!("{name} is not in .env"))
+            .to_owned()
+    }
+
+    /// Runs an operator command; its output and whether it succeeded.
+    #[must_use]
+    pub fn arenactl(&self, arguments: &[&str]) -> (bool, String) {
+        let output = Command::new(bin_dir().join("arenactl"))
+            .args(arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&text).into_owned(),
+        )
+    }
+
+    /// The last lines of a service's log.
+    #[must_use]
+    pub fn log(&self, name: &str) -> String {
+        let file = self.home.path().join(format!("data/logs/{name}.log"));
+        std::fs::read_to_string(file).unwrap_or_default()
+    }
+
+    /// Stops everything as an operator would and answers the supervisor's exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        self.wind_up()
+    }
+
+    fn wind_up(&mut self) -> Option<i32> {
+        let _ = run_system(&self.environment).arg("stop").status();
+        self.supervisor.wait().ok().and_then(|status| status.code())
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if matches!(self.supervisor.try_wait(), Ok(None)) {
+            self.wind_up();
+        }
+    }
+}
+
+fn run_system(environment: &[(String, String)]) -> Command {
+    let mut command = Command::new(root().join("run_system.sh"));
+    command
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .env_remove("DATABASE_URL")
+        .env_remove("REDIS_URL")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    command
+}

@@ -1,0 +1,145 @@
+//! Who may know whom, read from the manifests themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+/// Packages of the workspace that each package may build on. What is not here may be known by
+/// nobody; tests may know more.
+const MAY_KNOW: [(&str, &[&str]); 14] = [
+    ("ledger-core", &[]),
+    ("llm", &[]),
+    ("daemon", &[]),
+    ("db", &["ledger-core"]),
+    ("bus", &["ledger-core"]),
+    ("api-types", &["ledger-core"]),
+    ("arena-client", &["api-types", "ledger-core"]),
+    ("api", &["api-types", "bus", "daemon", "db", "ledger-core"]),
+    ("ticker", &["bus", "daemon", "db", "ledger-core"]),
+    ("oracle", &["bus", "daemon", "db", "ledger-core"]),
+    ("arenactl", &["bus", "daemon", "db", "ledger-core"]),
+    (
+        "bot-runner",
+        &[
+            "api-types",
+            "arena-client",
+            "daemon",
+            "db",
+            "ledger-core",
+            "llm",
+        ],
+    ),
+    ("test-kit", &["bus", "db", "ledger-core"]),
+    (
+        "system-tests",
+        &[
+            "api-types",
+            "arena-client",
+            "bus",
+            "db",
+            "ledger-core",
+            "test-kit",
+        ],
+    ),
+];
+const DEV_CRATES: [&str; 2] = ["test-kit", "system-tests"];
+const BINARIES: [&str; 5] = ["api", "ticker", "oracle", "bot-runner", "arenactl"];
+
+/// Libraries that only some packages may name outside of tests.
+const KEPT_TO: [(&str, &[&str]); 8] = [
+    ("actix-web", &["api"]),
+    ("clap", &["arenactl"]),
+    (
+        "anyhow",
+        &[
+            "api",
+            "ticker",
+            "oracle",
+            "bot-runner",
+            "arenactl",
+            "test-kit",
+            "system-tests",
+        ],
+    ),
+    ("diesel", &["db"]),
+    ("diesel-async", &["db"]),
+    ("tokio-postgres", &["db", "test-kit", "system-tests"]),
+    ("redis", &["bus"]),
+    ("figment", &["daemon"]),
+];
+
+fn metadata() -> Metadata {
+    MetadataCommand::new().no_deps().exec().unwrap()
+}
+
+/// What each package names outside of tests.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let named = |package: &cargo_metadata::Package| {
+        package
+            .dependencies
+            .iter()
+            .filter(|dependency| dependency.kind != DependencyKind::Development)
+            .map(|dependency| dependency.name.clone())
+            .collect()
+    };
+    metadata()
+        .packages
+        .iter()
+        .map(|package| (package.name.to_string(), named(package)))
+        .collect()
+}
+
+#[test]
+fn packages_know_only_whom_they_may_know() {
+    let allowed: BTreeMap<&str, &[&str]> = MAY_KNOW.into_iter().collect();
+    let packages = dependencies();
+    assert_eq!(
+        packages.len(),
+        allowed.len(),
+        "a package without a place in the house"
+    );
+    for (package, named) in &packages {
+        let may_know = allowed.get(package.as_str()).expect(package);
+        for other in named.iter().filter(|other| packages.contains_key(*other)) {
+            assert!(
+                may_know.contains(&other.as_str()),
+                "{package} must not know {other}"
+            );
+        }
+    }
+}
+
+#[test]
+fn binaries_and_dev_crates_are_nobodys_foundation() {
+    for (package, named) in dependencies() {
+        let dev = DEV_CRATES.contains(&package.as_str());
+        for other in BINARIES.iter().chain(&DEV_CRATES) {
+            let fine = dev && DEV_CRATES.contains(other);
+            assert!(
+                fine || !named.contains(*other),
+                "{package} must not build on {other}"
+            );
+        }
+    }
+}
+
+#[test]
+fn libraries_stay_in_their_rooms() {
+    for (package, named) in dependencies() {
+        for (library, rooms) in KEPT_TO {
+            let fine = !named.contains(library) || rooms.contains(&package.as_str());
+            assert!(
+                fine,
+                "{package} must not name {library}: it belongs to {rooms:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn folders_are_named_for_their_packages() {
+    for package in metadata().packages {
+        let folder = package.manifest_path.parent().unwrap().file_name().unwrap();
+        assert_eq!(folder, package.name.as_str());
+    }
+}

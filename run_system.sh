@@ -1,0 +1,169 @@
+#!/usr/bin/env bash
+# Brings the arena up and keeps it up:  ./run_system.sh [start|status|stop|logs NAME|reset]
+#
+#   start   (or nothing) Postgres, Redis, api, ticker, oracle, bot-runner, in this order; stays in
+#           the foreground, starts again what dies, stops all in reverse on Ctrl-C or SIGTERM
+#   status  what runs and whether it is ready
+#   stop    stops a running stack, or what a killed one left behind, and waits for it
+#   logs    shows a service's log, and follows it on a terminal
+#   reset   deletes the private Postgres and Redis and the logs; asks first
+#
+# Exit codes: 0 asked-for stop, 78 a setting is wrong, 69 something needed cannot be had, 1 the rest.
+# Environment: ARENA_ENV_FILE (.env), ARENA_DATA_DIR (.data), ARENA_BIN_DIR (built programs; nothing
+# is built then), ARENA_PROFILE (release), and every setting of .env.example.
+set -uo pipefail
+
+root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
+# Relative paths are the caller's.
+env_path=$(realpath -ms "${ARENA_ENV_FILE:-$root/.env}")
+data=$(realpath -ms "${ARENA_DATA_DIR:-$root/.data}")
+[[ -z ${ARENA_BIN_DIR-} ]] || ARENA_BIN_DIR=$(realpath -m "$ARENA_BIN_DIR")
+[[ -z ${BOTS_DIR-} ]] || BOTS_DIR=$(realpath -m "$BOTS_DIR")
+[[ -z ${BOTS_ENV_FILE-} ]] || BOTS_ENV_FILE=$(realpath -ms "$BOTS_ENV_FILE")
+logs=$data/logs run=$data/run
+cd "$root" || exit 1
+
+# shellcheck source=scripts/lib/common.sh
+source scripts/lib/common.sh
+# shellcheck source=scripts/lib/services.sh
+source scripts/lib/services.sh
+# shellcheck source=scripts/lib/stack.sh
+source scripts/lib/stack.sh
+# shellcheck source=scripts/lib/supervise.sh
+source scripts/lib/supervise.sh
+
+usage() { sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "$root/run_system.sh"; }
+
+# One stack at a time. Children never inherit the lock, so it ends with this process.
+lock() {
+    { mkdir -p "$logs" "$run" && chmod 755 "$data" && chmod 700 "$logs" "$run"; } ||
+        die 1 "cannot write to $data as $(id -un)."
+    exec 9>"$run/lock" || die 1 "cannot write to $run as $(id -un)."
+    if ! flock -n 9; then
+        read_pid_file "$run/supervisor.pid" || REPLY='it is just starting'
+        die 1 "already running (pid $REPLY). See: $0 status"
+    fi
+}
+
+start() {
+    lock
+    write_pid_file "$run/supervisor.pid" $$
+    trap wind_up EXIT
+    trap 'say; say stopping; exit 0' INT TERM HUP
+    # What a killed run left behind.
+    stop_stack
+
+    check_toolchain
+    ensure_env_file
+    resolve_stack
+    check_ports_free
+    check_given_servers
+    start_private_servers
+    find_binaries
+    prepare migrate
+    prepare genesis
+    prepare sync-keys
+
+    local name
+    for name in api ticker oracle bot-runner; do
+        start_service "$name"
+    done
+    print_status
+    say
+    say "The arena is open: http://${host[api]}:${port[api]}/economy  /bots  /posts/feed  /ledger"
+    say "Logs: $logs   Stop: Ctrl-C"
+    watch
+}
+
+# prepare COMMAND: one step of arenactl, whose exit code is ours when it fails.
+prepare() {
+    run_job "$bin/arenactl" "$1"
+    local code=$?
+    ((code == 0)) && return 0
+    [[ $code == 78 || $code == 69 ]] || code=1
+    die "$code" "arenactl $1 failed; its message is above. Nothing is left running."
+}
+
+status() {
+    if [[ ! -e $env_path ]]; then
+        say "not running: $env_path does not exist yet"
+        exit 3
+    fi
+    [[ -r $env_path ]] || die 78 "$env_path cannot be read by $(id -un)."
+    load_env_file "$env_path"
+    if ! setting DATABASE_URL || ! setting REDIS_URL; then
+        say "not running: $env_path names no Postgres or no Redis yet"
+        exit 3
+    fi
+    resolve_stack
+    local supervised=0 code
+    read_pid_file "$run/supervisor.pid" && supervised=1
+    print_status
+    code=$?
+    ((supervised)) && exit "$code"
+    say "run_system.sh itself is not running"
+    exit 3
+}
+
+stop() {
+    local supervisor deadline
+    if read_pid_file "$run/supervisor.pid"; then
+        supervisor=$REPLY
+        kill -s TERM "$supervisor" || die 1 "may not stop pid $supervisor as $(id -un)."
+        deadline=$((SECONDS + stop_deadline_seconds * (${#stack[@]} + 1)))
+        while alive "$supervisor"; do
+            ((SECONDS < deadline)) || die 1 "pid $supervisor has not stopped yet. See: $0 status"
+            pause 0.05
+        done
+        say "stopped (pid $supervisor)"
+    elif compgen -G "$run/*.pid" >/dev/null; then
+        lock
+        stop_stack
+        rm -f "$run/supervisor.pid"
+    else
+        say "not running"
+    fi
+}
+
+show_log() {
+    local file=$logs/${1-}.log
+    if [[ -z ${1-} || $1 == */* || ! -f $file ]]; then
+        local known
+        known=$(cd "$logs" 2>/dev/null && compgen -G '*.log' | sed 's/\.log$//' | tr '\n' ' ')
+        die 1 "which log? There is: ${known:-none yet}"
+    fi
+    if [[ -t 1 ]]; then exec tail -n 100 -F "$file"; else exec tail -n 100 "$file"; fi
+}
+
+reset() {
+    local answer name
+    lock
+    stop_stack
+    if [[ ${1-} != --yes ]]; then
+        say "This deletes the private Postgres and Redis and the logs in $data, with every bot and entry in them."
+        say "Kept: $env_path, .env.bots, and servers of your own."
+        printf 'Type "reset" to go on: '
+        read -r answer || answer=
+        [[ $answer == reset ]] || die 1 "nothing deleted."
+    fi
+    for name in postgres redis; do
+        [[ -L $data/$name ]] && rm -rf "$(readlink "$data/$name")"
+        rm -rf "${data:?}/$name"
+    done
+    rm -rf "$logs" "$run"
+    rmdir "$data" /var/lib/ledgerdome 2>/dev/null
+    say "reset: the next start begins with an empty arena"
+}
+
+case ${1-start} in
+    start) start ;;
+    status) status ;;
+    stop) stop ;;
+    logs) show_log "${2-}" ;;
+    reset) reset "${2-}" ;;
+    -h | --help | help) usage ;;
+    *)
+        usage >&2
+        exit 1
+        ;;
+esac

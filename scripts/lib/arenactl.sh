@@ -1,0 +1,20 @@
+# shellcheck shell=bash
+# run_arenactl COMMAND [ARGUMENT]...: becomes arenactl, from any working directory. Sourced.
+
+run_arenactl() {
+    local root candidate newest='' target=${CARGO_TARGET_DIR-}
+    root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+    if [[ -n ${ARENA_BIN_DIR-} ]]; then
+        exec "$ARENA_BIN_DIR/arenactl" "$@"
+    fi
+    # Cargo takes a relative target directory from where it runs, which is always the workspace.
+    target=${target:-target}
+    [[ $target == /* ]] || target=$root/$target
+    for candidate in "$target"/{release,debug}/arenactl; do
+        [[ -x $candidate && (-z $newest || $candidate -nt $newest) ]] && newest=$candidate
+    done
+    [[ -z $newest ]] || exec "$newest" "$@"
+    # --manifest-path, not cd: a relative path among the arguments is the caller's.
+    CARGO_TARGET_DIR=$target exec cargo run --quiet --release --locked \
+        --manifest-path "$root/Cargo.toml" -p arenactl -- "$@"
+}

@@ -1,0 +1,214 @@
+# shellcheck shell=bash
+# What every script here needs: messages, random secrets, settings, URLs, ports, processes.
+# Sourced, never run. Functions that give one value leave it in REPLY, which saves a fork a call.
+# shellcheck disable=SC2034 # what is set here is used by who sources it
+
+say() { printf '%s\n' "$*"; }
+warn() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+# die CODE MESSAGE: 78 for configuration, 69 for a dependency that cannot be had, 1 for the rest.
+die() {
+    local code=$1
+    shift
+    warn "$*"
+    exit "$code"
+}
+
+# random_hex BYTES. Hex, so that a secret means the same in a URL, in SQL and in a shell.
+random_hex() {
+    REPLY=$(od -An -v -N "$1" -tx1 /dev/urandom | tr -d ' \n')
+}
+
+trim() {
+    REPLY=${1#"${1%%[![:space:]]*}"}
+    REPLY=${REPLY%"${REPLY##*[![:space:]]}"}
+}
+
+# --- settings -------------------------------------------------------------------------------
+
+declare -A env_file=()
+
+# Reads a `.env` without ever evaluating it: no substitution, no escapes, no inline comments. The
+# services parse it by the same rules.
+load_env_file() {
+    local line key
+    env_file=()
+    local first=1
+    while IFS= read -r line || [[ -n $line ]]; do
+        # Editors on Windows put a byte order mark before the first key.
+        ((first)) && line=${line#$'\xef\xbb\xbf'}
+        first=0
+        trim "$line"
+        line=$REPLY
+        [[ -n $line && $line != '#'* && $line == *=* ]] || continue
+        [[ $line =~ ^export[[:space:]]+(.*)$ ]] && line=${BASH_REMATCH[1]}
+        trim "${line%%=*}"
+        key=$REPLY
+        [[ $key =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || continue
+        trim "${line#*=}"
+        if ((${#REPLY} >= 2)) && [[ $REPLY == \"*\" || $REPLY == \'*\' ]]; then
+            REPLY=${REPLY:1:${#REPLY}-2}
+        fi
+        env_file["$key"]=$REPLY
+    done <"$1"
+}
+
+# setting NAME [DEFAULT]: the environment, then the file, then the default. Fails without any.
+setting() {
+    if [[ -n ${!1-} ]]; then
+        REPLY=${!1}
+    elif [[ -n ${env_file[$1]-} ]]; then
+        REPLY=${env_file[$1]}
+    elif (($# > 1)); then
+        REPLY=$2
+    else
+        REPLY=
+        return 1
+    fi
+}
+
+# port_setting NAME DEFAULT
+port_setting() {
+    setting "$@"
+    if ! [[ $REPLY =~ ^[1-9][0-9]{0,4}$ ]] || ((REPLY > 65535)); then
+        die 78 "$1 must be a port from 1 to 65535. Set it in ${env_path:-.env} or the environment."
+    fi
+}
+
+percent_decode() {
+    local text=${1//\\/\\\\}
+    printf -v REPLY '%b' "${text//%/\\x}"
+}
+
+# split_url NAME URL DEFAULT_PORT: into url_user, url_password (decoded), url_host, url_port,
+# url_database and url_bare (the URL without its password, fit for a command line).
+split_url() {
+    local pattern='^([a-z]+)://(([^:@/]*)(:([^@]*))?@)?(\[[^]]+\]|[^]:/?@[]+)(:([0-9]+))?(/([^?]*))?(\?.*)?$'
+    [[ $2 =~ $pattern ]] ||
+        die 78 "$1 is not a URL such as scheme://user:password@host:$3/name (percent-encode @ : / in a password)."
+    local part=("${BASH_REMATCH[@]}")
+    percent_decode "${part[3]}"
+    url_user=$REPLY
+    percent_decode "${part[5]}"
+    url_password=$REPLY
+    url_host=${part[6]#[}
+    url_host=${url_host%]}
+    url_port=${part[8]:-$3}
+    percent_decode "${part[10]}"
+    url_database=$REPLY
+    url_bare="${part[1]}://${part[3]:+${part[3]}@}${part[6]}:$url_port${part[9]}${part[11]}"
+}
+
+# --- ports and probes -----------------------------------------------------------------------
+
+# Succeeds when something on this machine listens on the port; REPLY is its socket's inode.
+port_taken() {
+    local hex local_address state inode
+    printf -v hex '%04X' "$1"
+    while read -r _ local_address _ state _ _ _ _ _ inode _; do
+        [[ $state == 0A && ${local_address##*:} == "$hex" ]] || continue
+        REPLY=$inode
+        return 0
+    done < <(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null)
+    return 1
+}
+
+# port_holder INODE: "postgres (pid 4711)", or nothing where we may not look.
+port_holder() {
+    local link pid
+    link=$(find /proc/[0-9]*/fd -lname "socket:\[$1\]" 2>/dev/null | head -n 1)
+    pid=${link#/proc/}
+    pid=${pid%%/*}
+    REPLY=
+    [[ -n $pid && -r /proc/$pid/comm ]] && REPLY="$(</proc/"$pid"/comm) (pid $pid)"
+}
+
+# free_port FIRST: the first port from FIRST on that nobody listens on.
+free_port() {
+    local port
+    for ((port = $1; port < 65536; port++)); do
+        port_taken "$port" && continue
+        REPLY=$port
+        return 0
+    done
+    die 69 "no free port from $1 on."
+}
+
+accepts_tcp() {
+    # A host that drops packets would block connect() for minutes.
+    # shellcheck disable=SC2016
+    timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/$2"' tcp "$1" "$2" 2>/dev/null
+}
+
+# http_status HOST PORT PATH: the status code in REPLY, 000 when nobody answers.
+http_status() {
+    # A subshell, because a peer that closes early would end us by SIGPIPE.
+    REPLY=$(
+        exec 2>/dev/null 3<>"/dev/tcp/$1/$2" || exit
+        printf 'GET %s HTTP/1.1\r\nHost: %s:%s\r\nConnection: close\r\n\r\n' "$3" "$1" "$2" >&3
+        read -r -t 2 -u 3 _ code _ && printf '%s' "$code"
+    )
+    [[ $REPLY =~ ^[0-9]{3}$ ]] || REPLY=000
+}
+
+# --- processes ------------------------------------------------------------------------------
+
+# When a process started, in clock ticks since boot: with its pid, its identity. Fails for a
+# process that is gone or a zombie.
+process_start() {
+    local stat=''
+    # read, not $(<...): that would fork, and this runs many times a second.
+    { read -r -d '' stat </proc/"$1"/stat; } 2>/dev/null
+    [[ -n $stat ]] || return 1
+    # The name in the second field may hold anything, blanks and brackets included.
+    local -a field
+    read -r -a field <<<"${stat##*)}"
+    [[ ${field[0]} != [ZX] ]] || return 1
+    REPLY=${field[19]}
+}
+
+write_pid_file() {
+    process_start "$2" || return 1
+    printf '%s %s\n' "$2" "$REPLY" >"$1"
+}
+
+# The pid in REPLY when the process that wrote the file still lives. A recycled pid has another
+# start time and does not count.
+read_pid_file() {
+    local pid start
+    { read -r pid start <"$1"; } 2>/dev/null || return 1
+    process_start "$pid" && [[ $REPLY == "$start" ]] || return 1
+    REPLY=$pid
+}
+
+alive() { process_start "$1"; }
+
+# A pause without a process: nothing ever arrives on this descriptor.
+exec {never}<> <(:)
+pause() { read -r -t "$1" -u "$never" || :; }
+
+# spawn LOG COMMAND...: in a session of its own, so that a terminal's Ctrl-C reaches us alone and
+# we stop it in order. The pid in REPLY. Descriptor 9 is run_system.sh's lock, which must not
+# outlive it in a child.
+spawn() {
+    local log=$1
+    shift
+    setsid -- "$@" </dev/null >>"$log" 2>&1 9>&- {never}>&- &
+    REPLY=$!
+}
+
+# stop_process PID SIGNAL SECONDS LAST_SIGNAL NAME: waits until it is gone.
+stop_process() {
+    local ticks=$(($3 * 20))
+    kill -s "$2" "$1" 2>/dev/null
+    while alive "$1"; do
+        if ((ticks-- == 0)); then
+            warn "$5 (pid $1) did not stop within $3 s, sending SIG$4."
+            kill -s "$4" "$1" 2>/dev/null
+            # Not even SIGKILL ends a process in uninterruptible sleep.
+            ticks=200
+            while alive "$1" && ((ticks-- > 0)); do pause 0.05; done
+            return 1
+        fi
+        pause 0.05
+    done
+}

@@ -1,0 +1,298 @@
+# shellcheck shell=bash
+# A private Postgres and a private Redis: install, create, start, ask, stop. Both listen on
+# 127.0.0.1 alone and want a password. Sourced after common.sh; never touches a server that it did
+# not start.
+# shellcheck disable=SC2154 # url_* come from split_url
+
+# Words before a server's own that tie its life to ours; none unless the sourcing script says so.
+with_parent=()
+
+# Never named in a `.env`: the way back in when a role's password is lost. Its password is in
+# DIR/superuser, readable by its owner and root.
+superuser=postgres
+
+# --- programs -------------------------------------------------------------------------------
+
+# Leaves the newest Postgres' directory in postgres_bin and the Redis program in redis_server.
+find_programs() {
+    local dir
+    postgres_bin=
+    while IFS= read -r dir; do
+        [[ -x $dir/postgres && -x $dir/initdb && -x $dir/psql ]] && postgres_bin=$dir
+    done < <(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V)
+    if [[ -z $postgres_bin ]] && dir=$(command -v postgres); then
+        dir=$(readlink -f "$dir")
+        [[ -x ${dir%/*}/initdb && -x ${dir%/*}/psql ]] && postgres_bin=${dir%/*}
+    fi
+    redis_server=$(command -v redis-server || command -v valkey-server || :)
+}
+
+# require_programs [postgres] [redis]: installs Debian's packages when it may, else says which.
+require_programs() {
+    local wanted packages=()
+    find_programs
+    for wanted; do
+        [[ $wanted == postgres && -z $postgres_bin ]] && packages+=(postgresql)
+        [[ $wanted == redis && -z $redis_server ]] && packages+=(redis-server)
+    done
+    ((${#packages[@]})) || return 0
+    if ! command -v apt-get >/dev/null; then
+        die 69 "missing: ${packages[*]}. Install PostgreSQL 14 or newer and Redis 6.2 or newer, or set DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL."
+    elif ((EUID != 0)); then
+        die 69 "missing: ${packages[*]}. Run: sudo apt-get install ${packages[*]}"
+    fi
+    install_packages "${packages[@]}"
+    find_programs
+    for wanted; do
+        [[ $wanted == postgres && -z $postgres_bin || $wanted == redis && -z $redis_server ]] &&
+            die 69 "installed ${packages[*]}, but cannot find the programs of $wanted."
+    done
+    return 0
+}
+
+# Installs without starting anything: Debian would otherwise create a cluster and start both.
+install_packages() {
+    local policy=/usr/sbin/policy-rc.d no_cluster=/etc/postgresql-common/createcluster.d/arena.conf
+    local own_policy=0 result=0 output apt=(apt-get -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold -qq)
+    say "installing $* (apt-get)" >&2
+    if [[ ! -e $policy ]]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy" && own_policy=1
+    fi
+    mkdir -p "${no_cluster%/*}" && say 'create_main_cluster = false' >"$no_cluster"
+    output=$(
+        export DEBIAN_FRONTEND=noninteractive
+        exec </dev/null 2>&1
+        # A fresh image knows no packages yet.
+        "${apt[@]}" install -y --no-install-recommends "$@" ||
+            { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "$@"; }
+    ) || result=1
+    rm -f "$no_cluster"
+    rmdir "${no_cluster%/*}" 2>/dev/null
+    ((own_policy)) && rm -f "$policy"
+    ((result == 0)) && return 0
+    tail -n 20 <<<"$output" >&2
+    die 69 "apt-get could not install $*. Install it by hand and start again."
+}
+
+# --- who runs them --------------------------------------------------------------------------
+
+# adopt_directory DIR: creates DIR and leaves in as_server the words that run a command as the
+# user who owns it. Postgres refuses to run as root, and Redis has no need to.
+adopt_directory() {
+    local user
+    as_server=()
+    { mkdir -p "$1" && chmod 700 "$1"; } || die 1 "cannot create $1."
+    ((EUID == 0)) || return 0
+    user=$(stat -c %U "$1")
+    if [[ $user == root || $user == UNKNOWN ]]; then
+        user=postgres
+        if ! id -u "$user" >/dev/null 2>&1; then
+            user=ledgerdome
+            id -u "$user" >/dev/null 2>&1 ||
+                useradd --system --no-create-home --shell /usr/sbin/nologin "$user" || user=nobody
+        fi
+        chown -R "$user:" "$1"
+    fi
+    as_server=(setpriv "--reuid=$user" "--regid=$(id -g "$user")" --init-groups --)
+}
+
+# Whether the unprivileged user can get to what lies in DIR.
+others_may_enter() {
+    ((EUID != 0)) || setpriv --reuid=65534 --regid=65534 --clear-groups -- test -x "$1"
+}
+
+# temporary_directory NAME: a new one that servers can use, in REPLY.
+temporary_directory() {
+    local parent=${TMPDIR:-/tmp}
+    others_may_enter "$parent" || parent=/tmp
+    { REPLY=$(mktemp -d "$parent/$1.XXXXXXXX") && chmod 711 "$REPLY"; } || die 1 "cannot create a directory in $parent."
+}
+
+# reachable_directory DIR: DIR in REPLY, or, when it lies where the unprivileged user cannot go
+# (root's home), a place outside to which DIR becomes a link.
+reachable_directory() {
+    local outside
+    REPLY=$1
+    mkdir -p "${1%/*}" || die 1 "cannot create ${1%/*}."
+    if [[ -L $1 ]]; then
+        REPLY=$(readlink "$1")
+        mkdir -p "$REPLY"
+        return 0
+    fi
+    others_may_enter "${1%/*}" && return 0
+    outside=/var/lib/ledgerdome/$(printf '%s' "$1" | cksum | cut -d ' ' -f 1)-${1##*/}
+    { mkdir -p "$outside" && ln -s "$outside" "$1"; } || die 1 "cannot create $outside."
+    say "${1%/*} is closed to other users: ${1##*/} keeps its files in $outside"
+    REPLY=$outside
+}
+
+# --- Postgres -------------------------------------------------------------------------------
+
+# Of the memory that this machine, or this container, may use.
+shared_buffers_mb() {
+    local kib limit
+    kib=$(awk '/^MemTotal:/ { print $2 }' /proc/meminfo 2>/dev/null)
+    { limit=$(</sys/fs/cgroup/memory.max); } 2>/dev/null
+    [[ ${limit:-max} =~ ^[0-9]+$ ]] && ((limit / 1024 < ${kib:-0})) && kib=$((limit / 1024))
+    REPLY=256
+    [[ -n $kib ]] && REPLY=$((kib / 1024 / 8))
+    ((REPLY < 64)) && REPLY=64
+    ((REPLY > 1024)) && REPLY=1024
+    return 0
+}
+
+# create_postgres DIR: an empty cluster in DIR/cluster, unless there is one.
+create_postgres() {
+    local dir=$1 output
+    adopt_directory "$dir"
+    if [[ -f $dir/cluster/PG_VERSION ]]; then
+        [[ -s $dir/superuser ]] || die 69 "$dir has a cluster, but $dir/superuser with its superuser's password is gone."
+        local version
+        version=$(<"$dir/cluster/PG_VERSION")
+        # The cluster stays with the version that made it for as long as that is installed.
+        [[ -x /usr/lib/postgresql/$version/bin/postgres ]] && postgres_bin=/usr/lib/postgresql/$version/bin
+        return 0
+    fi
+    random_hex 24
+    (umask 077 && say "$REPLY" >"$dir/superuser")
+    # Created aside, so that an interrupted initdb is never taken for a cluster.
+    rm -rf "$dir/cluster.new"
+    ((${#as_server[@]} == 0)) || chown --reference="$dir" "$dir/superuser"
+    output=$(cd "$dir" && "${as_server[@]}" "$postgres_bin/initdb" --no-sync -D "$dir/cluster.new" \
+        -U "$superuser" --pwfile="$dir/superuser" --auth=scram-sha-256 --encoding=UTF8 \
+        --locale=C.UTF-8 2>&1) || die 69 "initdb failed: ${output##*$'\n'}"
+    mv "$dir/cluster.new" "$dir/cluster" && sync -f "$dir/cluster"
+}
+
+# After a crash of the whole machine the pid in Postgres' lock file may be somebody else's by now,
+# which would keep Postgres from starting.
+drop_stale_lock() {
+    local pid name=
+    { read -r pid <"$1" && name=$(</proc/"$pid"/comm); } 2>/dev/null
+    [[ $name == postgres* ]] || rm -f "$1"
+}
+
+# start_postgres DIR PORT LOG [-c NAME=VALUE]...: the pid in REPLY. Without a Unix socket: whoever
+# wants in goes through TCP and its password.
+start_postgres() {
+    local dir=$1 port=$2 log=$3
+    shift 3
+    drop_stale_lock "$dir/cluster/postmaster.pid"
+    shared_buffers_mb
+    spawn "$log" "${as_server[@]}" "${with_parent[@]}" "$postgres_bin/postgres" -D "$dir/cluster" \
+        -c listen_addresses=127.0.0.1 -c "port=$port" -c unix_socket_directories= \
+        -c "shared_buffers=${REPLY}MB" -c max_connections=200 -c max_wal_size=2GB -c jit=off \
+        -c logging_collector=off -c log_destination=stderr "$@"
+}
+
+# superuser_psql DIR PORT [PSQL OPTIONS]: SQL from standard input.
+superuser_psql() {
+    local dir=$1 port=$2
+    shift 2
+    PGPASSWORD=$(<"$dir/superuser") PGCONNECT_TIMEOUT=3 PGAPPNAME=run_system "$postgres_bin/psql" \
+        -X -q -A -t -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U "$superuser" -d postgres "$@"
+}
+
+# wait_for_postgres PID DIR PORT SECONDS: until it answers SELECT 1. On failure the reason is in REPLY.
+wait_for_postgres() {
+    local ticks=$(($4 * 20)) answer=
+    while ((ticks-- > 0)); do
+        alive "$1" || { REPLY="it ended at once"; return 1; }
+        answer=$(superuser_psql "$2" "$3" <<<'SELECT 1' 2>&1) && [[ $answer == 1 ]] && return 0
+        [[ $answer == *'authentication failed'* ]] && break
+        pause 0.05
+    done
+    psql_reason "$answer"
+    return 1
+}
+
+# The part of psql's complaint that says what is wrong, on one line.
+psql_reason() {
+    REPLY=${1##*failed: }
+    REPLY=${REPLY#psql: error: }
+    REPLY=${REPLY%%$'\n'*}
+    REPLY=${REPLY:-no answer to SELECT 1}
+}
+
+# check_postgres NAME URL: a connection, then SELECT 1, within 5 s; else one line and exit 69.
+check_postgres() {
+    local answer
+    split_url "$1" "$2" 5432
+    accepts_tcp "$url_host" "$url_port" ||
+        die 69 "Postgres at $url_host:$url_port does not accept connections. Is it running, and is $1 right?"
+    # Without a psql the first command that logs in says the same.
+    local psql=${postgres_bin:+$postgres_bin/psql}
+    psql=${psql:-$(command -v psql)} || return 0
+    answer=$(PGPASSWORD=$url_password PGCONNECT_TIMEOUT=2 timeout 3 "$psql" -X -q -A -t "$url_bare" <<<'SELECT 1' 2>&1)
+    [[ $answer == 1 ]] && return 0
+    psql_reason "$answer"
+    die 69 "Postgres at $url_host:$url_port refuses $1: $REPLY"
+}
+
+# --- Redis ----------------------------------------------------------------------------------
+
+# create_redis DIR PORT PASSWORD [LINE]...: its configuration, of which nothing is on a command
+# line for others to read.
+create_redis() {
+    local dir=$1 port=$2 password=${3//\\/\\\\}
+    shift 3
+    adopt_directory "$dir"
+    (
+        umask 077
+        printf '%s\n' 'bind 127.0.0.1' "port $port" "dir \"$dir\"" "requirepass \"${password//\"/\\\"}\"" \
+            'daemonize no' 'logfile ""' 'databases 64' 'appendonly yes' 'appendfsync everysec' 'save ""' \
+            'maxmemory-policy noeviction' "$@" >"$dir/redis.conf"
+    )
+    ((${#as_server[@]} == 0)) || chown --reference="$dir" "$dir/redis.conf"
+}
+
+# start_redis DIR LOG: the pid in REPLY.
+start_redis() {
+    spawn "$2" "${as_server[@]}" "${with_parent[@]}" "$redis_server" "$1/redis.conf"
+}
+
+# redis_ping HOST PORT USER PASSWORD: the last answer in REPLY, which is +PONG when all is well.
+redis_ping() {
+    REPLY=$(
+        LC_ALL=C
+        send() {
+            local word
+            printf '*%d\r\n' $# && for word; do printf '$%d\r\n%s\r\n' ${#word} "$word"; done
+        }
+        exec 2>/dev/null 3<>"/dev/tcp/$1/$2" || exit
+        answer=+OK
+        if [[ -n $4 ]]; then
+            if [[ -n $3 ]]; then send AUTH "$3" "$4" >&3; else send AUTH "$4" >&3; fi
+            IFS= read -r -t 2 -u 3 answer
+        fi
+        if [[ $answer == +OK* ]]; then
+            send PING >&3
+            IFS= read -r -t 2 -u 3 answer
+        fi
+        printf '%s' "${answer%$'\r'}"
+    )
+    [[ $REPLY == +PONG ]]
+}
+
+# wait_for_redis PID PORT PASSWORD SECONDS. On failure the reason is in REPLY.
+wait_for_redis() {
+    local ticks=$(($4 * 20))
+    while ((ticks-- > 0)); do
+        alive "$1" || { REPLY="it ended at once"; return 1; }
+        redis_ping 127.0.0.1 "$2" '' "$3" && return 0
+        [[ $REPLY == -WRONGPASS* ]] && break
+        pause 0.05
+    done
+    REPLY=${REPLY:-no answer to PING}
+    return 1
+}
+
+# check_redis NAME URL: a connection, then PING, within 5 s; else one line and exit 69.
+check_redis() {
+    split_url "$1" "$2" 6379
+    accepts_tcp "$url_host" "$url_port" ||
+        die 69 "Redis at $url_host:$url_port does not accept connections. Is it running, and is $1 right?"
+    # TLS is beyond a shell; the services speak to it themselves.
+    [[ $2 == rediss:* ]] || redis_ping "$url_host" "$url_port" "$url_user" "$url_password" ||
+        die 69 "Redis at $url_host:$url_port refuses $1: ${REPLY:-no answer to PING}"
+}

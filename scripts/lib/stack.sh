@@ -1,0 +1,227 @@
+# shellcheck shell=bash
+# What the stack consists of and what it needs before a service may start: the `.env`, private or
+# given Postgres and Redis, free ports, programs. Sourced by run_system.sh after services.sh.
+# shellcheck disable=SC2154 # env_path, data, logs, run and url_* are set by who sources this
+
+# In the order of their start; they are stopped in reverse.
+stack=(postgres redis api ticker oracle bot-runner)
+programs=(api ticker oracle bot-runner arenactl)
+
+declare -A port_name=([api]=API_PORT [ticker]=TICKER_HEALTH_PORT [oracle]=ORACLE_HEALTH_PORT [bot-runner]=BOT_RUNNER_HEALTH_PORT)
+declare -A port_default=([api]=8000 [ticker]=8001 [oracle]=8002 [bot-runner]=8003)
+declare -A host=() port=() private=()
+
+# --- settings -------------------------------------------------------------------------------
+
+# Writes the `.env` that a first start lacks, and adds to one that names no Postgres or no Redis
+# the private ones. Its passwords are hex, so that they mean the same to everyone who reads them.
+ensure_env_file() {
+    local name missing=()
+    for name in DATABASE_URL DATABASE_OWNER_URL REDIS_URL; do
+        # Set but empty means not set; the services would take it for a value.
+        [[ -n ${!name-} ]] || unset "$name"
+    done
+    if [[ ! -e $env_path ]]; then
+        { (umask 077 && first_env_lines >"$env_path.new") && mv "$env_path.new" "$env_path"; } ||
+            die 1 "cannot write $env_path."
+        say "wrote $env_path (mode 0600) with random secrets; they are yours to keep"
+    fi
+    [[ -r $env_path ]] || die 78 "$env_path cannot be read by $(id -un); it belongs to $(stat -c %U "$env_path")."
+    load_env_file "$env_path"
+    setting DATABASE_URL || missing+=(postgres)
+    setting REDIS_URL || missing+=(redis)
+    ((${#missing[@]})) || return 0
+    private_lines "${missing[@]}" >>"$env_path" || die 1 "cannot write $env_path."
+    load_env_file "$env_path"
+    say "added a private ${missing[*]} to $env_path"
+}
+
+first_env_lines() {
+    say '# Written by run_system.sh. Settings are listed in .env.example; the environment overrides them.'
+    say 'ENV=development'
+    random_hex 4
+    say "PRICE_SOURCES=coingecko,simulated:$((16#$REPLY))"
+    random_hex 32
+    say "SECRET_KEY=$REPLY"
+    random_hex 24
+    say "ADMIN_TOKEN=$REPLY"
+}
+
+# private_lines [postgres] [redis]
+private_lines() {
+    local wanted marker=${env_file[ARENA_PRIVATE_SERVICES]-}
+    say
+    say '# run_system.sh starts these under .data/ itself, as the next line tells it to. To use servers of'
+    say '# your own, remove that line and name them in the URLs.'
+    [[ $marker == 1 ]] && marker=postgres,redis
+    for wanted; do marker+=${marker:+,}$wanted; done
+    say "ARENA_PRIVATE_SERVICES=$marker"
+    for wanted; do
+        if [[ $wanted == postgres ]]; then
+            setting PRIVATE_POSTGRES_PORT || free_port 5433
+            local at="127.0.0.1:$REPLY/arena"
+            random_hex 24
+            say "DATABASE_URL=postgres://arena_app:$REPLY@$at"
+            random_hex 24
+            say "DATABASE_OWNER_URL=postgres://arena_owner:$REPLY@$at"
+        else
+            setting PRIVATE_REDIS_PORT || free_port 6380
+            local at="127.0.0.1:$REPLY/0"
+            random_hex 24
+            say "REDIS_URL=redis://default:$REPLY@$at"
+        fi
+    done
+}
+
+# Fills host, port and private from the settings.
+resolve_stack() {
+    local name marker=${env_file[ARENA_PRIVATE_SERVICES]-}
+    [[ $marker == 1 ]] && marker=postgres,redis
+    # What the environment names is never ours to start.
+    [[ -z ${DATABASE_URL-} && ,$marker, == *,postgres,* ]] && private[postgres]=1
+    [[ -z ${REDIS_URL-} && ,$marker, == *,redis,* ]] && private[redis]=1
+    setting DATABASE_URL
+    split_url DATABASE_URL "$REPLY" 5432
+    host[postgres]=$url_host port[postgres]=$url_port
+    setting REDIS_URL
+    split_url REDIS_URL "$REPLY" 6379
+    host[redis]=$url_host port[redis]=$url_port
+    if [[ -n ${DATABASE_URL-} && -z ${DATABASE_OWNER_URL-} && ,$marker, == *,postgres,* ]] || ! setting DATABASE_OWNER_URL; then
+        die 78 "DATABASE_URL is given but DATABASE_OWNER_URL is not. Set it to the URL of the role that owns the database's schema (arena_owner), with which arenactl migrates."
+    fi
+    for name in "${!port_name[@]}"; do
+        port_setting "${port_name[$name]}" "${port_default[$name]}"
+        port[$name]=$REPLY host[$name]=127.0.0.1
+    done
+    setting API_HOST 127.0.0.1
+    [[ $REPLY == 0.0.0.0 || $REPLY == :: || $REPLY == '[::]' ]] || host[api]=$REPLY
+    # The services read the same file as we do, wherever they were built.
+    export ARENA_HOME=$root ARENA_ENV_FILE=$env_path
+    setting API_URL || export API_URL="http://${host[api]}:${port[api]}"
+}
+
+# --- preflight ------------------------------------------------------------------------------
+
+check_ports_free() {
+    local name setting_name holder
+    local -A used=()
+    for name in "${stack[@]}"; do
+        setting_name=${port_name[$name]-}
+        if [[ -z $setting_name ]]; then
+            [[ -n ${private[$name]-} ]] || continue
+            setting_name='the port in REDIS_URL'
+            [[ $name == redis ]] || setting_name='the port in DATABASE_URL and DATABASE_OWNER_URL'
+            [[ ${host[$name]} == 127.0.0.1 ]] ||
+                die 78 "$name is marked private (ARENA_PRIVATE_SERVICES in $env_path) but its URL names another host. Remove the mark to use that one."
+        fi
+        [[ -z ${used[${port[$name]}]-} ]] || die 78 "$name and ${used[${port[$name]}]} both want port ${port[$name]}. Change $setting_name."
+        used[${port[$name]}]=$name
+        port_taken "${port[$name]}" || continue
+        port_holder "$REPLY"
+        holder=${REPLY:-another process}
+        die 69 "port ${port[$name]}, wanted by $name, is taken by $holder. Stop that, or change $setting_name."
+    done
+}
+
+# Leaves the directory of the programs in bin; with `build` they are built first.
+find_binaries() {
+    local name absent=()
+    if [[ -n ${ARENA_BIN_DIR-} ]]; then
+        bin=$ARENA_BIN_DIR
+        for name in "${programs[@]}"; do [[ -x $bin/$name ]] || absent+=("$name"); done
+        ((${#absent[@]} == 0)) || die 78 "ARENA_BIN_DIR ($bin) lacks ${absent[*]}."
+        return 0
+    fi
+    local profile=${ARENA_PROFILE:-release} folder target
+    case $profile in
+        dev | test) folder=debug ;;
+        bench) folder=release ;;
+        *) folder=$profile ;;
+    esac
+    local quiet=--quiet
+    # On a terminal cargo shows its progress.
+    [[ ! -t 2 ]] || quiet=--color=auto
+    say "building ($profile; the first time takes some minutes)"
+    run_job cargo build "$quiet" --locked --profile "$profile" "${programs[@]/#/--package=}" --bins ||
+        die 1 "the build failed. The message above is cargo's."
+    target=$(cargo metadata --no-deps --offline --format-version 1 2>/dev/null |
+        sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+    bin=${target:-$root/target}/$folder
+}
+
+check_toolchain() {
+    [[ -z ${ARENA_BIN_DIR-} ]] || return 0
+    command -v cargo >/dev/null || PATH="$HOME/.cargo/bin:$PATH"
+    command -v cargo >/dev/null || die 69 "cargo is missing. Install Rust from https://rustup.rs, or set ARENA_BIN_DIR to built programs."
+    command -v cc >/dev/null && return 0
+    { command -v apt-get >/dev/null && ((EUID == 0)); } || die 69 "a C compiler (cc) is missing. Run: sudo apt-get install build-essential"
+    install_packages build-essential
+}
+
+# --- Postgres and Redis -----------------------------------------------------------------------
+
+# Servers of the user's own must answer before anything is started.
+check_given_servers() {
+    find_programs
+    [[ -n ${private[redis]-} ]] || { setting REDIS_URL && check_redis REDIS_URL "$REPLY"; }
+    [[ -n ${private[postgres]-} ]] || check_both_roles
+}
+
+check_both_roles() {
+    setting DATABASE_URL && check_postgres DATABASE_URL "$REPLY"
+    setting DATABASE_OWNER_URL && check_postgres DATABASE_OWNER_URL "$REPLY"
+}
+
+start_private_servers() {
+    local wanted=()
+    [[ -z ${private[postgres]-} ]] || wanted+=(postgres)
+    [[ -z ${private[redis]-} ]] || wanted+=(redis)
+    require_programs "${wanted[@]}"
+    # Both at once; then ask each.
+    [[ -z ${private[postgres]-} ]] || launch postgres
+    [[ -z ${private[redis]-} ]] || launch redis
+    [[ -z ${private[redis]-} ]] || wait_for_private_redis
+    [[ -z ${private[postgres]-} ]] || wait_for_private_postgres
+}
+
+wait_for_private_redis() {
+    setting REDIS_URL
+    split_url REDIS_URL "$REPLY" 6379
+    wait_for_redis "${pid[redis]}" "$url_port" "$url_password" 30 && return 0
+    [[ $REPLY != -* ]] || die 69 "the private Redis refuses REDIS_URL: $REPLY"
+    die 69 "the private Redis does not answer: $REPLY. See $logs/redis.log: $(last_words redis 69)"
+}
+
+wait_for_private_postgres() {
+    # A crash may have left much to recover.
+    wait_for_postgres "${pid[postgres]}" "$postgres_dir" "${port[postgres]}" 120 ||
+        die 69 "the private Postgres does not answer: $REPLY. See $logs/postgres.log: $(last_words postgres 69)"
+    keep_roles
+    check_both_roles
+}
+
+sql_literal() {
+    local quote="'"
+    REPLY=$quote${1//$quote/$quote$quote}$quote
+}
+
+# The private cluster's roles and database follow what `.env` says, so that a lost or edited
+# `.env` never locks anyone out.
+keep_roles() {
+    local name role statements='' error
+    for name in DATABASE_URL DATABASE_OWNER_URL; do
+        setting "$name"
+        split_url "$name" "$REPLY" 5432
+        [[ $url_user != "$superuser" ]] || die 78 "the private Postgres' superuser must not be named in $env_path."
+        sql_literal "$url_user"
+        role=$REPLY
+        sql_literal "$url_password"
+        statements+="SELECT format('CREATE ROLE %I', $role) WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = $role) \\gexec
+SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $role, $REPLY) \\gexec
+"
+    done
+    sql_literal "$url_database"
+    statements+="SELECT format('CREATE DATABASE %I OWNER %I', $REPLY, $role) WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = $REPLY) \\gexec"
+    error=$(superuser_psql "$postgres_dir" "${port[postgres]}" <<<"$statements" 2>&1 >/dev/null) ||
+        die 69 "cannot create the roles of the private Postgres: ${error##*$'\n'}"
+}

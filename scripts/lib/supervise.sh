@@ -1,0 +1,199 @@
+# shellcheck shell=bash
+# Starting, watching and stopping the stack's processes. Each is known by its pid file, which also
+# holds its start time, so that a recycled pid is never taken for a service. Sourced by
+# run_system.sh after stack.sh.
+# shellcheck disable=SC2154 # stack, host, port, private, logs, run, data, bin come from who sources this
+
+declare -A pid=() log_mark=() pause_ms=() due_at=() born_at=() recovering=()
+ready_deadline_seconds=60
+stop_deadline_seconds=15
+backoff_first_ms=1000
+backoff_last_ms=30000
+healthy_after_ms=60000
+log_size_max=$((64 * 1024 * 1024))
+job=''
+
+now_ms() { REPLY=$((${EPOCHREALTIME/[.,]/} / 1000)); }
+
+# --- start ------------------------------------------------------------------------------------
+
+# launch NAME: starts it and writes its pid file.
+launch() {
+    local name=$1 log=$logs/$1.log
+    [[ -e $log ]] && (($(stat -c %s "$log") > log_size_max)) && mv -f "$log" "$log.1"
+    : >>"$log"
+    log_mark[$name]=$(stat -c %s "$log")
+    case $name in
+        postgres)
+            reachable_directory "$data/postgres"
+            postgres_dir=$REPLY
+            create_postgres "$postgres_dir"
+            start_postgres "$postgres_dir" "${port[postgres]}" "$log"
+            ;;
+        redis)
+            reachable_directory "$data/redis"
+            local dir=$REPLY
+            setting REDIS_URL
+            split_url REDIS_URL "$REPLY" 6379
+            create_redis "$dir" "$url_port" "$url_password"
+            start_redis "$dir" "$log"
+            ;;
+        *) spawn "$log" "$bin/$name" ;;
+    esac
+    pid[$name]=$REPLY
+    write_pid_file "$run/$name.pid" "${pid[$name]}"
+    now_ms
+    born_at[$name]=$REPLY
+}
+
+# start_service NAME: only returns when its /ready says 200.
+start_service() {
+    local name=$1 ticks=$((ready_deadline_seconds * 20)) code answer
+    launch "$name"
+    while ((ticks-- > 0)); do
+        http_status "${host[$name]}" "${port[$name]}" /ready
+        answer=$REPLY
+        [[ $answer == 200 ]] && return 0
+        if ! alive "${pid[$name]}"; then
+            wait "${pid[$name]}"
+            code=$?
+            warn "$name ended while starting (code $code). See $logs/$name.log. It said:"
+            last_words "$name" "$code" >&2
+            [[ $code == 78 || $code == 69 ]] || code=1
+            exit "$code"
+        fi
+        pause 0.05
+    done
+    warn "$name was not ready within $ready_deadline_seconds s (http://${host[$name]}:${port[$name]}/ready says $answer). See $logs/$name.log. It said:"
+    last_words "$name" 1 >&2
+    exit 1
+}
+
+# What a service said about its end: with 78 its whole list of problems, else its last line.
+last_words() {
+    local text plain
+    text=$(tail -c "+$((${log_mark[$1]} + 1))" "$logs/$1.log" | tail -n 20)
+    plain=$(grep -v '^{' <<<"$text")
+    if [[ $2 == 78 && -n $plain ]]; then
+        say "$plain"
+    else
+        tail -n 1 <<<"${plain:-$text}"
+    fi
+}
+
+# run_job COMMAND...: in the background, so that a signal to us is heard at once.
+run_job() {
+    setsid -- "$@" </dev/null 9>&- {never}>&- &
+    job=$!
+    wait "$job"
+    local code=$?
+    job=''
+    return "$code"
+}
+
+# --- watch ------------------------------------------------------------------------------------
+
+watch() {
+    local name
+    while :; do
+        for name in "${stack[@]}"; do
+            [[ -n ${pid[$name]-} ]] && watch_one "$name"
+        done
+        pause 0.2
+    done
+}
+
+watch_one() {
+    local name=$1 code now
+    now_ms
+    now=$REPLY
+    if [[ -n ${due_at[$name]-} ]]; then
+        ((now >= due_at[$name])) || return 0
+        unset "due_at[$name]"
+        launch "$name"
+        recovering[$name]=1
+        say "$(date +%T) $name is started again (pid ${pid[$name]})"
+    elif alive "${pid[$name]}"; then
+        ((now - born_at[$name] >= healthy_after_ms)) && unset "pause_ms[$name]"
+        [[ -n ${recovering[$name]-} && -n ${port_name[$name]-} ]] || return 0
+        http_status "${host[$name]}" "${port[$name]}" /ready
+        [[ $REPLY == 200 ]] || return 0
+        unset "recovering[$name]"
+        say "$(date +%T) $name is ready again"
+    else
+        wait "${pid[$name]}" 2>/dev/null
+        code=$?
+        pause_ms[$name]=${pause_ms[$name]:-$backoff_first_ms}
+        warn "$(date +%T) $name (pid ${pid[$name]}) died with code $code; starting it again in $((pause_ms[$name] / 1000)) s. Its last words: $(last_words "$name" 1)"
+        due_at[$name]=$((now + pause_ms[$name]))
+        pause_ms[$name]=$((pause_ms[$name] * 2 > backoff_last_ms ? backoff_last_ms : pause_ms[$name] * 2))
+    fi
+}
+
+# --- stop -------------------------------------------------------------------------------------
+
+# Stops whatever the pid files name, in reverse order, whoever started it.
+stop_stack() {
+    local index name signal last stopped=()
+    for ((index = ${#stack[@]} - 1; index >= 0; index--)); do
+        name=${stack[index]}
+        if read_pid_file "$run/$name.pid"; then
+            signal=TERM last=KILL
+            # "Fast" for Postgres: it would wait for its clients on TERM. QUIT keeps it from
+            # leaving its children behind, as KILL does.
+            [[ $name == postgres ]] && signal=INT last=QUIT
+            stop_process "$REPLY" "$signal" "$stop_deadline_seconds" "$last" "$name"
+            stopped+=("$name")
+        fi
+        rm -f "$run/$name.pid"
+    done
+    ((${#stopped[@]} == 0)) || say "stopped ${stopped[*]}"
+}
+
+# The end of run_system.sh, whatever its reason.
+# shellcheck disable=SC2317 # reached by a trap
+wind_up() {
+    trap '' EXIT INT TERM HUP
+    if [[ -n $job ]]; then
+        kill -s TERM -- "-$job" 2>/dev/null
+        wait "$job"
+    fi
+    stop_stack
+    rm -f "$run/supervisor.pid"
+}
+
+# --- status -----------------------------------------------------------------------------------
+
+# A line for each part; fails unless all of them are ready.
+print_status() {
+    local name state number age all=0
+    printf '%-12s %-10s %8s %10s  %s\n' SERVICE STATE PID UP ADDRESS
+    for name in "${stack[@]}"; do
+        number=- age=- state=down
+        if read_pid_file "$run/$name.pid"; then
+            number=$REPLY
+            up_time "$number"
+            age=$REPLY
+            state=starting
+        fi
+        if [[ -n ${port_name[$name]-} ]]; then
+            http_status "${host[$name]}" "${port[$name]}" /ready
+            [[ $number != - && $REPLY == 503 ]] && state='not ready'
+            [[ $number != - && $REPLY == 200 ]] && state=ready
+        elif [[ $number != - || -z ${private[$name]-} ]] && accepts_tcp "${host[$name]}" "${port[$name]}"; then
+            state=ready
+        fi
+        [[ $state == ready ]] || all=1
+        [[ -n ${port_name[$name]-}${private[$name]-} ]] || number=given
+        printf '%-12s %-10s %8s %10s  %s\n' "$name" "$state" "$number" "$age" "${host[$name]}:${port[$name]}"
+    done
+    return "$all"
+}
+
+up_time() {
+    local up seconds
+    process_start "$1" || return 1
+    read -r up _ </proc/uptime
+    seconds=$((${up%.*} - REPLY / $(getconf CLK_TCK)))
+    printf -v REPLY '%d:%02d:%02d' $((seconds / 3600)) $((seconds / 60 % 60)) $((seconds % 60))
+}
