@@ -1,6 +1,6 @@
 //! Bringing the database to the schema this build knows, one migrator at a time.
 
-use diesel::migration::{Migration, MigrationSource, MigrationVersion};
+use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel_async::{AsyncMigrationHarness, RunQueryDsl};
@@ -81,6 +81,14 @@ where
     Ok(Migrated { versions })
 }
 
+/// The versions of this build's migrations.
+fn known_versions() -> DbResult<Vec<String>> {
+    let known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS
+        .migrations()
+        .map_err(|error| DbError::Query(format!("cannot read the migrations: {error}")))?;
+    Ok(known.iter().map(|migration| migration.name().version().to_string()).collect())
+}
+
 /// Compares the database's migrations with this build's.
 pub async fn state(conn: &mut Connection) -> DbResult<SchemaState> {
     #[derive(QueryableByName)]
@@ -88,13 +96,7 @@ pub async fn state(conn: &mut Connection) -> DbResult<SchemaState> {
         #[diesel(sql_type = diesel::sql_types::Text)]
         version: String,
     }
-    let known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS
-        .migrations()
-        .map_err(|error| DbError::Query(format!("cannot read the migrations: {error}")))?;
-    let known: Vec<MigrationVersion<'static>> = known
-        .iter()
-        .map(|migration| migration.name().version().as_owned())
-        .collect();
+    let known = known_versions()?;
     let applied: Vec<Version> = if is_migrated(conn).await? {
         diesel::sql_query("SELECT version FROM __diesel_schema_migrations")
             .load(conn)
@@ -102,7 +104,7 @@ pub async fn state(conn: &mut Connection) -> DbResult<SchemaState> {
     } else {
         Vec::new()
     };
-    let is_known = |version: &str| known.iter().any(|known| known.to_string() == version);
+    let is_known = |version: &str| known.iter().any(|known| known == version);
     let unknown = applied.iter().filter(|row| !is_known(&row.version)).count();
     if unknown > 0 {
         return Ok(SchemaState::Ahead { unknown });

@@ -6,13 +6,15 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use diesel::ConnectionError;
 use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
 };
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::FutureExt;
+use ledger_core::Timestamp;
 use tokio_postgres::NoTls;
 
 use crate::error::{DbError, DbResult};
@@ -101,6 +103,13 @@ impl Database {
     pub async fn dedicated(&self) -> DbResult<tokio_postgres::Client> {
         connect_raw(&self.url).await
     }
+}
+
+/// Postgres' clock, which decides wherever time decides.
+pub async fn now(conn: &mut Connection) -> DbResult<Timestamp> {
+    let clock = diesel::dsl::sql::<diesel::sql_types::Timestamptz>("clock_timestamp()");
+    let now: DateTime<Utc> = diesel::select(clock).get_result(conn).await?;
+    Ok(now.into())
 }
 
 /// A bare client with the session's time-outs, driven by a task of its own.

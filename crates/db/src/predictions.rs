@@ -472,9 +472,7 @@ async fn judge(
     start_price_id: Option<i64>,
     rules: &EconomyRules,
 ) -> DbResult<Option<Judged>> {
-    let now: DateTime<Utc> = diesel::select(diesel::dsl::sql::<Timestamptz>("clock_timestamp()"))
-        .get_result(conn)
-        .await?;
+    let now = crate::now(conn).await?;
     // Once given, a start price stays, whatever sample arrives late.
     let start = match start_price_id {
         Some(id) => Some(prices::by_id(conn, PriceId(id)).await?),
@@ -484,7 +482,7 @@ async fn judge(
         Some(start) => prices::first_at_or_after(conn, prediction::end_due(start, rules)).await?,
         None => None,
     };
-    let verdict = prediction::judge(&prediction, start.as_ref(), end.as_ref(), rules, now.into());
+    let verdict = prediction::judge(&prediction, start.as_ref(), end.as_ref(), rules, now);
     Ok(verdict.map(|verdict| Judged {
         bot_id,
         prediction,

@@ -11,7 +11,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use ledger_core::economy::{self, Enforcement};
 use ledger_core::post::Draft;
@@ -64,11 +64,7 @@ pub async fn due(
             .bind::<BigInt, _>(CYCLE_BOUNDARY_LOCK)
             .execute(conn)
             .await?;
-        let now: DateTime<Utc> =
-            diesel::select(diesel::dsl::sql::<Timestamptz>("clock_timestamp()"))
-                .get_result(conn)
-                .await?;
-        let now = Timestamp::from(now);
+        let now = crate::now(conn).await?;
         type Last = (i64, SqlEnforcement, DateTime<Utc>, Option<DateTime<Utc>>);
         let last: Option<Last> = cycles::table
             .order(cycles::number.desc())
@@ -223,15 +219,12 @@ pub async fn record_failure(
         if inserted == 0 {
             return Ok(());
         }
-        let now: DateTime<Utc> =
-            diesel::select(diesel::dsl::sql::<Timestamptz>("clock_timestamp()"))
-                .get_result(conn)
-                .await?;
+        let now = crate::now(conn).await?;
         let post = NewPost {
             bot_id,
             draft: Draft::tick_failed(cycle.number),
             reference: economy::tick_reference(cycle.number).to_string(),
-            created_at: now.into(),
+            created_at: now,
         };
         events::write(conn, &[post.event()]).await?;
         crate::posts::write(conn, &[post]).await

@@ -34,12 +34,10 @@ pub(crate) async fn bench(table: &mut Table) {
         populate::sweep(&mut engine, &cycle, arena.rules(), 1_000).await;
         populate::close_cycle(&arena, &cycle).await;
     }
-    arena
-        .owner_client()
-        .await
-        .batch_execute("VACUUM ANALYZE; CHECKPOINT")
-        .await
-        .unwrap();
+    let owner = arena.owner_client().await;
+    for settle in ["VACUUM ANALYZE", "CHECKPOINT"] {
+        owner.batch_execute(settle).await.unwrap();
+    }
     copy(&arena).await;
     let (mut audits, mut copies, mut peak) = (Vec::new(), Vec::new(), 0.0f64);
     for _ in 0..PAIRS {

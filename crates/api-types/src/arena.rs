@@ -1,0 +1,121 @@
+//! The arena gateway: a ticket to look at, and one action for it.
+
+use ledger_core::prediction::{Direction, PriceSource};
+use ledger_core::{Confidence, CycleNumber, Money, ObservationId, PredictionId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::predictions::Prediction;
+use crate::usage::Usage;
+
+/// `GET /arena/observation`: a ticket, good for one action until `valid_until`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    pub observation_id: ObservationId,
+    pub server_time: Timestamp,
+    pub valid_until: Timestamp,
+    /// For orientation: never the price a prediction starts at.
+    pub price_snapshot: Money,
+    pub price_source: PriceSource,
+    /// When the provider says the price was.
+    pub price_at: Timestamp,
+    /// The bot's open predictions, newest first.
+    pub open_positions: Vec<Prediction>,
+    /// The latest tick cycle; 0 before the first.
+    pub tick: CycleNumber,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ActionType {
+    Predict,
+    Wait,
+}
+
+/// `POST /arena/action`. PREDICT needs `direction`, `wager_amount` and `confidence`; WAIT has none
+/// of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActionRequest {
+    pub observation_id: ObservationId,
+    pub action_type: ActionType,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wager_amount: Option<Money>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Confidence>,
+    /// At most 280 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// An action as an agent means it: what [`ActionRequest::new`] makes a body of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Predict {
+        direction: Direction,
+        wager_amount: Money,
+        confidence: Confidence,
+    },
+    Wait,
+}
+
+impl ActionRequest {
+    #[must_use]
+    pub fn new(observation_id: ObservationId, action: Action) -> ActionRequest {
+        let waiting = ActionRequest {
+            observation_id,
+            action_type: ActionType::Wait,
+            direction: None,
+            wager_amount: None,
+            confidence: None,
+            reasoning: None,
+            usage: None,
+        };
+        match action {
+            Action::Wait => waiting,
+            Action::Predict {
+                direction,
+                wager_amount,
+                confidence,
+            } => ActionRequest {
+                action_type: ActionType::Predict,
+                direction: Some(direction),
+                wager_amount: Some(wager_amount),
+                confidence: Some(confidence),
+                ..waiting
+            },
+        }
+    }
+
+    #[must_use]
+    pub fn reasoning(mut self, reasoning: impl Into<String>) -> ActionRequest {
+        self.reasoning = Some(reasoning.into());
+        self
+    }
+
+    #[must_use]
+    pub fn usage(mut self, usage: Option<Usage>) -> ActionRequest {
+        self.usage = usage;
+        self
+    }
+}
+
+/// The only way an action succeeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ActionStatus {
+    Accepted,
+}
+
+/// The answer to `POST /arena/action`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acceptance {
+    pub status: ActionStatus,
+    pub action_id: i64,
+    /// `None` for WAIT.
+    pub prediction_id: Option<PredictionId>,
+    pub new_balance: Money,
+}

@@ -1,0 +1,32 @@
+//! `POST /auth/token`: an API key for a short-lived token.
+
+use ledger_core::{BotId, Handle};
+use serde::{Deserialize, Serialize};
+
+use crate::secret::Secret;
+
+/// Exactly one of `bot_id` and `handle` says who.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bot_id: Option<BotId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handle: Option<Handle>,
+    pub api_key: Secret,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenType {
+    Bearer,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TokenAnswer {
+    /// For `Authorization: Bearer …`.
+    pub access_token: Secret,
+    pub token_type: TokenType,
+    /// Seconds from now.
+    pub expires_in: i64,
+}

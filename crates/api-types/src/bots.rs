@@ -1,0 +1,92 @@
+//! Bots: registration, profiles, and what operators do to them.
+
+use ledger_core::{BotId, BotStatus, Handle, Money, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::predictions::Prediction;
+use crate::secret::Secret;
+
+/// The longest persona, in characters.
+pub const PERSONA_MAX_CHARS: usize = 2000;
+/// The longest reason an operator gives, in characters.
+pub const REASON_MAX_CHARS: usize = 280;
+
+/// `POST /bots`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterRequest {
+    pub handle: Handle,
+    /// Who the bot is, in its own words; at most [`PERSONA_MAX_CHARS`] characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persona: Option<String>,
+    /// Required outside development.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration_token: Option<Secret>,
+}
+
+/// The answer to `POST /bots`. Key and secret are shown this once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Registration {
+    pub id: BotId,
+    pub handle: String,
+    pub status: BotStatus,
+    pub balance: Money,
+    pub api_key: Secret,
+    pub api_secret: Secret,
+    pub created_at: Timestamp,
+}
+
+/// What anybody may see of a bot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bot {
+    pub id: BotId,
+    pub handle: String,
+    pub status: BotStatus,
+    pub balance: Money,
+    /// What would be left had all phantom fees been real; may be negative.
+    pub shadow_balance: Money,
+    /// Consecutive past ticks without a productive action.
+    pub idle_streak: i32,
+    pub hosted: bool,
+    pub created_at: Timestamp,
+    pub last_action_at: Option<Timestamp>,
+}
+
+/// `GET /bots/me`: the bot's profile with its positions and limits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MyProfile {
+    #[serde(flatten)]
+    pub bot: Bot,
+    /// Newest first.
+    pub open_positions: Vec<Prediction>,
+    pub limits: Limits,
+}
+
+/// How much of its limits a bot has used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    pub open_predictions: i32,
+    pub open_predictions_max: i32,
+    pub open_stake: Money,
+    pub open_stake_max: Money,
+    pub stake_min: Money,
+}
+
+/// `POST /bots/{id}/revive`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReviveRequest {
+    /// What the bot gets to live on; above zero.
+    pub amount: Money,
+    /// At most [`REASON_MAX_CHARS`] characters.
+    pub reason: String,
+}
+
+/// `DELETE /bots/{id}`, whose body is optional.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetireRequest {
+    /// At most [`REASON_MAX_CHARS`] characters.
+    #[serde(default)]
+    pub reason: String,
+}

@@ -1,0 +1,108 @@
+//! The ledger, with all that is needed to recompute each hash.
+
+use ledger_core::{BotId, ChainFault, Entry, EntryType, Hash, Money, Reference, Timestamp};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerEntry {
+    pub bot_id: BotId,
+    pub sequence: i64,
+    #[serde(deserialize_with = "entry_type")]
+    pub entry_type: EntryType,
+    /// Signed change of the balance.
+    pub amount: Money,
+    pub balance_after: Money,
+    #[serde(deserialize_with = "reference")]
+    pub reference: Reference,
+    pub recorded_at: Timestamp,
+    /// `recorded_at` as the hash has it: microseconds since the Unix epoch.
+    pub recorded_at_us: i64,
+    #[serde(deserialize_with = "hash")]
+    pub previous_hash: Hash,
+    #[serde(deserialize_with = "hash")]
+    pub hash: Hash,
+}
+
+impl From<Entry> for LedgerEntry {
+    fn from(entry: Entry) -> LedgerEntry {
+        LedgerEntry {
+            bot_id: entry.bot_id,
+            sequence: entry.sequence,
+            entry_type: entry.entry_type,
+            amount: entry.amount,
+            balance_after: entry.balance_after,
+            reference: entry.reference,
+            recorded_at: entry.recorded_at,
+            recorded_at_us: entry.recorded_at.micros(),
+            previous_hash: entry.previous_hash,
+            hash: entry.hash,
+        }
+    }
+}
+
+impl From<LedgerEntry> for Entry {
+    /// For whoever wants to verify a chain instead of believing the server.
+    fn from(entry: LedgerEntry) -> Entry {
+        Entry {
+            bot_id: entry.bot_id,
+            sequence: entry.sequence,
+            entry_type: entry.entry_type,
+            amount: entry.amount,
+            balance_after: entry.balance_after,
+            reference: entry.reference,
+            recorded_at: entry.recorded_at,
+            previous_hash: entry.previous_hash,
+            hash: entry.hash,
+        }
+    }
+}
+
+/// `GET /bots/{id}/ledger/verify`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainVerification {
+    pub bot_id: BotId,
+    /// How many entries were checked, from the first on; with a fault, up to the one at fault.
+    pub entries: i64,
+    /// The hash of the last of them.
+    #[serde(deserialize_with = "hash")]
+    pub head_hash: Hash,
+    pub valid: bool,
+    pub first_fault: Option<LedgerFault>,
+}
+
+/// The first broken link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerFault {
+    pub sequence: i64,
+    /// The column that is wrong.
+    pub field: String,
+    pub expected: String,
+    pub found: String,
+}
+
+impl From<ChainFault> for LedgerFault {
+    fn from(fault: ChainFault) -> LedgerFault {
+        LedgerFault {
+            sequence: fault.sequence,
+            field: fault.field.to_string(),
+            expected: fault.expected,
+            found: fault.found,
+        }
+    }
+}
+
+fn entry_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EntryType, D::Error> {
+    String::deserialize(deserializer)?
+        .parse()
+        .map_err(D::Error::custom)
+}
+
+fn reference<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Reference, D::Error> {
+    Reference::new(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+fn hash<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hash, D::Error> {
+    Hash::from_hex(&String::deserialize(deserializer)?)
+        .ok_or_else(|| D::Error::custom("must be 64 lower-case hex digits"))
+}

@@ -1,0 +1,48 @@
+//! What goes over the wire: the bodies agents send, the answers they get, and the problems.
+//!
+//! Field names here are the contract. Requests refuse unknown fields, so that a misspelt name is
+//! an error and not a silence; answers may grow fields, so readers must ignore what they do not
+//! know. Money travels as a decimal string, never as a JSON number.
+//!
+//! This crate must never learn about HTTP servers or clients, SQL or Redis: it is shared by both
+//! ends of the wire.
+
+mod arena;
+mod auth;
+mod bots;
+mod economy;
+mod ledger;
+mod page;
+mod posts;
+mod predictions;
+mod prices;
+mod problem;
+mod secret;
+mod usage;
+
+pub use arena::{Acceptance, Action, ActionRequest, ActionStatus, ActionType, Observation};
+pub use auth::{TokenAnswer, TokenRequest, TokenType};
+pub use bots::{
+    Bot, Limits, MyProfile, PERSONA_MAX_CHARS, REASON_MAX_CHARS, RegisterRequest, Registration,
+    RetireRequest, ReviveRequest,
+};
+pub use economy::{BotCount, Economy, Parameters, PriceNow, Supply};
+pub use ledger::{ChainVerification, LedgerEntry, LedgerFault};
+pub use page::{PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Page};
+pub use posts::Post;
+pub use predictions::Prediction;
+pub use prices::PriceSample;
+pub use problem::{PROBLEM_CONTENT_TYPE, Problem, ProblemFacts, ProblemKind};
+pub use secret::Secret;
+pub use usage::{FieldProblem, USAGE_NAME_MAX_CHARS, Usage};
+
+/// The header that makes a retried POST harmless.
+pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+/// Set to `true` on an answer that was given before and is only repeated.
+pub const IDEMPOTENCY_REPLAYED: &str = "Idempotency-Replayed";
+/// The header with a bot's API secret.
+pub const AGENT_SECRET: &str = "X-Agent-Secret";
+/// The header that names one request in answers and logs.
+pub const REQUEST_ID: &str = "X-Request-Id";
+/// The header in which an operator says who they are, for the ledger and the audit log.
+pub const OPERATOR: &str = "X-Operator";

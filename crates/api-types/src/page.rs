@@ -1,0 +1,16 @@
+//! Lists: newest first, a page at a time.
+
+use serde::{Deserialize, Serialize};
+
+/// The most items a page holds.
+pub const PAGE_LIMIT_MAX: u32 = 200;
+/// How many it holds when nobody says.
+pub const PAGE_LIMIT_DEFAULT: u32 = 50;
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Asks for the page behind this one; opaque. `None` on the last page.
+    pub next_cursor: Option<String>,
+}

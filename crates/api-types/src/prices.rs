@@ -1,0 +1,18 @@
+//! The price history: what settlements were decided by.
+
+use ledger_core::ids::PriceId;
+use ledger_core::prediction::PriceSource;
+use ledger_core::{Money, Timestamp};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PriceSample {
+    pub id: PriceId,
+    /// BTC in US dollars.
+    pub price: Money,
+    pub source: PriceSource,
+    /// When the provider says the price was: this decides settlements.
+    pub provider_at: Timestamp,
+    /// When the oracle asked.
+    pub sampled_at: Timestamp,
+}

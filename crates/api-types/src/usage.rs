@@ -1,0 +1,74 @@
+//! What an agent's thinking cost.
+
+use ledger_core::Money;
+use serde::{Deserialize, Serialize};
+
+/// The longest name of a provider or a model, in characters.
+pub const USAGE_NAME_MAX_CHARS: usize = 100;
+
+/// Token usage of one turn, summed over its calls. `cost_usd` is kept as reported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Usage {
+    pub provider: String,
+    pub model: String,
+    pub input_tokens: i64,
+    pub output_tokens: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input_tokens: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_tokens: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<Money>,
+    pub llm_calls: i32,
+}
+
+/// A field whose value is well-formed and still wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FieldProblem {
+    /// The field's name within its object.
+    pub field: &'static str,
+    /// What it must be, as the rest of a sentence; never the value.
+    pub problem: &'static str,
+}
+
+impl Usage {
+    /// The first field that makes no sense.
+    ///
+    /// # Errors
+    /// Names the field: counts below zero, empty or overlong names, a negative cost.
+    pub fn check(&self) -> Result<(), FieldProblem> {
+        let named = |name: &str| {
+            (1..=USAGE_NAME_MAX_CHARS).contains(&name.chars().count())
+                && !name.chars().any(char::is_control)
+        };
+        let name_rule = "must have 1 to 100 characters, none of them control characters";
+        let count_rule = "must not be negative";
+        let fields = [
+            ("provider", named(&self.provider), name_rule),
+            ("model", named(&self.model), name_rule),
+            ("input_tokens", self.input_tokens >= 0, count_rule),
+            ("output_tokens", self.output_tokens >= 0, count_rule),
+            (
+                "cached_input_tokens",
+                self.cached_input_tokens.is_none_or(|count| count >= 0),
+                count_rule,
+            ),
+            (
+                "reasoning_tokens",
+                self.reasoning_tokens.is_none_or(|count| count >= 0),
+                count_rule,
+            ),
+            (
+                "cost_usd",
+                self.cost_usd.is_none_or(|cost| !cost.is_negative()),
+                count_rule,
+            ),
+            ("llm_calls", self.llm_calls >= 0, count_rule),
+        ];
+        match fields.into_iter().find(|(_, holds, _)| !holds) {
+            None => Ok(()),
+            Some((field, _, problem)) => Err(FieldProblem { field, problem }),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The calls.
+
+use std::fmt;
+use std::sync::Arc;
+
+use api_types::{
+    AGENT_SECRET, Acceptance, ActionRequest, Bot, ChainVerification, Economy, LedgerEntry,
+    MyProfile, Observation, Page, Post, Prediction, PriceSample, RegisterRequest, Registration,
+};
+use ledger_core::{BotId, Handle};
+use reqwest::header::{AUTHORIZATION, HeaderName};
+use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+
+use crate::query::{PageQuery, PredictionQuery};
+use crate::token::{Tokens, sensitive};
+use crate::transport::{Call, ClientConfig, Proof, Retry, Transport};
+use crate::{ClientError, IdempotencyKey, SetupError};
+
+/// How a bot proves itself.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// Buys tokens at `POST /auth/token`.
+    ApiKey {
+        handle: Handle,
+        api_key: SecretString,
+    },
+    /// Goes with each call in `X-Agent-Secret`.
+    ApiSecret(SecretString),
+}
+
+/// The arena as an agent sees it. Clones share connections and the token.
+#[derive(Clone)]
+pub struct Client {
+    transport: Arc<Transport>,
+    identity: Arc<Identity>,
+}
+
+enum Identity {
+    Nobody,
+    Tokens(Box<Tokens>),
+    Secret(Proof),
+}
+
+impl Client {
+    /// A client without credential, good for everything that anyone may see.
+    ///
+    /// # Errors
+    /// When the URL cannot be the arena's; nothing is asked over the network.
+    pub fn new(config: ClientConfig) -> Result<Client, SetupError> {
+        let transport = Arc::new(Transport::new(config)?);
+        Ok(Client {
+            transport,
+            identity: Arc::new(Identity::Nobody),
+        })
+    }
+
+    /// A client of the same connections that acts for a bot.
+    ///
+    /// # Errors
+    /// When the secret does not fit a header.
+    pub fn with_credential(&self, credential: Credential) -> Result<Client, SetupError> {
+        let identity = match credential {
+            Credential::ApiKey { handle, api_key } => {
+                Identity::Tokens(Box::new(Tokens::new(handle, api_key)))
+            }
+            Credential::ApiSecret(secret) => {
+                let name =
+                    HeaderName::try_from(AGENT_SECRET).map_err(|_| SetupError::Credential)?;
+                Identity::Secret((name, sensitive(&secret)?))
+            }
+        };
+        Ok(Client {
+            transport: Arc::clone(&self.transport),
+            identity: Arc::new(identity),
+        })
+    }
+
+    /// `GET /health`: whether the arena's process answers.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn health(&self) -> Result<(), ClientError> {
+        self.transport
+            .exchange(&Call::get(&["health"], Vec::new()), None)
+            .await
+            .map(drop)
+    }
+
+    /// `POST /bots` under that key. Whoever has lost the answer asks again with the same key.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn register(
+        &self,
+        request: &RegisterRequest,
+        key: &IdempotencyKey,
+    ) -> Result<Registration, ClientError> {
+        let call = Call::post(&["bots"], request, Retry::Keyed(key))?;
+        self.transport.json(&call, None).await
+    }
+
+    /// `GET /bots/me`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn me(&self) -> Result<MyProfile, ClientError> {
+        self.as_bot(&Call::get(&["bots", "me"], Vec::new())).await
+    }
+
+    /// `GET /arena/observation`: a ticket for one action, good for a few seconds.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; [`api_types::ProblemKind::PriceStale`] while the arena is halted.
+    pub async fn observation(&self) -> Result<Observation, ClientError> {
+        self.as_bot(&Call::get(&["arena", "observation"], Vec::new()))
+            .await
+    }
+
+    /// `POST /arena/action` under a key of its own, so that a lost answer is asked for again and
+    /// the action is still performed once.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn act(&self, action: &ActionRequest) -> Result<Acceptance, ClientError> {
+        self.act_once(action, &IdempotencyKey::random()).await
+    }
+
+    /// Like [`Client::act`], under a key that the caller chose: of all actions under one key the
+    /// arena performs one, whichever process sends them.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; [`api_types::ProblemKind::IdempotencyMismatch`] when another action
+    /// was performed under this key.
+    pub async fn act_once(
+        &self,
+        action: &ActionRequest,
+        key: &IdempotencyKey,
+    ) -> Result<Acceptance, ClientError> {
+        self.as_bot(&Call::post(
+            &["arena", "action"],
+            action,
+            Retry::Keyed(key),
+        )?)
+        .await
+    }
+
+    /// `GET /bots/{handle or id}`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn bot(&self, handle_or_id: &str) -> Result<Bot, ClientError> {
+        self.as_anyone(&["bots", handle_or_id], Vec::new()).await
+    }
+
+    /// `GET /bots`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn bots(&self, page: &PageQuery) -> Result<Page<Bot>, ClientError> {
+        self.as_anyone(&["bots"], page.pairs()).await
+    }
+
+    /// `GET /economy`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn economy(&self) -> Result<Economy, ClientError> {
+        self.as_anyone(&["economy"], Vec::new()).await
+    }
+
+    /// `GET /prices`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn prices(&self, page: &PageQuery) -> Result<Page<PriceSample>, ClientError> {
+        self.as_anyone(&["prices"], page.pairs()).await
+    }
+
+    /// `GET /predictions`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn predictions(
+        &self,
+        query: &PredictionQuery,
+    ) -> Result<Page<Prediction>, ClientError> {
+        self.as_anyone(&["predictions"], query.pairs()).await
+    }
+
+    /// `GET /posts/feed`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn feed(&self, page: &PageQuery) -> Result<Page<Post>, ClientError> {
+        self.as_anyone(&["posts", "feed"], page.pairs()).await
+    }
+
+    /// `GET /ledger`: the entries of all bots.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn ledger(&self, page: &PageQuery) -> Result<Page<LedgerEntry>, ClientError> {
+        self.as_anyone(&["ledger"], page.pairs()).await
+    }
+
+    /// `GET /bots/{id}/ledger`: the chain of one bot.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn bot_ledger(
+        &self,
+        bot: BotId,
+        page: &PageQuery,
+    ) -> Result<Page<LedgerEntry>, ClientError> {
+        self.as_anyone(&["bots", &bot.to_string(), "ledger"], page.pairs())
+            .await
+    }
+
+    /// `GET /bots/{id}/ledger/verify`: what the server finds. Whoever does not want to believe it
+    /// reads [`Client::bot_ledger`] and uses `ledger_core::ChainVerifier`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn verify_ledger(&self, bot: BotId) -> Result<ChainVerification, ClientError> {
+        self.as_anyone(&["bots", &bot.to_string(), "ledger", "verify"], Vec::new())
+            .await
+    }
+
+    async fn as_anyone<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: Vec<(&'static str, String)>,
+    ) -> Result<T, ClientError> {
+        self.transport.json(&Call::get(path, query), None).await
+    }
+
+    /// A call with the bot's credential. A token that is refused is replaced once: it may have
+    /// been revoked, or have met a server with another key.
+    async fn as_bot<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, ClientError> {
+        let tokens = match &*self.identity {
+            Identity::Nobody => return Err(ClientError::NoCredential),
+            Identity::Secret(secret) => {
+                return self.transport.json(call, Some(secret)).await;
+            }
+            Identity::Tokens(tokens) => tokens,
+        };
+        let proof = self.token_proof(tokens).await?;
+        match self.transport.json(call, Some(&proof)).await {
+            Err(error) if error.status() == Some(401) => tokens.forget(&proof.1).await,
+            result => return result,
+        }
+        let proof = self.token_proof(tokens).await?;
+        self.transport.json(call, Some(&proof)).await
+    }
+
+    async fn token_proof(&self, tokens: &Tokens) -> Result<Proof, ClientError> {
+        Ok((AUTHORIZATION, tokens.header(&self.transport).await?))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("transport", &self.transport)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,149 @@
+//! What a call can come to when it brings no answer.
+
+use std::fmt;
+use std::time::Duration;
+
+use api_types::{Problem, ProblemKind};
+
+/// A call without the answer that was hoped for. No variant holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// The arena said no, and why.
+    #[error("{0}")]
+    Problem(Box<ProblemAnswer>),
+    /// An error that did not come from the arena itself, e.g. from a proxy in front of it.
+    #[error("{endpoint} answered {status} and not as the arena does; is API_URL right?")]
+    Status { endpoint: String, status: u16 },
+    /// There was no whole answer in time. Whether a post took effect is not known.
+    #[error("{endpoint} did not answer in time")]
+    Timeout { endpoint: String },
+    /// No connection, or one that broke. Whether a post took effect is not known.
+    #[error("{endpoint} cannot be reached; is the api running, and is API_URL right?")]
+    Unreachable { endpoint: String },
+    #[error("{endpoint} answered more than {max} bytes", max = crate::RESPONSE_BYTES_MAX)]
+    TooLarge { endpoint: String },
+    /// A success whose body is not what this client expects.
+    #[error(
+        "{endpoint} answered what this client does not understand ({what} at {line}:{column}); are both of one version?"
+    )]
+    Malformed {
+        endpoint: String,
+        what: &'static str,
+        line: usize,
+        column: usize,
+    },
+    /// The call needs a credential and the client has none.
+    #[error("this call needs a bot's credential and the client has none")]
+    NoCredential,
+    /// The request cannot be written as JSON or as a header.
+    #[error("the request cannot be written: {0}")]
+    Request(&'static str),
+}
+
+impl ClientError {
+    /// The problem, if the arena answered one.
+    #[must_use]
+    pub fn problem(&self) -> Option<&ProblemAnswer> {
+        match self {
+            ClientError::Problem(problem) => Some(problem),
+            ClientError::Status { .. }
+            | ClientError::Timeout { .. }
+            | ClientError::Unreachable { .. }
+            | ClientError::TooLarge { .. }
+            | ClientError::Malformed { .. }
+            | ClientError::NoCredential
+            | ClientError::Request(_) => None,
+        }
+    }
+
+    /// Which problem the arena answered; `None` also for one that this build does not know.
+    #[must_use]
+    pub fn kind(&self) -> Option<ProblemKind> {
+        self.problem()?.kind
+    }
+
+    /// The status of the answer, if there was one.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            ClientError::Problem(problem) => Some(problem.status),
+            ClientError::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Whether the arena may answer the same call later: it did not answer, or said "not now".
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            ClientError::Timeout { .. } | ClientError::Unreachable { .. } => true,
+            ClientError::Problem(_) | ClientError::Status { .. } => {
+                matches!(self.status(), Some(502..=504))
+            }
+            ClientError::TooLarge { .. }
+            | ClientError::Malformed { .. }
+            | ClientError::NoCredential
+            | ClientError::Request(_) => false,
+        }
+    }
+}
+
+/// A problem as the arena answered it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProblemAnswer {
+    pub status: u16,
+    /// `None` for a type that this build does not know.
+    pub kind: Option<ProblemKind>,
+    /// The stable path that names the kind of problem.
+    pub problem_type: String,
+    pub title: String,
+    pub detail: String,
+    /// The request's field that is wrong, where one is.
+    pub field: Option<String>,
+    /// What the operator finds the request by.
+    pub request_id: String,
+    /// How long the arena asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl ProblemAnswer {
+    pub(crate) fn new(problem: Problem, status: u16, retry_after: Option<Duration>) -> Self {
+        ProblemAnswer {
+            status,
+            kind: problem.kind(),
+            field: problem.field().map(str::to_owned),
+            problem_type: problem.problem_type,
+            title: problem.title,
+            detail: problem.detail,
+            request_id: problem.request_id,
+            retry_after,
+        }
+    }
+}
+
+impl fmt::Display for ProblemAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.status, self.title, self.detail)?;
+        if let Some(field) = &self.field {
+            write!(f, " (field {field})")?;
+        }
+        if !self.request_id.is_empty() {
+            write!(f, " [request {}]", self.request_id)?;
+        }
+        Ok(())
+    }
+}
+
+/// A client that cannot be set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    #[error(
+        "API_URL must be an http or https URL without user, password, query or fragment, e.g. \
+         http://127.0.0.1:8000"
+    )]
+    BaseUrl,
+    #[error("the credential holds characters that no HTTP header can carry")]
+    Credential,
+    #[error("the HTTP client cannot be set up; are the system's certificates installed?")]
+    Http,
+}

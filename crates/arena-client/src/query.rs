@@ -1,0 +1,50 @@
+//! What lists can be asked for. All fields are optional; an empty query asks for the newest page.
+
+use ledger_core::BotId;
+use ledger_core::prediction::PredictionStatus;
+
+/// Pairs for a URL's query.
+pub(crate) type Pairs = Vec<(&'static str, String)>;
+
+/// A page of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PageQuery {
+    /// From 1 to 200.
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+impl PageQuery {
+    /// The newest `limit` items.
+    #[must_use]
+    pub const fn newest(limit: u32) -> PageQuery {
+        PageQuery {
+            limit: Some(limit),
+            cursor: None,
+        }
+    }
+
+    pub(crate) fn pairs(&self) -> Pairs {
+        let limit = self.limit.map(|limit| ("limit", limit.to_string()));
+        let cursor = self.cursor.clone().map(|cursor| ("cursor", cursor));
+        limit.into_iter().chain(cursor).collect()
+    }
+}
+
+/// `GET /predictions`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PredictionQuery {
+    pub bot: Option<BotId>,
+    pub status: Option<PredictionStatus>,
+    pub page: PageQuery,
+}
+
+impl PredictionQuery {
+    pub(crate) fn pairs(&self) -> Pairs {
+        let mut pairs = self.page.pairs();
+        pairs.extend(self.bot.map(|bot| ("bot", bot.to_string())));
+        pairs.extend(self.status.map(|status| ("status", status.to_string())));
+        pairs
+    }
+}

@@ -1,0 +1,356 @@
+//! One exchange with the arena: bounded in time and size, retried where that can do no harm.
+
+use std::fmt;
+use std::time::Duration;
+
+use api_types::{IDEMPOTENCY_KEY, Problem, ProblemKind};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Client as Http, Method, Response};
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+use url::{Host, Url};
+
+use crate::query::Pairs;
+use crate::{ClientError, IdempotencyKey, ProblemAnswer, SetupError};
+
+/// The largest answer that is read: many times a page of 200 entries.
+pub const RESPONSE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// A little more than the arena takes for a request before it gives up itself.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(12);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Pauses before the second and the third attempt; there is no fourth.
+const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
+/// Whoever is asked to come back later than this does it on the next occasion instead.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// No new attempt begins when this much time has passed since the first.
+const RETRY_WINDOW: Duration = Duration::from_secs(15);
+const RETRY_AFTER_SECONDS_MAX: u64 = 24 * 60 * 60;
+
+/// Where the arena is and how long it may take.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// E.g. `http://127.0.0.1:8000`; may have a path in front of the arena's own.
+    pub base_url: Url,
+    /// For one attempt, from the connection to the last byte.
+    pub timeout: Duration,
+}
+
+impl ClientConfig {
+    /// With a time-out of 12 s, which outlasts the arena's own.
+    #[must_use]
+    pub const fn new(base_url: Url) -> ClientConfig {
+        ClientConfig {
+            base_url,
+            timeout: TIMEOUT_DEFAULT,
+        }
+    }
+}
+
+/// One request, without its credential.
+pub(crate) struct Call<'a> {
+    pub(crate) method: Method,
+    /// The path's segments, not yet escaped.
+    pub(crate) path: &'a [&'a str],
+    pub(crate) query: Pairs,
+    /// JSON.
+    pub(crate) body: Option<Vec<u8>>,
+    pub(crate) retry: Retry<'a>,
+}
+
+/// What makes a repetition harmless.
+#[derive(Clone, Copy)]
+pub(crate) enum Retry<'a> {
+    /// The call reads only, or has no effect worth the name.
+    Reads,
+    /// The arena performs what comes under this key once.
+    Keyed(&'a IdempotencyKey),
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn get(path: &'a [&'a str], query: Pairs) -> Call<'a> {
+        Call {
+            method: Method::GET,
+            path,
+            query,
+            body: None,
+            retry: Retry::Reads,
+        }
+    }
+
+    pub(crate) fn post<T: serde::Serialize>(
+        path: &'a [&'a str],
+        body: &T,
+        retry: Retry<'a>,
+    ) -> Result<Call<'a>, ClientError> {
+        let body = serde_json::to_vec(body)
+            .map_err(|_| ClientError::Request("the body cannot be written as JSON"))?;
+        Ok(Call {
+            method: Method::POST,
+            path,
+            query: Vec::new(),
+            body: Some(body),
+            retry,
+        })
+    }
+}
+
+/// A credential in the header where it belongs, marked sensitive.
+pub(crate) type Proof = (HeaderName, HeaderValue);
+
+pub(crate) struct Transport {
+    http: Http,
+    base_url: Url,
+    timeout: Duration,
+}
+
+impl Transport {
+    pub(crate) fn new(config: ClientConfig) -> Result<Transport, SetupError> {
+        let ClientConfig { base_url, timeout } = config;
+        let is_plain = matches!(base_url.scheme(), "http" | "https")
+            && base_url.has_host()
+            && base_url.username().is_empty()
+            && base_url.password().is_none()
+            && base_url.query().is_none()
+            && base_url.fragment().is_none();
+        if !is_plain {
+            return Err(SetupError::BaseUrl);
+        }
+        // A redirect could carry the credential to somebody else.
+        let builder = Http::builder()
+            .connect_timeout(CONNECT_TIMEOUT.min(timeout))
+            .redirect(reqwest::redirect::Policy::none())
+            // Repetitions are decided here, where it is known what may be repeated.
+            .retry(reqwest::retry::never())
+            .user_agent(concat!(
+                "ledgerdome-arena-client/",
+                env!("CARGO_PKG_VERSION")
+            ));
+        let builder = if is_loopback(&base_url) {
+            builder.no_proxy()
+        } else {
+            builder
+        };
+        let http = builder.build().map_err(|_| SetupError::Http)?;
+        Ok(Transport {
+            http,
+            base_url,
+            timeout,
+        })
+    }
+
+    /// Exchanges and reads the answer as JSON.
+    pub(crate) async fn json<T: DeserializeOwned>(
+        &self,
+        call: &Call<'_>,
+        proof: Option<&Proof>,
+    ) -> Result<T, ClientError> {
+        let body = self.exchange(call, proof).await?;
+        // Only where it broke: serde's own words quote the body, and the body may be a credential.
+        serde_json::from_slice(&body).map_err(|error| ClientError::Malformed {
+            endpoint: self.endpoint(call),
+            what: match error.classify() {
+                serde_json::error::Category::Data => "a field is missing or of another kind",
+                serde_json::error::Category::Eof => "the answer ends early",
+                serde_json::error::Category::Io | serde_json::error::Category::Syntax => {
+                    "the answer is not JSON"
+                }
+            },
+            line: error.line(),
+            column: error.column(),
+        })
+    }
+
+    /// Attempts the call until it is answered, or until another attempt makes no sense.
+    pub(crate) async fn exchange(
+        &self,
+        call: &Call<'_>,
+        proof: Option<&Proof>,
+    ) -> Result<Vec<u8>, ClientError> {
+        let began = Instant::now();
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            let error = match self.attempt(call, proof).await {
+                Ok(body) => return Ok(body),
+                Err(error) => error,
+            };
+            let pause = pauses
+                .next()
+                .and_then(|pause| call.retry.pause(&error, pause));
+            match pause {
+                Some(pause) if began.elapsed() + pause < RETRY_WINDOW => {
+                    tokio::time::sleep(pause).await;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        call: &Call<'_>,
+        proof: Option<&Proof>,
+    ) -> Result<Vec<u8>, ClientError> {
+        let request = self.request(call, proof)?;
+        let exchange = async {
+            let response = request
+                .send()
+                .await
+                .map_err(|error| self.broken(call, &error))?;
+            let status = response.status().as_u16();
+            let retry_after = retry_after(response.headers());
+            let is_success = response.status().is_success();
+            let body = self.read_bounded(call, response).await;
+            if is_success {
+                return body;
+            }
+            Err(self.refusal(call, status, retry_after, body.ok().as_deref()))
+        };
+        tokio::time::timeout(self.timeout, exchange)
+            .await
+            .unwrap_or_else(|_| {
+                Err(ClientError::Timeout {
+                    endpoint: self.endpoint(call),
+                })
+            })
+    }
+
+    fn request(
+        &self,
+        call: &Call<'_>,
+        proof: Option<&Proof>,
+    ) -> Result<reqwest::RequestBuilder, ClientError> {
+        let mut url = self.base_url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(call.path);
+        }
+        let mut request = self.http.request(call.method.clone(), url);
+        if !call.query.is_empty() {
+            request = request.query(&call.query);
+        }
+        if let Some(body) = &call.body {
+            request = request
+                .header(CONTENT_TYPE, "application/json")
+                .body(body.clone());
+        }
+        if let Retry::Keyed(key) = call.retry {
+            let mut value = HeaderValue::from_str(key.as_str())
+                .map_err(|_| ClientError::Request("the idempotency key does not fit a header"))?;
+            value.set_sensitive(true);
+            request = request.header(IDEMPOTENCY_KEY, value);
+        }
+        if let Some((name, value)) = proof {
+            request = request.header(name, value);
+        }
+        Ok(request)
+    }
+
+    async fn read_bounded(
+        &self,
+        call: &Call<'_>,
+        mut response: Response,
+    ) -> Result<Vec<u8>, ClientError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| self.broken(call, &error))?
+        {
+            if body.len() + chunk.len() > RESPONSE_BYTES_MAX {
+                return Err(ClientError::TooLarge {
+                    endpoint: self.endpoint(call),
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    fn refusal(
+        &self,
+        call: &Call<'_>,
+        status: u16,
+        retry_after: Option<Duration>,
+        body: Option<&[u8]>,
+    ) -> ClientError {
+        match body.and_then(|body| serde_json::from_slice::<Problem>(body).ok()) {
+            Some(problem) => {
+                ClientError::Problem(Box::new(ProblemAnswer::new(problem, status, retry_after)))
+            }
+            None => ClientError::Status {
+                endpoint: self.endpoint(call),
+                status,
+            },
+        }
+    }
+
+    fn broken(&self, call: &Call<'_>, error: &reqwest::Error) -> ClientError {
+        let endpoint = self.endpoint(call);
+        if error.is_timeout() && !error.is_connect() {
+            ClientError::Timeout { endpoint }
+        } else {
+            ClientError::Unreachable { endpoint }
+        }
+    }
+
+    /// What was asked, for messages: `GET http://127.0.0.1:8000/bots/me`.
+    fn endpoint(&self, call: &Call<'_>) -> String {
+        let base = self.base_url.as_str().trim_end_matches('/');
+        format!("{} {base}/{}", call.method, call.path.join("/"))
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport")
+            .field("base_url", &self.base_url.as_str())
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Retry<'_> {
+    /// How long to wait before the next attempt; `None` when there should be none.
+    fn pause(self, error: &ClientError, pause: Duration) -> Option<Duration> {
+        let (is_keyed, problem) = (matches!(self, Retry::Keyed(_)), error.problem());
+        let may_help = match error {
+            ClientError::Unreachable { .. } => true,
+            // The answer is lost or late. What is kept under a key can be asked for again; a read
+            // that took this long is not worth more of the caller's time.
+            ClientError::Timeout { .. } => is_keyed,
+            ClientError::Problem(problem) => match problem.kind {
+                Some(ProblemKind::PriceStale) => false,
+                Some(ProblemKind::IdempotencyConflict | ProblemKind::Internal) => is_keyed,
+                _ => matches!(problem.status, 502..=504),
+            },
+            ClientError::Status { status, .. } => matches!(status, 502..=504),
+            ClientError::TooLarge { .. }
+            | ClientError::Malformed { .. }
+            | ClientError::NoCredential
+            | ClientError::Request(_) => false,
+        };
+        let asked = problem
+            .and_then(|problem| problem.retry_after)
+            .unwrap_or_default();
+        (may_help && asked <= PAUSE_MAX).then(|| pause.max(asked))
+    }
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds.min(RETRY_AFTER_SECONDS_MAX)))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}

@@ -1,0 +1,236 @@
+//! Each call goes to its path and reads its answer.
+
+use api_types::{Action, ActionRequest, RegisterRequest};
+use arena_client::{Client, ClientConfig, ClientError, Credential, IdempotencyKey, PageQuery};
+use arena_client::{PredictionQuery, SetupError};
+use ledger_core::prediction::{Direction, PredictionStatus};
+use ledger_core::{BotId, BotStatus, ObservationId};
+use serde_json::{Value, json};
+
+use crate::stub::{Reply, Stub, token};
+
+const OBSERVATION: &str = "6b1f0b3e-54c3-4d6b-9a59-0f5c6f1f7a10";
+
+pub(crate) fn bot() -> Value {
+    json!({
+        "id": 10_001, "handle": "momentum-mia", "status": "ALIVE", "balance": "12.50000000",
+        "shadow_balance": "-1.00000000", "idle_streak": 3, "hosted": true,
+        "created_at": "2026-11-01T00:00:00.000000Z", "last_action_at": null, "new_field": 1,
+    })
+}
+
+pub(crate) fn me() -> Value {
+    let mut me = bot();
+    me["open_positions"] = json!([]);
+    me["limits"] = json!({
+        "open_predictions": 0, "open_predictions_max": 20, "open_stake": "0.00000000",
+        "open_stake_max": "100.00000000", "stake_min": "0.01000000",
+    });
+    me
+}
+
+pub(crate) fn acceptance() -> Reply {
+    let body = json!({
+        "status": "ACCEPTED", "action_id": 5, "prediction_id": 7, "new_balance": "11.50000000",
+    });
+    Reply::Json(200, body)
+}
+
+pub(crate) fn prediction() -> ActionRequest {
+    let action = Action::Predict {
+        direction: Direction::Up,
+        wager_amount: "1.00".parse().unwrap(),
+        confidence: "0.70".parse().unwrap(),
+    };
+    ActionRequest::new(ObservationId(OBSERVATION.parse().unwrap()), action)
+}
+
+#[tokio::test]
+async fn a_bot_reads_itself() {
+    let stub = Stub::start(|request, _| match request.path.as_str() {
+        "/auth/token" => token("t", 1800),
+        _ => Reply::Json(200, me()),
+    })
+    .await;
+    let me = stub.bot().me().await.unwrap();
+    assert_eq!(me.bot.id, BotId(10_001));
+    assert_eq!(me.bot.status, BotStatus::Alive);
+    assert_eq!(me.bot.shadow_balance.to_string(), "-1.00000000");
+    assert_eq!(me.limits.open_predictions_max, 20);
+}
+
+#[tokio::test]
+async fn an_action_is_sent_as_the_contract_says() {
+    let stub = Stub::start(|request, _| match request.path.as_str() {
+        "/auth/token" => token("t", 1800),
+        _ => acceptance(),
+    })
+    .await;
+    let answer = stub.bot().act(&prediction()).await.unwrap();
+    assert_eq!(answer.new_balance.to_string(), "11.50000000");
+    let sent = &stub.requests()[1];
+    assert!(sent.is("POST", "/arena/action"));
+    let body = json!({
+        "observation_id": OBSERVATION, "action_type": "PREDICT", "direction": "UP",
+        "wager_amount": "1.00000000", "confidence": "0.70000000",
+    });
+    assert_eq!(sent.json(), body);
+    assert_eq!(sent.header("content-type"), Some("application/json"));
+    assert!(
+        sent.header("idempotency-key")
+            .is_some_and(|key| key.len() == 36)
+    );
+}
+
+#[tokio::test]
+async fn two_actions_have_two_keys_and_a_named_key_is_kept() {
+    let stub = Stub::start(|request, _| match request.path.as_str() {
+        "/auth/token" => token("t", 1800),
+        _ => acceptance(),
+    })
+    .await;
+    let bot = stub.bot();
+    bot.act(&prediction()).await.unwrap();
+    bot.act(&prediction()).await.unwrap();
+    let key = IdempotencyKey::named("turn-7").unwrap();
+    bot.act_once(&prediction(), &key).await.unwrap();
+    let requests = stub.requests();
+    let keys: Vec<_> = requests[1..]
+        .iter()
+        .map(|it| it.header("idempotency-key"))
+        .collect();
+    assert_ne!(keys[0], keys[1]);
+    assert_eq!(keys[2], Some("turn-7"));
+}
+
+#[test]
+fn a_key_must_fit_a_header() {
+    for name in ["", "with space", "line\nfeed", "ü", &"k".repeat(201)] {
+        assert_eq!(IdempotencyKey::named(name), None, "{name:?}");
+    }
+}
+
+#[tokio::test]
+async fn lists_are_asked_for_by_page_and_filter() {
+    let stub =
+        Stub::start(|_, _| Reply::Json(200, json!({"items": [], "next_cursor": "more"}))).await;
+    let client = stub.client();
+    let page = PageQuery {
+        limit: Some(20),
+        cursor: Some("a/b&c".to_owned()),
+    };
+    assert_eq!(
+        client.prices(&page).await.unwrap().next_cursor.as_deref(),
+        Some("more")
+    );
+    client.feed(&PageQuery::default()).await.unwrap();
+    client.ledger(&PageQuery::newest(1)).await.unwrap();
+    client
+        .bot_ledger(BotId(7), &PageQuery::default())
+        .await
+        .unwrap();
+    let query = PredictionQuery {
+        bot: Some(BotId(7)),
+        status: Some(PredictionStatus::Open),
+        page: PageQuery::newest(5),
+    };
+    client.predictions(&query).await.unwrap();
+    client.bots(&PageQuery::newest(2)).await.unwrap();
+    let requests = stub.requests();
+    let paths: Vec<_> = requests
+        .iter()
+        .map(|request| request.path.as_str())
+        .collect();
+    assert_eq!(
+        paths,
+        [
+            "/prices?limit=20&cursor=a%2Fb%26c",
+            "/posts/feed",
+            "/ledger?limit=1",
+            "/bots/7/ledger",
+            "/predictions?limit=5&bot=7&status=OPEN",
+            "/bots?limit=2",
+        ]
+    );
+    assert!(
+        requests
+            .iter()
+            .all(|request| request.header("authorization").is_none())
+    );
+}
+
+#[tokio::test]
+async fn a_handle_cannot_leave_its_place_in_the_path() {
+    let stub = Stub::start(|_, _| Reply::Json(200, bot())).await;
+    stub.client().bot("../economy?x#y").await.unwrap();
+    assert_eq!(stub.requests()[0].path, "/bots/..%2Feconomy%3Fx%23y");
+}
+
+#[tokio::test]
+async fn a_base_url_may_have_a_path() {
+    let stub = Stub::start(|_, _| Reply::Json(200, json!({"status": "ok"}))).await;
+    let mut config = stub.config();
+    config.base_url = config.base_url.join("/arena/v1/").unwrap();
+    Client::new(config).unwrap().health().await.unwrap();
+    assert_eq!(stub.requests()[0].path, "/arena/v1/health");
+}
+
+#[tokio::test]
+async fn registration_reads_its_credentials() {
+    let stub = Stub::start(|_, _| {
+        let body = json!({
+            "id": 1, "handle": "new-bot", "status": "ALIVE", "balance": "1000.00000000",
+            "api_key": "ldk_1", "api_secret": "lds_1",
+            "created_at": "2026-11-01T00:00:00.000000Z",
+        });
+        Reply::Json(201, body)
+    })
+    .await;
+    let request = RegisterRequest {
+        handle: "new-bot".parse().unwrap(),
+        persona: None,
+        registration_token: Some("token".to_owned().into()),
+    };
+    let answer = stub
+        .client()
+        .register(&request, &IdempotencyKey::random())
+        .await
+        .unwrap();
+    assert_eq!(answer.api_key.expose(), "ldk_1");
+    let body = json!({"handle": "new-bot", "registration_token": "token"});
+    assert_eq!(stub.requests()[0].json(), body);
+}
+
+#[tokio::test]
+async fn a_secret_goes_with_each_call_in_its_own_header() {
+    let stub = Stub::start(|_, _| Reply::Json(200, me())).await;
+    let credential = Credential::ApiSecret("lds_1".into());
+    let bot = stub.client().with_credential(credential).unwrap();
+    bot.me().await.unwrap();
+    assert_eq!(stub.requests()[0].header("x-agent-secret"), Some("lds_1"));
+}
+
+#[tokio::test]
+async fn without_a_credential_nothing_is_asked_as_a_bot() {
+    let stub = Stub::start(|_, _| Reply::Json(200, me())).await;
+    assert_eq!(
+        stub.client().me().await.unwrap_err(),
+        ClientError::NoCredential
+    );
+    assert!(stub.requests().is_empty());
+}
+
+#[test]
+fn a_url_that_cannot_be_the_arenas_is_refused() {
+    for url in [
+        "ftp://127.0.0.1",
+        "http://user@127.0.0.1",
+        "http://:secret@127.0.0.1",
+        "http://127.0.0.1/?x=1",
+        "http://127.0.0.1/#x",
+        "unix:/tmp/socket",
+    ] {
+        let result = Client::new(ClientConfig::new(url.parse().unwrap()));
+        assert_eq!(result.map(drop).unwrap_err(), SetupError::BaseUrl, "{url}");
+    }
+}

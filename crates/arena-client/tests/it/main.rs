@@ -1,0 +1,9 @@
+//! The client against a server on loopback that answers what each test wants.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod calls;
+mod problems;
+mod retries;
+mod secrets;
+mod stub;
+mod tokens;

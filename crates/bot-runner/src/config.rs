@@ -1,0 +1,318 @@
+//! The runner's settings, the personas and their keys: everything a person has to get right.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use arena_client::{Client, ClientConfig};
+use daemon::config::{ConfigError, Environment, Reader, Sources, env_file};
+use llm::openai::OpenAiConfig;
+use llm::{Model, ModelConfig, ProviderKind, SetupError};
+use secrecy::SecretString;
+use url::Url;
+
+use crate::persona::{LlmChoices, Persona, Refused, Roster, key_name};
+
+/// Port of `/health` and `/ready` unless `BOT_RUNNER_HEALTH_PORT` says otherwise.
+pub const HEALTH_PORT: u16 = 8003;
+const API_URL: &str = "http://127.0.0.1:8000";
+const BOTS_DIR: &str = "bots";
+const BOTS_ENV_FILE: &str = ".env.bots";
+const OPENAI_URL: &str = "https://api.openai.com/v1";
+const LLM_TIMEOUT_SECONDS: u64 = 30;
+const LLM_TIMEOUT_SECONDS_MAX: u64 = 300;
+/// Loops hold a connection for one short statement at a time.
+const POOL_SIZE: usize = 4;
+const POOL_SIZE_MAX: usize = 200;
+/// So that a market that never moves does not make every bot decide the same for ever.
+const MOCK_SEED: u64 = 1;
+
+/// What the runner needs to know at start.
+pub struct Config {
+    pub database_url: SecretString,
+    pub pool_size: usize,
+    pub health_address: SocketAddr,
+    /// Of the arena, without a bot's credential.
+    pub arena: Client,
+    /// `host:port` of the arena, for messages.
+    pub arena_address: String,
+    pub models: Models,
+    /// The bots to run, at least one.
+    pub bots: Vec<KeyedPersona>,
+    /// The files that were refused.
+    pub refused: Vec<Refused>,
+    /// Personas that no key was found for.
+    pub keyless: Vec<Keyless>,
+}
+
+/// A persona and the key of its bot.
+pub struct KeyedPersona {
+    pub persona: Persona,
+    pub api_key: SecretString,
+}
+
+/// A persona whose key is not there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{handle} has no key: {file} has no {key}; run `arenactl genesis` to make the bot, or add the \
+     line"
+)]
+pub struct Keyless {
+    pub handle: String,
+    pub key: String,
+    pub file: String,
+}
+
+impl Config {
+    /// Reads and checks all settings, the personas and the key file included.
+    ///
+    /// # Errors
+    /// Every problem at once, by the names of the settings. Refused personas are problems only
+    /// when no other is left to run.
+    pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
+        let mut reader = Reader::new(sources);
+        let database_url = reader.connection_url("DATABASE_URL", &["postgres", "postgresql"]);
+        let pool_size = reader.or_within("DATABASE_POOL_SIZE", POOL_SIZE, 1..=POOL_SIZE_MAX);
+        let host = reader.or("HEALTH_HOST", IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let port = reader.or("BOT_RUNNER_HEALTH_PORT", HEALTH_PORT);
+        let arena = read_arena(&mut reader);
+        let models = read_models(&mut reader);
+        let roster = read_roster(&mut reader);
+        let keys = read_keys(&mut reader);
+        let staff = match (roster, keys) {
+            (Some(roster), Some(keys)) => hire(&mut reader, roster, &keys),
+            _ => None,
+        };
+        let config = database_url.zip(arena).zip(models.zip(staff)).map(
+            |((database_url, (arena, arena_address)), (models, staff))| Config {
+                database_url,
+                pool_size,
+                health_address: SocketAddr::new(host, port),
+                arena,
+                arena_address,
+                models,
+                bots: staff.bots,
+                refused: staff.refused,
+                keyless: staff.keyless,
+            },
+        );
+        reader.finish_with(config)
+    }
+}
+
+fn read_arena(reader: &mut Reader<'_>) -> Option<(Client, String)> {
+    let given: Option<Url> = reader.optional("API_URL");
+    let url = given.or_else(|| Url::parse(API_URL).ok())?;
+    let address = daemon::config::endpoint(url.as_str(), 80).unwrap_or_default();
+    match Client::new(ClientConfig::new(url)) {
+        Ok(client) => Some((client, address)),
+        Err(problem) => {
+            reader.problem("API_URL", format!("cannot be used: {problem}"));
+            None
+        }
+    }
+}
+
+/// The models that personas think with: one of the settings, and one for each persona that names
+/// another.
+pub struct Models {
+    config: ModelConfig,
+    default: Model,
+    named: HashMap<String, Model>,
+}
+
+impl Models {
+    /// # Errors
+    /// When the configuration cannot work.
+    pub fn new(config: ModelConfig) -> Result<Models, SetupError> {
+        let default = Model::from_config(config.clone())?;
+        Ok(Models {
+            config,
+            default,
+            named: HashMap::new(),
+        })
+    }
+
+    /// The model for a persona's choices; the mock is itself whatever name it is called by.
+    ///
+    /// # Errors
+    /// When the configuration cannot work with that model.
+    pub fn for_choices(&mut self, choices: &LlmChoices) -> Result<Model, SetupError> {
+        let (ModelConfig::OpenAi(config), Some(name)) = (&self.config, &choices.model) else {
+            return Ok(self.default.clone());
+        };
+        if let Some(model) = self.named.get(name) {
+            return Ok(model.clone());
+        }
+        let config = OpenAiConfig {
+            model: name.clone(),
+            ..config.clone()
+        };
+        let model = Model::from_config(ModelConfig::OpenAi(config))?;
+        self.named.insert(name.clone(), model.clone());
+        Ok(model)
+    }
+
+    /// The longest that one call may take.
+    #[must_use]
+    pub const fn call_timeout(&self) -> Duration {
+        match &self.config {
+            ModelConfig::Mock { .. } => Duration::ZERO,
+            ModelConfig::OpenAi(config) => config.timeout,
+        }
+    }
+
+    /// `provider/model`, for the log.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let (provider, model) = (self.default.provider_name(), self.default.model_name());
+        format!("{provider}/{model}")
+    }
+}
+
+fn read_models(reader: &mut Reader<'_>) -> Option<Models> {
+    let environment = reader.or("ENV", Environment::default());
+    let is_given = reader.raw("LLM_PROVIDER").is_some();
+    let given: Option<ProviderKind> = reader.optional("LLM_PROVIDER");
+    let kind = match (given, environment) {
+        (Some(kind), _) => kind,
+        (None, _) if is_given => return None,
+        (None, Environment::Development) => ProviderKind::Mock,
+        (None, Environment::Production) => {
+            // Bots that only pretend to think must be somebody's decision.
+            reader.problem(
+                "LLM_PROVIDER",
+                "is not set: in production say mock or openai",
+            );
+            return None;
+        }
+    };
+    let config = match kind {
+        ProviderKind::Mock => ModelConfig::Mock { seed: MOCK_SEED },
+        ProviderKind::OpenAi => ModelConfig::OpenAi(read_openai(reader)?),
+    };
+    Models::new(config)
+        .map_err(|problem| {
+            let name = match problem {
+                SetupError::BaseUrl => "LLM_BASE_URL",
+                SetupError::ApiKey => "LLM_API_KEY",
+                SetupError::Model => "LLM_MODEL",
+                SetupError::Client => "LLM_PROVIDER",
+            };
+            reader.problem(name, format!("cannot be used: {problem}"));
+        })
+        .ok()
+}
+
+fn read_openai(reader: &mut Reader<'_>) -> Option<OpenAiConfig> {
+    let base_url: Option<Url> = reader.optional("LLM_BASE_URL");
+    let api_key = reader.optional_secret("LLM_API_KEY", 1);
+    let model: Option<String> = reader.required("LLM_MODEL");
+    let seconds = reader.or_within(
+        "LLM_TIMEOUT_SECONDS",
+        LLM_TIMEOUT_SECONDS,
+        1..=LLM_TIMEOUT_SECONDS_MAX,
+    );
+    Some(OpenAiConfig {
+        base_url: base_url.or_else(|| Url::parse(OPENAI_URL).ok())?,
+        api_key,
+        model: model?,
+        timeout: Duration::from_secs(seconds),
+    })
+}
+
+fn read_roster(reader: &mut Reader<'_>) -> Option<Roster> {
+    let dir = reader.path_or("BOTS_DIR", BOTS_DIR);
+    let roster = match Roster::load(&dir) {
+        Ok(roster) => roster,
+        Err(error) => {
+            let text = format!("is {}, which cannot be read: {error}", dir.display());
+            reader.problem("BOTS_DIR", text);
+            return None;
+        }
+    };
+    if !roster.personas.is_empty() {
+        return Some(roster);
+    }
+    let text = format!("is {}, where no persona can be used", dir.display());
+    reader.problem("BOTS_DIR", text);
+    for refused in &roster.refused {
+        for fault in &refused.faults {
+            reader.problem(&refused.file.display().to_string(), fault.to_string());
+        }
+    }
+    None
+}
+
+/// The keys of `.env.bots`, and the file they come from.
+struct Keys {
+    file: String,
+    keys: BTreeMap<String, String>,
+}
+
+fn read_keys(reader: &mut Reader<'_>) -> Option<Keys> {
+    let path = reader.path_or("BOTS_ENV_FILE", BOTS_ENV_FILE);
+    let file = path.display().to_string();
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            for line in env_file::malformed_lines(&text) {
+                reader.problem(
+                    &file,
+                    format!("line {line} is no assignment: write NAME=value"),
+                );
+            }
+            let keys = env_file::parse(&text).into_iter().collect();
+            Some(Keys { file, keys })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let text = format!(
+                "is {file}, and there is no such file: run `arenactl genesis`, which makes the \
+                 hosted bots and writes their keys"
+            );
+            reader.problem("BOTS_ENV_FILE", text);
+            None
+        }
+        Err(error) => {
+            let text = format!("is {file}, which cannot be read: {error}");
+            reader.problem("BOTS_ENV_FILE", text);
+            None
+        }
+    }
+}
+
+struct Staff {
+    bots: Vec<KeyedPersona>,
+    refused: Vec<Refused>,
+    keyless: Vec<Keyless>,
+}
+
+/// Gives each persona its key.
+fn hire(reader: &mut Reader<'_>, roster: Roster, keys: &Keys) -> Option<Staff> {
+    let mut staff = Staff {
+        bots: Vec::new(),
+        refused: roster.refused,
+        keyless: Vec::new(),
+    };
+    for persona in roster.personas {
+        let name = key_name(&persona.handle);
+        match keys.keys.get(&name).filter(|key| !key.is_empty()) {
+            Some(key) => staff.bots.push(KeyedPersona {
+                persona,
+                api_key: key.as_str().into(),
+            }),
+            None => staff.keyless.push(Keyless {
+                handle: persona.handle.to_string(),
+                key: name,
+                file: keys.file.clone(),
+            }),
+        }
+    }
+    if !staff.bots.is_empty() {
+        return Some(staff);
+    }
+    for keyless in &staff.keyless {
+        reader.problem("BOTS_ENV_FILE", format!("lacks a key: {keyless}"));
+    }
+    None
+}

@@ -1,0 +1,391 @@
+//! Personas: who the hosted bots are, one YAML file each in `BOTS_DIR`.
+//!
+//! ```yaml
+//! handle: momentum-mia            # the bot's name in the arena
+//! name: Momentum Mia
+//! description: One line for the public profile.
+//! temperament: Free text, part of what the model is told it is.
+//! system_prompt: The rest of it.
+//! strategy:                       # each from "0.00" to "1.00", part of the prompt too
+//!   aggression: "0.70"
+//!   contrarian: "0.05"
+//!   patience: "0.30"
+//! interval_seconds: 45            # at least 10
+//! max_stake_fraction: "0.06"      # of the balance, at most "0.20"
+//! min_confidence: "0.58"          # below it the bot waits
+//! llm:                            # optional, as is each field in it
+//!   model: gpt-5-mini
+//!   temperature: "0.70"
+//!   max_output_tokens: 300
+//! ```
+//!
+//! A file with any fault is refused whole, with every fault named by file, line and field; the
+//! other files are not affected. Unknown fields are faults: a misspelt limit must not be a limit
+//! that is silently not there. Decimals are quoted, because YAML would make floats of them.
+
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use ledger_core::{Confidence, Handle, Money};
+use llm::Temperature;
+
+pub use yaml::Fault;
+use yaml::Fields;
+
+/// A persona is a page of text.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+/// Above this no persona may put at risk, of its balance and in one wager.
+pub const STAKE_FRACTION_MAX: Money = Money::cents(20);
+const INTERVAL_SECONDS_MIN: i64 = 10;
+const INTERVAL_SECONDS_MAX: i64 = 24 * 60 * 60;
+const OUTPUT_TOKENS_MIN: i64 = 64;
+const OUTPUT_TOKENS_MAX: i64 = 8_192;
+/// The decision is a sentence; the rest is for models that think before they write.
+const OUTPUT_TOKENS_DEFAULT: u32 = 1_000;
+
+const FIELDS: [&str; 10] = [
+    "handle",
+    "name",
+    "description",
+    "temperament",
+    "system_prompt",
+    "strategy",
+    "interval_seconds",
+    "max_stake_fraction",
+    "min_confidence",
+    "llm",
+];
+const STRATEGY_FIELDS: [&str; 3] = ["aggression", "contrarian", "patience"];
+const LLM_FIELDS: [&str; 3] = ["model", "temperature", "max_output_tokens"];
+
+/// A hosted bot's character and limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Persona {
+    pub handle: Handle,
+    pub name: String,
+    /// One line, shown in public.
+    pub description: String,
+    pub temperament: String,
+    pub system_prompt: String,
+    pub strategy: Strategy,
+    /// From the beginning of one turn to the beginning of the next.
+    pub interval_seconds: i64,
+    /// The most of the balance in one wager, above 0 and at most [`STAKE_FRACTION_MAX`].
+    pub max_stake_fraction: Fraction,
+    /// Below this confidence the bot waits.
+    pub min_confidence: Confidence,
+    pub llm: LlmChoices,
+}
+
+/// Leanings, told to the model; no code decides by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strategy {
+    /// How much of its limit it likes to stake.
+    pub aggression: Fraction,
+    /// How much it likes to stand against the last move.
+    pub contrarian: Fraction,
+    /// How much it needs to see before it acts.
+    pub patience: Fraction,
+}
+
+/// What this persona's model calls use in place of the runner's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LlmChoices {
+    pub model: Option<String>,
+    pub temperature: Option<Temperature>,
+    pub max_output_tokens: u32,
+}
+
+/// A share from 0 to 1, as a decimal with at most eight digits after the point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fraction(Money);
+
+/// The text is no decimal from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a decimal in quotes from \"0.00\" to \"1.00\"")]
+pub struct FractionError;
+
+impl Fraction {
+    pub const ONE: Fraction = Fraction(Money::cents(100));
+
+    /// # Errors
+    /// Below 0 or above 1.
+    pub fn new(value: Money) -> Result<Fraction, FractionError> {
+        if value.is_negative() || value > Self::ONE.0 {
+            return Err(FractionError);
+        }
+        Ok(Fraction(value))
+    }
+
+    #[must_use]
+    pub const fn decimal(self) -> Money {
+        self.0
+    }
+}
+
+impl FromStr for Fraction {
+    type Err = FractionError;
+
+    fn from_str(text: &str) -> Result<Fraction, FractionError> {
+        Fraction::new(text.parse().map_err(|_| FractionError)?)
+    }
+}
+
+impl fmt::Display for Fraction {
+    /// At least two digits after the point, and no more than it takes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        let short = text.trim_end_matches('0');
+        let wanted = text.find('.').map_or(text.len(), |point| point + 3);
+        f.write_str(text.get(..short.len().max(wanted)).unwrap_or(&text))
+    }
+}
+
+/// A file that was refused, and everything that is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub file: PathBuf,
+    pub faults: Vec<Fault>,
+}
+
+impl fmt::Display for Refused {
+    /// One line a fault: `bots/mia.yaml, line 3: handle must be …`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.faults.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{}, {fault}", self.file.display())?;
+        }
+        Ok(())
+    }
+}
+
+/// What a directory of personas holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roster {
+    /// In the order of their files' names.
+    pub personas: Vec<Persona>,
+    pub refused: Vec<Refused>,
+}
+
+impl Roster {
+    /// Reads every `*.yaml` of the directory, except hidden ones (an editor's).
+    ///
+    /// # Errors
+    /// When the directory itself cannot be read; a file that cannot is refused.
+    pub fn load(dir: &Path) -> io::Result<Roster> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(dir)? {
+            let path = entry?.path();
+            if is_persona_file(&path) {
+                files.push(path);
+            }
+        }
+        files.sort();
+        let mut roster = Roster::default();
+        let mut taken = BTreeMap::new();
+        for file in files {
+            match read(&file).and_then(|text| parse(&text)) {
+                Ok(persona) => roster.admit(persona, file, &mut taken),
+                Err(faults) => roster.refused.push(Refused { file, faults }),
+            }
+        }
+        Ok(roster)
+    }
+
+    /// Two handles that are one name in the arena, or one key in `.env.bots`, are one bot.
+    fn admit(
+        &mut self,
+        persona: Persona,
+        file: PathBuf,
+        taken: &mut BTreeMap<String, (Handle, PathBuf)>,
+    ) {
+        let key = key_name(&persona.handle);
+        if let Some((other, first)) = taken.get(&key) {
+            let text = format!(
+                "{} clashes with {other} of {}: both read their key from {key}",
+                persona.handle,
+                first.display(),
+            );
+            let fault = Fault {
+                line: 0,
+                field: "handle".to_owned(),
+                text,
+            };
+            self.refused.push(Refused {
+                file,
+                faults: vec![fault],
+            });
+            return;
+        }
+        taken.insert(key, (persona.handle.clone(), file));
+        self.personas.push(persona);
+    }
+}
+
+/// The name under which `.env.bots` holds the key of a bot: `momentum-mia` →
+/// `MOMENTUM_MIA_API_KEY`.
+#[must_use]
+pub fn key_name(handle: &Handle) -> String {
+    let name = handle.as_str().to_ascii_uppercase().replace('-', "_");
+    format!("{name}_API_KEY")
+}
+
+fn is_persona_file(path: &Path) -> bool {
+    let is_hidden = path
+        .file_name()
+        .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+    !is_hidden
+        && path
+            .extension()
+            .is_some_and(|extension| extension == "yaml")
+}
+
+fn read(file: &Path) -> Result<String, Vec<Fault>> {
+    let fault = |text: String| {
+        vec![Fault {
+            line: 0,
+            field: String::new(),
+            text,
+        }]
+    };
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)
+        .and_then(|open| open.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| fault(format!("cannot be read: {error}")))?;
+    if u64::try_from(bytes.len()).is_ok_and(|len| len > FILE_BYTES_MAX) {
+        return Err(fault(format!("is larger than {FILE_BYTES_MAX} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| fault("is not UTF-8".to_owned()))
+}
+
+/// Reads a persona from the text of its file.
+///
+/// # Errors
+/// Every fault of the text, by line.
+pub fn parse(text: &str) -> Result<Persona, Vec<Fault>> {
+    let mut fields = Fields::parse(text).map_err(|fault| vec![fault])?;
+    let persona = take_persona(&mut fields);
+    let faults = fields.finish(&FIELDS);
+    match persona {
+        Some(persona) if faults.is_empty() => Ok(persona),
+        _ => Err(faults),
+    }
+}
+
+fn take_persona(fields: &mut Fields) -> Option<Persona> {
+    // Each is taken before any is missed, so that all faults are found.
+    let handle = fields.parsed("handle");
+    let name = fields.text("name", 1..=80);
+    let description = fields.text("description", 1..=280);
+    let temperament = fields.text("temperament", 1..=1_000);
+    let system_prompt = fields.text("system_prompt", 1..=8_000);
+    let strategy = fields.mapping("strategy", take_strategy);
+    let interval_seconds = fields.integer(
+        "interval_seconds",
+        INTERVAL_SECONDS_MIN..=INTERVAL_SECONDS_MAX,
+    );
+    let max_stake_fraction = fields.parsed::<StakeFraction>("max_stake_fraction");
+    let min_confidence = fields.parsed::<Confidence>("min_confidence");
+    let llm = fields.mapping_if_given("llm", take_llm);
+    let name = one_line(fields, "name", name);
+    let description = one_line(fields, "description", description);
+    Some(Persona {
+        handle: handle?,
+        name: name?,
+        description: description?,
+        temperament: temperament?.value,
+        system_prompt: system_prompt?.value,
+        strategy: strategy??,
+        interval_seconds: interval_seconds?,
+        max_stake_fraction: max_stake_fraction?.0,
+        min_confidence: min_confidence?,
+        llm: llm.unwrap_or_default(),
+    })
+}
+
+/// Names and descriptions go into log lines and lists.
+fn one_line(
+    fields: &mut Fields,
+    name: &str,
+    text: Option<serde_saphyr::Spanned<String>>,
+) -> Option<String> {
+    let text = text?;
+    if text.value.chars().any(char::is_control) {
+        fields.fault(text.referenced.line(), name, "must be one line");
+        return None;
+    }
+    Some(text.value)
+}
+
+fn take_strategy(fields: &mut Fields) -> Option<Strategy> {
+    let aggression = fields.parsed("aggression");
+    let contrarian = fields.parsed("contrarian");
+    let patience = fields.parsed("patience");
+    fields.end(&STRATEGY_FIELDS);
+    Some(Strategy {
+        aggression: aggression?,
+        contrarian: contrarian?,
+        patience: patience?,
+    })
+}
+
+fn take_llm(fields: &mut Fields) -> LlmChoices {
+    let model = fields.parsed_if_given::<ModelName>("model");
+    let temperature = fields.parsed_if_given("temperature");
+    let tokens =
+        fields.integer_if_given("max_output_tokens", OUTPUT_TOKENS_MIN..=OUTPUT_TOKENS_MAX);
+    fields.end(&LLM_FIELDS);
+    LlmChoices {
+        model: model.map(|model| model.0),
+        temperature,
+        max_output_tokens: tokens
+            .and_then(|tokens| u32::try_from(tokens).ok())
+            .unwrap_or(OUTPUT_TOKENS_DEFAULT),
+    }
+}
+
+impl Default for LlmChoices {
+    fn default() -> LlmChoices {
+        LlmChoices {
+            model: None,
+            temperature: None,
+            max_output_tokens: OUTPUT_TOKENS_DEFAULT,
+        }
+    }
+}
+
+struct StakeFraction(Fraction);
+
+impl FromStr for StakeFraction {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<StakeFraction, Self::Err> {
+        text.parse::<Fraction>()
+            .ok()
+            .filter(|fraction| {
+                fraction.decimal().is_positive() && fraction.decimal() <= STAKE_FRACTION_MAX
+            })
+            .map(StakeFraction)
+            .ok_or("must be a decimal in quotes above \"0\" and at most \"0.20\"")
+    }
+}
+
+struct ModelName(String);
+
+impl FromStr for ModelName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<ModelName, Self::Err> {
+        let is_printable = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if (1..=200).contains(&text.len()) && is_printable {
+            Ok(ModelName(text.to_owned()))
+        } else {
+            Err("must be a model's name: 1 to 200 printable characters without spaces")
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! A YAML mapping with the place of everything in it, so that what is wrong can be pointed at.
+//!
+//! Reading into a struct would stop at the first fault. Here the text becomes a tree first, and
+//! [`Fields`] takes the fields out one by one and notes each fault. It knows nothing of personas.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, Spanned};
+
+/// One fault in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Counted from 1; 0 when the place is unknown.
+    pub line: u64,
+    /// The field's path, e.g. `strategy.aggression`; empty for a fault of the whole text.
+    pub field: String,
+    /// The rest of a sentence that begins with the field's name.
+    pub text: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.field.as_str() {
+            "" => write!(f, "line {}: {}", self.line, self.text),
+            field => write!(f, "line {}: {field} {}", self.line, self.text),
+        }
+    }
+}
+
+/// The fields of a mapping that were not taken yet, and the faults found so far.
+pub(super) struct Fields {
+    entries: Vec<Entry>,
+    /// The line of the mapping itself: where a missing field is missed.
+    line: u64,
+    prefix: String,
+    faults: Vec<Fault>,
+}
+
+type Entry = (Spanned<String>, Spanned<Node>);
+
+/// A value, as far as personas can make use of it.
+enum Node {
+    Text(String),
+    Integer(i64),
+    Mapping(Vec<Entry>),
+    /// Something that no field takes, by the name for messages.
+    Unusable(&'static str),
+}
+
+impl Fields {
+    /// Reads the text of a file.
+    pub(super) fn parse(text: &str) -> Result<Fields, Fault> {
+        let options = serde_saphyr::options! {
+            // Both are reported by `finish` and `parse`, with all the other faults.
+            duplicate_keys: DuplicateKeyPolicy::PassThrough,
+            merge_keys: MergeKeyPolicy::Error,
+        };
+        let root: Spanned<Node> =
+            serde_saphyr::from_str_with_options(text, options).map_err(|error| Fault {
+                line: error.location().map_or(0, |at| at.line()),
+                field: String::new(),
+                text: format!(
+                    "is not YAML: {}",
+                    one_line(&error.without_snippet().to_string())
+                ),
+            })?;
+        let line = root.referenced.line();
+        match root.value {
+            Node::Mapping(entries) => Ok(Fields {
+                entries,
+                line,
+                prefix: String::new(),
+                faults: Vec::new(),
+            }),
+            Node::Text(_) | Node::Integer(_) | Node::Unusable(_) => Err(Fault {
+                line,
+                field: String::new(),
+                text: "a persona is a mapping: `handle: …`, one field a line".to_owned(),
+            }),
+        }
+    }
+
+    /// Notes a fault of the field at that line.
+    pub(super) fn fault(&mut self, line: u64, name: &str, text: impl Into<String>) {
+        let field = format!("{}{name}", self.prefix);
+        self.faults.push(Fault {
+            line,
+            field,
+            text: text.into(),
+        });
+    }
+
+    /// A text of so many characters, and its line.
+    pub(super) fn text(
+        &mut self,
+        name: &str,
+        length: RangeInclusive<usize>,
+    ) -> Option<Spanned<String>> {
+        let node = self.required(name)?;
+        let text = self.as_text(name, node)?;
+        let trimmed = text.value.trim().to_owned();
+        let count = trimmed.chars().count();
+        if !length.contains(&count) {
+            let (low, high) = (length.start(), length.end());
+            let text_of = format!("must have {low} to {high} characters, not {count}");
+            self.fault(text.referenced.line(), name, text_of);
+            return None;
+        }
+        Some(Spanned::new(trimmed, text.referenced, text.defined))
+    }
+
+    /// A text that parses into a value; the parser's message follows the field's name.
+    pub(super) fn parsed<T>(&mut self, name: &str) -> Option<T>
+    where
+        T: FromStr<Err: fmt::Display>,
+    {
+        let node = self.required(name)?;
+        self.parse_node(name, node)
+    }
+
+    /// Like [`Fields::parsed`], for a field that may be absent.
+    pub(super) fn parsed_if_given<T>(&mut self, name: &str) -> Option<T>
+    where
+        T: FromStr<Err: fmt::Display>,
+    {
+        let node = self.take(name)?;
+        self.parse_node(name, node)
+    }
+
+    /// A whole number within bounds.
+    pub(super) fn integer(&mut self, name: &str, bounds: RangeInclusive<i64>) -> Option<i64> {
+        let node = self.required(name)?;
+        self.as_integer(name, &node, &bounds)
+    }
+
+    /// Like [`Fields::integer`], for a field that may be absent.
+    pub(super) fn integer_if_given(
+        &mut self,
+        name: &str,
+        bounds: RangeInclusive<i64>,
+    ) -> Option<i64> {
+        let node = self.take(name)?;
+        self.as_integer(name, &node, &bounds)
+    }
+
+    /// Reads a mapping inside of this one; a missing one is a fault.
+    pub(super) fn mapping<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Fields) -> T,
+    ) -> Option<T> {
+        let node = self.required(name)?;
+        self.inside(name, node, read)
+    }
+
+    /// Like [`Fields::mapping`], for a field that may be absent.
+    pub(super) fn mapping_if_given<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Fields) -> T,
+    ) -> Option<T> {
+        let node = self.take(name)?;
+        self.inside(name, node, read)
+    }
+
+    /// Every fault, by line: those noted, and each field that nobody took.
+    pub(super) fn finish(mut self, known: &[&str]) -> Vec<Fault> {
+        self.refuse_rest(known);
+        self.faults.sort_by_key(|fault| fault.line);
+        self.faults
+    }
+
+    fn refuse_rest(&mut self, known: &[&str]) {
+        for (key, _) in std::mem::take(&mut self.entries) {
+            let name = printable(&key.value);
+            let text = if known.contains(&key.value.as_str()) {
+                "is given twice".to_owned()
+            } else {
+                format!("is not a field here; known are {}", known.join(", "))
+            };
+            self.fault(key.referenced.line(), &name, text);
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Option<Spanned<Node>> {
+        let at = self.entries.iter().position(|(key, _)| key.value == name)?;
+        Some(self.entries.remove(at).1)
+    }
+
+    fn required(&mut self, name: &str) -> Option<Spanned<Node>> {
+        let node = self.take(name);
+        if node.is_none() {
+            self.fault(self.line, name, "is missing");
+        }
+        node
+    }
+
+    fn as_text(&mut self, name: &str, node: Spanned<Node>) -> Option<Spanned<String>> {
+        let kind = match node.value {
+            Node::Text(text) => return Some(Spanned::new(text, node.referenced, node.defined)),
+            Node::Integer(_) => "a number; put it in quotes",
+            Node::Mapping(_) => "a mapping",
+            Node::Unusable(kind) => kind,
+        };
+        let text = format!("must be text, not {kind}");
+        self.fault(node.referenced.line(), name, text);
+        None
+    }
+
+    fn parse_node<T>(&mut self, name: &str, node: Spanned<Node>) -> Option<T>
+    where
+        T: FromStr<Err: fmt::Display>,
+    {
+        let text = self.as_text(name, node)?;
+        match text.value.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.fault(text.referenced.line(), name, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn as_integer(
+        &mut self,
+        name: &str,
+        node: &Spanned<Node>,
+        bounds: &RangeInclusive<i64>,
+    ) -> Option<i64> {
+        match node.value {
+            Node::Integer(value) if bounds.contains(&value) => return Some(value),
+            _ => {}
+        }
+        let (low, high) = (bounds.start(), bounds.end());
+        let text = format!("must be a whole number from {low} to {high}");
+        self.fault(node.referenced.line(), name, text);
+        None
+    }
+
+    fn inside<T>(
+        &mut self,
+        name: &str,
+        node: Spanned<Node>,
+        read: impl FnOnce(&mut Fields) -> T,
+    ) -> Option<T> {
+        let line = node.referenced.line();
+        let Node::Mapping(entries) = node.value else {
+            self.fault(line, name, "must be a mapping: indented fields, one a line");
+            return None;
+        };
+        let prefix = format!("{}{name}.", self.prefix);
+        let mut fields = Fields {
+            entries,
+            line,
+            prefix,
+            faults: Vec::new(),
+        };
+        let value = read(&mut fields);
+        self.faults.append(&mut fields.faults);
+        Some(value)
+    }
+
+    /// For a mapping inside of another one: refuses what nobody took.
+    pub(super) fn end(&mut self, known: &[&str]) {
+        self.refuse_rest(known);
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Node, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Node, E> {
+        Ok(Node::Text(text.to_owned()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Integer(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        Ok(i64::try_from(value).map_or(Node::Unusable("so large a number"), Node::Integer))
+    }
+
+    fn visit_i128<E>(self, _: i128) -> Result<Node, E> {
+        Ok(Node::Unusable("so large a number"))
+    }
+
+    fn visit_u128<E>(self, _: u128) -> Result<Node, E> {
+        Ok(Node::Unusable("so large a number"))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
+        // What was written is lost already, and a float must not decide about money.
+        Ok(Node::Unusable("a number; put it in quotes"))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Node, E> {
+        Ok(Node::Unusable("true or false; put it in quotes"))
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Unusable("nothing"))
+    }
+
+    fn visit_none<E>(self) -> Result<Node, E> {
+        Ok(Node::Unusable("nothing"))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        Node::deserialize(deserializer)
+    }
+
+    fn visit_bytes<E>(self, _: &[u8]) -> Result<Node, E> {
+        Ok(Node::Unusable("binary data"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Node, A::Error> {
+        while sequence.next_element::<Node>()?.is_some() {}
+        Ok(Node::Unusable("a list"))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let mut entries = Vec::new();
+        while let Some((key, value)) = map.next_entry()? {
+            if entries.len() >= ENTRIES_MAX {
+                return Err(A::Error::custom("too many fields"));
+            }
+            entries.push((key, value));
+        }
+        Ok(Node::Mapping(entries))
+    }
+}
+
+const ENTRIES_MAX: usize = 100;
+const NAME_CHARS_MAX: usize = 64;
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A key from the file, fit for a log line.
+fn printable(key: &str) -> String {
+    key.chars()
+        .take(NAME_CHARS_MAX)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}

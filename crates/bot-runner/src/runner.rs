@@ -1,0 +1,403 @@
+//! Who runs which bot, and when: one loop a bot, a schedule in Postgres that all runners share.
+//!
+//! A bot's loop claims its turn when that is due, takes it, and completes it. Of several runners
+//! one gets each claim; a claim lasts a little longer than a turn can, so a dead runner's bots
+//! are taken over by then. The turn's number is also the key under which its action is performed
+//! once, so a turn that was cut off in the middle may safely be taken again.
+//!
+//! A loop ends when its bot is DEAD or RETIRED, or when its key is refused; the others go on. A
+//! retired bot never comes back. For the others the roster check looks every
+//! [`Pace::roster_check`] whether an operator has revived the bot or synchronised its key, and
+//! then begins a new loop.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arena_client::IdempotencyKey;
+use arena_client::api_types::ProblemKind;
+use daemon::shutdown::{Shutdown, Wake};
+use db::schedules::{self, Turn};
+use db::{Database, DbError, DbResult};
+use ledger_core::{BotId, BotStatus, Timestamp};
+use tokio::task::{Id, JoinError, JoinSet};
+use tracing::{debug, error, info, warn};
+
+use crate::turn::{HostedBot, Loss, Outcome, Progress};
+
+/// A lease outlasts the longest turn by this much.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
+/// New bots begin within this time, each at its own moment.
+const FIRST_TURN_SECONDS_MAX: i64 = 20;
+/// After a failure of Postgres or the arena outside of a turn.
+const FAILURE_PAUSE: Duration = Duration::from_secs(3);
+/// While another runner has a bot's turn.
+const CLAIMED_PAUSE: Duration = Duration::from_secs(1);
+/// A turn that was taken is worth a few attempts to say so.
+const COMPLETE_ATTEMPTS: u32 = 3;
+
+/// How often the runner looks, and how long it waits at its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Whether ended bots live again.
+    pub roster_check: Duration,
+    /// The longest that a loop sleeps before it looks at the schedule again: another runner, or an
+    /// operator, may have changed it.
+    pub schedule_check: Duration,
+    /// What turns that have begun may still take once a stop is requested.
+    pub grace: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace {
+            roster_check: Duration::from_secs(60),
+            schedule_check: Duration::from_secs(5),
+            grace: Duration::from_secs(8),
+        }
+    }
+}
+
+/// Why a bot's loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Stopped,
+    NotAlive(BotStatus),
+    KeyRefused,
+    Panicked,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Stopped => f.write_str("stopped"),
+            End::NotAlive(status) => write!(f, "the bot is {status}"),
+            End::KeyRefused => f.write_str(
+                "the arena refuses its key, or does not know the bot: run `arenactl sync-keys`",
+            ),
+            End::Panicked => f.write_str("its loop panicked; see above"),
+        }
+    }
+}
+
+/// Runs hosted bots.
+pub struct Runner {
+    inner: Arc<Inner>,
+    bots: Vec<Arc<HostedBot>>,
+    ended: tokio::sync::watch::Sender<usize>,
+}
+
+struct Inner {
+    database: Database,
+    /// This runner's name in leases.
+    holder: String,
+    pace: Pace,
+    shutdown: Shutdown,
+}
+
+impl Runner {
+    #[must_use]
+    pub fn new(database: Database, bots: Vec<HostedBot>, pace: Pace, shutdown: Shutdown) -> Runner {
+        let holder = format!("bot-runner-{}", uuid::Uuid::new_v4());
+        let inner = Inner {
+            database,
+            holder,
+            pace,
+            shutdown,
+        };
+        Runner {
+            inner: Arc::new(inner),
+            bots: bots.into_iter().map(Arc::new).collect(),
+            ended: tokio::sync::watch::Sender::new(0),
+        }
+    }
+
+    /// How many of the bots have no loop at the moment.
+    #[must_use]
+    pub fn ended(&self) -> tokio::sync::watch::Receiver<usize> {
+        self.ended.subscribe()
+    }
+
+    /// Runs until the shutdown. Turns that have begun are finished, within [`Pace::grace`], and
+    /// the leases of all others given back.
+    pub async fn run(self) {
+        let mut roster = Roster::new(&self.bots);
+        for index in 0..self.bots.len() {
+            roster.begin(index, &self.inner);
+        }
+        while !self.inner.shutdown.is_requested() {
+            let check = self.inner.shutdown.sleep(self.inner.pace.roster_check);
+            tokio::select! {
+                Some(joined) = roster.loops.join_next_with_id() => roster.record(joined),
+                wake = check => match wake {
+                    Wake::Elapsed => roster.look_again(&self.inner),
+                    Wake::ShutdownRequested => break,
+                },
+            }
+            self.ended.send_replace(roster.ends.len());
+        }
+        roster.finish(&self.inner).await;
+    }
+}
+
+/// The loops that run and the reasons of those that do not.
+struct Roster<'a> {
+    bots: &'a [Arc<HostedBot>],
+    loops: JoinSet<End>,
+    running: HashMap<Id, usize>,
+    ends: HashMap<usize, End>,
+    /// What was last said in the log about a bot that ended, so that it is said once.
+    said: HashMap<usize, End>,
+}
+
+impl<'a> Roster<'a> {
+    fn new(bots: &'a [Arc<HostedBot>]) -> Roster<'a> {
+        Roster {
+            bots,
+            loops: JoinSet::new(),
+            running: HashMap::new(),
+            ends: HashMap::new(),
+            said: HashMap::new(),
+        }
+    }
+
+    fn begin(&mut self, index: usize, inner: &Arc<Inner>) {
+        let Some(bot) = self.bots.get(index) else {
+            return;
+        };
+        let (inner, bot) = (Arc::clone(inner), Arc::clone(bot));
+        let handle = self.loops.spawn(async move { inner.live(&bot).await });
+        self.running.insert(handle.id(), index);
+    }
+
+    fn record(&mut self, joined: Result<(Id, End), JoinError>) {
+        let (id, end) = match joined {
+            Ok(ended) => ended,
+            Err(join) => (join.id(), End::Panicked),
+        };
+        let Some(index) = self.running.remove(&id) else {
+            return;
+        };
+        self.ends.insert(index, end);
+        let is_news = self.said.insert(index, end) != Some(end);
+        let Some(bot) = self.bots.get(index).filter(|_| is_news) else {
+            return;
+        };
+        let bot = &bot.persona.handle;
+        match end {
+            End::Stopped => debug!(%bot, "loop stopped"),
+            End::NotAlive(_) => info!(%bot, reason = %end, "the bot's loop ended"),
+            End::KeyRefused | End::Panicked => error!(%bot, reason = %end, "the bot's loop ended"),
+        }
+    }
+
+    /// Begins the loops of bots that may live again; a loop that finds its bot as it was ends at
+    /// once.
+    fn look_again(&mut self, inner: &Arc<Inner>) {
+        let may_live = |end: &End| match end {
+            End::NotAlive(BotStatus::Retired) | End::Stopped => false,
+            End::NotAlive(BotStatus::Alive | BotStatus::Dead) | End::KeyRefused | End::Panicked => {
+                true
+            }
+        };
+        let again: Vec<usize> = self
+            .ends
+            .iter()
+            .filter(|(_, end)| may_live(end))
+            .map(|(index, _)| *index)
+            .collect();
+        for index in again {
+            self.ends.remove(&index);
+            self.begin(index, inner);
+        }
+    }
+
+    /// Waits for the turns that have begun. Loops bound themselves; the time-out is for one that
+    /// hangs in Postgres.
+    async fn finish(&mut self, inner: &Inner) {
+        let patience = inner.pace.grace + Duration::from_secs(2);
+        let all = async { while self.loops.join_next().await.is_some() {} };
+        if tokio::time::timeout(patience, all).await.is_err() {
+            warn!("bots did not stop in time; their leases run out by themselves");
+        }
+    }
+}
+
+impl Inner {
+    /// One bot's life, from its introduction to its end.
+    async fn live(&self, bot: &HostedBot) -> End {
+        let bot_id = match self.introduce(bot).await {
+            Ok(bot_id) => bot_id,
+            Err(end) => return end,
+        };
+        while !self.shutdown.is_requested() {
+            match self.claim(bot, bot_id).await {
+                Ok(Some(turn)) => {
+                    if let Some(end) = self.take(bot, &turn).await {
+                        return end;
+                    }
+                }
+                Ok(None) => self.nap(bot_id).await,
+                Err(error) => {
+                    warn!(bot = %bot.persona.handle, %error, "the schedule cannot be read");
+                    self.shutdown.sleep(FAILURE_PAUSE).await;
+                }
+            }
+        }
+        End::Stopped
+    }
+
+    /// Asks the arena who the bot is, until it answers, and enters the bot in the schedule.
+    async fn introduce(&self, bot: &HostedBot) -> Result<BotId, End> {
+        let handle = &bot.persona.handle;
+        loop {
+            if self.shutdown.is_requested() {
+                return Err(End::Stopped);
+            }
+            match bot.arena.me().await {
+                Ok(me) if me.bot.status != BotStatus::Alive => {
+                    return Err(End::NotAlive(me.bot.status));
+                }
+                Ok(me) => match self.enrol(bot, me.bot.id).await {
+                    Ok(()) => {
+                        let (id, balance) = (me.bot.id, me.bot.balance);
+                        info!(bot = %handle, %id, %balance, "the bot lives");
+                        return Ok(me.bot.id);
+                    }
+                    Err(error) => warn!(bot = %handle, %error, "the schedule cannot be written"),
+                },
+                Err(error) if error.status() == Some(401) => return Err(End::KeyRefused),
+                Err(error) if error.kind() == Some(ProblemKind::BotNotAlive) => {
+                    return Err(End::NotAlive(BotStatus::Dead));
+                }
+                Err(error) => warn!(bot = %handle, %error, "the arena does not say who the bot is"),
+            }
+            self.shutdown.sleep(FAILURE_PAUSE).await;
+        }
+    }
+
+    async fn enrol(&self, bot: &HostedBot, bot_id: BotId) -> DbResult<()> {
+        let spread = bot
+            .persona
+            .interval_seconds
+            .clamp(1, FIRST_TURN_SECONDS_MAX);
+        let mut conn = self.database.get().await?;
+        schedules::enrol(&mut conn, bot_id, bot_id.0.rem_euclid(spread)).await
+    }
+
+    async fn claim(&self, bot: &HostedBot, bot_id: BotId) -> DbResult<Option<Turn>> {
+        let lease = bot.turn_limit() + LEASE_MARGIN;
+        let seconds = i64::try_from(lease.as_secs()).unwrap_or(i64::MAX);
+        let mut conn = self.database.get().await?;
+        schedules::claim(&mut conn, bot_id, &self.holder, seconds).await
+    }
+
+    /// Sleeps until the bot's turn may be due.
+    async fn nap(&self, bot_id: BotId) {
+        let pause = match self.next_turn_at(bot_id).await {
+            Ok(Some(due_at)) => match until(due_at) {
+                Duration::ZERO => CLAIMED_PAUSE,
+                until => until,
+            },
+            // The row is gone with its bot, or Postgres is: the next claim will tell.
+            Ok(None) | Err(_) => FAILURE_PAUSE,
+        };
+        let pause = pause.min(self.pace.schedule_check);
+        self.shutdown.sleep(pause).await;
+    }
+
+    async fn next_turn_at(&self, bot_id: BotId) -> DbResult<Option<Timestamp>> {
+        let mut conn = self.database.get().await?;
+        schedules::next_turn_at(&mut conn, bot_id).await
+    }
+
+    /// Takes a claimed turn and completes it; `Some` when the bot's life ends with it.
+    async fn take(&self, bot: &HostedBot, turn: &Turn) -> Option<End> {
+        let Some(key) = key_of(turn) else {
+            error!(bot = %bot.persona.handle, "the turn cannot be named");
+            return Some(End::Panicked);
+        };
+        let progress = Progress::default();
+        let outcome = tokio::select! {
+            outcome = bot.take_turn(&key, &progress) => outcome,
+            () = self.grace_is_over() => {
+                self.cut_off(bot, turn, &progress).await;
+                return Some(End::Stopped);
+            }
+        };
+        self.complete(bot, turn, bot.persona.interval_seconds).await;
+        let handle = &bot.persona.handle;
+        match outcome {
+            Outcome::Wagered { .. } | Outcome::Waited => None,
+            Outcome::Lost(loss @ (Loss::Halted | Loss::NoRoom(_) | Loss::ActedBefore)) => {
+                info!(bot = %handle, reason = %loss, "turn passed");
+                None
+            }
+            Outcome::Lost(loss) => {
+                warn!(bot = %handle, reason = %loss, "turn lost");
+                None
+            }
+            Outcome::NotAlive(status) => Some(End::NotAlive(status)),
+            Outcome::KeyRefused => Some(End::KeyRefused),
+        }
+    }
+
+    async fn grace_is_over(&self) {
+        self.shutdown.wait().await;
+        tokio::time::sleep(self.pace.grace).await;
+    }
+
+    /// Gives back a turn that the shutdown cut off. One that may have acted is over; one that only
+    /// thought is due again at once, for whichever runner comes next.
+    async fn cut_off(&self, bot: &HostedBot, turn: &Turn, progress: &Progress) {
+        warn!(bot = %bot.persona.handle, "the turn did not end in time and is cut off");
+        let interval_seconds = if progress.has_acted() {
+            bot.persona.interval_seconds
+        } else {
+            0
+        };
+        self.complete(bot, turn, interval_seconds).await;
+    }
+
+    async fn complete(&self, bot: &HostedBot, turn: &Turn, interval_seconds: i64) {
+        let bot = &bot.persona.handle;
+        for attempt in 1..=COMPLETE_ATTEMPTS {
+            match self.try_complete(turn, interval_seconds).await {
+                Ok(true) => return,
+                Ok(false) => {
+                    return warn!(%bot, "another runner took the turn over before it was completed");
+                }
+                Err(error) if attempt == COMPLETE_ATTEMPTS || !error.retryable() => {
+                    // Its action is safe: whoever takes the turn again uses the same key.
+                    return warn!(%bot, %error, "the turn cannot be completed; its lease runs out");
+                }
+                Err(error) => {
+                    debug!(%bot, %error, "the turn cannot be completed yet");
+                    self.shutdown.sleep(FAILURE_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn try_complete(&self, turn: &Turn, interval_seconds: i64) -> Result<bool, DbError> {
+        let mut conn = self.database.get().await?;
+        schedules::complete(&mut conn, turn, interval_seconds).await
+    }
+}
+
+/// The name of a turn's action. It stays the same until the turn is completed, whoever takes it;
+/// the due time is in it for the case that a bot's schedule begins anew.
+fn key_of(turn: &Turn) -> Option<IdempotencyKey> {
+    IdempotencyKey::named(&format!("turn-{}-{}", turn.turns, turn.due_at.micros()))
+}
+
+/// The time from now until then, as this machine's clock sees it; Postgres' clock has the last
+/// word when the turn is claimed.
+fn until(then: Timestamp) -> Duration {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let then = Duration::from_micros(then.micros().try_into().unwrap_or(0));
+    then.saturating_sub(now)
+}

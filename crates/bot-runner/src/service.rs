@@ -1,0 +1,207 @@
+//! The bot runner as a process: connects, waits for the arena, runs the bots, says how it is.
+
+use std::future::Future;
+use std::time::Duration;
+
+use arena_client::{Client, Credential};
+use daemon::config::{Sources, endpoint};
+use daemon::health::{self, Check, CheckState};
+use daemon::process::{Failure, Unavailable};
+use daemon::shutdown::{Shutdown, Wake};
+use db::migrations::SchemaState;
+use db::{Database, DatabaseConfig};
+use secrecy::ExposeSecret as _;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use tracing::{error, info, warn};
+
+use crate::config::{Config, KeyedPersona, Models};
+use crate::runner::{Pace, Runner};
+use crate::turn::{HostedBot, READING_LIMIT};
+
+/// How long the arena may take to come up.
+const ARENA_PATIENCE: Duration = Duration::from_secs(30);
+const ARENA_PAUSE: Duration = Duration::from_millis(500);
+/// The readiness probe waits so long for each dependency.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Reads the settings and runs until a signal.
+///
+/// # Errors
+/// What keeps the runner from starting.
+pub async fn main() -> Result<(), Failure> {
+    let shutdown = Shutdown::install()?;
+    let config = Config::read(&Sources::load())?;
+    run(config, Pace::default(), shutdown).await
+}
+
+/// Runs until the shutdown.
+///
+/// # Errors
+/// [`Failure::Unavailable`] if Postgres or the arena cannot be reached at start; others if the
+/// schema is older than this program or the health port is taken.
+pub async fn run(config: Config, pace: Pace, shutdown: Shutdown) -> Result<(), Failure> {
+    show_refused(&config);
+    let database = connect_postgres(&config).await?;
+    if wait_for_arena(&config, &shutdown).await? == Wake::ShutdownRequested {
+        return Ok(());
+    }
+    let missing = config.refused.len() + config.keyless.len();
+    let arena = config.arena.clone();
+    let bots = staff(config.bots, &arena, config.models)?;
+    let count = bots.len();
+    let runner = Runner::new(database.clone(), bots, pace, shutdown.clone());
+    let roster = RosterView {
+        count,
+        missing,
+        ended: runner.ended(),
+    };
+    let probe = move || probe(database.clone(), arena.clone(), roster.clone());
+    let health =
+        health::serve(config.health_address, "bot-runner", probe, shutdown.clone()).await?;
+    info!(bots = count, "running the hosted bots");
+    runner.run().await;
+    health.stopped().await;
+    Ok(())
+}
+
+/// Each fault on a line of its own, before anything else can go wrong.
+fn show_refused(config: &Config) {
+    for refused in &config.refused {
+        for fault in &refused.faults {
+            let (file, line) = (refused.file.display(), fault.line);
+            error!(%file, line, field = %fault.field, "persona refused: {fault}");
+        }
+    }
+    for keyless in &config.keyless {
+        error!(bot = %keyless.handle, "persona refused: {keyless}");
+    }
+}
+
+async fn connect_postgres(config: &Config) -> Result<Database, Failure> {
+    let url = config.database_url.expose_secret();
+    let address = endpoint(url, 5432).unwrap_or_else(|| "DATABASE_URL".to_owned());
+    let connection = DatabaseConfig {
+        url: url.to_owned(),
+        pool_size: config.pool_size,
+    };
+    let database = Database::connect(connection).await.map_err(|error| {
+        let hint = "is it running, and are address, role and password in DATABASE_URL right?";
+        let what = format!("Postgres at {address}");
+        Failure::Unavailable(Unavailable::new(what, hint).because(error))
+    })?;
+    match database.schema_state().await? {
+        SchemaState::Current => Ok(database),
+        SchemaState::Behind { missing } => Err(format!(
+            "the database at {address} lacks {missing} migrations that this program needs: run \
+             scripts/migrate"
+        )
+        .into()),
+        SchemaState::Ahead { unknown } => {
+            warn!(
+                unknown,
+                "the database has migrations that this program does not know"
+            );
+            Ok(database)
+        }
+    }
+}
+
+/// The api may be starting at the same moment.
+async fn wait_for_arena(config: &Config, shutdown: &Shutdown) -> Result<Wake, Failure> {
+    let deadline = Instant::now() + ARENA_PATIENCE;
+    let mut has_told = false;
+    loop {
+        let error = match timeout(PROBE_TIMEOUT, config.arena.health()).await {
+            Ok(Ok(())) => return Ok(Wake::Elapsed),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {PROBE_TIMEOUT:?}"),
+        };
+        if Instant::now() >= deadline {
+            let what = format!("the arena at {}", config.arena_address);
+            let hint = "is the api running, and is API_URL right?";
+            return Err(Failure::Unavailable(
+                Unavailable::new(what, hint).because(error),
+            ));
+        }
+        if !has_told {
+            let arena = &config.arena_address;
+            info!(%arena, patience = ?ARENA_PATIENCE, "waiting for the arena");
+            has_told = true;
+        }
+        if shutdown.sleep(ARENA_PAUSE).await == Wake::ShutdownRequested {
+            return Ok(Wake::ShutdownRequested);
+        }
+    }
+}
+
+/// Gives each persona its credential and its model.
+fn staff(
+    personas: Vec<KeyedPersona>,
+    arena: &Client,
+    mut models: Models,
+) -> Result<Vec<HostedBot>, Failure> {
+    info!(model = %models.name(), "the bots think with");
+    let thinking_limit = READING_LIMIT + models.call_timeout();
+    let mut bots = Vec::with_capacity(personas.len());
+    for KeyedPersona { persona, api_key } in personas {
+        let handle = persona.handle.clone();
+        let credential = Credential::ApiKey { handle, api_key };
+        bots.push(HostedBot {
+            arena: arena.with_credential(credential)?,
+            model: models.for_choices(&persona.llm)?,
+            thinking_limit,
+            persona,
+        });
+    }
+    Ok(bots)
+}
+
+/// What `/ready` says about the bots themselves.
+#[derive(Clone)]
+struct RosterView {
+    count: usize,
+    /// Personas that were refused or have no key.
+    missing: usize,
+    ended: watch::Receiver<usize>,
+}
+
+impl RosterView {
+    fn check(&self) -> Check {
+        let ended = *self.ended.borrow();
+        let running = self.count.saturating_sub(ended);
+        let detail = format!(
+            "{running} run, {ended} ended (dead, retired or without access), {} refused at start",
+            self.missing
+        );
+        let state = if self.missing > 0 || running == 0 {
+            CheckState::Degraded
+        } else {
+            CheckState::Ok
+        };
+        Check {
+            name: "bots".to_owned(),
+            state,
+            detail: Some(detail),
+        }
+    }
+}
+
+async fn probe(database: Database, arena: Client, roster: RosterView) -> Vec<Check> {
+    let postgres = check("postgres", async {
+        database.ping().await.map_err(|error| error.to_string())
+    });
+    let api = check("api", async {
+        arena.health().await.map_err(|error| error.to_string())
+    });
+    let (postgres, api) = tokio::join!(postgres, api);
+    vec![postgres, api, roster.check()]
+}
+
+async fn check(name: &str, probe: impl Future<Output = Result<(), String>>) -> Check {
+    match timeout(PROBE_TIMEOUT, probe).await {
+        Ok(Ok(())) => Check::ok(name),
+        Ok(Err(detail)) => Check::failed(name, detail),
+        Err(_) => Check::failed(name, format!("no answer within {PROBE_TIMEOUT:?}")),
+    }
+}

@@ -1,0 +1,297 @@
+//! Several bots, several runners, one schedule: on a real Postgres.
+
+use std::time::Duration;
+
+use bot_runner::runner::{Pace, Runner};
+use bot_runner::turn::HostedBot;
+use daemon::shutdown::Shutdown;
+use db::schedules;
+use ledger_core::BotId;
+use test_kit::{Arena, TestBot, eventually};
+use tokio::task::JoinHandle;
+
+use crate::arena::{Scripted, StubArena, WAGER, WAIT};
+use crate::stub::{Stub, problem};
+
+fn pace() -> Pace {
+    Pace {
+        roster_check: Duration::from_millis(200),
+        schedule_check: Duration::from_millis(50),
+        grace: Duration::from_secs(8),
+    }
+}
+
+struct Running {
+    shutdown: Shutdown,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    fn start(arena: &Arena, bots: Vec<HostedBot>, pace: Pace) -> Running {
+        let shutdown = Shutdown::manual();
+        let runner = Runner::new(arena.database().clone(), bots, pace, shutdown.clone());
+        Running {
+            shutdown,
+            task: tokio::spawn(runner.run()),
+        }
+    }
+
+    async fn stop(self) {
+        self.shutdown.request();
+        self.task.await.unwrap();
+    }
+}
+
+/// A bot in Postgres and the stub arena that speaks for it.
+async fn bot(arena: &Arena) -> (TestBot, StubArena) {
+    let bot = arena.bot().hosted().create().await;
+    let stub = StubArena::start(bot.id.0).await;
+    (bot, stub)
+}
+
+/// A bot whose turns follow each other at once.
+fn eager(stub: &StubArena, model: Scripted) -> HostedBot {
+    let mut hosted = stub.hosted(model);
+    hosted.persona.interval_seconds = 1;
+    hosted
+}
+
+async fn at_least(count: usize, stub: &StubArena) {
+    eventually("enough actions were sent", || async {
+        (stub.actions().len() >= count).then_some(())
+    })
+    .await;
+}
+
+async fn turns(arena: &Arena, bot: BotId) -> i64 {
+    let row = arena
+        .owner_client()
+        .await
+        .query_one(
+            "SELECT turns FROM bot_schedules WHERE bot_id = $1",
+            &[&bot.0],
+        )
+        .await
+        .unwrap();
+    row.get(0)
+}
+
+/// The lease's holder, if there is one.
+async fn holder(arena: &Arena, bot: BotId) -> Option<String> {
+    let row = arena
+        .owner_client()
+        .await
+        .query_one(
+            "SELECT lease_holder FROM bot_schedules WHERE bot_id = $1",
+            &[&bot.0],
+        )
+        .await
+        .unwrap();
+    row.get(0)
+}
+
+#[tokio::test]
+async fn a_bot_lives_turn_after_turn() {
+    let arena = Arena::new().await;
+    let (bot, stub) = bot(&arena).await;
+    let running = Running::start(&arena, vec![eager(&stub, Scripted::saying(WAGER))], pace());
+    at_least(2, &stub).await;
+    running.stop().await;
+    assert_eq!(
+        usize::try_from(turns(&arena, bot.id).await).unwrap(),
+        stub.actions().len()
+    );
+    assert_eq!(holder(&arena, bot.id).await, None);
+}
+
+#[tokio::test]
+async fn a_dead_bot_ends_and_the_others_go_on_and_a_revived_one_comes_back() {
+    let arena = Arena::new().await;
+    let ((_, first), (_, second)) = (bot(&arena).await, bot(&arena).await);
+    let bots = vec![
+        eager(&first, Scripted::saying(WAGER)),
+        eager(&second, Scripted::saying(WAGER)),
+    ];
+    let shutdown = Shutdown::manual();
+    let runner = Runner::new(arena.database().clone(), bots, pace(), shutdown.clone());
+    let mut ended = runner.ended();
+    let task = tokio::spawn(runner.run());
+    at_least(1, &first).await;
+
+    first.change(|state| state.status = "DEAD");
+    ended.wait_for(|count| *count == 1).await.unwrap();
+    let (before, others_before) = (first.actions().len(), second.actions().len());
+    at_least(others_before + 2, &second).await;
+    assert_eq!(first.actions().len(), before, "the dead do not act");
+
+    first.change(|state| state.status = "ALIVE");
+    at_least(before + 1, &first).await;
+    shutdown.request();
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_retired_stay_retired() {
+    let arena = Arena::new().await;
+    let (_, stub) = bot(&arena).await;
+    stub.change(|state| state.status = "RETIRED");
+    let bots = vec![eager(&stub, Scripted::saying(WAGER))];
+    let shutdown = Shutdown::manual();
+    let runner = Runner::new(arena.database().clone(), bots, pace(), shutdown.clone());
+    let mut ended = runner.ended();
+    let task = tokio::spawn(runner.run());
+    ended.wait_for(|count| *count == 1).await.unwrap();
+    // Several roster checks later the arena has still been asked once.
+    let waited = tokio::time::timeout(pace().roster_check * 5, ended.wait_for(|it| *it == 0));
+    assert!(waited.await.is_err());
+    assert_eq!(stub.stub.count("GET", "/bots/me"), 1);
+    shutdown.request();
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn two_runners_share_a_bot_and_take_each_turn_once() {
+    let arena = Arena::new().await;
+    let (bot, stub) = bot(&arena).await;
+    let one = Running::start(&arena, vec![eager(&stub, Scripted::saying(WAGER))], pace());
+    let two = Running::start(&arena, vec![eager(&stub, Scripted::saying(WAIT))], pace());
+    at_least(4, &stub).await;
+    tokio::join!(one.stop(), two.stop());
+    let requests = stub.action_requests();
+    let mut keys: Vec<_> = requests
+        .iter()
+        .map(|it| it.header("idempotency-key").unwrap().to_owned())
+        .collect();
+    let count = keys.len();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), count, "a turn was taken twice");
+    assert_eq!(usize::try_from(turns(&arena, bot.id).await).unwrap(), count);
+}
+
+#[tokio::test]
+async fn a_dead_runners_turn_is_taken_over_when_its_lease_has_expired() {
+    let arena = Arena::new().await;
+    let (bot, stub) = bot(&arena).await;
+    let mut conn = arena.conn().await;
+    schedules::enrol(&mut conn, bot.id, 0).await.unwrap();
+    let claimed = schedules::claim(&mut conn, bot.id, "a-dead-runner", 2)
+        .await
+        .unwrap()
+        .unwrap();
+    let expires = arena.now().await.plus_seconds(1);
+
+    let running = Running::start(&arena, vec![eager(&stub, Scripted::saying(WAGER))], pace());
+    at_least(1, &stub).await;
+    assert!(arena.now().await > expires, "the lease was not respected");
+    running.stop().await;
+
+    let first = stub.action_requests()[0]
+        .header("idempotency-key")
+        .unwrap()
+        .to_owned();
+    let same = format!("turn-{}-{}", claimed.turns, claimed.due_at.micros());
+    assert_eq!(first, same, "the turn that was taken over keeps its key");
+    let held = schedules::complete(&mut conn, &claimed, 1).await.unwrap();
+    assert!(!held, "the dead runner's claim is void");
+}
+
+#[tokio::test]
+async fn a_turn_that_its_dead_runner_had_acted_is_completed_and_not_repeated() {
+    let arena = Arena::new().await;
+    let (bot, stub) = bot(&arena).await;
+    stub.change(|state| state.action_problem = Some((422, "idempotency-mismatch")));
+    let running = Running::start(&arena, vec![eager(&stub, Scripted::saying(WAGER))], pace());
+    eventually("the turn is completed", || async {
+        let client = arena.owner_client().await;
+        let sql = "SELECT 1 FROM bot_schedules WHERE bot_id = $1 AND turns >= 1";
+        client.query_opt(sql, &[&bot.id.0]).await.unwrap()
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn rubbish_from_the_model_costs_one_turn() {
+    let arena = Arena::new().await;
+    let (_, stub) = bot(&arena).await;
+    let model = Scripted::new(|before| Ok(if before == 0 { "rubbish" } else { WAGER }));
+    let running = Running::start(&arena, vec![eager(&stub, model)], pace());
+    at_least(2, &stub).await;
+    running.stop().await;
+    let actions = stub.actions();
+    assert_eq!(actions[0]["action_type"], "WAIT");
+    assert_eq!(actions[1]["action_type"], "PREDICT");
+    assert!(
+        actions
+            .iter()
+            .all(|action| action["usage"]["llm_calls"] == 1)
+    );
+}
+
+#[tokio::test]
+async fn a_turn_that_has_begun_is_finished_at_a_stop() {
+    let arena = Arena::new().await;
+    let (bot, stub) = bot(&arena).await;
+    let (model, gate) = Scripted::saying(WAGER).gated();
+    let running = Running::start(&arena, vec![eager(&stub, model.clone())], pace());
+    eventually("the model is asked", || async { model.prompts().pop() }).await;
+    running.shutdown.request();
+    gate.add_permits(1);
+    running.task.await.unwrap();
+    assert_eq!(stub.actions().len(), 1);
+    assert_eq!(turns(&arena, bot.id).await, 1);
+    assert_eq!(holder(&arena, bot.id).await, None);
+}
+
+#[tokio::test]
+async fn a_turn_that_does_not_end_in_time_is_given_back() {
+    let arena = Arena::new().await;
+    let (bot, stub) = bot(&arena).await;
+    let (model, _gate) = Scripted::saying(WAGER).gated();
+    let short = Pace {
+        grace: Duration::from_millis(50),
+        ..pace()
+    };
+    let running = Running::start(&arena, vec![eager(&stub, model.clone())], short);
+    eventually("the model is asked", || async { model.prompts().pop() }).await;
+    running.stop().await;
+    assert_eq!(stub.actions().len(), 0);
+    let mut conn = arena.conn().await;
+    let claim = schedules::claim(&mut conn, bot.id, "the-next-runner", 5).await;
+    assert!(
+        claim.unwrap().is_some(),
+        "the turn is due at once for whoever comes next"
+    );
+}
+
+#[tokio::test]
+async fn an_idle_runner_stops_at_once() {
+    let arena = Arena::new().await;
+    let (_, stub) = bot(&arena).await;
+    let mut hosted = stub.hosted(Scripted::saying(WAIT));
+    hosted.persona.interval_seconds = 3600;
+    let running = Running::start(&arena, vec![hosted], Pace::default());
+    eventually("the runner has looked at the bot", || async {
+        (stub.stub.count("GET", "/bots/me") > 0).then_some(())
+    })
+    .await;
+    tokio::time::timeout(Duration::from_secs(2), running.stop())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_key_is_tried_again_at_the_roster_check() {
+    let arena = Arena::new().await;
+    let (_, stub) = bot(&arena).await;
+    let mut hosted = eager(&stub, Scripted::saying(WAGER));
+    let refusing = Stub::start(|_, _| problem(401, "unauthorized")).await;
+    hosted.arena = refusing.bot();
+    let running = Running::start(&arena, vec![hosted], pace());
+    eventually("the key is tried again", || async {
+        (refusing.requests().len() >= 3).then_some(())
+    })
+    .await;
+    running.stop().await;
+}

@@ -1,0 +1,80 @@
+//! The whole service, from its settings to its stop.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use bot_runner::runner::Pace;
+use bot_runner::service;
+use daemon::process::EXIT_UNAVAILABLE;
+use daemon::shutdown::Shutdown;
+use db::schedules;
+use test_kit::{Arena, eventually};
+
+use crate::arena::StubArena;
+use crate::config::{DEVELOPMENT, KEYS, PERSONA, home, read};
+
+#[tokio::test]
+async fn an_unreachable_postgres_is_told_apart() {
+    let home = home(&[("mia.yaml", PERSONA)], Some(KEYS));
+    let config = read(home.path(), DEVELOPMENT).unwrap();
+    let failure = service::run(config, Pace::default(), Shutdown::manual())
+        .await
+        .unwrap_err();
+    assert_eq!(failure.exit_code(), EXIT_UNAVAILABLE);
+    let text = failure.to_string();
+    assert!(text.contains("Postgres at 127.0.0.1:1"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+/// Settings for a real Postgres and a stub arena.
+async fn settings(arena: &Arena, stub: &StubArena, health_port: u16) -> String {
+    format!(
+        "ENV=development\nDATABASE_URL={}\nAPI_URL={}\nBOT_RUNNER_HEALTH_PORT={health_port}",
+        arena.database_url(),
+        stub.stub.config().base_url,
+    )
+}
+
+#[tokio::test]
+async fn it_runs_from_its_settings_to_an_asked_for_stop() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().hosted().create().await;
+    let stub = StubArena::start(bot.id.0).await;
+    let mut conn = arena.conn().await;
+    schedules::enrol(&mut conn, bot.id, 0).await.unwrap();
+    let home = home(
+        &[("mia.yaml", PERSONA), ("bad.yaml", "handle: 1")],
+        Some(KEYS),
+    );
+    let config = read(home.path(), &settings(&arena, &stub, 0).await).unwrap();
+    let shutdown = Shutdown::manual();
+    let stop = async {
+        eventually("the mock model has led to an action", || async {
+            stub.actions().pop()
+        })
+        .await;
+        shutdown.request();
+    };
+    let (result, ()) = tokio::join!(
+        service::run(config, Pace::default(), shutdown.clone()),
+        stop
+    );
+    result.unwrap();
+    assert_eq!(stub.actions()[0]["usage"]["provider"], "mock");
+}
+
+#[tokio::test]
+async fn a_taken_health_port_is_named() {
+    let arena = Arena::new().await;
+    let stub = StubArena::start(1).await;
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = taken.local_addr().unwrap();
+    let home = home(&[("mia.yaml", PERSONA)], Some(KEYS));
+    let config = read(home.path(), &settings(&arena, &stub, address.port()).await).unwrap();
+    let failure = service::run(config, Pace::default(), Shutdown::manual())
+        .await
+        .unwrap_err();
+    assert!(
+        failure.to_string().contains(&address.to_string()),
+        "{failure}"
+    );
+}

@@ -1,0 +1,138 @@
+//! The arena's short memory: the only crate that knows Redis.
+//!
+//! What is here may be lost at any moment without losing money: tickets, the fresh price, counters
+//! and wake-ups. Whatever must survive is in Postgres. This crate must never learn about SQL or
+//! HTTP, and never be the only thing that stands between an agent and being paid twice.
+//!
+//! Every key starts with the namespace of its [`BusConfig`] (empty but for tests):
+//!
+//! | key | holds | lives |
+//! | --- | --- | --- |
+//! | `market:price:btc` | the fresh price, as JSON | `PRICE_TTL_SECONDS` from its sampling |
+//! | `ticket:<observation id>` | the bot the ticket is bound to | `TICKET_TTL_SECONDS` |
+//! | `limit:<name>` | how often something was done in its window | the window |
+//!
+//! and one channel, `arena:events`, on which a message means only "look into Postgres".
+
+mod error;
+pub mod limits;
+pub mod prices;
+pub mod tickets;
+mod wake;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+pub use error::{BusError, BusResult};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Cmd, FromRedisValue, ScriptInvocation};
+pub use wake::EVENTS_CHANNEL;
+
+/// How long [`Bus::connect`] tries before it gives up, in seconds.
+pub const CONNECT_SECONDS: u64 = 5;
+/// How long anything else waits for Redis, in seconds, a second try included.
+pub const RESPONSE_SECONDS: u64 = 2;
+
+/// How to reach Redis.
+#[derive(Clone)]
+pub struct BusConfig {
+    /// A `redis://` URL. It may hold a password: this type has no `Debug`.
+    pub url: String,
+    /// What every key and channel starts with. Empty in earnest; tests use one each.
+    pub namespace: String,
+}
+
+/// A connection to Redis that mends itself; clones share it.
+#[derive(Clone)]
+pub struct Bus {
+    manager: ConnectionManager,
+    namespace: Arc<str>,
+    wake_pending: Arc<AtomicBool>,
+}
+
+impl Bus {
+    /// Connects and proves that Redis answers. Fails within [`CONNECT_SECONDS`].
+    ///
+    /// # Errors
+    /// [`BusError::Url`] if the URL cannot be read, else what keeps Redis from answering.
+    pub async fn connect(config: BusConfig) -> BusResult<Bus> {
+        let client = redis::Client::open(config.url.as_str()).map_err(|_| BusError::Url)?;
+        let settings = ConnectionManagerConfig::new()
+            .set_number_of_retries(1)
+            .set_max_delay(Duration::from_millis(200))
+            .set_connection_timeout(Some(Duration::from_secs(RESPONSE_SECONDS)))
+            .set_response_timeout(Some(Duration::from_secs(RESPONSE_SECONDS)));
+        let connecting = ConnectionManager::new_with_config(client, settings);
+        let limit = Duration::from_secs(CONNECT_SECONDS);
+        let manager = tokio::time::timeout(limit, connecting)
+            .await
+            .map_err(|_| BusError::Timeout {
+                seconds: CONNECT_SECONDS,
+            })??;
+        let bus = Bus {
+            manager,
+            namespace: config.namespace.into(),
+            wake_pending: Arc::new(AtomicBool::new(false)),
+        };
+        bus.ping().await?;
+        Ok(bus)
+    }
+
+    /// Asks Redis for a sign of life.
+    pub async fn ping(&self) -> BusResult<()> {
+        let answer: String = self.run(&redis::cmd("PING")).await?;
+        match answer.as_str() {
+            "PONG" => Ok(()),
+            _ => Err(BusError::Corrupt("the answer to PING".to_owned())),
+        }
+    }
+
+    /// The number Redis gives this connection, as its `CLIENT LIST` shows it.
+    pub async fn client_id(&self) -> BusResult<i64> {
+        self.run(redis::cmd("CLIENT").arg("ID")).await
+    }
+
+    fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.namespace)
+    }
+
+    /// Runs a command, once more if the connection turns out to be gone, within
+    /// [`RESPONSE_SECONDS`] altogether. Only for what may run twice.
+    async fn run<T: FromRedisValue>(&self, command: &Cmd) -> BusResult<T> {
+        within(async {
+            let mut redis = self.manager.clone();
+            match command.query_async(&mut redis).await {
+                Err(error) if error.is_connection_dropped() => {
+                    Ok(command.query_async(&mut redis).await?)
+                }
+                answer => Ok(answer?),
+            }
+        })
+        .await
+    }
+
+    /// [`Bus::run`] for a script.
+    async fn invoke<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> BusResult<T> {
+        within(async {
+            let mut redis = self.manager.clone();
+            match script.invoke_async(&mut redis).await {
+                Err(error) if error.is_connection_dropped() => {
+                    Ok(script.invoke_async(&mut redis).await?)
+                }
+                answer => Ok(answer?),
+            }
+        })
+        .await
+    }
+}
+
+async fn within<T>(work: impl Future<Output = BusResult<T>>) -> BusResult<T> {
+    let limit = Duration::from_secs(RESPONSE_SECONDS);
+    tokio::time::timeout(limit, work)
+        .await
+        .unwrap_or(Err(BusError::Timeout {
+            seconds: RESPONSE_SECONDS,
+        }))
+}

@@ -1,0 +1,125 @@
+use std::time::Duration;
+
+use bus::Bus;
+use bus::prices::FreshPrice;
+use bus::tickets::Redemption;
+use ledger_core::BotId;
+use ledger_core::prediction::PriceSource;
+
+use crate::{eventually, observation, own_bus};
+
+const MIA: BotId = BotId(7);
+const LONG: Duration = Duration::from_secs(60);
+
+async fn open_arena() -> Bus {
+    let bus = own_bus().await;
+    let at = "2026-02-16T00:00:00Z".parse().unwrap();
+    let fresh = FreshPrice {
+        price: "50000".parse().unwrap(),
+        source: PriceSource::Simulated,
+        provider_at: at,
+        sampled_at: at,
+    };
+    bus.put_price(&fresh, LONG).await.unwrap();
+    bus
+}
+
+#[tokio::test]
+async fn a_ticket_is_good_once() {
+    let bus = open_arena().await;
+    let ticket = observation();
+    bus.issue_ticket(MIA, ticket, LONG).await.unwrap();
+    assert_eq!(
+        bus.redeem_ticket(MIA, ticket).await,
+        Ok(Redemption::Redeemed)
+    );
+    assert_eq!(bus.redeem_ticket(MIA, ticket).await, Ok(Redemption::Gone));
+}
+
+#[tokio::test]
+async fn a_stranger_leaves_the_ticket_unused() {
+    let bus = open_arena().await;
+    let ticket = observation();
+    bus.issue_ticket(MIA, ticket, LONG).await.unwrap();
+    // 70 begins with 7: the owners are compared whole.
+    assert_eq!(
+        bus.redeem_ticket(BotId(70), ticket).await,
+        Ok(Redemption::Foreign)
+    );
+    assert_eq!(
+        bus.redeem_ticket(MIA, ticket).await,
+        Ok(Redemption::Redeemed)
+    );
+}
+
+#[tokio::test]
+async fn a_ticket_that_never_was_is_gone() {
+    let bus = open_arena().await;
+    assert_eq!(
+        bus.redeem_ticket(MIA, observation()).await,
+        Ok(Redemption::Gone)
+    );
+}
+
+#[tokio::test]
+async fn a_ticket_expires() {
+    let bus = open_arena().await;
+    let ticket = observation();
+    bus.issue_ticket(MIA, ticket, Duration::from_millis(30))
+        .await
+        .unwrap();
+    // A stranger's look does not use it up, so it can be looked at until it is gone.
+    eventually("the ticket expires", || async {
+        bus.redeem_ticket(BotId(8), ticket).await == Ok(Redemption::Gone)
+    })
+    .await;
+    assert_eq!(bus.redeem_ticket(MIA, ticket).await, Ok(Redemption::Gone));
+}
+
+#[tokio::test]
+async fn without_a_price_the_arena_is_halted_and_tickets_stay_good() {
+    let bus = open_arena().await;
+    let ticket = observation();
+    bus.issue_ticket(MIA, ticket, LONG).await.unwrap();
+    let fresh = bus.price().await.unwrap().unwrap();
+    bus.put_price(&fresh, Duration::ZERO).await.unwrap();
+    assert_eq!(bus.redeem_ticket(MIA, ticket).await, Ok(Redemption::Halted));
+    bus.put_price(&fresh, LONG).await.unwrap();
+    assert_eq!(
+        bus.redeem_ticket(MIA, ticket).await,
+        Ok(Redemption::Redeemed)
+    );
+}
+
+#[tokio::test]
+async fn of_many_at_once_exactly_one_redeems() {
+    let bus = open_arena().await;
+    let ticket = observation();
+    bus.issue_ticket(MIA, ticket, LONG).await.unwrap();
+    let tasks: Vec<_> = (0..32)
+        .map(|_| {
+            let bus = bus.clone();
+            tokio::spawn(async move { bus.redeem_ticket(MIA, ticket).await.unwrap() })
+        })
+        .collect();
+    let mut redeemed = 0;
+    for task in tasks {
+        match task.await.unwrap() {
+            Redemption::Redeemed => redeemed += 1,
+            other => assert_eq!(other, Redemption::Gone),
+        }
+    }
+    assert_eq!(redeemed, 1);
+}
+
+#[tokio::test]
+async fn namespaces_do_not_meet() {
+    let (one, other) = (open_arena().await, open_arena().await);
+    let ticket = observation();
+    one.issue_ticket(MIA, ticket, LONG).await.unwrap();
+    assert_eq!(other.redeem_ticket(MIA, ticket).await, Ok(Redemption::Gone));
+    assert_eq!(
+        one.redeem_ticket(MIA, ticket).await,
+        Ok(Redemption::Redeemed)
+    );
+}

@@ -1,0 +1,160 @@
+//! The oracle's settings, and the feeds that follow from them.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::config::{ConfigError, Environment, Reader, Sources, workspace_root};
+use ledger_core::economy::EconomyRules;
+use secrecy::SecretString;
+use url::Url;
+
+use crate::sources::coingecko::{self, CoinGeckoConfig, SetupError};
+use crate::sources::{CoinGecko, PriceFeed, Replay, Simulated, SourceSpec, parse_list};
+
+/// Port of `/health` and `/ready` unless `ORACLE_HEALTH_PORT` says otherwise.
+pub const HEALTH_PORT: u16 = 8002;
+/// From one price sample to the next.
+pub const SAMPLE_INTERVAL_SECONDS: i64 = 60;
+/// From one settlement to the next.
+pub const SETTLE_INTERVAL_SECONDS: u64 = 5;
+/// The lease's task and a cycle each need a connection, the readiness probe a third.
+const POOL_SIZE: usize = 4;
+const POOL_SIZE_MIN: usize = 2;
+const POOL_SIZE_MAX: usize = 200;
+/// Where the operators of this software can be found, if the installation names nobody.
+const CONTACT: &str = env!("CARGO_PKG_REPOSITORY");
+
+/// What the oracle needs to know at start.
+pub struct Config {
+    pub database_url: SecretString,
+    pub redis_url: SecretString,
+    pub pool_size: usize,
+    pub health_address: SocketAddr,
+    pub sample_interval_seconds: i64,
+    pub settle_interval: Duration,
+    pub rules: EconomyRules,
+    /// In order of preference.
+    pub feeds: Vec<Arc<dyn PriceFeed>>,
+}
+
+impl Config {
+    /// Reads and checks all settings, the replayed file included.
+    ///
+    /// # Errors
+    /// Every problem at once, by the names of the settings.
+    pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
+        let mut reader = Reader::new(sources);
+        let database_url = reader.connection_url("DATABASE_URL", &["postgres", "postgresql"]);
+        let redis_url = reader.connection_url("REDIS_URL", &["redis"]);
+        let pool_size = reader.or_within(
+            "DATABASE_POOL_SIZE",
+            POOL_SIZE,
+            POOL_SIZE_MIN..=POOL_SIZE_MAX,
+        );
+        let host = reader.or("HEALTH_HOST", IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let port = reader.or("ORACLE_HEALTH_PORT", HEALTH_PORT);
+        let interval = reader.or_within(
+            "ORACLE_INTERVAL_SECONDS",
+            SAMPLE_INTERVAL_SECONDS,
+            1..=86_400,
+        );
+        let settle = reader.or_within(
+            "SETTLE_INTERVAL_SECONDS",
+            SETTLE_INTERVAL_SECONDS,
+            1..=3_600,
+        );
+        let rules = read_rules(&mut reader, interval);
+        let feeds = read_feeds(&mut reader);
+        let config = database_url
+            .zip(redis_url)
+            .map(|(database_url, redis_url)| Config {
+                database_url,
+                redis_url,
+                pool_size,
+                health_address: SocketAddr::new(host, port),
+                sample_interval_seconds: interval,
+                settle_interval: Duration::from_secs(settle),
+                rules,
+                feeds,
+            });
+        reader.finish_with(config)
+    }
+
+    /// How often cycles begin: often enough for settlement and for samples.
+    #[must_use]
+    pub fn cycle_interval(&self) -> Duration {
+        let sample = Duration::from_secs(self.sample_interval_seconds.unsigned_abs());
+        self.settle_interval.min(sample)
+    }
+}
+
+fn read_rules(reader: &mut Reader<'_>, interval_seconds: i64) -> EconomyRules {
+    match EconomyRules::from_settings(|name| reader.raw(name)) {
+        Ok(rules) => {
+            if interval_seconds > rules.price_ttl_seconds {
+                let text =
+                    "must not exceed PRICE_TTL_SECONDS: the arena would halt between samples";
+                reader.problem("ORACLE_INTERVAL_SECONDS", text);
+            }
+            rules
+        }
+        Err(problems) => {
+            for problem in problems {
+                reader.problem(problem.name, problem.problem);
+            }
+            EconomyRules::default()
+        }
+    }
+}
+
+fn read_feeds(reader: &mut Reader<'_>) -> Vec<Arc<dyn PriceFeed>> {
+    let environment = reader.or("ENV", Environment::default());
+    let list = reader.or("PRICE_SOURCES", "coingecko".to_owned());
+    let specs = match parse_list(&list, environment) {
+        Ok(specs) => specs,
+        Err(problem) => {
+            reader.problem("PRICE_SOURCES", format!("{problem}"));
+            return Vec::new();
+        }
+    };
+    let mut feeds: Vec<Arc<dyn PriceFeed>> = Vec::new();
+    for (index, spec) in specs.into_iter().enumerate() {
+        match spec {
+            SourceSpec::CoinGecko => {
+                feeds.extend(coingecko(reader).map(|feed| Arc::new(feed) as Arc<dyn PriceFeed>));
+            }
+            SourceSpec::Replay(path) => match Replay::open(&workspace_root().join(path)) {
+                Ok(replay) => feeds.push(Arc::new(replay)),
+                Err(problem) => {
+                    let text = format!("entry {} cannot be replayed: {problem}", index + 1);
+                    reader.problem("PRICE_SOURCES", text);
+                }
+            },
+            SourceSpec::Simulated(seed) => feeds.push(Arc::new(Simulated::new(seed))),
+        }
+    }
+    feeds
+}
+
+fn coingecko(reader: &mut Reader<'_>) -> Option<CoinGecko> {
+    let given: Option<Url> = reader.optional("COINGECKO_URL");
+    let config = CoinGeckoConfig {
+        base_url: given.or_else(|| Url::parse(coingecko::DEFAULT_URL).ok())?,
+        api_key: reader.optional_secret("COINGECKO_API_KEY", 1),
+        contact: reader.or("CONTACT", CONTACT.to_owned()),
+        timeout: coingecko::TIMEOUT,
+    };
+    let problem = match CoinGecko::new(config) {
+        Ok(feed) => return Some(feed),
+        Err(problem) => problem,
+    };
+    let name = match problem {
+        SetupError::Url => "COINGECKO_URL",
+        SetupError::ApiKey => "COINGECKO_API_KEY",
+        SetupError::Contact => "CONTACT",
+        SetupError::Client => "PRICE_SOURCES",
+    };
+    reader.problem(name, problem.to_string());
+    None
+}

@@ -1,0 +1,177 @@
+//! One cycle of the oracle: price, start prices, settlement, reaper, tidying up.
+//!
+//! Each step has an error boundary of its own: whatever a price source does, what is due is
+//! settled; whatever a prediction does, the dead are buried.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bus::Bus;
+use daemon::shutdown::Shutdown;
+use daemon::telemetry::chain;
+use db::{Database, DbResult};
+use futures_util::FutureExt;
+use ledger_core::economy::{EconomyRules, Enforcement};
+use ledger_core::{Entry, Timestamp};
+use tracing::{error, info};
+
+use crate::sampling::{self, Sampled};
+use crate::settlement::{self, Suspects};
+pub use crate::settlement::{DUE_MAX, SETTLE_BATCH_MAX, Settlement};
+use crate::sources::PriceFeed;
+
+/// The most bots buried in one cycle; the rest comes in the next.
+pub const REAP_MAX: i64 = 1_000;
+
+/// Asked between transactions: whether this oracle still holds the lease.
+pub type MayContinue<'a> = &'a (dyn Fn() -> bool + Send + Sync);
+
+/// What a cycle works with.
+pub struct Oracle {
+    pub(crate) database: Database,
+    pub(crate) bus: Bus,
+    /// In order of preference.
+    pub(crate) feeds: Vec<Arc<dyn PriceFeed>>,
+    pub(crate) rules: EconomyRules,
+    pub(crate) sample_interval_seconds: i64,
+    pub(crate) shutdown: Shutdown,
+    /// When this process last asked any source.
+    pub(crate) last_asked: Mutex<Option<Timestamp>>,
+    pub(crate) suspects: Mutex<Suspects>,
+}
+
+impl fmt::Debug for Oracle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Oracle")
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Oracle {
+    /// `shutdown` only keeps a slow price source from delaying the end; a cycle always finishes.
+    #[must_use]
+    pub fn new(
+        database: Database,
+        bus: Bus,
+        feeds: Vec<Arc<dyn PriceFeed>>,
+        rules: EconomyRules,
+        sample_interval_seconds: i64,
+        shutdown: Shutdown,
+    ) -> Oracle {
+        Oracle {
+            database,
+            bus,
+            feeds,
+            rules,
+            sample_interval_seconds,
+            shutdown,
+            last_asked: Mutex::new(None),
+            suspects: Mutex::new(Suspects::default()),
+        }
+    }
+
+    pub(crate) fn price_ttl(&self) -> Duration {
+        Duration::from_secs(u64::try_from(self.rules.price_ttl_seconds).unwrap_or(0))
+    }
+}
+
+/// What a cycle did. `None` stands for a step that failed, or could not be begun; why is in the
+/// log.
+#[derive(Debug)]
+pub struct Report {
+    /// The cycle's number, as in the reaper's references.
+    pub number: Option<i64>,
+    pub sampled: Option<Sampled>,
+    /// Predictions that got their start price.
+    pub started: Option<usize>,
+    pub settlement: Option<Settlement>,
+    /// `LIQUIDATION` entries of the reaper; none in observe mode.
+    pub reaped: Option<Vec<Entry>>,
+    /// Answers to idempotency keys that were forgotten.
+    pub pruned: Option<usize>,
+}
+
+/// Runs one cycle to its end, unless `may_continue` says no between two transactions. Never fails
+/// and never panics as a whole.
+pub async fn run(oracle: &Oracle, now: Timestamp, may_continue: MayContinue<'_>) -> Report {
+    let number = guarded("cycle number", async {
+        db::leases::next_oracle_cycle(&mut *oracle.database.get().await?).await
+    })
+    .await;
+    let sampled = guarded("price", sampling::sample(oracle, now)).await;
+    let started = guarded("start prices", async {
+        let mut conn = oracle.database.get().await?;
+        db::predictions::assign_start_prices(&mut conn, &oracle.rules).await
+    })
+    .await;
+    let settlement = guarded("settlement", settlement::settle(oracle, now, may_continue)).await;
+    let reaped = match number {
+        Some(number) => guarded("reaper", reap(oracle, number, may_continue)).await,
+        None => None,
+    };
+    let pruned = guarded("idempotency keys", async {
+        db::idempotency::prune(&mut *oracle.database.get().await?, now.datetime()).await
+    })
+    .await;
+    Report {
+        number,
+        sampled,
+        started,
+        settlement,
+        reaped,
+        pruned,
+    }
+}
+
+/// A step's error boundary.
+async fn guarded<T>(
+    step: &'static str,
+    work: impl Future<Output = DbResult<T>> + Send,
+) -> Option<T> {
+    // What a step shares with later ones is whole after a panic: two mutexes around values that
+    // are set in one go.
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(Ok(done)) => Some(done),
+        Ok(Err(error)) => {
+            error!(step, error = chain(&error), "step failed; the others go on");
+            None
+        }
+        Err(_) => {
+            error!(step, "step panicked; the others go on");
+            None
+        }
+    }
+}
+
+/// Buries living bots at zero without open positions. In observe mode nobody dies.
+async fn reap(oracle: &Oracle, number: i64, may_continue: MayContinue<'_>) -> DbResult<Vec<Entry>> {
+    let mut reaped = Vec::new();
+    if oracle.rules.enforcement == Enforcement::Observe {
+        return Ok(reaped);
+    }
+    let candidates = db::bots::reapable(&mut *oracle.database.get().await?, REAP_MAX).await?;
+    for bot_id in candidates {
+        if !may_continue() {
+            break;
+        }
+        let mut conn = oracle.database.get().await?;
+        match db::bots::reap(&mut conn, bot_id, number, &oracle.rules).await {
+            Ok(Some(entry)) => {
+                oracle.bus.wake_soon();
+                info!(bot.id = %bot_id, cycle = number, "liquidated by the reaper");
+                reaped.push(entry);
+            }
+            // It got money, or a prediction, or somebody else was first.
+            Ok(None) => {}
+            Err(error) => {
+                let error = chain(&error);
+                error!(bot.id = %bot_id, error, "could not bury a bot; trying again next cycle");
+            }
+        }
+    }
+    Ok(reaped)
+}

@@ -1,0 +1,250 @@
+//! One oracle works; the others wait for it to die.
+//!
+//! Who works is whoever holds the row `oracle` of the leases. A task of its own renews it, so that
+//! a long cycle does not lose it, and while somebody else has it asks for it every second. The
+//! holder counts the lease from before it asked, by its own monotonic clock: it stops believing in
+//! its lease no later than Postgres does.
+//!
+//! Settlement would be right even with two oracles at work (each prediction is settled under its
+//! row's lock, once); the lease keeps them from asking the sources twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::shutdown::Shutdown;
+use db::{Database, DbResult};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+/// The lease's name.
+pub const LEASE: &str = "oracle";
+/// How long a lease lasts unless it is renewed.
+pub const LEASE_SECONDS: i64 = 8;
+/// From one renewal to the next.
+pub const RENEW_INTERVAL: Duration = Duration::from_secs(2);
+/// How often a standby asks, and a holder whose renewal failed asks again.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The times of a lease: the constants above, or shorter ones in tests.
+#[derive(Debug, Clone, Copy)]
+pub struct LeaseTimes {
+    pub lease_seconds: i64,
+    pub renew_interval: Duration,
+    pub poll_interval: Duration,
+}
+
+impl Default for LeaseTimes {
+    fn default() -> LeaseTimes {
+        LeaseTimes {
+            lease_seconds: LEASE_SECONDS,
+            renew_interval: RENEW_INTERVAL,
+            poll_interval: POLL_INTERVAL,
+        }
+    }
+}
+
+/// Who this process is at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Active,
+    Standby,
+}
+
+impl Role {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Role::Active => "active",
+            Role::Standby => "standby",
+        }
+    }
+}
+
+/// A lease as its holder sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Held {
+    token: i64,
+    until: Instant,
+}
+
+/// What the rest of the process knows of the lease; clones share it.
+#[derive(Clone)]
+pub struct Leadership {
+    held: watch::Receiver<Option<Held>>,
+}
+
+/// The task that holds the lease, or tries to.
+pub struct Contest {
+    database: Database,
+    holder: Arc<str>,
+    times: LeaseTimes,
+    stop: Shutdown,
+    task: JoinHandle<()>,
+}
+
+impl Leadership {
+    /// Starts to contend for the lease. Nothing is held yet.
+    #[must_use]
+    pub fn contend(database: Database, times: LeaseTimes) -> (Leadership, Contest) {
+        let (announce, held) = watch::channel(None);
+        let holder: Arc<str> = format!("oracle-{}", Uuid::new_v4()).into();
+        // Not the process's own shutdown: the lease must last until its last cycle has finished.
+        let stop = Shutdown::manual();
+        let task = tokio::spawn(contend(
+            database.clone(),
+            Arc::clone(&holder),
+            times,
+            announce,
+            stop.clone(),
+        ));
+        (
+            Leadership { held },
+            Contest {
+                database,
+                holder,
+                times,
+                stop,
+                task,
+            },
+        )
+    }
+
+    #[must_use]
+    pub fn role(&self) -> Role {
+        match *self.held.borrow() {
+            // A process that was frozen finds out here, before its task has run again.
+            Some(held) if held.until > Instant::now() => Role::Active,
+            _ => Role::Standby,
+        }
+    }
+
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.role() == Role::Active
+    }
+
+    /// Waits for the lease. `None` when a stop was requested first; otherwise a term of office: a
+    /// shutdown that is requested when the lease is lost or the process stops.
+    pub async fn next_term(&self, shutdown: &Shutdown) -> Option<Shutdown> {
+        let mut held = self.held.clone();
+        let mut watcher = held.clone();
+        let gained = held.wait_for(Option::is_some);
+        tokio::select! {
+            () = shutdown.wait() => return None,
+            // The task ends only after us.
+            gained = gained => drop(gained.ok()?),
+        }
+        let term = Shutdown::manual();
+        let (ended, shutdown) = (term.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = shutdown.wait() => {}
+                lost = watcher.wait_for(Option::is_none) => drop(lost),
+            }
+            ended.request();
+        });
+        Some(term)
+    }
+}
+
+impl Contest {
+    /// Stops contending and gives the lease up, so that another oracle need not wait for its end.
+    pub async fn withdraw(mut self) {
+        self.stop.request();
+        if let Err(error) = (&mut self.task).await {
+            warn!(%error, "the lease's task ended badly");
+        }
+        let limit = self.times.poll_interval.max(Duration::from_secs(1));
+        let released = timeout(limit, async {
+            db::leases::release(&mut *self.database.get().await?, LEASE, &self.holder).await
+        });
+        match released.await {
+            Ok(Ok(())) => info!("gave up the lease"),
+            Ok(Err(error)) => {
+                warn!(%error, "could not give up the lease; it ends by itself within seconds");
+            }
+            Err(_) => {
+                warn!("could not give up the lease in time; it ends by itself within seconds")
+            }
+        }
+    }
+}
+
+/// Without a withdrawal the lease is not given up; it ends as if the process had died.
+impl Drop for Contest {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn contend(
+    database: Database,
+    holder: Arc<str>,
+    times: LeaseTimes,
+    announce: watch::Sender<Option<Held>>,
+    stop: Shutdown,
+) {
+    while !stop.is_requested() {
+        let before = *announce.borrow();
+        let (now_held, pause) = attempt(&database, &holder, times, before).await;
+        report(before, now_held);
+        announce.send_if_modified(|held| std::mem::replace(held, now_held) != now_held);
+        stop.sleep(pause).await;
+    }
+    announce.send_replace(None);
+}
+
+/// Takes or renews the lease: what is held from now on, and when to try again.
+async fn attempt(
+    database: &Database,
+    holder: &str,
+    times: LeaseTimes,
+    before: Option<Held>,
+) -> (Option<Held>, Duration) {
+    let asked_at = Instant::now();
+    let before = before.filter(|held| held.until > asked_at);
+    // Whoever has a lease waits no longer for an answer than the lease lasts.
+    let lease = Duration::from_secs(times.lease_seconds.unsigned_abs());
+    let limit = before.map_or(lease, |held| held.until - asked_at);
+    match timeout(limit, acquire(database, holder, times.lease_seconds)).await {
+        Ok(Ok(Some(token))) => (
+            Some(Held {
+                token,
+                until: asked_at + lease,
+            }),
+            times.renew_interval,
+        ),
+        Ok(Ok(None)) => (None, times.poll_interval),
+        Ok(Err(error)) => {
+            warn!(%error, "could not ask for the lease; trying again");
+            let left = before.map(|held| held.until.saturating_duration_since(Instant::now()));
+            let pause = left.map_or(times.poll_interval, |left| left.min(times.poll_interval));
+            (before.filter(|held| held.until > Instant::now()), pause)
+        }
+        Err(_) => {
+            warn!("Postgres did not answer about the lease in time");
+            (None, times.poll_interval)
+        }
+    }
+}
+
+async fn acquire(database: &Database, holder: &str, seconds: i64) -> DbResult<Option<i64>> {
+    db::leases::acquire(&mut *database.get().await?, LEASE, holder, seconds).await
+}
+
+fn report(before: Option<Held>, after: Option<Held>) {
+    match (before, after) {
+        (None, Some(held)) => info!(token = held.token, "took the lease: this oracle is active"),
+        (Some(_), None) => warn!("lost the lease: this oracle stands by"),
+        (Some(before), Some(after)) if before.token != after.token => {
+            warn!(
+                token = after.token,
+                "lost the lease for a while and took it again"
+            );
+        }
+        (None, None) | (Some(_), Some(_)) => {}
+    }
+}

@@ -1,0 +1,22 @@
+//! The oracle: what the arena knows of the outside world, and what follows from it.
+//!
+//! It samples the price of a Bitcoin from the first source that answers, keeps it in Postgres
+//! (settlements read that) and in Redis (tickets read that), settles the predictions that are due,
+//! and buries the bots that have nothing left. Any number of oracles may run; the one that holds
+//! the lease works, and another takes over when it dies.
+//!
+//! It must never decide a settlement itself: `ledger-core` judges, `db` writes. And it must never
+//! let a source that is slow, wrong or angry hold up settlement or the reaper.
+
+pub mod backoff;
+pub mod config;
+pub mod cycle;
+pub mod leadership;
+mod price_text;
+pub mod sampling;
+pub mod service;
+mod settlement;
+pub mod sources;
+
+pub use config::Config;
+pub use cycle::Oracle;

@@ -1,0 +1,183 @@
+//! Reads a price from the text of a JSON number, digit by digit: no float comes near money.
+
+use ledger_core::Money;
+use ledger_core::money::{Price, SCALE};
+
+/// Longer texts are no price; JSON numbers may have any length.
+const TEXT_MAX_CHARS: usize = 100;
+/// Exponents beyond this are no price whatever the digits.
+const EXPONENT_MAX: i64 = 40;
+/// `numeric(18,8)`, in digits of 10⁻⁸ units.
+const UNIT_DIGITS_MAX: usize = 18;
+
+/// Why a text is no price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PriceTextError {
+    #[error("is not a number")]
+    NotANumber,
+    #[error("is not above zero")]
+    NotPositive,
+    #[error("is larger than any price can be")]
+    TooLarge,
+}
+
+/// Reads a JSON number, exponent forms included. What lies beyond eight decimals is rounded half
+/// to even, so that no direction is favoured.
+pub(crate) fn parse(text: &str) -> Result<Price, PriceTextError> {
+    if text.len() > TEXT_MAX_CHARS {
+        return Err(PriceTextError::NotANumber);
+    }
+    let (negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (mantissa, exponent) = split_exponent(text)?;
+    let (integer, fraction) = match mantissa.split_once('.') {
+        Some((_, "")) => return Err(PriceTextError::NotANumber),
+        Some(parts) => parts,
+        None => (mantissa, ""),
+    };
+    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if integer.is_empty() || !all_digits(integer) || !all_digits(fraction) {
+        return Err(PriceTextError::NotANumber);
+    }
+    let digits: Vec<u8> = integer
+        .bytes()
+        .chain(fraction.bytes())
+        .map(|byte| byte - b'0')
+        .collect();
+    if negative || digits.iter().all(|digit| *digit == 0) {
+        return Err(PriceTextError::NotPositive);
+    }
+    // How many of the digits, from the left, make up whole units of 10⁻⁸.
+    let kept = i64::try_from(integer.len() + SCALE).unwrap_or(i64::MAX) + exponent;
+    let units = rounded(&digits, kept)?;
+    let money = Money::from_units(units).ok_or(PriceTextError::TooLarge)?;
+    Price::new(money).map_err(|_| PriceTextError::NotPositive)
+}
+
+fn split_exponent(text: &str) -> Result<(&str, i64), PriceTextError> {
+    let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else {
+        return Ok((text, 0));
+    };
+    let exponent: i64 = exponent.parse().map_err(|_| PriceTextError::NotANumber)?;
+    if exponent < -EXPONENT_MAX {
+        return Err(PriceTextError::NotPositive);
+    }
+    if exponent > EXPONENT_MAX {
+        return Err(PriceTextError::TooLarge);
+    }
+    Ok((mantissa, exponent))
+}
+
+/// The number that the first `kept` digits make, rounded half to even by those after them.
+fn rounded(digits: &[u8], kept: i64) -> Result<i64, PriceTextError> {
+    let Ok(kept) = usize::try_from(kept) else {
+        // Less than a tenth of a unit.
+        return Ok(0);
+    };
+    let leading_zeros = digits.iter().take_while(|digit| **digit == 0).count();
+    if kept.saturating_sub(leading_zeros) > UNIT_DIGITS_MAX {
+        return Err(PriceTextError::TooLarge);
+    }
+    let whole = digits.iter().copied().chain(std::iter::repeat(0));
+    let units = whole
+        .take(kept)
+        .fold(0_i64, |units, digit| units * 10 + i64::from(digit));
+    let rest = digits.get(kept..).unwrap_or_default();
+    let up = match rest.split_first() {
+        Some((5, after)) if after.iter().all(|digit| *digit == 0) => units % 2 == 1,
+        Some((first, _)) => *first >= 5,
+        None => false,
+    };
+    Ok(units + i64::from(up))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<String, PriceTextError> {
+        parse(text).map(|price| price.to_string())
+    }
+
+    #[test]
+    fn every_digit_survives() {
+        for (text, price) in [
+            ("67187.3358936566", "67187.33589366"),
+            ("67187", "67187.00000000"),
+            ("0.1", "0.10000000"),
+            ("0.00000001", "0.00000001"),
+            ("9999999999.99999999", "9999999999.99999999"),
+            // A double would make 100000.12345679 of the one and 0.30000000000000004 of the other.
+            ("100000.12345678", "100000.12345678"),
+            ("0.3", "0.30000000"),
+            ("00067187.5", "67187.50000000"),
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(price), "{text}");
+        }
+    }
+
+    #[test]
+    fn exponents_move_the_point() {
+        for (text, price) in [
+            ("6.71873e4", "67187.30000000"),
+            ("6.71873E+4", "67187.30000000"),
+            ("671873e-1", "67187.30000000"),
+            ("1e0", "1.00000000"),
+            ("1e-8", "0.00000001"),
+            ("0.00000000000000000001e25", "100000.00000000"),
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(price), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_ninth_decimal_rounds_half_to_even() {
+        for (text, price) in [
+            ("1.000000014", "1.00000001"),
+            ("1.000000015", "1.00000002"),
+            ("1.000000025", "1.00000002"),
+            ("1.0000000250000001", "1.00000003"),
+            ("1.000000026", "1.00000003"),
+            ("1.999999999", "2.00000000"),
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(price), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_price_is_refused() {
+        use PriceTextError::{NotANumber, NotPositive, TooLarge};
+        for (text, error) in [
+            ("", NotANumber),
+            ("-", NotANumber),
+            ("NaN", NotANumber),
+            ("Infinity", NotANumber),
+            ("\"67187.3\"", NotANumber),
+            ("67,187.3", NotANumber),
+            ("67187.", NotANumber),
+            (".5", NotANumber),
+            ("+5", NotANumber),
+            ("1e", NotANumber),
+            ("1e1.5", NotANumber),
+            ("1.2.3", NotANumber),
+            ("0x10", NotANumber),
+            ("0", NotPositive),
+            ("0.0e5", NotPositive),
+            ("-0.5", NotPositive),
+            ("-67187", NotPositive),
+            ("1e-41", NotPositive),
+            ("1e-20", NotPositive),
+            ("0.000000004", NotPositive),
+            ("10000000000", TooLarge),
+            ("9999999999.999999999", TooLarge),
+            ("1e30", TooLarge),
+            ("1e99999999999999999", TooLarge),
+        ] {
+            assert_eq!(read(text), Err(error), "{text}");
+        }
+        assert_eq!(read(&"1".repeat(101)), Err(NotANumber));
+        assert_eq!(read(&"1".repeat(100)), Err(TooLarge));
+    }
+}

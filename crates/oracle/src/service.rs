@@ -1,0 +1,202 @@
+//! The oracle as a process: connects, stands for the lease, runs cycles while it holds it, and
+//! says how it is.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::{Bus, BusConfig};
+use daemon::cadence;
+use daemon::config::{Sources, endpoint};
+use daemon::health::{self, Check, CheckState};
+use daemon::process::{Failure, Unavailable};
+use daemon::shutdown::Shutdown;
+use db::migrations::SchemaState;
+use db::{Database, DatabaseConfig, DbError};
+use secrecy::ExposeSecret;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::cycle::{self, Oracle};
+use crate::leadership::{Contest, Leadership, LeaseTimes};
+
+/// The readiness probe waits so long for each dependency.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Reads the settings and runs until a signal.
+///
+/// # Errors
+/// What keeps the oracle from starting.
+pub async fn main() -> Result<(), Failure> {
+    let shutdown = Shutdown::install()?;
+    let config = Config::read(&Sources::load())?;
+    run(config, shutdown).await
+}
+
+/// Runs until the shutdown.
+///
+/// # Errors
+/// [`Failure::Unavailable`] if Postgres or Redis cannot be reached at start; others if the schema
+/// is older than this program or the health port is taken.
+pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
+    let database = connect_postgres(&config).await?;
+    let schema = check_schema(&database).await?;
+    let bus = connect_redis(&config).await?;
+    let interval = config.cycle_interval();
+    for feed in &config.feeds {
+        info!(source = %feed.source(), "price source");
+    }
+    let oracle = Arc::new(Oracle::new(
+        database.clone(),
+        bus.clone(),
+        config.feeds,
+        config.rules,
+        config.sample_interval_seconds,
+        shutdown.clone(),
+    ));
+    let (leadership, contest) = Leadership::contend(database.clone(), LeaseTimes::default());
+    let probe = {
+        let leadership = leadership.clone();
+        move || {
+            probe(
+                database.clone(),
+                bus.clone(),
+                leadership.clone(),
+                schema.clone(),
+            )
+        }
+    };
+    let served = health::serve(config.health_address, "oracle", probe, shutdown.clone()).await;
+    let health = match served {
+        Ok(health) => health,
+        Err(error) => {
+            contest.withdraw().await;
+            return Err(error.into());
+        }
+    };
+    work(&oracle, &leadership, contest, interval, &shutdown).await;
+    health.stopped().await;
+    Ok(())
+}
+
+/// Cycles for as long as the lease is held; waits for it while it is not.
+pub async fn work(
+    oracle: &Arc<Oracle>,
+    leadership: &Leadership,
+    contest: Contest,
+    interval: Duration,
+    shutdown: &Shutdown,
+) {
+    while let Some(term) = leadership.next_term(shutdown).await {
+        cadence::run(interval, &term, || {
+            let (oracle, leadership) = (Arc::clone(oracle), leadership.clone());
+            async move {
+                if leadership.is_active() {
+                    // Postgres' clock, which dates wagers too: with another one, a sample could
+                    // be dated behind a wager that had seen it.
+                    let now = db::now(&mut *oracle.database.get().await?).await?;
+                    cycle::run(&oracle, now, &|| leadership.is_active()).await;
+                }
+                Ok::<(), DbError>(())
+            }
+        })
+        .await;
+    }
+    contest.withdraw().await;
+}
+
+async fn connect_postgres(config: &Config) -> Result<Database, Failure> {
+    let url = config.database_url.expose_secret();
+    let address = endpoint(url, 5432).unwrap_or_else(|| "DATABASE_URL".to_owned());
+    let connection = DatabaseConfig {
+        url: url.to_owned(),
+        pool_size: config.pool_size,
+    };
+    Database::connect(connection).await.map_err(|error| {
+        let hint = "is it running, and are address, role and password in DATABASE_URL right?";
+        let unavailable = Unavailable::new(format!("Postgres at {address}"), hint);
+        Failure::Unavailable(unavailable.because(error))
+    })
+}
+
+/// How the database's schema stands to this program. It is looked at once: what is current at the
+/// start can only be overtaken by a newer program's migrations.
+async fn check_schema(database: &Database) -> Result<Check, Failure> {
+    match database.schema_state().await? {
+        SchemaState::Current => Ok(Check::ok("schema")),
+        SchemaState::Behind { missing } => Err(format!(
+            "the database lacks {missing} migrations that this program needs: run scripts/migrate"
+        )
+        .into()),
+        SchemaState::Ahead { unknown } => {
+            let detail = format!("the database has {unknown} migrations newer than this program");
+            warn!("{detail}");
+            Ok(Check::degraded("schema", detail))
+        }
+    }
+}
+
+async fn connect_redis(config: &Config) -> Result<Bus, Failure> {
+    let url = config.redis_url.expose_secret();
+    let address = endpoint(url, 6379).unwrap_or_else(|| "REDIS_URL".to_owned());
+    let connection = BusConfig {
+        url: url.to_owned(),
+        namespace: String::new(),
+    };
+    Bus::connect(connection).await.map_err(|error| {
+        let hint = "is it running, and are address and password in REDIS_URL right?";
+        Failure::Unavailable(Unavailable::new(format!("Redis at {address}"), hint).because(error))
+    })
+}
+
+/// What `/ready` shows. A missing price or standing by does not make the oracle unready.
+pub async fn probe(
+    database: Database,
+    bus: Bus,
+    leadership: Leadership,
+    schema: Check,
+) -> Vec<Check> {
+    let postgres = check("postgres", async {
+        match database.ping().await {
+            Ok(()) => Check::ok("postgres"),
+            Err(error) => Check::failed("postgres", error.to_string()),
+        }
+    });
+    let redis = check("redis", async {
+        match bus.ping().await {
+            Ok(()) => Check::ok("redis"),
+            Err(error) => Check::failed("redis", error.to_string()),
+        }
+    });
+    let price = check("price", async {
+        match bus.price().await {
+            Ok(Some(fresh)) => described("price", format!("fresh, from {}", fresh.source)),
+            Ok(None) => Check::degraded("price", "no fresh price: the arena takes no wagers"),
+            Err(error) => Check::degraded("price", error.to_string()),
+        }
+    });
+    let (postgres, redis, price) = futures_util::join!(postgres, redis, price);
+    vec![
+        postgres,
+        schema,
+        redis,
+        price,
+        described("role", leadership.role().as_str()),
+    ]
+}
+
+async fn check(name: &str, probe: impl Future<Output = Check>) -> Check {
+    match timeout(PROBE_TIMEOUT, probe).await {
+        Ok(check) => check,
+        Err(_) => Check::failed(name, format!("no answer within {PROBE_TIMEOUT:?}")),
+    }
+}
+
+fn described(name: &str, detail: impl Into<String>) -> Check {
+    Check {
+        name: name.to_owned(),
+        state: CheckState::Ok,
+        detail: Some(detail.into()),
+    }
+}

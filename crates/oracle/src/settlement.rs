@@ -1,0 +1,258 @@
+//! Settles what is due, in batches, and keeps one bad prediction from stopping the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+
+use daemon::telemetry::chain;
+use db::DbResult;
+use db::predictions::Settled;
+use ledger_core::{PredictionId, Timestamp};
+use tracing::{debug, error, info, warn};
+
+use crate::cycle::{MayContinue, Oracle};
+
+/// The most predictions of one transaction.
+pub const SETTLE_BATCH_MAX: usize = 50;
+/// The most predictions looked at in one cycle; the rest comes in the next.
+pub const DUE_MAX: i64 = 2_000;
+/// A prediction that failed alone is tried again after so long, in seconds, doubling …
+const RETRY_BASE_SECONDS: i64 = 5;
+/// … up to this.
+const RETRY_MAX_SECONDS: i64 = 320;
+
+/// What a cycle settled.
+#[derive(Debug, Clone, Default)]
+pub struct Settlement {
+    pub settled: Vec<Settled>,
+    /// Tried by themselves and failed. They are open still, and tried again later.
+    pub failed: Vec<PredictionId>,
+}
+
+/// Predictions that failed by themselves: kept out of the batches, so that these go through in one
+/// piece, and tried less and less often, so that the log stays readable. Forgotten with the
+/// process.
+#[derive(Debug, Default)]
+pub(crate) struct Suspects(BTreeMap<PredictionId, Suspect>);
+
+#[derive(Debug, Clone, Copy)]
+struct Suspect {
+    failures: u32,
+    next_try: Timestamp,
+}
+
+/// How a due prediction is to be handled.
+enum Handling {
+    Batch,
+    Alone,
+    NotYet,
+}
+
+impl Suspects {
+    fn handling(&self, id: PredictionId, now: Timestamp) -> Handling {
+        match self.0.get(&id) {
+            None => Handling::Batch,
+            Some(suspect) if suspect.next_try <= now => Handling::Alone,
+            Some(_) => Handling::NotYet,
+        }
+    }
+
+    fn failed(&mut self, id: PredictionId, now: Timestamp) {
+        let failures = self.0.get(&id).map_or(0, |suspect| suspect.failures);
+        let pause = (RETRY_BASE_SECONDS << failures.min(16)).min(RETRY_MAX_SECONDS);
+        let next_try = now.plus_seconds(pause);
+        self.0.insert(
+            id,
+            Suspect {
+                failures: failures + 1,
+                next_try,
+            },
+        );
+    }
+
+    fn cleared(&mut self, id: PredictionId) {
+        self.0.remove(&id);
+    }
+
+    /// Forgets those that are no longer due: somebody settled them.
+    fn keep_only(&mut self, due: &[PredictionId]) {
+        if !self.0.is_empty() {
+            let due: BTreeSet<PredictionId> = due.iter().copied().collect();
+            self.0.retain(|id, _| due.contains(id));
+        }
+    }
+}
+
+/// Settles all due predictions whose samples have come.
+///
+/// Predictions come in the order in which they fall due, so when a whole batch must still wait for
+/// a sample, those after it must too, and the cycle ends.
+pub(crate) async fn settle(
+    oracle: &Oracle,
+    now: Timestamp,
+    may_continue: MayContinue<'_>,
+) -> DbResult<Settlement> {
+    let due = db::predictions::due(&mut *oracle.database.get().await?, DUE_MAX).await?;
+    let (batched, alone) = sort(oracle, &due, now);
+    let mut settlement = Settlement::default();
+    for id in alone {
+        if !may_continue() {
+            return Ok(settlement);
+        }
+        one(oracle, id, now, &mut settlement).await?;
+    }
+    for ids in batched.chunks(SETTLE_BATCH_MAX) {
+        if !may_continue() {
+            break;
+        }
+        if batch(oracle, ids, now, &mut settlement).await? == Batch::Waits {
+            break;
+        }
+    }
+    if !settlement.settled.is_empty() || !settlement.failed.is_empty() {
+        info!(
+            settled = settlement.settled.len(),
+            failed = settlement.failed.len(),
+            "settled predictions"
+        );
+    }
+    Ok(settlement)
+}
+
+/// Splits what is due into what goes into batches and what is tried by itself.
+fn sort(
+    oracle: &Oracle,
+    due: &[PredictionId],
+    now: Timestamp,
+) -> (Vec<PredictionId>, Vec<PredictionId>) {
+    let mut suspects = oracle
+        .suspects
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    suspects.keep_only(due);
+    let (mut batched, mut alone) = (Vec::new(), Vec::new());
+    for id in due.iter().copied() {
+        match suspects.handling(id, now) {
+            Handling::Batch => batched.push(id),
+            Handling::Alone => alone.push(id),
+            Handling::NotYet => {}
+        }
+    }
+    (batched, alone)
+}
+
+/// Whether a batch got anywhere.
+#[derive(PartialEq, Eq)]
+enum Batch {
+    Moved,
+    Waits,
+}
+
+async fn batch(
+    oracle: &Oracle,
+    ids: &[PredictionId],
+    now: Timestamp,
+    settlement: &mut Settlement,
+) -> DbResult<Batch> {
+    let mut conn = oracle.database.get().await?;
+    let outcome = db::predictions::settle(&mut conn, ids, &oracle.rules).await;
+    // A connection that broke must not be the one that the next try gets.
+    drop(conn);
+    match outcome {
+        Ok(settled) if settled.is_empty() => return Ok(Batch::Waits),
+        Ok(settled) => {
+            oracle.bus.wake_soon();
+            settlement.settled.extend(settled);
+        }
+        Err(error) => {
+            let error = chain(&error);
+            warn!(
+                predictions = ids.len(),
+                error, "a batch failed; settling one by one"
+            );
+            for id in ids {
+                one(oracle, *id, now, settlement).await?;
+            }
+        }
+    }
+    Ok(Batch::Moved)
+}
+
+/// Settles one prediction; its failure is logged and is nobody else's. An error means that Postgres
+/// cannot be reached at all.
+async fn one(
+    oracle: &Oracle,
+    id: PredictionId,
+    now: Timestamp,
+    settlement: &mut Settlement,
+) -> DbResult<()> {
+    let mut conn = oracle.database.get().await?;
+    let outcome = db::predictions::settle(&mut conn, &[id], &oracle.rules).await;
+    drop(conn);
+    let mut suspects = oracle
+        .suspects
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    match outcome {
+        Ok(settled) => {
+            suspects.cleared(id);
+            if settled.is_empty() {
+                debug!(prediction.id = %id, "must still wait, or was settled by somebody else");
+            } else {
+                oracle.bus.wake_soon();
+                settlement.settled.extend(settled);
+            }
+        }
+        Err(error) => {
+            suspects.failed(id, now);
+            settlement.failed.push(id);
+            let error = chain(&error);
+            error!(
+                prediction.id = %id,
+                error,
+                "could not settle a prediction; it stays open and is tried again. \
+                 If this goes on, run inspect-ledger"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BAD: PredictionId = PredictionId(7);
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000).unwrap()
+    }
+
+    #[test]
+    fn a_suspect_is_tried_less_and_less_often() {
+        let mut suspects = Suspects::default();
+        assert!(matches!(suspects.handling(BAD, at(0)), Handling::Batch));
+        for pause in [5, 10, 20, 40, 80, 160, 320, 320] {
+            suspects.failed(BAD, at(0));
+            assert!(
+                matches!(suspects.handling(BAD, at(pause - 1)), Handling::NotYet),
+                "{pause}"
+            );
+            assert!(
+                matches!(suspects.handling(BAD, at(pause)), Handling::Alone),
+                "{pause}"
+            );
+        }
+        suspects.cleared(BAD);
+        assert!(matches!(suspects.handling(BAD, at(0)), Handling::Batch));
+    }
+
+    #[test]
+    fn a_suspect_that_is_no_longer_due_is_forgotten() {
+        let mut suspects = Suspects::default();
+        suspects.failed(BAD, at(0));
+        suspects.keep_only(&[PredictionId(6), BAD]);
+        assert_eq!(suspects.0.len(), 1);
+        suspects.keep_only(&[PredictionId(6)]);
+        assert!(suspects.0.is_empty());
+    }
+}

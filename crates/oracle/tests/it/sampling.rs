@@ -1,0 +1,464 @@
+//! Whom a cycle asks for the price, when, and where the answer goes.
+
+use std::sync::Arc;
+
+use bus::Bus;
+use db::leases::Cooldown;
+use db::prices::PriceRow;
+use ledger_core::prediction::PriceSource::{self, Coingecko, Simulated};
+use ledger_core::{BotId, Timestamp};
+use oracle::sampling::Sampled;
+use oracle::sources::{CoinGecko, FeedError, coingecko::CoinGeckoConfig};
+use test_kit::Arena;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use crate::support::{
+    Scripted, Stub, bus, bus_at, cycle_at, cycle_now, oracle, oracle_of, past_wager, prediction,
+};
+
+const LIMITED: FeedError = FeedError::RateLimited {
+    retry_after_seconds: None,
+};
+
+async fn history(arena: &Arena) -> Vec<PriceRow> {
+    db::prices::page(&mut *arena.conn().await, None, 100)
+        .await
+        .unwrap()
+}
+
+async fn cooldown(arena: &Arena, source: PriceSource) -> Option<Cooldown> {
+    db::leases::cooldown(&mut *arena.conn().await, source)
+        .await
+        .unwrap()
+}
+
+/// Strikes, and seconds until the cooldown ends.
+async fn strikes_and_rest(arena: &Arena) -> (i32, i64) {
+    let cooldown = cooldown(arena, Coingecko).await.expect("a cooldown");
+    assert!(cooldown.active);
+    (
+        cooldown.strikes,
+        cooldown.until.seconds_since(arena.now().await),
+    )
+}
+
+async fn end_cooldown(arena: &Arena) {
+    let sql = "UPDATE source_cooldowns SET until = clock_timestamp() - interval '1 second'";
+    arena.owner_client().await.batch_execute(sql).await.unwrap();
+}
+
+fn assert_about(seconds: i64, wanted: i64) {
+    assert!(
+        (wanted - 20..=wanted).contains(&seconds),
+        "{seconds} s is not about {wanted} s"
+    );
+}
+
+#[tokio::test]
+async fn a_price_goes_to_postgres_and_redis() {
+    let arena = Arena::new().await;
+    let stub_now = arena.now().await;
+    let stub = Stub::coingecko("67187.3358936566", stub_now.micros() / 1_000_000 - 20).await;
+    let config = CoinGeckoConfig {
+        base_url: format!("http://{}", stub.address).parse().unwrap(),
+        api_key: None,
+        contact: "ops@arena.example".to_owned(),
+        timeout: std::time::Duration::from_secs(10),
+    };
+    let feed = Arc::new(CoinGecko::new(config).unwrap());
+    let oracle = oracle_of(&arena, bus(&arena).await, vec![feed]);
+
+    let report = cycle_now(&arena, &oracle).await;
+
+    let Some(Sampled::Recorded {
+        source: Coingecko,
+        quote,
+    }) = report.sampled
+    else {
+        panic!("{report:?}");
+    };
+    let rows = history(&arena).await;
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].sample.price.to_string(), "67187.33589366");
+    assert_eq!(rows[0].sample.provider_at, quote.provider_at);
+    let fresh = bus(&arena)
+        .await
+        .price()
+        .await
+        .unwrap()
+        .expect("a fresh price");
+    assert_eq!(fresh.price, rows[0].sample.price);
+    assert_eq!(fresh.source, Coingecko);
+    assert_eq!(fresh.provider_at, rows[0].sample.provider_at);
+    assert_eq!(fresh.sampled_at, rows[0].sampled_at);
+}
+
+#[tokio::test]
+async fn a_price_is_sampled_once_an_interval_whoever_asks() {
+    let arena = Arena::new().await;
+    let feed = Scripted::new(Simulated, [Ok("60000"), Ok("60001")]);
+    let first = oracle(&arena, &[Arc::clone(&feed)]).await;
+    let now = arena.now().await;
+    assert!(matches!(
+        cycle_at(&first, now).await.sampled,
+        Some(Sampled::Recorded { .. })
+    ));
+    assert_eq!(
+        cycle_at(&first, now.plus_seconds(5)).await.sampled,
+        Some(Sampled::NotDue)
+    );
+    // Another oracle takes over, or this one was restarted.
+    let second = oracle(&arena, &[Arc::clone(&feed)]).await;
+    assert_eq!(
+        cycle_at(&second, now.plus_seconds(55)).await.sampled,
+        Some(Sampled::NotDue)
+    );
+    assert_eq!(feed.asked(), 1);
+    let sampled = cycle_at(&second, now.plus_seconds(61)).await.sampled;
+    assert!(
+        matches!(sampled, Some(Sampled::Recorded { .. })),
+        "{sampled:?}"
+    );
+    assert_eq!(feed.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_source_that_fails_or_repeats_itself_is_not_pressed() {
+    let arena = Arena::new().await;
+    let feed = Scripted::new(Simulated, [Err(FeedError::Timeout), Ok("60000")]);
+    let oracle = oracle(&arena, &[Arc::clone(&feed)]).await;
+    let now = arena.now().await;
+    assert_eq!(
+        cycle_at(&oracle, now).await.sampled,
+        Some(Sampled::NoAnswer)
+    );
+    for seconds in [5, 30, 59] {
+        let sampled = cycle_at(&oracle, now.plus_seconds(seconds)).await.sampled;
+        assert_eq!(sampled, Some(Sampled::NotDue), "{seconds}");
+    }
+    assert!(history(&arena).await.is_empty());
+    let sampled = cycle_at(&oracle, now.plus_seconds(60)).await.sampled;
+    assert!(
+        matches!(sampled, Some(Sampled::Recorded { .. })),
+        "{sampled:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_repeated_quote_adds_nothing_to_the_history_but_stays_the_price() {
+    let arena = Arena::new().await;
+    let now = arena.now().await;
+    let stub = Stub::coingecko("67000", now.micros() / 1_000_000 - 5).await;
+    let config = CoinGeckoConfig {
+        base_url: format!("http://{}", stub.address).parse().unwrap(),
+        api_key: None,
+        contact: "ops@arena.example".to_owned(),
+        timeout: std::time::Duration::from_secs(10),
+    };
+    let feed = Arc::new(CoinGecko::new(config).unwrap());
+    let oracle = oracle_of(&arena, bus(&arena).await, vec![feed]);
+    cycle_at(&oracle, now).await;
+    let later = now.plus_seconds(60);
+    let sampled = cycle_at(&oracle, later).await.sampled;
+    assert!(
+        matches!(sampled, Some(Sampled::Repeated { .. })),
+        "{sampled:?}"
+    );
+    assert_eq!(history(&arena).await.len(), 1);
+    let fresh = bus(&arena).await.price().await.unwrap().unwrap();
+    assert_eq!(fresh.sampled_at, later);
+    // And it is not asked again five seconds later, though Postgres has no new sample.
+    assert_eq!(
+        cycle_at(&oracle, now.plus_seconds(65)).await.sampled,
+        Some(Sampled::NotDue)
+    );
+    assert_eq!(stub.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn no_sample_is_of_a_time_later_than_the_question() {
+    let arena = Arena::new().await;
+    let now = arena.now().await;
+    let stub = Stub::coingecko("67000", now.micros() / 1_000_000 + 50).await;
+    let config = CoinGeckoConfig {
+        base_url: format!("http://{}", stub.address).parse().unwrap(),
+        api_key: None,
+        contact: "ops@arena.example".to_owned(),
+        timeout: std::time::Duration::from_secs(10),
+    };
+    let feed = Arc::new(CoinGecko::new(config).unwrap());
+    let oracle = oracle_of(&arena, bus(&arena).await, vec![feed]);
+    cycle_at(&oracle, now).await;
+    assert_eq!(history(&arena).await[0].sample.provider_at, now);
+}
+
+#[tokio::test]
+async fn cooldowns_double_survive_restarts_and_end_with_an_answer() {
+    let arena = Arena::new().await;
+    for (strike, seconds) in [(1, 120), (2, 240), (3, 480), (4, 480), (5, 480)] {
+        let feed = Scripted::new(Coingecko, [Err(LIMITED)]);
+        let before = oracle(&arena, &[Arc::clone(&feed)]).await;
+        assert_eq!(
+            cycle_now(&arena, &before).await.sampled,
+            Some(Sampled::NoAnswer)
+        );
+        let (strikes, rest) = strikes_and_rest(&arena).await;
+        assert_eq!(strikes, strike);
+        assert_about(rest, seconds);
+
+        // A second oracle, or this one after a restart, leaves the source alone as well.
+        let unasked = Scripted::new(Coingecko, []);
+        let after = oracle(&arena, &[Arc::clone(&unasked)]).await;
+        assert_eq!(
+            cycle_now(&arena, &after).await.sampled,
+            Some(Sampled::NoAnswer)
+        );
+        assert_eq!((feed.asked(), unasked.asked()), (1, 0));
+        end_cooldown(&arena).await;
+    }
+    let feed = Scripted::new(Coingecko, [Ok("60000")]);
+    let oracle = oracle(&arena, &[feed]).await;
+    assert!(matches!(
+        cycle_now(&arena, &oracle).await.sampled,
+        Some(Sampled::Recorded { .. })
+    ));
+    assert_eq!(cooldown(&arena, Coingecko).await, None);
+}
+
+#[tokio::test]
+async fn a_cooled_source_is_asked_as_soon_as_its_cooldown_ends() {
+    let arena = Arena::new().await;
+    let feed = Scripted::new(Coingecko, [Err(LIMITED), Ok("60000")]);
+    let oracle = oracle(&arena, &[feed]).await;
+    let now = arena.now().await;
+    cycle_at(&oracle, now).await;
+    // Cycles in which nobody was asked do not count as asking.
+    assert_eq!(
+        cycle_at(&oracle, now.plus_seconds(118)).await.sampled,
+        Some(Sampled::NoAnswer)
+    );
+    end_cooldown(&arena).await;
+    let sampled = cycle_at(&oracle, now.plus_seconds(121)).await.sampled;
+    assert!(
+        matches!(sampled, Some(Sampled::Recorded { .. })),
+        "{sampled:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_longer_retry_after_is_honoured_and_a_shorter_one_is_not() {
+    for (retry_after_seconds, seconds) in [(Some(3_600), 3_600), (Some(5), 120)] {
+        let arena = Arena::new().await;
+        let error = FeedError::RateLimited {
+            retry_after_seconds,
+        };
+        let oracle = oracle(&arena, &[Scripted::new(Coingecko, [Err(error)])]).await;
+        cycle_now(&arena, &oracle).await;
+        let (strikes, rest) = strikes_and_rest(&arena).await;
+        assert_eq!(strikes, 1);
+        assert_about(rest, seconds);
+    }
+}
+
+#[tokio::test]
+async fn only_a_wish_for_peace_starts_a_cooldown() {
+    let arena = Arena::new().await;
+    for error in [
+        FeedError::Timeout,
+        FeedError::NotJson,
+        FeedError::Stale { age_seconds: 700 },
+    ] {
+        let oracle = oracle(&arena, &[Scripted::new(Coingecko, [Err(error.clone())])]).await;
+        assert_eq!(
+            cycle_now(&arena, &oracle).await.sampled,
+            Some(Sampled::NoAnswer)
+        );
+        assert_eq!(cooldown(&arena, Coingecko).await, None, "{error}");
+    }
+    let oracle = oracle(
+        &arena,
+        &[Scripted::new(Coingecko, [Err(FeedError::Forbidden)])],
+    )
+    .await;
+    cycle_now(&arena, &oracle).await;
+    assert_eq!(strikes_and_rest(&arena).await.0, 1);
+}
+
+#[tokio::test]
+async fn the_next_source_steps_in_and_the_first_comes_back() {
+    let arena = Arena::new().await;
+    let first = Scripted::new(Coingecko, [Err(LIMITED), Ok("60002")]);
+    let second = Scripted::new(Simulated, [Ok("60000"), Ok("60001")]);
+    let oracle = oracle(&arena, &[Arc::clone(&first), Arc::clone(&second)]).await;
+    let now = arena.now().await;
+    cycle_at(&oracle, now).await;
+    // The first cools down: it is not even asked.
+    cycle_at(&oracle, now.plus_seconds(60)).await;
+    assert_eq!((first.asked(), second.asked()), (1, 2));
+    end_cooldown(&arena).await;
+    cycle_at(&oracle, now.plus_seconds(125)).await;
+    assert_eq!((first.asked(), second.asked()), (2, 2));
+    let rows = history(&arena).await;
+    let sources: Vec<PriceSource> = rows.iter().map(|row| row.sample.source).collect();
+    assert_eq!(sources, [Coingecko, Simulated, Simulated]);
+    let fresh = bus(&arena).await.price().await.unwrap().unwrap();
+    assert_eq!(
+        (fresh.source, fresh.price.to_string().as_str()),
+        (Coingecko, "60002.00000000")
+    );
+}
+
+#[tokio::test]
+async fn an_emptied_redis_gets_a_fresh_price_back_and_no_stale_one() {
+    let arena = Arena::new().await;
+    let now = arena.now().await;
+    arena.price("60000", Simulated, 0).await;
+    let oracle = oracle(&arena, &[]).await;
+    let bus = bus(&arena).await;
+    assert_eq!(bus.price().await.unwrap(), None);
+    // 30 s after the sample: not due, fresh, and missing in Redis.
+    cycle_at(&oracle, now.plus_seconds(30)).await;
+    let fresh = bus.price().await.unwrap().expect("it was put back");
+    assert_eq!(fresh.price.to_string(), "60000.00000000");
+    assert_eq!(fresh.sampled_at, history(&arena).await[0].sampled_at);
+
+    forget_price(&bus).await;
+    cycle_at(&oracle, now.plus_seconds(125)).await;
+    assert_eq!(
+        bus.price().await.unwrap(),
+        None,
+        "older than 120 s is not fresh"
+    );
+}
+
+async fn forget_price(bus: &Bus) {
+    let fresh = bus.price().await.unwrap().unwrap();
+    bus.put_price(&fresh, std::time::Duration::ZERO)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn neither_a_broken_source_nor_a_dead_redis_stops_settlement() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().balance("10.00").create().await;
+    let up = ledger_core::prediction::Direction::Up;
+    let id = past_wager(&arena, bot.id, "1.00", up, 400).await;
+    arena.price("60000", Simulated, -390).await;
+    arena.price("60001", Simulated, -80).await;
+    let mut relay = Relay::start(&arena.redis_url()).await;
+    let bus = bus_at(&arena, relay.url.clone()).await;
+    relay.cut().await;
+    let feed = Arc::new(Panicking);
+    let oracle = oracle_of(&arena, bus, vec![feed]);
+
+    let now = arena.now().await.plus_seconds(60);
+    let report = cycle_at(&oracle, now).await;
+
+    assert_eq!(report.sampled, None, "that step panicked");
+    assert_eq!(report.settlement.unwrap().settled.len(), 1);
+    assert_eq!(prediction(&arena, id).await.status.as_str(), "WON");
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_dead_redis_does_not_lose_a_sample() {
+    let arena = Arena::new().await;
+    let mut relay = Relay::start(&arena.redis_url()).await;
+    let bus = bus_at(&arena, relay.url.clone()).await;
+    relay.cut().await;
+    let feed = Scripted::new(Simulated, [Ok("60000")]);
+    let report = cycle_now(&arena, &oracle_of(&arena, bus, vec![feed])).await;
+    assert!(
+        matches!(report.sampled, Some(Sampled::Recorded { .. })),
+        "{report:?}"
+    );
+    assert_eq!(history(&arena).await.len(), 1);
+    assert_eq!(report.number, Some(1));
+    assert_eq!(report.pruned, Some(0));
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_slow_source() {
+    let arena = Arena::new().await;
+    let shutdown = daemon::shutdown::Shutdown::manual();
+    let oracle = oracle::Oracle::new(
+        arena.database().clone(),
+        bus(&arena).await,
+        vec![Arc::new(Silent)],
+        arena.rules().clone(),
+        60,
+        shutdown.clone(),
+    );
+    let now = arena.now().await;
+    shutdown.request();
+    let report = cycle_at(&oracle, now).await;
+    assert_eq!(report.sampled, Some(Sampled::NoAnswer));
+    assert!(
+        report.settlement.is_some(),
+        "the cycle finished all the same"
+    );
+}
+
+struct Silent;
+
+impl oracle::sources::PriceFeed for Silent {
+    fn source(&self) -> PriceSource {
+        Coingecko
+    }
+
+    fn quote(
+        &self,
+        _: Timestamp,
+    ) -> futures_util::future::BoxFuture<'_, Result<oracle::sources::Quote, FeedError>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+struct Panicking;
+
+impl oracle::sources::PriceFeed for Panicking {
+    fn source(&self) -> PriceSource {
+        Coingecko
+    }
+
+    fn quote(
+        &self,
+        _: Timestamp,
+    ) -> futures_util::future::BoxFuture<'_, Result<oracle::sources::Quote, FeedError>> {
+        panic!("a feed with a bug, asked about {}", BotId(0));
+    }
+}
+
+/// A way to Redis that can be cut.
+struct Relay {
+    url: String,
+    task: JoinHandle<()>,
+}
+
+impl Relay {
+    async fn start(redis_url: &str) -> Relay {
+        let (credentials, rest) = redis_url.rsplit_once('@').unwrap();
+        let (target, path) = rest.split_once('/').unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("{credentials}@{}/{path}", listener.local_addr().unwrap());
+        let target = target.to_owned();
+        let task = tokio::spawn(async move {
+            let mut open = tokio::task::JoinSet::new();
+            loop {
+                let (mut near, _) = listener.accept().await.unwrap();
+                let mut far = TcpStream::connect(&target).await.unwrap();
+                open.spawn(async move {
+                    drop(tokio::io::copy_bidirectional(&mut near, &mut far).await);
+                });
+            }
+        });
+        Relay { url, task }
+    }
+
+    async fn cut(&mut self) {
+        self.task.abort();
+        drop((&mut self.task).await);
+    }
+}

@@ -1,0 +1,120 @@
+//! The whole service in this process: it samples, shows how it is, and stops.
+
+use daemon::config::Sources;
+use daemon::health::{Check, CheckState};
+use daemon::process::Failure;
+use daemon::shutdown::Shutdown;
+use oracle::leadership::{Leadership, LeaseTimes};
+use oracle::{Config, service};
+use test_kit::{Arena, eventually};
+
+use crate::support::bus;
+
+fn config(arena: &Arena, more: &str) -> Config {
+    // Another database of Redis: the service uses the key without a prefix.
+    let redis_url = arena.redis_url();
+    let (server, _) = redis_url.rsplit_once('/').unwrap();
+    let text = format!(
+        "DATABASE_URL={}\nREDIS_URL={server}/9\nENV=development\nPRICE_SOURCES=simulated:7\n\
+         ORACLE_INTERVAL_SECONDS=1\n{more}",
+        arena.database_url()
+    );
+    Config::read(&Sources::from_parts(&text, [])).unwrap()
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+async fn sample_count(arena: &Arena) -> usize {
+    db::prices::page(&mut *arena.conn().await, None, 100)
+        .await
+        .unwrap()
+        .len()
+}
+
+#[tokio::test]
+async fn it_works_shows_its_role_and_gives_the_lease_up() {
+    let arena = Arena::new().await;
+    let port = free_port();
+    let shutdown = Shutdown::manual();
+    let config = config(&arena, &format!("ORACLE_HEALTH_PORT={port}\n"));
+    let watch = async {
+        eventually("two prices are sampled", || async {
+            (sample_count(&arena).await >= 2).then_some(())
+        })
+        .await;
+        let answer = reqwest::get(format!("http://127.0.0.1:{port}/ready"))
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 200);
+        let body: serde_json::Value = answer.json().await.unwrap();
+        shutdown.request();
+        body
+    };
+    let (ended, body) = tokio::join!(service::run(config, shutdown.clone()), watch);
+    ended.expect("an asked-for stop");
+    assert_eq!(body["status"], "ready");
+    let checks = body["checks"].as_array().unwrap();
+    let of = |name: &str| checks.iter().find(|check| check["name"] == name).unwrap();
+    assert_eq!(of("role")["detail"], "active");
+    for name in ["postgres", "schema", "redis", "price"] {
+        assert_eq!(of(name)["state"], "ok", "{name}");
+    }
+    let expired: bool = arena
+        .owner_client()
+        .await
+        .query_one(
+            "SELECT expires_at <= clock_timestamp() FROM leases WHERE name = 'oracle'",
+            &[],
+        )
+        .await
+        .unwrap()
+        .get(0);
+    assert!(expired, "the next oracle need not wait");
+}
+
+#[tokio::test]
+async fn a_taken_health_port_stops_the_start() {
+    let arena = Arena::new().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let config = config(&arena, &format!("ORACLE_HEALTH_PORT={port}\n"));
+    let failure = service::run(config, Shutdown::manual()).await.unwrap_err();
+    assert_eq!(failure.exit_code(), 1);
+    assert!(failure.to_string().contains(&port.to_string()), "{failure}");
+}
+
+#[tokio::test]
+async fn an_unmigrated_database_stops_the_start() {
+    let arena = Arena::new().await;
+    db::migrations::revert_all(&arena.owner_url())
+        .await
+        .unwrap();
+    let failure = service::run(config(&arena, ""), Shutdown::manual())
+        .await
+        .unwrap_err();
+    assert!(matches!(failure, Failure::Other(_)), "{failure}");
+    assert!(failure.to_string().contains("scripts/migrate"), "{failure}");
+}
+
+#[tokio::test]
+async fn without_a_price_it_is_ready_but_degraded() {
+    let arena = Arena::new().await;
+    let (leadership, contest) =
+        Leadership::contend(arena.database().clone(), LeaseTimes::default());
+    contest.withdraw().await;
+    let database = arena.database().clone();
+    let checks = service::probe(database, bus(&arena).await, leadership, Check::ok("schema")).await;
+    let of = |name: &str| checks.iter().find(|check| check.name == name).unwrap();
+    assert_eq!(of("price").state, CheckState::Degraded);
+    assert_eq!(of("role").detail.as_deref(), Some("standby"));
+    assert_eq!(
+        (of("postgres").state, of("redis").state),
+        (CheckState::Ok, CheckState::Ok)
+    );
+}

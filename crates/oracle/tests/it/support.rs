@@ -1,0 +1,302 @@
+//! Feeds that say what they are told to, a web server that does, and predictions with a past.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use bus::{Bus, BusConfig};
+use daemon::shutdown::Shutdown;
+use db::predictions::{Prediction, PredictionFilter, Wager};
+use futures_util::FutureExt;
+use futures_util::future::{self, BoxFuture};
+use ledger_core::economy::EconomyRules;
+use ledger_core::prediction::{Direction, PriceSource};
+use ledger_core::{BotId, ObservationId, PredictionId, Timestamp};
+use oracle::Oracle;
+use oracle::cycle::{self, Report};
+use oracle::sources::{FeedError, PriceFeed, Quote};
+use test_kit::Arena;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// What a scripted feed answers: a price of now, or an error.
+type Line = Result<&'static str, FeedError>;
+
+/// Answers what it was told, in order, and panics when it was told nothing more.
+pub(crate) struct Scripted {
+    source: PriceSource,
+    lines: Mutex<VecDeque<Line>>,
+    asked: Mutex<usize>,
+}
+
+impl Scripted {
+    pub(crate) fn new(source: PriceSource, lines: impl IntoIterator<Item = Line>) -> Arc<Self> {
+        let lines = Mutex::new(lines.into_iter().collect());
+        Arc::new(Self {
+            source,
+            lines,
+            asked: Mutex::new(0),
+        })
+    }
+
+    pub(crate) fn asked(&self) -> usize {
+        *self.asked.lock().unwrap()
+    }
+}
+
+impl PriceFeed for Scripted {
+    fn source(&self) -> PriceSource {
+        self.source
+    }
+
+    fn quote(&self, now: Timestamp) -> BoxFuture<'_, Result<Quote, FeedError>> {
+        *self.asked.lock().unwrap() += 1;
+        let line = self
+            .lines
+            .lock()
+            .unwrap()
+            .pop_front()
+            .expect("a line for each question");
+        let quote = line.map(|price| Quote {
+            price: price.parse().unwrap(),
+            provider_at: now,
+        });
+        future::ready(quote).boxed()
+    }
+}
+
+pub(crate) async fn bus(arena: &Arena) -> Bus {
+    bus_at(arena, arena.redis_url()).await
+}
+
+pub(crate) async fn bus_at(arena: &Arena, url: String) -> Bus {
+    Bus::connect(BusConfig {
+        url,
+        namespace: arena.redis_prefix(),
+    })
+    .await
+    .unwrap()
+}
+
+/// An oracle that has just been started, sampling each 60 s.
+pub(crate) async fn oracle(arena: &Arena, feeds: &[Arc<Scripted>]) -> Oracle {
+    let feeds = feeds
+        .iter()
+        .map(|feed| Arc::clone(feed) as Arc<dyn PriceFeed>)
+        .collect();
+    oracle_of(arena, bus(arena).await, feeds)
+}
+
+pub(crate) fn oracle_of(arena: &Arena, bus: Bus, feeds: Vec<Arc<dyn PriceFeed>>) -> Oracle {
+    let database = arena.database().clone();
+    Oracle::new(
+        database,
+        bus,
+        feeds,
+        arena.rules().clone(),
+        60,
+        Shutdown::manual(),
+    )
+}
+
+/// An oracle without sources: prices are arranged by the test.
+pub(crate) async fn settler(arena: &Arena) -> Oracle {
+    oracle(arena, &[]).await
+}
+
+pub(crate) async fn cycle_at(oracle: &Oracle, now: Timestamp) -> Report {
+    cycle::run(oracle, now, &|| true).await
+}
+
+pub(crate) async fn cycle_now(arena: &Arena, oracle: &Oracle) -> Report {
+    cycle_at(oracle, arena.now().await).await
+}
+
+pub(crate) fn enforcing() -> EconomyRules {
+    let enforcement = ledger_core::economy::Enforcement::Enforce;
+    EconomyRules {
+        enforcement,
+        ..EconomyRules::default()
+    }
+}
+
+/// Wagers now, through the function that the API uses.
+pub(crate) async fn wager(
+    arena: &Arena,
+    bot_id: BotId,
+    stake: &str,
+    direction: Direction,
+) -> PredictionId {
+    let wager = Wager {
+        bot_id,
+        observation_id: ObservationId(uuid::Uuid::new_v4()),
+        direction,
+        stake: arena.rules().stake(stake.parse().unwrap()).unwrap(),
+        confidence: "0.70".parse().unwrap(),
+        reasoning: "a test".to_owned(),
+        usage: None,
+    };
+    let placed =
+        db::predictions::place(&mut *arena.conn().await, &wager, arena.rules(), None).await;
+    placed.unwrap().prediction_id.unwrap()
+}
+
+/// Moves predictions into the past, as if they had been placed then.
+pub(crate) async fn age(arena: &Arena, ids: &[PredictionId], seconds: i64) {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let changed = arena
+        .owner_client()
+        .await
+        .execute(
+            "UPDATE predictions SET created_at = created_at - make_interval(secs => $2::bigint::float8), \
+                    settles_at = settles_at - make_interval(secs => $2::bigint::float8) \
+              WHERE id = ANY($1)",
+            &[&ids, &seconds],
+        )
+        .await
+        .unwrap();
+    assert_eq!(changed, ids.len() as u64);
+}
+
+/// A wager that was placed so many seconds ago.
+pub(crate) async fn past_wager(
+    arena: &Arena,
+    bot_id: BotId,
+    stake: &str,
+    direction: Direction,
+    seconds_ago: i64,
+) -> PredictionId {
+    let id = wager(arena, bot_id, stake, direction).await;
+    age(arena, &[id], seconds_ago).await;
+    id
+}
+
+pub(crate) async fn prediction(arena: &Arena, id: PredictionId) -> Prediction {
+    let before = Some(PredictionId(id.0 + 1));
+    let filter = PredictionFilter::default();
+    let page = db::predictions::page(&mut *arena.conn().await, filter, before, 1)
+        .await
+        .unwrap();
+    page.into_iter()
+        .find(|prediction| prediction.id == id)
+        .expect("the prediction")
+}
+
+/// Type, amount and reference of a bot's entries, oldest first.
+pub(crate) async fn entries(arena: &Arena, bot_id: BotId) -> Vec<(String, String, String)> {
+    let rows = arena
+        .owner_client()
+        .await
+        .query(
+            "SELECT entry_type::text, amount::text, reference FROM ledger \
+              WHERE bot_id = $1 ORDER BY sequence",
+            &[&bot_id.0],
+        )
+        .await
+        .unwrap();
+    rows.iter()
+        .map(|row| (row.get(0), row.get(1), row.get(2)))
+        .collect()
+}
+
+pub(crate) async fn status_of(arena: &Arena, bot_id: BotId) -> String {
+    let row = arena
+        .owner_client()
+        .await
+        .query_one(
+            "SELECT status::text FROM wallets WHERE bot_id = $1",
+            &[&bot_id.0],
+        )
+        .await
+        .unwrap();
+    row.get(0)
+}
+
+/// A web server on loopback that gives one prepared answer to every request.
+pub(crate) struct Stub {
+    pub(crate) address: SocketAddr,
+    requests: Arc<Mutex<Vec<String>>>,
+    task: JoinHandle<()>,
+}
+
+pub(crate) enum Behaviour {
+    /// The whole answer, head included.
+    Answer(Vec<u8>),
+    /// Takes the request and never answers.
+    Silence,
+    /// Sends the head of an answer, a little of its body, and then nothing more.
+    HalfAnswer,
+    /// Closes the connection as soon as the request is there.
+    Hangup,
+}
+
+impl Stub {
+    pub(crate) async fn start(behaviour: Behaviour) -> Stub {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        let task = tokio::spawn(async move {
+            let mut held = Vec::new();
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let request = read_head(&mut stream).await;
+                seen.lock().unwrap().push(request);
+                match &behaviour {
+                    // The client may stop reading before the end.
+                    Behaviour::Answer(bytes) => drop(stream.write_all(bytes).await),
+                    Behaviour::HalfAnswer => {
+                        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"bitcoin\":";
+                        stream.write_all(head).await.unwrap();
+                        held.push(stream);
+                    }
+                    Behaviour::Silence => held.push(stream),
+                    Behaviour::Hangup => drop(stream),
+                }
+            }
+        });
+        Stub {
+            address,
+            requests,
+            task,
+        }
+    }
+
+    pub(crate) async fn answering(status: &str, headers: &str, body: &str) -> Stub {
+        let length = body.len();
+        let text = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n{body}"
+        );
+        Stub::start(Behaviour::Answer(text.into_bytes())).await
+    }
+
+    /// CoinGecko's own answer, its headers included.
+    pub(crate) async fn coingecko(usd: &str, updated: i64) -> Stub {
+        let headers = "Content-Type: application/json; charset=utf-8\r\n\
+                       Cache-Control: max-age=30, public, must-revalidate\r\n";
+        let body = format!(r#"{{"bitcoin":{{"usd":{usd},"last_updated_at":{updated}}}}}"#);
+        Stub::answering("200 OK", headers, &body).await
+    }
+
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn read_head(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"\r\n\r\n") {
+        let mut chunk = [0; 4096];
+        let count = stream.read(&mut chunk).await.unwrap();
+        assert!(count > 0, "the request ended early");
+        bytes.extend_from_slice(&chunk[..count]);
+    }
+    String::from_utf8(bytes).unwrap()
+}
