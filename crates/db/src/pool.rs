@@ -136,9 +136,11 @@ fn parse(url: &str) -> DbResult<tokio_postgres::Config> {
 async fn establish(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
     let config = parse(url).map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
     let (client, connection) = config.connect(NoTls).await.map_err(|error| {
-        // The server's own word where it gave one: a wrong password is no failed query.
-        let refusal = error.as_db_error().map(|refusal| refusal.message().to_owned());
-        let message = refusal.unwrap_or_else(|| DbError::from(error).to_string());
+        // The bare message: whoever asked for the connection says that Postgres is unavailable.
+        let message = match DbError::from(error) {
+            DbError::Unavailable(message) | DbError::Query(message) => message,
+            other => other.to_string(),
+        };
         ConnectionError::BadConnection(message)
     })?;
     let mut connection =

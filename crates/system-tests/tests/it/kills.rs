@@ -17,10 +17,10 @@ use crate::day::{HASTY, get, hasty_personas};
 const CLIENTS: usize = 4;
 
 /// Each of these dies twice, in an order that the seed decides.
-const VICTIMS: [&str; 5] = ["api", "ticker", "oracle", "bot-runner", "postgres"];
+const VICTIMS: [&str; 6] = ["api", "ticker", "oracle", "bot-runner", "postgres", "redis"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_kills_under_load_lose_nothing() {
+async fn twelve_kills_under_load_lose_nothing() {
     let seed = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap()

@@ -1,0 +1,209 @@
+//! What every request shares.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bus::limits::Limit;
+use bus::{Bus, BusConfig};
+use daemon::config::{ConfigError, Environment, endpoint};
+use daemon::process::{Failure, Unavailable};
+use db::migrations::SchemaState;
+use db::supply::Census;
+use db::{Database, DatabaseConfig, DbError};
+use ledger_core::chain::Head;
+use ledger_core::{BotId, EconomyRules, Timestamp};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+
+use crate::auth::{Passwords, Tokens};
+use crate::config::ApiConfig;
+use crate::keys::{Keys, sha256};
+use crate::locks::KeyedLocks;
+
+/// Chains whose verified head is remembered.
+const VERIFIED_HEADS_MAX: usize = 10_000;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The running service: connections, derived keys and what is remembered between requests.
+pub(crate) struct App {
+    pub(crate) database: Database,
+    pub(crate) bus: Bus,
+    pub(crate) rules: EconomyRules,
+    pub(crate) tick_rate_seconds: u64,
+    pub(crate) keys: Keys,
+    pub(crate) tokens: Tokens,
+    pub(crate) passwords: Passwords,
+    /// SHA-256, so that comparing takes the same time whatever its length.
+    pub(crate) admin_token_sha256: [u8; 32],
+    pub(crate) registration: RegistrationPolicy,
+    /// Requests with an Idempotency-Key that are being served by this process.
+    pub(crate) retries: KeyedLocks<[u8; 32]>,
+    /// Chains that are being verified by this process.
+    pub(crate) verifying: KeyedLocks<BotId>,
+    pub(crate) verified: VerifiedHeads,
+    pub(crate) census: tokio::sync::Mutex<Option<CountedAt>>,
+}
+
+/// Who may register, and how often.
+pub(crate) struct RegistrationPolicy {
+    pub(crate) admission: Admission,
+    /// Grants a day and address; `None` is no limit.
+    pub(crate) limit: Option<Limit>,
+}
+
+pub(crate) enum Admission {
+    /// Anybody: development only.
+    Open,
+    /// Whoever knows the token of this SHA-256.
+    Token([u8; 32]),
+    /// Nobody: no token is configured.
+    Closed,
+}
+
+impl Admission {
+    /// For the log.
+    pub(crate) const fn as_str(&self) -> &'static str {
+        match self {
+            Admission::Open => "open",
+            Admission::Token(_) => "by token",
+            Admission::Closed => "closed",
+        }
+    }
+}
+
+/// A census with its age.
+pub(crate) struct CountedAt {
+    pub(crate) census: Census,
+    pub(crate) counted: Instant,
+    pub(crate) as_of: Timestamp,
+}
+
+impl App {
+    /// Connects to everything, and refuses a database that this build does not fit.
+    pub(crate) async fn open(config: &ApiConfig) -> Result<App, Failure> {
+        let (database, bus) = tokio::join!(open_database(config), open_bus(config));
+        let (database, bus) = (database?, bus?);
+        let keys = Keys::derive(&config.secret_key);
+        Ok(App {
+            tokens: Tokens::new(&keys.token),
+            passwords: Passwords::new().await?,
+            admin_token_sha256: hashed(&config.admin_token),
+            registration: RegistrationPolicy::of(config),
+            rules: config.rules.clone(),
+            tick_rate_seconds: config.tick_rate_seconds,
+            retries: KeyedLocks::new(),
+            verifying: KeyedLocks::new(),
+            verified: VerifiedHeads::default(),
+            census: tokio::sync::Mutex::new(None),
+            keys,
+            database,
+            bus,
+        })
+    }
+}
+
+impl RegistrationPolicy {
+    fn of(config: &ApiConfig) -> RegistrationPolicy {
+        let admission = match (config.environment, &config.registration_token) {
+            (Environment::Development, _) => Admission::Open,
+            (Environment::Production, Some(token)) => Admission::Token(hashed(token)),
+            (Environment::Production, None) => Admission::Closed,
+        };
+        let limit = config
+            .grants_per_address_per_day
+            .map(|uses| Limit { uses, window: DAY });
+        RegistrationPolicy { admission, limit }
+    }
+}
+
+fn hashed(secret: &SecretString) -> [u8; 32] {
+    sha256(secret.expose_secret().as_bytes())
+}
+
+async fn open_database(config: &ApiConfig) -> Result<Database, Failure> {
+    let url = config.database_url.expose_secret();
+    let place = endpoint(url, 5432).unwrap_or_else(|| "its address".to_owned());
+    let what = format!("Postgres at {place}");
+    let settings = DatabaseConfig {
+        url: url.to_owned(),
+        pool_size: config.database_pool_size,
+    };
+    let database = Database::connect(settings).await.map_err(|error| {
+        Unavailable::new(&what, "is it running, and is DATABASE_URL right?").because(error)
+    })?;
+    match database.schema_state().await {
+        Ok(SchemaState::Current) => Ok(database),
+        Ok(SchemaState::Behind { missing }) => {
+            let hint = format!("its schema lacks {missing} migration(s): run `arenactl migrate`");
+            Err(Failure::unavailable(
+                format!("a usable schema in {what}"),
+                hint,
+            ))
+        }
+        Ok(SchemaState::Ahead { unknown }) => Err(ConfigError::single(
+            "DATABASE_URL",
+            format!(
+                "names a database with {unknown} migration(s) that this build does not know: run \
+                 a newer build, or name another database"
+            ),
+        )
+        .into()),
+        Err(error @ DbError::Unavailable(_)) => Err(Unavailable::new(&what, "is it running?")
+            .because(error)
+            .into()),
+        Err(error) => {
+            let hint = "was it migrated? Run `arenactl migrate`";
+            Err(Unavailable::new(format!("the schema in {what}"), hint)
+                .because(error)
+                .into())
+        }
+    }
+}
+
+async fn open_bus(config: &ApiConfig) -> Result<Bus, Failure> {
+    let url = config.redis_url.expose_secret();
+    let place = endpoint(url, 6379).unwrap_or_else(|| "its address".to_owned());
+    let settings = BusConfig {
+        url: url.to_owned(),
+        namespace: config.redis_namespace.clone(),
+    };
+    Bus::connect(settings).await.map_err(|error| {
+        let hint = "is it running, and is REDIS_URL right?";
+        Unavailable::new(format!("Redis at {place}"), hint)
+            .because(error)
+            .into()
+    })
+}
+
+/// The heads up to which chains were found sound: where the next verification continues.
+#[derive(Default)]
+pub(crate) struct VerifiedHeads(Mutex<HashMap<BotId, Head>>);
+
+impl VerifiedHeads {
+    pub(crate) fn get(&self, bot: BotId) -> Option<Head> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&bot)
+            .copied()
+    }
+
+    pub(crate) fn put(&self, head: Head) {
+        let mut heads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if heads.len() >= VERIFIED_HEADS_MAX && !heads.contains_key(&head.bot_id) {
+            // Any one will do: losing it costs one verification from the start.
+            if let Some(other) = heads.keys().next().copied() {
+                heads.remove(&other);
+            }
+        }
+        heads.insert(head.bot_id, head);
+    }
+
+    pub(crate) fn forget(&self, bot: BotId) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&bot);
+    }
+}

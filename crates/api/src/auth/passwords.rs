@@ -1,0 +1,195 @@
+//! API keys as argon2id hashes, with a bound on how many are computed at once.
+//!
+//! Parameters are OWASP's for argon2id: 19 MiB, two passes, one lane.
+
+use std::sync::Arc;
+
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use tokio::sync::Semaphore;
+
+use crate::error::ApiError;
+
+const MEMORY_KIB: u32 = 19_456;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+const SALT_BYTES: usize = 16;
+/// Hashes computed at once: each takes a core and 19 MiB.
+const AT_ONCE: usize = 2;
+/// Above 32 MiB the allocator maps memory and returns it to the system when it is freed; below, it
+/// may keep it for good. What is reserved and not touched costs nothing.
+const RESERVED_BLOCKS: usize = 33 * 1024;
+
+/// Hashes and verifies API keys off the request threads.
+pub(crate) struct Passwords {
+    places: Arc<Semaphore>,
+    /// The hash of a key that nobody has: what a stranger's key is verified against, so that it
+    /// takes as long as anybody's.
+    nobody: String,
+}
+
+impl Passwords {
+    pub(crate) async fn new() -> Result<Passwords, PasswordError> {
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| PasswordError(error.to_string()))?;
+        let nobody = off_thread(&places, move || hash(&key)).await?;
+        Ok(Passwords { places, nobody })
+    }
+
+    /// The hash of an API key, in PHC form.
+    pub(crate) async fn hash(&self, api_key: &str) -> Result<String, ApiError> {
+        let key = api_key.as_bytes().to_vec();
+        Ok(off_thread(&self.places, move || hash(&key)).await?)
+    }
+
+    /// Whether the key is the one of `stored`. Without a hash the answer is no, in the same time.
+    pub(crate) async fn verify(
+        &self,
+        api_key: &str,
+        stored: Option<&str>,
+    ) -> Result<bool, ApiError> {
+        let key = api_key.as_bytes().to_vec();
+        let known = stored.is_some();
+        let stored = stored.unwrap_or(&self.nobody).to_owned();
+        let same = off_thread(&self.places, move || verify(&key, &stored)).await?;
+        Ok(same && known)
+    }
+}
+
+/// Hashing itself failed: memory, randomness, or a stored hash that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("argon2: {0}")]
+pub(crate) struct PasswordError(String);
+
+impl From<PasswordError> for ApiError {
+    fn from(error: PasswordError) -> ApiError {
+        ApiError::Internal(error.to_string())
+    }
+}
+
+fn wrong(error: impl std::fmt::Display) -> PasswordError {
+    PasswordError(error.to_string())
+}
+
+async fn off_thread<T: Send + 'static>(
+    places: &Arc<Semaphore>,
+    work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
+) -> Result<T, PasswordError> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(wrong)?;
+    let working = tokio::task::spawn_blocking(move || {
+        // Moved here: the place is taken until the work ends, even if nobody waits for it any more.
+        let _place = place;
+        work()
+    });
+    working.await.map_err(wrong)?
+}
+
+fn hash(key: &[u8]) -> Result<String, PasswordError> {
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(wrong)?;
+    let mut salt = [0; SALT_BYTES];
+    getrandom::fill(&mut salt).map_err(wrong)?;
+    let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+    compute(
+        Algorithm::Argon2id,
+        Version::V0x13,
+        &params,
+        key,
+        &salt,
+        &mut output,
+    )?;
+    let hash = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(&params).map_err(wrong)?,
+        salt: Some(Salt::new(&salt).map_err(wrong)?),
+        hash: Some(Output::new(&output).map_err(wrong)?),
+    };
+    Ok(hash.to_string())
+}
+
+fn verify(key: &[u8], stored: &str) -> Result<bool, PasswordError> {
+    let stored = PasswordHash::new(stored).map_err(wrong)?;
+    let (Some(salt), Some(expected)) = (stored.salt, stored.hash) else {
+        return Err(wrong("a stored hash lacks its salt or its output"));
+    };
+    let algorithm = Algorithm::try_from(stored.algorithm.as_str()).map_err(wrong)?;
+    let version = match stored.version {
+        None => Version::default(),
+        Some(version) => Version::try_from(version).map_err(wrong)?,
+    };
+    let params = Params::try_from(&stored).map_err(wrong)?;
+    let mut output = vec![0; expected.len()];
+    compute(algorithm, version, &params, key, &salt, &mut output)?;
+    // `Output` compares in constant time.
+    Ok(Output::new(&output).map_err(wrong)? == expected)
+}
+
+fn compute(
+    algorithm: Algorithm,
+    version: Version,
+    params: &Params,
+    key: &[u8],
+    salt: &[u8],
+    output: &mut [u8],
+) -> Result<(), PasswordError> {
+    let needed = params.block_count();
+    let mut memory = Vec::with_capacity(needed.max(RESERVED_BLOCKS));
+    memory.resize(needed, Block::default());
+    Argon2::new(algorithm, version, params.clone())
+        .hash_password_into_with_memory(key, salt, output, &mut memory[..])
+        .map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+
+    use super::*;
+
+    #[test]
+    fn a_hash_is_owasps_argon2id_and_salted() {
+        let stored = hash(b"ldk_1").unwrap();
+        assert!(
+            stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{stored}"
+        );
+        assert_ne!(stored, hash(b"ldk_1").unwrap());
+        assert!(verify(b"ldk_1", &stored).unwrap());
+        assert!(!verify(b"ldk_2", &stored).unwrap());
+    }
+
+    #[test]
+    fn it_is_the_same_argon2_as_everybodys() {
+        let stored = hash(b"ldk_1").unwrap();
+        assert!(
+            Argon2::default()
+                .verify_password(b"ldk_1", stored.as_str())
+                .is_ok()
+        );
+        let params = Params::new(8, 1, 1, None).unwrap();
+        let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let theirs = cheap
+            .hash_password_with_salt(b"ldk_1", &[7; 16])
+            .unwrap()
+            .to_string();
+        assert!(verify(b"ldk_1", &theirs).unwrap());
+        assert!(!verify(b"ldk_2", &theirs).unwrap());
+    }
+
+    #[test]
+    fn what_is_no_hash_is_an_error_and_not_a_no() {
+        assert!(verify(b"ldk_1", "").is_err());
+        assert!(verify(b"ldk_1", "$argon2id$v=19$m=19456,t=2,p=1").is_err());
+    }
+
+    #[tokio::test]
+    async fn nobodys_key_is_never_right() {
+        let passwords = Passwords::new().await.unwrap();
+        assert!(!passwords.verify("ldk_1", None).await.unwrap());
+        let stored = passwords.hash("ldk_1").await.unwrap();
+        assert!(passwords.verify("ldk_1", Some(&stored)).await.unwrap());
+    }
+}

@@ -1,0 +1,197 @@
+//! Bodies: read up to a limit, and parsed so that an error names its field.
+
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::web::{Bytes, BytesMut, Payload};
+use actix_web::{HttpMessage, HttpRequest};
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use crate::error::ApiError;
+use crate::keys;
+
+/// The largest body, in bytes.
+pub(crate) const BODY_MAX_BYTES: usize = 64 * 1024;
+
+/// A request's body, as it came.
+pub(crate) struct Body(Bytes);
+
+impl Body {
+    /// Reads a body that must be JSON.
+    pub(crate) async fn read(req: &HttpRequest, payload: Payload) -> Result<Body, ApiError> {
+        if !is_json(req.content_type()) {
+            return Err(ApiError::UnsupportedMediaType);
+        }
+        collect(req.headers(), payload).await
+    }
+
+    /// Reads a body that may be missing.
+    pub(crate) async fn read_optional(
+        req: &HttpRequest,
+        payload: Payload,
+    ) -> Result<Option<Body>, ApiError> {
+        let body = collect(req.headers(), payload).await?;
+        if body.0.is_empty() {
+            return Ok(None);
+        }
+        if is_json(req.content_type()) {
+            Ok(Some(body))
+        } else {
+            Err(ApiError::UnsupportedMediaType)
+        }
+    }
+
+    pub(crate) fn sha256(&self) -> [u8; 32] {
+        keys::sha256(&self.0)
+    }
+
+    /// The value the body describes.
+    ///
+    /// # Errors
+    /// 400 for what is no JSON, 422 with the field for JSON that is not this value.
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        let mut json = serde_json::Deserializer::from_slice(&self.0);
+        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let path = error.path().to_string();
+            refusal(&path, &error.into_inner())
+        })?;
+        json.end().map_err(|error| refusal(".", &error))?;
+        Ok(value)
+    }
+}
+
+fn is_json(content_type: &str) -> bool {
+    content_type.eq_ignore_ascii_case("application/json")
+}
+
+async fn collect(headers: &HeaderMap, mut payload: Payload) -> Result<Body, ApiError> {
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok())
+        .and_then(|length| length.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > BODY_MAX_BYTES) {
+        return Err(ApiError::PayloadTooLarge);
+    }
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| ApiError::MalformedRequest {
+            detail: "The body ended early, or its framing is broken.".to_owned(),
+        })?;
+        if body.len() + chunk.len() > BODY_MAX_BYTES {
+            return Err(ApiError::PayloadTooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Body(body.freeze()))
+}
+
+fn refusal(path: &str, error: &serde_json::Error) -> ApiError {
+    let full = error.to_string();
+    // A number beyond every type is well-formed JSON all the same.
+    let out_of_range = full.starts_with("number out of range");
+    if error.classify() != Category::Data && !out_of_range {
+        return ApiError::MalformedRequest {
+            detail: format!("The body is no valid JSON: {full}."),
+        };
+    }
+    let message = full
+        .rsplit_once(" at line ")
+        .map_or(full.as_str(), |(message, _)| message);
+    ApiError::invalid(field(path, message), format!("is refused: {message}"))
+}
+
+/// The field that is wrong. Missing, unknown and repeated fields are named by the message alone,
+/// and the path is that of the object around them.
+fn field(path: &str, message: &str) -> String {
+    let parent = if path == "." { "" } else { path };
+    let named = ["missing field `", "unknown field `", "duplicate field `"]
+        .into_iter()
+        .find_map(|start| message.strip_prefix(start))
+        .and_then(|rest| rest.split('`').next());
+    match named {
+        None if parent.is_empty() => "body".to_owned(),
+        None => parent.to_owned(),
+        Some(name) if parent.is_empty() => name.to_owned(),
+        Some(name) if parent == name || parent.ends_with(&format!(".{name}")) => parent.to_owned(),
+        Some(name) => format!("{parent}.{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use api_types::{ActionRequest, Problem, RegisterRequest};
+
+    use super::*;
+
+    fn refused<T: DeserializeOwned>(json: &str) -> (u16, Option<String>, String) {
+        let error = Body(Bytes::copy_from_slice(json.as_bytes()))
+            .parse::<T>()
+            .err()
+            .unwrap();
+        let status = error.kind().facts().status;
+        let field = match &error {
+            ApiError::InvalidField { field, .. } => Some(field.clone()),
+            _ => None,
+        };
+        (status, field, error.to_string())
+    }
+
+    fn field_of<T: DeserializeOwned>(json: &str) -> String {
+        let (status, field, text) = refused::<T>(json);
+        assert_eq!(status, 422, "{json}: {text}");
+        assert!(!text.contains(" at line "), "{text}");
+        field.unwrap()
+    }
+
+    #[test]
+    fn the_field_at_fault_is_named() {
+        let named = field_of::<RegisterRequest>;
+        assert_eq!(named(r#"{}"#), "handle");
+        assert_eq!(named(r#"{"handle": 7}"#), "handle");
+        assert_eq!(named(r#"{"handle": "x"}"#), "handle");
+        assert_eq!(named(r#"{"handle": "Mia", "admin": true}"#), "admin");
+        assert_eq!(named(r#"{"handle": "Mia", "handle": "Mia"}"#), "handle");
+        assert_eq!(named(r#"[]"#), "body");
+        assert_eq!(named(r#"7"#), "body");
+        assert_eq!(named(r#"{"handle": 1e999}"#), "handle");
+    }
+
+    #[test]
+    fn a_field_within_a_field_is_named_by_its_path() {
+        let start = r#"{"observation_id": "6f2a3c6e-0c3e-4a8e-9c55-2d6d8f1c8b11", "action_type": "WAIT", "usage": "#;
+        let named = |usage: &str| field_of::<ActionRequest>(&format!("{start}{usage}}}"));
+        let sound = r#""provider": "p", "model": "m", "input_tokens": 1, "output_tokens": 1"#;
+        assert_eq!(named(&format!(r#"{{{sound}}}"#)), "usage.llm_calls");
+        assert_eq!(
+            named(&format!(r#"{{{sound}, "llm_calls": "1"}}"#)),
+            "usage.llm_calls"
+        );
+        assert_eq!(
+            named(&format!(r#"{{{sound}, "llm_calls": 1, "x": 1}}"#)),
+            "usage.x"
+        );
+        assert_eq!(
+            named(&format!(r#"{{{sound}, "llm_calls": 1, "cost_usd": 0.5}}"#)),
+            "usage.cost_usd"
+        );
+        assert_eq!(named("7"), "usage");
+    }
+
+    #[test]
+    fn what_is_no_json_is_malformed() {
+        for json in [
+            "",
+            "{",
+            "{\"handle\": NaN}",
+            "{\"handle\": \"Mia\"} x",
+            "nul",
+            "\u{feff}{}",
+        ] {
+            let (status, field, text) = refused::<RegisterRequest>(json);
+            assert_eq!((status, field), (400, None), "{json}: {text}");
+        }
+        assert_eq!(refused::<Problem>("{\"type\": \"\\ud800\"}").0, 400);
+    }
+}

@@ -1,0 +1,95 @@
+//! What the API needs to be told.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use daemon::config::{ConfigError, Environment, Reader, Sources};
+use ledger_core::EconomyRules;
+use secrecy::SecretString;
+
+/// Below this, SECRET_KEY could be guessed.
+pub const SECRET_KEY_MIN_CHARS: usize = 32;
+pub const ADMIN_TOKEN_MIN_CHARS: usize = 24;
+pub const REGISTRATION_TOKEN_MIN_CHARS: usize = 16;
+const DATABASE_POOL_SIZE: usize = 16;
+const GRANTS_PER_ADDRESS_PER_DAY: u32 = 20;
+
+/// The configuration of the service, read once at start.
+#[derive(Clone)]
+pub struct ApiConfig {
+    pub host: IpAddr,
+    /// 0 takes any free port.
+    pub port: u16,
+    pub environment: Environment,
+    pub database_url: SecretString,
+    pub database_pool_size: usize,
+    pub redis_url: SecretString,
+    /// What every key in Redis starts with: empty but for tests.
+    pub redis_namespace: String,
+    /// What tokens are signed with and kept answers are encrypted under.
+    pub secret_key: SecretString,
+    pub admin_token: SecretString,
+    /// Without one, registration is closed outside development.
+    pub registration_token: Option<SecretString>,
+    /// `None` is no limit.
+    pub grants_per_address_per_day: Option<u32>,
+    /// Only shown; the ticker goes by its own.
+    pub tick_rate_seconds: u64,
+    pub rules: EconomyRules,
+}
+
+impl ApiConfig {
+    /// # Errors
+    /// When a setting is missing or malformed: every one of them, by name.
+    pub fn read(sources: &Sources) -> Result<ApiConfig, ConfigError> {
+        let mut reader = Reader::new(sources);
+        let host = reader.or("API_HOST", IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let port = reader.or("API_PORT", 8000);
+        let environment = reader.or("ENV", Environment::default());
+        let database_url = reader.connection_url("DATABASE_URL", &["postgres", "postgresql"]);
+        let database_pool_size =
+            reader.or_within("DATABASE_POOL_SIZE", DATABASE_POOL_SIZE, 1..=1000);
+        let redis_url = reader.connection_url("REDIS_URL", &["redis"]);
+        let secret_key = reader.secret("SECRET_KEY", SECRET_KEY_MIN_CHARS);
+        let admin_token = reader.secret("ADMIN_TOKEN", ADMIN_TOKEN_MIN_CHARS);
+        let registration_token =
+            reader.optional_secret("REGISTRATION_TOKEN", REGISTRATION_TOKEN_MIN_CHARS);
+        let grants: Option<u32> = reader.optional("GRANTS_PER_ADDRESS_PER_DAY");
+        let grants_per_address_per_day = match environment {
+            Environment::Development => grants,
+            Environment::Production => Some(grants.unwrap_or(GRANTS_PER_ADDRESS_PER_DAY)),
+        };
+        let tick_rate_seconds = reader.or_within("TICK_RATE", 10, 1..=86_400);
+        let rules = match EconomyRules::from_settings(|name| reader.raw(name)) {
+            Ok(rules) => Some(rules),
+            Err(problems) => {
+                for problem in problems {
+                    reader.problem(problem.name, problem.problem);
+                }
+                None
+            }
+        };
+        let complete = database_url
+            .zip(redis_url)
+            .zip(secret_key)
+            .zip(admin_token)
+            .zip(rules);
+        let config = complete.map(
+            |((((database_url, redis_url), secret_key), admin_token), rules)| ApiConfig {
+                host,
+                port,
+                environment,
+                database_url,
+                database_pool_size,
+                redis_url,
+                redis_namespace: String::new(),
+                secret_key,
+                admin_token,
+                registration_token,
+                grants_per_address_per_day,
+                tick_rate_seconds,
+                rules,
+            },
+        );
+        reader.finish_with(config)
+    }
+}

@@ -1,0 +1,314 @@
+//! Everything that can go wrong with a request, and what is answered.
+//!
+//! [`ApiError::kind`] is the one place that decides between problem types; status, type and title
+//! follow from it. What a 5xx keeps inside is for the log alone.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+use api_types::{FieldProblem, PROBLEM_CONTENT_TYPE, Problem, ProblemKind};
+use bus::BusError;
+use db::DbError;
+use db::error::Conflict;
+use ledger_core::Refusal;
+use serde_json::{Map, Value, json};
+
+pub(crate) type ApiResult<T = HttpResponse> = Result<T, ApiError>;
+
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// The request cannot be read at all.
+    MalformedRequest {
+        detail: String,
+    },
+    /// Well-formed, and a field is wrong. `problem` continues the sentence the field begins.
+    InvalidField {
+        field: String,
+        problem: String,
+    },
+    UnsupportedMediaType,
+    PayloadTooLarge,
+    Unauthorized {
+        detail: &'static str,
+    },
+    RegistrationClosed,
+    NotFound {
+        what: String,
+    },
+    MethodNotAllowed {
+        allow: &'static str,
+    },
+    /// A rule said no.
+    Refused(Refusal),
+    HandleTaken,
+    ForeignTicket,
+    TicketSpent,
+    /// No fresh price: the arena is halted.
+    PriceStale,
+    IdempotencyMismatch,
+    IdempotencyConflict,
+    TooManyRequests {
+        detail: &'static str,
+        retry_after_seconds: u64,
+    },
+    /// A dependency does not answer. The text is for the log.
+    Unavailable(String),
+    TimedOut,
+    /// Our fault. The text is for the log.
+    Internal(String),
+}
+
+/// Seconds after which a retry of an unavailable arena makes sense.
+const RETRY_AFTER_SECONDS: u64 = 2;
+/// The oracle samples about once a minute.
+const PRICE_RETRY_AFTER_SECONDS: u64 = 15;
+
+impl ApiError {
+    pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> ApiError {
+        ApiError::InvalidField {
+            field: field.into(),
+            problem: problem.into(),
+        }
+    }
+
+    pub(crate) fn missing(field: &str) -> ApiError {
+        ApiError::invalid(field, "is required")
+    }
+
+    pub(crate) fn not_found(what: impl Into<String>) -> ApiError {
+        ApiError::NotFound { what: what.into() }
+    }
+
+    /// A bad field within the object `parent`.
+    pub(crate) fn within(parent: &str, FieldProblem { field, problem }: FieldProblem) -> ApiError {
+        ApiError::invalid(format!("{parent}.{field}"), problem)
+    }
+
+    pub(crate) fn kind(&self) -> ProblemKind {
+        match self {
+            ApiError::MalformedRequest { .. } => ProblemKind::MalformedRequest,
+            ApiError::InvalidField { .. } => ProblemKind::InvalidField,
+            ApiError::UnsupportedMediaType => ProblemKind::UnsupportedMediaType,
+            ApiError::PayloadTooLarge => ProblemKind::PayloadTooLarge,
+            ApiError::Unauthorized { .. } => ProblemKind::Unauthorized,
+            ApiError::RegistrationClosed => ProblemKind::RegistrationClosed,
+            ApiError::NotFound { .. } => ProblemKind::NotFound,
+            ApiError::MethodNotAllowed { .. } => ProblemKind::MethodNotAllowed,
+            ApiError::Refused(refusal) => match refusal {
+                Refusal::NotAlive { .. } => ProblemKind::BotNotAlive,
+                Refusal::InsufficientFunds { .. } => ProblemKind::InsufficientFunds,
+                Refusal::TooManyOpenPredictions { .. } | Refusal::OpenStakeLimit { .. } => {
+                    ProblemKind::LimitReached
+                }
+                Refusal::NotDead { .. } | Refusal::Retired => ProblemKind::BotStatus,
+                Refusal::ReviveAmount { .. } | Refusal::Overflow => ProblemKind::InvalidField,
+            },
+            ApiError::HandleTaken => ProblemKind::HandleTaken,
+            ApiError::ForeignTicket => ProblemKind::ForeignTicket,
+            ApiError::TicketSpent => ProblemKind::TicketSpent,
+            ApiError::PriceStale => ProblemKind::PriceStale,
+            ApiError::IdempotencyMismatch => ProblemKind::IdempotencyMismatch,
+            ApiError::IdempotencyConflict => ProblemKind::IdempotencyConflict,
+            ApiError::TooManyRequests { .. } => ProblemKind::TooManyRequests,
+            ApiError::Unavailable(_) | ApiError::TimedOut => ProblemKind::Unavailable,
+            ApiError::Internal(_) => ProblemKind::Internal,
+        }
+    }
+
+    /// What is told to whoever asked: what went wrong this time, and what to do next.
+    fn detail(&self) -> String {
+        let fixed = match self {
+            ApiError::MalformedRequest { detail } => return detail.clone(),
+            ApiError::InvalidField { field, problem } => return format!("`{field}` {problem}."),
+            ApiError::NotFound { what } => return format!("There is no {what}."),
+            ApiError::Refused(refusal) => return sentence(refusal),
+            ApiError::Unauthorized { detail } | ApiError::TooManyRequests { detail, .. } => detail,
+            ApiError::UnsupportedMediaType => "Send the body with Content-Type: application/json.",
+            ApiError::PayloadTooLarge => "The body has more than 64 KiB.",
+            ApiError::RegistrationClosed => {
+                "Send the registration token that the operator gave you as `registration_token`."
+            }
+            ApiError::MethodNotAllowed { .. } => "See the Allow header for the methods there are.",
+            ApiError::HandleTaken => "This handle is taken, in this or another spelling of case.",
+            ApiError::ForeignTicket => {
+                "This observation was made for another bot. Ask for one of your own."
+            }
+            ApiError::TicketSpent => {
+                "This observation was used, has expired, or never was. Ask for a new one."
+            }
+            ApiError::PriceStale => {
+                "There is no fresh price. Tickets stay unused; try again later."
+            }
+            ApiError::IdempotencyMismatch => {
+                "This Idempotency-Key was used with another body. Use a new key for a new request."
+            }
+            ApiError::IdempotencyConflict => {
+                "A request with this Idempotency-Key got there first. Send it again for its answer."
+            }
+            ApiError::Unavailable(_) => "A part of the arena does not answer. Try again shortly.",
+            ApiError::TimedOut => {
+                "The request took too long and was given up. It may have taken effect: repeat it \
+                 with its Idempotency-Key, or look before you repeat it."
+            }
+            ApiError::Internal(_) => {
+                "Something is broken on our side. It was logged; quote the request id."
+            }
+        };
+        fixed.to_owned()
+    }
+
+    /// What a program may want to know beyond the type.
+    fn extra(&self) -> Map<String, Value> {
+        let value = match self {
+            ApiError::InvalidField { field, .. } => json!({ "field": field }),
+            ApiError::TooManyRequests {
+                retry_after_seconds,
+                ..
+            } => {
+                json!({ "retry_after_seconds": retry_after_seconds })
+            }
+            ApiError::Refused(refusal) => match refusal {
+                Refusal::NotAlive { status } | Refusal::NotDead { status } => {
+                    json!({ "bot_status": status })
+                }
+                Refusal::Retired => json!({ "bot_status": ledger_core::BotStatus::Retired }),
+                Refusal::InsufficientFunds { stake, balance } => {
+                    json!({ "stake": stake.money(), "balance": balance })
+                }
+                Refusal::TooManyOpenPredictions { open, limit } => {
+                    json!({ "limit": "open_predictions_max", "limit_value": limit, "open": open })
+                }
+                Refusal::OpenStakeLimit { open, stake, limit } => json!({
+                    "limit": "open_stake_max",
+                    "limit_value": limit,
+                    "open": open,
+                    "stake": stake.money(),
+                }),
+                Refusal::ReviveAmount { .. } | Refusal::Overflow => json!({ "field": "amount" }),
+            },
+            _ => return Map::new(),
+        };
+        match value {
+            Value::Object(members) => members,
+            _ => Map::new(),
+        }
+    }
+
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            ApiError::Unauthorized { .. } => Some((
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"arena\""),
+            )),
+            ApiError::MethodNotAllowed { allow } => {
+                Some((header::ALLOW, HeaderValue::from_static(allow)))
+            }
+            ApiError::TooManyRequests {
+                retry_after_seconds,
+                ..
+            } => Some((header::RETRY_AFTER, HeaderValue::from(*retry_after_seconds))),
+            ApiError::Unavailable(_) | ApiError::TimedOut => {
+                Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS)))
+            }
+            ApiError::PriceStale => Some((
+                header::RETRY_AFTER,
+                HeaderValue::from(PRICE_RETRY_AFTER_SECONDS),
+            )),
+            _ => None,
+        }
+    }
+
+    /// The answer to a request for `path` that is known as `request_id`.
+    pub(crate) fn respond(&self, path: &str, request_id: &str) -> HttpResponse {
+        let kind = self.kind();
+        let facts = kind.facts();
+        let problem = Problem {
+            problem_type: kind.path(),
+            title: facts.title.to_owned(),
+            status: facts.status,
+            detail: self.detail(),
+            instance: path.to_owned(),
+            request_id: request_id.to_owned(),
+            extra: self.extra(),
+        };
+        let mut response = HttpResponse::build(self.status_code());
+        response.content_type(PROBLEM_CONTENT_TYPE);
+        if let Some(header) = self.header() {
+            response.insert_header(header);
+        }
+        response.body(serde_json::to_string(&problem).unwrap_or_default())
+    }
+
+    /// What a handler's or actix's own error means.
+    pub(crate) fn foreign(error: &actix_web::Error) -> ApiError {
+        match error.as_response_error().status_code() {
+            StatusCode::NOT_FOUND => ApiError::not_found("such path"),
+            status if status.is_client_error() => ApiError::MalformedRequest {
+                detail: "The request cannot be read.".to_owned(),
+            },
+            _ => ApiError::Internal(error.to_string()),
+        }
+    }
+}
+
+/// A refusal with a capital letter and a full stop.
+fn sentence(refusal: &Refusal) -> String {
+    let text = refusal.to_string();
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    format!(
+        "{}{}.",
+        first.map(String::from).unwrap_or_default(),
+        letters.as_str()
+    )
+}
+
+impl fmt::Display for ApiError {
+    /// For the log: what a 5xx keeps inside, and what everything else says anyway.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ApiError::Unavailable(inside) | ApiError::Internal(inside) => f.write_str(inside),
+            other => f.write_str(&other.detail()),
+        }
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.kind().facts().status)
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// A stand-in: the server puts the problem in its place, because only it knows the request.
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::new(self.status_code())
+    }
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> ApiError {
+        match error {
+            DbError::Refused(refusal) => ApiError::Refused(refusal),
+            DbError::NotFound(what) => ApiError::not_found(format!("such {what}")),
+            DbError::Conflict(Conflict::HandleTaken) => ApiError::HandleTaken,
+            DbError::Conflict(Conflict::ObservationUsed) => ApiError::TicketSpent,
+            DbError::Conflict(Conflict::IdempotencyKey) => ApiError::IdempotencyConflict,
+            DbError::Unavailable(_) => ApiError::Unavailable(error.to_string()),
+            DbError::Corrupt(_) | DbError::Query(_) => ApiError::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<BusError> for ApiError {
+    fn from(error: BusError) -> ApiError {
+        match error {
+            BusError::Unavailable(_)
+            | BusError::Timeout { .. }
+            | BusError::Credentials(_)
+            | BusError::Refused(_) => ApiError::Unavailable(error.to_string()),
+            BusError::Url | BusError::Corrupt(_) => ApiError::Internal(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! `Idempotency-Key`: a retried POST has its effects once and its answer every time.
+//!
+//! The answer is kept by `db` in the transaction of its effects. What is here is the rest: what a
+//! key is scoped to, how an answer with secrets is encrypted, and how a twin that arrives at the
+//! same time waits for its answer.
+
+use std::future::Future;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderMap;
+use api_types::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED};
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{ChaCha20Poly1305, Nonce};
+use db::idempotency::{Claim, Recall, StoredAnswer, recall};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::app::App;
+use crate::body::Body;
+use crate::error::{ApiError, ApiResult};
+use crate::keys::{Key, derive};
+
+const KEY_MAX_CHARS: usize = 255;
+const NONCE_BYTES: usize = 12;
+
+/// A request that may be repeated.
+pub(crate) struct Retry {
+    pub(crate) claim: Claim,
+    /// Derived from `SECRET_KEY` and the idempotency key itself, which is stored nowhere.
+    cipher_key: Key,
+}
+
+/// Whether an answer may be kept as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contents {
+    Plain,
+    Secret,
+}
+
+impl Retry {
+    /// The claim of a request with an `Idempotency-Key`, scoped to credential and route.
+    pub(crate) fn of(
+        app: &App,
+        headers: &HeaderMap,
+        credential: &str,
+        route: &str,
+        body: &Body,
+    ) -> Result<Option<Retry>, ApiError> {
+        let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+            return Ok(None);
+        };
+        let key = value.to_str().ok().filter(|key| {
+            (1..=KEY_MAX_CHARS).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
+        });
+        let key = key.ok_or_else(|| {
+            ApiError::invalid(IDEMPOTENCY_KEY, "must be 1 to 255 visible ASCII characters")
+        })?;
+        let mut hash = Sha256::new().chain_update(app.keys.idempotency);
+        for part in [credential, route, key] {
+            // Each after its length, so that no two claims run together.
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let key_sha256: [u8; 32] = hash.finalize().into();
+        let cipher_key = derive(key.as_bytes(), &app.keys.idempotency, &key_sha256);
+        let claim = Claim {
+            key_sha256,
+            body_sha256: body.sha256(),
+        };
+        Ok(Some(Retry { claim, cipher_key }))
+    }
+
+    /// An answer in the form in which it is kept.
+    pub(crate) fn keep<T: Serialize>(
+        &self,
+        status: StatusCode,
+        answer: &T,
+        contents: Contents,
+    ) -> StoredAnswer {
+        let json = serde_json::to_vec(answer).unwrap_or_default();
+        let answer = match contents {
+            Contents::Plain => json,
+            // An empty text decrypts to nothing: a replay then fails, and shows no secret.
+            Contents::Secret => self.encrypt(&json).unwrap_or_default(),
+        };
+        let status = i16::try_from(status.as_u16()).unwrap_or(200);
+        StoredAnswer {
+            status,
+            answer,
+            encrypted: contents == Contents::Secret,
+        }
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        let mut nonce = [0; NONCE_BYTES];
+        getrandom::fill(&mut nonce).ok()?;
+        let payload = Payload {
+            msg: plain,
+            aad: &self.claim.key_sha256,
+        };
+        let sealed = self.cipher().encrypt(&Nonce::from(nonce), payload).ok()?;
+        Some([&nonce[..], &sealed].concat())
+    }
+
+    fn decrypt(&self, kept: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, sealed) = kept.split_first_chunk::<NONCE_BYTES>()?;
+        let payload = Payload {
+            msg: sealed,
+            aad: &self.claim.key_sha256,
+        };
+        self.cipher().decrypt(&Nonce::from(*nonce), payload).ok()
+    }
+
+    fn cipher(&self) -> ChaCha20Poly1305 {
+        ChaCha20Poly1305::new(&self.cipher_key.into())
+    }
+
+    async fn recall(&self, app: &App) -> ApiResult<Option<HttpResponse>> {
+        let mut conn = app.database.get().await?;
+        match recall(&mut conn, &self.claim).await? {
+            Recall::Fresh => Ok(None),
+            Recall::OtherBody => Err(ApiError::IdempotencyMismatch),
+            Recall::Replay(kept) => self.replay(&kept).map(Some),
+        }
+    }
+
+    fn replay(&self, kept: &StoredAnswer) -> ApiResult {
+        let body = if kept.encrypted {
+            self.decrypt(&kept.answer)
+                .ok_or_else(|| ApiError::Internal("a kept answer does not decrypt".to_owned()))?
+        } else {
+            kept.answer.clone()
+        };
+        let status = u16::try_from(kept.status)
+            .ok()
+            .and_then(|s| StatusCode::from_u16(s).ok());
+        Ok(HttpResponse::build(status.unwrap_or(StatusCode::OK))
+            .insert_header((IDEMPOTENCY_REPLAYED, "true"))
+            .content_type("application/json")
+            .body(body))
+    }
+}
+
+/// Runs a request unless it has been answered before, in which case that answer is repeated.
+///
+/// `run` must hand the claim to the transaction it runs. A twin in this process waits; one in
+/// another process may find that the effects are there already, and then looks for the answer.
+pub(crate) async fn once<F>(app: &App, retry: Option<&Retry>, run: F) -> ApiResult
+where
+    F: Future<Output = ApiResult>,
+{
+    let Some(retry) = retry else { return run.await };
+    let _turn = app.retries.lock(retry.claim.key_sha256).await;
+    if let Some(answer) = retry.recall(app).await? {
+        return Ok(answer);
+    }
+    match run.await {
+        Err(
+            error @ (ApiError::IdempotencyConflict | ApiError::TicketSpent | ApiError::HandleTaken),
+        ) => retry.recall(app).await?.ok_or(error),
+        answer => answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn retry(key: u8) -> Retry {
+        let claim = Claim {
+            key_sha256: [key; 32],
+            body_sha256: [0; 32],
+        };
+        Retry {
+            claim,
+            cipher_key: [key; 32],
+        }
+    }
+
+    #[test]
+    fn a_secret_answer_is_kept_encrypted_and_comes_back() {
+        let kept = retry(1).keep(StatusCode::CREATED, &"lds_secret", Contents::Secret);
+        assert_eq!((kept.status, kept.encrypted), (201, true));
+        assert!(!kept.answer.windows(4).any(|window| window == b"lds_"));
+        assert_eq!(retry(1).decrypt(&kept.answer).unwrap(), b"\"lds_secret\"");
+        // The same answer twice looks different: the nonce is random.
+        assert_ne!(
+            kept,
+            retry(1).keep(StatusCode::CREATED, &"lds_secret", Contents::Secret)
+        );
+    }
+
+    #[test]
+    fn another_key_or_a_flipped_bit_decrypts_nothing() {
+        let kept = retry(1).keep(StatusCode::CREATED, &"lds_secret", Contents::Secret);
+        assert_eq!(retry(2).decrypt(&kept.answer), None);
+        let moved = Retry {
+            claim: retry(2).claim,
+            ..retry(1)
+        };
+        assert_eq!(moved.decrypt(&kept.answer), None);
+        for at in 0..kept.answer.len() {
+            let mut flipped = kept.answer.clone();
+            flipped[at] ^= 1;
+            assert_eq!(retry(1).decrypt(&flipped), None);
+        }
+        assert_eq!(retry(1).decrypt(&[]), None);
+    }
+}

@@ -1,0 +1,39 @@
+//! The arena's HTTP API: the one way for an agent to see, to act and to spend.
+//!
+//! A request comes in through [`server`] (request ids, time limit, problems), proves who it is
+//! ([`auth`]), and reaches a handler named for its verb in a file named for its noun ([`routes`]).
+//! Handlers parse at the door and let `db` do the rest in one transaction.
+//!
+//! This crate must never decide what a rule should decide, write SQL, or let an error show its
+//! insides to whoever caused it.
+
+mod app;
+mod auth;
+mod body;
+mod clock;
+pub mod config;
+mod cursor;
+mod error;
+mod idempotency;
+mod keys;
+mod locks;
+mod routes;
+mod server;
+mod views;
+
+pub use config::ApiConfig;
+use daemon::config::Sources;
+use daemon::process::Failure;
+use daemon::shutdown::Shutdown;
+pub use server::{Running, start};
+
+/// Runs the service until it is asked to stop.
+///
+/// # Errors
+/// When the configuration cannot be used, a dependency cannot be reached, or the port is taken.
+pub async fn run() -> Result<(), Failure> {
+    let config = ApiConfig::read(&Sources::load())?;
+    let shutdown = Shutdown::install()?;
+    start(config, shutdown).await?.stopped().await?;
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! The service `api`.
+
+fn main() -> std::process::ExitCode {
+    daemon::process::main("api", api::run())
+}

@@ -1,0 +1,281 @@
+//! Bots: how they come, what is shown of them, and what operators do to them.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::LOCATION;
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use api_types::{
+    MyProfile, PERSONA_MAX_CHARS, REASON_MAX_CHARS, RegisterRequest, Registration, RetireRequest,
+    ReviveRequest,
+};
+use bus::limits::Admission as Place;
+use db::bots::{BotRef, NewBot, Registered};
+use db::idempotency::Remember;
+use db::predictions::PredictionFilter;
+use ledger_core::post::one_line;
+use ledger_core::prediction::PredictionStatus;
+use ledger_core::{BotId, Handle};
+use subtle::ConstantTimeEq;
+
+use crate::app::{Admission, App};
+use crate::auth::{AuthenticatedBot, AuthenticatedOperator, Issued};
+use crate::body::Body;
+use crate::cursor::{List, Parameters};
+use crate::error::{ApiError, ApiResult};
+use crate::idempotency::{Contents, Retry, once};
+use crate::keys::{hex, sha256};
+use crate::{routes, views};
+
+/// Registers a bot: bot, wallet, `GRANT` entry and audit row in one transaction.
+pub(super) async fn create(req: HttpRequest, payload: Payload, app: Data<App>) -> ApiResult {
+    let body = Body::read(&req, payload).await?;
+    let request: RegisterRequest = body.parse()?;
+    let persona = persona(request.persona.as_deref().unwrap_or_default())?;
+    let token = request
+        .registration_token
+        .as_ref()
+        .map_or("", |token| token.expose());
+    admit(&app, token)?;
+    let credential = format!("registration:{}", hex(&sha256(token.as_bytes())));
+    let retry = Retry::of(&app, req.headers(), &credential, "POST /bots", &body)?;
+    let address = req.peer_addr().map(|peer| peer.ip());
+    let registration = register(&app, &request.handle, &persona, address, retry.as_ref());
+    once(&app, retry.as_ref(), registration).await
+}
+
+/// Whether this token may register.
+fn admit(app: &App, token: &str) -> Result<(), ApiError> {
+    let admitted = match &app.registration.admission {
+        Admission::Open => true,
+        Admission::Token(expected) => sha256(token.as_bytes()).ct_eq(expected).into(),
+        Admission::Closed => false,
+    };
+    if admitted {
+        Ok(())
+    } else {
+        Err(ApiError::RegistrationClosed)
+    }
+}
+
+async fn register(
+    app: &App,
+    handle: &Handle,
+    persona: &str,
+    address: Option<IpAddr>,
+    retry: Option<&Retry>,
+) -> ApiResult {
+    let grant = GrantPlace::take(app, address).await?;
+    let registered = insert(app, handle, persona, retry).await;
+    if registered.is_err() {
+        grant.give_back(app).await;
+    } else {
+        app.bus.wake_soon();
+    }
+    registered
+}
+
+async fn insert(app: &App, handle: &Handle, persona: &str, retry: Option<&Retry>) -> ApiResult {
+    let issued = Issued::draw(app).await?;
+    let new = NewBot {
+        handle,
+        persona,
+        hosted: false,
+        credentials: &issued.stored,
+        actor: "registration",
+    };
+    let answer = |registered: &Registered| Registration {
+        id: registered.profile.id,
+        handle: registered.profile.handle.clone(),
+        status: registered.profile.status,
+        balance: registered.profile.balance,
+        api_key: issued.api_key.clone(),
+        api_secret: issued.api_secret.clone(),
+        created_at: registered.profile.created_at,
+    };
+    let render = retry.map(|retry| {
+        move |registered: &Registered| {
+            retry.keep(StatusCode::CREATED, &answer(registered), Contents::Secret)
+        }
+    });
+    let hook = retry.zip(render.as_ref()).map(|(retry, render)| Remember {
+        claim: retry.claim,
+        render,
+    });
+    let mut conn = app.database.get().await?;
+    let registered = db::bots::register(&mut conn, &new, &app.rules, hook.as_ref()).await?;
+    let answer = answer(&registered);
+    let place = format!("/bots/{}", answer.id);
+    Ok(HttpResponse::Created()
+        .insert_header((LOCATION, place))
+        .json(answer))
+}
+
+/// A place under the limit of grants for an address and a day.
+struct GrantPlace(Option<String>);
+
+impl GrantPlace {
+    async fn take(app: &App, address: Option<IpAddr>) -> Result<GrantPlace, ApiError> {
+        let Some((limit, address)) = app.registration.limit.zip(address) else {
+            return Ok(GrantPlace(None));
+        };
+        let name = format!("grant:{}", counted_as(address));
+        match app.bus.take(&name, limit).await? {
+            Place::Admitted { .. } => Ok(GrantPlace(Some(name))),
+            Place::Exhausted { retry_after } => Err(ApiError::TooManyRequests {
+                detail: "No more bots are granted to this address today.",
+                retry_after_seconds: retry_after.as_secs().saturating_add(1),
+            }),
+        }
+    }
+
+    async fn give_back(self, app: &App) {
+        let Some(name) = self.0 else { return };
+        if let Err(error) = app.bus.give_back(&name).await {
+            tracing::warn!(%error, "a place for a grant was not given back");
+        }
+    }
+}
+
+/// Whoever has one IPv6 address has the whole /64 around it.
+fn counted_as(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+/// Line breaks and tabs are welcome in a persona, other control characters are not.
+fn persona(text: &str) -> Result<String, ApiError> {
+    let text = text.trim();
+    let unwelcome = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    if text.chars().count() > PERSONA_MAX_CHARS || text.chars().any(unwelcome) {
+        let rule = format!("must have at most {PERSONA_MAX_CHARS} characters, no control ones");
+        return Err(ApiError::invalid("persona", rule));
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
+    let page = Parameters::of(&req)?.page(List::Bots, &app.keys.cursor)?;
+    let before = page.after.map(|[id]| BotId(id));
+    let mut conn = app.database.get().await?;
+    let profiles = db::bots::page(&mut conn, before, page.limit()).await?;
+    routes::ok(&page.answer(
+        profiles,
+        &app.keys.cursor,
+        |profile| [profile.id.0],
+        views::bot,
+    ))
+}
+
+pub(super) async fn show(bot: Path<String>, app: Data<App>) -> ApiResult {
+    let bot = routes::bot_of(&bot)?;
+    let mut conn = app.database.get().await?;
+    routes::ok(&views::bot(db::bots::find(&mut conn, &bot).await?))
+}
+
+/// A bot's own profile. The dead may look, too.
+pub(super) async fn me(bot: AuthenticatedBot, app: Data<App>) -> ApiResult {
+    let mut conn = app.database.get().await?;
+    let found = db::bots::find(&mut conn, &BotRef::Id(bot.id)).await;
+    let profile = AuthenticatedBot::or_unknown(found)?;
+    let open = open_positions(&mut conn, bot.id).await?;
+    routes::ok(&MyProfile {
+        limits: views::limits(&profile, &app.rules),
+        bot: views::bot(profile),
+        open_positions: open,
+    })
+}
+
+/// A bot's open predictions, newest first.
+pub(super) async fn open_positions(
+    conn: &mut db::Connection,
+    bot: BotId,
+) -> Result<Vec<api_types::Prediction>, ApiError> {
+    let filter = PredictionFilter {
+        bot_id: Some(bot),
+        status: Some(PredictionStatus::Open),
+    };
+    let rows = db::predictions::page(conn, filter, None, db::PAGE_MAX).await?;
+    Ok(rows.into_iter().map(views::prediction).collect())
+}
+
+/// Takes a bot out for good.
+pub(super) async fn retire(
+    operator: AuthenticatedOperator,
+    req: HttpRequest,
+    bot: Path<String>,
+    payload: Payload,
+    app: Data<App>,
+) -> ApiResult {
+    let request: RetireRequest = match Body::read_optional(&req, payload).await? {
+        Some(body) => body.parse()?,
+        None => RetireRequest::default(),
+    };
+    let reason = reason(&request.reason)?;
+    let bot = routes::bot_of(&bot)?;
+    let mut conn = app.database.get().await?;
+    let act = db::bots::retire(&mut conn, &bot, &operator.0, &reason).await?;
+    app.bus.wake_soon();
+    routes::ok(&views::bot(act.profile))
+}
+
+/// Brings a dead bot back.
+pub(super) async fn revive(
+    operator: AuthenticatedOperator,
+    req: HttpRequest,
+    bot: Path<String>,
+    payload: Payload,
+    app: Data<App>,
+) -> ApiResult {
+    let request: ReviveRequest = Body::read(&req, payload).await?.parse()?;
+    if !request.amount.is_positive() {
+        return Err(ApiError::invalid("amount", "must be above zero"));
+    }
+    let reason = reason(&request.reason)?;
+    if reason.is_empty() {
+        return Err(ApiError::missing("reason"));
+    }
+    let bot = routes::bot_of(&bot)?;
+    let mut conn = app.database.get().await?;
+    let act = db::bots::revive(&mut conn, &bot, request.amount, &operator.0, &reason).await?;
+    app.bus.wake_soon();
+    routes::ok(&views::bot(act.profile))
+}
+
+fn reason(text: &str) -> Result<String, ApiError> {
+    if text.chars().count() > REASON_MAX_CHARS {
+        let rule = format!("must have at most {REASON_MAX_CHARS} characters");
+        return Err(ApiError::invalid("reason", rule));
+    }
+    Ok(one_line(text))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn neighbours_in_a_64_share_their_limit() {
+        let counted = |text: &str| counted_as(text.parse().unwrap()).to_string();
+        assert_eq!(counted("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(counted("2001:db8:1:2::9"), "2001:db8:1:2::");
+        assert_eq!(counted("::ffff:203.0.113.7"), "203.0.113.7");
+        assert_eq!(counted("203.0.113.7"), "203.0.113.7");
+    }
+
+    #[test]
+    fn a_persona_keeps_its_lines_and_loses_nothing() {
+        assert_eq!(persona("  calm\nand kind ").unwrap(), "calm\nand kind");
+        assert!(persona(&"é".repeat(PERSONA_MAX_CHARS)).is_ok());
+        assert!(persona(&"é".repeat(PERSONA_MAX_CHARS + 1)).is_err());
+        assert!(persona("nul\0").is_err());
+    }
+}

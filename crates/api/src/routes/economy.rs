@@ -1,0 +1,71 @@
+//! The figures in force, and where the money is.
+
+use std::time::Duration;
+
+use actix_web::web::Data;
+use api_types::{BotCount, Economy, Parameters, PriceNow};
+use bus::prices::FreshPrice;
+use db::supply::Census;
+use ledger_core::Timestamp;
+use tokio::time::Instant;
+
+use crate::app::{App, CountedAt};
+use crate::error::{ApiError, ApiResult};
+use crate::{clock, routes};
+
+/// How old a census may be: counting looks at every wallet.
+const CENSUS_SECONDS: u64 = 10;
+
+pub(super) async fn show(app: Data<App>) -> ApiResult {
+    let (counted, price) = tokio::join!(census(&app), app.bus.price());
+    let (census, as_of) = counted?;
+    let tick = {
+        let mut conn = app.database.get().await?;
+        db::ticks::latest(&mut conn).await?
+    };
+    routes::ok(&Economy {
+        mode: app.rules.enforcement,
+        tick,
+        tick_rate_seconds: app.tick_rate_seconds,
+        bots: BotCount {
+            alive: census.alive,
+            dead: census.dead,
+        },
+        supply: census.supply.into(),
+        price: price?.map(price_now),
+        parameters: Parameters::from(&app.rules),
+        as_of,
+    })
+}
+
+/// The last census, or a new one. Whoever asks meanwhile waits for the same one.
+async fn census(app: &App) -> Result<(Census, Timestamp), ApiError> {
+    let mut kept = app.census.lock().await;
+    if let Some(CountedAt {
+        census,
+        counted,
+        as_of,
+    }) = &*kept
+        && counted.elapsed() < Duration::from_secs(CENSUS_SECONDS)
+    {
+        return Ok((*census, *as_of));
+    }
+    let mut conn = app.database.get().await?;
+    let census = db::supply::census(&mut conn).await?;
+    let as_of = clock::now();
+    *kept = Some(CountedAt {
+        census,
+        counted: Instant::now(),
+        as_of,
+    });
+    Ok((census, as_of))
+}
+
+fn price_now(fresh: FreshPrice) -> PriceNow {
+    PriceNow {
+        value: fresh.price.money(),
+        source: fresh.source,
+        at: fresh.provider_at,
+        age_seconds: clock::now().seconds_since(fresh.provider_at).max(0),
+    }
+}

@@ -1,0 +1,90 @@
+//! Every path there is, one file for each noun.
+
+mod arena;
+mod auth;
+mod bots;
+mod economy;
+mod health;
+mod ledger;
+mod posts;
+mod predictions;
+mod prices;
+mod problems;
+
+use std::future::ready;
+
+use actix_web::guard::{Any, Get, Head};
+use actix_web::web::{self, ServiceConfig, to};
+use actix_web::{HttpResponse, Resource, Route};
+use db::bots::BotRef;
+use serde::Serialize;
+
+use crate::error::{ApiError, ApiResult};
+
+/// The table of routes. What is not in it is a 404; a method that a path does not know is a 405.
+pub(crate) fn all(config: &mut ServiceConfig) {
+    const READ: &str = "GET, HEAD";
+    config
+        .service(path("/health", READ).route(get().to(health::health)))
+        .service(path("/ready", READ).route(get().to(health::ready)))
+        .service(
+            path("/bots", "GET, HEAD, POST")
+                .route(get().to(bots::list))
+                .route(web::post().to(bots::create)),
+        )
+        .service(path("/bots/me", READ).route(get().to(bots::me)))
+        .service(
+            path("/bots/{bot}", "GET, HEAD, DELETE")
+                .route(get().to(bots::show))
+                .route(web::delete().to(bots::retire)),
+        )
+        .service(path("/bots/{bot}/revive", "POST").route(web::post().to(bots::revive)))
+        .service(path("/bots/{bot}/ledger", READ).route(get().to(ledger::chain)))
+        .service(path("/bots/{bot}/ledger/verify", READ).route(get().to(ledger::verify)))
+        .service(path("/auth/token", "POST").route(web::post().to(auth::token)))
+        .service(path("/arena/observation", "GET").route(web::get().to(arena::observe)))
+        .service(path("/arena/action", "POST").route(web::post().to(arena::act)))
+        .service(path("/predictions", READ).route(get().to(predictions::list)))
+        .service(path("/prices", READ).route(get().to(prices::list)))
+        .service(path("/posts/feed", READ).route(get().to(posts::feed)))
+        .service(path("/ledger", READ).route(get().to(ledger::journal)))
+        .service(path("/economy", READ).route(get().to(economy::show)))
+        .service(path("/problems/{name}", READ).route(get().to(problems::page)))
+        .default_service(to(nowhere));
+}
+
+/// A path with the methods it knows, for whoever asks for another one.
+fn path(pattern: &str, allow: &'static str) -> Resource {
+    let refuse = move || {
+        ready(ApiResult::<HttpResponse>::Err(ApiError::MethodNotAllowed {
+            allow,
+        }))
+    };
+    web::resource(pattern).default_service(to(refuse))
+}
+
+/// HEAD is GET without the body, which the server leaves out by itself.
+fn get() -> Route {
+    web::route().guard(Any(Get()).or(Head()))
+}
+
+async fn nowhere() -> ApiResult {
+    Err(ApiError::not_found("such path"))
+}
+
+/// An id or a handle; digits alone are an id, since handles start with a letter.
+fn bot_ref(text: &str) -> Option<BotRef> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().ok().map(BotRef::Id);
+    }
+    text.parse().ok().map(BotRef::Handle)
+}
+
+/// The bot that a path names. A name that nobody can have is nobody's.
+fn bot_of(path: &str) -> Result<BotRef, ApiError> {
+    bot_ref(path).ok_or_else(|| ApiError::not_found("such bot"))
+}
+
+fn ok<T: Serialize>(answer: &T) -> ApiResult {
+    Ok(HttpResponse::Ok().json(answer))
+}

@@ -1,0 +1,132 @@
+use std::collections::HashSet;
+
+use api_types::{ChainVerification, LedgerEntry, Page, ProblemKind};
+use futures_util::future::join_all;
+use ledger_core::Entry;
+use ledger_core::chain::ChainVerifier;
+use ledger_core::economy::Enforcement;
+use serde_json::json;
+use test_kit::TestBot;
+
+use crate::service::Service;
+
+async fn with_history() -> (Service, TestBot) {
+    let service = Service::new().await;
+    let bot = service.arena.bot().handle("Mia").create().await;
+    for _ in 0..3 {
+        service.wager(&bot, "1").await.json();
+        service.arena.tick(Enforcement::Enforce).await;
+    }
+    (service, bot)
+}
+
+#[tokio::test]
+async fn a_chain_can_be_recomputed_from_what_is_answered() {
+    let (service, bot) = with_history().await;
+    let page: Page<LedgerEntry> = service.get("/bots/mia/ledger?limit=200").await.ok();
+    let mut verifier = ChainVerifier::new(bot.id);
+    for entry in page.items.into_iter().rev() {
+        assert_eq!(entry.recorded_at_us, entry.recorded_at.micros());
+        verifier.check(&Entry::from(entry)).unwrap();
+    }
+    let verified: ChainVerification = service.get("/bots/mia/ledger/verify").await.ok();
+    assert_eq!(verified.head_hash, verifier.head().hash);
+    assert_eq!((verified.bot_id, verified.entries), (bot.id, 7));
+    assert!(verified.valid && verified.first_fault.is_none());
+}
+
+#[tokio::test]
+async fn verification_continues_where_it_was_and_sees_what_came_since() {
+    let (service, bot) = with_history().await;
+    let path = format!("/bots/{}/ledger/verify", bot.id);
+    let verified = join_all((0..8).map(|_| service.get(&path))).await;
+    for answer in verified {
+        assert_eq!(answer.json()["entries"], 7);
+    }
+    service.wager(&bot, "1").await.json();
+    assert_eq!(service.get(&path).await.json()["entries"], 8);
+}
+
+#[tokio::test]
+async fn a_tampered_entry_is_named_each_time() {
+    let (service, bot) = with_history().await;
+    let owner = service.arena.owner_client().await;
+    owner
+        .batch_execute(&format!(
+            "SET session_replication_role = replica; \
+             UPDATE ledger SET reference = 'OBS:forged' WHERE bot_id = {} AND sequence = 4",
+            bot.id
+        ))
+        .await
+        .unwrap();
+    let path = format!("/bots/{}/ledger/verify", bot.id);
+    for _ in 0..2 {
+        let verified: ChainVerification = service.get(&path).await.ok();
+        let fault = verified.first_fault.expect("a fault");
+        assert!(!verified.valid);
+        assert_eq!(
+            (fault.sequence, fault.field.as_str(), verified.entries),
+            (4, "hash", 4)
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_journal_pages_through_everybodys_entries_once() {
+    let (service, _) = with_history().await;
+    service.arena.bot().create().await;
+    let mut seen = HashSet::new();
+    let mut times = Vec::new();
+    let mut path = "/ledger?limit=3".to_owned();
+    loop {
+        let page: Page<LedgerEntry> = service.get(&path).await.ok();
+        for entry in page.items {
+            times.push(entry.recorded_at);
+            assert!(
+                seen.insert((entry.bot_id, entry.sequence)),
+                "twice: {entry:?}"
+            );
+        }
+        match page.next_cursor {
+            Some(cursor) => path = format!("/ledger?limit=3&cursor={cursor}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen.len(), 8);
+    assert!(times.is_sorted_by(|newer, older| newer >= older));
+}
+
+#[tokio::test]
+async fn nobodys_chain_is_not_found() {
+    let service = Service::new().await;
+    for path in [
+        "/bots/424242/ledger",
+        "/bots/nobody/ledger",
+        "/bots/424242/ledger/verify",
+    ] {
+        service.get(path).await.problem(ProblemKind::NotFound);
+    }
+}
+
+#[tokio::test]
+async fn a_chain_pages_to_its_first_entry() {
+    let (service, bot) = with_history().await;
+    let mut sequences = Vec::new();
+    let mut path = format!("/bots/{}/ledger?limit=2", bot.id);
+    loop {
+        let page = service.get(&path).await.json();
+        sequences.extend(
+            page["items"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|e| e["sequence"].as_i64().unwrap()),
+        );
+        let Some(cursor) = page["next_cursor"].as_str() else {
+            assert_eq!(page["next_cursor"], json!(null));
+            break;
+        };
+        path = format!("/bots/{}/ledger?limit=2&cursor={cursor}", bot.id);
+    }
+    assert_eq!(sequences, [7, 6, 5, 4, 3, 2, 1]);
+}

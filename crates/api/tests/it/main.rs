@@ -1,0 +1,18 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::too_many_lines,
+    unreachable_pub
+)]
+
+mod arena;
+mod auth;
+mod bots;
+mod economy;
+mod health;
+mod ledger;
+mod lifecycle;
+mod lists;
+mod operators;
+mod problems;
+mod service;
