@@ -18,6 +18,14 @@ CREATE TABLE bots (
 CREATE UNIQUE INDEX bots_handle_key ON bots (lower(handle));
 CREATE UNIQUE INDEX bots_api_secret_sha256_key ON bots (api_secret_sha256);
 
+CREATE FUNCTION refuse_return_of_the_retired() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'bot % is retired for good', OLD.id USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE TRIGGER bots_retired_for_good BEFORE UPDATE ON bots FOR EACH ROW
+    WHEN (OLD.status = 'RETIRED' AND NEW.status <> 'RETIRED')
+    EXECUTE FUNCTION refuse_return_of_the_retired();
+
 -- The cached head of each chain and what the rules need under its lock. Narrow, half-filled pages
 -- and no index on what changes, so that a tick is a heap-only update.
 CREATE TABLE wallets (

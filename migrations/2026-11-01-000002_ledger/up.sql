@@ -28,7 +28,8 @@ CREATE TABLE ledger (
             WHEN entry_type IN ('GRANT', 'PAYOUT', 'REFUND', 'MARKET_PAYOUT', 'RESEARCH_PAYOUT', 'REVIVE')
                 THEN amount > 0 AND amount <= 9999999999.99999999
             WHEN entry_type IN ('SLASH', 'FORFEIT') THEN amount = 0
-            ELSE amount <= 0
+            -- LIQUIDATION and RETIRED take what is there.
+            ELSE amount <= 0 AND balance_after = 0
         END
     ),
     -- A counted repeat in the pattern would cost sixty times as much.
@@ -39,7 +40,12 @@ CREATE TABLE ledger (
         octet_length(hash) = 32 AND octet_length(previous_hash) = 32
     )
 );
-CREATE INDEX ledger_recorded_at_brin ON ledger USING brin (recorded_at) WITH (pages_per_range = 32);
+-- Summarised as it grows: what is not summarised is read whole, and that is the newest.
+CREATE INDEX ledger_recorded_at_brin ON ledger USING brin (recorded_at)
+    WITH (pages_per_range = 32, autosummarize = on);
+ALTER TABLE ledger SET (
+    autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 500000
+);
 
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

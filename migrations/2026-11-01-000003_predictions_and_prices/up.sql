@@ -39,5 +39,7 @@ CREATE TABLE predictions (
     CONSTRAINT predictions_settled_once CHECK ((status = 'OPEN') = (resolved_at IS NULL))
 );
 CREATE INDEX predictions_bot_id ON predictions (bot_id, id);
+-- A bot has few open ones and many of the others.
+CREATE INDEX predictions_bot_open ON predictions (bot_id, id) WHERE status = 'OPEN';
 CREATE INDEX predictions_status ON predictions (status, id) WHERE status <> 'OPEN';
 CREATE INDEX predictions_open ON predictions (settles_at, id) WHERE status = 'OPEN';

@@ -73,9 +73,12 @@ BEGIN
         -- One maker at a time; whoever waited finds the partition made.
         PERFORM pg_advisory_xact_lock(hashtext('agent_metrics partitions'));
         CONTINUE WHEN to_regclass('public.' || name) IS NOT NULL;
+        -- Made apart and attached: PARTITION OF would lock the parent against every reader, and
+        -- wait behind a dump while every writer waits behind it.
+        EXECUTE format('CREATE TABLE public.%I (LIKE public.agent_metrics INCLUDING ALL)', name);
         EXECUTE format(
-            'CREATE TABLE public.%I PARTITION OF public.agent_metrics FOR VALUES FROM (%L) TO (%L)',
+            'ALTER TABLE public.agent_metrics ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
             name, day::text || ' 00:00:00+00', (day + 1)::text || ' 00:00:00+00');
     END LOOP;
 END $$;
-SELECT ensure_metrics_partitions(2);
+SELECT ensure_metrics_partitions(7);

@@ -15,8 +15,12 @@ GRANT INSERT ON bots, wallets, ledger, prices, predictions, posts, audit_log, ev
     idempotency_keys, cycles, tick_failures, agent_metrics, leases, bot_schedules, source_cooldowns
     TO arena_app;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO arena_app;
-GRANT UPDATE ON bots, wallets, predictions, idempotency_keys, cycles, leases, bot_schedules,
-    source_cooldowns, oracle_cycles TO arena_app;
-GRANT DELETE ON idempotency_keys, leases, source_cooldowns TO arena_app;
+GRANT UPDATE ON wallets, idempotency_keys, cycles, leases, bot_schedules, source_cooldowns,
+    oracle_cycles TO arena_app;
+-- Who a bot is and what was wagered never change; only where they stand does.
+GRANT UPDATE (status, api_key_hash) ON bots TO arena_app;
+GRANT UPDATE (status, settles_at, start_price_id, start_price, price_source, end_price_id, end_price,
+    payout, brier, resolved_at) ON predictions TO arena_app;
+GRANT DELETE ON idempotency_keys, source_cooldowns TO arena_app;
 REVOKE ALL ON FUNCTION ensure_metrics_partitions(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ensure_metrics_partitions(integer) TO arena_app;

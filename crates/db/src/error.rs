@@ -134,9 +134,11 @@ impl From<tokio_postgres::Error> for DbError {
                 DbError::Query(message)
             };
         };
-        // 40: rollback, 53: resources, 55P03: lock time-out, 57: operator, 08: connection.
+        // 40: rollback, 53: resources, 55P03: lock time-out, 57: operator, 08: connection, 58: the
+        // disk, XX: Postgres itself. Nobody's data is to blame for any of these.
         let code = db.code().code();
-        let transient = matches!(&code[..2], "40" | "53" | "57" | "08") || code == "55P03";
+        let transient =
+            matches!(&code[..2], "40" | "53" | "57" | "08" | "58" | "XX") || code == "55P03";
         if transient {
             DbError::Unavailable(db.message().to_owned())
         } else {

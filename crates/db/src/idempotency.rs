@@ -114,9 +114,18 @@ pub(crate) async fn remember<T>(
     }
 }
 
-/// Forgets answers past their time; returns how many.
+/// The most answers that one call of [`prune`] forgets.
+pub const PRUNE_MAX: i64 = 10_000;
+
+/// Forgets answers past their time, at most [`PRUNE_MAX`]; returns how many.
 pub async fn prune(conn: &mut Connection, now: DateTime<Utc>) -> DbResult<usize> {
-    use crate::schema::idempotency_keys::dsl;
-    let stale = dsl::idempotency_keys.filter(dsl::expires_at.le(now));
-    Ok(diesel::delete(stale).execute(conn).await?)
+    Ok(diesel::sql_query(
+        "DELETE FROM idempotency_keys WHERE key_sha256 IN \
+            (SELECT key_sha256 FROM idempotency_keys WHERE expires_at <= $1 \
+              ORDER BY expires_at LIMIT $2)",
+    )
+    .bind::<diesel::sql_types::Timestamptz, _>(now)
+    .bind::<diesel::sql_types::BigInt, _>(PRUNE_MAX)
+    .execute(conn)
+    .await?)
 }

@@ -86,7 +86,10 @@ fn known_versions() -> DbResult<Vec<String>> {
     let known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS
         .migrations()
         .map_err(|error| DbError::Query(format!("cannot read the migrations: {error}")))?;
-    Ok(known.iter().map(|migration| migration.name().version().to_string()).collect())
+    Ok(known
+        .iter()
+        .map(|migration| migration.name().version().to_string())
+        .collect())
 }
 
 /// Compares the database's migrations with this build's.

@@ -114,11 +114,23 @@ pub async fn now(conn: &mut Connection) -> DbResult<Timestamp> {
 
 /// A bare client with the session's time-outs, driven by a task of its own.
 pub(crate) async fn connect_raw(url: &str) -> DbResult<tokio_postgres::Client> {
-    let (client, connection) = parse(url)?.connect(NoTls).await?;
-    // The task ends when the client is dropped; an error reaches the client's pending queries.
-    tokio::spawn(connection);
-    client.batch_execute(&session_settings()).await?;
-    Ok(client)
+    let opening = async {
+        let (client, connection) = parse(url)?.connect(NoTls).await?;
+        // The task ends when the client is dropped; an error reaches the client's pending queries.
+        tokio::spawn(connection);
+        client.batch_execute(&session_settings()).await?;
+        DbResult::Ok(client)
+    };
+    in_time(opening)
+        .await
+        .unwrap_or_else(|silent| Err(DbError::Unavailable(silent)))
+}
+
+/// Bounds the whole of connecting: a server that accepts and then stays silent is no server.
+async fn in_time<T>(connecting: impl Future<Output = T>) -> Result<T, String> {
+    tokio::time::timeout(Duration::from_secs(CONNECT_SECONDS), connecting)
+        .await
+        .map_err(|_| format!("no answer to the connection within {CONNECT_SECONDS} s"))
 }
 
 fn parse(url: &str) -> DbResult<tokio_postgres::Config> {
@@ -130,10 +142,21 @@ fn parse(url: &str) -> DbResult<tokio_postgres::Config> {
     if config.get_application_name().is_none() {
         config.application_name("ledgerdome");
     }
+    // A host that vanished without a word is noticed within half a minute, not two hours.
+    config.keepalives_idle(Duration::from_secs(10));
+    config.keepalives_interval(Duration::from_secs(5));
+    config.keepalives_retries(3);
+    config.tcp_user_timeout(Duration::from_secs(35));
     Ok(config)
 }
 
 async fn establish(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
+    in_time(open(url))
+        .await
+        .unwrap_or_else(|silent| Err(ConnectionError::BadConnection(silent)))
+}
+
+async fn open(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
     let config = parse(url).map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
     let (client, connection) = config.connect(NoTls).await.map_err(|error| {
         // The bare message: whoever asked for the connection says that Postgres is unavailable.

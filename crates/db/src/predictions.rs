@@ -326,6 +326,11 @@ impl From<PredictionRow> for Prediction {
     }
 }
 
+/// As a literal: a prepared statement with a parameter here cannot use the indexes on what is open.
+fn is_open() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
+    diesel::dsl::sql("status = 'OPEN'")
+}
+
 /// Which predictions a list shows.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PredictionFilter {
@@ -349,28 +354,36 @@ pub async fn page(
     if let Some(bot_id) = filter.bot_id {
         query = query.filter(predictions::bot_id.eq(bot_id.0));
     }
-    if let Some(status) = filter.status {
-        query = query.filter(predictions::status.eq(SqlPredictionStatus(status)));
+    match filter.status {
+        Some(PredictionStatus::Open) => query = query.filter(is_open()),
+        Some(status) => query = query.filter(predictions::status.eq(SqlPredictionStatus(status))),
+        None => {}
     }
     let rows: Vec<PredictionRow> = query.load(conn).await?;
     Ok(rows.into_iter().map(Prediction::from).collect())
 }
 
-/// Gives each open prediction without a start price the first sample at or after its creation, if
-/// one has come. Returns how many got theirs. Moves no money.
+/// The most predictions that one call of [`assign_start_prices`] serves.
+pub const START_MAX: i64 = 5_000;
+
+/// Gives open predictions without a start price the first sample at or after their creation, where
+/// one has come; oldest first, at most [`START_MAX`]. Returns how many got theirs. Moves no money.
 pub async fn assign_start_prices(conn: &mut Connection, rules: &EconomyRules) -> DbResult<usize> {
     Ok(diesel::sql_query(
         "UPDATE predictions p \
             SET start_price_id = s.id, start_price = s.price, price_source = s.source, \
                 settles_at = s.provider_at + make_interval(secs => $1::float8) \
-           FROM predictions o \
+           FROM (SELECT id, created_at FROM predictions \
+                  WHERE status = 'OPEN' AND start_price_id IS NULL \
+                    AND created_at <= (SELECT max(provider_at) FROM prices) \
+                  ORDER BY settles_at, id LIMIT $2 FOR UPDATE SKIP LOCKED) o \
           CROSS JOIN LATERAL (SELECT id, price, source, provider_at FROM prices \
                                WHERE provider_at >= o.created_at \
                                ORDER BY provider_at, id LIMIT 1) s \
-          WHERE p.id = o.id AND p.status = 'OPEN' AND o.status = 'OPEN' \
-            AND p.start_price_id IS NULL AND o.start_price_id IS NULL",
+          WHERE p.id = o.id",
     )
     .bind::<BigInt, _>(rules.prediction_horizon_seconds)
+    .bind::<BigInt, _>(START_MAX)
     .execute(conn)
     .await?)
 }
@@ -378,7 +391,7 @@ pub async fn assign_start_prices(conn: &mut Connection, rules: &EconomyRules) ->
 /// Open predictions that may be ready to settle, oldest due first, at most `limit`.
 pub async fn due(conn: &mut Connection, limit: i64) -> DbResult<Vec<PredictionId>> {
     let ids: Vec<i64> = predictions::table
-        .filter(predictions::status.eq(SqlPredictionStatus(PredictionStatus::Open)))
+        .filter(is_open())
         .filter(predictions::settles_at.le(diesel::dsl::now))
         .order((predictions::settles_at, predictions::id))
         .limit(limit)

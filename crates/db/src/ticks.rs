@@ -126,7 +126,7 @@ pub async fn latest(conn: &mut Connection) -> DbResult<CycleNumber> {
 
 /// Makes sure that the days ahead have a place for their metrics.
 pub async fn ensure_metrics_partitions(conn: &mut Connection) -> DbResult<()> {
-    diesel::sql_query("SELECT ensure_metrics_partitions(2)")
+    diesel::sql_query("SELECT ensure_metrics_partitions(7)")
         .execute(conn)
         .await?;
     Ok(())
@@ -199,7 +199,7 @@ pub async fn is_open(conn: &mut Connection, cycle: &Cycle) -> DbResult<bool> {
 }
 
 /// Records that a bot could not be ticked in this cycle: it is passed over, not charged, and its
-/// feed says so.
+/// feed says so. Does nothing for a bot that was ticked after all.
 pub async fn record_failure(
     conn: &mut Connection,
     cycle: &Cycle,
@@ -207,8 +207,12 @@ pub async fn record_failure(
     error: &str,
 ) -> DbResult<()> {
     conn.transaction::<_, DbError, _>(async |conn| {
+        // Under the wallet's lock: another ticker may have charged the bot meanwhile.
         let inserted = diesel::sql_query(
-            "INSERT INTO tick_failures (cycle, bot_id, error) VALUES ($1, $2, $3) \
+            "INSERT INTO tick_failures (cycle, bot_id, error) \
+             SELECT $1, bot_id, $3 FROM (SELECT bot_id FROM wallets \
+                                          WHERE bot_id = $2 AND status = 'ALIVE' \
+                                            AND last_cycle < $1 FOR UPDATE) w \
              ON CONFLICT DO NOTHING",
         )
         .bind::<BigInt, _>(cycle.number.0)

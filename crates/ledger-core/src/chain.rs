@@ -256,13 +256,18 @@ pub struct ChainFault {
 #[derive(Debug)]
 pub struct ChainVerifier {
     head: Head,
+    /// What the entries so far made of the bot; `None` where it was not followed from the start.
+    status: Option<BotStatus>,
     scratch: Vec<u8>,
 }
 
 impl ChainVerifier {
     #[must_use]
     pub fn new(bot_id: BotId) -> ChainVerifier {
-        ChainVerifier::resume(Head::empty(bot_id))
+        ChainVerifier {
+            status: Some(BotStatus::Alive),
+            ..ChainVerifier::resume(Head::empty(bot_id))
+        }
     }
 
     /// Continues behind entries that were verified before.
@@ -270,6 +275,7 @@ impl ChainVerifier {
     pub fn resume(head: Head) -> ChainVerifier {
         ChainVerifier {
             head,
+            status: None,
             scratch: Vec::with_capacity(512),
         }
     }
@@ -277,6 +283,7 @@ impl ChainVerifier {
     /// Starts over for the next chain, keeping the buffer.
     pub fn restart(&mut self, bot_id: BotId) {
         self.head = Head::empty(bot_id);
+        self.status = Some(BotStatus::Alive);
     }
 
     /// The head after all entries seen so far.
@@ -285,10 +292,22 @@ impl ChainVerifier {
         &self.head
     }
 
+    /// What the entries seen so far make of the bot; `None` where they do not tell.
+    #[must_use]
+    pub const fn status(&self) -> Option<BotStatus> {
+        self.status
+    }
+
     /// Checks the next entry in sequence order and moves on to it, sound or not.
     pub fn check(&mut self, entry: &Entry) -> Result<(), ChainFault> {
         let fault = self.fault_of(entry);
         self.head = Head::after(entry);
+        self.status = match entry.entry_type {
+            EntryType::Liquidation => Some(BotStatus::Dead),
+            EntryType::Retired => Some(BotStatus::Retired),
+            EntryType::Revive => Some(BotStatus::Alive),
+            _ => self.status,
+        };
         match fault {
             None => Ok(()),
             Some((field, expected, found)) => Err(ChainFault {
@@ -353,6 +372,24 @@ impl ChainVerifier {
         if balance != Some(entry.balance_after) {
             let expected = balance.map_or("a balance in range".to_owned(), |b| b.to_string());
             return differs(FaultyField::BalanceAfter, &expected, &entry.balance_after);
+        }
+        let drains = matches!(
+            entry.entry_type,
+            EntryType::Liquidation | EntryType::Retired
+        );
+        if drains && !entry.balance_after.is_zero() {
+            return differs(
+                FaultyField::BalanceAfter,
+                &Money::ZERO,
+                &entry.balance_after,
+            );
+        }
+        if let Some(status) = self
+            .status
+            .filter(|status| !entry.entry_type.allowed_for(*status))
+        {
+            let expected = format!("an entry that a bot that is {status} may receive");
+            return differs(FaultyField::EntryType, &expected, &entry.entry_type);
         }
         if head
             .recorded_at

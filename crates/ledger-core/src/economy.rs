@@ -86,6 +86,9 @@ impl fmt::Display for BotStatus {
     }
 }
 
+/// The largest payout factor that can be configured.
+const PAYOUT_FACTOR_MAX: i64 = 100;
+
 /// The figures of the economy. [`EconomyRules::default`] holds the published ones; each can be
 /// configured, and `GET /economy` shows those in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -190,7 +193,7 @@ impl EconomyRules {
             "must not be negative",
         );
         need(
-            (2..=100).contains(&self.payout_factor),
+            (2..=PAYOUT_FACTOR_MAX).contains(&self.payout_factor),
             "PAYOUT_FACTOR",
             "must be from 2 to 100",
         );
@@ -468,6 +471,11 @@ pub fn wager(
             limit: rules.open_stake_max,
         });
     }
+    // A stake that could not be paid out would stay in escrow for ever.
+    at_stake
+        .checked_mul(rules.payout_factor)
+        .and_then(|winnings| wallet.balance().checked_add(winnings))
+        .ok_or(Refusal::Overflow)?;
     Ok(Movement {
         open_predictions: 1,
         open_stake: stake.money(),
@@ -523,9 +531,11 @@ pub fn revive(wallet: &Wallet, amount: Money, who: &Operator) -> Result<Movement
     if !amount.is_positive() {
         return Err(Refusal::ReviveAmount { amount });
     }
+    // What was left open may be won yet, at the highest factor there is.
     wallet
-        .balance()
-        .checked_add(amount)
+        .open_stake
+        .checked_mul(PAYOUT_FACTOR_MAX)
+        .and_then(|winnings| winnings.checked_add(amount))
         .ok_or(Refusal::Overflow)?;
     let reference = Reference::built(&format!("REVIVE:{who}"));
     Ok(Movement {

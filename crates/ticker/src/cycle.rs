@@ -79,9 +79,11 @@ async fn due(ticker: &Ticker) -> anyhow::Result<Due> {
 
 async fn finish(ticker: &Ticker, cycle: Cycle) -> anyhow::Result<Ran> {
     let began = Instant::now();
-    ticks::ensure_metrics_partitions(&mut *ticker.database.get().await?)
-        .await
-        .context("no place for today's metrics could be made")?;
+    // Days ahead of need, so that a failure is worth a word and not yet a cycle.
+    let places = ticks::ensure_metrics_partitions(&mut *ticker.database.get().await?).await;
+    if let Err(error) = places {
+        warn!(error = %chain(&error), "no place for the metrics of the days ahead could be made");
+    }
     sweep_free(ticker, &cycle).await?;
     for _ in 0..CLOSE_TRIES {
         // Whoever was held by somebody, and whoever another ticker had taken and dropped.
@@ -173,13 +175,18 @@ async fn sweep(
 }
 
 /// Ticks the bots of a failed chunk in ever smaller groups; who fails alone is recorded.
+///
+/// If all of several fail, none of them is to blame: then nobody is recorded, and the cycle stays
+/// open until what ails Postgres is mended.
 async fn bisect(
     ticker: &Ticker,
     cycle: &Cycle,
     engine: &mut TickEngine,
     bots: Vec<BotId>,
 ) -> anyhow::Result<()> {
+    let all = bots.len();
     let mut groups = halves(bots);
+    let mut failed = Vec::new();
     while let Some(group) = groups.pop() {
         let selection = Selection::Exactly(group.clone());
         match engine.apply(cycle, &ticker.rules, &selection).await {
@@ -188,10 +195,20 @@ async fn bisect(
                 return Err(error).context("a chunk failed and will be tried again");
             }
             Err(ChunkError { error, .. }) => match group[..] {
-                [bot_id] => fail(ticker, cycle, bot_id, &error).await?,
+                [bot_id] => failed.push((bot_id, error)),
                 _ => groups.extend(halves(group)),
             },
         }
+    }
+    if failed.len() == all && all > 1 {
+        let error = failed.pop().map(|(_, error)| error);
+        return Err(error.map_or_else(|| anyhow::anyhow!("no cause"), anyhow::Error::from))
+            .context(format!(
+                "each of {all} bots failed alone: the cause is not in them"
+            ));
+    }
+    for (bot_id, error) in &failed {
+        fail(ticker, cycle, *bot_id, error).await?;
     }
     Ok(())
 }

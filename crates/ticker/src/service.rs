@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::anyhow;
 use bus::{Bus, BusConfig};
 use daemon::cadence;
-use daemon::config::{Sources, endpoint};
+use daemon::config::{ConfigError, Sources, endpoint};
 use daemon::health::{self, Check};
 use daemon::process::{Failure, Unavailable};
 use daemon::shutdown::Shutdown;
@@ -63,12 +62,15 @@ async fn connect_postgres(config: &Config) -> Result<Database, Failure> {
     })?;
     match database.schema_state().await? {
         SchemaState::Current => Ok(database),
-        SchemaState::Behind { missing } => Err(Failure::from(anyhow!(
-            "the database at {address} lacks {missing} migrations: run scripts/migrate"
-        ))),
-        SchemaState::Ahead { unknown } => Err(Failure::from(anyhow!(
-            "the database at {address} has {unknown} migrations that this build does not know: \
-             run a newer build"
+        SchemaState::Behind { missing } => Err(Failure::unavailable(
+            format!(
+                "the schema of this build (the database at {address} lacks {missing} migrations)"
+            ),
+            "run scripts/migrate",
+        )),
+        SchemaState::Ahead { unknown } => Err(Failure::Config(ConfigError::single(
+            "DATABASE_URL",
+            format!("names a database with {unknown} migrations that this build does not know"),
         ))),
     }
 }

@@ -57,10 +57,13 @@ struct WalletRow {
 
 pub(super) async fn audit(client: &Client, bounds: Bounds) -> DbResult<RangeReport> {
     let mut expected = load_wallets(client, bounds).await?;
-    load_positions(client, bounds, &mut expected).await?;
+    let mut report = RangeReport::default();
+    for misjudged in load_positions(client, bounds, &mut expected).await? {
+        report.fault(misjudged);
+    }
     let mut auditor = Auditor {
         expected,
-        report: RangeReport::default(),
+        report,
         verifier: ChainVerifier::new(BotId(0)),
         current: None,
         facts: Tally::default(),
@@ -126,19 +129,33 @@ async fn load_wallets(client: &Client, bounds: Bounds) -> DbResult<BTreeMap<BotI
     Ok(expected)
 }
 
+/// Whether a decided prediction is what its two samples say, and they are what was kept.
+const WELL_JUDGED: &str = "CASE WHEN p.status IN ('WON', 'LOST') THEN coalesce( \
+    s.price = p.start_price AND e.price = p.end_price AND s.price <> e.price \
+    AND s.source = e.source AND s.source = p.price_source \
+    AND s.provider_at >= p.created_at AND e.provider_at > s.provider_at \
+    AND (p.status = 'WON') = ((p.direction = 'UP') = (e.price > s.price)), false) ELSE true END";
+
+/// Adds to each bot what its predictions say; answers a fault for each that was judged otherwise
+/// than by its samples.
 async fn load_positions(
     client: &Client,
     bounds: Bounds,
     expected: &mut BTreeMap<BotId, Expected>,
-) -> DbResult<()> {
+) -> DbResult<Vec<Fault>> {
+    let mut misjudged = Vec::new();
     let query = format!(
-        "COPY (SELECT bot_id, id, observation_id::text, wager_amount, payout, status::text \
-                 FROM predictions WHERE {} ORDER BY bot_id, id) TO STDOUT (FORMAT binary)",
-        bounds.condition("bot_id"),
+        "COPY (SELECT p.bot_id, p.id, p.observation_id::text, p.wager_amount, p.payout, \
+                      p.status::text, {WELL_JUDGED} \
+                 FROM predictions p \
+                 LEFT JOIN prices s ON s.id = p.start_price_id \
+                 LEFT JOIN prices e ON e.id = p.end_price_id \
+                WHERE {} ORDER BY p.bot_id, p.id) TO STDOUT (FORMAT binary)",
+        bounds.condition("p.bot_id"),
     );
     copy_out(client, &query, |row| {
-        let [bot_id, id, observation, wager, payout, status] =
-            fields::<6>(row).ok_or_else(malformed)?;
+        let [bot_id, id, observation, wager, payout, status, well_judged] =
+            fields::<7>(row).ok_or_else(malformed)?;
         let bot_id = BotId(int8(bot_id).ok_or_else(malformed)?);
         let id = int8(id).ok_or_else(malformed)?;
         let observation = String::from_utf8_lossy(observation.unwrap_or_default());
@@ -163,9 +180,15 @@ async fn load_positions(
             .or_insert_with(empty)
             .positions
             .add_prediction(&facts);
+        if well_judged != Some(&[1]) {
+            let field = format!("prediction {id}");
+            let judged = format!("{status} against its own samples");
+            misjudged.push(beside(bot_id, &field, "the verdict of its samples", judged));
+        }
         Ok(())
     })
-    .await
+    .await?;
+    Ok(misjudged)
 }
 
 /// Walks the ledger in chain order and compares each chain's end with what is expected of it.
@@ -238,6 +261,7 @@ impl Auditor {
     }
 
     fn compare(&mut self, head: &Head, facts: &Tally, expected: &Expected) {
+        let chain_status = self.verifier.status();
         let bot_id = head.bot_id;
         self.report.bots += 1;
         let Some(wallet) = &expected.wallet else {
@@ -255,6 +279,9 @@ impl Auditor {
             units.map_or("no number".to_owned(), ledger_core::supply::units_text)
         };
         let status = expected.bot_status.clone().unwrap_or("no bot".to_owned());
+        if let Some(told) = chain_status {
+            differs("bot.status", told.to_string(), status.clone());
+        }
         differs("wallet.status", status.clone(), wallet.status.clone());
         differs(
             "wallet.balance",

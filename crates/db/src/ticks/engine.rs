@@ -181,9 +181,12 @@ impl Session {
         let liquidated = count(chunk.report.liquidated.len());
         let fees = Units(chunk.report.fees);
         let totals: [Param<'_>; 4] = [&cycle.number.0, &ticked, &fees, &liquidated];
-        let totals = self.client.execute(&self.statements.update_cycle, &totals);
-        let (totals, dead) = join(totals, self.bury(chunk)).await;
-        dead?;
+        self.bury(chunk).await?;
+        // Last, so that tickers that share a cycle wait for each other's commit and nothing else.
+        let totals = self
+            .client
+            .execute(&self.statements.update_cycle, &totals)
+            .await;
         // A cycle that was closed over our heads must not be charged any more.
         if totals? != 1 {
             return Err(DbError::corrupt(format!(
@@ -360,7 +363,10 @@ impl TickEngine {
         let mut after = BotId(i64::MIN);
         session.client.batch_execute("BEGIN").await?;
         loop {
-            let selection = Selection::Free { after, limit: chunk_bots };
+            let selection = Selection::Free {
+                after,
+                limit: chunk_bots,
+            };
             let rows = session.lock(cycle, &selection).await?;
             let Some(last) = rows.last() else { break };
             after = BotId(last.get(0));

@@ -158,6 +158,34 @@ async fn a_session_that_freezes_inside_a_transaction_loses_its_locks() {
 }
 
 #[tokio::test]
+async fn the_services_role_cannot_rewrite_who_is_who_or_what_was_wagered() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().create().await;
+    let app = test_kit::connect(&arena.database_url()).await;
+    for sql in [
+        "UPDATE bots SET handle = 'other'",
+        "UPDATE bots SET api_secret_sha256 = sha256('x')",
+        "UPDATE predictions SET direction = 'DOWN'",
+        "UPDATE predictions SET wager_amount = 1",
+        "DELETE FROM leases",
+        "DELETE FROM wallets",
+    ] {
+        assert!(
+            refused(&app, sql).await.contains("permission denied"),
+            "{sql}"
+        );
+    }
+    let mut conn = arena.conn().await;
+    let by_id = db::bots::BotRef::Id(bot.id);
+    db::bots::retire(&mut conn, &by_id, &"ops".parse().unwrap(), "enough")
+        .await
+        .unwrap();
+    let owner = arena.owner_client().await;
+    let message = refused(&owner, "UPDATE bots SET status = 'ALIVE'").await;
+    assert!(message.contains("retired for good"), "{message}");
+}
+
+#[tokio::test]
 async fn no_credential_may_be_missing() {
     let arena = Arena::new().await;
     let app = test_kit::connect(&arena.database_url()).await;

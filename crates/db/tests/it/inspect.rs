@@ -199,6 +199,14 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
             "predictions",
         ),
         (
+            "UPDATE predictions SET direction = 'DOWN' WHERE status = 'WON'",
+            "prediction ",
+        ),
+        (
+            "UPDATE prices SET price = price + 1 WHERE id = (SELECT min(id) FROM prices)",
+            "prediction ",
+        ),
+        (
             "UPDATE predictions SET wager_amount = 9 WHERE status = 'OPEN'",
             "wallet.open_stake",
         ),

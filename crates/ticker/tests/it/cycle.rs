@@ -121,6 +121,43 @@ async fn one_damaged_bot_is_found_recorded_and_passed_over() {
     assert_eq!(failures, 2);
 }
 
+#[tokio::test]
+async fn when_everybody_fails_nobody_is_to_blame() {
+    let arena = Arena::with_pool(16).await;
+    for _ in 0..5 {
+        arena.bot().create().await;
+    }
+    // One chunk of all: who is alone in a chunk cannot be told from who alone is damaged.
+    let ticker = Ticker {
+        chunk_bots: 100,
+        workers: 1,
+        ..ticker(&arena)
+    };
+    let owner = arena.owner_client().await;
+    // No place for the metrics of today: not a fault of any bot.
+    owner
+        .batch_execute("ALTER TABLE agent_metrics RENAME COLUMN fee TO toll")
+        .await
+        .unwrap();
+    let error = cycle::run(&ticker, &Shutdown::manual()).await.unwrap_err();
+    assert!(format!("{error:#}").contains("toll") || format!("{error:#}").contains("fee"));
+    owner
+        .batch_execute("ALTER TABLE agent_metrics RENAME COLUMN toll TO fee")
+        .await
+        .unwrap();
+    let failures: i64 = owner
+        .query_one("SELECT count(*) FROM tick_failures", &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(failures, 0);
+    let Ran::Closed(cycle, totals) = run(&ticker).await else {
+        panic!("not closed")
+    };
+    assert_eq!((cycle.number, totals.bots), (CycleNumber(1), 5));
+    arena.assert_sound().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_tickers_share_cycles() {
     let arena = Arena::with_pool(32).await;
