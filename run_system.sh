@@ -49,10 +49,11 @@ start() {
     lock
     write_pid_file "$run/supervisor.pid" $$
     trap wind_up EXIT
-    trap 'say; say stopping; exit 0' INT TERM HUP
+    trap asked_to_stop INT TERM HUP
     # What a killed run left behind.
     stop_stack
 
+    refuse_empty_urls
     check_toolchain
     ensure_env_file
     resolve_stack
@@ -70,7 +71,8 @@ start() {
     done
     print_status
     say
-    say "The arena is open: http://${host[api]}:${port[api]}/economy  /bots  /posts/feed  /ledger"
+    authority "${host[api]}" "${port[api]}"
+    say "The arena is open: http://$REPLY/economy  /bots  /posts/feed  /ledger"
     say "Logs: $logs   Stop: Ctrl-C"
     watch
 }
@@ -91,6 +93,7 @@ status() {
     fi
     [[ -r $env_path ]] || die 78 "$env_path cannot be read by $(id -un)."
     load_env_file "$env_path"
+    refuse_empty_urls
     if ! setting DATABASE_URL || ! setting REDIS_URL; then
         say "not running: $env_path names no Postgres or no Redis yet"
         exit 3
@@ -138,7 +141,6 @@ show_log() {
 reset() {
     local answer name
     lock
-    stop_stack
     if [[ ${1-} != --yes ]]; then
         say "This deletes the private Postgres and Redis and the logs in $data, with every bot and entry in them."
         say "Kept: $env_path, .env.bots, and servers of your own."
@@ -146,6 +148,7 @@ reset() {
         read -r answer || answer=
         [[ $answer == reset ]] || die 1 "nothing deleted."
     fi
+    stop_stack
     for name in postgres redis; do
         [[ -L $data/$name ]] && rm -rf "$(readlink "$data/$name")"
         rm -rf "${data:?}/$name"

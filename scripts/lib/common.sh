@@ -52,18 +52,13 @@ load_env_file() {
     done <"$1"
 }
 
-# setting NAME [DEFAULT]: the environment, then the file, then the default. Fails without any.
+# setting NAME [DEFAULT]: the environment, then the file, then the default. Fails without any. Empty
+# counts as not set, but an empty variable still hides the file's value, as it does for the services.
 setting() {
-    if [[ -n ${!1-} ]]; then
-        REPLY=${!1}
-    elif [[ -n ${env_file[$1]-} ]]; then
-        REPLY=${env_file[$1]}
-    elif (($# > 1)); then
-        REPLY=$2
-    else
-        REPLY=
-        return 1
-    fi
+    if [[ -n ${!1+x} ]]; then REPLY=${!1}; else REPLY=${env_file[$1]-}; fi
+    [[ -z $REPLY ]] || return 0
+    REPLY=${2-}
+    (($# > 1))
 }
 
 # port_setting NAME DEFAULT
@@ -79,13 +74,14 @@ percent_decode() {
     printf -v REPLY '%b' "${text//%/\\x}"
 }
 
-# split_url NAME URL DEFAULT_PORT: into url_user, url_password (decoded), url_host, url_port,
+# split_url NAME URL DEFAULT_PORT: into url_scheme, url_user, url_password (decoded), url_host, url_port,
 # url_database and url_bare (the URL without its password, fit for a command line).
 split_url() {
     local pattern='^([a-z]+)://(([^:@/]*)(:([^@]*))?@)?(\[[^]]+\]|[^]:/?@[]+)(:([0-9]+))?(/([^?]*))?(\?.*)?$'
     [[ $2 =~ $pattern ]] ||
         die 78 "$1 is not a URL such as scheme://user:password@host:$3/name (percent-encode @ : / in a password)."
     local part=("${BASH_REMATCH[@]}")
+    url_scheme=${part[1]}
     percent_decode "${part[3]}"
     url_user=$REPLY
     percent_decode "${part[5]}"
@@ -96,6 +92,12 @@ split_url() {
     percent_decode "${part[10]}"
     url_database=$REPLY
     url_bare="${part[1]}://${part[3]:+${part[3]}@}${part[6]}:$url_port${part[9]}${part[11]}"
+}
+
+# authority HOST PORT: as it stands in a URL, where IPv6 needs brackets.
+authority() {
+    REPLY=$1:$2
+    [[ $1 != *:* ]] || REPLY="[$1]:$2"
 }
 
 # --- ports and probes -----------------------------------------------------------------------
@@ -141,10 +143,12 @@ accepts_tcp() {
 
 # http_status HOST PORT PATH: the status code in REPLY, 000 when nobody answers.
 http_status() {
+    authority "$1" "$2"
+    local at=$REPLY
     # A subshell, because a peer that closes early would end us by SIGPIPE.
     REPLY=$(
         exec 2>/dev/null 3<>"/dev/tcp/$1/$2" || exit
-        printf 'GET %s HTTP/1.1\r\nHost: %s:%s\r\nConnection: close\r\n\r\n' "$3" "$1" "$2" >&3
+        printf 'GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$3" "$at" >&3
         read -r -t 2 -u 3 _ code _ && printf '%s' "$code"
     )
     [[ $REPLY =~ ^[0-9]{3}$ ]] || REPLY=000

@@ -30,6 +30,7 @@ find_programs() {
 # require_programs [postgres] [redis]: installs Debian's packages when it may, else says which.
 require_programs() {
     local wanted packages=()
+    remove_install_leftovers
     find_programs
     for wanted; do
         [[ $wanted == postgres && -z $postgres_bin ]] && packages+=(postgresql)
@@ -50,28 +51,61 @@ require_programs() {
     return 0
 }
 
-# Installs without starting anything: Debian would otherwise create a cluster and start both.
-install_packages() {
-    local policy=/usr/sbin/policy-rc.d no_cluster=/etc/postgresql-common/createcluster.d/arena.conf
-    local own_policy=0 result=0 output apt=(apt-get -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold -qq)
-    say "installing $* (apt-get)" >&2
-    if [[ ! -e $policy ]]; then
-        printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy" && own_policy=1
+# Debian would create a cluster and start both servers at once; while these files exist it does not.
+policy_file=/usr/sbin/policy-rc.d
+no_cluster_file=/etc/postgresql-common/createcluster.d/arena.conf
+install_mark='# written by run_system.sh while it installs packages; safe to delete'
+
+# Removes what an install of ours put there, be it this one or one that was killed.
+allow_starting() {
+    local file
+    for file in "$policy_file" "$no_cluster_file"; do
+        [[ -f $file ]] && grep -qsxF -- "$install_mark" "$file" && rm -f "$file"
+    done
+    rmdir "${no_cluster_file%/*}" 2>/dev/null && rmdir "${no_cluster_file%/*/*}" 2>/dev/null
+    return 0
+}
+
+# What a killed install left behind would keep Debian from starting any service ever again. An
+# install that still runs holds the lock.
+remove_install_leftovers() (
+    ((EUID == 0)) && [[ -e $policy_file || -e $no_cluster_file ]] || exit 0
+    exec 8<"${policy_file%/*}" && flock -n 8 && allow_starting
+)
+
+# Installs without starting anything; a subshell, whose traps clean up however it ends. A signal
+# never ends apt-get half-way: unless it was sent to apt-get too, it is heard afterwards.
+install_quietly() (
+    output='' apt=(apt-get -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold -qq)
+    exec 8<"${policy_file%/*}" && flock 8 || exit 1
+    trap 'trap "" HUP INT TERM; allow_starting; rm -f "$output"' EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    output=$(mktemp) || exit 1
+    # One that is not ours stays as it is.
+    if [[ ! -e $policy_file ]] || grep -qsxF -- "$install_mark" "$policy_file"; then
+        printf '#!/bin/sh\n%s\nexit 101\n' "$install_mark" >"$policy_file" && chmod 755 "$policy_file"
     fi
-    mkdir -p "${no_cluster%/*}" && say 'create_main_cluster = false' >"$no_cluster"
-    output=$(
-        export DEBIAN_FRONTEND=noninteractive
-        exec </dev/null 2>&1
+    mkdir -p "${no_cluster_file%/*}" &&
+        printf '%s\ncreate_main_cluster = false\n' "$install_mark" >"$no_cluster_file"
+    export DEBIAN_FRONTEND=noninteractive
+    {
         # A fresh image knows no packages yet.
         "${apt[@]}" install -y --no-install-recommends "$@" ||
             { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "$@"; }
-    ) || result=1
-    rm -f "$no_cluster"
-    rmdir "${no_cluster%/*}" 2>/dev/null
-    ((own_policy)) && rm -f "$policy"
-    ((result == 0)) && return 0
-    tail -n 20 <<<"$output" >&2
-    die 69 "apt-get could not install $*. Install it by hand and start again."
+    } </dev/null >"$output" 2>&1 8>&- && exit 0
+    tail -n 20 "$output" >&2
+    exit 1
+)
+
+install_packages() {
+    local result=0
+    say "installing $* (apt-get)" >&2
+    install_quietly "$@" || result=$?
+    # By a signal, which was meant for us too.
+    ((result <= 128)) || exit "$result"
+    ((result == 0)) || die 69 "apt-get could not install $*. Install it by hand and start again."
 }
 
 # --- who runs them --------------------------------------------------------------------------
@@ -216,17 +250,19 @@ psql_reason() {
 
 # check_postgres NAME URL: a connection, then SELECT 1, within 5 s; else one line and exit 69.
 check_postgres() {
-    local answer
+    local answer at
     split_url "$1" "$2" 5432
+    authority "$url_host" "$url_port"
+    at=$REPLY
     accepts_tcp "$url_host" "$url_port" ||
-        die 69 "Postgres at $url_host:$url_port does not accept connections. Is it running, and is $1 right?"
+        die 69 "Postgres at $at does not accept connections. Is it running, and is $1 right?"
     # Without a psql the first command that logs in says the same.
     local psql=${postgres_bin:+$postgres_bin/psql}
     psql=${psql:-$(command -v psql)} || return 0
     answer=$(PGPASSWORD=$url_password PGCONNECT_TIMEOUT=2 timeout 3 "$psql" -X -q -A -t "$url_bare" <<<'SELECT 1' 2>&1)
     [[ $answer == 1 ]] && return 0
     psql_reason "$answer"
-    die 69 "Postgres at $url_host:$url_port refuses $1: $REPLY"
+    die 69 "Postgres at $at refuses $1: $REPLY"
 }
 
 # --- Redis ----------------------------------------------------------------------------------
@@ -289,10 +325,12 @@ wait_for_redis() {
 
 # check_redis NAME URL: a connection, then PING, within 5 s; else one line and exit 69.
 check_redis() {
+    local at
     split_url "$1" "$2" 6379
+    authority "$url_host" "$url_port"
+    at=$REPLY
     accepts_tcp "$url_host" "$url_port" ||
-        die 69 "Redis at $url_host:$url_port does not accept connections. Is it running, and is $1 right?"
-    # TLS is beyond a shell; the services speak to it themselves.
-    [[ $2 == rediss:* ]] || redis_ping "$url_host" "$url_port" "$url_user" "$url_password" ||
-        die 69 "Redis at $url_host:$url_port refuses $1: ${REPLY:-no answer to PING}"
+        die 69 "Redis at $at does not accept connections. Is it running, and is $1 right?"
+    redis_ping "$url_host" "$url_port" "$url_user" "$url_password" ||
+        die 69 "Redis at $at refuses $1: ${REPLY:-no answer to PING}"
 }

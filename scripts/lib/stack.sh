@@ -13,14 +13,20 @@ declare -A host=() port=() private=()
 
 # --- settings -------------------------------------------------------------------------------
 
+# An empty variable hides the file's line from us and from the services: nothing that we write there
+# could help.
+refuse_empty_urls() {
+    local name
+    for name in DATABASE_URL DATABASE_OWNER_URL REDIS_URL; do
+        [[ -z ${!name+x} || -n ${!name} ]] ||
+            die 78 "$name is set but empty in the environment, which hides any in $env_path. Unset it or give it a value."
+    done
+}
+
 # Writes the `.env` that a first start lacks, and adds to one that names no Postgres or no Redis
 # the private ones. Its passwords are hex, so that they mean the same to everyone who reads them.
 ensure_env_file() {
-    local name missing=()
-    for name in DATABASE_URL DATABASE_OWNER_URL REDIS_URL; do
-        # Set but empty means not set; the services would take it for a value.
-        [[ -n ${!name-} ]] || unset "$name"
-    done
+    local missing=()
     if [[ ! -e $env_path ]]; then
         { (umask 077 && first_env_lines >"$env_path.new") && mv "$env_path.new" "$env_path"; } ||
             die 1 "cannot write $env_path."
@@ -31,6 +37,11 @@ ensure_env_file() {
     setting DATABASE_URL || missing+=(postgres)
     setting REDIS_URL || missing+=(redis)
     ((${#missing[@]})) || return 0
+    # Passwords are about to go in.
+    if (($(stat -L -c '0%a' "$env_path") & 077)); then
+        chmod 600 "$env_path" || die 1 "cannot make $env_path private (chmod 600) as $(id -un)."
+        say "made $env_path readable by its owner alone (mode 0600)"
+    fi
     private_lines "${missing[@]}" >>"$env_path" || die 1 "cannot write $env_path."
     load_env_file "$env_path"
     say "added a private ${missing[*]} to $env_path"
@@ -73,6 +84,17 @@ private_lines() {
     done
 }
 
+# connectable ADDRESS: where to reach who listens on it; for a wildcard that is the loopback.
+connectable() {
+    REPLY=${1#[}
+    REPLY=${REPLY%]}
+    case $REPLY in
+        0.0.0.0) REPLY=127.0.0.1 ;;
+        *[!0:]*) ;;
+        *:*) REPLY=::1 ;;
+    esac
+}
+
 # Fills host, port and private from the settings.
 resolve_stack() {
     local name marker=${env_file[ARENA_PRIVATE_SERVICES]-}
@@ -85,19 +107,24 @@ resolve_stack() {
     host[postgres]=$url_host port[postgres]=$url_port
     setting REDIS_URL
     split_url REDIS_URL "$REPLY" 6379
+    [[ $url_scheme == redis ]] ||
+        die 78 "REDIS_URL must begin with redis://; the services do not speak ${url_scheme}://."
     host[redis]=$url_host port[redis]=$url_port
     if [[ -n ${DATABASE_URL-} && -z ${DATABASE_OWNER_URL-} && ,$marker, == *,postgres,* ]] || ! setting DATABASE_OWNER_URL; then
         die 78 "DATABASE_URL is given but DATABASE_OWNER_URL is not. Set it to the URL of the role that owns the database's schema (arena_owner), with which arenactl migrates."
     fi
     for name in "${!port_name[@]}"; do
         port_setting "${port_name[$name]}" "${port_default[$name]}"
-        port[$name]=$REPLY host[$name]=127.0.0.1
+        port[$name]=$REPLY
+        if [[ $name == api ]]; then setting API_HOST 127.0.0.1; else setting HEALTH_HOST 127.0.0.1; fi
+        connectable "$REPLY"
+        host[$name]=$REPLY
     done
-    setting API_HOST 127.0.0.1
-    [[ $REPLY == 0.0.0.0 || $REPLY == :: || $REPLY == '[::]' ]] || host[api]=$REPLY
     # The services read the same file as we do, wherever they were built.
     export ARENA_HOME=$root ARENA_ENV_FILE=$env_path
-    setting API_URL || export API_URL="http://${host[api]}:${port[api]}"
+    authority "${host[api]}" "${port[api]}"
+    local api=$REPLY
+    setting API_URL || export API_URL="http://$api"
 }
 
 # --- preflight ------------------------------------------------------------------------------

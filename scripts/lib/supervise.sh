@@ -11,9 +11,25 @@ backoff_first_ms=1000
 backoff_last_ms=30000
 healthy_after_ms=60000
 log_size_max=$((64 * 1024 * 1024))
-job=''
+job='' spawning=0 stop_asked=0
 
 now_ms() { REPLY=$((${EPOCHREALTIME/[.,]/} / 1000)); }
+
+# The answer to a signal. Between a process's birth and the note of its pid it has to wait, or nobody
+# would know whom to stop.
+# shellcheck disable=SC2317 # reached by a trap
+asked_to_stop() {
+    stop_asked=1
+    ((spawning)) && return 0
+    say
+    say stopping
+    exit 0
+}
+
+spawning_done() {
+    spawning=0
+    ((stop_asked == 0)) || asked_to_stop
+}
 
 # --- start ------------------------------------------------------------------------------------
 
@@ -28,20 +44,24 @@ launch() {
             reachable_directory "$data/postgres"
             postgres_dir=$REPLY
             create_postgres "$postgres_dir"
-            start_postgres "$postgres_dir" "${port[postgres]}" "$log"
             ;;
         redis)
             reachable_directory "$data/redis"
-            local dir=$REPLY
+            redis_dir=$REPLY
             setting REDIS_URL
             split_url REDIS_URL "$REPLY" 6379
-            create_redis "$dir" "$url_port" "$url_password"
-            start_redis "$dir" "$log"
+            create_redis "$redis_dir" "$url_port" "$url_password"
             ;;
+    esac
+    spawning=1
+    case $name in
+        postgres) start_postgres "$postgres_dir" "${port[postgres]}" "$log" ;;
+        redis) start_redis "$redis_dir" "$log" ;;
         *) spawn "$log" "$bin/$name" ;;
     esac
     pid[$name]=$REPLY
     write_pid_file "$run/$name.pid" "${pid[$name]}"
+    spawning_done
     now_ms
     born_at[$name]=$REPLY
 }
@@ -64,7 +84,8 @@ start_service() {
         fi
         pause 0.05
     done
-    warn "$name was not ready within $ready_deadline_seconds s (http://${host[$name]}:${port[$name]}/ready says $answer). See $logs/$name.log. It said:"
+    authority "${host[$name]}" "${port[$name]}"
+    warn "$name was not ready within $ready_deadline_seconds s (http://$REPLY/ready says $answer). See $logs/$name.log. It said:"
     last_words "$name" 1 >&2
     exit 1
 }
@@ -83,8 +104,10 @@ last_words() {
 
 # run_job COMMAND...: in the background, so that a signal to us is heard at once.
 run_job() {
+    spawning=1
     setsid -- "$@" </dev/null 9>&- {never}>&- &
     job=$!
+    spawning_done
     wait "$job"
     local code=$?
     job=''
@@ -155,7 +178,8 @@ stop_stack() {
 wind_up() {
     trap '' EXIT INT TERM HUP
     if [[ -n $job ]]; then
-        kill -s TERM -- "-$job" 2>/dev/null
+        # It leads a group of its own only when setsid has run.
+        kill -s TERM -- "-$job" 2>/dev/null || kill -s TERM "$job" 2>/dev/null
         wait "$job"
     fi
     stop_stack
@@ -185,7 +209,8 @@ print_status() {
         fi
         [[ $state == ready ]] || all=1
         [[ -n ${port_name[$name]-}${private[$name]-} ]] || number=given
-        printf '%-12s %-10s %8s %10s  %s\n' "$name" "$state" "$number" "$age" "${host[$name]}:${port[$name]}"
+        authority "${host[$name]}" "${port[$name]}"
+        printf '%-12s %-10s %8s %10s  %s\n' "$name" "$state" "$number" "$age" "$REPLY"
     done
     return "$all"
 }
