@@ -19,6 +19,10 @@
 //! # let sources = Sources::from_parts("ADMIN_TOKEN=0123456789abcdef01234567", []);
 //! # assert_eq!(read(&sources).map(|config| config.port).ok(), Some(8000));
 //! ```
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the environment"
+)]
 
 pub mod env_file;
 mod reader;

@@ -15,6 +15,10 @@ const CASE: &str = "DAEMON_TEST_CASE";
 #[test]
 #[ignore = "runs as a child of the other tests"]
 fn child() {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the test tells its child what to play"
+    )]
     let case = std::env::var(CASE).expect("started by another test");
     let code = process::run("child", async move {
         match case.as_str() {
