@@ -5,6 +5,11 @@
 //! are taken over by then. The turn's number is also the key under which its action is performed
 //! once, so a turn that was cut off in the middle may safely be taken again.
 //!
+//! A turn that a stop cuts off, or that the arena cannot take just now, is not completed but put
+//! off: it keeps its number, its due time and so its key, and is neither skipped nor repeated. One
+//! that a runner has put off for longer than the bot's interval is completed all the same, because
+//! the next is due by then.
+//!
 //! A loop ends when its bot is DEAD or RETIRED, or when its key is refused; the others go on. A
 //! retired bot never comes back. For the others the roster check looks every
 //! [`Pace::roster_check`] whether an operator has revived the bot or synchronised its key, and
@@ -13,7 +18,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arena_client::IdempotencyKey;
 use arena_client::api_types::ProblemKind;
@@ -24,7 +29,7 @@ use ledger_core::{BotId, BotStatus, Timestamp};
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::{debug, error, info, warn};
 
-use crate::turn::{HostedBot, Loss, Outcome, Progress};
+use crate::turn::{HostedBot, Loss, Outcome};
 
 /// A lease outlasts the longest turn by this much.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
@@ -35,7 +40,9 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(3);
 /// While another runner has a bot's turn.
 const CLAIMED_PAUSE: Duration = Duration::from_secs(1);
 /// A turn that was taken is worth a few attempts to say so.
-const COMPLETE_ATTEMPTS: u32 = 3;
+const RELEASE_ATTEMPTS: u32 = 3;
+/// A turn that the arena could not take comes again after this time.
+const DEFER_SECONDS: i64 = 10;
 
 /// How often the runner looks, and how long it waits at its end.
 #[derive(Clone, Copy, Debug)]
@@ -224,6 +231,22 @@ impl<'a> Roster<'a> {
     }
 }
 
+/// How a claimed turn is given back.
+#[derive(Clone, Copy, Debug)]
+enum Release {
+    /// It is over, and the next comes after the bot's interval.
+    Completed { interval_seconds: i64 },
+    /// The same turn comes again.
+    Deferred { seconds: i64 },
+}
+
+/// Which turn a loop has put off, and since when.
+#[derive(Clone, Copy, Debug)]
+struct Deferral {
+    turns: i64,
+    since: Instant,
+}
+
 impl Inner {
     /// One bot's life, from its introduction to its end.
     async fn live(&self, bot: &HostedBot) -> End {
@@ -231,10 +254,11 @@ impl Inner {
             Ok(bot_id) => bot_id,
             Err(end) => return end,
         };
+        let mut deferral = None;
         while !self.shutdown.is_requested() {
             match self.claim(bot, bot_id).await {
                 Ok(Some(turn)) => {
-                    if let Some(end) = self.take(bot, &turn).await {
+                    if let Some(end) = self.take(bot, &turn, &mut deferral).await {
                         return end;
                     }
                 }
@@ -312,34 +336,45 @@ impl Inner {
         schedules::next_turn_at(&mut conn, bot_id).await
     }
 
-    /// Takes a claimed turn and completes it; `Some` when the bot's life ends with it.
-    async fn take(&self, bot: &HostedBot, turn: &Turn) -> Option<End> {
+    /// Takes a claimed turn and gives it back; `Some` when the bot's life ends with it.
+    async fn take(
+        &self,
+        bot: &HostedBot,
+        turn: &Turn,
+        deferral: &mut Option<Deferral>,
+    ) -> Option<End> {
         let Some(key) = key_of(turn) else {
             error!(bot = %bot.persona.handle, "the turn cannot be named");
             return Some(End::Panicked);
         };
-        let progress = Progress::default();
         let outcome = tokio::select! {
-            outcome = bot.take_turn(&key, &progress) => outcome,
+            outcome = bot.take_turn(&key) => outcome,
             () = self.grace_is_over() => {
-                self.cut_off(bot, turn, &progress).await;
+                // Whether it has acted or not: the key tells the arena that it is the same turn.
+                warn!(bot = %bot.persona.handle, "the turn did not end in time and is cut off");
+                self.release(bot, turn, Release::Deferred { seconds: 0 }).await;
                 return Some(End::Stopped);
             }
         };
-        self.complete(bot, turn, bot.persona.interval_seconds).await;
+        let release = release_after(&outcome, bot, turn, deferral);
+        self.release(bot, turn, release).await;
         let handle = &bot.persona.handle;
-        match outcome {
-            Outcome::Wagered { .. } | Outcome::Waited => None,
-            Outcome::Lost(loss @ (Loss::Halted | Loss::NoRoom(_) | Loss::ActedBefore)) => {
+        match (outcome, release) {
+            (Outcome::Wagered { .. } | Outcome::Waited, _) => None,
+            (Outcome::Lost(loss), Release::Deferred { seconds }) => {
+                info!(bot = %handle, reason = %loss, seconds, "turn put off");
+                None
+            }
+            (Outcome::Lost(loss @ (Loss::Halted | Loss::NoRoom(_) | Loss::ActedBefore)), _) => {
                 info!(bot = %handle, reason = %loss, "turn passed");
                 None
             }
-            Outcome::Lost(loss) => {
+            (Outcome::Lost(loss), Release::Completed { .. }) => {
                 warn!(bot = %handle, reason = %loss, "turn lost");
                 None
             }
-            Outcome::NotAlive(status) => Some(End::NotAlive(status)),
-            Outcome::KeyRefused => Some(End::KeyRefused),
+            (Outcome::NotAlive(status), _) => Some(End::NotAlive(status)),
+            (Outcome::KeyRefused, _) => Some(End::KeyRefused),
         }
     }
 
@@ -348,42 +383,59 @@ impl Inner {
         tokio::time::sleep(self.pace.grace).await;
     }
 
-    /// Gives back a turn that the shutdown cut off. One that may have acted is over; one that only
-    /// thought is due again at once, for whichever runner comes next.
-    async fn cut_off(&self, bot: &HostedBot, turn: &Turn, progress: &Progress) {
-        warn!(bot = %bot.persona.handle, "the turn did not end in time and is cut off");
-        let interval_seconds = if progress.has_acted() {
-            bot.persona.interval_seconds
-        } else {
-            0
-        };
-        self.complete(bot, turn, interval_seconds).await;
-    }
-
-    async fn complete(&self, bot: &HostedBot, turn: &Turn, interval_seconds: i64) {
+    async fn release(&self, bot: &HostedBot, turn: &Turn, release: Release) {
         let bot = &bot.persona.handle;
-        for attempt in 1..=COMPLETE_ATTEMPTS {
-            match self.try_complete(turn, interval_seconds).await {
+        for attempt in 1..=RELEASE_ATTEMPTS {
+            match self.try_release(turn, release).await {
                 Ok(true) => return,
                 Ok(false) => {
-                    return warn!(%bot, "another runner took the turn over before it was completed");
+                    return warn!(%bot, "another runner took the turn over before it was given back");
                 }
-                Err(error) if attempt == COMPLETE_ATTEMPTS || !error.retryable() => {
+                Err(error) if attempt == RELEASE_ATTEMPTS || !error.retryable() => {
                     // Its action is safe: whoever takes the turn again uses the same key.
-                    return warn!(%bot, %error, "the turn cannot be completed; its lease runs out");
+                    return warn!(%bot, %error, "the turn cannot be given back; its lease runs out");
                 }
                 Err(error) => {
-                    debug!(%bot, %error, "the turn cannot be completed yet");
+                    debug!(%bot, %error, "the turn cannot be given back yet");
                     self.shutdown.sleep(FAILURE_PAUSE).await;
                 }
             }
         }
     }
 
-    async fn try_complete(&self, turn: &Turn, interval_seconds: i64) -> Result<bool, DbError> {
+    async fn try_release(&self, turn: &Turn, release: Release) -> Result<bool, DbError> {
         let mut conn = self.database.get().await?;
-        schedules::complete(&mut conn, turn, interval_seconds).await
+        match release {
+            Release::Completed { interval_seconds } => {
+                schedules::complete(&mut conn, turn, interval_seconds).await
+            }
+            Release::Deferred { seconds } => schedules::defer(&mut conn, turn, seconds).await,
+        }
     }
+}
+
+/// How a turn is given back after its outcome. `deferral` is what the loop has put off so far.
+fn release_after(
+    outcome: &Outcome,
+    bot: &HostedBot,
+    turn: &Turn,
+    deferral: &mut Option<Deferral>,
+) -> Release {
+    let interval_seconds = bot.persona.interval_seconds;
+    let completed = Release::Completed { interval_seconds };
+    let is_passing = matches!(outcome, Outcome::Lost(loss) if loss.is_passing());
+    if !is_passing {
+        return completed;
+    }
+    let first = deferral.filter(|deferral| deferral.turns == turn.turns);
+    let since = first.map_or_else(Instant::now, |deferral| deferral.since);
+    if since.elapsed() >= Duration::from_secs(interval_seconds.unsigned_abs()) {
+        return completed;
+    }
+    let turns = turn.turns;
+    *deferral = Some(Deferral { turns, since });
+    let seconds = DEFER_SECONDS.min(interval_seconds);
+    Release::Deferred { seconds }
 }
 
 /// The name of a turn's action. It stays the same until the turn is completed, whoever takes it;

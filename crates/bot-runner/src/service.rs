@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use arena_client::{Client, Credential};
-use daemon::config::{Sources, endpoint};
+use daemon::config::{ConfigError, Sources, endpoint};
 use daemon::health::{self, Check, CheckState};
 use daemon::process::{Failure, Unavailable};
 use daemon::shutdown::{Shutdown, Wake};
@@ -13,7 +13,7 @@ use db::{Database, DatabaseConfig};
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::config::{Config, KeyedPersona, Models};
 use crate::runner::{Pace, Runner};
@@ -38,8 +38,8 @@ pub async fn main() -> Result<(), Failure> {
 /// Runs until the shutdown.
 ///
 /// # Errors
-/// [`Failure::Unavailable`] if Postgres or the arena cannot be reached at start; others if the
-/// schema is older than this program or the health port is taken.
+/// [`Failure::Unavailable`] if Postgres or the arena cannot be reached at start, or if the schema is
+/// older than this program; [`Failure::Config`] if it is newer; others if the health port is taken.
 pub async fn run(config: Config, pace: Pace, shutdown: Shutdown) -> Result<(), Failure> {
     show_refused(&config);
     let database = connect_postgres(&config).await?;
@@ -92,18 +92,16 @@ async fn connect_postgres(config: &Config) -> Result<Database, Failure> {
     })?;
     match database.schema_state().await? {
         SchemaState::Current => Ok(database),
-        SchemaState::Behind { missing } => Err(format!(
-            "the database at {address} lacks {missing} migrations that this program needs: run \
-             scripts/migrate"
-        )
-        .into()),
-        SchemaState::Ahead { unknown } => {
-            warn!(
-                unknown,
-                "the database has migrations that this program does not know"
-            );
-            Ok(database)
-        }
+        SchemaState::Behind { missing } => Err(Failure::unavailable(
+            format!(
+                "the schema of this build (the database at {address} lacks {missing} migrations)"
+            ),
+            "run scripts/migrate",
+        )),
+        SchemaState::Ahead { unknown } => Err(Failure::Config(ConfigError::single(
+            "DATABASE_URL",
+            format!("names a database with {unknown} migrations that this build does not know"),
+        ))),
     }
 }
 
@@ -191,11 +189,23 @@ async fn probe(database: Database, arena: Client, roster: RosterView) -> Vec<Che
     let postgres = check("postgres", async {
         database.ping().await.map_err(|error| error.to_string())
     });
+    let schema = check("schema", async {
+        match database.schema_state().await {
+            Ok(SchemaState::Current) => Ok(()),
+            Ok(SchemaState::Behind { missing }) => {
+                Err(format!("lacks {missing} migrations: run scripts/migrate"))
+            }
+            Ok(SchemaState::Ahead { unknown }) => Err(format!(
+                "has {unknown} migrations that this build does not know"
+            )),
+            Err(error) => Err(error.to_string()),
+        }
+    });
     let api = check("api", async {
         arena.health().await.map_err(|error| error.to_string())
     });
-    let (postgres, api) = tokio::join!(postgres, api);
-    vec![postgres, api, roster.check()]
+    let (postgres, schema, api) = tokio::join!(postgres, schema, api);
+    vec![postgres, schema, api, roster.check()]
 }
 
 async fn check(name: &str, probe: impl Future<Output = Result<(), String>>) -> Check {

@@ -2,7 +2,8 @@
 //!
 //! A ticket lives for seconds and a model thinks for longer. So the bot thinks first, on what
 //! anyone may see, and takes its ticket when it knows what to do. What its model calls used goes
-//! with the action. Whatever fails costs the turn and nothing else.
+//! with the action. Whatever fails costs the turn and nothing else; what passes by itself
+//! ([`Loss::is_passing`]) not even that.
 
 use std::time::Duration;
 
@@ -74,19 +75,26 @@ pub enum Loss {
     Arena(#[from] ClientError),
 }
 
-/// How far a turn has come, for whoever has to cut it off.
-#[derive(Debug, Default)]
-pub struct Progress(std::sync::atomic::AtomicBool);
-
-impl Progress {
-    fn begin_acting(&self) {
-        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
-    }
-
-    /// Whether the arena may have been asked to act: such a turn must not be taken again.
+impl Loss {
+    /// Whether the arena could not take the action just now, through no fault of the bot: the same
+    /// turn may come to something a little later. Its key keeps an action that did arrive from
+    /// being performed again.
     #[must_use]
-    pub fn has_acted(&self) -> bool {
-        self.0.load(std::sync::atomic::Ordering::SeqCst)
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Loss::Halted | Loss::ActingTimeout => true,
+            Loss::Arena(error) => {
+                // A ticket is spent unused when Redis is emptied; a conflict means that the
+                // action of a runner that was stopped is still being performed.
+                let passes = [ProblemKind::TicketSpent, ProblemKind::IdempotencyConflict];
+                error.is_unavailable() || error.kind().is_some_and(|kind| passes.contains(&kind))
+            }
+            Loss::NoRoom(_)
+            | Loss::ActedBefore
+            | Loss::ThinkingTimeout
+            | Loss::Model(_)
+            | Loss::Unusable(_) => false,
+        }
     }
 }
 
@@ -107,7 +115,7 @@ impl HostedBot {
 
     /// Takes a turn. All actions under one `key` count once, so a turn that another runner began
     /// and did not finish cannot be acted twice.
-    pub async fn take_turn(&self, key: &IdempotencyKey, progress: &Progress) -> Outcome {
+    pub async fn take_turn(&self, key: &IdempotencyKey) -> Outcome {
         // The time-out is inside, so that what was used by then is still known.
         let (thought, usage) = collect(timeout(self.thinking_limit, self.think())).await;
         let thought = thought.unwrap_or(Thought::Nothing(Loss::ThinkingTimeout));
@@ -129,7 +137,6 @@ impl HostedBot {
             }
             Thought::Nothing(loss) => return Outcome::Lost(loss),
         };
-        progress.begin_acting();
         let acted = timeout(ACTING_LIMIT, self.act(&action, usage, key)).await;
         let acted = acted.unwrap_or(Err(Loss::ActingTimeout));
         match (acted, loss) {

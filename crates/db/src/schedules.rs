@@ -99,6 +99,23 @@ pub async fn complete(conn: &mut Connection, turn: &Turn, interval_seconds: i64)
     Ok(changed == 1)
 }
 
+/// Puts a claimed turn off by `seconds`, 0 for not at all: it stays the same turn, with its number
+/// and its due time, for whoever claims it then. Answers whether the claim still held.
+pub async fn defer(conn: &mut Connection, turn: &Turn, seconds: i64) -> DbResult<bool> {
+    let changed = diesel::sql_query(
+        "UPDATE bot_schedules \
+            SET lease_holder = NULL, \
+                lease_expires_at = clock_timestamp() + make_interval(secs => $3::float8) \
+          WHERE bot_id = $1 AND lease_token = $2 AND lease_holder IS NOT NULL",
+    )
+    .bind::<BigInt, _>(turn.bot_id.0)
+    .bind::<BigInt, _>(turn.token)
+    .bind::<BigInt, _>(seconds)
+    .execute(conn)
+    .await?;
+    Ok(changed == 1)
+}
+
 /// When a bot's next turn is due.
 pub async fn next_turn_at(conn: &mut Connection, bot_id: BotId) -> DbResult<Option<Timestamp>> {
     let at: Option<DateTime<Utc>> = bot_schedules::table

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bus::Bus;
@@ -25,9 +25,28 @@ use crate::sources::PriceFeed;
 
 /// The most bots buried in one cycle; the rest comes in the next.
 pub const REAP_MAX: i64 = 1_000;
+/// From one look at the places for metrics to the next. They reach days ahead.
+const PARTITIONS_INTERVAL_SECONDS: i64 = 3_600;
 
 /// Asked between transactions: whether this oracle still holds the lease.
 pub type MayContinue<'a> = &'a (dyn Fn() -> bool + Send + Sync);
+
+/// How often things are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rhythm {
+    /// From one price sample to the next.
+    pub sample_seconds: i64,
+    /// From the beginning of one cycle to that of the next.
+    pub cycle: Duration,
+}
+
+impl Rhythm {
+    /// How early a sample may be taken. No cycle begins at the exact moment; the one nearest to it
+    /// takes the sample, or samples would drift apart by a whole cycle each time.
+    pub(crate) fn early_micros(self) -> i64 {
+        i64::try_from(self.cycle.as_micros() / 2).unwrap_or(i64::MAX)
+    }
+}
 
 /// What a cycle works with.
 pub struct Oracle {
@@ -36,11 +55,13 @@ pub struct Oracle {
     /// In order of preference.
     pub(crate) feeds: Vec<Arc<dyn PriceFeed>>,
     pub(crate) rules: EconomyRules,
-    pub(crate) sample_interval_seconds: i64,
+    pub(crate) rhythm: Rhythm,
     pub(crate) shutdown: Shutdown,
     /// When this process last asked any source.
     pub(crate) last_asked: Mutex<Option<Timestamp>>,
     pub(crate) suspects: Mutex<Suspects>,
+    /// When this process last looked whether metrics have a place in the days ahead.
+    partitions_seen: Mutex<Option<Timestamp>>,
 }
 
 impl fmt::Debug for Oracle {
@@ -59,7 +80,7 @@ impl Oracle {
         bus: Bus,
         feeds: Vec<Arc<dyn PriceFeed>>,
         rules: EconomyRules,
-        sample_interval_seconds: i64,
+        rhythm: Rhythm,
         shutdown: Shutdown,
     ) -> Oracle {
         Oracle {
@@ -67,10 +88,11 @@ impl Oracle {
             bus,
             feeds,
             rules,
-            sample_interval_seconds,
+            rhythm,
             shutdown,
             last_asked: Mutex::new(None),
             suspects: Mutex::new(Suspects::default()),
+            partitions_seen: Mutex::new(None),
         }
     }
 
@@ -93,6 +115,8 @@ pub struct Report {
     pub reaped: Option<Vec<Entry>>,
     /// Answers to idempotency keys that were forgotten.
     pub pruned: Option<usize>,
+    /// Whether it was this cycle's turn to make places for the metrics of the days ahead.
+    pub partitioned: Option<bool>,
 }
 
 /// Runs one cycle to its end, unless `may_continue` says no between two transactions. Never fails
@@ -117,6 +141,7 @@ pub async fn run(oracle: &Oracle, now: Timestamp, may_continue: MayContinue<'_>)
         db::idempotency::prune(&mut *oracle.database.get().await?, now.datetime()).await
     })
     .await;
+    let partitioned = guarded("metrics partitions", ensure_partitions(oracle, now)).await;
     Report {
         number,
         sampled,
@@ -124,6 +149,7 @@ pub async fn run(oracle: &Oracle, now: Timestamp, may_continue: MayContinue<'_>)
         settlement,
         reaped,
         pruned,
+        partitioned,
     }
 }
 
@@ -132,7 +158,7 @@ async fn guarded<T>(
     step: &'static str,
     work: impl Future<Output = DbResult<T>> + Send,
 ) -> Option<T> {
-    // What a step shares with later ones is whole after a panic: two mutexes around values that
+    // What a step shares with later ones is whole after a panic: mutexes around values that
     // are set in one go.
     match AssertUnwindSafe(work).catch_unwind().await {
         Ok(Ok(done)) => Some(done),
@@ -145,6 +171,28 @@ async fn guarded<T>(
             None
         }
     }
+}
+
+/// Makes places for the metrics of the days ahead, once an hour. The API writes metrics whether a
+/// ticker runs or not, so this must not be left to tickers alone.
+async fn ensure_partitions(oracle: &Oracle, now: Timestamp) -> DbResult<bool> {
+    {
+        let mut seen = oracle
+            .partitions_seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_recent = |at: Timestamp| {
+            // The distance, as with samples: a clock set back must not end this for long.
+            now.seconds_since(at).saturating_abs() < PARTITIONS_INTERVAL_SECONDS
+        };
+        if seen.is_some_and(is_recent) {
+            return Ok(false);
+        }
+        // Before the attempt, so that one that fails is not repeated with each cycle.
+        *seen = Some(now);
+    }
+    db::ticks::ensure_metrics_partitions(&mut *oracle.database.get().await?).await?;
+    Ok(true)
 }
 
 /// Buries living bots at zero without open positions. In observe mode nobody dies.

@@ -3,6 +3,16 @@
 //! A price goes to Postgres first, because settlement reads that; then to Redis, where tickets look
 //! and where it may be lost. What was asked when, and who wants to be left alone, is read from
 //! Postgres, so that a restart or another oracle asks no sooner than this one would have.
+//!
+//! Feeds are asked in order, and one that merely fails is followed by the next at once. Not so one
+//! that asked for peace: while it has retries left, nobody further down the list is asked, neither
+//! after its refusal nor while it cools down, and the arena halts once the last price is too old.
+//! A prediction whose start and end come from different sources is void, so a switch costs every
+//! open prediction, and the one back costs them again; a halt costs nobody anything. Only a source
+//! whose retries are used up ([`backoff::RETRIES_MAX`]) is passed over while it cools down.
+//!
+//! A price is as old as its first sample. A source that repeats itself renews nothing: what it says
+//! was true when it first said it.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -18,9 +28,6 @@ use crate::backoff;
 use crate::cycle::Oracle;
 use crate::sources::{FeedError, Peace, PriceFeed, Quote};
 
-/// A sample may come early by so much, because a cycle never begins at the exact moment.
-const EARLY_MICROS: i64 = 500_000;
-
 /// What a cycle did about the price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sampled {
@@ -30,13 +37,23 @@ pub enum Sampled {
         source: PriceSource,
         quote: Quote,
     },
-    /// The source repeated what it had said before; nothing was added to the history.
+    /// The source repeated what it had said before; nothing was added to the history, and the
+    /// price is as old as it was.
     Repeated {
         source: PriceSource,
         quote: Quote,
     },
     /// No source answered; each one's reason is in the log.
     NoAnswer,
+}
+
+/// What asking a feed led to.
+enum Asked {
+    Answered(Quote),
+    /// It gave no price, or is left alone with its retries used up: the next one is asked.
+    Next,
+    /// It asked for peace and is being retried: the others are not asked meanwhile.
+    Retried,
 }
 
 /// Samples the price if that is due.
@@ -48,8 +65,12 @@ pub(crate) async fn sample(oracle: &Oracle, now: Timestamp) -> DbResult<Sampled>
         return Ok(Sampled::NotDue);
     }
     for feed in &oracle.feeds {
-        if let Some(quote) = ask(oracle, feed.as_ref(), now).await? {
-            return keep(oracle, feed.source(), quote, now).await;
+        match ask(oracle, feed.as_ref(), now).await? {
+            Asked::Answered(quote) => {
+                return keep(oracle, feed.source(), quote, newest.as_ref(), now).await;
+            }
+            Asked::Next => {}
+            Asked::Retried => break,
         }
     }
     restore(oracle, newest.as_ref(), now).await;
@@ -63,24 +84,25 @@ fn is_due(oracle: &Oracle, newest: Option<&PriceRow>, now: Timestamp) -> bool {
         .last_asked
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
-    let interval_micros = oracle.sample_interval_seconds.saturating_mul(1_000_000);
+    let interval_micros = oracle.rhythm.sample_seconds.saturating_mul(1_000_000);
+    let early_micros = oracle.rhythm.early_micros();
     [newest.map(|row| row.sampled_at), last_asked]
         .into_iter()
         .flatten()
         .all(|at| {
             // The distance, so that a clock set back does not silence the oracle for long.
             let distance = now.micros().saturating_sub(at.micros()).saturating_abs();
-            distance.saturating_add(EARLY_MICROS) >= interval_micros
+            distance.saturating_add(early_micros) >= interval_micros
         })
 }
 
-/// One feed's answer. `None` if it is to be left alone or gave none.
-async fn ask(oracle: &Oracle, feed: &dyn PriceFeed, now: Timestamp) -> DbResult<Option<Quote>> {
+/// Asks one feed, unless it is to be left alone.
+async fn ask(oracle: &Oracle, feed: &dyn PriceFeed, now: Timestamp) -> DbResult<Asked> {
     let source = feed.source();
     let cooldown = db::leases::cooldown(&mut *oracle.database.get().await?, source).await?;
     if let Some(cooldown) = cooldown.filter(|cooldown| cooldown.active) {
         debug!(%source, until = %cooldown.until, "source is cooling down; not asked");
-        return Ok(None);
+        return Ok(after_strikes(cooldown.strikes));
     }
     *oracle
         .last_asked
@@ -90,7 +112,7 @@ async fn ask(oracle: &Oracle, feed: &dyn PriceFeed, now: Timestamp) -> DbResult<
         answer = feed.quote(now) => answer,
         () = oracle.shutdown.wait() => {
             debug!(%source, "no longer waiting for the source: the process stops");
-            return Ok(None);
+            return Ok(Asked::Next);
         }
     };
     match answer {
@@ -99,13 +121,21 @@ async fn ask(oracle: &Oracle, feed: &dyn PriceFeed, now: Timestamp) -> DbResult<
                 db::leases::clear_cooldown(&mut *oracle.database.get().await?, source).await?;
                 info!(%source, "source answers again");
             }
-            Ok(Some(quote))
+            Ok(Asked::Answered(quote))
         }
         Err(error) => {
             let strikes = cooldown.map_or(0, |cooldown| cooldown.strikes);
-            refused(oracle, source, strikes, &error).await?;
-            Ok(None)
+            refused(oracle, source, strikes, &error).await
         }
+    }
+}
+
+/// Whether the sources after one that cools down may be asked.
+fn after_strikes(strikes: i32) -> Asked {
+    if strikes > backoff::RETRIES_MAX {
+        Asked::Next
+    } else {
+        Asked::Retried
     }
 }
 
@@ -115,13 +145,13 @@ async fn refused(
     source: PriceSource,
     strikes: i32,
     error: &FeedError,
-) -> DbResult<()> {
+) -> DbResult<Asked> {
     let Some(Peace {
         retry_after_seconds,
     }) = error.wants_peace()
     else {
         warn!(%source, %error, "price source gave no price");
-        return Ok(());
+        return Ok(Asked::Next);
     };
     let strikes = strikes.saturating_add(1);
     let seconds = backoff::cooldown_seconds(strikes, retry_after_seconds);
@@ -134,14 +164,15 @@ async fn refused(
         retries_used_up = strikes > backoff::RETRIES_MAX,
         "price source cools down"
     );
-    Ok(())
+    Ok(after_strikes(strikes))
 }
 
-/// Postgres first, then Redis, then whoever listens.
+/// Postgres first, then Redis, then whoever listens. `newest` is the last sample before this one.
 async fn keep(
     oracle: &Oracle,
     source: PriceSource,
     mut quote: Quote,
+    newest: Option<&PriceRow>,
     now: Timestamp,
 ) -> DbResult<Sampled> {
     // A provider whose clock runs ahead must not date a sample after the wagers of agents who have
@@ -150,17 +181,12 @@ async fn keep(
     let mut conn = oracle.database.get().await?;
     let recorded = db::prices::record(&mut conn, source, quote.price, quote.provider_at).await?;
     drop(conn);
-    let fresh = FreshPrice {
-        price: quote.price,
-        source,
-        provider_at: quote.provider_at,
-        sampled_at: recorded.map_or(now, |row| row.sampled_at),
-    };
-    publish(oracle, &fresh, oracle.price_ttl()).await;
-    if recorded.is_none() {
-        debug!(%source, "price source repeats itself");
+    let Some(row) = recorded else {
+        debug!(%source, "price source repeats itself; the price stays as old as it is");
+        restore(oracle, newest, now).await;
         return Ok(Sampled::Repeated { source, quote });
-    }
+    };
+    publish(oracle, &fresh(&row), oracle.price_ttl()).await;
     oracle.bus.wake_soon();
     info!(%source, price = %quote.price, provider_at = %quote.provider_at, "sampled the price");
     Ok(Sampled::Recorded { source, quote })
@@ -187,13 +213,16 @@ async fn restore(oracle: &Oracle, newest: Option<&PriceRow>, now: Timestamp) {
             warn!(%error, "could not see whether Redis has the price; putting it there");
         }
     }
-    let fresh = FreshPrice {
+    publish(oracle, &fresh(row), left).await;
+}
+
+fn fresh(row: &PriceRow) -> FreshPrice {
+    FreshPrice {
         price: row.sample.price,
         source: row.sample.source,
         provider_at: row.sample.provider_at,
         sampled_at: row.sampled_at,
-    };
-    publish(oracle, &fresh, left).await;
+    }
 }
 
 async fn publish(oracle: &Oracle, fresh: &FreshPrice, ttl: Duration) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bus::{Bus, BusConfig};
 use daemon::cadence;
-use daemon::config::{Sources, endpoint};
+use daemon::config::{ConfigError, Sources, endpoint};
 use daemon::health::{self, Check, CheckState};
 use daemon::process::{Failure, Unavailable};
 use daemon::shutdown::Shutdown;
@@ -15,10 +15,10 @@ use db::migrations::SchemaState;
 use db::{Database, DatabaseConfig, DbError};
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::config::Config;
-use crate::cycle::{self, Oracle};
+use crate::cycle::{self, Oracle, Rhythm};
 use crate::leadership::{Contest, Leadership, LeaseTimes};
 
 /// The readiness probe waits so long for each dependency.
@@ -37,13 +37,15 @@ pub async fn main() -> Result<(), Failure> {
 /// Runs until the shutdown.
 ///
 /// # Errors
-/// [`Failure::Unavailable`] if Postgres or Redis cannot be reached at start; others if the schema
-/// is older than this program or the health port is taken.
+/// [`Failure::Unavailable`] if Postgres or Redis cannot be reached at start, or if the schema is
+/// older than this program; [`Failure::Config`] if it is newer; others if the health port is taken.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let database = connect_postgres(&config).await?;
-    let schema = check_schema(&database).await?;
     let bus = connect_redis(&config).await?;
-    let interval = config.cycle_interval();
+    let rhythm = Rhythm {
+        sample_seconds: config.sample_interval_seconds,
+        cycle: config.cycle_interval(),
+    };
     for feed in &config.feeds {
         info!(source = %feed.source(), "price source");
     }
@@ -52,20 +54,13 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
         bus.clone(),
         config.feeds,
         config.rules,
-        config.sample_interval_seconds,
+        rhythm,
         shutdown.clone(),
     ));
     let (leadership, contest) = Leadership::contend(database.clone(), LeaseTimes::default());
     let probe = {
         let leadership = leadership.clone();
-        move || {
-            probe(
-                database.clone(),
-                bus.clone(),
-                leadership.clone(),
-                schema.clone(),
-            )
-        }
+        move || probe(database.clone(), bus.clone(), leadership.clone())
     };
     let served = health::serve(config.health_address, "oracle", probe, shutdown.clone()).await;
     let health = match served {
@@ -75,7 +70,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
             return Err(error.into());
         }
     };
-    work(&oracle, &leadership, contest, interval, &shutdown).await;
+    work(&oracle, &leadership, contest, rhythm.cycle, &shutdown).await;
     health.stopped().await;
     Ok(())
 }
@@ -113,27 +108,23 @@ async fn connect_postgres(config: &Config) -> Result<Database, Failure> {
         url: url.to_owned(),
         pool_size: config.pool_size,
     };
-    Database::connect(connection).await.map_err(|error| {
+    let database = Database::connect(connection).await.map_err(|error| {
         let hint = "is it running, and are address, role and password in DATABASE_URL right?";
         let unavailable = Unavailable::new(format!("Postgres at {address}"), hint);
         Failure::Unavailable(unavailable.because(error))
-    })
-}
-
-/// How the database's schema stands to this program. It is looked at once: what is current at the
-/// start can only be overtaken by a newer program's migrations.
-async fn check_schema(database: &Database) -> Result<Check, Failure> {
+    })?;
     match database.schema_state().await? {
-        SchemaState::Current => Ok(Check::ok("schema")),
-        SchemaState::Behind { missing } => Err(format!(
-            "the database lacks {missing} migrations that this program needs: run scripts/migrate"
-        )
-        .into()),
-        SchemaState::Ahead { unknown } => {
-            let detail = format!("the database has {unknown} migrations newer than this program");
-            warn!("{detail}");
-            Ok(Check::degraded("schema", detail))
-        }
+        SchemaState::Current => Ok(database),
+        SchemaState::Behind { missing } => Err(Failure::unavailable(
+            format!(
+                "the schema of this build (the database at {address} lacks {missing} migrations)"
+            ),
+            "run scripts/migrate",
+        )),
+        SchemaState::Ahead { unknown } => Err(Failure::Config(ConfigError::single(
+            "DATABASE_URL",
+            format!("names a database with {unknown} migrations that this build does not know"),
+        ))),
     }
 }
 
@@ -151,16 +142,25 @@ async fn connect_redis(config: &Config) -> Result<Bus, Failure> {
 }
 
 /// What `/ready` shows. A missing price or standing by does not make the oracle unready.
-pub async fn probe(
-    database: Database,
-    bus: Bus,
-    leadership: Leadership,
-    schema: Check,
-) -> Vec<Check> {
+pub async fn probe(database: Database, bus: Bus, leadership: Leadership) -> Vec<Check> {
     let postgres = check("postgres", async {
         match database.ping().await {
             Ok(()) => Check::ok("postgres"),
             Err(error) => Check::failed("postgres", error.to_string()),
+        }
+    });
+    let schema = check("schema", async {
+        match database.schema_state().await {
+            Ok(SchemaState::Current) => Check::ok("schema"),
+            Ok(SchemaState::Behind { missing }) => Check::failed(
+                "schema",
+                format!("lacks {missing} migrations: run scripts/migrate"),
+            ),
+            Ok(SchemaState::Ahead { unknown }) => Check::failed(
+                "schema",
+                format!("has {unknown} migrations that this build does not know"),
+            ),
+            Err(error) => Check::failed("schema", error.to_string()),
         }
     });
     let redis = check("redis", async {
@@ -176,7 +176,7 @@ pub async fn probe(
             Err(error) => Check::degraded("price", error.to_string()),
         }
     });
-    let (postgres, redis, price) = futures_util::join!(postgres, redis, price);
+    let (postgres, schema, redis, price) = futures_util::join!(postgres, schema, redis, price);
     vec![
         postgres,
         schema,

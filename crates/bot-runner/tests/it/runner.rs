@@ -260,9 +260,109 @@ async fn a_turn_that_does_not_end_in_time_is_given_back() {
     let mut conn = arena.conn().await;
     let claim = schedules::claim(&mut conn, bot.id, "the-next-runner", 5).await;
     assert!(
-        claim.unwrap().is_some(),
-        "the turn is due at once for whoever comes next"
+        claim.unwrap().is_some_and(|turn| turn.turns == 0),
+        "the same turn is due at once for whoever comes next"
     );
+}
+
+#[tokio::test]
+async fn a_turn_that_is_cut_off_while_it_acts_comes_again_under_the_same_key() {
+    let arena = Arena::new().await;
+    let (bot, stub) = bot(&arena).await;
+    stub.change(|state| state.action_problem = Some((503, "unavailable")));
+    let short = Pace {
+        grace: Duration::ZERO,
+        ..pace()
+    };
+    let running = Running::start(&arena, vec![eager(&stub, Scripted::saying(WAGER))], short);
+    // The client is between its attempts.
+    at_least(1, &stub).await;
+    running.stop().await;
+    assert_eq!(turns(&arena, bot.id).await, 0);
+    assert_eq!(holder(&arena, bot.id).await, None);
+
+    let before = stub.action_requests();
+    stub.change(|state| state.action_problem = None);
+    let running = Running::start(&arena, vec![eager(&stub, Scripted::saying(WAGER))], pace());
+    at_least(before.len() + 1, &stub).await;
+    running.stop().await;
+    let again = &stub.action_requests()[before.len()];
+    let key = before[0].header("idempotency-key");
+    assert!(key.is_some());
+    assert_eq!(again.header("idempotency-key"), key);
+}
+
+/// A halted arena and a bot whose first turn is due.
+async fn deferring(interval_seconds: i64) -> (Arena, TestBot, StubArena, HostedBot) {
+    let arena = Arena::new().await;
+    let (bot, stub) = bot(&arena).await;
+    stub.change(|state| state.price = None);
+    let mut conn = arena.conn().await;
+    schedules::enrol(&mut conn, bot.id, 0).await.unwrap();
+    drop(conn);
+    let mut hosted = stub.hosted(Scripted::saying(WAGER));
+    hosted.persona.interval_seconds = interval_seconds;
+    (arena, bot, stub, hosted)
+}
+
+#[tokio::test]
+async fn a_halt_puts_the_turn_off_and_skips_nothing() {
+    let (arena, bot, stub, hosted) = deferring(3_600).await;
+    let mut conn = arena.conn().await;
+    let due_at = schedules::next_turn_at(&mut conn, bot.id).await.unwrap();
+    let running = Running::start(&arena, vec![hosted], pace());
+    eventually("the turn is put off", || async {
+        let is_deferred = "SELECT 1 FROM bot_schedules WHERE bot_id = $1 AND lease_token = 1 \
+                             AND lease_holder IS NULL AND lease_expires_at > clock_timestamp()";
+        let client = arena.owner_client().await;
+        client.query_opt(is_deferred, &[&bot.id.0]).await.unwrap()
+    })
+    .await;
+    assert_eq!(turns(&arena, bot.id).await, 0);
+    let still = schedules::next_turn_at(&mut conn, bot.id).await.unwrap();
+    assert_eq!(still, due_at);
+
+    stub.change(|state| state.price = Some("97000.00000000"));
+    let sql = "UPDATE bot_schedules SET lease_expires_at = clock_timestamp()";
+    arena.owner_client().await.batch_execute(sql).await.unwrap();
+    at_least(1, &stub).await;
+    running.stop().await;
+    let key = format!("turn-0-{}", due_at.unwrap().micros());
+    let sent = stub.action_requests();
+    assert_eq!(sent[0].header("idempotency-key"), Some(key.as_str()));
+    assert_eq!(turns(&arena, bot.id).await, 1);
+}
+
+#[tokio::test]
+async fn a_turn_that_was_put_off_for_its_interval_is_completed() {
+    let (arena, bot, stub, hosted) = deferring(1).await;
+    let running = Running::start(&arena, vec![hosted], pace());
+    eventually("the turn is completed", || async {
+        (turns(&arena, bot.id).await >= 1).then_some(())
+    })
+    .await;
+    running.stop().await;
+    assert!(stub.actions().is_empty());
+    // Its introduction, the attempt that was put off, and the one that was not.
+    assert!(stub.stub.count("GET", "/bots/me") >= 3);
+}
+
+#[tokio::test]
+async fn only_the_holder_of_a_claim_puts_it_off() {
+    let (arena, bot, _stub, _) = deferring(1).await;
+    let mut conn = arena.conn().await;
+    let old = schedules::claim(&mut conn, bot.id, "one", 0).await.unwrap();
+    let new = schedules::claim(&mut conn, bot.id, "two", 60)
+        .await
+        .unwrap();
+    let (old, new) = (old.unwrap(), new.unwrap());
+    assert!(!schedules::defer(&mut conn, &old, 0).await.unwrap());
+    assert_eq!(holder(&arena, bot.id).await.as_deref(), Some("two"));
+    assert!(schedules::defer(&mut conn, &new, 0).await.unwrap());
+    assert!(!schedules::complete(&mut conn, &new, 1).await.unwrap());
+    let next = schedules::claim(&mut conn, bot.id, "three", 60).await;
+    let next = next.unwrap().unwrap();
+    assert_eq!((next.turns, next.due_at), (new.turns, new.due_at));
 }
 
 #[tokio::test]

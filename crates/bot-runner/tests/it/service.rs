@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use bot_runner::runner::Pace;
 use bot_runner::service;
-use daemon::process::EXIT_UNAVAILABLE;
+use daemon::process::{EXIT_CONFIG, EXIT_UNAVAILABLE};
 use daemon::shutdown::Shutdown;
 use db::schedules;
 use test_kit::{Arena, eventually};
@@ -60,6 +60,30 @@ async fn it_runs_from_its_settings_to_an_asked_for_stop() {
     );
     result.unwrap();
     assert_eq!(stub.actions()[0]["usage"]["provider"], "mock");
+}
+
+#[tokio::test]
+async fn a_schema_of_another_version_stops_the_start() {
+    let arena = Arena::new().await;
+    let stub = StubArena::start(1).await;
+    let home = home(&[("mia.yaml", PERSONA)], Some(KEYS));
+    let settings = settings(&arena, &stub, 0).await;
+    let sql = "INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000')";
+    let owner = arena.owner_client().await;
+    owner.batch_execute(sql).await.unwrap();
+    let start = || {
+        let config = read(home.path(), &settings).unwrap();
+        service::run(config, Pace::default(), Shutdown::manual())
+    };
+    let failure = start().await.unwrap_err();
+    assert_eq!(failure.exit_code(), EXIT_CONFIG, "{failure}");
+
+    let sql = "DELETE FROM __diesel_schema_migrations WHERE version = '99990101000000' \
+                  OR version = (SELECT min(version) FROM __diesel_schema_migrations)";
+    owner.batch_execute(sql).await.unwrap();
+    let failure = start().await.unwrap_err();
+    assert_eq!(failure.exit_code(), EXIT_UNAVAILABLE, "{failure}");
+    assert!(failure.to_string().contains("scripts/migrate"), "{failure}");
 }
 
 #[tokio::test]

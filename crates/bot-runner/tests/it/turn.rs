@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use arena_client::IdempotencyKey;
-use bot_runner::turn::{HostedBot, Loss, Outcome, Progress};
+use bot_runner::turn::{HostedBot, Loss, Outcome};
 use ledger_core::{BotStatus, PredictionId};
 use llm::LlmError;
 use serde_json::json;
@@ -11,11 +11,8 @@ use serde_json::json;
 use crate::arena::{Scripted, StubArena, WAGER, WAIT};
 
 async fn take(bot: &HostedBot) -> Outcome {
-    bot.take_turn(
-        &IdempotencyKey::named("turn-1").unwrap(),
-        &Progress::default(),
-    )
-    .await
+    bot.take_turn(&IdempotencyKey::named("turn-1").unwrap())
+        .await
 }
 
 fn usage_of_one_call() -> serde_json::Value {
@@ -165,7 +162,7 @@ async fn a_halted_arena_costs_no_thought() {
 }
 
 #[tokio::test]
-async fn a_halt_between_thought_and_ticket_costs_the_turn() {
+async fn a_halt_between_thought_and_ticket_passes() {
     let arena = StubArena::start(7).await;
     arena.change(|state| state.halted = true);
     let outcome = take(&arena.hosted(Scripted::saying(WAGER))).await;
@@ -216,18 +213,22 @@ async fn a_refused_wager_costs_the_turn() {
 }
 
 #[tokio::test]
-async fn a_turn_remembers_whether_it_may_have_acted() {
-    let arena = StubArena::start(7).await;
-    let key = IdempotencyKey::random();
-    let (thought, acted) = (Progress::default(), Progress::default());
-    arena
-        .hosted(Scripted::new(|_| Err(LlmError::Timeout)))
-        .take_turn(&key, &thought)
-        .await;
-    arena
-        .hosted(Scripted::saying(WAGER))
-        .take_turn(&key, &acted)
-        .await;
-    assert!(!thought.has_acted());
-    assert!(acted.has_acted());
+async fn what_the_arena_cannot_take_now_passes_and_a_no_does_not() {
+    for (status, name, passes) in [
+        (409, "ticket-spent", true),
+        (503, "price-stale", true),
+        (503, "unavailable", true),
+        (402, "insufficient-funds", false),
+        (409, "limit-reached", false),
+        (422, "idempotency-mismatch", false),
+    ] {
+        let arena = StubArena::start(7).await;
+        arena.change(|state| state.action_problem = Some((status, name)));
+        let outcome = take(&arena.hosted(Scripted::saying(WAGER))).await;
+        let Outcome::Lost(loss) = outcome else {
+            panic!("{name}: {outcome:?}");
+        };
+        assert_eq!(loss.is_passing(), passes, "{name}: {loss}");
+    }
+    assert!(!Loss::Model(LlmError::Timeout).is_passing());
 }

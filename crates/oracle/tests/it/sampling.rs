@@ -14,7 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::support::{
-    Scripted, Stub, bus, bus_at, cycle_at, cycle_now, oracle, oracle_of, past_wager, prediction,
+    RHYTHM, Scripted, Stub, bus, bus_at, cycle_at, cycle_now, oracle, oracle_of, past_wager,
+    prediction,
 };
 
 const LIMITED: FeedError = FeedError::RateLimited {
@@ -133,7 +134,7 @@ async fn a_source_that_fails_or_repeats_itself_is_not_pressed() {
         cycle_at(&oracle, now).await.sampled,
         Some(Sampled::NoAnswer)
     );
-    for seconds in [5, 30, 59] {
+    for seconds in [5, 30, 57] {
         let sampled = cycle_at(&oracle, now.plus_seconds(seconds)).await.sampled;
         assert_eq!(sampled, Some(Sampled::NotDue), "{seconds}");
     }
@@ -146,7 +147,7 @@ async fn a_source_that_fails_or_repeats_itself_is_not_pressed() {
 }
 
 #[tokio::test]
-async fn a_repeated_quote_adds_nothing_to_the_history_but_stays_the_price() {
+async fn a_repeated_quote_adds_nothing_to_the_history_and_renews_nothing() {
     let arena = Arena::new().await;
     let now = arena.now().await;
     let stub = Stub::coingecko("67000", now.micros() / 1_000_000 - 5).await;
@@ -166,14 +167,82 @@ async fn a_repeated_quote_adds_nothing_to_the_history_but_stays_the_price() {
         "{sampled:?}"
     );
     assert_eq!(history(&arena).await.len(), 1);
-    let fresh = bus(&arena).await.price().await.unwrap().unwrap();
-    assert_eq!(fresh.sampled_at, later);
+    let bus = bus(&arena).await;
+    let fresh = bus.price().await.unwrap().unwrap();
+    assert_eq!(fresh.sampled_at, history(&arena).await[0].sampled_at);
     // And it is not asked again five seconds later, though Postgres has no new sample.
     assert_eq!(
         cycle_at(&oracle, now.plus_seconds(65)).await.sampled,
         Some(Sampled::NotDue)
     );
     assert_eq!(stub.requests().len(), 2);
+
+    // A Redis that lost the price gets it back as old as it is, and past its time not at all.
+    forget_price(&bus).await;
+    let sampled = cycle_at(&oracle, now.plus_seconds(118)).await.sampled;
+    assert!(
+        matches!(sampled, Some(Sampled::Repeated { .. })),
+        "{sampled:?}"
+    );
+    let put_back = bus.price().await.unwrap().unwrap();
+    assert_eq!(put_back.sampled_at, fresh.sampled_at);
+    forget_price(&bus).await;
+    let sampled = cycle_at(&oracle, now.plus_seconds(180)).await.sampled;
+    assert!(
+        matches!(sampled, Some(Sampled::Repeated { .. })),
+        "{sampled:?}"
+    );
+    assert_eq!(bus.price().await.unwrap(), None, "the arena halts");
+}
+
+#[tokio::test]
+async fn samples_keep_to_their_interval_whenever_cycles_begin() {
+    let arena = Arena::new().await;
+    let feed = Scripted::new(Simulated, [Ok("60000"), Ok("60001")]);
+    let oracle = oracle(&arena, &[Arc::clone(&feed)]).await;
+    cycle_now(&arena, &oracle).await;
+    let sampled_at = history(&arena).await[0].sampled_at;
+    // Cycles that come a little early: the one nearest to the minute takes the sample.
+    for seconds in [53, 57] {
+        let sampled = cycle_at(&oracle, sampled_at.plus_seconds(seconds))
+            .await
+            .sampled;
+        assert_eq!(sampled, Some(Sampled::NotDue), "{seconds}");
+    }
+    let sampled = cycle_at(&oracle, sampled_at.plus_seconds(58)).await.sampled;
+    assert!(
+        matches!(sampled, Some(Sampled::Recorded { .. })),
+        "{sampled:?}"
+    );
+}
+
+#[tokio::test]
+async fn metrics_get_their_places_without_a_ticker_once_an_hour() {
+    let arena = Arena::new().await;
+    let owner = arena.owner_client().await;
+    let count = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'agent_metrics'::regclass";
+    let before: i64 = owner.query_one(count, &[]).await.unwrap().get(0);
+    let newest: String = owner
+        .query_one(
+            "SELECT max(inhrelid::regclass::text) FROM pg_inherits \
+              WHERE inhparent = 'agent_metrics'::regclass",
+            &[],
+        )
+        .await
+        .unwrap()
+        .get(0);
+    owner
+        .batch_execute(&format!("DROP TABLE {newest}"))
+        .await
+        .unwrap();
+    let oracle = oracle(&arena, &[]).await;
+    let now = arena.now().await;
+    for (seconds, partitioned) in [(0, true), (5, false), (3_599, false), (3_600, true)] {
+        let report = cycle_at(&oracle, now.plus_seconds(seconds)).await;
+        assert_eq!(report.partitioned, Some(partitioned), "{seconds}");
+    }
+    let after: i64 = owner.query_one(count, &[]).await.unwrap().get(0);
+    assert_eq!(after, before);
 }
 
 #[tokio::test]
@@ -286,8 +355,59 @@ async fn only_a_wish_for_peace_starts_a_cooldown() {
 }
 
 #[tokio::test]
-async fn the_next_source_steps_in_and_the_first_comes_back() {
+async fn while_a_source_is_retried_no_other_is_asked() {
     let arena = Arena::new().await;
+    let first = Scripted::new(Coingecko, [Err(LIMITED), Err(LIMITED), Err(LIMITED)]);
+    let second = Scripted::new(Simulated, []);
+    let oracle = oracle(&arena, &[Arc::clone(&first), Arc::clone(&second)]).await;
+    let mut now = arena.now().await;
+    for strike in 1..=3 {
+        // Neither right after the refusal nor while the first cools down.
+        for seconds in [0, 60, 119] {
+            let sampled = cycle_at(&oracle, now.plus_seconds(seconds)).await.sampled;
+            assert_eq!(sampled, Some(Sampled::NoAnswer));
+        }
+        assert_eq!(strikes_and_rest(&arena).await.0, strike);
+        end_cooldown(&arena).await;
+        now = now.plus_seconds(480);
+    }
+    assert_eq!((first.asked(), second.asked()), (3, 0));
+    assert!(history(&arena).await.is_empty());
+    assert_eq!(bus(&arena).await.price().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_source_that_merely_fails_is_followed_by_the_next_at_once() {
+    let arena = Arena::new().await;
+    for error in [
+        FeedError::Timeout,
+        FeedError::Unreachable("refused".to_owned()),
+        FeedError::NotJson,
+    ] {
+        let first = Scripted::new(Coingecko, [Err(error.clone())]);
+        let second = Scripted::new(Simulated, [Ok("60000")]);
+        let oracle = oracle(&arena, &[first, second]).await;
+        let later = arena.now().await.plus_seconds(60);
+        let sampled = cycle_at(&oracle, later).await.sampled;
+        let is_second = matches!(
+            sampled,
+            Some(Sampled::Recorded {
+                source: Simulated,
+                ..
+            })
+        );
+        assert!(is_second, "{error}: {sampled:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_next_source_steps_in_after_the_retries_and_the_first_comes_back() {
+    let arena = Arena::new().await;
+    // Three refusals before this process was started; its retry is the third and last.
+    db::leases::cool_down(&mut *arena.conn().await, Coingecko, 3, 480)
+        .await
+        .unwrap();
+    end_cooldown(&arena).await;
     let first = Scripted::new(Coingecko, [Err(LIMITED), Ok("60002")]);
     let second = Scripted::new(Simulated, [Ok("60000"), Ok("60001")]);
     let oracle = oracle(&arena, &[Arc::clone(&first), Arc::clone(&second)]).await;
@@ -388,7 +508,7 @@ async fn a_stop_does_not_wait_for_a_slow_source() {
         bus(&arena).await,
         vec![Arc::new(Silent)],
         arena.rules().clone(),
-        60,
+        RHYTHM,
         shutdown.clone(),
     );
     let now = arena.now().await;

@@ -1,8 +1,8 @@
 //! The whole service in this process: it samples, shows how it is, and stops.
 
 use daemon::config::Sources;
-use daemon::health::{Check, CheckState};
-use daemon::process::Failure;
+use daemon::health::CheckState;
+use daemon::process::{EXIT_CONFIG, EXIT_UNAVAILABLE};
 use daemon::shutdown::Shutdown;
 use oracle::leadership::{Leadership, LeaseTimes};
 use oracle::{Config, service};
@@ -98,8 +98,28 @@ async fn an_unmigrated_database_stops_the_start() {
     let failure = service::run(config(&arena, ""), Shutdown::manual())
         .await
         .unwrap_err();
-    assert!(matches!(failure, Failure::Other(_)), "{failure}");
+    assert_eq!(failure.exit_code(), EXIT_UNAVAILABLE, "{failure}");
     assert!(failure.to_string().contains("scripts/migrate"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_newer_schema_stops_the_start_and_shows_in_the_probe() {
+    let arena = Arena::new().await;
+    let sql = "INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000')";
+    let owner = arena.owner_client().await;
+    owner.batch_execute(sql).await.unwrap();
+    let failure = service::run(config(&arena, ""), Shutdown::manual())
+        .await
+        .unwrap_err();
+    assert_eq!(failure.exit_code(), EXIT_CONFIG, "{failure}");
+    assert!(failure.to_string().contains("DATABASE_URL"), "{failure}");
+
+    let (leadership, contest) =
+        Leadership::contend(arena.database().clone(), LeaseTimes::default());
+    contest.withdraw().await;
+    let checks = service::probe(arena.database().clone(), bus(&arena).await, leadership).await;
+    let schema = checks.iter().find(|check| check.name == "schema").unwrap();
+    assert_eq!(schema.state, CheckState::Failed);
 }
 
 #[tokio::test]
@@ -109,7 +129,7 @@ async fn without_a_price_it_is_ready_but_degraded() {
         Leadership::contend(arena.database().clone(), LeaseTimes::default());
     contest.withdraw().await;
     let database = arena.database().clone();
-    let checks = service::probe(database, bus(&arena).await, leadership, Check::ok("schema")).await;
+    let checks = service::probe(database, bus(&arena).await, leadership).await;
     let of = |name: &str| checks.iter().find(|check| check.name == name).unwrap();
     assert_eq!(of("price").state, CheckState::Degraded);
     assert_eq!(of("role").detail.as_deref(), Some("standby"));

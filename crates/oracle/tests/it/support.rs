@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bus::{Bus, BusConfig};
 use daemon::shutdown::Shutdown;
@@ -13,7 +14,7 @@ use ledger_core::economy::EconomyRules;
 use ledger_core::prediction::{Direction, PriceSource};
 use ledger_core::{BotId, ObservationId, PredictionId, Timestamp};
 use oracle::Oracle;
-use oracle::cycle::{self, Report};
+use oracle::cycle::{self, Report, Rhythm};
 use oracle::sources::{FeedError, PriceFeed, Quote};
 use test_kit::Arena;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -88,6 +89,12 @@ pub(crate) async fn oracle(arena: &Arena, feeds: &[Arc<Scripted>]) -> Oracle {
     oracle_of(arena, bus(arena).await, feeds)
 }
 
+/// That of the defaults.
+pub(crate) const RHYTHM: Rhythm = Rhythm {
+    sample_seconds: 60,
+    cycle: Duration::from_secs(5),
+};
+
 pub(crate) fn oracle_of(arena: &Arena, bus: Bus, feeds: Vec<Arc<dyn PriceFeed>>) -> Oracle {
     let database = arena.database().clone();
     Oracle::new(
@@ -95,7 +102,7 @@ pub(crate) fn oracle_of(arena: &Arena, bus: Bus, feeds: Vec<Arc<dyn PriceFeed>>)
         bus,
         feeds,
         arena.rules().clone(),
-        60,
+        RHYTHM,
         Shutdown::manual(),
     )
 }
