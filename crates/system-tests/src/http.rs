@@ -4,6 +4,9 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// The longest answer, head included.
+const ANSWER_MAX: usize = 1024 * 1024;
+
 /// One connection.
 pub struct Connection {
     stream: TcpStream,
@@ -23,7 +26,7 @@ impl Connection {
         stream.set_nodelay(true).unwrap();
         Connection {
             stream,
-            buffer: vec![0; 64 * 1024],
+            buffer: vec![0; ANSWER_MAX],
         }
     }
 
@@ -31,6 +34,10 @@ impl Connection {
         self.stream.write_all(request).await.unwrap();
         let mut filled = 0;
         loop {
+            assert!(
+                filled < ANSWER_MAX,
+                "an answer is longer than {ANSWER_MAX} bytes"
+            );
             let read = self.stream.read(&mut self.buffer[filled..]).await.unwrap();
             assert!(read > 0, "the server closed the connection");
             filled += read;

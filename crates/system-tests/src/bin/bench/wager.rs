@@ -22,16 +22,8 @@ pub(crate) async fn bench(table: &mut Table) {
     let port = free_port();
     let _api = Running::service("api", &settings(&arena, port));
     stack::ready(port, Duration::from_secs(20)).await;
-    let mut bots = Vec::new();
-    for _ in 0..CLIENTS {
-        bots.push(arena.bot().balance("100000.00").create().await);
-    }
     pgbench(&arena, &["--initialize", "--quiet", "--scale=32"]);
-    let mut tokens = Vec::new();
-    for bot in &bots {
-        tokens.push(login(port, bot).await);
-    }
-    wagers(&arena, port, &tokens).await;
+    wagers(&arena, port).await;
     let (mut ours, mut limit) = (Vec::new(), Vec::new());
     for _ in 0..PAIRS {
         arena
@@ -40,7 +32,7 @@ pub(crate) async fn bench(table: &mut Table) {
             .batch_execute("CHECKPOINT")
             .await
             .unwrap();
-        ours.push(wagers(&arena, port, &tokens).await);
+        ours.push(wagers(&arena, port).await);
         limit.push(transactions(&arena));
     }
     let what = "wagers over HTTP at 32 clients / pgbench -N";
@@ -77,12 +69,18 @@ async fn login(port: u16, bot: &TestBot) -> String {
     answer["access_token"].as_str().unwrap().to_owned()
 }
 
-/// Issues the tickets, then wagers with all clients at once; wagers a second.
-async fn wagers(arena: &Arena, port: u16, tokens: &[String]) -> f64 {
+/// Issues the tickets, then wagers with all clients at once; wagers a second. Each client is a new
+/// bot, so that no round finds the open positions of another.
+async fn wagers(arena: &Arena, port: u16) -> f64 {
     put_price(arena).await;
+    let mut tokens = Vec::with_capacity(CLIENTS);
+    for _ in 0..CLIENTS {
+        let bot = arena.bot().balance("100000.00").create().await;
+        tokens.push(login(port, &bot).await);
+    }
     let start = Arc::new(Barrier::new(tokens.len() + 1));
     let mut clients = tokio::task::JoinSet::new();
-    for token in tokens {
+    for token in &tokens {
         let (token, start) = (format!("Bearer {token}"), Arc::clone(&start));
         clients.spawn(async move {
             let mut connection = Connection::open(port).await;
