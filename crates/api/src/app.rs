@@ -106,8 +106,9 @@ impl App {
 impl RegistrationPolicy {
     fn of(config: &ApiConfig) -> RegistrationPolicy {
         let admission = match (config.environment, &config.registration_token) {
-            (Environment::Development, _) => Admission::Open,
-            (Environment::Production, Some(token)) => Admission::Token(hashed(token)),
+            // Where a token is set it is demanded, in development too.
+            (_, Some(token)) => Admission::Token(hashed(token)),
+            (Environment::Development, None) => Admission::Open,
             (Environment::Production, None) => Admission::Closed,
         };
         let limit = config

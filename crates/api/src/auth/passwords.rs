@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::ApiError;
 
@@ -16,6 +16,9 @@ const LANES: u32 = 1;
 const SALT_BYTES: usize = 16;
 /// Hashes computed at once: each takes a core and 19 MiB.
 const AT_ONCE: usize = 2;
+/// Requests that hash or wait for it; more are turned away at once. At some twenty hashes a second
+/// and core a longer queue would outlast its requests' time.
+const QUEUE_MAX: usize = 64;
 /// Above 32 MiB the allocator maps memory and returns it to the system when it is freed; below, it
 /// may keep it for good. What is reserved and not touched costs nothing.
 const RESERVED_BLOCKS: usize = 33 * 1024;
@@ -23,6 +26,7 @@ const RESERVED_BLOCKS: usize = 33 * 1024;
 /// Hashes and verifies API keys off the request threads.
 pub(crate) struct Passwords {
     places: Arc<Semaphore>,
+    queue: Semaphore,
     /// The hash of a key that nobody has: what a stranger's key is verified against, so that it
     /// takes as long as anybody's.
     nobody: String,
@@ -34,13 +38,29 @@ impl Passwords {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| PasswordError(error.to_string()))?;
         let nobody = off_thread(&places, move || hash(&key)).await?;
-        Ok(Passwords { places, nobody })
+        let queue = Semaphore::new(QUEUE_MAX);
+        Ok(Passwords {
+            places,
+            queue,
+            nobody,
+        })
     }
 
     /// The hash of an API key, in PHC form.
     pub(crate) async fn hash(&self, api_key: &str) -> Result<String, ApiError> {
+        let _waiting = self.enter()?;
         let key = api_key.as_bytes().to_vec();
         Ok(off_thread(&self.places, move || hash(&key)).await?)
+    }
+
+    /// A place in the queue, or a word that there is none.
+    fn enter(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        self.queue
+            .try_acquire()
+            .map_err(|_| ApiError::TooManyRequests {
+                detail: "too many logins and registrations at once; try again in a moment",
+                retry_after_seconds: 1,
+            })
     }
 
     /// Whether the key is the one of `stored`. Without a hash the answer is no, in the same time.
@@ -49,6 +69,7 @@ impl Passwords {
         api_key: &str,
         stored: Option<&str>,
     ) -> Result<bool, ApiError> {
+        let _waiting = self.enter()?;
         let key = api_key.as_bytes().to_vec();
         let known = stored.is_some();
         let stored = stored.unwrap_or(&self.nobody).to_owned();
@@ -191,5 +212,21 @@ mod tests {
         assert!(!passwords.verify("ldk_1", None).await.unwrap());
         let stored = passwords.hash("ldk_1").await.unwrap();
         assert!(passwords.verify("ldk_1", Some(&stored)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_turned_away_without_hashing() {
+        let passwords = Passwords::new().await.unwrap();
+        let flood = (0..QUEUE_MAX + 16).map(|_| passwords.verify("ldk_1", None));
+        let answers = futures_util::future::join_all(flood).await;
+        let refused = answers
+            .iter()
+            .filter(|answer| matches!(answer, Err(ApiError::TooManyRequests { .. })))
+            .count();
+        assert_eq!(refused, 16);
+        assert!(
+            !passwords.verify("ldk_1", None).await.unwrap(),
+            "it is over"
+        );
     }
 }

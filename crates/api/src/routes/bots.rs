@@ -25,7 +25,7 @@ use crate::body::Body;
 use crate::cursor::{List, Parameters};
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Contents, Retry, once};
-use crate::keys::{hex, sha256};
+use crate::keys::sha256;
 use crate::{routes, views};
 
 /// Registers a bot: bot, wallet, `GRANT` entry and audit row in one transaction.
@@ -38,11 +38,20 @@ pub(super) async fn create(req: HttpRequest, payload: Payload, app: Data<App>) -
         .as_ref()
         .map_or("", |token| token.expose());
     admit(&app, token)?;
-    let credential = format!("registration:{}", hex(&sha256(token.as_bytes())));
-    let retry = Retry::of(&app, req.headers(), &credential, "POST /bots", &body)?;
     let address = req.peer_addr().map(|peer| peer.ip());
+    let credential = registrar(&app, address);
+    let retry = Retry::of(&app, req.headers(), &credential, "POST /bots", &body)?;
     let registration = register(&app, &request.handle, &persona, address, retry.as_ref());
     once(&app, retry.as_ref(), registration).await
+}
+
+/// Whose keys these are: the token's holders share them; where anybody registers, strangers at
+/// different addresses must not be answered with each other's secrets.
+fn registrar(app: &App, address: Option<IpAddr>) -> String {
+    match (&app.registration.admission, address) {
+        (Admission::Open, Some(address)) => format!("registration:{address}"),
+        _ => "registration".to_owned(),
+    }
 }
 
 /// Whether this token may register.

@@ -19,6 +19,19 @@ async fn in_production() -> Service {
 }
 
 #[tokio::test]
+async fn a_registration_token_is_demanded_in_development_too() {
+    let service = Service::with(|config| {
+        config.environment = Environment::Development;
+        config.registration_token = Some(SecretString::from(REGISTRATION_TOKEN));
+    })
+    .await;
+    let refused = service.post("/bots", &json!({ "handle": "Mia" })).await;
+    assert_eq!(refused.status.as_u16(), 403);
+    let body = json!({ "handle": "Mia", "registration_token": REGISTRATION_TOKEN });
+    assert_eq!(service.post("/bots", &body).await.status.as_u16(), 201);
+}
+
+#[tokio::test]
 async fn a_bot_is_registered_with_wallet_grant_and_credentials_that_work() {
     let service = Service::new().await;
     let before = service.footprint().await;
