@@ -56,10 +56,11 @@ END $$;
 CREATE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
--- Each new row must continue its chain. Nested loops are forced: whatever the planner believes of
--- the table's size, the predecessor is one probe of the key away.
+-- Each new row must continue its chain. Nested loops over the key are forced: the plan is kept for
+-- the session, and one made while the ledger was young would read all of it for each row later on.
 CREATE FUNCTION refuse_broken_chain() RETURNS trigger LANGUAGE plpgsql
-    SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+    SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+    SET enable_bitmapscan = off AS $$
 DECLARE
     broken record;
 BEGIN
