@@ -1,3 +1,11 @@
+-- Which arena this is: drawn once, and carried along by every backup. Tokens are bound to it, so that
+-- none of them outlives the database whose bots it names.
+CREATE TABLE arena_identity (
+    id  uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    one boolean NOT NULL DEFAULT true UNIQUE CHECK (one)
+);
+INSERT INTO arena_identity DEFAULT VALUES;
+
 CREATE TYPE bot_status AS ENUM ('ALIVE', 'DEAD', 'RETIRED');
 
 -- Who a bot is. Nothing here changes on a tick; what does is in `wallets`.

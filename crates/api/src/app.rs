@@ -20,6 +20,7 @@ use crate::auth::{Passwords, Tokens};
 use crate::config::ApiConfig;
 use crate::keys::{Keys, sha256};
 use crate::locks::KeyedLocks;
+use crate::wagers::WagerQueue;
 
 /// Chains whose verified head is remembered.
 const VERIFIED_HEADS_MAX: usize = 10_000;
@@ -30,6 +31,7 @@ pub(crate) struct App {
     pub(crate) database: Database,
     pub(crate) bus: Bus,
     pub(crate) rules: EconomyRules,
+    pub(crate) wagers: WagerQueue,
     pub(crate) tick_rate_seconds: u64,
     pub(crate) keys: Keys,
     pub(crate) tokens: Tokens,
@@ -84,13 +86,17 @@ impl App {
     pub(crate) async fn open(config: &ApiConfig) -> Result<App, Failure> {
         let (database, bus) = tokio::join!(open_database(config), open_bus(config));
         let (database, bus) = (database?, bus?);
-        let keys = Keys::derive(&config.secret_key);
+        let identity = database.identity().await.map_err(|error| {
+            Unavailable::new("the arena's identity in Postgres", "was it migrated?").because(error)
+        })?;
+        let keys = Keys::derive(&config.secret_key, &identity);
         Ok(App {
             tokens: Tokens::new(&keys.token),
             passwords: Passwords::new().await?,
             admin_token_sha256: hashed(&config.admin_token),
             registration: RegistrationPolicy::of(config),
             rules: config.rules.clone(),
+            wagers: WagerQueue::new(&bus, &database, &config.rules),
             tick_rate_seconds: config.tick_rate_seconds,
             retries: KeyedLocks::new(),
             verifying: KeyedLocks::new(),

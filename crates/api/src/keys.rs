@@ -15,10 +15,12 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    pub(crate) fn derive(secret_key: &SecretString) -> Keys {
+    /// `arena` is the database's identity: a token that outlives its bots must open nobody else's
+    /// wallet.
+    pub(crate) fn derive(secret_key: &SecretString, arena: &uuid::Uuid) -> Keys {
         let secret = secret_key.expose_secret().as_bytes();
         Keys {
-            token: derive(secret, b"", b"ledgerdome/token/v1"),
+            token: derive(secret, arena.as_bytes(), b"ledgerdome/token/v1"),
             cursor: derive(secret, b"", b"ledgerdome/cursor/v1"),
             idempotency: derive(secret, b"", b"ledgerdome/idempotency/v1"),
         }
@@ -64,4 +66,21 @@ pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
         .chunks_exact(2)
         .map(|pair| Some(value(pair[0])? << 4 | value(pair[1])?))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_bound_to_their_arena_and_nothing_else_is() {
+        let secret = SecretString::from("a secret of more than thirty-two characters");
+        let (one, other) = (uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(2));
+        let (mine, again) = (Keys::derive(&secret, &one), Keys::derive(&secret, &one));
+        let theirs = Keys::derive(&secret, &other);
+        assert_eq!(mine.token, again.token);
+        assert_ne!(mine.token, theirs.token);
+        assert_eq!(mine.cursor, theirs.cursor);
+        assert_eq!(mine.idempotency, theirs.idempotency);
+    }
 }

@@ -20,6 +20,7 @@ mod locks;
 mod routes;
 mod server;
 mod views;
+mod wagers;
 
 pub use config::ApiConfig;
 use daemon::config::Sources;

@@ -1,6 +1,7 @@
 //! What `db` answers, as it goes over the wire.
 
-use api_types::{Bot, Limits, Post, Prediction, PriceSample};
+use api_types::{Acceptance, ActionStatus, Bot, Limits, Post, Prediction, PriceSample};
+use db::actions::Accepted;
 use db::bots::BotProfile;
 use db::metrics::Usage;
 use ledger_core::EconomyRules;
@@ -16,6 +17,15 @@ pub(crate) fn bot(profile: BotProfile) -> Bot {
         hosted: profile.hosted,
         created_at: profile.created_at,
         last_action_at: profile.last_action_at,
+    }
+}
+
+pub(crate) fn acceptance(accepted: &Accepted) -> Acceptance {
+    Acceptance {
+        status: ActionStatus::Accepted,
+        action_id: accepted.action_id,
+        prediction_id: accepted.prediction_id,
+        new_balance: accepted.new_balance,
     }
 }
 

@@ -22,15 +22,21 @@ pub enum Redemption {
     Halted,
 }
 
-/// One script, so that of many who hand in the same ticket exactly one is told `redeemed`.
+/// One script, so that of many who hand in the same ticket exactly one is told `redeemed`. The first
+/// key is the price's, the others are tickets, each with who hands it in.
 static REDEEM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        "if redis.call('EXISTS', KEYS[2]) == 0 then return 'halted' end \
-         local owner = redis.call('GET', KEYS[1]) \
-         if not owner then return 'gone' end \
-         if owner ~= ARGV[1] then return 'foreign' end \
-         redis.call('DEL', KEYS[1]) \
-         return 'redeemed'",
+        "local answers = {} \
+         local open = redis.call('EXISTS', KEYS[1]) == 1 \
+         for i, claimant in ipairs(ARGV) do \
+           local ticket = KEYS[i + 1] \
+           local owner = open and redis.call('GET', ticket) \
+           if not open then answers[i] = 'halted' \
+           elseif not owner then answers[i] = 'gone' \
+           elseif owner ~= claimant then answers[i] = 'foreign' \
+           else redis.call('DEL', ticket) answers[i] = 'redeemed' end \
+         end \
+         return answers",
     )
 });
 
@@ -54,19 +60,36 @@ impl Bus {
         bot: BotId,
         observation: ObservationId,
     ) -> BusResult<Redemption> {
-        let ticket = self.ticket_key(observation);
-        let price = self.key(prices::PRICE_KEY);
-        // A second try after a lost answer finds the ticket gone: used up for nothing, never twice.
-        let answer: String = self
-            .invoke(REDEEM.key(&ticket).key(&price).arg(bot.0))
-            .await?;
-        match answer.as_str() {
+        let answers = self.redeem_tickets(&[(bot, observation)]).await?;
+        answers.first().copied().ok_or_else(Self::no_such_answer)
+    }
+
+    /// [`Bus::redeem_ticket`] for many at once, answered in their order.
+    pub async fn redeem_tickets(
+        &self,
+        tickets: &[(BotId, ObservationId)],
+    ) -> BusResult<Vec<Redemption>> {
+        let mut redeem = REDEEM.key(self.key(prices::PRICE_KEY));
+        for (bot, observation) in tickets {
+            redeem.key(self.ticket_key(*observation)).arg(bot.0);
+        }
+        // A second try after a lost answer finds the tickets gone: used up for nothing, never twice.
+        let answers: Vec<String> = self.invoke(&redeem).await?;
+        if answers.len() != tickets.len() {
+            return Err(Self::no_such_answer());
+        }
+        let redemption = |answer: &String| match answer.as_str() {
             "redeemed" => Ok(Redemption::Redeemed),
             "foreign" => Ok(Redemption::Foreign),
             "gone" => Ok(Redemption::Gone),
             "halted" => Ok(Redemption::Halted),
-            _ => Err(BusError::Corrupt("the answer to a ticket".to_owned())),
-        }
+            _ => Err(Self::no_such_answer()),
+        };
+        answers.iter().map(redemption).collect()
+    }
+
+    fn no_such_answer() -> BusError {
+        BusError::Corrupt("the answer to a ticket".to_owned())
     }
 
     fn ticket_key(&self, observation: ObservationId) -> String {

@@ -14,7 +14,7 @@ use crate::audit::{self, AuditRow};
 use crate::error::{DbError, DbResult};
 use crate::events::{self, EventDraft, EventKind};
 use crate::idempotency::{self, Remember};
-use crate::ledger::{self, Appended, Cause};
+use crate::ledger::{self, Cause, Sealed};
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::schema::{bots, wallets};
@@ -368,7 +368,7 @@ pub async fn retire(
 /// The rest of an operator's act: post, events, audit row.
 async fn conclude(
     conn: &mut Connection,
-    appended: Appended,
+    appended: Sealed,
     draft: Draft,
     actor: &str,
     action: &str,

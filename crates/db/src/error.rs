@@ -52,6 +52,11 @@ impl DbError {
         }
     }
 
+    /// Whether it only says that an earlier statement of the transaction failed.
+    fn is_aftermath(&self) -> bool {
+        matches!(self, DbError::Query(message) if message.starts_with("current transaction is aborted"))
+    }
+
     pub(crate) fn corrupt(what: impl std::fmt::Display) -> DbError {
         DbError::Corrupt(what.to_string())
     }
@@ -67,6 +72,19 @@ impl DbError {
             _ => DbError::Query(message),
         }
     }
+}
+
+/// The error that made a pipeline fail: Postgres refuses whatever was sent behind it, and says so of
+/// each.
+pub(crate) fn first_cause(results: impl IntoIterator<Item = DbResult<()>>) -> DbResult<()> {
+    let mut aftermath = Ok(());
+    for error in results.into_iter().filter_map(Result::err) {
+        if !error.is_aftermath() {
+            return Err(error);
+        }
+        aftermath = Err(error);
+    }
+    aftermath
 }
 
 impl From<SealError> for DbError {

@@ -21,7 +21,7 @@ use ledger_core::{BotId, CycleNumber, Entry, Hash, Money, Reference, Timestamp};
 use serde_json::json;
 
 use crate::PAGE_MAX;
-use crate::error::{DbError, DbResult};
+use crate::error::{DbError, DbResult, first_cause};
 use crate::events::{self, EventDraft, EventKind};
 use crate::pool::Connection;
 use crate::schema::{ledger, sql_types};
@@ -37,7 +37,7 @@ pub struct Locked {
     burned: i128,
 }
 
-/// The columns of a locked wallet, in the order of [`WALLET_COLUMNS`].
+/// The columns of a locked wallet, in the order in which they are selected below.
 pub(crate) type WalletRow = (
     (
         i64,
@@ -83,27 +83,49 @@ type WalletSql = (
     ),
 );
 
+/// The clock is read by the outer query, so after the lock was granted and not before the wait for
+/// it. A row that changed during the wait is read anew.
+macro_rules! lock_wallets {
+    ($lock:literal) => {
+        concat!(
+            "SELECT bot_id, status, balance, sequence, head_hash, head_at, idle_streak, \
+                    productive, phantom_fees, shadow_died_in, open_predictions, open_stake, \
+                    minted, burned, last_cycle, clock_timestamp() \
+               FROM (SELECT * FROM wallets WHERE bot_id = ANY({}) ORDER BY bot_id ",
+            $lock,
+            ") w"
+        )
+    };
+}
+
 statement! {
-    /// The clock is read by the outer query, so after the lock was granted and not before the wait
-    /// for it. A row that changed during the wait is read anew.
     struct LockWallets { bots: Vec<i64> as Array<BigInt> } returns WalletSql =
-    "SELECT bot_id, status, balance, sequence, head_hash, head_at, idle_streak, productive, \
-            phantom_fees, shadow_died_in, open_predictions, open_stake, minted, burned, last_cycle, \
-            clock_timestamp() \
-       FROM (SELECT * FROM wallets WHERE bot_id = ANY({}) ORDER BY bot_id FOR UPDATE) w"
+    lock_wallets!("FOR UPDATE")
+}
+
+statement! {
+    struct LockFreeWallets { bots: Vec<i64> as Array<BigInt> } returns WalletSql =
+    lock_wallets!("FOR UPDATE SKIP LOCKED")
 }
 
 /// Locks one bot's wallet until the transaction ends, waiting for whoever holds it.
-pub async fn lock(conn: &mut Connection, bot_id: BotId) -> DbResult<Locked> {
+pub async fn lock(conn: &Connection, bot_id: BotId) -> DbResult<Locked> {
     let mut locked = lock_all(conn, &[bot_id]).await?;
     locked.pop().ok_or(DbError::NotFound("bot"))
 }
 
 /// Locks several wallets in ascending order of their bots, which is the order everybody keeps.
 /// Answers them in that order; a bot that does not exist is left out.
-pub(crate) async fn lock_all(conn: &mut Connection, bots: &[BotId]) -> DbResult<Vec<Locked>> {
+pub(crate) async fn lock_all(mut conn: &Connection, bots: &[BotId]) -> DbResult<Vec<Locked>> {
     let bots = bots.iter().map(|bot| bot.0).collect();
-    let rows: Vec<WalletRow> = LockWallets { bots }.load(conn).await?;
+    let rows: Vec<WalletRow> = LockWallets { bots }.load(&mut conn).await?;
+    rows.into_iter().map(locked_of).collect()
+}
+
+/// [`lock_all`] that waits for nobody: wallets that somebody else holds are left out too.
+pub(crate) async fn lock_free(mut conn: &Connection, bots: &[BotId]) -> DbResult<Vec<Locked>> {
+    let bots = bots.iter().map(|bot| bot.0).collect();
+    let rows: Vec<WalletRow> = LockFreeWallets { bots }.load(&mut conn).await?;
     rows.into_iter().map(locked_of).collect()
 }
 
@@ -152,106 +174,41 @@ pub(crate) enum Cause {
 
 /// Seals `movement` into the locked wallet's chain and moves the wallet's head.
 pub(crate) async fn append(
-    conn: &mut Connection,
+    conn: &Connection,
     locked: Locked,
     movement: Movement,
     cause: Cause,
-) -> DbResult<Appended> {
+) -> DbResult<Sealed> {
     append_all(conn, vec![(locked, vec![movement])], cause).await
 }
 
-/// Entries that were appended, and the wallets after them.
-#[derive(Debug)]
-pub(crate) struct Appended {
-    pub(crate) entries: Vec<Entry>,
-    pub(crate) wallets: Vec<Wallet>,
-}
-
-impl Appended {
-    /// The balance after the last entry of the first wallet.
-    pub(crate) fn balance(&self) -> Money {
-        self.wallets
-            .as_slice()
-            .first()
-            .map(Wallet::balance)
-            .unwrap_or_default()
-    }
-
-    /// One `entry` event for each entry.
-    pub(crate) fn events(&self) -> Vec<EventDraft> {
-        self.entries.iter().map(entry_event).collect()
-    }
-}
-
-pub(crate) fn entry_event(entry: &Entry) -> EventDraft {
-    EventDraft {
-        kind: EventKind::Entry,
-        data: json!({
-            "bot_id": entry.bot_id,
-            "sequence": entry.sequence,
-            "entry_type": entry.entry_type,
-            "amount": entry.amount,
-            "balance_after": entry.balance_after,
-            "reference": entry.reference,
-            "recorded_at": entry.recorded_at,
-            "hash": entry.hash,
-        }),
-    }
-}
-
-/// [`append`] for any number of wallets and movements: two statements, whatever the number, sent
-/// as one pipeline.
+/// [`append`] for any number of wallets and movements, with the statements of one.
 pub(crate) async fn append_all(
-    conn: &mut Connection,
+    conn: &Connection,
     work: Vec<(Locked, Vec<Movement>)>,
     cause: Cause,
-) -> DbResult<Appended> {
-    let sealed = seal_all(work)?;
-    let entries = InsertEntries::of(&sealed.entries);
-    let wallets = UpdateWallets::of(&sealed.wallets, cause);
-    let (expected_entries, expected_wallets) = (sealed.entries.len(), sealed.wallets.len());
-    let mut shared: &Connection = conn;
-    let inserted = entries.execute(&mut shared);
-    let updated = wallets.execute(&mut shared);
-    let (inserted, updated) = futures_util::future::join(inserted, updated).await;
-    // An insert that Postgres refused also fails what was sent behind it: report the cause.
-    if inserted? != expected_entries || updated? != expected_wallets {
-        return Err(DbError::corrupt("an append did not reach all of its rows"));
-    }
-    for (wallet, _, _) in &sealed.wallets {
-        if let Some(before) = sealed.changed_status(wallet.head.bot_id) {
-            set_status(conn, wallet, before).await?;
-        }
-    }
-    let wallets = sealed
-        .wallets
-        .into_iter()
-        .map(|(wallet, _, _)| wallet)
-        .collect();
-    Ok(Appended {
-        entries: sealed.entries,
-        wallets,
-    })
+) -> DbResult<Sealed> {
+    let sealed = seal(work)?;
+    sealed.write(conn, cause).await?;
+    Ok(sealed)
 }
 
-struct Sealed {
-    entries: Vec<Entry>,
+/// Entries sealed into their chains, and the wallets after them. Nothing until it is written, in the
+/// transaction that locked the wallets.
+#[derive(Debug)]
+#[must_use = "sealed entries exist once they are written"]
+pub(crate) struct Sealed {
+    /// In the order of the wallets, and of each wallet's movements.
+    pub(crate) entries: Vec<Entry>,
     /// Each with its running totals of minted and burned.
     wallets: Vec<(Wallet, i128, i128)>,
     /// Statuses before the movements, of those that changed.
     statuses: Vec<(BotId, ledger_core::BotStatus)>,
 }
 
-impl Sealed {
-    fn changed_status(&self, bot_id: BotId) -> Option<ledger_core::BotStatus> {
-        self.statuses
-            .iter()
-            .find(|(bot, _)| *bot == bot_id)
-            .map(|(_, status)| *status)
-    }
-}
-
-fn seal_all(work: Vec<(Locked, Vec<Movement>)>) -> DbResult<Sealed> {
+/// Seals movements into the chains of their locked wallets, for a caller that has more to write in
+/// the same round trip; everybody else calls [`append`].
+pub(crate) fn seal(work: Vec<(Locked, Vec<Movement>)>) -> DbResult<Sealed> {
     let mut scratch = Vec::with_capacity(512);
     let mut sealed = Sealed {
         entries: Vec::with_capacity(work.len()),
@@ -279,6 +236,63 @@ fn seal_all(work: Vec<(Locked, Vec<Movement>)>) -> DbResult<Sealed> {
         sealed.wallets.push((wallet, minted, burned));
     }
     Ok(sealed)
+}
+
+impl Sealed {
+    /// The wallets after their movements.
+    pub(crate) fn wallets(&self) -> impl Iterator<Item = &Wallet> {
+        self.wallets.iter().map(|(wallet, _, _)| wallet)
+    }
+
+    /// One `entry` event for each entry.
+    pub(crate) fn events(&self) -> Vec<EventDraft> {
+        self.entries.iter().map(entry_event).collect()
+    }
+
+    /// Inserts the entries and moves the wallets' heads: two statements, whatever the number, sent
+    /// as one pipeline.
+    pub(crate) async fn write(&self, conn: &Connection, cause: Cause) -> DbResult<()> {
+        let entries = InsertEntries::of(&self.entries);
+        let wallets = UpdateWallets::of(&self.wallets, cause);
+        let (mut first, mut second) = (conn, conn);
+        let inserted = entries.execute(&mut first);
+        let updated = wallets.execute(&mut second);
+        let (inserted, updated) = futures_util::future::join(inserted, updated).await;
+        first_cause([
+            all_rows(inserted, self.entries.len()),
+            all_rows(updated, self.wallets.len()),
+        ])?;
+        for (bot_id, before) in &self.statuses {
+            if let Some(wallet) = self.wallets().find(|wallet| wallet.head.bot_id == *bot_id) {
+                set_status(conn, wallet, *before).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn all_rows(written: diesel::QueryResult<usize>, expected: usize) -> DbResult<()> {
+    if written? == expected {
+        Ok(())
+    } else {
+        Err(DbError::corrupt("an append did not reach all of its rows"))
+    }
+}
+
+pub(crate) fn entry_event(entry: &Entry) -> EventDraft {
+    EventDraft {
+        kind: EventKind::Entry,
+        data: json!({
+            "bot_id": entry.bot_id,
+            "sequence": entry.sequence,
+            "entry_type": entry.entry_type,
+            "amount": entry.amount,
+            "balance_after": entry.balance_after,
+            "reference": entry.reference,
+            "recorded_at": entry.recorded_at,
+            "hash": entry.hash,
+        }),
+    }
 }
 
 statement! {
@@ -369,7 +383,7 @@ impl<'a> UpdateWallets<'a> {
 
 /// Changes the status where it lives; the foreign key carries it to the wallet.
 async fn set_status(
-    conn: &mut Connection,
+    mut conn: &Connection,
     wallet: &Wallet,
     before: ledger_core::BotStatus,
 ) -> DbResult<()> {
@@ -380,7 +394,7 @@ async fn set_status(
             .filter(dsl::status.eq(SqlBotStatus(before))),
     )
     .set(dsl::status.eq(SqlBotStatus(wallet.status)))
-    .execute(conn)
+    .execute(&mut conn)
     .await?;
     if changed != 1 {
         return Err(DbError::corrupt(format!(

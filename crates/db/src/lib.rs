@@ -6,6 +6,7 @@
 //!
 //! This crate must never learn about Redis or HTTP, and never decide what a rule should decide.
 
+pub mod actions;
 pub mod audit;
 pub mod bots;
 pub mod error;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use diesel::ConnectionError;
+use diesel::{ConnectionError, QueryDsl};
 use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
@@ -97,6 +97,16 @@ impl Database {
     pub async fn schema_state(&self) -> DbResult<migrations::SchemaState> {
         let mut connection = self.get().await?;
         migrations::state(&mut connection).await
+    }
+
+    /// Which arena this is: another one after every fresh start, the same one after a restore.
+    pub async fn identity(&self) -> DbResult<uuid::Uuid> {
+        use crate::schema::arena_identity::dsl;
+        let mut connection = self.get().await?;
+        Ok(dsl::arena_identity
+            .select(dsl::id)
+            .first(&mut *connection)
+            .await?)
     }
 
     /// A connection beside the pool, for streams and bulk work.

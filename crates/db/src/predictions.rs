@@ -1,267 +1,31 @@
-//! Price predictions: placed by agents, settled by the oracle.
+//! Price predictions: read by everybody, settled by the oracle. [`crate::actions`] places them.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Jsonb, Numeric, Text, Timestamptz, Untyped};
+use diesel::sql_types::BigInt;
 use diesel_async::{AsyncConnection, RunQueryDsl};
-use ledger_core::economy::{self, EconomyRules};
+use ledger_core::economy::EconomyRules;
 use ledger_core::ids::PriceId;
-use ledger_core::money::{Confidence, Price, Stake};
-use ledger_core::post::{Draft, PostKind};
+use ledger_core::money::{Confidence, Price};
+use ledger_core::post::Draft;
 use ledger_core::prediction::{
     self, Direction, OpenPrediction, PredictionSettlement, PredictionStatus, PriceSample,
     PriceSource, Verdict,
 };
-use ledger_core::{BotId, BotStatus, Entry, Money, ObservationId, PredictionId, Timestamp};
-use serde_json::{Value, json};
+use ledger_core::{BotId, BotStatus, Money, PredictionId, Timestamp};
+use serde_json::json;
 
 use crate::PAGE_MAX;
-use crate::audit::{self, AuditRow};
 use crate::error::{DbError, DbResult};
 use crate::events::{self, EventDraft, EventKind};
-use crate::idempotency::{self, Remember};
-use crate::ledger::{self, Appended, Cause};
-use crate::metrics::{self, Usage};
+use crate::ledger::{self, Cause};
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::prices;
-use crate::schema::{predictions, wallets};
-use crate::sql::{SqlDirection, SqlMoney, SqlPredictionStatus, SqlPriceSource, statement};
-
-/// A wager as an agent asks for it. Its observation has been redeemed.
-#[derive(Debug, Clone)]
-pub struct Wager {
-    pub bot_id: BotId,
-    pub observation_id: ObservationId,
-    pub direction: Direction,
-    pub stake: Stake,
-    pub confidence: Confidence,
-    /// One clean line, at most 280 characters.
-    pub reasoning: String,
-    pub usage: Option<Usage>,
-}
-
-/// An accepted action.
-#[derive(Debug, Clone)]
-pub struct Accepted {
-    pub action_id: i64,
-    /// `None` for WAIT.
-    pub prediction_id: Option<PredictionId>,
-    /// `None` for WAIT.
-    pub entry: Option<Entry>,
-    pub new_balance: Money,
-}
-
-statement! {
-    struct NextIds { one: i32 as diesel::sql_types::Integer } returns (BigInt, BigInt) =
-    "SELECT nextval('predictions_id_seq'), nextval('audit_log_id_seq') WHERE {} = 1"
-}
-
-/// Places a wager: entry, prediction, post, audit row and events, in one transaction.
-///
-/// Two round trips do the work: lock and draw the ids, then everything else as one pipeline.
-pub async fn place(
-    conn: &mut Connection,
-    wager: &Wager,
-    rules: &EconomyRules,
-    hook: Option<&Remember<'_, Accepted>>,
-) -> DbResult<Accepted> {
-    conn.transaction::<_, DbError, _>(async |conn| {
-        let locked = ledger::lock(conn, wager.bot_id).await?;
-        let movement = economy::wager(&locked.wallet, wager.stake, rules, wager.observation_id)?;
-        let now = locked.now;
-        let (prediction_id, action_id): (i64, i64) = NextIds { one: 1 }.get_result(conn).await?;
-        let appended = ledger::append(conn, locked, movement, Cause::Action).await?;
-        // The time of its entry is the time of the wager: it may lie after the clock's.
-        let at = appended
-            .entries
-            .as_slice()
-            .first()
-            .map_or(now, |entry| entry.recorded_at);
-        Placement {
-            wager,
-            rules,
-            prediction_id,
-            action_id,
-            appended: &appended,
-            at,
-        }
-        .write(conn)
-        .await?;
-        if let (Some(usage), Some(wallet)) = (&wager.usage, appended.wallets.as_slice().first()) {
-            metrics::record_action(conn, action_id, usage, wallet, rules.enforcement, at).await?;
-        }
-        let accepted = Accepted {
-            action_id,
-            prediction_id: Some(PredictionId(prediction_id)),
-            new_balance: appended.balance(),
-            entry: appended.entries.into_iter().next(),
-        };
-        idempotency::remember(conn, hook, &accepted).await?;
-        Ok(accepted)
-    })
-    .await
-}
-
-/// All that a wager writes beside its entry.
-struct Placement<'a> {
-    wager: &'a Wager,
-    rules: &'a EconomyRules,
-    prediction_id: i64,
-    action_id: i64,
-    appended: &'a Appended,
-    at: Timestamp,
-}
-
-statement! {
-    struct InsertPlacement<'a> {
-        prediction_id: i64 as BigInt,
-        bot_id: i64 as BigInt,
-        observation_id: uuid::Uuid as diesel::sql_types::Uuid,
-        direction: &'static str as Text,
-        wager_amount: SqlMoney as Numeric,
-        confidence: SqlMoney as Numeric,
-        reasoning: &'a str as Text,
-        created_at: DateTime<Utc> as Timestamptz,
-        settles_at: DateTime<Utc> as Timestamptz,
-        action_id: i64 as BigInt,
-        audit_at: DateTime<Utc> as Timestamptz,
-        actor: &'a str as Text,
-        audit_bot: i64 as BigInt,
-        audit_observation: uuid::Uuid as diesel::sql_types::Uuid,
-        detail: Value as Jsonb,
-        post_bot: i64 as BigInt,
-        post_kind: &'static str as Text,
-        content: &'a str as Text,
-        reference: &'a str as Text,
-        post_at: DateTime<Utc> as Timestamptz,
-    } returns Untyped =
-    "WITH prediction AS ( \
-        INSERT INTO predictions (id, bot_id, observation_id, direction, wager_amount, confidence, \
-                                 reasoning, created_at, settles_at) \
-        VALUES ({}, {}, {}, {}::direction, {}, {}, {}, {}, {})), \
-     audit AS ( \
-        INSERT INTO audit_log (id, at, actor, action, bot_id, observation_id, detail) \
-        VALUES ({}, {}, {}, 'PREDICT', {}, {}, {})) \
-     INSERT INTO posts (bot_id, kind, content, reference, created_at) \
-     VALUES ({}, {}::post_kind, {}, {}, {})"
-}
-
-impl Placement<'_> {
-    async fn write(&self, conn: &mut Connection) -> DbResult<()> {
-        let Wager {
-            bot_id,
-            observation_id,
-            direction,
-            stake,
-            confidence,
-            ..
-        } = *self.wager;
-        let reasoning = self.wager.reasoning.as_str();
-        let at = self.at;
-        let draft = Draft::wager(stake, direction, confidence, reasoning);
-        let reference = economy::observation_reference(observation_id);
-        let post = NewPost {
-            bot_id,
-            draft,
-            reference: reference.to_string(),
-            created_at: at,
-        };
-        let settles_at = at.plus_seconds(self.rules.prediction_horizon_seconds);
-        let insert = InsertPlacement {
-            prediction_id: self.prediction_id,
-            bot_id: bot_id.0,
-            observation_id: observation_id.0,
-            direction: direction.as_str(),
-            wager_amount: SqlMoney(stake.money()),
-            confidence: SqlMoney(confidence.decimal()),
-            reasoning,
-            created_at: at.datetime(),
-            settles_at: settles_at.datetime(),
-            action_id: self.action_id,
-            audit_at: at.datetime(),
-            actor: &actor_of(bot_id),
-            audit_bot: bot_id.0,
-            audit_observation: observation_id.0,
-            detail: json!({ "prediction_id": self.prediction_id }),
-            post_bot: bot_id.0,
-            post_kind: PostKind::Wager.as_str(),
-            content: &post.draft.content,
-            reference: &post.reference,
-            post_at: at.datetime(),
-        };
-        let mut drafts = self.appended.events();
-        drafts.push(post.event());
-        drafts.push(EventDraft {
-            kind: EventKind::Prediction,
-            data: json!({
-                "id": self.prediction_id,
-                "bot_id": bot_id,
-                "direction": direction,
-                "wager_amount": stake.money(),
-                "confidence": confidence,
-                "status": PredictionStatus::Open,
-                "settles_at": settles_at,
-            }),
-        });
-        let mut shared: &Connection = conn;
-        let inserted = insert.execute(&mut shared);
-        let told = events::write(shared, &drafts);
-        let (inserted, told) = futures_util::future::join(inserted, told).await;
-        if inserted? != 1 {
-            return Err(DbError::corrupt("a wager did not reach all of its rows"));
-        }
-        told
-    }
-}
-
-fn actor_of(bot_id: BotId) -> String {
-    format!("bot:{bot_id}")
-}
-
-/// Records that a bot looked and chose to wait. Moves no money, uses up the observation.
-pub async fn wait(
-    conn: &mut Connection,
-    bot_id: BotId,
-    observation_id: ObservationId,
-    reasoning: &str,
-    usage: Option<&Usage>,
-    rules: &EconomyRules,
-    hook: Option<&Remember<'_, Accepted>>,
-) -> DbResult<Accepted> {
-    conn.transaction::<_, DbError, _>(async |conn| {
-        let locked = ledger::lock(conn, bot_id).await?;
-        economy::alive(&locked.wallet)?;
-        let row = AuditRow {
-            actor: &actor_of(bot_id),
-            action: "WAIT",
-            bot_id: Some(bot_id),
-            observation_id: Some(observation_id),
-            detail: json!({ "reasoning": reasoning }),
-        };
-        let action_id = audit::write(conn, row).await?;
-        diesel::update(wallets::table.find(bot_id.0))
-            .set(wallets::last_action_at.eq(locked.now.datetime()))
-            .execute(conn)
-            .await?;
-        if let Some(usage) = usage {
-            let mode = rules.enforcement;
-            metrics::record_action(conn, action_id, usage, &locked.wallet, mode, locked.now)
-                .await?;
-        }
-        let accepted = Accepted {
-            action_id,
-            prediction_id: None,
-            entry: None,
-            new_balance: locked.wallet.balance(),
-        };
-        idempotency::remember(conn, hook, &accepted).await?;
-        Ok(accepted)
-    })
-    .await
-}
+use crate::schema::predictions;
+use crate::sql::{SqlDirection, SqlMoney, SqlPredictionStatus, SqlPriceSource};
 
 /// A prediction as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -74,6 +74,16 @@ diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::*;
 
+    arena_identity (id) {
+        id -> Uuid,
+        one -> Bool,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
     audit_log (id) {
         id -> Int8,
         at -> Timestamptz,
@@ -299,4 +309,4 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(agent_metrics, audit_log, bot_schedules, bots, cycles, events, idempotency_keys, leases, ledger, oracle_cycles, posts, predictions, prices, source_cooldowns, tick_failures, wallets,);
+diesel::allow_tables_to_appear_in_same_query!(agent_metrics, arena_identity, audit_log, bot_schedules, bots, cycles, events, idempotency_keys, leases, ledger, oracle_cycles, posts, predictions, prices, source_cooldowns, tick_failures, wallets,);

@@ -127,7 +127,7 @@ sql_enum! {
 macro_rules! statement {
     ($(#[$meta:meta])* struct $name:ident$(<$lt:lifetime>)? {
         $($field:ident : $rust:ty as $sql:ty),+ $(,)?
-    } returns $ret:ty = $text:literal) => {
+    } returns $ret:ty = $text:expr) => {
         $(#[$meta])*
         struct $name$(<$lt>)? { $($field: $rust),+ }
 
@@ -149,7 +149,8 @@ macro_rules! statement {
                 &'b self,
                 mut out: diesel::query_builder::AstPass<'_, 'b, diesel::pg::Pg>,
             ) -> diesel::QueryResult<()> {
-                let mut pieces = $text.split("{}");
+                let text: &'static str = $text;
+                let mut pieces = text.split("{}");
                 $(
                     out.push_sql(pieces.next().unwrap_or_default());
                     out.push_bind_param::<$sql, _>(&self.$field)?;

@@ -1,16 +1,15 @@
 //! The arena gateway: a ticket to look at, and one action for it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
-use api_types::{Acceptance, ActionRequest, ActionStatus, ActionType, Observation};
+use api_types::{ActionRequest, ActionType, Observation};
 use bus::tickets::Redemption;
+use db::actions::Wager;
 use db::bots::BotRef;
-use db::idempotency::Remember;
 use db::metrics::Usage;
-use db::predictions::{Accepted, Wager};
 use ledger_core::post::{POST_MAX_CHARS, one_line};
 use ledger_core::prediction::Direction;
 use ledger_core::{BotId, Confidence, EconomyRules, ObservationId, Stake};
@@ -20,8 +19,9 @@ use crate::app::App;
 use crate::auth::AuthenticatedBot;
 use crate::body::Body;
 use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Contents, Retry, once};
+use crate::idempotency::{Retry, once};
 use crate::routes::bots::open_positions;
+use crate::wagers::{self, Order, Unplaced};
 use crate::{clock, routes, views};
 
 /// Shows the arena to a living bot and makes it a ticket.
@@ -77,24 +77,28 @@ pub(super) async fn act(
         "POST /arena/action",
         &body,
     )?;
-    once(
-        &app,
-        retry.as_ref(),
-        carry_out(&app, bot.id, intent, retry.as_ref()),
-    )
-    .await
+    // A task of its own: a client that hangs up, or a time limit, cannot stop an action halfway and
+    // let a retry of it in.
+    let acting = actix_web::rt::spawn(async move {
+        let retry = retry.map(Arc::new);
+        once(
+            &app,
+            retry.as_deref(),
+            carry_out(&app, bot.id, intent, retry.clone()),
+        )
+        .await
+    });
+    acting
+        .await
+        .map_err(|error| ApiError::Internal(format!("an action ended early: {error}")))?
 }
 
-async fn carry_out(app: &App, bot: BotId, intent: Intent, retry: Option<&Retry>) -> ApiResult {
-    redeem(app, bot, intent.observation_id).await?;
-    let render = retry.map(|retry| {
-        |accepted: &Accepted| retry.keep(StatusCode::OK, &acceptance(accepted), Contents::Plain)
-    });
-    let hook = retry.zip(render.as_ref()).map(|(retry, render)| Remember {
-        claim: retry.claim,
-        render,
-    });
-    let mut conn = app.database.get().await?;
+async fn carry_out(
+    app: &App,
+    bot_id: BotId,
+    intent: Intent,
+    retry: Option<Arc<Retry>>,
+) -> ApiResult {
     let Intent {
         observation_id,
         choice,
@@ -108,7 +112,7 @@ async fn carry_out(app: &App, bot: BotId, intent: Intent, retry: Option<&Retry>)
             confidence,
         } => {
             let wager = Wager {
-                bot_id: bot,
+                bot_id,
                 observation_id,
                 direction,
                 stake,
@@ -116,41 +120,59 @@ async fn carry_out(app: &App, bot: BotId, intent: Intent, retry: Option<&Retry>)
                 reasoning,
                 usage,
             };
-            db::predictions::place(&mut conn, &wager, &app.rules, hook.as_ref()).await
+            match app.wagers.place(Order { wager, retry }).await {
+                Ok(accepted) => Ok(accepted),
+                Err(Unplaced::Ticket(redemption)) => {
+                    return Err(unredeemed(app, bot_id, redemption).await);
+                }
+                Err(Unplaced::Bus(error)) => return Err(error.into()),
+                Err(Unplaced::Db(error)) => Err(error),
+            }
         }
         Choice::Wait => {
-            let (usage, hook) = (usage.as_ref(), hook.as_ref());
+            let render = retry.as_ref().map(wagers::keeper);
+            let hook = wagers::hook(retry.as_ref(), render.as_ref());
             let (reason, rules) = (reasoning.as_str(), &app.rules);
-            db::predictions::wait(&mut conn, bot, observation_id, reason, usage, rules, hook).await
+            match app.bus.redeem_ticket(bot_id, observation_id).await? {
+                Redemption::Redeemed => {}
+                other => return Err(unredeemed(app, bot_id, other).await),
+            }
+            let mut conn = app.database.get().await?;
+            db::actions::wait(
+                &mut conn,
+                bot_id,
+                observation_id,
+                reason,
+                usage.as_ref(),
+                rules,
+                hook.as_ref(),
+            )
+            .await
         }
     };
     let accepted = AuthenticatedBot::or_unknown(accepted)?;
     app.bus.wake_soon();
-    routes::ok(&acceptance(&accepted))
+    routes::ok(&views::acceptance(&accepted))
 }
 
-fn acceptance(accepted: &Accepted) -> Acceptance {
-    Acceptance {
-        status: ActionStatus::Accepted,
-        action_id: accepted.action_id,
-        prediction_id: accepted.prediction_id,
-        new_balance: accepted.new_balance,
+/// Why a ticket is not good. The dead are told that they are dead, whatever their ticket: only who
+/// fails here is looked up, and who does not is judged under the wallet's lock.
+async fn unredeemed(app: &App, bot: BotId, redemption: Redemption) -> ApiError {
+    let error = match redemption {
+        Redemption::Foreign => ApiError::ForeignTicket,
+        Redemption::Gone | Redemption::Redeemed => ApiError::TicketSpent,
+        Redemption::Halted => ApiError::PriceStale,
+    };
+    match living(app, bot).await {
+        Ok(()) => error,
+        Err(dead) => dead,
     }
 }
 
-/// Uses the ticket up, or says why not. The dead are told that they are dead, whatever their ticket:
-/// only who fails here is looked up, and who does not is judged under the wallet's lock.
-async fn redeem(app: &App, bot: BotId, observation: ObservationId) -> Result<(), ApiError> {
-    let error = match app.bus.redeem_ticket(bot, observation).await? {
-        Redemption::Redeemed => return Ok(()),
-        Redemption::Foreign => ApiError::ForeignTicket,
-        Redemption::Gone => ApiError::TicketSpent,
-        Redemption::Halted => ApiError::PriceStale,
-    };
+async fn living(app: &App, bot: BotId) -> ApiResult<()> {
     let mut conn = app.database.get().await?;
     let found = db::bots::find(&mut conn, &BotRef::Id(bot)).await;
-    AuthenticatedBot::must_live(AuthenticatedBot::or_unknown(found)?.status)?;
-    Err(error)
+    AuthenticatedBot::must_live(AuthenticatedBot::or_unknown(found)?.status)
 }
 
 /// An action that makes sense: every field was checked.

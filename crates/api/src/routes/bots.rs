@@ -86,6 +86,12 @@ async fn register(
 }
 
 async fn insert(app: &App, handle: &Handle, persona: &str, retry: Option<&Retry>) -> ApiResult {
+    // Before the dear part; of two at the same time the database tells one.
+    match by_handle(app, handle).await {
+        Err(db::DbError::NotFound(_)) => {}
+        Ok(_) => return Err(ApiError::HandleTaken),
+        Err(error) => return Err(error.into()),
+    }
     let issued = Issued::draw(app).await?;
     let new = NewBot {
         handle,
@@ -119,6 +125,11 @@ async fn insert(app: &App, handle: &Handle, persona: &str, retry: Option<&Retry>
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, place))
         .json(answer))
+}
+
+async fn by_handle(app: &App, handle: &Handle) -> db::DbResult<db::bots::BotProfile> {
+    let mut conn = app.database.get().await?;
+    db::bots::find(&mut conn, &BotRef::Handle(handle.clone())).await
 }
 
 /// A place under the limit of grants for an address and a day.

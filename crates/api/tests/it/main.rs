@@ -16,3 +16,4 @@ mod lists;
 mod operators;
 mod problems;
 mod service;
+mod wagers;

@@ -1,7 +1,7 @@
 use db::DbError;
+use db::actions;
 use db::bots::{self, BotRef};
 use db::error::Conflict;
-use db::predictions;
 use ledger_core::economy::Enforcement;
 use ledger_core::{BotStatus, EntryType, Money, Refusal};
 use test_kit::Arena;
@@ -116,7 +116,7 @@ async fn the_reaper_spares_who_has_something_left_or_open() {
     let open = arena.bot().balance("1.00").create().await.id;
     let rich = arena.bot().balance("9.00").create().await.id;
     let mut conn = arena.conn().await;
-    predictions::place(&mut conn, &crate::wager(open, "0.50"), &rules, None)
+    actions::place(&mut conn, &crate::wager(open, "0.50"), &rules, None)
         .await
         .unwrap();
     arena.tick(Enforcement::Enforce).await;

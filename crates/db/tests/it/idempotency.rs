@@ -1,7 +1,7 @@
 use db::DbError;
+use db::actions::{self, Accepted};
 use db::error::Conflict;
 use db::idempotency::{self, Claim, Recall, Remember, StoredAnswer};
-use db::predictions::{self, Accepted};
 use test_kit::Arena;
 
 fn answer(accepted: &Accepted) -> StoredAnswer {
@@ -27,7 +27,7 @@ async fn an_answer_is_kept_with_its_effects_or_not_at_all() {
     };
 
     let too_much = crate::wager(bot.id, "50.00");
-    predictions::place(&mut conn, &too_much, arena.rules(), Some(&hook))
+    actions::place(&mut conn, &too_much, arena.rules(), Some(&hook))
         .await
         .unwrap_err();
     assert_eq!(
@@ -36,7 +36,7 @@ async fn an_answer_is_kept_with_its_effects_or_not_at_all() {
     );
 
     let wager = crate::wager(bot.id, "1.00");
-    let accepted = predictions::place(&mut conn, &wager, arena.rules(), Some(&hook))
+    let accepted = actions::place(&mut conn, &wager, arena.rules(), Some(&hook))
         .await
         .unwrap();
     let kept = Recall::Replay(answer(&accepted));
@@ -70,7 +70,7 @@ async fn twins_leave_one_effect() {
                 claim,
                 render: &answer,
             };
-            predictions::place(&mut conn, &wager, &rules, Some(&hook)).await
+            actions::place(&mut conn, &wager, &rules, Some(&hook)).await
         });
     }
     let mut accepted = 0;
@@ -101,7 +101,7 @@ async fn a_day_later_the_key_is_free_again() {
         render: &answer,
     };
     let first = crate::wager(bot.id, "1.00");
-    predictions::place(&mut conn, &first, arena.rules(), Some(&hook))
+    actions::place(&mut conn, &first, arena.rules(), Some(&hook))
         .await
         .unwrap();
     arena
@@ -115,7 +115,7 @@ async fn a_day_later_the_key_is_free_again() {
         Recall::Fresh
     );
     let second = crate::wager(bot.id, "1.00");
-    predictions::place(&mut conn, &second, arena.rules(), Some(&hook))
+    actions::place(&mut conn, &second, arena.rules(), Some(&hook))
         .await
         .unwrap();
     let now = arena.now().await.datetime();

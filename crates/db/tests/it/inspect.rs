@@ -1,5 +1,5 @@
 use db::inspect::{Options, audit};
-use db::predictions;
+use db::{actions, predictions};
 use ledger_core::economy::Enforcement::Enforce;
 use ledger_core::prediction::PriceSource;
 use ledger_core::{BotId, EconomyRules};
@@ -18,7 +18,7 @@ async fn lived_in() -> (Arena, BotId) {
     let mut ids = Vec::new();
     for stake in ["1.00", "2.00", "3.00"] {
         let wager = crate::wager(bot, stake);
-        let accepted = predictions::place(&mut conn, &wager, arena.rules(), None)
+        let accepted = actions::place(&mut conn, &wager, arena.rules(), None)
             .await
             .unwrap();
         ids.push(accepted.prediction_id.unwrap());

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use db::{DbError, ledger, predictions};
+use db::{DbError, actions, ledger};
 use ledger_core::economy::Enforcement;
 use ledger_core::{EconomyRules, EntryType, Refusal};
 use test_kit::Arena;
@@ -14,7 +14,7 @@ async fn race(balance: &str, stake: &'static str, rules: EconomyRules) -> (usize
         let arena = Arc::clone(&arena);
         agents.spawn(async move {
             let mut conn = arena.conn().await;
-            predictions::place(&mut conn, &crate::wager(bot, stake), arena.rules(), None).await
+            actions::place(&mut conn, &crate::wager(bot, stake), arena.rules(), None).await
         });
     }
     let mut accepted = 0;
@@ -136,7 +136,7 @@ async fn time_never_runs_backwards_in_a_chain() {
         .await
         .unwrap();
     let mut conn = arena.conn().await;
-    predictions::place(&mut conn, &crate::wager(bot, "1.00"), arena.rules(), None)
+    actions::place(&mut conn, &crate::wager(bot, "1.00"), arena.rules(), None)
         .await
         .unwrap();
     arena.tick(Enforcement::Enforce).await;

@@ -1,6 +1,7 @@
 //! The database layer against a real Postgres, one isolated database a test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::too_many_lines)]
 
+mod actions;
 mod bots;
 mod guards;
 mod idempotency;
@@ -12,7 +13,7 @@ mod predictions;
 mod schema;
 mod ticks;
 
-use db::predictions::Wager;
+use db::actions::Wager;
 use ledger_core::economy::EconomyRules;
 use ledger_core::prediction::Direction;
 use ledger_core::{BotId, ObservationId};

@@ -1,5 +1,5 @@
 use db::predictions::{self, PredictionFilter};
-use db::{DbError, bots};
+use db::{DbError, actions, bots};
 use ledger_core::prediction::{PredictionStatus, PriceSource};
 use ledger_core::{BotStatus, EconomyRules, EntryType, Money, PredictionId};
 use test_kit::Arena;
@@ -17,7 +17,7 @@ fn quick() -> EconomyRules {
 async fn place(arena: &Arena, stake: &str) -> (ledger_core::BotId, PredictionId) {
     let bot = arena.bot().balance("10.00").create().await.id;
     let wager = crate::wager(bot, stake);
-    let accepted = predictions::place(&mut *arena.conn().await, &wager, arena.rules(), None)
+    let accepted = actions::place(&mut *arena.conn().await, &wager, arena.rules(), None)
         .await
         .unwrap();
     (bot, accepted.prediction_id.unwrap())
@@ -184,11 +184,11 @@ async fn the_dead_forfeit_and_the_revived_are_paid() {
     let who = "ops".parse().unwrap();
     let bot = arena.bot().balance("2.10").create().await.id;
     let wager = crate::wager(bot, "1.00");
-    let first = predictions::place(&mut conn, &wager, arena.rules(), None)
+    let first = actions::place(&mut conn, &wager, arena.rules(), None)
         .await
         .unwrap();
     let wager = crate::wager(bot, "1.00");
-    let second = predictions::place(&mut conn, &wager, arena.rules(), None)
+    let second = actions::place(&mut conn, &wager, arena.rules(), None)
         .await
         .unwrap();
     arena.tick(ledger_core::Enforcement::Enforce).await;
@@ -229,7 +229,7 @@ async fn many_oracles_pay_once() {
         for _ in 0..4 {
             let wager = crate::wager(bot, "1.00");
             let mut conn = arena.conn().await;
-            let accepted = predictions::place(&mut conn, &wager, arena.rules(), None)
+            let accepted = actions::place(&mut conn, &wager, arena.rules(), None)
                 .await
                 .unwrap();
             ids.push(accepted.prediction_id.unwrap());
@@ -264,14 +264,14 @@ async fn an_observation_is_used_once_even_if_redis_forgot() {
     let bot = arena.bot().create().await.id;
     let mut conn = arena.conn().await;
     let wager = crate::wager(bot, "1.00");
-    predictions::place(&mut conn, &wager, arena.rules(), None)
+    actions::place(&mut conn, &wager, arena.rules(), None)
         .await
         .unwrap();
     for again in [
-        predictions::place(&mut conn, &wager, arena.rules(), None)
+        actions::place(&mut conn, &wager, arena.rules(), None)
             .await
             .unwrap_err(),
-        predictions::wait(
+        actions::wait(
             &mut conn,
             bot,
             wager.observation_id,
@@ -310,7 +310,7 @@ async fn a_wager_tells_its_story_in_one_transaction() {
         reasoning_tokens: None,
         cost_usd: Some("0.0012".parse().unwrap()),
     });
-    let accepted = predictions::place(&mut conn, &wager, arena.rules(), None)
+    let accepted = actions::place(&mut conn, &wager, arena.rules(), None)
         .await
         .unwrap();
     assert_eq!(accepted.new_balance, money("999.00"));

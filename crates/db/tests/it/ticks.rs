@@ -1,5 +1,5 @@
 use db::ticks::{self, ChunkReport, Cycle, Due, Selection, TickEngine};
-use db::{bots, predictions};
+use db::{actions, bots};
 use ledger_core::economy::Enforcement::{Enforce, Observe};
 use ledger_core::{BotId, BotStatus, CycleNumber, EntryType, Money};
 use test_kit::{Arena, TestBot};
@@ -108,7 +108,7 @@ async fn a_productive_action_ends_the_streak_and_a_small_one_does_not() {
     let mut conn = arena.conn().await;
     for (bot, stake) in [(&busy, "0.50"), (&dabbler, "0.49")] {
         let wager = crate::wager(bot.id, stake);
-        predictions::place(&mut conn, &wager, arena.rules(), None)
+        actions::place(&mut conn, &wager, arena.rules(), None)
             .await
             .unwrap();
     }

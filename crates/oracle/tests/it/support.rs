@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bus::{Bus, BusConfig};
 use daemon::shutdown::Shutdown;
-use db::predictions::{Prediction, PredictionFilter, Wager};
+use db::actions::Wager;
+use db::predictions::{Prediction, PredictionFilter};
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
 use ledger_core::economy::EconomyRules;
@@ -144,8 +145,7 @@ pub(crate) async fn wager(
         reasoning: "a test".to_owned(),
         usage: None,
     };
-    let placed =
-        db::predictions::place(&mut *arena.conn().await, &wager, arena.rules(), None).await;
+    let placed = db::actions::place(&mut *arena.conn().await, &wager, arena.rules(), None).await;
     placed.unwrap().prediction_id.unwrap()
 }
 

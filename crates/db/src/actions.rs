@@ -1,0 +1,411 @@
+//! What an agent does with its observation: it wagers on a price, or it waits.
+//!
+//! A wager moves money and writes to six tables. Most of its cost is not its rows but its statements
+//! and its commit, so [`place_all`] places as many wagers as are waiting with the statements of one.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Numeric, Text, Timestamptz, Untyped, Uuid};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use futures_util::future::{join, join_all, join3};
+use ledger_core::economy::{self, EconomyRules, Wallet};
+use ledger_core::money::{Confidence, Stake};
+use ledger_core::post::{Draft, PostKind};
+use ledger_core::prediction::{Direction, PredictionStatus};
+use ledger_core::{BotId, Entry, Money, ObservationId, PredictionId, Refusal, Timestamp};
+use serde_json::json;
+
+use crate::audit::{self, AuditRow};
+use crate::error::{DbError, DbResult, first_cause};
+use crate::events::{self, EventDraft, EventKind};
+use crate::idempotency::{self, Remember};
+use crate::ledger::{self, Cause, Locked};
+use crate::metrics::{self, Usage};
+use crate::pool::Connection;
+use crate::posts::NewPost;
+use crate::schema::wallets;
+use crate::sql::{SqlMoney, statement};
+
+/// A wager as an agent asks for it. Its observation has been redeemed.
+#[derive(Debug, Clone)]
+pub struct Wager {
+    pub bot_id: BotId,
+    pub observation_id: ObservationId,
+    pub direction: Direction,
+    pub stake: Stake,
+    pub confidence: Confidence,
+    /// One clean line, at most 280 characters.
+    pub reasoning: String,
+    pub usage: Option<Usage>,
+}
+
+/// An accepted action.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    pub action_id: i64,
+    /// `None` for WAIT.
+    pub prediction_id: Option<PredictionId>,
+    /// `None` for WAIT.
+    pub entry: Option<Entry>,
+    pub new_balance: Money,
+}
+
+/// One of many wagers, with the answer to keep where its request may be repeated.
+pub struct Placing<'a> {
+    pub wager: &'a Wager,
+    pub hook: Option<&'a Remember<'a, Accepted>>,
+}
+
+/// What became of one of many wagers.
+#[derive(Debug)]
+pub enum Placed {
+    Accepted(Accepted),
+    /// The rules said no to this one.
+    Refused(Refusal),
+    /// Untouched: somebody else holds its wallet, another wager of its bot came before it, or there
+    /// is no such bot. [`place`] waits for its turn, or says what is wrong.
+    Passed,
+}
+
+/// Places a wager: entry, prediction, post, audit row and events, in one transaction.
+pub async fn place(
+    conn: &mut Connection,
+    wager: &Wager,
+    rules: &EconomyRules,
+    hook: Option<&Remember<'_, Accepted>>,
+) -> DbResult<Accepted> {
+    let placing = Placing { wager, hook };
+    conn.transaction::<_, DbError, _>(async |conn| {
+        let (locked, ids) = join(ledger::lock(conn, wager.bot_id), Ids::draw(conn, 1)).await;
+        let cases = vec![(locked?, &placing)];
+        match carry_out(conn, cases, ids?, rules).await?.pop() {
+            Some(outcome) => Ok(outcome?),
+            None => Err(DbError::corrupt("a wager without an outcome")),
+        }
+    })
+    .await
+}
+
+/// Places many wagers in one transaction, each refused or accepted on its own, and answers in their
+/// order. Whoever holds one of the wallets holds nobody up: that wager is passed over.
+///
+/// # Errors
+/// When one of them is impossible, such as an observation used before, none is placed.
+pub async fn place_all(
+    conn: &mut Connection,
+    placings: &[Placing<'_>],
+    rules: &EconomyRules,
+) -> DbResult<Vec<Placed>> {
+    let bots: Vec<BotId> = placings.iter().map(|p| p.wager.bot_id).collect();
+    conn.transaction::<_, DbError, _>(async |conn| {
+        let (locked, ids) = join(
+            ledger::lock_free(conn, &bots),
+            Ids::draw(conn, placings.len()),
+        )
+        .await;
+        let mut outcomes: Vec<Placed> = placings.iter().map(|_| Placed::Passed).collect();
+        let (mut places, mut cases) = (Vec::new(), Vec::new());
+        for locked in locked? {
+            let bot_id = locked.wallet.head.bot_id;
+            let found = placings
+                .iter()
+                .enumerate()
+                .find(|(_, placing)| placing.wager.bot_id == bot_id);
+            if let Some((place, placing)) = found {
+                places.push(place);
+                cases.push((locked, placing));
+            }
+        }
+        let settled = carry_out(conn, cases, ids?, rules).await?;
+        for (place, outcome) in places.into_iter().zip(settled) {
+            if let Some(slot) = outcomes.get_mut(place) {
+                *slot = outcome.map_or_else(Placed::Refused, Placed::Accepted);
+            }
+        }
+        Ok(outcomes)
+    })
+    .await
+}
+
+/// Ids for a prediction and its line in the audit log. They are drawn along with the lock, so those
+/// of a refused wager stay unused.
+struct Ids(Vec<(i64, i64)>);
+
+statement! {
+    struct DrawIds { count: i64 as BigInt } returns (BigInt, BigInt) =
+    "SELECT nextval('predictions_id_seq'), nextval('audit_log_id_seq') FROM generate_series(1, {})"
+}
+
+impl Ids {
+    async fn draw(mut conn: &Connection, count: usize) -> DbResult<Ids> {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        Ok(Ids(DrawIds { count }.load(&mut conn).await?))
+    }
+}
+
+/// A wager that was accepted, with all that its rows say.
+struct Placement<'a> {
+    placing: &'a Placing<'a>,
+    prediction_id: i64,
+    action_id: i64,
+    post: NewPost,
+    wallet: Wallet,
+    /// When it was made: the time of its entry, which may lie after the clock's.
+    at: Timestamp,
+    settles_at: Timestamp,
+    accepted: Accepted,
+}
+
+/// Decides each wager on its wallet and writes those that are accepted, in one round trip. Answers
+/// in the order of `cases`.
+async fn carry_out<'a>(
+    conn: &Connection,
+    cases: Vec<(Locked, &'a Placing<'a>)>,
+    ids: Ids,
+    rules: &EconomyRules,
+) -> DbResult<Vec<Result<Accepted, Refusal>>> {
+    let mut outcomes = Vec::with_capacity(cases.len());
+    let (mut work, mut accepted) = (Vec::new(), Vec::new());
+    for (locked, placing) in cases {
+        let Wager {
+            stake,
+            observation_id,
+            ..
+        } = *placing.wager;
+        match economy::wager(&locked.wallet, stake, rules, observation_id) {
+            Ok(movement) => {
+                accepted.push((outcomes.len(), placing));
+                work.push((locked, vec![movement]));
+                outcomes.push(None);
+            }
+            Err(refusal) => outcomes.push(Some(Err(refusal))),
+        }
+    }
+    if !work.is_empty() {
+        let sealed = ledger::seal(work)?;
+        let placements = accepted
+            .iter()
+            .zip(ids.0)
+            .zip(sealed.entries.iter().zip(sealed.wallets()))
+            .map(|(((_, placing), ids), (entry, wallet))| {
+                Placement::of(placing, ids, entry, wallet, rules)
+            })
+            .collect::<Vec<_>>();
+        let (appended, placed) = join(
+            sealed.write(conn, Cause::Action),
+            write(conn, &placements, &sealed.events(), rules),
+        )
+        .await;
+        first_cause([appended, placed])?;
+        for ((place, _), placement) in accepted.iter().zip(placements) {
+            if let Some(slot) = outcomes.get_mut(*place) {
+                *slot = Some(Ok(placement.accepted));
+            }
+        }
+    }
+    outcomes
+        .into_iter()
+        .map(|outcome| outcome.ok_or_else(|| DbError::corrupt("a wager without its rows")))
+        .collect()
+}
+
+impl<'a> Placement<'a> {
+    fn of(
+        placing: &'a Placing<'a>,
+        (prediction_id, action_id): (i64, i64),
+        entry: &Entry,
+        wallet: &Wallet,
+        rules: &EconomyRules,
+    ) -> Placement<'a> {
+        let Wager {
+            bot_id,
+            direction,
+            stake,
+            confidence,
+            ..
+        } = *placing.wager;
+        let at = entry.recorded_at;
+        Placement {
+            placing,
+            prediction_id,
+            action_id,
+            post: NewPost {
+                bot_id,
+                draft: Draft::wager(stake, direction, confidence, &placing.wager.reasoning),
+                reference: entry.reference.to_string(),
+                created_at: at,
+            },
+            wallet: wallet.clone(),
+            at,
+            settles_at: at.plus_seconds(rules.prediction_horizon_seconds),
+            accepted: Accepted {
+                action_id,
+                prediction_id: Some(PredictionId(prediction_id)),
+                new_balance: entry.balance_after,
+                entry: Some(entry.clone()),
+            },
+        }
+    }
+
+    fn event(&self) -> EventDraft {
+        let wager = self.placing.wager;
+        EventDraft {
+            kind: EventKind::Prediction,
+            data: json!({
+                "id": self.prediction_id,
+                "bot_id": wager.bot_id,
+                "direction": wager.direction,
+                "wager_amount": wager.stake.money(),
+                "confidence": wager.confidence,
+                "status": PredictionStatus::Open,
+                "settles_at": self.settles_at,
+            }),
+        }
+    }
+}
+
+statement! {
+    struct InsertPlacements<'a> {
+        prediction_id: Vec<i64> as Array<BigInt>,
+        action_id: Vec<i64> as Array<BigInt>,
+        bot_id: Vec<i64> as Array<BigInt>,
+        observation_id: Vec<uuid::Uuid> as Array<Uuid>,
+        direction: Vec<&'static str> as Array<Text>,
+        wager_amount: Vec<SqlMoney> as Array<Numeric>,
+        confidence: Vec<SqlMoney> as Array<Numeric>,
+        reasoning: Vec<&'a str> as Array<Text>,
+        at: Vec<DateTime<Utc>> as Array<Timestamptz>,
+        settles_at: Vec<DateTime<Utc>> as Array<Timestamptz>,
+        content: Vec<&'a str> as Array<Text>,
+        reference: Vec<&'a str> as Array<Text>,
+        post_kind: &'static str as Text,
+    } returns Untyped =
+    "WITH placed AS MATERIALIZED ( \
+        SELECT * FROM UNNEST({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
+            AS p (prediction_id, action_id, bot_id, observation_id, direction, wager_amount, \
+                  confidence, reasoning, at, settles_at, content, reference)), \
+     prediction AS ( \
+        INSERT INTO predictions (id, bot_id, observation_id, direction, wager_amount, confidence, \
+                                 reasoning, created_at, settles_at) \
+        SELECT prediction_id, bot_id, observation_id, direction::direction, wager_amount, \
+               confidence, reasoning, at, settles_at FROM placed), \
+     audit AS ( \
+        INSERT INTO audit_log (id, at, actor, action, bot_id, observation_id, detail) \
+        SELECT action_id, at, 'bot:' || bot_id, 'PREDICT', bot_id, observation_id, \
+               jsonb_build_object('prediction_id', prediction_id) FROM placed) \
+     INSERT INTO posts (bot_id, kind, content, reference, created_at) \
+     SELECT bot_id, {}::post_kind, content, reference, at FROM placed"
+}
+
+impl<'a> InsertPlacements<'a> {
+    fn of(placements: &'a [Placement<'a>]) -> InsertPlacements<'a> {
+        let each = || placements.iter();
+        let wagers = || placements.iter().map(|p| p.placing.wager);
+        InsertPlacements {
+            prediction_id: each().map(|p| p.prediction_id).collect(),
+            action_id: each().map(|p| p.action_id).collect(),
+            bot_id: wagers().map(|w| w.bot_id.0).collect(),
+            observation_id: wagers().map(|w| w.observation_id.0).collect(),
+            direction: wagers().map(|w| w.direction.as_str()).collect(),
+            wager_amount: wagers().map(|w| SqlMoney(w.stake.money())).collect(),
+            confidence: wagers().map(|w| SqlMoney(w.confidence.decimal())).collect(),
+            reasoning: wagers().map(|w| w.reasoning.as_str()).collect(),
+            at: each().map(|p| p.at.datetime()).collect(),
+            settles_at: each().map(|p| p.settles_at.datetime()).collect(),
+            content: each().map(|p| p.post.draft.content.as_str()).collect(),
+            reference: each().map(|p| p.post.reference.as_str()).collect(),
+            post_kind: PostKind::Wager.as_str(),
+        }
+    }
+}
+
+/// Writes all that accepted wagers leave behind beside their entries.
+async fn write(
+    conn: &Connection,
+    placements: &[Placement<'_>],
+    entry_events: &[EventDraft],
+    rules: &EconomyRules,
+) -> DbResult<()> {
+    let insert = InsertPlacements::of(placements);
+    let inserted = async {
+        let mut conn = conn;
+        match insert.execute(&mut conn).await {
+            Ok(rows) if rows == placements.len() => Ok(()),
+            Ok(_) => Err(DbError::corrupt("a wager did not reach all of its rows")),
+            Err(error) => Err(error.into()),
+        }
+    };
+    let mut drafts = entry_events.to_vec();
+    for placement in placements {
+        drafts.extend([placement.post.event(), placement.event()]);
+    }
+    let told = events::write(conn, &drafts);
+    let beside = join_all(placements.iter().map(|p| remember(conn, p, rules)));
+    let (inserted, told, beside) = join3(inserted, told, beside).await;
+    first_cause([inserted, told].into_iter().chain(beside))
+}
+
+/// What only some wagers leave: the usage they report, and an answer to repeat.
+async fn remember(
+    conn: &Connection,
+    placement: &Placement<'_>,
+    rules: &EconomyRules,
+) -> DbResult<()> {
+    let Placement {
+        placing, action_id, ..
+    } = *placement;
+    let usage = async {
+        match &placing.wager.usage {
+            Some(usage) => {
+                let (wallet, mode) = (&placement.wallet, rules.enforcement);
+                metrics::record_action(conn, action_id, usage, wallet, mode, placement.at).await
+            }
+            None => Ok(()),
+        }
+    };
+    let answer = idempotency::remember(conn, placing.hook, &placement.accepted);
+    let (usage, answer) = join(usage, answer).await;
+    first_cause([usage, answer])
+}
+
+/// Records that a bot looked and chose to wait. Moves no money, uses up the observation.
+pub async fn wait(
+    conn: &mut Connection,
+    bot_id: BotId,
+    observation_id: ObservationId,
+    reasoning: &str,
+    usage: Option<&Usage>,
+    rules: &EconomyRules,
+    hook: Option<&Remember<'_, Accepted>>,
+) -> DbResult<Accepted> {
+    conn.transaction::<_, DbError, _>(async |conn| {
+        let locked = ledger::lock(conn, bot_id).await?;
+        economy::alive(&locked.wallet)?;
+        let row = AuditRow {
+            actor: &format!("bot:{bot_id}"),
+            action: "WAIT",
+            bot_id: Some(bot_id),
+            observation_id: Some(observation_id),
+            detail: json!({ "reasoning": reasoning }),
+        };
+        let action_id = audit::write(conn, row).await?;
+        diesel::update(wallets::table.find(bot_id.0))
+            .set(wallets::last_action_at.eq(locked.now.datetime()))
+            .execute(conn)
+            .await?;
+        if let Some(usage) = usage {
+            let mode = rules.enforcement;
+            metrics::record_action(conn, action_id, usage, &locked.wallet, mode, locked.now)
+                .await?;
+        }
+        let accepted = Accepted {
+            action_id,
+            prediction_id: None,
+            entry: None,
+            new_balance: locked.wallet.balance(),
+        };
+        idempotency::remember(conn, hook, &accepted).await?;
+        Ok(accepted)
+    })
+    .await
+}
