@@ -46,16 +46,34 @@ integer_id!(
     CycleNumber
 );
 
-/// The ticket of the arena gateway, good for one action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ObservationId(pub Uuid);
+integer_id!(
+    /// A bet on a market. Older bets have lower numbers.
+    BetId
+);
 
-impl fmt::Display for ObservationId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+    };
 }
+
+uuid_id!(
+    /// The ticket of the arena gateway, good for one action.
+    ObservationId
+);
+uuid_id!(
+    /// A market.
+    MarketId
+);
 
 /// A bot's public name: a letter, then 2–31 of `A-Z a-z 0-9 _ -`. Unique without regard to case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]

@@ -4,8 +4,10 @@
 mod chain;
 mod economy;
 mod money;
+mod parimutuel;
 mod post;
 mod prediction;
+mod research;
 mod vectors;
 
 use ledger_core::economy::{BotStatus, Wallet};
