@@ -1,5 +1,6 @@
 -- Which arena this is: drawn once, and carried along by every backup. Tokens are bound to it, so that
--- none of them outlives the database whose bots it names.
+-- none of them outlives a reset. After restoring an older state, draw a new one, as the owner:
+-- UPDATE arena_identity SET id = gen_random_uuid();
 CREATE TABLE arena_identity (
     id  uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     one boolean NOT NULL DEFAULT true UNIQUE CHECK (one)

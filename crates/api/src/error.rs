@@ -56,6 +56,8 @@ pub(crate) enum ApiError {
     /// A dependency does not answer. The text is for the log.
     Unavailable(String),
     TimedOut,
+    /// The commit was never answered. The text is for the log.
+    OutcomeUnknown(String),
     /// Our fault. The text is for the log.
     Internal(String),
 }
@@ -112,7 +114,9 @@ impl ApiError {
             ApiError::IdempotencyMismatch => ProblemKind::IdempotencyMismatch,
             ApiError::IdempotencyConflict => ProblemKind::IdempotencyConflict,
             ApiError::TooManyRequests { .. } => ProblemKind::TooManyRequests,
-            ApiError::Unavailable(_) | ApiError::TimedOut => ProblemKind::Unavailable,
+            ApiError::Unavailable(_) | ApiError::TimedOut | ApiError::OutcomeUnknown(_) => {
+                ProblemKind::Unavailable
+            }
             ApiError::Internal(_) => ProblemKind::Internal,
         }
     }
@@ -151,6 +155,10 @@ impl ApiError {
             ApiError::TimedOut => {
                 "The request took too long and was given up. It may have taken effect: repeat it \
                  with its Idempotency-Key, or look before you repeat it."
+            }
+            ApiError::OutcomeUnknown(_) => {
+                "The connection was lost while this was being written down. It may have taken \
+                 effect: repeat it with its Idempotency-Key, or look before you repeat it."
             }
             ApiError::Internal(_) => {
                 "Something is broken on our side. It was logged; quote the request id."
@@ -269,7 +277,9 @@ impl fmt::Display for ApiError {
     /// For the log: what a 5xx keeps inside, and what everything else says anyway.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ApiError::Unavailable(inside) | ApiError::Internal(inside) => f.write_str(inside),
+            ApiError::Unavailable(inside)
+            | ApiError::OutcomeUnknown(inside)
+            | ApiError::Internal(inside) => f.write_str(inside),
             other => f.write_str(&other.detail()),
         }
     }
@@ -296,6 +306,7 @@ impl From<DbError> for ApiError {
             DbError::Conflict(Conflict::ObservationUsed) => ApiError::TicketSpent,
             DbError::Conflict(Conflict::IdempotencyKey) => ApiError::IdempotencyConflict,
             DbError::Unavailable(_) => ApiError::Unavailable(error.to_string()),
+            DbError::OutcomeUnknown(_) => ApiError::OutcomeUnknown(error.to_string()),
             DbError::Corrupt(_) | DbError::Query(_) => ApiError::Internal(error.to_string()),
         }
     }

@@ -157,7 +157,10 @@ where
     }
     match run.await {
         Err(
-            error @ (ApiError::IdempotencyConflict | ApiError::TicketSpent | ApiError::HandleTaken),
+            error @ (ApiError::IdempotencyConflict
+            | ApiError::TicketSpent
+            | ApiError::HandleTaken
+            | ApiError::OutcomeUnknown(_)),
         ) => retry.recall(app).await?.ok_or(error),
         answer => answer,
     }

@@ -151,7 +151,7 @@ impl Asked {
         let (id, path) = (&self.id, &self.path);
         match error {
             ApiError::Internal(_) => error!(request.id = id, path, %error, "request failed"),
-            ApiError::Unavailable(_) | ApiError::TimedOut => {
+            ApiError::Unavailable(_) | ApiError::TimedOut | ApiError::OutcomeUnknown(_) => {
                 warn!(request.id = id, path, %error, "request could not be served");
             }
             _ => debug!(request.id = id, path, %error, "request refused"),

@@ -1,12 +1,16 @@
 //! Wagers share their commits.
 //!
 //! A wager's rows cost less than its statements and its commit. So wagers wait while the ones before
-//! them are being committed, and whatever waits then goes into one transaction: a lone wager waits
-//! for nobody, and under load the arena takes several times as many. Each one is accepted or refused
-//! on its own.
+//! them are being committed, and whatever waits then goes into one transaction: under load the arena
+//! takes several times as many, and where there is none a wager goes at once. Each one is accepted or
+//! refused on its own.
+//!
+//! Whoever waits too long is turned away before the ticket is redeemed: what an agent was told it
+//! gave up on must not happen later.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use bus::tickets::Redemption;
@@ -16,7 +20,8 @@ use db::idempotency::{Remember, StoredAnswer};
 use db::{Database, DbError, DbResult};
 use ledger_core::{BotId, EconomyRules};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::Instant;
 use tracing::error;
 
 use crate::idempotency::{Contents, Retry};
@@ -29,6 +34,18 @@ const LANES: usize = 3;
 const TOGETHER_MAX: usize = 64;
 /// The wagers for which another lane opens; fewer wait for one that is open.
 const NEXT_LANE_MIN: usize = 10;
+/// How long fewer wait before another lane opens for them all the same.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Who waited this long is turned away, ticket unused.
+const WAIT_MAX: Duration = Duration::from_secs(3);
+/// How long one transaction may take, its tickets and its connection included. With [`WAIT_MAX`] it
+/// stays below the time limit of a request.
+const TRANSACTION_MAX: Duration = Duration::from_secs(6);
+/// The most wagers that wait, of everybody and of one bot.
+const WAITING_MAX: usize = 4096;
+const WAITING_OF_ONE_MAX: usize = 64;
+/// Wagers that may wait for a held wallet at once, each on a connection of its own.
+const ALONE_MAX: usize = 8;
 
 /// A wager to place, with the claim of its request if that may be repeated.
 pub(crate) struct Order {
@@ -36,24 +53,36 @@ pub(crate) struct Order {
     pub(crate) retry: Option<Arc<Retry>>,
 }
 
-struct Waiting {
-    order: Arc<Order>,
-    answer: oneshot::Sender<Answer>,
-}
-
-enum Answer {
-    Settled(Result<Accepted, Unplaced>),
-    /// Its ticket is used up and nothing was done for it yet: it has to go by itself.
-    Alone,
-}
-
 /// Why a wager was not placed.
 #[derive(Debug)]
 pub(crate) enum Unplaced {
+    /// Too many wait, or it waited too long. Its ticket is unused.
+    Busy,
+    /// Too many of this bot's wagers wait. Its ticket is unused.
+    BotBusy,
     /// Its ticket is not good for it; never [`Redemption::Redeemed`].
     Ticket(Redemption),
     Bus(BusError),
     Db(DbError),
+}
+
+type Outcome = Result<Accepted, Unplaced>;
+
+struct Waiting {
+    order: Order,
+    since: Instant,
+    answer: oneshot::Sender<Outcome>,
+}
+
+impl Waiting {
+    const fn bot(&self) -> BotId {
+        self.order.wager.bot_id
+    }
+
+    fn settle(self, outcome: Outcome) {
+        // Whoever asked may have gone; what was done stays done.
+        let _ = self.answer.send(outcome);
+    }
 }
 
 /// Takes wagers and places them, many at a time.
@@ -66,15 +95,7 @@ struct Shared {
     /// Where the lanes run: not where a request does, which may end before they do.
     runtime: Handle,
     line: Mutex<Line>,
-}
-
-/// Who waits, and who is being served.
-#[derive(Default)]
-struct Line {
-    waiting: VecDeque<Waiting>,
-    lanes: usize,
-    /// Bots with a wager in one of the lanes: their next one is decided on the balance it leaves.
-    busy: HashSet<BotId>,
+    alone: Semaphore,
 }
 
 impl WagerQueue {
@@ -87,33 +108,31 @@ impl WagerQueue {
             rules: rules.clone(),
             runtime: Handle::current(),
             line: Mutex::default(),
+            alone: Semaphore::new(ALONE_MAX),
         }))
     }
 
-    /// Redeems a wager's ticket and places it. Once called this takes its course, even if nobody waits
-    /// for the answer.
-    pub(crate) async fn place(&self, order: Order) -> Result<Accepted, Unplaced> {
-        let order = Arc::new(order);
-        let (answer, answered) = oneshot::channel();
-        let lane = {
-            let mut line = self.0.line();
-            line.waiting.push_back(Waiting {
-                order: Arc::clone(&order),
-                answer,
-            });
-            line.open_lane()
+    /// Redeems a wager's ticket and places it. Once it is in line it takes its course, even if nobody
+    /// waits for the answer.
+    pub(crate) async fn place(&self, order: Order) -> Outcome {
+        let (answer, mut answered) = oneshot::channel();
+        let waiting = Waiting {
+            order,
+            since: Instant::now(),
+            answer,
         };
-        if let Some(first) = lane {
-            let shared = Arc::clone(&self.0);
-            self.0.runtime.spawn(run_lane(shared, first));
-        }
-        let answer = answered.await.map_err(|_| {
-            let why = "the transaction of a wager ended without an outcome".to_owned();
-            Unplaced::Db(DbError::Unavailable(why))
-        })?;
-        match answer {
-            Answer::Settled(outcome) => outcome,
-            Answer::Alone => self.0.alone(&order).await.map_err(Unplaced::Db),
+        self.0.line().join(waiting)?;
+        loop {
+            self.0.open_lane();
+            match tokio::time::timeout(PATIENCE, &mut answered).await {
+                Ok(Ok(outcome)) => return outcome,
+                Ok(Err(_)) => {
+                    let why = "the transaction of a wager ended without an outcome".to_owned();
+                    return Err(Unplaced::Db(DbError::OutcomeUnknown(why)));
+                }
+                // Perhaps the lanes that are open are stuck.
+                Err(_) => {}
+            }
         }
     }
 }
@@ -123,95 +142,258 @@ impl Shared {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn alone(&self, order: &Order) -> DbResult<Accepted> {
-        let keeper = order.retry.as_ref().map(keeper);
-        let hook = hook(order.retry.as_ref(), keeper.as_ref());
-        let mut conn = self.database.get().await?;
-        db::actions::place(&mut conn, &order.wager, &self.rules, hook.as_ref()).await
+    /// Opens a lane if one should open.
+    fn open_lane(self: &Arc<Shared>) {
+        let first = self.line().open_lane(Instant::now());
+        if let Some(first) = first {
+            self.runtime.spawn(run_lane(Arc::clone(self), first));
+        }
     }
 }
 
+/// Who waits, and who is being served.
+#[derive(Default)]
+struct Line {
+    waiting: VecDeque<Waiting>,
+    /// How many of each bot wait.
+    of_bot: HashMap<BotId, usize>,
+    lanes: usize,
+    /// Bots with a wager under way: their next one is decided on the balance it leaves.
+    busy: HashSet<BotId>,
+}
+
 impl Line {
+    fn join(&mut self, next: Waiting) -> Result<(), Unplaced> {
+        if self.waiting.len() >= WAITING_MAX {
+            return Err(Unplaced::Busy);
+        }
+        let of_bot = self.of_bot.entry(next.bot()).or_default();
+        if *of_bot >= WAITING_OF_ONE_MAX {
+            return Err(Unplaced::BotBusy);
+        }
+        *of_bot += 1;
+        self.waiting.push_back(next);
+        Ok(())
+    }
+
     /// The wagers of the lane that should open now, if one should.
-    fn open_lane(&mut self) -> Option<Vec<Waiting>> {
-        let wanted = match self.lanes {
-            0 => 1,
-            _ => NEXT_LANE_MIN,
+    fn open_lane(&mut self, now: Instant) -> Option<Vec<Waiting>> {
+        let enough = match self.lanes {
+            0 => true,
+            1..LANES => self.is_pressed(now),
+            _ => false,
         };
-        if self.lanes >= LANES || self.waiting.len() < wanted {
+        if !enough {
             return None;
         }
         let first = self.take();
-        if !first.is_empty() {
-            self.lanes += 1;
-            return Some(first);
+        if first.is_empty() {
+            return None;
         }
-        None
+        self.lanes += 1;
+        Some(first)
     }
 
-    fn leave(&mut self, bots: &[BotId]) {
-        self.lanes -= 1;
-        for bot in bots {
-            self.busy.remove(bot);
-        }
+    /// Whether many wait that could be served, or one of them for long.
+    fn is_pressed(&self, now: Instant) -> bool {
+        let mut servable = self
+            .waiting
+            .iter()
+            .filter(|next| !self.busy.contains(&next.bot()));
+        let Some(oldest) = servable.next() else {
+            return false;
+        };
+        now.duration_since(oldest.since) >= PATIENCE || servable.nth(NEXT_LANE_MIN - 2).is_some()
     }
 
     /// The next transaction's wagers, oldest first, one of each bot.
     fn take(&mut self) -> Vec<Waiting> {
         let mut together = Vec::new();
-        let mut left = VecDeque::new();
-        for next in self.waiting.drain(..) {
-            if together.len() < TOGETHER_MAX && self.busy.insert(next.order.wager.bot_id) {
+        let mut passed_over = VecDeque::new();
+        while together.len() < TOGETHER_MAX
+            && let Some(next) = self.waiting.pop_front()
+        {
+            if self.busy.insert(next.bot()) {
+                self.forget(next.bot());
                 together.push(next);
             } else {
-                left.push_back(next);
+                passed_over.push_back(next);
             }
         }
-        self.waiting = left;
+        passed_over.append(&mut self.waiting);
+        self.waiting = passed_over;
         together
     }
-}
 
-/// Places wagers, one transaction after the other, until too few wait.
-async fn run_lane(shared: Arc<Shared>, first: Vec<Waiting>) {
-    let mut next = Some(first);
-    while let Some(together) = next.take() {
-        let place = Place::of(&shared, &together);
-        place_together(&shared, together).await;
-        next = place.pass_on();
+    fn forget(&mut self, bot: BotId) {
+        if let Some(count) = self.of_bot.get_mut(&bot) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_bot.remove(&bot);
+            }
+        }
     }
 }
 
-/// A lane's place among [`LANES`] and its claim on the bots of one transaction. They are given back
-/// however its task ends.
-struct Place<'a> {
-    shared: &'a Shared,
+/// A claim on bots with a wager under way, and on a lane for as long as it is one. Both are given
+/// back however its task ends, and whoever waited for them is served.
+struct Claim {
+    shared: Arc<Shared>,
     bots: Vec<BotId>,
+    is_lane: bool,
 }
 
-impl Place<'_> {
-    fn of<'a>(shared: &'a Shared, together: &[Waiting]) -> Place<'a> {
-        let bots = together.iter().map(|next| next.order.wager.bot_id);
-        Place {
-            shared,
-            bots: bots.collect(),
+impl Claim {
+    /// Hands one of the bots on to a claim of its own.
+    fn split(&mut self, bot: BotId) -> Claim {
+        self.bots.retain(|claimed| *claimed != bot);
+        Claim {
+            shared: Arc::clone(&self.shared),
+            bots: vec![bot],
+            is_lane: false,
         }
     }
-
-    /// Gives the place back and takes it again at once if enough are waiting.
-    fn pass_on(mut self) -> Option<Vec<Waiting>> {
-        let mut line = self.shared.line();
-        line.leave(&std::mem::take(&mut self.bots));
-        line.open_lane()
-    }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Claim {
     fn drop(&mut self) {
-        if !self.bots.is_empty() {
-            self.shared.line().leave(&self.bots);
+        {
+            let mut line = self.shared.line();
+            line.lanes -= usize::from(self.is_lane);
+            for bot in &self.bots {
+                line.busy.remove(bot);
+            }
+        }
+        self.shared.open_lane();
+    }
+}
+
+/// Places the wagers of one transaction. Its end opens the next lane, if one should open.
+async fn run_lane(shared: Arc<Shared>, together: Vec<Waiting>) {
+    let mut claim = Claim {
+        bots: together.iter().map(Waiting::bot).collect(),
+        shared,
+        is_lane: true,
+    };
+    let now = Instant::now();
+    let (late, in_time): (Vec<_>, Vec<_>) = together
+        .into_iter()
+        .partition(|next| now.duration_since(next.since) > WAIT_MAX);
+    for next in late {
+        next.settle(Err(Unplaced::Busy));
+    }
+    if !in_time.is_empty() {
+        // Dropped at its limit, it closes its connection; those in it learn that nobody knows.
+        let _ = tokio::time::timeout(TRANSACTION_MAX, place_together(&mut claim, in_time)).await;
+    }
+}
+
+/// Redeems the tickets and places the wagers whose tickets are good.
+async fn place_together(claim: &mut Claim, together: Vec<Waiting>) {
+    let tickets: Vec<_> = together
+        .iter()
+        .map(|next| (next.bot(), next.order.wager.observation_id))
+        .collect();
+    let redemptions = match claim.shared.bus.redeem_tickets(&tickets).await {
+        Ok(redemptions) => redemptions,
+        Err(error) => {
+            for next in together {
+                next.settle(Err(Unplaced::Bus(error.clone())));
+            }
+            return;
+        }
+    };
+    let mut good = Vec::with_capacity(together.len());
+    for (next, redemption) in together.into_iter().zip(redemptions) {
+        match redemption {
+            Redemption::Redeemed => good.push(next),
+            other => next.settle(Err(Unplaced::Ticket(other))),
         }
     }
+    if !good.is_empty() {
+        place_redeemed(claim, good).await;
+    }
+}
+
+async fn place_redeemed(claim: &mut Claim, together: Vec<Waiting>) {
+    match place_all(&claim.shared, &together).await {
+        Ok(placed) => {
+            for (next, placed) in together.into_iter().zip(placed) {
+                match placed {
+                    Placed::Accepted(accepted) => next.settle(Ok(accepted)),
+                    Placed::Refused(refusal) => next.settle(Err(Unplaced::Db(refusal.into()))),
+                    Placed::Passed => go_alone(claim, next),
+                }
+            }
+        }
+        // Nothing was done, and nothing can be.
+        Err(DbError::Unavailable(why)) => {
+            for next in together {
+                next.settle(Err(Unplaced::Db(DbError::Unavailable(why.clone()))));
+            }
+        }
+        // Perhaps all was done: a second try could contradict it.
+        Err(DbError::OutcomeUnknown(why)) => {
+            for next in together {
+                next.settle(Err(Unplaced::Db(DbError::OutcomeUnknown(why.clone()))));
+            }
+        }
+        // One of them is impossible and took the others along. Alone, each gets its own answer.
+        Err(why) => {
+            if !matches!(why, DbError::Conflict(_)) {
+                error!(%why, wagers = together.len(), "wagers could not be placed together");
+            }
+            for next in together {
+                go_alone(claim, next);
+            }
+        }
+    }
+}
+
+async fn place_all(shared: &Shared, together: &[Waiting]) -> DbResult<Vec<Placed>> {
+    let keepers: Vec<_> = together
+        .iter()
+        .map(|next| next.order.retry.as_ref().map(keeper))
+        .collect();
+    let hooks: Vec<_> = together
+        .iter()
+        .zip(&keepers)
+        .map(|(next, keeper)| hook(next.order.retry.as_ref(), keeper.as_ref()))
+        .collect();
+    let placings: Vec<_> = together
+        .iter()
+        .zip(&hooks)
+        .map(|(next, hook)| Placing {
+            wager: &next.order.wager,
+            hook: hook.as_ref(),
+        })
+        .collect();
+    let mut conn = shared.database.get().await?;
+    db::actions::place_all(&mut conn, &placings, &shared.rules).await
+}
+
+/// Places one wager in a transaction of its own, which waits for whoever holds its wallet. Its bot's
+/// next wager waits for it.
+fn go_alone(claim: &mut Claim, next: Waiting) {
+    let alone = claim.split(next.bot());
+    claim.shared.runtime.spawn(async move {
+        let limit = next.since + WAIT_MAX + TRANSACTION_MAX;
+        let placed = place_alone(&alone.shared, &next.order);
+        let outcome = match tokio::time::timeout_at(limit, placed).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(DbError::OutcomeUnknown("it took too long".to_owned())),
+        };
+        next.settle(outcome.map_err(Unplaced::Db));
+        drop(alone);
+    });
+}
+
+async fn place_alone(shared: &Shared, order: &Order) -> DbResult<Accepted> {
+    let _permit = shared.alone.acquire().await;
+    let keeper = order.retry.as_ref().map(keeper);
+    let hook = hook(order.retry.as_ref(), keeper.as_ref());
+    let mut conn = shared.database.get().await?;
+    db::actions::place(&mut conn, &order.wager, &shared.rules, hook.as_ref()).await
 }
 
 /// How the answer to an action is kept for a repeated request.
@@ -242,92 +424,94 @@ where
     })
 }
 
-/// Redeems the tickets and places the wagers whose tickets are good.
-async fn place_together(shared: &Shared, together: Vec<Waiting>) {
-    let tickets: Vec<_> = together
-        .iter()
-        .map(|next| (next.order.wager.bot_id, next.order.wager.observation_id))
-        .collect();
-    let redemptions = match shared.bus.redeem_tickets(&tickets).await {
-        Ok(redemptions) => redemptions,
-        Err(error) => {
-            for next in together {
-                next.settle(Err(Unplaced::Bus(error.clone())));
-            }
-            return;
-        }
-    };
-    let mut good = Vec::with_capacity(together.len());
-    for (next, redemption) in together.into_iter().zip(redemptions) {
-        match redemption {
-            Redemption::Redeemed => good.push(next),
-            other => next.settle(Err(Unplaced::Ticket(other))),
-        }
-    }
-    if !good.is_empty() {
-        place_all(shared, good).await;
-    }
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
 
-async fn place_all(shared: &Shared, together: Vec<Waiting>) {
-    let placed = {
-        let keepers: Vec<_> = together
-            .iter()
-            .map(|next| next.order.retry.as_ref().map(keeper))
-            .collect();
-        let hooks: Vec<_> = together
-            .iter()
-            .zip(&keepers)
-            .map(|(next, keeper)| hook(next.order.retry.as_ref(), keeper.as_ref()))
-            .collect();
-        let placings: Vec<_> = together
-            .iter()
-            .zip(&hooks)
-            .map(|(next, hook)| Placing {
-                wager: &next.order.wager,
-                hook: hook.as_ref(),
-            })
-            .collect();
-        match shared.database.get().await {
-            Ok(mut conn) => db::actions::place_all(&mut conn, &placings, &shared.rules).await,
-            Err(error) => Err(error),
-        }
-    };
-    match placed {
-        Ok(placed) => {
-            for (next, placed) in together.into_iter().zip(placed) {
-                match placed {
-                    Placed::Accepted(accepted) => next.settle(Ok(accepted)),
-                    Placed::Refused(refusal) => next.settle(Err(Unplaced::Db(refusal.into()))),
-                    Placed::Passed => next.send(Answer::Alone),
-                }
-            }
-        }
-        // The commit may have happened: a second try could contradict it.
-        Err(DbError::Unavailable(why)) => {
-            for next in together {
-                next.settle(Err(Unplaced::Db(DbError::Unavailable(why.clone()))));
-            }
-        }
-        // One of them is impossible and took the others along. Alone, each gets its own answer.
-        Err(why) => {
-            if !matches!(why, DbError::Conflict(_)) {
-                error!(%why, wagers = together.len(), "wagers could not be placed together");
-            }
-            for next in together {
-                next.send(Answer::Alone);
-            }
-        }
-    }
-}
+    use ledger_core::{Money, ObservationId, prediction::Direction};
 
-impl Waiting {
-    fn settle(self, outcome: Result<Accepted, Unplaced>) {
-        self.send(Answer::Settled(outcome));
+    use super::*;
+
+    fn of_bot(bot: i64, since: Instant) -> (Waiting, oneshot::Receiver<Outcome>) {
+        let wager = Wager {
+            bot_id: BotId(bot),
+            observation_id: ObservationId(uuid::Uuid::from_u128(1)),
+            direction: Direction::Up,
+            stake: EconomyRules::default().stake(Money::cents(100)).unwrap(),
+            confidence: "0.60".parse().unwrap(),
+            reasoning: String::new(),
+            usage: None,
+        };
+        let (answer, answered) = oneshot::channel();
+        let order = Order { wager, retry: None };
+        (
+            Waiting {
+                order,
+                since,
+                answer,
+            },
+            answered,
+        )
     }
 
-    fn send(self, answer: Answer) {
-        // Whoever asked may have gone; what was done stays done.
-        let _ = self.answer.send(answer);
+    fn line_of(bots: impl IntoIterator<Item = i64>, now: Instant) -> Line {
+        let mut line = Line::default();
+        for bot in bots {
+            line.join(of_bot(bot, now).0).unwrap();
+        }
+        line
+    }
+
+    fn bots(lane: Option<Vec<Waiting>>) -> Vec<i64> {
+        let lane = lane.unwrap_or_default();
+        lane.iter().map(|next| next.bot().0).collect()
+    }
+
+    #[test]
+    fn a_lane_takes_one_of_each_bot_and_leaves_the_order_of_the_rest() {
+        let now = Instant::now();
+        let mut line = line_of([1, 2, 1, 3, 2], now);
+        assert_eq!(bots(line.open_lane(now)), [1, 2, 3]);
+        let left: Vec<_> = line.waiting.iter().map(|next| next.bot().0).collect();
+        assert_eq!(left, [1, 2]);
+        // Their bots are under way: nobody can be served, however many wait and however long.
+        assert_eq!(bots(line.open_lane(now + WAIT_MAX)), [0; 0]);
+        line.busy.remove(&BotId(2));
+        assert_eq!(bots(line.open_lane(now + WAIT_MAX)), [2]);
+        assert_eq!((line.lanes, line.of_bot.len()), (2, 1));
+    }
+
+    #[test]
+    fn another_lane_opens_for_many_or_for_somebody_who_waited() {
+        let now = Instant::now();
+        let few = i64::try_from(NEXT_LANE_MIN).unwrap() - 1;
+        let mut line = line_of([100], now);
+        assert_eq!(bots(line.open_lane(now)), [100]);
+        for bot in 1..=few {
+            line.join(of_bot(bot, now).0).unwrap();
+        }
+        assert!(line.open_lane(now).is_none());
+        line.join(of_bot(few + 1, now).0).unwrap();
+        assert_eq!(line.open_lane(now).unwrap().len(), NEXT_LANE_MIN);
+        line.join(of_bot(50, now).0).unwrap();
+        assert!(line.open_lane(now).is_none());
+        assert_eq!(bots(line.open_lane(now + PATIENCE)), [50]);
+        // There are only so many lanes.
+        line.join(of_bot(51, now).0).unwrap();
+        assert!(line.open_lane(now + WAIT_MAX).is_none());
+    }
+
+    #[test]
+    fn the_line_has_an_end_for_one_bot_and_for_all() {
+        let now = Instant::now();
+        let mut line = line_of(std::iter::repeat_n(1, WAITING_OF_ONE_MAX), now);
+        let refused = line.join(of_bot(1, now).0);
+        assert!(matches!(refused, Err(Unplaced::BotBusy)), "{refused:?}");
+        for bot in 2..=i64::try_from(WAITING_MAX - WAITING_OF_ONE_MAX + 1).unwrap() {
+            line.join(of_bot(bot, now).0).unwrap();
+        }
+        let refused = line.join(of_bot(0, now).0);
+        assert!(matches!(refused, Err(Unplaced::Busy)), "{refused:?}");
+        assert_eq!(line.open_lane(now).unwrap().len(), TOGETHER_MAX);
     }
 }

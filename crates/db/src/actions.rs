@@ -1,7 +1,8 @@
 //! What an agent does with its observation: it wagers on a price, or it waits.
 //!
 //! A wager moves money and writes to six tables. Most of its cost is not its rows but its statements
-//! and its commit, so [`place_all`] places as many wagers as are waiting with the statements of one.
+//! and its commit, so [`place_all`] places as many wagers as are waiting with the statements of one;
+//! only a wager that reports usage, or keeps its answer for a retry, adds a statement for each.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -16,7 +17,7 @@ use ledger_core::{BotId, Entry, Money, ObservationId, PredictionId, Refusal, Tim
 use serde_json::json;
 
 use crate::audit::{self, AuditRow};
-use crate::error::{DbError, DbResult, first_cause};
+use crate::error::{DbError, DbResult, first_cause, of_commit};
 use crate::events::{self, EventDraft, EventKind};
 use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause, Locked};
@@ -75,15 +76,19 @@ pub async fn place(
     hook: Option<&Remember<'_, Accepted>>,
 ) -> DbResult<Accepted> {
     let placing = Placing { wager, hook };
-    conn.transaction::<_, DbError, _>(async |conn| {
-        let (locked, ids) = join(ledger::lock(conn, wager.bot_id), Ids::draw(conn, 1)).await;
-        let cases = vec![(locked?, &placing)];
-        match carry_out(conn, cases, ids?, rules).await?.pop() {
-            Some(outcome) => Ok(outcome?),
-            None => Err(DbError::corrupt("a wager without an outcome")),
-        }
-    })
-    .await
+    let mut done = false;
+    let placed = conn
+        .transaction::<_, DbError, _>(async |conn| {
+            let (locked, ids) = join(ledger::lock(conn, wager.bot_id), Ids::draw(conn, 1)).await;
+            let cases = vec![(locked?, &placing)];
+            let outcome = carry_out(conn, cases, ids?, rules).await?.pop();
+            let accepted =
+                outcome.ok_or_else(|| DbError::corrupt("a wager without an outcome"))??;
+            done = true;
+            Ok(accepted)
+        })
+        .await;
+    of_commit(placed, done)
 }
 
 /// Places many wagers in one transaction, each refused or accepted on its own, and answers in their
@@ -97,34 +102,38 @@ pub async fn place_all(
     rules: &EconomyRules,
 ) -> DbResult<Vec<Placed>> {
     let bots: Vec<BotId> = placings.iter().map(|p| p.wager.bot_id).collect();
-    conn.transaction::<_, DbError, _>(async |conn| {
-        let (locked, ids) = join(
-            ledger::lock_free(conn, &bots),
-            Ids::draw(conn, placings.len()),
-        )
+    let mut done = false;
+    let placed = conn
+        .transaction::<_, DbError, _>(async |conn| {
+            let (locked, ids) = join(
+                ledger::lock_free(conn, &bots),
+                Ids::draw(conn, placings.len()),
+            )
+            .await;
+            let mut outcomes: Vec<Placed> = placings.iter().map(|_| Placed::Passed).collect();
+            let (mut places, mut cases) = (Vec::new(), Vec::new());
+            for locked in locked? {
+                let bot_id = locked.wallet.head.bot_id;
+                let found = placings
+                    .iter()
+                    .enumerate()
+                    .find(|(_, placing)| placing.wager.bot_id == bot_id);
+                if let Some((place, placing)) = found {
+                    places.push(place);
+                    cases.push((locked, placing));
+                }
+            }
+            let settled = carry_out(conn, cases, ids?, rules).await?;
+            for (place, outcome) in places.into_iter().zip(settled) {
+                if let Some(slot) = outcomes.get_mut(place) {
+                    *slot = outcome.map_or_else(Placed::Refused, Placed::Accepted);
+                }
+            }
+            done = true;
+            Ok(outcomes)
+        })
         .await;
-        let mut outcomes: Vec<Placed> = placings.iter().map(|_| Placed::Passed).collect();
-        let (mut places, mut cases) = (Vec::new(), Vec::new());
-        for locked in locked? {
-            let bot_id = locked.wallet.head.bot_id;
-            let found = placings
-                .iter()
-                .enumerate()
-                .find(|(_, placing)| placing.wager.bot_id == bot_id);
-            if let Some((place, placing)) = found {
-                places.push(place);
-                cases.push((locked, placing));
-            }
-        }
-        let settled = carry_out(conn, cases, ids?, rules).await?;
-        for (place, outcome) in places.into_iter().zip(settled) {
-            if let Some(slot) = outcomes.get_mut(place) {
-                *slot = outcome.map_or_else(Placed::Refused, Placed::Accepted);
-            }
-        }
-        Ok(outcomes)
-    })
-    .await
+    of_commit(placed, done)
 }
 
 /// Ids for a prediction and its line in the audit log. They are drawn along with the lock, so those
@@ -156,8 +165,8 @@ struct Placement<'a> {
     accepted: Accepted,
 }
 
-/// Decides each wager on its wallet and writes those that are accepted, in one round trip. Answers
-/// in the order of `cases`.
+/// Decides each wager on its wallet and writes those that are accepted, as one pipeline. Answers in
+/// the order of `cases`.
 async fn carry_out<'a>(
     conn: &Connection,
     cases: Vec<(Locked, &'a Placing<'a>)>,
@@ -378,34 +387,38 @@ pub async fn wait(
     rules: &EconomyRules,
     hook: Option<&Remember<'_, Accepted>>,
 ) -> DbResult<Accepted> {
-    conn.transaction::<_, DbError, _>(async |conn| {
-        let locked = ledger::lock(conn, bot_id).await?;
-        economy::alive(&locked.wallet)?;
-        let row = AuditRow {
-            actor: &format!("bot:{bot_id}"),
-            action: "WAIT",
-            bot_id: Some(bot_id),
-            observation_id: Some(observation_id),
-            detail: json!({ "reasoning": reasoning }),
-        };
-        let action_id = audit::write(conn, row).await?;
-        diesel::update(wallets::table.find(bot_id.0))
-            .set(wallets::last_action_at.eq(locked.now.datetime()))
-            .execute(conn)
-            .await?;
-        if let Some(usage) = usage {
-            let mode = rules.enforcement;
-            metrics::record_action(conn, action_id, usage, &locked.wallet, mode, locked.now)
+    let mut done = false;
+    let waited = conn
+        .transaction::<_, DbError, _>(async |conn| {
+            let locked = ledger::lock(conn, bot_id).await?;
+            economy::alive(&locked.wallet)?;
+            let row = AuditRow {
+                actor: &format!("bot:{bot_id}"),
+                action: "WAIT",
+                bot_id: Some(bot_id),
+                observation_id: Some(observation_id),
+                detail: json!({ "reasoning": reasoning }),
+            };
+            let action_id = audit::write(conn, row).await?;
+            diesel::update(wallets::table.find(bot_id.0))
+                .set(wallets::last_action_at.eq(locked.now.datetime()))
+                .execute(conn)
                 .await?;
-        }
-        let accepted = Accepted {
-            action_id,
-            prediction_id: None,
-            entry: None,
-            new_balance: locked.wallet.balance(),
-        };
-        idempotency::remember(conn, hook, &accepted).await?;
-        Ok(accepted)
-    })
-    .await
+            if let Some(usage) = usage {
+                let mode = rules.enforcement;
+                metrics::record_action(conn, action_id, usage, &locked.wallet, mode, locked.now)
+                    .await?;
+            }
+            let accepted = Accepted {
+                action_id,
+                prediction_id: None,
+                entry: None,
+                new_balance: locked.wallet.balance(),
+            };
+            idempotency::remember(conn, hook, &accepted).await?;
+            done = true;
+            Ok(accepted)
+        })
+        .await;
+    of_commit(waited, done)
 }

@@ -21,6 +21,10 @@ pub enum DbError {
     /// Postgres cannot be reached, or had to give up; trying again may help.
     #[error("Postgres is unavailable: {0}")]
     Unavailable(String),
+    /// The connection was lost, or silent, while the commit was on its way: all of it was done, or
+    /// nothing. Look before repeating it.
+    #[error("Postgres did not answer to a commit: {0}")]
+    OutcomeUnknown(String),
     /// What is stored contradicts itself. Run inspect-ledger.
     #[error("stored data is corrupt: {0}")]
     Corrupt(String),
@@ -47,6 +51,7 @@ impl DbError {
             DbError::Refused(_)
             | DbError::NotFound(_)
             | DbError::Conflict(_)
+            | DbError::OutcomeUnknown(_)
             | DbError::Corrupt(_)
             | DbError::Query(_) => false,
         }
@@ -85,6 +90,17 @@ pub(crate) fn first_cause(results: impl IntoIterator<Item = DbResult<()>>) -> Db
         aftermath = Err(error);
     }
     aftermath
+}
+
+/// The result of a transaction of which it is known whether its work was `done`, so that only the
+/// commit was left: whatever went wrong then, nobody knows how it ended.
+pub(crate) fn of_commit<T>(result: DbResult<T>, done: bool) -> DbResult<T> {
+    match result {
+        Err(DbError::Unavailable(why) | DbError::Query(why)) if done => {
+            Err(DbError::OutcomeUnknown(why))
+        }
+        other => other,
+    }
 }
 
 impl From<SealError> for DbError {

@@ -15,7 +15,7 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Bytea, Integer, Numeric, Text, Timestamptz, Untyped};
 use diesel_async::RunQueryDsl;
-use ledger_core::chain::{ChainFault, ChainVerifier, Head, seal_onto};
+use ledger_core::chain::{ChainFault, ChainVerifier, FaultyField, Head, seal_onto};
 use ledger_core::economy::{Movement, Wallet};
 use ledger_core::{BotId, CycleNumber, Entry, Hash, Money, Reference, Timestamp};
 use serde_json::json;
@@ -565,26 +565,33 @@ pub async fn verify(
     const BATCH: i64 = 5_000;
     let (sequence, balance, hash) = wallet_head(conn, bot_id).await?;
     let mut verifier = ChainVerifier::resume(verified.unwrap_or(Head::empty(bot_id)));
+    let mut batch = BATCH;
     loop {
-        let rows: Vec<EntryRow> = ledger::table
-            .filter(ledger::bot_id.eq(bot_id.0))
-            .filter(ledger::sequence.gt(verifier.head().sequence))
-            .filter(ledger::sequence.le(sequence))
-            .order(ledger::sequence.asc())
-            .limit(BATCH)
-            .select(EntryRow::as_select())
-            .load(conn)
-            .await?;
-        if rows.is_empty() {
-            break;
-        }
-        for entry in entries_of(rows)? {
-            if let Err(fault) = verifier.check(&entry) {
-                return Ok(Verification {
-                    head: *verifier.head(),
-                    first_fault: Some(fault),
-                });
+        let after = verifier.head().sequence;
+        let found = match entries_between(conn, bot_id, after, sequence, batch).await {
+            Ok(entries) if entries.is_empty() => break,
+            Ok(entries) => entries
+                .iter()
+                .try_for_each(|entry| verifier.check(entry).map_err(Box::new)),
+            // One of them is no entry at all: one by one from here, to find out which.
+            Err(DbError::Corrupt(_)) if batch > 1 => {
+                batch = 1;
+                continue;
             }
+            Err(DbError::Corrupt(found)) => Err(Box::new(ChainFault {
+                bot_id,
+                sequence: after + 1,
+                field: FaultyField::Row,
+                expected: "an entry of the ledger".to_owned(),
+                found,
+            })),
+            Err(error) => return Err(error),
+        };
+        if let Err(fault) = found {
+            return Ok(Verification {
+                head: *verifier.head(),
+                first_fault: Some(*fault),
+            });
         }
     }
     let head = *verifier.head();
@@ -593,6 +600,26 @@ pub async fn verify(
         head,
         first_fault: fault,
     })
+}
+
+/// One bot's entries above `after` up to `last`, oldest first.
+async fn entries_between(
+    conn: &mut Connection,
+    bot_id: BotId,
+    after: i64,
+    last: i64,
+    limit: i64,
+) -> DbResult<Vec<Entry>> {
+    let rows: Vec<EntryRow> = ledger::table
+        .filter(ledger::bot_id.eq(bot_id.0))
+        .filter(ledger::sequence.gt(after))
+        .filter(ledger::sequence.le(last))
+        .order(ledger::sequence.asc())
+        .limit(limit)
+        .select(EntryRow::as_select())
+        .load(conn)
+        .await?;
+    entries_of(rows)
 }
 
 async fn wallet_head(conn: &mut Connection, bot_id: BotId) -> DbResult<(i64, Money, Vec<u8>)> {

@@ -99,7 +99,8 @@ impl Database {
         migrations::state(&mut connection).await
     }
 
-    /// Which arena this is: another one after every fresh start, the same one after a restore.
+    /// Which arena this is: another one after a reset, the same one after a restore. Who restores an
+    /// older state should draw a new one: bots registered since are gone, and their ids come again.
     pub async fn identity(&self) -> DbResult<uuid::Uuid> {
         use crate::schema::arena_identity::dsl;
         let mut connection = self.get().await?;

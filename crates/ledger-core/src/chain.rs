@@ -220,6 +220,8 @@ pub enum FaultyField {
     RecordedAt,
     PreviousHash,
     Hash,
+    /// The whole row: it holds something that is no entry.
+    Row,
 }
 
 impl fmt::Display for FaultyField {
@@ -234,6 +236,7 @@ impl fmt::Display for FaultyField {
             FaultyField::RecordedAt => "recorded_at",
             FaultyField::PreviousHash => "previous_hash",
             FaultyField::Hash => "hash",
+            FaultyField::Row => "row",
         })
     }
 }

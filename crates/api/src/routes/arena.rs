@@ -125,6 +125,15 @@ async fn carry_out(
                 Err(Unplaced::Ticket(redemption)) => {
                     return Err(unredeemed(app, bot_id, redemption).await);
                 }
+                Err(Unplaced::Busy) => {
+                    return Err(ApiError::Unavailable("too many wagers wait".to_owned()));
+                }
+                Err(Unplaced::BotBusy) => {
+                    return Err(ApiError::TooManyRequests {
+                        detail: "Too many of this bot's wagers wait already. The ticket is unused.",
+                        retry_after_seconds: 1,
+                    });
+                }
                 Err(Unplaced::Bus(error)) => return Err(error.into()),
                 Err(Unplaced::Db(error)) => Err(error),
             }

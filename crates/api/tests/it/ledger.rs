@@ -72,6 +72,29 @@ async fn a_tampered_entry_is_named_each_time() {
 }
 
 #[tokio::test]
+async fn a_row_that_is_no_entry_is_a_fault_and_no_error() {
+    let (service, bot) = with_history().await;
+    let owner = service.arena.owner_client().await;
+    owner
+        .batch_execute(&format!(
+            "SET session_replication_role = replica; \
+             ALTER TABLE ledger DROP CONSTRAINT ledger_reference_is_printable; \
+             UPDATE ledger SET reference = E'TICK:\\n3' WHERE bot_id = {} AND sequence = 4",
+            bot.id
+        ))
+        .await
+        .unwrap();
+    let path = format!("/bots/{}/ledger/verify", bot.id);
+    let verified: ChainVerification = service.get(&path).await.ok();
+    let fault = verified.first_fault.expect("a fault");
+    assert!(!verified.valid);
+    assert_eq!(
+        (fault.sequence, fault.field.as_str(), verified.entries),
+        (4, "row", 3)
+    );
+}
+
+#[tokio::test]
 async fn the_journal_pages_through_everybodys_entries_once() {
     let (service, _) = with_history().await;
     service.arena.bot().create().await;

@@ -144,6 +144,58 @@ async fn a_wallet_that_is_held_delays_its_own_bot_alone() {
     service.arena.assert_sound().await;
 }
 
+#[tokio::test]
+async fn whoever_loses_the_answer_to_a_commit_is_told_to_look() {
+    let service = Service::new().await;
+    let bots = [
+        service.arena.bot().create().await,
+        service.arena.bot().create().await,
+    ];
+    let owner = service.arena.owner_client().await;
+    // Runs when all is written and the commit has begun.
+    owner
+        .batch_execute(
+            "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$; \
+             CREATE CONSTRAINT TRIGGER die_in_commit AFTER INSERT ON posts \
+                DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION die()",
+        )
+        .await
+        .unwrap();
+    let mut tickets = Vec::new();
+    for bot in &bots {
+        tickets.push((bot, wager(&service.observe(bot).await, "1")));
+    }
+    let answers = join_all(tickets.iter().map(|(bot, body)| service.act(bot, body))).await;
+    for answer in answers {
+        let problem = answer.problem(ProblemKind::Unavailable);
+        assert!(
+            problem.detail.contains("look before you repeat it"),
+            "{}",
+            problem.detail
+        );
+    }
+    owner
+        .batch_execute("DROP TRIGGER die_in_commit ON posts")
+        .await
+        .unwrap();
+    let service = &service;
+    for bot in &bots {
+        // The pool finds out about a dead connection by using it.
+        let accepted = test_kit::eventually("the pool has mended itself", || async move {
+            let seen = service.get_as(bot, "/arena/observation").await;
+            if !seen.status.is_success() {
+                return None;
+            }
+            let answer = service.act(bot, &wager(&seen.ok(), "1")).await;
+            answer.status.is_success().then(|| answer.json())
+        })
+        .await;
+        assert_eq!(accepted["new_balance"], "999.00000000");
+    }
+    service.arena.assert_sound().await;
+}
+
 async fn act_with_key(
     service: &Service,
     bot: &TestBot,

@@ -123,3 +123,25 @@ async fn namespaces_do_not_meet() {
         Ok(Redemption::Redeemed)
     );
 }
+
+#[tokio::test]
+async fn many_tickets_are_answered_in_their_order_each_on_its_own() {
+    let bus = open_arena().await;
+    let (mine, theirs, never) = (observation(), observation(), observation());
+    bus.issue_ticket(MIA, mine, LONG).await.unwrap();
+    bus.issue_ticket(BotId(8), theirs, LONG).await.unwrap();
+    let handed_in = [(MIA, theirs), (MIA, mine), (MIA, never), (MIA, mine)];
+    assert_eq!(
+        bus.redeem_tickets(&handed_in).await.unwrap(),
+        [
+            Redemption::Foreign,
+            Redemption::Redeemed,
+            Redemption::Gone,
+            Redemption::Gone
+        ]
+    );
+    assert_eq!(
+        bus.redeem_ticket(BotId(8), theirs).await,
+        Ok(Redemption::Redeemed)
+    );
+}

@@ -194,3 +194,44 @@ async fn many_at_once_on_the_same_wallets_neither_deadlock_nor_lose_one() {
     }
     arena.assert_sound().await;
 }
+
+#[tokio::test]
+async fn a_taken_idempotency_key_leaves_nothing_of_its_batch() {
+    let arena = Arena::new().await;
+    let (one, other) = (arena.bot().create().await.id, arena.bot().create().await.id);
+    let render = |_: &Accepted| StoredAnswer {
+        status: 200,
+        answer: b"kept".to_vec(),
+        encrypted: false,
+    };
+    let hook = Remember {
+        claim: Claim {
+            key_sha256: [1; 32],
+            body_sha256: [2; 32],
+        },
+        render: &render,
+    };
+    let mut conn = arena.conn().await;
+    let first = crate::wager(one, "1.00");
+    actions::place(&mut conn, &first, arena.rules(), Some(&hook))
+        .await
+        .unwrap();
+    let (twin, bystander) = (crate::wager(one, "1.00"), crate::wager(other, "1.00"));
+    let placings = [
+        alone(&bystander),
+        Placing {
+            wager: &twin,
+            hook: Some(&hook),
+        },
+    ];
+    let error = actions::place_all(&mut conn, &placings, arena.rules())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, DbError::Conflict(Conflict::IdempotencyKey)),
+        "{error:?}"
+    );
+    assert_eq!(balance(&arena, other).await.to_string(), "1000.00000000");
+    assert_eq!(balance(&arena, one).await.to_string(), "999.00000000");
+    arena.assert_sound().await;
+}
