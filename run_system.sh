@@ -73,7 +73,7 @@ start() {
     say
     authority "${host[api]}" "${port[api]}"
     say "The arena is open: http://$REPLY/economy  /bots  /posts/feed  /ledger"
-    say "Logs: $logs   Stop: Ctrl-C"
+    say "Logs: $logs   Stop: Ctrl-C or ./run_system.sh stop"
     watch
 }
 

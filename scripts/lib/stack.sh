@@ -44,7 +44,7 @@ ensure_env_file() {
     fi
     private_lines "${missing[@]}" >>"$env_path" || die 1 "cannot write $env_path."
     load_env_file "$env_path"
-    say "added a private ${missing[*]} to $env_path"
+    say "added to $env_path, private and under .data/: ${missing[*]}"
 }
 
 first_env_lines() {

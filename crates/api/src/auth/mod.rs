@@ -60,7 +60,7 @@ const MISSING: ApiError = ApiError::Unauthorized {
     detail: "Send `Authorization: Bearer <token>` or `X-Agent-Secret: <api_secret>`.",
 };
 const WRONG: ApiError = ApiError::Unauthorized {
-    detail: "The credentials are wrong or have expired. Get a new token from POST /auth/token.",
+    detail: "The secret is wrong, or the token is wrong or has expired: POST /auth/token gives a new one.",
 };
 
 impl FromRequest for AuthenticatedBot {
