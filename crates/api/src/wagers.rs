@@ -5,8 +5,8 @@
 //! takes several times as many, and where there is none a wager goes at once. Each one is accepted or
 //! refused on its own.
 //!
-//! Whoever waits too long is turned away before the ticket is redeemed: what an agent was told it
-//! gave up on must not happen later.
+//! Whoever waits too long is turned away before the ticket is redeemed, so that little can happen
+//! after an agent was told that its time was over.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -3,7 +3,8 @@
 //! Every movement of money goes through this file. [`lock`] takes a bot's wallet row for the rest
 //! of the caller's transaction and hands out a [`Locked`] wallet; a pure rule decides on it; and
 //! [`append`] consumes it: it seals the movements into the bot's chain, inserts the entries, and
-//! moves the wallet's cached head, all in that same transaction. There is no other way to a
+//! moves the wallet's cached head, all in that same transaction. (Wagers, which write more in the
+//! same round trip, call its two halves, [`seal`] and [`Sealed::write`].) There is no other way to a
 //! [`Locked`] and no other way to write an entry, so nobody can append to a chain that somebody
 //! else may be appending to.
 //!
