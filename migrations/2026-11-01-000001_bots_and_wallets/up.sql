@@ -51,11 +51,18 @@ CREATE TABLE wallets (
     shadow_died_in   bigint,
     open_predictions integer NOT NULL DEFAULT 0 CHECK (open_predictions >= 0),
     open_stake       numeric(18,8) NOT NULL DEFAULT 0 CHECK (open_stake BETWEEN 0 AND 9999999999.99999999),
+    open_bets        integer NOT NULL DEFAULT 0 CHECK (open_bets >= 0),
+    bet_stake        numeric(18,8) NOT NULL DEFAULT 0 CHECK (bet_stake BETWEEN 0 AND 9999999999.99999999),
     -- Running totals of what the house gave to and took from this bot, so that the money supply is
     -- a sum over wallets and never over history. The audit recomputes them from the journal.
     minted           numeric(28,8) NOT NULL DEFAULT 0 CHECK (minted BETWEEN 0 AND 99999999999999999999.99999999),
     burned           numeric(28,8) NOT NULL DEFAULT 0 CHECK (burned BETWEEN 0 AND 99999999999999999999.99999999),
     last_cycle       bigint NOT NULL DEFAULT 0,
     last_action_at   timestamptz,
+    -- Running totals of the ticks: entropy that was charged, ticks, and those of them without a
+    -- productive action before.
+    fees             numeric(28,8) NOT NULL DEFAULT 0 CHECK (fees BETWEEN 0 AND 99999999999999999999.99999999),
+    ticks            bigint NOT NULL DEFAULT 0,
+    idle_ticks       bigint NOT NULL DEFAULT 0,
     FOREIGN KEY (bot_id, status) REFERENCES bots (id, status) ON UPDATE CASCADE
 ) WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.2);

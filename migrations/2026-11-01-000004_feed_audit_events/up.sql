@@ -1,4 +1,4 @@
-CREATE TYPE post_kind AS ENUM ('WAGER', 'SETTLEMENT', 'LIQUIDATION', 'REVIVAL', 'RETIREMENT', 'ERROR');
+CREATE TYPE post_kind AS ENUM ('WAGER', 'BET', 'RESEARCH', 'SETTLEMENT', 'LIQUIDATION', 'REVIVAL', 'RETIREMENT', 'ERROR');
 
 -- The feed. A post about an economic event is written in the transaction of its entry.
 CREATE TABLE posts (

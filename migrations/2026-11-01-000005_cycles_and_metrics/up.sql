@@ -48,7 +48,9 @@ CREATE TABLE agent_metrics (
     cached_input_tokens bigint,
     reasoning_tokens bigint,
     -- As reported by the agent, kept but not believed.
-    cost_usd         numeric(18,8)
+    cost_usd         numeric(18,8),
+    -- By the price book in force at the time; NULL for a model that it does not know.
+    priced_usd       numeric(18,8)
 ) PARTITION BY RANGE (recorded_at);
 -- Ascending in insertion order, so an insert touches one leaf.
 CREATE INDEX agent_metrics_cycle ON agent_metrics (cycle, bot_id);

@@ -19,10 +19,10 @@ CREATE TABLE bot_schedules (
     lease_expires_at timestamptz
 );
 
--- Rate-limit cooldowns of price sources, outside the process so that neither a restart nor a
--- second oracle breaks one.
+-- Rate-limit cooldowns of sources, of prices and of markets, outside the process so that neither a
+-- restart nor a second oracle breaks one.
 CREATE TABLE source_cooldowns (
-    source  price_source PRIMARY KEY,
+    source  text PRIMARY KEY CHECK (length(source) BETWEEN 1 AND 50),
     -- Rate-limit answers in a row.
     strikes integer NOT NULL CHECK (strikes >= 1),
     until   timestamptz NOT NULL

@@ -60,6 +60,28 @@ impl Body {
     }
 }
 
+/// Reads a value within a body whose type depends on another field.
+pub(crate) fn parse_value<T>(
+    parent: &str,
+    value: serde_json::Value,
+    read: impl FnOnce(
+        serde_path_to_error::Deserializer<'_, '_, serde_json::Value>,
+    ) -> Result<T, serde_json::Error>,
+) -> Result<T, ApiError> {
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
+    read(tracked).map_err(|error| {
+        let message = error.to_string();
+        let within = field(&track.path().to_string(), &message);
+        let name = if within == "body" {
+            parent.to_owned()
+        } else {
+            format!("{parent}.{within}")
+        };
+        ApiError::invalid(name, format!("is refused: {message}"))
+    })
+}
+
 fn is_json(content_type: &str) -> bool {
     content_type.eq_ignore_ascii_case("application/json")
 }

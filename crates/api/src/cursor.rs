@@ -25,6 +25,8 @@ pub(crate) enum List {
     Posts,
     Journal,
     Chain,
+    Markets,
+    Bets,
 }
 
 /// The query string, read.

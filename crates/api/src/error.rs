@@ -42,7 +42,13 @@ pub(crate) enum ApiError {
     },
     /// A rule said no.
     Refused(Refusal),
+    /// A rule said no to what this field asks for.
+    RefusedField {
+        field: String,
+        refusal: Refusal,
+    },
     HandleTaken,
+    AlreadyIn,
     ForeignTicket,
     TicketSpent,
     /// No fresh price: the arena is halted.
@@ -98,16 +104,30 @@ impl ApiError {
             ApiError::RegistrationClosed => ProblemKind::RegistrationClosed,
             ApiError::NotFound { .. } => ProblemKind::NotFound,
             ApiError::MethodNotAllowed { .. } => ProblemKind::MethodNotAllowed,
-            ApiError::Refused(refusal) => match refusal {
+            ApiError::Refused(refusal) | ApiError::RefusedField { refusal, .. } => match refusal {
                 Refusal::NotAlive { .. } => ProblemKind::BotNotAlive,
-                Refusal::InsufficientFunds { .. } => ProblemKind::InsufficientFunds,
-                Refusal::TooManyOpenPredictions { .. } | Refusal::OpenStakeLimit { .. } => {
-                    ProblemKind::LimitReached
+                Refusal::InsufficientFunds { .. } | Refusal::AnswerUnaffordable { .. } => {
+                    ProblemKind::InsufficientFunds
                 }
+                Refusal::TooManyOpenPredictions { .. }
+                | Refusal::OpenStakeLimit { .. }
+                | Refusal::PoolLimit { .. }
+                | Refusal::AnsweredThisTick
+                | Refusal::BountyBudget { .. }
+                | Refusal::BoardFull { .. } => ProblemKind::LimitReached,
                 Refusal::NotDead { .. } | Refusal::Retired => ProblemKind::BotStatus,
-                Refusal::ReviveAmount { .. } | Refusal::Overflow => ProblemKind::InvalidField,
+                Refusal::NoSuchMarket { .. } => ProblemKind::NotFound,
+                Refusal::MarketNotOpen { .. }
+                | Refusal::BetsClosed { .. }
+                | Refusal::MarketSettled { .. } => ProblemKind::MarketClosed,
+                Refusal::AlreadyIn { .. } | Refusal::SubjectTaken { .. } => ProblemKind::AlreadyIn,
+                Refusal::ReviveAmount { .. }
+                | Refusal::WrongKind { .. }
+                | Refusal::Deadline { .. }
+                | Refusal::Overflow => ProblemKind::InvalidField,
             },
             ApiError::HandleTaken => ProblemKind::HandleTaken,
+            ApiError::AlreadyIn => ProblemKind::AlreadyIn,
             ApiError::ForeignTicket => ProblemKind::ForeignTicket,
             ApiError::TicketSpent => ProblemKind::TicketSpent,
             ApiError::PriceStale => ProblemKind::PriceStale,
@@ -127,7 +147,9 @@ impl ApiError {
             ApiError::MalformedRequest { detail } => return detail.clone(),
             ApiError::InvalidField { field, problem } => return format!("`{field}` {problem}."),
             ApiError::NotFound { what } => return format!("There is no {what}."),
-            ApiError::Refused(refusal) => return sentence(refusal),
+            ApiError::Refused(refusal) | ApiError::RefusedField { refusal, .. } => {
+                return sentence(refusal);
+            }
             ApiError::Unauthorized { detail } | ApiError::TooManyRequests { detail, .. } => detail,
             ApiError::UnsupportedMediaType => "Send the body with Content-Type: application/json.",
             ApiError::PayloadTooLarge => "The body has more than 64 KiB.",
@@ -135,6 +157,7 @@ impl ApiError {
                 "Send the registration token that the operator gave you as `registration_token`."
             }
             ApiError::MethodNotAllowed { .. } => "See the Allow header for the methods there are.",
+            ApiError::AlreadyIn => "This bot has its one bet or answer here already.",
             ApiError::HandleTaken => "This handle is taken, in this or another spelling of case.",
             ApiError::ForeignTicket => {
                 "This observation was made for another bot. Ask for one of your own."
@@ -177,25 +200,12 @@ impl ApiError {
             } => {
                 json!({ "retry_after_seconds": retry_after_seconds })
             }
-            ApiError::Refused(refusal) => match refusal {
-                Refusal::NotAlive { status } | Refusal::NotDead { status } => {
-                    json!({ "bot_status": status })
-                }
-                Refusal::Retired => json!({ "bot_status": ledger_core::BotStatus::Retired }),
-                Refusal::InsufficientFunds { stake, balance } => {
-                    json!({ "stake": stake.money(), "balance": balance })
-                }
-                Refusal::TooManyOpenPredictions { open, limit } => {
-                    json!({ "limit": "open_predictions_max", "limit_value": limit, "open": open })
-                }
-                Refusal::OpenStakeLimit { open, stake, limit } => json!({
-                    "limit": "open_stake_max",
-                    "limit_value": limit,
-                    "open": open,
-                    "stake": stake.money(),
-                }),
-                Refusal::ReviveAmount { .. } | Refusal::Overflow => json!({ "field": "amount" }),
-            },
+            ApiError::RefusedField { field, refusal } => {
+                let mut members = numbers(refusal);
+                members.insert("field".to_owned(), json!(field));
+                return members;
+            }
+            ApiError::Refused(refusal) => return numbers(refusal),
             _ => return Map::new(),
         };
         match value {
@@ -203,7 +213,6 @@ impl ApiError {
             _ => Map::new(),
         }
     }
-
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             ApiError::Unauthorized { .. } => Some((
@@ -261,6 +270,81 @@ impl ApiError {
     }
 }
 
+/// The numbers that a refusal carries.
+fn numbers(refusal: &Refusal) -> Map<String, Value> {
+    let value = match refusal {
+        Refusal::NotAlive { status } | Refusal::NotDead { status } => {
+            json!({ "bot_status": status })
+        }
+        Refusal::Retired => json!({ "bot_status": ledger_core::BotStatus::Retired }),
+        Refusal::InsufficientFunds { stake, balance } => {
+            json!({ "stake": stake.money(), "balance": balance })
+        }
+        Refusal::TooManyOpenPredictions { open, limit } => {
+            json!({ "limit": "open_predictions_max", "limit_value": limit, "open": open })
+        }
+        Refusal::OpenStakeLimit { open, stake, limit } => json!({
+            "limit": "open_stake_max",
+            "limit_value": limit,
+            "open": open,
+            "stake": stake.money(),
+        }),
+        Refusal::ReviveAmount { .. } | Refusal::Overflow => json!({ "field": "amount" }),
+        other => of_market(other),
+    };
+    match value {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}
+
+/// What a refusal that has to do with markets adds: the field at fault, and its numbers.
+fn of_market(refusal: &Refusal) -> Value {
+    match refusal {
+        Refusal::AnswerUnaffordable { cost, balance } => {
+            json!({ "field": "answer", "cost": cost, "balance": balance })
+        }
+        Refusal::PoolLimit { pool, stake, limit } => json!({
+            "field": "stake",
+            "limit": "pool_max",
+            "limit_value": limit,
+            "pool": pool,
+            "stake": stake.money(),
+        }),
+        Refusal::AnsweredThisTick => {
+            json!({ "field": "answer", "limit": "answers_per_tick", "limit_value": 1 })
+        }
+        Refusal::BountyBudget { spent, limit } => json!({
+            "field": "bounty",
+            "limit": "bounty_budget_per_hour",
+            "limit_value": limit,
+            "spent": spent,
+        }),
+        Refusal::BoardFull { places } => json!({ "limit": "places", "limit_value": places }),
+        Refusal::NoSuchMarket { market } | Refusal::AlreadyIn { market } => {
+            json!({ "field": "market_id", "market_id": market })
+        }
+        Refusal::MarketNotOpen { market, status } | Refusal::MarketSettled { market, status } => {
+            json!({ "field": "market_id", "market_id": market, "market_status": status })
+        }
+        Refusal::BetsClosed { market, closed_at } => {
+            json!({ "field": "market_id", "market_id": market, "closed_at": closed_at })
+        }
+        Refusal::WrongKind {
+            market,
+            source_kind,
+            ..
+        } => {
+            json!({ "field": "market_id", "market_id": market, "source": source_kind })
+        }
+        Refusal::SubjectTaken { subject, until } => {
+            json!({ "field": "criteria", "subject": subject, "until": until })
+        }
+        Refusal::Deadline { .. } => json!({ "field": "deadline" }),
+        _ => Value::Null,
+    }
+}
+
 /// A refusal with a capital letter and a full stop.
 fn sentence(refusal: &Refusal) -> String {
     let text = refusal.to_string();
@@ -303,6 +387,9 @@ impl From<DbError> for ApiError {
             DbError::Refused(refusal) => ApiError::Refused(refusal),
             DbError::NotFound(what) => ApiError::not_found(format!("such {what}")),
             DbError::Conflict(Conflict::HandleTaken) => ApiError::HandleTaken,
+            // Two of the same bot at the same moment: the rules tell all the others.
+            DbError::Conflict(Conflict::AlreadyIn) => ApiError::AlreadyIn,
+            DbError::Conflict(Conflict::MarketExists) => ApiError::Internal(error.to_string()),
             DbError::Conflict(Conflict::ObservationUsed) => ApiError::TicketSpent,
             DbError::Conflict(Conflict::IdempotencyKey) => ApiError::IdempotencyConflict,
             DbError::Unavailable(_) => ApiError::Unavailable(error.to_string()),

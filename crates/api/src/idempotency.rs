@@ -160,6 +160,9 @@ where
             error @ (ApiError::IdempotencyConflict
             | ApiError::TicketSpent
             | ApiError::HandleTaken
+            | ApiError::AlreadyIn
+            | ApiError::Refused(_)
+            | ApiError::RefusedField { .. }
             | ApiError::OutcomeUnknown(_)),
         ) => retry.recall(app).await?.ok_or(error),
         answer => answer,

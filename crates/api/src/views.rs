@@ -1,10 +1,14 @@
 //! What `db` answers, as it goes over the wire.
 
-use api_types::{Acceptance, ActionStatus, Bot, Limits, Post, Prediction, PriceSample};
+use api_types::{
+    Acceptance, ActionStatus, Bet, Bot, Evidence, Limits, Market, Post, Prediction, PriceSample,
+};
 use db::actions::Accepted;
 use db::bots::BotProfile;
+use db::markets::Finding;
 use db::metrics::Usage;
 use ledger_core::EconomyRules;
+use ledger_core::market::{MarketSource, MarketStatus};
 
 pub(crate) fn bot(profile: BotProfile) -> Bot {
     Bot {
@@ -53,6 +57,100 @@ pub(crate) fn prediction(kept: db::predictions::Prediction) -> Prediction {
         end_price: kept.end_price,
         payout: kept.payout,
         brier: kept.brier,
+        reasoning: kept.reasoning,
+        created_at: kept.created_at,
+        resolved_at: kept.resolved_at,
+    }
+}
+
+/// Whether what a market keeps secret may be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Secrecy {
+    Open,
+    /// The market is settled, or the secret is the viewer's own.
+    Closed,
+}
+
+impl Secrecy {
+    pub(crate) const fn of(status: MarketStatus) -> Secrecy {
+        if status.is_settled() {
+            Secrecy::Closed
+        } else {
+            Secrecy::Open
+        }
+    }
+}
+
+/// A market, with nonce, answer and the evidence that holds it only once it has closed.
+pub(crate) fn market(kept: db::markets::Market, evidence: Vec<db::markets::Evidence>) -> Market {
+    let pool = kept.pool();
+    let secrecy = match kept.source {
+        MarketSource::Research => Secrecy::of(kept.status),
+        MarketSource::Github | MarketSource::News | MarketSource::Weather => Secrecy::Closed,
+    };
+    let secret = kept
+        .research
+        .as_ref()
+        .filter(|_| secrecy == Secrecy::Closed);
+    Market {
+        id: kept.id,
+        source: kept.source,
+        description: kept.description,
+        criteria: serde_json::to_value(&kept.criteria).unwrap_or_default(),
+        status: kept.status,
+        outcome: kept.outcome,
+        bounty: kept.bounty,
+        pool,
+        bets: kept.bets,
+        opens_at: kept.opens_at,
+        bets_close_at: kept.bets_close_at,
+        deadline: kept.deadline,
+        resolved_at: kept.resolved_at,
+        void_reason: kept.void_reason,
+        commitment: kept.research.as_ref().map(|r| r.commitment.to_string()),
+        nonce: secret.map(|research| research.nonce.reveal()),
+        answer: secret.map(|research| research.answer.to_string()),
+        evidence: match secrecy {
+            Secrecy::Closed => evidence.into_iter().map(fetch).collect(),
+            // The page that the question was made from says its id.
+            Secrecy::Open => Vec::new(),
+        },
+    }
+}
+
+fn fetch(kept: db::markets::Evidence) -> Evidence {
+    let fetch = kept.fetch;
+    let (value, problem, decides) = match fetch.finding {
+        Finding::Read { value, decides } => (Some(value), None, decides.is_some()),
+        Finding::Nothing { problem } => (None, Some(problem), false),
+    };
+    Evidence {
+        id: kept.id,
+        url: fetch.url,
+        fetched_at: fetch.fetched_at,
+        status: fetch.status,
+        sha256: fetch.sha256.map(|hash| hash.to_string()),
+        body: String::from_utf8_lossy(&fetch.body).into_owned(),
+        truncated: fetch.truncated,
+        value,
+        problem,
+        decides,
+    }
+}
+
+pub(crate) fn bet(kept: db::markets::Bet, secrecy: Secrecy) -> Bet {
+    Bet {
+        id: kept.id,
+        market_id: kept.market_id,
+        bot_id: kept.bot_id,
+        side: kept.side,
+        stake: kept.stake,
+        confidence: kept.confidence,
+        status: kept.state,
+        payout: kept.payout,
+        brier: kept.brier,
+        answer: kept.answer.filter(|_| secrecy == Secrecy::Closed),
+        used_lookup: kept.used_lookup,
         reasoning: kept.reasoning,
         created_at: kept.created_at,
         resolved_at: kept.resolved_at,

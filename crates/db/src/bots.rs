@@ -20,6 +20,7 @@ use crate::posts::{self, NewPost};
 use crate::schema::{bots, wallets};
 use crate::sql::{SqlBotStatus, SqlMoney, statement};
 use crate::ticks::CYCLE_BOUNDARY_LOCK;
+use crate::totals::{self, Attention};
 
 /// How a caller names a bot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,9 @@ pub struct BotProfile {
     pub last_action_at: Option<Timestamp>,
     pub open_predictions: i32,
     pub open_stake: Money,
+    pub open_bets: i32,
+    /// What is at stake in open bets on markets.
+    pub bet_stake: Money,
 }
 
 /// A bot's public key material, as it is stored.
@@ -165,6 +169,8 @@ struct ProfileRow {
     last_action_at: Option<DateTime<Utc>>,
     open_predictions: i32,
     open_stake: SqlMoney,
+    open_bets: i32,
+    bet_stake: SqlMoney,
 }
 
 impl From<ProfileRow> for BotProfile {
@@ -182,6 +188,8 @@ impl From<ProfileRow> for BotProfile {
             last_action_at: row.last_action_at.map(Timestamp::from),
             open_predictions: row.open_predictions,
             open_stake: row.open_stake.0,
+            open_bets: row.open_bets,
+            bet_stake: row.bet_stake.0,
         }
     }
 }
@@ -202,6 +210,8 @@ fn profiles() -> _ {
             wallets::last_action_at,
             wallets::open_predictions,
             wallets::open_stake,
+            wallets::open_bets,
+            wallets::bet_stake,
         ))
 }
 
@@ -394,6 +404,7 @@ async fn conclude(
         detail,
     };
     audit::write(conn, row).await?;
+    totals::add_attention(conn, entry.bot_id, Attention::Intervention).await?;
     let profile = find(conn, &BotRef::Id(entry.bot_id)).await?;
     Ok(OperatorAct { profile, entry })
 }
@@ -437,6 +448,7 @@ pub async fn reapable(conn: &mut Connection, limit: i64) -> DbResult<Vec<BotId>>
         .filter(wallets::status.eq(SqlBotStatus(BotStatus::Alive)))
         .filter(wallets::balance.eq(SqlMoney(Money::ZERO)))
         .filter(wallets::open_predictions.eq(0))
+        .filter(wallets::open_bets.eq(0))
         // A wallet without a first entry is being made.
         .filter(wallets::sequence.gt(0))
         .order(wallets::bot_id)

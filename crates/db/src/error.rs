@@ -38,6 +38,10 @@ pub enum Conflict {
     HandleTaken,
     #[error("this observation was used before")]
     ObservationUsed,
+    #[error("there is a bet or an answer of this bot already")]
+    AlreadyIn,
+    #[error("a market of this id is there already")]
+    MarketExists,
     #[error("a request with this Idempotency-Key is being served or was served otherwise")]
     IdempotencyKey,
 }
@@ -70,6 +74,10 @@ impl DbError {
         match constraint {
             Some("bots_handle_key") => DbError::Conflict(Conflict::HandleTaken),
             Some("audit_log_observation_id_key") => DbError::Conflict(Conflict::ObservationUsed),
+            Some("bets_one_on_a_market" | "bets_one_answer_a_tick") => {
+                DbError::Conflict(Conflict::AlreadyIn)
+            }
+            Some("markets_pkey") => DbError::Conflict(Conflict::MarketExists),
             Some("idempotency_keys_pkey") => DbError::Conflict(Conflict::IdempotencyKey),
             Some(name @ ("ledger_pkey" | "ledger_chain_unbroken")) => {
                 DbError::Corrupt(format!("{name}: {message}"))

@@ -58,7 +58,7 @@ pub async fn recall(conn: &mut Connection, claim: &Claim) -> DbResult<Recall> {
     type Row = (Vec<u8>, i16, Vec<u8>, bool);
     let row: Option<Row> = dsl::idempotency_keys
         .find(&claim.key_sha256[..])
-        .filter(dsl::expires_at.gt(diesel::dsl::now))
+        .filter(dsl::expires_at.gt(crate::sql::clock()))
         .select((dsl::body_sha256, dsl::status, dsl::answer, dsl::encrypted))
         .first(conn)
         .await

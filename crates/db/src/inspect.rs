@@ -6,6 +6,8 @@
 //! insertion inside a chain. It cannot see a whole chain that an owner rewrote or a whole bot that
 //! an owner dropped; for that, keep the digest of all heads somewhere else.
 
+mod columns;
+mod markets;
 mod range;
 mod tally;
 
@@ -15,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ledger_core::chain::{ChainFault, FaultyField, Head, HeadsDigest};
 use ledger_core::supply::{Supply, SupplyText};
-use ledger_core::{BotId, Hash, Money, Timestamp};
+use ledger_core::{BotId, Hash, MarketId, Money, Timestamp};
 use serde::Serialize;
 use tokio_postgres::Client;
 
@@ -44,6 +46,9 @@ impl Default for Options {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
     pub bot_id: Option<BotId>,
+    /// The market, where one was not shared out as it must be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub market_id: Option<MarketId>,
     /// The entry, where one is at fault.
     pub sequence: Option<i64>,
     /// The column, or `wallet.…`, `bot.…`, `predictions.…`, `supply` for what stands beside chains.
@@ -56,6 +61,7 @@ impl From<ChainFault> for Fault {
     fn from(fault: ChainFault) -> Fault {
         Fault {
             bot_id: Some(fault.bot_id),
+            market_id: None,
             sequence: Some(fault.sequence),
             field: fault.field.to_string(),
             expected: fault.expected,
@@ -71,6 +77,7 @@ pub struct Report {
     pub as_of: Timestamp,
     pub bots: u64,
     pub entries: u64,
+    pub markets: u64,
     /// SHA-256 over a line `<bot_id> <sequence> <hash>\n` for each chain's head, in order of bots.
     pub heads_digest: Hash,
     pub supply: SupplyText,
@@ -145,6 +152,9 @@ pub async fn audit(database: &Database, options: Options) -> DbResult<Report> {
     while let Some(worker) = workers.join_next().await {
         worker.map_err(|error| DbError::Query(format!("an auditor panicked: {error}")))??;
     }
+    let (markets, faults) = markets::audit(&snapshot.client).await?;
+    sum.markets = markets;
+    faults.into_iter().for_each(|fault| sum.whole.fault(fault));
     Ok(sum.finish())
 }
 
@@ -153,6 +163,7 @@ struct Sum {
     as_of: Timestamp,
     ranges: usize,
     whole: RangeReport,
+    markets: u64,
     digest: HeadsDigest,
 }
 
@@ -162,6 +173,7 @@ impl Sum {
             as_of,
             ranges: 0,
             whole: RangeReport::default(),
+            markets: 0,
             digest: HeadsDigest::default(),
         }
     }
@@ -186,6 +198,7 @@ impl Sum {
         if self.whole.supply.drift() != 0 {
             self.whole.fault(Fault {
                 bot_id: None,
+                market_id: None,
                 sequence: None,
                 field: "supply".to_owned(),
                 expected: "minted − burned − escrow = circulating".to_owned(),
@@ -196,6 +209,7 @@ impl Sum {
             as_of: self.as_of,
             bots: self.whole.bots,
             entries: self.whole.entries,
+            markets: self.markets,
             heads_digest: self.digest.finish(),
             supply: self.whole.supply.text(),
             drift,
@@ -225,7 +239,7 @@ impl Snapshot {
             .await?;
         let row = client
             .query_one(
-                "SELECT pg_export_snapshot(), (extract(epoch FROM now()) * 1000000)::bigint",
+                "SELECT pg_export_snapshot(), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
                 &[],
             )
             .await?;

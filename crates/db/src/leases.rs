@@ -8,12 +8,10 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::RunQueryDsl;
 use ledger_core::Timestamp;
-use ledger_core::prediction::PriceSource;
 
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::source_cooldowns;
-use crate::sql::SqlPriceSource;
 
 #[derive(QueryableByName)]
 struct TokenRow {
@@ -80,11 +78,11 @@ pub struct Cooldown {
 }
 
 /// The cooldown of a source, past ones included.
-pub async fn cooldown(conn: &mut Connection, source: PriceSource) -> DbResult<Option<Cooldown>> {
+pub async fn cooldown(conn: &mut Connection, source: &str) -> DbResult<Option<Cooldown>> {
     use source_cooldowns::dsl;
     type Row = (i32, chrono::DateTime<chrono::Utc>, bool);
     let row: Option<Row> = dsl::source_cooldowns
-        .find(SqlPriceSource(source))
+        .find(source)
         .select((
             dsl::strikes,
             dsl::until,
@@ -103,18 +101,18 @@ pub async fn cooldown(conn: &mut Connection, source: PriceSource) -> DbResult<Op
 /// Starts or prolongs a source's cooldown.
 pub async fn cool_down(
     conn: &mut Connection,
-    source: PriceSource,
+    source: &str,
     strikes: i32,
     seconds: i64,
 ) -> DbResult<()> {
     diesel::sql_query(
         "INSERT INTO source_cooldowns (source, strikes, until) \
-         VALUES ($1::price_source, $2, clock_timestamp() + make_interval(secs => $3::float8)) \
+         VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3::float8)) \
          ON CONFLICT (source) DO UPDATE \
             SET strikes = EXCLUDED.strikes, \
                 until = greatest(source_cooldowns.until, EXCLUDED.until)",
     )
-    .bind::<Text, _>(source.as_str())
+    .bind::<Text, _>(source)
     .bind::<diesel::sql_types::Integer, _>(strikes)
     .bind::<BigInt, _>(seconds)
     .execute(conn)
@@ -123,9 +121,9 @@ pub async fn cool_down(
 }
 
 /// Forgets a source's strikes after it answered.
-pub async fn clear_cooldown(conn: &mut Connection, source: PriceSource) -> DbResult<()> {
+pub async fn clear_cooldown(conn: &mut Connection, source: &str) -> DbResult<()> {
     use source_cooldowns::dsl;
-    diesel::delete(dsl::source_cooldowns.find(SqlPriceSource(source)))
+    diesel::delete(dsl::source_cooldowns.find(source))
         .execute(conn)
         .await?;
     Ok(())

@@ -60,6 +60,7 @@ pub(crate) type WalletRow = (
         i64,
         DateTime<Utc>,
     ),
+    (i32, SqlMoney),
 );
 type WalletSql = (
     (
@@ -82,6 +83,7 @@ type WalletSql = (
         BigInt,
         Timestamptz,
     ),
+    (Integer, Numeric),
 );
 
 /// The clock is read by the outer query, so after the lock was granted and not before the wait for
@@ -91,7 +93,7 @@ macro_rules! lock_wallets {
         concat!(
             "SELECT bot_id, status, balance, sequence, head_hash, head_at, idle_streak, \
                     productive, phantom_fees, shadow_died_in, open_predictions, open_stake, \
-                    minted, burned, last_cycle, clock_timestamp() \
+                    minted, burned, last_cycle, clock_timestamp(), open_bets, bet_stake \
                FROM (SELECT * FROM wallets WHERE bot_id = ANY({}) ORDER BY bot_id ",
             $lock,
             ") w"
@@ -134,6 +136,7 @@ fn locked_of(row: WalletRow) -> DbResult<Locked> {
     let (
         (bot_id, status, balance, sequence, hash, head_at, idle_streak, productive),
         (phantom, shadow_died_in, open_predictions, open_stake, minted, burned, last_cycle, now),
+        (open_bets, bet_stake),
     ) = row;
     let bot_id = BotId(bot_id);
     let hash = Hash::from_slice(&hash)
@@ -154,6 +157,8 @@ fn locked_of(row: WalletRow) -> DbResult<Locked> {
         shadow_died_in: shadow_died_in.map(CycleNumber),
         open_predictions,
         open_stake: open_stake.0,
+        open_bets,
+        bet_stake: bet_stake.0,
         last_cycle: CycleNumber(last_cycle),
     };
     Ok(Locked {
@@ -340,6 +345,8 @@ statement! {
         productive: Vec<bool> as Array<Bool>,
         open_predictions: Vec<i32> as Array<Integer>,
         open_stake: Vec<SqlMoney> as Array<Numeric>,
+        open_bets: Vec<i32> as Array<Integer>,
+        bet_stake: Vec<SqlMoney> as Array<Numeric>,
         minted: Vec<SqlTotal> as Array<Numeric>,
         burned: Vec<SqlTotal> as Array<Numeric>,
     } returns Untyped =
@@ -348,10 +355,11 @@ statement! {
             balance = n.balance, sequence = n.sequence, head_hash = n.head_hash, \
             head_at = n.head_at, productive = n.productive, \
             open_predictions = n.open_predictions, open_stake = n.open_stake, \
+            open_bets = n.open_bets, bet_stake = n.bet_stake, \
             minted = n.minted, burned = n.burned \
-       FROM UNNEST({}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
+       FROM UNNEST({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
          AS n (bot_id, balance, sequence, head_hash, head_at, productive, open_predictions, \
-               open_stake, minted, burned) \
+               open_stake, open_bets, bet_stake, minted, burned) \
       WHERE w.bot_id = n.bot_id"
 }
 
@@ -370,6 +378,8 @@ impl<'a> UpdateWallets<'a> {
             productive: each().map(|w| w.productive).collect(),
             open_predictions: each().map(|w| w.open_predictions).collect(),
             open_stake: each().map(|w| SqlMoney(w.open_stake)).collect(),
+            open_bets: each().map(|w| w.open_bets).collect(),
+            bet_stake: each().map(|w| SqlMoney(w.bet_stake)).collect(),
             minted: wallets
                 .iter()
                 .map(|(_, minted, _)| SqlTotal(*minted))

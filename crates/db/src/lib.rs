@@ -15,6 +15,7 @@ pub mod idempotency;
 pub mod inspect;
 pub mod leases;
 pub mod ledger;
+pub mod markets;
 pub mod metrics;
 pub mod migrations;
 pub mod pool;
@@ -27,6 +28,7 @@ pub mod schedules;
 pub mod schema;
 pub mod supply;
 pub mod ticks;
+pub mod totals;
 
 mod copy;
 mod sql;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel_async::{AsyncConnection, RunQueryDsl};
-use ledger_core::economy::EconomyRules;
+use ledger_core::economy::{EconomyRules, Wallet};
 use ledger_core::ids::PriceId;
 use ledger_core::money::{Confidence, Price};
 use ledger_core::post::Draft;
@@ -26,6 +26,7 @@ use crate::posts::{self, NewPost};
 use crate::prices;
 use crate::schema::predictions;
 use crate::sql::{SqlDirection, SqlMoney, SqlPredictionStatus, SqlPriceSource};
+use crate::totals::{self, End, Ended};
 
 /// A prediction as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,7 +157,7 @@ pub async fn assign_start_prices(conn: &mut Connection, rules: &EconomyRules) ->
 pub async fn due(conn: &mut Connection, limit: i64) -> DbResult<Vec<PredictionId>> {
     let ids: Vec<i64> = predictions::table
         .filter(is_open())
-        .filter(predictions::settles_at.le(diesel::dsl::now))
+        .filter(predictions::settles_at.le(crate::sql::clock()))
         .order((predictions::settles_at, predictions::id))
         .limit(limit)
         .select(predictions::id)
@@ -284,7 +285,7 @@ async fn pay(
         return Err(DbError::corrupt("a prediction without a wallet"));
     }
     let mut work = Vec::with_capacity(locked.len());
-    let mut closed = Vec::new();
+    let (mut closed, mut ended) = (Vec::new(), Vec::new());
     for wallet in locked {
         let cases = by_bot
             .remove(&wallet.wallet.head.bot_id)
@@ -295,12 +296,14 @@ async fn pay(
             let end = prediction::settle(&case.prediction, case.verdict, owner, rules)
                 .ok_or(DbError::Refused(ledger_core::Refusal::Overflow))?;
             movements.push(end.movement.clone());
+            ended.extend(ended_as(&wallet.wallet, &case.prediction, &end));
             closed.push((case, end, wallet.now));
         }
         work.push((wallet, movements));
     }
     let appended = ledger::append_all(conn, work, Cause::House).await?;
     close(conn, &closed, appended.events()).await?;
+    totals::add_ended(conn, &ended).await?;
     Ok(closed
         .iter()
         .map(|(case, end, _)| Settled {
@@ -310,6 +313,24 @@ async fn pay(
             payout: end.payout,
         })
         .collect())
+}
+
+/// What a settlement adds to its bot's totals.
+fn ended_as(
+    wallet: &Wallet,
+    prediction: &OpenPrediction,
+    settlement: &PredictionSettlement,
+) -> Option<Ended> {
+    let end = match settlement.status {
+        PredictionStatus::Won => End::Won,
+        PredictionStatus::Lost | PredictionStatus::Forfeit => End::Lost,
+        PredictionStatus::Void | PredictionStatus::Open => return None,
+    };
+    let stake = prediction.wager.money();
+    Some(Ended {
+        brier: settlement.brier,
+        ..Ended::of(wallet, stake, settlement.payout, end)
+    })
 }
 
 /// Writes down how each prediction ended, with its post and events.

@@ -2,6 +2,14 @@
 
 pub mod sql_types {
     #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "bet_side"))]
+    pub struct BetSide;
+
+    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "bet_state"))]
+    pub struct BetState;
+
+    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
     #[diesel(postgres_type(name = "bot_status"))]
     pub struct BotStatus;
 
@@ -20,6 +28,14 @@ pub mod sql_types {
     #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
     #[diesel(postgres_type(name = "event_kind"))]
     pub struct EventKind;
+
+    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "market_source"))]
+    pub struct MarketSource;
+
+    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "market_status"))]
+    pub struct MarketStatus;
 
     #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
     #[diesel(postgres_type(name = "metric_kind"))]
@@ -67,6 +83,46 @@ diesel::table! {
         cached_input_tokens -> Nullable<Int8>,
         reasoning_tokens -> Nullable<Int8>,
         cost_usd -> Nullable<Numeric>,
+        priced_usd -> Nullable<Numeric>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
+    agent_totals (bot_id) {
+        bot_id -> Int8,
+        settled -> Int8,
+        won -> Int8,
+        payouts -> Numeric,
+        bounties -> Numeric,
+        lost_stakes -> Numeric,
+        lookup_fees -> Numeric,
+        profit -> Numeric,
+        brier_sum -> Numeric,
+        brier_count -> Int8,
+        llm_calls -> Int8,
+        unpriced_calls -> Int8,
+        input_tokens -> Int8,
+        output_tokens -> Int8,
+        cached_input_tokens -> Int8,
+        reasoning_tokens -> Int8,
+        llm_usd -> Numeric,
+        interventions -> Int8,
+        errors -> Int8,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
+    agent_windows (bot_id, number) {
+        bot_id -> Int8,
+        number -> Int8,
+        profit -> Numeric,
+        settled -> Int8,
     }
 }
 
@@ -92,6 +148,31 @@ diesel::table! {
         bot_id -> Nullable<Int8>,
         observation_id -> Nullable<Uuid>,
         detail -> Jsonb,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
+    bets (id) {
+        id -> Int8,
+        market_id -> Uuid,
+        bot_id -> Int8,
+        side -> Nullable<BetSide>,
+        answer -> Nullable<Text>,
+        used_lookup -> Nullable<Bool>,
+        cycle -> Nullable<Int8>,
+        stake -> Numeric,
+        confidence -> Numeric,
+        reasoning -> Text,
+        state -> BetState,
+        created_at -> Timestamptz,
+        resolved_at -> Nullable<Timestamptz>,
+        payout -> Nullable<Numeric>,
+        minted -> Nullable<Numeric>,
+        burned -> Nullable<Numeric>,
+        brier -> Nullable<Numeric>,
     }
 }
 
@@ -159,6 +240,25 @@ diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::*;
 
+    evidence (id) {
+        id -> Int8,
+        market_id -> Uuid,
+        url -> Text,
+        fetched_at -> Timestamptz,
+        status -> Nullable<Int4>,
+        sha256 -> Nullable<Bytea>,
+        body -> Bytea,
+        truncated -> Bool,
+        value -> Nullable<Text>,
+        problem -> Nullable<Text>,
+        side -> Nullable<BetSide>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
     idempotency_keys (key_sha256) {
         key_sha256 -> Bytea,
         body_sha256 -> Bytea,
@@ -196,6 +296,36 @@ diesel::table! {
         recorded_at -> Timestamptz,
         previous_hash -> Bytea,
         hash -> Bytea,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
+    markets (id) {
+        id -> Uuid,
+        number -> Int8,
+        source -> MarketSource,
+        subject -> Text,
+        description -> Text,
+        criteria -> Jsonb,
+        status -> MarketStatus,
+        bounty -> Numeric,
+        bets -> Int8,
+        staked -> Numeric,
+        opens_at -> Timestamptz,
+        bets_close_at -> Timestamptz,
+        deadline -> Timestamptz,
+        resolved_at -> Nullable<Timestamptz>,
+        outcome -> Nullable<Text>,
+        paid -> Bool,
+        void_reason -> Nullable<Text>,
+        commitment -> Nullable<Bytea>,
+        nonce -> Nullable<Bytea>,
+        answer -> Nullable<Text>,
+        attempts -> Int4,
+        next_try_at -> Timestamptz,
     }
 }
 
@@ -267,7 +397,7 @@ diesel::table! {
     use super::sql_types::*;
 
     source_cooldowns (source) {
-        source -> PriceSource,
+        source -> Text,
         strikes -> Int4,
         until -> Timestamptz,
     }
@@ -302,11 +432,16 @@ diesel::table! {
         shadow_died_in -> Nullable<Int8>,
         open_predictions -> Int4,
         open_stake -> Numeric,
+        open_bets -> Int4,
+        bet_stake -> Numeric,
         minted -> Numeric,
         burned -> Numeric,
         last_cycle -> Int8,
         last_action_at -> Nullable<Timestamptz>,
+        fees -> Numeric,
+        ticks -> Int8,
+        idle_ticks -> Int8,
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(agent_metrics, arena_identity, audit_log, bot_schedules, bots, cycles, events, idempotency_keys, leases, ledger, oracle_cycles, posts, predictions, prices, source_cooldowns, tick_failures, wallets,);
+diesel::allow_tables_to_appear_in_same_query!(agent_metrics, agent_totals, agent_windows, arena_identity, audit_log, bets, bot_schedules, bots, cycles, events, evidence, idempotency_keys, leases, ledger, markets, oracle_cycles, posts, predictions, prices, source_cooldowns, tick_failures, wallets,);

@@ -11,6 +11,7 @@ use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::Numeric;
 use ledger_core::economy::{BotStatus, Enforcement};
 use ledger_core::entry::EntryType;
+use ledger_core::market::{BetState, MarketSource, MarketStatus, Side};
 use ledger_core::money::{Money, SCALE};
 use ledger_core::post::PostKind;
 use ledger_core::prediction::{Direction, PredictionStatus, PriceSource};
@@ -117,7 +118,16 @@ sql_enum! {
     SqlDirection wraps Direction as Direction, from |l| labelled(&[Direction::Up, Direction::Down], Direction::as_str, l);
     SqlPriceSource wraps PriceSource as PriceSource, from |l| PriceSource::from_str(l).ok();
     SqlPredictionStatus wraps PredictionStatus as PredictionStatus, from |l| labelled(&PredictionStatus::ALL, PredictionStatus::as_str, l);
+    SqlMarketSource wraps MarketSource as MarketSource, from |l| MarketSource::from_str(l).ok();
+    SqlMarketStatus wraps MarketStatus as MarketStatus, from |l| MarketStatus::from_str(l).ok();
+    SqlSide wraps Side as BetSide, from |l| Side::from_str(l).ok();
+    SqlBetState wraps BetState as BetState, from |l| BetState::from_str(l).ok();
     SqlPostKind wraps PostKind as PostKind, from |l| labelled(&PostKind::ALL, PostKind::as_str, l);
+}
+
+/// Postgres' clock as it is now, not as it was when the transaction began.
+pub(crate) fn clock() -> diesel::expression::SqlLiteral<diesel::sql_types::Timestamptz> {
+    diesel::dsl::sql("clock_timestamp()")
 }
 
 /// Declares a statement with a fixed text, `{}` where each field's value goes in order.

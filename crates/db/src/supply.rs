@@ -39,7 +39,7 @@ pub async fn census(conn: &mut Connection) -> DbResult<Census> {
         "SELECT count(*) FILTER (WHERE status = 'ALIVE') AS alive, \
                 count(*) FILTER (WHERE status = 'DEAD') AS dead, \
                 coalesce(sum(minted), 0) AS minted, coalesce(sum(burned), 0) AS burned, \
-                coalesce(sum(open_stake), 0) AS escrow, coalesce(sum(balance), 0) AS circulating \
+                coalesce(sum(open_stake + bet_stake), 0) AS escrow, coalesce(sum(balance), 0) AS circulating \
            FROM wallets",
     )
     .get_result(conn)

@@ -24,6 +24,7 @@ use crate::pool::Connection;
 use crate::posts::NewPost;
 use crate::schema::cycles;
 use crate::sql::SqlEnforcement;
+use crate::totals::{self, Attention};
 
 mod engine;
 
@@ -223,6 +224,7 @@ pub async fn record_failure(
         if inserted == 0 {
             return Ok(());
         }
+        totals::add_attention(conn, bot_id, Attention::Error).await?;
         let now = crate::now(conn).await?;
         let post = NewPost {
             bot_id,

@@ -24,6 +24,8 @@ fn wallet() -> Wallet {
         shadow_died_in: None,
         open_predictions: 0,
         open_stake: Money::ZERO,
+        open_bets: 0,
+        bet_stake: Money::ZERO,
         last_cycle: CycleNumber(41),
     }
 }

@@ -99,7 +99,8 @@ fn is_due(oracle: &Oracle, newest: Option<&PriceRow>, now: Timestamp) -> bool {
 /// Asks one feed, unless it is to be left alone.
 async fn ask(oracle: &Oracle, feed: &dyn PriceFeed, now: Timestamp) -> DbResult<Asked> {
     let source = feed.source();
-    let cooldown = db::leases::cooldown(&mut *oracle.database.get().await?, source).await?;
+    let cooldown =
+        db::leases::cooldown(&mut *oracle.database.get().await?, source.as_str()).await?;
     if let Some(cooldown) = cooldown.filter(|cooldown| cooldown.active) {
         debug!(%source, until = %cooldown.until, "source is cooling down; not asked");
         return Ok(after_strikes(cooldown.strikes));
@@ -118,7 +119,8 @@ async fn ask(oracle: &Oracle, feed: &dyn PriceFeed, now: Timestamp) -> DbResult<
     match answer {
         Ok(quote) => {
             if cooldown.is_some() {
-                db::leases::clear_cooldown(&mut *oracle.database.get().await?, source).await?;
+                db::leases::clear_cooldown(&mut *oracle.database.get().await?, source.as_str())
+                    .await?;
                 info!(%source, "source answers again");
             }
             Ok(Asked::Answered(quote))
@@ -155,7 +157,13 @@ async fn refused(
     };
     let strikes = strikes.saturating_add(1);
     let seconds = backoff::cooldown_seconds(strikes, retry_after_seconds);
-    db::leases::cool_down(&mut *oracle.database.get().await?, source, strikes, seconds).await?;
+    db::leases::cool_down(
+        &mut *oracle.database.get().await?,
+        source.as_str(),
+        strikes,
+        seconds,
+    )
+    .await?;
     warn!(
         %source,
         %error,

@@ -87,6 +87,7 @@ fn my_profile_is_a_bot_with_more() {
     });
     let mut wire = bot.clone();
     wire["open_positions"] = json!([]);
+    wire["open_bets"] = json!([]);
     wire["limits"] = json!({
         "open_predictions": 0, "open_predictions_max": 20, "open_stake": "0.00000000",
         "open_stake_max": "100.00000000", "stake_min": "0.01000000",

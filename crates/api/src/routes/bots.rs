@@ -26,6 +26,7 @@ use crate::cursor::{List, Parameters};
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Contents, Retry, once};
 use crate::keys::sha256;
+use crate::views::Secrecy;
 use crate::{routes, views};
 
 /// Registers a bot: bot, wallet, `GRANT` entry and audit row in one transaction.
@@ -205,10 +206,15 @@ pub(super) async fn me(bot: AuthenticatedBot, app: Data<App>) -> ApiResult {
     let found = db::bots::find(&mut conn, &BotRef::Id(bot.id)).await;
     let profile = AuthenticatedBot::or_unknown(found)?;
     let open = open_positions(&mut conn, bot.id).await?;
+    let bets = db::markets::open_bets(&mut conn, bot.id).await?;
     routes::ok(&MyProfile {
         limits: views::limits(&profile, &app.rules),
         bot: views::bot(profile),
         open_positions: open,
+        open_bets: bets
+            .into_iter()
+            .map(|bet| views::bet(bet, Secrecy::Closed))
+            .collect(),
     })
 }
 

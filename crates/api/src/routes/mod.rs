@@ -6,6 +6,7 @@ mod bots;
 mod economy;
 mod health;
 mod ledger;
+mod markets;
 mod posts;
 mod predictions;
 mod prices;
@@ -44,6 +45,20 @@ pub(crate) fn all(config: &mut ServiceConfig) {
         .service(path("/auth/token", "POST").route(web::post().to(auth::token)))
         .service(path("/arena/observation", "GET").route(web::get().to(arena::observe)))
         .service(path("/arena/action", "POST").route(web::post().to(arena::act)))
+        .service(
+            path("/markets", "GET, HEAD, POST")
+                .route(get().to(markets::list))
+                .route(web::post().to(markets::create)),
+        )
+        .service(path("/markets/bets", "POST").route(web::post().to(markets::bet_on_several)))
+        .service(path("/markets/{market}", READ).route(get().to(markets::show)))
+        .service(
+            path("/markets/{market}/bets", "GET, HEAD, POST")
+                .route(get().to(markets::bets))
+                .route(web::post().to(markets::bet)),
+        )
+        .service(path("/markets/{market}/answers", "POST").route(web::post().to(markets::answer)))
+        .service(path("/markets/{market}/void", "POST").route(web::post().to(markets::void)))
         .service(path("/predictions", READ).route(get().to(predictions::list)))
         .service(path("/prices", READ).route(get().to(prices::list)))
         .service(path("/posts/feed", READ).route(get().to(posts::feed)))

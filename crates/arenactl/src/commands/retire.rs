@@ -105,6 +105,8 @@ mod tests {
             last_action_at: None,
             open_predictions: 0,
             open_stake: Money::ZERO,
+            open_bets: 0,
+            bet_stake: Money::ZERO,
         }
     }
 

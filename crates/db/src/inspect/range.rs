@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use futures_util::TryStreamExt;
 use ledger_core::chain::{ChainVerifier, Head, HeadsDigest};
 use ledger_core::entry::EntryType;
 use ledger_core::prediction::PredictionStatus;
 use ledger_core::{BotId, BotStatus, Entry, Hash, Money, Reference, Timestamp};
 use tokio_postgres::Client;
 
-use super::tally::{PredictionFacts, Tally};
+use super::columns::{copy_out, int4, int8, malformed, money};
+use super::tally::{BetFacts, PredictionFacts, Tally, Worth};
 use super::{Fault, RangeReport, wallet_fault};
-use crate::copy::{CopyReader, fields, numeric_units, timestamp_of};
-use crate::error::{DbError, DbResult};
+use crate::copy::{fields, numeric_units, timestamp_of};
+use crate::error::DbResult;
 
 /// Bots above `after` (if any) up to and with `up_to` (if any).
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +43,17 @@ struct Expected {
     positions: Tally,
 }
 
+impl Expected {
+    /// Of a bot that positions name and nothing else does.
+    fn unknown() -> Expected {
+        Expected {
+            bot_status: None,
+            wallet: None,
+            positions: Tally::default(),
+        }
+    }
+}
+
 struct WalletRow {
     status: String,
     sequence: i64,
@@ -51,8 +62,11 @@ struct WalletRow {
     head_at: Option<Timestamp>,
     open_predictions: i32,
     open_stake: Option<i128>,
+    open_bets: i32,
+    bet_stake: Option<i128>,
     minted: Option<i128>,
     burned: Option<i128>,
+    worth: Worth,
 }
 
 pub(super) async fn audit(client: &Client, bounds: Bounds) -> DbResult<RangeReport> {
@@ -61,6 +75,7 @@ pub(super) async fn audit(client: &Client, bounds: Bounds) -> DbResult<RangeRepo
     for misjudged in load_positions(client, bounds, &mut expected).await? {
         report.fault(misjudged);
     }
+    load_bets(client, bounds, &mut expected).await?;
     let mut auditor = Auditor {
         expected,
         report,
@@ -77,16 +92,19 @@ async fn load_wallets(client: &Client, bounds: Bounds) -> DbResult<BTreeMap<BotI
     let query = format!(
         "COPY (SELECT coalesce(b.id, w.bot_id), b.status::text, w.bot_id, w.status::text, \
                       w.sequence, w.balance, w.head_hash, w.head_at, w.open_predictions, \
-                      w.open_stake, w.minted, w.burned \
+                      w.open_stake, w.minted, w.burned, w.open_bets, w.bet_stake, w.fees, \
+                      t.settled::numeric, t.payouts, t.bounties, t.lost_stakes, t.brier_sum, \
+                      t.lookup_fees \
                  FROM (SELECT * FROM bots WHERE {}) b \
-                 FULL JOIN (SELECT * FROM wallets WHERE {}) w ON w.bot_id = b.id) \
+                 FULL JOIN (SELECT * FROM wallets WHERE {}) w ON w.bot_id = b.id \
+                 LEFT JOIN agent_totals t ON t.bot_id = w.bot_id) \
          TO STDOUT (FORMAT binary)",
         bounds.condition("id"),
         bounds.condition("bot_id"),
     );
     copy_out(client, &query, |row| {
         let [id, bot_status, wallet, status, rest @ ..] =
-            fields::<12>(row).ok_or_else(malformed)?;
+            fields::<21>(row).ok_or_else(malformed)?;
         let [
             sequence,
             balance,
@@ -96,7 +114,19 @@ async fn load_wallets(client: &Client, bounds: Bounds) -> DbResult<BTreeMap<BotI
             stake,
             minted,
             burned,
+            open_bets,
+            bet_stake,
+            worth @ ..,
         ] = rest;
+        let [
+            fees,
+            settled,
+            payouts,
+            bounties,
+            lost,
+            brier_sum,
+            lookup_fees,
+        ] = worth.map(|total| total.and_then(numeric_units).unwrap_or(0));
         let text = |value: Option<&[u8]>| {
             value
                 .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
@@ -112,6 +142,18 @@ async fn load_wallets(client: &Client, bounds: Bounds) -> DbResult<BTreeMap<BotI
             open_stake: stake.and_then(numeric_units),
             minted: minted.and_then(numeric_units),
             burned: burned.and_then(numeric_units),
+            open_bets: int4(open_bets).unwrap_or(-1),
+            bet_stake: bet_stake.and_then(numeric_units),
+            worth: Worth {
+                // A count, which came as a number with eight decimals' worth of units.
+                settled: settled / 100_000_000,
+                payouts,
+                bounties,
+                lost_stakes: lost,
+                brier_sum,
+                fees,
+                lookup_fees,
+            },
         });
         let bot_status = bot_status.map(|_| text(bot_status));
         let positions = Tally::default();
@@ -146,7 +188,7 @@ async fn load_positions(
     let mut misjudged = Vec::new();
     let query = format!(
         "COPY (SELECT p.bot_id, p.id, p.observation_id::text, p.wager_amount, p.payout, \
-                      p.status::text, {WELL_JUDGED} \
+                      p.status::text, {WELL_JUDGED}, p.brier \
                  FROM predictions p \
                  LEFT JOIN prices s ON s.id = p.start_price_id \
                  LEFT JOIN prices e ON e.id = p.end_price_id \
@@ -154,8 +196,16 @@ async fn load_positions(
         bounds.condition("p.bot_id"),
     );
     copy_out(client, &query, |row| {
-        let [bot_id, id, observation, wager, payout, status, well_judged] =
-            fields::<7>(row).ok_or_else(malformed)?;
+        let [
+            bot_id,
+            id,
+            observation,
+            wager,
+            payout,
+            status,
+            well_judged,
+            brier,
+        ] = fields::<8>(row).ok_or_else(malformed)?;
         let bot_id = BotId(int8(bot_id).ok_or_else(malformed)?);
         let id = int8(id).ok_or_else(malformed)?;
         let observation = String::from_utf8_lossy(observation.unwrap_or_default());
@@ -169,17 +219,10 @@ async fn load_positions(
                 .into_iter()
                 .find(|known| known.as_str() == status)
                 .ok_or_else(malformed)?,
+            brier: money(brier).unwrap_or_default(),
         };
-        let empty = || Expected {
-            bot_status: None,
-            wallet: None,
-            positions: Tally::default(),
-        };
-        expected
-            .entry(bot_id)
-            .or_insert_with(empty)
-            .positions
-            .add_prediction(&facts);
+        let bot = expected.entry(bot_id).or_insert_with(Expected::unknown);
+        bot.positions.add_prediction(&facts);
         if well_judged != Some(&[1]) {
             let field = format!("prediction {id}");
             let judged = format!("{status} against its own samples");
@@ -189,6 +232,51 @@ async fn load_positions(
     })
     .await?;
     Ok(misjudged)
+}
+
+/// Adds to each bot what its bets and answers say. Whether a whole market was shared out as it must
+/// be is audited by itself: see [`super::markets`].
+async fn load_bets(
+    client: &Client,
+    bounds: Bounds,
+    expected: &mut BTreeMap<BotId, Expected>,
+) -> DbResult<()> {
+    let query = format!(
+        "COPY (SELECT bot_id, market_id::text, stake, payout, minted, burned, brier, state::text, \
+                      used_lookup \
+                 FROM bets WHERE {} ORDER BY bot_id, id) TO STDOUT (FORMAT binary)",
+        bounds.condition("bot_id"),
+    );
+    copy_out(client, &query, |row| {
+        let [
+            bot_id,
+            market,
+            stake,
+            payout,
+            minted,
+            burned,
+            brier,
+            state,
+            lookup,
+        ] = fields::<9>(row).ok_or_else(malformed)?;
+        let bot_id = BotId(int8(bot_id).ok_or_else(malformed)?);
+        let market = String::from_utf8_lossy(market.unwrap_or_default());
+        let state = String::from_utf8_lossy(state.unwrap_or_default());
+        let facts = BetFacts {
+            reference: format!("MARKET:{market}"),
+            stake: money(stake).unwrap_or_default(),
+            payout: money(payout).unwrap_or_default(),
+            minted: money(minted).unwrap_or_default(),
+            burned: money(burned).unwrap_or_default(),
+            brier: money(brier).unwrap_or_default(),
+            state: state.parse().map_err(|_| malformed())?,
+            lookup: lookup.map(|used| used == [1]),
+        };
+        let bot = expected.entry(bot_id).or_insert_with(Expected::unknown);
+        bot.positions.add_bet(&facts);
+        Ok(())
+    })
+    .await
 }
 
 /// Walks the ledger in chain order and compares each chain's end with what is expected of it.
@@ -233,6 +321,7 @@ impl Auditor {
             Err(unreadable) => {
                 self.report.fault(Fault {
                     bot_id: Some(bot_id),
+                    market_id: None,
                     sequence: Some(sequence),
                     field: unreadable.field.to_owned(),
                     expected: unreadable.expected.to_owned(),
@@ -313,6 +402,26 @@ impl Auditor {
             (positions.opened - positions.closed).to_string(),
             wallet.open_predictions.to_string(),
         );
+        differs(
+            "wallet.bet_stake",
+            text(Some(positions.bet_escrow)),
+            text(wallet.bet_stake),
+        );
+        differs(
+            "wallet.open_bets",
+            (positions.bets_opened - positions.bets_closed).to_string(),
+            wallet.open_bets.to_string(),
+        );
+        let worth = Worth {
+            fees: facts.worth.fees,
+            lookup_fees: facts.worth.lookup_fees,
+            ..positions.worth.clone()
+        };
+        differs(
+            "running totals",
+            format!("{worth:?}"),
+            format!("{:?}", wallet.worth),
+        );
         let (minted, burned) = (
             facts.minted + positions.minted,
             facts.burned + positions.burned,
@@ -326,18 +435,21 @@ impl Auditor {
             });
         }
         if !facts.agrees_with(positions) {
-            let expected = format!("{} opened, {} closed", positions.opened, positions.closed);
-            let found = format!(
-                "{} opened, {} closed in the chain",
-                facts.opened, facts.closed
-            );
-            let field = "predictions against WAGER and closing entries";
+            let counts = |side: &Tally| {
+                format!(
+                    "{} predictions opened, {} closed, {} bets opened, {} closed",
+                    side.opened, side.closed, side.bets_opened, side.bets_closed
+                )
+            };
+            let expected = counts(positions);
+            let found = format!("{} in the chain", counts(facts));
+            let field = "positions against WAGER, MARKET_STAKE and closing entries";
             report.fault(beside(bot_id, field, expected, found));
         }
         let supply = &mut report.supply;
         supply.minted += minted;
         supply.burned += burned;
-        supply.escrow += positions.escrow;
+        supply.escrow += positions.escrow + positions.bet_escrow;
         supply.circulating += i128::from(head.balance.units());
     }
 
@@ -365,6 +477,7 @@ fn beside(
 ) -> Fault {
     Fault {
         bot_id: Some(bot_id),
+        market_id: None,
         sequence: None,
         field: field.to_owned(),
         expected: expected.into(),
@@ -442,36 +555,4 @@ fn decode(bot_id: BotId, sequence: i64, columns: &Columns<'_>) -> Result<Entry, 
             .ok_or_else(|| broken("previous_hash", "32 bytes", None))?,
         hash: digest(hash).ok_or_else(|| broken("hash", "32 bytes", None))?,
     })
-}
-
-fn money(raw: Option<&[u8]>) -> Option<Money> {
-    let units = raw.and_then(numeric_units)?;
-    Money::from_units(i64::try_from(units).ok()?)
-}
-
-fn int8(raw: Option<&[u8]>) -> Option<i64> {
-    Some(i64::from_be_bytes(raw?.try_into().ok()?))
-}
-
-fn int4(raw: Option<&[u8]>) -> Option<i32> {
-    Some(i32::from_be_bytes(raw?.try_into().ok()?))
-}
-
-fn malformed() -> DbError {
-    DbError::Query("Postgres sent a row in an unknown form".to_owned())
-}
-
-/// Streams the rows of a COPY to `row`, one at a time.
-async fn copy_out(
-    client: &Client,
-    query: &str,
-    mut row: impl FnMut(&[u8]) -> DbResult<()>,
-) -> DbResult<()> {
-    let stream = client.copy_out(query).await?;
-    let mut stream = std::pin::pin!(stream);
-    let mut reader = CopyReader::default();
-    while let Some(message) = stream.try_next().await? {
-        reader.feed(&message, &mut row)?;
-    }
-    Ok(())
 }

@@ -4,6 +4,7 @@
 //! predictions is compared in constant memory.
 
 use ledger_core::entry::EntryType;
+use ledger_core::market::BetState;
 use ledger_core::prediction::PredictionStatus;
 use ledger_core::{Entry, Money};
 use sha2::{Digest, Sha256};
@@ -17,9 +18,40 @@ pub(super) struct Tally {
     pub(super) closed: u64,
     /// Stakes of what is open, in units.
     pub(super) escrow: i128,
+    /// Bets and answers, likewise.
+    pub(super) bets_opened: u64,
+    pub(super) bets_closed: u64,
+    pub(super) bet_escrow: i128,
     /// Units the house made for this bot, and units that fell to it.
     pub(super) minted: i128,
     pub(super) burned: i128,
+    /// What insights say of it.
+    pub(super) worth: Worth,
+}
+
+/// What a bot's running totals must be, in units.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Worth {
+    pub(super) settled: i128,
+    pub(super) payouts: i128,
+    pub(super) bounties: i128,
+    pub(super) lost_stakes: i128,
+    pub(super) brier_sum: i128,
+    /// Told by the chain alone.
+    pub(super) fees: i128,
+    pub(super) lookup_fees: i128,
+}
+
+impl Worth {
+    fn add(&mut self, stake: i128, payout: i128, bounty: i128, brier: i128, won: bool) {
+        self.settled += 1;
+        self.payouts += payout;
+        self.bounties += bounty;
+        self.brier_sum += brier;
+        if !won {
+            self.lost_stakes += stake;
+        }
+    }
 }
 
 impl Tally {
@@ -29,19 +61,39 @@ impl Tally {
         let units = i128::from(entry.amount.units());
         match entry.entry_type {
             EntryType::Grant | EntryType::Revive => self.minted += units,
-            EntryType::Heartbeat
-            | EntryType::Liquidation
-            | EntryType::Retired
-            | EntryType::ResearchLookupFee => self.burned -= units,
+            EntryType::Heartbeat => {
+                self.burned -= units;
+                self.worth.fees -= units;
+            }
+            EntryType::Liquidation | EntryType::Retired => self.burned -= units,
+            EntryType::ResearchLookupFee => {
+                self.burned -= units;
+                self.worth.lookup_fees -= units;
+                // The answer's row says that there was one, not what it cost then.
+                self.mix(entry.reference.as_str(), entry.entry_type, Money::ZERO);
+            }
             EntryType::Wager => {
                 self.opened += 1;
                 self.mix(entry.reference.as_str(), EntryType::Wager, entry.amount);
             }
-            EntryType::Payout | EntryType::Slash | EntryType::Forfeit | EntryType::Refund => {
-                self.closed += 1;
+            EntryType::MarketStake => {
+                self.bets_opened += 1;
                 self.mix(entry.reference.as_str(), entry.entry_type, entry.amount);
             }
-            EntryType::MarketStake | EntryType::MarketPayout | EntryType::ResearchPayout => {}
+            EntryType::Payout
+            | EntryType::MarketPayout
+            | EntryType::ResearchPayout
+            | EntryType::Slash
+            | EntryType::Forfeit
+            | EntryType::Refund => {
+                // One type closes both kinds of positions; the reference tells which.
+                if entry.reference.as_str().starts_with("MARKET:") {
+                    self.bets_closed += 1;
+                } else {
+                    self.closed += 1;
+                }
+                self.mix(entry.reference.as_str(), entry.entry_type, entry.amount);
+            }
         }
     }
 
@@ -66,6 +118,43 @@ impl Tally {
         self.mix(&row.reference, closing, row.payout);
         self.minted += (payout - wager).max(0);
         self.burned += (wager - payout).max(0);
+        if row.status != PredictionStatus::Void {
+            let won = row.status == PredictionStatus::Won;
+            let brier = i128::from(row.brier.units());
+            self.worth.add(wager, payout, 0, brier, won);
+        }
+    }
+
+    /// The same for the row of a bet or an answer.
+    pub(super) fn add_bet(&mut self, row: &BetFacts) {
+        let units = |money: Money| i128::from(money.units());
+        let (stake, payout) = (units(row.stake), units(row.payout));
+        self.bets_opened += 1;
+        let opening = EntryType::MarketStake;
+        self.mix(&row.reference, opening, row.stake.negated());
+        if row.lookup == Some(true) {
+            self.mix(&row.reference, EntryType::ResearchLookupFee, Money::ZERO);
+        }
+        let closing = match row.state {
+            BetState::Open => {
+                self.bet_escrow += stake;
+                return;
+            }
+            BetState::Won if row.lookup.is_some() => EntryType::ResearchPayout,
+            BetState::Won => EntryType::MarketPayout,
+            BetState::Lost => EntryType::Slash,
+            BetState::Void => EntryType::Refund,
+            BetState::Forfeit => EntryType::Forfeit,
+        };
+        self.bets_closed += 1;
+        self.mix(&row.reference, closing, row.payout);
+        self.minted += units(row.minted);
+        self.burned += units(row.burned);
+        if row.state != BetState::Void {
+            let (bounty, brier) = (units(row.minted), units(row.brier));
+            let won = row.state == BetState::Won;
+            self.worth.add(stake, payout, bounty, brier, won);
+        }
     }
 
     fn mix(&mut self, reference: &str, entry_type: EntryType, amount: Money) {
@@ -86,6 +175,8 @@ impl Tally {
         self.fingerprint == other.fingerprint
             && self.opened == other.opened
             && self.closed == other.closed
+            && self.bets_opened == other.bets_opened
+            && self.bets_closed == other.bets_closed
     }
 }
 
@@ -99,4 +190,20 @@ pub(super) struct PredictionFacts {
     pub(super) wager: Money,
     pub(super) payout: Money,
     pub(super) status: PredictionStatus,
+    pub(super) brier: Money,
+}
+
+/// The row of a bet or an answer, as far as the chain must match it.
+#[derive(Debug)]
+pub(super) struct BetFacts {
+    /// Reference of all its entries.
+    pub(super) reference: String,
+    pub(super) stake: Money,
+    pub(super) payout: Money,
+    pub(super) minted: Money,
+    pub(super) burned: Money,
+    pub(super) brier: Money,
+    pub(super) state: BetState,
+    /// Of an answer: whether it used the lookup tool. `None` for a bet.
+    pub(super) lookup: Option<bool>,
 }

@@ -50,7 +50,7 @@ struct Statements {
 
 const LOCKED_COLUMNS: &str = "bot_id, balance, sequence, head_hash, head_at, idle_streak, \
     productive, phantom_fees, shadow_died_in, open_predictions, open_stake, last_cycle, \
-    clock_timestamp() AS now";
+    clock_timestamp() AS now, open_bets, bet_stake";
 const PENDING: &str = "status = 'ALIVE' AND last_cycle < $1 AND NOT EXISTS \
     (SELECT FROM tick_failures f WHERE f.cycle = $1 AND f.bot_id = wallets.bot_id)";
 
@@ -238,6 +238,7 @@ impl Session {
                             &times,
                             &idle,
                             &chunk.burned,
+                            &chunk.fees,
                         ],
                     )
                     .await?)
@@ -404,14 +405,16 @@ const COPY_METRICS: &str = "COPY agent_metrics (recorded_at, cycle, bot_id, kind
 const UPDATE_ENFORCED: &str = "UPDATE wallets w \
     SET balance = n.balance, sequence = n.sequence, head_hash = n.head_hash, head_at = n.head_at, \
         idle_streak = n.idle_streak, productive = false, burned = w.burned + n.burned, \
-        last_cycle = $1 \
+        fees = w.fees + n.fee, ticks = w.ticks + 1, \
+        idle_ticks = w.idle_ticks + (n.idle_streak > 0)::int, last_cycle = $1 \
     FROM UNNEST($2::bigint[], $3::numeric[], $4::bigint[], $5::bytea[], $6::timestamptz[], \
-                $7::integer[], $8::numeric[]) \
-      AS n (bot_id, balance, sequence, head_hash, head_at, idle_streak, burned) \
+                $7::integer[], $8::numeric[], $9::numeric[]) \
+      AS n (bot_id, balance, sequence, head_hash, head_at, idle_streak, burned, fee) \
     WHERE w.bot_id = n.bot_id";
 const UPDATE_OBSERVED: &str = "UPDATE wallets w \
     SET idle_streak = n.idle_streak, productive = false, phantom_fees = n.phantom_fees, \
-        shadow_died_in = n.shadow_died_in, last_cycle = $1 \
+        shadow_died_in = n.shadow_died_in, ticks = w.ticks + 1, \
+        idle_ticks = w.idle_ticks + (n.idle_streak > 0)::int, last_cycle = $1 \
     FROM UNNEST($2::bigint[], $3::integer[], $4::numeric[], $5::bigint[]) \
       AS n (bot_id, idle_streak, phantom_fees, shadow_died_in) \
     WHERE w.bot_id = n.bot_id";
@@ -421,6 +424,8 @@ struct Chunk {
     wallets: Vec<Wallet>,
     /// What fell to the house, a wallet each.
     burned: Vec<Units>,
+    /// Entropy that was charged, a wallet each.
+    fees: Vec<Units>,
     /// COPY data; `None` in observe mode, which writes no entry.
     entries: Option<bytes::Bytes>,
     entries_len: u64,
@@ -448,6 +453,7 @@ impl Chunk {
         let mut chunk = Chunk {
             wallets: Vec::with_capacity(rows.len()),
             burned: Vec::with_capacity(rows.len()),
+            fees: Vec::with_capacity(rows.len()),
             entries: None,
             entries_len: 0,
             metrics: bytes::Bytes::new(),
@@ -473,11 +479,13 @@ impl Chunk {
                     chunk.mourn(&entry, cycle.number, outcome.fee, before, &reference);
                 }
             }
-            chunk.report.fees += match (cycle.enforcement, outcome.fate) {
+            let fee = match (cycle.enforcement, outcome.fate) {
                 // What a liquidation takes is no fee.
                 (Enforcement::Enforce, Fate::Liquidated) => 0,
                 _ => i128::from(outcome.fee.units()),
             };
+            chunk.report.fees += fee;
+            chunk.fees.push(Units(fee));
             wallet.idle_streak = outcome.idle_streak;
             wallet.phantom_fees = outcome.phantom_fees;
             wallet.shadow_died_in = outcome.shadow_died_in;
@@ -556,6 +564,8 @@ fn wallet_of(row: &Row) -> DbResult<(Wallet, Timestamp)> {
         shadow_died_in: row.get::<_, Option<i64>>(8).map(CycleNumber),
         open_predictions: row.get(9),
         open_stake: money(10, "open_stake")?,
+        open_bets: row.get(13),
+        bet_stake: money(14, "bet_stake")?,
         last_cycle: CycleNumber(row.get(11)),
     };
     Ok((wallet, timestamp_of(now).ok_or_else(|| broken("clock"))?))

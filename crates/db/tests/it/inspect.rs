@@ -1,9 +1,11 @@
 use db::inspect::{Options, audit};
-use db::{actions, predictions};
+use db::{actions, markets, predictions};
 use ledger_core::economy::Enforcement::Enforce;
+use ledger_core::market::{MarketSource, Side};
 use ledger_core::prediction::PriceSource;
 use ledger_core::{BotId, EconomyRules};
 use test_kit::Arena;
+use test_kit::market::{RIGHT_ANSWER, new_answer};
 
 /// An arena in which something of everything has happened; the bot that did most of it.
 async fn lived_in() -> (Arena, BotId) {
@@ -146,7 +148,7 @@ async fn what_is_missing_is_named() {
         ("DELETE FROM wallets WHERE bot_id = {bot}", "{bot}/0 wallet"),
         (
             "DELETE FROM predictions WHERE bot_id = {bot} AND status = 'WON'",
-            "{bot}/0 predictions",
+            "{bot}/0 positions",
         ),
         (
             "DELETE FROM predictions WHERE bot_id = {bot} AND status = 'OPEN'",
@@ -183,6 +185,18 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
             "wallet.open_stake",
         ),
         (
+            "UPDATE wallets SET fees = fees + 1 WHERE bot_id = {bot}",
+            "running totals",
+        ),
+        (
+            "UPDATE agent_totals SET settled = settled + 1 WHERE bot_id = {bot}",
+            "running totals",
+        ),
+        (
+            "UPDATE agent_totals SET brier_sum = brier_sum + 0.1 WHERE bot_id = {bot}",
+            "running totals",
+        ),
+        (
             "UPDATE wallets SET head_hash = sha256('x') WHERE bot_id = {bot}",
             "wallet.hash",
         ),
@@ -196,7 +210,7 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
         ),
         (
             "UPDATE predictions SET payout = payout + 1 WHERE status = 'WON'",
-            "predictions",
+            "positions",
         ),
         (
             "UPDATE predictions SET direction = 'DOWN' WHERE status = 'WON'",
@@ -234,4 +248,116 @@ async fn a_forged_chain_that_hangs_together_changes_the_digest() {
     let after = audit(arena.database(), Options::default()).await.unwrap();
     assert!(after.is_sound());
     assert_ne!(before.heads_digest, after.heads_digest);
+}
+
+/// An arena with a market of each end: paid, refunded, void, open, and research solved.
+async fn with_markets() -> (Arena, BotId) {
+    let arena = Arena::new().await;
+    let [bot, other] = [arena.bot().create().await.id, arena.bot().create().await.id];
+    let paid = arena.market(MarketSource::News).await.id;
+    let refunded = arena.market(MarketSource::Github).await.id;
+    let void = arena.market(MarketSource::Weather).await.id;
+    let open = arena.market(MarketSource::News).await.id;
+    for market in [paid, refunded, void, open] {
+        arena.bet(bot, market, Side::Yes, "3.00").await;
+    }
+    arena.bet(other, paid, Side::Yes, "1.00").await;
+    arena.bet(other, open, Side::No, "1.00").await;
+    let mut conn = arena.conn().await;
+    for (market, side) in [(paid, Side::Yes), (refunded, Side::No)] {
+        arena.lock_market(market).await;
+        arena.decide(market, side).await;
+        markets::settle(&mut conn, market).await.unwrap().unwrap();
+    }
+    let operator = "ops".parse().unwrap();
+    let by = markets::VoidBy::Operator(&operator);
+    markets::void(&mut conn, void, "a test", by).await.unwrap();
+    let research = arena.market(MarketSource::Research).await.id;
+    for (who, answer) in [(other, "1"), (bot, RIGHT_ANSWER)] {
+        let new = new_answer(who, research, answer);
+        markets::answer(&mut conn, &new, arena.rules(), None)
+            .await
+            .unwrap();
+    }
+    arena.assert_sound().await;
+    (arena, bot)
+}
+
+#[tokio::test]
+async fn markets_are_shared_out_again_and_commitments_recomputed() {
+    for (change, expected) in [
+        // One unit too much for one, one too little for the other: sums alone would not tell.
+        (
+            "UPDATE bets SET payout = payout + CASE WHEN bot_id = {bot} THEN 0.00000001 \
+                ELSE -0.00000001 END WHERE state = 'WON' AND side IS NOT NULL",
+            "state, payout",
+        ),
+        (
+            "UPDATE bets SET minted = 0 WHERE state = 'WON' AND side IS NOT NULL",
+            "state, payout",
+        ),
+        (
+            "UPDATE bets SET brier = 0 WHERE state = 'WON' AND side IS NOT NULL",
+            "state, payout",
+        ),
+        (
+            "UPDATE bets SET side = 'NO' WHERE state = 'WON' AND side = 'YES'",
+            "market.paid",
+        ),
+        (
+            "UPDATE bets SET stake = 4 WHERE state = 'OPEN'",
+            "wallet.bet_stake",
+        ),
+        ("DELETE FROM bets WHERE state = 'OPEN'", "wallet.open_bets"),
+        ("DELETE FROM bets WHERE state = 'VOID'", "positions against"),
+        (
+            "UPDATE bets SET used_lookup = true WHERE state = 'LOST'",
+            "positions against",
+        ),
+        (
+            "UPDATE bets SET answer = '736' WHERE answer = '1'",
+            "right answers",
+        ),
+        (
+            "UPDATE markets SET answer = '737' WHERE answer IS NOT NULL",
+            "market.commitment",
+        ),
+        (
+            "UPDATE markets SET nonce = sha256('x') WHERE nonce IS NOT NULL",
+            "market.commitment",
+        ),
+        (
+            "UPDATE markets SET outcome = 'NO' WHERE outcome = 'YES'",
+            "market.outcome",
+        ),
+        (
+            "UPDATE markets SET bounty = bounty + 1 WHERE paid",
+            "state, payout",
+        ),
+        (
+            "UPDATE markets SET staked = staked + 1 WHERE status = 'OPEN'",
+            "market.staked",
+        ),
+        (
+            "UPDATE markets SET bets = bets + 1 WHERE status = 'OPEN'",
+            "market.bets",
+        ),
+        ("DELETE FROM evidence", "evidence"),
+        (
+            "UPDATE evidence SET side = 'NO' WHERE side = 'YES'",
+            "market.outcome",
+        ),
+        (
+            "UPDATE markets SET status = 'RESOLVED', outcome = 'YES', resolved_at = now() \
+              WHERE status = 'OPEN'",
+            "open bets of a settled market",
+        ),
+    ] {
+        let (arena, bot) = with_markets().await;
+        let faults = tampered(&arena, &change.replace("{bot}", &bot.to_string())).await;
+        assert!(
+            faults.iter().any(|fault| fault.contains(expected)),
+            "{change}: {faults:?}"
+        );
+    }
 }

@@ -1,5 +1,4 @@
 use db::{leases, schedules};
-use ledger_core::prediction::PriceSource;
 use test_kit::{Arena, eventually};
 
 #[tokio::test]
@@ -95,7 +94,7 @@ async fn a_turn_is_taken_once_and_taken_over_when_its_runner_dies() {
 async fn a_cooldown_outlives_the_process_and_only_grows() {
     let arena = Arena::new().await;
     let mut conn = arena.conn().await;
-    let source = PriceSource::Coingecko;
+    let source = "coingecko";
     assert_eq!(leases::cooldown(&mut conn, source).await.unwrap(), None);
     leases::cool_down(&mut conn, source, 1, 600).await.unwrap();
     let long = leases::cooldown(&mut conn, source).await.unwrap().unwrap();

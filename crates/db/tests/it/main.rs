@@ -8,6 +8,7 @@ mod idempotency;
 mod inspect;
 mod leases;
 mod ledger;
+mod markets;
 mod migrations;
 mod predictions;
 mod schema;

@@ -30,6 +30,8 @@ fn wallet(balance: &str) -> Wallet {
         shadow_died_in: None,
         open_predictions: 0,
         open_stake: Money::ZERO,
+        open_bets: 0,
+        bet_stake: Money::ZERO,
         last_cycle: CycleNumber(0),
     }
 }

@@ -23,6 +23,7 @@ fn bet(id: i64, side: Side, units: i64, owner_dead: bool) -> StakedBet {
         stake: any_stake()
             .stake(Money::from_units(units).unwrap())
             .unwrap(),
+        confidence: "0.70".parse().unwrap(),
         owner_dead,
     }
 }

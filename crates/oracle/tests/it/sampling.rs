@@ -29,7 +29,7 @@ async fn history(arena: &Arena) -> Vec<PriceRow> {
 }
 
 async fn cooldown(arena: &Arena, source: PriceSource) -> Option<Cooldown> {
-    db::leases::cooldown(&mut *arena.conn().await, source)
+    db::leases::cooldown(&mut *arena.conn().await, source.as_str())
         .await
         .unwrap()
 }
@@ -404,7 +404,7 @@ async fn a_source_that_merely_fails_is_followed_by_the_next_at_once() {
 async fn the_next_source_steps_in_after_the_retries_and_the_first_comes_back() {
     let arena = Arena::new().await;
     // Three refusals before this process was started; its retry is the third and last.
-    db::leases::cool_down(&mut *arena.conn().await, Coingecko, 3, 480)
+    db::leases::cool_down(&mut *arena.conn().await, "coingecko", 3, 480)
         .await
         .unwrap();
     end_cooldown(&arena).await;

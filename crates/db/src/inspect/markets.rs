@@ -1,0 +1,334 @@
+//! The audit of markets: each settled pool shared out again from its bets, each decision held
+//! against its evidence, each research answer against its commitment.
+
+use std::collections::BTreeMap;
+
+use ledger_core::market::{BetState, MarketSource, MarketStatus, Resolution, Side, settle};
+use ledger_core::money::Confidence;
+use ledger_core::parimutuel::StakedBet;
+use ledger_core::research::{Answer, Nonce, commitment};
+use ledger_core::{BetId, BotId, EconomyRules, Hash, MarketId, Money};
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use super::columns::{copy_out, int8, malformed, money};
+use super::{FAULTS_MAX, Fault};
+use crate::copy::fields;
+use crate::error::DbResult;
+
+/// Audits all markets from the snapshot that `client` holds: how many there are, and what is wrong.
+pub(super) async fn audit(client: &Client) -> DbResult<(u64, Vec<Fault>)> {
+    let mut auditor = Auditor::default();
+    let facts = load_markets(client).await?;
+    let count = facts.len() as u64;
+    // In the order of the key, one market after the other, so that memory holds one market's bets.
+    let query = "COPY (SELECT market_id, id, bot_id, side::text, answer, stake, confidence, \
+                              state::text, payout, minted, burned, brier \
+                         FROM bets ORDER BY market_id, id) TO STDOUT (FORMAT binary)";
+    let mut pending = facts.into_iter().peekable();
+    let mut bets: Vec<BetRow> = Vec::new();
+    copy_out(client, query, |row| {
+        let (market, bet) = bet_of(row)?;
+        while let Some((id, _)) = pending.peek() {
+            if *id >= market {
+                break;
+            }
+            if let Some((id, facts)) = pending.next() {
+                auditor.market(id, &facts, &std::mem::take(&mut bets));
+            }
+        }
+        bets.push(bet);
+        Ok(())
+    })
+    .await?;
+    for (id, facts) in pending {
+        auditor.market(id, &facts, &std::mem::take(&mut bets));
+    }
+    Ok((count, auditor.faults))
+}
+
+/// A market's row, and what its evidence decided.
+struct MarketFacts {
+    source: Option<MarketSource>,
+    status: Option<MarketStatus>,
+    bounty: Money,
+    bets: i64,
+    staked: Money,
+    outcome: Option<String>,
+    paid: bool,
+    commitment: Option<Hash>,
+    nonce: Option<Nonce>,
+    answer: Option<Answer>,
+    decided: Option<Side>,
+}
+
+struct BetRow {
+    id: BetId,
+    bot_id: BotId,
+    side: Option<Side>,
+    answer: Option<String>,
+    stake: Money,
+    confidence: Option<Confidence>,
+    state: Option<BetState>,
+    payout: Money,
+    minted: Money,
+    burned: Money,
+    brier: Option<Money>,
+}
+
+fn text(raw: Option<&[u8]>) -> Option<String> {
+    raw.map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+}
+
+fn market_id(raw: Option<&[u8]>) -> DbResult<MarketId> {
+    let bytes = raw.and_then(|raw| Uuid::from_slice(raw).ok());
+    bytes.map(MarketId).ok_or_else(malformed)
+}
+
+async fn load_markets(client: &Client) -> DbResult<BTreeMap<MarketId, MarketFacts>> {
+    let mut markets = BTreeMap::new();
+    let query = "COPY (SELECT m.id, m.source::text, m.status::text, m.bounty, m.bets, m.staked, \
+                              m.outcome, m.paid, m.commitment, m.nonce, m.answer, e.side::text \
+                         FROM markets m \
+                         LEFT JOIN evidence e ON e.market_id = m.id AND e.side IS NOT NULL) \
+                 TO STDOUT (FORMAT binary)";
+    copy_out(client, query, |row| {
+        let [
+            id,
+            source,
+            status,
+            bounty,
+            bets,
+            staked,
+            outcome,
+            paid,
+            rest @ ..,
+        ] = fields::<12>(row).ok_or_else(malformed)?;
+        let [committed, nonce, answer, decided] = rest;
+        let facts = MarketFacts {
+            source: text(source).and_then(|label| label.parse().ok()),
+            status: text(status).and_then(|label| label.parse().ok()),
+            bounty: money(bounty).unwrap_or_default(),
+            bets: int8(bets).unwrap_or(-1),
+            staked: money(staked).unwrap_or_default(),
+            outcome: text(outcome),
+            paid: paid == Some(&[1]),
+            commitment: committed.and_then(Hash::from_slice),
+            nonce: nonce.and_then(|raw| raw.try_into().ok()).map(Nonce),
+            answer: text(answer).and_then(|answer| answer.parse().ok()),
+            decided: text(decided).and_then(|side| side.parse().ok()),
+        };
+        markets.insert(market_id(id)?, facts);
+        Ok(())
+    })
+    .await?;
+    Ok(markets)
+}
+
+fn bet_of(row: &[u8]) -> DbResult<(MarketId, BetRow)> {
+    let [
+        market,
+        id,
+        bot_id,
+        side,
+        answer,
+        stake,
+        confidence,
+        state,
+        payout,
+        minted,
+        burned,
+        brier,
+    ] = fields::<12>(row).ok_or_else(malformed)?;
+    let bet = BetRow {
+        id: BetId(int8(id).ok_or_else(malformed)?),
+        bot_id: BotId(int8(bot_id).ok_or_else(malformed)?),
+        side: text(side).and_then(|side| side.parse().ok()),
+        answer: text(answer),
+        stake: money(stake).unwrap_or_default(),
+        confidence: money(confidence).and_then(|value| Confidence::new(value).ok()),
+        state: text(state).and_then(|state| state.parse().ok()),
+        payout: money(payout).unwrap_or_default(),
+        minted: money(minted).unwrap_or_default(),
+        burned: money(burned).unwrap_or_default(),
+        brier: money(brier),
+    };
+    Ok((market_id(market)?, bet))
+}
+
+#[derive(Default)]
+struct Auditor {
+    faults: Vec<Fault>,
+}
+
+impl Auditor {
+    fn fault(
+        &mut self,
+        market: MarketId,
+        bot_id: Option<BotId>,
+        field: String,
+        expected: impl ToString,
+        found: impl ToString,
+    ) {
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(Fault {
+                bot_id,
+                market_id: Some(market),
+                sequence: None,
+                field,
+                expected: expected.to_string(),
+                found: found.to_string(),
+            });
+        }
+    }
+
+    fn differs(
+        &mut self,
+        market: MarketId,
+        field: &str,
+        expected: impl ToString,
+        found: impl ToString,
+    ) {
+        let (expected, found) = (expected.to_string(), found.to_string());
+        if expected != found {
+            self.fault(market, None, field.to_owned(), expected, found);
+        }
+    }
+
+    fn market(&mut self, id: MarketId, facts: &MarketFacts, bets: &[BetRow]) {
+        let (Some(source), Some(status)) = (facts.source, facts.status) else {
+            let field = "market".to_owned();
+            return self.fault(id, None, field, "a known source and status", "another one");
+        };
+        self.differs(id, "market.bets", bets.len(), facts.bets);
+        let open = bets.iter().filter(|bet| bet.state == Some(BetState::Open));
+        if status.is_settled() {
+            self.differs(id, "open bets of a settled market", 0, open.count());
+        }
+        if source == MarketSource::Research {
+            self.research(id, status, facts, bets);
+        } else {
+            self.pool(id, status, facts, bets);
+        }
+    }
+
+    /// A market with a pool: what was staked, what decided it, and how it was shared out.
+    fn pool(&mut self, id: MarketId, status: MarketStatus, facts: &MarketFacts, bets: &[BetRow]) {
+        let staked: i128 = bets.iter().map(|bet| i128::from(bet.stake.units())).sum();
+        self.differs(
+            id,
+            "market.staked",
+            staked,
+            i128::from(facts.staked.units()),
+        );
+        let resolution = match status {
+            MarketStatus::Open | MarketStatus::Locked => return,
+            MarketStatus::Resolved => match facts.decided {
+                Some(side) => {
+                    let outcome = facts.outcome.as_deref().unwrap_or("none");
+                    self.differs(id, "market.outcome", side, outcome);
+                    Resolution::Decided(side)
+                }
+                None => {
+                    let field = "evidence".to_owned();
+                    return self.fault(id, None, field, "a fetch that decides it", "none");
+                }
+            },
+            MarketStatus::Void => Resolution::Void,
+            MarketStatus::Expired => {
+                let field = "market.status".to_owned();
+                return self.fault(id, None, field, "an end of a market with a pool", status);
+            }
+        };
+        let Some(again) = bets.iter().map(staked_bet).collect::<Option<Vec<_>>>() else {
+            let field = "bets".to_owned();
+            return self.fault(id, None, field, "side, stake and confidence", "none");
+        };
+        let Some(division) = settle(id, &again, facts.bounty, resolution) else {
+            let field = "market.paid".to_owned();
+            return self.fault(
+                id,
+                None,
+                field,
+                "a pool that can be shared out",
+                "one that cannot",
+            );
+        };
+        self.differs(id, "market.paid", division.paid, facts.paid);
+        for (bet, end) in bets.iter().zip(&division.bets) {
+            let expected = (
+                Some(end.state),
+                end.payout,
+                end.movement.minted,
+                end.movement.burned,
+                end.brier,
+            );
+            let found = (bet.state, bet.payout, bet.minted, bet.burned, bet.brier);
+            if expected != found {
+                let field = format!("bet {}: state, payout, minted, burned, brier", bet.id);
+                let (expected, found) = (format!("{expected:?}"), format!("{found:?}"));
+                self.fault(id, Some(bet.bot_id), field, expected, found);
+            }
+        }
+    }
+
+    /// Research: the commitment, and that it alone decided who was paid.
+    fn research(
+        &mut self,
+        id: MarketId,
+        status: MarketStatus,
+        facts: &MarketFacts,
+        bets: &[BetRow],
+    ) {
+        let (Some(nonce), Some(answer), Some(committed)) =
+            (&facts.nonce, &facts.answer, facts.commitment)
+        else {
+            let field = "market.commitment".to_owned();
+            return self.fault(
+                id,
+                None,
+                field,
+                "a commitment with nonce and answer",
+                "none",
+            );
+        };
+        let field = "market.commitment";
+        self.differs(id, field, commitment(id, nonce, answer), committed);
+        let mut solved = 0;
+        for bet in bets {
+            let said: Option<Answer> = bet.answer.as_ref().and_then(|text| text.parse().ok());
+            let right = said.is_some_and(|said| commitment(id, nonce, &said) == committed);
+            solved += usize::from(right);
+            let payout = if right {
+                bet.stake.checked_add(facts.bounty).unwrap_or_default()
+            } else {
+                Money::ZERO
+            };
+            let state = if right { BetState::Won } else { BetState::Lost };
+            if (bet.state, bet.payout) != (Some(state), payout) {
+                let field = format!("answer {}: state and payout", bet.id);
+                let expected = format!("{state} {payout}");
+                let found = format!("{:?} {}", bet.state, bet.payout);
+                self.fault(id, Some(bet.bot_id), field, expected, found);
+            }
+        }
+        let resolved = status == MarketStatus::Resolved;
+        self.differs(id, "right answers", usize::from(resolved), solved);
+        self.differs(id, "market.paid", resolved, facts.paid);
+    }
+}
+
+fn staked_bet(bet: &BetRow) -> Option<StakedBet> {
+    let smallest = EconomyRules {
+        stake_min: bet.stake,
+        ..EconomyRules::default()
+    };
+    Some(StakedBet {
+        id: bet.id,
+        side: bet.side?,
+        stake: smallest.stake(bet.stake).ok()?,
+        confidence: bet.confidence?,
+        // That only the dead forfeit, and they always do, is what the chains themselves say.
+        owner_dead: bet.state == Some(BetState::Forfeit),
+    })
+}

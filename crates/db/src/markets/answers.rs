@@ -1,0 +1,268 @@
+//! Research answers: judged, paid and closed in the transaction that takes them.
+
+use diesel::prelude::*;
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use ledger_core::economy::{self, AnswerResult, Attempt, EconomyRules, Lookup, Wallet};
+use ledger_core::market::{BetState, MarketStatus, Taking};
+use ledger_core::money::{Confidence, Outcome};
+use ledger_core::post::Draft;
+use ledger_core::research::{Answer, commitment};
+use ledger_core::{BotId, MarketId, Money, Refusal, Timestamp};
+use serde_json::json;
+
+use super::bets::markets_with_a_bet;
+use super::{Market, lock_markets};
+use crate::audit::{self, AuditRow};
+use crate::error::{DbError, DbResult, of_commit};
+use crate::events::{self, EventDraft};
+use crate::idempotency::{self, Remember};
+use crate::ledger::{self, Cause};
+use crate::metrics::{self, Usage};
+use crate::pool::Connection;
+use crate::posts::{self, NewPost};
+use crate::schema::{bets, markets};
+use crate::sql::{SqlBetState, SqlMarketStatus, SqlMoney};
+use crate::totals::{self, End, Ended};
+
+/// An answer to a research question, as an agent gives it.
+#[derive(Debug, Clone)]
+pub struct NewAnswer {
+    pub bot_id: BotId,
+    pub market_id: MarketId,
+    pub answer: Answer,
+    pub lookup: Lookup,
+    pub confidence: Confidence,
+    /// One clean line, at most 280 characters.
+    pub reasoning: String,
+    pub usage: Option<Usage>,
+}
+
+/// An answer that was judged.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    pub action_id: i64,
+    pub result: AnswerResult,
+    pub payout: Money,
+    pub new_balance: Money,
+}
+
+/// Takes an answer: stake, fee, verdict, payout or loss, and where it is right the market's end, in
+/// one transaction. The market's row is held throughout, so of two right answers the first to get
+/// it is paid and the second finds the market resolved.
+pub async fn answer(
+    conn: &mut Connection,
+    new: &NewAnswer,
+    rules: &EconomyRules,
+    hook: Option<&Remember<'_, Judged>>,
+) -> DbResult<Judged> {
+    let mut done = false;
+    let judged = conn
+        .transaction::<_, DbError, _>(async |conn| {
+            let judged = carry_out(conn, new, rules).await?;
+            idempotency::remember(conn, hook, &judged).await?;
+            done = true;
+            Ok(judged)
+        })
+        .await;
+    of_commit(judged, done)
+}
+
+async fn carry_out(
+    conn: &mut Connection,
+    new: &NewAnswer,
+    rules: &EconomyRules,
+) -> DbResult<Judged> {
+    let id = new.market_id;
+    let market = lock_markets(conn, &[id]).await?.pop();
+    let mut market = market.ok_or(Refusal::NoSuchMarket { market: id })?;
+    let locked = ledger::lock(conn, new.bot_id).await?;
+    economy::alive(&locked.wallet)?;
+    market.view().admit(Taking::Answer, locked.now)?;
+    must_be_first(conn, new, &locked.wallet).await?;
+    let research = market.research.as_ref();
+    let research = research.ok_or_else(|| DbError::corrupt(format!("market {id} is open")))?;
+    // Recomputed, not compared with the kept answer: what was published is what decides.
+    let said = commitment(id, &research.nonce, &new.answer);
+    let result = if said == research.commitment {
+        AnswerResult::Correct
+    } else {
+        AnswerResult::Wrong
+    };
+    let attempt = economy::answer(&locked.wallet, result, new.lookup, market.bounty, rules, id)?;
+    let movements = attempt.movements.clone();
+    let tick = locked.wallet.last_cycle;
+    let sealed = ledger::append_all(conn, vec![(locked, movements)], Cause::Action).await?;
+    let (Some(wallet), Some(last)) = (sealed.wallets().next(), sealed.entries.last()) else {
+        return Err(DbError::corrupt("an answer without entries"));
+    };
+    let at = last.recorded_at;
+    let row = AuditRow {
+        actor: &format!("bot:{}", new.bot_id),
+        action: "ANSWER",
+        bot_id: Some(new.bot_id),
+        observation_id: None,
+        detail: json!({ "market_id": id, "result": result }),
+    };
+    let action_id = audit::write(conn, row).await?;
+    insert(conn, new, &attempt, result, tick, at).await?;
+    resolve(conn, &mut market, new, result, at).await?;
+    totals::add_ended(
+        conn,
+        &[ended_as(wallet, new, &attempt, result, market.bounty)],
+    )
+    .await?;
+    if let Some(usage) = &new.usage {
+        metrics::record_action(conn, action_id, usage, wallet, rules.enforcement, at).await?;
+    }
+    tell(conn, new, &market, &attempt, result, sealed.events(), at).await?;
+    Ok(Judged {
+        action_id,
+        result,
+        payout: attempt.payout,
+        new_balance: wallet.balance(),
+    })
+}
+
+/// One attempt per bot and market, and one per bot and tick.
+async fn must_be_first(conn: &mut Connection, new: &NewAnswer, wallet: &Wallet) -> DbResult<()> {
+    let market = new.market_id;
+    if !markets_with_a_bet(conn, new.bot_id, &[market])
+        .await?
+        .is_empty()
+    {
+        return Err(Refusal::AlreadyIn { market }.into());
+    }
+    let this_tick: i64 = bets::table
+        .filter(bets::bot_id.eq(new.bot_id.0))
+        .filter(bets::cycle.eq(wallet.last_cycle.0))
+        .count()
+        .get_result(conn)
+        .await?;
+    if this_tick > 0 {
+        return Err(Refusal::AnsweredThisTick.into());
+    }
+    Ok(())
+}
+
+async fn insert(
+    conn: &mut Connection,
+    new: &NewAnswer,
+    attempt: &Attempt,
+    result: AnswerResult,
+    tick: ledger_core::CycleNumber,
+    at: Timestamp,
+) -> DbResult<()> {
+    let (state, minted, burned) = match result {
+        AnswerResult::Correct => {
+            let bounty = attempt.payout.checked_sub(attempt.stake);
+            (BetState::Won, bounty.unwrap_or_default(), Money::ZERO)
+        }
+        AnswerResult::Wrong => (BetState::Lost, Money::ZERO, attempt.stake),
+    };
+    diesel::insert_into(bets::table)
+        .values((
+            bets::market_id.eq(new.market_id.0),
+            bets::bot_id.eq(new.bot_id.0),
+            bets::answer.eq(new.answer.as_str()),
+            bets::used_lookup.eq(new.lookup == Lookup::Used),
+            bets::cycle.eq(tick.0),
+            bets::stake.eq(SqlMoney(attempt.stake)),
+            bets::confidence.eq(SqlMoney(new.confidence.decimal())),
+            bets::reasoning.eq(&new.reasoning),
+            bets::state.eq(SqlBetState(state)),
+            bets::created_at.eq(at.datetime()),
+            bets::resolved_at.eq(at.datetime()),
+            bets::payout.eq(SqlMoney(attempt.payout)),
+            bets::minted.eq(SqlMoney(minted)),
+            bets::burned.eq(SqlMoney(burned)),
+            bets::brier.eq(SqlMoney(brier(new, result))),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+fn brier(new: &NewAnswer, result: AnswerResult) -> Money {
+    new.confidence.brier(match result {
+        AnswerResult::Correct => Outcome::Happened,
+        AnswerResult::Wrong => Outcome::DidNotHappen,
+    })
+}
+
+/// Counts the answer, and ends the market with a right one.
+async fn resolve(
+    conn: &mut Connection,
+    market: &mut Market,
+    new: &NewAnswer,
+    result: AnswerResult,
+    at: Timestamp,
+) -> DbResult<()> {
+    market.bets += 1;
+    let row = markets::table.find(market.id.0);
+    let counted = markets::bets.eq(market.bets);
+    let changed = match result {
+        AnswerResult::Wrong => diesel::update(row).set(counted).execute(conn).await?,
+        AnswerResult::Correct => {
+            market.status = MarketStatus::Resolved;
+            market.outcome = Some(new.answer.to_string());
+            diesel::update(row)
+                .set((
+                    counted,
+                    markets::status.eq(SqlMarketStatus(MarketStatus::Resolved)),
+                    markets::outcome.eq(new.answer.as_str()),
+                    markets::paid.eq(true),
+                    markets::resolved_at.eq(at.datetime()),
+                ))
+                .execute(conn)
+                .await?
+        }
+    };
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(DbError::corrupt(format!("market {} is gone", market.id)))
+    }
+}
+
+fn ended_as(
+    wallet: &Wallet,
+    new: &NewAnswer,
+    attempt: &Attempt,
+    result: AnswerResult,
+    bounty: Money,
+) -> Ended {
+    let (end, bounty) = match result {
+        AnswerResult::Correct => (End::Won, bounty),
+        AnswerResult::Wrong => (End::Lost, Money::ZERO),
+    };
+    Ended {
+        bounty,
+        lookup_fee: attempt.fee,
+        brier: Some(brier(new, result)),
+        ..Ended::of(wallet, attempt.stake, attempt.payout, end)
+    }
+}
+
+async fn tell(
+    conn: &Connection,
+    new: &NewAnswer,
+    market: &Market,
+    attempt: &Attempt,
+    result: AnswerResult,
+    mut drafts: Vec<EventDraft>,
+    at: Timestamp,
+) -> DbResult<()> {
+    // The reasoning of a right answer may hold the answer, and then the market is closed; that of a
+    // wrong one is as public as any other.
+    let draft = Draft::research(attempt, result, &market.description, &new.reasoning);
+    let post = NewPost {
+        bot_id: new.bot_id,
+        draft,
+        reference: economy::market_reference(market.id).to_string(),
+        created_at: at,
+    };
+    drafts.push(post.event());
+    drafts.push(market.event());
+    posts::write(conn, &[post]).await?;
+    events::write(conn, &drafts).await
+}

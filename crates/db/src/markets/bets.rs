@@ -1,0 +1,278 @@
+//! Bets: one or several in one transaction, all or none.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Numeric, Text, Timestamptz, Untyped, Uuid};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use ledger_core::economy::{self, EconomyRules, Movement, Wallet};
+use ledger_core::market::{BetState, Side, Taking};
+use ledger_core::money::{Confidence, Stake};
+use ledger_core::post::Draft;
+use ledger_core::{BetId, BotId, MarketId, Money, Refusal, Timestamp};
+use serde_json::json;
+
+use super::{Bet, Market, lock_markets};
+use crate::audit::{self, AuditRow};
+use crate::error::{DbError, DbResult, of_commit};
+use crate::events;
+use crate::idempotency::{self, Remember};
+use crate::ledger::{self, Cause};
+use crate::metrics::{self, Usage};
+use crate::pool::Connection;
+use crate::posts::{self, NewPost};
+use crate::schema::bets;
+use crate::sql::{SqlMoney, statement};
+
+/// A bet as an agent asks for it.
+#[derive(Debug, Clone)]
+pub struct NewBet {
+    pub market_id: MarketId,
+    pub side: Side,
+    pub stake: Stake,
+    pub confidence: Confidence,
+    /// One clean line, at most 280 characters.
+    pub reasoning: String,
+}
+
+/// All bets of one request, each on another market.
+#[derive(Debug, Clone)]
+pub struct Slip {
+    pub bot_id: BotId,
+    pub bets: Vec<NewBet>,
+    pub usage: Option<Usage>,
+}
+
+/// Bets that were placed.
+#[derive(Debug, Clone)]
+pub struct BetsPlaced {
+    pub action_id: i64,
+    /// In the order of the request.
+    pub bets: Vec<Bet>,
+    pub new_balance: Money,
+}
+
+/// Places all bets of a slip: entries, bets, posts, audit row and events, in one transaction.
+pub async fn place(
+    conn: &mut Connection,
+    slip: &Slip,
+    rules: &EconomyRules,
+    hook: Option<&Remember<'_, BetsPlaced>>,
+) -> DbResult<BetsPlaced> {
+    let mut done = false;
+    let placed = conn
+        .transaction::<_, DbError, _>(async |conn| {
+            let placed = carry_out(conn, slip, rules).await?;
+            idempotency::remember(conn, hook, &placed).await?;
+            done = true;
+            Ok(placed)
+        })
+        .await;
+    of_commit(placed, done)
+}
+
+async fn carry_out(
+    conn: &mut Connection,
+    slip: &Slip,
+    rules: &EconomyRules,
+) -> DbResult<BetsPlaced> {
+    let ids: Vec<MarketId> = slip.bets.iter().map(|bet| bet.market_id).collect();
+    let mut markets = lock_markets(conn, &ids).await?;
+    let locked = ledger::lock(conn, slip.bot_id).await?;
+    economy::alive(&locked.wallet)?;
+    let there = markets_with_a_bet(conn, slip.bot_id, &ids).await?;
+    let now = locked.now;
+    let movements = decide(
+        slip,
+        &mut markets,
+        &there,
+        locked.wallet.clone(),
+        now,
+        rules,
+    )?;
+    let sealed = ledger::append_all(conn, vec![(locked, movements)], Cause::Action).await?;
+    let at = sealed.entries.last().map_or(now, |entry| entry.recorded_at);
+    let wallet = sealed
+        .wallets()
+        .next()
+        .ok_or_else(|| DbError::corrupt("bets without a wallet"))?;
+    let placed = insert(conn, slip, at).await?;
+    count(conn, slip).await?;
+    let detail = json!({ "bets": placed.iter().map(|bet| bet.id).collect::<Vec<_>>() });
+    let row = AuditRow {
+        actor: &format!("bot:{}", slip.bot_id),
+        action: "BET",
+        bot_id: Some(slip.bot_id),
+        observation_id: None,
+        detail,
+    };
+    let action_id = audit::write(conn, row).await?;
+    if let Some(usage) = &slip.usage {
+        metrics::record_action(conn, action_id, usage, wallet, rules.enforcement, at).await?;
+    }
+    let new_balance = wallet.balance();
+    tell(conn, slip, &markets, sealed.events(), at).await?;
+    Ok(BetsPlaced {
+        action_id,
+        bets: placed,
+        new_balance,
+    })
+}
+
+/// Decides one bet after the other, each on what the ones before leave of the balance. Moves the
+/// markets' pools along.
+fn decide(
+    slip: &Slip,
+    markets: &mut [Market],
+    there: &[MarketId],
+    mut wallet: Wallet,
+    now: Timestamp,
+    rules: &EconomyRules,
+) -> Result<Vec<Movement>, Refusal> {
+    let mut movements = Vec::with_capacity(slip.bets.len());
+    for bet in &slip.bets {
+        let id = bet.market_id;
+        let market = markets.iter_mut().find(|market| market.id == id);
+        let market = market.ok_or(Refusal::NoSuchMarket { market: id })?;
+        market.view().admit(Taking::Bet, now)?;
+        if there.contains(&id) {
+            return Err(Refusal::AlreadyIn { market: id });
+        }
+        movements.push(economy::bet(&wallet, bet.stake, market.pool(), rules, id)?);
+        let stake = bet.stake.money();
+        wallet.head.balance = wallet
+            .balance()
+            .checked_sub(stake)
+            .ok_or(Refusal::Overflow)?;
+        market.staked = market.staked.checked_add(stake).ok_or(Refusal::Overflow)?;
+        market.bets += 1;
+    }
+    Ok(movements)
+}
+
+/// Those of `markets` on which a bot has its one bet or answer.
+pub(super) async fn markets_with_a_bet(
+    conn: &mut Connection,
+    bot_id: BotId,
+    markets: &[MarketId],
+) -> DbResult<Vec<MarketId>> {
+    let ids: Vec<uuid::Uuid> = markets.iter().map(|id| id.0).collect();
+    let found: Vec<uuid::Uuid> = bets::table
+        .filter(bets::market_id.eq_any(ids))
+        .filter(bets::bot_id.eq(bot_id.0))
+        .select(bets::market_id)
+        .load(conn)
+        .await?;
+    Ok(found.into_iter().map(MarketId).collect())
+}
+
+statement! {
+    struct InsertBets<'a> {
+        bot_id: i64 as BigInt,
+        at: DateTime<Utc> as Timestamptz,
+        market_id: Vec<uuid::Uuid> as Array<Uuid>,
+        side: Vec<&'static str> as Array<Text>,
+        stake: Vec<SqlMoney> as Array<Numeric>,
+        confidence: Vec<SqlMoney> as Array<Numeric>,
+        reasoning: Vec<&'a str> as Array<Text>,
+    } returns (BigInt, Uuid) =
+    "INSERT INTO bets (bot_id, created_at, market_id, side, stake, confidence, reasoning) \
+     SELECT {}, {}, m, s::bet_side, a, c, r \
+       FROM UNNEST({}, {}, {}, {}, {}) AS b (m, s, a, c, r) \
+     RETURNING id, market_id"
+}
+
+async fn insert(mut conn: &Connection, slip: &Slip, at: Timestamp) -> DbResult<Vec<Bet>> {
+    let each = || slip.bets.iter();
+    let insert = InsertBets {
+        bot_id: slip.bot_id.0,
+        at: at.datetime(),
+        market_id: each().map(|bet| bet.market_id.0).collect(),
+        side: each().map(|bet| bet.side.as_str()).collect(),
+        stake: each().map(|bet| SqlMoney(bet.stake.money())).collect(),
+        confidence: each()
+            .map(|bet| SqlMoney(bet.confidence.decimal()))
+            .collect(),
+        reasoning: each().map(|bet| bet.reasoning.as_str()).collect(),
+    };
+    let ids: Vec<(i64, uuid::Uuid)> = insert.load(&mut conn).await?;
+    let placed = each().map(|bet| {
+        let (id, _) = ids.iter().find(|(_, market)| *market == bet.market_id.0)?;
+        Some(Bet {
+            id: BetId(*id),
+            market_id: bet.market_id,
+            bot_id: slip.bot_id,
+            side: Some(bet.side),
+            answer: None,
+            used_lookup: None,
+            stake: bet.stake.money(),
+            confidence: bet.confidence.decimal(),
+            reasoning: bet.reasoning.clone(),
+            state: BetState::Open,
+            created_at: at,
+            resolved_at: None,
+            payout: None,
+            brier: None,
+        })
+    });
+    placed
+        .collect::<Option<Vec<Bet>>>()
+        .ok_or_else(|| DbError::corrupt("a bet was not written"))
+}
+
+statement! {
+    struct CountBets {
+        market_id: Vec<uuid::Uuid> as Array<Uuid>,
+        stake: Vec<SqlMoney> as Array<Numeric>,
+    } returns Untyped =
+    "UPDATE markets m SET bets = m.bets + 1, staked = m.staked + b.stake \
+       FROM UNNEST({}, {}) AS b (market_id, stake) WHERE m.id = b.market_id"
+}
+
+/// Adds the bets to their markets' pools.
+async fn count(mut conn: &Connection, slip: &Slip) -> DbResult<()> {
+    let count = CountBets {
+        market_id: slip.bets.iter().map(|bet| bet.market_id.0).collect(),
+        stake: slip
+            .bets
+            .iter()
+            .map(|bet| SqlMoney(bet.stake.money()))
+            .collect(),
+    };
+    if count.execute(&mut conn).await? == slip.bets.len() {
+        Ok(())
+    } else {
+        Err(DbError::corrupt("a bet did not reach its market"))
+    }
+}
+
+/// Posts and events of the bets.
+async fn tell(
+    conn: &Connection,
+    slip: &Slip,
+    markets: &[Market],
+    mut drafts: Vec<events::EventDraft>,
+    at: Timestamp,
+) -> DbResult<()> {
+    let mut new_posts = Vec::with_capacity(slip.bets.len());
+    for bet in &slip.bets {
+        let market = markets.iter().find(|market| market.id == bet.market_id);
+        let question = market.map_or("", |market| market.description.as_str());
+        let post = NewPost {
+            bot_id: slip.bot_id,
+            draft: Draft::bet(
+                bet.stake,
+                bet.side,
+                bet.confidence,
+                question,
+                &bet.reasoning,
+            ),
+            reference: economy::market_reference(bet.market_id).to_string(),
+            created_at: at,
+        };
+        drafts.push(post.event());
+        new_posts.push(post);
+    }
+    drafts.extend(markets.iter().map(Market::event));
+    posts::write(conn, &new_posts).await?;
+    events::write(conn, &drafts).await
+}

@@ -1,0 +1,453 @@
+//! Markets: how they open, take bets and answers, and are settled.
+//!
+//! Lock order is markets (ascending id), then wallets (ascending bot). Whether a market still takes
+//! a bet is judged under its row's lock by Postgres' clock; what decides it is evidence that was
+//! committed before any bettor is read; and its status changes in the transaction that pays. So two
+//! oracles, a crash between any two statements, or a repeated call never pay twice.
+
+mod answers;
+mod bets;
+mod open;
+mod settle;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use ledger_core::criteria::Criteria;
+use ledger_core::market::{BetState, MarketSource, MarketStatus, MarketView, Side};
+use ledger_core::research::{Answer, Nonce};
+use ledger_core::{BetId, BotId, Hash, MarketId, Money, Timestamp};
+use serde_json::{Value, json};
+
+pub use answers::{Judged, NewAnswer, answer};
+pub use bets::{BetsPlaced, NewBet, Slip, place};
+pub use open::{Board, Deadline, NewMarket, Opener, board, open};
+pub use settle::{
+    Recorded, SettledMarket, VoidBy, due, expire_due, lock_due, record, settle, void,
+};
+
+use crate::PAGE_MAX;
+use crate::error::{DbError, DbResult};
+use crate::events::{EventDraft, EventKind};
+use crate::pool::Connection;
+use crate::schema::{bets as bets_table, evidence, markets};
+use crate::sql::{SqlBetState, SqlMarketSource, SqlMarketStatus, SqlMoney, SqlSide};
+
+/// A market as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Market {
+    pub id: MarketId,
+    /// Its place in order of opening.
+    pub number: i64,
+    pub source: MarketSource,
+    pub description: String,
+    pub criteria: Criteria,
+    pub status: MarketStatus,
+    /// YES, NO, or the answer to research.
+    pub outcome: Option<String>,
+    pub bounty: Money,
+    /// Everything that bets staked.
+    pub staked: Money,
+    /// How many bets or answers there are.
+    pub bets: i64,
+    pub opens_at: Timestamp,
+    pub bets_close_at: Timestamp,
+    pub deadline: Timestamp,
+    pub resolved_at: Option<Timestamp>,
+    pub void_reason: Option<String>,
+    pub research: Option<Research>,
+    /// Fetches after the deadline that decided nothing.
+    pub attempts: i32,
+}
+
+/// What a research question was committed to. Has no `Debug` beyond its commitment.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Research {
+    pub commitment: Hash,
+    /// Secret until the market has closed.
+    pub nonce: Nonce,
+    /// Secret until the market has closed.
+    pub answer: Answer,
+}
+
+impl std::fmt::Debug for Research {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Research")
+            .field("commitment", &self.commitment)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Market {
+    /// Everything staked, and the bounty.
+    #[must_use]
+    pub fn pool(&self) -> Money {
+        // Bets are refused that would lift it out of its range.
+        self.staked.checked_add(self.bounty).unwrap_or(self.staked)
+    }
+
+    fn view(&self) -> MarketView {
+        MarketView {
+            id: self.id,
+            source: self.source,
+            status: self.status,
+            opens_at: self.opens_at,
+            deadline: self.deadline,
+        }
+    }
+
+    /// The `market` event of where it stands now.
+    fn event(&self) -> EventDraft {
+        EventDraft {
+            kind: EventKind::Market,
+            data: json!({
+                "id": self.id,
+                "source": self.source,
+                "description": self.description,
+                "status": self.status,
+                "outcome": self.outcome,
+                "bounty": self.bounty,
+                "pool": self.pool(),
+                "bets": self.bets,
+                "bets_close_at": self.bets_close_at,
+                "deadline": self.deadline,
+                "void_reason": self.void_reason,
+            }),
+        }
+    }
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = markets, check_for_backend(diesel::pg::Pg))]
+struct MarketRow {
+    id: uuid::Uuid,
+    number: i64,
+    source: SqlMarketSource,
+    description: String,
+    criteria: Value,
+    status: SqlMarketStatus,
+    bounty: SqlMoney,
+    bets: i64,
+    staked: SqlMoney,
+    opens_at: DateTime<Utc>,
+    bets_close_at: DateTime<Utc>,
+    deadline: DateTime<Utc>,
+    resolved_at: Option<DateTime<Utc>>,
+    outcome: Option<String>,
+    void_reason: Option<String>,
+    commitment: Option<Vec<u8>>,
+    nonce: Option<Vec<u8>>,
+    answer: Option<String>,
+    attempts: i32,
+}
+
+impl TryFrom<MarketRow> for Market {
+    type Error = DbError;
+
+    fn try_from(row: MarketRow) -> DbResult<Market> {
+        let id = MarketId(row.id);
+        let broken = |what: &str| DbError::corrupt(format!("{what} of market {id}"));
+        let research = match (row.commitment, row.nonce, row.answer) {
+            (None, None, None) => None,
+            (Some(commitment), Some(nonce), Some(answer)) => Some(Research {
+                commitment: Hash::from_slice(&commitment).ok_or_else(|| broken("commitment"))?,
+                nonce: Nonce(nonce.try_into().map_err(|_| broken("nonce"))?),
+                answer: answer.parse().map_err(|_| broken("answer"))?,
+            }),
+            _ => return Err(broken("commitment")),
+        };
+        Ok(Market {
+            id,
+            number: row.number,
+            source: row.source.0,
+            description: row.description,
+            criteria: Criteria::deserialize(row.source.0, row.criteria)
+                .map_err(|_| broken("criteria"))?,
+            status: row.status.0,
+            outcome: row.outcome,
+            bounty: row.bounty.0,
+            staked: row.staked.0,
+            bets: row.bets,
+            opens_at: row.opens_at.into(),
+            bets_close_at: row.bets_close_at.into(),
+            deadline: row.deadline.into(),
+            resolved_at: row.resolved_at.map(Timestamp::from),
+            void_reason: row.void_reason,
+            research,
+            attempts: row.attempts,
+        })
+    }
+}
+
+fn markets_of(rows: Vec<MarketRow>) -> DbResult<Vec<Market>> {
+    rows.into_iter().map(Market::try_from).collect()
+}
+
+/// Locks markets in ascending order of their ids, which is the order everybody keeps. One that does
+/// not exist is left out.
+async fn lock_markets(conn: &mut Connection, ids: &[MarketId]) -> DbResult<Vec<Market>> {
+    let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = markets::table
+        .filter(markets::id.eq_any(ids))
+        .order(markets::id)
+        .select(MarketRow::as_select())
+        .for_update()
+        .load(conn)
+        .await?;
+    markets_of(rows)
+}
+
+/// One market.
+pub async fn find(conn: &mut Connection, id: MarketId) -> DbResult<Market> {
+    let row: Option<MarketRow> = markets::table
+        .find(id.0)
+        .select(MarketRow::as_select())
+        .first(conn)
+        .await
+        .optional()?;
+    row.ok_or(DbError::NotFound("market"))?.try_into()
+}
+
+/// Which markets a list shows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MarketFilter {
+    pub status: Option<MarketStatus>,
+    pub source: Option<MarketSource>,
+}
+
+/// Markets, newest first, below number `before` where given.
+pub async fn page(
+    conn: &mut Connection,
+    filter: MarketFilter,
+    before: Option<i64>,
+    limit: i64,
+) -> DbResult<Vec<Market>> {
+    let mut query = markets::table
+        .filter(markets::number.lt(before.unwrap_or(i64::MAX)))
+        .order(markets::number.desc())
+        .limit(limit.clamp(1, PAGE_MAX))
+        .select(MarketRow::as_select())
+        .into_boxed();
+    if let Some(status) = filter.status {
+        query = query.filter(markets::status.eq(SqlMarketStatus(status)));
+    }
+    if let Some(source) = filter.source {
+        query = query.filter(markets::source.eq(SqlMarketSource(source)));
+    }
+    markets_of(query.load(conn).await?)
+}
+
+/// A bet, or an answer to a research question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bet {
+    pub id: BetId,
+    pub market_id: MarketId,
+    pub bot_id: BotId,
+    /// Of a bet.
+    pub side: Option<Side>,
+    /// Of an answer.
+    pub answer: Option<String>,
+    /// Of an answer.
+    pub used_lookup: Option<bool>,
+    pub stake: Money,
+    pub confidence: Money,
+    pub reasoning: String,
+    pub state: BetState,
+    pub created_at: Timestamp,
+    pub resolved_at: Option<Timestamp>,
+    pub payout: Option<Money>,
+    pub brier: Option<Money>,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = bets_table, check_for_backend(diesel::pg::Pg))]
+struct BetRow {
+    id: i64,
+    market_id: uuid::Uuid,
+    bot_id: i64,
+    side: Option<SqlSide>,
+    answer: Option<String>,
+    used_lookup: Option<bool>,
+    stake: SqlMoney,
+    confidence: SqlMoney,
+    reasoning: String,
+    state: SqlBetState,
+    created_at: DateTime<Utc>,
+    resolved_at: Option<DateTime<Utc>>,
+    payout: Option<SqlMoney>,
+    brier: Option<SqlMoney>,
+}
+
+impl From<BetRow> for Bet {
+    fn from(row: BetRow) -> Bet {
+        Bet {
+            id: BetId(row.id),
+            market_id: MarketId(row.market_id),
+            bot_id: BotId(row.bot_id),
+            side: row.side.map(|side| side.0),
+            answer: row.answer,
+            used_lookup: row.used_lookup,
+            stake: row.stake.0,
+            confidence: row.confidence.0,
+            reasoning: row.reasoning,
+            state: row.state.0,
+            created_at: row.created_at.into(),
+            resolved_at: row.resolved_at.map(Timestamp::from),
+            payout: row.payout.map(Money::from),
+            brier: row.brier.map(Money::from),
+        }
+    }
+}
+
+/// A market's bets or answers, newest first, below `before` where given.
+pub async fn bets_page(
+    conn: &mut Connection,
+    market: MarketId,
+    before: Option<BetId>,
+    limit: i64,
+) -> DbResult<Vec<Bet>> {
+    let rows: Vec<BetRow> = bets_table::table
+        .filter(bets_table::market_id.eq(market.0))
+        .filter(bets_table::id.lt(before.map_or(i64::MAX, |id| id.0)))
+        .order(bets_table::id.desc())
+        .limit(limit.clamp(1, PAGE_MAX))
+        .select(BetRow::as_select())
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(Bet::from).collect())
+}
+
+/// A bot's open bets, newest first, at most [`PAGE_MAX`].
+pub async fn open_bets(conn: &mut Connection, bot_id: BotId) -> DbResult<Vec<Bet>> {
+    let rows: Vec<BetRow> = bets_table::table
+        .filter(bets_table::bot_id.eq(bot_id.0))
+        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
+            "state = 'OPEN'",
+        ))
+        .order(bets_table::id.desc())
+        .limit(PAGE_MAX)
+        .select(BetRow::as_select())
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(Bet::from).collect())
+}
+
+/// What a fetch came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// Something was read, and perhaps it decides the market.
+    Read {
+        value: String,
+        decides: Option<Side>,
+    },
+    /// Nothing was, for this reason.
+    Nothing { problem: String },
+}
+
+/// One fetch, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvidence {
+    /// As it was asked for, without secrets.
+    pub url: String,
+    pub fetched_at: Timestamp,
+    pub status: Option<u16>,
+    /// Of the body as it was read.
+    pub sha256: Option<Hash>,
+    /// At most 64 KiB.
+    pub body: Vec<u8>,
+    pub truncated: bool,
+    pub finding: Finding,
+}
+
+/// Evidence as it was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    pub id: i64,
+    pub fetch: NewEvidence,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = evidence, check_for_backend(diesel::pg::Pg))]
+struct EvidenceRow {
+    id: i64,
+    url: String,
+    fetched_at: DateTime<Utc>,
+    status: Option<i32>,
+    sha256: Option<Vec<u8>>,
+    body: Vec<u8>,
+    truncated: bool,
+    value: Option<String>,
+    problem: Option<String>,
+    side: Option<SqlSide>,
+}
+
+impl From<EvidenceRow> for Evidence {
+    fn from(row: EvidenceRow) -> Evidence {
+        Evidence {
+            id: row.id,
+            fetch: NewEvidence {
+                url: row.url,
+                fetched_at: row.fetched_at.into(),
+                status: row.status.and_then(|status| u16::try_from(status).ok()),
+                sha256: row.sha256.as_deref().and_then(Hash::from_slice),
+                body: row.body,
+                truncated: row.truncated,
+                finding: match row.value {
+                    Some(value) => Finding::Read {
+                        value,
+                        decides: row.side.map(|side| side.0),
+                    },
+                    None => Finding::Nothing {
+                        problem: row.problem.unwrap_or_default(),
+                    },
+                },
+            },
+        }
+    }
+}
+
+/// All evidence of a market, oldest first: retries are bounded, so this is short.
+pub async fn evidence_of(conn: &mut Connection, market: MarketId) -> DbResult<Vec<Evidence>> {
+    let rows: Vec<EvidenceRow> = evidence::table
+        .filter(evidence::market_id.eq(market.0))
+        .order(evidence::id)
+        .select(EvidenceRow::as_select())
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(Evidence::from).collect())
+}
+
+/// What the columns hold at most, in characters.
+const FINDING_MAX_CHARS: usize = 500;
+const URL_MAX_CHARS: usize = 2_000;
+
+/// Keeps a fetch in the caller's transaction. Answers whether it is there: the second that would
+/// decide a market is not kept.
+async fn keep_evidence(
+    conn: &mut Connection,
+    market: MarketId,
+    fetch: &NewEvidence,
+) -> DbResult<bool> {
+    let clip = |text: &str, max: usize| text.chars().take(max).collect::<String>();
+    let (value, problem, side) = match &fetch.finding {
+        Finding::Read { value, decides } => (Some(clip(value, FINDING_MAX_CHARS)), None, *decides),
+        Finding::Nothing { problem } => (None, Some(clip(problem, FINDING_MAX_CHARS)), None),
+    };
+    let kept = diesel::insert_into(evidence::table)
+        .values((
+            evidence::market_id.eq(market.0),
+            evidence::url.eq(clip(&fetch.url, URL_MAX_CHARS)),
+            evidence::fetched_at.eq(fetch.fetched_at.datetime()),
+            evidence::status.eq(fetch.status.map(i32::from)),
+            evidence::sha256.eq(fetch.sha256.map(|hash| hash.0.to_vec())),
+            evidence::body.eq(&fetch.body),
+            evidence::truncated.eq(fetch.truncated),
+            evidence::value.eq(value),
+            evidence::problem.eq(problem),
+            evidence::side.eq(side.map(SqlSide)),
+        ))
+        .on_conflict_do_nothing()
+        .execute(conn)
+        .await?;
+    Ok(kept == 1)
+}

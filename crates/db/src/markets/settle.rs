@@ -1,0 +1,502 @@
+//! How a market ends: locked at its deadline, decided by evidence, paid once.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Nullable, Numeric, Text, Timestamptz, Untyped};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use ledger_core::economy::{self, EconomyRules, Operator};
+use ledger_core::market::{
+    self, BetState, MarketSettlement, MarketStatus, Resolution, Side, retry_seconds,
+};
+use ledger_core::money::Confidence;
+use ledger_core::parimutuel::StakedBet;
+use ledger_core::post::Draft;
+use ledger_core::{BetId, BotId, BotStatus, MarketId, Refusal, Timestamp};
+use serde_json::json;
+
+use super::{Finding, Market, MarketRow, NewEvidence, keep_evidence, lock_markets, markets_of};
+use crate::audit::{self, AuditRow};
+use crate::error::{DbError, DbResult};
+use crate::events::{self, EventDraft};
+use crate::ledger::{self, Cause, Locked};
+use crate::pool::Connection;
+use crate::posts::{self, NewPost};
+use crate::schema::{bets, evidence, markets};
+use crate::sql::{SqlMarketStatus, SqlMoney, SqlSide, statement};
+use crate::totals::{self, End, Ended};
+
+/// The most markets that one call of [`lock_due`] or [`expire_due`] closes.
+const CLOSE_MAX: i64 = 200;
+
+/// Locks markets whose deadline has come: no bet can be placed any more. Committed before anybody
+/// reads who has bet.
+pub async fn lock_due(conn: &mut Connection) -> DbResult<Vec<MarketId>> {
+    pass_deadline(conn, "source <> 'RESEARCH'", MarketStatus::Locked).await
+}
+
+/// Ends research that nobody solved by its deadline. Its stakes fell to the house as they were lost.
+pub async fn expire_due(conn: &mut Connection) -> DbResult<Vec<MarketId>> {
+    pass_deadline(conn, "source = 'RESEARCH'", MarketStatus::Expired).await
+}
+
+async fn pass_deadline(
+    conn: &mut Connection,
+    which: &'static str,
+    status: MarketStatus,
+) -> DbResult<Vec<MarketId>> {
+    conn.transaction::<_, DbError, _>(async |conn| {
+        let due = diesel::dsl::sql::<diesel::sql_types::Bool>(
+            "status = 'OPEN' AND deadline <= clock_timestamp() AND ",
+        )
+        .sql(which);
+        let rows: Vec<MarketRow> = markets::table
+            .filter(due)
+            .order(markets::id)
+            .limit(CLOSE_MAX)
+            .select(MarketRow::as_select())
+            .for_update()
+            .load(conn)
+            .await?;
+        let mut closed = markets_of(rows)?;
+        if closed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let now = crate::now(conn).await?;
+        let ids: Vec<uuid::Uuid> = closed.iter().map(|market| market.id.0).collect();
+        let resolved_at = status.is_settled().then_some(now.datetime());
+        diesel::update(markets::table.filter(markets::id.eq_any(ids)))
+            .set((
+                markets::status.eq(SqlMarketStatus(status)),
+                markets::resolved_at.eq(resolved_at),
+            ))
+            .execute(conn)
+            .await?;
+        for market in &mut closed {
+            market.status = status;
+        }
+        let drafts: Vec<EventDraft> = closed.iter().map(Market::event).collect();
+        events::write(conn, &drafts).await?;
+        Ok(closed.into_iter().map(|market| market.id).collect())
+    })
+    .await
+}
+
+/// Locked markets whose next fetch is due, the longest waiting first, at most `limit`.
+pub async fn due(conn: &mut Connection, limit: i64) -> DbResult<Vec<Market>> {
+    let rows: Vec<MarketRow> = markets::table
+        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
+            "status = 'LOCKED'",
+        ))
+        .filter(markets::next_try_at.le(crate::sql::clock()))
+        .order((markets::next_try_at, markets::id))
+        .limit(limit)
+        .select(MarketRow::as_select())
+        .load(conn)
+        .await?;
+    markets_of(rows)
+}
+
+/// What became of a fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// There is evidence that decides the market: settle it.
+    Decided,
+    /// It decided nothing; the next fetch is due later.
+    Undecided,
+    /// The market is not locked any more: somebody else settled it.
+    Settled,
+}
+
+/// Keeps a fetch that was made to decide a locked market. One that decides nothing puts the next off
+/// by [`retry_seconds`], or by as long as the source asked for (`wait_seconds`).
+pub async fn record(
+    conn: &mut Connection,
+    id: MarketId,
+    fetch: &NewEvidence,
+    wait_seconds: Option<i64>,
+) -> DbResult<Recorded> {
+    conn.transaction::<_, DbError, _>(async |conn| {
+        let market = locked_market(conn, id).await?;
+        if market.status != MarketStatus::Locked {
+            return Ok(Recorded::Settled);
+        }
+        keep_evidence(conn, id, fetch).await?;
+        if matches!(
+            fetch.finding,
+            Finding::Read {
+                decides: Some(_),
+                ..
+            }
+        ) {
+            return Ok(Recorded::Decided);
+        }
+        let attempts = market.attempts.saturating_add(1);
+        let pause = retry_seconds(attempts).max(wait_seconds.unwrap_or(0));
+        let next = crate::now(conn).await?.plus_seconds(pause);
+        diesel::update(markets::table.find(id.0))
+            .set((
+                markets::attempts.eq(attempts),
+                markets::next_try_at.eq(next.datetime()),
+            ))
+            .execute(conn)
+            .await?;
+        Ok(Recorded::Undecided)
+    })
+    .await
+}
+
+async fn locked_market(conn: &mut Connection, id: MarketId) -> DbResult<Market> {
+    let market = lock_markets(conn, &[id]).await?.pop();
+    market.ok_or(DbError::NotFound("market"))
+}
+
+/// A market that was settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettledMarket {
+    pub id: MarketId,
+    pub status: MarketStatus,
+    pub outcome: Option<String>,
+    pub bets: usize,
+    /// Whether the pool was paid; if not, stakes came back.
+    pub paid: bool,
+}
+
+/// Settles a locked market by the evidence that decides it, in one transaction. `None` if it is
+/// settled already, or nothing decides it yet: a repeated call pays nothing twice.
+pub async fn settle(conn: &mut Connection, id: MarketId) -> DbResult<Option<SettledMarket>> {
+    conn.transaction::<_, DbError, _>(async |conn| {
+        let market = locked_market(conn, id).await?;
+        if market.status != MarketStatus::Locked {
+            return Ok(None);
+        }
+        match deciding_side(conn, id).await? {
+            Some(side) => close(conn, market, Ending::Decided(side)).await.map(Some),
+            None => Ok(None),
+        }
+    })
+    .await
+}
+
+async fn deciding_side(conn: &mut Connection, id: MarketId) -> DbResult<Option<Side>> {
+    let side: Option<Option<SqlSide>> = evidence::table
+        .filter(evidence::market_id.eq(id.0))
+        .filter(evidence::side.is_not_null())
+        .select(evidence::side)
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(side.flatten().map(|side| side.0))
+}
+
+/// Who calls a market off.
+#[derive(Debug, Clone, Copy)]
+pub enum VoidBy<'a> {
+    /// An operator, who may do it to any market that is not settled.
+    Operator(&'a Operator),
+    /// The oracle, whose sources have not answered for too long.
+    Patience(&'a EconomyRules),
+}
+
+/// Calls a market off: the living get their stakes back. With an audit row, in one transaction.
+///
+/// # Errors
+/// [`Refusal::MarketSettled`] for one that is settled; for [`VoidBy::Patience`] also while there is
+/// evidence that decides it, or time left.
+pub async fn void(
+    conn: &mut Connection,
+    id: MarketId,
+    reason: &str,
+    by: VoidBy<'_>,
+) -> DbResult<SettledMarket> {
+    conn.transaction::<_, DbError, _>(async |conn| {
+        let market = locked_market(conn, id).await?;
+        let settled = Refusal::MarketSettled {
+            market: id,
+            status: market.status,
+        };
+        if market.status.is_settled() {
+            return Err(settled.into());
+        }
+        let actor = match by {
+            VoidBy::Operator(who) => who.to_string(),
+            VoidBy::Patience(rules) => {
+                let patience = rules.markets.settle_patience_seconds;
+                let late = crate::now(conn).await? > market.deadline.plus_seconds(patience);
+                if !late || deciding_side(conn, id).await?.is_some() {
+                    return Err(settled.into());
+                }
+                "oracle".to_owned()
+            }
+        };
+        let row = AuditRow {
+            actor: &actor,
+            action: "MARKET_VOID",
+            bot_id: None,
+            observation_id: None,
+            detail: json!({ "market_id": id, "reason": reason }),
+        };
+        audit::write(conn, row).await?;
+        close(conn, market, Ending::Void(reason.to_owned())).await
+    })
+    .await
+}
+
+/// Why a market ends.
+enum Ending {
+    Decided(Side),
+    Void(String),
+}
+
+impl Ending {
+    fn resolution(&self) -> Resolution {
+        match self {
+            Ending::Decided(side) => Resolution::Decided(*side),
+            Ending::Void(_) => Resolution::Void,
+        }
+    }
+}
+
+/// A bet that is open under its market's lock.
+struct OpenBet {
+    bot_id: BotId,
+    staked: StakedBet,
+}
+
+/// The rest of every settlement, under the market's lock: wallets in ascending order, entries in
+/// bulk, bets, totals, posts, events, and the market's end.
+async fn close(
+    conn: &mut Connection,
+    mut market: Market,
+    mut ending: Ending,
+) -> DbResult<SettledMarket> {
+    let mut open = open_bets(conn, market.id).await?;
+    let bots: Vec<BotId> = open.iter().map(|bet| bet.bot_id).collect();
+    let wallets = ledger::lock_all(conn, &bots).await?;
+    if wallets.len() != bots.len() {
+        return Err(DbError::corrupt("a bet without a wallet"));
+    }
+    // One bet a bot and market, so wallets and bets are each other's.
+    let mut wallets: BTreeMap<BotId, Locked> = wallets
+        .into_iter()
+        .map(|locked| (locked.wallet.head.bot_id, locked))
+        .collect();
+    for bet in &mut open {
+        let owner = wallets.get(&bet.bot_id).map(|locked| locked.wallet.status);
+        bet.staked.owner_dead = owner != Some(BotStatus::Alive);
+    }
+    let staked: Vec<StakedBet> = open.iter().map(|bet| bet.staked).collect();
+    let payable = market::settle(market.id, &staked, market.bounty, ending.resolution())
+        .filter(|settlement| fits(&open, settlement, &wallets));
+    let settlement = match payable {
+        Some(settlement) => settlement,
+        None => {
+            ending = Ending::Void("a payout would leave the range of money".to_owned());
+            market::settle(market.id, &staked, market.bounty, Resolution::Void)
+                .ok_or(Refusal::Overflow)?
+        }
+    };
+    let at = match wallets.values().next() {
+        Some(locked) => locked.now,
+        None => crate::now(conn).await?,
+    };
+    let mut ended = Vec::with_capacity(open.len());
+    let mut work = Vec::with_capacity(open.len());
+    let mut by_bot: BTreeMap<BotId, usize> = BTreeMap::new();
+    for (place, bet) in open.iter().enumerate() {
+        by_bot.insert(bet.bot_id, place);
+    }
+    for (bot, place) in &by_bot {
+        let (Some(locked), Some(bet), Some(end)) = (
+            wallets.remove(bot),
+            open.get(*place),
+            settlement.bets.get(*place),
+        ) else {
+            return Err(DbError::corrupt("a bet without a wallet"));
+        };
+        ended.extend(ended_as(&locked, bet, end));
+        work.push((locked, vec![end.movement.clone()]));
+    }
+    let sealed = ledger::append_all(conn, work, Cause::House).await?;
+    close_bets(conn, &open, &settlement, at).await?;
+    totals::add_ended(conn, &ended).await?;
+    conclude(conn, &mut market, &ending, settlement.paid, at).await?;
+    tell(conn, &market, &open, &settlement, sealed.events(), at).await?;
+    Ok(SettledMarket {
+        id: market.id,
+        status: market.status,
+        outcome: market.outcome,
+        bets: open.len(),
+        paid: settlement.paid,
+    })
+}
+
+/// Whether every wallet can hold what it is paid.
+fn fits(
+    open: &[OpenBet],
+    settlement: &MarketSettlement,
+    wallets: &BTreeMap<BotId, Locked>,
+) -> bool {
+    open.iter().zip(&settlement.bets).all(|(bet, end)| {
+        wallets
+            .get(&bet.bot_id)
+            .and_then(|locked| locked.wallet.balance().checked_add(end.payout))
+            .is_some()
+    })
+}
+
+fn ended_as(locked: &Locked, bet: &OpenBet, end: &market::BetSettlement) -> Option<Ended> {
+    let how = match end.state {
+        BetState::Won => End::Won,
+        BetState::Lost | BetState::Forfeit => End::Lost,
+        BetState::Void | BetState::Open => return None,
+    };
+    let stake = bet.staked.stake.money();
+    Some(Ended {
+        bounty: end.movement.minted,
+        brier: end.brier,
+        ..Ended::of(&locked.wallet, stake, end.payout, how)
+    })
+}
+
+async fn open_bets(conn: &mut Connection, market: MarketId) -> DbResult<Vec<OpenBet>> {
+    type Row = (i64, i64, Option<SqlSide>, SqlMoney, SqlMoney);
+    let rows: Vec<Row> = bets::table
+        .filter(bets::market_id.eq(market.0))
+        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
+            "state = 'OPEN'",
+        ))
+        .order(bets::id)
+        .select((
+            bets::id,
+            bets::bot_id,
+            bets::side,
+            bets::stake,
+            bets::confidence,
+        ))
+        .load(conn)
+        .await?;
+    rows.into_iter()
+        .map(|(id, bot_id, side, stake, confidence)| {
+            let side = side.ok_or_else(|| DbError::corrupt(format!("bet {id} has no side")))?;
+            // What was accepted is kept as it was, whatever the smallest stake is by now.
+            let smallest = EconomyRules {
+                stake_min: stake.0,
+                ..EconomyRules::default()
+            };
+            Ok(OpenBet {
+                bot_id: BotId(bot_id),
+                staked: StakedBet {
+                    id: BetId(id),
+                    side: side.0,
+                    stake: smallest.stake(stake.0).map_err(DbError::corrupt)?,
+                    confidence: Confidence::new(confidence.0).map_err(DbError::corrupt)?,
+                    owner_dead: false,
+                },
+            })
+        })
+        .collect()
+}
+
+statement! {
+    struct CloseBets {
+        at: DateTime<Utc> as Timestamptz,
+        id: Vec<i64> as Array<BigInt>,
+        state: Vec<&'static str> as Array<Text>,
+        payout: Vec<SqlMoney> as Array<Numeric>,
+        minted: Vec<SqlMoney> as Array<Numeric>,
+        burned: Vec<SqlMoney> as Array<Numeric>,
+        brier: Vec<Option<SqlMoney>> as Array<Nullable<Numeric>>,
+    } returns Untyped =
+    "UPDATE bets b \
+        SET resolved_at = {}, state = n.state::bet_state, payout = n.payout, minted = n.minted, \
+            burned = n.burned, brier = n.brier \
+       FROM UNNEST({}, {}, {}, {}, {}, {}) AS n (id, state, payout, minted, burned, brier) \
+      WHERE b.id = n.id AND b.state = 'OPEN'"
+}
+
+async fn close_bets(
+    mut conn: &Connection,
+    open: &[OpenBet],
+    settlement: &MarketSettlement,
+    at: Timestamp,
+) -> DbResult<()> {
+    let each = || settlement.bets.iter();
+    let close = CloseBets {
+        at: at.datetime(),
+        id: open.iter().map(|bet| bet.staked.id.0).collect(),
+        state: each().map(|bet| bet.state.as_str()).collect(),
+        payout: each().map(|bet| SqlMoney(bet.payout)).collect(),
+        minted: each().map(|bet| SqlMoney(bet.movement.minted)).collect(),
+        burned: each().map(|bet| SqlMoney(bet.movement.burned)).collect(),
+        brier: each().map(|bet| bet.brier.map(SqlMoney)).collect(),
+    };
+    if close.execute(&mut conn).await? == open.len() {
+        Ok(())
+    } else {
+        Err(DbError::corrupt("a bet was not open"))
+    }
+}
+
+/// Writes down how the market ended.
+async fn conclude(
+    conn: &mut Connection,
+    market: &mut Market,
+    ending: &Ending,
+    paid: bool,
+    at: Timestamp,
+) -> DbResult<()> {
+    match ending {
+        Ending::Decided(side) => {
+            market.status = MarketStatus::Resolved;
+            market.outcome = Some(side.to_string());
+        }
+        Ending::Void(reason) => {
+            market.status = MarketStatus::Void;
+            market.void_reason = Some(reason.clone());
+        }
+    }
+    let changed = diesel::update(markets::table.find(market.id.0))
+        .set((
+            markets::status.eq(SqlMarketStatus(market.status)),
+            markets::outcome.eq(&market.outcome),
+            markets::void_reason.eq(&market.void_reason),
+            markets::paid.eq(paid),
+            markets::resolved_at.eq(at.datetime()),
+        ))
+        .execute(conn)
+        .await?;
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(DbError::corrupt(format!("market {} is gone", market.id)))
+    }
+}
+
+/// A post for each bettor, and the events.
+async fn tell(
+    conn: &Connection,
+    market: &Market,
+    open: &[OpenBet],
+    settlement: &MarketSettlement,
+    mut drafts: Vec<EventDraft>,
+    at: Timestamp,
+) -> DbResult<()> {
+    let reference = economy::market_reference(market.id).to_string();
+    let mut new_posts = Vec::with_capacity(open.len());
+    for (bet, end) in open.iter().zip(&settlement.bets) {
+        let StakedBet { stake, side, .. } = bet.staked;
+        let post = NewPost {
+            bot_id: bet.bot_id,
+            draft: Draft::bet_settlement(stake, side, end, &market.description),
+            reference: reference.clone(),
+            created_at: at,
+        };
+        drafts.push(post.event());
+        new_posts.push(post);
+    }
+    drafts.push(market.event());
+    posts::write(conn, &new_posts).await?;
+    events::write(conn, &drafts).await
+}

@@ -1,0 +1,795 @@
+//! Markets from opening to payment: money, races, crashes and repeated calls.
+
+use db::error::Conflict;
+use db::markets::{
+    self, Deadline, MarketFilter, NewMarket, Opener, Recorded, SettledMarket, VoidBy,
+};
+use db::{DbError, bots};
+use ledger_core::economy::{AnswerResult, EconomyRules, Lookup, MarketRules};
+use ledger_core::market::{BetState, MarketSource, MarketStatus, Side};
+use ledger_core::{BotId, Enforcement, MarketId, Money, Refusal};
+use test_kit::Arena;
+use test_kit::market::{RIGHT_ANSWER, evidence, new_answer, new_bet, new_market, slip};
+
+async fn balance(arena: &Arena, bot: BotId) -> String {
+    let found = bots::find(&mut *arena.conn().await, &bots::BotRef::Id(bot)).await;
+    found.unwrap().balance.to_string()
+}
+
+async fn settle(arena: &Arena, id: MarketId) -> Option<SettledMarket> {
+    markets::settle(&mut *arena.conn().await, id).await.unwrap()
+}
+
+async fn find(arena: &Arena, id: MarketId) -> markets::Market {
+    markets::find(&mut *arena.conn().await, id).await.unwrap()
+}
+
+async fn refusal(arena: &Arena, bot: BotId, bets: Vec<markets::NewBet>) -> Refusal {
+    let (mut conn, slip) = (arena.conn().await, slip(bot, bets));
+    match markets::place(&mut conn, &slip, arena.rules(), None).await {
+        Err(DbError::Refused(refusal)) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn count(arena: &Arena, query: &str) -> i64 {
+    let owner = arena.owner_client().await;
+    owner.query_one(query, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn a_market_pays_its_pool_to_the_last_unit_and_once() {
+    let arena = Arena::new().await;
+    let mut bots = Vec::new();
+    for _ in 0..4 {
+        bots.push(arena.bot().balance("100.00").create().await.id);
+    }
+    let market = arena.market(MarketSource::News).await;
+    arena.bet(bots[0], market.id, Side::Yes, "1.00").await;
+    arena.bet(bots[1], market.id, Side::Yes, "2.00").await;
+    arena.bet(bots[2], market.id, Side::No, "4.00").await;
+    arena.bet(bots[3], market.id, Side::Yes, "0.01").await;
+    let open = find(&arena, market.id).await;
+    assert_eq!(
+        (open.bets, open.pool().to_string()),
+        (4, "12.01000000".to_owned())
+    );
+    arena.assert_sound().await;
+    assert_eq!(settle(&arena, market.id).await, None, "it is open");
+    arena.lock_market(market.id).await;
+    assert_eq!(settle(&arena, market.id).await, None, "nothing decides it");
+    arena.decide(market.id, Side::Yes).await;
+    let settled = settle(&arena, market.id).await.unwrap();
+    assert_eq!(
+        (settled.status, settled.paid, settled.bets),
+        (MarketStatus::Resolved, true, 4)
+    );
+    // 12.01 shared 1.00 : 2.00 : 0.01.
+    assert_eq!(balance(&arena, bots[0]).await, "102.99003322");
+    assert_eq!(balance(&arena, bots[1]).await, "105.98006645");
+    assert_eq!(balance(&arena, bots[2]).await, "96.00000000");
+    assert_eq!(balance(&arena, bots[3]).await, "100.02990033");
+    arena.assert_sound().await;
+    assert_eq!(settle(&arena, market.id).await, None, "it is settled");
+    let resolved = find(&arena, market.id).await;
+    assert_eq!(resolved.outcome.as_deref(), Some("YES"));
+    let bets = markets::bets_page(&mut *arena.conn().await, market.id, None, 10)
+        .await
+        .unwrap();
+    let states: Vec<_> = bets.iter().map(|bet| bet.state).collect();
+    assert_eq!(
+        states,
+        [BetState::Won, BetState::Lost, BetState::Won, BetState::Won]
+    );
+    assert_eq!(bets[1].brier.unwrap().to_string(), "0.49000000");
+    assert_eq!(bets[0].brier.unwrap().to_string(), "0.09000000");
+    let census = db::supply::census(&mut *arena.conn().await).await.unwrap();
+    assert_eq!((census.supply.escrow, census.supply.drift()), (0, 0));
+    // The bounty was minted as it was paid, and no more.
+    assert_eq!(census.supply.minted, 405 * 100_000_000);
+    for (table, rows) in [
+        ("posts WHERE kind = 'BET'", 4),
+        ("posts WHERE kind = 'SETTLEMENT'", 4),
+        ("ledger WHERE entry_type = 'MARKET_PAYOUT'", 3),
+        ("ledger WHERE entry_type = 'SLASH'", 1),
+        ("audit_log WHERE action = 'BET'", 4),
+        (
+            "events WHERE kind = 'market' AND data->>'status' = 'LOCKED'",
+            1,
+        ),
+    ] {
+        assert_eq!(
+            count(&arena, &format!("SELECT count(*) FROM {table}")).await,
+            rows,
+            "{table}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn nobody_right_or_void_means_stakes_back_and_no_bounty() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().balance("10.00").create().await.id;
+    let wrong = arena.market(MarketSource::Github).await;
+    let void = arena.market(MarketSource::Weather).await;
+    arena.bet(bot, wrong.id, Side::Yes, "2.00").await;
+    arena.bet(bot, void.id, Side::Yes, "3.00").await;
+    assert_eq!(balance(&arena, bot).await, "5.00000000");
+    arena.lock_market(wrong.id).await;
+    arena.decide(wrong.id, Side::No).await;
+    let settled = settle(&arena, wrong.id).await.unwrap();
+    assert_eq!(
+        (settled.status, settled.paid),
+        (MarketStatus::Resolved, false)
+    );
+    let operator = "mia".parse().unwrap();
+    let by = VoidBy::Operator(&operator);
+    let mut conn = arena.conn().await;
+    let called_off = markets::void(&mut conn, void.id, "the city moved", by)
+        .await
+        .unwrap();
+    assert_eq!(
+        (called_off.status, called_off.paid),
+        (MarketStatus::Void, false)
+    );
+    assert_eq!(balance(&arena, bot).await, "10.00000000");
+    arena.assert_sound().await;
+    // What is settled stays settled, whoever asks.
+    for id in [wrong.id, void.id] {
+        let again = markets::void(&mut conn, id, "again", by).await;
+        assert!(
+            matches!(again, Err(DbError::Refused(Refusal::MarketSettled { .. }))),
+            "{again:?}"
+        );
+    }
+    assert_eq!(
+        find(&arena, void.id).await.void_reason.as_deref(),
+        Some("the city moved")
+    );
+    let audited = "SELECT count(*) FROM audit_log WHERE action = 'MARKET_VOID' AND actor = 'mia'";
+    assert_eq!(count(&arena, audited).await, 1);
+}
+
+#[tokio::test]
+async fn the_dead_forfeit_to_the_winners_or_to_the_house() {
+    let arena = Arena::new().await;
+    let winner = arena.bot().balance("100.00").create().await.id;
+    let dead = arena.bot().balance("10.30").create().await.id;
+    let paid = arena.market(MarketSource::News).await;
+    let refunded = arena.market(MarketSource::Github).await;
+    for market in [&paid, &refunded] {
+        arena.bet(winner, market.id, Side::Yes, "5.00").await;
+        arena.bet(dead, market.id, Side::Yes, "5.00").await;
+    }
+    // 0.30 is left, and the rent is 0.50, open positions or not.
+    arena.tick(Enforcement::Enforce).await;
+    arena.lock_market(paid.id).await;
+    arena.decide(paid.id, Side::Yes).await;
+    assert!(settle(&arena, paid.id).await.unwrap().paid);
+    arena.lock_market(refunded.id).await;
+    arena.decide(refunded.id, Side::No).await;
+    assert!(!settle(&arena, refunded.id).await.unwrap().paid);
+    // 100 − 10 − 0.50 rent + (5 + 5 + 5 bounty) + 5 back.
+    assert_eq!(balance(&arena, winner).await, "109.50000000");
+    assert_eq!(balance(&arena, dead).await, "0.00000000");
+    arena.assert_sound().await;
+    let census = db::supply::census(&mut *arena.conn().await).await.unwrap();
+    // Grants and one bounty; rent, what was drained, and the forfeit of the refunded market.
+    assert_eq!(census.supply.minted, (11_030 + 500) * 1_000_000);
+    assert_eq!(census.supply.burned, (50 + 30 + 500) * 1_000_000);
+}
+
+#[tokio::test]
+async fn bets_that_break_a_rule_write_nothing() {
+    let arena = Arena::new().await;
+    let dead = arena.bot().dead().create().await.id;
+    let bot = arena.bot().balance("10.00").create().await.id;
+    let open = arena.market(MarketSource::News).await;
+    let closed = arena.market(MarketSource::Weather).await;
+    let research = arena.market(MarketSource::Research).await;
+    // Past half-way to the deadline, and not locked.
+    arena.age_market(closed.id, 1_000).await;
+    arena.bet(bot, open.id, Side::Yes, "1.00").await;
+    let one = |id, stake| vec![new_bet(id, Side::No, stake)];
+    let nowhere = MarketId(uuid::Uuid::new_v4());
+    let other = arena.market(MarketSource::Github).await;
+    type Expected = fn(&Refusal) -> bool;
+    let cases: [(BotId, Vec<markets::NewBet>, Expected); 8] = [
+        (dead, one(other.id, "1.00"), |r| {
+            matches!(r, Refusal::NotAlive { .. })
+        }),
+        (bot, one(open.id, "1.00"), |r| {
+            matches!(r, Refusal::AlreadyIn { .. })
+        }),
+        (bot, one(closed.id, "1.00"), |r| {
+            matches!(r, Refusal::BetsClosed { .. })
+        }),
+        (bot, one(research.id, "1.00"), |r| {
+            matches!(r, Refusal::WrongKind { .. })
+        }),
+        (bot, one(nowhere, "1.00"), |r| {
+            matches!(r, Refusal::NoSuchMarket { .. })
+        }),
+        (bot, one(other.id, "9.01"), |r| {
+            matches!(r, Refusal::InsufficientFunds { .. })
+        }),
+        // The second of two does not fit what the first leaves.
+        (
+            bot,
+            vec![
+                new_bet(other.id, Side::Yes, "5.00"),
+                new_bet(open.id, Side::Yes, "5.00"),
+            ],
+            |r| matches!(r, Refusal::AlreadyIn { .. }),
+        ),
+        (
+            bot,
+            vec![
+                new_bet(other.id, Side::Yes, "5.00"),
+                new_bet(closed.id, Side::Yes, "1.00"),
+            ],
+            |r| matches!(r, Refusal::BetsClosed { .. }),
+        ),
+    ];
+    for (place, (who, bets, expected)) in cases.into_iter().enumerate() {
+        let found = refusal(&arena, who, bets).await;
+        assert!(expected(&found), "case {place}: {found:?}");
+    }
+    assert_eq!(balance(&arena, bot).await, "9.00000000");
+    assert_eq!(count(&arena, "SELECT count(*) FROM bets").await, 1);
+    assert_eq!(find(&arena, other.id).await.bets, 0);
+    arena.lock_market(other.id).await;
+    let found = refusal(&arena, bot, one(other.id, "1.00")).await;
+    assert!(matches!(
+        found,
+        Refusal::MarketNotOpen {
+            status: MarketStatus::Locked,
+            ..
+        }
+    ));
+    let tiny = EconomyRules {
+        markets: MarketRules {
+            pool_max: "6.50".parse().unwrap(),
+            ..MarketRules::default()
+        },
+        ..arena.rules().clone()
+    };
+    let another = arena.bot().create().await.id;
+    let too_much = slip(another, one(open.id, "0.51"));
+    let placed = markets::place(&mut *arena.conn().await, &too_much, &tiny, None).await;
+    assert!(
+        matches!(placed, Err(DbError::Refused(Refusal::PoolLimit { .. }))),
+        "{placed:?}"
+    );
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn several_bets_are_placed_together_or_not_at_all() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().balance("10.00").create().await.id;
+    let (a, b) = (
+        arena.market(MarketSource::News).await,
+        arena.market(MarketSource::Github).await,
+    );
+    let both = slip(
+        bot,
+        vec![
+            new_bet(a.id, Side::Yes, "4.00"),
+            new_bet(b.id, Side::No, "6.00"),
+        ],
+    );
+    let placed = markets::place(&mut *arena.conn().await, &both, arena.rules(), None)
+        .await
+        .unwrap();
+    assert_eq!(placed.new_balance, Money::ZERO);
+    assert_eq!(placed.bets[0].market_id, a.id);
+    assert_eq!(placed.bets[1].side, Some(Side::No));
+    assert_eq!(
+        count(
+            &arena,
+            "SELECT count(*) FROM audit_log WHERE action = 'BET'"
+        )
+        .await,
+        1
+    );
+    let other = arena.bot().balance("10.00").create().await.id;
+    let bets = vec![
+        new_bet(a.id, Side::Yes, "4.00"),
+        new_bet(b.id, Side::No, "6.01"),
+    ];
+    let refused = refusal(&arena, other, bets).await;
+    assert!(
+        matches!(refused, Refusal::InsufficientFunds { .. }),
+        "{refused:?}"
+    );
+    assert_eq!(balance(&arena, other).await, "10.00000000");
+    arena.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_bets_at_once_on_one_balance_exactly_what_fits_is_taken() {
+    let arena = Arena::with_pool(16).await;
+    let bot = arena.bot().balance("3.50").create().await.id;
+    let rules = EconomyRules {
+        markets: MarketRules {
+            bounty_budget_per_hour: "100000.00".parse().unwrap(),
+            places: 1_000,
+            ..MarketRules::default()
+        },
+        ..EconomyRules::default()
+    };
+    let arena = arena.with_rules(rules);
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..12 {
+        let market = arena.market(MarketSource::News).await.id;
+        let (database, rules) = (arena.database().clone(), arena.rules().clone());
+        tasks.spawn(async move {
+            let slip = slip(bot, vec![new_bet(market, Side::Yes, "1.00")]);
+            markets::place(&mut *database.get().await.unwrap(), &slip, &rules, None).await
+        });
+    }
+    let outcomes = tasks.join_all().await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
+    for refused in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+        assert!(
+            matches!(refused, DbError::Refused(Refusal::InsufficientFunds { .. })),
+            "{refused}"
+        );
+    }
+    assert_eq!(balance(&arena, bot).await, "0.50000000");
+    arena.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_bot_gets_one_bet_on_a_market_however_many_it_sends_at_once() {
+    let arena = Arena::with_pool(16).await;
+    let bot = arena.bot().create().await.id;
+    let market = arena.market(MarketSource::News).await.id;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let (database, rules) = (arena.database().clone(), arena.rules().clone());
+        tasks.spawn(async move {
+            let slip = slip(bot, vec![new_bet(market, Side::Yes, "1.00")]);
+            markets::place(&mut *database.get().await.unwrap(), &slip, &rules, None).await
+        });
+    }
+    let taken = tasks
+        .join_all()
+        .await
+        .into_iter()
+        .filter(Result::is_ok)
+        .count();
+    assert_eq!(taken, 1);
+    assert_eq!(balance(&arena, bot).await, "999.00000000");
+    arena.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_oracles_and_an_operator_at_once_settle_a_market_once() {
+    let arena = Arena::with_pool(24).await;
+    let operator: ledger_core::economy::Operator = "ops".parse().unwrap();
+    for round in 0..4 {
+        let bots = [arena.bot().create().await.id, arena.bot().create().await.id];
+        let market = arena.market(MarketSource::News).await.id;
+        arena.bet(bots[0], market, Side::Yes, "10.00").await;
+        arena.bet(bots[1], market, Side::No, "10.00").await;
+        arena.lock_market(market).await;
+        arena.decide(market, Side::Yes).await;
+        let mut tasks = tokio::task::JoinSet::new();
+        for place in 0..8 {
+            let (database, operator) = (arena.database().clone(), operator.clone());
+            tasks.spawn(async move {
+                let mut conn = database.get().await.unwrap();
+                if place % 4 == 3 {
+                    markets::void(&mut conn, market, "race", VoidBy::Operator(&operator))
+                        .await
+                        .is_ok()
+                } else {
+                    markets::settle(&mut conn, market).await.unwrap().is_some()
+                }
+            });
+        }
+        let ended = tasks
+            .join_all()
+            .await
+            .into_iter()
+            .filter(|did| *did)
+            .count();
+        assert_eq!(ended, 1, "round {round}");
+        let closing = "SELECT count(*) FROM ledger WHERE entry_type IN \
+            ('MARKET_PAYOUT', 'REFUND', 'SLASH', 'FORFEIT')";
+        assert_eq!(count(&arena, closing).await, 2 * (round + 1));
+    }
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn evidence_decides_once_and_failures_are_kept_and_put_off() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().create().await.id;
+    let market = arena.market(MarketSource::News).await.id;
+    arena.bet(bot, market, Side::No, "1.00").await;
+    arena.lock_market(market).await;
+    let mut conn = arena.conn().await;
+    let failed = evidence(arena.now().await, None);
+    let due = markets::due(&mut conn, 10).await.unwrap();
+    assert_eq!(due.len(), 1);
+    assert_eq!(
+        markets::record(&mut conn, market, &failed, None)
+            .await
+            .unwrap(),
+        Recorded::Undecided
+    );
+    assert_eq!(
+        markets::due(&mut conn, 10).await.unwrap(),
+        [],
+        "it is put off"
+    );
+    assert_eq!(find(&arena, market).await.attempts, 1);
+    // Two oracles read two things: the first decides, the second changes nothing.
+    arena.decide(market, Side::No).await;
+    arena.decide(market, Side::Yes).await;
+    let kept = markets::evidence_of(&mut conn, market).await.unwrap();
+    assert_eq!(kept.len(), 2);
+    let settled = settle(&arena, market).await.unwrap();
+    assert_eq!(settled.outcome.as_deref(), Some("NO"));
+    assert_eq!(
+        markets::record(&mut conn, market, &failed, None)
+            .await
+            .unwrap(),
+        Recorded::Settled
+    );
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn patience_ends_in_void_and_not_before() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().create().await.id;
+    let market = arena.market(MarketSource::Github).await.id;
+    arena.bet(bot, market, Side::No, "1.00").await;
+    arena.lock_market(market).await;
+    let mut conn = arena.conn().await;
+    let early = markets::void(&mut conn, market, "late", VoidBy::Patience(arena.rules())).await;
+    assert!(matches!(early, Err(DbError::Refused(_))), "{early:?}");
+    arena.age_market(market, 6 * 3_600 + 1).await;
+    let reason = "its source did not answer within 6 hours";
+    let void = markets::void(&mut conn, market, reason, VoidBy::Patience(arena.rules()))
+        .await
+        .unwrap();
+    assert_eq!(void.status, MarketStatus::Void);
+    assert_eq!(balance(&arena, bot).await, "1000.00000000");
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn research_is_judged_paid_and_closed_at_once() {
+    let arena = Arena::new().await;
+    let [wrong, right, late] = [
+        arena.bot().balance("10.00").create().await.id,
+        arena.bot().balance("10.00").create().await.id,
+        arena.bot().balance("10.00").create().await.id,
+    ];
+    let market = arena.market(MarketSource::Research).await.id;
+    let mut conn = arena.conn().await;
+    let mut miss = new_answer(wrong, market, "737");
+    miss.lookup = Lookup::Used;
+    let missed = markets::answer(&mut conn, &miss, arena.rules(), None)
+        .await
+        .unwrap();
+    assert_eq!(
+        (missed.result, missed.new_balance.to_string()),
+        (AnswerResult::Wrong, "8.50000000".to_owned())
+    );
+    assert_eq!(find(&arena, market).await.status, MarketStatus::Open);
+    let again = markets::answer(
+        &mut conn,
+        &new_answer(wrong, market, RIGHT_ANSWER),
+        arena.rules(),
+        None,
+    )
+    .await;
+    assert!(
+        matches!(again, Err(DbError::Refused(Refusal::AlreadyIn { .. }))),
+        "{again:?}"
+    );
+    let mut hit = new_answer(right, market, " 736\n");
+    hit.lookup = Lookup::Used;
+    let solved = markets::answer(&mut conn, &hit, arena.rules(), None)
+        .await
+        .unwrap();
+    assert_eq!(solved.result, AnswerResult::Correct);
+    assert_eq!(solved.payout.to_string(), "26.00000000");
+    assert_eq!(solved.new_balance.to_string(), "34.50000000");
+    let closed = find(&arena, market).await;
+    assert_eq!(
+        (closed.status, closed.outcome.as_deref()),
+        (MarketStatus::Resolved, Some("736"))
+    );
+    let after = markets::answer(
+        &mut conn,
+        &new_answer(late, market, RIGHT_ANSWER),
+        arena.rules(),
+        None,
+    )
+    .await;
+    assert!(
+        matches!(after, Err(DbError::Refused(Refusal::MarketNotOpen { .. }))),
+        "{after:?}"
+    );
+    let entries = "SELECT count(*) FROM ledger WHERE entry_type IN ('MARKET_STAKE', 'RESEARCH_LOOKUP_FEE', 'RESEARCH_PAYOUT', 'SLASH')";
+    assert_eq!(count(&arena, entries).await, 6);
+    arena.assert_sound().await;
+    let census = db::supply::census(&mut *arena.conn().await).await.unwrap();
+    assert_eq!(census.supply.escrow, 0);
+}
+
+#[tokio::test]
+async fn one_answer_a_tick_and_only_with_the_means_for_it() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().balance("3.00").create().await.id;
+    let (a, b) = (
+        arena.market(MarketSource::Research).await.id,
+        arena.market(MarketSource::Research).await.id,
+    );
+    let mut conn = arena.conn().await;
+    markets::answer(&mut conn, &new_answer(bot, a, "1"), arena.rules(), None)
+        .await
+        .unwrap();
+    let second = markets::answer(&mut conn, &new_answer(bot, b, "1"), arena.rules(), None).await;
+    assert!(
+        matches!(second, Err(DbError::Refused(Refusal::AnsweredThisTick))),
+        "{second:?}"
+    );
+    arena.tick(Enforcement::Observe).await;
+    let mut dear = new_answer(bot, b, "1");
+    dear.lookup = Lookup::Used;
+    let poor = arena.bot().balance("1.49").create().await.id;
+    let mut too_dear = new_answer(poor, b, "1");
+    too_dear.lookup = Lookup::Used;
+    let refused = markets::answer(&mut conn, &too_dear, arena.rules(), None).await;
+    assert!(
+        matches!(
+            refused,
+            Err(DbError::Refused(Refusal::AnswerUnaffordable { .. }))
+        ),
+        "{refused:?}"
+    );
+    let taken = markets::answer(&mut conn, &dear, arena.rules(), None)
+        .await
+        .unwrap();
+    assert_eq!(taken.new_balance.to_string(), "0.50000000");
+    arena.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_right_answers_at_once_exactly_one_is_paid() {
+    let arena = Arena::with_pool(24).await;
+    let market = arena.market(MarketSource::Research).await.id;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let bot = arena.bot().balance("10.00").create().await.id;
+        let (database, rules) = (arena.database().clone(), arena.rules().clone());
+        tasks.spawn(async move {
+            let new = new_answer(bot, market, RIGHT_ANSWER);
+            markets::answer(&mut *database.get().await.unwrap(), &new, &rules, None).await
+        });
+    }
+    let outcomes = tasks.join_all().await;
+    let paid = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert_eq!(paid, 1);
+    for refused in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+        assert!(
+            matches!(refused, DbError::Refused(Refusal::MarketNotOpen { .. })),
+            "{refused}"
+        );
+    }
+    assert_eq!(
+        count(
+            &arena,
+            "SELECT count(*) FROM ledger WHERE entry_type = 'RESEARCH_PAYOUT'"
+        )
+        .await,
+        1
+    );
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn unsolved_research_expires_and_bet_markets_do_not() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().balance("10.00").create().await.id;
+    let research = arena.market(MarketSource::Research).await.id;
+    let news = arena.market(MarketSource::News).await.id;
+    let mut conn = arena.conn().await;
+    markets::answer(
+        &mut conn,
+        &new_answer(bot, research, "1"),
+        arena.rules(),
+        None,
+    )
+    .await
+    .unwrap();
+    assert_eq!(markets::expire_due(&mut conn).await.unwrap(), []);
+    for id in [research, news] {
+        arena.age_market(id, 3_600).await;
+    }
+    let late = markets::answer(
+        &mut conn,
+        &new_answer(bot, research, RIGHT_ANSWER),
+        arena.rules(),
+        None,
+    )
+    .await;
+    assert!(late.is_err());
+    assert_eq!(markets::expire_due(&mut conn).await.unwrap(), [research]);
+    assert_eq!(markets::expire_due(&mut conn).await.unwrap(), []);
+    assert_eq!(markets::lock_due(&mut conn).await.unwrap(), [news]);
+    assert_eq!(find(&arena, research).await.status, MarketStatus::Expired);
+    let operator = "ops".parse().unwrap();
+    let void = markets::void(&mut conn, research, "why not", VoidBy::Operator(&operator)).await;
+    assert!(matches!(
+        void,
+        Err(DbError::Refused(Refusal::MarketSettled { .. }))
+    ));
+    assert_eq!(balance(&arena, bot).await, "9.00000000");
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn the_board_has_places_one_subject_each_and_a_budget() {
+    let arena = Arena::new().await;
+    let rules = &arena.rules().markets;
+    let mut conn = arena.conn().await;
+    let operator = "ops".parse().unwrap();
+    let first = new_market(MarketSource::News);
+    markets::open(&mut conn, &first, rules, None).await.unwrap();
+    let same = NewMarket {
+        id: MarketId(uuid::Uuid::new_v4()),
+        criteria: first.criteria.clone(),
+        ..new_market(MarketSource::News)
+    };
+    let twice = markets::open(&mut conn, &same, rules, None).await;
+    assert!(
+        matches!(twice, Err(DbError::Refused(Refusal::SubjectTaken { .. }))),
+        "{twice:?}"
+    );
+    let again = NewMarket {
+        criteria: new_market(MarketSource::News).criteria,
+        ..new_market(MarketSource::News)
+    };
+    let again = NewMarket {
+        id: first.id,
+        ..again
+    };
+    let exists = markets::open(&mut conn, &again, rules, None).await;
+    assert!(
+        matches!(exists, Err(DbError::Conflict(Conflict::MarketExists))),
+        "{exists:?}"
+    );
+    for _ in 1..6 {
+        markets::open(&mut conn, &new_market(MarketSource::Github), rules, None)
+            .await
+            .unwrap();
+    }
+    let full = markets::open(&mut conn, &new_market(MarketSource::Github), rules, None).await;
+    assert!(
+        matches!(
+            full,
+            Err(DbError::Refused(Refusal::BoardFull { places: 6 }))
+        ),
+        "{full:?}"
+    );
+    // An operator is not bound by places, but by the budget: 30 are out, 500 may be.
+    let by = Opener::Operator(&operator);
+    let dear = NewMarket {
+        opener: by,
+        bounty: "470.01".parse().unwrap(),
+        ..new_market(MarketSource::Github)
+    };
+    let broke = markets::open(&mut conn, &dear, rules, None).await;
+    assert!(
+        matches!(broke, Err(DbError::Refused(Refusal::BountyBudget { .. }))),
+        "{broke:?}"
+    );
+    let fits = NewMarket {
+        opener: by,
+        bounty: "470.00".parse().unwrap(),
+        words: Some("Ours"),
+        ..new_market(MarketSource::Github)
+    };
+    let opened = markets::open(&mut conn, &fits, rules, None).await.unwrap();
+    assert!(
+        opened.description.starts_with("Ours — Will test/"),
+        "{}",
+        opened.description
+    );
+    // Solved early, its place stays taken until its deadline.
+    let board = markets::board(&mut conn).await.unwrap();
+    assert_eq!(
+        (board.taken, board.bounties.to_string()),
+        (7, "500.00000000".to_owned())
+    );
+    arena.age_market(first.id, 3_601).await;
+    assert_eq!(markets::board(&mut conn).await.unwrap().taken, 6);
+    let short = NewMarket {
+        opener: by,
+        bounty: Money::ZERO,
+        deadline: Deadline::In(1_799),
+        ..new_market(MarketSource::Weather)
+    };
+    let short = markets::open(&mut conn, &short, rules, None).await;
+    assert!(
+        matches!(short, Err(DbError::Refused(Refusal::Deadline { .. }))),
+        "{short:?}"
+    );
+    let filter = MarketFilter {
+        status: Some(MarketStatus::Open),
+        source: Some(MarketSource::Github),
+    };
+    assert_eq!(
+        markets::page(&mut conn, filter, None, 200)
+            .await
+            .unwrap()
+            .len(),
+        6
+    );
+}
+
+#[tokio::test]
+async fn a_market_solved_early_keeps_its_place_until_its_deadline() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().create().await.id;
+    let market = arena.market(MarketSource::Research).await;
+    let mut conn = arena.conn().await;
+    markets::answer(
+        &mut conn,
+        &new_answer(bot, market.id, RIGHT_ANSWER),
+        arena.rules(),
+        None,
+    )
+    .await
+    .unwrap();
+    let board = markets::board(&mut conn).await.unwrap();
+    assert_eq!(board.taken, 1);
+    assert_eq!(
+        board.subjects,
+        [(MarketSource::Research, market.criteria.subject())]
+    );
+}
+
+#[tokio::test]
+async fn postgres_itself_keeps_what_is_settled() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().create().await.id;
+    let market = arena.market(MarketSource::Research).await.id;
+    markets::answer(
+        &mut *arena.conn().await,
+        &new_answer(bot, market, RIGHT_ANSWER),
+        arena.rules(),
+        None,
+    )
+    .await
+    .unwrap();
+    let owner = arena.owner_client().await;
+    for forbidden in [
+        "UPDATE markets SET bounty = 1000",
+        "UPDATE markets SET status = 'OPEN', outcome = NULL, resolved_at = NULL",
+        "DELETE FROM markets",
+        "UPDATE bets SET payout = 1000",
+        "DELETE FROM bets",
+        "TRUNCATE evidence",
+    ] {
+        assert!(owner.batch_execute(forbidden).await.is_err(), "{forbidden}");
+    }
+    let app = test_kit::connect(&arena.database_url()).await;
+    for forbidden in [
+        "UPDATE markets SET criteria = '{}'",
+        "UPDATE bets SET stake = 1",
+        "UPDATE evidence SET body = ''",
+    ] {
+        let refused = app.batch_execute(forbidden).await.unwrap_err();
+        assert_eq!(refused.code().unwrap().code(), "42501", "{forbidden}");
+    }
+}

@@ -1,0 +1,9 @@
+DROP TABLE evidence;
+DROP TABLE bets;
+DROP TABLE markets;
+DROP FUNCTION refuse_change_of_the_settled_bet();
+DROP FUNCTION refuse_change_of_the_settled();
+DROP TYPE bet_state;
+DROP TYPE bet_side;
+DROP TYPE market_status;
+DROP TYPE market_source;

@@ -1,0 +1,2 @@
+DROP TABLE agent_windows;
+DROP TABLE agent_totals;
