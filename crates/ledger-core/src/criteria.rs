@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::market::{MarketSource, Side};
 use crate::money::Money;
+use crate::subject::{Keyword, Repository};
 use crate::time::Timestamp;
 
 /// The shortest life of a question about the weather: bets close half-way, and the instant that
@@ -113,39 +114,6 @@ fn one_clean_line(text: &str, max: usize) -> bool {
 }
 
 checked_text! {
-    /// A repository at GitHub: `owner/name`.
-    Repository, RepositoryError = "must be owner/name as GitHub spells it, of A-Z a-z 0-9 - _ .",
-    |text| {
-        let Some((owner, name)) = text.split_once('/') else {
-            return false;
-        };
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b == b'.';
-        let fine = |part: &str, max: usize| {
-            (1..=max).contains(&part.len())
-                && part.bytes().all(allowed)
-                && part != "."
-                && part != ".."
-        };
-        fine(owner, 39) && fine(name, 100)
-    }
-}
-
-checked_text! {
-    /// A word or phrase that is sought in headlines, without regard to case.
-    Keyword, KeywordError = "must have 2 to 50 characters, letters, digits, spaces and - . + # ' only, \
-        and begin and end with a letter or digit or + or #",
-    |text| {
-        let edge = |c: char| c.is_alphanumeric() || c == '+' || c == '#';
-        (2..=50).contains(&text.chars().count())
-            && text.chars().all(|c| edge(c) || matches!(c, ' ' | '-' | '.' | '\''))
-            && text.chars().any(char::is_alphanumeric)
-            && text.starts_with(edge)
-            && text.ends_with(edge)
-            && !text.contains("  ")
-    }
-}
-
-checked_text! {
     /// The name of a city, as people read it.
     City, CityError = "must have 1 to 60 characters on one line",
     |text| one_clean_line(text, 60)
@@ -176,7 +144,9 @@ impl Degrees {
         self.0
     }
 
-    fn is_latitude(self) -> bool {
+    /// Whether it may be a latitude: −90 to 90.
+    #[must_use]
+    pub fn is_latitude(self) -> bool {
         self.0.units().unsigned_abs() <= 90 * 100_000_000
     }
 }
@@ -215,6 +185,13 @@ impl<'de> Deserialize<'de> for Degrees {
     }
 }
 
+/// A place on Earth, north and east positive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub latitude: Degrees,
+    pub longitude: Degrees,
+}
+
 /// An exact decimal without zeros at its end: `21.4`, `-3`.
 fn plain(value: Money) -> String {
     let text = value.to_string();
@@ -247,6 +224,16 @@ pub struct TemperatureCriteria {
     pub comparison: Comparison,
     /// Whole degrees.
     pub celsius: i64,
+}
+
+impl TemperatureCriteria {
+    #[must_use]
+    pub const fn place(&self) -> Place {
+        Place {
+            latitude: self.latitude,
+            longitude: self.longitude,
+        }
+    }
 }
 
 /// What is the page id of an article?
@@ -332,7 +319,7 @@ impl Criteria {
     #[must_use]
     pub fn subject(&self) -> String {
         match self {
-            Criteria::Github(c) => c.repository.as_str().to_lowercase(),
+            Criteria::Github(c) => c.repository.subject(),
             Criteria::News(c) => c.keyword.as_str().to_lowercase(),
             Criteria::Weather(c) => c.city.as_str().to_lowercase(),
             Criteria::Research(c) => c.article.as_str().to_lowercase(),

@@ -20,6 +20,7 @@ pub mod prediction;
 pub mod refusal;
 pub mod research;
 pub mod rules;
+pub mod subject;
 pub mod supply;
 pub mod time;
 

@@ -9,6 +9,8 @@ use ledger_core::economy::EconomyRules;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::market_config;
+use crate::markets::MarketFeed;
 use crate::sources::coingecko::{self, CoinGeckoConfig, SetupError};
 use crate::sources::{CoinGecko, PriceFeed, Replay, Simulated, SourceSpec, parse_list};
 
@@ -18,12 +20,12 @@ pub const HEALTH_PORT: u16 = 8002;
 pub const SAMPLE_INTERVAL_SECONDS: i64 = 60;
 /// From one settlement to the next.
 pub const SETTLE_INTERVAL_SECONDS: u64 = 5;
-/// The lease's task and a cycle each need a connection, the readiness probe a third.
-const POOL_SIZE: usize = 4;
+/// The lease's task, a price cycle and a market cycle each need connections, the readiness probe one.
+const POOL_SIZE: usize = 8;
 const POOL_SIZE_MIN: usize = 2;
 const POOL_SIZE_MAX: usize = 200;
 /// Where the operators of this software can be found, if the installation names nobody.
-const CONTACT: &str = env!("CARGO_PKG_REPOSITORY");
+pub(crate) const CONTACT: &str = env!("CARGO_PKG_REPOSITORY");
 
 /// What the oracle needs to know at start.
 pub struct Config {
@@ -36,6 +38,7 @@ pub struct Config {
     pub rules: EconomyRules,
     /// In order of preference.
     pub feeds: Vec<Arc<dyn PriceFeed>>,
+    pub market_feeds: Vec<Arc<dyn MarketFeed>>,
 }
 
 impl Config {
@@ -66,6 +69,7 @@ impl Config {
         );
         let rules = read_rules(&mut reader, interval);
         let feeds = read_feeds(&mut reader);
+        let market_feeds = market_config::read_feeds(&mut reader, &rules.markets);
         let config = database_url
             .zip(redis_url)
             .map(|(database_url, redis_url)| Config {
@@ -77,6 +81,7 @@ impl Config {
                 settle_interval: Duration::from_secs(settle),
                 rules,
                 feeds,
+                market_feeds,
             });
         reader.finish_with(config)
     }

@@ -154,7 +154,7 @@ pub async fn run(oracle: &Oracle, now: Timestamp, may_continue: MayContinue<'_>)
 }
 
 /// A step's error boundary.
-async fn guarded<T>(
+pub(crate) async fn guarded<T>(
     step: &'static str,
     work: impl Future<Output = DbResult<T>> + Send,
 ) -> Option<T> {

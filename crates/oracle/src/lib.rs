@@ -2,7 +2,8 @@
 //!
 //! It samples the price of a Bitcoin from the first source that answers, keeps it in Postgres
 //! (settlements read that) and in Redis (tickets read that), settles the predictions that are due,
-//! and buries the bots that have nothing left. Any number of oracles may run; the one that holds
+//! and buries the bots that have nothing left. Beside that, [`markets`] keeps the board stocked and
+//! settles what has come to its deadline. Any number of oracles may run; the one that holds
 //! the lease works, and another takes over when it dies.
 //!
 //! It must never decide a settlement itself: `ledger-core` judges, `db` writes. And it must never
@@ -12,6 +13,8 @@ pub mod backoff;
 pub mod config;
 pub mod cycle;
 pub mod leadership;
+pub mod market_config;
+pub mod markets;
 mod price_text;
 pub mod sampling;
 pub mod service;
@@ -20,3 +23,4 @@ pub mod sources;
 
 pub use config::Config;
 pub use cycle::Oracle;
+pub use markets::MarketDesk;

@@ -20,6 +20,7 @@ use tracing::info;
 use crate::config::Config;
 use crate::cycle::{self, Oracle, Rhythm};
 use crate::leadership::{Contest, Leadership, LeaseTimes};
+use crate::markets::{self, MarketDesk, system_dice};
 
 /// The readiness probe waits so long for each dependency.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -49,6 +50,17 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     for feed in &config.feeds {
         info!(source = %feed.source(), "price source");
     }
+    for feed in &config.market_feeds {
+        info!(source = feed.name(), kind = %feed.source(), "market source");
+    }
+    let desk = Arc::new(MarketDesk::new(
+        database.clone(),
+        bus.clone(),
+        config.market_feeds,
+        config.rules.clone(),
+        shutdown.clone(),
+        system_dice(),
+    ));
     let oracle = Arc::new(Oracle::new(
         database.clone(),
         bus.clone(),
@@ -70,22 +82,38 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
             return Err(error.into());
         }
     };
-    work(&oracle, &leadership, contest, rhythm.cycle, &shutdown).await;
+    let workers = Workers {
+        oracle,
+        desk,
+        cycle: rhythm.cycle,
+        markets: config.settle_interval,
+    };
+    work(&workers, &leadership, contest, &shutdown).await;
     health.stopped().await;
     Ok(())
 }
 
-/// Cycles for as long as the lease is held; waits for it while it is not.
+/// What is done while the lease is held, and how often each begins.
+pub struct Workers {
+    pub oracle: Arc<Oracle>,
+    pub desk: Arc<MarketDesk>,
+    /// From one price cycle to the next.
+    pub cycle: Duration,
+    /// From one market cycle to the next.
+    pub markets: Duration,
+}
+
+/// Cycles for as long as the lease is held; waits for it while it is not. Prices and markets have
+/// loops of their own: a slow source of one never holds up the other.
 pub async fn work(
-    oracle: &Arc<Oracle>,
+    workers: &Workers,
     leadership: &Leadership,
     contest: Contest,
-    interval: Duration,
     shutdown: &Shutdown,
 ) {
     while let Some(term) = leadership.next_term(shutdown).await {
-        cadence::run(interval, &term, || {
-            let (oracle, leadership) = (Arc::clone(oracle), leadership.clone());
+        let prices = cadence::run(workers.cycle, &term, || {
+            let (oracle, leadership) = (Arc::clone(&workers.oracle), leadership.clone());
             async move {
                 if leadership.is_active() {
                     // Postgres' clock, which dates wagers too: with another one, a sample could
@@ -95,8 +123,17 @@ pub async fn work(
                 }
                 Ok::<(), DbError>(())
             }
-        })
-        .await;
+        });
+        let markets = cadence::run(workers.markets, &term, || {
+            let (desk, leadership) = (Arc::clone(&workers.desk), leadership.clone());
+            async move {
+                if leadership.is_active() {
+                    markets::run(&desk, &|| leadership.is_active()).await;
+                }
+                Ok::<(), DbError>(())
+            }
+        });
+        futures_util::future::join(prices, markets).await;
     }
     contest.withdraw().await;
 }

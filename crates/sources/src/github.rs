@@ -3,6 +3,7 @@
 //! A renamed or moved repository is another one: neither its redirect nor its new name counts.
 
 use ledger_core::Timestamp;
+use ledger_core::subject::Repository;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -10,7 +11,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use crate::http::{self, Http};
-use crate::{Fetched, Repository, SetupError, SourceError, json, number};
+use crate::{Fetched, SetupError, SourceError, json, number};
 
 /// Where the public API is.
 pub const DEFAULT_URL: &str = "https://api.github.com";

@@ -8,6 +8,7 @@
 //! again, and never guess: an answer that does not say what was asked is a [`SourceError`]. It knows
 //! neither Postgres nor Redis, and no float: numbers are read from their own text.
 
+mod derive;
 mod error;
 mod evidence;
 pub mod github;
@@ -16,10 +17,9 @@ mod json;
 pub mod news;
 mod number;
 pub mod open_meteo;
-pub mod subject;
 pub mod wikipedia;
 
+pub use derive::derive;
 pub use error::{Peace, SetupError, SourceError};
 pub use evidence::{BODY_MAX_BYTES, Evidence, Fetched};
 pub use http::{Http, HttpConfig, TIMEOUT};
-pub use subject::{Coordinate, Keyword, Place, Repository};

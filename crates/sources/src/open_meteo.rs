@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::NaiveDateTime;
+use ledger_core::criteria::Place;
 use ledger_core::money::UNITS_PER_CREDIT;
 use ledger_core::{Money, MoneyError, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -14,7 +15,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use crate::http::{self, Http};
-use crate::{Evidence, Fetched, Place, SetupError, SourceError, json, number};
+use crate::{Evidence, Fetched, SetupError, SourceError, json, number};
 
 /// Where the public API is.
 pub const DEFAULT_URL: &str = "https://api.open-meteo.com";
@@ -111,7 +112,7 @@ impl OpenMeteo {
     }
 
     /// The temperature now.
-    pub async fn temperature_now(&self, place: &Place, now: Timestamp) -> Fetched<Celsius> {
+    pub async fn temperature_now(&self, place: Place, now: Timestamp) -> Fetched<Celsius> {
         let mut url = self.forecast(place);
         url.query_pairs_mut()
             .append_pair("current", "temperature_2m");
@@ -122,7 +123,7 @@ impl OpenMeteo {
     /// instant.
     pub async fn temperature_at(
         &self,
-        place: &Place,
+        place: Place,
         instant: Timestamp,
         now: Timestamp,
     ) -> Fetched<Celsius> {
@@ -147,11 +148,11 @@ impl OpenMeteo {
         self.ask(&url, now, |body| parse_at(body, instant)).await
     }
 
-    fn forecast(&self, place: &Place) -> Url {
+    fn forecast(&self, place: Place) -> Url {
         let mut url = http::below(&self.base, &["v1", "forecast"]);
         url.query_pairs_mut()
-            .append_pair("latitude", &place.latitude().to_string())
-            .append_pair("longitude", &place.longitude().to_string())
+            .append_pair("latitude", &place.latitude.to_string())
+            .append_pair("longitude", &place.longitude.to_string())
             .append_pair("timezone", "GMT");
         url
     }

@@ -8,6 +8,7 @@ mod parimutuel;
 mod post;
 mod prediction;
 mod research;
+mod subject;
 mod vectors;
 
 use ledger_core::economy::{BotStatus, Wallet};

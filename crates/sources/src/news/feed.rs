@@ -23,6 +23,9 @@ const RDF: &str = "http://www.w3.org/1999/02/22-rdf-syntax-ns#";
 const RSS1: &str = "http://purl.org/rss/1.0/";
 const DUBLIN_CORE: &str = "http://purl.org/dc/elements/1.1/";
 
+/// A technology feed of some thirty items, well below what is read of an answer.
+pub const DEFAULT_FEED_URL: &str = "https://feeds.bbci.co.uk/news/technology/rss.xml";
+
 /// The client of one feed.
 #[derive(Clone)]
 pub struct Feed {

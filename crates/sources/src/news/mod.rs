@@ -10,9 +10,9 @@ mod newsapi;
 use ledger_core::Timestamp;
 use url::Url;
 
-use crate::SourceError;
+use crate::{Fetched, SourceError};
 
-pub use feed::{Feed, parse_feed};
+pub use feed::{DEFAULT_FEED_URL, Feed, parse_feed};
 pub use mentions::mentions;
 pub use newsapi::{DEFAULT_URL, NewsApi, parse_newsapi};
 
@@ -45,6 +45,36 @@ impl Headline {
                 .filter(|it| is_link(it))
                 .map(str::to_owned),
         })
+    }
+}
+
+/// Where headlines come from: NewsAPI with a key, a feed without one.
+#[derive(Clone)]
+pub enum News {
+    Api(NewsApi),
+    Feed(Feed),
+}
+
+impl News {
+    /// The headlines of now.
+    pub async fn headlines(&self, now: Timestamp) -> Fetched<Vec<Headline>> {
+        match self {
+            News::Api(client) => client.headlines(now).await,
+            News::Feed(client) => client.headlines(now).await,
+        }
+    }
+}
+
+/// Reads an answer of either: JSON is NewsAPI's, everything else a feed.
+///
+/// # Errors
+/// When it is neither, or holds no headline.
+pub fn parse(body: &[u8]) -> Result<Vec<Headline>, SourceError> {
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first == Some(&b'{') {
+        parse_newsapi(body)
+    } else {
+        parse_feed(body)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Stars.
 
+use ledger_core::subject::Repository;
+use sources::SourceError;
 use sources::github::{GitHub, parse_stars};
-use sources::{Repository, SourceError};
 
 use crate::stub::{Stub, http, ok, with_headers};
 use crate::{changed, nonsense, now};

@@ -1,7 +1,8 @@
 //! Temperatures.
 
+use ledger_core::criteria::Place;
+use sources::SourceError;
 use sources::open_meteo::{Celsius, OpenMeteo, parse_at, parse_now};
-use sources::{Place, SourceError};
 
 use crate::stub::{Stub, http, ok, status};
 use crate::{at, changed, nonsense, now};
@@ -13,7 +14,10 @@ const FIELD_NOW: &str = "current.temperature_2m";
 const FIELD_AT: &str = "minutely_15.temperature_2m";
 
 fn berlin() -> Place {
-    "52.52,13.41".parse().unwrap()
+    Place {
+        latitude: "52.52".parse().unwrap(),
+        longitude: "13.41".parse().unwrap(),
+    }
 }
 
 fn celsius(text: &str) -> Celsius {
@@ -24,7 +28,7 @@ fn celsius(text: &str) -> Celsius {
 async fn the_temperature_now() {
     let stub = Stub::start(|_, _| ok(NOW)).await;
     let meteo = OpenMeteo::new(http(), stub.url()).unwrap();
-    let fetched = meteo.temperature_now(&berlin(), now()).await;
+    let fetched = meteo.temperature_now(berlin(), now()).await;
     assert_eq!(fetched.value, Ok(celsius("-3.5")));
     assert_eq!(fetched.evidence.body, NOW);
     assert_eq!(
@@ -44,7 +48,7 @@ async fn the_temperature_at_an_instant() {
     let stub = Stub::start(|_, _| ok(AT)).await;
     let meteo = OpenMeteo::new(http(), stub.url()).unwrap();
     let instant = at("2026-11-24T14:30:00Z");
-    let fetched = meteo.temperature_at(&berlin(), instant, now()).await;
+    let fetched = meteo.temperature_at(berlin(), instant, now()).await;
     assert_eq!(fetched.value, Ok(celsius("21.4")));
     assert_eq!(
         parse_at(&fetched.evidence.body, instant),
@@ -75,7 +79,7 @@ async fn nothing_is_asked_about_the_future_or_between_the_quarters() {
             nonsense("instant", "is no full quarter of an hour"),
         ),
     ] {
-        let fetched = meteo.temperature_at(&berlin(), at(instant), now()).await;
+        let fetched = meteo.temperature_at(berlin(), at(instant), now()).await;
         assert_eq!(fetched.value, Err(error), "{instant}");
         assert_eq!(fetched.evidence.status, None);
     }
@@ -88,7 +92,7 @@ async fn nothing_is_asked_about_the_future_or_between_the_quarters() {
 async fn a_question_that_was_wrong_is_a_status() {
     let stub = Stub::start(|_, _| status(400, ERROR)).await;
     let meteo = OpenMeteo::new(http(), stub.url()).unwrap();
-    let fetched = meteo.temperature_now(&berlin(), now()).await;
+    let fetched = meteo.temperature_now(berlin(), now()).await;
     assert_eq!(fetched.value, Err(SourceError::Status(400)));
     assert_eq!(fetched.evidence.body, ERROR);
     assert_eq!(

@@ -17,8 +17,11 @@ const MAY_KNOW: [(&str, &[&str]); 15] = [
     ("arena-client", &["api-types", "ledger-core"]),
     ("api", &["api-types", "bus", "daemon", "db", "ledger-core"]),
     ("ticker", &["bus", "daemon", "db", "ledger-core"]),
-    ("oracle", &["bus", "daemon", "db", "ledger-core"]),
-    ("arenactl", &["bus", "daemon", "db", "ledger-core"]),
+    ("oracle", &["bus", "daemon", "db", "ledger-core", "sources"]),
+    (
+        "arenactl",
+        &["bus", "daemon", "db", "ledger-core", "sources"],
+    ),
     (
         "bot-runner",
         &[

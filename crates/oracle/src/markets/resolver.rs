@@ -1,0 +1,139 @@
+//! The resolver: locks what is past its deadline, reads what decides it, keeps that, and settles.
+
+use daemon::telemetry::chain;
+use db::markets::{Market, Recorded, SettledMarket, VoidBy};
+use db::{DbError, DbResult};
+use futures_util::{StreamExt, stream};
+use ledger_core::{MarketId, Refusal, Timestamp};
+use tracing::{error, info};
+
+use super::MarketDesk;
+use crate::cycle::MayContinue;
+
+/// The most locked markets looked at in one cycle.
+const DUE_MAX: i64 = 50;
+/// Fetches at once.
+const FETCHES_AT_ONCE: usize = 4;
+
+/// What the resolver did in a cycle.
+#[derive(Debug, Clone, Default)]
+pub struct Resolved {
+    pub locked: Vec<MarketId>,
+    pub expired: Vec<MarketId>,
+    pub settled: Vec<SettledMarket>,
+    /// Still undecided, or failed; tried again later.
+    pub waiting: Vec<MarketId>,
+}
+
+/// Carries every market that is due as far as it goes.
+pub(super) async fn resolve(
+    desk: &MarketDesk,
+    may_continue: MayContinue<'_>,
+) -> DbResult<Resolved> {
+    let mut resolved = Resolved::default();
+    let (due, now) = {
+        let mut conn = desk.database.get().await?;
+        resolved.locked = db::markets::lock_due(&mut conn).await?;
+        resolved.expired = db::markets::expire_due(&mut conn).await?;
+        let due = db::markets::due(&mut conn, DUE_MAX).await?;
+        (due, db::now(&mut conn).await?)
+    };
+    if !resolved.locked.is_empty() || !resolved.expired.is_empty() {
+        desk.bus.wake_soon();
+    }
+    // Sources are waited for at the same time, money is moved by one after the other.
+    let mut readings = stream::iter(due)
+        .map(|market| async move {
+            let step = carry(desk, &market, now, may_continue).await;
+            (market.id, step)
+        })
+        .buffer_unordered(FETCHES_AT_ONCE);
+    while let Some((id, step)) = readings.next().await {
+        match step {
+            Ok(Some(settled)) => {
+                info!(market.id = %id, status = %settled.status, outcome = ?settled.outcome,
+                      bets = settled.bets, paid = settled.paid, "settled a market");
+                desk.bus.wake_soon();
+                resolved.settled.push(settled);
+            }
+            Ok(None) => resolved.waiting.push(id),
+            Err(failure) => {
+                let error = chain(&failure);
+                error!(market.id = %id, error, "could not settle a market; it stays locked and is \
+                       tried again. If this goes on, run inspect-ledger");
+                resolved.waiting.push(id);
+            }
+        }
+    }
+    Ok(resolved)
+}
+
+/// Settles one market if it can be.
+async fn carry(
+    desk: &MarketDesk,
+    market: &Market,
+    now: Timestamp,
+    may_continue: MayContinue<'_>,
+) -> DbResult<Option<SettledMarket>> {
+    if !may_continue() {
+        return Ok(None);
+    }
+    // Evidence may be there already: the oracle that kept it died before it settled.
+    if let Some(settled) = settle(desk, market.id).await? {
+        return Ok(Some(settled));
+    }
+    let patience = desk.rules.markets.settle_patience_seconds;
+    if now > market.deadline.plus_seconds(patience) {
+        return give_up(desk, market.id, patience).await;
+    }
+    let Some(feed) = desk.feed(market.source) else {
+        return Ok(None);
+    };
+    if !desk.may_ask(feed.as_ref(), now).await? {
+        return Ok(None);
+    }
+    let reading = tokio::select! {
+        reading = feed.read(market, now) => reading,
+        () = desk.shutdown.wait() => return Ok(None),
+    };
+    let wait_seconds = match &reading.error {
+        Some(error) => desk.failed(feed.as_ref(), error, now).await?,
+        None => {
+            desk.answered(feed.as_ref()).await?;
+            None
+        }
+    };
+    if !may_continue() {
+        return Ok(None);
+    }
+    let recorded = {
+        let mut conn = desk.database.get().await?;
+        db::markets::record(&mut conn, market.id, &reading.evidence, wait_seconds).await?
+    };
+    match recorded {
+        Recorded::Decided => settle(desk, market.id).await,
+        Recorded::Undecided | Recorded::Settled => Ok(None),
+    }
+}
+
+async fn settle(desk: &MarketDesk, id: MarketId) -> DbResult<Option<SettledMarket>> {
+    let mut conn = desk.database.get().await?;
+    db::markets::settle(&mut conn, id).await
+}
+
+/// Voids a market whose source has been silent for too long.
+async fn give_up(
+    desk: &MarketDesk,
+    id: MarketId,
+    patience_seconds: i64,
+) -> DbResult<Option<SettledMarket>> {
+    let reason = format!("its source gave no answer within {patience_seconds} seconds");
+    let mut conn = desk.database.get().await?;
+    let by = VoidBy::Patience(&desk.rules);
+    match db::markets::void(&mut conn, id, &reason, by).await {
+        Ok(void) => Ok(Some(void)),
+        // Somebody else was first.
+        Err(DbError::Refused(Refusal::MarketSettled { .. })) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
