@@ -28,7 +28,10 @@ async fn ask_all(http: &Http, base: &Url) -> Vec<(&'static str, Fetched<String>)
         }
     }
     let (now, secret) = (now(), SecretString::from(SECRET));
-    let place = "52.52,13.41".parse().unwrap();
+    let place = ledger_core::criteria::Place {
+        latitude: "52.52".parse().unwrap(),
+        longitude: "13.41".parse().unwrap(),
+    };
     let repository = "rust-lang/rust".parse().unwrap();
     let github = GitHub::new(http.clone(), base.clone(), Some(secret.clone())).unwrap();
     let meteo = OpenMeteo::new(http.clone(), base.clone()).unwrap();
@@ -39,10 +42,10 @@ async fn ask_all(http: &Http, base: &Url) -> Vec<(&'static str, Fetched<String>)
     let quarter = crate::at("2026-11-24T14:30:00Z");
     vec![
         ("github", told(github.stars(&repository, now).await)),
-        ("meteo now", told(meteo.temperature_now(&place, now).await)),
+        ("meteo now", told(meteo.temperature_now(place, now).await)),
         (
             "meteo at",
-            told(meteo.temperature_at(&place, quarter, now).await),
+            told(meteo.temperature_at(place, quarter, now).await),
         ),
         ("random", told(wikipedia.random(now).await)),
         ("by title", told(wikipedia.by_title("Rust", now).await)),
