@@ -10,6 +10,7 @@
 
 mod bot;
 pub mod market;
+pub mod outside;
 mod template;
 
 use std::future::Future;

@@ -4,6 +4,7 @@
 mod coingecko;
 mod config;
 mod leadership;
+mod markets;
 mod process;
 mod reaper;
 mod sampling;

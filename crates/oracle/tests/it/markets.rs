@@ -1,0 +1,385 @@
+//! The market cycle with the real clients against services on loopback.
+
+use std::sync::Arc;
+
+use daemon::config::Sources;
+use daemon::shutdown::Shutdown;
+use db::markets::{Finding, Market, MarketFilter, Recorded};
+use ledger_core::MarketId;
+use ledger_core::economy::{EconomyRules, MarketRules, SourceRules};
+use ledger_core::market::{MarketSource, MarketStatus, Side};
+use oracle::markets::{self, Dice, MarketDesk, MarketReport};
+use oracle::{Config, MarketDesk as Desk};
+use test_kit::Arena;
+use test_kit::market::evidence;
+use test_kit::outside::{Fault, Outside, Service};
+
+use crate::support::bus;
+
+/// Draws that walk through everything, the same in each run.
+fn dice() -> Dice {
+    let state = std::sync::Mutex::new(0x9e37_79b9_7f4a_7c15_u64);
+    Arc::new(move || {
+        let mut state = state.lock().unwrap();
+        *state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        *state ^ (*state >> 29)
+    })
+}
+
+async fn desk_of(arena: &Arena, outside: &Outside) -> Desk {
+    let text = format!(
+        "DATABASE_URL={}\nREDIS_URL={}\nENV=development\nPRICE_SOURCES=simulated:7\n{}",
+        arena.database_url(),
+        arena.redis_url(),
+        outside.settings()
+    );
+    let config = Config::read(&Sources::from_parts(&text, [])).unwrap();
+    MarketDesk::new(
+        arena.database().clone(),
+        bus(arena).await,
+        config.market_feeds,
+        arena.rules().clone(),
+        Shutdown::manual(),
+        dice(),
+    )
+}
+
+async fn cycle(desk: &Desk) -> MarketReport {
+    markets::run(desk, &|| true).await
+}
+
+async fn all(arena: &Arena) -> Vec<Market> {
+    db::markets::page(&mut *arena.conn().await, MarketFilter::default(), None, 200)
+        .await
+        .unwrap()
+}
+
+async fn find(arena: &Arena, id: MarketId) -> Market {
+    db::markets::find(&mut *arena.conn().await, id)
+        .await
+        .unwrap()
+}
+
+/// Rules under which only these sources are chosen.
+fn only(sources: &[MarketSource]) -> EconomyRules {
+    let rules = EconomyRules::default();
+    let weighed = |source: MarketSource| {
+        let of = *rules.markets.of(source);
+        let weight = if sources.contains(&source) {
+            of.weight
+        } else {
+            0
+        };
+        SourceRules { weight, ..of }
+    };
+    EconomyRules {
+        markets: MarketRules {
+            research: weighed(MarketSource::Research),
+            weather: weighed(MarketSource::Weather),
+            github: weighed(MarketSource::Github),
+            news: weighed(MarketSource::News),
+            ..rules.markets.clone()
+        },
+        ..rules.clone()
+    }
+}
+
+/// Lets a market's deadline pass, as far as the database's clock goes.
+async fn pass_deadline(arena: &Arena, market: &Market) {
+    let left = market.deadline.seconds_since(arena.now().await);
+    arena.age_market(market.id, left + 2).await;
+}
+
+#[tokio::test]
+async fn the_board_is_stocked_from_all_four_and_no_subject_twice() {
+    let arena = Arena::new().await;
+    let outside = Outside::start().await;
+    let desk = desk_of(&arena, &outside).await;
+    let report = cycle(&desk).await;
+    assert_eq!(report.stocked.unwrap().opened.len(), 6);
+    let full = cycle(&desk).await.stocked.unwrap();
+    assert_eq!((full.opened.len(), full.free), (0, 0));
+    let board = all(&arena).await;
+    assert_eq!(board.len(), 6);
+    let mut subjects: Vec<_> = board
+        .iter()
+        .map(|m| (m.source, m.criteria.subject()))
+        .collect();
+    subjects.sort();
+    subjects.dedup();
+    assert_eq!(subjects.len(), 6);
+    for market in &board {
+        assert_eq!(
+            market.description,
+            market.criteria.question(market.deadline)
+        );
+        let kept = db::markets::evidence_of(&mut *arena.conn().await, market.id)
+            .await
+            .unwrap();
+        assert_eq!(kept.len(), 1, "the fetch that it was made from");
+        assert!(kept[0].fetch.url.contains(&outside.address.to_string()));
+        assert_eq!(
+            market.research.is_some(),
+            market.source == MarketSource::Research
+        );
+    }
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn each_kind_is_opened_bet_on_decided_by_its_evidence_and_paid() {
+    for source in [
+        MarketSource::Github,
+        MarketSource::News,
+        MarketSource::Weather,
+    ] {
+        let arena = Arena::new().await.with_rules(only(&[source]));
+        let outside = Outside::start().await;
+        let desk = desk_of(&arena, &outside).await;
+        cycle(&desk).await;
+        let market = all(&arena).await.remove(0);
+        assert_eq!(market.source, source);
+        let [yes, no] = [arena.bot().create().await.id, arena.bot().create().await.id];
+        arena.bet(yes, market.id, Side::Yes, "5.00").await;
+        arena.bet(no, market.id, Side::No, "5.00").await;
+        pass_deadline(&arena, &market).await;
+        let report = cycle(&desk).await.resolved.unwrap();
+        assert_eq!(report.locked, [market.id], "{source}");
+        assert_eq!(report.settled.len(), 1, "{source}: {report:?}");
+        let settled = find(&arena, market.id).await;
+        assert_eq!(settled.status, MarketStatus::Resolved);
+        let kept = db::markets::evidence_of(&mut *arena.conn().await, market.id)
+            .await
+            .unwrap();
+        let deciding = &kept.last().unwrap().fetch;
+        let Finding::Read {
+            decides: Some(side),
+            value,
+        } = &deciding.finding
+        else {
+            panic!("{deciding:?}");
+        };
+        assert_eq!(settled.outcome.as_deref(), Some(side.as_str()), "{value}");
+        // What was kept says it again, without any network.
+        let again = sources::derive(
+            &settled.criteria,
+            settled.opens_at,
+            settled.deadline,
+            deciding.fetched_at,
+            &deciding.body,
+        );
+        assert_eq!(settled.criteria.decide(&again.unwrap()), Some(*side));
+        let census = db::supply::census(&mut *arena.conn().await).await.unwrap();
+        assert_eq!((census.supply.escrow, census.supply.drift()), (0, 0));
+        arena.assert_sound().await;
+    }
+}
+
+#[tokio::test]
+async fn research_is_asked_of_a_random_article_and_expires_unsolved() {
+    let arena = Arena::new()
+        .await
+        .with_rules(only(&[MarketSource::Research]));
+    let outside = Outside::start().await;
+    let desk = desk_of(&arena, &outside).await;
+    cycle(&desk).await;
+    let board = all(&arena).await;
+    assert_eq!(board.len(), 6);
+    let market = &board[0];
+    let research = market.research.as_ref().unwrap();
+    assert!(research.answer.as_str().parse::<i64>().unwrap() > 0);
+    assert_ne!(
+        board[1].research.as_ref().unwrap().commitment,
+        research.commitment
+    );
+    let bot = arena.bot().create().await.id;
+    let right = test_kit::market::new_answer(bot, market.id, research.answer.as_str());
+    let solved = db::markets::answer(&mut *arena.conn().await, &right, arena.rules(), None).await;
+    assert_eq!(solved.unwrap().payout.to_string(), "26.00000000");
+    // Solved early, its place stays taken.
+    assert!(cycle(&desk).await.stocked.unwrap().opened.is_empty());
+    pass_deadline(&arena, &board[1]).await;
+    let report = cycle(&desk).await;
+    assert_eq!(report.resolved.unwrap().expired, [board[1].id]);
+    assert_eq!(report.stocked.unwrap().opened.len(), 1);
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn with_sources_down_the_others_fill_in_and_nobody_is_hurried() {
+    let arena = Arena::new().await;
+    let outside = Outside::start().await;
+    let desk = desk_of(&arena, &outside).await;
+    for service in [Service::Wikipedia, Service::OpenMeteo, Service::News] {
+        outside.fault(service, Some(Fault::status(500)));
+    }
+    let stocked = cycle(&desk).await.stocked.unwrap();
+    assert_eq!(stocked.opened.len(), 6);
+    assert!(
+        stocked
+            .opened
+            .iter()
+            .all(|(source, _)| *source == MarketSource::Github)
+    );
+    // All down, and the board empty: each is asked once and then left alone.
+    let arena = Arena::new().await;
+    let desk = desk_of(&arena, &outside).await;
+    let slow_down = Fault {
+        headers: "Retry-After: 300\r\n".to_owned(),
+        ..Fault::status(429)
+    };
+    outside.fault(Service::GitHub, Some(slow_down));
+    let before = outside.asked(Service::GitHub);
+    let stocked = cycle(&desk).await.stocked.unwrap();
+    assert_eq!((stocked.opened.len(), stocked.free), (0, 6));
+    assert_eq!(stocked.failed.len(), 4);
+    let asked = [
+        Service::Wikipedia,
+        Service::OpenMeteo,
+        Service::GitHub,
+        Service::News,
+    ]
+    .map(|service| outside.asked(service));
+    for _ in 0..20 {
+        assert_eq!(cycle(&desk).await.stocked.unwrap().failed, [""; 0]);
+    }
+    let later = [
+        Service::Wikipedia,
+        Service::OpenMeteo,
+        Service::GitHub,
+        Service::News,
+    ]
+    .map(|service| outside.asked(service));
+    assert_eq!(asked, later, "nobody was asked again");
+    assert_eq!(outside.asked(Service::GitHub), before + 1);
+    // A source's own wish outlives the process.
+    let restarted = desk_of(&arena, &outside).await;
+    outside.fault(Service::GitHub, None);
+    let stocked = cycle(&restarted).await.stocked.unwrap();
+    assert!(!stocked.failed.contains(&"github") && stocked.opened.is_empty());
+    assert_eq!(outside.asked(Service::GitHub), before + 1);
+}
+
+#[tokio::test]
+async fn nonsense_decides_nothing_is_kept_and_ends_in_void() {
+    let nonsense: [(MarketSource, Service, Vec<u8>); 6] = [
+        (
+            MarketSource::Github,
+            Service::GitHub,
+            b"<!DOCTYPE html><html></html>".to_vec(),
+        ),
+        (MarketSource::Github, Service::GitHub, vec![b' '; 5_000_000]),
+        (
+            MarketSource::Github,
+            Service::GitHub,
+            b"{\"full_name\":\"a/b\",\"stargazers_count\":-7}".to_vec(),
+        ),
+        (
+            MarketSource::Weather,
+            Service::OpenMeteo,
+            b"{\"minutely_15\":{\"temperature_2m\":[NaN]}}".to_vec(),
+        ),
+        (
+            MarketSource::News,
+            Service::News,
+            b"<rss version=\"2.0\"><channel></channel></rss>".to_vec(),
+        ),
+        (MarketSource::News, Service::News, b"[]".to_vec()),
+    ];
+    for (source, service, body) in nonsense {
+        let arena = Arena::new().await.with_rules(only(&[source]));
+        let outside = Outside::start().await;
+        let desk = desk_of(&arena, &outside).await;
+        cycle(&desk).await;
+        let market = all(&arena).await.remove(0);
+        let bot = arena.bot().create().await.id;
+        arena.bet(bot, market.id, Side::Yes, "5.00").await;
+        pass_deadline(&arena, &market).await;
+        outside.fault(service, Some(Fault::body(body)));
+        let resolved = cycle(&desk).await.resolved.unwrap();
+        assert_eq!(resolved.waiting, [market.id], "{source}");
+        let kept = db::markets::evidence_of(&mut *arena.conn().await, market.id)
+            .await
+            .unwrap();
+        assert_eq!(kept.len(), 2);
+        assert!(
+            matches!(kept[1].fetch.finding, Finding::Nothing { .. }),
+            "{:?}",
+            kept[1]
+        );
+        assert!(kept[1].fetch.body.len() <= 65_536);
+        // Until 6 h past the deadline; then the stake comes back.
+        arena.age_market(market.id, 6 * 3_600).await;
+        let resolved = cycle(&desk).await.resolved.unwrap();
+        assert_eq!(resolved.settled.len(), 1, "{source}");
+        let void = find(&arena, market.id).await;
+        assert_eq!(void.status, MarketStatus::Void);
+        assert!(void.void_reason.unwrap().contains("21600 seconds"));
+        arena.assert_sound().await;
+    }
+}
+
+#[tokio::test]
+async fn an_oracle_that_died_between_evidence_and_payment_is_made_up_for() {
+    let arena = Arena::new().await.with_rules(only(&[MarketSource::News]));
+    let outside = Outside::start().await;
+    let desk = desk_of(&arena, &outside).await;
+    cycle(&desk).await;
+    let market = all(&arena).await.remove(0);
+    let bot = arena.bot().create().await.id;
+    arena.bet(bot, market.id, Side::No, "5.00").await;
+    pass_deadline(&arena, &market).await;
+    let mut conn = arena.conn().await;
+    db::markets::lock_due(&mut conn).await.unwrap();
+    let fetch = evidence(arena.now().await, Some(Side::No));
+    let recorded = db::markets::record(&mut conn, market.id, &fetch, None)
+        .await
+        .unwrap();
+    assert_eq!(recorded, Recorded::Decided);
+    // Its successor asks nobody: what was kept decides.
+    outside.fault(Service::News, Some(Fault::status(500)));
+    let successor = desk_of(&arena, &outside).await;
+    let settled = cycle(&successor).await.resolved.unwrap().settled;
+    assert_eq!(settled[0].outcome.as_deref(), Some("NO"));
+    assert!(settled[0].paid);
+    arena.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn oracles_at_once_open_no_place_twice_and_pay_nobody_twice() {
+    let arena = Arena::with_pool(32).await;
+    let outside = Outside::start().await;
+    let mut desks = Vec::new();
+    for _ in 0..3 {
+        desks.push(Arc::new(desk_of(&arena, &outside).await));
+    }
+    let run = |desks: &[Arc<Desk>]| {
+        let mut tasks = tokio::task::JoinSet::new();
+        for desk in desks.iter().cloned() {
+            tasks.spawn(async move { drop(cycle(&desk).await) });
+        }
+        tasks.join_all()
+    };
+    run(&desks).await;
+    let board = all(&arena).await;
+    assert_eq!(board.len(), 6);
+    let bot = arena.bot().create().await.id;
+    let bettable: Vec<_> = board
+        .iter()
+        .filter(|m| m.source != MarketSource::Research)
+        .collect();
+    for market in &bettable {
+        arena.bet(bot, market.id, Side::Yes, "2.00").await;
+    }
+    for market in &bettable {
+        pass_deadline(&arena, market).await;
+    }
+    run(&desks).await;
+    run(&desks).await;
+    for market in bettable {
+        assert_eq!(find(&arena, market.id).await.status, MarketStatus::Resolved);
+    }
+    arena.assert_sound().await;
+}
