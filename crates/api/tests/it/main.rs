@@ -13,6 +13,7 @@ mod health;
 mod ledger;
 mod lifecycle;
 mod lists;
+mod markets;
 mod operators;
 mod problems;
 mod service;
