@@ -12,6 +12,7 @@ pub mod criteria;
 pub mod economy;
 pub mod entry;
 pub mod ids;
+pub mod insights;
 pub mod market;
 pub mod money;
 pub mod parimutuel;
