@@ -4,15 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use api_types::{
-    AGENT_SECRET, Acceptance, ActionRequest, Bot, ChainVerification, Economy, LedgerEntry,
-    MyProfile, Observation, Page, Post, Prediction, PriceSample, RegisterRequest, Registration,
+    AGENT_SECRET, Acceptance, ActionRequest, Bot, ChainVerification, Economy, Insights,
+    LedgerEntry, MyProfile, Observation, Page, Post, Prediction, PriceSample, RegisterRequest,
+    Registration, Standings,
 };
 use ledger_core::{BotId, Handle};
 use reqwest::header::{AUTHORIZATION, HeaderName};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
-use crate::query::{PageQuery, PredictionQuery};
+use crate::query::{PageQuery, PredictionQuery, StandingsQuery};
 use crate::token::{Tokens, sensitive};
 use crate::transport::{Call, ClientConfig, Proof, Retry, Transport};
 use crate::{ClientError, IdempotencyKey, SetupError};
@@ -167,6 +168,23 @@ impl Client {
     /// See [`ClientError`].
     pub async fn economy(&self) -> Result<Economy, ClientError> {
         self.as_anyone(&["economy"], Vec::new()).await
+    }
+
+    /// `GET /insights/{handle or id}`: what a bot cost, produced and faces if nobody acts.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn insights(&self, handle_or_id: &str) -> Result<Insights, ClientError> {
+        self.as_anyone(&["insights", handle_or_id], Vec::new())
+            .await
+    }
+
+    /// `GET /standings`: the wealthiest first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn standings(&self, query: &StandingsQuery) -> Result<Standings, ClientError> {
+        self.as_anyone(&["standings"], query.pairs()).await
     }
 
     /// `GET /prices`.

@@ -1,7 +1,7 @@
 //! What lists can be asked for. All fields are optional; an empty query asks for the newest page.
 
-use ledger_core::BotId;
 use ledger_core::prediction::PredictionStatus;
+use ledger_core::{BotId, BotStatus};
 
 /// Pairs for a URL's query.
 pub(crate) type Pairs = Vec<(&'static str, String)>;
@@ -44,6 +44,22 @@ impl PredictionQuery {
     pub(crate) fn pairs(&self) -> Pairs {
         let mut pairs = self.page.pairs();
         pairs.extend(self.bot.map(|bot| ("bot", bot.to_string())));
+        pairs.extend(self.status.map(|status| ("status", status.to_string())));
+        pairs
+    }
+}
+
+/// `GET /standings`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StandingsQuery {
+    /// Ranks those of one status among themselves.
+    pub status: Option<BotStatus>,
+    pub page: PageQuery,
+}
+
+impl StandingsQuery {
+    pub(crate) fn pairs(&self) -> Pairs {
+        let mut pairs = self.page.pairs();
         pairs.extend(self.status.map(|status| ("status", status.to_string())));
         pairs
     }

@@ -436,6 +436,7 @@ diesel::table! {
         bet_stake -> Numeric,
         minted -> Numeric,
         burned -> Numeric,
+        granted -> Numeric,
         last_cycle -> Int8,
         last_action_at -> Nullable<Timestamptz>,
         fees -> Numeric,

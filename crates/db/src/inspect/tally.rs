@@ -39,6 +39,7 @@ pub(super) struct Worth {
     pub(super) brier_sum: i128,
     /// Told by the chain alone.
     pub(super) fees: i128,
+    pub(super) granted: i128,
     pub(super) lookup_fees: i128,
 }
 
@@ -60,7 +61,10 @@ impl Tally {
     pub(super) fn add_entry(&mut self, entry: &Entry) {
         let units = i128::from(entry.amount.units());
         match entry.entry_type {
-            EntryType::Grant | EntryType::Revive => self.minted += units,
+            EntryType::Grant | EntryType::Revive => {
+                self.minted += units;
+                self.worth.granted += units;
+            }
             EntryType::Heartbeat => {
                 self.burned -= units;
                 self.worth.fees -= units;

@@ -189,6 +189,10 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
             "running totals",
         ),
         (
+            "UPDATE wallets SET granted = granted + 1 WHERE bot_id = {bot}",
+            "running totals",
+        ),
+        (
             "UPDATE agent_totals SET settled = settled + 1 WHERE bot_id = {bot}",
             "running totals",
         ),

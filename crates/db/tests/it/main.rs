@@ -5,6 +5,7 @@ mod actions;
 mod bots;
 mod guards;
 mod idempotency;
+mod insights;
 mod inspect;
 mod leases;
 mod ledger;
@@ -12,7 +13,9 @@ mod markets;
 mod migrations;
 mod predictions;
 mod schema;
+mod standings;
 mod ticks;
+mod usage;
 
 use db::actions::Wager;
 use ledger_core::economy::EconomyRules;

@@ -3,6 +3,7 @@
 
 mod chain;
 mod economy;
+mod insights;
 mod money;
 mod parimutuel;
 mod post;

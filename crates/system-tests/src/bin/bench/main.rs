@@ -12,6 +12,7 @@
 
 mod audit;
 mod footprint;
+mod insights;
 mod table;
 mod tick;
 mod wager;
@@ -31,6 +32,9 @@ async fn main() {
     }
     if wanted("wager") {
         wager::bench(&mut table).await;
+    }
+    if wanted("insights") {
+        insights::bench(&mut table).await;
     }
     if wanted("footprint") {
         footprint::bench(&mut table).await;
