@@ -13,6 +13,7 @@
 mod audit;
 mod footprint;
 mod insights;
+mod settlement;
 mod table;
 mod tick;
 mod wager;
@@ -32,6 +33,9 @@ async fn main() {
     }
     if wanted("wager") {
         wager::bench(&mut table).await;
+    }
+    if wanted("settlement") {
+        settlement::bench(&mut table).await;
     }
     if wanted("insights") {
         insights::bench(&mut table).await;
