@@ -11,7 +11,9 @@ use api_types::{
     AnswerJudged, AnswerRequest, BetOn, BetRequest, BetsPlaced, BetsRequest, DESCRIPTION_MAX_CHARS,
     MarketRequest, REASON_MAX_CHARS, REASONING_MAX_CHARS, VoidRequest,
 };
-use db::markets::{Deadline, MarketFilter, NewAnswer, NewBet, NewMarket, Opener, Slip, VoidBy};
+use db::markets::{
+    Deadline, MarketFilter, NewAnswer, NewBet, NewMarket, Opener, SettledMarket, Slip, VoidBy,
+};
 use ledger_core::criteria::Criteria;
 use ledger_core::economy::Lookup;
 use ledger_core::market::{MarketSource, MarketStatus};
@@ -420,12 +422,20 @@ pub(super) async fn void(
     if reason.is_empty() {
         return Err(ApiError::missing("reason"));
     }
-    let mut conn = app.database.get().await?;
-    db::markets::void(&mut conn, id, &reason, VoidBy::Operator(&operator.0)).await?;
-    app.bus.wake_soon();
-    let market = db::markets::find(&mut conn, id).await?;
-    let evidence = db::markets::evidence_of(&mut conn, id).await?;
-    routes::ok(&views::market(market, evidence))
+    let route = format!("POST /markets/{id}/void");
+    let scope = format!("operator:{}", operator.0);
+    let retry = Retry::of(&app, req.headers(), &scope, &route, &body)?;
+    finish(app, retry, move |app, retry| async move {
+        let answer = |void: &SettledMarket| views::market(void.market.clone(), Vec::new());
+        let render = keeper(retry.as_deref(), StatusCode::OK, answer);
+        let hook = hook(retry.as_deref(), render.as_ref());
+        let by = VoidBy::Operator(&operator.0);
+        let mut conn = app.database.get().await?;
+        let void = db::markets::void(&mut conn, id, &reason, by, hook.as_ref()).await?;
+        app.bus.wake_soon();
+        routes::ok(&answer(&void))
+    })
+    .await
 }
 
 #[cfg(test)]

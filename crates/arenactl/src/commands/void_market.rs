@@ -51,7 +51,7 @@ impl fmt::Display for Voided {
         let bets = counted(self.bets, "bet");
         write!(
             f,
-            "market {} is now {}; {bets} settled, the stakes of the living came back",
+            "market {} is now {}; {bets} called off, the stakes of the living came back",
             self.market_id, self.status
         )
     }
@@ -62,14 +62,20 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Voided, Failur
     let mut conn = postgres.connection().await?;
     let who = operator::acting(sources, args.operator.as_ref())?;
     let market = args.market;
-    markets::void(&mut conn, market, &args.reason, VoidBy::Operator(&who))
-        .await
-        .map(Voided::from)
-        .map_err(|error| match error {
-            DbError::NotFound(_) => {
-                let hint = "no market has this id; `GET /markets` lists them all";
-                anyhow::anyhow!("cannot void market {market}: {hint}").into()
-            }
-            other => postgres.failure(other, format!("cannot void market {market}")),
-        })
+    markets::void(
+        &mut conn,
+        market,
+        &args.reason,
+        VoidBy::Operator(&who),
+        None,
+    )
+    .await
+    .map(Voided::from)
+    .map_err(|error| match error {
+        DbError::NotFound(_) => {
+            let hint = "no market has this id; `GET /markets` lists them all";
+            anyhow::anyhow!("cannot void market {market}: {hint}").into()
+        }
+        other => postgres.failure(other, format!("cannot void market {market}")),
+    })
 }

@@ -140,7 +140,7 @@ async fn an_operator_calls_a_market_off_and_never_a_settled_one() {
     ];
     let ran = bench.run(&args).ended_with(0);
     assert!(
-        ran.stdout.contains("is now VOID; 1 bet settled"),
+        ran.stdout.contains("is now VOID; 1 bet called off"),
         "{}",
         ran.stdout
     );

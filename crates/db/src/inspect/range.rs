@@ -94,7 +94,7 @@ async fn load_wallets(client: &Client, bounds: Bounds) -> DbResult<BTreeMap<BotI
                       w.sequence, w.balance, w.head_hash, w.head_at, w.open_predictions, \
                       w.open_stake, w.minted, w.burned, w.open_bets, w.bet_stake, w.fees, \
                       w.granted, t.settled::numeric, t.payouts, t.bounties, t.lost_stakes, t.brier_sum, \
-                      t.lookup_fees \
+                      t.lookup_fees, t.won::numeric, t.brier_count::numeric, t.profit \
                  FROM (SELECT * FROM bots WHERE {}) b \
                  FULL JOIN (SELECT * FROM wallets WHERE {}) w ON w.bot_id = b.id \
                  LEFT JOIN agent_totals t ON t.bot_id = w.bot_id) \
@@ -104,7 +104,7 @@ async fn load_wallets(client: &Client, bounds: Bounds) -> DbResult<BTreeMap<BotI
     );
     copy_out(client, &query, |row| {
         let [id, bot_status, wallet, status, rest @ ..] =
-            fields::<22>(row).ok_or_else(malformed)?;
+            fields::<25>(row).ok_or_else(malformed)?;
         let [
             sequence,
             balance,
@@ -154,7 +154,7 @@ async fn load_wallets(client: &Client, bounds: Bounds) -> DbResult<BTreeMap<BotI
 }
 
 /// The running totals of a row, in the order of [`load_wallets`].
-fn worth_of(columns: [Option<&[u8]>; 8]) -> Worth {
+fn worth_of(columns: [Option<&[u8]>; 11]) -> Worth {
     let totals = columns.map(|total| total.and_then(numeric_units).unwrap_or(0));
     let [
         fees,
@@ -165,10 +165,16 @@ fn worth_of(columns: [Option<&[u8]>; 8]) -> Worth {
         lost_stakes,
         brier_sum,
         lookup_fees,
+        won,
+        brier_count,
+        profit,
     ] = totals;
     Worth {
-        // A count, which came as a number with eight decimals' worth of units.
+        // Counts, which came as numbers with eight decimals' worth of units.
         settled: settled / 100_000_000,
+        won: won / 100_000_000,
+        brier_count: brier_count / 100_000_000,
+        profit,
         payouts,
         bounties,
         lost_stakes,
@@ -227,7 +233,7 @@ async fn load_positions(
                 .into_iter()
                 .find(|known| known.as_str() == status)
                 .ok_or_else(malformed)?,
-            brier: money(brier).unwrap_or_default(),
+            brier: money(brier),
         };
         let bot = expected.entry(bot_id).or_insert_with(Expected::unknown);
         bot.positions.add_prediction(&facts);
@@ -276,7 +282,7 @@ async fn load_bets(
             payout: money(payout).unwrap_or_default(),
             minted: money(minted).unwrap_or_default(),
             burned: money(burned).unwrap_or_default(),
-            brier: money(brier).unwrap_or_default(),
+            brier: money(brier),
             state: state.parse().map_err(|_| malformed())?,
             lookup: lookup.map(|used| used == [1]),
         };
@@ -402,6 +408,7 @@ impl Auditor {
             fees: facts.worth.fees,
             granted: facts.worth.granted,
             lookup_fees: facts.worth.lookup_fees,
+            profit: positions.worth.profit - facts.worth.lookup_fees,
             ..positions.worth.clone()
         };
         differs(

@@ -42,7 +42,13 @@ pub(crate) async fn bench(table: &mut Table) {
     }
     let what = "settlement of 10,000 bets / bulk insert of as many entries";
     table.ratio(what, &ours, &limit, "bets/s", GOAL);
-    arena.assert_sound().await;
+    // The yardstick's bots were charged behind the backs of their totals.
+    let audit = db::inspect::audit(arena.database(), db::inspect::Options::default()).await;
+    let faults = audit.unwrap().faults;
+    let ours = faults
+        .iter()
+        .find(|fault| fault.bot_id.is_none_or(|bot| bot.0 <= BETS));
+    assert!(ours.is_none(), "{ours:?}");
 }
 
 fn per_second(began: Instant) -> f64 {
