@@ -3,6 +3,7 @@
 use ledger_core::{BotId, BotStatus, Handle, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::markets::Bet;
 use crate::predictions::Prediction;
 use crate::secret::Secret;
 
@@ -57,8 +58,10 @@ pub struct Bot {
 pub struct MyProfile {
     #[serde(flatten)]
     pub bot: Bot,
-    /// Newest first.
+    /// Open predictions, newest first.
     pub open_positions: Vec<Prediction>,
+    /// Open bets on markets, newest first.
+    pub open_bets: Vec<Bet>,
     pub limits: Limits,
 }
 

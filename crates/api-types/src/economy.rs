@@ -1,6 +1,7 @@
 //! `GET /economy`: the figures in force, and where the money is.
 
 use ledger_core::prediction::PriceSource;
+use ledger_core::economy::MarketRules;
 use ledger_core::{CycleNumber, EconomyRules, Enforcement, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +76,7 @@ pub struct Parameters {
     pub sample_grace_seconds: i64,
     pub price_ttl_seconds: i64,
     pub ticket_ttl_seconds: i64,
+    pub markets: MarketRules,
 }
 
 impl From<&EconomyRules> for Parameters {
@@ -94,6 +96,7 @@ impl From<&EconomyRules> for Parameters {
             sample_grace_seconds: rules.sample_grace_seconds,
             price_ttl_seconds: rules.price_ttl_seconds,
             ticket_ttl_seconds: rules.ticket_ttl_seconds,
+            markets: rules.markets.clone(),
         }
     }
 }

@@ -12,6 +12,7 @@ mod auth;
 mod bots;
 mod economy;
 mod ledger;
+mod markets;
 mod page;
 mod posts;
 mod predictions;
@@ -28,13 +29,17 @@ pub use bots::{
 };
 pub use economy::{BotCount, Economy, Parameters, PriceNow, Supply};
 pub use ledger::{ChainVerification, LedgerEntry, LedgerFault};
+pub use markets::{
+    AnswerJudged, AnswerRequest, Bet, BetOn, BetRequest, BetsPlaced, BetsRequest,
+    DESCRIPTION_MAX_CHARS, Evidence, Market, MarketRequest, REASONING_MAX_CHARS, VoidRequest,
+};
 pub use page::{PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Page};
 pub use posts::Post;
 pub use predictions::Prediction;
 pub use prices::PriceSample;
 pub use problem::{PROBLEM_CONTENT_TYPE, Problem, ProblemFacts, ProblemKind};
 pub use secret::Secret;
-pub use usage::{FieldProblem, USAGE_NAME_MAX_CHARS, Usage};
+pub use usage::{FieldProblem, USAGE_NAME_MAX_CHARS, Usage, UsageReceipt, UsageReport};
 
 /// The header that makes a retried POST harmless.
 pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";

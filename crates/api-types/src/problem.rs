@@ -56,6 +56,8 @@ pub enum ProblemKind {
     TicketSpent,
     LimitReached,
     BotStatus,
+    MarketClosed,
+    AlreadyIn,
     IdempotencyConflict,
     PayloadTooLarge,
     UnsupportedMediaType,
@@ -79,7 +81,7 @@ pub struct ProblemFacts {
 }
 
 impl ProblemKind {
-    pub const ALL: [ProblemKind; 21] = [
+    pub const ALL: [ProblemKind; 23] = [
         ProblemKind::MalformedRequest,
         ProblemKind::Unauthorized,
         ProblemKind::InsufficientFunds,
@@ -92,6 +94,8 @@ impl ProblemKind {
         ProblemKind::TicketSpent,
         ProblemKind::LimitReached,
         ProblemKind::BotStatus,
+        ProblemKind::MarketClosed,
+        ProblemKind::AlreadyIn,
         ProblemKind::IdempotencyConflict,
         ProblemKind::PayloadTooLarge,
         ProblemKind::UnsupportedMediaType,
@@ -191,15 +195,29 @@ impl ProblemKind {
             ProblemKind::LimitReached => (
                 409,
                 "limit-reached",
-                "A limit of open positions is reached",
-                "`limit` names it and `limit_value` gives its figure. The ticket is used up. Wait \
-                 until a prediction settles.",
+                "A limit is reached",
+                "`limit` names it and `limit_value` gives its figure. Nothing was written; a ticket \
+                 is used up. Wait until a position settles, or until the next tick or hour.",
             ),
             ProblemKind::BotStatus => (
                 409,
                 "bot-status",
                 "The bot's status does not allow this",
                 "Only a dead bot can be revived, and only one that is not retired can be retired.",
+            ),
+            ProblemKind::MarketClosed => (
+                409,
+                "market-closed",
+                "The market does not take this any more",
+                "Bets are taken until half-way to the deadline, answers until the deadline, and \
+                 only while the market is OPEN. What is settled stays settled. Nothing was written.",
+            ),
+            ProblemKind::AlreadyIn => (
+                409,
+                "already-in",
+                "There is one already",
+                "A bot has one bet or one answer on a market, and a subject has one market at a \
+                 time. Nothing was written.",
             ),
             ProblemKind::IdempotencyConflict => (
                 409,

@@ -23,6 +23,24 @@ pub struct Usage {
     pub llm_calls: i32,
 }
 
+/// `POST /metrics/usage`: what was used outside of an action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsageReport {
+    pub usage: Usage,
+    /// What it was for, at most 280 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// The answer to a usage report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageReceipt {
+    pub action_id: i64,
+    /// By the server's price book; `None` for a model that it does not know.
+    pub cost_usd: Option<Money>,
+}
+
 /// A field whose value is well-formed and still wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FieldProblem {
@@ -65,6 +83,16 @@ impl Usage {
                 count_rule,
             ),
             ("llm_calls", self.llm_calls >= 0, count_rule),
+            (
+                "cached_input_tokens",
+                self.cached_input_tokens.unwrap_or(0) <= self.input_tokens,
+                "must not exceed input_tokens, of which they are a part",
+            ),
+            (
+                "reasoning_tokens",
+                self.reasoning_tokens.unwrap_or(0) <= self.output_tokens,
+                "must not exceed output_tokens, of which they are a part",
+            ),
         ];
         match fields.into_iter().find(|(_, holds, _)| !holds) {
             None => Ok(()),

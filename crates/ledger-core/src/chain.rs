@@ -158,24 +158,29 @@ pub fn seal_onto(
     scratch: &mut Vec<u8>,
 ) -> Result<Entry, SealError> {
     let posting = movement.posting;
-    let counters = wallet
+    let predictions = wallet
         .open_predictions
         .checked_add(movement.open_predictions);
-    let stake = wallet.open_stake.checked_add(movement.open_stake);
-    let (Some(open_predictions @ 0..), Some(open_stake)) = (counters, stake) else {
+    let bets = wallet.open_bets.checked_add(movement.open_bets);
+    let not_negative = |stake: &Money| !stake.is_negative();
+    let open_stake = wallet.open_stake.checked_add(movement.open_stake);
+    let bet_stake = wallet.bet_stake.checked_add(movement.bet_stake);
+    let (Some(open_predictions @ 0..), Some(open_bets @ 0..), Some(open_stake), Some(bet_stake)) = (
+        predictions,
+        bets,
+        open_stake.filter(not_negative),
+        bet_stake.filter(not_negative),
+    ) else {
         return Err(SealError::OpenPositions {
             reference: posting.reference,
         });
     };
-    if open_stake.is_negative() {
-        return Err(SealError::OpenPositions {
-            reference: posting.reference,
-        });
-    }
     let (entry, head) = seal(&wallet.head, wallet.status, posting, now, scratch)?;
     wallet.head = head;
     wallet.open_predictions = open_predictions;
     wallet.open_stake = open_stake;
+    wallet.open_bets = open_bets;
+    wallet.bet_stake = bet_stake;
     wallet.productive |= movement.productive;
     wallet.status = movement.status.unwrap_or(wallet.status);
     Ok(entry)

@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::chain::Head;
 use crate::entry::{EntryType, Posting, Reference};
-use crate::ids::{CycleNumber, ObservationId};
-use crate::money::{Money, MoneyError, Stake};
+use crate::ids::{CycleNumber, MarketId, ObservationId};
+use crate::money::{Money, Stake};
 use crate::refusal::Refusal;
+use crate::rules::PAYOUT_FACTOR_MAX;
+pub use crate::rules::{EconomyRules, MarketRules, SettingProblem, SourceRules};
 
 /// Whether entropy is charged or only recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,166 +88,6 @@ impl fmt::Display for BotStatus {
     }
 }
 
-/// The largest payout factor that can be configured.
-const PAYOUT_FACTOR_MAX: i64 = 100;
-
-/// The figures of the economy. [`EconomyRules::default`] holds the published ones; each can be
-/// configured, and `GET /economy` shows those in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct EconomyRules {
-    pub enforcement: Enforcement,
-    /// What a new bot is granted.
-    pub genesis_grant: Money,
-    /// Entropy of a bot that is not idle, per tick.
-    pub entropy_base: Money,
-    /// Added for each full [`idle_ticks_per_step`](Self::idle_ticks_per_step) of idleness.
-    pub entropy_step: Money,
-    pub idle_ticks_per_step: i32,
-    /// Entropy never exceeds this, per tick.
-    pub entropy_max: Money,
-    /// The smallest wager or bet.
-    pub stake_min: Money,
-    /// The smallest wager or bet that counts as productive and ends an idle streak.
-    pub productive_stake_min: Money,
-    /// A right prediction pays its wager times this.
-    pub payout_factor: i64,
-    pub open_predictions_max: i32,
-    /// The most a bot may have at stake in open predictions.
-    pub open_stake_max: Money,
-    /// From a prediction's first price to its second.
-    pub prediction_horizon_seconds: i64,
-    /// A price sample this late voids the prediction.
-    pub sample_grace_seconds: i64,
-    /// A price older than this halts the arena.
-    pub price_ttl_seconds: i64,
-    /// How long a ticket is good for.
-    pub ticket_ttl_seconds: i64,
-}
-
-impl Default for EconomyRules {
-    fn default() -> EconomyRules {
-        EconomyRules {
-            enforcement: Enforcement::Observe,
-            genesis_grant: Money::cents(100_000),
-            entropy_base: Money::cents(50),
-            entropy_step: Money::cents(25),
-            idle_ticks_per_step: 5,
-            entropy_max: Money::cents(300),
-            stake_min: Money::cents(1),
-            productive_stake_min: Money::cents(50),
-            payout_factor: 2,
-            open_predictions_max: 20,
-            open_stake_max: Money::cents(10_000),
-            prediction_horizon_seconds: 300,
-            sample_grace_seconds: 1800,
-            price_ttl_seconds: 120,
-            ticket_ttl_seconds: 5,
-        }
-    }
-}
-
-impl EconomyRules {
-    /// Every figure that makes no sense, by the name of its setting. Empty means sound.
-    #[must_use]
-    pub fn problems(&self) -> Vec<SettingProblem> {
-        let mut problems = Vec::new();
-        let mut need = |holds: bool, name: &'static str, problem: &str| {
-            if !holds {
-                problems.push(SettingProblem {
-                    name,
-                    problem: problem.to_owned(),
-                });
-            }
-        };
-        need(
-            self.genesis_grant.is_positive(),
-            "GENESIS_GRANT",
-            "must be above zero",
-        );
-        need(
-            self.entropy_base.is_positive(),
-            "ENTROPY_BASE",
-            "must be above zero",
-        );
-        need(
-            !self.entropy_step.is_negative(),
-            "ENTROPY_STEP",
-            "must not be negative",
-        );
-        need(
-            self.idle_ticks_per_step > 0,
-            "IDLE_TICKS_PER_STEP",
-            "must be above zero",
-        );
-        need(
-            self.entropy_max >= self.entropy_base,
-            "ENTROPY_MAX",
-            "must be at least ENTROPY_BASE",
-        );
-        need(
-            self.stake_min.is_positive(),
-            "STAKE_MIN",
-            "must be above zero",
-        );
-        need(
-            !self.productive_stake_min.is_negative(),
-            "PRODUCTIVE_STAKE_MIN",
-            "must not be negative",
-        );
-        need(
-            (2..=PAYOUT_FACTOR_MAX).contains(&self.payout_factor),
-            "PAYOUT_FACTOR",
-            "must be from 2 to 100",
-        );
-        need(
-            self.open_predictions_max > 0,
-            "OPEN_PREDICTIONS_MAX",
-            "must be above zero",
-        );
-        need(
-            self.open_stake_max >= self.stake_min,
-            "OPEN_STAKE_MAX",
-            "must be at least STAKE_MIN",
-        );
-        need(
-            self.prediction_horizon_seconds > 0,
-            "PREDICTION_HORIZON",
-            "must be above zero seconds",
-        );
-        need(
-            self.sample_grace_seconds > 0,
-            "SAMPLE_GRACE_SECONDS",
-            "must be above zero",
-        );
-        need(
-            self.price_ttl_seconds > 0,
-            "PRICE_TTL_SECONDS",
-            "must be above zero",
-        );
-        need(
-            self.ticket_ttl_seconds > 0,
-            "TICKET_TTL_SECONDS",
-            "must be above zero",
-        );
-        problems
-    }
-
-    /// An amount as a stake, if it is at least the smallest one.
-    pub fn stake(&self, amount: Money) -> Result<Stake, MoneyError> {
-        Stake::checked(amount, self.stake_min)
-    }
-
-    /// The fee of one tick: `min(base + step × floor(idle_streak / n), max)`.
-    #[must_use]
-    pub fn entropy(&self, idle_streak: i32) -> Money {
-        let steps = i64::from(idle_streak.max(0) / self.idle_ticks_per_step.max(1));
-        self.entropy_step
-            .checked_mul(steps)
-            .and_then(|surcharge| self.entropy_base.checked_add(surcharge))
-            .map_or(self.entropy_max, |fee| fee.min(self.entropy_max))
-    }
-}
-
 /// A bot's locked wallet: the head of its chain and what the rules need to know beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wallet {
@@ -262,6 +104,9 @@ pub struct Wallet {
     pub open_predictions: i32,
     /// What is at stake in open predictions.
     pub open_stake: Money,
+    pub open_bets: i32,
+    /// What is at stake in open bets on markets.
+    pub bet_stake: Money,
     /// The last cycle this bot was ticked in, or was made in.
     pub last_cycle: CycleNumber,
 }
@@ -279,6 +124,10 @@ pub struct Movement {
     pub open_predictions: i32,
     /// Signed change of the stake in open predictions.
     pub open_stake: Money,
+    /// Change of the number of open bets.
+    pub open_bets: i32,
+    /// Signed change of the stake in open bets.
+    pub bet_stake: Money,
     /// Whether it ends an idle streak.
     pub productive: bool,
     /// The bot's status from then on, where it changes.
@@ -293,6 +142,8 @@ impl Movement {
             burned: Money::ZERO,
             open_predictions: 0,
             open_stake: Money::ZERO,
+            open_bets: 0,
+            bet_stake: Money::ZERO,
             productive: false,
             status: None,
         }
@@ -310,6 +161,22 @@ impl Movement {
             burned,
             open_predictions: -1,
             open_stake: stake.negated(),
+            ..Movement::of(posting)
+        }
+    }
+
+    /// A movement that closes an open bet of `stake`.
+    pub(crate) fn closing_bet(
+        posting: Posting,
+        stake: Money,
+        minted: Money,
+        burned: Money,
+    ) -> Movement {
+        Movement {
+            minted,
+            burned,
+            open_bets: -1,
+            bet_stake: stake.negated(),
             ..Movement::of(posting)
         }
     }
@@ -488,6 +355,132 @@ pub fn wager(
     })
 }
 
+/// Stakes part of the balance on a market whose pool, bounty included, is `pool` before it.
+pub fn bet(
+    wallet: &Wallet,
+    stake: Stake,
+    pool: Money,
+    rules: &EconomyRules,
+    market: MarketId,
+) -> Result<Movement, Refusal> {
+    alive(wallet)?;
+    if stake.money() > wallet.balance() {
+        return Err(Refusal::InsufficientFunds {
+            stake,
+            balance: wallet.balance(),
+        });
+    }
+    let limit = rules.markets.pool_max;
+    let pool_after = pool.checked_add(stake.money());
+    if pool_after.is_none_or(|after| after > limit) {
+        return Err(Refusal::PoolLimit { pool, stake, limit });
+    }
+    Ok(open_bet(
+        stake.money(),
+        market,
+        stake.money() >= rules.productive_stake_min,
+    ))
+}
+
+fn open_bet(stake: Money, market: MarketId, productive: bool) -> Movement {
+    Movement {
+        open_bets: 1,
+        bet_stake: stake,
+        productive,
+        ..Movement::of(Posting {
+            entry_type: EntryType::MarketStake,
+            amount: stake.negated(),
+            reference: market_reference(market),
+        })
+    }
+}
+
+/// The reference of every entry that has to do with a market.
+#[must_use]
+pub fn market_reference(market: MarketId) -> Reference {
+    Reference::built(&format!("MARKET:{market}"))
+}
+
+/// Whether a research answer is the one that was committed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum AnswerResult {
+    Correct,
+    Wrong,
+}
+
+/// Whether an agent looked its answer up with the tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    Used,
+    NotUsed,
+}
+
+/// What an attempt at a research question does to its bot, from stake to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    pub movements: Vec<Movement>,
+    pub stake: Money,
+    /// What the lookup cost.
+    pub fee: Money,
+    /// What came back to the bot: stake and bounty, or nothing.
+    pub payout: Money,
+}
+
+/// Stakes on a research answer, pays for the lookup, and pays or takes the stake at once.
+pub fn answer(
+    wallet: &Wallet,
+    result: AnswerResult,
+    lookup: Lookup,
+    bounty: Money,
+    rules: &EconomyRules,
+    market: MarketId,
+) -> Result<Attempt, Refusal> {
+    alive(wallet)?;
+    let stake = rules.markets.answer_stake;
+    let fee = match lookup {
+        Lookup::Used => rules.markets.lookup_fee,
+        Lookup::NotUsed => Money::ZERO,
+    };
+    let cost = stake.checked_add(fee).ok_or(Refusal::Overflow)?;
+    let balance = wallet.balance();
+    if cost > balance {
+        return Err(Refusal::AnswerUnaffordable { cost, balance });
+    }
+    // Any answer is productive: it took work, whatever it staked.
+    let mut movements = vec![open_bet(stake, market, true)];
+    if fee.is_positive() {
+        movements.push(Movement {
+            burned: fee,
+            ..Movement::of(Posting {
+                entry_type: EntryType::ResearchLookupFee,
+                amount: fee.negated(),
+                reference: market_reference(market),
+            })
+        });
+    }
+    let (entry_type, payout, minted, burned) = match result {
+        AnswerResult::Correct => {
+            let payout = stake.checked_add(bounty).ok_or(Refusal::Overflow)?;
+            balance.checked_add(bounty).ok_or(Refusal::Overflow)?;
+            (EntryType::ResearchPayout, payout, bounty, Money::ZERO)
+        }
+        AnswerResult::Wrong => (EntryType::Slash, Money::ZERO, Money::ZERO, stake),
+    };
+    let posting = Posting {
+        entry_type,
+        amount: payout,
+        reference: market_reference(market),
+    };
+    movements.push(Movement::closing_bet(posting, stake, minted, burned));
+    Ok(Attempt {
+        movements,
+        stake,
+        fee,
+        payout,
+    })
+}
+
 /// The reference of what an action did.
 #[must_use]
 pub fn observation_reference(observation: ObservationId) -> Reference {
@@ -509,6 +502,7 @@ pub const fn is_reapable(wallet: &Wallet, rules: &EconomyRules) -> bool {
         && matches!(wallet.status, BotStatus::Alive)
         && wallet.head.balance.is_zero()
         && wallet.open_predictions == 0
+        && wallet.open_bets == 0
 }
 
 /// The reaper's liquidation of a bot for which [`is_reapable`] holds.
@@ -605,62 +599,5 @@ impl FromStr for Operator {
 impl fmt::Display for Operator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// A setting that is no figure for the economy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SettingProblem {
-    pub name: &'static str,
-    /// What it must be; never the value that was found.
-    pub problem: String,
-}
-
-impl EconomyRules {
-    /// The defaults, overridden by whatever `setting` knows under the names of the table in this
-    /// function. Every problem is reported, not only the first.
-    pub fn from_settings(
-        setting: impl Fn(&str) -> Option<String>,
-    ) -> Result<EconomyRules, Vec<SettingProblem>> {
-        let mut rules = EconomyRules::default();
-        let mut problems = Vec::new();
-        macro_rules! read {
-            ($($name:literal => $field:ident),+ $(,)?) => {
-                $(if let Some(text) = setting($name) {
-                    match text.trim().parse() {
-                        Ok(value) => rules.$field = value,
-                        Err(error) => problems.push(SettingProblem {
-                            name: $name,
-                            problem: error.to_string(),
-                        }),
-                    }
-                })+
-            };
-        }
-        read! {
-            "ENFORCEMENT_MODE" => enforcement,
-            "GENESIS_GRANT" => genesis_grant,
-            "ENTROPY_BASE" => entropy_base,
-            "ENTROPY_STEP" => entropy_step,
-            "IDLE_TICKS_PER_STEP" => idle_ticks_per_step,
-            "ENTROPY_MAX" => entropy_max,
-            "STAKE_MIN" => stake_min,
-            "PRODUCTIVE_STAKE_MIN" => productive_stake_min,
-            "PAYOUT_FACTOR" => payout_factor,
-            "OPEN_PREDICTIONS_MAX" => open_predictions_max,
-            "OPEN_STAKE_MAX" => open_stake_max,
-            "PREDICTION_HORIZON" => prediction_horizon_seconds,
-            "SAMPLE_GRACE_SECONDS" => sample_grace_seconds,
-            "PRICE_TTL_SECONDS" => price_ttl_seconds,
-            "TICKET_TTL_SECONDS" => ticket_ttl_seconds,
-        }
-        if problems.is_empty() {
-            problems = rules.problems();
-        }
-        if problems.is_empty() {
-            Ok(rules)
-        } else {
-            Err(problems)
-        }
     }
 }

@@ -8,6 +8,7 @@
 //! This crate must never learn about Postgres, Redis, HTTP or the time of day.
 
 pub mod chain;
+pub mod criteria;
 pub mod economy;
 pub mod entry;
 pub mod ids;
@@ -18,6 +19,7 @@ pub mod post;
 pub mod prediction;
 pub mod refusal;
 pub mod research;
+pub mod rules;
 pub mod supply;
 pub mod time;
 

@@ -1,12 +1,22 @@
 //! Markets: questions that data decides, and what can be said about them.
 //!
-//! How a pool is shared out is in [`crate::parimutuel`], how an answer is committed to before
-//! anybody is asked in [`crate::research`].
+//! What decides one is in [`crate::criteria`], how a pool is shared out in [`crate::parimutuel`],
+//! how an answer is committed to before anybody is asked in [`crate::research`]. Here is what can
+//! be said about a market, who may bet on it, and how its end becomes entries.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::criteria::bets_close_at;
+use crate::economy::{Movement, market_reference};
+use crate::entry::{EntryType, Posting};
+use crate::ids::MarketId;
+use crate::money::{Money, Outcome};
+use crate::parimutuel::{self, Share, StakedBet};
+use crate::refusal::Refusal;
+use crate::time::Timestamp;
 
 /// Declares an enum whose labels are the same in Postgres, on the wire and here.
 macro_rules! labels {
@@ -112,5 +122,162 @@ impl Resolution {
     #[must_use]
     pub fn is(self, side: Side) -> bool {
         self == Resolution::Decided(side)
+    }
+}
+
+labels! {
+    /// Where a bet is in its life.
+    BetState {
+        Open = "OPEN",
+        Won = "WON",
+        Lost = "LOST",
+        /// The stake came back.
+        Void = "VOID",
+        /// Its owner was dead at the settlement.
+        Forfeit = "FORFEIT",
+    }
+    unknown: UnknownBetState = "must be OPEN, WON, LOST, VOID or FORFEIT"
+}
+
+/// What an agent's request is about: the two kinds of markets take different ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taking {
+    Bet,
+    Answer,
+}
+
+/// A market under its row's lock, as far as admitting a bet goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MarketView {
+    pub id: MarketId,
+    pub source: MarketSource,
+    pub status: MarketStatus,
+    pub opens_at: Timestamp,
+    pub deadline: Timestamp,
+}
+
+impl MarketView {
+    /// Whether the market takes this at `now`, which is Postgres' clock read under the lock.
+    pub fn admit(&self, taking: Taking, now: Timestamp) -> Result<(), Refusal> {
+        let MarketView {
+            id: market,
+            source,
+            status,
+            ..
+        } = *self;
+        match (source, taking) {
+            (MarketSource::Research, Taking::Bet) => {
+                return Err(Refusal::WrongKind {
+                    market,
+                    source_kind: source,
+                    takes: "answers, not bets",
+                });
+            }
+            (MarketSource::Github | MarketSource::News | MarketSource::Weather, Taking::Answer) => {
+                return Err(Refusal::WrongKind {
+                    market,
+                    source_kind: source,
+                    takes: "bets, not answers",
+                });
+            }
+            _ => {}
+        }
+        if status != MarketStatus::Open {
+            return Err(Refusal::MarketNotOpen { market, status });
+        }
+        let closed_at = bets_close_at(source, self.opens_at, self.deadline);
+        if now >= closed_at {
+            return Err(Refusal::BetsClosed { market, closed_at });
+        }
+        Ok(())
+    }
+}
+
+/// How one bet ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BetSettlement {
+    pub movement: Movement,
+    pub state: BetState,
+    /// What came back to the bot.
+    pub payout: Money,
+    /// The Brier score; `None` where nothing was decided for it.
+    pub brier: Option<Money>,
+}
+
+/// How a whole market ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MarketSettlement {
+    /// One for each bet, in their order.
+    pub bets: Vec<BetSettlement>,
+    /// Whether the pool was paid; if not, stakes came back and no bounty was minted.
+    pub paid: bool,
+}
+
+/// Turns a resolution into the closing entry of every bet.
+///
+/// Stakes in + bounty = payouts + what fell to the house, exactly; what the house adds is spread
+/// over the winners as the pool is, so that each wallet's totals stay a sum of its own story.
+///
+/// `None` if a payout leaves the range of money. The market must then be void.
+#[must_use]
+pub fn settle(
+    market: MarketId,
+    bets: &[StakedBet],
+    bounty: Money,
+    resolution: Resolution,
+) -> Option<MarketSettlement> {
+    let division = parimutuel::divide(bets, bounty, resolution)?;
+    let mut bounties = parimutuel::shares_of(bounty, bets, &division)?.into_iter();
+    let mut settled = Vec::with_capacity(bets.len());
+    for (bet, share) in bets.iter().zip(&division.shares) {
+        let stake = bet.stake.money();
+        let minted = bounties.next()?;
+        let (entry_type, state, payout, burned) = match share {
+            Share::Won(units) => {
+                let payout = Money::from_units(i64::try_from(*units).ok()?)?;
+                (EntryType::MarketPayout, BetState::Won, payout, Money::ZERO)
+            }
+            Share::Lost => (EntryType::Slash, BetState::Lost, Money::ZERO, Money::ZERO),
+            Share::Refunded => (EntryType::Refund, BetState::Void, stake, Money::ZERO),
+            Share::Forfeited => {
+                // In a pool that is paid, the stake of the dead goes to the winners.
+                let burned = if division.paid { Money::ZERO } else { stake };
+                (EntryType::Forfeit, BetState::Forfeit, Money::ZERO, burned)
+            }
+        };
+        let brier = match state {
+            BetState::Won => Some(bet.confidence.brier(Outcome::Happened)),
+            BetState::Lost => Some(bet.confidence.brier(Outcome::DidNotHappen)),
+            BetState::Open | BetState::Void | BetState::Forfeit => None,
+        };
+        let posting = Posting {
+            entry_type,
+            amount: payout,
+            reference: market_reference(market),
+        };
+        settled.push(BetSettlement {
+            movement: Movement::closing_bet(posting, stake, minted, burned),
+            state,
+            payout,
+            brier,
+        });
+    }
+    let settlement = MarketSettlement {
+        bets: settled,
+        paid: division.paid,
+    };
+    settlement.balances(bets, bounty).then_some(settlement)
+}
+
+impl MarketSettlement {
+    /// Whether what went in is what comes out, to the last unit.
+    fn balances(&self, bets: &[StakedBet], bounty: Money) -> bool {
+        let staked: i128 = bets.iter().map(|b| i128::from(b.stake.money().units())).sum();
+        let sum = |part: fn(&BetSettlement) -> Money| -> i128 {
+            self.bets.iter().map(|bet| i128::from(part(bet).units())).sum()
+        };
+        let (paid, minted) = (sum(|bet| bet.payout), sum(|bet| bet.movement.minted));
+        let house = if self.paid { bounty } else { Money::ZERO };
+        minted == i128::from(house.units()) && staked + minted == paid + sum(|b| b.movement.burned)
     }
 }

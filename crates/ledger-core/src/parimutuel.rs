@@ -6,7 +6,7 @@
 
 use crate::ids::BetId;
 use crate::market::{Resolution, Side};
-use crate::money::{Money, Stake};
+use crate::money::{Confidence, Money, Stake};
 
 /// A bet as far as sharing out goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct StakedBet {
     pub id: BetId,
     pub side: Side,
     pub stake: Stake,
+    /// The probability its owner gave to its side.
+    pub confidence: Confidence,
     /// Whether its owner is dead or retired, judged under the wallet's lock.
     pub owner_dead: bool,
 }
@@ -63,32 +65,65 @@ pub fn divide(bets: &[StakedBet], bounty: Money, resolution: Resolution) -> Opti
         });
     }
     let pool = bets.iter().map(staked).sum::<i128>() + i128::from(bounty.units());
-    let mut shares: Vec<Share> = Vec::with_capacity(bets.len());
-    // Place, remainder and age of each winner.
-    let mut remainders: Vec<(usize, i128, BetId)> = Vec::new();
-    let mut left = pool;
-    for (place, bet) in bets.iter().enumerate() {
-        shares.push(if bet.owner_dead {
-            Share::Forfeited
+    let winners = bets.iter().filter(|bet| won(bet));
+    let mut units = apportion(pool, winners.map(|bet| (bet.id, staked(bet))).collect())?.into_iter();
+    let shares = bets.iter().map(|bet| {
+        if bet.owner_dead {
+            Some(Share::Forfeited)
         } else if won(bet) {
-            let product = pool.checked_mul(staked(bet))?;
-            let share = product / winning;
-            left -= share;
-            remainders.push((place, product % winning, bet.id));
-            Share::Won(share)
+            units.next().map(Share::Won)
         } else {
-            Share::Lost
-        });
+            Some(Share::Lost)
+        }
+    });
+    let shares = shares.collect::<Option<Vec<Share>>>()?;
+    Some(Division { shares, paid: true })
+}
+
+/// How much of `bounty` is in each bet's share, in their order: spread over the winners as the pool
+/// is, and nothing where none was paid.
+#[must_use]
+pub fn shares_of(bounty: Money, bets: &[StakedBet], division: &Division) -> Option<Vec<Money>> {
+    let won = |share: &Share| matches!(share, Share::Won(_));
+    let winners = bets.iter().zip(&division.shares).filter(|(_, share)| won(share));
+    let weights = winners.map(|(bet, _)| (bet.id, i128::from(bet.stake.money().units())));
+    let mut units = apportion(i128::from(bounty.units()), weights.collect())?.into_iter();
+    let each = division.shares.iter().map(|share| {
+        if won(share) {
+            Money::from_units(i64::try_from(units.next()?).ok()?)
+        } else {
+            Some(Money::ZERO)
+        }
+    });
+    each.collect()
+}
+
+/// Splits `total` units in proportion to the weights, in their order: rounded down, and what is left
+/// over one unit each to the largest remainders, ties to the older bet.
+fn apportion(total: i128, weights: Vec<(BetId, i128)>) -> Option<Vec<i128>> {
+    let sum: i128 = weights.iter().map(|(_, weight)| weight).sum();
+    let mut shares = Vec::with_capacity(weights.len());
+    // Place, remainder and age of each.
+    let mut remainders = Vec::with_capacity(weights.len());
+    let mut left = total;
+    for (place, (id, weight)) in weights.into_iter().enumerate() {
+        let product = total.checked_mul(weight)?;
+        let share = product.checked_div(sum)?;
+        left -= share;
+        shares.push(share);
+        remainders.push((place, product % sum, id));
     }
-    remainders.sort_by_key(|&(_, remainder, id)| (std::cmp::Reverse(remainder), id));
+    if left > 0 {
+        remainders.sort_by_key(|&(_, remainder, id)| (std::cmp::Reverse(remainder), id));
+    }
     for (place, ..) in remainders {
-        if left == 0 {
+        if left <= 0 {
             break;
         }
-        if let Some(Share::Won(units)) = shares.get_mut(place) {
-            *units += 1;
+        if let Some(share) = shares.get_mut(place) {
+            *share += 1;
             left -= 1;
         }
     }
-    Some(Division { shares, paid: true })
+    Some(shares)
 }

@@ -4,18 +4,25 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::economy::Operator;
+use crate::economy::{AnswerResult, Attempt, Operator};
 use crate::ids::{CycleNumber, PredictionId};
+use crate::market::{BetSettlement, BetState, Side};
 use crate::money::{Confidence, Money, Stake};
 use crate::prediction::{Direction, PredictionSettlement, PredictionStatus, Verdict};
 
 /// The longest post, and the longest reasoning, in characters.
 pub const POST_MAX_CHARS: usize = 280;
+/// As much of a market's question as fits into a post beside the rest.
+const QUESTION_MAX_CHARS: usize = 120;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum PostKind {
     Wager,
+    /// A bet on a market.
+    Bet,
+    /// An answer to a research question, right or wrong.
+    Research,
     Settlement,
     Liquidation,
     Revival,
@@ -24,8 +31,10 @@ pub enum PostKind {
 }
 
 impl PostKind {
-    pub const ALL: [PostKind; 6] = [
+    pub const ALL: [PostKind; 8] = [
         PostKind::Wager,
+        PostKind::Bet,
+        PostKind::Research,
         PostKind::Settlement,
         PostKind::Liquidation,
         PostKind::Revival,
@@ -37,6 +46,8 @@ impl PostKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             PostKind::Wager => "WAGER",
+            PostKind::Bet => "BET",
+            PostKind::Research => "RESEARCH",
             PostKind::Settlement => "SETTLEMENT",
             PostKind::Liquidation => "LIQUIDATION",
             PostKind::Revival => "REVIVAL",
@@ -75,16 +86,52 @@ impl Draft {
         confidence: Confidence,
         reasoning: &str,
     ) -> Draft {
-        let percent = confidence.decimal().units() / 1_000_000;
-        let why = if reasoning.trim().is_empty() {
-            String::new()
-        } else {
-            format!(" — {reasoning}")
-        };
+        let (percent, why) = (percent(confidence), because(reasoning));
         let stake = short(stake.money());
         Draft::new(
             PostKind::Wager,
             &format!("Wagers {stake} on {direction} at {percent} %{why}"),
+        )
+    }
+
+    #[must_use]
+    pub fn bet(
+        stake: Stake,
+        side: Side,
+        confidence: Confidence,
+        question: &str,
+        reasoning: &str,
+    ) -> Draft {
+        let (percent, why) = (percent(confidence), because(reasoning));
+        let (stake, question) = (short(stake.money()), cut(question, QUESTION_MAX_CHARS));
+        Draft::new(
+            PostKind::Bet,
+            &format!("Bets {stake} on {side} at {percent} %: {question}{why}"),
+        )
+    }
+
+    #[must_use]
+    pub fn research(attempt: &Attempt, result: AnswerResult, question: &str, why: &str) -> Draft {
+        let (question, why) = (cut(question, QUESTION_MAX_CHARS), because(why));
+        let story = match result {
+            AnswerResult::Correct => format!("Solves and is paid {}", short(attempt.payout)),
+            AnswerResult::Wrong => format!("Misses and loses {}", short(attempt.stake)),
+        };
+        Draft::new(PostKind::Research, &format!("{story}: {question}{why}"))
+    }
+
+    #[must_use]
+    pub fn bet_settlement(stake: Stake, side: Side, end: &BetSettlement, question: &str) -> Draft {
+        let (stake, question) = (short(stake.money()), cut(question, QUESTION_MAX_CHARS));
+        let story = match end.state {
+            BetState::Won => format!("is right and is paid {}", short(end.payout)),
+            BetState::Lost => format!("is wrong and loses {stake}"),
+            BetState::Forfeit => format!("is forfeit: its owner is gone, {stake} with it"),
+            BetState::Void | BetState::Open => format!("is void, {stake} comes back"),
+        };
+        Draft::new(
+            PostKind::Settlement,
+            &format!("The bet on {side} {story}: {question}"),
         )
     }
 
@@ -166,12 +213,30 @@ pub fn one_line(text: &str) -> String {
     };
     let cleaned: String = text.chars().map(visible).collect();
     let line = cleaned.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() <= POST_MAX_CHARS {
-        return line;
+    cut(&line, POST_MAX_CHARS)
+}
+
+/// The text, or as much of it as fits into so many characters with an ellipsis.
+fn cut(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
+        return text.to_owned();
     }
-    let mut cut: String = line.chars().take(POST_MAX_CHARS - 1).collect();
+    let mut cut: String = text.chars().take(max - 1).collect();
     cut.push('…');
     cut
+}
+
+/// A probability in whole per cent.
+fn percent(confidence: Confidence) -> i64 {
+    confidence.decimal().units() / 1_000_000
+}
+
+fn because(reasoning: &str) -> String {
+    if reasoning.trim().is_empty() {
+        String::new()
+    } else {
+        format!(" — {reasoning}")
+    }
 }
 
 /// An amount without the zeros nobody reads: at least two digits after the point.

@@ -1,7 +1,10 @@
 //! Why the rules say no. Each refusal carries the numbers that decided it.
 
 use crate::economy::BotStatus;
+use crate::ids::MarketId;
+use crate::market::{MarketSource, MarketStatus};
 use crate::money::{Money, Stake};
+use crate::time::Timestamp;
 
 /// A rule's no to something an agent or an operator asked for. Nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +27,43 @@ pub enum Refusal {
     Retired,
     #[error("a revival needs an amount above zero, not {amount}")]
     ReviveAmount { amount: Money },
+    #[error("an answer costs {cost} and the balance is {balance}")]
+    AnswerUnaffordable { cost: Money, balance: Money },
+    #[error("market {market} is {status}: only an open one takes bets and answers")]
+    MarketNotOpen {
+        market: MarketId,
+        status: MarketStatus,
+    },
+    #[error("market {market} took bets and answers until {closed_at}")]
+    BetsClosed {
+        market: MarketId,
+        closed_at: Timestamp,
+    },
+    #[error("market {market} is of the kind {source_kind}, which takes {takes}")]
+    WrongKind {
+        market: MarketId,
+        source_kind: MarketSource,
+        takes: &'static str,
+    },
+    #[error("this bot has its one bet or answer on market {market} already")]
+    AlreadyIn { market: MarketId },
+    #[error("one answer a tick: this bot has given its answer of this tick")]
+    AnsweredThisTick,
+    #[error("the pool of {pool} may not exceed {limit}, {} more would", stake.money())]
+    PoolLimit {
+        pool: Money,
+        stake: Stake,
+        limit: Money,
+    },
+    #[error("market {market} is {status}: what is settled stays settled")]
+    MarketSettled {
+        market: MarketId,
+        status: MarketStatus,
+    },
+    #[error("the bounties of this hour come to {spent} and may not exceed {limit}")]
+    BountyBudget { spent: Money, limit: Money },
+    #[error("there is a market about {subject} already, whose place is taken until {until}")]
+    SubjectTaken { subject: String, until: Timestamp },
     #[error("the balance would leave its range of ±9999999999.99999999")]
     Overflow,
 }

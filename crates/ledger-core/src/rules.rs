@@ -1,0 +1,359 @@
+//! The figures of the economy: their defaults, their settings, and what would make no sense.
+
+use serde::{Deserialize, Serialize};
+
+use crate::economy::Enforcement;
+use crate::market::MarketSource;
+use crate::money::{Money, MoneyError, Stake};
+
+/// The largest payout factor that can be configured.
+pub(crate) const PAYOUT_FACTOR_MAX: i64 = 100;
+
+/// The figures of the economy. [`EconomyRules::default`] holds the published ones; each can be
+/// configured, and `GET /economy` shows those in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EconomyRules {
+    pub enforcement: Enforcement,
+    /// What a new bot is granted.
+    pub genesis_grant: Money,
+    /// Entropy of a bot that is not idle, per tick.
+    pub entropy_base: Money,
+    /// Added for each full [`idle_ticks_per_step`](Self::idle_ticks_per_step) of idleness.
+    pub entropy_step: Money,
+    pub idle_ticks_per_step: i32,
+    /// Entropy never exceeds this, per tick.
+    pub entropy_max: Money,
+    /// The smallest wager or bet.
+    pub stake_min: Money,
+    /// The smallest wager or bet that counts as productive and ends an idle streak.
+    pub productive_stake_min: Money,
+    /// A right prediction pays its wager times this.
+    pub payout_factor: i64,
+    pub open_predictions_max: i32,
+    /// The most a bot may have at stake in open predictions.
+    pub open_stake_max: Money,
+    /// From a prediction's first price to its second.
+    pub prediction_horizon_seconds: i64,
+    /// A price sample this late voids the prediction.
+    pub sample_grace_seconds: i64,
+    /// A price older than this halts the arena.
+    pub price_ttl_seconds: i64,
+    /// How long a ticket is good for.
+    pub ticket_ttl_seconds: i64,
+    pub markets: MarketRules,
+}
+
+/// The figures of markets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarketRules {
+    /// Places on the board that the market maker keeps taken. A place is free again at its market's
+    /// deadline, however early that was settled.
+    pub places: i64,
+    /// All bounties that are put out within any hour.
+    pub bounty_budget_per_hour: Money,
+    pub research: SourceRules,
+    pub weather: SourceRules,
+    pub github: SourceRules,
+    pub news: SourceRules,
+    /// A question about stars asks for the next multiple of this.
+    pub star_step: i64,
+    /// What an attempt at a research answer stakes.
+    pub answer_stake: Money,
+    /// What an answer costs more that used the lookup tool.
+    pub lookup_fee: Money,
+    /// Bets that one request may place.
+    pub bets_per_request_max: i64,
+    /// The largest pool, bounty included: what a bet would lift above it is refused, so that every
+    /// pool can be paid.
+    pub pool_max: Money,
+    /// A market whose source has not answered so long after its deadline is void.
+    pub settle_patience_seconds: i64,
+}
+
+/// The figures of the markets of one source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRules {
+    /// How often the market maker chooses it, relative to the others; 0 for never.
+    pub weight: u32,
+    /// What the house adds to the pool; minted when it is paid.
+    pub bounty: Money,
+    /// From opening to deadline.
+    pub seconds: i64,
+}
+
+impl MarketRules {
+    /// The figures of one source.
+    #[must_use]
+    pub const fn of(&self, source: MarketSource) -> &SourceRules {
+        match source {
+            MarketSource::Github => &self.github,
+            MarketSource::News => &self.news,
+            MarketSource::Weather => &self.weather,
+            MarketSource::Research => &self.research,
+        }
+    }
+}
+
+impl Default for MarketRules {
+    fn default() -> MarketRules {
+        let source = |weight, bounty, minutes: i64| SourceRules {
+            weight,
+            bounty: Money::cents(bounty),
+            seconds: minutes * 60,
+        };
+        MarketRules {
+            places: 6,
+            bounty_budget_per_hour: Money::cents(50_000),
+            research: source(40, 2_500, 5),
+            weather: source(25, 500, 30),
+            github: source(20, 800, 60),
+            news: source(15, 500, 20),
+            star_step: 500,
+            answer_stake: Money::cents(100),
+            lookup_fee: Money::cents(50),
+            bets_per_request_max: 3,
+            pool_max: Money::cents(1_000_000_000),
+            settle_patience_seconds: 6 * 3_600,
+        }
+    }
+}
+
+impl Default for EconomyRules {
+    fn default() -> EconomyRules {
+        EconomyRules {
+            enforcement: Enforcement::Observe,
+            genesis_grant: Money::cents(100_000),
+            entropy_base: Money::cents(50),
+            entropy_step: Money::cents(25),
+            idle_ticks_per_step: 5,
+            entropy_max: Money::cents(300),
+            stake_min: Money::cents(1),
+            productive_stake_min: Money::cents(50),
+            payout_factor: 2,
+            open_predictions_max: 20,
+            open_stake_max: Money::cents(10_000),
+            prediction_horizon_seconds: 300,
+            sample_grace_seconds: 1800,
+            price_ttl_seconds: 120,
+            ticket_ttl_seconds: 5,
+            markets: MarketRules::default(),
+        }
+    }
+}
+
+impl EconomyRules {
+    /// Every figure that makes no sense, by the name of its setting. Empty means sound.
+    #[must_use]
+    pub fn problems(&self) -> Vec<SettingProblem> {
+        let mut problems = Vec::new();
+        let mut need = |holds: bool, name: &'static str, problem: &str| {
+            if !holds {
+                problems.push(SettingProblem {
+                    name,
+                    problem: problem.to_owned(),
+                });
+            }
+        };
+        need(
+            self.genesis_grant.is_positive(),
+            "GENESIS_GRANT",
+            "must be above zero",
+        );
+        need(
+            self.entropy_base.is_positive(),
+            "ENTROPY_BASE",
+            "must be above zero",
+        );
+        need(
+            !self.entropy_step.is_negative(),
+            "ENTROPY_STEP",
+            "must not be negative",
+        );
+        need(
+            self.idle_ticks_per_step > 0,
+            "IDLE_TICKS_PER_STEP",
+            "must be above zero",
+        );
+        need(
+            self.entropy_max >= self.entropy_base,
+            "ENTROPY_MAX",
+            "must be at least ENTROPY_BASE",
+        );
+        need(
+            self.stake_min.is_positive(),
+            "STAKE_MIN",
+            "must be above zero",
+        );
+        need(
+            !self.productive_stake_min.is_negative(),
+            "PRODUCTIVE_STAKE_MIN",
+            "must not be negative",
+        );
+        need(
+            (2..=PAYOUT_FACTOR_MAX).contains(&self.payout_factor),
+            "PAYOUT_FACTOR",
+            "must be from 2 to 100",
+        );
+        need(
+            self.open_predictions_max > 0,
+            "OPEN_PREDICTIONS_MAX",
+            "must be above zero",
+        );
+        need(
+            self.open_stake_max >= self.stake_min,
+            "OPEN_STAKE_MAX",
+            "must be at least STAKE_MIN",
+        );
+        need(
+            self.prediction_horizon_seconds > 0,
+            "PREDICTION_HORIZON",
+            "must be above zero seconds",
+        );
+        need(
+            self.sample_grace_seconds > 0,
+            "SAMPLE_GRACE_SECONDS",
+            "must be above zero",
+        );
+        need(
+            self.price_ttl_seconds > 0,
+            "PRICE_TTL_SECONDS",
+            "must be above zero",
+        );
+        need(
+            self.ticket_ttl_seconds > 0,
+            "TICKET_TTL_SECONDS",
+            "must be above zero",
+        );
+        self.markets.check(&mut need);
+        problems
+    }
+
+    /// An amount as a stake, if it is at least the smallest one.
+    pub fn stake(&self, amount: Money) -> Result<Stake, MoneyError> {
+        Stake::checked(amount, self.stake_min)
+    }
+
+    /// The fee of one tick: `min(base + step × floor(idle_streak / n), max)`.
+    #[must_use]
+    pub fn entropy(&self, idle_streak: i32) -> Money {
+        let steps = i64::from(idle_streak.max(0) / self.idle_ticks_per_step.max(1));
+        self.entropy_step
+            .checked_mul(steps)
+            .and_then(|surcharge| self.entropy_base.checked_add(surcharge))
+            .map_or(self.entropy_max, |fee| fee.min(self.entropy_max))
+    }
+}
+
+
+impl MarketRules {
+    /// Tells `need` of every condition, with its setting and what that must be.
+    fn check(&self, need: &mut impl FnMut(bool, &'static str, &str)) {
+        let above_zero = "must be above zero";
+        need((0..=1_000).contains(&self.places), "MARKET_PLACES", "must be from 0 to 1000");
+        need(
+            !self.bounty_budget_per_hour.is_negative(),
+            "BOUNTY_BUDGET_PER_HOUR",
+            "must not be negative",
+        );
+        let mut source = |rules: &SourceRules, [bounty, seconds, weight]: [&'static str; 3], least| {
+            let fits = !rules.bounty.is_negative() && rules.bounty <= self.pool_max;
+            need(fits, bounty, "must be from 0 to MARKET_POOL_MAX");
+            let lasts = (least..=30 * 86_400).contains(&rules.seconds);
+            need(lasts, seconds, "must be at least 10 (weather: 1800) and at most 2592000");
+            need(rules.weight <= 1_000_000, weight, "must be from 0 to 1000000");
+        };
+        let names = ["RESEARCH_BOUNTY", "RESEARCH_SECONDS", "RESEARCH_WEIGHT"];
+        source(&self.research, names, 10);
+        let names = ["WEATHER_BOUNTY", "WEATHER_SECONDS", "WEATHER_WEIGHT"];
+        source(&self.weather, names, crate::criteria::WEATHER_SECONDS_MIN);
+        source(&self.github, ["GITHUB_BOUNTY", "GITHUB_SECONDS", "GITHUB_WEIGHT"], 10);
+        source(&self.news, ["NEWS_BOUNTY", "NEWS_SECONDS", "NEWS_WEIGHT"], 10);
+        need(self.star_step > 0, "STAR_STEP", above_zero);
+        need(self.answer_stake.is_positive(), "ANSWER_STAKE", above_zero);
+        need(self.lookup_fee.is_positive(), "LOOKUP_FEE", above_zero);
+        need(
+            (1..=20).contains(&self.bets_per_request_max),
+            "BETS_PER_REQUEST_MAX",
+            "must be from 1 to 20",
+        );
+        need(self.pool_max.is_positive(), "MARKET_POOL_MAX", above_zero);
+        need(self.settle_patience_seconds > 0, "SETTLE_PATIENCE_SECONDS", above_zero);
+    }
+}
+
+/// A setting that is no figure for the economy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingProblem {
+    pub name: &'static str,
+    /// What it must be; never the value that was found.
+    pub problem: String,
+}
+
+impl EconomyRules {
+    /// The defaults, overridden by whatever `setting` knows under the names of the table in this
+    /// function. Every problem is reported, not only the first.
+    pub fn from_settings(
+        setting: impl Fn(&str) -> Option<String>,
+    ) -> Result<EconomyRules, Vec<SettingProblem>> {
+        let mut rules = EconomyRules::default();
+        let mut problems = Vec::new();
+        macro_rules! read {
+            ($($name:literal => $($field:ident).+),+ $(,)?) => {
+                $(if let Some(text) = setting($name) {
+                    match text.trim().parse() {
+                        Ok(value) => rules.$($field).+ = value,
+                        Err(error) => problems.push(SettingProblem {
+                            name: $name,
+                            problem: error.to_string(),
+                        }),
+                    }
+                })+
+            };
+        }
+        read! {
+            "ENFORCEMENT_MODE" => enforcement,
+            "GENESIS_GRANT" => genesis_grant,
+            "ENTROPY_BASE" => entropy_base,
+            "ENTROPY_STEP" => entropy_step,
+            "IDLE_TICKS_PER_STEP" => idle_ticks_per_step,
+            "ENTROPY_MAX" => entropy_max,
+            "STAKE_MIN" => stake_min,
+            "PRODUCTIVE_STAKE_MIN" => productive_stake_min,
+            "PAYOUT_FACTOR" => payout_factor,
+            "OPEN_PREDICTIONS_MAX" => open_predictions_max,
+            "OPEN_STAKE_MAX" => open_stake_max,
+            "PREDICTION_HORIZON" => prediction_horizon_seconds,
+            "SAMPLE_GRACE_SECONDS" => sample_grace_seconds,
+            "PRICE_TTL_SECONDS" => price_ttl_seconds,
+            "TICKET_TTL_SECONDS" => ticket_ttl_seconds,
+            "MARKET_PLACES" => markets.places,
+            "BOUNTY_BUDGET_PER_HOUR" => markets.bounty_budget_per_hour,
+            "RESEARCH_BOUNTY" => markets.research.bounty,
+            "RESEARCH_SECONDS" => markets.research.seconds,
+            "RESEARCH_WEIGHT" => markets.research.weight,
+            "WEATHER_BOUNTY" => markets.weather.bounty,
+            "WEATHER_SECONDS" => markets.weather.seconds,
+            "WEATHER_WEIGHT" => markets.weather.weight,
+            "GITHUB_BOUNTY" => markets.github.bounty,
+            "GITHUB_SECONDS" => markets.github.seconds,
+            "GITHUB_WEIGHT" => markets.github.weight,
+            "NEWS_BOUNTY" => markets.news.bounty,
+            "NEWS_SECONDS" => markets.news.seconds,
+            "NEWS_WEIGHT" => markets.news.weight,
+            "STAR_STEP" => markets.star_step,
+            "ANSWER_STAKE" => markets.answer_stake,
+            "LOOKUP_FEE" => markets.lookup_fee,
+            "BETS_PER_REQUEST_MAX" => markets.bets_per_request_max,
+            "MARKET_POOL_MAX" => markets.pool_max,
+            "SETTLE_PATIENCE_SECONDS" => markets.settle_patience_seconds,
+        }
+        if problems.is_empty() {
+            problems = rules.problems();
+        }
+        if problems.is_empty() {
+            Ok(rules)
+        } else {
+            Err(problems)
+        }
+    }
+}
