@@ -6,12 +6,13 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Packages of the workspace that each package may build on. What is not here may be known by
 /// nobody; tests may know more.
-const MAY_KNOW: [(&str, &[&str]); 14] = [
+const MAY_KNOW: [(&str, &[&str]); 15] = [
     ("ledger-core", &[]),
     ("llm", &[]),
     ("daemon", &[]),
     ("db", &["ledger-core"]),
     ("bus", &["ledger-core"]),
+    ("sources", &["ledger-core"]),
     ("api-types", &["ledger-core"]),
     ("arena-client", &["api-types", "ledger-core"]),
     ("api", &["api-types", "bus", "daemon", "db", "ledger-core"]),

@@ -1,0 +1,104 @@
+//! Why a service cannot be asked, and why its answer says nothing.
+
+/// Why a client cannot be set up. Messages hold no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// A name and password in the URL would be sent and shown; a query or fragment would be lost.
+    #[error(
+        "must be an http:// or https:// URL with a host and without a name, password or fragment; \
+         a base URL has no query either"
+    )]
+    Url,
+    #[error("must be printable ASCII, fit for an HTTP header")]
+    Key,
+    #[error("must be printable ASCII such as an address or URL, fit for an HTTP header")]
+    Contact,
+    #[error("cannot be used: no HTTPS client could be made; are CA certificates installed?")]
+    Client,
+}
+
+/// Why a service gave nothing. No message contains a key, a URL or anything an answer said.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    #[error("no answer in time")]
+    Timeout,
+    #[error("cannot be reached: {0}")]
+    Unreachable(String),
+    /// 429, or what the service says in its place.
+    #[error("asks us to go slower")]
+    RateLimited {
+        /// What the answer asked for, in seconds.
+        retry_after_seconds: Option<i64>,
+    },
+    /// 403: the service, or the wall before it, has had enough of this address or key.
+    #[error("refuses to serve us (403); check its key, or whether the address is blocked")]
+    Forbidden,
+    /// 404, or a page that the answer calls missing.
+    #[error("knows nothing by that name")]
+    NotFound,
+    /// 5xx.
+    #[error("fails on its side ({0})")]
+    Server(u16),
+    /// 3xx that is not followed: to another host, once too often, or where none belongs.
+    #[error("sends us elsewhere ({0}); redirects are not followed to another place")]
+    Redirected(u16),
+    #[error("answers with the unexpected status {0}; check its address and key in the settings")]
+    Status(u16),
+    #[error("answers with more than {} bytes", crate::BODY_MAX_BYTES)]
+    TooLarge,
+    /// A web page, or anything else that cannot be read.
+    #[error("answers with something that is not the expected JSON")]
+    NotJson,
+    #[error("answers with something that is no RSS 2.0, RSS 1.0 or Atom feed in UTF-8")]
+    NotFeed,
+    #[error("leaves out {0}")]
+    MissingField(&'static str),
+    /// The one reading of it that is left would be a guess.
+    #[error("gives a {field} that {problem}")]
+    Nonsense {
+        field: &'static str,
+        problem: &'static str,
+    },
+    #[error("gives a value that is {age_seconds} s old")]
+    Stale { age_seconds: i64 },
+    #[error("gives or is asked for a time {ahead_seconds} s in the future")]
+    FromTheFuture { ahead_seconds: i64 },
+}
+
+/// A service's wish not to be asked for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peace {
+    /// How long, if it said so.
+    pub retry_after_seconds: Option<i64>,
+}
+
+impl SourceError {
+    /// Whether the service wants to be left alone, and for how long if it said so (seconds).
+    #[must_use]
+    pub const fn wants_peace(&self) -> Option<Peace> {
+        match self {
+            SourceError::RateLimited {
+                retry_after_seconds,
+            } => Some(Peace {
+                retry_after_seconds: *retry_after_seconds,
+            }),
+            // Asking on at the usual pace is what lengthens a block.
+            SourceError::Forbidden => Some(Peace {
+                retry_after_seconds: None,
+            }),
+            SourceError::Timeout
+            | SourceError::Unreachable(_)
+            | SourceError::NotFound
+            | SourceError::Server(_)
+            | SourceError::Redirected(_)
+            | SourceError::Status(_)
+            | SourceError::TooLarge
+            | SourceError::NotJson
+            | SourceError::NotFeed
+            | SourceError::MissingField(_)
+            | SourceError::Nonsense { .. }
+            | SourceError::Stale { .. }
+            | SourceError::FromTheFuture { .. } => None,
+        }
+    }
+}

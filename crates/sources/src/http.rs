@@ -1,0 +1,347 @@
+//! One GET: a time-out, a contact, no redirects, no more of an answer than can be kept.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use ledger_core::Timestamp;
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::{BODY_MAX_BYTES, Evidence, Fetched, SetupError, SourceError};
+
+/// How long one answer may take.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+/// Parameters of a query whose values are nobody's business, by how their names end.
+const SECRET_PARAMETERS: [&str; 8] = [
+    "key",
+    "token",
+    "secret",
+    "auth",
+    "sig",
+    "signature",
+    "pass",
+    "password",
+];
+
+/// How the services are asked.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// Where the operator can be found: part of the `User-Agent`.
+    pub contact: String,
+    /// For one whole answer; [`TIMEOUT`] in earnest.
+    pub timeout: Duration,
+}
+
+/// The HTTP client that all services share; clones share its connections.
+#[derive(Clone)]
+pub struct Http {
+    outward: Client,
+    /// Never by way of a proxy, which could not reach our loopback.
+    loopback: Client,
+}
+
+impl Http {
+    /// # Errors
+    /// When the contact cannot be used, or HTTPS cannot.
+    pub fn new(config: &HttpConfig) -> Result<Http, SetupError> {
+        if config.contact.trim().is_empty() {
+            return Err(SetupError::Contact);
+        }
+        let version = env!("CARGO_PKG_VERSION");
+        let agent = format!("ledgerdome/{version} (+{})", config.contact);
+        let agent = HeaderValue::from_str(&agent).map_err(|_| SetupError::Contact)?;
+        let builder = || {
+            Client::builder()
+                .user_agent(agent.clone())
+                .timeout(config.timeout)
+                .redirect(reqwest::redirect::Policy::none())
+        };
+        Ok(Http {
+            outward: builder().build().map_err(|_| SetupError::Client)?,
+            loopback: builder()
+                .no_proxy()
+                .build()
+                .map_err(|_| SetupError::Client)?,
+        })
+    }
+
+    /// Asks once.
+    pub(crate) async fn get(&self, url: &Url, headers: HeaderMap, now: Timestamp) -> Answer {
+        let client = if is_loopback(url) {
+            &self.loopback
+        } else {
+            &self.outward
+        };
+        let evidence = Evidence::unanswered(without_secrets(url), now);
+        match client.get(url.clone()).headers(headers).send().await {
+            Ok(response) => read(response, evidence).await,
+            Err(error) => Answer {
+                evidence,
+                headers: HeaderMap::new(),
+                outcome: Err(lost(error)),
+            },
+        }
+    }
+}
+
+/// What a request brought back, not yet understood.
+pub(crate) struct Answer {
+    pub(crate) evidence: Evidence,
+    pub(crate) headers: HeaderMap,
+    /// Whether the answer is a whole one that says yes.
+    pub(crate) outcome: Result<(), SourceError>,
+}
+
+impl Answer {
+    pub(crate) fn understand<T>(
+        self,
+        parse: impl FnOnce(&[u8]) -> Result<T, SourceError>,
+    ) -> Fetched<T> {
+        let value = self.outcome.and_then(|()| parse(&self.evidence.body));
+        Fetched {
+            evidence: self.evidence,
+            value,
+        }
+    }
+
+    /// Where a redirect leads, relative to `asked`.
+    pub(crate) fn redirect(&self, asked: &Url) -> Option<Url> {
+        if !matches!(self.outcome, Err(SourceError::Redirected(_))) {
+            return None;
+        }
+        let location = self.headers.get(LOCATION)?.to_str().ok()?;
+        asked.join(location).ok()
+    }
+}
+
+/// The headers of a request that accepts `kind`.
+pub(crate) fn accepting(kind: &'static str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static(kind));
+    headers
+}
+
+/// A header value that is never shown.
+pub(crate) fn secret_header(prefix: &str, key: &SecretString) -> Result<HeaderValue, SetupError> {
+    let key = key.expose_secret();
+    if key.is_empty() {
+        return Err(SetupError::Key);
+    }
+    let text = format!("{prefix}{key}");
+    let mut value = HeaderValue::from_str(&text).map_err(|_| SetupError::Key)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A URL under which a service is asked.
+pub(crate) fn checked(url: Url) -> Result<Url, SetupError> {
+    let fine = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.fragment().is_none();
+    if fine { Ok(url) } else { Err(SetupError::Url) }
+}
+
+/// A URL that endpoints are put onto.
+pub(crate) fn checked_base(url: Url) -> Result<Url, SetupError> {
+    if url.query().is_some() {
+        return Err(SetupError::Url);
+    }
+    checked(url)
+}
+
+/// `base` with a path, each segment percent-encoded whatever it holds.
+pub(crate) fn below(base: &Url, segments: &[&str]) -> Url {
+    let mut path = base.path().trim_end_matches('/').to_owned();
+    for segment in segments {
+        path.push('/');
+        percent_encode(segment, &mut path);
+    }
+    let mut url = base.clone();
+    url.set_path(&path);
+    url
+}
+
+fn percent_encode(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte));
+            }
+            // Writing into a String cannot fail.
+            _ => drop(write!(out, "%{byte:02X}")),
+        }
+    }
+}
+
+/// The seconds of a `Retry-After`, or until its date; whatever is neither says nothing.
+pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than an i64 holds ask for more than anybody is granted.
+        return Some(text.parse().unwrap_or(i64::MAX));
+    }
+    let until = chrono::DateTime::parse_from_rfc2822(text).ok()?;
+    Some(Timestamp::from(until.to_utc()).seconds_since(now).max(0))
+}
+
+fn without_secrets(url: &Url) -> String {
+    let is_secret = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        SECRET_PARAMETERS.iter().any(|end| name.ends_with(end))
+    };
+    if !url.query_pairs().any(|(name, _)| is_secret(&name)) {
+        return url.to_string();
+    }
+    let mut shown = url.clone();
+    let mut query = shown.query_pairs_mut();
+    query.clear();
+    for (name, value) in url.query_pairs() {
+        let value = if is_secret(&name) { "REMOVED" } else { &value };
+        query.append_pair(&name, value);
+    }
+    drop(query);
+    shown.to_string()
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+async fn read(mut response: Response, mut evidence: Evidence) -> Answer {
+    let status = response.status();
+    let headers = std::mem::take(response.headers_mut());
+    let body = read_capped(response, &mut evidence).await;
+    evidence.status = Some(status.as_u16());
+    evidence.sha256 = Some(Evidence::digest(&evidence.body));
+    // What the status says comes first: the body of a refusal decides nothing.
+    let outcome = check(status, &headers, evidence.fetched_at).and(body);
+    Answer {
+        evidence,
+        headers,
+        outcome,
+    }
+}
+
+async fn read_capped(mut response: Response, evidence: &mut Evidence) -> Result<(), SourceError> {
+    loop {
+        // Until the end is seen.
+        evidence.truncated = true;
+        let Some(chunk) = response.chunk().await.map_err(lost)? else {
+            evidence.truncated = false;
+            return Ok(());
+        };
+        let room = BODY_MAX_BYTES - evidence.body.len();
+        evidence.body.extend(chunk.iter().take(room));
+        if chunk.len() > room {
+            return Err(SourceError::TooLarge);
+        }
+    }
+}
+
+fn check(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<(), SourceError> {
+    match status {
+        StatusCode::OK => Ok(()),
+        StatusCode::TOO_MANY_REQUESTS => Err(SourceError::RateLimited {
+            retry_after_seconds: retry_after(headers, now),
+        }),
+        StatusCode::FORBIDDEN => Err(SourceError::Forbidden),
+        StatusCode::NOT_FOUND => Err(SourceError::NotFound),
+        _ if status.is_server_error() => Err(SourceError::Server(status.as_u16())),
+        _ if status.is_redirection() => Err(SourceError::Redirected(status.as_u16())),
+        _ => Err(SourceError::Status(status.as_u16())),
+    }
+}
+
+fn lost(error: reqwest::Error) -> SourceError {
+    if error.is_timeout() {
+        return SourceError::Timeout;
+    }
+    // Without the URL: an operator may have put a key into it.
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            // Writing into a String cannot fail.
+            let _ = write!(text, ": {said}");
+        }
+        cause = error.source();
+    }
+    SourceError::Unreachable(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_segment_stays_one_segment() {
+        let base = url("https://example.org/w/");
+        for (segment, path) in [
+            ("AC/DC", "/w/AC%2FDC"),
+            ("What?", "/w/What%3F"),
+            ("C#", "/w/C%23"),
+            ("100%", "/w/100%25"),
+            ("Käse", "/w/K%C3%A4se"),
+            ("../x", "/w/..%2Fx"),
+            ("A_b-c.d~e", "/w/A_b-c.d~e"),
+        ] {
+            assert_eq!(below(&base, &[segment]).path(), path);
+        }
+    }
+
+    #[test]
+    fn urls_that_would_leak_or_lose_something_are_refused() {
+        for text in [
+            "ftp://example.org",
+            "data:text/plain,x",
+            "https://user@example.org",
+            "https://:password@example.org",
+            "https://example.org/#part",
+        ] {
+            assert_eq!(checked(url(text)), Err(SetupError::Url), "{text}");
+        }
+        assert!(checked(url("https://example.org/feed?x=1")).is_ok());
+        assert!(checked_base(url("https://example.org/feed?x=1")).is_err());
+    }
+
+    #[test]
+    fn secrets_in_a_query_are_not_shown() {
+        let shown = without_secrets(&url("https://example.org/feed?a=1&apiKey=hunter2&b=2"));
+        assert_eq!(shown, "https://example.org/feed?a=1&apiKey=REMOVED&b=2");
+        let plain = "https://example.org/feed?a=x%20y&keyword=rust";
+        assert_eq!(without_secrets(&url(plain)), plain);
+    }
+
+    #[test]
+    fn retry_after_comes_in_two_forms() {
+        let now = Timestamp::from_micros(1_771_200_000_000_000).unwrap();
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_str(text).unwrap());
+            retry_after(&headers, now)
+        };
+        assert_eq!(read(" 90 "), Some(90));
+        assert_eq!(read("99999999999999999999"), Some(i64::MAX));
+        assert_eq!(read("Mon, 16 Feb 2026 00:15:00 GMT"), Some(900));
+        assert_eq!(read("Sun, 15 Feb 2026 00:00:00 GMT"), Some(0));
+        for text in ["", "soon", "-5", "1.5", "Mon, 99 Feb 2026 00:15:00 GMT"] {
+            assert_eq!(read(text), None, "{text:?}");
+        }
+    }
+}

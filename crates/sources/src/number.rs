@@ -1,0 +1,124 @@
+//! Numbers, read from the text of their JSON, digit by digit.
+
+use ledger_core::Money;
+use ledger_core::money::SCALE;
+use serde_json::value::RawValue;
+
+use crate::SourceError;
+
+/// Longer texts are no number of ours; JSON numbers may have any length.
+const TEXT_MAX_CHARS: usize = 100;
+/// Exponents beyond this are not worth following.
+const EXPONENT_MAX: i64 = 40;
+/// `Money` in digits of 10⁻⁸ units.
+const UNIT_DIGITS_MAX: usize = 18;
+
+/// A whole number written as one: no fraction, no exponent, no string.
+pub(crate) fn whole(field: &'static str, raw: Option<&RawValue>) -> Result<i64, SourceError> {
+    let text = raw.ok_or(SourceError::MissingField(field))?.get();
+    let problem = |problem| SourceError::Nonsense { field, problem };
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(problem("is no whole number"));
+    }
+    text.parse().map_err(|_| problem("is out of range"))
+}
+
+/// A number with at most eight decimals. One with more is refused and not rounded: rounding could
+/// carry it over the threshold that it is compared with.
+pub(crate) fn decimal(field: &'static str, raw: &RawValue) -> Result<Money, SourceError> {
+    read_decimal(raw.get()).map_err(|problem| SourceError::Nonsense { field, problem })
+}
+
+fn read_decimal(text: &str) -> Result<Money, &'static str> {
+    const NO_NUMBER: &str = "is no number";
+    const OUT_OF_RANGE: &str = "is out of range";
+    if text.len() > TEXT_MAX_CHARS {
+        return Err(NO_NUMBER);
+    }
+    let (negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().map_err(|_| NO_NUMBER)?),
+        None => (text, 0),
+    };
+    let (integer, fraction) = match mantissa.split_once('.') {
+        Some((_, "")) => return Err(NO_NUMBER),
+        Some(parts) => parts,
+        None => (mantissa, ""),
+    };
+    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if integer.is_empty() || !all_digits(integer) || !all_digits(fraction) {
+        return Err(NO_NUMBER);
+    }
+    if !(-EXPONENT_MAX..=EXPONENT_MAX).contains(&exponent) {
+        return Err(OUT_OF_RANGE);
+    }
+    let digits = format!("{integer}{fraction}");
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() {
+        return Ok(Money::ZERO);
+    }
+    // How many digits, from the left, make up whole units of 10⁻⁸.
+    let length = i64::try_from(integer.len() + SCALE).map_err(|_| OUT_OF_RANGE)? + exponent;
+    let length = usize::try_from(length).map_err(|_| "has more than eight decimals")?;
+    if significant.len() > length {
+        return Err("has more than eight decimals");
+    }
+    let leading_zeros = significant.len() - significant.trim_start_matches('0').len();
+    if length - leading_zeros > UNIT_DIGITS_MAX {
+        return Err(OUT_OF_RANGE);
+    }
+    let units = significant
+        .bytes()
+        .chain(std::iter::repeat(b'0'))
+        .take(length)
+        .fold(0_i64, |units, digit| units * 10 + i64::from(digit - b'0'));
+    Money::from_units(if negative { -units } else { units }).ok_or(OUT_OF_RANGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_digit_survives() {
+        for (text, units) in [
+            ("0", 0),
+            ("-0.0", 0),
+            ("0e40", 0),
+            ("21.4", 2_140_000_000),
+            ("-3.5", -350_000_000),
+            ("2.14e1", 2_140_000_000),
+            ("214E-1", 2_140_000_000),
+            ("0.00000001", 1),
+            ("1e-8", 1),
+            ("9999999999.99999999", 999_999_999_999_999_999),
+            ("21.40000000000000000", 2_140_000_000),
+        ] {
+            assert_eq!(read_decimal(text).map(Money::units), Ok(units), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_would_need_a_guess_is_refused() {
+        for text in [
+            "", "-", "NaN", "null", "\"hot\"", "\"21.4\"", "21.", ".5", "+5", "1e", "1e1.5",
+            "1.2.3", "[21.4]", "true", "0x10",
+        ] {
+            assert_eq!(read_decimal(text), Err("is no number"), "{text}");
+        }
+        for text in ["0.000000001", "21.3999999999", "1e-9", "1e-40"] {
+            assert_eq!(
+                read_decimal(text),
+                Err("has more than eight decimals"),
+                "{text}"
+            );
+        }
+        for text in ["10000000000", "1e30", "1e41", "-1e400"] {
+            assert_eq!(read_decimal(text), Err("is out of range"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! Wikipedia: an article's opening words, at random or by title.
+//!
+//! The REST API is asked first; where it refuses us (403), the action API is. Redirects are followed
+//! within the same scheme, host and port only, and only a few.
+
+use ledger_core::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use unicode_normalization::UnicodeNormalization as _;
+use url::Url;
+
+use crate::http::{self, Answer, Http};
+use crate::{Evidence, Fetched, SetupError, SourceError, json, number};
+
+/// The English Wikipedia.
+pub const DEFAULT_URL: &str = "https://en.wikipedia.org";
+/// The longest title there can be.
+pub const TITLE_MAX_BYTES: usize = 255;
+/// A random article takes one, a title that redirects another.
+pub const REDIRECTS_MAX: usize = 3;
+const ANOTHER_TITLE: SourceError = SourceError::Nonsense {
+    field: "title",
+    problem: "is another than the one that was asked for",
+};
+
+/// An article: no disambiguation page, no main page, nothing from another namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Article {
+    /// Above zero, and the same whatever the article is called.
+    pub page_id: i64,
+    /// The title in use; another than was asked for if that one redirects.
+    pub title: String,
+    /// Its first words as plain text; the action API gives the whole introduction. Never empty.
+    pub extract: String,
+}
+
+/// The Wikipedia client.
+#[derive(Clone)]
+pub struct Wikipedia {
+    http: Http,
+    base: Url,
+}
+
+impl Wikipedia {
+    /// `base_url` is [`DEFAULT_URL`] or the like.
+    ///
+    /// # Errors
+    /// When the URL cannot be used.
+    pub fn new(http: Http, base_url: Url) -> Result<Wikipedia, SetupError> {
+        let base = http::checked_base(base_url)?;
+        Ok(Wikipedia { http, base })
+    }
+
+    /// An article that chance picks.
+    pub async fn random(&self, now: Timestamp) -> Fetched<Article> {
+        let url = self.rest(&["random", "summary"]);
+        let (answer, _) = self.get(url, now).await;
+        if answer.outcome != Err(SourceError::Forbidden) {
+            return answer.understand(parse_summary);
+        }
+        let url = self.action(&[
+            ("generator", "random"),
+            ("grnnamespace", "0"),
+            ("grnlimit", "1"),
+        ]);
+        let (answer, _) = self.get(url, now).await;
+        answer.understand(parse_query)
+    }
+
+    /// The article of a title, or the one that it redirects to: compare [`Article::title`].
+    pub async fn by_title(&self, title: &str, now: Timestamp) -> Fetched<Article> {
+        let underscored = title.trim().replace(' ', "_");
+        let url = self.rest(&["summary", &underscored]);
+        if let Err(error) = check_title(&underscored) {
+            return Fetched {
+                // The base alone: what is no title is nothing to be shown either.
+                evidence: Evidence::unanswered(self.base.to_string(), now),
+                value: Err(error),
+            };
+        }
+        let (answer, redirects) = self.get(url, now).await;
+        if answer.outcome != Err(SourceError::Forbidden) {
+            return answer.understand(|body| {
+                let article = parse_summary(body)?;
+                // Without a redirect, another title is another answer.
+                if redirects == 0 && !same_title(&article.title, title) {
+                    return Err(ANOTHER_TITLE);
+                }
+                Ok(article)
+            });
+        }
+        let url = self.action(&[("titles", title.trim()), ("redirects", "1")]);
+        let (answer, _) = self.get(url, now).await;
+        answer.understand(|body| {
+            let query = read_query(body)?;
+            let leads_to = query.follow(title);
+            let article = query.article()?;
+            if !same_title(&article.title, &leads_to) {
+                return Err(ANOTHER_TITLE);
+            }
+            Ok(article)
+        })
+    }
+
+    fn rest(&self, page: &[&str]) -> Url {
+        let path: Vec<&str> = ["api", "rest_v1", "page"]
+            .into_iter()
+            .chain(page.iter().copied())
+            .collect();
+        http::below(&self.base, &path)
+    }
+
+    fn action(&self, what: &[(&str, &str)]) -> Url {
+        let mut url = http::below(&self.base, &["w", "api.php"]);
+        url.query_pairs_mut()
+            .append_pair("action", "query")
+            .append_pair("format", "json")
+            .append_pair("formatversion", "2")
+            .append_pair("prop", "extracts|info|pageprops")
+            // Says which page is a disambiguation, and nothing else.
+            .append_pair("ppprop", "disambiguation")
+            .append_pair("exintro", "1")
+            .append_pair("explaintext", "1")
+            .extend_pairs(what);
+        url
+    }
+
+    /// The last answer, and how many redirects led to it.
+    async fn get(&self, mut url: Url, now: Timestamp) -> (Answer, usize) {
+        let headers = http::accepting("application/json");
+        let mut redirects = 0;
+        loop {
+            let answer = self.http.get(&url, headers.clone(), now).await;
+            match answer.redirect(&url) {
+                Some(next) if redirects < REDIRECTS_MAX && next.origin() == url.origin() => {
+                    redirects += 1;
+                    url = next;
+                }
+                _ => return (answer, redirects),
+            }
+        }
+    }
+}
+
+/// What no title may hold: the action API would read several titles out of a `|`, and `.` or `..`
+/// would be another path.
+fn check_title(underscored: &str) -> Result<(), SourceError> {
+    let problem = |problem| {
+        Err(SourceError::Nonsense {
+            field: "title",
+            problem,
+        })
+    };
+    if underscored.is_empty() || underscored.len() > TITLE_MAX_BYTES {
+        return problem("does not have 1 to 255 bytes");
+    }
+    if underscored.contains(|c: char| c.is_control() || c == '|')
+        || matches!(underscored, "." | "..")
+    {
+        return problem("no page can have");
+    }
+    Ok(())
+}
+
+/// Titles are the same whether spaces are underscores, and whatever the case of the first letter.
+fn same_title(one: &str, other: &str) -> bool {
+    normal_title(one) == normal_title(other)
+}
+
+fn normal_title(title: &str) -> String {
+    let words: Vec<&str> = title
+        .split(|c: char| c == '_' || c.is_whitespace())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let joined = words.join(" ");
+    let mut letters = joined.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).nfc().collect()
+}
+
+#[derive(Deserialize)]
+struct Summary<'a> {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(borrow)]
+    namespace: Option<Namespace<'a>>,
+    title: Option<String>,
+    #[serde(borrow)]
+    pageid: Option<&'a RawValue>,
+    extract: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Namespace<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+}
+
+/// Reads a summary of the REST API.
+///
+/// # Errors
+/// When the answer is no JSON, or not about an article with some words.
+pub fn parse_summary(body: &[u8]) -> Result<Article, SourceError> {
+    let summary: Summary<'_> = json::object(body)?;
+    let kind = summary.kind.ok_or(SourceError::MissingField("type"))?;
+    if kind != "standard" {
+        return Err(SourceError::Nonsense {
+            field: "type",
+            problem: "is not that of an article",
+        });
+    }
+    let namespace = summary
+        .namespace
+        .ok_or(SourceError::MissingField("namespace"))?;
+    article(
+        number::whole("namespace.id", namespace.id)?,
+        summary.pageid,
+        summary.title,
+        summary.extract,
+    )
+}
+
+#[derive(Deserialize)]
+struct QueryAnswer<'a> {
+    error: Option<ApiError>,
+    #[serde(borrow)]
+    query: Option<Query<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ApiError {
+    code: String,
+}
+
+#[derive(Deserialize)]
+struct Query<'a> {
+    #[serde(default)]
+    normalized: Vec<Step>,
+    #[serde(default)]
+    redirects: Vec<Step>,
+    #[serde(default, borrow)]
+    pages: Vec<Page<'a>>,
+}
+
+/// From the title that was asked for towards that of the page.
+#[derive(Deserialize)]
+struct Step {
+    from: String,
+    to: String,
+}
+
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(borrow)]
+    pageid: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ns: Option<&'a RawValue>,
+    title: Option<String>,
+    #[serde(default)]
+    missing: bool,
+    #[serde(default)]
+    invalid: bool,
+    pageprops: Option<PageProps>,
+    extract: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct PageProps {
+    disambiguation: Option<String>,
+}
+
+impl Query<'_> {
+    /// The title that `title` leads to by normalisation and redirects.
+    fn follow(&self, title: &str) -> String {
+        let mut at = title.to_owned();
+        // Each step once: steps that go in circles end.
+        for step in self.normalized.iter().chain(&self.redirects) {
+            if same_title(&step.from, &at) {
+                at.clone_from(&step.to);
+            }
+        }
+        at
+    }
+
+    fn article(self) -> Result<Article, SourceError> {
+        let mut pages = self.pages.into_iter();
+        let page = pages
+            .next()
+            .ok_or(SourceError::MissingField("query.pages"))?;
+        if pages.next().is_some() {
+            return Err(SourceError::Nonsense {
+                field: "query.pages",
+                problem: "holds more than one page",
+            });
+        }
+        if page.missing || page.invalid {
+            return Err(SourceError::NotFound);
+        }
+        if page.pageprops.is_some_and(|it| it.disambiguation.is_some()) {
+            return Err(SourceError::Nonsense {
+                field: "page",
+                problem: "is a disambiguation",
+            });
+        }
+        let namespace = number::whole("ns", page.ns)?;
+        article(namespace, page.pageid, page.title, page.extract)
+    }
+}
+
+/// Reads an answer of the action API, `formatversion=2`, about one page.
+///
+/// # Errors
+/// When the answer is no JSON, the page is missing, or it is no article with some words.
+pub fn parse_query(body: &[u8]) -> Result<Article, SourceError> {
+    read_query(body)?.article()
+}
+
+fn read_query(body: &[u8]) -> Result<Query<'_>, SourceError> {
+    let answer: QueryAnswer<'_> = json::object(body)?;
+    match answer.error {
+        // The action API reports its errors with status 200.
+        Some(error) if error.code == "ratelimited" => Err(SourceError::RateLimited {
+            retry_after_seconds: None,
+        }),
+        Some(_) => Err(SourceError::Nonsense {
+            field: "answer",
+            problem: "is an error of the action API",
+        }),
+        None => answer.query.ok_or(SourceError::MissingField("query")),
+    }
+}
+
+fn article(
+    namespace: i64,
+    page_id: Option<&RawValue>,
+    title: Option<String>,
+    extract: Option<String>,
+) -> Result<Article, SourceError> {
+    let nonsense = |field, problem| Err(SourceError::Nonsense { field, problem });
+    if namespace != 0 {
+        return nonsense("namespace", "is not that of articles");
+    }
+    let page_id = number::whole("pageid", page_id)?;
+    if page_id <= 0 {
+        return nonsense("pageid", "is not above zero");
+    }
+    let title = title.ok_or(SourceError::MissingField("title"))?;
+    if title.trim().is_empty() || title.len() > TITLE_MAX_BYTES {
+        return nonsense("title", "does not have 1 to 255 bytes");
+    }
+    let extract = extract.ok_or(SourceError::MissingField("extract"))?;
+    if extract.trim().is_empty() {
+        return nonsense("extract", "is empty");
+    }
+    Ok(Article {
+        page_id,
+        title,
+        extract: extract.trim().to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn titles_are_the_same_after_normalisation() {
+        assert!(same_title(
+            "rust_(programming  language)",
+            "Rust (programming language)"
+        ));
+        assert!(same_title("éclair", "Éclair"));
+        assert!(same_title("Cafe\u{301}", "Café"));
+        assert!(!same_title(
+            "Rust (Programming language)",
+            "Rust (programming language)"
+        ));
+        assert!(!same_title("Rust", "Rusty"));
+    }
+}

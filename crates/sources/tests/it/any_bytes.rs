@@ -1,0 +1,98 @@
+//! Whatever the bytes are, a parser answers.
+
+use proptest::prelude::*;
+use sources::SourceError;
+use sources::github::parse_stars;
+use sources::news::{mentions, parse_feed, parse_newsapi};
+use sources::open_meteo::{parse_at, parse_now};
+use sources::wikipedia::{parse_query, parse_summary};
+
+use crate::{at, now};
+
+const RECORDED: [&[u8]; 9] = [
+    include_bytes!("../data/github_repository.json"),
+    include_bytes!("../data/open_meteo_now.json"),
+    include_bytes!("../data/open_meteo_at.json"),
+    include_bytes!("../data/wikipedia_summary.json"),
+    include_bytes!("../data/wikipedia_query_redirect.json"),
+    include_bytes!("../data/newsapi_top_headlines.json"),
+    include_bytes!("../data/feed_rss2.xml"),
+    include_bytes!("../data/feed_rss1.xml"),
+    include_bytes!("../data/feed_atom.xml"),
+];
+
+/// How many of the seven parsers could read `body`.
+fn readers(body: &[u8]) -> usize {
+    let repository = "rust-lang/rust".parse().unwrap();
+    let headlines = [parse_newsapi(body), parse_feed(body)];
+    for headlines in headlines.iter().flatten() {
+        let found = mentions(headlines, "rust", at("2000-01-01T00:00:00Z"), now());
+        assert!(found.is_none_or(|it| it.title.to_lowercase().contains("rust")));
+    }
+    let read = [
+        parse_stars(body, &repository).is_ok(),
+        parse_now(body, now()).is_ok(),
+        parse_at(body, at("2026-11-24T14:30:00Z")).is_ok(),
+        parse_summary(body).is_ok(),
+        parse_query(body).is_ok(),
+        headlines[0].is_ok(),
+        headlines[1].is_ok(),
+    ];
+    read.into_iter().filter(|it| *it).count()
+}
+
+#[test]
+fn each_recorded_answer_is_read_by_exactly_one_parser() {
+    for body in RECORDED {
+        assert_eq!(readers(body), 1);
+    }
+}
+
+/// A recorded answer with a stretch of it replaced.
+fn damaged() -> impl Strategy<Value = Vec<u8>> {
+    let stretch = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..20),
+        "[<>&;/\"'{}:,\\[\\]a-z0-9.éß\u{301}“-]{0,20}".prop_map(String::into_bytes),
+    ];
+    (
+        prop::sample::select(RECORDED.to_vec()),
+        any::<prop::sample::Index>(),
+        0..30_usize,
+        stretch,
+    )
+        .prop_map(|(body, start, length, stretch)| {
+            let start = start.index(body.len());
+            let end = (start + length).min(body.len());
+            [&body[..start], &stretch, &body[end..]].concat()
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn no_parser_panics_on_any_bytes(body in prop::collection::vec(any::<u8>(), 0..500)) {
+        prop_assert_eq!(readers(&body), 0);
+    }
+
+    #[test]
+    fn no_parser_panics_on_any_text(body in "\\PC{0,300}") {
+        readers(body.as_bytes());
+        prop_assert!(matches!(parse_feed(body.as_bytes()), Err(SourceError::NotFeed)));
+    }
+
+    #[test]
+    fn no_parser_panics_on_damaged_answers(body in damaged()) {
+        prop_assert!(readers(&body) <= 1);
+    }
+
+    #[test]
+    fn no_parser_panics_on_any_markup(parts in prop::collection::vec(prop::sample::select(vec![
+        "<rss version=\"2.0\">", "<channel>", "<item>", "<title>", "</title>", "</item>", "</channel>",
+        "</rss>", "<pubDate>", "<x:date xmlns:x=\"http://purl.org/dc/elements/1.1/\">", "</x:date>",
+        "2026-11-24T14:05:00Z", "&amp;", "&#233;", "&", "<![CDATA[", "]]>", "<!--", "-->", "<a b='c'/>",
+        "“", "<feed xmlns=\"http://www.w3.org/2005/Atom\">", "<entry>", "<link href='x'/>",
+    ]), 0..40)) {
+        readers(parts.concat().as_bytes());
+    }
+}
