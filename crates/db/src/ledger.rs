@@ -154,6 +154,8 @@ fn locked_of(row: WalletRow) -> DbResult<Locked> {
         shadow_died_in: shadow_died_in.map(CycleNumber),
         open_predictions,
         open_stake: open_stake.0,
+        open_bets: 0,
+        bet_stake: Money::ZERO,
         last_cycle: CycleNumber(last_cycle),
     };
     Ok(Locked {

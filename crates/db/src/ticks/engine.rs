@@ -556,6 +556,8 @@ fn wallet_of(row: &Row) -> DbResult<(Wallet, Timestamp)> {
         shadow_died_in: row.get::<_, Option<i64>>(8).map(CycleNumber),
         open_predictions: row.get(9),
         open_stake: money(10, "open_stake")?,
+        open_bets: 0,
+        bet_stake: Money::ZERO,
         last_cycle: CycleNumber(row.get(11)),
     };
     Ok((wallet, timestamp_of(now).ok_or_else(|| broken("clock"))?))
