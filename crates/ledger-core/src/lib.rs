@@ -17,6 +17,7 @@ pub mod money;
 pub mod parimutuel;
 pub mod post;
 pub mod prediction;
+pub mod price_book;
 pub mod refusal;
 pub mod research;
 pub mod rules;

@@ -284,6 +284,7 @@ fn provider_name(url: &Url) -> Arc<str> {
     const OLLAMA_PORT: u16 = 11_434;
     Arc::from(match url.host_str().unwrap_or_default() {
         "api.openai.com" => "openai",
+        "api.anthropic.com" => "anthropic",
         "api.groq.com" => "groq",
         "api.x.ai" => "xai",
         _ if url.port() == Some(OLLAMA_PORT) => "ollama",

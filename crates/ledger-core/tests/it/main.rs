@@ -7,6 +7,7 @@ mod money;
 mod parimutuel;
 mod post;
 mod prediction;
+mod price_book;
 mod research;
 mod vectors;
 
