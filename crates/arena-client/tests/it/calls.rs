@@ -22,6 +22,7 @@ pub(crate) fn bot() -> Value {
 pub(crate) fn me() -> Value {
     let mut me = bot();
     me["open_positions"] = json!([]);
+    me["open_bets"] = json!([]);
     me["limits"] = json!({
         "open_predictions": 0, "open_predictions_max": 20, "open_stake": "0.00000000",
         "open_stake_max": "100.00000000", "stake_min": "0.01000000",
