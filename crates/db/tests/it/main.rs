@@ -10,6 +10,7 @@ mod leases;
 mod ledger;
 mod migrations;
 mod predictions;
+mod schedules;
 mod schema;
 mod ticks;
 
