@@ -293,7 +293,10 @@ fn provider_name(url: &Url) -> Arc<str> {
 }
 
 fn transport_error(error: &reqwest::Error) -> LlmError {
-    if error.is_timeout() {
+    if error.is_connect() {
+        // Before a time-out: one that strikes while connecting has asked nothing either.
+        LlmError::Unreachable
+    } else if error.is_timeout() {
         LlmError::Timeout
     } else {
         LlmError::Unavailable
