@@ -212,8 +212,7 @@ fn it_is_unsure_of_an_answer_until_it_is_told() {
         let guess = answer_to(&format!("{question}\n{form}"));
         assert!(hundredths(guess["confidence"].as_str().unwrap()) < 10);
         assert_eq!(guess["lookup"], "YES");
-        let found =
-            format!("The lookup tool found the article 'x' with page id 25039021. It begins");
+        let found = "The lookup tool found the article 'x' with page id 25039021. It begins";
         let told = answer_to(&format!("{question}\n{found}\n{form}"));
         assert_eq!(told["answer"], "25039021");
         assert!(hundredths(told["confidence"].as_str().unwrap()) > 80);
