@@ -1,5 +1,6 @@
 //! What lists can be asked for. All fields are optional; an empty query asks for the newest page.
 
+use ledger_core::market::{MarketSource, MarketStatus};
 use ledger_core::prediction::PredictionStatus;
 use ledger_core::{BotId, BotStatus};
 
@@ -61,6 +62,23 @@ impl StandingsQuery {
     pub(crate) fn pairs(&self) -> Pairs {
         let mut pairs = self.page.pairs();
         pairs.extend(self.status.map(|status| ("status", status.to_string())));
+        pairs
+    }
+}
+
+/// `GET /markets`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MarketQuery {
+    pub status: Option<MarketStatus>,
+    pub source: Option<MarketSource>,
+    pub page: PageQuery,
+}
+
+impl MarketQuery {
+    pub(crate) fn pairs(&self) -> Pairs {
+        let mut pairs = self.page.pairs();
+        pairs.extend(self.status.map(|status| ("status", status.to_string())));
+        pairs.extend(self.source.map(|source| ("source", source.to_string())));
         pairs
     }
 }

@@ -188,6 +188,8 @@ diesel::table! {
         lease_holder -> Nullable<Text>,
         lease_token -> Int8,
         lease_expires_at -> Nullable<Timestamptz>,
+        llm_day -> Nullable<Date>,
+        llm_usd -> Numeric,
     }
 }
 

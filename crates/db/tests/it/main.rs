@@ -12,6 +12,7 @@ mod ledger;
 mod markets;
 mod migrations;
 mod predictions;
+mod schedules;
 mod schema;
 mod standings;
 mod ticks;

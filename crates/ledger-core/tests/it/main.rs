@@ -8,6 +8,7 @@ mod money;
 mod parimutuel;
 mod post;
 mod prediction;
+mod price_book;
 mod research;
 mod subject;
 mod vectors;
