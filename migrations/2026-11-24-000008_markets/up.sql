@@ -93,7 +93,7 @@ CREATE TABLE bets (
     CONSTRAINT bets_are_bets_or_answers CHECK (
         (side IS NULL) = (answer IS NOT NULL) AND (side IS NULL) = (used_lookup IS NOT NULL)
         AND (side IS NULL) = (cycle IS NOT NULL))
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 45);
 CREATE INDEX bets_bot_id ON bets (bot_id, id);
 CREATE INDEX bets_market_id ON bets (market_id, id);
 -- One answer a bot and tick.

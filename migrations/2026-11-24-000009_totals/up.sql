@@ -26,7 +26,7 @@ CREATE TABLE agent_totals (
     -- Operators' acts on this bot, and errors that were recorded of it.
     interventions       bigint NOT NULL DEFAULT 0,
     errors              bigint NOT NULL DEFAULT 0
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 45);
 
 -- Profit by windows of ticks, for trends.
 CREATE TABLE agent_windows (
@@ -36,6 +36,6 @@ CREATE TABLE agent_windows (
     profit   numeric(28,8) NOT NULL DEFAULT 0,
     settled  bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (bot_id, number)
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 45);
 
 GRANT SELECT, INSERT, UPDATE ON agent_totals, agent_windows TO arena_app;

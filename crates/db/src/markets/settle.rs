@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, Numeric, Text, Timestamptz, Untyped};
 use diesel_async::{AsyncConnection, RunQueryDsl};
+use futures_util::future::{join, join4};
 use ledger_core::economy::{self, EconomyRules, Operator};
 use ledger_core::market::{
     self, BetState, MarketSettlement, MarketSource, MarketStatus, Resolution, Side, retry_seconds,
@@ -18,7 +19,7 @@ use serde_json::json;
 
 use super::{Finding, Market, MarketRow, NewEvidence, keep_evidence, lock_markets};
 use crate::audit::{self, AuditRow};
-use crate::error::{DbError, DbResult, of_commit};
+use crate::error::{DbError, DbResult, first_cause, of_commit};
 use crate::events::{self, EventDraft};
 use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause, Locked};
@@ -281,6 +282,20 @@ enum Ending {
 }
 
 impl Ending {
+    /// What the market's row says from then on.
+    fn apply(&self, market: &mut Market) {
+        match self {
+            Ending::Decided(side) => {
+                market.status = MarketStatus::Resolved;
+                market.outcome = Some(side.to_string());
+            }
+            Ending::Void(reason) => {
+                market.status = MarketStatus::Void;
+                market.void_reason = Some(reason.clone());
+            }
+        }
+    }
+
     fn resolution(&self) -> Resolution {
         match self {
             Ending::Decided(side) => Resolution::Decided(*side),
@@ -349,16 +364,23 @@ async fn close(
         ended.extend(ended_as(&locked, bet, end));
         work.push((locked, vec![end.movement.clone()]));
     }
-    let sealed = ledger::append_all(conn, work, Cause::House).await?;
+    ending.apply(&mut market);
+    let sealed = ledger::seal(work)?;
     let moved = sealed
         .entries
         .iter()
         .filter(|entry| !entry.amount.is_zero());
     let drafts = moved.map(ledger::entry_event).collect();
-    close_bets(conn, &open, &settlement, at).await?;
-    totals::add_ended(conn, &ended).await?;
-    conclude(conn, &mut market, &ending, settlement.paid, at).await?;
-    tell(conn, &market, &open, &settlement, drafts, at).await?;
+    // One pipeline: while Postgres writes one part, the next is on its way.
+    let (appended, closed, added, told) = join4(
+        sealed.write(conn, Cause::House),
+        close_bets(conn, &open, &settlement, at),
+        totals::add_ended(conn, &ended),
+        tell(conn, &market, &open, &settlement, drafts, at),
+    )
+    .await;
+    first_cause([appended, closed, added, told])?;
+    conclude(conn, &market, settlement.paid, at).await?;
     Ok(SettledMarket {
         id: market.id,
         status: market.status,
@@ -479,21 +501,10 @@ async fn close_bets(
 /// Writes down how the market ended.
 async fn conclude(
     conn: &mut Connection,
-    market: &mut Market,
-    ending: &Ending,
+    market: &Market,
     paid: bool,
     at: Timestamp,
 ) -> DbResult<()> {
-    match ending {
-        Ending::Decided(side) => {
-            market.status = MarketStatus::Resolved;
-            market.outcome = Some(side.to_string());
-        }
-        Ending::Void(reason) => {
-            market.status = MarketStatus::Void;
-            market.void_reason = Some(reason.clone());
-        }
-    }
     let changed = diesel::update(markets::table.find(market.id.0))
         .set((
             markets::status.eq(SqlMarketStatus(market.status)),
@@ -542,6 +553,6 @@ async fn tell(
         new_posts.push(post);
     }
     drafts.push(market.event());
-    posts::write(conn, &new_posts).await?;
-    events::write(conn, &drafts).await
+    let (posted, logged) = join(posts::write(conn, &new_posts), events::write(conn, &drafts)).await;
+    first_cause([posted, logged])
 }
