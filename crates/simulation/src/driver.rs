@@ -54,7 +54,7 @@ pub struct Settings {
     pub rules: EconomyRules,
 }
 
-/// What was refused or passed over, for the report.
+/// What the agents did, and how often the rules said no.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Acts {
     pub wagers: u64,
@@ -166,6 +166,10 @@ impl Simulation {
         let later = Timestamp::from_micros(began.micros() + half).context("within the calendar")?;
         self.clock.advance_to(later).await?;
         let standings = Standing::all(&self.watch).await?;
+        ensure!(
+            standings.len() == self.agents.len(),
+            "a wallet of nobody, or an agent without one"
+        );
         self.history.see(tick, &self.agents, &standings);
         self.act(tick, &standings).await?;
         if self.history.is_due(tick) {

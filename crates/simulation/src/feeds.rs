@@ -22,7 +22,7 @@ use oracle::sources::{FeedError, PriceFeed, Quote};
 use serde_json::json;
 use sources::{Evidence, SourceError, derive};
 
-use crate::world::{Weather, World};
+use crate::world::{Condition, World};
 
 /// As many as the real service is asked for.
 const HEADLINES_MAX: usize = 50;
@@ -107,9 +107,9 @@ impl MarketFeed for Feed {
 impl Feed {
     fn trouble(&self, now: Timestamp) -> Option<SourceError> {
         match self.world.doing(self.source, now) {
-            Weather::Answers => None,
-            Weather::Fails => Some(SourceError::Server(503)),
-            Weather::SlowDown(seconds) => Some(SourceError::RateLimited {
+            Condition::Answers => None,
+            Condition::Fails => Some(SourceError::Server(503)),
+            Condition::SlowDown(seconds) => Some(SourceError::RateLimited {
                 retry_after_seconds: Some(seconds),
             }),
         }

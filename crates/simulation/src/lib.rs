@@ -14,6 +14,7 @@ pub mod dice;
 pub mod driver;
 pub mod feeds;
 pub mod history;
+pub mod plots;
 pub mod report;
 pub mod table;
 pub mod world;

@@ -7,6 +7,10 @@ use ledger_core::supply::units_text;
 use crate::accounts::{AgentAccount, Outcome, SourceAccount};
 use crate::agents::Kind;
 
+/// Digits of a sum of units that are left out: two of eight are shown, or three.
+pub(crate) const CENTS: usize = 6;
+pub(crate) const THOUSANDTHS: usize = 5;
+
 /// The agents of one kind, added up. Empty kinds have none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KindSum {
@@ -75,7 +79,7 @@ pub fn credits(units: i128) -> String {
 }
 
 /// A mean of units with so many of its digits; a dash where there is nothing to divide.
-fn mean(units: i128, count: i128, digits_off: usize) -> String {
+pub(crate) fn mean(units: i128, count: i128, digits_off: usize) -> String {
     let Some(mean) = units.checked_div(count) else {
         return "-".to_owned();
     };
@@ -85,7 +89,7 @@ fn mean(units: i128, count: i128, digits_off: usize) -> String {
         .to_owned()
 }
 
-fn died(deaths: Option<(i64, i64)>) -> String {
+pub(crate) fn died(deaths: Option<(i64, i64)>) -> String {
     match deaths {
         None => "-".to_owned(),
         Some((first, last)) if first == last => first.to_string(),
@@ -146,13 +150,13 @@ fn kinds(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
             sum.kind.as_str(),
             sum.agents,
             sum.alive,
-            mean(sum.balance_units, sum.agents, 6),
+            mean(sum.balance_units, sum.agents, CENTS),
             credits(sum.median_units),
-            mean(sum.shadow_units, sum.agents, 6),
-            mean(sum.profit_units, sum.agents, 6),
+            mean(sum.shadow_units, sum.agents, CENTS),
+            mean(sum.profit_units, sum.agents, CENTS),
             sum.won,
             sum.lost,
-            mean(sum.brier_units, sum.brier_count, 5),
+            mean(sum.brier_units, sum.brier_count, THOUSANDTHS),
             sum.brier_count,
             died(sum.deaths)
         )?;

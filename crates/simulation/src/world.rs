@@ -162,7 +162,7 @@ pub struct Article {
 
 /// How a source is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weather {
+pub enum Condition {
     Answers,
     /// It fails on its side, for minutes, or for longer than markets wait.
     Fails,
@@ -320,7 +320,7 @@ impl World {
     /// Whether a source answers. Each fails for some minutes now and then, and once a day one of
     /// those that decide markets is silent for longer than these are waited for.
     #[must_use]
-    pub fn doing(&self, source: MarketSource, now: Timestamp) -> Weather {
+    pub fn doing(&self, source: MarketSource, now: Timestamp) -> Condition {
         let seconds = self.seconds(now);
         let (day, hour) = (seconds.div_euclid(DAY), seconds.div_euclid(HOUR));
         let today = |what: &str| [self.seed, word(what), day.cast_unsigned()];
@@ -333,19 +333,19 @@ impl World {
         .copied();
         let from = (4 + roll_signed(10, &today("from"))) * HOUR;
         if silent == Some(source) && (from..from + 8 * HOUR).contains(&seconds.rem_euclid(DAY)) {
-            return Weather::Fails;
+            return Condition::Fails;
         }
         let name = word(source.as_str());
         let words = |what: &str| [self.seed, word(what), name, hour.cast_unsigned()];
         let begins = roll_signed(3_000, &words("begins"));
         let lasts = 60 + roll_signed(900, &words("lasts"));
         if !(begins..begins + lasts).contains(&seconds.rem_euclid(HOUR)) {
-            return Weather::Answers;
+            return Condition::Answers;
         }
         match roll(8, &words("fails")) {
-            0 => Weather::Fails,
-            1 => Weather::SlowDown(lasts),
-            _ => Weather::Answers,
+            0 => Condition::Fails,
+            1 => Condition::SlowDown(lasts),
+            _ => Condition::Answers,
         }
     }
 
@@ -491,7 +491,7 @@ mod tests {
         let longest = |source| {
             let (mut run, mut longest) = (0, 0);
             for minute in 0..1_440 {
-                let fails = world.doing(source, at(&world, minute * 60)) == Weather::Fails;
+                let fails = world.doing(source, at(&world, minute * 60)) == Condition::Fails;
                 run = if fails { run + 1 } else { 0 };
                 longest = longest.max(run);
             }

@@ -71,6 +71,25 @@ async fn all_four_kinds_of_markets_are_opened_bet_on_decided_and_paid_and_the_id
         "predictions are open at the end: {:?}",
         outcome.escrow
     );
+    page_needs_nothing_else(&outcome);
+}
+
+fn page_needs_nothing_else(outcome: &Outcome) {
+    let html = simulation::report::html(outcome).unwrap();
+    assert_eq!(
+        html.matches("<svg ").count(),
+        html.matches("</svg>").count()
+    );
+    assert_eq!(html.matches("<svg ").count(), 5);
+    for tag in ["<script", "<link", "<img", "href=", "src=", "url(", "NaN"] {
+        assert!(!html.contains(tag), "{tag}");
+    }
+    let digest = outcome.audit.heads_digest.to_string();
+    assert!(html.contains(&digest));
+    let table = simulation::table::text(outcome);
+    assert!(
+        table.contains(&digest) && table.contains("overconfident") && table.contains("research")
+    );
 }
 
 #[tokio::test]
