@@ -87,7 +87,8 @@ impl Simulation {
     /// When the settings make no sense, or Postgres or Redis does not answer.
     pub async fn begin(settings: Settings) -> anyhow::Result<Simulation> {
         check(&settings)?;
-        // One connection: two would let chance decide who is first.
+        // One connection: the resolver carries several markets at once, and with more of them the
+        // answer that comes first could decide which is paid first.
         let arena = Arena::migrated_after(clock::INSTALL, 1).await;
         let clock = Clock::of(&arena).await?;
         db::ticks::ensure_metrics_partitions(&mut *arena.database().get().await?).await?;

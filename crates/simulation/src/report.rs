@@ -81,7 +81,7 @@ fn opening(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
     let opened: i64 = outcome.sources.iter().map(|source| source.opened).sum();
     let tiles = [
         (
-            format!("{} h {:02} min", minutes / 60, minutes % 60),
+            format!("{}:{:02} h", minutes / 60, minutes % 60),
             "of virtual time",
         ),
         (format!("{alive} of {}", outcome.agents.len()), lives),
