@@ -57,6 +57,8 @@ CREATE TABLE wallets (
     -- a sum over wallets and never over history. The audit recomputes them from the journal.
     minted           numeric(28,8) NOT NULL DEFAULT 0 CHECK (minted BETWEEN 0 AND 99999999999999999999.99999999),
     burned           numeric(28,8) NOT NULL DEFAULT 0 CHECK (burned BETWEEN 0 AND 99999999999999999999.99999999),
+    -- Of what was minted, what it was given: its first grant and what revived it.
+    granted          numeric(28,8) NOT NULL DEFAULT 0 CHECK (granted BETWEEN 0 AND 99999999999999999999.99999999),
     last_cycle       bigint NOT NULL DEFAULT 0,
     last_action_at   timestamptz,
     -- Running totals of the ticks: entropy that was charged, ticks, and those of them without a

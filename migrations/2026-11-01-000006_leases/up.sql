@@ -16,7 +16,10 @@ CREATE TABLE bot_schedules (
     turns            bigint NOT NULL DEFAULT 0,
     lease_holder     text,
     lease_token      bigint NOT NULL DEFAULT 0,
-    lease_expires_at timestamptz
+    lease_expires_at timestamptz,
+    -- What thinking cost on that day (UTC) in US dollars, with what is set aside for calls that run.
+    llm_day          date,
+    llm_usd          numeric(18,8) NOT NULL DEFAULT 0 CHECK (llm_usd >= 0)
 );
 
 -- Rate-limit cooldowns of sources, of prices and of markets, outside the process so that neither a

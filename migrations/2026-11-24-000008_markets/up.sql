@@ -51,6 +51,7 @@ CREATE INDEX markets_subject ON markets (source, subject, deadline);
 CREATE INDEX markets_opens_at ON markets (opens_at);
 CREATE INDEX markets_status ON markets (status, number);
 CREATE INDEX markets_source ON markets (source, number);
+CREATE INDEX markets_status_source ON markets (status, source, number);
 
 CREATE FUNCTION refuse_change_of_the_settled() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -94,6 +95,7 @@ CREATE TABLE bets (
         AND (side IS NULL) = (cycle IS NOT NULL))
 ) WITH (fillfactor = 70);
 CREATE INDEX bets_bot_id ON bets (bot_id, id);
+CREATE INDEX bets_market_id ON bets (market_id, id);
 -- One answer a bot and tick.
 CREATE UNIQUE INDEX bets_one_answer_a_tick ON bets (bot_id, cycle) WHERE cycle IS NOT NULL;
 

@@ -11,6 +11,7 @@ mod arena;
 mod auth;
 mod bots;
 mod economy;
+mod insights;
 mod ledger;
 mod markets;
 mod page;
@@ -19,6 +20,7 @@ mod predictions;
 mod prices;
 mod problem;
 mod secret;
+mod standings;
 mod usage;
 
 pub use arena::{Acceptance, Action, ActionRequest, ActionStatus, ActionType, Observation};
@@ -28,6 +30,7 @@ pub use bots::{
     RetireRequest, ReviveRequest,
 };
 pub use economy::{BotCount, Economy, Parameters, PriceNow, Supply};
+pub use insights::{Activity, Attention, Cost, IfNothingChanges, Insights, Produced, Trend};
 pub use ledger::{ChainVerification, LedgerEntry, LedgerFault};
 pub use markets::{
     AnswerJudged, AnswerRequest, Bet, BetOn, BetRequest, BetsPlaced, BetsRequest,
@@ -39,7 +42,10 @@ pub use predictions::Prediction;
 pub use prices::PriceSample;
 pub use problem::{PROBLEM_CONTENT_TYPE, Problem, ProblemFacts, ProblemKind};
 pub use secret::Secret;
-pub use usage::{FieldProblem, USAGE_NAME_MAX_CHARS, Usage, UsageReceipt, UsageReport};
+pub use standings::{STANDINGS_MAX, Standing, Standings};
+pub use usage::{
+    FieldProblem, NOTE_MAX_CHARS, USAGE_NAME_MAX_CHARS, Usage, UsageReceipt, UsageReport,
+};
 
 /// The header that makes a retried POST harmless.
 pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";

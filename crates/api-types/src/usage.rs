@@ -5,6 +5,11 @@ use serde::{Deserialize, Serialize};
 
 /// The longest name of a provider or a model, in characters.
 pub const USAGE_NAME_MAX_CHARS: usize = 100;
+/// The longest note on usage, in characters.
+pub const NOTE_MAX_CHARS: usize = 280;
+/// The most tokens of one report. Far beyond any turn, and so far below what a total holds that no
+/// number of reports can fill it.
+const TOKENS_MAX: i64 = 1_000_000_000;
 
 /// Token usage of one turn, summed over its calls. `cost_usd` is kept as reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +33,7 @@ pub struct Usage {
 #[serde(deny_unknown_fields)]
 pub struct UsageReport {
     pub usage: Usage,
-    /// What it was for, at most 280 characters.
+    /// What it was for, at most [`NOTE_MAX_CHARS`] characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -54,7 +59,8 @@ impl Usage {
     /// The first field that makes no sense.
     ///
     /// # Errors
-    /// Names the field: counts below zero, empty or overlong names, a negative cost.
+    /// Names the field: counts below zero or beyond all measure, empty or overlong names, a negative
+    /// cost.
     pub fn check(&self) -> Result<(), FieldProblem> {
         let named = |name: &str| {
             (1..=USAGE_NAME_MAX_CHARS).contains(&name.chars().count())
@@ -62,20 +68,22 @@ impl Usage {
         };
         let name_rule = "must have 1 to 100 characters, none of them control characters";
         let count_rule = "must not be negative";
+        let token_rule = "must be from 0 to 1000000000";
+        let tokens = |count: i64| (0..=TOKENS_MAX).contains(&count);
         let fields = [
             ("provider", named(&self.provider), name_rule),
             ("model", named(&self.model), name_rule),
-            ("input_tokens", self.input_tokens >= 0, count_rule),
-            ("output_tokens", self.output_tokens >= 0, count_rule),
+            ("input_tokens", tokens(self.input_tokens), token_rule),
+            ("output_tokens", tokens(self.output_tokens), token_rule),
             (
                 "cached_input_tokens",
-                self.cached_input_tokens.is_none_or(|count| count >= 0),
-                count_rule,
+                self.cached_input_tokens.is_none_or(tokens),
+                token_rule,
             ),
             (
                 "reasoning_tokens",
-                self.reasoning_tokens.is_none_or(|count| count >= 0),
-                count_rule,
+                self.reasoning_tokens.is_none_or(tokens),
+                token_rule,
             ),
             (
                 "cost_usd",

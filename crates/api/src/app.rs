@@ -12,6 +12,7 @@ use db::migrations::SchemaState;
 use db::supply::Census;
 use db::{Database, DatabaseConfig, DbError};
 use ledger_core::chain::Head;
+use ledger_core::price_book::PriceBook;
 use ledger_core::{BotId, EconomyRules, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
@@ -20,6 +21,7 @@ use crate::auth::{Passwords, Tokens};
 use crate::config::ApiConfig;
 use crate::keys::{Keys, sha256};
 use crate::locks::KeyedLocks;
+use crate::standings::Standings;
 use crate::wagers::WagerQueue;
 
 /// Chains whose verified head is remembered.
@@ -45,6 +47,8 @@ pub(crate) struct App {
     pub(crate) verifying: KeyedLocks<BotId>,
     pub(crate) verified: VerifiedHeads,
     pub(crate) census: tokio::sync::Mutex<Option<CountedAt>>,
+    pub(crate) standings: Standings,
+    pub(crate) price_book: PriceBook,
 }
 
 /// Who may register, and how often.
@@ -102,6 +106,8 @@ impl App {
             verifying: KeyedLocks::new(),
             verified: VerifiedHeads::default(),
             census: tokio::sync::Mutex::new(None),
+            standings: Standings::default(),
+            price_book: config.price_book.clone(),
             keys,
             database,
             bus,

@@ -53,10 +53,20 @@ impl Body {
         let mut json = serde_json::Deserializer::from_slice(&self.0);
         let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let path = error.path().to_string();
-            refusal(&path, &error.into_inner())
+            refusal(&path, &error.into_inner(), self.form())
         })?;
-        json.end().map_err(|error| refusal(".", &error))?;
+        json.end()
+            .map_err(|error| refusal(".", &error, Form::Broken))?;
         Ok(value)
+    }
+
+    /// Whether the body is JSON at all. The parser calls some values of a wrong type a mistake of
+    /// form, such as `null` where a word belongs.
+    fn form(&self) -> Form {
+        match serde_json::from_slice::<serde_json::Value>(&self.0) {
+            Ok(_) => Form::Json,
+            Err(_) => Form::Broken,
+        }
     }
 }
 
@@ -107,11 +117,17 @@ async fn collect(headers: &HeaderMap, mut payload: Payload) -> Result<Body, ApiE
     Ok(Body(body.freeze()))
 }
 
-fn refusal(path: &str, error: &serde_json::Error) -> ApiError {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Broken,
+}
+
+fn refusal(path: &str, error: &serde_json::Error, form: Form) -> ApiError {
     let full = error.to_string();
     // A number beyond every type is well-formed JSON all the same.
     let out_of_range = full.starts_with("number out of range");
-    if error.classify() != Category::Data && !out_of_range {
+    if error.classify() != Category::Data && !out_of_range && form == Form::Broken {
         return ApiError::MalformedRequest {
             detail: format!("The body is no valid JSON: {full}."),
         };

@@ -4,7 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use daemon::config::{ConfigError, Environment, Reader, Sources};
 use ledger_core::EconomyRules;
+use ledger_core::price_book::PriceBook;
 use secrecy::SecretString;
+
+use crate::pricing;
 
 /// Below this, SECRET_KEY could be guessed.
 pub const SECRET_KEY_MIN_CHARS: usize = 32;
@@ -35,6 +38,8 @@ pub struct ApiConfig {
     /// Only shown; the ticker goes by its own.
     pub tick_rate_seconds: u64,
     pub rules: EconomyRules,
+    /// What models cost.
+    pub price_book: PriceBook,
 }
 
 impl ApiConfig {
@@ -68,26 +73,31 @@ impl ApiConfig {
                 None
             }
         };
+        let price_book = pricing::read(&mut reader);
         let complete = database_url
             .zip(redis_url)
             .zip(secret_key)
             .zip(admin_token)
-            .zip(rules);
+            .zip(rules)
+            .zip(price_book);
         let config = complete.map(
-            |((((database_url, redis_url), secret_key), admin_token), rules)| ApiConfig {
-                host,
-                port,
-                environment,
-                database_url,
-                database_pool_size,
-                redis_url,
-                redis_namespace: String::new(),
-                secret_key,
-                admin_token,
-                registration_token,
-                grants_per_address_per_day,
-                tick_rate_seconds,
-                rules,
+            |(((((database_url, redis_url), secret_key), admin_token), rules), price_book)| {
+                ApiConfig {
+                    host,
+                    port,
+                    environment,
+                    database_url,
+                    database_pool_size,
+                    redis_url,
+                    redis_namespace: String::new(),
+                    secret_key,
+                    admin_token,
+                    registration_token,
+                    grants_per_address_per_day,
+                    tick_rate_seconds,
+                    rules,
+                    price_book,
+                }
             },
         );
         reader.finish_with(config)

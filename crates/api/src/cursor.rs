@@ -27,6 +27,7 @@ pub(crate) enum List {
     Chain,
     Markets,
     Bets,
+    Standings,
 }
 
 /// The query string, read.

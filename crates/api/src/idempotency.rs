@@ -5,14 +5,16 @@
 //! same time waits for its answer.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
+use actix_web::web::Data;
 use api_types::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
-use db::idempotency::{Claim, Recall, StoredAnswer, recall};
+use db::idempotency::{Claim, Recall, Remember, StoredAnswer, recall};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -167,6 +169,43 @@ where
         ) => retry.recall(app).await?.ok_or(error),
         answer => answer,
     }
+}
+
+/// Runs what has effects in a task of its own: a client that hangs up cannot stop it halfway and
+/// let a retry of it in.
+pub(crate) async fn finish<F, W>(app: Data<App>, retry: Option<Retry>, work: W) -> ApiResult
+where
+    W: FnOnce(Data<App>, Option<Arc<Retry>>) -> F + 'static,
+    F: Future<Output = ApiResult> + 'static,
+{
+    let acting = actix_web::rt::spawn(async move {
+        let retry = retry.map(Arc::new);
+        let run = work(app.clone(), retry.clone());
+        once(&app, retry.as_deref(), run).await
+    });
+    acting
+        .await
+        .map_err(|error| ApiError::Internal(format!("a request ended early: {error}")))?
+}
+
+/// How an answer is kept for a retry.
+pub(crate) fn keeper<'a, T, A: Serialize>(
+    retry: Option<&'a Retry>,
+    status: StatusCode,
+    answer: impl Fn(&T) -> A + Send + Sync + 'a,
+) -> Option<impl Fn(&T) -> StoredAnswer + Send + Sync + 'a> {
+    retry.map(|retry| move |outcome: &T| retry.keep(status, &answer(outcome), Contents::Plain))
+}
+
+/// The hook for a transaction whose answer is kept.
+pub(crate) fn hook<'a, T>(
+    retry: Option<&Retry>,
+    render: Option<&'a (impl Fn(&T) -> StoredAnswer + Send + Sync)>,
+) -> Option<Remember<'a, T>> {
+    retry.zip(render).map(|(retry, render)| Remember {
+        claim: retry.claim,
+        render,
+    })
 }
 
 #[cfg(test)]

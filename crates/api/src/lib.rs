@@ -17,8 +17,11 @@ mod error;
 mod idempotency;
 mod keys;
 mod locks;
+mod pricing;
 mod routes;
 mod server;
+mod standings;
+mod usage;
 mod views;
 mod wagers;
 

@@ -1,14 +1,18 @@
 //! What `db` answers, as it goes over the wire.
 
 use api_types::{
-    Acceptance, ActionStatus, Bet, Bot, Evidence, Limits, Market, Post, Prediction, PriceSample,
+    Acceptance, ActionStatus, Activity, Attention, Bet, Bot, Cost, Evidence, IfNothingChanges,
+    Insights, Limits, Market, Post, Prediction, PriceSample, Produced, Standing, Trend,
 };
 use db::actions::Accepted;
 use db::bots::BotProfile;
 use db::markets::Finding;
-use db::metrics::Usage;
-use ledger_core::EconomyRules;
+use db::totals::Totals;
+use ledger_core::insights::{self, per, ratio};
 use ledger_core::market::{MarketSource, MarketStatus};
+use ledger_core::money::UNITS_PER_CREDIT;
+use ledger_core::supply::units_text;
+use ledger_core::{EconomyRules, Money, Timestamp};
 
 pub(crate) fn bot(profile: BotProfile) -> Bot {
     Bot {
@@ -179,16 +183,147 @@ pub(crate) fn post(post: db::posts::Post) -> Post {
     }
 }
 
-/// The other way: usage that was checked, as it is kept.
-pub(crate) fn usage(reported: api_types::Usage) -> Usage {
-    Usage {
-        provider: reported.provider,
-        model: reported.model,
-        llm_calls: reported.llm_calls,
-        input_tokens: reported.input_tokens,
-        output_tokens: reported.output_tokens,
-        cached_input_tokens: reported.cached_input_tokens,
-        reasoning_tokens: reported.reasoning_tokens,
-        cost_usd: reported.cost_usd,
+fn shadow(balance: Money, phantom_fees: Money) -> Money {
+    balance.checked_sub(phantom_fees).unwrap_or_default()
+}
+
+/// Fees, phantom fees and lookup fees together.
+fn running_cost(fees: i128, phantom_fees: Money, totals: &Totals) -> i128 {
+    fees + i128::from(phantom_fees.units()) + totals.lookup_fees
+}
+
+fn mean_brier(totals: &Totals) -> Option<String> {
+    per(totals.brier_sum, totals.brier_count).map(units_text)
+}
+
+fn brier_coverage(totals: &Totals) -> Option<String> {
+    ratio(totals.brier_count.into(), totals.settled.into()).map(units_text)
+}
+
+/// A standing, without its rank: that depends on whom it is ranked with.
+pub(crate) fn standing(kept: db::standings::Standing) -> Standing {
+    let totals = &kept.totals;
+    let granted = ratio(kept.wealth, kept.granted);
+    Standing {
+        rank: 0,
+        bot_id: kept.bot_id,
+        status: kept.status,
+        wealth: units_text(kept.wealth),
+        balance: kept.balance,
+        shadow_balance: shadow(kept.balance, kept.phantom_fees),
+        return_on_grants: granted.map(|times| units_text(times - i128::from(UNITS_PER_CREDIT))),
+        cost: units_text(running_cost(kept.fees, kept.phantom_fees, totals)),
+        llm_usd: units_text(totals.llm_usd),
+        profit: units_text(totals.profit),
+        settled: totals.settled,
+        won: totals.won,
+        brier: mean_brier(totals),
+        brier_count: totals.brier_count,
+        brier_coverage: brier_coverage(totals),
+        handle: kept.handle,
     }
+}
+
+/// What is known of a bot, and what the rules make of it.
+pub(crate) fn insights(
+    kept: db::insights::Insights,
+    rules: &EconomyRules,
+    tick_rate_seconds: u64,
+) -> Insights {
+    let (reserve, totals) = (&kept.reserve, &kept.totals);
+    let cost = running_cost(kept.fees, reserve.phantom_fees, totals);
+    let window_ticks = db::totals::WINDOW_TICKS;
+    let trend = insights::trend(kept.last_window, kept.previous_window, window_ticks);
+    Insights {
+        bot_id: kept.bot_id,
+        status: reserve.status,
+        mode: rules.enforcement,
+        balance: reserve.balance,
+        shadow_balance: shadow(reserve.balance, reserve.phantom_fees),
+        cost: Cost {
+            fees: units_text(kept.fees),
+            phantom_fees: reserve.phantom_fees.to_string(),
+            lookup_fees: units_text(totals.lookup_fees),
+            lost_stakes: units_text(totals.lost_stakes),
+            llm_usd: units_text(totals.llm_usd),
+            input_tokens: totals.input_tokens,
+            cached_input_tokens: totals.cached_input_tokens,
+            output_tokens: totals.output_tokens,
+            reasoning_tokens: totals.reasoning_tokens,
+            llm_calls: totals.llm_calls,
+            unpriced_calls: totals.unpriced_calls,
+        },
+        produced: produced(totals, cost),
+        attention: Attention {
+            interventions: totals.interventions,
+            errors: totals.errors,
+        },
+        activity: Activity {
+            ticks: kept.ticks,
+            idle_rate: ratio(kept.idle_ticks.into(), kept.ticks.into()).map(units_text),
+            idle_streak: reserve.idle_streak,
+            would_have_been_liquidated_at: kept.shadow_died_at,
+        },
+        trend: Trend {
+            window_ticks,
+            profit_per_tick: trend.profit_per_tick.map(units_text),
+            previous: trend.previous.map(units_text),
+            direction: trend.direction,
+        },
+        if_nothing_changes: if_nothing_changes(&kept, rules, tick_rate_seconds),
+        as_of: kept.as_of,
+        handle: kept.handle,
+        recent: kept.recent.into_iter().map(Into::into).collect(),
+    }
+}
+
+fn produced(totals: &Totals, cost: i128) -> Produced {
+    Produced {
+        payouts: units_text(totals.payouts),
+        bounties: units_text(totals.bounties),
+        profit: units_text(totals.profit),
+        settled: totals.settled,
+        won: totals.won,
+        brier: mean_brier(totals),
+        brier_count: totals.brier_count,
+        brier_coverage: brier_coverage(totals),
+        cost_per_settled: per(cost, totals.settled).map(units_text),
+        cost_per_profit: ratio(cost, totals.profit).map(units_text),
+        llm_usd_per_settled: per(totals.llm_usd, totals.settled).map(units_text),
+        llm_usd_per_profit: ratio(totals.llm_usd, totals.profit).map(units_text),
+    }
+}
+
+fn if_nothing_changes(
+    kept: &db::insights::Insights,
+    rules: &EconomyRules,
+    tick_rate_seconds: u64,
+) -> IfNothingChanges {
+    let told = insights::forecast(&kept.reserve, rules, kept.next_tick);
+    let rate = i64::try_from(tick_rate_seconds).unwrap_or(i64::MAX);
+    let dies_at = told.and_then(|told| {
+        if told.dies_in < kept.next_tick {
+            return kept.shadow_died_at;
+        }
+        let due = kept.latest_began_at.map(|began| began.plus_seconds(rate));
+        let next = match kept.next_tick_began_at {
+            Some(began_at) => began_at,
+            // Overdue ones begin at any moment.
+            None => due.map_or(kept.as_of, |due| due.max(kept.as_of)),
+        };
+        later(next, told.ticks_left.checked_mul(rate)?)
+    });
+    IfNothingChanges {
+        burn_per_tick: told.map(|told| told.burn_per_tick),
+        ticks_left: told.map(|told| told.ticks_left),
+        dies_in_tick: told.map(|told| told.dies_in),
+        dies_at,
+    }
+}
+
+/// Seconds later, unless that is a year of five digits, which no RFC 3339 time has.
+fn later(at: Timestamp, seconds: i64) -> Option<Timestamp> {
+    const END_MICROS: i64 = 253_402_300_800_000_000;
+    let micros = at.micros().checked_add(seconds.checked_mul(1_000_000)?)?;
+    Timestamp::from_micros(micros).filter(|at| at.micros() < END_MICROS)
 }

@@ -4,15 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use api_types::{
-    AGENT_SECRET, Acceptance, ActionRequest, Bot, ChainVerification, Economy, LedgerEntry,
+    AGENT_SECRET, Acceptance, ActionRequest, AnswerJudged, AnswerRequest, Bet, BetRequest,
+    BetsPlaced, BetsRequest, Bot, ChainVerification, Economy, Insights, LedgerEntry, Market,
     MyProfile, Observation, Page, Post, Prediction, PriceSample, RegisterRequest, Registration,
+    Standings, UsageReceipt, UsageReport,
 };
-use ledger_core::{BotId, Handle};
+use ledger_core::{BotId, Handle, MarketId};
 use reqwest::header::{AUTHORIZATION, HeaderName};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
-use crate::query::{PageQuery, PredictionQuery};
+use crate::query::{MarketQuery, PageQuery, PredictionQuery, StandingsQuery};
 use crate::token::{Tokens, sensitive};
 use crate::transport::{Call, ClientConfig, Proof, Retry, Transport};
 use crate::{ClientError, IdempotencyKey, SetupError};
@@ -145,6 +147,94 @@ impl Client {
         .await
     }
 
+    /// `POST /markets/{id}/bets` under that key: one bet.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; [`api_types::ProblemKind::MarketClosed`] and
+    /// [`api_types::ProblemKind::AlreadyIn`] among them.
+    pub async fn bet_once(
+        &self,
+        market: MarketId,
+        bet: &BetRequest,
+        key: &IdempotencyKey,
+    ) -> Result<BetsPlaced, ClientError> {
+        let path = ["markets", &market.to_string(), "bets"];
+        self.as_bot(&Call::post(&path, bet, Retry::Keyed(key))?)
+            .await
+    }
+
+    /// `POST /markets/bets` under that key: a few bets on as many markets, all or none.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn bet_all_once(
+        &self,
+        bets: &BetsRequest,
+        key: &IdempotencyKey,
+    ) -> Result<BetsPlaced, ClientError> {
+        self.as_bot(&Call::post(&["markets", "bets"], bets, Retry::Keyed(key))?)
+            .await
+    }
+
+    /// `POST /markets/{id}/answers` under that key: a research answer, judged at once.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn answer_once(
+        &self,
+        market: MarketId,
+        answer: &AnswerRequest,
+        key: &IdempotencyKey,
+    ) -> Result<AnswerJudged, ClientError> {
+        let path = ["markets", &market.to_string(), "answers"];
+        self.as_bot(&Call::post(&path, answer, Retry::Keyed(key))?)
+            .await
+    }
+
+    /// `POST /metrics/usage` under that key: what was used outside of an action.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn report_usage(
+        &self,
+        report: &UsageReport,
+        key: &IdempotencyKey,
+    ) -> Result<UsageReceipt, ClientError> {
+        let path = ["metrics", "usage"];
+        self.as_bot(&Call::post(&path, report, Retry::Keyed(key))?)
+            .await
+    }
+
+    /// `GET /markets`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn markets(&self, query: &MarketQuery) -> Result<Page<Market>, ClientError> {
+        self.as_anyone(&["markets"], query.pairs()).await
+    }
+
+    /// `GET /markets/{id}`: a market with the evidence about it.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn market(&self, market: MarketId) -> Result<Market, ClientError> {
+        self.as_anyone(&["markets", &market.to_string()], Vec::new())
+            .await
+    }
+
+    /// `GET /markets/{id}/bets`: the bets on a market, or the answers to it.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn market_bets(
+        &self,
+        market: MarketId,
+        page: &PageQuery,
+    ) -> Result<Page<Bet>, ClientError> {
+        self.as_anyone(&["markets", &market.to_string(), "bets"], page.pairs())
+            .await
+    }
+
     /// `GET /bots/{handle or id}`.
     ///
     /// # Errors
@@ -167,6 +257,23 @@ impl Client {
     /// See [`ClientError`].
     pub async fn economy(&self) -> Result<Economy, ClientError> {
         self.as_anyone(&["economy"], Vec::new()).await
+    }
+
+    /// `GET /insights/{handle or id}`: what a bot cost, produced and faces if nobody acts.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn insights(&self, handle_or_id: &str) -> Result<Insights, ClientError> {
+        self.as_anyone(&["insights", handle_or_id], Vec::new())
+            .await
+    }
+
+    /// `GET /standings`: the wealthiest first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn standings(&self, query: &StandingsQuery) -> Result<Standings, ClientError> {
+        self.as_anyone(&["standings"], query.pairs()).await
     }
 
     /// `GET /prices`.

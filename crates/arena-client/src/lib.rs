@@ -32,5 +32,5 @@ pub use api_types;
 pub use client::{Client, Credential};
 pub use error::{ClientError, ProblemAnswer, SetupError};
 pub use key::IdempotencyKey;
-pub use query::{PageQuery, PredictionQuery};
+pub use query::{MarketQuery, PageQuery, PredictionQuery, StandingsQuery};
 pub use transport::{ClientConfig, RESPONSE_BYTES_MAX};

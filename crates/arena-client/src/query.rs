@@ -1,7 +1,8 @@
 //! What lists can be asked for. All fields are optional; an empty query asks for the newest page.
 
-use ledger_core::BotId;
+use ledger_core::market::{MarketSource, MarketStatus};
 use ledger_core::prediction::PredictionStatus;
+use ledger_core::{BotId, BotStatus};
 
 /// Pairs for a URL's query.
 pub(crate) type Pairs = Vec<(&'static str, String)>;
@@ -45,6 +46,39 @@ impl PredictionQuery {
         let mut pairs = self.page.pairs();
         pairs.extend(self.bot.map(|bot| ("bot", bot.to_string())));
         pairs.extend(self.status.map(|status| ("status", status.to_string())));
+        pairs
+    }
+}
+
+/// `GET /standings`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StandingsQuery {
+    /// Ranks those of one status among themselves.
+    pub status: Option<BotStatus>,
+    pub page: PageQuery,
+}
+
+impl StandingsQuery {
+    pub(crate) fn pairs(&self) -> Pairs {
+        let mut pairs = self.page.pairs();
+        pairs.extend(self.status.map(|status| ("status", status.to_string())));
+        pairs
+    }
+}
+
+/// `GET /markets`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MarketQuery {
+    pub status: Option<MarketStatus>,
+    pub source: Option<MarketSource>,
+    pub page: PageQuery,
+}
+
+impl MarketQuery {
+    pub(crate) fn pairs(&self) -> Pairs {
+        let mut pairs = self.page.pairs();
+        pairs.extend(self.status.map(|status| ("status", status.to_string())));
+        pairs.extend(self.source.map(|source| ("source", source.to_string())));
         pairs
     }
 }

@@ -3,9 +3,10 @@
 use clap::{Parser, Subcommand};
 use db::bots::BotRef;
 use ledger_core::post::one_line;
-use ledger_core::{BotId, Handle, Money};
+use ledger_core::{BotId, Handle, MarketId, Money};
+use uuid::Uuid;
 
-use crate::commands::{inspect_ledger, retire, revive};
+use crate::commands::{inspect_ledger, resolve, retire, revive, void_market};
 
 /// The longest reason, in characters: with the rest of the sentence it must fit a post.
 const REASON_MAX_CHARS: usize = 200;
@@ -44,6 +45,12 @@ pub(crate) enum Command {
     Revive(revive::Args),
     /// Take a bot out for good; what it has left is burnt
     Retire(retire::Args),
+    /// Show how a market's outcome follows from the evidence that was kept
+    ///
+    /// Exits with 0 when it follows, or when there is no outcome yet, and with 1 when it does not.
+    Resolve(resolve::Args),
+    /// Call an unsettled market off: the living get their stakes back
+    VoidMarket(void_market::Args),
     /// Recompute every hash and balance of every chain, and name what is broken
     ///
     /// Exits with 0 when the ledger is sound and with 1 when it is not.
@@ -62,6 +69,13 @@ pub(crate) fn bot_ref(text: &str) -> Result<BotRef, String> {
     text.parse::<Handle>()
         .map(BotRef::Handle)
         .map_err(|error| format!("neither an id nor a handle, which {error}"))
+}
+
+/// A market's id, as the API shows it.
+pub(crate) fn market_id(text: &str) -> Result<MarketId, String> {
+    Uuid::try_parse(text).map(MarketId).map_err(|_| {
+        "must be a market's id, such as 0b9f4c7e-8a51-4a36-9d1e-2f6a1c3b5d70".to_owned()
+    })
 }
 
 /// An amount above zero.

@@ -68,6 +68,14 @@ async fn dispatch(command: Command, format: Format) -> Result<(), Stopped> {
         Command::SyncKeys => format.show(&commands::sync_keys::run(&sources).await?)?,
         Command::Revive(args) => format.show(&commands::revive::run(&sources, &args).await?)?,
         Command::Retire(args) => format.show(&commands::retire::run(&sources, &args).await?)?,
+        Command::Resolve(args) => {
+            let explanation = commands::resolve::run(&sources, &args).await?;
+            format.show(&explanation)?;
+            explanation.verdict().map_err(Stopped::ByReport)?;
+        }
+        Command::VoidMarket(args) => {
+            format.show(&commands::void_market::run(&sources, &args).await?)?;
+        }
         Command::InspectLedger(args) => {
             let audit = commands::inspect_ledger::run(&sources, &args).await?;
             format.show(&audit)?;

@@ -3,16 +3,24 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arena_client::{Client, ClientConfig};
 use daemon::config::{ConfigError, Environment, Reader, Sources, env_file};
+use ledger_core::Money;
+use ledger_core::price_book::PriceBook;
 use llm::openai::OpenAiConfig;
 use llm::{Model, ModelConfig, ProviderKind, SetupError};
 use secrecy::SecretString;
+use sources::wikipedia::{self, Wikipedia};
+use sources::{Http, HttpConfig};
 use url::Url;
 
+use crate::clock;
+use crate::lookup::{ANSWER_LIMIT, Lookup};
 use crate::persona::{LlmChoices, Persona, Refused, Roster, key_name};
+use crate::prices;
 
 /// Port of `/health` and `/ready` unless `BOT_RUNNER_HEALTH_PORT` says otherwise.
 pub const HEALTH_PORT: u16 = 8003;
@@ -20,6 +28,10 @@ const API_URL: &str = "http://127.0.0.1:8000";
 const BOTS_DIR: &str = "bots";
 const BOTS_ENV_FILE: &str = ".env.bots";
 const OPENAI_URL: &str = "https://api.openai.com/v1";
+/// What one bot's thinking may cost a day, in US dollars.
+const LLM_DAILY_USD: Money = Money::cents(100);
+/// Who asks Wikipedia, unless `CONTACT` says.
+const CONTACT: &str = env!("CARGO_PKG_REPOSITORY");
 const LLM_TIMEOUT_SECONDS: u64 = 30;
 const LLM_TIMEOUT_SECONDS_MAX: u64 = 300;
 /// Loops hold a connection for one short statement at a time.
@@ -38,6 +50,8 @@ pub struct Config {
     /// `host:port` of the arena, for messages.
     pub arena_address: String,
     pub models: Models,
+    pub limit: DailyLimit,
+    pub lookup: Lookup,
     /// The bots to run, at least one.
     pub bots: Vec<KeyedPersona>,
     /// The files that were refused.
@@ -78,20 +92,32 @@ impl Config {
         let port = reader.or("BOT_RUNNER_HEALTH_PORT", HEALTH_PORT);
         let arena = read_arena(&mut reader);
         let models = read_models(&mut reader);
+        let limit = read_limit(&mut reader);
+        let lookup = read_lookup(&mut reader);
         let roster = read_roster(&mut reader);
         let keys = read_keys(&mut reader);
         let staff = match (roster, keys) {
             (Some(roster), Some(keys)) => hire(&mut reader, roster, &keys),
             _ => None,
         };
-        let config = database_url.zip(arena).zip(models.zip(staff)).map(
-            |((database_url, (arena, arena_address)), (models, staff))| Config {
+        let models = match (models, &limit, &staff) {
+            (Some(mut models), Some(limit), Some(staff)) => {
+                check_prices(&mut reader, &mut models, limit, &staff.bots);
+                Some(models)
+            }
+            (models, ..) => models,
+        };
+        let thinking = models.zip(limit).zip(lookup);
+        let config = database_url.zip(arena).zip(thinking.zip(staff)).map(
+            |((database_url, (arena, arena_address)), (((models, limit), lookup), staff))| Config {
                 database_url,
                 pool_size,
                 health_address: SocketAddr::new(host, port),
                 arena,
                 arena_address,
                 models,
+                limit,
+                lookup,
                 bots: staff.bots,
                 refused: staff.refused,
                 keyless: staff.keyless,
@@ -220,6 +246,97 @@ fn read_openai(reader: &mut Reader<'_>) -> Option<OpenAiConfig> {
         model: model?,
         timeout: Duration::from_secs(seconds),
     })
+}
+
+/// What one bot's thinking may cost a day.
+#[derive(Clone, Debug)]
+pub enum DailyLimit {
+    Unlimited,
+    Usd { usd: Money, prices: Arc<PriceBook> },
+}
+
+fn read_limit(reader: &mut Reader<'_>) -> Option<DailyLimit> {
+    let path = reader
+        .raw("PRICE_BOOK")
+        .map(|_| reader.path_or("PRICE_BOOK", ""));
+    // Read whatever the limit: a book with a fault must not lie in wait.
+    let prices = prices::load(path.as_deref())
+        .map_err(|fault| reader.problem("PRICE_BOOK", format!("cannot be used: {fault}")))
+        .ok();
+    let usd = match reader.raw("LLM_DAILY_USD").as_deref() {
+        None => LLM_DAILY_USD,
+        Some("none") => return prices.map(|_| DailyLimit::Unlimited),
+        Some(text) => match text.parse() {
+            Ok(usd) if usd >= Money::ZERO => usd,
+            _ => {
+                let text = "must be US dollars such as 1.00, not negative, or none for no limit";
+                reader.problem("LLM_DAILY_USD", text);
+                return None;
+            }
+        },
+    };
+    prices.map(|prices| DailyLimit::Usd {
+        usd,
+        prices: Arc::new(prices),
+    })
+}
+
+/// A cap on what has no price would be no cap.
+fn check_prices(
+    reader: &mut Reader<'_>,
+    models: &mut Models,
+    limit: &DailyLimit,
+    bots: &[KeyedPersona],
+) {
+    let DailyLimit::Usd { prices, .. } = limit else {
+        return;
+    };
+    let mut unpriced = BTreeMap::new();
+    for KeyedPersona { persona, .. } in bots {
+        let Ok(model) = models.for_choices(&persona.llm) else {
+            continue;
+        };
+        let (provider, name) = (model.provider_name(), model.model_name());
+        if prices.prices(provider, name, clock::now()).is_none() {
+            unpriced
+                .entry(format!("model {name} of provider {provider}"))
+                .or_insert_with(|| persona.handle.to_string());
+        }
+    }
+    for (model, handle) in unpriced {
+        let text = format!(
+            "cannot be kept to: {model}, with which {handle} thinks, has no price in the price book. \
+             Add it to a copy of deploy/price-book.yaml that PRICE_BOOK names (\"0\" for hardware of \
+             your own), or set LLM_DAILY_USD=none"
+        );
+        reader.problem("LLM_DAILY_USD", text);
+    }
+}
+
+fn read_lookup(reader: &mut Reader<'_>) -> Option<Lookup> {
+    let is_given = reader.raw("WIKIPEDIA_URL").is_some();
+    let given: Option<Url> = reader.optional("WIKIPEDIA_URL");
+    if given.is_none() && is_given {
+        return None;
+    }
+    let url = given.or_else(|| Url::parse(wikipedia::DEFAULT_URL).ok())?;
+    let config = HttpConfig {
+        contact: reader.or("CONTACT", CONTACT.to_owned()),
+        timeout: ANSWER_LIMIT,
+    };
+    match Http::new(&config).and_then(|http| Wikipedia::new(http, url)) {
+        Ok(wikipedia) => Some(Lookup::new(Arc::new(wikipedia))),
+        Err(problem) => {
+            let name = match problem {
+                sources::SetupError::Contact => "CONTACT",
+                sources::SetupError::Url
+                | sources::SetupError::Key
+                | sources::SetupError::Client => "WIKIPEDIA_URL",
+            };
+            reader.problem(name, problem.to_string());
+            None
+        }
+    }
 }
 
 fn read_roster(reader: &mut Reader<'_>) -> Option<Roster> {

@@ -1,10 +1,11 @@
-//! From what a model wrote to what the bot does: pure, exact, and inside every limit.
+//! From what a model wrote to a wager: pure, exact, and inside every limit.
 //!
 //! A model proposes; this decides. Whatever the text says, no stake leaves the limits, nothing
 //! is rounded up, and no float is computed with. A text that makes no sense is an error, never a
 //! guess: the bot then loses its turn, not its money.
 
 use ledger_core::prediction::Direction;
+use ledger_core::research::AnswerError;
 use ledger_core::{Confidence, Money};
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,12 +13,8 @@ use serde_json::Value;
 use llm::output::{self, OutputError};
 
 use crate::persona::Fraction;
-
-/// The longest reasoning the arena takes, in characters.
-pub const REASONING_CHARS_MAX: usize = 280;
-const UNITS_PER_ONE: i128 = 100_000_000;
-/// Digits after the point that count; further ones are cut off, never rounded.
-const DECIMALS: usize = 8;
+use crate::reading::{confidence, decimal, is_word, reasoning, share};
+use crate::strategy;
 
 /// What the bot has, as the arena said last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +57,12 @@ pub enum Action {
 pub enum Waiting {
     #[error("the model chose to wait")]
     Chosen,
-    #[error("the model is less confident than the persona demands")]
+    #[error("the model is less confident than it takes")]
     Unsure,
+    #[error("what the model chose cannot be done now")]
+    NotPossible,
+    #[error("thinking has cost all that it may today")]
+    Spent,
     #[error("no more predictions may be open")]
     TooManyOpen,
     #[error("what may still be staked is less than the smallest stake")]
@@ -73,6 +74,8 @@ pub enum Waiting {
 pub enum Unusable {
     #[error(transparent)]
     Output(#[from] OutputError),
+    #[error("the model's strategy is none of RESEARCH, PORTFOLIO, WAGER and WAIT")]
+    Strategy,
     #[error("the model's action is neither WAGER nor WAIT")]
     Action,
     #[error("the model's direction is neither UP nor DOWN")]
@@ -81,11 +84,18 @@ pub enum Unusable {
     Confidence,
     #[error("the model's stake_fraction is no decimal from 0 to 1")]
     StakeFraction,
+    #[error("the model's answer {0}")]
+    Answer(#[from] AnswerError),
+    #[error("the model's bets are no list")]
+    Bets,
 }
 
 /// What the model is asked to write; more fields do no harm.
 #[derive(Debug, Deserialize)]
 struct Proposal {
+    #[serde(default)]
+    strategy: Value,
+    /// As `strategy` is called where there is nothing else to choose.
     #[serde(default)]
     action: Value,
     #[serde(default)]
@@ -98,6 +108,15 @@ struct Proposal {
     reasoning: Value,
 }
 
+impl Proposal {
+    const fn word(&self) -> &Value {
+        match &self.strategy {
+            Value::Null => &self.action,
+            strategy => strategy,
+        }
+    }
+}
+
 /// The most that a wager could be now; `Err` when there cannot be one, whatever a model says.
 /// Asked before the model is, so that nobody pays for thoughts without consequence.
 ///
@@ -107,7 +126,7 @@ pub fn room(standing: &Standing, limits: &Limits) -> Result<Money, Waiting> {
     if standing.open_predictions >= limits.open_predictions_max {
         return Err(Waiting::TooManyOpen);
     }
-    let by_balance = share(standing.balance, limits.max_stake_fraction);
+    let by_balance = share(standing.balance, limits.max_stake_fraction.decimal());
     let by_open_stake = limits
         .open_stake_max
         .checked_sub(standing.open_stake)
@@ -127,10 +146,11 @@ pub fn decide(text: &str, standing: &Standing, limits: &Limits) -> Result<Action
     let proposal: Proposal = output::parse_object(text)?;
     let reasoning = reasoning(&proposal.reasoning);
     let wait = |why, reasoning| Ok(Action::Wait { why, reasoning });
-    if is_word(&proposal.action, &["WAIT", "HOLD", "PASS"]) {
+    let action = proposal.word();
+    if is_word(action, &strategy::WAIT) {
         return wait(Waiting::Chosen, reasoning);
     }
-    if !is_word(&proposal.action, &["WAGER", "PREDICT"]) {
+    if !is_word(action, &strategy::WAGER) {
         return Err(Unusable::Action);
     }
     let direction = if is_word(&proposal.direction, &["UP"]) {
@@ -140,9 +160,8 @@ pub fn decide(text: &str, standing: &Standing, limits: &Limits) -> Result<Action
     } else {
         return Err(Unusable::Direction);
     };
-    let confidence = decimal(&proposal.confidence).ok_or(Unusable::Confidence)?;
+    let confidence = confidence(&proposal.confidence).ok_or(Unusable::Confidence)?;
     let fraction = decimal(&proposal.stake_fraction).ok_or(Unusable::StakeFraction)?;
-    let confidence = within_arena(confidence).ok_or(Unusable::Confidence)?;
     if confidence < limits.min_confidence {
         return wait(Waiting::Unsure, reasoning);
     }
@@ -150,7 +169,7 @@ pub fn decide(text: &str, standing: &Standing, limits: &Limits) -> Result<Action
         Ok(room) => room,
         Err(why) => return wait(why, reasoning),
     };
-    let stake = share(standing.balance, fraction).min(room);
+    let stake = share(standing.balance, fraction.decimal()).min(room);
     if stake < limits.stake_min || !stake.is_positive() {
         return wait(Waiting::NothingToStake, reasoning);
     }
@@ -160,60 +179,4 @@ pub fn decide(text: &str, standing: &Standing, limits: &Limits) -> Result<Action
         confidence,
         reasoning,
     })
-}
-
-/// `amount × fraction`, rounded down to a whole unit; nothing of a debt.
-fn share(amount: Money, fraction: Fraction) -> Money {
-    if !amount.is_positive() {
-        return Money::ZERO;
-    }
-    // At most 10^18 × 10^8: far inside an i128.
-    let units = i128::from(amount.units()) * i128::from(fraction.decimal().units());
-    i64::try_from(units / UNITS_PER_ONE)
-        .ok()
-        .and_then(Money::from_units)
-        .unwrap_or(Money::ZERO)
-}
-
-/// Models like to be certain; the arena takes nothing beyond 0.01 and 0.99.
-fn within_arena(confidence: Fraction) -> Option<Confidence> {
-    let value = confidence.decimal().clamp(Confidence::MIN, Confidence::MAX);
-    Confidence::new(value).ok()
-}
-
-/// A decimal from 0 to 1, written as a string or as a JSON number. The number's shortest text is
-/// read, so `0.07` means 0.07.
-fn decimal(value: &Value) -> Option<Fraction> {
-    let text = match value {
-        Value::String(text) => text.trim().to_owned(),
-        Value::Number(number) => number.to_string(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
-    };
-    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let cut = match text.split_once('.') {
-        Some((whole, decimals)) if decimals.len() > DECIMALS && is_digits(decimals) => {
-            format!("{whole}.{}", decimals.get(..DECIMALS)?)
-        }
-        _ => text,
-    };
-    cut.parse().ok()
-}
-
-fn is_word(value: &Value, words: &[&str]) -> bool {
-    value.as_str().is_some_and(|text| {
-        let text = text.trim();
-        words.iter().any(|word| text.eq_ignore_ascii_case(word))
-    })
-}
-
-/// The model's reasoning as the arena takes it: one line, not too long.
-fn reasoning(value: &Value) -> Option<String> {
-    let text = value.as_str()?;
-    let words: Vec<&str> = text
-        .split(|c: char| c.is_whitespace() || c.is_control())
-        .filter(|word| !word.is_empty())
-        .collect();
-    let line: String = words.join(" ").chars().take(REASONING_CHARS_MAX).collect();
-    let line = line.trim_end();
-    (!line.is_empty()).then(|| line.to_owned())
 }

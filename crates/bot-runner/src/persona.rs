@@ -12,7 +12,7 @@
 //!   patience: "0.30"
 //! interval_seconds: 45            # at least 10
 //! max_stake_fraction: "0.06"      # of the balance, at most "0.20"
-//! min_confidence: "0.58"          # below it the bot waits
+//! min_confidence: "0.58"          # below it there is no wager
 //! llm:                            # optional, as is each field in it
 //!   model: gpt-5-mini
 //!   temperature: "0.70"

@@ -348,7 +348,7 @@ impl Inner {
             return Some(End::Panicked);
         };
         let outcome = tokio::select! {
-            outcome = bot.take_turn(&key) => outcome,
+            outcome = bot.take_turn(&key, turn.due_at) => outcome,
             () = self.grace_is_over() => {
                 // Whether it has acted or not: the key tells the arena that it is the same turn.
                 warn!(bot = %bot.persona.handle, "the turn did not end in time and is cut off");
@@ -360,7 +360,13 @@ impl Inner {
         self.release(bot, turn, release).await;
         let handle = &bot.persona.handle;
         match (outcome, release) {
-            (Outcome::Wagered { .. } | Outcome::Waited, _) => None,
+            (
+                Outcome::Wagered { .. }
+                | Outcome::Answered { .. }
+                | Outcome::Bet { .. }
+                | Outcome::Waited,
+                _,
+            ) => None,
             (Outcome::Lost(loss), Release::Deferred { seconds }) => {
                 info!(bot = %handle, reason = %loss, seconds, "turn put off");
                 None

@@ -15,9 +15,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::{error, info};
 
-use crate::config::{Config, KeyedPersona, Models};
+use crate::budget::{DailyCap, Mind, Spending};
+use crate::config::{Config, DailyLimit, KeyedPersona, Models};
+use crate::lookup::Lookup;
 use crate::runner::{Pace, Runner};
-use crate::turn::{HostedBot, READING_LIMIT};
+use crate::turn::{HostedBot, thinking_limit};
 
 /// How long the arena may take to come up.
 const ARENA_PATIENCE: Duration = Duration::from_secs(30);
@@ -48,7 +50,13 @@ pub async fn run(config: Config, pace: Pace, shutdown: Shutdown) -> Result<(), F
     }
     let missing = config.refused.len() + config.keyless.len();
     let arena = config.arena.clone();
-    let bots = staff(config.bots, &arena, config.models)?;
+    let workshop = Workshop {
+        arena: arena.clone(),
+        models: config.models,
+        spending: spending(config.limit, &database),
+        lookup: config.lookup,
+    };
+    let bots = staff(config.bots, workshop)?;
     let count = bots.len();
     let runner = Runner::new(database.clone(), bots, pace, shutdown.clone());
     let roster = RosterView {
@@ -133,21 +141,44 @@ async fn wait_for_arena(config: &Config, shutdown: &Shutdown) -> Result<Wake, Fa
     }
 }
 
-/// Gives each persona its credential and its model.
-fn staff(
-    personas: Vec<KeyedPersona>,
-    arena: &Client,
-    mut models: Models,
-) -> Result<Vec<HostedBot>, Failure> {
-    info!(model = %models.name(), "the bots think with");
-    let thinking_limit = READING_LIMIT + models.call_timeout();
+fn spending(limit: DailyLimit, database: &Database) -> Spending {
+    match limit {
+        DailyLimit::Unlimited => Spending::Unlimited,
+        DailyLimit::Usd { usd, prices } => Spending::Capped(DailyCap {
+            usd,
+            prices,
+            database: database.clone(),
+        }),
+    }
+}
+
+/// What bots are made with.
+struct Workshop {
+    arena: Client,
+    models: Models,
+    spending: Spending,
+    lookup: Lookup,
+}
+
+/// Gives each persona its credential, its mind and its tool.
+fn staff(personas: Vec<KeyedPersona>, workshop: Workshop) -> Result<Vec<HostedBot>, Failure> {
+    let Workshop {
+        arena,
+        mut models,
+        spending,
+        lookup,
+    } = workshop;
+    info!(model = %models.name(), ?spending, "the bots think with");
+    let thinking_limit = thinking_limit(models.call_timeout());
     let mut bots = Vec::with_capacity(personas.len());
     for KeyedPersona { persona, api_key } in personas {
         let handle = persona.handle.clone();
         let credential = Credential::ApiKey { handle, api_key };
+        let model = models.for_choices(&persona.llm)?;
         bots.push(HostedBot {
             arena: arena.with_credential(credential)?,
-            model: models.for_choices(&persona.llm)?,
+            mind: Mind::new(model, spending.clone()),
+            lookup: lookup.clone(),
             thinking_limit,
             persona,
         });

@@ -82,9 +82,9 @@ pub async fn register(
 ) -> DbResult<Registered> {
     conn.transaction::<_, DbError, _>(async |conn| {
         hold_cycle_boundary(conn).await?;
-        let id = insert(conn, new).await?;
-        let locked = ledger::lock(conn, id).await?;
         let movement = economy::genesis(rules);
+        let id = insert(conn, new, movement.minted).await?;
+        let locked = ledger::lock(conn, id).await?;
         let appended = ledger::append(conn, locked, movement, Cause::House).await?;
         let profile = find(conn, &BotRef::Id(id)).await?;
         let detail =
@@ -113,7 +113,7 @@ pub async fn register(
     .await
 }
 
-async fn insert(conn: &mut Connection, new: &NewBot<'_>) -> DbResult<BotId> {
+async fn insert(conn: &mut Connection, new: &NewBot<'_>, grant: Money) -> DbResult<BotId> {
     let id: i64 = diesel::insert_into(bots::table)
         .values((
             bots::handle.eq(new.handle.as_str()),
@@ -130,6 +130,7 @@ async fn insert(conn: &mut Connection, new: &NewBot<'_>) -> DbResult<BotId> {
         .values((
             wallets::bot_id.eq(id),
             wallets::last_cycle.eq(latest_cycle()),
+            wallets::granted.eq(SqlMoney(grant)),
         ))
         .execute(conn)
         .await?;
@@ -346,6 +347,7 @@ pub async fn revive(
                 wallets::idle_streak.eq(0),
                 wallets::productive.eq(false),
                 wallets::last_cycle.eq(latest_cycle()),
+                wallets::granted.eq(wallets::granted + SqlMoney(amount)),
             ))
             .execute(conn)
             .await?;

@@ -152,9 +152,13 @@ pub async fn audit(database: &Database, options: Options) -> DbResult<Report> {
     while let Some(worker) = workers.join_next().await {
         worker.map_err(|error| DbError::Query(format!("an auditor panicked: {error}")))??;
     }
-    let (markets, faults) = markets::audit(&snapshot.client).await?;
-    sum.markets = markets;
-    faults.into_iter().for_each(|fault| sum.whole.fault(fault));
+    let markets = markets::audit(&snapshot.client).await?;
+    sum.markets = markets.markets;
+    sum.whole.faults_total += markets.faults_total;
+    let room = FAULTS_MAX.saturating_sub(sum.whole.faults.len());
+    sum.whole
+        .faults
+        .extend(markets.faults.into_iter().take(room));
     Ok(sum.finish())
 }
 

@@ -120,11 +120,12 @@ pub async fn cool_down(
     Ok(())
 }
 
-/// Forgets a source's strikes after it answered.
+/// Forgets a source's strikes after it answered, unless another answer has it cooling down again.
 pub async fn clear_cooldown(conn: &mut Connection, source: &str) -> DbResult<()> {
     use source_cooldowns::dsl;
-    diesel::delete(dsl::source_cooldowns.find(source))
-        .execute(conn)
-        .await?;
+    let over = dsl::source_cooldowns
+        .find(source)
+        .filter(dsl::until.le(crate::sql::clock()));
+    diesel::delete(over).execute(conn).await?;
     Ok(())
 }

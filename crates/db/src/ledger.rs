@@ -277,6 +277,34 @@ impl Sealed {
     }
 }
 
+/// The yardstick of the settlement's benchmark: entries and wallets, sealed beforehand.
+#[doc(hidden)]
+pub struct Prepared(Sealed);
+
+#[doc(hidden)]
+impl Prepared {
+    /// Seals one movement a bot onto chains that nobody else touches meanwhile.
+    pub async fn seal(
+        conn: &mut Connection,
+        bots: &[BotId],
+        decide: impl Fn(&Wallet) -> Movement,
+    ) -> DbResult<Prepared> {
+        let locked = lock_all(conn, bots).await?;
+        let work = locked.into_iter().map(|locked| {
+            let movement = decide(&locked.wallet);
+            (locked, vec![movement])
+        });
+        seal(work.collect()).map(Prepared)
+    }
+
+    /// Inserts the entries and updates the wallets in one transaction, and nothing else.
+    pub async fn write(&self, conn: &mut Connection) -> DbResult<()> {
+        use diesel_async::AsyncConnection;
+        conn.transaction(async |conn| self.0.write(conn, Cause::House).await)
+            .await
+    }
+}
+
 fn all_rows(written: diesel::QueryResult<usize>, expected: usize) -> DbResult<()> {
     if written? == expected {
         Ok(())

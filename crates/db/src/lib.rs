@@ -12,6 +12,7 @@ pub mod bots;
 pub mod error;
 pub mod events;
 pub mod idempotency;
+pub mod insights;
 pub mod inspect;
 pub mod leases;
 pub mod ledger;
@@ -26,6 +27,7 @@ pub mod schedules;
 #[rustfmt::skip]
 #[allow(unreachable_pub)]
 pub mod schema;
+pub mod standings;
 pub mod supply;
 pub mod ticks;
 pub mod totals;

@@ -1,14 +1,21 @@
-//! What agents cost: token usage reported with an action, kept beside the ticks' rows.
+//! What agents cost: token usage reported with an action or by itself, kept beside the ticks' rows
+//! and added to the agent's totals in the same transaction.
 
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use futures_util::future::join;
 use ledger_core::economy::{Enforcement, Wallet};
-use ledger_core::{Money, Timestamp};
+use ledger_core::{BotId, Money, Timestamp};
+use serde_json::json;
 
-use crate::error::DbResult;
+use crate::audit::{self, AuditRow};
+use crate::error::{DbError, DbResult, first_cause, of_commit};
+use crate::idempotency::{self, Remember};
+use crate::ledger;
 use crate::pool::Connection;
 use crate::schema::{agent_metrics, sql_types};
 use crate::sql::{SqlEnforcement, SqlMoney};
+use crate::totals;
 
 /// Token usage of one turn, summed over its calls, as the agent reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,10 +29,90 @@ pub struct Usage {
     pub reasoning_tokens: Option<i64>,
     /// As reported; kept, not believed.
     pub cost_usd: Option<Money>,
+    /// By the price book of whoever records it; `None` for a model that it does not know.
+    pub priced_usd: Option<Money>,
 }
 
-/// The `ACTION` row of an action that reported usage, in the action's transaction.
+/// Usage outside of an action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageReport {
+    pub bot_id: BotId,
+    pub usage: Usage,
+    /// What it was for: one clean line, at most 280 characters.
+    pub note: String,
+}
+
+/// A report that was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reported {
+    pub action_id: i64,
+    pub priced_usd: Option<Money>,
+}
+
+/// Records usage outside of an action: audit row, metrics row and totals in one transaction. It
+/// moves no money, so the dead may report too.
+pub async fn report(
+    conn: &mut Connection,
+    report: &UsageReport,
+    enforcement: Enforcement,
+    hook: Option<&Remember<'_, Reported>>,
+) -> DbResult<Reported> {
+    let mut done = false;
+    let reported = conn
+        .transaction::<_, DbError, _>(async |conn| {
+            let UsageReport {
+                bot_id,
+                usage,
+                note,
+            } = report;
+            // The wallet's lock is what everybody holds who adds to a bot's totals.
+            let locked = ledger::lock(conn, *bot_id).await?;
+            let row = AuditRow {
+                actor: &format!("bot:{bot_id}"),
+                action: "USAGE",
+                bot_id: Some(*bot_id),
+                observation_id: None,
+                detail: json!({ "note": note }),
+            };
+            let action_id = audit::write(conn, row).await?;
+            record_action(
+                conn,
+                action_id,
+                usage,
+                &locked.wallet,
+                enforcement,
+                locked.now,
+            )
+            .await?;
+            let reported = Reported {
+                action_id,
+                priced_usd: usage.priced_usd,
+            };
+            idempotency::remember(conn, hook, &reported).await?;
+            done = true;
+            Ok(reported)
+        })
+        .await;
+    of_commit(reported, done)
+}
+
+/// The `ACTION` row of usage that was reported, and what it adds to the bot's totals, in the
+/// transaction of its action, which holds the bot's wallet.
 pub(crate) async fn record_action(
+    conn: &Connection,
+    action_id: i64,
+    usage: &Usage,
+    wallet: &Wallet,
+    enforcement: Enforcement,
+    at: Timestamp,
+) -> DbResult<()> {
+    let kept = insert_action(conn, action_id, usage, wallet, enforcement, at);
+    let added = totals::add_usage(conn, wallet.head.bot_id, usage);
+    let (kept, added) = join(kept, added).await;
+    first_cause([kept, added])
+}
+
+async fn insert_action(
     mut conn: &Connection,
     action_id: i64,
     usage: &Usage,
@@ -53,6 +140,7 @@ pub(crate) async fn record_action(
             agent_metrics::cached_input_tokens.eq(usage.cached_input_tokens),
             agent_metrics::reasoning_tokens.eq(usage.reasoning_tokens),
             agent_metrics::cost_usd.eq(usage.cost_usd.map(SqlMoney)),
+            agent_metrics::priced_usd.eq(usage.priced_usd.map(SqlMoney)),
         ))
         .execute(&mut conn)
         .await?;

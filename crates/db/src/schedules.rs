@@ -1,15 +1,19 @@
-//! When each hosted bot thinks next, and which runner has it: the one thing for which the bot
-//! runner uses the database. No restart skips a turn or repeats one.
+//! When each hosted bot thinks next, which runner has it, and what its thinking costs today: what
+//! the bot runner uses the database for. No restart skips a turn or repeats one, and none forgets
+//! what was spent.
 
-use chrono::{DateTime, Utc};
+use std::fmt;
+
+use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Bool, Date, Numeric, Text};
 use diesel_async::RunQueryDsl;
-use ledger_core::{BotId, Timestamp};
+use ledger_core::{BotId, Money, Timestamp};
 
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::bot_schedules;
+use crate::sql::SqlMoney;
 
 /// A turn that this runner may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,4 +129,114 @@ pub async fn next_turn_at(conn: &mut Connection, bot_id: BotId) -> DbResult<Opti
         .await
         .optional()?;
     Ok(at.map(Timestamp::from))
+}
+
+/// A day of spending: from midnight to midnight in UTC, by Postgres' clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SpendingDay(NaiveDate);
+
+impl fmt::Display for SpendingDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// What became of a wish to spend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allowance {
+    /// The amount is set aside, and counts as spent until [`settle_llm`] says what it was.
+    Granted(LlmReservation),
+    /// It would have lifted the day's sum above the cap. Nothing was written.
+    Refused { day: SpendingDay },
+}
+
+/// An amount that was set aside for one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LlmReservation {
+    pub bot_id: BotId,
+    pub day: SpendingDay,
+    pub usd: Money,
+}
+
+#[derive(QueryableByName)]
+struct AllowanceRow {
+    #[diesel(sql_type = Date)]
+    day: NaiveDate,
+    #[diesel(sql_type = Bool)]
+    granted: bool,
+}
+
+/// Sets aside what a model call can cost at most, if the bot's sum of the day then stays within
+/// `cap_usd`. Of several runners that ask at once, as many are granted as fit. A bot that is in no
+/// schedule is refused.
+///
+/// The day never goes back: a statement that waited for another past midnight counts for the new
+/// day, as the other does.
+pub async fn reserve_llm(
+    conn: &mut Connection,
+    bot_id: BotId,
+    usd: Money,
+    cap_usd: Money,
+) -> DbResult<Allowance> {
+    let row: AllowanceRow = diesel::sql_query(
+        "WITH clock AS MATERIALIZED ( \
+             SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date AS today \
+         ), granted AS ( \
+             UPDATE bot_schedules AS s \
+                SET llm_usd = CASE WHEN s.llm_day >= today THEN s.llm_usd ELSE 0 END + $2, \
+                    llm_day = greatest(s.llm_day, today) \
+               FROM clock \
+              WHERE s.bot_id = $1 \
+                AND CASE WHEN s.llm_day >= today THEN s.llm_usd ELSE 0 END + $2 <= $3 \
+             RETURNING s.llm_day \
+         ) \
+         SELECT coalesce(granted.llm_day, today) AS day, granted.llm_day IS NOT NULL AS granted \
+           FROM clock LEFT JOIN granted ON true",
+    )
+    .bind::<BigInt, _>(bot_id.0)
+    .bind::<Numeric, _>(SqlMoney(usd))
+    .bind::<Numeric, _>(SqlMoney(cap_usd))
+    .get_result(conn)
+    .await?;
+    let day = SpendingDay(row.day);
+    Ok(if row.granted {
+        Allowance::Granted(LlmReservation { bot_id, day, usd })
+    } else {
+        Allowance::Refused { day }
+    })
+}
+
+/// Puts what a call cost in the place of what was set aside for it. A reservation of a day that
+/// has ended is left to that day. Answers whether anything changed.
+pub async fn settle_llm(
+    conn: &mut Connection,
+    reservation: &LlmReservation,
+    cost_usd: Money,
+) -> DbResult<bool> {
+    let changed = diesel::sql_query(
+        "UPDATE bot_schedules \
+            SET llm_usd = least(greatest(llm_usd - $3 + $4, 0), 9999999999.99999999) \
+          WHERE bot_id = $1 AND llm_day = $2",
+    )
+    .bind::<BigInt, _>(reservation.bot_id.0)
+    .bind::<Date, _>(reservation.day.0)
+    .bind::<Numeric, _>(SqlMoney(reservation.usd))
+    .bind::<Numeric, _>(SqlMoney(cost_usd))
+    .execute(conn)
+    .await?;
+    Ok(changed == 1)
+}
+
+/// What the bot's thinking cost on the last day on which it thought, with what is set aside.
+pub async fn llm_spent(
+    conn: &mut Connection,
+    bot_id: BotId,
+) -> DbResult<Option<(SpendingDay, Money)>> {
+    let row: Option<(Option<NaiveDate>, SqlMoney)> = bot_schedules::table
+        .find(bot_id.0)
+        .select((bot_schedules::llm_day, bot_schedules::llm_usd))
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(row.and_then(|(day, usd)| Some((SpendingDay(day?), usd.0))))
 }

@@ -188,6 +188,8 @@ diesel::table! {
         lease_holder -> Nullable<Text>,
         lease_token -> Int8,
         lease_expires_at -> Nullable<Timestamptz>,
+        llm_day -> Nullable<Date>,
+        llm_usd -> Numeric,
     }
 }
 
@@ -436,6 +438,7 @@ diesel::table! {
         bet_stake -> Numeric,
         minted -> Numeric,
         burned -> Numeric,
+        granted -> Numeric,
         last_cycle -> Int8,
         last_action_at -> Nullable<Timestamptz>,
         fees -> Numeric,

@@ -125,9 +125,10 @@ sql_enum! {
     SqlPostKind wraps PostKind as PostKind, from |l| labelled(&PostKind::ALL, PostKind::as_str, l);
 }
 
-/// Postgres' clock as it is now, not as it was when the transaction began.
+/// Postgres' clock as it is now, not as it was when the transaction began. As a subquery, which is
+/// asked once: the bare function is volatile, and no index could serve a comparison with it.
 pub(crate) fn clock() -> diesel::expression::SqlLiteral<diesel::sql_types::Timestamptz> {
-    diesel::dsl::sql("clock_timestamp()")
+    diesel::dsl::sql("(SELECT clock_timestamp())")
 }
 
 /// Declares a statement with a fixed text, `{}` where each field's value goes in order.

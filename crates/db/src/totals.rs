@@ -4,6 +4,7 @@
 //! history to answer a question. What changes with each tick (entropy, ticks) is kept in `wallets`,
 //! where the tick writes anyway.
 
+use diesel::QueryableByName;
 use diesel::sql_types::{Array, BigInt, Numeric, Untyped};
 use diesel_async::RunQueryDsl;
 use futures_util::future::join;
@@ -11,8 +12,9 @@ use ledger_core::economy::Wallet;
 use ledger_core::{BotId, CycleNumber, Money};
 
 use crate::error::{DbError, DbResult, first_cause};
+use crate::metrics::Usage;
 use crate::pool::Connection;
-use crate::sql::{SqlTotal, statement};
+use crate::sql::{SqlMoney, SqlTotal, statement};
 
 /// Ticks in one window of a trend: ten minutes at the default rate.
 pub const WINDOW_TICKS: i64 = 60;
@@ -21,6 +23,121 @@ pub const WINDOW_TICKS: i64 = 60;
 #[must_use]
 pub const fn window_of(tick: CycleNumber) -> i64 {
     tick.0.div_euclid(WINDOW_TICKS)
+}
+
+/// A bot's running totals. Amounts are in units of 10⁻⁸ and may exceed one balance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Positions that were won, lost or forfeit.
+    pub settled: i64,
+    pub won: i64,
+    pub payouts: i128,
+    /// The part of the payouts that the house made as bounty.
+    pub bounties: i128,
+    pub lost_stakes: i128,
+    pub lookup_fees: i128,
+    /// Payouts less the stakes of settled positions and the lookup fees.
+    pub profit: i128,
+    /// The sum of `brier_count` Brier scores.
+    pub brier_sum: i128,
+    pub brier_count: i64,
+    pub llm_calls: i64,
+    /// Those of them whose model has no price.
+    pub unpriced_calls: i64,
+    pub input_tokens: i64,
+    pub output_tokens: i64,
+    /// A part of `input_tokens`.
+    pub cached_input_tokens: i64,
+    /// A part of `output_tokens`.
+    pub reasoning_tokens: i64,
+    /// By the price book, in US dollars.
+    pub llm_usd: i128,
+    pub interventions: i64,
+    pub errors: i64,
+}
+
+/// The columns of a [`TotalsRow`], of `agent_totals t` that is joined from the left: a bot about
+/// which nothing was added up yet has no row.
+macro_rules! totals_columns {
+    () => {
+        "coalesce(t.settled, 0) AS settled, coalesce(t.won, 0) AS won, \
+         coalesce(t.payouts, 0) AS payouts, coalesce(t.bounties, 0) AS bounties, \
+         coalesce(t.lost_stakes, 0) AS lost_stakes, coalesce(t.lookup_fees, 0) AS lookup_fees, \
+         coalesce(t.profit, 0) AS profit, coalesce(t.brier_sum, 0) AS brier_sum, \
+         coalesce(t.brier_count, 0) AS brier_count, coalesce(t.llm_calls, 0) AS llm_calls, \
+         coalesce(t.unpriced_calls, 0) AS unpriced_calls, \
+         coalesce(t.input_tokens, 0) AS input_tokens, \
+         coalesce(t.output_tokens, 0) AS output_tokens, \
+         coalesce(t.cached_input_tokens, 0) AS cached_input_tokens, \
+         coalesce(t.reasoning_tokens, 0) AS reasoning_tokens, coalesce(t.llm_usd, 0) AS llm_usd, \
+         coalesce(t.interventions, 0) AS interventions, coalesce(t.errors, 0) AS errors"
+    };
+}
+pub(crate) use totals_columns;
+
+#[derive(QueryableByName)]
+pub(crate) struct TotalsRow {
+    #[diesel(sql_type = BigInt)]
+    settled: i64,
+    #[diesel(sql_type = BigInt)]
+    won: i64,
+    #[diesel(sql_type = Numeric)]
+    payouts: SqlTotal,
+    #[diesel(sql_type = Numeric)]
+    bounties: SqlTotal,
+    #[diesel(sql_type = Numeric)]
+    lost_stakes: SqlTotal,
+    #[diesel(sql_type = Numeric)]
+    lookup_fees: SqlTotal,
+    #[diesel(sql_type = Numeric)]
+    profit: SqlTotal,
+    #[diesel(sql_type = Numeric)]
+    brier_sum: SqlTotal,
+    #[diesel(sql_type = BigInt)]
+    brier_count: i64,
+    #[diesel(sql_type = BigInt)]
+    llm_calls: i64,
+    #[diesel(sql_type = BigInt)]
+    unpriced_calls: i64,
+    #[diesel(sql_type = BigInt)]
+    input_tokens: i64,
+    #[diesel(sql_type = BigInt)]
+    output_tokens: i64,
+    #[diesel(sql_type = BigInt)]
+    cached_input_tokens: i64,
+    #[diesel(sql_type = BigInt)]
+    reasoning_tokens: i64,
+    #[diesel(sql_type = Numeric)]
+    llm_usd: SqlTotal,
+    #[diesel(sql_type = BigInt)]
+    interventions: i64,
+    #[diesel(sql_type = BigInt)]
+    errors: i64,
+}
+
+impl From<TotalsRow> for Totals {
+    fn from(row: TotalsRow) -> Totals {
+        Totals {
+            settled: row.settled,
+            won: row.won,
+            payouts: row.payouts.0,
+            bounties: row.bounties.0,
+            lost_stakes: row.lost_stakes.0,
+            lookup_fees: row.lookup_fees.0,
+            profit: row.profit.0,
+            brier_sum: row.brier_sum.0,
+            brier_count: row.brier_count,
+            llm_calls: row.llm_calls,
+            unpriced_calls: row.unpriced_calls,
+            input_tokens: row.input_tokens,
+            output_tokens: row.output_tokens,
+            cached_input_tokens: row.cached_input_tokens,
+            reasoning_tokens: row.reasoning_tokens,
+            llm_usd: row.llm_usd.0,
+            interventions: row.interventions,
+            errors: row.errors,
+        }
+    }
 }
 
 /// What the end of one position adds to its bot's totals.
@@ -173,6 +290,48 @@ pub(crate) async fn add_ended(conn: &Connection, ended: &[Ended]) -> DbResult<()
         Err(error) => Err(error.into()),
     };
     first_cause([whole(added), whole(windowed)])
+}
+
+statement! {
+    struct AddUsage {
+        bot_id: i64 as BigInt,
+        llm_calls: i64 as BigInt,
+        unpriced_calls: i64 as BigInt,
+        input_tokens: i64 as BigInt,
+        output_tokens: i64 as BigInt,
+        cached_input_tokens: i64 as BigInt,
+        reasoning_tokens: i64 as BigInt,
+        llm_usd: SqlMoney as Numeric,
+    } returns Untyped =
+    "INSERT INTO agent_totals AS t (bot_id, llm_calls, unpriced_calls, input_tokens, \
+                                    output_tokens, cached_input_tokens, reasoning_tokens, llm_usd) \
+     VALUES ({}, {}, {}, {}, {}, {}, {}, {}) \
+     ON CONFLICT (bot_id) DO UPDATE \
+        SET llm_calls = t.llm_calls + EXCLUDED.llm_calls, \
+            unpriced_calls = t.unpriced_calls + EXCLUDED.unpriced_calls, \
+            input_tokens = t.input_tokens + EXCLUDED.input_tokens, \
+            output_tokens = t.output_tokens + EXCLUDED.output_tokens, \
+            cached_input_tokens = t.cached_input_tokens + EXCLUDED.cached_input_tokens, \
+            reasoning_tokens = t.reasoning_tokens + EXCLUDED.reasoning_tokens, \
+            llm_usd = t.llm_usd + EXCLUDED.llm_usd"
+}
+
+/// Adds usage, in the caller's transaction, which holds the bot's wallet. Calls without a price add
+/// no cost and are counted as such.
+pub(crate) async fn add_usage(mut conn: &Connection, bot_id: BotId, usage: &Usage) -> DbResult<()> {
+    let calls = i64::from(usage.llm_calls);
+    let add = AddUsage {
+        bot_id: bot_id.0,
+        llm_calls: calls,
+        unpriced_calls: if usage.priced_usd.is_none() { calls } else { 0 },
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        cached_input_tokens: usage.cached_input_tokens.unwrap_or(0),
+        reasoning_tokens: usage.reasoning_tokens.unwrap_or(0),
+        llm_usd: SqlMoney(usage.priced_usd.unwrap_or_default()),
+    };
+    add.execute(&mut conn).await?;
+    Ok(())
 }
 
 /// What an operator or an error adds to a bot's totals.

@@ -335,7 +335,7 @@ impl Criteria {
                 comparison,
                 stars,
             }) => format!(
-                "Will {repository} have {} {stars} stars at {}?",
+                "Will {repository} have {} {stars} stars when it is first read at or after {}?",
                 match comparison {
                     Comparison::Above => "more than",
                     Comparison::Below => "fewer than",

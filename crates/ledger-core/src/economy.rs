@@ -529,7 +529,8 @@ pub fn revive(wallet: &Wallet, amount: Money, who: &Operator) -> Result<Movement
     wallet
         .open_stake
         .checked_mul(PAYOUT_FACTOR_MAX)
-        .and_then(|winnings| winnings.checked_add(amount))
+        .and_then(|winnings| winnings.checked_add(wallet.bet_stake))
+        .and_then(|back| back.checked_add(amount))
         .ok_or(Refusal::Overflow)?;
     let reference = Reference::built(&format!("REVIVE:{who}"));
     Ok(Movement {

@@ -128,6 +128,8 @@ impl Resolution {
 /// The shortest and the longest life of a market, in seconds.
 const LIFE_MIN_SECONDS: i64 = 10;
 const LIFE_MAX_SECONDS: i64 = 30 * 86_400;
+/// Of a question about headlines.
+const NEWS_LIFE_MAX_SECONDS: i64 = 86_400;
 
 /// Whether a market of this source may last from `opens_at` to `deadline`.
 pub fn check_deadline(
@@ -139,6 +141,8 @@ pub fn check_deadline(
     let problem = if source == MarketSource::Weather && seconds < WEATHER_SECONDS_MIN {
         "must be at least 30 minutes away: bets close half-way, and the weather is known by the \
          quarter of an hour"
+    } else if source == MarketSource::News && seconds > NEWS_LIFE_MAX_SECONDS {
+        "must be at most 24 hours away: a list of headlines does not reach back further"
     } else if seconds < LIFE_MIN_SECONDS {
         "must be at least 10 seconds away"
     } else if seconds > LIFE_MAX_SECONDS {

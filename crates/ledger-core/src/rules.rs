@@ -179,11 +179,8 @@ impl EconomyRules {
             "ENTROPY_MAX",
             "must be at least ENTROPY_BASE",
         );
-        need(
-            self.stake_min.is_positive(),
-            "STAKE_MIN",
-            "must be above zero",
-        );
+        let above_zero = "must be above zero";
+        need(self.stake_min.is_positive(), "STAKE_MIN", above_zero);
         need(
             !self.productive_stake_min.is_negative(),
             "PRODUCTIVE_STAKE_MIN",

@@ -14,8 +14,11 @@ pub enum LlmError {
     /// The model or the provider's filter declined to answer.
     #[error("the model refused to answer")]
     Refused,
-    /// No connection, or a gateway that found nobody behind it.
+    /// There was not even a connection, so nothing was asked.
     #[error("the provider cannot be reached; check LLM_BASE_URL and the network")]
+    Unreachable,
+    /// The connection broke, or a gateway found nobody behind it.
+    #[error("the provider did not answer; check LLM_BASE_URL and the network")]
     Unavailable,
     /// Any other status that is not a success.
     #[error("the provider answered with status {0}{hint}", hint = status_hint(*.0))]
@@ -34,9 +37,26 @@ impl LlmError {
     #[must_use]
     pub const fn retryable(&self) -> bool {
         match self {
-            Self::Timeout | Self::RateLimited { .. } | Self::Unavailable => true,
+            Self::Timeout | Self::RateLimited { .. } | Self::Unreachable | Self::Unavailable => {
+                true
+            }
             Self::Status(status) => *status >= 500,
             Self::Refused | Self::Malformed | Self::TooLarge => false,
+        }
+    }
+
+    /// Whether the provider certainly did no work for the call, so that nobody is charged: nothing
+    /// was asked, or the question itself was turned away. After a time-out nobody knows.
+    #[must_use]
+    pub const fn is_unserved(&self) -> bool {
+        match self {
+            Self::Unreachable | Self::RateLimited { .. } => true,
+            Self::Status(status) => matches!(*status, 400..=499),
+            Self::Timeout
+            | Self::Refused
+            | Self::Unavailable
+            | Self::Malformed
+            | Self::TooLarge => false,
         }
     }
 }

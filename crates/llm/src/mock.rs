@@ -1,8 +1,9 @@
 //! A model that is a pure function: the same seed and prompt give the same answer, for ever and
 //! on every machine. It lets the arena live without an account anywhere, and tests repeat.
 //!
-//! It answers with the decision that a persona is asked for, and reads a temperament from the
-//! words of the persona. Like a real model it sometimes writes more than it was asked for (code
+//! It answers with the decision that a persona is asked for, which it knows by the form of the
+//! answer that the prompt's last lines ask for, and reads a temperament from the words of the persona.
+//! It knows no facts: a question it answers rightly once the answer is in the prompt. Like a real model it sometimes writes more than it was asked for (code
 //! fences, prose, a trailing comma), so that the cleaning in [`crate::output`] is used for real.
 //! Its reasoning says that it is a mock: nobody must take it for thought.
 
@@ -33,7 +34,13 @@ impl Mock {
     #[must_use]
     pub fn answer(&self, request: &Prompt) -> Completion {
         let mut draws = Draws::new(self.seed, request);
-        let decision = decide(Temperament::of(&request.system), &mut draws);
+        let temperament = Temperament::of(&request.system);
+        let decision = match Asked::of(&request.user) {
+            Asked::Decision => decide(temperament, &mut draws),
+            Asked::Strategy { form } => strategise(form, temperament, &mut draws),
+            Asked::Answer => answer(&request.user, &mut draws),
+            Asked::Bets => bet(&request.user, &mut draws),
+        };
         let whole = dress(&decision, &mut draws);
         let limit = usize::try_from(request.max_output_tokens)
             .unwrap_or(usize::MAX)
@@ -160,6 +167,111 @@ fn decide(temperament: Temperament, draws: &mut Draws) -> serde_json::Value {
         "confidence": format!("0.{confidence:02}"),
         "reasoning": reasoning,
     })
+}
+
+/// Which answer a prompt asks for.
+enum Asked<'a> {
+    /// A wager or a wait.
+    Decision,
+    /// What to do at all; the form names what there is to choose from.
+    Strategy { form: &'a str },
+    /// The answer to a question.
+    Answer,
+    /// Sides of some markets.
+    Bets,
+}
+
+impl Asked<'_> {
+    fn of(user: &str) -> Asked<'_> {
+        let last = user
+            .lines()
+            .rev()
+            .find(|line| line.starts_with("Answer: {"));
+        match last {
+            Some(form) if form.contains("\"bets\"") => Asked::Bets,
+            Some(form) if form.contains("\"answer\"") => Asked::Answer,
+            Some(form) if form.contains("\"strategy\"") => Asked::Strategy { form },
+            _ => Asked::Decision,
+        }
+    }
+}
+
+/// Turns go to research and to markets about a third each, where there are any.
+fn strategise(form: &str, temperament: Temperament, draws: &mut Draws) -> serde_json::Value {
+    let has = |word: &str| form.contains(&format!("\"{word}\""));
+    let chosen = match draws.below(100) {
+        0..35 if has("RESEARCH") => "RESEARCH",
+        35..70 if has("PORTFOLIO") => "PORTFOLIO",
+        _ if has("WAGER") => {
+            let mut decision = decide(temperament, draws);
+            if let Some(fields) = decision.as_object_mut()
+                && let Some(action) = fields.remove("action")
+            {
+                fields.insert("strategy".to_owned(), action);
+            }
+            return decision;
+        }
+        _ => "WAIT",
+    };
+    serde_json::json!({
+        "strategy": chosen,
+        "reasoning": format!("Mock model: {chosen}, because a coin had to fall somewhere."),
+    })
+}
+
+/// What the lookup tool found, or a guess that is not worth a stake.
+fn answer(user: &str, draws: &mut Draws) -> serde_json::Value {
+    match number_after(user, "page id ") {
+        Some(page_id) => serde_json::json!({
+            "answer": page_id,
+            "confidence": format!("0.{}", 85 + draws.below(11)),
+            "reasoning": "Mock model: it was looked up.",
+        }),
+        None => serde_json::json!({
+            "answer": (1_000 + draws.below(80_000_000)).to_string(),
+            "confidence": format!("0.0{}", 1 + draws.below(9)),
+            "lookup": "YES",
+            "reasoning": "Mock model: a guess, nobody knows page ids by heart.",
+        }),
+    }
+}
+
+/// The digits that follow the marker somewhere in the text.
+fn number_after<'a>(text: &'a str, marker: &str) -> Option<&'a str> {
+    text.match_indices(marker).find_map(|(at, _)| {
+        let rest = text.get(at + marker.len()..)?;
+        let end = rest
+            .find(|character: char| !character.is_ascii_digit())
+            .unwrap_or(rest.len());
+        rest.get(..end).filter(|digits| !digits.is_empty())
+    })
+}
+
+/// Up to three of the numbered markets, with confidences from 0.50 to 0.80.
+fn bet(user: &str, draws: &mut Draws) -> serde_json::Value {
+    const BETS_MAX: u64 = 3;
+    let is_numbered = |line: &&str| {
+        line.strip_prefix('[')
+            .and_then(|rest| rest.split_once(']'))
+            .is_some_and(|(number, _)| number.parse::<u64>().is_ok())
+    };
+    let count = u64::try_from(user.lines().filter(is_numbered).count()).unwrap_or(0);
+    if count == 0 {
+        return serde_json::json!({"bets": []});
+    }
+    let first = draws.below(count);
+    let bets: Vec<serde_json::Value> = (0..count.min(BETS_MAX))
+        .map(|step| {
+            let side = if draws.below(2) == 0 { "YES" } else { "NO" };
+            serde_json::json!({
+                "market": (first + step) % count + 1,
+                "side": side,
+                "confidence": format!("0.{}", 50 + draws.below(31)),
+                "reasoning": format!("Mock model: {side}, by the toss of a coin."),
+            })
+        })
+        .collect();
+    serde_json::json!({ "bets": bets })
 }
 
 /// Most answers are plain; some are as untidy as those of real models.

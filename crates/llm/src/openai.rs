@@ -284,6 +284,7 @@ fn provider_name(url: &Url) -> Arc<str> {
     const OLLAMA_PORT: u16 = 11_434;
     Arc::from(match url.host_str().unwrap_or_default() {
         "api.openai.com" => "openai",
+        "api.anthropic.com" => "anthropic",
         "api.groq.com" => "groq",
         "api.x.ai" => "xai",
         _ if url.port() == Some(OLLAMA_PORT) => "ollama",
@@ -292,7 +293,10 @@ fn provider_name(url: &Url) -> Arc<str> {
 }
 
 fn transport_error(error: &reqwest::Error) -> LlmError {
-    if error.is_timeout() {
+    if error.is_connect() {
+        // Before a time-out: one that strikes while connecting has asked nothing either.
+        LlmError::Unreachable
+    } else if error.is_timeout() {
         LlmError::Timeout
     } else {
         LlmError::Unavailable

@@ -32,6 +32,15 @@ pub fn derive(
             // publisher dated ahead of the fetch.
             let until = deadline.min(fetched_at);
             let found = news::mentions(&headlines, criteria.keyword.as_str(), opens_at, until);
+            // Feeds forget. That nothing was found says something only where the list reaches back
+            // to the opening.
+            let reaches_back = headlines.iter().any(|h| h.published_at <= opens_at);
+            if found.is_none() && !reaches_back {
+                return Err(SourceError::Nonsense {
+                    field: "list of headlines",
+                    problem: "does not reach back to the opening of the market",
+                });
+            }
             Ok(Reading::Headline(found.map(|found| found.title.clone())))
         }
         Criteria::Research(_) => Err(SourceError::Nonsense {

@@ -38,8 +38,8 @@ pub async fn bots(arena: &Arena, first: i64, count: i64) {
     );
     owner.execute(&ledger, &[&ids, &hashes]).await.unwrap();
     let wallets = format!(
-        "INSERT INTO wallets (bot_id, balance, sequence, head_hash, head_at, minted) \
-         SELECT id, {amount}, 1, hash, {at}, {amount} \
+        "INSERT INTO wallets (bot_id, balance, sequence, head_hash, head_at, minted, granted) \
+         SELECT id, {amount}, 1, hash, {at}, {amount}, {amount} \
            FROM UNNEST($1::bigint[], $2::bytea[]) AS n (id, hash)"
     );
     owner.execute(&wallets, &[&ids, &hashes]).await.unwrap();

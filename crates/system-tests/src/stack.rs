@@ -131,6 +131,10 @@ impl Stack {
             ("PRIVATE_REDIS_PORT", free_port().to_string()),
             // No test reaches beyond this machine: the first source refuses at once.
             ("COINGECKO_URL", "http://127.0.0.1:9".to_owned()),
+            ("WIKIPEDIA_URL", "http://127.0.0.1:9".to_owned()),
+            ("OPEN_METEO_URL", "http://127.0.0.1:9".to_owned()),
+            ("GITHUB_API_URL", "http://127.0.0.1:9".to_owned()),
+            ("NEWS_FEED_URL", "http://127.0.0.1:9".to_owned()),
             ("LLM_PROVIDER", "mock".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))

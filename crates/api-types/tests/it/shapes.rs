@@ -173,6 +173,20 @@ fn senseless_usage_names_its_field() {
     );
     assert_eq!(
         named(Usage {
+            input_tokens: 1_000_000_001,
+            ..sound.clone()
+        }),
+        "input_tokens"
+    );
+    assert_eq!(
+        named(Usage {
+            cached_input_tokens: Some(2),
+            ..sound.clone()
+        }),
+        "cached_input_tokens"
+    );
+    assert_eq!(
+        named(Usage {
             reasoning_tokens: Some(-1),
             ..sound.clone()
         }),

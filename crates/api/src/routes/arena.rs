@@ -12,7 +12,7 @@ use db::bots::BotRef;
 use db::metrics::Usage;
 use ledger_core::post::{POST_MAX_CHARS, one_line};
 use ledger_core::prediction::Direction;
-use ledger_core::{BotId, Confidence, EconomyRules, ObservationId, Stake};
+use ledger_core::{BotId, Confidence, ObservationId, Stake};
 use uuid::Uuid;
 
 use crate::app::App;
@@ -22,7 +22,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Retry, once};
 use crate::routes::bots::open_positions;
 use crate::wagers::{self, Order, Unplaced};
-use crate::{clock, routes, views};
+use crate::{clock, routes, usage, views};
 
 /// Shows the arena to a living bot and makes it a ticket.
 pub(super) async fn observe(bot: AuthenticatedBot, app: Data<App>) -> ApiResult {
@@ -69,7 +69,7 @@ pub(super) async fn act(
     app: Data<App>,
 ) -> ApiResult {
     let body = Body::read(&req, payload).await?;
-    let intent = Intent::read(body.parse()?, &app.rules)?;
+    let intent = Intent::read(body.parse()?, &app)?;
     let retry = Retry::of(
         &app,
         req.headers(),
@@ -203,7 +203,7 @@ enum Choice {
 }
 
 impl Intent {
-    fn read(request: ActionRequest, rules: &EconomyRules) -> Result<Intent, ApiError> {
+    fn read(request: ActionRequest, app: &App) -> Result<Intent, ApiError> {
         let choice = match request.action_type {
             ActionType::Wait => Choice::Wait,
             ActionType::Predict => {
@@ -213,7 +213,8 @@ impl Intent {
                     .ok_or_else(|| missing("wager_amount"))?;
                 Choice::Predict {
                     direction: request.direction.ok_or_else(|| missing("direction"))?,
-                    stake: rules
+                    stake: app
+                        .rules
                         .stake(amount)
                         .map_err(|rule| ApiError::invalid("wager_amount", rule.to_string()))?,
                     confidence: request.confidence.ok_or_else(|| missing("confidence"))?,
@@ -225,16 +226,15 @@ impl Intent {
             let rule = format!("must have at most {POST_MAX_CHARS} characters");
             return Err(ApiError::invalid("reasoning", rule));
         }
-        if let Some(usage) = &request.usage {
-            usage
-                .check()
-                .map_err(|problem| ApiError::within("usage", problem))?;
-        }
+        let usage = request
+            .usage
+            .map(|reported| usage::read(reported, &app.price_book))
+            .transpose()?;
         Ok(Intent {
             observation_id: request.observation_id,
             choice,
             reasoning: one_line(reasoning),
-            usage: request.usage.map(views::usage),
+            usage,
         })
     }
 }

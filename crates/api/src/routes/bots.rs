@@ -206,7 +206,7 @@ pub(super) async fn me(bot: AuthenticatedBot, app: Data<App>) -> ApiResult {
     let found = db::bots::find(&mut conn, &BotRef::Id(bot.id)).await;
     let profile = AuthenticatedBot::or_unknown(found)?;
     let open = open_positions(&mut conn, bot.id).await?;
-    let bets = db::markets::open_bets(&mut conn, bot.id).await?;
+    let bets = db::markets::open_bets(&mut conn, bot.id, profile.open_bets).await?;
     routes::ok(&MyProfile {
         limits: views::limits(&profile, &app.rules),
         bot: views::bot(profile),

@@ -1,6 +1,5 @@
 //! Markets: shown to anyone, bet on and answered by bots, opened and called off by operators.
 
-use std::future::Future;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -10,17 +9,17 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use api_types::{
     AnswerJudged, AnswerRequest, BetOn, BetRequest, BetsPlaced, BetsRequest, DESCRIPTION_MAX_CHARS,
-    MarketRequest, REASON_MAX_CHARS, REASONING_MAX_CHARS, Usage, VoidRequest,
+    MarketRequest, REASON_MAX_CHARS, REASONING_MAX_CHARS, VoidRequest,
 };
-use db::idempotency::Remember;
-use db::markets::{Deadline, MarketFilter, NewAnswer, NewBet, NewMarket, Opener, Slip, VoidBy};
+use db::markets::{
+    Deadline, MarketFilter, NewAnswer, NewBet, NewMarket, Opener, SettledMarket, Slip, VoidBy,
+};
 use ledger_core::criteria::Criteria;
 use ledger_core::economy::Lookup;
 use ledger_core::market::{MarketSource, MarketStatus};
 use ledger_core::post::one_line;
 use ledger_core::research::{Answer, Nonce};
 use ledger_core::{BetId, EconomyRules, MarketId};
-use serde::Serialize;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -28,9 +27,9 @@ use crate::auth::{AuthenticatedBot, AuthenticatedOperator};
 use crate::body::{self, Body};
 use crate::cursor::{List, Parameters};
 use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Contents, Retry, once};
+use crate::idempotency::{Retry, finish, hook, keeper};
 use crate::views::Secrecy;
-use crate::{routes, views};
+use crate::{routes, usage, views};
 
 /// `?status=` and `?source=` filter.
 pub(super) async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
@@ -112,7 +111,7 @@ pub(super) async fn bet(
     };
     let bets =
         vec![read_bet(one, &app.rules).map_err(|(field, rule)| ApiError::invalid(field, rule))?];
-    let usage = checked(request.usage)?;
+    let usage = usage_of(request.usage, &app)?;
     let slip = Slip {
         bot_id: bot.id,
         bets,
@@ -153,7 +152,7 @@ pub(super) async fn bet_on_several(
         let bet = read_bet(one, &app.rules);
         bets.push(bet.map_err(|(field, rule)| ApiError::invalid(within(field), rule))?);
     }
-    let usage = checked(request.usage)?;
+    let usage = usage_of(request.usage, &app)?;
     let ids: Vec<MarketId> = bets.iter().map(|bet| bet.market_id).collect();
     let slip = Slip {
         bot_id: bot.id,
@@ -239,13 +238,13 @@ fn reasoning(text: Option<&str>) -> Result<String, (&'static str, String)> {
     Ok(one_line(text))
 }
 
-fn checked(usage: Option<Usage>) -> Result<Option<db::metrics::Usage>, ApiError> {
-    if let Some(usage) = &usage {
-        usage
-            .check()
-            .map_err(|problem| ApiError::within("usage", problem))?;
-    }
-    Ok(usage.map(views::usage))
+fn usage_of(
+    reported: Option<api_types::Usage>,
+    app: &App,
+) -> Result<Option<db::metrics::Usage>, ApiError> {
+    reported
+        .map(|reported| usage::read(reported, &app.price_book))
+        .transpose()
 }
 
 /// Takes an answer to a research question.
@@ -278,7 +277,7 @@ pub(super) async fn answer(
         confidence: request.confidence,
         reasoning: reasoning(request.reasoning.as_deref())
             .map_err(|(field, rule)| ApiError::invalid(field, rule))?,
-        usage: checked(request.usage)?,
+        usage: usage_of(request.usage, &app)?,
     };
     let route = format!("POST /markets/{market_id}/answers");
     let retry = Retry::of(&app, req.headers(), &bot.scope(), &route, &body)?;
@@ -423,48 +422,20 @@ pub(super) async fn void(
     if reason.is_empty() {
         return Err(ApiError::missing("reason"));
     }
-    let mut conn = app.database.get().await?;
-    db::markets::void(&mut conn, id, &reason, VoidBy::Operator(&operator.0)).await?;
-    app.bus.wake_soon();
-    let market = db::markets::find(&mut conn, id).await?;
-    let evidence = db::markets::evidence_of(&mut conn, id).await?;
-    routes::ok(&views::market(market, evidence))
-}
-
-/// Runs what has effects in a task of its own: a client that hangs up cannot stop it halfway and
-/// let a retry of it in.
-async fn finish<F, W>(app: Data<App>, retry: Option<Retry>, work: W) -> ApiResult
-where
-    W: FnOnce(Data<App>, Option<Arc<Retry>>) -> F + 'static,
-    F: Future<Output = ApiResult> + 'static,
-{
-    let acting = actix_web::rt::spawn(async move {
-        let retry = retry.map(Arc::new);
-        let run = work(app.clone(), retry.clone());
-        once(&app, retry.as_deref(), run).await
-    });
-    acting
-        .await
-        .map_err(|error| ApiError::Internal(format!("a request ended early: {error}")))?
-}
-
-/// How an answer is kept for a retry.
-fn keeper<'a, T, A: Serialize>(
-    retry: Option<&'a Retry>,
-    status: StatusCode,
-    answer: impl Fn(&T) -> A + Send + Sync + 'a,
-) -> Option<impl Fn(&T) -> db::idempotency::StoredAnswer + Send + Sync + 'a> {
-    retry.map(|retry| move |outcome: &T| retry.keep(status, &answer(outcome), Contents::Plain))
-}
-
-fn hook<'a, T>(
-    retry: Option<&Retry>,
-    render: Option<&'a (impl Fn(&T) -> db::idempotency::StoredAnswer + Send + Sync)>,
-) -> Option<Remember<'a, T>> {
-    retry.zip(render).map(|(retry, render)| Remember {
-        claim: retry.claim,
-        render,
+    let route = format!("POST /markets/{id}/void");
+    let scope = format!("operator:{}", operator.0);
+    let retry = Retry::of(&app, req.headers(), &scope, &route, &body)?;
+    finish(app, retry, move |app, retry| async move {
+        let answer = |void: &SettledMarket| views::market(void.market.clone(), Vec::new());
+        let render = keeper(retry.as_deref(), StatusCode::OK, answer);
+        let hook = hook(retry.as_deref(), render.as_ref());
+        let by = VoidBy::Operator(&operator.0);
+        let mut conn = app.database.get().await?;
+        let void = db::markets::void(&mut conn, id, &reason, by, hook.as_ref()).await?;
+        app.bus.wake_soon();
+        routes::ok(&answer(&void))
     })
+    .await
 }
 
 #[cfg(test)]

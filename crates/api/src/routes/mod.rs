@@ -5,12 +5,15 @@ mod auth;
 mod bots;
 mod economy;
 mod health;
+mod insights;
 mod ledger;
 mod markets;
 mod posts;
 mod predictions;
 mod prices;
 mod problems;
+mod standings;
+mod usage;
 
 use std::future::ready;
 
@@ -64,6 +67,9 @@ pub(crate) fn all(config: &mut ServiceConfig) {
         .service(path("/posts/feed", READ).route(get().to(posts::feed)))
         .service(path("/ledger", READ).route(get().to(ledger::journal)))
         .service(path("/economy", READ).route(get().to(economy::show)))
+        .service(path("/insights/{bot}", READ).route(get().to(insights::show)))
+        .service(path("/standings", READ).route(get().to(standings::list)))
+        .service(path("/metrics/usage", "POST").route(web::post().to(usage::report)))
         .service(path("/problems/{name}", READ).route(get().to(problems::page)))
         .default_service(to(nowhere));
 }

@@ -34,6 +34,49 @@ fn a_sound_configuration_has_the_published_defaults() {
     assert_eq!(config.rules, ledger_core::EconomyRules::default());
 }
 
+/// What a million tokens of a model cost by the price book of these settings.
+fn priced(env: &str, model: &str) -> Option<String> {
+    let sources = Sources::from_parts(&format!("{SOUND}{env}"), []);
+    let book = ApiConfig::read(&sources).unwrap().price_book;
+    let now = "2026-11-24T00:00:00Z".parse().unwrap();
+    book.cost("openai", model, now, 1_000_000, 0, 0)
+        .map(|cost| cost.to_string())
+}
+
+#[test]
+fn the_price_book_is_the_one_that_is_named_or_the_one_that_was_built_in() {
+    assert!(priced("", "gpt-5-mini").is_some());
+    assert_eq!(priced("", "no-such-model"), None);
+    let dir = std::env::temp_dir().join(format!("price-book-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.join(name);
+        std::fs::write(&path, text).unwrap();
+        format!("PRICE_BOOK={}\n", path.display())
+    };
+    let own = "models:\n  - model: my-own\n    prices:\n      - {from: \"2026-01-01\", input: \"3\", cached_input: \"1\", output: \"4\"}\n";
+    let own = file("own.yaml", own);
+    assert_eq!(priced(&own, "my-own").as_deref(), Some("3.00000000"));
+    assert_eq!(
+        priced(&own, "gpt-5-mini"),
+        None,
+        "in place of, not on top of"
+    );
+    for unusable in [
+        file("broken.yaml", "models: [{model: x, prices: []}]"),
+        file("senseless.yaml", "prices"),
+        "PRICE_BOOK=no/such/file.yaml\n".to_owned(),
+    ] {
+        let sources = Sources::from_parts(&format!("{SOUND}{unusable}"), []);
+        let Err(error) = ApiConfig::read(&sources) else {
+            panic!("{unusable}");
+        };
+        let names: Vec<_> = error.problems().iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["PRICE_BOOK"], "{error}");
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
 #[test]
 fn in_development_grants_are_unlimited_unless_said_otherwise() {
     let grants = |env: &[(&'static str, &'static str)]| {

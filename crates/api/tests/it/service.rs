@@ -9,6 +9,7 @@ use bus::{Bus, BusConfig};
 use daemon::config::Environment;
 use daemon::shutdown::Shutdown;
 use ledger_core::prediction::PriceSource;
+use ledger_core::price_book::PriceBook;
 use reqwest::{Client, Method, RequestBuilder, StatusCode, header::HeaderMap};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
@@ -45,7 +46,17 @@ pub fn config(arena: &Arena) -> ApiConfig {
         grants_per_address_per_day: None,
         tick_rate_seconds: 10,
         rules,
+        price_book: price_book(),
     }
+}
+
+/// One model, at prices that no provider changes.
+fn price_book() -> PriceBook {
+    let prices = json!({
+        "from": "2020-01-01", "input": "0.25", "cached_input": "0.025", "output": "2.00",
+    });
+    let model = json!({ "provider": "openai", "model": "known", "prices": [prices] });
+    serde_json::from_value(json!({ "models": [model] })).unwrap()
 }
 
 impl Service {

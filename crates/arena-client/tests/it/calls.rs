@@ -2,7 +2,7 @@
 
 use api_types::{Action, ActionRequest, RegisterRequest};
 use arena_client::{Client, ClientConfig, ClientError, Credential, IdempotencyKey, PageQuery};
-use arena_client::{PredictionQuery, SetupError};
+use arena_client::{PredictionQuery, SetupError, StandingsQuery};
 use ledger_core::prediction::{Direction, PredictionStatus};
 use ledger_core::{BotId, BotStatus, ObservationId};
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ pub(crate) fn bot() -> Value {
 pub(crate) fn me() -> Value {
     let mut me = bot();
     me["open_positions"] = json!([]);
+    me["open_bets"] = json!([]);
     me["limits"] = json!({
         "open_predictions": 0, "open_predictions_max": 20, "open_stake": "0.00000000",
         "open_stake_max": "100.00000000", "stake_min": "0.01000000",
@@ -157,6 +158,76 @@ async fn lists_are_asked_for_by_page_and_filter() {
             .iter()
             .all(|request| request.header("authorization").is_none())
     );
+}
+
+#[tokio::test]
+async fn standings_and_insights_are_read_as_they_are_sent() {
+    let zero = "0.00000000";
+    let wide = "123456789012.00000000";
+    let stub = Stub::start(move |request, _| {
+        if request.path.starts_with("/standings") {
+            let item = json!({
+                "rank": 3, "bot_id": 7, "handle": "mia", "status": "DEAD", "wealth": wide,
+                "balance": zero, "shadow_balance": "-1.00000000", "return": "-1.00000000",
+                "cost": zero, "llm_usd": zero, "profit": zero, "settled": 2, "won": 1,
+                "brier": "0.25000000", "brier_count": 1, "brier_coverage": "0.50000000",
+                "new_field": 1,
+            });
+            let at = "2026-11-01T00:00:00.000000Z";
+            return Reply::Json(
+                200,
+                json!({"items": [item], "next_cursor": null, "as_of": at}),
+            );
+        }
+        Reply::Json(
+            200,
+            json!({
+                "bot_id": 7, "handle": "mia", "status": "ALIVE", "mode": "enforce",
+                "balance": zero, "shadow_balance": zero,
+                "cost": {
+                    "fees": wide, "phantom_fees": zero, "lookup_fees": zero, "lost_stakes": zero,
+                    "llm_usd": zero, "input_tokens": 1, "cached_input_tokens": 0,
+                    "output_tokens": 2, "reasoning_tokens": 0, "llm_calls": 3, "unpriced_calls": 0,
+                },
+                "produced": {
+                    "payouts": zero, "bounties": zero, "profit": zero, "settled": 0, "won": 0,
+                    "brier": null, "brier_count": 0, "brier_coverage": null,
+                    "cost_per_settled": null, "cost_per_profit": null,
+                    "llm_usd_per_settled": null, "llm_usd_per_profit": null,
+                },
+                "attention": {"interventions": 0, "errors": 0},
+                "activity": {
+                    "ticks": 0, "idle_rate": null, "idle_streak": 0,
+                    "would_have_been_liquidated_at": null,
+                },
+                "trend": {
+                    "window_ticks": 60, "profit_per_tick": null, "previous": null,
+                    "direction": "up",
+                },
+                "if_nothing_changes": {
+                    "burn_per_tick": "0.50000000", "ticks_left": 0, "dies_in_tick": 9,
+                    "dies_at": null,
+                },
+                "recent": [], "as_of": "2026-11-01T00:00:00.000000Z",
+            }),
+        )
+    })
+    .await;
+    let client = stub.client();
+    let query = StandingsQuery {
+        status: Some(BotStatus::Dead),
+        page: PageQuery::newest(1),
+    };
+    let standings = client.standings(&query).await.unwrap();
+    let item = &standings.items[0];
+    assert_eq!((item.rank, item.wealth.as_str()), (3, wide));
+    assert_eq!(item.return_on_grants.as_deref(), Some("-1.00000000"));
+    let insights = client.insights("mia").await.unwrap();
+    assert_eq!(insights.cost.fees, wide);
+    assert_eq!(insights.if_nothing_changes.ticks_left, Some(0));
+    let requests = stub.requests();
+    assert_eq!(requests[0].path, "/standings?limit=1&status=DEAD");
+    assert_eq!(requests[1].path, "/insights/mia");
 }
 
 #[tokio::test]

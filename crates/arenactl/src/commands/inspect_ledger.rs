@@ -103,6 +103,7 @@ impl fmt::Display for Audit {
         writeln!(f, "  as of         {}", report.as_of)?;
         writeln!(f, "  bots          {}", report.bots)?;
         writeln!(f, "  entries       {}", report.entries)?;
+        writeln!(f, "  markets       {}", report.markets)?;
         writeln!(f, "  minted        {}", report.supply.minted)?;
         writeln!(f, "  burned        {}", report.supply.burned)?;
         writeln!(f, "  escrow        {}", report.supply.escrow)?;
@@ -127,6 +128,9 @@ impl fmt::Display for Audit {
 fn name(fault: &Fault, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if let Some(bot_id) = fault.bot_id {
         write!(f, "bot {bot_id}, ")?;
+    }
+    if let Some(market_id) = fault.market_id {
+        write!(f, "market {market_id}, ")?;
     }
     if let Some(sequence) = fault.sequence {
         write!(f, "entry {sequence}, ")?;

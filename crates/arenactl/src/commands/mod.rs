@@ -4,9 +4,11 @@ pub(crate) mod debug_auth;
 pub(crate) mod genesis;
 pub(crate) mod inspect_ledger;
 pub(crate) mod migrate;
+pub(crate) mod resolve;
 pub(crate) mod retire;
 pub(crate) mod revive;
 pub(crate) mod sync_keys;
+pub(crate) mod void_market;
 
 use std::fmt;
 

@@ -6,6 +6,7 @@ mod bench;
 mod debug_auth;
 mod genesis;
 mod inspect_ledger;
+mod markets;
 mod migrate;
 mod operator_acts;
 mod settings;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use bot_runner::config::Config;
+use bot_runner::config::{Config, DailyLimit};
 use daemon::config::{ConfigError, Sources};
 use daemon::process::{EXIT_CONFIG, exit_code_of};
 use secrecy::ExposeSecret as _;
@@ -123,7 +123,8 @@ fn in_production_somebody_must_say_who_thinks() {
 #[test]
 fn a_persona_may_name_its_own_model() {
     let home = home(&[("mia.yaml", PERSONA)], Some(KEYS));
-    let settings = "LLM_PROVIDER=openai\nLLM_MODEL=small\nLLM_BASE_URL=http://127.0.0.1:11434/v1";
+    let settings = "LLM_PROVIDER=openai\nLLM_MODEL=small\nLLM_BASE_URL=http://127.0.0.1:11434/v1\n\
+                    LLM_DAILY_USD=none";
     let mut config = read(home.path(), settings).unwrap();
     let mut choices = config.bots[0].persona.llm.clone();
     assert_eq!(
@@ -137,12 +138,93 @@ fn a_persona_may_name_its_own_model() {
     );
 }
 
+const LOCAL: &str =
+    "LLM_PROVIDER=openai\nLLM_MODEL=small\nLLM_BASE_URL=http://127.0.0.1:11434/v1\n";
+
+fn limit(settings: &str) -> DailyLimit {
+    let home = home(&[("mia.yaml", PERSONA)], Some(KEYS));
+    read(home.path(), settings).unwrap().limit
+}
+
+#[test]
+fn thinking_costs_a_dollar_a_day_unless_somebody_says_otherwise() {
+    let usd = |settings: &str| match limit(settings) {
+        DailyLimit::Usd { usd, .. } => usd.to_string(),
+        DailyLimit::Unlimited => "unlimited".to_owned(),
+    };
+    assert_eq!(usd("LLM_PROVIDER=mock"), "1.00000000");
+    assert_eq!(usd("LLM_PROVIDER=mock\nLLM_DAILY_USD=0.25"), "0.25000000");
+    assert_eq!(usd("LLM_PROVIDER=mock\nLLM_DAILY_USD=none"), "unlimited");
+    let home = home(&[("mia.yaml", PERSONA)], Some(KEYS));
+    for wrong in ["-1", "1,00", "unlimited", "1e3", "NaN"] {
+        let settings = format!("LLM_PROVIDER=mock\nLLM_DAILY_USD={wrong}");
+        let text = problems(read(home.path(), &settings));
+        assert!(text.contains("LLM_DAILY_USD must be US dollars"), "{text}");
+    }
+}
+
+#[test]
+fn a_model_without_a_price_stops_the_start_and_the_ways_out_work() {
+    let dir = home(&[("mia.yaml", PERSONA)], Some(KEYS));
+    let text = problems(read(dir.path(), LOCAL));
+    for wanted in [
+        "LLM_DAILY_USD",
+        "small",
+        "ollama",
+        "momentum-mia",
+        "PRICE_BOOK",
+        "none",
+    ] {
+        assert!(text.contains(wanted), "{wanted} is not in: {text}");
+    }
+    assert!(read(dir.path(), &format!("{LOCAL}LLM_DAILY_USD=none")).is_ok());
+    let book = dir.path().join("book.yaml");
+    let free = "models:\n- provider: ollama\n  model: small\n  prices:\n  - {from: 2025-01-01, \
+                input: \"0\", cached_input: \"0\", output: \"0\"}\n";
+    fs::write(&book, free).unwrap();
+    let settings = format!("{LOCAL}PRICE_BOOK={}", book.display());
+    assert!(read(dir.path(), &settings).is_ok());
+    // Only from the day on which the price holds.
+    fs::write(&book, free.replace("2025-01-01", "9999-01-01")).unwrap();
+    assert!(problems(read(dir.path(), &settings)).contains("LLM_DAILY_USD"));
+    fs::write(&book, free.replace("\"0\"}", "\"-1\"}")).unwrap();
+    let text = problems(read(dir.path(), &settings));
+    let wanted = format!("PRICE_BOOK cannot be used: {}, line 2:", book.display());
+    assert!(text.contains(&wanted), "{text}");
+}
+
+#[test]
+fn the_model_of_a_persona_must_have_a_price_too() {
+    let own = PERSONA.replace("handle: momentum-mia", "handle: other-bot");
+    let own = format!("{own}llm:\n  model: gpt-none\n");
+    let keys = format!("{KEYS}OTHER_BOT_API_KEY=ldk_2\n");
+    let dir = home(&[("mia.yaml", PERSONA), ("other.yaml", &own)], Some(&keys));
+    let settings = "LLM_PROVIDER=openai\nLLM_MODEL=gpt-5-mini\n";
+    let text = problems(read(dir.path(), settings));
+    assert!(
+        text.contains("gpt-none") && text.contains("other-bot"),
+        "{text}"
+    );
+    assert!(!text.contains("gpt-5-mini"), "{text}");
+}
+
+#[test]
+fn who_asks_wikipedia_can_be_told() {
+    let home = home(&[("mia.yaml", PERSONA)], Some(KEYS));
+    let settings = "LLM_PROVIDER=mock\nWIKIPEDIA_URL=http://127.0.0.1:9\nCONTACT=me@example.org";
+    assert!(read(home.path(), settings).is_ok());
+    let settings = "LLM_PROVIDER=mock\nWIKIPEDIA_URL=http://name@127.0.0.1:9";
+    let text = problems(read(home.path(), settings));
+    assert!(text.contains("WIKIPEDIA_URL must be an http"), "{text}");
+}
+
 #[test]
 fn every_problem_is_named_at_once() {
     let home = home(&[], None);
     let settings = "ENV=nowhere\nAPI_URL=ftp://x\nBOT_RUNNER_HEALTH_PORT=x\nDATABASE_POOL_SIZE=0\n\
                     DATABASE_URL=mysql://hunter2@x/y\nLLM_PROVIDER=openai\nLLM_BASE_URL=file:///x\n\
-                    LLM_MODEL=m\nLLM_TIMEOUT_SECONDS=0";
+                    LLM_MODEL=m\nLLM_TIMEOUT_SECONDS=0\nLLM_DAILY_USD=-1\n\
+                    PRICE_BOOK=/nowhere/book.yaml\nWIKIPEDIA_URL=ftp://x";
     let text = problems(read(home.path(), settings));
     for name in [
         "ENV ",
@@ -152,6 +234,9 @@ fn every_problem_is_named_at_once() {
         "DATABASE_URL",
         "LLM_BASE_URL",
         "LLM_TIMEOUT_SECONDS",
+        "LLM_DAILY_USD",
+        "PRICE_BOOK",
+        "WIKIPEDIA_URL",
         "BOTS_DIR",
         "BOTS_ENV_FILE",
     ] {

@@ -3,10 +3,16 @@
 
 mod arena;
 mod bots;
+mod budget;
 mod config;
 mod decision;
+mod lookup;
+mod markets;
 mod persona;
+mod portfolio;
+mod prices;
 mod prompt;
+mod research;
 mod runner;
 mod service;
 #[path = "../../../arena-client/tests/it/stub.rs"]

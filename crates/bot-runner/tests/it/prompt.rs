@@ -15,7 +15,9 @@ async fn scene() -> Scene {
             .await
             .unwrap()
             .items,
-        room: "6.00".parse().unwrap(),
+        room: Some("6.00".parse().unwrap()),
+        question: None,
+        markets: Vec::new(),
     }
 }
 

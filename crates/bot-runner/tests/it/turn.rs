@@ -10,12 +10,15 @@ use serde_json::json;
 
 use crate::arena::{Scripted, StubArena, WAGER, WAIT};
 
-async fn take(bot: &HostedBot) -> Outcome {
-    bot.take_turn(&IdempotencyKey::named("turn-1").unwrap())
-        .await
+/// When the turns of these tests were due.
+const DUE: &str = "2026-11-01T00:05:00.000000Z";
+
+pub(crate) async fn take(bot: &HostedBot) -> Outcome {
+    let key = IdempotencyKey::named("turn-1").unwrap();
+    bot.take_turn(&key, DUE.parse().unwrap()).await
 }
 
-fn usage_of_one_call() -> serde_json::Value {
+pub(crate) fn usage_of_one_call() -> serde_json::Value {
     json!({
         "provider": "scripted", "model": "script-1", "input_tokens": 100, "output_tokens": 20,
         "cached_input_tokens": 10, "reasoning_tokens": 5, "llm_calls": 1,
@@ -171,6 +174,37 @@ async fn a_halt_between_thought_and_ticket_passes() {
         "{outcome:?}"
     );
     assert_eq!(arena.actions().len(), 0);
+    assert_eq!(arena.reports()[0]["usage"], usage_of_one_call());
+}
+
+#[tokio::test]
+async fn it_takes_no_ticket_to_do_nothing() {
+    let arena = StubArena::start(7).await;
+    arena.change(|state| state.halted = true);
+    let outcome = take(&arena.hosted(Scripted::saying(WAIT))).await;
+    assert!(matches!(outcome, Outcome::Waited), "{outcome:?}");
+    assert_eq!(arena.actions().len(), 0);
+    assert_eq!(arena.reports().len(), 1);
+    assert_eq!(arena.reports()[0]["usage"], usage_of_one_call());
+}
+
+#[tokio::test]
+async fn a_turn_in_which_somebody_has_acted_is_taken() {
+    let arena = StubArena::start(7).await;
+    arena.open_markets();
+    for (acted_at, is_taken) in [
+        ("2026-11-01T00:04:59.999999Z", false),
+        (DUE, true),
+        ("2026-11-01T00:05:03.000000Z", true),
+    ] {
+        arena.change(|state| state.last_action_at = Some(acted_at));
+        let (model, before) = (Scripted::saying(WAGER), arena.performed());
+        let outcome = take(&arena.hosted(model.clone())).await;
+        let found = matches!(outcome, Outcome::Lost(Loss::ActedBefore));
+        assert_eq!(found, is_taken, "{acted_at}: {outcome:?}");
+        assert_eq!(model.prompts().is_empty(), is_taken);
+        assert_eq!(arena.performed() == before, is_taken);
+    }
 }
 
 #[tokio::test]
@@ -199,7 +233,7 @@ async fn an_action_that_was_performed_before_is_not_performed_again() {
 }
 
 #[tokio::test]
-async fn a_refused_wager_costs_the_turn() {
+async fn a_refused_wager_costs_the_turn_and_its_usage_is_reported() {
     for (status, name) in [(402, "insufficient-funds"), (409, "limit-reached")] {
         let arena = StubArena::start(7).await;
         arena.change(|state| state.action_problem = Some((status, name)));
@@ -209,6 +243,7 @@ async fn a_refused_wager_costs_the_turn() {
             "{outcome:?}"
         );
         assert_eq!(arena.actions().len(), 1);
+        assert_eq!(arena.reports()[0]["usage"], usage_of_one_call());
     }
 }
 
@@ -231,4 +266,12 @@ async fn what_the_arena_cannot_take_now_passes_and_a_no_does_not() {
         assert_eq!(loss.is_passing(), passes, "{name}: {loss}");
     }
     assert!(!Loss::Model(LlmError::Timeout).is_passing());
+}
+
+#[tokio::test]
+async fn usage_that_the_arena_may_have_kept_is_not_reported_twice() {
+    let arena = StubArena::start(7).await;
+    arena.change(|state| state.action_problem = Some((503, "unavailable")));
+    take(&arena.hosted(Scripted::saying(WAGER))).await;
+    assert!(arena.reports().is_empty());
 }

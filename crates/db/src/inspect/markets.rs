@@ -1,10 +1,8 @@
 //! The audit of markets: each settled pool shared out again from its bets, each decision held
 //! against its evidence, each research answer against its commitment.
 
-use std::collections::BTreeMap;
-
 use ledger_core::market::{BetState, MarketSource, MarketStatus, Resolution, Side, settle};
-use ledger_core::money::Confidence;
+use ledger_core::money::{Confidence, Outcome};
 use ledger_core::parimutuel::StakedBet;
 use ledger_core::research::{Answer, Nonce, commitment};
 use ledger_core::{BetId, BotId, EconomyRules, Hash, MarketId, Money};
@@ -16,35 +14,50 @@ use super::{FAULTS_MAX, Fault};
 use crate::copy::fields;
 use crate::error::DbResult;
 
-/// Audits all markets from the snapshot that `client` holds: how many there are, and what is wrong.
-pub(super) async fn audit(client: &Client) -> DbResult<(u64, Vec<Fault>)> {
+/// What the markets came to.
+pub(super) struct MarketsReport {
+    pub(super) markets: u64,
+    pub(super) faults_total: u64,
+    /// The first [`FAULTS_MAX`].
+    pub(super) faults: Vec<Fault>,
+}
+
+/// Every market with its bets, one market after the other, so that memory holds one market's bets
+/// however many there are.
+const MARKETS_WITH_BETS: &str = "COPY ( \
+    SELECT m.id, m.source::text, m.status::text, m.bounty, m.bets, m.staked, m.outcome, m.paid, \
+           m.commitment, m.nonce, m.answer, e.side::text, \
+           CASE WHEN e.truncated THEN NULL ELSE sha256(e.body) = e.sha256 END, \
+           b.id, b.bot_id, b.side::text, b.answer, b.stake, b.confidence, b.state::text, b.payout, \
+           b.minted, b.burned, b.brier \
+      FROM markets m \
+      LEFT JOIN evidence e ON e.market_id = m.id AND e.side IS NOT NULL \
+      LEFT JOIN bets b ON b.market_id = m.id \
+     ORDER BY m.id, b.id) TO STDOUT (FORMAT binary)";
+
+/// Audits all markets from the snapshot that `client` holds.
+pub(super) async fn audit(client: &Client) -> DbResult<MarketsReport> {
     let mut auditor = Auditor::default();
-    let facts = load_markets(client).await?;
-    let count = facts.len() as u64;
-    // In the order of the key, one market after the other, so that memory holds one market's bets.
-    let query = "COPY (SELECT market_id, id, bot_id, side::text, answer, stake, confidence, \
-                              state::text, payout, minted, burned, brier \
-                         FROM bets ORDER BY market_id, id) TO STDOUT (FORMAT binary)";
-    let mut pending = facts.into_iter().peekable();
-    let mut bets: Vec<BetRow> = Vec::new();
-    copy_out(client, query, |row| {
-        let (market, bet) = bet_of(row)?;
-        while let Some((id, _)) = pending.peek() {
-            if *id >= market {
-                break;
+    let mut current: Option<(MarketId, MarketFacts, Vec<BetRow>)> = None;
+    copy_out(client, MARKETS_WITH_BETS, |row| {
+        let columns = fields::<24>(row).ok_or_else(malformed)?;
+        let id = market_id(columns[0])?;
+        if current.as_ref().is_none_or(|(market, ..)| *market != id) {
+            if let Some((market, facts, bets)) = current.take() {
+                auditor.market(market, &facts, &bets);
             }
-            if let Some((id, facts)) = pending.next() {
-                auditor.market(id, &facts, &std::mem::take(&mut bets));
-            }
+            current = Some((id, market_of(&columns), Vec::new()));
         }
-        bets.push(bet);
+        if let (Some((.., bets)), Some(_)) = (&mut current, columns[13]) {
+            bets.push(bet_of(&columns)?);
+        }
         Ok(())
     })
     .await?;
-    for (id, facts) in pending {
-        auditor.market(id, &facts, &std::mem::take(&mut bets));
+    if let Some((market, facts, bets)) = current {
+        auditor.market(market, &facts, &bets);
     }
-    Ok((count, auditor.faults))
+    Ok(auditor.report)
 }
 
 /// A market's row, and what its evidence decided.
@@ -60,6 +73,8 @@ struct MarketFacts {
     nonce: Option<Nonce>,
     answer: Option<Answer>,
     decided: Option<Side>,
+    /// Whether the deciding bytes have the digest that was kept with them, as far as can be told.
+    evidence_is_whole: bool,
 }
 
 struct BetRow {
@@ -85,49 +100,42 @@ fn market_id(raw: Option<&[u8]>) -> DbResult<MarketId> {
     bytes.map(MarketId).ok_or_else(malformed)
 }
 
-async fn load_markets(client: &Client) -> DbResult<BTreeMap<MarketId, MarketFacts>> {
-    let mut markets = BTreeMap::new();
-    let query = "COPY (SELECT m.id, m.source::text, m.status::text, m.bounty, m.bets, m.staked, \
-                              m.outcome, m.paid, m.commitment, m.nonce, m.answer, e.side::text \
-                         FROM markets m \
-                         LEFT JOIN evidence e ON e.market_id = m.id AND e.side IS NOT NULL) \
-                 TO STDOUT (FORMAT binary)";
-    copy_out(client, query, |row| {
-        let [
-            id,
-            source,
-            status,
-            bounty,
-            bets,
-            staked,
-            outcome,
-            paid,
-            rest @ ..,
-        ] = fields::<12>(row).ok_or_else(malformed)?;
-        let [committed, nonce, answer, decided] = rest;
-        let facts = MarketFacts {
-            source: text(source).and_then(|label| label.parse().ok()),
-            status: text(status).and_then(|label| label.parse().ok()),
-            bounty: money(bounty).unwrap_or_default(),
-            bets: int8(bets).unwrap_or(-1),
-            staked: money(staked).unwrap_or_default(),
-            outcome: text(outcome),
-            paid: paid == Some(&[1]),
-            commitment: committed.and_then(Hash::from_slice),
-            nonce: nonce.and_then(|raw| raw.try_into().ok()).map(Nonce),
-            answer: text(answer).and_then(|answer| answer.parse().ok()),
-            decided: text(decided).and_then(|side| side.parse().ok()),
-        };
-        markets.insert(market_id(id)?, facts);
-        Ok(())
-    })
-    .await?;
-    Ok(markets)
+type Columns<'a> = [Option<&'a [u8]>; 24];
+
+fn market_of(columns: &Columns<'_>) -> MarketFacts {
+    let [
+        _,
+        source,
+        status,
+        bounty,
+        bets,
+        staked,
+        outcome,
+        paid,
+        committed,
+        nonce,
+        answer,
+        ..,
+    ] = *columns;
+    MarketFacts {
+        source: text(source).and_then(|label| label.parse().ok()),
+        status: text(status).and_then(|label| label.parse().ok()),
+        bounty: money(bounty).unwrap_or_default(),
+        bets: int8(bets).unwrap_or(-1),
+        staked: money(staked).unwrap_or_default(),
+        outcome: text(outcome),
+        paid: paid == Some(&[1]),
+        commitment: committed.and_then(Hash::from_slice),
+        nonce: nonce.and_then(|raw| raw.try_into().ok()).map(Nonce),
+        answer: text(answer).and_then(|answer| answer.parse().ok()),
+        decided: text(columns[11]).and_then(|side| side.parse().ok()),
+        evidence_is_whole: columns[12] != Some(&[0]),
+    }
 }
 
-fn bet_of(row: &[u8]) -> DbResult<(MarketId, BetRow)> {
+fn bet_of(columns: &Columns<'_>) -> DbResult<BetRow> {
     let [
-        market,
+        ..,
         id,
         bot_id,
         side,
@@ -139,8 +147,8 @@ fn bet_of(row: &[u8]) -> DbResult<(MarketId, BetRow)> {
         minted,
         burned,
         brier,
-    ] = fields::<12>(row).ok_or_else(malformed)?;
-    let bet = BetRow {
+    ] = *columns;
+    Ok(BetRow {
         id: BetId(int8(id).ok_or_else(malformed)?),
         bot_id: BotId(int8(bot_id).ok_or_else(malformed)?),
         side: text(side).and_then(|side| side.parse().ok()),
@@ -152,13 +160,23 @@ fn bet_of(row: &[u8]) -> DbResult<(MarketId, BetRow)> {
         minted: money(minted).unwrap_or_default(),
         burned: money(burned).unwrap_or_default(),
         brier: money(brier),
-    };
-    Ok((market_id(market)?, bet))
+    })
 }
 
-#[derive(Default)]
 struct Auditor {
-    faults: Vec<Fault>,
+    report: MarketsReport,
+}
+
+impl Default for Auditor {
+    fn default() -> Auditor {
+        Auditor {
+            report: MarketsReport {
+                markets: 0,
+                faults_total: 0,
+                faults: Vec::new(),
+            },
+        }
+    }
 }
 
 impl Auditor {
@@ -170,8 +188,9 @@ impl Auditor {
         expected: impl ToString,
         found: impl ToString,
     ) {
-        if self.faults.len() < FAULTS_MAX {
-            self.faults.push(Fault {
+        self.report.faults_total += 1;
+        if self.report.faults.len() < FAULTS_MAX {
+            self.report.faults.push(Fault {
                 bot_id,
                 market_id: Some(market),
                 sequence: None,
@@ -196,14 +215,19 @@ impl Auditor {
     }
 
     fn market(&mut self, id: MarketId, facts: &MarketFacts, bets: &[BetRow]) {
+        self.report.markets += 1;
         let (Some(source), Some(status)) = (facts.source, facts.status) else {
             let field = "market".to_owned();
             return self.fault(id, None, field, "a known source and status", "another one");
         };
         self.differs(id, "market.bets", bets.len(), facts.bets);
         let open = bets.iter().filter(|bet| bet.state == Some(BetState::Open));
+        let open = open.count();
         if status.is_settled() {
-            self.differs(id, "open bets of a settled market", 0, open.count());
+            self.differs(id, "open bets of a settled market", 0, open);
+        } else if source != MarketSource::Research {
+            // Before its market is settled, no bet is paid.
+            self.differs(id, "open bets of an unsettled market", bets.len(), open);
         }
         if source == MarketSource::Research {
             self.research(id, status, facts, bets);
@@ -225,6 +249,10 @@ impl Auditor {
             MarketStatus::Open | MarketStatus::Locked => return,
             MarketStatus::Resolved => match facts.decided {
                 Some(side) => {
+                    if !facts.evidence_is_whole {
+                        let field = "evidence".to_owned();
+                        self.fault(id, None, field, "bytes of the kept SHA-256", "others");
+                    }
                     let outcome = facts.outcome.as_deref().unwrap_or("none");
                     self.differs(id, "market.outcome", side, outcome);
                     Resolution::Decided(side)
@@ -299,22 +327,37 @@ impl Auditor {
             let said: Option<Answer> = bet.answer.as_ref().and_then(|text| text.parse().ok());
             let right = said.is_some_and(|said| commitment(id, nonce, &said) == committed);
             solved += usize::from(right);
-            let payout = if right {
-                bet.stake.checked_add(facts.bounty).unwrap_or_default()
-            } else {
-                Money::ZERO
-            };
-            let state = if right { BetState::Won } else { BetState::Lost };
-            if (bet.state, bet.payout) != (Some(state), payout) {
-                let field = format!("answer {}: state and payout", bet.id);
-                let expected = format!("{state} {payout}");
-                let found = format!("{:?} {}", bet.state, bet.payout);
+            let expected = judged(bet, facts.bounty, right);
+            let found = (bet.state, bet.payout, bet.minted, bet.burned, bet.brier);
+            if expected != found {
+                let field = format!("answer {}: state, payout, minted, burned, brier", bet.id);
+                let (expected, found) = (format!("{expected:?}"), format!("{found:?}"));
                 self.fault(id, Some(bet.bot_id), field, expected, found);
             }
         }
         let resolved = status == MarketStatus::Resolved;
         self.differs(id, "right answers", usize::from(resolved), solved);
         self.differs(id, "market.paid", resolved, facts.paid);
+    }
+}
+
+type Ending = (Option<BetState>, Money, Money, Money, Option<Money>);
+
+/// How an answer must have ended: state, payout, minted, burned, Brier score.
+fn judged(bet: &BetRow, bounty: Money, right: bool) -> Ending {
+    if right {
+        let payout = bet.stake.checked_add(bounty).unwrap_or_default();
+        let brier = bet.confidence.map(|p| p.brier(Outcome::Happened));
+        (Some(BetState::Won), payout, bounty, Money::ZERO, brier)
+    } else {
+        let brier = bet.confidence.map(|p| p.brier(Outcome::DidNotHappen));
+        (
+            Some(BetState::Lost),
+            Money::ZERO,
+            Money::ZERO,
+            bet.stake,
+            brier,
+        )
     }
 }
 

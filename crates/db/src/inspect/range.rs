@@ -93,8 +93,8 @@ async fn load_wallets(client: &Client, bounds: Bounds) -> DbResult<BTreeMap<BotI
         "COPY (SELECT coalesce(b.id, w.bot_id), b.status::text, w.bot_id, w.status::text, \
                       w.sequence, w.balance, w.head_hash, w.head_at, w.open_predictions, \
                       w.open_stake, w.minted, w.burned, w.open_bets, w.bet_stake, w.fees, \
-                      t.settled::numeric, t.payouts, t.bounties, t.lost_stakes, t.brier_sum, \
-                      t.lookup_fees \
+                      w.granted, t.settled::numeric, t.payouts, t.bounties, t.lost_stakes, t.brier_sum, \
+                      t.lookup_fees, t.won::numeric, t.brier_count::numeric, t.profit \
                  FROM (SELECT * FROM bots WHERE {}) b \
                  FULL JOIN (SELECT * FROM wallets WHERE {}) w ON w.bot_id = b.id \
                  LEFT JOIN agent_totals t ON t.bot_id = w.bot_id) \
@@ -104,7 +104,7 @@ async fn load_wallets(client: &Client, bounds: Bounds) -> DbResult<BTreeMap<BotI
     );
     copy_out(client, &query, |row| {
         let [id, bot_status, wallet, status, rest @ ..] =
-            fields::<21>(row).ok_or_else(malformed)?;
+            fields::<25>(row).ok_or_else(malformed)?;
         let [
             sequence,
             balance,
@@ -118,15 +118,6 @@ async fn load_wallets(client: &Client, bounds: Bounds) -> DbResult<BTreeMap<BotI
             bet_stake,
             worth @ ..,
         ] = rest;
-        let [
-            fees,
-            settled,
-            payouts,
-            bounties,
-            lost,
-            brier_sum,
-            lookup_fees,
-        ] = worth.map(|total| total.and_then(numeric_units).unwrap_or(0));
         let text = |value: Option<&[u8]>| {
             value
                 .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
@@ -144,16 +135,7 @@ async fn load_wallets(client: &Client, bounds: Bounds) -> DbResult<BTreeMap<BotI
             burned: burned.and_then(numeric_units),
             open_bets: int4(open_bets).unwrap_or(-1),
             bet_stake: bet_stake.and_then(numeric_units),
-            worth: Worth {
-                // A count, which came as a number with eight decimals' worth of units.
-                settled: settled / 100_000_000,
-                payouts,
-                bounties,
-                lost_stakes: lost,
-                brier_sum,
-                fees,
-                lookup_fees,
-            },
+            worth: worth_of(worth),
         });
         let bot_status = bot_status.map(|_| text(bot_status));
         let positions = Tally::default();
@@ -169,6 +151,38 @@ async fn load_wallets(client: &Client, bounds: Bounds) -> DbResult<BTreeMap<BotI
     })
     .await?;
     Ok(expected)
+}
+
+/// The running totals of a row, in the order of [`load_wallets`].
+fn worth_of(columns: [Option<&[u8]>; 11]) -> Worth {
+    let totals = columns.map(|total| total.and_then(numeric_units).unwrap_or(0));
+    let [
+        fees,
+        granted,
+        settled,
+        payouts,
+        bounties,
+        lost_stakes,
+        brier_sum,
+        lookup_fees,
+        won,
+        brier_count,
+        profit,
+    ] = totals;
+    Worth {
+        // Counts, which came as numbers with eight decimals' worth of units.
+        settled: settled / 100_000_000,
+        won: won / 100_000_000,
+        brier_count: brier_count / 100_000_000,
+        profit,
+        payouts,
+        bounties,
+        lost_stakes,
+        brier_sum,
+        fees,
+        granted,
+        lookup_fees,
+    }
 }
 
 /// Whether a decided prediction is what its two samples say, and they are what was kept.
@@ -219,7 +233,7 @@ async fn load_positions(
                 .into_iter()
                 .find(|known| known.as_str() == status)
                 .ok_or_else(malformed)?,
-            brier: money(brier).unwrap_or_default(),
+            brier: money(brier),
         };
         let bot = expected.entry(bot_id).or_insert_with(Expected::unknown);
         bot.positions.add_prediction(&facts);
@@ -268,7 +282,7 @@ async fn load_bets(
             payout: money(payout).unwrap_or_default(),
             minted: money(minted).unwrap_or_default(),
             burned: money(burned).unwrap_or_default(),
-            brier: money(brier).unwrap_or_default(),
+            brier: money(brier),
             state: state.parse().map_err(|_| malformed())?,
             lookup: lookup.map(|used| used == [1]),
         };
@@ -364,9 +378,6 @@ impl Auditor {
                 report.fault(beside(bot_id, field, expected, found));
             }
         };
-        let text = |units: Option<i128>| {
-            units.map_or("no number".to_owned(), ledger_core::supply::units_text)
-        };
         let status = expected.bot_status.clone().unwrap_or("no bot".to_owned());
         if let Some(told) = chain_status {
             differs("bot.status", told.to_string(), status.clone());
@@ -392,29 +403,12 @@ impl Auditor {
             );
         }
         let positions = &expected.positions;
-        differs(
-            "wallet.open_stake",
-            text(Some(positions.escrow)),
-            text(wallet.open_stake),
-        );
-        differs(
-            "wallet.open_predictions",
-            (positions.opened - positions.closed).to_string(),
-            wallet.open_predictions.to_string(),
-        );
-        differs(
-            "wallet.bet_stake",
-            text(Some(positions.bet_escrow)),
-            text(wallet.bet_stake),
-        );
-        differs(
-            "wallet.open_bets",
-            (positions.bets_opened - positions.bets_closed).to_string(),
-            wallet.open_bets.to_string(),
-        );
+        compare_positions(positions, wallet, &mut differs);
         let worth = Worth {
             fees: facts.worth.fees,
+            granted: facts.worth.granted,
             lookup_fees: facts.worth.lookup_fees,
+            profit: positions.worth.profit - facts.worth.lookup_fees,
             ..positions.worth.clone()
         };
         differs(
@@ -467,6 +461,39 @@ impl Auditor {
         }
         self.report
     }
+}
+
+/// An amount as the wallet has it.
+fn text(units: Option<i128>) -> String {
+    units.map_or("no number".to_owned(), ledger_core::supply::units_text)
+}
+
+/// Holds what a wallet says of open positions against the positions.
+fn compare_positions(
+    positions: &Tally,
+    wallet: &WalletRow,
+    differs: &mut impl FnMut(&str, String, String),
+) {
+    differs(
+        "wallet.open_stake",
+        text(Some(positions.escrow)),
+        text(wallet.open_stake),
+    );
+    differs(
+        "wallet.open_predictions",
+        (positions.opened - positions.closed).to_string(),
+        wallet.open_predictions.to_string(),
+    );
+    differs(
+        "wallet.bet_stake",
+        text(Some(positions.bet_escrow)),
+        text(wallet.bet_stake),
+    );
+    differs(
+        "wallet.open_bets",
+        (positions.bets_opened - positions.bets_closed).to_string(),
+        wallet.open_bets.to_string(),
+    );
 }
 
 fn beside(

@@ -37,17 +37,25 @@ pub(super) struct Worth {
     pub(super) bounties: i128,
     pub(super) lost_stakes: i128,
     pub(super) brier_sum: i128,
+    pub(super) won: i128,
+    pub(super) brier_count: i128,
+    /// Payouts less stakes; lookup fees are taken off where the chain has told them.
+    pub(super) profit: i128,
     /// Told by the chain alone.
     pub(super) fees: i128,
+    pub(super) granted: i128,
     pub(super) lookup_fees: i128,
 }
 
 impl Worth {
-    fn add(&mut self, stake: i128, payout: i128, bounty: i128, brier: i128, won: bool) {
+    fn add(&mut self, stake: i128, payout: i128, bounty: i128, brier: Option<Money>, won: bool) {
         self.settled += 1;
+        self.won += i128::from(won);
         self.payouts += payout;
+        self.profit += payout - stake;
         self.bounties += bounty;
-        self.brier_sum += brier;
+        self.brier_sum += brier.map_or(0, |brier| i128::from(brier.units()));
+        self.brier_count += i128::from(brier.is_some());
         if !won {
             self.lost_stakes += stake;
         }
@@ -60,7 +68,10 @@ impl Tally {
     pub(super) fn add_entry(&mut self, entry: &Entry) {
         let units = i128::from(entry.amount.units());
         match entry.entry_type {
-            EntryType::Grant | EntryType::Revive => self.minted += units,
+            EntryType::Grant | EntryType::Revive => {
+                self.minted += units;
+                self.worth.granted += units;
+            }
             EntryType::Heartbeat => {
                 self.burned -= units;
                 self.worth.fees -= units;
@@ -120,8 +131,7 @@ impl Tally {
         self.burned += (wager - payout).max(0);
         if row.status != PredictionStatus::Void {
             let won = row.status == PredictionStatus::Won;
-            let brier = i128::from(row.brier.units());
-            self.worth.add(wager, payout, 0, brier, won);
+            self.worth.add(wager, payout, 0, row.brier, won);
         }
     }
 
@@ -151,9 +161,9 @@ impl Tally {
         self.minted += units(row.minted);
         self.burned += units(row.burned);
         if row.state != BetState::Void {
-            let (bounty, brier) = (units(row.minted), units(row.brier));
             let won = row.state == BetState::Won;
-            self.worth.add(stake, payout, bounty, brier, won);
+            let bounty = units(row.minted);
+            self.worth.add(stake, payout, bounty, row.brier, won);
         }
     }
 
@@ -190,7 +200,7 @@ pub(super) struct PredictionFacts {
     pub(super) wager: Money,
     pub(super) payout: Money,
     pub(super) status: PredictionStatus,
-    pub(super) brier: Money,
+    pub(super) brier: Option<Money>,
 }
 
 /// The row of a bet or an answer, as far as the chain must match it.
@@ -202,7 +212,7 @@ pub(super) struct BetFacts {
     pub(super) payout: Money,
     pub(super) minted: Money,
     pub(super) burned: Money,
-    pub(super) brier: Money,
+    pub(super) brier: Option<Money>,
     pub(super) state: BetState,
     /// Of an answer: whether it used the lookup tool. `None` for a bet.
     pub(super) lookup: Option<bool>,

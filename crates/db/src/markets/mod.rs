@@ -317,15 +317,19 @@ pub async fn bets_page(
     Ok(rows.into_iter().map(Bet::from).collect())
 }
 
-/// A bot's open bets, newest first, at most [`PAGE_MAX`].
-pub async fn open_bets(conn: &mut Connection, bot_id: BotId) -> DbResult<Vec<Bet>> {
+/// A bot's open bets, newest first, at most [`PAGE_MAX`]. `count` is how many its wallet says there
+/// are: with that many found, the look back through its bets ends.
+pub async fn open_bets(conn: &mut Connection, bot_id: BotId, count: i32) -> DbResult<Vec<Bet>> {
+    if count <= 0 {
+        return Ok(Vec::new());
+    }
     let rows: Vec<BetRow> = bets_table::table
         .filter(bets_table::bot_id.eq(bot_id.0))
         .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
             "state = 'OPEN'",
         ))
         .order(bets_table::id.desc())
-        .limit(PAGE_MAX)
+        .limit(i64::from(count).min(PAGE_MAX))
         .select(BetRow::as_select())
         .load(conn)
         .await?;
@@ -428,7 +432,11 @@ async fn keep_evidence(
     market: MarketId,
     fetch: &NewEvidence,
 ) -> DbResult<bool> {
-    let clip = |text: &str, max: usize| text.chars().take(max).collect::<String>();
+    // Strangers wrote it, and Postgres keeps no NUL.
+    let clip = |text: &str, max: usize| {
+        let plain = |c: char| if c.is_control() { ' ' } else { c };
+        text.chars().take(max).map(plain).collect::<String>()
+    };
     let (value, problem, side) = match &fetch.finding {
         Finding::Read { value, decides } => (Some(clip(value, FINDING_MAX_CHARS)), None, *decides),
         Finding::Nothing { problem } => (None, Some(clip(problem, FINDING_MAX_CHARS)), None),

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{Market, NewEvidence, find, keep_evidence};
 use crate::audit::{self, AuditRow};
-use crate::error::{DbError, DbResult};
+use crate::error::{DbError, DbResult, of_commit};
 use crate::events;
 use crate::idempotency::{self, Remember};
 use crate::pool::Connection;
@@ -69,7 +69,7 @@ pub struct Board {
 pub async fn board(conn: &mut Connection) -> DbResult<Board> {
     let subjects: Vec<(SqlMarketSource, String)> = markets::table
         .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
-            "(deadline > clock_timestamp() OR status IN ('OPEN', 'LOCKED'))",
+            "(deadline > (SELECT clock_timestamp()) OR status IN ('OPEN', 'LOCKED'))",
         ))
         .select((markets::source, markets::subject))
         .load(conn)
@@ -101,7 +101,7 @@ struct SpentRow {
 async fn bounties_of_the_hour(conn: &mut Connection) -> DbResult<Money> {
     let row: SpentRow = diesel::sql_query(
         "SELECT coalesce(sum(bounty), 0) AS spent FROM markets \
-          WHERE opens_at > clock_timestamp() - interval '1 hour'",
+          WHERE opens_at > (SELECT clock_timestamp()) - interval '1 hour'",
     )
     .get_result(conn)
     .await?;
@@ -116,40 +116,44 @@ pub async fn open(
     rules: &MarketRules,
     hook: Option<&Remember<'_, Market>>,
 ) -> DbResult<Market> {
-    conn.transaction::<_, DbError, _>(async |conn| {
-        diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
-            .bind::<BigInt, _>(OPENING_LOCK)
-            .execute(conn)
-            .await?;
-        let opens_at = crate::now(conn).await?;
-        let deadline = match new.deadline {
-            Deadline::In(seconds) => opens_at.plus_seconds(seconds),
-            Deadline::At(deadline) => deadline,
-        };
-        check_deadline(new.criteria.source(), opens_at, deadline)?;
-        has_room(conn, new, rules).await?;
-        insert(conn, new, opens_at, deadline).await?;
-        for fetch in new.evidence {
-            keep_evidence(conn, new.id, fetch).await?;
-        }
-        let market = find(conn, new.id).await?;
-        let operator = match new.opener {
-            Opener::Maker => "oracle".to_owned(),
-            Opener::Operator(who) => who.to_string(),
-        };
-        let row = AuditRow {
-            actor: &operator,
-            action: "MARKET_OPEN",
-            bot_id: None,
-            observation_id: None,
-            detail: json!({ "market_id": new.id, "bounty": new.bounty }),
-        };
-        audit::write(conn, row).await?;
-        events::write(conn, &[market.event()]).await?;
-        idempotency::remember(conn, hook, &market).await?;
-        Ok(market)
-    })
-    .await
+    let mut done = false;
+    let opened = conn
+        .transaction::<_, DbError, _>(async |conn| {
+            diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
+                .bind::<BigInt, _>(OPENING_LOCK)
+                .execute(conn)
+                .await?;
+            let opens_at = crate::now(conn).await?;
+            let deadline = match new.deadline {
+                Deadline::In(seconds) => opens_at.plus_seconds(seconds),
+                Deadline::At(deadline) => deadline,
+            };
+            check_deadline(new.criteria.source(), opens_at, deadline)?;
+            has_room(conn, new, rules).await?;
+            insert(conn, new, opens_at, deadline).await?;
+            for fetch in new.evidence {
+                keep_evidence(conn, new.id, fetch).await?;
+            }
+            let market = find(conn, new.id).await?;
+            let operator = match new.opener {
+                Opener::Maker => "oracle".to_owned(),
+                Opener::Operator(who) => who.to_string(),
+            };
+            let row = AuditRow {
+                actor: &operator,
+                action: "MARKET_OPEN",
+                bot_id: None,
+                observation_id: None,
+                detail: json!({ "market_id": new.id, "bounty": new.bounty }),
+            };
+            audit::write(conn, row).await?;
+            events::write(conn, &[market.event()]).await?;
+            idempotency::remember(conn, hook, &market).await?;
+            done = true;
+            Ok(market)
+        })
+        .await;
+    of_commit(opened, done)
 }
 
 /// Refuses what has no place, asks what another market asks, or costs more than the house gives.
@@ -163,7 +167,7 @@ async fn has_room(conn: &mut Connection, new: &NewMarket<'_>, rules: &MarketRule
         .filter(markets::source.eq(SqlMarketSource(new.criteria.source())))
         .filter(markets::subject.eq(&subject))
         .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
-            "(deadline > clock_timestamp() OR status IN ('OPEN', 'LOCKED'))",
+            "(deadline > (SELECT clock_timestamp()) OR status IN ('OPEN', 'LOCKED'))",
         ))
         .order(markets::deadline.desc())
         .select(markets::deadline)

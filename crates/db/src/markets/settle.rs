@@ -8,7 +8,7 @@ use diesel::sql_types::{Array, BigInt, Nullable, Numeric, Text, Timestamptz, Unt
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use ledger_core::economy::{self, EconomyRules, Operator};
 use ledger_core::market::{
-    self, BetState, MarketSettlement, MarketStatus, Resolution, Side, retry_seconds,
+    self, BetState, MarketSettlement, MarketSource, MarketStatus, Resolution, Side, retry_seconds,
 };
 use ledger_core::money::Confidence;
 use ledger_core::parimutuel::StakedBet;
@@ -16,15 +16,16 @@ use ledger_core::post::Draft;
 use ledger_core::{BetId, BotId, BotStatus, MarketId, Refusal, Timestamp};
 use serde_json::json;
 
-use super::{Finding, Market, MarketRow, NewEvidence, keep_evidence, lock_markets, markets_of};
+use super::{Finding, Market, MarketRow, NewEvidence, keep_evidence, lock_markets};
 use crate::audit::{self, AuditRow};
-use crate::error::{DbError, DbResult};
+use crate::error::{DbError, DbResult, of_commit};
 use crate::events::{self, EventDraft};
+use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause, Locked};
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::schema::{bets, evidence, markets};
-use crate::sql::{SqlMarketStatus, SqlMoney, SqlSide, statement};
+use crate::sql::{SqlMarketSource, SqlMarketStatus, SqlMoney, SqlSide, statement};
 use crate::totals::{self, End, Ended};
 
 /// The most markets that one call of [`lock_due`] or [`expire_due`] closes.
@@ -48,7 +49,7 @@ async fn pass_deadline(
 ) -> DbResult<Vec<MarketId>> {
     conn.transaction::<_, DbError, _>(async |conn| {
         let due = diesel::dsl::sql::<diesel::sql_types::Bool>(
-            "status = 'OPEN' AND deadline <= clock_timestamp() AND ",
+            "status = 'OPEN' AND deadline <= (SELECT clock_timestamp()) AND ",
         )
         .sql(which);
         let rows: Vec<MarketRow> = markets::table
@@ -59,43 +60,63 @@ async fn pass_deadline(
             .for_update()
             .load(conn)
             .await?;
-        let mut closed = markets_of(rows)?;
-        if closed.is_empty() {
+        if rows.is_empty() {
             return Ok(Vec::new());
         }
         let now = crate::now(conn).await?;
-        let ids: Vec<uuid::Uuid> = closed.iter().map(|market| market.id.0).collect();
+        let ids: Vec<uuid::Uuid> = rows.iter().map(|row| row.id).collect();
         let resolved_at = status.is_settled().then_some(now.datetime());
-        diesel::update(markets::table.filter(markets::id.eq_any(ids)))
+        diesel::update(markets::table.filter(markets::id.eq_any(&ids)))
             .set((
                 markets::status.eq(SqlMarketStatus(status)),
                 markets::resolved_at.eq(resolved_at),
             ))
             .execute(conn)
             .await?;
-        for market in &mut closed {
-            market.status = status;
-        }
-        let drafts: Vec<EventDraft> = closed.iter().map(Market::event).collect();
+        // One that cannot be read holds up no other: it is closed like them, and told of by whoever
+        // has to settle it.
+        let readable = rows
+            .into_iter()
+            .filter_map(|row| Market::try_from(row).ok());
+        let drafts: Vec<EventDraft> = readable
+            .map(|market| Market { status, ..market }.event())
+            .collect();
         events::write(conn, &drafts).await?;
-        Ok(closed.into_iter().map(|market| market.id).collect())
+        Ok(ids.into_iter().map(MarketId).collect())
     })
     .await
 }
 
-/// Locked markets whose next fetch is due, the longest waiting first, at most `limit`.
-pub async fn due(conn: &mut Connection, limit: i64) -> DbResult<Vec<Market>> {
-    let rows: Vec<MarketRow> = markets::table
+/// Locked markets whose next fetch is due, the longest waiting first, at most `limit`. Those of
+/// sources that may not be asked now are left out, so that they hold up nobody; those past their
+/// patience are due whatever their source says.
+pub async fn due(
+    conn: &mut Connection,
+    silent: &[MarketSource],
+    patience_seconds: i64,
+    limit: i64,
+) -> DbResult<Vec<MarketId>> {
+    let silent: Vec<SqlMarketSource> = silent.iter().copied().map(SqlMarketSource).collect();
+    let out_of_patience = diesel::dsl::sql::<diesel::sql_types::Bool>(
+        "deadline <= (SELECT clock_timestamp()) - make_interval(secs => ",
+    )
+    .bind::<BigInt, _>(patience_seconds)
+    .sql(")");
+    let ids: Vec<uuid::Uuid> = markets::table
         .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
             "status = 'LOCKED'",
         ))
-        .filter(markets::next_try_at.le(crate::sql::clock()))
+        .filter(
+            out_of_patience.or(markets::next_try_at
+                .le(crate::sql::clock())
+                .and(markets::source.ne_all(silent))),
+        )
         .order((markets::next_try_at, markets::id))
         .limit(limit)
-        .select(MarketRow::as_select())
+        .select(markets::id)
         .load(conn)
         .await?;
-    markets_of(rows)
+    Ok(ids.into_iter().map(MarketId).collect())
 }
 
 /// What became of a fetch.
@@ -161,6 +182,8 @@ pub struct SettledMarket {
     pub bets: usize,
     /// Whether the pool was paid; if not, stakes came back.
     pub paid: bool,
+    /// As it stands from then on.
+    pub market: Market,
 }
 
 /// Settles a locked market by the evidence that decides it, in one transaction. `None` if it is
@@ -200,6 +223,7 @@ pub enum VoidBy<'a> {
 }
 
 /// Calls a market off: the living get their stakes back. With an audit row, in one transaction.
+/// Research has no open stakes: what a wrong answer lost stays lost.
 ///
 /// # Errors
 /// [`Refusal::MarketSettled`] for one that is settled; for [`VoidBy::Patience`] also while there is
@@ -209,38 +233,45 @@ pub async fn void(
     id: MarketId,
     reason: &str,
     by: VoidBy<'_>,
+    hook: Option<&Remember<'_, SettledMarket>>,
 ) -> DbResult<SettledMarket> {
-    conn.transaction::<_, DbError, _>(async |conn| {
-        let market = locked_market(conn, id).await?;
-        let settled = Refusal::MarketSettled {
-            market: id,
-            status: market.status,
-        };
-        if market.status.is_settled() {
-            return Err(settled.into());
-        }
-        let actor = match by {
-            VoidBy::Operator(who) => who.to_string(),
-            VoidBy::Patience(rules) => {
-                let patience = rules.markets.settle_patience_seconds;
-                let late = crate::now(conn).await? > market.deadline.plus_seconds(patience);
-                if !late || deciding_side(conn, id).await?.is_some() {
-                    return Err(settled.into());
-                }
-                "oracle".to_owned()
+    let mut done = false;
+    let voided = conn
+        .transaction::<_, DbError, _>(async |conn| {
+            let market = locked_market(conn, id).await?;
+            let settled = Refusal::MarketSettled {
+                market: id,
+                status: market.status,
+            };
+            if market.status.is_settled() {
+                return Err(settled.into());
             }
-        };
-        let row = AuditRow {
-            actor: &actor,
-            action: "MARKET_VOID",
-            bot_id: None,
-            observation_id: None,
-            detail: json!({ "market_id": id, "reason": reason }),
-        };
-        audit::write(conn, row).await?;
-        close(conn, market, Ending::Void(reason.to_owned())).await
-    })
-    .await
+            let actor = match by {
+                VoidBy::Operator(who) => who.to_string(),
+                VoidBy::Patience(rules) => {
+                    let patience = rules.markets.settle_patience_seconds;
+                    let late = crate::now(conn).await? > market.deadline.plus_seconds(patience);
+                    if !late || deciding_side(conn, id).await?.is_some() {
+                        return Err(settled.into());
+                    }
+                    "oracle".to_owned()
+                }
+            };
+            let row = AuditRow {
+                actor: &actor,
+                action: "MARKET_VOID",
+                bot_id: None,
+                observation_id: None,
+                detail: json!({ "market_id": id, "reason": reason }),
+            };
+            audit::write(conn, row).await?;
+            let voided = close(conn, market, Ending::Void(reason.to_owned())).await?;
+            idempotency::remember(conn, hook, &voided).await?;
+            done = true;
+            Ok(voided)
+        })
+        .await;
+    of_commit(voided, done)
 }
 
 /// Why a market ends.
@@ -319,16 +350,22 @@ async fn close(
         work.push((locked, vec![end.movement.clone()]));
     }
     let sealed = ledger::append_all(conn, work, Cause::House).await?;
+    let moved = sealed
+        .entries
+        .iter()
+        .filter(|entry| !entry.amount.is_zero());
+    let drafts = moved.map(ledger::entry_event).collect();
     close_bets(conn, &open, &settlement, at).await?;
     totals::add_ended(conn, &ended).await?;
     conclude(conn, &mut market, &ending, settlement.paid, at).await?;
-    tell(conn, &market, &open, &settlement, sealed.events(), at).await?;
+    tell(conn, &market, &open, &settlement, drafts, at).await?;
     Ok(SettledMarket {
         id: market.id,
         status: market.status,
-        outcome: market.outcome,
+        outcome: market.outcome.clone(),
         bets: open.len(),
         paid: settlement.paid,
+        market,
     })
 }
 
@@ -474,7 +511,11 @@ async fn conclude(
     }
 }
 
-/// A post for each bettor, and the events.
+/// The bettors of one settlement whose post is written: those with the largest stakes. Everybody
+/// else's payout is told by its entry, and a feed of ten thousand lines tells nothing.
+const POSTS_MAX: usize = 100;
+
+/// Posts for the largest bettors, and the events.
 async fn tell(
     conn: &Connection,
     market: &Market,
@@ -484,8 +525,12 @@ async fn tell(
     at: Timestamp,
 ) -> DbResult<()> {
     let reference = economy::market_reference(market.id).to_string();
-    let mut new_posts = Vec::with_capacity(open.len());
-    for (bet, end) in open.iter().zip(&settlement.bets) {
+    let mut told: Vec<(&OpenBet, &market::BetSettlement)> =
+        open.iter().zip(&settlement.bets).collect();
+    told.sort_by_key(|(bet, _)| (std::cmp::Reverse(bet.staked.stake), bet.staked.id));
+    told.truncate(POSTS_MAX);
+    let mut new_posts = Vec::with_capacity(told.len());
+    for (bet, end) in told {
         let StakedBet { stake, side, .. } = bet.staked;
         let post = NewPost {
             bot_id: bet.bot_id,

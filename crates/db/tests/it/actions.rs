@@ -39,6 +39,7 @@ async fn of_many_wagers_each_is_decided_on_its_own() {
         cached_input_tokens: None,
         reasoning_tokens: None,
         cost_usd: None,
+        priced_usd: None,
     });
     let wagers = [
         crate::wager(poor, "2.00"),

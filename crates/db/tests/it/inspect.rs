@@ -189,6 +189,10 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
             "running totals",
         ),
         (
+            "UPDATE wallets SET granted = granted + 1 WHERE bot_id = {bot}",
+            "running totals",
+        ),
+        (
             "UPDATE agent_totals SET settled = settled + 1 WHERE bot_id = {bot}",
             "running totals",
         ),
@@ -271,7 +275,9 @@ async fn with_markets() -> (Arena, BotId) {
     }
     let operator = "ops".parse().unwrap();
     let by = markets::VoidBy::Operator(&operator);
-    markets::void(&mut conn, void, "a test", by).await.unwrap();
+    markets::void(&mut conn, void, "a test", by, None)
+        .await
+        .unwrap();
     let research = arena.market(MarketSource::Research).await.id;
     for (who, answer) in [(other, "1"), (bot, RIGHT_ANSWER)] {
         let new = new_answer(who, research, answer);
@@ -343,6 +349,27 @@ async fn markets_are_shared_out_again_and_commitments_recomputed() {
             "market.bets",
         ),
         ("DELETE FROM evidence", "evidence"),
+        (
+            "UPDATE evidence SET sha256 = sha256('x') WHERE side IS NOT NULL",
+            "evidence",
+        ),
+        (
+            "UPDATE bets SET minted = 1 WHERE state = 'LOST' AND answer IS NOT NULL",
+            "state, payout",
+        ),
+        (
+            "UPDATE bets SET state = 'WON', payout = 9, minted = 6, burned = 0, resolved_at = now() \
+              WHERE state = 'OPEN' AND side = 'YES'",
+            "open bets of an unsettled market",
+        ),
+        (
+            "UPDATE agent_totals SET brier_count = brier_count + 1",
+            "running totals",
+        ),
+        (
+            "UPDATE agent_totals SET profit = profit + 1",
+            "running totals",
+        ),
         (
             "UPDATE evidence SET side = 'NO' WHERE side = 'YES'",
             "market.outcome",

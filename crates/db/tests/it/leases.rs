@@ -102,6 +102,15 @@ async fn a_cooldown_outlives_the_process_and_only_grows() {
     leases::cool_down(&mut conn, source, 2, 1).await.unwrap();
     let still = leases::cooldown(&mut conn, source).await.unwrap().unwrap();
     assert_eq!((still.until, still.strikes), (long.until, 2));
+    // An answer that was under way when the source asked for peace ends nothing.
+    leases::clear_cooldown(&mut conn, source).await.unwrap();
+    let kept = leases::cooldown(&mut conn, source).await.unwrap();
+    assert_eq!(kept, Some(still));
+    let owner = arena.owner_client().await;
+    owner
+        .batch_execute("UPDATE source_cooldowns SET until = clock_timestamp()")
+        .await
+        .unwrap();
     leases::clear_cooldown(&mut conn, source).await.unwrap();
     assert_eq!(leases::cooldown(&mut conn, source).await.unwrap(), None);
 }

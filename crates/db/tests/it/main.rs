@@ -5,14 +5,18 @@ mod actions;
 mod bots;
 mod guards;
 mod idempotency;
+mod insights;
 mod inspect;
 mod leases;
 mod ledger;
 mod markets;
 mod migrations;
 mod predictions;
+mod schedules;
 mod schema;
+mod standings;
 mod ticks;
+mod usage;
 
 use db::actions::Wager;
 use ledger_core::economy::EconomyRules;

@@ -125,7 +125,7 @@ async fn nobody_right_or_void_means_stakes_back_and_no_bounty() {
     let operator = "mia".parse().unwrap();
     let by = VoidBy::Operator(&operator);
     let mut conn = arena.conn().await;
-    let called_off = markets::void(&mut conn, void.id, "the city moved", by)
+    let called_off = markets::void(&mut conn, void.id, "the city moved", by, None)
         .await
         .unwrap();
     assert_eq!(
@@ -136,7 +136,7 @@ async fn nobody_right_or_void_means_stakes_back_and_no_bounty() {
     arena.assert_sound().await;
     // What is settled stays settled, whoever asks.
     for id in [wrong.id, void.id] {
-        let again = markets::void(&mut conn, id, "again", by).await;
+        let again = markets::void(&mut conn, id, "again", by, None).await;
         assert!(
             matches!(again, Err(DbError::Refused(Refusal::MarketSettled { .. }))),
             "{again:?}"
@@ -382,7 +382,7 @@ async fn two_oracles_and_an_operator_at_once_settle_a_market_once() {
             tasks.spawn(async move {
                 let mut conn = database.get().await.unwrap();
                 if place % 4 == 3 {
-                    markets::void(&mut conn, market, "race", VoidBy::Operator(&operator))
+                    markets::void(&mut conn, market, "race", VoidBy::Operator(&operator), None)
                         .await
                         .is_ok()
                 } else {
@@ -413,7 +413,7 @@ async fn evidence_decides_once_and_failures_are_kept_and_put_off() {
     arena.lock_market(market).await;
     let mut conn = arena.conn().await;
     let failed = evidence(arena.now().await, None);
-    let due = markets::due(&mut conn, 10).await.unwrap();
+    let due = markets::due(&mut conn, &[], 21_600, 10).await.unwrap();
     assert_eq!(due.len(), 1);
     assert_eq!(
         markets::record(&mut conn, market, &failed, None)
@@ -422,7 +422,7 @@ async fn evidence_decides_once_and_failures_are_kept_and_put_off() {
         Recorded::Undecided
     );
     assert_eq!(
-        markets::due(&mut conn, 10).await.unwrap(),
+        markets::due(&mut conn, &[], 21_600, 10).await.unwrap(),
         [],
         "it is put off"
     );
@@ -451,13 +451,26 @@ async fn patience_ends_in_void_and_not_before() {
     arena.bet(bot, market, Side::No, "1.00").await;
     arena.lock_market(market).await;
     let mut conn = arena.conn().await;
-    let early = markets::void(&mut conn, market, "late", VoidBy::Patience(arena.rules())).await;
+    let early = markets::void(
+        &mut conn,
+        market,
+        "late",
+        VoidBy::Patience(arena.rules()),
+        None,
+    )
+    .await;
     assert!(matches!(early, Err(DbError::Refused(_))), "{early:?}");
     arena.age_market(market, 6 * 3_600 + 1).await;
     let reason = "its source did not answer within 6 hours";
-    let void = markets::void(&mut conn, market, reason, VoidBy::Patience(arena.rules()))
-        .await
-        .unwrap();
+    let void = markets::void(
+        &mut conn,
+        market,
+        reason,
+        VoidBy::Patience(arena.rules()),
+        None,
+    )
+    .await
+    .unwrap();
     assert_eq!(void.status, MarketStatus::Void);
     assert_eq!(balance(&arena, bot).await, "1000.00000000");
     arena.assert_sound().await;
@@ -628,7 +641,14 @@ async fn unsolved_research_expires_and_bet_markets_do_not() {
     assert_eq!(markets::lock_due(&mut conn).await.unwrap(), [news]);
     assert_eq!(find(&arena, research).await.status, MarketStatus::Expired);
     let operator = "ops".parse().unwrap();
-    let void = markets::void(&mut conn, research, "why not", VoidBy::Operator(&operator)).await;
+    let void = markets::void(
+        &mut conn,
+        research,
+        "why not",
+        VoidBy::Operator(&operator),
+        None,
+    )
+    .await;
     assert!(matches!(
         void,
         Err(DbError::Refused(Refusal::MarketSettled { .. }))

@@ -309,6 +309,7 @@ async fn a_wager_tells_its_story_in_one_transaction() {
         cached_input_tokens: Some(200),
         reasoning_tokens: None,
         cost_usd: Some("0.0012".parse().unwrap()),
+        priced_usd: None,
     });
     let accepted = actions::place(&mut conn, &wager, arena.rules(), None)
         .await

@@ -3,10 +3,12 @@
 
 mod chain;
 mod economy;
+mod insights;
 mod money;
 mod parimutuel;
 mod post;
 mod prediction;
+mod price_book;
 mod research;
 mod subject;
 mod vectors;

@@ -167,3 +167,81 @@ fn providers_are_chosen_by_name() {
     assert_eq!(kinds["openai"], Some(ProviderKind::OpenAi));
     assert_eq!((kinds["OpenAI"], kinds[""]), (None, None));
 }
+
+const STRATEGY: &str = "Answer: {\"strategy\": \"RESEARCH\" or \"PORTFOLIO\" or \"WAGER\" or \"WAIT\", \
+    \"direction\": \"UP\" or \"DOWN\", \"reasoning\": \"one sentence\"}";
+
+fn answer_to(question: &str) -> serde_json::Value {
+    let completion = Mock::new(42).answer(&prompt("You are calm.", question));
+    parse_object(&completion.text).unwrap_or_else(|error| panic!("{error}: {}", completion.text))
+}
+
+fn chosen(form: &str) -> HashMap<String, usize> {
+    let mut counts = HashMap::new();
+    for question in questions() {
+        let decision = answer_to(&format!("{question}\n{form}"));
+        let strategy = decision["strategy"].as_str().unwrap().to_owned();
+        if strategy == "WAGER" {
+            assert!(decision["stake_fraction"].is_string() && decision["direction"].is_string());
+        }
+        *counts.entry(strategy).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn it_lives_on_all_that_there_is_to_choose_from_and_on_nothing_else() {
+    let counts = chosen(STRATEGY);
+    assert_eq!(counts.len(), 4, "{counts:?}");
+    assert!(counts.values().all(|count| *count > 20), "{counts:?}");
+    let counts = chosen(
+        &STRATEGY
+            .replace("\"RESEARCH\" or ", "")
+            .replace("\"WAGER\" or ", ""),
+    );
+    let mut names: Vec<_> = counts.into_keys().collect();
+    names.sort();
+    assert_eq!(names, ["PORTFOLIO", "WAIT"]);
+}
+
+#[test]
+fn it_is_unsure_of_an_answer_until_it_is_told() {
+    let form = "Answer: {\"answer\": \"the answer alone\", \"confidence\": \"0.65\"}";
+    for question in questions().take(50) {
+        let question = format!("What is the page id of '{question}'?");
+        let guess = answer_to(&format!("{question}\n{form}"));
+        assert!(hundredths(guess["confidence"].as_str().unwrap()) < 10);
+        assert_eq!(guess["lookup"], "YES");
+        let found = "The lookup tool found the article 'x' with page id 25039021. It begins";
+        let told = answer_to(&format!("{question}\n{found}\n{form}"));
+        assert_eq!(told["answer"], "25039021");
+        assert!(hundredths(told["confidence"].as_str().unwrap()) > 80);
+    }
+}
+
+#[test]
+fn it_bets_on_markets_that_it_was_shown() {
+    let form = "Answer: {\"bets\": [{\"market\": 1}]}";
+    let mut sure = 0;
+    let mut sides = HashSet::new();
+    for question in questions() {
+        let markets = "[1] Will it rain?\n[2] Will it snow?\n[3] Will it hail?\n[4] Fog?";
+        let answer = answer_to(&format!("{question}\n{markets}\n{form}"));
+        let bets = answer["bets"].as_array().unwrap();
+        let numbers: HashSet<u64> = bets
+            .iter()
+            .map(|it| it["market"].as_u64().unwrap())
+            .collect();
+        assert_eq!(numbers.len(), 3, "one bet a market: {answer}");
+        assert!(numbers.iter().all(|number| (1..=4).contains(number)));
+        for bet in bets {
+            let confidence = hundredths(bet["confidence"].as_str().unwrap());
+            assert!((50..=80).contains(&confidence));
+            sure += usize::from(confidence > 65);
+            sides.insert(bet["side"].as_str().unwrap().to_owned());
+        }
+    }
+    assert!(sure > 300, "only {sure} of 1200 are sure");
+    assert_eq!(sides.len(), 2);
+    assert_eq!(answer_to(form)["bets"].as_array().unwrap().len(), 0);
+}

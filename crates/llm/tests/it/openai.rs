@@ -311,7 +311,7 @@ async fn a_server_that_hangs_is_a_time_out() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_unavailable() {
+async fn a_server_that_is_not_there_has_certainly_served_nothing() {
     let stub = Stub::start(Behaviour::Hangup).await;
     assert_eq!(ask(stub.config()).await, Err(LlmError::Unavailable));
 
@@ -324,8 +324,21 @@ async fn a_server_that_is_not_there_is_unavailable() {
             ..stub.config()
         })
         .await,
-        Err(LlmError::Unavailable)
+        Err(LlmError::Unreachable)
     );
+    assert!(LlmError::Unreachable.is_unserved() && LlmError::Unreachable.retryable());
+    assert!(LlmError::RateLimited { retry_after: None }.is_unserved());
+    assert!(LlmError::Status(401).is_unserved());
+    for unclear in [
+        LlmError::Timeout,
+        LlmError::Unavailable,
+        LlmError::Status(500),
+        LlmError::Malformed,
+        LlmError::TooLarge,
+        LlmError::Refused,
+    ] {
+        assert!(!unclear.is_unserved(), "{unclear}");
+    }
 }
 
 #[tokio::test]

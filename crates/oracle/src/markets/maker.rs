@@ -13,7 +13,7 @@ use ledger_core::{MarketId, Money, Refusal};
 use tracing::{debug, info, warn};
 use uuid::Builder;
 
-use super::{MarketDesk, MarketFeed, NoProposal, Proposal};
+use super::{Errand, MarketDesk, MarketFeed, NoProposal, Proposal};
 use crate::cycle::MayContinue;
 
 /// The most markets opened in one cycle.
@@ -49,7 +49,9 @@ pub(super) async fn stock(desk: &MarketDesk, may_continue: MayContinue<'_>) -> D
         }
         let mut willing = Vec::with_capacity(candidates.len());
         for feed in candidates {
-            if affordable(desk, &board, feed.source()) && desk.may_ask(feed.as_ref(), now).await? {
+            if affordable(desk, &board, feed.source())
+                && desk.may_ask(feed.as_ref(), Errand::Propose, now).await?
+            {
                 willing.push(feed);
             }
         }
@@ -118,11 +120,11 @@ async fn attempt(
     };
     match proposed {
         Ok(proposal) => {
-            desk.answered(feed).await?;
+            desk.answered(feed, now).await?;
             open(desk, source, proposal).await
         }
         Err(NoProposal::Source(error)) => {
-            desk.failed(feed, &error, now).await?;
+            desk.failed(feed, Errand::Propose, &error, now).await?;
             Ok(None)
         }
         Err(reason @ (NoProposal::NothingFree | NoProposal::Unusable(_))) => {

@@ -105,7 +105,38 @@ pub struct MarketDesk {
     pub(crate) rules: EconomyRules,
     pub(crate) shutdown: Shutdown,
     dice: Dice,
-    pauses: Mutex<BTreeMap<&'static str, Pause>>,
+    pauses: Mutex<BTreeMap<(&'static str, Errand), Pause>>,
+}
+
+/// What a feed is asked for. A subject that it does not know any more keeps it from proposing for a
+/// while, and not from deciding the markets of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Errand {
+    /// A new question.
+    Propose,
+    /// What decides a market.
+    Read,
+}
+
+/// Whether an error says something about the source as a whole, not about one subject.
+const fn is_of_the_source(error: &SourceError) -> bool {
+    match error {
+        SourceError::Timeout
+        | SourceError::Unreachable(_)
+        | SourceError::RateLimited { .. }
+        | SourceError::Forbidden
+        | SourceError::Server(_)
+        | SourceError::NotJson
+        | SourceError::NotFeed
+        | SourceError::TooLarge => true,
+        SourceError::NotFound
+        | SourceError::Redirected(_)
+        | SourceError::Status(_)
+        | SourceError::MissingField(_)
+        | SourceError::Nonsense { .. }
+        | SourceError::Stale { .. }
+        | SourceError::FromTheFuture { .. } => false,
+    }
 }
 
 /// How long a feed is left alone after failing in a row. Forgotten with the process; what a source
@@ -113,6 +144,7 @@ pub struct MarketDesk {
 #[derive(Debug, Clone, Copy)]
 struct Pause {
     failures: i32,
+    began: Timestamp,
     until: Timestamp,
 }
 
@@ -162,16 +194,21 @@ impl MarketDesk {
     }
 
     /// Whether a feed may be asked now: it neither asked for peace nor failed a moment ago.
-    async fn may_ask(&self, feed: &dyn MarketFeed, now: Timestamp) -> DbResult<bool> {
-        let paused = {
-            let pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
-            pauses.get(feed.name()).copied()
-        };
-        let is_paused = |pause: Pause| {
+    pub(crate) async fn may_ask(
+        &self,
+        feed: &dyn MarketFeed,
+        errand: Errand,
+        now: Timestamp,
+    ) -> DbResult<bool> {
+        let is_paused = |pause: &Pause| {
             // A clock that was set back must not silence a feed for longer than its pause.
             now < pause.until && pause.until.seconds_since(now) <= retry_seconds(i32::MAX)
         };
-        if paused.is_some_and(is_paused) {
+        let paused = {
+            let pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
+            pauses.get(&(feed.name(), errand)).is_some_and(is_paused)
+        };
+        if paused {
             return Ok(false);
         }
         let mut conn = self.database.get().await?;
@@ -179,20 +216,23 @@ impl MarketDesk {
         Ok(cooldown.is_none_or(|cooldown| !cooldown.active))
     }
 
-    /// Forgets a feed's failures.
-    async fn answered(&self, feed: &dyn MarketFeed) -> DbResult<()> {
+    /// Forgets a feed's failures from before it was asked at `now`; what failed beside this answer
+    /// stays.
+    async fn answered(&self, feed: &dyn MarketFeed, now: Timestamp) -> DbResult<()> {
         let failed_before = {
             let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
-            pauses.remove(feed.name()).is_some()
+            let before = pauses.len();
+            pauses.retain(|(name, _), pause| *name != feed.name() || pause.began >= now);
+            pauses.len() < before
         };
         let mut conn = self.database.get().await?;
-        let cooled = db::leases::cooldown(&mut conn, feed.name())
+        if db::leases::cooldown(&mut conn, feed.name())
             .await?
-            .is_some();
-        if cooled {
+            .is_some()
+        {
             db::leases::clear_cooldown(&mut conn, feed.name()).await?;
         }
-        if failed_before || cooled {
+        if failed_before {
             info!(source = feed.name(), "source answers again");
         }
         Ok(())
@@ -203,17 +243,35 @@ impl MarketDesk {
     async fn failed(
         &self,
         feed: &dyn MarketFeed,
+        errand: Errand,
         error: &SourceError,
         now: Timestamp,
     ) -> DbResult<Option<i64>> {
-        let failures = {
-            let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
-            let before = pauses.get(feed.name()).map_or(0, |pause| pause.failures);
-            let failures = before.saturating_add(1);
-            let until = now.plus_seconds(retry_seconds(failures));
-            pauses.insert(feed.name(), Pause { failures, until });
-            failures
+        let errands: &[Errand] = match (is_of_the_source(error), errand) {
+            (true, _) => &[Errand::Propose, Errand::Read],
+            (false, Errand::Propose) => &[Errand::Propose],
+            // One market's own trouble: its next fetch is put off, and nobody else's.
+            (false, Errand::Read) => &[],
         };
+        let mut failures = 1;
+        {
+            let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
+            for errand in errands {
+                let key = (feed.name(), *errand);
+                // Several answers of one moment are one failure.
+                let before = pauses.get(&key).copied();
+                let counted = before.is_some_and(|pause| pause.began == now);
+                let earlier = before.map_or(0, |pause| pause.failures);
+                failures = earlier.saturating_add(i32::from(!counted)).max(1);
+                let until = now.plus_seconds(retry_seconds(failures));
+                let pause = Pause {
+                    failures,
+                    began: now,
+                    until,
+                };
+                pauses.insert(key, pause);
+            }
+        }
         let Some(peace) = error.wants_peace() else {
             let pause_seconds = retry_seconds(failures);
             warn!(source = feed.name(), %error, pause_seconds, "market source failed");

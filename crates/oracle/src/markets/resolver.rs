@@ -1,13 +1,13 @@
 //! The resolver: locks what is past its deadline, reads what decides it, keeps that, and settles.
 
 use daemon::telemetry::chain;
-use db::markets::{Market, Recorded, SettledMarket, VoidBy};
+use db::markets::{Recorded, SettledMarket, VoidBy};
 use db::{DbError, DbResult};
 use futures_util::{StreamExt, stream};
 use ledger_core::{MarketId, Refusal, Timestamp};
 use tracing::{error, info};
 
-use super::MarketDesk;
+use super::{Errand, MarketDesk};
 use crate::cycle::MayContinue;
 
 /// The most locked markets looked at in one cycle.
@@ -31,22 +31,29 @@ pub(super) async fn resolve(
     may_continue: MayContinue<'_>,
 ) -> DbResult<Resolved> {
     let mut resolved = Resolved::default();
-    let (due, now) = {
+    let now = {
         let mut conn = desk.database.get().await?;
         resolved.locked = db::markets::lock_due(&mut conn).await?;
         resolved.expired = db::markets::expire_due(&mut conn).await?;
-        let due = db::markets::due(&mut conn, DUE_MAX).await?;
-        (due, db::now(&mut conn).await?)
+        db::now(&mut conn).await?
+    };
+    let mut silent = Vec::new();
+    for feed in &desk.feeds {
+        if !desk.may_ask(feed.as_ref(), Errand::Read, now).await? {
+            silent.push(feed.source());
+        }
+    }
+    let due = {
+        let mut conn = desk.database.get().await?;
+        let patience = desk.rules.markets.settle_patience_seconds;
+        db::markets::due(&mut conn, &silent, patience, DUE_MAX).await?
     };
     if !resolved.locked.is_empty() || !resolved.expired.is_empty() {
         desk.bus.wake_soon();
     }
     // Sources are waited for at the same time, money is moved by one after the other.
     let mut readings = stream::iter(due)
-        .map(|market| async move {
-            let step = carry(desk, &market, now, may_continue).await;
-            (market.id, step)
-        })
+        .map(|id| async move { (id, carry(desk, id, now, may_continue).await) })
         .buffer_unordered(FETCHES_AT_ONCE);
     while let Some((id, step)) = readings.next().await {
         match step {
@@ -71,7 +78,7 @@ pub(super) async fn resolve(
 /// Settles one market if it can be.
 async fn carry(
     desk: &MarketDesk,
-    market: &Market,
+    id: MarketId,
     now: Timestamp,
     may_continue: MayContinue<'_>,
 ) -> DbResult<Option<SettledMarket>> {
@@ -79,9 +86,13 @@ async fn carry(
         return Ok(None);
     }
     // Evidence may be there already: the oracle that kept it died before it settled.
-    if let Some(settled) = settle(desk, market.id).await? {
+    if let Some(settled) = settle(desk, id).await? {
         return Ok(Some(settled));
     }
+    let market = &{
+        let mut conn = desk.database.get().await?;
+        db::markets::find(&mut conn, id).await?
+    };
     let patience = desk.rules.markets.settle_patience_seconds;
     if now > market.deadline.plus_seconds(patience) {
         return give_up(desk, market.id, patience).await;
@@ -89,7 +100,7 @@ async fn carry(
     let Some(feed) = desk.feed(market.source) else {
         return Ok(None);
     };
-    if !desk.may_ask(feed.as_ref(), now).await? {
+    if !desk.may_ask(feed.as_ref(), Errand::Read, now).await? {
         return Ok(None);
     }
     let reading = tokio::select! {
@@ -97,9 +108,9 @@ async fn carry(
         () = desk.shutdown.wait() => return Ok(None),
     };
     let wait_seconds = match &reading.error {
-        Some(error) => desk.failed(feed.as_ref(), error, now).await?,
+        Some(error) => desk.failed(feed.as_ref(), Errand::Read, error, now).await?,
         None => {
-            desk.answered(feed.as_ref()).await?;
+            desk.answered(feed.as_ref(), now).await?;
             None
         }
     };
@@ -130,7 +141,7 @@ async fn give_up(
     let reason = format!("its source gave no answer within {patience_seconds} seconds");
     let mut conn = desk.database.get().await?;
     let by = VoidBy::Patience(&desk.rules);
-    match db::markets::void(&mut conn, id, &reason, by).await {
+    match db::markets::void(&mut conn, id, &reason, by, None).await {
         Ok(void) => Ok(Some(void)),
         // Somebody else was first.
         Err(DbError::Refused(Refusal::MarketSettled { .. })) => Ok(None),

@@ -25,6 +25,11 @@ const RECORDED: [&[u8]; 9] = [
 fn readers(body: &[u8]) -> usize {
     let repository = "rust-lang/rust".parse().unwrap();
     let headlines = [parse_newsapi(body), parse_feed(body)];
+    assert_eq!(
+        parse_feed(body),
+        headlines[1],
+        "the same bytes say the same"
+    );
     for headlines in headlines.iter().flatten() {
         let found = mentions(headlines, "rust", at("2000-01-01T00:00:00Z"), now());
         assert!(found.is_none_or(|it| it.title.to_lowercase().contains("rust")));
@@ -91,7 +96,8 @@ proptest! {
         "<rss version=\"2.0\">", "<channel>", "<item>", "<title>", "</title>", "</item>", "</channel>",
         "</rss>", "<pubDate>", "<x:date xmlns:x=\"http://purl.org/dc/elements/1.1/\">", "</x:date>",
         "2026-11-24T14:05:00Z", "&amp;", "&#233;", "&", "<![CDATA[", "]]>", "<!--", "-->", "<a b='c'/>",
-        "“", "<feed xmlns=\"http://www.w3.org/2005/Atom\">", "<entry>", "<link href='x'/>",
+        "“", "<feed xmlns=\"http://www.w3.org/2005/Atom\">", "<entry>", "<link href='x'/>", "<author>", "</author>", "“a@b.com",
+        "<m:group xmlns:m=\"http://search.yahoo.com/mrss/\">", "</m:group>", "<?xml version='1.0' encoding='latin1'?>",
     ]), 0..40)) {
         readers(parts.concat().as_bytes());
     }

@@ -31,6 +31,7 @@ const MAY_KNOW: [(&str, &[&str]); 16] = [
             "db",
             "ledger-core",
             "llm",
+            "sources",
         ],
     ),
     ("test-kit", &["bus", "db", "ledger-core"]),

@@ -4,3 +4,4 @@
 mod architecture;
 mod day;
 mod kills;
+mod markets;

@@ -12,6 +12,8 @@
 
 mod audit;
 mod footprint;
+mod insights;
+mod settlement;
 mod table;
 mod tick;
 mod wager;
@@ -31,6 +33,12 @@ async fn main() {
     }
     if wanted("wager") {
         wager::bench(&mut table).await;
+    }
+    if wanted("settlement") {
+        settlement::bench(&mut table).await;
+    }
+    if wanted("insights") {
+        insights::bench(&mut table).await;
     }
     if wanted("footprint") {
         footprint::bench(&mut table).await;

@@ -42,7 +42,8 @@ async fn checkpoint(arena: &Arena) {
     owner.batch_execute("CHECKPOINT").await.unwrap();
 }
 
-fn settings(arena: &Arena, port: u16) -> Vec<(&'static str, String)> {
+/// Settings of the API alone.
+pub(crate) fn settings(arena: &Arena, port: u16) -> Vec<(&'static str, String)> {
     vec![
         ("DATABASE_URL", arena.database_url()),
         ("REDIS_URL", arena.redis_url()),

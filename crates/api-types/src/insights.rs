@@ -1,0 +1,134 @@
+//! `GET /insights/{handle or id}`: what a bot cost, what it produced, how much attention it took,
+//! whether it gets better, and what happens if nobody acts.
+//!
+//! Totals may exceed one balance, so they are decimal strings and not [`Money`]. They have eight
+//! digits after the point, as have rates and quotients, which are rounded half up. A quotient whose
+//! divisor says nothing is `None`.
+
+use ledger_core::insights::TrendDirection;
+use ledger_core::{BotId, BotStatus, CycleNumber, Enforcement, Money, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::LedgerEntry;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Insights {
+    pub bot_id: BotId,
+    pub handle: String,
+    pub status: BotStatus,
+    /// Whether fees are charged in this arena.
+    pub mode: Enforcement,
+    pub balance: Money,
+    /// What would be left had all phantom fees been real; may be negative.
+    pub shadow_balance: Money,
+    pub cost: Cost,
+    pub produced: Produced,
+    pub attention: Attention,
+    pub activity: Activity,
+    pub trend: Trend,
+    pub if_nothing_changes: IfNothingChanges,
+    /// The last ten entries of its ledger, newest first.
+    pub recent: Vec<LedgerEntry>,
+    /// The moment of all this.
+    pub as_of: Timestamp,
+}
+
+/// What it cost since it was made: credits, and US dollars of language models.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Entropy that was charged.
+    pub fees: String,
+    /// Entropy that was only recorded, in observe mode.
+    pub phantom_fees: String,
+    pub lookup_fees: String,
+    /// Stakes of positions that were lost or forfeit.
+    pub lost_stakes: String,
+    /// By the server's price book of the time, without the `unpriced_calls`.
+    pub llm_usd: String,
+    pub input_tokens: i64,
+    /// A part of `input_tokens`.
+    pub cached_input_tokens: i64,
+    pub output_tokens: i64,
+    /// A part of `output_tokens`.
+    pub reasoning_tokens: i64,
+    pub llm_calls: i64,
+    /// Those of `llm_calls` whose model is not in the price book.
+    pub unpriced_calls: i64,
+}
+
+/// What it produced since it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Produced {
+    /// What settled positions paid, stakes included.
+    pub payouts: String,
+    /// The part of `payouts` that the house made as bounty.
+    pub bounties: String,
+    /// Payouts less the stakes of all settled positions and the lookup fees. Entropy is not in it,
+    /// and neither are positions that are open or void.
+    pub profit: String,
+    /// Predictions, bets and answers that were won, lost or forfeit; void ones do not count.
+    pub settled: i64,
+    pub won: i64,
+    /// The mean Brier score of the positions that have one: 0 is perfect, 0.25 is what always saying
+    /// 0.5 gets.
+    pub brier: Option<String>,
+    pub brier_count: i64,
+    /// `brier_count` / `settled`.
+    pub brier_coverage: Option<String>,
+    /// Fees, phantom fees and lookup fees for each settled position.
+    pub cost_per_settled: Option<String>,
+    /// The same for each 1.00 of profit; `None` without a profit.
+    pub cost_per_profit: Option<String>,
+    /// `llm_usd` for each settled position.
+    pub llm_usd_per_settled: Option<String>,
+    /// `llm_usd` for each 1.00 of profit; `None` without a profit.
+    pub llm_usd_per_profit: Option<String>,
+}
+
+/// How much of people's attention it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attention {
+    /// What operators did to it: revivals and retirement.
+    pub interventions: i64,
+    /// What failed for it and was recorded.
+    pub errors: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activity {
+    pub ticks: i64,
+    /// The share of `ticks` before which it did nothing productive.
+    pub idle_rate: Option<String>,
+    /// Consecutive past ticks without a productive action.
+    pub idle_streak: i32,
+    /// When the cycle began in which its shadow balance first failed to cover a fee.
+    pub would_have_been_liquidated_at: Option<Timestamp>,
+}
+
+/// Whether it earns more or less than before, by windows of its own ticks. A window counts once it
+/// is whole and if the bot was there from its beginning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trend {
+    pub window_ticks: i64,
+    /// In the last whole window.
+    pub profit_per_tick: Option<String>,
+    /// In the window before it.
+    pub previous: Option<String>,
+    /// `up`, `down` or `flat`; `None` without two windows.
+    pub direction: Option<TrendDirection>,
+}
+
+/// What comes if it does nothing, nothing open is settled and the figures stay: exact, as the ticker
+/// will have it. By the balance in enforce mode, by the shadow balance in observe mode. All `None`
+/// for the dead and the retired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IfNothingChanges {
+    /// The fee of the next tick; it grows with idleness.
+    pub burn_per_tick: Option<Money>,
+    /// Ticks whose fee is still covered; 0 if it would be dead already.
+    pub ticks_left: Option<i64>,
+    /// The tick that it does not outlive, or would not have.
+    pub dies_in_tick: Option<CycleNumber>,
+    /// When that tick begins at the earliest, at the present tick rate; or when it began.
+    pub dies_at: Option<Timestamp>,
+}

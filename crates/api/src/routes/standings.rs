@@ -1,0 +1,33 @@
+//! Who has most.
+
+use actix_web::HttpRequest;
+use actix_web::web::Data;
+use ledger_core::BotStatus;
+
+use crate::app::App;
+use crate::cursor::{List, Parameters};
+use crate::error::{ApiError, ApiResult};
+use crate::routes;
+
+/// `?status=` ranks those of one status among themselves.
+pub(super) async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
+    let parameters = Parameters::of(&req)?;
+    let page = parameters.page(List::Standings, &app.keys.cursor)?;
+    let status = parameters.get("status").map(status).transpose()?;
+    let snapshot = app.standings.get(&app.database).await?;
+    let after = page.after.map_or(0, |[rank]| rank);
+    let rows = snapshot.page(status, after, page.limit());
+    let page = page.answer(rows, &app.keys.cursor, |row| [row.rank], |row| row);
+    routes::ok(&api_types::Standings {
+        items: page.items,
+        next_cursor: page.next_cursor,
+        as_of: snapshot.as_of,
+    })
+}
+
+fn status(text: &str) -> Result<BotStatus, ApiError> {
+    BotStatus::ALL
+        .into_iter()
+        .find(|status| status.as_str().eq_ignore_ascii_case(text))
+        .ok_or_else(|| ApiError::invalid("status", "must be ALIVE, DEAD or RETIRED"))
+}

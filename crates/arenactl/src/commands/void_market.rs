@@ -1,0 +1,81 @@
+//! `arenactl void-market MARKET --reason R`: calls an unsettled market off.
+
+use std::fmt;
+
+use daemon::config::Sources;
+use daemon::process::Failure;
+use db::DbError;
+use db::markets::{self, SettledMarket, VoidBy};
+use ledger_core::MarketId;
+use ledger_core::economy::Operator;
+use ledger_core::market::MarketStatus;
+use serde::Serialize;
+
+use super::services_database;
+use crate::output::counted;
+use crate::{cli, operator};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The market's id
+    #[arg(value_parser = cli::market_id)]
+    market: MarketId,
+    /// Why; it is shown with the market and kept in the audit log
+    #[arg(long, value_parser = cli::reason)]
+    reason: String,
+    /// Who acts; by default the account that runs this
+    #[arg(long, value_name = "NAME")]
+    operator: Option<Operator>,
+}
+
+/// A market that was called off.
+#[derive(Debug, Serialize)]
+pub(crate) struct Voided {
+    market_id: MarketId,
+    status: MarketStatus,
+    bets: usize,
+}
+
+impl From<SettledMarket> for Voided {
+    fn from(settled: SettledMarket) -> Voided {
+        Voided {
+            market_id: settled.id,
+            status: settled.status,
+            bets: settled.bets,
+        }
+    }
+}
+
+impl fmt::Display for Voided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bets = counted(self.bets, "bet");
+        write!(
+            f,
+            "market {} is now {}; {bets} called off, the stakes of the living came back",
+            self.market_id, self.status
+        )
+    }
+}
+
+pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Voided, Failure> {
+    let postgres = services_database(sources).await?;
+    let mut conn = postgres.connection().await?;
+    let who = operator::acting(sources, args.operator.as_ref())?;
+    let market = args.market;
+    markets::void(
+        &mut conn,
+        market,
+        &args.reason,
+        VoidBy::Operator(&who),
+        None,
+    )
+    .await
+    .map(Voided::from)
+    .map_err(|error| match error {
+        DbError::NotFound(_) => {
+            let hint = "no market has this id; `GET /markets` lists them all";
+            anyhow::anyhow!("cannot void market {market}: {hint}").into()
+        }
+        other => postgres.failure(other, format!("cannot void market {market}")),
+    })
+}

@@ -1,0 +1,182 @@
+//! The one way from a bot to its model, and the cap on what that may cost a day.
+//!
+//! Before each call the most that it can cost is set aside in Postgres, where every runner sees it;
+//! after the call the real cost takes its place. What became of a call that brought no answer is not
+//! known, so its reservation stays, unless the provider certainly did nothing for it. A runner that
+//! dies in between leaves the reservation standing: the cap may be reached early, never exceeded by
+//! more than a provider that does not keep to its own token limit.
+//!
+//! A [`Mind`] does not give its model away: there is no call beside the cap.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use db::schedules::{self, Allowance, LlmReservation, SpendingDay};
+use db::{Database, DbError};
+use ledger_core::price_book::PriceBook;
+use ledger_core::{BotId, Money};
+use llm::usage::{TurnUsage, collect};
+use llm::{Completion, LlmError, Model, Prompt};
+use tracing::{info, warn};
+
+use crate::clock;
+
+/// What a chat's frame may add to the texts of a prompt, in tokens.
+pub const OVERHEAD_TOKENS: u64 = 500;
+
+/// Whether a bot's thinking has a price and an end.
+#[derive(Clone)]
+pub enum Spending {
+    /// Whatever it costs.
+    Unlimited,
+    Capped(DailyCap),
+}
+
+/// The most that one bot's thinking may cost from midnight to midnight, UTC.
+#[derive(Clone)]
+pub struct DailyCap {
+    pub usd: Money,
+    pub prices: Arc<PriceBook>,
+    pub database: Database,
+}
+
+/// A bot's model behind its cap.
+#[derive(Debug)]
+pub struct Mind {
+    model: Model,
+    spending: Spending,
+    /// The day of which the log knows already that it has nothing left.
+    said: Mutex<Option<SpendingDay>>,
+}
+
+/// A call without an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum MindError {
+    /// The call was not made.
+    #[error("the bot's thinking has cost all it may today (LLM_DAILY_USD)")]
+    Spent,
+    /// The call was not made.
+    #[error("{model} has no price in the price book, so its calls cannot be held to LLM_DAILY_USD")]
+    Unpriced { model: String },
+    /// The call was not made.
+    #[error("what thinking has cost today cannot be read: {0}")]
+    Database(#[from] DbError),
+    #[error(transparent)]
+    Model(#[from] LlmError),
+}
+
+impl Mind {
+    #[must_use]
+    pub fn new(model: Model, spending: Spending) -> Mind {
+        Mind {
+            model,
+            spending,
+            said: Mutex::new(None),
+        }
+    }
+
+    /// Asks the model once, for that bot.
+    ///
+    /// # Errors
+    /// See [`MindError`].
+    pub async fn complete(&self, bot_id: BotId, prompt: &Prompt) -> Result<Completion, MindError> {
+        let cap = match &self.spending {
+            Spending::Unlimited => return Ok(self.model.complete(prompt).await?),
+            Spending::Capped(cap) => cap,
+        };
+        let most = self.greatest_cost(cap, prompt)?;
+        if most.is_zero() {
+            return Ok(self.model.complete(prompt).await?);
+        }
+        let reservation = self.reserve(cap, bot_id, most).await?;
+        let (result, used) = collect(self.model.complete(prompt)).await;
+        let cost = match &result {
+            Err(error) if error.is_unserved() => Money::ZERO,
+            _ => self.real_cost(cap, &used).unwrap_or(most),
+        };
+        settle(cap, &reservation, cost).await;
+        Ok(result?)
+    }
+
+    async fn reserve(
+        &self,
+        cap: &DailyCap,
+        bot_id: BotId,
+        most: Money,
+    ) -> Result<LlmReservation, MindError> {
+        // The connection is given back before the model is asked.
+        let mut conn = cap.database.get().await?;
+        match schedules::reserve_llm(&mut conn, bot_id, most, cap.usd).await? {
+            Allowance::Granted(reservation) => Ok(reservation),
+            Allowance::Refused { day } => {
+                self.say_once(day, bot_id, cap);
+                Err(MindError::Spent)
+            }
+        }
+    }
+
+    fn say_once(&self, day: SpendingDay, bot_id: BotId, cap: &DailyCap) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.replace(day) != Some(day) {
+            let cap_usd = cap.usd;
+            info!(%bot_id, %day, %cap_usd, "no more thinking today: LLM_DAILY_USD is reached");
+        }
+    }
+
+    /// No text has more tokens than bytes, and no answer more than were asked for. Whether the
+    /// input is cached is not known beforehand, so the dearer price counts.
+    fn greatest_cost(&self, cap: &DailyCap, prompt: &Prompt) -> Result<Money, MindError> {
+        let bytes = prompt.system.len().saturating_add(prompt.user.len());
+        let input = u64::try_from(bytes)
+            .unwrap_or(u64::MAX)
+            .saturating_add(OVERHEAD_TOKENS);
+        let output = u64::from(prompt.max_output_tokens);
+        let (provider, model) = (self.model.provider_name(), self.model.model_name());
+        let at = clock::now();
+        let cost = |cached| cap.prices.cost(provider, model, at, input, cached, output);
+        cost(0)
+            .zip(cost(input))
+            .map(|(new, cached)| new.max(cached))
+            .ok_or_else(|| MindError::Unpriced {
+                model: format!("{provider}/{model}"),
+            })
+    }
+
+    /// What one call cost; `None` where the provider did not say what it used.
+    fn real_cost(&self, cap: &DailyCap, used: &TurnUsage) -> Option<Money> {
+        if used.llm_calls != 1 || used.unreported_calls != 0 {
+            return None;
+        }
+        cap.prices.cost(
+            self.model.provider_name(),
+            self.model.model_name(),
+            clock::now(),
+            used.input_tokens,
+            used.cached_input_tokens,
+            used.output_tokens,
+        )
+    }
+}
+
+/// Without this the reservation stands, which errs on the side of the cap.
+async fn settle(cap: &DailyCap, reservation: &LlmReservation, cost: Money) {
+    if cost == reservation.usd {
+        return;
+    }
+    let settled = async {
+        let mut conn = cap.database.get().await?;
+        schedules::settle_llm(&mut conn, reservation, cost).await
+    };
+    if let Err(error) = settled.await {
+        let (bot_id, usd) = (reservation.bot_id, reservation.usd);
+        warn!(%bot_id, %usd, %error, "a reservation stays, because its real cost cannot be written");
+    }
+}
+
+impl std::fmt::Debug for Spending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Spending::Unlimited => f.write_str("Unlimited"),
+            Spending::Capped(cap) => write!(f, "Capped({})", cap.usd),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What one bot cost, produced and faces: by key look-ups alone, whatever its history.
+//!
+//! Everything comes from running totals that were added to as things happened. This module must
+//! never sum over the ledger, the metrics or the positions.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Numeric, Text, Timestamptz, Untyped};
+use diesel_async::RunQueryDsl;
+use ledger_core::insights::{Reserve, lived_through};
+use ledger_core::{BotId, CycleNumber, Entry, Timestamp};
+
+use crate::bots::BotRef;
+use crate::error::{DbError, DbResult};
+use crate::ledger;
+use crate::pool::Connection;
+use crate::schema::sql_types;
+use crate::sql::{SqlBotStatus, SqlMoney, SqlTotal, statement};
+use crate::totals::{Totals, TotalsRow, WINDOW_TICKS, totals_columns, window_of};
+
+/// Ledger entries that are told with a bot.
+const RECENT_ENTRIES: i64 = 10;
+
+/// All that is kept about one bot, of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Insights {
+    pub bot_id: BotId,
+    pub handle: String,
+    /// Status, balance and idleness.
+    pub reserve: Reserve,
+    /// Entropy that was charged, in units of 10⁻⁸.
+    pub fees: i128,
+    pub ticks: i64,
+    /// Those of them before which nothing productive was done.
+    pub idle_ticks: i64,
+    pub totals: Totals,
+    /// The profit in the last whole window of [`WINDOW_TICKS`] ticks, and in the one before it;
+    /// `None` where the bot did not live through it.
+    pub last_window: Option<i128>,
+    pub previous_window: Option<i128>,
+    /// When the cycle began in which the shadow died.
+    pub shadow_died_at: Option<Timestamp>,
+    /// The next tick that reaches the bot, if it lives.
+    pub next_tick: CycleNumber,
+    /// When that tick began; `None` if it is yet to begin.
+    pub next_tick_began_at: Option<Timestamp>,
+    /// When the latest cycle began; `None` before the first.
+    pub latest_began_at: Option<Timestamp>,
+    /// The last entries of its ledger, newest first.
+    pub recent: Vec<Entry>,
+    pub as_of: Timestamp,
+}
+
+/// Each table once, by its key. The windows are those of the bot's own ticks: a dead bot's stay.
+macro_rules! insights_query {
+    ($whose:literal) => {
+        concat!(
+            "SELECT b.id, b.handle, b.status, w.balance, w.phantom_fees, w.idle_streak, \
+                    w.productive, w.shadow_died_in, w.last_cycle, w.sequence, w.fees, w.ticks, \
+                    w.idle_ticks, last.profit AS last_profit, previous.profit AS previous_profit, \
+                    died.started_at AS shadow_died_at, latest.number AS cycle, \
+                    latest.started_at AS cycle_began_at, \
+                    latest.closed_at IS NULL AND NOT EXISTS ( \
+                        SELECT FROM tick_failures f \
+                         WHERE f.cycle = latest.number AND f.bot_id = b.id) AS cycle_open, \
+                    clock_timestamp() AS as_of, ",
+            totals_columns!(),
+            " FROM bots b \
+              JOIN wallets w ON w.bot_id = b.id \
+              LEFT JOIN agent_totals t ON t.bot_id = b.id \
+              LEFT JOIN agent_windows last \
+                ON last.bot_id = b.id AND last.number = w.last_cycle / {} - 1 \
+              LEFT JOIN agent_windows previous \
+                ON previous.bot_id = b.id AND previous.number = w.last_cycle / {} - 2 \
+              LEFT JOIN cycles died ON died.number = w.shadow_died_in \
+              LEFT JOIN LATERAL (SELECT number, started_at, closed_at FROM cycles \
+                                  ORDER BY number DESC LIMIT 1) latest ON true \
+             WHERE ",
+            $whose
+        )
+    };
+}
+
+statement! {
+    struct OfId { window: i64 as BigInt, again: i64 as BigInt, id: i64 as BigInt }
+    returns Untyped = insights_query!("b.id = {}")
+}
+
+statement! {
+    struct OfHandle<'a> { window: i64 as BigInt, again: i64 as BigInt, handle: &'a str as Text }
+    returns Untyped = insights_query!("lower(b.handle) = lower({})")
+}
+
+#[derive(QueryableByName)]
+struct InsightsRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
+    handle: String,
+    #[diesel(sql_type = sql_types::BotStatus)]
+    status: SqlBotStatus,
+    #[diesel(sql_type = Numeric)]
+    balance: SqlMoney,
+    #[diesel(sql_type = Numeric)]
+    phantom_fees: SqlMoney,
+    #[diesel(sql_type = Integer)]
+    idle_streak: i32,
+    #[diesel(sql_type = Bool)]
+    productive: bool,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    shadow_died_in: Option<i64>,
+    #[diesel(sql_type = BigInt)]
+    last_cycle: i64,
+    #[diesel(sql_type = BigInt)]
+    sequence: i64,
+    #[diesel(sql_type = Numeric)]
+    fees: SqlTotal,
+    #[diesel(sql_type = BigInt)]
+    ticks: i64,
+    #[diesel(sql_type = BigInt)]
+    idle_ticks: i64,
+    #[diesel(sql_type = Nullable<Numeric>)]
+    last_profit: Option<SqlTotal>,
+    #[diesel(sql_type = Nullable<Numeric>)]
+    previous_profit: Option<SqlTotal>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    shadow_died_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    cycle: Option<i64>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    cycle_began_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Bool)]
+    cycle_open: bool,
+    #[diesel(sql_type = Timestamptz)]
+    as_of: DateTime<Utc>,
+    #[diesel(embed)]
+    totals: TotalsRow,
+}
+
+/// One bot's insights.
+///
+/// # Errors
+/// [`DbError::NotFound`] for a bot that does not exist; never for one about which nothing is known.
+pub async fn find(conn: &mut Connection, bot: &BotRef) -> DbResult<Insights> {
+    let (window, again) = (WINDOW_TICKS, WINDOW_TICKS);
+    let row: Option<InsightsRow> = match bot {
+        BotRef::Id(BotId(id)) => {
+            let id = *id;
+            OfId { window, again, id }.get_result(conn).await
+        }
+        BotRef::Handle(handle) => {
+            let handle = handle.as_str();
+            let of = OfHandle {
+                window,
+                again,
+                handle,
+            };
+            of.get_result(conn).await
+        }
+    }
+    .optional()?;
+    let row = row.ok_or(DbError::NotFound("bot"))?;
+    // Not what came after the row was read: balance and entries then tell of one moment.
+    let before = row.sequence.saturating_add(1);
+    let recent = ledger::page(conn, BotId(row.id), Some(before), RECENT_ENTRIES).await?;
+    Ok(row.with(recent))
+}
+
+impl InsightsRow {
+    fn with(self, recent: Vec<Entry>) -> Insights {
+        // Never before it was made, and later for who was dead or passed over in between: windows
+        // with such cycles in them are left out rather than mistaken for lean ones.
+        let born = CycleNumber(self.last_cycle - self.ticks);
+        let window = window_of(CycleNumber(self.last_cycle));
+        let profit = |number: i64, kept: Option<SqlTotal>| {
+            let whole = lived_through(number, WINDOW_TICKS, born);
+            whole.then(|| kept.map_or(0, |profit| profit.0))
+        };
+        let latest = self.cycle.unwrap_or(0);
+        let began_at = self.cycle_began_at.map(Timestamp::from);
+        // An open cycle that has not reached the bot will, unless it failed to.
+        let open = self.cycle.is_some() && self.cycle_open && self.last_cycle < latest;
+        Insights {
+            bot_id: BotId(self.id),
+            handle: self.handle,
+            reserve: Reserve {
+                status: self.status.0,
+                balance: self.balance.0,
+                phantom_fees: self.phantom_fees.0,
+                idle_streak: self.idle_streak,
+                productive: self.productive,
+                shadow_died_in: self.shadow_died_in.map(CycleNumber),
+            },
+            fees: self.fees.0,
+            ticks: self.ticks,
+            idle_ticks: self.idle_ticks,
+            totals: self.totals.into(),
+            last_window: profit(window - 1, self.last_profit),
+            previous_window: profit(window - 2, self.previous_profit),
+            shadow_died_at: self.shadow_died_at.map(Timestamp::from),
+            next_tick: CycleNumber(if open { latest } else { latest + 1 }),
+            next_tick_began_at: began_at.filter(|_| open),
+            latest_began_at: began_at,
+            recent,
+            as_of: self.as_of.into(),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! What a bot's running totals mean: how long it lasts if nobody acts, whether it earns more or
+//! less than before, and what its results cost.
+//!
+//! Everything is exact: whole units of 10⁻⁸, rounded once, where a quotient is shown. [`forecast`]
+//! must say what [`economy::tick`](crate::economy::tick) will do, to the very tick; it must never
+//! count ticks one by one, because a rich bot under mild rules lasts for a quintillion of them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::economy::{BotStatus, EconomyRules, Enforcement, Wallet};
+use crate::ids::CycleNumber;
+use crate::money::{Money, UNITS_PER_CREDIT};
+
+/// What decides how long a bot lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reserve {
+    pub status: BotStatus,
+    pub balance: Money,
+    pub phantom_fees: Money,
+    pub idle_streak: i32,
+    /// Whether a productive action happened since the last tick: the next one charges no idleness.
+    pub productive: bool,
+    pub shadow_died_in: Option<CycleNumber>,
+}
+
+impl From<&Wallet> for Reserve {
+    fn from(wallet: &Wallet) -> Reserve {
+        Reserve {
+            status: wallet.status,
+            balance: wallet.balance(),
+            phantom_fees: wallet.phantom_fees,
+            idle_streak: wallet.idle_streak,
+            productive: wallet.productive,
+            shadow_died_in: wallet.shadow_died_in,
+        }
+    }
+}
+
+/// What happens to a living bot if nobody acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forecast {
+    /// The fee of its next tick.
+    pub burn_per_tick: Money,
+    /// Ticks that it still pays.
+    pub ticks_left: i64,
+    /// The tick it dies in (enforce), or would die in or would have died in (observe).
+    pub dies_in: CycleNumber,
+}
+
+/// Foretells a bot's end from its balance in enforce mode and from its shadow balance in observe
+/// mode. `next` is the next tick that reaches it. `None` for who is not alive.
+#[must_use]
+pub fn forecast(reserve: &Reserve, rules: &EconomyRules, next: CycleNumber) -> Option<Forecast> {
+    if reserve.status != BotStatus::Alive {
+        return None;
+    }
+    let streak = if reserve.productive {
+        0
+    } else {
+        reserve.idle_streak.max(0)
+    };
+    let burn_per_tick = rules.entropy(streak);
+    let balance = i128::from(reserve.balance.units());
+    let left = match (rules.enforcement, reserve.shadow_died_in) {
+        (Enforcement::Enforce, _) => balance,
+        (Enforcement::Observe, None) => balance - i128::from(reserve.phantom_fees.units()),
+        (Enforcement::Observe, Some(died_in)) => {
+            return Some(Forecast {
+                burn_per_tick,
+                ticks_left: 0,
+                dies_in: died_in,
+            });
+        }
+    };
+    let fees = Fees {
+        stair: Stair::of(rules),
+        streak: i128::from(streak),
+        // The tick after a productive action leaves the streak at zero, so that fee comes twice.
+        first_twice: reserve.productive,
+    };
+    let ticks_left = fees.paid_from(left, burn_per_tick);
+    Some(Forecast {
+        burn_per_tick,
+        ticks_left,
+        dies_in: CycleNumber(next.0.saturating_add(ticks_left)),
+    })
+}
+
+/// Entropy as a stair: it rises by `rise` each `tread` ticks of idleness until the step `top`.
+struct Stair {
+    base: i128,
+    rise: i128,
+    tread: i128,
+    /// The step from which on nothing rises any more.
+    top: i128,
+    top_fee: i128,
+}
+
+impl Stair {
+    fn of(rules: &EconomyRules) -> Stair {
+        let units = |money: Money| i128::from(money.units());
+        let tread = i128::from(rules.idle_ticks_per_step.max(1));
+        let (base, rise) = (units(rules.entropy_base), units(rules.entropy_step).max(0));
+        let ceiling = units(rules.entropy_max);
+        // A streak is an i32 and stays at its end.
+        let last = i128::from(i32::MAX) / tread;
+        let room = (ceiling - base).max(0);
+        // Up to the first step that reaches the ceiling.
+        let top = match rise {
+            0 => last,
+            rise => ((room + rise - 1) / rise).min(last),
+        };
+        let top_fee = (base + rise * top).min(ceiling);
+        Stair {
+            base,
+            rise,
+            tread,
+            top,
+            top_fee,
+        }
+    }
+
+    /// The fees of the streaks `0..ticks` together. Below 2¹²⁸ by far: a fee is below 10¹⁸ and so
+    /// is the number of ticks that any balance can pay.
+    const fn sum(&self, ticks: i128) -> i128 {
+        let step = ticks / self.tread;
+        if step >= self.top {
+            let climbed = self.climb(self.top);
+            return climbed + (ticks - self.top * self.tread) * self.top_fee;
+        }
+        self.climb(step) + (ticks % self.tread) * (self.base + self.rise * step)
+    }
+
+    /// The fees of the first `steps` whole steps, none of them above `top`.
+    const fn climb(&self, steps: i128) -> i128 {
+        self.tread * (self.base * steps + self.rise * (steps * (steps - 1) / 2))
+    }
+}
+
+/// The fees that lie ahead of a bot.
+struct Fees {
+    stair: Stair,
+    streak: i128,
+    first_twice: bool,
+}
+
+impl Fees {
+    /// The next `ticks` fees together.
+    const fn sum(&self, ticks: i128) -> i128 {
+        let past = self.stair.sum(self.streak);
+        if self.first_twice && ticks > 0 {
+            let first = self.stair.sum(self.streak + 1) - past;
+            first + self.stair.sum(self.streak + ticks - 1) - past
+        } else {
+            self.stair.sum(self.streak + ticks) - past
+        }
+    }
+
+    /// How many of them `left` pays. Fees only grow, so the first one bounds the number, and their
+    /// sum can be searched.
+    fn paid_from(&self, left: i128, first: Money) -> i64 {
+        if left < 0 {
+            return 0;
+        }
+        let Some(most) = left.checked_div(i128::from(first.units())) else {
+            return i64::MAX;
+        };
+        let (mut paid, mut unpaid) = (0, most + 1);
+        while paid + 1 < unpaid {
+            let middle = paid + (unpaid - paid) / 2;
+            if self.sum(middle) <= left {
+                paid = middle;
+            } else {
+                unpaid = middle;
+            }
+        }
+        i64::try_from(paid).unwrap_or(i64::MAX)
+    }
+}
+
+/// The profits of the last whole window of ticks and of the one before it, and where they point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trend {
+    /// In units of 10⁻⁸, as is the next.
+    pub profit_per_tick: Option<i128>,
+    pub previous: Option<i128>,
+    /// `None` where there are no two windows to compare.
+    pub direction: Option<TrendDirection>,
+}
+
+/// Whether a bot earns more or less a tick than in the window before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrendDirection {
+    Up,
+    Down,
+    Flat,
+}
+
+/// Whether a bot that was made in `born` lived through the whole of a window of ticks.
+#[must_use]
+pub const fn lived_through(window: i64, window_ticks: i64, born: CycleNumber) -> bool {
+    window >= 0 && window.saturating_mul(window_ticks) >= born.0
+}
+
+/// Compares two windows of `window_ticks` ticks each by their profits; `None` for one that the bot
+/// did not live through.
+#[must_use]
+pub fn trend(last: Option<i128>, previous: Option<i128>, window_ticks: i64) -> Trend {
+    let per_tick = |profit: Option<i128>| profit.and_then(|profit| per(profit, window_ticks));
+    let direction = last.zip(previous).map(|(last, previous)| {
+        // By the profits themselves: rounding must not hide a difference.
+        match last.cmp(&previous) {
+            std::cmp::Ordering::Greater => TrendDirection::Up,
+            std::cmp::Ordering::Less => TrendDirection::Down,
+            std::cmp::Ordering::Equal => TrendDirection::Flat,
+        }
+    });
+    Trend {
+        profit_per_tick: per_tick(last),
+        previous: per_tick(previous),
+        direction,
+    }
+}
+
+/// A total a piece, rounded half up to whole units; `None` where there is no piece.
+#[must_use]
+pub fn per(units: i128, pieces: i64) -> Option<i128> {
+    quotient(units, i128::from(pieces))
+}
+
+/// One total for each 1.00 of another, as a decimal in units of 10⁻⁸, rounded half up; `None` where
+/// the other is zero or less, or the quotient beyond all bounds.
+#[must_use]
+pub fn ratio(of: i128, to: i128) -> Option<i128> {
+    quotient(of.checked_mul(i128::from(UNITS_PER_CREDIT))?, to)
+}
+
+fn quotient(dividend: i128, divisor: i128) -> Option<i128> {
+    if divisor <= 0 {
+        return None;
+    }
+    let (whole, rest) = (dividend.div_euclid(divisor), dividend.rem_euclid(divisor));
+    // rest ≥ divisor / 2, without a product that could overflow.
+    whole.checked_add(i128::from(rest >= divisor - rest))
+}
