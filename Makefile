@@ -2,12 +2,12 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt bench
+.PHONY: help run test check fmt bench simulate
 
 SHELL_SCRIPTS := run_system.sh .ci/run $(filter-out %/lib,$(wildcard scripts/*)) $(wildcard scripts/lib/*.sh)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' Makefile
 
 run: ## the whole arena, on its own Postgres and Redis (Ctrl-C stops it)
 	@./run_system.sh
@@ -30,3 +30,6 @@ fmt: ## formats all Rust code
 bench: ## benchmarks, on a throw-away Postgres with its default durability
 	@cargo bench --locked -p ledger-core
 	@scripts/with-test-services --durable bash -c 'cargo build --locked --release --workspace --bins && cargo run --locked --release -p system-tests --bin bench'
+
+simulate: ## the economy on a virtual clock; ARGS='--ticks 2000 --seed 7', ARGS=--help lists them
+	@scripts/with-test-services cargo run --locked --release -p simulation --bin simulate -- $(ARGS)

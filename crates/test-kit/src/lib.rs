@@ -42,7 +42,16 @@ impl Arena {
 
     /// The same with room for `pool_size` connections of the services' role.
     pub async fn with_pool(pool_size: usize) -> Arena {
-        let name = template::clone_database().await;
+        Arena::open(template::clone_database().await, pool_size).await
+    }
+
+    /// A fresh arena whose migrations found what `sql` had made in the empty database, with a
+    /// superuser's rights: a clock of its own, say. Its sequences start at 1.
+    pub async fn migrated_after(sql: &str, pool_size: usize) -> Arena {
+        Arena::open(template::migrate_after(sql).await, pool_size).await
+    }
+
+    async fn open(name: String, pool_size: usize) -> Arena {
         let url = template::app_url(&name);
         let database = Database::connect(DatabaseConfig { url, pool_size })
             .await

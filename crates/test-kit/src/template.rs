@@ -59,27 +59,58 @@ pub(crate) async fn clone_database() -> String {
     name
 }
 
-async fn make_template() -> String {
-    let name = format!("template_{:016x}", migrations_fingerprint());
+/// A database of its own that is migrated here and now, after `sql` ran in it while it was empty,
+/// with a superuser's rights. No template: what the migrations find decides what they make.
+pub(crate) async fn migrate_after(sql: &str) -> String {
+    let name = format!("test_{}", Uuid::new_v4().simple());
     let admin = connect(&superuser_url("postgres")).await;
-    // Several test binaries may get here at once.
+    lock_templates(&admin).await;
+    make_roles(&admin).await;
+    unlock_templates(&admin).await;
+    let create = format!("CREATE DATABASE {name} OWNER {OWNER}");
+    admin.batch_execute(&create).await.unwrap();
+    let empty = connect(&superuser_url(&name)).await;
+    empty.batch_execute(sql).await.unwrap();
+    db::migrations::run(&owner_url(&name)).await.unwrap();
+    name
+}
+
+/// Several test binaries may get here at once.
+async fn lock_templates(admin: &Client) {
     admin
         .execute("SELECT pg_advisory_lock($1)", &[&TEMPLATE_LOCK])
         .await
         .unwrap();
+}
+
+async fn unlock_templates(admin: &Client) {
+    admin
+        .execute("SELECT pg_advisory_unlock($1)", &[&TEMPLATE_LOCK])
+        .await
+        .unwrap();
+}
+
+async fn make_roles(admin: &Client) {
+    for role in [OWNER, APP] {
+        let create = format!(
+            "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') \
+             THEN CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'; END IF; END $$"
+        );
+        admin.batch_execute(&create).await.unwrap();
+    }
+}
+
+async fn make_template() -> String {
+    let name = format!("template_{:016x}", migrations_fingerprint());
+    let admin = connect(&superuser_url("postgres")).await;
+    lock_templates(&admin).await;
     let known = admin
         .query_opt("SELECT FROM pg_database WHERE datname = $1", &[&name])
         .await
         .unwrap()
         .is_some();
     if !known {
-        for role in [OWNER, APP] {
-            let create = format!(
-                "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') \
-                 THEN CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'; END IF; END $$"
-            );
-            admin.batch_execute(&create).await.unwrap();
-        }
+        make_roles(&admin).await;
         // Under another name until it is whole: a killed test run leaves no half template behind.
         let draft = format!("draft_{}", Uuid::new_v4().simple());
         admin
@@ -94,10 +125,7 @@ async fn make_template() -> String {
             .await
             .unwrap();
     }
-    admin
-        .execute("SELECT pg_advisory_unlock($1)", &[&TEMPLATE_LOCK])
-        .await
-        .unwrap();
+    unlock_templates(&admin).await;
     name
 }
 

@@ -1,0 +1,236 @@
+//! What a simulation came to, as text for a terminal.
+
+use std::fmt::Write as _;
+
+use ledger_core::supply::units_text;
+
+use crate::accounts::{AgentAccount, Outcome, SourceAccount};
+use crate::agents::Kind;
+
+/// Digits of a sum of units that are left out: two of eight are shown, or three.
+pub(crate) const CENTS: usize = 6;
+pub(crate) const THOUSANDTHS: usize = 5;
+
+/// The agents of one kind, added up. Empty kinds have none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KindSum {
+    pub kind: Kind,
+    pub agents: i128,
+    pub alive: i128,
+    pub balance_units: i128,
+    pub median_units: i128,
+    pub shadow_units: i128,
+    pub profit_units: i128,
+    pub won: i128,
+    pub lost: i128,
+    pub brier_units: i128,
+    pub brier_count: i128,
+    /// The first and the last of those that died.
+    pub deaths: Option<(i64, i64)>,
+}
+
+/// Adds the agents up by kind.
+#[must_use]
+pub fn by_kind(agents: &[AgentAccount]) -> Vec<KindSum> {
+    Kind::ALL
+        .into_iter()
+        .filter_map(|kind| {
+            let of: Vec<&AgentAccount> = agents.iter().filter(|one| one.kind == kind).collect();
+            let sum = |part: fn(&AgentAccount) -> i128| of.iter().map(|one| part(one)).sum();
+            let mut balances: Vec<i128> = of.iter().map(|one| one.balance_units).collect();
+            balances.sort_unstable();
+            let deaths = || of.iter().filter_map(|one| one.died_in);
+            Some(KindSum {
+                kind,
+                agents: i128::try_from(of.len()).ok().filter(|agents| *agents > 0)?,
+                alive: sum(|one| i128::from(one.alive)),
+                balance_units: sum(|one| one.balance_units),
+                median_units: median(&balances),
+                shadow_units: sum(|one| one.shadow_units),
+                profit_units: sum(|one| one.profit_units),
+                won: sum(|one| one.won.into()),
+                lost: sum(|one| i128::from(one.settled - one.won)),
+                brier_units: sum(|one| one.brier_units),
+                brier_count: sum(|one| one.brier_count.into()),
+                deaths: deaths().min().zip(deaths().max()),
+            })
+        })
+        .collect()
+}
+
+/// Of several in order; of an even number the mean of the two in the middle.
+fn median(sorted: &[i128]) -> i128 {
+    let at = |place: usize| sorted.get(place).copied().unwrap_or(0);
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 {
+        at(middle)
+    } else {
+        (at(middle.saturating_sub(1)) + at(middle)) / 2
+    }
+}
+
+/// Units as credits with two digits, cut off.
+#[must_use]
+pub fn credits(units: i128) -> String {
+    let text = units_text(units);
+    text.get(..text.len().saturating_sub(6))
+        .unwrap_or(&text)
+        .to_owned()
+}
+
+/// A mean of units with so many of its digits; a dash where there is nothing to divide.
+pub(crate) fn mean(units: i128, count: i128, digits_off: usize) -> String {
+    let Some(mean) = units.checked_div(count) else {
+        return "-".to_owned();
+    };
+    let text = units_text(mean);
+    text.get(..text.len().saturating_sub(digits_off))
+        .unwrap_or(&text)
+        .to_owned()
+}
+
+pub(crate) fn died(deaths: Option<(i64, i64)>) -> String {
+    match deaths {
+        None => "-".to_owned(),
+        Some((first, last)) if first == last => first.to_string(),
+        Some((first, last)) => format!("{first}–{last}"),
+    }
+}
+
+/// The whole table.
+#[must_use]
+pub fn text(outcome: &Outcome) -> String {
+    let mut out = String::new();
+    // Writing to a string does not fail.
+    let _ = head(&mut out, outcome)
+        .and_then(|()| kinds(&mut out, outcome))
+        .and_then(|()| markets(&mut out, outcome))
+        .and_then(|()| books(&mut out, outcome));
+    out
+}
+
+fn head(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    let settings = &outcome.settings;
+    writeln!(
+        out,
+        "{} ticks of {} s, {} agents, seed {}, {}: {} wagers, {} slips of bets, {} answers, {} refused\n",
+        settings.ticks,
+        settings.tick_seconds,
+        outcome.agents.len(),
+        settings.seed,
+        settings.rules.enforcement,
+        outcome.acts.wagers,
+        outcome.acts.slips,
+        outcome.acts.answers,
+        outcome.acts.refused
+    )
+}
+
+fn kinds(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    writeln!(
+        out,
+        "{:<14} {:>6} {:>5} {:>10} {:>10} {:>10} {:>10} {:>7} {:>7} {:>7} {:>7} {:>11}",
+        "AGENTS",
+        "COUNT",
+        "ALIVE",
+        "MEAN",
+        "MEDIAN",
+        "SHADOW",
+        "PROFIT",
+        "WON",
+        "LOST",
+        "BRIER",
+        "OF",
+        "DIED IN"
+    )?;
+    for sum in by_kind(&outcome.agents) {
+        writeln!(
+            out,
+            "{:<14} {:>6} {:>5} {:>10} {:>10} {:>10} {:>10} {:>7} {:>7} {:>7} {:>7} {:>11}",
+            sum.kind.as_str(),
+            sum.agents,
+            sum.alive,
+            mean(sum.balance_units, sum.agents, CENTS),
+            credits(sum.median_units),
+            mean(sum.shadow_units, sum.agents, CENTS),
+            mean(sum.profit_units, sum.agents, CENTS),
+            sum.won,
+            sum.lost,
+            mean(sum.brier_units, sum.brier_count, THOUSANDTHS),
+            sum.brier_count,
+            died(sum.deaths)
+        )?;
+    }
+    writeln!(out)
+}
+
+fn markets(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    writeln!(
+        out,
+        "{:<14} {:>6} {:>8} {:>5} {:>7} {:>7} {:>12} {:>12} {:>12}",
+        "MARKETS", "OPENED", "RESOLVED", "VOID", "EXPIRED", "BETS", "STAKED", "PAID", "BOUNTIES"
+    )?;
+    for account in &outcome.sources {
+        let SourceAccount {
+            source,
+            opened,
+            resolved,
+            void,
+            expired,
+            bets,
+            ..
+        } = *account;
+        writeln!(
+            out,
+            "{:<14} {opened:>6} {resolved:>8} {void:>5} {expired:>7} {bets:>7} {:>12} {:>12} {:>12}",
+            source.as_str().to_lowercase(),
+            credits(account.staked_units),
+            credits(account.paid_units),
+            credits(account.minted_units)
+        )?;
+    }
+    writeln!(out)
+}
+
+fn books(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    let audit = &outcome.audit;
+    let (predictions, bets) = outcome.escrow;
+    writeln!(out, "The ledger is sound.")?;
+    writeln!(out, "  as of         {}", audit.as_of)?;
+    writeln!(out, "  entries       {}", audit.entries)?;
+    writeln!(out, "  minted        {}", audit.supply.minted)?;
+    writeln!(out, "  burned        {}", audit.supply.burned)?;
+    writeln!(
+        out,
+        "  escrow        {} ({} in predictions, {} in bets)",
+        audit.supply.escrow,
+        credits(predictions),
+        credits(bets)
+    )?;
+    writeln!(out, "  circulating   {}", audit.supply.circulating)?;
+    writeln!(out, "  drift         {}", audit.drift)?;
+    writeln!(out, "  heads digest  {}", audit.heads_digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_are_of_the_middle() {
+        assert_eq!(median(&[]), 0);
+        assert_eq!(median(&[7]), 7);
+        assert_eq!(median(&[1, 3]), 2);
+        assert_eq!(median(&[1, 3, 100]), 3);
+    }
+
+    #[test]
+    fn figures_are_cut_off_and_never_divided_by_nothing() {
+        assert_eq!(credits(123_456_789_012), "1234.56");
+        assert_eq!(credits(-50_000_000), "-0.50");
+        assert_eq!(mean(1, 0, 6), "-");
+        assert_eq!(mean(50_000_000, 2, 5), "0.250");
+        assert_eq!(died(None), "-");
+        assert_eq!(died(Some((5, 5))), "5");
+    }
+}
