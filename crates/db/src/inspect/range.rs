@@ -429,12 +429,6 @@ impl Auditor {
             });
         }
         if !facts.agrees_with(positions) {
-            let counts = |side: &Tally| {
-                format!(
-                    "{} predictions opened, {} closed, {} bets opened, {} closed",
-                    side.opened, side.closed, side.bets_opened, side.bets_closed
-                )
-            };
             let expected = counts(positions);
             let found = format!("{} in the chain", counts(facts));
             let field = "positions against WAGER, MARKET_STAKE and closing entries";
@@ -461,6 +455,13 @@ impl Auditor {
         }
         self.report
     }
+}
+
+fn counts(side: &Tally) -> String {
+    format!(
+        "{} predictions opened, {} closed, {} bets opened, {} closed",
+        side.opened, side.closed, side.bets_opened, side.bets_closed
+    )
 }
 
 /// An amount as the wallet has it.

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, Numeric, Text, Timestamptz, Untyped};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use futures_util::future::{join, join4};
-use ledger_core::economy::{self, EconomyRules, Operator};
+use ledger_core::economy::{self, EconomyRules, Movement, Operator};
 use ledger_core::market::{
     self, BetState, MarketSettlement, MarketSource, MarketStatus, Resolution, Side, retry_seconds,
 };
@@ -324,7 +324,7 @@ async fn close(
         return Err(DbError::corrupt("a bet without a wallet"));
     }
     // One bet a bot and market, so wallets and bets are each other's.
-    let mut wallets: BTreeMap<BotId, Locked> = wallets
+    let wallets: BTreeMap<BotId, Locked> = wallets
         .into_iter()
         .map(|locked| (locked.wallet.head.bot_id, locked))
         .collect();
@@ -347,23 +347,7 @@ async fn close(
         Some(locked) => locked.now,
         None => crate::now(conn).await?,
     };
-    let mut ended = Vec::with_capacity(open.len());
-    let mut work = Vec::with_capacity(open.len());
-    let mut by_bot: BTreeMap<BotId, usize> = BTreeMap::new();
-    for (place, bet) in open.iter().enumerate() {
-        by_bot.insert(bet.bot_id, place);
-    }
-    for (bot, place) in &by_bot {
-        let (Some(locked), Some(bet), Some(end)) = (
-            wallets.remove(bot),
-            open.get(*place),
-            settlement.bets.get(*place),
-        ) else {
-            return Err(DbError::corrupt("a bet without a wallet"));
-        };
-        ended.extend(ended_as(&locked, bet, end));
-        work.push((locked, vec![end.movement.clone()]));
-    }
+    let (work, ended) = closing_entries(&open, &settlement, wallets)?;
     ending.apply(&mut market);
     let sealed = ledger::seal(work)?;
     let moved = sealed
@@ -389,6 +373,30 @@ async fn close(
         paid: settlement.paid,
         market,
     })
+}
+
+type Work = Vec<(Locked, Vec<Movement>)>;
+
+/// Each bet's closing movement on its wallet, in ascending order of bots, and what it adds to the
+/// bot's totals.
+fn closing_entries(
+    open: &[OpenBet],
+    settlement: &MarketSettlement,
+    mut wallets: BTreeMap<BotId, Locked>,
+) -> DbResult<(Work, Vec<Ended>)> {
+    let mut by_bot: BTreeMap<BotId, (&OpenBet, &market::BetSettlement)> = BTreeMap::new();
+    for (bet, end) in open.iter().zip(&settlement.bets) {
+        by_bot.insert(bet.bot_id, (bet, end));
+    }
+    let mut work = Vec::with_capacity(open.len());
+    let mut ended = Vec::with_capacity(open.len());
+    for (bot, (bet, end)) in by_bot {
+        let locked = wallets.remove(&bot);
+        let locked = locked.ok_or_else(|| DbError::corrupt("a bet without a wallet"))?;
+        ended.extend(ended_as(&locked, bet, end));
+        work.push((locked, vec![end.movement.clone()]));
+    }
+    Ok((work, ended))
 }
 
 /// Whether every wallet can hold what it is paid.
