@@ -326,7 +326,7 @@ async fn of_many_bets_at_once_on_one_balance_exactly_what_fits_is_taken() {
         let (database, rules) = (arena.database().clone(), arena.rules().clone());
         tasks.spawn(async move {
             let slip = slip(bot, vec![new_bet(market, Side::Yes, "1.00")]);
-            markets::place(&mut *database.get().await.unwrap(), &slip, &rules, None).await
+            markets::place(&mut database.get().await.unwrap(), &slip, &rules, None).await
         });
     }
     let outcomes = tasks.join_all().await;
@@ -351,7 +351,7 @@ async fn a_bot_gets_one_bet_on_a_market_however_many_it_sends_at_once() {
         let (database, rules) = (arena.database().clone(), arena.rules().clone());
         tasks.spawn(async move {
             let slip = slip(bot, vec![new_bet(market, Side::Yes, "1.00")]);
-            markets::place(&mut *database.get().await.unwrap(), &slip, &rules, None).await
+            markets::place(&mut database.get().await.unwrap(), &slip, &rules, None).await
         });
     }
     let taken = tasks
@@ -586,7 +586,7 @@ async fn of_many_right_answers_at_once_exactly_one_is_paid() {
         let (database, rules) = (arena.database().clone(), arena.rules().clone());
         tasks.spawn(async move {
             let new = new_answer(bot, market, RIGHT_ANSWER);
-            markets::answer(&mut *database.get().await.unwrap(), &new, &rules, None).await
+            markets::answer(&mut database.get().await.unwrap(), &new, &rules, None).await
         });
     }
     let outcomes = tasks.join_all().await;

@@ -357,7 +357,7 @@ async fn oracles_at_once_open_no_place_twice_and_pay_nobody_twice() {
     }
     let run = |desks: &[Arc<Desk>]| {
         let mut tasks = tokio::task::JoinSet::new();
-        for desk in desks.iter().cloned() {
+        for desk in desks.iter().map(Arc::clone) {
             tasks.spawn(async move { drop(cycle(&desk).await) });
         }
         tasks.join_all()
