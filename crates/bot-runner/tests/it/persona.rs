@@ -4,6 +4,7 @@ use std::fs;
 
 use bot_runner::persona::{Fraction, Persona, Roster, key_name, parse};
 use ledger_core::Money;
+use proptest::prelude::*;
 
 const GOOD: &str = r#"handle: momentum-mia
 name: Momentum Mia
@@ -283,4 +284,67 @@ fn fractions_are_shown_short_and_exact() {
     ] {
         assert_eq!(text.parse::<Fraction>().unwrap().to_string(), shown);
     }
+}
+
+/// The good text with a stretch of it replaced.
+fn damaged() -> impl Strategy<Value = String> {
+    let stretch = prop_oneof![
+        "[-:{}\\[\\],&*#?|>!%@`\"'\\\\ \n\ta-z0-9.]{0,12}",
+        "\\PC{0,12}",
+        Just("&a [*a, *a]".to_owned()),
+        Just("<<: *x".to_owned()),
+        Just("!!binary ".to_owned()),
+        Just("\n---\n".to_owned()),
+    ];
+    let place = any::<prop::sample::Index>();
+    (place, 0..30_usize, stretch).prop_map(|(start, length, stretch)| {
+        let start = start.index(GOOD.len());
+        let end = (start + length).min(GOOD.len());
+        format!("{}{stretch}{}", &GOOD[..start], &GOOD[end..])
+    })
+}
+
+/// What is read keeps the bounds, and what is not says why.
+fn is_answered(text: &str) {
+    match parse(text) {
+        Ok(persona) => {
+            assert!((1..=80).contains(&persona.name.chars().count()));
+            assert!((1..=8_000).contains(&persona.system_prompt.chars().count()));
+            assert!(persona.max_stake_fraction.decimal().is_positive());
+        }
+        Err(faults) => {
+            assert!(!faults.is_empty());
+            let lines = u64::try_from(text.lines().count()).unwrap();
+            assert!(
+                faults.iter().all(|fault| fault.line <= lines + 1),
+                "{faults:?}"
+            );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn no_damage_makes_it_panic(text in damaged()) {
+        is_answered(&text);
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in any::<String>()) {
+        is_answered(&text);
+    }
+}
+
+#[test]
+fn deep_nesting_and_aliases_that_grow_are_faults() {
+    let deep = format!("name: {}", "[".repeat(100_000));
+    assert!(parse(&deep).is_err());
+    let mut laughs = "a0: &a0 [lol, lol]\n".to_owned();
+    for level in 1..30 {
+        let below = level - 1;
+        laughs += &format!("a{level}: &a{level} [*a{below}, *a{below}, *a{below}, *a{below}]\n");
+    }
+    assert!(parse(&laughs).is_err());
 }

@@ -1,4 +1,5 @@
 use daemon::config::env_file::{malformed_lines, parse, read};
+use proptest::prelude::*;
 
 fn value(line: &str) -> String {
     let pairs = parse(line);
@@ -108,4 +109,44 @@ fn a_missing_file_and_one_that_is_not_utf8_are_errors() {
     let good = dir.path().join("good");
     std::fs::write(&good, "A=1\n").unwrap();
     assert_eq!(read(&good).unwrap().len(), 1);
+}
+
+/// Lines as people and programs write them, and as nobody should.
+fn any_line() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[A-Z_]{1,8} ?= ?[ -~]{0,20}",
+        "export [A-Z_]{1,8}=[\"']?[ -~]{0,20}[\"']?",
+        "#[ -~]{0,20}",
+        "\\PC{0,30}",
+        Just(String::new()),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn every_line_is_an_assignment_or_named(lines in prop::collection::vec(any_line(), 0..8)) {
+        let text = lines.join("\n");
+        let (pairs, malformed) = (parse(&text), malformed_lines(&text));
+        let meant = text.strip_prefix('\u{feff}').unwrap_or(&text).lines().map(str::trim);
+        let meant = meant.filter(|line| !line.is_empty() && !line.starts_with('#')).count();
+        prop_assert_eq!(pairs.len() + malformed.len(), meant);
+        for (key, value) in pairs {
+            prop_assert!(!key.is_empty() && !key.contains(char::is_whitespace));
+            // Nothing is made up: what is read was written.
+            prop_assert!(text.contains(&key) && text.contains(&value));
+        }
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in any::<String>()) {
+        parse(&text);
+        malformed_lines(&text);
+    }
+
+    #[test]
+    fn a_quoted_value_comes_through_unharmed(secret in "[^\r\n]{0,60}") {
+        prop_assert_eq!(value(&format!("SECRET='{secret}'")), secret);
+    }
 }

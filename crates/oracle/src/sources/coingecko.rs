@@ -233,6 +233,8 @@ fn read_time(text: &str, now: Timestamp) -> Result<Timestamp, FeedError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// 2026-02-16T00:00:00Z.
@@ -373,5 +375,27 @@ mod tests {
             endpoint("ftp://example.org".parse().unwrap()),
             Err(SetupError::Url)
         );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn no_bytes_make_it_panic_or_a_price(body in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(read_answer(&body, now()).is_err());
+        }
+
+        #[test]
+        fn what_is_read_is_plausible(
+            usd in "-?[0-9]{1,25}(\\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?|\\PC{0,12}",
+            updated in prop_oneof!["-?[0-9]{1,25}", (NOW - 400..NOW + 400).prop_map(|at| at.to_string())],
+        ) {
+            let body = format!(r#"{{"bitcoin":{{"usd":{usd},"last_updated_at":{updated}}}}}"#);
+            if let Ok(quote) = read(&body) {
+                prop_assert!(PLAUSIBLE.contains(&quote.price.money()));
+                let age = now().seconds_since(quote.provider_at);
+                prop_assert!((-AHEAD_MAX_SECONDS..=QUOTE_AGE_MAX_SECONDS).contains(&age));
+            }
+        }
     }
 }

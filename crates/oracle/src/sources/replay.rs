@@ -140,6 +140,8 @@ impl PriceFeed for Replay {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const RECORDING: &str = "at,price\n\
@@ -275,5 +277,28 @@ mod tests {
             .err()
             .unwrap();
         assert!(matches!(error, ReplayError::Io(_)), "{error}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        #[test]
+        fn no_file_makes_it_panic(
+            header in prop_oneof![4 => Just("at,price".to_owned()), 1 => "\\PC{0,20}"],
+            lines in prop::collection::vec(
+                prop_oneof![
+                    3 => (0..10_000_i64, "[0-9]{1,12}(\\.[0-9]{1,9})?")
+                        .prop_map(|(seconds, price)| format!("{},{price}", at(seconds))),
+                    1 => "\\PC{0,30}",
+                ],
+                0..6,
+            ),
+            now in any::<i64>(),
+        ) {
+            let text = format!("{header}\n{}", lines.join("\n"));
+            if let (Ok(replay), Some(now)) = (Replay::read(text.as_bytes()), Timestamp::from_micros(now)) {
+                prop_assert!(replay.price_at(now).is_some(), "a sound recording plays at any time");
+            }
+        }
     }
 }
