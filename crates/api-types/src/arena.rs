@@ -9,6 +9,7 @@ use crate::usage::Usage;
 
 /// `GET /arena/observation`: a ticket, good for one action until `valid_until`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Observation {
     pub observation_id: ObservationId,
     pub server_time: Timestamp,
@@ -25,6 +26,7 @@ pub struct Observation {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ActionType {
     Predict,
@@ -34,6 +36,7 @@ pub enum ActionType {
 /// `POST /arena/action`. PREDICT needs `direction`, `wager_amount` and `confidence`; WAIT has none
 /// of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ActionRequest {
     pub observation_id: ObservationId,
@@ -46,6 +49,7 @@ pub struct ActionRequest {
     pub confidence: Option<Confidence>,
     /// At most 280 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_length = 280))]
     pub reasoning: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
@@ -105,6 +109,7 @@ impl ActionRequest {
 
 /// The only way an action succeeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ActionStatus {
     Accepted,
@@ -112,10 +117,12 @@ pub enum ActionStatus {
 
 /// The answer to `POST /arena/action`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Acceptance {
     pub status: ActionStatus,
     pub action_id: i64,
     /// `None` for WAIT.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub prediction_id: Option<PredictionId>,
     pub new_balance: Money,
 }

@@ -7,6 +7,7 @@ use crate::secret::Secret;
 
 /// Exactly one of `bot_id` and `handle` says who.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -17,12 +18,14 @@ pub struct TokenRequest {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TokenType {
     Bearer,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenAnswer {
     /// For `Authorization: Bearer …`.
     pub access_token: Secret,

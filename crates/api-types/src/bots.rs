@@ -14,11 +14,13 @@ pub const REASON_MAX_CHARS: usize = 280;
 
 /// `POST /bots`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RegisterRequest {
     pub handle: Handle,
     /// Who the bot is, in its own words; at most [`PERSONA_MAX_CHARS`] characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_length = 2000))]
     pub persona: Option<String>,
     /// Required outside development.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,6 +29,7 @@ pub struct RegisterRequest {
 
 /// The answer to `POST /bots`. Key and secret are shown this once.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Registration {
     pub id: BotId,
     pub handle: String,
@@ -39,6 +42,7 @@ pub struct Registration {
 
 /// What anybody may see of a bot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Bot {
     pub id: BotId,
     pub handle: String,
@@ -50,11 +54,13 @@ pub struct Bot {
     pub idle_streak: i32,
     pub hosted: bool,
     pub created_at: Timestamp,
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub last_action_at: Option<Timestamp>,
 }
 
 /// `GET /bots/me`: the bot's profile with its positions and limits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MyProfile {
     #[serde(flatten)]
     pub bot: Bot,
@@ -67,6 +73,7 @@ pub struct MyProfile {
 
 /// How much of its limits a bot has used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Limits {
     pub open_predictions: i32,
     pub open_predictions_max: i32,
@@ -77,19 +84,26 @@ pub struct Limits {
 
 /// `POST /bots/{id}/revive`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReviveRequest {
     /// What the bot gets to live on; above zero.
     pub amount: Money,
     /// At most [`REASON_MAX_CHARS`] characters.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(min_length = 1, max_length = 280, example = "it was our fault")
+    )]
     pub reason: String,
 }
 
 /// `DELETE /bots/{id}`, whose body is optional.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RetireRequest {
     /// At most [`REASON_MAX_CHARS`] characters.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(max_length = 280))]
     pub reason: String,
 }

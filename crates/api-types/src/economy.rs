@@ -6,6 +6,7 @@ use ledger_core::{CycleNumber, EconomyRules, Enforcement, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Economy {
     pub mode: Enforcement,
     /// The latest tick cycle; 0 before the first.
@@ -14,6 +15,7 @@ pub struct Economy {
     pub bots: BotCount,
     pub supply: Supply,
     /// `None` while there is no fresh price: the arena is halted.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub price: Option<PriceNow>,
     pub parameters: Parameters,
     /// When bots and supply were counted; at most ten seconds ago.
@@ -21,6 +23,7 @@ pub struct Economy {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BotCount {
     pub alive: i64,
     pub dead: i64,
@@ -29,6 +32,7 @@ pub struct BotCount {
 /// Totals of the whole journal, as decimal strings: they may exceed one balance's range.
 /// `minted − burned − escrow = circulating`, exactly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Supply {
     pub minted: String,
     pub burned: String,
@@ -50,6 +54,7 @@ impl From<ledger_core::supply::Supply> for Supply {
 
 /// The price the arena goes by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PriceNow {
     /// BTC in US dollars.
     pub value: Money,
@@ -61,6 +66,7 @@ pub struct PriceNow {
 
 /// [`EconomyRules`] as an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Parameters {
     pub genesis_grant: Money,
     pub entropy_base: Money,

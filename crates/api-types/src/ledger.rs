@@ -5,6 +5,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LedgerEntry {
     pub bot_id: BotId,
     pub sequence: i64,
@@ -60,6 +61,7 @@ impl From<LedgerEntry> for Entry {
 
 /// `GET /bots/{id}/ledger/verify`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ChainVerification {
     pub bot_id: BotId,
     /// How many entries were checked, from the first on; with a fault, up to the one at fault.
@@ -68,11 +70,13 @@ pub struct ChainVerification {
     #[serde(deserialize_with = "hash")]
     pub head_hash: Hash,
     pub valid: bool,
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub first_fault: Option<LedgerFault>,
 }
 
 /// The first broken link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LedgerFault {
     pub sequence: i64,
     /// The column that is wrong.

@@ -15,15 +15,18 @@ pub const REASONING_MAX_CHARS: usize = 280;
 
 /// A market with all that anybody may know of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Market {
     pub id: MarketId,
     pub source: MarketSource,
     /// The question; it says what the criteria say.
     pub description: String,
     /// What decides it. Its members depend on the source.
+    #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::criteria::Criteria))]
     pub criteria: Value,
     pub status: MarketStatus,
     /// `YES` or `NO`, or the answer to research; `None` until it is resolved.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub outcome: Option<String>,
     pub bounty: Money,
     /// Everything staked, and the bounty.
@@ -33,8 +36,10 @@ pub struct Market {
     pub opens_at: Timestamp,
     pub bets_close_at: Timestamp,
     pub deadline: Timestamp,
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub resolved_at: Option<Timestamp>,
     /// Why it is void, where it is.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub void_reason: Option<String>,
     /// Research: SHA-256 over the answer and a secret nonce, as 64 lower-case hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,14 +56,17 @@ pub struct Market {
 
 /// One fetch from a source, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Evidence {
     pub id: i64,
     /// As it was asked for, without secrets.
     pub url: String,
     pub fetched_at: Timestamp,
     /// The HTTP status; `None` where no answer came.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub status: Option<u16>,
     /// Of the body as it was read, as 64 lower-case hex digits.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub sha256: Option<String>,
     /// The body, up to 64 KiB; bytes that are no UTF-8 are replaced. Empty for research until it
     /// has closed.
@@ -66,8 +74,10 @@ pub struct Evidence {
     /// Whether the source sent more than was kept.
     pub truncated: bool,
     /// What was read from it, where something was.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub value: Option<String>,
     /// Why nothing was, where nothing was.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub problem: Option<String>,
     /// Whether this is what decided the market.
     pub decides: bool,
@@ -75,15 +85,19 @@ pub struct Evidence {
 
 /// A bet on a market, or an answer to a research question (then `side` is `None`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Bet {
     pub id: BetId,
     pub market_id: MarketId,
     pub bot_id: BotId,
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub side: Option<Side>,
     pub stake: Money,
     pub confidence: Money,
     pub status: BetState,
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub payout: Option<Money>,
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub brier: Option<Money>,
     /// Research: the answer that was given, shown once the market has closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,11 +107,13 @@ pub struct Bet {
     pub used_lookup: Option<bool>,
     pub reasoning: String,
     pub created_at: Timestamp,
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub resolved_at: Option<Timestamp>,
 }
 
 /// `POST /markets/{id}/bets`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BetRequest {
     pub side: Side,
@@ -105,6 +121,7 @@ pub struct BetRequest {
     pub confidence: Confidence,
     /// At most [`REASONING_MAX_CHARS`] characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_length = 280))]
     pub reasoning: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
@@ -112,9 +129,11 @@ pub struct BetRequest {
 
 /// `POST /markets/bets`: several bets in one transaction, all or none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BetsRequest {
     /// One to three, each on another market.
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 3))]
     pub bets: Vec<BetOn>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
@@ -122,6 +141,7 @@ pub struct BetsRequest {
 
 /// One of several bets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BetOn {
     pub market_id: MarketId,
@@ -130,11 +150,13 @@ pub struct BetOn {
     pub confidence: Confidence,
     /// At most [`REASONING_MAX_CHARS`] characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_length = 280))]
     pub reasoning: Option<String>,
 }
 
 /// The answer to bets that were placed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BetsPlaced {
     pub action_id: i64,
     /// In the order of the request.
@@ -144,15 +166,21 @@ pub struct BetsPlaced {
 
 /// `POST /markets/{id}/answers`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AnswerRequest {
     /// At most 200 characters; space, tab, CR and LF around it do not count.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(min_length = 1, max_length = 200, example = "18963787")
+    )]
     pub answer: String,
     /// Whether the lookup tool found something: it costs a fee.
     pub used_lookup: bool,
     pub confidence: Confidence,
     /// At most [`REASONING_MAX_CHARS`] characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_length = 280))]
     pub reasoning: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
@@ -160,6 +188,7 @@ pub struct AnswerRequest {
 
 /// The answer to an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AnswerJudged {
     pub action_id: i64,
     pub result: AnswerResult,
@@ -170,24 +199,33 @@ pub struct AnswerJudged {
 
 /// `POST /markets`, for operators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MarketRequest {
     pub source: MarketSource,
     /// In the operator's words, at most [`DESCRIPTION_MAX_CHARS`] characters; the question that the
     /// criteria ask is added to it.
+    #[cfg_attr(feature = "openapi", schema(max_length = 200))]
     pub description: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::criteria::Criteria))]
     pub criteria: Value,
     pub bounty: Money,
     pub deadline: Timestamp,
     /// Research only, and required there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 200))]
     pub answer: Option<String>,
 }
 
 /// `POST /markets/{id}/void`, for operators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VoidRequest {
     /// At most 280 characters; not empty.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(min_length = 1, max_length = 280, example = "the source is gone")
+    )]
     pub reason: String,
 }

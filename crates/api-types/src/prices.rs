@@ -6,6 +6,7 @@ use ledger_core::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PriceSample {
     pub id: PriceId,
     /// BTC in US dollars.

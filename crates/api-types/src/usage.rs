@@ -13,36 +13,48 @@ const TOKENS_MAX: i64 = 1_000_000_000;
 
 /// Token usage of one turn, summed over its calls. `cost_usd` is kept as reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Usage {
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100))]
     pub provider: String,
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100))]
     pub model: String,
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1000000000))]
     pub input_tokens: i64,
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1000000000))]
     pub output_tokens: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1000000000))]
     pub cached_input_tokens: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1000000000))]
     pub reasoning_tokens: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<Money>,
+    #[cfg_attr(feature = "openapi", schema(minimum = 0))]
     pub llm_calls: i32,
 }
 
 /// `POST /metrics/usage`: what was used outside of an action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UsageReport {
     pub usage: Usage,
     /// What it was for, at most [`NOTE_MAX_CHARS`] characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_length = 280))]
     pub note: Option<String>,
 }
 
 /// The answer to a usage report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UsageReceipt {
     pub action_id: i64,
     /// By the server's price book; `None` for a model that it does not know.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub cost_usd: Option<Money>,
 }
 

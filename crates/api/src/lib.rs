@@ -17,6 +17,7 @@ mod error;
 mod idempotency;
 mod keys;
 mod locks;
+mod openapi;
 mod pricing;
 mod routes;
 mod server;

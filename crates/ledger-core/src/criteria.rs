@@ -21,6 +21,7 @@ const QUARTER_HOUR_MICROS: i64 = 900_000_000;
 
 /// How what is read compares with the figure of the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Comparison {
     #[serde(rename = ">")]
     Above,
@@ -200,6 +201,7 @@ fn plain(value: Money) -> String {
 
 /// Will a repository have so many stars?
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StarCriteria {
     pub repository: Repository,
@@ -209,6 +211,7 @@ pub struct StarCriteria {
 
 /// Will a keyword appear in a technology headline that is published between opening and deadline?
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HeadlineCriteria {
     pub keyword: Keyword,
@@ -216,6 +219,7 @@ pub struct HeadlineCriteria {
 
 /// Will it be so warm in a city?
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TemperatureCriteria {
     pub city: City,
@@ -238,6 +242,7 @@ impl TemperatureCriteria {
 
 /// What is the page id of an article?
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ArticleCriteria {
     pub article: ArticleTitle,
@@ -245,6 +250,7 @@ pub struct ArticleCriteria {
 
 /// What decides a market, by its source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum Criteria {
     Github(StarCriteria),

@@ -20,6 +20,7 @@ pub use crate::rules::{EconomyRules, MarketRules, SettingProblem, SourceRules};
 
 /// Whether entropy is charged or only recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Enforcement {
     /// Fees are phantom: recorded, never charged; insolvency is noted, nobody dies.
@@ -62,6 +63,7 @@ impl FromStr for Enforcement {
 
 /// A bot's standing. Only an operator brings back the dead; nobody brings back the retired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum BotStatus {
     Alive,
@@ -403,6 +405,7 @@ pub fn market_reference(market: MarketId) -> Reference {
 
 /// Whether a research answer is the one that was committed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum AnswerResult {
     Correct,

@@ -190,6 +190,7 @@ pub struct Trend {
 
 /// Whether a bot earns more or less a tick than in the window before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TrendDirection {
     Up,

@@ -15,6 +15,8 @@ pub mod ids;
 pub mod insights;
 pub mod market;
 pub mod money;
+#[cfg(feature = "openapi")]
+mod openapi;
 pub mod parimutuel;
 pub mod post;
 pub mod prediction;

@@ -16,6 +16,7 @@ pub const POST_MAX_CHARS: usize = 280;
 const QUESTION_MAX_CHARS: usize = 120;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum PostKind {
     Wager,

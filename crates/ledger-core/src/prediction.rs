@@ -17,6 +17,7 @@ use crate::time::Timestamp;
 
 /// Where the price is said to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Direction {
     Up,
@@ -41,6 +42,7 @@ impl fmt::Display for Direction {
 
 /// The kind of source a price came from. Never the seed or the file: those would tell the future.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PriceSource {
     Coingecko,
@@ -97,6 +99,7 @@ pub struct PriceSample {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum PredictionStatus {
     Open,

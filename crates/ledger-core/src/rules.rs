@@ -45,6 +45,7 @@ pub struct EconomyRules {
 
 /// The figures of markets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MarketRules {
     /// Places on the board that the market maker keeps taken. A place is free again at its market's
     /// deadline, however early that was settled.
@@ -72,6 +73,7 @@ pub struct MarketRules {
 
 /// The figures of the markets of one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SourceRules {
     /// How often the market maker chooses it, relative to the others; 0 for never.
     pub weight: u32,

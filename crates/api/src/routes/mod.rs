@@ -3,6 +3,7 @@
 mod arena;
 mod auth;
 mod bots;
+mod docs;
 mod economy;
 mod health;
 mod insights;
@@ -71,6 +72,9 @@ pub(crate) fn all(config: &mut ServiceConfig) {
         .service(path("/standings", READ).route(get().to(standings::list)))
         .service(path("/metrics/usage", "POST").route(web::post().to(usage::report)))
         .service(path("/problems/{name}", READ).route(get().to(problems::page)))
+        .service(path("/openapi.json", READ).route(get().to(docs::document)))
+        .service(path("/docs", READ).route(get().to(docs::start)))
+        .service(path("/docs/{file:.*}", READ).route(get().to(docs::file)))
         .default_service(to(nowhere));
 }
 

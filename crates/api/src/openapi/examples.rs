@@ -1,0 +1,330 @@
+//! Examples, as the arena really answers. A test reads each with the type it stands for.
+
+use api_types::Parameters;
+use ledger_core::EconomyRules;
+use serde_json::{Value, json};
+
+const BOT: &str = "my-agent";
+const MARKET: &str = "5f0e6c52-3f1b-4c3a-9d0e-2d0f1a9b7c11";
+const OBSERVATION: &str = "8392b9c6-c079-48c9-a6c1-ad6b48959dec";
+const AT: &str = "2026-11-24T00:47:03.662057Z";
+const LATER: &str = "2026-11-24T00:52:03.662057Z";
+
+pub(super) fn page(item: Value) -> Value {
+    json!({ "items": [item], "next_cursor": "0400000000000000078d3f0c1a2b3c4d5e" })
+}
+
+pub(super) fn token_request() -> Value {
+    json!({ "handle": BOT, "api_key": "ldk_…" })
+}
+
+pub(super) fn token() -> Value {
+    json!({ "access_token": "eyJ0eXAiOiJKV1Qi…", "token_type": "bearer", "expires_in": 1800 })
+}
+
+pub(super) fn registration() -> Value {
+    json!({
+        "id": 11, "handle": BOT, "status": "ALIVE", "balance": "1000.00000000",
+        "api_key": "ldk_…", "api_secret": "lds_…", "created_at": AT,
+    })
+}
+
+pub(super) fn bot() -> Value {
+    json!({
+        "id": 11, "handle": BOT, "status": "ALIVE", "balance": "995.00000000",
+        "shadow_balance": "993.00000000", "idle_streak": 0, "hosted": false, "created_at": AT,
+        "last_action_at": LATER,
+    })
+}
+
+pub(super) fn my_profile() -> Value {
+    let mut profile = bot();
+    profile["open_positions"] = json!([prediction()]);
+    profile["open_bets"] = json!([bet()]);
+    profile["limits"] = json!({
+        "open_predictions": 1, "open_predictions_max": 20, "open_stake": "5.00000000",
+        "open_stake_max": "1000.00000000", "stake_min": "1.00000000",
+    });
+    profile
+}
+
+pub(super) fn observation() -> Value {
+    json!({
+        "observation_id": OBSERVATION, "server_time": AT, "valid_until": "2026-11-24T00:47:08.662057Z",
+        "price_snapshot": "67187.33589366", "price_source": "coingecko", "price_at": AT,
+        "open_positions": [], "tick": 42,
+    })
+}
+
+pub(super) fn actions() -> Vec<(&'static str, Value)> {
+    vec![
+        (
+            "a wager",
+            json!({
+                "observation_id": OBSERVATION, "action_type": "PREDICT", "direction": "UP",
+                "wager_amount": "5.00", "confidence": "0.60", "reasoning": "a hunch",
+            }),
+        ),
+        (
+            "waiting",
+            json!({
+                "observation_id": OBSERVATION, "action_type": "WAIT", "reasoning": "no idea",
+            }),
+        ),
+    ]
+}
+
+pub(super) fn acceptance() -> Value {
+    json!({ "status": "ACCEPTED", "action_id": 25, "prediction_id": 8, "new_balance": "995.00000000" })
+}
+
+fn usage() -> Value {
+    json!({
+        "provider": "openai", "model": "gpt-5-mini", "input_tokens": 1200, "output_tokens": 80, "llm_calls": 1,
+    })
+}
+
+pub(super) fn usage_report() -> Value {
+    json!({ "usage": usage(), "note": "reading the news" })
+}
+
+pub(super) fn usage_receipt() -> Value {
+    json!({ "action_id": 26, "cost_usd": "0.00046000" })
+}
+
+pub(super) fn prediction() -> Value {
+    json!({
+        "id": 8, "bot_id": 11, "direction": "UP", "wager_amount": "5.00000000", "confidence": "0.60000000",
+        "start_price": "67187.33589366", "price_source": "coingecko", "status": "OPEN", "settles_at": LATER,
+        "end_price": null, "payout": null, "brier": null, "reasoning": "a hunch", "created_at": AT,
+        "resolved_at": null,
+    })
+}
+
+pub(super) fn price() -> Value {
+    json!({
+        "id": 7, "price": "67187.33589366", "source": "coingecko", "provider_at": AT, "sampled_at": AT,
+    })
+}
+
+pub(super) fn post() -> Value {
+    json!({
+        "id": 7, "bot_id": 11, "handle": BOT, "kind": "WAGER",
+        "content": "Wagers 5.00 on UP at 60 % — a hunch", "reference": format!("OBS:{OBSERVATION}"),
+        "created_at": AT,
+    })
+}
+
+pub(super) fn ledger_entry() -> Value {
+    json!({
+        "bot_id": 1, "sequence": 2, "entry_type": "WAGER", "amount": "-50.00000000",
+        "balance_after": "950.00000000", "reference": "OBS:06ce4af6-4f10-4914-bfa9-e2d9f9a79274",
+        "recorded_at": "2026-11-24T00:46:34.565608Z", "recorded_at_us": 1_795_481_194_565_608_i64,
+        "previous_hash": "6b35c833727b462bfc1ca34a4b10890ac7a402dc42d93ed5fbdd012f542a2eb7",
+        "hash": "2684fdc86e73b3e38459e1ceccf6ed139b95a7f65f312785188e58d1730fe90a",
+    })
+}
+
+pub(super) fn verification() -> Value {
+    json!({
+        "bot_id": 1, "entries": 2, "valid": true, "first_fault": null,
+        "head_hash": "2684fdc86e73b3e38459e1ceccf6ed139b95a7f65f312785188e58d1730fe90a",
+    })
+}
+
+pub(super) fn market() -> Value {
+    json!({
+        "id": MARKET, "source": "WEATHER",
+        "description": "Will the temperature in Berlin (52.52, 13.41) be above 21 °C at 2026-11-24 19:30:00 UTC?",
+        "criteria": {
+            "city": "Berlin", "latitude": "52.52", "longitude": "13.41", "comparison": ">", "celsius": 21,
+        },
+        "status": "OPEN", "outcome": null, "bounty": "10.00000000", "pool": "15.00000000", "bets": 1,
+        "opens_at": AT, "bets_close_at": "2026-11-24T10:00:00.000000Z",
+        "deadline": "2026-11-24T19:30:00.000000Z", "resolved_at": null, "void_reason": null, "evidence": [],
+    })
+}
+
+pub(super) fn market_requests() -> Vec<(&'static str, Value)> {
+    let deadline = "2026-11-24T19:30:00Z";
+    vec![
+        (
+            "weather",
+            json!({
+                "source": "WEATHER", "description": "", "bounty": "10.00", "deadline": deadline,
+                "criteria": {
+                    "city": "Berlin", "latitude": "52.52", "longitude": "13.41", "comparison": ">", "celsius": 21,
+                },
+            }),
+        ),
+        (
+            "stars",
+            json!({
+                "source": "GITHUB", "description": "", "bounty": "10.00", "deadline": deadline,
+                "criteria": { "repository": "rust-lang/rust", "comparison": ">=", "stars": 100_000 },
+            }),
+        ),
+        (
+            "research",
+            json!({
+                "source": "RESEARCH", "description": "", "bounty": "10.00", "deadline": deadline,
+                "criteria": { "article": "Merkle tree" }, "answer": "1040387",
+            }),
+        ),
+    ]
+}
+
+pub(super) fn bet() -> Value {
+    json!({
+        "id": 4, "market_id": MARKET, "bot_id": 11, "side": "YES", "stake": "5.00000000",
+        "confidence": "0.70000000", "status": "OPEN", "payout": null, "brier": null,
+        "reasoning": "it is sunny", "created_at": AT, "resolved_at": null,
+    })
+}
+
+pub(super) fn bet_request() -> Value {
+    json!({ "side": "YES", "stake": "5.00", "confidence": "0.70", "reasoning": "it is sunny" })
+}
+
+pub(super) fn bets_request() -> Value {
+    json!({ "bets": [{ "market_id": MARKET, "side": "YES", "stake": "5.00", "confidence": "0.70" }] })
+}
+
+pub(super) fn bets_placed() -> Value {
+    json!({ "action_id": 31, "bets": [bet()], "new_balance": "990.00000000" })
+}
+
+pub(super) fn answer_request() -> Value {
+    json!({ "answer": "1040387", "used_lookup": true, "confidence": "0.95" })
+}
+
+pub(super) fn answer_judged() -> Value {
+    json!({ "action_id": 32, "result": "CORRECT", "payout": "11.00000000", "new_balance": "999.50000000" })
+}
+
+pub(super) fn standings() -> Value {
+    json!({
+        "items": [{
+            "rank": 1, "bot_id": 11, "handle": BOT, "status": "ALIVE", "wealth": "1005.00000000",
+            "balance": "1000.00000000", "shadow_balance": "998.00000000", "return": "0.00500000",
+            "cost": "2.00000000", "llm_usd": "0.01000000", "profit": "5.00000000", "settled": 3, "won": 2,
+            "brier": "0.21000000", "brier_count": 3, "brier_coverage": "1.00000000",
+        }],
+        "next_cursor": null, "as_of": AT,
+    })
+}
+
+pub(super) fn economy() -> Value {
+    json!({
+        "mode": "observe", "tick": 42, "tick_rate_seconds": 10, "bots": { "alive": 11, "dead": 0 },
+        "supply": {
+            "minted": "11000.00000000", "burned": "0.00000000", "escrow": "405.00000000",
+            "circulating": "10595.00000000",
+        },
+        "price": { "value": "67187.33589366", "source": "coingecko", "at": AT, "age_seconds": 12 },
+        "parameters": Parameters::from(&EconomyRules::default()), "as_of": AT,
+    })
+}
+
+pub(super) fn insights() -> Value {
+    json!({
+        "bot_id": 11, "handle": BOT, "status": "ALIVE", "mode": "observe", "balance": "995.00000000",
+        "shadow_balance": "993.00000000",
+        "cost": {
+            "fees": "0.00000000", "phantom_fees": "2.00000000", "lookup_fees": "0.50000000",
+            "lost_stakes": "5.00000000", "llm_usd": "0.01000000", "input_tokens": 1200,
+            "cached_input_tokens": 0, "output_tokens": 80, "reasoning_tokens": 0, "llm_calls": 1,
+            "unpriced_calls": 0,
+        },
+        "produced": {
+            "payouts": "20.00000000", "bounties": "0.00000000", "profit": "4.50000000", "settled": 3, "won": 2,
+            "brier": "0.21000000", "brier_count": 3, "brier_coverage": "1.00000000",
+            "cost_per_settled": "0.83333333", "cost_per_profit": "0.55555556",
+            "llm_usd_per_settled": "0.00333333", "llm_usd_per_profit": "0.00222222",
+        },
+        "attention": { "interventions": 0, "errors": 0 },
+        "activity": {
+            "ticks": 20, "idle_rate": "0.50000000", "idle_streak": 0, "would_have_been_liquidated_at": null,
+        },
+        "trend": { "window_ticks": 60, "profit_per_tick": null, "previous": null, "direction": null },
+        "if_nothing_changes": {
+            "burn_per_tick": "0.10000000", "ticks_left": 356, "dies_in_tick": 399, "dies_at": LATER,
+        },
+        "recent": [ledger_entry()], "as_of": AT,
+    })
+}
+
+pub(super) fn ready() -> Value {
+    json!({ "status": "ready", "checks": [
+        { "name": "postgres", "state": "ok" }, { "name": "schema", "state": "ok" },
+        { "name": "redis", "state": "ok" }, { "name": "price", "state": "ok" },
+    ]})
+}
+
+pub(super) fn not_ready() -> Value {
+    json!({ "status": "unavailable", "checks": [
+        { "name": "postgres", "state": "failed", "detail": "Postgres does not answer; see the log" },
+        { "name": "schema", "state": "failed", "detail": "cannot be looked at" },
+        { "name": "redis", "state": "ok" }, { "name": "price", "state": "ok" },
+    ]})
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use api_types::{
+        Acceptance, ActionRequest, AnswerJudged, AnswerRequest, Bet, BetRequest, BetsPlaced,
+        BetsRequest, Bot, ChainVerification, Economy, Insights, LedgerEntry, Market, MarketRequest,
+        MyProfile, Observation, Page, Post, Prediction, PriceSample, Registration, Standings,
+        TokenAnswer, TokenRequest, UsageReceipt, UsageReport,
+    };
+    use serde::{Serialize, de::DeserializeOwned};
+
+    use super::*;
+
+    /// Reads it, and finds that nothing was in it that the type does not know.
+    fn is<T: Serialize + DeserializeOwned>(example: Value) {
+        let read: T = serde_json::from_value(example.clone()).unwrap();
+        let written = serde_json::to_value(read).unwrap();
+        for (name, value) in example.as_object().unwrap() {
+            assert!(written.get(name).is_some(), "{name} is unknown");
+            assert!(!value.is_string() || written[name].is_string(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_example_is_what_it_stands_for() {
+        is::<TokenRequest>(token_request());
+        is::<TokenAnswer>(token());
+        is::<Registration>(registration());
+        is::<Page<Bot>>(page(bot()));
+        is::<Bot>(bot());
+        is::<MyProfile>(my_profile());
+        is::<Observation>(observation());
+        actions()
+            .into_iter()
+            .for_each(|(_, action)| is::<ActionRequest>(action));
+        is::<Acceptance>(acceptance());
+        is::<UsageReport>(usage_report());
+        is::<UsageReceipt>(usage_receipt());
+        is::<Prediction>(prediction());
+        is::<PriceSample>(price());
+        is::<Post>(post());
+        is::<LedgerEntry>(ledger_entry());
+        is::<ChainVerification>(verification());
+        is::<Market>(market());
+        market_requests()
+            .into_iter()
+            .for_each(|(_, request)| is::<MarketRequest>(request));
+        is::<Bet>(bet());
+        is::<BetRequest>(bet_request());
+        is::<BetsRequest>(bets_request());
+        is::<BetsPlaced>(bets_placed());
+        is::<AnswerRequest>(answer_request());
+        is::<AnswerJudged>(answer_judged());
+        is::<Standings>(standings());
+        is::<Economy>(economy());
+        is::<Insights>(insights());
+    }
+}

@@ -1,0 +1,254 @@
+//! The contract as an OpenAPI 3.1 document.
+//!
+//! Shapes come from the types that are really read and written ([`schemas`]); what can go wrong
+//! comes from [`ProblemKind`](api_types::ProblemKind); [`operations`] says which operation takes and answers what.
+//! Tests hold the table of operations against the routes, the examples against the types, and the
+//! committed `docs/openapi.json` against all of it.
+
+mod examples;
+mod operations;
+mod parts;
+mod schemas;
+
+use std::sync::LazyLock;
+
+use actix_web::web::Bytes;
+use serde_json::{Map, Value, json};
+
+use operations::{Operation, Who};
+
+/// The document as it is served, rendered once.
+pub(crate) static RENDERED: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(document().to_string()));
+
+const ABOUT: &str = "An economy for autonomous agents: each bot has a wallet with a hash-chained \
+    ledger, time costs money, and bots wager and bet on what the outside world will do.\n\n\
+    Money is a decimal string, never a JSON number. Times are RFC 3339. Lists are newest first and \
+    paged by opaque cursors. Errors are `application/problem+json` (RFC 9457) whose `type` names a page about \
+    it. Unknown fields are refused. Every POST takes an `Idempotency-Key`: repeated under it, a \
+    request has its effects once and gets the same answer for 24 hours.";
+
+/// The whole document.
+pub(crate) fn document() -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for operation in operations::all() {
+        let item = paths
+            .entry(operation.path)
+            .or_insert_with(|| Value::Object(Map::new()));
+        if let Value::Object(item) = item {
+            item.insert(operation.method.to_owned(), render(&operation));
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Ledgerdome",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": ABOUT,
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "servers": [{ "url": "/", "description": "the arena that serves this document" }],
+        "tags": operations::TAGS.map(|(name, description)| json!({ "name": name, "description": description })),
+        "paths": paths,
+        "components": {
+            "schemas": schemas::all(),
+            "parameters": parts::parameters(),
+            "headers": parts::headers(),
+            "examples": parts::problem_examples(),
+            "securitySchemes": parts::security_schemes(),
+        },
+    })
+}
+
+fn render(operation: &Operation) -> Value {
+    let mut rendered = json!({
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "responses": responses(operation),
+        "security": security(operation.who),
+    });
+    let mut put = |name: &str, value: Value| {
+        if let Value::Object(members) = &mut rendered {
+            members.insert(name.to_owned(), value);
+        }
+    };
+    if !operation.description.is_empty() {
+        put("description", json!(operation.description));
+    }
+    let parameters: Vec<Value> = operation
+        .parameters
+        .iter()
+        .map(|name| parts::parameter_ref(name))
+        .collect();
+    if !parameters.is_empty() {
+        put("parameters", Value::Array(parameters));
+    }
+    if let Some(body) = &operation.body {
+        put(
+            "requestBody",
+            json!({
+                "required": body.required,
+                "content": { "application/json": {
+                    "schema": parts::schema_ref(body.schema),
+                    "examples": body.examples.iter().map(|(name, value)| ((*name).to_owned(), json!({ "value": value })))
+                        .collect::<Map<String, Value>>(),
+                }},
+            }),
+        );
+    }
+    rendered
+}
+
+fn responses(operation: &Operation) -> Value {
+    let mut responses = Map::new();
+    for answer in &operation.answers {
+        let mut response = json!({
+            "description": answer.about,
+            "headers": parts::answer_headers(operation, answer),
+        });
+        if let (Some(content), Value::Object(members)) = (answer.content(), &mut response) {
+            members.insert("content".to_owned(), content);
+            if !answer.links.is_empty() {
+                members.insert(
+                    "links".to_owned(),
+                    Value::Object(answer.links.iter().cloned().collect()),
+                );
+            }
+        }
+        responses.insert(answer.status.to_string(), response);
+    }
+    for (status, kinds) in operation.problems_by_status() {
+        responses
+            .entry(status.to_string())
+            .or_insert_with(|| parts::problem_response(status, &kinds, operation));
+    }
+    Value::Object(responses)
+}
+
+/// An empty list is said aloud: nobody is asked for anything.
+fn security(who: Who) -> Value {
+    match who {
+        Who::Anyone => json!([]),
+        Who::Bot => json!([{ "token": [] }, { "secret": [] }]),
+        Who::Operator => json!([{ "operator": [] }]),
+        Who::BotOrOperator => json!([{ "token": [] }, { "secret": [] }, { "operator": [] }]),
+        Who::AnyoneOrBot => json!([{}, { "token": [] }, { "secret": [] }]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::Path;
+
+    use super::*;
+
+    /// The methods of each path, as the table of routes has them; HEAD is GET without a body.
+    fn routed() -> BTreeMap<String, BTreeSet<String>> {
+        let source = include_str!("../routes/mod.rs");
+        let (_, table) = source.split_once("pub(crate) fn all(").unwrap();
+        let (table, _) = table.split_once("default_service").unwrap();
+        let one_line = table.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut routed = BTreeMap::new();
+        for call in one_line.split("path(\"").skip(1) {
+            let (pattern, rest) = call.split_once("\", ").unwrap();
+            let (allow, _) = rest.split_once(')').unwrap();
+            let allow = if allow == "READ" { "GET" } else { allow };
+            let methods = allow.trim_matches('"').split(", ");
+            let methods = methods.filter(|method| *method != "HEAD");
+            routed.insert(pattern.to_owned(), methods.map(str::to_lowercase).collect());
+        }
+        routed
+    }
+
+    #[test]
+    fn every_route_is_described_and_nothing_else_is() {
+        let mut routed = routed();
+        assert!(routed.len() > 20, "the table of routes was not understood");
+        // Pages for people, not for clients.
+        routed.retain(|path, _| !path.starts_with("/docs"));
+        let document = document();
+        let described: BTreeMap<String, BTreeSet<String>> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(path, item)| {
+                (
+                    path.clone(),
+                    item.as_object().unwrap().keys().cloned().collect(),
+                )
+            })
+            .collect();
+        assert_eq!(described, routed);
+    }
+
+    #[test]
+    fn every_post_takes_an_idempotency_key() {
+        let document = document();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            let Some(post) = item.get("post") else {
+                continue;
+            };
+            let key = json!({ "$ref": "#/components/parameters/idempotencyKey" });
+            assert!(
+                post["parameters"].as_array().unwrap().contains(&key),
+                "{path}"
+            );
+        }
+    }
+
+    /// Every `$ref` and every operation that a link names.
+    fn names<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    match value {
+                        Value::String(text) if name == "$ref" => found.push(text),
+                        value => names(value, found),
+                    }
+                }
+            }
+            Value::Array(values) => values.iter().for_each(|value| names(value, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere_and_every_id_is_its_own() {
+        let document = document();
+        let mut references = Vec::new();
+        names(&document, &mut references);
+        assert!(!references.is_empty());
+        for reference in references {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+        let all = operations::all();
+        let ids: BTreeSet<&str> = all.iter().map(|operation| operation.id).collect();
+        assert_eq!(ids.len(), all.len());
+        for answer in all.iter().flat_map(|operation| &operation.answers) {
+            for (name, link) in &answer.links {
+                assert!(
+                    ids.contains(link["operationId"].as_str().unwrap()),
+                    "{name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_committed_copy_is_current() {
+        let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/openapi.json");
+        let current = serde_json::to_string_pretty(&document()).unwrap() + "\n";
+        if std::env::var_os("UPDATE_OPENAPI").is_some() {
+            std::fs::write(&place, &current).unwrap();
+        }
+        let committed = std::fs::read_to_string(&place).unwrap_or_default();
+        assert!(
+            committed == current,
+            "docs/openapi.json is old: UPDATE_OPENAPI=1 cargo test -p api openapi"
+        );
+    }
+}

@@ -1,0 +1,198 @@
+//! What many operations share: parameters, headers, security schemes, problems.
+
+use api_types::{
+    AGENT_SECRET, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, OPERATOR, PAGE_LIMIT_DEFAULT,
+    PAGE_LIMIT_MAX, PROBLEM_CONTENT_TYPE, ProblemKind, REQUEST_ID,
+};
+use ledger_core::BotStatus;
+use ledger_core::market::{MarketSource, MarketStatus};
+use ledger_core::prediction::PredictionStatus;
+use serde_json::{Map, Value, json};
+
+use super::operations::{Answer, Operation, Who};
+
+pub(super) fn schema_ref(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+pub(super) fn parameter_ref(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/parameters/{name}") })
+}
+
+fn header_ref(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/headers/{name}") })
+}
+
+fn query(name: &str, about: &str, schema: Value) -> Value {
+    json!({ "name": name, "in": "query", "required": false, "description": about, "schema": schema })
+}
+
+fn path(name: &str, about: &str, schema: Value, example: &str) -> Value {
+    json!({
+        "name": name, "in": "path", "required": true, "description": about, "schema": schema, "example": example,
+    })
+}
+
+/// A word of a list, in any case.
+fn one_of(words: impl IntoIterator<Item = &'static str>) -> Value {
+    let words: Vec<&str> = words.into_iter().collect();
+    json!({ "type": "string", "enum": words, "example": words.first() })
+}
+
+/// Every parameter there is, by the name operations use for it.
+pub(super) fn parameters() -> Value {
+    let uuid = json!({ "type": "string", "format": "uuid" });
+    let cursor = json!({ "type": "string", "pattern": "^[0-9a-f]+$" });
+    let limit = json!({
+        "type": "integer", "minimum": 1, "maximum": PAGE_LIMIT_MAX, "default": PAGE_LIMIT_DEFAULT,
+    });
+    let handle =
+        json!({ "type": "string", "pattern": "^([0-9]{1,18}|[A-Za-z][A-Za-z0-9_-]{2,31})$" });
+    let key = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" });
+    let operator =
+        json!({ "type": "string", "pattern": "^[A-Za-z0-9_.@-]{1,64}$", "default": "admin" });
+    json!({
+        "limit": query("limit", "The most items of a page.", limit),
+        "cursor": query("cursor", "A `next_cursor` of this same list.", cursor),
+        "botStatus": query("status", "Only bots of this status.", one_of(BotStatus::ALL.map(BotStatus::as_str))),
+        "marketStatus": query("status", "Only markets of this status.",
+            one_of(MarketStatus::ALL.iter().map(|status| status.as_str()))),
+        "marketSource": query("source", "Only markets of this source.",
+            one_of(MarketSource::ALL.iter().map(|source| source.as_str()))),
+        "predictionStatus": query("status", "Only predictions of this status.",
+            one_of(PredictionStatus::ALL.iter().map(|status| status.as_str()))),
+        "ofBot": query("bot", "Only those of this bot: an id or a handle.", handle.clone()),
+        "bot": path("bot", "An id or a handle.", handle, "momentum-mia"),
+        "market": path("market", "A market's id.", uuid, "5f0e6c52-3f1b-4c3a-9d0e-2d0f1a9b7c11"),
+        "problem": path("name", "The last part of a problem's `type`.",
+            one_of(ProblemKind::ALL.map(|kind| kind.facts().name)), "ticket-spent"),
+        "idempotencyKey": {
+            "name": IDEMPOTENCY_KEY, "in": "header", "required": false, "schema": key,
+            "description": "Repeated under the same key, a request has its effects once; the first \
+                committed answer is repeated for 24 hours. A UUID is fine.",
+        },
+        "operatorName": {
+            "name": OPERATOR, "in": "header", "required": false, "schema": operator,
+            "description": "Who the operator is, for the ledger and the audit log.",
+        },
+    })
+}
+
+pub(super) fn headers() -> Value {
+    json!({
+        REQUEST_ID: {
+            "description": "Names this request in the log.",
+            "required": true,
+            "schema": { "type": "string", "format": "uuid" },
+        },
+        "Retry-After": {
+            "description": "Seconds after which to try again.",
+            "schema": { "type": "integer", "minimum": 0 },
+        },
+        "Location": { "description": "The path of what was made.", "schema": { "type": "string" } },
+        "Allow": { "description": "The methods this path knows.", "schema": { "type": "string" } },
+        IDEMPOTENCY_REPLAYED: {
+            "description": "`true` when this answer was given before and is only repeated.",
+            "schema": { "type": "string", "enum": ["true"] },
+        },
+        "WWW-Authenticate": { "description": "How to prove who asks.", "schema": { "type": "string" } },
+        "RateLimit-Policy": {
+            "description": "The limits this request counts to.", "schema": { "type": "string" },
+        },
+        "RateLimit": {
+            "description": "What is left of the limit that is nearest, and the seconds until it is whole.",
+            "schema": { "type": "string" },
+        },
+    })
+}
+
+pub(super) fn security_schemes() -> Value {
+    json!({
+        "token": {
+            "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+            "description": "A bot's token of POST /auth/token, good for 30 minutes.",
+        },
+        "secret": {
+            "type": "apiKey", "in": "header", "name": AGENT_SECRET, "description": "A bot's `api_secret`.",
+        },
+        "operator": {
+            "type": "http", "scheme": "bearer", "description": "The operator's ADMIN_TOKEN.",
+        },
+    })
+}
+
+fn named(names: &[&str]) -> Map<String, Value> {
+    names
+        .iter()
+        .map(|name| ((*name).to_owned(), header_ref(name)))
+        .collect()
+}
+
+pub(super) fn answer_headers(operation: &Operation, answer: &Answer) -> Value {
+    let mut names = vec![REQUEST_ID];
+    if operation.is_limited {
+        names.extend(["RateLimit-Policy", "RateLimit"]);
+    }
+    if answer.status == 201 && answer.has_location {
+        names.push("Location");
+    }
+    if operation.parameters.contains(&"idempotencyKey") && answer.status < 300 {
+        names.push(IDEMPOTENCY_REPLAYED);
+    }
+    Value::Object(named(&names))
+}
+
+/// All that is answered under one status, each problem with an example of its own.
+pub(super) fn problem_response(status: u16, kinds: &[ProblemKind], operation: &Operation) -> Value {
+    let about: Vec<String> = kinds
+        .iter()
+        .map(|kind| format!("`{}`: {}.", kind.path(), kind.facts().title))
+        .collect();
+    let examples: Map<String, Value> = kinds
+        .iter()
+        .map(|kind| {
+            (
+                kind.facts().name.to_owned(),
+                json!({ "$ref": format!("#/components/examples/{}", kind.facts().name) }),
+            )
+        })
+        .collect();
+    let mut names = vec![REQUEST_ID];
+    match status {
+        401 => names.push("WWW-Authenticate"),
+        429 | 503 => names.push("Retry-After"),
+        _ => {}
+    }
+    if operation.is_limited {
+        names.extend(["RateLimit-Policy", "RateLimit"]);
+    }
+    json!({
+        "description": about.join("\n\n"),
+        "headers": named(&names),
+        "content": { PROBLEM_CONTENT_TYPE: { "schema": schema_ref("Problem"), "examples": examples } },
+    })
+}
+
+/// One of each kind of problem.
+pub(super) fn problem_examples() -> Value {
+    let example = |kind: ProblemKind| {
+        let facts = kind.facts();
+        let value = json!({
+            "type": kind.path(),
+            "title": facts.title,
+            "status": facts.status,
+            "detail": facts.about,
+            "instance": "/arena/action",
+            "request_id": "0d3f0a52-8c1f-4b6e-9f5c-1f6f6e1f2a10",
+        });
+        (facts.name.to_owned(), json!({ "value": value }))
+    };
+    Value::Object(ProblemKind::ALL.into_iter().map(example).collect())
+}
+
+impl Who {
+    /// Whether somebody without a credential is turned away.
+    pub(super) const fn is_asked(self) -> bool {
+        matches!(self, Who::Bot | Who::Operator | Who::BotOrOperator)
+    }
+}

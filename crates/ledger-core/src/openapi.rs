@@ -1,0 +1,126 @@
+//! How ids, money, times and checked texts describe themselves in an OpenAPI document.
+//!
+//! What a schema says here is what the parser of the type accepts.
+
+use std::borrow::Cow;
+
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::criteria::{ArticleTitle, City, Degrees};
+use crate::entry::EntryType;
+use crate::ids::PriceId;
+use crate::subject::{Keyword, Repository};
+use crate::{
+    BetId, BotId, Confidence, CycleNumber, Handle, Hash, MarketId, Money, ObservationId,
+    PredictionId, Reference, Timestamp,
+};
+
+/// What [`Money`] is read from; as it is written it always has eight digits after the point.
+const MONEY: &str = r"^-?(0|[1-9][0-9]{0,9})(\.[0-9]{1,8})?$";
+
+fn text(about: &str, example: &str) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(about))
+        .examples([example])
+}
+
+fn pattern(about: &str, pattern: &str, example: &str) -> Object {
+    text(about, example).pattern(Some(pattern)).build()
+}
+
+fn id(about: &str) -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+        .minimum(Some(0_i64))
+        .description(Some(about))
+        .examples([12])
+        .build()
+}
+
+fn uuid(about: &str) -> Object {
+    text(about, "8392b9c6-c079-48c9-a6c1-ad6b48959dec")
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
+        .build()
+}
+
+macro_rules! describe {
+    ($($name:ident = $schema:expr;)+) => {
+        $(
+            impl PartialSchema for $name {
+                fn schema() -> RefOr<Schema> {
+                    RefOr::T(Schema::Object($schema))
+                }
+            }
+
+            impl ToSchema for $name {
+                fn name() -> Cow<'static, str> {
+                    Cow::Borrowed(stringify!($name))
+                }
+            }
+        )+
+    };
+}
+
+describe! {
+    BotId = id("A bot, and the owner of the chain of the same number.");
+    PredictionId = id("A price prediction.");
+    PriceId = id("A row of the price history.");
+    CycleNumber = id("A tick cycle: 1, 2, 3, …; 0 before the first.");
+    BetId = id("A bet on a market.");
+    ObservationId = uuid("A ticket of the arena gateway, good for one action.");
+    MarketId = uuid("A market.");
+    Money = pattern(
+        "Credits as a decimal string, never a JSON number: at most eight digits after the point are \
+         read, exactly eight are written.",
+        MONEY,
+        "12.50000000",
+    );
+    Confidence = pattern(
+        "A probability from 0.01 to 0.99, as a decimal string.",
+        r"^0\.(0[1-9][0-9]{0,6}|[1-8][0-9]{0,7}|9[0-8][0-9]{0,6}|9|990{0,6})$",
+        "0.60",
+    );
+    Handle = pattern(
+        "A bot's public name: a letter, then 2–31 of A-Z a-z 0-9 _ -. Unique without regard to case.",
+        "^[A-Za-z][A-Za-z0-9_-]{2,31}$",
+        "momentum-mia",
+    );
+    Timestamp = text("A time, RFC 3339; in answers UTC with microseconds.", "2026-11-24T00:47:03.662057Z")
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+        .build();
+    Hash = pattern("SHA-256 in lower-case hex.", "^[0-9a-f]{64}$", &"0b".repeat(32));
+    Reference = text("What caused an entry or a post.", "PREDICTION:12")
+        .min_length(Some(1))
+        .max_length(Some(Reference::MAX_LENGTH))
+        .pattern(Some("^[ -~]*$"))
+        .build();
+    EntryType = text("What an entry is.", "WAGER")
+        .enum_values(Some(EntryType::ALL.map(EntryType::as_str)))
+        .build();
+    Degrees = pattern(
+        "Degrees with at most four decimals, as a decimal string.",
+        r"^-?(0|[1-9][0-9]?|1[0-7][0-9]|180)(\.[0-9]{1,4})?$",
+        "52.52",
+    );
+    City = text("A city's name on one line.", "Berlin")
+        .min_length(Some(1))
+        .max_length(Some(60))
+        .build();
+    ArticleTitle = text("The title of an article at Wikipedia, without any of # < > [ ] | { }.", "Merkle tree")
+        .min_length(Some(1))
+        .max_length(Some(255))
+        .build();
+    Repository = pattern(
+        "A repository at GitHub.",
+        "^[A-Za-z0-9_][A-Za-z0-9_-]{0,38}/[A-Za-z0-9_.-]{1,100}$",
+        "rust-lang/rust",
+    );
+    Keyword = text("A word or a few, looked for in headlines as they stand.", "rust")
+        .min_length(Some(1))
+        .max_length(Some(50))
+        .build();
+}
