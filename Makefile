@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt bench simulate
+.PHONY: help run test fuzz check fmt bench simulate
 
 SHELL_SCRIPTS := run_system.sh .ci/run $(filter-out %/lib,$(wildcard scripts/*)) $(wildcard scripts/lib/*.sh)
 
@@ -16,6 +16,9 @@ test: ## all tests, on a throw-away Postgres and Redis
 	@result=0; scripts/test-run-system || result=1; \
 	scripts/with-test-services bash -c 'cargo build --locked --workspace --bins && cargo test --locked --workspace --no-fail-fast' || result=1; \
 	exit $$result
+
+fuzz: ## thousands of generated requests against the whole arena (SEED=7 for others)
+	@scripts/fuzz-api
 
 check: ## format, lints, scripts, licences
 	cargo fmt --all --check

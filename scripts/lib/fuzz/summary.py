@@ -1,0 +1,37 @@
+"""Says what the fuzzer did, and fails if it did too little.
+
+summary.py STATUSES.json MIN_CASES: a table of answers by operation; exit 1 below MIN_CASES requests,
+on any 5xx but 503, or when an operation never succeeded.
+"""
+
+import json
+import sys
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8") as file:
+        operations = json.load(file)
+    least = int(sys.argv[2])
+    total, faults = 0, []
+    print(f"{'OPERATION':44} {'CASES':>6}  ANSWERS")
+    refused = 0
+    for name, counts in sorted(operations.items(), key=lambda item: item[0].split()[::-1]):
+        cases = sum(counts.values())
+        total += cases
+        if set(counts) == {"405"}:
+            refused += cases
+            continue
+        told = "  ".join(f"{status}×{count}" for status, count in sorted(counts.items()))
+        print(f"{name:44} {cases:6}  {told}")
+        if any(status in counts for status in ("500", "501", "502", "504")):
+            faults.append(f"{name} answered a 5xx")
+    if total < least:
+        faults.append(f"only {total} cases, fewer than {least}")
+    print(f"{'methods that a path does not know':44} {refused:6}  405×{refused}")
+    print(f"{total} cases")
+    for fault in faults:
+        print(f"fault: {fault}")
+    sys.exit(1 if faults else 0)
+
+
+main()
