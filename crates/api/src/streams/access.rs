@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq;
 use crate::app::App;
 use crate::auth::{AuthenticatedBot, AuthenticatedOperator};
 use crate::error::ApiError;
+use crate::headers::Origins;
 use crate::keys::sha256;
 
 /// Whether the request proves who asks. A header, never the address: addresses end up in logs.
@@ -40,7 +41,7 @@ pub(super) fn is_known(app: &App, token: &str) -> bool {
 
 /// Whether a page of that origin may open a WebSocket: browsers do not ask before they connect, as
 /// they do for other requests, and only say where the page is from.
-pub(super) fn origin_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
+pub(super) fn origin_allowed(headers: &HeaderMap, allowed: &Origins) -> bool {
     let Some(origin) = headers.get(ORIGIN) else {
         // No browser.
         return true;
@@ -53,11 +54,13 @@ pub(super) fn origin_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
     let same = origin.split_once("://").is_some_and(|(_, authority)| {
         host.is_some_and(|host| host.eq_ignore_ascii_case(authority))
     });
-    same || allowed.iter().any(|known| known == origin || known == "*")
+    same || allowed.include(origin)
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use actix_web::http::header::HeaderValue;
 
     use super::*;
@@ -68,7 +71,7 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(ORIGIN, HeaderValue::from_static(origin));
         }
-        let list: Vec<String> = list.iter().map(|origin| (*origin).to_owned()).collect();
+        let list: Origins = list.join(",").parse().unwrap();
         origin_allowed(&headers, &list)
     }
 

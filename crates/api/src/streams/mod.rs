@@ -7,7 +7,7 @@
 //! what it missed. [`sse`] and [`websocket`] are two ways to hand over the same bytes.
 //!
 //! A listener holds its place and nothing else. One that falls behind is sent away and comes back
-//! with its position; the kernel ends a connection that takes no bytes ([`patience`]).
+//! with its position; the kernel ends a connection that takes no bytes ([`crate::connections`]).
 
 mod access;
 mod ask;
@@ -17,22 +17,18 @@ mod sse;
 mod tailer;
 mod websocket;
 
-use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actix_web::dev::Extensions;
-use actix_web::rt::net::TcpStream;
 use daemon::config::Environment;
 use ledger_core::Enforcement;
-use socket2::SockRef;
 pub(crate) use sse::events;
 pub(crate) use tailer::start;
 use tokio::sync::{Notify, Semaphore, broadcast};
-use tracing::debug;
 pub(crate) use websocket::stream;
 
 use crate::config::ApiConfig;
+use crate::headers::Origins;
 use batch::Batch;
 
 /// What the tailer may be ahead of the slowest listener, in batches. With full batches some 20 MB.
@@ -47,8 +43,6 @@ const READING_MAX: usize = 4;
 pub struct StreamPatience {
     /// How often every listener is sent something, so that nobody between takes it for dead.
     pub keep_alive: Duration,
-    /// How long a connection may take no bytes before the kernel ends it.
-    pub stalled: Duration,
     /// How long a WebSocket's first message may take where it must bring the credential.
     pub greeting: Duration,
 }
@@ -57,7 +51,6 @@ impl Default for StreamPatience {
     fn default() -> StreamPatience {
         StreamPatience {
             keep_alive: Duration::from_secs(15),
-            stalled: Duration::from_secs(20),
             greeting: Duration::from_secs(5),
         }
     }
@@ -92,7 +85,7 @@ enum Told {
 pub(crate) struct Streams {
     pub(crate) audience: Audience,
     /// Whose pages may open a WebSocket, beside the API's own.
-    origins: Vec<String>,
+    origins: Origins,
     patience: StreamPatience,
     /// `None` once the service stops.
     stage: Mutex<Option<broadcast::Sender<Told>>>,
@@ -106,7 +99,7 @@ impl Streams {
     pub(crate) fn new(config: &ApiConfig) -> Streams {
         Streams {
             audience: Audience::of(config),
-            origins: Vec::new(),
+            origins: config.origins.clone(),
             patience: config.streams,
             stage: Mutex::new(Some(broadcast::Sender::new(BACKLOG_MAX))),
             arrived: Notify::new(),
@@ -151,21 +144,5 @@ impl Streams {
 
     fn stage(&self) -> std::sync::MutexGuard<'_, Option<broadcast::Sender<Told>>> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// For each new connection: bytes that nobody takes end it after a while. Without it a peer that
-/// stays and reads nothing would keep its connection, and what is buffered for it, for good.
-pub(crate) fn patience(
-    config: &ApiConfig,
-) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + Clone + 'static {
-    let stalled = config.streams.stalled;
-    move |connection, _| {
-        let Some(connection) = connection.downcast_ref::<TcpStream>() else {
-            return;
-        };
-        if let Err(error) = SockRef::from(connection).set_tcp_user_timeout(Some(stalled)) {
-            debug!(%error, "a connection has the system's patience");
-        }
     }
 }

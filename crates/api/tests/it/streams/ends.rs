@@ -76,7 +76,7 @@ const WEBSOCKET: &str = "GET /ws/stream HTTP/1.1\r\nhost: x\r\nconnection: upgra
 
 #[tokio::test]
 async fn a_reader_that_takes_nothing_is_cut_off_and_the_others_go_on() {
-    let service = Service::with(|config| config.streams.stalled = Duration::from_secs(1)).await;
+    let service = Service::with(|config| config.connections.stall = Duration::from_secs(1)).await;
     let mut quick = service.listening().await;
     let stuck = [
         stuck(&service, SERVER_SENT).await,
