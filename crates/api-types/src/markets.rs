@@ -176,6 +176,7 @@ pub struct MarketRequest {
     /// In the operator's words, at most [`DESCRIPTION_MAX_CHARS`] characters; the question that the
     /// criteria ask is added to it.
     pub description: String,
+    #[serde(deserialize_with = "crate::distinct::value")]
     pub criteria: Value,
     pub bounty: Money,
     pub deadline: Timestamp,
