@@ -10,6 +10,8 @@
 mod arena;
 mod auth;
 mod bots;
+mod distinct;
+mod dry_run;
 mod economy;
 mod events;
 mod insights;
@@ -30,6 +32,7 @@ pub use bots::{
     Bot, Limits, MyProfile, PERSONA_MAX_CHARS, REASON_MAX_CHARS, RegisterRequest, Registration,
     RetireRequest, ReviveRequest,
 };
+pub use dry_run::{DRY_RUN, DryRun, Verdict};
 pub use economy::{BotCount, Economy, Parameters, PriceNow, Supply};
 pub use events::{
     BotEvent, Event, EventData, LAST_EVENT_ID, MarketEvent, PostEvent, PredictionEvent, TickEvent,

@@ -13,7 +13,13 @@ use crate::keys;
 /// The largest body, in bytes.
 pub(crate) const BODY_MAX_BYTES: usize = 64 * 1024;
 
-/// A request's body, as it came.
+/// The longest that is said of a field, and the longest name of one, in characters: both may hold
+/// what was sent.
+const MESSAGE_MAX_CHARS: usize = 400;
+const FIELD_MAX_CHARS: usize = 100;
+
+/// A request's body, as it came; by default there is none.
+#[derive(Default)]
 pub(crate) struct Body(Bytes);
 
 impl Body {
@@ -50,6 +56,15 @@ impl Body {
     /// # Errors
     /// 400 for what is no JSON, 422 with the field for JSON that is not this value.
     pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        // Otherwise a list of a request's values, in their order, would pass for the request.
+        if self.0.trim_ascii_start().starts_with(b"[") {
+            return Err(match self.form() {
+                Form::Json => ApiError::invalid("body", "must be a JSON object"),
+                Form::Broken => ApiError::MalformedRequest {
+                    detail: "The body is no valid JSON, and no object.".to_owned(),
+                },
+            });
+        }
         let mut json = serde_json::Deserializer::from_slice(&self.0);
         let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let path = error.path().to_string();
@@ -83,6 +98,7 @@ pub(crate) fn parse_value<T>(
     read(tracked).map_err(|error| {
         let message = error.to_string();
         let within = field(&track.path().to_string(), &message);
+        let message = discreet(&message);
         let name = if within == "body" {
             parent.to_owned()
         } else {
@@ -135,7 +151,44 @@ fn refusal(path: &str, error: &serde_json::Error, form: Form) -> ApiError {
     let message = full
         .rsplit_once(" at line ")
         .map_or(full.as_str(), |(message, _)| message);
-    ApiError::invalid(field(path, message), format!("is refused: {message}"))
+    ApiError::invalid(
+        field(path, message),
+        format!("is refused: {}", discreet(message)),
+    )
+}
+
+/// The parser quotes what it was given, which may be long or secret, and calls an object by the name
+/// that it has in here.
+fn discreet(message: &str) -> String {
+    const QUOTING: [&str; 4] = [
+        "invalid type: ",
+        "invalid value: ",
+        "unknown variant ",
+        "unknown field ",
+    ];
+    let quotes = QUOTING.iter().any(|start| message.starts_with(start));
+    // What is expected is our own text, and comes last.
+    let parts = message.rsplit_once(", expected ").filter(|_| quotes);
+    let Some((found, expected)) = parts else {
+        return cut(message, MESSAGE_MAX_CHARS);
+    };
+    let quote = found.find(['"', '`']).unwrap_or(found.len());
+    let found = found.get(..quote).unwrap_or_default().trim_end();
+    let expected = match expected.strip_prefix("struct ") {
+        None => expected.to_owned(),
+        Some(named) => {
+            let rest = named.split_once(' ').map(|(_, rest)| format!(" {rest}"));
+            format!("an object{}", rest.unwrap_or_default())
+        }
+    };
+    cut(&format!("{found}, expected {expected}"), MESSAGE_MAX_CHARS)
+}
+
+fn cut(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+    }
 }
 
 /// The field that is wrong. Missing, unknown and repeated fields are named by the message alone,
@@ -146,20 +199,26 @@ fn field(path: &str, message: &str) -> String {
         .into_iter()
         .find_map(|start| message.strip_prefix(start))
         .and_then(|rest| rest.split('`').next());
-    match named {
+    let name = match named {
         None if parent.is_empty() => "body".to_owned(),
         None => parent.to_owned(),
         Some(name) if parent.is_empty() => name.to_owned(),
         Some(name) if parent == name || parent.ends_with(&format!(".{name}")) => parent.to_owned(),
         Some(name) => format!("{parent}.{name}"),
-    }
+    };
+    cut(&name, FIELD_MAX_CHARS)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use api_types::{ActionRequest, Problem, RegisterRequest};
+    use api_types::{
+        ActionRequest, AnswerRequest, BetRequest, BetsRequest, MarketRequest, Problem,
+        RegisterRequest, RetireRequest, ReviveRequest, TokenRequest, UsageReport, VoidRequest,
+    };
+    use proptest::prelude::*;
+    use proptest::test_runner::TestCaseError;
 
     use super::*;
 
@@ -218,6 +277,38 @@ mod tests {
     }
 
     #[test]
+    fn what_was_sent_is_not_said_again() {
+        let secret = "lds_secret\\\", expected `x";
+        for json in [
+            format!(r#"{{"handle": "Mia", "bot_id": "{secret}", "api_key": "k"}}"#),
+            format!(r#"{{"handle": ["{secret}"], "api_key": "k"}}"#),
+            format!(r#"{{"handle": "Mia", "api_key": ["{secret}"]}}"#),
+        ] {
+            let (status, _, text) = refused::<TokenRequest>(&json);
+            assert_eq!(status, 422);
+            assert!(!text.contains("secret"), "{text}");
+        }
+        let long = "x".repeat(5_000);
+        for json in [
+            format!(r#"{{"handle": "Mia", "api_key": "k", "{long}": 1}}"#),
+            format!(r#"{{"handle": "{long}", "api_key": "k"}}"#),
+        ] {
+            let (_, field, text) = refused::<TokenRequest>(&json);
+            assert!(field.unwrap().len() + text.len() < 700, "{text}");
+        }
+        let (.., text) = refused::<TokenRequest>(r#"{"bot_id": "7"}"#);
+        assert_eq!(
+            text,
+            "`bot_id` is refused: invalid type: string, expected i64."
+        );
+        let (.., text) = refused::<BetsRequest>(r#"{"bets": [7]}"#);
+        assert!(
+            text.ends_with("invalid type: integer, expected an object."),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn what_is_no_json_is_malformed() {
         for json in [
             "",
@@ -231,5 +322,86 @@ mod tests {
             assert_eq!((status, field), (400, None), "{json}: {text}");
         }
         assert_eq!(refused::<Problem>("{\"type\": \"\\ud800\"}").0, 400);
+    }
+
+    /// Whatever the bytes, they are a value or a mistake of the client's, told without our types.
+    fn is_read_or_refused<T: DeserializeOwned>(bytes: &[u8]) -> Result<(), TestCaseError> {
+        if let Err(error) = Body(Bytes::copy_from_slice(bytes)).parse::<T>() {
+            let problem = error.problem("/", "");
+            prop_assert!([400, 422].contains(&problem.status), "{problem:?}");
+            prop_assert!(!problem.detail.contains("struct "), "{problem:?}");
+        }
+        Ok(())
+    }
+
+    fn is_read_or_refused_as_any_request(bytes: &[u8]) -> Result<(), TestCaseError> {
+        is_read_or_refused::<RegisterRequest>(bytes)?;
+        is_read_or_refused::<TokenRequest>(bytes)?;
+        is_read_or_refused::<ActionRequest>(bytes)?;
+        is_read_or_refused::<BetRequest>(bytes)?;
+        is_read_or_refused::<BetsRequest>(bytes)?;
+        is_read_or_refused::<AnswerRequest>(bytes)?;
+        is_read_or_refused::<MarketRequest>(bytes)?;
+        is_read_or_refused::<VoidRequest>(bytes)?;
+        is_read_or_refused::<ReviveRequest>(bytes)?;
+        is_read_or_refused::<RetireRequest>(bytes)?;
+        is_read_or_refused::<UsageReport>(bytes)
+    }
+
+    /// JSON that has the names of our fields in all the wrong places.
+    fn json() -> impl Strategy<Value = String> {
+        let name = prop_oneof![
+            "[a-z_]{0,12}",
+            proptest::sample::select(
+                &[
+                    "handle",
+                    "usage",
+                    "criteria",
+                    "bets",
+                    "stake",
+                    "amount",
+                    "answer",
+                    "reason",
+                    "observation_id",
+                    "confidence",
+                    "deadline",
+                    "source",
+                    "model",
+                    "bot_id",
+                ][..]
+            )
+            .prop_map(str::to_owned),
+        ];
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            any::<bool>().prop_map(|bool| bool.to_string()),
+            any::<f64>().prop_map(|number| number.to_string()),
+            "-?[0-9]{1,30}(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,9})?",
+            any::<String>().prop_map(|text| serde_json::Value::String(text).to_string()),
+            "\"\\\\u[0-9a-fd]{4}\"",
+        ];
+        leaf.prop_recursive(6, 48, 6, move |inner| {
+            let member = (name.clone(), inner.clone())
+                .prop_map(|(name, value)| format!("\"{name}\":{value}"));
+            prop_oneof![
+                proptest::collection::vec(inner, 0..6)
+                    .prop_map(|items| format!("[{}]", items.join(","))),
+                proptest::collection::vec(member, 0..6)
+                    .prop_map(|members| format!("{{{}}}", members.join(","))),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            is_read_or_refused_as_any_request(&bytes)?;
+        }
+
+        #[test]
+        fn any_json_is_read_or_refused(json in json(), cut in any::<prop::sample::Index>()) {
+            is_read_or_refused_as_any_request(json.as_bytes())?;
+            is_read_or_refused_as_any_request(&json.as_bytes()[..cut.index(json.len())])?;
+        }
     }
 }

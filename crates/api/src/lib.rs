@@ -16,6 +16,7 @@ mod clock;
 pub mod config;
 mod connections;
 mod cursor;
+mod dry_run;
 mod error;
 mod headers;
 mod idempotency;

@@ -10,7 +10,7 @@ use actix_web::error::InternalError;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::web::Data;
-use actix_web::{HttpMessage, HttpResponse, HttpServer};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpServer};
 use daemon::process::Failure;
 use daemon::shutdown::Shutdown;
 use tokio::task::JoinHandle;
@@ -104,6 +104,18 @@ pub async fn start(config: ApiConfig, shutdown: Shutdown) -> Result<Running, Fai
     Ok(Running { address, task })
 }
 
+/// What a request is known as, for handlers that have to say it.
+pub(crate) struct RequestId(String);
+
+impl RequestId {
+    pub(crate) fn of(req: &HttpRequest) -> String {
+        let known = req.extensions();
+        known
+            .get::<RequestId>()
+            .map_or_else(String::new, |id| id.0.clone())
+    }
+}
+
 /// A request as far as answers and logs want to know it.
 struct Asked {
     id: String,
@@ -123,6 +135,7 @@ async fn around(
         path: req.path().to_owned(),
         began: Instant::now(),
     };
+    req.extensions_mut().insert(RequestId(asked.id.clone()));
     match next.call(req).await {
         Ok(response) => Ok(asked.conclude(response.map_into_boxed_body())),
         // Without a response there is no request left to attach one to.

@@ -7,19 +7,23 @@ use actix_web::HttpRequest;
 use actix_web::web::{Data, Payload};
 use api_types::{ActionRequest, ActionType, Observation};
 use bus::tickets::Redemption;
+use db::DbError;
 use db::actions::Wager;
 use db::bots::BotRef;
+use db::error::Conflict;
 use db::metrics::Usage;
 use ledger_core::post::{POST_MAX_CHARS, one_line};
 use ledger_core::prediction::Direction;
 use ledger_core::{BotId, Confidence, ObservationId, Stake};
+use tracing::debug;
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::auth::AuthenticatedBot;
 use crate::body::Body;
+use crate::dry_run::{self, Run};
 use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Retry, once};
+use crate::idempotency::{Retry, finish};
 use crate::routes::bots::open_positions;
 use crate::wagers::{self, Order, Unplaced};
 use crate::{clock, routes, usage, views};
@@ -68,6 +72,7 @@ pub(super) async fn act(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
+    let run = Run::of(&req)?;
     let body = Body::read(&req, payload).await?;
     let intent = Intent::read(body.parse()?, &app)?;
     let retry = Retry::of(
@@ -77,20 +82,15 @@ pub(super) async fn act(
         "POST /arena/action",
         &body,
     )?;
-    // A task of its own: a client that hangs up, or a time limit, cannot stop an action halfway and
-    // let a retry of it in.
-    let acting = actix_web::rt::spawn(async move {
-        let retry = retry.map(Arc::new);
-        once(
-            &app,
-            retry.as_deref(),
-            carry_out(&app, bot.id, intent, retry.clone()),
-        )
-        .await
-    });
-    acting
-        .await
-        .map_err(|error| ApiError::Internal(format!("an action ended early: {error}")))?
+    if run == Run::Dry {
+        let stake = intent.choice.stake();
+        let told = dry_run::action(&app, bot.id, intent.observation_id, stake).await?;
+        return told.answer(&req);
+    }
+    finish(app, retry, move |app, retry| async move {
+        carry_out(&app, bot.id, intent, retry).await
+    })
+    .await
 }
 
 async fn carry_out(
@@ -105,6 +105,7 @@ async fn carry_out(
         reasoning,
         usage,
     } = intent;
+    let may_be_repeated = retry.is_some();
     let accepted = match choice {
         Choice::Predict {
             direction,
@@ -142,7 +143,8 @@ async fn carry_out(
             let render = retry.as_ref().map(wagers::keeper);
             let hook = wagers::hook(retry.as_ref(), render.as_ref());
             let (reason, rules) = (reasoning.as_str(), &app.rules);
-            match app.bus.redeem_ticket(bot_id, observation_id).await? {
+            let handed = wagers::handed(bot_id, observation_id, retry.as_deref());
+            match app.bus.redeem_ticket(handed).await? {
                 Redemption::Redeemed => {}
                 other => return Err(unredeemed(app, bot_id, other).await),
             }
@@ -159,19 +161,33 @@ async fn carry_out(
             .await
         }
     };
+    if may_be_repeated && let Err(error) = &accepted {
+        forget(app, observation_id, error).await;
+    }
     let accepted = AuthenticatedBot::or_unknown(accepted)?;
     app.bus.wake_soon();
     routes::ok(&views::acceptance(&accepted))
 }
 
+/// A request that came to nothing and is sent again must find its ticket used, and not itself under
+/// way.
+async fn forget(app: &App, observation_id: ObservationId, error: &DbError) {
+    let perhaps_done = matches!(
+        error,
+        DbError::OutcomeUnknown(_) | DbError::Conflict(Conflict::IdempotencyKey)
+    );
+    if !perhaps_done && let Err(error) = app.bus.forget_ticket(observation_id).await {
+        debug!(%error, "a used ticket remembers its request until it expires");
+    }
+}
+
 /// Why a ticket is not good. The dead are told that they are dead, whatever their ticket: only who
 /// fails here is looked up, and who does not is judged under the wallet's lock.
 async fn unredeemed(app: &App, bot: BotId, redemption: Redemption) -> ApiError {
-    let error = match redemption {
-        Redemption::Foreign => ApiError::ForeignTicket,
-        Redemption::Gone | Redemption::Redeemed => ApiError::TicketSpent,
-        Redemption::Halted => ApiError::PriceStale,
-    };
+    let error = dry_run::bad_ticket(redemption).unwrap_or(ApiError::TicketSpent);
+    if matches!(error, ApiError::IdempotencyConflict) {
+        return error;
+    }
     match living(app, bot).await {
         Ok(()) => error,
         Err(dead) => dead,
@@ -200,6 +216,15 @@ enum Choice {
         confidence: Confidence,
     },
     Wait,
+}
+
+impl Choice {
+    const fn stake(&self) -> Option<Stake> {
+        match self {
+            Choice::Predict { stake, .. } => Some(*stake),
+            Choice::Wait => None,
+        }
+    }
 }
 
 impl Intent {

@@ -7,8 +7,10 @@
 
 mod arena;
 mod auth;
+mod bad_input;
 mod bots;
 mod browsers;
+mod dry_run;
 mod economy;
 mod health;
 mod http;
@@ -20,9 +22,11 @@ mod lists;
 mod markets;
 mod operators;
 mod problems;
+mod retries;
 mod service;
 mod standings;
 mod streams;
+mod state;
 mod usage;
 mod wagers;
 mod way;
