@@ -4,6 +4,7 @@
 mod calls;
 mod dry_runs;
 mod markets;
+mod operators;
 mod problems;
 mod retries;
 mod secrets;
