@@ -202,6 +202,12 @@ pub(super) fn answer_judged() -> Value {
     json!({ "action_id": 32, "result": "CORRECT", "payout": "11.00000000", "new_balance": "999.50000000" })
 }
 
+pub(super) fn dry_run() -> Value {
+    json!({
+        "dry_run": true, "would": "ACCEPT", "cost": "5.00000000", "balance_after": "990.00000000", "refusal": null,
+    })
+}
+
 pub(super) fn standings() -> Value {
     json!({
         "items": [{
@@ -275,9 +281,9 @@ mod tests {
 
     use api_types::{
         Acceptance, ActionRequest, AnswerJudged, AnswerRequest, Bet, BetRequest, BetsPlaced,
-        BetsRequest, Bot, ChainVerification, Economy, Insights, LedgerEntry, Market, MarketRequest,
-        MyProfile, Observation, Page, Post, Prediction, PriceSample, Registration, Standings,
-        TokenAnswer, TokenRequest, UsageReceipt, UsageReport,
+        BetsRequest, Bot, ChainVerification, DryRun, Economy, Insights, LedgerEntry, Market,
+        MarketRequest, MyProfile, Observation, Page, Post, Prediction, PriceSample, Registration,
+        Standings, TokenAnswer, TokenRequest, UsageReceipt, UsageReport,
     };
     use serde::{Serialize, de::DeserializeOwned};
 
@@ -323,6 +329,7 @@ mod tests {
         is::<BetsPlaced>(bets_placed());
         is::<AnswerRequest>(answer_request());
         is::<AnswerJudged>(answer_judged());
+        is::<DryRun>(dry_run());
         is::<Standings>(standings());
         is::<Economy>(economy());
         is::<Insights>(insights());

@@ -53,6 +53,7 @@ pub(super) struct Operation {
     problems: Vec<ProblemKind>,
     /// Whether it counts to a limit of requests.
     pub(super) is_limited: bool,
+    can_be_dry: bool,
 }
 
 pub(super) struct Body {
@@ -70,12 +71,24 @@ pub(super) struct Answer {
     example: Option<Value>,
     pub(super) links: Vec<(String, Value)>,
     pub(super) has_location: bool,
+    /// Whether a dry run is answered under the same status.
+    or_dry_run: bool,
 }
 
 impl Answer {
+    fn shape(&self) -> Value {
+        match self.schema {
+            None => json!({ "type": "string" }),
+            Some(name) if self.or_dry_run => {
+                json!({ "oneOf": [schema_ref(name), schema_ref("DryRun")] })
+            }
+            Some(name) => schema_ref(name),
+        }
+    }
+
     pub(super) fn content(&self) -> Option<Value> {
         let mut media = json!({
-            "schema": self.schema.map_or_else(|| json!({ "type": "string" }), schema_ref),
+            "schema": self.shape(),
         });
         if let (Some(example), Value::Object(members)) = (&self.example, &mut media) {
             members.insert("example".to_owned(), example.clone());
@@ -103,8 +116,15 @@ impl Operation {
             parameters: Vec::new(),
             body: None,
             answers: Vec::new(),
-            problems: vec![MalformedRequest, TooManyRequests, Unavailable],
+            problems: vec![
+                MalformedRequest,
+                UriTooLong,
+                HeadersTooLarge,
+                TooManyRequests,
+                Unavailable,
+            ],
             is_limited: true,
+            can_be_dry: false,
         }
     }
 
@@ -174,6 +194,13 @@ impl Operation {
         self
     }
 
+    /// With `?dry_run=true` it only says what would happen.
+    fn tried(mut self) -> Operation {
+        self.parameters.push("dryRun");
+        self.can_be_dry = true;
+        self
+    }
+
     fn answers(
         mut self,
         status: u16,
@@ -189,7 +216,23 @@ impl Operation {
             example: Some(example),
             links: Vec::new(),
             has_location: false,
+            or_dry_run: false,
         });
+        self
+    }
+
+    /// A dry run is answered with 200, beside what the real request is answered with.
+    fn told_dry(mut self) -> Operation {
+        if !self.can_be_dry {
+            return self;
+        }
+        match self.answers.iter_mut().find(|answer| answer.status == 200) {
+            Some(answer) => answer.or_dry_run = true,
+            None => {
+                let about = "What a dry run would have done.";
+                self = self.answers(200, "DryRun", about, examples::dry_run());
+            }
+        }
         self
     }
 
@@ -202,7 +245,16 @@ impl Operation {
             example: None,
             links: Vec::new(),
             has_location: false,
+            or_dry_run: false,
         });
+        self
+    }
+
+    fn answers_nothing(mut self, status: u16, about: &'static str) -> Operation {
+        self = self.answers_text("", about);
+        if let Some(answer) = self.answers.last_mut() {
+            answer.status = status;
+        }
         self
     }
 
@@ -281,8 +333,9 @@ pub(super) fn all() -> Vec<Operation> {
     all.extend(markets());
     all.extend(bots());
     all.extend(public());
+    all.extend(streams());
     all.extend(service());
-    all
+    all.into_iter().map(Operation::told_dry).collect()
 }
 
 fn agents() -> Vec<Operation> {
@@ -302,6 +355,7 @@ fn agents() -> Vec<Operation> {
             .about("PREDICT stakes on the price going UP or DOWN over the prediction horizon. WAIT does \
                 nothing, and says why. A malformed action leaves the ticket unused; any other one uses it up.")
             .by(Who::Bot)
+            .tried()
             .once()
             .takes("ActionRequest", examples::actions())
             .refuses(&[BotNotAlive, ForeignTicket, TicketSpent, LimitReached, InsufficientFunds, PriceStale])
@@ -364,6 +418,8 @@ fn markets() -> Vec<Operation> {
         post("/markets/{market}/bets", "bet", "markets", "One bet")
             .by(Who::Bot)
             .with(&["market"])
+            .tried()
+            .tried()
             .once()
             .takes("BetRequest", vec![("a bet", examples::bet_request())])
             .refuses(&[
@@ -386,6 +442,7 @@ fn markets() -> Vec<Operation> {
             "Up to three bets in one transaction: all or none",
         )
         .by(Who::Bot)
+        .tried()
         .once()
         .takes("BetsRequest", vec![("one bet", examples::bets_request())])
         .refuses(&[
@@ -551,6 +608,32 @@ fn public() -> Vec<Operation> {
             "Figures in force, tick, money supply, price",
         )
         .answers(200, "Economy", "The economy.", examples::economy()),
+    ]
+}
+
+fn streams() -> Vec<Operation> {
+    vec![
+        get("/events", "streamEvents", "streams", "What happens, as Server-Sent Events")
+            .about(
+                "`event:` is the kind, `id:` the position to resume from, `data:` an Event's \
+                 `data` on one line. Comes back to `Last-Event-ID` without loss or repeat. Where the arena is \
+                 enforced in earnest a credential is asked for.",
+            )
+            .by(Who::AnyoneOrBot)
+            .with(&["since", "kinds", "lastEventId"])
+            .refuses(&[PositionGone])
+            .answers_text("text/event-stream", "Events without end."),
+        get("/ws/stream", "streamMessages", "streams", "The same over a WebSocket")
+            .about(
+                "Each message is an Event as JSON. Where a credential is asked for and the headers \
+                 bring none, the first message is `{\"token\": \"…\"}`, within five seconds. A refusal is a close \
+                 code: 4001 without a good credential, 4002 for a `since` or `kinds` that cannot be read, 4003 for \
+                 events that are no longer kept, 1013 for a reader that fell behind, 1001 when the server stops.",
+            )
+            .by(Who::AnyoneOrBot)
+            .with(&["since", "kinds"])
+            .refuses(&[ForeignOrigin])
+            .answers_nothing(101, "The connection is a WebSocket from here on."),
     ]
 }
 

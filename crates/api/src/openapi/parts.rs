@@ -1,8 +1,8 @@
 //! What many operations share: parameters, headers, security schemes, problems.
 
 use api_types::{
-    AGENT_SECRET, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, OPERATOR, PAGE_LIMIT_DEFAULT,
-    PAGE_LIMIT_MAX, PROBLEM_CONTENT_TYPE, ProblemKind, REQUEST_ID,
+    AGENT_SECRET, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, LAST_EVENT_ID, OPERATOR,
+    PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PROBLEM_CONTENT_TYPE, ProblemKind, REQUEST_ID,
 };
 use ledger_core::BotStatus;
 use ledger_core::market::{MarketSource, MarketStatus};
@@ -48,6 +48,9 @@ pub(super) fn parameters() -> Value {
     });
     let handle =
         json!({ "type": "string", "pattern": "^([0-9]{1,18}|[A-Za-z][A-Za-z0-9_-]{2,31})$" });
+    let position =
+        json!({ "type": "string", "pattern": "^(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})$" });
+    let kind = "entry|post|prediction|market|tick|price|bot";
     let key = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" });
     let operator =
         json!({ "type": "string", "pattern": "^[A-Za-z0-9_.@-]{1,64}$", "default": "admin" });
@@ -66,6 +69,14 @@ pub(super) fn parameters() -> Value {
         "market": path("market", "A market's id.", uuid, "5f0e6c52-3f1b-4c3a-9d0e-2d0f1a9b7c11"),
         "problem": path("name", "The last part of a problem's `type`.",
             one_of(ProblemKind::ALL.map(|kind| kind.facts().name)), "ticket-spent"),
+        "dryRun": query("dry_run", "`true` says what would happen, and does nothing.", json!({ "type": "boolean", "default": false })),
+        "since": query("since", "The position of an event: begin behind it.", position.clone()),
+        "kinds": query("kinds", "Only these kinds, with commas between.",
+            json!({ "type": "string", "pattern": format!("^({kind})(,({kind}))*$"), "example": "entry,post" })),
+        "lastEventId": {
+            "name": LAST_EVENT_ID, "in": "header", "required": false, "schema": position,
+            "description": "The position of the last event that was read; goes before `since`.",
+        },
         "idempotencyKey": {
             "name": IDEMPOTENCY_KEY, "in": "header", "required": false, "schema": key,
             "description": "Repeated under the same key, a request has its effects once; the first \

@@ -2,10 +2,10 @@
 
 use api_types::{
     Acceptance, ActionRequest, AnswerJudged, AnswerRequest, Bet, BetRequest, BetsPlaced,
-    BetsRequest, Bot, ChainVerification, Economy, Insights, LedgerEntry, Market, MarketRequest,
-    MyProfile, Observation, Page, Post, Prediction, PriceSample, Problem, RegisterRequest,
-    Registration, RetireRequest, ReviveRequest, Standings, TokenAnswer, TokenRequest, UsageReceipt,
-    UsageReport, VoidRequest,
+    BetsRequest, Bot, ChainVerification, DryRun, Economy, Event, Insights, LedgerEntry, Market,
+    MarketRequest, MyProfile, Observation, Page, Post, Prediction, PriceSample, Problem,
+    RegisterRequest, Registration, RetireRequest, ReviveRequest, Standings, TokenAnswer,
+    TokenRequest, UsageReceipt, UsageReport, VoidRequest,
 };
 use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
@@ -56,6 +56,8 @@ pub(super) fn all() -> Value {
         .with::<Economy>()
         .with::<UsageReport>()
         .with::<UsageReceipt>()
+        .with::<DryRun>()
+        .with::<Event>()
         .page_of::<Bot>()
         .page_of::<Market>()
         .page_of::<Bet>()
