@@ -11,6 +11,7 @@
 //! | `market:price:btc` | the fresh price, as JSON | `PRICE_TTL_SECONDS` from its sampling |
 //! | `ticket:<observation id>` | the bot the ticket is bound to | `TICKET_TTL_SECONDS` |
 //! | `limit:<name>` | how often something was done in its window | the window |
+//! | `rate:<name>` | by when what was done is paid for, in microseconds | until then |
 //!
 //! and one channel, `arena:events`, on which a message means only "look into Postgres".
 

@@ -1,4 +1,7 @@
-//! How often something may be done: counters in fixed windows that begin with the first use.
+//! How often something may be done: how fast ([`rate`]), and here how many times a window, by
+//! counters in fixed windows that begin with the first use.
+
+pub mod rate;
 
 use std::sync::LazyLock;
 use std::time::Duration;
