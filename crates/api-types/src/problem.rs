@@ -61,10 +61,12 @@ pub enum ProblemKind {
     AlreadyIn,
     IdempotencyConflict,
     PayloadTooLarge,
+    UriTooLong,
     UnsupportedMediaType,
     InvalidField,
     IdempotencyMismatch,
     TooManyRequests,
+    HeadersTooLarge,
     Internal,
     Unavailable,
     PriceStale,
@@ -82,7 +84,7 @@ pub struct ProblemFacts {
 }
 
 impl ProblemKind {
-    pub const ALL: [ProblemKind; 23] = [
+    pub const ALL: [ProblemKind; 25] = [
         ProblemKind::MalformedRequest,
         ProblemKind::Unauthorized,
         ProblemKind::InsufficientFunds,
@@ -99,10 +101,12 @@ impl ProblemKind {
         ProblemKind::AlreadyIn,
         ProblemKind::IdempotencyConflict,
         ProblemKind::PayloadTooLarge,
+        ProblemKind::UriTooLong,
         ProblemKind::UnsupportedMediaType,
         ProblemKind::InvalidField,
         ProblemKind::IdempotencyMismatch,
         ProblemKind::TooManyRequests,
+        ProblemKind::HeadersTooLarge,
         ProblemKind::Internal,
         ProblemKind::Unavailable,
         ProblemKind::PriceStale,
@@ -233,6 +237,12 @@ impl ProblemKind {
                 "The body is too large",
                 "A body may have at most 64 KiB.",
             ),
+            ProblemKind::UriTooLong => (
+                414,
+                "uri-too-long",
+                "The URL is too long",
+                "A path with its query may have at most 4 KiB.",
+            ),
             ProblemKind::UnsupportedMediaType => (
                 415,
                 "unsupported-media-type",
@@ -257,6 +267,12 @@ impl ProblemKind {
                 "too-many-requests",
                 "Too much was asked for in too short a time",
                 "`Retry-After` says in how many seconds to come back.",
+            ),
+            ProblemKind::HeadersTooLarge => (
+                431,
+                "headers-too-large",
+                "The headers are too large",
+                "A request may have at most 64 headers, and 16 KiB of them.",
             ),
             ProblemKind::Internal => (
                 500,

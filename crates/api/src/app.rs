@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use crate::auth::{Passwords, Tokens};
 use crate::config::ApiConfig;
 use crate::keys::{Keys, sha256};
+use crate::limits::Limiter;
 use crate::locks::KeyedLocks;
 use crate::standings::Standings;
 use crate::wagers::WagerQueue;
@@ -41,6 +42,7 @@ pub(crate) struct App {
     /// SHA-256, so that comparing takes the same time whatever its length.
     pub(crate) admin_token_sha256: [u8; 32],
     pub(crate) registration: RegistrationPolicy,
+    pub(crate) limiter: Limiter,
     /// Requests with an Idempotency-Key that are being served by this process.
     pub(crate) retries: KeyedLocks<[u8; 32]>,
     /// Chains that are being verified by this process.
@@ -99,6 +101,7 @@ impl App {
             passwords: Passwords::new().await?,
             admin_token_sha256: hashed(&config.admin_token),
             registration: RegistrationPolicy::of(config),
+            limiter: Limiter::new(&config.client_limits, &config.proxies, &bus),
             rules: config.rules.clone(),
             wagers: WagerQueue::new(&bus, &database, &config.rules),
             tick_rate_seconds: config.tick_rate_seconds,

@@ -7,6 +7,10 @@ use ledger_core::EconomyRules;
 use ledger_core::price_book::PriceBook;
 use secrecy::SecretString;
 
+use crate::address::{ForwardingHeader, Networks, Proxies};
+use crate::connections::ConnectionLimits;
+use crate::headers::Origins;
+use crate::limits::ClientLimits;
 use crate::pricing;
 
 /// Below this, SECRET_KEY could be guessed.
@@ -35,6 +39,11 @@ pub struct ApiConfig {
     pub registration_token: Option<SecretString>,
     /// `None` is no limit.
     pub grants_per_address_per_day: Option<u32>,
+    pub client_limits: ClientLimits,
+    pub connections: ConnectionLimits,
+    pub proxies: Proxies,
+    /// Whose pages may use the API from a browser.
+    pub origins: Origins,
     /// Only shown; the ticker goes by its own.
     pub tick_rate_seconds: u64,
     pub rules: EconomyRules,
@@ -63,6 +72,13 @@ impl ApiConfig {
             Environment::Development => grants,
             Environment::Production => Some(grants.unwrap_or(GRANTS_PER_ADDRESS_PER_DAY)),
         };
+        let client_limits = ClientLimits::read(&mut reader);
+        let connections = ConnectionLimits::read(&mut reader);
+        let proxies = Proxies {
+            trusted: reader.or("TRUSTED_PROXIES", Networks::default()),
+            header: reader.or("FORWARDING_HEADER", ForwardingHeader::default()),
+        };
+        let origins = reader.or("CORS_ORIGINS", Origins::default());
         let tick_rate_seconds = reader.or_within("TICK_RATE", 10, 1..=86_400);
         let rules = match EconomyRules::from_settings(|name| reader.raw(name)) {
             Ok(rules) => Some(rules),
@@ -94,6 +110,10 @@ impl ApiConfig {
                     admin_token,
                     registration_token,
                     grants_per_address_per_day,
+                    client_limits,
+                    connections,
+                    proxies,
+                    origins,
                     tick_rate_seconds,
                     rules,
                     price_book,

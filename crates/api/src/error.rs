@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use actix_cors::CorsError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
@@ -30,6 +31,8 @@ pub(crate) enum ApiError {
     },
     UnsupportedMediaType,
     PayloadTooLarge,
+    UriTooLong,
+    HeadersTooLarge,
     Unauthorized {
         detail: &'static str,
     },
@@ -100,6 +103,8 @@ impl ApiError {
             ApiError::InvalidField { .. } => ProblemKind::InvalidField,
             ApiError::UnsupportedMediaType => ProblemKind::UnsupportedMediaType,
             ApiError::PayloadTooLarge => ProblemKind::PayloadTooLarge,
+            ApiError::UriTooLong => ProblemKind::UriTooLong,
+            ApiError::HeadersTooLarge => ProblemKind::HeadersTooLarge,
             ApiError::Unauthorized { .. } => ProblemKind::Unauthorized,
             ApiError::RegistrationClosed => ProblemKind::RegistrationClosed,
             ApiError::NotFound { .. } => ProblemKind::NotFound,
@@ -153,6 +158,8 @@ impl ApiError {
             ApiError::Unauthorized { detail } | ApiError::TooManyRequests { detail, .. } => detail,
             ApiError::UnsupportedMediaType => "Send the body with Content-Type: application/json.",
             ApiError::PayloadTooLarge => "The body has more than 64 KiB.",
+            ApiError::UriTooLong => "The path and its query have more than 4 KiB.",
+            ApiError::HeadersTooLarge => "There are more than 64 headers, or more than 16 KiB.",
             ApiError::RegistrationClosed => {
                 "Send the registration token that the operator gave you as `registration_token`."
             }
@@ -226,7 +233,7 @@ impl ApiError {
                 retry_after_seconds,
                 ..
             } => Some((header::RETRY_AFTER, HeaderValue::from(*retry_after_seconds))),
-            ApiError::Unavailable(_) | ApiError::TimedOut => {
+            ApiError::Unavailable(_) | ApiError::TimedOut | ApiError::OutcomeUnknown(_) => {
                 Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS)))
             }
             ApiError::PriceStale => Some((
@@ -260,6 +267,11 @@ impl ApiError {
 
     /// What a handler's or actix's own error means.
     pub(crate) fn foreign(error: &actix_web::Error) -> ApiError {
+        if let Some(error) = error.as_error::<CorsError>() {
+            return ApiError::MalformedRequest {
+                detail: format!("No page of that origin may ask this: {error}."),
+            };
+        }
         match error.as_response_error().status_code() {
             StatusCode::NOT_FOUND => ApiError::not_found("such path"),
             status if status.is_client_error() => ApiError::MalformedRequest {

@@ -1,35 +1,45 @@
 //! The arena's HTTP API: the one way for an agent to see, to act and to spend.
 //!
-//! A request comes in through [`server`] (request ids, time limit, problems), proves who it is
-//! ([`auth`]), and reaches a handler named for its verb in a file named for its noun ([`routes`]).
+//! A request comes in through [`server`] (request ids, time limit, problems), is looked at
+//! ([`shape`]) and counted ([`limits`]) under its client's [`address`], proves who it is ([`auth`]),
+//! and reaches a handler named for its verb in a file named for its noun ([`routes`]).
 //! Handlers parse at the door and let `db` do the rest in one transaction.
 //!
 //! This crate must never decide what a rule should decide, write SQL, or let an error show its
 //! insides to whoever caused it.
 
+mod address;
 mod app;
 mod auth;
 mod body;
 mod clock;
 pub mod config;
+mod connections;
 mod cursor;
 mod error;
+mod headers;
 mod idempotency;
 mod keys;
+mod limits;
 mod locks;
 mod openapi;
 mod pricing;
 mod routes;
 mod server;
+mod shape;
 mod standings;
 mod usage;
 mod views;
 mod wagers;
 
+pub use address::{ForwardingHeader, Networks, Proxies};
 pub use config::ApiConfig;
+pub use connections::ConnectionLimits;
 use daemon::config::Sources;
 use daemon::process::Failure;
 use daemon::shutdown::Shutdown;
+pub use headers::Origins;
+pub use limits::ClientLimits;
 pub use server::{Running, start};
 
 /// Runs the service until it is asked to stop.

@@ -4,13 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use actix_web::body::BoxBody;
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use actix_web::middleware::{Next, from_fn};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::web::Data;
-use actix_web::{HttpResponse, HttpServer};
+use actix_web::{HttpMessage, HttpResponse, HttpServer};
 use daemon::process::Failure;
 use daemon::shutdown::Shutdown;
 use tokio::task::JoinHandle;
@@ -19,18 +19,20 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::config::ApiConfig;
+use crate::connections::Doorman;
 use crate::error::ApiError;
-use crate::routes;
+use crate::limits::{Refused, Standing};
+use crate::{headers, routes, shape};
 
 const WORKERS: usize = 2;
-/// How long a request may take, its body included.
+/// How long it may take from a request's head to its answer's, the request's body included. An
+/// answer that has begun may go on: an event stream never ends, and a client that takes nothing of
+/// it is cut off by the kernel ([`crate::connections`]).
 const REQUEST_SECONDS: u64 = 10;
 /// How long a client may take to send a request's head.
 const HEAD_SECONDS: u64 = 5;
 /// How long an idle connection is kept.
 const KEEP_ALIVE_SECONDS: u64 = 75;
-/// A connection beyond these waits until another one ends.
-const CONNECTIONS_MAX_A_WORKER: usize = 2_000;
 
 /// A running server.
 pub struct Running {
@@ -62,14 +64,24 @@ pub async fn start(config: ApiConfig, shutdown: Shutdown) -> Result<Running, Fai
     let app = Data::new(App::open(&config).await?);
     let wanted = SocketAddr::new(config.host, config.port);
     let shared = Data::clone(&app);
+    config.connections.make_room();
+    let doorman = Doorman::new(config.connections, &config.proxies);
+    let origins = config.origins.clone();
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(Data::clone(&shared))
             .configure(routes::all)
+            .wrap(from_fn(within_limits))
+            .wrap(Condition::new(origins.are_any(), origins.cors()))
             .wrap(from_fn(around))
     })
     .workers(WORKERS)
-    .max_connections(CONNECTIONS_MAX_A_WORKER)
+    .max_connections(config.connections.total.div_ceil(WORKERS))
+    .on_connect(move |connection, extensions| {
+        if let Some(connection) = connection.downcast_ref() {
+            doorman.meet(connection, extensions);
+        }
+    })
     .keep_alive(Duration::from_secs(KEEP_ALIVE_SECONDS))
     .client_request_timeout(Duration::from_secs(HEAD_SECONDS))
     .client_disconnect_timeout(Duration::from_secs(1))
@@ -99,10 +111,10 @@ struct Asked {
     began: Instant,
 }
 
-/// Gives each request an id and a time limit, and each error its problem.
+/// Gives each request an id, each answer its headers and each error its problem.
 async fn around(
     req: ServiceRequest,
-    next: Next<BoxBody>,
+    next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let asked = Asked {
         id: Uuid::new_v4().to_string(),
@@ -110,31 +122,56 @@ async fn around(
         path: req.path().to_owned(),
         began: Instant::now(),
     };
-    let limit = Duration::from_secs(REQUEST_SECONDS);
-    match tokio::time::timeout(limit, next.call(req)).await {
-        Ok(Ok(response)) => Ok(asked.conclude(response)),
+    match next.call(req).await {
+        Ok(response) => Ok(asked.conclude(response.map_into_boxed_body())),
         // Without a response there is no request left to attach one to.
-        Ok(Err(error)) => Err(asked.orphan(&ApiError::foreign(&error))),
-        Err(_) => Err(asked.orphan(&ApiError::TimedOut)),
+        Err(error) => Err(asked.orphan(&error)),
     }
+}
+
+/// Lets a request in that has a shape and whose client has room, for so long.
+async fn within_limits(
+    req: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let served = async {
+        if let Err(error) = shape::check(&req) {
+            return Ok(req.error_response(error));
+        }
+        let Some(app) = req.app_data::<Data<App>>().cloned() else {
+            return Err(ApiError::Internal("no application data".to_owned()).into());
+        };
+        match app.limiter.pass(&req, &app).await {
+            Ok(standing) => {
+                let mut response = next.call(req).await?;
+                let closer = response.request().extensions_mut().remove::<Standing>();
+                let standing = closer.unwrap_or(standing);
+                standing.write(response.headers_mut());
+                Ok(response)
+            }
+            Err(Refused { error, standing }) => {
+                let mut response = req.error_response(error);
+                standing.write(response.headers_mut());
+                Ok(response)
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(REQUEST_SECONDS), served)
+        .await
+        .unwrap_or_else(|_| Err(ApiError::TimedOut.into()))
 }
 
 impl Asked {
     fn conclude(&self, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
-        let problem = response
-            .response()
-            .error()
-            .map(|error| match error.as_error() {
-                Some(error) => self.problem(error),
-                None => self.problem(&ApiError::foreign(error)),
-            });
+        let problem = response.response().error().map(|error| self.told(error));
         let mut response = match problem {
-            Some(problem) => response.into_response(problem),
+            Some(mut problem) => {
+                carry_over(response.headers(), problem.headers_mut());
+                response.into_response(problem)
+            }
             None => response,
         };
-        for (name, value) in self.headers() {
-            response.headers_mut().insert(name, value);
-        }
+        self.complete(response.headers_mut());
         debug!(
             request.id = self.id,
             method = self.method,
@@ -144,6 +181,14 @@ impl Asked {
             "request"
         );
         response
+    }
+
+    /// The problem that a handler's, a layer's or actix's own error is.
+    fn told(&self, error: &actix_web::Error) -> HttpResponse {
+        match error.as_error() {
+            Some(error) => self.problem(error),
+            None => self.problem(&ApiError::foreign(error)),
+        }
     }
 
     /// The problem that is answered; whatever is our fault or our dependencies' is logged here.
@@ -160,21 +205,25 @@ impl Asked {
     }
 
     /// An answer for when the request itself is gone.
-    fn orphan(&self, error: &ApiError) -> actix_web::Error {
-        let mut response = self.problem(error);
-        for (name, value) in self.headers() {
-            response.headers_mut().insert(name, value);
-        }
+    fn orphan(&self, error: &actix_web::Error) -> actix_web::Error {
+        let mut response = self.told(error);
+        carry_over(error.error_response().headers(), response.headers_mut());
+        self.complete(response.headers_mut());
         InternalError::from_response(error.to_string(), response).into()
     }
 
-    fn headers(&self) -> [(HeaderName, HeaderValue); 3] {
+    fn complete(&self, headers: &mut HeaderMap) {
         let id = HeaderValue::from_str(&self.id).unwrap_or(HeaderValue::from_static(""));
-        [
-            (HeaderName::from_static("x-request-id"), id),
-            // Balances, prices and tokens are old as soon as they are answered.
-            (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-            (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        ]
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+        headers::complete(headers);
+    }
+}
+
+/// Keeps what the layers wrote onto an answer that a problem takes the place of.
+fn carry_over(from: &HeaderMap, to: &mut HeaderMap) {
+    for (name, value) in from {
+        if !to.contains_key(name) {
+            to.append(name.clone(), value.clone());
+        }
     }
 }

@@ -136,6 +136,12 @@ impl Stack {
             ("GITHUB_API_URL", "http://127.0.0.1:9".to_owned()),
             ("NEWS_FEED_URL", "http://127.0.0.1:9".to_owned()),
             ("LLM_PROVIDER", "mock".to_owned()),
+            // Whole crowds come from this one address.
+            ("REQUESTS_PER_ADDRESS_PER_MINUTE", "0".to_owned()),
+            ("REQUESTS_PER_CREDENTIAL_PER_MINUTE", "0".to_owned()),
+            ("LOGINS_PER_ADDRESS_PER_MINUTE", "0".to_owned()),
+            ("LOGINS_PER_BOT_PER_MINUTE", "0".to_owned()),
+            ("REGISTRATIONS_PER_ADDRESS_PER_MINUTE", "0".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();

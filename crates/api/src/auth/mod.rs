@@ -7,10 +7,10 @@ mod tokens;
 use std::future::{Ready, ready};
 use std::str::FromStr;
 
-use actix_web::dev::Payload;
+use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::web::Data;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use api_types::{AGENT_SECRET, OPERATOR};
 pub(crate) use credentials::Issued;
 use futures_util::future::LocalBoxFuture;
@@ -22,7 +22,7 @@ pub(crate) use tokens::{TOKEN_SECONDS, Tokens};
 
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
-use crate::keys::sha256;
+use crate::keys::{hex, sha256};
 
 /// Who an operator is when they do not say.
 const OPERATOR_DEFAULT: &str = "admin";
@@ -69,9 +69,11 @@ impl FromRequest for AuthenticatedBot {
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         let app = app(req);
-        let proof = match app {
-            Some(ref app) => offered(req.headers(), app),
-            None => Err(ApiError::Internal("no application data".to_owned())),
+        let known = req.extensions().get::<Proof>().copied();
+        let proof = match (known, &app) {
+            (Some(proof), _) => Ok(proof),
+            (None, Some(app)) => offered(req.headers(), app),
+            (None, None) => Err(ApiError::Internal("no application data".to_owned())),
         };
         Box::pin(async move {
             match (proof?, app) {
@@ -87,6 +89,7 @@ impl FromRequest for AuthenticatedBot {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Proof {
     /// Of a token that was verified.
     Token(BotId),
@@ -100,6 +103,18 @@ fn offered(headers: &HeaderMap, app: &App) -> Result<Proof, ApiError> {
     }
     let secret = headers.get(AGENT_SECRET).ok_or(MISSING)?;
     Ok(Proof::Secret(sha256(secret.as_bytes())))
+}
+
+/// Whose requests these are to be counted as. A secret is yet to be looked up: eight bytes of its
+/// hash tell it from others, and nobody whose it is.
+pub(crate) fn counted_as(req: &ServiceRequest, app: &App) -> Option<String> {
+    let proof = offered(req.headers(), app).ok()?;
+    // Verified once a request.
+    req.extensions_mut().insert(proof);
+    match proof {
+        Proof::Token(id) => Some(format!("bot:{id}")),
+        Proof::Secret(sha256) => Some(format!("secret:{}", hex(&sha256[..8]))),
+    }
 }
 
 /// The token of an `Authorization: Bearer` header, if there is such a header.

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::auth::TOKEN_SECONDS;
 use crate::body::Body;
 use crate::error::{ApiError, ApiResult};
-use crate::routes;
+use crate::{address, routes};
 
 /// A wrong key and an unknown bot get the same answer, in the same time.
 pub(super) async fn token(req: HttpRequest, payload: Payload, app: Data<App>) -> ApiResult {
@@ -25,6 +25,9 @@ pub(super) async fn token(req: HttpRequest, payload: Payload, app: Data<App>) ->
             ));
         }
     };
+    if let Err(refused) = app.limiter.login(address::of(&req), &bot).await {
+        return Err(refused.told(&req));
+    }
     let known = {
         let mut conn = app.database.get().await?;
         db::bots::api_key_hash(&mut conn, &bot).await?

@@ -1,6 +1,6 @@
 //! Bots: how they come, what is shown of them, and what operators do to them.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
@@ -27,7 +27,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Contents, Retry, once};
 use crate::keys::sha256;
 use crate::views::Secrecy;
-use crate::{routes, views};
+use crate::{address, routes, views};
 
 /// Registers a bot: bot, wallet, `GRANT` entry and audit row in one transaction.
 pub(super) async fn create(req: HttpRequest, payload: Payload, app: Data<App>) -> ApiResult {
@@ -39,7 +39,7 @@ pub(super) async fn create(req: HttpRequest, payload: Payload, app: Data<App>) -
         .as_ref()
         .map_or("", |token| token.expose());
     admit(&app, token)?;
-    let address = req.peer_addr().map(|peer| peer.ip());
+    let address = address::of(&req);
     let credential = registrar(&app, address);
     let retry = Retry::of(&app, req.headers(), &credential, "POST /bots", &body)?;
     let registration = register(&app, &request.handle, &persona, address, retry.as_ref());
@@ -141,7 +141,7 @@ impl GrantPlace {
         let Some((limit, address)) = app.registration.limit.zip(address) else {
             return Ok(GrantPlace(None));
         };
-        let name = format!("grant:{}", counted_as(address));
+        let name = format!("grant:{}", address::counted_as(address));
         match app.bus.take(&name, limit).await? {
             Place::Admitted { .. } => Ok(GrantPlace(Some(name))),
             Place::Exhausted { retry_after } => Err(ApiError::TooManyRequests {
@@ -156,17 +156,6 @@ impl GrantPlace {
         if let Err(error) = app.bus.give_back(&name).await {
             tracing::warn!(%error, "a place for a grant was not given back");
         }
-    }
-}
-
-/// Whoever has one IPv6 address has the whole /64 around it.
-fn counted_as(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -287,15 +276,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-
-    #[test]
-    fn neighbours_in_a_64_share_their_limit() {
-        let counted = |text: &str| counted_as(text.parse().unwrap()).to_string();
-        assert_eq!(counted("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
-        assert_eq!(counted("2001:db8:1:2::9"), "2001:db8:1:2::");
-        assert_eq!(counted("::ffff:203.0.113.7"), "203.0.113.7");
-        assert_eq!(counted("203.0.113.7"), "203.0.113.7");
-    }
 
     #[test]
     fn a_persona_keeps_its_lines_and_loses_nothing() {

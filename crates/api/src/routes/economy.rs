@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use actix_web::web::Data;
 use api_types::{BotCount, Economy, Parameters, PriceNow};
+use bus::BusError;
 use bus::prices::FreshPrice;
 use db::supply::Census;
 use ledger_core::Timestamp;
 use tokio::time::Instant;
+use tracing::warn;
 
 use crate::app::{App, CountedAt};
 use crate::error::{ApiError, ApiResult};
@@ -17,7 +19,7 @@ use crate::{clock, routes};
 const CENSUS_SECONDS: u64 = 10;
 
 pub(super) async fn show(app: Data<App>) -> ApiResult {
-    let (counted, price) = tokio::join!(census(&app), app.bus.price());
+    let (counted, price) = tokio::join!(census(&app), price(&app));
     let (census, as_of) = counted?;
     let tick = {
         let mut conn = app.database.get().await?;
@@ -36,6 +38,21 @@ pub(super) async fn show(app: Data<App>) -> ApiResult {
         parameters: Parameters::from(&app.rules),
         as_of,
     })
+}
+
+/// The fresh price, if there is one. Without Redis there is none, and all else is worth an answer.
+async fn price(app: &App) -> Result<Option<FreshPrice>, ApiError> {
+    if app.limiter.is_alone() {
+        return Ok(None);
+    }
+    match app.bus.price().await {
+        Err(error @ BusError::Corrupt(_)) => Err(error.into()),
+        Err(error) => {
+            warn!(%error, "the economy is shown without a price");
+            Ok(None)
+        }
+        Ok(price) => Ok(price),
+    }
 }
 
 /// The last census, or a new one. Whoever asks meanwhile waits for the same one.

@@ -1,13 +1,10 @@
-use std::net::SocketAddr;
-
 use api_types::ProblemKind;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use test_kit::{Arena, eventually};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
 use crate::service::{Answer, Service, wager};
+use crate::way::Way;
 
 #[tokio::test]
 async fn health_is_a_word() {
@@ -61,45 +58,6 @@ async fn another_schema_is_not_ready() {
     assert_eq!(state(&readiness, "postgres"), "ok");
 }
 
-/// A way to a server that can be cut.
-struct Way {
-    address: SocketAddr,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Way {
-    async fn to(server: String) -> Way {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let task = tokio::spawn(async move {
-            // Dropped with the task, and every connection with it.
-            let mut connections = JoinSet::new();
-            while let Ok((mut inner, _)) = listener.accept().await {
-                let mut outer = TcpStream::connect(&server).await.unwrap();
-                connections.spawn(async move {
-                    let _ = tokio::io::copy_bidirectional(&mut inner, &mut outer).await;
-                });
-            }
-        });
-        Way { address, task }
-    }
-
-    /// The URL with this way's address in place of the server's; the part after the credentials
-    /// and before the path is the address.
-    async fn instead(url: &str) -> (Way, String) {
-        let (credentials, rest) = url.split_once('@').expect("credentials in the URL");
-        let (server, path) = rest.split_once('/').expect("a path in the URL");
-        let way = Way::to(server.to_owned()).await;
-        let url = format!("{credentials}@{}/{path}", way.address);
-        (way, url)
-    }
-
-    async fn cut(self) {
-        self.task.abort();
-        let _ = self.task.await;
-    }
-}
-
 #[tokio::test]
 async fn without_redis_nothing_is_accepted_and_health_stays() {
     let arena = Arena::new().await;
@@ -137,17 +95,7 @@ async fn without_postgres_the_answer_is_503_until_it_is_back() {
         config.database_url = SecretString::from(url)
     })
     .await;
-    let address = way.address;
-    let server = service.arena.database_url();
-    let server = server
-        .split_once('@')
-        .unwrap()
-        .1
-        .split_once('/')
-        .unwrap()
-        .0
-        .to_owned();
-    way.cut().await;
+    let cut = way.cut().await;
 
     let answer = service.get("/bots").await;
     answer.problem(ProblemKind::Unavailable);
@@ -160,20 +108,10 @@ async fn without_postgres_the_answer_is_503_until_it_is_back() {
     );
     assert_eq!(service.get("/health").await.status.as_u16(), 200);
 
-    let listener = TcpListener::bind(address).await.unwrap();
-    let mended = tokio::spawn(async move {
-        let mut connections = JoinSet::new();
-        while let Ok((mut inner, _)) = listener.accept().await {
-            let mut outer = TcpStream::connect(&server).await.unwrap();
-            connections.spawn(async move {
-                let _ = tokio::io::copy_bidirectional(&mut inner, &mut outer).await;
-            });
-        }
-    });
+    let _mended = cut.mend().await;
     let service = &service;
     eventually("Postgres is found again", || async move {
         service.get("/bots").await.status.is_success().then_some(())
     })
     .await;
-    mended.abort();
 }

@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
-use api::ApiConfig;
+use api::{ApiConfig, ClientLimits, ForwardingHeader, Origins, Proxies};
+use bus::limits::rate::Rate;
 use daemon::config::Sources;
 use daemon::process::{EXIT_CONFIG, EXIT_UNAVAILABLE, Failure};
 use daemon::shutdown::Shutdown;
@@ -32,6 +33,43 @@ fn a_sound_configuration_has_the_published_defaults() {
     assert_eq!(config.grants_per_address_per_day, Some(20));
     assert!(config.registration_token.is_none() && config.redis_namespace.is_empty());
     assert_eq!(config.rules, ledger_core::EconomyRules::default());
+}
+
+#[test]
+fn limits_and_proxies_are_as_documented_and_as_set() {
+    let read = |env: &[(&'static str, &'static str)]| {
+        ApiConfig::read(&Sources::from_parts(SOUND, env.iter().copied())).unwrap()
+    };
+    let config = read(&[]);
+    let rate = |per_minute, burst| Some(Rate::per_minute(per_minute, burst));
+    let defaults = ClientLimits {
+        address: rate(12_000, 2_000),
+        credential: rate(1_200, 200),
+        logins: rate(30, 30),
+        logins_per_bot: rate(10, 10),
+        registrations: rate(30, 30),
+    };
+    assert_eq!(config.client_limits, defaults);
+    assert_eq!(config.connections.total, 10_000);
+    assert_eq!(config.connections.per_address, Some(1_000));
+    assert_eq!(config.proxies, Proxies::default());
+    assert_eq!(config.origins, Origins::None);
+    let config = read(&[
+        ("REQUESTS_PER_ADDRESS_PER_MINUTE", "0"),
+        ("REQUESTS_PER_CREDENTIAL_PER_MINUTE", "60"),
+        ("REQUESTS_PER_CREDENTIAL_BURST", "5"),
+        ("API_MAX_CONNECTIONS_PER_ADDRESS", "0"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
+        ("FORWARDING_HEADER", "forwarded"),
+        ("CORS_ORIGINS", "https://arena.example"),
+    ]);
+    assert_eq!(config.client_limits.address, None);
+    assert_eq!(config.client_limits.credential, rate(60, 5));
+    assert_eq!(config.connections.per_address, None);
+    assert_eq!(config.proxies.trusted, "10.0.0.0/8,::1".parse().unwrap());
+    assert_eq!(config.proxies.header, ForwardingHeader::Forwarded);
+    let origin = "https://arena.example".to_owned();
+    assert_eq!(config.origins, Origins::Listed(vec![origin]));
 }
 
 /// What a million tokens of a model cost by the price book of these settings.
@@ -107,6 +145,13 @@ fn one_message_names_every_problem_and_no_value() {
         ("REGISTRATION_TOKEN", "hunter2"),
         ("DATABASE_POOL_SIZE", "0"),
         ("GRANTS_PER_ADDRESS_PER_DAY", "-1"),
+        ("REQUESTS_PER_ADDRESS_PER_MINUTE", "6000001"),
+        ("LOGINS_PER_BOT_PER_MINUTE", "hunter2"),
+        ("API_MAX_CONNECTIONS", "0"),
+        ("API_MAX_CONNECTIONS_PER_ADDRESS", "-1"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, hunter2"),
+        ("FORWARDING_HEADER", "hunter2"),
+        ("CORS_ORIGINS", "https://hunter2/page"),
     ];
     let error = ApiConfig::read(&Sources::from_parts("", environment))
         .err()

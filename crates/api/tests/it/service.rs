@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::{ApiConfig, Running};
+use api::{ApiConfig, ClientLimits, ConnectionLimits, Origins, Proxies, Running};
 use api_types::{Observation, Problem, ProblemKind};
 use bus::prices::FreshPrice;
 use bus::{Bus, BusConfig};
@@ -44,6 +44,10 @@ pub fn config(arena: &Arena) -> ApiConfig {
         admin_token: SecretString::from(ADMIN_TOKEN),
         registration_token: None,
         grants_per_address_per_day: None,
+        client_limits: ClientLimits::default(),
+        connections: ConnectionLimits::default(),
+        proxies: Proxies::default(),
+        origins: Origins::default(),
         tick_rate_seconds: 10,
         rules,
         price_book: price_book(),

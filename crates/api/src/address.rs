@@ -1,0 +1,318 @@
+//! Where a request comes from: the peer of its connection, or whom trusted proxies say they speak
+//! for.
+//!
+//! Anybody can write a forwarding header, so that it is read only from the end that a trusted proxy
+//! wrote, and only as far as trusted proxies vouch for it. What cannot be read there ends the
+//! search: the request then counts as the last proxy's that could be told. It must never count as
+//! what a client claims about itself.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName, X_FORWARDED_FOR};
+use actix_web::{HttpMessage, HttpRequest};
+use ipnet::IpNet;
+
+/// Hops that are looked at, from the nearest on. More proxies in a row are a loop, or a lie.
+const HOPS_MAX: usize = 16;
+
+/// The client of a request, as the server found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Client(pub(crate) IpAddr);
+
+/// Who asks: what [`Proxies::client`] answered, else the peer.
+pub(crate) fn of(req: &HttpRequest) -> Option<IpAddr> {
+    let resolved = req.extensions().get::<Client>().map(|client| client.0);
+    resolved.or_else(|| req.peer_addr().map(|peer| peer.ip().to_canonical()))
+}
+
+/// What an address is counted as: whoever has one IPv6 address has the whole /64 around it.
+pub(crate) fn counted_as(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+/// Proxies that are believed, and the one header they write. The other header passes through them
+/// as clients wrote it, and is therefore never looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    pub trusted: Networks,
+    pub header: ForwardingHeader,
+}
+
+/// Addresses and networks, written with commas in between: `10.0.0.0/8, ::1`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Networks(Vec<IpNet>);
+
+/// Which header trusted proxies append to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ForwardingHeader {
+    #[default]
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
+}
+
+impl Proxies {
+    /// The address of whoever sent a request that came from `peer`.
+    #[must_use]
+    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut client = peer.to_canonical();
+        let lines: Vec<_> = headers.get_all(self.header.name()).collect();
+        let elements = lines
+            .iter()
+            .rev()
+            .flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        for element in elements.take(HOPS_MAX) {
+            if !self.trusts(client) {
+                break;
+            }
+            let Some(hop) = std::str::from_utf8(element)
+                .ok()
+                .and_then(|element| self.header.address(element))
+            else {
+                break;
+            };
+            client = hop;
+        }
+        client
+    }
+
+    /// Whether `peer` is a proxy that is believed.
+    #[must_use]
+    pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.trusted.0.iter().any(|network| network.contains(&peer))
+    }
+}
+
+impl ForwardingHeader {
+    const fn name(self) -> HeaderName {
+        match self {
+            ForwardingHeader::XForwardedFor => X_FORWARDED_FOR,
+            ForwardingHeader::Forwarded => FORWARDED,
+        }
+    }
+
+    /// The address in one element of the header.
+    fn address(self, element: &str) -> Option<IpAddr> {
+        let node = match self {
+            ForwardingHeader::XForwardedFor => element,
+            ForwardingHeader::Forwarded => element
+                .split(';')
+                .filter_map(|pair| pair.split_once('='))
+                .find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))
+                .map(|(_, node)| node)?,
+        };
+        let node = node.trim();
+        let node = node
+            .strip_prefix('"')
+            .and_then(|node| node.strip_suffix('"'))
+            .unwrap_or(node);
+        address_of(node)
+    }
+}
+
+/// An address, with or without a port, an IPv6 one with or without brackets.
+fn address_of(node: &str) -> Option<IpAddr> {
+    let bare = node
+        .strip_prefix('[')
+        .and_then(|node| node.strip_suffix(']'))
+        .unwrap_or(node);
+    let address = match bare.parse() {
+        Ok(address) => address,
+        Err(_) => node.parse::<SocketAddr>().ok()?.ip(),
+    };
+    Some(address.to_canonical())
+}
+
+impl FromStr for Networks {
+    type Err = NoNetwork;
+
+    fn from_str(text: &str) -> Result<Networks, NoNetwork> {
+        let network = |text: &str| match text.parse::<IpAddr>() {
+            Ok(address) => Ok(IpNet::from(address.to_canonical())),
+            Err(_) => text.parse::<IpNet>().map_err(|_| NoNetwork),
+        };
+        text.split(',')
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .map(network)
+            .collect::<Result<_, _>>()
+            .map(Networks)
+    }
+}
+
+impl FromStr for ForwardingHeader {
+    type Err = NoForwardingHeader;
+
+    fn from_str(text: &str) -> Result<ForwardingHeader, NoForwardingHeader> {
+        [ForwardingHeader::XForwardedFor, ForwardingHeader::Forwarded]
+            .into_iter()
+            .find(|header| text.eq_ignore_ascii_case(header.name().as_str()))
+            .ok_or(NoForwardingHeader)
+    }
+}
+
+/// Something in the list is neither an address nor a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoNetwork;
+
+impl fmt::Display for NoNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("must be addresses or networks such as 10.0.0.0/8, with commas in between")
+    }
+}
+
+/// It names no header that is understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoForwardingHeader;
+
+impl fmt::Display for NoForwardingHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("must be X-Forwarded-For or Forwarded")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use actix_web::http::header::HeaderValue;
+
+    use super::*;
+
+    fn proxies(trusted: &str, header: ForwardingHeader) -> Proxies {
+        Proxies {
+            trusted: trusted.parse().unwrap(),
+            header,
+        }
+    }
+
+    fn client(proxies: &Proxies, peer: &str, lines: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            let value = HeaderValue::from_bytes(line.as_bytes()).unwrap();
+            headers.append(proxies.header.name(), value);
+        }
+        proxies.client(peer.parse().unwrap(), &headers).to_string()
+    }
+
+    #[test]
+    fn neighbours_in_a_64_share_their_limit() {
+        let counted = |text: &str| counted_as(text.parse().unwrap()).to_string();
+        assert_eq!(counted("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(counted("2001:db8:1:2::9"), "2001:db8:1:2::");
+        assert_eq!(counted("::ffff:203.0.113.7"), "203.0.113.7");
+        assert_eq!(counted("203.0.113.7"), "203.0.113.7");
+    }
+
+    #[test]
+    fn only_what_a_trusted_proxy_vouches_for_is_believed() {
+        let ours = proxies("10.0.0.0/8, ::1", ForwardingHeader::XForwardedFor);
+        let cases: &[(&str, &[&str], &str)] = &[
+            // Nobody is believed about themselves.
+            ("203.0.113.7", &["198.51.100.1"], "203.0.113.7"),
+            ("203.0.113.7", &[], "203.0.113.7"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
+            ("::1", &["198.51.100.1"], "198.51.100.1"),
+            ("::ffff:10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
+            // The client wrote the first one itself.
+            ("10.0.0.1", &["192.0.2.66, 198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["192.0.2.66", "198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["198.51.100.1, 10.0.0.2"], "198.51.100.1"),
+            ("10.0.0.1", &["198.51.100.1", "10.0.0.2"], "198.51.100.1"),
+            (
+                "10.0.0.1",
+                &["192.0.2.66, 198.51.100.1, 10.0.0.2"],
+                "198.51.100.1",
+            ),
+            // Proxies all the way.
+            ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+            // With ports and brackets.
+            ("10.0.0.1", &["198.51.100.1:4711"], "198.51.100.1"),
+            ("10.0.0.1", &["2001:db8::7"], "2001:db8::7"),
+            ("10.0.0.1", &["[2001:db8::7]"], "2001:db8::7"),
+            ("10.0.0.1", &["[2001:db8::7]:4711"], "2001:db8::7"),
+            ("10.0.0.1", &["::ffff:198.51.100.1"], "198.51.100.1"),
+            // What cannot be read is the nearest proxy's that could.
+            ("10.0.0.1", &["198.51.100.1, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["unknown, 10.0.0.2"], "10.0.0.2"),
+            ("10.0.0.1", &[""], "10.0.0.1"),
+            ("10.0.0.1", &[",,,"], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.1,"], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.256"], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.1 198.51.100.2"], "10.0.0.1"),
+            ("10.0.0.1", &["ä"], "10.0.0.1"),
+        ];
+        for (peer, lines, expected) in cases {
+            assert_eq!(&client(&ours, peer, lines), expected, "{peer} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_chain_of_proxies_is_followed_only_so_far() {
+        let ours = proxies("10.0.0.0/8", ForwardingHeader::XForwardedFor);
+        let many: Vec<_> = (0..10_000)
+            .map(|at| format!("10.0.{}.{}", at / 250, at % 250))
+            .collect();
+        let line = format!("198.51.100.1, {}", many.join(", "));
+        assert_eq!(client(&ours, "10.0.0.1", &[&line]), "10.0.39.234");
+    }
+
+    #[test]
+    fn the_standard_header_is_read_as_rfc_7239_writes_it() {
+        let ours = proxies("10.0.0.0/8", ForwardingHeader::Forwarded);
+        for (line, expected) in [
+            ("for=198.51.100.1", "198.51.100.1"),
+            (
+                "For=\"[2001:db8:cafe::17]:4711\";proto=http",
+                "2001:db8:cafe::17",
+            ),
+            ("proto=https;for=198.51.100.1;by=10.0.0.1", "198.51.100.1"),
+            ("for=192.0.2.66, for=198.51.100.1:80", "198.51.100.1"),
+            ("for=\"192.0.2.66, for=198.51.100.1", "198.51.100.1"),
+            ("for=192.0.2.66, for=unknown", "10.0.0.1"),
+            ("for=192.0.2.66, for=_hidden", "10.0.0.1"),
+            ("by=192.0.2.66", "10.0.0.1"),
+            ("198.51.100.1", "10.0.0.1"),
+        ] {
+            assert_eq!(client(&ours, "10.0.0.1", &[line]), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn only_the_header_that_the_proxies_write_counts() {
+        let mut headers = HeaderMap::new();
+        headers.insert(FORWARDED, HeaderValue::from_static("for=192.0.2.66"));
+        let ours = proxies("10.0.0.0/8", ForwardingHeader::XForwardedFor);
+        let peer = "10.0.0.1".parse().unwrap();
+        assert_eq!(ours.client(peer, &headers), peer);
+        assert_eq!(
+            "x-forwarded-for".parse(),
+            Ok(ForwardingHeader::XForwardedFor)
+        );
+        assert_eq!("Forwarded".parse(), Ok(ForwardingHeader::Forwarded));
+        assert!("X-Real-IP".parse::<ForwardingHeader>().is_err());
+    }
+
+    #[test]
+    fn a_list_of_networks_is_read_whole_or_not_at_all() {
+        for bad in ["10.0.0.0/33", "localhost", "10.0.0.1, somewhere", "10.0.0"] {
+            assert_eq!(bad.parse::<Networks>(), Err(NoNetwork), "{bad}");
+        }
+        assert_eq!("".parse(), Ok(Networks::default()));
+        assert_eq!(" , ".parse(), Ok(Networks::default()));
+        assert_eq!(
+            "::ffff:10.0.0.1".parse::<Networks>(),
+            "10.0.0.1/32".parse::<Networks>()
+        );
+    }
+}

@@ -1,0 +1,324 @@
+//! How much a client may ask for, and what becomes of a request when nobody can count.
+//!
+//! Before its handler runs, each request is counted in Redis under its address, its credential and,
+//! where it costs a password's hash, its kind: in one script, under all or none
+//! ([`bus::limits::rate`]). While Redis cannot count, reads go on under the same rates, counted by
+//! this process; whatever moves money, lets somebody in or makes a ticket is refused with 503,
+//! because it could neither be counted nor, for the most part, be done.
+//!
+//! Answers tell where a client stands by `RateLimit-Policy` and `RateLimit` as in
+//! draft-ietf-httpapi-ratelimit-headers-10: the policies that counted this request, and what is left
+//! under the tightest (`r` more requests, all of its quota again in `t` seconds).
+
+mod local;
+mod redis;
+mod settings;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServiceRequest;
+use actix_web::http::Method;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::{HttpMessage, HttpRequest};
+use bus::Bus;
+use bus::limits::rate::{Rate, Use, Verdict};
+use db::bots::BotRef;
+use local::LocalLimits;
+use redis::SharedRedis;
+pub use settings::ClientLimits;
+
+use crate::address::{Client, Proxies, counted_as};
+use crate::app::App;
+use crate::auth;
+use crate::error::ApiError;
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// Counts requests.
+pub(crate) struct Limiter {
+    limits: ClientLimits,
+    proxies: Proxies,
+    redis: SharedRedis,
+    local: LocalLimits,
+}
+
+/// What a request is, as far as limits want to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// Costs nothing, and must be answered whatever happens.
+    Free,
+    /// Answered out of this process, or about Redis itself: counted here.
+    Local,
+    Read,
+    /// A GET that makes a ticket, which is in Redis.
+    Ticket,
+    /// Everything that is not safe to do when nobody can count.
+    Write,
+    Login,
+    Registration,
+}
+
+impl Class {
+    /// `path` is the decoded one that routes are matched by: `/auth/%74oken` is a login, too.
+    fn of(method: &Method, path: &str) -> Class {
+        let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+        let in_memory = ["/openapi.json", "/docs", "/problems/"];
+        match path {
+            "/health" if reads => Class::Free,
+            "/ready" if reads => Class::Local,
+            "/arena/observation" => Class::Ticket,
+            "/auth/token" if *method == Method::POST => Class::Login,
+            "/bots" if *method == Method::POST => Class::Registration,
+            path if reads && in_memory.iter().any(|start| path.starts_with(start)) => Class::Local,
+            _ if reads => Class::Read,
+            _ => Class::Write,
+        }
+    }
+}
+
+/// Where a client stands, for its answer's headers.
+#[derive(Default)]
+pub(crate) struct Standing {
+    policies: String,
+    now: String,
+}
+
+impl Standing {
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        for (name, text) in [(RATE_LIMIT_POLICY, &self.policies), (RATE_LIMIT, &self.now)] {
+            if let Ok(value) = HeaderValue::from_str(text)
+                && !text.is_empty()
+            {
+                headers.insert(name, value);
+            }
+        }
+    }
+
+    fn of(counted: &[Counted], verdict: Verdict) -> Standing {
+        let (at, remaining, until) = match verdict {
+            Verdict::Admitted {
+                tightest,
+                remaining,
+                reset,
+            } => (tightest, remaining, reset),
+            Verdict::Refused { by, retry_after } => (by, 0, retry_after),
+        };
+        let policy = |it: &Counted| {
+            let (quota, window) = (it.rate.burst(), seconds(it.rate.window()));
+            format!("\"{}\";q={quota};w={window}", it.policy)
+        };
+        let policies: Vec<_> = counted.iter().map(policy).collect();
+        let name = counted.get(at).map_or("", |it| it.policy);
+        Standing {
+            policies: policies.join(", "),
+            now: format!("\"{name}\";r={remaining};t={}", seconds(until)),
+        }
+    }
+}
+
+/// A refusal with what its answer's headers say.
+pub(crate) struct Refused {
+    pub(crate) error: ApiError,
+    pub(crate) standing: Standing,
+}
+
+impl Refused {
+    /// The error, for a handler to answer; the headers of that answer are told of the limit.
+    pub(crate) fn told(self, req: &HttpRequest) -> ApiError {
+        req.extensions_mut().insert(self.standing);
+        self.error
+    }
+}
+
+/// One policy that counts a request.
+struct Counted {
+    policy: &'static str,
+    name: String,
+    rate: Rate,
+}
+
+impl Limiter {
+    pub(crate) fn new(limits: &ClientLimits, proxies: &Proxies, bus: &Bus) -> Limiter {
+        Limiter {
+            limits: limits.clone(),
+            proxies: proxies.clone(),
+            redis: SharedRedis::new(bus),
+            local: LocalLimits::new(),
+        }
+    }
+
+    /// Whether Redis failed lately and has not answered since.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.redis.is_down()
+    }
+
+    /// Finds out who asks, and whether they may.
+    pub(crate) async fn pass(&self, req: &ServiceRequest, app: &App) -> Result<Standing, Refused> {
+        let Some(peer) = req.peer_addr() else {
+            return Ok(Standing::default());
+        };
+        let address = self.proxies.client(peer.ip(), req.headers());
+        req.extensions_mut().insert(Client(address));
+        let class = Class::of(req.method(), req.match_info().as_str());
+        let counted = self.counted(class, address, req, app);
+        if counted.is_empty() {
+            return Ok(Standing::default());
+        }
+        let here = || {
+            let uses: Vec<_> = counted.iter().map(Counted::once).collect();
+            self.local.admit(&uses)
+        };
+        let verdict = match class {
+            Class::Local => here(),
+            _ => match self.redis.admit(&counted).await {
+                Some(verdict) => Some(verdict),
+                None if class == Class::Read => here(),
+                None => return Err(unavailable()),
+            },
+        };
+        judge(&counted, verdict)
+    }
+
+    /// Counts a login for a bot. By address as well: if all of a bot's logins were counted as one,
+    /// anybody could keep it out.
+    pub(crate) async fn login(
+        &self,
+        address: Option<IpAddr>,
+        bot: &BotRef,
+    ) -> Result<Standing, Refused> {
+        let Some((rate, address)) = self.limits.logins_per_bot.zip(address) else {
+            return Ok(Standing::default());
+        };
+        let bot = match bot {
+            BotRef::Id(id) => id.to_string(),
+            BotRef::Handle(handle) => handle.as_str().to_ascii_lowercase(),
+        };
+        let counted: Arc<[Counted]> = Arc::new([Counted {
+            policy: "logins-per-bot",
+            name: format!("login:{bot}:{}", counted_as(address)),
+            rate,
+        }]);
+        match self.redis.admit(&counted).await {
+            Some(verdict) => judge(&counted, Some(verdict)),
+            None => Err(unavailable()),
+        }
+    }
+
+    /// The policies that count this request.
+    fn counted(
+        &self,
+        class: Class,
+        address: IpAddr,
+        req: &ServiceRequest,
+        app: &App,
+    ) -> Arc<[Counted]> {
+        if class == Class::Free {
+            return Arc::default();
+        }
+        let address = counted_as(address);
+        let credential = match class {
+            Class::Local | Class::Login | Class::Registration => None,
+            _ => self.limits.credential.and_then(|rate| {
+                let whose = auth::counted_as(req, app)?;
+                Some(("credential", whose, rate))
+            }),
+        };
+        let own = match class {
+            Class::Login => Some(("logins", self.limits.logins)),
+            Class::Registration => Some(("registrations", self.limits.registrations)),
+            _ => None,
+        };
+        let at_address = |policy: &'static str, rate: Option<Rate>| {
+            rate.map(|rate| (policy, address.to_string(), rate))
+        };
+        at_address("address", self.limits.address)
+            .into_iter()
+            .chain(credential)
+            .chain(own.and_then(|(policy, rate)| at_address(policy, rate)))
+            .map(|(policy, whose, rate)| Counted {
+                policy,
+                name: format!("{policy}:{whose}"),
+                rate,
+            })
+            .collect()
+    }
+}
+
+impl Counted {
+    fn once(&self) -> Use<'_> {
+        Use {
+            name: &self.name,
+            rate: self.rate,
+        }
+    }
+}
+
+fn judge(counted: &[Counted], verdict: Option<Verdict>) -> Result<Standing, Refused> {
+    let Some(verdict) = verdict else {
+        return Ok(Standing::default());
+    };
+    let standing = Standing::of(counted, verdict);
+    let Verdict::Refused { by, retry_after } = verdict else {
+        return Ok(standing);
+    };
+    let detail = match counted.get(by).map_or("", |it| it.policy) {
+        "credential" => "This bot sends too many requests. Wait as long as Retry-After says.",
+        "logins" => "Too many logins from this address. A token is good for 30 minutes: keep it.",
+        "logins-per-bot" => "Too many logins of this bot. A token is good for 30 minutes: keep it.",
+        "registrations" => "Too many registrations from this address.",
+        _ => "This address sends too many requests. Wait as long as Retry-After says.",
+    };
+    let error = ApiError::TooManyRequests {
+        detail,
+        retry_after_seconds: seconds(retry_after),
+    };
+    Err(Refused { error, standing })
+}
+
+fn unavailable() -> Refused {
+    Refused {
+        error: ApiError::Unavailable("Redis cannot count this request".to_owned()),
+        standing: Standing::default(),
+    }
+}
+
+/// Whole seconds, upwards and at least one: who comes back then is let in.
+fn seconds(time: Duration) -> u64 {
+    let part = u64::from(time.subsec_nanos() > 0);
+    time.as_secs().saturating_add(part).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_is_no_read_is_refused_when_nobody_can_count() {
+        for (method, path, class) in [
+            (Method::GET, "/health", Class::Free),
+            (Method::GET, "/ready", Class::Local),
+            (Method::GET, "/docs", Class::Local),
+            (Method::HEAD, "/problems/not-found", Class::Local),
+            (Method::GET, "/bots", Class::Read),
+            (Method::GET, "/arena/observation", Class::Ticket),
+            (Method::POST, "/auth/token", Class::Login),
+            (Method::POST, "/bots", Class::Registration),
+            (Method::POST, "/markets/bets", Class::Write),
+            (Method::DELETE, "/bots/7", Class::Write),
+            (Method::POST, "/docs", Class::Write),
+            (Method::POST, "/health", Class::Write),
+        ] {
+            assert_eq!(Class::of(&method, path), class, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_rounded_up() {
+        assert_eq!(seconds(Duration::ZERO), 1);
+        assert_eq!(seconds(Duration::from_millis(1_001)), 2);
+        assert_eq!(seconds(Duration::from_secs(2)), 2);
+    }
+}

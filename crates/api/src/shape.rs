@@ -1,0 +1,89 @@
+//! What a request may look like before anybody looks at what it says.
+//!
+//! The HTTP parser refuses by itself, with an empty answer, what is no HTTP: control characters in a
+//! header, a second `Host` or `Content-Length`, more than 96 headers or 128 KiB of them. What is
+//! HTTP and more than an agent ever needs is refused here, as a problem.
+
+use actix_web::dev::ServiceRequest;
+use actix_web::http::Uri;
+use actix_web::http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN,
+};
+use actix_web::http::uri::Authority;
+use api_types::{AGENT_SECRET, IDEMPOTENCY_KEY, OPERATOR};
+
+use crate::body::BODY_MAX_BYTES;
+use crate::error::ApiError;
+
+/// The longest path with its query, in bytes.
+pub(crate) const URL_MAX_BYTES: usize = 4 * 1024;
+/// Headers of a request, their number.
+const HEADERS_MAX: usize = 64;
+/// Headers of a request, names and values together, in bytes.
+pub(crate) const HEADERS_MAX_BYTES: usize = 16 * 1024;
+
+/// Refuses what is too large or can be read in two ways.
+pub(crate) fn check(req: &ServiceRequest) -> Result<(), ApiError> {
+    target(req.uri())?;
+    headers(req.headers())
+}
+
+fn target(uri: &Uri) -> Result<(), ApiError> {
+    let query = uri.query().map_or(0, |query| query.len() + 1);
+    if uri.path().len() + query > URL_MAX_BYTES {
+        return Err(ApiError::UriTooLong);
+    }
+    // `OPTIONS *` and `CONNECT host:port` ask for a proxy.
+    if uri.path().starts_with('/') {
+        Ok(())
+    } else {
+        Err(malformed(
+            "The request must name a path, beginning with `/`.",
+        ))
+    }
+}
+
+fn headers(headers: &HeaderMap) -> Result<(), ApiError> {
+    let bytes: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    if headers.len() > HEADERS_MAX || bytes > HEADERS_MAX_BYTES {
+        return Err(ApiError::HeadersTooLarge);
+    }
+    // Which of two counts would be for whoever reads them first to say.
+    if headers.len() != headers.len_keys() {
+        let single = [AUTHORIZATION, CONTENT_TYPE, ORIGIN].map(|name: HeaderName| name.to_string());
+        let ours = [AGENT_SECRET, IDEMPOTENCY_KEY, OPERATOR].map(str::to_owned);
+        for name in single.iter().chain(&ours) {
+            if headers.get_all(name.as_str()).count() > 1 {
+                return Err(malformed(&format!("`{name}` may be sent only once.")));
+            }
+        }
+    }
+    if let Some(host) = headers.get(HOST)
+        && !is_host(host.as_bytes())
+    {
+        return Err(malformed("`Host` must be a host, with a port if need be."));
+    }
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok())
+        .and_then(|length| length.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > BODY_MAX_BYTES) {
+        return Err(ApiError::PayloadTooLarge);
+    }
+    Ok(())
+}
+
+/// Nothing here depends on the host; proxies and browsers before us may.
+fn is_host(host: &[u8]) -> bool {
+    // An empty one is what RFC 9112 asks for where the target has no authority.
+    host.is_empty() || (!host.contains(&b'@') && Authority::try_from(host).is_ok())
+}
+
+fn malformed(detail: &str) -> ApiError {
+    ApiError::MalformedRequest {
+        detail: detail.to_owned(),
+    }
+}
