@@ -2,7 +2,8 @@
 //!
 //! Before its handler runs, each request is counted in Redis under its address, its credential and,
 //! where it costs a password's hash, its kind: in one script, under all or none
-//! ([`bus::limits::rate`]). While Redis cannot count, reads go on under the same rates, counted by
+//! ([`bus::limits::rate`]). An action is counted by this process alone: the observation that it needs
+//! was counted in Redis, and a question more to Redis costs a tenth of all wagers. While Redis cannot count, reads go on under the same rates, counted by
 //! this process; whatever moves money, lets somebody in or makes a ticket is refused with 503,
 //! because it could neither be counted nor, for the most part, be done.
 //!
@@ -55,6 +56,9 @@ enum Class {
     Read,
     /// A GET that makes a ticket, which is in Redis.
     Ticket,
+    /// Good for nothing without a ticket, and whoever made that was counted in Redis: counted here,
+    /// because a wager must not wait for Redis twice.
+    Action,
     /// Everything that is not safe to do when nobody can count.
     Write,
     Login,
@@ -70,6 +74,7 @@ impl Class {
             "/health" if reads => Class::Free,
             "/ready" if reads => Class::Local,
             "/arena/observation" => Class::Ticket,
+            "/arena/action" if *method == Method::POST => Class::Action,
             "/auth/token" if *method == Method::POST => Class::Login,
             "/bots" if *method == Method::POST => Class::Registration,
             path if reads && in_memory.iter().any(|start| path.starts_with(start)) => Class::Local,
@@ -173,6 +178,8 @@ impl Limiter {
         };
         let verdict = match class {
             Class::Local => here(),
+            Class::Action if self.is_alone() => return Err(unavailable()),
+            Class::Action => here(),
             _ => match self.redis.admit(&counted).await {
                 Some(verdict) => Some(verdict),
                 None if class == Class::Read => here(),
@@ -226,6 +233,11 @@ impl Limiter {
                 Some(("credential", whose, rate))
             }),
         };
+        // What an outage used up of a process's own counts must not keep agents from acting.
+        let line = match class {
+            Class::Action => "action:",
+            _ => "",
+        };
         let own = match class {
             Class::Login => Some(("logins", self.limits.logins)),
             Class::Registration => Some(("registrations", self.limits.registrations)),
@@ -240,7 +252,7 @@ impl Limiter {
             .chain(own.and_then(|(policy, rate)| at_address(policy, rate)))
             .map(|(policy, whose, rate)| Counted {
                 policy,
-                name: format!("{policy}:{whose}"),
+                name: format!("{line}{policy}:{whose}"),
                 rate,
             })
             .collect()
@@ -304,6 +316,7 @@ mod tests {
             (Method::HEAD, "/problems/not-found", Class::Local),
             (Method::GET, "/bots", Class::Read),
             (Method::GET, "/arena/observation", Class::Ticket),
+            (Method::POST, "/arena/action", Class::Action),
             (Method::POST, "/auth/token", Class::Login),
             (Method::POST, "/bots", Class::Registration),
             (Method::POST, "/markets/bets", Class::Write),

@@ -102,6 +102,26 @@ async fn bots_behind_one_address_have_limits_of_their_own() {
 }
 
 #[tokio::test]
+async fn actions_are_counted_by_themselves_and_one_too_many_costs_nothing() {
+    let service = Service::with(|config| config.client_limits.credential = only(3)).await;
+    let bot = service.arena.bot().balance("10").create().await;
+    let observation = service.observe(&bot).await;
+    for _ in 0..2 {
+        let mut body = wager(&observation, "1");
+        body["observation_id"] = json!("6f2a3c6e-0c3e-4a8e-9c55-2d6d8f1c8b11");
+        let answer = service.act(&bot, &body).await;
+        answer.problem(ProblemKind::TicketSpent);
+    }
+    let body = wager(&observation, "1");
+    assert_eq!(service.act(&bot, &body).await.status.as_u16(), 200);
+    let next = service.observe(&bot).await;
+    let before = service.footprint().await;
+    refused(&service.act(&bot, &wager(&next, "1")).await, "credential");
+    assert_eq!(service.footprint().await, before);
+    service.arena.assert_sound().await;
+}
+
+#[tokio::test]
 async fn logins_are_limited_by_address_and_by_bot() {
     let service = Service::with(|config| {
         config.client_limits.logins = only(4);
