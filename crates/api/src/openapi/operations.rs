@@ -103,7 +103,14 @@ impl Operation {
             parameters: Vec::new(),
             body: None,
             answers: Vec::new(),
-            problems: vec![MalformedRequest, TooManyRequests, Unavailable],
+            problems: vec![
+                MalformedRequest,
+                PayloadTooLarge,
+                UriTooLong,
+                TooManyRequests,
+                HeadersTooLarge,
+                Unavailable,
+            ],
             is_limited: true,
         }
     }
@@ -153,8 +160,7 @@ impl Operation {
             required: true,
             examples,
         });
-        self.problems
-            .extend([InvalidField, PayloadTooLarge, UnsupportedMediaType]);
+        self.problems.extend([InvalidField, UnsupportedMediaType]);
         self
     }
 
@@ -567,7 +573,6 @@ fn service() -> Vec<Operation> {
         .answers(200, "Health", "It does.", json!({ "status": "ok" })),
         get("/ready", "ready", "service", "Whether it can work")
             .about("Stale prices are named as degraded, and do not fail it.")
-            .unlimited()
             .touches_nothing()
             .answers(200, "Readiness", "It can.", examples::ready())
             .answers(
@@ -586,7 +591,6 @@ fn service() -> Vec<Operation> {
         .touches_nothing()
         .answers_text("text/html", "The page."),
         get("/openapi.json", "openapi", "service", "This document")
-            .unlimited()
             .touches_nothing()
             .answers_text("application/json", "An OpenAPI 3.1 document."),
     ]
