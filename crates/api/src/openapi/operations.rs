@@ -118,9 +118,10 @@ impl Operation {
             answers: Vec::new(),
             problems: vec![
                 MalformedRequest,
+                PayloadTooLarge,
                 UriTooLong,
-                HeadersTooLarge,
                 TooManyRequests,
+                HeadersTooLarge,
                 Unavailable,
             ],
             is_limited: true,
@@ -173,8 +174,7 @@ impl Operation {
             required: true,
             examples,
         });
-        self.problems
-            .extend([InvalidField, PayloadTooLarge, UnsupportedMediaType]);
+        self.problems.extend([InvalidField, UnsupportedMediaType]);
         self
     }
 
@@ -650,7 +650,6 @@ fn service() -> Vec<Operation> {
         .answers(200, "Health", "It does.", json!({ "status": "ok" })),
         get("/ready", "ready", "service", "Whether it can work")
             .about("Stale prices are named as degraded, and do not fail it.")
-            .unlimited()
             .touches_nothing()
             .answers(200, "Readiness", "It can.", examples::ready())
             .answers(
@@ -669,7 +668,6 @@ fn service() -> Vec<Operation> {
         .touches_nothing()
         .answers_text("text/html", "The page."),
         get("/openapi.json", "openapi", "service", "This document")
-            .unlimited()
             .touches_nothing()
             .answers_text("application/json", "An OpenAPI 3.1 document."),
     ]
