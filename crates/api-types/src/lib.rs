@@ -11,6 +11,7 @@ mod arena;
 mod auth;
 mod bots;
 mod economy;
+mod events;
 mod insights;
 mod ledger;
 mod markets;
@@ -30,6 +31,10 @@ pub use bots::{
     RetireRequest, ReviveRequest,
 };
 pub use economy::{BotCount, Economy, Parameters, PriceNow, Supply};
+pub use events::{
+    BotEvent, Event, EventData, LAST_EVENT_ID, MarketEvent, PostEvent, PredictionEvent, TickEvent,
+    close_code,
+};
 pub use insights::{Activity, Attention, Cost, IfNothingChanges, Insights, Produced, Trend};
 pub use ledger::{ChainVerification, LedgerEntry, LedgerFault};
 pub use markets::{

@@ -49,6 +49,7 @@ pub enum ProblemKind {
     Unauthorized,
     InsufficientFunds,
     RegistrationClosed,
+    ForeignOrigin,
     BotNotAlive,
     ForeignTicket,
     NotFound,
@@ -60,6 +61,7 @@ pub enum ProblemKind {
     MarketClosed,
     AlreadyIn,
     IdempotencyConflict,
+    PositionGone,
     PayloadTooLarge,
     UnsupportedMediaType,
     InvalidField,
@@ -82,11 +84,12 @@ pub struct ProblemFacts {
 }
 
 impl ProblemKind {
-    pub const ALL: [ProblemKind; 23] = [
+    pub const ALL: [ProblemKind; 25] = [
         ProblemKind::MalformedRequest,
         ProblemKind::Unauthorized,
         ProblemKind::InsufficientFunds,
         ProblemKind::RegistrationClosed,
+        ProblemKind::ForeignOrigin,
         ProblemKind::BotNotAlive,
         ProblemKind::ForeignTicket,
         ProblemKind::NotFound,
@@ -98,6 +101,7 @@ impl ProblemKind {
         ProblemKind::MarketClosed,
         ProblemKind::AlreadyIn,
         ProblemKind::IdempotencyConflict,
+        ProblemKind::PositionGone,
         ProblemKind::PayloadTooLarge,
         ProblemKind::UnsupportedMediaType,
         ProblemKind::InvalidField,
@@ -154,6 +158,13 @@ impl ProblemKind {
                 "Registration needs the registration token",
                 "Outside development a bot is registered with the `registration_token` that the \
                  operator hands out.",
+            ),
+            ProblemKind::ForeignOrigin => (
+                403,
+                "foreign-origin",
+                "Pages of this origin may not connect",
+                "A browser said that the page which opened the WebSocket is of another origin than \
+                 the API. The operator can allow it.",
             ),
             ProblemKind::BotNotAlive => (
                 403,
@@ -226,6 +237,13 @@ impl ProblemKind {
                 "The same request is being served",
                 "A twin with this Idempotency-Key got there first. Send the request again in a \
                  moment to get its answer.",
+            ),
+            ProblemKind::PositionGone => (
+                410,
+                "position-gone",
+                "The events after this position are no longer kept",
+                "Events are kept for seven days. Read what you need from the lists, and begin the \
+                 stream again without a position.",
             ),
             ProblemKind::PayloadTooLarge => (
                 413,

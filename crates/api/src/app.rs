@@ -22,6 +22,7 @@ use crate::config::ApiConfig;
 use crate::keys::{Keys, sha256};
 use crate::locks::KeyedLocks;
 use crate::standings::Standings;
+use crate::streams::Streams;
 use crate::wagers::WagerQueue;
 
 /// Chains whose verified head is remembered.
@@ -49,6 +50,7 @@ pub(crate) struct App {
     pub(crate) census: tokio::sync::Mutex<Option<CountedAt>>,
     pub(crate) standings: Standings,
     pub(crate) price_book: PriceBook,
+    pub(crate) streams: Streams,
 }
 
 /// Who may register, and how often.
@@ -108,6 +110,7 @@ impl App {
             census: tokio::sync::Mutex::new(None),
             standings: Standings::default(),
             price_book: config.price_book.clone(),
+            streams: Streams::new(config),
             keys,
             database,
             bus,

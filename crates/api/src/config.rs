@@ -8,6 +8,7 @@ use ledger_core::price_book::PriceBook;
 use secrecy::SecretString;
 
 use crate::pricing;
+use crate::streams::StreamPatience;
 
 /// Below this, SECRET_KEY could be guessed.
 pub const SECRET_KEY_MIN_CHARS: usize = 32;
@@ -40,6 +41,7 @@ pub struct ApiConfig {
     pub rules: EconomyRules,
     /// What models cost.
     pub price_book: PriceBook,
+    pub streams: StreamPatience,
 }
 
 impl ApiConfig {
@@ -97,6 +99,7 @@ impl ApiConfig {
                     tick_rate_seconds,
                     rules,
                     price_book,
+                    streams: StreamPatience::default(),
                 }
             },
         );

@@ -34,6 +34,8 @@ pub(crate) enum ApiError {
         detail: &'static str,
     },
     RegistrationClosed,
+    /// A page of somebody else's asked, in a browser.
+    ForeignOrigin,
     NotFound {
         what: String,
     },
@@ -54,6 +56,8 @@ pub(crate) enum ApiError {
     /// No fresh price: the arena is halted.
     PriceStale,
     IdempotencyMismatch,
+    /// What came after this place in the event log is forgotten.
+    PositionGone,
     IdempotencyConflict,
     TooManyRequests {
         detail: &'static str,
@@ -102,6 +106,8 @@ impl ApiError {
             ApiError::PayloadTooLarge => ProblemKind::PayloadTooLarge,
             ApiError::Unauthorized { .. } => ProblemKind::Unauthorized,
             ApiError::RegistrationClosed => ProblemKind::RegistrationClosed,
+            ApiError::ForeignOrigin => ProblemKind::ForeignOrigin,
+            ApiError::PositionGone => ProblemKind::PositionGone,
             ApiError::NotFound { .. } => ProblemKind::NotFound,
             ApiError::MethodNotAllowed { .. } => ProblemKind::MethodNotAllowed,
             ApiError::Refused(refusal) | ApiError::RefusedField { refusal, .. } => match refusal {
@@ -155,6 +161,12 @@ impl ApiError {
             ApiError::PayloadTooLarge => "The body has more than 64 KiB.",
             ApiError::RegistrationClosed => {
                 "Send the registration token that the operator gave you as `registration_token`."
+            }
+            ApiError::ForeignOrigin => {
+                "Pages of this origin may not connect. The operator can allow it."
+            }
+            ApiError::PositionGone => {
+                "What came after this position is no longer kept. Read the lists, and begin without it."
             }
             ApiError::MethodNotAllowed { .. } => "See the Allow header for the methods there are.",
             ApiError::AlreadyIn => "This bot has its one bet or answer here already.",

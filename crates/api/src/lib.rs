@@ -22,6 +22,7 @@ mod pricing;
 mod routes;
 mod server;
 mod standings;
+mod streams;
 mod usage;
 mod views;
 mod wagers;
@@ -31,6 +32,7 @@ use daemon::config::Sources;
 use daemon::process::Failure;
 use daemon::shutdown::Shutdown;
 pub use server::{Running, start};
+pub use streams::StreamPatience;
 
 /// Runs the service until it is asked to stop.
 ///

@@ -21,6 +21,7 @@ use crate::app::App;
 use crate::config::ApiConfig;
 use crate::error::ApiError;
 use crate::routes;
+use crate::streams;
 
 const WORKERS: usize = 2;
 /// How long a request may take, its body included.
@@ -30,7 +31,7 @@ const HEAD_SECONDS: u64 = 5;
 /// How long an idle connection is kept.
 const KEEP_ALIVE_SECONDS: u64 = 75;
 /// A connection beyond these waits until another one ends.
-const CONNECTIONS_MAX_A_WORKER: usize = 2_000;
+const CONNECTIONS_MAX_A_WORKER: usize = 5_000;
 
 /// A running server.
 pub struct Running {
@@ -62,12 +63,14 @@ pub async fn start(config: ApiConfig, shutdown: Shutdown) -> Result<Running, Fai
     let app = Data::new(App::open(&config).await?);
     let wanted = SocketAddr::new(config.host, config.port);
     let shared = Data::clone(&app);
+    streams::start(&app, &shutdown);
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(Data::clone(&shared))
             .configure(routes::all)
             .wrap(from_fn(around))
     })
+    .on_connect(streams::patience(&config))
     .workers(WORKERS)
     .max_connections(CONNECTIONS_MAX_A_WORKER)
     .keep_alive(Duration::from_secs(KEEP_ALIVE_SECONDS))

@@ -28,7 +28,7 @@ use std::time::Duration;
 pub use error::{BusError, BusResult};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Cmd, FromRedisValue, ScriptInvocation};
-pub use wake::EVENTS_CHANNEL;
+pub use wake::{EVENTS_CHANNEL, WakeUps};
 
 /// How long [`Bus::connect`] tries before it gives up, in seconds.
 pub const CONNECT_SECONDS: u64 = 5;
@@ -48,6 +48,8 @@ pub struct BusConfig {
 #[derive(Clone)]
 pub struct Bus {
     manager: ConnectionManager,
+    /// For connections of their own, as listening takes one.
+    client: redis::Client,
     namespace: Arc<str>,
     wake_pending: Arc<AtomicBool>,
 }
@@ -64,7 +66,7 @@ impl Bus {
             .set_max_delay(Duration::from_millis(200))
             .set_connection_timeout(Some(Duration::from_secs(RESPONSE_SECONDS)))
             .set_response_timeout(Some(Duration::from_secs(RESPONSE_SECONDS)));
-        let connecting = ConnectionManager::new_with_config(client, settings);
+        let connecting = ConnectionManager::new_with_config(client.clone(), settings);
         let limit = Duration::from_secs(CONNECT_SECONDS);
         let manager = tokio::time::timeout(limit, connecting)
             .await
@@ -73,6 +75,7 @@ impl Bus {
             })??;
         let bus = Bus {
             manager,
+            client,
             namespace: config.namespace.into(),
             wake_pending: Arc::new(AtomicBool::new(false)),
         };

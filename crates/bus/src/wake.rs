@@ -1,11 +1,20 @@
 //! Wake-ups: after a commit, tell whoever follows the event log that it has grown.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use futures_util::StreamExt;
+use redis::Client;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tracing::debug;
 
-use crate::Bus;
 use crate::error::BusResult;
+use crate::{Bus, within};
+
+/// How long to wait before listening again after the connection broke.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The one channel. A message on it says nothing but that there is something new in Postgres.
 pub const EVENTS_CHANNEL: &str = "arena:events";
@@ -33,4 +42,59 @@ impl Bus {
             }
         });
     }
+
+    /// Listens from now on, on a connection of its own that mends itself.
+    #[must_use]
+    pub fn wake_ups(&self) -> WakeUps {
+        let heard = Arc::new(Notify::new());
+        let (client, channel) = (self.client.clone(), self.key(EVENTS_CHANNEL));
+        let tell = Arc::clone(&heard);
+        let task = tokio::spawn(async move {
+            loop {
+                if let Err(error) = listen(&client, &channel, &tell).await {
+                    debug!(%error, "cannot listen for wake-ups; trying again");
+                }
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+        });
+        WakeUps { heard, task }
+    }
+}
+
+/// Wake-ups as they come. Some may be lost while Redis is away: whoever waits for one should look
+/// into Postgres now and then all the same.
+pub struct WakeUps {
+    heard: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl WakeUps {
+    /// Returns with the next wake-up, at once if there was one since the last call. Many at once
+    /// are one. Whoever stops waiting loses nothing.
+    pub async fn next(&self) {
+        self.heard.notified().await;
+    }
+}
+
+impl Drop for WakeUps {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Passes messages on until the connection breaks.
+async fn listen(client: &Client, channel: &str, heard: &Notify) -> BusResult<()> {
+    let mut subscription = within(async {
+        let mut subscription = client.get_async_pubsub().await?;
+        subscription.subscribe(channel).await?;
+        Ok(subscription)
+    })
+    .await?;
+    // For what was sent before anybody listened.
+    heard.notify_one();
+    let mut messages = subscription.on_message();
+    while messages.next().await.is_some() {
+        heard.notify_one();
+    }
+    Ok(())
 }

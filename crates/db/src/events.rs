@@ -3,40 +3,28 @@
 //! Events are written in the transaction of what they tell of. Their position is
 //! `(transaction id, id)`, and a reader stays below the oldest transaction that is still running,
 //! so that one which commits out of order is neither lost nor told twice.
+//!
+//! What never changes is not written but looked up when an event is read, which costs the readers
+//! and no writer: the bot's handle, and of an entry what else its hash covers.
 
-use diesel::sql_types::{Array, Jsonb, Text, Untyped};
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz, Untyped};
 use diesel_async::RunQueryDsl;
+pub use ledger_core::EventKind;
+use ledger_core::{BotId, Timestamp};
 use serde_json::Value;
 
 use crate::error::{DbError, DbResult};
 use crate::pool::Connection;
 use crate::sql::statement;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventKind {
-    Entry,
-    Post,
-    Prediction,
-    Market,
-    Tick,
-    Price,
-    Bot,
-}
-
-impl EventKind {
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            EventKind::Entry => "entry",
-            EventKind::Post => "post",
-            EventKind::Prediction => "prediction",
-            EventKind::Market => "market",
-            EventKind::Tick => "tick",
-            EventKind::Price => "price",
-            EventKind::Bot => "bot",
-        }
-    }
-}
+/// How long an event is kept at least, in days.
+pub const KEPT_DAYS: i64 = 7;
+/// The most events that one call of [`prune`] forgets.
+pub const PRUNE_MAX: i64 = 10_000;
 
 /// An event that is yet to be written.
 #[derive(Debug, Clone)]
@@ -66,4 +54,247 @@ pub(crate) async fn write(mut conn: &Connection, drafts: &[EventDraft]) -> DbRes
         return Err(DbError::corrupt("an event was not written"));
     }
     Ok(())
+}
+
+/// A place in the event log, after an event or between transactions. As text `<xid>-<id>`, in one
+/// spelling alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Postgres' id of the transaction, with its epoch: it never comes again within one cluster.
+    xid: u64,
+    id: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a position as the stream told it, such as 7341-12")]
+pub struct PositionError;
+
+impl Position {
+    /// Before everything that transaction `xid` wrote.
+    const fn before(xid: u64) -> Position {
+        Position { xid, id: 0 }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.xid, self.id)
+    }
+}
+
+impl FromStr for Position {
+    type Err = PositionError;
+
+    fn from_str(text: &str) -> Result<Position, PositionError> {
+        let (xid, id) = text.split_once('-').ok_or(PositionError)?;
+        let position = Position {
+            xid: xid.parse().map_err(|_| PositionError)?,
+            id: id.parse().map_err(|_| PositionError)?,
+        };
+        // Signs and leading zeros parse, and would be other spellings of the same place.
+        if position.to_string() == text && position.id >= 0 {
+            Ok(position)
+        } else {
+            Err(PositionError)
+        }
+    }
+}
+
+/// An event as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    pub position: Position,
+    pub kind: EventKind,
+    pub at: Timestamp,
+    /// Whose it is, where it is one bot's.
+    pub bot_id: Option<BotId>,
+    /// One line of JSON.
+    pub data: String,
+}
+
+/// Between what places the log could be read at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// What is before this was forgotten.
+    oldest: Position,
+    /// What is before this is complete and never grows; what is behind it is not told yet.
+    pub now: Position,
+    /// No transaction has a larger id yet.
+    newest_xid: u64,
+}
+
+/// Why a reader cannot go on from a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unresumable {
+    /// Events after it may have been forgotten.
+    Forgotten,
+    /// This log never told it: it is another arena's, or this one was restored from an older copy.
+    Foreign,
+}
+
+impl Bounds {
+    /// Whether a reader can go on from `position` without missing anything.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admit(&self, position: Position) -> Result<(), Unresumable> {
+        if position < self.oldest {
+            Err(Unresumable::Forgotten)
+        } else if position.xid > self.newest_xid {
+            Err(Unresumable::Foreign)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// What [`after`] read, in one look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// In the order in which everybody is told them.
+    pub events: Vec<Event>,
+    pub bounds: Bounds,
+    /// Where to go on: everything up to here has been read.
+    pub until: Position,
+}
+
+type BoundsRow = (String, String, i64, String);
+/// All or nothing of it is there: the bounds come without an event too.
+type EventRow = (
+    Option<String>,
+    Option<i64>,
+    Option<DateTime<Utc>>,
+    Option<String>,
+    Option<i64>,
+    Option<String>,
+);
+
+statement! {
+    struct SelectEvents {
+        xid: String as Text,
+        id: i64 as BigInt,
+        limit: i64 as BigInt,
+    } returns (
+        (Text, Text, BigInt, Text),
+        (Nullable<Text>, Nullable<BigInt>, Nullable<Timestamptz>, Nullable<Text>, Nullable<BigInt>,
+         Nullable<Text>),
+    ) =
+    "SELECT b.now::text, b.oldest_xid::text, b.oldest_id, b.newest::text, \
+            e.xid::text, e.id, e.at, e.kind::text, (e.data->>'bot_id')::bigint, \
+            (e.data \
+             || COALESCE((SELECT jsonb_build_object('handle', handle) FROM bots \
+                           WHERE bots.id = (e.data->>'bot_id')::bigint), jsonb_build_object()) \
+             || COALESCE((SELECT jsonb_build_object( \
+                              'recorded_at_us', (extract(epoch FROM l.recorded_at) * 1000000)::bigint, \
+                              'previous_hash', encode(l.previous_hash, 'hex')) \
+                            FROM ledger l \
+                           WHERE e.kind = 'entry' AND l.bot_id = (e.data->>'bot_id')::bigint \
+                             AND l.sequence = (e.data->>'sequence')::bigint), jsonb_build_object()))::text \
+       FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS now, \
+                    pg_snapshot_xmax(pg_current_snapshot()) AS newest, \
+                    h.xid AS oldest_xid, h.id AS oldest_id FROM events_horizon h) b \
+       LEFT JOIN (SELECT xid, id, at, kind, data FROM events \
+                   WHERE (xid, id) > ({}::xid8, {}) \
+                     AND xid < pg_snapshot_xmin(pg_current_snapshot()) \
+                   ORDER BY xid, id LIMIT {}) e ON true \
+      ORDER BY e.xid, e.id"
+}
+
+/// The events after `position` that are complete, at most `limit`.
+pub async fn after(conn: &mut Connection, position: Position, limit: i64) -> DbResult<Page> {
+    let select = SelectEvents {
+        xid: position.xid.to_string(),
+        id: position.id,
+        limit,
+    };
+    let rows: Vec<(BoundsRow, EventRow)> = select.load(conn).await?;
+    let bounds = match rows.as_slice().first() {
+        Some((bounds, _)) => bounds_of(bounds)?,
+        None => return Err(DbError::corrupt("the event log has no horizon")),
+    };
+    let events: Vec<Event> = rows
+        .into_iter()
+        .filter_map(|(_, event)| event_of(event).transpose())
+        .collect::<DbResult<_>>()?;
+    let is_full = i64::try_from(events.len()).is_ok_and(|count| count >= limit);
+    let until = match events.as_slice().last() {
+        Some(last) if is_full => last.position,
+        _ if is_full => position,
+        _ => bounds.now.max(position),
+    };
+    Ok(Page {
+        events,
+        bounds,
+        until,
+    })
+}
+
+/// Between what places the log can be read now.
+pub async fn bounds(conn: &mut Connection) -> DbResult<Bounds> {
+    Ok(after(conn, Position::before(u64::MAX), 0).await?.bounds)
+}
+
+fn bounds_of((now, oldest_xid, oldest_id, newest): &BoundsRow) -> DbResult<Bounds> {
+    Ok(Bounds {
+        oldest: Position {
+            xid: xid(oldest_xid)?,
+            id: *oldest_id,
+        },
+        now: Position::before(xid(now)?),
+        newest_xid: xid(newest)?,
+    })
+}
+
+fn event_of(row: EventRow) -> DbResult<Option<Event>> {
+    let (Some(in_xid), Some(id), Some(at), Some(kind), bot_id, Some(data)) = row else {
+        return Ok(None);
+    };
+    Ok(Some(Event {
+        position: Position {
+            xid: xid(&in_xid)?,
+            id,
+        },
+        kind: kind.parse().map_err(DbError::corrupt)?,
+        at: at.into(),
+        bot_id: bot_id.map(BotId),
+        data,
+    }))
+}
+
+fn xid(text: &str) -> DbResult<u64> {
+    text.parse()
+        .map_err(|_| DbError::corrupt("a transaction id is no number"))
+}
+
+statement! {
+    struct Prune {
+        before: DateTime<Utc> as Timestamptz,
+        limit: i64 as BigInt,
+    } returns BigInt =
+    "WITH given AS (SELECT {} AS before), \
+     oldest AS MATERIALIZED ( \
+        SELECT e.xid, e.id, e.at FROM events_horizon h, events e \
+         WHERE (e.xid, e.id) > (h.xid, h.id) AND e.xid < pg_snapshot_xmin(pg_current_snapshot()) \
+         ORDER BY e.xid, e.id LIMIT {}), \
+     kept AS ( \
+        SELECT xid, id FROM oldest, given WHERE at >= before ORDER BY xid, id LIMIT 1), \
+     gone AS ( \
+        DELETE FROM events e USING oldest o \
+         WHERE e.xid = o.xid AND e.id = o.id \
+           AND NOT EXISTS (SELECT FROM kept k WHERE (o.xid, o.id) >= (k.xid, k.id)) \
+        RETURNING e.xid, e.id), \
+     moved AS ( \
+        UPDATE events_horizon h SET xid = l.xid, id = l.id \
+          FROM (SELECT xid, id FROM gone ORDER BY xid DESC, id DESC LIMIT 1) l) \
+     SELECT count(*) FROM gone"
+}
+
+/// Forgets the oldest events, as far as all of them were written before `before`, at most
+/// [`PRUNE_MAX`]; returns how many.
+pub async fn prune(conn: &mut Connection, before: Timestamp) -> DbResult<i64> {
+    let prune = Prune {
+        before: before.datetime(),
+        limit: PRUNE_MAX,
+    };
+    Ok(prune.get_result(conn).await?)
 }

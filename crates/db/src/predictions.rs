@@ -384,6 +384,11 @@ async fn close(
             data: json!({
                 "id": prediction.id,
                 "bot_id": case.bot_id,
+                "direction": prediction.direction,
+                "wager_amount": prediction.wager.money(),
+                "confidence": prediction.confidence,
+                "start_price": start.map(|sample| sample.price),
+                "end_price": end_sample.map(|sample| sample.price),
                 "status": end.status,
                 "payout": end.payout,
                 "brier": end.brier,

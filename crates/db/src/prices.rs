@@ -78,9 +78,10 @@ pub async fn record(
             return Ok(None);
         };
         let data = json!({
+            "id": row.sample.id,
             "price": price,
             "source": source,
-            "at": provider_at,
+            "provider_at": provider_at,
             "sampled_at": row.sampled_at,
         });
         events::write(

@@ -242,6 +242,17 @@ diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::*;
 
+    events_horizon (single) {
+        single -> Bool,
+        xid -> Xid8,
+        id -> Int8,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
     evidence (id) {
         id -> Int8,
         market_id -> Uuid,
@@ -447,4 +458,4 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(agent_metrics, agent_totals, agent_windows, arena_identity, audit_log, bets, bot_schedules, bots, cycles, events, evidence, idempotency_keys, leases, ledger, markets, oracle_cycles, posts, predictions, prices, source_cooldowns, tick_failures, wallets,);
+diesel::allow_tables_to_appear_in_same_query!(agent_metrics, agent_totals, agent_windows, arena_identity, audit_log, bets, bot_schedules, bots, cycles, events, events_horizon, evidence, idempotency_keys, leases, ledger, markets, oracle_cycles, posts, predictions, prices, source_cooldowns, tick_failures, wallets,);

@@ -115,6 +115,8 @@ pub struct Report {
     pub reaped: Option<Vec<Entry>>,
     /// Answers to idempotency keys that were forgotten.
     pub pruned: Option<usize>,
+    /// Events that were forgotten.
+    pub events_pruned: Option<i64>,
     /// Whether it was this cycle's turn to make places for the metrics of the days ahead.
     pub partitioned: Option<bool>,
 }
@@ -141,6 +143,11 @@ pub async fn run(oracle: &Oracle, now: Timestamp, may_continue: MayContinue<'_>)
         db::idempotency::prune(&mut *oracle.database.get().await?, now.datetime()).await
     })
     .await;
+    let events_pruned = guarded("old events", async {
+        let before = now.plus_seconds(-db::events::KEPT_DAYS * 24 * 60 * 60);
+        db::events::prune(&mut *oracle.database.get().await?, before).await
+    })
+    .await;
     let partitioned = guarded("metrics partitions", ensure_partitions(oracle, now)).await;
     Report {
         number,
@@ -149,6 +156,7 @@ pub async fn run(oracle: &Oracle, now: Timestamp, may_continue: MayContinue<'_>)
         settlement,
         reaped,
         pruned,
+        events_pruned,
         partitioned,
     }
 }

@@ -25,6 +25,7 @@ use db::bots::BotRef;
 use serde::Serialize;
 
 use crate::error::{ApiError, ApiResult};
+use crate::streams;
 
 /// The table of routes. What is not in it is a 404; a method that a path does not know is a 405.
 pub(crate) fn all(config: &mut ServiceConfig) {
@@ -70,6 +71,8 @@ pub(crate) fn all(config: &mut ServiceConfig) {
         .service(path("/economy", READ).route(get().to(economy::show)))
         .service(path("/insights/{bot}", READ).route(get().to(insights::show)))
         .service(path("/standings", READ).route(get().to(standings::list)))
+        .service(path("/events", "GET").route(web::get().to(streams::events)))
+        .service(path("/ws/stream", "GET").route(web::get().to(streams::stream)))
         .service(path("/metrics/usage", "POST").route(web::post().to(usage::report)))
         .service(path("/problems/{name}", READ).route(get().to(problems::page)))
         .service(path("/openapi.json", READ).route(get().to(docs::document)))

@@ -19,5 +19,6 @@ mod operators;
 mod problems;
 mod service;
 mod standings;
+mod streams;
 mod usage;
 mod wagers;

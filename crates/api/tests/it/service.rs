@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::{ApiConfig, Running};
+use api::{ApiConfig, Running, StreamPatience};
 use api_types::{Observation, Problem, ProblemKind};
 use bus::prices::FreshPrice;
 use bus::{Bus, BusConfig};
@@ -47,6 +47,7 @@ pub fn config(arena: &Arena) -> ApiConfig {
         tick_rate_seconds: 10,
         rules,
         price_book: price_book(),
+        streams: StreamPatience::default(),
     }
 }
 

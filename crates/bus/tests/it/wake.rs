@@ -1,7 +1,10 @@
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bus::EVENTS_CHANNEL;
+use bus::{Bus, BusConfig, EVENTS_CHANNEL};
 use futures_util::StreamExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 use crate::{own_bus, own_bus_and_namespace, redis_url};
 
@@ -25,4 +28,87 @@ async fn a_wake_up_reaches_whoever_listens() {
 #[tokio::test]
 async fn nobody_listening_is_no_error() {
     assert_eq!(own_bus().await.wake().await, Ok(0));
+}
+
+#[tokio::test]
+async fn a_wake_up_is_heard_and_many_at_once_are_one() {
+    let bus = own_bus().await;
+    let wake_ups = bus.wake_ups();
+    // The first says that it listens.
+    heard(&wake_ups).await;
+    for _ in 0..3 {
+        assert_eq!(bus.wake().await, Ok(1));
+        heard(&wake_ups).await;
+    }
+}
+
+#[tokio::test]
+async fn a_listener_comes_back_after_its_connection_was_cut() {
+    let (direct, namespace) = own_bus_and_namespace().await;
+    let proxy = Proxy::start().await;
+    let through = BusConfig {
+        url: proxy.url.clone(),
+        namespace,
+    };
+    let wake_ups = Bus::connect(through).await.unwrap().wake_ups();
+    heard(&wake_ups).await;
+    proxy.cut();
+    crate::eventually("the connection is cut", async || {
+        direct.wake().await == Ok(0)
+    })
+    .await;
+    // That it listens again is a wake-up too: something may have come in between.
+    heard(&wake_ups).await;
+    assert_eq!(direct.wake().await, Ok(1));
+    heard(&wake_ups).await;
+}
+
+/// A way to the test's Redis that can be cut.
+struct Proxy {
+    url: String,
+    connections: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl Proxy {
+    async fn start() -> Proxy {
+        let (start, address) = redis_url()
+            .rsplit_once('@')
+            .map(|(start, address)| (start.to_owned(), address.to_owned()))
+            .unwrap();
+        let (address, database) = address.split_once('/').unwrap_or((&address, ""));
+        let address = address.to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("{start}@{}/{database}", listener.local_addr().unwrap());
+        let connections = Arc::new(Mutex::new(JoinSet::new()));
+        let accepted = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let address = address.clone();
+                accepted.lock().unwrap().spawn(async move {
+                    let mut far = TcpStream::connect(address).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                });
+            }
+        });
+        Proxy { url, connections }
+    }
+
+    fn cut(&self) {
+        self.connections.lock().unwrap().abort_all();
+    }
+}
+
+#[tokio::test]
+async fn nobody_listens_once_the_listener_is_gone() {
+    let bus = own_bus().await;
+    let wake_ups = bus.wake_ups();
+    heard(&wake_ups).await;
+    drop(wake_ups);
+    crate::eventually("it is gone", async || bus.wake().await == Ok(0)).await;
+}
+
+async fn heard(wake_ups: &bus::WakeUps) {
+    tokio::time::timeout(Duration::from_secs(10), wake_ups.next())
+        .await
+        .expect("a wake-up within ten seconds");
 }

@@ -13,6 +13,7 @@
 mod audit;
 mod footprint;
 mod insights;
+mod listeners;
 mod settlement;
 mod table;
 mod tick;
@@ -39,6 +40,9 @@ async fn main() {
     }
     if wanted("insights") {
         insights::bench(&mut table).await;
+    }
+    if wanted("listeners") {
+        listeners::bench(&mut table).await;
     }
     if wanted("footprint") {
         footprint::bench(&mut table).await;

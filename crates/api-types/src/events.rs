@@ -1,0 +1,148 @@
+//! Live events, the same on `GET /events` (Server-Sent Events) and on `GET /ws/stream` (WebSocket).
+
+use ledger_core::economy::Enforcement;
+use ledger_core::market::{MarketSource, MarketStatus};
+use ledger_core::post::PostKind;
+use ledger_core::prediction::{Direction, PredictionStatus};
+use ledger_core::{
+    BotId, BotStatus, CycleNumber, EventKind, MarketId, Money, PredictionId, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{LedgerEntry, PriceSample};
+
+/// The header with which a stream of Server-Sent Events goes on where it was cut.
+pub const LAST_EVENT_ID: &str = "Last-Event-ID";
+
+/// Why the server closed a WebSocket: codes of its own beside those of RFC 6455.
+pub mod close_code {
+    /// No credential came, or none that is good. Sent by servers that want one.
+    pub const UNAUTHORIZED: u16 = 4001;
+    /// `since` or `kinds` cannot be read, or `since` is no position of this arena.
+    pub const INVALID: u16 = 4002;
+    /// What came after `since` is no longer kept: read the lists, and start without it.
+    pub const POSITION_GONE: u16 = 4003;
+    /// The reader fell behind, or the server is short of something: come back with `since`.
+    pub const TRY_AGAIN: u16 = 1013;
+    /// The server stops: come back with `since`.
+    pub const GOING_AWAY: u16 = 1001;
+}
+
+/// An event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The position to resume from, as `Last-Event-ID` or `since`. Opaque.
+    pub id: String,
+    pub kind: EventKind,
+    /// When it was written, which is just before it was committed.
+    pub at: Timestamp,
+    /// See [`EventData`] for its fields. Readers must ignore what they do not know.
+    pub data: Value,
+}
+
+impl Event {
+    /// What happened, by its kind.
+    ///
+    /// # Errors
+    /// When `data` lacks a field, which a server of this version never sends.
+    pub fn read(&self) -> Result<EventData, serde_json::Error> {
+        let data = &self.data;
+        Ok(match self.kind {
+            EventKind::Entry => EventData::Entry(LedgerEntry::deserialize(data)?),
+            EventKind::Post => EventData::Post(PostEvent::deserialize(data)?),
+            EventKind::Prediction => EventData::Prediction(PredictionEvent::deserialize(data)?),
+            EventKind::Market => EventData::Market(MarketEvent::deserialize(data)?),
+            EventKind::Tick => EventData::Tick(TickEvent::deserialize(data)?),
+            EventKind::Price => EventData::Price(PriceSample::deserialize(data)?),
+            EventKind::Bot => EventData::Bot(BotEvent::deserialize(data)?),
+        })
+    }
+}
+
+/// The `data` of each kind of event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EventData {
+    /// With all that its hash covers. The bot's `handle` is beside it.
+    Entry(LedgerEntry),
+    Post(PostEvent),
+    Prediction(PredictionEvent),
+    Market(MarketEvent),
+    Tick(TickEvent),
+    Price(PriceSample),
+    Bot(BotEvent),
+}
+
+/// A post, as `GET /posts/feed` has it, before it has an id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PostEvent {
+    pub bot_id: BotId,
+    pub handle: String,
+    pub kind: PostKind,
+    pub content: String,
+    pub reference: String,
+    pub created_at: Timestamp,
+}
+
+/// A price prediction that was made (`OPEN`) or has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PredictionEvent {
+    pub id: PredictionId,
+    pub bot_id: BotId,
+    pub handle: String,
+    pub direction: Direction,
+    pub wager_amount: Money,
+    pub confidence: Money,
+    pub status: PredictionStatus,
+    /// Of an open one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settles_at: Option<Timestamp>,
+    /// These four: of one that has ended, as far as there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_price: Option<Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_price: Option<Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payout: Option<Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub brier: Option<Money>,
+}
+
+/// A market as it stands after it was opened, got a bet, was locked, or has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarketEvent {
+    pub id: MarketId,
+    pub source: MarketSource,
+    pub description: String,
+    pub status: MarketStatus,
+    /// `YES`, `NO`, or the answer of a research question.
+    pub outcome: Option<String>,
+    pub bounty: Money,
+    pub pool: Money,
+    pub bets: i64,
+    pub bets_close_at: Timestamp,
+    pub deadline: Timestamp,
+    pub void_reason: Option<String>,
+}
+
+/// A cycle that reached every living bot: all its entropy charges in one event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TickEvent {
+    pub tick: CycleNumber,
+    pub mode: Enforcement,
+    /// Bots that it reached.
+    pub bots: i64,
+    /// The sum of their fees; in observe mode of their phantom fees.
+    pub fees: String,
+    pub liquidated: i64,
+    /// Bots that it had to pass over.
+    pub failed: i64,
+}
+
+/// A bot that was registered, or whose status changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BotEvent {
+    pub bot_id: BotId,
+    pub handle: String,
+    pub status: BotStatus,
+}

@@ -1,0 +1,295 @@
+//! `GET /ws/stream`: the same events over a WebSocket, a text message each.
+
+use std::convert::Infallible;
+
+use actix_http::ws::{self, CloseCode, CloseReason, Codec, Frame, Message};
+use actix_web::web::{Bytes, BytesMut, Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use api_types::close_code;
+use futures_util::{Stream, StreamExt, stream};
+use serde::Deserialize;
+use tokio_util::codec::{Decoder, Encoder};
+use tracing::debug;
+
+use super::ask::Ask;
+use super::batch::Wire;
+use super::listener::{End, Heard, Listener};
+use super::{Audience, access};
+use crate::app::App;
+use crate::error::{ApiError, ApiResult};
+
+/// The largest message that a client may send, in bytes: a token fits.
+const MESSAGE_MAX_BYTES: usize = 4 * 1024;
+/// A peer that let so many pings go without a word is dead.
+const UNANSWERED_MAX: u8 = 2;
+
+pub(crate) async fn stream(req: HttpRequest, payload: Payload, app: Data<App>) -> ApiResult {
+    if !access::origin_allowed(req.headers(), &app.streams.origins) {
+        return Err(ApiError::ForeignOrigin);
+    }
+    let mut answer = ws::handshake(req.head()).map_err(|error| ApiError::MalformedRequest {
+        detail: format!("Open this path as a WebSocket, of version 13: {error}."),
+    })?;
+    // From here on a refusal is a close code: a browser's program sees no other.
+    let stage = match (app.streams.audience, access::offers_proof(req.headers())) {
+        (Audience::Anybody, _) => Stage::Opening,
+        (Audience::Known, false) => Stage::Greeting,
+        (Audience::Known, true) => match access::prove(&req).await {
+            Ok(()) => Stage::Opening,
+            Err(error) => Stage::Refused(reason_of(&error)),
+        },
+    };
+    let conversation = Conversation {
+        stage: Some(stage),
+        peer: Peer {
+            payload,
+            codec: Codec::new().max_size(MESSAGE_MAX_BYTES),
+            inbox: BytesMut::new(),
+        },
+        ask: Ask::of(&req),
+        unanswered: 0,
+        app,
+    };
+    let answer = answer
+        .message_body(actix_web::body::BodyStream::new(body(conversation)))
+        .map_err(|error| ApiError::Internal(error.to_string()))?;
+    Ok(HttpResponse::from(answer.map_into_boxed_body()))
+}
+
+fn body(conversation: Conversation) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    stream::unfold(conversation, |mut conversation| async move {
+        let bytes = conversation.step().await?;
+        Some((Ok(bytes), conversation))
+    })
+}
+
+struct Conversation {
+    app: Data<App>,
+    ask: Result<Ask, ApiError>,
+    peer: Peer,
+    /// `None` once it is over.
+    stage: Option<Stage>,
+    /// Pings since the peer was last heard.
+    unanswered: u8,
+}
+
+enum Stage {
+    /// The first message must bring a token.
+    Greeting,
+    Refused(CloseReason),
+    Opening,
+    Listening(Listener),
+}
+
+/// What happens next while listening.
+enum Turn {
+    Heard(Heard),
+    Said(Result<Frame, Silence>),
+}
+
+impl Conversation {
+    /// The next bytes to send; `None` ends the connection.
+    async fn step(&mut self) -> Option<Bytes> {
+        loop {
+            let next = match self.stage.take()? {
+                Stage::Greeting => self.greet().await,
+                Stage::Refused(reason) => Err(reason),
+                Stage::Opening => self.open().await,
+                Stage::Listening(listener) => match self.listen(listener).await {
+                    Ok((listener, bytes)) => {
+                        self.stage = Some(Stage::Listening(listener));
+                        return Some(bytes);
+                    }
+                    Err(reason) => Err(reason),
+                },
+            };
+            match next {
+                Ok(stage) => self.stage = Some(stage),
+                Err(reason) => return Some(frame(Message::Close(Some(reason)))),
+            }
+        }
+    }
+
+    /// Waits for `{"token": "…"}`.
+    async fn greet(&mut self) -> Result<Stage, CloseReason> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Greeting {
+            token: String,
+        }
+        const WANTED: &str = "send Authorization or X-Agent-Secret with the handshake, or a first \
+                              message {\"token\": \"…\"}";
+        let denied = |why: &str| reason(close_code::UNAUTHORIZED, why);
+        let waiting = tokio::time::timeout(self.app.streams.patience.greeting, self.peer.frame());
+        let text = match waiting.await {
+            Ok(Ok(Frame::Text(text))) => text,
+            Ok(Ok(Frame::Close(_))) | Ok(Err(Silence::Gone)) => {
+                return Err(CloseReason::from(CloseCode::Normal));
+            }
+            Ok(Err(Silence::Broken(error))) => return Err(broken(&error)),
+            Ok(Ok(_)) | Err(_) => return Err(denied(WANTED)),
+        };
+        let greeting: Greeting = serde_json::from_slice(&text).map_err(|_| denied(WANTED))?;
+        if access::is_known(&self.app, &greeting.token) {
+            Ok(Stage::Opening)
+        } else {
+            Err(denied(
+                "the token is wrong or has expired: POST /auth/token gives a new one",
+            ))
+        }
+    }
+
+    async fn open(&mut self) -> Result<Stage, CloseReason> {
+        let ask = self.ask.as_ref().map_err(reason_of)?;
+        Listener::open(Data::clone(&self.app), *ask, Wire::WebSocket)
+            .await
+            .map(Stage::Listening)
+            .map_err(|error| reason_of(&error))
+    }
+
+    /// What is sent next: events, a ping, a pong.
+    async fn listen(&mut self, mut listener: Listener) -> Result<(Listener, Bytes), CloseReason> {
+        // Lets the server send what it has, before it has more than it keeps room for.
+        tokio::task::yield_now().await;
+        loop {
+            let turn = if listener.is_live() {
+                tokio::select! {
+                    heard = listener.next() => Turn::Heard(heard),
+                    said = self.peer.frame() => Turn::Said(said),
+                }
+            } else {
+                Turn::Heard(listener.next().await)
+            };
+            let bytes = match turn {
+                Turn::Heard(Heard::Events(bytes)) => bytes,
+                Turn::Heard(Heard::Behind) => continue,
+                Turn::Heard(Heard::Beat) => self.ping()?,
+                Turn::Heard(Heard::Over(end)) => return Err(farewell(end)),
+                Turn::Said(said) => match self.hear(said)? {
+                    Some(bytes) => bytes,
+                    None => continue,
+                },
+            };
+            return Ok((listener, bytes));
+        }
+    }
+
+    fn ping(&mut self) -> Result<Bytes, CloseReason> {
+        if self.unanswered >= UNANSWERED_MAX {
+            return Err(reason(close_code::TRY_AGAIN, "no ping was answered"));
+        }
+        self.unanswered += 1;
+        Ok(frame(Message::Ping(Bytes::new())))
+    }
+
+    /// Messages are not expected and mean nothing; each shows that the peer lives.
+    fn hear(&mut self, said: Result<Frame, Silence>) -> Result<Option<Bytes>, CloseReason> {
+        self.unanswered = 0;
+        match said {
+            Ok(Frame::Ping(payload)) => Ok(Some(frame(Message::Pong(payload)))),
+            Ok(Frame::Close(_)) | Err(Silence::Gone) => Err(CloseReason::from(CloseCode::Normal)),
+            Ok(_) => Ok(None),
+            Err(Silence::Broken(error)) => Err(broken(&error)),
+        }
+    }
+}
+
+/// What the client sends.
+struct Peer {
+    payload: Payload,
+    codec: Codec,
+    inbox: BytesMut,
+}
+
+/// Why nothing more is heard.
+enum Silence {
+    /// The connection is gone.
+    Gone,
+    /// What came is no WebSocket.
+    Broken(ws::ProtocolError),
+}
+
+impl Peer {
+    /// The next frame. Whoever stops waiting loses nothing.
+    async fn frame(&mut self) -> Result<Frame, Silence> {
+        loop {
+            if let Some(frame) = self
+                .codec
+                .decode(&mut self.inbox)
+                .map_err(Silence::Broken)?
+            {
+                return Ok(frame);
+            }
+            match self.payload.next().await {
+                Some(Ok(bytes)) => self.inbox.extend_from_slice(&bytes),
+                Some(Err(_)) | None => return Err(Silence::Gone),
+            }
+        }
+    }
+}
+
+fn frame(message: Message) -> Bytes {
+    let mut bytes = BytesMut::new();
+    if let Err(error) = Codec::new().encode(message, &mut bytes) {
+        // Of the messages made here none can fail; without bytes the connection just ends.
+        debug!(%error, "a frame cannot be made");
+    }
+    bytes.freeze()
+}
+
+fn reason(code: u16, description: &str) -> CloseReason {
+    CloseReason {
+        code: CloseCode::from(code),
+        description: Some(description.to_owned()),
+    }
+}
+
+fn broken(error: &ws::ProtocolError) -> CloseReason {
+    debug!(%error, "a WebSocket client does not keep to the protocol");
+    match error {
+        ws::ProtocolError::Overflow => CloseReason::from(CloseCode::Size),
+        _ => CloseReason::from(CloseCode::Protocol),
+    }
+}
+
+fn farewell(end: End) -> CloseReason {
+    match end {
+        End::Stopping => reason(
+            close_code::GOING_AWAY,
+            "the service stops; come back with since",
+        ),
+        End::FellBehind => reason(
+            close_code::TRY_AGAIN,
+            "you fell behind; come back with since",
+        ),
+        End::Failed => reason(close_code::TRY_AGAIN, "what you missed cannot be read now"),
+    }
+}
+
+/// A refusal as a close code; the reason, of at most 123 bytes, says no more than a problem would.
+fn reason_of(error: &ApiError) -> CloseReason {
+    match error {
+        ApiError::Unauthorized { .. } => reason(
+            close_code::UNAUTHORIZED,
+            "the secret is wrong, or the token is wrong or has expired",
+        ),
+        ApiError::PositionGone => reason(
+            close_code::POSITION_GONE,
+            "what came after since is no longer kept; begin without it",
+        ),
+        ApiError::InvalidField { field, .. } => reason(
+            close_code::INVALID,
+            &format!("{field} is not what it must be"),
+        ),
+        ApiError::MalformedRequest { .. } => {
+            reason(close_code::INVALID, "the query cannot be read")
+        }
+        other => {
+            debug!(error = %other, "a WebSocket cannot be served now");
+            reason(
+                close_code::TRY_AGAIN,
+                "a part of the arena does not answer; try again shortly",
+            )
+        }
+    }
+}

@@ -1,0 +1,2 @@
+REVOKE DELETE ON events FROM arena_app;
+DROP TABLE events_horizon;
