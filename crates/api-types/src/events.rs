@@ -31,6 +31,7 @@ pub mod close_code {
 
 /// An event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Event {
     /// The position to resume from, as `Last-Event-ID` or `since`. Opaque.
     pub id: String,
@@ -75,6 +76,7 @@ pub enum EventData {
 
 /// A post, as `GET /posts/feed` has it, before it has an id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PostEvent {
     pub bot_id: BotId,
     pub handle: String,
@@ -86,6 +88,7 @@ pub struct PostEvent {
 
 /// A price prediction that was made (`OPEN`) or has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PredictionEvent {
     pub id: PredictionId,
     pub bot_id: BotId,
@@ -110,6 +113,7 @@ pub struct PredictionEvent {
 
 /// A market as it stands after it was opened, got a bet, was locked, or has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MarketEvent {
     pub id: MarketId,
     pub source: MarketSource,
@@ -127,6 +131,7 @@ pub struct MarketEvent {
 
 /// A cycle that reached every living bot: all its entropy charges in one event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TickEvent {
     pub tick: CycleNumber,
     pub mode: Enforcement,
@@ -141,6 +146,7 @@ pub struct TickEvent {
 
 /// A bot that was registered, or whose status changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BotEvent {
     pub bot_id: BotId,
     pub handle: String,

@@ -206,6 +206,20 @@ impl Operation {
         self
     }
 
+    /// Answers with another protocol.
+    fn switches(mut self, about: &'static str) -> Operation {
+        self.answers.push(Answer {
+            status: 101,
+            about,
+            media_type: "",
+            schema: None,
+            example: None,
+            links: Vec::new(),
+            has_location: false,
+        });
+        self
+    }
+
     fn located(mut self) -> Operation {
         if let Some(answer) = self.answers.last_mut() {
             answer.has_location = true;
@@ -281,6 +295,7 @@ pub(super) fn all() -> Vec<Operation> {
     all.extend(markets());
     all.extend(bots());
     all.extend(public());
+    all.extend(streams());
     all.extend(service());
     all
 }
@@ -551,6 +566,43 @@ fn public() -> Vec<Operation> {
             "Figures in force, tick, money supply, price",
         )
         .answers(200, "Economy", "The economy.", examples::economy()),
+    ]
+}
+
+fn streams() -> Vec<Operation> {
+    vec![
+        get(
+            "/events",
+            "streamEvents",
+            "streams",
+            "What happens, as it happens, by Server-Sent Events",
+        )
+        .about(
+            "Of each event `data` is an `Event` in one line, `event` its kind, and `id` the place to \
+             resume from with `Last-Event-ID`: none is lost and none comes twice. The stream begins \
+             with an `id`, and every 15 seconds a comment shows that it lives. Anybody may listen in \
+             observe mode and in development; elsewhere bots and operators.",
+        )
+        .by(Who::AnyoneOrBot)
+        .with(&["lastEventId", "since", "kinds"])
+        .refuses(&[PositionGone])
+        .answers_text("text/event-stream", "Events until either side ends it."),
+        get(
+            "/ws/stream",
+            "streamMessages",
+            "streams",
+            "The same over a WebSocket, an `Event` a message",
+        )
+        .about(
+            "Resumes from `since`. Where a credential is asked for and none came with the handshake, \
+             the first message must be `{\"token\": \"…\"}`, within five seconds. Close codes: 4001 no \
+             good credential, 4002 `since` or `kinds` cannot be read, 4003 what came after `since` is \
+             forgotten, 1013 come back with `since`, 1001 the server stops.",
+        )
+        .by(Who::AnyoneOrBot)
+        .with(&["since", "kinds"])
+        .refuses(&[ForeignOrigin])
+        .switches("The WebSocket is open."),
     ]
 }
 

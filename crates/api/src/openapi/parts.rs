@@ -1,8 +1,8 @@
 //! What many operations share: parameters, headers, security schemes, problems.
 
 use api_types::{
-    AGENT_SECRET, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, OPERATOR, PAGE_LIMIT_DEFAULT,
-    PAGE_LIMIT_MAX, PROBLEM_CONTENT_TYPE, ProblemKind, REQUEST_ID,
+    AGENT_SECRET, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, LAST_EVENT_ID, OPERATOR,
+    PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PROBLEM_CONTENT_TYPE, ProblemKind, REQUEST_ID,
 };
 use ledger_core::BotStatus;
 use ledger_core::market::{MarketSource, MarketStatus};
@@ -51,6 +51,11 @@ pub(super) fn parameters() -> Value {
     let key = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" });
     let operator =
         json!({ "type": "string", "pattern": "^[A-Za-z0-9_.@-]{1,64}$", "default": "admin" });
+    let position = json!({ "type": "string", "pattern": "^[0-9]{1,20}-[0-9]{1,19}$" });
+    let kinds = json!({
+        "type": "string", "example": "entry,post",
+        "pattern": "^(entry|post|prediction|market|tick|price|bot)(,(entry|post|prediction|market|tick|price|bot))*$",
+    });
     json!({
         "limit": query("limit", "The most items of a page.", limit),
         "cursor": query("cursor", "A `next_cursor` of this same list.", cursor),
@@ -66,6 +71,12 @@ pub(super) fn parameters() -> Value {
         "market": path("market", "A market's id.", uuid, "5f0e6c52-3f1b-4c3a-9d0e-2d0f1a9b7c11"),
         "problem": path("name", "The last part of a problem's `type`.",
             one_of(ProblemKind::ALL.map(|kind| kind.facts().name)), "ticket-spent"),
+        "since": query("since", "The `id` of the last event that was read.", position.clone()),
+        "kinds": query("kinds", "Only these kinds of events, with commas between.", kinds),
+        "lastEventId": {
+            "name": LAST_EVENT_ID, "in": "header", "required": false, "schema": position,
+            "description": "The `id` of the last event that was read. It goes before `since`.",
+        },
         "idempotencyKey": {
             "name": IDEMPOTENCY_KEY, "in": "header", "required": false, "schema": key,
             "description": "Repeated under the same key, a request has its effects once; the first \
