@@ -76,6 +76,7 @@ pub async fn start(config: ApiConfig, shutdown: Shutdown) -> Result<Running, Fai
             .wrap(Condition::new(origins.are_any(), origins.cors()))
             .wrap(from_fn(around))
     })
+    .on_connect(streams::patience(&config))
     .workers(WORKERS)
     .max_connections(config.connections.total.div_ceil(WORKERS))
     .on_connect(move |connection, extensions| {

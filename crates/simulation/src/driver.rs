@@ -225,6 +225,7 @@ impl Simulation {
             && report.started.is_some()
             && report.reaped.is_some()
             && report.pruned.is_some()
+            && report.events_pruned.is_some()
             && report.partitioned.is_some()
             && report
                 .settlement

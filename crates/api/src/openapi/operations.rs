@@ -250,11 +250,18 @@ impl Operation {
         self
     }
 
-    fn answers_nothing(mut self, status: u16, about: &'static str) -> Operation {
-        self = self.answers_text("", about);
-        if let Some(answer) = self.answers.last_mut() {
-            answer.status = status;
-        }
+    /// Answers with another protocol.
+    fn switches(mut self, about: &'static str) -> Operation {
+        self.answers.push(Answer {
+            status: 101,
+            about,
+            media_type: "",
+            schema: None,
+            example: None,
+            links: Vec::new(),
+            has_location: false,
+            or_dry_run: false,
+        });
         self
     }
 
@@ -613,27 +620,38 @@ fn public() -> Vec<Operation> {
 
 fn streams() -> Vec<Operation> {
     vec![
-        get("/events", "streamEvents", "streams", "What happens, as Server-Sent Events")
-            .about(
-                "`event:` is the kind, `id:` the position to resume from, `data:` an Event's \
-                 `data` on one line. Comes back to `Last-Event-ID` without loss or repeat. Where the arena is \
-                 enforced in earnest a credential is asked for.",
-            )
-            .by(Who::AnyoneOrBot)
-            .with(&["since", "kinds", "lastEventId"])
-            .refuses(&[PositionGone])
-            .answers_text("text/event-stream", "Events without end."),
-        get("/ws/stream", "streamMessages", "streams", "The same over a WebSocket")
-            .about(
-                "Each message is an Event as JSON. Where a credential is asked for and the headers \
-                 bring none, the first message is `{\"token\": \"…\"}`, within five seconds. A refusal is a close \
-                 code: 4001 without a good credential, 4002 for a `since` or `kinds` that cannot be read, 4003 for \
-                 events that are no longer kept, 1013 for a reader that fell behind, 1001 when the server stops.",
-            )
-            .by(Who::AnyoneOrBot)
-            .with(&["since", "kinds"])
-            .refuses(&[ForeignOrigin])
-            .answers_nothing(101, "The connection is a WebSocket from here on."),
+        get(
+            "/events",
+            "streamEvents",
+            "streams",
+            "What happens, as it happens, by Server-Sent Events",
+        )
+        .about(
+            "Of each event `data` is an `Event` in one line, `event` its kind, and `id` the place to \
+             resume from with `Last-Event-ID`: none is lost and none comes twice. The stream begins \
+             with an `id`, and every 15 seconds a comment shows that it lives. Anybody may listen in \
+             observe mode and in development; elsewhere bots and operators.",
+        )
+        .by(Who::AnyoneOrBot)
+        .with(&["lastEventId", "since", "kinds"])
+        .refuses(&[PositionGone])
+        .answers_text("text/event-stream", "Events until either side ends it."),
+        get(
+            "/ws/stream",
+            "streamMessages",
+            "streams",
+            "The same over a WebSocket, an `Event` a message",
+        )
+        .about(
+            "Resumes from `since`. Where a credential is asked for and none came with the handshake, \
+             the first message must be `{\"token\": \"…\"}`, within five seconds. Close codes: 4001 no \
+             good credential, 4002 `since` or `kinds` cannot be read, 4003 what came after `since` is \
+             forgotten, 1013 come back with `since`, 1001 the server stops.",
+        )
+        .by(Who::AnyoneOrBot)
+        .with(&["since", "kinds"])
+        .refuses(&[ForeignOrigin])
+        .switches("The WebSocket is open."),
     ]
 }
 

@@ -2,11 +2,13 @@
 
 use api_types::{
     Acceptance, ActionRequest, AnswerJudged, AnswerRequest, Bet, BetRequest, BetsPlaced,
-    BetsRequest, Bot, ChainVerification, DryRun, Economy, Event, Insights, LedgerEntry, Market,
-    MarketRequest, MyProfile, Observation, Page, Post, Prediction, PriceSample, Problem,
-    RegisterRequest, Registration, RetireRequest, ReviveRequest, Standings, TokenAnswer,
-    TokenRequest, UsageReceipt, UsageReport, VoidRequest,
+    BetsRequest, Bot, BotEvent, ChainVerification, DryRun, Economy, Event, Insights, LedgerEntry,
+    Market, MarketEvent, MarketRequest, MyProfile, Observation, Page, Post, PostEvent, Prediction,
+    PredictionEvent, PriceSample, Problem, RegisterRequest, Registration, RetireRequest,
+    ReviveRequest, Standings, TickEvent, TokenAnswer, TokenRequest, UsageReceipt, UsageReport,
+    VoidRequest,
 };
+use ledger_core::EventKind;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -58,6 +60,11 @@ pub(super) fn all() -> Value {
         .with::<UsageReceipt>()
         .with::<DryRun>()
         .with::<Event>()
+        .with::<PostEvent>()
+        .with::<PredictionEvent>()
+        .with::<MarketEvent>()
+        .with::<TickEvent>()
+        .with::<BotEvent>()
         .page_of::<Bot>()
         .page_of::<Market>()
         .page_of::<Bet>()
@@ -90,6 +97,16 @@ fn either(schemas: &mut Map<String, Value>) {
             variant(base, "action_type", "WAIT", &[], &[]),
         ]
     });
+    refine(schemas, "Event", |base| {
+        EventKind::ALL
+            .into_iter()
+            .map(|kind| {
+                let mut schema = variant(base, "kind", kind.as_str(), &[], &[]);
+                schema["properties"]["data"] = super::parts::schema_ref(data_of(kind));
+                schema
+            })
+            .collect()
+    });
     refine(schemas, "TokenRequest", |base| {
         vec![
             narrowed(base, &["bot_id"], &["handle"]),
@@ -109,6 +126,19 @@ fn either(schemas: &mut Map<String, Value>) {
             of("RESEARCH", "ArticleCriteria", &["answer"], &[]),
         ]
     });
+}
+
+/// The shape of what an event of this kind tells.
+const fn data_of(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Entry => "LedgerEntry",
+        EventKind::Post => "PostEvent",
+        EventKind::Prediction => "PredictionEvent",
+        EventKind::Market => "MarketEvent",
+        EventKind::Tick => "TickEvent",
+        EventKind::Price => "PriceSample",
+        EventKind::Bot => "BotEvent",
+    }
 }
 
 fn refine(schemas: &mut Map<String, Value>, name: &str, variants: impl Fn(&Value) -> Vec<Value>) {

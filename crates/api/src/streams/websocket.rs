@@ -31,16 +31,13 @@ pub(crate) async fn stream(req: HttpRequest, payload: Payload, app: Data<App>) -
         detail: format!("Open this path as a WebSocket, of version 13: {error}."),
     })?;
     // From here on a refusal is a close code: a browser's program sees no other.
-    let stage = match (app.streams.audience, access::offers_proof(req.headers())) {
-        (Audience::Anybody, _) => Stage::Opening,
-        (Audience::Known, false) => Stage::Greeting,
-        (Audience::Known, true) => match access::prove(&req).await {
-            Ok(()) => Stage::Opening,
-            Err(error) => Stage::Refused(reason_of(&error)),
-        },
+    let proved = match (app.streams.audience, access::offers_proof(req.headers())) {
+        (Audience::Anybody, _) => Some(Ok(())),
+        (Audience::Known, true) => Some(access::prove(&req).await),
+        (Audience::Known, false) => None,
     };
-    let conversation = Conversation {
-        stage: Some(stage),
+    let mut conversation = Conversation {
+        stage: None,
         peer: Peer {
             payload,
             codec: Codec::new().max_size(MESSAGE_MAX_BYTES),
@@ -50,6 +47,13 @@ pub(crate) async fn stream(req: HttpRequest, payload: Payload, app: Data<App>) -
         unanswered: 0,
         app,
     };
+    let stage = match proved {
+        None => Stage::Greeting,
+        // Before the handshake is answered: whoever has the answer misses nothing from then on.
+        Some(Ok(())) => conversation.open().await.unwrap_or_else(Stage::Refused),
+        Some(Err(error)) => Stage::Refused(reason_of(&error)),
+    };
+    conversation.stage = Some(stage);
     let answer = answer
         .message_body(actix_web::body::BodyStream::new(body(conversation)))
         .map_err(|error| ApiError::Internal(error.to_string()))?;
@@ -77,7 +81,6 @@ enum Stage {
     /// The first message must bring a token.
     Greeting,
     Refused(CloseReason),
-    Opening,
     Listening(Listener),
 }
 
@@ -94,7 +97,6 @@ impl Conversation {
             let next = match self.stage.take()? {
                 Stage::Greeting => self.greet().await,
                 Stage::Refused(reason) => Err(reason),
-                Stage::Opening => self.open().await,
                 Stage::Listening(listener) => match self.listen(listener).await {
                     Ok((listener, bytes)) => {
                         self.stage = Some(Stage::Listening(listener));
@@ -131,7 +133,7 @@ impl Conversation {
         };
         let greeting: Greeting = serde_json::from_slice(&text).map_err(|_| denied(WANTED))?;
         if access::is_known(&self.app, &greeting.token) {
-            Ok(Stage::Opening)
+            self.open().await
         } else {
             Err(denied(
                 "the token is wrong or has expired: POST /auth/token gives a new one",

@@ -497,6 +497,7 @@ async fn a_dead_redis_does_not_lose_a_sample() {
     assert_eq!(history(&arena).await.len(), 1);
     assert_eq!(report.number, Some(1));
     assert_eq!(report.pruned, Some(0));
+    assert_eq!(report.events_pruned, Some(0));
 }
 
 #[tokio::test]

@@ -100,6 +100,10 @@ impl Sse {
 
     /// The next event; `None` at the end of the stream.
     async fn event(&mut self) -> Option<Event> {
+        in_time("an event", self.next_event()).await
+    }
+
+    async fn next_event(&mut self) -> Option<Event> {
         loop {
             let block = self.block().await?;
             if let Some(data) = &block.data {
@@ -118,6 +122,10 @@ struct Ws(WebSocketStream<TcpStream>);
 impl Ws {
     /// The next event, or the code with which the server closed.
     async fn event(&mut self) -> Result<Event, u16> {
+        in_time("an event", self.next_event()).await
+    }
+
+    async fn next_event(&mut self) -> Result<Event, u16> {
         loop {
             match self.message().await? {
                 Message::Text(text) => return Ok(serde_json::from_str(&text).unwrap()),

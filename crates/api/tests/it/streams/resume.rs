@@ -3,7 +3,11 @@
 use std::collections::HashSet;
 
 use api_types::{Event, ProblemKind, close_code};
-use ledger_core::prediction::PriceSource;
+use reqwest::Method;
+use secrecy::SecretString;
+use test_kit::Arena;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_postgres::Client;
 
 use super::{PATIENCE, in_time, number, write_events};
@@ -212,15 +216,40 @@ async fn a_reader_that_missed_much_catches_up_and_goes_on_live() {
 }
 
 #[tokio::test]
-async fn events_flow_without_a_wake_up() {
-    let service = Service::new().await;
+async fn events_flow_while_redis_is_down() {
+    let arena = Arena::new().await;
+    let (url, cut) = way_to_redis(&arena).await;
+    let service = Service::halted(arena, |config| config.redis_url = SecretString::from(url)).await;
     let mut sse = service.listening().await;
-    // Nobody told Redis, as if it were down.
-    service
-        .arena
-        .price("50000", PriceSource::Simulated, 0)
-        .await;
-    sse.event().await.unwrap();
+    cut.abort();
+    let owner = service.arena.owner_client().await;
+    for n in 1..=2 {
+        write_events(&owner, &[n]).await;
+        assert_eq!(number(&sse.event().await.unwrap()), n);
+    }
+    let answer = service.request(Method::GET, "/ready").send().await.unwrap();
+    assert_eq!(answer.status(), 503, "Redis is still there");
+}
+
+/// A URL of Redis that leads through a task, and ends with it.
+async fn way_to_redis(arena: &Arena) -> (String, JoinHandle<()>) {
+    let url = arena.redis_url();
+    let (credentials, rest) = url.split_once('@').unwrap();
+    let (server, database) = rest.split_once('/').unwrap_or((rest, ""));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = server.to_owned();
+    let task = tokio::spawn(async move {
+        // Dropped with the task, and every connection with it.
+        let mut connections = JoinSet::new();
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = TcpStream::connect(&server).await.unwrap();
+            connections.spawn(async move {
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    (format!("{credentials}@{address}/{database}"), task)
 }
 
 #[tokio::test]
