@@ -10,6 +10,8 @@
 mod arena;
 mod auth;
 mod bots;
+mod distinct;
+mod dry_run;
 mod economy;
 mod insights;
 mod ledger;
@@ -29,6 +31,7 @@ pub use bots::{
     Bot, Limits, MyProfile, PERSONA_MAX_CHARS, REASON_MAX_CHARS, RegisterRequest, Registration,
     RetireRequest, ReviveRequest,
 };
+pub use dry_run::{DRY_RUN, DryRun, Verdict};
 pub use economy::{BotCount, Economy, Parameters, PriceNow, Supply};
 pub use insights::{Activity, Attention, Cost, IfNothingChanges, Insights, Produced, Trend};
 pub use ledger::{ChainVerification, LedgerEntry, LedgerFault};

@@ -208,6 +208,7 @@ pub struct MarketRequest {
     #[cfg_attr(feature = "openapi", schema(max_length = 200))]
     pub description: String,
     #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::criteria::Criteria))]
+    #[serde(deserialize_with = "crate::distinct::value")]
     pub criteria: Value,
     pub bounty: Money,
     pub deadline: Timestamp,

@@ -13,7 +13,8 @@ use crate::keys;
 /// The largest body, in bytes.
 pub(crate) const BODY_MAX_BYTES: usize = 64 * 1024;
 
-/// A request's body, as it came.
+/// A request's body, as it came; by default there is none.
+#[derive(Default)]
 pub(crate) struct Body(Bytes);
 
 impl Body {

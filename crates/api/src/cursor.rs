@@ -35,12 +35,18 @@ pub(crate) struct Parameters(HashMap<String, String>);
 
 impl Parameters {
     pub(crate) fn of(req: &HttpRequest) -> Result<Parameters, ApiError> {
-        let query = Query::<HashMap<String, String>>::from_query(req.query_string());
-        query
-            .map(|query| Parameters(query.into_inner()))
-            .map_err(|_| ApiError::MalformedRequest {
-                detail: "The query string cannot be read.".to_owned(),
-            })
+        let query = Query::<Vec<(String, String)>>::from_query(req.query_string());
+        let pairs = query.map_err(|_| ApiError::MalformedRequest {
+            detail: "The query string cannot be read.".to_owned(),
+        })?;
+        let mut parameters = HashMap::new();
+        for (name, value) in pairs.into_inner() {
+            // Whoever reads only one of two may read the one that was not meant.
+            if parameters.insert(name.clone(), value).is_some() {
+                return Err(ApiError::invalid(name, "is given twice"));
+            }
+        }
+        Ok(Parameters(parameters))
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {

@@ -237,11 +237,11 @@ impl ApiError {
         }
     }
 
-    /// The answer to a request for `path` that is known as `request_id`.
-    pub(crate) fn respond(&self, path: &str, request_id: &str) -> HttpResponse {
+    /// What is told of it, to a request for `path` that is known as `request_id`.
+    pub(crate) fn problem(&self, path: &str, request_id: &str) -> Problem {
         let kind = self.kind();
         let facts = kind.facts();
-        let problem = Problem {
+        Problem {
             problem_type: kind.path(),
             title: facts.title.to_owned(),
             status: facts.status,
@@ -249,7 +249,12 @@ impl ApiError {
             instance: path.to_owned(),
             request_id: request_id.to_owned(),
             extra: self.extra(),
-        };
+        }
+    }
+
+    /// The answer to a request for `path` that is known as `request_id`.
+    pub(crate) fn respond(&self, path: &str, request_id: &str) -> HttpResponse {
+        let problem = self.problem(path, request_id);
         let mut response = HttpResponse::build(self.status_code());
         response.content_type(PROBLEM_CONTENT_TYPE);
         if let Some(header) = self.header() {

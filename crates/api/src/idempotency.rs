@@ -158,15 +158,10 @@ where
         return Ok(answer);
     }
     match run.await {
-        Err(
-            error @ (ApiError::IdempotencyConflict
-            | ApiError::TicketSpent
-            | ApiError::HandleTaken
-            | ApiError::AlreadyIn
-            | ApiError::Refused(_)
-            | ApiError::RefusedField { .. }
-            | ApiError::OutcomeUnknown(_)),
-        ) => retry.recall(app).await?.ok_or(error),
+        // Whoever cannot be reached cannot be asked either.
+        Err(error @ (ApiError::Unavailable(_) | ApiError::Internal(_))) => Err(error),
+        // Perhaps it was a twin that left nothing to do: its ticket, handle, place or grant.
+        Err(error) => retry.recall(app).await?.ok_or(error),
         answer => answer,
     }
 }

@@ -13,6 +13,7 @@ mod body;
 mod clock;
 pub mod config;
 mod cursor;
+mod dry_run;
 mod error;
 mod idempotency;
 mod keys;

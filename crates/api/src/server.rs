@@ -10,7 +10,7 @@ use actix_web::error::InternalError;
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::Data;
-use actix_web::{HttpResponse, HttpServer};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpServer};
 use daemon::process::Failure;
 use daemon::shutdown::Shutdown;
 use tokio::task::JoinHandle;
@@ -91,6 +91,18 @@ pub async fn start(config: ApiConfig, shutdown: Shutdown) -> Result<Running, Fai
     Ok(Running { address, task })
 }
 
+/// What a request is known as, for handlers that have to say it.
+pub(crate) struct RequestId(String);
+
+impl RequestId {
+    pub(crate) fn of(req: &HttpRequest) -> String {
+        let known = req.extensions();
+        known
+            .get::<RequestId>()
+            .map_or_else(String::new, |id| id.0.clone())
+    }
+}
+
 /// A request as far as answers and logs want to know it.
 struct Asked {
     id: String,
@@ -110,6 +122,7 @@ async fn around(
         path: req.path().to_owned(),
         began: Instant::now(),
     };
+    req.extensions_mut().insert(RequestId(asked.id.clone()));
     let limit = Duration::from_secs(REQUEST_SECONDS);
     match tokio::time::timeout(limit, next.call(req)).await {
         Ok(Ok(response)) => Ok(asked.conclude(response)),

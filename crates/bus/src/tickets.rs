@@ -23,22 +23,30 @@ pub enum Redemption {
 }
 
 /// One script, so that of many who hand in the same ticket exactly one is told `redeemed`. The first
-/// key is the price's, the others are tickets, each with who hands it in.
-static REDEEM: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "local answers = {} \
-         local open = redis.call('EXISTS', KEYS[1]) == 1 \
-         for i, claimant in ipairs(ARGV) do \
-           local ticket = KEYS[i + 1] \
-           local owner = open and redis.call('GET', ticket) \
-           if not open then answers[i] = 'halted' \
-           elseif not owner then answers[i] = 'gone' \
-           elseif owner ~= claimant then answers[i] = 'foreign' \
-           else redis.call('DEL', ticket) answers[i] = 'redeemed' end \
-         end \
-         return answers",
-    )
-});
+/// key is the price's, the others are tickets, each with who hands it in. What is done to a good one
+/// is the argument.
+macro_rules! judge_tickets {
+    ($use:literal) => {
+        concat!(
+            "local answers = {} \
+             local open = redis.call('EXISTS', KEYS[1]) == 1 \
+             for i, claimant in ipairs(ARGV) do \
+               local ticket = KEYS[i + 1] \
+               local owner = open and redis.call('GET', ticket) \
+               if not open then answers[i] = 'halted' \
+               elseif not owner then answers[i] = 'gone' \
+               elseif owner ~= claimant then answers[i] = 'foreign' \
+               else ",
+            $use,
+            " answers[i] = 'redeemed' end \
+             end \
+             return answers",
+        )
+    };
+}
+static REDEEM: LazyLock<Script> =
+    LazyLock::new(|| Script::new(judge_tickets!("redis.call('DEL', ticket)")));
+static LOOK: LazyLock<Script> = LazyLock::new(|| Script::new(judge_tickets!("")));
 
 impl Bus {
     /// Makes a ticket for `bot` that is good for `ttl`.
@@ -69,12 +77,30 @@ impl Bus {
         &self,
         tickets: &[(BotId, ObservationId)],
     ) -> BusResult<Vec<Redemption>> {
-        let mut redeem = REDEEM.key(self.key(prices::PRICE_KEY));
-        for (bot, observation) in tickets {
-            redeem.key(self.ticket_key(*observation)).arg(bot.0);
-        }
         // A second try after a lost answer finds the tickets gone: used up for nothing, never twice.
-        let answers: Vec<String> = self.invoke(&redeem).await?;
+        self.judge_tickets(&REDEEM, tickets).await
+    }
+
+    /// What [`Bus::redeem_ticket`] would answer. The ticket stays as it is.
+    pub async fn look_at_ticket(
+        &self,
+        bot: BotId,
+        observation: ObservationId,
+    ) -> BusResult<Redemption> {
+        let answers = self.judge_tickets(&LOOK, &[(bot, observation)]).await?;
+        answers.first().copied().ok_or_else(Self::no_such_answer)
+    }
+
+    async fn judge_tickets(
+        &self,
+        script: &Script,
+        tickets: &[(BotId, ObservationId)],
+    ) -> BusResult<Vec<Redemption>> {
+        let mut judge = script.key(self.key(prices::PRICE_KEY));
+        for (bot, observation) in tickets {
+            judge.key(self.ticket_key(*observation)).arg(bot.0);
+        }
+        let answers: Vec<String> = self.invoke(&judge).await?;
         if answers.len() != tickets.len() {
             return Err(Self::no_such_answer());
         }

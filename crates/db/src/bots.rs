@@ -1,26 +1,29 @@
 //! Bots: how they come, how they are found, how an operator ends or revives them.
 
+mod operator;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Untyped};
 use diesel_async::{AsyncConnection, RunQueryDsl};
-use ledger_core::economy::{self, EconomyRules, Operator};
+use ledger_core::economy::{self, EconomyRules};
 use ledger_core::post::Draft;
 use ledger_core::{BotId, BotStatus, Entry, Handle, Money, Timestamp};
 use serde_json::json;
 
+pub use operator::{OperatorAct, retire, revive};
+
 use crate::PAGE_MAX;
 use crate::audit::{self, AuditRow};
-use crate::error::{DbError, DbResult};
+use crate::error::{DbError, DbResult, of_commit};
 use crate::events::{self, EventDraft, EventKind};
 use crate::idempotency::{self, Remember};
-use crate::ledger::{self, Cause, Sealed};
+use crate::ledger::{self, Cause};
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::schema::{bots, wallets};
 use crate::sql::{SqlBotStatus, SqlMoney, statement};
 use crate::ticks::CYCLE_BOUNDARY_LOCK;
-use crate::totals::{self, Attention};
 
 /// How a caller names a bot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,37 +83,41 @@ pub async fn register(
     rules: &EconomyRules,
     hook: Option<&Remember<'_, Registered>>,
 ) -> DbResult<Registered> {
-    conn.transaction::<_, DbError, _>(async |conn| {
-        hold_cycle_boundary(conn).await?;
-        let movement = economy::genesis(rules);
-        let id = insert(conn, new, movement.minted).await?;
-        let locked = ledger::lock(conn, id).await?;
-        let appended = ledger::append(conn, locked, movement, Cause::House).await?;
-        let profile = find(conn, &BotRef::Id(id)).await?;
-        let detail =
-            json!({ "handle": new.handle, "hosted": new.hosted, "grant": profile.balance });
-        let row = AuditRow {
-            actor: new.actor,
-            action: "REGISTER",
-            bot_id: Some(id),
-            observation_id: None,
-            detail,
-        };
-        audit::write(conn, row).await?;
-        let mut drafts = appended.events();
-        let data = json!({ "bot_id": id, "handle": new.handle, "status": profile.status });
-        drafts.push(EventDraft {
-            kind: EventKind::Bot,
-            data,
-        });
-        events::write(conn, &drafts).await?;
-        let grant = appended.entries.into_iter().next();
-        let grant = grant.ok_or_else(|| DbError::corrupt("a genesis without an entry"))?;
-        let registered = Registered { profile, grant };
-        idempotency::remember(conn, hook, &registered).await?;
-        Ok(registered)
-    })
-    .await
+    let mut done = false;
+    let registered = conn
+        .transaction::<_, DbError, _>(async |conn| {
+            hold_cycle_boundary(conn).await?;
+            let movement = economy::genesis(rules);
+            let id = insert(conn, new, movement.minted).await?;
+            let locked = ledger::lock(conn, id).await?;
+            let appended = ledger::append(conn, locked, movement, Cause::House).await?;
+            let profile = find(conn, &BotRef::Id(id)).await?;
+            let detail =
+                json!({ "handle": new.handle, "hosted": new.hosted, "grant": profile.balance });
+            let row = AuditRow {
+                actor: new.actor,
+                action: "REGISTER",
+                bot_id: Some(id),
+                observation_id: None,
+                detail,
+            };
+            audit::write(conn, row).await?;
+            let mut drafts = appended.events();
+            let data = json!({ "bot_id": id, "handle": new.handle, "status": profile.status });
+            drafts.push(EventDraft {
+                kind: EventKind::Bot,
+                data,
+            });
+            events::write(conn, &drafts).await?;
+            let grant = appended.entries.into_iter().next();
+            let grant = grant.ok_or_else(|| DbError::corrupt("a genesis without an entry"))?;
+            let registered = Registered { profile, grant };
+            idempotency::remember(conn, hook, &registered).await?;
+            done = true;
+            Ok(registered)
+        })
+        .await;
+    of_commit(registered, done)
 }
 
 async fn insert(conn: &mut Connection, new: &NewBot<'_>, grant: Money) -> DbResult<BotId> {
@@ -318,97 +325,6 @@ pub async fn set_api_key_hash(
         audit::write(conn, row).await.map(drop)
     })
     .await
-}
-
-/// What an operator's act left behind.
-#[derive(Debug, Clone)]
-pub struct OperatorAct {
-    pub profile: BotProfile,
-    pub entry: Entry,
-}
-
-/// Brings a dead bot back: `REVIVE` entry, status ALIVE, post, audit row, in one transaction.
-pub async fn revive(
-    conn: &mut Connection,
-    bot: &BotRef,
-    amount: Money,
-    who: &Operator,
-    reason: &str,
-) -> DbResult<OperatorAct> {
-    conn.transaction::<_, DbError, _>(async |conn| {
-        hold_cycle_boundary(conn).await?;
-        let id = find(conn, bot).await?.id;
-        let locked = ledger::lock(conn, id).await?;
-        let movement = economy::revive(&locked.wallet, amount, who)?;
-        let appended = ledger::append(conn, locked, movement, Cause::House).await?;
-        // A second life starts like the first: not idle, and ticked from the next cycle on.
-        diesel::update(wallets::table.find(id.0))
-            .set((
-                wallets::idle_streak.eq(0),
-                wallets::productive.eq(false),
-                wallets::last_cycle.eq(latest_cycle()),
-                wallets::granted.eq(wallets::granted + SqlMoney(amount)),
-            ))
-            .execute(conn)
-            .await?;
-        let draft = Draft::revival(amount, who, reason);
-        let detail = json!({ "amount": amount, "reason": reason });
-        conclude(conn, appended, draft, &who.to_string(), "REVIVE", detail).await
-    })
-    .await
-}
-
-/// Takes a bot out for good: `RETIRED` entry, status RETIRED, post, audit row, in one transaction.
-pub async fn retire(
-    conn: &mut Connection,
-    bot: &BotRef,
-    who: &Operator,
-    reason: &str,
-) -> DbResult<OperatorAct> {
-    conn.transaction::<_, DbError, _>(async |conn| {
-        let id = find(conn, bot).await?.id;
-        let locked = ledger::lock(conn, id).await?;
-        let movement = economy::retire(&locked.wallet, who)?;
-        let draft = Draft::retirement(who, movement.burned);
-        let detail = json!({ "burnt": movement.burned, "reason": reason });
-        let appended = ledger::append(conn, locked, movement, Cause::House).await?;
-        conclude(conn, appended, draft, &who.to_string(), "RETIRE", detail).await
-    })
-    .await
-}
-
-/// The rest of an operator's act: post, events, audit row.
-async fn conclude(
-    conn: &mut Connection,
-    appended: Sealed,
-    draft: Draft,
-    actor: &str,
-    action: &str,
-    detail: serde_json::Value,
-) -> DbResult<OperatorAct> {
-    let mut drafts = appended.events();
-    let entry = appended.entries.into_iter().next();
-    let entry = entry.ok_or_else(|| DbError::corrupt("an operator's act without an entry"))?;
-    let post = NewPost {
-        bot_id: entry.bot_id,
-        draft,
-        reference: entry.reference.to_string(),
-        created_at: entry.recorded_at,
-    };
-    drafts.push(post.event());
-    posts::write(conn, &[post]).await?;
-    events::write(conn, &drafts).await?;
-    let row = AuditRow {
-        actor,
-        action,
-        bot_id: Some(entry.bot_id),
-        observation_id: None,
-        detail,
-    };
-    audit::write(conn, row).await?;
-    totals::add_attention(conn, entry.bot_id, Attention::Intervention).await?;
-    let profile = find(conn, &BotRef::Id(entry.bot_id)).await?;
-    Ok(OperatorAct { profile, entry })
 }
 
 /// Liquidates a living bot at zero without open positions, if it still is one under its lock.

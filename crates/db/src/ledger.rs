@@ -102,6 +102,11 @@ macro_rules! lock_wallets {
 }
 
 statement! {
+    struct LookAtWallets { bots: Vec<i64> as Array<BigInt> } returns WalletSql =
+    lock_wallets!("")
+}
+
+statement! {
     struct LockWallets { bots: Vec<i64> as Array<BigInt> } returns WalletSql =
     lock_wallets!("FOR UPDATE")
 }
@@ -123,6 +128,16 @@ pub(crate) async fn lock_all(mut conn: &Connection, bots: &[BotId]) -> DbResult<
     let bots = bots.iter().map(|bot| bot.0).collect();
     let rows: Vec<WalletRow> = LockWallets { bots }.load(&mut conn).await?;
     rows.into_iter().map(locked_of).collect()
+}
+
+/// A wallet as this transaction sees it, and Postgres' clock. It may be another one by now, so there
+/// is nothing to append to.
+pub(crate) async fn look(mut conn: &Connection, bot_id: BotId) -> DbResult<(Wallet, Timestamp)> {
+    let bots = vec![bot_id.0];
+    let rows: Vec<WalletRow> = LookAtWallets { bots }.load(&mut conn).await?;
+    let row = rows.into_iter().next().ok_or(DbError::NotFound("bot"))?;
+    let Locked { wallet, now, .. } = locked_of(row)?;
+    Ok((wallet, now))
 }
 
 /// [`lock_all`] that waits for nobody: wallets that somebody else holds are left out too.

@@ -430,6 +430,16 @@ pub struct Attempt {
     pub payout: Money,
 }
 
+/// What any answer costs before it is judged: its stake, and the fee for the lookup.
+#[must_use]
+pub const fn answer_cost(lookup: Lookup, rules: &EconomyRules) -> (Money, Money) {
+    let fee = match lookup {
+        Lookup::Used => rules.markets.lookup_fee,
+        Lookup::NotUsed => Money::ZERO,
+    };
+    (rules.markets.answer_stake, fee)
+}
+
 /// Stakes on a research answer, pays for the lookup, and pays or takes the stake at once.
 pub fn answer(
     wallet: &Wallet,
@@ -440,11 +450,7 @@ pub fn answer(
     market: MarketId,
 ) -> Result<Attempt, Refusal> {
     alive(wallet)?;
-    let stake = rules.markets.answer_stake;
-    let fee = match lookup {
-        Lookup::Used => rules.markets.lookup_fee,
-        Lookup::NotUsed => Money::ZERO,
-    };
+    let (stake, fee) = answer_cost(lookup, rules);
     let cost = stake.checked_add(fee).ok_or(Refusal::Overflow)?;
     let balance = wallet.balance();
     if cost > balance {

@@ -126,6 +126,13 @@ fn app(req: &HttpRequest) -> Option<Data<App>> {
 /// Somebody with the operator's token, under the name they gave.
 pub(crate) struct AuthenticatedOperator(pub(crate) Operator);
 
+impl AuthenticatedOperator {
+    /// What its idempotency keys are scoped to.
+    pub(crate) fn scope(&self) -> String {
+        format!("operator:{}", self.0)
+    }
+}
+
 impl FromRequest for AuthenticatedOperator {
     type Error = ApiError;
     type Future = Ready<Result<AuthenticatedOperator, ApiError>>;

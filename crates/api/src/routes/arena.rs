@@ -18,8 +18,9 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::auth::AuthenticatedBot;
 use crate::body::Body;
+use crate::dry_run::{self, Run};
 use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Retry, once};
+use crate::idempotency::{Retry, finish};
 use crate::routes::bots::open_positions;
 use crate::wagers::{self, Order, Unplaced};
 use crate::{clock, routes, usage, views};
@@ -68,6 +69,7 @@ pub(super) async fn act(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
+    let run = Run::of(&req)?;
     let body = Body::read(&req, payload).await?;
     let intent = Intent::read(body.parse()?, &app)?;
     let retry = Retry::of(
@@ -77,20 +79,15 @@ pub(super) async fn act(
         "POST /arena/action",
         &body,
     )?;
-    // A task of its own: a client that hangs up, or a time limit, cannot stop an action halfway and
-    // let a retry of it in.
-    let acting = actix_web::rt::spawn(async move {
-        let retry = retry.map(Arc::new);
-        once(
-            &app,
-            retry.as_deref(),
-            carry_out(&app, bot.id, intent, retry.clone()),
-        )
-        .await
-    });
-    acting
-        .await
-        .map_err(|error| ApiError::Internal(format!("an action ended early: {error}")))?
+    if run == Run::Dry {
+        let stake = intent.choice.stake();
+        let told = dry_run::action(&app, bot.id, intent.observation_id, stake).await?;
+        return told.answer(&req);
+    }
+    finish(app, retry, move |app, retry| async move {
+        carry_out(&app, bot.id, intent, retry).await
+    })
+    .await
 }
 
 async fn carry_out(
@@ -167,11 +164,7 @@ async fn carry_out(
 /// Why a ticket is not good. The dead are told that they are dead, whatever their ticket: only who
 /// fails here is looked up, and who does not is judged under the wallet's lock.
 async fn unredeemed(app: &App, bot: BotId, redemption: Redemption) -> ApiError {
-    let error = match redemption {
-        Redemption::Foreign => ApiError::ForeignTicket,
-        Redemption::Gone | Redemption::Redeemed => ApiError::TicketSpent,
-        Redemption::Halted => ApiError::PriceStale,
-    };
+    let error = dry_run::bad_ticket(redemption).unwrap_or(ApiError::TicketSpent);
     match living(app, bot).await {
         Ok(()) => error,
         Err(dead) => dead,
@@ -200,6 +193,15 @@ enum Choice {
         confidence: Confidence,
     },
     Wait,
+}
+
+impl Choice {
+    const fn stake(&self) -> Option<Stake> {
+        match self {
+            Choice::Predict { stake, .. } => Some(*stake),
+            Choice::Wait => None,
+        }
+    }
 }
 
 impl Intent {

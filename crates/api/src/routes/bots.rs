@@ -11,7 +11,7 @@ use api_types::{
     ReviveRequest,
 };
 use bus::limits::Admission as Place;
-use db::bots::{BotRef, NewBot, Registered};
+use db::bots::{BotRef, NewBot, OperatorAct, Registered};
 use db::idempotency::Remember;
 use db::predictions::PredictionFilter;
 use ledger_core::post::one_line;
@@ -23,14 +23,16 @@ use crate::app::{Admission, App};
 use crate::auth::{AuthenticatedBot, AuthenticatedOperator, Issued};
 use crate::body::Body;
 use crate::cursor::{List, Parameters};
+use crate::dry_run::Run;
 use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Contents, Retry, once};
+use crate::idempotency::{Contents, Retry, finish, hook, keeper};
 use crate::keys::sha256;
 use crate::views::Secrecy;
 use crate::{routes, views};
 
 /// Registers a bot: bot, wallet, `GRANT` entry and audit row in one transaction.
 pub(super) async fn create(req: HttpRequest, payload: Payload, app: Data<App>) -> ApiResult {
+    Run::must_be_real(&req)?;
     let body = Body::read(&req, payload).await?;
     let request: RegisterRequest = body.parse()?;
     let persona = persona(request.persona.as_deref().unwrap_or_default())?;
@@ -42,8 +44,11 @@ pub(super) async fn create(req: HttpRequest, payload: Payload, app: Data<App>) -
     let address = req.peer_addr().map(|peer| peer.ip());
     let credential = registrar(&app, address);
     let retry = Retry::of(&app, req.headers(), &credential, "POST /bots", &body)?;
-    let registration = register(&app, &request.handle, &persona, address, retry.as_ref());
-    once(&app, retry.as_ref(), registration).await
+    finish(app, retry, move |app, retry| async move {
+        let retry = retry.as_deref();
+        register(&app, &request.handle, &persona, address, retry).await
+    })
+    .await
 }
 
 /// Whose keys these are: the token's holders share them; where anybody registers, strangers at
@@ -239,16 +244,27 @@ pub(super) async fn retire(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
-    let request: RetireRequest = match Body::read_optional(&req, payload).await? {
+    Run::must_be_real(&req)?;
+    let body = Body::read_optional(&req, payload).await?;
+    let request: RetireRequest = match &body {
         Some(body) => body.parse()?,
         None => RetireRequest::default(),
     };
     let reason = reason(&request.reason)?;
-    let bot = routes::bot_of(&bot)?;
-    let mut conn = app.database.get().await?;
-    let act = db::bots::retire(&mut conn, &bot, &operator.0, &reason).await?;
-    app.bus.wake_soon();
-    routes::ok(&views::bot(act.profile))
+    let id = id_of(&app, &bot).await?;
+    let route = format!("DELETE /bots/{id}");
+    let (scope, body) = (operator.scope(), body.unwrap_or_default());
+    let retry = Retry::of(&app, req.headers(), &scope, &route, &body)?;
+    finish(app, retry, move |app, retry| async move {
+        let render = keeper(retry.as_deref(), StatusCode::OK, shown);
+        let hook = hook(retry.as_deref(), render.as_ref());
+        let (bot, who) = (BotRef::Id(id), &operator.0);
+        let mut conn = app.database.get().await?;
+        let act = db::bots::retire(&mut conn, &bot, who, &reason, hook.as_ref()).await?;
+        app.bus.wake_soon();
+        routes::ok(&shown(&act))
+    })
+    .await
 }
 
 /// Brings a dead bot back.
@@ -259,7 +275,9 @@ pub(super) async fn revive(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
-    let request: ReviveRequest = Body::read(&req, payload).await?.parse()?;
+    Run::must_be_real(&req)?;
+    let body = Body::read(&req, payload).await?;
+    let request: ReviveRequest = body.parse()?;
     if !request.amount.is_positive() {
         return Err(ApiError::invalid("amount", "must be above zero"));
     }
@@ -267,11 +285,34 @@ pub(super) async fn revive(
     if reason.is_empty() {
         return Err(ApiError::missing("reason"));
     }
-    let bot = routes::bot_of(&bot)?;
-    let mut conn = app.database.get().await?;
-    let act = db::bots::revive(&mut conn, &bot, request.amount, &operator.0, &reason).await?;
-    app.bus.wake_soon();
-    routes::ok(&views::bot(act.profile))
+    let id = id_of(&app, &bot).await?;
+    let route = format!("POST /bots/{id}/revive");
+    let retry = Retry::of(&app, req.headers(), &operator.scope(), &route, &body)?;
+    finish(app, retry, move |app, retry| async move {
+        let render = keeper(retry.as_deref(), StatusCode::OK, shown);
+        let hook = hook(retry.as_deref(), render.as_ref());
+        let (bot, amount, who) = (BotRef::Id(id), request.amount, &operator.0);
+        let mut conn = app.database.get().await?;
+        let act = db::bots::revive(&mut conn, &bot, amount, who, &reason, hook.as_ref()).await?;
+        app.bus.wake_soon();
+        routes::ok(&shown(&act))
+    })
+    .await
+}
+
+/// The id of the bot that a path names: whichever way it is spelt, it is one route to a key.
+async fn id_of(app: &App, path: &str) -> ApiResult<BotId> {
+    match routes::bot_of(path)? {
+        BotRef::Id(id) => Ok(id),
+        by_handle @ BotRef::Handle(_) => {
+            let mut conn = app.database.get().await?;
+            Ok(db::bots::find(&mut conn, &by_handle).await?.id)
+        }
+    }
+}
+
+fn shown(act: &OperatorAct) -> api_types::Bot {
+    views::bot(act.profile.clone())
 }
 
 fn reason(text: &str) -> Result<String, ApiError> {

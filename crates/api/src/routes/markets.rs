@@ -26,6 +26,7 @@ use crate::app::App;
 use crate::auth::{AuthenticatedBot, AuthenticatedOperator};
 use crate::body::{self, Body};
 use crate::cursor::{List, Parameters};
+use crate::dry_run::{self, Run};
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Retry, finish, hook, keeper};
 use crate::views::Secrecy;
@@ -99,6 +100,7 @@ pub(super) async fn bet(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
+    let run = Run::of(&req)?;
     let market_id = market_of(&market)?;
     let body = Body::read(&req, payload).await?;
     let request: BetRequest = body.parse()?;
@@ -119,6 +121,11 @@ pub(super) async fn bet(
     };
     let route = format!("POST /markets/{market_id}/bets");
     let retry = Retry::of(&app, req.headers(), &bot.scope(), &route, &body)?;
+    if run == Run::Dry {
+        let told = dry_run::bets(&app, &slip).await?;
+        let word = |error| at_place(error, "stake", |_| String::new());
+        return told.worded(word).answer(&req);
+    }
     finish(app, retry, move |app, retry| async move {
         place(&app, slip, retry, |_| String::new()).await
     })
@@ -132,6 +139,7 @@ pub(super) async fn bet_on_several(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
+    let run = Run::of(&req)?;
     let body = Body::read(&req, payload).await?;
     let request: BetsRequest = body.parse()?;
     let most = app.rules.markets.bets_per_request_max;
@@ -166,11 +174,16 @@ pub(super) async fn bet_on_several(
         "POST /markets/bets",
         &body,
     )?;
+    let place_of = move |market: MarketId| {
+        let place = ids.iter().position(|id| *id == market);
+        place.map_or_else(String::new, |place| format!("bets[{place}]."))
+    };
+    if run == Run::Dry {
+        let told = dry_run::bets(&app, &slip).await?;
+        let word = |error| at_place(error, "stake", place_of);
+        return told.worded(word).answer(&req);
+    }
     finish(app, retry, move |app, retry| async move {
-        let place_of = |market: MarketId| {
-            let place = ids.iter().position(|id| *id == market);
-            place.map_or_else(String::new, |place| format!("bets[{place}]."))
-        };
         place(&app, slip, retry, place_of).await
     })
     .await
@@ -255,6 +268,7 @@ pub(super) async fn answer(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
+    let run = Run::of(&req)?;
     let market_id = market_of(&market)?;
     let body = Body::read(&req, payload).await?;
     let request: AnswerRequest = body.parse()?;
@@ -281,6 +295,11 @@ pub(super) async fn answer(
     };
     let route = format!("POST /markets/{market_id}/answers");
     let retry = Retry::of(&app, req.headers(), &bot.scope(), &route, &body)?;
+    if run == Run::Dry {
+        let told = dry_run::answer(&app, &new).await?;
+        let word = |error| at_place(error, "answer", |_| String::new());
+        return told.worded(word).answer(&req);
+    }
     finish(app, retry, move |app, retry| async move {
         judge(&app, new, retry).await
     })
@@ -311,6 +330,7 @@ pub(super) async fn create(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
+    Run::must_be_real(&req)?;
     let body = Body::read(&req, payload).await?;
     let request: MarketRequest = body.parse()?;
     let criteria = body::parse_value("criteria", request.criteria, |json| {
@@ -340,7 +360,7 @@ pub(super) async fn create(
         secret,
         operator,
     };
-    let scope = format!("operator:{}", opening.operator.0);
+    let scope = opening.operator.scope();
     let retry = Retry::of(&app, req.headers(), &scope, "POST /markets", &body)?;
     finish(app, retry, move |app, retry| async move {
         open(&app, opening, retry).await
@@ -411,6 +431,7 @@ pub(super) async fn void(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
+    Run::must_be_real(&req)?;
     let id = market_of(&market)?;
     let body = Body::read(&req, payload).await?;
     let request: VoidRequest = body.parse()?;
@@ -423,7 +444,7 @@ pub(super) async fn void(
         return Err(ApiError::missing("reason"));
     }
     let route = format!("POST /markets/{id}/void");
-    let scope = format!("operator:{}", operator.0);
+    let scope = operator.scope();
     let retry = Retry::of(&app, req.headers(), &scope, &route, &body)?;
     finish(app, retry, move |app, retry| async move {
         let answer = |void: &SettledMarket| views::market(void.market.clone(), Vec::new());

@@ -49,7 +49,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<ActReport, Fai
         .context("the question panicked")??;
     }
     // By its id: this very bot, whatever happened while the operator was thinking.
-    bots::retire(&mut conn, &BotRef::Id(profile.id), &who, &args.reason)
+    bots::retire(&mut conn, &BotRef::Id(profile.id), &who, &args.reason, None)
         .await
         .map(ActReport::from)
         .map_err(failure)

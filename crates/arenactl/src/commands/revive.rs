@@ -29,7 +29,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<ActReport, Fai
     let postgres = services_database(sources).await?;
     let mut conn = postgres.connection().await?;
     let who = operator::acting(sources, args.operator.as_ref())?;
-    bots::revive(&mut conn, &args.bot, args.amount, &who, &args.reason)
+    bots::revive(&mut conn, &args.bot, args.amount, &who, &args.reason, None)
         .await
         .map(ActReport::from)
         .map_err(|error| act_failure(&postgres, error, "revive", &args.bot))

@@ -76,9 +76,7 @@ async fn carry_out(
     let market = lock_markets(conn, &[id]).await?.pop();
     let mut market = market.ok_or(Refusal::NoSuchMarket { market: id })?;
     let locked = ledger::lock(conn, new.bot_id).await?;
-    economy::alive(&locked.wallet)?;
-    market.view().admit(Taking::Answer, locked.now)?;
-    must_be_first(conn, new, &locked.wallet).await?;
+    admit(conn, new, &market, &locked.wallet, locked.now).await?;
     let research = market.research.as_ref();
     let research = research.ok_or_else(|| DbError::corrupt(format!("market {id} is open")))?;
     // Recomputed, not compared with the kept answer: what was published is what decides.
@@ -121,6 +119,19 @@ async fn carry_out(
         payout: attempt.payout,
         new_balance: wallet.balance(),
     })
+}
+
+/// Whether this bot may answer this question now, whatever it says.
+pub(super) async fn admit(
+    conn: &mut Connection,
+    new: &NewAnswer,
+    market: &Market,
+    wallet: &Wallet,
+    now: Timestamp,
+) -> DbResult<()> {
+    economy::alive(wallet)?;
+    market.view().admit(Taking::Answer, now)?;
+    must_be_first(conn, new, wallet).await
 }
 
 /// One attempt per bot and market, and one per bot and tick.

@@ -42,6 +42,12 @@ pub struct Slip {
     pub usage: Option<Usage>,
 }
 
+impl Slip {
+    pub(super) fn markets(&self) -> Vec<MarketId> {
+        self.bets.iter().map(|bet| bet.market_id).collect()
+    }
+}
+
 /// Bets that were placed.
 #[derive(Debug, Clone)]
 pub struct BetsPlaced {
@@ -75,20 +81,11 @@ async fn carry_out(
     slip: &Slip,
     rules: &EconomyRules,
 ) -> DbResult<BetsPlaced> {
-    let ids: Vec<MarketId> = slip.bets.iter().map(|bet| bet.market_id).collect();
-    let mut markets = lock_markets(conn, &ids).await?;
+    let mut markets = lock_markets(conn, &slip.markets()).await?;
     let locked = ledger::lock(conn, slip.bot_id).await?;
-    economy::alive(&locked.wallet)?;
-    let there = markets_with_a_bet(conn, slip.bot_id, &ids).await?;
     let now = locked.now;
-    let movements = decide(
-        slip,
-        &mut markets,
-        &there,
-        locked.wallet.clone(),
-        now,
-        rules,
-    )?;
+    let wallet = locked.wallet.clone();
+    let movements = judge(conn, slip, &mut markets, wallet, now, rules).await?;
     let sealed = ledger::append_all(conn, vec![(locked, movements)], Cause::Action).await?;
     let at = sealed.entries.last().map_or(now, |entry| entry.recorded_at);
     let wallet = sealed
@@ -116,6 +113,20 @@ async fn carry_out(
         bets: placed,
         new_balance,
     })
+}
+
+/// Asks the rules about a slip, on its markets and its wallet as they are now.
+pub(super) async fn judge(
+    conn: &mut Connection,
+    slip: &Slip,
+    markets: &mut [Market],
+    wallet: Wallet,
+    now: Timestamp,
+    rules: &EconomyRules,
+) -> DbResult<Vec<Movement>> {
+    economy::alive(&wallet)?;
+    let there = markets_with_a_bet(conn, slip.bot_id, &slip.markets()).await?;
+    Ok(decide(slip, markets, &there, wallet, now, rules)?)
 }
 
 /// Decides one bet after the other, each on what the ones before leave of the balance. Moves the

@@ -7,6 +7,7 @@
 
 mod answers;
 mod bets;
+mod dry_run;
 mod open;
 mod settle;
 
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 
 pub use answers::{Judged, NewAnswer, answer};
 pub use bets::{BetsPlaced, NewBet, Slip, place};
+pub use dry_run::{answer_dry_run, place_dry_run};
 pub use open::{Board, Deadline, NewMarket, Opener, board, open};
 pub use settle::{
     Recorded, SettledMarket, VoidBy, due, expire_due, lock_due, record, settle, void,

@@ -62,7 +62,7 @@ async fn the_dead_come_back_once_and_the_retired_never() {
     let by_id = BotRef::Id(bot.id);
     let who = "ops".parse().unwrap();
     let amount: Money = "5.00".parse().unwrap();
-    let none = bots::revive(&mut conn, &by_id, Money::ZERO, &who, "why")
+    let none = bots::revive(&mut conn, &by_id, Money::ZERO, &who, "why", None)
         .await
         .unwrap_err();
     assert!(
@@ -70,13 +70,13 @@ async fn the_dead_come_back_once_and_the_retired_never() {
         "{none:?}"
     );
 
-    let act = bots::revive(&mut conn, &by_id, amount, &who, "a second chance")
+    let act = bots::revive(&mut conn, &by_id, amount, &who, "a second chance", None)
         .await
         .unwrap();
     assert_eq!(act.profile.status, BotStatus::Alive);
     assert_eq!(act.profile.balance, amount);
     assert_eq!(act.entry.reference.as_str(), "REVIVE:ops");
-    let again = bots::revive(&mut conn, &by_id, amount, &who, "why")
+    let again = bots::revive(&mut conn, &by_id, amount, &who, "why", None)
         .await
         .unwrap_err();
     assert!(
@@ -84,16 +84,16 @@ async fn the_dead_come_back_once_and_the_retired_never() {
         "{again:?}"
     );
 
-    let act = bots::retire(&mut conn, &by_id, &who, "enough")
+    let act = bots::retire(&mut conn, &by_id, &who, "enough", None)
         .await
         .unwrap();
     assert_eq!(act.profile.status, BotStatus::Retired);
     assert_eq!(act.entry.amount, amount.negated());
     for refused in [
-        bots::retire(&mut conn, &by_id, &who, "why")
+        bots::retire(&mut conn, &by_id, &who, "why", None)
             .await
             .unwrap_err(),
-        bots::revive(&mut conn, &by_id, amount, &who, "why")
+        bots::revive(&mut conn, &by_id, amount, &who, "why", None)
             .await
             .unwrap_err(),
     ] {

@@ -177,7 +177,7 @@ async fn the_services_role_cannot_rewrite_who_is_who_or_what_was_wagered() {
     }
     let mut conn = arena.conn().await;
     let by_id = db::bots::BotRef::Id(bot.id);
-    db::bots::retire(&mut conn, &by_id, &"ops".parse().unwrap(), "enough")
+    db::bots::retire(&mut conn, &by_id, &"ops".parse().unwrap(), "enough", None)
         .await
         .unwrap();
     let owner = arena.owner_client().await;

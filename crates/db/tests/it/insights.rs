@@ -144,9 +144,16 @@ async fn what_was_granted_is_told_apart_from_what_was_won() {
     let mut conn = arena.conn().await;
     for _ in 0..2 {
         let amount = "40.00".parse().unwrap();
-        bots::revive(&mut conn, &BotRef::Id(bot), amount, &operator(), "a test")
-            .await
-            .unwrap();
+        bots::revive(
+            &mut conn,
+            &BotRef::Id(bot),
+            amount,
+            &operator(),
+            "a test",
+            None,
+        )
+        .await
+        .unwrap();
         // What it wins is minted too, and was not granted.
         solve(&arena, bot).await;
         for _ in 0..60 {

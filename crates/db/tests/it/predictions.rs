@@ -204,7 +204,7 @@ async fn the_dead_forfeit_and_the_revived_are_paid() {
 
     let ends = settle(&arena, first.prediction_id.unwrap()).await;
     assert_eq!(ends[0].status, PredictionStatus::Forfeit);
-    bots::revive(&mut conn, &by_id, money("1.00"), &who, "why not")
+    bots::revive(&mut conn, &by_id, money("1.00"), &who, "why not", None)
         .await
         .unwrap();
     let ends = settle(&arena, second.prediction_id.unwrap()).await;

@@ -26,7 +26,7 @@ async fn what_is_at_stake_is_wealth_too_and_the_older_goes_first() {
         .unwrap();
     let retired = arena.bot().create().await.id;
     let who = "tester".parse().unwrap();
-    bots::retire(&mut conn, &bots::BotRef::Id(retired), &who, "a test")
+    bots::retire(&mut conn, &bots::BotRef::Id(retired), &who, "a test", None)
         .await
         .unwrap();
     let found = standings(&arena, 100).await;

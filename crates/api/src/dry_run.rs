@@ -1,0 +1,142 @@
+//! `?dry_run=true`: what a wager, a bet or an answer would do, said without doing it.
+//!
+//! A dry run is parsed and judged by what the real request is, on a plain read: it locks nothing,
+//! keeps no answer and tells nobody. A refusal is what it was asked for, and no error.
+
+use actix_web::{HttpRequest, HttpResponse};
+use api_types::{DRY_RUN, DryRun, Verdict};
+use bus::tickets::Redemption;
+use db::dry_run::DryRefusal;
+use ledger_core::{BotId, ObservationId, Refusal, Stake};
+
+use crate::app::App;
+use crate::auth::AuthenticatedBot;
+use crate::cursor::Parameters;
+use crate::error::{ApiError, ApiResult};
+use crate::server::RequestId;
+
+/// Whether a request is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Run {
+    Real,
+    Dry,
+}
+
+impl Run {
+    /// What the query string says.
+    pub(crate) fn of(req: &HttpRequest) -> Result<Run, ApiError> {
+        match Parameters::of(req)?.get(DRY_RUN) {
+            None | Some("false") => Ok(Run::Real),
+            Some("true") => Ok(Run::Dry),
+            Some(_) => Err(ApiError::invalid(DRY_RUN, "must be true or false")),
+        }
+    }
+
+    /// For a request that has no dry run: whoever asks for one does not mean it, and must not find
+    /// that it was done.
+    pub(crate) fn must_be_real(req: &HttpRequest) -> Result<(), ApiError> {
+        match Run::of(req)? {
+            Run::Real => Ok(()),
+            Run::Dry => Err(ApiError::invalid(
+                DRY_RUN,
+                "is for wagers, bets and answers alone; nothing was done",
+            )),
+        }
+    }
+}
+
+/// What would become of an action with this ticket; without a stake it is a WAIT.
+pub(crate) async fn action(
+    app: &App,
+    bot_id: BotId,
+    observation_id: ObservationId,
+    stake: Option<Stake>,
+) -> ApiResult<Told> {
+    let ticket = app.bus.look_at_ticket(bot_id, observation_id).await?;
+    let mut conn = app.database.get().await?;
+    let told = match stake {
+        Some(stake) => {
+            db::dry_run::wager(&mut conn, bot_id, observation_id, stake, &app.rules).await
+        }
+        None => db::dry_run::wait(&mut conn, bot_id, observation_id).await,
+    };
+    let mut told = AuthenticatedBot::or_unknown(told).map(Told::from)?;
+    // A ticket is looked at before the wallet, except that the dead are told that they are dead.
+    let dead = matches!(
+        told.refusal,
+        Some(ApiError::Refused(Refusal::NotAlive { .. }))
+    );
+    if let Some(bad) = bad_ticket(ticket)
+        && !dead
+    {
+        told.refusal = Some(bad);
+    }
+    Ok(told)
+}
+
+/// Why a ticket is not good, if it is not.
+pub(crate) const fn bad_ticket(redemption: Redemption) -> Option<ApiError> {
+    match redemption {
+        Redemption::Redeemed => None,
+        Redemption::Foreign => Some(ApiError::ForeignTicket),
+        Redemption::Gone => Some(ApiError::TicketSpent),
+        Redemption::Halted => Some(ApiError::PriceStale),
+    }
+}
+
+/// What would become of these bets.
+pub(crate) async fn bets(app: &App, slip: &db::markets::Slip) -> ApiResult<Told> {
+    let mut conn = app.database.get().await?;
+    let told = db::markets::place_dry_run(&mut conn, slip, &app.rules).await;
+    AuthenticatedBot::or_unknown(told).map(Told::from)
+}
+
+/// What would become of this answer, whether it is right or wrong.
+pub(crate) async fn answer(app: &App, new: &db::markets::NewAnswer) -> ApiResult<Told> {
+    let mut conn = app.database.get().await?;
+    let told = db::markets::answer_dry_run(&mut conn, new, &app.rules).await;
+    AuthenticatedBot::or_unknown(told).map(Told::from)
+}
+
+/// What is told of a request that was not carried out.
+pub(crate) struct Told {
+    run: db::dry_run::DryRun,
+    refusal: Option<ApiError>,
+}
+
+impl From<db::dry_run::DryRun> for Told {
+    fn from(run: db::dry_run::DryRun) -> Told {
+        let refusal = run.refusal.clone().map(|refusal| match refusal {
+            DryRefusal::Rule(refusal) => ApiError::Refused(refusal),
+            DryRefusal::ObservationUsed => ApiError::TicketSpent,
+        });
+        Told { run, refusal }
+    }
+}
+
+impl Told {
+    /// The refusal as the real request would word it.
+    pub(crate) fn worded(mut self, word: impl FnOnce(ApiError) -> ApiError) -> Told {
+        self.refusal = self.refusal.map(word);
+        self
+    }
+
+    pub(crate) fn answer(self, req: &HttpRequest) -> ApiResult {
+        let balance_after = match self.refusal {
+            None => self.run.balance_after(),
+            Some(_) => self.run.balance,
+        };
+        Ok(HttpResponse::Ok().json(DryRun {
+            dry_run: true,
+            would: match self.refusal {
+                None => Verdict::Accept,
+                Some(_) => Verdict::Refuse,
+            },
+            cost: self.run.cost,
+            balance_after,
+            refusal: self
+                .refusal
+                .map(|refusal| refusal.problem(req.path(), &RequestId::of(req))),
+        }))
+    }
+}

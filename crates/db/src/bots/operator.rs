@@ -1,0 +1,125 @@
+//! What operators do to bots.
+
+use diesel::prelude::*;
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use ledger_core::economy::{self, Operator};
+use ledger_core::post::Draft;
+use ledger_core::{Entry, Money};
+use serde_json::json;
+
+use super::{BotProfile, BotRef, find, hold_cycle_boundary, latest_cycle};
+use crate::audit::{self, AuditRow};
+use crate::error::{DbError, DbResult, of_commit};
+use crate::events;
+use crate::idempotency::{self, Remember};
+use crate::ledger::{self, Cause, Sealed};
+use crate::pool::Connection;
+use crate::posts::{self, NewPost};
+use crate::schema::wallets;
+use crate::sql::SqlMoney;
+use crate::totals::{self, Attention};
+
+/// What an operator's act left behind.
+#[derive(Debug, Clone)]
+pub struct OperatorAct {
+    pub profile: BotProfile,
+    pub entry: Entry,
+}
+
+/// Brings a dead bot back: `REVIVE` entry, status ALIVE, post, audit row, in one transaction.
+pub async fn revive(
+    conn: &mut Connection,
+    bot: &BotRef,
+    amount: Money,
+    who: &Operator,
+    reason: &str,
+    hook: Option<&Remember<'_, OperatorAct>>,
+) -> DbResult<OperatorAct> {
+    let mut done = false;
+    let revived = conn
+        .transaction::<_, DbError, _>(async |conn| {
+            hold_cycle_boundary(conn).await?;
+            let id = find(conn, bot).await?.id;
+            let locked = ledger::lock(conn, id).await?;
+            let movement = economy::revive(&locked.wallet, amount, who)?;
+            let appended = ledger::append(conn, locked, movement, Cause::House).await?;
+            // A second life starts like the first: not idle, and ticked from the next cycle on.
+            diesel::update(wallets::table.find(id.0))
+                .set((
+                    wallets::idle_streak.eq(0),
+                    wallets::productive.eq(false),
+                    wallets::last_cycle.eq(latest_cycle()),
+                    wallets::granted.eq(wallets::granted + SqlMoney(amount)),
+                ))
+                .execute(conn)
+                .await?;
+            let draft = Draft::revival(amount, who, reason);
+            let detail = json!({ "amount": amount, "reason": reason });
+            let act = conclude(conn, appended, draft, &who.to_string(), "REVIVE", detail).await?;
+            idempotency::remember(conn, hook, &act).await?;
+            done = true;
+            Ok(act)
+        })
+        .await;
+    of_commit(revived, done)
+}
+
+/// Takes a bot out for good: `RETIRED` entry, status RETIRED, post, audit row, in one transaction.
+pub async fn retire(
+    conn: &mut Connection,
+    bot: &BotRef,
+    who: &Operator,
+    reason: &str,
+    hook: Option<&Remember<'_, OperatorAct>>,
+) -> DbResult<OperatorAct> {
+    let mut done = false;
+    let retired = conn
+        .transaction::<_, DbError, _>(async |conn| {
+            let id = find(conn, bot).await?.id;
+            let locked = ledger::lock(conn, id).await?;
+            let movement = economy::retire(&locked.wallet, who)?;
+            let draft = Draft::retirement(who, movement.burned);
+            let detail = json!({ "burnt": movement.burned, "reason": reason });
+            let appended = ledger::append(conn, locked, movement, Cause::House).await?;
+            let act = conclude(conn, appended, draft, &who.to_string(), "RETIRE", detail).await?;
+            idempotency::remember(conn, hook, &act).await?;
+            done = true;
+            Ok(act)
+        })
+        .await;
+    of_commit(retired, done)
+}
+
+/// The rest of an operator's act: post, events, audit row.
+async fn conclude(
+    conn: &mut Connection,
+    appended: Sealed,
+    draft: Draft,
+    actor: &str,
+    action: &str,
+    detail: serde_json::Value,
+) -> DbResult<OperatorAct> {
+    let mut drafts = appended.events();
+    let entry = appended.entries.into_iter().next();
+    let entry = entry.ok_or_else(|| DbError::corrupt("an operator's act without an entry"))?;
+    let post = NewPost {
+        bot_id: entry.bot_id,
+        draft,
+        reference: entry.reference.to_string(),
+        created_at: entry.recorded_at,
+    };
+    drafts.push(post.event());
+    posts::write(conn, &[post]).await?;
+    events::write(conn, &drafts).await?;
+    let row = AuditRow {
+        actor,
+        action,
+        bot_id: Some(entry.bot_id),
+        observation_id: None,
+        detail,
+    };
+    audit::write(conn, row).await?;
+    totals::add_attention(conn, entry.bot_id, Attention::Intervention).await?;
+    let profile = find(conn, &BotRef::Id(entry.bot_id)).await?;
+    Ok(OperatorAct { profile, entry })
+}
