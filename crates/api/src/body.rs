@@ -51,6 +51,15 @@ impl Body {
     /// # Errors
     /// 400 for what is no JSON, 422 with the field for JSON that is not this value.
     pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        // Otherwise a list of a request's values, in their order, would pass for the request.
+        if self.0.trim_ascii_start().starts_with(b"[") {
+            return Err(match self.form() {
+                Form::Json => ApiError::invalid("body", "must be a JSON object"),
+                Form::Broken => ApiError::MalformedRequest {
+                    detail: "The body is no valid JSON, and no object.".to_owned(),
+                },
+            });
+        }
         let mut json = serde_json::Deserializer::from_slice(&self.0);
         let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let path = error.path().to_string();
@@ -136,7 +145,22 @@ fn refusal(path: &str, error: &serde_json::Error, form: Form) -> ApiError {
     let message = full
         .rsplit_once(" at line ")
         .map_or(full.as_str(), |(message, _)| message);
-    ApiError::invalid(field(path, message), format!("is refused: {message}"))
+    ApiError::invalid(
+        field(path, message),
+        format!("is refused: {}", without_types(message)),
+    )
+}
+
+/// The parser calls an object by the name that it has in here.
+fn without_types(message: &str) -> String {
+    const STRUCT: &str = "expected struct ";
+    match message.split_once(STRUCT) {
+        None => message.to_owned(),
+        Some((before, after)) => {
+            let rest = after.find(' ').map_or("", |end| &after[end..]);
+            format!("{before}expected an object{rest}")
+        }
+    }
 }
 
 /// The field that is wrong. Missing, unknown and repeated fields are named by the message alone,
@@ -160,7 +184,12 @@ fn field(path: &str, message: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use api_types::{ActionRequest, Problem, RegisterRequest};
+    use api_types::{
+        ActionRequest, AnswerRequest, BetRequest, BetsRequest, MarketRequest, Problem,
+        RegisterRequest, RetireRequest, ReviveRequest, TokenRequest, UsageReport, VoidRequest,
+    };
+    use proptest::prelude::*;
+    use proptest::test_runner::TestCaseError;
 
     use super::*;
 
@@ -232,5 +261,86 @@ mod tests {
             assert_eq!((status, field), (400, None), "{json}: {text}");
         }
         assert_eq!(refused::<Problem>("{\"type\": \"\\ud800\"}").0, 400);
+    }
+
+    /// Whatever the bytes, they are a value or a mistake of the client's, told without our types.
+    fn is_read_or_refused<T: DeserializeOwned>(bytes: &[u8]) -> Result<(), TestCaseError> {
+        if let Err(error) = Body(Bytes::copy_from_slice(bytes)).parse::<T>() {
+            let problem = error.problem("/", "");
+            prop_assert!([400, 422].contains(&problem.status), "{problem:?}");
+            prop_assert!(!problem.detail.contains("struct "), "{problem:?}");
+        }
+        Ok(())
+    }
+
+    fn is_read_or_refused_as_any_request(bytes: &[u8]) -> Result<(), TestCaseError> {
+        is_read_or_refused::<RegisterRequest>(bytes)?;
+        is_read_or_refused::<TokenRequest>(bytes)?;
+        is_read_or_refused::<ActionRequest>(bytes)?;
+        is_read_or_refused::<BetRequest>(bytes)?;
+        is_read_or_refused::<BetsRequest>(bytes)?;
+        is_read_or_refused::<AnswerRequest>(bytes)?;
+        is_read_or_refused::<MarketRequest>(bytes)?;
+        is_read_or_refused::<VoidRequest>(bytes)?;
+        is_read_or_refused::<ReviveRequest>(bytes)?;
+        is_read_or_refused::<RetireRequest>(bytes)?;
+        is_read_or_refused::<UsageReport>(bytes)
+    }
+
+    /// JSON that has the names of our fields in all the wrong places.
+    fn json() -> impl Strategy<Value = String> {
+        let name = prop_oneof![
+            "[a-z_]{0,12}",
+            proptest::sample::select(
+                &[
+                    "handle",
+                    "usage",
+                    "criteria",
+                    "bets",
+                    "stake",
+                    "amount",
+                    "answer",
+                    "reason",
+                    "observation_id",
+                    "confidence",
+                    "deadline",
+                    "source",
+                    "model",
+                    "bot_id",
+                ][..]
+            )
+            .prop_map(str::to_owned),
+        ];
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            any::<bool>().prop_map(|bool| bool.to_string()),
+            any::<f64>().prop_map(|number| number.to_string()),
+            "-?[0-9]{1,30}(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,9})?",
+            any::<String>().prop_map(|text| serde_json::Value::String(text).to_string()),
+            "\"\\\\u[0-9a-fd]{4}\"",
+        ];
+        leaf.prop_recursive(6, 48, 6, move |inner| {
+            let member = (name.clone(), inner.clone())
+                .prop_map(|(name, value)| format!("\"{name}\":{value}"));
+            prop_oneof![
+                proptest::collection::vec(inner, 0..6)
+                    .prop_map(|items| format!("[{}]", items.join(","))),
+                proptest::collection::vec(member, 0..6)
+                    .prop_map(|members| format!("{{{}}}", members.join(","))),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            is_read_or_refused_as_any_request(&bytes)?;
+        }
+
+        #[test]
+        fn any_json_is_read_or_refused(json in json(), cut in any::<prop::sample::Index>()) {
+            is_read_or_refused_as_any_request(json.as_bytes())?;
+            is_read_or_refused_as_any_request(&json.as_bytes()[..cut.index(json.len())])?;
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Paging: `limit`, and the opaque cursors that continue a list where it was left.
 //!
-//! A cursor is the position of the last item shown, with the list it belongs to and a short seal,
-//! so that one that was made up or belongs elsewhere is refused instead of misread.
+//! A cursor is the position of the last item shown, with the list it belongs to and a short seal
+//! over it and the list's path, so that one that was made up or belongs elsewhere, such as to another
+//! bot's chain, is refused instead of misread.
 
 use std::collections::HashMap;
 
@@ -31,7 +32,10 @@ pub(crate) enum List {
 }
 
 /// The query string, read.
-pub(crate) struct Parameters(HashMap<String, String>);
+pub(crate) struct Parameters {
+    path: String,
+    values: HashMap<String, String>,
+}
 
 impl Parameters {
     pub(crate) fn of(req: &HttpRequest) -> Result<Parameters, ApiError> {
@@ -46,11 +50,14 @@ impl Parameters {
                 return Err(ApiError::invalid(name, "is given twice"));
             }
         }
-        Ok(Parameters(parameters))
+        Ok(Parameters {
+            path: req.path().to_owned(),
+            values: parameters,
+        })
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.values.get(name).map(String::as_str)
     }
 
     /// Which page of the list is asked for.
@@ -74,20 +81,26 @@ impl Parameters {
         };
         let after = match self.get("cursor") {
             None => None,
-            Some(text) => Some(decode(list, key, text).ok_or_else(|| {
+            Some(text) => Some(decode(list, &self.path, key, text).ok_or_else(|| {
                 ApiError::invalid(
                     "cursor",
                     "must be a next_cursor of this same list, exactly as it was answered",
                 )
             })?),
         };
-        Ok(PageRequest { list, limit, after })
+        Ok(PageRequest {
+            list,
+            path: self.path.clone(),
+            limit,
+            after,
+        })
     }
 }
 
 /// A page that is asked for; `N` numbers make up a position in its list.
 pub(crate) struct PageRequest<const N: usize> {
     list: List,
+    path: String,
     limit: u32,
     /// The position behind which it begins; `None` at the newest end.
     pub(crate) after: Option<[i64; N]>,
@@ -110,7 +123,7 @@ impl<const N: usize> PageRequest<N> {
         let next_cursor = rows
             .last()
             .filter(|_| full)
-            .map(|last| encode(self.list, key, position(last)));
+            .map(|last| encode(self.list, &self.path, key, position(last)));
         Page {
             items: rows.into_iter().map(show).collect(),
             next_cursor,
@@ -118,18 +131,18 @@ impl<const N: usize> PageRequest<N> {
     }
 }
 
-fn encode<const N: usize>(list: List, key: &Key, position: [i64; N]) -> String {
+fn encode<const N: usize>(list: List, path: &str, key: &Key, position: [i64; N]) -> String {
     let mut bytes = vec![list as u8];
     bytes.extend(position.iter().flat_map(|number| number.to_be_bytes()));
-    let seal = seal(key, &bytes);
+    let seal = seal(path, key, &bytes);
     bytes.extend_from_slice(&seal);
     hex(&bytes)
 }
 
-fn decode<const N: usize>(list: List, key: &Key, text: &str) -> Option<[i64; N]> {
+fn decode<const N: usize>(list: List, path: &str, key: &Key, text: &str) -> Option<[i64; N]> {
     let bytes = unhex(text)?;
     let (payload, found) = bytes.split_at_checked(1 + N * 8)?;
-    let sound: bool = found.ct_eq(&seal(key, payload)).into();
+    let sound: bool = found.ct_eq(&seal(path, key, payload)).into();
     if !sound || payload[0] != list as u8 {
         return None;
     }
@@ -140,11 +153,13 @@ fn decode<const N: usize>(list: List, key: &Key, text: &str) -> Option<[i64; N]>
     Some(position)
 }
 
-/// Payloads of one list have one length, and the digest is cut off: nothing can be appended.
-fn seal(key: &Key, payload: &[u8]) -> [u8; SEAL_BYTES] {
+/// Payloads of one list have one length, so that where they end and the path begins is no question,
+/// and the digest is cut off: nothing can be appended.
+fn seal(path: &str, key: &Key, payload: &[u8]) -> [u8; SEAL_BYTES] {
     let digest = Sha256::new()
         .chain_update(key)
         .chain_update(payload)
+        .chain_update(path)
         .finalize();
     let mut seal = [0; SEAL_BYTES];
     seal.copy_from_slice(&digest[..SEAL_BYTES]);
@@ -155,6 +170,8 @@ fn seal(key: &Key, payload: &[u8]) -> [u8; SEAL_BYTES] {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use proptest::prelude::*;
+
     use super::*;
 
     const KEY: Key = [7; 32];
@@ -162,31 +179,59 @@ mod tests {
     #[test]
     fn a_position_survives() {
         let position = [i64::MIN, -1, i64::MAX];
-        let cursor = encode(List::Journal, &KEY, position);
-        assert_eq!(decode(List::Journal, &KEY, &cursor), Some(position));
+        let cursor = encode(List::Journal, "/ledger", &KEY, position);
+        assert_eq!(
+            decode(List::Journal, "/ledger", &KEY, &cursor),
+            Some(position)
+        );
     }
 
     #[test]
     fn no_changed_digit_goes_unnoticed() {
-        let cursor = encode(List::Bots, &KEY, [12]);
+        let cursor = encode(List::Bots, "/bots", &KEY, [12]);
         for at in 0..cursor.len() {
             let mut bytes = cursor.clone().into_bytes();
             bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
             let changed = String::from_utf8(bytes).unwrap();
-            assert_eq!(decode::<1>(List::Bots, &KEY, &changed), None, "digit {at}");
+            assert_eq!(
+                decode::<1>(List::Bots, "/bots", &KEY, &changed),
+                None,
+                "digit {at}"
+            );
         }
         for cut in 0..cursor.len() {
-            assert_eq!(decode::<1>(List::Bots, &KEY, &cursor[..cut]), None);
+            assert_eq!(decode::<1>(List::Bots, "/bots", &KEY, &cursor[..cut]), None);
         }
-        assert_eq!(decode::<1>(List::Bots, &KEY, &format!("{cursor}00")), None);
+        assert_eq!(
+            decode::<1>(List::Bots, "/bots", &KEY, &format!("{cursor}00")),
+            None
+        );
     }
 
     #[test]
     fn a_cursor_belongs_to_its_list_and_its_key() {
-        let cursor = encode(List::Bots, &KEY, [12]);
-        assert_eq!(decode::<1>(List::Posts, &KEY, &cursor), None);
-        assert_eq!(decode::<1>(List::Bots, &[8; 32], &cursor), None);
-        assert_eq!(decode::<1>(List::Bots, &KEY, "ä"), None);
-        assert_eq!(decode::<1>(List::Bots, &KEY, ""), None);
+        let cursor = encode(List::Bots, "/bots", &KEY, [12]);
+        assert_eq!(decode::<1>(List::Posts, "/bots", &KEY, &cursor), None);
+        assert_eq!(decode::<1>(List::Bots, "/bots", &[8; 32], &cursor), None);
+        assert_eq!(decode::<1>(List::Bots, "/bot", &KEY, &cursor), None);
+        assert_eq!(decode::<1>(List::Bots, "/bots", &KEY, "ä"), None);
+        assert_eq!(decode::<1>(List::Bots, "/bots", &KEY, ""), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_a_cursor_unless_it_was_answered(text in any::<String>(), hex in "[0-9a-f]{0,80}") {
+            for text in [text, hex] {
+                prop_assert_eq!(decode::<1>(List::Bots, "/bots", &KEY, &text), None);
+                prop_assert_eq!(decode::<3>(List::Journal, "/ledger", &KEY, &text), None);
+            }
+        }
+
+        #[test]
+        fn every_position_comes_back(position in any::<[i64; 2]>(), path in any::<String>()) {
+            let cursor = encode(List::Standings, &path, &KEY, position);
+            prop_assert_eq!(decode(List::Standings, &path, &KEY, &cursor), Some(position));
+            prop_assert_eq!(decode::<1>(List::Standings, &path, &KEY, &cursor), None);
+        }
     }
 }

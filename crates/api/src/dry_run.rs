@@ -14,6 +14,7 @@ use crate::auth::AuthenticatedBot;
 use crate::cursor::Parameters;
 use crate::error::{ApiError, ApiResult};
 use crate::server::RequestId;
+use crate::wagers;
 
 /// Whether a request is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +53,8 @@ pub(crate) async fn action(
     observation_id: ObservationId,
     stake: Option<Stake>,
 ) -> ApiResult<Told> {
-    let ticket = app.bus.look_at_ticket(bot_id, observation_id).await?;
+    let handed = wagers::handed(bot_id, observation_id, None);
+    let ticket = app.bus.look_at_ticket(handed).await?;
     let mut conn = app.database.get().await?;
     let told = match stake {
         Some(stake) => {
@@ -80,6 +82,7 @@ pub(crate) const fn bad_ticket(redemption: Redemption) -> Option<ApiError> {
         Redemption::Redeemed => None,
         Redemption::Foreign => Some(ApiError::ForeignTicket),
         Redemption::Gone => Some(ApiError::TicketSpent),
+        Redemption::Twin => Some(ApiError::IdempotencyConflict),
         Redemption::Halted => Some(ApiError::PriceStale),
     }
 }

@@ -33,6 +33,24 @@ pub(crate) struct Retry {
     cipher_key: Key,
 }
 
+/// The `Idempotency-Key`, if there is one. Two are a mistake: nobody knows which one is meant.
+fn key_of(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let mut given = headers.get_all(IDEMPOTENCY_KEY);
+    let Some(value) = given.next() else {
+        return Ok(None);
+    };
+    let sound = |key: &&str| {
+        (1..=KEY_MAX_CHARS).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
+    };
+    match value.to_str().ok().filter(sound) {
+        Some(key) if given.next().is_none() => Ok(Some(key)),
+        _ => Err(ApiError::invalid(
+            IDEMPOTENCY_KEY,
+            "must be given once, as 1 to 255 visible ASCII characters",
+        )),
+    }
+}
+
 /// Whether an answer may be kept as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contents {
@@ -49,15 +67,9 @@ impl Retry {
         route: &str,
         body: &Body,
     ) -> Result<Option<Retry>, ApiError> {
-        let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+        let Some(key) = key_of(headers)? else {
             return Ok(None);
         };
-        let key = value.to_str().ok().filter(|key| {
-            (1..=KEY_MAX_CHARS).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
-        });
-        let key = key.ok_or_else(|| {
-            ApiError::invalid(IDEMPOTENCY_KEY, "must be 1 to 255 visible ASCII characters")
-        })?;
         let mut hash = Sha256::new().chain_update(app.keys.idempotency);
         for part in [credential, route, key] {
             // Each after its length, so that no two claims run together.
@@ -207,6 +219,9 @@ pub(crate) fn hook<'a, T>(
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use actix_web::http::header::{HeaderName, HeaderValue};
+    use proptest::prelude::*;
+
     use super::*;
 
     fn retry(key: u8) -> Retry {
@@ -248,5 +263,25 @@ mod tests {
             assert_eq!(retry(1).decrypt(&flipped), None);
         }
         assert_eq!(retry(1).decrypt(&[]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_is_visible_ascii_and_given_once(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let Ok(value) = HeaderValue::from_bytes(&bytes) else {
+                return Ok(());
+            };
+            let mut headers = HeaderMap::new();
+            headers.insert(HeaderName::from_static("idempotency-key"), value.clone());
+            let visible = (1..=KEY_MAX_CHARS).contains(&bytes.len())
+                && bytes.iter().all(u8::is_ascii_graphic);
+            let read = key_of(&headers);
+            prop_assert_eq!(read.is_ok(), visible);
+            if let Ok(key) = read {
+                prop_assert_eq!(key.map(str::as_bytes), Some(&bytes[..]));
+            }
+            headers.append(HeaderName::from_static("idempotency-key"), value);
+            prop_assert!(key_of(&headers).is_err());
+        }
     }
 }

@@ -13,12 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use bus::tickets::Redemption;
+use bus::tickets::{Handed, Redemption};
 use bus::{Bus, BusError};
 use db::actions::{Accepted, Placed, Placing, Wager};
 use db::idempotency::{Remember, StoredAnswer};
 use db::{Database, DbError, DbResult};
-use ledger_core::{BotId, EconomyRules};
+use ledger_core::{BotId, EconomyRules, ObservationId};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
@@ -51,6 +51,26 @@ const ALONE_MAX: usize = 8;
 pub(crate) struct Order {
     pub(crate) wager: Wager,
     pub(crate) retry: Option<Arc<Retry>>,
+}
+
+impl Order {
+    fn handed(&self) -> Handed {
+        let Wager {
+            bot_id,
+            observation_id,
+            ..
+        } = self.wager;
+        handed(bot_id, observation_id, self.retry.as_deref())
+    }
+}
+
+/// An action's ticket, with the name of its request if that may be repeated.
+pub(crate) fn handed(bot: BotId, observation: ObservationId, retry: Option<&Retry>) -> Handed {
+    Handed {
+        bot,
+        observation,
+        request: retry.map(|retry| retry.claim.key_sha256),
+    }
 }
 
 /// Why a wager was not placed.
@@ -290,10 +310,7 @@ async fn run_lane(shared: Arc<Shared>, together: Vec<Waiting>) {
 
 /// Redeems the tickets and places the wagers whose tickets are good.
 async fn place_together(claim: &mut Claim, together: Vec<Waiting>) {
-    let tickets: Vec<_> = together
-        .iter()
-        .map(|next| (next.bot(), next.order.wager.observation_id))
-        .collect();
+    let tickets: Vec<_> = together.iter().map(|next| next.order.handed()).collect();
     let redemptions = match claim.shared.bus.redeem_tickets(&tickets).await {
         Ok(redemptions) => redemptions,
         Err(error) => {
@@ -428,7 +445,7 @@ where
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use ledger_core::{Money, ObservationId, prediction::Direction};
+    use ledger_core::{Money, prediction::Direction};
 
     use super::*;
 

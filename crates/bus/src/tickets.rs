@@ -18,34 +18,56 @@ pub enum Redemption {
     Foreign,
     /// It was used, it expired, or it never was.
     Gone,
+    /// This same request used it up a moment ago, and may be under way elsewhere.
+    Twin,
     /// There is no fresh price: the arena is halted, and the ticket stays as it is.
     Halted,
 }
 
+/// A ticket as it is handed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handed {
+    pub bot: BotId,
+    pub observation: ObservationId,
+    /// What names a request that may be sent again. Its twin is then told [`Redemption::Twin`].
+    pub request: Option<[u8; 32]>,
+}
+
+/// How long a used ticket remembers the request that used it: longer than any request runs.
+const REMEMBERED_MILLIS: u64 = 15_000;
+
 /// One script, so that of many who hand in the same ticket exactly one is told `redeemed`. The first
-/// key is the price's, the others are tickets, each with who hands it in. What is done to a good one
-/// is the argument.
+/// key is the price's, the others are tickets, each with who hands it in and for which request. What
+/// is done to a good one is the argument.
 macro_rules! judge_tickets {
     ($use:literal) => {
         concat!(
             "local answers = {} \
              local open = redis.call('EXISTS', KEYS[1]) == 1 \
-             for i, claimant in ipairs(ARGV) do \
-               local ticket = KEYS[i + 1] \
+             for i = 2, #KEYS do \
+               local ticket, claimant, request = KEYS[i], ARGV[2 * i - 2], ARGV[2 * i - 1] \
                local owner = open and redis.call('GET', ticket) \
-               if not open then answers[i] = 'halted' \
-               elseif not owner then answers[i] = 'gone' \
-               elseif owner ~= claimant then answers[i] = 'foreign' \
+               local answer = 'redeemed' \
+               if not open then answer = 'halted' \
+               elseif not owner then answer = 'gone' \
+               elseif string.sub(owner, 1, 1) == '#' then \
+                 answer = owner == '#' .. request and 'twin' or 'gone' \
+               elseif owner ~= claimant then answer = 'foreign' \
                else ",
             $use,
-            " answers[i] = 'redeemed' end \
+            " end \
+               answers[i - 1] = answer \
              end \
              return answers",
         )
     };
 }
-static REDEEM: LazyLock<Script> =
-    LazyLock::new(|| Script::new(judge_tickets!("redis.call('DEL', ticket)")));
+static REDEEM: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(judge_tickets!(
+        "if request == '' then redis.call('DEL', ticket) \
+             else redis.call('SET', ticket, '#' .. request, 'PX', ARGV[1]) end"
+    ))
+});
 static LOOK: LazyLock<Script> = LazyLock::new(|| Script::new(judge_tickets!("")));
 
 impl Bus {
@@ -63,42 +85,42 @@ impl Bus {
     }
 
     /// Compares the ticket's owner with `bot` and uses it up, in one step.
-    pub async fn redeem_ticket(
-        &self,
-        bot: BotId,
-        observation: ObservationId,
-    ) -> BusResult<Redemption> {
-        let answers = self.redeem_tickets(&[(bot, observation)]).await?;
+    pub async fn redeem_ticket(&self, handed: Handed) -> BusResult<Redemption> {
+        let answers = self.redeem_tickets(&[handed]).await?;
         answers.first().copied().ok_or_else(Self::no_such_answer)
     }
 
     /// [`Bus::redeem_ticket`] for many at once, answered in their order.
-    pub async fn redeem_tickets(
-        &self,
-        tickets: &[(BotId, ObservationId)],
-    ) -> BusResult<Vec<Redemption>> {
+    pub async fn redeem_tickets(&self, tickets: &[Handed]) -> BusResult<Vec<Redemption>> {
         // A second try after a lost answer finds the tickets gone: used up for nothing, never twice.
         self.judge_tickets(&REDEEM, tickets).await
     }
 
     /// What [`Bus::redeem_ticket`] would answer. The ticket stays as it is.
-    pub async fn look_at_ticket(
-        &self,
-        bot: BotId,
-        observation: ObservationId,
-    ) -> BusResult<Redemption> {
-        let answers = self.judge_tickets(&LOOK, &[(bot, observation)]).await?;
+    pub async fn look_at_ticket(&self, handed: Handed) -> BusResult<Redemption> {
+        let answers = self.judge_tickets(&LOOK, &[handed]).await?;
         answers.first().copied().ok_or_else(Self::no_such_answer)
+    }
+
+    /// Forgets which request used a ticket up, once that request has come to nothing.
+    pub async fn forget_ticket(&self, observation: ObservationId) -> BusResult<()> {
+        self.run(redis::cmd("DEL").arg(self.ticket_key(observation)))
+            .await
     }
 
     async fn judge_tickets(
         &self,
         script: &Script,
-        tickets: &[(BotId, ObservationId)],
+        tickets: &[Handed],
     ) -> BusResult<Vec<Redemption>> {
         let mut judge = script.key(self.key(prices::PRICE_KEY));
-        for (bot, observation) in tickets {
-            judge.key(self.ticket_key(*observation)).arg(bot.0);
+        judge.arg(REMEMBERED_MILLIS);
+        for handed in tickets {
+            let request = handed.request.map(|request| request.to_vec());
+            judge
+                .key(self.ticket_key(handed.observation))
+                .arg(handed.bot.0)
+                .arg(request.unwrap_or_default());
         }
         let answers: Vec<String> = self.invoke(&judge).await?;
         if answers.len() != tickets.len() {
@@ -108,6 +130,7 @@ impl Bus {
             "redeemed" => Ok(Redemption::Redeemed),
             "foreign" => Ok(Redemption::Foreign),
             "gone" => Ok(Redemption::Gone),
+            "twin" => Ok(Redemption::Twin),
             "halted" => Ok(Redemption::Halted),
             _ => Err(Self::no_such_answer()),
         };

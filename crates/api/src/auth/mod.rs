@@ -164,3 +164,34 @@ fn operator(req: &HttpRequest) -> Result<AuthenticatedOperator, ApiError> {
     let name = Operator::from_str(name).map_err(|_| ApiError::invalid(OPERATOR, rule))?;
     Ok(AuthenticatedOperator(name))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use actix_web::http::header::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_authorization_is_a_token_or_refused(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            scheme in "([Bb]earer|Basic)? ?",
+        ) {
+            let Ok(value) = HeaderValue::from_bytes(&[scheme.as_bytes(), &bytes].concat()) else {
+                return Ok(());
+            };
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, value);
+            match bearer(&headers) {
+                Ok(token) => {
+                    let tokens = Tokens::new(&[7; 32]);
+                    prop_assert_eq!(tokens.verify(token.unwrap()), None);
+                }
+                Err(error) => prop_assert_eq!(error.problem("/", "").status, 401),
+            }
+        }
+    }
+}

@@ -7,12 +7,15 @@ use actix_web::HttpRequest;
 use actix_web::web::{Data, Payload};
 use api_types::{ActionRequest, ActionType, Observation};
 use bus::tickets::Redemption;
+use db::DbError;
 use db::actions::Wager;
 use db::bots::BotRef;
+use db::error::Conflict;
 use db::metrics::Usage;
 use ledger_core::post::{POST_MAX_CHARS, one_line};
 use ledger_core::prediction::Direction;
 use ledger_core::{BotId, Confidence, ObservationId, Stake};
+use tracing::debug;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -102,6 +105,7 @@ async fn carry_out(
         reasoning,
         usage,
     } = intent;
+    let may_be_repeated = retry.is_some();
     let accepted = match choice {
         Choice::Predict {
             direction,
@@ -139,7 +143,8 @@ async fn carry_out(
             let render = retry.as_ref().map(wagers::keeper);
             let hook = wagers::hook(retry.as_ref(), render.as_ref());
             let (reason, rules) = (reasoning.as_str(), &app.rules);
-            match app.bus.redeem_ticket(bot_id, observation_id).await? {
+            let handed = wagers::handed(bot_id, observation_id, retry.as_deref());
+            match app.bus.redeem_ticket(handed).await? {
                 Redemption::Redeemed => {}
                 other => return Err(unredeemed(app, bot_id, other).await),
             }
@@ -156,15 +161,33 @@ async fn carry_out(
             .await
         }
     };
+    if may_be_repeated && let Err(error) = &accepted {
+        forget(app, observation_id, error).await;
+    }
     let accepted = AuthenticatedBot::or_unknown(accepted)?;
     app.bus.wake_soon();
     routes::ok(&views::acceptance(&accepted))
+}
+
+/// A request that came to nothing and is sent again must find its ticket used, and not itself under
+/// way.
+async fn forget(app: &App, observation_id: ObservationId, error: &DbError) {
+    let perhaps_done = matches!(
+        error,
+        DbError::OutcomeUnknown(_) | DbError::Conflict(Conflict::IdempotencyKey)
+    );
+    if !perhaps_done && let Err(error) = app.bus.forget_ticket(observation_id).await {
+        debug!(%error, "a used ticket remembers its request until it expires");
+    }
 }
 
 /// Why a ticket is not good. The dead are told that they are dead, whatever their ticket: only who
 /// fails here is looked up, and who does not is judged under the wallet's lock.
 async fn unredeemed(app: &App, bot: BotId, redemption: Redemption) -> ApiError {
     let error = dry_run::bad_ticket(redemption).unwrap_or(ApiError::TicketSpent);
+    if matches!(error, ApiError::IdempotencyConflict) {
+        return error;
+    }
     match living(app, bot).await {
         Ok(()) => error,
         Err(dead) => dead,

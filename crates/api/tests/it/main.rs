@@ -7,7 +7,9 @@
 
 mod arena;
 mod auth;
+mod bad_input;
 mod bots;
+mod dry_run;
 mod economy;
 mod health;
 mod insights;
@@ -17,7 +19,9 @@ mod lists;
 mod markets;
 mod operators;
 mod problems;
+mod retries;
 mod service;
 mod standings;
+mod state;
 mod usage;
 mod wagers;

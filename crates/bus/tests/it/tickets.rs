@@ -2,14 +2,22 @@ use std::time::Duration;
 
 use bus::Bus;
 use bus::prices::FreshPrice;
-use bus::tickets::Redemption;
-use ledger_core::BotId;
+use bus::tickets::{Handed, Redemption};
 use ledger_core::prediction::PriceSource;
+use ledger_core::{BotId, ObservationId};
 
 use crate::{eventually, observation, own_bus};
 
 const MIA: BotId = BotId(7);
 const LONG: Duration = Duration::from_secs(60);
+
+fn by(bot: BotId, observation: ObservationId) -> Handed {
+    Handed {
+        bot,
+        observation,
+        request: None,
+    }
+}
 
 async fn open_arena() -> Bus {
     let bus = own_bus().await;
@@ -30,10 +38,13 @@ async fn a_ticket_is_good_once() {
     let ticket = observation();
     bus.issue_ticket(MIA, ticket, LONG).await.unwrap();
     assert_eq!(
-        bus.redeem_ticket(MIA, ticket).await,
+        bus.redeem_ticket(by(MIA, ticket)).await,
         Ok(Redemption::Redeemed)
     );
-    assert_eq!(bus.redeem_ticket(MIA, ticket).await, Ok(Redemption::Gone));
+    assert_eq!(
+        bus.redeem_ticket(by(MIA, ticket)).await,
+        Ok(Redemption::Gone)
+    );
 }
 
 #[tokio::test]
@@ -43,11 +54,11 @@ async fn a_stranger_leaves_the_ticket_unused() {
     bus.issue_ticket(MIA, ticket, LONG).await.unwrap();
     // 70 begins with 7: the owners are compared whole.
     assert_eq!(
-        bus.redeem_ticket(BotId(70), ticket).await,
+        bus.redeem_ticket(by(BotId(70), ticket)).await,
         Ok(Redemption::Foreign)
     );
     assert_eq!(
-        bus.redeem_ticket(MIA, ticket).await,
+        bus.redeem_ticket(by(MIA, ticket)).await,
         Ok(Redemption::Redeemed)
     );
 }
@@ -56,7 +67,7 @@ async fn a_stranger_leaves_the_ticket_unused() {
 async fn a_ticket_that_never_was_is_gone() {
     let bus = open_arena().await;
     assert_eq!(
-        bus.redeem_ticket(MIA, observation()).await,
+        bus.redeem_ticket(by(MIA, observation())).await,
         Ok(Redemption::Gone)
     );
 }
@@ -70,10 +81,13 @@ async fn a_ticket_expires() {
         .unwrap();
     // A stranger's look does not use it up, so it can be looked at until it is gone.
     eventually("the ticket expires", || async {
-        bus.redeem_ticket(BotId(8), ticket).await == Ok(Redemption::Gone)
+        bus.redeem_ticket(by(BotId(8), ticket)).await == Ok(Redemption::Gone)
     })
     .await;
-    assert_eq!(bus.redeem_ticket(MIA, ticket).await, Ok(Redemption::Gone));
+    assert_eq!(
+        bus.redeem_ticket(by(MIA, ticket)).await,
+        Ok(Redemption::Gone)
+    );
 }
 
 #[tokio::test]
@@ -83,10 +97,13 @@ async fn without_a_price_the_arena_is_halted_and_tickets_stay_good() {
     bus.issue_ticket(MIA, ticket, LONG).await.unwrap();
     let fresh = bus.price().await.unwrap().unwrap();
     bus.put_price(&fresh, Duration::ZERO).await.unwrap();
-    assert_eq!(bus.redeem_ticket(MIA, ticket).await, Ok(Redemption::Halted));
+    assert_eq!(
+        bus.redeem_ticket(by(MIA, ticket)).await,
+        Ok(Redemption::Halted)
+    );
     bus.put_price(&fresh, LONG).await.unwrap();
     assert_eq!(
-        bus.redeem_ticket(MIA, ticket).await,
+        bus.redeem_ticket(by(MIA, ticket)).await,
         Ok(Redemption::Redeemed)
     );
 }
@@ -99,7 +116,7 @@ async fn of_many_at_once_exactly_one_redeems() {
     let tasks: Vec<_> = (0..32)
         .map(|_| {
             let bus = bus.clone();
-            tokio::spawn(async move { bus.redeem_ticket(MIA, ticket).await.unwrap() })
+            tokio::spawn(async move { bus.redeem_ticket(by(MIA, ticket)).await.unwrap() })
         })
         .collect();
     let mut redeemed = 0;
@@ -117,9 +134,12 @@ async fn namespaces_do_not_meet() {
     let (one, other) = (open_arena().await, open_arena().await);
     let ticket = observation();
     one.issue_ticket(MIA, ticket, LONG).await.unwrap();
-    assert_eq!(other.redeem_ticket(MIA, ticket).await, Ok(Redemption::Gone));
     assert_eq!(
-        one.redeem_ticket(MIA, ticket).await,
+        other.redeem_ticket(by(MIA, ticket)).await,
+        Ok(Redemption::Gone)
+    );
+    assert_eq!(
+        one.redeem_ticket(by(MIA, ticket)).await,
         Ok(Redemption::Redeemed)
     );
 }
@@ -130,7 +150,7 @@ async fn many_tickets_are_answered_in_their_order_each_on_its_own() {
     let (mine, theirs, never) = (observation(), observation(), observation());
     bus.issue_ticket(MIA, mine, LONG).await.unwrap();
     bus.issue_ticket(BotId(8), theirs, LONG).await.unwrap();
-    let handed_in = [(MIA, theirs), (MIA, mine), (MIA, never), (MIA, mine)];
+    let handed_in = [theirs, mine, never, mine].map(|ticket| by(MIA, ticket));
     assert_eq!(
         bus.redeem_tickets(&handed_in).await.unwrap(),
         [
@@ -141,7 +161,42 @@ async fn many_tickets_are_answered_in_their_order_each_on_its_own() {
         ]
     );
     assert_eq!(
-        bus.redeem_ticket(BotId(8), theirs).await,
+        bus.redeem_ticket(by(BotId(8), theirs)).await,
         Ok(Redemption::Redeemed)
     );
+}
+
+#[tokio::test]
+async fn whoever_looks_at_a_ticket_leaves_it() {
+    let bus = open_arena().await;
+    let ticket = observation();
+    bus.issue_ticket(MIA, ticket, LONG).await.unwrap();
+    for (bot, expected) in [(MIA, Redemption::Redeemed), (BotId(8), Redemption::Foreign)] {
+        for _ in 0..2 {
+            assert_eq!(bus.look_at_ticket(by(bot, ticket)).await, Ok(expected));
+        }
+    }
+    let redeemed = bus.redeem_ticket(by(MIA, ticket)).await;
+    assert_eq!(redeemed, Ok(Redemption::Redeemed));
+    let gone = bus.look_at_ticket(by(MIA, ticket)).await;
+    assert_eq!(gone, Ok(Redemption::Gone));
+}
+
+#[tokio::test]
+async fn a_used_ticket_knows_the_twin_of_the_request_that_used_it() {
+    let bus = open_arena().await;
+    let ticket = observation();
+    bus.issue_ticket(MIA, ticket, LONG).await.unwrap();
+    let of = |request: Option<[u8; 32]>| Handed {
+        request,
+        ..by(MIA, ticket)
+    };
+    let one = of(Some([7; 32]));
+    assert_eq!(bus.redeem_ticket(one).await, Ok(Redemption::Redeemed));
+    assert_eq!(bus.redeem_ticket(one).await, Ok(Redemption::Twin));
+    for other in [of(None), of(Some([8; 32])), by(BotId(8), ticket)] {
+        assert_eq!(bus.redeem_ticket(other).await, Ok(Redemption::Gone));
+    }
+    bus.forget_ticket(ticket).await.unwrap();
+    assert_eq!(bus.redeem_ticket(one).await, Ok(Redemption::Gone));
 }

@@ -1,0 +1,212 @@
+//! Every POST honours `Idempotency-Key`, including the one that is added tomorrow.
+
+use api_types::ProblemKind;
+use ledger_core::market::MarketSource;
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use test_kit::TestBot;
+use test_kit::market::RIGHT_ANSWER;
+
+use crate::service::{Answer, Service, wager};
+use crate::state::State;
+
+/// The paths that the table of routes gives a POST.
+fn posts() -> Vec<String> {
+    let table = include_str!("../../../src/routes/mod.rs");
+    let mut found = Vec::new();
+    for piece in table.split("path(\"").skip(1) {
+        let mut quoted = piece.split('"');
+        let (pattern, methods) = (quoted.next().unwrap(), quoted.nth(1));
+        if methods.is_some_and(|methods| methods.contains("POST")) {
+            found.push(pattern.to_owned());
+        }
+    }
+    assert_eq!(found.len(), table.matches("web::post()").count());
+    assert!(found.len() >= 9, "{found:?}");
+    found
+}
+
+/// One who is in a position to send every POST.
+struct Cast {
+    service: Service,
+    bot: TestBot,
+    dead: TestBot,
+}
+
+impl Cast {
+    async fn new() -> Cast {
+        let service = Service::new().await;
+        let dead = service.arena.bot().dead().create().await;
+        let bot = service.arena.bot().create().await;
+        Cast { service, bot, dead }
+    }
+
+    fn bots(&self, path: &str, body: Value) -> RequestBuilder {
+        let request = self.service.request(Method::POST, path);
+        request
+            .header("X-Agent-Secret", &self.bot.api_secret)
+            .json(&body)
+    }
+
+    fn operators(&self, path: &str, body: Value) -> RequestBuilder {
+        self.service.operator(Method::POST, path).json(&body)
+    }
+
+    /// A sound request to the path, and a body that is not its own.
+    async fn request(&self, pattern: &str) -> (RequestBuilder, Value) {
+        let (service, arena) = (&self.service, &self.service.arena);
+        let bet = json!({ "side": "YES", "stake": "1", "confidence": "0.6" });
+        match pattern {
+            "/bots" => {
+                let request = service.request(Method::POST, "/bots");
+                let body = json!({ "handle": "Newcomer" });
+                (request.json(&body), json!({ "handle": "Other" }))
+            }
+            "/bots/{bot}/revive" => {
+                let path = format!("/bots/{}/revive", self.dead.id);
+                let body = json!({ "amount": "5", "reason": "a test" });
+                let other = json!({ "amount": "6", "reason": "a test" });
+                (self.operators(&path, body), other)
+            }
+            "/arena/action" => {
+                let body = wager(&service.observe(&self.bot).await, "1");
+                let other = wager(&service.observe(&self.bot).await, "1");
+                (self.bots("/arena/action", body), other)
+            }
+            "/markets" => {
+                let deadline = arena.now().await.plus_seconds(7_200);
+                let body = |word: &str| {
+                    json!({ "source": "NEWS", "description": "", "criteria": { "keyword": word },
+                            "bounty": "1", "deadline": deadline })
+                };
+                (self.operators("/markets", body("one")), body("two"))
+            }
+            "/markets/bets" => {
+                let market = arena.market(MarketSource::News).await.id;
+                let mut one = bet.clone();
+                one["market_id"] = json!(market);
+                let body = json!({ "bets": [one] });
+                let mut other = body.clone();
+                other["bets"][0]["stake"] = json!("2");
+                (self.bots("/markets/bets", body), other)
+            }
+            "/markets/{market}/bets" => {
+                let market = arena.market(MarketSource::Weather).await.id;
+                let mut other = bet.clone();
+                other["side"] = json!("NO");
+                (self.bots(&format!("/markets/{market}/bets"), bet), other)
+            }
+            "/markets/{market}/answers" => {
+                let market = arena.market(MarketSource::Research).await.id;
+                let answer = |text: &str| json!({ "answer": text, "used_lookup": false, "confidence": "0.6" });
+                let path = format!("/markets/{market}/answers");
+                (self.bots(&path, answer(RIGHT_ANSWER)), answer("1"))
+            }
+            "/markets/{market}/void" => {
+                let market = arena.market(MarketSource::Github).await.id;
+                let path = format!("/markets/{market}/void");
+                let body = json!({ "reason": "a test" });
+                (self.operators(&path, body), json!({ "reason": "other" }))
+            }
+            "/metrics/usage" => {
+                let usage = |calls: u8| {
+                    json!({ "usage": { "provider": "openai", "model": "known", "input_tokens": 1,
+                                       "output_tokens": 1, "llm_calls": calls } })
+                };
+                (self.bots("/metrics/usage", usage(1)), usage(2))
+            }
+            new => panic!("POST {new} is new: say here how it is retried"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_post_keeps_its_answer() {
+    for pattern in posts() {
+        if ["/auth/token"].contains(&pattern.as_str()) {
+            continue;
+        }
+        let cast = Cast::new().await;
+        let (request, other) = cast.request(&pattern).await;
+        let request = request.header("Idempotency-Key", "a-key");
+        let again = |request: &RequestBuilder| Answer::of(request.try_clone().unwrap());
+        let first = again(&request).await;
+        assert!(first.status.is_success(), "{pattern}: {}", first.text());
+        assert_eq!(first.header("idempotency-replayed"), None, "{pattern}");
+        let before = State::of(&cast.service.arena).await;
+        for _ in 0..2 {
+            let replay = again(&request).await;
+            assert_eq!(
+                replay.header("idempotency-replayed"),
+                Some("true"),
+                "{pattern}: {}",
+                replay.text()
+            );
+            assert_eq!((replay.status, &replay.body), (first.status, &first.body));
+        }
+        let mismatch = again(&request.try_clone().unwrap().json(&other)).await;
+        mismatch.problem(ProblemKind::IdempotencyMismatch);
+        let two = request.try_clone().unwrap();
+        Answer::of(two.header("Idempotency-Key", "another"))
+            .await
+            .refuses_field("Idempotency-Key");
+        State::of(&cast.service.arena)
+            .await
+            .must_be(&before, &pattern);
+        // Of the key only a hash is kept.
+        let rows = cast.service.arena.owner_client().await;
+        let kept = "SELECT count(*) FROM idempotency_keys k WHERE k::text LIKE '%a-key%'";
+        assert_eq!(rows.query_one(kept, &[]).await.unwrap().get::<_, i64>(0), 0);
+        cast.service.arena.assert_sound().await;
+    }
+}
+
+#[tokio::test]
+async fn a_retirement_may_be_sent_again_too() {
+    let cast = Cast::new().await;
+    let retire = |name: &str, key: Option<&str>| {
+        let request = cast
+            .service
+            .operator(Method::DELETE, &format!("/bots/{name}"));
+        Answer::of(match key {
+            Some(key) => request.header("Idempotency-Key", key),
+            None => request,
+        })
+    };
+    let first = retire(&cast.bot.handle, Some("k")).await;
+    assert_eq!(first.json()["status"], "RETIRED");
+    let before = State::of(&cast.service.arena).await;
+    // By its id it is the same bot, so the same route.
+    let again = retire(&cast.bot.id.to_string(), Some("k")).await;
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!((again.status, &again.body), (first.status, &first.body));
+    let unkeyed = retire(&cast.bot.handle, None).await;
+    unkeyed.problem(ProblemKind::BotStatus);
+    State::of(&cast.service.arena)
+        .await
+        .must_be(&before, "a retirement sent again");
+}
+
+/// A key is good for one route: the path's id is part of it, the way in which it is spelt is not.
+#[tokio::test]
+async fn one_key_on_two_markets_is_two_requests() {
+    let cast = Cast::new().await;
+    let arena = &cast.service.arena;
+    let bet = json!({ "side": "YES", "stake": "1", "confidence": "0.6" });
+    for market in [
+        arena.market(MarketSource::News).await.id.to_string(),
+        arena.market(MarketSource::News).await.id.to_string(),
+    ] {
+        let on = |name: &str| {
+            let request = cast.bots(&format!("/markets/{name}/bets"), bet.clone());
+            Answer::of(request.header("Idempotency-Key", "k"))
+        };
+        let first = on(&market).await;
+        assert_eq!(first.status, 201, "{}", first.text());
+        assert_eq!(first.header("idempotency-replayed"), None);
+        let upper = on(&market.to_uppercase()).await;
+        assert_eq!(upper.header("idempotency-replayed"), Some("true"));
+        assert_eq!(upper.body, first.body);
+    }
+    arena.assert_sound().await;
+}
