@@ -13,6 +13,11 @@ use crate::keys;
 /// The largest body, in bytes.
 pub(crate) const BODY_MAX_BYTES: usize = 64 * 1024;
 
+/// The longest that is said of a field, and the longest name of one, in characters: both may hold
+/// what was sent.
+const MESSAGE_MAX_CHARS: usize = 400;
+const FIELD_MAX_CHARS: usize = 100;
+
 /// A request's body, as it came; by default there is none.
 #[derive(Default)]
 pub(crate) struct Body(Bytes);
@@ -93,6 +98,7 @@ pub(crate) fn parse_value<T>(
     read(tracked).map_err(|error| {
         let message = error.to_string();
         let within = field(&track.path().to_string(), &message);
+        let message = discreet(&message);
         let name = if within == "body" {
             parent.to_owned()
         } else {
@@ -147,19 +153,41 @@ fn refusal(path: &str, error: &serde_json::Error, form: Form) -> ApiError {
         .map_or(full.as_str(), |(message, _)| message);
     ApiError::invalid(
         field(path, message),
-        format!("is refused: {}", without_types(message)),
+        format!("is refused: {}", discreet(message)),
     )
 }
 
-/// The parser calls an object by the name that it has in here.
-fn without_types(message: &str) -> String {
-    const STRUCT: &str = "expected struct ";
-    match message.split_once(STRUCT) {
-        None => message.to_owned(),
-        Some((before, after)) => {
-            let rest = after.find(' ').map_or("", |end| &after[end..]);
-            format!("{before}expected an object{rest}")
+/// The parser quotes what it was given, which may be long or secret, and calls an object by the name
+/// that it has in here.
+fn discreet(message: &str) -> String {
+    const QUOTING: [&str; 4] = [
+        "invalid type: ",
+        "invalid value: ",
+        "unknown variant ",
+        "unknown field ",
+    ];
+    let quotes = QUOTING.iter().any(|start| message.starts_with(start));
+    // What is expected is our own text, and comes last.
+    let parts = message.rsplit_once(", expected ").filter(|_| quotes);
+    let Some((found, expected)) = parts else {
+        return cut(message, MESSAGE_MAX_CHARS);
+    };
+    let quote = found.find(['"', '`']).unwrap_or(found.len());
+    let found = found.get(..quote).unwrap_or_default().trim_end();
+    let expected = match expected.strip_prefix("struct ") {
+        None => expected.to_owned(),
+        Some(named) => {
+            let rest = named.split_once(' ').map(|(_, rest)| format!(" {rest}"));
+            format!("an object{}", rest.unwrap_or_default())
         }
+    };
+    cut(&format!("{found}, expected {expected}"), MESSAGE_MAX_CHARS)
+}
+
+fn cut(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
     }
 }
 
@@ -171,13 +199,14 @@ fn field(path: &str, message: &str) -> String {
         .into_iter()
         .find_map(|start| message.strip_prefix(start))
         .and_then(|rest| rest.split('`').next());
-    match named {
+    let name = match named {
         None if parent.is_empty() => "body".to_owned(),
         None => parent.to_owned(),
         Some(name) if parent.is_empty() => name.to_owned(),
         Some(name) if parent == name || parent.ends_with(&format!(".{name}")) => parent.to_owned(),
         Some(name) => format!("{parent}.{name}"),
-    }
+    };
+    cut(&name, FIELD_MAX_CHARS)
 }
 
 #[cfg(test)]
@@ -245,6 +274,38 @@ mod tests {
             "usage.cost_usd"
         );
         assert_eq!(named("7"), "usage");
+    }
+
+    #[test]
+    fn what_was_sent_is_not_said_again() {
+        let secret = "lds_secret\\\", expected `x";
+        for json in [
+            format!(r#"{{"handle": "Mia", "bot_id": "{secret}", "api_key": "k"}}"#),
+            format!(r#"{{"handle": ["{secret}"], "api_key": "k"}}"#),
+            format!(r#"{{"handle": "Mia", "api_key": ["{secret}"]}}"#),
+        ] {
+            let (status, _, text) = refused::<TokenRequest>(&json);
+            assert_eq!(status, 422);
+            assert!(!text.contains("secret"), "{text}");
+        }
+        let long = "x".repeat(5_000);
+        for json in [
+            format!(r#"{{"handle": "Mia", "api_key": "k", "{long}": 1}}"#),
+            format!(r#"{{"handle": "{long}", "api_key": "k"}}"#),
+        ] {
+            let (_, field, text) = refused::<TokenRequest>(&json);
+            assert!(field.unwrap().len() + text.len() < 700, "{text}");
+        }
+        let (.., text) = refused::<TokenRequest>(r#"{"bot_id": "7"}"#);
+        assert_eq!(
+            text,
+            "`bot_id` is refused: invalid type: string, expected i64."
+        );
+        let (.., text) = refused::<BetsRequest>(r#"{"bets": [7]}"#);
+        assert!(
+            text.ends_with("invalid type: integer, expected an object."),
+            "{text}"
+        );
     }
 
     #[test]
