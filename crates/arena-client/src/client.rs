@@ -1,5 +1,7 @@
 //! The calls.
 
+mod dry_run;
+
 use std::fmt;
 use std::sync::Arc;
 

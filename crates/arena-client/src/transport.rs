@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use api_types::{IDEMPOTENCY_KEY, Problem, ProblemKind};
+use api_types::{DRY_RUN, IDEMPOTENCY_KEY, Problem, ProblemKind};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client as Http, Method, Response};
 use serde::de::DeserializeOwned;
@@ -91,6 +91,14 @@ impl<'a> Call<'a> {
             body: Some(body),
             retry,
         })
+    }
+}
+
+impl Call<'_> {
+    /// The same call, which then only says what it would do.
+    pub(crate) fn dry(mut self) -> Self {
+        self.query.push((DRY_RUN, "true".to_owned()));
+        self
     }
 }
 

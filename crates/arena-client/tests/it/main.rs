@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod calls;
+mod dry_runs;
 mod markets;
 mod problems;
 mod retries;

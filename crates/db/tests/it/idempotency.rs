@@ -125,3 +125,56 @@ async fn a_day_later_the_key_is_free_again() {
         Recall::Replay(_)
     ));
 }
+
+/// The process dies between the commit and its answer: whoever asks again, at another process, finds
+/// the answer, because it was committed with what it tells.
+#[tokio::test]
+async fn an_answer_outlives_the_process_that_never_gave_it() {
+    let arena = Arena::new().await;
+    let dead = arena.bot().dead().create().await;
+    let who = "ops".parse().unwrap();
+    let bot = db::bots::BotRef::Id(dead.id);
+    let amount = "5.00".parse().unwrap();
+    let claim = |at: u8| Claim {
+        key_sha256: [at; 32],
+        body_sha256: [2; 32],
+    };
+    let shown = |act: &db::bots::OperatorAct| StoredAnswer {
+        status: 200,
+        answer: act.entry.hash.to_string().into_bytes(),
+        encrypted: false,
+    };
+    let hook = |at: u8| Remember {
+        claim: claim(at),
+        render: &shown,
+    };
+    {
+        let mut conn = arena.conn().await;
+        let [one, two, three] = [hook(1), hook(2), hook(3)];
+        let revived = db::bots::revive(&mut conn, &bot, amount, &who, "why", Some(&one));
+        revived.await.unwrap();
+        let retired = db::bots::retire(&mut conn, &bot, &who, "why", Some(&two));
+        retired.await.unwrap();
+        // Refused, so nothing is kept.
+        let again = db::bots::revive(&mut conn, &bot, amount, &who, "why", Some(&three));
+        again.await.unwrap_err();
+    }
+    let elsewhere = db::Database::connect(db::DatabaseConfig {
+        url: arena.database_url(),
+        pool_size: 1,
+    });
+    let elsewhere = elsewhere.await.unwrap();
+    let mut conn = elsewhere.get().await.unwrap();
+    let chain = db::ledger::page(&mut conn, dead.id, None, 10)
+        .await
+        .unwrap();
+    for (at, entry) in [(1, &chain[1]), (2, &chain[0])] {
+        let Recall::Replay(kept) = idempotency::recall(&mut conn, &claim(at)).await.unwrap() else {
+            panic!("the answer to {at} is not kept");
+        };
+        assert_eq!(kept.answer, entry.hash.to_string().into_bytes());
+    }
+    let fresh = idempotency::recall(&mut conn, &claim(3)).await.unwrap();
+    assert_eq!(fresh, Recall::Fresh);
+    arena.assert_sound().await;
+}
