@@ -49,6 +49,7 @@ pub enum ProblemKind {
     Unauthorized,
     InsufficientFunds,
     RegistrationClosed,
+    Forbidden,
     BotNotAlive,
     ForeignTicket,
     NotFound,
@@ -82,11 +83,12 @@ pub struct ProblemFacts {
 }
 
 impl ProblemKind {
-    pub const ALL: [ProblemKind; 23] = [
+    pub const ALL: [ProblemKind; 24] = [
         ProblemKind::MalformedRequest,
         ProblemKind::Unauthorized,
         ProblemKind::InsufficientFunds,
         ProblemKind::RegistrationClosed,
+        ProblemKind::Forbidden,
         ProblemKind::BotNotAlive,
         ProblemKind::ForeignTicket,
         ProblemKind::NotFound,
@@ -154,6 +156,13 @@ impl ProblemKind {
                 "Registration needs the registration token",
                 "Outside development a bot is registered with the `registration_token` that the \
                  operator hands out.",
+            ),
+            ProblemKind::Forbidden => (
+                403,
+                "forbidden",
+                "These credentials may not do this",
+                "The credentials are good, and this is not for them: another bot's keys, or keys \
+                 that were rotated away and may not rotate again.",
             ),
             ProblemKind::BotNotAlive => (
                 403,

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::error::ApiError;
-use crate::keys::{Key, hex, unhex};
+use crate::keys::{Key, KeyRing, hex, unhex};
 
 const SEAL_BYTES: usize = 8;
 
@@ -51,7 +51,7 @@ impl Parameters {
     pub(crate) fn page<const N: usize>(
         &self,
         list: List,
-        key: &Key,
+        keys: &KeyRing,
     ) -> Result<PageRequest<N>, ApiError> {
         let limit = match self.get("limit") {
             None => PAGE_LIMIT_DEFAULT,
@@ -68,12 +68,16 @@ impl Parameters {
         };
         let after = match self.get("cursor") {
             None => None,
-            Some(text) => Some(decode(list, key, text).ok_or_else(|| {
-                ApiError::invalid(
-                    "cursor",
-                    "must be a next_cursor of this same list, exactly as it was answered",
-                )
-            })?),
+            Some(text) => Some(
+                keys.all()
+                    .find_map(|key| decode(list, key, text))
+                    .ok_or_else(|| {
+                        ApiError::invalid(
+                            "cursor",
+                            "must be a next_cursor of this same list, exactly as it was answered",
+                        )
+                    })?,
+            ),
         };
         Ok(PageRequest { list, limit, after })
     }
@@ -96,7 +100,7 @@ impl<const N: usize> PageRequest<N> {
     pub(crate) fn answer<R, T>(
         &self,
         rows: Vec<R>,
-        key: &Key,
+        keys: &KeyRing,
         position: impl Fn(&R) -> [i64; N],
         show: impl Fn(R) -> T,
     ) -> Page<T> {
@@ -104,7 +108,7 @@ impl<const N: usize> PageRequest<N> {
         let next_cursor = rows
             .last()
             .filter(|_| full)
-            .map(|last| encode(self.list, key, position(last)));
+            .map(|last| encode(self.list, &keys.current, position(last)));
         Page {
             items: rows.into_iter().map(show).collect(),
             next_cursor,
@@ -137,7 +141,7 @@ fn decode<const N: usize>(list: List, key: &Key, text: &str) -> Option<[i64; N]>
 /// Payloads of one list have one length, and the digest is cut off: nothing can be appended.
 fn seal(key: &Key, payload: &[u8]) -> [u8; SEAL_BYTES] {
     let digest = Sha256::new()
-        .chain_update(key)
+        .chain_update(key.bytes())
         .chain_update(payload)
         .finalize();
     let mut seal = [0; SEAL_BYTES];
@@ -151,36 +155,45 @@ mod tests {
 
     use super::*;
 
-    const KEY: Key = [7; 32];
+    fn key() -> Key {
+        Key::new([7; 32])
+    }
 
     #[test]
     fn a_position_survives() {
         let position = [i64::MIN, -1, i64::MAX];
-        let cursor = encode(List::Journal, &KEY, position);
-        assert_eq!(decode(List::Journal, &KEY, &cursor), Some(position));
+        let cursor = encode(List::Journal, &key(), position);
+        assert_eq!(decode(List::Journal, &key(), &cursor), Some(position));
     }
 
     #[test]
     fn no_changed_digit_goes_unnoticed() {
-        let cursor = encode(List::Bots, &KEY, [12]);
+        let cursor = encode(List::Bots, &key(), [12]);
         for at in 0..cursor.len() {
             let mut bytes = cursor.clone().into_bytes();
             bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
             let changed = String::from_utf8(bytes).unwrap();
-            assert_eq!(decode::<1>(List::Bots, &KEY, &changed), None, "digit {at}");
+            assert_eq!(
+                decode::<1>(List::Bots, &key(), &changed),
+                None,
+                "digit {at}"
+            );
         }
         for cut in 0..cursor.len() {
-            assert_eq!(decode::<1>(List::Bots, &KEY, &cursor[..cut]), None);
+            assert_eq!(decode::<1>(List::Bots, &key(), &cursor[..cut]), None);
         }
-        assert_eq!(decode::<1>(List::Bots, &KEY, &format!("{cursor}00")), None);
+        assert_eq!(
+            decode::<1>(List::Bots, &key(), &format!("{cursor}00")),
+            None
+        );
     }
 
     #[test]
     fn a_cursor_belongs_to_its_list_and_its_key() {
-        let cursor = encode(List::Bots, &KEY, [12]);
-        assert_eq!(decode::<1>(List::Posts, &KEY, &cursor), None);
-        assert_eq!(decode::<1>(List::Bots, &[8; 32], &cursor), None);
-        assert_eq!(decode::<1>(List::Bots, &KEY, "ä"), None);
-        assert_eq!(decode::<1>(List::Bots, &KEY, ""), None);
+        let cursor = encode(List::Bots, &key(), [12]);
+        assert_eq!(decode::<1>(List::Posts, &key(), &cursor), None);
+        assert_eq!(decode::<1>(List::Bots, &Key::new([8; 32]), &cursor), None);
+        assert_eq!(decode::<1>(List::Bots, &key(), "ä"), None);
+        assert_eq!(decode::<1>(List::Bots, &key(), ""), None);
     }
 }

@@ -34,6 +34,12 @@ pub(crate) enum ApiError {
         detail: &'static str,
     },
     RegistrationClosed,
+    /// Proven, and not allowed.
+    Forbidden {
+        detail: &'static str,
+    },
+    /// The bot's credentials were rotated away, in its own rotation's way.
+    CredentialsSuperseded,
     NotFound {
         what: String,
     },
@@ -102,6 +108,7 @@ impl ApiError {
             ApiError::PayloadTooLarge => ProblemKind::PayloadTooLarge,
             ApiError::Unauthorized { .. } => ProblemKind::Unauthorized,
             ApiError::RegistrationClosed => ProblemKind::RegistrationClosed,
+            ApiError::Forbidden { .. } | ApiError::CredentialsSuperseded => ProblemKind::Forbidden,
             ApiError::NotFound { .. } => ProblemKind::NotFound,
             ApiError::MethodNotAllowed { .. } => ProblemKind::MethodNotAllowed,
             ApiError::Refused(refusal) | ApiError::RefusedField { refusal, .. } => match refusal {
@@ -150,7 +157,12 @@ impl ApiError {
             ApiError::Refused(refusal) | ApiError::RefusedField { refusal, .. } => {
                 return sentence(refusal);
             }
-            ApiError::Unauthorized { detail } | ApiError::TooManyRequests { detail, .. } => detail,
+            ApiError::Unauthorized { detail }
+            | ApiError::Forbidden { detail }
+            | ApiError::TooManyRequests { detail, .. } => detail,
+            ApiError::CredentialsSuperseded => {
+                "These credentials were rotated away. Rotate with the present ones."
+            }
             ApiError::UnsupportedMediaType => "Send the body with Content-Type: application/json.",
             ApiError::PayloadTooLarge => "The body has more than 64 KiB.",
             ApiError::RegistrationClosed => {
@@ -391,6 +403,7 @@ impl From<DbError> for ApiError {
             DbError::Conflict(Conflict::AlreadyIn) => ApiError::AlreadyIn,
             DbError::Conflict(Conflict::MarketExists) => ApiError::Internal(error.to_string()),
             DbError::Conflict(Conflict::ObservationUsed) => ApiError::TicketSpent,
+            DbError::Conflict(Conflict::CredentialsSuperseded) => ApiError::CredentialsSuperseded,
             DbError::Conflict(Conflict::IdempotencyKey) => ApiError::IdempotencyConflict,
             DbError::Unavailable(_) => ApiError::Unavailable(error.to_string()),
             DbError::OutcomeUnknown(_) => ApiError::OutcomeUnknown(error.to_string()),

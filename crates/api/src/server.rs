@@ -18,6 +18,7 @@ use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::auth;
 use crate::config::ApiConfig;
 use crate::error::ApiError;
 use crate::routes;
@@ -62,6 +63,7 @@ pub async fn start(config: ApiConfig, shutdown: Shutdown) -> Result<Running, Fai
     let app = Data::new(App::open(&config).await?);
     let wanted = SocketAddr::new(config.host, config.port);
     let shared = Data::clone(&app);
+    let upkeep = (Data::clone(&app), shutdown.clone());
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(Data::clone(&shared))
@@ -85,7 +87,7 @@ pub async fn start(config: ApiConfig, shutdown: Shutdown) -> Result<Running, Fai
         )
     })?;
     let address = server.addrs().first().copied().unwrap_or(wanted);
-    let task = tokio::spawn(server.run());
+    let task = tokio::spawn(auth::alongside(server.run(), upkeep.0, upkeep.1));
     let registration = app.registration.admission.as_str();
     info!(%address, registration, mode = %config.rules.enforcement, "the API listens");
     Ok(Running { address, task })

@@ -1,8 +1,12 @@
 //! Who asks: a bot by its token or its secret, or an operator.
 
 mod credentials;
+mod holder;
 mod passwords;
+mod refusals;
+mod rotations;
 mod tokens;
+mod upkeep;
 
 use std::future::{Ready, ready};
 use std::str::FromStr;
@@ -13,12 +17,17 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 use api_types::{AGENT_SECRET, OPERATOR};
 pub(crate) use credentials::Issued;
+use db::credentials::{Refused, Standing};
 use futures_util::future::LocalBoxFuture;
+pub(crate) use holder::KeyHolder;
 use ledger_core::economy::Operator;
 use ledger_core::{BotId, BotStatus, Refusal};
-pub(crate) use passwords::Passwords;
+pub(crate) use passwords::{Passwords, Proven};
+pub(crate) use refusals::Refusals;
+pub(crate) use rotations::Rotations;
 use subtle::ConstantTimeEq;
-pub(crate) use tokens::{TOKEN_SECONDS, Tokens};
+pub(crate) use tokens::{Bearer, Tokens};
+pub(crate) use upkeep::{alongside, learn};
 
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
@@ -78,8 +87,11 @@ impl FromRequest for AuthenticatedBot {
                 (Proof::Token(id), _) => Ok(AuthenticatedBot { id }),
                 (Proof::Secret(sha256), Some(app)) => {
                     let mut conn = app.database.get().await?;
-                    let found = db::bots::by_secret(&mut conn, &sha256).await?;
-                    found.map(|(id, _)| AuthenticatedBot { id }).ok_or(WRONG)
+                    let found = db::credentials::by_secret(&mut conn, &sha256).await?;
+                    found
+                        .filter(|owner| owner.standing != Standing::Ended)
+                        .map(|owner| AuthenticatedBot { id: owner.bot })
+                        .ok_or(WRONG)
                 }
                 (Proof::Secret(_), None) => Err(WRONG),
             }
@@ -96,7 +108,11 @@ enum Proof {
 
 fn offered(headers: &HeaderMap, app: &App) -> Result<Proof, ApiError> {
     if let Some(token) = bearer(headers)? {
-        return app.tokens.verify(token).map(Proof::Token).ok_or(WRONG);
+        let bearer = app.tokens.verify(token);
+        return bearer
+            .filter(|bearer| app.rotations.standing(*bearer) != Standing::Ended)
+            .map(|bearer| Proof::Token(bearer.bot))
+            .ok_or(WRONG);
     }
     let secret = headers.get(AGENT_SECRET).ok_or(MISSING)?;
     Ok(Proof::Secret(sha256(secret.as_bytes())))
@@ -143,17 +159,25 @@ fn operator(req: &HttpRequest) -> Result<AuthenticatedOperator, ApiError> {
     let Some(token) = bearer(req.headers())? else {
         return Err(denied);
     };
-    let same: bool = sha256(token.as_bytes())
-        .ct_eq(&app.admin_token_sha256)
-        .into();
-    if !same {
+    if !is_operators(&app, token) {
+        app.refusals.note(Refused::Operator);
         return Err(denied);
     }
-    let name = match req.headers().get(OPERATOR) {
+    named(req.headers()).map(AuthenticatedOperator)
+}
+
+fn is_operators(app: &App, token: &str) -> bool {
+    sha256(token.as_bytes())
+        .ct_eq(&app.admin_token_sha256)
+        .into()
+}
+
+/// Who the operator says they are.
+fn named(headers: &HeaderMap) -> Result<Operator, ApiError> {
+    let name = match headers.get(OPERATOR) {
         None => OPERATOR_DEFAULT,
         Some(name) => name.to_str().unwrap_or_default(),
     };
     let rule = "must be 1 to 64 of A-Z a-z 0-9 _ . @ -";
-    let name = Operator::from_str(name).map_err(|_| ApiError::invalid(OPERATOR, rule))?;
-    Ok(AuthenticatedOperator(name))
+    Operator::from_str(name).map_err(|_| ApiError::invalid(OPERATOR, rule))
 }

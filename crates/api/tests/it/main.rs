@@ -8,6 +8,7 @@
 mod arena;
 mod auth;
 mod bots;
+mod credentials;
 mod economy;
 mod health;
 mod insights;
