@@ -112,16 +112,19 @@ pub struct RetireRequest {
 
 /// `POST /bots/{id}/keys`, whose body is optional.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RotateRequest {
     /// Seconds for which the present credentials stay good, up to [`GRACE_SECONDS_MAX`]. Without
     /// any they end at once.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(maximum = 86_400))]
     pub grace_seconds: u32,
 }
 
 /// The answer to `POST /bots/{id}/keys`. Key and secret are shown this once.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RotatedKeys {
     pub id: BotId,
     pub api_key: Secret,

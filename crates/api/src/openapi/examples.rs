@@ -29,6 +29,10 @@ pub(super) fn registration() -> Value {
     })
 }
 
+pub(super) fn rotated_keys() -> Value {
+    json!({ "id": 11, "api_key": "ldk_…", "api_secret": "lds_…", "old_valid_until": AT })
+}
+
 pub(super) fn bot() -> Value {
     json!({
         "id": 11, "handle": BOT, "status": "ALIVE", "balance": "995.00000000",
@@ -276,8 +280,8 @@ mod tests {
     use api_types::{
         Acceptance, ActionRequest, AnswerJudged, AnswerRequest, Bet, BetRequest, BetsPlaced,
         BetsRequest, Bot, ChainVerification, Economy, Insights, LedgerEntry, Market, MarketRequest,
-        MyProfile, Observation, Page, Post, Prediction, PriceSample, Registration, Standings,
-        TokenAnswer, TokenRequest, UsageReceipt, UsageReport,
+        MyProfile, Observation, Page, Post, Prediction, PriceSample, Registration, RotatedKeys,
+        Standings, TokenAnswer, TokenRequest, UsageReceipt, UsageReport,
     };
     use serde::{Serialize, de::DeserializeOwned};
 
@@ -298,6 +302,7 @@ mod tests {
         is::<TokenRequest>(token_request());
         is::<TokenAnswer>(token());
         is::<Registration>(registration());
+        is::<RotatedKeys>(rotated_keys());
         is::<Page<Bot>>(page(bot()));
         is::<Bot>(bot());
         is::<MyProfile>(my_profile());

@@ -4,8 +4,8 @@ use api_types::{
     Acceptance, ActionRequest, AnswerJudged, AnswerRequest, Bet, BetRequest, BetsPlaced,
     BetsRequest, Bot, ChainVerification, Economy, Insights, LedgerEntry, Market, MarketRequest,
     MyProfile, Observation, Page, Post, Prediction, PriceSample, Problem, RegisterRequest,
-    Registration, RetireRequest, ReviveRequest, Standings, TokenAnswer, TokenRequest, UsageReceipt,
-    UsageReport, VoidRequest,
+    Registration, RetireRequest, ReviveRequest, RotateRequest, RotatedKeys, Standings, TokenAnswer,
+    TokenRequest, UsageReceipt, UsageReport, VoidRequest,
 };
 use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
@@ -37,6 +37,8 @@ pub(super) fn all() -> Value {
         .with::<Registration>()
         .with::<MyProfile>()
         .with::<RetireRequest>()
+        .with::<RotateRequest>()
+        .with::<RotatedKeys>()
         .with::<ReviveRequest>()
         .with::<TokenRequest>()
         .with::<TokenAnswer>()
