@@ -38,7 +38,7 @@ pub(crate) enum ApiError {
     Forbidden {
         detail: &'static str,
     },
-    /// The bot's credentials were rotated away, in its own rotation's way.
+    /// The credentials that were to be rotated are not the bot's present ones.
     CredentialsSuperseded,
     NotFound {
         what: String,

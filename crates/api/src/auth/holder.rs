@@ -3,11 +3,11 @@
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use api_types::AGENT_SECRET;
-use db::credentials::{SecretOwner, Standing};
+use db::credentials::{Refused, SecretOwner, Standing};
 use futures_util::future::LocalBoxFuture;
 use ledger_core::economy::Operator;
 
-use super::{MISSING, WRONG, app, bearer, is_operators, named};
+use super::{MISSING, Tokens, WRONG, app, bearer, is_operators, named};
 use crate::error::ApiError;
 use crate::keys::sha256;
 
@@ -57,7 +57,13 @@ async fn holder(req: &HttpRequest) -> Result<KeyHolder, ApiError> {
         if is_operators(&app, token) {
             return named(req.headers()).map(KeyHolder::Operator);
         }
-        let bearer = app.tokens.verify(token).ok_or(WRONG)?;
+        let Some(bearer) = app.tokens.verify(token) else {
+            // A bot's token that is over is no attempt on the operator's.
+            if !Tokens::is_of_their_form(token) {
+                app.refusals.note(Refused::Operator);
+            }
+            return Err(WRONG);
+        };
         return Ok(KeyHolder::Bot(SecretOwner {
             bot: bearer.bot,
             version: bearer.version,

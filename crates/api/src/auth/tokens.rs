@@ -99,6 +99,11 @@ impl Tokens {
         })
     }
 
+    /// Whether it is a JWT at all, if only by its form.
+    pub(crate) fn is_of_their_form(token: &str) -> bool {
+        jsonwebtoken::decode_header(token).is_ok()
+    }
+
     /// Whom a token stands for; `None` if it was not made here, or is over. Whether its credentials
     /// were rotated away is another question.
     pub(crate) fn verify(&self, token: &str) -> Option<Bearer> {
