@@ -9,6 +9,8 @@ use crate::secret::Secret;
 
 /// The longest persona, in characters.
 pub const PERSONA_MAX_CHARS: usize = 2000;
+/// The longest time that rotated credentials may stay good: a day, in seconds.
+pub const GRACE_SECONDS_MAX: u32 = 24 * 60 * 60;
 /// The longest reason an operator gives, in characters.
 pub const REASON_MAX_CHARS: usize = 280;
 
@@ -106,4 +108,27 @@ pub struct RetireRequest {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(max_length = 280))]
     pub reason: String,
+}
+
+/// `POST /bots/{id}/keys`, whose body is optional.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RotateRequest {
+    /// Seconds for which the present credentials stay good, up to [`GRACE_SECONDS_MAX`]. Without
+    /// any they end at once.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(maximum = 86_400))]
+    pub grace_seconds: u32,
+}
+
+/// The answer to `POST /bots/{id}/keys`. Key and secret are shown this once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RotatedKeys {
+    pub id: BotId,
+    pub api_key: Secret,
+    pub api_secret: Secret,
+    /// When the credentials before these end.
+    pub old_valid_until: Timestamp,
 }

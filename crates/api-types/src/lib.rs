@@ -29,8 +29,8 @@ mod usage;
 pub use arena::{Acceptance, Action, ActionRequest, ActionStatus, ActionType, Observation};
 pub use auth::{TokenAnswer, TokenRequest, TokenType};
 pub use bots::{
-    Bot, Limits, MyProfile, PERSONA_MAX_CHARS, REASON_MAX_CHARS, RegisterRequest, Registration,
-    RetireRequest, ReviveRequest,
+    Bot, GRACE_SECONDS_MAX, Limits, MyProfile, PERSONA_MAX_CHARS, REASON_MAX_CHARS,
+    RegisterRequest, Registration, RetireRequest, ReviveRequest, RotateRequest, RotatedKeys,
 };
 pub use dry_run::{DRY_RUN, DryRun, Verdict};
 pub use economy::{BotCount, Economy, Parameters, PriceNow, Supply};

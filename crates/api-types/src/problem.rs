@@ -50,6 +50,7 @@ pub enum ProblemKind {
     InsufficientFunds,
     RegistrationClosed,
     ForeignOrigin,
+    Forbidden,
     BotNotAlive,
     ForeignTicket,
     NotFound,
@@ -86,12 +87,13 @@ pub struct ProblemFacts {
 }
 
 impl ProblemKind {
-    pub const ALL: [ProblemKind; 27] = [
+    pub const ALL: [ProblemKind; 28] = [
         ProblemKind::MalformedRequest,
         ProblemKind::Unauthorized,
         ProblemKind::InsufficientFunds,
         ProblemKind::RegistrationClosed,
         ProblemKind::ForeignOrigin,
+        ProblemKind::Forbidden,
         ProblemKind::BotNotAlive,
         ProblemKind::ForeignTicket,
         ProblemKind::NotFound,
@@ -182,6 +184,13 @@ impl ProblemKind {
                 "foreign-ticket",
                 "The ticket belongs to another bot",
                 "An observation is good for the bot that asked for it. It was left unused.",
+            ),
+            ProblemKind::Forbidden => (
+                403,
+                "forbidden",
+                "These credentials may not do this",
+                "The credentials are good, and this is not for them: another bot's keys, or keys \
+                 that were rotated away and may not rotate again.",
             ),
             ProblemKind::NotFound => (
                 404,

@@ -17,7 +17,7 @@ use ledger_core::{BotId, EconomyRules, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
-use crate::auth::{Passwords, Tokens};
+use crate::auth::{self, Passwords, Refusals, Rotations, Tokens};
 use crate::config::ApiConfig;
 use crate::keys::{Keys, sha256};
 use crate::limits::Limiter;
@@ -40,6 +40,8 @@ pub(crate) struct App {
     pub(crate) keys: Keys,
     pub(crate) tokens: Tokens,
     pub(crate) passwords: Passwords,
+    pub(crate) rotations: Rotations,
+    pub(crate) refusals: Refusals,
     /// SHA-256, so that comparing takes the same time whatever its length.
     pub(crate) admin_token_sha256: [u8; 32],
     pub(crate) registration: RegistrationPolicy,
@@ -97,10 +99,12 @@ impl App {
         let identity = database.identity().await.map_err(|error| {
             Unavailable::new("the arena's identity in Postgres", "was it migrated?").because(error)
         })?;
-        let keys = Keys::derive(&config.secret_key, &identity);
-        Ok(App {
+        let keys = Keys::derive(&config.secret_key, &config.previous_secret_keys, &identity);
+        let app = App {
             tokens: Tokens::new(&keys.token),
             passwords: Passwords::new().await?,
+            rotations: Rotations::default(),
+            refusals: Refusals::default(),
             admin_token_sha256: hashed(&config.admin_token),
             registration: RegistrationPolicy::of(config),
             limiter: Limiter::new(&config.client_limits, &config.proxies, &bus),
@@ -117,7 +121,12 @@ impl App {
             keys,
             database,
             bus,
-        })
+        };
+        // Before the first request: a token may have been ended while nobody served.
+        auth::learn(&app).await.map_err(|error| {
+            Unavailable::new("the latest rotations in Postgres", "was it migrated?").because(error)
+        })?;
+        Ok(app)
     }
 }
 

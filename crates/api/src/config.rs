@@ -35,6 +35,8 @@ pub struct ApiConfig {
     pub redis_namespace: String,
     /// What tokens are signed with and kept answers are encrypted under.
     pub secret_key: SecretString,
+    /// What `secret_key` was before: still accepted, never used for anything new.
+    pub previous_secret_keys: Vec<SecretString>,
     pub admin_token: SecretString,
     /// Without one, registration is closed outside development.
     pub registration_token: Option<SecretString>,
@@ -66,6 +68,7 @@ impl ApiConfig {
             reader.or_within("DATABASE_POOL_SIZE", DATABASE_POOL_SIZE, 1..=1000);
         let redis_url = reader.connection_url("REDIS_URL", &["redis"]);
         let secret_key = reader.secret("SECRET_KEY", SECRET_KEY_MIN_CHARS);
+        let previous_secret_keys = reader.secrets("SECRET_KEY_PREVIOUS", SECRET_KEY_MIN_CHARS);
         let admin_token = reader.secret("ADMIN_TOKEN", ADMIN_TOKEN_MIN_CHARS);
         let registration_token =
             reader.optional_secret("REGISTRATION_TOKEN", REGISTRATION_TOKEN_MIN_CHARS);
@@ -94,12 +97,13 @@ impl ApiConfig {
         let price_book = pricing::read(&mut reader);
         let complete = database_url
             .zip(redis_url)
-            .zip(secret_key)
+            .zip(secret_key.zip(previous_secret_keys))
             .zip(admin_token)
             .zip(rules)
             .zip(price_book);
         let config = complete.map(
-            |(((((database_url, redis_url), secret_key), admin_token), rules), price_book)| {
+            |(((((database_url, redis_url), secret_keys), admin_token), rules), price_book)| {
+                let (secret_key, previous_secret_keys) = secret_keys;
                 ApiConfig {
                     host,
                     port,
@@ -109,6 +113,7 @@ impl ApiConfig {
                     redis_url,
                     redis_namespace: String::new(),
                     secret_key,
+                    previous_secret_keys,
                     admin_token,
                     registration_token,
                     grants_per_address_per_day,

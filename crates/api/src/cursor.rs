@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::error::ApiError;
-use crate::keys::{Key, hex, unhex};
+use crate::keys::{Key, KeyRing, hex, unhex};
 
 const SEAL_BYTES: usize = 8;
 
@@ -64,7 +64,7 @@ impl Parameters {
     pub(crate) fn page<const N: usize>(
         &self,
         list: List,
-        key: &Key,
+        keys: &KeyRing,
     ) -> Result<PageRequest<N>, ApiError> {
         let limit = match self.get("limit") {
             None => PAGE_LIMIT_DEFAULT,
@@ -81,12 +81,16 @@ impl Parameters {
         };
         let after = match self.get("cursor") {
             None => None,
-            Some(text) => Some(decode(list, &self.path, key, text).ok_or_else(|| {
-                ApiError::invalid(
-                    "cursor",
-                    "must be a next_cursor of this same list, exactly as it was answered",
-                )
-            })?),
+            Some(text) => Some(
+                keys.all()
+                    .find_map(|key| decode(list, &self.path, key, text))
+                    .ok_or_else(|| {
+                        ApiError::invalid(
+                            "cursor",
+                            "must be a next_cursor of this same list, exactly as it was answered",
+                        )
+                    })?,
+            ),
         };
         Ok(PageRequest {
             list,
@@ -115,7 +119,7 @@ impl<const N: usize> PageRequest<N> {
     pub(crate) fn answer<R, T>(
         &self,
         rows: Vec<R>,
-        key: &Key,
+        keys: &KeyRing,
         position: impl Fn(&R) -> [i64; N],
         show: impl Fn(R) -> T,
     ) -> Page<T> {
@@ -123,7 +127,7 @@ impl<const N: usize> PageRequest<N> {
         let next_cursor = rows
             .last()
             .filter(|_| full)
-            .map(|last| encode(self.list, &self.path, key, position(last)));
+            .map(|last| encode(self.list, &self.path, &keys.current, position(last)));
         Page {
             items: rows.into_iter().map(show).collect(),
             next_cursor,
@@ -157,7 +161,7 @@ fn decode<const N: usize>(list: List, path: &str, key: &Key, text: &str) -> Opti
 /// and the digest is cut off: nothing can be appended.
 fn seal(path: &str, key: &Key, payload: &[u8]) -> [u8; SEAL_BYTES] {
     let digest = Sha256::new()
-        .chain_update(key)
+        .chain_update(key.bytes())
         .chain_update(payload)
         .chain_update(path)
         .finalize();
@@ -174,64 +178,72 @@ mod tests {
 
     use super::*;
 
-    const KEY: Key = [7; 32];
+    fn key() -> Key {
+        Key::new([7; 32])
+    }
 
     #[test]
     fn a_position_survives() {
         let position = [i64::MIN, -1, i64::MAX];
-        let cursor = encode(List::Journal, "/ledger", &KEY, position);
+        let cursor = encode(List::Journal, "/ledger", &key(), position);
         assert_eq!(
-            decode(List::Journal, "/ledger", &KEY, &cursor),
+            decode(List::Journal, "/ledger", &key(), &cursor),
             Some(position)
         );
     }
 
     #[test]
     fn no_changed_digit_goes_unnoticed() {
-        let cursor = encode(List::Bots, "/bots", &KEY, [12]);
+        let cursor = encode(List::Bots, "/bots", &key(), [12]);
         for at in 0..cursor.len() {
             let mut bytes = cursor.clone().into_bytes();
             bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
             let changed = String::from_utf8(bytes).unwrap();
             assert_eq!(
-                decode::<1>(List::Bots, "/bots", &KEY, &changed),
+                decode::<1>(List::Bots, "/bots", &key(), &changed),
                 None,
                 "digit {at}"
             );
         }
         for cut in 0..cursor.len() {
-            assert_eq!(decode::<1>(List::Bots, "/bots", &KEY, &cursor[..cut]), None);
+            assert_eq!(
+                decode::<1>(List::Bots, "/bots", &key(), &cursor[..cut]),
+                None
+            );
         }
         assert_eq!(
-            decode::<1>(List::Bots, "/bots", &KEY, &format!("{cursor}00")),
+            decode::<1>(List::Bots, "/bots", &key(), &format!("{cursor}00")),
             None
         );
     }
 
     #[test]
     fn a_cursor_belongs_to_its_list_and_its_key() {
-        let cursor = encode(List::Bots, "/bots", &KEY, [12]);
-        assert_eq!(decode::<1>(List::Posts, "/bots", &KEY, &cursor), None);
-        assert_eq!(decode::<1>(List::Bots, "/bots", &[8; 32], &cursor), None);
-        assert_eq!(decode::<1>(List::Bots, "/bot", &KEY, &cursor), None);
-        assert_eq!(decode::<1>(List::Bots, "/bots", &KEY, "ä"), None);
-        assert_eq!(decode::<1>(List::Bots, "/bots", &KEY, ""), None);
+        let cursor = encode(List::Bots, "/bots", &key(), [12]);
+        assert_eq!(decode::<1>(List::Posts, "/bots", &key(), &cursor), None);
+        assert_eq!(
+            decode::<1>(List::Bots, "/bots", &Key::new([8; 32]), &cursor),
+            None
+        );
+        assert_eq!(decode::<1>(List::Bots, "/bot", &key(), &cursor), None);
+        assert_eq!(decode::<1>(List::Bots, "/bots", &key(), "ä"), None);
+        assert_eq!(decode::<1>(List::Bots, "/bots", &key(), ""), None);
     }
 
     proptest! {
         #[test]
         fn no_text_is_a_cursor_unless_it_was_answered(text in any::<String>(), hex in "[0-9a-f]{0,80}") {
             for text in [text, hex] {
-                prop_assert_eq!(decode::<1>(List::Bots, "/bots", &KEY, &text), None);
-                prop_assert_eq!(decode::<3>(List::Journal, "/ledger", &KEY, &text), None);
+                prop_assert_eq!(decode::<1>(List::Bots, "/bots", &key(), &text), None);
+                prop_assert_eq!(decode::<3>(List::Journal, "/ledger", &key(), &text), None);
             }
         }
 
         #[test]
         fn every_position_comes_back(position in any::<[i64; 2]>(), path in any::<String>()) {
-            let cursor = encode(List::Standings, &path, &KEY, position);
-            prop_assert_eq!(decode(List::Standings, &path, &KEY, &cursor), Some(position));
-            prop_assert_eq!(decode::<1>(List::Standings, &path, &KEY, &cursor), None);
+            let cursor = encode(List::Standings, &path, &key(), position);
+            prop_assert_eq!(decode(List::Standings, &path, &key(), &cursor), Some(position));
+            prop_assert_eq!(decode::<1>(List::Standings, &path, &key(), &cursor), None);
         }
     }
 }

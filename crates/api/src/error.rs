@@ -39,6 +39,12 @@ pub(crate) enum ApiError {
     RegistrationClosed,
     /// A page of somebody else's asked, in a browser.
     ForeignOrigin,
+    /// Proven, and not allowed.
+    Forbidden {
+        detail: &'static str,
+    },
+    /// The credentials that were to be rotated are not the bot's present ones.
+    CredentialsSuperseded,
     NotFound {
         what: String,
     },
@@ -112,6 +118,7 @@ impl ApiError {
             ApiError::Unauthorized { .. } => ProblemKind::Unauthorized,
             ApiError::RegistrationClosed => ProblemKind::RegistrationClosed,
             ApiError::ForeignOrigin => ProblemKind::ForeignOrigin,
+            ApiError::Forbidden { .. } | ApiError::CredentialsSuperseded => ProblemKind::Forbidden,
             ApiError::PositionGone => ProblemKind::PositionGone,
             ApiError::NotFound { .. } => ProblemKind::NotFound,
             ApiError::MethodNotAllowed { .. } => ProblemKind::MethodNotAllowed,
@@ -161,7 +168,12 @@ impl ApiError {
             ApiError::Refused(refusal) | ApiError::RefusedField { refusal, .. } => {
                 return sentence(refusal);
             }
-            ApiError::Unauthorized { detail } | ApiError::TooManyRequests { detail, .. } => detail,
+            ApiError::Unauthorized { detail }
+            | ApiError::Forbidden { detail }
+            | ApiError::TooManyRequests { detail, .. } => detail,
+            ApiError::CredentialsSuperseded => {
+                "These credentials were rotated away. Rotate with the present ones."
+            }
             ApiError::UnsupportedMediaType => "Send the body with Content-Type: application/json.",
             ApiError::PayloadTooLarge => "The body has more than 64 KiB.",
             ApiError::UriTooLong => "The path and its query have more than 4 KiB.",
@@ -420,6 +432,7 @@ impl From<DbError> for ApiError {
             DbError::Conflict(Conflict::AlreadyIn) => ApiError::AlreadyIn,
             DbError::Conflict(Conflict::MarketExists) => ApiError::Internal(error.to_string()),
             DbError::Conflict(Conflict::ObservationUsed) => ApiError::TicketSpent,
+            DbError::Conflict(Conflict::CredentialsSuperseded) => ApiError::CredentialsSuperseded,
             DbError::Conflict(Conflict::IdempotencyKey) => ApiError::IdempotencyConflict,
             DbError::Unavailable(_) => ApiError::Unavailable(error.to_string()),
             DbError::OutcomeUnknown(_) => ApiError::OutcomeUnknown(error.to_string()),

@@ -31,6 +31,8 @@ pub(crate) struct Retry {
     pub(crate) claim: Claim,
     /// Derived from `SECRET_KEY` and the idempotency key itself, which is stored nowhere.
     cipher_key: Key,
+    /// The same request as it was known under the SECRET_KEYs before.
+    earlier: Vec<Retry>,
 }
 
 /// The `Idempotency-Key`, if there is one. Two are a mistake: nobody knows which one is meant.
@@ -70,19 +72,30 @@ impl Retry {
         let Some(key) = key_of(headers)? else {
             return Ok(None);
         };
-        let mut hash = Sha256::new().chain_update(app.keys.idempotency);
-        for part in [credential, route, key] {
+        let known = |ring_key| Retry::under(ring_key, [credential, route, key], body);
+        let ring = &app.keys.idempotency;
+        let mut retry = known(&ring.current);
+        retry.earlier = ring.previous.iter().map(known).collect();
+        Ok(Some(retry))
+    }
+
+    fn under(ring_key: &Key, parts: [&str; 3], body: &Body) -> Retry {
+        let mut hash = Sha256::new().chain_update(ring_key.bytes());
+        for part in parts {
             // Each after its length, so that no two claims run together.
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
         let key_sha256: [u8; 32] = hash.finalize().into();
-        let cipher_key = derive(key.as_bytes(), &app.keys.idempotency, &key_sha256);
-        let claim = Claim {
-            key_sha256,
-            body_sha256: body.sha256(),
-        };
-        Ok(Some(Retry { claim, cipher_key }))
+        let [_, _, key] = parts;
+        Retry {
+            claim: Claim {
+                key_sha256,
+                body_sha256: body.sha256(),
+            },
+            cipher_key: derive(key.as_bytes(), ring_key.bytes(), &key_sha256),
+            earlier: Vec::new(),
+        }
     }
 
     /// An answer in the form in which it is kept.
@@ -127,16 +140,19 @@ impl Retry {
     }
 
     fn cipher(&self) -> ChaCha20Poly1305 {
-        ChaCha20Poly1305::new(&self.cipher_key.into())
+        ChaCha20Poly1305::new(&(*self.cipher_key.bytes()).into())
     }
 
     async fn recall(&self, app: &App) -> ApiResult<Option<HttpResponse>> {
         let mut conn = app.database.get().await?;
-        match recall(&mut conn, &self.claim).await? {
-            Recall::Fresh => Ok(None),
-            Recall::OtherBody => Err(ApiError::IdempotencyMismatch),
-            Recall::Replay(kept) => self.replay(&kept).map(Some),
+        for known in std::iter::once(self).chain(&self.earlier) {
+            match recall(&mut conn, &known.claim).await? {
+                Recall::Fresh => {}
+                Recall::OtherBody => return Err(ApiError::IdempotencyMismatch),
+                Recall::Replay(kept) => return known.replay(&kept).map(Some),
+            }
         }
+        Ok(None)
     }
 
     fn replay(&self, kept: &StoredAnswer) -> ApiResult {
@@ -231,7 +247,8 @@ mod tests {
         };
         Retry {
             claim,
-            cipher_key: [key; 32],
+            cipher_key: Key::new([key; 32]),
+            earlier: Vec::new(),
         }
     }
 

@@ -2,39 +2,76 @@
 //! another; and the random ones.
 
 use hkdf::Hkdf;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret, SecretBox, SecretString};
 use sha2::{Digest, Sha256};
 
-pub(crate) type Key = [u8; 32];
+/// A derived key. It is wiped when dropped, and has no `Debug`: nothing can print it.
+pub(crate) struct Key(SecretBox<[u8; 32]>);
 
-/// Everything derived from `SECRET_KEY`.
+impl Key {
+    pub(crate) fn new(bytes: [u8; 32]) -> Key {
+        Key(SecretBox::new(Box::new(bytes)))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        self.0.expose_secret()
+    }
+}
+
+/// One purpose's key under `SECRET_KEY`, and under those before it.
+pub(crate) struct KeyRing {
+    /// What is made new is made under this one.
+    pub(crate) current: Key,
+    /// What was made under these is still accepted.
+    pub(crate) previous: Vec<Key>,
+}
+
+impl KeyRing {
+    /// Every key, the present one first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.current).chain(&self.previous)
+    }
+}
+
+/// Everything derived from `SECRET_KEY` and its predecessors.
 pub(crate) struct Keys {
-    pub(crate) token: Key,
-    pub(crate) cursor: Key,
-    pub(crate) idempotency: Key,
+    pub(crate) token: KeyRing,
+    pub(crate) cursor: KeyRing,
+    pub(crate) idempotency: KeyRing,
 }
 
 impl Keys {
     /// `arena` is the database's identity: a token that outlives its bots must open nobody else's
     /// wallet.
-    pub(crate) fn derive(secret_key: &SecretString, arena: &uuid::Uuid) -> Keys {
-        let secret = secret_key.expose_secret().as_bytes();
+    pub(crate) fn derive(
+        secret_key: &SecretString,
+        previous: &[SecretString],
+        arena: &uuid::Uuid,
+    ) -> Keys {
+        let ring = |salt: &[u8], purpose: &[u8]| {
+            let key =
+                |secret: &SecretString| derive(secret.expose_secret().as_bytes(), salt, purpose);
+            KeyRing {
+                current: key(secret_key),
+                previous: previous.iter().map(key).collect(),
+            }
+        };
         Keys {
-            token: derive(secret, arena.as_bytes(), b"ledgerdome/token/v1"),
-            cursor: derive(secret, b"", b"ledgerdome/cursor/v1"),
-            idempotency: derive(secret, b"", b"ledgerdome/idempotency/v1"),
+            token: ring(arena.as_bytes(), b"ledgerdome/token/v1"),
+            cursor: ring(b"", b"ledgerdome/cursor/v1"),
+            idempotency: ring(b"", b"ledgerdome/idempotency/v1"),
         }
     }
 }
 
 /// HKDF-SHA256 (RFC 5869).
 pub(crate) fn derive(secret: &[u8], salt: &[u8], purpose: &[u8]) -> Key {
-    let mut key = Key::default();
+    let mut key = [0; 32];
     #[expect(clippy::expect_used, reason = "it fails above 255 × 32 bytes only")]
     Hkdf::<Sha256>::new(Some(salt), secret)
         .expand(purpose, &mut key)
         .expect("32 bytes are a valid length");
-    key
+    Key::new(key)
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
@@ -76,11 +113,29 @@ mod tests {
     fn tokens_are_bound_to_their_arena_and_nothing_else_is() {
         let secret = SecretString::from("a secret of more than thirty-two characters");
         let (one, other) = (uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(2));
-        let (mine, again) = (Keys::derive(&secret, &one), Keys::derive(&secret, &one));
-        let theirs = Keys::derive(&secret, &other);
-        assert_eq!(mine.token, again.token);
-        assert_ne!(mine.token, theirs.token);
-        assert_eq!(mine.cursor, theirs.cursor);
-        assert_eq!(mine.idempotency, theirs.idempotency);
+        let of = |arena| {
+            let keys = Keys::derive(&secret, &[], arena);
+            [keys.token, keys.cursor, keys.idempotency].map(|ring| *ring.current.bytes())
+        };
+        let (mine, again, theirs) = (of(&one), of(&one), of(&other));
+        assert_eq!(mine, again);
+        assert_ne!(mine[0], theirs[0]);
+        assert_eq!(mine[1..], theirs[1..]);
+    }
+
+    #[test]
+    fn an_earlier_secret_key_gives_the_keys_it_gave_before() {
+        let [old, new] = ["old", "new"].map(|name| SecretString::from(name.repeat(20)));
+        let arena = uuid::Uuid::from_u128(1);
+        let before = Keys::derive(&old, &[], &arena);
+        let after = Keys::derive(&new, &[old], &arena);
+        for (before, after) in [
+            (before.token, after.token),
+            (before.cursor, after.cursor),
+            (before.idempotency, after.idempotency),
+        ] {
+            assert_eq!(before.current.bytes(), after.previous[0].bytes());
+            assert_ne!(before.current.bytes(), after.current.bytes());
+        }
     }
 }

@@ -18,6 +18,7 @@ use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::auth;
 use crate::config::ApiConfig;
 use crate::connections::Doorman;
 use crate::error::ApiError;
@@ -64,6 +65,7 @@ pub async fn start(config: ApiConfig, shutdown: Shutdown) -> Result<Running, Fai
     let app = Data::new(App::open(&config).await?);
     let wanted = SocketAddr::new(config.host, config.port);
     let shared = Data::clone(&app);
+    let upkeep = (Data::clone(&app), shutdown.clone());
     streams::start(&app, &shutdown);
     config.connections.make_room();
     let doorman = Doorman::new(config.connections, &config.proxies);
@@ -76,7 +78,6 @@ pub async fn start(config: ApiConfig, shutdown: Shutdown) -> Result<Running, Fai
             .wrap(Condition::new(origins.are_any(), origins.cors()))
             .wrap(from_fn(around))
     })
-    .on_connect(streams::patience(&config))
     .workers(WORKERS)
     .max_connections(config.connections.total.div_ceil(WORKERS))
     .on_connect(move |connection, extensions| {
@@ -99,7 +100,7 @@ pub async fn start(config: ApiConfig, shutdown: Shutdown) -> Result<Running, Fai
         )
     })?;
     let address = server.addrs().first().copied().unwrap_or(wanted);
-    let task = tokio::spawn(server.run());
+    let task = tokio::spawn(auth::alongside(server.run(), upkeep.0, upkeep.1));
     let registration = app.registration.admission.as_str();
     info!(%address, registration, mode = %config.rules.enforcement, "the API listens");
     Ok(Running { address, task })

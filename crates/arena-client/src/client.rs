@@ -9,7 +9,7 @@ use api_types::{
     AGENT_SECRET, Acceptance, ActionRequest, AnswerJudged, AnswerRequest, Bet, BetRequest,
     BetsPlaced, BetsRequest, Bot, ChainVerification, Economy, Insights, LedgerEntry, Market,
     MyProfile, Observation, Page, Post, Prediction, PriceSample, RegisterRequest, Registration,
-    Standings, UsageReceipt, UsageReport,
+    RotateRequest, RotatedKeys, Standings, UsageReceipt, UsageReport,
 };
 use ledger_core::{BotId, Handle, MarketId};
 use reqwest::header::{AUTHORIZATION, HeaderName};
@@ -115,6 +115,24 @@ impl Client {
     ) -> Result<Registration, ClientError> {
         let call = Call::post(&["bots"], request, Retry::Keyed(key))?;
         self.transport.json(&call, None).await
+    }
+
+    /// `POST /bots/{id}/keys` under that key: new credentials for the bot. This client keeps the old
+    /// ones, which are good for the grace that was asked for. Whoever has lost the answer asks again
+    /// with the same key, within half an hour of their end.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; [`api_types::ProblemKind::Forbidden`] when this client's credentials were
+    /// rotated away.
+    pub async fn rotate_keys(
+        &self,
+        bot: BotId,
+        request: &RotateRequest,
+        key: &IdempotencyKey,
+    ) -> Result<RotatedKeys, ClientError> {
+        let path = ["bots", &bot.to_string(), "keys"];
+        self.as_bot(&Call::post(&path, request, Retry::Keyed(key))?)
+            .await
     }
 
     /// `GET /bots/me`.

@@ -255,21 +255,7 @@ pub async fn page(
     Ok(rows.into_iter().map(BotProfile::from).collect())
 }
 
-/// The owner of an API secret, by its SHA-256.
-pub async fn by_secret(
-    conn: &mut Connection,
-    sha256: &[u8; 32],
-) -> DbResult<Option<(BotId, BotStatus)>> {
-    let row: Option<(i64, SqlBotStatus)> = bots::table
-        .filter(bots::api_secret_sha256.eq(&sha256[..]))
-        .select((bots::id, bots::status))
-        .first(conn)
-        .await
-        .optional()?;
-    Ok(row.map(|(id, status)| (BotId(id), status.0)))
-}
-
-/// A bot's id and the hash of its API key, for a login.
+/// A bot's id and the hash of its API key, to check one against.
 pub async fn api_key_hash(
     conn: &mut Connection,
     bot: &BotRef,

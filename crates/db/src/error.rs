@@ -42,6 +42,8 @@ pub enum Conflict {
     AlreadyIn,
     #[error("a market of this id is there already")]
     MarketExists,
+    #[error("these credentials were rotated away")]
+    CredentialsSuperseded,
     #[error("a request with this Idempotency-Key is being served or was served otherwise")]
     IdempotencyKey,
 }

@@ -9,6 +9,7 @@
 pub mod actions;
 pub mod audit;
 pub mod bots;
+pub mod credentials;
 pub mod dry_run;
 pub mod error;
 pub mod events;

@@ -206,6 +206,7 @@ diesel::table! {
         api_key_hash -> Text,
         api_secret_sha256 -> Bytea,
         created_at -> Timestamptz,
+        credential_version -> Int8,
     }
 }
 
@@ -420,6 +421,20 @@ diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::*;
 
+    superseded_credentials (bot_id) {
+        bot_id -> Int8,
+        version -> Int8,
+        api_key_hash -> Text,
+        api_secret_sha256 -> Bytea,
+        rotated_at -> Timestamptz,
+        valid_until -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
     tick_failures (cycle, bot_id) {
         cycle -> Int8,
         bot_id -> Int8,
@@ -458,4 +473,4 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(agent_metrics, agent_totals, agent_windows, arena_identity, audit_log, bets, bot_schedules, bots, cycles, events, events_horizon, evidence, idempotency_keys, leases, ledger, markets, oracle_cycles, posts, predictions, prices, source_cooldowns, tick_failures, wallets,);
+diesel::allow_tables_to_appear_in_same_query!(agent_metrics, agent_totals, agent_windows, arena_identity, audit_log, bets, bot_schedules, bots, cycles, events, events_horizon, evidence, idempotency_keys, leases, ledger, markets, oracle_cycles, posts, predictions, prices, source_cooldowns, superseded_credentials, tick_failures, wallets,);

@@ -1,8 +1,12 @@
 //! Who asks: a bot by its token or its secret, or an operator.
 
 mod credentials;
+mod holder;
 mod passwords;
+mod refusals;
+mod rotations;
 mod tokens;
+mod upkeep;
 
 use std::future::{Ready, ready};
 use std::str::FromStr;
@@ -13,12 +17,17 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use api_types::{AGENT_SECRET, OPERATOR};
 pub(crate) use credentials::Issued;
+use db::credentials::{Refused, Standing};
 use futures_util::future::LocalBoxFuture;
+pub(crate) use holder::KeyHolder;
 use ledger_core::economy::Operator;
 use ledger_core::{BotId, BotStatus, Refusal};
-pub(crate) use passwords::Passwords;
+pub(crate) use passwords::{Passwords, Proven};
+pub(crate) use refusals::Refusals;
+pub(crate) use rotations::Rotations;
 use subtle::ConstantTimeEq;
-pub(crate) use tokens::{TOKEN_SECONDS, Tokens};
+pub(crate) use tokens::{Bearer, Tokens};
+pub(crate) use upkeep::{alongside, learn};
 
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
@@ -80,8 +89,11 @@ impl FromRequest for AuthenticatedBot {
                 (Proof::Token(id), _) => Ok(AuthenticatedBot { id }),
                 (Proof::Secret(sha256), Some(app)) => {
                     let mut conn = app.database.get().await?;
-                    let found = db::bots::by_secret(&mut conn, &sha256).await?;
-                    found.map(|(id, _)| AuthenticatedBot { id }).ok_or(WRONG)
+                    let found = db::credentials::by_secret(&mut conn, &sha256).await?;
+                    found
+                        .filter(|owner| owner.standing != Standing::Ended)
+                        .map(|owner| AuthenticatedBot { id: owner.bot })
+                        .ok_or(WRONG)
                 }
                 (Proof::Secret(_), None) => Err(WRONG),
             }
@@ -99,10 +111,21 @@ enum Proof {
 
 fn offered(headers: &HeaderMap, app: &App) -> Result<Proof, ApiError> {
     if let Some(token) = bearer(headers)? {
-        return app.tokens.verify(token).map(Proof::Token).ok_or(WRONG);
+        return owner(app, token).map(Proof::Token).ok_or(WRONG);
     }
     let secret = headers.get(AGENT_SECRET).ok_or(MISSING)?;
     Ok(Proof::Secret(sha256(secret.as_bytes())))
+}
+
+/// The bot of a token that is good and was not rotated away.
+fn owner(app: &App, token: &str) -> Option<BotId> {
+    let bearer = app.tokens.verify(token)?;
+    (app.rotations.standing(bearer) != Standing::Ended).then_some(bearer.bot)
+}
+
+/// Whether a token is good for some bot.
+pub(crate) fn is_good(app: &App, token: &str) -> bool {
+    owner(app, token).is_some()
 }
 
 /// Whose requests these are to be counted as. A secret is yet to be looked up: eight bytes of its
@@ -165,19 +188,27 @@ fn operator(req: &HttpRequest) -> Result<AuthenticatedOperator, ApiError> {
     let Some(token) = bearer(req.headers())? else {
         return Err(denied);
     };
-    let same: bool = sha256(token.as_bytes())
-        .ct_eq(&app.admin_token_sha256)
-        .into();
-    if !same {
+    if !is_operators(&app, token) {
+        app.refusals.note(Refused::Operator);
         return Err(denied);
     }
-    let name = match req.headers().get(OPERATOR) {
+    named(req.headers()).map(AuthenticatedOperator)
+}
+
+pub(crate) fn is_operators(app: &App, token: &str) -> bool {
+    sha256(token.as_bytes())
+        .ct_eq(&app.admin_token_sha256)
+        .into()
+}
+
+/// Who the operator says they are.
+fn named(headers: &HeaderMap) -> Result<Operator, ApiError> {
+    let name = match headers.get(OPERATOR) {
         None => OPERATOR_DEFAULT,
         Some(name) => name.to_str().unwrap_or_default(),
     };
     let rule = "must be 1 to 64 of A-Z a-z 0-9 _ . @ -";
-    let name = Operator::from_str(name).map_err(|_| ApiError::invalid(OPERATOR, rule))?;
-    Ok(AuthenticatedOperator(name))
+    Operator::from_str(name).map_err(|_| ApiError::invalid(OPERATOR, rule))
 }
 
 #[cfg(test)]
@@ -202,7 +233,10 @@ mod tests {
             headers.insert(AUTHORIZATION, value);
             match bearer(&headers) {
                 Ok(token) => {
-                    let tokens = Tokens::new(&[7; 32]);
+                    let tokens = Tokens::new(&crate::keys::KeyRing {
+                        current: crate::keys::Key::new([7; 32]),
+                        previous: Vec::new(),
+                    });
                     prop_assert_eq!(tokens.verify(token.unwrap()), None);
                 }
                 Err(error) => prop_assert_eq!(error.problem("/", "").status, 401),

@@ -29,6 +29,10 @@ pub(super) fn registration() -> Value {
     })
 }
 
+pub(super) fn rotated_keys() -> Value {
+    json!({ "id": 11, "api_key": "ldk_…", "api_secret": "lds_…", "old_valid_until": AT })
+}
+
 pub(super) fn bot() -> Value {
     json!({
         "id": 11, "handle": BOT, "status": "ALIVE", "balance": "995.00000000",
@@ -283,7 +287,7 @@ mod tests {
         Acceptance, ActionRequest, AnswerJudged, AnswerRequest, Bet, BetRequest, BetsPlaced,
         BetsRequest, Bot, ChainVerification, DryRun, Economy, Insights, LedgerEntry, Market,
         MarketRequest, MyProfile, Observation, Page, Post, Prediction, PriceSample, Registration,
-        Standings, TokenAnswer, TokenRequest, UsageReceipt, UsageReport,
+        RotatedKeys, Standings, TokenAnswer, TokenRequest, UsageReceipt, UsageReport,
     };
     use serde::{Serialize, de::DeserializeOwned};
 
@@ -304,6 +308,7 @@ mod tests {
         is::<TokenRequest>(token_request());
         is::<TokenAnswer>(token());
         is::<Registration>(registration());
+        is::<RotatedKeys>(rotated_keys());
         is::<Page<Bot>>(page(bot()));
         is::<Bot>(bot());
         is::<MyProfile>(my_profile());

@@ -550,6 +550,16 @@ fn bots() -> Vec<Operation> {
             .takes("ReviveRequest", vec![("a second life", json!({ "amount": "50.00", "reason": "it was our fault" }))])
             .refuses(&[BotStatus])
             .answers(200, "Bot", "The bot, alive.", examples::bot()),
+        post("/bots/{bot}/keys", "rotateKeys", "bots", "New credentials for a bot")
+            .about("Of the bot itself, with its present credentials, or of an operator. The old ones end after \
+                `grace_seconds`, at once without any. A lost answer is repeated under the old credentials and \
+                the same Idempotency-Key, for half an hour after their end. Key and secret are shown this once.")
+            .by(Who::BotOrOperator)
+            .with(&["bot"])
+            .once()
+            .may_take("RotateRequest", vec![("with a grace", json!({ "grace_seconds": 600 }))])
+            .refuses(&[Forbidden, BotStatus])
+            .answers(200, "RotatedKeys", "The new credentials.", examples::rotated_keys()),
         get("/bots/{bot}/ledger", "showChain", "ledger", "One bot's chain")
             .listed("LedgerEntryPage", &["bot"], examples::ledger_entry()),
         get("/bots/{bot}/ledger/verify", "verifyChain", "ledger", "The server's word on a chain")

@@ -54,11 +54,6 @@ pub(super) fn parameters() -> Value {
     let key = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" });
     let operator =
         json!({ "type": "string", "pattern": "^[A-Za-z0-9_.@-]{1,64}$", "default": "admin" });
-    let position = json!({ "type": "string", "pattern": "^[0-9]{1,20}-[0-9]{1,19}$" });
-    let kinds = json!({
-        "type": "string", "example": "entry,post",
-        "pattern": "^(entry|post|prediction|market|tick|price|bot)(,(entry|post|prediction|market|tick|price|bot))*$",
-    });
     json!({
         "limit": query("limit", "The most items of a page.", limit),
         "cursor": query("cursor", "A `next_cursor` of this same list.", cursor),

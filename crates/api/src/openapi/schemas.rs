@@ -5,8 +5,8 @@ use api_types::{
     BetsRequest, Bot, BotEvent, ChainVerification, DryRun, Economy, Event, Insights, LedgerEntry,
     Market, MarketEvent, MarketRequest, MyProfile, Observation, Page, Post, PostEvent, Prediction,
     PredictionEvent, PriceSample, Problem, RegisterRequest, Registration, RetireRequest,
-    ReviveRequest, Standings, TickEvent, TokenAnswer, TokenRequest, UsageReceipt, UsageReport,
-    VoidRequest,
+    ReviveRequest, RotateRequest, RotatedKeys, Standings, TickEvent, TokenAnswer, TokenRequest,
+    UsageReceipt, UsageReport, VoidRequest,
 };
 use ledger_core::EventKind;
 use serde_json::{Map, Value, json};
@@ -39,6 +39,8 @@ pub(super) fn all() -> Value {
         .with::<Registration>()
         .with::<MyProfile>()
         .with::<RetireRequest>()
+        .with::<RotateRequest>()
+        .with::<RotatedKeys>()
         .with::<ReviveRequest>()
         .with::<TokenRequest>()
         .with::<TokenAnswer>()

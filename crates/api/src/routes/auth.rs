@@ -1,19 +1,25 @@
 //! An API key for a short-lived token.
 
 use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use api_types::{Secret, TokenAnswer, TokenRequest, TokenType};
 use db::bots::BotRef;
+use db::credentials::Refused;
+use db::idempotency::Remember;
 
 use crate::app::App;
-use crate::auth::TOKEN_SECONDS;
+use crate::auth::{Bearer, Proven};
 use crate::body::Body;
 use crate::error::{ApiError, ApiResult};
+use crate::idempotency::{Contents, Retry, once};
+use crate::keys::{hex, sha256};
 use crate::{address, routes};
 
 /// A wrong key and an unknown bot get the same answer, in the same time.
 pub(super) async fn token(req: HttpRequest, payload: Payload, app: Data<App>) -> ApiResult {
-    let request: TokenRequest = Body::read(&req, payload).await?.parse()?;
+    let body = Body::read(&req, payload).await?;
+    let request: TokenRequest = body.parse()?;
     let bot = match (request.bot_id, request.handle) {
         (Some(id), None) => BotRef::Id(id),
         (None, Some(handle)) => BotRef::Handle(handle),
@@ -28,23 +34,61 @@ pub(super) async fn token(req: HttpRequest, payload: Payload, app: Data<App>) ->
     if let Err(refused) = app.limiter.login(address::of(&req), &bot).await {
         return Err(refused.told(&req));
     }
+    // The key itself is the credential: an answer is repeated to nobody who does not have it.
+    let credential = format!(
+        "login:{}",
+        hex(&sha256(request.api_key.expose().as_bytes()))
+    );
+    let retry = Retry::of(&app, req.headers(), &credential, "POST /auth/token", &body)?;
+    let login = login(&app, &bot, &request.api_key, retry.as_ref());
+    once(&app, retry.as_ref(), login).await
+}
+
+async fn login(app: &App, bot: &BotRef, api_key: &Secret, retry: Option<&Retry>) -> ApiResult {
     let known = {
         let mut conn = app.database.get().await?;
-        db::bots::api_key_hash(&mut conn, &bot).await?
+        db::credentials::login(&mut conn, bot).await?
     };
-    let stored = known.as_ref().map(|(_, hash)| hash.as_str());
+    let predecessor = known.as_ref().and_then(|known| known.predecessor.as_ref());
     let proven = app
         .passwords
-        .verify(request.api_key.expose(), stored)
+        .prove(
+            api_key.expose(),
+            known.as_ref().map(|known| known.api_key_hash.as_str()),
+            predecessor.map(|before| before.api_key_hash.as_str()),
+        )
         .await?;
-    let Some((id, _)) = known.filter(|_| proven) else {
+    let bought = match (proven, &known, predecessor) {
+        (Some(Proven::Current), Some(known), _) => Some((known.bot, known.version, None)),
+        // Its token must not outlive the grace.
+        (Some(Proven::Predecessor), Some(known), Some(before)) => {
+            Some((known.bot, before.version, Some(before.remaining)))
+        }
+        _ => None,
+    };
+    let Some((bot, version, at_most)) = bought else {
+        if let Some(known) = known {
+            app.refusals.note(Refused::Login(known.bot));
+        }
         return Err(ApiError::Unauthorized {
             detail: "There is no bot with this API key.",
         });
     };
-    routes::ok(&TokenAnswer {
-        access_token: Secret::new(app.tokens.issue(id)?),
+    let issued = app.tokens.issue(Bearer { bot, version }, at_most)?;
+    let answer = TokenAnswer {
+        access_token: issued.token,
         token_type: TokenType::Bearer,
-        expires_in: TOKEN_SECONDS,
-    })
+        expires_in: issued.seconds,
+    };
+    let render = retry.map(|retry| {
+        let answer = &answer;
+        move |(): &()| retry.keep(StatusCode::OK, answer, Contents::Secret)
+    });
+    let hook = retry.zip(render.as_ref()).map(|(retry, render)| Remember {
+        claim: retry.claim,
+        render,
+    });
+    let mut conn = app.database.get().await?;
+    db::credentials::logged_in(&mut conn, bot, version, hook.as_ref()).await?;
+    routes::ok(&answer)
 }

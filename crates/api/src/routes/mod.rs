@@ -7,6 +7,7 @@ mod docs;
 mod economy;
 mod health;
 mod insights;
+mod keys;
 mod ledger;
 mod markets;
 mod posts;
@@ -45,6 +46,7 @@ pub(crate) fn all(config: &mut ServiceConfig) {
                 .route(web::delete().to(bots::retire)),
         )
         .service(path("/bots/{bot}/revive", "POST").route(web::post().to(bots::revive)))
+        .service(path("/bots/{bot}/keys", "POST").route(web::post().to(keys::rotate)))
         .service(path("/bots/{bot}/ledger", READ).route(get().to(ledger::chain)))
         .service(path("/bots/{bot}/ledger/verify", READ).route(get().to(ledger::verify)))
         .service(path("/auth/token", "POST").route(web::post().to(auth::token)))

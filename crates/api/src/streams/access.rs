@@ -4,13 +4,11 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use actix_web::{FromRequest, HttpRequest};
 use api_types::AGENT_SECRET;
-use subtle::ConstantTimeEq;
 
 use crate::app::App;
-use crate::auth::{AuthenticatedBot, AuthenticatedOperator};
+use crate::auth::{AuthenticatedBot, AuthenticatedOperator, is_good, is_operators};
 use crate::error::ApiError;
 use crate::headers::Origins;
-use crate::keys::sha256;
 
 /// Whether the request proves who asks. A header, never the address: addresses end up in logs.
 pub(super) async fn prove(req: &HttpRequest) -> Result<(), ApiError> {
@@ -33,10 +31,7 @@ pub(super) fn offers_proof(headers: &HeaderMap) -> bool {
 
 /// Whether a token that came in a message is a bot's or the operator's.
 pub(super) fn is_known(app: &App, token: &str) -> bool {
-    let operator: bool = sha256(token.as_bytes())
-        .ct_eq(&app.admin_token_sha256)
-        .into();
-    operator || app.tokens.verify(token).is_some()
+    is_operators(app, token) || is_good(app, token)
 }
 
 /// Whether a page of that origin may open a WebSocket: browsers do not ask before they connect, as

@@ -10,6 +10,7 @@ mod auth;
 mod bad_input;
 mod bots;
 mod browsers;
+mod credentials;
 mod dry_run;
 mod economy;
 mod health;

@@ -41,6 +41,7 @@ pub fn config(arena: &Arena) -> ApiConfig {
         redis_url: SecretString::from(arena.redis_url()),
         redis_namespace: arena.redis_prefix(),
         secret_key: SecretString::from(SECRET_KEY),
+        previous_secret_keys: Vec::new(),
         admin_token: SecretString::from(ADMIN_TOKEN),
         registration_token: None,
         grants_per_address_per_day: None,
@@ -98,6 +99,14 @@ impl Service {
             arena,
             shutdown,
             running,
+        }
+    }
+
+    /// Where a second server on the same arena listens, as another process would.
+    pub async fn twin(&self) -> String {
+        match api::start(config(&self.arena), Shutdown::manual()).await {
+            Ok(running) => format!("http://{}", running.local_addr()),
+            Err(failure) => panic!("{failure}"),
         }
     }
 

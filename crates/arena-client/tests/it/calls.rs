@@ -1,6 +1,6 @@
 //! Each call goes to its path and reads its answer.
 
-use api_types::{Action, ActionRequest, RegisterRequest};
+use api_types::{Action, ActionRequest, RegisterRequest, RotateRequest};
 use arena_client::{Client, ClientConfig, ClientError, Credential, IdempotencyKey, PageQuery};
 use arena_client::{PredictionQuery, SetupError, StandingsQuery};
 use ledger_core::prediction::{Direction, PredictionStatus};
@@ -270,6 +270,31 @@ async fn registration_reads_its_credentials() {
     assert_eq!(answer.api_key.expose(), "ldk_1");
     let body = json!({"handle": "new-bot", "registration_token": "token"});
     assert_eq!(stub.requests()[0].json(), body);
+}
+
+#[tokio::test]
+async fn keys_are_rotated_under_a_key() {
+    let answer = json!({
+        "id": 10_001, "api_key": "ldk_2", "api_secret": "lds_2",
+        "old_valid_until": "2026-11-01T00:10:00.000000Z",
+    });
+    let stub = Stub::start(move |request, _| match request.path.as_str() {
+        "/auth/token" => token("t", 1800),
+        _ => Reply::Json(200, answer.clone()),
+    })
+    .await;
+    let request = RotateRequest { grace_seconds: 600 };
+    let key = IdempotencyKey::random();
+    let rotated = stub
+        .bot()
+        .rotate_keys(BotId(10_001), &request, &key)
+        .await
+        .unwrap();
+    assert_eq!(rotated.api_secret.expose(), "lds_2");
+    let asked = &stub.requests()[1];
+    assert_eq!(asked.path, "/bots/10001/keys");
+    assert_eq!(asked.json(), json!({ "grace_seconds": 600 }));
+    assert!(asked.header("idempotency-key").is_some());
 }
 
 #[tokio::test]

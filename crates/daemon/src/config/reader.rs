@@ -70,6 +70,28 @@ impl<'a> Reader<'a> {
         self.long_enough(name, text, min_chars)
     }
 
+    /// Secrets with commas between them, each at least `min_chars` characters long; may be absent.
+    /// `None` means that a problem was noted.
+    pub fn secrets(&mut self, name: &str, min_chars: usize) -> Option<Vec<SecretString>> {
+        let noted = self.problems.len();
+        let text = self.text(name).unwrap_or_default();
+        if self.problems.len() > noted {
+            return None;
+        }
+        let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+        if parts == [""] {
+            return Some(Vec::new());
+        }
+        if parts.iter().any(|part| part.chars().count() < min_chars) {
+            let rule = format!(
+                "must be a list with commas in between, each of at least {min_chars} characters"
+            );
+            self.note(name, &rule);
+            return None;
+        }
+        Some(parts.into_iter().map(SecretString::from).collect())
+    }
+
     /// The URL of a server, without default, in one of the given schemes. It may hold a password
     /// and is therefore a secret; [`super::endpoint`] gives the part that may be shown.
     pub fn connection_url(&mut self, name: &str, schemes: &[&str]) -> Option<SecretString> {

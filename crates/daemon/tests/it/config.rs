@@ -40,6 +40,35 @@ fn an_empty_override_unsets_what_the_file_says() {
 }
 
 #[test]
+fn a_list_of_secrets_names_the_rule_and_never_a_value() {
+    let exposed = |text: &str| {
+        let sources = sources(text);
+        let mut reader = Reader::new(&sources);
+        let found = reader.secrets("SECRET_KEY_PREVIOUS", 8).unwrap();
+        reader.finish().unwrap();
+        found
+            .iter()
+            .map(|secret| secret.expose_secret().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(exposed(""), [""; 0]);
+    assert_eq!(exposed("SECRET_KEY_PREVIOUS="), [""; 0]);
+    assert_eq!(exposed("SECRET_KEY_PREVIOUS=hunter-one"), ["hunter-one"]);
+    assert_eq!(
+        exposed("SECRET_KEY_PREVIOUS=hunter-one, hunter-two"),
+        ["hunter-one", "hunter-two"]
+    );
+    for text in ["hunter-one,hunter", "hunter-one,", ",hunter-one"] {
+        let sources = sources(&format!("SECRET_KEY_PREVIOUS={text}"));
+        let mut reader = Reader::new(&sources);
+        assert!(reader.secrets("SECRET_KEY_PREVIOUS", 8).is_none());
+        let error = reader.finish().unwrap_err().to_string();
+        assert!(error.contains("at least 8 characters"), "{error}");
+        assert!(!error.contains("hunter"), "{error}");
+    }
+}
+
+#[test]
 fn values_that_look_like_something_else_stay_the_strings_they_are() {
     for written in [
         "0123456789012345678901234567890123456789",

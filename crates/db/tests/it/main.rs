@@ -3,6 +3,7 @@
 
 mod actions;
 mod bots;
+mod credentials;
 mod events;
 mod guards;
 mod idempotency;

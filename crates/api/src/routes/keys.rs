@@ -1,0 +1,111 @@
+//! New keys for a bot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Path, Payload};
+use api_types::{GRACE_SECONDS_MAX, RotateRequest, RotatedKeys};
+use db::bots::BotRef;
+use db::credentials::{RecentRotation, Rotated, Rotation, Rotator};
+use db::idempotency::Remember;
+use ledger_core::BotId;
+
+use crate::app::App;
+use crate::auth::{Issued, KeyHolder};
+use crate::body::Body;
+use crate::error::{ApiError, ApiResult};
+use crate::idempotency::{Contents, Retry, finish};
+use crate::routes;
+
+/// Rotates a bot's credentials. The dead may, too: their keys may be stolen like anybody's.
+pub(super) async fn rotate(
+    holder: KeyHolder,
+    req: HttpRequest,
+    bot: Path<String>,
+    payload: Payload,
+    app: Data<App>,
+) -> ApiResult {
+    let body = Body::read_optional(&req, payload).await?;
+    let request: RotateRequest = match &body {
+        Some(body) => body.parse()?,
+        None => RotateRequest::default(),
+    };
+    if request.grace_seconds > GRACE_SECONDS_MAX {
+        let rule = format!("must be a whole number from 0 to {GRACE_SECONDS_MAX}");
+        return Err(ApiError::invalid("grace_seconds", rule));
+    }
+    let bot = owned(&app, &holder, &routes::bot_of(&bot)?).await?;
+    let route = format!("POST /bots/{bot}/keys");
+    let body = body.unwrap_or_else(Body::empty);
+    let retry = Retry::of(&app, req.headers(), &holder.scope(), &route, &body)?;
+    let grace = Duration::from_secs(request.grace_seconds.into());
+    finish(app, retry, move |app, retry| async move {
+        replace(&app, bot, &holder, grace, retry).await
+    })
+    .await
+}
+
+/// The bot that the path names, which a bot must itself be.
+async fn owned(app: &App, holder: &KeyHolder, named: &BotRef) -> ApiResult<BotId> {
+    const OTHERS: ApiError = ApiError::Forbidden {
+        detail: "A bot rotates its own keys and nobody else's.",
+    };
+    let found = match named {
+        BotRef::Id(id) if matches!(holder, KeyHolder::Bot(_)) => Ok(*id),
+        named => {
+            let mut conn = app.database.get().await?;
+            db::bots::find(&mut conn, named).await.map(|found| found.id)
+        }
+    };
+    match (holder, found) {
+        (KeyHolder::Bot(owner), Ok(id)) if id == owner.bot => Ok(id),
+        (KeyHolder::Bot(_), Ok(_) | Err(db::DbError::NotFound(_))) => Err(OTHERS),
+        (_, found) => Ok(found?),
+    }
+}
+
+async fn replace(
+    app: &App,
+    bot: BotId,
+    holder: &KeyHolder,
+    grace: Duration,
+    retry: Option<Arc<Retry>>,
+) -> ApiResult {
+    holder.must_be_current()?;
+    let issued = Issued::draw(app).await?;
+    let answer = |rotated: &Rotated| RotatedKeys {
+        id: rotated.bot,
+        api_key: issued.api_key.clone(),
+        api_secret: issued.api_secret.clone(),
+        old_valid_until: rotated.old_valid_until,
+    };
+    let retry = retry.as_deref();
+    let render = retry.map(|retry| {
+        move |rotated: &Rotated| retry.keep(StatusCode::OK, &answer(rotated), Contents::Secret)
+    });
+    let hook = retry.zip(render.as_ref()).map(|(retry, render)| Remember {
+        claim: retry.claim,
+        render,
+    });
+    let rotation = Rotation {
+        bot: &BotRef::Id(bot),
+        rotator: match holder {
+            KeyHolder::Operator(name) => Rotator::Operator(name),
+            KeyHolder::Bot(owner) => Rotator::Bot {
+                version: owner.version,
+            },
+        },
+        credentials: &issued.stored,
+        grace,
+    };
+    let mut conn = app.database.get().await?;
+    let rotated = db::credentials::rotate(&mut conn, &rotation, hook.as_ref()).await?;
+    app.rotations.learn(&[RecentRotation {
+        bot,
+        version: rotated.version,
+        old_remaining: grace,
+    }]);
+    routes::ok(&answer(&rotated))
+}

@@ -1,0 +1,385 @@
+//! Credentials: how they prove a bot, and how they are rotated.
+//!
+//! A bot has one pair in force, and at most one predecessor that is good until its grace ends. Each
+//! pair has a number, counted from 1, which tokens carry.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bytea, Double, Text, Timestamptz};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use ledger_core::economy::Operator;
+use ledger_core::{BotId, BotStatus, Refusal, Timestamp};
+use serde_json::json;
+
+use crate::audit::{self, AuditRow};
+use crate::bots::{BotRef, Credentials, lower};
+use crate::error::{Conflict, DbError, DbResult};
+use crate::idempotency::{self, Remember};
+use crate::pool::Connection;
+use crate::schema::{bots, superseded_credentials as superseded};
+use crate::sql::{SqlBotStatus, clock, statement};
+
+/// Whether a bot's credentials are still its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// In force.
+    Current,
+    /// Rotated away, and good until the grace ends.
+    Grace,
+    /// Over.
+    Ended,
+}
+
+/// Whose a secret is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecretOwner {
+    pub bot: BotId,
+    /// The number of the credentials it belongs to.
+    pub version: i64,
+    pub standing: Standing,
+}
+
+/// The owner of an API secret, by its SHA-256. One that is over is known for another half hour, so
+/// that a rotation whose answer was lost can be answered again.
+pub async fn by_secret(conn: &mut Connection, sha256: &[u8; 32]) -> DbResult<Option<SecretOwner>> {
+    let current: Option<(i64, i64)> = bots::table
+        .filter(bots::api_secret_sha256.eq(&sha256[..]))
+        .select((bots::id, bots::credential_version))
+        .first(conn)
+        .await
+        .optional()?;
+    if let Some((id, version)) = current {
+        return Ok(Some(SecretOwner {
+            bot: BotId(id),
+            version,
+            standing: Standing::Current,
+        }));
+    }
+    let earlier: Option<(i64, i64, bool)> = superseded::table
+        .filter(superseded::api_secret_sha256.eq(&sha256[..]))
+        .filter(superseded::valid_until.gt(diesel::dsl::sql(
+            "(SELECT clock_timestamp() - interval '30 minutes')",
+        )))
+        .select((
+            superseded::bot_id,
+            superseded::version,
+            superseded::valid_until.gt(clock()),
+        ))
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(earlier.map(|(id, version, good)| SecretOwner {
+        bot: BotId(id),
+        version,
+        standing: if good {
+            Standing::Grace
+        } else {
+            Standing::Ended
+        },
+    }))
+}
+
+/// What a login is checked against. Its hashes are not for a log.
+#[derive(Clone)]
+pub struct LoginCandidate {
+    pub bot: BotId,
+    pub version: i64,
+    pub api_key_hash: String,
+    /// Of the credentials before, while they are good.
+    pub predecessor: Option<Predecessor>,
+}
+
+/// Credentials that were rotated away and are still good.
+#[derive(Clone)]
+pub struct Predecessor {
+    pub version: i64,
+    pub api_key_hash: String,
+    /// How much longer.
+    pub remaining: Duration,
+}
+
+/// The bot that a login names, with the hashes of its keys.
+pub async fn login(conn: &mut Connection, bot: &BotRef) -> DbResult<Option<LoginCandidate>> {
+    type Earlier = (i64, String, f64);
+    type Row = (i64, i64, String, Option<Earlier>);
+    let good = superseded::bot_id
+        .eq(bots::id)
+        .and(superseded::valid_until.gt(clock()));
+    let columns = (
+        bots::id,
+        bots::credential_version,
+        bots::api_key_hash,
+        (
+            superseded::version,
+            superseded::api_key_hash,
+            diesel::dsl::sql::<Double>(
+                "extract(epoch FROM superseded_credentials.valid_until - clock_timestamp())::float8",
+            ),
+        )
+            .nullable(),
+    );
+    let joined = bots::table
+        .left_join(superseded::table.on(good))
+        .select(columns);
+    let row: Option<Row> = match bot {
+        BotRef::Id(id) => joined.filter(bots::id.eq(id.0)).first(conn).await,
+        BotRef::Handle(handle) => {
+            let same = lower(bots::handle).eq(lower(handle.as_str()));
+            joined.filter(same).first(conn).await
+        }
+    }
+    .optional()?;
+    Ok(
+        row.map(|(id, version, api_key_hash, earlier)| LoginCandidate {
+            bot: BotId(id),
+            version,
+            api_key_hash,
+            predecessor: earlier.map(|(version, api_key_hash, seconds)| Predecessor {
+                version,
+                api_key_hash,
+                remaining: Duration::try_from_secs_f64(seconds).unwrap_or_default(),
+            }),
+        }),
+    )
+}
+
+/// Writes down that a token was issued for these credentials, and keeps the answer, in one
+/// transaction.
+pub async fn logged_in(
+    conn: &mut Connection,
+    bot: BotId,
+    version: i64,
+    hook: Option<&Remember<'_, ()>>,
+) -> DbResult<()> {
+    conn.transaction::<_, DbError, _>(async |conn| {
+        let row = AuditRow {
+            actor: &format!("bot:{bot}"),
+            action: "LOGIN",
+            bot_id: Some(bot),
+            observation_id: None,
+            detail: json!({ "credential_version": version }),
+        };
+        audit::write(conn, row).await?;
+        idempotency::remember(conn, hook, &()).await
+    })
+    .await
+}
+
+/// What was refused, for the audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refused {
+    /// An API key of this bot that is none.
+    Login(BotId),
+    /// A token of the operator that is none.
+    Operator,
+}
+
+/// Writes down that credentials were refused `count` times since the last such row.
+pub async fn refused(conn: &mut Connection, what: Refused, count: u64) -> DbResult<()> {
+    let (action, bot_id) = match what {
+        Refused::Login(bot) => ("LOGIN_REFUSED", Some(bot)),
+        Refused::Operator => ("OPERATOR_REFUSED", None),
+    };
+    let row = AuditRow {
+        actor: "anonymous",
+        action,
+        bot_id,
+        observation_id: None,
+        detail: json!({ "count": count }),
+    };
+    audit::write(conn, row).await.map(drop)
+}
+
+/// Who rotates.
+#[derive(Debug, Clone)]
+pub enum Rotator<'a> {
+    /// The bot, with the credentials of this number.
+    Bot {
+        version: i64,
+    },
+    Operator(&'a Operator),
+}
+
+pub struct Rotation<'a> {
+    pub bot: &'a BotRef,
+    pub rotator: Rotator<'a>,
+    pub credentials: &'a Credentials,
+    /// How long the present credentials stay good.
+    pub grace: Duration,
+}
+
+/// What a rotation left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotated {
+    pub bot: BotId,
+    /// The number of the new credentials.
+    pub version: i64,
+    pub old_valid_until: Timestamp,
+}
+
+#[derive(Queryable)]
+struct Present {
+    id: i64,
+    status: SqlBotStatus,
+    version: i64,
+    api_key_hash: String,
+    api_secret_sha256: Vec<u8>,
+}
+
+/// Gives a bot new credentials and makes the present ones the predecessor, with an audit row, in one
+/// transaction. An earlier predecessor ends at once.
+///
+/// # Errors
+/// [`Refusal::Retired`]; [`Conflict::CredentialsSuperseded`] when the bot's own credentials are not
+/// the present ones any more.
+pub async fn rotate(
+    conn: &mut Connection,
+    rotation: &Rotation<'_>,
+    hook: Option<&Remember<'_, Rotated>>,
+) -> DbResult<Rotated> {
+    conn.transaction::<_, DbError, _>(async |conn| {
+        let present = lock(conn, rotation.bot).await?;
+        let bot = BotId(present.id);
+        if present.status.0 == BotStatus::Retired {
+            return Err(DbError::Refused(Refusal::Retired));
+        }
+        let actor = match rotation.rotator {
+            Rotator::Bot { version } if version != present.version => {
+                return Err(DbError::Conflict(Conflict::CredentialsSuperseded));
+            }
+            Rotator::Bot { .. } => format!("bot:{bot}"),
+            Rotator::Operator(name) => name.to_string(),
+        };
+        let version = present.version.saturating_add(1);
+        diesel::update(bots::table.find(bot.0))
+            .set((
+                bots::api_key_hash.eq(&rotation.credentials.api_key_hash),
+                bots::api_secret_sha256.eq(&rotation.credentials.api_secret_sha256[..]),
+                bots::credential_version.eq(version),
+            ))
+            .execute(conn)
+            .await?;
+        let old_valid_until = supersede(conn, &present, rotation.grace).await?;
+        let detail = json!({
+            "credential_version": version,
+            "grace_seconds": rotation.grace.as_secs(),
+        });
+        let row = AuditRow {
+            actor: &actor,
+            action: "ROTATE_KEYS",
+            bot_id: Some(bot),
+            observation_id: None,
+            detail,
+        };
+        audit::write(conn, row).await?;
+        let rotated = Rotated {
+            bot,
+            version,
+            old_valid_until,
+        };
+        idempotency::remember(conn, hook, &rotated).await?;
+        Ok(rotated)
+    })
+    .await
+}
+
+/// The bot's row, held until the transaction ends. Its wallet is not needed, and ticks go on.
+async fn lock(conn: &mut Connection, bot: &BotRef) -> DbResult<Present> {
+    let columns = (
+        bots::id,
+        bots::status,
+        bots::credential_version,
+        bots::api_key_hash,
+        bots::api_secret_sha256,
+    );
+    let rows = bots::table.select(columns).for_no_key_update();
+    let row: Option<Present> = match bot {
+        BotRef::Id(id) => rows.filter(bots::id.eq(id.0)).first(conn).await,
+        BotRef::Handle(handle) => {
+            let same = lower(bots::handle).eq(lower(handle.as_str()));
+            rows.filter(same).first(conn).await
+        }
+    }
+    .optional()?;
+    row.ok_or(DbError::NotFound("bot"))
+}
+
+statement! {
+    struct Supersede<'a> {
+        bot_id: i64 as BigInt,
+        version: i64 as BigInt,
+        api_key_hash: &'a str as Text,
+        api_secret_sha256: &'a [u8] as Bytea,
+        grace_seconds: f64 as Double,
+    } returns Timestamptz =
+    "INSERT INTO superseded_credentials AS s \
+            (bot_id, version, api_key_hash, api_secret_sha256, rotated_at, valid_until) \
+     SELECT {}, {}, {}, {}, t.at, t.at + make_interval(secs => {}) \
+       FROM (SELECT clock_timestamp() AS at OFFSET 0) t \
+     ON CONFLICT (bot_id) DO UPDATE \
+        SET version = EXCLUDED.version, api_key_hash = EXCLUDED.api_key_hash, \
+            api_secret_sha256 = EXCLUDED.api_secret_sha256, rotated_at = EXCLUDED.rotated_at, \
+            valid_until = EXCLUDED.valid_until \
+     RETURNING s.valid_until"
+}
+
+async fn supersede(
+    conn: &mut Connection,
+    present: &Present,
+    grace: Duration,
+) -> DbResult<Timestamp> {
+    let insert = Supersede {
+        bot_id: present.id,
+        version: present.version,
+        api_key_hash: &present.api_key_hash,
+        api_secret_sha256: &present.api_secret_sha256,
+        grace_seconds: grace.as_secs_f64(),
+    };
+    let valid_until: DateTime<Utc> = insert.get_result(conn).await?;
+    Ok(valid_until.into())
+}
+
+/// A rotation of late: all that is needed to tell which tokens it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecentRotation {
+    pub bot: BotId,
+    /// The number of the credentials in force.
+    pub version: i64,
+    /// How much longer those before are good; zero when they are over.
+    pub old_remaining: Duration,
+}
+
+/// The rotations of the last `window`.
+pub async fn rotated_within(
+    conn: &mut Connection,
+    window: Duration,
+) -> DbResult<Vec<RecentRotation>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        bot_id: i64,
+        #[diesel(sql_type = BigInt)]
+        version: i64,
+        #[diesel(sql_type = Double)]
+        seconds: f64,
+    }
+    let rows: Vec<Row> = diesel::sql_query(
+        "SELECT bot_id, version + 1 AS version, \
+                greatest(extract(epoch FROM valid_until - clock_timestamp()), 0)::float8 AS seconds \
+           FROM superseded_credentials \
+          WHERE rotated_at > (SELECT clock_timestamp()) - make_interval(secs => $1)",
+    )
+    .bind::<Double, _>(window.as_secs_f64())
+    .load(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| RecentRotation {
+            bot: BotId(row.bot_id),
+            version: row.version,
+            old_remaining: Duration::try_from_secs_f64(row.seconds).unwrap_or_default(),
+        })
+        .collect())
+}
