@@ -17,6 +17,7 @@ use ledger_core::{BotId, EconomyRules, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
+use crate::answers::Answers;
 use crate::auth::{Passwords, Tokens};
 use crate::config::ApiConfig;
 use crate::keys::{Keys, sha256};
@@ -48,6 +49,7 @@ pub(crate) struct App {
     pub(crate) verified: VerifiedHeads,
     pub(crate) census: tokio::sync::Mutex<Option<CountedAt>>,
     pub(crate) standings: Standings,
+    pub(crate) answers: Answers,
     pub(crate) price_book: PriceBook,
 }
 
@@ -107,6 +109,7 @@ impl App {
             verified: VerifiedHeads::default(),
             census: tokio::sync::Mutex::new(None),
             standings: Standings::default(),
+            answers: Answers::new(config.answer_age_max),
             price_book: config.price_book.clone(),
             keys,
             database,

@@ -1,6 +1,7 @@
 //! What the API needs to be told.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use daemon::config::{ConfigError, Environment, Reader, Sources};
 use ledger_core::EconomyRules;
@@ -15,6 +16,7 @@ pub const ADMIN_TOKEN_MIN_CHARS: usize = 24;
 pub const REGISTRATION_TOKEN_MIN_CHARS: usize = 16;
 const DATABASE_POOL_SIZE: usize = 16;
 const GRANTS_PER_ADDRESS_PER_DAY: u32 = 20;
+const ANSWER_AGE_MAX_MS: u64 = 500;
 
 /// The configuration of the service, read once at start.
 #[derive(Clone)]
@@ -35,6 +37,8 @@ pub struct ApiConfig {
     pub registration_token: Option<SecretString>,
     /// `None` is no limit.
     pub grants_per_address_per_day: Option<u32>,
+    /// How old the answers that everybody gets may be; zero reads each of them anew.
+    pub answer_age_max: Duration,
     /// Only shown; the ticker goes by its own.
     pub tick_rate_seconds: u64,
     pub rules: EconomyRules,
@@ -63,6 +67,11 @@ impl ApiConfig {
             Environment::Development => grants,
             Environment::Production => Some(grants.unwrap_or(GRANTS_PER_ADDRESS_PER_DAY)),
         };
+        let answer_age_max = Duration::from_millis(reader.or_within(
+            "ANSWER_AGE_MAX_MS",
+            ANSWER_AGE_MAX_MS,
+            0..=1000,
+        ));
         let tick_rate_seconds = reader.or_within("TICK_RATE", 10, 1..=86_400);
         let rules = match EconomyRules::from_settings(|name| reader.raw(name)) {
             Ok(rules) => Some(rules),
@@ -94,6 +103,7 @@ impl ApiConfig {
                     admin_token,
                     registration_token,
                     grants_per_address_per_day,
+                    answer_age_max,
                     tick_rate_seconds,
                     rules,
                     price_book,

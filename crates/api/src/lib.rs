@@ -7,6 +7,7 @@
 //! This crate must never decide what a rule should decide, write SQL, or let an error show its
 //! insides to whoever caused it.
 
+mod answers;
 mod app;
 mod auth;
 mod body;
@@ -30,7 +31,7 @@ pub use config::ApiConfig;
 use daemon::config::Sources;
 use daemon::process::Failure;
 use daemon::shutdown::Shutdown;
-pub use server::{Running, start};
+pub use server::{Running, start, start_with};
 
 /// Runs the service until it is asked to stop.
 ///

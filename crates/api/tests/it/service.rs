@@ -44,6 +44,8 @@ pub fn config(arena: &Arena) -> ApiConfig {
         admin_token: SecretString::from(ADMIN_TOKEN),
         registration_token: None,
         grants_per_address_per_day: None,
+        // What was written is read at once.
+        answer_age_max: Duration::ZERO,
         tick_rate_seconds: 10,
         rules,
         price_book: price_book(),

@@ -13,6 +13,9 @@
 mod audit;
 mod footprint;
 mod insights;
+mod load;
+mod logins;
+mod reads;
 mod settlement;
 mod table;
 mod tick;
@@ -33,6 +36,12 @@ async fn main() {
     }
     if wanted("wager") {
         wager::bench(&mut table).await;
+    }
+    if wanted("reads") {
+        reads::bench(&mut table).await;
+    }
+    if wanted("logins") {
+        logins::bench(&mut table).await;
     }
     if wanted("settlement") {
         settlement::bench(&mut table).await;
