@@ -56,7 +56,12 @@ pub(crate) async fn bench(table: &mut Table) {
     table.at_most(what, median(&deep_pages(port).await), "ms", DEEP_GOAL_MS);
     #[allow(clippy::as_conversions, clippy::cast_precision_loss)]
     let mib = memory_kib(api.pid(), "VmHWM").unwrap() as f64 / 1024.0;
-    table.at_most("memory of api after that, at its peak", mib, "MiB", MEMORY_MIB);
+    table.at_most(
+        "memory of api after that, at its peak",
+        mib,
+        "MiB",
+        MEMORY_MIB,
+    );
 }
 
 /// Posts of a longer life, and markets of every kind that have mostly been settled.
@@ -74,16 +79,20 @@ async fn history(arena: &Arena) {
                                         resolved_at, outcome, paid, next_try_at) \
          SELECT gen_random_uuid(), 'WEATHER', 'place ' || n, \
                 'Will the temperature in Berlin (52.52, 13.41) be above 21 °C at the deadline?', \
-                $2::jsonb, s::market_status, 5, 12, 240, t, t + interval '15 minutes', \
+                $2::text::jsonb, s::market_status, 5, 12, 240, t, t + interval '15 minutes', \
                 t + interval '30 minutes', \
                 CASE s WHEN 'RESOLVED' THEN t + interval '31 minutes' END, \
                 CASE s WHEN 'RESOLVED' THEN 'YES' END, s = 'RESOLVED', t + interval '30 minutes' \
            FROM generate_series(1, $1::bigint) n, \
                 LATERAL (SELECT CASE WHEN n > $1 - 6 THEN 'OPEN' ELSE 'RESOLVED' END AS s, \
                                 clock_timestamp() - (($1 - n) || ' minutes')::interval AS t) m";
-    let criteria = test_kit::new_market(ledger_core::market::MarketSource::Weather).criteria;
-    let criteria = serde_json::to_value(criteria).unwrap();
-    owner.execute(markets, &[&MARKETS, &criteria]).await.unwrap();
+    let criteria =
+        test_kit::market::new_market(ledger_core::market::MarketSource::Weather).criteria;
+    let criteria = serde_json::to_string(&criteria).unwrap();
+    owner
+        .execute(markets, &[&MARKETS, &criteria])
+        .await
+        .unwrap();
     for settle in ["VACUUM ANALYZE", "CHECKPOINT"] {
         owner.batch_execute(settle).await.unwrap();
     }
@@ -110,7 +119,10 @@ async fn oldest(arena: &Arena, port: u16) -> f64 {
         owner.execute(post, &[&reference]).await.unwrap();
         let began = Instant::now();
         while !connection.send(&feed).await.body.contains(&reference) {
-            assert!(began.elapsed() < Duration::from_secs(10), "{reference} is missing");
+            assert!(
+                began.elapsed() < Duration::from_secs(10),
+                "{reference} is missing"
+            );
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         oldest = oldest.max(began.elapsed().as_secs_f64());
