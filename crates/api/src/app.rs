@@ -17,6 +17,7 @@ use ledger_core::{BotId, EconomyRules, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
+use crate::answers::Answers;
 use crate::auth::{self, Passwords, Refusals, Rotations, Tokens};
 use crate::config::ApiConfig;
 use crate::keys::{Keys, sha256};
@@ -53,6 +54,7 @@ pub(crate) struct App {
     pub(crate) verified: VerifiedHeads,
     pub(crate) census: tokio::sync::Mutex<Option<CountedAt>>,
     pub(crate) standings: Standings,
+    pub(crate) answers: Answers,
     pub(crate) price_book: PriceBook,
     pub(crate) streams: Streams,
 }
@@ -116,6 +118,7 @@ impl App {
             verified: VerifiedHeads::default(),
             census: tokio::sync::Mutex::new(None),
             standings: Standings::default(),
+            answers: Answers::new(config.answer_age_max),
             price_book: config.price_book.clone(),
             streams: Streams::new(config),
             keys,

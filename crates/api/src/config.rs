@@ -1,6 +1,7 @@
 //! What the API needs to be told.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use daemon::config::{ConfigError, Environment, Reader, Sources};
 use ledger_core::EconomyRules;
@@ -20,6 +21,7 @@ pub const ADMIN_TOKEN_MIN_CHARS: usize = 24;
 pub const REGISTRATION_TOKEN_MIN_CHARS: usize = 16;
 const DATABASE_POOL_SIZE: usize = 16;
 const GRANTS_PER_ADDRESS_PER_DAY: u32 = 20;
+const ANSWER_AGE_MAX_MS: u64 = 500;
 
 /// The configuration of the service, read once at start.
 #[derive(Clone)]
@@ -47,6 +49,8 @@ pub struct ApiConfig {
     pub proxies: Proxies,
     /// Whose pages may use the API from a browser.
     pub origins: Origins,
+    /// How old the answers that everybody gets may be; zero reads each of them anew.
+    pub answer_age_max: Duration,
     /// Only shown; the ticker goes by its own.
     pub tick_rate_seconds: u64,
     pub rules: EconomyRules,
@@ -84,6 +88,11 @@ impl ApiConfig {
             header: reader.or("FORWARDING_HEADER", ForwardingHeader::default()),
         };
         let origins = reader.or("CORS_ORIGINS", Origins::default());
+        let answer_age_max = Duration::from_millis(reader.or_within(
+            "ANSWER_AGE_MAX_MS",
+            ANSWER_AGE_MAX_MS,
+            0..=1000,
+        ));
         let tick_rate_seconds = reader.or_within("TICK_RATE", 10, 1..=86_400);
         let rules = match EconomyRules::from_settings(|name| reader.raw(name)) {
             Ok(rules) => Some(rules),
@@ -121,6 +130,7 @@ impl ApiConfig {
                     connections,
                     proxies,
                     origins,
+                    answer_age_max,
                     tick_rate_seconds,
                     rules,
                     price_book,

@@ -9,6 +9,7 @@
 //! insides to whoever caused it.
 
 mod address;
+mod answers;
 mod app;
 mod auth;
 mod body;
@@ -42,7 +43,7 @@ use daemon::process::Failure;
 use daemon::shutdown::Shutdown;
 pub use headers::Origins;
 pub use limits::ClientLimits;
-pub use server::{Running, start};
+pub use server::{Running, start, start_with};
 pub use streams::StreamPatience;
 
 /// Runs the service until it is asked to stop.

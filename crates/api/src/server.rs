@@ -9,7 +9,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::{Condition, Next, from_fn};
-use actix_web::web::Data;
+use actix_web::web::{Data, ServiceConfig};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpServer};
 use daemon::process::Failure;
 use daemon::shutdown::Shutdown;
@@ -62,6 +62,18 @@ impl Running {
 /// # Errors
 /// When a dependency cannot be reached, the schema does not fit, or the port is taken.
 pub async fn start(config: ApiConfig, shutdown: Shutdown) -> Result<Running, Failure> {
+    start_with(config, shutdown, |_| ()).await
+}
+
+/// The same with routes of the caller's behind the API's, under all that happens around a request.
+///
+/// # Errors
+/// As for [`start`].
+pub async fn start_with(
+    config: ApiConfig,
+    shutdown: Shutdown,
+    more: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> Result<Running, Failure> {
     let app = Data::new(App::open(&config).await?);
     let wanted = SocketAddr::new(config.host, config.port);
     let shared = Data::clone(&app);
@@ -74,6 +86,7 @@ pub async fn start(config: ApiConfig, shutdown: Shutdown) -> Result<Running, Fai
         actix_web::App::new()
             .app_data(Data::clone(&shared))
             .configure(routes::all)
+            .configure(more.clone())
             .wrap(from_fn(within_limits))
             .wrap(Condition::new(origins.are_any(), origins.cors()))
             .wrap(from_fn(around))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix_web::web::Data;
+use actix_web::web::{Bytes, Data};
 use api_types::{BotCount, Economy, Parameters, PriceNow};
 use bus::BusError;
 use bus::prices::FreshPrice;
@@ -11,21 +11,27 @@ use ledger_core::Timestamp;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::answers::{self, Question};
 use crate::app::{App, CountedAt};
+use crate::clock;
 use crate::error::{ApiError, ApiResult};
-use crate::{clock, routes};
 
 /// How old a census may be: counting looks at every wallet.
 const CENSUS_SECONDS: u64 = 10;
 
 pub(super) async fn show(app: Data<App>) -> ApiResult {
+    let read = look(Data::clone(&app));
+    app.answers.get(Some(Question::Economy), read).await
+}
+
+async fn look(app: Data<App>) -> ApiResult<Bytes> {
     let (counted, price) = tokio::join!(census(&app), price(&app));
     let (census, as_of) = counted?;
     let tick = {
         let mut conn = app.database.get().await?;
         db::ticks::latest(&mut conn).await?
     };
-    routes::ok(&Economy {
+    answers::render(&Economy {
         mode: app.rules.enforcement,
         tick,
         tick_rate_seconds: app.tick_rate_seconds,

@@ -22,6 +22,7 @@ use ledger_core::research::{Answer, Nonce};
 use ledger_core::{BetId, EconomyRules, MarketId};
 use uuid::Uuid;
 
+use crate::answers::{self, Question};
 use crate::app::App;
 use crate::auth::{AuthenticatedBot, AuthenticatedOperator};
 use crate::body::{self, Body};
@@ -41,14 +42,24 @@ pub(super) async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
         source: labelled::<MarketSource>(&parameters, "source")?,
     };
     let before = page.after.map(|[number]| number);
-    let mut conn = app.database.get().await?;
-    let rows = db::markets::page(&mut conn, filter, before, page.limit()).await?;
-    routes::ok(&page.answer(
-        rows,
-        &app.keys.cursor,
-        |market| [market.number],
-        |market| views::market(market, Vec::new()),
-    ))
+    let limit = page.limit();
+    let question = before.is_none().then_some(Question::Markets {
+        status: filter.status,
+        source: filter.source,
+        limit,
+    });
+    let shared = Data::clone(&app);
+    let read = async move {
+        let mut conn = shared.database.get().await?;
+        let rows = db::markets::page(&mut conn, filter, before, limit).await?;
+        answers::render(&page.answer(
+            rows,
+            &shared.keys.cursor,
+            |market| [market.number],
+            |market| views::market(market, Vec::new()),
+        ))
+    };
+    app.answers.get(question, read).await
 }
 
 fn labelled<T: FromStr>(parameters: &Parameters, name: &str) -> Result<Option<T>, ApiError>

@@ -3,15 +3,22 @@
 use actix_web::HttpRequest;
 use actix_web::web::Data;
 
+use crate::answers::{self, Question};
 use crate::app::App;
 use crate::cursor::{List, Parameters};
 use crate::error::ApiResult;
-use crate::{routes, views};
+use crate::views;
 
 pub(super) async fn feed(req: HttpRequest, app: Data<App>) -> ApiResult {
     let page = Parameters::of(&req)?.page(List::Posts, &app.keys.cursor)?;
     let before = page.after.map(|[id]| id);
-    let mut conn = app.database.get().await?;
-    let posts = db::posts::feed(&mut conn, before, page.limit()).await?;
-    routes::ok(&page.answer(posts, &app.keys.cursor, |post| [post.id], views::post))
+    let limit = page.limit();
+    let question = before.is_none().then_some(Question::Feed { limit });
+    let shared = Data::clone(&app);
+    let read = async move {
+        let posts = db::posts::feed(&mut *shared.database.get().await?, before, limit).await?;
+        let cursor = &shared.keys.cursor;
+        answers::render(&page.answer(posts, cursor, |post| [post.id], views::post))
+    };
+    app.answers.get(question, read).await
 }

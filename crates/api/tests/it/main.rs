@@ -5,6 +5,7 @@
     unreachable_pub
 )]
 
+mod answers;
 mod arena;
 mod auth;
 mod bad_input;

@@ -49,6 +49,8 @@ pub fn config(arena: &Arena) -> ApiConfig {
         connections: ConnectionLimits::default(),
         proxies: Proxies::default(),
         origins: Origins::default(),
+        // What was written is read at once.
+        answer_age_max: Duration::ZERO,
         tick_rate_seconds: 10,
         rules,
         price_book: price_book(),

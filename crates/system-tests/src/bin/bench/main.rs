@@ -14,6 +14,9 @@ mod audit;
 mod footprint;
 mod insights;
 mod listeners;
+mod load;
+mod logins;
+mod reads;
 mod settlement;
 mod table;
 mod tick;
@@ -34,6 +37,12 @@ async fn main() {
     }
     if wanted("wager") {
         wager::bench(&mut table).await;
+    }
+    if wanted("reads") {
+        reads::bench(&mut table).await;
+    }
+    if wanted("logins") {
+        logins::bench(&mut table).await;
     }
     if wanted("settlement") {
         settlement::bench(&mut table).await;

@@ -21,6 +21,13 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     sorted[sorted.len() / 2]
 }
 
+/// The value that `percent` of the others do not exceed.
+pub(crate) fn percentile(values: &[f64], percent: usize) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[(sorted.len() - 1) * percent / 100]
+}
+
 impl Table {
     pub(crate) fn new() -> Table {
         Table { rows: Vec::new() }
@@ -47,10 +54,22 @@ impl Table {
 
     /// A figure that must stay below something.
     pub(crate) fn at_most(&mut self, what: &str, value: f64, unit: &str, goal: f64) {
+        self.at_most_beside(what, value, unit, "", goal);
+    }
+
+    /// The same with what was measured beside it.
+    pub(crate) fn at_most_beside(
+        &mut self,
+        what: &str,
+        value: f64,
+        unit: &str,
+        beside: &str,
+        goal: f64,
+    ) {
         self.rows.push(Row {
             what: what.to_owned(),
             ours: format!("{value:.1} {unit}"),
-            limit: String::new(),
+            limit: beside.to_owned(),
             figure: String::new(),
             goal: format!("≤ {goal:.0} {unit}"),
             reached: value <= goal,
