@@ -286,33 +286,6 @@ pub async fn hosted(conn: &mut Connection) -> DbResult<Vec<(BotId, String, Strin
         .collect())
 }
 
-/// Replaces the hash of a bot's API key, with an audit row.
-pub async fn set_api_key_hash(
-    conn: &mut Connection,
-    bot_id: BotId,
-    hash: &str,
-    actor: &str,
-) -> DbResult<()> {
-    conn.transaction::<_, DbError, _>(async |conn| {
-        let changed = diesel::update(bots::table.find(bot_id.0))
-            .set(bots::api_key_hash.eq(hash))
-            .execute(conn)
-            .await?;
-        if changed != 1 {
-            return Err(DbError::NotFound("bot"));
-        }
-        let row = AuditRow {
-            actor,
-            action: "SYNC_KEY",
-            bot_id: Some(bot_id),
-            observation_id: None,
-            detail: json!({}),
-        };
-        audit::write(conn, row).await.map(drop)
-    })
-    .await
-}
-
 /// Liquidates a living bot at zero without open positions, if it still is one under its lock.
 /// `None` if it is not.
 pub async fn reap(

@@ -12,6 +12,7 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 use ledger_core::economy::Operator;
 use ledger_core::{BotId, BotStatus, Refusal, Timestamp};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::audit::{self, AuditRow};
 use crate::bots::{BotRef, Credentials, lower};
@@ -281,6 +282,40 @@ pub async fn rotate(
         };
         idempotency::remember(conn, hook, &rotated).await?;
         Ok(rotated)
+    })
+    .await
+}
+
+/// Replaces the hash of a bot's API key, with an audit row, and leaves its secret in force. Whatever
+/// the old key bought, or was before it, ends at once: keys are replaced like this when they leaked.
+pub async fn replace_api_key(
+    conn: &mut Connection,
+    bot: BotId,
+    hash: &str,
+    actor: &str,
+) -> DbResult<()> {
+    conn.transaction::<_, DbError, _>(async |conn| {
+        let mut present = lock(conn, &BotRef::Id(bot)).await?;
+        let version = present.version.saturating_add(1);
+        diesel::update(bots::table.find(bot.0))
+            .set((
+                bots::api_key_hash.eq(hash),
+                bots::credential_version.eq(version),
+            ))
+            .execute(conn)
+            .await?;
+        // The secret is not superseded: what stands there for it is nobody's.
+        let (one, other) = (Uuid::new_v4(), Uuid::new_v4());
+        present.api_secret_sha256 = [*one.as_bytes(), *other.as_bytes()].concat();
+        supersede(conn, &present, Duration::ZERO).await?;
+        let row = AuditRow {
+            actor,
+            action: "SYNC_KEY",
+            bot_id: Some(bot),
+            observation_id: None,
+            detail: json!({ "credential_version": version }),
+        };
+        audit::write(conn, row).await.map(drop)
     })
     .await
 }

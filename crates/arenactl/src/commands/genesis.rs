@@ -236,7 +236,7 @@ impl Genesis {
         let (key, new_key) = self.key(variable)?;
         if new_key {
             let hash = keys::hash(&key).await?;
-            bots::set_api_key_hash(conn, profile.id, &hash, &self.actor).await?;
+            db::credentials::replace_api_key(conn, profile.id, &hash, &self.actor).await?;
         }
         Ok(Provisioned::of(profile, Outcome::AlreadyThere, new_key))
     }

@@ -76,7 +76,7 @@ pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
             continue;
         }
         let hash = keys::hash(&bot.key).await?;
-        let stored = bots::set_api_key_hash(&mut conn, bot.id, &hash, &actor).await;
+        let stored = db::credentials::replace_api_key(&mut conn, bot.id, &hash, &actor).await;
         stored.map_err(|error| {
             postgres.failure(
                 error,

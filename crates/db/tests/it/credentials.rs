@@ -144,3 +144,32 @@ async fn no_credential_may_be_missing() {
     let nullable: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
     assert_eq!(nullable, 0);
 }
+
+#[tokio::test]
+async fn a_key_that_is_replaced_ends_with_all_it_bought_and_leaves_the_secret() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().create().await;
+    rotate(&arena, &bot, 1, 1, None).await.unwrap();
+    let mut conn = arena.conn().await;
+    credentials::replace_api_key(&mut conn, bot.id, "$argon2id$new", "mia")
+        .await
+        .unwrap();
+    // The secret is the bot's under the new number; what was before the rotation is over.
+    assert_eq!(standing(&arena, 1).await, Some((3, Standing::Current)));
+    let bot_ref = BotRef::Id(bot.id);
+    let known = credentials::login(&mut conn, &bot_ref).await.unwrap();
+    let known = known.unwrap();
+    assert_eq!(known.api_key_hash, "$argon2id$new");
+    assert!(known.predecessor.is_none());
+    let window = Duration::from_secs(1800);
+    let recent = credentials::rotated_within(&mut conn, window)
+        .await
+        .unwrap();
+    assert_eq!(recent.len(), 1);
+    assert_eq!(
+        (recent[0].bot, recent[0].version, recent[0].old_remaining),
+        (bot.id, 3, Duration::ZERO)
+    );
+    let nobody = credentials::replace_api_key(&mut conn, BotId(1), "$argon2id$new", "mia").await;
+    assert!(matches!(nobody, Err(DbError::NotFound("bot"))));
+}
