@@ -8,6 +8,7 @@
 mod arena;
 mod auth;
 mod bots;
+mod docs;
 mod economy;
 mod health;
 mod insights;
