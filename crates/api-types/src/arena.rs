@@ -52,6 +52,7 @@ pub struct ActionRequest {
     pub direction: Option<Direction>,
     /// What is staked; it leaves the balance at once. At least the `stake_min` of `GET /economy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<ledger_core::openapi::Amount>))]
     pub wager_amount: Option<Money>,
     /// The probability given to `direction`; it decides the Brier score and not the payout.
     #[serde(default, skip_serializing_if = "Option::is_none")]

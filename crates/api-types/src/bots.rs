@@ -109,6 +109,7 @@ pub struct Limits {
 #[serde(deny_unknown_fields)]
 pub struct ReviveRequest {
     /// What the bot gets to live on; above zero.
+    #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::openapi::Amount))]
     pub amount: Money,
     /// At most 280 characters.
     #[cfg_attr(

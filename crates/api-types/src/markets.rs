@@ -141,6 +141,7 @@ pub struct BetRequest {
     /// What will happen.
     pub side: Side,
     /// What is staked; it leaves the balance at once. At least the `stake_min` of `GET /economy`.
+    #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::openapi::Amount))]
     pub stake: Money,
     /// The probability given to `side`; it decides the Brier score and not the payout.
     pub confidence: Confidence,
@@ -176,6 +177,7 @@ pub struct BetOn {
     /// What will happen.
     pub side: Side,
     /// What is staked; it leaves the balance at once. At least the `stake_min` of `GET /economy`.
+    #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::openapi::Amount))]
     pub stake: Money,
     /// The probability given to `side`; it decides the Brier score and not the payout.
     pub confidence: Confidence,
@@ -250,6 +252,7 @@ pub struct MarketRequest {
     #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::criteria::Criteria))]
     pub criteria: Value,
     /// What the house adds to the pool, from 0 to the `pool_max` of `GET /economy`.
+    #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::openapi::Amount))]
     pub bounty: Money,
     /// The time that the question asks about; to come.
     pub deadline: Timestamp,

@@ -38,6 +38,7 @@ pub struct Usage {
     pub reasoning_tokens: Option<i64>,
     /// What the agent was charged in US dollars, kept as reported; not negative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<ledger_core::openapi::Amount>))]
     pub cost_usd: Option<Money>,
     /// Calls of language models.
     #[cfg_attr(feature = "openapi", schema(minimum = 0))]

@@ -21,6 +21,11 @@ use crate::{
 /// What [`Money`] is read from; as it is written it always has eight digits after the point.
 const MONEY: &str = r"^-?(0|[1-9][0-9]{0,9})(\.[0-9]{1,8})?$";
 
+/// [`Money`] that a request puts in: never below zero.
+pub enum Amount {}
+
+const AMOUNT: &str = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,8})?$";
+
 fn text(about: &str, example: &str) -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::String)
@@ -87,6 +92,12 @@ describe! {
          read, exactly eight are written.",
         MONEY,
         "12.50000000",
+    );
+    Amount = pattern(
+        "Credits as a decimal string, never a JSON number: not negative, at most eight digits after \
+         the point.",
+        AMOUNT,
+        "5.00",
     );
     Confidence = pattern(
         "A probability from 0.01 to 0.99, as a decimal string.",
