@@ -230,6 +230,7 @@ pub struct TemperatureCriteria {
     /// Where, for people.
     pub city: City,
     /// Where, for the source: from -90 to 90, north positive.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::Latitude))]
     pub latitude: Degrees,
     /// From -180 to 180, east positive.
     pub longitude: Degrees,

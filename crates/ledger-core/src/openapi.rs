@@ -24,6 +24,9 @@ const MONEY: &str = r"^-?(0|[1-9][0-9]{0,9})(\.[0-9]{1,8})?$";
 /// [`Money`] that a request puts in: never below zero.
 pub enum Amount {}
 
+/// [`Degrees`] from pole to pole.
+pub enum Latitude {}
+
 const AMOUNT: &str = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,8})?$";
 
 fn text(about: &str, example: &str) -> ObjectBuilder {
@@ -125,7 +128,12 @@ describe! {
     BetState = labels("What became of a bet.", BetState::ALL.iter().map(|it| it.as_str()));
     Degrees = pattern(
         "Degrees with at most four decimals, as a decimal string.",
-        r"^-?(0|[1-9][0-9]?|1[0-7][0-9]|180)(\.[0-9]{1,4})?$",
+        r"^-?((0|[1-9][0-9]?|1[0-7][0-9])(\.[0-9]{1,4})?|180(\.0{1,4})?)$",
+        "13.41",
+    );
+    Latitude = pattern(
+        "Degrees from -90 to 90 with at most four decimals, as a decimal string.",
+        r"^-?((0|[1-9]|[1-8][0-9])(\.[0-9]{1,4})?|90(\.0{1,4})?)$",
         "52.52",
     );
     City = text("A city's name on one line.", "Berlin")

@@ -119,7 +119,7 @@ def mend(path, body):
     if path == "/arena/action":
         body["observation_id"] = ask("GET", "/arena/observation", **{"X-Agent-Secret": SECRET})["observation_id"]
     if path == "/markets":
-        body |= {"deadline": deadline(hours=1 + roll(20)), "bounty": f"{roll(5)}.50"}
+        mend_market(body)
     if path.endswith("/revive"):
         body["amount"] = f"{1 + roll(100)}.25"
     if path.endswith("/answers") and roll(2):
@@ -138,6 +138,20 @@ def mend(path, body):
                 usage[part] = min(usage[part], usage[whole])
         for name in ("provider", "model"):
             usage[name] = "".join(letter for letter in usage[name] if letter.isprintable()) or "m"
+
+
+def mend_market(body):
+    """A subject that nobody asks about yet, and an answer where there is one."""
+    body |= {"deadline": deadline(hours=1 + roll(20)), "bounty": f"{roll(5)}.50"}
+    if body.get("answer") is not None:
+        body["answer"] = ANSWER
+    criteria = body.get("criteria")
+    if not isinstance(criteria, dict):
+        return
+    subject = f"fuzz-{roll(10**9)}"
+    values = {"city": subject, "article": subject, "keyword": subject, "repository": f"fuzz/{subject}"}
+    values["latitude"] = f"{roll(90)}.5"
+    criteria |= {name: value for name, value in values.items() if name in criteria}
 
 
 def spare_the_fuzzer(case):
