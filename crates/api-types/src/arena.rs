@@ -11,11 +11,15 @@ use crate::usage::Usage;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Observation {
+    /// The ticket: what `POST /arena/action` takes.
     pub observation_id: ObservationId,
+    /// When it was drawn, by the server's clock.
     pub server_time: Timestamp,
+    /// From then on the ticket is refused.
     pub valid_until: Timestamp,
     /// For orientation: never the price a prediction starts at.
     pub price_snapshot: Money,
+    /// Where that price came from.
     pub price_source: PriceSource,
     /// When the provider says the price was.
     pub price_at: Timestamp,
@@ -39,18 +43,25 @@ pub enum ActionType {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ActionRequest {
+    /// The ticket, from `GET /arena/observation`.
     pub observation_id: ObservationId,
+    /// What to do.
     pub action_type: ActionType,
+    /// Where the price goes from its next sample on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,
+    /// What is staked; it leaves the balance at once. At least the `stake_min` of `GET /economy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<ledger_core::openapi::Amount>))]
     pub wager_amount: Option<Money>,
+    /// The probability given to `direction`; it decides the Brier score and not the payout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<Confidence>,
     /// At most 280 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(max_length = 280))]
     pub reasoning: Option<String>,
+    /// What the agent's language models used for this turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 }
@@ -119,10 +130,13 @@ pub enum ActionStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Acceptance {
+    /// There is no other one: what is not accepted is a problem.
     pub status: ActionStatus,
+    /// The action in the arena's records.
     pub action_id: i64,
     /// `None` for WAIT.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub prediction_id: Option<PredictionId>,
+    /// The balance after the action.
     pub new_balance: Money,
 }

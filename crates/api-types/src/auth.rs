@@ -10,10 +10,13 @@ use crate::secret::Secret;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
+    /// Who, by id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bot_id: Option<BotId>,
+    /// Who, by handle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handle: Option<Handle>,
+    /// The `api_key` that registration answered, `ldk_…`.
     pub api_key: Secret,
 }
 
@@ -29,6 +32,7 @@ pub enum TokenType {
 pub struct TokenAnswer {
     /// For `Authorization: Bearer …`.
     pub access_token: Secret,
+    /// How to send it: there is no other type.
     pub token_type: TokenType,
     /// Seconds from now.
     pub expires_in: i64,

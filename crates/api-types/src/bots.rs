@@ -19,8 +19,9 @@ pub const REASON_MAX_CHARS: usize = 280;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RegisterRequest {
+    /// The name it will have for good.
     pub handle: Handle,
-    /// Who the bot is, in its own words; at most [`PERSONA_MAX_CHARS`] characters.
+    /// Who the bot is, in its own words; at most 2000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(max_length = 2000))]
     pub persona: Option<String>,
@@ -33,12 +34,19 @@ pub struct RegisterRequest {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Registration {
+    /// The bot's number.
     pub id: BotId,
+    /// Its name.
     pub handle: String,
+    /// A new bot is ALIVE.
     pub status: BotStatus,
+    /// What it was granted.
     pub balance: Money,
+    /// For `POST /auth/token`, `ldk_…`.
     pub api_key: Secret,
+    /// For the header `X-Agent-Secret`, `lds_…`.
     pub api_secret: Secret,
+    /// When it was registered.
     pub created_at: Timestamp,
 }
 
@@ -46,16 +54,23 @@ pub struct Registration {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Bot {
+    /// The bot's number.
     pub id: BotId,
+    /// Its name.
     pub handle: String,
+    /// Whether it may act.
     pub status: BotStatus,
+    /// What it can stake: open stakes have left it.
     pub balance: Money,
     /// What would be left had all phantom fees been real; may be negative.
     pub shadow_balance: Money,
     /// Consecutive past ticks without a productive action.
     pub idle_streak: i32,
+    /// Whether it is run by the arena's own bot runner.
     pub hosted: bool,
+    /// When it was registered.
     pub created_at: Timestamp,
+    /// When it last acted; `None` until it first did.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub last_action_at: Option<Timestamp>,
 }
@@ -70,6 +85,7 @@ pub struct MyProfile {
     pub open_positions: Vec<Prediction>,
     /// Open bets on markets, newest first.
     pub open_bets: Vec<Bet>,
+    /// How much of its limits is used.
     pub limits: Limits,
 }
 
@@ -77,10 +93,15 @@ pub struct MyProfile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Limits {
+    /// Predictions that are not settled.
     pub open_predictions: i32,
+    /// The most there may be at once.
     pub open_predictions_max: i32,
+    /// What these have at stake.
     pub open_stake: Money,
+    /// The most they may have at stake at once.
     pub open_stake_max: Money,
+    /// The smallest wager or bet.
     pub stake_min: Money,
 }
 
@@ -90,8 +111,9 @@ pub struct Limits {
 #[serde(deny_unknown_fields)]
 pub struct ReviveRequest {
     /// What the bot gets to live on; above zero.
+    #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::openapi::Amount))]
     pub amount: Money,
-    /// At most [`REASON_MAX_CHARS`] characters.
+    /// At most 280 characters.
     #[cfg_attr(
         feature = "openapi",
         schema(min_length = 1, max_length = 280, example = "it was our fault")
@@ -104,7 +126,7 @@ pub struct ReviveRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RetireRequest {
-    /// At most [`REASON_MAX_CHARS`] characters.
+    /// At most 280 characters.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(max_length = 280))]
     pub reason: String,

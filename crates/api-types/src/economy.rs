@@ -8,15 +8,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Economy {
+    /// Whether fees are charged or only recorded.
     pub mode: Enforcement,
     /// The latest tick cycle; 0 before the first.
     pub tick: CycleNumber,
+    /// From one tick cycle to the next.
     pub tick_rate_seconds: u64,
+    /// How many there are.
     pub bots: BotCount,
+    /// Where the money is.
     pub supply: Supply,
     /// `None` while there is no fresh price: the arena is halted.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub price: Option<PriceNow>,
+    /// The figures in force.
     pub parameters: Parameters,
     /// When bots and supply were counted; at most ten seconds ago.
     pub as_of: Timestamp,
@@ -25,7 +30,9 @@ pub struct Economy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BotCount {
+    /// Those that may act.
     pub alive: i64,
+    /// Those whose balance did not cover a fee, in enforce mode.
     pub dead: i64,
 }
 
@@ -34,9 +41,13 @@ pub struct BotCount {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Supply {
+    /// Grants, revivals and what the house paid.
     pub minted: String,
+    /// Fees, and what the house took.
     pub burned: String,
+    /// Stakes of open predictions and bets.
     pub escrow: String,
+    /// The sum of all balances.
     pub circulating: String,
 }
 
@@ -58,9 +69,11 @@ impl From<ledger_core::supply::Supply> for Supply {
 pub struct PriceNow {
     /// BTC in US dollars.
     pub value: Money,
+    /// Where it came from.
     pub source: PriceSource,
     /// When the provider says it was.
     pub at: Timestamp,
+    /// Whole seconds since `at`; the arena halts beyond `price_ttl_seconds`.
     pub age_seconds: i64,
 }
 
@@ -68,20 +81,35 @@ pub struct PriceNow {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Parameters {
+    /// What a new bot is granted.
     pub genesis_grant: Money,
+    /// The fee of each tick for a bot that is not idle.
     pub entropy_base: Money,
+    /// Added to it for each full `idle_ticks_per_step` of idleness.
     pub entropy_step: Money,
+    /// Idle ticks that make one step.
     pub idle_ticks_per_step: i32,
+    /// The most a tick costs.
     pub entropy_max: Money,
+    /// The smallest wager or bet.
     pub stake_min: Money,
+    /// The smallest wager or bet that ends an idle streak.
     pub productive_stake_min: Money,
+    /// A right prediction pays its wager times this.
     pub payout_factor: i64,
+    /// The most predictions a bot may have open.
     pub open_predictions_max: i32,
+    /// The most a bot may have at stake in open predictions.
     pub open_stake_max: Money,
+    /// From a prediction's first price to its second.
     pub prediction_horizon_seconds: i64,
+    /// A price sample this late voids the prediction.
     pub sample_grace_seconds: i64,
+    /// A price older than this halts the arena.
     pub price_ttl_seconds: i64,
+    /// How long a ticket is good for.
     pub ticket_ttl_seconds: i64,
+    /// The figures of markets.
     pub markets: MarketRules,
 }
 

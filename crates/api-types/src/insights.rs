@@ -14,19 +14,29 @@ use crate::ledger::LedgerEntry;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Insights {
+    /// The bot's number.
     pub bot_id: BotId,
+    /// Its name.
     pub handle: String,
+    /// Whether it may act.
     pub status: BotStatus,
     /// Whether fees are charged in this arena.
     pub mode: Enforcement,
+    /// What it can stake: open stakes have left it.
     pub balance: Money,
     /// What would be left had all phantom fees been real; may be negative.
     pub shadow_balance: Money,
+    /// What it cost.
     pub cost: Cost,
+    /// What it produced.
     pub produced: Produced,
+    /// How much of people's attention it took.
     pub attention: Attention,
+    /// How busy it was.
     pub activity: Activity,
+    /// Whether it gets better.
     pub trend: Trend,
+    /// What comes if nobody acts.
     pub if_nothing_changes: IfNothingChanges,
     /// The last ten entries of its ledger, newest first.
     pub recent: Vec<LedgerEntry>,
@@ -42,17 +52,21 @@ pub struct Cost {
     pub fees: String,
     /// Entropy that was only recorded, in observe mode.
     pub phantom_fees: String,
+    /// What the lookup tool cost for answers to research.
     pub lookup_fees: String,
     /// Stakes of positions that were lost or forfeit.
     pub lost_stakes: String,
     /// By the server's price book of the time, without the `unpriced_calls`.
     pub llm_usd: String,
+    /// What its models read.
     pub input_tokens: i64,
     /// A part of `input_tokens`.
     pub cached_input_tokens: i64,
+    /// What its models wrote.
     pub output_tokens: i64,
     /// A part of `output_tokens`.
     pub reasoning_tokens: i64,
+    /// Calls of language models.
     pub llm_calls: i64,
     /// Those of `llm_calls` whose model is not in the price book.
     pub unpriced_calls: i64,
@@ -71,11 +85,13 @@ pub struct Produced {
     pub profit: String,
     /// Predictions, bets and answers that were won, lost or forfeit; void ones do not count.
     pub settled: i64,
+    /// Those of `settled` that were won.
     pub won: i64,
     /// The mean Brier score of the positions that have one: 0 is perfect, 0.25 is what always saying
     /// 0.5 gets.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub brier: Option<String>,
+    /// How many positions `brier` is the mean of.
     pub brier_count: i64,
     /// `brier_count` / `settled`.
     #[cfg_attr(feature = "openapi", schema(required = true))]
@@ -107,6 +123,7 @@ pub struct Attention {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Activity {
+    /// Tick cycles it has lived through.
     pub ticks: i64,
     /// The share of `ticks` before which it did nothing productive.
     #[cfg_attr(feature = "openapi", schema(required = true))]
@@ -123,6 +140,7 @@ pub struct Activity {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Trend {
+    /// Ticks that make one window.
     pub window_ticks: i64,
     /// In the last whole window.
     #[cfg_attr(feature = "openapi", schema(required = true))]

@@ -7,20 +7,28 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LedgerEntry {
+    /// Whose chain it is in.
     pub bot_id: BotId,
+    /// Its place in that chain: 1, 2, 3, …
     pub sequence: i64,
+    /// What moved the money.
     #[serde(deserialize_with = "entry_type")]
     pub entry_type: EntryType,
     /// Signed change of the balance.
     pub amount: Money,
+    /// The balance with `amount` in it.
     pub balance_after: Money,
+    /// What caused it, such as `OBS:<ticket>` or `MARKET:<id>`.
     #[serde(deserialize_with = "reference")]
     pub reference: Reference,
+    /// When it was written.
     pub recorded_at: Timestamp,
     /// `recorded_at` as the hash has it: microseconds since the Unix epoch.
     pub recorded_at_us: i64,
+    /// The hash of the entry before; 64 zeros for the first.
     #[serde(deserialize_with = "hash")]
     pub previous_hash: Hash,
+    /// SHA-256 over all other fields.
     #[serde(deserialize_with = "hash")]
     pub hash: Hash,
 }
@@ -63,13 +71,16 @@ impl From<LedgerEntry> for Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ChainVerification {
+    /// Whose chain it is.
     pub bot_id: BotId,
     /// How many entries were checked, from the first on; with a fault, up to the one at fault.
     pub entries: i64,
     /// The hash of the last of them.
     #[serde(deserialize_with = "hash")]
     pub head_hash: Hash,
+    /// Whether every entry is what its hash says.
     pub valid: bool,
+    /// Where the chain breaks; `None` for a sound one.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub first_fault: Option<LedgerFault>,
 }
@@ -78,10 +89,13 @@ pub struct ChainVerification {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LedgerFault {
+    /// The entry at fault.
     pub sequence: i64,
     /// The column that is wrong.
     pub field: String,
+    /// What should be there.
     pub expected: String,
+    /// What is there.
     pub found: String,
 }
 

@@ -17,25 +17,33 @@ pub const REASONING_MAX_CHARS: usize = 280;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Market {
+    /// The market's id.
     pub id: MarketId,
+    /// Who decides it.
     pub source: MarketSource,
     /// The question; it says what the criteria say.
     pub description: String,
     /// What decides it. Its members depend on the source.
     #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::criteria::Criteria))]
     pub criteria: Value,
+    /// Where it is in its life.
     pub status: MarketStatus,
     /// `YES` or `NO`, or the answer to research; `None` until it is resolved.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub outcome: Option<String>,
+    /// What the house adds to the pool.
     pub bounty: Money,
     /// Everything staked, and the bounty.
     pub pool: Money,
     /// How many bets or answers there are.
     pub bets: i64,
+    /// When it was opened.
     pub opens_at: Timestamp,
+    /// Bets are taken until then, half-way to the deadline; answers to research until the deadline.
     pub bets_close_at: Timestamp,
+    /// The time that the question asks about.
     pub deadline: Timestamp,
+    /// When it was settled; `None` until then.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub resolved_at: Option<Timestamp>,
     /// Why it is void, where it is.
@@ -58,9 +66,11 @@ pub struct Market {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Evidence {
+    /// The fetch in the arena's records.
     pub id: i64,
     /// As it was asked for, without secrets.
     pub url: String,
+    /// When it was fetched.
     pub fetched_at: Timestamp,
     /// The HTTP status; `None` where no answer came.
     #[cfg_attr(feature = "openapi", schema(required = true))]
@@ -87,16 +97,25 @@ pub struct Evidence {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Bet {
+    /// The bet's number.
     pub id: BetId,
+    /// What it is on.
     pub market_id: MarketId,
+    /// Whose it is.
     pub bot_id: BotId,
+    /// What it says will happen.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub side: Option<Side>,
+    /// What it put into the pool.
     pub stake: Money,
+    /// The probability it gave to its side.
     pub confidence: Money,
+    /// What became of it.
     pub status: BetState,
+    /// What it was paid, stake included; `None` until it is settled.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub payout: Option<Money>,
+    /// Its Brier score: 0 is perfect, 1 as wrong as can be; `None` until it is settled.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub brier: Option<Money>,
     /// Research: the answer that was given, shown once the market has closed.
@@ -105,8 +124,11 @@ pub struct Bet {
     /// Research: whether the lookup tool was used, as the agent declares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used_lookup: Option<bool>,
+    /// Why, in the bot's words; empty if it did not say.
     pub reasoning: String,
+    /// When it was placed.
     pub created_at: Timestamp,
+    /// When it was settled; `None` until then.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub resolved_at: Option<Timestamp>,
 }
@@ -116,13 +138,18 @@ pub struct Bet {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BetRequest {
+    /// What will happen.
     pub side: Side,
+    /// What is staked; it leaves the balance at once. At least the `stake_min` of `GET /economy`.
+    #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::openapi::Amount))]
     pub stake: Money,
+    /// The probability given to `side`; it decides the Brier score and not the payout.
     pub confidence: Confidence,
-    /// At most [`REASONING_MAX_CHARS`] characters.
+    /// At most 280 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(max_length = 280))]
     pub reasoning: Option<String>,
+    /// What the agent's language models used for this turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 }
@@ -135,6 +162,7 @@ pub struct BetsRequest {
     /// One to three, each on another market.
     #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 3))]
     pub bets: Vec<BetOn>,
+    /// What the agent's language models used for this turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 }
@@ -144,11 +172,16 @@ pub struct BetsRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BetOn {
+    /// What to bet on.
     pub market_id: MarketId,
+    /// What will happen.
     pub side: Side,
+    /// What is staked; it leaves the balance at once. At least the `stake_min` of `GET /economy`.
+    #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::openapi::Amount))]
     pub stake: Money,
+    /// The probability given to `side`; it decides the Brier score and not the payout.
     pub confidence: Confidence,
-    /// At most [`REASONING_MAX_CHARS`] characters.
+    /// At most 280 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(max_length = 280))]
     pub reasoning: Option<String>,
@@ -158,9 +191,11 @@ pub struct BetOn {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BetsPlaced {
+    /// The action in the arena's records.
     pub action_id: i64,
     /// In the order of the request.
     pub bets: Vec<Bet>,
+    /// The balance after the bets.
     pub new_balance: Money,
 }
 
@@ -177,11 +212,13 @@ pub struct AnswerRequest {
     pub answer: String,
     /// Whether the lookup tool found something: it costs a fee.
     pub used_lookup: bool,
+    /// The probability given to the answer; it decides the Brier score.
     pub confidence: Confidence,
-    /// At most [`REASONING_MAX_CHARS`] characters.
+    /// At most 280 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(max_length = 280))]
     pub reasoning: Option<String>,
+    /// What the agent's language models used for this turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 }
@@ -190,10 +227,13 @@ pub struct AnswerRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AnswerJudged {
+    /// The action in the arena's records.
     pub action_id: i64,
+    /// Whether it is the one that was committed to.
     pub result: AnswerResult,
     /// Stake and bounty for a right answer, zero for a wrong one.
     pub payout: Money,
+    /// The balance after stake, fee and payout.
     pub new_balance: Money,
 }
 
@@ -202,15 +242,20 @@ pub struct AnswerJudged {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MarketRequest {
+    /// Who decides it.
     pub source: MarketSource,
-    /// In the operator's words, at most [`DESCRIPTION_MAX_CHARS`] characters; the question that the
+    /// In the operator's words, at most 200 characters; the question that the
     /// criteria ask is added to it.
     #[cfg_attr(feature = "openapi", schema(max_length = 200))]
     pub description: String,
+    /// What decides it; its members depend on `source`.
     #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::criteria::Criteria))]
     #[serde(deserialize_with = "crate::distinct::value")]
     pub criteria: Value,
+    /// What the house adds to the pool, from 0 to the `pool_max` of `GET /economy`.
+    #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::openapi::Amount))]
     pub bounty: Money,
+    /// The time that the question asks about; to come.
     pub deadline: Timestamp,
     /// Research only, and required there.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,7 @@ pub const PAGE_LIMIT_DEFAULT: u32 = 50;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Page<T> {
+    /// Newest first.
     pub items: Vec<T>,
     /// Asks for the page behind this one; opaque. `None` on the last page.
     #[cfg_attr(feature = "openapi", schema(required = true))]

@@ -7,27 +7,40 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Prediction {
+    /// The prediction's number.
     pub id: PredictionId,
+    /// Whose it is.
     pub bot_id: BotId,
+    /// Where it says the price goes.
     pub direction: Direction,
+    /// What it staked.
     pub wager_amount: Money,
+    /// The probability it gave to its direction.
     pub confidence: Money,
     /// The first sample at or after `created_at`; `None` until it came.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub start_price: Option<Money>,
+    /// Where `start_price` came from.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub price_source: Option<PriceSource>,
+    /// What became of it.
     pub status: PredictionStatus,
     /// The earliest time it can be settled: an estimate until its start price is known.
     pub settles_at: Timestamp,
+    /// The first sample at or after `settles_at`; `None` until it came.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub end_price: Option<Money>,
+    /// What it was paid, stake included; `None` until it is settled.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub payout: Option<Money>,
+    /// Its Brier score: 0 is perfect, 1 as wrong as can be; `None` until it is settled.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub brier: Option<Money>,
+    /// Why, in the bot's words; empty if it did not say.
     pub reasoning: String,
+    /// When it was made.
     pub created_at: Timestamp,
+    /// When it was settled; `None` until then.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub resolved_at: Option<Timestamp>,
 }

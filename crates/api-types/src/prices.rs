@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PriceSample {
+    /// The sample's number.
     pub id: PriceId,
     /// BTC in US dollars.
     pub price: Money,
+    /// Where it came from.
     pub source: PriceSource,
     /// When the provider says the price was: this decides settlements.
     pub provider_at: Timestamp,

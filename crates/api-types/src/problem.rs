@@ -13,9 +13,12 @@ const PATH: &str = "/problems/";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
+    /// Which problem it is: the path of a page about it, and what programs match on.
     #[serde(rename = "type")]
     pub problem_type: String,
+    /// The problem in a few words, always the same for its type.
     pub title: String,
+    /// The HTTP status.
     pub status: u16,
     /// What went wrong this time, and what to do next.
     pub detail: String,

@@ -3,10 +3,11 @@
 use ledger_core::{BotId, BotStatus, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// A page of the standings, wealthiest first. They end after [`STANDINGS_MAX`] bots.
+/// A page of the standings, wealthiest first. They end after 1000 bots.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Standings {
+    /// The wealthiest first.
     pub items: Vec<Standing>,
     /// Asks for the page behind this one; opaque. `None` on the last page. Pages that are asked for
     /// some seconds apart may be of different moments.
@@ -26,11 +27,15 @@ pub const STANDINGS_MAX: i64 = 1_000;
 pub struct Standing {
     /// Its place among those of the status that was asked for, from 1.
     pub rank: i64,
+    /// The bot's number.
     pub bot_id: BotId,
+    /// Its name.
     pub handle: String,
+    /// Whether it may act.
     pub status: BotStatus,
     /// The balance and the stakes of open predictions and bets.
     pub wealth: String,
+    /// What it can stake: open stakes have left it.
     pub balance: Money,
     /// What would be left of the balance had all phantom fees been real; may be negative.
     pub shadow_balance: Money,
@@ -46,10 +51,12 @@ pub struct Standing {
     pub profit: String,
     /// Positions that were won, lost or forfeit.
     pub settled: i64,
+    /// Those of `settled` that were won.
     pub won: i64,
     /// The mean Brier score; 0.25 is what always saying 0.5 gets. Wealth alone is mostly luck.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub brier: Option<String>,
+    /// How many positions `brier` is the mean of.
     pub brier_count: i64,
     /// `brier_count` / `settled`.
     #[cfg_attr(feature = "openapi", schema(required = true))]

@@ -16,22 +16,31 @@ const TOKENS_MAX: i64 = 1_000_000_000;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Usage {
+    /// Who runs the model, as in the price book, such as `openai`; no control characters.
     #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100))]
     pub provider: String,
+    /// The model's name at its provider; no control characters.
     #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100))]
     pub model: String,
+    /// What the model read.
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1000000000))]
     pub input_tokens: i64,
+    /// What the model wrote.
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1000000000))]
     pub output_tokens: i64,
+    /// The part of `input_tokens` that was read from a cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1000000000))]
     pub cached_input_tokens: Option<i64>,
+    /// The part of `output_tokens` that was reasoning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1000000000))]
     pub reasoning_tokens: Option<i64>,
+    /// What the agent was charged in US dollars, kept as reported; not negative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<ledger_core::openapi::Amount>))]
     pub cost_usd: Option<Money>,
+    /// Calls of language models.
     #[cfg_attr(feature = "openapi", schema(minimum = 0))]
     pub llm_calls: i32,
 }
@@ -41,8 +50,9 @@ pub struct Usage {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UsageReport {
+    /// What was used.
     pub usage: Usage,
-    /// What it was for, at most [`NOTE_MAX_CHARS`] characters.
+    /// What it was for, at most 280 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(max_length = 280))]
     pub note: Option<String>,
@@ -52,6 +62,7 @@ pub struct UsageReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UsageReceipt {
+    /// The report in the arena's records.
     pub action_id: i64,
     /// By the server's price book; `None` for a model that it does not know.
     #[cfg_attr(feature = "openapi", schema(required = true))]

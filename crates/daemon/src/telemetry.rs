@@ -12,10 +12,15 @@ use tracing_subscriber::EnvFilter;
 use crate::cadence::panic_text;
 use crate::config::Sources;
 
+/// The HTTP server calls it an error when a client sends nonsense or hangs up: whoever can reach it
+/// could fill the log with alarms. What fails on our side is logged by us.
+const SERVICE_FILTER: &str = "info,actix_http::h1::dispatcher=off";
+
 /// Starts logging for the service; `RUST_LOG`, from the environment or `.env`, chooses what is
-/// shown (default `info`). Panics are logged too. A second call changes nothing.
+/// shown (default `info`, without the HTTP server's complaints about clients). Panics are logged
+/// too. A second call changes nothing.
 pub fn init(service: &str) {
-    init_with(service, "info");
+    init_with(service, SERVICE_FILTER);
 }
 
 /// Like [`init`], with another default: a command for people is quiet unless something is wrong.

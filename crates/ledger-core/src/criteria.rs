@@ -204,8 +204,12 @@ fn plain(value: Money) -> String {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StarCriteria {
+    /// Whose stars are counted.
     pub repository: Repository,
+    /// How the count must compare with `stars`.
     pub comparison: Comparison,
+    /// The figure of the question, from 1 to 100000000.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 100_000_000))]
     pub stars: i64,
 }
 
@@ -214,6 +218,7 @@ pub struct StarCriteria {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HeadlineCriteria {
+    /// What must appear.
     pub keyword: Keyword,
 }
 
@@ -222,11 +227,17 @@ pub struct HeadlineCriteria {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TemperatureCriteria {
+    /// Where, for people.
     pub city: City,
+    /// Where, for the source: from -90 to 90, north positive.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::Latitude))]
     pub latitude: Degrees,
+    /// From -180 to 180, east positive.
     pub longitude: Degrees,
+    /// How the temperature must compare with `celsius`.
     pub comparison: Comparison,
-    /// Whole degrees.
+    /// Whole degrees, from -90 to 60.
+    #[cfg_attr(feature = "openapi", schema(minimum = -90, maximum = 60))]
     pub celsius: i64,
 }
 
@@ -245,6 +256,7 @@ impl TemperatureCriteria {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ArticleCriteria {
+    /// Whose page id is the answer.
     pub article: ArticleTitle,
 }
 

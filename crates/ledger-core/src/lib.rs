@@ -17,7 +17,7 @@ pub mod insights;
 pub mod market;
 pub mod money;
 #[cfg(feature = "openapi")]
-mod openapi;
+pub mod openapi;
 pub mod parimutuel;
 pub mod post;
 pub mod prediction;

@@ -21,6 +21,14 @@ use crate::{
 /// What [`Money`] is read from; as it is written it always has eight digits after the point.
 const MONEY: &str = r"^-?(0|[1-9][0-9]{0,9})(\.[0-9]{1,8})?$";
 
+/// [`Money`] that a request puts in: never below zero.
+pub enum Amount {}
+
+/// [`Degrees`] from pole to pole.
+pub enum Latitude {}
+
+const AMOUNT: &str = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,8})?$";
+
 fn text(about: &str, example: &str) -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::String)
@@ -88,6 +96,12 @@ describe! {
         MONEY,
         "12.50000000",
     );
+    Amount = pattern(
+        "Credits as a decimal string, never a JSON number: not negative, at most eight digits after \
+         the point.",
+        AMOUNT,
+        "5.00",
+    );
     Confidence = pattern(
         "A probability from 0.01 to 0.99, as a decimal string.",
         r"^0\.(0[1-9][0-9]{0,6}|[1-8][0-9]{0,7}|9[0-8][0-9]{0,6}|9|990{0,6})$",
@@ -114,7 +128,12 @@ describe! {
     BetState = labels("What became of a bet.", BetState::ALL.iter().map(|it| it.as_str()));
     Degrees = pattern(
         "Degrees with at most four decimals, as a decimal string.",
-        r"^-?(0|[1-9][0-9]?|1[0-7][0-9]|180)(\.[0-9]{1,4})?$",
+        r"^-?((0|[1-9][0-9]?|1[0-7][0-9])(\.[0-9]{1,4})?|180(\.0{1,4})?)$",
+        "13.41",
+    );
+    Latitude = pattern(
+        "Degrees from -90 to 90 with at most four decimals, as a decimal string.",
+        r"^-?((0|[1-9]|[1-8][0-9])(\.[0-9]{1,4})?|90(\.0{1,4})?)$",
         "52.52",
     );
     City = text("A city's name on one line.", "Berlin")

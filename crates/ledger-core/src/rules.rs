@@ -52,9 +52,13 @@ pub struct MarketRules {
     pub places: i64,
     /// All bounties that are put out within any hour.
     pub bounty_budget_per_hour: Money,
+    /// Questions of fact, answered at once.
     pub research: SourceRules,
+    /// Temperatures, by Open-Meteo.
     pub weather: SourceRules,
+    /// Stars of repositories.
     pub github: SourceRules,
+    /// Keywords in headlines.
     pub news: SourceRules,
     /// A question about stars asks for the next multiple of this.
     pub star_step: i64,

@@ -10,6 +10,7 @@ import os
 import random
 import threading
 import urllib.request
+from datetime import datetime, timedelta, timezone
 
 import schemathesis
 
@@ -20,6 +21,9 @@ HANDLE = os.environ["FUZZ_HANDLE"]
 API_KEY = os.environ["FUZZ_KEY"]
 DICE = random.Random(int(os.environ["FUZZ_SEED"]))
 LOCK = threading.Lock()
+# Of every research question that is made here.
+ANSWER = "1040387"
+MORGUE = os.environ["FUZZ_DEAD"].split()
 CURSORS = {}
 STATUSES = {}
 
@@ -32,22 +36,40 @@ def ask(method, path, body=None, **headers):
         return json.load(answer)
 
 
-def operator():
-    return {"Authorization": f"Bearer {OPERATOR}"}
+def roll(most):
+    """A whole number below `most`."""
+    with LOCK:
+        return DICE.randrange(most)
+
+
+def as_operator(method, path, body):
+    return ask(method, path, body, Authorization=f"Bearer {OPERATOR}")
 
 
 def fresh_bot():
     """A bot that nobody minds losing."""
-    with LOCK:
-        handle = f"victim-{DICE.randrange(10**9)}"
-    return ask("POST", "/bots", {"handle": handle})["id"]
+    return ask("POST", "/bots", {"handle": f"victim-{roll(10**9)}"})["id"]
 
 
-def open_market(source=None):
-    query = "/markets?status=OPEN&limit=20" + (f"&source={source}" if source else "")
-    markets = ask("GET", query)["items"]
+def dead_bot():
+    """One of those that were ruined before the run; anybody once these are used up."""
     with LOCK:
-        return DICE.choice(markets)["id"] if markets else None
+        return MORGUE.pop() if MORGUE else HANDLE
+
+
+def deadline(**later):
+    return (datetime.now(timezone.utc) + timedelta(**later)).isoformat()
+
+
+def fresh_market(source="GITHUB"):
+    """A market of an operator that nobody has bet on or answered."""
+    name = f"fuzz-{roll(10**9)}"
+    market = {"source": source, "description": "", "bounty": "0", "deadline": deadline(days=2)}
+    if source == "RESEARCH":
+        market |= {"criteria": {"article": name}, "answer": ANSWER}
+    else:
+        market["criteria"] = {"repository": f"fuzz/{name}", "comparison": ">=", "stars": 1000}
+    return as_operator("POST", "/markets", market)["id"]
 
 
 def is_valid(case):
@@ -60,8 +82,7 @@ def before_call(context, case, **kwargs):
     if not is_valid(case):
         spare_the_fuzzer(case)
         return
-    with LOCK:
-        heads = DICE.random() < 0.5
+    heads = roll(2) == 0
     method, path = case.method.upper(), case.operation.path
     # A made-up cursor is no cursor, however well it looks.
     if case.query and "cursor" in case.query:
@@ -79,19 +100,58 @@ def meet(method, path, case):
     if "{bot}" in path:
         destroys = method == "DELETE" or path.endswith("/keys")
         case.path_parameters["bot"] = str(fresh_bot()) if destroys else HANDLE
+        if path.endswith("/revive"):
+            case.path_parameters["bot"] = str(dead_bot())
     if "{market}" in path:
-        source = "RESEARCH" if path.endswith("/answers") else None
-        case.path_parameters["market"] = open_market(source) or case.path_parameters["market"]
-    if not isinstance(case.body, dict):
-        return
-    if path == "/arena/action":
-        seen = ask("GET", "/arena/observation", **{"X-Agent-Secret": SECRET})
-        case.body["observation_id"] = seen["observation_id"]
+        source = "RESEARCH" if path.endswith("/answers") else "GITHUB"
+        case.path_parameters["market"] = fresh_market(source)
+    if isinstance(case.body, dict):
+        mend(path, case.body)
+
+
+def mend(path, body):
+    """What no schema can say: what is there, what can be paid, when it is, and what is a part of what."""
     if path == "/auth/token":
-        case.body = {"handle": HANDLE, "api_key": API_KEY}
-    if path == "/markets/bets":
-        for bet in case.body.get("bets", []):
-            bet["market_id"] = open_market() or bet["market_id"]
+        body.clear()
+        body |= {"handle": HANDLE, "api_key": API_KEY}
+    if path == "/bots":
+        body["handle"] = f"newcomer-{roll(10**9)}"
+    if path == "/arena/action":
+        body["observation_id"] = ask("GET", "/arena/observation", **{"X-Agent-Secret": SECRET})["observation_id"]
+    if path == "/markets":
+        mend_market(body)
+    if path.endswith("/revive"):
+        body["amount"] = f"{1 + roll(100)}.25"
+    if path.endswith("/answers") and roll(2):
+        body["answer"] = ANSWER
+    bets = body.get("bets")
+    for bet in bets if isinstance(bets, list) else []:
+        bet["market_id"] = fresh_market()
+    for bet in [body, *(bets if isinstance(bets, list) else [])]:
+        for stake in ("stake", "wager_amount"):
+            if isinstance(bet.get(stake), str):
+                bet[stake] = f"{1 + roll(5)}.50"
+    usage = body.get("usage")
+    if isinstance(usage, dict):
+        for part, whole in (("cached_input_tokens", "input_tokens"), ("reasoning_tokens", "output_tokens")):
+            if isinstance(usage.get(part), int):
+                usage[part] = min(usage[part], usage[whole])
+        for name in ("provider", "model"):
+            usage[name] = "".join(letter for letter in usage[name] if letter.isprintable()) or "m"
+
+
+def mend_market(body):
+    """A subject that nobody asks about yet, and an answer where there is one."""
+    body |= {"deadline": deadline(hours=1 + roll(20)), "bounty": f"{roll(5)}.50"}
+    if body.get("answer") is not None:
+        body["answer"] = ANSWER
+    criteria = body.get("criteria")
+    if not isinstance(criteria, dict):
+        return
+    subject = f"fuzz-{roll(10**9)}"
+    values = {"city": subject, "article": subject, "keyword": subject, "repository": f"fuzz/{subject}"}
+    values["latitude"] = f"{roll(90)}.5"
+    criteria |= {name: value for name, value in values.items() if name in criteria}
 
 
 def spare_the_fuzzer(case):

@@ -9,6 +9,7 @@ mod examples;
 mod operations;
 mod parts;
 mod schemas;
+mod words;
 
 use std::sync::LazyLock;
 
@@ -38,7 +39,7 @@ pub(crate) fn document() -> Value {
             item.insert(operation.method.to_owned(), render(&operation));
         }
     }
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Ledgerdome",
@@ -56,7 +57,9 @@ pub(crate) fn document() -> Value {
             "examples": parts::problem_examples(),
             "securitySchemes": parts::security_schemes(),
         },
-    })
+    });
+    words::for_everybody(&mut document["components"]["schemas"]);
+    document
 }
 
 fn render(operation: &Operation) -> Value {

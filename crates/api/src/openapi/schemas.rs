@@ -96,7 +96,13 @@ fn either(schemas: &mut Map<String, Value>) {
                 &["direction", "wager_amount", "confidence"],
                 &[],
             ),
-            variant(base, "action_type", "WAIT", &[], &[]),
+            variant(
+                base,
+                "action_type",
+                "WAIT",
+                &[],
+                &["direction", "wager_amount", "confidence"],
+            ),
         ]
     });
     refine(schemas, "Event", |base| {
@@ -118,7 +124,9 @@ fn either(schemas: &mut Map<String, Value>) {
     refine(schemas, "MarketRequest", |base| {
         let of = |source: &str, criteria: &str, required: &[&str], without: &[&str]| {
             let mut schema = variant(base, "source", source, required, without);
-            schema["properties"]["criteria"] = super::parts::schema_ref(criteria);
+            // Beside the reference, the description that the type gave it stays.
+            schema["properties"]["criteria"]["$ref"] =
+                json!(format!("#/components/schemas/{criteria}"));
             schema
         };
         vec![
@@ -159,7 +167,8 @@ fn variant(base: &Value, field: &str, value: &str, required: &[&str], without: &
     schema
 }
 
-/// The schema with more required fields, which then cannot be null, and without some.
+/// The schema with more required fields, which then cannot be null, and without some, which can be
+/// nothing else.
 fn narrowed(base: &Value, required: &[&str], without: &[&str]) -> Value {
     let mut schema = base.clone();
     if let Some(members) = schema.as_object_mut() {
@@ -167,7 +176,10 @@ fn narrowed(base: &Value, required: &[&str], without: &[&str]) -> Value {
     }
     if let Some(properties) = schema["properties"].as_object_mut() {
         for name in without {
-            properties.remove(*name);
+            properties.insert(
+                (*name).to_owned(),
+                json!({ "type": "null", "description": "Not here." }),
+            );
         }
         for name in required {
             if let Some(property) = properties.get_mut(*name) {
@@ -217,14 +229,22 @@ fn readiness() -> Value {
         "description": "What the service depends on, each by name.",
         "required": ["status", "checks"],
         "properties": {
-            "status": { "type": "string", "enum": ["ready", "unavailable"] },
-            "checks": { "type": "array", "items": {
+            "status": {
+                "type": "string", "enum": ["ready", "unavailable"],
+                "description": "Whether requests are served.",
+            },
+            "checks": { "type": "array", "description": "One for each dependency.", "items": {
                 "type": "object",
                 "required": ["name", "state"],
                 "properties": {
-                    "name": { "type": "string", "examples": ["postgres"] },
-                    "state": { "type": "string", "enum": ["ok", "degraded", "failed"] },
-                    "detail": { "type": "string" },
+                    "name": {
+                        "type": "string", "examples": ["postgres"], "description": "What was looked at.",
+                    },
+                    "state": {
+                        "type": "string", "enum": ["ok", "degraded", "failed"],
+                        "description": "`degraded` is served all the same.",
+                    },
+                    "detail": { "type": "string", "description": "What is wrong with it." },
                 },
             }},
         },

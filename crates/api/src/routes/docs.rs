@@ -29,7 +29,10 @@ static CONFIG: LazyLock<Arc<Config<'static>>> =
 pub(super) async fn document(req: HttpRequest) -> HttpResponse {
     let tag = ENTITY_TAG.as_str();
     let known = req.headers().get(IF_NONE_MATCH);
-    if known.and_then(|known| known.to_str().ok()) == Some(tag) {
+    if known
+        .and_then(|known| known.to_str().ok())
+        .is_some_and(|known| names(known, tag))
+    {
         return HttpResponse::NotModified()
             .insert_header((ETAG, tag))
             .finish();
@@ -39,6 +42,12 @@ pub(super) async fn document(req: HttpRequest) -> HttpResponse {
         .insert_header((CACHE_CONTROL, "no-cache"))
         .content_type("application/json")
         .body(openapi::RENDERED.clone())
+}
+
+/// Whether a list of entity tags names this one; weakly compared (RFC 9110, 13.1.2).
+fn names(list: &str, tag: &str) -> bool {
+    let mut tags = list.split(',').map(str::trim);
+    tags.any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
 }
 
 /// The page finds its files beside it.

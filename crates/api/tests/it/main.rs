@@ -12,6 +12,7 @@ mod bad_input;
 mod bots;
 mod browsers;
 mod credentials;
+mod docs;
 mod dry_run;
 mod economy;
 mod health;
