@@ -165,7 +165,8 @@ fn refusal(path: &str, error: &serde_json::Error, form: Form) -> ApiError {
 /// The parser quotes what it was given, which may be long or secret, and calls an object by the name
 /// that it has in here.
 fn discreet(message: &str) -> String {
-    const QUOTING: [&str; 4] = [
+    const QUOTING: [&str; 5] = [
+        "invalid length ",
         "invalid type: ",
         "invalid value: ",
         "unknown variant ",
@@ -306,6 +307,8 @@ mod tests {
             text,
             "`bot_id` is refused: invalid type: string, expected i64."
         );
+        let (.., text) = refused::<BetsRequest>(r#"{"bets": [[]]}"#);
+        assert!(text.contains("length 0, expected an object with"), "{text}");
         let (.., text) = refused::<BetsRequest>(r#"{"bets": [7]}"#);
         assert!(
             text.ends_with("invalid type: integer, expected an object."),
