@@ -14,7 +14,7 @@ run: ## the whole arena, on its own Postgres and Redis (Ctrl-C stops it)
 
 test: ## all tests, on a throw-away Postgres and Redis
 	@result=0; scripts/test-run-system || result=1; \
-	scripts/with-test-services bash -c 'cargo build --locked --workspace --bins && cargo test --locked --workspace --no-fail-fast' || result=1; \
+	scripts/with-test-services bash -c 'cargo build --locked --workspace --bins && cargo build --locked -p arena-client --example agent && cargo test --locked --workspace --no-fail-fast' || result=1; \
 	exit $$result
 
 fuzz: ## thousands of generated requests against the whole arena (SEED=7 for others)

@@ -24,7 +24,9 @@ use crate::{ClientError, IdempotencyKey, SetupError};
 pub enum Credential {
     /// Buys tokens at `POST /auth/token`.
     ApiKey {
+        /// Whose key it is.
         handle: Handle,
+        /// The `api_key` of its registration, `ldk_…`.
         api_key: SecretString,
     },
     /// Goes with each call in `X-Agent-Secret`.
@@ -34,7 +36,7 @@ pub enum Credential {
 /// The arena as an agent sees it. Clones share connections and the token.
 #[derive(Clone)]
 pub struct Client {
-    transport: Arc<Transport>,
+    pub(crate) transport: Arc<Transport>,
     identity: Arc<Identity>,
 }
 
@@ -89,6 +91,17 @@ impl Client {
             .map(drop)
     }
 
+    /// `GET /ready`: whether the arena can work; the error names the status while it cannot.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn ready(&self) -> Result<(), ClientError> {
+        self.transport
+            .exchange(&Call::get(&["ready"], Vec::new()), None)
+            .await
+            .map(drop)
+    }
+
     /// `POST /bots` under that key. Whoever has lost the answer asks again with the same key.
     ///
     /// # Errors
@@ -122,6 +135,22 @@ impl Client {
     /// `POST /arena/action` under a key of its own, so that a lost answer is asked for again and
     /// the action is still performed once.
     ///
+    /// ```no_run
+    /// # async fn example(bot: arena_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use arena_client::api_types::{Action, ActionRequest};
+    ///
+    /// let ticket = bot.observation().await?;
+    /// let action = Action::Predict {
+    ///     direction: "UP".parse()?,
+    ///     wager_amount: "1.00".parse()?, // credits, at most 8 digits after the point
+    ///     confidence: "0.60".parse()?,
+    /// };
+    /// let action = ActionRequest::new(ticket.observation_id, action).reasoning("a hunch");
+    /// println!("{} left", bot.act(&action).await?.new_balance);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`ClientError`].
     pub async fn act(&self, action: &ActionRequest) -> Result<Acceptance, ClientError> {
@@ -147,7 +176,28 @@ impl Client {
         .await
     }
 
-    /// `POST /markets/{id}/bets` under that key: one bet.
+    /// `POST /markets/{id}/bets` under that key: one bet. Stakes are credits.
+    ///
+    /// ```no_run
+    /// # async fn example(bot: arena_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use arena_client::api_types::BetRequest;
+    /// use arena_client::{IdempotencyKey, MarketQuery};
+    ///
+    /// let markets = bot.markets(&MarketQuery::default()).await?;
+    /// let market = markets.items.first().ok_or("no market is open")?;
+    /// let bet = BetRequest {
+    ///     side: "YES".parse()?,
+    ///     stake: "2.00".parse()?,
+    ///     confidence: "0.70".parse()?,
+    ///     reasoning: None,
+    ///     usage: None,
+    /// };
+    /// // A key that names the bet: whoever sends it again places no second one.
+    /// let key = IdempotencyKey::named(&format!("bet:{}", market.id)).ok_or("a name")?;
+    /// bot.bet_once(market.id, &bet, &key).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// See [`ClientError`]; [`api_types::ProblemKind::MarketClosed`] and

@@ -13,23 +13,42 @@ pub enum ClientError {
     Problem(Box<ProblemAnswer>),
     /// An error that did not come from the arena itself, e.g. from a proxy in front of it.
     #[error("{endpoint} answered {status} and not as the arena does; is API_URL right?")]
-    Status { endpoint: String, status: u16 },
+    Status {
+        /// Method and URL.
+        endpoint: String,
+        /// The HTTP status.
+        status: u16,
+    },
     /// There was no whole answer in time. Whether a post took effect is not known.
     #[error("{endpoint} did not answer in time")]
-    Timeout { endpoint: String },
+    Timeout {
+        /// Method and URL.
+        endpoint: String,
+    },
     /// No connection, or one that broke. Whether a post took effect is not known.
     #[error("{endpoint} cannot be reached; is the api running, and is API_URL right?")]
-    Unreachable { endpoint: String },
+    Unreachable {
+        /// Method and URL.
+        endpoint: String,
+    },
+    /// An answer beyond [`crate::RESPONSE_BYTES_MAX`].
     #[error("{endpoint} answered more than {max} bytes", max = crate::RESPONSE_BYTES_MAX)]
-    TooLarge { endpoint: String },
+    TooLarge {
+        /// Method and URL.
+        endpoint: String,
+    },
     /// A success whose body is not what this client expects.
     #[error(
         "{endpoint} answered what this client does not understand ({what} at {line}:{column}); are both of one version?"
     )]
     Malformed {
+        /// Method and URL.
         endpoint: String,
+        /// What is wrong with it, in words.
         what: &'static str,
+        /// Where, from 1; the text itself is not quoted, for it may be a credential.
         line: usize,
+        /// Where in that line, from 1.
         column: usize,
     },
     /// The call needs a credential and the client has none.
@@ -91,12 +110,15 @@ impl ClientError {
 /// A problem as the arena answered it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProblemAnswer {
+    /// The HTTP status.
     pub status: u16,
     /// `None` for a type that this build does not know.
     pub kind: Option<ProblemKind>,
     /// The stable path that names the kind of problem.
     pub problem_type: String,
+    /// The kind of problem in a few words.
     pub title: String,
+    /// What went wrong this time, and what to do next.
     pub detail: String,
     /// The request's field that is wrong, where one is.
     pub field: Option<String>,
@@ -137,13 +159,16 @@ impl fmt::Display for ProblemAnswer {
 /// A client that cannot be set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
+    /// The base URL is not that of an arena.
     #[error(
         "API_URL must be an http or https URL without user, password, query or fragment, e.g. \
          http://127.0.0.1:8000"
     )]
     BaseUrl,
+    /// The credential does not fit a header.
     #[error("the credential holds characters that no HTTP header can carry")]
     Credential,
+    /// The machine's certificates cannot be read, or the like.
     #[error("the HTTP client cannot be set up; are the system's certificates installed?")]
     Http,
 }

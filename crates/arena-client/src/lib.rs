@@ -14,15 +14,21 @@
 //! # }
 //! ```
 //!
-//! Tokens are fetched, kept and renewed here. A call is retried only where that can do no harm:
-//! reads, and posts under an `Idempotency-Key`. Every answer is bounded in time and size. A secret
+//! `examples/agent.rs` of the repository is a whole agent. What operators do is in [`Operator`].
+//!
+//! Tokens are fetched, kept and renewed here. A call is made up to three times, and only where that
+//! can do no harm: reads, posts under an `Idempotency-Key` (with the same key and body), and what a
+//! rate limit turned away. `Retry-After` is kept to within [`ClientConfig::patience`]. Every answer is bounded in time and size. A secret
 //! is never in an error, a `Debug` text or a URL.
 //!
 //! This crate must never learn about Postgres, language models or personas.
 
+#![warn(missing_docs)]
+
 mod client;
 mod error;
 mod key;
+mod operator;
 mod query;
 mod token;
 mod transport;
@@ -32,5 +38,8 @@ pub use api_types;
 pub use client::{Client, Credential};
 pub use error::{ClientError, ProblemAnswer, SetupError};
 pub use key::IdempotencyKey;
+/// Money, ids, handles: what the fields of those types are.
+pub use ledger_core;
+pub use operator::Operator;
 pub use query::{MarketQuery, PageQuery, PredictionQuery, StandingsQuery};
 pub use transport::{ClientConfig, RESPONSE_BYTES_MAX};

@@ -36,8 +36,11 @@ impl PageQuery {
 /// `GET /predictions`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PredictionQuery {
+    /// Of this bot alone.
     pub bot: Option<BotId>,
+    /// In this state alone.
     pub status: Option<PredictionStatus>,
+    /// Which page.
     pub page: PageQuery,
 }
 
@@ -55,6 +58,7 @@ impl PredictionQuery {
 pub struct StandingsQuery {
     /// Ranks those of one status among themselves.
     pub status: Option<BotStatus>,
+    /// Which page.
     pub page: PageQuery,
 }
 
@@ -69,8 +73,11 @@ impl StandingsQuery {
 /// `GET /markets`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MarketQuery {
+    /// In this state alone.
     pub status: Option<MarketStatus>,
+    /// Of this kind alone.
     pub source: Option<MarketSource>,
+    /// Which page.
     pub page: PageQuery,
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use api_types::{IDEMPOTENCY_KEY, Problem, ProblemKind};
+use api_types::{IDEMPOTENCY_KEY, OPERATOR, Problem, ProblemKind};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client as Http, Method, Response};
 use serde::de::DeserializeOwned;
@@ -20,10 +20,7 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(12);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pauses before the second and the third attempt; there is no fourth.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
-/// Whoever is asked to come back later than this does it on the next occasion instead.
-const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// No new attempt begins when this much time has passed since the first.
-const RETRY_WINDOW: Duration = Duration::from_secs(15);
+const PATIENCE_DEFAULT: Duration = Duration::from_secs(15);
 const RETRY_AFTER_SECONDS_MAX: u64 = 24 * 60 * 60;
 
 /// Where the arena is and how long it may take.
@@ -33,15 +30,19 @@ pub struct ClientConfig {
     pub base_url: Url,
     /// For one attempt, from the connection to the last byte.
     pub timeout: Duration,
+    /// No new attempt begins when this much time has passed since the first. An arena that asks by
+    /// `Retry-After` for more than is left gets no other attempt; the error says how long it asked for.
+    pub patience: Duration,
 }
 
 impl ClientConfig {
-    /// With a time-out of 12 s, which outlasts the arena's own.
+    /// With a time-out of 12 s, which outlasts the arena's own, and a patience of 15 s.
     #[must_use]
     pub const fn new(base_url: Url) -> ClientConfig {
         ClientConfig {
             base_url,
             timeout: TIMEOUT_DEFAULT,
+            patience: PATIENCE_DEFAULT,
         }
     }
 }
@@ -55,6 +56,8 @@ pub(crate) struct Call<'a> {
     /// JSON.
     pub(crate) body: Option<Vec<u8>>,
     pub(crate) retry: Retry<'a>,
+    /// Who an operator is, in their own words.
+    pub(crate) operator: Option<HeaderValue>,
 }
 
 /// What makes a repetition harmless.
@@ -64,6 +67,8 @@ pub(crate) enum Retry<'a> {
     Reads,
     /// The arena performs what comes under this key once.
     Keyed(&'a IdempotencyKey),
+    /// Nothing does.
+    Never,
 }
 
 impl<'a> Call<'a> {
@@ -74,6 +79,7 @@ impl<'a> Call<'a> {
             query,
             body: None,
             retry: Retry::Reads,
+            operator: None,
         }
     }
 
@@ -82,14 +88,24 @@ impl<'a> Call<'a> {
         body: &T,
         retry: Retry<'a>,
     ) -> Result<Call<'a>, ClientError> {
+        Call::send(Method::POST, path, body, retry)
+    }
+
+    pub(crate) fn send<T: serde::Serialize>(
+        method: Method,
+        path: &'a [&'a str],
+        body: &T,
+        retry: Retry<'a>,
+    ) -> Result<Call<'a>, ClientError> {
         let body = serde_json::to_vec(body)
             .map_err(|_| ClientError::Request("the body cannot be written as JSON"))?;
         Ok(Call {
-            method: Method::POST,
+            method,
             path,
             query: Vec::new(),
             body: Some(body),
             retry,
+            operator: None,
         })
     }
 }
@@ -101,11 +117,16 @@ pub(crate) struct Transport {
     http: Http,
     base_url: Url,
     timeout: Duration,
+    patience: Duration,
 }
 
 impl Transport {
     pub(crate) fn new(config: ClientConfig) -> Result<Transport, SetupError> {
-        let ClientConfig { base_url, timeout } = config;
+        let ClientConfig {
+            base_url,
+            timeout,
+            patience,
+        } = config;
         let is_plain = matches!(base_url.scheme(), "http" | "https")
             && base_url.has_host()
             && base_url.username().is_empty()
@@ -135,6 +156,7 @@ impl Transport {
             http,
             base_url,
             timeout,
+            patience,
         })
     }
 
@@ -177,7 +199,7 @@ impl Transport {
                 .next()
                 .and_then(|pause| call.retry.pause(&error, pause));
             match pause {
-                Some(pause) if began.elapsed() + pause < RETRY_WINDOW => {
+                Some(pause) if began.elapsed() + pause < self.patience => {
                     tokio::time::sleep(pause).await;
                 }
                 _ => return Err(error),
@@ -237,6 +259,9 @@ impl Transport {
                 .map_err(|_| ClientError::Request("the idempotency key does not fit a header"))?;
             value.set_sensitive(true);
             request = request.header(IDEMPOTENCY_KEY, value);
+        }
+        if let Some(operator) = &call.operator {
+            request = request.header(OPERATOR, operator);
         }
         if let Some((name, value)) = proof {
             request = request.header(name, value);
@@ -311,6 +336,9 @@ impl fmt::Debug for Transport {
 impl Retry<'_> {
     /// How long to wait before the next attempt; `None` when there should be none.
     fn pause(self, error: &ClientError, pause: Duration) -> Option<Duration> {
+        if matches!(self, Retry::Never) {
+            return None;
+        }
         let (is_keyed, problem) = (matches!(self, Retry::Keyed(_)), error.problem());
         let may_help = match error {
             ClientError::Unreachable { .. } => true,
@@ -320,6 +348,9 @@ impl Retry<'_> {
             ClientError::Problem(problem) => match problem.kind {
                 Some(ProblemKind::PriceStale) => false,
                 Some(ProblemKind::IdempotencyConflict | ProblemKind::Internal) => is_keyed,
+                // Nothing was done, so even a refusal without a key may be asked again; without a
+                // word on when, it would only be refused again.
+                Some(ProblemKind::TooManyRequests) => problem.retry_after.is_some(),
                 _ => matches!(problem.status, 502..=504),
             },
             ClientError::Status { status, .. } => matches!(status, 502..=504),
@@ -331,7 +362,7 @@ impl Retry<'_> {
         let asked = problem
             .and_then(|problem| problem.retry_after)
             .unwrap_or_default();
-        (may_help && asked <= PAUSE_MAX).then(|| pause.max(asked))
+        may_help.then(|| pause.max(asked))
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod calls;
 mod markets;
+mod operators;
 mod problems;
 mod retries;
 mod secrets;

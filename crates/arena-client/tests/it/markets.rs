@@ -11,7 +11,7 @@ use crate::stub::{Reply, Request, Stub, problem, token};
 
 const MARKET: &str = "0e2f7a34-8a05-4d5e-9f10-6b9be1c7f001";
 
-fn market_id() -> MarketId {
+pub(crate) fn market_id() -> MarketId {
     MarketId(MARKET.parse().unwrap())
 }
 

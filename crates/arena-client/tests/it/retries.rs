@@ -152,3 +152,43 @@ async fn a_host_that_is_not_there_is_unreachable() {
         "{error:?}"
     );
 }
+
+#[tokio::test]
+async fn a_rate_limit_is_waited_out_with_the_same_key() {
+    let stub = arena(|before| match before {
+        0 => {
+            let body = problem_body(429, "too-many-requests").to_string();
+            Reply::Raw(http(429, "Retry-After: 1\r\n", &body))
+        }
+        _ => acceptance(),
+    })
+    .await;
+    stub.bot().act(&prediction()).await.unwrap();
+    let requests = stub.requests();
+    let actions: Vec<_> = requests
+        .iter()
+        .filter(|request| request.is("POST", "/arena/action"))
+        .collect();
+    assert_eq!(actions.len(), 2);
+    let key = |at: usize| actions[at].header("idempotency-key").unwrap();
+    assert_eq!(key(0), key(1));
+}
+
+#[tokio::test]
+async fn a_pause_beyond_the_patience_is_left_to_the_caller() {
+    let stub = Stub::start(|_, _| {
+        let body = problem_body(429, "too-many-requests").to_string();
+        Reply::Raw(http(429, "Retry-After: 3\r\n", &body))
+    })
+    .await;
+    let mut config = stub.config();
+    config.patience = Duration::from_secs(2);
+    let bot = Client::new(config)
+        .unwrap()
+        .with_credential(Credential::ApiSecret("lds_1".into()))
+        .unwrap();
+    let error = bot.act(&prediction()).await.unwrap_err();
+    let problem = error.problem().unwrap();
+    assert_eq!(problem.retry_after, Some(Duration::from_secs(3)));
+    assert_eq!(stub.requests().len(), 1);
+}

@@ -1,6 +1,7 @@
 //! Whole days in the arena with real processes, and the architecture as tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod agents;
 mod architecture;
 mod day;
 mod kills;

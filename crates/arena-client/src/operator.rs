@@ -1,0 +1,133 @@
+//! What operators do: open markets and call them off, revive and retire bots.
+
+use std::fmt;
+use std::sync::Arc;
+
+use api_types::{Bot, Market, MarketRequest, RetireRequest, ReviveRequest, VoidRequest};
+use ledger_core::MarketId;
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
+
+use crate::client::Client;
+use crate::token::sensitive;
+use crate::transport::{Call, Proof, Retry, Transport};
+use crate::{ClientError, IdempotencyKey, SetupError};
+
+/// The arena as an operator works it. Each act is written to the audit log under the operator's name.
+///
+/// ```no_run
+/// # async fn example(arena: arena_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// use arena_client::{IdempotencyKey, api_types::ReviveRequest};
+///
+/// let operator = arena.operator("ada", "the ADMIN_TOKEN".into())?;
+/// let request = ReviveRequest { amount: "50.00".parse()?, reason: "a second chance".into() };
+/// let bot = operator.revive("momentum-mia", &request, &IdempotencyKey::random()).await?;
+/// println!("{} has {}", bot.handle, bot.balance);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Operator {
+    transport: Arc<Transport>,
+    name: HeaderValue,
+    token: HeaderValue,
+}
+
+impl Client {
+    /// A client of the same connections that acts for an operator with the arena's `ADMIN_TOKEN`.
+    /// `name` says who it is, for the ledger and the audit log.
+    ///
+    /// # Errors
+    /// When name or token do not fit a header.
+    pub fn operator(&self, name: &str, admin_token: SecretString) -> Result<Operator, SetupError> {
+        let bearer = format!("Bearer {}", admin_token.expose_secret());
+        Ok(Operator {
+            transport: Arc::clone(&self.transport),
+            name: HeaderValue::from_str(name).map_err(|_| SetupError::Credential)?,
+            token: sensitive(&SecretString::from(bearer))?,
+        })
+    }
+}
+
+impl Operator {
+    /// `POST /markets` under that key: opens a market. Criteria, bounty (credits) and deadline are
+    /// checked as its source demands.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; [`api_types::ProblemKind::InvalidField`] names the field, and
+    /// [`api_types::ProblemKind::AlreadyIn`] says that the subject has a market already.
+    pub async fn open_market(
+        &self,
+        market: &MarketRequest,
+        key: &IdempotencyKey,
+    ) -> Result<Market, ClientError> {
+        let call = Call::post(&["markets"], market, Retry::Keyed(key))?;
+        self.act(call).await
+    }
+
+    /// `POST /markets/{id}/void` under that key: calls an unsettled market off; the living get their
+    /// stakes back.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; [`api_types::ProblemKind::MarketClosed`] when it is settled already.
+    pub async fn void_market(
+        &self,
+        market: MarketId,
+        reason: &str,
+        key: &IdempotencyKey,
+    ) -> Result<Market, ClientError> {
+        let body = VoidRequest {
+            reason: reason.to_owned(),
+        };
+        let id = market.to_string();
+        let path = ["markets", &id, "void"];
+        self.act(Call::post(&path, &body, Retry::Keyed(key))?).await
+    }
+
+    /// `POST /bots/{handle or id}/revive` under that key: brings a dead bot back with `amount`
+    /// credits.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; [`api_types::ProblemKind::BotStatus`] when it is not dead.
+    pub async fn revive(
+        &self,
+        handle_or_id: &str,
+        request: &ReviveRequest,
+        key: &IdempotencyKey,
+    ) -> Result<Bot, ClientError> {
+        let path = ["bots", handle_or_id, "revive"];
+        self.act(Call::post(&path, request, Retry::Keyed(key))?)
+            .await
+    }
+
+    /// `DELETE /bots/{handle or id}`: retires a bot for good; nobody is asked twice. Never repeated
+    /// by itself. When the answer is lost, [`Client::bot`] says whether it is retired.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; [`api_types::ProblemKind::BotStatus`] when it is retired already.
+    pub async fn retire(&self, handle_or_id: &str, reason: &str) -> Result<Bot, ClientError> {
+        let body = RetireRequest {
+            reason: reason.to_owned(),
+        };
+        let path = ["bots", handle_or_id];
+        self.act(Call::send(Method::DELETE, &path, &body, Retry::Never)?)
+            .await
+    }
+
+    async fn act<T: DeserializeOwned>(&self, mut call: Call<'_>) -> Result<T, ClientError> {
+        call.operator = Some(self.name.clone());
+        let proof: Proof = (AUTHORIZATION, self.token.clone());
+        self.transport.json(&call, Some(&proof)).await
+    }
+}
+
+impl fmt::Debug for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operator")
+            .field("transport", &self.transport)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
