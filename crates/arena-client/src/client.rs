@@ -138,10 +138,11 @@ impl Client {
     /// ```no_run
     /// # async fn example(bot: arena_client::Client) -> Result<(), Box<dyn std::error::Error>> {
     /// use arena_client::api_types::{Action, ActionRequest};
+    /// use arena_client::ledger_core::prediction::Direction;
     ///
     /// let ticket = bot.observation().await?;
     /// let action = Action::Predict {
-    ///     direction: "UP".parse()?,
+    ///     direction: Direction::Up,
     ///     wager_amount: "1.00".parse()?, // credits, at most 8 digits after the point
     ///     confidence: "0.60".parse()?,
     /// };

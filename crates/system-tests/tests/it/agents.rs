@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use system_tests::stack::{Stack, bin_dir, root};
+use test_kit::eventually;
 use test_kit::outside::Outside;
 use tokio::process::Command;
 
 use crate::day::{HASTY, get};
+use crate::markets::Agent;
 
 /// What they get of the environment: where the arena is, and no more.
 fn agent(program: impl AsRef<std::ffi::OsStr>, home: &Path, arena: &str) -> Command {
@@ -72,6 +74,27 @@ async fn until_settled<T>(stack: &Stack, handles: &[&str], run: impl Future<Outp
         done = tokio::time::timeout(patience, run) => done.expect("they end in two minutes"),
         () = pass_deadlines(stack, handles) => unreachable!("it goes on until they end"),
     }
+}
+
+/// Takes the other side of the first bet of a bot.
+async fn bet_against(stack: &Stack, handle: &str, against: &Agent) {
+    let owner = test_kit::connect(&stack.written("DATABASE_OWNER_URL")).await;
+    let sql = "SELECT b.market_id::text, b.side FROM bets b JOIN bots o ON o.id = b.bot_id \
+                WHERE o.handle = $1 AND b.side IS NOT NULL";
+    eventually(
+        &format!("{handle} bets, and somebody against it"),
+        || async {
+            let bet = owner.query_opt(sql, &[&handle]).await.unwrap()?;
+            let (market, side): (String, String) = (bet.get(0), bet.get(1));
+            let side = if side == "YES" { "NO" } else { "YES" };
+            let body = json!({"side": side, "stake": "5.00", "confidence": "0.60"});
+            let placed = against
+                .post(&format!("/markets/{market}/bets"), &body)
+                .await;
+            placed.map(drop)
+        },
+    )
+    .await;
 }
 
 async fn stack(outside: &Outside) -> Stack {
@@ -138,7 +161,10 @@ async fn the_agents_of_examples_and_the_guide_live_to_see_their_bets_settled() {
     reader
         .args(["-c", &guide()])
         .env("WIKIPEDIA_URL", &wikipedia);
-    let reader = until_settled(&stack, &["guided"], reader.output()).await;
+    // Where nobody is right stakes come back, so somebody takes the other side.
+    let against = Agent::register(&stack, "against").await;
+    let run = async { tokio::join!(reader.output(), bet_against(&stack, "guided", &against)) };
+    let (reader, ()) = until_settled(&stack, &["against"], run).await;
     let reader = reader.unwrap();
     let said = text(&reader);
     assert!(reader.status.success(), "docs/agents.md: {said}");

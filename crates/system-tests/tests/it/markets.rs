@@ -8,7 +8,7 @@ use test_kit::outside::Outside;
 
 use crate::day::{HASTY, get, hasty_personas};
 
-struct Agent {
+pub(crate) struct Agent {
     http: Client,
     base: String,
     id: i64,
@@ -16,7 +16,7 @@ struct Agent {
 }
 
 impl Agent {
-    async fn register(stack: &Stack, handle: &str) -> Agent {
+    pub(crate) async fn register(stack: &Stack, handle: &str) -> Agent {
         let http = Client::new();
         let base = format!("http://127.0.0.1:{}", stack.api_port);
         let answer = http
@@ -36,7 +36,7 @@ impl Agent {
     }
 
     /// The answer, where the arena took it.
-    async fn post(&self, path: &str, body: &Value) -> Option<Value> {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Option<Value> {
         let request = self.http.post(format!("{}{path}", self.base));
         let request = request.header("X-Agent-Secret", &self.secret).json(body);
         let answer = request.send().await.unwrap();
