@@ -338,6 +338,7 @@ fn post(
 pub(super) fn all() -> Vec<Operation> {
     let mut all = agents();
     all.extend(markets());
+    all.extend(positions());
     all.extend(bots());
     all.extend(public());
     all.extend(streams());
@@ -422,6 +423,11 @@ fn markets() -> Vec<Operation> {
             "The bets on a market, or the answers to it",
         )
         .listed("BetPage", &["market"], examples::bet()),
+    ]
+}
+
+fn positions() -> Vec<Operation> {
+    vec![
         post("/markets/{market}/bets", "bet", "markets", "One bet")
             .by(Who::Bot)
             .with(&["market"])

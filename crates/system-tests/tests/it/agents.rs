@@ -79,7 +79,7 @@ async fn until_settled<T>(stack: &Stack, handles: &[&str], run: impl Future<Outp
 /// Takes the other side of the first bet of a bot.
 async fn bet_against(stack: &Stack, handle: &str, against: &Agent) {
     let owner = test_kit::connect(&stack.written("DATABASE_OWNER_URL")).await;
-    let sql = "SELECT b.market_id::text, b.side FROM bets b JOIN bots o ON o.id = b.bot_id \
+    let sql = "SELECT b.market_id::text, b.side::text FROM bets b JOIN bots o ON o.id = b.bot_id \
                 WHERE o.handle = $1 AND b.side IS NOT NULL";
     eventually(
         &format!("{handle} bets, and somebody against it"),
@@ -147,6 +147,7 @@ async fn the_agents_of_examples_and_the_guide_live_to_see_their_bets_settled() {
     .await;
     for (handle, output) in [("snake", snake.unwrap()), ("crab", crab.unwrap())] {
         let told = text(&output);
+        println!("{told}");
         assert!(output.status.success(), "{handle}: {told}");
         for line in ["registered", "wager 1.00", "bet 2.00", "settled: bet"] {
             assert!(
@@ -167,6 +168,7 @@ async fn the_agents_of_examples_and_the_guide_live_to_see_their_bets_settled() {
     let (reader, ()) = until_settled(&stack, &["against"], run).await;
     let reader = reader.unwrap();
     let said = text(&reader);
+    println!("{said}");
     assert!(reader.status.success(), "docs/agents.md: {said}");
     let last = said.lines().last().unwrap_or_default();
     assert!(last.contains("WON") || last.contains("LOST"), "{said}");

@@ -62,6 +62,18 @@ impl Cast {
                 let body = json!({ "handle": "Newcomer" });
                 (request.json(&body), json!({ "handle": "Other" }))
             }
+            "/auth/token" => {
+                let bot = registered(service, "Buyer").await;
+                let path = "/auth/token";
+                let body = json!({ "bot_id": bot["id"], "api_key": bot["api_key"] });
+                let other = json!({ "handle": bot["handle"], "api_key": bot["api_key"] });
+                (service.request(Method::POST, path).json(&body), other)
+            }
+            "/bots/{bot}/keys" => {
+                let path = format!("/bots/{}/keys", self.bot.id);
+                let body = json!({ "grace_seconds": 60 });
+                (self.operators(&path, body), json!({ "grace_seconds": 61 }))
+            }
             "/bots/{bot}/revive" => {
                 let path = format!("/bots/{}/revive", self.dead.id);
                 let body = json!({ "amount": "5", "reason": "a test" });
@@ -120,12 +132,16 @@ impl Cast {
     }
 }
 
+/// A bot whose key is known: those of the kit have none that was hashed.
+async fn registered(service: &Service, handle: &str) -> Value {
+    let request = service.request(Method::POST, "/bots");
+    let answer = Answer::of(request.json(&json!({ "handle": handle }))).await;
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
 #[tokio::test]
 async fn every_post_keeps_its_answer() {
     for pattern in posts() {
-        if ["/auth/token"].contains(&pattern.as_str()) {
-            continue;
-        }
         let cast = Cast::new().await;
         let (request, other) = cast.request(&pattern).await;
         let request = request.header("Idempotency-Key", "a-key");
