@@ -124,7 +124,7 @@ impl Doorman {
         }
     }
 
-    fn seat(&self, peer: IpAddr) -> Result<Option<Seat>, Full> {
+    pub(crate) fn seat(&self, peer: IpAddr) -> Result<Option<Seat>, Full> {
         let Some(limit) = self.limits.per_address else {
             return Ok(None);
         };
@@ -145,10 +145,10 @@ impl Doorman {
     }
 }
 
-struct Full;
+pub(crate) struct Full;
 
 /// A connection's place under its address; free again when the connection is gone.
-struct Seat {
+pub(crate) struct Seat {
     address: IpAddr,
     seats: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }

@@ -51,7 +51,8 @@ impl Parameters {
             }
         }
         Ok(Parameters {
-            path: req.path().to_owned(),
+            // Decoded, as routes are matched by it: one list has one path, however it is written.
+            path: req.match_info().as_str().to_owned(),
             values: parameters,
         })
     }

@@ -76,12 +76,19 @@ impl Class {
             "/arena/observation" => Class::Ticket,
             "/arena/action" if *method == Method::POST => Class::Action,
             "/auth/token" if *method == Method::POST => Class::Login,
+            // It hashes like a login, and would else keep everybody's logins waiting.
+            path if *method == Method::POST && is_rotation(path) => Class::Login,
             "/bots" if *method == Method::POST => Class::Registration,
             path if reads && in_memory.iter().any(|start| path.starts_with(start)) => Class::Local,
             _ if reads => Class::Read,
             _ => Class::Write,
         }
     }
+}
+
+fn is_rotation(path: &str) -> bool {
+    path.strip_prefix("/bots/")
+        .is_some_and(|rest| rest.ends_with("/keys"))
 }
 
 /// Where a client stands, for its answer's headers.

@@ -42,6 +42,7 @@ pub(super) async fn rotate(
     let route = format!("POST /bots/{bot}/keys");
     let body = body.unwrap_or_else(Body::empty);
     let retry = Retry::of(&app, req.headers(), &holder.scope(), &route, &body)?;
+    holder.must_know(req.headers())?;
     let grace = Duration::from_secs(request.grace_seconds.into());
     finish(app, retry, move |app, retry| async move {
         replace(&app, bot, &holder, grace, retry).await

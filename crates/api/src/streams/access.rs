@@ -4,9 +4,10 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use actix_web::{FromRequest, HttpRequest};
 use api_types::AGENT_SECRET;
+use db::credentials::Refused;
 
 use crate::app::App;
-use crate::auth::{AuthenticatedBot, AuthenticatedOperator, is_good, is_operators};
+use crate::auth::{AuthenticatedBot, AuthenticatedOperator, Tokens, is_good, is_operators};
 use crate::error::ApiError;
 use crate::headers::Origins;
 
@@ -31,7 +32,12 @@ pub(super) fn offers_proof(headers: &HeaderMap) -> bool {
 
 /// Whether a token that came in a message is a bot's or the operator's.
 pub(super) fn is_known(app: &App, token: &str) -> bool {
-    is_operators(app, token) || is_good(app, token)
+    let known = is_operators(app, token) || is_good(app, token);
+    // A bot's token that is over is no attempt on the operator's.
+    if !known && !Tokens::is_of_their_form(token) {
+        app.refusals.note(Refused::Operator);
+    }
+    known
 }
 
 /// Whether a page of that origin may open a WebSocket: browsers do not ask before they connect, as

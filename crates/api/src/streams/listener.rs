@@ -1,21 +1,25 @@
 //! One listener: what it missed from Postgres, and then what everybody is told.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::web::{Bytes, Data};
 use db::events::{Position, Unresumable};
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tracing::warn;
 
 use super::Told;
 use super::ask::Ask;
 use super::batch::{Batch, Kinds, Reading, Wire};
 use crate::app::App;
+use crate::connections::Seat;
 use crate::error::{ApiError, ApiResult};
 
 /// Events that a listener reads at a time of what it missed.
 const PAGE_MAX: i64 = 64;
+/// How long a listener waits for its turn to read.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What comes next for a listener.
 #[derive(Debug)]
@@ -49,14 +53,19 @@ pub(super) struct Listener {
     live: broadcast::Receiver<Told>,
     reading: Option<Reading>,
     is_behind: bool,
-    /// Held while it reads what it missed: few may at once.
-    place: Option<OwnedSemaphorePermit>,
+    /// Its client's, for as long as it listens.
+    _seat: Option<Seat>,
 }
 
 impl Listener {
     /// Begins to listen. The first page of what was missed is read before this returns, so that a
     /// position from which nobody can go on is refused before anything was answered.
-    pub(super) async fn open(app: Data<App>, ask: Ask, wire: Wire) -> ApiResult<Listener> {
+    pub(super) async fn open(
+        app: Data<App>,
+        ask: Ask,
+        wire: Wire,
+        seat: Option<Seat>,
+    ) -> ApiResult<Listener> {
         let stopping = || ApiError::Unavailable("the service is stopping".to_owned());
         // First of all: whatever is told from here on waits.
         let live = app.streams.listen().ok_or_else(stopping)?;
@@ -69,7 +78,7 @@ impl Listener {
             live,
             reading: None,
             is_behind: false,
-            place: None,
+            _seat: seat,
         };
         if let Some((since, field)) = ask.since {
             bounds.admit(since).map_err(|why| refusal(why, field))?;
@@ -144,16 +153,15 @@ impl Listener {
     /// Reads a page of what was missed. With the last one it is live: what is told since before
     /// that page was read waits for it, and what it knows already is skipped.
     async fn read_page(&mut self) -> ApiResult<Result<(), Unresumable>> {
-        if self.place.is_none() {
-            let places = Arc::clone(&self.app.streams.catching_up);
-            // They are never closed.
-            self.place = places.acquire_owned().await.ok();
-        }
         let Some(live) = self.app.streams.listen() else {
             return Ok(Ok(()));
         };
         let page = {
-            let _turn = self.app.streams.reading.acquire().await;
+            // For the page alone: whoever takes its bytes slowly keeps nobody else from reading.
+            let turn = self.app.streams.reading.acquire();
+            let _turn = tokio::time::timeout(PATIENCE, turn)
+                .await
+                .map_err(|_| ApiError::Unavailable("too many listeners catch up".to_owned()))?;
             let mut conn = self.app.database.get().await?;
             db::events::after(&mut conn, self.position, PAGE_MAX).await?
         };
@@ -164,7 +172,6 @@ impl Listener {
         if last != Some(page.until) {
             self.live = live;
             self.is_behind = false;
-            self.place = None;
         }
         let batch = Batch::render(self.position, &page)
             .map_err(|error| ApiError::Internal(format!("events cannot be rendered: {error}")))?;

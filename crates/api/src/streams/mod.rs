@@ -20,6 +20,7 @@ mod websocket;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use actix_web::HttpRequest;
 use daemon::config::Environment;
 use ledger_core::Enforcement;
 pub(crate) use sse::events;
@@ -28,14 +29,14 @@ use tokio::sync::{Notify, Semaphore, broadcast};
 pub(crate) use websocket::stream;
 
 use crate::config::ApiConfig;
+use crate::connections::{Doorman, Full, Seat};
+use crate::error::{ApiError, ApiResult};
 use crate::headers::Origins;
 use batch::Batch;
 
 /// What the tailer may be ahead of the slowest listener, in batches. With full batches some 20 MB.
 const BACKLOG_MAX: usize = 128;
-/// Listeners that read what they missed at once, each holding a page of it; more wait their turn.
-const CATCHING_UP_MAX: usize = 256;
-/// Of these, how many ask Postgres at once.
+/// Listeners that read what they missed at once; more wait their turn.
 const READING_MAX: usize = 4;
 
 /// How patient streams are. Not a setting: tests are less patient.
@@ -91,8 +92,8 @@ pub(crate) struct Streams {
     stage: Mutex<Option<broadcast::Sender<Told>>>,
     /// Somebody came to listen.
     arrived: Notify,
-    catching_up: Arc<Semaphore>,
     reading: Semaphore,
+    doorman: Doorman,
 }
 
 impl Streams {
@@ -103,9 +104,23 @@ impl Streams {
             patience: config.streams,
             stage: Mutex::new(Some(broadcast::Sender::new(BACKLOG_MAX))),
             arrived: Notify::new(),
-            catching_up: Arc::new(Semaphore::new(CATCHING_UP_MAX)),
             reading: Semaphore::new(READING_MAX),
+            doorman: Doorman::new(config.connections, &config.proxies),
         }
+    }
+
+    /// A place for one more stream of a client. Behind a proxy all connections are the proxy's, and
+    /// one client could otherwise take all of them.
+    fn seat(&self, req: &HttpRequest) -> ApiResult<Option<Seat>> {
+        let Some(address) = crate::address::of(req) else {
+            return Ok(None);
+        };
+        self.doorman
+            .seat(address)
+            .map_err(|Full| ApiError::TooManyRequests {
+                detail: "Too many streams of one address are open. Close some of them.",
+                retry_after_seconds: 60,
+            })
     }
 
     /// What is told from now on; `None` once the service stops.

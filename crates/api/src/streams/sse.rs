@@ -21,7 +21,8 @@ pub(crate) async fn events(req: HttpRequest, app: Data<App>) -> ApiResult {
         access::prove(&req).await?;
     }
     let ask = Ask::of(&req)?;
-    let listener = Listener::open(app, ask, Wire::EventSource).await?;
+    let seat = app.streams.seat(&req)?;
+    let listener = Listener::open(app, ask, Wire::EventSource, seat).await?;
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         // Proxies of nginx's kind would else collect events before they pass them on.

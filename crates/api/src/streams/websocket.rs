@@ -16,6 +16,7 @@ use super::batch::Wire;
 use super::listener::{End, Heard, Listener};
 use super::{Audience, access};
 use crate::app::App;
+use crate::connections::Seat;
 use crate::error::{ApiError, ApiResult};
 
 /// The largest message that a client may send, in bytes: a token fits.
@@ -30,6 +31,7 @@ pub(crate) async fn stream(req: HttpRequest, payload: Payload, app: Data<App>) -
     let mut answer = ws::handshake(req.head()).map_err(|error| ApiError::MalformedRequest {
         detail: format!("Open this path as a WebSocket, of version 13: {error}."),
     })?;
+    let seat = app.streams.seat(&req)?;
     // From here on a refusal is a close code: a browser's program sees no other.
     let proved = match (app.streams.audience, access::offers_proof(req.headers())) {
         (Audience::Anybody, _) => Some(Ok(())),
@@ -45,6 +47,7 @@ pub(crate) async fn stream(req: HttpRequest, payload: Payload, app: Data<App>) -
         },
         ask: Ask::of(&req),
         unanswered: 0,
+        seat,
         app,
     };
     let stage = match proved {
@@ -75,6 +78,8 @@ struct Conversation {
     stage: Option<Stage>,
     /// Pings since the peer was last heard.
     unanswered: u8,
+    /// Until the listener has it.
+    seat: Option<Seat>,
 }
 
 enum Stage {
@@ -143,10 +148,15 @@ impl Conversation {
 
     async fn open(&mut self) -> Result<Stage, CloseReason> {
         let ask = self.ask.as_ref().map_err(reason_of)?;
-        Listener::open(Data::clone(&self.app), *ask, Wire::WebSocket)
-            .await
-            .map(Stage::Listening)
-            .map_err(|error| reason_of(&error))
+        Listener::open(
+            Data::clone(&self.app),
+            *ask,
+            Wire::WebSocket,
+            self.seat.take(),
+        )
+        .await
+        .map(Stage::Listening)
+        .map_err(|error| reason_of(&error))
     }
 
     /// What is sent next: events, a ping, a pong.

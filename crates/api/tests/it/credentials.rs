@@ -283,7 +283,7 @@ async fn two_hundred_retries_of_a_rotation_leave_one() {
     let bot = service.arena.bot().create().await;
     let retries = (0..200).map(|_| {
         let request = rotation(&service, &bot, &bot.api_secret, &json!({}));
-        Answer::of(request.header("Idempotency-Key", "a-rotation-of-mia"))
+        Answer::of(request.header("Idempotency-Key", "a-rotation-of-mia-which-nobody-guesses"))
     });
     let answers = futures_util::future::join_all(retries).await;
     let first = answers[0].text();
@@ -305,9 +305,11 @@ async fn two_hundred_retries_of_a_rotation_leave_one() {
     // Ended credentials get that one answer, and nothing else.
     let again = || rotation(&service, &bot, &bot.api_secret, &json!({}));
     Answer::of(again()).await.problem(ProblemKind::Unauthorized);
-    Answer::of(again().header("Idempotency-Key", "another"))
-        .await
-        .problem(ProblemKind::Unauthorized);
+    for another in ["another", "another-one-that-nobody-would-ever-guess"] {
+        Answer::of(again().header("Idempotency-Key", another))
+            .await
+            .problem(ProblemKind::Unauthorized);
+    }
     let kept = service.arena.owner_client().await;
     let row = kept
         .query_one("SELECT answer, encrypted FROM idempotency_keys", &[])
@@ -325,11 +327,23 @@ async fn a_lost_answer_comes_again_under_the_old_token() {
     let path = format!("/bots/{}/keys", bot.id);
     let ask = || {
         let request = service.request(Method::POST, &path).bearer_auth(&old);
-        Answer::of(request.header("Idempotency-Key", "k"))
+        Answer::of(request.header("Idempotency-Key", "9f1c6a52-0a3f-4c57-8a41-54f7f6a0c001"))
     };
     let (first, again) = (ask().await, ask().await);
     assert_eq!(first.status, 200);
     assert_eq!(first.text(), again.text());
+}
+
+#[tokio::test]
+async fn a_lost_answer_under_a_key_that_can_be_guessed_is_lost() {
+    let service = Service::new().await;
+    let bot = service.arena.bot().create().await;
+    let ask = || {
+        let request = rotation(&service, &bot, &bot.api_secret, &json!({}));
+        Answer::of(request.header("Idempotency-Key", "rotate-1"))
+    };
+    assert_eq!(ask().await.status, 200);
+    ask().await.problem(ProblemKind::Unauthorized);
 }
 
 #[tokio::test]

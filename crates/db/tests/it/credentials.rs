@@ -5,6 +5,7 @@ use db::bots::{BotRef, Credentials};
 use db::credentials::{self, Rotated, Rotation, Rotator, Standing};
 use db::error::Conflict;
 use db::idempotency::{Claim, Remember, StoredAnswer};
+use ledger_core::BotId;
 use ledger_core::economy::Operator;
 use test_kit::{Arena, TestBot};
 
