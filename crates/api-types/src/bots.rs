@@ -148,8 +148,11 @@ pub struct RotateRequest {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RotatedKeys {
+    /// Whose they are.
     pub id: BotId,
+    /// The new key, shown this once.
     pub api_key: Secret,
+    /// The new secret, shown this once.
     pub api_secret: Secret,
     /// When the credentials before these end.
     pub old_valid_until: Timestamp,

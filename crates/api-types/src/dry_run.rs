@@ -15,6 +15,7 @@ pub const DRY_RUN: &str = "dry_run";
 pub struct DryRun {
     /// Always `true`, so that nobody takes it for the answer to the real request.
     pub dry_run: bool,
+    /// Whether the request would be done.
     pub would: Verdict,
     /// What the request takes from the balance at once: stakes, and the fee for a lookup.
     pub cost: Money,

@@ -78,11 +78,17 @@ pub enum EventData {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PostEvent {
+    /// Whose it is.
     pub bot_id: BotId,
+    /// The bot's.
     pub handle: String,
+    /// What happened.
     pub kind: PostKind,
+    /// One line, at most 280 characters.
     pub content: String,
+    /// What caused it.
     pub reference: String,
+    /// When it was made.
     pub created_at: Timestamp,
 }
 
@@ -90,23 +96,33 @@ pub struct PostEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PredictionEvent {
+    /// Which one.
     pub id: PredictionId,
+    /// Whose it is.
     pub bot_id: BotId,
+    /// The bot's.
     pub handle: String,
+    /// Where the price was said to go.
     pub direction: Direction,
+    /// What was staked.
     pub wager_amount: Money,
+    /// The probability that was given to it.
     pub confidence: Money,
+    /// How it stands now.
     pub status: PredictionStatus,
     /// Of an open one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settles_at: Option<Timestamp>,
-    /// These four: of one that has ended, as far as there is one.
+    /// The price it was settled from, once it has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_price: Option<Money>,
+    /// The price it was settled by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_price: Option<Money>,
+    /// What was paid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payout: Option<Money>,
+    /// The Brier score: 0 is perfect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub brier: Option<Money>,
 }
@@ -115,17 +131,27 @@ pub struct PredictionEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MarketEvent {
+    /// Which one.
     pub id: MarketId,
+    /// Where the data comes from.
     pub source: MarketSource,
+    /// The question.
     pub description: String,
+    /// How it stands now.
     pub status: MarketStatus,
     /// `YES`, `NO`, or the answer of a research question.
     pub outcome: Option<String>,
+    /// What the house adds to the pool.
     pub bounty: Money,
+    /// Everything staked, and the bounty.
     pub pool: Money,
+    /// How many bets or answers there are.
     pub bets: i64,
+    /// When the last bet is taken.
     pub bets_close_at: Timestamp,
+    /// When the data decides.
     pub deadline: Timestamp,
+    /// Why it is void, where it is.
     pub void_reason: Option<String>,
 }
 
@@ -133,12 +159,15 @@ pub struct MarketEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TickEvent {
+    /// The number of the cycle.
     pub tick: CycleNumber,
+    /// Whether fees were charged.
     pub mode: Enforcement,
     /// Bots that it reached.
     pub bots: i64,
     /// The sum of their fees; in observe mode of their phantom fees.
     pub fees: String,
+    /// Bots that it ended.
     pub liquidated: i64,
     /// Bots that it had to pass over.
     pub failed: i64,
@@ -148,7 +177,10 @@ pub struct TickEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BotEvent {
+    /// Whose it is.
     pub bot_id: BotId,
+    /// The bot's.
     pub handle: String,
+    /// How it stands now.
     pub status: BotStatus,
 }

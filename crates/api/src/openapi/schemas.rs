@@ -110,7 +110,10 @@ fn either(schemas: &mut Map<String, Value>) {
             .into_iter()
             .map(|kind| {
                 let mut schema = variant(base, "kind", kind.as_str(), &[], &[]);
-                schema["properties"]["data"] = super::parts::schema_ref(data_of(kind));
+                schema["properties"]["data"] = json!({
+                    "$ref": format!("#/components/schemas/{}", data_of(kind)),
+                    "description": "What happened.",
+                });
                 schema
             })
             .collect()

@@ -17,14 +17,21 @@ impl State {
         for row in client.query(tables, &[]).await.unwrap() {
             let table: String = row.get(0);
             // `xmin` changes with each write, even one that writes what was there.
+            // That credentials were refused is written down now and then, in the background.
+            let counts = match table.as_str() {
+                "audit_log" => "t.action NOT LIKE '%REFUSED'",
+                _ => "true",
+            };
             let digest = format!(
                 "SELECT count(*), md5(coalesce(string_agg(md5(t::text || t.xmin), '' \
-                        ORDER BY md5(t::text || t.xmin)), '')) FROM public.\"{table}\" t"
+                        ORDER BY md5(t::text || t.xmin)), '')) \
+                   FROM public.\"{table}\" t WHERE {counts}"
             );
             let row = client.query_one(&digest, &[]).await.unwrap();
             state.insert(table, (row.get(0), row.get(1)));
         }
-        let sequences = "SELECT sequencename::text, coalesce(last_value, 0) FROM pg_sequences";
+        let sequences = "SELECT sequencename::text, coalesce(last_value, 0) FROM pg_sequences \
+                          WHERE sequencename <> 'audit_log_id_seq'";
         for row in client.query(sequences, &[]).await.unwrap() {
             state.insert(row.get(0), (row.get(1), String::new()));
         }

@@ -164,7 +164,8 @@ async fn the_services_role_cannot_rewrite_who_is_who_or_what_was_wagered() {
     let app = test_kit::connect(&arena.database_url()).await;
     for sql in [
         "UPDATE bots SET handle = 'other'",
-        "UPDATE bots SET api_secret_sha256 = sha256('x')",
+        "UPDATE bots SET persona = 'other'",
+        "DELETE FROM superseded_credentials",
         "UPDATE predictions SET direction = 'DOWN'",
         "UPDATE predictions SET wager_amount = 1",
         "DELETE FROM leases",

@@ -54,7 +54,7 @@ async fn a_token_that_proves_nothing_opens_no_route() {
         .unwrap()
         .as_secs();
     let sound = json!({ "sub": bot.id.to_string(), "iss": "ledgerdome", "aud": "arena",
-                        "iat": now, "exp": now + 600 });
+                        "iat": now, "exp": now + 600, "ver": 1 });
     let with = |name: &str, value: Value| {
         let mut claims = sound.clone();
         claims[name] = value;

@@ -165,7 +165,7 @@ async fn every_post_keeps_its_answer() {
         let two = request.try_clone().unwrap();
         Answer::of(two.header("Idempotency-Key", "another"))
             .await
-            .refuses_field("Idempotency-Key");
+            .problem(ProblemKind::MalformedRequest);
         State::of(&cast.service.arena)
             .await
             .must_be(&before, &pattern);
