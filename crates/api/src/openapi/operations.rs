@@ -339,6 +339,7 @@ pub(super) fn all() -> Vec<Operation> {
     let mut all = agents();
     all.extend(markets());
     all.extend(positions());
+    all.extend(ends());
     all.extend(bots());
     all.extend(public());
     all.extend(streams());
@@ -472,6 +473,11 @@ fn positions() -> Vec<Operation> {
             "Placed, and committed.",
             examples::bets_placed(),
         ),
+    ]
+}
+
+fn ends() -> Vec<Operation> {
+    vec![
         post(
             "/markets/{market}/answers",
             "answer",
