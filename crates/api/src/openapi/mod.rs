@@ -134,7 +134,7 @@ fn security(who: Who) -> Value {
         Who::Anyone => json!([]),
         Who::Bot => json!([{ "token": [] }, { "secret": [] }]),
         Who::Operator => json!([{ "operator": [] }]),
-        Who::BotOrOperator => json!([{ "token": [] }, { "secret": [] }, { "operator": [] }]),
+        Who::BotOrOperator => json!([{ "operator": [] }, { "token": [] }, { "secret": [] }]),
         Who::AnyoneOrBot => json!([{}, { "token": [] }, { "secret": [] }]),
     }
 }

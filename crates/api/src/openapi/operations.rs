@@ -265,6 +265,14 @@ impl Operation {
         self
     }
 
+    /// The schema of what is no plain text after all.
+    fn shaped(mut self, schema: &'static str) -> Operation {
+        if let Some(answer) = self.answers.last_mut() {
+            answer.schema = Some(schema);
+        }
+        self
+    }
+
     fn located(mut self) -> Operation {
         if let Some(answer) = self.answers.last_mut() {
             answer.has_location = true;
@@ -657,7 +665,8 @@ fn streams() -> Vec<Operation> {
         .by(Who::AnyoneOrBot)
         .with(&["lastEventId", "since", "kinds"])
         .refuses(&[PositionGone])
-        .answers_text("text/event-stream", "Events until either side ends it."),
+        .answers_text("text/event-stream", "Events until either side ends it.")
+        .shaped("ServerSentEvent"),
         get(
             "/ws/stream",
             "streamMessages",

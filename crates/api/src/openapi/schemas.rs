@@ -80,6 +80,7 @@ pub(super) fn all() -> Value {
         .map(|(name, schema)| (name, serde_json::to_value(schema).unwrap_or_default()))
         .collect();
     either(&mut schemas);
+    schemas.insert("ServerSentEvent".to_owned(), server_sent_event());
     schemas.insert("Health".to_owned(), health());
     schemas.insert("Readiness".to_owned(), readiness());
     Value::Object(schemas)
@@ -215,6 +216,24 @@ fn not_null(property: &mut Value) {
     {
         property["type"] = only;
     }
+}
+
+fn server_sent_event() -> Value {
+    let kinds = EventKind::ALL.map(EventKind::as_str);
+    json!({
+        "type": "object",
+        "description": "An event as it stands in the stream.",
+        "required": ["id", "event", "data"],
+        "properties": {
+            "id": { "type": "string", "description": "The position to resume from." },
+            "event": { "type": "string", "enum": kinds, "description": "The kind of the event." },
+            "data": {
+                "type": "string", "description": "An `Event` as JSON on one line.",
+                "contentMediaType": "application/json",
+                "contentSchema": super::parts::schema_ref("Event"),
+            },
+        },
+    })
 }
 
 fn health() -> Value {
