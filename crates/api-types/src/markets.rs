@@ -205,10 +205,7 @@ pub struct BetsPlaced {
 #[serde(deny_unknown_fields)]
 pub struct AnswerRequest {
     /// At most 200 characters; space, tab, CR and LF around it do not count.
-    #[cfg_attr(
-        feature = "openapi",
-        schema(min_length = 1, max_length = 200, example = "18963787")
-    )]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, example = "18963787"))]
     pub answer: String,
     /// Whether the lookup tool found something: it costs a fee.
     pub used_lookup: bool,
@@ -259,7 +256,7 @@ pub struct MarketRequest {
     pub deadline: Timestamp,
     /// Research only, and required there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 200))]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1))]
     pub answer: Option<String>,
 }
 

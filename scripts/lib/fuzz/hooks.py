@@ -158,7 +158,11 @@ def spare_the_fuzzer(case):
     """Nobody retires or locks out the bots that others act for."""
     path = case.operation.path
     ends = case.method.upper() == "DELETE" or path.endswith("/keys")
-    if ends and "{bot}" in path and str((case.path_parameters or {}).get("bot", "")).lower() in NAMES:
+    if not ends or "{bot}" not in path:
+        return
+    name = str((case.path_parameters or {}).get("bot", "")).lower()
+    # 007 is 7.
+    if (str(int(name)) if name.isascii() and name.isdigit() else name) in NAMES:
         case.path_parameters["bot"] = "zz-nobody"
 
 

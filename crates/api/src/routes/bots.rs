@@ -166,13 +166,12 @@ impl GrantPlace {
 
 /// Line breaks and tabs are welcome in a persona, other control characters are not.
 fn persona(text: &str) -> Result<String, ApiError> {
-    let text = text.trim();
     let unwelcome = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
     if text.chars().count() > PERSONA_MAX_CHARS || text.chars().any(unwelcome) {
         let rule = format!("must have at most {PERSONA_MAX_CHARS} characters, no control ones");
         return Err(ApiError::invalid("persona", rule));
     }
-    Ok(text.to_owned())
+    Ok(text.trim().to_owned())
 }
 
 pub(super) async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
