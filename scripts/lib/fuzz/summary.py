@@ -7,7 +7,7 @@ on any 5xx, or when an operation refused almost all: what lies behind its checks
 import json
 import sys
 
-SERVED_MIN_PERCENT = 2
+SERVED_MIN_PERCENT = 1
 # No plain request opens a WebSocket.
 NEVER_SERVED = {"GET /ws/stream"}
 
