@@ -103,6 +103,7 @@ pub struct Predecessor {
 
 /// The bot that a login names, with the hashes of its keys.
 pub async fn login(conn: &mut Connection, bot: &BotRef) -> DbResult<Option<LoginCandidate>> {
+    // Seconds, as Postgres tells an interval; money is nowhere near.
     type Earlier = (i64, String, f64);
     type Row = (i64, i64, String, Option<Earlier>);
     let good = superseded::bot_id
