@@ -108,14 +108,14 @@ async fn a_body_of_another_type_is_415() {
 async fn a_body_above_64_kib_is_413_announced_or_not() {
     let service = Service::new().await;
     let padded = |bytes: usize| {
-        let start = r#"{"handle": "Mia", "persona": ""#;
-        format!("{start}{}\"}}", " ".repeat(bytes - start.len() - 2))
+        let start = r#"{"handle": "Mia""#;
+        format!("{start}{}}}", " ".repeat(bytes - start.len() - 1))
     };
     let post = |body: reqwest::Body| {
         let request = service.request(Method::POST, "/bots").body(body);
         Answer::of(request.header("Content-Type", "application/json"))
     };
-    // The largest body there is; a persona of blanks is an empty one.
+    // The largest body there is; what stands between its parts counts as well.
     assert_eq!(post(padded(65_536).into()).await.status.as_u16(), 201);
     post(padded(65_537).into())
         .await
