@@ -1,6 +1,6 @@
 //! Bots: registration, profiles, and what operators do to them.
 
-use ledger_core::{BotId, BotStatus, Handle, Money, Timestamp};
+use ledger_core::{BotId, BotStatus, Handle, Money, Pause, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::markets::Bet;
@@ -73,6 +73,9 @@ pub struct Bot {
     /// When it last acted; `None` until it first did.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub last_action_at: Option<Timestamp>,
+    /// Why and since when an operator holds it; `None` while it may act.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub paused: Option<Pause>,
 }
 
 /// `GET /bots/me`: the bot's profile with its positions and limits.

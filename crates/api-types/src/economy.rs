@@ -2,7 +2,7 @@
 
 use ledger_core::economy::MarketRules;
 use ledger_core::prediction::PriceSource;
-use ledger_core::{CycleNumber, EconomyRules, Enforcement, Money, Timestamp};
+use ledger_core::{CycleNumber, EconomyRules, Enforcement, Money, Pause, Timestamp};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub struct Economy {
     /// `None` while there is no fresh price: the arena is halted.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub price: Option<PriceNow>,
+    /// Why and since when an operator holds the arena; `None` while it runs.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub paused: Option<Pause>,
     /// The figures in force.
     pub parameters: Parameters,
     /// When bots and supply were counted; at most ten seconds ago.

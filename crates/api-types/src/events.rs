@@ -5,7 +5,7 @@ use ledger_core::market::{MarketSource, MarketStatus};
 use ledger_core::post::PostKind;
 use ledger_core::prediction::{Direction, PredictionStatus};
 use ledger_core::{
-    BotId, BotStatus, CycleNumber, EventKind, MarketId, Money, PredictionId, Timestamp,
+    BotId, BotStatus, CycleNumber, EventKind, MarketId, Money, Pause, PredictionId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -153,6 +153,9 @@ pub struct MarketEvent {
     pub deadline: Timestamp,
     /// Why it is void, where it is.
     pub void_reason: Option<String>,
+    /// Why and since when an operator holds it.
+    #[serde(default)]
+    pub paused: Option<Pause>,
 }
 
 /// A cycle that reached every living bot: all its entropy charges in one event.
@@ -173,7 +176,7 @@ pub struct TickEvent {
     pub failed: i64,
 }
 
-/// A bot that was registered, or whose status changed.
+/// A bot that was registered, whose status changed, or that an operator paused or resumed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BotEvent {
@@ -183,4 +186,7 @@ pub struct BotEvent {
     pub handle: String,
     /// How it stands now.
     pub status: BotStatus,
+    /// Why and since when an operator holds it.
+    #[serde(default)]
+    pub paused: Option<Pause>,
 }

@@ -8,6 +8,7 @@
 //! ends of the wire.
 
 mod arena;
+mod audit;
 mod auth;
 mod bots;
 mod distinct;
@@ -18,6 +19,7 @@ mod insights;
 mod ledger;
 mod markets;
 mod page;
+mod pauses;
 mod posts;
 mod predictions;
 mod prices;
@@ -27,6 +29,7 @@ mod standings;
 mod usage;
 
 pub use arena::{Acceptance, Action, ActionRequest, ActionStatus, ActionType, Observation};
+pub use audit::AuditEntry;
 pub use auth::{TokenAnswer, TokenRequest, TokenType};
 pub use bots::{
     Bot, GRACE_SECONDS_MAX, Limits, MyProfile, PERSONA_MAX_CHARS, REASON_MAX_CHARS,
@@ -45,6 +48,7 @@ pub use markets::{
     DESCRIPTION_MAX_CHARS, Evidence, Market, MarketRequest, REASONING_MAX_CHARS, VoidRequest,
 };
 pub use page::{PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Page};
+pub use pauses::{ArenaState, PauseRequest, ResumeRequest};
 pub use posts::Post;
 pub use predictions::Prediction;
 pub use prices::PriceSample;

@@ -2,7 +2,7 @@
 
 use ledger_core::economy::AnswerResult;
 use ledger_core::market::{BetState, MarketSource, MarketStatus, Side};
-use ledger_core::{BetId, BotId, Confidence, MarketId, Money, Timestamp};
+use ledger_core::{BetId, BotId, Confidence, MarketId, Money, Pause, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -49,6 +49,9 @@ pub struct Market {
     /// Why it is void, where it is.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub void_reason: Option<String>,
+    /// Why and since when an operator holds it; `None` while it takes bets and pays.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub paused: Option<Pause>,
     /// Research: SHA-256 over the answer and a secret nonce, as 64 lower-case hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commitment: Option<String>,

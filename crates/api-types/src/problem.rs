@@ -76,6 +76,9 @@ pub enum ProblemKind {
     Internal,
     Unavailable,
     PriceStale,
+    ArenaPaused,
+    BotPaused,
+    MarketPaused,
 }
 
 /// What is always the same about a problem.
@@ -90,7 +93,7 @@ pub struct ProblemFacts {
 }
 
 impl ProblemKind {
-    pub const ALL: [ProblemKind; 28] = [
+    pub const ALL: [ProblemKind; 31] = [
         ProblemKind::MalformedRequest,
         ProblemKind::Unauthorized,
         ProblemKind::InsufficientFunds,
@@ -119,6 +122,9 @@ impl ProblemKind {
         ProblemKind::Internal,
         ProblemKind::Unavailable,
         ProblemKind::PriceStale,
+        ProblemKind::ArenaPaused,
+        ProblemKind::BotPaused,
+        ProblemKind::MarketPaused,
     ];
 
     #[must_use]
@@ -324,6 +330,27 @@ impl ProblemKind {
                 "The arena is halted: there is no fresh price",
                 "No price has come from the oracle's sources lately, so nothing can be predicted. \
                  Tickets stay unused. Try again after `Retry-After` seconds.",
+            ),
+            ProblemKind::ArenaPaused => (
+                503,
+                "arena-paused",
+                "The arena is paused",
+                "An operator holds the arena: nobody is charged, nobody acts, nothing is paid. \
+                 `reason` says why. Reads go on; `paused` of `GET /economy` says when it is over.",
+            ),
+            ProblemKind::BotPaused => (
+                403,
+                "bot-paused",
+                "The bot is paused",
+                "An operator holds this bot: it does not act and is not charged, and is paid what it \
+                 is owed. `reason` says why; `paused` of its profile says when it is over.",
+            ),
+            ProblemKind::MarketPaused => (
+                403,
+                "market-paused",
+                "The market is paused",
+                "An operator holds this market: it takes nothing and pays nothing for the time being. \
+                 `reason` says why; `paused` of the market says when it is over.",
             ),
         };
         ProblemFacts {

@@ -29,6 +29,7 @@ pub(crate) enum List {
     Markets,
     Bets,
     Standings,
+    Audit,
 }
 
 /// The query string, read.

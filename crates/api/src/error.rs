@@ -85,6 +85,8 @@ pub(crate) enum ApiError {
 const RETRY_AFTER_SECONDS: u64 = 2;
 /// The oracle samples about once a minute.
 const PRICE_RETRY_AFTER_SECONDS: u64 = 15;
+/// How long an operator takes nobody knows; asking twice a minute costs nothing.
+const PAUSE_RETRY_AFTER_SECONDS: u64 = 30;
 
 impl ApiError {
     pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> ApiError {
@@ -124,6 +126,9 @@ impl ApiError {
             ApiError::MethodNotAllowed { .. } => ProblemKind::MethodNotAllowed,
             ApiError::Refused(refusal) | ApiError::RefusedField { refusal, .. } => match refusal {
                 Refusal::NotAlive { .. } => ProblemKind::BotNotAlive,
+                Refusal::ArenaPaused { .. } => ProblemKind::ArenaPaused,
+                Refusal::BotPaused { .. } => ProblemKind::BotPaused,
+                Refusal::MarketPaused { .. } => ProblemKind::MarketPaused,
                 Refusal::InsufficientFunds { .. } | Refusal::AnswerUnaffordable { .. } => {
                     ProblemKind::InsufficientFunds
                 }
@@ -260,6 +265,10 @@ impl ApiError {
             ApiError::Unavailable(_) | ApiError::TimedOut | ApiError::OutcomeUnknown(_) => {
                 Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS)))
             }
+            ApiError::Refused(Refusal::ArenaPaused { .. }) => Some((
+                header::RETRY_AFTER,
+                HeaderValue::from(PAUSE_RETRY_AFTER_SECONDS),
+            )),
             ApiError::PriceStale => Some((
                 header::RETRY_AFTER,
                 HeaderValue::from(PRICE_RETRY_AFTER_SECONDS),
@@ -316,6 +325,12 @@ fn numbers(refusal: &Refusal) -> Map<String, Value> {
     let value = match refusal {
         Refusal::NotAlive { status } | Refusal::NotDead { status } => {
             json!({ "bot_status": status })
+        }
+        Refusal::ArenaPaused { pause } | Refusal::BotPaused { pause } => {
+            json!({ "reason": pause.reason, "since": pause.since })
+        }
+        Refusal::MarketPaused { market, pause } => {
+            json!({ "market_id": market, "reason": pause.reason, "since": pause.since })
         }
         Refusal::Retired => json!({ "bot_status": ledger_core::BotStatus::Retired }),
         Refusal::InsufficientFunds { stake, balance } => {
@@ -419,6 +434,12 @@ impl ResponseError for ApiError {
     /// A stand-in: the server puts the problem in its place, because only it knows the request.
     fn error_response(&self) -> HttpResponse {
         HttpResponse::new(self.status_code())
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> ApiError {
+        ApiError::Refused(refusal)
     }
 }
 

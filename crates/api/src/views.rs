@@ -25,6 +25,7 @@ pub(crate) fn bot(profile: BotProfile) -> Bot {
         hosted: profile.hosted,
         created_at: profile.created_at,
         last_action_at: profile.last_action_at,
+        paused: profile.pause,
     }
 }
 
@@ -111,6 +112,7 @@ pub(crate) fn market(kept: db::markets::Market, evidence: Vec<db::markets::Evide
         deadline: kept.deadline,
         resolved_at: kept.resolved_at,
         void_reason: kept.void_reason,
+        paused: kept.pause,
         commitment: kept.research.as_ref().map(|r| r.commitment.to_string()),
         nonce: secret.map(|research| research.nonce.reveal()),
         answer: secret.map(|research| research.answer.to_string()),

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use api_types::{Bot, Market, MarketRequest, RetireRequest, ReviveRequest, VoidRequest};
+use api_types::{
+    ArenaState, AuditEntry, Bot, Market, MarketRequest, Page, PauseRequest, ResumeRequest,
+    RetireRequest, ReviveRequest, VoidRequest,
+};
 use ledger_core::MarketId;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
@@ -114,6 +117,116 @@ impl Operator {
         let path = ["bots", handle_or_id];
         self.act(Call::send(Method::DELETE, &path, &body, Retry::Never)?)
             .await
+    }
+
+    /// `POST /arena/pause` under that key: nothing moves once this has answered.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn pause_arena(
+        &self,
+        reason: &str,
+        key: &IdempotencyKey,
+    ) -> Result<ArenaState, ClientError> {
+        self.pause(&["arena", "pause"], reason, key).await
+    }
+
+    /// `POST /arena/resume` under that key.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn resume_arena(
+        &self,
+        reason: &str,
+        key: &IdempotencyKey,
+    ) -> Result<ArenaState, ClientError> {
+        self.resume(&["arena", "resume"], reason, key).await
+    }
+
+    /// `POST /bots/{handle or id}/pause` under that key.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn pause_bot(
+        &self,
+        handle_or_id: &str,
+        reason: &str,
+        key: &IdempotencyKey,
+    ) -> Result<Bot, ClientError> {
+        self.pause(&["bots", handle_or_id, "pause"], reason, key)
+            .await
+    }
+
+    /// `POST /bots/{handle or id}/resume` under that key.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn resume_bot(
+        &self,
+        handle_or_id: &str,
+        reason: &str,
+        key: &IdempotencyKey,
+    ) -> Result<Bot, ClientError> {
+        self.resume(&["bots", handle_or_id, "resume"], reason, key)
+            .await
+    }
+
+    /// `POST /markets/{id}/pause` under that key.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; [`api_types::ProblemKind::MarketClosed`] when it is settled.
+    pub async fn pause_market(
+        &self,
+        market: MarketId,
+        reason: &str,
+        key: &IdempotencyKey,
+    ) -> Result<Market, ClientError> {
+        let id = market.to_string();
+        self.pause(&["markets", &id, "pause"], reason, key).await
+    }
+
+    /// `POST /markets/{id}/resume` under that key.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn resume_market(
+        &self,
+        market: MarketId,
+        reason: &str,
+        key: &IdempotencyKey,
+    ) -> Result<Market, ClientError> {
+        let id = market.to_string();
+        self.resume(&["markets", &id, "resume"], reason, key).await
+    }
+
+    /// `GET /audit`: the newest lines of the audit log.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn audit(&self) -> Result<Page<AuditEntry>, ClientError> {
+        self.act(Call::get(&["audit"], Vec::new())).await
+    }
+
+    async fn pause<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        reason: &str,
+        key: &IdempotencyKey,
+    ) -> Result<T, ClientError> {
+        let reason = reason.to_owned();
+        let body = PauseRequest { reason };
+        self.act(Call::post(path, &body, Retry::Keyed(key))?).await
+    }
+
+    async fn resume<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        reason: &str,
+        key: &IdempotencyKey,
+    ) -> Result<T, ClientError> {
+        let reason = reason.to_owned();
+        let body = ResumeRequest { reason };
+        self.act(Call::post(path, &body, Retry::Keyed(key))?).await
     }
 
     async fn act<T: DeserializeOwned>(&self, mut call: Call<'_>) -> Result<T, ClientError> {

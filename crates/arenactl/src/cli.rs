@@ -6,7 +6,7 @@ use ledger_core::post::one_line;
 use ledger_core::{BotId, Handle, MarketId, Money};
 use uuid::Uuid;
 
-use crate::commands::{inspect_ledger, resolve, retire, revive, void_market};
+use crate::commands::{audit, inspect_ledger, pause, resolve, retire, revive, void_market};
 
 /// The longest reason, in characters: with the rest of the sentence it must fit a post.
 const REASON_MAX_CHARS: usize = 200;
@@ -51,6 +51,14 @@ pub(crate) enum Command {
     Resolve(resolve::Args),
     /// Call an unsettled market off: the living get their stakes back
     VoidMarket(void_market::Args),
+    /// Hold the arena, one bot or one market: nobody is charged, nobody acts, nothing is paid
+    ///
+    /// When it has answered, nothing moves any more. Reads, operators and price samples go on.
+    Pause(pause::PauseArgs),
+    /// Let the arena, one bot or one market go on
+    Resume(pause::ResumeArgs),
+    /// Show the audit log, newest first: all but what agents do themselves
+    Audit(audit::Args),
     /// Recompute every hash and balance of every chain, and name what is broken
     ///
     /// Exits with 0 when the ledger is sound and with 1 when it is not.

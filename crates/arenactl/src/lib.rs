@@ -76,6 +76,9 @@ async fn dispatch(command: Command, format: Format) -> Result<(), Stopped> {
         Command::VoidMarket(args) => {
             format.show(&commands::void_market::run(&sources, &args).await?)?;
         }
+        Command::Pause(args) => format.show(&commands::pause::pause(&sources, &args).await?)?,
+        Command::Resume(args) => format.show(&commands::pause::resume(&sources, &args).await?)?,
+        Command::Audit(args) => format.show(&commands::audit::run(&sources, &args).await?)?,
         Command::InspectLedger(args) => {
             let audit = commands::inspect_ledger::run(&sources, &args).await?;
             format.show(&audit)?;

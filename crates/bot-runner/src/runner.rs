@@ -371,7 +371,12 @@ impl Inner {
                 info!(bot = %handle, reason = %loss, seconds, "turn put off");
                 None
             }
-            (Outcome::Lost(loss @ (Loss::Halted | Loss::NoRoom(_) | Loss::ActedBefore)), _) => {
+            (
+                Outcome::Lost(
+                    loss @ (Loss::Halted | Loss::Paused(_) | Loss::NoRoom(_) | Loss::ActedBefore),
+                ),
+                _,
+            ) => {
                 info!(bot = %handle, reason = %loss, "turn passed");
                 None
             }

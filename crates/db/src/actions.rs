@@ -22,6 +22,7 @@ use crate::events::{self, EventDraft, EventKind};
 use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause, Locked};
 use crate::metrics::{self, Usage};
+use crate::pauses::Brake;
 use crate::pool::Connection;
 use crate::posts::NewPost;
 use crate::schema::wallets;
@@ -79,7 +80,8 @@ pub async fn place(
     let mut done = false;
     let placed = conn
         .transaction::<_, DbError, _>(async |conn| {
-            let (locked, ids) = join(ledger::lock(conn, wager.bot_id), Ids::draw(conn, 1)).await;
+            let locked = ledger::lock(conn, Brake::Heeded, wager.bot_id);
+            let (locked, ids) = join(locked, Ids::draw(conn, 1)).await;
             let cases = vec![(locked?, &placing)];
             let outcome = carry_out(conn, cases, ids?, rules).await?.pop();
             let accepted =
@@ -106,7 +108,7 @@ pub async fn place_all(
     let placed = conn
         .transaction::<_, DbError, _>(async |conn| {
             let (locked, ids) = join(
-                ledger::lock_free(conn, &bots),
+                ledger::lock_free(conn, Brake::Heeded, &bots),
                 Ids::draw(conn, placings.len()),
             )
             .await;
@@ -390,7 +392,7 @@ pub async fn wait(
     let mut done = false;
     let waited = conn
         .transaction::<_, DbError, _>(async |conn| {
-            let locked = ledger::lock(conn, bot_id).await?;
+            let locked = ledger::lock(conn, Brake::Heeded, bot_id).await?;
             economy::alive(&locked.wallet)?;
             let row = AuditRow {
                 actor: &format!("bot:{bot_id}"),

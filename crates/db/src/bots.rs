@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, Untyped};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use ledger_core::economy::{self, EconomyRules};
 use ledger_core::post::Draft;
-use ledger_core::{BotId, BotStatus, Entry, Handle, Money, Timestamp};
+use ledger_core::{BotId, BotStatus, Entry, Handle, Money, Pause, Timestamp};
 use serde_json::json;
 
 pub use operator::{OperatorAct, retire, revive};
@@ -19,6 +19,7 @@ use crate::error::{DbError, DbResult, of_commit};
 use crate::events::{self, EventDraft, EventKind};
 use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause};
+use crate::pauses::{Brake, pause_in};
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::schema::{bots, wallets};
@@ -49,6 +50,8 @@ pub struct BotProfile {
     pub open_bets: i32,
     /// What is at stake in open bets on markets.
     pub bet_stake: Money,
+    /// Set while an operator holds it.
+    pub pause: Option<Pause>,
 }
 
 /// A bot's public key material, as it is stored.
@@ -67,6 +70,8 @@ pub struct NewBot<'a> {
     pub credentials: &'a Credentials,
     /// Who asked: `registration`, or an operator's name.
     pub actor: &'a str,
+    /// Operators make bots while the arena is paused, too.
+    pub brake: Brake,
 }
 
 /// A bot that was just made, with its first entry.
@@ -89,7 +94,7 @@ pub async fn register(
             hold_cycle_boundary(conn).await?;
             let movement = economy::genesis(rules);
             let id = insert(conn, new, movement.minted).await?;
-            let locked = ledger::lock(conn, id).await?;
+            let locked = ledger::lock(conn, new.brake, id).await?;
             let appended = ledger::append(conn, locked, movement, Cause::House).await?;
             let profile = find(conn, &BotRef::Id(id)).await?;
             let detail =
@@ -145,7 +150,7 @@ async fn insert(conn: &mut Connection, new: &NewBot<'_>, grant: Money) -> DbResu
 }
 
 /// The number of the latest cycle, open or closed.
-fn latest_cycle() -> diesel::expression::SqlLiteral<BigInt> {
+pub(crate) fn latest_cycle() -> diesel::expression::SqlLiteral<BigInt> {
     diesel::dsl::sql("(SELECT coalesce(max(number), 0) FROM cycles)")
 }
 
@@ -155,7 +160,7 @@ statement! {
 
 /// Keeps a cycle from beginning until this transaction ends, so that "made during n" has one
 /// meaning.
-async fn hold_cycle_boundary(conn: &mut Connection) -> DbResult<()> {
+pub(crate) async fn hold_cycle_boundary(conn: &mut Connection) -> DbResult<()> {
     SharedBoundary {
         key: CYCLE_BOUNDARY_LOCK,
     }
@@ -179,6 +184,8 @@ struct ProfileRow {
     open_stake: SqlMoney,
     open_bets: i32,
     bet_stake: SqlMoney,
+    paused_at: Option<DateTime<Utc>>,
+    pause_reason: Option<String>,
 }
 
 impl From<ProfileRow> for BotProfile {
@@ -198,6 +205,7 @@ impl From<ProfileRow> for BotProfile {
             open_stake: row.open_stake.0,
             open_bets: row.open_bets,
             bet_stake: row.bet_stake.0,
+            pause: pause_in(row.paused_at, row.pause_reason),
         }
     }
 }
@@ -220,6 +228,8 @@ fn profiles() -> _ {
             wallets::open_stake,
             wallets::open_bets,
             wallets::bet_stake,
+            wallets::paused_at,
+            wallets::pause_reason,
         ))
 }
 
@@ -295,7 +305,7 @@ pub async fn reap(
     rules: &EconomyRules,
 ) -> DbResult<Option<Entry>> {
     conn.transaction::<_, DbError, _>(async |conn| {
-        let locked = ledger::lock(conn, bot_id).await?;
+        let locked = ledger::lock(conn, Brake::Heeded, bot_id).await?;
         if !economy::is_reapable(&locked.wallet, rules) {
             return Ok(None);
         }
@@ -326,6 +336,7 @@ pub async fn reapable(conn: &mut Connection, limit: i64) -> DbResult<Vec<BotId>>
         .filter(wallets::balance.eq(SqlMoney(Money::ZERO)))
         .filter(wallets::open_predictions.eq(0))
         .filter(wallets::open_bets.eq(0))
+        .filter(wallets::paused_at.is_null())
         // A wallet without a first entry is being made.
         .filter(wallets::sequence.gt(0))
         .order(wallets::bot_id)

@@ -12,6 +12,7 @@ use ledger_core::{BotId, Money, ObservationId, Refusal};
 
 use crate::error::{Conflict, DbError, DbResult};
 use crate::ledger;
+use crate::pauses::unless_arena_paused;
 use crate::pool::Connection;
 use crate::schema::audit_log;
 
@@ -75,10 +76,12 @@ pub async fn wager(
     reading(conn)
         .run::<_, DbError, _>(async |conn| {
             let (wallet, _) = ledger::look(conn, bot_id).await?;
-            let verdict = match economy::wager(&wallet, stake, rules, observation_id) {
-                Ok(_) => must_be_unused(conn, observation_id).await,
-                Err(refusal) => Err(refusal.into()),
+            let verdict = async {
+                unless_arena_paused(conn).await?;
+                economy::wager(&wallet, stake, rules, observation_id)?;
+                must_be_unused(conn, observation_id).await
             };
+            let verdict = verdict.await;
             DryRun::of(stake.money(), wallet.balance(), verdict)
         })
         .await
@@ -96,10 +99,12 @@ pub async fn wait(
     reading(conn)
         .run::<_, DbError, _>(async |conn| {
             let (wallet, _) = ledger::look(conn, bot_id).await?;
-            let verdict = match economy::alive(&wallet) {
-                Ok(()) => must_be_unused(conn, observation_id).await,
-                Err(refusal) => Err(refusal.into()),
+            let verdict = async {
+                unless_arena_paused(conn).await?;
+                economy::alive(&wallet)?;
+                must_be_unused(conn, observation_id).await
             };
+            let verdict = verdict.await;
             DryRun::of(Money::ZERO, wallet.balance(), verdict)
         })
         .await

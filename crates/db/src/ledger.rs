@@ -16,6 +16,7 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Bytea, Integer, Numeric, Text, Timestamptz, Untyped};
 use diesel_async::RunQueryDsl;
+use futures_util::future::join;
 use ledger_core::chain::{ChainFault, ChainVerifier, FaultyField, Head, seal_onto};
 use ledger_core::economy::{Movement, Wallet};
 use ledger_core::{BotId, CycleNumber, Entry, Hash, Money, Reference, Timestamp};
@@ -24,6 +25,7 @@ use serde_json::json;
 use crate::PAGE_MAX;
 use crate::error::{DbError, DbResult, first_cause};
 use crate::events::{self, EventDraft, EventKind};
+use crate::pauses::{Brake, pause_in};
 use crate::pool::Connection;
 use crate::schema::{ledger, sql_types};
 use crate::sql::{SqlBotStatus, SqlEntryType, SqlMoney, SqlTotal, statement};
@@ -60,7 +62,7 @@ pub(crate) type WalletRow = (
         i64,
         DateTime<Utc>,
     ),
-    (i32, SqlMoney),
+    (i32, SqlMoney, Option<DateTime<Utc>>, Option<String>),
 );
 type WalletSql = (
     (
@@ -83,7 +85,12 @@ type WalletSql = (
         BigInt,
         Timestamptz,
     ),
-    (Integer, Numeric),
+    (
+        Integer,
+        Numeric,
+        diesel::sql_types::Nullable<Timestamptz>,
+        diesel::sql_types::Nullable<Text>,
+    ),
 );
 
 /// The clock is read by the outer query, so after the lock was granted and not before the wait for
@@ -93,7 +100,8 @@ macro_rules! lock_wallets {
         concat!(
             "SELECT bot_id, status, balance, sequence, head_hash, head_at, idle_streak, \
                     productive, phantom_fees, shadow_died_in, open_predictions, open_stake, \
-                    minted, burned, last_cycle, clock_timestamp(), open_bets, bet_stake \
+                    minted, burned, last_cycle, clock_timestamp(), open_bets, bet_stake, \
+                    paused_at, pause_reason \
                FROM (SELECT * FROM wallets WHERE bot_id = ANY({}) ORDER BY bot_id ",
             $lock,
             ") w"
@@ -117,17 +125,38 @@ statement! {
 }
 
 /// Locks one bot's wallet until the transaction ends, waiting for whoever holds it.
-pub async fn lock(conn: &Connection, bot_id: BotId) -> DbResult<Locked> {
-    let mut locked = lock_all(conn, &[bot_id]).await?;
+///
+/// # Errors
+/// [`ledger_core::Refusal::ArenaPaused`], where the brake is heeded.
+pub async fn lock(conn: &Connection, brake: Brake, bot_id: BotId) -> DbResult<Locked> {
+    let mut locked = lock_all(conn, brake, &[bot_id]).await?;
     locked.pop().ok_or(DbError::NotFound("bot"))
 }
 
 /// Locks several wallets in ascending order of their bots, which is the order everybody keeps.
 /// Answers them in that order; a bot that does not exist is left out.
-pub(crate) async fn lock_all(mut conn: &Connection, bots: &[BotId]) -> DbResult<Vec<Locked>> {
+pub(crate) async fn lock_all(
+    conn: &Connection,
+    brake: Brake,
+    bots: &[BotId],
+) -> DbResult<Vec<Locked>> {
     let bots = bots.iter().map(|bot| bot.0).collect();
-    let rows: Vec<WalletRow> = LockWallets { bots }.load(&mut conn).await?;
-    rows.into_iter().map(locked_of).collect()
+    let locked = async {
+        let mut conn = conn;
+        LockWallets { bots }.load(&mut conn).await
+    };
+    under_brake(conn, brake, locked).await
+}
+
+/// The brake first, wallets after it, in one round trip: whoever holds a wallet waits for no pause.
+async fn under_brake(
+    conn: &Connection,
+    brake: Brake,
+    locked: impl Future<Output = diesel::QueryResult<Vec<WalletRow>>>,
+) -> DbResult<Vec<Locked>> {
+    let (running, rows) = join(brake.check(conn), locked).await;
+    running?;
+    rows?.into_iter().map(locked_of).collect()
 }
 
 /// A wallet as this transaction sees it, and Postgres' clock. It may be another one by now, so there
@@ -141,17 +170,24 @@ pub(crate) async fn look(mut conn: &Connection, bot_id: BotId) -> DbResult<(Wall
 }
 
 /// [`lock_all`] that waits for nobody: wallets that somebody else holds are left out too.
-pub(crate) async fn lock_free(mut conn: &Connection, bots: &[BotId]) -> DbResult<Vec<Locked>> {
+pub(crate) async fn lock_free(
+    conn: &Connection,
+    brake: Brake,
+    bots: &[BotId],
+) -> DbResult<Vec<Locked>> {
     let bots = bots.iter().map(|bot| bot.0).collect();
-    let rows: Vec<WalletRow> = LockFreeWallets { bots }.load(&mut conn).await?;
-    rows.into_iter().map(locked_of).collect()
+    let locked = async {
+        let mut conn = conn;
+        LockFreeWallets { bots }.load(&mut conn).await
+    };
+    under_brake(conn, brake, locked).await
 }
 
 fn locked_of(row: WalletRow) -> DbResult<Locked> {
     let (
         (bot_id, status, balance, sequence, hash, head_at, idle_streak, productive),
         (phantom, shadow_died_in, open_predictions, open_stake, minted, burned, last_cycle, now),
-        (open_bets, bet_stake),
+        (open_bets, bet_stake, paused_at, pause_reason),
     ) = row;
     let bot_id = BotId(bot_id);
     let hash = Hash::from_slice(&hash)
@@ -175,6 +211,7 @@ fn locked_of(row: WalletRow) -> DbResult<Locked> {
         open_bets,
         bet_stake: bet_stake.0,
         last_cycle: CycleNumber(last_cycle),
+        pause: pause_in(paused_at, pause_reason),
     };
     Ok(Locked {
         wallet,
@@ -278,7 +315,7 @@ impl Sealed {
         let (mut first, mut second) = (conn, conn);
         let inserted = entries.execute(&mut first);
         let updated = wallets.execute(&mut second);
-        let (inserted, updated) = futures_util::future::join(inserted, updated).await;
+        let (inserted, updated) = join(inserted, updated).await;
         first_cause([
             all_rows(inserted, self.entries.len()),
             all_rows(updated, self.wallets.len()),
@@ -304,7 +341,7 @@ impl Prepared {
         bots: &[BotId],
         decide: impl Fn(&Wallet) -> Movement,
     ) -> DbResult<Prepared> {
-        let locked = lock_all(conn, bots).await?;
+        let locked = lock_all(conn, Brake::Heeded, bots).await?;
         let work = locked.into_iter().map(|locked| {
             let movement = decide(&locked.wallet);
             (locked, vec![movement])

@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod markets;
 pub mod metrics;
 pub mod migrations;
+pub mod pauses;
 pub mod pool;
 pub mod posts;
 pub mod predictions;

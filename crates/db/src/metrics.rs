@@ -12,6 +12,7 @@ use crate::audit::{self, AuditRow};
 use crate::error::{DbError, DbResult, first_cause, of_commit};
 use crate::idempotency::{self, Remember};
 use crate::ledger;
+use crate::pauses::Brake;
 use crate::pool::Connection;
 use crate::schema::{agent_metrics, sql_types};
 use crate::sql::{SqlEnforcement, SqlMoney};
@@ -66,7 +67,7 @@ pub async fn report(
                 note,
             } = report;
             // The wallet's lock is what everybody holds who adds to a bot's totals.
-            let locked = ledger::lock(conn, *bot_id).await?;
+            let locked = ledger::lock(conn, Brake::Overridden, *bot_id).await?;
             let row = AuditRow {
                 actor: &format!("bot:{bot_id}"),
                 action: "USAGE",

@@ -21,6 +21,7 @@ use crate::PAGE_MAX;
 use crate::error::{DbError, DbResult};
 use crate::events::{self, EventDraft, EventKind};
 use crate::ledger::{self, Cause};
+use crate::pauses::Brake;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::prices;
@@ -280,7 +281,7 @@ async fn pay(
         by_bot.entry(case.bot_id).or_default().push(case);
     }
     let bots: Vec<BotId> = by_bot.keys().copied().collect();
-    let locked = ledger::lock_all(conn, &bots).await?;
+    let locked = ledger::lock_all(conn, Brake::Heeded, &bots).await?;
     if locked.len() != bots.len() {
         return Err(DbError::corrupt("a prediction without a wallet"));
     }

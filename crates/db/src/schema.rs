@@ -140,6 +140,17 @@ diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::*;
 
+    arena_pause (single) {
+        single -> Bool,
+        paused_at -> Timestamptz,
+        reason -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
     audit_log (id) {
         id -> Int8,
         at -> Timestamptz,
@@ -340,6 +351,8 @@ diesel::table! {
         answer -> Nullable<Text>,
         attempts -> Int4,
         next_try_at -> Timestamptz,
+        paused_at -> Nullable<Timestamptz>,
+        pause_reason -> Nullable<Text>,
     }
 }
 
@@ -470,7 +483,9 @@ diesel::table! {
         fees -> Numeric,
         ticks -> Int8,
         idle_ticks -> Int8,
+        paused_at -> Nullable<Timestamptz>,
+        pause_reason -> Nullable<Text>,
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(agent_metrics, agent_totals, agent_windows, arena_identity, audit_log, bets, bot_schedules, bots, cycles, events, events_horizon, evidence, idempotency_keys, leases, ledger, markets, oracle_cycles, posts, predictions, prices, source_cooldowns, superseded_credentials, tick_failures, wallets,);
+diesel::allow_tables_to_appear_in_same_query!(agent_metrics, agent_totals, agent_windows, arena_identity, arena_pause, audit_log, bets, bot_schedules, bots, cycles, events, events_horizon, evidence, idempotency_keys, leases, ledger, markets, oracle_cycles, posts, predictions, prices, source_cooldowns, superseded_credentials, tick_failures, wallets,);

@@ -137,10 +137,10 @@ pub(crate) fn clock() -> diesel::expression::SqlLiteral<diesel::sql_types::Times
 /// connection and found again by its type.
 macro_rules! statement {
     ($(#[$meta:meta])* struct $name:ident$(<$lt:lifetime>)? {
-        $($field:ident : $rust:ty as $sql:ty),+ $(,)?
+        $($field:ident : $rust:ty as $sql:ty),* $(,)?
     } returns $ret:ty = $text:expr) => {
         $(#[$meta])*
-        struct $name$(<$lt>)? { $($field: $rust),+ }
+        struct $name$(<$lt>)? { $($field: $rust),* }
 
         const _: () = {
             /// Stands for the statement in diesel's cache, which wants a type without lifetimes.
@@ -165,7 +165,7 @@ macro_rules! statement {
                 $(
                     out.push_sql(pieces.next().unwrap_or_default());
                     out.push_bind_param::<$sql, _>(&self.$field)?;
-                )+
+                )*
                 out.push_sql(pieces.next().unwrap_or_default());
                 Ok(())
             }

@@ -15,11 +15,12 @@ use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use ledger_core::economy::{self, Enforcement};
 use ledger_core::post::Draft;
-use ledger_core::{BotId, CycleNumber, Timestamp};
+use ledger_core::{BotId, CycleNumber, Pause, Refusal, Timestamp};
 use serde_json::json;
 
 use crate::error::{DbError, DbResult};
 use crate::events::{self, EventDraft, EventKind};
+use crate::pauses::Brake;
 use crate::pool::Connection;
 use crate::posts::NewPost;
 use crate::schema::cycles;
@@ -43,7 +44,7 @@ pub struct Cycle {
 }
 
 /// What there is to do for a ticker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Due {
     /// A cycle that began now.
     Begun(Cycle),
@@ -51,6 +52,8 @@ pub enum Due {
     Open(Cycle),
     /// The next cycle begins in so many microseconds.
     NotYet { micros: i64 },
+    /// The arena is paused: no cycle begins, and one that is open waits.
+    Paused(Pause),
 }
 
 /// Begins the next cycle if the last is closed and `tick_rate_seconds` have passed since it began.
@@ -65,6 +68,12 @@ pub async fn due(
             .bind::<BigInt, _>(CYCLE_BOUNDARY_LOCK)
             .execute(conn)
             .await?;
+        match Brake::Heeded.check(conn).await {
+            Err(DbError::Refused(Refusal::ArenaPaused { pause })) => {
+                return Ok(Due::Paused(pause));
+            }
+            other => other?,
+        }
         let now = crate::now(conn).await?;
         type Last = (i64, SqlEnforcement, DateTime<Utc>, Option<DateTime<Utc>>);
         let last: Option<Last> = cycles::table
@@ -156,7 +165,8 @@ pub async fn close(conn: &mut Connection, cycle: &Cycle) -> DbResult<Option<Cycl
                     failed = (SELECT count(*) FROM tick_failures WHERE cycle = $1) \
               WHERE number = $1 AND closed_at IS NULL \
                 AND NOT EXISTS (SELECT FROM wallets w \
-                                 WHERE w.status = 'ALIVE' AND w.last_cycle < $1 \
+                                 WHERE w.status = 'ALIVE' AND w.paused_at IS NULL \
+                                   AND w.last_cycle < $1 \
                                    AND NOT EXISTS (SELECT FROM tick_failures f \
                                                     WHERE f.cycle = $1 AND f.bot_id = w.bot_id)) \
              RETURNING bots, liquidated, failed, fees::text AS fees",
@@ -213,6 +223,7 @@ pub async fn record_failure(
             "INSERT INTO tick_failures (cycle, bot_id, error) \
              SELECT $1, bot_id, $3 FROM (SELECT bot_id FROM wallets \
                                           WHERE bot_id = $2 AND status = 'ALIVE' \
+                                            AND paused_at IS NULL \
                                             AND last_cycle < $1 FOR UPDATE) w \
              ON CONFLICT DO NOTHING",
         )

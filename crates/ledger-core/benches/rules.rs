@@ -27,6 +27,7 @@ fn wallet() -> Wallet {
         open_bets: 0,
         bet_stake: Money::ZERO,
         last_cycle: CycleNumber(41),
+        pause: None,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::chain::Head;
 use crate::entry::{EntryType, Posting, Reference};
 use crate::ids::{CycleNumber, MarketId, ObservationId};
 use crate::money::{Money, Stake};
+use crate::pause::Pause;
 use crate::refusal::Refusal;
 use crate::rules::PAYOUT_FACTOR_MAX;
 pub use crate::rules::{EconomyRules, MarketRules, SettingProblem, SourceRules};
@@ -111,6 +112,8 @@ pub struct Wallet {
     pub bet_stake: Money,
     /// The last cycle this bot was ticked in, or was made in.
     pub last_cycle: CycleNumber,
+    /// Set while an operator holds this bot: it does not act, is not ticked and not reaped.
+    pub pause: Option<Pause>,
 }
 
 /// One movement of money with all it does to the wallet: what a decision returns and
@@ -496,11 +499,14 @@ pub fn observation_reference(observation: ObservationId) -> Reference {
     Reference::built(&format!("OBS:{observation}"))
 }
 
-/// Refuses whoever is not alive.
-pub const fn alive(wallet: &Wallet) -> Result<(), Refusal> {
-    match wallet.status {
-        BotStatus::Alive => Ok(()),
-        status => Err(Refusal::NotAlive { status }),
+/// Refuses whoever is not alive, and whom an operator holds.
+pub fn alive(wallet: &Wallet) -> Result<(), Refusal> {
+    match (wallet.status, &wallet.pause) {
+        (BotStatus::Alive, None) => Ok(()),
+        (BotStatus::Alive, Some(pause)) => Err(Refusal::BotPaused {
+            pause: pause.clone(),
+        }),
+        (status, _) => Err(Refusal::NotAlive { status }),
     }
 }
 
@@ -509,6 +515,7 @@ pub const fn alive(wallet: &Wallet) -> Result<(), Refusal> {
 pub const fn is_reapable(wallet: &Wallet, rules: &EconomyRules) -> bool {
     matches!(rules.enforcement, Enforcement::Enforce)
         && matches!(wallet.status, BotStatus::Alive)
+        && wallet.pause.is_none()
         && wallet.head.balance.is_zero()
         && wallet.open_predictions == 0
         && wallet.open_bets == 0

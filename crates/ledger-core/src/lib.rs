@@ -19,6 +19,7 @@ pub mod money;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod parimutuel;
+pub mod pause;
 pub mod post;
 pub mod prediction;
 pub mod price_book;
@@ -35,5 +36,6 @@ pub use entry::{Entry, EntryType, Hash, Posting, Reference};
 pub use event::EventKind;
 pub use ids::{BetId, BotId, CycleNumber, Handle, MarketId, ObservationId, PredictionId};
 pub use money::{Confidence, Money, MoneyError, Price, Stake};
+pub use pause::Pause;
 pub use refusal::Refusal;
 pub use time::Timestamp;

@@ -15,6 +15,7 @@ use crate::entry::{EntryType, Posting};
 use crate::ids::MarketId;
 use crate::money::{Money, Outcome};
 use crate::parimutuel::{self, Share, StakedBet};
+use crate::pause::Pause;
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 
@@ -181,13 +182,15 @@ pub enum Taking {
 }
 
 /// A market under its row's lock, as far as admitting a bet goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MarketView {
     pub id: MarketId,
     pub source: MarketSource,
     pub status: MarketStatus,
     pub opens_at: Timestamp,
     pub deadline: Timestamp,
+    /// Set while an operator holds it: it takes nothing and pays nothing.
+    pub pause: Option<Pause>,
 }
 
 impl MarketView {
@@ -222,6 +225,15 @@ impl MarketView {
         let closed_at = bets_close_at(source, self.opens_at, self.deadline);
         if now >= closed_at {
             return Err(Refusal::BetsClosed { market, closed_at });
+        }
+        self.unless_paused()
+    }
+
+    /// Whether an operator holds this market.
+    pub fn unless_paused(&self) -> Result<(), Refusal> {
+        if let Some(pause) = self.pause.clone() {
+            let market = self.id;
+            return Err(Refusal::MarketPaused { market, pause });
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use crate::economy::BotStatus;
 use crate::ids::MarketId;
 use crate::market::{MarketSource, MarketStatus};
 use crate::money::{Money, Stake};
+use crate::pause::Pause;
 use crate::time::Timestamp;
 
 /// A rule's no to something an agent or an operator asked for. Nothing was written.
@@ -11,6 +12,12 @@ use crate::time::Timestamp;
 pub enum Refusal {
     #[error("this bot is {status}: only the living act")]
     NotAlive { status: BotStatus },
+    #[error("the arena is paused since {}: {}", pause.since, pause.reason)]
+    ArenaPaused { pause: Pause },
+    #[error("this bot is paused since {}: {}", pause.since, pause.reason)]
+    BotPaused { pause: Pause },
+    #[error("market {market} is paused since {}: {}", pause.since, pause.reason)]
+    MarketPaused { market: MarketId, pause: Pause },
     #[error("a stake of {} exceeds the balance of {balance}", stake.money())]
     InsufficientFunds { stake: Stake, balance: Money },
     #[error("{open} predictions are open and the limit is {limit}: wait until one settles")]
@@ -75,11 +82,23 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The operator's brake, where that is the reason: it passes.
+    #[must_use]
+    pub const fn pause(&self) -> Option<&Pause> {
+        match self {
+            Refusal::ArenaPaused { pause }
+            | Refusal::BotPaused { pause }
+            | Refusal::MarketPaused { pause, .. } => Some(pause),
+            _ => None,
+        }
+    }
+
     /// The market that is the reason, where one is.
     #[must_use]
     pub const fn market(&self) -> Option<MarketId> {
         match self {
             Refusal::NoSuchMarket { market }
+            | Refusal::MarketPaused { market, .. }
             | Refusal::MarketNotOpen { market, .. }
             | Refusal::BetsClosed { market, .. }
             | Refusal::WrongKind { market, .. }

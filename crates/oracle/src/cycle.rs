@@ -221,7 +221,13 @@ async fn reap(oracle: &Oracle, number: i64, may_continue: MayContinue<'_>) -> Db
     if oracle.rules.enforcement == Enforcement::Observe {
         return Ok(reaped);
     }
-    let candidates = db::bots::reapable(&mut *oracle.database.get().await?, REAP_MAX).await?;
+    let candidates = {
+        let mut conn = oracle.database.get().await?;
+        if db::pauses::arena(&mut conn).await?.is_some() {
+            return Ok(reaped);
+        }
+        db::bots::reapable(&mut conn, REAP_MAX).await?
+    };
     for bot_id in candidates {
         if !may_continue() {
             break;
@@ -235,6 +241,7 @@ async fn reap(oracle: &Oracle, number: i64, may_continue: MayContinue<'_>) -> Db
             }
             // It got money, or a prediction, or somebody else was first.
             Ok(None) => {}
+            Err(error) if settlement::is_pause(&error) => break,
             Err(error) => {
                 let error = chain(&error);
                 error!(bot.id = %bot_id, error, "could not bury a bot; trying again next cycle");

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use daemon::telemetry::chain;
-use db::DbResult;
 use db::predictions::Settled;
+use db::{DbError, DbResult};
 use ledger_core::{PredictionId, Timestamp};
 use tracing::{debug, error, info, warn};
 
@@ -91,7 +91,14 @@ pub(crate) async fn settle(
     now: Timestamp,
     may_continue: MayContinue<'_>,
 ) -> DbResult<Settlement> {
-    let due = db::predictions::due(&mut *oracle.database.get().await?, DUE_MAX).await?;
+    let due = {
+        let mut conn = oracle.database.get().await?;
+        if db::pauses::arena(&mut conn).await?.is_some() {
+            // Samples are taken all the same, so that what fell due meanwhile is settled rightly.
+            return Ok(Settlement::default());
+        }
+        db::predictions::due(&mut conn, DUE_MAX).await?
+    };
     let (batched, alone) = sort(oracle, &due, now);
     let mut settlement = Settlement::default();
     for id in alone {
@@ -163,6 +170,8 @@ async fn batch(
             oracle.bus.wake_soon();
             settlement.settled.extend(settled);
         }
+        // Paused since we looked: nobody is to blame.
+        Err(error) if is_pause(&error) => return Ok(Batch::Waits),
         Err(error) => {
             let error = chain(&error);
             warn!(
@@ -175,6 +184,10 @@ async fn batch(
         }
     }
     Ok(Batch::Moved)
+}
+
+pub(crate) fn is_pause(error: &DbError) -> bool {
+    matches!(error, DbError::Refused(refusal) if refusal.pause().is_some())
 }
 
 /// Settles one prediction; its failure is logged and is nobody else's. An error means that Postgres
@@ -202,6 +215,7 @@ async fn one(
                 settlement.settled.extend(settled);
             }
         }
+        Err(error) if is_pause(&error) => {}
         Err(error) => {
             suspects.failed(id, now);
             settlement.failed.push(id);

@@ -428,6 +428,7 @@ async fn register(arena: &Arena, settings: &Settings) -> anyhow::Result<Vec<Agen
             hosted: false,
             credentials: &credentials,
             actor: "simulation",
+            brake: db::pauses::Brake::Heeded,
         };
         let mut conn = arena.database().get().await?;
         let registered = db::bots::register(&mut conn, &new, &settings.rules, None).await?;

@@ -54,7 +54,7 @@ pub async fn begin_cycle(arena: &Arena) -> Cycle {
         .unwrap()
     {
         Due::Begun(cycle) | Due::Open(cycle) => cycle,
-        Due::NotYet { .. } => unreachable!("a rate of zero is always due"),
+        due => unreachable!("a rate of zero is always due, not {due:?}"),
     }
 }
 

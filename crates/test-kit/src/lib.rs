@@ -147,7 +147,7 @@ impl Arena {
         let mut conn = self.conn().await;
         let cycle = match db::ticks::due(&mut conn, enforcement, 0).await.unwrap() {
             db::ticks::Due::Begun(cycle) | db::ticks::Due::Open(cycle) => cycle,
-            db::ticks::Due::NotYet { .. } => unreachable!("a rate of zero is always due"),
+            due => unreachable!("a rate of zero is always due, not {due:?}"),
         };
         let mut engine = db::ticks::TickEngine::connect(&self.database)
             .await

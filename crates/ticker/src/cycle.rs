@@ -14,10 +14,12 @@ use daemon::shutdown::Shutdown;
 use daemon::telemetry::chain;
 use db::ticks::{self, ChunkError, ChunkReport, Cycle, CycleTotals, Due, Selection, TickEngine};
 use db::{Database, DbError};
-use ledger_core::BotId;
 use ledger_core::economy::EconomyRules;
+use ledger_core::{BotId, Refusal};
 use tracing::{debug, error, info, warn};
 
+/// From one look at a paused arena to the next.
+const PAUSED_LOOK: Duration = Duration::from_secs(1);
 /// Tries to close a cycle before it is left to the next round.
 const CLOSE_TRIES: u32 = 5;
 
@@ -42,6 +44,8 @@ pub enum Ran {
     Closed(Cycle, CycleTotals),
     /// A cycle was helped along; another ticker closes it, or closed it.
     Shared(Cycle),
+    /// An operator paused the arena over an open cycle: it waits, whoever it has reached.
+    Paused(Cycle),
     /// Nothing was due before a stop was requested.
     Stopped,
 }
@@ -50,6 +54,7 @@ pub enum Ran {
 ///
 /// A requested stop ends the waiting; a cycle that was taken up always finishes.
 pub async fn run(ticker: &Ticker, shutdown: &Shutdown) -> anyhow::Result<Ran> {
+    let mut told = false;
     loop {
         if shutdown.is_requested() {
             return Ok(Ran::Stopped);
@@ -59,6 +64,13 @@ pub async fn run(ticker: &Ticker, shutdown: &Shutdown) -> anyhow::Result<Ran> {
                 shutdown
                     .sleep(Duration::from_micros(micros.unsigned_abs()))
                     .await;
+            }
+            Due::Paused(pause) => {
+                if !told {
+                    info!(since = %pause.since, reason = pause.reason, "the arena is paused: time stands still");
+                }
+                told = true;
+                shutdown.sleep(PAUSED_LOOK).await;
             }
             Due::Begun(cycle) => return finish(ticker, cycle).await,
             Due::Open(cycle) => {
@@ -78,6 +90,23 @@ async fn due(ticker: &Ticker) -> anyhow::Result<Due> {
 }
 
 async fn finish(ticker: &Ticker, cycle: Cycle) -> anyhow::Result<Ran> {
+    match carry(ticker, cycle).await {
+        Err(error) if is_pause(&error) => {
+            info!(tick = %cycle.number, "the arena was paused over this cycle: it waits");
+            Ok(Ran::Paused(cycle))
+        }
+        other => other,
+    }
+}
+
+fn is_pause(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(DbError::Refused(Refusal::ArenaPaused { .. }))
+    )
+}
+
+async fn carry(ticker: &Ticker, cycle: Cycle) -> anyhow::Result<Ran> {
     let began = Instant::now();
     // Days ahead of need, so that a failure is worth a word and not yet a cycle.
     let places = ticks::ensure_metrics_partitions(&mut *ticker.database.get().await?).await;
@@ -162,8 +191,10 @@ async fn sweep(
                 after = last;
             }
             Err(ChunkError { bots, error }) => {
-                // Nobody to blame: Postgres is away. The next round resumes this cycle.
-                let Some(last) = bots.last().copied().filter(|_| !error.retryable()) else {
+                // Nobody to blame: Postgres is away, or the arena is paused. The next round resumes
+                // this cycle.
+                let is_nobodys = error.retryable() || matches!(error, DbError::Refused(_));
+                let Some(last) = bots.last().copied().filter(|_| !is_nobodys) else {
                     return Err(error).context("a chunk failed and will be tried again");
                 };
                 warn!(tick = %cycle.number, bots = bots.len(), error = %chain(&error), "chunk failed: looking for who is to blame");
@@ -191,7 +222,9 @@ async fn bisect(
         let selection = Selection::Exactly(group.clone());
         match engine.apply(cycle, &ticker.rules, &selection).await {
             Ok(report) => tell(ticker, cycle, &report),
-            Err(ChunkError { error, .. }) if error.retryable() => {
+            Err(ChunkError { error, .. })
+                if error.retryable() || matches!(error, DbError::Refused(_)) =>
+            {
                 return Err(error).context("a chunk failed and will be tried again");
             }
             Err(ChunkError { error, .. }) => match group[..] {

@@ -11,6 +11,7 @@ import random
 import threading
 import urllib.request
 from datetime import datetime, timedelta, timezone
+from urllib.parse import urlsplit
 
 import schemathesis
 
@@ -184,6 +185,9 @@ def after_call(context, case, response):
         with open(os.environ["FUZZ_STATUSES"] + ".new", "w", encoding="utf-8") as out:
             json.dump(STATUSES, out)
         os.replace(os.environ["FUZZ_STATUSES"] + ".new", os.environ["FUZZ_STATUSES"])
+    # What is paused is resumed at once, or nothing else would be reached any more.
+    if response.status_code == 200 and case.operation.path.endswith("/pause"):
+        as_operator("POST", urlsplit(response.request.url).path.removesuffix("pause") + "resume", {})
     if response.status_code == 200 and case.query is not None and case.method.upper() == "GET":
         try:
             CURSORS[case.operation.path] = response.json().get("next_cursor") or CURSORS.get(case.operation.path)

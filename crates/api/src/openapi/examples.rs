@@ -37,7 +37,18 @@ pub(super) fn bot() -> Value {
     json!({
         "id": 11, "handle": BOT, "status": "ALIVE", "balance": "995.00000000",
         "shadow_balance": "993.00000000", "idle_streak": 0, "hosted": false, "created_at": AT,
-        "last_action_at": LATER,
+        "last_action_at": LATER, "paused": null,
+    })
+}
+
+pub(super) fn pause() -> Value {
+    json!({ "since": AT, "reason": "we look into a wrong price" })
+}
+
+pub(super) fn audit_entry() -> Value {
+    json!({
+        "id": 31, "at": AT, "actor": "ada", "action": "PAUSE_ARENA", "bot_id": null,
+        "detail": { "reason": "we look into a wrong price" },
     })
 }
 
@@ -145,7 +156,7 @@ pub(super) fn market() -> Value {
         },
         "status": "OPEN", "outcome": null, "bounty": "10.00000000", "pool": "15.00000000", "bets": 1,
         "opens_at": AT, "bets_close_at": "2026-11-24T10:00:00.000000Z",
-        "deadline": "2026-11-24T19:30:00.000000Z", "resolved_at": null, "void_reason": null, "evidence": [],
+        "deadline": "2026-11-24T19:30:00.000000Z", "resolved_at": null, "void_reason": null, "paused": null, "evidence": [],
     })
 }
 
@@ -232,7 +243,7 @@ pub(super) fn economy() -> Value {
             "circulating": "10595.00000000",
         },
         "price": { "value": "67187.33589366", "source": "coingecko", "at": AT, "age_seconds": 12 },
-        "parameters": Parameters::from(&EconomyRules::default()), "as_of": AT,
+        "paused": null, "parameters": Parameters::from(&EconomyRules::default()), "as_of": AT,
     })
 }
 

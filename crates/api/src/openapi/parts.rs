@@ -65,6 +65,8 @@ pub(super) fn parameters() -> Value {
         "predictionStatus": query("status", "Only predictions of this status.",
             one_of(PredictionStatus::ALL.iter().map(|status| status.as_str()))),
         "ofBot": query("bot", "Only those of this bot: an id or a handle.", handle.clone()),
+        "auditAction": query("action", "Only this action. Without it, all but what agents do themselves.",
+            json!({ "type": "string", "pattern": "^[A-Z_]{1,50}$", "example": "PAUSE_ARENA" })),
         "bot": path("bot", "An id or a handle.", handle, "momentum-mia"),
         "market": path("market", "A market's id.", uuid, "5f0e6c52-3f1b-4c3a-9d0e-2d0f1a9b7c11"),
         "problem": path("name", "The last part of a problem's `type`.",

@@ -1,12 +1,13 @@
 //! The shapes: collected from the types that are read and written.
 
 use api_types::{
-    Acceptance, ActionRequest, AnswerJudged, AnswerRequest, Bet, BetRequest, BetsPlaced,
-    BetsRequest, Bot, BotEvent, ChainVerification, DryRun, Economy, Event, Insights, LedgerEntry,
-    Market, MarketEvent, MarketRequest, MyProfile, Observation, Page, Post, PostEvent, Prediction,
-    PredictionEvent, PriceSample, Problem, RegisterRequest, Registration, RetireRequest,
-    ReviveRequest, RotateRequest, RotatedKeys, Standings, TickEvent, TokenAnswer, TokenRequest,
-    UsageReceipt, UsageReport, VoidRequest,
+    Acceptance, ActionRequest, AnswerJudged, AnswerRequest, ArenaState, AuditEntry, Bet,
+    BetRequest, BetsPlaced, BetsRequest, Bot, BotEvent, ChainVerification, DryRun, Economy, Event,
+    Insights, LedgerEntry, Market, MarketEvent, MarketRequest, MyProfile, Observation, Page,
+    PauseRequest, Post, PostEvent, Prediction, PredictionEvent, PriceSample, Problem,
+    RegisterRequest, Registration, ResumeRequest, RetireRequest, ReviveRequest, RotateRequest,
+    RotatedKeys, Standings, TickEvent, TokenAnswer, TokenRequest, UsageReceipt, UsageReport,
+    VoidRequest,
 };
 use ledger_core::EventKind;
 use serde_json::{Map, Value, json};
@@ -49,6 +50,9 @@ pub(super) fn all() -> Value {
         .with::<Acceptance>()
         .with::<MarketRequest>()
         .with::<VoidRequest>()
+        .with::<PauseRequest>()
+        .with::<ResumeRequest>()
+        .with::<ArenaState>()
         .with::<BetRequest>()
         .with::<BetsRequest>()
         .with::<BetsPlaced>()
@@ -67,6 +71,7 @@ pub(super) fn all() -> Value {
         .with::<MarketEvent>()
         .with::<TickEvent>()
         .with::<BotEvent>()
+        .page_of::<AuditEntry>()
         .page_of::<Bot>()
         .page_of::<Market>()
         .page_of::<Bet>()

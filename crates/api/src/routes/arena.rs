@@ -14,7 +14,7 @@ use db::error::Conflict;
 use db::metrics::Usage;
 use ledger_core::post::{POST_MAX_CHARS, one_line};
 use ledger_core::prediction::Direction;
-use ledger_core::{BotId, Confidence, ObservationId, Stake};
+use ledger_core::{BotId, Confidence, ObservationId, Refusal, Stake};
 use tracing::debug;
 use uuid::Uuid;
 
@@ -58,6 +58,12 @@ async fn look(app: &App, bot: BotId) -> Result<Seen, ApiError> {
     let found = db::bots::find(&mut conn, &BotRef::Id(bot)).await;
     let profile = AuthenticatedBot::or_unknown(found)?;
     AuthenticatedBot::must_live(profile.status)?;
+    if let Some(pause) = profile.pause {
+        return Err(Refusal::BotPaused { pause }.into());
+    }
+    if let Some(pause) = db::pauses::arena(&mut conn).await? {
+        return Err(Refusal::ArenaPaused { pause }.into());
+    }
     let open = match profile.open_predictions {
         0 => Vec::new(),
         _ => open_positions(&mut conn, bot).await?,

@@ -105,6 +105,7 @@ async fn insert(app: &App, handle: &Handle, persona: &str, retry: Option<&Retry>
         hosted: false,
         credentials: &issued.stored,
         actor: "registration",
+        brake: db::pauses::Brake::Heeded,
     };
     let answer = |registered: &Registered| Registration {
         id: registered.profile.id,
@@ -289,7 +290,7 @@ pub(super) async fn revive(
 }
 
 /// The id of the bot that a path names: whichever way it is spelt, it is one route to a key.
-async fn id_of(app: &App, path: &str) -> ApiResult<BotId> {
+pub(super) async fn id_of(app: &App, path: &str) -> ApiResult<BotId> {
     match routes::bot_of(path)? {
         BotRef::Id(id) => Ok(id),
         by_handle @ BotRef::Handle(_) => {
@@ -303,7 +304,7 @@ fn shown(act: &OperatorAct) -> api_types::Bot {
     views::bot(act.profile.clone())
 }
 
-fn reason(text: &str) -> Result<String, ApiError> {
+pub(super) fn reason(text: &str) -> Result<String, ApiError> {
     if text.chars().count() > REASON_MAX_CHARS {
         let rule = format!("must have at most {REASON_MAX_CHARS} characters");
         return Err(ApiError::invalid("reason", rule));

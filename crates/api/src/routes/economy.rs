@@ -27,9 +27,10 @@ pub(super) async fn show(app: Data<App>) -> ApiResult {
 async fn look(app: Data<App>) -> ApiResult<Bytes> {
     let (counted, price) = tokio::join!(census(&app), price(&app));
     let (census, as_of) = counted?;
-    let tick = {
+    let (tick, paused) = {
         let mut conn = app.database.get().await?;
-        db::ticks::latest(&mut conn).await?
+        let tick = db::ticks::latest(&mut conn).await?;
+        (tick, db::pauses::arena(&mut conn).await?)
     };
     answers::render(&Economy {
         mode: app.rules.enforcement,
@@ -41,6 +42,7 @@ async fn look(app: Data<App>) -> ApiResult<Bytes> {
         },
         supply: census.supply.into(),
         price: price?.map(price_now),
+        paused,
         parameters: Parameters::from(&app.rules),
         as_of,
     })

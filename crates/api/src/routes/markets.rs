@@ -75,7 +75,7 @@ where
 }
 
 /// The market that a path names. A name that no market can have is none's.
-fn market_of(path: &str) -> Result<MarketId, ApiError> {
+pub(super) fn market_of(path: &str) -> Result<MarketId, ApiError> {
     let id = Uuid::try_parse(path).map_err(|_| ApiError::not_found("such market"))?;
     Ok(MarketId(id))
 }

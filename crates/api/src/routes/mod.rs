@@ -1,6 +1,7 @@
 //! Every path there is, one file for each noun.
 
 mod arena;
+mod audit;
 mod auth;
 mod bots;
 mod docs;
@@ -10,6 +11,7 @@ mod insights;
 mod keys;
 mod ledger;
 mod markets;
+mod pauses;
 mod posts;
 mod predictions;
 mod prices;
@@ -46,11 +48,15 @@ pub(crate) fn all(config: &mut ServiceConfig) {
                 .route(web::delete().to(bots::retire)),
         )
         .service(path("/bots/{bot}/revive", "POST").route(web::post().to(bots::revive)))
+        .service(path("/bots/{bot}/pause", "POST").route(web::post().to(pauses::pause_bot)))
+        .service(path("/bots/{bot}/resume", "POST").route(web::post().to(pauses::resume_bot)))
         .service(path("/bots/{bot}/keys", "POST").route(web::post().to(keys::rotate)))
         .service(path("/bots/{bot}/ledger", READ).route(get().to(ledger::chain)))
         .service(path("/bots/{bot}/ledger/verify", READ).route(get().to(ledger::verify)))
         .service(path("/auth/token", "POST").route(web::post().to(auth::token)))
         .service(path("/arena/observation", "GET").route(web::get().to(arena::observe)))
+        .service(path("/arena/pause", "POST").route(web::post().to(pauses::pause_arena)))
+        .service(path("/arena/resume", "POST").route(web::post().to(pauses::resume_arena)))
         .service(path("/arena/action", "POST").route(web::post().to(arena::act)))
         .service(
             path("/markets", "GET, HEAD, POST")
@@ -66,6 +72,13 @@ pub(crate) fn all(config: &mut ServiceConfig) {
         )
         .service(path("/markets/{market}/answers", "POST").route(web::post().to(markets::answer)))
         .service(path("/markets/{market}/void", "POST").route(web::post().to(markets::void)))
+        .service(
+            path("/markets/{market}/pause", "POST").route(web::post().to(pauses::pause_market)),
+        )
+        .service(
+            path("/markets/{market}/resume", "POST").route(web::post().to(pauses::resume_market)),
+        )
+        .service(path("/audit", READ).route(get().to(audit::list)))
         .service(path("/predictions", READ).route(get().to(predictions::list)))
         .service(path("/prices", READ).route(get().to(prices::list)))
         .service(path("/posts/feed", READ).route(get().to(posts::feed)))

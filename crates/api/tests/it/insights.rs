@@ -28,7 +28,7 @@ impl Clock {
         let mut conn = arena.conn().await;
         let cycle = match db::ticks::due(&mut conn, mode, 0).await.unwrap() {
             Due::Begun(cycle) | Due::Open(cycle) => cycle,
-            Due::NotYet { .. } => unreachable!("a rate of zero is always due"),
+            due => unreachable!("a rate of zero is always due, not {due:?}"),
         };
         let everybody = Selection::Waiting {
             after: BotId(i64::MIN),

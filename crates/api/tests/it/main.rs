@@ -24,6 +24,7 @@ mod limits;
 mod lists;
 mod markets;
 mod operators;
+mod pauses;
 mod problems;
 mod retries;
 mod service;

@@ -1,9 +1,11 @@
 //! One command a file. Each `run` does the work and answers with what it did; none prints.
 
+pub(crate) mod audit;
 pub(crate) mod debug_auth;
 pub(crate) mod genesis;
 pub(crate) mod inspect_ledger;
 pub(crate) mod migrate;
+pub(crate) mod pause;
 pub(crate) mod resolve;
 pub(crate) mod retire;
 pub(crate) mod revive;

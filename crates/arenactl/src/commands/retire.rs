@@ -107,6 +107,7 @@ mod tests {
             open_stake: Money::ZERO,
             open_bets: 0,
             bet_stake: Money::ZERO,
+            pause: None,
         }
     }
 

@@ -162,3 +162,64 @@ async fn without_a_terminal_retiring_needs_yes() {
         0
     );
 }
+
+#[tokio::test]
+async fn the_brake_is_pulled_and_let_go_and_the_log_says_by_whom() {
+    let bench = Bench::new().await;
+    let bot = bench.arena.bot().handle("Mia").create().await;
+    let paused = "SELECT count(*) FROM arena_pause WHERE reason = 'a look'";
+    let ran = bench
+        .run(&["pause", "--reason", "a look", "--operator", "ada", "--json"])
+        .ended_with(0)
+        .json();
+    assert_eq!(ran["paused"]["reason"], "a look");
+    assert_eq!(bench.number(paused).await, 1);
+    let again = bench.run(&["pause", "--reason", "other"]).ended_with(0);
+    assert!(
+        again.stdout.contains("is paused already"),
+        "{}",
+        again.stdout
+    );
+    bench.run(&["resume"]).ended_with(0);
+    assert_eq!(bench.number(paused).await, 0);
+    bench
+        .run(&["pause", "--bot", "mia", "--reason", "odd bets"])
+        .ended_with(0);
+    let held = "SELECT count(*) FROM wallets WHERE pause_reason = 'odd bets'";
+    assert_eq!(bench.number(held).await, 1);
+    bench
+        .run(&["resume", "--bot", &bot.id.to_string()])
+        .ended_with(0);
+    assert_eq!(bench.number(held).await, 0);
+    let nobody = bench
+        .run(&["pause", "--bot", "nobody", "--reason", "r"])
+        .ended_with(1);
+    assert!(
+        nobody.stderr.contains("no bot has this handle or id"),
+        "{}",
+        nobody.stderr
+    );
+    bench.run(&["pause"]).ended_with(2);
+    let log = bench
+        .run(&["audit", "--limit", "3", "--json"])
+        .ended_with(0)
+        .json();
+    let actions: Vec<_> = log["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line["action"].clone())
+        .collect();
+    assert_eq!(actions, ["RESUME_BOT", "PAUSE_BOT", "RESUME_ARENA"]);
+    let by_ada = bench
+        .run(&["audit", "--action", "PAUSE_ARENA"])
+        .ended_with(0);
+    assert!(
+        by_ada.stdout.contains("ada") && by_ada.stdout.contains("a look"),
+        "{}",
+        by_ada.stdout
+    );
+    bench
+        .run(&["audit", "--action", "BET", "--bot", "mia"])
+        .ended_with(1);
+}

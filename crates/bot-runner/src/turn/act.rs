@@ -252,6 +252,9 @@ impl HostedBot {
             Some(ProblemKind::Unauthorized) => return Outcome::KeyRefused,
             Some(ProblemKind::IdempotencyMismatch) => Loss::ActedBefore,
             Some(ProblemKind::PriceStale) => Loss::Halted,
+            Some(ProblemKind::ArenaPaused | ProblemKind::BotPaused) => {
+                Loss::Paused(error.to_string())
+            }
             _ => error.into(),
         };
         Outcome::Lost(loss.unwrap_or(by_arena))

@@ -83,6 +83,8 @@ pub enum Outcome {
 pub enum Loss {
     #[error("the arena is halted: there is no fresh price")]
     Halted,
+    #[error("an operator holds the arena or this bot: {0}")]
+    Paused(String),
     #[error("{0}")]
     NoRoom(Waiting),
     #[error("this turn's action was performed before")]
@@ -117,7 +119,9 @@ impl Loss {
                 let passes = [TicketSpent, IdempotencyConflict];
                 error.is_unavailable() || error.kind().is_some_and(|kind| passes.contains(&kind))
             }
-            Loss::NoRoom(_)
+            // Until the next turn: an operator takes longer than a moment.
+            Loss::Paused(_)
+            | Loss::NoRoom(_)
             | Loss::ActedBefore
             | Loss::ThinkingTimeout
             | Loss::Model(_)

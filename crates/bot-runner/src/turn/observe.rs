@@ -52,9 +52,14 @@ impl HostedBot {
         if me.bot.last_action_at.is_some_and(|at| at >= due_at) {
             return Err(Loss::ActedBefore.into());
         }
+        let economy = economy?;
+        // Before anybody thinks: the answer could not be given.
+        if let Some(pause) = me.bot.paused.as_ref().or(economy.paused.as_ref()) {
+            return Err(Loss::Paused(pause.reason.clone()).into());
+        }
         let scene = Scene {
             me,
-            economy: economy?,
+            economy,
             prices: prices?.items,
             room: None,
             question: None,

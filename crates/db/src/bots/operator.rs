@@ -13,6 +13,7 @@ use crate::error::{DbError, DbResult, of_commit};
 use crate::events;
 use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause, Sealed};
+use crate::pauses::Brake;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::schema::wallets;
@@ -40,7 +41,7 @@ pub async fn revive(
         .transaction::<_, DbError, _>(async |conn| {
             hold_cycle_boundary(conn).await?;
             let id = find(conn, bot).await?.id;
-            let locked = ledger::lock(conn, id).await?;
+            let locked = ledger::lock(conn, Brake::Overridden, id).await?;
             let movement = economy::revive(&locked.wallet, amount, who)?;
             let appended = ledger::append(conn, locked, movement, Cause::House).await?;
             // A second life starts like the first: not idle, and ticked from the next cycle on.
@@ -76,7 +77,7 @@ pub async fn retire(
     let retired = conn
         .transaction::<_, DbError, _>(async |conn| {
             let id = find(conn, bot).await?.id;
-            let locked = ledger::lock(conn, id).await?;
+            let locked = ledger::lock(conn, Brake::Overridden, id).await?;
             let movement = economy::retire(&locked.wallet, who)?;
             let draft = Draft::retirement(who, movement.burned);
             let detail = json!({ "burnt": movement.burned, "reason": reason });

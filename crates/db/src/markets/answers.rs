@@ -18,6 +18,7 @@ use crate::events::{self, EventDraft};
 use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause};
 use crate::metrics::{self, Usage};
+use crate::pauses::Brake;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::schema::{bets, markets};
@@ -75,7 +76,7 @@ async fn carry_out(
     let id = new.market_id;
     let market = lock_markets(conn, &[id]).await?.pop();
     let mut market = market.ok_or(Refusal::NoSuchMarket { market: id })?;
-    let locked = ledger::lock(conn, new.bot_id).await?;
+    let locked = ledger::lock(conn, Brake::Heeded, new.bot_id).await?;
     admit(conn, new, &market, &locked.wallet, locked.now).await?;
     let research = market.research.as_ref();
     let research = research.ok_or_else(|| DbError::corrupt(format!("market {id} is open")))?;

@@ -18,6 +18,7 @@ use crate::events;
 use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause};
 use crate::metrics::{self, Usage};
+use crate::pauses::Brake;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::schema::bets;
@@ -82,7 +83,7 @@ async fn carry_out(
     rules: &EconomyRules,
 ) -> DbResult<BetsPlaced> {
     let mut markets = lock_markets(conn, &slip.markets()).await?;
-    let locked = ledger::lock(conn, slip.bot_id).await?;
+    let locked = ledger::lock(conn, Brake::Heeded, slip.bot_id).await?;
     let now = locked.now;
     let wallet = locked.wallet.clone();
     let movements = judge(conn, slip, &mut markets, wallet, now, rules).await?;

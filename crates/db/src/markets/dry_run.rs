@@ -11,6 +11,7 @@ use super::{Market, MarketRow, find, markets_of};
 use crate::dry_run::{DryRun, reading};
 use crate::error::{DbError, DbResult};
 use crate::ledger;
+use crate::pauses::unless_arena_paused;
 use crate::pool::Connection;
 use crate::schema::markets;
 
@@ -33,7 +34,11 @@ pub async fn place_dry_run(
             let cost = stakes.fold(Money::ZERO, |sum, stake| {
                 sum.checked_add(stake).unwrap_or(sum)
             });
-            let verdict = judge(conn, slip, &mut markets, wallet, now, rules).await;
+            let verdict = async {
+                unless_arena_paused(conn).await?;
+                judge(conn, slip, &mut markets, wallet, now, rules).await
+            };
+            let verdict = verdict.await;
             DryRun::of(cost, balance, verdict.map(drop))
         })
         .await
@@ -56,6 +61,7 @@ pub async fn answer_dry_run(
             let (stake, fee) = economy::answer_cost(new.lookup, rules);
             let cost = stake.checked_add(fee).ok_or(Refusal::Overflow)?;
             let verdict = async {
+                unless_arena_paused(conn).await?;
                 let market = match find(conn, id).await {
                     Err(DbError::NotFound(_)) => {
                         return Err(Refusal::NoSuchMarket { market: id }.into());

@@ -17,7 +17,7 @@ use diesel_async::RunQueryDsl;
 use ledger_core::criteria::Criteria;
 use ledger_core::market::{BetState, MarketSource, MarketStatus, MarketView, Side};
 use ledger_core::research::{Answer, Nonce};
-use ledger_core::{BetId, BotId, Hash, MarketId, Money, Timestamp};
+use ledger_core::{BetId, BotId, Hash, MarketId, Money, Pause, Timestamp};
 use serde_json::{Value, json};
 
 pub use answers::{Judged, NewAnswer, answer};
@@ -31,6 +31,7 @@ pub use settle::{
 use crate::PAGE_MAX;
 use crate::error::{DbError, DbResult};
 use crate::events::{EventDraft, EventKind};
+use crate::pauses::pause_in;
 use crate::pool::Connection;
 use crate::schema::{bets as bets_table, evidence, markets};
 use crate::sql::{SqlBetState, SqlMarketSource, SqlMarketStatus, SqlMoney, SqlSide};
@@ -60,6 +61,8 @@ pub struct Market {
     pub research: Option<Research>,
     /// Fetches after the deadline that decided nothing.
     pub attempts: i32,
+    /// Set while an operator holds it.
+    pub pause: Option<Pause>,
 }
 
 /// What a research question was committed to. Has no `Debug` beyond its commitment.
@@ -95,11 +98,12 @@ impl Market {
             status: self.status,
             opens_at: self.opens_at,
             deadline: self.deadline,
+            pause: self.pause.clone(),
         }
     }
 
     /// The `market` event of where it stands now.
-    fn event(&self) -> EventDraft {
+    pub(crate) fn event(&self) -> EventDraft {
         EventDraft {
             kind: EventKind::Market,
             data: json!({
@@ -114,6 +118,7 @@ impl Market {
                 "bets_close_at": self.bets_close_at,
                 "deadline": self.deadline,
                 "void_reason": self.void_reason,
+                "paused": self.pause,
             }),
         }
     }
@@ -141,6 +146,8 @@ struct MarketRow {
     nonce: Option<Vec<u8>>,
     answer: Option<String>,
     attempts: i32,
+    paused_at: Option<DateTime<Utc>>,
+    pause_reason: Option<String>,
 }
 
 impl TryFrom<MarketRow> for Market {
@@ -177,6 +184,7 @@ impl TryFrom<MarketRow> for Market {
             void_reason: row.void_reason,
             research,
             attempts: row.attempts,
+            pause: pause_in(row.paused_at, row.pause_reason),
         })
     }
 }
@@ -197,6 +205,12 @@ async fn lock_markets(conn: &mut Connection, ids: &[MarketId]) -> DbResult<Vec<M
         .load(conn)
         .await?;
     markets_of(rows)
+}
+
+/// One market, locked.
+pub(crate) async fn locked_market(conn: &mut Connection, id: MarketId) -> DbResult<Market> {
+    let market = lock_markets(conn, &[id]).await?.pop();
+    market.ok_or(DbError::NotFound("market"))
 }
 
 /// One market.

@@ -15,6 +15,7 @@ use crate::audit::{self, AuditRow};
 use crate::error::{DbError, DbResult, of_commit};
 use crate::events;
 use crate::idempotency::{self, Remember};
+use crate::pauses::Brake;
 use crate::pool::Connection;
 use crate::schema::markets;
 use crate::sql::{SqlMarketSource, SqlMoney, SqlTotal};
@@ -123,6 +124,11 @@ pub async fn open(
                 .bind::<BigInt, _>(OPENING_LOCK)
                 .execute(conn)
                 .await?;
+            let brake = match new.opener {
+                Opener::Maker => Brake::Heeded,
+                Opener::Operator(_) => Brake::Overridden,
+            };
+            brake.check(conn).await?;
             let opens_at = crate::now(conn).await?;
             let deadline = match new.deadline {
                 Deadline::In(seconds) => opens_at.plus_seconds(seconds),

@@ -17,12 +17,13 @@ use ledger_core::post::Draft;
 use ledger_core::{BetId, BotId, BotStatus, MarketId, Refusal, Timestamp};
 use serde_json::json;
 
-use super::{Finding, Market, MarketRow, NewEvidence, keep_evidence, lock_markets};
+use super::{Finding, Market, MarketRow, NewEvidence, keep_evidence, locked_market};
 use crate::audit::{self, AuditRow};
 use crate::error::{DbError, DbResult, first_cause, of_commit};
 use crate::events::{self, EventDraft};
 use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause, Locked};
+use crate::pauses::Brake;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::schema::{bets, evidence, markets};
@@ -90,7 +91,9 @@ async fn pass_deadline(
 
 /// Locked markets whose next fetch is due, the longest waiting first, at most `limit`. Those of
 /// sources that may not be asked now are left out, so that they hold up nobody; those past their
-/// patience are due whatever their source says.
+/// patience are due whatever their source says. Those that only a pause keeps from being settled
+/// are left out as well; those that are paused and still undecided are due, so that what decides
+/// them is read in time.
 pub async fn due(
     conn: &mut Connection,
     silent: &[MarketSource],
@@ -112,6 +115,10 @@ pub async fn due(
                 .le(crate::sql::clock())
                 .and(markets::source.ne_all(silent))),
         )
+        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
+            "(paused_at IS NULL AND NOT EXISTS (SELECT FROM arena_pause) OR NOT EXISTS \
+              (SELECT FROM evidence e WHERE e.market_id = markets.id AND e.side IS NOT NULL))",
+        ))
         .order((markets::next_try_at, markets::id))
         .limit(limit)
         .select(markets::id)
@@ -169,11 +176,6 @@ pub async fn record(
     .await
 }
 
-async fn locked_market(conn: &mut Connection, id: MarketId) -> DbResult<Market> {
-    let market = lock_markets(conn, &[id]).await?.pop();
-    market.ok_or(DbError::NotFound("market"))
-}
-
 /// A market that was settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettledMarket {
@@ -189,6 +191,9 @@ pub struct SettledMarket {
 
 /// Settles a locked market by the evidence that decides it, in one transaction. `None` if it is
 /// settled already, or nothing decides it yet: a repeated call pays nothing twice.
+///
+/// # Errors
+/// [`Refusal::MarketPaused`] or [`Refusal::ArenaPaused`] while an operator holds what is decided.
 pub async fn settle(conn: &mut Connection, id: MarketId) -> DbResult<Option<SettledMarket>> {
     conn.transaction::<_, DbError, _>(async |conn| {
         let market = locked_market(conn, id).await?;
@@ -196,7 +201,11 @@ pub async fn settle(conn: &mut Connection, id: MarketId) -> DbResult<Option<Sett
             return Ok(None);
         }
         match deciding_side(conn, id).await? {
-            Some(side) => close(conn, market, Ending::Decided(side)).await.map(Some),
+            Some(side) => {
+                market.view().unless_paused()?;
+                let ending = Ending::Decided(side);
+                close(conn, market, ending, Brake::Heeded).await.map(Some)
+            }
             None => Ok(None),
         }
     })
@@ -247,15 +256,16 @@ pub async fn void(
             if market.status.is_settled() {
                 return Err(settled.into());
             }
-            let actor = match by {
-                VoidBy::Operator(who) => who.to_string(),
+            let (actor, brake) = match by {
+                VoidBy::Operator(who) => (who.to_string(), Brake::Overridden),
                 VoidBy::Patience(rules) => {
                     let patience = rules.markets.settle_patience_seconds;
                     let late = crate::now(conn).await? > market.deadline.plus_seconds(patience);
                     if !late || deciding_side(conn, id).await?.is_some() {
                         return Err(settled.into());
                     }
-                    "oracle".to_owned()
+                    market.view().unless_paused()?;
+                    ("oracle".to_owned(), Brake::Heeded)
                 }
             };
             let row = AuditRow {
@@ -266,7 +276,7 @@ pub async fn void(
                 detail: json!({ "market_id": id, "reason": reason }),
             };
             audit::write(conn, row).await?;
-            let voided = close(conn, market, Ending::Void(reason.to_owned())).await?;
+            let voided = close(conn, market, Ending::Void(reason.to_owned()), brake).await?;
             idempotency::remember(conn, hook, &voided).await?;
             done = true;
             Ok(voided)
@@ -316,10 +326,11 @@ async fn close(
     conn: &mut Connection,
     mut market: Market,
     mut ending: Ending,
+    brake: Brake,
 ) -> DbResult<SettledMarket> {
     let mut open = open_bets(conn, market.id).await?;
     let bots: Vec<BotId> = open.iter().map(|bet| bet.bot_id).collect();
-    let wallets = ledger::lock_all(conn, &bots).await?;
+    let wallets = ledger::lock_all(conn, brake, &bots).await?;
     if wallets.len() != bots.len() {
         return Err(DbError::corrupt("a bet without a wallet"));
     }

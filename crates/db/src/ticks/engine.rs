@@ -5,7 +5,9 @@ use futures_util::future::{join, join3};
 use ledger_core::chain::{Head, seal_onto};
 use ledger_core::economy::{self, EconomyRules, Enforcement, Fate, Wallet};
 use ledger_core::post::Draft;
-use ledger_core::{BotId, BotStatus, CycleNumber, Entry, Hash, Money, Reference, Timestamp};
+use ledger_core::{
+    BotId, BotStatus, CycleNumber, Entry, Hash, Money, Pause, Reference, Refusal, Timestamp,
+};
 use serde_json::json;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
@@ -35,6 +37,7 @@ struct Session {
 type Param<'a> = &'a (dyn ToSql + Sync);
 
 struct Statements {
+    hold_arena_pause: Statement,
     lock_free: Statement,
     lock_waiting: Statement,
     lock_exactly: Statement,
@@ -51,7 +54,7 @@ struct Statements {
 const LOCKED_COLUMNS: &str = "bot_id, balance, sequence, head_hash, head_at, idle_streak, \
     productive, phantom_fees, shadow_died_in, open_predictions, open_stake, last_cycle, \
     clock_timestamp() AS now, open_bets, bet_stake";
-const PENDING: &str = "status = 'ALIVE' AND last_cycle < $1 AND NOT EXISTS \
+const PENDING: &str = "status = 'ALIVE' AND paused_at IS NULL AND last_cycle < $1 AND NOT EXISTS \
     (SELECT FROM tick_failures f WHERE f.cycle = $1 AND f.bot_id = wallets.bot_id)";
 
 impl TickEngine {
@@ -116,12 +119,14 @@ impl Session {
         selection: &Selection,
         taken: &mut Vec<BotId>,
     ) -> DbResult<ChunkReport> {
-        let (begun, rows) = join(
+        let (begun, running, rows) = join3(
             self.client.batch_execute("BEGIN"),
+            self.unless_paused(),
             self.lock(cycle, selection),
         )
         .await;
         begun?;
+        running?;
         let rows = rows?;
         taken.extend(rows.iter().map(|row| BotId(row.get(0))));
         if rows.is_empty() {
@@ -134,6 +139,21 @@ impl Session {
         // Not in the pipeline: behind a failed statement a COMMIT succeeds, as a rollback.
         self.client.batch_execute("COMMIT").await?;
         Ok(chunk.report)
+    }
+
+    /// [`crate::pauses::Brake::Heeded`], on this connection.
+    async fn unless_paused(&self) -> DbResult<()> {
+        let row = self
+            .client
+            .query_opt(&self.statements.hold_arena_pause, &[])
+            .await?;
+        let Some(row) = row else { return Ok(()) };
+        let Raw(since) = row.get(0);
+        let pause = Pause {
+            since: timestamp_of(since).ok_or_else(|| DbError::corrupt("arena_pause"))?,
+            reason: row.get(1),
+        };
+        Err(Refusal::ArenaPaused { pause }.into())
     }
 
     async fn lock(&self, cycle: &Cycle, selection: &Selection) -> DbResult<Vec<Row>> {
@@ -306,6 +326,9 @@ impl Statements {
         };
         let next = "AND bot_id > $2 ORDER BY bot_id LIMIT $3 FOR UPDATE";
         Ok(Statements {
+            hold_arena_pause: client
+                .prepare("SELECT paused_at, reason FROM hold_arena_pause()")
+                .await?,
             lock_free: client
                 .prepare(&locked(&format!("{next} SKIP LOCKED")))
                 .await?,
@@ -556,7 +579,7 @@ fn wallet_of(row: &Row) -> DbResult<(Wallet, Timestamp)> {
     };
     let wallet = Wallet {
         head,
-        // The lock takes nobody else.
+        // The lock takes nobody else, and nobody who is paused.
         status: BotStatus::Alive,
         idle_streak: row.get(5),
         productive: row.get(6),
@@ -567,6 +590,7 @@ fn wallet_of(row: &Row) -> DbResult<(Wallet, Timestamp)> {
         open_bets: row.get(13),
         bet_stake: money(14, "bet_stake")?,
         last_cycle: CycleNumber(row.get(11)),
+        pause: None,
     };
     Ok((wallet, timestamp_of(now).ok_or_else(|| broken("clock"))?))
 }

@@ -10,7 +10,7 @@ async fn begin(arena: &Arena, enforcement: ledger_core::Enforcement) -> Cycle {
         .unwrap()
     {
         Due::Begun(cycle) | Due::Open(cycle) => cycle,
-        Due::NotYet { .. } => unreachable!(),
+        due => unreachable!("{due:?}"),
     }
 }
 

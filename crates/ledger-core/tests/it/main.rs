@@ -36,6 +36,7 @@ fn wallet(balance: &str) -> Wallet {
         open_bets: 0,
         bet_stake: Money::ZERO,
         last_cycle: CycleNumber(0),
+        pause: None,
     }
 }
 

@@ -34,6 +34,10 @@ pub(super) async fn stock(desk: &MarketDesk, may_continue: MayContinue<'_>) -> D
     let mut stocked = Stocked::default();
     // Each feed is asked in vain at most once a cycle.
     let mut candidates: Vec<Arc<dyn MarketFeed>> = desk.feeds.clone();
+    let pause = db::pauses::arena(&mut *desk.database.get().await?).await?;
+    if pause.is_some() {
+        return Ok(stocked);
+    }
     while stocked.opened.len() < OPEN_MAX && may_continue() && !desk.shutdown.is_requested() {
         let (board, now) = {
             let mut conn = desk.database.get().await?;
@@ -160,7 +164,8 @@ async fn open(
         }
         // Somebody else opened one meanwhile: an operator, or an oracle that lost its lease.
         Err(DbError::Refused(
-            refusal @ (Refusal::SubjectTaken { .. }
+            refusal @ (Refusal::ArenaPaused { .. }
+            | Refusal::SubjectTaken { .. }
             | Refusal::BountyBudget { .. }
             | Refusal::BoardFull { .. }),
         )) => {

@@ -9,6 +9,7 @@ use tracing::{error, info};
 
 use super::{Errand, MarketDesk};
 use crate::cycle::MayContinue;
+use crate::settlement::is_pause;
 
 /// The most locked markets looked at in one cycle.
 const DUE_MAX: i64 = 50;
@@ -127,9 +128,14 @@ async fn carry(
     }
 }
 
+/// `None` also when an operator has just paused the market or the arena: what decides it is kept, and
+/// decides it afterwards.
 async fn settle(desk: &MarketDesk, id: MarketId) -> DbResult<Option<SettledMarket>> {
     let mut conn = desk.database.get().await?;
-    db::markets::settle(&mut conn, id).await
+    match db::markets::settle(&mut conn, id).await {
+        Err(error) if is_pause(&error) => Ok(None),
+        other => other,
+    }
 }
 
 /// Voids a market whose source has been silent for too long.
@@ -143,6 +149,7 @@ async fn give_up(
     let by = VoidBy::Patience(&desk.rules);
     match db::markets::void(&mut conn, id, &reason, by, None).await {
         Ok(void) => Ok(Some(void)),
+        Err(error) if is_pause(&error) => Ok(None),
         // Somebody else was first.
         Err(DbError::Refused(Refusal::MarketSettled { .. })) => Ok(None),
         Err(error) => Err(error),

@@ -284,3 +284,31 @@ async fn many_wagers(arena: &Arena, count: usize) -> Vec<PredictionId> {
     age(arena, &ids, 400).await;
     ids
 }
+
+#[tokio::test]
+async fn while_the_arena_is_paused_prices_are_kept_and_nothing_is_paid() {
+    let (arena, bot, id) = with_wager(Up).await;
+    arena.price("60000", Simulated, -390).await;
+    arena.price("61000", Simulated, -90).await;
+    let who = "ada".parse().unwrap();
+    let mut conn = arena.conn().await;
+    db::pauses::pause_arena(&mut conn, &who, "a look", None)
+        .await
+        .unwrap();
+    let report = cycle_now(&arena, &settler(&arena).await).await;
+    assert_eq!(report.started, Some(1));
+    let settlement = report.settlement.unwrap();
+    assert!(settlement.settled.is_empty() && settlement.failed.is_empty());
+    assert_eq!(report.reaped.unwrap().len(), 0);
+    assert_eq!(prediction(&arena, id).await.status, Open);
+    db::pauses::resume_arena(&mut conn, &who, "", None)
+        .await
+        .unwrap();
+    let report = cycle_now(&arena, &settler(&arena).await).await;
+    assert_eq!(report.settlement.unwrap().settled.len(), 1);
+    assert_eq!(
+        last_entry(&arena, bot.id).await,
+        entry("PAYOUT", "2.00000000")
+    );
+    arena.assert_sound().await;
+}

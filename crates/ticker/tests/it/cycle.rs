@@ -224,3 +224,59 @@ async fn a_requested_stop_ends_the_waiting() {
         .unwrap();
     assert_eq!(ran, Ran::Stopped);
 }
+
+#[tokio::test]
+async fn a_pause_stops_time_and_no_cycle_is_made_up_for() {
+    let arena = Arena::with_pool(16).await;
+    let mut everybody = Vec::new();
+    for _ in 0..9 {
+        everybody.push(arena.bot().create().await);
+    }
+    let ticker = ticker(&arena);
+    // Paused over an open cycle of which one chunk is done.
+    let due = db::ticks::due(&mut *arena.conn().await, Enforcement::Enforce, 0).await;
+    let Due::Begun(cycle) = due.unwrap() else {
+        panic!("not begun")
+    };
+    let mut engine = TickEngine::connect(arena.database()).await.unwrap();
+    let first = Selection::Free {
+        after: BotId(0),
+        limit: 4,
+    };
+    engine.apply(&cycle, &ticker.rules, &first).await.unwrap();
+    let who = "ada".parse().unwrap();
+    let mut conn = arena.conn().await;
+    db::pauses::pause_arena(&mut conn, &who, "a look", None)
+        .await
+        .unwrap();
+    let refused = engine
+        .apply(&cycle, &ticker.rules, &first)
+        .await
+        .unwrap_err();
+    assert!(
+        refused.error.to_string().contains("a look"),
+        "{}",
+        refused.error
+    );
+    // A ticker waits for the end of the pause, and for nothing else.
+    let shutdown = Shutdown::manual();
+    let running = {
+        let (ticker, shutdown) = (ticker.clone(), shutdown.clone());
+        tokio::spawn(async move { cycle::run(&ticker, &shutdown).await.unwrap() })
+    };
+    tokio::time::timeout(Duration::from_millis(300), async { running.is_finished() })
+        .await
+        .unwrap();
+    assert_eq!(db::ticks::latest(&mut conn).await.unwrap(), cycle.number);
+    db::pauses::resume_arena(&mut conn, &who, "", None)
+        .await
+        .unwrap();
+    let Ran::Closed(closed, totals) = running.await.unwrap() else {
+        panic!("not closed")
+    };
+    assert_eq!((closed.number, totals.bots), (cycle.number, 9));
+    for bot in &everybody {
+        assert_eq!(balance(&arena, bot).await.1, "999.50".parse().unwrap());
+    }
+    arena.assert_sound().await;
+}

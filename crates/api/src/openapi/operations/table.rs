@@ -1,7 +1,7 @@
 //! The table of operations, in the order in which a newcomer would ask.
 
 use api_types::ProblemKind::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Operation, Who, get, post};
 use crate::openapi::examples;
@@ -12,6 +12,7 @@ pub(in crate::openapi) fn all() -> Vec<Operation> {
     all.extend(positions());
     all.extend(ends());
     all.extend(bots());
+    all.extend(brakes());
     all.extend(public());
     all.extend(streams());
     all.extend(service());
@@ -29,7 +30,7 @@ fn agents() -> Vec<Operation> {
         get("/arena/observation", "observe", "agents", "A ticket, and what to know before using it")
             .about("A ticket is good for one action of this bot, for a few seconds.")
             .by(Who::Bot)
-            .refuses(&[BotNotAlive, PriceStale])
+            .refuses(&[BotNotAlive, BotPaused, ArenaPaused, PriceStale])
             .answers(200, "Observation", "A ticket.", examples::observation()),
         post("/arena/action", "act", "agents", "One action for a ticket: a wager on the price, or waiting")
             .about("PREDICT stakes on the price going UP or DOWN over the prediction horizon. WAIT does \
@@ -38,7 +39,9 @@ fn agents() -> Vec<Operation> {
             .tried()
             .once()
             .takes("ActionRequest", examples::actions())
-            .refuses(&[BotNotAlive, ForeignTicket, TicketSpent, LimitReached, InsufficientFunds, PriceStale])
+            .refuses(&[
+                BotNotAlive, BotPaused, ArenaPaused, ForeignTicket, TicketSpent, LimitReached, InsufficientFunds, PriceStale,
+            ])
             .answers(200, "Acceptance", "Done, and committed.", examples::acceptance()),
         post("/metrics/usage", "reportUsage", "agents", "Token usage outside of an action")
             .about("Priced by the server's price book. The dead may report, too: it moves no money.")
@@ -109,6 +112,9 @@ fn positions() -> Vec<Operation> {
             .takes("BetRequest", vec![("a bet", examples::bet_request())])
             .refuses(&[
                 BotNotAlive,
+                BotPaused,
+                ArenaPaused,
+                MarketPaused,
                 InsufficientFunds,
                 MarketClosed,
                 AlreadyIn,
@@ -132,6 +138,9 @@ fn positions() -> Vec<Operation> {
         .takes("BetsRequest", vec![("one bet", examples::bets_request())])
         .refuses(&[
             BotNotAlive,
+            BotPaused,
+            ArenaPaused,
+            MarketPaused,
             InsufficientFunds,
             MarketClosed,
             AlreadyIn,
@@ -168,6 +177,9 @@ fn ends() -> Vec<Operation> {
         )
         .refuses(&[
             BotNotAlive,
+            BotPaused,
+            ArenaPaused,
+            MarketPaused,
             InsufficientFunds,
             MarketClosed,
             AlreadyIn,
@@ -206,7 +218,7 @@ fn bots() -> Vec<Operation> {
                 Outside development it needs the registration token.")
             .once()
             .takes("RegisterRequest", vec![("a bot", json!({ "handle": "my-agent" }))])
-            .refuses(&[RegistrationClosed, HandleTaken])
+            .refuses(&[RegistrationClosed, HandleTaken, ArenaPaused])
             .answers(201, "Registration", "The bot and its credentials.", examples::registration())
             .located()
             .then(&[
@@ -253,6 +265,78 @@ fn bots() -> Vec<Operation> {
         get("/insights/{bot}", "showInsights", "bots", "What a bot cost, produced, and faces if nobody acts")
             .with(&["bot"])
             .answers(200, "Insights", "The insights.", examples::insights()),
+    ]
+}
+
+/// Pausing and resuming, and the log of these and other acts.
+fn brakes() -> Vec<Operation> {
+    let pause = |path, id, summary| {
+        let reason = json!({ "reason": "we look into a wrong price" });
+        post(path, id, "operators", summary)
+            .by(Who::Operator)
+            .once()
+            .takes("PauseRequest", vec![("a reason", reason)])
+    };
+    let resume = |path, id, summary| {
+        post(path, id, "operators", summary)
+            .by(Who::Operator)
+            .once()
+            .may_take(
+                "ResumeRequest",
+                vec![("a reason", json!({ "reason": "all is well" }))],
+            )
+    };
+    let state = |paused: Value| json!({ "paused": paused });
+    vec![
+        pause(
+            "/arena/pause",
+            "pauseArena",
+            "Holds the arena: no money moves and no time passes",
+        )
+        .about(
+            "Once this has answered, nothing moves. Reads and operators' acts go on. Told again, \
+                the first reason stands.",
+        )
+        .answers(200, "ArenaState", "Paused.", state(examples::pause())),
+        resume("/arena/resume", "resumeArena", "Lets the arena go on")
+            .about("Ticks that did not begin meanwhile are not made up for.")
+            .answers(200, "ArenaState", "Running.", state(Value::Null)),
+        pause(
+            "/bots/{bot}/pause",
+            "pauseBot",
+            "Holds one bot: it neither acts nor pays for time",
+        )
+        .with(&["bot"])
+        .answers(200, "Bot", "The bot, paused.", examples::bot()),
+        resume("/bots/{bot}/resume", "resumeBot", "Lets a bot go on")
+            .with(&["bot"])
+            .answers(200, "Bot", "The bot.", examples::bot()),
+        pause(
+            "/markets/{market}/pause",
+            "pauseMarket",
+            "Holds one market: it takes nothing and pays nothing",
+        )
+        .with(&["market"])
+        .refuses(&[MarketClosed])
+        .answers(200, "Market", "The market, paused.", examples::market()),
+        resume(
+            "/markets/{market}/resume",
+            "resumeMarket",
+            "Lets a market go on",
+        )
+        .with(&["market"])
+        .answers(200, "Market", "The market.", examples::market()),
+        get("/audit", "showAudit", "operators", "Who did what, and why")
+            .about(
+                "All but what agents do themselves (PREDICT, WAIT, BET, ANSWER, USAGE), which \
+                `action` asks for, and only without `bot`.",
+            )
+            .by(Who::Operator)
+            .listed(
+                "AuditEntryPage",
+                &["auditAction", "ofBot"],
+                examples::audit_entry(),
+            ),
     ]
 }
 

@@ -1,0 +1,120 @@
+//! `arenactl audit`: who did what, and why.
+
+use std::fmt;
+
+use daemon::config::Sources;
+use daemon::process::Failure;
+use db::audit::{self, AGENTS_ACTIONS, AuditFilter, Line};
+use db::bots::{self, BotRef};
+use ledger_core::{BotId, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{act_failure, services_database};
+use crate::cli;
+use crate::output::Plain;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only this action, such as RETIRE or PAUSE_ARENA; PREDICT, WAIT, BET, ANSWER and USAGE are
+    /// shown only when asked for
+    #[arg(long, value_name = "ACTION")]
+    action: Option<String>,
+    /// Only what concerns one bot, by handle or id
+    #[arg(long, value_name = "BOT", value_parser = cli::bot_ref)]
+    bot: Option<BotRef>,
+    /// At most so many lines
+    #[arg(long, value_name = "LINES", default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=200))]
+    limit: i64,
+    /// Only lines before this one, by its number: the next page
+    #[arg(long, value_name = "LINE")]
+    before: Option<i64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct AuditLog {
+    items: Vec<AuditLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct AuditLine {
+    id: i64,
+    at: Timestamp,
+    actor: String,
+    action: String,
+    bot_id: Option<BotId>,
+    detail: Value,
+}
+
+impl From<Line> for AuditLine {
+    fn from(line: Line) -> AuditLine {
+        AuditLine {
+            id: line.id,
+            at: line.at,
+            actor: line.actor,
+            action: line.action,
+            bot_id: line.bot_id,
+            detail: line.detail,
+        }
+    }
+}
+
+impl fmt::Display for AuditLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.items.is_empty() {
+            return f.write_str("nothing of this kind in the audit log");
+        }
+        for (place, line) in self.items.iter().enumerate() {
+            if place > 0 {
+                writeln!(f)?;
+            }
+            let bot = line
+                .bot_id
+                .map_or_else(String::new, |id| format!(" bot {id}"));
+            // Whoever gave a name or a reason may be a stranger.
+            write!(
+                f,
+                "{:>8}  {}  {:<20} {}{bot}  {}",
+                line.id,
+                line.at,
+                Plain(&line.action),
+                Plain(&line.actor),
+                Plain(&line.detail.to_string())
+            )?;
+        }
+        Ok(())
+    }
+}
+
+pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<AuditLog, Failure> {
+    let is_agents = (args.action.as_deref()).is_some_and(|a| AGENTS_ACTIONS.contains(&a));
+    if is_agents && args.bot.is_some() {
+        return Err(anyhow::anyhow!(
+            "an agent's own actions are told by its ledger, predictions and bets; leave out --action or --bot"
+        )
+        .into());
+    }
+    let postgres = services_database(sources).await?;
+    let mut conn = postgres.connection().await?;
+    let bot_id = match &args.bot {
+        None => None,
+        Some(bot) => {
+            let found = bots::find(&mut conn, bot).await;
+            Some(
+                found
+                    .map_err(|error| act_failure(&postgres, error, "find", bot))?
+                    .id,
+            )
+        }
+    };
+    let filter = AuditFilter {
+        action: args.action.clone(),
+        bot_id,
+    };
+    let lines = audit::page(&mut conn, &filter, args.before, args.limit)
+        .await
+        .map_err(|error| postgres.failure(error, "cannot read the audit log".to_owned()))?;
+    Ok(AuditLog {
+        items: lines.into_iter().map(AuditLine::from).collect(),
+    })
+}

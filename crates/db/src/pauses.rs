@@ -1,0 +1,344 @@
+//! The operator's brake: the whole arena, one bot, or one market.
+//!
+//! What a bot is held by stands in its wallet, and what a market is held by in its row: whoever
+//! moves money locks these first, and sees it. The arena has no row that everybody could lock
+//! without waiting for everybody else, so there is a lock of Postgres' own that all share who move
+//! money ([`Brake::Heeded`]) and that a pause takes alone: once [`pause_arena`] has answered, all who
+//! were moving have ended, and all who come see it.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text, Timestamptz};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use ledger_core::economy::Operator;
+use ledger_core::{BotId, MarketId, Pause, Refusal, Timestamp};
+use serde_json::{Value, json};
+
+use crate::audit::{self, AuditRow};
+use crate::bots::{self, BotProfile, BotRef};
+use crate::error::{DbError, DbResult, of_commit};
+use crate::events::{self, EventDraft, EventKind};
+use crate::idempotency::{self, Remember};
+use crate::ledger;
+use crate::markets::{self, Market};
+use crate::pool::Connection;
+use crate::schema::{arena_pause, markets as markets_table, wallets};
+use crate::sql::statement;
+
+/// Shared by all who move money, and taken alone by a pause: "PAUSE", as in `hold_arena_pause`.
+const PAUSE_LOCK: i64 = 0x50_4155_5345;
+
+/// Whether a pause of the arena stops an act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Brake {
+    /// What agents, the clock and the house do: not while the arena is paused.
+    Heeded,
+    /// What an operator does by hand, and what moves no money.
+    Overridden,
+}
+
+statement! {
+    struct HoldArenaPause {} returns (Timestamptz, Text) =
+    "SELECT paused_at, reason FROM hold_arena_pause()"
+}
+
+impl Brake {
+    /// Refuses while the arena is paused, and else keeps it from being paused until this transaction
+    /// ends.
+    pub(crate) async fn check(self, mut conn: &Connection) -> DbResult<()> {
+        if self == Brake::Overridden {
+            return Ok(());
+        }
+        let row: Option<(DateTime<Utc>, String)> =
+            HoldArenaPause {}.get_result(&mut conn).await.optional()?;
+        match row {
+            None => Ok(()),
+            Some((since, reason)) => Err(Refusal::ArenaPaused {
+                pause: pause_of(since, reason),
+            }
+            .into()),
+        }
+    }
+}
+
+fn pause_of(since: DateTime<Utc>, reason: String) -> Pause {
+    Pause {
+        since: since.into(),
+        reason,
+    }
+}
+
+/// What stands in two columns that are both set or both not.
+pub(crate) fn pause_in(since: Option<DateTime<Utc>>, reason: Option<String>) -> Option<Pause> {
+    Some(pause_of(since?, reason?))
+}
+
+/// Why the arena is paused, if it is. It may be another moment by now: what moves money asks under
+/// its lock.
+pub async fn arena(conn: &mut Connection) -> DbResult<Option<Pause>> {
+    let row: Option<(DateTime<Utc>, String)> = arena_pause::table
+        .select((arena_pause::paused_at, arena_pause::reason))
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(row.map(|(since, reason)| pause_of(since, reason)))
+}
+
+/// [`arena`] as the refusal that it is.
+pub(crate) async fn unless_arena_paused(conn: &mut Connection) -> DbResult<()> {
+    match arena(conn).await? {
+        None => Ok(()),
+        Some(pause) => Err(Refusal::ArenaPaused { pause }.into()),
+    }
+}
+
+/// What became of a request to pause or resume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Braked<T> {
+    /// What is paused, or was.
+    pub subject: T,
+    /// How it stands now.
+    pub pause: Option<Pause>,
+    /// `false` where it stood so already: then nothing was written.
+    pub changed: bool,
+}
+
+/// Pauses the arena. When this has answered, whoever was moving money has ended, and nobody moves
+/// any until [`resume_arena`]. Told again, it keeps the first reason.
+///
+/// # Errors
+/// [`DbError::Unavailable`] when somebody's transaction did not end within the lock time-out
+/// ([`crate::pool::LOCK_SECONDS`]): nothing is paused then, try again.
+pub async fn pause_arena(
+    conn: &mut Connection,
+    who: &Operator,
+    reason: &str,
+    hook: Option<&Remember<'_, Braked<()>>>,
+) -> DbResult<Braked<()>> {
+    let mut done = false;
+    let paused = conn
+        .transaction::<_, DbError, _>(async |conn| {
+            diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
+                .bind::<BigInt, _>(PAUSE_LOCK)
+                .execute(conn)
+                .await?;
+            let standing = arena(conn).await?;
+            let changed = standing.is_none();
+            let pause = match standing {
+                Some(pause) => pause,
+                None => {
+                    let now = crate::now(conn).await?;
+                    diesel::insert_into(arena_pause::table)
+                        .values((
+                            arena_pause::paused_at.eq(now.datetime()),
+                            arena_pause::reason.eq(reason),
+                        ))
+                        .execute(conn)
+                        .await?;
+                    record(conn, who, "PAUSE_ARENA", None, json!({ "reason": reason })).await?;
+                    Pause {
+                        since: now,
+                        reason: reason.to_owned(),
+                    }
+                }
+            };
+            let braked = Braked {
+                subject: (),
+                pause: Some(pause),
+                changed,
+            };
+            idempotency::remember(conn, hook, &braked).await?;
+            done = true;
+            Ok(braked)
+        })
+        .await;
+    of_commit(paused, done)
+}
+
+/// Lets the arena go on. Cycles that were not begun meanwhile are not made up for.
+pub async fn resume_arena(
+    conn: &mut Connection,
+    who: &Operator,
+    reason: &str,
+    hook: Option<&Remember<'_, Braked<()>>>,
+) -> DbResult<Braked<()>> {
+    let mut done = false;
+    let resumed = conn
+        .transaction::<_, DbError, _>(async |conn| {
+            let changed = diesel::delete(arena_pause::table).execute(conn).await? > 0;
+            if changed {
+                record(conn, who, "RESUME_ARENA", None, json!({ "reason": reason })).await?;
+            }
+            let braked = Braked {
+                subject: (),
+                pause: None,
+                changed,
+            };
+            idempotency::remember(conn, hook, &braked).await?;
+            done = true;
+            Ok(braked)
+        })
+        .await;
+    of_commit(resumed, done)
+}
+
+/// What an operator wants of a bot's or a market's brake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    Paused,
+    Running,
+}
+
+/// Pauses or resumes one bot. A paused bot does not act, is neither ticked nor reaped, and is paid
+/// what it is owed. It is ticked again from the cycle after the one in which it is resumed.
+pub async fn set_bot(
+    conn: &mut Connection,
+    bot: &BotRef,
+    wanted: Wanted,
+    who: &Operator,
+    reason: &str,
+    hook: Option<&Remember<'_, Braked<BotProfile>>>,
+) -> DbResult<Braked<BotProfile>> {
+    let mut done = false;
+    let braked = conn
+        .transaction::<_, DbError, _>(async |conn| {
+            bots::hold_cycle_boundary(conn).await?;
+            let id = bots::find(conn, bot).await?.id;
+            let locked = ledger::lock(conn, Brake::Overridden, id).await?;
+            let changed = locked.wallet.pause.is_some() != (wanted == Wanted::Paused);
+            if changed {
+                brake_bot(conn, id, wanted, locked.now, reason).await?;
+                let action = match wanted {
+                    Wanted::Paused => "PAUSE_BOT",
+                    Wanted::Running => "RESUME_BOT",
+                };
+                record(conn, who, action, Some(id), json!({ "reason": reason })).await?;
+            }
+            let profile = bots::find(conn, &BotRef::Id(id)).await?;
+            if changed {
+                let data = json!({ "bot_id": id, "handle": profile.handle,
+                                   "status": profile.status, "paused": profile.pause });
+                let kind = EventKind::Bot;
+                events::write(conn, &[EventDraft { kind, data }]).await?;
+            }
+            let braked = Braked {
+                pause: profile.pause.clone(),
+                subject: profile,
+                changed,
+            };
+            idempotency::remember(conn, hook, &braked).await?;
+            done = true;
+            Ok(braked)
+        })
+        .await;
+    of_commit(braked, done)
+}
+
+async fn brake_bot(
+    conn: &mut Connection,
+    id: BotId,
+    wanted: Wanted,
+    now: Timestamp,
+    reason: &str,
+) -> DbResult<()> {
+    let row = wallets::table.find(id.0);
+    match wanted {
+        Wanted::Paused => {
+            diesel::update(row)
+                .set((
+                    wallets::paused_at.eq(Some(now.datetime())),
+                    wallets::pause_reason.eq(Some(reason)),
+                ))
+                .execute(conn)
+                .await?
+        }
+        Wanted::Running => {
+            // Nobody is charged for the time in which they could not act.
+            diesel::update(row)
+                .set((
+                    wallets::paused_at.eq(None::<DateTime<Utc>>),
+                    wallets::pause_reason.eq(None::<&str>),
+                    wallets::last_cycle.eq(bots::latest_cycle()),
+                ))
+                .execute(conn)
+                .await?
+        }
+    };
+    Ok(())
+}
+
+/// Pauses or resumes one market that is not settled. A paused market takes no bet and no answer and
+/// pays nothing; it is locked at its deadline and its source is read all the same, so that nothing
+/// is lost.
+///
+/// # Errors
+/// [`Refusal::MarketSettled`] for a pause of one that is settled.
+pub async fn set_market(
+    conn: &mut Connection,
+    id: MarketId,
+    wanted: Wanted,
+    who: &Operator,
+    reason: &str,
+    hook: Option<&Remember<'_, Braked<Market>>>,
+) -> DbResult<Braked<Market>> {
+    let mut done = false;
+    let braked = conn
+        .transaction::<_, DbError, _>(async |conn| {
+            let mut market = markets::locked_market(conn, id).await?;
+            let changed = market.pause.is_some() != (wanted == Wanted::Paused);
+            if changed {
+                if wanted == Wanted::Paused && market.status.is_settled() {
+                    let status = market.status;
+                    return Err(Refusal::MarketSettled { market: id, status }.into());
+                }
+                let since = crate::now(conn).await?;
+                market.pause = (wanted == Wanted::Paused).then(|| Pause {
+                    since,
+                    reason: reason.to_owned(),
+                });
+                let pause = market.pause.as_ref();
+                diesel::update(markets_table::table.find(id.0))
+                    .set((
+                        markets_table::paused_at.eq(pause.map(|pause| pause.since.datetime())),
+                        markets_table::pause_reason.eq(pause.map(|pause| &pause.reason)),
+                    ))
+                    .execute(conn)
+                    .await?;
+                let action = match wanted {
+                    Wanted::Paused => "PAUSE_MARKET",
+                    Wanted::Running => "RESUME_MARKET",
+                };
+                let detail = json!({ "market_id": id, "reason": reason });
+                record(conn, who, action, None, detail).await?;
+                events::write(conn, &[market.event()]).await?;
+            }
+            let braked = Braked {
+                pause: market.pause.clone(),
+                subject: market,
+                changed,
+            };
+            idempotency::remember(conn, hook, &braked).await?;
+            done = true;
+            Ok(braked)
+        })
+        .await;
+    of_commit(braked, done)
+}
+
+async fn record(
+    conn: &Connection,
+    who: &Operator,
+    action: &str,
+    bot_id: Option<BotId>,
+    detail: Value,
+) -> DbResult<()> {
+    let row = AuditRow {
+        actor: &who.to_string(),
+        action,
+        bot_id,
+        observation_id: None,
+        detail,
+    };
+    audit::write(conn, row).await?;
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! The operator's brake: why nothing moves here for the time being.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+/// The longest reason for a pause, in characters.
+pub const PAUSE_REASON_MAX_CHARS: usize = 280;
+
+/// An operator holds the arena, a bot or a market, until an operator lets go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Pause {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, in the operator's words.
+    pub reason: String,
+}
