@@ -265,7 +265,11 @@ impl ApiError {
             ApiError::Unavailable(_) | ApiError::TimedOut | ApiError::OutcomeUnknown(_) => {
                 Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS)))
             }
-            ApiError::Refused(Refusal::ArenaPaused { .. }) => Some((
+            ApiError::Refused(Refusal::ArenaPaused { .. })
+            | ApiError::RefusedField {
+                refusal: Refusal::ArenaPaused { .. },
+                ..
+            } => Some((
                 header::RETRY_AFTER,
                 HeaderValue::from(PAUSE_RETRY_AFTER_SECONDS),
             )),

@@ -83,7 +83,7 @@ fn my_profile_is_a_bot_with_more() {
     let bot = json!({
         "id": 7, "handle": "Mia", "status": "DEAD", "balance": "0.00000000",
         "shadow_balance": "-3.00000000", "idle_streak": 4, "hosted": true,
-        "created_at": "2026-02-16T00:00:00.000000Z", "last_action_at": null,
+        "created_at": "2026-02-16T00:00:00.000000Z", "last_action_at": null, "paused": null,
     });
     let mut wire = bot.clone();
     wire["open_positions"] = json!([]);

@@ -120,6 +120,21 @@ impl Cast {
                 let body = json!({ "reason": "a test" });
                 (self.operators(&path, body), json!({ "reason": "other" }))
             }
+            "/arena/pause" | "/arena/resume" => {
+                let body = json!({ "reason": "a test" });
+                (self.operators(pattern, body), json!({ "reason": "other" }))
+            }
+            "/bots/{bot}/pause" | "/bots/{bot}/resume" => {
+                let path = pattern.replace("{bot}", &self.bot.id.to_string());
+                let body = json!({ "reason": "a test" });
+                (self.operators(&path, body), json!({ "reason": "other" }))
+            }
+            "/markets/{market}/pause" | "/markets/{market}/resume" => {
+                let market = arena.market(MarketSource::Github).await.id;
+                let path = pattern.replace("{market}", &market.to_string());
+                let body = json!({ "reason": "a test" });
+                (self.operators(&path, body), json!({ "reason": "other" }))
+            }
             "/metrics/usage" => {
                 let usage = |calls: u8| {
                     json!({ "usage": { "provider": "openai", "model": "known", "input_tokens": 1,
