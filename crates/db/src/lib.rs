@@ -34,6 +34,7 @@ pub mod supply;
 pub mod ticks;
 pub mod totals;
 
+mod connection;
 mod copy;
 mod sql;
 

@@ -13,6 +13,7 @@ mod leases;
 mod ledger;
 mod markets;
 mod migrations;
+mod pooler;
 mod predictions;
 mod schedules;
 mod schema;
