@@ -4,8 +4,8 @@
 //! nothing, so that nobody waits for it. What it says is true of that moment only.
 
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
-use diesel_async::pg::TransactionBuilder;
+use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
+
 use ledger_core::economy::{self, EconomyRules};
 use ledger_core::money::Stake;
 use ledger_core::{BotId, Money, ObservationId, Refusal};
@@ -73,18 +73,18 @@ pub async fn wager(
     stake: Stake,
     rules: &EconomyRules,
 ) -> DbResult<DryRun> {
-    reading(conn)
-        .run::<_, DbError, _>(async |conn| {
-            let (wallet, _) = ledger::look(conn, bot_id).await?;
-            let verdict = async {
-                unless_arena_paused(conn).await?;
-                economy::wager(&wallet, stake, rules, observation_id)?;
-                must_be_unused(conn, observation_id).await
-            };
-            let verdict = verdict.await;
-            DryRun::of(stake.money(), wallet.balance(), verdict)
-        })
-        .await
+    conn.transaction::<_, DbError, _>(async |conn| {
+        only_read(conn).await?;
+        let (wallet, _) = ledger::look(conn, bot_id).await?;
+        let verdict = async {
+            unless_arena_paused(conn).await?;
+            economy::wager(&wallet, stake, rules, observation_id)?;
+            must_be_unused(conn, observation_id).await
+        };
+        let verdict = verdict.await;
+        DryRun::of(stake.money(), wallet.balance(), verdict)
+    })
+    .await
 }
 
 /// What [`crate::actions::wait`] would do.
@@ -96,18 +96,18 @@ pub async fn wait(
     bot_id: BotId,
     observation_id: ObservationId,
 ) -> DbResult<DryRun> {
-    reading(conn)
-        .run::<_, DbError, _>(async |conn| {
-            let (wallet, _) = ledger::look(conn, bot_id).await?;
-            let verdict = async {
-                unless_arena_paused(conn).await?;
-                economy::alive(&wallet)?;
-                must_be_unused(conn, observation_id).await
-            };
-            let verdict = verdict.await;
-            DryRun::of(Money::ZERO, wallet.balance(), verdict)
-        })
-        .await
+    conn.transaction::<_, DbError, _>(async |conn| {
+        only_read(conn).await?;
+        let (wallet, _) = ledger::look(conn, bot_id).await?;
+        let verdict = async {
+            unless_arena_paused(conn).await?;
+            economy::alive(&wallet)?;
+            must_be_unused(conn, observation_id).await
+        };
+        let verdict = verdict.await;
+        DryRun::of(Money::ZERO, wallet.balance(), verdict)
+    })
+    .await
 }
 
 /// Every action leaves its observation in the audit log, where it can stand but once.
@@ -122,7 +122,8 @@ async fn must_be_unused(conn: &mut Connection, observation_id: ObservationId) ->
     Ok(())
 }
 
-/// A transaction that sees one moment and cannot write.
-pub(crate) fn reading(conn: &mut Connection) -> TransactionBuilder<'_, Connection> {
-    conn.build_transaction().repeatable_read().read_only()
+/// Has a transaction that just began see one moment, and write nothing.
+pub(crate) async fn only_read(conn: &mut Connection) -> DbResult<()> {
+    let mode = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+    Ok(conn.batch_execute(mode).await?)
 }

@@ -231,15 +231,18 @@ struct Snapshot {
     as_of: Timestamp,
 }
 
-const UNBOUNDED: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
-    SET lock_timeout = 0";
+/// For the transaction alone: behind a pooler the session is somebody else's next.
+const UNBOUNDED: &str = "SET LOCAL statement_timeout = 0; \
+    SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = 0; \
+    SET LOCAL timezone = 'UTC'";
 
 impl Snapshot {
     async fn take(database: &Database) -> DbResult<Snapshot> {
         let client = database.dedicated().await?;
-        client.batch_execute(UNBOUNDED).await?;
         client
-            .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .batch_execute(&format!(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {UNBOUNDED}"
+            ))
             .await?;
         let row = client
             .query_one(
@@ -259,13 +262,12 @@ impl Snapshot {
     /// A connection that sees what this snapshot sees.
     async fn share(&self, database: &Database) -> DbResult<Client> {
         let client = database.dedicated().await?;
-        client.batch_execute(UNBOUNDED).await?;
         // Chain order is the key's order. Held to the index, the planner neither sorts nor reads
         // everything for each range.
         client
             .batch_execute(&format!(
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-                 SET TRANSACTION SNAPSHOT '{}'; \
+                 SET TRANSACTION SNAPSHOT '{}'; {UNBOUNDED}; \
                  SET LOCAL enable_sort = off; SET LOCAL enable_seqscan = off; \
                  SET LOCAL enable_bitmapscan = off",
                 self.id

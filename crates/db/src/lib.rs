@@ -35,6 +35,7 @@ pub mod supply;
 pub mod ticks;
 pub mod totals;
 
+mod connection;
 mod copy;
 mod sql;
 

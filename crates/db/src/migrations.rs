@@ -3,7 +3,7 @@
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel_async::{AsyncMigrationHarness, RunQueryDsl};
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::error::{DbError, DbResult};
@@ -54,12 +54,19 @@ pub async fn revert_all(owner_url: &str) -> DbResult<Migrated> {
     .await
 }
 
-type Harness = AsyncMigrationHarness<Connection>;
+type Harness = AsyncMigrationHarness<AsyncPgConnection>;
 
 async fn with_harness<F>(owner_url: &str, work: F) -> DbResult<Migrated>
 where
     F: FnOnce(&mut Harness) -> diesel::migration::Result<Vec<String>> + Send + 'static,
 {
+    if crate::pool::is_pooled(owner_url) {
+        return Err(DbError::Query(
+            "migrations need a direct connection, because their lock belongs to the session: use a \
+             URL of Postgres itself, without pooler=transaction"
+                .to_owned(),
+        ));
+    }
     let mut conn = crate::pool::connect_owner(owner_url).await?;
     diesel::sql_query("SET lock_timeout = 0")
         .execute(&mut conn)

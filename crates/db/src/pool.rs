@@ -14,9 +14,11 @@ use diesel_async::pooled_connection::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::FutureExt;
+use futures_util::future::{Either, select};
 use ledger_core::Timestamp;
 use tokio_postgres::NoTls;
 
+pub use crate::connection::Connection;
 use crate::error::{DbError, DbResult};
 use crate::migrations;
 
@@ -27,14 +29,17 @@ pub const CONNECT_SECONDS: u64 = 5;
 /// How long a caller waits for a connection of the pool.
 pub const POOL_WAIT_SECONDS: u64 = 5;
 
-pub type Connection = AsyncPgConnection;
 /// A connection lent by [`Database::get`]; it dereferences to [`Connection`].
-pub type PooledConnection = Object<AsyncPgConnection>;
+pub type PooledConnection = Object<Connection>;
+
+/// What a URL ends with that leads through a pooler in transaction mode, PgBouncer say.
+pub const POOLER_PARAMETER: &str = "pooler=transaction";
 
 /// How to reach Postgres.
 #[derive(Clone)]
 pub struct DatabaseConfig {
-    /// A `postgres://` URL. It holds a password: this type has no `Debug`.
+    /// A `postgres://` URL. It holds a password: this type has no `Debug`. With `?pooler=transaction`
+    /// nothing relies on a session.
     pub url: String,
     /// The most connections at once.
     pub pool_size: usize,
@@ -43,14 +48,14 @@ pub struct DatabaseConfig {
 /// A pool of connections under the services' role.
 #[derive(Clone)]
 pub struct Database {
-    pool: Pool<AsyncPgConnection>,
+    pool: Pool<Connection>,
     url: String,
 }
 
 impl Database {
     /// Opens a pool and proves that Postgres answers. Fails within [`CONNECT_SECONDS`].
     pub async fn connect(config: DatabaseConfig) -> DbResult<Database> {
-        let mut manager = ManagerConfig::<AsyncPgConnection>::default();
+        let mut manager = ManagerConfig::<Connection>::default();
         // A broken connection is noticed by the query that meets it; a probe before each loan would
         // cost a round trip a request.
         manager.recycling_method = RecyclingMethod::Fast;
@@ -111,8 +116,16 @@ impl Database {
     }
 
     /// A connection beside the pool, for streams and bulk work.
+    /// Behind a pooler it has no settings and must prepare what it needs in each transaction,
+    /// begun by [`begin`].
     pub async fn dedicated(&self) -> DbResult<tokio_postgres::Client> {
         connect_raw(&self.url).await
+    }
+
+    /// Whether the way to Postgres is a pooler that lends servers by the transaction.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        split_pooler(&self.url).1
     }
 }
 
@@ -123,18 +136,64 @@ pub async fn now(conn: &mut Connection) -> DbResult<Timestamp> {
     Ok(now.into())
 }
 
-/// A bare client with the session's time-outs, driven by a task of its own.
+/// A bare client, driven by a task of its own; direct, its session has the time-outs.
 pub(crate) async fn connect_raw(url: &str) -> DbResult<tokio_postgres::Client> {
     let opening = async {
-        let (client, connection) = parse(url)?.connect(NoTls).await?;
+        let (url, pooled) = split_pooler(url);
+        let (client, connection) = parse(&url)?.connect(NoTls).await?;
         // The task ends when the client is dropped; an error reaches the client's pending queries.
         tokio::spawn(connection);
-        client.batch_execute(&session_settings()).await?;
+        if pooled {
+            client.batch_execute("BEGIN").await?;
+            learn_types(&client).await?;
+            client.batch_execute("COMMIT").await?;
+        } else {
+            client.batch_execute(&session_settings("SET")).await?;
+        }
         DbResult::Ok(client)
     };
     in_time(opening)
         .await
         .unwrap_or_else(|silent| Err(DbError::Unavailable(silent)))
+}
+
+/// The URL without the parameter that only we understand, and whether it was there.
+fn split_pooler(url: &str) -> (String, bool) {
+    let Some((base, query)) = url.split_once('?') else {
+        return (url.to_owned(), false);
+    };
+    let is_ours = |part: &&str| *part == POOLER_PARAMETER;
+    let rest: Vec<&str> = query.split('&').filter(|part| !is_ours(part)).collect();
+    let url = match rest.join("&") {
+        rest if rest.is_empty() => base.to_owned(),
+        rest => format!("{base}?{rest}"),
+    };
+    (url, query.split('&').any(|part| is_ours(&part)))
+}
+
+/// Whether `url` leads through a pooler.
+pub(crate) fn is_pooled(url: &str) -> bool {
+    split_pooler(url).1
+}
+
+/// How a transaction begins whose session has no settings of ours.
+pub(crate) fn begin(statement: &str) -> String {
+    format!("{statement}; {}", session_settings("SET LOCAL"))
+}
+
+/// Has the driver look up every type of the schema while it may. It keeps what it learns, but also
+/// the prepared statements by which it asked, and those do not outlive this transaction.
+async fn learn_types(client: &tokio_postgres::Client) -> DbResult<()> {
+    let row = client
+        .query_one(
+            "SELECT coalesce(string_agg(format('NULL::%1$s, NULL::%1$s[]', oid::regtype), ', '), '1') \
+               FROM pg_type WHERE typtype = 'e' AND typnamespace = 'public'::regnamespace",
+            &[],
+        )
+        .await?;
+    let all: &str = row.get(0);
+    client.prepare(&format!("SELECT {all}")).await?;
+    Ok(())
 }
 
 /// Bounds the whole of connecting: a server that accepts and then stays silent is no server.
@@ -161,43 +220,93 @@ fn parse(url: &str) -> DbResult<tokio_postgres::Config> {
     Ok(config)
 }
 
-async fn establish(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
-    in_time(open(url))
+pub(crate) async fn establish(url: &str) -> diesel::ConnectionResult<Connection> {
+    let opening = async {
+        let (url, pooled) = split_pooler(url);
+        if pooled {
+            open_pooled(&url).await.map(Connection::pooled)
+        } else {
+            open(&url).await.map(Connection::direct)
+        }
+    };
+    in_time(opening)
         .await
         .unwrap_or_else(|silent| Err(ConnectionError::BadConnection(silent)))
 }
 
-async fn open(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
+type RawConnection =
+    tokio_postgres::Connection<tokio_postgres::Socket, tokio_postgres::tls::NoTlsStream>;
+
+async fn connect(url: &str) -> diesel::ConnectionResult<(tokio_postgres::Client, RawConnection)> {
     let config = parse(url).map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
-    let (client, connection) = config.connect(NoTls).await.map_err(|error| {
-        // The bare message: whoever asked for the connection says that Postgres is unavailable.
-        let message = match DbError::from(error) {
-            DbError::Unavailable(message) | DbError::Query(message) => message,
-            other => other.to_string(),
-        };
-        ConnectionError::BadConnection(message)
-    })?;
+    config
+        .connect(NoTls)
+        .await
+        .map_err(|error| refused(error.into()))
+}
+
+/// The bare message: whoever asked for the connection says that Postgres is unavailable.
+fn refused(error: DbError) -> ConnectionError {
+    let message = match error {
+        DbError::Unavailable(message) | DbError::Query(message) => message,
+        other => other.to_string(),
+    };
+    ConnectionError::BadConnection(message)
+}
+
+async fn open(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
+    let (client, connection) = connect(url).await?;
     let mut connection =
         AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
     connection
-        .batch_execute(&session_settings())
+        .batch_execute(&session_settings("SET"))
         .await
         .map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(connection)
 }
 
-fn session_settings() -> String {
+/// Opens within one transaction: the driver prepares statements as it sets itself up.
+async fn open_pooled(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
+    let (client, mut connection) = connect(url).await?;
+    {
+        let opening = std::pin::pin!(async {
+            client.batch_execute(&begin("BEGIN")).await?;
+            learn_types(&client).await
+        });
+        // Nobody drives the connection yet.
+        match select(opening, &mut connection).await {
+            Either::Left((opened, _)) => opened.map_err(refused)?,
+            Either::Right((ended, _)) => {
+                ended.map_err(|error| refused(error.into()))?;
+                return Err(refused(DbError::Unavailable(
+                    "the connection was closed while it was being opened".to_owned(),
+                )));
+            }
+        }
+    }
+    let mut connection =
+        AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
+    connection
+        .batch_execute("COMMIT")
+        .await
+        .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(connection)
+}
+
+/// The time-outs; `set` says for how long.
+fn session_settings(set: &str) -> String {
     format!(
-        "SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_SECONDS}s'; \
-         SET lock_timeout = '{LOCK_SECONDS}s'; \
-         SET statement_timeout = '{STATEMENT_SECONDS}s'; \
-         SET timezone = 'UTC'"
+        "{set} idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_SECONDS}s'; \
+         {set} lock_timeout = '{LOCK_SECONDS}s'; \
+         {set} statement_timeout = '{STATEMENT_SECONDS}s'; \
+         {set} timezone = 'UTC'"
     )
 }
 
 /// A connection for the schema's owner, beside any pool.
-pub(crate) async fn connect_owner(url: &str) -> DbResult<Connection> {
-    establish(url)
+pub(crate) async fn connect_owner(url: &str) -> DbResult<AsyncPgConnection> {
+    in_time(open(url))
         .await
+        .unwrap_or_else(|silent| Err(ConnectionError::BadConnection(silent)))
         .map_err(|error| DbError::Unavailable(error.to_string()))
 }

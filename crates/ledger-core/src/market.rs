@@ -232,7 +232,7 @@ impl MarketView {
     /// Whether an operator holds this market.
     pub fn unless_paused(&self) -> Result<(), Refusal> {
         if let Some(pause) = self.pause.clone() {
-            let market = self.id;
+            let (market, pause) = (self.id, Box::new(pause));
             return Err(Refusal::MarketPaused { market, pause });
         }
         Ok(())

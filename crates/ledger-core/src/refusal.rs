@@ -17,7 +17,7 @@ pub enum Refusal {
     #[error("this bot is paused since {}: {}", pause.since, pause.reason)]
     BotPaused { pause: Pause },
     #[error("market {market} is paused since {}: {}", pause.since, pause.reason)]
-    MarketPaused { market: MarketId, pause: Pause },
+    MarketPaused { market: MarketId, pause: Box<Pause> },
     #[error("a stake of {} exceeds the balance of {balance}", stake.money())]
     InsufficientFunds { stake: Stake, balance: Money },
     #[error("{open} predictions are open and the limit is {limit}: wait until one settles")]
@@ -84,11 +84,10 @@ pub enum Refusal {
 impl Refusal {
     /// The operator's brake, where that is the reason: it passes.
     #[must_use]
-    pub const fn pause(&self) -> Option<&Pause> {
+    pub fn pause(&self) -> Option<&Pause> {
         match self {
-            Refusal::ArenaPaused { pause }
-            | Refusal::BotPaused { pause }
-            | Refusal::MarketPaused { pause, .. } => Some(pause),
+            Refusal::ArenaPaused { pause } | Refusal::BotPaused { pause } => Some(pause),
+            Refusal::MarketPaused { pause, .. } => Some(pause),
             _ => None,
         }
     }

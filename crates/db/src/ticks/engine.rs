@@ -17,7 +17,7 @@ use crate::copy::{CopyWriter, Instant, Raw, Units, numeric_units, timestamp_of};
 use crate::error::{DbError, DbResult};
 use crate::events::{EventDraft, EventKind};
 use crate::ledger::entry_event;
-use crate::pool::Database;
+use crate::pool::{self, Database};
 use crate::posts::NewPost;
 
 /// The ticker's own connection, with its statements prepared.
@@ -31,7 +31,16 @@ pub struct TickEngine {
 
 struct Session {
     client: Client,
+    /// Behind a pooler they are those of the present transaction.
     statements: Statements,
+    pooled: bool,
+}
+
+/// With custom plans the bulk update turns into a scan of all wallets for larger chunks.
+const GENERIC_PLANS: &str = "plan_cache_mode = force_generic_plan";
+
+fn pooled_begin() -> String {
+    pool::begin(&format!("BEGIN; SET LOCAL {GENERIC_PLANS}"))
 }
 
 type Param<'a> = &'a (dyn ToSql + Sync);
@@ -73,15 +82,13 @@ impl TickEngine {
         rules: &EconomyRules,
         selection: &Selection,
     ) -> Result<ChunkReport, ChunkError> {
-        let session = match self.session.take() {
+        let mut session = match self.session.take() {
             Some(session) if !session.client.is_closed() => session,
             Some(_) | None => Session::open(&self.database)
                 .await
-                .map_err(|error| ChunkError {
-                    bots: Vec::new(),
-                    error,
-                })?,
+                .map_err(before_any_bot)?,
         };
+        session.renew().await.map_err(before_any_bot)?;
         let mut taken = Vec::new();
         match session
             .transaction(cycle, rules, selection, &mut taken)
@@ -101,15 +108,49 @@ impl TickEngine {
     }
 }
 
+fn before_any_bot(error: DbError) -> ChunkError {
+    ChunkError {
+        bots: Vec::new(),
+        error,
+    }
+}
+
 impl Session {
     async fn open(database: &Database) -> DbResult<Session> {
         let client = database.dedicated().await?;
-        // With custom plans the bulk update turns into a scan of all wallets for larger chunks.
-        client
-            .batch_execute("SET plan_cache_mode = force_generic_plan")
-            .await?;
+        let pooled = database.is_pooled();
+        if pooled {
+            client.batch_execute(&pooled_begin()).await?;
+        } else {
+            let setting = format!("SET {GENERIC_PLANS}");
+            client.batch_execute(&setting).await?;
+        }
         let statements = Statements::prepare(&client).await?;
-        Ok(Session { client, statements })
+        if pooled {
+            // An engine may wait long for its first chunk, and must not hold a server meanwhile.
+            client.batch_execute("ROLLBACK").await?;
+        }
+        Ok(Session {
+            client,
+            statements,
+            pooled,
+        })
+    }
+
+    /// Makes ready for the next transaction; behind a pooler that means to begin it.
+    async fn renew(&mut self) -> DbResult<()> {
+        if self.pooled {
+            self.client.batch_execute(&pooled_begin()).await?;
+            self.statements = Statements::prepare(&self.client).await?;
+        }
+        Ok(())
+    }
+
+    async fn begin(&self) -> DbResult<()> {
+        if !self.pooled {
+            self.client.batch_execute("BEGIN").await?;
+        }
+        Ok(())
     }
 
     async fn transaction(
@@ -120,7 +161,7 @@ impl Session {
         taken: &mut Vec<BotId>,
     ) -> DbResult<ChunkReport> {
         let (begun, running, rows) = join3(
-            self.client.batch_execute("BEGIN"),
+            self.begin(),
             self.unless_paused(),
             self.lock(cycle, selection),
         )
@@ -382,10 +423,11 @@ impl TickEngine {
         rules: &EconomyRules,
         chunk_bots: i64,
     ) -> DbResult<Prepared> {
-        let session = Session::open(&self.database).await?;
+        let mut session = Session::open(&self.database).await?;
+        session.renew().await?;
         let mut chunks = Vec::new();
         let mut after = BotId(i64::MIN);
-        session.client.batch_execute("BEGIN").await?;
+        session.begin().await?;
         loop {
             let selection = Selection::Free {
                 after,
@@ -403,12 +445,13 @@ impl TickEngine {
     /// Writes prepared rows in the same chunks as a tick, pipelined as a tick does, but without
     /// locking, deciding, hashing and keeping the cycle's totals.
     pub async fn write_prepared(&mut self, cycle: &Cycle, prepared: &Prepared) -> DbResult<()> {
-        let session = match self.session.take() {
+        let mut session = match self.session.take() {
             Some(session) => session,
             None => Session::open(&self.database).await?,
         };
         for chunk in &prepared.0 {
-            session.client.batch_execute("BEGIN").await?;
+            session.renew().await?;
+            session.begin().await?;
             session.write(cycle, chunk).await?;
             session.client.batch_execute("COMMIT").await?;
         }

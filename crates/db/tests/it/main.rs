@@ -14,6 +14,7 @@ mod ledger;
 mod markets;
 mod migrations;
 mod pauses;
+mod pooler;
 mod predictions;
 mod schedules;
 mod schema;

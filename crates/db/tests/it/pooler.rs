@@ -1,0 +1,255 @@
+//! Everything through a real PgBouncer in transaction mode, with fewer servers than clients.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use db::bots::{self, BotRef};
+use db::ticks::{self, Due, Selection, TickEngine};
+use db::{Database, DatabaseConfig, actions, events, leases, markets};
+use ledger_core::market::{MarketSource, Side};
+use ledger_core::{BotId, Enforcement};
+use test_kit::{Arena, eventually};
+use tokio::task::JoinSet;
+
+/// Connections that PgBouncer opens to Postgres.
+const SERVERS: usize = 4;
+
+/// A PgBouncer with the settings that we ship.
+struct PgBouncer {
+    process: Child,
+    folder: PathBuf,
+    /// To the arena's database, through it.
+    url: String,
+}
+
+impl PgBouncer {
+    /// `None` where it is not installed.
+    async fn before(arena: &Arena) -> Option<PgBouncer> {
+        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"]
+            .into_iter()
+            .find(|path| Path::new(path).exists())?;
+        let direct: tokio_postgres::Config = arena.database_url().parse().unwrap();
+        let (user, name) = (direct.get_user().unwrap(), direct.get_dbname().unwrap());
+        let password = std::str::from_utf8(direct.get_password().unwrap()).unwrap();
+        let folder = std::env::temp_dir().join(format!("pgbouncer-{name}"));
+        std::fs::create_dir(&folder).unwrap();
+        let readable = |file: &str, text: &str| {
+            let path = folder.join(file);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+            path
+        };
+        let shipped = include_str!("../../../../deploy/pgbouncer/transaction.ini");
+        let shipped = readable("transaction.ini", shipped);
+        let users = readable("userlist.txt", &format!("\"{user}\" \"{password}\"\n"));
+        let port = {
+            let free = TcpListener::bind("127.0.0.1:0").unwrap();
+            free.local_addr().unwrap().port()
+        };
+        let ini = readable(
+            "pgbouncer.ini",
+            &format!(
+                "[databases]\n\
+                 {name} = host=127.0.0.1 port={} dbname={name} pool_size={SERVERS}\n\
+                 [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+                 auth_type = scram-sha-256\nauth_file = {}\nmax_client_conn = 200\n\
+                 %include {}\n",
+                direct.get_ports()[0],
+                users.display(),
+                shipped.display(),
+            ),
+        );
+        let mut command = Command::new(program);
+        // It refuses to be root, and takes this word for an answer when it is not.
+        if Command::new("id").arg("-u").output().unwrap().stdout == b"0\n" {
+            command.args(["-u", "nobody"]);
+        }
+        let log = std::fs::File::create(folder.join("log")).unwrap();
+        let process = command
+            .arg(&ini)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let url =
+            format!("postgres://{user}:{password}@127.0.0.1:{port}/{name}?pooler=transaction");
+        let bouncer = PgBouncer {
+            process,
+            folder,
+            url,
+        };
+        eventually("PgBouncer answers", || async {
+            tokio::net::TcpStream::connect(("127.0.0.1", port))
+                .await
+                .ok()
+        })
+        .await;
+        Some(bouncer)
+    }
+
+    async fn database(&self) -> Database {
+        let url = self.url.clone();
+        let connected = Database::connect(DatabaseConfig { url, pool_size: 8 }).await;
+        connected.unwrap_or_else(|error| {
+            let log = std::fs::read_to_string(self.folder.join("log")).unwrap();
+            panic!("{error}\n{log}")
+        })
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// One cycle through the pooler; answers how many bots were charged.
+async fn tick(database: &Database, arena: &Arena) -> usize {
+    let mut engine = TickEngine::connect(database).await.unwrap();
+    let due = ticks::due(&mut database.get().await.unwrap(), Enforcement::Enforce, 0).await;
+    let (Due::Begun(cycle) | Due::Open(cycle)) = due.unwrap() else {
+        unreachable!("a rate of zero is always due")
+    };
+    let mut after = BotId(i64::MIN);
+    let mut bots = 0;
+    loop {
+        let selection = Selection::Waiting { after, limit: 7 };
+        let report = engine
+            .apply(&cycle, arena.rules(), &selection)
+            .await
+            .unwrap();
+        bots += report.bots;
+        match report.last {
+            Some(last) => after = last,
+            None => break,
+        }
+    }
+    ticks::close(&mut database.get().await.unwrap(), &cycle)
+        .await
+        .unwrap()
+        .expect("everybody was ticked");
+    bots
+}
+
+/// Wagers twice, and reads in between without a transaction.
+async fn wager_and_look(database: Database, bot: BotId, rules: ledger_core::economy::EconomyRules) {
+    for _ in 0..2 {
+        let mut conn = database.get().await.unwrap();
+        let wager = crate::wager(bot, "1.00");
+        db::dry_run::wager(&mut conn, bot, wager.observation_id, wager.stake, &rules)
+            .await
+            .unwrap();
+        actions::place(&mut conn, &wager, &rules, None)
+            .await
+            .unwrap();
+        bots::find(&mut conn, &BotRef::Id(bot)).await.unwrap();
+        let name = format!("bot-{bot}");
+        let lease = leases::acquire(&mut conn, &name, "a", 60).await.unwrap();
+        assert!(lease.is_some());
+        events::bounds(&mut conn).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_arena_works_behind_a_pooler_with_fewer_servers_than_clients() {
+    let arena = Arena::new().await;
+    let Some(bouncer) = PgBouncer::before(&arena).await else {
+        eprintln!("SKIPPED: pgbouncer is not installed (apt-get install pgbouncer)");
+        return;
+    };
+    let mut bots = Vec::new();
+    for _ in 0..20 {
+        bots.push(arena.bot().balance("50.00").create().await.id);
+    }
+    // As many pools as there would be processes.
+    let databases = [
+        bouncer.database().await,
+        bouncer.database().await,
+        bouncer.database().await,
+    ];
+    let mut working = JoinSet::new();
+    for (index, bot) in bots.iter().enumerate() {
+        let database = databases[index % databases.len()].clone();
+        working.spawn(wager_and_look(database, *bot, arena.rules().clone()));
+    }
+    assert_eq!(tick(&databases[0], &arena).await, bots.len());
+    working.join_all().await;
+    let market = arena.market(MarketSource::News).await;
+    arena.bet(bots[0], market.id, Side::Yes, "1.00").await;
+    arena.bet(bots[1], market.id, Side::No, "1.00").await;
+    arena.lock_market(market.id).await;
+    arena.decide(market.id, Side::Yes).await;
+    let mut conn = databases[1].get().await.unwrap();
+    let settled = markets::settle(&mut conn, market.id).await.unwrap();
+    assert_eq!(settled.unwrap().bets, 2);
+    drop(conn);
+    assert_eq!(tick(&databases[2], &arena).await, bots.len());
+    let report = db::inspect::audit(&databases[0], db::inspect::Options::default())
+        .await
+        .unwrap();
+    assert!(report.is_sound(), "{:#?}", report.faults);
+    arena.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stops_waiting_behind_a_pooler_leaves_no_transaction_open() {
+    let arena = Arena::new().await;
+    let Some(bouncer) = PgBouncer::before(&arena).await else {
+        eprintln!("SKIPPED: pgbouncer is not installed (apt-get install pgbouncer)");
+        return;
+    };
+    let bot = arena.bot().create().await.id;
+    let database = bouncer.database().await;
+    let locker = arena.owner_client().await;
+    for _ in 0..2 * SERVERS {
+        locker
+            .batch_execute("BEGIN; LOCK TABLE bots IN ACCESS EXCLUSIVE MODE")
+            .await
+            .unwrap();
+        let mut conn = database.get().await.unwrap();
+        {
+            let who = BotRef::Id(bot);
+            let found = bots::find(&mut conn, &who);
+            let mut found = std::pin::pin!(found);
+            eventually("the look waits for the lock", || {
+                let polled = answers_now(&mut found);
+                let waits = locker.query_one(
+                    "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND database = \
+                        (SELECT oid FROM pg_database WHERE datname = current_database()))",
+                    &[],
+                );
+                async move {
+                    assert!(!polled, "it answered in spite of the lock");
+                    waits.await.unwrap().get::<_, bool>(0).then_some(())
+                }
+            })
+            .await;
+        }
+        drop(conn);
+        locker.batch_execute("ROLLBACK").await.unwrap();
+    }
+    let mut conn = database.get().await.unwrap();
+    bots::find(&mut conn, &BotRef::Id(bot)).await.unwrap();
+}
+
+/// Polls once; whether it is ready.
+fn answers_now<F: Future>(future: &mut std::pin::Pin<&mut F>) -> bool {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    future.as_mut().poll(&mut context).is_ready()
+}
+
+#[tokio::test]
+async fn migrations_refuse_a_url_that_leads_through_a_pooler() {
+    let arena = Arena::new().await;
+    let url = format!("{}?pooler=transaction", arena.owner_url());
+    let refused = db::migrations::run(&url).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("direct connection"),
+        "{refused}"
+    );
+}
