@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help run test fuzz check fmt bench simulate
 
-SHELL_SCRIPTS := run_system.sh .ci/run $(filter-out %/lib,$(wildcard scripts/*)) $(wildcard scripts/lib/*.sh)
+SHELL_SCRIPTS := run_system.sh .ci/run $(filter-out %/lib,$(wildcard scripts/*)) $(wildcard scripts/lib/*.sh) deploy/make-secrets deploy/postgres/roles.sh
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' Makefile
@@ -20,11 +20,12 @@ test: ## all tests, on a throw-away Postgres and Redis
 fuzz: ## thousands of generated requests against the whole arena (SEED=7 for others)
 	@scripts/fuzz-api
 
-check: ## format, lints, scripts, licences
+check: ## format, lints, scripts, packages, licences
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@if command -v shellcheck >/dev/null; then echo "shellcheck -x $(SHELL_SCRIPTS)"; shellcheck -x $(SHELL_SCRIPTS); \
 	else echo "skipped: shellcheck is not installed (apt-get install shellcheck)"; fi
+	@scripts/check-deploy
 	@scripts/check-dependencies
 
 fmt: ## formats all Rust code

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Brings the arena up and keeps it up:  ./run_system.sh [start|status|stop|logs NAME|reset]
+# Brings the arena up and keeps it up:  ./run_system.sh [start|status|stop|logs NAME|reset|version]
 #
 #   start   (or nothing) Postgres, Redis, api, ticker, oracle, bot-runner, in this order; stays in
 #           the foreground, starts again what dies, stops all in reverse on Ctrl-C or SIGTERM
-#   status  what runs and whether it is ready
+#   status  what runs and whether it is ready; with --watch again each second, until q or Ctrl-C
 #   stop    stops a running stack, or what a killed one left behind, and waits for it
 #   logs    shows a service's log, and follows it on a terminal
+#   version which source this is
 #   reset   deletes the private Postgres and Redis and the logs; asks first
 #
 # Exit codes: 0 asked-for stop, 78 a setting is wrong, 69 something needed cannot be had, 1 the rest.
@@ -36,8 +37,9 @@ usage() { sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "$root/run_system.sh"; }
 
 # One stack at a time. Children never inherit the lock, so it ends with this process.
 lock() {
-    { mkdir -p "$logs" "$run" && chmod 755 "$data" && chmod 700 "$logs" "$run"; } ||
-        die 1 "cannot write to $data as $(id -un)."
+    local error
+    error=$({ mkdir -p "$logs" "$run" && chmod 755 "$data" && chmod 700 "$logs" "$run"; } 2>&1) ||
+        die 1 "cannot write to $data as $(id -un): ${error##*: }. ARENA_DATA_DIR names another place."
     exec 9>"$run/lock" || die 1 "cannot write to $run as $(id -un)."
     if ! flock -n 9; then
         read_pid_file "$run/supervisor.pid" || REPLY='it is just starting'
@@ -87,6 +89,7 @@ prepare() {
 }
 
 status() {
+    [[ -z ${1-} || $1 == --watch ]] || die 1 "\"$1\" is no option of status; there is --watch."
     if [[ ! -e $env_path ]]; then
         say "not running: $env_path does not exist yet"
         exit 3
@@ -99,6 +102,10 @@ status() {
         exit 3
     fi
     resolve_stack
+    if [[ ${1-} == --watch ]]; then
+        watch_status
+        exit 0
+    fi
     local supervised=0 code
     read_pid_file "$run/supervisor.pid" && supervised=1
     print_status
@@ -158,15 +165,23 @@ reset() {
     say "reset: the next start begins with an empty arena"
 }
 
+version() {
+    name_source
+    say "ledgerdome $(sed -n '/^\[workspace\.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml) (${LEDGERDOME_COMMIT:-unknown}${LEDGERDOME_COMMIT_DATE:+, $LEDGERDOME_COMMIT_DATE})"
+}
+
+use_colours 1
 case ${1-start} in
     start) start ;;
-    status) status ;;
+    status) status "${2-}" ;;
     stop) stop ;;
     logs) show_log "${2-}" ;;
     reset) reset "${2-}" ;;
+    version | --version | -V) version ;;
     -h | --help | help) usage ;;
     *)
         usage >&2
-        exit 1
+        say >&2
+        die 1 "\"$1\" is no command."
         ;;
 esac

@@ -13,6 +13,17 @@ die() {
     exit "$code"
 }
 
+# Whether descriptor $1 is a terminal that can do more than print lines.
+is_capable_terminal() { [[ -t $1 && -n ${TERM-} && $TERM != dumb ]]; }
+
+# use_colours DESCRIPTOR: fills green, yellow, red and plain, with nothing unless that is a terminal
+# and nobody asked for none (https://no-color.org).
+green='' yellow='' red='' plain=''
+use_colours() {
+    is_capable_terminal "$1" && [[ -z ${NO_COLOR-} ]] || return 0
+    green=$'\e[32m' yellow=$'\e[33m' red=$'\e[31m' plain=$'\e[0m'
+}
+
 # random_hex BYTES. Hex, so that a secret means the same in a URL, in SQL and in a shell.
 random_hex() {
     REPLY=$(od -An -v -N "$1" -tx1 /dev/urandom | tr -d ' \n')

@@ -194,7 +194,11 @@ create_postgres() {
     ((${#as_server[@]} == 0)) || chown --reference="$dir" "$dir/superuser"
     output=$(cd "$dir" && "${as_server[@]}" "$postgres_bin/initdb" --no-sync -D "$dir/cluster.new" \
         -U "$superuser" --pwfile="$dir/superuser" --auth=scram-sha-256 --encoding=UTF8 \
-        --locale=C.UTF-8 2>&1) || die 69 "initdb failed: ${output##*$'\n'}"
+        --locale=C.UTF-8 2>&1) || {
+        # Its last line tells of its tidying up.
+        REPLY=$(grep -E 'error:|FATAL:|PANIC:' <<<"$output" | tail -n 1)
+        die 69 "initdb failed: ${REPLY:-${output##*$'\n'}}"
+    }
     mv "$dir/cluster.new" "$dir/cluster" && sync -f "$dir/cluster"
 }
 

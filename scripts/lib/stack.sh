@@ -145,8 +145,9 @@ check_ports_free() {
         used[${port[$name]}]=$name
         port_taken "${port[$name]}" || continue
         port_holder "$REPLY"
-        holder=${REPLY:-another process}
-        die 69 "port ${port[$name]}, wanted by $name, is taken by $holder. Stop that, or change $setting_name."
+        holder=${REPLY:-a process of another user (sudo ss -ltnp shows it)}
+        free_port $((port[$name] < 65535 ? port[$name] + 1 : 1024))
+        die 69 "port ${port[$name]}, wanted by $name, is taken by $holder. Stop that, or change $setting_name ($REPLY is free)."
     done
 }
 
@@ -169,6 +170,7 @@ find_binaries() {
     # On a terminal cargo shows its progress.
     [[ ! -t 2 ]] || quiet=--color=auto
     say "building ($profile; the first time takes some minutes)"
+    name_source
     run_job cargo build "$quiet" --locked --profile "$profile" "${programs[@]/#/--package=}" --bins ||
         die 1 "the build failed. The message above is cargo's."
     target=$(cargo metadata --no-deps --offline --format-version 1 2>/dev/null |
@@ -176,9 +178,22 @@ find_binaries() {
     bin=${target:-$root/target}/$folder
 }
 
+# Tells the build which commit this is, for --version. A source without one, or inside somebody
+# else's repository, stays unnamed.
+name_source() {
+    local top
+    [[ -z ${LEDGERDOME_COMMIT-} ]] || return 0
+    top=$(git rev-parse --show-toplevel 2>/dev/null) && [[ $top == "$root" ]] || return 0
+    LEDGERDOME_COMMIT=$(git describe --always --abbrev=12 --exclude='*' --dirty 2>/dev/null)
+    LEDGERDOME_COMMIT_DATE=$(git show --no-patch --format=%cs HEAD 2>/dev/null)
+    export LEDGERDOME_COMMIT LEDGERDOME_COMMIT_DATE
+}
+
 check_toolchain() {
+    local home=${HOME-}
     [[ -z ${ARENA_BIN_DIR-} ]] || return 0
-    command -v cargo >/dev/null || PATH="$HOME/.cargo/bin:$PATH"
+    [[ -n $home ]] || home=$(getent passwd "$EUID" | cut -d : -f 6)
+    command -v cargo >/dev/null || PATH="$home/.cargo/bin:$PATH"
     command -v cargo >/dev/null || die 69 "cargo is missing. Install Rust from https://rustup.rs, or set ARENA_BIN_DIR to built programs."
     command -v cc >/dev/null && return 0
     { command -v apt-get >/dev/null && ((EUID == 0)); } || die 69 "a C compiler (cc) is missing. Run: sudo apt-get install build-essential"

@@ -4,12 +4,13 @@
 # run_system.sh after stack.sh.
 # shellcheck disable=SC2154 # stack, host, port, private, logs, run, data, bin come from who sources this
 
-declare -A pid=() log_mark=() pause_ms=() due_at=() born_at=() recovering=()
+declare -A pid=() log_mark=() pause_ms=() due_at=() born_at=() recovering=() unready=() look_at=()
 ready_deadline_seconds=60
 stop_deadline_seconds=15
 backoff_first_ms=1000
 backoff_last_ms=30000
 healthy_after_ms=60000
+look_every_ms=5000
 log_size_max=$((64 * 1024 * 1024))
 job='' spawning=0 stop_asked=0
 
@@ -127,7 +128,7 @@ watch() {
 }
 
 watch_one() {
-    local name=$1 code now
+    local name=$1 code now colour=''
     now_ms
     now=$REPLY
     if [[ -n ${due_at[$name]-} ]]; then
@@ -138,18 +139,36 @@ watch_one() {
         say "$(date +%T) $name is started again (pid ${pid[$name]})"
     elif alive "${pid[$name]}"; then
         ((now - born_at[$name] >= healthy_after_ms)) && unset "pause_ms[$name]"
-        [[ -n ${recovering[$name]-} && -n ${port_name[$name]-} ]] || return 0
-        http_status "${host[$name]}" "${port[$name]}" /ready
-        [[ $REPLY == 200 ]] || return 0
-        unset "recovering[$name]"
-        say "$(date +%T) $name is ready again"
+        [[ -n ${port_name[$name]-} ]] || return 0
+        [[ -n ${recovering[$name]-} ]] || ((now >= ${look_at[$name]:-0})) || return 0
+        look_at[$name]=$((now + look_every_ms))
+        see_readiness "$name"
     else
         wait "${pid[$name]}" 2>/dev/null
         code=$?
         pause_ms[$name]=${pause_ms[$name]:-$backoff_first_ms}
-        warn "$(date +%T) $name (pid ${pid[$name]}) died with code $code; starting it again in $((pause_ms[$name] / 1000)) s. Its last words: $(last_words "$name" 1)"
+        unset "unready[$name]"
+        [[ -t 2 ]] && colour=$red
+        warn "$(date +%T) $colour$name (pid ${pid[$name]}) died with code $code${colour:+$plain}; starting it again in $((pause_ms[$name] / 1000)) s. Its last words: $(last_words "$name" 1)"
         due_at[$name]=$((now + pause_ms[$name]))
         pause_ms[$name]=$((pause_ms[$name] * 2 > backoff_last_ms ? backoff_last_ms : pause_ms[$name] * 2))
+    fi
+}
+
+# see_readiness NAME: says it when that has changed.
+see_readiness() {
+    local name=$1
+    http_status "${host[$name]}" "${port[$name]}" /ready
+    if [[ $REPLY == 200 ]]; then
+        [[ -n ${recovering[$name]-}${unready[$name]-} ]] || return 0
+        unset "recovering[$name]" "unready[$name]"
+        say "$(date +%T) ${green}$name is ready again${plain}"
+    elif [[ -z ${recovering[$name]-}${unready[$name]-} ]]; then
+        unready[$name]=1
+        # One that has just died is told of as that.
+        alive "${pid[$name]}" || return 0
+        authority "${host[$name]}" "${port[$name]}"
+        say "$(date +%T) ${yellow}$name is not ready${plain}; http://$REPLY/ready says why"
     fi
 }
 
@@ -190,7 +209,7 @@ wind_up() {
 
 # A line for each part; fails unless all of them are ready.
 print_status() {
-    local name state number age all=0
+    local name state number age colour all=0
     printf '%-12s %-10s %8s %10s  %s\n' SERVICE STATE PID UP ADDRESS
     for name in "${stack[@]}"; do
         number=- age=- state=down
@@ -207,10 +226,14 @@ print_status() {
         elif [[ $number != - || -z ${private[$name]-} ]] && accepts_tcp "${host[$name]}" "${port[$name]}"; then
             state=ready
         fi
-        [[ $state == ready ]] || all=1
+        colour=$green
+        if [[ $state != ready ]]; then
+            all=1 colour=$yellow
+            [[ $state != down ]] || colour=$red
+        fi
         [[ -n ${port_name[$name]-}${private[$name]-} ]] || number=given
         authority "${host[$name]}" "${port[$name]}"
-        printf '%-12s %-10s %8s %10s  %s\n' "$name" "$state" "$number" "$age" "$REPLY"
+        printf '%-12s %s%-10s%s %8s %10s  %s\n' "$name" "$colour" "$state" "$plain" "$number" "$age" "$REPLY"
     done
     return "$all"
 }
@@ -221,4 +244,31 @@ up_time() {
     read -r up _ </proc/uptime
     seconds=$((${up%.*} - REPLY / $(getconf CLK_TCK)))
     printf -v REPLY '%d:%02d:%02d' $((seconds / 3600)) $((seconds / 60 % 60)) $((seconds % 60))
+}
+
+# The table, again each second until somebody presses q or Ctrl-C. In place where the terminal can do
+# that, else one below the other.
+watch_status() {
+    local table lines key='' in_place='' keys=''
+    is_capable_terminal 1 && in_place=1
+    [[ ! -t 0 ]] || keys=1
+    # shellcheck disable=SC2064 # whether there is a cursor to put back is known now
+    trap "${in_place:+printf '\\e[?25h\\n'; }exit 0" INT TERM HUP
+    [[ -z $in_place ]] || printf '\e[?25l'
+    while :; do
+        # Collected first, so that nobody sees half of it.
+        table=$(date +'%T  q quits' && print_status)
+        read_pid_file "$run/supervisor.pid" || table+=$'\n'"run_system.sh itself is not running"
+        if [[ -n $in_place ]]; then
+            printf '%s\e[J' "${table//$'\n'/$'\e[K\n'}"$'\e[K\n'
+        else
+            printf '%s\n\n' "$table"
+        fi
+        key=''
+        if [[ -n $keys ]]; then read -r -s -n 1 -t 1 key; else pause 1; fi
+        [[ $key != [qQ] ]] || break
+        lines=${table//[!$'\n']/}
+        [[ -z $in_place ]] || printf '\e[%dA\r' $((${#lines} + 1))
+    done
+    [[ -z $in_place ]] || printf '\e[?25h'
 }

@@ -1,6 +1,7 @@
 //! The command line. What is malformed here never reaches a command.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use daemon::command_line::Build;
 use db::bots::BotRef;
 use ledger_core::post::one_line;
 use ledger_core::{BotId, Handle, MarketId, Money};
@@ -13,8 +14,10 @@ const REASON_MAX_CHARS: usize = 200;
 
 /// Operator commands of the arena.
 #[derive(Parser)]
-#[command(name = "arenactl", version, disable_help_subcommand = true)]
 #[command(
+    name = "arenactl",
+    display_name = "ledgerdome-arenactl",
+    disable_help_subcommand = true,
     after_help = "Settings come from the environment and from .env beside the workspace.\n\
     Exit codes: 0 done, 78 a setting is wrong, 69 something cannot be reached, \
     2 the command line is wrong, 1 anything else."
@@ -65,6 +68,13 @@ pub(crate) enum Command {
     InspectLedger(inspect_ledger::Args),
     /// Try every configured credential and say which fail and why
     DebugAuth,
+}
+
+/// Reads the command line of this process; what is wrong with it, `--help` and `--version` end the
+/// process here.
+pub(crate) fn parse(build: Build) -> Cli {
+    let command = Cli::command().version(build.to_string());
+    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 /// A bot's handle or its numeric id; a handle begins with a letter, so they never mix.

@@ -18,7 +18,7 @@ mod postgres;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use daemon::command_line::Build;
 use daemon::config::Sources;
 use daemon::process::{self, Failure};
 use daemon::telemetry;
@@ -28,8 +28,8 @@ use crate::output::Format;
 
 /// Runs the command that the process was started with.
 #[must_use]
-pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+pub fn main(build: Build) -> ExitCode {
+    let cli = cli::parse(build);
     // Before `process::main`, whose default would greet the operator with a log line.
     telemetry::init_with("arenactl", "warn");
     process::main("arenactl", run(cli))

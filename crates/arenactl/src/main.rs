@@ -1,5 +1,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    arenactl::main()
+    arenactl::main(daemon::build!())
 }

@@ -6,6 +6,7 @@
 //! passes from here into a log line or an error.
 
 pub mod cadence;
+pub mod command_line;
 pub mod config;
 pub mod health;
 pub mod process;

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::BoxError;
+use crate::command_line::{self, Service};
 use crate::config::{ConfigError, Problems};
 use crate::telemetry::{self, chain};
 
@@ -38,7 +39,21 @@ const WORKER_THREADS: usize = 2;
 /// What blocking work may still take once the service itself has ended.
 const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Runs a service to its end: starts the logs, a runtime of two worker threads, and `run` in it.
+/// What a service's `main` does: answers its command line, or runs it to its end as [`main`] does.
+pub fn serve<F>(service: &Service, run: F) -> ExitCode
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    let asked = command_line::parse(std::env::args_os().skip(1));
+    if let Some(code) = service.answer(&asked) {
+        return ExitCode::from(code);
+    }
+    telemetry::init(service.name);
+    tracing::info!(build = %service.build, "built from");
+    main(service.name, run)
+}
+
+/// Runs a program to its end: starts the logs, a runtime of two worker threads, and `run` in it.
 /// A failure is printed to stderr as one message with what to do about it.
 pub fn main<F>(service: &str, run: F) -> ExitCode
 where

@@ -2,6 +2,16 @@
 
 use std::process::ExitCode;
 
+use daemon::command_line::Service;
+
 fn main() -> ExitCode {
-    daemon::process::main("ticker", ticker::service::main())
+    let service = Service {
+        name: "ticker",
+        about: "Time costs money: charges every living bot once a cycle.",
+        build: daemon::build!(),
+        needs: &["DATABASE_URL", "REDIS_URL"],
+        host: "HEALTH_HOST",
+        port: ("TICKER_HEALTH_PORT", ticker::config::HEALTH_PORT),
+    };
+    daemon::process::serve(&service, ticker::service::main())
 }

@@ -3,6 +3,7 @@
 
 mod agents;
 mod architecture;
+mod command_lines;
 mod day;
 mod kills;
 mod markets;
