@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz check fmt bench simulate
+.PHONY: help run test drill fuzz check fmt bench simulate
 
 SHELL_SCRIPTS := run_system.sh .ci/run $(filter-out %/lib,$(wildcard scripts/*)) $(wildcard scripts/lib/*.sh) deploy/make-secrets deploy/postgres/roles.sh
 
@@ -16,6 +16,10 @@ test: ## all tests, on a throw-away Postgres and Redis
 	@result=0; scripts/test-run-system || result=1; \
 	scripts/with-test-services bash -c 'cargo build --locked --workspace --bins && cargo build --locked -p arena-client --example agent && cargo test --locked --workspace --no-fail-fast' || result=1; \
 	exit $$result
+
+drill: ## 200 faults under load, in ten minutes (SEED=7 FAULTS=50 for others)
+	@cargo build --locked --workspace --bins
+	@cargo run --quiet --locked -p system-tests --bin drill
 
 fuzz: ## thousands of generated requests against the whole arena (SEED=7 for others)
 	@scripts/fuzz-api

@@ -222,7 +222,7 @@ impl AsyncConnection for Connection {
 
 impl PoolableConnection for Connection {
     fn is_broken(&mut self) -> bool {
-        self.unfinished.load(Ordering::Relaxed)
-            || AnsiTransactionManager::is_broken_transaction_manager(self)
+        // What diesel-async knows of a Postgres connection counts too: whether it is closed.
+        self.unfinished.load(Ordering::Relaxed) || self.inner.is_broken()
     }
 }

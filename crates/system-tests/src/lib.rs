@@ -9,6 +9,8 @@
     reason = "test code; floats are ratios of times here, never money"
 )]
 
+pub mod drill;
 pub mod http;
 pub mod populate;
+pub mod random;
 pub mod stack;

@@ -86,15 +86,8 @@ impl Drop for Running {
 pub async fn ready(port: u16, patience: Duration) {
     let deadline = Instant::now() + patience;
     loop {
-        if tokio::net::TcpStream::connect(("127.0.0.1", port))
-            .await
-            .is_ok()
-        {
-            let request = crate::http::request("GET", "/ready", &[("connection", "close")], "");
-            let mut connection = crate::http::Connection::open(port).await;
-            if connection.send(&request).await.status == 200 {
-                return;
-            }
+        if says_ready(port).await.unwrap_or(false) {
+            return;
         }
         assert!(
             Instant::now() < deadline,
@@ -102,6 +95,22 @@ pub async fn ready(port: u16, patience: Duration) {
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// One question, which a process that is being killed may not answer.
+async fn says_ready(port: u16) -> std::io::Result<bool> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let asking = async {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+        let request = crate::http::request("GET", "/ready", &[("connection", "close")], "");
+        stream.write_all(&request).await?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await?;
+        Ok(head.ends_with(b" 200"))
+    };
+    tokio::time::timeout(Duration::from_secs(5), asking)
+        .await
+        .unwrap_or(Ok(false))
 }
 
 /// The whole stack under `run_system.sh`, with files and ports of its own.
@@ -215,6 +224,27 @@ impl Stack {
             output.status.success(),
             String::from_utf8_lossy(&text).into_owned(),
         )
+    }
+
+    /// What each process of this stack is started with, `.env` included.
+    pub(crate) fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.environment
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// A file beside the logs.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.home.path().join("data/logs").join(name)
+    }
+
+    /// The private Postgres' superuser, in the arena's database.
+    #[must_use]
+    pub fn superuser_url(&self) -> String {
+        let password = std::fs::read_to_string(self.home.path().join("data/postgres/superuser"));
+        let url = self.written("DATABASE_URL");
+        let at = url.split_once('@').unwrap().1;
+        format!("postgres://postgres:{}@{at}", password.unwrap().trim())
     }
 
     /// The last lines of a service's log.

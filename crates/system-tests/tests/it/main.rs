@@ -5,5 +5,5 @@ mod agents;
 mod architecture;
 mod command_lines;
 mod day;
-mod kills;
+mod drills;
 mod markets;

@@ -1,0 +1,167 @@
+//! What must hold after every fault.
+
+use db::inspect::{self, Options};
+use db::{Database, DatabaseConfig};
+use tokio_postgres::Client;
+
+use super::Scene;
+use super::agents::Done;
+
+/// What was looked at, by name.
+pub(crate) const ALL: [&str; 8] = [
+    "acknowledged writes are there, once",
+    "no tick was charged twice",
+    "no tick was missed",
+    "a cycle's total is what was charged",
+    "no position was closed twice",
+    "wallets equal the ledger",
+    "every chain verifies, escrows and supply come out",
+    "no cycle was skipped",
+];
+
+/// Closed cycles only: an open one is on its way.
+const TICKS: &str = "WITH ticks AS ( \
+    SELECT l.bot_id, substr(l.reference, 6)::bigint AS cycle FROM ledger l \
+     WHERE l.entry_type IN ('HEARTBEAT', 'LIQUIDATION') AND l.reference LIKE 'TICK:%')";
+
+/// Looks at everything; panics with what was expected and found. Answers how many things it looked
+/// at.
+pub(crate) async fn check(scene: &Scene, what: &str) -> usize {
+    let client = test_kit::connect(&scene.superuser_url).await;
+    // Everything that follows sees one moment.
+    client
+        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        .await
+        .unwrap();
+    let count = async |sql: &str| client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0);
+    let must_be_none = async |name: &str, sql: &str| {
+        let found = count(sql).await;
+        assert_eq!(found, 0, "{what}: {name}: {found} exceptions to\n{sql}");
+    };
+    must_be_none(
+        ALL[1],
+        &format!("{TICKS} SELECT count(*) - count(DISTINCT (bot_id, cycle)) FROM ticks"),
+    )
+    .await;
+    must_be_none(
+        ALL[2],
+        &format!(
+            "{TICKS}, lives AS (SELECT w.bot_id, w.last_cycle, \
+                 (SELECT min(cycle) FROM ticks t WHERE t.bot_id = w.bot_id) AS first, \
+                 (SELECT count(*) FROM ticks t WHERE t.bot_id = w.bot_id) AS charged, \
+                 (SELECT count(*) FROM tick_failures f WHERE f.bot_id = w.bot_id) AS passed_over \
+               FROM wallets w) \
+             SELECT count(*) FROM lives WHERE charged > 0 \
+                AND last_cycle - first + 1 <> charged + passed_over"
+        ),
+    )
+    .await;
+    must_be_none(
+        ALL[3],
+        &format!(
+            "{TICKS} SELECT count(*) FROM cycles c WHERE closed_at IS NOT NULL \
+             AND bots <> (SELECT count(*) FROM ticks t WHERE t.cycle = c.number)"
+        ),
+    )
+    .await;
+    must_be_none(
+        ALL[4],
+        "SELECT count(*) FROM (SELECT FROM ledger WHERE reference ~ '^(PREDICTION|MARKET):' \
+            AND entry_type IN ('PAYOUT', 'SLASH', 'FORFEIT', 'REFUND', 'MARKET_PAYOUT', 'RESEARCH_PAYOUT') \
+          GROUP BY bot_id, reference HAVING count(*) > 1) twice",
+    )
+    .await;
+    must_be_none(
+        ALL[5],
+        "SELECT count(*) FROM wallets w JOIN LATERAL (SELECT max(sequence) AS sequence, \
+             sum(amount) AS total FROM ledger l WHERE l.bot_id = w.bot_id) l ON true \
+          WHERE w.sequence <> l.sequence OR w.balance <> l.total",
+    )
+    .await;
+    must_be_none(
+        ALL[7],
+        "SELECT coalesce(max(number) - count(*), 0) FROM cycles",
+    )
+    .await;
+    acknowledged(scene, &client, what).await;
+    audit(scene, what).await;
+    ALL.len()
+}
+
+/// Asked of the database as it is after the answers were given.
+async fn acknowledged(scene: &Scene, _snapshot: &Client, what: &str) {
+    let done = scene.crowd.acknowledged();
+    let client = test_kit::connect(&scene.superuser_url).await;
+    let of = |pick: fn(&Done) -> Option<i64>| done.iter().filter_map(pick).collect::<Vec<i64>>();
+    let kinds: [(&str, Vec<i64>, &str); 4] = [
+        (
+            "registrations",
+            of(|done| match done {
+                Done::Registered(bot) => Some(*bot),
+                _ => None,
+            }),
+            "SELECT count(*) FROM bots b JOIN ledger l ON l.bot_id = b.id AND l.sequence = 1 \
+              WHERE b.id = ANY($1)",
+        ),
+        (
+            "wagers",
+            of(|done| match done {
+                Done::Wagered { prediction } => Some(*prediction),
+                _ => None,
+            }),
+            "SELECT count(*) FROM predictions p JOIN ledger l ON l.bot_id = p.bot_id \
+                AND l.reference = 'OBS:' || p.observation_id \
+              WHERE p.id = ANY($1) AND l.entry_type = 'WAGER' AND l.amount = -p.wager_amount",
+        ),
+        (
+            "bets",
+            of(|done| match done {
+                Done::Bet { bet } => Some(*bet),
+                _ => None,
+            }),
+            "SELECT count(*) FROM bets b JOIN ledger l ON l.bot_id = b.bot_id \
+                AND l.reference = 'MARKET:' || b.market_id \
+              WHERE b.id = ANY($1) AND l.entry_type = 'MARKET_STAKE' AND l.amount = -b.stake",
+        ),
+        (
+            "answers",
+            of(|done| match done {
+                Done::Answered { action } => Some(*action),
+                _ => None,
+            }),
+            "SELECT count(*) FROM audit_log WHERE id = ANY($1) AND action = 'ANSWER'",
+        ),
+    ];
+    for (name, ids, sql) in kinds {
+        let kept: i64 = client.query_one(sql, &[&ids]).await.unwrap().get(0);
+        let expected = i64::try_from(ids.len()).unwrap();
+        assert_eq!(
+            kept, expected,
+            "{what}: of {expected} acknowledged {name}, {kept} are there once"
+        );
+    }
+}
+
+async fn audit(scene: &Scene, what: &str) {
+    let database = Database::connect(DatabaseConfig {
+        url: scene.superuser_url.clone(),
+        pool_size: 2,
+    })
+    .await
+    .unwrap();
+    let report = inspect::audit(&database, Options::default()).await.unwrap();
+    assert!(
+        report.is_sound(),
+        "{what}: the audit found {:#?}",
+        report.faults
+    );
+}
+
+pub(crate) async fn entries(scene: &Scene) -> i64 {
+    let client = test_kit::connect(&scene.superuser_url).await;
+    client
+        .query_one("SELECT count(*) FROM ledger", &[])
+        .await
+        .unwrap()
+        .get(0)
+}
