@@ -28,8 +28,9 @@ pub enum Fault {
     ConnectionsCut,
     /// Every process of Postgres stands still for up to two seconds.
     PostgresSlow,
-    /// No process of Postgres may write beyond the first 8 KiB of any file (RLIMIT_FSIZE), so that the
-    /// system refuses its writes as a full disk does, until Postgres has said so.
+    /// No process of Postgres may write beyond the first KiB of any file (RLIMIT_FSIZE; as many as its
+    /// log has, and 64), so that the system refuses its writes as a full disk does, until Postgres
+    /// has said so.
     DiskFull,
     RedisKilled,
     RedisEmptied,
@@ -196,7 +197,7 @@ impl Scene {
         .await
     }
 
-    /// Until Postgres has said that it could not write, or five seconds long.
+    /// Until Postgres has said that it could not write.
     async fn fill_disk(&self) {
         let refused = || {
             self.stack
@@ -212,8 +213,10 @@ impl Scene {
                 limit_files(child, limit);
             }
         };
-        of_all("8192:");
-        let mut patience = 50;
+        // Its own log must have room, or it could not say so.
+        let log = self.stack.log("postgres").len();
+        of_all(&format!("{}:", log + 64 * 1024));
+        let mut patience = 150;
         while refused() == before && patience > 0 {
             tokio::time::sleep(Duration::from_millis(100)).await;
             patience -= 1;
