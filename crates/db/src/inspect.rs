@@ -8,7 +8,7 @@
 
 mod columns;
 mod markets;
-mod range;
+pub(crate) mod range;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -224,18 +224,18 @@ impl Sum {
 }
 
 /// One consistent view, shared by several connections.
-struct Snapshot {
+pub(crate) struct Snapshot {
     /// Keeps the snapshot alive.
     client: Client,
     id: String,
-    as_of: Timestamp,
+    pub(crate) as_of: Timestamp,
 }
 
 const UNBOUNDED: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
     SET lock_timeout = 0";
 
 impl Snapshot {
-    async fn take(database: &Database) -> DbResult<Snapshot> {
+    pub(crate) async fn take(database: &Database) -> DbResult<Snapshot> {
         let client = database.dedicated().await?;
         client.batch_execute(UNBOUNDED).await?;
         client
@@ -257,7 +257,7 @@ impl Snapshot {
     }
 
     /// A connection that sees what this snapshot sees.
-    async fn share(&self, database: &Database) -> DbResult<Client> {
+    pub(crate) async fn share(&self, database: &Database) -> DbResult<Client> {
         let client = database.dedicated().await?;
         client.batch_execute(UNBOUNDED).await?;
         // Chain order is the key's order. Held to the index, the planner neither sorts nor reads

@@ -1,6 +1,7 @@
 //! One command a file. Each `run` does the work and answers with what it did; none prints.
 
 pub(crate) mod debug_auth;
+pub(crate) mod export;
 pub(crate) mod genesis;
 pub(crate) mod inspect_ledger;
 pub(crate) mod migrate;
@@ -8,6 +9,7 @@ pub(crate) mod resolve;
 pub(crate) mod retire;
 pub(crate) mod revive;
 pub(crate) mod sync_keys;
+pub(crate) mod verify_export;
 pub(crate) mod void_market;
 
 use std::fmt;
