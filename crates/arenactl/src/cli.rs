@@ -7,7 +7,9 @@ use ledger_core::post::one_line;
 use ledger_core::{BotId, Handle, MarketId, Money};
 use uuid::Uuid;
 
-use crate::commands::{audit, inspect_ledger, pause, resolve, retire, revive, void_market};
+use crate::commands::{
+    audit, export, inspect_ledger, pause, resolve, retire, revive, verify_export, void_market,
+};
 
 /// The longest reason, in characters: with the rest of the sentence it must fit a post.
 const REASON_MAX_CHARS: usize = 200;
@@ -66,6 +68,14 @@ pub(crate) enum Command {
     ///
     /// Exits with 0 when the ledger is sound and with 1 when it is not.
     InspectLedger(inspect_ledger::Args),
+    /// Write one bot's ledger or everybody's, one JSON object a line
+    ///
+    /// One consistent moment, also while the arena runs. Its last line tells how much there is.
+    Export(export::Args),
+    /// Recompute every hash and balance in a file of `export`; needs no database and no settings
+    ///
+    /// Exits with 0 when the file is sound and with 1 when it is not.
+    VerifyExport(verify_export::Args),
     /// Try every configured credential and say which fail and why
     DebugAuth,
 }

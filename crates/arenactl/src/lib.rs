@@ -1,14 +1,15 @@
 //! The operator's commands: `arenactl migrate`, `genesis`, `sync-keys`, `revive`, `retire`,
-//! `inspect-ledger`, `debug-auth`.
+//! `inspect-ledger`, `export`, `verify-export`, `debug-auth`.
 //!
 //! Each works from any directory, reads only the settings it needs, says what it did (in words, or
 //! with `--json` as one object), and exits non-zero when it failed: 78 a setting is wrong, 69
 //! something cannot be reached, 2 the command line is wrong, 1 the rest. Money moves through `db`
-//! alone; nothing here computes a hash of an entry or a balance, and nothing here shows a secret.
+//! alone; hashes and balances are computed by `ledger-core` alone, and nothing here shows a secret.
 
 mod cli;
 mod commands;
 mod credentials;
+mod export_file;
 mod files;
 mod keys;
 mod operator;
@@ -83,6 +84,16 @@ async fn dispatch(command: Command, format: Format) -> Result<(), Stopped> {
             let audit = commands::inspect_ledger::run(&sources, &args).await?;
             format.show(&audit)?;
             audit.verdict().map_err(Stopped::ByReport)?;
+        }
+        Command::Export(args) => {
+            if let Some(report) = commands::export::run(&sources, &args).await? {
+                format.show(&report)?;
+            }
+        }
+        Command::VerifyExport(args) => {
+            let verification = commands::verify_export::run(&args)?;
+            format.show(&verification)?;
+            verification.verdict().map_err(Stopped::ByReport)?;
         }
         Command::DebugAuth => {
             let checks = commands::debug_auth::run(&sources).await?;

@@ -44,6 +44,11 @@ impl Format {
     }
 }
 
+/// Standard output for a command whose result is data and not a report.
+pub(crate) fn data() -> BufWriter<io::Stdout> {
+    BufWriter::with_capacity(1 << 16, io::stdout())
+}
+
 /// Text from the database or a file, fit for a terminal: control characters are shown as escapes
 /// and do nothing.
 pub(crate) struct Plain<'a>(pub(crate) &'a str);

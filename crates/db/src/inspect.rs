@@ -8,7 +8,7 @@
 
 mod columns;
 mod markets;
-mod range;
+pub(crate) mod range;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -224,11 +224,11 @@ impl Sum {
 }
 
 /// One consistent view, shared by several connections.
-struct Snapshot {
+pub(crate) struct Snapshot {
     /// Keeps the snapshot alive.
     client: Client,
     id: String,
-    as_of: Timestamp,
+    pub(crate) as_of: Timestamp,
 }
 
 /// For the transaction alone: behind a pooler the session is somebody else's next.
@@ -237,7 +237,7 @@ const UNBOUNDED: &str = "SET LOCAL statement_timeout = 0; \
     SET LOCAL timezone = 'UTC'";
 
 impl Snapshot {
-    async fn take(database: &Database) -> DbResult<Snapshot> {
+    pub(crate) async fn take(database: &Database) -> DbResult<Snapshot> {
         let client = database.dedicated().await?;
         client
             .batch_execute(&format!(
@@ -260,7 +260,7 @@ impl Snapshot {
     }
 
     /// A connection that sees what this snapshot sees.
-    async fn share(&self, database: &Database) -> DbResult<Client> {
+    pub(crate) async fn share(&self, database: &Database) -> DbResult<Client> {
         let client = database.dedicated().await?;
         // Chain order is the key's order. Held to the index, the planner neither sorts nor reads
         // everything for each range.

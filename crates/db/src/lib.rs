@@ -13,6 +13,7 @@ pub mod credentials;
 pub mod dry_run;
 pub mod error;
 pub mod events;
+pub mod export;
 pub mod idempotency;
 pub mod insights;
 pub mod inspect;

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod debug_auth;
+pub(crate) mod export;
 pub(crate) mod genesis;
 pub(crate) mod inspect_ledger;
 pub(crate) mod migrate;
@@ -10,6 +11,7 @@ pub(crate) mod resolve;
 pub(crate) mod retire;
 pub(crate) mod revive;
 pub(crate) mod sync_keys;
+pub(crate) mod verify_export;
 pub(crate) mod void_market;
 
 use std::fmt;

@@ -4,6 +4,7 @@
 
 mod bench;
 mod debug_auth;
+mod export;
 mod genesis;
 mod inspect_ledger;
 mod markets;

@@ -13,7 +13,7 @@ use super::columns::{copy_out, int4, int8, malformed, money};
 use super::tally::{BetFacts, PredictionFacts, Tally, Worth};
 use super::{Fault, RangeReport, wallet_fault};
 use crate::copy::{fields, numeric_units, timestamp_of};
-use crate::error::DbResult;
+use crate::error::{DbError, DbResult};
 
 /// Bots above `after` (if any) up to and with `up_to` (if any).
 #[derive(Debug, Clone, Copy)]
@@ -307,9 +307,8 @@ struct Auditor {
 impl Auditor {
     async fn read_ledger(&mut self, client: &Client, bounds: Bounds) -> DbResult<()> {
         let query = format!(
-            "COPY (SELECT bot_id, sequence, entry_type, amount, balance_after, reference, \
-                          recorded_at, previous_hash, hash \
-                     FROM ledger WHERE {} ORDER BY bot_id, sequence) TO STDOUT (FORMAT binary)",
+            "COPY (SELECT {ENTRY_COLUMNS} FROM ledger WHERE {} ORDER BY bot_id, sequence) \
+             TO STDOUT (FORMAT binary)",
             bounds.condition("bot_id"),
         );
         copy_out(client, &query, |row| self.entry(row)).await
@@ -522,6 +521,24 @@ struct Unreadable {
 }
 
 type Columns<'a> = [Option<&'a [u8]>; 9];
+
+/// The columns of an entry, in the order in which rows are decoded.
+pub(crate) const ENTRY_COLUMNS: &str = "bot_id, sequence, entry_type, amount, balance_after, \
+    reference, recorded_at, previous_hash, hash";
+
+/// A row of [`ENTRY_COLUMNS`], for who can go no further behind one that cannot be read.
+pub(crate) fn read_entry(row: &[u8]) -> DbResult<Entry> {
+    let columns = fields::<9>(row).ok_or_else(malformed)?;
+    let bot_id = BotId(int8(columns[0]).ok_or_else(malformed)?);
+    let sequence = int8(columns[1]).ok_or_else(malformed)?;
+    decode(bot_id, sequence, &columns).map_err(|unreadable| {
+        DbError::corrupt(format!(
+            "bot {bot_id}, entry {sequence}: {} is not {}; `arenactl inspect-ledger` names all \
+             that is broken",
+            unreadable.field, unreadable.expected
+        ))
+    })
+}
 
 fn decode(bot_id: BotId, sequence: i64, columns: &Columns<'_>) -> Result<Entry, Box<Unreadable>> {
     let [

@@ -1,0 +1,403 @@
+//! `arenactl verify-export`: recomputes a file of `export`, line by line, with no database and no
+//! settings. Whatever the bytes are, it names the line that is wrong; its memory does not grow with
+//! the file.
+//!
+//! It proves that each chain in the file is whole and unchanged. A file that somebody made anew,
+//! hashes and all, is known by its digest alone: compare that with one kept elsewhere.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use daemon::process::Failure;
+use ledger_core::chain::{ChainVerifier, Head, HeadsDigest};
+use ledger_core::{BotId, Entry, Hash, Timestamp};
+use serde::Serialize;
+
+use crate::export_file::{EndFields, EndLine, EntryLine, FORMAT, HeadFields, HeadLine};
+use crate::output::Plain;
+
+/// More than twice the longest line that `export` writes.
+const LINE_MAX_BYTES: usize = 4_096;
+/// Faults that are named one by one; the rest is counted.
+const FAULTS_MAX: usize = 1_000;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// What `arenactl export` wrote
+    file: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Fault {
+    /// Counted from 1.
+    line: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bot_id: Option<BotId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<i64>,
+    problem: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Verification {
+    sound: bool,
+    /// The moment that the file shows; absent when it lacks its end.
+    as_of: Option<Timestamp>,
+    only_bot: Option<BotId>,
+    bots: u64,
+    entries: u64,
+    /// Recomputed from the entries in the file.
+    heads_digest: Hash,
+    faults_total: u64,
+    faults: Vec<Fault>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Verification, Failure> {
+    let unreadable = || format!("cannot read {}", args.file.display());
+    let file = File::open(&args.file).with_context(unreadable)?;
+    Ok(verify(BufReader::with_capacity(1 << 16, file)).with_context(unreadable)?)
+}
+
+fn verify(mut input: impl BufRead) -> io::Result<Verification> {
+    let mut check = Check::default();
+    let mut line = Vec::with_capacity(LINE_MAX_BYTES);
+    loop {
+        let read = read_line(&mut input, &mut line)?;
+        if matches!(read, Line::Nothing) {
+            return Ok(check.finish());
+        }
+        check.line += 1;
+        match read {
+            Line::Whole => check.whole_line(&line),
+            Line::TooLong => check.unreadable(format!(
+                "longer than {LINE_MAX_BYTES} bytes, which no line of an export is"
+            )),
+            Line::Cut => check.unreadable("cut: no line feed ends it".to_owned()),
+            Line::Nothing => {}
+        }
+    }
+}
+
+enum Line {
+    Whole,
+    TooLong,
+    /// The file ends within it.
+    Cut,
+    Nothing,
+}
+
+/// The next line without its line feed; of one that is too long, nothing more is kept.
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Line> {
+    line.clear();
+    let (mut begun, mut too_long) = (false, false);
+    loop {
+        let available = match input.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        if available.is_empty() {
+            return Ok(match (begun, too_long) {
+                (false, _) => Line::Nothing,
+                (true, true) => Line::TooLong,
+                (true, false) => Line::Cut,
+            });
+        }
+        begun = true;
+        let end = available.iter().position(|byte| *byte == b'\n');
+        let part = &available[..end.unwrap_or(available.len())];
+        too_long |= line.len() + part.len() > LINE_MAX_BYTES;
+        if !too_long {
+            line.extend_from_slice(part);
+        }
+        let used = part.len() + usize::from(end.is_some());
+        input.consume(used);
+        if end.is_some() {
+            return Ok(if too_long { Line::TooLong } else { Line::Whole });
+        }
+    }
+}
+
+/// Where the walk through the file is.
+struct Check {
+    line: u64,
+    verifier: ChainVerifier,
+    /// The chain whose head line has not come yet.
+    current: Option<BotId>,
+    /// The last bot whose chain has ended.
+    ended: Option<BotId>,
+    /// A line was unreadable: what the next entry continues is not known.
+    lost: bool,
+    end: Option<EndFields>,
+    bots: u64,
+    entries: u64,
+    digest: HeadsDigest,
+    faults_total: u64,
+    faults: Vec<Fault>,
+}
+
+impl Default for Check {
+    fn default() -> Check {
+        Check {
+            line: 0,
+            verifier: ChainVerifier::new(BotId(0)),
+            current: None,
+            ended: None,
+            lost: false,
+            end: None,
+            bots: 0,
+            entries: 0,
+            digest: HeadsDigest::default(),
+            faults_total: 0,
+            faults: Vec::new(),
+        }
+    }
+}
+
+impl Check {
+    fn fault(&mut self, bot_id: Option<BotId>, sequence: Option<i64>, problem: String) {
+        self.faults_total += 1;
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(Fault {
+                line: self.line,
+                bot_id,
+                sequence,
+                problem,
+            });
+        }
+    }
+
+    fn unreadable(&mut self, problem: String) {
+        self.fault(self.current, None, problem);
+        self.lost = true;
+    }
+
+    fn whole_line(&mut self, line: &[u8]) {
+        if self.end.is_some() {
+            return self.fault(None, None, "stands behind the end of the export".to_owned());
+        }
+        if line.ends_with(b"\r") {
+            let problem = "ends with CR LF: something converted this file; export it again";
+            return self.unreadable(problem.to_owned());
+        }
+        let parsed = if line.starts_with(br#"{"head":"#) {
+            serde_json::from_slice::<HeadLine>(line).map(|line| self.head(&line.head))
+        } else if line.starts_with(br#"{"end":"#) {
+            serde_json::from_slice::<EndLine>(line).map(|line| self.end(line.end))
+        } else {
+            serde_json::from_slice::<EntryLine>(line).map(|line| match line.entry() {
+                Some(entry) => self.entry(&entry),
+                None => self.unreadable("recorded_at and recorded_at_us differ".to_owned()),
+            })
+        };
+        if let Err(error) = parsed {
+            self.unreadable(format!("is no line of an export: {error}"));
+        }
+    }
+
+    fn entry(&mut self, entry: &Entry) {
+        let bot_id = entry.bot_id;
+        self.entries += 1;
+        if self.current != Some(bot_id) {
+            self.end_chain(None);
+            if let Some(last) = self.ended.filter(|last| *last >= bot_id) {
+                let problem = format!("its bot comes behind bot {last}: chains must not mix");
+                self.fault(Some(bot_id), Some(entry.sequence), problem);
+            }
+            self.current = Some(bot_id);
+            self.verifier.restart(bot_id);
+        }
+        if std::mem::take(&mut self.lost) {
+            self.verifier.skip_to(before(entry));
+        }
+        if let Err(fault) = self.verifier.check(entry) {
+            let problem = format!(
+                "{}: expected {}; found {}",
+                fault.field, fault.expected, fault.found
+            );
+            self.fault(Some(fault.bot_id), Some(fault.sequence), problem);
+        }
+    }
+
+    fn head(&mut self, head: &HeadFields) {
+        self.end_chain(Some(head));
+        self.lost = false;
+    }
+
+    /// The current chain, if there is one, ends here, with its head line or without.
+    fn end_chain(&mut self, told: Option<&HeadFields>) {
+        let Some(bot_id) = self.current.take() else {
+            if let Some(told) = told {
+                let problem = "the head of a chain that has no entry here".to_owned();
+                self.fault(Some(told.bot_id), Some(told.sequence), problem);
+            }
+            return;
+        };
+        let head = *self.verifier.head();
+        let sequence = Some(head.sequence);
+        match told {
+            None => {
+                let problem = "its chain breaks off: no head line follows its last entry";
+                self.fault(Some(bot_id), sequence, problem.to_owned());
+            }
+            Some(told) if *told != HeadFields::from(&head) => {
+                let problem = format!(
+                    "the head line tells of bot {}, entry {}, hash {}; its chain here ends with \
+                     hash {}",
+                    told.bot_id, told.sequence, told.hash, head.hash
+                );
+                self.fault(Some(bot_id), sequence, problem);
+            }
+            Some(_) => {}
+        }
+        self.bots += 1;
+        self.ended = self.ended.max(Some(bot_id));
+        let mut line = Vec::new();
+        HeadsDigest::write_line(&head, &mut line);
+        self.digest.add_lines(&line);
+    }
+
+    fn end(&mut self, end: EndFields) {
+        self.end_chain(None);
+        self.end = Some(end);
+    }
+
+    fn finish(mut self) -> Verification {
+        self.end_chain(None);
+        let heads_digest = std::mem::take(&mut self.digest).finish();
+        match self.end.take() {
+            None => {
+                let problem = "the file ends without its end line: it was cut; export it again";
+                self.fault(None, None, problem.to_owned());
+            }
+            Some(end) => {
+                let pairs = [
+                    ("format", end.format.clone(), FORMAT.to_owned()),
+                    ("bots", end.bots.to_string(), self.bots.to_string()),
+                    ("entries", end.entries.to_string(), self.entries.to_string()),
+                    (
+                        "heads_digest",
+                        end.heads_digest.to_string(),
+                        heads_digest.to_string(),
+                    ),
+                ];
+                for (name, told, found) in pairs {
+                    if told != found {
+                        let problem = format!("{name}: the end line says {told}; found {found}");
+                        self.fault(None, None, problem);
+                    }
+                }
+                self.end = Some(end);
+            }
+        }
+        Verification {
+            sound: self.faults_total == 0,
+            as_of: self.end.as_ref().map(|end| end.as_of),
+            only_bot: self.end.as_ref().and_then(|end| end.only_bot),
+            bots: self.bots,
+            entries: self.entries,
+            heads_digest,
+            faults_total: self.faults_total,
+            faults: self.faults,
+        }
+    }
+}
+
+/// The head that the entry itself claims to continue, so that one bad line is one fault.
+fn before(entry: &Entry) -> Head {
+    Head {
+        bot_id: entry.bot_id,
+        sequence: entry.sequence.saturating_sub(1),
+        balance: entry
+            .balance_after
+            .checked_sub(entry.amount)
+            .unwrap_or_default(),
+        hash: entry.previous_hash,
+        recorded_at: None,
+    }
+}
+
+impl Verification {
+    pub(crate) fn verdict(&self) -> Result<(), Failure> {
+        if self.sound {
+            return Ok(());
+        }
+        Err(anyhow::anyhow!("the export is broken: {} found", self.count()).into())
+    }
+
+    fn count(&self) -> String {
+        match self.faults_total {
+            1 => "1 fault".to_owned(),
+            many => format!("{many} faults"),
+        }
+    }
+}
+
+impl fmt::Display for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.sound {
+            writeln!(f, "The export is sound.")?;
+        } else {
+            writeln!(f, "The export is BROKEN: {}.", self.count())?;
+        }
+        if let Some(as_of) = self.as_of {
+            writeln!(f, "  as of         {as_of}")?;
+        }
+        if let Some(bot_id) = self.only_bot {
+            writeln!(f, "  only bot      {bot_id}")?;
+        }
+        writeln!(f, "  bots          {}", self.bots)?;
+        writeln!(f, "  entries       {}", self.entries)?;
+        write!(f, "  heads digest  {}", self.heads_digest)?;
+        for fault in &self.faults {
+            write!(f, "\nfault  line {}", fault.line)?;
+            if let Some(bot_id) = fault.bot_id {
+                write!(f, ", bot {bot_id}")?;
+            }
+            if let Some(sequence) = fault.sequence {
+                write!(f, ", entry {sequence}")?;
+            }
+            write!(f, ": {}", Plain(&fault.problem))?;
+        }
+        let named = u64::try_from(self.faults.len()).unwrap_or(u64::MAX);
+        match self.faults_total.saturating_sub(named) {
+            0 => Ok(()),
+            more => write!(f, "\n… and {more} more"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::verify;
+
+    proptest! {
+        #[test]
+        fn any_bytes_end_with_a_verdict(bytes in proptest::collection::vec(any::<u8>(), 0..9_000)) {
+            let verification = verify(&bytes[..]).unwrap();
+            prop_assert!(!verification.sound);
+            prop_assert!(verification.faults_total > 0);
+        }
+
+        #[test]
+        fn any_lines_that_look_right_end_with_a_verdict(
+            lines in proptest::collection::vec(r#"\{"(head|end|bot_id)":[ -~]{0,40}\}?\r?\n"#, 0..20)
+        ) {
+            prop_assert!(!verify(lines.concat().as_bytes()).unwrap().sound);
+        }
+    }
+
+    #[test]
+    fn a_huge_line_is_one_fault_and_is_not_kept() {
+        let mut bytes = vec![b'x'; 3 << 20];
+        bytes.push(b'\n');
+        let verification = verify(&bytes[..]).unwrap();
+        assert_eq!(verification.faults[0].line, 1);
+        assert!(verification.faults[0].problem.contains("longer than"));
+        assert_eq!(verification.faults_total, 2, "and the missing end");
+    }
+}

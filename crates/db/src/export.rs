@@ -1,0 +1,57 @@
+//! The ledger on its way out: every entry in chain order, from one consistent snapshot, one at a
+//! time, so that memory does not grow with the ledger.
+//!
+//! It reads and never judges: an entry that is broken but can be read is handed over as it is, and
+//! whoever verifies the export finds it.
+
+use std::io;
+
+use futures_util::TryStreamExt;
+use ledger_core::{BotId, Entry, Timestamp};
+
+use crate::copy::CopyReader;
+use crate::error::{DbError, DbResult};
+use crate::inspect::Snapshot;
+use crate::inspect::range::{ENTRY_COLUMNS, read_entry};
+use crate::pool::Database;
+
+/// Why an export ended early.
+#[derive(Debug)]
+pub enum ExportError {
+    Database(DbError),
+    /// What takes the entries could not take one.
+    Sink(io::Error),
+}
+
+impl From<DbError> for ExportError {
+    fn from(error: DbError) -> ExportError {
+        ExportError::Database(error)
+    }
+}
+
+/// Hands every entry of one bot, or of all, to `sink`: bots in ascending order, each chain in order
+/// of its sequence. Answers the moment of the snapshot.
+pub async fn entries(
+    database: &Database,
+    bot: Option<BotId>,
+    mut sink: impl FnMut(&Entry) -> io::Result<()>,
+) -> Result<Timestamp, ExportError> {
+    let snapshot = Snapshot::take(database).await?;
+    let client = snapshot.share(database).await?;
+    // A number, so nothing needs quoting; COPY takes no parameters.
+    let condition = bot.map_or("true".to_owned(), |id| format!("bot_id = {id}"));
+    let query = format!(
+        "COPY (SELECT {ENTRY_COLUMNS} FROM ledger WHERE {condition} ORDER BY bot_id, sequence) \
+         TO STDOUT (FORMAT binary)"
+    );
+    let stream = client.copy_out(&query).await.map_err(DbError::from)?;
+    let mut stream = std::pin::pin!(stream);
+    let mut reader = CopyReader::default();
+    while let Some(message) = stream.try_next().await.map_err(DbError::from)? {
+        reader.feed(&message, |row| {
+            let entry: DbResult<Entry> = read_entry(row);
+            sink(&entry?).map_err(ExportError::Sink)
+        })?;
+    }
+    Ok(snapshot.as_of)
+}
