@@ -6,7 +6,7 @@ use ledger_core::post::one_line;
 use ledger_core::{BotId, Handle, MarketId, Money};
 use uuid::Uuid;
 
-use crate::commands::{inspect_ledger, resolve, retire, revive, void_market};
+use crate::commands::{inspect_ledger, resolve, retire, revive, rotate_role, void_market};
 
 /// The longest reason, in characters: with the rest of the sentence it must fit a post.
 const REASON_MAX_CHARS: usize = 200;
@@ -57,6 +57,11 @@ pub(crate) enum Command {
     InspectLedger(inspect_ledger::Args),
     /// Try every configured credential and say which fail and why
     DebugAuth,
+    /// Put another Postgres role in the place of the one in .env, while everything runs
+    ///
+    /// Needs a superuser. Safe to repeat after an interruption at any step. `debug-auth` afterwards
+    /// tries what .env then says.
+    RotateRole(rotate_role::Args),
 }
 
 /// A bot's handle or its numeric id; a handle begins with a letter, so they never mix.

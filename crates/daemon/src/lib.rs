@@ -7,6 +7,7 @@
 
 pub mod cadence;
 pub mod config;
+pub mod credentials;
 pub mod health;
 pub mod process;
 pub mod shutdown;

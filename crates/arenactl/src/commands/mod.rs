@@ -7,6 +7,7 @@ pub(crate) mod migrate;
 pub(crate) mod resolve;
 pub(crate) mod retire;
 pub(crate) mod revive;
+pub(crate) mod rotate_role;
 pub(crate) mod sync_keys;
 pub(crate) mod void_market;
 
