@@ -11,6 +11,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpServer};
+use daemon::credentials::{self, Followed};
 use daemon::process::Failure;
 use daemon::shutdown::Shutdown;
 use tokio::task::JoinHandle;
@@ -57,6 +58,21 @@ impl Running {
     }
 }
 
+/// A rotated role is taken up while everything runs.
+fn follow_credentials(config: &ApiConfig, app: &Data<App>, shutdown: &Shutdown) -> io::Result<()> {
+    let followed = Followed {
+        setting: "DATABASE_URL",
+        schemes: &["postgres", "postgresql"],
+        in_use: config.database_url.clone(),
+    };
+    let database = app.database.clone();
+    credentials::follow(followed, shutdown.clone(), move |url| {
+        let database = database.clone();
+        async move { database.take_up(url).await }
+    })?;
+    Ok(())
+}
+
 /// Connects to Postgres and Redis, listens, and answers until the shutdown.
 ///
 /// # Errors
@@ -75,6 +91,7 @@ pub async fn start_with(
     more: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> Result<Running, Failure> {
     let app = Data::new(App::open(&config).await?);
+    follow_credentials(&config, &app, &shutdown)?;
     let wanted = SocketAddr::new(config.host, config.port);
     let shared = Data::clone(&app);
     let upkeep = (Data::clone(&app), shutdown.clone());

@@ -8,7 +8,8 @@ use ledger_core::{BotId, Handle, MarketId, Money};
 use uuid::Uuid;
 
 use crate::commands::{
-    audit, export, inspect_ledger, pause, resolve, retire, revive, verify_export, void_market,
+    audit, export, inspect_ledger, pause, resolve, retire, revive, rotate_role, verify_export,
+    void_market,
 };
 
 /// The longest reason, in characters: with the rest of the sentence it must fit a post.
@@ -78,6 +79,11 @@ pub(crate) enum Command {
     VerifyExport(verify_export::Args),
     /// Try every configured credential and say which fail and why
     DebugAuth,
+    /// Put another Postgres role in the place of the one in .env, while everything runs
+    ///
+    /// Needs a superuser. Safe to repeat after an interruption at any step. `debug-auth` afterwards
+    /// tries what .env then says.
+    RotateRole(rotate_role::Args),
 }
 
 /// Reads the command line of this process; what is wrong with it, `--help` and `--version` end the

@@ -20,6 +20,11 @@ pub(crate) fn generate() -> anyhow::Result<SecretString> {
     random_text("ldk_").map(SecretString::from)
 }
 
+/// A new password. It needs no escape in a URL.
+pub(crate) fn password() -> anyhow::Result<SecretString> {
+    random_text("").map(SecretString::from)
+}
+
 /// The stored form of the key, with that of an API secret which nobody knows: hosted bots log in by
 /// their key alone, and no credential column may be empty.
 pub(crate) async fn credentials(key: &SecretString) -> anyhow::Result<Credentials> {

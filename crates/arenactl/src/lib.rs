@@ -1,5 +1,5 @@
 //! The operator's commands: `arenactl migrate`, `genesis`, `sync-keys`, `revive`, `retire`,
-//! `inspect-ledger`, `export`, `verify-export`, `debug-auth`.
+//! `pause`, `resume`, `audit`, `inspect-ledger`, `export`, `verify-export`, `debug-auth`, `rotate-role`.
 //!
 //! Each works from any directory, reads only the settings it needs, says what it did (in words, or
 //! with `--json` as one object), and exits non-zero when it failed: 78 a setting is wrong, 69
@@ -9,6 +9,7 @@
 mod cli;
 mod commands;
 mod credentials;
+mod env_file;
 mod export_file;
 mod files;
 mod keys;
@@ -94,6 +95,9 @@ async fn dispatch(command: Command, format: Format) -> Result<(), Stopped> {
             let verification = commands::verify_export::run(&args)?;
             format.show(&verification)?;
             verification.verdict().map_err(Stopped::ByReport)?;
+        }
+        Command::RotateRole(args) => {
+            format.show(&commands::rotate_role::run(&sources, &args).await?)?;
         }
         Command::DebugAuth => {
             let checks = commands::debug_auth::run(&sources).await?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arena_client::{Client, Credential};
 use daemon::config::{ConfigError, Sources, endpoint};
+use daemon::credentials::{self, Followed};
 use daemon::health::{self, Check, CheckState};
 use daemon::process::{Failure, Unavailable};
 use daemon::shutdown::{Shutdown, Wake};
@@ -45,6 +46,7 @@ pub async fn main() -> Result<(), Failure> {
 pub async fn run(config: Config, pace: Pace, shutdown: Shutdown) -> Result<(), Failure> {
     show_refused(&config);
     let database = connect_postgres(&config).await?;
+    follow_credentials(&config, &database, &shutdown)?;
     if wait_for_arena(&config, &shutdown).await? == Wake::ShutdownRequested {
         return Ok(());
     }
@@ -84,6 +86,25 @@ fn show_refused(config: &Config) {
     for keyless in &config.keyless {
         error!(bot = %keyless.handle, "persona refused: {keyless}");
     }
+}
+
+/// A rotated role is taken up while everything runs.
+fn follow_credentials(
+    config: &Config,
+    database: &Database,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    let followed = Followed {
+        setting: "DATABASE_URL",
+        schemes: &["postgres", "postgresql"],
+        in_use: config.database_url.clone(),
+    };
+    let renewed = database.clone();
+    credentials::follow(followed, shutdown.clone(), move |url| {
+        let database = renewed.clone();
+        async move { database.take_up(url).await }
+    })?;
+    Ok(())
 }
 
 async fn connect_postgres(config: &Config) -> Result<Database, Failure> {

@@ -8,6 +8,7 @@
 pub mod cadence;
 pub mod command_line;
 pub mod config;
+pub mod credentials;
 pub mod health;
 pub mod process;
 pub mod shutdown;

@@ -27,6 +27,7 @@ pub mod pool;
 pub mod posts;
 pub mod predictions;
 pub mod prices;
+pub mod roles;
 pub mod schedules;
 #[rustfmt::skip]
 #[allow(unreachable_pub)]

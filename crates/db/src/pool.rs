@@ -4,6 +4,7 @@
 //! Postgres after [`IDLE_IN_TRANSACTION_SECONDS`].
 
 use std::str::FromStr;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -45,9 +46,16 @@ pub struct DatabaseConfig {
     pub pool_size: usize,
 }
 
-/// A pool of connections under the services' role.
+/// A pool of connections under the services' role; clones share it.
 #[derive(Clone)]
 pub struct Database {
+    current: Arc<RwLock<Current>>,
+    pool_size: usize,
+}
+
+/// What new connections are made with, and those that were.
+#[derive(Clone)]
+struct Current {
     pool: Pool<Connection>,
     url: String,
 }
@@ -55,41 +63,47 @@ pub struct Database {
 impl Database {
     /// Opens a pool and proves that Postgres answers. Fails within [`CONNECT_SECONDS`].
     pub async fn connect(config: DatabaseConfig) -> DbResult<Database> {
-        let mut manager = ManagerConfig::<Connection>::default();
-        // A broken connection is noticed by the query that meets it; a probe before each loan would
-        // cost a round trip a request.
-        manager.recycling_method = RecyclingMethod::Fast;
-        manager.custom_setup = Box::new(|url| {
-            let url = url.to_owned();
-            async move { establish(&url).await }.boxed()
-        });
-        let manager = AsyncDieselConnectionManager::new_with_config(config.url.clone(), manager);
-        let pool = Pool::builder(manager)
-            .max_size(config.pool_size)
-            .wait_timeout(Some(Duration::from_secs(POOL_WAIT_SECONDS)))
-            .create_timeout(Some(Duration::from_secs(CONNECT_SECONDS)))
-            .recycle_timeout(Some(Duration::from_secs(CONNECT_SECONDS)))
-            .runtime(deadpool::Runtime::Tokio1)
-            .build()
-            .map_err(|error| DbError::Unavailable(error.to_string()))?;
-        let database = Database {
-            pool,
-            url: config.url,
+        let DatabaseConfig { url, pool_size } = config;
+        let current = Current::open(url, pool_size).await?;
+        Ok(Database {
+            current: Arc::new(RwLock::new(current)),
+            pool_size,
+        })
+    }
+
+    /// Goes on with another URL, of the same database under other credentials, once it is proven
+    /// to work; on an error nothing has changed. Idle connections of the old URL end at once, and
+    /// those on loan as they come back: whoever has one keeps it to the end of its work.
+    pub async fn take_up(&self, url: String) -> DbResult<()> {
+        let fresh = Current::open(url, self.pool_size).await?;
+        let old = {
+            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *current, fresh)
         };
-        database.ping().await?;
-        Ok(database)
+        old.pool.close();
+        Ok(())
+    }
+
+    fn current(&self) -> Current {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.clone()
     }
 
     /// A connection from the pool.
     pub async fn get(&self) -> DbResult<PooledConnection> {
-        self.pool.get().await.map_err(|error| match error {
-            PoolError::Timeout(_) => DbError::Unavailable(
-                "no connection became free in time; all are in use or Postgres does not answer"
-                    .to_owned(),
-            ),
-            PoolError::Backend(error) => DbError::Unavailable(error.to_string()),
-            other => DbError::Unavailable(other.to_string()),
-        })
+        loop {
+            return match self.current().pool.get().await {
+                Ok(connection) => Ok(connection),
+                // Another took its place meanwhile, and only then was it closed.
+                Err(PoolError::Closed) => continue,
+                Err(PoolError::Timeout(_)) => Err(DbError::Unavailable(
+                    "no connection became free in time; all are in use or Postgres does not answer"
+                        .to_owned(),
+                )),
+                Err(PoolError::Backend(error)) => Err(DbError::Unavailable(error.to_string())),
+                Err(other) => Err(DbError::Unavailable(other.to_string())),
+            };
+        }
     }
 
     /// Asks Postgres for a sign of life.
@@ -115,17 +129,48 @@ impl Database {
             .await?)
     }
 
+    /// Whether the way to Postgres is a pooler that lends servers by the transaction.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        split_pooler(&self.current().url).1
+    }
+
     /// A connection beside the pool, for streams and bulk work.
     /// Behind a pooler it has no settings and must prepare what it needs in each transaction,
     /// begun by [`begin`].
     pub async fn dedicated(&self) -> DbResult<tokio_postgres::Client> {
-        connect_raw(&self.url).await
+        connect_raw(&self.current().url).await
     }
+}
 
-    /// Whether the way to Postgres is a pooler that lends servers by the transaction.
-    #[must_use]
-    pub fn is_pooled(&self) -> bool {
-        split_pooler(&self.url).1
+impl Current {
+    /// A pool of which one connection was made and has answered.
+    async fn open(url: String, pool_size: usize) -> DbResult<Current> {
+        let mut manager = ManagerConfig::<Connection>::default();
+        // A broken connection is noticed by the query that meets it; a probe before each loan would
+        // cost a round trip a request.
+        manager.recycling_method = RecyclingMethod::Fast;
+        manager.custom_setup = Box::new(|url| {
+            let url = url.to_owned();
+            async move { establish(&url).await }.boxed()
+        });
+        let manager = AsyncDieselConnectionManager::new_with_config(url.clone(), manager);
+        let pool = Pool::builder(manager)
+            .max_size(pool_size)
+            .wait_timeout(Some(Duration::from_secs(POOL_WAIT_SECONDS)))
+            .create_timeout(Some(Duration::from_secs(CONNECT_SECONDS)))
+            .recycle_timeout(Some(Duration::from_secs(CONNECT_SECONDS)))
+            .runtime(deadpool::Runtime::Tokio1)
+            .build()
+            .map_err(|error| DbError::Unavailable(error.to_string()))?;
+        let first = pool.get().await;
+        let mut first = first.map_err(|error| match error {
+            PoolError::Backend(error) => DbError::Unavailable(error.to_string()),
+            other => DbError::Unavailable(other.to_string()),
+        })?;
+        first.batch_execute("SELECT 1").await?;
+        drop(first);
+        Ok(Current { pool, url })
     }
 }
 
@@ -210,7 +255,7 @@ fn parse(url: &str) -> DbResult<tokio_postgres::Config> {
         config.connect_timeout(Duration::from_secs(CONNECT_SECONDS));
     }
     if config.get_application_name().is_none() {
-        config.application_name("ledgerdome");
+        config.application_name(application_name());
     }
     // A host that vanished without a word is noticed within half a minute, not two hours.
     config.keepalives_idle(Duration::from_secs(10));
@@ -218,6 +263,18 @@ fn parse(url: &str) -> DbResult<tokio_postgres::Config> {
     config.keepalives_retries(3);
     config.tcp_user_timeout(Duration::from_secs(35));
     Ok(config)
+}
+
+/// What `pg_stat_activity` shows of this process: `ledgerdome-api`.
+fn application_name() -> String {
+    let executable = std::env::current_exe().ok();
+    let name = executable
+        .as_deref()
+        .and_then(|path| path.file_stem()?.to_str());
+    name.map_or_else(
+        || "ledgerdome".to_owned(),
+        |name| format!("ledgerdome-{name}"),
+    )
 }
 
 pub(crate) async fn establish(url: &str) -> diesel::ConnectionResult<Connection> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bus::{Bus, BusConfig};
 use daemon::cadence;
 use daemon::config::{ConfigError, Sources, endpoint};
+use daemon::credentials::{self, Followed};
 use daemon::health::{self, Check, CheckState};
 use daemon::process::{Failure, Unavailable};
 use daemon::shutdown::Shutdown;
@@ -42,6 +43,7 @@ pub async fn main() -> Result<(), Failure> {
 /// older than this program; [`Failure::Config`] if it is newer; others if the health port is taken.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let database = connect_postgres(&config).await?;
+    follow_credentials(&config, &database, &shutdown)?;
     let bus = connect_redis(&config).await?;
     let rhythm = Rhythm {
         sample_seconds: config.sample_interval_seconds,
@@ -136,6 +138,25 @@ pub async fn work(
         futures_util::future::join(prices, markets).await;
     }
     contest.withdraw().await;
+}
+
+/// A rotated role is taken up while everything runs.
+fn follow_credentials(
+    config: &Config,
+    database: &Database,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    let followed = Followed {
+        setting: "DATABASE_URL",
+        schemes: &["postgres", "postgresql"],
+        in_use: config.database_url.clone(),
+    };
+    let renewed = database.clone();
+    credentials::follow(followed, shutdown.clone(), move |url| {
+        let database = renewed.clone();
+        async move { database.take_up(url).await }
+    })?;
+    Ok(())
 }
 
 async fn connect_postgres(config: &Config) -> Result<Database, Failure> {

@@ -176,6 +176,12 @@ impl Arena {
     }
 }
 
+/// The cluster's superuser, in no arena's database.
+#[must_use]
+pub fn superuser_url() -> String {
+    template::superuser_url("postgres")
+}
+
 /// The Redis of this test run.
 #[must_use]
 pub fn redis_url() -> String {

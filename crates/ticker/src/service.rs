@@ -5,6 +5,7 @@ use std::time::Duration;
 use bus::{Bus, BusConfig};
 use daemon::cadence;
 use daemon::config::{ConfigError, Sources, endpoint};
+use daemon::credentials::{self, Followed};
 use daemon::health::{self, Check};
 use daemon::process::{Failure, Unavailable};
 use daemon::shutdown::Shutdown;
@@ -28,6 +29,7 @@ pub async fn main() -> Result<(), Failure> {
 /// Runs until the shutdown; the cycle at hand always finishes.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let database = connect_postgres(&config).await?;
+    follow_credentials(&config, &database, &shutdown)?;
     let bus = connect_redis(&config).await?;
     let ticker = Ticker {
         database: database.clone(),
@@ -45,6 +47,25 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     })
     .await;
     health.stopped().await;
+    Ok(())
+}
+
+/// A rotated role is taken up while everything runs.
+fn follow_credentials(
+    config: &Config,
+    database: &Database,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    let followed = Followed {
+        setting: "DATABASE_URL",
+        schemes: &["postgres", "postgresql"],
+        in_use: config.database_url.clone(),
+    };
+    let renewed = database.clone();
+    credentials::follow(followed, shutdown.clone(), move |url| {
+        let database = renewed.clone();
+        async move { database.take_up(url).await }
+    })?;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod pause;
 pub(crate) mod resolve;
 pub(crate) mod retire;
 pub(crate) mod revive;
+pub(crate) mod rotate_role;
 pub(crate) mod sync_keys;
 pub(crate) mod verify_export;
 pub(crate) mod void_market;

@@ -20,6 +20,9 @@ pub struct Sources {
     figment: Figment,
     /// Names whose value in the process environment is not UTF-8.
     undecodable: BTreeSet<String>,
+    file: PathBuf,
+    /// Names that the process environment sets, whatever the file says.
+    from_environment: BTreeSet<String>,
     /// What went wrong with the file itself; reported with the other problems.
     pub(super) file_problems: Vec<Problem>,
     looked_at: String,
@@ -87,6 +90,7 @@ impl Sources {
                 Err(_) => drop(undecodable.insert(key)),
             }
         }
+        let from_environment = overrides.iter().map(|(name, _)| name.clone()).collect();
         let file = Layer {
             name: path.display().to_string(),
             pairs: env_file::parse(text),
@@ -98,6 +102,8 @@ impl Sources {
         let mut sources = Self {
             figment: Figment::new().merge(file).merge(environment),
             undecodable,
+            file: path.to_owned(),
+            from_environment,
             file_problems: Vec::new(),
             looked_at: format!("Set them in the environment, or in {}.", path.display()),
         };
@@ -115,6 +121,18 @@ impl Sources {
             Ok(Value::String(_, text)) => Some(text),
             _ => None,
         }
+    }
+
+    /// The `.env` file, whether there is one or not.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Whether the process environment sets it, so that a change of the file changes nothing.
+    #[must_use]
+    pub fn is_from_environment(&self, name: &str) -> bool {
+        self.from_environment.contains(name)
     }
 
     pub(super) fn is_undecodable(&self, name: &str) -> bool {

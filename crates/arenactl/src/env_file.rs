@@ -1,0 +1,62 @@
+//! Changes one line of the `.env` file. Every other line stays as it is, whatever it says.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use daemon::config::env_file;
+
+use crate::files::{Replacement, directory_of};
+
+/// Gives the setting another value in the file, which must have it already. The file is there
+/// whole at any moment, and keeps its mode and owner.
+pub(crate) fn replace(path: &Path, name: &str, value: &str) -> io::Result<()> {
+    // On the directory, because the file itself is replaced.
+    let directory = fs::File::open(directory_of(path))?;
+    directory.lock()?;
+    let text = fs::read_to_string(path)?;
+    let text = replaced(&text, name, value)
+        .ok_or_else(|| io::Error::other(format!("no line of it sets {name}")))?;
+    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+    let mut replacement = Replacement::begin(path, mode)?;
+    replacement.writer()?.write_all(text.as_bytes())?;
+    replacement.commit()
+}
+
+/// The text with another value on the line that counts, which is the last one of that name.
+fn replaced(text: &str, name: &str, value: &str) -> Option<String> {
+    let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+    let sets = |line: &String| env_file::parse(line).iter().any(|(key, _)| key == name);
+    let line = lines.iter_mut().rfind(|line| sets(line))?;
+    let (before, after) = line.split_once('=')?;
+    let end = &after[after.trim_end_matches(['\r', '\n']).len()..];
+    *line = format!("{before}={value}{end}");
+    Some(lines.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_of_the_name_changes_and_no_other() {
+        let text = "\u{feff}# A=0\nA=1\nSECRET='p!a$s\"s'\r\nexport A = \"2\"\r\nnoise\nAB=3";
+        let expected = "\u{feff}# A=0\nA=1\nSECRET='p!a$s\"s'\r\nexport A =new\r\nnoise\nAB=3";
+        assert_eq!(replaced(text, "A", "new").as_deref(), Some(expected));
+        assert_eq!(replaced(text, "B", "new"), None);
+    }
+
+    #[test]
+    fn the_file_keeps_its_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".env");
+        fs::write(&path, "A=1\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        replace(&path, "A", "2").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "A=2\n");
+        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o640);
+        assert!(replace(&path, "B", "2").is_err());
+    }
+}
