@@ -8,8 +8,8 @@ use ledger_core::{BotId, Handle, MarketId, Money};
 use uuid::Uuid;
 
 use crate::commands::{
-    audit, export, inspect_ledger, pause, resolve, retire, revive, rotate_role, verify_export,
-    void_market,
+    audit, backup, export, inspect_ledger, pause, resolve, restore, retire, revive, rotate_role,
+    verify_export, void_market,
 };
 
 /// The longest reason, in characters: with the rest of the sentence it must fit a post.
@@ -69,6 +69,13 @@ pub(crate) enum Command {
     ///
     /// Exits with 0 when the ledger is sound and with 1 when it is not.
     InspectLedger(inspect_ledger::Args),
+    /// Dump everything (needs DATABASE_OWNER_URL and pg_dump) with an audit of the same moment
+    Backup(backup::Args),
+    /// Fill the empty database of RESTORE_DATABASE_URL from a backup, and prove that it is the same
+    ///
+    /// What was restored is an arena of its own from then on: tokens, cursors and positions in
+    /// streams of the other one are refused.
+    Restore(restore::Args),
     /// Write one bot's ledger or everybody's, one JSON object a line
     ///
     /// One consistent moment, also while the arena runs. Its last line tells how much there is.

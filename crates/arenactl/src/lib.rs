@@ -9,6 +9,7 @@
 mod cli;
 mod commands;
 mod credentials;
+mod dump_tools;
 mod env_file;
 mod export_file;
 mod files;
@@ -86,6 +87,12 @@ async fn dispatch(command: Command, format: Format) -> Result<(), Stopped> {
             format.show(&audit)?;
             audit.verdict().map_err(Stopped::ByReport)?;
         }
+        Command::Backup(args) => {
+            let backup = commands::backup::run(&sources, &args).await?;
+            format.show(&backup)?;
+            backup.verdict().map_err(Stopped::ByReport)?;
+        }
+        Command::Restore(args) => format.show(&commands::restore::run(&sources, &args).await?)?,
         Command::Export(args) => {
             if let Some(report) = commands::export::run(&sources, &args).await? {
                 format.show(&report)?;

@@ -26,8 +26,8 @@ use crate::pool;
 pub struct Connection {
     inner: AsyncPgConnection,
     pooled: bool,
-    /// A transaction of our own around a single statement was begun and its end not seen: whoever
-    /// asked has gone, and the connection must go too.
+    /// A transaction was begun, by a caller or by us around a single statement, and its end was not
+    /// seen: the connection must not be used again.
     unfinished: AtomicBool,
 }
 
@@ -92,8 +92,14 @@ fn with_time_outs(pooled: bool, query: &str) -> std::borrow::Cow<'_, str> {
 
 impl SimpleAsyncConnection for Connection {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
-        let query = with_time_outs(self.pooled, query);
-        self.inner.batch_execute(&query).await
+        let text = with_time_outs(self.pooled, query);
+        let done = self.inner.batch_execute(&text).await;
+        // A server that is going away answers a commit before it closes the connection: the pool
+        // must not lend it in between.
+        if done.is_err() && query == "COMMIT" {
+            self.unfinished.store(true, Ordering::Relaxed);
+        }
+        done
     }
 }
 

@@ -119,6 +119,22 @@ impl RangeReport {
 /// Audits everything.
 pub async fn audit(database: &Database, options: Options) -> DbResult<Report> {
     let snapshot = Snapshot::take(database).await?;
+    audit_of(&snapshot, database, options).await
+}
+
+/// [`audit`], and `beside` it something else that sees the same moment by the snapshot's name.
+pub(crate) async fn audit_beside<T>(
+    database: &Database,
+    options: Options,
+    beside: impl AsyncFnOnce(&str) -> T,
+) -> DbResult<(Report, T)> {
+    let snapshot = Snapshot::take(database).await?;
+    let report = audit_of(&snapshot, database, options).await?;
+    let done = beside(&snapshot.id).await;
+    Ok((report, done))
+}
+
+async fn audit_of(snapshot: &Snapshot, database: &Database, options: Options) -> DbResult<Report> {
     let ranges = Arc::new(snapshot.ranges().await?);
     let next = Arc::new(AtomicUsize::new(0));
     let (sender, mut receiver) = tokio::sync::mpsc::channel(options.workers.max(1) * 2);

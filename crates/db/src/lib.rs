@@ -8,6 +8,7 @@
 
 pub mod actions;
 pub mod audit;
+pub mod backup;
 pub mod bots;
 pub mod credentials;
 pub mod dry_run;

@@ -1,6 +1,7 @@
 //! One command a file. Each `run` does the work and answers with what it did; none prints.
 
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod debug_auth;
 pub(crate) mod export;
 pub(crate) mod genesis;
@@ -8,6 +9,7 @@ pub(crate) mod inspect_ledger;
 pub(crate) mod migrate;
 pub(crate) mod pause;
 pub(crate) mod resolve;
+pub(crate) mod restore;
 pub(crate) mod retire;
 pub(crate) mod revive;
 pub(crate) mod rotate_role;

@@ -2,6 +2,7 @@
 //! gives it. Every run is searched for secrets.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod backup;
 mod bench;
 mod debug_auth;
 mod export;

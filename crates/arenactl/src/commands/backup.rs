@@ -1,0 +1,230 @@
+//! `arenactl backup --to DIR`: a dump of everything, and beside it what an audit of the same moment
+//! found, so that whoever restores it can prove that it is the same.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use daemon::config::{Reader, Sources};
+use daemon::process::Failure;
+use db::backup;
+use ledger_core::{Hash, Timestamp};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::migrate::DATABASE_OWNER_URL;
+use crate::dump_tools;
+use crate::export_file::hash;
+use crate::files::{Replacement, directory_of};
+use crate::postgres::{self, Postgres};
+
+pub(crate) const FORMAT: &str = "ledgerdome-backup/v1";
+/// Hashes of keys, encrypted answers, personas: for whoever runs the arena alone.
+const MODE: u32 = 0o600;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Where it goes; three files that begin with the moment of the backup
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+}
+
+/// What a backup says of itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Manifest {
+    pub(crate) format: String,
+    /// The moment that the dump and the audit saw.
+    pub(crate) as_of: Timestamp,
+    /// The arena it was taken of.
+    pub(crate) arena: Uuid,
+    /// The newest migration it has.
+    pub(crate) migration: String,
+    pub(crate) server_major: i64,
+    pub(crate) bots: u64,
+    pub(crate) entries: u64,
+    pub(crate) markets: u64,
+    #[serde(deserialize_with = "hash")]
+    pub(crate) heads_digest: Hash,
+    /// Whether the audit found nothing wrong.
+    pub(crate) sound: bool,
+    /// The dump, beside this file.
+    pub(crate) dump: String,
+    pub(crate) bytes: u64,
+    #[serde(deserialize_with = "hash")]
+    pub(crate) sha256: Hash,
+}
+
+/// What was written.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    manifest: PathBuf,
+    #[serde(flatten)]
+    facts: Manifest,
+}
+
+pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failure> {
+    let mut reader = Reader::new(sources);
+    let url = reader.connection_url(DATABASE_OWNER_URL, postgres::SCHEMES);
+    let url = reader.finish_with(url)?;
+    let postgres = Postgres::connect_migrated(DATABASE_OWNER_URL, &url, 2).await?;
+    let (arena, migration, server_major) = facts(&postgres).await?;
+    let program = dump_tools::find("pg_dump", server_major)?;
+    fs::create_dir_all(&args.to).with_context(|| format!("cannot create {}", args.to.display()))?;
+    // Until it is whole it has no name that anybody would restore.
+    let partial = args.to.join(".backup.partial");
+    let _cleared = Partial::begin(&partial)?;
+    let dump = async |snapshot: &str| dump(&program, &url, snapshot, &partial).await;
+    let done = backup::audit_and_dump(postgres.database(), dump).await;
+    let (audit, dumped) = done.map_err(|error| postgres.failure(error, "the audit did not end"))?;
+    dumped?;
+    let name = format!("arena-{}", stamp(audit.as_of));
+    let (bytes, sha256) = digest(&partial).context("cannot read the dump again")?;
+    let facts = Manifest {
+        format: FORMAT.to_owned(),
+        as_of: audit.as_of,
+        arena,
+        migration,
+        server_major,
+        bots: audit.bots,
+        entries: audit.entries,
+        markets: audit.markets,
+        heads_digest: audit.heads_digest,
+        sound: audit.is_sound(),
+        dump: format!("{name}.dump"),
+        bytes,
+        sha256,
+    };
+    let manifest = args.to.join(format!("{name}.json"));
+    finish(&partial, &manifest, &facts).context("cannot finish the backup")?;
+    Ok(Report { manifest, facts })
+}
+
+async fn facts(postgres: &Postgres) -> Result<(Uuid, String, i64), Failure> {
+    let mut conn = postgres.connection().await?;
+    let failed = |error| postgres.failure(error, "cannot look at the database");
+    let arena = postgres.database().identity().await.map_err(failed)?;
+    let migration = backup::newest_migration(&mut conn).await.map_err(failed)?;
+    let major = backup::server_major(&mut conn).await.map_err(failed)?;
+    let migration = migration.ok_or_else(|| anyhow!("the database was never migrated"))?;
+    Ok((arena, migration, major))
+}
+
+async fn dump(
+    program: &Path,
+    url: &SecretString,
+    snapshot: &str,
+    file: &Path,
+) -> anyhow::Result<()> {
+    let mut command = dump_tools::command(program, url)?;
+    command
+        .args([
+            "--format=custom",
+            "--no-password",
+            "--lock-wait-timeout=30000",
+        ])
+        .arg(format!("--snapshot={snapshot}"))
+        .arg(format!("--file={}", file.display()));
+    dump_tools::run(command, "pg_dump").await
+}
+
+/// A file in the making, which does not stay unless it gets its name.
+struct Partial<'a>(&'a Path);
+
+impl Partial<'_> {
+    /// pg_dump writes into the file that is there, and leaves its mode.
+    fn begin(path: &Path) -> anyhow::Result<Partial<'_>> {
+        let open = || {
+            OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(MODE)
+                .open(path)
+        };
+        let _ = fs::remove_file(path);
+        open().with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Partial(path))
+    }
+}
+
+impl Drop for Partial<'_> {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.0);
+    }
+}
+
+/// `20261127T150301Z`, in which names sort as their moments do.
+fn stamp(at: Timestamp) -> String {
+    let text = at.to_string();
+    let whole = text.split('.').next().unwrap_or_default();
+    format!("{}Z", whole.replace(['-', ':'], ""))
+}
+
+/// Size and SHA-256 of a file.
+pub(crate) fn digest(path: &Path) -> io::Result<(u64, Hash)> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut bytes = 0;
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((bytes, Hash(hasher.finalize().into())));
+        }
+        hasher.update(buffer.get(..read).unwrap_or_default());
+        bytes += read as u64;
+    }
+}
+
+/// The dump first and its manifest last: where there is a manifest, the dump is whole.
+fn finish(partial: &Path, manifest: &Path, facts: &Manifest) -> io::Result<()> {
+    let folder = directory_of(manifest);
+    File::open(partial)?.sync_all()?;
+    fs::rename(partial, folder.join(&facts.dump))?;
+    let mut file = Replacement::begin(manifest, MODE)?;
+    let writer = file.writer()?;
+    serde_json::to_writer_pretty(&mut *writer, facts)?;
+    writeln!(writer)?;
+    file.commit()?;
+    let (_, manifest_sha256) = digest(manifest)?;
+    let name = manifest.file_name().unwrap_or_default().to_string_lossy();
+    let mut sums = Replacement::begin(&manifest.with_extension("sha256"), MODE)?;
+    writeln!(
+        sums.writer()?,
+        "{}  {}\n{manifest_sha256}  {name}",
+        facts.sha256,
+        facts.dump
+    )?;
+    sums.commit()
+}
+
+impl Report {
+    /// A failure when what was backed up is broken: the backup is there all the same.
+    pub(crate) fn verdict(&self) -> Result<(), Failure> {
+        if self.facts.sound {
+            return Ok(());
+        }
+        Err(
+            anyhow!("the backup is written, but the ledger in it is broken: run inspect-ledger")
+                .into(),
+        )
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let facts = &self.facts;
+        writeln!(f, "backed up to {}", self.manifest.display())?;
+        writeln!(f, "  as of         {}", facts.as_of)?;
+        writeln!(f, "  bots          {}", facts.bots)?;
+        writeln!(f, "  entries       {}", facts.entries)?;
+        writeln!(f, "  bytes         {}", facts.bytes)?;
+        writeln!(f, "  sha256        {}", facts.sha256)?;
+        write!(f, "  heads digest  {}", facts.heads_digest)
+    }
+}

@@ -1,0 +1,124 @@
+//! `pg_dump` and `pg_restore`: found, told where Postgres is without a password on their command
+//! line, and run to their end.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context as _, anyhow, bail};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::process::Command;
+use url::Url;
+
+/// The program of the newest Postgres that is installed and at least as new as the server: one that
+/// is older refuses to read it.
+pub(crate) fn find(name: &str, server_major: i64) -> anyhow::Result<PathBuf> {
+    let mut found: Vec<(i64, PathBuf)> = Vec::new();
+    for entry in fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let major = entry.file_name().to_string_lossy().parse::<i64>();
+        let program = entry.path().join("bin").join(name);
+        if let Ok(major) = major
+            && program.is_file()
+        {
+            found.push((major, program));
+        }
+    }
+    found.sort();
+    if let Some((_, program)) = found.into_iter().find(|(major, _)| *major >= server_major) {
+        return Ok(program);
+    }
+    // Elsewhere than on Debian it is in PATH, and says itself when it is too old.
+    let path = path();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
+        .ok_or_else(|| {
+            anyhow!(
+                "{name} of PostgreSQL {server_major} or newer is missing: install \
+                 postgresql-client-{server_major}"
+            )
+        })
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "where programs are is no setting of the arena"
+)]
+fn path() -> std::ffi::OsString {
+    std::env::var_os("PATH").unwrap_or_default()
+}
+
+/// A command that finds its Postgres in its environment, which only its own user can read.
+pub(crate) fn command(program: &Path, url: &SecretString) -> anyhow::Result<Command> {
+    let url = Url::parse(url.expose_secret()).map_err(|_| anyhow!("the URL cannot be read"))?;
+    let text = |part: &str| {
+        percent_decoded(part)
+            .ok_or_else(|| anyhow!("the URL has a percent sign that encodes nothing"))
+    };
+    let mut command = Command::new(program);
+    // What somebody exported for psql is about another server.
+    command
+        .env_clear()
+        .env("LC_ALL", "C")
+        .env("PGHOST", url.host_str().unwrap_or("127.0.0.1"))
+        .env("PGPORT", url.port().unwrap_or(5432).to_string())
+        .env("PGUSER", text(url.username())?)
+        .env("PGPASSWORD", text(url.password().unwrap_or_default())?)
+        .env("PGDATABASE", text(url.path().trim_start_matches('/'))?)
+        .env("PGAPPNAME", "arenactl")
+        .env("PGCONNECT_TIMEOUT", "5")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    Ok(command)
+}
+
+/// Runs it; what it says on stderr is the error.
+pub(crate) async fn run(mut command: Command, what: &str) -> anyhow::Result<()> {
+    let output = command
+        .output()
+        .await
+        .with_context(|| format!("{what} cannot be run"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last: Vec<&str> = said.lines().rev().take(3).collect();
+    let last: Vec<&str> = last.into_iter().rev().collect();
+    bail!("{what} failed: {}", last.join(" / "))
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digits = [rest.next()?, rest.next()?];
+            let digits = std::str::from_utf8(&digits).ok()?;
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn odd_passwords_come_through() {
+        assert_eq!(percent_decoded("a%40b%21%20%24%25").unwrap(), "a@b! $%");
+        assert_eq!(percent_decoded("plain").unwrap(), "plain");
+        assert_eq!(percent_decoded("50%"), None);
+        assert_eq!(percent_decoded("%zz"), None);
+    }
+}

@@ -1,0 +1,107 @@
+//! What a dump of the database does not carry by itself: what it was taken of, and what must be
+//! different once it has come to life in another place.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
+
+use crate::error::{DbError, DbResult};
+use crate::inspect::{self, Options, Report};
+use crate::pool::{Connection, Database, connect_owner};
+
+#[derive(QueryableByName)]
+struct Flag {
+    #[diesel(sql_type = Bool)]
+    flag: bool,
+}
+
+#[derive(QueryableByName)]
+struct Version {
+    #[diesel(sql_type = Nullable<Text>)]
+    version: Option<String>,
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+}
+
+/// Audits one consistent snapshot and hands its name to `dump`, which sees the same moment for as
+/// long as it runs.
+pub async fn audit_and_dump<T>(
+    database: &Database,
+    dump: impl AsyncFnOnce(&str) -> T,
+) -> DbResult<(Report, T)> {
+    inspect::audit_beside(database, Options::default(), dump).await
+}
+
+/// The newest migration that the database has.
+pub async fn newest_migration(conn: &mut Connection) -> DbResult<Option<String>> {
+    let row: Version =
+        diesel::sql_query("SELECT max(version) AS version FROM __diesel_schema_migrations")
+            .get_result(conn)
+            .await?;
+    Ok(row.version)
+}
+
+/// The server's major version.
+pub async fn server_major(conn: &mut Connection) -> DbResult<i64> {
+    let row: Number =
+        diesel::sql_query("SELECT current_setting('server_version_num')::bigint / 10000 AS number")
+            .get_result(conn)
+            .await?;
+    Ok(row.number)
+}
+
+/// Whether nothing of anybody's is in this database yet.
+pub async fn is_empty(conn: &mut Connection) -> DbResult<bool> {
+    let row: Flag = diesel::sql_query(
+        "SELECT NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                             WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema') \
+            AS flag",
+    )
+    .get_result(conn)
+    .await?;
+    Ok(row.flag)
+}
+
+/// Whether a role of this name is there, which a dump can grant to but not create.
+pub async fn has_role(conn: &mut Connection, name: &str) -> DbResult<bool> {
+    let row: Flag =
+        diesel::sql_query("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1) AS flag")
+            .bind::<Text, _>(name)
+            .get_result(conn)
+            .await?;
+    Ok(row.flag)
+}
+
+/// Makes a restored copy an arena of its own, in one transaction: a new identity, because bots that
+/// were registered since the copy was taken are gone and their ids come again, so that tokens and
+/// cursors of the other arena are refused; and no events, whose positions are transaction ids of
+/// another cluster. Told again it draws another identity and does no harm.
+pub async fn begin_anew(owner_url: &str) -> DbResult<()> {
+    let mut conn = connect_owner(owner_url).await?;
+    // Another cluster's database was not told who may connect to it.
+    conn.transaction::<_, DbError, _>(async |conn| {
+        conn.batch_execute(
+            "TRUNCATE events; \
+             UPDATE events_horizon SET xid = pg_current_xact_id(), id = 9223372036854775807; \
+             UPDATE arena_identity SET id = gen_random_uuid(); \
+             DELETE FROM leases; \
+             DO $$ BEGIN \
+                EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database()); \
+                EXECUTE format('GRANT CONNECT ON DATABASE %I TO arena_app', current_database()); \
+             END $$; \
+             REVOKE CREATE ON SCHEMA public FROM PUBLIC; \
+             GRANT USAGE ON SCHEMA public TO arena_app",
+        )
+        .await?;
+        Ok(())
+    })
+    .await?;
+    // Without statistics the first audit and the first ticks would read everything.
+    conn.batch_execute("SET statement_timeout = 0").await?;
+    conn.batch_execute("VACUUM (ANALYZE)").await?;
+    Ok(())
+}
