@@ -2,8 +2,10 @@
 
 use actix_web::HttpRequest;
 use actix_web::web::Data;
-use api_types::AuditEntry;
+use api_types::{AuditEntry, Page};
+use db::DbError;
 use db::audit::{AGENTS_ACTIONS, AuditFilter, Line};
+use db::bots::BotRef;
 use ledger_core::BotId;
 
 use crate::app::App;
@@ -24,7 +26,17 @@ pub(super) async fn list(
     let action = parameters.get("action").map(action).transpose()?;
     let bot_id = match parameters.get("bot") {
         None => None,
-        Some(name) => Some(bot_named(&app, name).await?),
+        Some(name) => match bot_named(&app, name).await? {
+            Some(id) => Some(id),
+            // Nobody by this name has done anything.
+            None => {
+                let empty: Page<AuditEntry> = Page {
+                    items: Vec::new(),
+                    next_cursor: None,
+                };
+                return routes::ok(&empty);
+            }
+        },
     };
     let is_agents = action
         .as_deref()
@@ -53,12 +65,19 @@ fn action(text: &str) -> Result<String, ApiError> {
     }
 }
 
-/// A bot that does not exist has no lines: nobody, rather than an error.
-async fn bot_named(app: &App, name: &str) -> ApiResult<BotId> {
+async fn bot_named(app: &App, name: &str) -> ApiResult<Option<BotId>> {
     let rule = || ApiError::invalid("bot", "must be an id or a handle");
-    let bot = routes::bot_ref(name).ok_or_else(rule)?;
-    let mut conn = app.database.get().await?;
-    Ok(db::bots::find(&mut conn, &bot).await?.id)
+    match routes::bot_ref(name).ok_or_else(rule)? {
+        BotRef::Id(id) => Ok(Some(id)),
+        by_handle @ BotRef::Handle(_) => {
+            let mut conn = app.database.get().await?;
+            match db::bots::find(&mut conn, &by_handle).await {
+                Ok(found) => Ok(Some(found.id)),
+                Err(DbError::NotFound(_)) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        }
+    }
 }
 
 fn shown(line: Line) -> AuditEntry {

@@ -77,7 +77,8 @@ impl fmt::Display for AuditLog {
                 "{:>8}  {}  {:<20} {}{bot}  {}",
                 line.id,
                 line.at,
-                Plain(&line.action),
+                // Padded as a whole: a width says nothing to what is escaped.
+                Plain(&line.action).to_string(),
                 Plain(&line.actor),
                 Plain(&line.detail.to_string())
             )?;
