@@ -77,7 +77,10 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     let program = dump_tools::find("pg_dump", server_major)?;
     fs::create_dir_all(&args.to).with_context(|| format!("cannot create {}", args.to.display()))?;
     // Until it is whole it has no name that anybody would restore.
-    let partial = args.to.join(".backup.partial");
+    // One of its own, should two backups run at once.
+    let partial = args
+        .to
+        .join(format!(".backup-{}.partial", std::process::id()));
     let _cleared = Partial::begin(&partial)?;
     let dump = async |snapshot: &str| dump(&program, &url, snapshot, &partial).await;
     let done = backup::audit_and_dump(postgres.database(), dump).await;

@@ -103,7 +103,8 @@ async fn must_be_fit(postgres: &Postgres) -> Result<i64, Failure> {
         let what = postgres.what();
         return Err(anyhow!(
             "the database of {what} is not empty: RESTORE_DATABASE_URL must name a new one \
-             (CREATE DATABASE … OWNER arena_owner)"
+             (CREATE DATABASE … OWNER arena_owner). If a restore was interrupted there, drop that one: it \
+             is not finished"
         )
         .into());
     }
@@ -120,7 +121,8 @@ async fn must_be_fit(postgres: &Postgres) -> Result<i64, Failure> {
     backup::server_major(&mut conn).await.map_err(failed)
 }
 
-/// All of it or nothing: an interrupted one is simply repeated.
+/// All of it or nothing. What follows is not: a database that was filled and not finished is never to
+/// be started on, so a repeated restore refuses it too.
 async fn fill(program: &Path, url: &SecretString, dump: &Path) -> anyhow::Result<()> {
     let mut command = dump_tools::command(program, url)?;
     command
