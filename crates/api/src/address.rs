@@ -7,7 +7,7 @@
 //! what a client claims about itself.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName, X_FORWARDED_FOR};
@@ -50,6 +50,27 @@ pub struct Proxies {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
 
+impl Networks {
+    /// This machine alone.
+    #[must_use]
+    pub fn loopback() -> Networks {
+        let loopback = [
+            (IpAddr::V4(Ipv4Addr::LOCALHOST), 8),
+            (IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+        ];
+        let networks = loopback
+            .into_iter()
+            .filter_map(|(address, prefix)| IpNet::new(address, prefix).ok());
+        Networks(networks.collect())
+    }
+
+    #[must_use]
+    pub(crate) fn contain(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
 /// Which header trusted proxies append to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ForwardingHeader {
@@ -87,8 +108,7 @@ impl Proxies {
     /// Whether `peer` is a proxy that is believed.
     #[must_use]
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
-        let peer = peer.to_canonical();
-        self.trusted.0.iter().any(|network| network.contains(&peer))
+        self.trusted.contain(peer)
     }
 }
 

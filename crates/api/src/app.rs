@@ -17,12 +17,14 @@ use ledger_core::{BotId, EconomyRules, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
+use crate::address::{Networks, Proxies};
 use crate::answers::Answers;
 use crate::auth::{self, Passwords, Refusals, Rotations, Tokens};
 use crate::config::ApiConfig;
 use crate::keys::{Keys, sha256};
 use crate::limits::Limiter;
 use crate::locks::KeyedLocks;
+use crate::readiness::Seen;
 use crate::standings::Standings;
 use crate::streams::Streams;
 use crate::wagers::WagerQueue;
@@ -57,6 +59,10 @@ pub(crate) struct App {
     pub(crate) answers: Answers,
     pub(crate) price_book: PriceBook,
     pub(crate) streams: Streams,
+    pub(crate) proxies: Proxies,
+    /// Who may read metrics.
+    pub(crate) operators: Networks,
+    pub(crate) readiness: Seen,
 }
 
 /// Who may register, and how often.
@@ -119,6 +125,9 @@ impl App {
             census: tokio::sync::Mutex::new(None),
             standings: Standings::default(),
             answers: Answers::new(config.answer_age_max),
+            proxies: config.proxies.clone(),
+            operators: config.operators.clone(),
+            readiness: Seen::default(),
             price_book: config.price_book.clone(),
             streams: Streams::new(config),
             keys,

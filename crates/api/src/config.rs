@@ -47,6 +47,10 @@ pub struct ApiConfig {
     pub client_limits: ClientLimits,
     pub connections: ConnectionLimits,
     pub proxies: Proxies,
+    /// Who may read metrics.
+    pub operators: Networks,
+    /// How long requests are still answered after the stop was asked for, while `/ready` says no.
+    pub drain: Duration,
     /// Whose pages may use the API from a browser.
     pub origins: Origins,
     /// How old the answers that everybody gets may be; zero reads each of them anew.
@@ -87,6 +91,8 @@ impl ApiConfig {
             trusted: reader.or("TRUSTED_PROXIES", Networks::default()),
             header: reader.or("FORWARDING_HEADER", ForwardingHeader::default()),
         };
+        let operators = reader.or("OPERATOR_NETWORKS", Networks::loopback());
+        let drain = Duration::from_secs(reader.or_within("API_DRAIN_SECONDS", 0, 0..=300));
         let origins = reader.or("CORS_ORIGINS", Origins::default());
         let answer_age_max = Duration::from_millis(reader.or_within(
             "ANSWER_AGE_MAX_MS",
@@ -129,6 +135,8 @@ impl ApiConfig {
                     client_limits,
                     connections,
                     proxies,
+                    operators,
+                    drain,
                     origins,
                     answer_age_max,
                     tick_rate_seconds,

@@ -17,6 +17,7 @@ use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use db::idempotency::{Claim, Recall, Remember, StoredAnswer, recall};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::body::Body;
@@ -201,12 +202,12 @@ where
     W: FnOnce(Data<App>, Option<Arc<Retry>>) -> F + 'static,
     F: Future<Output = ApiResult> + 'static,
 {
-    let acting = actix_web::rt::spawn(async move {
+    let acting = async move {
         let retry = retry.map(Arc::new);
         let run = work(app.clone(), retry.clone());
         once(&app, retry.as_deref(), run).await
-    });
-    acting
+    };
+    actix_web::rt::spawn(acting.in_current_span())
         .await
         .map_err(|error| ApiError::Internal(format!("a request ended early: {error}")))?
 }

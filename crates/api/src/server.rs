@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
+use actix_web::http::ConnectionType;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::web::{Data, ServiceConfig};
@@ -14,8 +15,9 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpServer};
 use daemon::credentials::{self, Followed};
 use daemon::process::Failure;
 use daemon::shutdown::Shutdown;
+use daemon::traces;
 use tokio::task::JoinHandle;
-use tracing::{debug, error, info, warn};
+use tracing::{Instrument as _, Span, debug, error, field, info, info_span, warn};
 use uuid::Uuid;
 
 use crate::app::App;
@@ -24,7 +26,8 @@ use crate::config::ApiConfig;
 use crate::connections::Doorman;
 use crate::error::ApiError;
 use crate::limits::{Refused, Standing};
-use crate::{headers, routes, shape, streams};
+use crate::metrics::Active;
+use crate::{headers, metrics, routes, shape, streams};
 
 const WORKERS: usize = 2;
 /// How long it may take from a request's head to its answer's, the request's body included. An
@@ -94,8 +97,10 @@ pub async fn start_with(
     follow_credentials(&config, &app, &shutdown)?;
     let wanted = SocketAddr::new(config.host, config.port);
     let shared = Data::clone(&app);
-    let upkeep = (Data::clone(&app), shutdown.clone());
-    streams::start(&app, &shutdown);
+    metrics::watch(&app);
+    let closing = Shutdown::manual();
+    let upkeep = (Data::clone(&app), closing.clone());
+    streams::start(&app, &closing);
     config.connections.make_room();
     let doorman = Doorman::new(config.connections, &config.proxies);
     let origins = config.origins.clone();
@@ -119,7 +124,7 @@ pub async fn start_with(
     .client_request_timeout(Duration::from_secs(HEAD_SECONDS))
     .client_disconnect_timeout(Duration::from_secs(1))
     .tcp_nodelay(true)
-    .shutdown_signal(async move { shutdown.wait().await })
+    .shutdown_signal(drained(Data::clone(&app), config.drain, shutdown, closing))
     .shutdown_timeout(REQUEST_SECONDS)
     .bind(wanted)
     .map_err(|error| {
@@ -134,6 +139,21 @@ pub async fn start_with(
     let registration = app.registration.admission.as_str();
     info!(%address, registration, mode = %config.rules.enforcement, "the API listens");
     Ok(Running { address, task })
+}
+
+/// Returns when the server is to stop: some time after that was asked for, in which balancers learn
+/// that they should send nobody here any more. Until then everything is served as before.
+async fn drained(app: Data<App>, drain: Duration, asked: Shutdown, closing: Shutdown) {
+    asked.wait().await;
+    app.readiness.drain();
+    if !drain.is_zero() {
+        info!(
+            seconds = drain.as_secs(),
+            "stopping: still serving whoever comes"
+        );
+        tokio::time::sleep(drain).await;
+    }
+    closing.request();
 }
 
 /// What a request is known as, for handlers that have to say it.
@@ -154,6 +174,8 @@ struct Asked {
     method: String,
     path: String,
     began: Instant,
+    /// A balancer is to come with a new connection, to another process.
+    is_last: bool,
 }
 
 /// Gives each request an id, each answer its headers and each error its problem.
@@ -166,10 +188,15 @@ async fn around(
         method: req.method().to_string(),
         path: req.path().to_owned(),
         began: Instant::now(),
+        is_last: req
+            .app_data::<Data<App>>()
+            .is_some_and(|app| app.readiness.is_draining()),
     };
     req.extensions_mut().insert(RequestId(asked.id.clone()));
-    match next.call(req).await {
-        Ok(response) => Ok(asked.conclude(response.map_into_boxed_body())),
+    let _active = Active::begin();
+    let span = asked.span();
+    match next.call(req).instrument(span.clone()).await {
+        Ok(response) => Ok(asked.conclude(response.map_into_boxed_body(), &span)),
         // Without a response there is no request left to attach one to.
         Err(error) => Err(asked.orphan(&error)),
     }
@@ -208,7 +235,25 @@ async fn within_limits(
 }
 
 impl Asked {
-    fn conclude(&self, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    /// What everything happens in that is done for the request. Each line of the log within it has
+    /// its id.
+    fn span(&self) -> Span {
+        info_span!(
+            "request",
+            otel.kind = "server",
+            otel.status_code = field::Empty,
+            request.id = self.id,
+            http.request.method = self.method,
+            http.route = field::Empty,
+            http.response.status_code = field::Empty,
+        )
+    }
+
+    fn conclude(
+        &self,
+        response: ServiceResponse<BoxBody>,
+        span: &Span,
+    ) -> ServiceResponse<BoxBody> {
         let problem = response.response().error().map(|error| self.told(error));
         let mut response = match problem {
             Some(mut problem) => {
@@ -218,11 +263,26 @@ impl Asked {
             None => response,
         };
         self.complete(response.headers_mut());
+        if self.is_last {
+            let head = response.response_mut().head_mut();
+            head.set_connection_type(ConnectionType::Close);
+        }
+        let status = response.status();
+        let route = response.request().match_pattern();
+        metrics::answered(&self.method, route.as_deref(), status, self.began.elapsed());
+        if let Some(route) = &route {
+            traces::rename(span, || format!("{} {route}", self.method));
+            span.record("http.route", route);
+        }
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
         debug!(
             request.id = self.id,
             method = self.method,
             path = self.path,
-            status = response.status().as_u16(),
+            status = status.as_u16(),
             micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
             "request"
         );
@@ -240,6 +300,7 @@ impl Asked {
     /// The problem that is answered; whatever is our fault or our dependencies' is logged here.
     fn problem(&self, error: &ApiError) -> HttpResponse {
         let (id, path) = (&self.id, &self.path);
+        metrics::refused(error.kind());
         match error {
             ApiError::Internal(_) => error!(request.id = id, path, %error, "request failed"),
             ApiError::Unavailable(_) | ApiError::TimedOut | ApiError::OutcomeUnknown(_) => {

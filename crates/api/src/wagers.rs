@@ -22,7 +22,7 @@ use ledger_core::{BotId, EconomyRules, ObservationId};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
-use tracing::error;
+use tracing::{Instrument as _, Span, error, info_span};
 
 use crate::idempotency::{Contents, Retry};
 use crate::views;
@@ -91,6 +91,8 @@ type Outcome = Result<Accepted, Unplaced>;
 struct Waiting {
     order: Order,
     since: Instant,
+    /// The request's, which the transaction belongs to.
+    span: Span,
     answer: oneshot::Sender<Outcome>,
 }
 
@@ -139,6 +141,7 @@ impl WagerQueue {
         let waiting = Waiting {
             order,
             since: Instant::now(),
+            span: Span::current(),
             answer,
         };
         self.0.line().join(waiting)?;
@@ -304,8 +307,22 @@ async fn run_lane(shared: Arc<Shared>, together: Vec<Waiting>) {
     }
     if !in_time.is_empty() {
         // Dropped at its limit, it closes its connection; those in it learn that nobody knows.
-        let _ = tokio::time::timeout(TRANSACTION_MAX, place_together(&mut claim, in_time)).await;
+        let span = shared_span(&in_time);
+        let placing = place_together(&mut claim, in_time).instrument(span);
+        let _ = tokio::time::timeout(TRANSACTION_MAX, placing).await;
     }
+}
+
+/// What is done for several requests at once: it belongs to the first, and follows from the others.
+fn shared_span(together: &[Waiting]) -> Span {
+    let Some((first, others)) = together.split_first() else {
+        return Span::none();
+    };
+    let span = info_span!(parent: &first.span, "wagers", count = together.len());
+    for other in others {
+        span.follows_from(&other.span);
+    }
+    span
 }
 
 /// Redeems the tickets and places the wagers whose tickets are good.
@@ -393,7 +410,8 @@ async fn place_all(shared: &Shared, together: &[Waiting]) -> DbResult<Vec<Placed
 /// next wager waits for it.
 fn go_alone(claim: &mut Claim, next: Waiting) {
     let alone = claim.split(next.bot());
-    claim.shared.runtime.spawn(async move {
+    let span = next.span.clone();
+    let going = async move {
         let limit = next.since + WAIT_MAX + TRANSACTION_MAX;
         let placed = place_alone(&alone.shared, &next.order);
         let outcome = match tokio::time::timeout_at(limit, placed).await {
@@ -402,7 +420,8 @@ fn go_alone(claim: &mut Claim, next: Waiting) {
         };
         next.settle(outcome.map_err(Unplaced::Db));
         drop(alone);
-    });
+    };
+    claim.shared.runtime.spawn(going.instrument(span));
 }
 
 async fn place_alone(shared: &Shared, order: &Order) -> DbResult<Accepted> {
@@ -465,6 +484,7 @@ mod tests {
             Waiting {
                 order,
                 since,
+                span: Span::none(),
                 answer,
             },
             answered,

@@ -9,6 +9,7 @@
 //! A [`Mind`] does not give its model away: there is no call beside the cap.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use db::schedules::{self, Allowance, LlmReservation, SpendingDay};
 use db::{Database, DbError};
@@ -18,7 +19,7 @@ use llm::usage::{TurnUsage, collect};
 use llm::{Completion, LlmError, Model, Prompt};
 use tracing::{info, warn};
 
-use crate::clock;
+use crate::{clock, metrics};
 
 /// What a chat's frame may add to the texts of a prompt, in tokens.
 pub const OVERHEAD_TOKENS: u64 = 500;
@@ -44,6 +45,8 @@ pub struct DailyCap {
 pub struct Mind {
     model: Model,
     spending: Spending,
+    /// What calls are counted by; without it nobody says what they cost.
+    prices: Option<Arc<PriceBook>>,
     /// The day of which the log knows already that it has nothing left.
     said: Mutex<Option<SpendingDay>>,
 }
@@ -70,7 +73,17 @@ impl Mind {
         Mind {
             model,
             spending,
+            prices: None,
             said: Mutex::new(None),
+        }
+    }
+
+    /// The same, and its calls have a price even where they have no cap.
+    #[must_use]
+    pub fn priced_by(self, prices: Arc<PriceBook>) -> Mind {
+        Mind {
+            prices: Some(prices),
+            ..self
         }
     }
 
@@ -80,21 +93,34 @@ impl Mind {
     /// See [`MindError`].
     pub async fn complete(&self, bot_id: BotId, prompt: &Prompt) -> Result<Completion, MindError> {
         let cap = match &self.spending {
-            Spending::Unlimited => return Ok(self.model.complete(prompt).await?),
+            Spending::Unlimited => return Ok(self.call(prompt).await.0?),
             Spending::Capped(cap) => cap,
         };
         let most = self.greatest_cost(cap, prompt)?;
         if most.is_zero() {
-            return Ok(self.model.complete(prompt).await?);
+            return Ok(self.call(prompt).await.0?);
         }
         let reservation = self.reserve(cap, bot_id, most).await?;
-        let (result, used) = collect(self.model.complete(prompt)).await;
+        let (result, used) = self.call(prompt).await;
         let cost = match &result {
             Err(error) if error.is_unserved() => Money::ZERO,
-            _ => self.real_cost(cap, &used).unwrap_or(most),
+            _ => self.real_cost(&cap.prices, &used).unwrap_or(most),
         };
         settle(cap, &reservation, cost).await;
         Ok(result?)
+    }
+
+    /// The call itself, which is counted whatever comes of it.
+    async fn call(&self, prompt: &Prompt) -> (Result<Completion, LlmError>, TurnUsage) {
+        let began = Instant::now();
+        let (result, used) = collect(self.model.complete(prompt)).await;
+        let cost = self
+            .prices
+            .as_ref()
+            .and_then(|prices| self.real_cost(prices, &used));
+        let model = self.model.model_name();
+        metrics::call(model, result.as_ref().err(), began.elapsed(), &used, cost);
+        (result, used)
     }
 
     async fn reserve(
@@ -142,11 +168,11 @@ impl Mind {
     }
 
     /// What one call cost; `None` where the provider did not say what it used.
-    fn real_cost(&self, cap: &DailyCap, used: &TurnUsage) -> Option<Money> {
+    fn real_cost(&self, prices: &PriceBook, used: &TurnUsage) -> Option<Money> {
         if used.llm_calls != 1 || used.unreported_calls != 0 {
             return None;
         }
-        cap.prices.cost(
+        prices.cost(
             self.model.provider_name(),
             self.model.model_name(),
             clock::now(),

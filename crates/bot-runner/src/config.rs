@@ -251,8 +251,17 @@ fn read_openai(reader: &mut Reader<'_>) -> Option<OpenAiConfig> {
 /// What one bot's thinking may cost a day.
 #[derive(Clone, Debug)]
 pub enum DailyLimit {
-    Unlimited,
+    Unlimited { prices: Arc<PriceBook> },
     Usd { usd: Money, prices: Arc<PriceBook> },
+}
+
+impl DailyLimit {
+    /// What calls cost, capped or not.
+    #[must_use]
+    pub fn prices(&self) -> Arc<PriceBook> {
+        let (DailyLimit::Unlimited { prices } | DailyLimit::Usd { prices, .. }) = self;
+        Arc::clone(prices)
+    }
 }
 
 fn read_limit(reader: &mut Reader<'_>) -> Option<DailyLimit> {
@@ -265,7 +274,10 @@ fn read_limit(reader: &mut Reader<'_>) -> Option<DailyLimit> {
         .ok();
     let usd = match reader.raw("LLM_DAILY_USD").as_deref() {
         None => LLM_DAILY_USD,
-        Some("none") => return prices.map(|_| DailyLimit::Unlimited),
+        Some("none") => {
+            let prices = Arc::new(prices?);
+            return Some(DailyLimit::Unlimited { prices });
+        }
         Some(text) => match text.parse() {
             Ok(usd) if usd >= Money::ZERO => usd,
             _ => {

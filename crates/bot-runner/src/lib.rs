@@ -13,6 +13,7 @@ mod clock;
 pub mod config;
 pub mod decision;
 pub mod lookup;
+mod metrics;
 pub mod persona;
 pub mod portfolio;
 pub mod prices;

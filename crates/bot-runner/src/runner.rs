@@ -27,8 +27,9 @@ use db::schedules::{self, Turn};
 use db::{Database, DbError, DbResult};
 use ledger_core::{BotId, BotStatus, Timestamp};
 use tokio::task::{Id, JoinError, JoinSet};
-use tracing::{debug, error, info, warn};
+use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
+use crate::metrics;
 use crate::turn::{HostedBot, Loss, Outcome};
 
 /// A lease outlasts the longest turn by this much.
@@ -133,6 +134,7 @@ impl Runner {
         for index in 0..self.bots.len() {
             roster.begin(index, &self.inner);
         }
+        metrics::hosted(roster.running.len());
         while !self.inner.shutdown.is_requested() {
             let check = self.inner.shutdown.sleep(self.inner.pace.roster_check);
             tokio::select! {
@@ -143,6 +145,7 @@ impl Runner {
                 },
             }
             self.ended.send_replace(roster.ends.len());
+            metrics::hosted(roster.running.len());
         }
         roster.finish(&self.inner).await;
     }
@@ -347,8 +350,9 @@ impl Inner {
             error!(bot = %bot.persona.handle, "the turn cannot be named");
             return Some(End::Panicked);
         };
+        let span = info_span!("turn", bot.id = %turn.bot_id, bot = %bot.persona.handle);
         let outcome = tokio::select! {
-            outcome = bot.take_turn(&key, turn.due_at) => outcome,
+            outcome = bot.take_turn(&key, turn.due_at).instrument(span) => outcome,
             () = self.grace_is_over() => {
                 // Whether it has acted or not: the key tells the arena that it is the same turn.
                 warn!(bot = %bot.persona.handle, "the turn did not end in time and is cut off");
@@ -356,6 +360,7 @@ impl Inner {
                 return Some(End::Stopped);
             }
         };
+        metrics::turn(&outcome);
         let release = release_after(&outcome, bot, turn, deferral);
         self.release(bot, turn, release).await;
         let handle = &bot.persona.handle;

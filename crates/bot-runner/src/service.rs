@@ -1,6 +1,7 @@
 //! The bot runner as a process: connects, waits for the arena, runs the bots, says how it is.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arena_client::{Client, Credential};
@@ -11,6 +12,7 @@ use daemon::process::{Failure, Unavailable};
 use daemon::shutdown::{Shutdown, Wake};
 use db::migrations::SchemaState;
 use db::{Database, DatabaseConfig};
+use ledger_core::price_book::PriceBook;
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -19,6 +21,7 @@ use tracing::{error, info};
 use crate::budget::{DailyCap, Mind, Spending};
 use crate::config::{Config, DailyLimit, KeyedPersona, Models};
 use crate::lookup::Lookup;
+use crate::metrics;
 use crate::runner::{Pace, Runner};
 use crate::turn::{HostedBot, thinking_limit};
 
@@ -53,6 +56,7 @@ pub async fn run(config: Config, pace: Pace, shutdown: Shutdown) -> Result<(), F
     let missing = config.refused.len() + config.keyless.len();
     let arena = config.arena.clone();
     let workshop = Workshop {
+        prices: config.limit.prices(),
         arena: arena.clone(),
         models: config.models,
         spending: spending(config.limit, &database),
@@ -60,6 +64,7 @@ pub async fn run(config: Config, pace: Pace, shutdown: Shutdown) -> Result<(), F
     };
     let bots = staff(config.bots, workshop)?;
     let count = bots.len();
+    metrics::watch(&database);
     let runner = Runner::new(database.clone(), bots, pace, shutdown.clone());
     let roster = RosterView {
         count,
@@ -164,7 +169,7 @@ async fn wait_for_arena(config: &Config, shutdown: &Shutdown) -> Result<Wake, Fa
 
 fn spending(limit: DailyLimit, database: &Database) -> Spending {
     match limit {
-        DailyLimit::Unlimited => Spending::Unlimited,
+        DailyLimit::Unlimited { .. } => Spending::Unlimited,
         DailyLimit::Usd { usd, prices } => Spending::Capped(DailyCap {
             usd,
             prices,
@@ -178,6 +183,7 @@ struct Workshop {
     arena: Client,
     models: Models,
     spending: Spending,
+    prices: Arc<PriceBook>,
     lookup: Lookup,
 }
 
@@ -187,6 +193,7 @@ fn staff(personas: Vec<KeyedPersona>, workshop: Workshop) -> Result<Vec<HostedBo
         arena,
         mut models,
         spending,
+        prices,
         lookup,
     } = workshop;
     info!(model = %models.name(), ?spending, "the bots think with");
@@ -198,7 +205,7 @@ fn staff(personas: Vec<KeyedPersona>, workshop: Workshop) -> Result<Vec<HostedBo
         let model = models.for_choices(&persona.llm)?;
         bots.push(HostedBot {
             arena: arena.with_credential(credential)?,
-            mind: Mind::new(model, spending.clone()),
+            mind: Mind::new(model, spending.clone()).priced_by(Arc::clone(&prices)),
             lookup: lookup.clone(),
             thinking_limit,
             persona,

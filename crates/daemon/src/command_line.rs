@@ -17,8 +17,8 @@ const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 /// Which source a program was built from. See [`build!`](crate::build).
 #[derive(Clone, Copy, Debug)]
 pub struct Build {
-    version: &'static str,
-    commit: Option<&'static str>,
+    pub(crate) version: &'static str,
+    pub(crate) commit: Option<&'static str>,
     date: Option<&'static str>,
 }
 

@@ -1,8 +1,8 @@
-//! `/health` and `/ready` on a port of its own, for services that have no other server.
+//! `/health`, `/ready` and `/metrics` on a port of its own, for services that have no other server.
 //!
 //! `/health` touches nothing: it says that the process is alive, and must stay true while the
 //! database is down, or a supervisor would restart a service that only has to wait. `/ready`
-//! asks the service's probe.
+//! asks the service's probe, at most once a second, whoever asks how often. `/metrics` does too.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -21,16 +21,20 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use crate::metrics;
 use crate::shutdown::Shutdown;
 
 /// Whoever asks gets an answer within this time, even if a dependency hangs.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
 /// A client that connects and says nothing is let go after this time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// An answer of the probe counts for so long.
+pub const PROBE_AGE_MAX: Duration = Duration::from_secs(1);
 const CONNECTIONS_MAX: usize = 64;
 /// So that a failing `accept` (no file descriptors left) does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -129,7 +133,12 @@ impl HealthServer {
 }
 
 type ProbeFuture = Pin<Box<dyn Future<Output = Vec<Check>> + Send>>;
-type Probe = Arc<dyn Fn() -> ProbeFuture + Send + Sync>;
+
+/// The service's probe, and what it last said.
+struct Probe {
+    ask: Box<dyn Fn() -> ProbeFuture + Send + Sync>,
+    said: Mutex<Option<(Instant, Vec<Check>)>>,
+}
 
 /// Listens on the address and answers until the shutdown. `probe` is called for each `/ready`.
 ///
@@ -150,7 +159,10 @@ where
         io::Error::new(error.kind(), text)
     })?;
     let address = listener.local_addr()?;
-    let probe: Probe = Arc::new(move || Box::pin(probe()));
+    let probe = Arc::new(Probe {
+        ask: Box::new(move || Box::pin(probe())),
+        said: Mutex::new(None),
+    });
     info!(service, %address, "health server listens");
     Ok(HealthServer {
         address,
@@ -158,7 +170,7 @@ where
     })
 }
 
-async fn accept(listener: TcpListener, probe: Probe, shutdown: Shutdown) {
+async fn accept(listener: TcpListener, probe: Arc<Probe>, shutdown: Shutdown) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let accepted = tokio::select! {
@@ -196,9 +208,9 @@ async fn accept(listener: TcpListener, probe: Probe, shutdown: Shutdown) {
     }
 }
 
-async fn respond(request: &Request<Incoming>, probe: &Probe) -> Response<Full<Bytes>> {
+async fn respond(request: &Request<Incoming>, probe: &Arc<Probe>) -> Response<Full<Bytes>> {
     let path = request.uri().path();
-    if !matches!(path, "/health" | "/ready") {
+    if !matches!(path, "/health" | "/ready" | "/metrics") {
         return json(
             StatusCode::NOT_FOUND,
             r#"{"status":"not found"}"#.to_owned(),
@@ -215,13 +227,47 @@ async fn respond(request: &Request<Incoming>, probe: &Probe) -> Response<Full<By
     if path == "/health" {
         return json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned());
     }
-    ready(Readiness::from(ask(probe).await))
+    let checks = ask(probe).await;
+    if path == "/metrics" {
+        metrics::tell_checks(&checks);
+        return told();
+    }
+    ready(Readiness::from(checks))
+}
+
+fn told() -> Response<Full<Bytes>> {
+    match metrics::text() {
+        Ok(text) => {
+            let mut response = Response::new(Full::new(Bytes::from(text)));
+            let format = HeaderValue::from_static(metrics::CONTENT_TYPE);
+            response.headers_mut().insert(CONTENT_TYPE, format);
+            response
+        }
+        Err(error) => {
+            warn!(error, "the metrics cannot be written");
+            let body = r#"{"status":"the metrics cannot be written; see the log"}"#.to_owned();
+            json(StatusCode::INTERNAL_SERVER_ERROR, body)
+        }
+    }
+}
+
+/// What the probe says now, or said just before.
+async fn ask(probe: &Arc<Probe>) -> Vec<Check> {
+    let mut said = probe.said.lock().await;
+    if let Some((at, checks)) = said.as_ref()
+        && at.elapsed() < PROBE_AGE_MAX
+    {
+        return checks.clone();
+    }
+    let checks = ask_anew(probe).await;
+    *said = Some((Instant::now(), checks.clone()));
+    checks
 }
 
 /// The probe's answer; a probe that hangs or panics is a failed check, not a dead connection.
-async fn ask(probe: &Probe) -> Vec<Check> {
+async fn ask_anew(probe: &Arc<Probe>) -> Vec<Check> {
     let probe = Arc::clone(probe);
-    let mut task = tokio::spawn(async move { probe().await });
+    let mut task = tokio::spawn(async move { (probe.ask)().await });
     match tokio::time::timeout(PROBE_TIMEOUT, &mut task).await {
         Ok(Ok(checks)) => checks,
         Ok(Err(_)) => vec![Check::failed(

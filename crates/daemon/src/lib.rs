@@ -1,5 +1,5 @@
 //! What each process of the arena needs before it can do its own work: configuration, logs,
-//! shutdown, cadence, health and the way it ends.
+//! shutdown, cadence, health, metrics, traces and the way it ends.
 //!
 //! It knows no other crate of the workspace, and nothing of bots, money or SQL. It is the one
 //! place that reads the process environment; everybody else is handed parsed values. No secret
@@ -10,9 +10,11 @@ pub mod command_line;
 pub mod config;
 pub mod credentials;
 pub mod health;
+pub mod metrics;
 pub mod process;
 pub mod shutdown;
 pub mod telemetry;
+pub mod traces;
 
 /// An error of any origin. `anyhow::Error` converts into it, so binaries need no adapter.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;

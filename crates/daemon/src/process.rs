@@ -25,6 +25,7 @@ use crate::BoxError;
 use crate::command_line::{self, Service};
 use crate::config::{ConfigError, Problems};
 use crate::telemetry::{self, chain};
+use crate::{metrics, traces};
 
 /// Asked-for stop.
 pub const EXIT_OK: u8 = 0;
@@ -50,6 +51,7 @@ where
     }
     telemetry::init(service.name);
     tracing::info!(build = %service.build, "built from");
+    metrics::tell_build(&service.build);
     main(service.name, run)
 }
 
@@ -68,7 +70,9 @@ where
     F: Future<Output = Result<(), Failure>>,
 {
     telemetry::init(service);
-    let Err(failure) = run_to_end(run) else {
+    let result = run_to_end(run);
+    traces::finish();
+    let Err(failure) = result else {
         return EXIT_OK;
     };
     // If stderr is gone there is nobody left to tell; the exit code still does.

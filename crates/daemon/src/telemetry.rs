@@ -1,4 +1,5 @@
-//! Logs: readable on a terminal, JSON otherwise, always on stderr.
+//! Logs: readable on a terminal, JSON otherwise, always on stderr; and traces, where somebody takes
+//! them.
 //!
 //! A log line is a sentence and fields. Secrets are kept out by their types: they live in
 //! `SecretString`, whose `Debug` shows nothing and which has no `Display`.
@@ -7,10 +8,13 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::cadence::panic_text;
 use crate::config::Sources;
+use crate::traces;
 
 /// The HTTP server calls it an error when a client sends nonsense or hangs up: whoever can reach it
 /// could fill the log with alarms. What fails on our side is logged by us.
@@ -25,29 +29,34 @@ pub fn init(service: &str) {
 
 /// Like [`init`], with another default: a command for people is quiet unless something is wrong.
 pub fn init_with(service: &str, default_filter: &str) {
-    let wanted = Sources::load()
-        .get("RUST_LOG")
-        .filter(|filter| !filter.is_empty());
+    let sources = Sources::load();
+    let wanted = sources.get("RUST_LOG").filter(|filter| !filter.is_empty());
     let parsed = wanted.as_deref().map(EnvFilter::try_new);
     let is_malformed = matches!(parsed, Some(Err(_)));
     let filter = match parsed {
         Some(Ok(filter)) => filter,
         _ => EnvFilter::new(default_filter),
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let installed = if std::io::stderr().is_terminal() {
-        builder.try_init()
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = if std::io::stderr().is_terminal() {
+        lines.boxed()
     } else {
-        builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .try_init()
+        let lines = lines.json().flatten_event(true).with_current_span(true);
+        lines.with_span_list(false).boxed()
     };
+    let (spans, trouble) = match traces::layer(service, &sources) {
+        Ok(spans) => (spans, None),
+        Err(trouble) => (None, Some(trouble)),
+    };
+    let installed = tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .with(spans)
+        .try_init();
     if installed.is_err() {
         return;
+    }
+    if let Some(trouble) = trouble {
+        tracing::warn!(trouble, "no traces are sent");
     }
     log_panics();
     if is_malformed {

@@ -19,6 +19,7 @@ use diesel_async::{
 use futures_util::future::{BoxFuture, join};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use tracing::{Instrument as _, Span, debug_span, field};
 
 use crate::pool;
 
@@ -29,6 +30,8 @@ pub struct Connection {
     /// A transaction was begun, by a caller or by us around a single statement, and its end was not
     /// seen: the connection must not be used again.
     unfinished: AtomicBool,
+    /// The transaction that is open, for whoever follows a request from its beginning to its commit.
+    transaction: Option<Span>,
 }
 
 type Row = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
@@ -40,6 +43,7 @@ impl Connection {
             inner,
             pooled: false,
             unfinished: AtomicBool::new(false),
+            transaction: None,
         }
     }
 
@@ -49,6 +53,7 @@ impl Connection {
             inner,
             pooled: true,
             unfinished: AtomicBool::new(false),
+            transaction: None,
         }
     }
 
@@ -93,7 +98,29 @@ fn with_time_outs(pooled: bool, query: &str) -> std::borrow::Cow<'_, str> {
 impl SimpleAsyncConnection for Connection {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
         let text = with_time_outs(self.pooled, query);
-        let done = self.inner.batch_execute(&text).await;
+        if query.starts_with("BEGIN") {
+            self.transaction = Some(debug_span!(
+                "transaction",
+                otel.kind = "client",
+                db.system.name = "postgresql",
+                db.operation.name = field::Empty,
+            ));
+        }
+        let ends = matches!(query, "COMMIT" | "ROLLBACK");
+        let done = match self.transaction.take_if(|_| ends) {
+            Some(transaction) => {
+                transaction.record("db.operation.name", query);
+                let ending = debug_span!(
+                    parent: &transaction,
+                    "end of transaction",
+                    otel.name = query,
+                    otel.kind = "client",
+                    db.system.name = "postgresql",
+                );
+                self.inner.batch_execute(&text).instrument(ending).await
+            }
+            None => self.inner.batch_execute(&text).await,
+        };
         // A server that is going away answers a commit before it closes the connection: the pool
         // must not lend it in between.
         if done.is_err() && query == "COMMIT" {

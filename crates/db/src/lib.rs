@@ -43,7 +43,7 @@ mod copy;
 mod sql;
 
 pub use error::{DbError, DbResult};
-pub use pool::{Connection, Database, DatabaseConfig, PooledConnection, now};
+pub use pool::{Connection, Database, DatabaseConfig, PoolUse, PooledConnection, now};
 
 /// The most rows a list answers at once.
 pub const PAGE_MAX: i64 = 200;

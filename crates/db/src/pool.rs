@@ -53,6 +53,18 @@ pub struct Database {
     pool_size: usize,
 }
 
+/// How a pool is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Lent at this moment.
+    pub in_use: usize,
+    /// Open, and lent to nobody.
+    pub idle: usize,
+    /// Callers that wait for one.
+    pub waiting: usize,
+    pub size_max: usize,
+}
+
 /// What new connections are made with, and those that were.
 #[derive(Clone)]
 struct Current {
@@ -133,6 +145,18 @@ impl Database {
     #[must_use]
     pub fn is_pooled(&self) -> bool {
         split_pooler(&self.current().url).1
+    }
+
+    /// How the pool is used at this moment.
+    #[must_use]
+    pub fn pool_use(&self) -> PoolUse {
+        let status = self.current().pool.status();
+        PoolUse {
+            in_use: status.size.saturating_sub(status.available),
+            idle: status.available,
+            waiting: status.waiting,
+            size_max: status.max_size,
+        }
     }
 
     /// A connection beside the pool, for streams and bulk work.

@@ -1,8 +1,10 @@
 //! The money supply and the arena's size, from running totals: never a sum over history.
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Numeric};
+use diesel::sql_types::{BigInt, Nullable, Numeric, Timestamptz};
 use diesel_async::RunQueryDsl;
+use ledger_core::Timestamp;
 use ledger_core::supply::Supply;
 
 use crate::error::DbResult;
@@ -31,6 +33,37 @@ struct CensusRow {
     escrow: SqlTotal,
     #[diesel(sql_type = Numeric)]
     circulating: SqlTotal,
+}
+
+/// Markets that are not settled yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Board {
+    /// Before their deadline.
+    pub open: i64,
+    /// The deadline of the one that waits longest behind it.
+    pub due_since: Option<Timestamp>,
+}
+
+/// Looks at unsettled markets alone, by their index.
+pub async fn board(conn: &mut Connection) -> DbResult<Board> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        open: i64,
+        #[diesel(sql_type = Nullable<Timestamptz>)]
+        due_since: Option<DateTime<Utc>>,
+    }
+    let row: Row = diesel::sql_query(
+        "SELECT count(*) FILTER (WHERE deadline > clock_timestamp()) AS open, \
+                min(deadline) FILTER (WHERE deadline <= clock_timestamp()) AS due_since \
+           FROM markets WHERE status IN ('OPEN', 'LOCKED')",
+    )
+    .get_result(conn)
+    .await?;
+    Ok(Board {
+        open: row.open,
+        due_since: row.due_since.map(Timestamp::from),
+    })
 }
 
 /// One pass over the wallets, from one snapshot.

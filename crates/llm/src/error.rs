@@ -33,6 +33,21 @@ pub enum LlmError {
 }
 
 impl LlmError {
+    /// One word for metrics and traces.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::Unavailable => "unavailable",
+            Self::Status(_) => "status",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+        }
+    }
+
     /// Whether the same call may succeed later.
     #[must_use]
     pub const fn retryable(&self) -> bool {

@@ -111,6 +111,18 @@ pub enum Finish {
     Refused,
 }
 
+impl Finish {
+    /// As OpenTelemetry's conventions for language models call it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Finish::Complete => "stop",
+            Finish::CutOff => "length",
+            Finish::Refused => "content_filter",
+        }
+    }
+}
+
 /// The tokens of one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallUsage {

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use tracing::debug;
+use tracing::{Instrument as _, debug, field, info_span};
 
 use crate::mock::Mock;
 use crate::openai::{OpenAi, OpenAiConfig};
@@ -46,10 +46,39 @@ impl Model {
     /// # Errors
     /// See [`LlmError`]; [`LlmError::retryable`] tells which are worth another try.
     pub async fn complete(&self, request: &Prompt) -> Result<Completion, LlmError> {
-        let result = self.provider.complete(request).await;
+        let span = info_span!(
+            "chat",
+            otel.name = format!("chat {}", self.provider.model()),
+            otel.kind = "client",
+            otel.status_code = field::Empty,
+            gen_ai.operation.name = "chat",
+            gen_ai.provider.name = self.provider.name(),
+            gen_ai.request.model = self.provider.model(),
+            gen_ai.request.max_tokens = request.max_output_tokens,
+            gen_ai.response.finish_reasons = field::Empty,
+            gen_ai.usage.input_tokens = field::Empty,
+            gen_ai.usage.output_tokens = field::Empty,
+            error.type = field::Empty,
+        );
+        let result = self
+            .provider
+            .complete(request)
+            .instrument(span.clone())
+            .await;
         match &result {
-            Ok(completion) => usage::record(&completion.usage),
-            Err(_) => usage::record_failure(),
+            Ok(completion) => {
+                let used = &completion.usage;
+                span.record("gen_ai.usage.input_tokens", used.input_tokens);
+                span.record("gen_ai.usage.output_tokens", used.output_tokens);
+                let reason = completion.finish.as_str();
+                span.record("gen_ai.response.finish_reasons", reason);
+                usage::record(used);
+            }
+            Err(error) => {
+                span.record("otel.status_code", "ERROR");
+                span.record("error.type", error.kind());
+                usage::record_failure();
+            }
         }
         let completion = result?;
         debug!(

@@ -18,6 +18,7 @@ use ledger_core::economy::{EconomyRules, Enforcement};
 use ledger_core::{Entry, Timestamp};
 use tracing::{error, info};
 
+use crate::metrics;
 use crate::sampling::{self, Sampled};
 use crate::settlement::{self, Suspects};
 pub use crate::settlement::{DUE_MAX, SETTLE_BATCH_MAX, Settlement};
@@ -25,10 +26,12 @@ use crate::sources::PriceFeed;
 
 /// The most bots buried in one cycle; the rest comes in the next.
 pub const REAP_MAX: i64 = 1_000;
-/// From one look at the places for metrics to the next. They reach days ahead.
 /// Statements that forget old events in one cycle.
 const EVENT_PRUNES_MAX: u32 = 20;
+/// From one look at the places for metrics to the next. They reach days ahead.
 const PARTITIONS_INTERVAL_SECONDS: i64 = 3_600;
+/// From one count of the arena's bots and money to the next: it reads every wallet.
+const SURVEY_INTERVAL_SECONDS: i64 = 30;
 
 /// Asked between transactions: whether this oracle still holds the lease.
 pub type MayContinue<'a> = &'a (dyn Fn() -> bool + Send + Sync);
@@ -64,6 +67,8 @@ pub struct Oracle {
     pub(crate) suspects: Mutex<Suspects>,
     /// When this process last looked whether metrics have a place in the days ahead.
     partitions_seen: Mutex<Option<Timestamp>>,
+    /// When this process last counted the arena's bots and money.
+    surveyed: Mutex<Option<Timestamp>>,
 }
 
 impl fmt::Debug for Oracle {
@@ -95,6 +100,7 @@ impl Oracle {
             last_asked: Mutex::new(None),
             suspects: Mutex::new(Suspects::default()),
             partitions_seen: Mutex::new(None),
+            surveyed: Mutex::new(None),
         }
     }
 
@@ -161,6 +167,7 @@ pub async fn run(oracle: &Oracle, now: Timestamp, may_continue: MayContinue<'_>)
     })
     .await;
     let partitioned = guarded("metrics partitions", ensure_partitions(oracle, now)).await;
+    guarded("survey", survey(oracle, now)).await;
     Report {
         number,
         sampled,
@@ -191,6 +198,35 @@ pub(crate) async fn guarded<T>(
             None
         }
     }
+}
+
+/// Counts bots and money for whoever watches, twice a minute.
+async fn survey(oracle: &Oracle, now: Timestamp) -> DbResult<()> {
+    {
+        let mut surveyed = oracle
+            .surveyed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_due = surveyed.is_none_or(|at| {
+            let distance = now.micros().saturating_sub(at.micros()).saturating_abs();
+            distance >= SURVEY_INTERVAL_SECONDS * 1_000_000
+        });
+        if !is_due {
+            return Ok(());
+        }
+        *surveyed = Some(now);
+    }
+    let mut conn = oracle.database.get().await?;
+    let census = db::supply::census(&mut conn).await?;
+    let board = db::supply::board(&mut conn).await?;
+    if census.supply.drift() != 0 {
+        error!(
+            drift = ledger_core::supply::units_text(census.supply.drift()),
+            "the money does not add up: run inspect-ledger and pause the arena"
+        );
+    }
+    metrics::arena(&census, &board);
+    Ok(())
 }
 
 /// Makes places for the metrics of the days ahead, once an hour. The API writes metrics whether a

@@ -15,6 +15,7 @@ pub mod cycle;
 pub mod leadership;
 pub mod market_config;
 pub mod markets;
+mod metrics;
 mod price_text;
 pub mod sampling;
 pub mod service;

@@ -26,6 +26,7 @@ use tracing::{debug, info, warn};
 
 use crate::backoff;
 use crate::cycle::Oracle;
+use crate::metrics;
 use crate::sources::{FeedError, Peace, PriceFeed, Quote};
 
 /// What a cycle did about the price.
@@ -60,6 +61,9 @@ enum Asked {
 pub(crate) async fn sample(oracle: &Oracle, now: Timestamp) -> DbResult<Sampled> {
     let newest = db::prices::page(&mut *oracle.database.get().await?, None, 1).await?;
     let newest = newest.into_iter().next();
+    if let Some(row) = &newest {
+        metrics::price_is_of(row.sample.provider_at);
+    }
     if !is_due(oracle, newest.as_ref(), now) {
         restore(oracle, newest.as_ref(), now).await;
         return Ok(Sampled::NotDue);
@@ -116,6 +120,7 @@ async fn ask(oracle: &Oracle, feed: &dyn PriceFeed, now: Timestamp) -> DbResult<
             return Ok(Asked::Next);
         }
     };
+    metrics::asked(source.as_str(), answer.is_ok());
     match answer {
         Ok(quote) => {
             if cooldown.is_some() {
@@ -194,6 +199,7 @@ async fn keep(
         restore(oracle, newest, now).await;
         return Ok(Sampled::Repeated { source, quote });
     };
+    metrics::price_is_of(row.sample.provider_at);
     publish(oracle, &fresh(&row), oracle.price_ttl()).await;
     oracle.bus.wake_soon();
     info!(%source, price = %quote.price, provider_at = %quote.provider_at, "sampled the price");

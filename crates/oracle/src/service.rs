@@ -16,12 +16,13 @@ use db::migrations::SchemaState;
 use db::{Database, DatabaseConfig, DbError};
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
-use tracing::info;
+use tracing::{Instrument as _, info, info_span};
 
 use crate::config::Config;
 use crate::cycle::{self, Oracle, Rhythm};
 use crate::leadership::{Contest, Leadership, LeaseTimes};
 use crate::markets::{self, MarketDesk, system_dice};
+use crate::metrics;
 
 /// The readiness probe waits so long for each dependency.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -72,6 +73,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
         shutdown.clone(),
     ));
     let (leadership, contest) = Leadership::contend(database.clone(), LeaseTimes::default());
+    metrics::watch(&database, &leadership);
     let probe = {
         let leadership = leadership.clone();
         move || probe(database.clone(), bus.clone(), leadership.clone())
@@ -121,7 +123,10 @@ pub async fn work(
                     // Postgres' clock, which dates wagers too: with another one, a sample could
                     // be dated behind a wager that had seen it.
                     let now = db::now(&mut *oracle.database.get().await?).await?;
-                    cycle::run(&oracle, now, &|| leadership.is_active()).await;
+                    let span = info_span!("oracle cycle");
+                    cycle::run(&oracle, now, &|| leadership.is_active())
+                        .instrument(span)
+                        .await;
                 }
                 Ok::<(), DbError>(())
             }
@@ -130,7 +135,10 @@ pub async fn work(
             let (desk, leadership) = (Arc::clone(&workers.desk), leadership.clone());
             async move {
                 if leadership.is_active() {
-                    markets::run(&desk, &|| leadership.is_active()).await;
+                    let span = info_span!("market cycle");
+                    markets::run(&desk, &|| leadership.is_active())
+                        .instrument(span)
+                        .await;
                 }
                 Ok::<(), DbError>(())
             }

@@ -10,6 +10,7 @@ use ledger_core::{PredictionId, Timestamp};
 use tracing::{debug, error, info, warn};
 
 use crate::cycle::{MayContinue, Oracle};
+use crate::metrics;
 
 /// The most predictions of one transaction.
 pub const SETTLE_BATCH_MAX: usize = 50;
@@ -114,6 +115,9 @@ pub(crate) async fn settle(
         if batch(oracle, ids, now, &mut settlement).await? == Batch::Waits {
             break;
         }
+    }
+    for settled in &settlement.settled {
+        metrics::prediction_settled(settled.status.as_str());
     }
     if !settlement.settled.is_empty() || !settlement.failed.is_empty() {
         info!(

@@ -183,7 +183,9 @@ impl Stack {
         }
     }
 
-    fn setting(&self, name: &str) -> &str {
+    /// A setting of this stack's own.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> &str {
         let set = self.environment.iter().find(|(known, _)| known == name);
         set.map(|(_, value)| value.as_str()).unwrap()
     }

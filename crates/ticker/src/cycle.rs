@@ -16,7 +16,9 @@ use db::ticks::{self, ChunkError, ChunkReport, Cycle, CycleTotals, Due, Selectio
 use db::{Database, DbError};
 use ledger_core::economy::EconomyRules;
 use ledger_core::{BotId, Refusal};
-use tracing::{debug, error, info, warn};
+use tracing::{Instrument as _, debug, error, info, info_span, warn};
+
+use crate::metrics;
 
 /// From one look at a paused arena to the next.
 const PAUSED_LOOK: Duration = Duration::from_secs(1);
@@ -61,6 +63,7 @@ pub async fn run(ticker: &Ticker, shutdown: &Shutdown) -> anyhow::Result<Ran> {
         }
         match due(ticker).await? {
             Due::NotYet { micros } => {
+                metrics::due_in(micros);
                 shutdown
                     .sleep(Duration::from_micros(micros.unsigned_abs()))
                     .await;
@@ -70,6 +73,7 @@ pub async fn run(ticker: &Ticker, shutdown: &Shutdown) -> anyhow::Result<Ran> {
                     info!(since = %pause.since, reason = pause.reason, "the arena is paused: time stands still");
                 }
                 told = true;
+                metrics::paused(true);
                 shutdown.sleep(PAUSED_LOOK).await;
             }
             Due::Begun(cycle) => return finish(ticker, cycle).await,
@@ -90,7 +94,9 @@ async fn due(ticker: &Ticker) -> anyhow::Result<Due> {
 }
 
 async fn finish(ticker: &Ticker, cycle: Cycle) -> anyhow::Result<Ran> {
-    match carry(ticker, cycle).await {
+    metrics::under_way(&cycle, ticker.tick_rate);
+    let span = info_span!("cycle", tick = %cycle.number);
+    match carry(ticker, cycle).instrument(span).await {
         Err(error) if is_pause(&error) => {
             info!(tick = %cycle.number, "the arena was paused over this cycle: it waits");
             Ok(Ran::Paused(cycle))
@@ -121,6 +127,7 @@ async fn carry(ticker: &Ticker, cycle: Cycle) -> anyhow::Result<Ran> {
         let mut conn = ticker.database.get().await?;
         if let Some(totals) = ticks::close(&mut conn, &cycle).await? {
             wake(ticker);
+            metrics::closed(&cycle, began.elapsed());
             info!(
                 tick = %cycle.number,
                 mode = %cycle.enforcement,
@@ -133,6 +140,7 @@ async fn carry(ticker: &Ticker, cycle: Cycle) -> anyhow::Result<Ran> {
             return Ok(Ran::Closed(cycle, totals));
         }
         if !ticks::is_open(&mut conn, &cycle).await? {
+            metrics::shared(&cycle);
             return Ok(Ran::Shared(cycle));
         }
     }
@@ -145,10 +153,11 @@ async fn sweep_free(ticker: &Ticker, cycle: &Cycle) -> anyhow::Result<()> {
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..ticker.workers {
         let (ticker, cycle) = (ticker.clone(), *cycle);
-        workers.spawn(async move {
+        let work = async move {
             let mut engine = TickEngine::connect(&ticker.database).await?;
             sweep(&ticker, &cycle, &mut engine, Pass::Free).await
-        });
+        };
+        workers.spawn(work.in_current_span());
     }
     while let Some(worker) = workers.join_next().await {
         worker.context("a worker panicked")??;
@@ -269,11 +278,13 @@ async fn fail(
     );
     let mut conn = ticker.database.get().await?;
     ticks::record_failure(&mut conn, cycle, bot_id, &chain(cause)).await?;
+    metrics::failed();
     wake(ticker);
     Ok(())
 }
 
 fn tell(ticker: &Ticker, cycle: &Cycle, report: &ChunkReport) {
+    metrics::chunk(report);
     for bot_id in &report.liquidated {
         info!(tick = %cycle.number, bot.id = %bot_id, "liquidated");
     }

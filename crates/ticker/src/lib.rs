@@ -7,6 +7,7 @@
 
 pub mod config;
 pub mod cycle;
+mod metrics;
 pub mod service;
 
 pub use cycle::Ticker;

@@ -15,6 +15,7 @@ use secrecy::ExposeSecret;
 
 use crate::config::Config;
 use crate::cycle::{self, Ticker};
+use crate::metrics;
 
 /// After a failed cycle, until the next try.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -31,6 +32,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let database = connect_postgres(&config).await?;
     follow_credentials(&config, &database, &shutdown)?;
     let bus = connect_redis(&config).await?;
+    metrics::watch(&database, config.tick_rate);
     let ticker = Ticker {
         database: database.clone(),
         bus: Some(bus.clone()),

@@ -28,7 +28,7 @@ use db::bots::BotRef;
 use serde::Serialize;
 
 use crate::error::{ApiError, ApiResult};
-use crate::streams;
+use crate::{metrics, streams};
 
 /// The table of routes. What is not in it is a 404; a method that a path does not know is a 405.
 pub(crate) fn all(config: &mut ServiceConfig) {
@@ -41,6 +41,7 @@ pub(crate) fn all(config: &mut ServiceConfig) {
                 .route(get().to(bots::list))
                 .route(web::post().to(bots::create)),
         )
+        .service(path("/metrics", READ).route(get().to(metrics::show)))
         .service(path("/bots/me", READ).route(get().to(bots::me)))
         .service(
             path("/bots/{bot}", "GET, HEAD, DELETE")

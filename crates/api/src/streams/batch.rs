@@ -22,6 +22,15 @@ pub(super) enum Wire {
     WebSocket,
 }
 
+impl Wire {
+    pub(super) const fn transport(self) -> &'static str {
+        match self {
+            Wire::EventSource => "sse",
+            Wire::WebSocket => "websocket",
+        }
+    }
+}
+
 /// Which kinds a listener wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kinds(u8);

@@ -15,6 +15,7 @@ use super::batch::{Batch, Kinds, Reading, Wire};
 use crate::app::App;
 use crate::connections::Seat;
 use crate::error::{ApiError, ApiResult};
+use crate::metrics::Listening;
 
 /// Events that a listener reads at a time of what it missed.
 const PAGE_MAX: i64 = 64;
@@ -55,6 +56,7 @@ pub(super) struct Listener {
     is_behind: bool,
     /// Its client's, for as long as it listens.
     _seat: Option<Seat>,
+    _counted: Listening,
 }
 
 impl Listener {
@@ -79,6 +81,7 @@ impl Listener {
             reading: None,
             is_behind: false,
             _seat: seat,
+            _counted: Listening::by(wire.transport()),
         };
         if let Some((since, field)) = ask.since {
             bounds.admit(since).map_err(|why| refusal(why, field))?;

@@ -15,6 +15,7 @@ use super::BACKLOG_MAX;
 use super::Told;
 use super::batch::Batch;
 use crate::app::App;
+use crate::metrics;
 
 /// Events read at a time.
 const BATCH_MAX: i64 = 100;
@@ -104,7 +105,12 @@ async fn tell_more(app: &App, position: Position) -> DbResult<Option<Position>> 
         };
         let is_last = page.until > last;
         match Batch::render(until, &page) {
-            Ok(batch) => streams.tell(Told::News(Arc::new(batch))),
+            Ok(batch) => {
+                streams.tell(Told::News(Arc::new(batch)));
+                if let Some(newest) = page.events.last() {
+                    metrics::told_up_to(newest.at);
+                }
+            }
             Err(error) => error!(%error, "events cannot be rendered"),
         }
         until = page.until;

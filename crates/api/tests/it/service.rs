@@ -24,7 +24,7 @@ pub struct Service {
     pub base: String,
     pub http: Client,
     pub bus: Bus,
-    shutdown: Shutdown,
+    pub shutdown: Shutdown,
     running: Running,
 }
 
@@ -48,6 +48,8 @@ pub fn config(arena: &Arena) -> ApiConfig {
         client_limits: ClientLimits::default(),
         connections: ConnectionLimits::default(),
         proxies: Proxies::default(),
+        operators: api::Networks::loopback(),
+        drain: Duration::ZERO,
         origins: Origins::default(),
         // What was written is read at once.
         answer_age_max: Duration::ZERO,

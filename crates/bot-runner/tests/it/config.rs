@@ -150,7 +150,7 @@ fn limit(settings: &str) -> DailyLimit {
 fn thinking_costs_a_dollar_a_day_unless_somebody_says_otherwise() {
     let usd = |settings: &str| match limit(settings) {
         DailyLimit::Usd { usd, .. } => usd.to_string(),
-        DailyLimit::Unlimited => "unlimited".to_owned(),
+        DailyLimit::Unlimited { .. } => "unlimited".to_owned(),
     };
     assert_eq!(usd("LLM_PROVIDER=mock"), "1.00000000");
     assert_eq!(usd("LLM_PROVIDER=mock\nLLM_DAILY_USD=0.25"), "0.25000000");

@@ -183,3 +183,52 @@ fn readiness_follows_from_the_checks() {
     );
     assert_eq!(Check::ok("a").state, CheckState::Ok);
 }
+
+#[tokio::test]
+async fn metrics_tell_of_the_process_and_of_its_checks() {
+    let checks = vec![
+        Check::ok("sound"),
+        Check::degraded("shaky", "it is old"),
+        Check::failed("broken", "it is gone"),
+    ];
+    let (server, _shutdown) = server_with(checks).await;
+    let answer = ask(&server, "GET", "/metrics").await;
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer
+            .head
+            .contains("content-type: text/plain; version=0.0.4")
+    );
+    for line in [
+        "arena_check_ok{check=\"sound\"} 1",
+        "arena_check_ok{check=\"shaky\"} 0",
+        "arena_check_ok{check=\"broken\"} 0",
+        "# TYPE process_resident_memory_bytes gauge",
+    ] {
+        assert!(answer.body.contains(line), "{line}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn whoever_asks_how_often_the_probe_is_asked_once_a_second_at_most() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    let asked = Arc::new(AtomicUsize::new(0));
+    let probe = {
+        let asked = Arc::clone(&asked);
+        move || {
+            asked.fetch_add(1, Ordering::SeqCst);
+            async { vec![Check::ok("postgres")] }
+        }
+    };
+    let server = serve(ANY_PORT, "ticker", probe, Shutdown::manual())
+        .await
+        .unwrap();
+    let began = std::time::Instant::now();
+    for _ in 0..20 {
+        assert_eq!(ask(&server, "GET", "/ready").await.status, 200);
+    }
+    let seconds = usize::try_from(began.elapsed().as_secs()).unwrap();
+    assert!(asked.load(Ordering::SeqCst) <= seconds + 1);
+}

@@ -62,6 +62,7 @@ pub(super) async fn resolve(
                 info!(market.id = %id, status = %settled.status, outcome = ?settled.outcome,
                       bets = settled.bets, paid = settled.paid, "settled a market");
                 desk.bus.wake_soon();
+                crate::metrics::market_settled(settled.status.as_str());
                 resolved.settled.push(settled);
             }
             Ok(None) => resolved.waiting.push(id),

@@ -7,3 +7,4 @@ mod command_lines;
 mod day;
 mod drills;
 mod markets;
+mod watched;

@@ -35,6 +35,14 @@ impl Agent {
         }
     }
 
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let request = self.http.get(format!("{}{path}", self.base));
+        let request = request.header("X-Agent-Secret", &self.secret);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.json().await.unwrap()
+    }
+
     /// The answer, where the arena took it.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Option<Value> {
         let request = self.http.post(format!("{}{path}", self.base));

@@ -454,6 +454,11 @@ fn service() -> Vec<Operation> {
                 "It cannot; `checks` says why.",
                 examples::not_ready(),
             ),
+        get("/metrics", "metrics", "service", "Figures for Prometheus")
+            .about("For clients of the operator's network (OPERATOR_NETWORKS), by default of the same machine.")
+            .touches_nothing()
+            .refuses(&[Forbidden])
+            .answers_text("text/plain", "Prometheus' text format."),
         get(
             "/problems/{name}",
             "showProblem",

@@ -1,0 +1,110 @@
+//! What Prometheus is told of hosted bots and of what their models cost.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use daemon::metrics::{
+    self, CounterVec, HistogramVec, IntCounterVec, IntGauge, LONG, PoolUse, counters, durations,
+    gauge, sums,
+};
+use db::Database;
+use ledger_core::Money;
+use llm::LlmError;
+use llm::usage::TurnUsage;
+
+use crate::turn::Outcome;
+
+static HOSTED: LazyLock<IntGauge> =
+    LazyLock::new(|| gauge("arena_hosted_bots", "Bots that this runner keeps going."));
+static TURNS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "arena_turns_total",
+        "Turns of hosted bots, by what came of them.",
+        &["outcome"],
+    )
+});
+static CALL_DURATION: LazyLock<HistogramVec> = LazyLock::new(|| {
+    durations(
+        "gen_ai_client_operation_duration_seconds",
+        "How long a language model takes to answer.",
+        LONG,
+        &["gen_ai_request_model", "outcome"],
+    )
+});
+static CALLS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "arena_llm_calls_total",
+        "Calls of language models.",
+        &["model", "outcome"],
+    )
+});
+static TOKENS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "arena_llm_tokens_total",
+        "Tokens that language models read (input) and wrote (output).",
+        &["model", "direction"],
+    )
+});
+static COST: LazyLock<CounterVec> = LazyLock::new(|| {
+    sums(
+        "arena_llm_cost_usd_total",
+        "What calls cost by the price book, in US dollars. Calls without a price add nothing.",
+        &["model"],
+    )
+});
+
+/// Says at each scrape what depends on the moment.
+pub(crate) fn watch(database: &Database) {
+    let database = database.clone();
+    metrics::watch_pool(move || {
+        let now = database.pool_use();
+        PoolUse {
+            in_use: now.in_use,
+            idle: now.idle,
+            waiting: now.waiting,
+            size_max: now.size_max,
+        }
+    });
+    for outcome in ["acted", "waited", "refused", "failed"] {
+        TURNS.with_label_values(&[outcome]).inc_by(0);
+    }
+}
+
+pub(crate) fn hosted(bots: usize) {
+    HOSTED.set(metrics::whole(bots));
+}
+
+pub(crate) fn turn(outcome: &Outcome) {
+    let outcome = match outcome {
+        Outcome::Wagered { .. } | Outcome::Answered { .. } | Outcome::Bet { .. } => "acted",
+        Outcome::Waited => "waited",
+        Outcome::Lost(loss) if loss.is_passing() => "refused",
+        Outcome::NotAlive(_) | Outcome::KeyRefused => "refused",
+        Outcome::Lost(_) => "failed",
+    };
+    TURNS.with_label_values(&[outcome]).inc();
+}
+
+/// One call, with what it used and cost as far as that is known.
+pub(crate) fn call(
+    model: &str,
+    failure: Option<&LlmError>,
+    took: Duration,
+    used: &TurnUsage,
+    cost: Option<Money>,
+) {
+    let outcome = failure.map_or("ok", LlmError::kind);
+    CALL_DURATION
+        .with_label_values(&[model, outcome])
+        .observe(took.as_secs_f64());
+    CALLS.with_label_values(&[model, outcome]).inc();
+    TOKENS
+        .with_label_values(&[model, "input"])
+        .inc_by(used.input_tokens);
+    TOKENS
+        .with_label_values(&[model, "output"])
+        .inc_by(used.output_tokens);
+    let cost = cost.and_then(|cost| cost.to_string().parse().ok());
+    COST.with_label_values(&[model])
+        .inc_by(cost.unwrap_or_default());
+}

@@ -1,0 +1,171 @@
+//! What Prometheus is told of prices, markets and money.
+//!
+//! What describes the arena and not this process is told by the oracle that holds the lease alone, and
+//! taken back when it loses it.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use daemon::metrics::{
+    self, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, PoolUse, counters, fractions, gauge,
+    gauges,
+};
+use db::Database;
+use db::supply::{Board, Census};
+use ledger_core::Timestamp;
+use ledger_core::supply::units_text;
+
+use crate::leadership::Leadership;
+
+static LEADER: LazyLock<IntGauge> = LazyLock::new(|| {
+    gauge(
+        "arena_oracle_leader",
+        "1 while this oracle holds the lease.",
+    )
+});
+static PRICE_AGE: LazyLock<GaugeVec> = LazyLock::new(|| {
+    fractions(
+        "arena_price_age_seconds",
+        "Since when the newest price is true, as its provider says.",
+        &[],
+    )
+});
+static PRICE_REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "arena_price_requests_total",
+        "Questions to sources of prices.",
+        &["source", "outcome"],
+    )
+});
+static PREDICTIONS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "arena_predictions_settled_total",
+        "Predictions that this oracle settled.",
+        &["outcome"],
+    )
+});
+static MARKETS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "arena_markets_settled_total",
+        "Markets that this oracle settled.",
+        &["outcome"],
+    )
+});
+static MARKETS_OPEN: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    gauges(
+        "arena_markets_open",
+        "Markets whose deadline has not come.",
+        &[],
+    )
+});
+static OVERDUE: LazyLock<GaugeVec> = LazyLock::new(|| {
+    fractions(
+        "arena_market_overdue_seconds",
+        "Since when the market is due that waits longest to be settled; 0 if none does.",
+        &[],
+    )
+});
+static SUPPLY: LazyLock<GaugeVec> = LazyLock::new(|| {
+    fractions(
+        "arena_supply_units",
+        "Where the money is: minted, burned, in escrow, circulating. Drawn, not exact.",
+        &["part"],
+    )
+});
+static DRIFT: LazyLock<GaugeVec> = LazyLock::new(|| {
+    fractions(
+        "arena_conservation_drift_units",
+        "minted - burned - escrow - circulating, reckoned exactly. Must be 0.",
+        &[],
+    )
+});
+static BOTS: LazyLock<IntGaugeVec> =
+    LazyLock::new(|| gauges("arena_bots", "Bots by their status.", &["status"]));
+
+/// When the newest price is of, in microseconds since 1970; 0 for not known.
+static PRICE_AT: AtomicI64 = AtomicI64::new(0);
+
+/// Says at each scrape what depends on the moment.
+pub(crate) fn watch(database: &Database, leadership: &Leadership) {
+    let database = database.clone();
+    metrics::watch_pool(move || {
+        let now = database.pool_use();
+        PoolUse {
+            in_use: now.in_use,
+            idle: now.idle,
+            waiting: now.waiting,
+            size_max: now.size_max,
+        }
+    });
+    for outcome in ["WON", "LOST", "VOID", "FORFEIT"] {
+        PREDICTIONS.with_label_values(&[outcome]).inc_by(0);
+    }
+    for outcome in ["RESOLVED", "VOID", "EXPIRED"] {
+        MARKETS.with_label_values(&[outcome]).inc_by(0);
+    }
+    let leadership = leadership.clone();
+    metrics::on_scrape("oracle", move || {
+        let is_leader = leadership.is_active();
+        LEADER.set(i64::from(is_leader));
+        match PRICE_AT.load(Ordering::Relaxed) {
+            at if is_leader && at > 0 => PRICE_AGE
+                .with_label_values::<&str>(&[])
+                .set(metrics::seconds_since(at)),
+            _ => PRICE_AGE.reset(),
+        }
+        if !is_leader {
+            for arena in [&*MARKETS_OPEN, &*BOTS] {
+                arena.reset();
+            }
+            for arena in [&*OVERDUE, &*SUPPLY, &*DRIFT] {
+                arena.reset();
+            }
+        }
+    });
+}
+
+pub(crate) fn price_is_of(at: Timestamp) {
+    PRICE_AT.store(at.micros(), Ordering::Relaxed);
+}
+
+pub(crate) fn asked(source: &str, answered: bool) {
+    let outcome = if answered { "ok" } else { "failed" };
+    PRICE_REQUESTS.with_label_values(&[source, outcome]).inc();
+}
+
+pub(crate) fn prediction_settled(outcome: &str) {
+    PREDICTIONS.with_label_values(&[outcome]).inc();
+}
+
+pub(crate) fn market_settled(outcome: &str) {
+    MARKETS.with_label_values(&[outcome]).inc();
+}
+
+/// How the whole arena stands.
+pub(crate) fn arena(census: &Census, board: &Board) {
+    let supply = &census.supply;
+    for (part, units) in [
+        ("minted", supply.minted),
+        ("burned", supply.burned),
+        ("escrow", supply.escrow),
+        ("circulating", supply.circulating),
+    ] {
+        SUPPLY.with_label_values(&[part]).set(drawn(units));
+    }
+    DRIFT
+        .with_label_values::<&str>(&[])
+        .set(drawn(supply.drift()));
+    BOTS.with_label_values(&["alive"]).set(census.alive);
+    BOTS.with_label_values(&["dead"]).set(census.dead);
+    MARKETS_OPEN.with_label_values::<&str>(&[]).set(board.open);
+    let overdue = board
+        .due_since
+        .map_or(0.0, |since| metrics::seconds_since(since.micros()));
+    OVERDUE.with_label_values::<&str>(&[]).set(overdue);
+}
+
+/// The nearest number that a graph can show. Only 0 is shown as 0: the smallest unit is far above what
+/// a double loses near it.
+fn drawn(units: i128) -> f64 {
+    units_text(units).parse().unwrap_or(f64::NAN)
+}
