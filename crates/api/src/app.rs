@@ -19,12 +19,13 @@ use tokio::time::Instant;
 
 use crate::address::{Networks, Proxies};
 use crate::answers::Answers;
-use crate::auth::{self, Passwords, Refusals, Rotations, Tokens};
+use crate::auth::{self, Passwords, Refusals, Rotations};
 use crate::config::ApiConfig;
-use crate::keys::{Keys, sha256};
+use crate::keys::sha256;
 use crate::limits::Limiter;
 use crate::locks::KeyedLocks;
 use crate::readiness::Seen;
+use crate::secrets::SecretStore;
 use crate::standings::Standings;
 use crate::streams::Streams;
 use crate::wagers::WagerQueue;
@@ -40,13 +41,10 @@ pub(crate) struct App {
     pub(crate) rules: EconomyRules,
     pub(crate) wagers: WagerQueue,
     pub(crate) tick_rate_seconds: u64,
-    pub(crate) keys: Keys,
-    pub(crate) tokens: Tokens,
+    pub(crate) secrets: SecretStore,
     pub(crate) passwords: Passwords,
     pub(crate) rotations: Rotations,
     pub(crate) refusals: Refusals,
-    /// SHA-256, so that comparing takes the same time whatever its length.
-    pub(crate) admin_token_sha256: [u8; 32],
     pub(crate) registration: RegistrationPolicy,
     pub(crate) limiter: Limiter,
     /// Requests with an Idempotency-Key that are being served by this process.
@@ -107,13 +105,11 @@ impl App {
         let identity = database.identity().await.map_err(|error| {
             Unavailable::new("the arena's identity in Postgres", "was it migrated?").because(error)
         })?;
-        let keys = Keys::derive(&config.secret_key, &config.previous_secret_keys, &identity);
         let app = App {
-            tokens: Tokens::new(&keys.token),
+            secrets: SecretStore::new(&config.secrets, identity),
             passwords: Passwords::new().await?,
             rotations: Rotations::default(),
             refusals: Refusals::default(),
-            admin_token_sha256: hashed(&config.admin_token),
             registration: RegistrationPolicy::of(config),
             limiter: Limiter::new(&config.client_limits, &config.proxies, &bus),
             rules: config.rules.clone(),
@@ -130,7 +126,6 @@ impl App {
             readiness: Seen::default(),
             price_book: config.price_book.clone(),
             streams: Streams::new(config),
-            keys,
             database,
             bus,
         };

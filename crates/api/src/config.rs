@@ -13,6 +13,7 @@ use crate::connections::ConnectionLimits;
 use crate::headers::Origins;
 use crate::limits::ClientLimits;
 use crate::pricing;
+use crate::secrets::SecretSettings;
 use crate::streams::StreamPatience;
 
 /// Below this, SECRET_KEY could be guessed.
@@ -35,11 +36,9 @@ pub struct ApiConfig {
     pub redis_url: SecretString,
     /// What every key in Redis starts with: empty but for tests.
     pub redis_namespace: String,
-    /// What tokens are signed with and kept answers are encrypted under.
-    pub secret_key: SecretString,
-    /// What `secret_key` was before: still accepted, never used for anything new.
-    pub previous_secret_keys: Vec<SecretString>,
-    pub admin_token: SecretString,
+    pub secrets: SecretSettings,
+    /// Whether credentials that change in `.env` are taken up.
+    pub follows_settings: bool,
     /// Without one, registration is closed outside development.
     pub registration_token: Option<SecretString>,
     /// `None` is no limit.
@@ -75,9 +74,7 @@ impl ApiConfig {
         let database_pool_size =
             reader.or_within("DATABASE_POOL_SIZE", DATABASE_POOL_SIZE, 1..=1000);
         let redis_url = reader.connection_url("REDIS_URL", &["redis"]);
-        let secret_key = reader.secret("SECRET_KEY", SECRET_KEY_MIN_CHARS);
-        let previous_secret_keys = reader.secrets("SECRET_KEY_PREVIOUS", SECRET_KEY_MIN_CHARS);
-        let admin_token = reader.secret("ADMIN_TOKEN", ADMIN_TOKEN_MIN_CHARS);
+        let secrets = SecretSettings::read(&mut reader);
         let registration_token =
             reader.optional_secret("REGISTRATION_TOKEN", REGISTRATION_TOKEN_MIN_CHARS);
         let grants: Option<u32> = reader.optional("GRANTS_PER_ADDRESS_PER_DAY");
@@ -112,38 +109,33 @@ impl ApiConfig {
         let price_book = pricing::read(&mut reader);
         let complete = database_url
             .zip(redis_url)
-            .zip(secret_key.zip(previous_secret_keys))
-            .zip(admin_token)
+            .zip(secrets)
             .zip(rules)
             .zip(price_book);
         let config = complete.map(
-            |(((((database_url, redis_url), secret_keys), admin_token), rules), price_book)| {
-                let (secret_key, previous_secret_keys) = secret_keys;
-                ApiConfig {
-                    host,
-                    port,
-                    environment,
-                    database_url,
-                    database_pool_size,
-                    redis_url,
-                    redis_namespace: String::new(),
-                    secret_key,
-                    previous_secret_keys,
-                    admin_token,
-                    registration_token,
-                    grants_per_address_per_day,
-                    client_limits,
-                    connections,
-                    proxies,
-                    operators,
-                    drain,
-                    origins,
-                    answer_age_max,
-                    tick_rate_seconds,
-                    rules,
-                    price_book,
-                    streams: StreamPatience::default(),
-                }
+            |((((database_url, redis_url), secrets), rules), price_book)| ApiConfig {
+                host,
+                port,
+                environment,
+                database_url,
+                database_pool_size,
+                redis_url,
+                redis_namespace: String::new(),
+                secrets,
+                follows_settings: true,
+                registration_token,
+                grants_per_address_per_day,
+                client_limits,
+                connections,
+                proxies,
+                operators,
+                drain,
+                origins,
+                answer_age_max,
+                tick_rate_seconds,
+                rules,
+                price_book,
+                streams: StreamPatience::default(),
             },
         );
         reader.finish_with(config)

@@ -74,7 +74,7 @@ impl Retry {
             return Ok(None);
         };
         let known = |ring_key| Retry::under(ring_key, [credential, route, key], body);
-        let ring = &app.keys.idempotency;
+        let ring = &app.secrets.now().keys.idempotency;
         let mut retry = known(&ring.current);
         retry.earlier = ring.previous.iter().map(known).collect();
         Ok(Some(retry))

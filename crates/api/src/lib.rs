@@ -29,6 +29,7 @@ mod openapi;
 mod pricing;
 mod readiness;
 mod routes;
+mod secrets;
 mod server;
 mod shape;
 mod standings;
@@ -45,6 +46,7 @@ use daemon::process::Failure;
 use daemon::shutdown::Shutdown;
 pub use headers::Origins;
 pub use limits::ClientLimits;
+pub use secrets::SecretSettings;
 pub use server::{Running, start, start_with};
 pub use streams::StreamPatience;
 

@@ -27,7 +27,7 @@ use crate::connections::Doorman;
 use crate::error::ApiError;
 use crate::limits::{Refused, Standing};
 use crate::metrics::Active;
-use crate::{headers, metrics, routes, shape, streams};
+use crate::{headers, metrics, routes, secrets, shape, streams};
 
 const WORKERS: usize = 2;
 /// How long it may take from a request's head to its answer's, the request's body included. An
@@ -61,7 +61,7 @@ impl Running {
     }
 }
 
-/// A rotated role is taken up while everything runs.
+/// Rotated credentials are taken up while everything runs.
 fn follow_credentials(config: &ApiConfig, app: &Data<App>, shutdown: &Shutdown) -> io::Result<()> {
     let followed = Followed {
         setting: "DATABASE_URL",
@@ -73,7 +73,17 @@ fn follow_credentials(config: &ApiConfig, app: &Data<App>, shutdown: &Shutdown) 
         let database = database.clone();
         async move { database.take_up(url).await }
     })?;
-    Ok(())
+    let followed = Followed {
+        setting: "REDIS_URL",
+        schemes: &["redis"],
+        in_use: config.redis_url.clone(),
+    };
+    let bus = app.bus.clone();
+    credentials::follow(followed, shutdown.clone(), move |url| {
+        let bus = bus.clone();
+        async move { bus.take_up(&url).await }
+    })?;
+    secrets::follow(app, config.secrets.clone(), shutdown)
 }
 
 /// Connects to Postgres and Redis, listens, and answers until the shutdown.
@@ -94,7 +104,9 @@ pub async fn start_with(
     more: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> Result<Running, Failure> {
     let app = Data::new(App::open(&config).await?);
-    follow_credentials(&config, &app, &shutdown)?;
+    if config.follows_settings {
+        follow_credentials(&config, &app, &shutdown)?;
+    }
     let wanted = SocketAddr::new(config.host, config.port);
     let shared = Data::clone(&app);
     metrics::watch(&app);

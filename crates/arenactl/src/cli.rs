@@ -8,8 +8,8 @@ use ledger_core::{BotId, Handle, MarketId, Money};
 use uuid::Uuid;
 
 use crate::commands::{
-    audit, backup, export, inspect_ledger, pause, resolve, restore, retire, revive, rotate_role,
-    verify_export, void_market,
+    audit, backup, export, inspect_ledger, pause, resolve, restore, retire, revive, rotate_redis,
+    rotate_role, rotate_secrets, verify_export, void_market,
 };
 
 /// The longest reason, in characters: with the rest of the sentence it must fit a post.
@@ -88,9 +88,23 @@ pub(crate) enum Command {
     DebugAuth,
     /// Put another Postgres role in the place of the one in .env, while everything runs
     ///
-    /// Needs a superuser. Safe to repeat after an interruption at any step. `debug-auth` afterwards
-    /// tries what .env then says.
+    /// Needs a superuser. Safe to repeat after an interruption at any step. In the end it tries every
+    /// credential, as `debug-auth` does.
     RotateRole(rotate_role::Args),
+    /// Put another password in the place of the one in REDIS_URL, while everything runs
+    ///
+    /// Both are good until the services have gone over. Safe to repeat after an interruption at any
+    /// step. In the end it tries every credential.
+    RotateRedis(rotate_redis::Args),
+    /// Put another SECRET_KEY in the place of the one in .env, while everything runs
+    ///
+    /// What was made under the old one stays good until `--finish`. Safe to repeat after an
+    /// interruption at any step.
+    RotateSecretKey(rotate_secrets::Args),
+    /// Put another ADMIN_TOKEN in the place of the one in .env, while everything runs
+    ///
+    /// The old one stays good until `--finish`.
+    RotateAdminToken(rotate_secrets::Args),
 }
 
 /// Reads the command line of this process; what is wrong with it, `--help` and `--version` end the

@@ -24,6 +24,32 @@ pub(crate) fn replace(path: &Path, name: &str, value: &str) -> io::Result<()> {
     replacement.commit()
 }
 
+/// Gives several settings other values at once; those that the file does not have yet are added at its
+/// end.
+pub(crate) fn set_all(path: &Path, settings: &[(&str, &str)]) -> io::Result<()> {
+    let directory = fs::File::open(directory_of(path))?;
+    directory.lock()?;
+    let mut text = fs::read_to_string(path)?;
+    for (name, value) in settings {
+        text = match replaced(&text, name, value) {
+            Some(text) => text,
+            None if value.is_empty() => text,
+            None => {
+                let gap = if text.is_empty() || text.ends_with('\n') {
+                    ""
+                } else {
+                    "\n"
+                };
+                format!("{text}{gap}{name}={value}\n")
+            }
+        };
+    }
+    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+    let mut replacement = Replacement::begin(path, mode)?;
+    replacement.writer()?.write_all(text.as_bytes())?;
+    replacement.commit()
+}
+
 /// The text with another value on the line that counts, which is the last one of that name.
 fn replaced(text: &str, name: &str, value: &str) -> Option<String> {
     let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
@@ -45,6 +71,15 @@ mod tests {
         let expected = "\u{feff}# A=0\nA=1\nSECRET='p!a$s\"s'\r\nexport A =new\r\nnoise\nAB=3";
         assert_eq!(replaced(text, "A", "new").as_deref(), Some(expected));
         assert_eq!(replaced(text, "B", "new"), None);
+    }
+
+    #[test]
+    fn several_settings_change_together_and_new_ones_are_added() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".env");
+        fs::write(&path, "# A\nA=1\nB=2").unwrap();
+        set_all(&path, &[("B", ""), ("C", "3"), ("A", "0"), ("D", "")]).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "# A\nA=0\nB=\nC=3\n");
     }
 
     #[test]

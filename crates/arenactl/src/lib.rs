@@ -1,5 +1,6 @@
 //! The operator's commands: `arenactl migrate`, `genesis`, `sync-keys`, `revive`, `retire`,
-//! `pause`, `resume`, `audit`, `inspect-ledger`, `export`, `verify-export`, `debug-auth`, `rotate-role`.
+//! `pause`, `resume`, `audit`, `inspect-ledger`, `backup`, `restore`, `export`, `verify-export`, `debug-auth`,
+//! `rotate-role`, `rotate-redis`, `rotate-secret-key`, `rotate-admin-token`.
 //!
 //! Each works from any directory, reads only the settings it needs, says what it did (in words, or
 //! with `--json` as one object), and exits non-zero when it failed: 78 a setting is wrong, 69
@@ -19,12 +20,14 @@ mod output;
 mod personas;
 mod postgres;
 
+use std::fmt::{self, Display};
 use std::process::ExitCode;
 
 use daemon::command_line::Build;
 use daemon::config::Sources;
 use daemon::process::{self, Failure};
 use daemon::telemetry;
+use serde::Serialize;
 
 use crate::cli::{Cli, Command};
 use crate::output::Format;
@@ -104,7 +107,20 @@ async fn dispatch(command: Command, format: Format) -> Result<(), Stopped> {
             verification.verdict().map_err(Stopped::ByReport)?;
         }
         Command::RotateRole(args) => {
-            format.show(&commands::rotate_role::run(&sources, &args).await?)?;
+            let done = commands::rotate_role::run(&sources, &args).await?;
+            show_rotated(format, done).await?;
+        }
+        Command::RotateRedis(args) => {
+            let done = commands::rotate_redis::run(&sources, &args).await?;
+            show_rotated(format, done).await?;
+        }
+        Command::RotateSecretKey(args) => {
+            let done = commands::rotate_secrets::secret_key(&sources, &args).await?;
+            show_rotated(format, done).await?;
+        }
+        Command::RotateAdminToken(args) => {
+            let done = commands::rotate_secrets::admin_token(&sources, &args).await?;
+            show_rotated(format, done).await?;
         }
         Command::DebugAuth => {
             let checks = commands::debug_auth::run(&sources).await?;
@@ -113,4 +129,30 @@ async fn dispatch(command: Command, format: Format) -> Result<(), Stopped> {
         }
     }
     Ok(())
+}
+
+/// A rotation's report, and what every credential then does.
+#[derive(Serialize)]
+struct Rotated<R> {
+    #[serde(flatten)]
+    rotation: R,
+    credentials: commands::debug_auth::Report,
+}
+
+impl<R: Display> Display for Rotated<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.rotation)?;
+        write!(f, "{}", self.credentials)
+    }
+}
+
+/// Tries every credential by the settings as they are now, and shows that too.
+async fn show_rotated<R: Serialize + Display>(format: Format, rotation: R) -> Result<(), Stopped> {
+    let credentials = commands::debug_auth::run(&Sources::load()).await?;
+    let rotated = Rotated {
+        rotation,
+        credentials,
+    };
+    format.show(&rotated)?;
+    rotated.credentials.verdict().map_err(Stopped::ByReport)
 }

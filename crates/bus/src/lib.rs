@@ -17,6 +17,7 @@
 
 mod error;
 pub mod limits;
+pub mod passwords;
 pub mod prices;
 pub mod tickets;
 mod wake;
@@ -29,6 +30,7 @@ use std::time::Duration;
 pub use error::{BusError, BusResult};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Cmd, FromRedisValue, ScriptInvocation};
+use tokio::sync::watch;
 pub use wake::{EVENTS_CHANNEL, WakeUps};
 
 /// How long [`Bus::connect`] tries before it gives up, in seconds.
@@ -48,20 +50,23 @@ pub struct BusConfig {
 /// A connection to Redis that mends itself; clones share it.
 #[derive(Clone)]
 pub struct Bus {
-    manager: ConnectionManager,
-    /// For connections of their own, as listening takes one.
-    client: redis::Client,
+    link: Arc<watch::Sender<Link>>,
     namespace: Arc<str>,
     wake_pending: Arc<AtomicBool>,
 }
 
-impl Bus {
-    /// Connects and proves that Redis answers. Fails within [`CONNECT_SECONDS`].
-    ///
-    /// # Errors
-    /// [`BusError::Url`] if the URL cannot be read, else what keeps Redis from answering.
-    pub async fn connect(config: BusConfig) -> BusResult<Bus> {
-        let client = redis::Client::open(config.url.as_str()).map_err(|_| BusError::Url)?;
+/// What commands go over, and what listeners connect by.
+#[derive(Clone)]
+struct Link {
+    manager: ConnectionManager,
+    /// For connections of their own, as listening takes one.
+    client: redis::Client,
+}
+
+impl Link {
+    /// A connection that was made and has answered.
+    async fn open(url: &str) -> BusResult<Link> {
+        let client = redis::Client::open(url).map_err(|_| BusError::Url)?;
         let settings = ConnectionManagerConfig::new()
             .set_number_of_retries(1)
             .set_max_delay(Duration::from_millis(200))
@@ -74,14 +79,44 @@ impl Bus {
             .map_err(|_| BusError::Timeout {
                 seconds: CONNECT_SECONDS,
             })??;
-        let bus = Bus {
-            manager,
-            client,
+        let mut asked = manager.clone();
+        let answer: String =
+            within(async { Ok(redis::cmd("PING").query_async(&mut asked).await?) }).await?;
+        match answer.as_str() {
+            "PONG" => Ok(Link { manager, client }),
+            _ => Err(BusError::Corrupt("the answer to PING".to_owned())),
+        }
+    }
+}
+
+impl Bus {
+    /// Connects and proves that Redis answers. Fails within [`CONNECT_SECONDS`].
+    ///
+    /// # Errors
+    /// [`BusError::Url`] if the URL cannot be read, else what keeps Redis from answering.
+    pub async fn connect(config: BusConfig) -> BusResult<Bus> {
+        let link = Link::open(&config.url).await?;
+        Ok(Bus {
+            link: Arc::new(watch::Sender::new(link)),
             namespace: config.namespace.into(),
             wake_pending: Arc::new(AtomicBool::new(false)),
-        };
-        bus.ping().await?;
-        Ok(bus)
+        })
+    }
+
+    /// Goes on with another URL, of the same Redis under other credentials, once it is proven to
+    /// work; on an error nothing has changed. What is under way ends where it began; listeners
+    /// listen anew.
+    ///
+    /// # Errors
+    /// As for [`Bus::connect`].
+    pub async fn take_up(&self, url: &str) -> BusResult<()> {
+        let fresh = Link::open(url).await?;
+        self.link.send_replace(fresh);
+        Ok(())
+    }
+
+    fn manager(&self) -> ConnectionManager {
+        self.link.borrow().manager.clone()
     }
 
     /// Asks Redis for a sign of life.
@@ -106,7 +141,7 @@ impl Bus {
     /// [`RESPONSE_SECONDS`] altogether. Only for what may run twice.
     async fn run<T: FromRedisValue>(&self, command: &Cmd) -> BusResult<T> {
         within(async {
-            let mut redis = self.manager.clone();
+            let mut redis = self.manager();
             match command.query_async(&mut redis).await {
                 Err(error) if error.is_connection_dropped() => {
                     Ok(command.query_async(&mut redis).await?)
@@ -120,7 +155,7 @@ impl Bus {
     /// [`Bus::run`] for a script.
     async fn invoke<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> BusResult<T> {
         within(async {
-            let mut redis = self.manager.clone();
+            let mut redis = self.manager();
             match script.invoke_async(&mut redis).await {
                 Err(error) if error.is_connection_dropped() => {
                     Ok(script.invoke_async(&mut redis).await?)

@@ -47,14 +47,26 @@ impl Bus {
     #[must_use]
     pub fn wake_ups(&self) -> WakeUps {
         let heard = Arc::new(Notify::new());
-        let (client, channel) = (self.client.clone(), self.key(EVENTS_CHANNEL));
+        let (mut link, channel) = (self.link.subscribe(), self.key(EVENTS_CHANNEL));
         let tell = Arc::clone(&heard);
         let task = tokio::spawn(async move {
             loop {
-                if let Err(error) = listen(&client, &channel, &tell).await {
-                    debug!(%error, "cannot listen for wake-ups; trying again");
+                let client = link.borrow_and_update().client.clone();
+                tokio::select! {
+                    listened = listen(&client, &channel, &tell) => {
+                        if let Err(error) = listened {
+                            debug!(%error, "cannot listen for wake-ups; trying again");
+                        }
+                        tokio::time::sleep(AGAIN_AFTER).await;
+                    }
+                    // Other credentials were taken up: listen by those. The sender lives as long
+                    // as any bus does; without one nobody wants to be woken.
+                    changed = link.changed() => {
+                        if changed.is_err() {
+                            return;
+                        }
+                    }
                 }
-                tokio::time::sleep(AGAIN_AFTER).await;
             }
         });
         WakeUps { heard, task }

@@ -1,7 +1,7 @@
 //! New credentials without a restart: a process looks at its settings every two seconds, and at once
-//! on SIGHUP, and goes on with the connection URL that it finds there.
+//! on SIGHUP, and goes on with the connection URLs and secrets that it finds there.
 //!
-//! Only user and password may change in this way. Another server or database is another arena, for
+//! Of a URL only user and password may change in this way. Another server or database is another arena, for
 //! which a process must be started anew. Where settings come from the environment they never change
 //! under a running process; there a rolling restart does the same.
 
@@ -63,6 +63,27 @@ where
             };
             let taken_up = take_up(url.expose_secret().to_owned()).await;
             follower.taken_up(url, taken_up);
+        }
+    }))
+}
+
+/// Calls `look` with the settings as they are every two seconds, and at once on SIGHUP, until the
+/// shutdown.
+///
+/// # Errors
+/// When the handler of SIGHUP cannot be installed.
+pub fn watch(
+    shutdown: Shutdown,
+    mut look: impl FnMut(&Sources) + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let hangup = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGHUP, Arc::clone(&hangup))?;
+    Ok(tokio::spawn(async move {
+        while wait(&shutdown, &hangup).await == Wake::Elapsed {
+            // It reads a file.
+            if let Ok(sources) = tokio::task::spawn_blocking(Sources::load).await {
+                look(&sources);
+            }
         }
     }))
 }

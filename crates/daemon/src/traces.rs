@@ -37,7 +37,8 @@ where
     S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
 {
     let set = |name| sources.get(name).filter(|value| !value.is_empty());
-    let Some(endpoint) = set(ENDPOINT) else {
+    // A process that starts its logs twice sends spans by the first alone.
+    let Some(endpoint) = set(ENDPOINT).filter(|_| PROVIDER.get().is_none()) else {
         return Ok(None);
     };
     let share = match set(SHARE) {
@@ -67,7 +68,6 @@ where
         .with_batch_exporter(exporter)
         .build();
     let tracer = provider.tracer("ledgerdome");
-    // A process that starts its logs twice sends spans by the first alone.
     PROVIDER.get_or_init(|| provider);
     let filter = FILTER
         .parse::<Targets>()

@@ -28,6 +28,7 @@ pub mod pool;
 pub mod posts;
 pub mod predictions;
 pub mod prices;
+pub mod retention;
 pub mod roles;
 pub mod schedules;
 #[rustfmt::skip]

@@ -38,9 +38,33 @@ pub struct Migrated {
 /// Applies every pending migration. `owner_url` is the schema owner's, direct and not through a
 /// transaction pooler, because the lock belongs to the session.
 pub async fn run(owner_url: &str) -> DbResult<Migrated> {
-    with_harness(owner_url, |harness| {
-        let applied = harness.run_pending_migrations(MIGRATIONS)?;
+    run_from(owner_url, MIGRATIONS).await
+}
+
+/// The same for migrations from elsewhere, under the same lock.
+pub async fn run_from<S>(owner_url: &str, source: S) -> DbResult<Migrated>
+where
+    S: MigrationSource<Pg> + Send + 'static,
+{
+    with_harness(owner_url, move |harness| {
+        let applied = harness.run_pending_migrations(source)?;
         Ok(applied.iter().map(ToString::to_string).collect())
+    })
+    .await
+}
+
+/// Applies the first pending migration alone.
+pub async fn run_next(owner_url: &str) -> DbResult<Migrated> {
+    with_harness(owner_url, |harness| {
+        Ok(vec![harness.run_next_migration(MIGRATIONS)?.to_string()])
+    })
+    .await
+}
+
+/// Takes the latest migration back, and what only it had room for.
+pub async fn revert_last(owner_url: &str) -> DbResult<Migrated> {
+    with_harness(owner_url, |harness| {
+        Ok(vec![harness.revert_last_migration(MIGRATIONS)?.to_string()])
     })
     .await
 }
@@ -89,7 +113,7 @@ where
 }
 
 /// The versions of this build's migrations.
-fn known_versions() -> DbResult<Vec<String>> {
+pub fn known_versions() -> DbResult<Vec<String>> {
     let known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS
         .migrations()
         .map_err(|error| DbError::Query(format!("cannot read the migrations: {error}")))?;

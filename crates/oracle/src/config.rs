@@ -9,6 +9,7 @@ use ledger_core::economy::EconomyRules;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::cycle::Retention;
 use crate::market_config;
 use crate::markets::MarketFeed;
 use crate::sources::coingecko::{self, CoinGeckoConfig, SetupError};
@@ -39,6 +40,7 @@ pub struct Config {
     /// In order of preference.
     pub feeds: Vec<Arc<dyn PriceFeed>>,
     pub market_feeds: Vec<Arc<dyn MarketFeed>>,
+    pub retention: Retention,
 }
 
 impl Config {
@@ -69,6 +71,10 @@ impl Config {
         );
         let rules = read_rules(&mut reader, interval);
         let feeds = read_feeds(&mut reader);
+        let retention = Retention {
+            metrics_days: reader.or_within("METRICS_RETENTION_DAYS", 90, 0..=36_500),
+            evidence_days: reader.or_within("EVIDENCE_RETENTION_DAYS", 365, 0..=36_500),
+        };
         let market_feeds = market_config::read_feeds(&mut reader, &rules.markets);
         let config = database_url
             .zip(redis_url)
@@ -82,6 +88,7 @@ impl Config {
                 rules,
                 feeds,
                 market_feeds,
+                retention,
             });
         reader.finish_with(config)
     }

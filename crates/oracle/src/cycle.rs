@@ -12,7 +12,7 @@ use std::time::Duration;
 use bus::Bus;
 use daemon::shutdown::Shutdown;
 use daemon::telemetry::chain;
-use db::{Database, DbResult};
+use db::{Database, DbResult, retention};
 use futures_util::FutureExt;
 use ledger_core::economy::{EconomyRules, Enforcement};
 use ledger_core::{Entry, Timestamp};
@@ -30,6 +30,10 @@ pub const REAP_MAX: i64 = 1_000;
 const EVENT_PRUNES_MAX: u32 = 20;
 /// From one look at the places for metrics to the next. They reach days ahead.
 const PARTITIONS_INTERVAL_SECONDS: i64 = 3_600;
+/// Days of metrics that are dropped at a time: each takes the table for an instant.
+const DAYS_DROPPED_MAX: u32 = 7;
+const EVIDENCE_BATCH: i32 = 1_000;
+const EVIDENCE_BATCHES_MAX: u32 = 20;
 /// From one count of the arena's bots and money to the next: it reads every wallet.
 const SURVEY_INTERVAL_SECONDS: i64 = 30;
 
@@ -53,6 +57,24 @@ impl Rhythm {
     }
 }
 
+/// How long what may be forgotten is kept, in days; 0 keeps it for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Each bot's figures at each tick. Totals are kept elsewhere, for good.
+    pub metrics_days: i32,
+    /// Fetches that decided nothing. What decided a market stays for good.
+    pub evidence_days: i32,
+}
+
+impl Default for Retention {
+    fn default() -> Retention {
+        Retention {
+            metrics_days: 90,
+            evidence_days: 365,
+        }
+    }
+}
+
 /// What a cycle works with.
 pub struct Oracle {
     pub(crate) database: Database,
@@ -61,6 +83,7 @@ pub struct Oracle {
     pub(crate) feeds: Vec<Arc<dyn PriceFeed>>,
     pub(crate) rules: EconomyRules,
     pub(crate) rhythm: Rhythm,
+    retention: Retention,
     pub(crate) shutdown: Shutdown,
     /// When this process last asked any source.
     pub(crate) last_asked: Mutex<Option<Timestamp>>,
@@ -96,12 +119,19 @@ impl Oracle {
             feeds,
             rules,
             rhythm,
+            retention: Retention::default(),
             shutdown,
             last_asked: Mutex::new(None),
             suspects: Mutex::new(Suspects::default()),
             partitions_seen: Mutex::new(None),
             surveyed: Mutex::new(None),
         }
+    }
+
+    /// The same, with another memory.
+    #[must_use]
+    pub fn keeping(self, retention: Retention) -> Oracle {
+        Oracle { retention, ..self }
     }
 
     pub(crate) fn price_ttl(&self) -> Duration {
@@ -167,6 +197,9 @@ pub async fn run(oracle: &Oracle, now: Timestamp, may_continue: MayContinue<'_>)
     })
     .await;
     let partitioned = guarded("metrics partitions", ensure_partitions(oracle, now)).await;
+    if partitioned == Some(true) {
+        guarded("retention", forget(oracle, may_continue)).await;
+    }
     guarded("survey", survey(oracle, now)).await;
     Report {
         number,
@@ -198,6 +231,38 @@ pub(crate) async fn guarded<T>(
             None
         }
     }
+}
+
+/// Forgets what is old enough, once an hour and a little at a time.
+async fn forget(oracle: &Oracle, may_continue: MayContinue<'_>) -> DbResult<()> {
+    let Retention {
+        metrics_days,
+        evidence_days,
+    } = oracle.retention;
+    let mut conn = oracle.database.get().await?;
+    let mut dropped = 0;
+    while metrics_days > 0 && dropped < DAYS_DROPPED_MAX && may_continue() {
+        let Some(name) = retention::drop_oldest_metrics(&mut conn, metrics_days).await? else {
+            break;
+        };
+        info!(
+            table = name,
+            metrics_days, "a day of metrics was old enough to be dropped"
+        );
+        dropped += 1;
+    }
+    let mut batches = 0;
+    while evidence_days > 0 && batches < EVIDENCE_BATCHES_MAX && may_continue() {
+        let rows = retention::forget_evidence(&mut conn, evidence_days, EVIDENCE_BATCH).await?;
+        if rows > 0 {
+            info!(rows, evidence_days, "forgot evidence that decided nothing");
+        }
+        if rows < i64::from(EVIDENCE_BATCH) {
+            break;
+        }
+        batches += 1;
+    }
+    Ok(())
 }
 
 /// Counts bots and money for whoever watches, twice a minute.

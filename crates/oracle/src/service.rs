@@ -44,8 +44,8 @@ pub async fn main() -> Result<(), Failure> {
 /// older than this program; [`Failure::Config`] if it is newer; others if the health port is taken.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let database = connect_postgres(&config).await?;
-    follow_credentials(&config, &database, &shutdown)?;
     let bus = connect_redis(&config).await?;
+    follow_credentials(&config, &database, &bus, &shutdown)?;
     let rhythm = Rhythm {
         sample_seconds: config.sample_interval_seconds,
         cycle: config.cycle_interval(),
@@ -64,14 +64,15 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
         shutdown.clone(),
         system_dice(),
     ));
-    let oracle = Arc::new(Oracle::new(
+    let oracle = Oracle::new(
         database.clone(),
         bus.clone(),
         config.feeds,
         config.rules,
         rhythm,
         shutdown.clone(),
-    ));
+    );
+    let oracle = Arc::new(oracle.keeping(config.retention));
     let (leadership, contest) = Leadership::contend(database.clone(), LeaseTimes::default());
     metrics::watch(&database, &leadership);
     let probe = {
@@ -148,10 +149,11 @@ pub async fn work(
     contest.withdraw().await;
 }
 
-/// A rotated role is taken up while everything runs.
+/// Rotated credentials are taken up while everything runs.
 fn follow_credentials(
     config: &Config,
     database: &Database,
+    bus: &Bus,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let followed = Followed {
@@ -163,6 +165,16 @@ fn follow_credentials(
     credentials::follow(followed, shutdown.clone(), move |url| {
         let database = renewed.clone();
         async move { database.take_up(url).await }
+    })?;
+    let followed = Followed {
+        setting: "REDIS_URL",
+        schemes: &["redis"],
+        in_use: config.redis_url.clone(),
+    };
+    let renewed = bus.clone();
+    credentials::follow(followed, shutdown.clone(), move |url| {
+        let bus = renewed.clone();
+        async move { bus.take_up(&url).await }
     })?;
     Ok(())
 }

@@ -30,8 +30,8 @@ pub async fn main() -> Result<(), Failure> {
 /// Runs until the shutdown; the cycle at hand always finishes.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let database = connect_postgres(&config).await?;
-    follow_credentials(&config, &database, &shutdown)?;
     let bus = connect_redis(&config).await?;
+    follow_credentials(&config, &database, &bus, &shutdown)?;
     metrics::watch(&database, config.tick_rate);
     let ticker = Ticker {
         database: database.clone(),
@@ -52,10 +52,11 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A rotated role is taken up while everything runs.
+/// Rotated credentials are taken up while everything runs.
 fn follow_credentials(
     config: &Config,
     database: &Database,
+    bus: &Bus,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let followed = Followed {
@@ -67,6 +68,16 @@ fn follow_credentials(
     credentials::follow(followed, shutdown.clone(), move |url| {
         let database = renewed.clone();
         async move { database.take_up(url).await }
+    })?;
+    let followed = Followed {
+        setting: "REDIS_URL",
+        schemes: &["redis"],
+        in_use: config.redis_url.clone(),
+    };
+    let renewed = bus.clone();
+    credentials::follow(followed, shutdown.clone(), move |url| {
+        let bus = renewed.clone();
+        async move { bus.take_up(&url).await }
     })?;
     Ok(())
 }

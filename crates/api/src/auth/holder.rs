@@ -74,7 +74,7 @@ async fn holder(req: &HttpRequest) -> Result<KeyHolder, ApiError> {
         if is_operators(&app, token) {
             return named(req.headers()).map(KeyHolder::Operator);
         }
-        let Some(bearer) = app.tokens.verify(token) else {
+        let Some(bearer) = app.secrets.now().tokens.verify(token) else {
             // A bot's token that is over is no attempt on the operator's.
             if !Tokens::is_of_their_form(token) {
                 app.refusals.note(Refused::Operator);

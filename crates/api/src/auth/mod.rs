@@ -25,7 +25,7 @@ use ledger_core::{BotId, BotStatus, Refusal};
 pub(crate) use passwords::{Passwords, Proven};
 pub(crate) use refusals::Refusals;
 pub(crate) use rotations::Rotations;
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq as _};
 pub(crate) use tokens::{Bearer, Tokens};
 pub(crate) use upkeep::{alongside, learn};
 
@@ -119,7 +119,7 @@ fn offered(headers: &HeaderMap, app: &App) -> Result<Proof, ApiError> {
 
 /// The bot of a token that is good and was not rotated away.
 fn owner(app: &App, token: &str) -> Option<BotId> {
-    let bearer = app.tokens.verify(token)?;
+    let bearer = app.secrets.now().tokens.verify(token)?;
     (app.rotations.standing(bearer) != Standing::Ended).then_some(bearer.bot)
 }
 
@@ -196,9 +196,14 @@ fn operator(req: &HttpRequest) -> Result<AuthenticatedOperator, ApiError> {
 }
 
 pub(crate) fn is_operators(app: &App, token: &str) -> bool {
-    sha256(token.as_bytes())
-        .ct_eq(&app.admin_token_sha256)
-        .into()
+    let given = sha256(token.as_bytes());
+    let secrets = app.secrets.now();
+    let mut is_one = Choice::from(0);
+    // All of them, so that the time tells nothing.
+    for known in &secrets.admin_tokens_sha256 {
+        is_one |= given.ct_eq(known);
+    }
+    is_one.into()
 }
 
 /// Who the operator says they are.

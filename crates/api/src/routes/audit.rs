@@ -22,7 +22,7 @@ pub(super) async fn list(
     app: Data<App>,
 ) -> ApiResult {
     let parameters = Parameters::of(&req)?;
-    let page = parameters.page(List::Audit, &app.keys.cursor)?;
+    let page = parameters.page(List::Audit, &app.secrets.now().keys.cursor)?;
     let action = parameters.get("action").map(action).transpose()?;
     let bot_id = match parameters.get("bot") {
         None => None,
@@ -50,7 +50,12 @@ pub(super) async fn list(
     let before = page.after.map(|[id]| id);
     let mut conn = app.database.get().await?;
     let lines = db::audit::page(&mut conn, &filter, before, page.limit()).await?;
-    routes::ok(&page.answer(lines, &app.keys.cursor, |line| [line.id], shown))
+    routes::ok(&page.answer(
+        lines,
+        &app.secrets.now().keys.cursor,
+        |line| [line.id],
+        shown,
+    ))
 }
 
 /// As actions are written: capital letters and underscores.

@@ -76,7 +76,11 @@ async fn login(app: &App, bot: &BotRef, api_key: &Secret, retry: Option<&Retry>)
             detail: "There is no bot with this API key.",
         });
     };
-    let issued = app.tokens.issue(Bearer { bot, version }, at_most)?;
+    let issued = app
+        .secrets
+        .now()
+        .tokens
+        .issue(Bearer { bot, version }, at_most)?;
     let answer = TokenAnswer {
         access_token: issued.token,
         token_type: TokenType::Bearer,

@@ -176,13 +176,13 @@ fn persona(text: &str) -> Result<String, ApiError> {
 }
 
 pub(super) async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
-    let page = Parameters::of(&req)?.page(List::Bots, &app.keys.cursor)?;
+    let page = Parameters::of(&req)?.page(List::Bots, &app.secrets.now().keys.cursor)?;
     let before = page.after.map(|[id]| BotId(id));
     let mut conn = app.database.get().await?;
     let profiles = db::bots::page(&mut conn, before, page.limit()).await?;
     routes::ok(&page.answer(
         profiles,
-        &app.keys.cursor,
+        &app.secrets.now().keys.cursor,
         |profile| [profile.id.0],
         views::bot,
     ))

@@ -12,7 +12,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::routes;
 
 pub(super) async fn journal(req: HttpRequest, app: Data<App>) -> ApiResult {
-    let page = Parameters::of(&req)?.page(List::Journal, &app.keys.cursor)?;
+    let page = Parameters::of(&req)?.page(List::Journal, &app.secrets.now().keys.cursor)?;
     let after = page.after.map(journal_position).transpose()?;
     let mut conn = app.database.get().await?;
     let entries = db::ledger::journal(&mut conn, after, page.limit()).await?;
@@ -24,7 +24,12 @@ pub(super) async fn journal(req: HttpRequest, app: Data<App>) -> ApiResult {
         } = JournalPosition::of(entry);
         [recorded_at.micros(), bot_id.0, sequence]
     };
-    routes::ok(&page.answer(entries, &app.keys.cursor, position, LedgerEntry::from))
+    routes::ok(&page.answer(
+        entries,
+        &app.secrets.now().keys.cursor,
+        position,
+        LedgerEntry::from,
+    ))
 }
 
 fn journal_position([micros, bot_id, sequence]: [i64; 3]) -> Result<JournalPosition, ApiError> {
@@ -39,14 +44,14 @@ fn journal_position([micros, bot_id, sequence]: [i64; 3]) -> Result<JournalPosit
 
 pub(super) async fn chain(req: HttpRequest, bot: Path<String>, app: Data<App>) -> ApiResult {
     let bot = routes::bot_of(&bot)?;
-    let page = Parameters::of(&req)?.page(List::Chain, &app.keys.cursor)?;
+    let page = Parameters::of(&req)?.page(List::Chain, &app.secrets.now().keys.cursor)?;
     let before = page.after.map(|[sequence]| sequence);
     let mut conn = app.database.get().await?;
     let id = db::bots::find(&mut conn, &bot).await?.id;
     let entries = db::ledger::page(&mut conn, id, before, page.limit()).await?;
     routes::ok(&page.answer(
         entries,
-        &app.keys.cursor,
+        &app.secrets.now().keys.cursor,
         |e| [e.sequence],
         LedgerEntry::from,
     ))

@@ -36,7 +36,7 @@ use crate::{routes, usage, views};
 /// `?status=` and `?source=` filter.
 pub(super) async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
     let parameters = Parameters::of(&req)?;
-    let page = parameters.page(List::Markets, &app.keys.cursor)?;
+    let page = parameters.page(List::Markets, &app.secrets.now().keys.cursor)?;
     let filter = MarketFilter {
         status: labelled::<MarketStatus>(&parameters, "status")?,
         source: labelled::<MarketSource>(&parameters, "source")?,
@@ -54,7 +54,7 @@ pub(super) async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
         let rows = db::markets::page(&mut conn, filter, before, limit).await?;
         answers::render(&page.answer(
             rows,
-            &shared.keys.cursor,
+            &shared.secrets.now().keys.cursor,
             |market| [market.number],
             |market| views::market(market, Vec::new()),
         ))
@@ -90,14 +90,14 @@ pub(super) async fn show(market: Path<String>, app: Data<App>) -> ApiResult {
 
 pub(super) async fn bets(market: Path<String>, req: HttpRequest, app: Data<App>) -> ApiResult {
     let id = market_of(&market)?;
-    let page = Parameters::of(&req)?.page(List::Bets, &app.keys.cursor)?;
+    let page = Parameters::of(&req)?.page(List::Bets, &app.secrets.now().keys.cursor)?;
     let before = page.after.map(|[id]| BetId(id));
     let mut conn = app.database.get().await?;
     let secrecy = Secrecy::of(db::markets::find(&mut conn, id).await?.status);
     let rows = db::markets::bets_page(&mut conn, id, before, page.limit()).await?;
     routes::ok(&page.answer(
         rows,
-        &app.keys.cursor,
+        &app.secrets.now().keys.cursor,
         |bet| [bet.id.0],
         |bet| views::bet(bet, secrecy),
     ))

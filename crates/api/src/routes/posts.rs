@@ -10,14 +10,14 @@ use crate::error::ApiResult;
 use crate::views;
 
 pub(super) async fn feed(req: HttpRequest, app: Data<App>) -> ApiResult {
-    let page = Parameters::of(&req)?.page(List::Posts, &app.keys.cursor)?;
+    let page = Parameters::of(&req)?.page(List::Posts, &app.secrets.now().keys.cursor)?;
     let before = page.after.map(|[id]| id);
     let limit = page.limit();
     let question = before.is_none().then_some(Question::Feed { limit });
     let shared = Data::clone(&app);
     let read = async move {
         let posts = db::posts::feed(&mut *shared.database.get().await?, before, limit).await?;
-        let cursor = &shared.keys.cursor;
+        let cursor = &shared.secrets.now().keys.cursor;
         answers::render(&page.answer(posts, cursor, |post| [post.id], views::post))
     };
     app.answers.get(question, read).await

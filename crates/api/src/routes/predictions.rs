@@ -16,7 +16,7 @@ use crate::{routes, views};
 /// `?bot=` takes an id or a handle (`bot_id` is the same by another name), `?status=` a status.
 pub(super) async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
     let parameters = Parameters::of(&req)?;
-    let page = parameters.page(List::Predictions, &app.keys.cursor)?;
+    let page = parameters.page(List::Predictions, &app.secrets.now().keys.cursor)?;
     let status = parameters.get("status").map(status).transpose()?;
     let named = ["bot", "bot_id"]
         .into_iter()
@@ -39,7 +39,12 @@ pub(super) async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
     let before = page.after.map(|[id]| PredictionId(id));
     let filter = PredictionFilter { bot_id, status };
     let rows = db::predictions::page(&mut conn, filter, before, page.limit()).await?;
-    routes::ok(&page.answer(rows, &app.keys.cursor, |row| [row.id.0], views::prediction))
+    routes::ok(&page.answer(
+        rows,
+        &app.secrets.now().keys.cursor,
+        |row| [row.id.0],
+        views::prediction,
+    ))
 }
 
 fn status(text: &str) -> Result<PredictionStatus, ApiError> {

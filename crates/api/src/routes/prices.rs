@@ -10,13 +10,13 @@ use crate::error::ApiResult;
 use crate::{routes, views};
 
 pub(super) async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
-    let page = Parameters::of(&req)?.page(List::Prices, &app.keys.cursor)?;
+    let page = Parameters::of(&req)?.page(List::Prices, &app.secrets.now().keys.cursor)?;
     let before = page.after.map(|[id]| PriceId(id));
     let mut conn = app.database.get().await?;
     let rows = db::prices::page(&mut conn, before, page.limit()).await?;
     routes::ok(&page.answer(
         rows,
-        &app.keys.cursor,
+        &app.secrets.now().keys.cursor,
         |row| [row.sample.id.0],
         views::price,
     ))

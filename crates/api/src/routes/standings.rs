@@ -12,12 +12,17 @@ use crate::routes;
 /// `?status=` ranks those of one status among themselves.
 pub(super) async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
     let parameters = Parameters::of(&req)?;
-    let page = parameters.page(List::Standings, &app.keys.cursor)?;
+    let page = parameters.page(List::Standings, &app.secrets.now().keys.cursor)?;
     let status = parameters.get("status").map(status).transpose()?;
     let snapshot = app.standings.get(&app.database).await?;
     let after = page.after.map_or(0, |[rank]| rank);
     let rows = snapshot.page(status, after, page.limit());
-    let page = page.answer(rows, &app.keys.cursor, |row| [row.rank], |row| row);
+    let page = page.answer(
+        rows,
+        &app.secrets.now().keys.cursor,
+        |row| [row.rank],
+        |row| row,
+    );
     routes::ok(&api_types::Standings {
         items: page.items,
         next_cursor: page.next_cursor,

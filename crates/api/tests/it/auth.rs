@@ -115,7 +115,8 @@ async fn credentials_that_are_none_are_401() {
 async fn a_token_of_another_secret_key_or_of_a_vanished_bot_is_401() {
     let service = Service::new().await;
     let elsewhere = Service::with(|config| {
-        config.secret_key = secrecy::SecretString::from("another-secret-key-of-over-32-characters");
+        config.secrets.secret_key =
+            secrecy::SecretString::from("another-secret-key-of-over-32-characters");
     })
     .await;
     let bot = elsewhere.arena.bot().create().await;

@@ -452,8 +452,8 @@ async fn a_new_secret_key_honours_what_was_made_under_the_one_before() {
 
     let arena = service.stop().await;
     let after = Service::halted(arena, |config| {
-        config.secret_key = SecretString::from(NEW_SECRET_KEY);
-        config.previous_secret_keys = vec![SecretString::from(SECRET_KEY)];
+        config.secrets.secret_key = SecretString::from(NEW_SECRET_KEY);
+        config.secrets.other_secret_keys = vec![SecretString::from(SECRET_KEY)];
     })
     .await;
     assert_eq!(by_token(&after, &old_token).await.status, 200);
@@ -474,7 +474,7 @@ async fn a_new_secret_key_honours_what_was_made_under_the_one_before() {
 
     let arena = after.stop().await;
     let later = Service::halted(arena, |config| {
-        config.secret_key = SecretString::from(NEW_SECRET_KEY);
+        config.secrets.secret_key = SecretString::from(NEW_SECRET_KEY);
     })
     .await;
     assert_eq!(by_token(&later, &new_token).await.status, 200);

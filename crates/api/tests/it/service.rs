@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use api::{ApiConfig, ClientLimits, ConnectionLimits, Origins, Proxies, Running, StreamPatience};
+use api::{
+    ApiConfig, ClientLimits, ConnectionLimits, Origins, Proxies, Running, SecretSettings,
+    StreamPatience,
+};
 use api_types::{Observation, Problem, ProblemKind};
 use bus::prices::FreshPrice;
 use bus::{Bus, BusConfig};
@@ -40,9 +43,14 @@ pub fn config(arena: &Arena) -> ApiConfig {
         database_pool_size: 8,
         redis_url: SecretString::from(arena.redis_url()),
         redis_namespace: arena.redis_prefix(),
-        secret_key: SecretString::from(SECRET_KEY),
-        previous_secret_keys: Vec::new(),
-        admin_token: SecretString::from(ADMIN_TOKEN),
+        secrets: SecretSettings {
+            secret_key: SecretString::from(SECRET_KEY),
+            other_secret_keys: Vec::new(),
+            admin_token: SecretString::from(ADMIN_TOKEN),
+            previous_admin_tokens: Vec::new(),
+        },
+        // A .env of whoever runs the tests is none of theirs.
+        follows_settings: false,
         registration_token: None,
         grants_per_address_per_day: None,
         client_limits: ClientLimits::default(),

@@ -12,12 +12,15 @@ pub(crate) mod resolve;
 pub(crate) mod restore;
 pub(crate) mod retire;
 pub(crate) mod revive;
+pub(crate) mod rotate_redis;
 pub(crate) mod rotate_role;
+pub(crate) mod rotate_secrets;
 pub(crate) mod sync_keys;
 pub(crate) mod verify_export;
 pub(crate) mod void_market;
 
 use std::fmt;
+use std::time::Duration;
 
 use daemon::config::{ConfigError, Reader, Sources};
 use daemon::process::Failure;
@@ -30,6 +33,28 @@ use serde::Serialize;
 use crate::postgres::{self, Postgres};
 
 pub(crate) const DATABASE_URL: &str = "DATABASE_URL";
+
+/// After so long every running service has taken up what was written to `.env`: longer than they look
+/// at it.
+const TAKE_UP: Duration = Duration::from_secs(daemon::credentials::LOOK_SECONDS * 2 + 1);
+
+/// Refuses settings that come from the environment: a new value in the file would change nothing.
+fn in_file(sources: &Sources, settings: &[&'static str]) -> Result<(), ConfigError> {
+    match settings
+        .iter()
+        .find(|setting| sources.is_from_environment(setting))
+    {
+        None => Ok(()),
+        Some(setting) => {
+            let problem = format!(
+                "comes from the environment, so a new value in {} would change nothing: unset it here \
+                 and write it to that file",
+                sources.file().display()
+            );
+            Err(ConfigError::single(*setting, problem))
+        }
+    }
+}
 
 /// The database under the services' role, for commands that need no other setting.
 async fn services_database(sources: &Sources) -> Result<Postgres, Failure> {

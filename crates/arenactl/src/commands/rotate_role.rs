@@ -19,8 +19,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 use url::Url;
 
-use super::DATABASE_URL;
 use super::migrate::DATABASE_OWNER_URL;
+use super::{DATABASE_URL, TAKE_UP, in_file};
 use crate::env_file;
 use crate::keys;
 use crate::postgres;
@@ -28,9 +28,6 @@ use crate::postgres;
 const DATABASE_ADMIN_URL: &str = "DATABASE_ADMIN_URL";
 /// The longest name Postgres keeps whole.
 const NAME_MAX_BYTES: usize = 63;
-/// A service that has the old role but no session now would open one within this time; longer than
-/// the services look at their settings.
-const QUIET: Duration = Duration::from_secs(daemon::credentials::LOOK_SECONDS * 2 + 1);
 const LOOK: Duration = Duration::from_millis(200);
 
 #[derive(clap::Args)]
@@ -95,14 +92,7 @@ struct Rotation {
 
 pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failure> {
     let setting = args.role.setting();
-    if sources.is_from_environment(setting) {
-        let problem = format!(
-            "comes from the environment, so a new value in {} would change nothing: unset it here \
-             and write it to that file",
-            sources.file().display()
-        );
-        return Err(ConfigError::single(setting, problem).into());
-    }
+    in_file(sources, &[setting])?;
     let mut reader = Reader::new(sources);
     let url = reader.connection_url(setting, postgres::SCHEMES);
     let url = reader.finish_with(url)?;
@@ -112,7 +102,8 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
         url,
         file: sources.file().to_owned(),
         wait: Duration::from_secs(args.wait),
-        quiet: QUIET,
+        // A service that has the old role but no session now would open one within this time.
+        quiet: TAKE_UP,
     };
     rotation.run(|_| Ok(())).await
 }

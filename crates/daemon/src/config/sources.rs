@@ -63,6 +63,13 @@ impl Sources {
         }
     }
 
+    /// What one file says, whatever the environment does: for whoever has just changed it.
+    #[must_use]
+    pub fn from_file(path: &Path) -> Self {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        Self::new(&text, path, std::iter::empty())
+    }
+
     /// Sources from the text of a `.env` file and the pairs of an environment that overrides it.
     #[must_use]
     pub fn from_parts<'a>(

@@ -254,9 +254,21 @@ async fn a_forged_chain_that_hangs_together_changes_the_digest() {
     assert_ne!(before.heads_digest, after.heads_digest);
 }
 
+/// Something of everything at once: both of the arenas here in one.
+pub(crate) async fn with_everything() -> Arena {
+    let (arena, _) = lived_in().await;
+    fill_with_markets(&arena).await;
+    arena
+}
+
 /// An arena with a market of each end: paid, refunded, void, open, and research solved.
 async fn with_markets() -> (Arena, BotId) {
     let arena = Arena::new().await;
+    let bot = fill_with_markets(&arena).await;
+    (arena, bot)
+}
+
+async fn fill_with_markets(arena: &Arena) -> BotId {
     let [bot, other] = [arena.bot().create().await.id, arena.bot().create().await.id];
     let paid = arena.market(MarketSource::News).await.id;
     let refunded = arena.market(MarketSource::Github).await.id;
@@ -286,7 +298,7 @@ async fn with_markets() -> (Arena, BotId) {
             .unwrap();
     }
     arena.assert_sound().await;
-    (arena, bot)
+    bot
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod migrations;
 mod pauses;
 mod pooler;
 mod predictions;
+mod retention;
 mod schedules;
 mod schema;
 mod standings;

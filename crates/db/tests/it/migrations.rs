@@ -76,3 +76,175 @@ async fn a_newer_schema_is_recognised() {
     let state = arena.database().schema_state().await.unwrap();
     assert_eq!(state, SchemaState::Ahead { unknown: 1 });
 }
+
+/// A database without a schema, and what it is called.
+async fn unmigrated() -> (Arena, String) {
+    let arena = Arena::new().await;
+    let url = arena.owner_url();
+    migrations::revert_all(&url).await.unwrap();
+    (arena, url)
+}
+
+fn comparable(url: &str) -> String {
+    schema_dump(url).replace("START WITH 1\n", "")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_migration_by_itself_goes_up_down_and_up() {
+    let (_arena, url) = unmigrated().await;
+    let all = migrations::known_versions().unwrap();
+    let mut below = comparable(&url);
+    for _ in &all {
+        let up = migrations::run_next(&url).await.unwrap();
+        let above = comparable(&url);
+        assert_ne!(above, below, "{up:?} does nothing");
+        assert_eq!(migrations::revert_last(&url).await.unwrap(), up);
+        let left = comparable(&url);
+        let behind: Vec<_> = left.lines().filter(|line| !below.contains(line)).collect();
+        let missing: Vec<_> = below.lines().filter(|line| !left.contains(line)).collect();
+        assert!(
+            left == below,
+            "{up:?} leaves {behind:?} behind and takes {missing:?} along"
+        );
+        assert_eq!(migrations::run_next(&url).await.unwrap(), up);
+        assert_eq!(comparable(&url), above, "{up:?} is another the second time");
+        below = above;
+    }
+    assert!(migrations::run_next(&url).await.is_err(), "there are more");
+}
+
+/// Rows of every kind, those of them that a later table holds going with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_migration_comes_back_over_rows() {
+    let arena = crate::inspect::with_everything().await;
+    let url = arena.owner_url();
+    let before = comparable(&url);
+    let owner = arena.owner_client().await;
+    let kept = "SELECT (SELECT count(*) FROM ledger), (SELECT sum(balance)::text FROM wallets), \
+                       (SELECT count(*) FROM bots), (SELECT string_agg(encode(hash, 'hex'), '' ORDER BY bot_id, sequence) FROM ledger)";
+    let look = || async {
+        let row = owner.query_one(kept, &[]).await.unwrap();
+        (
+            row.get::<_, i64>(0),
+            row.get::<_, String>(1),
+            row.get::<_, i64>(2),
+            row.get::<_, String>(3),
+        )
+    };
+    let money = look().await;
+    assert!(money.0 > 10, "{money:?}");
+    let all = migrations::known_versions().unwrap().len();
+    // The first two make the bots and the ledger themselves.
+    for depth in 1..=all - 2 {
+        for _ in 0..depth {
+            migrations::revert_last(&url).await.unwrap();
+        }
+        let up = migrations::run(&url).await.unwrap();
+        assert_eq!(up.versions.len(), depth);
+        assert_eq!(comparable(&url), before, "after {up:?}");
+        assert_eq!(look().await, money, "after {up:?}");
+    }
+}
+
+/// A value is added to an enum while others read it, outside of any transaction, as Postgres wants it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_may_run_outside_of_a_transaction() {
+    let arena = Arena::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let migration = folder
+        .path()
+        .join("9999-01-01-000000_another_kind_of_event");
+    std::fs::create_dir(&migration).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(migration.join(name), text).unwrap();
+    write("metadata.toml", "run_in_transaction = false\n");
+    write(
+        "up.sql",
+        "ALTER TYPE event_kind ADD VALUE IF NOT EXISTS 'weather';\n",
+    );
+    write("down.sql", "SELECT 1;\n");
+    let source = || diesel_migrations::FileBasedMigrations::from_path(folder.path()).unwrap();
+    let up = migrations::run_from(&arena.owner_url(), source())
+        .await
+        .unwrap();
+    assert_eq!(up.versions.len(), 1);
+    let known = "SELECT count(*) FROM pg_enum WHERE enumlabel = 'weather'";
+    let owner = arena.owner_client().await;
+    assert_eq!(
+        owner.query_one(known, &[]).await.unwrap().get::<_, i64>(0),
+        1
+    );
+    // One that was cut off before it was written down is simply run again.
+    owner
+        .batch_execute("DELETE FROM __diesel_schema_migrations WHERE version LIKE '9999%'")
+        .await
+        .unwrap();
+    migrations::run_from(&arena.owner_url(), source())
+        .await
+        .unwrap();
+}
+
+/// What the files themselves must keep to.
+#[test]
+fn migrations_keep_to_the_rules() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let folder = entry.unwrap().path();
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let up = std::fs::read_to_string(folder.join("up.sql")).unwrap();
+        assert!(folder.join("down.sql").exists(), "{name} has no way down");
+        if up.contains("ADD VALUE") {
+            let metadata =
+                std::fs::read_to_string(folder.join("metadata.toml")).unwrap_or_default();
+            assert!(
+                metadata.contains("run_in_transaction = false") && up.contains("IF NOT EXISTS"),
+                "{name} adds to an enum: outside of a transaction, and so that it may be repeated"
+            );
+        }
+        // The services' role changes its name when it is rotated.
+        if name > "2026-11-27-000012_pauses".to_owned() {
+            assert!(!up.contains("arena_app"), "{name}: grant by to_services()");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_granted_to_the_services_reaches_each_role_they_have() {
+    let arena = Arena::new().await;
+    let name = format!("stand_in_{}", uuid::Uuid::new_v4().simple());
+    let superuser = arena.owner_client().await;
+    superuser
+        .batch_execute(&format!(
+            "CREATE ROLE {name}; GRANT INSERT ON ledger TO {name}; CREATE TABLE to_see ();"
+        ))
+        .await
+        .unwrap();
+    superuser
+        .batch_execute("SELECT to_services('GRANT SELECT ON to_see TO %I')")
+        .await
+        .unwrap();
+    let may = "SELECT has_table_privilege($1, 'to_see', 'SELECT')";
+    for (role, expected) in [
+        (name.as_str(), true),
+        ("arena_app", true),
+        ("pg_monitor", false),
+    ] {
+        let seen: bool = superuser.query_one(may, &[&role]).await.unwrap().get(0);
+        assert_eq!(seen, expected, "{role}");
+    }
+    let forbidden = test_kit::connect(&arena.database_url())
+        .await
+        .batch_execute("SELECT to_services('SELECT 1')")
+        .await;
+    assert!(
+        forbidden
+            .unwrap_err()
+            .as_db_error()
+            .unwrap()
+            .message()
+            .contains("permission denied")
+    );
+    superuser
+        .batch_execute(&format!("DROP OWNED BY {name}; DROP ROLE {name}"))
+        .await
+        .unwrap();
+}

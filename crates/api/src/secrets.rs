@@ -1,0 +1,150 @@
+//! The secrets that may change while everything runs: `SECRET_KEY`, `ADMIN_TOKEN` and those beside them.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use actix_web::web::Data;
+use daemon::config::{Reader, Sources};
+use daemon::credentials;
+use daemon::shutdown::Shutdown;
+use secrecy::{ExposeSecret as _, SecretString};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::auth::Tokens;
+use crate::config::{ADMIN_TOKEN_MIN_CHARS, SECRET_KEY_MIN_CHARS};
+use crate::keys::{Keys, sha256};
+
+/// As they are configured.
+#[derive(Clone)]
+pub struct SecretSettings {
+    /// What tokens are signed with and kept answers are encrypted under.
+    pub secret_key: SecretString,
+    /// What `secret_key` was before, and what it is about to be: accepted, never used for anything new.
+    pub other_secret_keys: Vec<SecretString>,
+    pub admin_token: SecretString,
+    /// What `admin_token` was before: still accepted.
+    pub previous_admin_tokens: Vec<SecretString>,
+}
+
+impl SecretSettings {
+    /// `None` if something is wrong with them, which the reader then knows.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<SecretSettings> {
+        let secret_key = reader.secret("SECRET_KEY", SECRET_KEY_MIN_CHARS);
+        let next = reader.secrets("SECRET_KEY_NEXT", SECRET_KEY_MIN_CHARS);
+        let previous = reader.secrets("SECRET_KEY_PREVIOUS", SECRET_KEY_MIN_CHARS);
+        let admin_token = reader.secret("ADMIN_TOKEN", ADMIN_TOKEN_MIN_CHARS);
+        let previous_admin_tokens = reader.secrets("ADMIN_TOKEN_PREVIOUS", ADMIN_TOKEN_MIN_CHARS);
+        let mut other_secret_keys = next?;
+        other_secret_keys.extend(previous?);
+        Some(SecretSettings {
+            secret_key: secret_key?,
+            other_secret_keys,
+            admin_token: admin_token?,
+            previous_admin_tokens: previous_admin_tokens?,
+        })
+    }
+
+    fn is_same(&self, other: &SecretSettings) -> bool {
+        let all = |settings: &SecretSettings| -> Vec<Vec<String>> {
+            let exposed = |list: &[SecretString]| {
+                list.iter()
+                    .map(|secret| secret.expose_secret().to_owned())
+                    .collect()
+            };
+            vec![
+                exposed(std::slice::from_ref(&settings.secret_key)),
+                exposed(&settings.other_secret_keys),
+                exposed(std::slice::from_ref(&settings.admin_token)),
+                exposed(&settings.previous_admin_tokens),
+            ]
+        };
+        all(self) == all(other)
+    }
+}
+
+/// What is derived from them.
+pub(crate) struct Secrets {
+    pub(crate) keys: Keys,
+    pub(crate) tokens: Tokens,
+    /// SHA-256 of each, so that comparing takes the same time whatever its length.
+    pub(crate) admin_tokens_sha256: Vec<[u8; 32]>,
+}
+
+impl Secrets {
+    fn derive(settings: &SecretSettings, arena: &Uuid) -> Secrets {
+        let keys = Keys::derive(&settings.secret_key, &settings.other_secret_keys, arena);
+        let admin_tokens =
+            std::iter::once(&settings.admin_token).chain(&settings.previous_admin_tokens);
+        Secrets {
+            tokens: Tokens::new(&keys.token),
+            admin_tokens_sha256: admin_tokens
+                .map(|token| sha256(token.expose_secret().as_bytes()))
+                .collect(),
+            keys,
+        }
+    }
+}
+
+/// The secrets in use.
+pub(crate) struct SecretStore {
+    arena: Uuid,
+    current: RwLock<Arc<Secrets>>,
+}
+
+impl SecretStore {
+    pub(crate) fn new(settings: &SecretSettings, arena: Uuid) -> SecretStore {
+        SecretStore {
+            current: RwLock::new(Arc::new(Secrets::derive(settings, &arena))),
+            arena,
+        }
+    }
+
+    /// Those that are in use now; whoever has them keeps them to the end of its work.
+    pub(crate) fn now(&self) -> Arc<Secrets> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&current)
+    }
+
+    fn take_up(&self, settings: &SecretSettings) {
+        let fresh = Arc::new(Secrets::derive(settings, &self.arena));
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+    }
+}
+
+/// Takes up what is changed in `.env`, from now on until the stop.
+pub(crate) fn follow(
+    app: &Data<App>,
+    in_use: SecretSettings,
+    shutdown: &Shutdown,
+) -> io::Result<()> {
+    let app = Data::clone(app);
+    let mut in_use = in_use;
+    let mut complaint = String::new();
+    credentials::watch(shutdown.clone(), move |sources: &Sources| {
+        let mut reader = Reader::new(sources);
+        let settings = SecretSettings::read(&mut reader);
+        match reader.finish_with(settings) {
+            Ok(settings) if settings.is_same(&in_use) => complaint.clear(),
+            Ok(settings) => {
+                app.secrets.take_up(&settings);
+                in_use = settings;
+                complaint.clear();
+                tracing::info!("new secrets are in use");
+            }
+            Err(error) if error.to_string() != complaint => {
+                complaint = error.to_string();
+                tracing::warn!(problem = %complaint, "the secrets in use are kept");
+            }
+            Err(_) => {}
+        }
+    })?;
+    Ok(())
+}
+
+impl fmt::Debug for SecretSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretSettings").finish_non_exhaustive()
+    }
+}

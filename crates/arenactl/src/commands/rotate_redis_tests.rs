@@ -1,0 +1,118 @@
+use bus::{Bus, BusConfig};
+
+use super::*;
+
+/// A user of its own in the tests' Redis, and a `.env` that names it.
+struct Bench {
+    dir: tempfile::TempDir,
+    user: String,
+    url: Url,
+}
+
+impl Bench {
+    async fn new() -> Bench {
+        let mut url = Url::parse(&test_kit::redis_url()).unwrap();
+        let user = format!("user_{}", uuid::Uuid::new_v4().simple());
+        let admin = PasswordAdmin::open(url.as_str()).await.unwrap();
+        admin.make(&user, "first").await.unwrap();
+        url.set_username(&user).unwrap();
+        url.set_password(Some("first")).unwrap();
+        let bench = Bench {
+            dir: tempfile::tempdir().unwrap(),
+            user,
+            url,
+        };
+        std::fs::write(bench.file(), format!("REDIS_URL={}\n", bench.url)).unwrap();
+        bench
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.path().join(".env")
+    }
+
+    fn written(&self) -> String {
+        let text = std::fs::read_to_string(self.file()).unwrap();
+        text.trim().strip_prefix("REDIS_URL=").unwrap().to_owned()
+    }
+
+    fn rotation(&self) -> Rotation {
+        Rotation {
+            url: self.written().into(),
+            admin_url: test_kit::redis_url().into(),
+            file: self.file(),
+            wait: Duration::from_secs(20),
+            quiet: Duration::ZERO,
+        }
+    }
+}
+
+async fn works(url: &str) -> bool {
+    let config = BusConfig {
+        url: url.to_owned(),
+        namespace: String::new(),
+    };
+    Bus::connect(config).await.is_ok()
+}
+
+#[tokio::test]
+async fn both_passwords_are_good_until_the_old_one_is_taken_away() {
+    let bench = Bench::new().await;
+    let old = bench.written();
+    let report = bench.rotation().run(|_| Ok(())).await.unwrap();
+    assert_eq!(report.user, bench.user);
+    let new = bench.written();
+    assert_ne!(new, old);
+    assert!(works(&new).await && !works(&old).await);
+}
+
+#[tokio::test]
+async fn whatever_interrupts_it_it_is_simply_repeated() {
+    for step in [Step::Added, Step::Written, Step::TakenUp, Step::Closed] {
+        let bench = Bench::new().await;
+        let old = bench.written();
+        let cut = bench
+            .rotation()
+            .run(|done| match done == step {
+                true => Err(anyhow!("cut off").into()),
+                false => Ok(()),
+            })
+            .await;
+        assert!(cut.is_err());
+        // Whoever reads the settings gets in, at any moment.
+        assert!(works(&bench.written()).await, "{step:?}");
+        bench.rotation().run(|_| Ok(())).await.unwrap();
+        assert!(
+            works(&bench.written()).await && !works(&old).await,
+            "{step:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn it_waits_for_whoever_is_logged_in_by_the_old_password_and_names_who_stays() {
+    let bench = Bench::new().await;
+    let config = BusConfig {
+        url: bench.written(),
+        namespace: String::new(),
+    };
+    let stays = Bus::connect(config).await.unwrap();
+    let admin = PasswordAdmin::open(&test_kit::redis_url()).await.unwrap();
+    // Redis counts the age of sessions in whole seconds.
+    test_kit::eventually(
+        "the session is old enough to be told from a new one",
+        || async {
+            let old = admin
+                .sessions_older_than(&bench.user, Duration::from_secs(2))
+                .await
+                .unwrap();
+            (!old.is_empty()).then_some(())
+        },
+    )
+    .await;
+    let mut rotation = bench.rotation();
+    rotation.wait = Duration::ZERO;
+    let refused = rotation.run(|_| Ok(())).await.unwrap_err().to_string();
+    assert!(refused.contains("127.0.0.1:"), "{refused}");
+    stays.take_up(&bench.written()).await.unwrap();
+    bench.rotation().run(|_| Ok(())).await.unwrap();
+}

@@ -1,0 +1,127 @@
+//! A Redis user's passwords: a second one beside the first, and later it alone.
+//!
+//! Redis takes any number of passwords for a user at once, so that nobody who comes with the old one
+//! is turned away while services go over to the new one. What is changed is kept by Redis itself, in
+//! its ACL file or its configuration, so that a restart in between changes nothing.
+
+use std::time::Duration;
+
+use crate::error::{BusError, BusResult};
+use crate::{Link, within};
+
+/// The user that a URL without one logs in as.
+pub const DEFAULT_USER: &str = "default";
+
+/// A session that may change users.
+pub struct PasswordAdmin {
+    link: Link,
+    id: i64,
+}
+
+impl PasswordAdmin {
+    /// Logs in.
+    ///
+    /// # Errors
+    /// When Redis refuses the URL or does not answer.
+    pub async fn open(url: &str) -> BusResult<PasswordAdmin> {
+        let link = Link::open(url).await?;
+        let mut admin = PasswordAdmin { link, id: 0 };
+        admin.id = admin.ask(redis::cmd("CLIENT").arg("ID")).await?;
+        Ok(admin)
+    }
+
+    /// From now on the password of this SHA-256, in lower-case hex, is good for the user too.
+    ///
+    /// # Errors
+    /// When the session may not change users, or Redis cannot keep the change.
+    pub async fn add(&self, user: &str, sha256: &str) -> BusResult<()> {
+        let rule = format!("#{sha256}");
+        let command = redis::cmd("ACL")
+            .arg("SETUSER")
+            .arg(user)
+            .arg(rule)
+            .to_owned();
+        self.ask::<()>(&command).await?;
+        self.keep().await
+    }
+
+    /// From now on this password alone is good for the user. Sessions that are open stay so.
+    ///
+    /// # Errors
+    /// As for [`PasswordAdmin::add`].
+    pub async fn only(&self, user: &str, password: &str) -> BusResult<()> {
+        let command = if user == DEFAULT_USER {
+            // It has its own line in the configuration, which would else keep the old one.
+            redis::cmd("CONFIG")
+                .arg("SET")
+                .arg("requirepass")
+                .arg(password)
+                .to_owned()
+        } else {
+            redis::cmd("ACL")
+                .arg("SETUSER")
+                .arg(user)
+                .arg("resetpass")
+                .arg(format!(">{password}"))
+                .to_owned()
+        };
+        self.ask::<()>(&command).await?;
+        self.keep().await
+    }
+
+    /// Makes a user who may do everything, by this password.
+    ///
+    /// # Errors
+    /// As for [`PasswordAdmin::add`].
+    pub async fn make(&self, user: &str, password: &str) -> BusResult<()> {
+        let mut command = redis::cmd("ACL");
+        command.arg("SETUSER").arg(user).arg("on");
+        command.arg(format!(">{password}"));
+        command.arg("~*").arg("&*").arg("+@all");
+        self.ask(&command).await
+    }
+
+    /// Sessions of the user that are older than that: their addresses.
+    ///
+    /// # Errors
+    /// When the session may not list others, or Redis does not answer.
+    pub async fn sessions_older_than(&self, user: &str, age: Duration) -> BusResult<Vec<String>> {
+        let list: String = self.ask(redis::cmd("CLIENT").arg("LIST")).await?;
+        let field = |line: &str, name: &str| {
+            line.split(' ')
+                .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+                .map(str::to_owned)
+        };
+        let old = list.lines().filter(|line| {
+            let is_ours = field(line, "user").as_deref() == Some(user)
+                && field(line, "id") != Some(self.id.to_string());
+            let seconds = field(line, "age").and_then(|text| text.parse().ok());
+            is_ours && seconds.is_some_and(|seconds| Duration::from_secs(seconds) > age)
+        });
+        Ok(old.filter_map(|line| field(line, "addr")).collect())
+    }
+
+    /// Has Redis write down its users.
+    async fn keep(&self) -> BusResult<()> {
+        let (_, acl_file): (String, String) = self
+            .ask(redis::cmd("CONFIG").arg("GET").arg("aclfile"))
+            .await
+            .unwrap_or_default();
+        if acl_file.is_empty() {
+            self.ask::<()>(redis::cmd("CONFIG").arg("REWRITE")).await
+        } else {
+            self.ask::<()>(redis::cmd("ACL").arg("SAVE")).await
+        }
+    }
+
+    async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> BusResult<T> {
+        let mut redis = self.link.manager.clone();
+        within(async {
+            Ok(command
+                .query_async(&mut redis)
+                .await
+                .map_err(BusError::from)?)
+        })
+        .await
+    }
+}

@@ -1,0 +1,45 @@
+//! What is forgotten by age: days of metrics, and evidence that decided nothing.
+//!
+//! Never the ledger, the audit log, or what decided a market. What insights, standings and supply say
+//! comes from running totals, so that it stays the same when the rows behind it go.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer, Nullable, Text};
+use diesel_async::RunQueryDsl;
+
+use crate::error::DbResult;
+use crate::pool::Connection;
+
+/// Drops the oldest day of metrics that ended more than `days` days ago. Its table's name; `None` if
+/// there is none.
+///
+/// # Errors
+/// When somebody was at work in the metrics for half a second without a pause: try again later.
+pub async fn drop_oldest_metrics(conn: &mut Connection, days: i32) -> DbResult<Option<String>> {
+    #[derive(QueryableByName)]
+    struct Dropped {
+        #[diesel(sql_type = Nullable<Text>)]
+        name: Option<String>,
+    }
+    let dropped: Dropped = diesel::sql_query("SELECT drop_oldest_metrics($1) AS name")
+        .bind::<Integer, _>(days)
+        .get_result(conn)
+        .await?;
+    Ok(dropped.name)
+}
+
+/// Forgets at most `rows_max` rows of evidence that decided nothing, of markets that were settled more
+/// than `days` days ago. How many it was.
+pub async fn forget_evidence(conn: &mut Connection, days: i32, rows_max: i32) -> DbResult<i64> {
+    #[derive(QueryableByName)]
+    struct Forgotten {
+        #[diesel(sql_type = BigInt)]
+        rows: i64,
+    }
+    let forgotten: Forgotten = diesel::sql_query("SELECT forget_evidence($1, $2) AS rows")
+        .bind::<Integer, _>(days)
+        .bind::<Integer, _>(rows_max)
+        .get_result(conn)
+        .await?;
+    Ok(forgotten.rows)
+}
