@@ -133,12 +133,12 @@ pub fn tell_checks(checks: &[Check]) {
     static CHECKS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
         gauges(
             "arena_check_ok",
-            "1 while a check of /ready is ok, 0 while it is degraded or failed.",
+            "0 while a check of /ready fails, else 1.",
             &["check"],
         )
     });
     for check in checks {
-        let is_ok = check.state == CheckState::Ok;
+        let is_ok = check.state != CheckState::Failed;
         CHECKS
             .with_label_values(&[check.name.as_str()])
             .set(i64::from(is_ok));

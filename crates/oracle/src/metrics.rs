@@ -13,7 +13,6 @@ use daemon::metrics::{
 use db::Database;
 use db::supply::{Board, Census};
 use ledger_core::Timestamp;
-use ledger_core::supply::units_text;
 
 use crate::leadership::Leadership;
 
@@ -68,14 +67,14 @@ static OVERDUE: LazyLock<GaugeVec> = LazyLock::new(|| {
 static SUPPLY: LazyLock<GaugeVec> = LazyLock::new(|| {
     fractions(
         "arena_supply_units",
-        "Where the money is: minted, burned, in escrow, circulating. Drawn, not exact.",
+        "Where the money is: minted, burned, in escrow, circulating. In units of 0.00000001.",
         &["part"],
     )
 });
 static DRIFT: LazyLock<GaugeVec> = LazyLock::new(|| {
     fractions(
         "arena_conservation_drift_units",
-        "minted - burned - escrow - circulating, reckoned exactly. Must be 0.",
+        "minted - burned - escrow - circulating, in units of 0.00000001. Must be 0.",
         &[],
     )
 });
@@ -164,8 +163,7 @@ pub(crate) fn arena(census: &Census, board: &Board) {
     OVERDUE.with_label_values::<&str>(&[]).set(overdue);
 }
 
-/// The nearest number that a graph can show. Only 0 is shown as 0: the smallest unit is far above what
-/// a double loses near it.
+/// The nearest number that a graph can show, in units of 10⁻⁸. Only 0 is shown as 0.
 fn drawn(units: i128) -> f64 {
-    units_text(units).parse().unwrap_or(f64::NAN)
+    units.to_string().parse().unwrap_or(f64::NAN)
 }
