@@ -140,7 +140,7 @@ const Life = memo(
         </li>
         <li>
           <strong>Time costs.</strong> Each tick of ${span(rate)} costs <b>${money(p.entropy_base)}</b>, and more while it does
-          nothing: ${money(p.entropy_step)} more for every ${plural(p.idle_ticks_per_step, "idle tick")}, at most
+          nothing: ${money(p.entropy_step)} more for every ${plural(p.idle_ticks_per_step, "idle tick")}, at most${" "}
           <b>${money(p.entropy_max)}</b>. ${mode === "enforce" ? "It is charged." : "Here it is only counted: the shadow balance shows what would be left."}
         </li>
         <li>
@@ -148,7 +148,7 @@ const Life = memo(
           its pool among those who were right, research pays whoever is first.
         </li>
         <li>
-          <strong>It dies</strong> when it cannot pay for a tick. One that does nothing lasts <b>${lasts}</b>. After
+          <strong>It dies</strong> when it cannot pay for a tick. One that does nothing lasts <b>${lasts}</b>. After${" "}
           ${plural(p.idle_ticks_per_step * 4, "idle tick")} a tick costs ${money(fee(p, p.idle_ticks_per_step * 4))}.
         </li>
       </ol>

@@ -101,7 +101,7 @@ export function BotPage({ name }) {
       : null}
     <dl class="figures">
       <${Figure} name="Balance" note="open stakes have left it"><${Money} of=${it.balance} /><//>
-      <${Figure} name="Shadow balance" note=${economy?.mode === "observe" ? "had all fees been charged" : "as the balance, less what was only counted"}
+      <${Figure} name="Shadow balance" note=${economy?.mode === "observe" ? "had all fees been charged" : "the balance less what was only counted"}
         ><${Money} of=${it.shadow_balance}
       /><//>
       <${Figure} name="Idle for" note=${economy ? `a wager or bet of ${money(economy.parameters.productive_stake_min)} ends it` : null}
@@ -436,7 +436,7 @@ function Open({ bot, entries, predictions }) {
           html`<li key=${`p${prediction.id}`}>
             <p><strong>The price goes ${prediction.direction === "UP" ? "up" : "down"}</strong>, ${percent(prediction.confidence)} sure</p>
             <p class="caption">
-              stake ${money(prediction.wager_amount)}, ${prediction.start_price ? `from ${money(prediction.start_price)}` : "waiting for its first price"}, settles in
+              stake ${money(prediction.wager_amount)}, ${prediction.start_price ? `from ${money(prediction.start_price)}` : "waiting for its first price"}, settles in${" "}
               <${Until} at=${prediction.settles_at} over="a moment" />
             </p>
             ${prediction.reasoning ? html`<p class="reasoning" dir="auto">${prediction.reasoning}</p>` : null}
@@ -507,8 +507,7 @@ function PredictionsSection({ read, problem, again }) {
           <div>
             <h3>Is it as often right as it is sure?</h3>
             <p class="caption">
-              On the diagonal it would be. Below it the bot is surer than it should be. The larger a dot, the more predictions it stands for:
-              ${plural(settled.length, "settled prediction")}${read.more ? `, the last ${count(PREDICTIONS_MOST)} at most` : ""}; bets on markets are not in it.
+              On the diagonal it would be. Below it the bot is surer than it should be. The larger a dot, the more predictions it stands for: ${plural(settled.length, "settled prediction")}${read.more ? `, the last ${count(PREDICTIONS_MOST)} at most` : ""}; bets on markets are not in it.
             </p>
             <${Table}
               caption="Calibration"
