@@ -88,7 +88,7 @@ export function malformed(entry) {
   });
   if (typeof entry !== "object" || entry === null) return fault("row", "an entry");
   for (const field of ["bot_id", "sequence", "recorded_at_us"]) {
-    if (!Number.isSafeInteger(entry[field])) return fault(field, "a whole number");
+    if (!Number.isSafeInteger(entry[field])) return fault(field, "a whole number below 2^53, which is all that is exact here");
   }
   for (const field of ["amount", "balance_after"]) {
     if (typeof entry[field] !== "string" || !/^-?(0|[1-9]\d*)\.\d{8}$/.test(entry[field]) || entry[field] === "-0.00000000") {

@@ -74,9 +74,7 @@ export function ofDay(at) {
 /** @type {Set<() => void>} */
 const listeners = new Set();
 let held = false;
-setInterval(() => {
-  if (!held) for (const listener of listeners) listener();
-}, 1000);
+let running = false;
 
 /**
  * Calls once a second, until the answer is called.
@@ -84,6 +82,12 @@ setInterval(() => {
  */
 export function eachSecond(listener) {
   listeners.add(listener);
+  if (!running) {
+    running = true;
+    setInterval(() => {
+      if (!held) for (const each of listeners) each();
+    }, 1000);
+  }
   return () => {
     listeners.delete(listener);
   };

@@ -8,6 +8,8 @@ import { credentials } from "./session.js";
 
 /** The server says something every 15 seconds. Twice that without a word, and nobody is there. */
 const SILENCE_MILLIS = 32000;
+/** How long the beginning of an answer may take. */
+const ANSWER_MILLIS = 10000;
 /** A break this short is not worth a word about old figures. */
 const STALE_MILLIS = 12000;
 const WAIT_FIRST_MILLIS = 400;
@@ -85,13 +87,14 @@ export function listen(hear) {
     /** @type {Record<string, string>} */
     const headers = { Accept: "text/event-stream", ...credentials("anybody") };
     if (position !== null) headers["Last-Event-ID"] = position;
+    const patience = setTimeout(() => open.abort(), ANSWER_MILLIS);
     const response = await fetch(new URL("events", BASE), {
       headers,
       cache: "no-store",
       credentials: "omit",
       referrerPolicy: "no-referrer",
       signal: open.signal,
-    });
+    }).finally(() => clearTimeout(patience));
     if (!response.ok) throw await readProblem(response);
     if (!response.body) throw new Problem("The stream is empty", "This browser cannot read a stream.");
     heard = Date.now();

@@ -89,7 +89,7 @@ function App() {
         <div class="controls"><${Badge} /><${HoldButton} /><${ThemeButton} /></div>
       </div>
     </header>
-    <${Notices} />
+    <aside aria-label="Notices"><${Notices} /></aside>
     <main id="main" ref=${main}>${page}</main>
     <footer>
       <p>

@@ -284,7 +284,7 @@ export function Table({ caption, columns, rows, id, sort, onSort, mark }) {
     const amount = column.amount?.(row) ?? null;
     return amount === null ? html`<span class="none">–</span>` : html`<${Money} of=${amount} signed=${column.signed} tone=${column.signed} />`;
   };
-  return html`<div class="table" role="region" aria-label=${caption} tabindex="0">
+  return html`<div class="table" role="group" aria-label=${caption} tabindex="0">
     <table>
       <caption class="sr">
         ${caption}

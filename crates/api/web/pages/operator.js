@@ -409,7 +409,7 @@ function BotActs({ turn, propose }) {
       yes: "Bring it back",
       method: "POST",
       path: `${path}/revive`,
-      body: { amount: amount.trim(), ...(why ? { reason: why } : {}) },
+      body: { amount: amount.trim(), reason: why },
       done: `${it.handle} is back.`,
     });
   };
@@ -446,7 +446,7 @@ function BotActs({ turn, propose }) {
                           onInput=${(/** @type {any} */ event) => setAmount(event.currentTarget.value)}
                         />
                       </label>
-                      <button class="primary">Revive…</button>
+                      <button class="primary" disabled=${why === ""}>Revive…</button>
                     </form>`
                   : null}
                 <div class="buttons">
@@ -454,7 +454,7 @@ function BotActs({ turn, propose }) {
                     ? html`<button type="button" class="primary" onClick=${resume}>Let it go on…</button>`
                     : html`<button type="button" class="danger" disabled=${why === ""} onClick=${pause}>Pause…</button>`}
                   <button type="button" class="danger" onClick=${retire}>Retire…</button>
-                  ${!it.paused && why === "" ? html`<small>Pausing needs a reason.</small>` : null}
+                  ${why === "" && (!it.paused || it.status === "DEAD") ? html`<small>${it.status === "DEAD" ? "Reviving and pausing need" : "Pausing needs"} a reason.</small>` : null}
                 </div>`}`
       : html`<${Empty}>Pause, resume, revive or retire: look a bot up first.<//>`}
   <//>`;
