@@ -125,7 +125,7 @@ function HoldButton() {
   useKnown();
   return html`<button type="button" class="quiet" aria-pressed=${known.held} onClick=${() => hold(!known.held)}
     title="Holds what is shown; events are gathered meanwhile">
-    ${known.held ? "Held still" : "Hold still"}
+    ${known.held ? "Held" : "Hold"}<span class="wide"> still</span>
   </button>`;
 }
 
@@ -142,7 +142,7 @@ function ThemeButton() {
     document.dispatchEvent(new Event("themechange"));
   };
   return html`<button type="button" class="quiet" onClick=${turn} title="Light, dark, or as the system has it">
-    Theme: ${THEMES[theme]}
+    Theme<span class="wide">: ${THEMES[theme]}</span>
   </button>`;
 }
 

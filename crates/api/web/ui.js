@@ -191,10 +191,10 @@ export function Section({ title, id, aside, children, ...more }) {
 
 /**
  * A figure with its name.
- * @param {{ name: string, children: ComponentChildren, note?: ComponentChildren }} props
+ * @param {{ name: string, children: ComponentChildren, note?: ComponentChildren, span?: boolean }} props
  */
-export function Figure({ name, children, note }) {
-  return html`<div class="figure">
+export function Figure({ name, children, note, span: wide }) {
+  return html`<div class=${wide ? "figure span" : "figure"}>
     <dt>${name}</dt>
     <dd>${children}${note ? html`<span class="note">${note}</span>` : null}</dd>
   </div>`;

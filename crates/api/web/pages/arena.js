@@ -82,11 +82,12 @@ function TickFigure({ economy, tickAt }) {
 /** @param {{ price: Economy["price"], ttl: number }} props */
 function PriceFigure({ price, ttl }) {
   useSeconds();
-  if (!price) return html`<${Figure} name="Price of BTC" note="wagers are refused until one comes"><span class="bad">none that is fresh</span><//>`;
+  if (!price) return html`<${Figure} span name="Price of BTC" note="wagers are refused until one comes"><span class="bad">none that is fresh</span><//>`;
   const age = (now() - millis(price.at)) / 1000;
   const real = price.source === "coingecko";
   const source = real ? html`from ${PRICE_SOURCE[price.source]},` : html`<strong class="loud">${PRICE_SOURCE[price.source]}</strong>`;
   return html`<${Figure}
+    span
     name="Price of BTC"
     note=${html`${source} <time dateTime=${price.at} title=${exact(price.at)} class=${age > ttl ? "bad" : ""}>${span(age)} old</time>`}
     ><${Money} of=${price.value} unit="USD"

@@ -544,7 +544,7 @@ function CalibrationPlot({ bins }) {
   const place = (/** @type {number} */ share) => 30 + share * 220;
   const marks = [0, 0.25, 0.5, 0.75, 1];
   const label = `Calibration: ${bins.map((bin) => `of ${bin.count} that were ${bin.low} to ${bin.low + 10} % sure, ${bin.right} were right`).join("; ")}.`;
-  return html`<svg class="plot" viewBox="0 0 266 284" role="img" aria-label=${label}>
+  return html`<svg class="plot" viewBox="-16 0 276 280" role="img" aria-label=${label}>
     ${marks.map(
       (mark) =>
         html`<path class="grid" d=${`M${place(mark)} 10V230M30 ${240 - place(mark) + 20}H250`} />
@@ -558,7 +558,7 @@ function CalibrationPlot({ bins }) {
       return html`<circle class="dot" cx=${place(sure)} cy=${260 - place(right)} r=${4 + 9 * Math.sqrt(bin.count / most)} />`;
     })}
     <text x="140" y="272" text-anchor="middle" class="axis">sure, %</text>
-    <text x="-120" y="-2" text-anchor="middle" class="axis" transform="rotate(-90) translate(0 10)">right, %</text>
+    <text x="-120" y="-6" text-anchor="middle" class="axis" transform="rotate(-90)">right, %</text>
   </svg>`;
 }
 

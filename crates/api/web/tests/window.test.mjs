@@ -527,6 +527,7 @@ test("a picture of each page, light and dark, wide and narrow", { skip: !process
           await page.locator('[data-secret="secret"]').waitFor();
         }
         await quiet(page);
+        await page.evaluate(() => scrollTo(0, 0));
         await page.screenshot({ path: `${folder}/${name}-${scheme}-${size}.png`, fullPage: true });
         if (name === "arena" && size === "wide") await page.screenshot({ path: `${folder}/${name}-${scheme}-window.png` });
         await close();
