@@ -16,12 +16,13 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
  *   value: (index: number) => string,
  *   width?: number,
  *   fill?: boolean,
- *   marks?: boolean,
+ *   marks?: number,
  *   bars?: boolean,
  *   steps?: boolean,
  *   dash?: number[],
  *   scale?: string,
- * }} Line `colour` is the name of a variable of style.css, `value` the exact value for the legend
+ * }} Line `colour` is the name of a variable of style.css, `value` the exact value for the legend,
+ *   `marks` the size of points without a line
  */
 
 /**
@@ -96,7 +97,7 @@ function options(width, height, lines, { zero, whole }) {
       ...(line.steps ? { paths: /** @type {any} */ (uPlot.paths.stepped)({ align: 1 }) } : {}),
       ...(line.bars ? { paths: /** @type {any} */ (uPlot.paths.bars)({ size: [0.9, 8] }), fill: stroke, points: { show: false } } : {}),
       ...(line.marks
-        ? { paths: () => null, points: { show: true, size: 8, fill: stroke, stroke: colour("--surface"), width: 1.5 } }
+        ? { paths: () => null, points: { show: true, size: line.marks, fill: stroke, stroke: colour("--surface"), width: 1.5 } }
         : line.bars
           ? {}
           : { points: { show: false } }),

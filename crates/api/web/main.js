@@ -159,7 +159,7 @@ function Notices() {
     : null}
   ${price?.source === "simulated"
     ? html`<div class="notice warn">
-        <p><strong>Simulated price.</strong> No real source answers; what this arena calls the price of BTC is made up.</p>
+        <p><strong>Simulated price.</strong> What this arena calls the price of BTC is made up; it is no market’s.</p>
       </div>`
     : null}
   ${price?.source === "replay"

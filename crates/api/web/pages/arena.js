@@ -5,7 +5,7 @@
 
 import { Chart } from "../chart.js";
 import { exact, millis, now, span } from "../clock.js";
-import { count, cut, fee, forDrawing, idleLife, money, plural, units } from "../numbers.js";
+import { count, cut, fee, forDrawing, idleLife, money, parts, plural, units } from "../numbers.js";
 import { all } from "../api.js";
 import { followStandings, hear } from "../state.js";
 import {
@@ -96,7 +96,8 @@ function PriceFigure({ price, ttl }) {
 
 /** @param {{ supply: Economy["supply"] }} props */
 function SupplyFigure({ supply }) {
-  return html`<div class="figure supply">
+  const fine = Object.values(supply).some((amount) => parts(amount).rest !== "");
+  return html`<div class=${`figure supply${fine ? " fine" : ""}`}>
     <dt>Supply</dt>
     <dd>
       <table>
@@ -132,7 +133,7 @@ const Life = memo(
   ({ parameters: p, rate, mode }) => {
     const life = idleLife(p);
     const lasts = life === null ? "for ever" : `${plural(life, "tick")}, about ${span(life * rate)}`;
-    return html`<details class="life">
+    return html`<details class="life" open=${matchMedia("(min-width: 40rem)").matches}>
       <summary>A bot’s life in four steps</summary>
       <ol>
         <li>

@@ -6,7 +6,7 @@
 
 import { BASE, Problem, all, ask, withQuery } from "../api.js";
 import { Chart } from "../chart.js";
-import { exact, millis, span } from "../clock.js";
+import { exact, millis, now, span } from "../clock.js";
 import { count, cut, forDrawing, money, percent, plural, quotient, units } from "../numbers.js";
 import { hear, paced } from "../state.js";
 import {
@@ -147,12 +147,13 @@ function Ending({ insights }) {
 
 // --- balance over time -----------------------------------------------------------------------------
 
-/** @type {{ name: string, colour: string, of: (entry: Entry) => boolean }[]} */
+/** @type {{ name: string, many: string, colour: string, size: number, of: (entry: Entry) => boolean }[]} */
 const MARKS = [
-  { name: "wager or bet", colour: "--muted", of: (e) => e.entry_type === "WAGER" || e.entry_type === "MARKET_STAKE" },
-  { name: "win", colour: "--accent", of: (e) => e.entry_type.endsWith("PAYOUT") },
-  { name: "loss", colour: "--warn", of: (e) => e.entry_type === "SLASH" || e.entry_type === "FORFEIT" },
-  { name: "death or retirement", colour: "--bad", of: (e) => e.entry_type === "LIQUIDATION" || e.entry_type === "RETIRED" },
+  { name: "fee", many: "fees", colour: "--muted", size: 4, of: (e) => e.entry_type === "HEARTBEAT" || e.entry_type === "RESEARCH_LOOKUP_FEE" },
+  { name: "wager or bet", many: "wagers or bets", colour: "--ink", size: 8, of: (e) => e.entry_type === "WAGER" || e.entry_type === "MARKET_STAKE" },
+  { name: "win", many: "wins", colour: "--accent", size: 9, of: (e) => e.entry_type.endsWith("PAYOUT") },
+  { name: "loss", many: "losses", colour: "--warn", size: 9, of: (e) => e.entry_type === "SLASH" || e.entry_type === "FORFEIT" },
+  { name: "death or retirement", many: "deaths or retirements", colour: "--bad", size: 11, of: (e) => e.entry_type === "LIQUIDATION" || e.entry_type === "RETIRED" },
 ];
 
 const BalanceChart = memo(
@@ -172,6 +173,8 @@ const BalanceChart = memo(
         .filter((point) => millis(point.at) >= from)
         .map((point) => ({ at: millis(point.at), balance: null, shadow: point.shadow_balance, entry: null, tick: point.tick })),
     ];
+    // What it has now it has until now.
+    rows.push({ at: Math.max(now(), millis(entries[0]?.recorded_at ?? 0)), balance: entries[0]?.balance_after ?? null, shadow: null, entry: null, tick: null });
     rows.sort((a, b) => a.at - b.at || (a.entry?.sequence ?? 0) - (b.entry?.sequence ?? 0));
     const draw = (/** @type {string | null} */ text) => (text === null ? null : forDrawing(text));
     const marks = MARKS.filter((mark) => entries.some(mark.of));
@@ -190,7 +193,7 @@ const BalanceChart = memo(
       ...marks.map((mark) => ({
         label: mark.name,
         colour: mark.colour,
-        marks: true,
+        marks: mark.size,
         value: (/** @type {number} */ at) => {
           const entry = rows[at]?.entry;
           return entry && mark.of(entry) ? money(entry.amount, true) : "";
@@ -203,8 +206,8 @@ const BalanceChart = memo(
       ...marks.map((mark) => rows.map((row) => (row.entry && mark.of(row.entry) ? draw(row.balance) : null))),
     ];
     const newest = /** @type {Entry} */ (entries[0]);
-    const tally = marks.map((mark) => `${plural(entries.filter(mark.of).length, mark.name, `${mark.name}${mark.name === "loss" ? "es" : "s"}`)}`);
-    const label = `From ${money(oldest.balance_after)} to ${money(newest.balance_after)}${tally.length > 0 ? `; ${tally.join(", ").replace("wager or bets", "wagers or bets").replace("death or retirements", "deaths or retirements")}` : ""}.${more ? ` Only the last ${plural(entries.length, "entry", "entries")} are drawn.` : ""}`;
+    const tally = marks.map((mark) => plural(entries.filter(mark.of).length, mark.name, mark.many)).join(", ");
+    const label = `From ${money(oldest.balance_after)} to ${money(newest.balance_after)}${tally ? `; ${tally}` : ""}.${more ? ` Only the last ${plural(entries.length, "entry", "entries")} are drawn.` : ""}`;
     return html`<${Section} title="Balance over time">
       <${Chart} xs=${rows.map((row) => row.at / 1000)} ys=${ys} lines=${lines} label=${label} height=${260} />
       <p class="caption">

@@ -1,5 +1,6 @@
 // What needs no browser: money, the canonical form, and the reading of a stream.
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { canonical, chain, commitmentForm, hex, malformed } from "../chain.js";
@@ -111,10 +112,9 @@ test("a commitment is over the trimmed answer in its composed form", async () =>
 
 test("the vendored SHA-256 agrees with the platform's", async () => {
   const { sha256: script } = await import("../vendor/noble/sha2.js");
-  const { digest } = await sha256();
   for (const length of [0, 1, 55, 56, 63, 64, 65, 300, 70000]) {
     const bytes = Uint8Array.from({ length }, (_, index) => (index * 31 + length) % 256);
-    assert.equal(hex(script(bytes)), hex(await digest(bytes)));
+    assert.equal(hex(script(bytes)), createHash("sha256").update(bytes).digest("hex"));
   }
 });
 
