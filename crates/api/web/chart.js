@@ -14,6 +14,7 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
  *   label: string,
  *   colour: string,
  *   value: (index: number) => string,
+ *   rest?: string,
  *   width?: number,
  *   fill?: boolean,
  *   marks?: number,
@@ -22,6 +23,7 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
  *   dash?: number[],
  *   scale?: string,
  * }} Line `colour` is the name of a variable of style.css, `value` the exact value for the legend,
+ *   `rest` what it says while the pointer is elsewhere,
  *   `marks` the size of points without a line
  */
 
@@ -97,12 +99,12 @@ function options(width, height, lines, { zero, whole }) {
       ...(line.steps ? { paths: /** @type {any} */ (uPlot.paths.stepped)({ align: 1 }) } : {}),
       ...(line.bars ? { paths: /** @type {any} */ (uPlot.paths.bars)({ size: [0.9, 8] }), fill: stroke, points: { show: false } } : {}),
       ...(line.marks
-        ? { paths: () => null, points: { show: true, size: line.marks, fill: stroke, stroke: colour("--surface"), width: 1.5 } }
+        ? { paths: () => null, points: { show: true, size: line.marks, fill: stroke, stroke: line.marks < 6 ? stroke : colour("--surface"), width: line.marks < 6 ? 0 : 1.5 } }
         : line.bars
           ? {}
           : { points: { show: false } }),
       spanGaps: !line.marks,
-      value: (plot, value, _series, at) => shown(plot, value, at, (found) => lines.current[index]?.value(found) ?? ""),
+      value: (plot, value, _series, at) => shown(plot, value, at, lines.current[index]),
     };
   });
   return {
@@ -140,14 +142,15 @@ function options(width, height, lines, { zero, whole }) {
  * @param {Plot} plot
  * @param {number | null} value
  * @param {number | null | undefined} at
- * @param {(at: number) => string} tell
+ * @param {Line | undefined} line
  */
-function shown(plot, value, at, tell) {
+function shown(plot, value, at, line) {
+  if (!line) return "–";
   if (plot.cursor.idx === null || plot.cursor.idx === undefined || at === null || at === undefined) {
     const last = plot.data[0].length - 1;
-    return last < 0 ? "–" : tell(last);
+    return last < 0 ? "–" : (line.rest ?? line.value(last));
   }
-  return value === null ? "–" : tell(at);
+  return value === null ? "–" : line.value(at);
 }
 
 /**

@@ -148,8 +148,8 @@ function ThemeButton() {
 
 /** What everybody has to know, whatever page they look at. */
 function Notices() {
-  const { economy, economyProblem, price } = useKnown();
-  if (economyProblem && !economy) {
+  const { badge, economy, economyProblem, price } = useKnown();
+  if (economyProblem && (!economy || badge.state === "live")) {
     return html`<div class="notice bad" role="alert"><p>${economyProblem}</p></div>`;
   }
   return html`${economy?.paused

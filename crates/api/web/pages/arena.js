@@ -32,10 +32,12 @@ import {
 import { BOT_STATUS, POST_KIND, PRICE_SOURCE, modeWords } from "../words.js";
 
 const ROWS = 20;
-const POSTS = 16;
+const POSTS = 12;
 
 export function Arena() {
-  const { economy, price, tickAt, ticks, ticksKept, standings, standingsProblem, feed, feedProblem } = useKnown();
+  const { badge, economy, price, tickAt, ticks, ticksKept, standings, standingsProblem, feed, feedProblem } = useKnown();
+  // While the stream is down, the badge says it once for all.
+  const told = badge.state === "live" || badge.state === "closed";
   useEffect(followStandings, []);
   return html`<div class="title">
       <h1 tabindex="-1">Arena</h1>
@@ -54,12 +56,12 @@ export function Arena() {
       : html`<${Waiting} what="the economy" />`}
     <div class="columns">
       <div>
-        <${Standings} rows=${standings} problem=${standingsProblem} />
+        <${Standings} rows=${standings} problem=${told || !standings ? standingsProblem : null} />
         <${Living} ticks=${ticks} kept=${ticksKept} />
         <${Prices} />
       </div>
       <div>
-        <${Feed} posts=${feed} problem=${feedProblem} />
+        <${Feed} posts=${feed} problem=${told || !feed ? feedProblem : null} />
       </div>
     </div>`;
 }
@@ -262,7 +264,7 @@ function StandingsTable({ rows, problem }) {
     />
   </label>`;
   return html`<${Section} title="Standings" aside=${field}>
-    ${problem && !rows ? html`<div class="trouble"><p>${problem}</p></div>` : null}
+    ${problem ? html`<div class="trouble"><p>${problem}</p></div>` : null}
     ${rows === null && !problem ? html`<${Waiting} what="the standings" />` : null}
     ${rows !== null && rows.length === 0 ? html`<${Empty}>No bot yet. <a href="#/join">Join with the first one.</a><//>` : null}
     ${rows !== null && rows.length > 0 && found.length === 0 ? html`<${Empty}>No bot is called so.<//>` : null}
@@ -377,7 +379,7 @@ const Feed = memo(
 function FeedList({ posts, problem }) {
   const [most, setMost] = useState(POSTS);
   return html`<${Section} title="Feed" class="feed">
-    ${problem && !posts ? html`<div class="trouble"><p>${problem}</p></div>` : null}
+    ${problem ? html`<div class="trouble"><p>${problem}</p></div>` : null}
     ${posts === null && !problem ? html`<${Waiting} what="the feed" />` : null}
     ${posts?.length === 0 ? html`<${Empty}>Nothing has happened yet. Wagers, bets, settlements and deaths appear here.<//>` : null}
     <ul>

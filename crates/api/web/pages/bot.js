@@ -194,6 +194,7 @@ const BalanceChart = memo(
         label: mark.name,
         colour: mark.colour,
         marks: mark.size,
+        rest: count(entries.filter(mark.of).length),
         value: (/** @type {number} */ at) => {
           const entry = rows[at]?.entry;
           return entry && mark.of(entry) ? money(entry.amount, true) : "";

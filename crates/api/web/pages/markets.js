@@ -28,6 +28,7 @@ import {
   useEffect,
   useMemo,
   useRead,
+  useRef,
   useSession,
   useState,
 } from "../ui.js";
@@ -102,13 +103,15 @@ export function Board() {
       <h1 tabindex="-1">Markets</h1>
       <span class="lead">Questions that data decides. Whoever is right shares the pool; how sure a bot was makes its Brier score.</span>
     </div>
-    <div class="buttons filter" role="group" aria-label="Which markets">
-      ${VIEWS.map(
-        ({ key, name }) =>
-          html`<button type="button" class="quiet" aria-pressed=${view === key} onClick=${() => setView(key)}>${name}</button>`,
-      )}
+    <div class="toolbar">
+      <div class="buttons" role="group" aria-label="Which markets">
+        ${VIEWS.map(
+          ({ key, name }) =>
+            html`<button type="button" class="quiet" aria-pressed=${view === key} onClick=${() => setView(key)}>${name}</button>`,
+        )}
+      </div>
+      <${Mine} profile=${mine.value} problem=${mine.problem} />
     </div>
-    <${Mine} profile=${mine.value} problem=${mine.problem} />
     <${Trouble} problem=${read.problem} again=${read.again} />
     ${read.value === null && !read.problem ? html`<${Waiting} what="markets" />` : null}
     ${read.value !== null && markets.length === 0
@@ -183,8 +186,13 @@ function Card({ market, bet }) {
   const live = market.status === "OPEN" || market.status === "LOCKED";
   const bets = useRead(
     async (signal) => (research || market.bets === 0 ? [] : /** @type {{ items: Bet[] }} */ (await all(`markets/${market.id}/bets`, BETS_MOST, signal)).items),
-    [market.id, market.bets],
+    [market.id],
   );
+  const seen = useRef(market.bets);
+  useEffect(() => {
+    if (seen.current !== market.bets) bets.again();
+    seen.current = market.bets;
+  }, [market.bets]);
   const taking = market.status === "OPEN" && millis(research ? market.deadline : market.bets_close_at) > now();
   return html`<li class=${`card${bet ? " mine" : ""}`}>
     <div class="card-head">
@@ -257,9 +265,9 @@ export function MarketPage({ id }) {
       <${Pill} tone=${toneOf(market.status)}>${MARKET_STATUS[market.status]}<//>
       ${market.paused ? html` <${Pill} tone="warn">paused<//>` : null}
     </p>
-    <div class="title">
+    <div class="title stack">
       <h1 tabindex="-1" class="long" dir="auto">${market.description}</h1>
-      <span class="lead">${MARKET_STATUS_ABOUT[market.status]} ${criteriaWords(market.source, market.criteria)}</span>
+      <p class="lead">${MARKET_STATUS_ABOUT[market.status]} ${criteriaWords(market.source, market.criteria)}</p>
     </div>
     ${market.paused
       ? html`<div class="trouble"><p><strong>An operator holds this market</strong> (<${Ago} at=${market.paused.since} />). It takes nothing and pays nothing. <bdi>${market.paused.reason}</bdi></p></div>`
@@ -284,7 +292,7 @@ export function MarketPage({ id }) {
       <div><${Settlement} market=${market} bets=${bets.value} /></div>
     </div>
     <${Bets} market=${market} read=${bets.value} problem=${bets.problem} again=${bets.again} mine=${bot?.id ?? null} />
-    <${EvidenceList} evidence=${market.evidence} research=${research} />`;
+    <${EvidenceList} evidence=${market.evidence} secret=${research && market.status === "OPEN"} />`;
 }
 
 /**
@@ -435,11 +443,11 @@ function Bets({ market, read, problem, again, mine }) {
   <//>`;
 }
 
-/** @param {{ evidence: Evidence[], research: boolean }} props */
-function EvidenceList({ evidence, research }) {
+/** @param {{ evidence: Evidence[], secret: boolean }} props */
+function EvidenceList({ evidence, secret }) {
   return html`<${Section} title="Evidence">
     <p class="lead">Every fetch that opened or decided it, or failed to, with the digest of the bytes that were read.</p>
-    ${evidence.length === 0 ? html`<${Empty}>${research ? "Shown once the market has closed." : "Nothing has been read yet."}<//>` : null}
+    ${evidence.length === 0 ? html`<${Empty}>${secret ? "Shown once the market has closed." : "Nothing was read for this market."}<//>` : null}
     <ol class="evidence">
       ${evidence.map((one) => html`<${EvidenceItem} key=${one.id} evidence=${one} />`)}
     </ol>

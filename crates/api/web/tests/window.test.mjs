@@ -454,6 +454,22 @@ async function quiet(page) {
   await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
 }
 
+/**
+ * Light and dark, wide and narrow.
+ * @param {any} page
+ * @param {(look: string) => Promise<void>} see
+ */
+async function inAllLooks(page, see) {
+  for (const [size, width, height] of [["wide", 1360, 860], ["narrow", 390, 844]]) {
+    await page.setViewportSize({ width, height });
+    for (const scheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme: scheme });
+      await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+      await see(`${scheme}-${size}`);
+    }
+  }
+}
+
 const PAGES = [
   ["arena", "#/"],
   ["bot", "#/bots/ada-test"],
@@ -467,23 +483,32 @@ const PAGES = [
 test("axe finds nothing wrong on any page, in both schemes and widths", async () => {
   const settled = (await ask("markets?status=RESOLVED&limit=1")).items[0];
   for (const [name, hash] of PAGES) {
-    for (const scheme of ["light", "dark"]) {
-      for (const width of [1360, 360]) {
-        const { page, close } = await openPage(stage, hash ?? `#/markets/${settled.id}`, { scheme, width });
-        await live(page);
-        if (name === "operator") await enter(page);
-        if (name === "bot") {
-          await page.getByRole("button", { name: "Verify this chain" }).click();
-          await page.locator("[data-verdict]").waitFor();
-        }
-        if (name === "arena" && width < 500) await page.getByText("A bot’s life in four steps").click();
-        await quiet(page);
-        assert.deepEqual(await violations(page), [], `${name}, ${scheme}, ${width}`);
-        const [need, have] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
-        assert.ok(need <= have, `${name} at ${width} is ${need} wide`);
-        await close();
-      }
+    const { page, close } = await openPage(stage, hash ?? `#/markets/${settled.id}`);
+    await live(page);
+    if (name === "operator") await enter(page);
+    if (name === "bot") {
+      await page.getByRole("button", { name: "Verify this chain" }).click();
+      await page.locator("[data-verdict]").waitFor();
     }
+    await quiet(page);
+    await inAllLooks(page, async (look) => {
+      assert.deepEqual(await violations(page), [], `${name}, ${look}`);
+      const [need, have] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+      assert.ok(need <= have, `${name}, ${look}, is ${need} wide`);
+    });
+    if (name === "operator") {
+      await page.getByLabel("Reason").first().fill("to look at the question");
+      await page.getByRole("button", { name: "Pause the arena…" }).click();
+      await page.getByRole("dialog").waitFor();
+      assert.deepEqual(await violations(page), [], "the question before an act");
+    }
+    if (name === "join") {
+      await page.getByLabel("Handle").fill("axe-test");
+      await page.getByRole("button", { name: "Register" }).click();
+      await page.locator('[data-secret="secret"]').waitFor();
+      assert.deepEqual(await violations(page), [], "the credentials");
+    }
+    await close();
   }
 });
 
@@ -529,30 +554,27 @@ test("a picture of each page, light and dark, wide and narrow", { skip: !process
   const settled = (await ask("markets?status=RESOLVED&source=RESEARCH&limit=1")).items[0];
   const paid = (await ask("markets?status=RESOLVED&source=GITHUB&limit=1")).items[0];
   const shots = [...PAGES.filter(([, hash]) => hash), ["research", `#/markets/${settled.id}`], ["settled", `#/markets/${paid.id}`], ["joined", "#/join"]];
-  let turn = 0;
   for (const [name, hash] of shots) {
-    for (const scheme of ["light", "dark"]) {
-      for (const [size, width] of [["wide", 1360], ["narrow", 390]]) {
-        const { page, close } = await openPage(stage, hash, { scheme, width, height: size === "wide" ? 860 : 844 });
-        await live(page);
-        if (name === "operator") await enter(page);
-        if (name === "bot") {
-          await page.getByRole("button", { name: "Verify this chain" }).click();
-          await page.locator("[data-verdict]").waitFor();
-        }
-        if (name === "arena") await page.locator("tbody tr").nth(5).waitFor();
-        if (name === "joined") {
-          await page.getByLabel("Handle").fill(`guest-${turn++}`);
-          await page.getByRole("button", { name: "Register" }).click();
-          await page.locator('[data-secret="secret"]').waitFor();
-        }
-        await quiet(page);
-        await page.evaluate(() => scrollTo(0, 0));
-        await page.screenshot({ path: `${folder}/${name}-${scheme}-${size}.png`, fullPage: true });
-        if (name === "arena" && size === "wide") await page.screenshot({ path: `${folder}/${name}-${scheme}-window.png` });
-        await close();
-      }
+    const { page, close } = await openPage(stage, hash);
+    await live(page);
+    if (name === "operator") await enter(page);
+    if (name === "bot") {
+      await page.getByRole("button", { name: "Verify this chain" }).click();
+      await page.locator("[data-verdict]").waitFor();
     }
+    if (name === "arena") await page.locator("tbody tr").nth(5).waitFor();
+    if (name === "joined") {
+      await page.getByLabel("Handle").fill("picture-test");
+      await page.getByRole("button", { name: "Register" }).click();
+      await page.locator('[data-secret="secret"]').waitFor();
+    }
+    await quiet(page);
+    await inAllLooks(page, async (look) => {
+      await page.evaluate(() => scrollTo(0, 0));
+      await page.screenshot({ path: `${folder}/${name}-${look}.png`, fullPage: true });
+      if (look.endsWith("wide")) await page.screenshot({ path: `${folder}/${name}-${look}-window.png` });
+    });
+    await close();
   }
 });
 
