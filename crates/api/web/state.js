@@ -194,11 +194,13 @@ const readTicks = paced(
   async () => {
     try {
       const read = await all("ticks", TICKS_MOST);
-      const ticks = /** @type {Tick[]} */ (read.items).reverse();
+      const found = /** @type {Tick[]} */ (read.items).reverse();
+      // One that is not closed has not reached everybody yet.
+      const ticks = found.filter((tick) => tick.closed_at !== null);
       const last = ticks.at(-1)?.number ?? 0;
       known.ticks = [...ticks, ...known.ticks.filter((tick) => tick.number > last)].slice(-TICKS_MOST);
       known.ticksKept = true;
-      const begun = ticks.at(-1)?.started_at;
+      const begun = found.at(-1)?.started_at;
       if (begun) known.tickAt = Math.max(known.tickAt ?? 0, clock.millis(begun));
     } catch (error) {
       if (problemOf(error).status === 404) known.ticksKept = false;

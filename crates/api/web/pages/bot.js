@@ -77,12 +77,13 @@ export function BotPage({ name }) {
     [id],
   );
 
+  // The heading is the same element before and after: who was led to it is not left in the void.
   if (!bot.value) {
     if (bot.problem?.status === 404 || bot.problem?.status === 422) {
-      return html`<h1 tabindex="-1">No such bot</h1>
+      return html`<div class="title"><h1 tabindex="-1">No such bot</h1></div>
         <p class="lead">No bot here is called “<bdi>${name}</bdi>”. <a href="#/">The standings</a> name all there are.</p>`;
     }
-    return html`<h1 tabindex="-1"><bdi>${name}</bdi></h1>
+    return html`<div class="title"><h1 tabindex="-1"><bdi>${name}</bdi></h1></div>
       ${bot.problem ? html`<${Trouble} problem=${bot.problem} again=${bot.again} />` : html`<${Waiting} what="the bot" />`}`;
   }
   const it = bot.value;

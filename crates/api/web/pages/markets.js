@@ -252,10 +252,12 @@ export function MarketPage({ id }) {
   const market = read.value;
   if (!market) {
     if (read.problem?.status === 404 || read.problem?.status === 422) {
-      return html`<h1 tabindex="-1">No such market</h1>
+      return html`<p class="crumb"><a href="#/markets">Markets</a></p>
+        <div class="title stack"><h1 tabindex="-1">No such market</h1></div>
         <p class="lead">Nothing here has that number. <a href="#/markets">The board</a> has all there are.</p>`;
     }
-    return html`<h1 tabindex="-1">Market</h1>
+    return html`<p class="crumb"><a href="#/markets">Markets</a></p>
+      <div class="title stack"><h1 tabindex="-1" class="long">Market</h1></div>
       ${read.problem ? html`<${Trouble} problem=${read.problem} again=${again} />` : html`<${Waiting} what="the market" />`}`;
   }
   const research = market.source === "RESEARCH";

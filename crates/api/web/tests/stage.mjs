@@ -133,6 +133,9 @@ export async function openPage({ origin, browser }, hash, { scheme = "light", wi
     page,
     errors,
     close: async () => {
+      // What is still on its way through a stub is nobody's any more.
+      await page.unrouteAll({ behavior: "ignoreErrors" });
+      await context.unrouteAll({ behavior: "ignoreErrors" });
       await context.close();
       assert.deepEqual(errors, [], "the console is quiet");
     },
