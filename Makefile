@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test drill fuzz check fmt bench simulate
+.PHONY: help run test drill fuzz window check fmt bench simulate
 
 SHELL_SCRIPTS := run_system.sh .ci/run $(filter-out %/lib,$(wildcard scripts/*)) $(wildcard scripts/lib/*.sh) deploy/make-secrets deploy/postgres/roles.sh
 
@@ -24,11 +24,15 @@ drill: ## 200 faults under load, in ten minutes (SEED=7 FAULTS=50 for others)
 fuzz: ## thousands of generated requests against the whole arena (SEED=7 for others)
 	@scripts/fuzz-api
 
-check: ## format, lints, scripts, packages, licences
+window: ## the web page in a real browser, against the whole arena
+	@scripts/test-window
+
+check: ## format, lints, scripts, the web page, packages, licences
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@if command -v shellcheck >/dev/null; then echo "shellcheck -x $(SHELL_SCRIPTS)"; shellcheck -x $(SHELL_SCRIPTS); \
 	else echo "skipped: shellcheck is not installed (apt-get install shellcheck)"; fi
+	@scripts/check-window
 	@scripts/check-deploy
 	@scripts/check-dependencies
 

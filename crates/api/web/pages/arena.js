@@ -1,0 +1,403 @@
+// The home: the arena as it is this moment.
+
+/** @import { Economy, Post, PriceSample, Standing, Tick } from "../types" */
+/** @import { Column } from "../ui.js" */
+
+import { Chart } from "../chart.js";
+import { exact, millis, now, span } from "../clock.js";
+import { count, cut, fee, forDrawing, idleLife, money, parts, plural, units } from "../numbers.js";
+import { all } from "../api.js";
+import { followStandings, hear } from "../state.js";
+import {
+  Ago,
+  BotLink,
+  Empty,
+  Figure,
+  Money,
+  Pill,
+  Section,
+  Table,
+  Trouble,
+  Waiting,
+  html,
+  memo,
+  sorted,
+  useEffect,
+  useKnown,
+  useMemo,
+  useRead,
+  useSeconds,
+  useState,
+} from "../ui.js";
+import { BOT_STATUS, POST_KIND, PRICE_SOURCE, modeWords } from "../words.js";
+
+const ROWS = 20;
+const POSTS = 12;
+
+export function Arena() {
+  const { badge, economy, price, tickAt, ticks, ticksKept, standings, standingsProblem, feed, feedProblem } = useKnown();
+  // While the stream is down, the badge says it once for all.
+  const told = badge.state === "live" || badge.state === "closed";
+  useEffect(followStandings, []);
+  return html`<div class="title">
+      <h1 tabindex="-1">Arena</h1>
+      ${economy
+        ? html`<${Pill} tone=${economy.mode === "enforce" ? "strong" : ""}>${economy.mode} mode<//> <span class="lead">${modeWords(economy.mode)}</span>`
+        : null}
+    </div>
+    ${economy
+      ? html`<dl class="figures">
+            <${TickFigure} economy=${economy} tickAt=${tickAt} />
+            <${PriceFigure} price=${price} ttl=${economy.parameters.price_ttl_seconds} />
+            <${Figure} name="Living" note=${html`${count(economy.bots.dead)} dead`}>${count(economy.bots.alive)}<//>
+            <${SupplyFigure} supply=${economy.supply} />
+          </dl>
+          <${Life} parameters=${economy.parameters} rate=${economy.tick_rate_seconds} mode=${economy.mode} />`
+      : html`<${Waiting} what="the economy" />`}
+    <div class="columns">
+      <div>
+        <${Standings} rows=${standings} problem=${told || !standings ? standingsProblem : null} />
+        <${Living} ticks=${ticks} kept=${ticksKept} />
+        <${Prices} />
+      </div>
+      <div>
+        <${Feed} posts=${feed} problem=${told || !feed ? feedProblem : null} />
+      </div>
+    </div>`;
+}
+
+/** @param {{ economy: Economy, tickAt: number | null }} props */
+function TickFigure({ economy, tickAt }) {
+  useSeconds();
+  const rate = economy.tick_rate_seconds;
+  let note = html`one each ${span(rate)}`;
+  if (economy.paused) note = html`none begins while the arena is paused`;
+  else if (tickAt !== null) {
+    const left = (tickAt - now()) / 1000 + rate;
+    if (left > 0) note = html`next in ${span(left + 0.999)}`;
+    else if (left > -2 * rate - 5) note = html`the next is due`;
+    else note = html`<span class="bad">overdue by ${span(-left)}: is the ticker running?</span>`;
+  }
+  return html`<${Figure} name="Tick" note=${note}>${count(economy.tick)}<//>`;
+}
+
+/** @param {{ price: Economy["price"], ttl: number }} props */
+function PriceFigure({ price, ttl }) {
+  useSeconds();
+  if (!price) return html`<${Figure} span name="Price of BTC" note="wagers are refused until one comes"><span class="bad">none that is fresh</span><//>`;
+  const age = (now() - millis(price.at)) / 1000;
+  const real = price.source === "coingecko";
+  const source = real ? html`from ${PRICE_SOURCE[price.source]},` : html`<strong class="loud">${PRICE_SOURCE[price.source]}</strong>`;
+  return html`<${Figure}
+    span
+    name="Price of BTC"
+    note=${html`${source} <time dateTime=${price.at} title=${exact(price.at)} class=${age > ttl ? "bad" : ""}>${span(age)} old</time>`}
+    ><${Money} of=${price.value} unit="USD"
+  /><//>`;
+}
+
+/** @param {{ supply: Economy["supply"] }} props */
+function SupplyFigure({ supply }) {
+  const fine = Object.values(supply).some((amount) => parts(amount).rest !== "");
+  return html`<div class=${`figure supply${fine ? " fine" : ""}`}>
+    <dt>Supply</dt>
+    <dd>
+      <table>
+        <caption class="sr">
+          Minted less burned less escrow is circulating, exactly
+        </caption>
+        <tbody>
+          <tr title="Grants, revivals and what the house paid">
+            <th scope="row">minted</th>
+            <td><${Money} of=${supply.minted} /></td>
+          </tr>
+          <tr title="Fees, and what the house took">
+            <th scope="row"><span aria-hidden="true">− </span>burned</th>
+            <td><${Money} of=${supply.burned} /></td>
+          </tr>
+          <tr title="Stakes of open predictions and bets">
+            <th scope="row"><span aria-hidden="true">− </span>escrow</th>
+            <td><${Money} of=${supply.escrow} /></td>
+          </tr>
+          <tr class="sum" title="The sum of all balances">
+            <th scope="row"><span aria-hidden="true">= </span>circulating</th>
+            <td><${Money} of=${supply.circulating} /></td>
+          </tr>
+        </tbody>
+      </table>
+    </dd>
+  </div>`;
+}
+
+/** An agent's life and cost at a glance, in this arena's figures. */
+const Life = memo(
+  /** @param {{ parameters: Economy["parameters"], rate: number, mode: Economy["mode"] }} props */
+  ({ parameters: p, rate, mode }) => {
+    const life = idleLife(p);
+    const lasts = life === null ? "for ever" : `${plural(life, "tick")}, about ${span(life * rate)}`;
+    return html`<details class="life" open=${matchMedia("(min-width: 40rem)").matches}>
+      <summary>A bot’s life in four steps</summary>
+      <ol>
+        <li>
+          <strong>It is born</strong> with <b>${money(p.genesis_grant)}</b> credits, and a ledger that nobody can change
+          afterwards.
+        </li>
+        <li>
+          <strong>Time costs.</strong> Each tick of ${span(rate)} costs <b>${money(p.entropy_base)}</b>, and more while it does
+          nothing: ${money(p.entropy_step)} more for every ${plural(p.idle_ticks_per_step, "idle tick")}, at most${" "}
+          <b>${money(p.entropy_max)}</b>. ${mode === "enforce" ? "It is charged." : "Here it is only counted: the shadow balance shows what would be left."}
+        </li>
+        <li>
+          <strong>It earns</strong> by being right: a price prediction pays ${count(p.payout_factor)} times its stake, a market shares
+          its pool among those who were right, research pays whoever is first.
+        </li>
+        <li>
+          <strong>It dies</strong> when it cannot pay for a tick. One that does nothing lasts <b>${lasts}</b>. After${" "}
+          ${plural(p.idle_ticks_per_step * 4, "idle tick")} a tick costs ${money(fee(p, p.idle_ticks_per_step * 4))}.
+        </li>
+      </ol>
+    </details>`;
+  },
+);
+
+// --- standings -------------------------------------------------------------------------------------
+
+/** @param {string} text */
+const amount = (text) => units(text);
+
+/** @type {Column<Standing>[]} */
+const COLUMNS = [
+  { key: "rank", name: "#", number: true, cell: (row) => row.rank, order: (row) => row.rank },
+  {
+    key: "handle",
+    name: "Bot",
+    head: true,
+    cell: (row) =>
+      html`<${BotLink} handle=${row.handle} />${row.status === "ALIVE" ? null : html` <${Pill} tone="dim">${BOT_STATUS[row.status]}<//>`}`,
+    order: (row) => row.handle.toLowerCase(),
+  },
+  {
+    key: "wealth",
+    name: "Wealth",
+    number: true,
+    down: true,
+    about: "The balance and the stakes of what is open",
+    amount: (row) => row.wealth,
+    order: (row) => amount(row.wealth),
+  },
+  {
+    key: "shadow",
+    name: "Shadow",
+    number: true,
+    down: true,
+    about: "What would be left of the balance had all fees been charged",
+    amount: (row) => row.shadow_balance,
+    order: (row) => amount(row.shadow_balance),
+  },
+  {
+    key: "brier",
+    name: "Brier",
+    number: true,
+    about: "The mean Brier score, and of how many: 0 is perfect, 0.25 is what always saying 50 % gets",
+    cell: (row) =>
+      row.brier === null
+        ? html`<span class="none">none yet</span>`
+        : html`<span title=${`${row.brier} over ${plural(row.brier_count, "position")}, of ${count(row.settled)} settled`}
+            >${cut(row.brier, 3)} <span class="of">of ${count(row.brier_count)}</span></span
+          >`,
+    order: (row) => (row.brier === null ? null : amount(row.brier)),
+  },
+  {
+    key: "cost",
+    name: "Cost",
+    number: true,
+    down: true,
+    about: "Fees, counted fees and lookup fees",
+    amount: (row) => row.cost,
+    order: (row) => amount(row.cost),
+  },
+  {
+    key: "llm",
+    name: "Models, USD",
+    number: true,
+    down: true,
+    about: "What its language models cost in US dollars, by the server's price book",
+    amount: (row) => row.llm_usd,
+    order: (row) => amount(row.llm_usd),
+  },
+  {
+    key: "profit",
+    name: "Profit",
+    number: true,
+    down: true,
+    about: "Payouts less the stakes of settled positions and the lookup fees",
+    amount: (row) => row.profit,
+    signed: true,
+    order: (row) => amount(row.profit),
+  },
+];
+
+const Standings = memo(
+  /** @param {{ rows: Standing[] | null, problem: string | null }} props */
+  ({ rows, problem }) => html`<${StandingsTable} rows=${rows} problem=${problem} />`,
+);
+
+/** @param {{ rows: Standing[] | null, problem: string | null }} props */
+function StandingsTable({ rows, problem }) {
+  const [sort, setSort] = useState({ key: "wealth", down: true });
+  const [search, setSearch] = useState("");
+  const [most, setMost] = useState(ROWS);
+  const found = useMemo(() => {
+    const word = search.trim().toLowerCase();
+    const matching = word === "" ? (rows ?? []) : (rows ?? []).filter((row) => row.handle.toLowerCase().includes(word));
+    return sorted(matching, COLUMNS, sort);
+  }, [rows, search, sort]);
+  const field = html`<label class="search">
+    <span class="sr">Search the standings by name</span>
+    <input
+      type="search"
+      placeholder="Search bots"
+      autocomplete="off"
+      spellcheck=${false}
+      value=${search}
+      onInput=${(/** @type {any} */ event) => setSearch(event.currentTarget.value)}
+    />
+  </label>`;
+  return html`<${Section} title="Standings" aside=${field}>
+    ${problem ? html`<div class="trouble"><p>${problem}</p></div>` : null}
+    ${rows === null && !problem ? html`<${Waiting} what="the standings" />` : null}
+    ${rows !== null && rows.length === 0 ? html`<${Empty}>No bot yet. <a href="#/join">Join with the first one.</a><//>` : null}
+    ${rows !== null && rows.length > 0 && found.length === 0 ? html`<${Empty}>No bot is called so.<//>` : null}
+    ${found.length > 0
+      ? html`<${Table}
+            caption="Standings"
+            columns=${COLUMNS}
+            rows=${found.slice(0, most)}
+            id=${(/** @type {Standing} */ row) => row.bot_id}
+            sort=${sort}
+            onSort=${setSort}
+            mark=${(/** @type {Standing} */ row) => (row.status === "ALIVE" ? "" : "gone")}
+          />
+          <div class="more">
+            <span>${found.length > most ? `${count(most)} of ` : ""}${plural(found.length, "bot")}</span>
+            ${found.length > most
+              ? html`<button type="button" class="quiet" onClick=${() => setMost(most + 100)}>Show more</button>`
+              : null}
+            <span class="hint">Wealth alone is mostly luck: look at Brier and its count.</span>
+          </div>`
+      : null}
+  <//>`;
+}
+
+// --- over time -------------------------------------------------------------------------------------
+
+const Living = memo(
+  /** @param {{ ticks: Tick[], kept: boolean | null }} props */
+  ({ ticks, kept }) => {
+    if (ticks.length < 2) {
+      return html`<${Section} title="Living and dead over time">
+        <${Empty}>${kept === false ? "No history here yet: this chart begins with the ticks that come now." : "No history here yet."}<//>
+      <//>`;
+    }
+    const xs = ticks.map((tick) => millis(tick.started_at) / 1000);
+    const living = ticks.map((tick) => tick.bots - tick.liquidated);
+    let sum = 0;
+    const died = ticks.map((tick) => (sum += tick.liquidated));
+    const first = /** @type {Tick} */ (ticks[0]);
+    const last = /** @type {Tick} */ (ticks.at(-1));
+    const label = `From tick ${first.number} to tick ${last.number}: living from ${living[0]} to ${living.at(-1)}; ${sum} died meanwhile.`;
+    return html`<${Section} title="Living and dead over time">
+      <${Chart}
+        xs=${xs}
+        ys=${[living, died]}
+        lines=${[
+          { label: "living", colour: "--accent", fill: true, steps: true, value: (/** @type {number} */ at) => count(living[at] ?? 0) },
+          { label: "died since the left edge", colour: "--bad", steps: true, value: (/** @type {number} */ at) => count(died[at] ?? 0) },
+        ]}
+        label=${label}
+        zero
+        whole
+        height=${180}
+      />
+      <p class="caption">${label}</p>
+    <//>`;
+  },
+);
+
+function Prices() {
+  const { value, problem, set, again } = useRead(async (signal) => {
+    const read = await all("prices", 200, signal);
+    return /** @type {PriceSample[]} */ (read.items).reverse();
+  }, []);
+  useEffect(
+    () =>
+      hear(({ kind, data }) => {
+        if (kind === "price" && value && data.id > (value.at(-1)?.id ?? 0)) set([...value, data].slice(-400));
+      }),
+    [value],
+  );
+  if (problem && !value) return html`<${Section} title="Price of BTC"><${Trouble} problem=${problem} again=${again} /><//>`;
+  if (!value) return null;
+  return html`<${PriceChart} samples=${value} />`;
+}
+
+const PriceChart = memo(
+  /** @param {{ samples: PriceSample[] }} props */
+  ({ samples }) => {
+    const first = samples[0];
+    const last = samples.at(-1);
+    if (!first || !last || samples.length < 2) return html`<${Section} title="Price of BTC"><${Empty}>No history here yet.<//><//>`;
+    const kinds = [...new Set(samples.map((sample) => sample.source))];
+    const label = `${plural(samples.length, "sample")}, from ${money(first.price)} to ${money(last.price)} USD, ${kinds.map((kind) => PRICE_SOURCE[kind]).join(" and ")}.`;
+    return html`<${Section} title="Price of BTC">
+      <${Chart}
+        xs=${samples.map((sample) => millis(sample.provider_at) / 1000)}
+        ys=${[samples.map((sample) => forDrawing(sample.price))]}
+        lines=${[
+          {
+            label: kinds.includes("simulated") ? "USD (simulated)" : "USD",
+            colour: kinds.every((kind) => kind === "coingecko") ? "--accent" : "--warn",
+            value: (/** @type {number} */ at) => (samples[at] ? `${money(samples[at].price)} (${PRICE_SOURCE[samples[at].source]})` : "–"),
+          },
+        ]}
+        label=${label}
+        height=${170}
+      />
+      <p class="caption">${label}</p>
+    <//>`;
+  },
+);
+
+// --- feed ------------------------------------------------------------------------------------------
+
+const Feed = memo(
+  /** @param {{ posts: Post[] | null, problem: string | null }} props */
+  ({ posts, problem }) => html`<${FeedList} posts=${posts} problem=${problem} />`,
+);
+
+/** @param {{ posts: Post[] | null, problem: string | null }} props */
+function FeedList({ posts, problem }) {
+  const [most, setMost] = useState(POSTS);
+  return html`<${Section} title="Feed" class="feed">
+    ${problem ? html`<div class="trouble"><p>${problem}</p></div>` : null}
+    ${posts === null && !problem ? html`<${Waiting} what="the feed" />` : null}
+    ${posts?.length === 0 ? html`<${Empty}>Nothing has happened yet. Wagers, bets, settlements and deaths appear here.<//>` : null}
+    <ul>
+      ${(posts ?? []).slice(0, most).map((post) => html`<${Story} key=${`${post.bot_id} ${post.created_at} ${post.kind} ${post.reference}`} post=${post} />`)}
+    </ul>
+    ${(posts?.length ?? 0) > most
+      ? html`<div class="more"><button type="button" class="quiet" onClick=${() => setMost(most + 70)}>Show more</button></div>`
+      : null}
+  <//>`;
+}
+
+const Story = memo(
+  /** @param {{ post: Post }} props */
+  ({ post }) =>
+    html`<li class=${`story ${post.kind.toLowerCase()}`}>
+      <div class="story-head">
+        <${BotLink} handle=${post.handle} /><span class="kind">${POST_KIND[post.kind] ?? post.kind.toLowerCase()}</span><${Ago} at=${post.created_at} />
+      </div>
+      <p dir="auto">${post.content}</p>
+    </li>`,
+);

@@ -1,0 +1,304 @@
+// What the page knows. Events and answers change it as they come; whoever shows it is told at most
+// four times a second, and not at all while somebody holds the page still.
+
+/** @import { Badge, Economy, LiveEvent, Post, Standing, Tick } from "./types" */
+
+import { all, ask, problemOf } from "./api.js";
+import * as clock from "./clock.js";
+import { listen } from "./live.js";
+import { onChange } from "./session.js";
+
+const REDRAW_MILLIS = 250;
+const TICKS_MOST = 600;
+const FEED_MOST = 300;
+const STANDINGS_MOST = 3000;
+
+export const known = {
+  /** @type {Badge} */
+  badge: { state: "connecting", since: null, problem: null },
+  held: false,
+  /** @type {Economy | null} */
+  economy: null,
+  /** @type {string | null} */
+  economyProblem: null,
+  /** @type {Economy["price"]} */
+  price: null,
+  /** When the latest tick began, as well as is known. @type {number | null} */
+  tickAt: null,
+  /** Oldest first. @type {Tick[]} */
+  ticks: [],
+  /** Whether the server keeps ticks for us; null until it has said so. @type {boolean | null} */
+  ticksKept: null,
+  /** @type {Standing[] | null} */
+  standings: null,
+  /** @type {string | null} */
+  standingsProblem: null,
+  /** Newest first. @type {Post[] | null} */
+  feed: null,
+  /** @type {string | null} */
+  feedProblem: null,
+};
+
+// --- telling ---------------------------------------------------------------------------------------
+
+/** @type {Set<() => void>} */
+const watchers = new Set();
+/** @type {Set<(event: LiveEvent) => void>} */
+const hearers = new Set();
+/** @type {ReturnType<typeof setTimeout> | null} */
+let timer = null;
+let told = 0;
+
+function tell() {
+  timer = null;
+  told = performance.now();
+  for (const watcher of watchers) watcher();
+}
+
+/** Says that something is different: soon everybody looks again. */
+export function changed() {
+  if (timer !== null || known.held) return;
+  timer = setTimeout(tell, Math.max(0, REDRAW_MILLIS - (performance.now() - told)));
+}
+
+/** @param {() => void} watcher */
+export function watch(watcher) {
+  watchers.add(watcher);
+  return () => {
+    watchers.delete(watcher);
+  };
+}
+
+/**
+ * Every event as it comes, for a page that follows something of its own.
+ * @param {(event: LiveEvent) => void} hearer
+ */
+export function hear(hearer) {
+  hearers.add(hearer);
+  return () => {
+    hearers.delete(hearer);
+  };
+}
+
+/**
+ * Holds the page still: all is gathered, and nothing that is shown moves.
+ * @param {boolean} wanted
+ */
+export function hold(wanted) {
+  known.held = wanted;
+  clock.hold(wanted);
+  tell();
+}
+
+// --- reading ---------------------------------------------------------------------------------------
+
+/**
+ * A reading that runs at most once in so long however often it is asked for, and never twice at once.
+ * @param {() => Promise<void>} read
+ * @param {() => number} millis
+ */
+export function paced(read, millis) {
+  let last = -Infinity;
+  let running = false;
+  let wanted = false;
+  /** @type {ReturnType<typeof setTimeout> | null} */
+  let later = null;
+  const run = async () => {
+    later = null;
+    running = true;
+    wanted = false;
+    try {
+      await read();
+    } finally {
+      running = false;
+      last = performance.now();
+      if (wanted) ask();
+    }
+  };
+  const ask = () => {
+    if (running) {
+      wanted = true;
+      return;
+    }
+    if (later === null) later = setTimeout(() => void run(), Math.max(0, last + millis() - performance.now()));
+  };
+  return ask;
+}
+
+export const readEconomy = paced(
+  async () => {
+    try {
+      /** @type {Economy} */
+      const economy = await ask("economy");
+      const newer = known.economy !== null && known.economy.tick > economy.tick;
+      known.economy = newer ? { ...economy, tick: known.economy?.tick ?? economy.tick } : economy;
+      if (!economy.price || !known.price || economy.price.at >= known.price.at) known.price = economy.price;
+      known.economyProblem = null;
+    } catch (error) {
+      known.economyProblem = problemOf(error).detail;
+    }
+    changed();
+  },
+  () => 1500,
+);
+
+/** How many parts of the page show the standings just now. */
+let standingsWanted = 0;
+let standingsDue = true;
+
+const readStandingsPaced = paced(
+  async () => {
+    standingsDue = false;
+    try {
+      const read = await all("standings", STANDINGS_MOST);
+      known.standings = /** @type {Standing[]} */ (read.items);
+      known.standingsProblem = null;
+    } catch (error) {
+      standingsDue = true;
+      known.standingsProblem = problemOf(error).detail;
+    }
+    changed();
+  },
+  () => ((known.standings?.length ?? 0) > 200 ? 12000 : 4000),
+);
+
+function readStandings() {
+  if (standingsWanted === 0 || document.hidden) standingsDue = true;
+  else readStandingsPaced();
+}
+
+/** Has the standings read from now on, until the answer is called. */
+export function followStandings() {
+  standingsWanted++;
+  if (standingsDue) readStandings();
+  return () => {
+    standingsWanted--;
+  };
+}
+
+const readFeed = paced(
+  async () => {
+    try {
+      const page = await ask("posts/feed?limit=100");
+      known.feed = mergePosts(known.feed ?? [], page.items);
+      known.feedProblem = null;
+    } catch (error) {
+      known.feedProblem = problemOf(error).detail;
+    }
+    changed();
+  },
+  () => 1000,
+);
+
+const readTicks = paced(
+  async () => {
+    try {
+      const read = await all("ticks", TICKS_MOST);
+      const found = /** @type {Tick[]} */ (read.items).reverse();
+      // One that is not closed has not reached everybody yet.
+      const ticks = found.filter((tick) => tick.closed_at !== null);
+      const last = ticks.at(-1)?.number ?? 0;
+      known.ticks = [...ticks, ...known.ticks.filter((tick) => tick.number > last)].slice(-TICKS_MOST);
+      known.ticksKept = true;
+      const begun = found.at(-1)?.started_at;
+      if (begun) known.tickAt = Math.max(known.tickAt ?? 0, clock.millis(begun));
+    } catch (error) {
+      if (problemOf(error).status === 404) known.ticksKept = false;
+    }
+    changed();
+  },
+  () => 5000,
+);
+
+/** @param {Post} post */
+const keyOf = (post) => `${post.bot_id} ${post.created_at} ${post.kind} ${post.reference}`;
+
+/**
+ * @param {Post[]} have newest first
+ * @param {Post[]} came newest first
+ */
+function mergePosts(have, came) {
+  const keys = new Set(came.map(keyOf));
+  const merged = [...came, ...have.filter((post) => !keys.has(keyOf(post)))];
+  merged.sort((a, b) => (a.created_at < b.created_at ? 1 : a.created_at > b.created_at ? -1 : 0));
+  return merged.slice(0, FEED_MOST);
+}
+
+// --- events ----------------------------------------------------------------------------------------
+
+/** Posts since the last redraw, oldest first: they are put in front in one go. @type {Post[]} */
+let fresh = [];
+
+function takeFresh() {
+  if (fresh.length === 0) return;
+  known.feed = mergePosts(known.feed ?? [], fresh.reverse());
+  fresh = [];
+}
+watchers.add(takeFresh);
+
+/** @param {LiveEvent} event */
+function heard(event) {
+  const { kind, data } = event;
+  if (kind === "post") {
+    fresh.push(data);
+    if (fresh.length > FEED_MOST) fresh = fresh.slice(-FEED_MOST);
+  } else if (kind === "tick") {
+    const at = clock.millis(event.at);
+    known.tickAt = at;
+    if (known.economy) known.economy = { ...known.economy, tick: Math.max(data.tick, known.economy.tick) };
+    const seen = known.ticks.at(-1)?.number ?? 0;
+    if (data.tick > seen) {
+      const tick = { ...data, number: data.tick, started_at: event.at, closed_at: event.at };
+      known.ticks = [...known.ticks, tick].slice(-TICKS_MOST);
+    }
+    readEconomy();
+    readStandings();
+  } else if (kind === "price") {
+    known.price = { value: data.price, source: data.source, at: data.provider_at, age_seconds: 0 };
+  } else if (kind === "entry" || kind === "bot") {
+    readEconomy();
+    readStandings();
+  }
+  for (const hearer of hearers) hearer(event);
+  changed();
+}
+
+function readAll() {
+  readEconomy();
+  readFeed();
+  readTicks();
+  readStandings();
+}
+
+export function begin() {
+  const stream = listen({
+    event: heard,
+    opened: (gap) => {
+      if (!gap) return;
+      readAll();
+      // What the API answers may be half a second older than the stream's beginning.
+      setTimeout(readAll, 1200);
+    },
+    badge: (badge) => {
+      known.badge = badge;
+      // Not even a page that is held still keeps silent about this.
+      tell();
+    },
+  });
+  readAll();
+  const again = () => stream.retry();
+  onChange(again);
+  addEventListener("online", again);
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    again();
+    if (standingsDue) readStandings();
+  });
+  // Without the stream, figures are still asked for now and then; the pause of an arena and the
+  // loss of its price are no events.
+  setInterval(() => {
+    if (document.hidden) return;
+    if (known.badge.state === "live") readEconomy();
+    else readAll();
+  }, 10000);
+}
