@@ -26,6 +26,7 @@ mod prices;
 mod problem;
 mod secret;
 mod standings;
+mod ticks;
 mod usage;
 
 pub use arena::{Acceptance, Action, ActionRequest, ActionStatus, ActionType, Observation};
@@ -55,6 +56,9 @@ pub use prices::PriceSample;
 pub use problem::{PROBLEM_CONTENT_TYPE, Problem, ProblemFacts, ProblemKind};
 pub use secret::Secret;
 pub use standings::{STANDINGS_MAX, Standing, Standings};
+pub use ticks::{
+    HISTORY_POINTS_DEFAULT, HISTORY_POINTS_MAX, HISTORY_POINTS_MIN, History, HistoryPoint, Tick,
+};
 pub use usage::{
     FieldProblem, NOTE_MAX_CHARS, USAGE_NAME_MAX_CHARS, Usage, UsageReceipt, UsageReport,
 };

@@ -30,6 +30,7 @@ pub(crate) enum List {
     Bets,
     Standings,
     Audit,
+    Ticks,
 }
 
 /// The query string, read.

@@ -329,3 +329,41 @@ fn later(at: Timestamp, seconds: i64) -> Option<Timestamp> {
     let micros = at.micros().checked_add(seconds.checked_mul(1_000_000)?)?;
     Timestamp::from_micros(micros).filter(|at| at.micros() < END_MICROS)
 }
+
+pub(crate) fn tick(tick: db::history::Tick) -> api_types::Tick {
+    let db::history::Tick {
+        number,
+        enforcement,
+        started_at,
+        closed_at,
+        bots,
+        fees,
+        liquidated,
+        failed,
+    } = tick;
+    api_types::Tick {
+        number,
+        mode: enforcement,
+        started_at,
+        closed_at,
+        bots,
+        fees,
+        liquidated,
+        failed,
+    }
+}
+
+pub(crate) fn history(history: db::history::History) -> api_types::History {
+    let point = |point: db::history::Point| api_types::HistoryPoint {
+        tick: point.cycle,
+        at: point.at,
+        balance: point.balance,
+        shadow_balance: point.shadow_balance,
+        idle_streak: point.idle_streak,
+    };
+    api_types::History {
+        bot_id: history.bot_id,
+        handle: history.handle,
+        items: history.points.into_iter().map(point).collect(),
+    }
+}

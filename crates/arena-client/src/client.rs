@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use api_types::{
     AGENT_SECRET, Acceptance, ActionRequest, AnswerJudged, AnswerRequest, Bet, BetRequest,
-    BetsPlaced, BetsRequest, Bot, ChainVerification, Economy, Insights, LedgerEntry, Market,
-    MyProfile, Observation, Page, Post, Prediction, PriceSample, RegisterRequest, Registration,
-    RotateRequest, RotatedKeys, Standings, UsageReceipt, UsageReport,
+    BetsPlaced, BetsRequest, Bot, ChainVerification, Economy, History, Insights, LedgerEntry,
+    Market, MyProfile, Observation, Page, Post, Prediction, PriceSample, RegisterRequest,
+    Registration, RotateRequest, RotatedKeys, Standings, Tick, UsageReceipt, UsageReport,
 };
 use ledger_core::{BotId, Handle, MarketId};
 use reqwest::header::{AUTHORIZATION, HeaderName};
@@ -345,6 +345,24 @@ impl Client {
     /// See [`ClientError`].
     pub async fn standings(&self, query: &StandingsQuery) -> Result<Standings, ClientError> {
         self.as_anyone(&["standings"], query.pairs()).await
+    }
+
+    /// `GET /ticks`: tick cycles, the newest first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn ticks(&self, page: &PageQuery) -> Result<Page<Tick>, ClientError> {
+        self.as_anyone(&["ticks"], page.pairs()).await
+    }
+
+    /// `GET /bots/{handle or id}/history`: how a bot stood after past ticks, in so many points at most.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn history(&self, handle_or_id: &str, points: u32) -> Result<History, ClientError> {
+        let points = vec![("points", points.to_string())];
+        self.as_anyone(&["bots", handle_or_id, "history"], points)
+            .await
     }
 
     /// `GET /prices`.

@@ -15,6 +15,7 @@ pub mod dry_run;
 pub mod error;
 pub mod events;
 pub mod export;
+pub mod history;
 pub mod idempotency;
 pub mod insights;
 pub mod inspect;

@@ -73,6 +73,23 @@ impl Running {
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
+
+    /// Asks it to stop, as a supervisor does, and waits for its end; its exit code.
+    pub async fn terminate(mut self, patience: Duration) -> Option<i32> {
+        let asked = Command::new("kill").arg(self.pid().to_string()).status();
+        assert!(asked.unwrap().success());
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(
+                Instant::now() < deadline,
+                "it did not end within {patience:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
 }
 
 impl Drop for Running {
@@ -229,7 +246,7 @@ impl Stack {
     }
 
     /// What each process of this stack is started with, `.env` included.
-    pub(crate) fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
         self.environment
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))

@@ -122,6 +122,20 @@ pub(super) fn price() -> Value {
     })
 }
 
+pub(super) fn tick() -> Value {
+    json!({
+        "number": 7, "mode": "observe", "started_at": AT, "closed_at": AT, "bots": 40,
+        "fees": "20.00000000", "liquidated": 0, "failed": 0,
+    })
+}
+
+pub(super) fn history() -> Value {
+    let point = json!({
+        "tick": 7, "at": AT, "balance": "999.00000000", "shadow_balance": "997.00000000", "idle_streak": 2,
+    });
+    json!({ "bot_id": 11, "handle": BOT, "items": [point] })
+}
+
 pub(super) fn post() -> Value {
     json!({
         "id": 7, "bot_id": 11, "handle": BOT, "kind": "WAGER",
@@ -296,9 +310,10 @@ mod tests {
 
     use api_types::{
         Acceptance, ActionRequest, AnswerJudged, AnswerRequest, Bet, BetRequest, BetsPlaced,
-        BetsRequest, Bot, ChainVerification, DryRun, Economy, Insights, LedgerEntry, Market,
-        MarketRequest, MyProfile, Observation, Page, Post, Prediction, PriceSample, Registration,
-        RotatedKeys, Standings, TokenAnswer, TokenRequest, UsageReceipt, UsageReport,
+        BetsRequest, Bot, ChainVerification, DryRun, Economy, History, Insights, LedgerEntry,
+        Market, MarketRequest, MyProfile, Observation, Page, Post, Prediction, PriceSample,
+        Registration, RotatedKeys, Standings, Tick, TokenAnswer, TokenRequest, UsageReceipt,
+        UsageReport,
     };
     use serde::{Serialize, de::DeserializeOwned};
 
@@ -332,6 +347,8 @@ mod tests {
         is::<UsageReceipt>(usage_receipt());
         is::<Prediction>(prediction());
         is::<PriceSample>(price());
+        is::<Tick>(tick());
+        is::<History>(history());
         is::<Post>(post());
         is::<LedgerEntry>(ledger_entry());
         is::<ChainVerification>(verification());

@@ -1,8 +1,9 @@
 //! What many operations share: parameters, headers, security schemes, problems.
 
 use api_types::{
-    AGENT_SECRET, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, LAST_EVENT_ID, OPERATOR,
-    PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PROBLEM_CONTENT_TYPE, ProblemKind, REQUEST_ID,
+    AGENT_SECRET, HISTORY_POINTS_DEFAULT, HISTORY_POINTS_MAX, HISTORY_POINTS_MIN, IDEMPOTENCY_KEY,
+    IDEMPOTENCY_REPLAYED, LAST_EVENT_ID, OPERATOR, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX,
+    PROBLEM_CONTENT_TYPE, ProblemKind, REQUEST_ID,
 };
 use ledger_core::BotStatus;
 use ledger_core::market::{MarketSource, MarketStatus};
@@ -67,6 +68,9 @@ pub(super) fn parameters() -> Value {
         "ofBot": query("bot", "Only those of this bot: an id or a handle.", handle.clone()),
         "auditAction": query("action", "Only this action. Without it, all but what agents do themselves.",
             json!({ "type": "string", "pattern": "^[A-Z_]{1,50}$", "example": "PAUSE_ARENA" })),
+        "points": query("points", "The most points of a history.", json!({
+            "type": "integer", "minimum": HISTORY_POINTS_MIN, "maximum": HISTORY_POINTS_MAX, "default": HISTORY_POINTS_DEFAULT,
+        })),
         "bot": path("bot", "An id or a handle.", handle, "momentum-mia"),
         "market": path("market", "A market's id.", uuid, "5f0e6c52-3f1b-4c3a-9d0e-2d0f1a9b7c11"),
         "problem": path("name", "The last part of a problem's `type`.",

@@ -3,10 +3,10 @@
 use api_types::{
     Acceptance, ActionRequest, AnswerJudged, AnswerRequest, ArenaState, AuditEntry, Bet,
     BetRequest, BetsPlaced, BetsRequest, Bot, BotEvent, ChainVerification, DryRun, Economy, Event,
-    Insights, LedgerEntry, Market, MarketEvent, MarketRequest, MyProfile, Observation, Page,
-    PauseRequest, Post, PostEvent, Prediction, PredictionEvent, PriceSample, Problem,
+    History, Insights, LedgerEntry, Market, MarketEvent, MarketRequest, MyProfile, Observation,
+    Page, PauseRequest, Post, PostEvent, Prediction, PredictionEvent, PriceSample, Problem,
     RegisterRequest, Registration, ResumeRequest, RetireRequest, ReviveRequest, RotateRequest,
-    RotatedKeys, Standings, TickEvent, TokenAnswer, TokenRequest, UsageReceipt, UsageReport,
+    RotatedKeys, Standings, Tick, TickEvent, TokenAnswer, TokenRequest, UsageReceipt, UsageReport,
     VoidRequest,
 };
 use ledger_core::EventKind;
@@ -77,6 +77,8 @@ pub(super) fn all() -> Value {
         .page_of::<Bet>()
         .page_of::<Prediction>()
         .page_of::<PriceSample>()
+        .page_of::<Tick>()
+        .with::<History>()
         .page_of::<Post>()
         .page_of::<LedgerEntry>();
     let mut schemas: Map<String, Value> = collected

@@ -17,7 +17,9 @@ mod predictions;
 mod prices;
 mod problems;
 mod standings;
+mod ticks;
 mod usage;
+mod window;
 
 use std::future::ready;
 
@@ -34,6 +36,8 @@ use crate::{metrics, streams};
 pub(crate) fn all(config: &mut ServiceConfig) {
     const READ: &str = "GET, HEAD";
     config
+        .service(path("/", READ).route(get().to(window::page)))
+        .service(path("/window/{file:.*}", READ).route(get().to(window::file)))
         .service(path("/health", READ).route(get().to(health::health)))
         .service(path("/ready", READ).route(get().to(health::ready)))
         .service(
@@ -84,6 +88,8 @@ pub(crate) fn all(config: &mut ServiceConfig) {
         .service(path("/prices", READ).route(get().to(prices::list)))
         .service(path("/posts/feed", READ).route(get().to(posts::feed)))
         .service(path("/ledger", READ).route(get().to(ledger::journal)))
+        .service(path("/ticks", READ).route(get().to(ticks::list)))
+        .service(path("/bots/{bot}/history", READ).route(get().to(ticks::history)))
         .service(path("/economy", READ).route(get().to(economy::show)))
         .service(path("/insights/{bot}", READ).route(get().to(insights::show)))
         .service(path("/standings", READ).route(get().to(standings::list)))

@@ -7,4 +7,5 @@ mod command_lines;
 mod day;
 mod drills;
 mod markets;
+mod rolling;
 mod watched;

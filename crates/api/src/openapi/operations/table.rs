@@ -265,6 +265,10 @@ fn bots() -> Vec<Operation> {
         get("/insights/{bot}", "showInsights", "bots", "What a bot cost, produced, and faces if nobody acts")
             .with(&["bot"])
             .answers(200, "Insights", "The insights.", examples::insights()),
+        get("/bots/{bot}/history", "showHistory", "bots", "How a bot stood after past ticks")
+            .about("Evenly spaced over its ticks, as far back as they are kept; the latest is among them.")
+            .with(&["bot", "points"])
+            .answers(200, "History", "The oldest first.", examples::history()),
     ]
 }
 
@@ -365,6 +369,13 @@ fn public() -> Vec<Operation> {
             "The price history: what settlements were decided by",
         )
         .listed("PriceSamplePage", &[], examples::price()),
+        get(
+            "/ticks",
+            "listTicks",
+            "arena",
+            "What tick cycles did, the newest first",
+        )
+        .listed("TickPage", &[], examples::tick()),
         get(
             "/posts/feed",
             "showFeed",

@@ -1,0 +1,205 @@
+//! What past ticks did, and how one bot stood after some of them.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Numeric, Text, Timestamptz};
+use diesel_async::RunQueryDsl;
+use ledger_core::economy::Enforcement;
+use ledger_core::{BotId, CycleNumber, Money, Timestamp};
+
+use crate::bots::BotRef;
+use crate::error::DbResult;
+use crate::pool::Connection;
+use crate::schema::cycles;
+use crate::sql::{SqlEnforcement, SqlMoney};
+
+const PAGE_MAX: i64 = 200;
+
+/// One tick cycle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tick {
+    pub number: CycleNumber,
+    pub enforcement: Enforcement,
+    pub started_at: Timestamp,
+    pub closed_at: Option<Timestamp>,
+    pub bots: i64,
+    /// As a decimal string: it may exceed one balance's range.
+    pub fees: String,
+    pub liquidated: i64,
+    pub failed: i64,
+}
+
+/// Cycles, the newest first, below `before` where given.
+pub async fn ticks(
+    conn: &mut Connection,
+    before: Option<CycleNumber>,
+    limit: i64,
+) -> DbResult<Vec<Tick>> {
+    type Row = (
+        i64,
+        SqlEnforcement,
+        DateTime<Utc>,
+        Option<DateTime<Utc>>,
+        i64,
+        String,
+        i64,
+        i64,
+    );
+    let rows: Vec<Row> = cycles::table
+        .filter(cycles::number.lt(before.map_or(i64::MAX, |number| number.0)))
+        .order(cycles::number.desc())
+        .limit(limit.clamp(1, PAGE_MAX))
+        .select((
+            cycles::number,
+            cycles::enforcement,
+            cycles::started_at,
+            cycles::closed_at,
+            cycles::bots,
+            diesel::dsl::sql::<Text>("fees::text"),
+            cycles::liquidated,
+            cycles::failed,
+        ))
+        .load(conn)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(
+            |(number, enforcement, started_at, closed_at, bots, fees, liquidated, failed)| Tick {
+                number: CycleNumber(number),
+                enforcement: enforcement.0,
+                started_at: started_at.into(),
+                closed_at: closed_at.map(Timestamp::from),
+                bots,
+                fees,
+                liquidated,
+                failed,
+            },
+        )
+        .collect())
+}
+
+/// How a bot stood after a tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Point {
+    pub cycle: CycleNumber,
+    pub at: Timestamp,
+    pub balance: Money,
+    pub shadow_balance: Money,
+    pub idle_streak: i32,
+}
+
+/// A bot and some of its past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    pub bot_id: BotId,
+    pub handle: String,
+    /// The oldest first.
+    pub points: Vec<Point>,
+}
+
+#[derive(QueryableByName)]
+struct PointRow {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+    #[diesel(sql_type = Timestamptz)]
+    recorded_at: DateTime<Utc>,
+    #[diesel(sql_type = Numeric)]
+    balance: SqlMoney,
+    #[diesel(sql_type = Numeric)]
+    shadow_balance: SqlMoney,
+    #[diesel(sql_type = Integer)]
+    idle_streak: i32,
+}
+
+/// The cycles between which a bot was ticked, as far as metrics are kept.
+#[derive(QueryableByName)]
+struct Span {
+    #[diesel(sql_type = BigInt)]
+    last: i64,
+    #[diesel(sql_type = BigInt)]
+    ticks: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    oldest_kept: Option<i64>,
+}
+
+/// At most `points` moments of a bot's life, evenly spaced over its ticks that are kept.
+///
+/// # Errors
+/// [`crate::DbError::NotFound`] for a bot that is not there.
+pub async fn of(conn: &mut Connection, bot: &BotRef, points: u32) -> DbResult<History> {
+    let profile = crate::bots::find(conn, bot).await?;
+    let bot_id = profile.id;
+    let span: Span = diesel::sql_query(
+        "SELECT w.last_cycle AS last, w.ticks, \
+                (SELECT min(cycle) FROM (SELECT cycle FROM agent_metrics ORDER BY cycle LIMIT 1) oldest) AS oldest_kept \
+           FROM wallets w WHERE w.bot_id = $1",
+    )
+    .bind::<BigInt, _>(bot_id.0)
+    .get_result(conn)
+    .await?;
+    let first = (span.last - span.ticks + 1).max(span.oldest_kept.unwrap_or(i64::MAX));
+    let rows: Vec<PointRow> = diesel::sql_query(
+        // A cycle's rows lie in the partitions of its time, and those alone are looked into.
+        "SELECT c.number, m.recorded_at, m.balance, m.shadow_balance, m.idle_streak \
+           FROM cycles c CROSS JOIN LATERAL ( \
+                SELECT recorded_at, balance, shadow_balance, idle_streak FROM agent_metrics \
+                 WHERE cycle = c.number AND bot_id = $1 AND kind = 'TICK' \
+                   AND recorded_at >= c.started_at \
+                   AND recorded_at <= coalesce(c.closed_at, c.started_at + interval '1 day') \
+                 LIMIT 1) m \
+          WHERE c.number = ANY ($2) ORDER BY c.number",
+    )
+    .bind::<BigInt, _>(bot_id.0)
+    .bind::<Array<BigInt>, _>(spread(first, span.last, points))
+    .load(conn)
+    .await?;
+    let point = |row: PointRow| Point {
+        cycle: CycleNumber(row.number),
+        at: row.recorded_at.into(),
+        balance: row.balance.0,
+        shadow_balance: row.shadow_balance.0,
+        idle_streak: row.idle_streak,
+    };
+    Ok(History {
+        bot_id,
+        handle: profile.handle.to_string(),
+        points: rows.into_iter().map(point).collect(),
+    })
+}
+
+/// So many numbers at most from `first` to `last`, both among them, evenly spaced.
+fn spread(first: i64, last: i64, points: u32) -> Vec<i64> {
+    let first = first.max(1);
+    if first > last {
+        return Vec::new();
+    }
+    let (length, steps) = (last - first, i64::from(points.max(2)) - 1);
+    let mut all: Vec<i64> = (0..=steps)
+        .map(|step| {
+            first
+                + i64::try_from(i128::from(length) * i128::from(step) / i128::from(steps))
+                    .unwrap_or(0)
+        })
+        .collect();
+    all.dedup();
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spread;
+
+    #[test]
+    fn points_are_even_and_reach_both_ends() {
+        assert_eq!(spread(1, 5, 10), [1, 2, 3, 4, 5]);
+        assert_eq!(
+            spread(1, 101, 11),
+            [1, 11, 21, 31, 41, 51, 61, 71, 81, 91, 101]
+        );
+        assert_eq!(spread(7, 7, 10), [7]);
+        assert!(spread(8, 7, 10).is_empty());
+        assert!(spread(i64::MAX, 7, 10).is_empty());
+        assert_eq!(spread(0, 1, 10), [1]);
+        assert_eq!(spread(1, i64::MAX, 2), [1, i64::MAX]);
+    }
+}
