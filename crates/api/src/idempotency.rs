@@ -14,7 +14,7 @@ use actix_web::web::Data;
 use api_types::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
-use db::idempotency::{Claim, Recall, Remember, StoredAnswer, recall};
+use db::idempotency::{Claim, Recall, Remember, Rivals, StoredAnswer, recall};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tracing::Instrument as _;
@@ -34,6 +34,8 @@ pub(crate) struct Retry {
     cipher_key: Key,
     /// The same request as it was known under the SECRET_KEYs before.
     earlier: Vec<Retry>,
+    /// Names the request whatever the secret: twins wait for each other by it. Never stored.
+    turn: [u8; 32],
 }
 
 /// The `Idempotency-Key`, if there is one. Two are a mistake: nobody knows which one is meant.
@@ -81,13 +83,7 @@ impl Retry {
     }
 
     fn under(ring_key: &Key, parts: [&str; 3], body: &Body) -> Retry {
-        let mut hash = Sha256::new().chain_update(ring_key.bytes());
-        for part in parts {
-            // Each after its length, so that no two claims run together.
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        let key_sha256: [u8; 32] = hash.finalize().into();
+        let key_sha256 = digest(Sha256::new().chain_update(ring_key.bytes()), parts);
         let [_, _, key] = parts;
         Retry {
             claim: Claim {
@@ -96,6 +92,20 @@ impl Retry {
             },
             cipher_key: derive(key.as_bytes(), ring_key.bytes(), &key_sha256),
             earlier: Vec::new(),
+            turn: digest(Sha256::new(), parts),
+        }
+    }
+
+    /// What else this request may be remembered under.
+    pub(crate) fn rivals(&self) -> Rivals {
+        let [a, b, c, d, e, f, g, h, ..] = self.turn;
+        Rivals {
+            keys_sha256: self
+                .earlier
+                .iter()
+                .map(|other| other.claim.key_sha256)
+                .collect(),
+            turn: i64::from_be_bytes([a, b, c, d, e, f, g, h]),
         }
     }
 
@@ -182,7 +192,7 @@ where
     F: Future<Output = ApiResult>,
 {
     let Some(retry) = retry else { return run.await };
-    let _turn = app.retries.lock(retry.claim.key_sha256).await;
+    let _turn = app.retries.lock(retry.turn).await;
     if let Some(answer) = retry.recall(app).await? {
         return Ok(answer);
     }
@@ -228,8 +238,18 @@ pub(crate) fn hook<'a, T>(
 ) -> Option<Remember<'a, T>> {
     retry.zip(render).map(|(retry, render)| Remember {
         claim: retry.claim,
+        rivals: retry.rivals(),
         render,
     })
+}
+
+fn digest(mut hash: Sha256, parts: [&str; 3]) -> [u8; 32] {
+    for part in parts {
+        // Each after its length, so that no two claims run together.
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
 }
 
 #[cfg(test)]
@@ -250,6 +270,7 @@ mod tests {
             claim,
             cipher_key: Key::new([key; 32]),
             earlier: Vec::new(),
+            turn: [key; 32],
         }
     }
 

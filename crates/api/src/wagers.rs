@@ -454,8 +454,10 @@ pub(crate) fn hook<'a, F>(
 where
     F: Fn(&Accepted) -> StoredAnswer + Send + Sync,
 {
+    let retry = retry?;
     Some(Remember {
-        claim: retry?.claim,
+        claim: retry.claim,
+        rivals: retry.rivals(),
         render: keeper?,
     })
 }

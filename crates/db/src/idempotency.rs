@@ -38,7 +38,17 @@ pub struct StoredAnswer {
 /// the answer to keep.
 pub struct Remember<'a, T> {
     pub claim: Claim,
+    pub rivals: Rivals,
     pub render: &'a (dyn Fn(&T) -> StoredAnswer + Send + Sync),
+}
+
+/// Under what else the same request may be remembered: while a secret is being changed, another process
+/// knows it by another hash.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rivals {
+    pub keys_sha256: Vec<[u8; 32]>,
+    /// Names the request to everybody, whatever their secret. It is locked and never stored.
+    pub turn: i64,
 }
 
 /// What is known of a claim.
@@ -100,6 +110,9 @@ pub(crate) async fn remember<T>(
     outcome: &T,
 ) -> DbResult<()> {
     let Some(hook) = hook else { return Ok(()) };
+    if !hook.rivals.keys_sha256.is_empty() {
+        forestall(conn, &hook.rivals).await?;
+    }
     let kept = (hook.render)(outcome);
     let insert = InsertAnswer {
         key_sha256: &hook.claim.key_sha256,
@@ -111,6 +124,32 @@ pub(crate) async fn remember<T>(
     match insert.execute(&mut conn).await? {
         1 => Ok(()),
         _ => Err(DbError::Conflict(Conflict::IdempotencyKey)),
+    }
+}
+
+/// Lets one of twins go first that are known by different hashes, and stops the other.
+async fn forestall(mut conn: &Connection, rivals: &Rivals) -> DbResult<()> {
+    #[derive(QueryableByName)]
+    struct Known {
+        #[diesel(sql_type = Bool)]
+        known: bool,
+    }
+    // Until this transaction ends. Whoever waited here then sees what the other committed.
+    diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
+        .bind::<diesel::sql_types::BigInt, _>(rivals.turn)
+        .execute(&mut conn)
+        .await?;
+    let keys: Vec<&[u8]> = rivals.keys_sha256.iter().map(|key| &key[..]).collect();
+    let known: Known = diesel::sql_query(
+        "SELECT EXISTS (SELECT FROM idempotency_keys \
+                         WHERE key_sha256 = ANY ($1) AND expires_at > clock_timestamp()) AS known",
+    )
+    .bind::<diesel::sql_types::Array<Bytea>, _>(keys)
+    .get_result(&mut conn)
+    .await?;
+    match known.known {
+        true => Err(DbError::Conflict(Conflict::IdempotencyKey)),
+        false => Ok(()),
     }
 }
 

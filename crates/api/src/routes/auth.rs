@@ -92,6 +92,7 @@ async fn login(app: &App, bot: &BotRef, api_key: &Secret, retry: Option<&Retry>)
     });
     let hook = retry.zip(render.as_ref()).map(|(retry, render)| Remember {
         claim: retry.claim,
+        rivals: retry.rivals(),
         render,
     });
     let mut conn = app.database.get().await?;

@@ -123,6 +123,7 @@ async fn insert(app: &App, handle: &Handle, persona: &str, retry: Option<&Retry>
     });
     let hook = retry.zip(render.as_ref()).map(|(retry, render)| Remember {
         claim: retry.claim,
+        rivals: retry.rivals(),
         render,
     });
     let mut conn = app.database.get().await?;

@@ -90,6 +90,7 @@ async fn replace(
     });
     let hook = retry.zip(render.as_ref()).map(|(retry, render)| Remember {
         claim: retry.claim,
+        rivals: retry.rivals(),
         render,
     });
     let rotation = Rotation {

@@ -487,6 +487,47 @@ async fn a_new_secret_key_honours_what_was_made_under_the_one_before() {
         .problem(ProblemKind::HandleTaken);
 }
 
+/// While SECRET_KEY is changed, one process knows the old one as the present one and another the new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twins_in_processes_with_swapped_secret_keys_have_their_effect_once() {
+    let service = Service::with(|config| {
+        config.secrets.other_secret_keys = vec![SecretString::from(NEW_SECRET_KEY)];
+    })
+    .await;
+    let swapped = service
+        .twin_with(|config| {
+            config.secrets.secret_key = SecretString::from(NEW_SECRET_KEY);
+            config.secrets.other_secret_keys = vec![SecretString::from(SECRET_KEY)];
+        })
+        .await;
+    let bot = service.arena.bot().create().await;
+    let report = json!({
+        "usage": {
+            "provider": "openai", "model": "known", "input_tokens": 1, "output_tokens": 1, "llm_calls": 1,
+        },
+    });
+    const ROUNDS: usize = 25;
+    for round in 0..ROUNDS {
+        let ask = |base: &str| {
+            let request = service.http.post(format!("{base}/metrics/usage"));
+            let request = request.header("X-Agent-Secret", &bot.api_secret);
+            let key = format!("round-{round}");
+            Answer::of(request.header("Idempotency-Key", key).json(&report))
+        };
+        let (here, there) = tokio::join!(ask(&service.base), ask(&swapped));
+        let statuses = [here.status.as_u16(), there.status.as_u16()];
+        // Both get the answer; or the later one is told that its twin is under way.
+        assert!(
+            statuses.iter().all(|status| [201, 409].contains(status)) && statuses.contains(&201),
+            "{statuses:?}"
+        );
+    }
+    let owner = service.arena.owner_client().await;
+    let count = "SELECT count(*) FROM audit_log WHERE action = 'USAGE'";
+    let effects: i64 = owner.query_one(count, &[]).await.unwrap().get(0);
+    assert_eq!(effects, i64::try_from(ROUNDS).unwrap());
+}
+
 #[test]
 fn no_secret_shows_in_what_can_be_printed() {
     let secret = "hunter-two-of-the-arena";

@@ -116,7 +116,14 @@ impl Service {
 
     /// Where a second server on the same arena listens, as another process would.
     pub async fn twin(&self) -> String {
-        match api::start(config(&self.arena), Shutdown::manual()).await {
+        self.twin_with(|_| ()).await
+    }
+
+    /// The same with a configuration that was changed.
+    pub async fn twin_with(&self, change: impl FnOnce(&mut ApiConfig)) -> String {
+        let mut config = config(&self.arena);
+        change(&mut config);
+        match api::start(config, Shutdown::manual()).await {
             Ok(running) => format!("http://{}", running.local_addr()),
             Err(failure) => panic!("{failure}"),
         }

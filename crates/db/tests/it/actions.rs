@@ -59,6 +59,7 @@ async fn of_many_wagers_each_is_decided_on_its_own() {
     };
     let hook = Remember {
         claim,
+        rivals: Default::default(),
         render: &render,
     };
     let mut placings: Vec<_> = wagers.iter().map(alone).collect();
@@ -210,6 +211,7 @@ async fn a_taken_idempotency_key_leaves_nothing_of_its_batch() {
             key_sha256: [1; 32],
             body_sha256: [2; 32],
         },
+        rivals: Default::default(),
         render: &render,
     };
     let mut conn = arena.conn().await;

@@ -113,6 +113,7 @@ async fn a_rotation_whose_answer_cannot_be_kept_did_not_happen() {
             key_sha256: [7; 32],
             body_sha256: [7; 32],
         },
+        rivals: Default::default(),
         render: &render,
     };
     rotate(&arena, &bot, 1, 1, Some(&hook)).await.unwrap();

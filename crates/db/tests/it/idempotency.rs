@@ -23,6 +23,7 @@ async fn an_answer_is_kept_with_its_effects_or_not_at_all() {
     };
     let hook = Remember {
         claim,
+        rivals: Default::default(),
         render: &answer,
     };
 
@@ -68,6 +69,7 @@ async fn twins_leave_one_effect() {
             let mut conn = database.get().await.unwrap();
             let hook = Remember {
                 claim,
+                rivals: Default::default(),
                 render: &answer,
             };
             actions::place(&mut conn, &wager, &rules, Some(&hook)).await
@@ -98,6 +100,7 @@ async fn a_day_later_the_key_is_free_again() {
     };
     let hook = Remember {
         claim,
+        rivals: Default::default(),
         render: &answer,
     };
     let first = crate::wager(bot.id, "1.00");
@@ -145,6 +148,7 @@ async fn an_answer_outlives_the_process_that_never_gave_it() {
         encrypted: false,
     };
     let hook = |at: u8| Remember {
+        rivals: Default::default(),
         claim: claim(at),
         render: &shown,
     };
