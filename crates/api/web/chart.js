@@ -9,6 +9,8 @@ import { html, useEffect, useRef } from "./ui.js";
 /** @param {string} name */
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+/** @typedef {"dot" | "up" | "down" | "box"} Form of a mark */
+
 /**
  * @typedef {{
  *   label: string,
@@ -18,6 +20,7 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
  *   width?: number,
  *   fill?: boolean,
  *   marks?: number,
+ *   form?: Form,
  *   bars?: boolean,
  *   steps?: boolean,
  *   dash?: number[],
@@ -99,7 +102,7 @@ function options(width, height, lines, { zero, whole }) {
       ...(line.steps ? { paths: /** @type {any} */ (uPlot.paths.stepped)({ align: 1 }) } : {}),
       ...(line.bars ? { paths: /** @type {any} */ (uPlot.paths.bars)({ size: [0.9, 8] }), fill: stroke, points: { show: false } } : {}),
       ...(line.marks
-        ? { paths: () => null, points: { show: true, size: line.marks, fill: stroke, stroke: line.marks < 6 ? stroke : colour("--surface"), width: line.marks < 6 ? 0 : 1.5 } }
+        ? { paths: () => null, points: { show: true, size: line.marks, fill: stroke, stroke: line.marks < 6 ? stroke : colour("--surface"), width: line.marks < 6 ? 0 : 1.5, ...(line.form && line.form !== "dot" ? { paths: marksOf(line.form, line.marks) } : {}) } }
         : line.bars
           ? {}
           : { points: { show: false } }),
@@ -134,6 +137,36 @@ function options(width, height, lines, { zero, whole }) {
       },
     ],
     series: [{ label: "Time", value: (plot, at) => (at === null || plot.cursor.idx == null ? "latest" : new Date(at * 1000).toLocaleString("en-GB")) }, ...series],
+  };
+}
+
+/**
+ * Marks that are told apart without seeing their colour.
+ * @param {Form} form
+ * @param {number} size
+ * @returns {any}
+ */
+function marksOf(form, size) {
+  return (/** @type {Plot} */ plot, /** @type {number} */ series, /** @type {number} */ from, /** @type {number} */ to) => {
+    const path = new Path2D();
+    const reach = (size / 2) * devicePixelRatio * 1.15;
+    const values = plot.data[series] ?? [];
+    for (let at = from; at <= to; at++) {
+      const value = values[at];
+      const time = plot.data[0][at];
+      if (value === null || value === undefined || time === undefined) continue;
+      const x = plot.valToPos(time, "x", true);
+      const y = plot.valToPos(value, "y", true);
+      if (form === "box") path.rect(x - reach, y - reach, 2 * reach, 2 * reach);
+      else {
+        const tip = form === "up" ? -reach : reach;
+        path.moveTo(x, y + tip);
+        path.lineTo(x + reach, y - tip);
+        path.lineTo(x - reach, y - tip);
+        path.closePath();
+      }
+    }
+    return { fill: path, stroke: path, clip: null, flags: 3 };
   };
 }
 

@@ -6,7 +6,7 @@ import { BotPage } from "./pages/bot.js";
 import { Join } from "./pages/join.js";
 import { Board, MarketPage } from "./pages/markets.js";
 import { Operator } from "./pages/operator.js";
-import { begin, hold, known } from "./state.js";
+import { begin, hold, known, watchBadge } from "./state.js";
 import { Ago, html, useEffect, useKnown, useRef, useSeconds, useSession, useState } from "./ui.js";
 
 /** Where the address says we are: `#/bots/<handle>` is ["bots", "<handle>"]. */
@@ -102,7 +102,12 @@ function App() {
 
 /** How the stream is. The words change only with the state, so that a screen reader hears each once. */
 function Badge() {
-  const { badge } = useKnown();
+  const [badge, setBadge] = useState(known.badge);
+  useEffect(() => {
+    // It may have changed between the first drawing and now.
+    setBadge(known.badge);
+    return watchBadge(() => setBadge(known.badge));
+  }, []);
   const [words, tone] = (() => {
     switch (badge.state) {
       case "live":

@@ -11,6 +11,7 @@ import { onChange } from "./session.js";
 const REDRAW_MILLIS = 250;
 const TICKS_MOST = 600;
 const FEED_MOST = 300;
+const KEPT_MOST = 1000;
 const STANDINGS_MOST = 3000;
 
 export const known = {
@@ -45,11 +46,16 @@ export const known = {
 const watchers = new Set();
 /** @type {Set<(event: LiveEvent) => void>} */
 const hearers = new Set();
+/** @type {Set<() => void>} */
+const badgeWatchers = new Set();
 /** @type {ReturnType<typeof setTimeout> | null} */
 let timer = null;
 let told = 0;
+/** What came while the page was held still, for those who follow events. @type {LiveEvent[]} */
+let kept = [];
 
 function tell() {
+  if (timer !== null) clearTimeout(timer);
   timer = null;
   told = performance.now();
   for (const watcher of watchers) watcher();
@@ -66,6 +72,17 @@ export function watch(watcher) {
   watchers.add(watcher);
   return () => {
     watchers.delete(watcher);
+  };
+}
+
+/**
+ * The badge alone, which tells the truth even while the page is held still.
+ * @param {() => void} watcher
+ */
+export function watchBadge(watcher) {
+  badgeWatchers.add(watcher);
+  return () => {
+    badgeWatchers.delete(watcher);
   };
 }
 
@@ -87,6 +104,9 @@ export function hear(hearer) {
 export function hold(wanted) {
   known.held = wanted;
   clock.hold(wanted);
+  const came = kept;
+  kept = [];
+  if (!wanted) for (const event of came) for (const hearer of hearers) hearer(event);
   tell();
 }
 
@@ -259,7 +279,10 @@ function heard(event) {
     readEconomy();
     readStandings();
   }
-  for (const hearer of hearers) hearer(event);
+  if (known.held) {
+    kept.push(event);
+    if (kept.length > 2 * KEPT_MOST) kept = kept.slice(-KEPT_MOST);
+  } else for (const hearer of hearers) hearer(event);
   changed();
 }
 
@@ -281,8 +304,8 @@ export function begin() {
     },
     badge: (badge) => {
       known.badge = badge;
-      // Not even a page that is held still keeps silent about this.
-      tell();
+      for (const watcher of badgeWatchers) watcher();
+      changed();
     },
   });
   readAll();

@@ -17,7 +17,11 @@ export const { useState, useEffect, useRef, useMemo, useCallback } = preactHooks
 /** Draws a component again whenever something is different, at most four times a second. */
 export function useKnown() {
   const [, redraw] = useState(0);
-  useEffect(() => watch(() => redraw((n) => n + 1)), []);
+  useEffect(() => {
+    // Something may have come between the first drawing and now.
+    redraw((n) => n + 1);
+    return watch(() => redraw((n) => n + 1));
+  }, []);
   return known;
 }
 

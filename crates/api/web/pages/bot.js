@@ -2,7 +2,7 @@
 
 /** @import { Bet, Bot, Economy, Entry, History, Insights, Market, MarketSource, Page, Prediction, Verified } from "../types" */
 /** @import { Column } from "../ui.js" */
-/** @import { Line } from "../chart.js" */
+/** @import { Form, Line } from "../chart.js" */
 
 import { BASE, Problem, all, ask, withQuery } from "../api.js";
 import { Chart } from "../chart.js";
@@ -148,13 +148,13 @@ function Ending({ insights }) {
 
 // --- balance over time -----------------------------------------------------------------------------
 
-/** @type {{ name: string, many: string, colour: string, size: number, of: (entry: Entry) => boolean }[]} */
+/** Told apart by their form as well as by their colour. @type {{ name: string, many: string, colour: string, size: number, form: Form, sign: string, of: (entry: Entry) => boolean }[]} */
 const MARKS = [
-  { name: "fee", many: "fees", colour: "--muted", size: 4, of: (e) => e.entry_type === "HEARTBEAT" || e.entry_type === "RESEARCH_LOOKUP_FEE" },
-  { name: "wager or bet", many: "wagers or bets", colour: "--ink", size: 8, of: (e) => e.entry_type === "WAGER" || e.entry_type === "MARKET_STAKE" },
-  { name: "win", many: "wins", colour: "--accent", size: 9, of: (e) => e.entry_type.endsWith("PAYOUT") },
-  { name: "loss", many: "losses", colour: "--warn", size: 9, of: (e) => e.entry_type === "SLASH" || e.entry_type === "FORFEIT" },
-  { name: "death or retirement", many: "deaths or retirements", colour: "--bad", size: 11, of: (e) => e.entry_type === "LIQUIDATION" || e.entry_type === "RETIRED" },
+  { name: "fee", many: "fees", colour: "--muted", size: 4, form: "dot", sign: "·", of: (e) => e.entry_type === "HEARTBEAT" || e.entry_type === "RESEARCH_LOOKUP_FEE" },
+  { name: "wager or bet", many: "wagers or bets", colour: "--ink", size: 9, form: "dot", sign: "●", of: (e) => e.entry_type === "WAGER" || e.entry_type === "MARKET_STAKE" },
+  { name: "win", many: "wins", colour: "--accent", size: 12, form: "up", sign: "▲", of: (e) => e.entry_type.endsWith("PAYOUT") },
+  { name: "loss", many: "losses", colour: "--warn", size: 12, form: "down", sign: "▼", of: (e) => e.entry_type === "SLASH" || e.entry_type === "FORFEIT" },
+  { name: "death or retirement", many: "deaths or retirements", colour: "--bad", size: 12, form: "box", sign: "■", of: (e) => e.entry_type === "LIQUIDATION" || e.entry_type === "RETIRED" },
 ];
 
 const BalanceChart = memo(
@@ -192,9 +192,10 @@ const BalanceChart = memo(
       { label: "balance", colour: "--accent", steps: true, value: tell((row) => row.balance) },
       ...(points.length > 1 ? [{ label: "shadow balance", colour: "--muted", dash: [5, 4], value: tell((row) => row.shadow) }] : []),
       ...marks.map((mark) => ({
-        label: mark.name,
+        label: `${mark.sign} ${mark.name}`,
         colour: mark.colour,
         marks: mark.size,
+        form: mark.form,
         rest: count(entries.filter(mark.of).length),
         value: (/** @type {number} */ at) => {
           const entry = rows[at]?.entry;

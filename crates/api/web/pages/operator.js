@@ -8,7 +8,7 @@ import { Problem, all, ask, newKey, problemOf, withQuery } from "../api.js";
 import { millis, now, span } from "../clock.js";
 import { count, money, units } from "../numbers.js";
 import { actAsOperator } from "../session.js";
-import { changed, readEconomy } from "../state.js";
+import { changed, known, readEconomy } from "../state.js";
 import {
   Ago,
   BotLink,
@@ -70,7 +70,9 @@ function Health() {
     return { ready, took, sample: prices?.items[0] ?? null, hosted: (bots?.items ?? []).filter((bot) => bot.hosted && bot.status === "ALIVE").length, acted: acted.length > 0 ? Math.max(...acted) : null };
   }, []);
   useEffect(() => {
-    const timer = setInterval(read.again, 5000);
+    const timer = setInterval(() => {
+      if (!known.held) read.again();
+    }, 5000);
     return () => clearInterval(timer);
   }, []);
   const signs = signsOf(read.value, read.problem, economy, tickAt, price);

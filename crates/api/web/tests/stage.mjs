@@ -115,8 +115,6 @@ export async function openPage({ origin, browser }, hash, { scheme = "light", wi
   page.on("console", (message) => {
     if (message.type() !== "error" && message.type() !== "warning") return;
     const text = `${message.text()} ${message.location().url}`;
-    // Until the API has them, the page goes without.
-    if (/404 .*\/(ticks|history)\b/.test(text)) return;
     if (!expected?.test(text)) errors.push(text);
   });
   page.on("pageerror", (error) => errors.push(String(error.stack)));
