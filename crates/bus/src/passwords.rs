@@ -117,10 +117,10 @@ impl PasswordAdmin {
     async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> BusResult<T> {
         let mut redis = self.link.manager.clone();
         within(async {
-            Ok(command
+            command
                 .query_async(&mut redis)
                 .await
-                .map_err(BusError::from)?)
+                .map_err(BusError::from)
         })
         .await
     }

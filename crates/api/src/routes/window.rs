@@ -95,20 +95,24 @@ impl File {
                 .and_then(|value: &HeaderValue| value.to_str().ok())
         };
         let tag = self.entity_tag.to_str().unwrap_or_default();
-        if header(IF_NONE_MATCH).is_some_and(|known| known.split(',').any(|one| one.trim() == tag))
-        {
-            return HttpResponse::NotModified()
-                .insert_header((ETAG, self.entity_tag.clone()))
-                .finish();
-        }
-        let mut answer = HttpResponse::Ok();
+        let is_known = header(IF_NONE_MATCH)
+            .is_some_and(|known| known.split(',').any(|one| one.trim() == tag));
+        let mut answer = if is_known {
+            HttpResponse::NotModified()
+        } else {
+            HttpResponse::Ok()
+        };
+        // Also with a 304: a browser puts its headers in the place of those that it has kept.
         answer
             .insert_header((CONTENT_SECURITY_POLICY, POLICY))
             // A new build has new files, and says so by the tag.
             .insert_header((CACHE_CONTROL, "no-cache"))
             .insert_header((ETAG, self.entity_tag.clone()))
-            .insert_header((VARY, "Accept-Encoding"))
-            .content_type(self.content_type);
+            .insert_header((VARY, "Accept-Encoding"));
+        if is_known {
+            return answer.finish();
+        }
+        answer.content_type(self.content_type);
         if header(ACCEPT_ENCODING).is_some_and(takes_gzip) {
             answer.insert_header((CONTENT_ENCODING, "gzip"));
             return answer.body(self.compressed.clone());

@@ -1,8 +1,8 @@
 //! The page: how it is served. What it does is tested in a browser.
 
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
 };
 use reqwest::{Client, Method, StatusCode};
 
@@ -56,7 +56,8 @@ async fn it_travels_compressed_and_only_when_it_has_changed() {
     let url = format!("{}/window/main.js", service.base);
     let plain = client.get(&url).send().await.unwrap();
     assert!(plain.headers().get(CONTENT_ENCODING).is_none());
-    let tag = plain.headers()[ETAG].clone();
+    let headers = plain.headers().clone();
+    let tag = headers[ETAG].clone();
     let text = plain.bytes().await.unwrap();
     let small = client
         .get(&url)
@@ -74,6 +75,10 @@ async fn it_travels_compressed_and_only_when_it_has_changed() {
         .await
         .unwrap();
     assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
+    // A browser takes these over for the copy it has.
+    for name in [CONTENT_SECURITY_POLICY, CACHE_CONTROL, ETAG] {
+        assert_eq!(known.headers()[&name], headers[&name], "{name}");
+    }
     let head = client.request(Method::HEAD, &url).send().await.unwrap();
     assert_eq!(head.status(), StatusCode::OK);
     let posted = client.post(&url).send().await.unwrap();

@@ -129,7 +129,13 @@ async fn rotate_admin_token(
 fn required(sources: &Sources, setting: &str) -> Result<SecretString, ConfigError> {
     let mut reader = Reader::new(sources);
     let secret = reader.secret(setting, 1);
-    reader.finish_with(secret)
+    let secret = reader.finish_with(secret)?;
+    if secret.expose_secret().contains(',') {
+        let problem = "has a comma, so it cannot be listed beside its successor: set another one by hand \
+                       and restart the API";
+        return Err(ConfigError::single(setting, problem));
+    }
+    Ok(secret)
 }
 
 fn given(sources: &Sources, setting: &str) -> Option<SecretString> {

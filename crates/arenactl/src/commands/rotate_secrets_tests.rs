@@ -93,6 +93,18 @@ async fn without_a_secret_there_is_nothing_to_rotate() {
     assert_eq!(std::fs::read_to_string(bench.file()).unwrap(), "A=1\n");
 }
 
+#[tokio::test]
+async fn a_secret_that_no_list_could_hold_is_left_alone() {
+    let text = "SECRET_KEY=a,secret-of-more-than-thirty-two-characters\n";
+    let bench = Bench::new(text);
+    let refused = bench.secret_key(false).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("comma") && !refused.contains("a,secret"),
+        "{refused}"
+    );
+    assert_eq!(std::fs::read_to_string(bench.file()).unwrap(), text);
+}
+
 #[test]
 fn reports_show_no_secret() {
     let report = Report {
