@@ -1,9 +1,16 @@
-//! The file that `export` writes and `verify-export` believes nothing of: one JSON object a line.
+//! The file that `export` writes and `verify-export` believes nothing of: one JSON object a line, or CSV
+//! (RFC 4180, with line feeds) that says the same in [`COLUMNS`].
 //!
 //! First every entry of a chain, with the names of `GET /ledger`; behind the last one
 //! `{"head": …}`, which tells where the chain ends; then the next chain, bots in ascending order.
 //! The last line is `{"end": …}` with the counts and the digest of all heads. A file that was cut,
 //! wherever that was, lacks a head or its end.
+//!
+//! In CSV a head is a row whose `entry_type` is `HEAD`, and the end one whose `entry_type` is `END`: it has
+//! the one bot that was asked for as `bot_id`, the count of entries as `sequence`, format and count of bots
+//! as `reference`, and the digest as `hash`.
+
+use std::io::{self, Write};
 
 use ledger_core::chain::Head;
 use ledger_core::{BotId, Entry, EntryType, Hash, Money, Reference, Timestamp};
@@ -11,6 +18,174 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub(crate) const FORMAT: &str = "ledger-export/v1";
+
+/// Of CSV, whose first line they are.
+pub(crate) const COLUMNS: [&str; 10] = [
+    "bot_id",
+    "sequence",
+    "entry_type",
+    "amount",
+    "balance_after",
+    "reference",
+    "recorded_at",
+    "recorded_at_us",
+    "previous_hash",
+    "hash",
+];
+const HEAD: &str = "HEAD";
+const END: &str = "END";
+
+/// A line of either form, read.
+pub(crate) enum Parsed {
+    Entry(EntryLine),
+    Head(HeadFields),
+    End(EndFields),
+}
+
+impl Parsed {
+    pub(crate) fn of_json(line: &[u8]) -> Result<Parsed, String> {
+        let parsed = if line.starts_with(br#"{"head":"#) {
+            serde_json::from_slice::<HeadLine>(line).map(|line| Parsed::Head(line.head))
+        } else if line.starts_with(br#"{"end":"#) {
+            serde_json::from_slice::<EndLine>(line).map(|line| Parsed::End(line.end))
+        } else {
+            serde_json::from_slice(line).map(Parsed::Entry)
+        };
+        parsed.map_err(|error| error.to_string())
+    }
+
+    pub(crate) fn of_csv(line: &[u8]) -> Result<Parsed, String> {
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .from_reader(line);
+        let mut records = reader.records();
+        let record = match records.next() {
+            Some(record) => record.map_err(|error| error.to_string())?,
+            None => return Err("it is empty".to_owned()),
+        };
+        if record.len() != COLUMNS.len() || records.next().is_some() {
+            return Err(format!("it has not {} columns", COLUMNS.len()));
+        }
+        let columns: csv::StringRecord = COLUMNS.as_slice().into();
+        let of = |name: &str| {
+            let at = COLUMNS.iter().position(|column| *column == name);
+            at.and_then(|at| record.get(at)).unwrap_or_default()
+        };
+        let hash = || Hash::from_hex(of("hash")).ok_or("hash must be 64 lower-case hex digits");
+        let number = |name: &str| {
+            of(name)
+                .parse::<i64>()
+                .map_err(|_| format!("{name} is no whole number"))
+        };
+        match of("entry_type") {
+            HEAD => Ok(Parsed::Head(HeadFields {
+                bot_id: BotId(number("bot_id")?),
+                sequence: number("sequence")?,
+                hash: hash()?,
+            })),
+            END => {
+                let (format, bots) = of("reference")
+                    .split_once(" bots=")
+                    .ok_or("reference tells no format and count of bots")?;
+                let only_bot = match of("bot_id") {
+                    "" => None,
+                    _ => Some(BotId(number("bot_id")?)),
+                };
+                let entries = number("sequence")?;
+                Ok(Parsed::End(EndFields {
+                    format: format.to_owned(),
+                    as_of: Timestamp::from_micros(number("recorded_at_us")?)
+                        .ok_or("recorded_at_us is out of range")?,
+                    only_bot,
+                    bots: bots.parse().map_err(|_| "the count of bots is no number")?,
+                    entries: u64::try_from(entries).map_err(|_| "sequence is negative")?,
+                    heads_digest: hash()?,
+                }))
+            }
+            _ => record
+                .deserialize(Some(&columns))
+                .map(Parsed::Entry)
+                .map_err(|error| error.to_string()),
+        }
+    }
+}
+
+/// How a line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Form {
+    Jsonl,
+    Csv,
+}
+
+impl Form {
+    /// What stands before everything else.
+    pub(crate) fn begin(self, out: &mut impl Write) -> io::Result<()> {
+        match self {
+            Form::Jsonl => Ok(()),
+            Form::Csv => row(out, COLUMNS),
+        }
+    }
+
+    pub(crate) fn entry(self, out: &mut impl Write, entry: &Entry) -> io::Result<()> {
+        if self == Form::Jsonl {
+            return object(out, &EntryLine::from(entry));
+        }
+        let fields = [
+            entry.bot_id.to_string(),
+            entry.sequence.to_string(),
+            entry.entry_type.to_string(),
+            entry.amount.to_string(),
+            entry.balance_after.to_string(),
+            entry.reference.to_string(),
+            entry.recorded_at.to_string(),
+            entry.recorded_at.micros().to_string(),
+            entry.previous_hash.to_string(),
+            entry.hash.to_string(),
+        ];
+        row(out, fields.each_ref().map(String::as_str))
+    }
+
+    pub(crate) fn head(self, out: &mut impl Write, head: HeadFields) -> io::Result<()> {
+        if self == Form::Jsonl {
+            return object(out, &HeadLine { head });
+        }
+        let (bot_id, sequence) = (head.bot_id.to_string(), head.sequence.to_string());
+        let hash = head.hash.to_string();
+        row(
+            out,
+            [&bot_id, &sequence, HEAD, "", "", "", "", "", "", &hash],
+        )
+    }
+
+    pub(crate) fn end(self, out: &mut impl Write, end: EndFields) -> io::Result<EndFields> {
+        if self == Form::Jsonl {
+            let line = EndLine { end };
+            object(out, &line)?;
+            return Ok(line.end);
+        }
+        let bot_id = end.only_bot.map_or_else(String::new, |bot| bot.to_string());
+        let (entries, digest) = (end.entries.to_string(), end.heads_digest.to_string());
+        let reference = format!("{} bots={}", end.format, end.bots);
+        let (at, micros) = (end.as_of.to_string(), end.as_of.micros().to_string());
+        let fields = [
+            &bot_id, &entries, END, "", "", &reference, &at, &micros, "", &digest,
+        ];
+        row(out, fields)?;
+        Ok(end)
+    }
+}
+
+fn object(out: &mut impl Write, line: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")
+}
+
+fn row(out: &mut impl Write, fields: [&str; COLUMNS.len()]) -> io::Result<()> {
+    let mut line = csv::Writer::from_writer(Vec::with_capacity(512));
+    line.write_record(fields)?;
+    let line = line.into_inner().map_err(|error| error.into_error())?;
+    out.write_all(&line)
+}
 
 /// An entry: every field that the hash covers, and the hash.
 #[derive(Debug, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::{act_failure, services_database};
 use crate::cli::bot_ref;
-use crate::export_file::{EndFields, EndLine, EntryLine, FORMAT, HeadFields, HeadLine};
+use crate::export_file::{EndFields, FORMAT, Form, HeadFields};
 use crate::files::Replacement;
 use crate::output;
 
@@ -27,6 +27,9 @@ pub(crate) struct Args {
     /// Only this bot's chain: its handle or its id
     #[arg(long, value_name = "HANDLE|ID", value_parser = bot_ref)]
     bot: Option<BotRef>,
+    /// One JSON object a line, or comma-separated values
+    #[arg(long, value_enum, default_value = "jsonl")]
+    format: Form,
     /// Where to; `-` is standard output, and then nothing else is printed there
     #[arg(long, value_name = "FILE", default_value = STDOUT)]
     to: PathBuf,
@@ -58,7 +61,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Option<Report>
     };
     if args.to == Path::new(STDOUT) {
         let mut out = output::data();
-        write(&postgres, bot, &mut out, "standard output").await?;
+        write(&postgres, bot, args.format, &mut out, "standard output").await?;
         out.flush().context("cannot write to standard output")?;
         return Ok(None);
     }
@@ -68,6 +71,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Option<Report>
     let end = write(
         &postgres,
         bot,
+        args.format,
         file.writer().with_context(unwritable)?,
         &name,
     )
@@ -85,10 +89,13 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Option<Report>
 async fn write(
     postgres: &crate::postgres::Postgres,
     bot: Option<BotId>,
+    form: Form,
     out: &mut impl Write,
     name: &str,
 ) -> Result<EndFields, Failure> {
-    let mut writer = Writer::new(out);
+    let unwritable = || format!("cannot write {name}");
+    form.begin(out).with_context(unwritable)?;
+    let mut writer = Writer::new(form, out);
     let exported = db::export::entries(postgres.database(), bot, |entry| writer.entry(entry)).await;
     let ended = match exported {
         Ok(as_of) => writer.end(as_of, bot),
@@ -97,11 +104,12 @@ async fn write(
             return Err(postgres.failure(error, "the export did not end"));
         }
     };
-    Ok(ended.with_context(|| format!("cannot write {name}"))?)
+    Ok(ended.with_context(unwritable)?)
 }
 
 /// Writes the lines of one file.
 struct Writer<'a, W> {
+    form: Form,
     out: &'a mut W,
     head: Option<Head>,
     bots: u64,
@@ -110,8 +118,9 @@ struct Writer<'a, W> {
 }
 
 impl<'a, W: Write> Writer<'a, W> {
-    fn new(out: &'a mut W) -> Writer<'a, W> {
+    fn new(form: Form, out: &'a mut W) -> Writer<'a, W> {
         Writer {
+            form,
             out,
             head: None,
             bots: 0,
@@ -124,7 +133,7 @@ impl<'a, W: Write> Writer<'a, W> {
         if self.head.is_some_and(|head| head.bot_id != entry.bot_id) {
             self.end_chain()?;
         }
-        self.line(&EntryLine::from(entry))?;
+        self.form.entry(self.out, entry)?;
         self.entries += 1;
         self.head = Some(Head {
             bot_id: entry.bot_id,
@@ -144,8 +153,7 @@ impl<'a, W: Write> Writer<'a, W> {
         let mut line = Vec::new();
         HeadsDigest::write_line(&head, &mut line);
         self.digest.add_lines(&line);
-        let head = HeadFields::from(&head);
-        self.line(&HeadLine { head })
+        self.form.head(self.out, HeadFields::from(&head))
     }
 
     fn end(mut self, as_of: Timestamp, only_bot: Option<BotId>) -> io::Result<EndFields> {
@@ -158,14 +166,7 @@ impl<'a, W: Write> Writer<'a, W> {
             entries: self.entries,
             heads_digest: std::mem::take(&mut self.digest).finish(),
         };
-        let line = EndLine { end };
-        self.line(&line)?;
-        Ok(line.end)
-    }
-
-    fn line(&mut self, line: &impl Serialize) -> io::Result<()> {
-        serde_json::to_writer(&mut *self.out, line)?;
-        self.out.write_all(b"\n")
+        self.form.end(self.out, end)
     }
 }
 

@@ -16,7 +16,7 @@ use ledger_core::chain::{ChainVerifier, Head, HeadsDigest};
 use ledger_core::{BotId, Entry, Hash, Timestamp};
 use serde::Serialize;
 
-use crate::export_file::{EndFields, EndLine, EntryLine, FORMAT, HeadFields, HeadLine};
+use crate::export_file::{COLUMNS, EndFields, FORMAT, HeadFields, Parsed};
 use crate::output::Plain;
 
 /// More than twice the longest line that `export` writes.
@@ -123,6 +123,7 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Line> {
 /// Where the walk through the file is.
 struct Check {
     line: u64,
+    is_csv: bool,
     verifier: ChainVerifier,
     /// The chain whose head line has not come yet.
     current: Option<BotId>,
@@ -142,6 +143,7 @@ impl Default for Check {
     fn default() -> Check {
         Check {
             line: 0,
+            is_csv: false,
             verifier: ChainVerifier::new(BotId(0)),
             current: None,
             ended: None,
@@ -182,18 +184,23 @@ impl Check {
             let problem = "ends with CR LF: something converted this file; export it again";
             return self.unreadable(problem.to_owned());
         }
-        let parsed = if line.starts_with(br#"{"head":"#) {
-            serde_json::from_slice::<HeadLine>(line).map(|line| self.head(&line.head))
-        } else if line.starts_with(br#"{"end":"#) {
-            serde_json::from_slice::<EndLine>(line).map(|line| self.end(line.end))
+        if self.line == 1 && line == COLUMNS.join(",").as_bytes() {
+            self.is_csv = true;
+            return;
+        }
+        let parsed = if self.is_csv {
+            Parsed::of_csv(line)
         } else {
-            serde_json::from_slice::<EntryLine>(line).map(|line| match line.entry() {
+            Parsed::of_json(line)
+        };
+        match parsed {
+            Ok(Parsed::Entry(line)) => match line.entry() {
                 Some(entry) => self.entry(&entry),
                 None => self.unreadable("recorded_at and recorded_at_us differ".to_owned()),
-            })
-        };
-        if let Err(error) = parsed {
-            self.unreadable(format!("is no line of an export: {error}"));
+            },
+            Ok(Parsed::Head(head)) => self.head(&head),
+            Ok(Parsed::End(end)) => self.end(end),
+            Err(problem) => self.unreadable(format!("is no line of an export: {problem}")),
         }
     }
 
@@ -388,6 +395,15 @@ mod tests {
             lines in proptest::collection::vec(r#"\{"(head|end|bot_id)":[ -~]{0,40}\}?\r?\n"#, 0..20)
         ) {
             prop_assert!(!verify(lines.concat().as_bytes()).unwrap().sound);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_rows_end_with_a_verdict(rows in proptest::collection::vec("[0-9A-Z,\" -~]{0,80}\n", 0..20)) {
+            let header = crate::export_file::COLUMNS.join(",");
+            let file = format!("{header}\n{}", rows.concat());
+            prop_assert!(!verify(file.as_bytes()).unwrap().sound);
         }
     }
 

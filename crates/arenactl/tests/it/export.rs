@@ -178,3 +178,39 @@ async fn lines_that_do_not_belong_are_named_by_their_number() {
     bytes[20] = 0xff;
     says(&exported.faults_of(&bytes)[0], 1, "is no line of an export");
 }
+
+#[tokio::test]
+async fn csv_says_the_same_and_is_verified_as_strictly() {
+    let exported = Exported::new().await;
+    let file = exported.bench.dir.path().join("ledger.csv");
+    let arguments = ["export", "--format", "csv", "--to", file.to_str().unwrap()];
+    exported.bench.run(&arguments).ended_with(0);
+    let text = fs::read_to_string(&file).unwrap();
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    assert_eq!(
+        lines[0],
+        "bot_id,sequence,entry_type,amount,balance_after,reference,recorded_at,recorded_at_us,previous_hash,hash"
+    );
+    assert_eq!(lines.len(), 1 + exported.lines().len());
+    let sound = exported.verify(text.as_bytes()).ended_with(0).json();
+    let of_json = exported
+        .verify(&fs::read(&exported.file).unwrap())
+        .ended_with(0)
+        .json();
+    for field in ["bots", "entries", "heads_digest"] {
+        assert_eq!(sound[field], of_json[field], "{field}");
+    }
+    // One digit of an amount; a row that is gone; the end that is gone; one column too few.
+    let mut changed = lines.clone();
+    changed[2] = changed[2].replacen("-0.50", "-0.51", 1);
+    assert_ne!(changed, lines);
+    says(&exported.faults(&changed)[0], 3, "hash");
+    let mut gone = lines.clone();
+    gone.remove(2);
+    assert!(!exported.faults(&gone).is_empty());
+    let end = lines.len() - 1;
+    assert!(!exported.faults(&lines[..end]).is_empty());
+    let mut short = lines.clone();
+    short[1] = short[1].rsplit_once(',').unwrap().0.to_owned();
+    says(&exported.faults(&short)[0], 2, "columns");
+}
