@@ -76,6 +76,11 @@ pub(crate) enum Command {
     /// What was restored is an arena of its own from then on: tokens, cursors and positions in
     /// streams of the other one are refused.
     Restore(restore::Args),
+    /// Make the database of DATABASE_OWNER_URL an arena of its own, after Postgres was put back in time
+    ///
+    /// Stop the services first. Tokens, cursors and positions in streams of before are refused from
+    /// then on. Ends in the whole audit.
+    AfterRecovery,
     /// Write one bot's ledger or everybody's, one JSON object a line
     ///
     /// One consistent moment, also while the arena runs. Its last line tells how much there is.

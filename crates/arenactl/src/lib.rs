@@ -1,5 +1,5 @@
 //! The operator's commands: `arenactl migrate`, `genesis`, `sync-keys`, `revive`, `retire`,
-//! `pause`, `resume`, `audit`, `inspect-ledger`, `backup`, `restore`, `export`, `verify-export`, `debug-auth`,
+//! `pause`, `resume`, `audit`, `inspect-ledger`, `backup`, `restore`, `after-recovery`, `export`, `verify-export`, `debug-auth`,
 //! `rotate-role`, `rotate-redis`, `rotate-secret-key`, `rotate-admin-token`.
 //!
 //! Each works from any directory, reads only the settings it needs, says what it did (in words, or
@@ -96,6 +96,11 @@ async fn dispatch(command: Command, format: Format) -> Result<(), Stopped> {
             backup.verdict().map_err(Stopped::ByReport)?;
         }
         Command::Restore(args) => format.show(&commands::restore::run(&sources, &args).await?)?,
+        Command::AfterRecovery => {
+            let recovered = commands::after_recovery::run(&sources).await?;
+            format.show(&recovered)?;
+            recovered.verdict().map_err(Stopped::ByReport)?;
+        }
         Command::Export(args) => {
             if let Some(report) = commands::export::run(&sources, &args).await? {
                 format.show(&report)?;

@@ -76,6 +76,24 @@ pub async fn has_role(conn: &mut Connection, name: &str) -> DbResult<bool> {
     Ok(row.flag)
 }
 
+/// The roles that the services have: who may append to the ledger without owning it.
+pub async fn services_roles(conn: &mut Connection) -> DbResult<Vec<String>> {
+    #[derive(QueryableByName)]
+    struct Role {
+        #[diesel(sql_type = Text)]
+        rolname: String,
+    }
+    let roles: Vec<Role> = diesel::sql_query(
+        "SELECT r.rolname::text AS rolname FROM pg_class c, aclexplode(c.relacl) a \
+           JOIN pg_roles r ON r.oid = a.grantee \
+          WHERE c.oid = 'public.ledger'::regclass AND a.privilege_type = 'INSERT' \
+            AND a.grantee <> c.relowner ORDER BY 1",
+    )
+    .load(conn)
+    .await?;
+    Ok(roles.into_iter().map(|role| role.rolname).collect())
+}
+
 /// Makes a restored copy an arena of its own, in one transaction: a new identity, because bots that
 /// were registered since the copy was taken are gone and their ids come again, so that tokens and
 /// cursors of the other arena are refused; and no events, whose positions are transaction ids of
@@ -89,12 +107,18 @@ pub async fn begin_anew(owner_url: &str) -> DbResult<()> {
              UPDATE events_horizon SET xid = pg_current_xact_id(), id = 9223372036854775807; \
              UPDATE arena_identity SET id = gen_random_uuid(); \
              DELETE FROM leases; \
-             DO $$ BEGIN \
+             DO $$ DECLARE role name; BEGIN \
                 EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database()); \
-                EXECUTE format('GRANT CONNECT ON DATABASE %I TO arena_app', current_database()); \
+                FOR role IN SELECT r.rolname FROM pg_class c, aclexplode(c.relacl) a \
+                              JOIN pg_roles r ON r.oid = a.grantee \
+                             WHERE c.oid = 'public.ledger'::regclass AND a.privilege_type = 'INSERT' \
+                               AND a.grantee <> c.relowner \
+                LOOP \
+                    EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role); \
+                    EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', role); \
+                END LOOP; \
              END $$; \
-             REVOKE CREATE ON SCHEMA public FROM PUBLIC; \
-             GRANT USAGE ON SCHEMA public TO arena_app",
+             REVOKE CREATE ON SCHEMA public FROM PUBLIC",
         )
         .await?;
         Ok(())

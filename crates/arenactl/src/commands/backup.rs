@@ -46,6 +46,10 @@ pub(crate) struct Manifest {
     /// The newest migration it has.
     pub(crate) migration: String,
     pub(crate) server_major: i64,
+    /// Whom the dump grants to: they must be there where it is restored. Their names change with
+    /// rotations.
+    #[serde(default = "first_services_role")]
+    pub(crate) services_roles: Vec<String>,
     pub(crate) bots: u64,
     pub(crate) entries: u64,
     pub(crate) markets: u64,
@@ -58,6 +62,11 @@ pub(crate) struct Manifest {
     pub(crate) bytes: u64,
     #[serde(deserialize_with = "hash")]
     pub(crate) sha256: Hash,
+}
+
+/// Of backups that do not say.
+fn first_services_role() -> Vec<String> {
+    vec!["arena_app".to_owned()]
 }
 
 /// What was written.
@@ -74,6 +83,9 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     let url = reader.finish_with(url)?;
     let postgres = Postgres::connect_migrated(DATABASE_OWNER_URL, &url, 2).await?;
     let (arena, migration, server_major) = facts(&postgres).await?;
+    let services_roles = backup::services_roles(&mut *postgres.connection().await?)
+        .await
+        .map_err(|error| postgres.failure(error, "cannot read who the services are"))?;
     let program = dump_tools::find("pg_dump", server_major)?;
     fs::create_dir_all(&args.to).with_context(|| format!("cannot create {}", args.to.display()))?;
     // Until it is whole it has no name that anybody would restore.
@@ -94,6 +106,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
         arena,
         migration,
         server_major,
+        services_roles,
         bots: audit.bots,
         entries: audit.entries,
         markets: audit.markets,

@@ -1,5 +1,6 @@
 //! One command a file. Each `run` does the work and answers with what it did; none prints.
 
+pub(crate) mod after_recovery;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod debug_auth;

@@ -23,8 +23,6 @@ use crate::output::counted;
 use crate::postgres::{self, Postgres};
 
 const RESTORE_DATABASE_URL: &str = "RESTORE_DATABASE_URL";
-/// Whom the dump grants to.
-const SERVICES_ROLE: &str = "arena_app";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -54,7 +52,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     let dump = directory_of(&args.manifest).join(&manifest.dump);
     verify(&dump, &manifest)?;
     let postgres = Postgres::connect(RESTORE_DATABASE_URL, &url, 2).await?;
-    let major = must_be_fit(&postgres).await?;
+    let major = must_be_fit(&postgres, &manifest.services_roles).await?;
     let program = dump_tools::find("pg_restore", major.max(manifest.server_major))?;
     fill(&program, &url, &dump).await?;
     prove(&postgres, &url, &manifest).await
@@ -96,7 +94,7 @@ fn verify(dump: &Path, manifest: &Manifest) -> anyhow::Result<()> {
     ))
 }
 
-async fn must_be_fit(postgres: &Postgres) -> Result<i64, Failure> {
+async fn must_be_fit(postgres: &Postgres, services_roles: &[String]) -> Result<i64, Failure> {
     let mut conn = postgres.connection().await?;
     let failed = |error| postgres.failure(error, "cannot look at the database");
     if !backup::is_empty(&mut conn).await.map_err(failed)? {
@@ -108,15 +106,14 @@ async fn must_be_fit(postgres: &Postgres) -> Result<i64, Failure> {
         )
         .into());
     }
-    if !backup::has_role(&mut conn, SERVICES_ROLE)
-        .await
-        .map_err(failed)?
-    {
-        return Err(anyhow!(
-            "the role {SERVICES_ROLE} does not exist there: create it first, as a superuser \
-             (CREATE ROLE {SERVICES_ROLE} LOGIN PASSWORD '…')"
-        )
-        .into());
+    for role in services_roles {
+        if !backup::has_role(&mut conn, role).await.map_err(failed)? {
+            return Err(anyhow!(
+                "the role {role} does not exist there: create it first, as a superuser \
+                 (CREATE ROLE {role} LOGIN PASSWORD '…')"
+            )
+            .into());
+        }
     }
     backup::server_major(&mut conn).await.map_err(failed)
 }

@@ -1,0 +1,74 @@
+//! `arenactl after-recovery`: what is left to do when Postgres itself was put back to an earlier moment.
+//!
+//! Recovery to a point in time gives back a whole cluster, and with it numbers of bots and transactions
+//! that are given out again. So the arena becomes one of its own, as after a restore.
+
+use std::fmt;
+
+use daemon::config::{Reader, Sources};
+use daemon::process::Failure;
+use db::inspect::{self, Options};
+use ledger_core::{Hash, Timestamp};
+use secrecy::ExposeSecret as _;
+use serde::Serialize;
+
+use super::migrate::DATABASE_OWNER_URL;
+use crate::postgres::{self, Postgres};
+
+/// An arena that goes on from an earlier moment.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    as_of: Timestamp,
+    bots: u64,
+    entries: u64,
+    heads_digest: Hash,
+    sound: bool,
+}
+
+pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
+    let mut reader = Reader::new(sources);
+    let url = reader.connection_url(DATABASE_OWNER_URL, postgres::SCHEMES);
+    let url = reader.finish_with(url)?;
+    let postgres = Postgres::connect_migrated(DATABASE_OWNER_URL, &url, 1).await?;
+    let failed = |error| postgres.failure(error, "cannot make it an arena of its own");
+    db::backup::begin_anew(url.expose_secret())
+        .await
+        .map_err(failed)?;
+    let audit = inspect::audit(postgres.database(), Options::default())
+        .await
+        .map_err(failed)?;
+    Ok(Report {
+        as_of: audit.as_of,
+        bots: audit.bots,
+        entries: audit.entries,
+        heads_digest: audit.heads_digest,
+        sound: audit.is_sound(),
+    })
+}
+
+impl Report {
+    pub(crate) fn verdict(&self) -> Result<(), Failure> {
+        if self.sound {
+            return Ok(());
+        }
+        Err(
+            anyhow::anyhow!("the ledger is broken: run inspect-ledger before anything is started")
+                .into(),
+        )
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "an arena of its own: tokens, cursors and positions in streams of before are refused"
+        )?;
+        writeln!(f, "  as of         {}", self.as_of)?;
+        writeln!(f, "  bots          {}", self.bots)?;
+        writeln!(f, "  entries       {}", self.entries)?;
+        writeln!(f, "  heads digest  {}", self.heads_digest)?;
+        let state = if self.sound { "clean" } else { "NOT clean" };
+        write!(f, "  audit         {state}")
+    }
+}
