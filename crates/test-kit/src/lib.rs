@@ -182,6 +182,13 @@ pub fn superuser_url() -> String {
     template::superuser_url("postgres")
 }
 
+/// An empty database in the tests' cluster, with the roles of an arena beside it: the owner's URL and the
+/// services'.
+pub async fn empty_database() -> (String, String) {
+    let name = template::empty_database().await;
+    (template::owner_url(&name), template::app_url(&name))
+}
+
 /// The Redis of this test run.
 #[must_use]
 pub fn redis_url() -> String {

@@ -59,6 +59,18 @@ pub(crate) async fn clone_database() -> String {
     name
 }
 
+/// A database without anything, which the schema's owner owns.
+pub(crate) async fn empty_database() -> String {
+    let name = format!("test_{}", Uuid::new_v4().simple());
+    let admin = connect(&superuser_url("postgres")).await;
+    lock_templates(&admin).await;
+    make_roles(&admin).await;
+    unlock_templates(&admin).await;
+    let create = format!("CREATE DATABASE {name} OWNER {OWNER}");
+    admin.batch_execute(&create).await.unwrap();
+    name
+}
+
 /// A database of its own that is migrated here and now, after `sql` ran in it while it was empty,
 /// with a superuser's rights. No template: what the migrations find decides what they make.
 pub(crate) async fn migrate_after(sql: &str) -> String {

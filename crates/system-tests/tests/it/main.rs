@@ -7,5 +7,6 @@ mod command_lines;
 mod day;
 mod drills;
 mod markets;
+mod restored;
 mod rolling;
 mod watched;

@@ -87,8 +87,8 @@ impl Balancer {
 
 /// Agents that ask and act, and whatever went wrong for them.
 #[derive(Clone, Default)]
-struct Load {
-    over: Arc<AtomicBool>,
+pub(crate) struct Load {
+    pub(crate) over: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
     acted: Arc<AtomicUsize>,
     failures: Arc<Mutex<Vec<String>>>,
@@ -126,7 +126,7 @@ impl Load {
         }
     }
 
-    async fn live(self, base: String, number: usize) {
+    pub(crate) async fn live(self, base: String, number: usize) {
         let http = Client::builder()
             .timeout(Duration::from_secs(10))
             .build()
@@ -165,7 +165,7 @@ impl Load {
     }
 
     /// Waits until more was done, so that each step happens in the midst of work.
-    async fn goes_on(&self) {
+    pub(crate) async fn goes_on(&self) {
         let before = self.acted.load(Ordering::Relaxed);
         eventually("agents act", || async {
             (self.acted.load(Ordering::Relaxed) > before + 5).then_some(())
@@ -174,7 +174,7 @@ impl Load {
     }
 
     #[track_caller]
-    fn assert_no_failure(&self, after: &str) {
+    pub(crate) fn assert_no_failure(&self, after: &str) {
         let failures = self.failures.lock().unwrap();
         assert!(failures.is_empty(), "after {after}: {failures:#?}");
     }
