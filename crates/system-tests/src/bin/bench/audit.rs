@@ -17,6 +17,7 @@ const ENTRIES: f64 = 2_050_000.0;
 const PAIRS: usize = 3;
 const GOAL: f64 = 0.75;
 const MEMORY_MIB: f64 = 200.0;
+const RESTORED_GOAL: f64 = 0.9;
 const COPY: &str = "COPY (SELECT bot_id, sequence, entry_type, amount, balance_after, reference, \
     recorded_at, previous_hash, hash FROM ledger ORDER BY bot_id, sequence) \
     TO STDOUT (FORMAT binary)";
@@ -42,7 +43,7 @@ pub(crate) async fn bench(table: &mut Table) {
     let (mut audits, mut copies, mut peak) = (Vec::new(), Vec::new(), 0.0f64);
     for _ in 0..PAIRS {
         copies.push(copy(&arena).await);
-        let (rate, memory) = inspect(&arena).await;
+        let (rate, memory) = inspect(&arena.database_url()).await;
         audits.push(rate);
         peak = peak.max(memory);
     }
@@ -54,6 +55,51 @@ pub(crate) async fn bench(table: &mut Table) {
         "MiB",
         MEMORY_MIB,
     );
+    restored(table, &arena).await;
+}
+
+/// The same ledger, backed up and restored, audited in turn with the original.
+async fn restored(table: &mut Table, arena: &Arena) {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().display().to_string();
+    let owner_url = arena.owner_url();
+    let from = [("DATABASE_OWNER_URL", owner_url.as_str())];
+    let backup = arenactl(&from, &["backup", "--to", &to]).await;
+    let (owner, app) = test_kit::empty_database().await;
+    let into = [("RESTORE_DATABASE_URL", owner.as_str())];
+    arenactl(&into, &["restore", backup["manifest"].as_str().unwrap()]).await;
+    let (mut theirs, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..PAIRS {
+        ours.push(inspect(&arena.database_url()).await.0);
+        theirs.push(inspect(&app).await.0);
+    }
+    let what = "inspect-ledger of a restored backup / of the original";
+    table.ratio(what, &theirs, &ours, "rows/s", RESTORED_GOAL);
+    let file = folder.path().join("ledger.jsonl").display().to_string();
+    let url = arena.database_url();
+    let began = Instant::now();
+    arenactl(
+        &[("DATABASE_URL", url.as_str())],
+        &["export", "--to", &file],
+    )
+    .await;
+    let rate = ENTRIES / began.elapsed().as_secs_f64();
+    println!("export of 2 M entries: {:.0} k rows/s", rate / 1000.0);
+}
+
+async fn arenactl(settings: &[(&str, &str)], arguments: &[&str]) -> serde_json::Value {
+    let output = tokio::process::Command::new(stack::bin_dir().join("arenactl"))
+        .arg("--json")
+        .args(arguments)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("ARENA_ENV_FILE", "/dev/null")
+        .envs(settings.iter().copied())
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 async fn copy(arena: &Arena) -> f64 {
@@ -72,13 +118,13 @@ async fn copy(arena: &Arena) -> f64 {
 }
 
 /// Rows a second of the whole command, from its start to its exit, and its peak memory in MiB.
-async fn inspect(arena: &Arena) -> (f64, f64) {
+async fn inspect(database_url: &str) -> (f64, f64) {
     let began = Instant::now();
     let mut child = tokio::process::Command::new(stack::bin_dir().join("arenactl"))
         .args(["--json", "inspect-ledger"])
         .env_clear()
         .env("ARENA_ENV_FILE", "/dev/null")
-        .env("DATABASE_URL", arena.database_url())
+        .env("DATABASE_URL", database_url)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

@@ -17,6 +17,7 @@ mod listeners;
 mod load;
 mod logins;
 mod reads;
+mod scale;
 mod settlement;
 mod table;
 mod tick;
@@ -52,6 +53,9 @@ async fn main() {
     }
     if wanted("listeners") {
         listeners::bench(&mut table).await;
+    }
+    if wanted("scale") {
+        scale::bench(&mut table).await;
     }
     if wanted("footprint") {
         footprint::bench(&mut table).await;
