@@ -47,11 +47,15 @@ impl Bus {
     #[must_use]
     pub fn wake_ups(&self) -> WakeUps {
         let heard = Arc::new(Notify::new());
-        let (mut link, channel) = (self.link.subscribe(), self.key(EVENTS_CHANNEL));
+        // The listener outlives the bus that made it.
+        let (link, channel) = (Arc::clone(&self.link), self.key(EVENTS_CHANNEL));
+        let mut news = link.subscribe();
         let tell = Arc::clone(&heard);
         let task = tokio::spawn(async move {
+            // Held here, so that there is always somebody to wait for.
+            let _link = link;
             loop {
-                let client = link.borrow_and_update().client.clone();
+                let client = news.borrow_and_update().client.clone();
                 tokio::select! {
                     listened = listen(&client, &channel, &tell) => {
                         if let Err(error) = listened {
@@ -59,13 +63,8 @@ impl Bus {
                         }
                         tokio::time::sleep(AGAIN_AFTER).await;
                     }
-                    // Other credentials were taken up: listen by those. The sender lives as long
-                    // as any bus does; without one nobody wants to be woken.
-                    changed = link.changed() => {
-                        if changed.is_err() {
-                            return;
-                        }
-                    }
+                    // Other credentials were taken up: listen by those.
+                    _ = news.changed() => {}
                 }
             }
         });

@@ -133,7 +133,7 @@ async fn a_probe_that_panics_or_hangs_is_a_failed_check() {
 #[tokio::test]
 async fn other_paths_are_404_and_other_methods_405() {
     let (server, _shutdown) = server_with(vec![]).await;
-    for path in ["/", "/healthz", "/health/", "/metrics", "/ready/x"] {
+    for path in ["/", "/healthz", "/health/", "/metrics/", "/ready/x"] {
         assert_eq!(ask(&server, "GET", path).await.status, 404, "{path}");
     }
     let answer = ask(&server, "POST", "/health").await;
