@@ -20,11 +20,11 @@ REVOKE ALL ON FUNCTION to_services(text) FROM PUBLIC;
 -- none. Totals are kept elsewhere. It needs the whole table for an instant, and gives up after half a
 -- second rather than hold up a tick.
 CREATE FUNCTION drop_oldest_metrics(days integer) RETURNS text
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public SET lock_timeout = '500ms' AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '500ms' AS $$
 DECLARE
     oldest text;
 BEGIN
-    IF days NOT BETWEEN 1 AND 36500 THEN
+    IF days IS NULL OR days NOT BETWEEN 1 AND 36500 THEN
         RAISE EXCEPTION 'days must be from 1 to 36500, not %', days;
     END IF;
     SELECT c.relname INTO oldest
@@ -52,15 +52,15 @@ CREATE TRIGGER evidence_that_decided_stays BEFORE DELETE ON evidence
 -- Forgets so many rows at most of evidence that decided nothing, of markets that were settled more than
 -- `days` days ago; how many it was.
 CREATE FUNCTION forget_evidence(days integer, rows_max integer) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     forgotten bigint;
 BEGIN
-    IF days NOT BETWEEN 1 AND 36500 OR rows_max NOT BETWEEN 1 AND 100000 THEN
+    IF days IS NULL OR rows_max IS NULL OR days NOT BETWEEN 1 AND 36500 OR rows_max NOT BETWEEN 1 AND 100000 THEN
         RAISE EXCEPTION 'days must be from 1 to 36500 and rows_max from 1 to 100000, not % and %', days, rows_max;
     END IF;
-    DELETE FROM evidence WHERE id IN (
-        SELECT e.id FROM evidence e JOIN markets m ON m.id = e.market_id
+    DELETE FROM public.evidence WHERE id IN (
+        SELECT e.id FROM public.evidence e JOIN public.markets m ON m.id = e.market_id
          WHERE e.side IS NULL AND e.fetched_at < clock_timestamp() - make_interval(days => days)
            AND m.resolved_at < clock_timestamp() - make_interval(days => days)
          ORDER BY e.id LIMIT rows_max);

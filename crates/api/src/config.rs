@@ -89,7 +89,7 @@ impl ApiConfig {
             header: reader.or("FORWARDING_HEADER", ForwardingHeader::default()),
         };
         let operators = reader.or("OPERATOR_NETWORKS", Networks::loopback());
-        let drain = Duration::from_secs(reader.or_within("API_DRAIN_SECONDS", 0, 0..=300));
+        let drain = Duration::from_secs(reader.or_within("API_DRAIN_SECONDS", 0, 0..=5));
         let origins = reader.or("CORS_ORIGINS", Origins::default());
         let answer_age_max = Duration::from_millis(reader.or_within(
             "ANSWER_AGE_MAX_MS",

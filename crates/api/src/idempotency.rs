@@ -96,6 +96,11 @@ impl Retry {
         }
     }
 
+    /// The same in every process, whatever secret it uses.
+    pub(crate) fn name(&self) -> [u8; 32] {
+        self.turn
+    }
+
     /// What else this request may be remembered under.
     pub(crate) fn rivals(&self) -> Rivals {
         let [a, b, c, d, e, f, g, h, ..] = self.turn;

@@ -104,13 +104,14 @@ pub async fn start_with(
     more: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> Result<Running, Failure> {
     let app = Data::new(App::open(&config).await?);
+    // Until the drain is over: what is still served needs the credentials of now.
+    let closing = Shutdown::manual();
     if config.follows_settings {
-        follow_credentials(&config, &app, &shutdown)?;
+        follow_credentials(&config, &app, &closing)?;
     }
     let wanted = SocketAddr::new(config.host, config.port);
     let shared = Data::clone(&app);
     metrics::watch(&app);
-    let closing = Shutdown::manual();
     let upkeep = (Data::clone(&app), closing.clone());
     streams::start(&app, &closing);
     config.connections.make_room();

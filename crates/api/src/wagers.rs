@@ -69,7 +69,7 @@ pub(crate) fn handed(bot: BotId, observation: ObservationId, retry: Option<&Retr
     Handed {
         bot,
         observation,
-        request: retry.map(|retry| retry.claim.key_sha256),
+        request: retry.map(Retry::name),
     }
 }
 

@@ -30,6 +30,27 @@ impl PasswordAdmin {
         Ok(admin)
     }
 
+    /// Whether the user gets in without a password, which a first password would end.
+    ///
+    /// # Errors
+    /// When the session may not look at users, or Redis does not answer.
+    pub async fn needs_none(&self, user: &str) -> BusResult<bool> {
+        let rules: Vec<String> = self.ask(redis::cmd("ACL").arg("LIST")).await?;
+        let is_theirs = |line: &&String| line.split(' ').nth(1) == Some(user);
+        let theirs = rules.iter().find(is_theirs);
+        Ok(theirs.is_some_and(|line| line.split(' ').any(|rule| rule == "nopass")))
+    }
+
+    /// Takes a password away that was added.
+    ///
+    /// # Errors
+    /// As for [`PasswordAdmin::add`].
+    pub async fn forget(&self, user: &str, sha256: &str) -> BusResult<()> {
+        let mut command = redis::cmd("ACL");
+        command.arg("SETUSER").arg(user).arg(format!("!{sha256}"));
+        self.ask(&command).await
+    }
+
     /// From now on the password of this SHA-256, in lower-case hex, is good for the user too.
     ///
     /// # Errors
@@ -42,7 +63,11 @@ impl PasswordAdmin {
             .arg(rule)
             .to_owned();
         self.ask::<()>(&command).await?;
-        self.keep().await
+        let kept = self.keep().await;
+        if kept.is_err() {
+            self.forget(user, sha256).await?;
+        }
+        kept
     }
 
     /// From now on this password alone is good for the user. Sessions that are open stay so.

@@ -19,7 +19,7 @@ use db::ticks::{Due, Selection, TickEngine};
 use ledger_core::economy::EconomyRules;
 use ledger_core::market::MarketStatus;
 use ledger_core::{BotId, BotStatus, CycleNumber, Money, Timestamp};
-use oracle::cycle::{self, Rhythm};
+use oracle::cycle::{self, Retention, Rhythm};
 use oracle::markets::MarketDesk;
 use oracle::{Oracle, markets};
 use sha2::{Digest as _, Sha256};
@@ -112,7 +112,12 @@ impl Simulation {
             settings.rules.clone(),
             rhythm,
             Shutdown::manual(),
-        );
+        )
+        // What lies behind the virtual clock is what the report is made of.
+        .keeping(Retention {
+            metrics_days: 0,
+            evidence_days: 0,
+        });
         let desk = MarketDesk::new(
             arena.database().clone(),
             bus,

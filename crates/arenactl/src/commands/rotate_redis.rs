@@ -94,14 +94,26 @@ impl Rotation {
         let admin = PasswordAdmin::open(self.admin_url.expose_secret())
             .await
             .context("cannot log in to Redis")?;
+        let open = admin
+            .needs_none(&user)
+            .await
+            .context("cannot look at the users of Redis")?;
+        if open {
+            return Err(anyhow!(
+                "{user} of that Redis needs no password, and a first one would lock everybody out who \
+                 comes without: set one by hand, in Redis and in {REDIS_URL}, while the services are \
+                 stopped"
+            )
+            .into());
+        }
         let password = keys::password()?;
+        url.set_password(Some(password.expose_secret()))
+            .map_err(|()| anyhow!("{REDIS_URL} names no server to log in to"))?;
         let sha256 = hex(&Sha256::digest(password.expose_secret()));
         admin.add(&user, &sha256).await.with_context(|| {
             format!("cannot give {user} another password; {REDIS_ADMIN_URL} may name who can")
         })?;
         after(Step::Added)?;
-        url.set_password(Some(password.expose_secret()))
-            .map_err(|()| anyhow!("{REDIS_URL} names no server to log in to"))?;
         // It must work before anybody is told to use it.
         PasswordAdmin::open(url.as_str())
             .await

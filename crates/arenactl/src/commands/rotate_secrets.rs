@@ -25,6 +25,10 @@ const SECRET_KEY_PREVIOUS: &str = "SECRET_KEY_PREVIOUS";
 const ADMIN_TOKEN: &str = "ADMIN_TOKEN";
 const ADMIN_TOKEN_PREVIOUS: &str = "ADMIN_TOKEN_PREVIOUS";
 
+/// After so long no request is under way that began before its process knew the new key: then twins could
+/// miss each other. Longer than a request and what it leaves behind may take.
+const OUTLIVED: Duration = Duration::from_secs(20);
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Make nothing new: end the time in which the previous one is still accepted
@@ -49,7 +53,7 @@ enum Outcome {
 
 pub(crate) async fn secret_key(sources: &Sources, args: &Args) -> Result<Report, Failure> {
     in_file(sources, &[SECRET_KEY, SECRET_KEY_NEXT, SECRET_KEY_PREVIOUS])?;
-    rotate_secret_key(sources, args.finish, TAKE_UP).await
+    rotate_secret_key(sources, args.finish, OUTLIVED).await
 }
 
 async fn rotate_secret_key(
