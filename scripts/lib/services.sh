@@ -263,7 +263,10 @@ check_postgres() {
     # Without a psql the first command that logs in says the same.
     local psql=${postgres_bin:+$postgres_bin/psql}
     psql=${psql:-$(command -v psql)} || return 0
-    answer=$(PGPASSWORD=$url_password PGCONNECT_TIMEOUT=2 timeout 3 "$psql" -X -q -A -t "$url_bare" <<<'SELECT 1' 2>&1)
+    # A word to the services, which psql refuses.
+    local bare=${url_bare//pooler=transaction&/}
+    bare=${bare//pooler=transaction/}
+    answer=$(PGPASSWORD=$url_password PGCONNECT_TIMEOUT=2 timeout 3 "$psql" -X -q -A -t "$bare" <<<'SELECT 1' 2>&1)
     [[ $answer == 1 ]] && return 0
     psql_reason "$answer"
     die 69 "Postgres at $at refuses $1: $REPLY"

@@ -11,6 +11,7 @@
 mod bot;
 pub mod market;
 pub mod outside;
+mod pooler;
 mod template;
 
 use std::future::Future;
@@ -22,6 +23,7 @@ use ledger_core::economy::{EconomyRules, Enforcement};
 use ledger_core::money::Price;
 use ledger_core::prediction::PriceSource;
 use ledger_core::{BotId, Timestamp};
+pub use pooler::PgBouncer;
 use tokio_postgres::NoTls;
 
 /// How long [`eventually`] waits before it gives up.

@@ -1,111 +1,28 @@
 //! Everything through a real PgBouncer in transaction mode, with fewer servers than clients.
 
-use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-
 use db::bots::{self, BotRef};
 use db::ticks::{self, Due, Selection, TickEngine};
 use db::{Database, DatabaseConfig, actions, events, leases, markets};
 use ledger_core::market::{MarketSource, Side};
 use ledger_core::{BotId, Enforcement};
-use test_kit::{Arena, eventually};
+use test_kit::{Arena, PgBouncer, eventually};
 use tokio::task::JoinSet;
 
 /// Connections that PgBouncer opens to Postgres.
 const SERVERS: usize = 4;
 
-/// A PgBouncer with the settings that we ship.
-struct PgBouncer {
-    process: Child,
-    folder: PathBuf,
-    /// To the arena's database, through it.
-    url: String,
+async fn pooler(arena: &Arena) -> Option<PgBouncer> {
+    let bouncer = PgBouncer::before(&arena.database_url(), SERVERS).await;
+    if bouncer.is_none() {
+        eprintln!("SKIPPED: pgbouncer is not installed (apt-get install pgbouncer)");
+    }
+    bouncer
 }
 
-impl PgBouncer {
-    /// `None` where it is not installed.
-    async fn before(arena: &Arena) -> Option<PgBouncer> {
-        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"]
-            .into_iter()
-            .find(|path| Path::new(path).exists())?;
-        let direct: tokio_postgres::Config = arena.database_url().parse().unwrap();
-        let (user, name) = (direct.get_user().unwrap(), direct.get_dbname().unwrap());
-        let password = std::str::from_utf8(direct.get_password().unwrap()).unwrap();
-        let folder = std::env::temp_dir().join(format!("pgbouncer-{name}"));
-        std::fs::create_dir(&folder).unwrap();
-        let readable = |file: &str, text: &str| {
-            let path = folder.join(file);
-            std::fs::write(&path, text).unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-            path
-        };
-        let shipped = include_str!("../../../../deploy/pgbouncer/transaction.ini");
-        let shipped = readable("transaction.ini", shipped);
-        let users = readable("userlist.txt", &format!("\"{user}\" \"{password}\"\n"));
-        let port = {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            free.local_addr().unwrap().port()
-        };
-        let ini = readable(
-            "pgbouncer.ini",
-            &format!(
-                "[databases]\n\
-                 {name} = host=127.0.0.1 port={} dbname={name} pool_size={SERVERS}\n\
-                 [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
-                 auth_type = scram-sha-256\nauth_file = {}\nmax_client_conn = 200\n\
-                 %include {}\n",
-                direct.get_ports()[0],
-                users.display(),
-                shipped.display(),
-            ),
-        );
-        let mut command = Command::new(program);
-        // It refuses to be root, and takes this word for an answer when it is not.
-        if Command::new("id").arg("-u").output().unwrap().stdout == b"0\n" {
-            command.args(["-u", "nobody"]);
-        }
-        let log = std::fs::File::create(folder.join("log")).unwrap();
-        let process = command
-            .arg(&ini)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let url =
-            format!("postgres://{user}:{password}@127.0.0.1:{port}/{name}?pooler=transaction");
-        let bouncer = PgBouncer {
-            process,
-            folder,
-            url,
-        };
-        eventually("PgBouncer answers", || async {
-            tokio::net::TcpStream::connect(("127.0.0.1", port))
-                .await
-                .ok()
-        })
-        .await;
-        Some(bouncer)
-    }
-
-    async fn database(&self) -> Database {
-        let url = self.url.clone();
-        let connected = Database::connect(DatabaseConfig { url, pool_size: 8 }).await;
-        connected.unwrap_or_else(|error| {
-            let log = std::fs::read_to_string(self.folder.join("log")).unwrap();
-            panic!("{error}\n{log}")
-        })
-    }
-}
-
-impl Drop for PgBouncer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
+async fn database(bouncer: &PgBouncer) -> Database {
+    let url = bouncer.url().to_owned();
+    let connected = Database::connect(DatabaseConfig { url, pool_size: 8 }).await;
+    connected.unwrap_or_else(|error| panic!("{error}\n{}", bouncer.log()))
 }
 
 /// One cycle through the pooler; answers how many bots were charged.
@@ -158,8 +75,7 @@ async fn wager_and_look(database: Database, bot: BotId, rules: ledger_core::econ
 #[tokio::test(flavor = "multi_thread")]
 async fn the_arena_works_behind_a_pooler_with_fewer_servers_than_clients() {
     let arena = Arena::new().await;
-    let Some(bouncer) = PgBouncer::before(&arena).await else {
-        eprintln!("SKIPPED: pgbouncer is not installed (apt-get install pgbouncer)");
+    let Some(bouncer) = pooler(&arena).await else {
         return;
     };
     let mut bots = Vec::new();
@@ -168,9 +84,9 @@ async fn the_arena_works_behind_a_pooler_with_fewer_servers_than_clients() {
     }
     // As many pools as there would be processes.
     let databases = [
-        bouncer.database().await,
-        bouncer.database().await,
-        bouncer.database().await,
+        database(&bouncer).await,
+        database(&bouncer).await,
+        database(&bouncer).await,
     ];
     let mut working = JoinSet::new();
     for (index, bot) in bots.iter().enumerate() {
@@ -199,12 +115,11 @@ async fn the_arena_works_behind_a_pooler_with_fewer_servers_than_clients() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_stops_waiting_behind_a_pooler_leaves_no_transaction_open() {
     let arena = Arena::new().await;
-    let Some(bouncer) = PgBouncer::before(&arena).await else {
-        eprintln!("SKIPPED: pgbouncer is not installed (apt-get install pgbouncer)");
+    let Some(bouncer) = pooler(&arena).await else {
         return;
     };
     let bot = arena.bot().create().await.id;
-    let database = bouncer.database().await;
+    let database = database(&bouncer).await;
     let locker = arena.owner_client().await;
     for _ in 0..2 * SERVERS {
         locker
