@@ -13,4 +13,5 @@ pub mod drill;
 pub mod http;
 pub mod populate;
 pub mod random;
+pub mod replicas;
 pub mod stack;

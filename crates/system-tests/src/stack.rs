@@ -4,6 +4,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// The services, in the order of their start.
+pub const SERVICES: [&str; 4] = ["api", "ticker", "oracle", "bot-runner"];
+
+/// Settings under which no source beyond this machine is asked: each refuses at once.
+pub const NO_SOURCES: [(&str, &str); 5] = [
+    ("COINGECKO_URL", "http://127.0.0.1:9"),
+    ("WIKIPEDIA_URL", "http://127.0.0.1:9"),
+    ("OPEN_METEO_URL", "http://127.0.0.1:9"),
+    ("GITHUB_API_URL", "http://127.0.0.1:9"),
+    ("NEWS_FEED_URL", "http://127.0.0.1:9"),
+];
+
 /// The directory of built programs: that of the running one, for tests one above `deps/`.
 #[must_use]
 pub fn bin_dir() -> PathBuf {
@@ -130,6 +142,14 @@ async fn says_ready(port: u16) -> std::io::Result<bool> {
         .unwrap_or(Ok(false))
 }
 
+/// Sends a signal; a process that has ended meanwhile needs none.
+pub fn signal(pid: u32, name: &str) {
+    let _ = Command::new("kill")
+        .args([&format!("-{name}"), &pid.to_string()])
+        .stderr(Stdio::null())
+        .status();
+}
+
 /// The whole stack under `run_system.sh`, with files and ports of its own.
 pub struct Stack {
     supervisor: std::process::Child,
@@ -155,12 +175,6 @@ impl Stack {
             ("BOT_RUNNER_HEALTH_PORT", free_port().to_string()),
             ("PRIVATE_POSTGRES_PORT", free_port().to_string()),
             ("PRIVATE_REDIS_PORT", free_port().to_string()),
-            // No test reaches beyond this machine: the first source refuses at once.
-            ("COINGECKO_URL", "http://127.0.0.1:9".to_owned()),
-            ("WIKIPEDIA_URL", "http://127.0.0.1:9".to_owned()),
-            ("OPEN_METEO_URL", "http://127.0.0.1:9".to_owned()),
-            ("GITHUB_API_URL", "http://127.0.0.1:9".to_owned()),
-            ("NEWS_FEED_URL", "http://127.0.0.1:9".to_owned()),
             ("LLM_PROVIDER", "mock".to_owned()),
             // Whole crowds come from this one address.
             ("REQUESTS_PER_ADDRESS_PER_MINUTE", "0".to_owned()),
@@ -172,8 +186,9 @@ impl Stack {
         .map(|(name, value)| (name.to_owned(), value))
         .into();
         environment.extend(
-            settings
+            NO_SOURCES
                 .iter()
+                .chain(settings)
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
         let began = Instant::now();
@@ -294,10 +309,11 @@ impl Drop for Stack {
 
 fn run_system(environment: &[(String, String)]) -> Command {
     let mut command = Command::new(root().join("run_system.sh"));
+    // Not those of whoever runs the tests; a stack's own may well be named.
     command
-        .envs(environment.iter().map(|(name, value)| (name, value)))
         .env_remove("DATABASE_URL")
         .env_remove("REDIS_URL")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     command

@@ -13,7 +13,6 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::Shared;
-use super::replicas::Replicas;
 use crate::random::Random;
 use crate::stack::Stack;
 

@@ -7,15 +7,18 @@ use std::time::Duration;
 use test_kit::eventually;
 
 use super::Scene;
-use super::replicas::{REPLICAS_MAX, SERVICES};
 use crate::random::Random;
+use crate::stack::{SERVICES, signal};
+
+/// Together with that of `run_system.sh` there are at most three processes of each service.
+const REPLICAS_MAX: usize = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// kill -9 of a service that `run_system.sh` runs.
     Kill(&'static str),
     /// SIGSTOP of a service for up to seven seconds: longer than its session may idle in a
-    /// transaction, and longer than a lease.
+    /// transaction, and about as long as a lease.
     Freeze(&'static str),
     /// kill -9 of a replica, and another one in its place.
     KillReplica(&'static str),
@@ -253,14 +256,6 @@ impl Scene {
 
 fn alive(pid: u32) -> bool {
     std::path::Path::new(&format!("/proc/{pid}/stat")).exists()
-}
-
-/// A process that has ended meanwhile needs no signal.
-pub(crate) fn signal(pid: u32, name: &str) {
-    let _ = Command::new("kill")
-        .args([&format!("-{name}"), &pid.to_string()])
-        .stderr(std::process::Stdio::null())
-        .status();
 }
 
 async fn freeze(pids: &[u32], time: Duration) {

@@ -9,7 +9,6 @@
 mod agents;
 mod faults;
 mod invariants;
-mod replicas;
 mod report;
 
 use std::path::PathBuf;
@@ -19,10 +18,10 @@ use std::time::{Duration, Instant};
 use test_kit::outside::Outside;
 
 use crate::random::Random;
-use crate::stack::{Stack, root};
+use crate::replicas::Replicas;
+use crate::stack::{SERVICES, Stack, root};
 use agents::Crowd;
 pub use faults::{Fault, KINDS, Skipped};
-use replicas::Replicas;
 pub use report::{Report, Struck};
 
 /// How to drill.
@@ -101,7 +100,7 @@ impl Scene {
         let superuser_url = stack.superuser_url();
         let mut random = Random::seeded(options.seed);
         let mut replicas = Replicas::default();
-        for name in replicas::SERVICES {
+        for name in SERVICES {
             replicas.add(&stack, name);
         }
         replicas

@@ -37,16 +37,11 @@ pub(crate) async fn get(stack: &Stack, path: &str) -> Value {
     answer.json().await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hosted_bots_earn_wager_pay_and_are_accounted_for() {
-    let personas = hasty_personas();
-    let bots = personas.path().display().to_string();
-    let mut settings = HASTY.to_vec();
-    settings.push(("BOTS_DIR", &bots));
-    let (stack, _) = Stack::start(&settings).await;
+/// Waits until the four hosted bots have wagered and were settled, and holds them to account.
+pub(crate) async fn lived_through(stack: &Stack) {
     for kind in ["WAGER", "SETTLEMENT"] {
         eventually(&format!("the feed tells of a {kind}"), || async {
-            let feed = get(&stack, "/posts/feed?limit=200").await;
+            let feed = get(stack, "/posts/feed?limit=200").await;
             let told = feed["items"]
                 .as_array()
                 .unwrap()
@@ -56,14 +51,14 @@ async fn hosted_bots_earn_wager_pay_and_are_accounted_for() {
         })
         .await;
     }
-    let economy = get(&stack, "/economy").await;
+    let economy = get(stack, "/economy").await;
     assert_eq!(economy["mode"], "enforce");
     assert_eq!(
         economy["price"]["source"], "simulated",
         "never passed off as a real one"
     );
     assert_eq!(economy["bots"]["alive"], 4);
-    let predictions = get(&stack, "/predictions?limit=200").await;
+    let predictions = get(stack, "/predictions?limit=200").await;
     let settled = predictions["items"]
         .as_array()
         .unwrap()
@@ -72,13 +67,29 @@ async fn hosted_bots_earn_wager_pay_and_are_accounted_for() {
     assert!(
         settled.is_some_and(|p| p["price_source"] == "simulated" && p["end_price"].is_string())
     );
-    for bot in get(&stack, "/bots").await["items"].as_array().unwrap() {
+    for bot in get(stack, "/bots").await["items"].as_array().unwrap() {
         assert_eq!(bot["hosted"], true);
-        let verify = get(&stack, &format!("/bots/{}/ledger/verify", bot["id"])).await;
+        let verify = get(stack, &format!("/bots/{}/ledger/verify", bot["id"])).await;
         assert_eq!(verify["valid"], true, "{verify}");
+        let chain = get(stack, &format!("/bots/{}/ledger?limit=200", bot["id"])).await;
+        let charged = chain["items"].as_array().unwrap();
+        let charged = charged
+            .iter()
+            .any(|entry| entry["entry_type"] == "HEARTBEAT");
+        assert!(charged, "{chain}");
     }
     let (sound, report) = stack.arenactl(&["inspect-ledger"]);
     assert!(sound, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosted_bots_earn_wager_pay_and_are_accounted_for() {
+    let personas = hasty_personas();
+    let bots = personas.path().display().to_string();
+    let mut settings = HASTY.to_vec();
+    settings.push(("BOTS_DIR", &bots));
+    let (stack, _) = Stack::start(&settings).await;
+    lived_through(&stack).await;
 
     let pids: Vec<u32> = ["postgres", "redis", "api", "ticker", "oracle", "bot-runner"]
         .iter()

@@ -7,6 +7,7 @@ mod command_lines;
 mod day;
 mod drills;
 mod markets;
+mod pooled;
 mod restored;
 mod rolling;
 mod watched;

@@ -1,26 +1,34 @@
 //! More processes of each service, beside those of `run_system.sh`.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::stack::{Stack, bin_dir, free_port, ready};
+use crate::stack::{SERVICES, Stack, bin_dir, free_port, ready, signal};
 
-pub(crate) const SERVICES: [&str; 4] = ["api", "ticker", "oracle", "bot-runner"];
-/// Together with that of `run_system.sh` there are at most three of each.
-pub(crate) const REPLICAS_MAX: usize = 2;
-
-pub(crate) struct Replica {
-    pub(crate) service: &'static str,
-    pub(crate) port: u16,
+pub struct Replica {
+    pub service: &'static str,
+    pub port: u16,
+    log: PathBuf,
     child: Child,
 }
 
+impl Replica {
+    /// What it has said so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+/// They end with this value.
 #[derive(Default)]
-pub(crate) struct Replicas(Vec<Replica>);
+pub struct Replicas(Vec<Replica>);
 
 impl Replicas {
-    pub(crate) fn add(&mut self, stack: &Stack, service: &'static str) {
+    /// Starts one more process of the service, on a port of its own.
+    pub fn add(&mut self, stack: &Stack, service: &'static str) {
         let port = free_port();
         let setting = match service {
             "api" => "API_PORT",
@@ -28,51 +36,59 @@ impl Replicas {
             "oracle" => "ORACLE_HEALTH_PORT",
             _ => "BOT_RUNNER_HEALTH_PORT",
         };
-        let log = File::create(stack.file(&format!("replica-{service}-{port}.log"))).unwrap();
+        let log = stack.file(&format!("replica-{service}-{port}.log"));
         let child = Command::new(bin_dir().join(service))
             .envs(stack.environment())
             .env("API_URL", format!("http://127.0.0.1:{}", stack.api_port))
             .env(setting, port.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
         self.0.push(Replica {
             service,
             port,
+            log,
             child,
         });
     }
 
-    pub(crate) fn of(&self, service: &str) -> impl Iterator<Item = &Replica> {
+    pub fn iter(&self) -> impl Iterator<Item = &Replica> {
+        self.0.iter()
+    }
+
+    pub fn of(&self, service: &str) -> impl Iterator<Item = &Replica> {
         self.0
             .iter()
             .filter(move |replica| replica.service == service)
     }
 
-    pub(crate) fn count(&self, service: &str) -> usize {
+    #[must_use]
+    pub fn count(&self, service: &str) -> usize {
         self.of(service).count()
     }
 
     /// A replica of the service, by its process.
-    pub(crate) fn pid(&self, service: &str) -> Option<u32> {
+    #[must_use]
+    pub fn pid(&self, service: &str) -> Option<u32> {
         self.of(service).next().map(|replica| replica.child.id())
     }
 
     /// Takes the oldest replica of a service away by a signal, and waits for its end.
-    pub(crate) fn remove(&mut self, service: &str, signal: &str) -> Option<u16> {
+    pub fn remove(&mut self, service: &str, by: &str) -> Option<u16> {
         let place = self
             .0
             .iter()
             .position(|replica| replica.service == service)?;
         let mut gone = self.0.remove(place);
-        super::faults::signal(gone.child.id(), signal);
+        signal(gone.child.id(), by);
         gone.child.wait().unwrap();
         Some(gone.port)
     }
 
-    pub(crate) async fn wait_until_ready(&mut self, what: &str, limit: Duration) {
+    /// Waits until each answers that it is ready; panics with `what` if one does not in time.
+    pub async fn wait_until_ready(&mut self, what: &str, limit: Duration) {
         for replica in &mut self.0 {
             if let Some(status) = replica.child.try_wait().unwrap() {
                 panic!(
@@ -92,7 +108,8 @@ impl Replicas {
         }
     }
 
-    pub(crate) fn stop(&mut self) {
+    /// Stops all of them as a supervisor would.
+    pub fn stop(&mut self) {
         for service in SERVICES {
             while self.remove(service, "TERM").is_some() {}
         }
