@@ -29,6 +29,16 @@ async fn until_active(leadership: &Leadership) {
     .await;
 }
 
+/// What `docs/scaling.md` promises: the dead one's lease runs out, and the next look finds that.
+#[test]
+fn a_standby_takes_over_within_ten_seconds() {
+    let times = LeaseTimes::default();
+    let lease = Duration::from_secs(times.lease_seconds.unsigned_abs());
+    assert!(lease + times.poll_interval <= Duration::from_secs(10));
+    // One renewal may fail and be tried again before the lease is lost.
+    assert!(times.renew_interval + times.poll_interval < lease);
+}
+
 #[tokio::test]
 async fn one_is_active_and_the_other_stands_by() {
     let arena = Arena::new().await;
