@@ -197,6 +197,59 @@ async fn a_dead_runners_turn_is_taken_over_when_its_lease_has_expired() {
 }
 
 #[tokio::test]
+async fn a_killed_runners_bots_go_on_with_another() {
+    let arena = Arena::new().await;
+    let mut bots = Vec::new();
+    for _ in 0..3 {
+        bots.push(bot(&arena).await);
+    }
+    let hosted = |model: &Scripted| -> Vec<HostedBot> {
+        let each = bots.iter().map(|(_, stub)| eager(stub, model.clone()));
+        each.collect()
+    };
+    // It has claimed each bot's turn, and thinks.
+    let (thoughtful, _gate) = Scripted::saying(WAGER).gated();
+    let one = Running::start(&arena, hosted(&thoughtful), pace());
+    eventually("it thinks about all of them", || async {
+        (thoughtful.prompts().len() == bots.len()).then_some(())
+    })
+    .await;
+    let mut claims = Vec::new();
+    for (bot, _) in &bots {
+        let name = holder(&arena, bot.id).await.unwrap();
+        let due_at = schedules::next_turn_at(&mut *arena.conn().await, bot.id).await;
+        claims.push((name, due_at.unwrap().unwrap()));
+    }
+    let quick = Scripted::saying(WAIT);
+    let two = Running::start(&arena, hosted(&quick), pace());
+    for (_, stub) in &bots {
+        eventually("the second runner knows the bot too", || async {
+            // The introductions of both, and the first one's turn.
+            (stub.stub.count("GET", "/bots/me") >= 3).then_some(())
+        })
+        .await;
+    }
+    assert!(quick.prompts().is_empty(), "no bot is run by both");
+
+    // As after kill -9: nothing is given back. Then the leases run out.
+    one.task.abort();
+    assert!(one.task.await.unwrap_err().is_cancelled());
+    let sql = "UPDATE bot_schedules SET lease_expires_at = clock_timestamp() \
+               WHERE lease_holder = $1";
+    let client = arena.owner_client().await;
+    let left = client.execute(sql, &[&claims[0].0]).await.unwrap();
+    assert_eq!(left, 3, "all were the dead one's: {claims:?}");
+    for ((_, stub), (_, due_at)) in bots.iter().zip(&claims) {
+        at_least(1, stub).await;
+        let key = format!("turn-0-{}", due_at.micros());
+        let first = &stub.action_requests()[0];
+        assert_eq!(first.header("idempotency-key"), Some(key.as_str()));
+        assert_eq!(first.json()["action_type"], "WAIT", "the second one's");
+    }
+    two.stop().await;
+}
+
+#[tokio::test]
 async fn a_turn_that_its_dead_runner_had_acted_is_completed_and_not_repeated() {
     let arena = Arena::new().await;
     let (bot, stub) = bot(&arena).await;
