@@ -1,13 +1,14 @@
 //! What grows: two tickers instead of one, a million bots instead of ten thousand, and ten million rows
-//! of metrics that nobody needs any more.
+//! of metrics that nobody needs any more. And how long the second oracle lets a dead one's work lie.
 
 use std::time::{Duration, Instant};
 
 use db::ticks::TickEngine;
 use ledger_core::economy::{EconomyRules, Enforcement};
 use system_tests::populate;
-use system_tests::stack::{self, Running};
+use system_tests::stack::{self, NO_SOURCES, Running};
 use test_kit::Arena;
+use tokio_postgres::Client;
 
 use crate::table::Table;
 
@@ -24,8 +25,13 @@ const MANY_GOAL: f64 = 1.0 / 1.5;
 const TICKER_MIB: f64 = 256.0;
 const OLD_ROWS: i64 = 10_000_000;
 const OLD_GOAL: f64 = 0.9;
+/// Each at another moment of the lease.
+const TAKE_OVERS: usize = 5;
+const TAKE_OVER_SECONDS: f64 = 10.0;
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn bench(table: &mut Table) {
+    take_over(table).await;
     two_tickers(table).await;
     old_metrics(table).await;
     a_million(table).await;
@@ -174,4 +180,54 @@ async fn memory_of_a_ticker(arena: &Arena) -> f64 {
     #[allow(clippy::as_conversions, clippy::cast_precision_loss)]
     let mib = peak as f64 / 1024.0;
     mib
+}
+
+/// From kill -9 of the oracle at work until the waiting one has the lease: the longest of some.
+async fn take_over(table: &mut Table) {
+    let arena = Arena::new().await;
+    let owner = arena.owner_client().await;
+    let (mut at_work, _) = oracle(&arena);
+    let mut holder = another_holder(&owner, "").await;
+    let mut longest = 0.0_f64;
+    for _ in 0..TAKE_OVERS {
+        let (waiting, port) = oracle(&arena);
+        stack::ready(port, PATIENCE).await;
+        let killed_at = Instant::now();
+        drop(at_work);
+        holder = another_holder(&owner, &holder).await;
+        longest = longest.max(killed_at.elapsed().as_secs_f64());
+        at_work = waiting;
+    }
+    drop(at_work);
+    let what = "from kill -9 of the oracle at work until another has the lease, at worst";
+    table.at_most(what, longest, "s", TAKE_OVER_SECONDS);
+}
+
+/// An oracle's process, and where it says whether it is ready.
+fn oracle(arena: &Arena) -> (Running, u16) {
+    let port = stack::free_port();
+    let mut environment = vec![
+        ("DATABASE_URL", arena.database_url()),
+        ("REDIS_URL", arena.redis_url()),
+        ("ORACLE_HEALTH_PORT", port.to_string()),
+        ("ENV", "development".to_owned()),
+        ("PRICE_SOURCES", "simulated:7".to_owned()),
+        ("RUST_LOG", "warn".to_owned()),
+    ];
+    environment.extend(NO_SOURCES.map(|(name, url)| (name, url.to_owned())));
+    (Running::service("oracle", &environment), port)
+}
+
+/// Waits until somebody else than `before` has the oracle's lease, and answers who.
+async fn another_holder(owner: &Client, before: &str) -> String {
+    let sql = "SELECT holder FROM leases WHERE name = 'oracle' AND holder <> $1 \
+                  AND expires_at > clock_timestamp()";
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(row) = owner.query_opt(sql, &[&before]).await.unwrap() {
+            return row.get(0);
+        }
+        assert!(Instant::now() < deadline, "nobody took the lease");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
