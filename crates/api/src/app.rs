@@ -167,6 +167,7 @@ async fn open_database(config: &ApiConfig) -> Result<Database, Failure> {
     let database = Database::connect(settings).await.map_err(|error| {
         Unavailable::new(&what, "is it running, and is DATABASE_URL right?").because(error)
     })?;
+    database.warn_if_crowded().await;
     match database.schema_state().await {
         Ok(SchemaState::Current) => Ok(database),
         Ok(SchemaState::Behind { missing }) => {

@@ -124,6 +124,7 @@ async fn connect_postgres(config: &Config) -> Result<Database, Failure> {
         let what = format!("Postgres at {address}");
         Failure::Unavailable(Unavailable::new(what, hint).because(error))
     })?;
+    database.warn_if_crowded().await;
     match database.schema_state().await? {
         SchemaState::Current => Ok(database),
         SchemaState::Behind { missing } => Err(Failure::unavailable(

@@ -31,6 +31,7 @@ pub mod predictions;
 pub mod prices;
 pub mod retention;
 pub mod roles;
+pub mod room;
 pub mod schedules;
 #[rustfmt::skip]
 #[allow(unreachable_pub)]

@@ -191,6 +191,7 @@ async fn connect_postgres(config: &Config) -> Result<Database, Failure> {
         let unavailable = Unavailable::new(format!("Postgres at {address}"), hint);
         Failure::Unavailable(unavailable.because(error))
     })?;
+    database.warn_if_crowded().await;
     match database.schema_state().await? {
         SchemaState::Current => Ok(database),
         SchemaState::Behind { missing } => Err(Failure::unavailable(

@@ -17,6 +17,7 @@ mod pauses;
 mod pooler;
 mod predictions;
 mod retention;
+mod room;
 mod schedules;
 mod schema;
 mod standings;

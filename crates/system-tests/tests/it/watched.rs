@@ -151,6 +151,8 @@ async fn an_arena_can_be_watched() {
     settings.extend([
         ("BOTS_DIR", bots.as_str()),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint),
+        // More than the private Postgres lets anybody have.
+        ("DATABASE_POOL_SIZE", "200"),
     ]);
     let (stack, _) = Stack::start(&settings).await;
     let agent = Agent::register(&stack, "watched").await;
@@ -159,6 +161,7 @@ async fn an_arena_can_be_watched() {
     assert_a_request_is_followed_to_its_commit(&collector).await;
     assert_models_are_named(&collector).await;
     assert_lines_have_ids(&stack);
+    assert_crowded_pools_are_told(&stack).await;
     assert_eq!(stack.stop(), Some(0));
 }
 
@@ -253,4 +256,18 @@ fn assert_lines_have_ids(stack: &Stack) {
         }
     }
     assert!(with["tick"] > 0, "{with:?}");
+}
+
+/// Each service that may want more connections than there are says so when it starts.
+async fn assert_crowded_pools_are_told(stack: &Stack) {
+    for (service, _) in SERVICES {
+        eventually(&format!("{service} warns of its pool"), || async {
+            let log = stack.log(service);
+            let mut warnings = log.lines().filter(|line| line.contains("WARN"));
+            warnings
+                .any(|line| line.contains("Lower DATABASE_POOL_SIZE"))
+                .then_some(())
+        })
+        .await;
+    }
 }
