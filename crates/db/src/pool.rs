@@ -241,7 +241,8 @@ fn split_pooler(url: &str) -> (String, bool) {
 }
 
 /// Whether `url` leads through a pooler.
-pub(crate) fn is_pooled(url: &str) -> bool {
+#[must_use]
+pub fn is_pooled(url: &str) -> bool {
     split_pooler(url).1
 }
 

@@ -96,6 +96,11 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     let mut reader = Reader::new(sources);
     let url = reader.connection_url(setting, postgres::SCHEMES);
     let url = reader.finish_with(url)?;
+    if db::pool::is_pooled(url.expose_secret()) {
+        let problem = "leads through a pooler, which lets no role in that it was not told of: change \
+                       the password of the present one instead (docs/operators.md, Credentials)";
+        return Err(ConfigError::single(setting, problem).into());
+    }
     let rotation = Rotation {
         which: args.role,
         admin_url: admin_url(sources, &args.admin_url_env, &url)?,

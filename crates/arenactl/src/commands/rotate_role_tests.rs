@@ -273,3 +273,19 @@ async fn without_a_superuser_nothing_is_changed() {
     assert_eq!(bench.text(), before);
     assert!(!bench.exists(&next_name(&old)).await);
 }
+
+#[tokio::test]
+async fn a_role_behind_a_pooler_is_left_as_it_is() {
+    let text = "DATABASE_URL=postgres://arena_app:hunter2@127.0.0.1:1/arena?pooler=transaction";
+    let args = Args {
+        role: Which::App,
+        admin_url_env: DATABASE_ADMIN_URL.to_owned(),
+        wait: 1,
+    };
+    let refused = run(&Sources::from_parts(text, []), &args).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.exit_code(), daemon::process::EXIT_CONFIG);
+    let text = refused.to_string();
+    assert!(text.contains("leads through a pooler"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+}
