@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bus::limits::Limit;
+use bus::presence::API_SECRETS;
 use bus::{Bus, BusConfig};
 use daemon::config::{ConfigError, Environment, endpoint};
 use daemon::process::{Failure, Unavailable};
@@ -105,6 +106,7 @@ impl App {
         let identity = database.identity().await.map_err(|error| {
             Unavailable::new("the arena's identity in Postgres", "was it migrated?").because(error)
         })?;
+        bus.uses(API_SECRETS, config.secrets.fingerprint());
         let app = App {
             secrets: SecretStore::new(&config.secrets, identity),
             passwords: Passwords::new().await?,

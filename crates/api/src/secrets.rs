@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use actix_web::web::Data;
+use bus::presence::{self, API_SECRETS};
 use daemon::config::{Reader, Sources};
 use daemon::credentials;
 use daemon::shutdown::Shutdown;
@@ -46,21 +47,25 @@ impl SecretSettings {
         })
     }
 
+    /// What tells them apart from others without showing them.
+    pub(crate) fn fingerprint(&self) -> String {
+        let [secret_key, other_secret_keys, admin_tokens] = self.exposed();
+        presence::fingerprint(&[&secret_key, &other_secret_keys, &admin_tokens])
+    }
+
     fn is_same(&self, other: &SecretSettings) -> bool {
-        let all = |settings: &SecretSettings| -> Vec<Vec<String>> {
-            let exposed = |list: &[SecretString]| {
-                list.iter()
-                    .map(|secret| secret.expose_secret().to_owned())
-                    .collect()
-            };
-            vec![
-                exposed(std::slice::from_ref(&settings.secret_key)),
-                exposed(&settings.other_secret_keys),
-                exposed(std::slice::from_ref(&settings.admin_token)),
-                exposed(&settings.previous_admin_tokens),
-            ]
-        };
-        all(self) == all(other)
+        self.exposed() == other.exposed()
+    }
+
+    /// The key in use, others that are accepted, and the tokens: the newest first.
+    fn exposed(&self) -> [Vec<&str>; 3] {
+        let others = self.other_secret_keys.iter();
+        let tokens = std::iter::once(&self.admin_token).chain(&self.previous_admin_tokens);
+        [
+            vec![self.secret_key.expose_secret()],
+            others.map(ExposeSecret::expose_secret).collect(),
+            tokens.map(ExposeSecret::expose_secret).collect(),
+        ]
     }
 }
 
@@ -129,6 +134,7 @@ pub(crate) fn follow(
             Ok(settings) if settings.is_same(&in_use) => complaint.clear(),
             Ok(settings) => {
                 app.secrets.take_up(&settings);
+                app.bus.uses(API_SECRETS, settings.fingerprint());
                 in_use = settings;
                 complaint.clear();
                 tracing::info!("new secrets are in use");

@@ -12,6 +12,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpServer};
+use bus::presence::Announcement;
 use daemon::credentials::{self, Followed};
 use daemon::process::Failure;
 use daemon::shutdown::Shutdown;
@@ -43,6 +44,7 @@ const KEEP_ALIVE_SECONDS: u64 = 75;
 pub struct Running {
     address: SocketAddr,
     task: JoinHandle<io::Result<()>>,
+    announcement: Announcement,
 }
 
 impl Running {
@@ -57,7 +59,9 @@ impl Running {
     /// # Errors
     /// When the server ended for any other reason.
     pub async fn stopped(self) -> io::Result<()> {
-        self.task.await.map_err(io::Error::other)?
+        let ended = self.task.await.map_err(io::Error::other)?;
+        self.announcement.leave().await;
+        ended
     }
 }
 
@@ -151,7 +155,11 @@ pub async fn start_with(
     let task = tokio::spawn(auth::alongside(server.run(), upkeep.0, upkeep.1));
     let registration = app.registration.admission.as_str();
     info!(%address, registration, mode = %config.rules.enforcement, "the API listens");
-    Ok(Running { address, task })
+    Ok(Running {
+        address,
+        task,
+        announcement: app.bus.announce("api"),
+    })
 }
 
 /// Returns when the server is to stop: some time after that was asked for, in which balancers learn

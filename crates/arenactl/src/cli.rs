@@ -112,6 +112,19 @@ pub(crate) enum Command {
     RotateAdminToken(rotate_secrets::Args),
 }
 
+impl Command {
+    /// Whether it changes credentials step by step, in `.env` and where they are known.
+    pub(crate) const fn is_rotation(&self) -> bool {
+        matches!(
+            self,
+            Command::RotateRole(_)
+                | Command::RotateRedis(_)
+                | Command::RotateSecretKey(_)
+                | Command::RotateAdminToken(_)
+        )
+    }
+}
+
 /// Reads the command line of this process; what is wrong with it, `--help` and `--version` end the
 /// process here.
 pub(crate) fn parse(build: Build) -> Cli {

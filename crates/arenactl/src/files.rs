@@ -1,9 +1,53 @@
 //! Files that are there whole or not at all: written beside the target, synced, then renamed.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown};
 use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+
+/// Held by whoever changes credentials step by step: one at a time for a settings file.
+pub(crate) struct Alone {
+    /// The system lets go of the lock with it, however the process ends.
+    _lock: File,
+}
+
+impl Alone {
+    /// `None` if there is no such file, which nobody will change then.
+    pub(crate) fn beside(settings: &Path) -> anyhow::Result<Option<Alone>> {
+        if !settings.exists() {
+            return Ok(None);
+        }
+        let mut name = resolve(settings)?.into_os_string();
+        name.push(".lock");
+        let path = PathBuf::from(name);
+        let shown = path.display();
+        let lock = open_lock(&path).with_context(|| format!("cannot open {shown}"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(Alone { _lock: lock })),
+            Err(TryLockError::WouldBlock) => Err(anyhow!(
+                "another rotation is at work and holds {shown}: wait for its end, then run this again"
+            )),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock {shown}"))
+            }
+        }
+    }
+}
+
+/// It is empty and stays. Whoever made it, root for one, keeps nobody else from locking it.
+fn open_lock(path: &Path) -> io::Result<File> {
+    match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o644)
+            .open(path),
+        opened => opened,
+    }
+}
 
 /// A file in the making. Dropped before [`Replacement::commit`], it leaves nothing behind.
 pub(crate) struct Replacement {
@@ -110,4 +154,23 @@ fn beside(target: &Path) -> io::Result<PathBuf> {
     let mut name = name.to_owned();
     name.push(".new");
     Ok(target.with_file_name(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_changes_credentials() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = dir.path().join(".env");
+        assert!(Alone::beside(&settings).unwrap().is_none());
+        fs::write(&settings, "A=1\n").unwrap();
+        let alone = Alone::beside(&settings).unwrap();
+        let refused = Alone::beside(&settings).err().unwrap().to_string();
+        assert!(refused.contains(".env.lock"), "{refused}");
+        drop(alone);
+        assert!(Alone::beside(&settings).unwrap().is_some());
+        assert_eq!(fs::read_to_string(&settings).unwrap(), "A=1\n");
+    }
 }

@@ -67,7 +67,15 @@ impl From<Failure> for Stopped {
 }
 
 async fn dispatch(command: Command, format: Format) -> Result<(), Stopped> {
-    let sources = Sources::load();
+    let mut sources = Sources::load();
+    let _alone = if command.is_rotation() {
+        let alone = files::Alone::beside(sources.file())?;
+        // What another one wrote until a moment ago.
+        sources = Sources::load();
+        alone
+    } else {
+        None
+    };
     match command {
         Command::Migrate => format.show(&commands::migrate::run(&sources).await?)?,
         Command::Genesis => format.show(&commands::genesis::run(&sources).await?)?,

@@ -12,22 +12,26 @@
 //! | `ticket:<observation id>` | the bot the ticket is bound to | `TICKET_TTL_SECONDS` |
 //! | `limit:<name>` | how often something was done in its window | the window |
 //! | `rate:<name>` | by when what was done is paid for, in microseconds | until then |
+//! | `process:<name>` | that a process runs, and under which credentials, as JSON | `BELIEVED` from when it last said so |
 //!
 //! and one channel, `arena:events`, on which a message means only "look into Postgres".
 
 mod error;
 pub mod limits;
 pub mod passwords;
+pub mod presence;
 pub mod prices;
 pub mod tickets;
 mod wake;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub use error::{BusError, BusResult};
+use presence::{REDIS_URL, login_fingerprint};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Cmd, FromRedisValue, ScriptInvocation};
 use tokio::sync::watch;
@@ -51,6 +55,8 @@ pub struct BusConfig {
 #[derive(Clone)]
 pub struct Bus {
     link: Arc<watch::Sender<Link>>,
+    /// Fingerprints of the credentials this process uses, by the names of their settings.
+    credentials: Arc<watch::Sender<BTreeMap<String, String>>>,
     namespace: Arc<str>,
     wake_pending: Arc<AtomicBool>,
 }
@@ -96,8 +102,10 @@ impl Bus {
     /// [`BusError::Url`] if the URL cannot be read, else what keeps Redis from answering.
     pub async fn connect(config: BusConfig) -> BusResult<Bus> {
         let link = Link::open(&config.url).await?;
+        let own = (REDIS_URL.to_owned(), login_fingerprint(&config.url)?);
         Ok(Bus {
             link: Arc::new(watch::Sender::new(link)),
+            credentials: Arc::new(watch::Sender::new(BTreeMap::from([own]))),
             namespace: config.namespace.into(),
             wake_pending: Arc::new(AtomicBool::new(false)),
         })
@@ -112,6 +120,7 @@ impl Bus {
     pub async fn take_up(&self, url: &str) -> BusResult<()> {
         let fresh = Link::open(url).await?;
         self.link.send_replace(fresh);
+        self.uses(REDIS_URL, login_fingerprint(url)?);
         Ok(())
     }
 

@@ -87,6 +87,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
             return Err(error.into());
         }
     };
+    let announcement = bus.announce("oracle");
     let workers = Workers {
         oracle,
         desk,
@@ -95,6 +96,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     };
     work(&workers, &leadership, contest, &shutdown).await;
     health.stopped().await;
+    announcement.leave().await;
     Ok(())
 }
 

@@ -41,6 +41,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
         chunk_bots: config.chunk_bots,
         workers: config.workers,
     };
+    let announcement = bus.announce("ticker");
     let probe = move || probe(database.clone(), bus.clone());
     let health = health::serve(config.health_address, "ticker", probe, shutdown.clone()).await?;
     cadence::repeat(PAUSE_AFTER_FAILURE, &shutdown, || {
@@ -49,6 +50,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     })
     .await;
     health.stopped().await;
+    announcement.leave().await;
     Ok(())
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod resolve;
 pub(crate) mod restore;
 pub(crate) mod retire;
 pub(crate) mod revive;
+mod roll_call;
 pub(crate) mod rotate_redis;
 pub(crate) mod rotate_role;
 pub(crate) mod rotate_secrets;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use bus::passwords::{DEFAULT_USER, PasswordAdmin};
+use bus::presence::login_fingerprint;
 use daemon::config::{Reader, Sources};
 use daemon::process::Failure;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -18,7 +19,8 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::debug_auth::{REDIS_SCHEMES, REDIS_URL};
-use super::{TAKE_UP, in_file};
+use super::in_file;
+use super::roll_call::RollCall;
 use crate::env_file;
 use crate::keys;
 
@@ -54,7 +56,7 @@ struct Rotation {
     admin_url: SecretString,
     file: PathBuf,
     wait: Duration,
-    quiet: Duration,
+    roll_call: RollCall,
 }
 
 pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failure> {
@@ -77,7 +79,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
         admin_url,
         file: sources.file().to_owned(),
         wait: Duration::from_secs(args.wait),
-        quiet: TAKE_UP,
+        roll_call: RollCall::open(sources, Duration::from_secs(args.wait)).await?,
     };
     rotation.run(|_| Ok(())).await
 }
@@ -118,7 +120,9 @@ impl Rotation {
         PasswordAdmin::open(url.as_str())
             .await
             .context("Redis refuses the new password; nothing was changed in the settings")?;
-        let (file, text) = (self.file.clone(), String::from(url));
+        let text = String::from(url);
+        let login = login_fingerprint(&text).context("the new URL cannot be read")?;
+        let file = self.file.clone();
         let shown = file.display().to_string();
         tokio::task::spawn_blocking(move || env_file::replace(&file, REDIS_URL, &text))
             .await
@@ -126,8 +130,10 @@ impl Rotation {
             .with_context(|| format!("cannot write {REDIS_URL} to {shown}"))?;
         let written = Instant::now();
         after(Step::Written)?;
-        self.wait_until_taken_up(&admin, &user, written).await?;
+        self.wait_until_taken_up(&admin, &user, &login, written)
+            .await?;
         after(Step::TakenUp)?;
+        self.insist_on(&login)?;
         admin
             .only(&user, password.expose_secret())
             .await
@@ -136,14 +142,40 @@ impl Rotation {
         Ok(Report { user })
     }
 
-    /// Until every session of the user began after the new password was written.
+    /// The settings must still say what was written: else somebody would be told a password that is
+    /// void in a moment.
+    fn insist_on(&self, login: &str) -> Result<(), Failure> {
+        let sources = Sources::from_file(&self.file);
+        let url = sources.get(REDIS_URL).unwrap_or_default();
+        if login_fingerprint(&url).is_ok_and(|now| now == login) {
+            return Ok(());
+        }
+        Err(anyhow!(
+            "{REDIS_URL} was changed by somebody else meanwhile; every password of before is still good: \
+             run `arenactl rotate-redis` again"
+        )
+        .into())
+    }
+
+    /// Until every process says that it has gone over, and every session of the user began after the new
+    /// password was written, also those of whoever else has it.
     async fn wait_until_taken_up(
         &self,
         admin: &PasswordAdmin,
         user: &str,
+        login: &str,
         written: Instant,
     ) -> Result<(), Failure> {
-        tokio::time::sleep(self.quiet).await;
+        self.roll_call.settle().await;
+        let behind = self.roll_call.behind(REDIS_URL, login).await?;
+        if !behind.is_empty() {
+            return Err(anyhow!(
+                "{REDIS_URL} has the new password, but some go by another one: {}. Restart them, then \
+                 run this again; until then both passwords are good",
+                behind.join(", ")
+            )
+            .into());
+        }
         let deadline = written + self.wait;
         loop {
             // Redis counts whole seconds.

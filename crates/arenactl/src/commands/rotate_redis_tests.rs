@@ -30,18 +30,31 @@ impl Bench {
         self.dir.path().join(".env")
     }
 
+    /// Logged in by the settings as they are now, in an arena of its own.
+    async fn bus(&self) -> Bus {
+        let config = BusConfig {
+            url: self.written(),
+            namespace: format!("{}:", self.user),
+        };
+        Bus::connect(config).await.unwrap()
+    }
+
     fn written(&self) -> String {
         let text = std::fs::read_to_string(self.file()).unwrap();
         text.trim().strip_prefix("REDIS_URL=").unwrap().to_owned()
     }
 
-    fn rotation(&self) -> Rotation {
+    async fn rotation(&self) -> Rotation {
+        self.rotation_within(Duration::from_secs(20)).await
+    }
+
+    async fn rotation_within(&self, wait: Duration) -> Rotation {
         Rotation {
             url: self.written().into(),
             admin_url: test_kit::redis_url().into(),
             file: self.file(),
-            wait: Duration::from_secs(20),
-            quiet: Duration::ZERO,
+            wait,
+            roll_call: RollCall::over(self.bus().await, Duration::ZERO, wait),
         }
     }
 }
@@ -58,7 +71,7 @@ async fn works(url: &str) -> bool {
 async fn both_passwords_are_good_until_the_old_one_is_taken_away() {
     let bench = Bench::new().await;
     let old = bench.written();
-    let report = bench.rotation().run(|_| Ok(())).await.unwrap();
+    let report = bench.rotation().await.run(|_| Ok(())).await.unwrap();
     assert_eq!(report.user, bench.user);
     let new = bench.written();
     assert_ne!(new, old);
@@ -72,6 +85,7 @@ async fn whatever_interrupts_it_it_is_simply_repeated() {
         let old = bench.written();
         let cut = bench
             .rotation()
+            .await
             .run(|done| match done == step {
                 true => Err(anyhow!("cut off").into()),
                 false => Ok(()),
@@ -80,7 +94,7 @@ async fn whatever_interrupts_it_it_is_simply_repeated() {
         assert!(cut.is_err());
         // Whoever reads the settings gets in, at any moment.
         assert!(works(&bench.written()).await, "{step:?}");
-        bench.rotation().run(|_| Ok(())).await.unwrap();
+        bench.rotation().await.run(|_| Ok(())).await.unwrap();
         assert!(
             works(&bench.written()).await && !works(&old).await,
             "{step:?}"
@@ -109,10 +123,47 @@ async fn it_waits_for_whoever_is_logged_in_by_the_old_password_and_names_who_sta
         },
     )
     .await;
-    let mut rotation = bench.rotation();
-    rotation.wait = Duration::ZERO;
+    let rotation = bench.rotation_within(Duration::ZERO).await;
     let refused = rotation.run(|_| Ok(())).await.unwrap_err().to_string();
     assert!(refused.contains("127.0.0.1:"), "{refused}");
     stays.take_up(&bench.written()).await.unwrap();
-    bench.rotation().run(|_| Ok(())).await.unwrap();
+    bench.rotation().await.run(|_| Ok(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_process_that_has_not_gone_over_keeps_its_password_and_is_named() {
+    let bench = Bench::new().await;
+    let old = bench.written();
+    let follows = bench.bus().await;
+    let _process = follows.announce("ticker");
+    test_kit::eventually("it is present", || async {
+        let present = follows.present().await.unwrap();
+        (!present.is_empty()).then_some(())
+    })
+    .await;
+    // Its session is young, as after a connection that broke a moment ago.
+    let rotation = bench.rotation_within(Duration::ZERO).await;
+    let refused = rotation.run(|_| Ok(())).await.unwrap_err().to_string();
+    assert!(refused.contains("ticker on "), "{refused}");
+    assert!(works(&old).await && works(&bench.written()).await);
+}
+
+#[tokio::test]
+async fn settings_that_somebody_else_changed_meanwhile_are_not_locked_out() {
+    let bench = Bench::new().await;
+    let old = bench.written();
+    let rotation = bench.rotation().await;
+    let file = bench.file();
+    let put_back = format!("REDIS_URL={old}\n");
+    let refused = rotation
+        .run(|done| {
+            if done == Step::TakenUp {
+                std::fs::write(&file, &put_back).unwrap();
+            }
+            Ok(())
+        })
+        .await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("somebody else"), "{refused}");
+    assert!(works(&old).await);
 }

@@ -1,15 +1,29 @@
+use std::future::Future;
+
+use bus::presence::Announcement;
+use bus::{Bus, BusConfig};
+
 use super::*;
 
+const PATIENCE: Duration = Duration::from_secs(20);
 const OLD: &str = "an-old-secret-of-more-than-32-characters";
+const TOKEN: &str = "another-secret-of-more-than-32-characters";
 
+/// A settings file, and an arena of its own in which processes may be present.
 struct Bench {
     dir: tempfile::TempDir,
+    bus: Bus,
 }
 
 impl Bench {
-    fn new(text: &str) -> Bench {
+    async fn new(text: &str) -> Bench {
+        let config = BusConfig {
+            url: test_kit::redis_url(),
+            namespace: format!("{}:", uuid::Uuid::new_v4()),
+        };
         let bench = Bench {
             dir: tempfile::tempdir().unwrap(),
+            bus: Bus::connect(config).await.unwrap(),
         };
         std::fs::write(bench.file(), text).unwrap();
         bench
@@ -28,20 +42,63 @@ impl Bench {
         self.sources().get(name).unwrap_or_default()
     }
 
-    async fn secret_key(&self, finish: bool) -> Result<Report, Failure> {
-        rotate_secret_key(&self.sources(), finish, Duration::ZERO).await
+    fn rotation(&self, wait: Duration) -> Rotation {
+        Rotation {
+            file: self.file(),
+            roll_call: RollCall::over(self.bus.clone(), Duration::ZERO, wait),
+            outlived: Duration::ZERO,
+        }
     }
 
-    async fn admin_token(&self, finish: bool) -> Report {
-        rotate_admin_token(&self.sources(), finish, Duration::ZERO)
-            .await
-            .unwrap()
+    async fn secret_key(&self, finish: bool) -> Result<Report, Failure> {
+        self.rotation(PATIENCE).secret_key(finish).await
+    }
+
+    async fn admin_token(&self, finish: bool) -> Result<Report, Failure> {
+        self.rotation(PATIENCE).admin_token(finish).await
+    }
+
+    /// A process of the API that goes by the settings as they are now.
+    async fn process(&self) -> Announcement {
+        self.follow();
+        let announcement = self.bus.announce("api");
+        test_kit::eventually("it is present", || async {
+            let present = self.bus.present().await.unwrap();
+            (!present.is_empty()).then_some(())
+        })
+        .await;
+        announcement
+    }
+
+    fn follow(&self) {
+        let fingerprint = api_secrets(&self.sources()).unwrap();
+        self.bus.uses(API_SECRETS, fingerprint);
+    }
+
+    /// A rotation beside a process that follows every change of the settings.
+    async fn followed(
+        &self,
+        rotation: impl Future<Output = Result<Report, Failure>>,
+    ) -> Result<Report, Failure> {
+        let following = async {
+            loop {
+                self.follow();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            done = rotation => done,
+            () = following => unreachable!("it never ends"),
+        }
     }
 }
 
 #[tokio::test]
 async fn the_old_secret_key_stays_accepted_until_that_is_ended() {
-    let bench = Bench::new(&format!("A='p!a$s\"s'\nSECRET_KEY={OLD}\n"));
+    let bench = Bench::new(&format!(
+        "A='p!a$s\"s'\nSECRET_KEY={OLD}\nADMIN_TOKEN={TOKEN}\n"
+    ))
+    .await;
     assert_eq!(
         bench.secret_key(false).await.unwrap().outcome,
         Outcome::Rotated
@@ -65,7 +122,10 @@ async fn the_old_secret_key_stays_accepted_until_that_is_ended() {
 #[tokio::test]
 async fn an_interrupted_rotation_goes_on_with_the_key_it_had_announced() {
     let next = "the-next-secret-of-more-than-32-characters";
-    let bench = Bench::new(&format!("SECRET_KEY={OLD}\nSECRET_KEY_NEXT={next}\n"));
+    let bench = Bench::new(&format!(
+        "SECRET_KEY={OLD}\nSECRET_KEY_NEXT={next}\nADMIN_TOKEN={TOKEN}\n"
+    ))
+    .await;
     let refused = bench.secret_key(true).await.unwrap_err().to_string();
     assert!(refused.contains(SECRET_KEY_NEXT) && !refused.contains(next));
     let report = bench.secret_key(false).await.unwrap();
@@ -77,17 +137,17 @@ async fn an_interrupted_rotation_goes_on_with_the_key_it_had_announced() {
 
 #[tokio::test]
 async fn the_old_admin_token_stays_accepted_until_that_is_ended() {
-    let bench = Bench::new(&format!("ADMIN_TOKEN={OLD}"));
-    bench.admin_token(false).await;
+    let bench = Bench::new(&format!("SECRET_KEY={TOKEN}\nADMIN_TOKEN={OLD}")).await;
+    bench.admin_token(false).await.unwrap();
     assert_ne!(bench.get(ADMIN_TOKEN), OLD);
     assert_eq!(bench.get(ADMIN_TOKEN_PREVIOUS), OLD);
-    bench.admin_token(true).await;
+    bench.admin_token(true).await.unwrap();
     assert_eq!(bench.get(ADMIN_TOKEN_PREVIOUS), "");
 }
 
 #[tokio::test]
 async fn without_a_secret_there_is_nothing_to_rotate() {
-    let bench = Bench::new("A=1\n");
+    let bench = Bench::new("A=1\n").await;
     let refused = bench.secret_key(false).await.unwrap_err().to_string();
     assert!(refused.contains(SECRET_KEY), "{refused}");
     assert_eq!(std::fs::read_to_string(bench.file()).unwrap(), "A=1\n");
@@ -96,7 +156,7 @@ async fn without_a_secret_there_is_nothing_to_rotate() {
 #[tokio::test]
 async fn a_secret_that_no_list_could_hold_is_left_alone() {
     let text = "SECRET_KEY=a,secret-of-more-than-thirty-two-characters\n";
-    let bench = Bench::new(text);
+    let bench = Bench::new(text).await;
     let refused = bench.secret_key(false).await.unwrap_err().to_string();
     assert!(
         refused.contains("comma") && !refused.contains("a,secret"),
@@ -112,4 +172,72 @@ fn reports_show_no_secret() {
         outcome: Outcome::Rotated,
     };
     assert!(report.to_string().contains("--finish"));
+}
+
+#[tokio::test]
+async fn each_step_waits_until_every_process_has_gone_over() {
+    let settings = format!("SECRET_KEY={OLD}\nADMIN_TOKEN={TOKEN}\n");
+    let bench = Bench::new(&settings).await;
+    let _process = bench.process().await;
+    let done = bench.followed(bench.secret_key(false)).await.unwrap();
+    assert_eq!(done.outcome, Outcome::Rotated);
+    let done = bench.followed(bench.secret_key(true)).await.unwrap();
+    assert_eq!(done.outcome, Outcome::Finished);
+    bench.followed(bench.admin_token(false)).await.unwrap();
+    bench.followed(bench.admin_token(true)).await.unwrap();
+    assert_ne!(bench.get(ADMIN_TOKEN), TOKEN);
+}
+
+#[tokio::test]
+async fn a_key_that_one_process_does_not_know_is_not_used_and_that_process_is_named() {
+    let settings = format!("SECRET_KEY={OLD}\nADMIN_TOKEN={TOKEN}\n");
+    let bench = Bench::new(&settings).await;
+    let _process = bench.process().await;
+    // It reads a copy of the settings that was made when it started.
+    let behind = bench.rotation(Duration::ZERO).secret_key(false).await;
+    let behind = behind.unwrap_err().to_string();
+    assert!(
+        behind.contains("api on ") && behind.contains("run this again"),
+        "{behind}"
+    );
+    let next = bench.get(SECRET_KEY_NEXT);
+    assert!(!next.is_empty() && !behind.contains(&next));
+    assert_eq!(bench.get(SECRET_KEY), OLD);
+    // Nor does another try help before it was restarted.
+    assert!(
+        bench
+            .rotation(Duration::ZERO)
+            .secret_key(false)
+            .await
+            .is_err()
+    );
+    assert_eq!(
+        (bench.get(SECRET_KEY), bench.get(SECRET_KEY_NEXT)),
+        (OLD.to_owned(), next.clone())
+    );
+    bench.follow();
+    let done = bench.followed(bench.secret_key(false)).await.unwrap();
+    assert_eq!(done.outcome, Outcome::Resumed);
+    assert_eq!(bench.get(SECRET_KEY), next);
+}
+
+#[tokio::test]
+async fn nothing_begins_while_a_process_goes_by_other_settings() {
+    let settings = format!("SECRET_KEY={OLD}\nADMIN_TOKEN={TOKEN}\n");
+    let bench = Bench::new(&settings).await;
+    let _process = bench.process().await;
+    bench.bus.uses(API_SECRETS, "of-another-file".to_owned());
+    for finish in [false, true] {
+        let refused = bench.rotation(Duration::ZERO).admin_token(finish).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("nothing was changed"), "{refused}");
+        assert!(
+            bench
+                .rotation(Duration::ZERO)
+                .secret_key(finish)
+                .await
+                .is_err()
+        );
+    }
+    assert_eq!(std::fs::read_to_string(bench.file()).unwrap(), settings);
 }

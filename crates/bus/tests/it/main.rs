@@ -2,6 +2,7 @@
 
 mod connection;
 mod limits;
+mod presence;
 mod prices;
 mod tickets;
 mod wake;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::Shared;
 use crate::random::Random;
+use crate::replicas::Replicas;
 use crate::stack::Stack;
 
 /// Somebody was told that this is done.

@@ -1,0 +1,217 @@
+//! Which processes run, and under which credentials: so that whoever changes a credential knows who has
+//! not gone over yet, and never takes the old one from them.
+//!
+//! A process says so every [`SAID_EVERY`], and is believed for [`BELIEVED`] after it was last heard:
+//! one that stands still for a while is still there. Of a credential only a fingerprint is told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use redis::cmd;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use tokio::task::JoinHandle;
+use tracing::debug;
+
+use crate::Bus;
+use crate::error::{BusError, BusResult};
+use crate::passwords::DEFAULT_USER;
+
+/// How often a process says that it is there.
+pub const SAID_EVERY: Duration = Duration::from_secs(2);
+/// For how long what it said is believed.
+pub const BELIEVED: Duration = Duration::from_secs(30);
+/// The setting of the bus' own URL.
+pub const REDIS_URL: &str = "REDIS_URL";
+/// What an API process calls all of its secrets together. Their fingerprint is that of three groups:
+/// `SECRET_KEY`; the next and the previous ones; the operator's token and its previous ones.
+pub const API_SECRETS: &str = "API_SECRETS";
+
+const KEYS_A_LOOK: usize = 1000;
+const FINGERPRINT_BYTES: usize = 8;
+
+/// What one process says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// For people: which service, on which machine, under which process id.
+    pub process: String,
+    /// Fingerprints of the credentials it uses, by the names of their settings.
+    pub credentials: BTreeMap<String, String>,
+}
+
+/// Keeps a process present for as long as it is held.
+pub struct Announcement {
+    bus: Bus,
+    key: String,
+    task: JoinHandle<()>,
+}
+
+impl Bus {
+    /// Says from now on that this process is there.
+    #[must_use]
+    pub fn announce(&self, service: &str) -> Announcement {
+        let host = gethostname::gethostname();
+        let host = host.to_string_lossy();
+        let process = format!("{service} on {host} (pid {})", std::process::id());
+        let key = self.key(&format!("process:{process}"));
+        let (bus, at) = (self.clone(), key.clone());
+        let mut news = self.credentials.subscribe();
+        let task = tokio::spawn(async move {
+            loop {
+                news.mark_unchanged();
+                if let Err(error) = bus.say(&at, &process).await {
+                    debug!(%error, "this process could not say that it is there");
+                }
+                // At once when something has changed; the sender lives as long as the bus.
+                let _ = tokio::time::timeout(SAID_EVERY, news.changed()).await;
+            }
+        });
+        Announcement {
+            bus: self.clone(),
+            key,
+            task,
+        }
+    }
+
+    /// Tells by its fingerprint which credential this process uses from now on.
+    pub fn uses(&self, setting: &str, fingerprint: String) {
+        self.credentials.send_modify(|credentials| {
+            credentials.insert(setting.to_owned(), fingerprint);
+        });
+    }
+
+    async fn say(&self, key: &str, process: &str) -> BusResult<()> {
+        let presence = Presence {
+            process: process.to_owned(),
+            credentials: self.credentials.borrow().clone(),
+        };
+        let text = serde_json::to_string(&presence)
+            .map_err(|error| BusError::Corrupt(error.to_string()))?;
+        let mut command = cmd("SET");
+        command.arg(key).arg(text).arg("EX").arg(BELIEVED.as_secs());
+        self.run(&command).await
+    }
+
+    /// The processes that were heard of lately, by their names.
+    ///
+    /// # Errors
+    /// When Redis does not answer, or with something else.
+    pub async fn present(&self) -> BusResult<Vec<Presence>> {
+        let pattern = format!("{}*", escaped(&self.key("process:")));
+        let (mut cursor, mut found) = (0_u64, BTreeMap::new());
+        loop {
+            let mut scan = cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(&pattern);
+            scan.arg("COUNT").arg(KEYS_A_LOOK);
+            let (next, keys): (u64, Vec<String>) = self.run(&scan).await?;
+            for key in keys {
+                // It may have left between the two commands.
+                let text: Option<String> = self.run(cmd("GET").arg(&key)).await?;
+                let Some(text) = text else { continue };
+                let presence: Presence = serde_json::from_str(&text)
+                    .map_err(|error| BusError::Corrupt(format!("{key}: {error}")))?;
+                found.insert(key, presence);
+            }
+            if next == 0 {
+                return Ok(found.into_values().collect());
+            }
+            cursor = next;
+        }
+    }
+}
+
+impl Announcement {
+    /// Says that the process is going.
+    pub async fn leave(self) {
+        self.task.abort();
+        let gone: BusResult<()> = self.bus.run(cmd("DEL").arg(&self.key)).await;
+        if let Err(error) = gone {
+            debug!(%error, "this process is believed to be there for a while");
+        }
+    }
+}
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Tells sets of secrets apart without showing any: 64 bits of a SHA-256 over all of them. Whoever reads
+/// it could try guesses against it, so secrets are to be long and random, as those are that are made here.
+#[must_use]
+pub fn fingerprint(groups: &[&[&str]]) -> String {
+    let mut hash = Sha256::new();
+    let count = |hash: &mut Sha256, length: usize| hash.update(length.to_string() + ":");
+    for group in groups {
+        count(&mut hash, group.len());
+        for secret in *group {
+            count(&mut hash, secret.len());
+            hash.update(secret);
+        }
+    }
+    let digest = hash.finalize();
+    let bytes = digest.iter().take(FINGERPRINT_BYTES);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The fingerprint of user and password in a URL of Redis: machines may know it by other addresses.
+///
+/// # Errors
+/// [`BusError::Url`] if it cannot be read.
+pub fn login_fingerprint(url: &str) -> BusResult<String> {
+    let client = redis::Client::open(url).map_err(|_| BusError::Url)?;
+    let login = client.get_connection_info().redis_settings();
+    let user = login.username().unwrap_or(DEFAULT_USER);
+    Ok(fingerprint(&[
+        &[user],
+        &[login.password().unwrap_or_default()],
+    ]))
+}
+
+/// The text as a pattern that matches nothing else.
+fn escaped(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            let special = matches!(c, '*' | '?' | '[' | ']' | '\\' | '^');
+            special.then_some('\\').into_iter().chain([c])
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_that_differ_or_are_grouped_otherwise_have_other_fingerprints() {
+        let all = [
+            fingerprint(&[&["ab"]]),
+            fingerprint(&[&["ac"]]),
+            fingerprint(&[&["a", "b"]]),
+            fingerprint(&[&["a"], &["b"]]),
+            fingerprint(&[&["a", "b"], &[]]),
+            fingerprint(&[]),
+        ];
+        for (index, one) in all.iter().enumerate() {
+            assert_eq!(one.len(), 16);
+            assert!(!all[..index].contains(one), "{index}");
+        }
+        assert_eq!(all[0], fingerprint(&[&["ab"]]));
+    }
+
+    #[test]
+    fn a_login_is_the_same_at_every_address() {
+        let of = |url| login_fingerprint(url).unwrap();
+        let login = of("redis://:p%40ss@127.0.0.1:6379/0");
+        assert_eq!(login, of("redis://default:p%40ss@10.0.0.1:6380/1"));
+        assert_ne!(login, of("redis://:pass@127.0.0.1:6379/0"));
+        assert_ne!(login, of("redis://other:p%40ss@127.0.0.1:6379/0"));
+        assert!(login_fingerprint("nowhere").is_err());
+    }
+
+    #[test]
+    fn a_namespace_matches_itself_alone() {
+        assert_eq!(escaped(r"a*b[c]?\^d"), r"a\*b\[c\]\?\\\^d");
+    }
+}

@@ -1,0 +1,107 @@
+use std::collections::BTreeMap;
+
+use bus::Bus;
+use bus::presence::{BELIEVED, Presence, REDIS_URL, login_fingerprint};
+use redis::AsyncCommands as _;
+
+use crate::{eventually, own_bus, own_bus_and_namespace, raw, redis_url};
+
+async fn only(bus: &Bus) -> Option<Presence> {
+    let mut present = bus.present().await.unwrap();
+    assert!(present.len() < 2, "{present:?}");
+    present.pop()
+}
+
+async fn uses(bus: &Bus, setting: &str) -> Option<String> {
+    only(bus).await?.credentials.get(setting).cloned()
+}
+
+#[tokio::test]
+async fn a_process_is_present_until_it_leaves() {
+    let bus = own_bus().await;
+    assert_eq!(only(&bus).await, None);
+    let announcement = bus.announce("api");
+    eventually("it is present", || async { only(&bus).await.is_some() }).await;
+    let present = only(&bus).await.unwrap();
+    let pid = format!("(pid {})", std::process::id());
+    assert!(present.process.starts_with("api on ") && present.process.ends_with(&pid));
+    let login = login_fingerprint(&redis_url()).unwrap();
+    let expected = BTreeMap::from([(REDIS_URL.to_owned(), login)]);
+    assert_eq!(present.credentials, expected);
+    announcement.leave().await;
+    assert_eq!(only(&bus).await, None);
+}
+
+#[tokio::test]
+async fn a_credential_that_changes_is_told() {
+    let bus = own_bus().await;
+    let _announcement = bus.announce("api");
+    eventually("it is present", || async { only(&bus).await.is_some() }).await;
+    for fingerprint in ["one", "another"] {
+        bus.uses("API_SECRETS", fingerprint.to_owned());
+        eventually("it is told", || async {
+            uses(&bus, "API_SECRETS").await.as_deref() == Some(fingerprint)
+        })
+        .await;
+    }
+    bus.take_up(&redis_url()).await.unwrap();
+    let login = login_fingerprint(&redis_url()).unwrap();
+    assert_eq!(uses(&bus, REDIS_URL).await, Some(login));
+}
+
+#[tokio::test]
+async fn one_that_dies_is_believed_for_a_while_and_one_whose_word_was_lost_says_it_again() {
+    let (bus, namespace) = own_bus_and_namespace().await;
+    let announcement = bus.announce("ticker");
+    eventually("it is present", || async { only(&bus).await.is_some() }).await;
+    let mut redis = raw().await;
+    let keys: Vec<String> = redis.keys(format!("{namespace}process:*")).await.unwrap();
+    let [key] = keys.as_slice() else {
+        panic!("{keys:?}");
+    };
+    // As when Redis was emptied.
+    let removed: usize = redis.del(key).await.unwrap();
+    assert_eq!(removed, 1);
+    eventually("it says so again", || async { only(&bus).await.is_some() }).await;
+    drop(announcement);
+    let left: i64 = redis.ttl(key).await.unwrap();
+    assert!(
+        left > 0 && u64::try_from(left).unwrap() <= BELIEVED.as_secs(),
+        "{left}"
+    );
+    assert!(only(&bus).await.is_some());
+}
+
+#[tokio::test]
+async fn many_are_all_found_and_nobody_of_another_arena() {
+    let (bus, namespace) = own_bus_and_namespace().await;
+    let other = own_bus().await;
+    let _other = other.announce("api");
+    eventually("the other is present", || async {
+        only(&other).await.is_some()
+    })
+    .await;
+    let mut redis = raw().await;
+    for number in 0..50 {
+        let presence = Presence {
+            process: format!("api on m{number} (pid 1)"),
+            credentials: BTreeMap::new(),
+        };
+        let text = serde_json::to_string(&presence).unwrap();
+        let key = format!("{namespace}process:{}", presence.process);
+        let () = redis.set_ex(key, text, 60).await.unwrap();
+    }
+    assert_eq!(bus.present().await.unwrap().len(), 50);
+}
+
+#[tokio::test]
+async fn what_is_no_presence_is_an_error_and_not_nobody() {
+    let (bus, namespace) = own_bus_and_namespace().await;
+    let mut redis = raw().await;
+    let () = redis
+        .set_ex(format!("{namespace}process:x"), "noise", 60)
+        .await
+        .unwrap();
+    let error = bus.present().await.unwrap_err().to_string();
+    assert!(error.contains("process:x"), "{error}");
+}
