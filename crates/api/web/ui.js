@@ -266,9 +266,11 @@ export function Copy({ text, what }) {
  *   sort?: { key: string, down: boolean },
  *   onSort?: (sort: { key: string, down: boolean }) => void,
  *   mark?: (row: T) => string,
- * }} props
+ *   cards?: boolean,
+ * }} props `cards`: on a narrow screen each row is a card that says the name of each value. Roles are
+ *   spelled out because browsers forget those of a table that is laid out otherwise
  */
-export function Table({ caption, columns, rows, id, sort, onSort, mark }) {
+export function Table({ caption, columns, rows, id, sort, onSort, mark, cards }) {
   const title = (/** @type {Column<T>} */ column) => {
     if (!column.order || !onSort) return column.about ? html`<span title=${column.about}>${column.name}</span>` : column.name;
     const on = sort?.key === column.key;
@@ -288,29 +290,29 @@ export function Table({ caption, columns, rows, id, sort, onSort, mark }) {
     const amount = column.amount?.(row) ?? null;
     return amount === null ? html`<span class="none">–</span>` : html`<${Money} of=${amount} signed=${column.signed} tone=${column.signed} />`;
   };
-  return html`<div class="table" role="group" aria-label=${caption} tabindex="0">
-    <table>
+  return html`<div class=${cards ? "table cards" : "table"} role="group" aria-label=${caption} tabindex="0">
+    <table role="table">
       <caption class="sr">
         ${caption}
       </caption>
-      <thead>
-        <tr>
+      <thead role="rowgroup">
+        <tr role="row">
           ${columns.map(
             (column) =>
-              html`<th key=${column.key} scope="col" class=${look(column)} aria-sort=${ariaSort(column)}>
+              html`<th key=${column.key} scope="col" role="columnheader" class=${look(column)} aria-sort=${ariaSort(column)}>
                 ${title(column)}
               </th>`,
           )}
         </tr>
       </thead>
-      <tbody>
+      <tbody role="rowgroup">
         ${rows.map(
           (row) =>
-            html`<tr key=${id(row)} class=${mark ? mark(row) : ""}>
+            html`<tr key=${id(row)} role="row" class=${mark ? mark(row) : ""}>
               ${columns.map((column) =>
                 column.head
-                  ? html`<th key=${column.key} scope="row" class=${look(column)}>${cell(column, row)}</th>`
-                  : html`<td key=${column.key} class=${look(column)}>${cell(column, row)}</td>`,
+                  ? html`<th key=${column.key} scope="row" role="rowheader" class=${look(column)}>${cell(column, row)}</th>`
+                  : html`<td key=${column.key} role="cell" class=${look(column)} data-name=${column.name}>${cell(column, row)}</td>`,
               )}
             </tr>`,
         )}

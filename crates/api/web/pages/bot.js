@@ -535,7 +535,7 @@ function PredictionsSection({ read, problem, again }) {
         </div>`
       : null}
     ${read.items.length > 0
-      ? html`<${Table} caption="Predictions, newest first" columns=${PREDICTION_COLUMNS} rows=${read.items.slice(0, most)} id=${(/** @type {Prediction} */ row) => row.id} />
+      ? html`<${Table} cards caption="Predictions, newest first" columns=${PREDICTION_COLUMNS} rows=${read.items.slice(0, most)} id=${(/** @type {Prediction} */ row) => row.id} />
           <div class="more">
             <span>${Math.min(most, read.items.length)} of ${count(read.items.length)}${read.more ? " and more" : ""}</span>
             ${read.items.length > most ? html`<button type="button" class="quiet" onClick=${() => setMost(most + 50)}>Show more</button>` : null}
@@ -622,7 +622,7 @@ function LedgerSection({ entries, more, problem, again, predictions, onMore }) {
     ><input type="checkbox" checked=${fees} onChange=${(/** @type {any} */ event) => setFees(event.currentTarget.checked)} /> show fees</label
   >`;
   return html`<${Section} title="Ledger" aside=${toggle} class="ledger">
-    <${Table} caption="Entries of the ledger, newest first" columns=${columns} rows=${rows.slice(0, most)} id=${(/** @type {Entry} */ row) => row.sequence} />
+    <${Table} cards caption="Entries of the ledger, newest first" columns=${columns} rows=${rows.slice(0, most)} id=${(/** @type {Entry} */ row) => row.sequence} />
     <div class="more">
       <span>${count(Math.min(most, rows.length))} of ${count(entries[0]?.sequence ?? 0)}</span>
       ${rows.length > most || more

@@ -432,6 +432,7 @@ function Bets({ market, read, problem, again, mine }) {
     ${read?.items.length === 0 ? html`<${Empty}>Nobody yet.<//>` : null}
     ${rows.length > 0
       ? html`<${Table}
+            cards
             caption=${research ? "Answers" : "Bets"}
             columns=${columns}
             rows=${rows}

@@ -239,12 +239,10 @@ function Desk() {
   };
   const propose = (/** @type {Act} */ act) => setDoing({ act, state: "asked" });
   return html`<${Outcome} doing=${doing} again=${() => doing && run(doing.act)} />
-    <div class="columns even">
-      <div>
-        <${ArenaActs} economy=${economy} propose=${propose} />
-        <${MarketActs} key=${`m${turn}`} propose=${propose} />
-      </div>
+    <div class="columns thirds">
+      <div><${ArenaActs} economy=${economy} propose=${propose} /></div>
       <div><${BotActs} turn=${turn} propose=${propose} /></div>
+      <div><${MarketActs} turn=${turn} propose=${propose} /></div>
     </div>
     <${Audit} turn=${turn} />
     <p class="buttons">
@@ -462,14 +460,17 @@ function BotActs({ turn, propose }) {
   <//>`;
 }
 
-/** @param {{ propose: (act: Act) => void }} props */
-function MarketActs({ propose }) {
+/** @param {{ turn: number, propose: (act: Act) => void }} props */
+function MarketActs({ turn, propose }) {
   const [id, setId] = useState("");
   const [reason, setReason] = useState("");
   const read = useRead(async (signal) => {
     const [open, locked] = await Promise.all(["OPEN", "LOCKED"].map((status) => all(`markets?status=${status}`, 200, signal)));
     return /** @type {Market[]} */ ([...(open?.items ?? []), ...(locked?.items ?? [])]);
   }, []);
+  useEffect(() => {
+    if (turn > 0) read.again();
+  }, [turn]);
   const market = read.value?.find((one) => one.id === id) ?? null;
   const why = reason.trim();
   const act = (/** @type {"pause" | "resume" | "void"} */ kind) => {
@@ -600,7 +601,7 @@ function Audit({ turn }) {
     <${Trouble} problem=${read.problem} again=${read.again} />
     ${read.value && rows.length === 0 ? html`<${Empty}>Nothing of the kind has been done.<//>` : null}
     ${read.value === null && !read.problem ? html`<${Waiting} what="the audit log" />` : null}
-    ${rows.length > 0 ? html`<${Table} caption="Audit log, newest first" columns=${columns} rows=${rows} id=${(/** @type {AuditEntry} */ line) => line.id} />` : null}
+    ${rows.length > 0 ? html`<${Table} cards caption="Audit log, newest first" columns=${columns} rows=${rows} id=${(/** @type {AuditEntry} */ line) => line.id} />` : null}
     ${read.value?.next_cursor && most < 200
       ? html`<div class="more">
           <button type="button" class="quiet" onClick=${() => setMost(Math.min(200, most + 75))}>Show more</button>

@@ -364,6 +364,20 @@ test("an operator pauses, retires and voids", async () => {
   assert.equal((await ask(`bots/${cora.id}`)).status, "RETIRED");
   const marketSection = page.locator("section", { has: page.getByRole("heading", { name: "A market", exact: true }) });
   await marketSection.getByRole("combobox").selectOption(market.id);
+  await marketSection.getByLabel("Reason").fill("a look at its source");
+  await marketSection.getByRole("button", { name: "Pause…" }).click();
+  await dialog.getByText("Bets and answers are refused").waitFor();
+  await dialog.getByRole("button", { name: "Pause it" }).click();
+  await page.locator("[data-audit-line]").getByText("PAUSE_MARKET").waitFor();
+  assert.equal((await ask(`markets/${market.id}`)).paused.reason, "a look at its source");
+  const watcher = await openPage(stage, `#/markets/${market.id}`);
+  await watcher.page.getByText("a look at its source").waitFor();
+  // The market stays chosen.
+  await marketSection.getByRole("button", { name: "Let it go on…" }).click();
+  await dialog.getByRole("button", { name: "Let it go on" }).click();
+  await page.locator("[data-audit-line]").getByText("RESUME_MARKET").waitFor();
+  assert.equal((await ask(`markets/${market.id}`)).paused, null);
+  await watcher.close();
   await marketSection.getByLabel("Reason").fill("a typo in it");
   await marketSection.getByRole("button", { name: "Void…" }).click();
   await dialog.getByRole("button", { name: "Call it off" }).click();
