@@ -9,7 +9,7 @@ use bus::presence::{self, API_SECRETS};
 use daemon::config::{Reader, Sources};
 use daemon::credentials;
 use daemon::shutdown::Shutdown;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use crate::app::App;

@@ -69,7 +69,7 @@ impl From<Failure> for Stopped {
 async fn dispatch(command: Command, format: Format) -> Result<(), Stopped> {
     let mut sources = Sources::load();
     let _alone = if command.is_rotation() {
-        let alone = files::Alone::beside(sources.file())?;
+        let alone = files::Alone::beside(sources.file()).map_err(Failure::from)?;
         // What another one wrote until a moment ago.
         sources = Sources::load();
         alone

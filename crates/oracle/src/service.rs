@@ -76,7 +76,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let (leadership, contest) = Leadership::contend(database.clone(), LeaseTimes::default());
     metrics::watch(&database, &leadership);
     let probe = {
-        let leadership = leadership.clone();
+        let (leadership, bus) = (leadership.clone(), bus.clone());
         move || probe(database.clone(), bus.clone(), leadership.clone())
     };
     let served = health::serve(config.health_address, "oracle", probe, shutdown.clone()).await;

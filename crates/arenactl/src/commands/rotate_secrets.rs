@@ -14,7 +14,7 @@ use anyhow::{Context as _, anyhow};
 use bus::presence::{self, API_SECRETS};
 use daemon::config::{ConfigError, Reader, Sources};
 use daemon::process::Failure;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::in_file;
@@ -219,16 +219,15 @@ fn api_secrets(sources: &Sources) -> Result<String, ConfigError> {
     let (secret_key, mut others, previous, admin_token, mut tokens) = reader.finish_with(read())?;
     others.extend(previous);
     tokens.insert(0, admin_token);
-    let exposed = |list: &[SecretString]| {
-        list.iter()
-            .map(ExposeSecret::expose_secret)
-            .collect::<Vec<&str>>()
-    };
     Ok(presence::fingerprint(&[
         &[secret_key.expose_secret()],
         &exposed(&others),
         &exposed(&tokens),
     ]))
+}
+
+fn exposed(list: &[SecretString]) -> Vec<&str> {
+    list.iter().map(ExposeSecret::expose_secret).collect()
 }
 
 fn required(sources: &Sources, setting: &str) -> Result<SecretString, ConfigError> {
