@@ -1,9 +1,11 @@
-//! What Prometheus is told of requests, refusals and streams, and who may ask: `GET /metrics`.
+//! What Prometheus is told of requests, refusals and streams: `GET /metrics`.
+
+mod access;
 
 use std::time::Duration;
 
+pub use access::MetricsAccess;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{FORWARDED, VIA, X_FORWARDED_FOR};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use api_types::ProblemKind;
@@ -13,7 +15,6 @@ use daemon::metrics::{
 };
 use ledger_core::Timestamp;
 
-use crate::address;
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
 use crate::readiness;
@@ -117,27 +118,12 @@ pub(crate) fn told_up_to(at: Timestamp) {
 
 /// `GET /metrics`.
 pub(crate) async fn show(req: HttpRequest, app: Data<App>) -> ApiResult {
-    if !may_ask(&req, &app) {
-        let detail = "Metrics are for the operator's network (OPERATOR_NETWORKS).";
-        return Err(ApiError::Forbidden { detail });
-    }
+    let peer = req.peer_addr().map(|peer| peer.ip());
+    app.metrics_access
+        .admit(&app.proxies, peer, req.version(), req.headers())?;
     metrics::tell_checks(&readiness::of(&app).await.checks);
     let text = metrics::text().map_err(ApiError::Internal)?;
     Ok(HttpResponse::Ok()
         .content_type(metrics::CONTENT_TYPE)
         .body(text))
-}
-
-/// Whether the client is in the operator's network. Behind a proxy that is not declared, everybody
-/// has the proxy's address: what it was forwarded by is then not to be believed, and refused.
-fn may_ask(req: &HttpRequest, app: &App) -> bool {
-    let is_trusted = req
-        .peer_addr()
-        .is_some_and(|peer| app.proxies.trusts(peer.ip()));
-    let headers = req.headers();
-    let is_forwarded = [X_FORWARDED_FOR, FORWARDED, VIA]
-        .iter()
-        .any(|name| headers.contains_key(name));
-    let client = address::of(req);
-    (is_trusted || !is_forwarded) && client.is_some_and(|client| app.operators.contain(client))
 }
