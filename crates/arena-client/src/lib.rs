@@ -19,8 +19,9 @@
 //!
 //! Tokens are fetched, kept and renewed here. A call is made up to three times, and only where that
 //! can do no harm: reads, posts under an `Idempotency-Key` (with the same key and body), and what a
-//! rate limit turned away. `Retry-After` is kept to within [`ClientConfig::patience`]. Every answer is bounded in time and size; of a stream,
-//! each event and each silence are. A secret is never in an error, a `Debug` text or a URL.
+//! rate limit turned away. `Retry-After` is kept to within [`ClientConfig::patience`]. Every answer is
+//! bounded in time and size; of a stream, each event and each silence are. A secret is never in an
+//! error, a `Debug` text or a URL.
 //!
 //! This crate must never learn about Postgres, language models or personas.
 
