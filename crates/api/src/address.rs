@@ -16,6 +16,7 @@ use ipnet::IpNet;
 
 /// Hops that are looked at, from the nearest on. More proxies in a row are a loop, or a lie.
 const HOPS_MAX: usize = 16;
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// The client of a request, as the server found it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +39,8 @@ pub(crate) fn counted_as(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Proxies that are believed, and the one header they write. The other header passes through them
-/// as clients wrote it, and is therefore never looked at.
+/// Proxies that are believed, and the one header they write. The others pass through them as clients
+/// wrote them, and are therefore never looked at: not even where that one is missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
     pub trusted: Networks,
@@ -71,13 +72,15 @@ impl Networks {
     }
 }
 
-/// Which header trusted proxies append to.
+/// Which header trusted proxies append to, or set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ForwardingHeader {
     #[default]
     XForwardedFor,
     /// RFC 7239.
     Forwarded,
+    /// One address alone: set by a proxy, in the place of what was there.
+    XRealIp,
 }
 
 impl Proxies {
@@ -90,7 +93,7 @@ impl Proxies {
             .iter()
             .rev()
             .flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
-        for element in elements.take(HOPS_MAX) {
+        for element in elements.take(self.header.hops_max()) {
             if !self.trusts(client) {
                 break;
             }
@@ -117,13 +120,21 @@ impl ForwardingHeader {
         match self {
             ForwardingHeader::XForwardedFor => X_FORWARDED_FOR,
             ForwardingHeader::Forwarded => FORWARDED,
+            ForwardingHeader::XRealIp => X_REAL_IP,
+        }
+    }
+
+    const fn hops_max(self) -> usize {
+        match self {
+            ForwardingHeader::XForwardedFor | ForwardingHeader::Forwarded => HOPS_MAX,
+            ForwardingHeader::XRealIp => 1,
         }
     }
 
     /// The address in one element of the header.
     fn address(self, element: &str) -> Option<IpAddr> {
         let node = match self {
-            ForwardingHeader::XForwardedFor => element,
+            ForwardingHeader::XForwardedFor | ForwardingHeader::XRealIp => element,
             ForwardingHeader::Forwarded => element
                 .split(';')
                 .filter_map(|pair| pair.split_once('='))
@@ -173,10 +184,14 @@ impl FromStr for ForwardingHeader {
     type Err = NoForwardingHeader;
 
     fn from_str(text: &str) -> Result<ForwardingHeader, NoForwardingHeader> {
-        [ForwardingHeader::XForwardedFor, ForwardingHeader::Forwarded]
-            .into_iter()
-            .find(|header| text.eq_ignore_ascii_case(header.name().as_str()))
-            .ok_or(NoForwardingHeader)
+        [
+            ForwardingHeader::XForwardedFor,
+            ForwardingHeader::Forwarded,
+            ForwardingHeader::XRealIp,
+        ]
+        .into_iter()
+        .find(|header| text.eq_ignore_ascii_case(header.name().as_str()))
+        .ok_or(NoForwardingHeader)
     }
 }
 
@@ -196,7 +211,7 @@ pub struct NoForwardingHeader;
 
 impl fmt::Display for NoForwardingHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("must be X-Forwarded-For or Forwarded")
+        f.write_str("must be X-Forwarded-For, Forwarded or X-Real-IP")
     }
 }
 
@@ -320,7 +335,35 @@ mod tests {
             Ok(ForwardingHeader::XForwardedFor)
         );
         assert_eq!("Forwarded".parse(), Ok(ForwardingHeader::Forwarded));
-        assert!("X-Real-IP".parse::<ForwardingHeader>().is_err());
+        assert_eq!("X-Real-IP".parse(), Ok(ForwardingHeader::XRealIp));
+        assert!("X-Client-IP".parse::<ForwardingHeader>().is_err());
+    }
+
+    #[test]
+    fn x_real_ip_is_one_address_of_the_nearest_proxy_and_only_where_it_was_chosen() {
+        let ours = proxies("10.0.0.0/8", ForwardingHeader::XRealIp);
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("203.0.113.7", &["198.51.100.1"], "203.0.113.7"),
+            ("10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["2001:db8::7"], "2001:db8::7"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["unknown"], "10.0.0.1"),
+            ("10.0.0.1", &[""], "10.0.0.1"),
+            // A proxy that adds it beside what the client wrote adds it behind that.
+            ("10.0.0.1", &["192.0.2.66", "198.51.100.1"], "198.51.100.1"),
+            // It is no list: who wrote the first one nobody knows.
+            ("10.0.0.1", &["192.0.2.66, 10.0.0.2"], "10.0.0.2"),
+        ];
+        for (peer, lines, expected) in cases {
+            assert_eq!(&client(&ours, peer, lines), expected, "{peer} {lines:?}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(X_REAL_IP, HeaderValue::from_static("192.0.2.66"));
+        for header in [ForwardingHeader::XForwardedFor, ForwardingHeader::Forwarded] {
+            let peer = "10.0.0.1".parse().unwrap();
+            let ours = proxies("10.0.0.0/8", header);
+            assert_eq!(ours.client(peer, &headers), peer, "{header:?}");
+        }
     }
 
     #[test]

@@ -18,13 +18,14 @@ use ledger_core::{BotId, EconomyRules, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
-use crate::address::{Networks, Proxies};
+use crate::address::Proxies;
 use crate::answers::Answers;
 use crate::auth::{self, Passwords, Refusals, Rotations};
 use crate::config::ApiConfig;
 use crate::keys::sha256;
 use crate::limits::Limiter;
 use crate::locks::KeyedLocks;
+use crate::metrics::MetricsAccess;
 use crate::readiness::Seen;
 use crate::secrets::SecretStore;
 use crate::standings::Standings;
@@ -59,8 +60,7 @@ pub(crate) struct App {
     pub(crate) price_book: PriceBook,
     pub(crate) streams: Streams,
     pub(crate) proxies: Proxies,
-    /// Who may read metrics.
-    pub(crate) operators: Networks,
+    pub(crate) metrics_access: MetricsAccess,
     pub(crate) readiness: Seen,
 }
 
@@ -124,7 +124,7 @@ impl App {
             standings: Standings::default(),
             answers: Answers::new(config.answer_age_max),
             proxies: config.proxies.clone(),
-            operators: config.operators.clone(),
+            metrics_access: config.metrics_access.clone(),
             readiness: Seen::default(),
             price_book: config.price_book.clone(),
             streams: Streams::new(config),

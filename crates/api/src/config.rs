@@ -12,6 +12,7 @@ use crate::address::{ForwardingHeader, Networks, Proxies};
 use crate::connections::ConnectionLimits;
 use crate::headers::Origins;
 use crate::limits::ClientLimits;
+use crate::metrics::MetricsAccess;
 use crate::pricing;
 use crate::secrets::SecretSettings;
 use crate::streams::StreamPatience;
@@ -20,6 +21,7 @@ use crate::streams::StreamPatience;
 pub const SECRET_KEY_MIN_CHARS: usize = 32;
 pub const ADMIN_TOKEN_MIN_CHARS: usize = 24;
 pub const REGISTRATION_TOKEN_MIN_CHARS: usize = 16;
+pub const METRICS_TOKEN_MIN_CHARS: usize = 24;
 const DATABASE_POOL_SIZE: usize = 16;
 const GRANTS_PER_ADDRESS_PER_DAY: u32 = 20;
 const ANSWER_AGE_MAX_MS: u64 = 500;
@@ -46,8 +48,7 @@ pub struct ApiConfig {
     pub client_limits: ClientLimits,
     pub connections: ConnectionLimits,
     pub proxies: Proxies,
-    /// Who may read metrics.
-    pub operators: Networks,
+    pub metrics_access: MetricsAccess,
     /// How long requests are still answered after the stop was asked for, while `/ready` says no.
     pub drain: Duration,
     /// Whose pages may use the API from a browser.
@@ -88,7 +89,7 @@ impl ApiConfig {
             trusted: reader.or("TRUSTED_PROXIES", Networks::default()),
             header: reader.or("FORWARDING_HEADER", ForwardingHeader::default()),
         };
-        let operators = reader.or("OPERATOR_NETWORKS", Networks::loopback());
+        let metrics_access = MetricsAccess::read(&mut reader);
         let drain = Duration::from_secs(reader.or_within("API_DRAIN_SECONDS", 0, 0..=5));
         let origins = reader.or("CORS_ORIGINS", Origins::default());
         let answer_age_max = Duration::from_millis(reader.or_within(
@@ -128,7 +129,7 @@ impl ApiConfig {
                 client_limits,
                 connections,
                 proxies,
-                operators,
+                metrics_access,
                 drain,
                 origins,
                 answer_age_max,

@@ -46,6 +46,7 @@ use daemon::process::Failure;
 use daemon::shutdown::Shutdown;
 pub use headers::Origins;
 pub use limits::ClientLimits;
+pub use metrics::MetricsAccess;
 pub use secrets::SecretSettings;
 pub use server::{Running, start, start_with};
 pub use streams::StreamPatience;

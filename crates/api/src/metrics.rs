@@ -1,84 +1,63 @@
-//! What Prometheus is told of requests, refusals and streams, and who may ask: `GET /metrics`.
+//! What Prometheus is told of requests, refusals and streams: `GET /metrics`.
 
-use std::sync::LazyLock;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod access;
 
+use std::time::Duration;
+
+pub use access::MetricsAccess;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{FORWARDED, VIA, X_FORWARDED_FOR};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use api_types::ProblemKind;
 use daemon::metrics::{
-    self, GaugeVec, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, PoolUse, SHORT, counters,
+    self, Declared, GaugeVec, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, SHORT, counters,
     durations, fractions, gauge, gauges,
 };
 use ledger_core::Timestamp;
 
-use crate::address;
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
 use crate::readiness;
 
-static DURATION: LazyLock<HistogramVec> = LazyLock::new(|| {
-    durations(
-        "http_server_request_duration_seconds",
-        "From a request's head to its answer's. Of streams, until they begin.",
-        SHORT,
-        &[
-            "http_request_method",
-            "http_route",
-            "http_response_status_code",
-        ],
-    )
-});
-static ACTIVE: LazyLock<IntGauge> = LazyLock::new(|| {
-    gauge(
-        "http_server_active_requests",
-        "Requests whose answer has not begun.",
-    )
-});
-static REFUSALS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    counters(
-        "arena_refusals_total",
-        "Problems that were answered, by the last part of their type.",
-        &["kind"],
-    )
-});
-static LISTENERS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
-    gauges(
-        "arena_stream_listeners",
-        "Open streams of live events.",
-        &["transport"],
-    )
-});
-static POSITION_LAG: LazyLock<GaugeVec> = LazyLock::new(|| {
-    fractions(
-        "arena_stream_position_lag_seconds",
-        "How old the newest event was when it was handed to the streams.",
-        &[],
-    )
-});
+static DURATION: Declared<HistogramVec> = durations(
+    "http_server_request_duration_seconds",
+    "From a request's head to its answer's. Of streams, until they begin.",
+    SHORT,
+    &[
+        "http_request_method",
+        "http_route",
+        "http_response_status_code",
+    ],
+);
+static ACTIVE: Declared<IntGauge> = gauge(
+    "http_server_active_requests",
+    "Requests whose answer has not begun.",
+);
+static REFUSALS: Declared<IntCounterVec> = counters(
+    "arena_refusals_total",
+    "Problems that were answered, by the last part of their type.",
+    &["kind"],
+);
+static LISTENERS: Declared<IntGaugeVec> = gauges(
+    "arena_stream_listeners",
+    "Open streams of live events.",
+    &["transport"],
+);
+static POSITION_LAG: Declared<GaugeVec> = fractions(
+    "arena_stream_position_lag_seconds",
+    "How old the newest event was when it was handed to the streams.",
+    &[],
+);
 
 /// Whatever came by another route than those of the table.
 const UNMATCHED: &str = "unmatched";
 
 /// Says at each scrape what depends on the moment.
 pub(crate) fn watch(app: &Data<App>) {
-    let database = app.database.clone();
-    metrics::watch_pool(move || {
-        let now = database.pool_use();
-        PoolUse {
-            in_use: now.in_use,
-            idle: now.idle,
-            waiting: now.waiting,
-            size_max: now.size_max,
-        }
-    });
-    for transport in ["sse", "websocket"] {
-        LISTENERS.with_label_values(&[transport]).add(0);
-    }
+    daemon::watch_pool!(&app.database);
+    LISTENERS.begin_with(&["sse", "websocket"]);
     // 0 until somebody listens.
-    let _ = POSITION_LAG.with_label_values::<&str>(&[]);
+    POSITION_LAG.only().set(0.0);
     for kind in ProblemKind::ALL {
         REFUSALS.with_label_values(&[kind.facts().name]).inc_by(0);
     }
@@ -134,38 +113,17 @@ impl Drop for Listening {
 
 /// Events up to one of this time are handed on.
 pub(crate) fn told_up_to(at: Timestamp) {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let then = Duration::from_micros(u64::try_from(at.micros()).unwrap_or(0));
-    POSITION_LAG
-        .with_label_values::<&str>(&[])
-        .set(now.saturating_sub(then).as_secs_f64());
+    POSITION_LAG.only().set(metrics::seconds_since(at.micros()));
 }
 
 /// `GET /metrics`.
 pub(crate) async fn show(req: HttpRequest, app: Data<App>) -> ApiResult {
-    if !may_ask(&req, &app) {
-        let detail = "Metrics are for the operator's network (OPERATOR_NETWORKS).";
-        return Err(ApiError::Forbidden { detail });
-    }
+    let peer = req.peer_addr().map(|peer| peer.ip());
+    app.metrics_access
+        .admit(&app.proxies, peer, req.version(), req.headers())?;
     metrics::tell_checks(&readiness::of(&app).await.checks);
     let text = metrics::text().map_err(ApiError::Internal)?;
     Ok(HttpResponse::Ok()
         .content_type(metrics::CONTENT_TYPE)
         .body(text))
-}
-
-/// Whether the client is in the operator's network. Behind a proxy that is not declared, everybody
-/// has the proxy's address: what it was forwarded by is then not to be believed, and refused.
-fn may_ask(req: &HttpRequest, app: &App) -> bool {
-    let is_trusted = req
-        .peer_addr()
-        .is_some_and(|peer| app.proxies.trusts(peer.ip()));
-    let headers = req.headers();
-    let is_forwarded = [X_FORWARDED_FOR, FORWARDED, VIA]
-        .iter()
-        .any(|name| headers.contains_key(name));
-    let client = address::of(req);
-    (is_trusted || !is_forwarded) && client.is_some_and(|client| app.operators.contain(client))
 }

@@ -1,6 +1,7 @@
 //! The calls.
 
 mod dry_run;
+mod events;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use api_types::{
     Market, MyProfile, Observation, Page, Post, Prediction, PriceSample, RegisterRequest,
     Registration, RotateRequest, RotatedKeys, Standings, Tick, UsageReceipt, UsageReport,
 };
+pub use events::Events;
 use ledger_core::{BotId, Handle, MarketId};
 use reqwest::header::{AUTHORIZATION, HeaderName};
 use secrecy::SecretString;

@@ -14,12 +14,14 @@
 //! # }
 //! ```
 //!
-//! `examples/agent.rs` of the repository is a whole agent. What operators do is in [`Operator`].
+//! `examples/agent.rs` of the repository is a whole agent. What operators do is in [`Operator`], and
+//! [`Client::events`] tells what happens as it happens.
 //!
 //! Tokens are fetched, kept and renewed here. A call is made up to three times, and only where that
 //! can do no harm: reads, posts under an `Idempotency-Key` (with the same key and body), and what a
-//! rate limit turned away. `Retry-After` is kept to within [`ClientConfig::patience`]. Every answer is bounded in time and size. A secret
-//! is never in an error, a `Debug` text or a URL.
+//! rate limit turned away. `Retry-After` is kept to within [`ClientConfig::patience`]. Every answer is
+//! bounded in time and size; of a stream, each event and each silence are. A secret is never in an
+//! error, a `Debug` text or a URL.
 //!
 //! This crate must never learn about Postgres, language models or personas.
 
@@ -27,6 +29,7 @@
 
 mod client;
 mod error;
+mod event_source;
 mod key;
 mod operator;
 mod query;
@@ -35,11 +38,11 @@ mod transport;
 
 /// What goes over the wire: an agent needs these types and no other crate for them.
 pub use api_types;
-pub use client::{Client, Credential};
+pub use client::{Client, Credential, Events};
 pub use error::{ClientError, ProblemAnswer, SetupError};
 pub use key::IdempotencyKey;
 /// Money, ids, handles: what the fields of those types are.
 pub use ledger_core;
 pub use operator::Operator;
-pub use query::{MarketQuery, PageQuery, PredictionQuery, StandingsQuery};
+pub use query::{EventQuery, MarketQuery, PageQuery, PredictionQuery, StandingsQuery};
 pub use transport::{ClientConfig, RESPONSE_BYTES_MAX};

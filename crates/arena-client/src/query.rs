@@ -2,7 +2,7 @@
 
 use ledger_core::market::{MarketSource, MarketStatus};
 use ledger_core::prediction::PredictionStatus;
-use ledger_core::{BotId, BotStatus};
+use ledger_core::{BotId, BotStatus, EventKind};
 
 /// Pairs for a URL's query.
 pub(crate) type Pairs = Vec<(&'static str, String)>;
@@ -67,6 +67,25 @@ impl StandingsQuery {
         let mut pairs = self.page.pairs();
         pairs.extend(self.status.map(|status| ("status", status.to_string())));
         pairs
+    }
+}
+
+/// `GET /events`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventQuery {
+    /// Of these kinds alone; none stands for all of them.
+    pub kinds: Vec<EventKind>,
+    /// What happened behind this position, which [`Events::position`](crate::Events::position) or the
+    /// `id` of an event said; without it, what happens from now on.
+    pub since: Option<String>,
+}
+
+impl EventQuery {
+    /// Without the position, which goes into a header.
+    pub(crate) fn pairs(&self) -> Pairs {
+        let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.as_str()).collect();
+        let kinds = (!kinds.is_empty()).then(|| ("kinds", kinds.join(",")));
+        kinds.into_iter().collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use api_types::{DRY_RUN, IDEMPOTENCY_KEY, OPERATOR, Problem, ProblemKind};
+use api_types::{DRY_RUN, IDEMPOTENCY_KEY, LAST_EVENT_ID, OPERATOR, Problem, ProblemKind};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client as Http, Method, Response};
 use serde::de::DeserializeOwned;
@@ -21,6 +21,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pauses before the second and the third attempt; there is no fourth.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
 const PATIENCE_DEFAULT: Duration = Duration::from_secs(15);
+/// Three of the arena's signs of life in a row.
+const SILENCE_DEFAULT: Duration = Duration::from_secs(45);
 const RETRY_AFTER_SECONDS_MAX: u64 = 24 * 60 * 60;
 
 /// Where the arena is and how long it may take.
@@ -33,16 +35,21 @@ pub struct ClientConfig {
     /// No new attempt begins when this much time has passed since the first. An arena that asks by
     /// `Retry-After` for more than is left gets no other attempt; the error says how long it asked for.
     pub patience: Duration,
+    /// A stream of events that brings nothing for this long is taken for cut. The arena sends a sign of
+    /// life every 15 seconds.
+    pub silence: Duration,
 }
 
 impl ClientConfig {
-    /// With a time-out of 12 s, which outlasts the arena's own, and a patience of 15 s.
+    /// With a time-out of 12 s, which outlasts the arena's own, a patience of 15 s, and streams that may
+    /// be silent for 45 s.
     #[must_use]
     pub const fn new(base_url: Url) -> ClientConfig {
         ClientConfig {
             base_url,
             timeout: TIMEOUT_DEFAULT,
             patience: PATIENCE_DEFAULT,
+            silence: SILENCE_DEFAULT,
         }
     }
 }
@@ -58,6 +65,8 @@ pub(crate) struct Call<'a> {
     pub(crate) retry: Retry<'a>,
     /// Who an operator is, in their own words.
     pub(crate) operator: Option<HeaderValue>,
+    /// Where a stream of events goes on.
+    pub(crate) last_event_id: Option<HeaderValue>,
 }
 
 /// What makes a repetition harmless.
@@ -80,6 +89,7 @@ impl<'a> Call<'a> {
             body: None,
             retry: Retry::Reads,
             operator: None,
+            last_event_id: None,
         }
     }
 
@@ -106,6 +116,7 @@ impl<'a> Call<'a> {
             body: Some(body),
             retry,
             operator: None,
+            last_event_id: None,
         })
     }
 }
@@ -124,8 +135,9 @@ pub(crate) type Proof = (HeaderName, HeaderValue);
 pub(crate) struct Transport {
     http: Http,
     base_url: Url,
-    timeout: Duration,
-    patience: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) patience: Duration,
+    pub(crate) silence: Duration,
 }
 
 impl Transport {
@@ -134,6 +146,7 @@ impl Transport {
             base_url,
             timeout,
             patience,
+            silence,
         } = config;
         let is_plain = matches!(base_url.scheme(), "http" | "https")
             && base_url.has_host()
@@ -165,6 +178,7 @@ impl Transport {
             base_url,
             timeout,
             patience,
+            silence,
         })
     }
 
@@ -175,19 +189,17 @@ impl Transport {
         proof: Option<&Proof>,
     ) -> Result<T, ClientError> {
         let body = self.exchange(call, proof).await?;
-        // Only where it broke: serde's own words quote the body, and the body may be a credential.
-        serde_json::from_slice(&body).map_err(|error| ClientError::Malformed {
-            endpoint: self.endpoint(call),
-            what: match error.classify() {
-                serde_json::error::Category::Data => "a field is missing or of another kind",
-                serde_json::error::Category::Eof => "the answer ends early",
-                serde_json::error::Category::Io | serde_json::error::Category::Syntax => {
-                    "the answer is not JSON"
-                }
-            },
-            line: error.line(),
-            column: error.column(),
-        })
+        serde_json::from_slice(&body).map_err(|error| self.malformed(call, &error))
+    }
+
+    /// Exchanges and leaves the answer's body to the caller, who has to bound it.
+    pub(crate) async fn open(
+        &self,
+        call: &Call<'_>,
+        proof: Option<&Proof>,
+    ) -> Result<Response, ClientError> {
+        let attempt = || self.in_time(call, self.answer(call, proof));
+        self.repeat(call, attempt).await
     }
 
     /// Attempts the call until it is answered, or until another attempt makes no sense.
@@ -196,11 +208,19 @@ impl Transport {
         call: &Call<'_>,
         proof: Option<&Proof>,
     ) -> Result<Vec<u8>, ClientError> {
+        let attempt = || self.in_time(call, self.whole_answer(call, proof));
+        self.repeat(call, attempt).await
+    }
+
+    async fn repeat<T, F>(&self, call: &Call<'_>, attempt: impl Fn() -> F) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
         let began = Instant::now();
         let mut pauses = PAUSES.into_iter();
         loop {
-            let error = match self.attempt(call, proof).await {
-                Ok(body) => return Ok(body),
+            let error = match attempt().await {
+                Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             let pause = pauses
@@ -215,33 +235,47 @@ impl Transport {
         }
     }
 
-    async fn attempt(
+    async fn in_time<T>(
         &self,
         call: &Call<'_>,
-        proof: Option<&Proof>,
-    ) -> Result<Vec<u8>, ClientError> {
-        let request = self.request(call, proof)?;
-        let exchange = async {
-            let response = request
-                .send()
-                .await
-                .map_err(|error| self.broken(call, &error))?;
-            let status = response.status().as_u16();
-            let retry_after = retry_after(response.headers());
-            let is_success = response.status().is_success();
-            let body = self.read_bounded(call, response).await;
-            if is_success {
-                return body;
-            }
-            Err(self.refusal(call, status, retry_after, body.ok().as_deref()))
-        };
-        tokio::time::timeout(self.timeout, exchange)
+        attempt: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        tokio::time::timeout(self.timeout, attempt)
             .await
             .unwrap_or_else(|_| {
                 Err(ClientError::Timeout {
                     endpoint: self.endpoint(call),
                 })
             })
+    }
+
+    async fn whole_answer(
+        &self,
+        call: &Call<'_>,
+        proof: Option<&Proof>,
+    ) -> Result<Vec<u8>, ClientError> {
+        let response = self.answer(call, proof).await?;
+        self.read_bounded(call, response).await
+    }
+
+    /// One attempt, up to the head of a success or the end of a refusal.
+    async fn answer(
+        &self,
+        call: &Call<'_>,
+        proof: Option<&Proof>,
+    ) -> Result<Response, ClientError> {
+        let response = self
+            .request(call, proof)?
+            .send()
+            .await
+            .map_err(|error| self.broken(call, &error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let retry_after = retry_after(response.headers());
+        let body = self.read_bounded(call, response).await;
+        Err(self.refusal(call, status.as_u16(), retry_after, body.ok().as_deref()))
     }
 
     fn request(
@@ -270,6 +304,9 @@ impl Transport {
         }
         if let Some(operator) = &call.operator {
             request = request.header(OPERATOR, operator);
+        }
+        if let Some(position) = &call.last_event_id {
+            request = request.header(LAST_EVENT_ID, position);
         }
         if let Some((name, value)) = proof {
             request = request.header(name, value);
@@ -316,6 +353,22 @@ impl Transport {
         }
     }
 
+    /// Only where it broke: serde's own words quote the body, and the body may be a credential.
+    pub(crate) fn malformed(&self, call: &Call<'_>, error: &serde_json::Error) -> ClientError {
+        ClientError::Malformed {
+            endpoint: self.endpoint(call),
+            what: match error.classify() {
+                serde_json::error::Category::Data => "a field is missing or of another kind",
+                serde_json::error::Category::Eof => "the answer ends early",
+                serde_json::error::Category::Io | serde_json::error::Category::Syntax => {
+                    "the answer is not JSON"
+                }
+            },
+            line: error.line(),
+            column: error.column(),
+        }
+    }
+
     fn broken(&self, call: &Call<'_>, error: &reqwest::Error) -> ClientError {
         let endpoint = self.endpoint(call);
         if error.is_timeout() && !error.is_connect() {
@@ -326,7 +379,7 @@ impl Transport {
     }
 
     /// What was asked, for messages: `GET http://127.0.0.1:8000/bots/me`.
-    fn endpoint(&self, call: &Call<'_>) -> String {
+    pub(crate) fn endpoint(&self, call: &Call<'_>) -> String {
         let base = self.base_url.as_str().trim_end_matches('/');
         format!("{} {base}/{}", call.method, call.path.join("/"))
     }

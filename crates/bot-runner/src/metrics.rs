@@ -1,10 +1,9 @@
 //! What Prometheus is told of hosted bots and of what their models cost.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use daemon::metrics::{
-    self, CounterVec, HistogramVec, IntCounterVec, IntGauge, LONG, PoolUse, counters, durations,
+    self, CounterVec, Declared, HistogramVec, IntCounterVec, IntGauge, LONG, counters, durations,
     gauge, sums,
 };
 use db::Database;
@@ -14,60 +13,39 @@ use llm::usage::TurnUsage;
 
 use crate::turn::Outcome;
 
-static HOSTED: LazyLock<IntGauge> =
-    LazyLock::new(|| gauge("arena_hosted_bots", "Bots that this runner keeps going."));
-static TURNS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    counters(
-        "arena_turns_total",
-        "Turns of hosted bots, by what came of them.",
-        &["outcome"],
-    )
-});
-static CALL_DURATION: LazyLock<HistogramVec> = LazyLock::new(|| {
-    durations(
-        "gen_ai_client_operation_duration_seconds",
-        "How long a language model takes to answer.",
-        LONG,
-        &["gen_ai_request_model", "outcome"],
-    )
-});
-static CALLS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    counters(
-        "arena_llm_calls_total",
-        "Calls of language models.",
-        &["model", "outcome"],
-    )
-});
-static TOKENS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    counters(
-        "arena_llm_tokens_total",
-        "Tokens that language models read (input) and wrote (output).",
-        &["model", "direction"],
-    )
-});
-static COST: LazyLock<CounterVec> = LazyLock::new(|| {
-    sums(
-        "arena_llm_cost_usd_total",
-        "What calls cost by the price book, in US dollars. Calls without a price add nothing.",
-        &["model"],
-    )
-});
+static HOSTED: Declared<IntGauge> =
+    gauge("arena_hosted_bots", "Bots that this runner keeps going.");
+static TURNS: Declared<IntCounterVec> = counters(
+    "arena_turns_total",
+    "Turns of hosted bots, by what came of them.",
+    &["outcome"],
+);
+static CALL_DURATION: Declared<HistogramVec> = durations(
+    "gen_ai_client_operation_duration_seconds",
+    "How long a language model takes to answer.",
+    LONG,
+    &["gen_ai_request_model", "outcome"],
+);
+static CALLS: Declared<IntCounterVec> = counters(
+    "arena_llm_calls_total",
+    "Calls of language models.",
+    &["model", "outcome"],
+);
+static TOKENS: Declared<IntCounterVec> = counters(
+    "arena_llm_tokens_total",
+    "Tokens that language models read (input) and wrote (output).",
+    &["model", "direction"],
+);
+static COST: Declared<CounterVec> = sums(
+    "arena_llm_cost_usd_total",
+    "What calls cost by the price book, in US dollars. Calls without a price add nothing.",
+    &["model"],
+);
 
 /// Says at each scrape what depends on the moment.
 pub(crate) fn watch(database: &Database) {
-    let database = database.clone();
-    metrics::watch_pool(move || {
-        let now = database.pool_use();
-        PoolUse {
-            in_use: now.in_use,
-            idle: now.idle,
-            waiting: now.waiting,
-            size_max: now.size_max,
-        }
-    });
-    for outcome in ["acted", "waited", "refused", "failed"] {
-        TURNS.with_label_values(&[outcome]).inc_by(0);
-    }
+    daemon::watch_pool!(database);
+    TURNS.begin_with(&["acted", "waited", "refused", "failed"]);
 }
 
 pub(crate) fn hosted(bots: usize) {

@@ -7,9 +7,10 @@
 //! set by what [`on_scrape`] was given.
 
 use std::collections::BTreeMap;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::ops::Deref;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use prometheus::core::Collector;
+use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 pub use prometheus::{
     CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec,
@@ -31,62 +32,175 @@ pub const LONG: &[f64] = &[
     0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
 ];
 
+/// A metric as a service declares it, in a `static` of its own. It registers itself when it is used for
+/// the first time; it is used like what it declares.
+pub struct Declared<M> {
+    facts: Facts,
+    make: fn(&Facts) -> prometheus::Result<M>,
+    made: OnceLock<M>,
+}
+
+#[derive(Clone, Copy)]
+struct Facts {
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    /// Of what is a histogram.
+    buckets: &'static [f64],
+}
+
 /// A number that only grows.
 #[must_use]
-pub fn counter(name: &str, help: &str) -> IntCounter {
-    registered(IntCounter::new(name, help))
+pub const fn counter(name: &'static str, help: &'static str) -> Declared<IntCounter> {
+    let facts = Facts::of(name, help, &[]);
+    Declared::new(facts, |facts| IntCounter::with_opts(facts.options()))
 }
 
 /// The same, one for each combination of labels.
 #[must_use]
-pub fn counters(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    registered(IntCounterVec::new(Opts::new(name, help), labels))
+pub const fn counters(
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+) -> Declared<IntCounterVec> {
+    let facts = Facts::of(name, help, labels);
+    Declared::new(facts, |facts| {
+        IntCounterVec::new(facts.options(), facts.labels)
+    })
 }
 
 /// Sums with a fraction that only grow, one for each combination of labels.
 #[must_use]
-pub fn sums(name: &str, help: &str, labels: &[&str]) -> CounterVec {
-    registered(CounterVec::new(Opts::new(name, help), labels))
+pub const fn sums(
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+) -> Declared<CounterVec> {
+    let facts = Facts::of(name, help, labels);
+    Declared::new(facts, |facts| {
+        CounterVec::new(facts.options(), facts.labels)
+    })
 }
 
 /// A whole number that goes up and down.
 #[must_use]
-pub fn gauge(name: &str, help: &str) -> IntGauge {
-    registered(IntGauge::new(name, help))
+pub const fn gauge(name: &'static str, help: &'static str) -> Declared<IntGauge> {
+    let facts = Facts::of(name, help, &[]);
+    Declared::new(facts, |facts| IntGauge::with_opts(facts.options()))
 }
 
-/// The same, one for each combination of labels. Without labels it is one that can be taken away
-/// again by `reset`, for what a process only sometimes knows.
+/// The same, one for each combination of labels. Without labels it is [one](Declared::only) that can be
+/// taken away again by `reset`, for what a process only sometimes knows.
 #[must_use]
-pub fn gauges(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    registered(IntGaugeVec::new(Opts::new(name, help), labels))
+pub const fn gauges(
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+) -> Declared<IntGaugeVec> {
+    let facts = Facts::of(name, help, labels);
+    Declared::new(facts, |facts| {
+        IntGaugeVec::new(facts.options(), facts.labels)
+    })
 }
 
 /// Numbers with a fraction that go up and down: seconds, units of money. Money is exact in the ledger
 /// and in answers; here it is only drawn.
 #[must_use]
-pub fn fractions(name: &str, help: &str, labels: &[&str]) -> GaugeVec {
-    registered(GaugeVec::new(Opts::new(name, help), labels))
+pub const fn fractions(
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+) -> Declared<GaugeVec> {
+    let facts = Facts::of(name, help, labels);
+    Declared::new(facts, |facts| GaugeVec::new(facts.options(), facts.labels))
 }
 
 /// How long something takes, in seconds.
 #[must_use]
-pub fn durations(name: &str, help: &str, buckets: &[f64], labels: &[&str]) -> HistogramVec {
-    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-    registered(HistogramVec::new(options, labels))
+pub const fn durations(
+    name: &'static str,
+    help: &'static str,
+    buckets: &'static [f64],
+    labels: &'static [&'static str],
+) -> Declared<HistogramVec> {
+    let facts = Facts {
+        buckets,
+        ..Facts::of(name, help, labels)
+    };
+    Declared::new(facts, |facts| {
+        let options = HistogramOpts::new(facts.name, facts.help).buckets(facts.buckets.to_vec());
+        HistogramVec::new(options, facts.labels)
+    })
 }
 
-/// # Panics
-/// When a name is not one that Prometheus takes, or is given twice: both are constants of the program,
-/// and any test that reads them finds out.
-fn registered<C: Collector + Clone + 'static>(made: prometheus::Result<C>) -> C {
-    let outcome = made.and_then(|metric| {
-        default_registry().register(Box::new(metric.clone()))?;
-        Ok(metric)
-    });
-    match outcome {
-        Ok(metric) => metric,
-        Err(error) => panic!("a metric cannot be declared: {error}"),
+impl Facts {
+    const fn of(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Facts {
+        Facts {
+            name,
+            help,
+            labels,
+            buckets: &[],
+        }
+    }
+
+    fn options(&self) -> Opts {
+        Opts::new(self.name, self.help)
+    }
+}
+
+impl<M> Declared<M> {
+    const fn new(facts: Facts, make: fn(&Facts) -> prometheus::Result<M>) -> Declared<M> {
+        Declared {
+            facts,
+            make,
+            made: OnceLock::new(),
+        }
+    }
+}
+
+impl<M: Collector + Clone + 'static> Declared<M> {
+    /// Registers it, so that what has no labels is told, as 0, before anything happened.
+    pub fn begin(&self) {
+        self.registered();
+    }
+
+    /// # Panics
+    /// When a name is not one that Prometheus takes, or is given twice: both are constants of the
+    /// program, and any test that reads them finds out.
+    fn registered(&self) -> &M {
+        self.made.get_or_init(|| {
+            let outcome = (self.make)(&self.facts).and_then(|metric| {
+                default_registry().register(Box::new(metric.clone()))?;
+                Ok(metric)
+            });
+            match outcome {
+                Ok(metric) => metric,
+                Err(error) => panic!("{} cannot be declared: {error}", self.facts.name),
+            }
+        })
+    }
+}
+
+impl<B: MetricVecBuilder + 'static> Declared<MetricVec<B>> {
+    /// The one of a metric without labels.
+    #[must_use]
+    pub fn only(&self) -> B::M {
+        self.with_label_values::<&str>(&[])
+    }
+
+    /// Tells the one for each of these values of its one label, as 0, before anything happened.
+    pub fn begin_with(&self, values: &[&str]) {
+        for value in values {
+            self.with_label_values(&[*value]);
+        }
+    }
+}
+
+impl<M: Collector + Clone + 'static> Deref for Declared<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        self.registered()
     }
 }
 
@@ -117,26 +231,22 @@ pub fn text() -> Result<String, String> {
 
 /// Says what runs: `arena_build_info`.
 pub(crate) fn tell_build(build: &Build) {
-    static INFO: LazyLock<IntGaugeVec> = LazyLock::new(|| {
-        gauges(
-            "arena_build_info",
-            "1; what this process was built from.",
-            &["version", "commit"],
-        )
-    });
+    static INFO: Declared<IntGaugeVec> = gauges(
+        "arena_build_info",
+        "1; what this process was built from.",
+        &["version", "commit"],
+    );
     let commit = build.commit.unwrap_or("unknown");
     INFO.with_label_values(&[build.version, commit]).set(1);
 }
 
 /// Says how the things are that the service depends on: `arena_check_ok`.
 pub fn tell_checks(checks: &[Check]) {
-    static CHECKS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
-        gauges(
-            "arena_check_ok",
-            "0 while a check of /ready fails, else 1.",
-            &["check"],
-        )
-    });
+    static CHECKS: Declared<IntGaugeVec> = gauges(
+        "arena_check_ok",
+        "0 while a check of /ready fails, else 1.",
+        &["check"],
+    );
     for check in checks {
         let is_ok = check.state != CheckState::Failed;
         CHECKS
@@ -145,25 +255,19 @@ pub fn tell_checks(checks: &[Check]) {
     }
 }
 
-static POOL_CONNECTIONS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
-    gauges(
-        "arena_db_pool_connections",
-        "Connections to Postgres that are open.",
-        &["state"],
-    )
-});
-static POOL_SIZE_MAX: LazyLock<IntGauge> = LazyLock::new(|| {
-    gauge(
-        "arena_db_pool_size_max",
-        "The most connections to Postgres that this process opens in its pool.",
-    )
-});
-static POOL_WAITING: LazyLock<IntGauge> = LazyLock::new(|| {
-    gauge(
-        "arena_db_pool_waiting",
-        "Callers that wait for a connection to Postgres.",
-    )
-});
+static POOL_CONNECTIONS: Declared<IntGaugeVec> = gauges(
+    "arena_db_pool_connections",
+    "Connections to Postgres that are open.",
+    &["state"],
+);
+static POOL_SIZE_MAX: Declared<IntGauge> = gauge(
+    "arena_db_pool_size_max",
+    "The most connections to Postgres that this process opens in its pool.",
+);
+static POOL_WAITING: Declared<IntGauge> = gauge(
+    "arena_db_pool_waiting",
+    "Callers that wait for a connection to Postgres.",
+);
 
 /// How a pool of connections is used at this moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -175,7 +279,8 @@ pub struct PoolUse {
     pub size_max: usize,
 }
 
-/// Says at each scrape how the process' pool of connections to Postgres is used.
+/// Says at each scrape how the process' pool of connections to Postgres is used. See
+/// [`watch_pool!`](crate::watch_pool).
 pub fn watch_pool(look: impl Fn() -> PoolUse + Send + Sync + 'static) {
     on_scrape("pool", move || {
         let now = look();
@@ -188,6 +293,26 @@ pub fn watch_pool(look: impl Fn() -> PoolUse + Send + Sync + 'static) {
         POOL_SIZE_MAX.set(whole(now.size_max));
         POOL_WAITING.set(whole(now.waiting));
     });
+}
+
+/// [`metrics::watch_pool`](crate::metrics::watch_pool) for the pool of the database that it is given.
+///
+/// A macro, because only the services know the type of a database: of that it needs `clone` and a
+/// `pool_use` with the fields of [`PoolUse`](crate::metrics::PoolUse).
+#[macro_export]
+macro_rules! watch_pool {
+    ($database:expr) => {{
+        let database = ::core::clone::Clone::clone($database);
+        $crate::metrics::watch_pool(move || {
+            let now = database.pool_use();
+            $crate::metrics::PoolUse {
+                in_use: now.in_use,
+                idle: now.idle,
+                waiting: now.waiting,
+                size_max: now.size_max,
+            }
+        });
+    }};
 }
 
 /// A count as a gauge takes it.
@@ -204,4 +329,101 @@ pub fn seconds_since(unix_micros: i64) -> f64 {
         .unwrap_or_default();
     let then = std::time::Duration::from_micros(u64::try_from(unix_micros).unwrap_or(0));
     now.saturating_sub(then).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// The lines about a metric, without its help and type.
+    fn told(name: &str) -> Vec<String> {
+        let lines = text().unwrap();
+        let lines = lines.lines().filter(|line| line.starts_with(name));
+        lines.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_is_declared_is_told_when_it_begins() {
+        static COUNTED: Declared<IntCounter> = counter("test_counted_total", "Whatever.");
+        static KINDS: Declared<IntCounterVec> = counters("test_kinds_total", "By kind.", &["kind"]);
+        assert!(told("test_counted_total").is_empty());
+        COUNTED.begin();
+        assert_eq!(told("test_counted_total"), ["test_counted_total 0"]);
+        COUNTED.inc();
+        assert_eq!(told("test_counted_total"), ["test_counted_total 1"]);
+
+        KINDS.begin();
+        assert!(told("test_kinds_total").is_empty());
+        KINDS.begin_with(&["a", "b"]);
+        KINDS.with_label_values(&["b"]).inc();
+        assert_eq!(
+            told("test_kinds_total"),
+            [
+                "test_kinds_total{kind=\"a\"} 0",
+                "test_kinds_total{kind=\"b\"} 1"
+            ]
+        );
+    }
+
+    #[test]
+    fn one_without_labels_can_be_taken_away_again() {
+        static KNOWN: Declared<IntGaugeVec> = gauges("test_known", "Only sometimes.", &[]);
+        KNOWN.only().set(7);
+        assert_eq!(told("test_known"), ["test_known 7"]);
+        KNOWN.reset();
+        assert!(told("test_known").is_empty());
+    }
+
+    #[test]
+    fn durations_have_the_buckets_that_were_declared() {
+        static TOOK: Declared<HistogramVec> =
+            durations("test_took_seconds", "How long.", &[0.5, 2.0], &[]);
+        TOOK.only().observe(1.0);
+        let told = told("test_took_seconds_bucket");
+        assert_eq!(
+            told,
+            [
+                "test_took_seconds_bucket{le=\"0.5\"} 0",
+                "test_took_seconds_bucket{le=\"2\"} 1",
+                "test_took_seconds_bucket{le=\"+Inf\"} 1",
+            ]
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "test_twice cannot be declared")]
+    fn a_name_is_declared_once() {
+        static ONE: Declared<IntGauge> = gauge("test_twice", "One.");
+        static OTHER: Declared<IntGauge> = gauge("test_twice", "One.");
+        ONE.begin();
+        OTHER.begin();
+    }
+
+    #[test]
+    fn a_pool_is_watched_by_what_it_says_of_itself() {
+        #[derive(Clone)]
+        struct Pool;
+        impl Pool {
+            fn pool_use(&self) -> PoolUse {
+                PoolUse {
+                    in_use: 1,
+                    idle: 2,
+                    waiting: 3,
+                    size_max: 4,
+                }
+            }
+        }
+        crate::watch_pool!(&Pool);
+        assert_eq!(
+            told("arena_db_pool"),
+            [
+                "arena_db_pool_connections{state=\"idle\"} 2",
+                "arena_db_pool_connections{state=\"in_use\"} 1",
+                "arena_db_pool_size_max 4",
+                "arena_db_pool_waiting 3",
+            ]
+        );
+    }
 }

@@ -3,11 +3,10 @@
 //! What describes the arena and not this process is told by the oracle that holds the lease alone, and
 //! taken back when it loses it.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use daemon::metrics::{
-    self, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, PoolUse, counters, fractions, gauge,
+    self, Declared, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, counters, fractions, gauge,
     gauges,
 };
 use db::Database;
@@ -16,100 +15,66 @@ use ledger_core::Timestamp;
 
 use crate::leadership::Leadership;
 
-static LEADER: LazyLock<IntGauge> = LazyLock::new(|| {
-    gauge(
-        "arena_oracle_leader",
-        "1 while this oracle holds the lease.",
-    )
-});
-static PRICE_AGE: LazyLock<GaugeVec> = LazyLock::new(|| {
-    fractions(
-        "arena_price_age_seconds",
-        "Since when the newest price is true, as its provider says.",
-        &[],
-    )
-});
-static PRICE_REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    counters(
-        "arena_price_requests_total",
-        "Questions to sources of prices.",
-        &["source", "outcome"],
-    )
-});
-static PREDICTIONS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    counters(
-        "arena_predictions_settled_total",
-        "Predictions that this oracle settled.",
-        &["outcome"],
-    )
-});
-static MARKETS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    counters(
-        "arena_markets_settled_total",
-        "Markets that this oracle settled.",
-        &["outcome"],
-    )
-});
-static MARKETS_OPEN: LazyLock<IntGaugeVec> = LazyLock::new(|| {
-    gauges(
-        "arena_markets_open",
-        "Markets whose deadline has not come.",
-        &[],
-    )
-});
-static OVERDUE: LazyLock<GaugeVec> = LazyLock::new(|| {
-    fractions(
-        "arena_market_overdue_seconds",
-        "Since when the market is due that waits longest to be settled; 0 if none does.",
-        &[],
-    )
-});
-static SUPPLY: LazyLock<GaugeVec> = LazyLock::new(|| {
-    fractions(
-        "arena_supply_units",
-        "Where the money is: minted, burned, in escrow, circulating. In units of 0.00000001.",
-        &["part"],
-    )
-});
-static DRIFT: LazyLock<GaugeVec> = LazyLock::new(|| {
-    fractions(
-        "arena_conservation_drift_units",
-        "minted - burned - escrow - circulating, in units of 0.00000001. Must be 0.",
-        &[],
-    )
-});
-static BOTS: LazyLock<IntGaugeVec> =
-    LazyLock::new(|| gauges("arena_bots", "Bots by their status.", &["status"]));
+static LEADER: Declared<IntGauge> = gauge(
+    "arena_oracle_leader",
+    "1 while this oracle holds the lease.",
+);
+static PRICE_AGE: Declared<GaugeVec> = fractions(
+    "arena_price_age_seconds",
+    "Since when the newest price is true, as its provider says.",
+    &[],
+);
+static PRICE_REQUESTS: Declared<IntCounterVec> = counters(
+    "arena_price_requests_total",
+    "Questions to sources of prices.",
+    &["source", "outcome"],
+);
+static PREDICTIONS: Declared<IntCounterVec> = counters(
+    "arena_predictions_settled_total",
+    "Predictions that this oracle settled.",
+    &["outcome"],
+);
+static MARKETS: Declared<IntCounterVec> = counters(
+    "arena_markets_settled_total",
+    "Markets that this oracle settled.",
+    &["outcome"],
+);
+static MARKETS_OPEN: Declared<IntGaugeVec> = gauges(
+    "arena_markets_open",
+    "Markets whose deadline has not come.",
+    &[],
+);
+static OVERDUE: Declared<GaugeVec> = fractions(
+    "arena_market_overdue_seconds",
+    "Since when the market is due that waits longest to be settled; 0 if none does.",
+    &[],
+);
+static SUPPLY: Declared<GaugeVec> = fractions(
+    "arena_supply_units",
+    "Where the money is: minted, burned, in escrow, circulating. In units of 0.00000001.",
+    &["part"],
+);
+static DRIFT: Declared<GaugeVec> = fractions(
+    "arena_conservation_drift_units",
+    "minted - burned - escrow - circulating, in units of 0.00000001. Must be 0.",
+    &[],
+);
+static BOTS: Declared<IntGaugeVec> = gauges("arena_bots", "Bots by their status.", &["status"]);
 
 /// When the newest price is of, in microseconds since 1970; 0 for not known.
 static PRICE_AT: AtomicI64 = AtomicI64::new(0);
 
 /// Says at each scrape what depends on the moment.
 pub(crate) fn watch(database: &Database, leadership: &Leadership) {
-    let database = database.clone();
-    metrics::watch_pool(move || {
-        let now = database.pool_use();
-        PoolUse {
-            in_use: now.in_use,
-            idle: now.idle,
-            waiting: now.waiting,
-            size_max: now.size_max,
-        }
-    });
-    for outcome in ["WON", "LOST", "VOID", "FORFEIT"] {
-        PREDICTIONS.with_label_values(&[outcome]).inc_by(0);
-    }
-    for outcome in ["RESOLVED", "VOID", "EXPIRED"] {
-        MARKETS.with_label_values(&[outcome]).inc_by(0);
-    }
+    daemon::watch_pool!(database);
+    PREDICTIONS.begin_with(&["WON", "LOST", "VOID", "FORFEIT"]);
+    MARKETS.begin_with(&["RESOLVED", "VOID", "EXPIRED"]);
     let leadership = leadership.clone();
     metrics::on_scrape("oracle", move || {
         let is_leader = leadership.is_active();
         LEADER.set(i64::from(is_leader));
         match PRICE_AT.load(Ordering::Relaxed) {
-            at if is_leader && at > 0 => PRICE_AGE
-                .with_label_values::<&str>(&[])
-                .set(metrics::seconds_since(at)),
+            at if is_leader && at > 0 => PRICE_AGE.only().set(metrics::seconds_since(at)),
             _ => PRICE_AGE.reset(),
         }
         if !is_leader {
@@ -151,16 +116,14 @@ pub(crate) fn arena(census: &Census, board: &Board) {
     ] {
         SUPPLY.with_label_values(&[part]).set(drawn(units));
     }
-    DRIFT
-        .with_label_values::<&str>(&[])
-        .set(drawn(supply.drift()));
+    DRIFT.only().set(drawn(supply.drift()));
     BOTS.with_label_values(&["alive"]).set(census.alive);
     BOTS.with_label_values(&["dead"]).set(census.dead);
-    MARKETS_OPEN.with_label_values::<&str>(&[]).set(board.open);
+    MARKETS_OPEN.only().set(board.open);
     let overdue = board
         .due_since
         .map_or(0.0, |since| metrics::seconds_since(since.micros()));
-    OVERDUE.with_label_values::<&str>(&[]).set(overdue);
+    OVERDUE.only().set(overdue);
 }
 
 /// The nearest number that a graph can show, in units of 10⁻⁸. Only 0 is shown as 0.

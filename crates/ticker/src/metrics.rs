@@ -1,94 +1,67 @@
 //! What Prometheus is told of time.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use daemon::metrics::{
-    self, GaugeVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, LONG, PoolUse,
+    self, Declared, GaugeVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, LONG,
     counter, counters, durations, fractions, gauge, gauges,
 };
 use db::Database;
 use db::ticks::{ChunkReport, Cycle};
 
-static NUMBER: LazyLock<IntGauge> = LazyLock::new(|| {
-    gauge(
-        "arena_tick_number",
-        "The newest cycle that was closed, as far as this ticker knows.",
-    )
-});
-static TOOK: LazyLock<HistogramVec> = LazyLock::new(|| {
-    durations(
-        "arena_tick_duration_seconds",
-        "How long the cycles took that this ticker closed.",
-        LONG,
-        &[],
-    )
-});
-static TICKED: LazyLock<IntCounter> = LazyLock::new(|| {
-    counter(
-        "arena_ticked_bots_total",
-        "Bots that were ticked by this ticker.",
-    )
-});
-static LIQUIDATED: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    counters(
-        "arena_liquidated_total",
-        "Bots whose balance did not cover a fee: liquidated, or only recorded (observe mode).",
-        &["recorded_only"],
-    )
-});
-static FAILURES: LazyLock<IntCounter> = LazyLock::new(|| {
-    counter(
-        "arena_tick_failures_total",
-        "Bots that a cycle passed over because their tick failed.",
-    )
-});
-static PAUSED: LazyLock<IntGaugeVec> =
-    LazyLock::new(|| gauges("arena_paused", "1 while an operator holds the arena.", &[]));
+static NUMBER: Declared<IntGauge> = gauge(
+    "arena_tick_number",
+    "The newest cycle that was closed, as far as this ticker knows.",
+);
+static TOOK: Declared<HistogramVec> = durations(
+    "arena_tick_duration_seconds",
+    "How long the cycles took that this ticker closed.",
+    LONG,
+    &[],
+);
+static TICKED: Declared<IntCounter> = counter(
+    "arena_ticked_bots_total",
+    "Bots that were ticked by this ticker.",
+);
+static LIQUIDATED: Declared<IntCounterVec> = counters(
+    "arena_liquidated_total",
+    "Bots whose balance did not cover a fee: liquidated, or only recorded (observe mode).",
+    &["recorded_only"],
+);
+static FAILURES: Declared<IntCounter> = counter(
+    "arena_tick_failures_total",
+    "Bots that a cycle passed over because their tick failed.",
+);
+static PAUSED: Declared<IntGaugeVec> =
+    gauges("arena_paused", "1 while an operator holds the arena.", &[]);
 
-static RATE: LazyLock<IntGauge> = LazyLock::new(|| {
-    gauge(
-        "arena_tick_rate_seconds",
-        "From one cycle to the next, as configured.",
-    )
-});
-static LAG: LazyLock<GaugeVec> = LazyLock::new(|| {
-    fractions(
-        "arena_tick_lag_seconds",
-        "How late the next cycle is; 0 while it is not due, and while the arena is paused.",
-        &[],
-    )
-});
+static RATE: Declared<IntGauge> = gauge(
+    "arena_tick_rate_seconds",
+    "From one cycle to the next, as configured.",
+);
+static LAG: Declared<GaugeVec> = fractions(
+    "arena_tick_lag_seconds",
+    "How late the next cycle is; 0 while it is not due, and while the arena is paused.",
+    &[],
+);
 
 /// When the next cycle should begin, in microseconds since 1970; 0 for not known, or not now.
 static NEXT_AT: AtomicI64 = AtomicI64::new(0);
 
 /// Says at each scrape what depends on the moment.
 pub(crate) fn watch(database: &Database, tick_rate: Duration) {
-    let database = database.clone();
-    metrics::watch_pool(move || {
-        let now = database.pool_use();
-        PoolUse {
-            in_use: now.in_use,
-            idle: now.idle,
-            waiting: now.waiting,
-            size_max: now.size_max,
-        }
-    });
+    daemon::watch_pool!(database);
     RATE.set(i64::try_from(tick_rate.as_secs()).unwrap_or(i64::MAX));
-    for status in ["true", "false"] {
-        LIQUIDATED.with_label_values(&[status]).inc_by(0);
-    }
-    LazyLock::force(&TICKED);
-    LazyLock::force(&FAILURES);
-    LazyLock::force(&TOOK);
+    LIQUIDATED.begin_with(&["true", "false"]);
+    TICKED.begin();
+    FAILURES.begin();
     metrics::on_scrape("lag", || {
         let late = match NEXT_AT.load(Ordering::Relaxed) {
             0 => 0.0,
             at => metrics::seconds_since(at),
         };
-        LAG.with_label_values::<&str>(&[]).set(late);
+        LAG.only().set(late);
     });
 }
 
@@ -102,9 +75,7 @@ pub(crate) fn paused(is_paused: bool) {
     if is_paused {
         NEXT_AT.store(0, Ordering::Relaxed);
     }
-    PAUSED
-        .with_label_values::<&str>(&[])
-        .set(i64::from(is_paused));
+    PAUSED.only().set(i64::from(is_paused));
 }
 
 /// A cycle is under way: the next one should begin one rate after it.
@@ -131,8 +102,7 @@ pub(crate) fn failed() {
 
 /// This ticker closed the cycle.
 pub(crate) fn closed(cycle: &Cycle, took: Duration) {
-    TOOK.with_label_values::<&str>(&[])
-        .observe(took.as_secs_f64());
+    TOOK.only().observe(took.as_secs_f64());
     shared(cycle);
 }
 

@@ -141,7 +141,7 @@ pub(crate) fn counted_as(req: &ServiceRequest, app: &App) -> Option<String> {
 }
 
 /// The token of an `Authorization: Bearer` header, if there is such a header.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     let Some(value) = headers.get(AUTHORIZATION) else {
         return Ok(None);
     };

@@ -136,6 +136,7 @@ fn security(who: Who) -> Value {
         Who::Operator => json!([{ "operator": [] }]),
         Who::BotOrOperator => json!([{ "operator": [] }, { "token": [] }, { "secret": [] }]),
         Who::AnyoneOrBot => json!([{}, { "token": [] }, { "secret": [] }]),
+        Who::AnyoneOrScraper => json!([{}, { "metrics": [] }]),
     }
 }
 

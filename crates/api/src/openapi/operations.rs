@@ -41,6 +41,8 @@ pub(super) enum Who {
     BotOrOperator,
     /// A credential is asked for in some arenas only.
     AnyoneOrBot,
+    /// The token for metrics is asked for in some arenas only.
+    AnyoneOrScraper,
 }
 
 pub(super) struct Operation {
@@ -144,7 +146,7 @@ impl Operation {
             self.parameters.push("operatorName");
             self.problems.push(InvalidField);
         }
-        if who.is_asked() || who == Who::AnyoneOrBot {
+        if who != Who::Anyone {
             self.problems.push(Unauthorized);
         }
         self

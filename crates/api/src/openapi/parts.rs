@@ -10,7 +10,7 @@ use ledger_core::market::{MarketSource, MarketStatus};
 use ledger_core::prediction::PredictionStatus;
 use serde_json::{Map, Value, json};
 
-use super::operations::{Answer, Operation, Who};
+use super::operations::{Answer, Operation};
 
 pub(super) fn schema_ref(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
@@ -135,6 +135,9 @@ pub(super) fn security_schemes() -> Value {
         "operator": {
             "type": "http", "scheme": "bearer", "description": "The operator's ADMIN_TOKEN.",
         },
+        "metrics": {
+            "type": "http", "scheme": "bearer", "description": "The operator's METRICS_TOKEN.",
+        },
     })
 }
 
@@ -205,11 +208,4 @@ pub(super) fn problem_examples() -> Value {
         (facts.name.to_owned(), json!({ "value": value }))
     };
     Value::Object(ProblemKind::ALL.into_iter().map(example).collect())
-}
-
-impl Who {
-    /// Whether somebody without a credential is turned away.
-    pub(super) const fn is_asked(self) -> bool {
-        matches!(self, Who::Bot | Who::Operator | Who::BotOrOperator)
-    }
 }

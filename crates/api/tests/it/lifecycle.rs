@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use api::{ApiConfig, ClientLimits, ForwardingHeader, Origins, Proxies};
+use api::{ApiConfig, ClientLimits, ForwardingHeader, Networks, Origins, Proxies};
 use bus::limits::rate::Rate;
 use daemon::config::Sources;
 use daemon::process::{EXIT_CONFIG, EXIT_UNAVAILABLE, Failure};
@@ -53,6 +53,8 @@ fn limits_and_proxies_are_as_documented_and_as_set() {
     assert_eq!(config.connections.total, 10_000);
     assert_eq!(config.connections.per_address, Some(1_000));
     assert_eq!(config.proxies, Proxies::default());
+    assert_eq!(config.metrics_access.operators, Networks::loopback());
+    assert!(config.metrics_access.token.is_none());
     assert_eq!(config.origins, Origins::None);
     let config = read(&[
         ("REQUESTS_PER_ADDRESS_PER_MINUTE", "0"),
@@ -61,6 +63,8 @@ fn limits_and_proxies_are_as_documented_and_as_set() {
         ("API_MAX_CONNECTIONS_PER_ADDRESS", "0"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
         ("FORWARDING_HEADER", "forwarded"),
+        ("OPERATOR_NETWORKS", "10.9.0.0/16"),
+        ("METRICS_TOKEN", "a-token-of-twenty-four-characters"),
         ("CORS_ORIGINS", "https://arena.example"),
     ]);
     assert_eq!(config.client_limits.address, None);
@@ -68,6 +72,11 @@ fn limits_and_proxies_are_as_documented_and_as_set() {
     assert_eq!(config.connections.per_address, None);
     assert_eq!(config.proxies.trusted, "10.0.0.0/8,::1".parse().unwrap());
     assert_eq!(config.proxies.header, ForwardingHeader::Forwarded);
+    assert_eq!(
+        config.metrics_access.operators,
+        "10.9.0.0/16".parse().unwrap()
+    );
+    assert!(config.metrics_access.token.is_some());
     let origin = "https://arena.example".to_owned();
     assert_eq!(config.origins, Origins::Listed(vec![origin]));
 }
@@ -143,6 +152,8 @@ fn one_message_names_every_problem_and_no_value() {
         ("GENESIS_GRANT", "-5"),
         ("STAKE_MIN", "cheap"),
         ("REGISTRATION_TOKEN", "hunter2"),
+        ("METRICS_TOKEN", "hunter2"),
+        ("OPERATOR_NETWORKS", "hunter2"),
         ("DATABASE_POOL_SIZE", "0"),
         ("GRANTS_PER_ADDRESS_PER_DAY", "-1"),
         ("REQUESTS_PER_ADDRESS_PER_MINUTE", "6000001"),

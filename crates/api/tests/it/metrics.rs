@@ -1,6 +1,7 @@
 //! `GET /metrics`: what it tells, and to whom.
 
 use reqwest::{Method, StatusCode};
+use secrecy::SecretString;
 
 use crate::service::Service;
 
@@ -51,21 +52,61 @@ async fn only_the_operators_network_may_ask() {
     let service = Service::new().await;
     assert_eq!(asked(&service, &[]).await.0, 200);
     // A proxy on this machine of which nobody told the API speaks for the whole world.
-    for header in ["X-Forwarded-For", "Forwarded", "Via"] {
+    for header in ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"] {
         let (status, text) = asked(&service, &[(header, "203.0.113.7")]).await;
         assert_eq!(status, 403, "{header}");
         assert!(text.contains("OPERATOR_NETWORKS"), "{text}");
     }
     let elsewhere =
-        Service::with(|config| config.operators = "203.0.113.0/24".parse().unwrap()).await;
+        Service::with(|config| config.metrics_access.operators = "203.0.113.0/24".parse().unwrap())
+            .await;
     assert_eq!(asked(&elsewhere, &[]).await.0, 403);
     let behind = Service::with(|config| {
-        config.operators = "203.0.113.0/24".parse().unwrap();
+        config.metrics_access.operators = "203.0.113.0/24".parse().unwrap();
         config.proxies.trusted = "127.0.0.1".parse().unwrap();
     })
     .await;
     for (client, expected) in [("203.0.113.7", 200), ("198.51.100.7", 403)] {
         let (status, _) = asked(&behind, &[("X-Forwarded-For", client)]).await;
         assert_eq!(status, expected, "{client}");
+    }
+}
+
+#[tokio::test]
+async fn a_declared_proxy_on_this_machine_is_not_this_machines_operator() {
+    let service =
+        Service::with(|config| config.proxies.trusted = "127.0.0.1".parse().unwrap()).await;
+    let silent: [&[(&str, &str)]; 4] = [
+        &[],
+        &[("X-Forwarded-For", "unknown")],
+        &[("X-Forwarded-For", "127.0.0.1")],
+        &[("X-Real-IP", "127.0.0.2")],
+    ];
+    for headers in silent {
+        let (status, text) = asked(&service, headers).await;
+        assert_eq!(status, 403, "{headers:?}");
+        assert!(text.contains("TRUSTED_PROXIES"), "{text}");
+    }
+    let (status, _) = asked(&service, &[("X-Forwarded-For", "127.0.0.2")]).await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn where_a_token_is_set_everybody_shows_it() {
+    const TOKEN: &str = "the-token-that-prometheus-shows";
+    let service =
+        Service::with(|config| config.metrics_access.token = Some(SecretString::from(TOKEN))).await;
+    let right: &str = &format!("Bearer {TOKEN}");
+    let cases: &[(&[(&str, &str)], u16)] = &[
+        (&[], 401),
+        (&[("Authorization", "Bearer something-else")], 401),
+        (&[("Authorization", right)], 200),
+        (&[("Authorization", right), ("Via", "1.1 somebody")], 200),
+    ];
+    for (headers, expected) in cases {
+        let (status, text) = asked(&service, headers).await;
+        assert_eq!(status, *expected, "{headers:?}");
+        assert!(!text.contains(TOKEN));
+        assert_eq!(status == 401, text.contains("METRICS_TOKEN"), "{text}");
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use api::{
-    ApiConfig, ClientLimits, ConnectionLimits, Origins, Proxies, Running, SecretSettings,
-    StreamPatience,
+    ApiConfig, ClientLimits, ConnectionLimits, MetricsAccess, Networks, Origins, Proxies, Running,
+    SecretSettings, StreamPatience,
 };
 use api_types::{Observation, Problem, ProblemKind};
 use bus::prices::FreshPrice;
@@ -56,7 +56,10 @@ pub fn config(arena: &Arena) -> ApiConfig {
         client_limits: ClientLimits::default(),
         connections: ConnectionLimits::default(),
         proxies: Proxies::default(),
-        operators: api::Networks::loopback(),
+        metrics_access: MetricsAccess {
+            operators: Networks::loopback(),
+            token: None,
+        },
         drain: Duration::ZERO,
         origins: Origins::default(),
         // What was written is read at once.

@@ -3,6 +3,7 @@
 
 mod calls;
 mod dry_runs;
+mod events;
 mod markets;
 mod operators;
 mod problems;

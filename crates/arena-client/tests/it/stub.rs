@@ -43,6 +43,8 @@ pub(crate) enum Reply {
     Json(u16, Value),
     /// The whole answer, head included.
     Raw(Vec<u8>),
+    /// This, and then nothing more on a connection that stays open.
+    Hold(Vec<u8>),
     /// Takes the request and never answers.
     Silence,
     /// Closes the connection as soon as the request is there.
@@ -152,6 +154,10 @@ async fn serve(
     let bytes = match reply {
         Reply::Json(status, body) => http(status, "", &body.to_string()),
         Reply::Raw(bytes) => bytes,
+        Reply::Hold(bytes) => {
+            drop(stream.write_all(&bytes).await);
+            return std::future::pending().await;
+        }
         Reply::Hangup => return,
         Reply::Silence => return std::future::pending().await,
     };

@@ -466,7 +466,11 @@ fn service() -> Vec<Operation> {
                 examples::not_ready(),
             ),
         get("/metrics", "metrics", "service", "Figures for Prometheus")
-            .about("For clients of the operator's network (OPERATOR_NETWORKS), by default of the same machine.")
+            .about(
+                "For clients of the operator's network (OPERATOR_NETWORKS), by default of the same \
+                 machine, or, where it is set, for whoever shows METRICS_TOKEN.",
+            )
+            .by(Who::AnyoneOrScraper)
             .touches_nothing()
             .refuses(&[Forbidden])
             .answers_text("text/plain", "Prometheus' text format."),

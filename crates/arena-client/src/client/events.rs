@@ -1,0 +1,247 @@
+//! What happens in the arena, as it happens: `GET /events`.
+
+use std::fmt;
+use std::time::Duration;
+
+use api_types::Event;
+use ledger_core::EventKind;
+use reqwest::Response;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+
+use super::{Client, Identity};
+use crate::ClientError;
+use crate::event_source::{Block, EventSource, TooLarge};
+use crate::query::{EventQuery, Pairs};
+use crate::transport::{Call, RESPONSE_BYTES_MAX};
+
+const PATH: &[&str] = &["events"];
+/// Before the stream is opened again, until the arena has said how long.
+const PAUSE_DEFAULT: Duration = Duration::from_secs(2);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Events of the arena in the order of their commits, none left out and none twice, over as many
+/// connections as that takes.
+pub struct Events {
+    feed: Feed,
+    body: Option<Body>,
+    pause: Duration,
+    /// Came before it was asked for.
+    ahead: Option<Event>,
+}
+
+/// What is listened to, and how far that was read.
+struct Feed {
+    client: Client,
+    kinds: Pairs,
+    position: Option<String>,
+}
+
+/// An open connection.
+struct Body {
+    response: Response,
+    source: EventSource,
+}
+
+impl Client {
+    /// `GET /events`: what happens from the moment this returns, or from [`EventQuery::since`] on. The
+    /// client's credential goes along if it has one: some arenas want to know who listens.
+    ///
+    /// ```no_run
+    /// # async fn example(arena: arena_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use arena_client::EventQuery;
+    /// use arena_client::api_types::EventData;
+    ///
+    /// let mut events = arena.events(&EventQuery::default()).await?;
+    /// loop {
+    ///     if let EventData::Post(post) = events.next().await?.read()? {
+    ///         println!("{}: {}", post.handle, post.content);
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`ClientError`]; [`api_types::ProblemKind::PositionGone`] when what came after `since` is no
+    /// longer kept: read the lists, and begin without it.
+    pub async fn events(&self, query: &EventQuery) -> Result<Events, ClientError> {
+        let feed = Feed {
+            client: self.clone(),
+            kinds: query.pairs(),
+            position: query.since.clone(),
+        };
+        // As long as an attempt may take, after all attempts to be let in.
+        let time = self
+            .transport
+            .patience
+            .saturating_add(self.transport.timeout);
+        tokio::time::timeout(time, Events::begin(feed))
+            .await
+            .unwrap_or_else(|_| {
+                Err(ClientError::Timeout {
+                    endpoint: self.transport.endpoint(&Call::get(PATH, Pairs::new())),
+                })
+            })
+    }
+
+    /// The answer to a call that is answered with a stream. A token that is refused is replaced once.
+    async fn open(&self, call: &Call<'_>) -> Result<Response, ClientError> {
+        let tokens = match &*self.identity {
+            Identity::Nobody => return self.transport.open(call, None).await,
+            Identity::Secret(secret) => return self.transport.open(call, Some(secret)).await,
+            Identity::Tokens(tokens) => tokens,
+        };
+        let proof = self.token_proof(tokens).await?;
+        match self.transport.open(call, Some(&proof)).await {
+            Err(error) if error.status() == Some(401) => tokens.forget(&proof.1).await,
+            result => return result,
+        }
+        let proof = self.token_proof(tokens).await?;
+        self.transport.open(call, Some(&proof)).await
+    }
+}
+
+impl Events {
+    async fn begin(feed: Feed) -> Result<Events, ClientError> {
+        let mut events = Events {
+            body: Some(feed.open().await?),
+            feed,
+            pause: PAUSE_DEFAULT,
+            ahead: None,
+        };
+        // The arena begins with it; without it a cut could not be mended.
+        while events.feed.position.is_none() {
+            events.ahead = events.step().await?;
+        }
+        Ok(events)
+    }
+
+    /// The next event, however long it takes. A connection that breaks, or falls silent for longer than
+    /// [`ClientConfig::silence`](crate::ClientConfig::silence), is replaced by another one that goes on
+    /// where it was cut. May be dropped and called again at any time.
+    ///
+    /// Kinds of events that this build does not know are passed over.
+    ///
+    /// # Errors
+    /// See [`ClientError`]: the arena cannot be reached or refuses, or an event cannot be read. Nothing is
+    /// lost by that; the next call tries again, or goes on behind that event. Whether to try again is
+    /// the caller's to say ([`ClientError::is_unavailable`]).
+    pub async fn next(&mut self) -> Result<Event, ClientError> {
+        if let Some(event) = self.ahead.take() {
+            return Ok(event);
+        }
+        loop {
+            if let Some(event) = self.step().await? {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// Behind what was read last: [`EventQuery::since`] of whoever goes on from here, in this process
+    /// or in another one.
+    #[must_use]
+    pub fn position(&self) -> Option<&str> {
+        self.feed.position.as_deref()
+    }
+
+    /// Opens the stream again if it was cut, or takes what comes next from it, which may be no event.
+    async fn step(&mut self) -> Result<Option<Event>, ClientError> {
+        if self.body.is_none() {
+            tokio::time::sleep(self.pause).await;
+            self.body = Some(self.feed.open().await?);
+        }
+        let Some(body) = &mut self.body else {
+            return Ok(None);
+        };
+        let block = body.block(self.feed.client.transport.silence).await;
+        if let Some(retry) = body.source.retry() {
+            self.pause = retry.min(PAUSE_MAX);
+        }
+        match block {
+            Ok(Some(block)) => self.feed.read(block),
+            Ok(None) => {
+                self.body = None;
+                Ok(None)
+            }
+            Err(TooLarge) => {
+                self.body = None;
+                Err(ClientError::TooLarge {
+                    endpoint: self.feed.endpoint(),
+                })
+            }
+        }
+    }
+}
+
+impl Feed {
+    fn call(&self) -> Call<'static> {
+        Call::get(PATH, self.kinds.clone())
+    }
+
+    fn endpoint(&self) -> String {
+        self.client.transport.endpoint(&self.call())
+    }
+
+    async fn open(&self) -> Result<Body, ClientError> {
+        let mut call = self.call();
+        if let Some(position) = &self.position {
+            let position = HeaderValue::from_str(position)
+                .map_err(|_| ClientError::Request("the position does not fit a header"))?;
+            call.last_event_id = Some(position);
+        }
+        let response = self.client.open(&call).await?;
+        let content_type = response.headers().get(CONTENT_TYPE);
+        let is_stream =
+            content_type.is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));
+        if !is_stream {
+            return Err(ClientError::Malformed {
+                endpoint: self.endpoint(),
+                what: "the answer is no stream of events",
+                line: 1,
+                column: 1,
+            });
+        }
+        Ok(Body {
+            response,
+            source: EventSource::new(RESPONSE_BYTES_MAX),
+        })
+    }
+
+    fn read(&mut self, block: Block) -> Result<Option<Event>, ClientError> {
+        // First of all, so that what cannot be read does not come again.
+        if let Some(id) = block.id.filter(|id| !id.is_empty()) {
+            self.position = Some(id);
+        }
+        let Some(data) = block.data else {
+            return Ok(None);
+        };
+        if block.kind.parse::<EventKind>().is_err() {
+            return Ok(None);
+        }
+        serde_json::from_str(&data)
+            .map(Some)
+            .map_err(|error| self.client.transport.malformed(&self.call(), &error))
+    }
+}
+
+impl Body {
+    /// The next block; `None` when the connection is over, or might as well be.
+    async fn block(&mut self, silence: Duration) -> Result<Option<Block>, TooLarge> {
+        loop {
+            if let Some(block) = self.source.pop() {
+                return Ok(Some(block));
+            }
+            match tokio::time::timeout(silence, self.response.chunk()).await {
+                Ok(Ok(Some(bytes))) => self.source.push(&bytes)?,
+                Ok(Ok(None) | Err(_)) | Err(_) => return Ok(None),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events")
+            .field("position", &self.feed.position)
+            .finish_non_exhaustive()
+    }
+}
