@@ -43,7 +43,8 @@ async fn listen(stub: &Stub) -> Events {
 }
 
 async fn listen_as(client: &Client) -> Result<Events, ClientError> {
-    let listening = client.events(&EventQuery::default());
+    let everything = EventQuery::default();
+    let listening = client.events(&everything);
     tokio::time::timeout(DEADLINE, listening).await.unwrap()
 }
 
