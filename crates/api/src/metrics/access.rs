@@ -208,7 +208,8 @@ mod tests {
         use ForwardingHeader::{Forwarded, XForwardedFor, XRealIp};
         // The proxy is in the operator's network, as one on the same machine is.
         let local = access("127.0.0.0/8, 198.51.100.0/24", None);
-        let cases: &[(ForwardingHeader, &[(&'static str, &str)], u16)] = &[
+        type Case<'a> = (ForwardingHeader, &'a [(&'static str, &'a str)], u16);
+        let cases: &[Case<'_>] = &[
             (XForwardedFor, &[], 403),
             (XForwardedFor, &[("x-forwarded-for", "")], 403),
             (XForwardedFor, &[("x-forwarded-for", "unknown")], 403),
