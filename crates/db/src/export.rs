@@ -12,7 +12,7 @@ use ledger_core::{BotId, Entry, Timestamp};
 use crate::copy::CopyReader;
 use crate::error::{DbError, DbResult};
 use crate::inspect::Snapshot;
-use crate::inspect::range::{ENTRY_COLUMNS, read_entry};
+use crate::inspect::entries::{ENTRY_COLUMNS, read_entry};
 use crate::pool::Database;
 
 /// Why an export ended early.

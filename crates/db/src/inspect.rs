@@ -7,8 +7,10 @@
 //! an owner dropped; for that, keep the digest of all heads somewhere else.
 
 mod columns;
+pub(crate) mod entries;
+mod expected;
 mod markets;
-pub(crate) mod range;
+mod range;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -21,6 +23,7 @@ use ledger_core::{BotId, Hash, MarketId, Money, Timestamp};
 use serde::Serialize;
 use tokio_postgres::Client;
 
+use self::expected::Bounds;
 use crate::error::{DbError, DbResult};
 use crate::pool::Database;
 
@@ -293,7 +296,7 @@ impl Snapshot {
     }
 
     /// Ranges of bots that together hold every possible id, those without a wallet too.
-    async fn ranges(&self) -> DbResult<Vec<range::Bounds>> {
+    async fn ranges(&self) -> DbResult<Vec<Bounds>> {
         let rows = self
             .client
             .query(
@@ -307,13 +310,13 @@ impl Snapshot {
         let mut after = None;
         for row in rows {
             let up_to = BotId(row.get(0));
-            ranges.push(range::Bounds {
+            ranges.push(Bounds {
                 after,
                 up_to: Some(up_to),
             });
             after = Some(up_to);
         }
-        ranges.push(range::Bounds { after, up_to: None });
+        ranges.push(Bounds { after, up_to: None });
         Ok(ranges)
     }
 }

@@ -27,7 +27,9 @@ use crate::schema::cycles;
 use crate::sql::SqlEnforcement;
 use crate::totals::{self, Attention};
 
+mod chunk;
 mod engine;
+mod statements;
 
 pub use engine::{Prepared, TickEngine};
 

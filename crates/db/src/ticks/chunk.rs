@@ -1,0 +1,203 @@
+//! A chunk of bots between lock and write: what the rules decide, as the rows that will travel.
+
+use ledger_core::chain::{Head, seal_onto};
+use ledger_core::economy::{self, EconomyRules, Enforcement, Fate, Wallet};
+use ledger_core::post::Draft;
+use ledger_core::{BotId, BotStatus, CycleNumber, Entry, Hash, Money, Reference, Timestamp};
+use serde_json::json;
+use tokio_postgres::Row;
+
+use super::{ChunkReport, Cycle};
+use crate::copy::{CopyWriter, Raw, Units, numeric_units, timestamp_of};
+use crate::error::{DbError, DbResult};
+use crate::events::{EventDraft, EventKind};
+use crate::ledger::entry_event;
+use crate::posts::NewPost;
+
+/// A chunk that was decided on and is yet to be written.
+pub(super) struct Chunk {
+    pub(super) wallets: Vec<Wallet>,
+    /// What fell to the house, a wallet each.
+    pub(super) burned: Vec<Units>,
+    /// Entropy that was charged, a wallet each.
+    pub(super) fees: Vec<Units>,
+    /// COPY data; `None` in observe mode, which writes no entry.
+    pub(super) entries: Option<bytes::Bytes>,
+    pub(super) entries_len: u64,
+    pub(super) metrics: bytes::Bytes,
+    pub(super) posts: Vec<NewPost>,
+    pub(super) events: Vec<EventDraft>,
+    pub(super) report: ChunkReport,
+}
+
+/// Rough sizes of a row in COPY's format, so that a buffer is allocated once.
+const ENTRY_ROW_BYTES: usize = 220;
+const METRIC_ROW_BYTES: usize = 140;
+
+impl Chunk {
+    pub(super) fn decide(rows: &[Row], cycle: &Cycle, rules: &EconomyRules) -> DbResult<Chunk> {
+        // The cycle's mode, should the configuration have changed since it began.
+        let rules = EconomyRules {
+            enforcement: cycle.enforcement,
+            ..rules.clone()
+        };
+        let reference = economy::tick_reference(cycle.number);
+        let mut entries = CopyWriter::with_capacity(rows.len() * ENTRY_ROW_BYTES);
+        let mut metrics = CopyWriter::with_capacity(rows.len() * METRIC_ROW_BYTES);
+        let mut scratch = Vec::with_capacity(512);
+        let mut chunk = Chunk {
+            wallets: Vec::with_capacity(rows.len()),
+            burned: Vec::with_capacity(rows.len()),
+            fees: Vec::with_capacity(rows.len()),
+            entries: None,
+            entries_len: 0,
+            metrics: bytes::Bytes::new(),
+            posts: Vec::new(),
+            events: Vec::new(),
+            report: ChunkReport {
+                bots: rows.len(),
+                ..ChunkReport::default()
+            },
+        };
+        for row in rows {
+            let (mut wallet, now) = wallet_of(row)?;
+            let before = wallet.balance();
+            let outcome = economy::tick(&wallet, &rules, cycle.number, &reference);
+            chunk.report.last = Some(wallet.head.bot_id);
+            let mut burned = Money::ZERO;
+            if let Some(movement) = outcome.movement {
+                burned = movement.burned;
+                let entry = seal_onto(&mut wallet, movement, now, &mut scratch)?;
+                copy_entry(&mut entries, &entry);
+                chunk.entries_len += 1;
+                if outcome.fate == Fate::Liquidated {
+                    chunk.mourn(&entry, cycle.number, outcome.fee, before, &reference);
+                }
+            }
+            let fee = match (cycle.enforcement, outcome.fate) {
+                // What a liquidation takes is no fee.
+                (Enforcement::Enforce, Fate::Liquidated) => 0,
+                _ => i128::from(outcome.fee.units()),
+            };
+            chunk.report.fees += fee;
+            chunk.fees.push(Units(fee));
+            wallet.idle_streak = outcome.idle_streak;
+            wallet.phantom_fees = outcome.phantom_fees;
+            wallet.shadow_died_in = outcome.shadow_died_in;
+            if outcome.fate == Fate::WouldHaveBeenLiquidated {
+                chunk
+                    .report
+                    .would_have_been_liquidated
+                    .push(wallet.head.bot_id);
+            }
+            copy_metric(&mut metrics, &wallet, cycle, outcome.fee, outcome.fate, now);
+            chunk.burned.push(Units(burned.units().into()));
+            chunk.wallets.push(wallet);
+        }
+        chunk.entries = (chunk.entries_len > 0).then(|| entries.finish());
+        chunk.metrics = metrics.finish();
+        Ok(chunk)
+    }
+
+    fn mourn(
+        &mut self,
+        entry: &Entry,
+        cycle: CycleNumber,
+        fee: Money,
+        balance: Money,
+        reference: &Reference,
+    ) {
+        let post = NewPost {
+            bot_id: entry.bot_id,
+            draft: Draft::liquidation(cycle, fee, balance),
+            reference: reference.to_string(),
+            created_at: entry.recorded_at,
+        };
+        let data = json!({ "bot_id": entry.bot_id, "status": BotStatus::Dead });
+        self.events.push(entry_event(entry));
+        self.events.push(post.event());
+        self.events.push(EventDraft {
+            kind: EventKind::Bot,
+            data,
+        });
+        self.posts.push(post);
+        self.report.liquidated.push(entry.bot_id);
+    }
+}
+
+/// Reads a row of a wallet that was locked (`LOCKED_COLUMNS`) straight from its binary form.
+fn wallet_of(row: &Row) -> DbResult<(Wallet, Timestamp)> {
+    let bot_id = BotId(row.get(0));
+    let broken = |column: &str| DbError::corrupt(format!("wallet of bot {bot_id}: {column}"));
+    let money = |index: usize, column: &str| {
+        let Raw(value) = row.get(index);
+        numeric_units(value)
+            .and_then(|units| i64::try_from(units).ok())
+            .and_then(Money::from_units)
+            .ok_or_else(|| broken(column))
+    };
+    let Raw(hash) = row.get(3);
+    let head_at: Option<Raw<'_>> = row.get(4);
+    let recorded_at = head_at
+        .map(|Raw(value)| timestamp_of(value).ok_or_else(|| broken("head_at")))
+        .transpose()?;
+    let Raw(now) = row.get(12);
+    let head = Head {
+        bot_id,
+        balance: money(1, "balance")?,
+        sequence: row.get(2),
+        hash: Hash::from_slice(hash).ok_or_else(|| broken("head_hash"))?,
+        recorded_at,
+    };
+    let wallet = Wallet {
+        head,
+        // The lock takes nobody else, and nobody who is paused.
+        status: BotStatus::Alive,
+        idle_streak: row.get(5),
+        productive: row.get(6),
+        phantom_fees: money(7, "phantom_fees")?,
+        shadow_died_in: row.get::<_, Option<i64>>(8).map(CycleNumber),
+        open_predictions: row.get(9),
+        open_stake: money(10, "open_stake")?,
+        open_bets: row.get(13),
+        bet_stake: money(14, "bet_stake")?,
+        last_cycle: CycleNumber(row.get(11)),
+        pause: None,
+    };
+    Ok((wallet, timestamp_of(now).ok_or_else(|| broken("clock"))?))
+}
+
+fn copy_entry(out: &mut CopyWriter, entry: &Entry) {
+    out.row(9);
+    out.int8(entry.bot_id.0);
+    out.int8(entry.sequence);
+    out.bytes(entry.entry_type.as_str().as_bytes());
+    out.numeric(entry.amount.units().into());
+    out.numeric(entry.balance_after.units().into());
+    out.bytes(entry.reference.as_str().as_bytes());
+    out.timestamp(entry.recorded_at);
+    out.bytes(&entry.previous_hash.0);
+    out.bytes(&entry.hash.0);
+}
+
+fn copy_metric(
+    out: &mut CopyWriter,
+    wallet: &Wallet,
+    cycle: &Cycle,
+    fee: Money,
+    fate: Fate,
+    now: Timestamp,
+) {
+    out.row(11);
+    out.timestamp(now);
+    out.int8(cycle.number.0);
+    out.int8(wallet.head.bot_id.0);
+    out.bytes(b"TICK");
+    out.bytes(cycle.enforcement.as_str().as_bytes());
+    out.numeric(fee.units().into());
+    out.numeric(wallet.balance().units().into());
+    out.numeric(wallet.shadow_balance().units().into());
+    out.int4(wallet.idle_streak);
+    out.bool(fate == Fate::Liquidated);
+    out.bool(fate == Fate::WouldHaveBeenLiquidated);
+}

@@ -1,0 +1,102 @@
+//! What a tick asks of Postgres, prepared once a connection.
+
+use tokio_postgres::{Client, Statement};
+
+use crate::error::DbResult;
+
+pub(super) struct Statements {
+    pub(super) hold_arena_pause: Statement,
+    pub(super) lock_free: Statement,
+    pub(super) lock_waiting: Statement,
+    pub(super) lock_exactly: Statement,
+    pub(super) copy_ledger: Statement,
+    pub(super) copy_metrics: Statement,
+    pub(super) update_enforced: Statement,
+    pub(super) update_observed: Statement,
+    pub(super) update_cycle: Statement,
+    pub(super) kill: Statement,
+    pub(super) insert_posts: Statement,
+    pub(super) insert_events: Statement,
+}
+
+/// A wallet as [`super::chunk`] reads it, by position.
+const LOCKED_COLUMNS: &str = "bot_id, balance, sequence, head_hash, head_at, idle_streak, \
+    productive, phantom_fees, shadow_died_in, open_predictions, open_stake, last_cycle, \
+    clock_timestamp() AS now, open_bets, bet_stake";
+const PENDING: &str = "status = 'ALIVE' AND paused_at IS NULL AND last_cycle < $1 AND NOT EXISTS \
+    (SELECT FROM tick_failures f WHERE f.cycle = $1 AND f.bot_id = wallets.bot_id)";
+
+/// The COPY that carries a chunk's entries.
+const COPY_LEDGER: &str = "COPY ledger (bot_id, sequence, entry_type, amount, balance_after, \
+    reference, recorded_at, previous_hash, hash) FROM STDIN (FORMAT binary)";
+/// The COPY that carries a chunk's metrics.
+const COPY_METRICS: &str = "COPY agent_metrics (recorded_at, cycle, bot_id, kind, enforcement, \
+    fee, balance, shadow_balance, idle_streak, liquidated, would_have_been_liquidated) \
+    FROM STDIN (FORMAT binary)";
+/// The bulk update of a chunk's wallets in enforce mode.
+const UPDATE_ENFORCED: &str = "UPDATE wallets w \
+    SET balance = n.balance, sequence = n.sequence, head_hash = n.head_hash, head_at = n.head_at, \
+        idle_streak = n.idle_streak, productive = false, burned = w.burned + n.burned, \
+        fees = w.fees + n.fee, ticks = w.ticks + 1, \
+        idle_ticks = w.idle_ticks + (n.idle_streak > 0)::int, last_cycle = $1 \
+    FROM UNNEST($2::bigint[], $3::numeric[], $4::bigint[], $5::bytea[], $6::timestamptz[], \
+                $7::integer[], $8::numeric[], $9::numeric[]) \
+      AS n (bot_id, balance, sequence, head_hash, head_at, idle_streak, burned, fee) \
+    WHERE w.bot_id = n.bot_id";
+const UPDATE_OBSERVED: &str = "UPDATE wallets w \
+    SET idle_streak = n.idle_streak, productive = false, phantom_fees = n.phantom_fees, \
+        shadow_died_in = n.shadow_died_in, ticks = w.ticks + 1, \
+        idle_ticks = w.idle_ticks + (n.idle_streak > 0)::int, last_cycle = $1 \
+    FROM UNNEST($2::bigint[], $3::integer[], $4::numeric[], $5::bigint[]) \
+      AS n (bot_id, idle_streak, phantom_fees, shadow_died_in) \
+    WHERE w.bot_id = n.bot_id";
+
+impl Statements {
+    pub(super) async fn prepare(client: &Client) -> DbResult<Statements> {
+        let locked = |rest: &str| {
+            format!("SELECT {LOCKED_COLUMNS} FROM (SELECT * FROM wallets WHERE {PENDING} {rest}) w")
+        };
+        let next = "AND bot_id > $2 ORDER BY bot_id LIMIT $3 FOR UPDATE";
+        Ok(Statements {
+            hold_arena_pause: client
+                .prepare("SELECT paused_at, reason FROM hold_arena_pause()")
+                .await?,
+            lock_free: client
+                .prepare(&locked(&format!("{next} SKIP LOCKED")))
+                .await?,
+            lock_waiting: client.prepare(&locked(next)).await?,
+            lock_exactly: client
+                .prepare(&locked("AND bot_id = ANY($2) ORDER BY bot_id FOR UPDATE"))
+                .await?,
+            copy_ledger: client.prepare(COPY_LEDGER).await?,
+            copy_metrics: client.prepare(COPY_METRICS).await?,
+            update_enforced: client.prepare(UPDATE_ENFORCED).await?,
+            update_observed: client.prepare(UPDATE_OBSERVED).await?,
+            update_cycle: client
+                .prepare(
+                    "UPDATE cycles SET bots = bots + $2, fees = fees + $3, \
+                            liquidated = liquidated + $4 \
+                      WHERE number = $1 AND closed_at IS NULL",
+                )
+                .await?,
+            kill: client
+                .prepare("UPDATE bots SET status = 'DEAD' WHERE id = ANY($1) AND status = 'ALIVE'")
+                .await?,
+            insert_posts: client
+                .prepare(
+                    "INSERT INTO posts (bot_id, kind, content, reference, created_at) \
+                     SELECT b, k::post_kind, c, r, t \
+                       FROM UNNEST($1::bigint[], $2::text[], $3::text[], $4::text[], \
+                                   $5::timestamptz[]) AS p (b, k, c, r, t)",
+                )
+                .await?,
+            insert_events: client
+                .prepare(
+                    "INSERT INTO events (kind, data) \
+                     SELECT k::event_kind, d::jsonb \
+                       FROM UNNEST($1::text[], $2::text[]) AS e (k, d)",
+                )
+                .await?,
+        })
+    }
+}
