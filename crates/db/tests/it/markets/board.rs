@@ -1,0 +1,125 @@
+//! The board: places, subjects and a budget.
+
+use super::*;
+
+#[tokio::test]
+async fn the_board_has_places_one_subject_each_and_a_budget() {
+    let arena = Arena::new().await;
+    let rules = &arena.rules().markets;
+    let mut conn = arena.conn().await;
+    let operator = "ops".parse().unwrap();
+    let first = new_market(MarketSource::News);
+    markets::open(&mut conn, &first, rules, None).await.unwrap();
+    let same = NewMarket {
+        id: MarketId(uuid::Uuid::new_v4()),
+        criteria: first.criteria.clone(),
+        ..new_market(MarketSource::News)
+    };
+    let twice = markets::open(&mut conn, &same, rules, None).await;
+    assert!(
+        matches!(twice, Err(DbError::Refused(Refusal::SubjectTaken { .. }))),
+        "{twice:?}"
+    );
+    let again = NewMarket {
+        criteria: new_market(MarketSource::News).criteria,
+        ..new_market(MarketSource::News)
+    };
+    let again = NewMarket {
+        id: first.id,
+        ..again
+    };
+    let exists = markets::open(&mut conn, &again, rules, None).await;
+    assert!(
+        matches!(exists, Err(DbError::Conflict(Conflict::MarketExists))),
+        "{exists:?}"
+    );
+    for _ in 1..6 {
+        markets::open(&mut conn, &new_market(MarketSource::Github), rules, None)
+            .await
+            .unwrap();
+    }
+    let full = markets::open(&mut conn, &new_market(MarketSource::Github), rules, None).await;
+    assert!(
+        matches!(
+            full,
+            Err(DbError::Refused(Refusal::BoardFull { places: 6 }))
+        ),
+        "{full:?}"
+    );
+    // An operator is not bound by places, but by the budget: 30 are out, 500 may be.
+    let by = Opener::Operator(&operator);
+    let dear = NewMarket {
+        opener: by,
+        bounty: "470.01".parse().unwrap(),
+        ..new_market(MarketSource::Github)
+    };
+    let broke = markets::open(&mut conn, &dear, rules, None).await;
+    assert!(
+        matches!(broke, Err(DbError::Refused(Refusal::BountyBudget { .. }))),
+        "{broke:?}"
+    );
+    let fits = NewMarket {
+        opener: by,
+        bounty: "470.00".parse().unwrap(),
+        words: Some("Ours"),
+        ..new_market(MarketSource::Github)
+    };
+    let opened = markets::open(&mut conn, &fits, rules, None).await.unwrap();
+    assert!(
+        opened.description.starts_with("Ours — Will test/"),
+        "{}",
+        opened.description
+    );
+    // Solved early, its place stays taken until its deadline.
+    let board = markets::board(&mut conn).await.unwrap();
+    assert_eq!(
+        (board.taken, board.bounties.to_string()),
+        (7, "500.00000000".to_owned())
+    );
+    arena.age_market(first.id, 3_601).await;
+    assert_eq!(markets::board(&mut conn).await.unwrap().taken, 6);
+    let short = NewMarket {
+        opener: by,
+        bounty: Money::ZERO,
+        deadline: Deadline::In(1_799),
+        ..new_market(MarketSource::Weather)
+    };
+    let short = markets::open(&mut conn, &short, rules, None).await;
+    assert!(
+        matches!(short, Err(DbError::Refused(Refusal::Deadline { .. }))),
+        "{short:?}"
+    );
+    let filter = MarketFilter {
+        status: Some(MarketStatus::Open),
+        source: Some(MarketSource::Github),
+    };
+    assert_eq!(
+        markets::page(&mut conn, filter, None, 200)
+            .await
+            .unwrap()
+            .len(),
+        6
+    );
+}
+
+#[tokio::test]
+async fn a_market_solved_early_keeps_its_place_until_its_deadline() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().create().await.id;
+    let market = arena.market(MarketSource::Research).await;
+    let mut conn = arena.conn().await;
+    markets::answer(
+        &mut conn,
+        &new_answer(bot, market.id, RIGHT_ANSWER),
+        arena.rules(),
+        None,
+    )
+    .await
+    .unwrap();
+    let board = markets::board(&mut conn).await.unwrap();
+    assert_eq!(board.taken, 1);
+    assert_eq!(
+        board.subjects,
+        [(MarketSource::Research, market.criteria.subject())]
+    );
+}

@@ -1,0 +1,184 @@
+//! Research: answers are judged, paid and closed at once.
+
+use super::*;
+
+#[tokio::test]
+async fn research_is_judged_paid_and_closed_at_once() {
+    let arena = Arena::new().await;
+    let [wrong, right, late] = [
+        arena.bot().balance("10.00").create().await.id,
+        arena.bot().balance("10.00").create().await.id,
+        arena.bot().balance("10.00").create().await.id,
+    ];
+    let market = arena.market(MarketSource::Research).await.id;
+    let mut conn = arena.conn().await;
+    let mut miss = new_answer(wrong, market, "737");
+    miss.lookup = Lookup::Used;
+    let missed = markets::answer(&mut conn, &miss, arena.rules(), None)
+        .await
+        .unwrap();
+    assert_eq!(
+        (missed.result, missed.new_balance.to_string()),
+        (AnswerResult::Wrong, "8.50000000".to_owned())
+    );
+    assert_eq!(find(&arena, market).await.status, MarketStatus::Open);
+    let again = markets::answer(
+        &mut conn,
+        &new_answer(wrong, market, RIGHT_ANSWER),
+        arena.rules(),
+        None,
+    )
+    .await;
+    assert!(
+        matches!(again, Err(DbError::Refused(Refusal::AlreadyIn { .. }))),
+        "{again:?}"
+    );
+    let mut hit = new_answer(right, market, " 736\n");
+    hit.lookup = Lookup::Used;
+    let solved = markets::answer(&mut conn, &hit, arena.rules(), None)
+        .await
+        .unwrap();
+    assert_eq!(solved.result, AnswerResult::Correct);
+    assert_eq!(solved.payout.to_string(), "26.00000000");
+    assert_eq!(solved.new_balance.to_string(), "34.50000000");
+    let closed = find(&arena, market).await;
+    assert_eq!(
+        (closed.status, closed.outcome.as_deref()),
+        (MarketStatus::Resolved, Some("736"))
+    );
+    let after = markets::answer(
+        &mut conn,
+        &new_answer(late, market, RIGHT_ANSWER),
+        arena.rules(),
+        None,
+    )
+    .await;
+    assert!(
+        matches!(after, Err(DbError::Refused(Refusal::MarketNotOpen { .. }))),
+        "{after:?}"
+    );
+    let entries = "SELECT count(*) FROM ledger WHERE entry_type IN ('MARKET_STAKE', 'RESEARCH_LOOKUP_FEE', 'RESEARCH_PAYOUT', 'SLASH')";
+    assert_eq!(count(&arena, entries).await, 6);
+    arena.assert_sound().await;
+    let census = db::supply::census(&mut *arena.conn().await).await.unwrap();
+    assert_eq!(census.supply.escrow, 0);
+}
+
+#[tokio::test]
+async fn one_answer_a_tick_and_only_with_the_means_for_it() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().balance("3.00").create().await.id;
+    let (a, b) = (
+        arena.market(MarketSource::Research).await.id,
+        arena.market(MarketSource::Research).await.id,
+    );
+    let mut conn = arena.conn().await;
+    markets::answer(&mut conn, &new_answer(bot, a, "1"), arena.rules(), None)
+        .await
+        .unwrap();
+    let second = markets::answer(&mut conn, &new_answer(bot, b, "1"), arena.rules(), None).await;
+    assert!(
+        matches!(second, Err(DbError::Refused(Refusal::AnsweredThisTick))),
+        "{second:?}"
+    );
+    arena.tick(Enforcement::Observe).await;
+    let mut dear = new_answer(bot, b, "1");
+    dear.lookup = Lookup::Used;
+    let poor = arena.bot().balance("1.49").create().await.id;
+    let mut too_dear = new_answer(poor, b, "1");
+    too_dear.lookup = Lookup::Used;
+    let refused = markets::answer(&mut conn, &too_dear, arena.rules(), None).await;
+    assert!(
+        matches!(
+            refused,
+            Err(DbError::Refused(Refusal::AnswerUnaffordable { .. }))
+        ),
+        "{refused:?}"
+    );
+    let taken = markets::answer(&mut conn, &dear, arena.rules(), None)
+        .await
+        .unwrap();
+    assert_eq!(taken.new_balance.to_string(), "0.50000000");
+    arena.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_right_answers_at_once_exactly_one_is_paid() {
+    let arena = Arena::with_pool(24).await;
+    let market = arena.market(MarketSource::Research).await.id;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let bot = arena.bot().balance("10.00").create().await.id;
+        let (database, rules) = (arena.database().clone(), arena.rules().clone());
+        tasks.spawn(async move {
+            let new = new_answer(bot, market, RIGHT_ANSWER);
+            markets::answer(&mut database.get().await.unwrap(), &new, &rules, None).await
+        });
+    }
+    let outcomes = tasks.join_all().await;
+    let paid = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert_eq!(paid, 1);
+    for refused in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+        assert!(
+            matches!(refused, DbError::Refused(Refusal::MarketNotOpen { .. })),
+            "{refused}"
+        );
+    }
+    assert_eq!(
+        count(
+            &arena,
+            "SELECT count(*) FROM ledger WHERE entry_type = 'RESEARCH_PAYOUT'"
+        )
+        .await,
+        1
+    );
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn unsolved_research_expires_and_bet_markets_do_not() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().balance("10.00").create().await.id;
+    let research = arena.market(MarketSource::Research).await.id;
+    let news = arena.market(MarketSource::News).await.id;
+    let mut conn = arena.conn().await;
+    markets::answer(
+        &mut conn,
+        &new_answer(bot, research, "1"),
+        arena.rules(),
+        None,
+    )
+    .await
+    .unwrap();
+    assert_eq!(markets::expire_due(&mut conn).await.unwrap(), []);
+    for id in [research, news] {
+        arena.age_market(id, 3_600).await;
+    }
+    let late = markets::answer(
+        &mut conn,
+        &new_answer(bot, research, RIGHT_ANSWER),
+        arena.rules(),
+        None,
+    )
+    .await;
+    assert!(late.is_err());
+    assert_eq!(markets::expire_due(&mut conn).await.unwrap(), [research]);
+    assert_eq!(markets::expire_due(&mut conn).await.unwrap(), []);
+    assert_eq!(markets::lock_due(&mut conn).await.unwrap(), [news]);
+    assert_eq!(find(&arena, research).await.status, MarketStatus::Expired);
+    let operator = "ops".parse().unwrap();
+    let void = markets::void(
+        &mut conn,
+        research,
+        "why not",
+        VoidBy::Operator(&operator),
+        None,
+    )
+    .await;
+    assert!(matches!(
+        void,
+        Err(DbError::Refused(Refusal::MarketSettled { .. }))
+    ));
+    assert_eq!(balance(&arena, bot).await, "9.00000000");
+    arena.assert_sound().await;
+}
