@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bus::limits::Limit;
-use bus::presence::API_SECRETS;
 use bus::{Bus, BusConfig};
 use daemon::config::{ConfigError, Environment, endpoint};
 use daemon::process::{Failure, Unavailable};
 use db::migrations::SchemaState;
+use db::roles::role_of;
 use db::supply::Census;
 use db::{Database, DatabaseConfig, DbError};
 use ledger_core::chain::Head;
@@ -106,7 +106,8 @@ impl App {
         let identity = database.identity().await.map_err(|error| {
             Unavailable::new("the arena's identity in Postgres", "was it migrated?").because(error)
         })?;
-        bus.uses(API_SECRETS, config.secrets.fingerprint());
+        config.secrets.announce(&bus);
+        bus.uses_role(role_of(config.database_url.expose_secret()).as_deref());
         let app = App {
             secrets: SecretStore::new(&config.secrets, identity),
             passwords: Passwords::new().await?,

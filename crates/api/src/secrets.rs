@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use actix_web::web::Data;
-use bus::presence::{self, API_SECRETS};
+use bus::{Bus, presence};
 use daemon::config::{Reader, Sources};
 use daemon::credentials;
 use daemon::shutdown::Shutdown;
@@ -25,8 +25,8 @@ pub struct SecretSettings {
     /// What `secret_key` was before, and what it is about to be: accepted, never used for anything new.
     pub other_secret_keys: Vec<SecretString>,
     pub admin_token: SecretString,
-    /// What `admin_token` was before: still accepted.
-    pub previous_admin_tokens: Vec<SecretString>,
+    /// What `admin_token` was before, and what it is about to be: accepted too.
+    pub other_admin_tokens: Vec<SecretString>,
 }
 
 impl SecretSettings {
@@ -36,37 +36,50 @@ impl SecretSettings {
         let next = reader.secrets("SECRET_KEY_NEXT", SECRET_KEY_MIN_CHARS);
         let previous = reader.secrets("SECRET_KEY_PREVIOUS", SECRET_KEY_MIN_CHARS);
         let admin_token = reader.secret("ADMIN_TOKEN", ADMIN_TOKEN_MIN_CHARS);
-        let previous_admin_tokens = reader.secrets("ADMIN_TOKEN_PREVIOUS", ADMIN_TOKEN_MIN_CHARS);
-        let mut other_secret_keys = next?;
+        let next_tokens = reader.secrets("ADMIN_TOKEN_NEXT", ADMIN_TOKEN_MIN_CHARS);
+        let previous_tokens = reader.secrets("ADMIN_TOKEN_PREVIOUS", ADMIN_TOKEN_MIN_CHARS);
+        let (mut other_secret_keys, mut other_admin_tokens) = (next?, next_tokens?);
         other_secret_keys.extend(previous?);
+        other_admin_tokens.extend(previous_tokens?);
         Some(SecretSettings {
             secret_key: secret_key?,
             other_secret_keys,
             admin_token: admin_token?,
-            previous_admin_tokens: previous_admin_tokens?,
+            other_admin_tokens,
         })
     }
 
-    /// What tells them apart from others without showing them.
-    pub(crate) fn fingerprint(&self) -> String {
-        let [secret_key, other_secret_keys, admin_tokens] = self.exposed();
-        presence::fingerprint(&[&secret_key, &other_secret_keys, &admin_tokens])
+    /// Tells who asks which of them this process uses, without showing any.
+    pub(crate) fn announce(&self, bus: &Bus) {
+        let [
+            secret_key,
+            other_secret_keys,
+            admin_token,
+            other_admin_tokens,
+        ] = self.exposed();
+        let keys = presence::fingerprint(&[&secret_key, &other_secret_keys]);
+        bus.uses(presence::SECRET_KEY, keys);
+        let tokens = presence::fingerprint(&[&admin_token, &other_admin_tokens]);
+        bus.uses(presence::ADMIN_TOKEN, tokens);
     }
 
     fn is_same(&self, other: &SecretSettings) -> bool {
         self.exposed() == other.exposed()
     }
 
-    /// The key in use, others that are accepted, and the tokens: the newest first.
-    fn exposed(&self) -> [Vec<&str>; 3] {
-        let others = self.other_secret_keys.iter();
-        let tokens = std::iter::once(&self.admin_token).chain(&self.previous_admin_tokens);
+    /// The key in use and the others that are accepted; the same of the tokens.
+    fn exposed(&self) -> [Vec<&str>; 4] {
         [
             vec![self.secret_key.expose_secret()],
-            others.map(ExposeSecret::expose_secret).collect(),
-            tokens.map(ExposeSecret::expose_secret).collect(),
+            exposed(&self.other_secret_keys),
+            vec![self.admin_token.expose_secret()],
+            exposed(&self.other_admin_tokens),
         ]
     }
+}
+
+fn exposed(list: &[SecretString]) -> Vec<&str> {
+    list.iter().map(ExposeSecret::expose_secret).collect()
 }
 
 /// What is derived from them.
@@ -81,7 +94,7 @@ impl Secrets {
     fn derive(settings: &SecretSettings, arena: &Uuid) -> Secrets {
         let keys = Keys::derive(&settings.secret_key, &settings.other_secret_keys, arena);
         let admin_tokens =
-            std::iter::once(&settings.admin_token).chain(&settings.previous_admin_tokens);
+            std::iter::once(&settings.admin_token).chain(&settings.other_admin_tokens);
         Secrets {
             tokens: Tokens::new(&keys.token),
             admin_tokens_sha256: admin_tokens
@@ -134,7 +147,7 @@ pub(crate) fn follow(
             Ok(settings) if settings.is_same(&in_use) => complaint.clear(),
             Ok(settings) => {
                 app.secrets.take_up(&settings);
-                app.bus.uses(API_SECRETS, settings.fingerprint());
+                settings.announce(&app.bus);
                 in_use = settings;
                 complaint.clear();
                 tracing::info!("new secrets are in use");

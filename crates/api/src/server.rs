@@ -17,6 +17,8 @@ use daemon::credentials::{self, Followed};
 use daemon::process::Failure;
 use daemon::shutdown::Shutdown;
 use daemon::traces;
+use db::DbError;
+use db::roles::role_of;
 use tokio::task::JoinHandle;
 use tracing::{Instrument as _, Span, debug, error, field, info, info_span, warn};
 use uuid::Uuid;
@@ -72,10 +74,15 @@ fn follow_credentials(config: &ApiConfig, app: &Data<App>, shutdown: &Shutdown) 
         schemes: &["postgres", "postgresql"],
         in_use: config.database_url.clone(),
     };
-    let database = app.database.clone();
+    let renewed = (app.database.clone(), app.bus.clone());
     credentials::follow(followed, shutdown.clone(), move |url| {
-        let database = database.clone();
-        async move { database.take_up(url).await }
+        let (database, bus) = renewed.clone();
+        async move {
+            let role = role_of(&url);
+            database.take_up(url).await?;
+            bus.uses_role(role.as_deref());
+            Ok::<(), DbError>(())
+        }
     })?;
     let followed = Followed {
         setting: "REDIS_URL",
@@ -108,6 +115,7 @@ pub async fn start_with(
     more: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> Result<Running, Failure> {
     let app = Data::new(App::open(&config).await?);
+    let announcement = app.bus.announce("api");
     // Until the drain is over: what is still served needs the credentials of now.
     let closing = Shutdown::manual();
     if config.follows_settings {
@@ -158,7 +166,7 @@ pub async fn start_with(
     Ok(Running {
         address,
         task,
-        announcement: app.bus.announce("api"),
+        announcement,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, ErrorKind, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown, fchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
@@ -23,7 +23,7 @@ impl Alone {
         name.push(".lock");
         let path = PathBuf::from(name);
         let shown = path.display();
-        let lock = open_lock(&path).with_context(|| format!("cannot open {shown}"))?;
+        let lock = open_lock(&path, settings).with_context(|| format!("cannot open {shown}"))?;
         match lock.try_lock() {
             Ok(()) => Ok(Some(Alone { _lock: lock })),
             Err(TryLockError::WouldBlock) => Err(anyhow!(
@@ -36,17 +36,25 @@ impl Alone {
     }
 }
 
-/// It is empty and stays. Whoever made it, root for one, keeps nobody else from locking it.
-fn open_lock(path: &Path) -> io::Result<File> {
+/// It is empty and stays, and is for those whom the settings are for: root must not keep their owner
+/// from it, nor others be able to hold it.
+fn open_lock(path: &Path, settings: &Path) -> io::Result<File> {
     match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o644)
-            .open(path),
-        opened => opened,
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        opened => return opened,
     }
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
+    let (like, made) = (fs::metadata(settings)?, lock.metadata()?);
+    if (like.uid(), like.gid()) != (made.uid(), made.gid()) {
+        fchown(&lock, Some(like.uid()), Some(like.gid()))?;
+    }
+    lock.set_permissions(like.permissions())?;
+    Ok(lock)
 }
 
 /// A file in the making. Dropped before [`Replacement::commit`], it leaves nothing behind.
@@ -158,6 +166,8 @@ fn beside(target: &Path) -> io::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -166,7 +176,10 @@ mod tests {
         let settings = dir.path().join(".env");
         assert!(Alone::beside(&settings).unwrap().is_none());
         fs::write(&settings, "A=1\n").unwrap();
+        fs::set_permissions(&settings, fs::Permissions::from_mode(0o640)).unwrap();
         let alone = Alone::beside(&settings).unwrap();
+        let lock = fs::metadata(dir.path().join(".env.lock")).unwrap();
+        assert_eq!(lock.permissions().mode() & 0o777, 0o640);
         let refused = Alone::beside(&settings).err().unwrap().to_string();
         assert!(refused.contains(".env.lock"), "{refused}");
         drop(alone);

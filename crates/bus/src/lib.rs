@@ -12,7 +12,7 @@
 //! | `ticket:<observation id>` | the bot the ticket is bound to | `TICKET_TTL_SECONDS` |
 //! | `limit:<name>` | how often something was done in its window | the window |
 //! | `rate:<name>` | by when what was done is paid for, in microseconds | until then |
-//! | `process:<name>` | that a process runs, and under which credentials, as JSON | `BELIEVED` from when it last said so |
+//! | `process:<any id>` | that a process runs, and under which credentials, as JSON | `BELIEVED` from when it last said so |
 //!
 //! and one channel, `arena:events`, on which a message means only "look into Postgres".
 

@@ -70,11 +70,14 @@ impl PasswordAdmin {
         kept
     }
 
-    /// From now on this password alone is good for the user. Sessions that are open stay so.
+    /// From now on the password in this URL alone is good for the user. Sessions that are open stay so.
     ///
     /// # Errors
-    /// As for [`PasswordAdmin::add`].
-    pub async fn only(&self, user: &str, password: &str) -> BusResult<()> {
+    /// As for [`PasswordAdmin::add`], and [`BusError::Url`] if there is none.
+    pub async fn only(&self, user: &str, url: &str) -> BusResult<()> {
+        let client = redis::Client::open(url).map_err(|_| BusError::Url)?;
+        let login = client.get_connection_info().redis_settings();
+        let password = login.password().ok_or(BusError::Url)?;
         let command = if user == DEFAULT_USER {
             // It has its own line in the configuration, which would else keep the old one.
             redis::cmd("CONFIG")

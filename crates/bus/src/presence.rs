@@ -2,7 +2,8 @@
 //! not gone over yet, and never takes the old one from them.
 //!
 //! A process says so every [`SAID_EVERY`], and is believed for [`BELIEVED`] after it was last heard:
-//! one that stands still for a while is still there. Of a credential only a fingerprint is told.
+//! one that stands still for a while is still there, and one that died is there for a while. Of a
+//! credential only a fingerprint is told.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use redis::cmd;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
-use tracing::debug;
+use tracing::{debug, warn};
+use uuid::Uuid;
 
 use crate::Bus;
 use crate::error::{BusError, BusResult};
@@ -19,13 +21,17 @@ use crate::passwords::DEFAULT_USER;
 
 /// How often a process says that it is there.
 pub const SAID_EVERY: Duration = Duration::from_secs(2);
-/// For how long what it said is believed.
-pub const BELIEVED: Duration = Duration::from_secs(30);
+/// For how long what it said is believed. Longer than anybody waits for processes to go over: silence must
+/// not look like consent.
+pub const BELIEVED: Duration = Duration::from_secs(120);
 /// The setting of the bus' own URL.
 pub const REDIS_URL: &str = "REDIS_URL";
-/// What an API process calls all of its secrets together. Their fingerprint is that of three groups:
-/// `SECRET_KEY`; the next and the previous ones; the operator's token and its previous ones.
-pub const API_SECRETS: &str = "API_SECRETS";
+/// The setting of the services' role in Postgres.
+pub const DATABASE_URL: &str = "DATABASE_URL";
+/// The API's keys. Their fingerprint is that of two groups: the one in use; the next and the previous ones.
+pub const SECRET_KEY: &str = "SECRET_KEY";
+/// The operator's token, in the same two groups.
+pub const ADMIN_TOKEN: &str = "ADMIN_TOKEN";
 
 const KEYS_A_LOOK: usize = 1000;
 const FINGERPRINT_BYTES: usize = 8;
@@ -37,6 +43,9 @@ pub struct Presence {
     pub process: String,
     /// Fingerprints of the credentials it uses, by the names of their settings.
     pub credentials: BTreeMap<String, String>,
+    /// For how long it has said nothing.
+    #[serde(skip)]
+    pub silent: Duration,
 }
 
 /// Keeps a process present for as long as it is held.
@@ -53,14 +62,22 @@ impl Bus {
         let host = gethostname::gethostname();
         let host = host.to_string_lossy();
         let process = format!("{service} on {host} (pid {})", std::process::id());
-        let key = self.key(&format!("process:{process}"));
+        // Host and pid may be those of another one, where containers are given the same name.
+        let key = self.key(&format!("process:{}", Uuid::new_v4()));
         let (bus, at) = (self.clone(), key.clone());
         let mut news = self.credentials.subscribe();
         let task = tokio::spawn(async move {
+            let mut told = false;
             loop {
                 news.mark_unchanged();
-                if let Err(error) = bus.say(&at, &process).await {
-                    debug!(%error, "this process could not say that it is there");
+                match bus.say(&at, &process).await {
+                    Ok(()) => told = false,
+                    // Rotations of credentials would take it for gone: worth one line.
+                    Err(error) if !told => {
+                        told = true;
+                        warn!(%error, "this process cannot say in Redis that it is there");
+                    }
+                    Err(_) => {}
                 }
                 // At once when something has changed; the sender lives as long as the bus.
                 let _ = tokio::time::timeout(SAID_EVERY, news.changed()).await;
@@ -80,10 +97,18 @@ impl Bus {
         });
     }
 
+    /// Tells under which role of Postgres this process works from now on.
+    pub fn uses_role(&self, role: Option<&str>) {
+        if let Some(role) = role {
+            self.uses(DATABASE_URL, fingerprint(&[&[role]]));
+        }
+    }
+
     async fn say(&self, key: &str, process: &str) -> BusResult<()> {
         let presence = Presence {
             process: process.to_owned(),
             credentials: self.credentials.borrow().clone(),
+            silent: Duration::ZERO,
         };
         let text = serde_json::to_string(&presence)
             .map_err(|error| BusError::Corrupt(error.to_string()))?;
@@ -92,7 +117,7 @@ impl Bus {
         self.run(&command).await
     }
 
-    /// The processes that were heard of lately, by their names.
+    /// The processes that were heard of lately.
     ///
     /// # Errors
     /// When Redis does not answer, or with something else.
@@ -107,9 +132,12 @@ impl Bus {
             for key in keys {
                 // It may have left between the two commands.
                 let text: Option<String> = self.run(cmd("GET").arg(&key)).await?;
+                let left: i64 = self.run(cmd("PTTL").arg(&key)).await?;
                 let Some(text) = text else { continue };
-                let presence: Presence = serde_json::from_str(&text)
+                let mut presence: Presence = serde_json::from_str(&text)
                     .map_err(|error| BusError::Corrupt(format!("{key}: {error}")))?;
+                let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+                presence.silent = BELIEVED.saturating_sub(left);
                 found.insert(key, presence);
             }
             if next == 0 {
@@ -155,7 +183,8 @@ pub fn fingerprint(groups: &[&[&str]]) -> String {
     bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The fingerprint of user and password in a URL of Redis: machines may know it by other addresses.
+/// The fingerprint of user and password in a URL of Redis, and no more of it: machines may know it by
+/// other addresses.
 ///
 /// # Errors
 /// [`BusError::Url`] if it cannot be read.

@@ -13,6 +13,7 @@ use daemon::health::{self, Check, CheckState};
 use daemon::process::{Failure, Unavailable};
 use daemon::shutdown::Shutdown;
 use db::migrations::SchemaState;
+use db::roles::role_of;
 use db::{Database, DatabaseConfig, DbError};
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
@@ -46,6 +47,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let database = connect_postgres(&config).await?;
     let bus = connect_redis(&config).await?;
     follow_credentials(&config, &database, &bus, &shutdown)?;
+    let announcement = bus.announce("oracle");
     let rhythm = Rhythm {
         sample_seconds: config.sample_interval_seconds,
         cycle: config.cycle_interval(),
@@ -87,7 +89,6 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
             return Err(error.into());
         }
     };
-    let announcement = bus.announce("oracle");
     let workers = Workers {
         oracle,
         desk,
@@ -163,10 +164,16 @@ fn follow_credentials(
         schemes: &["postgres", "postgresql"],
         in_use: config.database_url.clone(),
     };
-    let renewed = database.clone();
+    bus.uses_role(role_of(config.database_url.expose_secret()).as_deref());
+    let renewed = (database.clone(), bus.clone());
     credentials::follow(followed, shutdown.clone(), move |url| {
-        let database = renewed.clone();
-        async move { database.take_up(url).await }
+        let (database, bus) = renewed.clone();
+        async move {
+            let role = role_of(&url);
+            database.take_up(url).await?;
+            bus.uses_role(role.as_deref());
+            Ok::<(), DbError>(())
+        }
     })?;
     let followed = Followed {
         setting: "REDIS_URL",

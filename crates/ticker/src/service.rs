@@ -10,7 +10,8 @@ use daemon::health::{self, Check};
 use daemon::process::{Failure, Unavailable};
 use daemon::shutdown::Shutdown;
 use db::migrations::SchemaState;
-use db::{Database, DatabaseConfig};
+use db::roles::role_of;
+use db::{Database, DatabaseConfig, DbError};
 use secrecy::ExposeSecret;
 
 use crate::config::Config;
@@ -32,6 +33,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let database = connect_postgres(&config).await?;
     let bus = connect_redis(&config).await?;
     follow_credentials(&config, &database, &bus, &shutdown)?;
+    let announcement = bus.announce("ticker");
     metrics::watch(&database, config.tick_rate);
     let ticker = Ticker {
         database: database.clone(),
@@ -41,7 +43,6 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
         chunk_bots: config.chunk_bots,
         workers: config.workers,
     };
-    let announcement = bus.announce("ticker");
     let probe = move || probe(database.clone(), bus.clone());
     let health = health::serve(config.health_address, "ticker", probe, shutdown.clone()).await?;
     cadence::repeat(PAUSE_AFTER_FAILURE, &shutdown, || {
@@ -66,10 +67,16 @@ fn follow_credentials(
         schemes: &["postgres", "postgresql"],
         in_use: config.database_url.clone(),
     };
-    let renewed = database.clone();
+    bus.uses_role(role_of(config.database_url.expose_secret()).as_deref());
+    let renewed = (database.clone(), bus.clone());
     credentials::follow(followed, shutdown.clone(), move |url| {
-        let database = renewed.clone();
-        async move { database.take_up(url).await }
+        let (database, bus) = renewed.clone();
+        async move {
+            let role = role_of(&url);
+            database.take_up(url).await?;
+            bus.uses_role(role.as_deref());
+            Ok::<(), DbError>(())
+        }
     })?;
     let followed = Followed {
         setting: "REDIS_URL",

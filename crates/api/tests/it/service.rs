@@ -47,7 +47,7 @@ pub fn config(arena: &Arena) -> ApiConfig {
             secret_key: SecretString::from(SECRET_KEY),
             other_secret_keys: Vec::new(),
             admin_token: SecretString::from(ADMIN_TOKEN),
-            previous_admin_tokens: Vec::new(),
+            other_admin_tokens: Vec::new(),
         },
         // A .env of whoever runs the tests is none of theirs.
         follows_settings: false,

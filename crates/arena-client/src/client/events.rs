@@ -7,6 +7,7 @@ use api_types::Event;
 use ledger_core::EventKind;
 use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use tokio::time::Instant;
 
 use super::{Client, Identity};
 use crate::ClientError;
@@ -18,6 +19,8 @@ const PATH: &[&str] = &["events"];
 /// Before the stream is opened again, until the arena has said how long.
 const PAUSE_DEFAULT: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Whatever it says: a stream that is cut at once must not be opened in a hot loop.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
 
 /// Events of the arena in the order of their commits, none left out and none twice, over as many
 /// connections as that takes.
@@ -25,6 +28,8 @@ pub struct Events {
     feed: Feed,
     body: Option<Body>,
     pause: Duration,
+    /// Not before: kept, because a caller may drop the waiting and wait anew.
+    reopen_at: Instant,
     /// Came before it was asked for.
     ahead: Option<Event>,
 }
@@ -40,6 +45,7 @@ struct Feed {
 struct Body {
     response: Response,
     source: EventSource,
+    heard_at: Instant,
 }
 
 impl Client {
@@ -106,6 +112,7 @@ impl Events {
             body: Some(feed.open().await?),
             feed,
             pause: PAUSE_DEFAULT,
+            reopen_at: Instant::now(),
             ahead: None,
         };
         // The arena begins with it; without it a cut could not be mended.
@@ -146,28 +153,28 @@ impl Events {
     /// Opens the stream again if it was cut, or takes what comes next from it, which may be no event.
     async fn step(&mut self) -> Result<Option<Event>, ClientError> {
         if self.body.is_none() {
-            tokio::time::sleep(self.pause).await;
-            self.body = Some(self.feed.open().await?);
+            tokio::time::sleep_until(self.reopen_at).await;
+            let opened = self.feed.open().await;
+            self.reopen_at = Instant::now() + self.pause;
+            self.body = Some(opened?);
         }
         let Some(body) = &mut self.body else {
             return Ok(None);
         };
         let block = body.block(self.feed.client.transport.silence).await;
         if let Some(retry) = body.source.retry() {
-            self.pause = retry.min(PAUSE_MAX);
+            self.pause = retry.clamp(PAUSE_MIN, PAUSE_MAX);
+        }
+        if !matches!(block, Ok(Some(_))) {
+            self.body = None;
+            self.reopen_at = Instant::now() + self.pause;
         }
         match block {
             Ok(Some(block)) => self.feed.read(block),
-            Ok(None) => {
-                self.body = None;
-                Ok(None)
-            }
-            Err(TooLarge) => {
-                self.body = None;
-                Err(ClientError::TooLarge {
-                    endpoint: self.feed.endpoint(),
-                })
-            }
+            Ok(None) => Ok(None),
+            Err(TooLarge) => Err(ClientError::TooLarge {
+                endpoint: self.feed.endpoint(),
+            }),
         }
     }
 }
@@ -203,6 +210,7 @@ impl Feed {
         Ok(Body {
             response,
             source: EventSource::new(RESPONSE_BYTES_MAX),
+            heard_at: Instant::now(),
         })
     }
 
@@ -230,8 +238,12 @@ impl Body {
             if let Some(block) = self.source.pop() {
                 return Ok(Some(block));
             }
-            match tokio::time::timeout(silence, self.response.chunk()).await {
-                Ok(Ok(Some(bytes))) => self.source.push(&bytes)?,
+            let until = self.heard_at + silence;
+            match tokio::time::timeout_at(until, self.response.chunk()).await {
+                Ok(Ok(Some(bytes))) => {
+                    self.heard_at = Instant::now();
+                    self.source.push(&bytes)?;
+                }
                 Ok(Ok(None) | Err(_)) | Err(_) => return Ok(None),
             }
         }

@@ -132,6 +132,32 @@ async fn a_stream_that_fell_silent_is_opened_again() {
 }
 
 #[tokio::test]
+async fn who_waits_a_little_at_a_time_comes_over_cuts_and_silence_too() {
+    let stub = Stub::start(|_, before| match before {
+        0 => cut(&format!("{BEGIN}{}", tick(1))),
+        1 => open(""),
+        _ => open(&tick(2)),
+    })
+    .await;
+    let mut config = stub.config();
+    config.silence = Duration::from_millis(200);
+    let client = Client::new(config).unwrap();
+    let mut events = listen_as(&client).await.unwrap();
+    assert_eq!(next(&mut events).await.unwrap(), 1);
+    // As beside something else in a `select!`: shorter than the pause and than the silence.
+    let patiently = async {
+        loop {
+            let slice = Duration::from_millis(50);
+            if let Ok(event) = tokio::time::timeout(slice, events.next()).await {
+                return event.unwrap().id;
+            }
+        }
+    };
+    let id = tokio::time::timeout(DEADLINE, patiently).await.unwrap();
+    assert_eq!(id, "p2");
+}
+
+#[tokio::test]
 async fn a_refusal_is_told_and_the_next_call_goes_on_where_it_was() {
     let stub = Stub::start(|_, before| match before {
         0 => cut(&format!("{BEGIN}{}", tick(1))),

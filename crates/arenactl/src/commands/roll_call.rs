@@ -3,23 +3,33 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bus::presence::{BELIEVED, Presence, SAID_EVERY};
 use bus::{Bus, BusConfig};
 use daemon::config::{Reader, Sources};
 use daemon::process::Failure;
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
-use super::TAKE_UP;
 use super::debug_auth::{REDIS_SCHEMES, REDIS_URL};
 
 const LOOK: Duration = Duration::from_millis(500);
+/// In this time a running process has gone over, and one that had just read the settings when they
+/// changed has said that it is there: first it connects to Postgres and Redis, which may take five
+/// seconds each.
+const SETTLED: Duration = Duration::from_secs(12);
 
 pub(super) struct RollCall {
     bus: Bus,
-    /// In this time whoever can has gone over. A process that is just starting says so within it too.
-    quiet: Duration,
-    /// After that, for this long, they are waited for.
+    settled: Duration,
+    /// After that, for this long, whoever is behind is waited for.
     wait: Duration,
+}
+
+/// What a roll call comes to.
+pub(super) struct Heard {
+    pub(super) gone_over: usize,
+    /// For people: those who use another credential in the end.
+    pub(super) behind: Vec<String>,
 }
 
 impl RollCall {
@@ -34,46 +44,68 @@ impl RollCall {
         let bus = Bus::connect(config).await.with_context(|| {
             format!("cannot ask Redis, at {REDIS_URL}, which processes run; nothing was changed")
         })?;
-        Ok(RollCall::over(bus, TAKE_UP, wait))
+        Ok(RollCall::over(bus, SETTLED, wait))
     }
 
-    pub(super) const fn over(bus: Bus, quiet: Duration, wait: Duration) -> RollCall {
-        RollCall { bus, quiet, wait }
+    pub(super) const fn over(bus: Bus, settled: Duration, wait: Duration) -> RollCall {
+        RollCall { bus, settled, wait }
     }
 
     /// Gives everybody the time to go over to what was just written.
     pub(super) async fn settle(&self) {
-        tokio::time::sleep(self.quiet).await;
+        tokio::time::sleep(self.settled).await;
     }
 
-    /// Waits until every process that uses the credential uses the one of this fingerprint. Names
-    /// those that do not in the end.
-    pub(super) async fn behind(
-        &self,
-        credential: &str,
-        fingerprint: &str,
-    ) -> Result<Vec<String>, Failure> {
+    /// Goes on with another login to Redis itself.
+    pub(super) async fn take_up(&self, url: &str) -> anyhow::Result<()> {
+        let taken_up = self.bus.take_up(url).await;
+        taken_up.context("cannot log in to Redis anew")
+    }
+
+    /// Waits until every process that uses the credential uses the one of this fingerprint.
+    pub(super) async fn take(&self, credential: &str, fingerprint: &str) -> Result<Heard, Failure> {
         let deadline = Instant::now() + self.wait;
+        let mut told = false;
         loop {
-            let behind = self.behind_now(credential, fingerprint).await?;
-            if behind.is_empty() || Instant::now() >= deadline {
-                return Ok(behind);
+            let heard = self.look(credential, fingerprint).await?;
+            if heard.behind.is_empty() || Instant::now() >= deadline {
+                return Ok(heard);
+            }
+            if !told {
+                told = true;
+                let behind = heard.behind.join(", ");
+                tracing::warn!(%behind, "waiting for processes that use another {credential}; a restart helps");
             }
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    async fn behind_now(
-        &self,
-        credential: &str,
-        fingerprint: &str,
-    ) -> Result<Vec<String>, Failure> {
+    async fn look(&self, credential: &str, fingerprint: &str) -> Result<Heard, Failure> {
         let present = self.bus.present().await;
         let present = present.context("cannot ask Redis which processes run; run this again")?;
-        let is_behind = |used: Option<&String>| used.is_some_and(|used| used != fingerprint);
-        let behind = present
-            .into_iter()
-            .filter(|process| is_behind(process.credentials.get(credential)));
-        Ok(behind.map(|process| process.process).collect())
+        let mut heard = Heard {
+            gone_over: 0,
+            behind: Vec::new(),
+        };
+        for process in present {
+            match process.credentials.get(credential) {
+                Some(used) if used == fingerprint => heard.gone_over += 1,
+                Some(_) => heard.behind.push(in_words(&process)),
+                None => {}
+            }
+        }
+        Ok(heard)
     }
+}
+
+fn in_words(process: &Presence) -> String {
+    let (name, silent) = (&process.process, process.silent);
+    if silent < 3 * SAID_EVERY {
+        return name.clone();
+    }
+    format!(
+        "{name} (silent for {} s: if it died, it is forgotten {} s after its last word)",
+        silent.as_secs(),
+        BELIEVED.as_secs()
+    )
 }

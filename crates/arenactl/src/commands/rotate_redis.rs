@@ -1,16 +1,17 @@
 //! `arenactl rotate-redis`: another password in REDIS_URL, while everything runs.
 //!
 //! Redis takes both passwords until the services have gone over. A run that is interrupted is simply
-//! repeated: it makes one more password, and its end leaves the last one alone.
+//! repeated: before `.env` has the new password it makes another one, and afterwards, as a mark in
+//! `.env` says, it only waits and takes the old one away.
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, anyhow};
 use bus::passwords::{DEFAULT_USER, PasswordAdmin};
 use bus::presence::login_fingerprint;
-use daemon::config::{Reader, Sources};
+use daemon::config::{ConfigError, Reader, Sources};
 use daemon::process::Failure;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -25,6 +26,9 @@ use crate::env_file;
 use crate::keys;
 
 const REDIS_ADMIN_URL: &str = "REDIS_ADMIN_URL";
+/// In `.env` while the old password is good too: since when `REDIS_URL` has had the new one, in seconds
+/// of the Unix epoch.
+const ROTATED_AT: &str = "REDIS_URL_ROTATED_AT";
 const LOOK: Duration = Duration::from_millis(500);
 
 #[derive(clap::Args)]
@@ -40,6 +44,10 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     user: String,
+    /// Whether an earlier run had come as far as `.env`.
+    resumed: bool,
+    /// How many processes said that they have gone over.
+    processes: usize,
 }
 
 /// What has just been done.
@@ -108,11 +116,49 @@ impl Rotation {
             )
             .into());
         }
+        let (resumed, written) = match self.rotated_at()? {
+            Some(written) => (true, written),
+            None => {
+                let written = self.add(&admin, &user, &mut url, &after).await?;
+                (false, written)
+            }
+        };
+        let login = login_fingerprint(url.as_str()).context("the new URL cannot be read")?;
+        // Its own session must not be taken for one of before.
+        self.roll_call.take_up(url.as_str()).await?;
+        let processes = self
+            .wait_until_taken_up(&admin, &user, &login, written)
+            .await?;
+        after(Step::TakenUp)?;
+        self.insist_on(&login)?;
+        admin
+            .only(&user, url.as_str())
+            .await
+            .context("cannot take the old password away; run `arenactl rotate-redis` again")?;
+        after(Step::Closed)?;
+        self.write(vec![(ROTATED_AT, SecretString::from(""))])
+            .await?;
+        Ok(Report {
+            user,
+            resumed,
+            processes,
+        })
+    }
+
+    /// Gives the user another password beside the one it has, in Redis and then in the settings. Answers
+    /// when those had it.
+    async fn add(
+        &self,
+        admin: &PasswordAdmin,
+        user: &str,
+        url: &mut Url,
+        after: &impl Fn(Step) -> Result<(), Failure>,
+    ) -> Result<SystemTime, Failure> {
         let password = keys::password()?;
         url.set_password(Some(password.expose_secret()))
             .map_err(|()| anyhow!("{REDIS_URL} names no server to log in to"))?;
         let sha256 = hex(&Sha256::digest(password.expose_secret()));
-        admin.add(&user, &sha256).await.with_context(|| {
+        admin.add(user, &sha256).await.with_context(|| {
             format!("cannot give {user} another password; {REDIS_ADMIN_URL} may name who can")
         })?;
         after(Step::Added)?;
@@ -120,26 +166,39 @@ impl Rotation {
         PasswordAdmin::open(url.as_str())
             .await
             .context("Redis refuses the new password; nothing was changed in the settings")?;
-        let text = String::from(url);
-        let login = login_fingerprint(&text).context("the new URL cannot be read")?;
-        let file = self.file.clone();
-        let shown = file.display().to_string();
-        tokio::task::spawn_blocking(move || env_file::replace(&file, REDIS_URL, &text))
-            .await
-            .context("writing the settings panicked")?
-            .with_context(|| format!("cannot write {REDIS_URL} to {shown}"))?;
-        let written = Instant::now();
+        let written = SystemTime::now();
+        let since_epoch = written.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.write(vec![
+            (REDIS_URL, SecretString::from(url.as_str())),
+            (ROTATED_AT, SecretString::from(since_epoch.as_secs().to_string())),
+        ])
+        .await?;
         after(Step::Written)?;
-        self.wait_until_taken_up(&admin, &user, &login, written)
-            .await?;
-        after(Step::TakenUp)?;
-        self.insist_on(&login)?;
-        admin
-            .only(&user, password.expose_secret())
-            .await
-            .context("cannot take the old password away; run `arenactl rotate-redis` again")?;
-        after(Step::Closed)?;
-        Ok(Report { user })
+        self.roll_call.settle().await;
+        Ok(written)
+    }
+
+    /// Since when the settings have had a new password, if an earlier run had come so far.
+    fn rotated_at(&self) -> Result<Option<SystemTime>, ConfigError> {
+        let sources = Sources::from_file(&self.file);
+        let mut reader = Reader::new(&sources);
+        let seconds: Option<u64> = reader.optional(ROTATED_AT);
+        reader.finish()?;
+        Ok(seconds.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds)))
+    }
+
+    async fn write(&self, settings: Vec<(&'static str, SecretString)>) -> anyhow::Result<()> {
+        let (file, shown) = (self.file.clone(), self.file.display());
+        tokio::task::spawn_blocking(move || {
+            let plain: Vec<(&str, &str)> = settings
+                .iter()
+                .map(|(name, value)| (*name, value.expose_secret()))
+                .collect();
+            env_file::set_all(&file, &plain)
+        })
+        .await
+        .context("writing the settings panicked")?
+        .with_context(|| format!("cannot write to {shown}"))
     }
 
     /// The settings must still say what was written: else somebody would be told a password that is
@@ -164,28 +223,27 @@ impl Rotation {
         admin: &PasswordAdmin,
         user: &str,
         login: &str,
-        written: Instant,
-    ) -> Result<(), Failure> {
-        self.roll_call.settle().await;
-        let behind = self.roll_call.behind(REDIS_URL, login).await?;
-        if !behind.is_empty() {
+        written: SystemTime,
+    ) -> Result<usize, Failure> {
+        let heard = self.roll_call.take(REDIS_URL, login).await?;
+        if !heard.behind.is_empty() {
             return Err(anyhow!(
                 "{REDIS_URL} has the new password, but some go by another one: {}. Restart them, then \
                  run this again; until then both passwords are good",
-                behind.join(", ")
+                heard.behind.join(", ")
             )
             .into());
         }
-        let deadline = written + self.wait;
+        let deadline = Instant::now() + self.wait;
         loop {
-            // Redis counts whole seconds.
-            let age = written.elapsed() + Duration::from_secs(1);
+            // Redis counts whole seconds, and so does the mark in the settings.
+            let age = written.elapsed().unwrap_or_default() + Duration::from_secs(2);
             let old = admin
                 .sessions_older_than(user, age)
                 .await
                 .context("cannot list the sessions of Redis; run `arenactl rotate-redis` again")?;
             if old.is_empty() {
-                return Ok(());
+                break;
             }
             if Instant::now() >= deadline {
                 return Err(anyhow!(
@@ -197,6 +255,17 @@ impl Rotation {
                 .into());
             }
             tokio::time::sleep(LOOK).await;
+        }
+        // Once more: who was not to be heard a while ago may be now.
+        let heard = self.roll_call.take(REDIS_URL, login).await?;
+        match heard.behind.as_slice() {
+            [] => Ok(heard.gone_over),
+            behind => Err(anyhow!(
+                "{REDIS_URL} has the new password, but some go by another one: {}. Restart them, then \
+                 run this again",
+                behind.join(", ")
+            )
+            .into()),
         }
     }
 }
@@ -213,10 +282,13 @@ fn hex(bytes: &[u8]) -> String {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.resumed {
+            writeln!(f, "an interrupted rotation was completed")?;
+        }
         write!(
             f,
-            "{REDIS_URL} has another password for {}; the old one is void",
-            self.user
+            "{REDIS_URL} has another password for {}, {} processes use it, and the old one is void",
+            self.user, self.processes
         )
     }
 }

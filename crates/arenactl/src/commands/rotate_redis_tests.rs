@@ -40,8 +40,7 @@ impl Bench {
     }
 
     fn written(&self) -> String {
-        let text = std::fs::read_to_string(self.file()).unwrap();
-        text.trim().strip_prefix("REDIS_URL=").unwrap().to_owned()
+        Sources::from_file(&self.file()).get("REDIS_URL").unwrap()
     }
 
     async fn rotation(&self) -> Rotation {
@@ -145,7 +144,16 @@ async fn a_process_that_has_not_gone_over_keeps_its_password_and_is_named() {
     let rotation = bench.rotation_within(Duration::ZERO).await;
     let refused = rotation.run(|_| Ok(())).await.unwrap_err().to_string();
     assert!(refused.contains("ticker on "), "{refused}");
-    assert!(works(&old).await && works(&bench.written()).await);
+    let new = bench.written();
+    assert!(works(&old).await && works(&new).await);
+    // It was restarted, and reads what is written there now: that must be enough.
+    follows.take_up(&new).await.unwrap();
+    let done = bench.rotation().await.run(|_| Ok(())).await.unwrap();
+    assert!(done.resumed && done.processes == 1, "{done:?}");
+    assert_eq!(bench.written(), new, "no other one was made");
+    assert!(works(&new).await && !works(&old).await);
+    let mark = Sources::from_file(&bench.file()).get(ROTATED_AT);
+    assert_eq!(mark.unwrap_or_default(), "", "it is over");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use bus::presence;
 use clap::ValueEnum;
 use daemon::config::{ConfigError, Reader, Sources, workspace_root};
 use daemon::process::Failure;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::migrate::DATABASE_OWNER_URL;
+use super::roll_call::RollCall;
 use super::{DATABASE_URL, TAKE_UP, in_file};
 use crate::env_file;
 use crate::keys;
@@ -88,6 +90,8 @@ struct Rotation {
     file: PathBuf,
     wait: Duration,
     quiet: Duration,
+    /// Nobody is asked about the owner's role, which no service has.
+    roll_call: Option<RollCall>,
 }
 
 pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failure> {
@@ -101,12 +105,18 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
                        the password of the present one instead (docs/operators.md, Credentials)";
         return Err(ConfigError::single(setting, problem).into());
     }
+    let wait = Duration::from_secs(args.wait);
+    let roll_call = match args.role {
+        Which::App => Some(RollCall::open(sources, wait).await?),
+        Which::Owner => None,
+    };
     let rotation = Rotation {
         which: args.role,
+        roll_call,
         admin_url: admin_url(sources, &args.admin_url_env, &url)?,
         url,
         file: sources.file().to_owned(),
-        wait: Duration::from_secs(args.wait),
+        wait,
         // A service that has the old role but no session now would open one within this time.
         quiet: TAKE_UP,
     };
@@ -192,6 +202,7 @@ impl Rotation {
             .hand_over(&old, &new)
             .await
             .map_err(|error| self.failed(error, "move what the old role owns"))?;
+        self.wait_until_gone_over(&new).await?;
         self.wait_until_quiet(&admin, &old).await?;
         after(Step::Quiet)?;
         admin
@@ -271,6 +282,25 @@ impl Rotation {
             "{role} {problem}; {} still names the old role",
             self.file.display()
         ))
+    }
+
+    /// Until every process has said that it works under the role. One that has no session now, or no
+    /// Redis to say so, is known by [`Rotation::wait_until_quiet`] alone.
+    async fn wait_until_gone_over(&self, role: &str) -> Result<(), Failure> {
+        let Some(roll_call) = &self.roll_call else {
+            return Ok(());
+        };
+        let fingerprint = presence::fingerprint(&[&[role]]);
+        let heard = roll_call.take(DATABASE_URL, &fingerprint).await?;
+        if heard.behind.is_empty() {
+            return Ok(());
+        }
+        Err(anyhow!(
+            "{DATABASE_URL} is in force, but some work under another role: {}. Restart them, then run \
+             this again",
+            heard.behind.join(", ")
+        )
+        .into())
     }
 
     /// Until nobody was logged in as the role for a while.

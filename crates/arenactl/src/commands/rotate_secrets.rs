@@ -1,17 +1,17 @@
 //! `arenactl rotate-secret-key` and `rotate-admin-token`: other secrets in `.env`, while everything runs.
 //!
 //! The API takes up what `.env` says within seconds, each process by itself. So that none of them is
-//! ever shown what it does not know yet, a new SECRET_KEY is first accepted by all
-//! (SECRET_KEY_NEXT), and only then used; the old one stays accepted (SECRET_KEY_PREVIOUS) until what
-//! was made under it is void. `.env` itself says how far an interrupted run had come, and what every
-//! process says of itself ([`bus::presence`]) whether it has gone over.
+//! ever shown what it does not know yet, a new secret is first accepted by all (`…_NEXT`), and only then
+//! used; the old one stays accepted (`…_PREVIOUS`) until nobody needs it any more. `.env` itself says
+//! how far an interrupted run had come, and what every process says of itself ([`bus::presence`])
+//! whether it has gone over.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use bus::presence::{self, API_SECRETS};
+use bus::presence;
 use daemon::config::{ConfigError, Reader, Sources};
 use daemon::process::Failure;
 use secrecy::{ExposeSecret, SecretString};
@@ -22,15 +22,18 @@ use super::roll_call::RollCall;
 use crate::env_file;
 use crate::keys;
 
-const SECRET_KEY: &str = "SECRET_KEY";
-const SECRET_KEY_NEXT: &str = "SECRET_KEY_NEXT";
-const SECRET_KEY_PREVIOUS: &str = "SECRET_KEY_PREVIOUS";
-const ADMIN_TOKEN: &str = "ADMIN_TOKEN";
-const ADMIN_TOKEN_PREVIOUS: &str = "ADMIN_TOKEN_PREVIOUS";
-
 /// After so long no request is under way that began before its process knew the new key: then twins could
 /// miss each other. Longer than a request and what it leaves behind may take.
 const OUTLIVED: Duration = Duration::from_secs(20);
+
+const OTHERS: &str =
+    "go by something else than it says, and nothing was changed. Restart them, then run this again";
+const NOT_KNOWN: &str =
+    "do not know the new one yet, and nobody uses it. Restart them, then run this again";
+const NOT_USED: &str = "still use the previous one, which is accepted too. Restart them; until --finish nothing \
+                        else is left to do";
+const NOT_FORGOTTEN: &str =
+    "still accept what it was before. Restart them; nothing else is left to do";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -42,10 +45,34 @@ pub(crate) struct Args {
     wait: u64,
 }
 
+/// A secret of the API, by the names of its settings.
+#[derive(Debug, PartialEq, Eq)]
+struct Secret {
+    present: &'static str,
+    next: &'static str,
+    previous: &'static str,
+    outlived: Duration,
+}
+
+const SECRET_KEY: Secret = Secret {
+    present: presence::SECRET_KEY,
+    next: "SECRET_KEY_NEXT",
+    previous: "SECRET_KEY_PREVIOUS",
+    outlived: OUTLIVED,
+};
+const ADMIN_TOKEN: Secret = Secret {
+    present: presence::ADMIN_TOKEN,
+    next: "ADMIN_TOKEN_NEXT",
+    previous: "ADMIN_TOKEN_PREVIOUS",
+    outlived: Duration::ZERO,
+};
+
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     setting: &'static str,
     outcome: Outcome,
+    /// How many said that they have gone over.
+    processes: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -58,119 +85,95 @@ enum Outcome {
 }
 
 pub(crate) async fn secret_key(sources: &Sources, args: &Args) -> Result<Report, Failure> {
-    in_file(sources, &[SECRET_KEY, SECRET_KEY_NEXT, SECRET_KEY_PREVIOUS])?;
-    let rotation = Rotation::open(sources, args).await?;
-    rotation.secret_key(args.finish).await
+    rotate(SECRET_KEY, sources, args).await
 }
 
 pub(crate) async fn admin_token(sources: &Sources, args: &Args) -> Result<Report, Failure> {
-    in_file(sources, &[ADMIN_TOKEN, ADMIN_TOKEN_PREVIOUS])?;
-    let rotation = Rotation::open(sources, args).await?;
-    rotation.admin_token(args.finish).await
+    rotate(ADMIN_TOKEN, sources, args).await
+}
+
+async fn rotate(secret: Secret, sources: &Sources, args: &Args) -> Result<Report, Failure> {
+    in_file(sources, &[secret.present, secret.next, secret.previous])?;
+    let rotation = Rotation {
+        secret,
+        file: sources.file().to_owned(),
+        roll_call: RollCall::open(sources, Duration::from_secs(args.wait)).await?,
+    };
+    rotation.run(args.finish).await
 }
 
 struct Rotation {
+    secret: Secret,
     file: PathBuf,
     roll_call: RollCall,
-    outlived: Duration,
 }
 
 impl Rotation {
-    async fn open(sources: &Sources, args: &Args) -> Result<Rotation, Failure> {
-        Ok(Rotation {
-            file: sources.file().to_owned(),
-            roll_call: RollCall::open(sources, Duration::from_secs(args.wait)).await?,
-            outlived: OUTLIVED,
-        })
-    }
-
-    async fn secret_key(&self, finish: bool) -> Result<Report, Failure> {
+    async fn run(&self, finish: bool) -> Result<Report, Failure> {
+        let Secret {
+            present: setting,
+            next: in_next,
+            previous: in_previous,
+            outlived,
+        } = self.secret;
         let sources = Sources::from_file(&self.file);
-        let present = required(&sources, SECRET_KEY)?;
-        let next = given(&sources, SECRET_KEY_NEXT);
+        let present = required(&sources, setting)?;
+        let next = given(&sources, in_next);
         if finish && next.is_some() {
             let problem = "is still set: a rotation was interrupted; run it again without --finish";
-            return Err(ConfigError::single(SECRET_KEY_NEXT, problem).into());
+            return Err(ConfigError::single(in_next, problem).into());
         }
-        self.insist_on_all(
-            "run with other secrets than it says, and nothing was changed: restart them, then run this again",
-        )
-        .await?;
+        self.insist_on_all(OTHERS).await?;
         if finish {
-            self.write(&[(SECRET_KEY_PREVIOUS, "")]).await?;
-            self.insist_on_all(
-                "still accept what SECRET_KEY was before: restart them; nothing else is left to do",
-            )
-            .await?;
-            return Ok(report(SECRET_KEY, Outcome::Finished));
+            self.write(&[(in_previous, "")]).await?;
+            let processes = self.insist_on_all(NOT_FORGOTTEN).await?;
+            return Ok(self.report(Outcome::Finished, processes));
         }
         let (next, outcome) = match next {
             Some(next) => (next, Outcome::Resumed),
             None => {
                 let next = keys::password()?;
-                self.write(&[(SECRET_KEY_NEXT, next.expose_secret())])
-                    .await?;
+                self.write(&[(in_next, next.expose_secret())]).await?;
                 (next, Outcome::Rotated)
             }
         };
-        self.insist_on_all("do not know the new SECRET_KEY yet, and nobody uses it: restart them, then run this again")
-            .await?;
+        self.insist_on_all(NOT_KNOWN).await?;
         // Also after an interruption: nobody knows how long ago that was.
-        tokio::time::sleep(self.outlived).await;
-        let previous = list(&present, given(&sources, SECRET_KEY_PREVIOUS));
+        tokio::time::sleep(outlived).await;
+        // Who was not to be heard a while ago may be now.
+        self.insist_on_all(NOT_KNOWN).await?;
+        let previous = list(&present, given(&sources, in_previous));
         let swap = [
-            (SECRET_KEY, next.expose_secret()),
-            (SECRET_KEY_PREVIOUS, previous.expose_secret()),
-            (SECRET_KEY_NEXT, ""),
+            (setting, next.expose_secret()),
+            (in_previous, previous.expose_secret()),
+            (in_next, ""),
         ];
         self.write(&swap).await?;
-        self.insist_on_all(
-            "still use the previous SECRET_KEY, which is accepted too: restart them; until --finish nothing else is left to do",
-        )
-        .await?;
-        tokio::time::sleep(self.outlived).await;
-        Ok(report(SECRET_KEY, outcome))
+        let processes = self.insist_on_all(NOT_USED).await?;
+        tokio::time::sleep(outlived).await;
+        Ok(self.report(outcome, processes))
     }
 
-    async fn admin_token(&self, finish: bool) -> Result<Report, Failure> {
+    const fn report(&self, outcome: Outcome, processes: usize) -> Report {
+        Report {
+            setting: self.secret.present,
+            outcome,
+            processes,
+        }
+    }
+
+    /// Waits until every API process runs with the secret in the file as it is now, and counts them; or
+    /// says of which processes what is wrong.
+    async fn insist_on_all(&self, wrong: &str) -> Result<usize, Failure> {
         let sources = Sources::from_file(&self.file);
-        let present = required(&sources, ADMIN_TOKEN)?;
-        self.insist_on_all(
-            "run with other secrets than it says, and nothing was changed: restart them, then run this again",
-        )
-        .await?;
-        if finish {
-            self.write(&[(ADMIN_TOKEN_PREVIOUS, "")]).await?;
-            self.insist_on_all(
-                "still accept what ADMIN_TOKEN was before: restart them; nothing else is left to do",
-            )
-            .await?;
-            return Ok(report(ADMIN_TOKEN, Outcome::Finished));
+        let fingerprint = self.secret.fingerprint(&sources)?;
+        let setting = self.secret.present;
+        let heard = self.roll_call.take(setting, &fingerprint).await?;
+        if heard.behind.is_empty() {
+            return Ok(heard.gone_over);
         }
-        let new = keys::password()?;
-        let previous = list(&present, given(&sources, ADMIN_TOKEN_PREVIOUS));
-        let both = [
-            (ADMIN_TOKEN, new.expose_secret()),
-            (ADMIN_TOKEN_PREVIOUS, previous.expose_secret()),
-        ];
-        self.write(&both).await?;
-        self.insist_on_all(
-            "know the previous ADMIN_TOKEN alone: restart them before you use the new one; until --finish nothing else is left to do",
-        )
-        .await?;
-        Ok(report(ADMIN_TOKEN, Outcome::Rotated))
-    }
-
-    /// Waits until every API process runs with the secrets in the file as it is now, or says of which
-    /// processes what is wrong.
-    async fn insist_on_all(&self, wrong: &str) -> Result<(), Failure> {
-        let fingerprint = api_secrets(&Sources::from_file(&self.file))?;
-        let behind = self.roll_call.behind(API_SECRETS, &fingerprint).await?;
-        if behind.is_empty() {
-            return Ok(());
-        }
-        let (behind, file) = (behind.join(", "), self.file.display());
-        Err(anyhow!("{file} is not what these processes go by: {behind}. They {wrong}").into())
+        let (file, behind) = (self.file.display(), heard.behind.join(", "));
+        Err(anyhow!("not all go by the {setting} of {file}: {behind} {wrong}").into())
     }
 
     /// Writes them, and gives everybody the time to go over.
@@ -195,39 +198,22 @@ impl Rotation {
     }
 }
 
-const fn report(setting: &'static str, outcome: Outcome) -> Report {
-    Report { setting, outcome }
-}
-
-/// What an API process tells of its secrets when they are these.
-fn api_secrets(sources: &Sources) -> Result<String, ConfigError> {
-    let mut reader = Reader::new(sources);
-    let secret_key = reader.secret(SECRET_KEY, 1);
-    let next = reader.secrets(SECRET_KEY_NEXT, 1);
-    let previous = reader.secrets(SECRET_KEY_PREVIOUS, 1);
-    let admin_token = reader.secret(ADMIN_TOKEN, 1);
-    let previous_tokens = reader.secrets(ADMIN_TOKEN_PREVIOUS, 1);
-    let read = || {
-        Some((
-            secret_key?,
-            next?,
-            previous?,
-            admin_token?,
-            previous_tokens?,
-        ))
-    };
-    let (secret_key, mut others, previous, admin_token, mut tokens) = reader.finish_with(read())?;
-    others.extend(previous);
-    tokens.insert(0, admin_token);
-    Ok(presence::fingerprint(&[
-        &[secret_key.expose_secret()],
-        &exposed(&others),
-        &exposed(&tokens),
-    ]))
-}
-
-fn exposed(list: &[SecretString]) -> Vec<&str> {
-    list.iter().map(ExposeSecret::expose_secret).collect()
+impl Secret {
+    /// What an API process tells of it when the settings are these.
+    fn fingerprint(&self, sources: &Sources) -> Result<String, ConfigError> {
+        let mut reader = Reader::new(sources);
+        let present = reader.secret(self.present, 1);
+        let next = reader.secrets(self.next, 1);
+        let previous = reader.secrets(self.previous, 1);
+        let read = present.zip(next.zip(previous));
+        let (present, (mut others, previous)) = reader.finish_with(read)?;
+        others.extend(previous);
+        let others: Vec<&str> = others.iter().map(ExposeSecret::expose_secret).collect();
+        Ok(presence::fingerprint(&[
+            &[present.expose_secret()],
+            &others,
+        ]))
+    }
 }
 
 fn required(sources: &Sources, setting: &str) -> Result<SecretString, ConfigError> {
@@ -261,21 +247,28 @@ fn list(newest: &SecretString, older: Option<SecretString>) -> SecretString {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let setting = self.setting;
-        let until = if setting == SECRET_KEY {
+        let until = if setting == presence::SECRET_KEY {
             "after a day, when the answers kept for retries are void too"
         } else {
             "once nobody uses it any more"
         };
+        let heard = match self.processes {
+            0 => "no API process was there to be asked".to_owned(),
+            1 => "the API process says so".to_owned(),
+            many => format!("all {many} API processes say so"),
+        };
         match self.outcome {
-            Outcome::Finished => write!(f, "what {setting} was before is accepted no more"),
+            Outcome::Finished => {
+                write!(f, "what {setting} was before is accepted no more; {heard}")
+            }
             Outcome::Rotated | Outcome::Resumed => {
                 if self.outcome == Outcome::Resumed {
                     writeln!(f, "an interrupted rotation was completed")?;
                 }
                 write!(
                     f,
-                    "{setting} is another one; the previous one is still accepted. End that with \
-                     --finish {until}"
+                    "{setting} is another one; {heard}. The previous one is still accepted: end that \
+                     with --finish {until}"
                 )
             }
         }

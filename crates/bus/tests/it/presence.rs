@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bus::Bus;
-use bus::presence::{BELIEVED, Presence, REDIS_URL, login_fingerprint};
+use bus::presence::{BELIEVED, Presence, REDIS_URL, SECRET_KEY, login_fingerprint};
 use redis::AsyncCommands as _;
 
 use crate::{eventually, own_bus, own_bus_and_namespace, raw, redis_url};
@@ -38,9 +39,9 @@ async fn a_credential_that_changes_is_told() {
     let _announcement = bus.announce("api");
     eventually("it is present", || async { only(&bus).await.is_some() }).await;
     for fingerprint in ["one", "another"] {
-        bus.uses("API_SECRETS", fingerprint.to_owned());
+        bus.uses(SECRET_KEY, fingerprint.to_owned());
         eventually("it is told", || async {
-            uses(&bus, "API_SECRETS").await.as_deref() == Some(fingerprint)
+            uses(&bus, SECRET_KEY).await.as_deref() == Some(fingerprint)
         })
         .await;
     }
@@ -69,7 +70,9 @@ async fn one_that_dies_is_believed_for_a_while_and_one_whose_word_was_lost_says_
         left > 0 && u64::try_from(left).unwrap() <= BELIEVED.as_secs(),
         "{left}"
     );
-    assert!(only(&bus).await.is_some());
+    let () = redis.expire(key, 60).await.unwrap();
+    let silent = only(&bus).await.unwrap().silent;
+    assert!(silent >= BELIEVED - Duration::from_secs(60), "{silent:?}");
 }
 
 #[tokio::test]
@@ -86,6 +89,7 @@ async fn many_are_all_found_and_nobody_of_another_arena() {
         let presence = Presence {
             process: format!("api on m{number} (pid 1)"),
             credentials: BTreeMap::new(),
+            silent: Duration::ZERO,
         };
         let text = serde_json::to_string(&presence).unwrap();
         let key = format!("{namespace}process:{}", presence.process);

@@ -46,21 +46,20 @@ pub(crate) async fn check(scene: &Scene, what: &str) -> usize {
     must_be_none(
         ALL[2],
         &format!(
-            "{TICKS}, lives AS (SELECT w.bot_id, w.last_cycle, \
-                 (SELECT min(cycle) FROM ticks t WHERE t.bot_id = w.bot_id) AS first, \
-                 (SELECT count(*) FROM ticks t WHERE t.bot_id = w.bot_id) AS charged, \
-                 (SELECT count(*) FROM tick_failures f WHERE f.bot_id = w.bot_id) AS passed_over \
-               FROM wallets w) \
-             SELECT count(*) FROM lives WHERE charged > 0 \
-                AND last_cycle - first + 1 <> charged + passed_over"
+            "{TICKS}, lives AS (SELECT bot_id, min(cycle) AS first, count(*) AS charged \
+                                 FROM ticks GROUP BY bot_id), \
+                 failures AS (SELECT bot_id, count(*) AS passed_over FROM tick_failures GROUP BY bot_id) \
+             SELECT count(*) FROM lives JOIN wallets w USING (bot_id) LEFT JOIN failures USING (bot_id) \
+              WHERE w.last_cycle - first + 1 <> charged + coalesce(passed_over, 0)"
         ),
     )
     .await;
     must_be_none(
         ALL[3],
         &format!(
-            "{TICKS} SELECT count(*) FROM cycles c WHERE closed_at IS NOT NULL \
-             AND bots <> (SELECT count(*) FROM ticks t WHERE t.cycle = c.number)"
+            "{TICKS}, charged AS (SELECT cycle, count(*) AS bots FROM ticks GROUP BY cycle) \
+             SELECT count(*) FROM cycles c LEFT JOIN charged t ON t.cycle = c.number \
+              WHERE c.closed_at IS NOT NULL AND c.bots <> coalesce(t.bots, 0)"
         ),
     )
     .await;
