@@ -17,7 +17,7 @@ test: ## all tests, on a throw-away Postgres and Redis
 	scripts/with-test-services bash -c 'cargo build --locked --workspace --bins && cargo build --locked -p arena-client --example agent && cargo test --locked --workspace --no-fail-fast' || result=1; \
 	exit $$result
 
-drill: ## 200 faults under load, in ten minutes (SEED=7 FAULTS=50 for others)
+drill: ## 200 faults under load, in a quarter of an hour (SEED=7 FAULTS=50 for others)
 	@cargo build --locked --workspace --bins
 	@cargo run --quiet --locked -p system-tests --bin drill
 
