@@ -290,7 +290,7 @@ export function Table({ caption, columns, rows, id, sort, onSort, mark, cards })
     const amount = column.amount?.(row) ?? null;
     return amount === null ? html`<span class="none">–</span>` : html`<${Money} of=${amount} signed=${column.signed} tone=${column.signed} />`;
   };
-  return html`<div class=${cards ? "table cards" : "table"} role="group" aria-label=${caption} tabindex="0">
+  return html`<div class=${cards ? "table stacked" : "table"} role="group" aria-label=${caption} tabindex="0">
     <table role="table">
       <caption class="sr">
         ${caption}

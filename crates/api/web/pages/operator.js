@@ -468,10 +468,14 @@ function MarketActs({ turn, propose }) {
     const [open, locked] = await Promise.all(["OPEN", "LOCKED"].map((status) => all(`markets?status=${status}`, 200, signal)));
     return /** @type {Market[]} */ ([...(open?.items ?? []), ...(locked?.items ?? [])]);
   }, []);
+  // By itself: the list may be an answer of a moment ago, before the act.
+  const chosen = useRead(async (signal) => (id === "" ? null : /** @type {Market} */ (await ask(`markets/${encodeURIComponent(id)}`, { signal }))), [id]);
   useEffect(() => {
-    if (turn > 0) read.again();
+    if (turn === 0) return;
+    read.again();
+    chosen.again();
   }, [turn]);
-  const market = read.value?.find((one) => one.id === id) ?? null;
+  const market = chosen.value && ["OPEN", "LOCKED"].includes(chosen.value.status) ? chosen.value : null;
   const why = reason.trim();
   const act = (/** @type {"pause" | "resume" | "void"} */ kind) => {
     if (!market) return;
@@ -513,6 +517,7 @@ function MarketActs({ turn, propose }) {
   };
   return html`<${Section} title="A market">
     <${Trouble} problem=${read.problem} again=${read.again} />
+    <${Trouble} problem=${chosen.problem} again=${chosen.again} />
     ${read.value?.length === 0 ? html`<${Empty}>No market is open or locked.<//>` : null}
     ${read.value && read.value.length > 0
       ? html`<label class="field"
