@@ -170,7 +170,10 @@ impl Rotation {
         let since_epoch = written.duration_since(UNIX_EPOCH).unwrap_or_default();
         self.write(vec![
             (REDIS_URL, SecretString::from(url.as_str())),
-            (ROTATED_AT, SecretString::from(since_epoch.as_secs().to_string())),
+            (
+                ROTATED_AT,
+                SecretString::from(since_epoch.as_secs().to_string()),
+            ),
         ])
         .await?;
         after(Step::Written)?;
