@@ -4,6 +4,8 @@
 run_arenactl() {
     local root candidate newest='' target=${CARGO_TARGET_DIR-}
     root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+    # Whose settings: this checkout's, wherever the program was built.
+    export ARENA_HOME=${ARENA_HOME:-$root}
     if [[ -n ${ARENA_BIN_DIR-} ]]; then
         exec "$ARENA_BIN_DIR/arenactl" "$@"
     fi

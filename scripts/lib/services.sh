@@ -180,7 +180,7 @@ create_postgres() {
     local dir=$1 output
     adopt_directory "$dir"
     if [[ -f $dir/cluster/PG_VERSION ]]; then
-        [[ -s $dir/superuser ]] || die 69 "$dir has a cluster, but $dir/superuser with its superuser's password is gone."
+        [[ -s $dir/superuser ]] || die 69 "$dir has a cluster, but $dir/superuser with its superuser's password is gone: docs/operators.md says how to get back in."
         local version
         version=$(<"$dir/cluster/PG_VERSION")
         # The cluster stays with the version that made it for as long as that is installed.

@@ -103,8 +103,14 @@ resolve_stack() {
     [[ -z ${DATABASE_URL-} && ,$marker, == *,postgres,* ]] && private[postgres]=1
     [[ -z ${REDIS_URL-} && ,$marker, == *,redis,* ]] && private[redis]=1
     setting DATABASE_URL
-    split_url DATABASE_URL "$REPLY" 5432
+    local app_url=$REPLY
+    split_url DATABASE_URL "$app_url" 5432
     host[postgres]=$url_host port[postgres]=$url_port
+    # Services that go through a pooler have its port; Postgres itself is where its owner finds it.
+    if [[ -n ${private[postgres]-} && $app_url == *pooler=transaction* ]] && setting DATABASE_OWNER_URL; then
+        split_url DATABASE_OWNER_URL "$REPLY" 5432
+        host[postgres]=$url_host port[postgres]=$url_port
+    fi
     setting REDIS_URL
     split_url REDIS_URL "$REPLY" 6379
     [[ $url_scheme == redis ]] ||
@@ -250,19 +256,25 @@ sql_literal() {
 # The private cluster's roles and database follow what `.env` says, so that a lost or edited
 # `.env` never locks anyone out.
 keep_roles() {
-    local name role statements='' error
+    local name role app statements='' error
     for name in DATABASE_URL DATABASE_OWNER_URL; do
         setting "$name"
         split_url "$name" "$REPLY" 5432
         [[ $url_user != "$superuser" ]] || die 78 "the private Postgres' superuser must not be named in $env_path."
         sql_literal "$url_user"
         role=$REPLY
+        [[ $name != DATABASE_URL ]] || app=$role
         sql_literal "$url_password"
         statements+="SELECT format('CREATE ROLE %I', $role) WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = $role) \\gexec
 SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $role, $REPLY) \\gexec
 "
     done
     sql_literal "$url_database"
+    # The first migrations name arena_app. In an empty cluster under a `.env` whose role was rotated, that
+    # one has what they grant through it.
+    statements+="SELECT 'CREATE ROLE arena_app NOLOGIN' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = $REPLY) AND NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'arena_app') \\gexec
+SELECT format('GRANT arena_app TO %I', $app) WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = $REPLY) AND $app <> 'arena_app' \\gexec
+"
     statements+="SELECT format('CREATE DATABASE %I OWNER %I', $REPLY, $role) WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = $REPLY) \\gexec"
     error=$(superuser_psql "$postgres_dir" "${port[postgres]}" <<<"$statements" 2>&1 >/dev/null) ||
         die 69 "cannot create the roles of the private Postgres: ${error##*$'\n'}"

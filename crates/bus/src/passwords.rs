@@ -35,10 +35,26 @@ impl PasswordAdmin {
     /// # Errors
     /// When the session may not look at users, or Redis does not answer.
     pub async fn needs_none(&self, user: &str) -> BusResult<bool> {
-        let rules: Vec<String> = self.ask(redis::cmd("ACL").arg("LIST")).await?;
+        let rules = self.rules(user).await?;
+        Ok(rules.iter().any(|rule| rule == "nopass"))
+    }
+
+    /// How many passwords are good for the user.
+    ///
+    /// # Errors
+    /// As for [`PasswordAdmin::needs_none`].
+    pub async fn passwords(&self, user: &str) -> BusResult<usize> {
+        let rules = self.rules(user).await?;
+        Ok(rules.iter().filter(|rule| rule.starts_with('#')).count())
+    }
+
+    async fn rules(&self, user: &str) -> BusResult<Vec<String>> {
+        let all: Vec<String> = self.ask(redis::cmd("ACL").arg("LIST")).await?;
         let is_theirs = |line: &&String| line.split(' ').nth(1) == Some(user);
-        let theirs = rules.iter().find(is_theirs);
-        Ok(theirs.is_some_and(|line| line.split(' ').any(|rule| rule == "nopass")))
+        let theirs = all.iter().find(is_theirs);
+        Ok(theirs.map_or_else(Vec::new, |line| {
+            line.split(' ').map(str::to_owned).collect()
+        }))
     }
 
     /// Takes a password away that was added.

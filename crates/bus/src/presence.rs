@@ -11,6 +11,7 @@ use std::time::Duration;
 use redis::cmd;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 use uuid::Uuid;
@@ -21,9 +22,11 @@ use crate::passwords::DEFAULT_USER;
 
 /// How often a process says that it is there.
 pub const SAID_EVERY: Duration = Duration::from_secs(2);
-/// For how long what it said is believed. Longer than anybody waits for processes to go over: silence must
-/// not look like consent.
+/// For how long what it said is believed. Longer than [`WAIT_SECONDS_MAX`]: silence must not look like
+/// consent.
 pub const BELIEVED: Duration = Duration::from_secs(120);
+/// The longest that anybody waits for processes to go over.
+pub const WAIT_SECONDS_MAX: u64 = 100;
 /// The setting of the bus' own URL.
 pub const REDIS_URL: &str = "REDIS_URL";
 /// The setting of the services' role in Postgres.
@@ -41,6 +44,8 @@ const FINGERPRINT_BYTES: usize = 8;
 pub struct Presence {
     /// For people: which service, on which machine, under which process id.
     pub process: String,
+    pub host: String,
+    pub pid: u32,
     /// Fingerprints of the credentials it uses, by the names of their settings.
     pub credentials: BTreeMap<String, String>,
     /// For how long it has said nothing.
@@ -51,7 +56,8 @@ pub struct Presence {
 /// Keeps a process present for as long as it is held.
 pub struct Announcement {
     bus: Bus,
-    key: String,
+    /// Until it has left.
+    key: Option<String>,
     task: JoinHandle<()>,
 }
 
@@ -59,9 +65,14 @@ impl Bus {
     /// Says from now on that this process is there.
     #[must_use]
     pub fn announce(&self, service: &str) -> Announcement {
-        let host = gethostname::gethostname();
-        let host = host.to_string_lossy();
-        let process = format!("{service} on {host} (pid {})", std::process::id());
+        let (host, pid) = (this_host(), std::process::id());
+        let presence = Presence {
+            process: format!("{service} on {host} (pid {pid})"),
+            host,
+            pid,
+            credentials: BTreeMap::new(),
+            silent: Duration::ZERO,
+        };
         // Host and pid may be those of another one, where containers are given the same name.
         let key = self.key(&format!("process:{}", Uuid::new_v4()));
         let (bus, at) = (self.clone(), key.clone());
@@ -70,7 +81,7 @@ impl Bus {
             let mut told = false;
             loop {
                 news.mark_unchanged();
-                match bus.say(&at, &process).await {
+                match bus.say(&at, &presence).await {
                     Ok(()) => told = false,
                     // Rotations of credentials would take it for gone: worth one line.
                     Err(error) if !told => {
@@ -85,7 +96,7 @@ impl Bus {
         });
         Announcement {
             bus: self.clone(),
-            key,
+            key: Some(key),
             task,
         }
     }
@@ -104,11 +115,10 @@ impl Bus {
         }
     }
 
-    async fn say(&self, key: &str, process: &str) -> BusResult<()> {
+    async fn say(&self, key: &str, presence: &Presence) -> BusResult<()> {
         let presence = Presence {
-            process: process.to_owned(),
             credentials: self.credentials.borrow().clone(),
-            silent: Duration::ZERO,
+            ..presence.clone()
         };
         let text = serde_json::to_string(&presence)
             .map_err(|error| BusError::Corrupt(error.to_string()))?;
@@ -150,19 +160,35 @@ impl Bus {
 
 impl Announcement {
     /// Says that the process is going.
-    pub async fn leave(self) {
+    pub async fn leave(mut self) {
         self.task.abort();
-        let gone: BusResult<()> = self.bus.run(cmd("DEL").arg(&self.key)).await;
-        if let Err(error) = gone {
-            debug!(%error, "this process is believed to be there for a while");
+        if let Some(key) = self.key.take() {
+            forget(self.bus.clone(), key).await;
         }
     }
 }
 
+/// A start that failed must not be believed to run.
 impl Drop for Announcement {
     fn drop(&mut self) {
         self.task.abort();
+        if let (Some(key), Ok(runtime)) = (self.key.take(), Handle::try_current()) {
+            runtime.spawn(forget(self.bus.clone(), key));
+        }
     }
+}
+
+async fn forget(bus: Bus, key: String) {
+    let gone: BusResult<()> = bus.run(cmd("DEL").arg(&key)).await;
+    if let Err(error) = gone {
+        debug!(%error, "this process is believed to be there for a while");
+    }
+}
+
+/// The name under which this machine's processes say that they are there.
+#[must_use]
+pub fn this_host() -> String {
+    gethostname::gethostname().to_string_lossy().into_owned()
 }
 
 /// Tells sets of secrets apart without showing any: 64 bits of a SHA-256 over all of them. Whoever reads

@@ -154,9 +154,9 @@ impl Events {
     async fn step(&mut self) -> Result<Option<Event>, ClientError> {
         if self.body.is_none() {
             tokio::time::sleep_until(self.reopen_at).await;
-            let opened = self.feed.open().await;
+            // Before it is tried: also one who drops this waiting opens it no more often.
             self.reopen_at = Instant::now() + self.pause;
-            self.body = Some(opened?);
+            self.body = Some(self.feed.open().await?);
         }
         let Some(body) = &mut self.body else {
             return Ok(None);

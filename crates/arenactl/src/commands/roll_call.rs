@@ -1,9 +1,10 @@
 //! Which running processes have gone over to what was written to `.env`, by what they say of themselves.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bus::presence::{BELIEVED, Presence, SAID_EVERY};
+use bus::presence::{BELIEVED, Presence, SAID_EVERY, this_host};
 use bus::{Bus, BusConfig};
 use daemon::config::{Reader, Sources};
 use daemon::process::Failure;
@@ -62,16 +63,33 @@ impl RollCall {
         taken_up.context("cannot log in to Redis anew")
     }
 
+    /// Before something is done that cannot be undone: who was not to be heard a moment ago, as when Redis
+    /// had just come back empty, has said something after this.
+    pub(super) async fn take_twice(
+        &self,
+        credential: &str,
+        fingerprint: &str,
+    ) -> Result<Heard, Failure> {
+        let heard = self.take(credential, fingerprint).await?;
+        if !heard.behind.is_empty() {
+            return Ok(heard);
+        }
+        tokio::time::sleep(self.settled.min(3 * SAID_EVERY)).await;
+        self.take(credential, fingerprint).await
+    }
+
     /// Waits until every process that uses the credential uses the one of this fingerprint.
     pub(super) async fn take(&self, credential: &str, fingerprint: &str) -> Result<Heard, Failure> {
         let deadline = Instant::now() + self.wait;
+        // Most need a moment, and a restart of all would be bad advice.
+        let patience = Instant::now() + self.settled;
         let mut told = false;
         loop {
             let heard = self.look(credential, fingerprint).await?;
             if heard.behind.is_empty() || Instant::now() >= deadline {
                 return Ok(heard);
             }
-            if !told {
+            if !told && Instant::now() >= patience {
                 told = true;
                 let behind = heard.behind.join(", ");
                 tracing::warn!(%behind, "waiting for processes that use another {credential}; a restart helps");
@@ -87,7 +105,7 @@ impl RollCall {
             gone_over: 0,
             behind: Vec::new(),
         };
-        for process in present {
+        for process in present.into_iter().filter(|process| !is_dead(process)) {
             match process.credentials.get(credential) {
                 Some(used) if used == fingerprint => heard.gone_over += 1,
                 Some(_) => heard.behind.push(in_words(&process)),
@@ -96,6 +114,14 @@ impl RollCall {
         }
         Ok(heard)
     }
+}
+
+/// One of this machine that is silent and has no process any more.
+fn is_dead(process: &Presence) -> bool {
+    process.silent >= 3 * SAID_EVERY
+        && process.host == this_host()
+        && Path::new("/proc/self").exists()
+        && !Path::new("/proc").join(process.pid.to_string()).exists()
 }
 
 fn in_words(process: &Presence) -> String {

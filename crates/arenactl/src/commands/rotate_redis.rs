@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, anyhow};
 use bus::passwords::{DEFAULT_USER, PasswordAdmin};
-use bus::presence::login_fingerprint;
+use bus::presence::{WAIT_SECONDS_MAX, login_fingerprint};
 use daemon::config::{ConfigError, Reader, Sources};
 use daemon::process::Failure;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", default_value = REDIS_ADMIN_URL)]
     admin_url_env: String,
     /// How long to wait until nobody is logged in by the old password
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=WAIT_SECONDS_MAX))]
     wait: u64,
 }
 
@@ -116,9 +116,13 @@ impl Rotation {
             )
             .into());
         }
-        let (resumed, written) = match self.rotated_at()? {
-            Some(written) => (true, written),
-            None => {
+        // With one password alone the mark is what is left of a rotation that was over.
+        let mark = self.rotated_at()?;
+        let good = admin.passwords(&user).await;
+        let good = good.context("cannot look at the users of Redis")?;
+        let (resumed, written) = match mark {
+            Some(written) if good > 1 => (true, written),
+            Some(_) | None => {
                 let written = self.add(&admin, &user, &mut url, &after).await?;
                 (false, written)
             }
@@ -231,7 +235,7 @@ impl Rotation {
         let heard = self.roll_call.take(REDIS_URL, login).await?;
         if !heard.behind.is_empty() {
             return Err(anyhow!(
-                "{REDIS_URL} has the new password, but some go by another one: {}. Restart them, then \
+                "{REDIS_URL} has the new password, but some go by another one: {}. Restart them with that one, then \
                  run this again; until then both passwords are good",
                 heard.behind.join(", ")
             )
@@ -240,7 +244,13 @@ impl Rotation {
         let deadline = Instant::now() + self.wait;
         loop {
             // Redis counts whole seconds, and so does the mark in the settings.
-            let age = written.elapsed().unwrap_or_default() + Duration::from_secs(2);
+            let age = written.elapsed().map_err(|_| {
+                anyhow!(
+                    "{ROTATED_AT} is in the future: was the clock set back? Wait until then, or take \
+                     that line away"
+                )
+            })?;
+            let age = age + Duration::from_secs(2);
             let old = admin
                 .sessions_older_than(user, age)
                 .await
@@ -260,11 +270,11 @@ impl Rotation {
             tokio::time::sleep(LOOK).await;
         }
         // Once more: who was not to be heard a while ago may be now.
-        let heard = self.roll_call.take(REDIS_URL, login).await?;
+        let heard = self.roll_call.take_twice(REDIS_URL, login).await?;
         match heard.behind.as_slice() {
             [] => Ok(heard.gone_over),
             behind => Err(anyhow!(
-                "{REDIS_URL} has the new password, but some go by another one: {}. Restart them, then \
+                "{REDIS_URL} has the new password, but some go by another one: {}. Restart them with that one, then \
                  run this again",
                 behind.join(", ")
             )

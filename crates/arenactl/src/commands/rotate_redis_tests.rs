@@ -175,3 +175,27 @@ async fn settings_that_somebody_else_changed_meanwhile_are_not_locked_out() {
     assert!(refused.contains("somebody else"), "{refused}");
     assert!(works(&old).await);
 }
+
+#[tokio::test]
+async fn a_mark_that_was_left_behind_keeps_no_new_password_from_being_made() {
+    let bench = Bench::new().await;
+    let old = bench.written();
+    std::fs::write(bench.file(), format!("REDIS_URL={old}\n{ROTATED_AT}=1\n")).unwrap();
+    let done = bench.rotation().await.run(|_| Ok(())).await.unwrap();
+    assert!(!done.resumed);
+    assert!(works(&bench.written()).await && !works(&old).await);
+}
+
+#[tokio::test]
+async fn a_mark_of_the_future_is_named() {
+    let bench = Bench::new().await;
+    let stop = |step| match step {
+        Step::Written => Err(anyhow!("stop").into()),
+        _ => Ok(()),
+    };
+    assert!(bench.rotation().await.run(stop).await.is_err());
+    let text = format!("REDIS_URL={}\n{ROTATED_AT}=99999999999\n", bench.written());
+    std::fs::write(bench.file(), text).unwrap();
+    let refused = bench.rotation().await.run(|_| Ok(())).await.unwrap_err();
+    assert!(refused.to_string().contains(ROTATED_AT), "{refused}");
+}

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use bus::presence;
+use bus::presence::{self, WAIT_SECONDS_MAX};
 use clap::ValueEnum;
 use daemon::config::{ConfigError, Reader, Sources, workspace_root};
 use daemon::process::Failure;
@@ -31,6 +31,7 @@ const DATABASE_ADMIN_URL: &str = "DATABASE_ADMIN_URL";
 /// The longest name Postgres keeps whole.
 const NAME_MAX_BYTES: usize = 63;
 const LOOK: Duration = Duration::from_millis(200);
+const OWN_SESSION_ENDS: Duration = Duration::from_secs(3);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -41,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", default_value = DATABASE_ADMIN_URL)]
     admin_url_env: String,
     /// How long to wait until nobody is logged in as the old role
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=WAIT_SECONDS_MAX))]
     wait: u64,
 }
 
@@ -242,6 +243,7 @@ impl Rotation {
         {
             new = next_name(&new);
         }
+        self.insist_on_nobody(admin, old, &new).await?;
         let password = keys::password()?;
         admin
             .succeed(old, &new, password.expose_secret())
@@ -269,6 +271,36 @@ impl Rotation {
         Ok(new)
     }
 
+    /// Who works under the new role already has its password from another file, and would lose it.
+    async fn insist_on_nobody(
+        &self,
+        admin: &RoleAdmin,
+        old: &str,
+        new: &str,
+    ) -> Result<(), Failure> {
+        // An interrupted run's own session takes a moment to end.
+        let deadline = Instant::now() + OWN_SESSION_ENDS;
+        loop {
+            let held = admin.sessions(new).await;
+            let held = held.map_err(|error| self.failed(error, "list the sessions"))?;
+            let Some(session) = held.first() else {
+                return Ok(());
+            };
+            if Instant::now() >= deadline {
+                return Err(anyhow!(
+                    "{new} has taken the place of {old} already, and {} (pid {}) works under it: another \
+                     file than {} names it. Copy {} from there",
+                    session.application,
+                    session.pid,
+                    self.file.display(),
+                    self.which.setting()
+                )
+                .into());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     fn insist_on(&self, standing: Standing, role: &str) -> anyhow::Result<()> {
         let problem = match self.which {
             Which::App if standing.rewrites => {
@@ -291,12 +323,12 @@ impl Rotation {
             return Ok(());
         };
         let fingerprint = presence::fingerprint(&[&[role]]);
-        let heard = roll_call.take(DATABASE_URL, &fingerprint).await?;
+        let heard = roll_call.take_twice(DATABASE_URL, &fingerprint).await?;
         if heard.behind.is_empty() {
             return Ok(());
         }
         Err(anyhow!(
-            "{DATABASE_URL} is in force, but some work under another role: {}. Restart them, then run \
+            "{DATABASE_URL} is in force, but some work under another role: {}. Restart them with that one, then run \
              this again",
             heard.behind.join(", ")
         )

@@ -326,3 +326,26 @@ async fn a_process_that_works_under_the_old_role_is_named_and_keeps_it() {
     .await;
     assert!(!bench.exists(&old).await);
 }
+
+#[tokio::test]
+async fn on_another_machine_with_an_old_file_it_does_not_take_the_password_in_use() {
+    let bench = Bench::new().await;
+    bench.stand_in(Which::App, "arena_app").await;
+    let old_file = bench.text();
+    let stop = |step| match step {
+        Step::Written => Err(anyhow!("stop").into()),
+        _ => Ok(()),
+    };
+    assert!(bench.rotation(Which::App).run(stop).await.is_err());
+    let in_use = bench.rotation(Which::App).url;
+    let session = test_kit::connect(in_use.expose_secret()).await;
+    bench.write(&old_file);
+    let refused = bench.rotation(Which::App).run(|_| Ok(())).await;
+    let refused = message(&refused.unwrap_err());
+    assert!(
+        refused.contains("Copy DATABASE_URL from there"),
+        "{refused}"
+    );
+    session.batch_execute("SELECT 1").await.unwrap();
+    test_kit::connect(in_use.expose_secret()).await;
+}

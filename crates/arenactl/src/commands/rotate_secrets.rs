@@ -26,14 +26,12 @@ use crate::keys;
 /// miss each other. Longer than a request and what it leaves behind may take.
 const OUTLIVED: Duration = Duration::from_secs(20);
 
-const OTHERS: &str =
-    "go by something else than it says, and nothing was changed. Restart them, then run this again";
-const NOT_KNOWN: &str =
-    "do not know the new one yet, and nobody uses it. Restart them, then run this again";
-const NOT_USED: &str = "still use the previous one, which is accepted too. Restart them; until --finish nothing \
+const OTHERS: &str = "go by something else than it says, and nothing was changed. Restart them with that file, then run this again";
+const NOT_KNOWN: &str = "do not know the new one yet, and nobody uses it. Restart them with that file, then run this again";
+const NOT_USED: &str = "still use the previous one, which is accepted too. Restart them with that file; until --finish nothing \
                         else is left to do";
 const NOT_FORGOTTEN: &str =
-    "still accept what it was before. Restart them; nothing else is left to do";
+    "still accept what it was before. Restart them with that file; nothing else is left to do";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -41,7 +39,7 @@ pub(crate) struct Args {
     #[arg(long)]
     finish: bool,
     /// How long to wait for processes that have not gone over
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=presence::WAIT_SECONDS_MAX))]
     wait: u64,
 }
 
@@ -142,6 +140,7 @@ impl Rotation {
         tokio::time::sleep(outlived).await;
         // Who was not to be heard a while ago may be now.
         self.insist_on_all(NOT_KNOWN).await?;
+        let sources = self.unchanged_since(&sources, &next)?;
         let previous = list(&present, given(&sources, in_previous));
         let swap = [
             (setting, next.expose_secret()),
@@ -152,6 +151,23 @@ impl Rotation {
         let processes = self.insist_on_all(NOT_USED).await?;
         tokio::time::sleep(outlived).await;
         Ok(self.report(outcome, processes))
+    }
+
+    /// What somebody else wrote meanwhile must not get lost.
+    fn unchanged_since(&self, before: &Sources, next: &SecretString) -> Result<Sources, Failure> {
+        let now = Sources::from_file(&self.file);
+        let same = |name| before.get(name).unwrap_or_default() == now.get(name).unwrap_or_default();
+        let in_next = now.get(self.secret.next).unwrap_or_default();
+        let announced = in_next == next.expose_secret();
+        if announced && same(self.secret.present) && same(self.secret.previous) {
+            return Ok(now);
+        }
+        Err(anyhow!(
+            "somebody else changed {} in {} meanwhile; nobody uses the new one yet: run this again",
+            self.secret.present,
+            self.file.display()
+        )
+        .into())
     }
 
     const fn report(&self, outcome: Outcome, processes: usize) -> Report {
@@ -168,7 +184,7 @@ impl Rotation {
         let sources = Sources::from_file(&self.file);
         let fingerprint = self.secret.fingerprint(&sources)?;
         let setting = self.secret.present;
-        let heard = self.roll_call.take(setting, &fingerprint).await?;
+        let heard = self.roll_call.take_twice(setting, &fingerprint).await?;
         if heard.behind.is_empty() {
             return Ok(heard.gone_over);
         }

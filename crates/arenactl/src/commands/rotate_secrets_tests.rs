@@ -258,3 +258,24 @@ async fn nothing_begins_while_a_process_goes_by_other_settings() {
     }
     assert_eq!(std::fs::read_to_string(bench.file()).unwrap(), settings);
 }
+
+#[tokio::test]
+async fn what_somebody_else_writes_meanwhile_is_not_lost() {
+    let settings = format!("SECRET_KEY={OLD}\nADMIN_TOKEN={TOKEN}\n");
+    let bench = Bench::new(&settings).await;
+    let before = bench.sources();
+    let rotation = bench.rotation(SECRET_KEY, PATIENCE);
+    let next = SecretString::from("the-next-secret-of-more-than-32-characters");
+    let with = |previous: &str| {
+        let lines = format!(
+            "SECRET_KEY_NEXT={}\nSECRET_KEY_PREVIOUS={previous}\n",
+            next.expose_secret()
+        );
+        std::fs::write(bench.file(), format!("{settings}{lines}")).unwrap();
+    };
+    with("");
+    assert!(rotation.unchanged_since(&before, &next).is_ok());
+    with(TOKEN);
+    let refused = rotation.unchanged_since(&before, &next).err().unwrap();
+    assert!(refused.to_string().contains("somebody else"), "{refused}");
+}

@@ -64,15 +64,27 @@ async fn one_that_dies_is_believed_for_a_while_and_one_whose_word_was_lost_says_
     let removed: usize = redis.del(key).await.unwrap();
     assert_eq!(removed, 1);
     eventually("it says so again", || async { only(&bus).await.is_some() }).await;
-    drop(announcement);
+    let said: String = redis.get(key).await.unwrap();
     let left: i64 = redis.ttl(key).await.unwrap();
-    assert!(
-        left > 0 && u64::try_from(left).unwrap() <= BELIEVED.as_secs(),
-        "{left}"
-    );
-    let () = redis.expire(key, 60).await.unwrap();
+    let believed = i64::try_from(BELIEVED.as_secs()).unwrap();
+    assert!(0 < left && left <= believed, "{left}");
+    announcement.leave().await;
+    // As when it was killed a minute ago.
+    let () = redis
+        .set_ex(key, said, BELIEVED.as_secs() - 60)
+        .await
+        .unwrap();
     let silent = only(&bus).await.unwrap().silent;
-    assert!(silent >= BELIEVED - Duration::from_secs(60), "{silent:?}");
+    assert!(silent >= Duration::from_secs(60), "{silent:?}");
+}
+
+#[tokio::test]
+async fn a_start_that_failed_leaves_nothing_behind() {
+    let bus = own_bus().await;
+    let announcement = bus.announce("oracle");
+    eventually("it is present", || async { only(&bus).await.is_some() }).await;
+    drop(announcement);
+    eventually("it is forgotten", || async { only(&bus).await.is_none() }).await;
 }
 
 #[tokio::test]
@@ -88,11 +100,13 @@ async fn many_are_all_found_and_nobody_of_another_arena() {
     for number in 0..50 {
         let presence = Presence {
             process: format!("api on m{number} (pid 1)"),
+            host: format!("m{number}"),
+            pid: 1,
             credentials: BTreeMap::new(),
             silent: Duration::ZERO,
         };
         let text = serde_json::to_string(&presence).unwrap();
-        let key = format!("{namespace}process:{}", presence.process);
+        let key = format!("{namespace}process:{number}");
         let () = redis.set_ex(key, text, 60).await.unwrap();
     }
     assert_eq!(bus.present().await.unwrap().len(), 50);
