@@ -152,7 +152,9 @@ check_ports_free() {
         port_taken "${port[$name]}" || continue
         port_holder "$REPLY"
         holder=${REPLY:-a process of another user (sudo ss -ltnp shows it)}
-        free_port $((port[$name] < 65535 ? port[$name] + 1 : 1024))
+        REPLY=$((port[$name] < 65535 ? port[$name] : 1024))
+        # One that another of ours wants is not free.
+        while free_port $((REPLY + 1)) && [[ " ${port[*]} " == *" $REPLY "* ]]; do :; done
         die 69 "port ${port[$name]}, wanted by $name, is taken by $holder. Stop that, or change $setting_name ($REPLY is free)."
     done
 }
