@@ -5,7 +5,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use anyhow::Context as _;
 use daemon::config::env_file;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::files::{Replacement, directory_of};
 
@@ -48,6 +50,24 @@ pub(crate) fn set_all(path: &Path, settings: &[(&str, &str)]) -> io::Result<()> 
     let mut replacement = Replacement::begin(path, mode)?;
     replacement.writer()?.write_all(text.as_bytes())?;
     replacement.commit()
+}
+
+/// [`set_all`] for secrets, off the runtime's threads.
+pub(crate) async fn write(
+    path: &Path,
+    settings: Vec<(&'static str, SecretString)>,
+) -> anyhow::Result<()> {
+    let (file, shown) = (path.to_owned(), path.display());
+    tokio::task::spawn_blocking(move || {
+        let plain: Vec<(&str, &str)> = settings
+            .iter()
+            .map(|(name, value)| (*name, value.expose_secret()))
+            .collect();
+        set_all(&file, &plain)
+    })
+    .await
+    .context("writing the settings panicked")?
+    .with_context(|| format!("cannot write to {shown}"))
 }
 
 /// The text with another value on the line that counts, which is the last one of that name.

@@ -140,8 +140,7 @@ impl Rotation {
             .await
             .context("cannot take the old password away; run `arenactl rotate-redis` again")?;
         after(Step::Closed)?;
-        self.write(vec![(ROTATED_AT, SecretString::from(""))])
-            .await?;
+        env_file::write(&self.file, vec![(ROTATED_AT, "".into())]).await?;
         Ok(Report {
             user,
             resumed,
@@ -172,14 +171,14 @@ impl Rotation {
             .context("Redis refuses the new password; nothing was changed in the settings")?;
         let written = SystemTime::now();
         let since_epoch = written.duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.write(vec![
+        let settings = vec![
             (REDIS_URL, SecretString::from(url.as_str())),
             (
                 ROTATED_AT,
                 SecretString::from(since_epoch.as_secs().to_string()),
             ),
-        ])
-        .await?;
+        ];
+        env_file::write(&self.file, settings).await?;
         after(Step::Written)?;
         self.roll_call.settle().await;
         Ok(written)
@@ -192,20 +191,6 @@ impl Rotation {
         let seconds: Option<u64> = reader.optional(ROTATED_AT);
         reader.finish()?;
         Ok(seconds.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds)))
-    }
-
-    async fn write(&self, settings: Vec<(&'static str, SecretString)>) -> anyhow::Result<()> {
-        let (file, shown) = (self.file.clone(), self.file.display());
-        tokio::task::spawn_blocking(move || {
-            let plain: Vec<(&str, &str)> = settings
-                .iter()
-                .map(|(name, value)| (*name, value.expose_secret()))
-                .collect();
-            env_file::set_all(&file, &plain)
-        })
-        .await
-        .context("writing the settings panicked")?
-        .with_context(|| format!("cannot write to {shown}"))
     }
 
     /// The settings must still say what was written: else somebody would be told a password that is

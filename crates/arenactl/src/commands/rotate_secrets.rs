@@ -10,7 +10,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use bus::presence;
 use daemon::config::{ConfigError, Reader, Sources};
 use daemon::process::Failure;
@@ -198,17 +198,7 @@ impl Rotation {
             .iter()
             .map(|(name, value)| (*name, SecretString::from(*value)))
             .collect();
-        let (file, shown) = (self.file.clone(), self.file.display());
-        tokio::task::spawn_blocking(move || {
-            let plain: Vec<(&str, &str)> = settings
-                .iter()
-                .map(|(name, value)| (*name, value.expose_secret()))
-                .collect();
-            env_file::set_all(&file, &plain)
-        })
-        .await
-        .context("writing the settings panicked")?
-        .with_context(|| format!("cannot write to {shown}"))?;
+        env_file::write(&self.file, settings).await?;
         self.roll_call.settle().await;
         Ok(())
     }
