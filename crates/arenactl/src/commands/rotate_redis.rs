@@ -280,13 +280,20 @@ fn hex(bytes: &[u8]) -> String {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report {
+            user, processes, ..
+        } = self;
         if self.resumed {
-            writeln!(f, "an interrupted rotation was completed")?;
+            // Not "another": somebody may have put an older one back meanwhile.
+            return write!(
+                f,
+                "an interrupted rotation was completed: the password of {user} in {REDIS_URL} is the only \
+                 one that is good, and {processes} processes use it"
+            );
         }
         write!(
             f,
-            "{REDIS_URL} has another password for {}, {} processes use it, and the old one is void",
-            self.user, self.processes
+            "{REDIS_URL} has another password for {user}, {processes} processes use it, and the old one is void"
         )
     }
 }
