@@ -138,9 +138,7 @@ impl fmt::Display for Fault {
             Kind::Utf16 => "begins as UTF-16 does: save the file as UTF-8",
             Kind::ZeroByte => "has a zero byte, as UTF-16 has: save the file as text in UTF-8",
             Kind::NotUtf8 => "is not UTF-8: save the file as UTF-8",
-            Kind::CarriageReturn => {
-                "has a carriage return inside: end each line with a line feed"
-            }
+            Kind::CarriageReturn => "has a carriage return inside: end each line with a line feed",
             Kind::Colon => "has a colon for an equals sign: write NAME=value",
             Kind::NoAssignment => {
                 "is no assignment: write NAME=value, with letters, digits and _ in the name"

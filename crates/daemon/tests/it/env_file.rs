@@ -105,7 +105,10 @@ fn faulty_lines(text: &str) -> Vec<usize> {
 fn the_table_of_cases_is_kept() {
     let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/env_cases.tsv");
     let table = std::fs::read_to_string(table).unwrap();
-    let cases: Vec<&str> = table.lines().filter(|line| !line.starts_with('#')).collect();
+    let cases: Vec<&str> = table
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .collect();
     assert!(cases.len() > 20, "the table is there");
     for case in cases {
         let mut fields = case.split('\t');
