@@ -3,7 +3,8 @@
 #
 #   start   (or nothing) builds, then Postgres, Redis, api, ticker, oracle, bot-runner, in this order;
 #           stays in the foreground, starts again what dies, stops all in reverse on Ctrl-C or SIGTERM
-#   status  what runs and whether it is ready; with --watch again each second, until q or Ctrl-C
+#   status  what runs and whether it is ready; with --watch again each second, until q or Ctrl-C, and with
+#           tick, price, bots and the errors of the last minute
 #   stop    stops a running stack, or what a killed one left behind, and waits for it
 #   logs    shows a service's log, and follows it on a terminal
 #   version which source this is
@@ -97,6 +98,8 @@ status() {
     [[ -z ${1-} || $1 == --watch ]] || die 1 "\"$1\" is no option of status; there is --watch."
     # What runs may have been started with other settings than ours.
     recall_stack || configured_stack
+    # As resolve_stack does: whom we ask reads the same file.
+    export ARENA_HOME=$root ARENA_ENV_FILE=$env_path
     if [[ ${1-} == --watch ]]; then
         watch_status
         exit 0
@@ -153,7 +156,9 @@ show_log() {
         known=$(cd "$logs" 2>/dev/null && compgen -G '*.log' | sed 's/\.log$//' | tr '\n' ' ')
         die 1 "which log? There is: ${known:-none yet}"
     fi
-    if [[ -t 1 ]]; then exec tail -n 100 -F "$file"; else exec tail -n 100 "$file"; fi
+    # By its name, so that it follows over rotations.
+    [[ ! -t 1 ]] || exec tail -n 100 -F "$file"
+    { [[ ! -f $file.1 ]] || tail -n 100 "$file.1"; tail -n 100 "$file"; } | tail -n 100
 }
 
 reset() {

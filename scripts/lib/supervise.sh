@@ -4,14 +4,13 @@
 # run_system.sh after stack.sh.
 # shellcheck disable=SC2154 # stack, host, port, private, logs, run, data, bin come from who sources this
 
-declare -A pid=() told_upgrade=() log_mark=() pause_ms=() due_at=() born_at=() recovering=() unready=() look_at=()
+declare -A pid=() told_upgrade=() writer=() log_mark=() pause_ms=() due_at=() born_at=() recovering=() unready=() look_at=()
 ready_deadline_seconds=60
 stop_deadline_seconds=15
 backoff_first_ms=1000
 backoff_last_ms=30000
 healthy_after_ms=60000
 look_every_ms=5000
-log_size_max=$((64 * 1024 * 1024))
 job='' spawning=0 stop_asked=0
 
 now_ms() { REPLY=$((${EPOCHREALTIME/[.,]/} / 1000)); }
@@ -37,7 +36,6 @@ spawning_done() {
 # launch NAME: starts it and writes its pid file.
 launch() {
     local name=$1 log=$logs/$1.log
-    [[ -e $log ]] && (($(stat -c %s "$log") > log_size_max)) && mv -f "$log" "$log.1"
     : >>"$log"
     log_mark[$name]=$(stat -c %s "$log")
     case $name in
@@ -55,12 +53,20 @@ launch() {
             ;;
     esac
     spawning=1
+    # Services rotate their logs themselves. Servers that cannot have a process that writes for them; it ends
+    # when they do.
+    local sink=''
+    if [[ -n ${private[$name]-} ]]; then
+        exec {sink}> >(exec setsid -- "$bin/arenactl" keep-log "$log" >/dev/null 2>&1 9>&- {never}>&-)
+        writer[$name]=$!
+    fi
     case $name in
-        postgres) start_postgres "$postgres_dir" "${port[postgres]}" "$log" ;;
-        redis) start_redis "$redis_dir" "$log" ;;
-        *) spawn "$log" "$bin/$name" ;;
+        postgres) start_postgres "$postgres_dir" "${port[postgres]}" "/dev/fd/$sink" ;;
+        redis) start_redis "$redis_dir" "/dev/fd/$sink" ;;
+        *) LOG_FILE=$log spawn "$log" "$bin/$name" ;;
     esac
     pid[$name]=$REPLY
+    [[ -z $sink ]] || exec {sink}>&-
     write_pid_file "$run/$name.pid" "${pid[$name]}"
     spawning_done
     now_ms
@@ -93,8 +99,12 @@ start_service() {
 
 # What a service said about its end: with 78 its whole list of problems, else its last line.
 last_words() {
-    local text plain
-    text=$(tail -c "+$((${log_mark[$1]} + 1))" "$logs/$1.log" | tail -n 20)
+    local text plain mark=${log_mark[$1]} ticks=20
+    # What writes a server's log may not have done so yet.
+    while [[ -n ${writer[$1]-} ]] && alive "${writer[$1]}" && ! alive "${pid[$1]}" && ((ticks-- > 0)); do pause 0.05; done
+    # Rotated since.
+    (($(stat -c %s "$logs/$1.log") >= mark)) || mark=0
+    text=$(tail -c "+$((mark + 1))" "$logs/$1.log" | tail -n 20)
     plain=$(grep -v '^{' <<<"$text")
     if [[ $2 == 78 && -n $plain ]]; then
         say "$plain"
@@ -267,7 +277,7 @@ up_time() {
 # The table, again each second until somebody presses q or Ctrl-C. In place where the terminal can do
 # that, else one below the other.
 watch_status() {
-    local table lines key='' in_place='' keys=''
+    local table lines key='' in_place='' keys='' arena='' arena_next='' arena_source='' arena_due=0
     is_capable_terminal 1 && in_place=1
     [[ ! -t 0 ]] || keys=1
     # shellcheck disable=SC2064 # whether there is a cursor to put back is known now
@@ -279,6 +289,8 @@ watch_status() {
         # Collected first, so that nobody sees half of it.
         table=$(date +'%T  q quits' && print_status)
         read_pid_file "$run/supervisor.pid" || table+=$'\n'"run_system.sh itself is not running"
+        ask_arena
+        table+=$'\n\n'${arena:-"arena   asking"}
         if [[ -n $in_place ]]; then
             printf '%s\e[J' "${table//$'\n'/$'\e[K\n'}"$'\e[K\n'
         else
@@ -291,4 +303,27 @@ watch_status() {
         [[ -z $in_place ]] || printf '\e[%dA\r' $((${#lines} + 1))
     done
     [[ -z $in_place ]] || printf '\e[?25h'
+}
+
+# ask_arena: keeps what arenactl says of the arena in its caller's variable arena. It is asked every five
+# seconds and never waited for: a Postgres that hangs must not hold up the table.
+ask_arena() {
+    local part='' code
+    now_ms
+    if [[ -z $arena_source ]]; then
+        ((REPLY >= arena_due)) || return 0
+        arena_due=$((REPLY + 5000))
+        if [[ ! -x ${bin-}/arenactl ]]; then
+            arena='arena   not known: no arenactl is built'
+            return 0
+        fi
+        exec {arena_source}< <(exec "$bin/arenactl" status --logs "$logs" 2>&1)
+    fi
+    IFS= read -r -d '' -t 0.1 -u "$arena_source" part
+    code=$?
+    arena_next+=$part
+    # Beyond 128 there is more to come.
+    ((code <= 128)) || return 0
+    exec {arena_source}<&-
+    arena=${arena_next%$'\n'} arena_next='' arena_source=''
 }

@@ -3,13 +3,14 @@
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use daemon::command_line::Build;
 use db::bots::BotRef;
+use ledger_core::economy::Operator;
 use ledger_core::post::one_line;
 use ledger_core::{BotId, Handle, MarketId, Money};
 use uuid::Uuid;
 
 use crate::commands::{
-    audit, backup, export, inspect_ledger, pause, resolve, restore, retire, revive, rotate_redis,
-    rotate_role, rotate_secrets, verify_export, void_market,
+    audit, backup, export, inspect_ledger, keep_log, pause, resolve, restore, retire, revive,
+    rotate_redis, rotate_role, rotate_secrets, status, verify_export, void_market,
 };
 
 /// The longest reason, in characters: with the rest of the sentence it must fit a post.
@@ -29,6 +30,9 @@ pub(crate) struct Cli {
     /// Print one JSON object instead of words
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Who acts, for the audit log: else ARENACTL_OPERATOR, else the system's user (behind sudo its caller)
+    #[arg(long, global = true, value_name = "NAME", alias = "operator")]
+    pub(crate) by: Option<Operator>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -63,6 +67,13 @@ pub(crate) enum Command {
     Pause(pause::PauseArgs),
     /// Let the arena, one bot or one market go on
     Resume(pause::ResumeArgs),
+    /// Show tick, price and its age, bots, and the errors of the last minute
+    ///
+    /// It asks Postgres and reads logs; no service need run.
+    Status(status::Args),
+    /// Write standard input to a log that rotates; for run_system.sh
+    #[command(hide = true)]
+    KeepLog(keep_log::Args),
     /// Show the audit log, newest first: all but what agents do themselves
     Audit(audit::Args),
     /// Recompute every hash and balance of every chain, and name what is broken

@@ -1,5 +1,5 @@
 //! The operator's commands: `arenactl migrate`, `genesis`, `sync-keys`, `revive`, `retire`,
-//! `pause`, `resume`, `audit`, `inspect-ledger`, `backup`, `restore`, `after-recovery`, `export`, `verify-export`, `debug-auth`,
+//! `pause`, `resume`, `status`, `audit`, `inspect-ledger`, `backup`, `restore`, `after-recovery`, `export`, `verify-export`, `debug-auth`,
 //! `rotate-role`, `rotate-redis`, `rotate-secret-key`, `rotate-admin-token`.
 //!
 //! Each works from any directory, reads only the settings it needs, says what it did (in words, or
@@ -27,6 +27,7 @@ use daemon::command_line::Build;
 use daemon::config::Sources;
 use daemon::process::{self, Failure};
 use daemon::telemetry;
+use ledger_core::economy::Operator;
 use serde::Serialize;
 
 use crate::cli::{Cli, Command};
@@ -43,7 +44,7 @@ pub fn main(build: Build) -> ExitCode {
 
 async fn run(cli: Cli) -> Result<(), Failure> {
     let format = if cli.json { Format::Json } else { Format::Text };
-    let verdict = dispatch(cli.command, format).await;
+    let verdict = dispatch(cli.command, cli.by, format).await;
     if let Err(Stopped::BeforeReport(failure)) = &verdict {
         format.show_failure(failure);
     }
@@ -66,7 +67,7 @@ impl From<Failure> for Stopped {
     }
 }
 
-async fn dispatch(command: Command, format: Format) -> Result<(), Stopped> {
+async fn dispatch(command: Command, by: Option<Operator>, format: Format) -> Result<(), Stopped> {
     let mut sources = Sources::load();
     let _alone = if command.is_rotation() {
         let alone = files::Alone::beside(sources.file()).map_err(Failure::from)?;
@@ -76,22 +77,44 @@ async fn dispatch(command: Command, format: Format) -> Result<(), Stopped> {
     } else {
         None
     };
+    let who = operator::acting(&sources, by.as_ref()).map_err(Failure::from)?;
     match command {
-        Command::Migrate => format.show(&commands::migrate::run(&sources).await?)?,
-        Command::Genesis => format.show(&commands::genesis::run(&sources).await?)?,
-        Command::SyncKeys => format.show(&commands::sync_keys::run(&sources).await?)?,
-        Command::Revive(args) => format.show(&commands::revive::run(&sources, &args).await?)?,
-        Command::Retire(args) => format.show(&commands::retire::run(&sources, &args).await?)?,
+        Command::Migrate => {
+            let report = commands::migrate::run(&sources).await?;
+            if report.changed() {
+                let setting = commands::migrate::DATABASE_OWNER_URL;
+                operator::record(&sources, setting, &who, "MIGRATE", &report).await?;
+            }
+            format.show(&report)?;
+        }
+        Command::Genesis => format.show(&commands::genesis::run(&sources, &who).await?)?,
+        Command::SyncKeys => format.show(&commands::sync_keys::run(&sources, &who).await?)?,
+        Command::Revive(args) => {
+            format.show(&commands::revive::run(&sources, &args, &who).await?)?;
+        }
+        Command::Retire(args) => {
+            format.show(&commands::retire::run(&sources, &args, &who).await?)?;
+        }
         Command::Resolve(args) => {
             let explanation = commands::resolve::run(&sources, &args).await?;
             format.show(&explanation)?;
             explanation.verdict().map_err(Stopped::ByReport)?;
         }
         Command::VoidMarket(args) => {
-            format.show(&commands::void_market::run(&sources, &args).await?)?;
+            format.show(&commands::void_market::run(&sources, &args, &who).await?)?;
         }
-        Command::Pause(args) => format.show(&commands::pause::pause(&sources, &args).await?)?,
-        Command::Resume(args) => format.show(&commands::pause::resume(&sources, &args).await?)?,
+        Command::Pause(args) => {
+            format.show(&commands::pause::pause(&sources, &args, &who).await?)?;
+        }
+        Command::Resume(args) => {
+            format.show(&commands::pause::resume(&sources, &args, &who).await?)?;
+        }
+        Command::Status(args) => {
+            let status = commands::status::run(&sources, &args).await?;
+            format.show(&status)?;
+            status.verdict().map_err(Stopped::ByReport)?;
+        }
+        Command::KeepLog(args) => commands::keep_log::run(&sources, args).await?,
         Command::Audit(args) => format.show(&commands::audit::run(&sources, &args).await?)?,
         Command::InspectLedger(args) => {
             let audit = commands::inspect_ledger::run(&sources, &args).await?;
@@ -103,9 +126,16 @@ async fn dispatch(command: Command, format: Format) -> Result<(), Stopped> {
             format.show(&backup)?;
             backup.verdict().map_err(Stopped::ByReport)?;
         }
-        Command::Restore(args) => format.show(&commands::restore::run(&sources, &args).await?)?,
+        Command::Restore(args) => {
+            let report = commands::restore::run(&sources, &args).await?;
+            let setting = commands::restore::RESTORE_DATABASE_URL;
+            operator::record(&sources, setting, &who, "RESTORE", &report).await?;
+            format.show(&report)?;
+        }
         Command::AfterRecovery => {
             let recovered = commands::after_recovery::run(&sources).await?;
+            let setting = commands::migrate::DATABASE_OWNER_URL;
+            operator::record(&sources, setting, &who, "AFTER_RECOVERY", &recovered).await?;
             format.show(&recovered)?;
             recovered.verdict().map_err(Stopped::ByReport)?;
         }
@@ -121,19 +151,19 @@ async fn dispatch(command: Command, format: Format) -> Result<(), Stopped> {
         }
         Command::RotateRole(args) => {
             let done = commands::rotate_role::run(&sources, &args).await?;
-            show_rotated(format, done).await?;
+            show_rotated(format, &who, "ROTATE_ROLE", done).await?;
         }
         Command::RotateRedis(args) => {
             let done = commands::rotate_redis::run(&sources, &args).await?;
-            show_rotated(format, done).await?;
+            show_rotated(format, &who, "ROTATE_REDIS", done).await?;
         }
         Command::RotateSecretKey(args) => {
             let done = commands::rotate_secrets::secret_key(&sources, &args).await?;
-            show_rotated(format, done).await?;
+            show_rotated(format, &who, "ROTATE_SECRET_KEY", done).await?;
         }
         Command::RotateAdminToken(args) => {
             let done = commands::rotate_secrets::admin_token(&sources, &args).await?;
-            show_rotated(format, done).await?;
+            show_rotated(format, &who, "ROTATE_ADMIN_TOKEN", done).await?;
         }
         Command::DebugAuth => {
             let checks = commands::debug_auth::run(&sources).await?;
@@ -159,9 +189,17 @@ impl<R: Display> Display for Rotated<R> {
     }
 }
 
-/// Tries every credential by the settings as they are now, and shows that too.
-async fn show_rotated<R: Serialize + Display>(format: Format, rotation: R) -> Result<(), Stopped> {
-    let credentials = commands::debug_auth::run(&Sources::load()).await?;
+/// Writes to the audit log who did it, by the settings as they are now, tries every credential, and shows
+/// that too.
+async fn show_rotated<R: Serialize + Display>(
+    format: Format,
+    who: &Operator,
+    action: &str,
+    rotation: R,
+) -> Result<(), Stopped> {
+    let sources = Sources::load();
+    operator::record(&sources, commands::DATABASE_URL, who, action, &rotation).await?;
+    let credentials = commands::debug_auth::run(&sources).await?;
     let rotated = Rotated {
         rotation,
         credentials,

@@ -1,20 +1,134 @@
-//! Who acts: the name that entries, posts and the audit log keep.
+//! Who acts: the name that entries, posts and the audit log keep. It is a claim of whoever holds the
+//! credentials, and proves nothing.
 
-use daemon::config::Sources;
-use ledger_core::economy::{Operator, OperatorError};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
-/// The name given on the command line, else the account that runs the command (behind `sudo` the
-/// one that called it), else `operator`.
-pub(crate) fn acting(
-    sources: &Sources,
-    given: Option<&Operator>,
-) -> Result<Operator, OperatorError> {
+use daemon::config::{ConfigError, Reader, Sources};
+use daemon::process::Failure;
+use ledger_core::economy::Operator;
+use serde::Serialize;
+
+use crate::postgres::{self, Postgres};
+
+/// The setting that names the operator where `--by` does not.
+const SETTING: &str = "ARENACTL_OPERATOR";
+
+/// The longest name, in characters.
+const NAME_MAX: usize = 64;
+
+/// The name given on the command line, else that of `ARENACTL_OPERATOR`, else the system's user (behind
+/// `sudo` the one who called it).
+pub(crate) fn acting(sources: &Sources, given: Option<&Operator>) -> Result<Operator, ConfigError> {
     if let Some(operator) = given {
         return Ok(operator.clone());
     }
-    let account = ["SUDO_USER", "USER", "LOGNAME"]
+    match sources.get(SETTING).filter(|name| !name.is_empty()) {
+        Some(name) => name
+            .parse()
+            .map_err(|error| ConfigError::single(SETTING, format!("cannot be used: {error}"))),
+        None => {
+            let uid = fs::metadata("/proc/self").map(|process| process.uid()).ok();
+            let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
+            let name = system_user(uid, &accounts, |name| sources.get(name));
+            name.map_or_else(
+                || {
+                    let problem = "is needed: this process's user has no name. Set it, or use --by";
+                    Err(ConfigError::single(SETTING, problem))
+                },
+                Ok,
+            )
+        }
+    }
+}
+
+/// By the user's number and not by what the environment says, which stays as it was over a `su`.
+fn system_user(
+    uid: Option<u32>,
+    accounts: &str,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Option<Operator> {
+    let caller = ["SUDO_USER", "DOAS_USER"].into_iter().find_map(&variable);
+    let account = accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        let number: u32 = fields.nth(1)?.parse().ok()?;
+        (Some(number) == uid).then(|| name.to_owned())
+    });
+    let variables = ["USER", "LOGNAME"].into_iter().filter_map(&variable);
+    caller
+        .filter(|_| uid == Some(0))
         .into_iter()
-        .filter_map(|name| sources.get(name))
-        .find_map(|name| name.parse().ok());
-    account.map_or_else(|| "operator".parse(), Ok)
+        .chain(account)
+        .chain(variables)
+        .chain(uid.map(|uid| format!("uid-{uid}")))
+        .find_map(|name| fitted(&name))
+}
+
+/// Accounts of a directory service may have names such as `DOMAIN\\jo`.
+fn fitted(name: &str) -> Option<Operator> {
+    let fit = |c: char| {
+        let fits = c.is_ascii_alphanumeric() || "_.@-".contains(c);
+        if fits { c } else { '_' }
+    };
+    let name: String = name.chars().take(NAME_MAX).map(fit).collect();
+    name.parse().ok()
+}
+
+/// Writes to the audit log what was done outside of a transaction that writes there itself. The setting
+/// names the database.
+pub(crate) async fn record(
+    sources: &Sources,
+    setting: &'static str,
+    who: &Operator,
+    action: &str,
+    report: &impl Serialize,
+) -> Result<(), Failure> {
+    let mut reader = Reader::new(sources);
+    let url = reader.connection_url(setting, postgres::SCHEMES);
+    let url = reader.finish_with(url)?;
+    let postgres = Postgres::connect(setting, &url, 1).await?;
+    let mut conn = postgres.connection().await?;
+    let detail = serde_json::to_value(report).map_err(anyhow::Error::from)?;
+    let recorded = db::audit::record_act(&mut conn, who, action, detail).await;
+    recorded.map_err(|error| {
+        let failed = format!("{action} is done, but not in the audit log");
+        postgres.failure(error, failed)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const ACCOUNTS: &str =
+        "root:x:0:0:root:/root:/bin/bash\nada:x:1000:1000::/:/bin/sh\nbad line\n";
+
+    fn user(uid: u32, variables: &[(&str, &str)]) -> String {
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        system_user(Some(uid), ACCOUNTS, variable)
+            .unwrap()
+            .to_string()
+    }
+
+    #[test]
+    fn the_system_knows_who_runs_this() {
+        assert_eq!(user(1000, &[("USER", "mallory")]), "ada");
+        assert_eq!(user(0, &[]), "root");
+        assert_eq!(user(0, &[("SUDO_USER", "ada"), ("USER", "root")]), "ada");
+        // Nobody but root was let in by sudo.
+        assert_eq!(user(1000, &[("SUDO_USER", "mallory")]), "ada");
+    }
+
+    #[test]
+    fn users_of_elsewhere_have_names_too() {
+        assert_eq!(user(70_000, &[("LOGNAME", "DOMAIN\\jo ö")]), "DOMAIN_jo__");
+        assert_eq!(user(70_000, &[("USER", "")]), "uid-70000");
+        assert_eq!(user(70_000, &[("USER", &"x".repeat(90))]), "x".repeat(64));
+    }
 }

@@ -7,13 +7,16 @@
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
+use std::sync::Mutex;
 
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::cadence::panic_text;
 use crate::config::Sources;
+use crate::log_file::LogFile;
 use crate::traces;
 
 /// The HTTP server calls it an error when a client sends nonsense or hangs up: whoever can reach it
@@ -37,7 +40,10 @@ pub fn init_with(service: &str, default_filter: &str) {
         Some(Ok(filter)) => filter,
         _ => EnvFilter::new(default_filter),
     };
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // One that cannot be written to is nobody's to tell: the message would go the same way.
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(writer(&sources))
+        .log_internal_errors(false);
     let lines = if std::io::stderr().is_terminal() {
         lines.boxed()
     } else {
@@ -66,6 +72,14 @@ pub fn init_with(service: &str, default_filter: &str) {
         );
     }
     tracing::info!(service, version = env!("CARGO_PKG_VERSION"), "starting");
+}
+
+/// Standard error, which rotates where it is a log of its own.
+fn writer(sources: &Sources) -> BoxMakeWriter {
+    match LogFile::of_standard_error(sources) {
+        Some(log) => BoxMakeWriter::new(Mutex::new(log)),
+        None => BoxMakeWriter::new(std::io::stderr),
+    }
 }
 
 /// Panics go the way of all other lines, so that a log in JSON stays one.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
+use ledger_core::economy::Operator;
 use ledger_core::{BotId, ObservationId, Timestamp};
 use serde_json::Value;
 
@@ -35,6 +36,23 @@ pub(crate) async fn write(mut conn: &Connection, row: AuditRow<'_>) -> DbResult<
         .returning(audit_log::id)
         .get_result(&mut conn)
         .await?)
+}
+
+/// Writes what an operator did outside of the functions that keep it in their own transaction.
+pub async fn record_act(
+    conn: &mut Connection,
+    who: &Operator,
+    action: &str,
+    detail: Value,
+) -> DbResult<()> {
+    let row = AuditRow {
+        actor: &who.to_string(),
+        action,
+        bot_id: None,
+        observation_id: None,
+        detail,
+    };
+    write(conn, row).await.map(drop)
 }
 
 /// What agents do themselves: most of the log, and told by their ledgers, predictions and bets.

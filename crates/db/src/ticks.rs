@@ -136,6 +136,17 @@ pub async fn latest(conn: &mut Connection) -> DbResult<CycleNumber> {
     Ok(CycleNumber(number.unwrap_or(0)))
 }
 
+/// When the latest cycle began, with its number; `None` before the first.
+pub async fn latest_begun(conn: &mut Connection) -> DbResult<Option<(CycleNumber, Timestamp)>> {
+    let row: Option<(i64, DateTime<Utc>)> = cycles::table
+        .select((cycles::number, cycles::started_at))
+        .order(cycles::number.desc())
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(row.map(|(number, at)| (CycleNumber(number), at.into())))
+}
+
 /// Makes sure that the days ahead have a place for their metrics.
 pub async fn ensure_metrics_partitions(conn: &mut Connection) -> DbResult<()> {
     diesel::sql_query("SELECT ensure_metrics_partitions(7)")

@@ -14,6 +14,7 @@ use daemon::process::Failure;
 use db::bots::{self, BotProfile, BotRef, NewBot};
 use db::error::Conflict;
 use db::{Connection, DbError};
+use ledger_core::economy::Operator;
 use ledger_core::{BotId, EconomyRules, Money};
 use secrecy::SecretString;
 use serde::Serialize;
@@ -21,7 +22,6 @@ use serde::Serialize;
 use super::DATABASE_URL;
 use crate::credentials::{self, LockedCredentials, variable_of};
 use crate::keys;
-use crate::operator;
 use crate::output::{Plain, counted};
 use crate::personas::{self, Persona, RefusedFile};
 use crate::postgres::{self, Postgres};
@@ -57,13 +57,13 @@ struct Settings {
     rules: EconomyRules,
 }
 
-pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
+pub(crate) async fn run(sources: &Sources, who: &Operator) -> Result<Report, Failure> {
     let settings = read_settings(sources)?;
     let (personas, mut refused) = personas::read_all(&settings.bots_dir)?;
     insist_on_one(&personas, &refused)?;
     let postgres = Postgres::connect_migrated(DATABASE_URL, &settings.database_url, 1).await?;
     let mut conn = postgres.connection().await?;
-    let actor = operator::acting(sources, None)?.to_string();
+    let actor = who.to_string();
     let credentials = LockedCredentials::acquire(&settings.bots_env_file).await?;
     let hosted = bots::hosted(&mut conn).await;
     let hosted = hosted.map_err(|error| postgres.failure(error, "cannot list the hosted bots"))?;

@@ -44,6 +44,13 @@ pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
     Ok(Report { applied })
 }
 
+impl Report {
+    /// Whether anything was to be done.
+    pub(crate) const fn changed(&self) -> bool {
+        !self.applied.is_empty()
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.applied.is_empty() {

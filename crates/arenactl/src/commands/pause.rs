@@ -12,8 +12,8 @@ use ledger_core::{MarketId, Pause};
 use serde::Serialize;
 
 use super::{act_failure, services_database};
+use crate::cli;
 use crate::postgres::Postgres;
-use crate::{cli, operator};
 
 /// What is held; the arena, if nothing is named.
 #[derive(clap::Args)]
@@ -24,9 +24,6 @@ pub(crate) struct Subject {
     /// One market, by its id
     #[arg(long, value_name = "MARKET", value_parser = cli::market_id)]
     market: Option<MarketId>,
-    /// Who acts; by default the account that runs this
-    #[arg(long, value_name = "NAME")]
-    operator: Option<Operator>,
 }
 
 #[derive(clap::Args)]
@@ -74,26 +71,34 @@ impl fmt::Display for Brake {
     }
 }
 
-pub(crate) async fn pause(sources: &Sources, args: &PauseArgs) -> Result<Brake, Failure> {
-    set(sources, &args.subject, Wanted::Paused, &args.reason).await
+pub(crate) async fn pause(
+    sources: &Sources,
+    args: &PauseArgs,
+    who: &Operator,
+) -> Result<Brake, Failure> {
+    set(sources, &args.subject, Wanted::Paused, who, &args.reason).await
 }
 
-pub(crate) async fn resume(sources: &Sources, args: &ResumeArgs) -> Result<Brake, Failure> {
-    set(sources, &args.subject, Wanted::Running, &args.reason).await
+pub(crate) async fn resume(
+    sources: &Sources,
+    args: &ResumeArgs,
+    who: &Operator,
+) -> Result<Brake, Failure> {
+    set(sources, &args.subject, Wanted::Running, who, &args.reason).await
 }
 
 async fn set(
     sources: &Sources,
     subject: &Subject,
     wanted: Wanted,
+    who: &Operator,
     reason: &str,
 ) -> Result<Brake, Failure> {
     let postgres = services_database(sources).await?;
-    let who = operator::acting(sources, subject.operator.as_ref())?;
     match (&subject.bot, subject.market) {
-        (Some(bot), _) => of_bot(&postgres, bot, wanted, &who, reason).await,
-        (None, Some(market)) => of_market(&postgres, market, wanted, &who, reason).await,
-        (None, None) => of_arena(&postgres, wanted, &who, reason).await,
+        (Some(bot), _) => of_bot(&postgres, bot, wanted, who, reason).await,
+        (None, Some(market)) => of_market(&postgres, market, wanted, who, reason).await,
+        (None, None) => of_arena(&postgres, wanted, who, reason).await,
     }
 }
 

@@ -22,7 +22,7 @@ use crate::files::directory_of;
 use crate::output::counted;
 use crate::postgres::{self, Postgres};
 
-const RESTORE_DATABASE_URL: &str = "RESTORE_DATABASE_URL";
+pub(crate) const RESTORE_DATABASE_URL: &str = "RESTORE_DATABASE_URL";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -10,7 +10,7 @@ use ledger_core::BotStatus;
 use ledger_core::economy::Operator;
 
 use super::{ActReport, act_failure, services_database};
-use crate::{cli, operator};
+use crate::cli;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -20,15 +20,16 @@ pub(crate) struct Args {
     /// Why; it is kept in the audit log
     #[arg(long, value_parser = cli::reason)]
     reason: String,
-    /// Who acts; by default the account that runs this
-    #[arg(long, value_name = "NAME")]
-    operator: Option<Operator>,
     /// Do not ask; needed where there is no terminal
     #[arg(long)]
     yes: bool,
 }
 
-pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<ActReport, Failure> {
+pub(crate) async fn run(
+    sources: &Sources,
+    args: &Args,
+    who: &Operator,
+) -> Result<ActReport, Failure> {
     if !args.yes && !io::stdin().is_terminal() {
         let text = "nothing was done: retiring is for good, and without a terminal to ask on it \
                     needs --yes";
@@ -36,7 +37,6 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<ActReport, Fai
     }
     let postgres = services_database(sources).await?;
     let mut conn = postgres.connection().await?;
-    let who = operator::acting(sources, args.operator.as_ref())?;
     let failure = |error| act_failure(&postgres, error, "retire", &args.bot);
     let profile = bots::find(&mut conn, &args.bot).await.map_err(failure)?;
     // Who is retired already is refused below, and there is nothing to ask.
@@ -49,7 +49,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<ActReport, Fai
         .context("the question panicked")??;
     }
     // By its id: this very bot, whatever happened while the operator was thinking.
-    bots::retire(&mut conn, &BotRef::Id(profile.id), &who, &args.reason, None)
+    bots::retire(&mut conn, &BotRef::Id(profile.id), who, &args.reason, None)
         .await
         .map(ActReport::from)
         .map_err(failure)

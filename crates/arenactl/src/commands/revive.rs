@@ -7,7 +7,7 @@ use ledger_core::Money;
 use ledger_core::economy::Operator;
 
 use super::{ActReport, act_failure, services_database};
-use crate::{cli, operator};
+use crate::cli;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -20,16 +20,16 @@ pub(crate) struct Args {
     /// Why; it is posted and kept in the audit log
     #[arg(long, value_parser = cli::reason)]
     reason: String,
-    /// Who acts; by default the account that runs this
-    #[arg(long, value_name = "NAME")]
-    operator: Option<Operator>,
 }
 
-pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<ActReport, Failure> {
+pub(crate) async fn run(
+    sources: &Sources,
+    args: &Args,
+    who: &Operator,
+) -> Result<ActReport, Failure> {
     let postgres = services_database(sources).await?;
     let mut conn = postgres.connection().await?;
-    let who = operator::acting(sources, args.operator.as_ref())?;
-    bots::revive(&mut conn, &args.bot, args.amount, &who, &args.reason, None)
+    bots::revive(&mut conn, &args.bot, args.amount, who, &args.reason, None)
         .await
         .map(ActReport::from)
         .map_err(|error| act_failure(&postgres, error, "revive", &args.bot))

@@ -8,13 +8,13 @@ use daemon::config::{ConfigError, Reader, Sources};
 use daemon::process::Failure;
 use db::bots;
 use ledger_core::BotId;
+use ledger_core::economy::Operator;
 use secrecy::SecretString;
 use serde::Serialize;
 
 use super::DATABASE_URL;
 use crate::credentials::{self, Credentials, variable_of};
 use crate::keys::{self, Verdict};
-use crate::operator;
 use crate::output::{Plain, counted};
 use crate::postgres::{self, Postgres};
 
@@ -38,7 +38,7 @@ struct KeylessBot {
     variable: String,
 }
 
-pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
+pub(crate) async fn run(sources: &Sources, who: &Operator) -> Result<Report, Failure> {
     let mut reader = Reader::new(sources);
     let url = reader.connection_url(DATABASE_URL, postgres::SCHEMES);
     let path = reader.path_or(credentials::SETTING, credentials::DEFAULT_NAME);
@@ -63,7 +63,7 @@ pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
         bots_without_key,
         keys_without_bot,
     } = pair(hosted, &file);
-    let actor = operator::acting(sources, None)?.to_string();
+    let actor = who.to_string();
     let pairs = keyed
         .iter()
         .map(|bot| (bot.key.clone(), bot.hash.clone()))

@@ -12,8 +12,8 @@ use ledger_core::market::MarketStatus;
 use serde::Serialize;
 
 use super::services_database;
+use crate::cli;
 use crate::output::counted;
-use crate::{cli, operator};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -23,9 +23,6 @@ pub(crate) struct Args {
     /// Why; it is shown with the market and kept in the audit log
     #[arg(long, value_parser = cli::reason)]
     reason: String,
-    /// Who acts; by default the account that runs this
-    #[arg(long, value_name = "NAME")]
-    operator: Option<Operator>,
 }
 
 /// A market that was called off.
@@ -57,25 +54,18 @@ impl fmt::Display for Voided {
     }
 }
 
-pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Voided, Failure> {
+pub(crate) async fn run(sources: &Sources, args: &Args, who: &Operator) -> Result<Voided, Failure> {
     let postgres = services_database(sources).await?;
     let mut conn = postgres.connection().await?;
-    let who = operator::acting(sources, args.operator.as_ref())?;
     let market = args.market;
-    markets::void(
-        &mut conn,
-        market,
-        &args.reason,
-        VoidBy::Operator(&who),
-        None,
-    )
-    .await
-    .map(Voided::from)
-    .map_err(|error| match error {
-        DbError::NotFound(_) => {
-            let hint = "no market has this id; `GET /markets` lists them all";
-            anyhow::anyhow!("cannot void market {market}: {hint}").into()
-        }
-        other => postgres.failure(other, format!("cannot void market {market}")),
-    })
+    markets::void(&mut conn, market, &args.reason, VoidBy::Operator(who), None)
+        .await
+        .map(Voided::from)
+        .map_err(|error| match error {
+            DbError::NotFound(_) => {
+                let hint = "no market has this id; `GET /markets` lists them all";
+                anyhow::anyhow!("cannot void market {market}: {hint}").into()
+            }
+            other => postgres.failure(other, format!("cannot void market {market}")),
+        })
 }

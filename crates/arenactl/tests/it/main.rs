@@ -12,4 +12,5 @@ mod markets;
 mod migrate;
 mod operator_acts;
 mod settings;
+mod status;
 mod sync_keys;

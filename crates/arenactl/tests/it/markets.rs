@@ -130,14 +130,7 @@ async fn an_operator_calls_a_market_off_and_never_a_settled_one() {
     let market = arena.market(MarketSource::News).await.id;
     arena.bet(bot, market, Side::Yes, "4.00").await;
     let id = market.to_string();
-    let args = [
-        "void-market",
-        &id,
-        "--reason",
-        "a typo",
-        "--operator",
-        "ada",
-    ];
+    let args = ["void-market", &id, "--reason", "a typo", "--by", "ada"];
     let ran = bench.run(&args).ended_with(0);
     assert!(
         ran.stdout.contains("is now VOID; 1 bet called off"),

@@ -40,7 +40,7 @@ async fn an_empty_database_gets_every_migration_and_the_next_run_finds_nothing_t
     let bench = Bench::new().await;
     let url = empty_database(&bench).await;
     let first = bench
-        .finish(migrator(&bench, &url, &["migrate"]))
+        .finish(migrator(&bench, &url, &["migrate", "--by", "ada"]))
         .ended_with(0);
     assert!(
         first.stdout.contains("applied  20261101000002"),
@@ -48,6 +48,9 @@ async fn an_empty_database_gets_every_migration_and_the_next_run_finds_nothing_t
         first.stdout
     );
     let client = test_kit::connect(&url).await;
+    let acts = "SELECT count(*) FROM audit_log WHERE action = 'MIGRATE' AND actor = 'ada'";
+    let acts: i64 = client.query_one(acts, &[]).await.unwrap().get(0);
+    assert_eq!(acts, 1);
     let count = "SELECT count(*) FROM __diesel_schema_migrations";
     let applied: i64 = client.query_one(count, &[]).await.unwrap().get(0);
     assert_eq!(

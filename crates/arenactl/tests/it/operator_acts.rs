@@ -16,7 +16,7 @@ async fn a_dead_bot_lives_again() {
         "--json",
     ];
     let mut command = bench.command(&args);
-    command.env("USER", "ada");
+    command.env("ARENACTL_OPERATOR", "ada");
     let ran = bench.finish(command).ended_with(0).json();
     assert_eq!(ran["bot"]["id"], bot.id.0);
     assert_eq!(ran["bot"]["status"], "ALIVE");
@@ -87,7 +87,7 @@ async fn a_malformed_command_line_is_refused_before_anything_is_reached() {
             "1",
             "--reason",
             "x",
-            "--operator",
+            "--by",
             "two words",
         ],
         &["inspect-ledger", "--workers", "0"],
@@ -111,13 +111,7 @@ async fn a_retired_bot_is_out_for_good() {
         .create()
         .await;
     let args = [
-        "retire",
-        "Mia",
-        "--reason",
-        "done",
-        "--operator",
-        "ada@home",
-        "--yes",
+        "retire", "Mia", "--reason", "done", "--by", "ada@home", "--yes",
     ];
     let ran = bench.run(&args).ended_with(0);
     assert!(
@@ -169,7 +163,7 @@ async fn the_brake_is_pulled_and_let_go_and_the_log_says_by_whom() {
     let bot = bench.arena.bot().handle("Mia").create().await;
     let paused = "SELECT count(*) FROM arena_pause WHERE reason = 'a look'";
     let ran = bench
-        .run(&["pause", "--reason", "a look", "--operator", "ada", "--json"])
+        .run(&["pause", "--reason", "a look", "--by", "ada", "--json"])
         .ended_with(0)
         .json();
     assert_eq!(ran["paused"]["reason"], "a look");
@@ -222,4 +216,50 @@ async fn the_brake_is_pulled_and_let_go_and_the_log_says_by_whom() {
     bench
         .run(&["audit", "--action", "BET", "--bot", "mia"])
         .ended_with(1);
+}
+
+#[tokio::test]
+async fn each_act_carries_a_name() {
+    let bench = Bench::new().await;
+    let who = async || {
+        let row = bench
+            .arena
+            .owner_client()
+            .await
+            .query_one("SELECT actor FROM audit_log ORDER BY id DESC LIMIT 1", &[])
+            .await
+            .unwrap();
+        row.get::<_, String>(0)
+    };
+    let act = |by: &[&str], operator: Option<&str>| {
+        let mut command = bench.command(&[&["genesis"][..], by].concat());
+        if let Some(operator) = operator {
+            command.env("ARENACTL_OPERATOR", operator);
+        }
+        bench.finish(command)
+    };
+    // Each makes one bot.
+    bench.personas(&["mia"]);
+    act(&["--by", "ada"], Some("bob")).ended_with(0);
+    assert_eq!(who().await, "ada");
+    bench.personas(&["mia", "max"]);
+    act(&[], Some("bob")).ended_with(0);
+    assert_eq!(who().await, "bob");
+    bench.personas(&["mia", "max", "moe"]);
+    act(&[], None).ended_with(0);
+    let of_the_system = std::process::Command::new("id")
+        .arg("-un")
+        .output()
+        .unwrap();
+    assert_eq!(
+        who().await,
+        String::from_utf8(of_the_system.stdout).unwrap().trim()
+    );
+    let refused = act(&[], Some("two words")).ended_with(78);
+    assert!(
+        refused.stderr.contains("ARENACTL_OPERATOR"),
+        "{}",
+        refused.stderr
+    );
+    act(&["--by", "x\ny"], None).ended_with(2);
 }

@@ -29,6 +29,7 @@ fn child() {
             "other" => Ok(failing_work()?),
             "panic" => panic!("the service is broken"),
             "cycle-panic" => panicking_cycle().await,
+            "log" => write_log(),
             "sigint" => stop_by_signal(signal_hook::consts::SIGINT).await,
             "sigterm" => stop_by_signal(signal_hook::consts::SIGTERM).await,
             other => panic!("no such case: {other}"),
@@ -59,6 +60,13 @@ fn unreachable_postgres() -> Unavailable {
 
 fn failing_work() -> anyhow::Result<()> {
     Err(anyhow::anyhow!("the disk is full")).context("cannot write the export")
+}
+
+fn write_log() -> Result<(), Failure> {
+    for number in 0..9_000 {
+        tracing::info!(number, padding = "x".repeat(200), "a line");
+    }
+    Err(anyhow::anyhow!("the last words").into())
 }
 
 async fn panicking_cycle() -> Result<(), Failure> {
@@ -290,4 +298,54 @@ fn the_exit_code_is_found_through_every_wrapping() {
         Failure::from("only a text").exit_code(),
     ];
     assert_eq!(codes, [78, 78, 78, 69, 69, 69, 69, 1, 1]);
+}
+
+#[test]
+fn a_log_of_its_own_rotates_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("child.log");
+    let log = std::fs::File::options()
+        .append(true)
+        .create(true)
+        .open(&path)
+        .unwrap();
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "process::child", "--ignored", "--nocapture"])
+        .env_remove("RUST_LOG")
+        .env("ARENA_HOME", dir.path())
+        .env(CASE, "log")
+        .env("LOG_FILE", &path)
+        .env("LOG_MAX_MB", "1")
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1));
+    let newest = std::fs::read_to_string(&path).unwrap();
+    let rotated: String = [2, 1]
+        .map(|number| format!("{}.{number}", path.display()))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .concat();
+    let text = rotated + &newest;
+    for number in 0..9_000 {
+        assert!(
+            text.contains(&format!("\"number\":{number},")),
+            "line {number}"
+        );
+    }
+    assert!(newest.len() < 1 << 20, "{} bytes", newest.len());
+    // What is not logged follows the rotation too.
+    assert!(newest.contains("child: the last words"));
+}
+
+#[test]
+fn a_log_that_is_not_its_standard_error_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("other.log");
+    std::fs::write(&path, vec![b'x'; 3 << 20]).unwrap();
+    let path = path.to_str().unwrap();
+    let (code, stderr) = run("log", &[("LOG_FILE", path), ("LOG_MAX_MB", "1")]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("\"number\":8999,"));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }

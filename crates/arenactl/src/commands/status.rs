@@ -1,0 +1,286 @@
+//! `arenactl status`: how the arena stands, by Postgres and the services' logs alone, so that it answers
+//! when no service does.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use daemon::config::Sources;
+use daemon::process::Failure;
+use db::supply::Census;
+use ledger_core::money::Price;
+use ledger_core::prediction::PriceSource;
+use ledger_core::{CycleNumber, Pause, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::services_database;
+use crate::output::Plain;
+
+/// Errors of how long are told.
+const ERROR_SECONDS: i64 = 60;
+/// Of each log only so much of its end is looked at.
+const LOG_BYTES_MAX: u64 = 4 << 20;
+/// Of an error's message so much is shown.
+const MESSAGE_CHARS: usize = 100;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The directory of the services' logs, such as .data/logs; without it no errors are told
+    #[arg(long, value_name = "DIR")]
+    logs: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Report {
+    /// `null` where Postgres does not tell.
+    arena: Option<Arena>,
+    trouble: Option<String>,
+    /// `null` where no logs were named.
+    errors: Option<Vec<Errors>>,
+    #[serde(skip)]
+    failure: Option<Failure>,
+}
+
+#[derive(Debug, Serialize)]
+struct Arena {
+    tick: Option<Tick>,
+    price: Option<LastPrice>,
+    alive: i64,
+    dead: i64,
+    paused: Option<Pause>,
+}
+
+#[derive(Debug, Serialize)]
+struct Tick {
+    number: CycleNumber,
+    age_seconds: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct LastPrice {
+    value: Price,
+    source: PriceSource,
+    /// By the source's own time.
+    age_seconds: i64,
+}
+
+/// What one service's log says of the last minute.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Errors {
+    service: String,
+    count: usize,
+    last: String,
+}
+
+pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failure> {
+    let now = now()?;
+    let (arena, failure) = match arena(sources, now).await {
+        Ok(arena) => (Some(arena), None),
+        Err(failure) => (None, Some(failure)),
+    };
+    Ok(Report {
+        arena,
+        trouble: failure.as_ref().map(ToString::to_string),
+        errors: args.logs.as_deref().map(|logs| errors(logs, now)),
+        failure,
+    })
+}
+
+async fn arena(sources: &Sources, now: Timestamp) -> Result<Arena, Failure> {
+    let postgres = services_database(sources).await?;
+    let mut conn = postgres.connection().await?;
+    let failed = |error| postgres.failure(error, "cannot look at the arena");
+    let tick = db::ticks::latest_begun(&mut conn).await.map_err(failed)?;
+    let price = db::prices::page(&mut conn, None, 1).await.map_err(failed)?;
+    let Census { alive, dead, .. } = db::supply::census(&mut conn).await.map_err(failed)?;
+    let paused = db::pauses::arena(&mut conn).await.map_err(failed)?;
+    let age = |since: Timestamp| now.seconds_since(since).max(0);
+    Ok(Arena {
+        tick: tick.map(|(number, since)| Tick {
+            number,
+            age_seconds: age(since),
+        }),
+        price: price.first().map(|row| LastPrice {
+            value: row.sample.price,
+            source: row.sample.source,
+            age_seconds: age(row.sample.provider_at),
+        }),
+        alive,
+        dead,
+        paused,
+    })
+}
+
+fn now() -> anyhow::Result<Timestamp> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+    since
+        .and_then(|since| i64::try_from(since.as_micros()).ok())
+        .and_then(Timestamp::from_micros)
+        .context("this machine's clock is not set")
+}
+
+/// The errors of each log in the directory.
+fn errors(logs: &Path, now: Timestamp) -> Vec<Errors> {
+    let entries = fs::read_dir(logs).into_iter().flatten().flatten();
+    let mut logs: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    logs.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+    logs.sort();
+    logs.iter().filter_map(|log| errors_of(log, now)).collect()
+}
+
+fn errors_of(log: &Path, now: Timestamp) -> Option<Errors> {
+    #[derive(Deserialize)]
+    struct Line {
+        timestamp: Timestamp,
+        level: String,
+        #[serde(default)]
+        message: String,
+    }
+    let mut rotated = log.as_os_str().to_owned();
+    rotated.push(".1");
+    let (mut count, mut last) = (0, String::new());
+    // It may have been rotated within the minute.
+    for path in [Path::new(&rotated), log] {
+        let text = end_of(path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let suspects = text.lines().filter(|line| line.contains("ERROR"));
+        for line in suspects.filter_map(|line| serde_json::from_str::<Line>(line).ok()) {
+            if line.level == "ERROR" && now.seconds_since(line.timestamp) <= ERROR_SECONDS {
+                count += 1;
+                last = line.message.chars().take(MESSAGE_CHARS).collect();
+            }
+        }
+    }
+    (count > 0).then(|| Errors {
+        service: log
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
+        count,
+        last,
+    })
+}
+
+fn end_of(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let size = file.metadata()?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(LOG_BYTES_MAX)))?;
+    let mut bytes = Vec::new();
+    file.take(LOG_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+impl Report {
+    pub(crate) fn verdict(self) -> Result<(), Failure> {
+        self.failure.map_or(Ok(()), Err)
+    }
+}
+
+impl fmt::Display for Arena {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.tick {
+            Some(tick) => writeln!(
+                f,
+                "tick    {}, begun {} s ago",
+                tick.number, tick.age_seconds
+            )?,
+            None => writeln!(f, "tick    none yet")?,
+        }
+        match &self.price {
+            Some(price) => writeln!(
+                f,
+                "price   {} by {}, {} s old",
+                price.value, price.source, price.age_seconds
+            )?,
+            None => writeln!(f, "price   none yet")?,
+        }
+        write!(f, "bots    {} alive, {} dead", self.alive, self.dead)?;
+        if let Some(pause) = &self.paused {
+            write!(
+                f,
+                "\npaused  since {}: {}",
+                pause.since,
+                Plain(&pause.reason)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.arena {
+            Some(arena) => write!(f, "{arena}")?,
+            None => write!(f, "arena   not known: Postgres does not tell")?,
+        }
+        let Some(errors) = &self.errors else {
+            return Ok(());
+        };
+        if errors.is_empty() {
+            write!(f, "\nerrors  none in the last minute")?;
+        }
+        for Errors {
+            service,
+            count,
+            last,
+        } in errors
+        {
+            let (service, last) = (Plain(service), Plain(last));
+            write!(
+                f,
+                "\nerrors  {service}: {count} in the last minute, the last: {last}"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn errors_of_the_last_minute_are_counted_over_a_rotation() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        let line = |time: &str, level: &str, message: &str| {
+            format!(
+                "{{\"timestamp\":\"2026-11-29T{time}Z\",\"level\":\"{level}\",\"message\":\"{message}\"}}\n"
+            )
+        };
+        write(
+            "api.log.1",
+            &(line("10:00:00.1", "ERROR", "long ago") + &line("10:09:30.1", "ERROR", "first")),
+        );
+        write(
+            "api.log",
+            &(line("10:09:58.1", "ERROR", "second\\u001b[2J")
+                + &line("10:09:59.1", "INFO", "no ERROR")
+                + "ERROR, and no JSON\n"),
+        );
+        write("ticker.log", &line("10:09:59.1", "WARN", "a warning"));
+        write("notes.txt", &line("10:09:59.1", "ERROR", "no log"));
+        let now: Timestamp = "2026-11-29T10:10:00Z".parse().unwrap();
+        let found = errors(dir.path(), now);
+        let expected = Errors {
+            service: "api".to_owned(),
+            count: 2,
+            last: "second\u{1b}[2J".to_owned(),
+        };
+        assert_eq!(found, [expected]);
+        let report = Report {
+            arena: None,
+            trouble: None,
+            errors: Some(found),
+            failure: None,
+        };
+        assert!(!report.to_string().contains('\u{1b}'));
+        assert!(errors(&dir.path().join("nowhere"), now).is_empty());
+    }
+}

@@ -1,0 +1,98 @@
+//! How the arena stands, by whoever has Postgres and the logs.
+
+use crate::bench::Bench;
+
+#[tokio::test]
+async fn it_shows_the_arena_without_any_service() {
+    let bench = Bench::new().await;
+    bench.arena.bot().create().await;
+    bench.arena.bot().dead().create().await;
+    let owner = bench.arena.owner_client().await;
+    owner
+        .batch_execute(
+            "INSERT INTO cycles (number, enforcement, started_at, closed_at) \
+                  VALUES (41, 'enforce', now() - interval '1 hour', now()), \
+                         (42, 'enforce', now() - interval '1 minute', NULL); \
+             INSERT INTO prices (source, price, provider_at) VALUES ('simulated', 67000.5, now() - interval '2 minutes')",
+        )
+        .await
+        .unwrap();
+    let ran = bench.run(&["status", "--json"]).ended_with(0).json();
+    assert_eq!(ran["arena"]["tick"]["number"], 42);
+    assert!((60..90).contains(&ran["arena"]["tick"]["age_seconds"].as_i64().unwrap()));
+    assert_eq!(ran["arena"]["price"]["value"], "67000.50000000");
+    assert!((120..150).contains(&ran["arena"]["price"]["age_seconds"].as_i64().unwrap()));
+    assert_eq!(ran["arena"]["alive"], 1);
+    assert_eq!(ran["arena"]["dead"], 1);
+    assert!(ran["errors"].is_null());
+    bench.run(&["pause", "--reason", "a look"]).ended_with(0);
+    let ran = bench.run(&["status"]).ended_with(0);
+    for part in [
+        "tick    42, begun 6",
+        "price   67000.50000000 by simulated, 12",
+        "bots    1 alive, 1 dead",
+        ": a look",
+    ] {
+        assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
+    }
+}
+
+#[tokio::test]
+async fn errors_are_told_when_postgres_is_gone() {
+    let bench = Bench::new().await;
+    let logs = bench.dir.path().join("logs");
+    std::fs::create_dir(&logs).unwrap();
+    let line = bench
+        .arena
+        .owner_client()
+        .await
+        .query_one(
+            "SELECT json_build_object('timestamp', now(), 'level', 'ERROR', 'message', 'Postgres is gone')::text",
+            &[],
+        )
+        .await
+        .unwrap();
+    let line: String = line.get(0);
+    std::fs::write(logs.join("oracle.log"), line + "\n").unwrap();
+    let mut command = bench.command(&["status", "--logs", logs.to_str().unwrap()]);
+    command.env(
+        "DATABASE_URL",
+        "postgres://arena_app:secret@127.0.0.1:1/arena",
+    );
+    let ran = bench.finish(command).ended_with(69);
+    assert!(ran.stdout.contains("not known: Postgres does not tell"));
+    assert!(
+        ran.stdout
+            .contains("oracle: 1 in the last minute, the last: Postgres is gone"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[tokio::test]
+async fn a_log_is_kept_and_rotated() {
+    use std::io::Write as _;
+
+    let bench = Bench::new().await;
+    let log = bench.dir.path().join("postgres.log");
+    let mut command = bench.bare_command(&["keep-log", log.to_str().unwrap()]);
+    command
+        .env("LOG_MAX_MB", "1")
+        .stdin(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    for number in 0..15_000 {
+        writeln!(pipe, "line {number} {}", "x".repeat(100)).unwrap();
+    }
+    drop(pipe);
+    assert!(child.wait().unwrap().success());
+    let text = ["postgres.log.1", "postgres.log"]
+        .map(|name| std::fs::read_to_string(bench.dir.path().join(name)).unwrap())
+        .concat();
+    let numbers: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split(' ').nth(1))
+        .collect();
+    let expected: Vec<String> = (0..15_000).map(|number: i32| number.to_string()).collect();
+    assert_eq!(numbers, expected);
+}
