@@ -53,6 +53,15 @@ impl Arena {
         Arena::open(template::migrate_after(sql).await, pool_size).await
     }
 
+    /// An arena whose database is what `dump`, a plain one of `pg_dump --no-owner`, makes as the schema's
+    /// owner. No migration is run.
+    pub async fn loaded_from(dump: &str) -> Arena {
+        let name = template::empty_database().await;
+        let owner = template::connect(&template::owner_url(&name)).await;
+        owner.batch_execute(dump).await.unwrap();
+        Arena::open(name, 8).await
+    }
+
     async fn open(name: String, pool_size: usize) -> Arena {
         let url = template::app_url(&name);
         let database = Database::connect(DatabaseConfig { url, pool_size })

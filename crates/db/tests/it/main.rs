@@ -22,6 +22,7 @@ mod schedules;
 mod schema;
 mod standings;
 mod ticks;
+mod upgrades;
 mod usage;
 
 use db::actions::Wager;
