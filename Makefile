@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test drill fuzz window check fmt bench simulate
+.PHONY: help run test drill history fuzz window check fmt bench simulate
 
 SHELL_SCRIPTS := run_system.sh .ci/run $(filter-out %/lib,$(wildcard scripts/*)) $(wildcard scripts/lib/*.sh) deploy/make-secrets deploy/postgres/roles.sh
 
@@ -20,6 +20,9 @@ test: ## all tests, on a throw-away Postgres and Redis
 drill: ## 200 faults under load, in a quarter of an hour (SEED=7 FAULTS=50 for others)
 	@cargo build --locked --workspace --bins
 	@cargo run --quiet --locked -p system-tests --bin drill
+
+history: ## what services repeat and lists cost after a quarter: ten million entries and events, 20 GB for a while
+	@scripts/with-test-services bash -c 'cargo build --locked --workspace --bins && HISTORY_ROWS=10000000 cargo test --locked -p system-tests --test it history:: -- --nocapture'
 
 fuzz: ## thousands of generated requests against the whole arena (SEED=7 for others)
 	@scripts/fuzz-api

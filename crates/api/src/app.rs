@@ -1,7 +1,5 @@
 //! What every request shares.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bus::limits::Limit;
@@ -12,7 +10,6 @@ use db::migrations::SchemaState;
 use db::roles::role_of;
 use db::supply::Census;
 use db::{Database, DatabaseConfig, DbError};
-use ledger_core::chain::Head;
 use ledger_core::price_book::PriceBook;
 use ledger_core::{BotId, EconomyRules, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
@@ -32,8 +29,8 @@ use crate::standings::Standings;
 use crate::streams::Streams;
 use crate::wagers::WagerQueue;
 
-/// Chains whose verified head is remembered.
-const VERIFIED_HEADS_MAX: usize = 10_000;
+/// Chains that this process verifies at once.
+const VERIFICATIONS_MAX: usize = 2;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The running service: connections, derived keys and what is remembered between requests.
@@ -53,7 +50,8 @@ pub(crate) struct App {
     pub(crate) retries: KeyedLocks<[u8; 32]>,
     /// Chains that are being verified by this process.
     pub(crate) verifying: KeyedLocks<BotId>,
-    pub(crate) verified: VerifiedHeads,
+    /// Verifications that may run at once.
+    pub(crate) verifications: tokio::sync::Semaphore,
     pub(crate) census: tokio::sync::Mutex<Option<CountedAt>>,
     pub(crate) standings: Standings,
     pub(crate) answers: Answers,
@@ -120,7 +118,7 @@ impl App {
             tick_rate_seconds: config.tick_rate_seconds,
             retries: KeyedLocks::new(),
             verifying: KeyedLocks::new(),
-            verified: VerifiedHeads::default(),
+            verifications: tokio::sync::Semaphore::new(VERIFICATIONS_MAX),
             census: tokio::sync::Mutex::new(None),
             standings: Standings::default(),
             answers: Answers::new(config.answer_age_max),
@@ -213,36 +211,4 @@ async fn open_bus(config: &ApiConfig) -> Result<Bus, Failure> {
             .because(error)
             .into()
     })
-}
-
-/// The heads up to which chains were found sound: where the next verification continues.
-#[derive(Default)]
-pub(crate) struct VerifiedHeads(Mutex<HashMap<BotId, Head>>);
-
-impl VerifiedHeads {
-    pub(crate) fn get(&self, bot: BotId) -> Option<Head> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&bot)
-            .copied()
-    }
-
-    pub(crate) fn put(&self, head: Head) {
-        let mut heads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if heads.len() >= VERIFIED_HEADS_MAX && !heads.contains_key(&head.bot_id) {
-            // Any one will do: losing it costs one verification from the start.
-            if let Some(other) = heads.keys().next().copied() {
-                heads.remove(&other);
-            }
-        }
-        heads.insert(head.bot_id, head);
-    }
-
-    pub(crate) fn forget(&self, bot: BotId) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&bot);
-    }
 }

@@ -159,9 +159,10 @@ pub const PRUNE_MAX: i64 = 10_000;
 /// Forgets answers past their time, at most [`PRUNE_MAX`]; returns how many.
 pub async fn prune(conn: &mut Connection, now: DateTime<Utc>) -> DbResult<usize> {
     Ok(diesel::sql_query(
-        "DELETE FROM idempotency_keys WHERE key_sha256 IN \
-            (SELECT key_sha256 FROM idempotency_keys WHERE expires_at <= $1 \
-              ORDER BY expires_at LIMIT $2)",
+        // As an array: joined to the table, the keys would be looked for in all of it.
+        "DELETE FROM idempotency_keys WHERE key_sha256 = ANY (ARRAY( \
+            SELECT key_sha256 FROM idempotency_keys WHERE expires_at <= $1 \
+             ORDER BY expires_at LIMIT $2))",
     )
     .bind::<diesel::sql_types::Timestamptz, _>(now)
     .bind::<diesel::sql_types::BigInt, _>(PRUNE_MAX)

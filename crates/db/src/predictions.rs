@@ -92,9 +92,19 @@ impl From<PredictionRow> for Prediction {
     }
 }
 
-/// As a literal: a prepared statement with a parameter here cannot use the indexes on what is open.
 fn is_open() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
-    diesel::dsl::sql("status = 'OPEN'")
+    has_status(PredictionStatus::Open)
+}
+
+/// As a literal: a prepared statement with a parameter here cannot use the partial indexes.
+fn has_status(status: PredictionStatus) -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
+    diesel::dsl::sql(match status {
+        PredictionStatus::Open => "status = 'OPEN'",
+        PredictionStatus::Won => "status = 'WON'",
+        PredictionStatus::Lost => "status = 'LOST'",
+        PredictionStatus::Void => "status = 'VOID'",
+        PredictionStatus::Forfeit => "status = 'FORFEIT'",
+    })
 }
 
 /// Which predictions a list shows.
@@ -120,10 +130,8 @@ pub async fn page(
     if let Some(bot_id) = filter.bot_id {
         query = query.filter(predictions::bot_id.eq(bot_id.0));
     }
-    match filter.status {
-        Some(PredictionStatus::Open) => query = query.filter(is_open()),
-        Some(status) => query = query.filter(predictions::status.eq(SqlPredictionStatus(status))),
-        None => {}
+    if let Some(status) = filter.status {
+        query = query.filter(has_status(status));
     }
     let rows: Vec<PredictionRow> = query.load(conn).await?;
     Ok(rows.into_iter().map(Prediction::from).collect())
@@ -136,17 +144,20 @@ pub const START_MAX: i64 = 5_000;
 /// one has come; oldest first, at most [`START_MAX`]. Returns how many got theirs. Moves no money.
 pub async fn assign_start_prices(conn: &mut Connection, rules: &EconomyRules) -> DbResult<usize> {
     Ok(diesel::sql_query(
-        "UPDATE predictions p \
+        // The ids once more as an array: for so many at once, a join alone would read all predictions.
+        "WITH o AS MATERIALIZED ( \
+            SELECT id, created_at FROM predictions \
+             WHERE status = 'OPEN' AND start_price_id IS NULL \
+               AND created_at <= (SELECT max(provider_at) FROM prices) \
+             ORDER BY settles_at, id LIMIT $2 FOR UPDATE SKIP LOCKED) \
+         UPDATE predictions p \
             SET start_price_id = s.id, start_price = s.price, price_source = s.source, \
                 settles_at = s.provider_at + make_interval(secs => $1::float8) \
-           FROM (SELECT id, created_at FROM predictions \
-                  WHERE status = 'OPEN' AND start_price_id IS NULL \
-                    AND created_at <= (SELECT max(provider_at) FROM prices) \
-                  ORDER BY settles_at, id LIMIT $2 FOR UPDATE SKIP LOCKED) o \
+           FROM o \
           CROSS JOIN LATERAL (SELECT id, price, source, provider_at FROM prices \
                                WHERE provider_at >= o.created_at \
                                ORDER BY provider_at, id LIMIT 1) s \
-          WHERE p.id = o.id",
+          WHERE p.id = o.id AND p.id = ANY (ARRAY(SELECT id FROM o))",
     )
     .bind::<BigInt, _>(rules.prediction_horizon_seconds)
     .bind::<BigInt, _>(START_MAX)

@@ -460,6 +460,19 @@ diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::*;
 
+    verified_heads (bot_id) {
+        bot_id -> Int8,
+        sequence -> Int8,
+        balance -> Numeric,
+        hash -> Bytea,
+        whole_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
     wallets (bot_id) {
         bot_id -> Int8,
         status -> BotStatus,
@@ -488,4 +501,4 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(agent_metrics, agent_totals, agent_windows, arena_identity, arena_pause, audit_log, bets, bot_schedules, bots, cycles, events, events_horizon, evidence, idempotency_keys, leases, ledger, markets, oracle_cycles, posts, predictions, prices, source_cooldowns, superseded_credentials, tick_failures, wallets,);
+diesel::allow_tables_to_appear_in_same_query!(agent_metrics, agent_totals, agent_windows, arena_identity, arena_pause, audit_log, bets, bot_schedules, bots, cycles, events, events_horizon, evidence, idempotency_keys, leases, ledger, markets, oracle_cycles, posts, predictions, prices, source_cooldowns, superseded_credentials, tick_failures, verified_heads, wallets,);

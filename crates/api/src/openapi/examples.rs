@@ -156,7 +156,7 @@ pub(super) fn ledger_entry() -> Value {
 
 pub(super) fn verification() -> Value {
     json!({
-        "bot_id": 1, "entries": 2, "valid": true, "first_fault": null,
+        "bot_id": 1, "entries": 2, "length": 2, "complete": true, "valid": true, "first_fault": null,
         "head_hash": "2684fdc86e73b3e38459e1ceccf6ed139b95a7f65f312785188e58d1730fe90a",
     })
 }

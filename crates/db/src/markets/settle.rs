@@ -50,14 +50,19 @@ async fn pass_deadline(
     status: MarketStatus,
 ) -> DbResult<Vec<MarketId>> {
     conn.transaction::<_, DbError, _>(async |conn| {
+        // As an array, and then locked in the order of ids: in that order alone, Postgres may look through
+        // all markets for those that are due.
         let due = diesel::dsl::sql::<diesel::sql_types::Bool>(
-            "status = 'OPEN' AND deadline <= (SELECT clock_timestamp()) AND ",
+            "status = 'OPEN' AND id = ANY (ARRAY(SELECT id FROM markets \
+                WHERE status = 'OPEN' AND deadline <= (SELECT clock_timestamp()) AND ",
         )
-        .sql(which);
+        .sql(which)
+        .sql(" ORDER BY deadline LIMIT ")
+        .bind::<BigInt, _>(CLOSE_MAX)
+        .sql("))");
         let rows: Vec<MarketRow> = markets::table
             .filter(due)
             .order(markets::id)
-            .limit(CLOSE_MAX)
             .select(MarketRow::as_select())
             .for_update()
             .load(conn)

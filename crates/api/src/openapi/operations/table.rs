@@ -258,8 +258,9 @@ fn bots() -> Vec<Operation> {
         get("/bots/{bot}/ledger", "showChain", "ledger", "One bot's chain")
             .listed("LedgerEntryPage", &["bot"], examples::ledger_entry()),
         get("/bots/{bot}/ledger/verify", "verifyChain", "ledger", "The server's word on a chain")
-            .about("Every hash recomputed, on from what was verified before. Whoever does not believe the \
-                server recomputes them from the entries.")
+            .about("Every hash recomputed, on from what was verified within the last day. A long chain takes several \
+                requests: ask again until `complete` is true. Whoever does not believe the server recomputes them \
+                from the entries.")
             .with(&["bot"])
             .answers(200, "ChainVerification", "Length, head and the first fault, if there is one.", examples::verification()),
         get("/insights/{bot}", "showInsights", "bots", "What a bot cost, produced, and faces if nobody acts")
