@@ -167,14 +167,15 @@ impl Mind {
             })
     }
 
-    /// What one call cost; `None` where the provider did not say what it used.
+    /// What one call cost, by the price of the model that answered; `None` where that has none, or
+    /// where the provider did not say what it used.
     fn real_cost(&self, prices: &PriceBook, used: &TurnUsage) -> Option<Money> {
         if used.llm_calls != 1 || used.unreported_calls != 0 {
             return None;
         }
         prices.cost(
-            self.model.provider_name(),
-            self.model.model_name(),
+            used.provider.as_deref()?,
+            used.model.as_deref()?,
             clock::now(),
             used.input_tokens,
             used.cached_input_tokens,

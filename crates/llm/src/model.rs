@@ -7,7 +7,9 @@ use tracing::{Instrument as _, debug, field, info_span};
 
 use crate::mock::Mock;
 use crate::openai::{OpenAi, OpenAiConfig};
-use crate::{Completion, Finish, LlmError, Prompt, Provider, SetupError, usage};
+use crate::{
+    Completion, Finish, LlmError, Prompt, Provider, SetupError, UsageReport, output, usage,
+};
 
 /// A provider ready to be asked; clones share it.
 #[derive(Clone, Debug)]
@@ -56,6 +58,7 @@ impl Model {
             gen_ai.request.model = self.provider.model(),
             gen_ai.request.max_tokens = request.max_output_tokens,
             gen_ai.response.finish_reasons = field::Empty,
+            gen_ai.response.model = field::Empty,
             gen_ai.usage.input_tokens = field::Empty,
             gen_ai.usage.output_tokens = field::Empty,
             error.type = field::Empty,
@@ -68,8 +71,12 @@ impl Model {
         match &result {
             Ok(completion) => {
                 let used = &completion.usage;
-                span.record("gen_ai.usage.input_tokens", used.input_tokens);
-                span.record("gen_ai.usage.output_tokens", used.output_tokens);
+                span.record("gen_ai.response.model", &*used.model);
+                // An unknown count is not a count of zero.
+                if used.report == UsageReport::Reported {
+                    span.record("gen_ai.usage.input_tokens", used.input_tokens);
+                    span.record("gen_ai.usage.output_tokens", used.output_tokens);
+                }
                 let reason = completion.finish.as_str();
                 span.record("gen_ai.response.finish_reasons", reason);
                 usage::record(used);
@@ -83,15 +90,21 @@ impl Model {
         let completion = result?;
         debug!(
             provider = self.provider.name(),
-            model = self.provider.model(),
+            model = &*completion.usage.model,
+            usage = ?completion.usage.report,
             input_tokens = completion.usage.input_tokens,
             output_tokens = completion.usage.output_tokens,
             finish = ?completion.finish,
             "model answered"
         );
         match completion.finish {
+            // Whoever asks for an answer here asks for an object.
+            Finish::CutOff if output::ends_early(&completion.text) => Err(LlmError::CutOff {
+                max_output_tokens: request.max_output_tokens,
+            }),
             Finish::Complete | Finish::CutOff => Ok(completion),
             Finish::Refused => Err(LlmError::Refused),
+            Finish::Failed => Err(LlmError::Failed),
         }
     }
 }

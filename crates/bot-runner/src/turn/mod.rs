@@ -293,6 +293,9 @@ fn to_report(usage: &TurnUsage) -> Option<Usage> {
         reasoning_tokens: Some(count(usage.reasoning_tokens.min(usage.output_tokens))),
         cost_usd: None,
         llm_calls: i32::try_from(usage.llm_calls).unwrap_or(i32::MAX),
+        unreported_calls: Some(usage.unreported_calls)
+            .filter(|calls| *calls > 0)
+            .map(|calls| i32::try_from(calls).unwrap_or(i32::MAX)),
     })
 }
 
