@@ -92,6 +92,8 @@ impl Mind {
     /// # Errors
     /// See [`MindError`].
     pub async fn complete(&self, bot_id: BotId, prompt: &Prompt) -> Result<Completion, MindError> {
+        // Before anything is set aside or counted: no call would be made.
+        self.model.is_open()?;
         let cap = match &self.spending {
             Spending::Unlimited => return Ok(self.call(prompt).await.0?),
             Spending::Capped(cap) => cap,

@@ -85,9 +85,10 @@ pub(crate) fn call(
         .observe(took.as_secs_f64());
     CALLS.with_label_values(&[model, outcome]).inc();
     let is_unserved = failure.is_some_and(LlmError::is_unserved);
-    if cost.is_none() && !is_unserved {
-        UNPRICED.with_label_values(&[model]).inc();
-    }
+    let is_unpriced = cost.is_none() && !is_unserved;
+    UNPRICED
+        .with_label_values(&[model])
+        .inc_by(u64::from(is_unpriced));
     let model = used.model.as_deref().unwrap_or(model);
     TOKENS
         .with_label_values(&[model, "input"])

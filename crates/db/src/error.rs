@@ -25,6 +25,12 @@ pub enum DbError {
     /// nothing. Look before repeating it.
     #[error("Postgres did not answer to a commit: {0}")]
     OutcomeUnknown(String),
+    /// The database itself will not do, whatever is in it.
+    #[error(
+        "its encoding is {0}, which cannot hold every text, and must be UTF8: make another one \
+         (CREATE DATABASE … ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0)"
+    )]
+    Encoding(String),
     /// What is stored contradicts itself. Run inspect-ledger.
     #[error("stored data is corrupt: {0}")]
     Corrupt(String),
@@ -58,6 +64,7 @@ impl DbError {
             | DbError::NotFound(_)
             | DbError::Conflict(_)
             | DbError::OutcomeUnknown(_)
+            | DbError::Encoding(_)
             | DbError::Corrupt(_)
             | DbError::Query(_) => false,
         }

@@ -192,7 +192,8 @@ impl Current {
             PoolError::Backend(error) => DbError::Unavailable(error.to_string()),
             other => DbError::Unavailable(other.to_string()),
         })?;
-        first.batch_execute("SELECT 1").await?;
+        let encoding = diesel::dsl::sql::<diesel::sql_types::Text>(ENCODING_QUERY);
+        insist_on_utf8(diesel::select(encoding).get_result(&mut *first).await?)?;
         drop(first);
         Ok(Current { pool, url })
     }
@@ -203,6 +204,17 @@ pub async fn now(conn: &mut Connection) -> DbResult<Timestamp> {
     let clock = diesel::dsl::sql::<diesel::sql_types::Timestamptz>("clock_timestamp()");
     let now: DateTime<Utc> = diesel::select(clock).get_result(conn).await?;
     Ok(now.into())
+}
+
+const ENCODING_QUERY: &str = "current_setting('server_encoding')";
+
+/// Names, texts of agents and evidence are in every script: another encoding would refuse some of
+/// them one day, or keep bytes that nobody can read.
+fn insist_on_utf8(encoding: String) -> DbResult<()> {
+    match encoding.as_str() {
+        "UTF8" => Ok(()),
+        _ => Err(DbError::Encoding(encoding)),
+    }
 }
 
 /// A bare client, driven by a task of its own; direct, its session has the time-outs.
@@ -387,8 +399,11 @@ fn session_settings(set: &str) -> String {
 
 /// A connection for the schema's owner, beside any pool.
 pub(crate) async fn connect_owner(url: &str) -> DbResult<AsyncPgConnection> {
-    in_time(open(url))
+    let mut connection = in_time(open(url))
         .await
         .unwrap_or_else(|silent| Err(ConnectionError::BadConnection(silent)))
-        .map_err(|error| DbError::Unavailable(error.to_string()))
+        .map_err(|error| DbError::Unavailable(error.to_string()))?;
+    let encoding = diesel::dsl::sql::<diesel::sql_types::Text>(ENCODING_QUERY);
+    insist_on_utf8(diesel::select(encoding).get_result(&mut connection).await?)?;
+    Ok(connection)
 }

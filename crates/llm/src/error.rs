@@ -89,6 +89,16 @@ impl LlmError {
         }
     }
 
+    /// The same with another wait, for whoever comes later.
+    pub(crate) const fn with_wait(self, left: Duration) -> Self {
+        let retry_after = Some(left);
+        match self {
+            Self::RateLimited { .. } => Self::RateLimited { retry_after },
+            Self::Overloaded { .. } => Self::Overloaded { retry_after },
+            other => other,
+        }
+    }
+
     /// Whether the provider certainly did no work for the call, so that nobody is charged: nothing
     /// was asked, or the question itself was turned away. After a time-out nobody knows.
     #[must_use]

@@ -1,7 +1,8 @@
 //! The edge between callers and providers, where usage is recorded.
 
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tracing::{Instrument as _, debug, field, info_span};
 
@@ -15,12 +16,32 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Model {
     provider: Arc<dyn Provider>,
+    /// Until when the provider asked to be left alone, and how it said so.
+    quiet: Arc<Mutex<Option<(Instant, LlmError)>>>,
 }
 
 impl Model {
     #[must_use]
     pub fn new(provider: Arc<dyn Provider>) -> Self {
-        Self { provider }
+        Self {
+            provider,
+            quiet: Arc::default(),
+        }
+    }
+
+    /// Whether the provider has asked to be left alone for now, by this call or another one: it would
+    /// only be asked in vain, and learn that it is not listened to.
+    ///
+    /// # Errors
+    /// What it said, with the time that is left.
+    pub fn is_open(&self) -> Result<(), LlmError> {
+        let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        quiet.take_if(|(opens_at, _)| *opens_at <= now);
+        match &*quiet {
+            None => Ok(()),
+            Some((opens_at, error)) => Err(error.with_wait(opens_at.duration_since(now))),
+        }
     }
 
     /// # Errors
@@ -48,6 +69,7 @@ impl Model {
     /// # Errors
     /// See [`LlmError`]; [`LlmError::retryable`] tells which are worth another try.
     pub async fn complete(&self, request: &Prompt) -> Result<Completion, LlmError> {
+        self.is_open()?;
         let span = info_span!(
             "chat",
             otel.name = format!("chat {}", self.provider.model()),
@@ -84,6 +106,10 @@ impl Model {
             Err(error) => {
                 span.record("otel.status_code", "ERROR");
                 span.record("error.type", error.kind());
+                if let Some(wait) = error.retry_after() {
+                    let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+                    *quiet = Some((Instant::now() + wait, *error));
+                }
                 usage::record_failure();
             }
         }
