@@ -44,6 +44,8 @@ const CLAIMED_PAUSE: Duration = Duration::from_secs(1);
 const RELEASE_ATTEMPTS: u32 = 3;
 /// A turn that the arena could not take comes again after this time.
 const DEFER_SECONDS: i64 = 10;
+/// Whoever asks for more than this is looked at again after it: what asked may have been mended.
+const DEFER_SECONDS_MAX: i64 = 60 * 60;
 /// Bots that were all asked to wait come back within this time, each at its own moment.
 const SPREAD_SECONDS: i64 = 5;
 
@@ -465,6 +467,7 @@ fn release_after(
         Some(wait) => i64::try_from(wait.as_secs())
             .unwrap_or(i64::MAX)
             .saturating_add(1 + turn.bot_id.0.rem_euclid(SPREAD_SECONDS))
+            .min(DEFER_SECONDS_MAX)
             .max(seconds),
     };
     Release::Deferred { seconds }
