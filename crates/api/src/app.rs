@@ -157,6 +157,11 @@ fn hashed(secret: &SecretString) -> [u8; 32] {
     sha256(secret.expose_secret().as_bytes())
 }
 
+fn unfit_database(error: &DbError) -> Failure {
+    let problem = format!("names a database that cannot be used: {error}");
+    ConfigError::single("DATABASE_URL", problem).into()
+}
+
 async fn open_database(config: &ApiConfig) -> Result<Database, Failure> {
     let url = config.database_url.expose_secret();
     let place = endpoint(url, 5432).unwrap_or_else(|| "its address".to_owned());
@@ -165,9 +170,14 @@ async fn open_database(config: &ApiConfig) -> Result<Database, Failure> {
         url: url.to_owned(),
         pool_size: config.database_pool_size,
     };
-    let database = Database::connect(settings).await.map_err(|error| {
-        Unavailable::new(&what, "is it running, and is DATABASE_URL right?").because(error)
-    })?;
+    let database = Database::connect(settings)
+        .await
+        .map_err(|error| match error {
+            DbError::Encoding(_) => unfit_database(&error),
+            error => Unavailable::new(&what, "is it running, and is DATABASE_URL right?")
+                .because(error)
+                .into(),
+        })?;
     database.warn_if_crowded().await;
     match database.schema_state().await {
         Ok(SchemaState::Current) => {

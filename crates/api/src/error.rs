@@ -461,7 +461,10 @@ impl From<DbError> for ApiError {
             DbError::Conflict(Conflict::IdempotencyKey) => ApiError::IdempotencyConflict,
             DbError::Unavailable(_) => ApiError::Unavailable(error.to_string()),
             DbError::OutcomeUnknown(_) => ApiError::OutcomeUnknown(error.to_string()),
-            DbError::Corrupt(_) | DbError::Query(_) => ApiError::Internal(error.to_string()),
+            DbError::Encoding(_)
+            | DbError::Corrupt(_)
+            | DbError::Aborted(_)
+            | DbError::Query(_) => ApiError::Internal(error.to_string()),
         }
     }
 }

@@ -217,6 +217,7 @@ pub(crate) fn standing(kept: db::standings::Standing) -> Standing {
         return_on_grants: granted.map(|times| units_text(times - i128::from(UNITS_PER_CREDIT))),
         cost: units_text(running_cost(kept.fees, kept.phantom_fees, totals)),
         llm_usd: units_text(totals.llm_usd),
+        unpriced_calls: totals.unpriced_calls,
         profit: units_text(totals.profit),
         settled: totals.settled,
         won: totals.won,
@@ -255,6 +256,9 @@ pub(crate) fn insights(
             reasoning_tokens: totals.reasoning_tokens,
             llm_calls: totals.llm_calls,
             unpriced_calls: totals.unpriced_calls,
+            unreported_calls: totals.unreported_calls,
+            reported_usd: units_text(totals.reported_usd),
+            reported_usd_calls: totals.reported_usd_calls,
         },
         produced: produced(totals, cost),
         attention: Attention {

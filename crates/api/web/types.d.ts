@@ -65,6 +65,7 @@ export interface Standing {
   return: Decimal | null;
   cost: Decimal;
   llm_usd: Decimal;
+  unpriced_calls: number;
   profit: Decimal;
   settled: number;
   won: number;
@@ -249,6 +250,9 @@ export interface Insights {
     reasoning_tokens: number;
     llm_calls: number;
     unpriced_calls: number;
+    unreported_calls: number;
+    reported_usd: Decimal;
+    reported_usd_calls: number;
   };
   produced: {
     payouts: Decimal;

@@ -20,7 +20,7 @@ use url::Url;
 
 use crate::clock;
 use crate::lookup::{ANSWER_LIMIT, Lookup};
-use crate::persona::{LlmChoices, Persona, Refused, Roster, key_name};
+use crate::persona::{Filed, LlmChoices, Persona, Refused, Roster, key_name};
 use crate::prices;
 
 /// Port of `/health` and `/ready` unless `BOT_RUNNER_HEALTH_PORT` says otherwise.
@@ -422,7 +422,7 @@ fn hire(reader: &mut Reader<'_>, roster: Roster, keys: &Keys) -> Option<Staff> {
         refused: roster.refused,
         keyless: Vec::new(),
     };
-    for persona in roster.personas {
+    for Filed { persona, .. } in roster.personas {
         let name = key_name(&persona.handle);
         match keys.keys.get(&name).filter(|key| !key.is_empty()) {
             Some(key) => staff.bots.push(KeyedPersona {

@@ -11,7 +11,7 @@ use daemon::health::{self, Check, CheckState};
 use daemon::process::{Failure, Unavailable};
 use daemon::shutdown::{Shutdown, Wake};
 use db::migrations::SchemaState;
-use db::{Database, DatabaseConfig};
+use db::{Database, DatabaseConfig, DbError};
 use ledger_core::price_book::PriceBook;
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
@@ -120,6 +120,10 @@ async fn connect_postgres(config: &Config) -> Result<Database, Failure> {
         pool_size: config.pool_size,
     };
     let database = Database::connect(connection).await.map_err(|error| {
+        if matches!(error, DbError::Encoding(_)) {
+            let problem = format!("names a database that cannot be used: {error}");
+            return Failure::Config(ConfigError::single("DATABASE_URL", problem));
+        }
         let hint = "is it running, and are address, role and password in DATABASE_URL right?";
         let what = format!("Postgres at {address}");
         Failure::Unavailable(Unavailable::new(what, hint).because(error))

@@ -45,6 +45,7 @@ pub mod totals;
 mod connection;
 mod copy;
 mod sql;
+mod sqlstate;
 
 pub use error::{DbError, DbResult};
 pub use pool::{Connection, Database, DatabaseConfig, PoolUse, PooledConnection, now};

@@ -3,6 +3,8 @@
 //! A frozen process must not hold wallets: a session that idles inside a transaction is ended by
 //! Postgres after [`IDLE_IN_TRANSACTION_SECONDS`].
 
+use std::error::Error as _;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -15,18 +17,20 @@ use diesel_async::pooled_connection::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::FutureExt;
-use futures_util::future::{Either, select};
 use ledger_core::Timestamp;
 use tokio_postgres::NoTls;
+use tokio_postgres::config::{Host, SslMode, SslNegotiation};
 
 pub use crate::connection::Connection;
 use crate::error::{DbError, DbResult};
 use crate::migrations;
+use crate::sqlstate::{Overhear, Overheard, Plain};
 
 pub const IDLE_IN_TRANSACTION_SECONDS: u32 = 5;
 pub const LOCK_SECONDS: u32 = 5;
 pub const STATEMENT_SECONDS: u32 = 30;
 pub const CONNECT_SECONDS: u64 = 5;
+const POSTGRES_PORT: u16 = 5432;
 /// How long a caller waits for a connection of the pool.
 pub const POOL_WAIT_SECONDS: u64 = 5;
 
@@ -192,7 +196,8 @@ impl Current {
             PoolError::Backend(error) => DbError::Unavailable(error.to_string()),
             other => DbError::Unavailable(other.to_string()),
         })?;
-        first.batch_execute("SELECT 1").await?;
+        let encoding = diesel::dsl::sql::<diesel::sql_types::Text>(ENCODING_QUERY);
+        insist_on_utf8(diesel::select(encoding).get_result(&mut *first).await?)?;
         drop(first);
         Ok(Current { pool, url })
     }
@@ -205,13 +210,22 @@ pub async fn now(conn: &mut Connection) -> DbResult<Timestamp> {
     Ok(now.into())
 }
 
+const ENCODING_QUERY: &str = "current_setting('server_encoding')";
+
+/// Names, texts of agents and evidence are in every script: another encoding would refuse some of
+/// them one day, or keep bytes that nobody can read.
+fn insist_on_utf8(encoding: String) -> DbResult<()> {
+    match encoding.as_str() {
+        "UTF8" => Ok(()),
+        _ => Err(DbError::Encoding(encoding)),
+    }
+}
+
 /// A bare client, driven by a task of its own; direct, its session has the time-outs.
 pub(crate) async fn connect_raw(url: &str) -> DbResult<tokio_postgres::Client> {
     let opening = async {
         let (url, pooled) = split_pooler(url);
-        let (client, connection) = parse(&url)?.connect(NoTls).await?;
-        // The task ends when the client is dropped; an error reaches the client's pending queries.
-        tokio::spawn(connection);
+        let client = connect(&url).await?;
         if pooled {
             client.batch_execute("BEGIN").await?;
             learn_types(&client).await?;
@@ -316,15 +330,56 @@ pub(crate) async fn establish(url: &str) -> diesel::ConnectionResult<Connection>
         .unwrap_or_else(|silent| Err(ConnectionError::BadConnection(silent)))
 }
 
-type RawConnection =
-    tokio_postgres::Connection<tokio_postgres::Socket, tokio_postgres::tls::NoTlsStream>;
+/// A client whose connection is driven by a task of its own, and read along for the codes of errors.
+/// The task ends when the client is dropped; an error reaches the client's pending queries.
+async fn connect(url: &str) -> DbResult<tokio_postgres::Client> {
+    let mut config = parse(url)?;
+    let connected = match (socket_of(&config), config.get_ssl_mode()) {
+        (Some(path), _) => {
+            let socket = tokio::net::UnixStream::connect(&path).await;
+            let socket = socket
+                .map_err(|error| DbError::Unavailable(format!("{}: {error}", path.display())))?;
+            let connecting = config.connect_raw(Overheard::new(socket), NoTls);
+            connecting.await.map(|(client, connection)| {
+                tokio::spawn(connection);
+                client
+            })
+        }
+        (None, SslMode::Require) => config.connect(NoTls).await.map(|(client, connection)| {
+            tokio::spawn(connection);
+            client
+        }),
+        (None, _) => {
+            config.ssl_mode(SslMode::Require);
+            config.ssl_negotiation(SslNegotiation::Direct);
+            let connecting = config.connect(Overhear(Plain));
+            connecting.await.map(|(client, connection)| {
+                tokio::spawn(connection);
+                client
+            })
+        }
+    };
+    connected.map_err(|error| match error.as_db_error() {
+        Some(_) => error.into(),
+        // Whatever went wrong, there is no connection.
+        None => DbError::Unavailable(chain(&error)),
+    })
+}
 
-async fn connect(url: &str) -> diesel::ConnectionResult<(tokio_postgres::Client, RawConnection)> {
-    let config = parse(url).map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
-    config
-        .connect(NoTls)
-        .await
-        .map_err(|error| refused(error.into()))
+/// The Unix socket that the URL names, if it names one.
+fn socket_of(config: &tokio_postgres::Config) -> Option<PathBuf> {
+    let port = config.get_ports().first().copied().unwrap_or(POSTGRES_PORT);
+    match config.get_hosts() {
+        [Host::Unix(directory)] => Some(directory.join(format!(".s.PGSQL.{port}"))),
+        _ => None,
+    }
+}
+
+fn chain(error: &tokio_postgres::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
 }
 
 /// The bare message: whoever asked for the connection says that Postgres is unavailable.
@@ -337,9 +392,8 @@ fn refused(error: DbError) -> ConnectionError {
 }
 
 async fn open(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
-    let (client, connection) = connect(url).await?;
-    let mut connection =
-        AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
+    let client = connect(url).await.map_err(refused)?;
+    let mut connection = AsyncPgConnection::try_from(client).await?;
     connection
         .batch_execute(&session_settings("SET"))
         .await
@@ -349,25 +403,13 @@ async fn open(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
 
 /// Opens within one transaction: the driver prepares statements as it sets itself up.
 async fn open_pooled(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
-    let (client, mut connection) = connect(url).await?;
-    {
-        let opening = std::pin::pin!(async {
-            client.batch_execute(&begin("BEGIN")).await?;
-            learn_types(&client).await
-        });
-        // Nobody drives the connection yet.
-        match select(opening, &mut connection).await {
-            Either::Left((opened, _)) => opened.map_err(refused)?,
-            Either::Right((ended, _)) => {
-                ended.map_err(|error| refused(error.into()))?;
-                return Err(refused(DbError::Unavailable(
-                    "the connection was closed while it was being opened".to_owned(),
-                )));
-            }
-        }
-    }
-    let mut connection =
-        AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
+    let client = connect(url).await.map_err(refused)?;
+    let opened = async {
+        client.batch_execute(&begin("BEGIN")).await?;
+        learn_types(&client).await
+    };
+    opened.await.map_err(refused)?;
+    let mut connection = AsyncPgConnection::try_from(client).await?;
     connection
         .batch_execute("COMMIT")
         .await
@@ -387,8 +429,11 @@ fn session_settings(set: &str) -> String {
 
 /// A connection for the schema's owner, beside any pool.
 pub(crate) async fn connect_owner(url: &str) -> DbResult<AsyncPgConnection> {
-    in_time(open(url))
+    let mut connection = in_time(open(url))
         .await
         .unwrap_or_else(|silent| Err(ConnectionError::BadConnection(silent)))
-        .map_err(|error| DbError::Unavailable(error.to_string()))
+        .map_err(|error| DbError::Unavailable(error.to_string()))?;
+    let encoding = diesel::dsl::sql::<diesel::sql_types::Text>(ENCODING_QUERY);
+    insist_on_utf8(diesel::select(encoding).get_result(&mut connection).await?)?;
+    Ok(connection)
 }

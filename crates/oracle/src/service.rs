@@ -197,6 +197,10 @@ async fn connect_postgres(config: &Config) -> Result<Database, Failure> {
         pool_size: config.pool_size,
     };
     let database = Database::connect(connection).await.map_err(|error| {
+        if matches!(error, DbError::Encoding(_)) {
+            let problem = format!("names a database that cannot be used: {error}");
+            return Failure::Config(ConfigError::single("DATABASE_URL", problem));
+        }
         let hint = "is it running, and are address, role and password in DATABASE_URL right?";
         let unavailable = Unavailable::new(format!("Postgres at {address}"), hint);
         Failure::Unavailable(unavailable.because(error))

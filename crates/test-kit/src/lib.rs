@@ -210,6 +210,13 @@ pub async fn empty_database() -> (String, String) {
     (template::owner_url(&name), template::app_url(&name))
 }
 
+/// The same in another encoding than UTF8.
+pub async fn empty_database_in(encoding: &str) -> (String, String) {
+    let options = format!("ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
+    let name = template::empty_database_with(&options).await;
+    (template::owner_url(&name), template::app_url(&name))
+}
+
 /// The Redis of this test run.
 #[must_use]
 pub fn redis_url() -> String {

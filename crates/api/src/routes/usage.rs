@@ -49,6 +49,7 @@ async fn record(app: &App, report: UsageReport, retry: Option<Arc<Retry>>) -> Ap
     let answer = |reported: &Reported| UsageReceipt {
         action_id: reported.action_id,
         cost_usd: reported.priced_usd,
+        reported_usd: reported.reported_usd,
     };
     let render = keeper(retry.as_deref(), StatusCode::CREATED, answer);
     let hook = hook(retry.as_deref(), render.as_ref());

@@ -34,6 +34,7 @@ async fn of_many_wagers_each_is_decided_on_its_own() {
         provider: "mock".to_owned(),
         model: "m".to_owned(),
         llm_calls: 1,
+        unreported_calls: 0,
         input_tokens: 1,
         output_tokens: 1,
         cached_input_tokens: None,

@@ -9,6 +9,7 @@ mod guards;
 mod idempotency;
 mod insights;
 mod inspect;
+mod languages;
 mod leases;
 mod ledger;
 mod markets;

@@ -304,6 +304,7 @@ async fn a_wager_tells_its_story_in_one_transaction() {
         provider: "mock".to_owned(),
         model: "mock-1".to_owned(),
         llm_calls: 2,
+        unreported_calls: 0,
         input_tokens: 1200,
         output_tokens: 80,
         cached_input_tokens: Some(200),

@@ -103,6 +103,19 @@ async fn an_unmigrated_database_stops_the_start() {
 }
 
 #[tokio::test]
+async fn a_database_in_another_encoding_stops_the_start() {
+    let arena = Arena::new().await;
+    let (_, url) = test_kit::empty_database_in("LATIN1").await;
+    let mut config = config(&arena, "");
+    config.database_url = url.into();
+    let failure = service::run(config, Shutdown::manual()).await.unwrap_err();
+    assert_eq!(failure.exit_code(), EXIT_CONFIG, "{failure}");
+    for part in ["DATABASE_URL", "LATIN1", "UTF8"] {
+        assert!(failure.to_string().contains(part), "{failure}");
+    }
+}
+
+#[tokio::test]
 async fn a_newer_schema_stops_the_start_and_shows_in_the_probe() {
     let arena = Arena::new().await;
     let sql = "INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000')";
