@@ -73,9 +73,20 @@ impl From<ChainFault> for Fault {
     }
 }
 
+/// Which database was audited: a report of another one proves nothing of this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    pub name: String,
+    /// Which cluster it is in, drawn when that was made; absent where the role may not ask.
+    pub system_identifier: Option<String>,
+    /// Which arena it is, by its own identity.
+    pub arena: uuid::Uuid,
+}
+
 /// What an audit found.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
+    pub database: Place,
     /// The moment of the snapshot.
     pub as_of: Timestamp,
     pub bots: u64,
@@ -125,15 +136,16 @@ pub async fn audit(database: &Database, options: Options) -> DbResult<Report> {
     audit_of(&snapshot, database, options).await
 }
 
-/// [`audit`], and `beside` it something else that sees the same moment by the snapshot's name.
+/// [`audit`], and `beside` it something else that sees the same moment: by the snapshot's session, or by
+/// its name.
 pub(crate) async fn audit_beside<T>(
     database: &Database,
     options: Options,
-    beside: impl AsyncFnOnce(&str) -> T,
+    beside: impl AsyncFnOnce(&Client, &str) -> T,
 ) -> DbResult<(Report, T)> {
     let snapshot = Snapshot::take(database).await?;
     let report = audit_of(&snapshot, database, options).await?;
-    let done = beside(&snapshot.id).await;
+    let done = beside(&snapshot.client, &snapshot.id).await;
     Ok((report, done))
 }
 
@@ -159,7 +171,7 @@ async fn audit_of(snapshot: &Snapshot, database: &Database, options: Options) ->
         });
     }
     drop(sender);
-    let mut sum = Sum::new(snapshot.as_of);
+    let mut sum = Sum::new(snapshot.as_of, snapshot.place().await?);
     // Ranges end out of order; the digest wants them in order.
     let mut early = BTreeMap::new();
     while let Some((index, report)) = receiver.recv().await {
@@ -184,6 +196,7 @@ async fn audit_of(snapshot: &Snapshot, database: &Database, options: Options) ->
 /// The running total over ranges.
 struct Sum {
     as_of: Timestamp,
+    database: Place,
     ranges: usize,
     whole: RangeReport,
     markets: u64,
@@ -191,9 +204,10 @@ struct Sum {
 }
 
 impl Sum {
-    fn new(as_of: Timestamp) -> Sum {
+    fn new(as_of: Timestamp, database: Place) -> Sum {
         Sum {
             as_of,
+            database,
             ranges: 0,
             whole: RangeReport::default(),
             markets: 0,
@@ -229,6 +243,7 @@ impl Sum {
             });
         }
         Report {
+            database: self.database,
             as_of: self.as_of,
             bots: self.whole.bots,
             entries: self.whole.entries,
@@ -275,6 +290,23 @@ impl Snapshot {
             client,
             id: row.get(0),
             as_of,
+        })
+    }
+
+    async fn place(&self) -> DbResult<Place> {
+        let ask = "SELECT current_database()::text, (SELECT id FROM arena_identity), \
+            has_function_privilege('pg_control_system()', 'EXECUTE')";
+        let row = self.client.query_one(ask, &[]).await?;
+        let system_identifier = if row.get(2) {
+            let ask = "SELECT system_identifier::text FROM pg_control_system()";
+            Some(self.client.query_one(ask, &[]).await?.get(0))
+        } else {
+            None
+        };
+        Ok(Place {
+            name: row.get(0),
+            arena: row.get(1),
+            system_identifier,
         })
     }
 

@@ -100,6 +100,13 @@ impl fmt::Display for Audit {
         } else {
             writeln!(f, "The ledger is BROKEN: {}.", self.faults())?;
         }
+        let database = &report.database;
+        write!(f, "  database      {}", Plain(&database.name))?;
+        match &database.system_identifier {
+            Some(cluster) => writeln!(f, " of the cluster {cluster}")?,
+            None => writeln!(f)?,
+        }
+        writeln!(f, "  arena         {}", database.arena)?;
         writeln!(f, "  as of         {}", report.as_of)?;
         writeln!(f, "  bots          {}", report.bots)?;
         writeln!(f, "  entries       {}", report.entries)?;
