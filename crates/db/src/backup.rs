@@ -50,13 +50,14 @@ pub struct Dumped<T> {
 /// long as it runs.
 pub async fn audit_and_dump<T>(
     database: &Database,
+    options: Options,
     dump: impl AsyncFnOnce(&str) -> T,
 ) -> DbResult<Dumped<T>> {
     let beside = async |client: &Client, snapshot: &str| {
         let credentials = digest_of_credentials(client).await?;
         DbResult::Ok((credentials, dump(snapshot).await))
     };
-    let (audit, beside) = inspect::audit_beside(database, Options::default(), beside).await?;
+    let (audit, beside) = inspect::audit_beside(database, options, beside).await?;
     let (credentials, dump) = beside?;
     Ok(Dumped {
         audit,

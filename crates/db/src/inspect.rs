@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ledger_core::chain::{ChainFault, FaultyField, Head, HeadsDigest};
+use ledger_core::criteria::{Criteria, Reading};
 use ledger_core::supply::{Supply, SupplyText};
 use ledger_core::{BotId, Hash, MarketId, Money, Timestamp};
 use serde::Serialize;
@@ -37,11 +38,21 @@ pub const FAULTS_MAX: usize = 1_000;
 pub struct Options {
     /// Ranges audited at once, each on a connection of its own.
     pub workers: usize,
+    /// How to read again what decided a market; without it the kept bytes are only hashed.
+    pub derive: Option<Derive>,
 }
+
+/// What an answer that was fetched at the last of the three times says of a market that was open from the
+/// first to the second; an error says why nothing.
+pub type Derive =
+    fn(&Criteria, Timestamp, Timestamp, Timestamp, &[u8]) -> Result<Reading, String>;
 
 impl Default for Options {
     fn default() -> Options {
-        Options { workers: 2 }
+        Options {
+            workers: 2,
+            derive: None,
+        }
     }
 }
 
@@ -183,7 +194,7 @@ async fn audit_of(snapshot: &Snapshot, database: &Database, options: Options) ->
     while let Some(worker) = workers.join_next().await {
         worker.map_err(|error| DbError::Query(format!("an auditor panicked: {error}")))??;
     }
-    let markets = markets::audit(&snapshot.client).await?;
+    let markets = markets::audit(&snapshot.client, options.derive).await?;
     sum.markets = markets.markets;
     sum.whole.faults_total += markets.faults_total;
     let room = FAULTS_MAX.saturating_sub(sum.whole.faults.len());

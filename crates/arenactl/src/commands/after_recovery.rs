@@ -8,12 +8,13 @@ use std::fmt;
 use daemon::config::{Reader, Sources};
 use daemon::process::Failure;
 use db::catalogue;
-use db::inspect::{self, Options};
+use db::inspect;
 use ledger_core::{Hash, Timestamp};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use super::migrate::DATABASE_OWNER_URL;
+use super::whole_audit;
 use crate::output::Plain;
 use crate::postgres::{self, Postgres};
 
@@ -42,7 +43,7 @@ pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
     db::backup::begin_anew(url.expose_secret())
         .await
         .map_err(failed)?;
-    let audit = inspect::audit(postgres.database(), Options::default())
+    let audit = inspect::audit(postgres.database(), whole_audit())
         .await
         .map_err(failed)?;
     Ok(Report {

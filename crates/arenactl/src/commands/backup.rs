@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::migrate::DATABASE_OWNER_URL;
+use super::whole_audit;
 use crate::backup_key::{Authentication, BACKUP_KEY, Keys};
 use crate::dump_tools;
 use crate::export_file::{hash, optional_hash};
@@ -111,7 +112,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
         .join(format!(".backup-{}.partial", std::process::id()));
     let _cleared = Partial::begin(&partial)?;
     let dump = async |snapshot: &str| dump(&program, &url, snapshot, &partial).await;
-    let done = backup::audit_and_dump(postgres.database(), dump).await;
+    let done = backup::audit_and_dump(postgres.database(), whole_audit(), dump).await;
     let Dumped {
         audit,
         credentials,

@@ -10,7 +10,7 @@ use daemon::process::Failure;
 use db::inspect::{self, Fault, Options};
 use serde::Serialize;
 
-use super::{DATABASE_URL, database_url};
+use super::{DATABASE_URL, database_url, whole_audit};
 use crate::files::Replacement;
 use crate::output::{Plain, counted};
 use crate::postgres::Postgres;
@@ -43,8 +43,9 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Audit, Failure
     let options = match args.workers {
         Some(workers) => Options {
             workers: workers.into(),
+            ..whole_audit()
         },
-        None => Options::default(),
+        None => whole_audit(),
     };
     let report = inspect::audit(postgres.database(), options).await;
     let report = report.map_err(|error| postgres.failure(error, "the audit did not end"))?;

@@ -15,13 +15,14 @@ use daemon::config::{Reader, Sources};
 use daemon::process::Failure;
 use db::backup;
 use db::catalogue::{self, Extent};
-use db::inspect::{self, Options};
+use db::inspect;
 use db::migrations::SchemaState;
 use ledger_core::{Hash, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::whole_audit;
 use super::backup::{FORMAT, FORMAT_BEFORE, Manifest, digest};
 use crate::backup_key::{BACKUP_KEY, BACKUP_KEY_PREVIOUS, Keys};
 use crate::dump_tools;
@@ -305,7 +306,7 @@ async fn prove(
             .into());
         }
     };
-    let audit = inspect::audit(postgres.database(), Options::default()).await;
+    let audit = inspect::audit(postgres.database(), whole_audit()).await;
     let audit = audit.map_err(failed)?;
     let same = (audit.bots, audit.entries, audit.markets, audit.heads_digest)
         == (
