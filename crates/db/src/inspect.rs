@@ -12,6 +12,7 @@ mod expected;
 mod markets;
 mod range;
 mod tally;
+mod verdicts;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use self::expected::Bounds;
+use self::verdicts::Verdicts;
 use crate::error::{DbError, DbResult};
 use crate::pool::Database;
 
@@ -92,6 +94,8 @@ pub struct Place {
     pub system_identifier: Option<String>,
     /// Which arena it is, by its own identity.
     pub arena: uuid::Uuid,
+    /// The digest of the rules of its newest tick; absent before the first, and where it named none.
+    pub rules: Option<Hash>,
 }
 
 /// What an audit found.
@@ -162,19 +166,21 @@ pub(crate) async fn audit_beside<T>(
 
 async fn audit_of(snapshot: &Snapshot, database: &Database, options: Options) -> DbResult<Report> {
     let ranges = Arc::new(snapshot.ranges().await?);
+    let verdicts = Arc::new(Verdicts::load(&snapshot.client).await?);
     let next = Arc::new(AtomicUsize::new(0));
     let (sender, mut receiver) = tokio::sync::mpsc::channel(options.workers.max(1) * 2);
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..options.workers.clamp(1, ranges.len()) {
         let client = snapshot.share(database).await?;
         let (ranges, next, sender) = (Arc::clone(&ranges), Arc::clone(&next), sender.clone());
+        let verdicts = Arc::clone(&verdicts);
         workers.spawn(async move {
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(bounds) = ranges.get(index) else {
                     return DbResult::Ok(());
                 };
-                let report = range::audit(&client, *bounds).await?;
+                let report = range::audit(&client, *bounds, &verdicts).await?;
                 if sender.send((index, report)).await.is_err() {
                     return Ok(());
                 }
@@ -194,7 +200,7 @@ async fn audit_of(snapshot: &Snapshot, database: &Database, options: Options) ->
     while let Some(worker) = workers.join_next().await {
         worker.map_err(|error| DbError::Query(format!("an auditor panicked: {error}")))??;
     }
-    let markets = markets::audit(&snapshot.client, options.derive).await?;
+    let markets = markets::audit(&snapshot.client, &verdicts, options.derive).await?;
     sum.markets = markets.markets;
     sum.whole.faults_total += markets.faults_total;
     let room = FAULTS_MAX.saturating_sub(sum.whole.faults.len());
@@ -306,7 +312,8 @@ impl Snapshot {
 
     async fn place(&self) -> DbResult<Place> {
         let ask = "SELECT current_database()::text, (SELECT id FROM arena_identity), \
-            has_function_privilege('pg_control_system()', 'EXECUTE')";
+            has_function_privilege('pg_control_system()', 'EXECUTE'), \
+            (SELECT rules FROM cycles ORDER BY number DESC LIMIT 1)";
         let row = self.client.query_one(ask, &[]).await?;
         let system_identifier = if row.get(2) {
             let ask = "SELECT system_identifier::text FROM pg_control_system()";
@@ -318,6 +325,7 @@ impl Snapshot {
             name: row.get(0),
             arena: row.get(1),
             system_identifier,
+            rules: row.get::<_, Option<Vec<u8>>>(3).and_then(|digest| Hash::from_slice(&digest)),
         })
     }
 

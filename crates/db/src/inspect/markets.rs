@@ -12,6 +12,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::columns::{copy_out, int8, malformed, money};
+use super::verdicts::Verdicts;
 use super::{Derive, FAULTS_MAX, Fault};
 use crate::copy::{fields, timestamp_of};
 use crate::error::DbResult;
@@ -32,7 +33,7 @@ pub(super) struct MarketsReport {
 const MARKETS_WITH_BETS: &str = "COPY ( \
     SELECT m.id, m.source::text, m.status::text, m.bounty, m.bets, m.staked, m.outcome, m.paid, \
            m.commitment, m.nonce, m.answer, e.side::text, \
-           m.bets_close_at, m.deadline, m.resolved_at, e.fetched_at, v.actor, \
+           m.bets_close_at, m.deadline, m.resolved_at, e.fetched_at, v.actor, m.rules, \
            b.id, b.bot_id, b.side::text, b.answer, b.stake, b.confidence, b.state::text, b.payout, \
            b.minted, b.burned, b.brier, b.created_at \
       FROM markets m \
@@ -44,7 +45,11 @@ const MARKETS_WITH_BETS: &str = "COPY ( \
 
 /// What decided each market, once, with its bytes where they are to be read again.
 fn outcomes(derive: Option<Derive>) -> String {
-    let body = if derive.is_some() { "e.body" } else { "NULL::bytea" };
+    // What was decided before rules were kept may have been read by another function.
+    let body = match derive {
+        Some(_) => "CASE WHEN m.rules IS NOT NULL THEN e.body END",
+        None => "NULL::bytea",
+    };
     format!(
         "COPY (SELECT m.id, m.source::text, m.criteria::text, m.opens_at, m.deadline, m.outcome, \
                       e.fetched_at, e.truncated, \
@@ -55,7 +60,11 @@ fn outcomes(derive: Option<Derive>) -> String {
 }
 
 /// Audits all markets from the snapshot that `client` holds.
-pub(super) async fn audit(client: &Client, derive: Option<Derive>) -> DbResult<MarketsReport> {
+pub(super) async fn audit(
+    client: &Client,
+    verdicts: &Verdicts,
+    derive: Option<Derive>,
+) -> DbResult<MarketsReport> {
     let mut auditor = Auditor::default();
     let mut current: Option<(MarketId, MarketFacts, Vec<BetRow>)> = None;
     copy_out(client, MARKETS_WITH_BETS, |row| {
@@ -65,7 +74,7 @@ pub(super) async fn audit(client: &Client, derive: Option<Derive>) -> DbResult<M
             if let Some((market, facts, bets)) = current.take() {
                 auditor.market(market, &facts, &bets);
             }
-            current = Some((id, market_of(&columns), Vec::new()));
+            current = Some((id, market_of(&columns, verdicts), Vec::new()));
         }
         if let (Some((.., bets)), Some(_)) = (&mut current, columns[BET]) {
             bets.push(bet_of(&columns)?);
@@ -106,6 +115,8 @@ struct MarketFacts {
     fetched_at: Option<Timestamp>,
     /// Who called it off, by the audit log.
     voided_by: Option<String>,
+    /// How long its source had, by the rules that it names.
+    patience_seconds: Option<i64>,
 }
 
 struct BetRow {
@@ -133,12 +144,12 @@ fn market_id(raw: Option<&[u8]>) -> DbResult<MarketId> {
 }
 
 /// In a row, and where the bet begins among them.
-const COLUMNS: usize = 29;
-const BET: usize = 17;
+const COLUMNS: usize = 30;
+const BET: usize = 18;
 
 type Columns<'a> = [Option<&'a [u8]>; COLUMNS];
 
-fn market_of(columns: &Columns<'_>) -> MarketFacts {
+fn market_of(columns: &Columns<'_>, verdicts: &Verdicts) -> MarketFacts {
     let [
         _,
         source,
@@ -170,6 +181,7 @@ fn market_of(columns: &Columns<'_>) -> MarketFacts {
         resolved_at: columns[14].and_then(timestamp_of),
         fetched_at: columns[15].and_then(timestamp_of),
         voided_by: text(columns[16]),
+        patience_seconds: columns[17].and_then(|rules| verdicts.patience_of(rules)),
     }
 }
 
@@ -365,6 +377,13 @@ impl Auditor {
             Some(ORACLE) if facts.decided.is_some() => {
                 let expected = "no evidence that decides it";
                 self.fault(id, None, field.to_owned(), expected, "evidence, and no patience was due");
+            }
+            Some(ORACLE) => {
+                let due = facts.deadline.zip(facts.patience_seconds);
+                let due = due.map(|(deadline, patience)| deadline.plus_seconds(patience));
+                if let Some((at, due)) = facts.resolved_at.zip(due).filter(|(at, due)| at <= due) {
+                    self.fault(id, None, field.to_owned(), format!("patience until {due}"), at);
+                }
             }
             _ => {}
         }

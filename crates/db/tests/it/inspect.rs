@@ -235,6 +235,53 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
             "UPDATE predictions SET wager_amount = 9 WHERE status = 'OPEN'",
             "wallet.open_stake",
         ),
+        // A sample that nobody looked at, though it was there before and came first.
+        (
+            "INSERT INTO prices (id, source, price, provider_at) \
+             SELECT -1, source, price, provider_at - interval '1 microsecond' FROM prices ORDER BY id DESC LIMIT 1",
+            "prediction ",
+        ),
+        (
+            "INSERT INTO prices (id, source, price, provider_at) SELECT -1, s.source, 90, \
+                    p.created_at + (s.provider_at - p.created_at) / 2 \
+               FROM predictions p JOIN prices s ON s.id = p.start_price_id LIMIT 1",
+            "prediction ",
+        ),
+        // One that came too early, or too late.
+        (
+            "UPDATE prices SET provider_at = provider_at - interval '5 seconds' WHERE price = 101",
+            "prediction ",
+        ),
+        (
+            "UPDATE prices SET provider_at = provider_at - interval '5 seconds' WHERE price = 100",
+            "prediction ",
+        ),
+        (
+            "UPDATE prices SET provider_at = provider_at + interval '1 hour' WHERE price = 101",
+            "prediction ",
+        ),
+        (
+            "UPDATE prices SET sampled_at = sampled_at + interval '1 hour' WHERE price = 101",
+            "prediction ",
+        ),
+        // What was lost comes back as if nothing had been there to decide it.
+        (
+            "UPDATE predictions SET status = 'VOID', payout = wager_amount, brier = NULL WHERE status = 'WON'",
+            "prediction ",
+        ),
+        (
+            "UPDATE predictions SET status = 'VOID', payout = wager_amount, brier = NULL, end_price_id = NULL \
+              WHERE status = 'WON'",
+            "prediction ",
+        ),
+        (
+            "UPDATE predictions SET rules = sha256('x') WHERE status = 'WON'",
+            "prediction ",
+        ),
+        (
+            "UPDATE predictions SET payout = payout * 2 WHERE status = 'WON'",
+            "prediction ",
+        ),
     ] {
         let (arena, bot) = lived_in().await;
         let faults = tampered(&arena, &change.replace("{bot}", &bot.to_string())).await;
