@@ -315,7 +315,7 @@ impl Auditor {
         let at = |raw: Option<&[u8]>| raw.and_then(timestamp_of);
         let source: Option<MarketSource> = text(source).and_then(|label| label.parse().ok());
         let criteria = text(criteria)
-            .and_then(|json| serde_json::from_str(&json).ok())
+            .and_then(|json| serde_json::from_str::<serde_json::Value>(&json).ok())
             .zip(source)
             .and_then(|(json, source)| Criteria::deserialize(source, json).ok());
         let (Some(criteria), Some(opens_at), Some(deadline), Some(fetched_at)) =
