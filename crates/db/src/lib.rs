@@ -10,6 +10,7 @@ pub mod actions;
 pub mod audit;
 pub mod backup;
 pub mod bots;
+pub mod catalogue;
 pub mod credentials;
 pub mod dry_run;
 pub mod error;

@@ -30,11 +30,18 @@ impl Arena {
             .unwrap()
     }
 
-    /// Moves a market's times so many seconds into the past.
+    /// Moves a market's times so many seconds into the past, and those of its bets.
     pub async fn age_market(&self, id: MarketId, seconds: i64) {
-        let changed = self
-            .owner_client()
-            .await
+        let owner = self.owner_client().await;
+        // What is settled does not change otherwise.
+        let unguarded = "SET session_replication_role = replica";
+        owner.batch_execute(unguarded).await.unwrap();
+        let bets = "UPDATE bets SET created_at = created_at - make_interval(secs => $2::bigint) \
+             WHERE market_id = $1";
+        owner.execute(bets, &[&id.0, &seconds]).await.unwrap();
+        let guarded = "SET session_replication_role = origin";
+        owner.batch_execute(guarded).await.unwrap();
+        let changed = owner
             .execute(
                 "UPDATE markets SET opens_at = opens_at - make_interval(secs => $2::bigint), \
                         bets_close_at = bets_close_at - make_interval(secs => $2::bigint), \

@@ -23,7 +23,7 @@ async fn what_genesis_made_works() {
     bench.run(&["genesis"]).ended_with(0);
     let ran = bench.run(&["debug-auth"]).ended_with(0);
     assert!(
-        ran.stdout.contains("5 credentials, 0 failing"),
+        ran.stdout.contains("7 checks, 0 failing"),
         "{}",
         ran.stdout
     );
