@@ -31,6 +31,7 @@ pub(crate) enum List {
     Standings,
     Audit,
     Ticks,
+    Evidence,
 }
 
 /// The query string, read.

@@ -48,7 +48,7 @@ pub use headers::Origins;
 pub use limits::ClientLimits;
 pub use metrics::MetricsAccess;
 pub use secrets::SecretSettings;
-pub use server::{Running, start, start_with};
+pub use server::{ANSWER_MAX_BYTES, Running, start, start_with};
 pub use streams::StreamPatience;
 
 /// Runs the service until it is asked to stop.

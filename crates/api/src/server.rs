@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::ConnectionType;
@@ -33,6 +33,8 @@ use crate::metrics::Active;
 use crate::{headers, metrics, routes, secrets, shape, streams};
 
 const WORKERS: usize = 2;
+/// The longest answer there is, streams aside: a page of 200 of the longest things that can be kept.
+pub const ANSWER_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// How long it may take from a request's head to its answer's, the request's body included. An
 /// answer that has begun may go on: an event stream never ends, and a client that takes nothing of
 /// it is cut off by the kernel ([`crate::connections`]).
@@ -283,7 +285,14 @@ impl Asked {
         response: ServiceResponse<BoxBody>,
         span: &Span,
     ) -> ServiceResponse<BoxBody> {
-        let problem = response.response().error().map(|error| self.told(error));
+        let mut problem = response.response().error().map(|error| self.told(error));
+        // Each handler bounds what it reads; this is what they are held to.
+        if let BodySize::Sized(bytes) = response.response().body().size()
+            && usize::try_from(bytes).is_ok_and(|bytes| bytes > ANSWER_MAX_BYTES)
+        {
+            problem =
+                Some(self.problem(&ApiError::Internal(format!("an answer of {bytes} bytes"))));
+        }
         let mut response = match problem {
             Some(mut problem) => {
                 carry_over(response.headers(), problem.headers_mut());

@@ -189,6 +189,7 @@ export interface Evidence {
   status: number | null;
   sha256: string | null;
   body: string;
+  bytes: number;
   truncated: boolean;
   value: string | null;
   problem: string | null;

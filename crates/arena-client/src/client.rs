@@ -286,7 +286,7 @@ impl Client {
         self.as_anyone(&["markets"], query.pairs()).await
     }
 
-    /// `GET /markets/{id}`: a market with the evidence about it.
+    /// `GET /markets/{id}`: a market with what decided it.
     ///
     /// # Errors
     /// See [`ClientError`].

@@ -74,7 +74,9 @@ pub async fn credentials(database: &Database) -> DbResult<Hash> {
 async fn digest_of_credentials(client: &Client) -> DbResult<Hash> {
     let rows = client.copy_out(CREDENTIALS).await?;
     let hasher = rows
-        .try_fold(Sha256::new(), async |hasher, bytes| Ok(hasher.chain_update(&bytes)))
+        .try_fold(Sha256::new(), async |hasher, bytes| {
+            Ok(hasher.chain_update(&bytes))
+        })
         .await?;
     Ok(Hash(hasher.finalize().into()))
 }

@@ -212,6 +212,14 @@ pub(super) fn bet() -> Value {
     })
 }
 
+pub(super) fn evidence() -> Value {
+    json!({
+        "id": 12, "url": "https://api.github.com/repos/rust-lang/rust", "fetched_at": AT, "status": 200,
+        "sha256": "ab".repeat(32), "body": "{\"full_name\": \"rust-lang/rust\"", "bytes": 6762,
+        "truncated": false, "value": "112345 stars", "problem": null, "decides": true,
+    })
+}
+
 pub(super) fn bet_request() -> Value {
     json!({ "side": "YES", "stake": "5.00", "confidence": "0.70", "reasoning": "it is sunny" })
 }

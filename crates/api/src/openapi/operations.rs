@@ -155,7 +155,7 @@ impl Operation {
     fn with(mut self, parameters: &[&'static str]) -> Operation {
         if parameters
             .iter()
-            .any(|name| matches!(*name, "bot" | "market" | "problem"))
+            .any(|name| matches!(*name, "bot" | "market" | "evidence" | "problem"))
         {
             self.problems.push(NotFound);
         }

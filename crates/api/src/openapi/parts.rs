@@ -73,6 +73,7 @@ pub(super) fn parameters() -> Value {
         })),
         "bot": path("bot", "An id or a handle.", handle, "momentum-mia"),
         "market": path("market", "A market's id.", uuid, "5f0e6c52-3f1b-4c3a-9d0e-2d0f1a9b7c11"),
+        "evidence": path("evidence", "An id of evidence.", json!({ "type": "integer", "minimum": 1, "format": "int64" }), "12"),
         "problem": path("name", "The last part of a problem's `type`.",
             one_of(ProblemKind::ALL.map(|kind| kind.facts().name)), "ticket-spent"),
         "dryRun": query("dry_run", "`true` says what would happen, and does nothing.", json!({ "type": "boolean", "default": false })),

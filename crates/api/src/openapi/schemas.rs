@@ -3,11 +3,11 @@
 use api_types::{
     Acceptance, ActionRequest, AnswerJudged, AnswerRequest, ArenaState, AuditEntry, Bet,
     BetRequest, BetsPlaced, BetsRequest, Bot, BotEvent, ChainVerification, DryRun, Economy, Event,
-    History, Insights, LedgerEntry, Market, MarketEvent, MarketRequest, MyProfile, Observation,
-    Page, PauseRequest, Post, PostEvent, Prediction, PredictionEvent, PriceSample, Problem,
-    RegisterRequest, Registration, ResumeRequest, RetireRequest, ReviveRequest, RotateRequest,
-    RotatedKeys, Standings, Tick, TickEvent, TokenAnswer, TokenRequest, UsageReceipt, UsageReport,
-    VoidRequest,
+    Evidence, History, Insights, LedgerEntry, Market, MarketEvent, MarketRequest, MyProfile,
+    Observation, Page, PauseRequest, Post, PostEvent, Prediction, PredictionEvent, PriceSample,
+    Problem, RegisterRequest, Registration, ResumeRequest, RetireRequest, ReviveRequest,
+    RotateRequest, RotatedKeys, Standings, Tick, TickEvent, TokenAnswer, TokenRequest,
+    UsageReceipt, UsageReport, VoidRequest,
 };
 use ledger_core::EventKind;
 use serde_json::{Map, Value, json};
@@ -75,6 +75,7 @@ pub(super) fn all() -> Value {
         .page_of::<Bot>()
         .page_of::<Market>()
         .page_of::<Bet>()
+        .page_of::<Evidence>()
         .page_of::<Prediction>()
         .page_of::<PriceSample>()
         .page_of::<Tick>()

@@ -10,6 +10,7 @@ mod arena;
 mod auth;
 mod bad_input;
 mod bots;
+mod bounds;
 mod browsers;
 mod credentials;
 mod docs;

@@ -295,12 +295,8 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
 #[tokio::test]
 async fn a_forged_chain_that_hangs_together_changes_the_digest() {
     let (arena, _) = lived_in().await;
-    let before = audit(arena.database(), workers(1))
-        .await
-        .unwrap();
-    let same = audit(arena.database(), workers(3))
-        .await
-        .unwrap();
+    let before = audit(arena.database(), workers(1)).await.unwrap();
+    let same = audit(arena.database(), workers(3)).await.unwrap();
     assert_eq!(before.heads_digest, same.heads_digest);
     arena.tick(Enforce).await;
     let after = audit(arena.database(), Options::default()).await.unwrap();

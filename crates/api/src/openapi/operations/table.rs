@@ -87,7 +87,7 @@ fn markets() -> Vec<Operation> {
             "/markets/{market}",
             "showMarket",
             "markets",
-            "A market with all evidence about it",
+            "A market with what decided it",
         )
         .with(&["market"])
         .answers(200, "Market", "The market.", examples::market()),
@@ -98,6 +98,25 @@ fn markets() -> Vec<Operation> {
             "The bets on a market, or the answers to it",
         )
         .listed("BetPage", &["market"], examples::bet()),
+        get(
+            "/markets/{market}/evidence",
+            "listMarketEvidence",
+            "markets",
+            "Every fetch that opened a market, decided it or failed to",
+        )
+        .about(
+            "With the digest and the first KiB of each body. Empty for research until it has closed.",
+        )
+        .listed("EvidencePage", &["market"], examples::evidence()),
+        get(
+            "/markets/{market}/evidence/{evidence}",
+            "showEvidence",
+            "markets",
+            "The body of one fetch as it is kept",
+        )
+        .about("At most 64 KiB; its SHA-256 is the digest that the evidence names.")
+        .with(&["market", "evidence"])
+        .answers_text("application/octet-stream", "The bytes."),
     ]
 }
 
