@@ -200,6 +200,15 @@ impl Operation {
         self
     }
 
+    /// The same for an answer with secrets, which asks for a key that nobody guesses.
+    fn once_in_secret(mut self) -> Operation {
+        self = self.once();
+        if let Some(key) = self.parameters.last_mut() {
+            *key = "secretIdempotencyKey";
+        }
+        self
+    }
+
     /// With `?dry_run=true` it only says what would happen.
     fn tried(mut self) -> Operation {
         self.parameters.push("dryRun");

@@ -9,7 +9,7 @@ use actix_web::web::{Data, Path, Payload};
 use api_types::{GRACE_SECONDS_MAX, RotateRequest, RotatedKeys};
 use db::bots::BotRef;
 use db::credentials::{RecentRotation, Rotated, Rotation, Rotator};
-use db::idempotency::Remember;
+use db::idempotency::Pair;
 use ledger_core::BotId;
 
 use crate::app::App;
@@ -17,7 +17,7 @@ use crate::auth::{Issued, KeyHolder};
 use crate::body::Body;
 use crate::dry_run::Run;
 use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Contents, Retry, finish};
+use crate::idempotency::{Retry, finish, hook, secret_keeper};
 use crate::routes;
 
 /// Rotates a bot's credentials. The dead may, too: their keys may be stolen like anybody's.
@@ -41,8 +41,7 @@ pub(super) async fn rotate(
     let bot = owned(&app, &holder, &routes::bot_of(&bot)?).await?;
     let route = format!("POST /bots/{bot}/keys");
     let body = body.unwrap_or_else(Body::empty);
-    let retry = Retry::of(&app, req.headers(), &holder.scope(), &route, &body)?;
-    holder.must_know(req.headers())?;
+    let retry = Retry::of_secret(&app, req.headers(), &holder.scope(), &route, &body)?;
     let grace = Duration::from_secs(request.grace_seconds.into());
     finish(app, retry, move |app, retry| async move {
         replace(&app, bot, &holder, grace, retry).await
@@ -85,14 +84,12 @@ async fn replace(
         old_valid_until: rotated.old_valid_until,
     };
     let retry = retry.as_deref();
-    let render = retry.map(|retry| {
-        move |rotated: &Rotated| retry.keep(StatusCode::OK, &answer(rotated), Contents::Secret)
-    });
-    let hook = retry.zip(render.as_ref()).map(|(retry, render)| Remember {
-        claim: retry.claim,
-        rivals: retry.rivals(),
-        render,
-    });
+    let whose = |rotated: &Rotated| Pair {
+        bot: rotated.bot,
+        version: rotated.version,
+    };
+    let render = secret_keeper(retry, StatusCode::OK, &answer, whose);
+    let hook = hook(retry, render.as_ref());
     let rotation = Rotation {
         bot: &BotRef::Id(bot),
         rotator: match holder {
