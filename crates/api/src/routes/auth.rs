@@ -1,5 +1,6 @@
 //! An API key for a short-lived token.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -11,7 +12,7 @@ use db::credentials::Refused;
 use db::idempotency::{Pair, Remember};
 
 use crate::app::App;
-use crate::auth::{Bearer, Proven};
+use crate::auth::{Bearer, Hashes, Proven};
 use crate::body::Body;
 use crate::dry_run::Run;
 use crate::error::{ApiError, ApiResult};
@@ -44,23 +45,36 @@ pub(super) async fn token(req: HttpRequest, payload: Payload, app: Data<App>) ->
         hex(&sha256(request.api_key.expose().as_bytes()))
     );
     let retry = Retry::of_secret(&app, req.headers(), &credential, "POST /auth/token", &body)?;
-    let login = login(&app, &bot, &request.api_key, retry.as_ref());
+    let login = login(
+        &app,
+        address::of(&req),
+        &bot,
+        &request.api_key,
+        retry.as_ref(),
+    );
     once(&app, retry.as_ref(), login).await
 }
 
-async fn login(app: &App, bot: &BotRef, api_key: &Secret, retry: Option<&Retry>) -> ApiResult {
+async fn login(
+    app: &App,
+    address: Option<IpAddr>,
+    bot: &BotRef,
+    api_key: &Secret,
+    retry: Option<&Retry>,
+) -> ApiResult {
     let known = {
         let mut conn = app.database.get().await?;
         db::credentials::login(&mut conn, bot).await?
     };
     let predecessor = known.as_ref().and_then(|known| known.predecessor.as_ref());
+    let hashes = known.as_ref().map(|known| Hashes {
+        bot: known.bot,
+        current: &known.api_key_hash,
+        predecessor: predecessor.map(|before| before.api_key_hash.as_str()),
+    });
     let proven = app
         .passwords
-        .prove(
-            api_key.expose(),
-            known.as_ref().map(|known| known.api_key_hash.as_str()),
-            predecessor.map(|before| before.api_key_hash.as_str()),
-        )
+        .prove(address, api_key.expose(), hashes)
         .await?;
     let bought = match (proven, &known, predecessor) {
         (Some(Proven::Current), Some(known), _) => Some((known.bot, known.version, None)),

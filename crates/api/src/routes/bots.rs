@@ -21,7 +21,7 @@ use ledger_core::{BotId, Handle};
 use subtle::ConstantTimeEq;
 
 use crate::app::{Admission, App};
-use crate::auth::{AuthenticatedBot, AuthenticatedOperator, Issued};
+use crate::auth::{Asker, AuthenticatedBot, AuthenticatedOperator, Issued};
 use crate::body::Body;
 use crate::cursor::{List, Parameters};
 use crate::dry_run::Run;
@@ -84,7 +84,7 @@ async fn register(
     retry: Option<&Retry>,
 ) -> ApiResult {
     let grant = GrantPlace::take(app, address).await?;
-    let registered = insert(app, handle, persona, retry).await;
+    let registered = insert(app, handle, persona, address, retry).await;
     if registered.is_err() {
         grant.give_back(app).await;
     } else {
@@ -93,14 +93,24 @@ async fn register(
     registered
 }
 
-async fn insert(app: &App, handle: &Handle, persona: &str, retry: Option<&Retry>) -> ApiResult {
+async fn insert(
+    app: &App,
+    handle: &Handle,
+    persona: &str,
+    address: Option<IpAddr>,
+    retry: Option<&Retry>,
+) -> ApiResult {
     // Before the dear part; of two at the same time the database tells one.
     match by_handle(app, handle).await {
         Err(db::DbError::NotFound(_)) => {}
         Ok(_) => return Err(ApiError::HandleTaken),
         Err(error) => return Err(error.into()),
     }
-    let issued = Issued::draw(app).await?;
+    let asker = Asker {
+        address,
+        proven: None,
+    };
+    let issued = Issued::draw(app, asker, None).await?;
     let new = NewBot {
         handle,
         persona,

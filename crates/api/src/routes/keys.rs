@@ -13,12 +13,12 @@ use db::idempotency::Pair;
 use ledger_core::BotId;
 
 use crate::app::App;
-use crate::auth::{Issued, KeyHolder};
+use crate::auth::{Asker, Issued, KeyHolder};
 use crate::body::Body;
 use crate::dry_run::Run;
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Retry, finish, hook, secret_keeper};
-use crate::routes;
+use crate::{address, routes};
 
 /// Rotates a bot's credentials. The dead may, too: their keys may be stolen like anybody's.
 pub(super) async fn rotate(
@@ -43,8 +43,13 @@ pub(super) async fn rotate(
     let body = body.unwrap_or_else(Body::empty);
     let retry = Retry::of_secret(&app, req.headers(), &holder.scope(), &route, &body)?;
     let grace = Duration::from_secs(request.grace_seconds.into());
+    // Whoever gets this far has proved who they are, without a hash.
+    let asker = Asker {
+        address: address::of(&req),
+        proven: Some(bot),
+    };
     finish(app, retry, move |app, retry| async move {
-        replace(&app, bot, &holder, grace, retry).await
+        replace(&app, bot, &holder, grace, asker, retry).await
     })
     .await
 }
@@ -73,10 +78,16 @@ async fn replace(
     bot: BotId,
     holder: &KeyHolder,
     grace: Duration,
+    asker: Asker,
     retry: Option<Arc<Retry>>,
 ) -> ApiResult {
     holder.must_be_current()?;
-    let issued = Issued::draw(app).await?;
+    let present = {
+        let mut conn = app.database.get().await?;
+        db::credentials::login(&mut conn, &BotRef::Id(bot)).await?
+    };
+    let present = present.map(|present| present.api_key_hash);
+    let issued = Issued::draw(app, asker, present.as_deref()).await?;
     let answer = |rotated: &Rotated| RotatedKeys {
         id: rotated.bot,
         api_key: issued.api_key.clone(),

@@ -24,6 +24,7 @@ mod ledger;
 mod lifecycle;
 mod limits;
 mod lists;
+mod logins;
 mod markets;
 mod metrics;
 mod operators;
