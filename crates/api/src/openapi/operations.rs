@@ -128,6 +128,7 @@ impl Operation {
                 UriTooLong,
                 TooManyRequests,
                 HeadersTooLarge,
+                UnknownHost,
                 Unavailable,
             ],
             is_limited: true,
@@ -319,6 +320,12 @@ impl Operation {
     fn unlimited(mut self) -> Operation {
         self.is_limited = false;
         self.problems.retain(|kind| *kind != TooManyRequests);
+        self
+    }
+
+    /// Whatever name it is asked by: balancers have their own.
+    fn under_any_name(mut self) -> Operation {
+        self.problems.retain(|kind| *kind != UnknownHost);
         self
     }
 

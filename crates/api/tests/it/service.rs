@@ -60,6 +60,7 @@ pub fn config(arena: &Arena) -> ApiConfig {
         client_limits: ClientLimits::default(),
         connections: ConnectionLimits::default(),
         proxies: Proxies::default(),
+        hosts: daemon::hosts::Hosts::default(),
         metrics_access: MetricsAccess {
             operators: Networks::loopback(),
             token: None,

@@ -453,10 +453,12 @@ fn service() -> Vec<Operation> {
             "Whether the process answers",
         )
         .unlimited()
+        .under_any_name()
         .touches_nothing()
         .answers(200, "Health", "It does.", json!({ "status": "ok" })),
         get("/ready", "ready", "service", "Whether it can work")
             .about("Stale prices are named as degraded, and do not fail it.")
+            .under_any_name()
             .touches_nothing()
             .answers(200, "Readiness", "It can.", examples::ready())
             .answers(
