@@ -72,6 +72,7 @@ pub enum ProblemKind {
     InvalidField,
     IdempotencyMismatch,
     TooManyRequests,
+    UnknownHost,
     HeadersTooLarge,
     Internal,
     Unavailable,
@@ -93,7 +94,7 @@ pub struct ProblemFacts {
 }
 
 impl ProblemKind {
-    pub const ALL: [ProblemKind; 31] = [
+    pub const ALL: [ProblemKind; 32] = [
         ProblemKind::MalformedRequest,
         ProblemKind::Unauthorized,
         ProblemKind::InsufficientFunds,
@@ -118,6 +119,7 @@ impl ProblemKind {
         ProblemKind::InvalidField,
         ProblemKind::IdempotencyMismatch,
         ProblemKind::TooManyRequests,
+        ProblemKind::UnknownHost,
         ProblemKind::HeadersTooLarge,
         ProblemKind::Internal,
         ProblemKind::Unavailable,
@@ -291,6 +293,14 @@ impl ProblemKind {
                 "A field is missing or wrong",
                 "`field` names it and `detail` says what it must be. Nothing was written, and a \
                  ticket stays good.",
+            ),
+            ProblemKind::UnknownHost => (
+                421,
+                "unknown-host",
+                "The arena does not go by this name",
+                "The request names a host (in `Host`, or in its target) that the arena does not know as its own, \
+                 so that no page elsewhere can pass it off as a part of itself. Ask by a name or an address of \
+                 the arena's; its operator lists them in PUBLIC_HOSTS.",
             ),
             ProblemKind::IdempotencyMismatch => (
                 422,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bus::limits::Limit;
 use bus::{Bus, BusConfig};
 use daemon::config::{ConfigError, Environment, endpoint};
+use daemon::hosts::Hosts;
 use daemon::process::{Failure, Unavailable};
 use db::migrations::SchemaState;
 use db::roles::role_of;
@@ -58,6 +59,7 @@ pub(crate) struct App {
     pub(crate) price_book: PriceBook,
     pub(crate) streams: Streams,
     pub(crate) proxies: Proxies,
+    pub(crate) hosts: Hosts,
     pub(crate) metrics_access: MetricsAccess,
     pub(crate) readiness: Seen,
 }
@@ -123,6 +125,7 @@ impl App {
             standings: Standings::default(),
             answers: Answers::new(config.answer_age_max),
             proxies: config.proxies.clone(),
+            hosts: config.hosts.clone(),
             metrics_access: config.metrics_access.clone(),
             readiness: Seen::default(),
             price_book: config.price_book.clone(),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use daemon::config::{ConfigError, Environment, Reader, Sources};
+use daemon::hosts::Hosts;
 use ledger_core::EconomyRules;
 use ledger_core::price_book::PriceBook;
 use secrecy::SecretString;
@@ -48,6 +49,8 @@ pub struct ApiConfig {
     pub client_limits: ClientLimits,
     pub connections: ConnectionLimits,
     pub proxies: Proxies,
+    /// The names that it is asked under.
+    pub hosts: Hosts,
     pub metrics_access: MetricsAccess,
     /// How long requests are still answered after the stop was asked for, while `/ready` says no.
     pub drain: Duration,
@@ -89,6 +92,7 @@ impl ApiConfig {
             trusted: reader.or("TRUSTED_PROXIES", Networks::default()),
             header: reader.or("FORWARDING_HEADER", ForwardingHeader::default()),
         };
+        let hosts = Hosts::read(&mut reader);
         let metrics_access = MetricsAccess::read(&mut reader);
         let drain = Duration::from_secs(reader.or_within("API_DRAIN_SECONDS", 0, 0..=5));
         let origins = reader.or("CORS_ORIGINS", Origins::default());
@@ -129,6 +133,7 @@ impl ApiConfig {
                 client_limits,
                 connections,
                 proxies,
+                hosts,
                 metrics_access,
                 drain,
                 origins,

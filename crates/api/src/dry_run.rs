@@ -63,13 +63,15 @@ pub(crate) async fn action(
         None => db::dry_run::wait(&mut conn, bot_id, observation_id).await,
     };
     let mut told = AuthenticatedBot::or_unknown(told).map(Told::from)?;
-    // A ticket is looked at before the wallet, except that the dead are told that they are dead.
-    let dead = matches!(
+    // A ticket is looked at before the wallet, except that whoever may not act at all is told that.
+    let may_not_act = matches!(
         told.refusal,
-        Some(ApiError::Refused(Refusal::NotAlive { .. }))
+        Some(ApiError::Refused(
+            Refusal::NotAlive { .. } | Refusal::BotPaused { .. } | Refusal::ArenaPaused { .. }
+        ))
     );
     if let Some(bad) = bad_ticket(ticket)
-        && !dead
+        && !may_not_act
     {
         told.refusal = Some(bad);
     }

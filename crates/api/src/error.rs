@@ -32,6 +32,8 @@ pub(crate) enum ApiError {
     UnsupportedMediaType,
     PayloadTooLarge,
     UriTooLong,
+    /// It asks for a host that this is not.
+    UnknownHost,
     HeadersTooLarge,
     Unauthorized {
         detail: &'static str,
@@ -116,6 +118,7 @@ impl ApiError {
             ApiError::UnsupportedMediaType => ProblemKind::UnsupportedMediaType,
             ApiError::PayloadTooLarge => ProblemKind::PayloadTooLarge,
             ApiError::UriTooLong => ProblemKind::UriTooLong,
+            ApiError::UnknownHost => ProblemKind::UnknownHost,
             ApiError::HeadersTooLarge => ProblemKind::HeadersTooLarge,
             ApiError::Unauthorized { .. } => ProblemKind::Unauthorized,
             ApiError::RegistrationClosed => ProblemKind::RegistrationClosed,
@@ -182,6 +185,10 @@ impl ApiError {
             ApiError::UnsupportedMediaType => "Send the body with Content-Type: application/json.",
             ApiError::PayloadTooLarge => "The body has more than 64 KiB.",
             ApiError::UriTooLong => "The path and its query have more than 4 KiB.",
+            ApiError::UnknownHost => {
+                "This arena does not go by the host that the request names. Operators list its names in \
+                 PUBLIC_HOSTS."
+            }
             ApiError::HeadersTooLarge => "There are more than 64 headers, or more than 16 KiB.",
             ApiError::RegistrationClosed => {
                 "Send the registration token that the operator gave you as `registration_token`."

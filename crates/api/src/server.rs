@@ -145,6 +145,7 @@ pub async fn start_with(
     .on_connect(move |connection, extensions| {
         if let Some(connection) = connection.downcast_ref() {
             doorman.meet(connection, extensions);
+            shape::note_address(connection, extensions);
         }
     })
     .keep_alive(Duration::from_secs(KEEP_ALIVE_SECONDS))
@@ -164,6 +165,7 @@ pub async fn start_with(
     let address = server.addrs().first().copied().unwrap_or(wanted);
     let task = tokio::spawn(auth::alongside(server.run(), upkeep.0, upkeep.1));
     let registration = app.registration.admission.as_str();
+    config.hosts.warn_if_nameless("api", address.ip());
     info!(%address, registration, mode = %config.rules.enforcement, "the API listens");
     Ok(Running {
         address,
@@ -233,7 +235,7 @@ async fn around(
     }
 }
 
-/// Lets a request in that has a shape and whose client has room, for so long.
+/// Lets a request in that has a shape, is for us, and whose client has room, for so long.
 async fn within_limits(
     req: ServiceRequest,
     next: Next<BoxBody>,
@@ -245,6 +247,9 @@ async fn within_limits(
         let Some(app) = req.app_data::<Data<App>>().cloned() else {
             return Err(ApiError::Internal("no application data".to_owned()).into());
         };
+        if let Err(error) = shape::must_be_for_us(&req, &app.hosts) {
+            return Ok(req.error_response(error));
+        }
         match app.limiter.pass(&req, &app).await {
             Ok(standing) => {
                 let mut response = next.call(req).await?;

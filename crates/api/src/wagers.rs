@@ -16,7 +16,7 @@ use actix_web::http::StatusCode;
 use bus::tickets::{Handed, Redemption};
 use bus::{Bus, BusError};
 use db::actions::{Accepted, Placed, Placing, Wager};
-use db::idempotency::{Remember, StoredAnswer};
+use db::idempotency::{KEPT, Remember, StoredAnswer};
 use db::{Database, DbError, DbResult};
 use ledger_core::{BotId, EconomyRules, ObservationId};
 use tokio::runtime::Handle;
@@ -458,6 +458,7 @@ where
     Some(Remember {
         claim: retry.claim,
         rivals: retry.rivals(),
+        keep: KEPT,
         render: keeper?,
     })
 }

@@ -72,8 +72,14 @@ pub async fn run(config: Config, pace: Pace, shutdown: Shutdown) -> Result<(), F
         ended: runner.ended(),
     };
     let probe = move || probe(database.clone(), arena.clone(), roster.clone());
-    let health =
-        health::serve(config.health_address, "bot-runner", probe, shutdown.clone()).await?;
+    let health = health::serve(
+        config.health_address,
+        config.hosts,
+        "bot-runner",
+        probe,
+        shutdown.clone(),
+    )
+    .await?;
     info!(bots = count, "running the hosted bots");
     runner.run().await;
     health.stopped().await;

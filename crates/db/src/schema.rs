@@ -329,6 +329,8 @@ diesel::table! {
         encrypted -> Bool,
         created_at -> Timestamptz,
         expires_at -> Timestamptz,
+        bot_id -> Nullable<Int8>,
+        credential_version -> Nullable<Int8>,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::config::{ConfigError, Environment, Reader, Sources, workspace_root};
+use daemon::hosts::Hosts;
 use ledger_core::economy::EconomyRules;
 use secrecy::SecretString;
 use url::Url;
@@ -34,6 +35,8 @@ pub struct Config {
     pub redis_url: SecretString,
     pub pool_size: usize,
     pub health_address: SocketAddr,
+    /// The names it is asked under.
+    pub hosts: Hosts,
     pub sample_interval_seconds: i64,
     pub settle_interval: Duration,
     pub rules: EconomyRules,
@@ -58,6 +61,7 @@ impl Config {
             POOL_SIZE_MIN..=POOL_SIZE_MAX,
         );
         let host = reader.or("HEALTH_HOST", IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let hosts = Hosts::read(&mut reader);
         let port = reader.or("ORACLE_HEALTH_PORT", HEALTH_PORT);
         let interval = reader.or_within(
             "ORACLE_INTERVAL_SECONDS",
@@ -83,6 +87,7 @@ impl Config {
                 redis_url,
                 pool_size,
                 health_address: SocketAddr::new(host, port),
+                hosts,
                 sample_interval_seconds: interval,
                 settle_interval: Duration::from_secs(settle),
                 rules,

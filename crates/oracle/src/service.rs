@@ -82,7 +82,14 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
         let (leadership, bus) = (leadership.clone(), bus.clone());
         move || probe(database.clone(), bus.clone(), leadership.clone())
     };
-    let served = health::serve(config.health_address, "oracle", probe, shutdown.clone()).await;
+    let served = health::serve(
+        config.health_address,
+        config.hosts,
+        "oracle",
+        probe,
+        shutdown.clone(),
+    )
+    .await;
     let health = match served {
         Ok(health) => health,
         Err(error) => {

@@ -45,7 +45,14 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
         workers: config.workers,
     };
     let probe = move || probe(database.clone(), bus.clone());
-    let health = health::serve(config.health_address, "ticker", probe, shutdown.clone()).await?;
+    let health = health::serve(
+        config.health_address,
+        config.hosts,
+        "ticker",
+        probe,
+        shutdown.clone(),
+    )
+    .await?;
     cadence::repeat(PAUSE_AFTER_FAILURE, &shutdown, || {
         let (ticker, shutdown) = (ticker.clone(), shutdown.clone());
         async move { cycle::run(&ticker, &shutdown).await.map(drop) }

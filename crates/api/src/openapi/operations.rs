@@ -128,6 +128,7 @@ impl Operation {
                 UriTooLong,
                 TooManyRequests,
                 HeadersTooLarge,
+                UnknownHost,
                 Unavailable,
             ],
             is_limited: true,
@@ -197,6 +198,15 @@ impl Operation {
         self.parameters.push("idempotencyKey");
         self.problems
             .extend([IdempotencyConflict, IdempotencyMismatch, InvalidField]);
+        self
+    }
+
+    /// The same for an answer with secrets, which asks for a key that nobody guesses.
+    fn once_in_secret(mut self) -> Operation {
+        self = self.once();
+        if let Some(key) = self.parameters.last_mut() {
+            *key = "secretIdempotencyKey";
+        }
         self
     }
 
@@ -310,6 +320,12 @@ impl Operation {
     fn unlimited(mut self) -> Operation {
         self.is_limited = false;
         self.problems.retain(|kind| *kind != TooManyRequests);
+        self
+    }
+
+    /// Whatever name it is asked by: balancers have their own.
+    fn under_any_name(mut self) -> Operation {
+        self.problems.retain(|kind| *kind != UnknownHost);
         self
     }
 

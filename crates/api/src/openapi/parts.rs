@@ -2,8 +2,9 @@
 
 use api_types::{
     AGENT_SECRET, HISTORY_POINTS_DEFAULT, HISTORY_POINTS_MAX, HISTORY_POINTS_MIN, IDEMPOTENCY_KEY,
-    IDEMPOTENCY_REPLAYED, LAST_EVENT_ID, OPERATOR, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX,
-    PROBLEM_CONTENT_TYPE, ProblemKind, REQUEST_ID,
+    IDEMPOTENCY_KEY_CHARS_MAX, IDEMPOTENCY_REPLAYED, LAST_EVENT_ID, OPERATOR, PAGE_LIMIT_DEFAULT,
+    PAGE_LIMIT_MAX, PROBLEM_CONTENT_TYPE, ProblemKind, REQUEST_ID,
+    SECRET_IDEMPOTENCY_KEY_CHARS_MIN,
 };
 use ledger_core::BotStatus;
 use ledger_core::market::{MarketSource, MarketStatus};
@@ -52,7 +53,11 @@ pub(super) fn parameters() -> Value {
     let position =
         json!({ "type": "string", "pattern": "^(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})$" });
     let kind = "entry|post|prediction|market|tick|price|bot";
-    let key = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" });
+    let key = |shortest: usize| {
+        json!({
+            "type": "string", "minLength": shortest, "maxLength": IDEMPOTENCY_KEY_CHARS_MAX, "pattern": "^[!-~]+$",
+        })
+    };
     let operator =
         json!({ "type": "string", "pattern": "^[A-Za-z0-9_.@-]{1,64}$", "default": "admin" });
     json!({
@@ -85,9 +90,15 @@ pub(super) fn parameters() -> Value {
             "description": "The position of the last event that was read; goes before `since`.",
         },
         "idempotencyKey": {
-            "name": IDEMPOTENCY_KEY, "in": "header", "required": false, "schema": key,
+            "name": IDEMPOTENCY_KEY, "in": "header", "required": false, "schema": key(1),
             "description": "Repeated under the same key, a request has its effects once; the first \
                 committed answer is repeated for 24 hours. A UUID is fine.",
+        },
+        "secretIdempotencyKey": {
+            "name": IDEMPOTENCY_KEY, "in": "header", "required": false, "schema": key(SECRET_IDEMPOTENCY_KEY_CHARS_MIN),
+            "description": "As elsewhere, and because the answer holds secrets the key must be random: one that \
+                could be guessed is refused. A UUID of version 4 is fine. The answer is repeated to the same asker \
+                alone, and only while the credentials that it tells of are good.",
         },
         "operatorName": {
             "name": OPERATOR, "in": "header", "required": false, "schema": operator,

@@ -25,6 +25,7 @@ mod ledger;
 mod lifecycle;
 mod limits;
 mod lists;
+mod logins;
 mod markets;
 mod metrics;
 mod operators;

@@ -22,6 +22,10 @@ use test_kit::{Arena, TestBot};
 pub const ADMIN_TOKEN: &str = "the-operators-token-of-this-test";
 pub const SECRET_KEY: &str = "a-secret-key-of-well-over-thirty-two-characters";
 
+/// An idempotency key that nobody guesses, as requests need whose answers hold secrets.
+pub const RANDOM_KEY: &str = "9f1c6a52-0a3f-4c57-8a41-54f7f6a0c001";
+pub const OTHER_RANDOM_KEY: &str = "1b7f0d4e-93c6-4e0a-b5d2-7c1a80f3e962";
+
 pub struct Service {
     pub arena: Arena,
     pub base: String,
@@ -56,6 +60,7 @@ pub fn config(arena: &Arena) -> ApiConfig {
         client_limits: ClientLimits::default(),
         connections: ConnectionLimits::default(),
         proxies: Proxies::default(),
+        hosts: daemon::hosts::Hosts::default(),
         metrics_access: MetricsAccess {
             operators: Networks::loopback(),
             token: None,

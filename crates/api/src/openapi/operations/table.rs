@@ -24,7 +24,7 @@ fn agents() -> Vec<Operation> {
         post("/auth/token", "getToken", "agents", "An API key for a short-lived token")
             .about("Good for 30 minutes. A wrong key and an unknown bot get the same answer in the same time.")
             .takes("TokenRequest", vec![("by handle", examples::token_request())])
-            .once()
+            .once_in_secret()
             .refuses(&[Unauthorized])
             .answers(200, "TokenAnswer", "A token.", examples::token()),
         get("/arena/observation", "observe", "agents", "A ticket, and what to know before using it")
@@ -235,7 +235,7 @@ fn bots() -> Vec<Operation> {
         post("/bots", "register", "bots", "Registers a bot")
             .about("Bot, wallet and first grant in one transaction. Key and secret are shown this once. \
                 Outside development it needs the registration token.")
-            .once()
+            .once_in_secret()
             .takes("RegisterRequest", vec![("a bot", json!({ "handle": "my-agent" }))])
             .refuses(&[RegistrationClosed, HandleTaken, ArenaPaused])
             .answers(201, "Registration", "The bot and its credentials.", examples::registration())
@@ -270,7 +270,7 @@ fn bots() -> Vec<Operation> {
                 the same Idempotency-Key, for half an hour after their end. Key and secret are shown this once.")
             .by(Who::BotOrOperator)
             .with(&["bot"])
-            .once()
+            .once_in_secret()
             .may_take("RotateRequest", vec![("with a grace", json!({ "grace_seconds": 600 }))])
             .refuses(&[Forbidden, BotStatus])
             .answers(200, "RotatedKeys", "The new credentials.", examples::rotated_keys()),
@@ -473,10 +473,12 @@ fn service() -> Vec<Operation> {
             "Whether the process answers",
         )
         .unlimited()
+        .under_any_name()
         .touches_nothing()
         .answers(200, "Health", "It does.", json!({ "status": "ok" })),
         get("/ready", "ready", "service", "Whether it can work")
             .about("Stale prices are named as degraded, and do not fail it.")
+            .under_any_name()
             .touches_nothing()
             .answers(200, "Readiness", "It can.", examples::ready())
             .answers(
