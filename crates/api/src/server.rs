@@ -30,7 +30,7 @@ use crate::connections::Doorman;
 use crate::error::ApiError;
 use crate::limits::{Refused, Standing};
 use crate::metrics::Active;
-use crate::{headers, metrics, routes, secrets, shape, streams};
+use crate::{headers, metrics, openapi, routes, secrets, shape, streams};
 
 const WORKERS: usize = 2;
 /// How long it may take from a request's head to its answer's, the request's body included. An
@@ -245,7 +245,10 @@ async fn within_limits(
         };
         match app.limiter.pass(&req, &app).await {
             Ok(standing) => {
-                let mut response = next.call(req).await?;
+                let mut response = match openapi::takes_query(&req) {
+                    Ok(()) => next.call(req).await?,
+                    Err(error) => req.error_response(error),
+                };
                 let closer = response.request().extensions_mut().remove::<Standing>();
                 let standing = closer.unwrap_or(standing);
                 standing.write(response.headers_mut());

@@ -124,6 +124,8 @@ impl Operation {
             answers: Vec::new(),
             problems: vec![
                 MalformedRequest,
+                // A query parameter that the operation does not take.
+                InvalidField,
                 PayloadTooLarge,
                 UriTooLong,
                 TooManyRequests,
@@ -144,7 +146,6 @@ impl Operation {
         self.who = who;
         if who == Who::Operator || who == Who::BotOrOperator {
             self.parameters.push("operatorName");
-            self.problems.push(InvalidField);
         }
         if who != Who::Anyone {
             self.problems.push(Unauthorized);
@@ -159,7 +160,6 @@ impl Operation {
         {
             self.problems.push(NotFound);
         }
-        self.problems.push(InvalidField);
         self.parameters.extend(parameters);
         self
     }
@@ -180,7 +180,7 @@ impl Operation {
             required: true,
             examples,
         });
-        self.problems.extend([InvalidField, UnsupportedMediaType]);
+        self.problems.push(UnsupportedMediaType);
         self
     }
 
@@ -196,7 +196,7 @@ impl Operation {
     fn once(mut self) -> Operation {
         self.parameters.push("idempotencyKey");
         self.problems
-            .extend([IdempotencyConflict, IdempotencyMismatch, InvalidField]);
+            .extend([IdempotencyConflict, IdempotencyMismatch]);
         self
     }
 

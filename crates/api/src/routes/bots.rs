@@ -23,7 +23,6 @@ use crate::app::{Admission, App};
 use crate::auth::{AuthenticatedBot, AuthenticatedOperator, Issued};
 use crate::body::Body;
 use crate::cursor::{List, Parameters};
-use crate::dry_run::Run;
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Contents, Retry, finish, hook, keeper};
 use crate::keys::sha256;
@@ -32,7 +31,6 @@ use crate::{address, routes, views};
 
 /// Registers a bot: bot, wallet, `GRANT` entry and audit row in one transaction.
 pub(super) async fn create(req: HttpRequest, payload: Payload, app: Data<App>) -> ApiResult {
-    Run::must_be_real(&req)?;
     let body = Body::read(&req, payload).await?;
     let request: RegisterRequest = body.parse()?;
     let persona = persona(request.persona.as_deref().unwrap_or_default())?;
@@ -234,7 +232,6 @@ pub(super) async fn retire(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
-    Run::must_be_real(&req)?;
     let body = Body::read_optional(&req, payload).await?;
     let request: RetireRequest = match &body {
         Some(body) => body.parse()?,
@@ -265,7 +262,6 @@ pub(super) async fn revive(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
-    Run::must_be_real(&req)?;
     let body = Body::read(&req, payload).await?;
     let request: ReviveRequest = body.parse()?;
     if !request.amount.is_positive() {

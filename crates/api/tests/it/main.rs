@@ -29,6 +29,7 @@ mod metrics;
 mod operators;
 mod pauses;
 mod problems;
+mod queries;
 mod retries;
 mod service;
 mod standings;

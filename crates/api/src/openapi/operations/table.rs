@@ -66,7 +66,7 @@ fn markets() -> Vec<Operation> {
         )
         .listed(
             "MarketPage",
-            &["marketStatus", "marketSource"],
+            &["marketStatus", "marketSource", "takingBets"],
             examples::market(),
         ),
         post("/markets", "openMarket", "operators", "Opens a market")
@@ -106,7 +106,6 @@ fn positions() -> Vec<Operation> {
         post("/markets/{market}/bets", "bet", "markets", "One bet")
             .by(Who::Bot)
             .with(&["market"])
-            .tried()
             .tried()
             .once()
             .takes("BetRequest", vec![("a bet", examples::bet_request())])
@@ -170,6 +169,7 @@ fn ends() -> Vec<Operation> {
         )
         .by(Who::Bot)
         .with(&["market"])
+        .tried()
         .once()
         .takes(
             "AnswerRequest",
@@ -359,7 +359,7 @@ fn public() -> Vec<Operation> {
         )
         .listed(
             "PredictionPage",
-            &["ofBot", "predictionStatus"],
+            &["ofBot", "botId", "predictionStatus"],
             examples::prediction(),
         ),
         get(
@@ -485,6 +485,7 @@ fn service() -> Vec<Operation> {
         .answers_text("text/html", "The page."),
         get("/openapi.json", "openapi", "service", "This document")
             .touches_nothing()
-            .answers_text("application/json", "An OpenAPI 3.1 document."),
+            .answers_text("application/json", "An OpenAPI 3.1 document.")
+            .shaped("OpenApiDocument"),
     ]
 }
