@@ -40,8 +40,8 @@ pub use bots::{
 pub use dry_run::{DRY_RUN, DryRun, Verdict};
 pub use economy::{BotCount, Economy, Parameters, PriceNow, Supply};
 pub use events::{
-    BotEvent, Event, EventData, LAST_EVENT_ID, MarketEvent, PostEvent, PredictionEvent, TickEvent,
-    close_code,
+    BotEventData, Event, EventData, LAST_EVENT_ID, MarketEventData, PostEventData,
+    PredictionEventData, TickEventData, close_code,
 };
 pub use idempotency::{
     IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_CHARS_MAX, IDEMPOTENCY_REPLAYED,

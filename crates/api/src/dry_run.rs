@@ -26,23 +26,10 @@ pub(crate) enum Run {
 impl Run {
     /// What the query string says.
     pub(crate) fn of(req: &HttpRequest) -> Result<Run, ApiError> {
-        match Parameters::of(req)?.get(DRY_RUN) {
-            None | Some("false") => Ok(Run::Real),
-            Some("true") => Ok(Run::Dry),
-            Some(_) => Err(ApiError::invalid(DRY_RUN, "must be true or false")),
-        }
-    }
-
-    /// For a request that has no dry run: whoever asks for one does not mean it, and must not find
-    /// that it was done.
-    pub(crate) fn must_be_real(req: &HttpRequest) -> Result<(), ApiError> {
-        match Run::of(req)? {
-            Run::Real => Ok(()),
-            Run::Dry => Err(ApiError::invalid(
-                DRY_RUN,
-                "is for wagers, bets and answers alone; nothing was done",
-            )),
-        }
+        Ok(match Parameters::of(req)?.flag(DRY_RUN)? {
+            true => Run::Dry,
+            false => Run::Real,
+        })
     }
 }
 

@@ -30,7 +30,7 @@ use crate::connections::Doorman;
 use crate::error::ApiError;
 use crate::limits::{Refused, Standing};
 use crate::metrics::Active;
-use crate::{headers, metrics, routes, secrets, shape, streams};
+use crate::{headers, metrics, openapi, routes, secrets, shape, streams};
 
 const WORKERS: usize = 2;
 /// The longest answer there is, streams aside: a page of 200 of the longest things that can be kept.
@@ -252,7 +252,10 @@ async fn within_limits(
         }
         match app.limiter.pass(&req, &app).await {
             Ok(standing) => {
-                let mut response = next.call(req).await?;
+                let mut response = match openapi::takes_query(&req) {
+                    Ok(()) => next.call(req).await?,
+                    Err(error) => req.error_response(error),
+                };
                 let closer = response.request().extensions_mut().remove::<Standing>();
                 let standing = closer.unwrap_or(standing);
                 standing.write(response.headers_mut());

@@ -124,6 +124,8 @@ impl Operation {
             answers: Vec::new(),
             problems: vec![
                 MalformedRequest,
+                // A query parameter that the operation does not take.
+                InvalidField,
                 PayloadTooLarge,
                 UriTooLong,
                 TooManyRequests,
@@ -145,7 +147,6 @@ impl Operation {
         self.who = who;
         if who == Who::Operator || who == Who::BotOrOperator {
             self.parameters.push("operatorName");
-            self.problems.push(InvalidField);
         }
         if who != Who::Anyone {
             self.problems.push(Unauthorized);
@@ -160,7 +161,6 @@ impl Operation {
         {
             self.problems.push(NotFound);
         }
-        self.problems.push(InvalidField);
         self.parameters.extend(parameters);
         self
     }
@@ -181,7 +181,7 @@ impl Operation {
             required: true,
             examples,
         });
-        self.problems.extend([InvalidField, UnsupportedMediaType]);
+        self.problems.push(UnsupportedMediaType);
         self
     }
 
@@ -197,7 +197,7 @@ impl Operation {
     fn once(mut self) -> Operation {
         self.parameters.push("idempotencyKey");
         self.problems
-            .extend([IdempotencyConflict, IdempotencyMismatch, InvalidField]);
+            .extend([IdempotencyConflict, IdempotencyMismatch]);
         self
     }
 

@@ -6,9 +6,6 @@ use api_types::{
     PAGE_LIMIT_MAX, PROBLEM_CONTENT_TYPE, ProblemKind, REQUEST_ID,
     SECRET_IDEMPOTENCY_KEY_CHARS_MIN,
 };
-use ledger_core::BotStatus;
-use ledger_core::market::{MarketSource, MarketStatus};
-use ledger_core::prediction::PredictionStatus;
 use serde_json::{Map, Value, json};
 
 use super::operations::{Answer, Operation};
@@ -35,7 +32,7 @@ fn path(name: &str, about: &str, schema: Value, example: &str) -> Value {
     })
 }
 
-/// A word of a list, in any case.
+/// A word of a list.
 fn one_of(words: impl IntoIterator<Item = &'static str>) -> Value {
     let words: Vec<&str> = words.into_iter().collect();
     json!({ "type": "string", "enum": words, "example": words.first() })
@@ -63,13 +60,15 @@ pub(super) fn parameters() -> Value {
     json!({
         "limit": query("limit", "The most items of a page.", limit),
         "cursor": query("cursor", "A `next_cursor` of this same list.", cursor),
-        "botStatus": query("status", "Only bots of this status.", one_of(BotStatus::ALL.map(BotStatus::as_str))),
-        "marketStatus": query("status", "Only markets of this status.",
-            one_of(MarketStatus::ALL.iter().map(|status| status.as_str()))),
-        "marketSource": query("source", "Only markets of this source.",
-            one_of(MarketSource::ALL.iter().map(|source| source.as_str()))),
-        "predictionStatus": query("status", "Only predictions of this status.",
-            one_of(PredictionStatus::ALL.iter().map(|status| status.as_str()))),
+        "botStatus": query("status", "Only bots of this status.", schema_ref("BotStatus")),
+        "marketStatus": query("status", "Only markets of this status. An `OPEN` one may be paused, or take \
+            bets no more: see `taking_bets`.", schema_ref("MarketStatus")),
+        "marketSource": query("source", "Only markets of this source.", schema_ref("MarketSource")),
+        "takingBets": query("taking_bets", "`true` shows only markets that take a bet or an answer at this \
+            moment, unless the arena is paused: `OPEN`, before `bets_close_at`, not paused.",
+            json!({ "type": "boolean", "default": false })),
+        "predictionStatus": query("status", "Only predictions of this status.", schema_ref("PredictionStatus")),
+        "botId": query("bot_id", "The same as `bot`.", handle.clone()),
         "ofBot": query("bot", "Only those of this bot: an id or a handle.", handle.clone()),
         "auditAction": query("action", "Only this action. Without it, all but what agents do themselves.",
             json!({ "type": "string", "pattern": "^[A-Z_]{1,50}$", "example": "PAUSE_ARENA" })),

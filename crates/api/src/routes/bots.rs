@@ -24,7 +24,6 @@ use crate::app::{Admission, App};
 use crate::auth::{Asker, AuthenticatedBot, AuthenticatedOperator, Issued};
 use crate::body::Body;
 use crate::cursor::{List, Parameters};
-use crate::dry_run::Run;
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Retry, finish, hook, keeper, secret_keeper};
 use crate::keys::sha256;
@@ -33,7 +32,6 @@ use crate::{address, routes, views};
 
 /// Registers a bot: bot, wallet, `GRANT` entry and audit row in one transaction.
 pub(super) async fn create(req: HttpRequest, payload: Payload, app: Data<App>) -> ApiResult {
-    Run::must_be_real(&req)?;
     let body = Body::read(&req, payload).await?;
     let request: RegisterRequest = body.parse()?;
     let persona = persona(request.persona.as_deref().unwrap_or_default())?;
@@ -242,7 +240,6 @@ pub(super) async fn retire(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
-    Run::must_be_real(&req)?;
     let body = Body::read_optional(&req, payload).await?;
     let request: RetireRequest = match &body {
         Some(body) => body.parse()?,
@@ -273,7 +270,6 @@ pub(super) async fn revive(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
-    Run::must_be_real(&req)?;
     let body = Body::read(&req, payload).await?;
     let request: ReviveRequest = body.parse()?;
     if !request.amount.is_positive() {

@@ -15,7 +15,6 @@ use ledger_core::BotId;
 use crate::app::App;
 use crate::auth::{Asker, Issued, KeyHolder};
 use crate::body::Body;
-use crate::dry_run::Run;
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Retry, finish, hook, secret_keeper};
 use crate::{address, routes};
@@ -28,7 +27,6 @@ pub(super) async fn rotate(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
-    Run::must_be_real(&req)?;
     let body = Body::read_optional(&req, payload).await?;
     let request: RotateRequest = match &body {
         Some(body) => body.parse()?,

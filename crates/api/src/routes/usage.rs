@@ -12,7 +12,6 @@ use ledger_core::post::one_line;
 use crate::app::App;
 use crate::auth::AuthenticatedBot;
 use crate::body::Body;
-use crate::dry_run::Run;
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Retry, finish, hook, keeper};
 use crate::usage;
@@ -24,7 +23,6 @@ pub(super) async fn report(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
-    Run::must_be_real(&req)?;
     let body = Body::read(&req, payload).await?;
     let request: api_types::UsageReport = body.parse()?;
     let note = request.note.as_deref().unwrap_or_default();

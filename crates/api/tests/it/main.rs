@@ -31,6 +31,7 @@ mod metrics;
 mod operators;
 mod pauses;
 mod problems;
+mod queries;
 mod retries;
 mod service;
 mod standings;

@@ -254,6 +254,16 @@ pub(crate) async fn open_research(conn: &mut Connection) -> DbResult<Vec<Market>
 pub struct MarketFilter {
     pub status: Option<MarketStatus>,
     pub source: Option<MarketSource>,
+    pub bets: BetsFilter,
+}
+
+/// Whether a market takes bets or answers, as far as a list asks for that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum BetsFilter {
+    #[default]
+    All,
+    /// Those that take one at this moment, by Postgres' clock. [`MarketView::admit`] has the rule.
+    Taken,
 }
 
 /// Markets, newest first, below number `before` where given.
@@ -274,6 +284,12 @@ pub async fn page(
     }
     if let Some(source) = filter.source {
         query = query.filter(markets::source.eq(SqlMarketSource(source)));
+    }
+    if filter.bets == BetsFilter::Taken {
+        query = query
+            .filter(markets::status.eq(SqlMarketStatus(MarketStatus::Open)))
+            .filter(markets::bets_close_at.gt(crate::sql::clock()))
+            .filter(markets::paused_at.is_null());
     }
     markets_of(query.load(conn).await?)
 }

@@ -66,7 +66,7 @@ fn markets() -> Vec<Operation> {
         )
         .listed(
             "MarketPage",
-            &["marketStatus", "marketSource"],
+            &["marketStatus", "marketSource", "takingBets"],
             examples::market(),
         ),
         post("/markets", "openMarket", "operators", "Opens a market")
@@ -125,7 +125,6 @@ fn positions() -> Vec<Operation> {
         post("/markets/{market}/bets", "bet", "markets", "One bet")
             .by(Who::Bot)
             .with(&["market"])
-            .tried()
             .tried()
             .once()
             .takes("BetRequest", vec![("a bet", examples::bet_request())])
@@ -189,6 +188,7 @@ fn ends() -> Vec<Operation> {
         )
         .by(Who::Bot)
         .with(&["market"])
+        .tried()
         .once()
         .takes(
             "AnswerRequest",
@@ -379,7 +379,7 @@ fn public() -> Vec<Operation> {
         )
         .listed(
             "PredictionPage",
-            &["ofBot", "predictionStatus"],
+            &["ofBot", "botId", "predictionStatus"],
             examples::prediction(),
         ),
         get(
@@ -507,6 +507,7 @@ fn service() -> Vec<Operation> {
         .answers_text("text/html", "The page."),
         get("/openapi.json", "openapi", "service", "This document")
             .touches_nothing()
-            .answers_text("application/json", "An OpenAPI 3.1 document."),
+            .answers_text("application/json", "An OpenAPI 3.1 document.")
+            .shaped("OpenApiDocument"),
     ]
 }
