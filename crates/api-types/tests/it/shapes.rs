@@ -150,7 +150,8 @@ fn senseless_usage_names_its_field() {
         unreported_calls: Some(1),
     };
     assert_eq!(sound.check(), Ok(()));
-    let changes: [(&str, fn(&mut Usage)); 10] = [
+    type Change = (&'static str, fn(&mut Usage));
+    let changes: [Change; 10] = [
         ("model", |usage| usage.model = String::new()),
         ("provider", |usage| usage.provider = "x".repeat(101)),
         ("output_tokens", |usage| usage.output_tokens = -1),

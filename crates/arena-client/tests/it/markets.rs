@@ -72,6 +72,7 @@ async fn markets_are_asked_for_by_page_and_filter() {
     let query = MarketQuery {
         status: Some(MarketStatus::Open),
         source: Some(MarketSource::Research),
+        taking_bets: None,
         page: PageQuery::newest(20),
     };
     let page = client.markets(&query).await.unwrap();

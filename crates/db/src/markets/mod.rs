@@ -245,6 +245,7 @@ pub(crate) async fn open_research(conn: &mut Connection) -> DbResult<Vec<Market>
     let filter = MarketFilter {
         status: Some(MarketStatus::Open),
         source: Some(MarketSource::Research),
+        bets: BetsFilter::All,
     };
     page(conn, filter, None, PAGE_MAX).await
 }
