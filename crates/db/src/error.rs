@@ -5,6 +5,8 @@ use std::error::Error as _;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use ledger_core::{Refusal, SealError};
 
+use crate::pool::READ_ONLY;
+
 pub type DbResult<T> = Result<T, DbError>;
 
 /// Only this module knows SQLSTATEs and the names of constraints.
@@ -21,6 +23,9 @@ pub enum DbError {
     /// Postgres cannot be reached, or had to give up; trying again may help.
     #[error("Postgres is unavailable: {0}")]
     Unavailable(String),
+    /// Postgres answers, and takes no writes.
+    #[error("Postgres {0}")]
+    ReadOnly(&'static str),
     /// The connection was lost, or silent, while the commit was on its way: all of it was done, or
     /// nothing. Look before repeating it.
     #[error("Postgres did not answer to a commit: {0}")]
@@ -53,7 +58,7 @@ impl DbError {
     #[must_use]
     pub const fn retryable(&self) -> bool {
         match self {
-            DbError::Unavailable(_) => true,
+            DbError::Unavailable(_) | DbError::ReadOnly(_) => true,
             DbError::Refused(_)
             | DbError::NotFound(_)
             | DbError::Conflict(_)
@@ -126,6 +131,7 @@ impl From<DieselError> for DbError {
             DieselError::DatabaseError(kind, info) => {
                 let message = info.message().to_owned();
                 match kind {
+                    DatabaseErrorKind::ReadOnlyTransaction => DbError::ReadOnly(READ_ONLY),
                     DatabaseErrorKind::ClosedConnection
                     | DatabaseErrorKind::SerializationFailure
                     | DatabaseErrorKind::UnableToSendCommand => DbError::Unavailable(message),
@@ -185,6 +191,8 @@ impl From<tokio_postgres::Error> for DbError {
             matches!(&code[..2], "40" | "53" | "57" | "08" | "58" | "XX") || code == "55P03";
         if transient {
             DbError::Unavailable(db.message().to_owned())
+        } else if code == "25006" {
+            DbError::ReadOnly(READ_ONLY)
         } else {
             DbError::from_constraint(db.constraint(), db.message().to_owned())
         }

@@ -7,6 +7,10 @@ use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+pub use crate::connection::Connection;
+use crate::error::{DbError, DbResult};
+use crate::migrations;
+use crate::tls::{self, RawConnection};
 use chrono::{DateTime, Utc};
 use diesel::{ConnectionError, QueryDsl};
 use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
@@ -17,11 +21,6 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use ledger_core::Timestamp;
-use tokio_postgres::NoTls;
-
-pub use crate::connection::Connection;
-use crate::error::{DbError, DbResult};
-use crate::migrations;
 
 pub const IDLE_IN_TRANSACTION_SECONDS: u32 = 5;
 pub const LOCK_SECONDS: u32 = 5;
@@ -29,6 +28,10 @@ pub const STATEMENT_SECONDS: u32 = 30;
 pub const CONNECT_SECONDS: u64 = 5;
 /// How long a caller waits for a connection of the pool.
 pub const POOL_WAIT_SECONDS: u64 = 5;
+
+const STANDBY: &str = "is a standby, which only reads; let DATABASE_URL lead to the primary";
+pub(crate) const READ_ONLY: &str =
+    "takes no writes; see who set default_transaction_read_only, and whether its disk is full";
 
 /// A connection lent by [`Database::get`]; it dereferences to [`Connection`].
 pub type PooledConnection = Object<Connection>;
@@ -39,7 +42,8 @@ pub const POOLER_PARAMETER: &str = "pooler=transaction";
 /// How to reach Postgres.
 #[derive(Clone)]
 pub struct DatabaseConfig {
-    /// A `postgres://` URL. It holds a password: this type has no `Debug`. With `?pooler=transaction`
+    /// A `postgres://` URL; [`crate::tls`] has what it may say of encryption. It holds a password: this type
+    /// has no `Debug`. With `?pooler=transaction`
     /// nothing relies on a session.
     pub url: String,
     /// The most connections at once.
@@ -122,6 +126,23 @@ impl Database {
     pub async fn ping(&self) -> DbResult<()> {
         let mut connection = self.get().await?;
         Ok(connection.batch_execute("SELECT 1").await?)
+    }
+
+    /// Asks Postgres whether it takes writes, and writes nothing.
+    ///
+    /// # Errors
+    /// [`DbError::ReadOnly`] says why it does not, and what to do.
+    pub async fn must_take_writes(&self) -> DbResult<()> {
+        let mut connection = self.get().await?;
+        let state = diesel::dsl::sql::<(diesel::sql_types::Bool, diesel::sql_types::Bool)>(
+            "pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'",
+        );
+        let (is_standby, is_read_only) = diesel::select(state).get_result(&mut *connection).await?;
+        match (is_standby, is_read_only) {
+            (true, _) => Err(DbError::ReadOnly(STANDBY)),
+            (false, true) => Err(DbError::ReadOnly(READ_ONLY)),
+            (false, false) => Ok(()),
+        }
     }
 
     /// Whether the database has exactly the migrations this build knows.
@@ -209,7 +230,7 @@ pub async fn now(conn: &mut Connection) -> DbResult<Timestamp> {
 pub(crate) async fn connect_raw(url: &str) -> DbResult<tokio_postgres::Client> {
     let opening = async {
         let (url, pooled) = split_pooler(url);
-        let (client, connection) = parse(&url)?.connect(NoTls).await?;
+        let (client, connection) = connect_any(&url).await?;
         // The task ends when the client is dropped; an error reaches the client's pending queries.
         tokio::spawn(connection);
         if pooled {
@@ -316,15 +337,13 @@ pub(crate) async fn establish(url: &str) -> diesel::ConnectionResult<Connection>
         .unwrap_or_else(|silent| Err(ConnectionError::BadConnection(silent)))
 }
 
-type RawConnection =
-    tokio_postgres::Connection<tokio_postgres::Socket, tokio_postgres::tls::NoTlsStream>;
+async fn connect_any(url: &str) -> DbResult<(tokio_postgres::Client, RawConnection)> {
+    let (url, tls) = tls::split(url)?;
+    tls.connect(parse(&url)?).await
+}
 
 async fn connect(url: &str) -> diesel::ConnectionResult<(tokio_postgres::Client, RawConnection)> {
-    let config = parse(url).map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
-    config
-        .connect(NoTls)
-        .await
-        .map_err(|error| refused(error.into()))
+    connect_any(url).await.map_err(refused)
 }
 
 /// The bare message: whoever asked for the connection says that Postgres is unavailable.

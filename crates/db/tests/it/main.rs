@@ -22,6 +22,7 @@ mod schedules;
 mod schema;
 mod standings;
 mod ticks;
+mod tls;
 mod usage;
 
 use db::actions::Wager;
