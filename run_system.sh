@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Brings the arena up and keeps it up:  ./run_system.sh [start|status|stop|logs NAME|reset|version]
 #
-#   start   (or nothing) Postgres, Redis, api, ticker, oracle, bot-runner, in this order; stays in
-#           the foreground, starts again what dies, stops all in reverse on Ctrl-C or SIGTERM
+#   start   (or nothing) builds, then Postgres, Redis, api, ticker, oracle, bot-runner, in this order;
+#           stays in the foreground, starts again what dies, stops all in reverse on Ctrl-C or SIGTERM
 #   status  what runs and whether it is ready; with --watch again each second, until q or Ctrl-C
 #   stop    stops a running stack, or what a killed one left behind, and waits for it
 #   logs    shows a service's log, and follows it on a terminal
@@ -12,6 +12,7 @@
 # Exit codes: 0 asked-for stop, 78 a setting is wrong, 69 something needed cannot be had, 1 the rest.
 # Environment: ARENA_ENV_FILE (.env), ARENA_DATA_DIR (.data), ARENA_BIN_DIR (built programs; nothing
 # is built then), ARENA_PROFILE (release), and every setting of .env.example.
+export LC_ALL=C
 set -uo pipefail
 
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
@@ -60,9 +61,13 @@ start() {
     ensure_env_file
     resolve_stack
     check_ports_free
+    require_private_programs
     check_given_servers
-    start_private_servers
     find_binaries
+    # The build may have taken minutes, in which somebody took a port.
+    check_ports_free
+    remember_stack
+    start_private_servers
     prepare migrate
     prepare genesis
     prepare sync-keys
@@ -90,6 +95,23 @@ prepare() {
 
 status() {
     [[ -z ${1-} || $1 == --watch ]] || die 1 "\"$1\" is no option of status; there is --watch."
+    # What runs may have been started with other settings than ours.
+    recall_stack || configured_stack
+    if [[ ${1-} == --watch ]]; then
+        watch_status
+        exit 0
+    fi
+    local supervised=0 code
+    read_pid_file "$run/supervisor.pid" && supervised=1
+    print_status
+    code=$?
+    ((supervised)) && exit "$code"
+    say "run_system.sh itself is not running"
+    exit 3
+}
+
+# The stack as this environment and `.env` would start it.
+configured_stack() {
     if [[ ! -e $env_path ]]; then
         say "not running: $env_path does not exist yet"
         exit 3
@@ -102,17 +124,6 @@ status() {
         exit 3
     fi
     resolve_stack
-    if [[ ${1-} == --watch ]]; then
-        watch_status
-        exit 0
-    fi
-    local supervised=0 code
-    read_pid_file "$run/supervisor.pid" && supervised=1
-    print_status
-    code=$?
-    ((supervised)) && exit "$code"
-    say "run_system.sh itself is not running"
-    exit 3
 }
 
 stop() {

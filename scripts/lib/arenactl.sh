@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# run_arenactl COMMAND [ARGUMENT]...: becomes arenactl, from any working directory. Sourced.
+# run_arenactl COMMAND [ARGUMENT]...: becomes arenactl, from any working directory, and never builds it.
+# Sourced.
 
 run_arenactl() {
     local root candidate newest='' target=${CARGO_TARGET_DIR-}
@@ -7,7 +8,9 @@ run_arenactl() {
     # Whose settings: this checkout's, wherever the program was built.
     export ARENA_HOME=${ARENA_HOME:-$root}
     if [[ -n ${ARENA_BIN_DIR-} ]]; then
-        exec "$ARENA_BIN_DIR/arenactl" "$@"
+        [[ ! -x $ARENA_BIN_DIR/arenactl ]] || exec "$ARENA_BIN_DIR/arenactl" "$@"
+        echo "${0##*/}: ARENA_BIN_DIR ($ARENA_BIN_DIR) lacks arenactl." >&2
+        exit 78
     fi
     # A target directory may also be set in cargo's own configuration: cargo knows.
     if [[ -z $target ]] && command -v cargo >/dev/null; then
@@ -22,8 +25,10 @@ run_arenactl() {
         [[ -x $candidate && (-z $newest || $candidate -nt $newest) ]] && newest=$candidate
     done
     [[ -z $newest ]] || exec "$newest" "$@"
-    echo "building arenactl; this takes some minutes, once" >&2
-    # --manifest-path, not cd: a relative path among the arguments is the caller's.
-    CARGO_TARGET_DIR=$target exec cargo run --quiet --release --locked \
-        --manifest-path "$root/Cargo.toml" -p arenactl -- "$@"
+    {
+        echo "${0##*/}: arenactl is not built yet. This builds it, in some minutes:"
+        echo "  cargo build --release --locked -p arenactl --manifest-path '$root/Cargo.toml'"
+        echo "./run_system.sh builds it, too; ARENA_BIN_DIR names built programs."
+    } >&2
+    exit 69
 }

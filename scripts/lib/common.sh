@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # What every script here needs: messages, random secrets, settings, URLs, ports, processes.
-# Sourced, never run. Functions that give one value leave it in REPLY, which saves a fork a call.
+# Sourced, never run. Functions that give one value leave it in REPLY, which saves a fork a call. Who sources
+# it says LC_ALL=C first: letters, digits, decimal points and messages follow the locale.
 # shellcheck disable=SC2034 # what is set here is used by who sources it
 
 say() { printf '%s\n' "$*"; }
@@ -38,23 +39,49 @@ trim() {
 
 declare -A env_file=()
 
+# A line of UTF-8, byte by byte.
+utf8_line=$'^([\x01-\x7f]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2})*$'
+
 # Reads a `.env` without ever evaluating it: no substitution, no escapes, no inline comments. The
-# services parse it by the same rules.
+# services parse it by the same rules (crates/daemon/tests/env_cases.tsv). One that is not understood
+# ends the script: what is read of it, or added to it, could mean something else to them.
 load_env_file() {
-    local line key
+    parse_env_file "$1" || die 78 "$1: $REPLY. Nothing was written to it."
+}
+
+# parse_env_file PATH: fills env_file, or fails and says in REPLY which line is not understood.
+parse_env_file() {
+    local line key text='' number=0
     env_file=()
-    local first=1
+    # It succeeds when it meets a zero byte.
+    if IFS= read -r -d '' text <"$1" && [[ $text != $'\xff\xfe'* && $text != $'\xfe\xff'* ]]; then
+        text=${text//[!$'\n']/}
+        REPLY="line $((${#text} + 1)) has a zero byte, as UTF-16 has: save the file as text in UTF-8"
+        return 1
+    fi
+    if [[ $text == $'\xff\xfe'* || $text == $'\xfe\xff'* ]]; then
+        REPLY='line 1 begins as UTF-16 does: save the file as UTF-8'
+        return 1
+    fi
     while IFS= read -r line || [[ -n $line ]]; do
         # Editors on Windows put a byte order mark before the first key.
-        ((first)) && line=${line#$'\xef\xbb\xbf'}
-        first=0
+        ((number++)) || line=${line#$'\xef\xbb\xbf'}
+        REPLY="line $number is not UTF-8: save the file as UTF-8"
+        [[ $line != *[$'\x80'-$'\xff']* || $line =~ $utf8_line ]] || return 1
         trim "$line"
         line=$REPLY
-        [[ -n $line && $line != '#'* && $line == *=* ]] || continue
+        REPLY="line $number has a carriage return inside: end each line with a line feed"
+        [[ $line != *$'\r'* ]] || return 1
+        [[ -n $line && $line != '#'* ]] || continue
         [[ $line =~ ^export[[:space:]]+(.*)$ ]] && line=${BASH_REMATCH[1]}
         trim "${line%%=*}"
         key=$REPLY
-        [[ $key =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || continue
+        if ! [[ $line == *=* && $key =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]]; then
+            REPLY="line $number is no assignment: write NAME=value, with letters, digits and _ in the name"
+            [[ ! $line =~ ^[A-Za-z_][A-Za-z0-9_]*[[:space:]]*: ]] ||
+                REPLY="line $number has a colon for an equals sign: write NAME=value"
+            return 1
+        fi
         trim "${line#*=}"
         if ((${#REPLY} >= 2)) && [[ $REPLY == \"*\" || $REPLY == \'*\' ]]; then
             REPLY=${REPLY:1:${#REPLY}-2}
@@ -126,13 +153,13 @@ port_taken() {
     return 1
 }
 
-# port_holder INODE: "postgres (pid 4711)", or nothing where we may not look.
+# port_holder INODE: "postgres (pid 4711)", or how to find out where we may not look.
 port_holder() {
     local link pid
     link=$(find /proc/[0-9]*/fd -lname "socket:\[$1\]" 2>/dev/null | head -n 1)
     pid=${link#/proc/}
     pid=${pid%%/*}
-    REPLY=
+    REPLY='a process of another user (sudo ss -ltnp shows it)'
     [[ -n $pid && -r /proc/$pid/comm ]] && REPLY="$(</proc/"$pid"/comm) (pid $pid)"
 }
 

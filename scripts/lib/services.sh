@@ -175,16 +175,38 @@ shared_buffers_mb() {
     return 0
 }
 
+# match_postgres DIR: a cluster stays with the version that made it, since no other can read it.
+match_postgres() {
+    local version installed
+    { version=$(<"$1/cluster/PG_VERSION"); } 2>/dev/null || return 0
+    if [[ -x /usr/lib/postgresql/$version/bin/postgres ]]; then
+        postgres_bin=/usr/lib/postgresql/$version/bin
+        return 0
+    fi
+    installed=$("$postgres_bin/postgres" --version)
+    [[ ! $installed =~ \ ([0-9]+) || ${BASH_REMATCH[1]} != "$version" ]] || return 0
+    die 69 "the cluster in $1 was made by PostgreSQL $version, which is not installed any more (there is ${BASH_REMATCH[1]-none}). Run: sudo apt-get install postgresql-$version. To go over to another version, back up with the old one and restore with the new one (docs/operators.md)."
+}
+
+# upgraded NAME PID: whether the programs of a server that runs were replaced on disk, as an upgrade of its
+# packages does. What to do about it is in REPLY.
+upgraded() {
+    local program
+    # Not ours to see where another user runs it.
+    program=$(readlink "/proc/$2/exe" 2>/dev/null) && [[ $program == *' (deleted)' ]] || return 1
+    program=${program% (deleted)}
+    REPLY="$1 (pid $2) was upgraded on disk while it runs and goes on with the old programs. When a pause of some seconds suits: ./run_system.sh stop, then start it again."
+    [[ -e $program ]] ||
+        REPLY="$1 (pid $2) runs from $program, which is not installed any more: it goes on, and could not be started again. Install that version's package, then: ./run_system.sh stop, and start it again."
+}
+
 # create_postgres DIR: an empty cluster in DIR/cluster, unless there is one.
 create_postgres() {
     local dir=$1 output
     adopt_directory "$dir"
     if [[ -f $dir/cluster/PG_VERSION ]]; then
         [[ -s $dir/superuser ]] || die 69 "$dir has a cluster, but $dir/superuser with its superuser's password is gone: docs/operators.md says how to get back in."
-        local version
-        version=$(<"$dir/cluster/PG_VERSION")
-        # The cluster stays with the version that made it for as long as that is installed.
-        [[ -x /usr/lib/postgresql/$version/bin/postgres ]] && postgres_bin=/usr/lib/postgresql/$version/bin
+        match_postgres "$dir"
         return 0
     fi
     random_hex 24
@@ -231,30 +253,36 @@ superuser_psql() {
         -X -q -A -t -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U "$superuser" -d postgres "$@"
 }
 
-# wait_for_postgres PID DIR PORT SECONDS: until it answers SELECT 1. On failure the reason is in REPLY.
+# wait_for_postgres PID DIR PORT SECONDS: until it answers SELECT 1. On failure the reason is in REPLY. Exit
+# codes alone decide: what is said on standard error may be a warning, and in any language.
 wait_for_postgres() {
-    local ticks=$(($4 * 20)) answer=
+    local ticks=$(($4 * 20)) said=
     while ((ticks-- > 0)); do
         alive "$1" || { REPLY="it ended at once"; return 1; }
-        answer=$(superuser_psql "$2" "$3" <<<'SELECT 1' 2>&1) && [[ $answer == 1 ]] && return 0
-        [[ $answer == *'authentication failed'* ]] && break
+        # It succeeds once connections are taken: a refusal after that is there to stay.
+        if "$postgres_bin/pg_isready" -q -h 127.0.0.1 -p "$3" -t 3 2>/dev/null; then
+            said=$(superuser_psql "$2" "$3" <<<'SELECT 1' 2>&1 >/dev/null) && return 0
+            break
+        fi
         pause 0.05
     done
-    psql_reason "$answer"
+    psql_reason "$said"
     return 1
 }
 
-# The part of psql's complaint that says what is wrong, on one line.
+# The part of psql's complaint that says what is wrong, on one line: what follows the last "failed:", else
+# the first line that it calls an error, else the last line.
 psql_reason() {
     REPLY=${1##*failed: }
-    REPLY=${REPLY#psql: error: }
+    [[ $REPLY != "$1" || $1 != *'error: '* ]] || REPLY=${1#*error: }
+    [[ $REPLY != "$1" ]] || REPLY=${1##*$'\n'}
     REPLY=${REPLY%%$'\n'*}
     REPLY=${REPLY:-no answer to SELECT 1}
 }
 
 # check_postgres NAME URL: a connection, then SELECT 1, within 5 s; else one line and exit 69.
 check_postgres() {
-    local answer at
+    local said at
     split_url "$1" "$2" 5432
     authority "$url_host" "$url_port"
     at=$REPLY
@@ -266,9 +294,9 @@ check_postgres() {
     # A word to the services, which psql refuses.
     local bare=${url_bare//pooler=transaction&/}
     bare=${bare//pooler=transaction/}
-    answer=$(PGPASSWORD=$url_password PGCONNECT_TIMEOUT=2 timeout 3 "$psql" -X -q -A -t "$bare" <<<'SELECT 1' 2>&1)
-    [[ $answer == 1 ]] && return 0
-    psql_reason "$answer"
+    said=$(PGPASSWORD=$url_password PGCONNECT_TIMEOUT=2 timeout 3 "$psql" -X -q -A -t -v ON_ERROR_STOP=1 "$bare" \
+        <<<'SELECT 1' 2>&1 >/dev/null) && return 0
+    psql_reason "$said"
     die 69 "Postgres at $at refuses $1: $REPLY"
 }
 
@@ -297,7 +325,6 @@ start_redis() {
 # redis_ping HOST PORT USER PASSWORD: the last answer in REPLY, which is +PONG when all is well.
 redis_ping() {
     REPLY=$(
-        LC_ALL=C
         send() {
             local word
             printf '*%d\r\n' $# && for word; do printf '$%d\r\n%s\r\n' ${#word} "$word"; done

@@ -42,7 +42,10 @@ ensure_env_file() {
         chmod 600 "$env_path" || die 1 "cannot make $env_path private (chmod 600) as $(id -un)."
         say "made $env_path readable by its owner alone (mode 0600)"
     fi
-    private_lines "${missing[@]}" >>"$env_path" || die 1 "cannot write $env_path."
+    # At once, so that nobody ever reads half of it.
+    local lines
+    lines=$(private_lines "${missing[@]}") || exit
+    printf '\n%s\n' "$lines" >>"$env_path" || die 1 "cannot write $env_path."
     load_env_file "$env_path"
     say "added to $env_path, private and under .data/: ${missing[*]}"
 }
@@ -61,7 +64,6 @@ first_env_lines() {
 # private_lines [postgres] [redis]
 private_lines() {
     local wanted marker=${env_file[ARENA_PRIVATE_SERVICES]-}
-    say
     say '# run_system.sh starts these under .data/ itself, as the next line tells it to. To use servers of'
     say '# your own, remove that line and name them in the URLs.'
     [[ $marker == 1 ]] && marker=postgres,redis
@@ -147,19 +149,71 @@ check_ports_free() {
             [[ ${host[$name]} == 127.0.0.1 ]] ||
                 die 78 "$name is marked private (ARENA_PRIVATE_SERVICES in $env_path) but its URL names another host. Remove the mark to use that one."
         fi
+        free_for_private "$name"
         [[ -z ${used[${port[$name]}]-} ]] || die 78 "$name and ${used[${port[$name]}]} both want port ${port[$name]}. Change $setting_name."
         used[${port[$name]}]=$name
         port_taken "${port[$name]}" || continue
         port_holder "$REPLY"
-        holder=${REPLY:-a process of another user (sudo ss -ltnp shows it)}
-        REPLY=$((port[$name] < 65535 ? port[$name] : 1024))
-        # One that another of ours wants is not free.
-        while free_port $((REPLY + 1)) && [[ " ${port[*]} " == *" $REPLY "* ]]; do :; done
+        holder=$REPLY
+        unwanted_port "${port[$name]}"
         die 69 "port ${port[$name]}, wanted by $name, is taken by $holder. Stop that, or change $setting_name ($REPLY is free)."
     done
 }
 
-# Leaves the directory of the programs in bin; with `build` they are built first.
+# unwanted_port PORT: the next free one after it. One that another of ours wants is not free.
+unwanted_port() {
+    REPLY=$(($1 < 65535 ? $1 : 1024))
+    while free_port $((REPLY + 1)) && [[ " ${port[*]} " == *" $REPLY "* ]]; do :; done
+}
+
+# free_for_private NAME: where somebody else has a private server's port by now, the server takes the next
+# free one, which `.env` names from then on. Not where somebody asked for this very port, nor where it is
+# our own files that are served there: two servers on them would destroy them.
+free_for_private() {
+    local name=$1 old=${port[$1]} names=REDIS_URL asked=PRIVATE_REDIS_PORT holder new directory
+    [[ -n ${private[$name]-} ]] && port_taken "$old" || return 0
+    [[ $name == redis ]] || names='DATABASE_URL|DATABASE_OWNER_URL' asked=PRIVATE_POSTGRES_PORT
+    port_holder "$REPLY"
+    holder=$REPLY
+    ! setting "$asked" || [[ $REPLY != "$old" ]] || return 0
+    if [[ $holder =~ \(pid\ ([0-9]+)\)$ ]] && directory=$(readlink "/proc/${BASH_REMATCH[1]}/cwd"); then
+        [[ $directory/ != "$(realpath -m "$data/$name")"/* ]] ||
+            die 69 "$holder serves $directory already, and no $run/$name.pid knows of it. Stop it first: kill ${BASH_REMATCH[1]}"
+    fi
+    unwanted_port "$old"
+    new=$REPLY
+    sed -E -i --follow-symlinks "/^[[:space:]]*(export[[:space:]]+)?($names)[[:space:]]*=/s#(@127\\.0\\.0\\.1:)$old([/?'\"[:space:]]|\$)#\\1$new\\2#" "$env_path" ||
+        die 1 "cannot write $env_path."
+    load_env_file "$env_path"
+    resolve_stack
+    [[ ${port[$name]} != "$new" ]] ||
+        say "port $old is taken by $holder: the private $name moves to $new, as $env_path now says"
+}
+
+# What runs where, for who asks later with other settings.
+remember_stack() {
+    local name
+    {
+        for name in "${stack[@]}"; do say "$name ${host[$name]} ${port[$name]} ${private[$name]-}"; done
+        say "bin $bin"
+    } >"$run/stack.new" && mv "$run/stack.new" "$run/stack" || die 1 "cannot write to $run."
+}
+
+# recall_stack: as remember_stack left it. Fails unless some of it runs.
+recall_stack() {
+    local name host_of port_of private_of alive=
+    for name in supervisor "${stack[@]}"; do read_pid_file "$run/$name.pid" && alive=1; done
+    [[ -n $alive && -r $run/stack ]] || return 1
+    while read -r name host_of port_of private_of; do
+        if [[ $name == bin ]]; then
+            bin=$host_of${port_of:+ $port_of}${private_of:+ $private_of}
+        else
+            host[$name]=$host_of port[$name]=$port_of private[$name]=$private_of
+        fi
+    done <"$run/stack"
+}
+
+# Leaves the directory of the programs in bin; without one that is given they are built first.
 find_binaries() {
     local name absent=()
     if [[ -n ${ARENA_BIN_DIR-} ]]; then
@@ -174,16 +228,38 @@ find_binaries() {
         bench) folder=release ;;
         *) folder=$profile ;;
     esac
-    local quiet=--quiet
-    # On a terminal cargo shows its progress.
-    [[ ! -t 2 ]] || quiet=--color=auto
     say "building ($profile; the first time takes some minutes)"
     name_source
-    run_job cargo build "$quiet" --locked --profile "$profile" "${programs[@]/#/--package=}" --bins ||
+    build cargo build --locked --profile "$profile" "${programs[@]/#/--package=}" --bins ||
         die 1 "the build failed. The message above is cargo's."
     target=$(cargo metadata --no-deps --offline --format-version 1 2>/dev/null |
         sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
     bin=${target:-$root/target}/$folder
+}
+
+# build COMMAND...: on a terminal cargo shows its progress itself; else there is a line every ten seconds,
+# and what cargo says besides its progress is told when it fails.
+build_line_ms=10000
+build() {
+    local log=$logs/build.log due began step='^ *(Compiling|Downloading|Downloaded|Updating|Locking|Blocking|Finished) '
+    if [[ -t 2 ]]; then
+        run_job "$@"
+        return
+    fi
+    begin_job "$@" 2>"$log"
+    now_ms
+    began=$REPLY due=$((REPLY + build_line_ms))
+    while alive "$job"; do
+        pause 0.2
+        now_ms
+        ((REPLY >= due)) || continue
+        due=$((due + build_line_ms))
+        say "building: $(grep -c '^ *Compiling ' "$log") crates begun after $(((REPLY - began) / 1000)) s; now $(sed -n 's/^ *Compiling \([^ ]*\).*/\1/p' "$log" | tail -n 1)"
+    done
+    end_job && return
+    local code=$?
+    grep -vE "$step" "$log" >&2
+    return "$code"
 }
 
 # Tells the build which commit this is, for --version. A source without one, or inside somebody
@@ -222,11 +298,16 @@ check_both_roles() {
     setting DATABASE_OWNER_URL && check_postgres DATABASE_OWNER_URL "$REPLY"
 }
 
-start_private_servers() {
+# Before the build, so that nobody waits for it in vain.
+require_private_programs() {
     local wanted=()
     [[ -z ${private[postgres]-} ]] || wanted+=(postgres)
     [[ -z ${private[redis]-} ]] || wanted+=(redis)
     require_programs "${wanted[@]}"
+    [[ -z ${private[postgres]-} ]] || match_postgres "$data/postgres"
+}
+
+start_private_servers() {
     # Both at once; then ask each.
     [[ -z ${private[postgres]-} ]] || launch postgres
     [[ -z ${private[redis]-} ]] || launch redis

@@ -4,7 +4,7 @@
 # run_system.sh after stack.sh.
 # shellcheck disable=SC2154 # stack, host, port, private, logs, run, data, bin come from who sources this
 
-declare -A pid=() log_mark=() pause_ms=() due_at=() born_at=() recovering=() unready=() look_at=()
+declare -A pid=() told_upgrade=() log_mark=() pause_ms=() due_at=() born_at=() recovering=() unready=() look_at=()
 ready_deadline_seconds=60
 stop_deadline_seconds=15
 backoff_first_ms=1000
@@ -105,10 +105,18 @@ last_words() {
 
 # run_job COMMAND...: in the background, so that a signal to us is heard at once.
 run_job() {
+    begin_job "$@"
+    end_job
+}
+
+begin_job() {
     spawning=1
     setsid -- "$@" </dev/null 9>&- {never}>&- &
     job=$!
     spawning_done
+}
+
+end_job() {
     wait "$job"
     local code=$?
     job=''
@@ -139,7 +147,14 @@ watch_one() {
         say "$(date +%T) $name is started again (pid ${pid[$name]})"
     elif alive "${pid[$name]}"; then
         ((now - born_at[$name] >= healthy_after_ms)) && unset "pause_ms[$name]"
-        [[ -n ${port_name[$name]-} ]] || return 0
+        if [[ -z ${port_name[$name]-} ]]; then
+            ((now >= ${look_at[$name]:-0})) || return 0
+            look_at[$name]=$((now + look_every_ms))
+            [[ ${told_upgrade[$name]-} != "${pid[$name]}" ]] && upgraded "$name" "${pid[$name]}" || return 0
+            told_upgrade[$name]=${pid[$name]}
+            say "$(date +%T) ${yellow}$REPLY${plain}"
+            return 0
+        fi
         [[ -n ${recovering[$name]-} ]] || ((now >= ${look_at[$name]:-0})) || return 0
         look_at[$name]=$((now + look_every_ms))
         see_readiness "$name"
@@ -189,6 +204,7 @@ stop_stack() {
         fi
         rm -f "$run/$name.pid"
     done
+    rm -f "$run/stack"
     ((${#stopped[@]} == 0)) || say "stopped ${stopped[*]}"
 }
 
@@ -209,7 +225,7 @@ wind_up() {
 
 # A line for each part; fails unless all of them are ready.
 print_status() {
-    local name state number age colour all=0
+    local name state number age colour notes='' all=0
     printf '%-12s %-10s %8s %10s  %s\n' SERVICE STATE PID UP ADDRESS
     for name in "${stack[@]}"; do
         number=- age=- state=down
@@ -218,6 +234,7 @@ print_status() {
             up_time "$number"
             age=$REPLY
             state=starting
+            [[ -z ${private[$name]-} ]] || ! upgraded "$name" "$number" || notes+=$'\n'$REPLY
         fi
         if [[ -n ${port_name[$name]-} ]]; then
             http_status "${host[$name]}" "${port[$name]}" /ready
@@ -235,6 +252,7 @@ print_status() {
         authority "${host[$name]}" "${port[$name]}"
         printf '%-12s %s%-10s%s %8s %10s  %s\n' "$name" "$colour" "$state" "$plain" "$number" "$age" "$REPLY"
     done
+    [[ -z $notes ]] || say "${yellow}${notes#$'\n'}${plain}"
     return "$all"
 }
 
@@ -256,6 +274,8 @@ watch_status() {
     trap "${in_place:+printf '\\e[?25h\\n'; }exit 0" INT TERM HUP
     [[ -z $in_place ]] || printf '\e[?25l'
     while :; do
+        # It may have been started again, and on other ports.
+        recall_stack
         # Collected first, so that nobody sees half of it.
         table=$(date +'%T  q quits' && print_status)
         read_pid_file "$run/supervisor.pid" || table+=$'\n'"run_system.sh itself is not running"

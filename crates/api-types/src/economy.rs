@@ -26,6 +26,9 @@ pub struct Economy {
     pub paused: Option<Pause>,
     /// The figures in force.
     pub parameters: Parameters,
+    /// The SHA-256 of all figures in force, in lower-case hex: what is opened now names these rules
+    /// and is settled by them.
+    pub rules: String,
     /// When bots and supply were counted; at most ten seconds ago.
     pub as_of: Timestamp,
 }

@@ -175,7 +175,10 @@ async fn open_database(config: &ApiConfig) -> Result<Database, Failure> {
     })?;
     database.warn_if_crowded().await;
     match database.schema_state().await {
-        Ok(SchemaState::Current) => Ok(database),
+        Ok(SchemaState::Current) => {
+            db::rules::adopt(&mut *database.get().await?, &config.rules).await?;
+            Ok(database)
+        }
         Ok(SchemaState::Behind { missing }) => {
             let hint = format!("its schema lacks {missing} migration(s): run `arenactl migrate`");
             Err(Failure::unavailable(

@@ -65,6 +65,7 @@ pub(crate) fn prediction(kept: db::predictions::Prediction) -> Prediction {
         reasoning: kept.reasoning,
         created_at: kept.created_at,
         resolved_at: kept.resolved_at,
+        rules: kept.rules.map(|digest| digest.to_string()),
     }
 }
 

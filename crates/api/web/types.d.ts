@@ -50,6 +50,8 @@ export interface Economy {
       news: SourceRules;
     };
   };
+  /** The SHA-256 of all figures in force. */
+  rules: string;
   as_of: Instant;
 }
 export interface Standing {

@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use daemon::config::env_file::EnvFile;
 use daemon::config::{ConfigError, env_file};
 use daemon::process::Failure;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -41,16 +42,16 @@ pub(crate) struct Credentials {
 impl Credentials {
     /// Reads the file; one that does not exist has no keys.
     pub(crate) fn read(path: &Path) -> Result<Credentials, Failure> {
-        let (text, exists) = match fs::read_to_string(path) {
-            Ok(text) => (text, true),
-            Err(error) if error.kind() == ErrorKind::NotFound => (String::new(), false),
+        let (bytes, exists) = match fs::read(path) {
+            Ok(bytes) => (bytes, true),
+            Err(error) if error.kind() == ErrorKind::NotFound => (Vec::new(), false),
             Err(error) => return Err(unusable(path, format!("which cannot be read: {error}"))),
         };
         // A line that is none might be somebody's key; going on would replace it.
-        if let Some(line) = env_file::malformed_lines(&text).first() {
-            let problem = format!("whose line {line} is no assignment: write NAME=value");
-            return Err(unusable(path, problem));
+        if let Some(fault) = EnvFile::parse(&bytes).faults.first() {
+            return Err(unusable(path, format!("whose {fault}")));
         }
+        let text = String::from_utf8(bytes).context("what was just read as UTF-8 is none")?;
         Ok(Credentials {
             path: path.to_owned(),
             text,
@@ -181,7 +182,7 @@ mod tests {
     fn a_new_file_explains_itself() {
         let text = with_key("", "MIA_API_KEY", "ldk_1");
         assert_eq!(text, format!("{HEADER}MIA_API_KEY=ldk_1\n"));
-        assert!(env_file::malformed_lines(&text).is_empty());
+        assert!(EnvFile::parse(text.as_bytes()).faults.is_empty());
     }
 
     #[test]

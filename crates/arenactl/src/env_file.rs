@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use daemon::config::env_file;
+use daemon::config::env_file::{self, EnvFile};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::files::{Replacement, directory_of};
@@ -17,7 +17,7 @@ pub(crate) fn replace(path: &Path, name: &str, value: &str) -> io::Result<()> {
     // On the directory, because the file itself is replaced.
     let directory = fs::File::open(directory_of(path))?;
     directory.lock()?;
-    let text = fs::read_to_string(path)?;
+    let text = understood(path)?;
     let text = replaced(&text, name, value)
         .ok_or_else(|| io::Error::other(format!("no line of it sets {name}")))?;
     let mode = fs::metadata(path)?.permissions().mode() & 0o777;
@@ -31,7 +31,7 @@ pub(crate) fn replace(path: &Path, name: &str, value: &str) -> io::Result<()> {
 pub(crate) fn set_all(path: &Path, settings: &[(&str, &str)]) -> io::Result<()> {
     let directory = fs::File::open(directory_of(path))?;
     directory.lock()?;
-    let mut text = fs::read_to_string(path)?;
+    let mut text = understood(path)?;
     for (name, value) in settings {
         text = match replaced(&text, name, value) {
             Some(text) => text,
@@ -70,6 +70,16 @@ pub(crate) async fn write(
     .with_context(|| format!("cannot write to {shown}"))
 }
 
+/// The file's text. One that has a line which is not understood stays as it is: what is added to it might
+/// never be read.
+fn understood(path: &Path) -> io::Result<String> {
+    let bytes = fs::read(path)?;
+    if let Some(fault) = EnvFile::parse(&bytes).faults.first() {
+        return Err(io::Error::other(format!("its {fault}")));
+    }
+    String::from_utf8(bytes).map_err(io::Error::other)
+}
+
 /// The text with another value on the line that counts, which is the last one of that name.
 fn replaced(text: &str, name: &str, value: &str) -> Option<String> {
     let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
@@ -100,6 +110,30 @@ mod tests {
         fs::write(&path, "# A\nA=1\nB=2").unwrap();
         set_all(&path, &[("B", ""), ("C", "3"), ("A", "0"), ("D", "")]).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "# A\nA=0\nB=\nC=3\n");
+    }
+
+    #[test]
+    fn a_file_that_is_not_understood_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".env");
+        for bytes in [
+            &b"\xff\xfeA\0=\x001\0"[..],
+            b"A=1\rB=hunter2",
+            b"A=1\nB: hunter2\n",
+            b"A=1\nB=\xfc",
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let refusals = [
+                replace(&path, "A", "2").unwrap_err(),
+                set_all(&path, &[("C", "3")]).unwrap_err(),
+            ];
+            for refusal in refusals {
+                let refusal = refusal.to_string();
+                assert!(refusal.starts_with("its line "), "{refusal}");
+                assert!(!refusal.contains("hunter2"), "{refusal}");
+            }
+            assert_eq!(fs::read(&path).unwrap(), bytes);
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arena_client::{Client, ClientConfig};
-use daemon::config::{ConfigError, Environment, Reader, Sources, env_file};
+use daemon::config::env_file::EnvFile;
+use daemon::config::{ConfigError, Environment, Reader, Sources};
 use ledger_core::Money;
 use ledger_core::price_book::PriceBook;
 use llm::openai::OpenAiConfig;
@@ -383,15 +384,13 @@ struct Keys {
 fn read_keys(reader: &mut Reader<'_>) -> Option<Keys> {
     let path = reader.path_or("BOTS_ENV_FILE", BOTS_ENV_FILE);
     let file = path.display().to_string();
-    match std::fs::read_to_string(&path) {
-        Ok(text) => {
-            for line in env_file::malformed_lines(&text) {
-                reader.problem(
-                    &file,
-                    format!("line {line} is no assignment: write NAME=value"),
-                );
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            let EnvFile { pairs, faults } = EnvFile::parse(&bytes);
+            for fault in faults {
+                reader.problem(&file, fault.to_string());
             }
-            let keys = env_file::parse(&text).into_iter().collect();
+            let keys = pairs.into_iter().collect();
             Some(Keys { file, keys })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

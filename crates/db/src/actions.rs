@@ -6,14 +6,14 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Numeric, Text, Timestamptz, Untyped, Uuid};
+use diesel::sql_types::{Array, BigInt, Binary, Numeric, Text, Timestamptz, Untyped, Uuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use futures_util::future::{join, join_all, join3};
 use ledger_core::economy::{self, EconomyRules, Wallet};
 use ledger_core::money::{Confidence, Stake};
 use ledger_core::post::{Draft, PostKind};
 use ledger_core::prediction::{Direction, PredictionStatus};
-use ledger_core::{BotId, Entry, Money, ObservationId, PredictionId, Refusal, Timestamp};
+use ledger_core::{BotId, Entry, Hash, Money, ObservationId, PredictionId, Refusal, Timestamp};
 use serde_json::json;
 
 use crate::audit::{self, AuditRow};
@@ -81,9 +81,10 @@ pub async fn place(
     let placed = conn
         .transaction::<_, DbError, _>(async |conn| {
             let locked = ledger::lock(conn, Brake::Heeded, wager.bot_id);
-            let (locked, ids) = join(locked, Ids::draw(conn, 1)).await;
+            let (locked, ids, kept) =
+                join3(locked, Ids::draw(conn, 1), Kept::of(conn, rules)).await;
             let cases = vec![(locked?, &placing)];
-            let outcome = carry_out(conn, cases, ids?, rules).await?.pop();
+            let outcome = carry_out(conn, cases, ids?, kept?).await?.pop();
             let accepted =
                 outcome.ok_or_else(|| DbError::corrupt("a wager without an outcome"))??;
             done = true;
@@ -107,9 +108,10 @@ pub async fn place_all(
     let mut done = false;
     let placed = conn
         .transaction::<_, DbError, _>(async |conn| {
-            let (locked, ids) = join(
+            let (locked, ids, kept) = join3(
                 ledger::lock_free(conn, Brake::Heeded, &bots),
                 Ids::draw(conn, placings.len()),
+                Kept::of(conn, rules),
             )
             .await;
             let mut outcomes: Vec<Placed> = placings.iter().map(|_| Placed::Passed).collect();
@@ -125,7 +127,7 @@ pub async fn place_all(
                     cases.push((locked, placing));
                 }
             }
-            let settled = carry_out(conn, cases, ids?, rules).await?;
+            let settled = carry_out(conn, cases, ids?, kept?).await?;
             for (place, outcome) in places.into_iter().zip(settled) {
                 if let Some(slot) = outcomes.get_mut(place) {
                     *slot = outcome.map_or_else(Placed::Refused, Placed::Accepted);
@@ -154,6 +156,20 @@ impl Ids {
     }
 }
 
+/// The rules in force, which are kept, and their digest.
+#[derive(Clone, Copy)]
+struct Kept<'a> {
+    rules: &'a EconomyRules,
+    digest: Hash,
+}
+
+impl<'a> Kept<'a> {
+    async fn of(conn: &Connection, rules: &'a EconomyRules) -> DbResult<Kept<'a>> {
+        let digest = crate::rules::keep(conn, rules).await?;
+        Ok(Kept { rules, digest })
+    }
+}
+
 /// A wager that was accepted, with all that its rows say.
 struct Placement<'a> {
     placing: &'a Placing<'a>,
@@ -164,6 +180,8 @@ struct Placement<'a> {
     /// When it was made: the time of its entry, which may lie after the clock's.
     at: Timestamp,
     settles_at: Timestamp,
+    /// What the house adds if it is right.
+    reserved: Money,
     accepted: Accepted,
 }
 
@@ -173,8 +191,9 @@ async fn carry_out<'a>(
     conn: &Connection,
     cases: Vec<(Locked, &'a Placing<'a>)>,
     ids: Ids,
-    rules: &EconomyRules,
+    kept: Kept<'_>,
 ) -> DbResult<Vec<Result<Accepted, Refusal>>> {
+    let rules = kept.rules;
     let mut outcomes = Vec::with_capacity(cases.len());
     let (mut work, mut accepted) = (Vec::new(), Vec::new());
     for (locked, placing) in cases {
@@ -201,10 +220,11 @@ async fn carry_out<'a>(
             .map(|(((_, placing), ids), (entry, wallet))| {
                 Placement::of(placing, ids, entry, wallet, rules)
             })
-            .collect::<Vec<_>>();
+            .collect::<Option<Vec<_>>>()
+            .ok_or(Refusal::Overflow)?;
         let (appended, placed) = join(
             sealed.write(conn, Cause::Action),
-            write(conn, &placements, &sealed.events(), rules),
+            write(conn, &placements, &sealed.events(), kept),
         )
         .await;
         first_cause([appended, placed])?;
@@ -227,7 +247,7 @@ impl<'a> Placement<'a> {
         entry: &Entry,
         wallet: &Wallet,
         rules: &EconomyRules,
-    ) -> Placement<'a> {
+    ) -> Option<Placement<'a>> {
         let Wager {
             bot_id,
             direction,
@@ -236,7 +256,7 @@ impl<'a> Placement<'a> {
             ..
         } = *placing.wager;
         let at = entry.recorded_at;
-        Placement {
+        Some(Placement {
             placing,
             prediction_id,
             action_id,
@@ -249,13 +269,14 @@ impl<'a> Placement<'a> {
             wallet: wallet.clone(),
             at,
             settles_at: at.plus_seconds(rules.prediction_horizon_seconds),
+            reserved: rules.house_loss_of(stake)?,
             accepted: Accepted {
                 action_id,
                 prediction_id: Some(PredictionId(prediction_id)),
                 new_balance: entry.balance_after,
                 entry: Some(entry.clone()),
             },
-        }
+        })
     }
 
     fn event(&self) -> EventDraft {
@@ -289,17 +310,19 @@ statement! {
         settles_at: Vec<DateTime<Utc>> as Array<Timestamptz>,
         content: Vec<&'a str> as Array<Text>,
         reference: Vec<&'a str> as Array<Text>,
+        reserved: Vec<SqlMoney> as Array<Numeric>,
+        rules: Vec<u8> as Binary,
         post_kind: &'static str as Text,
     } returns Untyped =
     "WITH placed AS MATERIALIZED ( \
-        SELECT * FROM UNNEST({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
+        SELECT * FROM UNNEST({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
             AS p (prediction_id, action_id, bot_id, observation_id, direction, wager_amount, \
-                  confidence, reasoning, at, settles_at, content, reference)), \
+                  confidence, reasoning, at, settles_at, content, reference, reserved)), \
      prediction AS ( \
         INSERT INTO predictions (id, bot_id, observation_id, direction, wager_amount, confidence, \
-                                 reasoning, created_at, settles_at) \
+                                 reasoning, created_at, settles_at, reserved, rules) \
         SELECT prediction_id, bot_id, observation_id, direction::direction, wager_amount, \
-               confidence, reasoning, at, settles_at FROM placed), \
+               confidence, reasoning, at, settles_at, reserved, {} FROM placed), \
      audit AS ( \
         INSERT INTO audit_log (id, at, actor, action, bot_id, observation_id, detail) \
         SELECT action_id, at, 'bot:' || bot_id, 'PREDICT', bot_id, observation_id, \
@@ -309,7 +332,7 @@ statement! {
 }
 
 impl<'a> InsertPlacements<'a> {
-    fn of(placements: &'a [Placement<'a>]) -> InsertPlacements<'a> {
+    fn of(placements: &'a [Placement<'a>], kept: Kept<'_>) -> InsertPlacements<'a> {
         let each = || placements.iter();
         let wagers = || placements.iter().map(|p| p.placing.wager);
         InsertPlacements {
@@ -325,6 +348,8 @@ impl<'a> InsertPlacements<'a> {
             settles_at: each().map(|p| p.settles_at.datetime()).collect(),
             content: each().map(|p| p.post.draft.content.as_str()).collect(),
             reference: each().map(|p| p.post.reference.as_str()).collect(),
+            reserved: each().map(|p| SqlMoney(p.reserved)).collect(),
+            rules: kept.digest.0.to_vec(),
             post_kind: PostKind::Wager.as_str(),
         }
     }
@@ -335,9 +360,10 @@ async fn write(
     conn: &Connection,
     placements: &[Placement<'_>],
     entry_events: &[EventDraft],
-    rules: &EconomyRules,
+    kept: Kept<'_>,
 ) -> DbResult<()> {
-    let insert = InsertPlacements::of(placements);
+    let rules = kept.rules;
+    let insert = InsertPlacements::of(placements, kept);
     let inserted = async {
         let mut conn = conn;
         match insert.execute(&mut conn).await {

@@ -32,6 +32,7 @@ pub mod prices;
 pub mod retention;
 pub mod roles;
 pub mod room;
+pub mod rules;
 pub mod schedules;
 #[rustfmt::skip]
 #[allow(unreachable_pub)]

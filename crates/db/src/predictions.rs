@@ -1,10 +1,11 @@
 //! Price predictions: read by everybody, settled by the oracle. [`crate::actions`] places them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Binary, Nullable};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use ledger_core::economy::{EconomyRules, Wallet};
 use ledger_core::ids::PriceId;
@@ -14,7 +15,7 @@ use ledger_core::prediction::{
     self, Direction, OpenPrediction, PredictionSettlement, PredictionStatus, PriceSample,
     PriceSource, Verdict,
 };
-use ledger_core::{BotId, BotStatus, Money, PredictionId, Timestamp};
+use ledger_core::{BotId, BotStatus, Hash, Money, PredictionId, Timestamp};
 use serde_json::json;
 
 use crate::PAGE_MAX;
@@ -25,6 +26,7 @@ use crate::pauses::Brake;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::prices;
+use crate::rules::{self, digest_of};
 use crate::schema::predictions;
 use crate::sql::{SqlDirection, SqlMoney, SqlPredictionStatus, SqlPriceSource};
 use crate::totals::{self, End, Ended};
@@ -47,6 +49,8 @@ pub struct Prediction {
     pub payout: Option<Money>,
     pub brier: Option<Money>,
     pub resolved_at: Option<Timestamp>,
+    /// The rules that settle it, by their digest; `None` for one from before these were kept.
+    pub rules: Option<Hash>,
 }
 
 #[derive(Queryable, Selectable)]
@@ -68,11 +72,14 @@ struct PredictionRow {
     payout: Option<SqlMoney>,
     brier: Option<SqlMoney>,
     resolved_at: Option<DateTime<Utc>>,
+    rules: Option<Vec<u8>>,
 }
 
-impl From<PredictionRow> for Prediction {
-    fn from(row: PredictionRow) -> Prediction {
-        Prediction {
+impl TryFrom<PredictionRow> for Prediction {
+    type Error = DbError;
+
+    fn try_from(row: PredictionRow) -> DbResult<Prediction> {
+        Ok(Prediction {
             id: PredictionId(row.id),
             bot_id: BotId(row.bot_id),
             direction: row.direction.0,
@@ -88,7 +95,8 @@ impl From<PredictionRow> for Prediction {
             payout: row.payout.map(Money::from),
             brier: row.brier.map(Money::from),
             resolved_at: row.resolved_at.map(Timestamp::from),
-        }
+            rules: digest_of(row.rules)?,
+        })
     }
 }
 
@@ -126,32 +134,50 @@ pub async fn page(
         None => {}
     }
     let rows: Vec<PredictionRow> = query.load(conn).await?;
-    Ok(rows.into_iter().map(Prediction::from).collect())
+    rows.into_iter().map(Prediction::try_from).collect()
 }
 
 /// The most predictions that one call of [`assign_start_prices`] serves.
 pub const START_MAX: i64 = 5_000;
 
 /// Gives open predictions without a start price the first sample at or after their creation, where
-/// one has come; oldest first, at most [`START_MAX`]. Returns how many got theirs. Moves no money.
-pub async fn assign_start_prices(conn: &mut Connection, rules: &EconomyRules) -> DbResult<usize> {
-    Ok(diesel::sql_query(
-        "UPDATE predictions p \
-            SET start_price_id = s.id, start_price = s.price, price_source = s.source, \
-                settles_at = s.provider_at + make_interval(secs => $1::float8) \
-           FROM (SELECT id, created_at FROM predictions \
-                  WHERE status = 'OPEN' AND start_price_id IS NULL \
-                    AND created_at <= (SELECT max(provider_at) FROM prices) \
-                  ORDER BY settles_at, id LIMIT $2 FOR UPDATE SKIP LOCKED) o \
-          CROSS JOIN LATERAL (SELECT id, price, source, provider_at FROM prices \
-                               WHERE provider_at >= o.created_at \
-                               ORDER BY provider_at, id LIMIT 1) s \
-          WHERE p.id = o.id",
-    )
-    .bind::<BigInt, _>(rules.prediction_horizon_seconds)
-    .bind::<BigInt, _>(START_MAX)
-    .execute(conn)
-    .await?)
+/// one has come; oldest first, at most [`START_MAX`] of each set of rules. Returns how many got
+/// theirs. Moves no money. `in_force` is for rows that name no rules.
+pub async fn assign_start_prices(
+    conn: &mut Connection,
+    in_force: &EconomyRules,
+) -> DbResult<usize> {
+    let waiting: Vec<Option<Vec<u8>>> = predictions::table
+        .filter(is_open())
+        .filter(predictions::start_price_id.is_null())
+        .select(predictions::rules)
+        .distinct()
+        .load(conn)
+        .await?;
+    let mut assigned = 0;
+    for digest in waiting {
+        let rules = rules::of(conn, digest_of(digest.clone())?, in_force).await?;
+        assigned += diesel::sql_query(
+            "UPDATE predictions p \
+                SET start_price_id = s.id, start_price = s.price, price_source = s.source, \
+                    settles_at = s.provider_at + make_interval(secs => $1::float8) \
+               FROM (SELECT id, created_at FROM predictions \
+                      WHERE status = 'OPEN' AND start_price_id IS NULL \
+                        AND rules IS NOT DISTINCT FROM $3 \
+                        AND created_at <= (SELECT max(provider_at) FROM prices) \
+                      ORDER BY settles_at, id LIMIT $2 FOR UPDATE SKIP LOCKED) o \
+              CROSS JOIN LATERAL (SELECT id, price, source, provider_at FROM prices \
+                                   WHERE provider_at >= o.created_at \
+                                   ORDER BY provider_at, id LIMIT 1) s \
+              WHERE p.id = o.id",
+        )
+        .bind::<BigInt, _>(rules.prediction_horizon_seconds)
+        .bind::<BigInt, _>(START_MAX)
+        .bind::<Nullable<Binary>, _>(digest)
+        .execute(conn)
+        .await?;
+    }
+    Ok(assigned)
 }
 
 /// Open predictions that may be ready to settle, oldest due first, at most `limit`.
@@ -178,41 +204,51 @@ pub struct Settled {
 
 /// Settles those of `ids` that are open and whose samples have come, in one transaction. What is
 /// settled already, or must still wait, is passed over: a repeated call pays nothing twice.
+///
+/// Each is judged and paid by the rules that it names; `in_force` is for rows that name none.
 pub async fn settle(
     conn: &mut Connection,
     ids: &[PredictionId],
-    rules: &EconomyRules,
+    in_force: &EconomyRules,
 ) -> DbResult<Vec<Settled>> {
     conn.transaction::<_, DbError, _>(async |conn| {
-        let open = lock_open(conn, ids).await?;
+        let open = lock_open(conn, ids, in_force).await?;
         let mut judged = Vec::with_capacity(open.len());
-        for (bot_id, prediction, start) in open {
-            if let Some(case) = judge(conn, bot_id, prediction, start, rules).await? {
-                judged.push(case);
-            }
+        for open in open {
+            judged.extend(judge(conn, open).await?);
         }
         if judged.is_empty() {
             Ok(Vec::new())
         } else {
-            pay(conn, judged, rules).await
+            pay(conn, judged).await
         }
     })
     .await
 }
 
-/// A prediction with its verdict and the samples that gave it.
-struct Judged {
+/// An open prediction, locked.
+struct Open {
     bot_id: BotId,
     prediction: OpenPrediction,
+    start_price_id: Option<i64>,
+    /// Those in force when it was opened.
+    rules: Arc<EconomyRules>,
+}
+
+/// A prediction with its verdict and the samples that gave it.
+struct Judged {
+    open: Open,
     verdict: Verdict,
     start: Option<PriceSample>,
     end: Option<PriceSample>,
 }
 
-type OpenRow = (BotId, OpenPrediction, Option<i64>);
-
 /// Locks the open ones in ascending order of their ids: predictions before wallets, always.
-async fn lock_open(conn: &mut Connection, ids: &[PredictionId]) -> DbResult<Vec<OpenRow>> {
+async fn lock_open(
+    conn: &mut Connection,
+    ids: &[PredictionId],
+    in_force: &EconomyRules,
+) -> DbResult<Vec<Open>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let rows: Vec<PredictionRow> = predictions::table
         .filter(predictions::id.eq_any(ids))
@@ -222,38 +258,38 @@ async fn lock_open(conn: &mut Connection, ids: &[PredictionId]) -> DbResult<Vec<
         .for_update()
         .load(conn)
         .await?;
-    rows.into_iter()
-        .map(|row| {
-            // What was accepted is kept as it was, whatever the smallest stake is by now.
-            let smallest = EconomyRules {
-                stake_min: row.wager_amount.0,
-                ..EconomyRules::default()
-            };
-            let wager = smallest
-                .stake(row.wager_amount.0)
-                .map_err(DbError::corrupt)?;
-            let prediction = OpenPrediction {
-                id: PredictionId(row.id),
-                direction: row.direction.0,
-                wager,
-                confidence: Confidence::new(row.confidence.0).map_err(DbError::corrupt)?,
-                created_at: row.created_at.into(),
-            };
-            Ok((BotId(row.bot_id), prediction, row.start_price_id))
-        })
-        .collect()
+    let mut open = Vec::with_capacity(rows.len());
+    for row in rows {
+        let rules = rules::of(conn, digest_of(row.rules)?, in_force).await?;
+        // What was accepted is kept as it was: a row from before rules were kept may lie below the
+        // smallest stake of today.
+        let smallest = EconomyRules {
+            stake_min: row.wager_amount.0,
+            ..(*rules).clone()
+        };
+        let stake = smallest.stake(row.wager_amount.0);
+        let prediction = OpenPrediction {
+            id: PredictionId(row.id),
+            direction: row.direction.0,
+            wager: stake.map_err(DbError::corrupt)?,
+            confidence: Confidence::new(row.confidence.0).map_err(DbError::corrupt)?,
+            created_at: row.created_at.into(),
+        };
+        open.push(Open {
+            bot_id: BotId(row.bot_id),
+            prediction,
+            start_price_id: row.start_price_id,
+            rules,
+        });
+    }
+    Ok(open)
 }
 
-async fn judge(
-    conn: &mut Connection,
-    bot_id: BotId,
-    prediction: OpenPrediction,
-    start_price_id: Option<i64>,
-    rules: &EconomyRules,
-) -> DbResult<Option<Judged>> {
+async fn judge(conn: &mut Connection, open: Open) -> DbResult<Option<Judged>> {
+    let (prediction, rules) = (&open.prediction, &open.rules);
     let now = crate::now(conn).await?;
     // Once given, a start price stays, whatever sample arrives late.
-    let start = match start_price_id {
+    let start = match open.start_price_id {
         Some(id) => Some(prices::by_id(conn, PriceId(id)).await?),
         None => prices::first_at_or_after(conn, prediction.created_at).await?,
     };
@@ -261,24 +297,19 @@ async fn judge(
         Some(start) => prices::first_at_or_after(conn, prediction::end_due(start, rules)).await?,
         None => None,
     };
-    let verdict = prediction::judge(&prediction, start.as_ref(), end.as_ref(), rules, now);
+    let verdict = prediction::judge(prediction, start.as_ref(), end.as_ref(), rules, now);
     Ok(verdict.map(|verdict| Judged {
-        bot_id,
-        prediction,
+        open,
         verdict,
         start,
         end,
     }))
 }
 
-async fn pay(
-    conn: &mut Connection,
-    judged: Vec<Judged>,
-    rules: &EconomyRules,
-) -> DbResult<Vec<Settled>> {
+async fn pay(conn: &mut Connection, judged: Vec<Judged>) -> DbResult<Vec<Settled>> {
     let mut by_bot: BTreeMap<BotId, Vec<Judged>> = BTreeMap::new();
     for case in judged {
-        by_bot.entry(case.bot_id).or_default().push(case);
+        by_bot.entry(case.open.bot_id).or_default().push(case);
     }
     let bots: Vec<BotId> = by_bot.keys().copied().collect();
     let locked = ledger::lock_all(conn, Brake::Heeded, &bots).await?;
@@ -294,10 +325,13 @@ async fn pay(
         let mut movements = Vec::with_capacity(cases.len());
         for case in cases {
             let owner: BotStatus = wallet.wallet.status;
-            let end = prediction::settle(&case.prediction, case.verdict, owner, rules)
+            let Open {
+                prediction, rules, ..
+            } = &case.open;
+            let end = prediction::settle(prediction, case.verdict, owner, rules)
                 .ok_or(DbError::Refused(ledger_core::Refusal::Overflow))?;
             movements.push(end.movement.clone());
-            ended.extend(ended_as(&wallet.wallet, &case.prediction, &end));
+            ended.extend(ended_as(&wallet.wallet, prediction, &end));
             closed.push((case, end, wallet.now));
         }
         work.push((wallet, movements));
@@ -308,8 +342,8 @@ async fn pay(
     Ok(closed
         .iter()
         .map(|(case, end, _)| Settled {
-            id: case.prediction.id,
-            bot_id: case.bot_id,
+            id: case.open.prediction.id,
+            bot_id: case.open.bot_id,
             status: end.status,
             payout: end.payout,
         })
@@ -343,11 +377,12 @@ async fn close(
     let mut new_posts = Vec::with_capacity(closed.len());
     for (case, end, at) in closed {
         let Judged {
-            prediction,
+            open: Open {
+                bot_id, prediction, ..
+            },
             verdict,
             start,
             end: end_sample,
-            ..
         } = case;
         let changed = diesel::update(
             predictions::table
@@ -374,7 +409,7 @@ async fn close(
             )));
         }
         let post = NewPost {
-            bot_id: case.bot_id,
+            bot_id: *bot_id,
             draft: Draft::settlement(prediction.id, prediction.wager, *verdict, end),
             reference: end.movement.posting.reference.to_string(),
             created_at: *at,
@@ -384,7 +419,7 @@ async fn close(
             kind: EventKind::Prediction,
             data: json!({
                 "id": prediction.id,
-                "bot_id": case.bot_id,
+                "bot_id": bot_id,
                 "direction": prediction.direction,
                 "wager_amount": prediction.wager.money(),
                 "confidence": prediction.confidence,

@@ -184,6 +184,7 @@ diesel::table! {
         minted -> Nullable<Numeric>,
         burned -> Nullable<Numeric>,
         brier -> Nullable<Numeric>,
+        rules -> Nullable<Bytea>,
     }
 }
 
@@ -234,6 +235,18 @@ diesel::table! {
         fees -> Numeric,
         liquidated -> Int8,
         failed -> Int8,
+        rules -> Nullable<Bytea>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
+    economy_rules (digest) {
+        digest -> Bytea,
+        rules -> Text,
+        first_used_at -> Timestamptz,
     }
 }
 
@@ -277,6 +290,26 @@ diesel::table! {
         value -> Nullable<Text>,
         problem -> Nullable<Text>,
         side -> Nullable<BetSide>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
+    house_exposure (single) {
+        single -> Bool,
+        reserved -> Numeric,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
+    house_minted (minute) {
+        minute -> Timestamptz,
+        minted -> Numeric,
     }
 }
 
@@ -353,6 +386,7 @@ diesel::table! {
         next_try_at -> Timestamptz,
         paused_at -> Nullable<Timestamptz>,
         pause_reason -> Nullable<Text>,
+        rules -> Nullable<Bytea>,
     }
 }
 
@@ -403,6 +437,22 @@ diesel::table! {
         payout -> Nullable<Numeric>,
         brier -> Nullable<Numeric>,
         resolved_at -> Nullable<Timestamptz>,
+        rules -> Nullable<Bytea>,
+        reserved -> Numeric,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
+    price_history_reads (id) {
+        id -> Int8,
+        source -> PriceSource,
+        begins_at -> Timestamptz,
+        ends_at -> Timestamptz,
+        points -> Int4,
+        read_at -> Timestamptz,
     }
 }
 
@@ -416,6 +466,7 @@ diesel::table! {
         price -> Numeric,
         provider_at -> Timestamptz,
         sampled_at -> Timestamptz,
+        history -> Bool,
     }
 }
 
@@ -488,4 +539,4 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(agent_metrics, agent_totals, agent_windows, arena_identity, arena_pause, audit_log, bets, bot_schedules, bots, cycles, events, events_horizon, evidence, idempotency_keys, leases, ledger, markets, oracle_cycles, posts, predictions, prices, source_cooldowns, superseded_credentials, tick_failures, wallets,);
+diesel::allow_tables_to_appear_in_same_query!(agent_metrics, agent_totals, agent_windows, arena_identity, arena_pause, audit_log, bets, bot_schedules, bots, cycles, economy_rules, events, events_horizon, evidence, house_exposure, house_minted, idempotency_keys, leases, ledger, markets, oracle_cycles, posts, predictions, price_history_reads, prices, source_cooldowns, superseded_credentials, tick_failures, wallets,);

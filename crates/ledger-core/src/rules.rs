@@ -1,7 +1,10 @@
 //! The figures of the economy: their defaults, their settings, and what would make no sense.
 
+mod canonical;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::canonical::UnreadableRules;
 use crate::economy::Enforcement;
 use crate::market::MarketSource;
 use crate::money::{Money, MoneyError, Stake};
@@ -11,6 +14,9 @@ pub(crate) const PAYOUT_FACTOR_MAX: i64 = 100;
 
 /// The figures of the economy. [`EconomyRules::default`] holds the published ones; each can be
 /// configured, and `GET /economy` shows those in force.
+///
+/// A figure belongs into the table of [`canonical`] too, by which positions name the rules that
+/// settle them; a test fails for one that is missing there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EconomyRules {
     pub enforcement: Enforcement,
@@ -236,6 +242,13 @@ impl EconomyRules {
         Stake::checked(amount, self.stake_min)
     }
 
+    /// What the house adds to a stake on the price that turns out right. `None` beyond the range of
+    /// money.
+    #[must_use]
+    pub fn house_loss_of(&self, stake: Stake) -> Option<Money> {
+        stake.money().checked_mul(self.payout_factor - 1)
+    }
+
     /// The fee of one tick: `min(base + step × floor(idle_streak / n), max)`.
     #[must_use]
     pub fn entropy(&self, idle_streak: i32) -> Money {
@@ -317,62 +330,16 @@ pub struct SettingProblem {
 }
 
 impl EconomyRules {
-    /// The defaults, overridden by whatever `setting` knows under the names of the table in this
-    /// function. Every problem is reported, not only the first.
+    /// The defaults, overridden by whatever `setting` knows under the names of the figures. Every
+    /// problem is reported, not only the first.
     pub fn from_settings(
         setting: impl Fn(&str) -> Option<String>,
     ) -> Result<EconomyRules, Vec<SettingProblem>> {
         let mut rules = EconomyRules::default();
         let mut problems = Vec::new();
-        macro_rules! read {
-            ($($name:literal => $($field:ident).+),+ $(,)?) => {
-                $(if let Some(text) = setting($name) {
-                    match text.trim().parse() {
-                        Ok(value) => rules.$($field).+ = value,
-                        Err(error) => problems.push(SettingProblem {
-                            name: $name,
-                            problem: error.to_string(),
-                        }),
-                    }
-                })+
-            };
-        }
-        read! {
-            "ENFORCEMENT_MODE" => enforcement,
-            "GENESIS_GRANT" => genesis_grant,
-            "ENTROPY_BASE" => entropy_base,
-            "ENTROPY_STEP" => entropy_step,
-            "IDLE_TICKS_PER_STEP" => idle_ticks_per_step,
-            "ENTROPY_MAX" => entropy_max,
-            "STAKE_MIN" => stake_min,
-            "PRODUCTIVE_STAKE_MIN" => productive_stake_min,
-            "PAYOUT_FACTOR" => payout_factor,
-            "OPEN_PREDICTIONS_MAX" => open_predictions_max,
-            "OPEN_STAKE_MAX" => open_stake_max,
-            "PREDICTION_HORIZON" => prediction_horizon_seconds,
-            "SAMPLE_GRACE_SECONDS" => sample_grace_seconds,
-            "PRICE_TTL_SECONDS" => price_ttl_seconds,
-            "TICKET_TTL_SECONDS" => ticket_ttl_seconds,
-            "MARKET_PLACES" => markets.places,
-            "BOUNTY_BUDGET_PER_HOUR" => markets.bounty_budget_per_hour,
-            "RESEARCH_BOUNTY" => markets.research.bounty,
-            "RESEARCH_SECONDS" => markets.research.seconds,
-            "RESEARCH_WEIGHT" => markets.research.weight,
-            "WEATHER_BOUNTY" => markets.weather.bounty,
-            "WEATHER_SECONDS" => markets.weather.seconds,
-            "WEATHER_WEIGHT" => markets.weather.weight,
-            "GITHUB_BOUNTY" => markets.github.bounty,
-            "GITHUB_SECONDS" => markets.github.seconds,
-            "GITHUB_WEIGHT" => markets.github.weight,
-            "NEWS_BOUNTY" => markets.news.bounty,
-            "NEWS_SECONDS" => markets.news.seconds,
-            "NEWS_WEIGHT" => markets.news.weight,
-            "STAR_STEP" => markets.star_step,
-            "ANSWER_STAKE" => markets.answer_stake,
-            "LOOKUP_FEE" => markets.lookup_fee,
-            "BETS_PER_REQUEST_MAX" => markets.bets_per_request_max,
-            "MARKET_POOL_MAX" => markets.pool_max,
-            "SETTLE_PATIENCE_SECONDS" => markets.settle_patience_seconds,
+        for name in canonical::NAMES {
+            let problem = setting(name).and_then(|text| rules.set(name, &text).err());
+            problems.extend(problem.map(|problem| SettingProblem { name, problem }));
         }
         if problems.is_empty() {
             problems = rules.problems();

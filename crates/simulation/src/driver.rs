@@ -188,10 +188,10 @@ impl Simulation {
 
     /// What the ticker does.
     async fn charge(&mut self) -> anyhow::Result<CycleNumber> {
-        let enforcement = self.settings.rules.enforcement;
+        let rules = &self.settings.rules;
         let cycle = {
             let mut conn = self.arena.database().get().await?;
-            match db::ticks::due(&mut conn, enforcement, self.settings.tick_seconds).await? {
+            match db::ticks::due(&mut conn, rules, self.settings.tick_seconds).await? {
                 Due::Begun(cycle) => cycle,
                 other => bail!("no tick was due: {other:?}"),
             }

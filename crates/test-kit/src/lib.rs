@@ -88,6 +88,15 @@ impl Arena {
         &self.rules
     }
 
+    /// The arena's rules in this mode.
+    #[must_use]
+    pub fn rules_in(&self, enforcement: Enforcement) -> EconomyRules {
+        EconomyRules {
+            enforcement,
+            ..self.rules.clone()
+        }
+    }
+
     /// URL of the services' role.
     #[must_use]
     pub fn database_url(&self) -> String {
@@ -167,7 +176,8 @@ impl Arena {
     /// Runs a whole cycle for everybody, whatever the time since the last one.
     pub async fn tick(&self, enforcement: Enforcement) -> db::ticks::CycleTotals {
         let mut conn = self.conn().await;
-        let cycle = match db::ticks::due(&mut conn, enforcement, 0).await.unwrap() {
+        let rules = self.rules_in(enforcement);
+        let cycle = match db::ticks::due(&mut conn, &rules, 0).await.unwrap() {
             db::ticks::Due::Begun(cycle) | db::ticks::Due::Open(cycle) => cycle,
             due => unreachable!("a rate of zero is always due, not {due:?}"),
         };
@@ -177,7 +187,7 @@ impl Arena {
         let mut after = BotId(i64::MIN);
         loop {
             let selection = db::ticks::Selection::Waiting { after, limit: 1000 };
-            let report = engine.apply(&cycle, &self.rules, &selection).await.unwrap();
+            let report = engine.apply(&cycle, &rules, &selection).await.unwrap();
             match report.last {
                 Some(last) => after = last,
                 None => break,

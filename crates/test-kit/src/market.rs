@@ -25,7 +25,7 @@ impl Arena {
             deadline: Deadline::In(rules.seconds),
             ..new_market(source)
         };
-        db::markets::open(&mut *self.conn().await, &new, &self.rules().markets, None)
+        db::markets::open(&mut *self.conn().await, &new, self.rules(), None)
             .await
             .unwrap()
     }

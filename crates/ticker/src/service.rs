@@ -33,6 +33,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let database = connect_postgres(&config).await?;
     let bus = connect_redis(&config).await?;
     follow_credentials(&config, &database, &bus, &shutdown)?;
+    db::rules::adopt(&mut *database.get().await?, &config.rules).await?;
     let announcement = bus.announce("ticker");
     metrics::watch(&database, config.tick_rate);
     let ticker = Ticker {

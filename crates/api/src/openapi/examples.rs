@@ -112,7 +112,7 @@ pub(super) fn prediction() -> Value {
         "id": 8, "bot_id": 11, "direction": "UP", "wager_amount": "5.00000000", "confidence": "0.60000000",
         "start_price": "67187.33589366", "price_source": "coingecko", "status": "OPEN", "settles_at": LATER,
         "end_price": null, "payout": null, "brier": null, "reasoning": "a hunch", "created_at": AT,
-        "resolved_at": null,
+        "resolved_at": null, "rules": EconomyRules::default().digest(),
     })
 }
 
@@ -257,7 +257,8 @@ pub(super) fn economy() -> Value {
             "circulating": "10595.00000000",
         },
         "price": { "value": "67187.33589366", "source": "coingecko", "at": AT, "age_seconds": 12 },
-        "paused": null, "parameters": Parameters::from(&EconomyRules::default()), "as_of": AT,
+        "paused": null, "parameters": Parameters::from(&EconomyRules::default()),
+        "rules": EconomyRules::default().digest(), "as_of": AT,
     })
 }
 

@@ -44,6 +44,7 @@ async fn look(app: Data<App>) -> ApiResult<Bytes> {
         price: price?.map(price_now),
         paused,
         parameters: Parameters::from(&app.rules),
+        rules: app.rules.digest().to_string(),
         as_of,
     })
 }

@@ -432,7 +432,7 @@ async fn open(app: &App, opening: Opening, retry: Option<Arc<Retry>>) -> ApiResu
     let render = keeper(retry.as_deref(), StatusCode::CREATED, answer);
     let hook = hook(retry.as_deref(), render.as_ref());
     let mut conn = app.database.get().await?;
-    let market = db::markets::open(&mut conn, &new, &app.rules.markets, hook.as_ref()).await?;
+    let market = db::markets::open(&mut conn, &new, &app.rules, hook.as_ref()).await?;
     app.bus.wake_soon();
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, format!("/markets/{}", market.id)))

@@ -26,7 +26,10 @@ impl Clock {
     /// One whole cycle, for everybody.
     async fn tick(&mut self, arena: &Arena, mode: Enforcement) -> Cycle {
         let mut conn = arena.conn().await;
-        let cycle = match db::ticks::due(&mut conn, mode, 0).await.unwrap() {
+        let cycle = match db::ticks::due(&mut conn, &arena.rules_in(mode), 0)
+            .await
+            .unwrap()
+        {
             Due::Begun(cycle) | Due::Open(cycle) => cycle,
             due => unreachable!("a rate of zero is always due, not {due:?}"),
         };

@@ -21,7 +21,7 @@ async fn settled(bench: &Bench) -> MarketId {
         ..new_market(MarketSource::Github)
     };
     let mut conn = arena.conn().await;
-    db::markets::open(&mut conn, &new, &arena.rules().markets, None)
+    db::markets::open(&mut conn, &new, arena.rules(), None)
         .await
         .unwrap();
     let bot = arena.bot().create().await.id;

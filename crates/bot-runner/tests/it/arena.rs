@@ -283,6 +283,7 @@ pub(crate) fn economy(state: &State) -> Value {
             "price_ttl_seconds": 120, "ticket_ttl_seconds": 5,
             "markets": ledger_core::economy::MarketRules::default(),
         },
+        "rules": ledger_core::EconomyRules::default().digest(),
         "as_of": "2026-11-01T00:05:05.000000Z",
     })
 }

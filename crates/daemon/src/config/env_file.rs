@@ -1,65 +1,128 @@
 //! The `.env` syntax, read as text and never evaluated.
 //!
 //! Blank lines and lines that start with `#` are skipped; an `export ` prefix is stripped; the
-//! line is split at its first `=`; key and value are trimmed; one pair of equal quotes around the
-//! value is stripped. Everything else is literal: `!`, `$`, `#`, spaces and backslashes inside a
-//! value mean themselves. There is no substitution, no escape and no inline comment, because a
-//! password that a parser "interprets" is a password that does not work. `run_system.sh` reads
-//! the same files by the same rules.
+//! line is split at its first `=`; key and value are trimmed of ASCII blanks; one pair of equal
+//! quotes around the value is stripped. Everything else is literal: `!`, `$`, `#`, spaces and
+//! backslashes inside a value mean themselves. There is no substitution, no escape and no inline
+//! comment, because a password that a parser "interprets" is a password that does not work.
+//!
+//! A file is UTF-8 text whose lines end with LF or CR LF. Whatever else is in it is a [`Fault`],
+//! which names the line and never what stands there.
+//!
+//! `scripts/lib/common.sh` reads the same files by the same rules, because Bash needs the settings
+//! before anything is built; `tests/env_cases.tsv` holds both to one table.
 
-use std::io;
-use std::path::Path;
+use std::fmt;
 
-/// The assignments of the text, in its order. Of a key that comes twice the last one counts.
-///
-/// Lines that are no assignment are left out; [`malformed_lines`] names them.
+/// What a file says, and what in it is not understood.
+#[derive(Default)]
+pub struct EnvFile {
+    /// The assignments, in their order. Of a key that comes twice the last one counts.
+    pub pairs: Vec<(String, String)>,
+    pub faults: Vec<Fault>,
+}
+
+/// A line that is not understood. Its text names what was expected, never what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// From 1.
+    pub line: usize,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Utf16,
+    ZeroByte,
+    NotUtf8,
+    CarriageReturn,
+    Colon,
+    NoAssignment,
+}
+
+impl EnvFile {
+    /// Reads the whole file. Nothing of one that is not text is taken.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> EnvFile {
+        if let Some(fault) = not_text(bytes) {
+            return EnvFile {
+                pairs: Vec::new(),
+                faults: vec![fault],
+            };
+        }
+        // Editors on Windows put a byte order mark before the first key.
+        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+        let mut file = EnvFile::default();
+        for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+            match read_line(line) {
+                Ok(None) => {}
+                Ok(Some((key, value))) => file.pairs.push((key.to_owned(), value.to_owned())),
+                Err(kind) => file.faults.push(Fault {
+                    line: index + 1,
+                    kind,
+                }),
+            }
+        }
+        file
+    }
+}
+
+/// The assignments of a text; lines that are none are left out.
 #[must_use]
 pub fn parse(text: &str) -> Vec<(String, String)> {
-    lines(text)
-        .filter_map(|(_, line)| assignment(line))
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
+    EnvFile::parse(text.as_bytes()).pairs
 }
 
-/// Reads and parses a file.
-///
-/// # Errors
-/// What the file system says; `InvalidData` when the file is not UTF-8.
-pub fn read(path: &Path) -> io::Result<Vec<(String, String)>> {
-    std::fs::read_to_string(path).map(|text| parse(&text))
+fn not_text(bytes: &[u8]) -> Option<Fault> {
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        let kind = Kind::Utf16;
+        return Some(Fault { line: 1, kind });
+    }
+    let (before, _) = bytes.split_at(bytes.iter().position(|byte| *byte == 0)?);
+    Some(Fault {
+        line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
+        kind: Kind::ZeroByte,
+    })
 }
 
-/// The numbers (from 1) of the lines that are neither blank, nor a comment, nor an assignment.
-#[must_use]
-pub fn malformed_lines(text: &str) -> Vec<usize> {
-    lines(text)
-        .filter(|(_, line)| assignment(line).is_none())
-        .map(|(number, _)| number)
-        .collect()
-}
-
-/// The lines that mean something, trimmed, with their numbers from 1.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    // Editors on Windows put a byte order mark before the first key.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    text.lines()
-        .map(str::trim)
-        .enumerate()
-        .map(|(index, line)| (index + 1, line))
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
-}
-
-fn assignment(line: &str) -> Option<(&str, &str)> {
+fn read_line(line: &[u8]) -> Result<Option<(&str, &str)>, Kind> {
+    let line = std::str::from_utf8(line).map_err(|_| Kind::NotUtf8)?;
+    let line = trim(line);
+    // Before comments: where a file has no other line ends, its first comment would hide all of it.
+    if line.contains('\r') {
+        return Err(Kind::CarriageReturn);
+    }
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
     let line = line
         .strip_prefix("export")
-        .filter(|rest| rest.starts_with(char::is_whitespace))
-        .unwrap_or(line);
-    let (key, value) = line.split_once('=')?;
-    let key = key.trim();
-    if key.is_empty() || key.contains(char::is_whitespace) {
-        return None;
+        .filter(|rest| rest.starts_with(is_blank))
+        .map_or(line, trim);
+    if let Some((key, value)) = line.split_once('=')
+        && is_name(trim(key))
+    {
+        return Ok(Some((trim(key), unquote(trim(value)))));
     }
-    Some((key, unquote(value.trim())))
+    match line.split_once(':') {
+        Some((key, _)) if is_name(trim(key)) => Err(Kind::Colon),
+        _ => Err(Kind::NoAssignment),
+    }
+}
+
+/// Blanks of ASCII alone: what counts as blank beyond it differs between languages and locales.
+const fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t'..='\r')
+}
+
+fn trim(text: &str) -> &str {
+    text.trim_matches(is_blank)
+}
+
+fn is_name(text: &str) -> bool {
+    !text.starts_with(|c: char| c.is_ascii_digit())
+        && !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 fn unquote(value: &str) -> &str {
@@ -67,4 +130,20 @@ fn unquote(value: &str) -> &str {
         .into_iter()
         .find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote))
         .unwrap_or(value)
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            Kind::Utf16 => "begins as UTF-16 does: save the file as UTF-8",
+            Kind::ZeroByte => "has a zero byte, as UTF-16 has: save the file as text in UTF-8",
+            Kind::NotUtf8 => "is not UTF-8: save the file as UTF-8",
+            Kind::CarriageReturn => "has a carriage return inside: end each line with a line feed",
+            Kind::Colon => "has a colon for an equals sign: write NAME=value",
+            Kind::NoAssignment => {
+                "is no assignment: write NAME=value, with letters, digits and _ in the name"
+            }
+        };
+        write!(f, "line {} {what}", self.line)
+    }
 }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::{Problem, env_file, workspace_root};
+use super::env_file::EnvFile;
+use super::{Problem, workspace_root};
 
 /// The file to read in place of `.env` beside the workspace.
 const ENV_FILE_OVERRIDE: &str = "ARENA_ENV_FILE";
@@ -42,10 +43,10 @@ impl Sources {
             Some(path) => PathBuf::from(path),
             None => workspace_root().join(".env"),
         };
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Self::new(&text, &path, std::env::vars_os()),
+        match std::fs::read(&path) {
+            Ok(bytes) => Self::new(&bytes, &path, std::env::vars_os()),
             Err(error) => {
-                let mut sources = Self::new("", &path, std::env::vars_os());
+                let mut sources = Self::new(b"", &path, std::env::vars_os());
                 if named.is_some() {
                     let text = format!("names {}, which cannot be read: {error}", path.display());
                     sources.add_file_problem(ENV_FILE_OVERRIDE, text);
@@ -66,8 +67,8 @@ impl Sources {
     /// What one file says, whatever the environment does: for whoever has just changed it.
     #[must_use]
     pub fn from_file(path: &Path) -> Self {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        Self::new(&text, path, std::iter::empty())
+        let bytes = std::fs::read(path).unwrap_or_default();
+        Self::new(&bytes, path, std::iter::empty())
     }
 
     /// Sources from the text of a `.env` file and the pairs of an environment that overrides it.
@@ -79,11 +80,11 @@ impl Sources {
         let environment = environment
             .into_iter()
             .map(|(key, value)| (key.into(), value.into()));
-        Self::new(file, Path::new(".env"), environment)
+        Self::new(file.as_bytes(), Path::new(".env"), environment)
     }
 
     fn new(
-        text: &str,
+        bytes: &[u8],
         path: &Path,
         environment: impl Iterator<Item = (OsString, OsString)>,
     ) -> Self {
@@ -98,9 +99,10 @@ impl Sources {
             }
         }
         let from_environment = overrides.iter().map(|(name, _)| name.clone()).collect();
+        let EnvFile { pairs, faults } = EnvFile::parse(bytes);
         let file = Layer {
             name: path.display().to_string(),
-            pairs: env_file::parse(text),
+            pairs,
         };
         let environment = Layer {
             name: "the environment".to_owned(),
@@ -114,9 +116,8 @@ impl Sources {
             file_problems: Vec::new(),
             looked_at: format!("Set them in the environment, or in {}.", path.display()),
         };
-        for line in env_file::malformed_lines(text) {
-            let text = format!("line {line} is no assignment: write NAME=value");
-            sources.add_file_problem(path.display().to_string(), text);
+        for fault in faults {
+            sources.add_file_problem(path.display().to_string(), fault.to_string());
         }
         sources
     }

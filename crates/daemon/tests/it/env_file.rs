@@ -1,4 +1,6 @@
-use daemon::config::env_file::{malformed_lines, parse, read};
+use std::path::Path;
+
+use daemon::config::env_file::{EnvFile, parse};
 use proptest::prelude::*;
 
 fn value(line: &str) -> String {
@@ -89,26 +91,71 @@ fn order_and_repetition_are_kept() {
 #[test]
 fn lines_that_are_no_assignment_are_named_by_number() {
     let text = "A=1\nnonsense\n\n# comment\n=5\ntwo words=6\nB=7";
-    assert_eq!(malformed_lines(text), [2, 5, 6]);
+    assert_eq!(faulty_lines(text), [2, 5, 6]);
     assert_eq!(parse(text).len(), 2);
 }
 
+fn faulty_lines(text: &str) -> Vec<usize> {
+    let faults = EnvFile::parse(text.as_bytes()).faults;
+    faults.iter().map(|fault| fault.line).collect()
+}
+
+/// `scripts/test-run-system` holds Bash to the same table.
 #[test]
-fn a_missing_file_and_one_that_is_not_utf8_are_errors() {
-    let dir = tempfile::tempdir().unwrap();
-    let missing = read(&dir.path().join("nowhere")).unwrap_err();
-    assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
+fn the_table_of_cases_is_kept() {
+    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/env_cases.tsv");
+    let table = std::fs::read_to_string(table).unwrap();
+    let cases: Vec<&str> = table
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .collect();
+    assert!(cases.len() > 20, "the table is there");
+    for case in cases {
+        let mut fields = case.split('\t');
+        let (what, text) = (fields.next().unwrap(), fields.next().unwrap());
+        let EnvFile { pairs, faults } = EnvFile::parse(&unescaped(text));
+        let expected: Vec<&str> = fields.collect();
+        if let [expected] = expected[..]
+            && expected.starts_with("line ")
+        {
+            assert_eq!(faults[0].to_string(), expected, "{what}");
+            continue;
+        }
+        assert_eq!(faults, [], "{what}");
+        for expected in &expected {
+            let expected = String::from_utf8(unescaped(expected)).unwrap();
+            let (key, value) = expected.split_once('=').unwrap();
+            let found = pairs.iter().rfind(|(name, _)| name == key);
+            assert_eq!(found.map(|(_, found)| &found[..]), Some(value), "{what}");
+        }
+        let names: std::collections::BTreeSet<_> = pairs.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), expected.len(), "{what}");
+    }
+}
 
-    let binary = dir.path().join("binary");
-    std::fs::write(&binary, b"A=\xff\xfe").unwrap();
-    assert_eq!(
-        read(&binary).unwrap_err().kind(),
-        std::io::ErrorKind::InvalidData
-    );
-
-    let good = dir.path().join("good");
-    std::fs::write(&good, "A=1\n").unwrap();
-    assert_eq!(read(&good).unwrap().len(), 1);
+/// What Bash's `printf %b` makes of it, as far as the table goes.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'\\' {
+            bytes.push(byte);
+            continue;
+        }
+        bytes.push(match rest.next().unwrap() {
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'v' => 0x0b,
+            b'\\' => b'\\',
+            b'x' => {
+                let digits = [rest.next().unwrap(), rest.next().unwrap()];
+                u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap()
+            }
+            other => panic!("no escape of the table: {}", char::from(other)),
+        });
+    }
+    bytes
 }
 
 /// Lines as people and programs write them, and as nobody should.
@@ -128,10 +175,12 @@ proptest! {
     #[test]
     fn every_line_is_an_assignment_or_named(lines in prop::collection::vec(any_line(), 0..8)) {
         let text = lines.join("\n");
-        let (pairs, malformed) = (parse(&text), malformed_lines(&text));
-        let meant = text.strip_prefix('\u{feff}').unwrap_or(&text).lines().map(str::trim);
+        let EnvFile { pairs, faults } = EnvFile::parse(text.as_bytes());
+        let blank = |c: char| matches!(c, ' ' | '\t'..='\r');
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let meant = text.split('\n').map(|line| line.trim_matches(blank));
         let meant = meant.filter(|line| !line.is_empty() && !line.starts_with('#')).count();
-        prop_assert_eq!(pairs.len() + malformed.len(), meant);
+        prop_assert_eq!(pairs.len() + faults.len(), meant);
         for (key, value) in pairs {
             prop_assert!(!key.is_empty() && !key.contains(char::is_whitespace));
             // Nothing is made up: what is read was written.
@@ -140,13 +189,13 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_it_panic(text in any::<String>()) {
-        let _ = parse(&text);
-        let _ = malformed_lines(&text);
+    fn no_bytes_make_it_panic(bytes in any::<Vec<u8>>()) {
+        let EnvFile { pairs, faults } = EnvFile::parse(&bytes);
+        prop_assert!(pairs.len() + faults.len() <= bytes.len());
     }
 
     #[test]
-    fn a_quoted_value_comes_through_unharmed(secret in "[^\r\n]{0,60}") {
+    fn a_quoted_value_comes_through_unharmed(secret in "[^\0\r\n]{0,60}") {
         prop_assert_eq!(value(&format!("SECRET='{secret}'")), secret);
     }
 }

@@ -33,6 +33,7 @@ use crate::error::{DbError, DbResult};
 use crate::events::{EventDraft, EventKind};
 use crate::pauses::pause_in;
 use crate::pool::Connection;
+use crate::rules::digest_of;
 use crate::schema::{bets as bets_table, evidence, markets};
 use crate::sql::{SqlBetState, SqlMarketSource, SqlMarketStatus, SqlMoney, SqlSide};
 
@@ -63,6 +64,8 @@ pub struct Market {
     pub attempts: i32,
     /// Set while an operator holds it.
     pub pause: Option<Pause>,
+    /// The rules in force when it opened; `None` for one from before these were kept.
+    pub rules: Option<Hash>,
 }
 
 /// What a research question was committed to. Has no `Debug` beyond its commitment.
@@ -148,6 +151,7 @@ struct MarketRow {
     attempts: i32,
     paused_at: Option<DateTime<Utc>>,
     pause_reason: Option<String>,
+    rules: Option<Vec<u8>>,
 }
 
 impl TryFrom<MarketRow> for Market {
@@ -185,6 +189,7 @@ impl TryFrom<MarketRow> for Market {
             research,
             attempts: row.attempts,
             pause: pause_in(row.paused_at, row.pause_reason),
+            rules: digest_of(row.rules)?,
         })
     }
 }

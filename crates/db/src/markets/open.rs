@@ -4,10 +4,10 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use ledger_core::criteria::{Criteria, bets_close_at};
-use ledger_core::economy::{MarketRules, Operator};
+use ledger_core::economy::{EconomyRules, MarketRules, Operator};
 use ledger_core::market::{MarketSource, check_deadline};
 use ledger_core::research::{Answer, Nonce, commitment};
-use ledger_core::{MarketId, Money, Refusal, Timestamp};
+use ledger_core::{Hash, MarketId, Money, Refusal, Timestamp};
 use serde_json::json;
 
 use super::{Market, NewEvidence, find, keep_evidence};
@@ -17,6 +17,7 @@ use crate::events;
 use crate::idempotency::{self, Remember};
 use crate::pauses::Brake;
 use crate::pool::Connection;
+use crate::rules::keep;
 use crate::schema::markets;
 use crate::sql::{SqlMarketSource, SqlMoney, SqlTotal};
 
@@ -114,7 +115,7 @@ async fn bounties_of_the_hour(conn: &mut Connection) -> DbResult<Money> {
 pub async fn open(
     conn: &mut Connection,
     new: &NewMarket<'_>,
-    rules: &MarketRules,
+    rules: &EconomyRules,
     hook: Option<&Remember<'_, Market>>,
 ) -> DbResult<Market> {
     let mut done = false;
@@ -135,8 +136,9 @@ pub async fn open(
                 Deadline::At(deadline) => deadline,
             };
             check_deadline(new.criteria.source(), opens_at, deadline)?;
-            has_room(conn, new, rules).await?;
-            insert(conn, new, opens_at, deadline).await?;
+            has_room(conn, new, &rules.markets).await?;
+            let digest = keep(conn, rules).await?;
+            insert(conn, new, opens_at, deadline, digest).await?;
             for fetch in new.evidence {
                 keep_evidence(conn, new.id, fetch).await?;
             }
@@ -196,6 +198,7 @@ async fn insert(
     new: &NewMarket<'_>,
     opens_at: Timestamp,
     deadline: Timestamp,
+    rules: Hash,
 ) -> DbResult<()> {
     let source = new.criteria.source();
     let question = new.criteria.question(deadline);
@@ -225,6 +228,7 @@ async fn insert(
             markets::nonce.eq(committed.as_ref().map(|(_, nonce, _)| nonce)),
             markets::answer.eq(committed.as_ref().map(|(.., answer)| answer)),
             markets::next_try_at.eq(deadline.datetime()),
+            markets::rules.eq(&rules.0[..]),
         ))
         .execute(conn)
         .await?;

@@ -258,7 +258,8 @@ pub async fn void(
             }
             let (actor, brake) = match by {
                 VoidBy::Operator(who) => (who.to_string(), Brake::Overridden),
-                VoidBy::Patience(rules) => {
+                VoidBy::Patience(in_force) => {
+                    let rules = crate::rules::of(conn, market.rules, in_force).await?;
                     let patience = rules.markets.settle_patience_seconds;
                     let late = crate::now(conn).await? > market.deadline.plus_seconds(patience);
                     if !late || deciding_side(conn, id).await?.is_some() {

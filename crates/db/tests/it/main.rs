@@ -18,6 +18,7 @@ mod pooler;
 mod predictions;
 mod retention;
 mod room;
+mod rules;
 mod schedules;
 mod schema;
 mod standings;

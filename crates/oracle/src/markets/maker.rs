@@ -156,7 +156,7 @@ async fn open(
         opener: Opener::Maker,
     };
     let mut conn = desk.database.get().await?;
-    match db::markets::open(&mut conn, &new, &desk.rules.markets, None).await {
+    match db::markets::open(&mut conn, &new, &desk.rules, None).await {
         Ok(market) => {
             desk.bus.wake_soon();
             info!(market.id = %market.id, %source, bounty = %Money::to_string(&market.bounty), question = market.description, "opened a market");

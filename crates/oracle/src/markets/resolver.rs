@@ -91,11 +91,13 @@ async fn carry(
     if let Some(settled) = settle(desk, id).await? {
         return Ok(Some(settled));
     }
-    let market = &{
+    let (market, rules) = &{
         let mut conn = desk.database.get().await?;
-        db::markets::find(&mut conn, id).await?
+        let market = db::markets::find(&mut conn, id).await?;
+        let rules = db::rules::of(&mut conn, market.rules, &desk.rules).await?;
+        (market, rules)
     };
-    let patience = desk.rules.markets.settle_patience_seconds;
+    let patience = rules.markets.settle_patience_seconds;
     if now > market.deadline.plus_seconds(patience) {
         return give_up(desk, market.id, patience).await;
     }
