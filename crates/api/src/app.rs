@@ -25,6 +25,7 @@ use crate::limits::Limiter;
 use crate::locks::KeyedLocks;
 use crate::metrics::MetricsAccess;
 use crate::readiness::Seen;
+use crate::request_log::RequestLog;
 use crate::secrets::SecretStore;
 use crate::standings::Standings;
 use crate::streams::Streams;
@@ -62,6 +63,7 @@ pub(crate) struct App {
     pub(crate) hosts: Hosts,
     pub(crate) metrics_access: MetricsAccess,
     pub(crate) readiness: Seen,
+    pub(crate) request_log: RequestLog,
 }
 
 /// Who may register, and how often.
@@ -128,6 +130,7 @@ impl App {
             hosts: config.hosts.clone(),
             metrics_access: config.metrics_access.clone(),
             readiness: Seen::default(),
+            request_log: config.request_log,
             price_book: config.price_book.clone(),
             streams: Streams::new(config),
             database,

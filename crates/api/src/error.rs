@@ -466,7 +466,9 @@ impl From<DbError> for ApiError {
             DbError::Conflict(Conflict::ObservationUsed) => ApiError::TicketSpent,
             DbError::Conflict(Conflict::CredentialsSuperseded) => ApiError::CredentialsSuperseded,
             DbError::Conflict(Conflict::IdempotencyKey) => ApiError::IdempotencyConflict,
-            DbError::Unavailable(_) => ApiError::Unavailable(error.to_string()),
+            DbError::Unavailable(_) | DbError::ReadOnly(_) => {
+                ApiError::Unavailable(error.to_string())
+            }
             DbError::OutcomeUnknown(_) => ApiError::OutcomeUnknown(error.to_string()),
             DbError::Encoding(_)
             | DbError::Corrupt(_)
@@ -482,8 +484,11 @@ impl From<BusError> for ApiError {
             BusError::Unavailable(_)
             | BusError::Timeout { .. }
             | BusError::Credentials(_)
+            | BusError::WritesRefused(_)
             | BusError::Refused(_) => ApiError::Unavailable(error.to_string()),
-            BusError::Url | BusError::Corrupt(_) => ApiError::Internal(error.to_string()),
+            BusError::Url | BusError::Certificate(_) | BusError::Corrupt(_) => {
+                ApiError::Internal(error.to_string())
+            }
         }
     }
 }

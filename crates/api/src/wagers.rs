@@ -366,6 +366,11 @@ async fn place_redeemed(claim: &mut Claim, together: Vec<Waiting>) {
                 next.settle(Err(Unplaced::Db(DbError::Unavailable(why.clone()))));
             }
         }
+        Err(DbError::ReadOnly(why)) => {
+            for next in together {
+                next.settle(Err(Unplaced::Db(DbError::ReadOnly(why))));
+            }
+        }
         // Perhaps all was done: a second try could contradict it.
         Err(DbError::OutcomeUnknown(why)) => {
             for next in together {

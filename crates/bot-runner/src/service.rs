@@ -257,7 +257,8 @@ impl RosterView {
 
 async fn probe(database: Database, arena: Client, roster: RosterView) -> Vec<Check> {
     let postgres = check("postgres", async {
-        database.ping().await.map_err(|error| error.to_string())
+        let writable = database.must_take_writes().await;
+        writable.map_err(|error| error.to_string())
     });
     let schema = check("schema", async {
         match database.schema_state().await {
@@ -272,7 +273,7 @@ async fn probe(database: Database, arena: Client, roster: RosterView) -> Vec<Che
         }
     });
     let api = check("api", async {
-        arena.health().await.map_err(|error| error.to_string())
+        arena.ready().await.map_err(|error| error.to_string())
     });
     let (postgres, schema, api) = tokio::join!(postgres, schema, api);
     vec![postgres, schema, api, roster.check()]

@@ -5,6 +5,7 @@ use std::error::Error as _;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use ledger_core::{Refusal, SealError};
 
+use crate::pool::READ_ONLY;
 use crate::sqlstate;
 
 pub type DbResult<T> = Result<T, DbError>;
@@ -23,6 +24,9 @@ pub enum DbError {
     /// Postgres cannot be reached, or had to give up; trying again may help.
     #[error("Postgres is unavailable: {0}")]
     Unavailable(String),
+    /// Postgres answers, and takes no writes.
+    #[error("Postgres {0}")]
+    ReadOnly(&'static str),
     /// The connection was lost, or silent, while the commit was on its way: all of it was done, or
     /// nothing. Look before repeating it.
     #[error("Postgres did not answer to a commit: {0}")]
@@ -64,7 +68,7 @@ impl DbError {
     #[must_use]
     pub const fn retryable(&self) -> bool {
         match self {
-            DbError::Unavailable(_) => true,
+            DbError::Unavailable(_) | DbError::ReadOnly(_) => true,
             DbError::Refused(_)
             | DbError::NotFound(_)
             | DbError::Conflict(_)
@@ -95,6 +99,7 @@ impl DbError {
         match code {
             _ if is_transient => DbError::Unavailable(message),
             "25P02" => DbError::Aborted(message),
+            "25006" => DbError::ReadOnly(READ_ONLY),
             _ => DbError::from_constraint(constraint, message),
         }
     }
@@ -153,6 +158,7 @@ impl From<DieselError> for DbError {
             DieselError::DatabaseError(kind, info) => {
                 let message = info.message().to_owned();
                 match kind {
+                    DatabaseErrorKind::ReadOnlyTransaction => DbError::ReadOnly(READ_ONLY),
                     DatabaseErrorKind::ClosedConnection
                     | DatabaseErrorKind::SerializationFailure
                     | DatabaseErrorKind::UnableToSendCommand => DbError::Unavailable(message),

@@ -41,6 +41,7 @@ pub mod schema;
 pub mod standings;
 pub mod supply;
 pub mod ticks;
+mod tls;
 pub mod totals;
 
 mod connection;

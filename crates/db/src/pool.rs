@@ -3,12 +3,14 @@
 //! A frozen process must not hold wallets: a session that idles inside a transaction is ended by
 //! Postgres after [`IDLE_IN_TRANSACTION_SECONDS`].
 
-use std::error::Error as _;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+pub use crate::connection::Connection;
+use crate::error::{DbError, DbResult};
+use crate::migrations;
+use crate::tls;
 use chrono::{DateTime, Utc};
 use diesel::{ConnectionError, QueryDsl};
 use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
@@ -18,21 +20,17 @@ use diesel_async::pooled_connection::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::FutureExt;
 use ledger_core::Timestamp;
-use tokio_postgres::NoTls;
-use tokio_postgres::config::{Host, SslMode, SslNegotiation};
-
-pub use crate::connection::Connection;
-use crate::error::{DbError, DbResult};
-use crate::migrations;
-use crate::sqlstate::{Overhear, Overheard, Plain};
 
 pub const IDLE_IN_TRANSACTION_SECONDS: u32 = 5;
 pub const LOCK_SECONDS: u32 = 5;
 pub const STATEMENT_SECONDS: u32 = 30;
 pub const CONNECT_SECONDS: u64 = 5;
-const POSTGRES_PORT: u16 = 5432;
 /// How long a caller waits for a connection of the pool.
 pub const POOL_WAIT_SECONDS: u64 = 5;
+
+const STANDBY: &str = "is a standby, which only reads; let DATABASE_URL lead to the primary";
+pub(crate) const READ_ONLY: &str =
+    "takes no writes; see who set default_transaction_read_only, and whether its disk is full";
 
 /// A connection lent by [`Database::get`]; it dereferences to [`Connection`].
 pub type PooledConnection = Object<Connection>;
@@ -43,7 +41,8 @@ pub const POOLER_PARAMETER: &str = "pooler=transaction";
 /// How to reach Postgres.
 #[derive(Clone)]
 pub struct DatabaseConfig {
-    /// A `postgres://` URL. It holds a password: this type has no `Debug`. With `?pooler=transaction`
+    /// A `postgres://` URL; [`crate::tls`] has what it may say of encryption. It holds a password: this type
+    /// has no `Debug`. With `?pooler=transaction`
     /// nothing relies on a session.
     pub url: String,
     /// The most connections at once.
@@ -126,6 +125,23 @@ impl Database {
     pub async fn ping(&self) -> DbResult<()> {
         let mut connection = self.get().await?;
         Ok(connection.batch_execute("SELECT 1").await?)
+    }
+
+    /// Asks Postgres whether it takes writes, and writes nothing.
+    ///
+    /// # Errors
+    /// [`DbError::ReadOnly`] says why it does not, and what to do.
+    pub async fn must_take_writes(&self) -> DbResult<()> {
+        let mut connection = self.get().await?;
+        let state = diesel::dsl::sql::<(diesel::sql_types::Bool, diesel::sql_types::Bool)>(
+            "pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'",
+        );
+        let (is_standby, is_read_only) = diesel::select(state).get_result(&mut *connection).await?;
+        match (is_standby, is_read_only) {
+            (true, _) => Err(DbError::ReadOnly(STANDBY)),
+            (false, true) => Err(DbError::ReadOnly(READ_ONLY)),
+            (false, false) => Ok(()),
+        }
     }
 
     /// Whether the database has exactly the migrations this build knows.
@@ -333,53 +349,8 @@ pub(crate) async fn establish(url: &str) -> diesel::ConnectionResult<Connection>
 /// A client whose connection is driven by a task of its own, and read along for the codes of errors.
 /// The task ends when the client is dropped; an error reaches the client's pending queries.
 async fn connect(url: &str) -> DbResult<tokio_postgres::Client> {
-    let mut config = parse(url)?;
-    let connected = match (socket_of(&config), config.get_ssl_mode()) {
-        (Some(path), _) => {
-            let socket = tokio::net::UnixStream::connect(&path).await;
-            let socket = socket
-                .map_err(|error| DbError::Unavailable(format!("{}: {error}", path.display())))?;
-            let connecting = config.connect_raw(Overheard::new(socket), NoTls);
-            connecting.await.map(|(client, connection)| {
-                tokio::spawn(connection);
-                client
-            })
-        }
-        (None, SslMode::Require) => config.connect(NoTls).await.map(|(client, connection)| {
-            tokio::spawn(connection);
-            client
-        }),
-        (None, _) => {
-            config.ssl_mode(SslMode::Require);
-            config.ssl_negotiation(SslNegotiation::Direct);
-            let connecting = config.connect(Overhear(Plain));
-            connecting.await.map(|(client, connection)| {
-                tokio::spawn(connection);
-                client
-            })
-        }
-    };
-    connected.map_err(|error| match error.as_db_error() {
-        Some(_) => error.into(),
-        // Whatever went wrong, there is no connection.
-        None => DbError::Unavailable(chain(&error)),
-    })
-}
-
-/// The Unix socket that the URL names, if it names one.
-fn socket_of(config: &tokio_postgres::Config) -> Option<PathBuf> {
-    let port = config.get_ports().first().copied().unwrap_or(POSTGRES_PORT);
-    match config.get_hosts() {
-        [Host::Unix(directory)] => Some(directory.join(format!(".s.PGSQL.{port}"))),
-        _ => None,
-    }
-}
-
-fn chain(error: &tokio_postgres::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
+    let (url, tls) = tls::split(url)?;
+    tls.connect(parse(&url)?).await
 }
 
 /// The bare message: whoever asked for the connection says that Postgres is unavailable.

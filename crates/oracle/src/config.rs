@@ -54,7 +54,7 @@ impl Config {
     pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
         let mut reader = Reader::new(sources);
         let database_url = reader.connection_url("DATABASE_URL", &["postgres", "postgresql"]);
-        let redis_url = reader.connection_url("REDIS_URL", &["redis"]);
+        let redis_url = reader.connection_url("REDIS_URL", &["redis", "rediss"]);
         let pool_size = reader.or_within(
             "DATABASE_POOL_SIZE",
             POOL_SIZE,

@@ -185,7 +185,7 @@ fn follow_credentials(
     })?;
     let followed = Followed {
         setting: "REDIS_URL",
-        schemes: &["redis"],
+        schemes: &["redis", "rediss"],
         in_use: config.redis_url.clone(),
     };
     let renewed = bus.clone();
@@ -244,7 +244,7 @@ async fn connect_redis(config: &Config) -> Result<Bus, Failure> {
 /// What `/ready` shows. A missing price or standing by does not make the oracle unready.
 pub async fn probe(database: Database, bus: Bus, leadership: Leadership) -> Vec<Check> {
     let postgres = check("postgres", async {
-        match database.ping().await {
+        match database.must_take_writes().await {
             Ok(()) => Check::ok("postgres"),
             Err(error) => Check::failed("postgres", error.to_string()),
         }
@@ -264,7 +264,7 @@ pub async fn probe(database: Database, bus: Bus, leadership: Leadership) -> Vec<
         }
     });
     let redis = check("redis", async {
-        match bus.ping().await {
+        match bus.must_take_writes().await {
             Ok(()) => Check::ok("redis"),
             Err(error) => Check::failed("redis", error.to_string()),
         }

@@ -12,6 +12,7 @@ mod bot;
 pub mod market;
 pub mod outside;
 mod pooler;
+pub mod servers;
 mod template;
 
 use std::future::Future;
@@ -131,6 +132,25 @@ impl Arena {
     /// A superuser's connection to this arena's database, for arranging what no service may.
     pub async fn owner_client(&self) -> tokio_postgres::Client {
         template::connect(&template::superuser_url(&self.name)).await
+    }
+
+    /// How many entries the ledger has.
+    pub async fn ledger_entries(&self) -> i64 {
+        let client = self.owner_client().await;
+        let row = client.query_one("SELECT count(*) FROM ledger", &[]).await;
+        row.unwrap().get(0)
+    }
+
+    /// Has Postgres refuse, or take, writes to this arena: in new sessions, and the old ones end.
+    pub async fn refuse_writes(&self, refuse: bool) {
+        let name = &self.name;
+        let mode = if refuse { "on" } else { "off" };
+        let client = template::connect(&superuser_url()).await;
+        let statement =
+            format!("ALTER DATABASE \"{name}\" SET default_transaction_read_only = {mode}");
+        client.batch_execute(&statement).await.unwrap();
+        let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
+        client.query(ended, &[name]).await.unwrap();
     }
 
     /// Starts describing a bot.

@@ -38,7 +38,7 @@ impl Config {
     pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
         let mut reader = Reader::new(sources);
         let database_url = reader.connection_url("DATABASE_URL", &["postgres", "postgresql"]);
-        let redis_url = reader.connection_url("REDIS_URL", &["redis"]);
+        let redis_url = reader.connection_url("REDIS_URL", &["redis", "rediss"]);
         let host = reader.or("HEALTH_HOST", IpAddr::V4(Ipv4Addr::LOCALHOST));
         let hosts = Hosts::read(&mut reader);
         let port = reader.or("TICKER_HEALTH_PORT", HEALTH_PORT);

@@ -88,7 +88,7 @@ fn follow_credentials(
     })?;
     let followed = Followed {
         setting: "REDIS_URL",
-        schemes: &["redis"],
+        schemes: &["redis", "rediss"],
         in_use: config.redis_url.clone(),
     };
     let renewed = bus.clone();
@@ -150,7 +150,7 @@ async fn probe(database: Database, bus: Bus) -> Vec<Check> {
         None => Check::ok(name),
         Some(problem) => Check::failed(name, problem),
     };
-    let (postgres, redis) = tokio::join!(database.ping(), bus.ping());
+    let (postgres, redis) = tokio::join!(database.must_take_writes(), bus.must_take_writes());
     vec![
         check("postgres", postgres.err().map(|error| error.to_string())),
         check("redis", redis.err().map(|error| error.to_string())),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use api::{
-    ApiConfig, ClientLimits, ConnectionLimits, MetricsAccess, Networks, Origins, Proxies, Running,
-    SecretSettings, StreamPatience,
+    ApiConfig, ClientLimits, ConnectionLimits, MetricsAccess, Networks, Origins, Proxies,
+    RequestLog, Running, SecretSettings, StreamPatience,
 };
 use api_types::{Observation, Problem, ProblemKind};
 use bus::prices::FreshPrice;
@@ -66,6 +66,7 @@ pub fn config(arena: &Arena) -> ApiConfig {
             token: None,
         },
         drain: Duration::ZERO,
+        request_log: RequestLog::default(),
         origins: Origins::default(),
         // What was written is read at once.
         answer_age_max: Duration::ZERO,

@@ -344,7 +344,7 @@ function Verify({ bot }) {
   const busy = checking.state === "busy";
   return html`<${Section} title="Verify this chain">
     <p class="lead">
-      Your browser fetches every entry, writes each anew in its canonical form, computes its SHA-256, and checks that each continues the one
+      Your browser fetches every entry, writes each anew in its canonical form (nine lines, each ended by a line feed), computes its SHA-256, and checks that each continues the one
       before. It believes nothing that the server says about it.
     </p>
     <p class="buttons verify-button">

@@ -72,7 +72,7 @@ async fn markets_are_asked_for_by_page_and_filter() {
     let query = MarketQuery {
         status: Some(MarketStatus::Open),
         source: Some(MarketSource::Research),
-        taking_bets: None,
+        taking_bets: true,
         page: PageQuery::newest(20),
     };
     let page = client.markets(&query).await.unwrap();
@@ -92,7 +92,7 @@ async fn markets_are_asked_for_by_page_and_filter() {
     assert_eq!(
         paths,
         [
-            "/markets?limit=20&status=OPEN&source=RESEARCH",
+            "/markets?limit=20&status=OPEN&source=RESEARCH&taking_bets=true",
             "/markets",
             &one,
             &bets

@@ -25,7 +25,7 @@ use crate::output::{Plain, counted};
 use crate::postgres::{self, Postgres};
 
 pub(crate) const REDIS_URL: &str = "REDIS_URL";
-pub(crate) const REDIS_SCHEMES: &[&str] = &["redis", "redis+unix", "unix"];
+pub(crate) const REDIS_SCHEMES: &[&str] = &["redis", "rediss", "redis+unix", "unix"];
 const REDIS_ANSWERS_WITHIN: Duration = Duration::from_secs(4);
 
 /// Differences of the schema that are named one by one.

@@ -24,6 +24,7 @@ mod schedules;
 mod schema;
 mod standings;
 mod ticks;
+mod tls;
 mod upgrades;
 mod usage;
 

@@ -151,3 +151,38 @@ async fn without_a_price_it_is_ready_but_degraded() {
         (CheckState::Ok, CheckState::Ok)
     );
 }
+
+#[tokio::test]
+async fn it_is_not_ready_while_postgres_or_redis_takes_no_writes() {
+    let arena = Arena::new().await;
+    let redis = test_kit::servers::RedisServer::start(&[]).await;
+    let own = bus::BusConfig {
+        url: redis.url(),
+        namespace: String::new(),
+    };
+    let own = bus::Bus::connect(own).await.unwrap();
+    let (leadership, _contest) =
+        Leadership::contend(arena.database().clone(), LeaseTimes::default());
+    let why = async |name: &str| {
+        let database = arena.database().clone();
+        let checks = service::probe(database, own.clone(), leadership.clone()).await;
+        let check = checks.into_iter().find(|check| check.name == name).unwrap();
+        (check.state == CheckState::Failed).then(|| check.detail.unwrap())
+    };
+    assert_eq!((why("redis").await, why("postgres").await), (None, None));
+    redis.command("REPLICAOF 127.0.0.1 1").await;
+    let said = eventually("Redis is a replica", || why("redis")).await;
+    assert!(said.contains("read-only replica"), "{said}");
+    arena.refuse_writes(true).await;
+    eventually("Postgres is read-only", || async {
+        let said = why("postgres").await?;
+        said.contains("default_transaction_read_only").then_some(())
+    })
+    .await;
+    arena.refuse_writes(false).await;
+    redis.command("REPLICAOF NO ONE").await;
+    eventually("all is well", || async {
+        (why("redis").await.is_none() && why("postgres").await.is_none()).then_some(())
+    })
+    .await;
+}
