@@ -32,8 +32,9 @@ SELECT 1 + i / 100, 'enforce', at, at, 100
   FROM (SELECT i, now() - (TOTAL - i) * (interval '90 days' / TOTAL) - interval '1 hour' AS at
           FROM generate_series(FIRST::bigint, LAST - 1, 100) i) n;
 
-INSERT INTO events (at, kind, data)
-SELECT now() - (TOTAL - i) * (interval '6 days' / TOTAL), 'entry',
+-- In transactions before any of this cluster's own.
+INSERT INTO events (xid, at, kind, data)
+SELECT (3 + i * 600 / TOTAL)::text::xid8, now() - (TOTAL - i) * (interval '6 days' / TOTAL), 'entry',
        jsonb_build_object('bot_id', 1 + i % 100, 'sequence', 1 + i / 100)
   FROM generate_series(FIRST::bigint, LAST - 1) i;
 

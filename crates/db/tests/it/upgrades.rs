@@ -2,7 +2,7 @@
 
 use db::bots::BotRef;
 use db::migrations::{self, SchemaState};
-use db::{actions, bots, markets, pauses, predictions, prices};
+use db::{actions, bots, markets, pauses, predictions, prices, rules};
 use ledger_core::economy::Enforcement::Enforce;
 use ledger_core::market::{MarketStatus, Side};
 use ledger_core::prediction::{PredictionStatus, PriceSource};
@@ -120,6 +120,8 @@ async fn it_goes_on_working(arena: &Arena, owner: &Client) {
     db::ticks::ensure_metrics_partitions(&mut conn)
         .await
         .unwrap();
+    // As a service does when it starts: what is open names no rules yet.
+    assert!(rules::adopt(&mut conn, arena.rules()).await.unwrap() > 0);
     arena.tick(Enforce).await;
 
     let rich = "SELECT bot_id FROM wallets WHERE status = 'ALIVE' AND paused_at IS NULL \
