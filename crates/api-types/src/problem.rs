@@ -79,6 +79,7 @@ pub enum ProblemKind {
     ArenaPaused,
     BotPaused,
     MarketPaused,
+    HouseBudget,
 }
 
 /// What is always the same about a problem.
@@ -93,7 +94,7 @@ pub struct ProblemFacts {
 }
 
 impl ProblemKind {
-    pub const ALL: [ProblemKind; 31] = [
+    pub const ALL: [ProblemKind; 32] = [
         ProblemKind::MalformedRequest,
         ProblemKind::Unauthorized,
         ProblemKind::InsufficientFunds,
@@ -125,6 +126,7 @@ impl ProblemKind {
         ProblemKind::ArenaPaused,
         ProblemKind::BotPaused,
         ProblemKind::MarketPaused,
+        ProblemKind::HouseBudget,
     ];
 
     #[must_use]
@@ -351,6 +353,14 @@ impl ProblemKind {
                 "The market is paused",
                 "An operator holds this market: it takes nothing and pays nothing for the time being. \
                  `reason` says why; `paused` of the market says when it is over.",
+            ),
+            ProblemKind::HouseBudget => (
+                503,
+                "house-budget",
+                "The house takes no more wagers this hour",
+                "What price predictions may cost the house within an hour is set aside or paid. Nothing \
+                 was written, and the ticket is used up. `opens_at` says when wagers open again at the \
+                 earliest, `Retry-After` in how many seconds. Smaller stakes may fit earlier.",
             ),
         };
         ProblemFacts {

@@ -16,6 +16,8 @@ use db::error::Conflict;
 use ledger_core::Refusal;
 use serde_json::{Map, Value, json};
 
+use crate::clock;
+
 pub(crate) type ApiResult<T = HttpResponse> = Result<T, ApiError>;
 
 #[derive(Debug)]
@@ -129,6 +131,7 @@ impl ApiError {
                 Refusal::ArenaPaused { .. } => ProblemKind::ArenaPaused,
                 Refusal::BotPaused { .. } => ProblemKind::BotPaused,
                 Refusal::MarketPaused { .. } => ProblemKind::MarketPaused,
+                Refusal::HouseBudget { .. } => ProblemKind::HouseBudget,
                 Refusal::InsufficientFunds { .. } | Refusal::AnswerUnaffordable { .. } => {
                     ProblemKind::InsufficientFunds
                 }
@@ -273,6 +276,10 @@ impl ApiError {
                 header::RETRY_AFTER,
                 HeaderValue::from(PAUSE_RETRY_AFTER_SECONDS),
             )),
+            ApiError::Refused(Refusal::HouseBudget { opens_at, .. }) => Some((
+                header::RETRY_AFTER,
+                HeaderValue::from(opens_at.seconds_since(clock::now()).max(0) + 1),
+            )),
             ApiError::PriceStale => Some((
                 header::RETRY_AFTER,
                 HeaderValue::from(PRICE_RETRY_AFTER_SECONDS),
@@ -350,6 +357,11 @@ fn numbers(refusal: &Refusal) -> Map<String, Value> {
             "stake": stake.money(),
         }),
         Refusal::ReviveAmount { .. } | Refusal::Overflow => json!({ "field": "amount" }),
+        Refusal::HouseBudget { limit, opens_at } => json!({
+            "limit": "house_loss_budget_per_hour",
+            "limit_value": limit,
+            "opens_at": opens_at,
+        }),
         other => of_market(other),
     };
     match value {
@@ -459,6 +471,7 @@ impl From<DbError> for ApiError {
             DbError::Conflict(Conflict::ObservationUsed) => ApiError::TicketSpent,
             DbError::Conflict(Conflict::CredentialsSuperseded) => ApiError::CredentialsSuperseded,
             DbError::Conflict(Conflict::IdempotencyKey) => ApiError::IdempotencyConflict,
+            DbError::Conflict(Conflict::HouseBudget) => ApiError::Unavailable(error.to_string()),
             DbError::Unavailable(_) => ApiError::Unavailable(error.to_string()),
             DbError::OutcomeUnknown(_) => ApiError::OutcomeUnknown(error.to_string()),
             DbError::Corrupt(_) | DbError::Query(_) => ApiError::Internal(error.to_string()),

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use ledger_core::Timestamp;
 use ledger_core::prediction::PriceSource;
-use oracle::sources::coingecko::{ANSWER_MAX_BYTES, CoinGeckoConfig, SetupError};
-use oracle::sources::{CoinGecko, FeedError, PriceFeed, Quote};
+use oracle::sources::{
+    ANSWER_MAX_BYTES, CoinGecko, FeedError, PriceFeed, Quote, SetupError, SourceConfig, coingecko,
+};
 use secrecy::SecretString;
 
 use crate::support::{Behaviour, Stub};
@@ -20,8 +21,8 @@ fn now() -> Timestamp {
     Timestamp::from_micros(NOW * 1_000_000).unwrap()
 }
 
-fn config(base_url: &str) -> CoinGeckoConfig {
-    CoinGeckoConfig {
+fn config(base_url: &str) -> SourceConfig {
+    SourceConfig {
         base_url: base_url.parse().unwrap(),
         api_key: None,
         contact: "ops@arena.example".to_owned(),
@@ -200,13 +201,17 @@ async fn a_server_that_hangs_up_or_is_not_there_is_unreachable() {
 #[tokio::test]
 async fn a_set_up_that_cannot_work_is_refused() {
     let refused = |config| CoinGecko::new(config).err().unwrap();
-    assert_eq!(refused(config("ftp://127.0.0.1/")), SetupError::Url);
-    let with_key = CoinGeckoConfig {
+    let example = coingecko::DEFAULT_URL;
+    assert_eq!(
+        refused(config("ftp://127.0.0.1/")),
+        SetupError::Url(example)
+    );
+    let with_key = SourceConfig {
         api_key: Some(SecretString::from("two\nlines")),
         ..config("http://127.0.0.1/")
     };
     assert_eq!(refused(with_key), SetupError::ApiKey);
-    let with_contact = CoinGeckoConfig {
+    let with_contact = SourceConfig {
         contact: "two\nlines".to_owned(),
         ..config("http://127.0.0.1/")
     };

@@ -15,7 +15,7 @@ fn config(arena: &Arena, more: &str) -> Config {
     let redis_url = arena.redis_url();
     let (server, _) = redis_url.rsplit_once('/').unwrap();
     let text = format!(
-        "DATABASE_URL={}\nREDIS_URL={server}/9\nENV=development\nPRICE_SOURCES=simulated:7\n\
+        "DATABASE_URL={}\nREDIS_URL={server}/9\nENV=development\nPRICE_SOURCES=simulated:000102030405060708090a0b0c0d0e0f\n\
          ORACLE_INTERVAL_SECONDS=1\n{more}",
         arena.database_url()
     );
