@@ -99,6 +99,8 @@ export interface PriceSample {
   source: PriceSource;
   provider_at: Instant;
   sampled_at: Instant;
+  /** Read from the source's history afterwards; not in events. */
+  from_history?: boolean;
 }
 export interface Bot {
   id: number;

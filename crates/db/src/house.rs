@@ -11,7 +11,7 @@
 
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Numeric, Timestamptz, Untyped};
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncConnection, RunQueryDsl};
 use futures_util::future::join;
 use ledger_core::{Money, Refusal, Timestamp};
 
@@ -121,6 +121,23 @@ pub(crate) async fn settle(conn: &mut Connection, reserved: i128, minted: i128) 
         .await?;
     }
     Ok(())
+}
+
+/// Counts what is set aside anew, from the open predictions: an older build that settled some during an
+/// upgrade gave nothing back. The oracle does so when it starts.
+pub async fn recount(conn: &mut Connection) -> DbResult<()> {
+    conn.transaction::<_, DbError, _>(async |conn| {
+        Hold {}.get_result::<SqlTotal>(conn).await?;
+        // Whoever wagers or settles meanwhile waits with its own part until this is committed.
+        diesel::sql_query(
+            "UPDATE house_exposure SET reserved = \
+                (SELECT coalesce(sum(reserved), 0) FROM predictions WHERE status = 'OPEN')",
+        )
+        .execute(conn)
+        .await?;
+        Ok(())
+    })
+    .await
 }
 
 #[derive(QueryableByName)]

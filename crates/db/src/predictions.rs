@@ -466,11 +466,8 @@ async fn lean(
     first_due: Timestamp,
     due: Timestamp,
 ) -> DbResult<Unpriced> {
-    let near = async |conn: &mut Connection, at: Timestamp| {
-        let until = at.plus_seconds(LEAN_SECONDS);
-        prices::first_taken(conn, at, until).await
-    };
-    let (start, end) = (near(conn, first_due).await?, near(conn, due).await?);
+    let start = nearest(conn, first_due).await?;
+    let end = nearest(conn, due).await?;
     let verdict = start
         .zip(end)
         .map(|(start, end)| prediction::judge(prediction.direction, &start, &end));
@@ -482,6 +479,10 @@ async fn lean(
             Some(Verdict::Void(_)) | None => None,
         },
     })
+}
+
+async fn nearest(conn: &mut Connection, at: Timestamp) -> DbResult<Option<PriceSample>> {
+    prices::first_taken(conn, at, at.plus_seconds(LEAN_SECONDS)).await
 }
 
 /// How far the nearest prices may lie that tell how a void prediction leaned.

@@ -22,15 +22,25 @@ use crate::sql::{SqlMoney, SqlPriceSource};
 pub struct PriceRow {
     pub sample: PriceSample,
     pub sampled_at: Timestamp,
+    /// Whether its source's history told it, and no sample.
+    pub from_history: bool,
 }
 
-type Row = (i64, SqlPriceSource, SqlMoney, DateTime<Utc>, DateTime<Utc>);
+type Row = (
+    i64,
+    SqlPriceSource,
+    SqlMoney,
+    DateTime<Utc>,
+    DateTime<Utc>,
+    bool,
+);
 type Columns = (
     prices::id,
     prices::source,
     prices::price,
     prices::provider_at,
     prices::sampled_at,
+    prices::history,
 );
 const COLUMNS: Columns = (
     prices::id,
@@ -38,9 +48,10 @@ const COLUMNS: Columns = (
     prices::price,
     prices::provider_at,
     prices::sampled_at,
+    prices::history,
 );
 
-fn price_of((id, source, price, provider_at, sampled_at): Row) -> DbResult<PriceRow> {
+fn price_of((id, source, price, provider_at, sampled_at, from_history): Row) -> DbResult<PriceRow> {
     let price = Price::new(price.0).map_err(DbError::corrupt)?;
     let sample = PriceSample {
         id: PriceId(id),
@@ -51,6 +62,7 @@ fn price_of((id, source, price, provider_at, sampled_at): Row) -> DbResult<Price
     Ok(PriceRow {
         sample,
         sampled_at: sampled_at.into(),
+        from_history,
     })
 }
 

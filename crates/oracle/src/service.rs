@@ -48,7 +48,11 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let database = connect_postgres(&config).await?;
     let bus = connect_redis(&config).await?;
     follow_credentials(&config, &database, &bus, &shutdown)?;
-    db::rules::adopt(&mut *database.get().await?, &config.rules).await?;
+    {
+        let mut conn = database.get().await?;
+        db::rules::adopt(&mut conn, &config.rules).await?;
+        db::house::recount(&mut conn).await?;
+    }
     let announcement = bus.announce("oracle");
     let rhythm = Rhythm {
         sample_seconds: config.sample_interval_seconds,

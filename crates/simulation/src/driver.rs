@@ -18,6 +18,7 @@ use db::markets::{Market, MarketFilter};
 use db::ticks::{Due, Selection, TickEngine};
 use ledger_core::economy::EconomyRules;
 use ledger_core::market::MarketStatus;
+use ledger_core::prediction;
 use ledger_core::{BotId, BotStatus, CycleNumber, Money, Timestamp};
 use oracle::cycle::{self, Retention, Rhythm};
 use oracle::markets::MarketDesk;

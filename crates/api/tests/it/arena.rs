@@ -479,8 +479,8 @@ async fn beyond_the_house_budget_wagers_are_refused_with_the_time_it_opens_again
     service.wager(&bot, "2.00").await.json();
     let answer = service.wager(&bot, "0.01").await;
     let problem = answer.problem(ProblemKind::HouseBudget);
-    assert_eq!(problem["limit_value"], "2.00000000");
-    assert!(problem["opens_at"].is_string(), "{problem}");
+    assert_eq!(problem.extra["limit_value"], "2.00000000");
+    assert!(problem.extra["opens_at"].is_string(), "{problem:?}");
     let seconds: i64 = answer.header("retry-after").unwrap().parse().unwrap();
     // Its one open position may be settled, and lost, after the horizon.
     assert!((1..=302).contains(&seconds), "{seconds}");

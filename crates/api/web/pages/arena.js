@@ -329,7 +329,7 @@ const Living = memo(
 function Prices() {
   const { value, problem, set, again } = useRead(async (signal) => {
     const read = await all("prices", 200, signal);
-    return /** @type {PriceSample[]} */ (read.items).reverse();
+    return /** @type {PriceSample[]} */ (read.items).filter((sample) => !sample.from_history).reverse();
   }, []);
   useEffect(
     () =>

@@ -173,3 +173,19 @@ async fn many_at_once_never_overdraw() {
     assert_eq!(exposure(&arena).await.0, "10.00000000");
     arena.assert_sound().await;
 }
+
+#[tokio::test]
+async fn what_an_older_build_did_not_give_back_is_counted_anew() {
+    let arena = Arena::new().await.with_rules(budget("10.00"));
+    let bot = arena.bot().balance("100.00").create().await.id;
+    place(&arena, bot, "4.00").await.unwrap();
+    let owner = arena.owner_client().await;
+    owner
+        .batch_execute("UPDATE house_exposure SET reserved = 9.5")
+        .await
+        .unwrap();
+    refused(place(&arena, bot, "1.00").await);
+    house::recount(&mut *arena.conn().await).await.unwrap();
+    assert_eq!(exposure(&arena).await.0, "4.00000000");
+    place(&arena, bot, "6.00").await.unwrap();
+}

@@ -48,7 +48,7 @@ pub enum SourcesError {
     Unknown { entry: usize },
     #[error("entry {entry} lacks its file: write replay:<csv file>")]
     NoFile { entry: usize },
-    #[error("entry {entry}: the seed of simulated:<seed> {WeakSeed}")]
+    #[error("entry {entry}: the seed of simulated:<seed> {}", WeakSeed)]
     NoSeed { entry: usize },
     /// Start and end of a prediction must come from one source, and only the kind is kept.
     #[error("entry {entry} names {source_kind} a second time")]

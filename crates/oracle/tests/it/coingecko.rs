@@ -73,6 +73,20 @@ async fn the_request_says_what_it_wants_and_who_asks() {
 }
 
 #[tokio::test]
+async fn its_history_is_asked_for_by_the_second() {
+    let body = r#"{"prices":[[1771199100123,67000.5],[1771199400456,67001.25]],"market_caps":[[1771199100123,1.3e12]],"total_volumes":[[1771199100123,3.1e10]]}"#;
+    let stub = Stub::answering("200 OK", "Content-Type: application/json\r\n", body).await;
+    let (begins, ends) = (now().plus_seconds(-900), now().plus_seconds(-600));
+    let told = feed(&stub).history(begins, ends, now()).await.unwrap();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].provider_at.micros(), 1_771_199_100_123_000);
+    let request = stub.requests().remove(0);
+    let line = "GET /api/v3/coins/bitcoin/market_chart/range?vs_currency=usd\
+                &from=1771199100&to=1771199401 HTTP/1.1";
+    assert!(request.starts_with(line), "{request}");
+}
+
+#[tokio::test]
 async fn a_key_goes_into_its_header() {
     let stub = Stub::coingecko("67187.33", NOW).await;
     let mut config = config(&format!("http://{}", stub.address));
