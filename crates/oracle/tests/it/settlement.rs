@@ -180,10 +180,10 @@ async fn a_source_that_was_silenced_tells_afterwards_what_it_would_have_said() {
     let feed = Told::new(Coingecko, history).refusing(1);
     let oracle = oracle_of(&arena, bus(&arena).await, vec![Arc::clone(&feed) as _]);
     // The end was due 1,890 s ago. The first question is refused, and peace is kept.
-    let first = cycle_at(&oracle, now).await;
+    let first = cycle_now(&arena, &oracle).await;
     assert_eq!(first.told, Some(Vec::new()));
     look_again(&arena).await;
-    cycle_at(&oracle, now.plus_seconds(30)).await;
+    cycle_now(&arena, &oracle).await;
     assert_eq!(feed.asked.load(Ordering::SeqCst), 1);
     assert_eq!(prediction(&arena, id).await.status, Open);
     let over = "UPDATE source_cooldowns SET until = clock_timestamp()";
@@ -194,10 +194,10 @@ async fn a_source_that_was_silenced_tells_afterwards_what_it_would_have_said() {
         .await
         .unwrap();
     look_again(&arena).await;
-    let read = cycle_at(&oracle, now.plus_seconds(130)).await;
+    let read = cycle_now(&arena, &oracle).await;
     assert_eq!(read.told, Some(vec![Coingecko]));
     look_again(&arena).await;
-    let last = cycle_at(&oracle, now.plus_seconds(160)).await;
+    let last = cycle_now(&arena, &oracle).await;
     assert_eq!(last.settlement.unwrap().settled.len(), 1);
     assert_eq!(prediction(&arena, id).await.status, Lost);
     assert_eq!(
