@@ -43,4 +43,8 @@ pub struct Prediction {
     /// When it was settled; `None` until then.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub resolved_at: Option<Timestamp>,
+    /// The SHA-256 of the rules in force when it was made, in lower-case hex: these settle it. `None`
+    /// for one from before rules were kept.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub rules: Option<String>,
 }

@@ -7,6 +7,7 @@
 //! something cannot be reached, 2 the command line is wrong, 1 the rest. Money moves through `db`
 //! alone; hashes and balances are computed by `ledger-core` alone, and nothing here shows a secret.
 
+mod backup_key;
 mod cli;
 mod commands;
 mod credentials;
@@ -165,8 +166,8 @@ async fn dispatch(command: Command, by: Option<Operator>, format: Format) -> Res
             let done = commands::rotate_secrets::admin_token(&sources, &args).await?;
             show_rotated(format, &who, "ROTATE_ADMIN_TOKEN", done).await?;
         }
-        Command::DebugAuth => {
-            let checks = commands::debug_auth::run(&sources).await?;
+        Command::DebugAuth(args) => {
+            let checks = commands::debug_auth::run(&sources, &args).await?;
             format.show(&checks)?;
             checks.verdict().map_err(Stopped::ByReport)?;
         }
@@ -199,7 +200,8 @@ async fn show_rotated<R: Serialize + Display>(
 ) -> Result<(), Stopped> {
     let sources = Sources::load();
     operator::record(&sources, commands::DATABASE_URL, who, action, &rotation).await?;
-    let credentials = commands::debug_auth::run(&sources).await?;
+    let credentials =
+        commands::debug_auth::run(&sources, &commands::debug_auth::Args::default()).await?;
     let rotated = Rotated {
         rotation,
         credentials,

@@ -6,19 +6,20 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Numeric, Text, Timestamptz, Untyped, Uuid};
+use diesel::sql_types::{Array, BigInt, Binary, Numeric, Text, Timestamptz, Untyped, Uuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use futures_util::future::{join, join_all, join3};
 use ledger_core::economy::{self, EconomyRules, Wallet};
 use ledger_core::money::{Confidence, Stake};
 use ledger_core::post::{Draft, PostKind};
-use ledger_core::prediction::{Direction, PredictionStatus};
-use ledger_core::{BotId, Entry, Money, ObservationId, PredictionId, Refusal, Timestamp};
+use ledger_core::prediction::{self, Direction, PredictionStatus};
+use ledger_core::{BotId, Entry, Hash, Money, ObservationId, PredictionId, Refusal, Timestamp};
 use serde_json::json;
 
 use crate::audit::{self, AuditRow};
-use crate::error::{DbError, DbResult, first_cause, of_commit};
+use crate::error::{Conflict, DbError, DbResult, first_cause, of_commit};
 use crate::events::{self, EventDraft, EventKind};
+use crate::house::{self, Exposure};
 use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause, Locked};
 use crate::metrics::{self, Usage};
@@ -81,23 +82,32 @@ pub async fn place(
     let placed = conn
         .transaction::<_, DbError, _>(async |conn| {
             let locked = ledger::lock(conn, Brake::Heeded, wager.bot_id);
-            let (locked, ids) = join(locked, Ids::draw(conn, 1)).await;
+            let (locked, ids, house) =
+                join3(locked, Ids::draw(conn, 1), House::of(conn, rules)).await;
             let cases = vec![(locked?, &placing)];
-            let outcome = carry_out(conn, cases, ids?, rules).await?.pop();
+            let outcome = carry_out(conn, cases, ids?, house?).await?.pop();
             let accepted =
                 outcome.ok_or_else(|| DbError::corrupt("a wager without an outcome"))??;
             done = true;
             Ok(accepted)
         })
         .await;
-    of_commit(placed, done)
+    match of_commit(placed, done) {
+        Err(DbError::Conflict(Conflict::HouseBudget)) => {
+            let loss = rules.house_loss_of(wager.stake).ok_or(Refusal::Overflow)?;
+            let budget = rules.house_loss_budget_per_hour;
+            Err(house::refusal(conn, loss, budget).await?.into())
+        }
+        other => other,
+    }
 }
 
 /// Places many wagers in one transaction, each refused or accepted on its own, and answers in their
 /// order. Whoever holds one of the wallets holds nobody up: that wager is passed over.
 ///
 /// # Errors
-/// When one of them is impossible, such as an observation used before, none is placed.
+/// When one of them is impossible, such as an observation used before, none is placed; nor when others
+/// used up the house's budget while these were being placed.
 pub async fn place_all(
     conn: &mut Connection,
     placings: &[Placing<'_>],
@@ -107,9 +117,10 @@ pub async fn place_all(
     let mut done = false;
     let placed = conn
         .transaction::<_, DbError, _>(async |conn| {
-            let (locked, ids) = join(
+            let (locked, ids, house) = join3(
                 ledger::lock_free(conn, Brake::Heeded, &bots),
                 Ids::draw(conn, placings.len()),
+                House::of(conn, rules),
             )
             .await;
             let mut outcomes: Vec<Placed> = placings.iter().map(|_| Placed::Passed).collect();
@@ -125,7 +136,7 @@ pub async fn place_all(
                     cases.push((locked, placing));
                 }
             }
-            let settled = carry_out(conn, cases, ids?, rules).await?;
+            let settled = carry_out(conn, cases, ids?, house?).await?;
             for (place, outcome) in places.into_iter().zip(settled) {
                 if let Some(slot) = outcomes.get_mut(place) {
                     *slot = outcome.map_or_else(Placed::Refused, Placed::Accepted);
@@ -154,6 +165,38 @@ impl Ids {
     }
 }
 
+/// The rules in force, which are kept, and what the house has at stake by them.
+#[derive(Clone, Copy)]
+struct House<'a> {
+    rules: &'a EconomyRules,
+    digest: Hash,
+    exposure: Exposure,
+}
+
+impl<'a> House<'a> {
+    async fn of(conn: &Connection, rules: &'a EconomyRules) -> DbResult<House<'a>> {
+        let (digest, exposure) = join(crate::rules::keep(conn, rules), house::look(conn)).await;
+        Ok(House {
+            rules,
+            digest: digest?,
+            exposure: exposure?,
+        })
+    }
+
+    /// Whether a wager fits into the budget beside `taken` units of others; what it may cost.
+    fn admit(&self, taken: i128, wager: &Wager) -> Result<i128, Money> {
+        // What leaves the range of money was refused before.
+        let loss = self.rules.house_loss_of(wager.stake).unwrap_or_default();
+        let units = i128::from(loss.units());
+        let budget = self.rules.house_loss_budget_per_hour;
+        if self.exposure.has_room_for(taken + units, budget) {
+            Ok(units)
+        } else {
+            Err(loss)
+        }
+    }
+}
+
 /// A wager that was accepted, with all that its rows say.
 struct Placement<'a> {
     placing: &'a Placing<'a>,
@@ -164,6 +207,8 @@ struct Placement<'a> {
     /// When it was made: the time of its entry, which may lie after the clock's.
     at: Timestamp,
     settles_at: Timestamp,
+    /// What the house adds if it is right.
+    reserved: Money,
     accepted: Accepted,
 }
 
@@ -173,8 +218,11 @@ async fn carry_out<'a>(
     conn: &Connection,
     cases: Vec<(Locked, &'a Placing<'a>)>,
     ids: Ids,
-    rules: &EconomyRules,
+    house: House<'_>,
 ) -> DbResult<Vec<Result<Accepted, Refusal>>> {
+    let rules = house.rules;
+    let budget = rules.house_loss_budget_per_hour;
+    let (mut at_risk, mut full) = (0_i128, None);
     let mut outcomes = Vec::with_capacity(cases.len());
     let (mut work, mut accepted) = (Vec::new(), Vec::new());
     for (locked, placing) in cases {
@@ -184,11 +232,23 @@ async fn carry_out<'a>(
             ..
         } = *placing.wager;
         match economy::wager(&locked.wallet, stake, rules, observation_id) {
-            Ok(movement) => {
-                accepted.push((outcomes.len(), placing));
-                work.push((locked, vec![movement]));
-                outcomes.push(None);
-            }
+            Ok(movement) => match house.admit(at_risk, placing.wager) {
+                Ok(units) => {
+                    at_risk += units;
+                    accepted.push((outcomes.len(), placing));
+                    work.push((locked, vec![movement]));
+                    outcomes.push(None);
+                }
+                Err(loss) => {
+                    // One look serves all of a transaction: it is an estimate anyway.
+                    let refusal = match &full {
+                        Some(refusal) => Refusal::clone(refusal),
+                        None => house::refusal(conn, loss, budget).await?,
+                    };
+                    full = Some(refusal.clone());
+                    outcomes.push(Some(Err(refusal)));
+                }
+            },
             Err(refusal) => outcomes.push(Some(Err(refusal))),
         }
     }
@@ -201,13 +261,16 @@ async fn carry_out<'a>(
             .map(|(((_, placing), ids), (entry, wallet))| {
                 Placement::of(placing, ids, entry, wallet, rules)
             })
-            .collect::<Vec<_>>();
-        let (appended, placed) = join(
+            .collect::<Option<Vec<_>>>()
+            .ok_or(Refusal::Overflow)?;
+        // Sent in this order: the house's row is locked last, until the commit that follows.
+        let (appended, placed, taken) = join3(
             sealed.write(conn, Cause::Action),
-            write(conn, &placements, &sealed.events(), rules),
+            write(conn, &placements, &sealed.events(), house),
+            house::take(conn, at_risk, budget),
         )
         .await;
-        first_cause([appended, placed])?;
+        first_cause([appended, placed, taken])?;
         for ((place, _), placement) in accepted.iter().zip(placements) {
             if let Some(slot) = outcomes.get_mut(*place) {
                 *slot = Some(Ok(placement.accepted));
@@ -227,7 +290,7 @@ impl<'a> Placement<'a> {
         entry: &Entry,
         wallet: &Wallet,
         rules: &EconomyRules,
-    ) -> Placement<'a> {
+    ) -> Option<Placement<'a>> {
         let Wager {
             bot_id,
             direction,
@@ -236,7 +299,7 @@ impl<'a> Placement<'a> {
             ..
         } = *placing.wager;
         let at = entry.recorded_at;
-        Placement {
+        Some(Placement {
             placing,
             prediction_id,
             action_id,
@@ -248,14 +311,16 @@ impl<'a> Placement<'a> {
             },
             wallet: wallet.clone(),
             at,
-            settles_at: at.plus_seconds(rules.prediction_horizon_seconds),
+            settles_at: prediction::start_due(at, rules)
+                .plus_seconds(rules.prediction_horizon_seconds),
+            reserved: rules.house_loss_of(stake)?,
             accepted: Accepted {
                 action_id,
                 prediction_id: Some(PredictionId(prediction_id)),
                 new_balance: entry.balance_after,
                 entry: Some(entry.clone()),
             },
-        }
+        })
     }
 
     fn event(&self) -> EventDraft {
@@ -289,17 +354,19 @@ statement! {
         settles_at: Vec<DateTime<Utc>> as Array<Timestamptz>,
         content: Vec<&'a str> as Array<Text>,
         reference: Vec<&'a str> as Array<Text>,
+        reserved: Vec<SqlMoney> as Array<Numeric>,
+        rules: Vec<u8> as Binary,
         post_kind: &'static str as Text,
     } returns Untyped =
     "WITH placed AS MATERIALIZED ( \
-        SELECT * FROM UNNEST({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
+        SELECT * FROM UNNEST({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
             AS p (prediction_id, action_id, bot_id, observation_id, direction, wager_amount, \
-                  confidence, reasoning, at, settles_at, content, reference)), \
+                  confidence, reasoning, at, settles_at, content, reference, reserved)), \
      prediction AS ( \
         INSERT INTO predictions (id, bot_id, observation_id, direction, wager_amount, confidence, \
-                                 reasoning, created_at, settles_at) \
+                                 reasoning, created_at, settles_at, reserved, rules) \
         SELECT prediction_id, bot_id, observation_id, direction::direction, wager_amount, \
-               confidence, reasoning, at, settles_at FROM placed), \
+               confidence, reasoning, at, settles_at, reserved, {} FROM placed), \
      audit AS ( \
         INSERT INTO audit_log (id, at, actor, action, bot_id, observation_id, detail) \
         SELECT action_id, at, 'bot:' || bot_id, 'PREDICT', bot_id, observation_id, \
@@ -309,7 +376,7 @@ statement! {
 }
 
 impl<'a> InsertPlacements<'a> {
-    fn of(placements: &'a [Placement<'a>]) -> InsertPlacements<'a> {
+    fn of(placements: &'a [Placement<'a>], house: House<'_>) -> InsertPlacements<'a> {
         let each = || placements.iter();
         let wagers = || placements.iter().map(|p| p.placing.wager);
         InsertPlacements {
@@ -325,6 +392,8 @@ impl<'a> InsertPlacements<'a> {
             settles_at: each().map(|p| p.settles_at.datetime()).collect(),
             content: each().map(|p| p.post.draft.content.as_str()).collect(),
             reference: each().map(|p| p.post.reference.as_str()).collect(),
+            reserved: each().map(|p| SqlMoney(p.reserved)).collect(),
+            rules: house.digest.0.to_vec(),
             post_kind: PostKind::Wager.as_str(),
         }
     }
@@ -335,9 +404,10 @@ async fn write(
     conn: &Connection,
     placements: &[Placement<'_>],
     entry_events: &[EventDraft],
-    rules: &EconomyRules,
+    house: House<'_>,
 ) -> DbResult<()> {
-    let insert = InsertPlacements::of(placements);
+    let rules = house.rules;
+    let insert = InsertPlacements::of(placements, house);
     let inserted = async {
         let mut conn = conn;
         match insert.execute(&mut conn).await {

@@ -84,6 +84,7 @@ diesel::table! {
         reasoning_tokens -> Nullable<Int8>,
         cost_usd -> Nullable<Numeric>,
         priced_usd -> Nullable<Numeric>,
+        unreported_calls -> Nullable<Int4>,
     }
 }
 
@@ -111,6 +112,9 @@ diesel::table! {
         llm_usd -> Numeric,
         interventions -> Int8,
         errors -> Int8,
+        unreported_calls -> Int8,
+        reported_usd -> Numeric,
+        reported_usd_calls -> Int8,
     }
 }
 
@@ -184,6 +188,7 @@ diesel::table! {
         minted -> Nullable<Numeric>,
         burned -> Nullable<Numeric>,
         brier -> Nullable<Numeric>,
+        rules -> Nullable<Bytea>,
     }
 }
 
@@ -234,6 +239,18 @@ diesel::table! {
         fees -> Numeric,
         liquidated -> Int8,
         failed -> Int8,
+        rules -> Nullable<Bytea>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
+    economy_rules (digest) {
+        digest -> Bytea,
+        rules -> Text,
+        first_used_at -> Timestamptz,
     }
 }
 
@@ -284,6 +301,26 @@ diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::*;
 
+    house_exposure (single) {
+        single -> Bool,
+        reserved -> Numeric,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
+    house_minted (minute) {
+        minute -> Timestamptz,
+        minted -> Numeric,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
     idempotency_keys (key_sha256) {
         key_sha256 -> Bytea,
         body_sha256 -> Bytea,
@@ -292,6 +329,8 @@ diesel::table! {
         encrypted -> Bool,
         created_at -> Timestamptz,
         expires_at -> Timestamptz,
+        bot_id -> Nullable<Int8>,
+        credential_version -> Nullable<Int8>,
     }
 }
 
@@ -353,6 +392,7 @@ diesel::table! {
         next_try_at -> Timestamptz,
         paused_at -> Nullable<Timestamptz>,
         pause_reason -> Nullable<Text>,
+        rules -> Nullable<Bytea>,
     }
 }
 
@@ -403,6 +443,22 @@ diesel::table! {
         payout -> Nullable<Numeric>,
         brier -> Nullable<Numeric>,
         resolved_at -> Nullable<Timestamptz>,
+        rules -> Nullable<Bytea>,
+        reserved -> Numeric,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
+    price_history_reads (id) {
+        id -> Int8,
+        source -> PriceSource,
+        begins_at -> Timestamptz,
+        ends_at -> Timestamptz,
+        points -> Int4,
+        read_at -> Timestamptz,
     }
 }
 
@@ -416,6 +472,7 @@ diesel::table! {
         price -> Numeric,
         provider_at -> Timestamptz,
         sampled_at -> Timestamptz,
+        history -> Bool,
     }
 }
 
@@ -460,6 +517,19 @@ diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::*;
 
+    verified_heads (bot_id) {
+        bot_id -> Int8,
+        sequence -> Int8,
+        balance -> Numeric,
+        hash -> Bytea,
+        whole_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
     wallets (bot_id) {
         bot_id -> Int8,
         status -> BotStatus,
@@ -488,4 +558,4 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(agent_metrics, agent_totals, agent_windows, arena_identity, arena_pause, audit_log, bets, bot_schedules, bots, cycles, events, events_horizon, evidence, idempotency_keys, leases, ledger, markets, oracle_cycles, posts, predictions, prices, source_cooldowns, superseded_credentials, tick_failures, wallets,);
+diesel::allow_tables_to_appear_in_same_query!(agent_metrics, agent_totals, agent_windows, arena_identity, arena_pause, audit_log, bets, bot_schedules, bots, cycles, economy_rules, events, events_horizon, evidence, house_exposure, house_minted, idempotency_keys, leases, ledger, markets, oracle_cycles, posts, predictions, price_history_reads, prices, source_cooldowns, superseded_credentials, tick_failures, verified_heads, wallets,);

@@ -13,9 +13,9 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncConnection, RunQueryDsl};
-use ledger_core::economy::{self, Enforcement};
+use ledger_core::economy::{self, EconomyRules, Enforcement};
 use ledger_core::post::Draft;
-use ledger_core::{BotId, CycleNumber, Pause, Refusal, Timestamp};
+use ledger_core::{BotId, CycleNumber, Hash, Pause, Refusal, Timestamp};
 use serde_json::json;
 
 use crate::error::{DbError, DbResult};
@@ -23,6 +23,7 @@ use crate::events::{self, EventDraft, EventKind};
 use crate::pauses::Brake;
 use crate::pool::Connection;
 use crate::posts::NewPost;
+use crate::rules::{digest_of, keep};
 use crate::schema::cycles;
 use crate::sql::SqlEnforcement;
 use crate::totals::{self, Attention};
@@ -42,6 +43,8 @@ pub struct Cycle {
     pub number: CycleNumber,
     /// The mode it began in, which holds to its end.
     pub enforcement: Enforcement,
+    /// The rules it began with, which hold to its end; see [`crate::rules::of`].
+    pub rules: Option<Hash>,
     pub started_at: Timestamp,
 }
 
@@ -62,9 +65,10 @@ pub enum Due {
 /// Cycles that nobody began while no ticker ran are not made up for.
 pub async fn due(
     conn: &mut Connection,
-    enforcement: Enforcement,
+    rules: &EconomyRules,
     tick_rate_seconds: i64,
 ) -> DbResult<Due> {
+    let enforcement = rules.enforcement;
     conn.transaction::<_, DbError, _>(async |conn| {
         diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
             .bind::<BigInt, _>(CYCLE_BOUNDARY_LOCK)
@@ -77,7 +81,13 @@ pub async fn due(
             other => other?,
         }
         let now = crate::now(conn).await?;
-        type Last = (i64, SqlEnforcement, DateTime<Utc>, Option<DateTime<Utc>>);
+        type Last = (
+            i64,
+            SqlEnforcement,
+            DateTime<Utc>,
+            Option<DateTime<Utc>>,
+            Option<Vec<u8>>,
+        );
         let last: Option<Last> = cycles::table
             .order(cycles::number.desc())
             .select((
@@ -85,21 +95,23 @@ pub async fn due(
                 cycles::enforcement,
                 cycles::started_at,
                 cycles::closed_at,
+                cycles::rules,
             ))
             .first(conn)
             .await
             .optional()?;
         let number = match last {
-            Some((number, mode, started_at, None)) => {
+            Some((number, mode, started_at, None, digest)) => {
                 let number = CycleNumber(number);
                 let started_at = started_at.into();
                 return Ok(Due::Open(Cycle {
                     number,
                     enforcement: mode.0,
+                    rules: digest_of(digest)?,
                     started_at,
                 }));
             }
-            Some((number, _, started_at, Some(_))) => {
+            Some((number, _, started_at, Some(_), _)) => {
                 let begins = Timestamp::from(started_at).plus_seconds(tick_rate_seconds);
                 let micros = begins.micros() - now.micros();
                 // A clock that was set back must not stop time for longer than one rate.
@@ -110,9 +122,11 @@ pub async fn due(
             }
             None => 1,
         };
+        let digest = keep(conn, rules).await?;
         diesel::insert_into(cycles::table)
             .values((
                 cycles::number.eq(number),
+                cycles::rules.eq(&digest.0[..]),
                 cycles::enforcement.eq(SqlEnforcement(enforcement)),
                 cycles::started_at.eq(now.datetime()),
             ))
@@ -121,6 +135,7 @@ pub async fn due(
         Ok(Due::Begun(Cycle {
             number: CycleNumber(number),
             enforcement,
+            rules: Some(digest),
             started_at: now,
         }))
     })

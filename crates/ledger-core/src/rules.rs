@@ -1,7 +1,10 @@
 //! The figures of the economy: their defaults, their settings, and what would make no sense.
 
+mod canonical;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::canonical::UnreadableRules;
 use crate::economy::Enforcement;
 use crate::market::MarketSource;
 use crate::money::{Money, MoneyError, Stake};
@@ -11,6 +14,9 @@ pub(crate) const PAYOUT_FACTOR_MAX: i64 = 100;
 
 /// The figures of the economy. [`EconomyRules::default`] holds the published ones; each can be
 /// configured, and `GET /economy` shows those in force.
+///
+/// A figure belongs into the table of [`canonical`] too, by which positions name the rules that
+/// settle them; a test fails for one that is missing there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EconomyRules {
     pub enforcement: Enforcement,
@@ -32,10 +38,18 @@ pub struct EconomyRules {
     pub open_predictions_max: i32,
     /// The most a bot may have at stake in open predictions.
     pub open_stake_max: Money,
+    /// From a prediction's creation to the earliest time of its first price: a provider's average lags
+    /// the market, and nobody must win by having seen what the average does not show yet.
+    pub sample_lag_seconds: i64,
     /// From a prediction's first price to its second.
     pub prediction_horizon_seconds: i64,
-    /// A price sample this late voids the prediction.
+    /// A price that is later than its due time by more than this is not the one that was due; and for
+    /// so long nobody but the prediction's own source is asked for it.
     pub sample_grace_seconds: i64,
+    /// A prediction whose prices no source has told this long after they were due is void.
+    pub sample_patience_seconds: i64,
+    /// The most that price predictions may have the house mint within any hour.
+    pub house_loss_budget_per_hour: Money,
     /// A price older than this halts the arena.
     pub price_ttl_seconds: i64,
     /// How long a ticket is good for.
@@ -138,8 +152,12 @@ impl Default for EconomyRules {
             payout_factor: 2,
             open_predictions_max: 20,
             open_stake_max: Money::cents(10_000),
+            sample_lag_seconds: 60,
             prediction_horizon_seconds: 300,
-            sample_grace_seconds: 1800,
+            sample_grace_seconds: 1_800,
+            // Six hours, and more than the longest cooldown of a source.
+            sample_patience_seconds: 6 * 3_600 + 900,
+            house_loss_budget_per_hour: Money::cents(200_000),
             price_ttl_seconds: 120,
             ticket_ttl_seconds: 5,
             markets: MarketRules::default(),
@@ -185,6 +203,13 @@ impl EconomyRules {
             "ENTROPY_MAX",
             "must be at least ENTROPY_BASE",
         );
+        self.check_positions(&mut need);
+        self.markets.check(&mut need);
+        problems
+    }
+
+    /// The figures of predictions and their prices.
+    fn check_positions(&self, need: &mut impl FnMut(bool, &'static str, &str)) {
         let above_zero = "must be above zero";
         need(self.stake_min.is_positive(), "STAKE_MIN", above_zero);
         need(
@@ -213,9 +238,24 @@ impl EconomyRules {
             "must be above zero seconds",
         );
         need(
+            (0..=3_600).contains(&self.sample_lag_seconds),
+            "SAMPLE_LAG_SECONDS",
+            "must be from 0 to 3600",
+        );
+        need(
             self.sample_grace_seconds > 0,
             "SAMPLE_GRACE_SECONDS",
             "must be above zero",
+        );
+        need(
+            self.sample_patience_seconds >= self.sample_grace_seconds,
+            "SAMPLE_PATIENCE_SECONDS",
+            "must be at least SAMPLE_GRACE_SECONDS",
+        );
+        need(
+            !self.house_loss_budget_per_hour.is_negative(),
+            "HOUSE_LOSS_BUDGET_PER_HOUR",
+            "must not be negative",
         );
         need(
             self.price_ttl_seconds > 0,
@@ -227,13 +267,18 @@ impl EconomyRules {
             "TICKET_TTL_SECONDS",
             "must be above zero",
         );
-        self.markets.check(&mut need);
-        problems
     }
 
     /// An amount as a stake, if it is at least the smallest one.
     pub fn stake(&self, amount: Money) -> Result<Stake, MoneyError> {
         Stake::checked(amount, self.stake_min)
+    }
+
+    /// What the house adds to a stake on the price that turns out right. `None` beyond the range of
+    /// money.
+    #[must_use]
+    pub fn house_loss_of(&self, stake: Stake) -> Option<Money> {
+        stake.money().checked_mul(self.payout_factor - 1)
     }
 
     /// The fee of one tick: `min(base + step × floor(idle_streak / n), max)`.
@@ -317,62 +362,16 @@ pub struct SettingProblem {
 }
 
 impl EconomyRules {
-    /// The defaults, overridden by whatever `setting` knows under the names of the table in this
-    /// function. Every problem is reported, not only the first.
+    /// The defaults, overridden by whatever `setting` knows under the names of the figures. Every
+    /// problem is reported, not only the first.
     pub fn from_settings(
         setting: impl Fn(&str) -> Option<String>,
     ) -> Result<EconomyRules, Vec<SettingProblem>> {
         let mut rules = EconomyRules::default();
         let mut problems = Vec::new();
-        macro_rules! read {
-            ($($name:literal => $($field:ident).+),+ $(,)?) => {
-                $(if let Some(text) = setting($name) {
-                    match text.trim().parse() {
-                        Ok(value) => rules.$($field).+ = value,
-                        Err(error) => problems.push(SettingProblem {
-                            name: $name,
-                            problem: error.to_string(),
-                        }),
-                    }
-                })+
-            };
-        }
-        read! {
-            "ENFORCEMENT_MODE" => enforcement,
-            "GENESIS_GRANT" => genesis_grant,
-            "ENTROPY_BASE" => entropy_base,
-            "ENTROPY_STEP" => entropy_step,
-            "IDLE_TICKS_PER_STEP" => idle_ticks_per_step,
-            "ENTROPY_MAX" => entropy_max,
-            "STAKE_MIN" => stake_min,
-            "PRODUCTIVE_STAKE_MIN" => productive_stake_min,
-            "PAYOUT_FACTOR" => payout_factor,
-            "OPEN_PREDICTIONS_MAX" => open_predictions_max,
-            "OPEN_STAKE_MAX" => open_stake_max,
-            "PREDICTION_HORIZON" => prediction_horizon_seconds,
-            "SAMPLE_GRACE_SECONDS" => sample_grace_seconds,
-            "PRICE_TTL_SECONDS" => price_ttl_seconds,
-            "TICKET_TTL_SECONDS" => ticket_ttl_seconds,
-            "MARKET_PLACES" => markets.places,
-            "BOUNTY_BUDGET_PER_HOUR" => markets.bounty_budget_per_hour,
-            "RESEARCH_BOUNTY" => markets.research.bounty,
-            "RESEARCH_SECONDS" => markets.research.seconds,
-            "RESEARCH_WEIGHT" => markets.research.weight,
-            "WEATHER_BOUNTY" => markets.weather.bounty,
-            "WEATHER_SECONDS" => markets.weather.seconds,
-            "WEATHER_WEIGHT" => markets.weather.weight,
-            "GITHUB_BOUNTY" => markets.github.bounty,
-            "GITHUB_SECONDS" => markets.github.seconds,
-            "GITHUB_WEIGHT" => markets.github.weight,
-            "NEWS_BOUNTY" => markets.news.bounty,
-            "NEWS_SECONDS" => markets.news.seconds,
-            "NEWS_WEIGHT" => markets.news.weight,
-            "STAR_STEP" => markets.star_step,
-            "ANSWER_STAKE" => markets.answer_stake,
-            "LOOKUP_FEE" => markets.lookup_fee,
-            "BETS_PER_REQUEST_MAX" => markets.bets_per_request_max,
-            "MARKET_POOL_MAX" => markets.pool_max,
-            "SETTLE_PATIENCE_SECONDS" => markets.settle_patience_seconds,
+        for name in canonical::NAMES {
+            let problem = setting(name).and_then(|text| rules.set(name, &text).err());
+            problems.extend(problem.map(|problem| SettingProblem { name, problem }));
         }
         if problems.is_empty() {
             problems = rules.problems();

@@ -48,8 +48,7 @@ pub async fn bots(arena: &Arena, first: i64, count: i64) {
 
 /// Begins a cycle, whatever the time since the last one.
 pub async fn begin_cycle(arena: &Arena) -> Cycle {
-    let mode = arena.rules().enforcement;
-    match db::ticks::due(&mut *arena.conn().await, mode, 0)
+    match db::ticks::due(&mut *arena.conn().await, arena.rules(), 0)
         .await
         .unwrap()
     {

@@ -88,7 +88,7 @@ pub async fn run(ticker: &Ticker, shutdown: &Shutdown) -> anyhow::Result<Ran> {
 async fn due(ticker: &Ticker) -> anyhow::Result<Due> {
     let mut conn = ticker.database.get().await?;
     let rate = i64::try_from(ticker.tick_rate.as_secs())?;
-    ticks::due(&mut conn, ticker.rules.enforcement, rate)
+    ticks::due(&mut conn, &ticker.rules, rate)
         .await
         .context("no cycle could begin")
 }
@@ -114,6 +114,17 @@ fn is_pause(error: &anyhow::Error) -> bool {
 
 async fn carry(ticker: &Ticker, cycle: Cycle) -> anyhow::Result<Ran> {
     let began = Instant::now();
+    // Another process may have begun it with other settings: it ends as it began.
+    let rules = db::rules::of(
+        &mut *ticker.database.get().await?,
+        cycle.rules,
+        &ticker.rules,
+    )
+    .await?;
+    let ticker = &Ticker {
+        rules: (*rules).clone(),
+        ..ticker.clone()
+    };
     // Days ahead of need, so that a failure is worth a word and not yet a cycle.
     let places = ticks::ensure_metrics_partitions(&mut *ticker.database.get().await?).await;
     if let Err(error) = places {

@@ -44,6 +44,7 @@ async fn look(app: Data<App>) -> ApiResult<Bytes> {
         price: price?.map(price_now),
         paused,
         parameters: Parameters::from(&app.rules),
+        rules: app.rules.digest().to_string(),
         as_of,
     })
 }
@@ -53,7 +54,7 @@ async fn price(app: &App) -> Result<Option<FreshPrice>, ApiError> {
     if app.limiter.is_alone() {
         return Ok(None);
     }
-    match app.bus.price().await {
+    match app.fresh_price().await {
         Err(error @ BusError::Corrupt(_)) => Err(error.into()),
         Err(error) => {
             warn!(%error, "the economy is shown without a price");

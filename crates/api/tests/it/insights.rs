@@ -26,7 +26,10 @@ impl Clock {
     /// One whole cycle, for everybody.
     async fn tick(&mut self, arena: &Arena, mode: Enforcement) -> Cycle {
         let mut conn = arena.conn().await;
-        let cycle = match db::ticks::due(&mut conn, mode, 0).await.unwrap() {
+        let cycle = match db::ticks::due(&mut conn, &arena.rules_in(mode), 0)
+            .await
+            .unwrap()
+        {
             Due::Begun(cycle) | Due::Open(cycle) => cycle,
             due => unreachable!("a rate of zero is always due, not {due:?}"),
         };
@@ -58,6 +61,7 @@ async fn a_new_bot_has_zeros_and_nulls_and_a_future() {
             "fees": zero, "phantom_fees": zero, "lookup_fees": zero, "lost_stakes": zero,
             "llm_usd": zero, "input_tokens": 0, "cached_input_tokens": 0, "output_tokens": 0,
             "reasoning_tokens": 0, "llm_calls": 0, "unpriced_calls": 0,
+            "unreported_calls": 0, "reported_usd": zero, "reported_usd_calls": 0,
         },
         "produced": {
             "payouts": zero, "bounties": zero, "profit": zero, "settled": 0, "won": 0,

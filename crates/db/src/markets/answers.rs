@@ -7,7 +7,7 @@ use ledger_core::market::{BetState, MarketStatus, Taking};
 use ledger_core::money::{Confidence, Outcome};
 use ledger_core::post::Draft;
 use ledger_core::research::{Answer, commitment};
-use ledger_core::{BotId, MarketId, Money, Refusal, Timestamp};
+use ledger_core::{BotId, CycleNumber, Hash, MarketId, Money, Refusal, Timestamp};
 use serde_json::json;
 
 use super::bets::markets_with_a_bet;
@@ -21,6 +21,7 @@ use crate::metrics::{self, Usage};
 use crate::pauses::Brake;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
+use crate::rules::keep;
 use crate::schema::{bets, markets};
 use crate::sql::{SqlBetState, SqlMarketStatus, SqlMoney};
 use crate::totals::{self, End, Ended};
@@ -103,7 +104,8 @@ async fn carry_out(
         detail: json!({ "market_id": id, "result": result }),
     };
     let action_id = audit::write(conn, row).await?;
-    insert(conn, new, &attempt, result, tick, at).await?;
+    let digest = keep(conn, rules).await?;
+    insert(conn, new, &attempt, result, (tick, digest), at).await?;
     resolve(conn, &mut market, new, result, at).await?;
     totals::add_ended(
         conn,
@@ -161,7 +163,7 @@ async fn insert(
     new: &NewAnswer,
     attempt: &Attempt,
     result: AnswerResult,
-    tick: ledger_core::CycleNumber,
+    (tick, rules): (CycleNumber, Hash),
     at: Timestamp,
 ) -> DbResult<()> {
     let (state, minted, burned) = match result {
@@ -178,6 +180,7 @@ async fn insert(
             bets::answer.eq(new.answer.as_str()),
             bets::used_lookup.eq(new.lookup == Lookup::Used),
             bets::cycle.eq(tick.0),
+            bets::rules.eq(&rules.0[..]),
             bets::stake.eq(SqlMoney(attempt.stake)),
             bets::confidence.eq(SqlMoney(new.confidence.decimal())),
             bets::reasoning.eq(&new.reasoning),

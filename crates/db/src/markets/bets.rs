@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Numeric, Text, Timestamptz, Untyped, Uuid};
+use diesel::sql_types::{Array, BigInt, Binary, Numeric, Text, Timestamptz, Untyped, Uuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use ledger_core::economy::{self, EconomyRules, Movement, Wallet};
 use ledger_core::market::{BetState, Side, Taking};
 use ledger_core::money::{Confidence, Stake};
 use ledger_core::post::Draft;
-use ledger_core::{BetId, BotId, MarketId, Money, Refusal, Timestamp};
+use ledger_core::{BetId, BotId, Hash, MarketId, Money, Refusal, Timestamp};
 use serde_json::json;
 
 use super::{Bet, Market, lock_markets};
@@ -21,6 +21,7 @@ use crate::metrics::{self, Usage};
 use crate::pauses::Brake;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
+use crate::rules::keep;
 use crate::schema::bets;
 use crate::sql::{SqlMoney, statement};
 
@@ -93,7 +94,8 @@ async fn carry_out(
         .wallets()
         .next()
         .ok_or_else(|| DbError::corrupt("bets without a wallet"))?;
-    let placed = insert(conn, slip, at).await?;
+    let digest = keep(conn, rules).await?;
+    let placed = insert(conn, slip, at, digest).await?;
     count(conn, slip).await?;
     let detail = json!({ "bets": placed.iter().map(|bet| bet.id).collect::<Vec<_>>() });
     let row = AuditRow {
@@ -181,23 +183,30 @@ statement! {
     struct InsertBets<'a> {
         bot_id: i64 as BigInt,
         at: DateTime<Utc> as Timestamptz,
+        rules: Vec<u8> as Binary,
         market_id: Vec<uuid::Uuid> as Array<Uuid>,
         side: Vec<&'static str> as Array<Text>,
         stake: Vec<SqlMoney> as Array<Numeric>,
         confidence: Vec<SqlMoney> as Array<Numeric>,
         reasoning: Vec<&'a str> as Array<Text>,
     } returns (BigInt, Uuid) =
-    "INSERT INTO bets (bot_id, created_at, market_id, side, stake, confidence, reasoning) \
-     SELECT {}, {}, m, s::bet_side, a, c, r \
+    "INSERT INTO bets (bot_id, created_at, rules, market_id, side, stake, confidence, reasoning) \
+     SELECT {}, {}, {}, m, s::bet_side, a, c, r \
        FROM UNNEST({}, {}, {}, {}, {}) AS b (m, s, a, c, r) \
      RETURNING id, market_id"
 }
 
-async fn insert(mut conn: &Connection, slip: &Slip, at: Timestamp) -> DbResult<Vec<Bet>> {
+async fn insert(
+    mut conn: &Connection,
+    slip: &Slip,
+    at: Timestamp,
+    rules: Hash,
+) -> DbResult<Vec<Bet>> {
     let each = || slip.bets.iter();
     let insert = InsertBets {
         bot_id: slip.bot_id.0,
         at: at.datetime(),
+        rules: rules.0.to_vec(),
         market_id: each().map(|bet| bet.market_id.0).collect(),
         side: each().map(|bet| bet.side.as_str()).collect(),
         stake: each().map(|bet| SqlMoney(bet.stake.money())).collect(),

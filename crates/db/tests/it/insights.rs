@@ -64,7 +64,7 @@ async fn fees_ticks_and_errors_are_those_of_the_bot() {
     for _ in 0..7 {
         arena.tick(Enforce).await;
     }
-    let cycle = match db::ticks::due(&mut *arena.conn().await, Observe, 0)
+    let cycle = match db::ticks::due(&mut *arena.conn().await, &arena.rules_in(Observe), 0)
         .await
         .unwrap()
     {

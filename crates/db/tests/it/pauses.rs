@@ -152,16 +152,11 @@ async fn nothing_moves_once_a_pause_has_answered() {
     let ticking = {
         let (arena, stop) = (Arc::clone(&arena), Arc::clone(&stop));
         tokio::spawn(async move {
-            let rules = EconomyRules {
-                enforcement: Enforcement::Enforce,
-                ..arena.rules().clone()
-            };
+            let rules = arena.rules_in(Enforcement::Enforce);
             let mut engine = TickEngine::connect(arena.database()).await.unwrap();
             while !stop.load(Ordering::SeqCst) {
                 let mut conn = arena.conn().await;
-                let due = ticks::due(&mut conn, Enforcement::Enforce, 0)
-                    .await
-                    .unwrap();
+                let due = ticks::due(&mut conn, &rules, 0).await.unwrap();
                 let (Due::Begun(cycle) | Due::Open(cycle)) = due else {
                     continue;
                 };
@@ -322,7 +317,7 @@ async fn markets_wait_while_the_arena_is_paused_and_are_settled_after() {
     pause(&arena).await;
     let mut conn = arena.conn().await;
     let opening = test_kit::market::new_market(MarketSource::News);
-    let opened = markets::open(&mut conn, &opening, &arena.rules().markets, None).await;
+    let opened = markets::open(&mut conn, &opening, arena.rules(), None).await;
     assert_eq!(pause_in(opened).reason, "a look");
     arena.lock_market(market).await;
     assert_eq!(

@@ -28,7 +28,8 @@ async fn database(bouncer: &PgBouncer) -> Database {
 /// One cycle through the pooler; answers how many bots were charged.
 async fn tick(database: &Database, arena: &Arena) -> usize {
     let mut engine = TickEngine::connect(database).await.unwrap();
-    let due = ticks::due(&mut database.get().await.unwrap(), Enforcement::Enforce, 0).await;
+    let rules = arena.rules_in(Enforcement::Enforce);
+    let due = ticks::due(&mut database.get().await.unwrap(), &rules, 0).await;
     let (Due::Begun(cycle) | Due::Open(cycle)) = due.unwrap() else {
         unreachable!("a rate of zero is always due")
     };

@@ -5,7 +5,7 @@ use ledger_core::{BotId, BotStatus, CycleNumber, EntryType, Money};
 use test_kit::{Arena, TestBot};
 
 async fn begin(arena: &Arena, enforcement: ledger_core::Enforcement) -> Cycle {
-    match ticks::due(&mut *arena.conn().await, enforcement, 0)
+    match ticks::due(&mut *arena.conn().await, &arena.rules_in(enforcement), 0)
         .await
         .unwrap()
     {
@@ -192,12 +192,16 @@ async fn the_next_cycle_waits_for_the_rate_and_missed_ones_are_gone() {
     arena.bot().create().await;
     arena.tick(Enforce).await;
     let mut conn = arena.conn().await;
-    let due = ticks::due(&mut conn, Enforce, 3600).await.unwrap();
+    let due = ticks::due(&mut conn, &arena.rules_in(Enforce), 3600)
+        .await
+        .unwrap();
     assert!(matches!(due, Due::NotYet { micros: 1.. }), "{due:?}");
     let owner = arena.owner_client().await;
     let age = "UPDATE cycles SET started_at = started_at - interval '2 days'";
     owner.batch_execute(age).await.unwrap();
-    let due = ticks::due(&mut conn, Enforce, 3600).await.unwrap();
+    let due = ticks::due(&mut conn, &arena.rules_in(Enforce), 3600)
+        .await
+        .unwrap();
     assert!(
         matches!(
             due,
@@ -208,7 +212,9 @@ async fn the_next_cycle_waits_for_the_rate_and_missed_ones_are_gone() {
         ),
         "{due:?}"
     );
-    let due = ticks::due(&mut conn, Observe, 3600).await.unwrap();
+    let due = ticks::due(&mut conn, &arena.rules_in(Observe), 3600)
+        .await
+        .unwrap();
     let Due::Open(open) = due else {
         panic!("{due:?}")
     };

@@ -61,7 +61,7 @@ async fn a_cycle_that_was_cut_off_is_finished_and_charges_nobody_twice() {
     }
     let ticker = ticker(&arena);
     // A ticker that died after one chunk.
-    let due = db::ticks::due(&mut *arena.conn().await, Enforcement::Enforce, 0)
+    let due = db::ticks::due(&mut *arena.conn().await, &ticker.rules, 0)
         .await
         .unwrap();
     let Due::Begun(cut_off) = due else {
@@ -234,7 +234,7 @@ async fn a_pause_stops_time_and_no_cycle_is_made_up_for() {
     }
     let ticker = ticker(&arena);
     // Paused over an open cycle of which one chunk is done.
-    let due = db::ticks::due(&mut *arena.conn().await, Enforcement::Enforce, 0).await;
+    let due = db::ticks::due(&mut *arena.conn().await, &ticker.rules, 0).await;
     let Due::Begun(cycle) = due.unwrap() else {
         panic!("not begun")
     };
@@ -279,4 +279,25 @@ async fn a_pause_stops_time_and_no_cycle_is_made_up_for() {
         assert_eq!(balance(&arena, bot).await.1, "999.50".parse().unwrap());
     }
     arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_cycle_that_another_settings_ticker_finishes_costs_what_it_began_with() {
+    let arena = Arena::with_pool(16).await;
+    let bot = arena.bot().balance("10.00").create().await;
+    let before = ticker(&arena);
+    db::ticks::due(&mut *arena.conn().await, &before.rules, 0)
+        .await
+        .unwrap();
+    let after = Ticker {
+        rules: EconomyRules {
+            entropy_base: "2.00".parse().unwrap(),
+            ..before.rules.clone()
+        },
+        ..before
+    };
+    assert!(matches!(run(&after).await, Ran::Closed(..)));
+    assert_eq!(balance(&arena, &bot).await.1, "9.50".parse().unwrap());
+    assert!(matches!(run(&after).await, Ran::Closed(..)));
+    assert_eq!(balance(&arena, &bot).await.1, "7.50".parse().unwrap());
 }

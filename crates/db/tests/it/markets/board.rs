@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn the_board_has_places_one_subject_each_and_a_budget() {
     let arena = Arena::new().await;
-    let rules = &arena.rules().markets;
+    let rules = arena.rules();
     let mut conn = arena.conn().await;
     let operator = "ops".parse().unwrap();
     let first = new_market(MarketSource::News);
@@ -92,6 +92,7 @@ async fn the_board_has_places_one_subject_each_and_a_budget() {
     let filter = MarketFilter {
         status: Some(MarketStatus::Open),
         source: Some(MarketSource::Github),
+        bets: markets::BetsFilter::All,
     };
     assert_eq!(
         markets::page(&mut conn, filter, None, 200)

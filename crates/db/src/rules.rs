@@ -1,0 +1,137 @@
+//! The rules of the economy as they were: each set under its digest, kept for good.
+//!
+//! A position or tick names the rules in force when it began, and these settle it however often the
+//! settings change meanwhile.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary, Text, Untyped};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use ledger_core::{EconomyRules, Hash, Timestamp};
+
+use crate::error::{DbError, DbResult};
+use crate::pool::Connection;
+use crate::schema::economy_rules;
+use crate::sql::statement;
+
+/// Sets of rules that a process remembers. An arena has a handful in its life.
+const REMEMBERED_MAX: usize = 256;
+
+/// By digest, so that databases cannot mix: a digest means the same rules everywhere.
+static REMEMBERED: LazyLock<Mutex<HashMap<Hash, Arc<EconomyRules>>>> =
+    LazyLock::new(Mutex::default);
+
+statement! {
+    struct Keep<'a> {
+        digest: &'a [u8] as Binary,
+        rules: &'a str as Text,
+        same_digest: &'a [u8] as Binary,
+    } returns Untyped =
+    "INSERT INTO economy_rules (digest, rules) SELECT {}, {} \
+      WHERE NOT EXISTS (SELECT FROM economy_rules WHERE digest = {}) \
+     ON CONFLICT DO NOTHING"
+}
+
+/// Keeps the rules, in the transaction of whoever is about to name them, and answers their digest.
+/// Where they are kept already, as they are once a service has started with them, nothing is written.
+pub(crate) async fn keep(mut conn: &Connection, rules: &EconomyRules) -> DbResult<Hash> {
+    let digest = rules.digest();
+    let keep = Keep {
+        digest: &digest.0,
+        rules: &rules.canonical(),
+        same_digest: &digest.0,
+    };
+    keep.execute(&mut conn).await?;
+    Ok(digest)
+}
+
+#[derive(QueryableByName)]
+struct Adopted {
+    #[diesel(sql_type = BigInt)]
+    rows: i64,
+}
+
+/// What a service does when it starts: keeps its rules, and names them in every open position from
+/// before an upgrade that named none. Answers how many those were.
+///
+/// Those positions were opened when nobody knew a lag, so they get these rules without one.
+pub async fn adopt(conn: &mut Connection, rules: &EconomyRules) -> DbResult<i64> {
+    conn.transaction::<_, DbError, _>(async |conn| {
+        keep(conn, rules).await?;
+        let digest = keep(conn, &legacy(rules)).await?;
+        let adopted: Adopted = diesel::sql_query("SELECT adopt_rules($1) AS rows")
+            .bind::<Binary, _>(digest.0.to_vec())
+            .get_result(conn)
+            .await?;
+        Ok(adopted.rows)
+    })
+    .await
+}
+
+/// The rules of a position that names none, where `rules` are those in force.
+fn legacy(rules: &EconomyRules) -> EconomyRules {
+    EconomyRules {
+        sample_lag_seconds: 0,
+        ..rules.clone()
+    }
+}
+
+/// The rules that a position or tick names. `in_force` stand in for a row that names none, which an
+/// older build may still have written during an upgrade.
+pub async fn of(
+    conn: &mut Connection,
+    digest: Option<Hash>,
+    in_force: &EconomyRules,
+) -> DbResult<Arc<EconomyRules>> {
+    let Some(digest) = digest else {
+        return Ok(Arc::new(legacy(in_force)));
+    };
+    let known = || REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner);
+    let remembered = known().get(&digest).cloned();
+    if let Some(rules) = remembered {
+        return Ok(rules);
+    }
+    let kept = find(conn, digest).await?;
+    let kept =
+        kept.ok_or_else(|| DbError::corrupt(format!("no rules have the digest {digest}")))?;
+    let rules = EconomyRules::from_canonical(&kept.text)
+        .map_err(|error| DbError::corrupt(format!("rules {digest}: {error}")))?;
+    let rules = Arc::new(rules);
+    let mut known = known();
+    if known.len() >= REMEMBERED_MAX {
+        known.clear();
+    }
+    known.insert(digest, Arc::clone(&rules));
+    Ok(rules)
+}
+
+/// A set of rules as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The canonical text.
+    pub text: String,
+    pub first_used_at: Timestamp,
+}
+
+/// The rules of this digest, if any position or service ever named them.
+pub async fn find(conn: &mut Connection, digest: Hash) -> DbResult<Option<Kept>> {
+    let row: Option<(String, chrono::DateTime<chrono::Utc>)> = economy_rules::table
+        .find(digest.0.to_vec())
+        .select((economy_rules::rules, economy_rules::first_used_at))
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(row.map(|(text, at)| Kept {
+        text,
+        first_used_at: at.into(),
+    }))
+}
+
+/// A digest as a row has it.
+pub(crate) fn digest_of(column: Option<Vec<u8>>) -> DbResult<Option<Hash>> {
+    column
+        .map(|bytes| Hash::from_slice(&bytes).ok_or_else(|| DbError::corrupt("a digest of rules")))
+        .transpose()
+}

@@ -1,0 +1,10 @@
+DROP TABLE house_minted;
+DROP TABLE house_exposure;
+DROP TABLE price_history_reads;
+ALTER TABLE prices DROP COLUMN history;
+DROP FUNCTION adopt_rules(bytea);
+ALTER TABLE cycles DROP COLUMN rules;
+ALTER TABLE markets DROP COLUMN rules;
+ALTER TABLE bets DROP COLUMN rules;
+ALTER TABLE predictions DROP COLUMN reserved, DROP COLUMN rules;
+DROP TABLE economy_rules;

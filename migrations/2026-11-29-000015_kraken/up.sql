@@ -1,0 +1,1 @@
+ALTER TYPE price_source ADD VALUE IF NOT EXISTS 'kraken' AFTER 'coingecko';
