@@ -94,7 +94,7 @@ async fn arena(sources: &Sources, now: Timestamp) -> Result<Arena, Failure> {
     let mut conn = postgres.connection().await?;
     let failed = |error| postgres.failure(error, "cannot look at the arena");
     let tick = db::ticks::latest_begun(&mut conn).await.map_err(failed)?;
-    let price = db::prices::page(&mut conn, None, 1).await.map_err(failed)?;
+    let price = db::prices::newest(&mut conn).await.map_err(failed)?;
     let Census { alive, dead, .. } = db::supply::census(&mut conn).await.map_err(failed)?;
     let paused = db::pauses::arena(&mut conn).await.map_err(failed)?;
     let age = |since: Timestamp| now.seconds_since(since).max(0);
@@ -103,7 +103,7 @@ async fn arena(sources: &Sources, now: Timestamp) -> Result<Arena, Failure> {
             number,
             age_seconds: age(since),
         }),
-        price: price.first().map(|row| LastPrice {
+        price: price.map(|row| LastPrice {
             value: row.sample.price,
             source: row.sample.source,
             age_seconds: age(row.sample.provider_at),

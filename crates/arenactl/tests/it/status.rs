@@ -13,7 +13,9 @@ async fn it_shows_the_arena_without_any_service() {
             "INSERT INTO cycles (number, enforcement, started_at, closed_at) \
                   VALUES (41, 'enforce', now() - interval '1 hour', now()), \
                          (42, 'enforce', now() - interval '1 minute', NULL); \
-             INSERT INTO prices (source, price, provider_at) VALUES ('simulated', 67000.5, now() - interval '2 minutes')",
+             INSERT INTO prices (source, price, provider_at) VALUES ('simulated', 67000.5, now() - interval '2 minutes'); \
+             INSERT INTO prices (source, price, provider_at, history) \
+                  VALUES ('simulated', 1, now() - interval '3 hours', true)",
         )
         .await
         .unwrap();
