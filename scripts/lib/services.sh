@@ -369,7 +369,7 @@ check_redis_tls() {
     done
     [[ -z $url_user ]] || user=(--user "$url_user")
     # Its password is in the environment, which others cannot read.
-    REPLY=$(REDISCLI_AUTH=$url_password timeout 5 redis-cli -h "$url_host" -p "$url_port" --tls --sni "$url_host" \
+    REPLY=$(REDISCLI_AUTH=$url_password timeout 3 redis-cli -h "$url_host" -p "$url_port" --tls --sni "$url_host" \
         ${ca[@]+"${ca[@]}"} ${user[@]+"${user[@]}"} --no-auth-warning PING 2>&1 | sed '/^$/d' | tail -n 1)
     [[ $REPLY == PONG ]] || die 69 "Redis at $2 refuses $1 over TLS: ${REPLY:-no answer to PING}"
 }
