@@ -25,7 +25,7 @@ pub(crate) fn acting(sources: &Sources, given: Option<&Operator>) -> Result<Oper
     }
     match sources.get(SETTING).filter(|name| !name.is_empty()) {
         Some(name) => name
-            .parse()
+            .parse::<Operator>()
             .map_err(|error| ConfigError::single(SETTING, format!("cannot be used: {error}"))),
         None => {
             let uid = fs::metadata("/proc/self").map(|process| process.uid()).ok();
