@@ -119,6 +119,9 @@ split_url() {
     [[ $2 =~ $pattern ]] ||
         die 78 "$1 is not a URL such as scheme://user:password@host:$3/name (percent-encode @ : / in a password)."
     local part=("${BASH_REMATCH[@]}")
+    # It would be on command lines, which others can read.
+    [[ ${part[11]} != *[?\&]password=* ]] ||
+        die 78 "$1 has a password after its question mark. Write it before the @, as in scheme://user:password@host:$3/name."
     url_scheme=${part[1]}
     percent_decode "${part[3]}"
     url_user=$REPLY
