@@ -220,7 +220,8 @@ remember_stack() {
     {
         for name in "${stack[@]}"; do say "$name ${host[$name]} ${port[$name]} ${private[$name]-}"; done
         say "bin $bin"
-    } >"$run/stack.new" && mv "$run/stack.new" "$run/stack" || die 1 "cannot write to $run."
+    } >"$run/stack.new" || die 1 "cannot write to $run."
+    mv "$run/stack.new" "$run/stack" || die 1 "cannot write to $run."
 }
 
 # recall_stack: as remember_stack left it. Fails unless some of it runs.
