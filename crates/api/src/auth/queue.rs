@@ -297,6 +297,7 @@ mod tests {
         ];
         for flood in floods {
             let (queue, _turns, _flood) = full(flood);
+            let mut seated = Vec::new();
             // Elsewhere, and in another /56 of the same /48.
             for address in ["2001:db8:2::1", "198.51.100.1", "2001:db8:1:ff00::1"] {
                 let mut other = ask(&queue, address, None);
@@ -308,6 +309,7 @@ mod tests {
                     "{}: {address}",
                     flood(7)
                 );
+                seated.push(other);
             }
             let mut more = ask(&queue, &flood(WAITING_MAX + 1), None);
             assert!(is_turned_away(&mut more), "{}", flood(7));
