@@ -30,12 +30,13 @@ fuzz: ## thousands of generated requests against the whole arena (SEED=7 for oth
 window: ## the web page in a real browser, against the whole arena
 	@scripts/test-window
 
-check: ## format, lints, scripts, the web page, packages, licences
+check: ## format, lints, scripts, the web page, the contract, packages, licences
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@if command -v shellcheck >/dev/null; then echo "shellcheck -x $(SHELL_SCRIPTS)"; shellcheck -x $(SHELL_SCRIPTS); \
 	else echo "skipped: shellcheck is not installed (apt-get install shellcheck)"; fi
 	@scripts/check-window
+	@scripts/check-openapi
 	@scripts/check-deploy
 	@scripts/check-dependencies
 

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use bus::limits::Limit;
-use bus::{Bus, BusConfig};
+use bus::prices::FreshPrice;
+use bus::{Bus, BusConfig, BusResult};
 use daemon::config::{ConfigError, Environment, endpoint};
+use daemon::hosts::Hosts;
 use daemon::process::{Failure, Unavailable};
 use db::migrations::SchemaState;
 use db::roles::role_of;
@@ -18,12 +20,14 @@ use tokio::time::Instant;
 use crate::address::Proxies;
 use crate::answers::Answers;
 use crate::auth::{self, Passwords, Refusals, Rotations};
+use crate::clock;
 use crate::config::ApiConfig;
 use crate::keys::sha256;
 use crate::limits::Limiter;
 use crate::locks::KeyedLocks;
 use crate::metrics::MetricsAccess;
 use crate::readiness::Seen;
+use crate::request_log::RequestLog;
 use crate::secrets::SecretStore;
 use crate::standings::Standings;
 use crate::streams::Streams;
@@ -58,8 +62,10 @@ pub(crate) struct App {
     pub(crate) price_book: PriceBook,
     pub(crate) streams: Streams,
     pub(crate) proxies: Proxies,
+    pub(crate) hosts: Hosts,
     pub(crate) metrics_access: MetricsAccess,
     pub(crate) readiness: Seen,
+    pub(crate) request_log: RequestLog,
 }
 
 /// Who may register, and how often.
@@ -97,6 +103,13 @@ pub(crate) struct CountedAt {
 }
 
 impl App {
+    /// The price that tickets show: none that is too old by its provider's time, whatever Redis keeps.
+    pub(crate) async fn fresh_price(&self) -> BusResult<Option<FreshPrice>> {
+        let ttl = self.rules.price_ttl_seconds;
+        let price = self.bus.price().await?;
+        Ok(price.filter(|price| price.freshness(clock::now(), ttl).is_some()))
+    }
+
     /// Connects to everything, and refuses a database that this build does not fit.
     pub(crate) async fn open(config: &ApiConfig) -> Result<App, Failure> {
         let (database, bus) = tokio::join!(open_database(config), open_bus(config));
@@ -123,8 +136,10 @@ impl App {
             standings: Standings::default(),
             answers: Answers::new(config.answer_age_max),
             proxies: config.proxies.clone(),
+            hosts: config.hosts.clone(),
             metrics_access: config.metrics_access.clone(),
             readiness: Seen::default(),
+            request_log: config.request_log,
             price_book: config.price_book.clone(),
             streams: Streams::new(config),
             database,
@@ -157,6 +172,11 @@ fn hashed(secret: &SecretString) -> [u8; 32] {
     sha256(secret.expose_secret().as_bytes())
 }
 
+fn unfit_database(error: &DbError) -> Failure {
+    let problem = format!("names a database that cannot be used: {error}");
+    ConfigError::single("DATABASE_URL", problem).into()
+}
+
 async fn open_database(config: &ApiConfig) -> Result<Database, Failure> {
     let url = config.database_url.expose_secret();
     let place = endpoint(url, 5432).unwrap_or_else(|| "its address".to_owned());
@@ -165,9 +185,14 @@ async fn open_database(config: &ApiConfig) -> Result<Database, Failure> {
         url: url.to_owned(),
         pool_size: config.database_pool_size,
     };
-    let database = Database::connect(settings).await.map_err(|error| {
-        Unavailable::new(&what, "is it running, and is DATABASE_URL right?").because(error)
-    })?;
+    let database = Database::connect(settings)
+        .await
+        .map_err(|error| match error {
+            DbError::Encoding(_) => unfit_database(&error),
+            error => Unavailable::new(&what, "is it running, and is DATABASE_URL right?")
+                .because(error)
+                .into(),
+        })?;
     database.warn_if_crowded().await;
     match database.schema_state().await {
         Ok(SchemaState::Current) => {

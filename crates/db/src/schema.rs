@@ -84,6 +84,7 @@ diesel::table! {
         reasoning_tokens -> Nullable<Int8>,
         cost_usd -> Nullable<Numeric>,
         priced_usd -> Nullable<Numeric>,
+        unreported_calls -> Nullable<Int4>,
     }
 }
 
@@ -111,6 +112,9 @@ diesel::table! {
         llm_usd -> Numeric,
         interventions -> Int8,
         errors -> Int8,
+        unreported_calls -> Int8,
+        reported_usd -> Numeric,
+        reported_usd_calls -> Int8,
     }
 }
 
@@ -325,6 +329,8 @@ diesel::table! {
         encrypted -> Bool,
         created_at -> Timestamptz,
         expires_at -> Timestamptz,
+        bot_id -> Nullable<Int8>,
+        credential_version -> Nullable<Int8>,
     }
 }
 

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncConnection, RunQueryDsl};
-use ledger_core::criteria::{Criteria, bets_close_at};
+use ledger_core::criteria::{Criteria, Times, bets_close_at};
 use ledger_core::economy::{EconomyRules, MarketRules, Operator};
 use ledger_core::market::{MarketSource, check_deadline};
 use ledger_core::research::{Answer, Nonce, commitment};
@@ -245,8 +245,14 @@ async fn insert(
     deadline: Timestamp,
     rules: Hash,
 ) -> DbResult<()> {
-    let source = new.criteria.source();
-    let question = new.criteria.question(deadline);
+    let criteria = new.criteria.under_present_rules();
+    let source = criteria.source();
+    let times = Times {
+        opens_at,
+        bets_close_at: bets_close_at(source, opens_at, deadline),
+        deadline,
+    };
+    let question = criteria.question(&times);
     let description = match new.words {
         // The text says what the criteria say, whatever the operator's words say.
         Some(words) if !words.is_empty() && words != question => format!("{words} — {question}"),
@@ -256,7 +262,7 @@ async fn insert(
         let commitment = commitment(new.id, nonce, answer);
         (commitment.0.to_vec(), nonce.0.to_vec(), answer.as_str())
     });
-    let criteria = serde_json::to_value(&new.criteria)
+    let criteria = serde_json::to_value(&criteria)
         .map_err(|error| DbError::Query(format!("criteria: {error}")))?;
     diesel::insert_into(markets::table)
         .values((
@@ -267,7 +273,7 @@ async fn insert(
             markets::criteria.eq(criteria),
             markets::bounty.eq(SqlMoney(new.bounty)),
             markets::opens_at.eq(opens_at.datetime()),
-            markets::bets_close_at.eq(bets_close_at(source, opens_at, deadline).datetime()),
+            markets::bets_close_at.eq(times.bets_close_at.datetime()),
             markets::deadline.eq(deadline.datetime()),
             markets::commitment.eq(committed.as_ref().map(|(commitment, ..)| commitment)),
             markets::nonce.eq(committed.as_ref().map(|(_, nonce, _)| nonce)),

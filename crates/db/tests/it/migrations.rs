@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use db::migrations::{self, SchemaState};
+use db::{Database, DatabaseConfig, DbError};
 use sha2::{Digest, Sha256};
 use test_kit::Arena;
 
@@ -67,6 +68,33 @@ async fn migrators_at_once_wait_for_each_other() {
     applied.sort_unstable();
     assert_eq!(applied[..3], [0, 0, 0]);
     assert!(applied[3] > 0);
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_utf8_is_refused_at_once() {
+    for encoding in ["LATIN1", "SQL_ASCII"] {
+        let (owner, app) = test_kit::empty_database_in(encoding).await;
+        let refused = migrations::run(&owner).await.unwrap_err();
+        assert!(
+            matches!(&refused, DbError::Encoding(found) if found == encoding),
+            "{refused}"
+        );
+        assert!(refused.to_string().contains("ENCODING 'UTF8'"), "{refused}");
+        let config = DatabaseConfig {
+            url: app,
+            pool_size: 1,
+        };
+        let refused = Database::connect(config).await.err().unwrap();
+        assert!(
+            matches!(&refused, DbError::Encoding(found) if found == encoding),
+            "{refused}"
+        );
+        assert!(!refused.retryable());
+        let client = test_kit::connect(&owner).await;
+        let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+        let tables: i64 = client.query_one(tables, &[]).await.unwrap().get(0);
+        assert_eq!(tables, 0, "nothing was begun in it");
+    }
 }
 
 #[tokio::test]
