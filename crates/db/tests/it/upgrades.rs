@@ -199,4 +199,20 @@ async fn settles_a_market(arena: &Arena, owner: &Client) {
     assert!(settled.is_some());
     let market = markets::find(&mut conn, id).await.unwrap();
     assert_eq!(market.status, MarketStatus::Resolved);
+
+    let another = owner
+        .query_one(
+            "SELECT id FROM markets WHERE status = 'LOCKED' AND paused_at IS NULL ORDER BY number LIMIT 1",
+            &[],
+        )
+        .await
+        .expect("the dump has a second open market");
+    let another = MarketId(another.get(0));
+    let operator = "ops".parse().unwrap();
+    let by = markets::VoidBy::Operator(&operator);
+    markets::void(&mut conn, another, "a test", by, None)
+        .await
+        .unwrap();
+    let market = markets::find(&mut conn, another).await.unwrap();
+    assert_eq!(market.status, MarketStatus::Void);
 }
