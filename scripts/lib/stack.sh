@@ -76,8 +76,9 @@ ensure_backup_key() {
 first_env_lines() {
     say '# Written by run_system.sh. Settings are listed in .env.example; the environment overrides them.'
     say 'ENV=development'
-    random_hex 4
-    say "PRICE_SOURCES=coingecko,simulated:$((16#$REPLY))"
+    # 128 bits: a shorter seed could be tried against the past, and is refused.
+    random_hex 16
+    say "PRICE_SOURCES=coingecko,kraken,simulated:$REPLY"
     random_hex 32
     say "SECRET_KEY=$REPLY"
     random_hex 24
@@ -138,8 +139,8 @@ resolve_stack() {
     fi
     setting REDIS_URL
     split_url REDIS_URL "$REPLY" 6379
-    [[ $url_scheme == redis ]] ||
-        die 78 "REDIS_URL must begin with redis://; the services do not speak ${url_scheme}://."
+    [[ $url_scheme == redis || ($url_scheme == rediss && -z ${private[redis]-}) ]] ||
+        die 78 "REDIS_URL must begin with redis://, or with rediss:// for a Redis of your own with TLS; the services do not speak ${url_scheme}:// there."
     host[redis]=$url_host port[redis]=$url_port
     if [[ -n ${DATABASE_URL-} && -z ${DATABASE_OWNER_URL-} && ,$marker, == *,postgres,* ]] || ! setting DATABASE_OWNER_URL; then
         die 78 "DATABASE_URL is given but DATABASE_OWNER_URL is not. Set it to the URL of the role that owns the database's schema (arena_owner), with which arenactl migrates."

@@ -72,6 +72,7 @@ pub enum ProblemKind {
     InvalidField,
     IdempotencyMismatch,
     TooManyRequests,
+    UnknownHost,
     HeadersTooLarge,
     Internal,
     Unavailable,
@@ -79,6 +80,7 @@ pub enum ProblemKind {
     ArenaPaused,
     BotPaused,
     MarketPaused,
+    HouseBudget,
 }
 
 /// What is always the same about a problem.
@@ -93,7 +95,7 @@ pub struct ProblemFacts {
 }
 
 impl ProblemKind {
-    pub const ALL: [ProblemKind; 31] = [
+    pub const ALL: [ProblemKind; 32] = [
         ProblemKind::MalformedRequest,
         ProblemKind::Unauthorized,
         ProblemKind::InsufficientFunds,
@@ -118,6 +120,7 @@ impl ProblemKind {
         ProblemKind::InvalidField,
         ProblemKind::IdempotencyMismatch,
         ProblemKind::TooManyRequests,
+        ProblemKind::UnknownHost,
         ProblemKind::HeadersTooLarge,
         ProblemKind::Internal,
         ProblemKind::Unavailable,
@@ -125,6 +128,7 @@ impl ProblemKind {
         ProblemKind::ArenaPaused,
         ProblemKind::BotPaused,
         ProblemKind::MarketPaused,
+        ProblemKind::HouseBudget,
     ];
 
     #[must_use]
@@ -292,6 +296,14 @@ impl ProblemKind {
                 "`field` names it and `detail` says what it must be. Nothing was written, and a \
                  ticket stays good.",
             ),
+            ProblemKind::UnknownHost => (
+                421,
+                "unknown-host",
+                "The arena does not go by this name",
+                "The request names a host (in `Host`, or in its target) that the arena does not know as its own, \
+                 so that no page elsewhere can pass it off as a part of itself. Ask by a name or an address of \
+                 the arena's; its operator lists them in PUBLIC_HOSTS.",
+            ),
             ProblemKind::IdempotencyMismatch => (
                 422,
                 "idempotency-mismatch",
@@ -351,6 +363,14 @@ impl ProblemKind {
                 "The market is paused",
                 "An operator holds this market: it takes nothing and pays nothing for the time being. \
                  `reason` says why; `paused` of the market says when it is over.",
+            ),
+            ProblemKind::HouseBudget => (
+                503,
+                "house-budget",
+                "The house takes no more wagers this hour",
+                "What price predictions may cost the house within an hour is set aside or paid. Nothing \
+                 was written, and the ticket is used up. `opens_at` says when wagers open again at the \
+                 earliest, `Retry-After` in how many seconds. Smaller stakes may fit earlier.",
             ),
         };
         ProblemFacts {

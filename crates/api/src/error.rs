@@ -16,6 +16,8 @@ use db::error::Conflict;
 use ledger_core::Refusal;
 use serde_json::{Map, Value, json};
 
+use crate::clock;
+
 pub(crate) type ApiResult<T = HttpResponse> = Result<T, ApiError>;
 
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(crate) enum ApiError {
     UnsupportedMediaType,
     PayloadTooLarge,
     UriTooLong,
+    /// It asks for a host that this is not.
+    UnknownHost,
     HeadersTooLarge,
     Unauthorized {
         detail: &'static str,
@@ -116,6 +120,7 @@ impl ApiError {
             ApiError::UnsupportedMediaType => ProblemKind::UnsupportedMediaType,
             ApiError::PayloadTooLarge => ProblemKind::PayloadTooLarge,
             ApiError::UriTooLong => ProblemKind::UriTooLong,
+            ApiError::UnknownHost => ProblemKind::UnknownHost,
             ApiError::HeadersTooLarge => ProblemKind::HeadersTooLarge,
             ApiError::Unauthorized { .. } => ProblemKind::Unauthorized,
             ApiError::RegistrationClosed => ProblemKind::RegistrationClosed,
@@ -129,6 +134,7 @@ impl ApiError {
                 Refusal::ArenaPaused { .. } => ProblemKind::ArenaPaused,
                 Refusal::BotPaused { .. } => ProblemKind::BotPaused,
                 Refusal::MarketPaused { .. } => ProblemKind::MarketPaused,
+                Refusal::HouseBudget { .. } => ProblemKind::HouseBudget,
                 Refusal::InsufficientFunds { .. } | Refusal::AnswerUnaffordable { .. } => {
                     ProblemKind::InsufficientFunds
                 }
@@ -182,6 +188,10 @@ impl ApiError {
             ApiError::UnsupportedMediaType => "Send the body with Content-Type: application/json.",
             ApiError::PayloadTooLarge => "The body has more than 64 KiB.",
             ApiError::UriTooLong => "The path and its query have more than 4 KiB.",
+            ApiError::UnknownHost => {
+                "This arena does not go by the host that the request names. Operators list its names in \
+                 PUBLIC_HOSTS."
+            }
             ApiError::HeadersTooLarge => "There are more than 64 headers, or more than 16 KiB.",
             ApiError::RegistrationClosed => {
                 "Send the registration token that the operator gave you as `registration_token`."
@@ -273,6 +283,10 @@ impl ApiError {
                 header::RETRY_AFTER,
                 HeaderValue::from(PAUSE_RETRY_AFTER_SECONDS),
             )),
+            ApiError::Refused(Refusal::HouseBudget { opens_at, .. }) => Some((
+                header::RETRY_AFTER,
+                HeaderValue::from(opens_at.seconds_since(clock::now()).max(0) + 1),
+            )),
             ApiError::PriceStale => Some((
                 header::RETRY_AFTER,
                 HeaderValue::from(PRICE_RETRY_AFTER_SECONDS),
@@ -350,6 +364,11 @@ fn numbers(refusal: &Refusal) -> Map<String, Value> {
             "stake": stake.money(),
         }),
         Refusal::ReviveAmount { .. } | Refusal::Overflow => json!({ "field": "amount" }),
+        Refusal::HouseBudget { limit, opens_at } => json!({
+            "limit": "house_loss_budget_per_hour",
+            "limit_value": limit,
+            "opens_at": opens_at,
+        }),
         other => of_market(other),
     };
     match value {
@@ -459,9 +478,14 @@ impl From<DbError> for ApiError {
             DbError::Conflict(Conflict::ObservationUsed) => ApiError::TicketSpent,
             DbError::Conflict(Conflict::CredentialsSuperseded) => ApiError::CredentialsSuperseded,
             DbError::Conflict(Conflict::IdempotencyKey) => ApiError::IdempotencyConflict,
-            DbError::Unavailable(_) => ApiError::Unavailable(error.to_string()),
+            DbError::Unavailable(_)
+            | DbError::ReadOnly(_)
+            | DbError::Conflict(Conflict::HouseBudget) => ApiError::Unavailable(error.to_string()),
             DbError::OutcomeUnknown(_) => ApiError::OutcomeUnknown(error.to_string()),
-            DbError::Corrupt(_) | DbError::Query(_) => ApiError::Internal(error.to_string()),
+            DbError::Encoding(_)
+            | DbError::Corrupt(_)
+            | DbError::Aborted(_)
+            | DbError::Query(_) => ApiError::Internal(error.to_string()),
         }
     }
 }
@@ -472,8 +496,11 @@ impl From<BusError> for ApiError {
             BusError::Unavailable(_)
             | BusError::Timeout { .. }
             | BusError::Credentials(_)
+            | BusError::WritesRefused(_)
             | BusError::Refused(_) => ApiError::Unavailable(error.to_string()),
-            BusError::Url | BusError::Corrupt(_) => ApiError::Internal(error.to_string()),
+            BusError::Url | BusError::Certificate(_) | BusError::Corrupt(_) => {
+                ApiError::Internal(error.to_string())
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ export interface Pause {
 }
 export type Mode = "observe" | "enforce";
 export type BotStatus = "ALIVE" | "DEAD" | "RETIRED";
-export type PriceSource = "coingecko" | "replay" | "simulated";
+export type PriceSource = "coingecko" | "kraken" | "replay" | "simulated";
 export interface SourceRules {
   bounty: Decimal;
   seconds: number;
@@ -37,7 +37,9 @@ export interface Economy {
     payout_factor: number;
     open_predictions_max: number;
     open_stake_max: Decimal;
+    sample_lag_seconds: number;
     prediction_horizon_seconds: number;
+    house_loss_budget_per_hour: Decimal;
     price_ttl_seconds: number;
     ticket_ttl_seconds: number;
     markets: {
@@ -65,6 +67,7 @@ export interface Standing {
   return: Decimal | null;
   cost: Decimal;
   llm_usd: Decimal;
+  unpriced_calls: number;
   profit: Decimal;
   settled: number;
   won: number;
@@ -97,6 +100,8 @@ export interface PriceSample {
   source: PriceSource;
   provider_at: Instant;
   sampled_at: Instant;
+  /** Read from the source's history afterwards; not in events. */
+  from_history?: boolean;
 }
 export interface Bot {
   id: number;
@@ -188,6 +193,7 @@ export interface Evidence {
   status: number | null;
   sha256: string | null;
   body: string;
+  bytes: number;
   truncated: boolean;
   value: string | null;
   problem: string | null;
@@ -249,6 +255,9 @@ export interface Insights {
     reasoning_tokens: number;
     llm_calls: number;
     unpriced_calls: number;
+    unreported_calls: number;
+    reported_usd: Decimal;
+    reported_usd_calls: number;
   };
   produced: {
     payouts: Decimal;

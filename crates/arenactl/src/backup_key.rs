@@ -99,7 +99,11 @@ impl Key {
             .chain_update(ID_PURPOSE)
             .chain_update(self.0)
             .finalize();
-        Hash(hash.into()).to_string().chars().take(ID_CHARS).collect()
+        Hash(hash.into())
+            .to_string()
+            .chars()
+            .take(ID_CHARS)
+            .collect()
     }
 
     /// What authenticates a manifest with these fields.
@@ -153,13 +157,24 @@ mod tests {
     fn every_field_is_authenticated_and_an_older_key_stays_good() {
         let old = keys(&format!("BACKUP_KEY={A}")).unwrap();
         let manifest = json!({"format": "x", "entries": 3, "roles": ["a", "b"]});
-        let claimed = old.present.as_ref().unwrap().authenticate(&manifest).unwrap();
+        let claimed = old
+            .present
+            .as_ref()
+            .unwrap()
+            .authenticate(&manifest)
+            .unwrap();
         // By another program, in another order.
-        let text = r#"{ "roles": ["a", "b"], "authentication": {"any": 1}, "format": "x", "entries": 3 }"#;
+        let text =
+            r#"{ "roles": ["a", "b"], "authentication": {"any": 1}, "format": "x", "entries": 3 }"#;
         assert!(old.made(text, &claimed).unwrap());
         let rotated = keys(&format!("BACKUP_KEY={B}\nBACKUP_KEY_PREVIOUS={A}")).unwrap();
         assert!(rotated.made(text, &claimed).unwrap());
-        assert!(!keys(&format!("BACKUP_KEY={B}")).unwrap().made(text, &claimed).unwrap());
+        assert!(
+            !keys(&format!("BACKUP_KEY={B}"))
+                .unwrap()
+                .made(text, &claimed)
+                .unwrap()
+        );
         assert!(!keys("").unwrap().made(text, &claimed).unwrap());
         for forged in [
             text.replace('3', "4"),

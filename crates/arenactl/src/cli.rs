@@ -8,8 +8,8 @@ use ledger_core::{BotId, Handle, MarketId, Money};
 use uuid::Uuid;
 
 use crate::commands::{
-    audit, backup, debug_auth, export, inspect_ledger, pause, resolve, restore, retire, revive, rotate_redis,
-    rotate_role, rotate_secrets, verify_export, void_market,
+    audit, backup, debug_auth, export, inspect_ledger, pause, resolve, restore, retire, revive,
+    rotate_redis, rotate_role, rotate_secrets, verify_export, void_market,
 };
 
 /// The longest reason, in characters: with the rest of the sentence it must fit a post.

@@ -162,7 +162,8 @@ impl<R: Display> Display for Rotated<R> {
 
 /// Tries every credential by the settings as they are now, and shows that too.
 async fn show_rotated<R: Serialize + Display>(format: Format, rotation: R) -> Result<(), Stopped> {
-    let credentials = commands::debug_auth::run(&Sources::load(), &commands::debug_auth::Args::default()).await?;
+    let credentials =
+        commands::debug_auth::run(&Sources::load(), &commands::debug_auth::Args::default()).await?;
     let rotated = Rotated {
         rotation,
         credentials,

@@ -74,7 +74,9 @@ pub async fn credentials(database: &Database) -> DbResult<Hash> {
 async fn digest_of_credentials(client: &Client) -> DbResult<Hash> {
     let rows = client.copy_out(CREDENTIALS).await?;
     let hasher = rows
-        .try_fold(Sha256::new(), async |hasher, bytes| Ok(hasher.chain_update(&bytes)))
+        .try_fold(Sha256::new(), async |hasher, bytes| {
+            Ok(hasher.chain_update(&bytes))
+        })
         .await?;
     Ok(Hash(hasher.finalize().into()))
 }
@@ -153,8 +155,9 @@ pub async fn services_roles(conn: &mut Connection) -> DbResult<Vec<String>> {
 
 /// Makes a restored copy an arena of its own, in one transaction: a new identity, because bots that
 /// were registered since the copy was taken are gone and their ids come again, so that tokens and
-/// cursors of the other arena are refused; and no events, whose positions are transaction ids of
-/// another cluster. Told again it draws another identity and does no harm.
+/// cursors of the other arena are refused; no kept answers with secrets, whose tokens are dead here; no
+/// events, whose positions are transaction ids of another cluster; and nobody's word that chains were
+/// verified. Told again it draws another identity and does no harm.
 pub async fn begin_anew(owner_url: &str) -> DbResult<()> {
     let mut conn = connect_owner(owner_url).await?;
     // Another cluster's database was not told who may connect to it.
@@ -164,6 +167,8 @@ pub async fn begin_anew(owner_url: &str) -> DbResult<()> {
              UPDATE events_horizon SET xid = pg_current_xact_id(), id = 9223372036854775807; \
              UPDATE arena_identity SET id = gen_random_uuid(); \
              DELETE FROM leases; \
+             TRUNCATE verified_heads; \
+             DELETE FROM idempotency_keys WHERE encrypted; \
              DO $$ DECLARE role name; BEGIN \
                 EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database()); \
                 FOR role IN SELECT r.rolname FROM pg_class c, aclexplode(c.relacl) a \

@@ -113,12 +113,17 @@ pub async fn differences_at(
     version: &str,
     extent: Extent,
 ) -> DbResult<Vec<String>> {
-    if !migrations::known_versions()?.iter().any(|known| known == version) {
+    if !migrations::known_versions()?
+        .iter()
+        .any(|known| known == version)
+    {
         return Err(DbError::Query(format!(
             "this build does not know the migration {version}: use the build that made it, or a newer one"
         )));
     }
-    Ok(read(database).await?.differences(&expected_at(version), extent))
+    Ok(read(database)
+        .await?
+        .differences(&expected_at(version), extent))
 }
 
 /// The newest migration, if the applied ones are this build's from the first to that one.
@@ -188,14 +193,19 @@ impl Catalogue {
             } else {
                 &none
             };
-            compare(lines, wanted, counts, |what| found.push(format!("{role}: {what}")));
+            compare(lines, wanted, counts, |what| {
+                found.push(format!("{role}: {what}"))
+            });
         }
         found
     }
 
     /// All that is expected of a database with these migrations, by the roles' part.
     fn flat(&self) -> BTreeSet<Line> {
-        let services = self.roles.iter().filter(|(role, _)| self.services.contains(*role));
+        let services = self
+            .roles
+            .iter()
+            .filter(|(role, _)| self.services.contains(*role));
         let services = services.flat_map(|(_, lines)| lines.iter());
         self.lines.iter().chain(services).cloned().collect()
     }
@@ -241,7 +251,13 @@ pub fn generate(after_each: &[(String, Catalogue)]) -> String {
                 version(last)
             };
             // Writing into a string does not fail.
-            let _ = writeln!(text, "{} {last} {} {}", version(first), line.kind, line.text);
+            let _ = writeln!(
+                text,
+                "{} {last} {} {}",
+                version(first),
+                line.kind,
+                line.text
+            );
         }
     }
     text
@@ -309,7 +325,8 @@ fn render(parts: Vec<Part>, out: &mut String) {
 /// The word that joins the operands of a group, if it is one word alone.
 fn joined_by(parts: &[Part]) -> Option<&'static str> {
     let has = |word: &str| {
-        let text = |part: &Part| matches!(part, Part::Text(text) if text.contains(&format!(" {word} ")));
+        let text =
+            |part: &Part| matches!(part, Part::Text(text) if text.contains(&format!(" {word} ")));
         parts.iter().any(text)
     };
     match (has("AND"), has("OR")) {
@@ -330,7 +347,9 @@ fn merged(parts: Vec<Part>) -> Vec<Part> {
     while let Some(part) = rest.next() {
         let begins = match joined.last() {
             None => true,
-            Some(Part::Text(text)) => text.is_empty() && joined.len() == 1 || text.ends_with(&word_between),
+            Some(Part::Text(text)) => {
+                text.is_empty() && joined.len() == 1 || text.ends_with(&word_between)
+            }
             Some(Part::Group(_)) => false,
         };
         let ends = match rest.peek() {

@@ -46,8 +46,7 @@ pub struct Options {
 
 /// What an answer that was fetched at the last of the three times says of a market that was open from the
 /// first to the second; an error says why nothing.
-pub type Derive =
-    fn(&Criteria, Timestamp, Timestamp, Timestamp, &[u8]) -> Result<Reading, String>;
+pub type Derive = fn(&Criteria, Timestamp, Timestamp, Timestamp, &[u8]) -> Result<Reading, String>;
 
 impl Default for Options {
     fn default() -> Options {
@@ -325,7 +324,9 @@ impl Snapshot {
             name: row.get(0),
             arena: row.get(1),
             system_identifier,
-            rules: row.get::<_, Option<Vec<u8>>>(3).and_then(|digest| Hash::from_slice(&digest)),
+            rules: row
+                .get::<_, Option<Vec<u8>>>(3)
+                .and_then(|digest| Hash::from_slice(&digest)),
         })
     }
 

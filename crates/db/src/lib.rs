@@ -17,6 +17,7 @@ pub mod error;
 pub mod events;
 pub mod export;
 pub mod history;
+pub mod house;
 pub mod idempotency;
 pub mod insights;
 pub mod inspect;
@@ -41,11 +42,13 @@ pub mod schema;
 pub mod standings;
 pub mod supply;
 pub mod ticks;
+mod tls;
 pub mod totals;
 
 mod connection;
 mod copy;
 mod sql;
+mod sqlstate;
 
 pub use error::{DbError, DbResult};
 pub use pool::{Connection, Database, DatabaseConfig, PoolUse, PooledConnection, now};

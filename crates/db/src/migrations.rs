@@ -127,7 +127,10 @@ pub fn known_versions() -> DbResult<Vec<String>> {
 pub async fn state(conn: &mut Connection) -> DbResult<SchemaState> {
     let known = known_versions()?;
     let applied = applied(conn).await?;
-    let unknown = applied.iter().filter(|version| !known.contains(version)).count();
+    let unknown = applied
+        .iter()
+        .filter(|version| !known.contains(version))
+        .count();
     if unknown > 0 {
         return Ok(SchemaState::Ahead { unknown });
     }
@@ -147,11 +150,10 @@ pub(crate) async fn applied(conn: &mut Connection) -> DbResult<Vec<String>> {
     if !is_migrated(conn).await? {
         return Ok(Vec::new());
     }
-    let rows: Vec<Version> = diesel::sql_query(
-        "SELECT version FROM public.__diesel_schema_migrations ORDER BY version",
-    )
-    .load(conn)
-    .await?;
+    let rows: Vec<Version> =
+        diesel::sql_query("SELECT version FROM public.__diesel_schema_migrations ORDER BY version")
+            .load(conn)
+            .await?;
     Ok(rows.into_iter().map(|row| row.version).collect())
 }
 

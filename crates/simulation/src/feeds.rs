@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
 use ledger_core::Timestamp;
 use ledger_core::criteria::{
-    ArticleCriteria, Comparison, Criteria, HeadlineCriteria, Place, StarCriteria,
+    ArticleCriteria, Comparison, Criteria, HeadlineCriteria, HeadlineRule, Place, StarCriteria,
     TemperatureCriteria, weather_instant,
 };
 use ledger_core::market::MarketSource;
@@ -42,6 +42,21 @@ impl PriceFeed for PriceOf {
             provider_at: now,
         });
         future::ready(quote.ok_or(FeedError::MissingField("price"))).boxed()
+    }
+
+    fn history(
+        &self,
+        begins_at: Timestamp,
+        ends_at: Timestamp,
+        _now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<Quote>, FeedError>> {
+        let minutes = std::iter::successors(Some(begins_at), |at| Some(at.plus_seconds(60)));
+        let quote = |provider_at| {
+            let price = self.0.price(provider_at)?;
+            Some(Quote { price, provider_at })
+        };
+        let within = minutes.take_while(|at| *at < ends_at);
+        future::ready(Ok(within.filter_map(quote).collect())).boxed()
     }
 }
 
@@ -183,9 +198,10 @@ impl Feed {
         let subject = |keyword: &ledger_core::subject::Keyword| keyword.as_str().to_lowercase();
         let keyword = choose(self.world.keywords(), taken, draw, subject)?;
         let answer = self.headlines(now);
-        let found = sources::news::parse(&answer.body)?.len();
+        let found = sources::news::parse(&answer.body)?.items.len();
         let criteria = HeadlineCriteria {
             keyword: keyword.clone(),
+            published: Some(HeadlineRule::AfterBetsClose),
         };
         Ok(answer.behind(Criteria::News(criteria), format!("{found} headlines")))
     }
@@ -224,8 +240,7 @@ impl Feed {
             }
             Criteria::News(_) | Criteria::Research(_) => self.headlines(now),
         };
-        let (opens, deadline) = (market.opens_at, market.deadline);
-        match derive(&market.criteria, opens, deadline, now, &answer.body) {
+        match derive(&market.criteria, &market.times(), now, &answer.body) {
             Ok(reading) => Reading {
                 evidence: answer.kept(Finding::Read {
                     value: reading.to_string(),

@@ -12,6 +12,7 @@ mod bot;
 pub mod market;
 pub mod outside;
 mod pooler;
+pub mod servers;
 mod template;
 
 use std::future::Future;
@@ -53,6 +54,15 @@ impl Arena {
         Arena::open(template::migrate_after(sql).await, pool_size).await
     }
 
+    /// An arena whose database is what `dump`, a plain one of `pg_dump --no-owner`, makes as the schema's
+    /// owner. No migration is run.
+    pub async fn loaded_from(dump: &str) -> Arena {
+        let name = template::empty_database().await;
+        let owner = template::connect(&template::owner_url(&name)).await;
+        owner.batch_execute(dump).await.unwrap();
+        Arena::open(name, 8).await
+    }
+
     async fn open(name: String, pool_size: usize) -> Arena {
         let url = template::app_url(&name);
         let database = Database::connect(DatabaseConfig { url, pool_size })
@@ -61,7 +71,7 @@ impl Arena {
         Arena {
             name,
             database,
-            rules: EconomyRules::default(),
+            rules: rules(),
         }
     }
 
@@ -122,6 +132,25 @@ impl Arena {
     /// A superuser's connection to this arena's database, for arranging what no service may.
     pub async fn owner_client(&self) -> tokio_postgres::Client {
         template::connect(&template::superuser_url(&self.name)).await
+    }
+
+    /// How many entries the ledger has.
+    pub async fn ledger_entries(&self) -> i64 {
+        let client = self.owner_client().await;
+        let row = client.query_one("SELECT count(*) FROM ledger", &[]).await;
+        row.unwrap().get(0)
+    }
+
+    /// Has Postgres refuse, or take, writes to this arena: in new sessions, and the old ones end.
+    pub async fn refuse_writes(&self, refuse: bool) {
+        let name = &self.name;
+        let mode = if refuse { "on" } else { "off" };
+        let client = template::connect(&superuser_url()).await;
+        let statement =
+            format!("ALTER DATABASE \"{name}\" SET default_transaction_read_only = {mode}");
+        client.batch_execute(&statement).await.unwrap();
+        let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
+        client.query(ended, &[name]).await.unwrap();
     }
 
     /// Starts describing a bot.
@@ -188,6 +217,17 @@ impl Arena {
     }
 }
 
+/// The default economy, in observe mode, with what only tests of it want to meet put aside: a prediction
+/// starts at the first price after its creation, and the house has money without end.
+#[must_use]
+pub fn rules() -> EconomyRules {
+    EconomyRules {
+        sample_lag_seconds: 0,
+        house_loss_budget_per_hour: ledger_core::Money::MAX,
+        ..EconomyRules::default()
+    }
+}
+
 /// The cluster's superuser, in no arena's database.
 #[must_use]
 pub fn superuser_url() -> String {
@@ -198,6 +238,13 @@ pub fn superuser_url() -> String {
 /// services'.
 pub async fn empty_database() -> (String, String) {
     let name = template::empty_database().await;
+    (template::owner_url(&name), template::app_url(&name))
+}
+
+/// The same in another encoding than UTF8.
+pub async fn empty_database_in(encoding: &str) -> (String, String) {
+    let options = format!("ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
+    let name = template::empty_database_with(&options).await;
     (template::owner_url(&name), template::app_url(&name))
 }
 

@@ -25,7 +25,7 @@ use crate::output::{Plain, counted};
 use crate::postgres::{self, Postgres};
 
 pub(crate) const REDIS_URL: &str = "REDIS_URL";
-pub(crate) const REDIS_SCHEMES: &[&str] = &["redis", "redis+unix", "unix"];
+pub(crate) const REDIS_SCHEMES: &[&str] = &["redis", "rediss", "redis+unix", "unix"];
 const REDIS_ANSWERS_WITHIN: Duration = Duration::from_secs(4);
 
 /// Differences of the schema that are named one by one.
@@ -128,7 +128,9 @@ async fn try_postgres(sources: &Sources, setting: &'static str) -> (Option<Postg
                 let what = postgres.what();
                 // Before the first migration there is no ledger to ask about.
                 let standing = db::roles::standing(url.expose_secret()).await.ok();
-                let (state, detail) = match standing.and_then(|standing| misplaced(setting, standing)) {
+                let (state, detail) = match standing
+                    .and_then(|standing| misplaced(setting, standing))
+                {
                     None => (State::Works, format!("logs in to {what}")),
                     Some(problem) => (State::Fails, format!("logs in to {what}, and {problem}")),
                 };
@@ -184,7 +186,8 @@ async fn try_schema(postgres: Option<&Postgres>, checks: &mut Vec<Check>) {
         Ok(differences) => differences,
     };
     if differences.is_empty() {
-        let detail = "is what the migrations make, with its triggers, functions, owners and privileges";
+        let detail =
+            "is what the migrations make, with its triggers, functions, owners and privileges";
         checks.push(Check::new(SCHEMA, State::Works, detail));
     }
     let unnamed = differences.len().saturating_sub(NAMED_MAX);
@@ -206,7 +209,10 @@ async fn try_manifest(
     const CREDENTIALS: &str = "credentials";
     let check = |state, detail: &str| Ok(Check::new(CREDENTIALS, state, detail));
     let (Some(postgres), Some(keys)) = (postgres, keys) else {
-        return check(State::NotTried, "needs a database and a BACKUP_KEY that work");
+        return check(
+            State::NotTried,
+            "needs a database and a BACKUP_KEY that work",
+        );
     };
     let (manifest, authenticated) = restore::read_proven(path, &keys)?;
     let found = backup::credentials(postgres.database())

@@ -131,7 +131,11 @@ impl fmt::Display for Audit {
                 "  rules         {rules}, not those of the settings here ({})",
                 self.settings_rules
             )?,
-            None => writeln!(f, "  rules         none yet; the settings here: {}", self.settings_rules)?,
+            None => writeln!(
+                f,
+                "  rules         none yet; the settings here: {}",
+                self.settings_rules
+            )?,
         }
         writeln!(f, "  as of         {}", report.as_of)?;
         writeln!(f, "  bots          {}", report.bots)?;

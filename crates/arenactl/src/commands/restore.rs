@@ -147,10 +147,12 @@ fn unproven(manifest: &Manifest, authenticated: bool, differences: &[String]) ->
         unproven.push("that the backup is yours and that nobody changed it".to_owned());
     }
     if manifest.credentials_digest.is_none() {
-        unproven.push("that the hashes of keys and secrets are those that were backed up".to_owned());
+        unproven
+            .push("that the hashes of keys and secrets are those that were backed up".to_owned());
     }
     if !differences.is_empty() {
-        unproven.push("that nothing but the migrations' functions and triggers runs in it".to_owned());
+        unproven
+            .push("that nothing but the migrations' functions and triggers runs in it".to_owned());
     }
     unproven
 }
@@ -282,8 +284,13 @@ async fn prove(
     if newest.await.map_err(failed)?.as_ref() != Some(&manifest.migration) {
         return Err(anyhow!("the dump has another newest migration than its manifest says").into());
     }
-    let credentials = backup::credentials(postgres.database()).await.map_err(failed)?;
-    if manifest.credentials_digest.is_some_and(|digest| digest != credentials) {
+    let credentials = backup::credentials(postgres.database())
+        .await
+        .map_err(failed)?;
+    if manifest
+        .credentials_digest
+        .is_some_and(|digest| digest != credentials)
+    {
         return Err(anyhow!(
             "the keys and secrets that were restored are not those that were backed up: somebody replaced \
              them in the dump. Drop the database and take another backup"
@@ -365,7 +372,11 @@ impl fmt::Display for Report {
         writeln!(f, "  bots          {}", self.bots)?;
         writeln!(f, "  entries       {}", self.entries)?;
         writeln!(f, "  heads digest  {}", self.heads_digest)?;
-        write!(f, "  services      {}", Plain(&self.services_roles.join(", ")))?;
+        write!(
+            f,
+            "  services      {}",
+            Plain(&self.services_roles.join(", "))
+        )?;
         for difference in &self.schema_differences {
             write!(f, "\naccepted: {}", Plain(difference))?;
         }

@@ -236,7 +236,9 @@ async fn a_forged_manifest_is_refused_before_its_dump_is_touched() {
         ran.stderr
     };
     // Any field, and the proof itself.
-    edit(&manifest, |facts| drop(facts.insert("bots".to_owned(), 3.into())));
+    edit(&manifest, |facts| {
+        drop(facts.insert("bots".to_owned(), 3.into()))
+    });
     assert!(refused(&[]).contains("is forged"));
     fs::write(&manifest, &whole).unwrap();
     edit(&manifest, |facts| drop(facts.remove("authentication")));
@@ -262,10 +264,19 @@ async fn a_forged_manifest_is_refused_before_its_dump_is_touched() {
 #[tokio::test]
 async fn a_backup_of_before_there_was_a_key_is_restored_when_asked_and_says_what_is_not_proven() {
     let bench = busy().await;
-    let mut command = bench.command(&["backup", "--to", bench.dir.path().to_str().unwrap(), "--json"]);
+    let mut command = bench.command(&[
+        "backup",
+        "--to",
+        bench.dir.path().to_str().unwrap(),
+        "--json",
+    ]);
     command.env("BACKUP_KEY", "");
     let ran = bench.finish(command).ended_with(1);
-    assert!(ran.stderr.contains("openssl rand -hex 32"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("openssl rand -hex 32"),
+        "{}",
+        ran.stderr
+    );
     let manifest = PathBuf::from(ran.json()["manifest"].as_str().unwrap());
     edit(&manifest, |facts| {
         facts.insert("format".to_owned(), "ledgerdome-backup/v1".into());
@@ -274,11 +285,21 @@ async fn a_backup_of_before_there_was_a_key_is_restored_when_asked_and_says_what
     });
     let url = empty_database(&bench).await;
     let ran = restore(&bench, &manifest, &url).ended_with(1);
-    assert!(ran.stderr.contains("is not authenticated"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("is not authenticated"),
+        "{}",
+        ran.stderr
+    );
     let trusting = ["--unauthenticated"];
-    let restored = restore_with(&bench, &manifest, &url, &trusting, &[]).ended_with(0).json();
+    let restored = restore_with(&bench, &manifest, &url, &trusting, &[])
+        .ended_with(0)
+        .json();
     assert_eq!(restored["authenticated"], false);
-    assert_eq!(restored["unproven"].as_array().unwrap().len(), 2, "{restored}");
+    assert_eq!(
+        restored["unproven"].as_array().unwrap().len(),
+        2,
+        "{restored}"
+    );
 }
 
 #[tokio::test]
@@ -286,7 +307,13 @@ async fn a_replaced_hash_of_a_key_is_noticed() {
     let bench = busy().await;
     let (_, manifest) = back_up(&bench);
     let replace = "UPDATE bots SET api_key_hash = '$argon2id$another' WHERE handle = 'Mia'";
-    bench.arena.owner_client().await.batch_execute(replace).await.unwrap();
+    bench
+        .arena
+        .owner_client()
+        .await
+        .batch_execute(replace)
+        .await
+        .unwrap();
     let (other, _) = back_up(&bench);
     // The other dump under the first one's word.
     edit(&manifest, |facts| {
@@ -307,11 +334,26 @@ async fn credentials_are_held_against_a_manifest() {
     let (_, manifest) = back_up(&bench);
     let check = ["debug-auth", "--manifest", manifest.to_str().unwrap()];
     let ran = bench.run(&check).ended_with(0);
-    assert!(ran.stdout.contains("works  credentials: are those of the backup"), "{}", ran.stdout);
+    assert!(
+        ran.stdout
+            .contains("works  credentials: are those of the backup"),
+        "{}",
+        ran.stdout
+    );
     let replace = "UPDATE bots SET api_secret_sha256 = decode(repeat('ab', 32), 'hex')";
-    bench.arena.owner_client().await.batch_execute(replace).await.unwrap();
+    bench
+        .arena
+        .owner_client()
+        .await
+        .batch_execute(replace)
+        .await
+        .unwrap();
     let ran = bench.run(&check).ended_with(1);
-    assert!(ran.stdout.contains("FAILS  credentials: are not those"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("FAILS  credentials: are not those"),
+        "{}",
+        ran.stdout
+    );
 }
 
 /// What somebody with the owner's rights could leave behind, and what of it is named.
@@ -352,14 +394,24 @@ const TAMPERING: &[(&str, &str)] = &[
 async fn what_the_migrations_did_not_make_is_named_and_not_restored() {
     for (tampering, named) in TAMPERING {
         let bench = busy().await;
-        bench.arena.owner_client().await.batch_execute(tampering).await.unwrap();
+        bench
+            .arena
+            .owner_client()
+            .await
+            .batch_execute(tampering)
+            .await
+            .unwrap();
         let ran = bench.run(&["debug-auth"]).ended_with(1);
         assert!(ran.stdout.contains(named), "{tampering}: {}", ran.stdout);
         let to = bench.dir.path().join("backups");
         let ran = bench
             .run(&["backup", "--to", to.to_str().unwrap(), "--json"])
             .ended_with(1);
-        assert!(ran.stderr.contains("is not what the migrations make"), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("is not what the migrations make"),
+            "{}",
+            ran.stderr
+        );
         let manifest = PathBuf::from(ran.json()["manifest"].as_str().unwrap());
         let ran = restore(&bench, &manifest, &empty_database(&bench).await).ended_with(1);
         assert!(ran.stderr.contains(named), "{tampering}: {}", ran.stderr);
@@ -378,7 +430,11 @@ async fn a_role_that_may_append_and_is_no_services_role_is_named() {
     let grant = format!("CREATE ROLE {name}; GRANT INSERT ON ledger TO {name}");
     owner.batch_execute(&grant).await.unwrap();
     let ran = bench.run(&["debug-auth"]).ended_with(1);
-    assert!(ran.stdout.contains(&format!("{name}: should be there")), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains(&format!("{name}: should be there")),
+        "{}",
+        ran.stdout
+    );
     owner
         .batch_execute(&format!("DROP OWNED BY {name}; DROP ROLE {name}"))
         .await
@@ -393,7 +449,13 @@ async fn no_function_of_a_dump_runs_before_it_is_compared() {
     let tampering = "CREATE FUNCTION look(bigint) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN \
              IF current_database() LIKE 'restore%' THEN RAISE EXCEPTION 'it ran'; END IF; RETURN true; END $$; \
          ALTER TABLE bots ADD CHECK (look(id))";
-    bench.arena.owner_client().await.batch_execute(tampering).await.unwrap();
+    bench
+        .arena
+        .owner_client()
+        .await
+        .batch_execute(tampering)
+        .await
+        .unwrap();
     let to = bench.dir.path().join("backups");
     let ran = bench
         .run(&["backup", "--to", to.to_str().unwrap(), "--json"])
@@ -420,7 +482,11 @@ async fn nobody_restores_with_rights_over_the_server() {
     let superuser = test_kit::superuser_url();
     let (server, _) = superuser.rsplit_once('/').unwrap();
     let ran = restore(&bench, &manifest, &format!("{server}/{name}")).ended_with(1);
-    assert!(ran.stderr.contains("owns the database alone"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("owns the database alone"),
+        "{}",
+        ran.stderr
+    );
 }
 
 /// What the build before rules were kept wrote: its schema, and no proof.

@@ -82,10 +82,7 @@ impl Bench {
 
     pub(crate) fn personas(&self, handles: &[&str]) {
         for handle in handles {
-            let text = format!(
-                "handle: {handle}\ndescription: Trades as {handle}.\nschedule: {{every: 60s}}\n"
-            );
-            self.persona(&format!("{handle}.yaml"), &text);
+            self.persona(&format!("{handle}.yaml"), &persona_of(handle));
         }
     }
 
@@ -199,4 +196,20 @@ impl Bench {
             .filter(|secret| !secret.is_empty())
             .collect()
     }
+}
+
+/// The text of a persona that the runner would run.
+pub(crate) fn persona_of(handle: &str) -> String {
+    format!(
+        r#"handle: {handle}
+name: {handle}
+description: Trades as {handle}.
+temperament: calm
+system_prompt: You trade.
+strategy: {{aggression: "0.50", contrarian: "0.50", patience: "0.50"}}
+interval_seconds: 60
+max_stake_fraction: "0.05"
+min_confidence: "0.55"
+"#
+    )
 }

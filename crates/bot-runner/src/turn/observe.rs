@@ -26,7 +26,7 @@ impl HostedBot {
     pub(super) async fn observe(&self, due_at: Timestamp) -> Result<Scene, Stop> {
         let newest = PageQuery::newest(u32::try_from(PRICES_MAX).unwrap_or(1));
         let open = MarketQuery {
-            status: Some(MarketStatus::Open),
+            taking_bets: true,
             page: PageQuery::newest(MARKETS_READ),
             ..MarketQuery::default()
         };
@@ -57,10 +57,13 @@ impl HostedBot {
         if let Some(pause) = me.bot.paused.as_ref().or(economy.paused.as_ref()) {
             return Err(Loss::Paused(pause.reason.clone()).into());
         }
+        // What a history told afterwards is of the past, however lately it was read.
+        let mut prices = prices?.items;
+        prices.retain(|price| !price.from_history);
         let scene = Scene {
             me,
             economy,
-            prices: prices?.items,
+            prices,
             room: None,
             question: None,
             markets: Vec::new(),

@@ -167,7 +167,7 @@ fn answer(request: &Request, before: usize, state: &State) -> Reply {
     let path = request.path.split('?').next().unwrap();
     match (request.method.as_str(), path) {
         ("POST", "/auth/token") => token(&format!("token-{before}"), 1800),
-        ("GET", "/health") => Reply::Json(200, json!({"status": "ok"})),
+        ("GET", "/health" | "/ready") => Reply::Json(200, json!({"status": "ok"})),
         ("GET", "/bots/me") => Reply::Json(200, me(state)),
         ("GET", "/economy") => Reply::Json(200, economy(state)),
         ("GET", "/prices") => Reply::Json(200, prices(state)),
@@ -279,7 +279,8 @@ pub(crate) fn economy(state: &State) -> Value {
             "entropy_step": "0.25000000", "idle_ticks_per_step": 5, "entropy_max": "3.00000000",
             "stake_min": "0.01000000", "productive_stake_min": "0.50000000", "payout_factor": 2,
             "open_predictions_max": 20, "open_stake_max": "100.00000000",
-            "prediction_horizon_seconds": 300, "sample_grace_seconds": 1800,
+            "prediction_horizon_seconds": 300, "sample_lag_seconds": 60, "sample_grace_seconds": 1800,
+            "sample_patience_seconds": 22500, "house_loss_budget_per_hour": "2000.00000000",
             "price_ttl_seconds": 120, "ticket_ttl_seconds": 5,
             "markets": ledger_core::economy::MarketRules::default(),
         },

@@ -9,8 +9,8 @@ use tokio_postgres::Client;
 
 use super::Fault;
 use super::columns::{copy_out, int4, int8, malformed, money};
-use super::verdicts::Verdicts;
 use super::tally::{BetFacts, PredictionFacts, Tally, Worth};
+use super::verdicts::Verdicts;
 use crate::copy::{fields, numeric_units, timestamp_of};
 use crate::error::DbResult;
 
@@ -215,7 +215,12 @@ pub(super) async fn load_positions(
         if let Some(problem) = problem {
             let field = format!("prediction {id}");
             let expected = String::from_utf8_lossy(problem);
-            misjudged.push(beside(bot_id, &field, expected, format!("{status} without it")));
+            misjudged.push(beside(
+                bot_id,
+                &field,
+                expected,
+                format!("{status} without it"),
+            ));
         }
         Ok(())
     })

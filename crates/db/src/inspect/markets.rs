@@ -322,7 +322,13 @@ impl Auditor {
             (criteria, at(opens_at), at(deadline), at(fetched_at))
         else {
             let field = "market.criteria".to_owned();
-            return self.fault(id, None, field, "criteria and times", "none that can be read");
+            return self.fault(
+                id,
+                None,
+                field,
+                "criteria and times",
+                "none that can be read",
+            );
         };
         let said = match derive(&criteria, opens_at, deadline, fetched_at, body) {
             Ok(reading) => criteria.decide(&reading).map(|side| side.to_string()),
@@ -354,11 +360,23 @@ impl Auditor {
         if status == MarketStatus::Resolved && facts.source != Some(MarketSource::Research) {
             if let Some((at, deadline)) = before(facts.fetched_at, facts.deadline) {
                 let field = "evidence.fetched_at".to_owned();
-                self.fault(id, None, field, format!("the deadline, {deadline}, or later"), at);
+                self.fault(
+                    id,
+                    None,
+                    field,
+                    format!("the deadline, {deadline}, or later"),
+                    at,
+                );
             }
             if let Some((at, fetched)) = before(facts.resolved_at, facts.fetched_at) {
                 let field = "market.resolved_at".to_owned();
-                self.fault(id, None, field, format!("{fetched}, when it was decided, or later"), at);
+                self.fault(
+                    id,
+                    None,
+                    field,
+                    format!("{fetched}, when it was decided, or later"),
+                    at,
+                );
             }
         }
         if status == MarketStatus::Void {
@@ -376,13 +394,25 @@ impl Auditor {
             }
             Some(ORACLE) if facts.decided.is_some() => {
                 let expected = "no evidence that decides it";
-                self.fault(id, None, field.to_owned(), expected, "evidence, and no patience was due");
+                self.fault(
+                    id,
+                    None,
+                    field.to_owned(),
+                    expected,
+                    "evidence, and no patience was due",
+                );
             }
             Some(ORACLE) => {
                 let due = facts.deadline.zip(facts.patience_seconds);
                 let due = due.map(|(deadline, patience)| deadline.plus_seconds(patience));
                 if let Some((at, due)) = facts.resolved_at.zip(due).filter(|(at, due)| at <= due) {
-                    self.fault(id, None, field.to_owned(), format!("patience until {due}"), at);
+                    self.fault(
+                        id,
+                        None,
+                        field.to_owned(),
+                        format!("patience until {due}"),
+                        at,
+                    );
                 }
             }
             _ => {}

@@ -11,7 +11,7 @@ use test_kit::market::{RIGHT_ANSWER, new_answer};
 async fn lived_in() -> (Arena, BotId) {
     let rules = EconomyRules {
         prediction_horizon_seconds: 10,
-        ..EconomyRules::default()
+        ..test_kit::rules()
     };
     let arena = Arena::new().await.with_rules(rules);
     let bot = arena.bot().create().await.id;
@@ -29,9 +29,14 @@ async fn lived_in() -> (Arena, BotId) {
     arena.tick(Enforce).await;
     arena.price("100.00", PriceSource::Coingecko, 1).await;
     arena.price("101.00", PriceSource::Coingecko, 12).await;
-    predictions::settle(&mut conn, &ids[..2], arena.rules())
-        .await
-        .unwrap();
+    predictions::settle(
+        &mut conn,
+        &ids[..2],
+        arena.rules(),
+        db::predictions::MissingPrices::Void,
+    )
+    .await
+    .unwrap();
     arena.assert_sound().await;
     (arena, bot)
 }
@@ -295,12 +300,8 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
 #[tokio::test]
 async fn a_forged_chain_that_hangs_together_changes_the_digest() {
     let (arena, _) = lived_in().await;
-    let before = audit(arena.database(), workers(1))
-        .await
-        .unwrap();
-    let same = audit(arena.database(), workers(3))
-        .await
-        .unwrap();
+    let before = audit(arena.database(), workers(1)).await.unwrap();
+    let same = audit(arena.database(), workers(3)).await.unwrap();
     assert_eq!(before.heads_digest, same.heads_digest);
     arena.tick(Enforce).await;
     let after = audit(arena.database(), Options::default()).await.unwrap();
