@@ -280,8 +280,11 @@ async fn prove(
     manifest: &Manifest,
 ) -> Result<Report, Failure> {
     let failed = |error| postgres.failure(error, "cannot finish the restored database");
-    let newest = backup::newest_migration(&mut *postgres.connection().await?);
-    if newest.await.map_err(failed)?.as_ref() != Some(&manifest.migration) {
+    let newest = {
+        let mut conn = postgres.connection().await?;
+        backup::newest_migration(&mut conn).await.map_err(failed)?
+    };
+    if newest.as_ref() != Some(&manifest.migration) {
         return Err(anyhow!("the dump has another newest migration than its manifest says").into());
     }
     let credentials = backup::credentials(postgres.database())

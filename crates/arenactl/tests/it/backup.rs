@@ -493,7 +493,10 @@ async fn nobody_restores_with_rights_over_the_server() {
 #[tokio::test]
 async fn a_backup_of_an_older_build_is_compared_with_its_own_migrations_and_brought_up() {
     let bench = busy().await;
-    let audit = bench.run(&["inspect-ledger", "--json"]).ended_with(0).json();
+    let audit = bench
+        .run(&["inspect-ledger", "--json"])
+        .ended_with(0)
+        .json();
     let url = bench.arena.owner_url();
     let before = "20261127000013";
     while newest(&url).await.as_str() > before {
@@ -520,7 +523,9 @@ async fn a_backup_of_an_older_build_is_compared_with_its_own_migrations_and_brou
     fs::write(&manifest, facts.to_string()).unwrap();
     let into = empty_database(&bench).await;
     let trusting = ["--unauthenticated"];
-    let restored = restore_with(&bench, &manifest, &into, &trusting, &[]).ended_with(0).json();
+    let restored = restore_with(&bench, &manifest, &into, &trusting, &[])
+        .ended_with(0)
+        .json();
     assert_eq!(restored["heads_digest"], audit["heads_digest"]);
     assert!(restored["migrated"].as_u64() > Some(0), "{restored}");
     assert_eq!(restored["schema_differences"], serde_json::json!([]));
@@ -528,5 +533,10 @@ async fn a_backup_of_an_older_build_is_compared_with_its_own_migrations_and_brou
 
 async fn newest(url: &str) -> String {
     let ask = "SELECT max(version) FROM __diesel_schema_migrations";
-    test_kit::connect(url).await.query_one(ask, &[]).await.unwrap().get(0)
+    test_kit::connect(url)
+        .await
+        .query_one(ask, &[])
+        .await
+        .unwrap()
+        .get(0)
 }

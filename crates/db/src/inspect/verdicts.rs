@@ -29,7 +29,8 @@ impl Verdicts {
     pub(super) async fn load(client: &Client) -> DbResult<Verdicts> {
         // One that nothing names, so that the list is never empty.
         let mut patience = BTreeMap::new();
-        let mut rules = "('', 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint)".to_owned();
+        let mut rules =
+            "('', 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint)".to_owned();
         let ask = "SELECT encode(digest, 'hex'), rules FROM economy_rules ORDER BY digest";
         for row in client.query(ask, &[]).await? {
             let (digest, text): (String, String) = (row.get(0), row.get(1));
@@ -38,7 +39,8 @@ impl Verdicts {
                 let (grace, factor) = (kept.sample_grace_seconds, kept.payout_factor);
                 let in_time = kept.price_ttl_seconds.min(grace);
                 let wait = kept.sample_patience_seconds;
-                let row = format!("('{digest}', {lag}, {horizon}, {grace}, {in_time}, {wait}, {factor})");
+                let row =
+                    format!("('{digest}', {lag}, {horizon}, {grace}, {in_time}, {wait}, {factor})");
                 // Writing into a string does not fail.
                 let _ = write!(rules, ", {row}");
                 let waits = kept.markets.settle_patience_seconds;
