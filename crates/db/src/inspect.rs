@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ledger_core::chain::{ChainFault, FaultyField, Head, HeadsDigest};
-use ledger_core::criteria::{Criteria, Reading};
+use ledger_core::criteria::{Criteria, Reading, Times};
 use ledger_core::supply::{Supply, SupplyText};
 use ledger_core::{BotId, Hash, MarketId, Money, Timestamp};
 use serde::Serialize;
@@ -44,9 +44,9 @@ pub struct Options {
     pub derive: Option<Derive>,
 }
 
-/// What an answer that was fetched at the last of the three times says of a market that was open from the
-/// first to the second; an error says why nothing.
-pub type Derive = fn(&Criteria, Timestamp, Timestamp, Timestamp, &[u8]) -> Result<Reading, String>;
+/// What an answer that was fetched at that time says of a market with these criteria and times; an error
+/// says why nothing.
+pub type Derive = fn(&Criteria, &Times, Timestamp, &[u8]) -> Result<Reading, String>;
 
 impl Default for Options {
     fn default() -> Options {

@@ -76,8 +76,8 @@ fn database_url(sources: &Sources) -> Result<SecretString, ConfigError> {
 /// The audit with everything: outcomes are derived again by the function that decided them.
 fn whole_audit() -> Options {
     Options {
-        derive: Some(|criteria, opens_at, deadline, fetched_at, body| {
-            sources::derive(criteria, opens_at, deadline, fetched_at, body)
+        derive: Some(|criteria, times, fetched_at, body| {
+            sources::derive(criteria, times, fetched_at, body)
                 .map_err(|problem| format!("the answer {problem}"))
         }),
         ..Options::default()

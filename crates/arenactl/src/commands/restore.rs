@@ -70,8 +70,8 @@ pub(crate) struct Report {
     schema_differences: Vec<String>,
     /// The roles that may act in it as services do.
     services_roles: Vec<String>,
-    /// Migrations that this build has and the backup lacks.
-    to_migrate: usize,
+    /// Migrations that this build has and the backup lacked.
+    migrated: usize,
 }
 
 pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failure> {
@@ -280,8 +280,11 @@ async fn prove(
     manifest: &Manifest,
 ) -> Result<Report, Failure> {
     let failed = |error| postgres.failure(error, "cannot finish the restored database");
-    let newest = backup::newest_migration(&mut *postgres.connection().await?);
-    if newest.await.map_err(failed)?.as_ref() != Some(&manifest.migration) {
+    let newest = {
+        let mut conn = postgres.connection().await?;
+        backup::newest_migration(&mut conn).await.map_err(failed)?
+    };
+    if newest.as_ref() != Some(&manifest.migration) {
         return Err(anyhow!("the dump has another newest migration than its manifest says").into());
     }
     let credentials = backup::credentials(postgres.database())
@@ -301,9 +304,13 @@ async fn prove(
         .await
         .map_err(failed)?;
     let state = postgres.database().schema_state().await.map_err(failed)?;
-    let to_migrate = match state {
+    // The audit reads the schema of this build.
+    let migrated = match state {
         SchemaState::Current => 0,
-        SchemaState::Behind { missing } => missing,
+        SchemaState::Behind { .. } => {
+            let migrated = db::migrations::run(url.expose_secret()).await;
+            migrated.map_err(failed)?.versions.len()
+        }
         SchemaState::Ahead { unknown } => {
             let unknown = counted(unknown, "migration");
             return Err(anyhow!(
@@ -354,7 +361,7 @@ async fn prove(
         services_roles: backup::services_roles(&mut *postgres.connection().await?)
             .await
             .map_err(failed)?,
-        to_migrate,
+        migrated,
     })
 }
 
@@ -379,12 +386,9 @@ impl fmt::Display for Report {
         for what in &self.unproven {
             write!(f, "\nNOT PROVEN: {what}")?;
         }
-        if self.to_migrate > 0 {
-            let missing = counted(self.to_migrate, "migration");
-            write!(
-                f,
-                "\nthis build has {missing} more: run `arenactl migrate` before you start it"
-            )?;
+        if self.migrated > 0 {
+            let migrated = counted(self.migrated, "migration");
+            write!(f, "\nbrought to the schema of this build by {migrated}")?;
         }
         Ok(())
     }

@@ -203,7 +203,7 @@ async fn what_is_damaged_or_in_the_way_is_refused_before_anything_is_written() {
     }
     fs::write(&dump, &whole).unwrap();
     let text = fs::read_to_string(&manifest).unwrap();
-    fs::write(&manifest, text.replace("ledgerdome-backup/v1", "other")).unwrap();
+    fs::write(&manifest, text.replace("ledgerdome-backup/v2", "other")).unwrap();
     restore(&bench, &manifest, &url).ended_with(1);
     // A manifest that promises another ledger is found out by the audit.
     let digest = backup["heads_digest"].as_str().unwrap();
@@ -487,4 +487,56 @@ async fn nobody_restores_with_rights_over_the_server() {
         "{}",
         ran.stderr
     );
+}
+
+/// What the build before rules were kept wrote: its schema, and no proof.
+#[tokio::test]
+async fn a_backup_of_an_older_build_is_compared_with_its_own_migrations_and_brought_up() {
+    let bench = busy().await;
+    let audit = bench
+        .run(&["inspect-ledger", "--json"])
+        .ended_with(0)
+        .json();
+    let url = bench.arena.owner_url();
+    let before = "20261127000013";
+    while newest(&url).await.as_str() > before {
+        db::migrations::revert_last(&url).await.unwrap();
+    }
+    let dump = bench.dir.path().join("old.dump");
+    let dumped = std::process::Command::new("pg_dump")
+        .args(["--format=custom", "--file"])
+        .arg(&dump)
+        .arg(&url)
+        .status();
+    assert!(dumped.unwrap().success());
+    let bytes = fs::read(&dump).unwrap();
+    let sha256 = ledger_core::Hash(<sha2::Sha256 as sha2::Digest>::digest(&bytes).into());
+    let manifest = bench.dir.path().join("old.json");
+    let mut facts = serde_json::json!({
+        "format": "ledgerdome-backup/v1", "migration": before, "server_major": 13, "sound": true,
+        "services_roles": ["arena_app"], "arena": audit["database"]["arena"], "dump": "old.dump",
+        "bytes": bytes.len(), "sha256": sha256.to_string(),
+    });
+    for field in ["as_of", "bots", "entries", "markets", "heads_digest"] {
+        facts[field] = audit[field].clone();
+    }
+    fs::write(&manifest, facts.to_string()).unwrap();
+    let into = empty_database(&bench).await;
+    let trusting = ["--unauthenticated"];
+    let restored = restore_with(&bench, &manifest, &into, &trusting, &[])
+        .ended_with(0)
+        .json();
+    assert_eq!(restored["heads_digest"], audit["heads_digest"]);
+    assert!(restored["migrated"].as_u64() > Some(0), "{restored}");
+    assert_eq!(restored["schema_differences"], serde_json::json!([]));
+}
+
+async fn newest(url: &str) -> String {
+    let ask = "SELECT max(version) FROM __diesel_schema_migrations";
+    test_kit::connect(url)
+        .await
+        .query_one(ask, &[])
+        .await
+        .unwrap()
+        .get(0)
 }

@@ -2,7 +2,7 @@
 //! against its evidence, each research answer against its commitment, each bet against the time at which
 //! bets closed, and each market that was called off against who called it off and when.
 
-use ledger_core::criteria::Criteria;
+use ledger_core::criteria::{Criteria, Times};
 use ledger_core::market::{BetState, MarketSource, MarketStatus, Resolution, Side, settle};
 use ledger_core::money::{Confidence, Outcome};
 use ledger_core::parimutuel::StakedBet;
@@ -51,7 +51,8 @@ fn outcomes(derive: Option<Derive>) -> String {
         None => "NULL::bytea",
     };
     format!(
-        "COPY (SELECT m.id, m.source::text, m.criteria::text, m.opens_at, m.deadline, m.outcome, \
+        "COPY (SELECT m.id, m.source::text, m.criteria::text, m.opens_at, \
+                      m.bets_close_at, m.deadline, m.outcome, \
                       e.fetched_at, e.truncated, \
                       CASE WHEN e.truncated THEN NULL ELSE sha256(e.body) = e.sha256 END, {body} \
                  FROM markets m JOIN evidence e ON e.market_id = m.id AND e.side IS NOT NULL \
@@ -86,7 +87,7 @@ pub(super) async fn audit(
         auditor.market(market, &facts, &bets);
     }
     copy_out(client, &outcomes(derive), |row| {
-        let columns = fields::<10>(row).ok_or_else(malformed)?;
+        let columns = fields::<11>(row).ok_or_else(malformed)?;
         let id = market_id(columns[0])?;
         auditor.outcome(id, &columns, derive);
         Ok(())
@@ -292,12 +293,13 @@ impl Auditor {
     }
 
     /// The bytes that decided have the digest that was kept with them, and say what the outcome says.
-    fn outcome(&mut self, id: MarketId, columns: &[Option<&[u8]>; 10], derive: Option<Derive>) {
+    fn outcome(&mut self, id: MarketId, columns: &[Option<&[u8]>; 11], derive: Option<Derive>) {
         let [
             _,
             source,
             criteria,
             opens_at,
+            bets_close_at,
             deadline,
             outcome,
             fetched_at,
@@ -318,8 +320,13 @@ impl Auditor {
             .and_then(|json| serde_json::from_str::<serde_json::Value>(&json).ok())
             .zip(source)
             .and_then(|(json, source)| Criteria::deserialize(source, json).ok());
-        let (Some(criteria), Some(opens_at), Some(deadline), Some(fetched_at)) =
-            (criteria, at(opens_at), at(deadline), at(fetched_at))
+        let times = at(opens_at).zip(at(bets_close_at)).zip(at(deadline));
+        let times = times.map(|((opens_at, bets_close_at), deadline)| Times {
+            opens_at,
+            bets_close_at,
+            deadline,
+        });
+        let (Some(criteria), Some(times), Some(fetched_at)) = (criteria, times, at(fetched_at))
         else {
             let field = "market.criteria".to_owned();
             return self.fault(
@@ -330,7 +337,7 @@ impl Auditor {
                 "none that can be read",
             );
         };
-        let said = match derive(&criteria, opens_at, deadline, fetched_at, body) {
+        let said = match derive(&criteria, &times, fetched_at, body) {
             Ok(reading) => criteria.decide(&reading).map(|side| side.to_string()),
             // Of an answer that is too long its beginning is kept, which need not say it.
             Err(_) if truncated == Some(&[1]) => return,

@@ -29,17 +29,22 @@ impl Verdicts {
     pub(super) async fn load(client: &Client) -> DbResult<Verdicts> {
         // One that nothing names, so that the list is never empty.
         let mut patience = BTreeMap::new();
-        let mut rules = "('', 0::bigint, 0::bigint, 0::bigint, 0::bigint)".to_owned();
+        let mut rules =
+            "('', 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint)".to_owned();
         let ask = "SELECT encode(digest, 'hex'), rules FROM economy_rules ORDER BY digest";
         for row in client.query(ask, &[]).await? {
             let (digest, text): (String, String) = (row.get(0), row.get(1));
             if let Ok(kept) = EconomyRules::from_canonical(&text) {
-                let (lag, horizon) = (0, kept.prediction_horizon_seconds);
+                let (lag, horizon) = (kept.sample_lag_seconds, kept.prediction_horizon_seconds);
                 let (grace, factor) = (kept.sample_grace_seconds, kept.payout_factor);
+                let in_time = kept.price_ttl_seconds.min(grace);
+                let wait = kept.sample_patience_seconds;
+                let row =
+                    format!("('{digest}', {lag}, {horizon}, {grace}, {in_time}, {wait}, {factor})");
+                // Writing into a string does not fail.
+                let _ = write!(rules, ", {row}");
                 let waits = kept.markets.settle_patience_seconds;
                 patience.extend(Hash::from_hex(&digest).map(|digest| (digest, waits)));
-                // Writing into a string does not fail.
-                let _ = write!(rules, ", ('{digest}', {lag}, {horizon}, {grace}, {factor})");
             }
         }
         Ok(Verdicts { rules, patience })
@@ -57,8 +62,9 @@ impl Verdicts {
         format!(
             "WITH r AS MATERIALIZED (SELECT decode(hex, 'hex') AS digest, \
                     make_interval(secs => lag) AS lag, make_interval(secs => horizon) AS horizon, \
-                    make_interval(secs => grace) AS grace, factor \
-               FROM (VALUES {rules}) v (hex, lag, horizon, grace, factor)) \
+                    make_interval(secs => grace) AS grace, make_interval(secs => in_time) AS in_time, \
+                    make_interval(secs => wait) AS wait, factor \
+               FROM (VALUES {rules}) v (hex, lag, horizon, grace, in_time, wait, factor)) \
              SELECT {columns} \
                FROM predictions p \
                LEFT JOIN prices s ON s.id = p.start_price_id \
@@ -68,8 +74,31 @@ impl Verdicts {
               CROSS JOIN LATERAL (SELECT {PROBLEM} AS problem) v \
               WHERE {condition} ORDER BY p.bot_id, p.id"
         )
+        .replace("START_WAS_THERE", &not_the_first("s", "d.start_due", "x.id < s.id"))
+        .replace(
+            "END_WAS_THERE",
+            &not_the_first("e", "d.end_surely_due", "(x.id < e.id OR x.sampled_at < d.long_before)"),
+        )
         .replace("MARGIN", &SETTLED_MARGIN_SECONDS.to_string())
     }
+}
+
+/// Whether a price `x` of the same source was there and should have been used in the place of `used`: the
+/// first sample that was taken in time comes first, then the first price of any kind, which history may have
+/// told.
+fn not_the_first(used: &str, due: &str, there: &str) -> String {
+    // Before rules were kept there was no history to tell a later one.
+    let in_time = format!(
+        "NOT {used}.history AND (r.in_time IS NULL OR {used}.provider_at <= {due} + r.in_time)"
+    );
+    format!(
+        "EXISTS (SELECT FROM prices x WHERE x.source = {used}.source AND x.provider_at >= {due} \
+            AND x.provider_at <= greatest({used}.provider_at, {due} + coalesce(r.in_time, '0')) \
+            AND x.id <> {used}.id AND {there} \
+            AND CASE WHEN {in_time} THEN NOT x.history AND x.provider_at < {used}.provider_at \
+                     ELSE x.provider_at < {used}.provider_at \
+                          OR NOT x.history AND x.provider_at <= {due} + r.in_time END)"
+    )
 }
 
 /// When the samples were due. A row from before rules were kept had no lag, and its horizon is that of its
@@ -77,8 +106,11 @@ impl Verdicts {
 const DUE: &str = "p.created_at + coalesce(r.lag, '0') AS start_due, \
     CASE WHEN r.digest IS NULL THEN p.settles_at ELSE s.provider_at + r.horizon END AS end_due, \
     CASE WHEN r.digest IS NULL THEN s.provider_at + (p.settles_at - p.created_at) \
-         ELSE s.provider_at + r.horizon END AS end_surely_due";
+         ELSE s.provider_at + r.horizon END AS end_surely_due, \
+    p.resolved_at - make_interval(secs => MARGIN) AS long_before";
 
+/// Positions that an upgrade found open have no lag, and a start sample that was given them without a
+/// bound on its time; so that bound is only held where there is a lag.
 const PROBLEM: &str = "CASE \
     WHEN p.status IN ('OPEN', 'FORFEIT') THEN NULL \
     WHEN p.rules IS NOT NULL AND r.digest IS NULL THEN 'rules that are kept' \
@@ -89,33 +121,25 @@ const PROBLEM: &str = "CASE \
             THEN 'the verdict of its samples' \
         WHEN s.provider_at < d.start_due THEN 'a start sample at or after it was due' \
         WHEN e.provider_at < d.end_due THEN 'an end sample at or after it was due' \
-        WHEN s.provider_at > d.start_due + r.grace OR e.provider_at > d.end_due + r.grace \
+        WHEN r.lag > '0' AND s.provider_at > d.start_due + r.grace OR e.provider_at > d.end_due + r.grace \
             THEN 'samples within the grace' \
         WHEN e.sampled_at > p.resolved_at THEN 'samples from before it was settled' \
-        WHEN EXISTS (SELECT FROM prices x WHERE x.provider_at >= d.start_due AND x.provider_at < s.provider_at \
-                        AND x.source = s.source AND x.id < s.id) \
-            THEN 'the first sample at or after the start was due' \
-        WHEN EXISTS (SELECT FROM prices x WHERE x.provider_at >= d.end_surely_due \
-                        AND x.provider_at < e.provider_at AND x.source = e.source \
-                        AND (x.id < e.id OR x.sampled_at < p.resolved_at - make_interval(secs => MARGIN))) \
-            THEN 'the first sample at or after the end was due' \
+        WHEN START_WAS_THERE THEN 'the first sample at or after the start was due' \
+        WHEN END_WAS_THERE THEN 'the first sample at or after the end was due' \
         WHEN p.payout <> CASE p.status WHEN 'WON' THEN p.wager_amount * r.factor ELSE 0 END \
             THEN 'the payout of its rules' END \
     ELSE CASE \
         WHEN p.payout <> p.wager_amount THEN 'its stake back' \
-        WHEN s.source <> e.source OR s.price = e.price THEN NULL \
+        WHEN s.price = e.price THEN NULL \
         WHEN r.digest IS NULL THEN NULL \
-        WHEN s.id IS NULL OR s.provider_at > d.start_due + r.grace THEN CASE \
-            WHEN s.id IS NULL AND p.resolved_at <= d.start_due + r.grace THEN 'a wait for the start sample' \
-            WHEN EXISTS (SELECT FROM prices x WHERE x.provider_at >= d.start_due \
-                            AND x.provider_at <= d.start_due + r.grace \
-                            AND x.sampled_at < p.resolved_at - make_interval(secs => MARGIN)) \
-                THEN 'a verdict: its start sample was there' END \
-        WHEN e.id IS NULL OR e.provider_at > d.end_due + r.grace THEN CASE \
-            WHEN e.id IS NULL AND p.resolved_at <= d.end_due + r.grace THEN 'a wait for the end sample' \
-            WHEN EXISTS (SELECT FROM prices x WHERE x.provider_at >= d.end_due \
-                            AND x.provider_at <= d.end_due + r.grace AND x.source = s.source \
-                            AND x.sampled_at < p.resolved_at - make_interval(secs => MARGIN)) \
-                THEN 'a verdict: its end sample was there' END \
-        ELSE 'a verdict: its samples came in time and differ' END \
+        WHEN e.id IS NOT NULL THEN 'a verdict: both of its samples are there' \
+        WHEN p.resolved_at <= p.created_at + r.lag + r.horizon + r.wait THEN 'a wait for its samples' \
+        WHEN s.id IS NULL AND EXISTS (SELECT FROM prices x WHERE NOT x.history \
+                AND x.provider_at >= d.start_due AND x.provider_at <= d.start_due + r.in_time \
+                AND x.sampled_at < d.long_before) \
+            THEN 'a verdict: its start sample was there' \
+        WHEN s.id IS NOT NULL AND EXISTS (SELECT FROM prices x WHERE NOT x.history AND x.source = s.source \
+                AND x.provider_at >= d.end_due AND x.provider_at <= d.end_due + r.in_time \
+                AND x.sampled_at < d.long_before) \
+            THEN 'a verdict: its end sample was there' END \
     END";
