@@ -76,8 +76,9 @@ ensure_backup_key() {
 first_env_lines() {
     say '# Written by run_system.sh. Settings are listed in .env.example; the environment overrides them.'
     say 'ENV=development'
-    random_hex 4
-    say "PRICE_SOURCES=coingecko,simulated:$((16#$REPLY))"
+    # 128 bits: a shorter seed could be tried against the past, and is refused.
+    random_hex 16
+    say "PRICE_SOURCES=coingecko,kraken,simulated:$REPLY"
     random_hex 32
     say "SECRET_KEY=$REPLY"
     random_hex 24

@@ -107,10 +107,17 @@ pub struct Parameters {
     pub open_predictions_max: i32,
     /// The most a bot may have at stake in open predictions.
     pub open_stake_max: Money,
+    /// A prediction's first price is the first one at or after its creation plus this.
+    pub sample_lag_seconds: i64,
     /// From a prediction's first price to its second.
     pub prediction_horizon_seconds: i64,
-    /// A price sample this late voids the prediction.
+    /// A price later than its due time by more than this is not the one that was due.
     pub sample_grace_seconds: i64,
+    /// A prediction whose prices no source has told this long after they were due is void.
+    pub sample_patience_seconds: i64,
+    /// The most that price predictions may have the house mint within any hour; beyond it wagers are
+    /// refused with 503.
+    pub house_loss_budget_per_hour: Money,
     /// A price older than this halts the arena.
     pub price_ttl_seconds: i64,
     /// How long a ticket is good for.
@@ -133,7 +140,10 @@ impl From<&EconomyRules> for Parameters {
             open_predictions_max: rules.open_predictions_max,
             open_stake_max: rules.open_stake_max,
             prediction_horizon_seconds: rules.prediction_horizon_seconds,
+            sample_lag_seconds: rules.sample_lag_seconds,
             sample_grace_seconds: rules.sample_grace_seconds,
+            sample_patience_seconds: rules.sample_patience_seconds,
+            house_loss_budget_per_hour: rules.house_loss_budget_per_hour,
             price_ttl_seconds: rules.price_ttl_seconds,
             ticket_ttl_seconds: rules.ticket_ttl_seconds,
             markets: rules.markets.clone(),

@@ -18,4 +18,8 @@ pub struct PriceSample {
     pub provider_at: Timestamp,
     /// When the oracle asked.
     pub sampled_at: Timestamp,
+    /// Whether it was read from the source's history afterwards, because no sample was taken at that
+    /// time.
+    #[serde(default)]
+    pub from_history: bool,
 }

@@ -80,6 +80,7 @@ pub enum ProblemKind {
     ArenaPaused,
     BotPaused,
     MarketPaused,
+    HouseBudget,
 }
 
 /// What is always the same about a problem.
@@ -127,6 +128,7 @@ impl ProblemKind {
         ProblemKind::ArenaPaused,
         ProblemKind::BotPaused,
         ProblemKind::MarketPaused,
+        ProblemKind::HouseBudget,
     ];
 
     #[must_use]
@@ -361,6 +363,14 @@ impl ProblemKind {
                 "The market is paused",
                 "An operator holds this market: it takes nothing and pays nothing for the time being. \
                  `reason` says why; `paused` of the market says when it is over.",
+            ),
+            ProblemKind::HouseBudget => (
+                503,
+                "house-budget",
+                "The house takes no more wagers this hour",
+                "What price predictions may cost the house within an hour is set aside or paid. Nothing \
+                 was written, and the ticket is used up. `opens_at` says when wagers open again at the \
+                 earliest, `Retry-After` in how many seconds. Smaller stakes may fit earlier.",
             ),
         };
         ProblemFacts {

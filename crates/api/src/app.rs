@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bus::limits::Limit;
-use bus::{Bus, BusConfig};
+use bus::prices::FreshPrice;
+use bus::{Bus, BusConfig, BusResult};
 use daemon::config::{ConfigError, Environment, endpoint};
 use daemon::hosts::Hosts;
 use daemon::process::{Failure, Unavailable};
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 use crate::address::Proxies;
 use crate::answers::Answers;
 use crate::auth::{self, Passwords, Refusals, Rotations};
+use crate::clock;
 use crate::config::ApiConfig;
 use crate::keys::sha256;
 use crate::limits::Limiter;
@@ -101,6 +103,13 @@ pub(crate) struct CountedAt {
 }
 
 impl App {
+    /// The price that tickets show: none that is too old by its provider's time, whatever Redis keeps.
+    pub(crate) async fn fresh_price(&self) -> BusResult<Option<FreshPrice>> {
+        let ttl = self.rules.price_ttl_seconds;
+        let price = self.bus.price().await?;
+        Ok(price.filter(|price| price.freshness(clock::now(), ttl).is_some()))
+    }
+
     /// Connects to everything, and refuses a database that this build does not fit.
     pub(crate) async fn open(config: &ApiConfig) -> Result<App, Failure> {
         let (database, bus) = tokio::join!(open_database(config), open_bus(config));

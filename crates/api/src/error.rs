@@ -16,6 +16,8 @@ use db::error::Conflict;
 use ledger_core::Refusal;
 use serde_json::{Map, Value, json};
 
+use crate::clock;
+
 pub(crate) type ApiResult<T = HttpResponse> = Result<T, ApiError>;
 
 #[derive(Debug)]
@@ -132,6 +134,7 @@ impl ApiError {
                 Refusal::ArenaPaused { .. } => ProblemKind::ArenaPaused,
                 Refusal::BotPaused { .. } => ProblemKind::BotPaused,
                 Refusal::MarketPaused { .. } => ProblemKind::MarketPaused,
+                Refusal::HouseBudget { .. } => ProblemKind::HouseBudget,
                 Refusal::InsufficientFunds { .. } | Refusal::AnswerUnaffordable { .. } => {
                     ProblemKind::InsufficientFunds
                 }
@@ -280,6 +283,10 @@ impl ApiError {
                 header::RETRY_AFTER,
                 HeaderValue::from(PAUSE_RETRY_AFTER_SECONDS),
             )),
+            ApiError::Refused(Refusal::HouseBudget { opens_at, .. }) => Some((
+                header::RETRY_AFTER,
+                HeaderValue::from(opens_at.seconds_since(clock::now()).max(0) + 1),
+            )),
             ApiError::PriceStale => Some((
                 header::RETRY_AFTER,
                 HeaderValue::from(PRICE_RETRY_AFTER_SECONDS),
@@ -357,6 +364,11 @@ fn numbers(refusal: &Refusal) -> Map<String, Value> {
             "stake": stake.money(),
         }),
         Refusal::ReviveAmount { .. } | Refusal::Overflow => json!({ "field": "amount" }),
+        Refusal::HouseBudget { limit, opens_at } => json!({
+            "limit": "house_loss_budget_per_hour",
+            "limit_value": limit,
+            "opens_at": opens_at,
+        }),
         other => of_market(other),
     };
     match value {
@@ -466,9 +478,9 @@ impl From<DbError> for ApiError {
             DbError::Conflict(Conflict::ObservationUsed) => ApiError::TicketSpent,
             DbError::Conflict(Conflict::CredentialsSuperseded) => ApiError::CredentialsSuperseded,
             DbError::Conflict(Conflict::IdempotencyKey) => ApiError::IdempotencyConflict,
-            DbError::Unavailable(_) | DbError::ReadOnly(_) => {
-                ApiError::Unavailable(error.to_string())
-            }
+            DbError::Unavailable(_)
+            | DbError::ReadOnly(_)
+            | DbError::Conflict(Conflict::HouseBudget) => ApiError::Unavailable(error.to_string()),
             DbError::OutcomeUnknown(_) => ApiError::OutcomeUnknown(error.to_string()),
             DbError::Encoding(_)
             | DbError::Corrupt(_)

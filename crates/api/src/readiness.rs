@@ -119,7 +119,7 @@ async fn redis(app: &App) -> [Check; 2] {
             Check::degraded("price", UNKNOWN),
         ];
     }
-    match app.bus.price().await {
+    match app.fresh_price().await {
         Ok(Some(_)) => [Check::ok("redis"), Check::ok("price")],
         Ok(None) => {
             let detail = "there is no fresh price: the arena is halted until the oracle has one";

@@ -181,6 +181,7 @@ pub(crate) fn price(row: db::prices::PriceRow) -> PriceSample {
         source: row.sample.source,
         provider_at: row.sample.provider_at,
         sampled_at: row.sampled_at,
+        from_history: row.from_history,
     }
 }
 

@@ -12,7 +12,7 @@ export interface Pause {
 }
 export type Mode = "observe" | "enforce";
 export type BotStatus = "ALIVE" | "DEAD" | "RETIRED";
-export type PriceSource = "coingecko" | "replay" | "simulated";
+export type PriceSource = "coingecko" | "kraken" | "replay" | "simulated";
 export interface SourceRules {
   bounty: Decimal;
   seconds: number;
@@ -37,7 +37,9 @@ export interface Economy {
     payout_factor: number;
     open_predictions_max: number;
     open_stake_max: Decimal;
+    sample_lag_seconds: number;
     prediction_horizon_seconds: number;
+    house_loss_budget_per_hour: Decimal;
     price_ttl_seconds: number;
     ticket_ttl_seconds: number;
     markets: {
@@ -98,6 +100,8 @@ export interface PriceSample {
   source: PriceSource;
   provider_at: Instant;
   sampled_at: Instant;
+  /** Read from the source's history afterwards; not in events. */
+  from_history?: boolean;
 }
 export interface Bot {
   id: number;

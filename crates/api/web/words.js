@@ -6,7 +6,11 @@
 import { money, percent, units } from "./numbers.js";
 
 /** @type {Record<PriceSource, string>} */
-export const PRICE_SOURCE = { coingecko: "CoinGecko", replay: "a recording", simulated: "simulated" };
+export const PRICE_SOURCE = { coingecko: "CoinGecko", kraken: "Kraken", replay: "a recording", simulated: "simulated" };
+
+/** Whether a source's prices are those of a market.
+ * @param {PriceSource} source */
+export const isReal = (source) => source === "coingecko" || source === "kraken";
 
 /** @type {Record<MarketSource, string>} */
 export const SOURCE = { RESEARCH: "Research", WEATHER: "Weather", GITHUB: "GitHub", NEWS: "News" };

@@ -412,7 +412,9 @@ impl Retry<'_> {
             // that took this long is not worth more of the caller's time.
             ClientError::Timeout { .. } => is_keyed,
             ClientError::Problem(problem) => match problem.kind {
-                Some(ProblemKind::PriceStale | ProblemKind::ArenaPaused) => false,
+                Some(
+                    ProblemKind::PriceStale | ProblemKind::ArenaPaused | ProblemKind::HouseBudget,
+                ) => false,
                 Some(ProblemKind::IdempotencyConflict | ProblemKind::Internal) => is_keyed,
                 // Nothing was done, so even a refusal without a key may be asked again; without a
                 // word on when, it would only be refused again.

@@ -202,8 +202,10 @@ fn prices(text: &mut String, scene: &Scene) {
     let rules = &scene.economy.parameters;
     let _ = writeln!(
         text,
-        "Will BTC be higher or lower than its next price {horizon} seconds later? A right wager \
-         pays {factor} times its stake, an equal price gives it back, a wrong one loses it.\n",
+        "Take the first price of BTC at least {lag} seconds from now: will it be higher or lower \
+         {horizon} seconds later? A right wager pays {factor} times its stake, an equal price gives it \
+         back, a wrong one loses it.\n",
+        lag = rules.sample_lag_seconds,
         horizon = rules.prediction_horizon_seconds,
         factor = rules.payout_factor,
     );

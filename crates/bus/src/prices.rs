@@ -24,6 +24,18 @@ pub struct FreshPrice {
     pub sampled_at: Timestamp,
 }
 
+impl FreshPrice {
+    /// How much longer it is fresh, by the provider's time: when it arrived does not matter. `None`
+    /// once it is not.
+    #[must_use]
+    pub fn freshness(&self, now: Timestamp, ttl_seconds: i64) -> Option<Duration> {
+        let age = now.micros().saturating_sub(self.provider_at.micros());
+        let left = ttl_seconds.saturating_mul(1_000_000).saturating_sub(age);
+        let left = u64::try_from(left).ok().filter(|left| *left > 0)?;
+        Some(Duration::from_micros(left))
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Stored {
     price: Money,

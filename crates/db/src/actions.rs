@@ -12,13 +12,14 @@ use futures_util::future::{join, join_all, join3};
 use ledger_core::economy::{self, EconomyRules, Wallet};
 use ledger_core::money::{Confidence, Stake};
 use ledger_core::post::{Draft, PostKind};
-use ledger_core::prediction::{Direction, PredictionStatus};
+use ledger_core::prediction::{self, Direction, PredictionStatus};
 use ledger_core::{BotId, Entry, Hash, Money, ObservationId, PredictionId, Refusal, Timestamp};
 use serde_json::json;
 
 use crate::audit::{self, AuditRow};
-use crate::error::{DbError, DbResult, first_cause, of_commit};
+use crate::error::{Conflict, DbError, DbResult, first_cause, of_commit};
 use crate::events::{self, EventDraft, EventKind};
+use crate::house::{self, Exposure};
 use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause, Locked};
 use crate::metrics::{self, Usage};
@@ -81,24 +82,32 @@ pub async fn place(
     let placed = conn
         .transaction::<_, DbError, _>(async |conn| {
             let locked = ledger::lock(conn, Brake::Heeded, wager.bot_id);
-            let (locked, ids, kept) =
-                join3(locked, Ids::draw(conn, 1), Kept::of(conn, rules)).await;
+            let (locked, ids, house) =
+                join3(locked, Ids::draw(conn, 1), House::of(conn, rules)).await;
             let cases = vec![(locked?, &placing)];
-            let outcome = carry_out(conn, cases, ids?, kept?).await?.pop();
+            let outcome = carry_out(conn, cases, ids?, house?).await?.pop();
             let accepted =
                 outcome.ok_or_else(|| DbError::corrupt("a wager without an outcome"))??;
             done = true;
             Ok(accepted)
         })
         .await;
-    of_commit(placed, done)
+    match of_commit(placed, done) {
+        Err(DbError::Conflict(Conflict::HouseBudget)) => {
+            let loss = rules.house_loss_of(wager.stake).ok_or(Refusal::Overflow)?;
+            let budget = rules.house_loss_budget_per_hour;
+            Err(house::refusal(conn, loss, budget).await?.into())
+        }
+        other => other,
+    }
 }
 
 /// Places many wagers in one transaction, each refused or accepted on its own, and answers in their
 /// order. Whoever holds one of the wallets holds nobody up: that wager is passed over.
 ///
 /// # Errors
-/// When one of them is impossible, such as an observation used before, none is placed.
+/// When one of them is impossible, such as an observation used before, none is placed; nor when others
+/// used up the house's budget while these were being placed.
 pub async fn place_all(
     conn: &mut Connection,
     placings: &[Placing<'_>],
@@ -108,10 +117,10 @@ pub async fn place_all(
     let mut done = false;
     let placed = conn
         .transaction::<_, DbError, _>(async |conn| {
-            let (locked, ids, kept) = join3(
+            let (locked, ids, house) = join3(
                 ledger::lock_free(conn, Brake::Heeded, &bots),
                 Ids::draw(conn, placings.len()),
-                Kept::of(conn, rules),
+                House::of(conn, rules),
             )
             .await;
             let mut outcomes: Vec<Placed> = placings.iter().map(|_| Placed::Passed).collect();
@@ -127,7 +136,7 @@ pub async fn place_all(
                     cases.push((locked, placing));
                 }
             }
-            let settled = carry_out(conn, cases, ids?, kept?).await?;
+            let settled = carry_out(conn, cases, ids?, house?).await?;
             for (place, outcome) in places.into_iter().zip(settled) {
                 if let Some(slot) = outcomes.get_mut(place) {
                     *slot = outcome.map_or_else(Placed::Refused, Placed::Accepted);
@@ -156,17 +165,35 @@ impl Ids {
     }
 }
 
-/// The rules in force, which are kept, and their digest.
+/// The rules in force, which are kept, and what the house has at stake by them.
 #[derive(Clone, Copy)]
-struct Kept<'a> {
+struct House<'a> {
     rules: &'a EconomyRules,
     digest: Hash,
+    exposure: Exposure,
 }
 
-impl<'a> Kept<'a> {
-    async fn of(conn: &Connection, rules: &'a EconomyRules) -> DbResult<Kept<'a>> {
-        let digest = crate::rules::keep(conn, rules).await?;
-        Ok(Kept { rules, digest })
+impl<'a> House<'a> {
+    async fn of(conn: &Connection, rules: &'a EconomyRules) -> DbResult<House<'a>> {
+        let (digest, exposure) = join(crate::rules::keep(conn, rules), house::look(conn)).await;
+        Ok(House {
+            rules,
+            digest: digest?,
+            exposure: exposure?,
+        })
+    }
+
+    /// Whether a wager fits into the budget beside `taken` units of others; what it may cost.
+    fn admit(&self, taken: i128, wager: &Wager) -> Result<i128, Money> {
+        // What leaves the range of money was refused before.
+        let loss = self.rules.house_loss_of(wager.stake).unwrap_or_default();
+        let units = i128::from(loss.units());
+        let budget = self.rules.house_loss_budget_per_hour;
+        if self.exposure.has_room_for(taken + units, budget) {
+            Ok(units)
+        } else {
+            Err(loss)
+        }
     }
 }
 
@@ -191,9 +218,11 @@ async fn carry_out<'a>(
     conn: &Connection,
     cases: Vec<(Locked, &'a Placing<'a>)>,
     ids: Ids,
-    kept: Kept<'_>,
+    house: House<'_>,
 ) -> DbResult<Vec<Result<Accepted, Refusal>>> {
-    let rules = kept.rules;
+    let rules = house.rules;
+    let budget = rules.house_loss_budget_per_hour;
+    let (mut at_risk, mut full) = (0_i128, None);
     let mut outcomes = Vec::with_capacity(cases.len());
     let (mut work, mut accepted) = (Vec::new(), Vec::new());
     for (locked, placing) in cases {
@@ -203,11 +232,23 @@ async fn carry_out<'a>(
             ..
         } = *placing.wager;
         match economy::wager(&locked.wallet, stake, rules, observation_id) {
-            Ok(movement) => {
-                accepted.push((outcomes.len(), placing));
-                work.push((locked, vec![movement]));
-                outcomes.push(None);
-            }
+            Ok(movement) => match house.admit(at_risk, placing.wager) {
+                Ok(units) => {
+                    at_risk += units;
+                    accepted.push((outcomes.len(), placing));
+                    work.push((locked, vec![movement]));
+                    outcomes.push(None);
+                }
+                Err(loss) => {
+                    // One look serves all of a transaction: it is an estimate anyway.
+                    let refusal = match &full {
+                        Some(refusal) => Refusal::clone(refusal),
+                        None => house::refusal(conn, loss, budget).await?,
+                    };
+                    full = Some(refusal.clone());
+                    outcomes.push(Some(Err(refusal)));
+                }
+            },
             Err(refusal) => outcomes.push(Some(Err(refusal))),
         }
     }
@@ -222,12 +263,14 @@ async fn carry_out<'a>(
             })
             .collect::<Option<Vec<_>>>()
             .ok_or(Refusal::Overflow)?;
-        let (appended, placed) = join(
+        // Sent in this order: the house's row is locked last, until the commit that follows.
+        let (appended, placed, taken) = join3(
             sealed.write(conn, Cause::Action),
-            write(conn, &placements, &sealed.events(), kept),
+            write(conn, &placements, &sealed.events(), house),
+            house::take(conn, at_risk, budget),
         )
         .await;
-        first_cause([appended, placed])?;
+        first_cause([appended, placed, taken])?;
         for ((place, _), placement) in accepted.iter().zip(placements) {
             if let Some(slot) = outcomes.get_mut(*place) {
                 *slot = Some(Ok(placement.accepted));
@@ -268,7 +311,8 @@ impl<'a> Placement<'a> {
             },
             wallet: wallet.clone(),
             at,
-            settles_at: at.plus_seconds(rules.prediction_horizon_seconds),
+            settles_at: prediction::start_due(at, rules)
+                .plus_seconds(rules.prediction_horizon_seconds),
             reserved: rules.house_loss_of(stake)?,
             accepted: Accepted {
                 action_id,
@@ -332,7 +376,7 @@ statement! {
 }
 
 impl<'a> InsertPlacements<'a> {
-    fn of(placements: &'a [Placement<'a>], kept: Kept<'_>) -> InsertPlacements<'a> {
+    fn of(placements: &'a [Placement<'a>], house: House<'_>) -> InsertPlacements<'a> {
         let each = || placements.iter();
         let wagers = || placements.iter().map(|p| p.placing.wager);
         InsertPlacements {
@@ -349,7 +393,7 @@ impl<'a> InsertPlacements<'a> {
             content: each().map(|p| p.post.draft.content.as_str()).collect(),
             reference: each().map(|p| p.post.reference.as_str()).collect(),
             reserved: each().map(|p| SqlMoney(p.reserved)).collect(),
-            rules: kept.digest.0.to_vec(),
+            rules: house.digest.0.to_vec(),
             post_kind: PostKind::Wager.as_str(),
         }
     }
@@ -360,10 +404,10 @@ async fn write(
     conn: &Connection,
     placements: &[Placement<'_>],
     entry_events: &[EventDraft],
-    kept: Kept<'_>,
+    house: House<'_>,
 ) -> DbResult<()> {
-    let rules = kept.rules;
-    let insert = InsertPlacements::of(placements, kept);
+    let rules = house.rules;
+    let insert = InsertPlacements::of(placements, house);
     let inserted = async {
         let mut conn = conn;
         match insert.execute(&mut conn).await {

@@ -11,6 +11,7 @@ use ledger_core::money::Stake;
 use ledger_core::{BotId, Money, ObservationId, Refusal};
 
 use crate::error::{Conflict, DbError, DbResult};
+use crate::house;
 use crate::ledger;
 use crate::pauses::unless_arena_paused;
 use crate::pool::Connection;
@@ -79,6 +80,12 @@ pub async fn wager(
         let verdict = async {
             unless_arena_paused(conn).await?;
             economy::wager(&wallet, stake, rules, observation_id)?;
+            let loss = rules.house_loss_of(stake).ok_or(Refusal::Overflow)?;
+            let budget = rules.house_loss_budget_per_hour;
+            let exposure = house::look(conn).await?;
+            if !exposure.has_room_for(i128::from(loss.units()), budget) {
+                return Err(house::refusal(conn, loss, budget).await?.into());
+            }
             must_be_unused(conn, observation_id).await
         };
         let verdict = verdict.await;

@@ -59,6 +59,8 @@ pub enum Conflict {
     MarketExists,
     #[error("these credentials were rotated away")]
     CredentialsSuperseded,
+    #[error("other wagers used up what the house may lose this hour")]
+    HouseBudget,
     #[error("a request with this Idempotency-Key is being served or was served otherwise")]
     IdempotencyKey,
 }

@@ -17,6 +17,7 @@ pub mod error;
 pub mod events;
 pub mod export;
 pub mod history;
+pub mod house;
 pub mod idempotency;
 pub mod insights;
 pub mod inspect;

@@ -12,8 +12,8 @@ use ledger_core::ids::PriceId;
 use ledger_core::money::{Confidence, Price};
 use ledger_core::post::Draft;
 use ledger_core::prediction::{
-    self, Direction, OpenPrediction, PredictionSettlement, PredictionStatus, PriceSample,
-    PriceSource, Verdict,
+    self, Direction, Found, OpenPrediction, PredictionSettlement, PredictionStatus, PriceSample,
+    PriceSource, SAMPLE_AGE_MAX_SECONDS, Verdict, VoidReason,
 };
 use ledger_core::{BotId, BotStatus, Hash, Money, PredictionId, Timestamp};
 use serde_json::json;
@@ -21,6 +21,7 @@ use serde_json::json;
 use crate::PAGE_MAX;
 use crate::error::{DbError, DbResult};
 use crate::events::{self, EventDraft, EventKind};
+use crate::house;
 use crate::ledger::{self, Cause};
 use crate::pauses::Brake;
 use crate::pool::Connection;
@@ -73,6 +74,7 @@ struct PredictionRow {
     brier: Option<SqlMoney>,
     resolved_at: Option<DateTime<Utc>>,
     rules: Option<Vec<u8>>,
+    reserved: SqlMoney,
 }
 
 impl TryFrom<PredictionRow> for Prediction {
@@ -148,9 +150,9 @@ pub async fn page(
 /// The most predictions that one call of [`assign_start_prices`] serves.
 pub const START_MAX: i64 = 5_000;
 
-/// Gives open predictions without a start price the first sample at or after their creation, where
-/// one has come; oldest first, at most [`START_MAX`] of each set of rules. Returns how many got
-/// theirs. Moves no money. `in_force` is for rows that name no rules.
+/// Gives open predictions without a start price the first sample that was taken in time after it was
+/// due, where one was; oldest first, at most [`START_MAX`] of each set of rules. Returns how many got
+/// theirs. Moves no money. `in_force` are for rows that name no rules.
 pub async fn assign_start_prices(
     conn: &mut Connection,
     in_force: &EconomyRules,
@@ -165,26 +167,36 @@ pub async fn assign_start_prices(
     let mut assigned = 0;
     for digest in waiting {
         let rules = rules::of(conn, digest_of(digest.clone())?, in_force).await?;
+        let in_time = rules.price_ttl_seconds.min(rules.sample_grace_seconds);
+        // Where no sample was taken in time, none will be: history decides, one by one.
+        let hopeless = rules.sample_lag_seconds + in_time + SAMPLE_AGE_MAX_SECONDS;
         assigned += diesel::sql_query(
             // The ids once more as an array: for so many at once, a join alone would read all predictions.
             "WITH o AS MATERIALIZED ( \
-                SELECT id, created_at FROM predictions \
+                SELECT id, created_at + make_interval(secs => $2::float8) AS due \
+                  FROM predictions \
                  WHERE status = 'OPEN' AND start_price_id IS NULL \
                    AND rules IS NOT DISTINCT FROM $3 \
-                   AND created_at <= (SELECT max(provider_at) FROM prices) \
-                 ORDER BY settles_at, id LIMIT $2 FOR UPDATE SKIP LOCKED) \
+                   AND created_at + make_interval(secs => $2::float8) \
+                       <= (SELECT max(provider_at) FROM prices) \
+                   AND created_at > clock_timestamp() - make_interval(secs => $4::float8) \
+                 ORDER BY settles_at, id LIMIT $5 FOR UPDATE SKIP LOCKED) \
              UPDATE predictions p \
                 SET start_price_id = s.id, start_price = s.price, price_source = s.source, \
                     settles_at = s.provider_at + make_interval(secs => $1::float8) \
                FROM o \
               CROSS JOIN LATERAL (SELECT id, price, source, provider_at FROM prices \
-                                   WHERE provider_at >= o.created_at \
+                                   WHERE NOT history AND provider_at >= o.due \
+                                     AND provider_at <= o.due + make_interval(secs => $6::float8) \
                                    ORDER BY provider_at, id LIMIT 1) s \
               WHERE p.id = o.id AND p.id = ANY (ARRAY(SELECT id FROM o))",
         )
         .bind::<BigInt, _>(rules.prediction_horizon_seconds)
-        .bind::<BigInt, _>(START_MAX)
+        .bind::<BigInt, _>(rules.sample_lag_seconds)
         .bind::<Nullable<Binary>, _>(digest)
+        .bind::<BigInt, _>(hopeless)
+        .bind::<BigInt, _>(START_MAX)
+        .bind::<BigInt, _>(in_time)
         .execute(conn)
         .await?;
     }
@@ -211,28 +223,89 @@ pub struct Settled {
     pub bot_id: BotId,
     pub status: PredictionStatus,
     pub payout: Money,
+    /// Of one that is void because no source told its prices: how it leaned.
+    pub unpriced: Option<Unpriced>,
 }
 
-/// Settles those of `ids` that are open and whose samples have come, in one transaction. What is
+/// A prediction that is void because no source told its prices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unpriced {
+    pub direction: Direction,
+    /// How it would have ended by the nearest prices there are, of any sources; `None` if there are
+    /// none, or they are equal.
+    pub would_have: Option<PredictionStatus>,
+}
+
+/// A price that a prediction waits for and that only its source's history can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Want {
+    /// `None` while no source is the prediction's own: the first real one that tells it will be.
+    pub source: Option<PriceSource>,
+    /// Whether another real source may tell it in its own source's place.
+    pub elsewhere: bool,
+    pub due: Timestamp,
+    /// A later price is not the one that was due.
+    pub last: Timestamp,
+}
+
+/// What came of an attempt to settle predictions.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    pub settled: Vec<Settled>,
+    /// What those wait for that were put off until some history is read.
+    pub wants: Vec<Want>,
+}
+
+/// What becomes of a prediction whose prices nobody told until its rules give up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingPrices {
+    /// It waits on: sources have not been asked for long enough since they could be.
+    Await,
+    /// It is void.
+    Void,
+}
+
+/// Who waits for a history is looked at again after so long.
+const PUT_OFF_SECONDS: i64 = 30;
+
+/// Settles those of `ids` that are open and whose prices are known, in one transaction. What is
 /// settled already, or must still wait, is passed over: a repeated call pays nothing twice.
 ///
-/// Each is judged and paid by the rules that it names; `in_force` is for rows that name none.
+/// Each is judged and paid by the rules that it names; `in_force` are for rows that name none.
 pub async fn settle(
     conn: &mut Connection,
     ids: &[PredictionId],
     in_force: &EconomyRules,
-) -> DbResult<Vec<Settled>> {
+    missing: MissingPrices,
+) -> DbResult<Outcome> {
     conn.transaction::<_, DbError, _>(async |conn| {
         let open = lock_open(conn, ids, in_force).await?;
         let mut judged = Vec::with_capacity(open.len());
+        let (mut put_off, mut wants) = (Vec::new(), Vec::new());
         for open in open {
-            judged.extend(judge(conn, open).await?);
+            let id = open.prediction.id.0;
+            match judge(conn, open, missing).await? {
+                Judgement::Decided(case) => judged.push(case),
+                Judgement::Waits => {}
+                Judgement::Wants(want) => {
+                    put_off.push(id);
+                    wants.push(want);
+                }
+            }
         }
-        if judged.is_empty() {
-            Ok(Vec::new())
+        if !put_off.is_empty() {
+            let again = crate::now(conn).await?.plus_seconds(PUT_OFF_SECONDS);
+            diesel::update(predictions::table.filter(predictions::id.eq_any(put_off)))
+                .set(predictions::settles_at.eq(again.datetime()))
+                .execute(conn)
+                .await?;
+        }
+        let settled = if judged.is_empty() {
+            Vec::new()
         } else {
-            pay(conn, judged).await
-        }
+            pay(conn, judged).await?
+        };
+        Ok(Outcome { settled, wants })
     })
     .await
 }
@@ -244,6 +317,16 @@ struct Open {
     start_price_id: Option<i64>,
     /// Those in force when it was opened.
     rules: Arc<EconomyRules>,
+    /// What the house set aside for it.
+    reserved: Money,
+}
+
+/// What is to be done with a prediction now.
+enum Judgement {
+    Decided(Judged),
+    /// A sample may still be taken in time.
+    Waits,
+    Wants(Want),
 }
 
 /// A prediction with its verdict and the samples that gave it.
@@ -252,6 +335,7 @@ struct Judged {
     verdict: Verdict,
     start: Option<PriceSample>,
     end: Option<PriceSample>,
+    unpriced: Option<Unpriced>,
 }
 
 /// Locks the open ones in ascending order of their ids: predictions before wallets, always.
@@ -291,31 +375,129 @@ async fn lock_open(
             prediction,
             start_price_id: row.start_price_id,
             rules,
+            reserved: row.reserved.0,
         });
     }
     Ok(open)
 }
 
-async fn judge(conn: &mut Connection, open: Open) -> DbResult<Option<Judged>> {
-    let (prediction, rules) = (&open.prediction, &open.rules);
+/// Looks for a prediction's two prices: at its own source first, whose samples or history decide; and
+/// where that is silent for longer than the grace period, at the other real sources, start and end of
+/// the same one.
+async fn judge(conn: &mut Connection, open: Open, missing: MissingPrices) -> DbResult<Judgement> {
     let now = crate::now(conn).await?;
+    let Open {
+        prediction, rules, ..
+    } = &open;
+    let first_due = prediction::start_due(prediction.created_at, rules);
+    let in_time = rules.price_ttl_seconds.min(rules.sample_grace_seconds);
     // Once given, a start price stays, whatever sample arrives late.
     let start = match open.start_price_id {
         Some(id) => Some(prices::by_id(conn, PriceId(id)).await?),
-        None => prices::first_at_or_after(conn, prediction.created_at).await?,
+        None => prices::first_taken(conn, first_due, first_due.plus_seconds(in_time)).await?,
     };
-    let end = match &start {
-        Some(start) => prices::first_at_or_after(conn, prediction::end_due(start, rules)).await?,
-        None => None,
-    };
-    let verdict = prediction::judge(prediction, start.as_ref(), end.as_ref(), rules, now);
-    Ok(verdict.map(|verdict| Judged {
-        open,
-        verdict,
-        start,
-        end,
+    let own = start.map(|start| start.source);
+    let due = start.map_or(first_due, |start| prediction::end_due(&start, rules));
+    if let Some(start) = start {
+        let end = prices::known(conn, start.source, due, rules).await?;
+        if let Found::Price(end) = end.find(due, rules) {
+            return Ok(decided(open, start, end));
+        }
+    }
+    if now <= due.plus_seconds(in_time) {
+        return Ok(Judgement::Waits);
+    }
+    let elsewhere = own.is_none_or(PriceSource::is_real)
+        && (own.is_none() || now > due.plus_seconds(rules.sample_grace_seconds));
+    if elsewhere {
+        for source in PriceSource::ALL {
+            let may_be = match own {
+                Some(own) => source != own && source.is_real(),
+                None => true,
+            };
+            if may_be && let Some((start, end)) = pair(conn, source, first_due, rules).await? {
+                return Ok(decided(open, start, end));
+            }
+        }
+    }
+    let gives_up = now > prediction::waits_until(prediction.created_at, rules);
+    if gives_up && missing == MissingPrices::Void {
+        let unpriced = lean(conn, prediction, first_due, due).await?;
+        return Ok(Judgement::Decided(Judged {
+            open,
+            verdict: Verdict::Void(VoidReason::SampleMissing),
+            start,
+            end: None,
+            unpriced: Some(unpriced),
+        }));
+    }
+    let latest = rules.prediction_horizon_seconds + 2 * rules.sample_grace_seconds;
+    Ok(Judgement::Wants(Want {
+        source: own,
+        elsewhere,
+        due: if elsewhere { first_due } else { due },
+        last: first_due.plus_seconds(latest),
     }))
 }
+
+fn decided(open: Open, start: PriceSample, end: PriceSample) -> Judgement {
+    let verdict = prediction::judge(open.prediction.direction, &start, &end);
+    Judgement::Decided(Judged {
+        open,
+        verdict,
+        start: Some(start),
+        end: Some(end),
+        unpriced: None,
+    })
+}
+
+/// Start and end of one source, if both are known.
+async fn pair(
+    conn: &mut Connection,
+    source: PriceSource,
+    first_due: Timestamp,
+    rules: &EconomyRules,
+) -> DbResult<Option<(PriceSample, PriceSample)>> {
+    let start = prices::known(conn, source, first_due, rules).await?;
+    let Found::Price(start) = start.find(first_due, rules) else {
+        return Ok(None);
+    };
+    let due = prediction::end_due(&start, rules);
+    let end = prices::known(conn, source, due, rules).await?;
+    Ok(match end.find(due, rules) {
+        Found::Price(end) => Some((start, end)),
+        Found::Nothing | Found::NotYet => None,
+    })
+}
+
+/// How a prediction without prices would have ended by the nearest later ones.
+async fn lean(
+    conn: &mut Connection,
+    prediction: &OpenPrediction,
+    first_due: Timestamp,
+    due: Timestamp,
+) -> DbResult<Unpriced> {
+    let start = nearest(conn, first_due).await?;
+    let end = nearest(conn, due).await?;
+    let verdict = start
+        .zip(end)
+        .map(|(start, end)| prediction::judge(prediction.direction, &start, &end));
+    Ok(Unpriced {
+        direction: prediction.direction,
+        would_have: match verdict {
+            Some(Verdict::Right) => Some(PredictionStatus::Won),
+            Some(Verdict::Wrong) => Some(PredictionStatus::Lost),
+            Some(Verdict::Void(_)) | None => None,
+        },
+    })
+}
+
+async fn nearest(conn: &mut Connection, at: Timestamp) -> DbResult<Option<PriceSample>> {
+    prices::first_taken(conn, at, at.plus_seconds(LEAN_SECONDS)).await
+}
+
+/// How far the nearest prices may lie that tell how a void prediction leaned.
+const LEAN_SECONDS: i64 = 86_400;
 
 async fn pay(conn: &mut Connection, judged: Vec<Judged>) -> DbResult<Vec<Settled>> {
     let mut by_bot: BTreeMap<BotId, Vec<Judged>> = BTreeMap::new();
@@ -328,6 +510,7 @@ async fn pay(conn: &mut Connection, judged: Vec<Judged>) -> DbResult<Vec<Settled
         return Err(DbError::corrupt("a prediction without a wallet"));
     }
     let mut work = Vec::with_capacity(locked.len());
+    let (mut reserved, mut minted) = (0_i128, 0_i128);
     let (mut closed, mut ended) = (Vec::new(), Vec::new());
     for wallet in locked {
         let cases = by_bot
@@ -341,6 +524,7 @@ async fn pay(conn: &mut Connection, judged: Vec<Judged>) -> DbResult<Vec<Settled
             } = &case.open;
             let end = prediction::settle(prediction, case.verdict, owner, rules)
                 .ok_or(DbError::Refused(ledger_core::Refusal::Overflow))?;
+            minted += i128::from(end.movement.minted.units());
             movements.push(end.movement.clone());
             ended.extend(ended_as(&wallet.wallet, prediction, &end));
             closed.push((case, end, wallet.now));
@@ -350,6 +534,8 @@ async fn pay(conn: &mut Connection, judged: Vec<Judged>) -> DbResult<Vec<Settled
     let appended = ledger::append_all(conn, work, Cause::House).await?;
     close(conn, &closed, appended.events()).await?;
     totals::add_ended(conn, &ended).await?;
+    // The last lock of all: every wager wants it.
+    house::settle(conn, reserved, minted).await?;
     Ok(closed
         .iter()
         .map(|(case, end, _)| Settled {
@@ -357,6 +543,7 @@ async fn pay(conn: &mut Connection, judged: Vec<Judged>) -> DbResult<Vec<Settled
             bot_id: case.open.bot_id,
             status: end.status,
             payout: end.payout,
+            unpriced: case.unpriced,
         })
         .collect())
 }
@@ -394,6 +581,7 @@ async fn close(
             verdict,
             start,
             end: end_sample,
+            ..
         } = case;
         let changed = diesel::update(
             predictions::table

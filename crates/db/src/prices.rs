@@ -2,18 +2,19 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use diesel_async::{AsyncConnection, RunQueryDsl};
-use ledger_core::Timestamp;
 use ledger_core::ids::PriceId;
 use ledger_core::money::Price;
-use ledger_core::prediction::{PriceSample, PriceSource};
+use ledger_core::prediction::{Found, Known, PriceSample, PriceSource, SAMPLE_AGE_MAX_SECONDS};
+use ledger_core::{EconomyRules, Timestamp};
 use serde_json::json;
 
 use crate::PAGE_MAX;
 use crate::error::{DbError, DbResult};
 use crate::events::{self, EventDraft, EventKind};
 use crate::pool::Connection;
-use crate::schema::prices;
+use crate::schema::{price_history_reads, prices};
 use crate::sql::{SqlMoney, SqlPriceSource};
 
 /// A kept price with the time it was asked for.
@@ -21,15 +22,25 @@ use crate::sql::{SqlMoney, SqlPriceSource};
 pub struct PriceRow {
     pub sample: PriceSample,
     pub sampled_at: Timestamp,
+    /// Whether its source's history told it, and no sample.
+    pub from_history: bool,
 }
 
-type Row = (i64, SqlPriceSource, SqlMoney, DateTime<Utc>, DateTime<Utc>);
+type Row = (
+    i64,
+    SqlPriceSource,
+    SqlMoney,
+    DateTime<Utc>,
+    DateTime<Utc>,
+    bool,
+);
 type Columns = (
     prices::id,
     prices::source,
     prices::price,
     prices::provider_at,
     prices::sampled_at,
+    prices::history,
 );
 const COLUMNS: Columns = (
     prices::id,
@@ -37,9 +48,10 @@ const COLUMNS: Columns = (
     prices::price,
     prices::provider_at,
     prices::sampled_at,
+    prices::history,
 );
 
-fn price_of((id, source, price, provider_at, sampled_at): Row) -> DbResult<PriceRow> {
+fn price_of((id, source, price, provider_at, sampled_at, from_history): Row) -> DbResult<PriceRow> {
     let price = Price::new(price.0).map_err(DbError::corrupt)?;
     let sample = PriceSample {
         id: PriceId(id),
@@ -50,11 +62,12 @@ fn price_of((id, source, price, provider_at, sampled_at): Row) -> DbResult<Price
     Ok(PriceRow {
         sample,
         sampled_at: sampled_at.into(),
+        from_history,
     })
 }
 
-/// Keeps a price. A source that repeats itself (same time at the provider) adds nothing: then the
-/// answer is `None`.
+/// Keeps a price. A source that repeats itself (same time at the provider) adds nothing, nor does a
+/// sample of a time for which the source's history was read: then the answer is `None`.
 pub async fn record(
     conn: &mut Connection,
     source: PriceSource,
@@ -62,6 +75,9 @@ pub async fn record(
     provider_at: Timestamp,
 ) -> DbResult<Option<PriceRow>> {
     conn.transaction::<_, DbError, _>(async |conn| {
+        if read_at(conn, source, provider_at).await?.is_some() {
+            return Ok(None);
+        }
         let row: Option<Row> = diesel::insert_into(prices::table)
             .values((
                 prices::source.eq(SqlPriceSource(source)),
@@ -97,6 +113,18 @@ pub async fn record(
     .await
 }
 
+/// The newest sample that was taken.
+pub async fn newest(conn: &mut Connection) -> DbResult<Option<PriceRow>> {
+    let row: Option<Row> = prices::table
+        .filter(prices::history.eq(false))
+        .order(prices::id.desc())
+        .select(COLUMNS)
+        .first(conn)
+        .await
+        .optional()?;
+    row.map(price_of).transpose()
+}
+
 /// The price history, newest sample first, below `before` where given.
 pub async fn page(
     conn: &mut Connection,
@@ -113,19 +141,169 @@ pub async fn page(
     rows.into_iter().map(price_of).collect()
 }
 
-/// The first sample whose time at the provider is at or after `due`. Ties go to the one kept first.
-pub(crate) async fn first_at_or_after(
+/// The first sample that was taken, of any source, whose time at the provider is at or after `due` and
+/// at most `until`. Ties go to the one kept first.
+pub(crate) async fn first_taken(
     conn: &mut Connection,
     due: Timestamp,
+    until: Timestamp,
 ) -> DbResult<Option<PriceSample>> {
     let row: Option<Row> = prices::table
-        .filter(prices::provider_at.ge(due.datetime()))
+        .filter(prices::provider_at.between(due.datetime(), until.datetime()))
+        .filter(prices::history.eq(false))
         .order((prices::provider_at.asc(), prices::id.asc()))
         .select(COLUMNS)
         .first(conn)
         .await
         .optional()?;
     Ok(row.map(price_of).transpose()?.map(|row| row.sample))
+}
+
+/// What is known of a source's prices at and after `due`, as far as the rules care.
+pub(crate) async fn known(
+    conn: &mut Connection,
+    source: PriceSource,
+    due: Timestamp,
+    rules: &EconomyRules,
+) -> DbResult<Known> {
+    let last = due.plus_seconds(rules.sample_grace_seconds);
+    let of_source = || {
+        prices::table
+            .filter(prices::source.eq(SqlPriceSource(source)))
+            .filter(prices::provider_at.between(due.datetime(), last.datetime()))
+            .order((prices::provider_at.asc(), prices::id.asc()))
+            .select(COLUMNS)
+    };
+    let taken: Option<Row> = of_source()
+        .filter(prices::history.eq(false))
+        .first(conn)
+        .await
+        .optional()?;
+    let taken = taken.map(price_of).transpose()?.map(|row| row.sample);
+    let mut known = Known {
+        taken,
+        ..Known::default()
+    };
+    if matches!(known.find(due, rules), Found::Price(_)) {
+        return Ok(known);
+    }
+    // Spans that follow each other count as one.
+    let mut at = due;
+    while let Some(until) = read_at(conn, source, at).await? {
+        at = until;
+        known.read_until = Some(until);
+        if until > last {
+            break;
+        }
+    }
+    if known.read_until.is_some() {
+        let told: Option<Row> = of_source().first(conn).await.optional()?;
+        known.told = told.map(price_of).transpose()?.map(|row| row.sample);
+    }
+    Ok(known)
+}
+
+/// The end of the span with this moment in it for which a source's history was read.
+async fn read_at(
+    conn: &mut Connection,
+    source: PriceSource,
+    at: Timestamp,
+) -> DbResult<Option<Timestamp>> {
+    let until: Option<DateTime<Utc>> = price_history_reads::table
+        .filter(price_history_reads::source.eq(SqlPriceSource(source)))
+        .filter(price_history_reads::ends_at.gt(at.datetime()))
+        .filter(price_history_reads::begins_at.le(at.datetime()))
+        .order(price_history_reads::ends_at)
+        .select(price_history_reads::ends_at)
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(until.map(Timestamp::from))
+}
+
+/// A span of time, without its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    pub begins_at: Timestamp,
+    pub ends_at: Timestamp,
+}
+
+/// The first part of `span` for which this source's history was not read, if there is one.
+pub async fn unread(
+    conn: &mut Connection,
+    source: PriceSource,
+    span: Span,
+) -> DbResult<Option<Span>> {
+    let mut begins_at = span.begins_at;
+    while let Some(until) = read_at(conn, source, begins_at).await? {
+        begins_at = until;
+    }
+    let next: Option<DateTime<Utc>> = price_history_reads::table
+        .filter(price_history_reads::source.eq(SqlPriceSource(source)))
+        .filter(price_history_reads::begins_at.gt(begins_at.datetime()))
+        .filter(price_history_reads::ends_at.gt(begins_at.datetime()))
+        .order(price_history_reads::ends_at)
+        .select(price_history_reads::begins_at)
+        .first(conn)
+        .await
+        .optional()?;
+    let ends_at = next.map_or(span.ends_at, |next| span.ends_at.min(next.into()));
+    Ok((begins_at < ends_at).then_some(Span { begins_at, ends_at }))
+}
+
+/// Held by a transaction that keeps what a history told: "HISTORY".
+const HISTORY_LOCK: i64 = 0x48_4953_544f_5259;
+
+/// Keeps what a source's history told of a span: its prices, and that there are no others. `false` if
+/// part of the span was read already, or ends so late that a sample of it may still be taken.
+pub async fn record_history(
+    conn: &mut Connection,
+    source: PriceSource,
+    span: Span,
+    told: &[(Price, Timestamp)],
+) -> DbResult<bool> {
+    conn.transaction::<_, DbError, _>(async |conn| {
+        diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
+            .bind::<BigInt, _>(HISTORY_LOCK)
+            .execute(conn)
+            .await?;
+        let settled = crate::now(conn)
+            .await?
+            .plus_seconds(-SAMPLE_AGE_MAX_SECONDS);
+        if span.ends_at > settled || unread(conn, source, span).await? != Some(span) {
+            return Ok(false);
+        }
+        let within: Vec<_> = told
+            .iter()
+            .filter(|(_, at)| span.begins_at <= *at && *at < span.ends_at)
+            .map(|(price, at)| {
+                (
+                    prices::source.eq(SqlPriceSource(source)),
+                    prices::price.eq(SqlMoney(price.money())),
+                    prices::provider_at.eq(at.datetime()),
+                    prices::history.eq(true),
+                )
+            })
+            .collect();
+        let points = i32::try_from(within.len()).unwrap_or(i32::MAX);
+        diesel::insert_into(prices::table)
+            .values(within)
+            .on_conflict((prices::provider_at, prices::source))
+            .do_nothing()
+            .execute(conn)
+            .await?;
+        diesel::insert_into(price_history_reads::table)
+            .values((
+                price_history_reads::source.eq(SqlPriceSource(source)),
+                price_history_reads::begins_at.eq(span.begins_at.datetime()),
+                price_history_reads::ends_at.eq(span.ends_at.datetime()),
+                price_history_reads::points.eq(points),
+            ))
+            .execute(conn)
+            .await?;
+        Ok(true)
+    })
+    .await
 }
 
 /// A kept sample by its id.

@@ -72,7 +72,10 @@ pub async fn adopt(conn: &mut Connection, rules: &EconomyRules) -> DbResult<i64>
 
 /// The rules of a position that names none, where `rules` are those in force.
 fn legacy(rules: &EconomyRules) -> EconomyRules {
-    rules.clone()
+    EconomyRules {
+        sample_lag_seconds: 0,
+        ..rules.clone()
+    }
 }
 
 /// The rules that a position or tick names. `in_force` stand in for a row that names none, which an

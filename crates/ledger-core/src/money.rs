@@ -37,6 +37,9 @@ pub enum MoneyError {
 }
 
 impl Money {
+    /// The largest amount there is: 9999999999.99999999.
+    pub const MAX: Money = Money(MAX_UNITS);
+
     pub const ZERO: Money = Money(0);
 
     /// From whole 10⁻⁸ units; `None` outside `numeric(18,8)`.

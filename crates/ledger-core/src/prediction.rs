@@ -1,8 +1,12 @@
 //! Price predictions: what decides them, and what they pay.
 //!
-//! A prediction starts at the first sample whose time *at the provider* is at or after its
-//! creation, never at a price its agent had seen, and ends at the first sample at or after that
-//! start plus the horizon.
+//! A prediction starts at the first price whose time *at the provider* is at or after its creation
+//! plus a lag, never at a price its agent may have seen, and ends at the first price of the same
+//! source at or after that start plus the horizon.
+//!
+//! A sample that is taken in time decides. Where none was, because the source was silent, the
+//! source's own history decides, and after a while that of another one, so that silence is no way
+//! out of a position that is lost. See [`Known::find`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -41,18 +45,20 @@ impl fmt::Display for Direction {
 }
 
 /// The kind of source a price came from. Never the seed or the file: those would tell the future.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PriceSource {
     Coingecko,
+    Kraken,
     Replay,
     Simulated,
 }
 
 impl PriceSource {
-    pub const ALL: [PriceSource; 3] = [
+    pub const ALL: [PriceSource; 4] = [
         PriceSource::Coingecko,
+        PriceSource::Kraken,
         PriceSource::Replay,
         PriceSource::Simulated,
     ];
@@ -61,8 +67,18 @@ impl PriceSource {
     pub const fn as_str(self) -> &'static str {
         match self {
             PriceSource::Coingecko => "coingecko",
+            PriceSource::Kraken => "kraken",
             PriceSource::Replay => "replay",
             PriceSource::Simulated => "simulated",
+        }
+    }
+
+    /// Whether its prices are those of a market, and not invented or recorded ones.
+    #[must_use]
+    pub const fn is_real(self) -> bool {
+        match self {
+            PriceSource::Coingecko | PriceSource::Kraken => true,
+            PriceSource::Replay | PriceSource::Simulated => false,
         }
     }
 }
@@ -74,7 +90,7 @@ impl fmt::Display for PriceSource {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be coingecko, replay or simulated")]
+#[error("must be coingecko, kraken, replay or simulated")]
 pub struct UnknownPriceSource;
 
 impl FromStr for PriceSource {
@@ -157,7 +173,6 @@ pub enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VoidReason {
     EqualPrice,
-    SourceChanged,
     SampleMissing,
 }
 
@@ -165,63 +180,94 @@ impl fmt::Display for VoidReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             VoidReason::EqualPrice => "the price did not move",
-            VoidReason::SourceChanged => "start and end came from different sources",
-            VoidReason::SampleMissing => "no price sample came in time",
+            VoidReason::SampleMissing => "no source told the price of that time",
         })
     }
 }
 
-/// Decides a prediction, or `None` while a sample it needs may still come.
-///
-/// `start` and `end` are the first samples at or after their due times, if any came by `now`. A
-/// sample that arrives later than the grace period after it was due counts as missing, whether it
-/// came or not, so that the verdict does not depend on when somebody looks.
-#[must_use]
-pub fn judge(
-    prediction: &OpenPrediction,
-    start: Option<&PriceSample>,
-    end: Option<&PriceSample>,
-    rules: &EconomyRules,
-    now: Timestamp,
-) -> Option<Verdict> {
-    let missing = Some(Verdict::Void(VoidReason::SampleMissing));
-    let start_deadline = prediction
-        .created_at
-        .plus_seconds(rules.sample_grace_seconds);
-    let start = match start {
-        Some(sample) if sample.provider_at <= start_deadline => sample,
-        Some(_) => return missing,
-        None if now > start_deadline => return missing,
-        None => return None,
-    };
-    let end_deadline = end_due(start, rules).plus_seconds(rules.sample_grace_seconds);
-    let end = match end {
-        Some(sample) if sample.provider_at <= end_deadline => sample,
-        Some(_) => return missing,
-        None if now > end_deadline => return missing,
-        None => return None,
-    };
-    if start.source != end.source {
-        return Some(Verdict::Void(VoidReason::SourceChanged));
+/// No sample of a source is taken, and none is kept, whose time at the provider is longer ago than
+/// this: what the source's history tells of earlier times is then all there will be.
+pub const SAMPLE_AGE_MAX_SECONDS: i64 = 600;
+
+/// What is known of one source's prices from a moment on at which one was due.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The first sample that was taken of them.
+    pub taken: Option<PriceSample>,
+    /// The end of the time, beginning with that moment, for which the source's history was read.
+    pub read_until: Option<Timestamp>,
+    /// The first price of any kind, taken or from history, before that end.
+    pub told: Option<PriceSample>,
+}
+
+/// The price that was due at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    Price(PriceSample),
+    /// The source's history was read and has none.
+    Nothing,
+    /// It may still be taken, or told by the source's history.
+    NotYet,
+}
+
+impl Known {
+    /// The price that was due at `due`: the first sample, if that is no later than a price may be
+    /// old; else the first price of any kind once the source's history was read, within the grace
+    /// period. What is found does not depend on when somebody looks.
+    #[must_use]
+    pub fn find(&self, due: Timestamp, rules: &EconomyRules) -> Found {
+        let in_time = due.plus_seconds(rules.price_ttl_seconds.min(rules.sample_grace_seconds));
+        if let Some(sample) = self.taken
+            && sample.provider_at <= in_time
+        {
+            return Found::Price(sample);
+        }
+        let last = due.plus_seconds(rules.sample_grace_seconds);
+        match (self.read_until, self.told) {
+            (Some(until), Some(told)) if told.provider_at < until && told.provider_at <= last => {
+                Found::Price(told)
+            }
+            (Some(until), _) if until > last => Found::Nothing,
+            _ => Found::NotYet,
+        }
     }
+}
+
+/// What two prices of one source say about a prediction.
+#[must_use]
+pub fn judge(direction: Direction, start: &PriceSample, end: &PriceSample) -> Verdict {
     let moved = match end.price.cmp(&start.price) {
-        std::cmp::Ordering::Equal => return Some(Verdict::Void(VoidReason::EqualPrice)),
+        std::cmp::Ordering::Equal => return Verdict::Void(VoidReason::EqualPrice),
         std::cmp::Ordering::Greater => Direction::Up,
         std::cmp::Ordering::Less => Direction::Down,
     };
-    Some(if moved == prediction.direction {
+    if moved == direction {
         Verdict::Right
     } else {
         Verdict::Wrong
-    })
+    }
 }
 
-/// When the end sample of a prediction that starts at `start` is due.
+/// When the start price of a prediction is due.
+#[must_use]
+pub fn start_due(created_at: Timestamp, rules: &EconomyRules) -> Timestamp {
+    created_at.plus_seconds(rules.sample_lag_seconds)
+}
+
+/// When the end price of a prediction that starts at `start` is due.
 #[must_use]
 pub fn end_due(start: &PriceSample, rules: &EconomyRules) -> Timestamp {
     start
         .provider_at
         .plus_seconds(rules.prediction_horizon_seconds)
+}
+
+/// Until when a prediction waits for its prices. After that it is void.
+#[must_use]
+pub fn waits_until(created_at: Timestamp, rules: &EconomyRules) -> Timestamp {
+    start_due(created_at, rules)
+        .plus_seconds(rules.prediction_horizon_seconds)
+        .plus_seconds(rules.sample_patience_seconds)
 }
 
 /// How a prediction ends: the closing entry and what the prediction's row says from then on.

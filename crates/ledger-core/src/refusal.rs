@@ -28,6 +28,11 @@ pub enum Refusal {
         stake: Stake,
         limit: Money,
     },
+    #[error(
+        "price predictions may cost the house {limit} an hour, and that much is set aside or paid: \
+         wagers open again at {opens_at} at the earliest"
+    )]
+    HouseBudget { limit: Money, opens_at: Timestamp },
     #[error("only a dead bot can be revived, this one is {status}")]
     NotDead { status: BotStatus },
     #[error("a retired bot stays retired")]

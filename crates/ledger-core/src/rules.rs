@@ -38,10 +38,18 @@ pub struct EconomyRules {
     pub open_predictions_max: i32,
     /// The most a bot may have at stake in open predictions.
     pub open_stake_max: Money,
+    /// From a prediction's creation to the earliest time of its first price: a provider's average lags
+    /// the market, and nobody must win by having seen what the average does not show yet.
+    pub sample_lag_seconds: i64,
     /// From a prediction's first price to its second.
     pub prediction_horizon_seconds: i64,
-    /// A price sample this late voids the prediction.
+    /// A price that is later than its due time by more than this is not the one that was due; and for
+    /// so long nobody but the prediction's own source is asked for it.
     pub sample_grace_seconds: i64,
+    /// A prediction whose prices no source has told this long after they were due is void.
+    pub sample_patience_seconds: i64,
+    /// The most that price predictions may have the house mint within any hour.
+    pub house_loss_budget_per_hour: Money,
     /// A price older than this halts the arena.
     pub price_ttl_seconds: i64,
     /// How long a ticket is good for.
@@ -144,8 +152,12 @@ impl Default for EconomyRules {
             payout_factor: 2,
             open_predictions_max: 20,
             open_stake_max: Money::cents(10_000),
+            sample_lag_seconds: 60,
             prediction_horizon_seconds: 300,
-            sample_grace_seconds: 1800,
+            sample_grace_seconds: 1_800,
+            // Six hours, and more than the longest cooldown of a source.
+            sample_patience_seconds: 6 * 3_600 + 900,
+            house_loss_budget_per_hour: Money::cents(200_000),
             price_ttl_seconds: 120,
             ticket_ttl_seconds: 5,
             markets: MarketRules::default(),
@@ -191,6 +203,13 @@ impl EconomyRules {
             "ENTROPY_MAX",
             "must be at least ENTROPY_BASE",
         );
+        self.check_positions(&mut need);
+        self.markets.check(&mut need);
+        problems
+    }
+
+    /// The figures of predictions and their prices.
+    fn check_positions(&self, need: &mut impl FnMut(bool, &'static str, &str)) {
         let above_zero = "must be above zero";
         need(self.stake_min.is_positive(), "STAKE_MIN", above_zero);
         need(
@@ -219,9 +238,24 @@ impl EconomyRules {
             "must be above zero seconds",
         );
         need(
+            (0..=3_600).contains(&self.sample_lag_seconds),
+            "SAMPLE_LAG_SECONDS",
+            "must be from 0 to 3600",
+        );
+        need(
             self.sample_grace_seconds > 0,
             "SAMPLE_GRACE_SECONDS",
             "must be above zero",
+        );
+        need(
+            self.sample_patience_seconds >= self.sample_grace_seconds,
+            "SAMPLE_PATIENCE_SECONDS",
+            "must be at least SAMPLE_GRACE_SECONDS",
+        );
+        need(
+            !self.house_loss_budget_per_hour.is_negative(),
+            "HOUSE_LOSS_BUDGET_PER_HOUR",
+            "must not be negative",
         );
         need(
             self.price_ttl_seconds > 0,
@@ -233,8 +267,6 @@ impl EconomyRules {
             "TICKET_TTL_SECONDS",
             "must be above zero",
         );
-        self.markets.check(&mut need);
-        problems
     }
 
     /// An amount as a stake, if it is at least the smallest one.

@@ -13,8 +13,10 @@ use url::Url;
 use crate::cycle::Retention;
 use crate::market_config;
 use crate::markets::MarketFeed;
-use crate::sources::coingecko::{self, CoinGeckoConfig, SetupError};
-use crate::sources::{CoinGecko, PriceFeed, Replay, Simulated, SourceSpec, parse_list};
+use crate::sources::{
+    CoinGecko, Kraken, PriceFeed, Replay, SetupError, Simulated, SourceConfig, SourceSpec, TIMEOUT,
+    coingecko, kraken, parse_list,
+};
 
 /// Port of `/health` and `/ready` unless `ORACLE_HEALTH_PORT` says otherwise.
 pub const HEALTH_PORT: u16 = 8002;
@@ -127,7 +129,7 @@ fn read_rules(reader: &mut Reader<'_>, interval_seconds: i64) -> EconomyRules {
 
 fn read_feeds(reader: &mut Reader<'_>) -> Vec<Arc<dyn PriceFeed>> {
     let environment = reader.or("ENV", Environment::default());
-    let list = reader.or("PRICE_SOURCES", "coingecko".to_owned());
+    let list = reader.or("PRICE_SOURCES", "coingecko,kraken".to_owned());
     let specs = match parse_list(&list, environment) {
         Ok(specs) => specs,
         Err(problem) => {
@@ -140,6 +142,9 @@ fn read_feeds(reader: &mut Reader<'_>) -> Vec<Arc<dyn PriceFeed>> {
         match spec {
             SourceSpec::CoinGecko => {
                 feeds.extend(coingecko(reader).map(|feed| Arc::new(feed) as Arc<dyn PriceFeed>));
+            }
+            SourceSpec::Kraken => {
+                feeds.extend(kraken(reader).map(|feed| Arc::new(feed) as Arc<dyn PriceFeed>));
             }
             SourceSpec::Replay(path) => match Replay::open(&workspace_root().join(path)) {
                 Ok(replay) => feeds.push(Arc::new(replay)),
@@ -154,21 +159,55 @@ fn read_feeds(reader: &mut Reader<'_>) -> Vec<Arc<dyn PriceFeed>> {
     feeds
 }
 
+/// The settings of a source on the web, by their names in `.env`.
+struct Names {
+    url: &'static str,
+    /// `None` where no key is taken.
+    api_key: Option<&'static str>,
+}
+
 fn coingecko(reader: &mut Reader<'_>) -> Option<CoinGecko> {
-    let given: Option<Url> = reader.optional("COINGECKO_URL");
-    let config = CoinGeckoConfig {
-        base_url: given.or_else(|| Url::parse(coingecko::DEFAULT_URL).ok())?,
-        api_key: reader.optional_secret("COINGECKO_API_KEY", 1),
-        contact: reader.or("CONTACT", CONTACT.to_owned()),
-        timeout: coingecko::TIMEOUT,
+    let names = Names {
+        url: "COINGECKO_URL",
+        api_key: Some("COINGECKO_API_KEY"),
     };
-    let problem = match CoinGecko::new(config) {
+    let config = source_config(reader, &names, coingecko::DEFAULT_URL)?;
+    or_problem(reader, &names, CoinGecko::new(config))
+}
+
+fn kraken(reader: &mut Reader<'_>) -> Option<Kraken> {
+    let names = Names {
+        url: "KRAKEN_URL",
+        api_key: None,
+    };
+    let config = source_config(reader, &names, kraken::DEFAULT_URL)?;
+    or_problem(reader, &names, Kraken::new(config))
+}
+
+fn source_config(
+    reader: &mut Reader<'_>,
+    names: &Names,
+    default_url: &str,
+) -> Option<SourceConfig> {
+    let given: Option<Url> = reader.optional(names.url);
+    Some(SourceConfig {
+        base_url: given.or_else(|| Url::parse(default_url).ok())?,
+        api_key: names
+            .api_key
+            .and_then(|name| reader.optional_secret(name, 1)),
+        contact: reader.or("CONTACT", CONTACT.to_owned()),
+        timeout: TIMEOUT,
+    })
+}
+
+fn or_problem<T>(reader: &mut Reader<'_>, names: &Names, feed: Result<T, SetupError>) -> Option<T> {
+    let problem = match feed {
         Ok(feed) => return Some(feed),
         Err(problem) => problem,
     };
     let name = match problem {
-        SetupError::Url => "COINGECKO_URL",
-        SetupError::ApiKey => "COINGECKO_API_KEY",
+        SetupError::Url(_) => names.url,
+        SetupError::ApiKey => names.api_key.unwrap_or(names.url),
         SetupError::Contact => "CONTACT",
         SetupError::Client => "PRICE_SOURCES",
     };

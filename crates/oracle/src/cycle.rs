@@ -6,7 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bus::Bus;
@@ -15,12 +15,14 @@ use daemon::telemetry::chain;
 use db::{Database, DbResult, retention};
 use futures_util::FutureExt;
 use ledger_core::economy::{EconomyRules, Enforcement};
+use ledger_core::prediction::PriceSource;
 use ledger_core::{Entry, Timestamp};
 use tracing::{error, info};
 
+use crate::history;
 use crate::metrics;
 use crate::sampling::{self, Sampled};
-use crate::settlement::{self, Suspects};
+use crate::settlement::{self, Settling, Suspects};
 pub use crate::settlement::{DUE_MAX, SETTLE_BATCH_MAX, Settlement};
 use crate::sources::PriceFeed;
 
@@ -88,6 +90,7 @@ pub struct Oracle {
     /// When this process last asked any source.
     pub(crate) last_asked: Mutex<Option<Timestamp>>,
     pub(crate) suspects: Mutex<Suspects>,
+    settling: Mutex<Option<Settling>>,
     /// When this process last looked whether metrics have a place in the days ahead.
     partitions_seen: Mutex<Option<Timestamp>>,
     /// When this process last counted the arena's bots and money.
@@ -123,19 +126,20 @@ impl Oracle {
             shutdown,
             last_asked: Mutex::new(None),
             suspects: Mutex::new(Suspects::default()),
+            settling: Mutex::new(None),
             partitions_seen: Mutex::new(None),
             surveyed: Mutex::new(None),
         }
+    }
+
+    pub(crate) fn settling(&self) -> MutexGuard<'_, Option<Settling>> {
+        self.settling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The same, with another memory.
     #[must_use]
     pub fn keeping(self, retention: Retention) -> Oracle {
         Oracle { retention, ..self }
-    }
-
-    pub(crate) fn price_ttl(&self) -> Duration {
-        Duration::from_secs(u64::try_from(self.rules.price_ttl_seconds).unwrap_or(0))
     }
 }
 
@@ -149,6 +153,8 @@ pub struct Report {
     /// Predictions that got their start price.
     pub started: Option<usize>,
     pub settlement: Option<Settlement>,
+    /// Sources whose history was read, because predictions waited for it.
+    pub told: Option<Vec<PriceSource>>,
     /// `LIQUIDATION` entries of the reaper; none in observe mode.
     pub reaped: Option<Vec<Entry>>,
     /// Answers to idempotency keys that were forgotten.
@@ -173,6 +179,13 @@ pub async fn run(oracle: &Oracle, now: Timestamp, may_continue: MayContinue<'_>)
     })
     .await;
     let settlement = guarded("settlement", settlement::settle(oracle, now, may_continue)).await;
+    let told = match &settlement {
+        Some(settlement) => {
+            let reading = history::read(oracle, &settlement.wants, now, may_continue);
+            guarded("price history", reading).await
+        }
+        None => None,
+    };
     let reaped = match number {
         Some(number) => guarded("reaper", reap(oracle, number, may_continue)).await,
         None => None,
@@ -206,6 +219,7 @@ pub async fn run(oracle: &Oracle, now: Timestamp, may_continue: MayContinue<'_>)
         sampled,
         started,
         settlement,
+        told,
         reaped,
         pruned,
         events_pruned,

@@ -12,6 +12,7 @@
 pub mod backoff;
 pub mod config;
 pub mod cycle;
+mod history;
 pub mod leadership;
 pub mod market_config;
 pub mod markets;

@@ -10,8 +10,10 @@ use daemon::metrics::{
     gauges,
 };
 use db::Database;
+use db::predictions::Unpriced;
 use db::supply::{Board, Census};
 use ledger_core::Timestamp;
+use ledger_core::prediction::PredictionStatus;
 
 use crate::leadership::Leadership;
 
@@ -33,6 +35,17 @@ static PREDICTIONS: Declared<IntCounterVec> = counters(
     "arena_predictions_settled_total",
     "Predictions that this oracle settled.",
     &["outcome"],
+);
+static UNPRICED: Declared<IntCounterVec> = counters(
+    "arena_predictions_unpriced_total",
+    "Predictions that are void because no source told their prices, its history neither; by what they \
+     said and how they would have ended by the nearest prices there are.",
+    &["direction", "would_have"],
+);
+static HISTORY_REQUESTS: Declared<IntCounterVec> = counters(
+    "arena_price_history_requests_total",
+    "Questions to sources for prices of the past.",
+    &["source", "outcome"],
 );
 static MARKETS: Declared<IntCounterVec> = counters(
     "arena_markets_settled_total",
@@ -67,6 +80,11 @@ static PRICE_AT: AtomicI64 = AtomicI64::new(0);
 /// Says at each scrape what depends on the moment.
 pub(crate) fn watch(database: &Database, leadership: &Leadership) {
     daemon::watch_pool!(database);
+    for direction in ["UP", "DOWN"] {
+        for would_have in ["WON", "LOST", "unknown"] {
+            UNPRICED.with_label_values(&[direction, would_have]);
+        }
+    }
     PREDICTIONS.begin_with(&["WON", "LOST", "VOID", "FORFEIT"]);
     MARKETS.begin_with(&["RESOLVED", "VOID", "EXPIRED"]);
     let leadership = leadership.clone();
@@ -99,6 +117,20 @@ pub(crate) fn asked(source: &str, answered: bool) {
 
 pub(crate) fn prediction_settled(outcome: &str) {
     PREDICTIONS.with_label_values(&[outcome]).inc();
+}
+
+pub(crate) fn prediction_unpriced(unpriced: &Unpriced) {
+    let would_have = unpriced
+        .would_have
+        .map_or("unknown", PredictionStatus::as_str);
+    UNPRICED
+        .with_label_values(&[unpriced.direction.as_str(), would_have])
+        .inc();
+}
+
+pub(crate) fn asked_for_history(source: &str, answered: bool) {
+    let outcome = if answered { "ok" } else { "failed" };
+    HISTORY_REQUESTS.with_label_values(&[source, outcome]).inc();
 }
 
 pub(crate) fn market_settled(outcome: &str) {

@@ -4,15 +4,14 @@
 //! and where it may be lost. What was asked when, and who wants to be left alone, is read from
 //! Postgres, so that a restart or another oracle asks no sooner than this one would have.
 //!
-//! Feeds are asked in order, and one that merely fails is followed by the next at once. Not so one
-//! that asked for peace: while it has retries left, nobody further down the list is asked, neither
-//! after its refusal nor while it cools down, and the arena halts once the last price is too old.
-//! A prediction whose start and end come from different sources is void, so a switch costs every
-//! open prediction, and the one back costs them again; a halt costs nobody anything. Only a source
-//! whose retries are used up ([`backoff::RETRIES_MAX`]) is passed over while it cools down.
+//! Feeds are asked in order, and one that gives no fresh price is followed by the next at once; one
+//! that asked for peace too, but by real ones only. While it has retries left no invented price takes
+//! its place: the arena halts instead, once the last price is too old. Only behind a source whose
+//! retries are used up ([`backoff::RETRIES_MAX`]) an invented one is asked. A switch costs nobody
+//! anything: what began on one source ends on it, by its history if it is silent then.
 //!
-//! A price is as old as its first sample. A source that repeats itself renews nothing: what it says
-//! was true when it first said it.
+//! A price is as old as its provider says, whenever it arrived. A source that repeats itself renews
+//! nothing, and a price that is too old when it arrives opens nothing.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -53,14 +52,13 @@ enum Asked {
     Answered(Quote),
     /// It gave no price, or is left alone with its retries used up: the next one is asked.
     Next,
-    /// It asked for peace and is being retried: the others are not asked meanwhile.
+    /// It asked for peace and is being retried: no invented price takes its place meanwhile.
     Retried,
 }
 
 /// Samples the price if that is due.
 pub(crate) async fn sample(oracle: &Oracle, now: Timestamp) -> DbResult<Sampled> {
-    let newest = db::prices::page(&mut *oracle.database.get().await?, None, 1).await?;
-    let newest = newest.into_iter().next();
+    let newest = db::prices::newest(&mut *oracle.database.get().await?).await?;
     if let Some(row) = &newest {
         metrics::price_is_of(row.sample.provider_at);
     }
@@ -68,13 +66,17 @@ pub(crate) async fn sample(oracle: &Oracle, now: Timestamp) -> DbResult<Sampled>
         restore(oracle, newest.as_ref(), now).await;
         return Ok(Sampled::NotDue);
     }
+    let mut retried = false;
     for feed in &oracle.feeds {
+        if retried && !feed.source().is_real() {
+            continue;
+        }
         match ask(oracle, feed.as_ref(), now).await? {
             Asked::Answered(quote) => {
                 return keep(oracle, feed.source(), quote, newest.as_ref(), now).await;
             }
             Asked::Next => {}
-            Asked::Retried => break,
+            Asked::Retried => retried = true,
         }
     }
     restore(oracle, newest.as_ref(), now).await;
@@ -121,7 +123,11 @@ async fn ask(oracle: &Oracle, feed: &dyn PriceFeed, now: Timestamp) -> DbResult<
         }
     };
     metrics::asked(source.as_str(), answer.is_ok());
-    match answer {
+    let too_old = |quote: &Quote| {
+        let age_seconds = now.seconds_since(quote.provider_at);
+        (age_seconds > oracle.rules.price_ttl_seconds).then_some(FeedError::Stale { age_seconds })
+    };
+    match answer.and_then(|quote| too_old(&quote).map_or(Ok(quote), Err)) {
         Ok(quote) => {
             if cooldown.is_some() {
                 db::leases::clear_cooldown(&mut *oracle.database.get().await?, source.as_str())
@@ -137,7 +143,7 @@ async fn ask(oracle: &Oracle, feed: &dyn PriceFeed, now: Timestamp) -> DbResult<
     }
 }
 
-/// Whether the sources after one that cools down may be asked.
+/// Whether all sources after one that cools down may be asked, or real ones only.
 fn after_strikes(strikes: i32) -> Asked {
     if strikes > backoff::RETRIES_MAX {
         Asked::Next
@@ -200,7 +206,10 @@ async fn keep(
         return Ok(Sampled::Repeated { source, quote });
     };
     metrics::price_is_of(row.sample.provider_at);
-    publish(oracle, &fresh(&row), oracle.price_ttl()).await;
+    let fresh = fresh(&row);
+    if let Some(left) = fresh.freshness(now, oracle.rules.price_ttl_seconds) {
+        publish(oracle, &fresh, left).await;
+    }
     oracle.bus.wake_soon();
     info!(%source, price = %quote.price, provider_at = %quote.provider_at, "sampled the price");
     Ok(Sampled::Recorded { source, quote })
@@ -209,15 +218,10 @@ async fn keep(
 /// Gives a Redis that lost the price what is left of it, rather than halt the arena until the next
 /// sample.
 async fn restore(oracle: &Oracle, newest: Option<&PriceRow>, now: Timestamp) {
-    let Some(row) = newest else { return };
-    let age = Duration::from_micros(
-        u64::try_from(now.micros().saturating_sub(row.sampled_at.micros())).unwrap_or(0),
-    );
-    let Some(left) = oracle
-        .price_ttl()
-        .checked_sub(age)
-        .filter(|left| !left.is_zero())
-    else {
+    let Some(fresh) = newest.map(fresh) else {
+        return;
+    };
+    let Some(left) = fresh.freshness(now, oracle.rules.price_ttl_seconds) else {
         return;
     };
     match oracle.bus.price().await {
@@ -227,7 +231,7 @@ async fn restore(oracle: &Oracle, newest: Option<&PriceRow>, now: Timestamp) {
             warn!(%error, "could not see whether Redis has the price; putting it there");
         }
     }
-    publish(oracle, &fresh(row), left).await;
+    publish(oracle, &fresh, left).await;
 }
 
 fn fresh(row: &PriceRow) -> FreshPrice {

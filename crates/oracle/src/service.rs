@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bus::prices::FreshPrice;
 use bus::{Bus, BusConfig};
 use daemon::cadence;
 use daemon::config::{ConfigError, Sources, endpoint};
@@ -47,7 +48,11 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let database = connect_postgres(&config).await?;
     let bus = connect_redis(&config).await?;
     follow_credentials(&config, &database, &bus, &shutdown)?;
-    db::rules::adopt(&mut *database.get().await?, &config.rules).await?;
+    {
+        let mut conn = database.get().await?;
+        db::rules::adopt(&mut conn, &config.rules).await?;
+        db::house::recount(&mut conn).await?;
+    }
     let announcement = bus.announce("oracle");
     let rhythm = Rhythm {
         sample_seconds: config.sample_interval_seconds,
@@ -67,6 +72,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
         shutdown.clone(),
         system_dice(),
     ));
+    let price_ttl = config.rules.price_ttl_seconds;
     let oracle = Oracle::new(
         database.clone(),
         bus.clone(),
@@ -80,7 +86,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     metrics::watch(&database, &leadership);
     let probe = {
         let (leadership, bus) = (leadership.clone(), bus.clone());
-        move || probe(database.clone(), bus.clone(), leadership.clone())
+        move || probe(database.clone(), bus.clone(), leadership.clone(), price_ttl)
     };
     let served = health::serve(
         config.health_address,
@@ -242,7 +248,12 @@ async fn connect_redis(config: &Config) -> Result<Bus, Failure> {
 }
 
 /// What `/ready` shows. A missing price or standing by does not make the oracle unready.
-pub async fn probe(database: Database, bus: Bus, leadership: Leadership) -> Vec<Check> {
+pub async fn probe(
+    database: Database,
+    bus: Bus,
+    leadership: Leadership,
+    price_ttl_seconds: i64,
+) -> Vec<Check> {
     let postgres = check("postgres", async {
         match database.must_take_writes().await {
             Ok(()) => Check::ok("postgres"),
@@ -270,7 +281,17 @@ pub async fn probe(database: Database, bus: Bus, leadership: Leadership) -> Vec<
         }
     });
     let price = check("price", async {
-        match bus.price().await {
+        let now = async {
+            let mut conn = database.get().await?;
+            db::now(&mut conn).await
+        };
+        let (price, now) = futures_util::join!(bus.price(), now);
+        let now = match now {
+            Ok(now) => now,
+            Err(error) => return Check::degraded("price", error.to_string()),
+        };
+        let fresh = |price: &FreshPrice| price.freshness(now, price_ttl_seconds).is_some();
+        match price.map(|price| price.filter(fresh)) {
             Ok(Some(fresh)) => described("price", format!("fresh, from {}", fresh.source)),
             Ok(None) => Check::degraded("price", "no fresh price: the arena takes no wagers"),
             Err(error) => Check::degraded("price", error.to_string()),

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use daemon::telemetry::chain;
-use db::predictions::Settled;
+use db::predictions::{MissingPrices, Settled, Want};
 use db::{DbError, DbResult};
+use ledger_core::prediction::PredictionStatus;
 use ledger_core::{PredictionId, Timestamp};
 use tracing::{debug, error, info, warn};
 
@@ -21,12 +22,46 @@ const RETRY_BASE_SECONDS: i64 = 5;
 /// … up to this.
 const RETRY_MAX_SECONDS: i64 = 320;
 
+/// No prediction is given up before this oracle has settled, and asked histories for what was missing,
+/// without interruption for so long: after a pause or an outage of hours, silence is first broken.
+const UNINTERRUPTED_SECONDS: i64 = 1_800;
+/// Longer than this between two cycles is an interruption.
+const INTERRUPTION_SECONDS: i64 = 300;
+
+/// Since when this oracle settles without interruption.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settling {
+    since: Timestamp,
+    last: Timestamp,
+}
+
+impl Settling {
+    /// After another cycle.
+    fn on(before: Option<Settling>, now: Timestamp) -> Settling {
+        let gap = |before: &Settling| now.seconds_since(before.last);
+        let since = before
+            .filter(|before| (0..=INTERRUPTION_SECONDS).contains(&gap(before)))
+            .map_or(now, |before| before.since);
+        Settling { since, last: now }
+    }
+
+    fn missing_prices(self) -> MissingPrices {
+        if self.last.seconds_since(self.since) >= UNINTERRUPTED_SECONDS {
+            MissingPrices::Void
+        } else {
+            MissingPrices::Await
+        }
+    }
+}
+
 /// What a cycle settled.
 #[derive(Debug, Clone, Default)]
 pub struct Settlement {
     pub settled: Vec<Settled>,
     /// Tried by themselves and failed. They are open still, and tried again later.
     pub failed: Vec<PredictionId>,
+    /// What those wait for that only a source's history can end.
+    pub wants: Vec<Want>,
 }
 
 /// Predictions that failed by themselves: kept out of the batches, so that these go through in one
@@ -96,9 +131,16 @@ pub(crate) async fn settle(
         let mut conn = oracle.database.get().await?;
         if db::pauses::arena(&mut conn).await?.is_some() {
             // Samples are taken all the same, so that what fell due meanwhile is settled rightly.
+            *oracle.settling() = None;
             return Ok(Settlement::default());
         }
         db::predictions::due(&mut conn, DUE_MAX).await?
+    };
+    let missing = {
+        let mut settling = oracle.settling();
+        let on = Settling::on(*settling, now);
+        *settling = Some(on);
+        on.missing_prices()
     };
     let (batched, alone) = sort(oracle, &due, now);
     let mut settlement = Settlement::default();
@@ -106,18 +148,27 @@ pub(crate) async fn settle(
         if !may_continue() {
             return Ok(settlement);
         }
-        one(oracle, id, now, &mut settlement).await?;
+        one(oracle, id, now, missing, &mut settlement).await?;
     }
     for ids in batched.chunks(SETTLE_BATCH_MAX) {
         if !may_continue() {
             break;
         }
-        if batch(oracle, ids, now, &mut settlement).await? == Batch::Waits {
+        if batch(oracle, ids, now, missing, &mut settlement).await? == Batch::Waits {
             break;
         }
     }
     for settled in &settlement.settled {
         metrics::prediction_settled(settled.status.as_str());
+        if let Some(unpriced) = &settled.unpriced {
+            metrics::prediction_unpriced(unpriced);
+            warn!(
+                prediction.id = %settled.id,
+                direction = %unpriced.direction,
+                would_have = unpriced.would_have.map_or("unknown", PredictionStatus::as_str),
+                "void: no source told the prices of its time, its history neither"
+            );
+        }
     }
     if !settlement.settled.is_empty() || !settlement.failed.is_empty() {
         info!(
@@ -162,17 +213,21 @@ async fn batch(
     oracle: &Oracle,
     ids: &[PredictionId],
     now: Timestamp,
+    missing: MissingPrices,
     settlement: &mut Settlement,
 ) -> DbResult<Batch> {
     let mut conn = oracle.database.get().await?;
-    let outcome = db::predictions::settle(&mut conn, ids, &oracle.rules).await;
+    let outcome = db::predictions::settle(&mut conn, ids, &oracle.rules, missing).await;
     // A connection that broke must not be the one that the next try gets.
     drop(conn);
     match outcome {
-        Ok(settled) if settled.is_empty() => return Ok(Batch::Waits),
-        Ok(settled) => {
+        Ok(outcome) if outcome.settled.is_empty() && outcome.wants.is_empty() => {
+            return Ok(Batch::Waits);
+        }
+        Ok(outcome) => {
             oracle.bus.wake_soon();
-            settlement.settled.extend(settled);
+            settlement.settled.extend(outcome.settled);
+            settlement.wants.extend(outcome.wants);
         }
         // Paused since we looked: nobody is to blame.
         Err(error) if is_pause(&error) => return Ok(Batch::Waits),
@@ -183,7 +238,7 @@ async fn batch(
                 error, "a batch failed; settling one by one"
             );
             for id in ids {
-                one(oracle, *id, now, settlement).await?;
+                one(oracle, *id, now, missing, settlement).await?;
             }
         }
     }
@@ -200,24 +255,26 @@ async fn one(
     oracle: &Oracle,
     id: PredictionId,
     now: Timestamp,
+    missing: MissingPrices,
     settlement: &mut Settlement,
 ) -> DbResult<()> {
     let mut conn = oracle.database.get().await?;
-    let outcome = db::predictions::settle(&mut conn, &[id], &oracle.rules).await;
+    let outcome = db::predictions::settle(&mut conn, &[id], &oracle.rules, missing).await;
     drop(conn);
     let mut suspects = oracle
         .suspects
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
     match outcome {
-        Ok(settled) => {
+        Ok(outcome) => {
             suspects.cleared(id);
-            if settled.is_empty() {
+            if outcome.settled.is_empty() {
                 debug!(prediction.id = %id, "must still wait, or was settled by somebody else");
             } else {
                 oracle.bus.wake_soon();
-                settlement.settled.extend(settled);
             }
+            settlement.settled.extend(outcome.settled);
+            settlement.wants.extend(outcome.wants);
         }
         Err(error) if is_pause(&error) => {}
         Err(error) => {
@@ -262,6 +319,29 @@ mod tests {
         }
         suspects.cleared(BAD);
         assert!(matches!(suspects.handling(BAD, at(0)), Handling::Batch));
+    }
+
+    #[test]
+    fn nobody_is_given_up_before_sources_were_asked_for_half_an_hour() {
+        let mut settling = Settling::on(None, at(0));
+        for second in (5..1_800).step_by(5) {
+            settling = Settling::on(Some(settling), at(second));
+            assert_eq!(settling.missing_prices(), MissingPrices::Await, "{second}");
+        }
+        settling = Settling::on(Some(settling), at(1_800));
+        assert_eq!(settling.missing_prices(), MissingPrices::Void);
+        settling = Settling::on(Some(settling), at(2_101));
+        assert_eq!(
+            settling.missing_prices(),
+            MissingPrices::Await,
+            "it was interrupted"
+        );
+        let back = Settling::on(Some(settling), at(0));
+        assert_eq!(
+            back.missing_prices(),
+            MissingPrices::Await,
+            "the clock was set back"
+        );
     }
 
     #[test]

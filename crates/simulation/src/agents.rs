@@ -108,7 +108,7 @@ pub struct View<'a> {
     pub rules: &'a EconomyRules,
     pub world: &'a World,
     pub markets: &'a [Market],
-    /// When the next price is sampled, and the one that a prediction made now ends at.
+    /// When the prices are sampled that a prediction made now starts and ends at.
     pub samples: (Timestamp, Timestamp),
     /// The agent's own.
     pub balance: Money,

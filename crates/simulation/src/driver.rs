@@ -18,6 +18,7 @@ use db::markets::{Market, MarketFilter};
 use db::ticks::{Due, Selection, TickEngine};
 use ledger_core::economy::EconomyRules;
 use ledger_core::market::MarketStatus;
+use ledger_core::prediction;
 use ledger_core::{BotId, BotStatus, CycleNumber, Money, Timestamp};
 use oracle::cycle::{self, Retention, Rhythm};
 use oracle::markets::MarketDesk;
@@ -320,15 +321,19 @@ impl Simulation {
             .collect()
     }
 
-    /// When the next price is sampled, and the first one a horizon after it.
+    /// When the price is sampled with which a wager of now starts, and the first one a horizon after it.
     fn samples(&self) -> (Timestamp, Timestamp) {
         let rate = self.settings.tick_seconds;
         // The tick nearest to the interval takes the sample.
         let step = ((SAMPLE_SECONDS + rate / 2) / rate).max(1) * rate;
-        let start = self
+        let due = prediction::start_due(self.clock.now(), &self.settings.rules);
+        let mut start = self
             .last_sample
             .unwrap_or(self.clock.now())
             .plus_seconds(step);
+        while start < due {
+            start = start.plus_seconds(step);
+        }
         let horizon = self.settings.rules.prediction_horizon_seconds;
         let steps = (horizon + step - 1) / step;
         (start, start.plus_seconds(steps * step))

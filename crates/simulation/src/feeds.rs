@@ -43,6 +43,21 @@ impl PriceFeed for PriceOf {
         });
         future::ready(quote.ok_or(FeedError::MissingField("price"))).boxed()
     }
+
+    fn history(
+        &self,
+        begins_at: Timestamp,
+        ends_at: Timestamp,
+        _now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<Quote>, FeedError>> {
+        let minutes = std::iter::successors(Some(begins_at), |at| Some(at.plus_seconds(60)));
+        let quote = |provider_at| {
+            let price = self.0.price(provider_at)?;
+            Some(Quote { price, provider_at })
+        };
+        let within = minutes.take_while(|at| *at < ends_at);
+        future::ready(Ok(within.filter_map(quote).collect())).boxed()
+    }
 }
 
 /// One source of markets.

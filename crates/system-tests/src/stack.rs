@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 pub const SERVICES: [&str; 4] = ["api", "ticker", "oracle", "bot-runner"];
 
 /// Settings under which no source beyond this machine is asked: each refuses at once.
-pub const NO_SOURCES: [(&str, &str); 5] = [
+pub const NO_SOURCES: [(&str, &str); 6] = [
     ("COINGECKO_URL", "http://127.0.0.1:9"),
+    ("KRAKEN_URL", "http://127.0.0.1:9"),
     ("WIKIPEDIA_URL", "http://127.0.0.1:9"),
     ("OPEN_METEO_URL", "http://127.0.0.1:9"),
     ("GITHUB_API_URL", "http://127.0.0.1:9"),

@@ -120,6 +120,7 @@ pub(super) fn prediction() -> Value {
 pub(super) fn price() -> Value {
     json!({
         "id": 7, "price": "67187.33589366", "source": "coingecko", "provider_at": AT, "sampled_at": AT,
+        "from_history": false,
     })
 }
 

@@ -30,7 +30,7 @@ use crate::{clock, routes, usage, views};
 
 /// Shows the arena to a living bot and makes it a ticket.
 pub(super) async fn observe(bot: AuthenticatedBot, app: Data<App>) -> ApiResult {
-    let (seen, price) = tokio::join!(look(&app, bot.id), app.bus.price());
+    let (seen, price) = tokio::join!(look(&app, bot.id), app.fresh_price());
     let (open_positions, tick) = seen?;
     let price = price?.ok_or(ApiError::PriceStale)?;
     let observation_id = ObservationId(Uuid::new_v4());

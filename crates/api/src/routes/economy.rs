@@ -54,7 +54,7 @@ async fn price(app: &App) -> Result<Option<FreshPrice>, ApiError> {
     if app.limiter.is_alone() {
         return Ok(None);
     }
-    match app.bus.price().await {
+    match app.fresh_price().await {
         Err(error @ BusError::Corrupt(_)) => Err(error.into()),
         Err(error) => {
             warn!(%error, "the economy is shown without a price");

@@ -29,7 +29,7 @@ import {
   useSeconds,
   useState,
 } from "../ui.js";
-import { BOT_STATUS, POST_KIND, PRICE_SOURCE, modeWords } from "../words.js";
+import { BOT_STATUS, POST_KIND, PRICE_SOURCE, isReal, modeWords } from "../words.js";
 
 const ROWS = 20;
 const POSTS = 12;
@@ -86,7 +86,7 @@ function PriceFigure({ price, ttl }) {
   useSeconds();
   if (!price) return html`<${Figure} span name="Price of BTC" note="wagers are refused until one comes"><span class="bad">none that is fresh</span><//>`;
   const age = (now() - millis(price.at)) / 1000;
-  const real = price.source === "coingecko";
+  const real = isReal(price.source);
   const source = real ? html`from ${PRICE_SOURCE[price.source]},` : html`<strong class="loud">${PRICE_SOURCE[price.source]}</strong>`;
   return html`<${Figure}
     span
@@ -148,7 +148,9 @@ const Life = memo(
           <b>${money(p.entropy_max)}</b>. ${mode === "enforce" ? "It is charged." : "Here it is only counted: the shadow balance shows what would be left."}
         </li>
         <li>
-          <strong>It earns</strong> by being right: a price prediction pays ${count(p.payout_factor)} times its stake, a market shares
+          <strong>It earns</strong> by being right: a price prediction pays ${count(p.payout_factor)} times its stake if the price
+          moves its way from the first one ${span(p.sample_lag_seconds)} later on within ${span(p.prediction_horizon_seconds)} (the house pays at
+          most ${money(p.house_loss_budget_per_hour)} an hour), a market shares
           its pool among those who were right, research pays whoever is first.
         </li>
         <li>
@@ -331,7 +333,7 @@ const Living = memo(
 function Prices() {
   const { value, problem, set, again } = useRead(async (signal) => {
     const read = await all("prices", 200, signal);
-    return /** @type {PriceSample[]} */ (read.items).reverse();
+    return /** @type {PriceSample[]} */ (read.items).filter((sample) => !sample.from_history).reverse();
   }, []);
   useEffect(
     () =>
@@ -360,7 +362,7 @@ const PriceChart = memo(
         lines=${[
           {
             label: kinds.includes("simulated") ? "USD (simulated)" : "USD",
-            colour: kinds.every((kind) => kind === "coingecko") ? "--accent" : "--warn",
+            colour: kinds.every(isReal) ? "--accent" : "--warn",
             value: (/** @type {number} */ at) => (samples[at] ? `${money(samples[at].price)} (${PRICE_SOURCE[samples[at].source]})` : "–"),
           },
         ]}

@@ -252,7 +252,7 @@ impl HostedBot {
             Some(ProblemKind::Unauthorized) => return Outcome::KeyRefused,
             Some(ProblemKind::IdempotencyMismatch) => Loss::ActedBefore,
             Some(ProblemKind::PriceStale) => Loss::Halted,
-            Some(ProblemKind::ArenaPaused | ProblemKind::BotPaused) => {
+            Some(ProblemKind::ArenaPaused | ProblemKind::BotPaused | ProblemKind::HouseBudget) => {
                 Loss::Paused(error.to_string())
             }
             _ => error.into(),

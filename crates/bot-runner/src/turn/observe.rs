@@ -57,10 +57,13 @@ impl HostedBot {
         if let Some(pause) = me.bot.paused.as_ref().or(economy.paused.as_ref()) {
             return Err(Loss::Paused(pause.reason.clone()).into());
         }
+        // What a history told afterwards is of the past, however lately it was read.
+        let mut prices = prices?.items;
+        prices.retain(|price| !price.from_history);
         let scene = Scene {
             me,
             economy,
-            prices: prices?.items,
+            prices,
             room: None,
             question: None,
             markets: Vec::new(),

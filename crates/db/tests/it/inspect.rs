@@ -11,7 +11,7 @@ use test_kit::market::{RIGHT_ANSWER, new_answer};
 async fn lived_in() -> (Arena, BotId) {
     let rules = EconomyRules {
         prediction_horizon_seconds: 10,
-        ..EconomyRules::default()
+        ..test_kit::rules()
     };
     let arena = Arena::new().await.with_rules(rules);
     let bot = arena.bot().create().await.id;
@@ -29,9 +29,14 @@ async fn lived_in() -> (Arena, BotId) {
     arena.tick(Enforce).await;
     arena.price("100.00", PriceSource::Coingecko, 1).await;
     arena.price("101.00", PriceSource::Coingecko, 12).await;
-    predictions::settle(&mut conn, &ids[..2], arena.rules())
-        .await
-        .unwrap();
+    predictions::settle(
+        &mut conn,
+        &ids[..2],
+        arena.rules(),
+        db::predictions::MissingPrices::Void,
+    )
+    .await
+    .unwrap();
     arena.assert_sound().await;
     (arena, bot)
 }

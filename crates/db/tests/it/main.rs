@@ -6,6 +6,7 @@ mod bots;
 mod credentials;
 mod events;
 mod guards;
+mod house;
 mod idempotency;
 mod insights;
 mod inspect;

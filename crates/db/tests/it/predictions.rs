@@ -1,5 +1,6 @@
+use db::predictions::MissingPrices::{Await, Void};
 use db::predictions::{self, PredictionFilter};
-use db::{DbError, actions, bots};
+use db::{DbError, actions, bots, prices};
 use ledger_core::prediction::{PredictionStatus, PriceSource};
 use ledger_core::{BotStatus, EconomyRules, EntryType, Money, PredictionId};
 use test_kit::Arena;
@@ -10,7 +11,7 @@ const COINGECKO: PriceSource = PriceSource::Coingecko;
 fn quick() -> EconomyRules {
     EconomyRules {
         prediction_horizon_seconds: 10,
-        ..EconomyRules::default()
+        ..test_kit::rules()
     }
 }
 
@@ -24,9 +25,10 @@ async fn place(arena: &Arena, stake: &str) -> (ledger_core::BotId, PredictionId)
 }
 
 async fn settle(arena: &Arena, id: PredictionId) -> Vec<predictions::Settled> {
-    predictions::settle(&mut *arena.conn().await, &[id], arena.rules())
+    predictions::settle(&mut *arena.conn().await, &[id], arena.rules(), Void)
         .await
         .unwrap()
+        .settled
 }
 
 async fn settled(
@@ -116,47 +118,243 @@ async fn a_wrong_prediction_is_slashed_and_an_equal_price_refunded() {
     );
 }
 
+/// Moves a prediction so many seconds into the past.
+async fn age(arena: &Arena, id: PredictionId, seconds: i64) {
+    let sql = format!(
+        "UPDATE predictions SET created_at = created_at - interval '{seconds} seconds', \
+                settles_at = settles_at - interval '{seconds} seconds' WHERE id = {id}"
+    );
+    arena
+        .owner_client()
+        .await
+        .batch_execute(&sql)
+        .await
+        .unwrap();
+}
+
+async fn outcome(arena: &Arena, id: PredictionId) -> predictions::Outcome {
+    predictions::settle(&mut *arena.conn().await, &[id], arena.rules(), Void)
+        .await
+        .unwrap()
+}
+
+/// Keeps what a source's history tells: prices at seconds from now, of the span between two others.
+async fn told(
+    arena: &Arena,
+    source: PriceSource,
+    span: (i64, i64),
+    prices: &[(&str, i64)],
+) -> bool {
+    let now = arena.now().await;
+    let prices: Vec<_> = prices
+        .iter()
+        .map(|(price, at)| (price.parse().unwrap(), now.plus_seconds(*at)))
+        .collect();
+    let span = prices::Span {
+        begins_at: now.plus_seconds(span.0),
+        ends_at: now.plus_seconds(span.1),
+    };
+    prices::record_history(&mut *arena.conn().await, source, span, &prices)
+        .await
+        .unwrap()
+}
+
 #[tokio::test]
-async fn a_change_of_source_voids() {
+async fn a_change_of_source_decides_nothing_and_the_own_source_does() {
     let arena = Arena::new().await.with_rules(quick());
     let (bot, id) = place(&arena, "2.00").await;
     arena.price("100.00", COINGECKO, 1).await;
     arena.price("101.00", PriceSource::Simulated, 12).await;
+    assert_eq!(settle(&arena, id).await.len(), 0);
+    arena.price("99.00", COINGECKO, 13).await;
     assert_eq!(
         settled(&arena, id, bot).await,
-        (PredictionStatus::Void, money("10.00"))
+        (PredictionStatus::Lost, money("8.00"))
     );
 }
 
 #[tokio::test]
-async fn a_sample_that_comes_too_late_voids() {
+async fn what_a_silent_source_did_not_say_its_history_does() {
     let arena = Arena::new().await.with_rules(quick());
     let (bot, id) = place(&arena, "2.00").await;
-    arena.price("100.00", COINGECKO, 1).await;
-    arena.price("101.00", COINGECKO, 3600).await;
+    arena.price("100.00", COINGECKO, -1_999).await;
+    age(&arena, id, 2_000).await;
+    // The first sample after the end was due comes far too late: whoever can silence a source must not
+    // choose the price by which it is judged.
+    arena.price("101.00", COINGECKO, -1_400).await;
+    let waits = outcome(&arena, id).await;
+    assert!(waits.settled.is_empty(), "{waits:?}");
+    let [want] = waits.wants[..] else {
+        panic!("{waits:?}")
+    };
+    assert_eq!((want.source, want.elsewhere), (Some(COINGECKO), true));
+    assert!(
+        told(
+            &arena,
+            COINGECKO,
+            (-2_000, -1_300),
+            &[("99.00", -1_900), ("101.5", -1_600)]
+        )
+        .await
+    );
     assert_eq!(
         settled(&arena, id, bot).await,
-        (PredictionStatus::Void, money("10.00"))
+        (PredictionStatus::Lost, money("8.00"))
     );
 }
 
 #[tokio::test]
-async fn a_sample_that_never_comes_voids() {
+async fn where_the_own_history_is_silent_too_another_real_source_tells_both_prices() {
+    let arena = Arena::new().await.with_rules(quick());
+    let (bot, id) = place(&arena, "2.00").await;
+    arena.price("100.00", COINGECKO, -3_999).await;
+    age(&arena, id, 4_000).await;
+    assert!(
+        told(
+            &arena,
+            PriceSource::Simulated,
+            (-4_000, -1_000),
+            &[("1.00", -3_900), ("2.00", -3_880)]
+        )
+        .await
+    );
+    assert!(
+        settle(&arena, id).await.is_empty(),
+        "an invented price decides nothing"
+    );
+    let kraken = PriceSource::Kraken;
+    assert!(
+        told(
+            &arena,
+            kraken,
+            (-4_000, -1_000),
+            &[("200.00", -3_990), ("150.00", -3_970)]
+        )
+        .await
+    );
+    assert_eq!(
+        settled(&arena, id, bot).await,
+        (PredictionStatus::Lost, money("8.00")),
+        "200 to 150, and not 100 to 150"
+    );
+    let mut conn = arena.conn().await;
+    let shown = predictions::page(&mut conn, PredictionFilter::default(), None, 1).await;
+    let shown = shown.unwrap().remove(0);
+    assert_eq!(shown.price_source, Some(kraken));
+    assert_eq!(shown.start_price, Some(money("200.00")));
+}
+
+#[tokio::test]
+async fn a_start_that_nobody_sampled_is_told_by_history() {
+    let arena = Arena::new().await.with_rules(quick());
+    let (bot, id) = place(&arena, "2.00").await;
+    age(&arena, id, 2_000).await;
+    let waits = outcome(&arena, id).await;
+    assert_eq!(waits.wants[0].source, None);
+    let prices = [("100.00", -1_940), ("101.00", -1_880), ("99.00", -1_800)];
+    assert!(told(&arena, COINGECKO, (-2_000, -1_000), &prices).await);
+    assert_eq!(
+        settled(&arena, id, bot).await,
+        (PredictionStatus::Won, money("12.00"))
+    );
+}
+
+#[tokio::test]
+async fn a_history_is_read_once_and_only_of_what_is_settled() {
+    let arena = Arena::new().await;
+    assert!(
+        !told(&arena, COINGECKO, (-900, -500), &[]).await,
+        "a sample may still come"
+    );
+    assert!(told(&arena, COINGECKO, (-1_200, -700), &[("1.00", -1_000)]).await);
+    assert!(
+        !told(&arena, COINGECKO, (-1_100, -650), &[("2.00", -1_050)]).await,
+        "overlaps"
+    );
+    assert!(
+        told(
+            &arena,
+            PriceSource::Kraken,
+            (-1_100, -650),
+            &[("3.00", -1_050)]
+        )
+        .await
+    );
+    let now = arena.now().await;
+    let span = prices::Span {
+        begins_at: now.plus_seconds(-2_000),
+        ends_at: now.plus_seconds(-700),
+    };
+    let mut conn = arena.conn().await;
+    let left = prices::unread(&mut conn, COINGECKO, span)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(left.begins_at, span.begins_at);
+    assert!(
+        left.ends_at.seconds_since(now.plus_seconds(-1_200)).abs() <= 5,
+        "{left:?}"
+    );
+    // A late sample of a time that was read is not kept: nothing that decided may change.
+    let late = now.plus_seconds(-800);
+    let kept = prices::record(&mut conn, COINGECKO, "4.00".parse().unwrap(), late).await;
+    assert_eq!(kept.unwrap(), None);
+}
+
+#[tokio::test]
+async fn only_when_nobody_tells_the_price_for_six_hours_is_a_prediction_void() {
+    let arena = Arena::new().await.with_rules(quick());
+    let (bot, id) = place(&arena, "2.00").await;
+    arena.price("100.00", COINGECKO, -22_499).await;
+    age(&arena, id, 22_500).await;
+    assert!(
+        settle(&arena, id).await.is_empty(),
+        "six hours and a quarter are not over"
+    );
+    age(&arena, id, 20).await;
+    arena.price("90.00", PriceSource::Kraken, -20_000).await;
+    let mut conn = arena.conn().await;
+    let waits = predictions::settle(&mut conn, &[id], arena.rules(), Await).await;
+    assert_eq!(waits.unwrap().wants.len(), 1, "nobody was asked yet");
+    let ends = settle(&arena, id).await;
+    assert_eq!(ends[0].status, PredictionStatus::Void);
+    let unpriced = ends[0].unpriced.unwrap();
+    assert_eq!(unpriced.would_have, Some(PredictionStatus::Lost));
+    let profile = bots::find(&mut *arena.conn().await, &bots::BotRef::Id(bot))
+        .await
+        .unwrap();
+    assert_eq!(profile.balance, money("10.00"));
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn the_start_is_the_first_price_after_the_lag() {
     let rules = EconomyRules {
-        sample_grace_seconds: 1,
+        sample_lag_seconds: 60,
         ..quick()
     };
     let arena = Arena::new().await.with_rules(rules);
     let (bot, id) = place(&arena, "2.00").await;
-    arena
-        .owner_client()
-        .await
-        .batch_execute("UPDATE predictions SET created_at = created_at - interval '1 hour'")
-        .await
-        .unwrap();
+    // The provider's average is catching up with what everybody saw: not the start.
+    arena.price("90.00", COINGECKO, 5).await;
+    arena.price("95.00", COINGECKO, 58).await;
+    assert_eq!(
+        predictions::assign_start_prices(&mut *arena.conn().await, arena.rules())
+            .await
+            .unwrap(),
+        0
+    );
+    arena.price("100.00", COINGECKO, 65).await;
+    assert_eq!(
+        predictions::assign_start_prices(&mut *arena.conn().await, arena.rules())
+            .await
+            .unwrap(),
+        1
+    );
+    arena.price("99.00", COINGECKO, 76).await;
     assert_eq!(
         settled(&arena, id, bot).await,
-        (PredictionStatus::Void, money("10.00"))
+        (PredictionStatus::Lost, money("8.00"))
     );
 }
 
@@ -244,9 +442,10 @@ async fn many_oracles_pay_once() {
         ids.rotate_left(turn * 2);
         oracles.spawn(async move {
             let mut conn = database.get().await.unwrap();
-            predictions::settle(&mut conn, &ids, &rules)
+            predictions::settle(&mut conn, &ids, &rules, Void)
                 .await
                 .unwrap()
+                .settled
                 .len()
         });
     }

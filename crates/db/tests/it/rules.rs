@@ -15,7 +15,7 @@ fn money(text: &str) -> Money {
 fn quick() -> EconomyRules {
     EconomyRules {
         prediction_horizon_seconds: 10,
-        ..EconomyRules::default()
+        ..test_kit::rules()
     }
 }
 
@@ -45,9 +45,14 @@ async fn a_changed_factor_touches_new_positions_alone() {
     arena.price("100.00", PriceSource::Coingecko, 1).await;
     arena.price("101.00", PriceSource::Coingecko, 12).await;
     let mut conn = arena.conn().await;
-    predictions::settle(&mut conn, &[old, new], &three)
-        .await
-        .unwrap();
+    predictions::settle(
+        &mut conn,
+        &[old, new],
+        &three,
+        db::predictions::MissingPrices::Void,
+    )
+    .await
+    .unwrap();
     assert_eq!(balance(&arena, old_bot).await, money("12.00"));
     assert_eq!(balance(&arena, new_bot).await, money("14.00"));
     arena.assert_sound().await;
@@ -81,8 +86,15 @@ async fn a_changed_horizon_and_grace_touch_new_positions_alone() {
         1
     );
     arena.price("101.00", PriceSource::Coingecko, 18).await;
-    let ends = predictions::settle(&mut conn, &[id], &later).await.unwrap();
-    assert_eq!(ends[0].status, PredictionStatus::Won);
+    let ends = predictions::settle(
+        &mut conn,
+        &[id],
+        &later,
+        db::predictions::MissingPrices::Void,
+    )
+    .await
+    .unwrap();
+    assert_eq!(ends.settled[0].status, PredictionStatus::Won);
     assert_eq!(balance(&arena, bot).await, money("12.00"));
     arena.assert_sound().await;
 }
@@ -114,7 +126,14 @@ async fn what_was_open_before_an_upgrade_gets_the_rules_of_the_first_start_and_k
     );
     arena.price("100.00", PriceSource::Coingecko, 1).await;
     arena.price("101.00", PriceSource::Coingecko, 12).await;
-    predictions::settle(&mut conn, &[id], &three).await.unwrap();
+    predictions::settle(
+        &mut conn,
+        &[id],
+        &three,
+        db::predictions::MissingPrices::Void,
+    )
+    .await
+    .unwrap();
     assert_eq!(balance(&arena, bot).await, money("12.00"));
     arena.assert_sound().await;
 }
@@ -130,7 +149,7 @@ async fn services_may_start_at_once_with_rules_that_nobody_has_kept() {
         starts.spawn(async move {
             let rules = EconomyRules {
                 payout_factor: factor,
-                ..EconomyRules::default()
+                ..test_kit::rules()
             };
             let mut conn = database.get().await.unwrap();
             rules::adopt(&mut conn, &rules).await.unwrap()

@@ -1,8 +1,8 @@
 use ledger_core::economy::{BotStatus, EconomyRules};
 use ledger_core::ids::PriceId;
 use ledger_core::prediction::{
-    self, Direction, OpenPrediction, PredictionStatus, PriceSample, PriceSource, Verdict,
-    VoidReason, judge,
+    self, Direction, Found, Known, OpenPrediction, PredictionStatus, PriceSample, PriceSource,
+    Verdict, VoidReason, judge,
 };
 use ledger_core::{EntryType, Money, PredictionId, Stake, Timestamp};
 use proptest::prelude::*;
@@ -37,51 +37,67 @@ fn sample(seconds: i64, price: &str, source: PriceSource) -> PriceSample {
     }
 }
 
-fn verdict(start: Option<&PriceSample>, end: Option<&PriceSample>, now: i64) -> Option<Verdict> {
-    judge(
-        &open(stake("1.00")),
-        start,
-        end,
-        &EconomyRules::default(),
-        at(now),
-    )
+const GECKO: PriceSource = PriceSource::Coingecko;
+
+/// What is found of a price that was due at second 1000.
+fn find(taken: Option<i64>, read_until: Option<i64>, told: Option<i64>) -> Option<Option<i64>> {
+    let price = |seconds| sample(seconds, "100.00", GECKO);
+    let known = Known {
+        taken: taken.map(price),
+        read_until: read_until.map(at),
+        told: told.map(price),
+    };
+    match known.find(at(1000), &EconomyRules::default()) {
+        Found::Price(found) => Some(Some(found.id.0)),
+        Found::Nothing => Some(None),
+        Found::NotYet => None,
+    }
 }
 
 #[test]
-fn a_verdict_waits_for_its_samples_and_not_for_ever() {
-    use PriceSource::Coingecko;
-    let start = sample(1010, "100.00", Coingecko);
-    let end = sample(1310, "101.00", Coingecko);
-    let missing = Some(Verdict::Void(VoidReason::SampleMissing));
-    assert_eq!(verdict(None, None, 1000 + 1800), None);
-    assert_eq!(verdict(None, None, 1000 + 1801), missing);
-    assert_eq!(verdict(Some(&start), None, 1310 + 1800), None);
-    assert_eq!(verdict(Some(&start), None, 1310 + 1801), missing);
+fn a_sample_in_time_decides_and_history_where_there_was_none() {
+    assert_eq!(find(None, None, None), None, "it may still be taken");
+    assert_eq!(find(Some(1000), None, None), Some(Some(1000)));
+    assert_eq!(find(Some(1120), None, None), Some(Some(1120)));
+    // Too late to be the one that was due, until history has said that there is no earlier one.
+    assert_eq!(find(Some(1121), None, None), None);
+    assert_eq!(find(Some(1121), Some(1100), None), None);
+    assert_eq!(find(Some(1121), Some(1300), Some(1060)), Some(Some(1060)));
+    assert_eq!(find(Some(1121), Some(1300), Some(1121)), Some(Some(1121)));
+    // A sample in time is not set aside by what history tells later.
+    assert_eq!(find(Some(1090), Some(1300), Some(1010)), Some(Some(1090)));
+    // What lies beyond the part that was read may have something before it.
+    assert_eq!(find(None, Some(1300), Some(1300)), None);
+    assert_eq!(find(None, Some(2801), None), Some(None));
+    assert_eq!(find(None, Some(2801), Some(2800)), Some(Some(2800)));
     assert_eq!(
-        verdict(Some(&start), Some(&end), 1311),
-        Some(Verdict::Right)
+        find(None, Some(9000), Some(2801)),
+        Some(None),
+        "beyond the grace"
     );
-    let late_start = sample(1000 + 1801, "100.00", Coingecko);
-    assert_eq!(verdict(Some(&late_start), Some(&end), 9000), missing);
-    let late_end = sample(1310 + 1801, "100.00", Coingecko);
-    assert_eq!(verdict(Some(&start), Some(&late_end), 9000), missing);
+    assert_eq!(find(None, Some(2800), None), None);
 }
 
 #[test]
-fn prices_decide_only_against_their_own_kind() {
-    use PriceSource::{Coingecko, Simulated};
-    let start = sample(1010, "100.00", Coingecko);
-    let other = sample(1310, "200.00", Simulated);
-    let changed = Some(Verdict::Void(VoidReason::SourceChanged));
-    assert_eq!(verdict(Some(&start), Some(&other), 1311), changed);
-    let equal = sample(1310, "100.00", Coingecko);
-    let void = Some(Verdict::Void(VoidReason::EqualPrice));
-    assert_eq!(verdict(Some(&start), Some(&equal), 1311), void);
-    let lower = sample(1310, "99.99999999", Coingecko);
-    assert_eq!(
-        verdict(Some(&start), Some(&lower), 1311),
-        Some(Verdict::Wrong)
-    );
+fn an_agent_never_starts_at_a_price_it_may_have_seen() {
+    let rules = EconomyRules::default();
+    assert_eq!(prediction::start_due(at(1000), &rules), at(1060));
+    let start = sample(1075, "100.00", GECKO);
+    assert_eq!(prediction::end_due(&start, &rules), at(1375));
+    // Six hours beyond the time at which the last price is due, and more than the longest cooldown.
+    let until = prediction::waits_until(at(1000), &rules);
+    assert!(until.seconds_since(at(1360)) > 6 * 3600 + 480);
+}
+
+#[test]
+fn two_prices_decide() {
+    let start = sample(1010, "100.00", GECKO);
+    let verdict = |price| judge(Direction::Up, &start, &sample(1310, price, GECKO));
+    assert_eq!(verdict("100.00000001"), Verdict::Right);
+    assert_eq!(verdict("99.99999999"), Verdict::Wrong);
+    assert_eq!(verdict("100.00"), Verdict::Void(VoidReason::EqualPrice));
+    let down = judge(Direction::Down, &start, &sample(1310, "99.00", GECKO));
+    assert_eq!(down, Verdict::Right);
 }
 
 fn any_verdict() -> impl Strategy<Value = Verdict> {
@@ -126,7 +142,7 @@ fn ends_are_named_and_scored() {
             end.brier,
         )
     };
-    let void = Verdict::Void(VoidReason::SourceChanged);
+    let void = Verdict::Void(VoidReason::SampleMissing);
     let (alive, dead) = (BotStatus::Alive, BotStatus::Dead);
     let (won, lost) = (PredictionStatus::Won, PredictionStatus::Lost);
     assert_eq!(

@@ -1,107 +1,55 @@
-//! CoinGecko's simple price, read to the last digit.
-//!
-//! One request an answer: no retries, no redirects (the key would follow them), a time-out, and no
-//! more of the answer than [`ANSWER_MAX_BYTES`].
-
-use std::num::NonZeroU16;
-use std::time::Duration;
+//! CoinGecko's simple price and its history, read to the last digit.
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use ledger_core::Timestamp;
 use ledger_core::prediction::PriceSource;
-use ledger_core::{Money, Timestamp};
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use url::Url;
 
-use super::{AHEAD_MAX_SECONDS, FeedError, PriceFeed, QUOTE_AGE_MAX_SECONDS, Quote};
-use crate::price_text;
+use super::http::{Http, SetupError, SourceConfig};
+use super::{FeedError, PriceFeed, Quote, current, plausible};
 
 /// Where the public API is.
 pub const DEFAULT_URL: &str = "https://api.coingecko.com/api/v3";
-/// How long one answer may take.
-pub const TIMEOUT: Duration = Duration::from_secs(10);
-/// The most bytes of an answer that are read; a right one has about sixty.
-pub const ANSWER_MAX_BYTES: usize = 65_536;
-/// Outside of these a price is a mistake, in US dollars a Bitcoin.
-const PLAUSIBLE: std::ops::RangeInclusive<Money> = Money::cents(10_000)..=MAX_PLAUSIBLE;
-/// Ten million dollars.
-const MAX_PLAUSIBLE: Money = Money::cents(1_000_000_000);
 const KEY_HEADER: &str = "x-cg-demo-api-key";
 
-/// How to reach CoinGecko.
-#[derive(Clone)]
-pub struct CoinGeckoConfig {
-    /// Without the endpoint: [`DEFAULT_URL`] or the like.
-    pub base_url: Url,
-    /// A demo key, if there is one.
-    pub api_key: Option<SecretString>,
-    /// Where the operator can be found: part of the `User-Agent`.
-    pub contact: String,
-    /// For the whole answer; [`TIMEOUT`] in earnest.
-    pub timeout: Duration,
-}
-
-/// Why the feed cannot be set up. Messages hold no value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SetupError {
-    #[error("must be an http:// or https:// URL such as {DEFAULT_URL}")]
-    Url,
-    #[error("must be printable ASCII, fit for an HTTP header")]
-    ApiKey,
-    #[error("must be printable ASCII such as an address or URL, fit for an HTTP header")]
-    Contact,
-    #[error("cannot be used: no HTTPS client could be made; are CA certificates installed?")]
-    Client,
-}
-
 /// The CoinGecko feed.
-pub struct CoinGecko {
-    client: Client,
-    endpoint: Url,
-}
+pub struct CoinGecko(Http);
 
 impl CoinGecko {
     /// # Errors
     /// When the URL, the key or the contact cannot be used.
-    pub fn new(config: CoinGeckoConfig) -> Result<CoinGecko, SetupError> {
-        let endpoint = endpoint(config.base_url)?;
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        if let Some(key) = config.api_key {
-            let mut value =
-                HeaderValue::from_str(key.expose_secret()).map_err(|_| SetupError::ApiKey)?;
-            value.set_sensitive(true);
-            headers.insert(KEY_HEADER, value);
-        }
-        let version = env!("CARGO_PKG_VERSION");
-        let agent = format!("ledgerdome-oracle/{version} (+{})", config.contact);
-        let agent = HeaderValue::from_str(&agent).map_err(|_| SetupError::Contact)?;
-        let mut client = Client::builder()
-            .user_agent(agent)
-            .default_headers(headers)
-            .timeout(config.timeout)
-            .redirect(reqwest::redirect::Policy::none());
-        if is_loopback(&endpoint) {
-            client = client.no_proxy();
-        }
-        let client = client.build().map_err(|_| SetupError::Client)?;
-        Ok(CoinGecko { client, endpoint })
+    pub fn new(config: SourceConfig) -> Result<CoinGecko, SetupError> {
+        Http::new(config, DEFAULT_URL, KEY_HEADER).map(CoinGecko)
     }
 
     async fn ask(&self, now: Timestamp) -> Result<Quote, FeedError> {
-        let response = self
-            .client
-            .get(self.endpoint.clone())
-            .send()
-            .await
-            .map_err(lost)?;
-        check_status(&response, now)?;
-        let body = read_capped(response).await?;
+        let query = [
+            ("ids", "bitcoin"),
+            ("vs_currencies", "usd"),
+            ("include_last_updated_at", "true"),
+        ];
+        let body = self.0.get(&["simple", "price"], &query, now).await?;
         read_answer(&body, now)
+    }
+
+    async fn look_back(
+        &self,
+        begins_at: Timestamp,
+        ends_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<Quote>, FeedError> {
+        let path = ["coins", "bitcoin", "market_chart", "range"];
+        let seconds = |at: Timestamp| at.micros().div_euclid(1_000_000);
+        let (from, to) = (seconds(begins_at), seconds(ends_at) + 1);
+        let query = [
+            ("vs_currency", "usd"),
+            ("from", &from.to_string()),
+            ("to", &to.to_string()),
+        ];
+        let body = self.0.get(&path, &query, now).await?;
+        read_history(&body, begins_at, ends_at)
     }
 }
 
@@ -113,76 +61,15 @@ impl PriceFeed for CoinGecko {
     fn quote(&self, now: Timestamp) -> BoxFuture<'_, Result<Quote, FeedError>> {
         self.ask(now).boxed()
     }
-}
 
-fn endpoint(mut url: Url) -> Result<Url, SetupError> {
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(SetupError::Url);
+    fn history(
+        &self,
+        begins_at: Timestamp,
+        ends_at: Timestamp,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<Quote>, FeedError>> {
+        self.look_back(begins_at, ends_at, now).boxed()
     }
-    url.path_segments_mut()
-        .map_err(|()| SetupError::Url)?
-        .pop_if_empty()
-        .extend(["simple", "price"]);
-    url.query_pairs_mut()
-        .append_pair("ids", "bitcoin")
-        .append_pair("vs_currencies", "usd")
-        .append_pair("include_last_updated_at", "true");
-    Ok(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
-fn lost(error: reqwest::Error) -> FeedError {
-    if error.is_timeout() {
-        return FeedError::Timeout;
-    }
-    // Without the URL: an operator may have put a key into it.
-    FeedError::Unreachable(daemon::telemetry::chain(&error.without_url()))
-}
-
-fn check_status(response: &Response, now: Timestamp) -> Result<(), FeedError> {
-    let status = response.status();
-    let number = NonZeroU16::new(status.as_u16()).unwrap_or(NonZeroU16::MIN);
-    match status {
-        StatusCode::OK => Ok(()),
-        StatusCode::TOO_MANY_REQUESTS => Err(FeedError::RateLimited {
-            retry_after_seconds: retry_after(response.headers(), now),
-        }),
-        StatusCode::FORBIDDEN => Err(FeedError::Forbidden),
-        _ if status.is_server_error() => Err(FeedError::Server(number)),
-        _ => Err(FeedError::Status(number)),
-    }
-}
-
-/// Seconds or an HTTP date; whatever is neither says nothing.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than an i64 holds ask for more than anybody is granted.
-        return Some(text.parse().unwrap_or(i64::MAX));
-    }
-    let until = chrono::DateTime::parse_from_rfc2822(text).ok()?;
-    Some(Timestamp::from(until.to_utc()).seconds_since(now).max(0))
-}
-
-async fn read_capped(mut response: Response) -> Result<Vec<u8>, FeedError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(lost)? {
-        if body.len() + chunk.len() > ANSWER_MAX_BYTES {
-            return Err(FeedError::TooLarge {
-                limit_bytes: ANSWER_MAX_BYTES,
-            });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
 
 #[derive(Deserialize)]
@@ -207,33 +94,50 @@ fn read_answer(body: &[u8], now: Timestamp) -> Result<Quote, FeedError> {
     let updated = bitcoin
         .last_updated_at
         .ok_or(FeedError::MissingField("bitcoin.last_updated_at"))?;
-    let price = price_text::parse(usd.get()).map_err(FeedError::Price)?;
-    if !PLAUSIBLE.contains(&price.money()) {
-        return Err(FeedError::Absurd { price });
-    }
-    let provider_at = read_time(updated.get(), now)?;
+    let price = plausible(usd.get())?;
+    let provider_at = current(read_time(updated.get(), 1_000_000)?, now)?;
     Ok(Quote { price, provider_at })
 }
 
-fn read_time(text: &str, now: Timestamp) -> Result<Timestamp, FeedError> {
-    let seconds: i64 = text.parse().map_err(|_| FeedError::Time)?;
-    let micros = seconds.checked_mul(1_000_000).ok_or(FeedError::Time)?;
-    let at = Timestamp::from_micros(micros).ok_or(FeedError::Time)?;
-    let age_seconds = now.seconds_since(at);
-    if age_seconds > QUOTE_AGE_MAX_SECONDS {
-        return Err(FeedError::Stale { age_seconds });
+/// A whole number of so many microseconds since 1970.
+fn read_time(text: &str, unit_micros: i64) -> Result<Timestamp, FeedError> {
+    let units: i64 = text.parse().map_err(|_| FeedError::Time)?;
+    let micros = units.checked_mul(unit_micros).ok_or(FeedError::Time)?;
+    Timestamp::from_micros(micros).ok_or(FeedError::Time)
+}
+
+/// Pairs of milliseconds and a price.
+#[derive(Deserialize)]
+struct History<'a> {
+    #[serde(borrow)]
+    prices: Option<Vec<(&'a RawValue, &'a RawValue)>>,
+}
+
+fn read_history(
+    body: &[u8],
+    begins_at: Timestamp,
+    ends_at: Timestamp,
+) -> Result<Vec<Quote>, FeedError> {
+    let history: History<'_> = serde_json::from_slice(body).map_err(|_| FeedError::NotJson)?;
+    let prices = history.prices.ok_or(FeedError::MissingField("prices"))?;
+    let mut quotes = Vec::with_capacity(prices.len());
+    for (at, price) in prices {
+        let provider_at = read_time(at.get(), 1_000)?;
+        let price = plausible(price.get())?;
+        if begins_at <= provider_at && provider_at < ends_at {
+            quotes.push(Quote { price, provider_at });
+        }
     }
-    if age_seconds < -AHEAD_MAX_SECONDS {
-        return Err(FeedError::FromTheFuture {
-            ahead_seconds: -age_seconds,
-        });
-    }
-    Ok(at)
+    quotes.sort_by_key(|quote| quote.provider_at);
+    Ok(quotes)
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use crate::price_text;
+    use crate::sources::{AHEAD_MAX_SECONDS, PLAUSIBLE, QUOTE_AGE_MAX_SECONDS};
 
     use super::*;
 
@@ -347,34 +251,40 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_comes_in_two_forms() {
-        let read = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, HeaderValue::from_str(text).unwrap());
-            retry_after(&headers, now())
-        };
-        assert_eq!(read("90"), Some(90));
-        assert_eq!(read(" 90 "), Some(90));
-        assert_eq!(read("99999999999999999999"), Some(i64::MAX));
-        assert_eq!(read("Mon, 16 Feb 2026 00:15:00 GMT"), Some(900));
-        assert_eq!(read("Sun, 15 Feb 2026 00:00:00 GMT"), Some(0));
-        for text in ["", "soon", "-5", "1.5", "Mon, 99 Feb 2026 00:15:00 GMT"] {
-            assert_eq!(read(text), None, "{text:?}");
-        }
-        assert_eq!(retry_after(&HeaderMap::new(), now()), None);
-    }
-
-    #[test]
-    fn the_endpoint_follows_the_base() {
-        let wanted = "https://example.org/api/v3/simple/price\
-                      ?ids=bitcoin&vs_currencies=usd&include_last_updated_at=true";
-        for base in ["https://example.org/api/v3", "https://example.org/api/v3/"] {
-            assert_eq!(endpoint(base.parse().unwrap()).unwrap().as_str(), wanted);
-        }
+    fn a_history_is_read_within_its_span() {
+        let body =
+            br#"{"prices":[[1771199100123,67000.5],[1771199400456,67001.25],[1771199700789,6.7e4]],
+                        "market_caps":[[1771199100123,1.3e12]],"total_volumes":[]}"#;
+        let span = (now().plus_seconds(-900), now().plus_seconds(-300));
+        let quotes = read_history(body, span.0, span.1).unwrap();
+        let read: Vec<_> = quotes
+            .iter()
+            .map(|quote| (quote.price.to_string(), quote.provider_at.micros()))
+            .collect();
         assert_eq!(
-            endpoint("ftp://example.org".parse().unwrap()),
-            Err(SetupError::Url)
+            read,
+            [
+                ("67000.50000000".to_owned(), 1_771_199_100_123_000),
+                ("67001.25000000".to_owned(), 1_771_199_400_456_000),
+            ]
         );
+        for (body, error) in [
+            ("{}", FeedError::MissingField("prices")),
+            ("<html>", FeedError::NotJson),
+            (
+                r#"{"prices":[[1771199100123,"67000"]]}"#,
+                FeedError::Price(price_text::PriceTextError::NotANumber),
+            ),
+            (r#"{"prices":[["soon",67000]]}"#, FeedError::Time),
+        ] {
+            assert_eq!(
+                read_history(body.as_bytes(), span.0, span.1),
+                Err(error),
+                "{body}"
+            );
+        }
+        let none = read_history(br#"{"prices":[]}"#, span.0, span.1);
+        assert_eq!(none, Ok(Vec::new()));
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! The setting `PRICE_SOURCES`: an ordered list such as `coingecko,simulated:42`.
+//! The setting `PRICE_SOURCES`: an ordered list such as `coingecko,kraken`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,14 +6,16 @@ use std::path::PathBuf;
 use daemon::config::Environment;
 use ledger_core::prediction::PriceSource;
 
+use super::simulated::{Seed, WeakSeed};
+
 /// One entry of the list.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SourceSpec {
     CoinGecko,
+    Kraken,
     /// A CSV file; relative to the workspace.
     Replay(PathBuf),
-    /// A seed: whoever knows it knows the future.
-    Simulated(String),
+    Simulated(Seed),
 }
 
 /// Shows the kind alone: the seed or the file would tell the future to whoever reads a log.
@@ -28,6 +30,7 @@ impl SourceSpec {
     pub const fn source(&self) -> PriceSource {
         match self {
             SourceSpec::CoinGecko => PriceSource::Coingecko,
+            SourceSpec::Kraken => PriceSource::Kraken,
             SourceSpec::Replay(_) => PriceSource::Replay,
             SourceSpec::Simulated(_) => PriceSource::Simulated,
         }
@@ -37,13 +40,15 @@ impl SourceSpec {
 /// What is wrong with the list. Messages follow the setting's name and hold no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SourcesError {
-    #[error("must name at least one source: coingecko, replay:<csv file> or simulated:<seed>")]
+    #[error(
+        "must name at least one source: coingecko, kraken, replay:<csv file> or simulated:<seed>"
+    )]
     Empty,
-    #[error("entry {entry} must be coingecko, replay:<csv file> or simulated:<seed>")]
+    #[error("entry {entry} must be coingecko, kraken, replay:<csv file> or simulated:<seed>")]
     Unknown { entry: usize },
     #[error("entry {entry} lacks its file: write replay:<csv file>")]
     NoFile { entry: usize },
-    #[error("entry {entry} lacks its seed: write simulated:<seed>, with a seed nobody can guess")]
+    #[error("entry {entry}: the seed of simulated:<seed> {}", WeakSeed)]
     NoSeed { entry: usize },
     /// Start and end of a prediction must come from one source, and only the kind is kept.
     #[error("entry {entry} names {source_kind} a second time")]
@@ -74,7 +79,7 @@ pub fn parse_list(text: &str, environment: Environment) -> Result<Vec<SourceSpec
                 source_kind: source,
             });
         }
-        if source != PriceSource::Coingecko && !environment.is_development() {
+        if !source.is_real() && !environment.is_development() {
             return Err(SourcesError::NotInProduction {
                 entry,
                 source_kind: source,
@@ -93,10 +98,14 @@ fn parse_one(text: &str, entry: usize) -> Result<SourceSpec, SourcesError> {
     match (kind, argument) {
         ("", None) if entry == 1 => Err(SourcesError::Empty),
         ("coingecko", None) => Ok(SourceSpec::CoinGecko),
+        ("kraken", None) => Ok(SourceSpec::Kraken),
         ("replay", Some(path)) if !path.is_empty() => Ok(SourceSpec::Replay(path.into())),
         ("replay", _) => Err(SourcesError::NoFile { entry }),
-        ("simulated", Some(seed)) if !seed.is_empty() => Ok(SourceSpec::Simulated(seed.to_owned())),
-        ("simulated", _) => Err(SourcesError::NoSeed { entry }),
+        ("simulated", Some(seed)) => match seed.parse() {
+            Ok(seed) => Ok(SourceSpec::Simulated(seed)),
+            Err(WeakSeed) => Err(SourcesError::NoSeed { entry }),
+        },
+        ("simulated", None) => Err(SourcesError::NoSeed { entry }),
         _ => Err(SourcesError::Unknown { entry }),
     }
 }
@@ -105,17 +114,23 @@ fn parse_one(text: &str, entry: usize) -> Result<SourceSpec, SourcesError> {
 mod tests {
     use super::*;
 
+    const SEED: &str = "000102030405060708090a0b0c0d0e0f";
+
     fn read(text: &str) -> Result<Vec<SourceSpec>, SourcesError> {
         parse_list(text, Environment::Development)
     }
 
     #[test]
     fn the_order_is_kept() {
-        let specs = read("coingecko, replay: data/week.csv ,simulated:a:b").unwrap();
+        let specs = read(&format!(
+            "coingecko,kraken, replay: data/week.csv ,simulated:{SEED}"
+        ))
+        .unwrap();
         let wanted = [
             SourceSpec::CoinGecko,
+            SourceSpec::Kraken,
             SourceSpec::Replay("data/week.csv".into()),
-            SourceSpec::Simulated("a:b".to_owned()),
+            SourceSpec::Simulated(SEED.parse().unwrap()),
         ];
         assert_eq!(specs, wanted);
     }
@@ -123,6 +138,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused_by_its_place() {
         use SourcesError::{Empty, NoFile, NoSeed, Twice, Unknown};
+        let twice_over = format!("simulated:{SEED},simulated:{SEED}");
         let twice = Twice {
             entry: 2,
             source_kind: PriceSource::Simulated,
@@ -131,14 +147,20 @@ mod tests {
             ("", Empty),
             ("  ", Empty),
             ("coingecko,", Unknown { entry: 2 }),
-            ("kraken", Unknown { entry: 1 }),
+            ("bitstamp", Unknown { entry: 1 }),
+            ("coingecko,kraken:key", Unknown { entry: 2 }),
             ("CoinGecko", Unknown { entry: 1 }),
             ("coingecko:key", Unknown { entry: 1 }),
             ("coingecko,replay", NoFile { entry: 2 }),
             ("replay:", NoFile { entry: 1 }),
             ("simulated", NoSeed { entry: 1 }),
             ("simulated: ", NoSeed { entry: 1 }),
-            ("simulated:1,simulated:2", twice),
+            ("simulated:42", NoSeed { entry: 1 }),
+            (
+                "coingecko,simulated:not a seed of 32 hex digits",
+                NoSeed { entry: 2 },
+            ),
+            (&twice_over, twice),
         ] {
             assert_eq!(read(text), Err(error), "{text:?}");
         }
@@ -148,8 +170,9 @@ mod tests {
     fn production_refuses_invented_prices() {
         let production = |text| parse_list(text, Environment::Production);
         assert_eq!(production("coingecko").unwrap(), [SourceSpec::CoinGecko]);
+        let simulated = format!("coingecko,simulated:{SEED}");
         for (text, source_kind) in [
-            ("coingecko,simulated:1", PriceSource::Simulated),
+            (simulated.as_str(), PriceSource::Simulated),
             ("coingecko,replay:week.csv", PriceSource::Replay),
         ] {
             let error = SourcesError::NotInProduction {
@@ -162,9 +185,14 @@ mod tests {
 
     #[test]
     fn neither_seed_nor_file_reaches_a_log() {
-        let shown = format!("{:?}", read("replay:secret.csv,simulated:secret").unwrap());
+        let list = format!("replay:secret.csv,simulated:{SEED}");
+        let shown = format!("{:?}", read(&list).unwrap());
         assert_eq!(shown, "[replay, simulated]");
-        let message = read("coingecko,secret").unwrap_err().to_string();
-        assert!(!message.contains("secret"), "{message}");
+        for text in ["coingecko,secret", "simulated:secret"] {
+            let message = read(text).unwrap_err().to_string();
+            assert!(!message.contains("secret"), "{message}");
+        }
+        let message = read("simulated:42").unwrap_err().to_string();
+        assert!(message.contains("openssl rand -hex 16"), "{message}");
     }
 }

@@ -5,6 +5,8 @@
 //! and whom to ask next is decided by [`crate::sampling`].
 
 pub mod coingecko;
+mod http;
+pub mod kraken;
 mod list;
 pub mod replay;
 pub mod simulated;
@@ -12,12 +14,14 @@ pub mod simulated;
 use std::num::NonZeroU16;
 
 use futures_util::future::BoxFuture;
-use ledger_core::Timestamp;
 use ledger_core::money::Price;
 use ledger_core::prediction::PriceSource;
+use ledger_core::{Money, Timestamp};
 
 pub use crate::price_text::PriceTextError;
 pub use coingecko::CoinGecko;
+pub use http::{ANSWER_MAX_BYTES, SetupError, SourceConfig, TIMEOUT};
+pub use kraken::Kraken;
 pub use list::{SourceSpec, SourcesError, parse_list};
 pub use replay::{Replay, ReplayError};
 pub use simulated::Simulated;
@@ -25,7 +29,11 @@ pub use simulated::Simulated;
 /// A provider's clock may run ahead of ours by so much, in seconds.
 pub const AHEAD_MAX_SECONDS: i64 = 60;
 /// An older quote says nothing about now, in seconds.
-pub const QUOTE_AGE_MAX_SECONDS: i64 = 600;
+pub const QUOTE_AGE_MAX_SECONDS: i64 = ledger_core::prediction::SAMPLE_AGE_MAX_SECONDS;
+/// Outside of these a price is a mistake, in US dollars a Bitcoin.
+const PLAUSIBLE: std::ops::RangeInclusive<Money> = Money::cents(10_000)..=MAX_PLAUSIBLE;
+/// Ten million dollars.
+const MAX_PLAUSIBLE: Money = Money::cents(1_000_000_000);
 
 /// A price, as a feed gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +50,50 @@ pub trait PriceFeed: Send + Sync {
 
     /// Asks for the price.
     fn quote(&self, now: Timestamp) -> BoxFuture<'_, Result<Quote, FeedError>>;
+
+    /// Asks for the prices from `begins_at` on and before `ends_at`, both in the past; in order of
+    /// their times. A feed without a history says so.
+    fn history(
+        &self,
+        _begins_at: Timestamp,
+        _ends_at: Timestamp,
+        _now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<Quote>, FeedError>> {
+        Box::pin(std::future::ready(Err(FeedError::MissingField(
+            "a history of its prices",
+        ))))
+    }
+}
+
+/// Each minute of a span, for feeds whose history is a function of time.
+pub(crate) fn minutes(begins_at: Timestamp, ends_at: Timestamp) -> impl Iterator<Item = Timestamp> {
+    let first = whole_second(begins_at.plus_seconds(1));
+    std::iter::successors(Some(first), |at| Some(at.plus_seconds(60)))
+        .take_while(move |at| *at < ends_at)
+}
+
+/// A price as a JSON number's or string's text, if it is one that a Bitcoin can have.
+fn plausible(text: &str) -> Result<Price, FeedError> {
+    let price = crate::price_text::parse(text).map_err(FeedError::Price)?;
+    if PLAUSIBLE.contains(&price.money()) {
+        Ok(price)
+    } else {
+        Err(FeedError::Absurd { price })
+    }
+}
+
+/// Refuses a time that is not about now.
+fn current(at: Timestamp, now: Timestamp) -> Result<Timestamp, FeedError> {
+    let age_seconds = now.seconds_since(at);
+    if age_seconds > QUOTE_AGE_MAX_SECONDS {
+        return Err(FeedError::Stale { age_seconds });
+    }
+    if age_seconds < -AHEAD_MAX_SECONDS {
+        return Err(FeedError::FromTheFuture {
+            ahead_seconds: -age_seconds,
+        });
+    }
+    Ok(at)
 }
 
 /// Why a feed gave no price. No message contains a key, a seed or a path.
@@ -58,14 +110,12 @@ pub enum FeedError {
         retry_after_seconds: Option<i64>,
     },
     /// 403: the provider, or the wall before it, has had enough of this address or key.
-    #[error(
-        "refuses to serve us (403); check COINGECKO_API_KEY, or whether the address is blocked"
-    )]
+    #[error("refuses to serve us (403); check its API key, or whether the address is blocked")]
     Forbidden,
     /// 5xx.
     #[error("fails on its side ({0})")]
     Server(NonZeroU16),
-    #[error("answers with the unexpected status {0}; check COINGECKO_URL")]
+    #[error("answers with the unexpected status {0}; check its URL in the settings")]
     Status(NonZeroU16),
     #[error("answers with more than {limit_bytes} bytes")]
     TooLarge { limit_bytes: usize },
@@ -78,7 +128,10 @@ pub enum FeedError {
     Price(PriceTextError),
     #[error("gives {price}, which cannot be the price of a Bitcoin in US dollars")]
     Absurd { price: Price },
-    #[error("gives a time that is no whole number of seconds")]
+    /// In an answer that is well-formed otherwise.
+    #[error("says that it failed: {0}")]
+    Said(String),
+    #[error("gives a time that cannot be read")]
     Time,
     #[error("gives a time {ahead_seconds} s in the future")]
     FromTheFuture { ahead_seconds: i64 },
@@ -109,6 +162,7 @@ impl FeedError {
             | FeedError::MissingField(_)
             | FeedError::Price(_)
             | FeedError::Absurd { .. }
+            | FeedError::Said(_)
             | FeedError::Time
             | FeedError::FromTheFuture { .. }
             | FeedError::Stale { .. } => None,

@@ -1,47 +1,95 @@
 //! A price that is a pure function of a seed and the time: for machines without a way out.
 //!
-//! It is a Brownian motion in integers. Time is cut into blocks of 2²⁰ seconds (12 days), each of
-//! which begins at an anchor near 60,000; within a block the price at each midpoint is the mean of
-//! its ends plus a normal step whose size fits the distance (Lévy's construction), down to the
-//! second. Every step comes from SHA-256 over seed, level and place, so that the same seed gives
-//! the same price to everybody at any time, and without the seed the next step cannot be guessed
-//! from those before. The daily movement is that of a coin with 50 % a year.
+//! It is a Brownian motion in integers, from 1970 on for 544 years. The price at the middle of a span is
+//! the mean of its ends plus a normal step whose size fits the span (Lévy's construction), from all of
+//! it down to the second. Far from its start such a motion goes anywhere, so it is folded into a band
+//! around 60,000: at its edges the price turns back. The daily movement is that of a coin with 50 % a
+//! year.
+//!
+//! Every step is HMAC-SHA-256 of its level and place, keyed with the seed, and as fine as the price has
+//! decimals. So the same seed gives the same price to everybody at any time, and who knows every price
+//! up to now knows of the next one what is known of a coin: each step ahead is the output of a
+//! pseudo-random function for an input it was not asked before. With a seed of fewer than 128 bits
+//! one could try all seeds against the past, so those are refused.
+
+use std::fmt;
+use std::str::FromStr;
 
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
+use hmac::{Hmac, KeyInit, Mac};
 use ledger_core::money::Price;
 use ledger_core::prediction::PriceSource;
 use ledger_core::{Money, Timestamp};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
-use super::{FeedError, PriceFeed, Quote, whole_second};
+use super::{FeedError, PriceFeed, Quote, minutes, whole_second};
 
 const DOLLAR: i64 = 100_000_000;
 const CENT: i64 = DOLLAR / 100;
-/// What anchors lie around, in units of 10⁻⁸ dollars.
+/// Where the price turns back, in units of 10⁻⁸ dollars.
+const LOWEST: i64 = 26_000 * DOLLAR;
+const HIGHEST: i64 = 94_000 * DOLLAR;
+/// Where the motion starts.
 const CENTRE: i64 = 60_000 * DOLLAR;
-/// How far an anchor may lie from the centre.
-const ANCHOR_REACH: i64 = 6_000 * DOLLAR;
-/// A block lasts 2 to the power of this, in seconds.
-const BLOCK_LEVELS: u32 = 20;
-/// Standard deviation of the step at a block's midpoint: half of one second's 5.307 dollars times
-/// the root of the block's length.
-const FIRST_STEP: i64 = 2_717 * DOLLAR;
+/// The motion lasts 2 to the power of this, in seconds since 1970; after that it starts again.
+const LEVELS: u32 = 34;
+/// Standard deviation of the step at the middle of it all: half of one second's 5.307 dollars times the
+/// root of its length.
+const FIRST_STEP: i64 = 347_800 * DOLLAR;
 /// √2 as a fraction of 2¹⁶: each level's step is smaller by it than the one above.
 const ROOT_TWO: i64 = 92_682;
-/// Set bits of a hash less their mean have a standard deviation of 8 …
-const BITS_DEVIATION: i64 = 8;
-/// … and are cut off at three of them, so that the sum of all steps stays below the centre.
-const BITS_MAX: i64 = 3 * BITS_DEVIATION;
+/// A step is the sum of the eight 32-bit words of a hash, less its mean …
+const WORDS_MEAN: i64 = 4 * 0xffff_ffff;
+/// … in units of its standard deviation, √(8/12) of 2³².
+const WORDS_DEVIATION: i128 = 3_506_826_112;
+/// Hexadecimal digits of 128 bits.
+const DIGITS_MIN: usize = 32;
+/// A seed with fewer different digits was not drawn at random: one in thirty million is.
+const DIFFERENT_DIGITS_MIN: usize = 8;
+
+/// What the price follows from. Has no `Debug` that shows it: who knows it knows the future.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Seed(String);
+
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seed")
+    }
+}
+
+/// A seed that could be guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "must be at least {DIGITS_MIN} hexadecimal digits drawn at random: make them with `openssl rand -hex 16`"
+)]
+pub struct WeakSeed;
+
+impl FromStr for Seed {
+    type Err = WeakSeed;
+
+    fn from_str(text: &str) -> Result<Seed, WeakSeed> {
+        let text = text.to_ascii_lowercase();
+        let mut digits = text.as_bytes().to_vec();
+        digits.sort_unstable();
+        digits.dedup();
+        let is_hex = digits.iter().all(u8::is_ascii_hexdigit);
+        if is_hex && text.len() >= DIGITS_MIN && digits.len() >= DIFFERENT_DIGITS_MIN {
+            Ok(Seed(text))
+        } else {
+            Err(WeakSeed)
+        }
+    }
+}
 
 /// The simulated feed.
 pub struct Simulated {
-    seed: String,
+    seed: Seed,
 }
 
 impl Simulated {
     #[must_use]
-    pub const fn new(seed: String) -> Simulated {
+    pub const fn new(seed: Seed) -> Simulated {
         Simulated { seed }
     }
 
@@ -53,56 +101,70 @@ impl Simulated {
     }
 
     fn units_at(&self, second: i64) -> i64 {
-        let block = second >> BLOCK_LEVELS;
-        let (mut low, mut high) = (self.anchor(block), self.anchor(block + 1));
-        let mut start = block << BLOCK_LEVELS;
-        for level in 0..BLOCK_LEVELS {
+        let length = 1_i64 << LEVELS;
+        let second = second.rem_euclid(length);
+        let (mut low, mut high) = (CENTRE, CENTRE + self.step(u8::MAX, 0, 2 * FIRST_STEP));
+        let mut start = 0;
+        let mut half = length / 2;
+        for level in 0..LEVELS {
             if second == start {
-                return low;
+                break;
             }
-            let half = 1_i64 << (BLOCK_LEVELS - level - 1);
             let middle = start + half;
-            let price = (low + high) / 2 + self.step(level, middle);
+            // Two levels down the step is half as large; at odd levels one √2 is left over.
+            let mut size = FIRST_STEP >> (level / 2);
+            if level % 2 == 1 {
+                size = (size << 16) / ROOT_TWO;
+            }
+            let level = u8::try_from(level).unwrap_or(u8::MAX - 1);
+            let price = i64::midpoint(low, high) + self.step(level, middle, size);
             if second < middle {
                 high = price;
             } else {
                 low = price;
                 start = middle;
             }
+            half /= 2;
         }
-        low
+        folded(low)
     }
 
-    fn anchor(&self, block: i64) -> i64 {
-        let hash = self.hash(u8::MAX, block);
-        let mut word = [0; 8];
-        word.copy_from_slice(&hash[..8]);
-        let reach = ANCHOR_REACH.unsigned_abs();
-        let above = u64::from_be_bytes(word) % (2 * reach + 1);
-        CENTRE - ANCHOR_REACH + i64::try_from(above).unwrap_or(ANCHOR_REACH)
+    /// A normal step of this size.
+    fn step(&self, level: u8, place: i64, size: i64) -> i64 {
+        let words: i64 = self
+            .hash(level, place)
+            .chunks_exact(4)
+            .map(|word| {
+                let mut bytes = [0; 4];
+                bytes.copy_from_slice(word);
+                i64::from(u32::from_be_bytes(bytes))
+            })
+            .sum();
+        let step = i128::from(words - WORDS_MEAN) * i128::from(size) / WORDS_DEVIATION;
+        i64::try_from(step).unwrap_or(0)
     }
 
-    fn step(&self, level: u32, middle: i64) -> i64 {
-        let hash = self.hash(u8::try_from(level).unwrap_or(u8::MAX - 1), middle);
-        let set: u32 = hash.iter().map(|byte| byte.count_ones()).sum();
-        let deviation = (i64::from(set) - 128).clamp(-BITS_MAX, BITS_MAX);
-        // Two levels down the step is half as large; at odd levels one √2 is left over.
-        let mut size = FIRST_STEP >> (level / 2);
-        if level % 2 == 1 {
-            size = (size << 16) / ROOT_TWO;
-        }
-        size / BITS_DEVIATION * deviation
-    }
-
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
     fn hash(&self, level: u8, place: i64) -> [u8; 32] {
-        Sha256::new()
-            .chain_update(b"simulated-price/v1\n")
-            .chain_update([level])
-            .chain_update(place.to_be_bytes())
-            .chain_update(self.seed.as_bytes())
-            .finalize()
-            .into()
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(self.seed.0.as_bytes()).expect("a key of any length");
+        mac.update(b"simulated-price/v2\n");
+        mac.update(&[level]);
+        mac.update(&place.to_be_bytes());
+        mac.finalize().into_bytes().into()
     }
+}
+
+/// The motion as it is seen in a corridor with mirrors at both ends.
+fn folded(units: i64) -> i64 {
+    let width = HIGHEST - LOWEST;
+    let place = (units - LOWEST).rem_euclid(2 * width);
+    LOWEST
+        + if place < width {
+            place
+        } else {
+            2 * width - place
+        }
 }
 
 impl PriceFeed for Simulated {
@@ -112,11 +174,24 @@ impl PriceFeed for Simulated {
 
     fn quote(&self, now: Timestamp) -> BoxFuture<'_, Result<Quote, FeedError>> {
         let provider_at = whole_second(now);
-        // The construction keeps the price within 26,000 and 94,000.
         let quote = self
             .price_at(provider_at)
             .map(|price| Quote { price, provider_at });
         future::ready(quote.ok_or(FeedError::Price(super::PriceTextError::TooLarge))).boxed()
+    }
+
+    fn history(
+        &self,
+        begins_at: Timestamp,
+        ends_at: Timestamp,
+        _now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<Quote>, FeedError>> {
+        let quote = |provider_at| {
+            let price = self.price_at(provider_at)?;
+            Some(Quote { price, provider_at })
+        };
+        let quotes = minutes(begins_at, ends_at).filter_map(quote).collect();
+        future::ready(Ok(quotes)).boxed()
     }
 }
 
@@ -126,24 +201,52 @@ mod tests {
 
     /// 2026-02-16T00:00:00Z.
     const START: i64 = 1_771_200_000;
+    const SEED: &str = "000102030405060708090a0b0c0d0e0f";
+    const OTHER: &str = "f00102030405060708090a0b0c0d0e0f";
 
-    fn units(seed: &str, second: i64) -> i64 {
-        let feed = Simulated::new(seed.to_owned());
+    fn feed(seed: &str) -> Simulated {
+        Simulated::new(seed.parse().unwrap())
+    }
+
+    fn units_of(feed: &Simulated, second: i64) -> i64 {
         let at = Timestamp::from_micros(second * 1_000_000).unwrap();
         feed.price_at(at).unwrap().money().units()
     }
 
     #[test]
     fn the_same_seed_and_time_give_the_same_price() {
-        // Computed by another program too. Fixed for ever: another build must not move the market.
-        assert_eq!(units("42", START), 52_229 * DOLLAR + 74 * CENT);
-        assert_ne!(units("42", START), units("43", START));
-        assert_ne!(units("42", START), units("42", START + 60));
+        let (one, other) = (feed(SEED), feed(OTHER));
+        // Fixed for ever: another build must not move the market.
+        assert_eq!(units_of(&one, START), 38_517 * DOLLAR + 37 * CENT);
+        assert_eq!(
+            units_of(&one, START),
+            units_of(&feed(&SEED.to_uppercase()), START)
+        );
+        assert_ne!(units_of(&one, START), units_of(&other, START));
+        assert_ne!(units_of(&one, START), units_of(&one, START + 60));
+    }
+
+    #[test]
+    fn a_seed_that_could_be_tried_is_refused() {
+        for seed in [
+            "",
+            "42",
+            "000102030405060708090a0b0c0d0e0",
+            "00000000000000000000000000000000",
+            "0123456701234567012345670123456g",
+            "a passphrase that somebody thought long enough",
+            "01010101010101010101010101010101",
+        ] {
+            assert_eq!(seed.parse::<Seed>(), Err(WeakSeed), "{seed}");
+        }
+        let seed: Seed = SEED.parse().unwrap();
+        assert_eq!(format!("{seed:?}"), "Seed");
+        assert!(format!("{SEED}{SEED}").parse::<Seed>().is_ok());
     }
 
     #[test]
     fn fractions_of_a_second_do_not_matter() {
-        let feed = Simulated::new("42".to_owned());
+        let feed = feed(SEED);
         let at = |micros| feed.price_at(Timestamp::from_micros(micros).unwrap());
         assert_eq!(at(START * 1_000_000), at(START * 1_000_000 + 999_999));
         assert_eq!(at(-1_000_000), at(-1));
@@ -151,13 +254,11 @@ mod tests {
 
     #[test]
     fn it_stays_a_plausible_price() {
-        for seed in ["1", "another", "3141592653"] {
+        for seed in [SEED, OTHER] {
+            let feed = feed(seed);
             for day in -400..400 {
-                let price = units(seed, START + day * 86_399);
-                assert!(
-                    (26_000 * DOLLAR..94_000 * DOLLAR).contains(&price),
-                    "{seed}: {price}"
-                );
+                let price = units_of(&feed, START + day * 86_399);
+                assert!((LOWEST..=HIGHEST).contains(&price), "{seed}: {price}");
                 assert_eq!(price % CENT, 0);
             }
         }
@@ -166,11 +267,13 @@ mod tests {
     #[test]
     fn it_moves_like_a_market() {
         // Root mean square of the change over 300 s: 5.307 × √300 ≈ 92 dollars.
+        let feed = feed(SEED);
         let mut squares = 0_i128;
         let (mut ups, mut equals) = (0, 0);
         let count = 2_000;
         for step in 0..count {
-            let change = units("7", START + (step + 1) * 300) - units("7", START + step * 300);
+            let from = units_of(&feed, START + step * 300);
+            let change = units_of(&feed, START + (step + 1) * 300) - from;
             squares += i128::from(change) * i128::from(change);
             ups += i64::from(change > 0);
             equals += i64::from(change == 0);
@@ -185,18 +288,49 @@ mod tests {
     #[test]
     fn the_past_does_not_tell_the_future() {
         // How often a change has the sign of the one before: half of the time, give or take.
-        let change =
-            |step: i64| units("9", START + (step + 1) * 300) - units("9", START + step * 300);
+        let feed = feed(OTHER);
+        let change = |step: i64| {
+            units_of(&feed, START + (step + 1) * 300) - units_of(&feed, START + step * 300)
+        };
         let same = (1..2_000)
             .filter(|step| (change(*step) > 0) == (change(step - 1) > 0))
             .count();
         assert!((900..1_100).contains(&same), "{same} of 2000");
     }
 
+    /// The end of a span is twice its middle, less its start, less twice the step between. With steps on
+    /// a grid that the world can see, two such middles would give an end that is yet to come.
     #[test]
-    fn blocks_join_without_a_jump() {
-        let edge = ((START >> BLOCK_LEVELS) + 1) << BLOCK_LEVELS;
-        let jump = (units("5", edge) - units("5", edge - 1)).abs();
-        assert!(jump < 50 * DOLLAR, "{jump}");
+    fn steps_leave_no_grid_by_which_an_end_could_be_computed() {
+        let feed = feed(SEED);
+        let size = FIRST_STEP >> 14;
+        let mut steps: Vec<i64> = (0..2_000).map(|place| feed.step(3, place, size)).collect();
+        steps.sort_unstable();
+        steps.dedup();
+        assert_eq!(steps.len(), 2_000, "as many steps as draws");
+        let grid = steps.windows(2).map(|two| two[1] - two[0]).min().unwrap();
+        assert!(grid < CENT * 100, "{grid}");
+    }
+
+    #[test]
+    fn it_turns_back_at_the_edges() {
+        assert_eq!(folded(CENTRE), CENTRE);
+        assert_eq!(folded(HIGHEST + DOLLAR), HIGHEST - DOLLAR);
+        assert_eq!(folded(LOWEST - DOLLAR), LOWEST + DOLLAR);
+        assert_eq!(folded(2 * HIGHEST - LOWEST), LOWEST);
+    }
+
+    #[tokio::test]
+    async fn its_history_is_what_it_was() {
+        let feed = feed(SEED);
+        let at = |second: i64| Timestamp::from_micros(second * 1_000_000).unwrap();
+        let (begins, ends) = (at(START), at(START + 300));
+        let told = feed.history(begins, ends, at(START + 900)).await.unwrap();
+        assert_eq!(told.len(), 5);
+        for quote in told {
+            assert!(begins <= quote.provider_at && quote.provider_at < ends);
+            let then = feed.quote(quote.provider_at).await.unwrap();
+            assert_eq!(quote, then);
+        }
     }
 }

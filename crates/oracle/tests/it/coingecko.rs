@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use ledger_core::Timestamp;
 use ledger_core::prediction::PriceSource;
-use oracle::sources::coingecko::{ANSWER_MAX_BYTES, CoinGeckoConfig, SetupError};
-use oracle::sources::{CoinGecko, FeedError, PriceFeed, Quote};
+use oracle::sources::{
+    ANSWER_MAX_BYTES, CoinGecko, FeedError, PriceFeed, Quote, SetupError, SourceConfig, coingecko,
+};
 use secrecy::SecretString;
 
 use crate::support::{Behaviour, Stub};
@@ -20,8 +21,8 @@ fn now() -> Timestamp {
     Timestamp::from_micros(NOW * 1_000_000).unwrap()
 }
 
-fn config(base_url: &str) -> CoinGeckoConfig {
-    CoinGeckoConfig {
+fn config(base_url: &str) -> SourceConfig {
+    SourceConfig {
         base_url: base_url.parse().unwrap(),
         api_key: None,
         contact: "ops@arena.example".to_owned(),
@@ -69,6 +70,20 @@ async fn the_request_says_what_it_wants_and_who_asks() {
     assert!(request.contains("(+ops@arena.example)"), "{request}");
     assert!(request.contains("accept: application/json"), "{request}");
     assert!(!request.contains("x-cg-demo-api-key"), "{request}");
+}
+
+#[tokio::test]
+async fn its_history_is_asked_for_by_the_second() {
+    let body = r#"{"prices":[[1771199100123,67000.5],[1771199400456,67001.25]],"market_caps":[[1771199100123,1.3e12]],"total_volumes":[[1771199100123,3.1e10]]}"#;
+    let stub = Stub::answering("200 OK", "Content-Type: application/json\r\n", body).await;
+    let (begins, ends) = (now().plus_seconds(-900), now().plus_seconds(-600));
+    let told = feed(&stub).history(begins, ends, now()).await.unwrap();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].provider_at.micros(), 1_771_199_100_123_000);
+    let request = stub.requests().remove(0);
+    let line = "GET /api/v3/coins/bitcoin/market_chart/range?vs_currency=usd\
+                &from=1771199100&to=1771199401 HTTP/1.1";
+    assert!(request.starts_with(line), "{request}");
 }
 
 #[tokio::test]
@@ -200,13 +215,17 @@ async fn a_server_that_hangs_up_or_is_not_there_is_unreachable() {
 #[tokio::test]
 async fn a_set_up_that_cannot_work_is_refused() {
     let refused = |config| CoinGecko::new(config).err().unwrap();
-    assert_eq!(refused(config("ftp://127.0.0.1/")), SetupError::Url);
-    let with_key = CoinGeckoConfig {
+    let example = coingecko::DEFAULT_URL;
+    assert_eq!(
+        refused(config("ftp://127.0.0.1/")),
+        SetupError::Url(example)
+    );
+    let with_key = SourceConfig {
         api_key: Some(SecretString::from("two\nlines")),
         ..config("http://127.0.0.1/")
     };
     assert_eq!(refused(with_key), SetupError::ApiKey);
-    let with_contact = CoinGeckoConfig {
+    let with_contact = SourceConfig {
         contact: "two\nlines".to_owned(),
         ..config("http://127.0.0.1/")
     };

@@ -30,13 +30,13 @@ fn the_defaults_are_those_of_the_books() {
     assert_eq!(config.settle_interval, Duration::from_secs(5));
     assert_eq!(config.cycle_interval(), Duration::from_secs(5));
     let sources: Vec<PriceSource> = config.feeds.iter().map(|feed| feed.source()).collect();
-    assert_eq!(sources, [PriceSource::Coingecko]);
+    assert_eq!(sources, [PriceSource::Coingecko, PriceSource::Kraken]);
 }
 
 #[test]
 fn every_problem_is_named_at_once() {
     let sources = Sources::from_parts(
-        "ORACLE_HEALTH_PORT=99999\nORACLE_INTERVAL_SECONDS=0\nPRICE_SOURCES=kraken\n\
+        "ORACLE_HEALTH_PORT=99999\nORACLE_INTERVAL_SECONDS=0\nPRICE_SOURCES=bitstamp\n\
          PREDICTION_HORIZON=soon\nENV=staging\nDATABASE_POOL_SIZE=1\n",
         [],
     );
@@ -62,14 +62,17 @@ fn every_problem_is_named_at_once() {
 
 #[test]
 fn production_is_the_default_and_refuses_invented_prices() {
-    let found = problems("PRICE_SOURCES=coingecko,simulated:hunter2");
+    const SEED: &str = "000102030405060708090a0b0c0d0e0f";
+    let found = problems(&format!("PRICE_SOURCES=coingecko,simulated:{SEED}"));
     assert_eq!(found.len(), 1);
     assert!(
         found[0].starts_with("PRICE_SOURCES entry 2 is simulated"),
         "{found:?}"
     );
-    let config = read("ENV=development\nPRICE_SOURCES=coingecko,simulated:7").unwrap();
-    assert_eq!(config.feeds.len(), 2);
+    let development = format!("ENV=development\nPRICE_SOURCES=coingecko,simulated:{SEED}");
+    assert_eq!(read(&development).unwrap().feeds.len(), 2);
+    let found = problems("ENV=development\nPRICE_SOURCES=coingecko,simulated:hunter2");
+    assert!(found[0].contains("openssl rand -hex 16"), "{found:?}");
 }
 
 #[test]

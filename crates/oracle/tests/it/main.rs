@@ -3,6 +3,7 @@
 
 mod coingecko;
 mod config;
+mod kraken;
 mod leadership;
 mod markets;
 mod process;

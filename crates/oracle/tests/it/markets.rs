@@ -31,7 +31,7 @@ fn dice() -> Dice {
 
 async fn desk_of(arena: &Arena, outside: &Outside) -> Desk {
     let text = format!(
-        "DATABASE_URL={}\nREDIS_URL={}\nENV=development\nPRICE_SOURCES=simulated:7\n{}",
+        "DATABASE_URL={}\nREDIS_URL={}\nENV=development\nPRICE_SOURCES=simulated:000102030405060708090a0b0c0d0e0f\n{}",
         arena.database_url(),
         arena.redis_url(),
         outside.settings()

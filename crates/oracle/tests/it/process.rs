@@ -61,7 +61,10 @@ impl Running {
             .env("DATABASE_URL", arena.database_url())
             .env("REDIS_URL", format!("{server}/9"))
             .env("ENV", "development")
-            .env("PRICE_SOURCES", "simulated:7")
+            .env(
+                "PRICE_SOURCES",
+                "simulated:000102030405060708090a0b0c0d0e0f",
+            )
             .env("ORACLE_INTERVAL_SECONDS", "1")
             .env("ORACLE_HEALTH_PORT", port.to_string())
             .spawn()

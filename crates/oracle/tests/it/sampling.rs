@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bus::Bus;
 use db::leases::Cooldown;
 use db::prices::PriceRow;
-use ledger_core::prediction::PriceSource::{self, Coingecko, Simulated};
+use ledger_core::prediction::PriceSource::{self, Coingecko, Kraken, Simulated};
 use ledger_core::{BotId, Timestamp};
 use oracle::sampling::Sampled;
-use oracle::sources::{CoinGecko, FeedError, coingecko::CoinGeckoConfig};
+use oracle::sources::{CoinGecko, FeedError, SourceConfig};
 use test_kit::Arena;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -61,7 +61,7 @@ async fn a_price_goes_to_postgres_and_redis() {
     let arena = Arena::new().await;
     let stub_now = arena.now().await;
     let stub = Stub::coingecko("67187.3358936566", stub_now.micros() / 1_000_000 - 20).await;
-    let config = CoinGeckoConfig {
+    let config = SourceConfig {
         base_url: format!("http://{}", stub.address).parse().unwrap(),
         api_key: None,
         contact: "ops@arena.example".to_owned(),
@@ -151,7 +151,7 @@ async fn a_repeated_quote_adds_nothing_to_the_history_and_renews_nothing() {
     let arena = Arena::new().await;
     let now = arena.now().await;
     let stub = Stub::coingecko("67000", now.micros() / 1_000_000 - 5).await;
-    let config = CoinGeckoConfig {
+    let config = SourceConfig {
         base_url: format!("http://{}", stub.address).parse().unwrap(),
         api_key: None,
         contact: "ops@arena.example".to_owned(),
@@ -179,19 +179,14 @@ async fn a_repeated_quote_adds_nothing_to_the_history_and_renews_nothing() {
 
     // A Redis that lost the price gets it back as old as it is, and past its time not at all.
     forget_price(&bus).await;
-    let sampled = cycle_at(&oracle, now.plus_seconds(118)).await.sampled;
-    assert!(
-        matches!(sampled, Some(Sampled::Repeated { .. })),
-        "{sampled:?}"
-    );
+    let sampled = cycle_at(&oracle, now.plus_seconds(110)).await.sampled;
+    assert_eq!(sampled, Some(Sampled::NotDue));
     let put_back = bus.price().await.unwrap().unwrap();
     assert_eq!(put_back.sampled_at, fresh.sampled_at);
     forget_price(&bus).await;
-    let sampled = cycle_at(&oracle, now.plus_seconds(180)).await.sampled;
-    assert!(
-        matches!(sampled, Some(Sampled::Repeated { .. })),
-        "{sampled:?}"
-    );
+    // 125 s old by the provider's time, though it came 120 s ago.
+    let sampled = cycle_at(&oracle, now.plus_seconds(120)).await.sampled;
+    assert_eq!(sampled, Some(Sampled::NoAnswer));
     assert_eq!(bus.price().await.unwrap(), None, "the arena halts");
 }
 
@@ -250,7 +245,7 @@ async fn no_sample_is_of_a_time_later_than_the_question() {
     let arena = Arena::new().await;
     let now = arena.now().await;
     let stub = Stub::coingecko("67000", now.micros() / 1_000_000 + 50).await;
-    let config = CoinGeckoConfig {
+    let config = SourceConfig {
         base_url: format!("http://{}", stub.address).parse().unwrap(),
         api_key: None,
         contact: "ops@arena.example".to_owned(),
@@ -355,7 +350,7 @@ async fn only_a_wish_for_peace_starts_a_cooldown() {
 }
 
 #[tokio::test]
-async fn while_a_source_is_retried_no_other_is_asked() {
+async fn while_a_source_is_retried_no_invented_price_takes_its_place() {
     let arena = Arena::new().await;
     let first = Scripted::new(Coingecko, [Err(LIMITED), Err(LIMITED), Err(LIMITED)]);
     let second = Scripted::new(Simulated, []);
@@ -373,6 +368,57 @@ async fn while_a_source_is_retried_no_other_is_asked() {
     }
     assert_eq!((first.asked(), second.asked()), (3, 0));
     assert!(history(&arena).await.is_empty());
+    assert_eq!(bus(&arena).await.price().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_source_that_wants_peace_is_followed_by_the_next_real_one_at_once() {
+    let arena = Arena::new().await;
+    let first = Scripted::new(Coingecko, [Err(LIMITED)]);
+    let second = Scripted::new(Kraken, [Ok("60000"), Ok("60001"), Err(FeedError::Timeout)]);
+    let third = Scripted::new(Simulated, []);
+    let feeds = [Arc::clone(&first), Arc::clone(&second), Arc::clone(&third)];
+    let oracle = oracle(&arena, &feeds).await;
+    let now = arena.now().await;
+    for seconds in [0, 60] {
+        let sampled = cycle_at(&oracle, now.plus_seconds(seconds)).await.sampled;
+        let is_second = matches!(sampled, Some(Sampled::Recorded { source: Kraken, .. }));
+        assert!(is_second, "{sampled:?}");
+    }
+    // The first one's cooldown runs as ever, and while it does nobody invents prices.
+    let sampled = cycle_at(&oracle, now.plus_seconds(119)).await.sampled;
+    assert_eq!(sampled, Some(Sampled::NoAnswer));
+    assert_eq!(strikes_and_rest(&arena).await.0, 1);
+    assert_eq!((first.asked(), second.asked(), third.asked()), (1, 3, 0));
+}
+
+#[tokio::test]
+async fn a_price_that_is_old_when_it_arrives_opens_nothing() {
+    let arena = Arena::new().await;
+    let now = arena.now().await;
+    let stub = Stub::coingecko("67000", now.micros() / 1_000_000 - 122).await;
+    let config = SourceConfig {
+        base_url: format!("http://{}", stub.address).parse().unwrap(),
+        api_key: None,
+        contact: "ops@arena.example".to_owned(),
+        timeout: std::time::Duration::from_secs(10),
+    };
+    let old: Arc<dyn oracle::sources::PriceFeed> = Arc::new(CoinGecko::new(config).unwrap());
+    let alone = oracle_of(&arena, bus(&arena).await, vec![Arc::clone(&old)]);
+    assert_eq!(cycle_at(&alone, now).await.sampled, Some(Sampled::NoAnswer));
+    assert_eq!(bus(&arena).await.price().await.unwrap(), None);
+    // The next source is asked instead.
+    let second = Scripted::new(Kraken, [Ok("60000")]);
+    let two = oracle_of(&arena, bus(&arena).await, vec![old, second]);
+    let sampled = cycle_at(&two, now).await.sampled;
+    let is_second = matches!(sampled, Some(Sampled::Recorded { source: Kraken, .. }));
+    assert!(is_second, "{sampled:?}");
+
+    // Nor does one that Postgres has: it was taken a moment ago, and is 130 s old.
+    let arena = Arena::new().await;
+    arena.price("60000", Coingecko, -130).await;
+    let idle = oracle(&arena, &[]).await;
+    cycle_now(&arena, &idle).await;
     assert_eq!(bus(&arena).await.price().await.unwrap(), None);
 }
 

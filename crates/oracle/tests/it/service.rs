@@ -15,7 +15,7 @@ fn config(arena: &Arena, more: &str) -> Config {
     let redis_url = arena.redis_url();
     let (server, _) = redis_url.rsplit_once('/').unwrap();
     let text = format!(
-        "DATABASE_URL={}\nREDIS_URL={server}/9\nENV=development\nPRICE_SOURCES=simulated:7\n\
+        "DATABASE_URL={}\nREDIS_URL={server}/9\nENV=development\nPRICE_SOURCES=simulated:000102030405060708090a0b0c0d0e0f\n\
          ORACLE_INTERVAL_SECONDS=1\n{more}",
         arena.database_url()
     );
@@ -130,7 +130,7 @@ async fn a_newer_schema_stops_the_start_and_shows_in_the_probe() {
     let (leadership, contest) =
         Leadership::contend(arena.database().clone(), LeaseTimes::default());
     contest.withdraw().await;
-    let checks = service::probe(arena.database().clone(), bus(&arena).await, leadership).await;
+    let checks = service::probe(arena.database().clone(), bus(&arena).await, leadership, 120).await;
     let schema = checks.iter().find(|check| check.name == "schema").unwrap();
     assert_eq!(schema.state, CheckState::Failed);
 }
@@ -142,7 +142,7 @@ async fn without_a_price_it_is_ready_but_degraded() {
         Leadership::contend(arena.database().clone(), LeaseTimes::default());
     contest.withdraw().await;
     let database = arena.database().clone();
-    let checks = service::probe(database, bus(&arena).await, leadership).await;
+    let checks = service::probe(database, bus(&arena).await, leadership, 120).await;
     let of = |name: &str| checks.iter().find(|check| check.name == name).unwrap();
     assert_eq!(of("price").state, CheckState::Degraded);
     assert_eq!(of("role").detail.as_deref(), Some("standby"));

@@ -1,15 +1,21 @@
 //! How predictions end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::BoxFuture;
 use ledger_core::economy::Enforcement;
 use ledger_core::prediction::Direction::{self, Down, Up};
 use ledger_core::prediction::PredictionStatus::{Forfeit, Lost, Open, Void, Won};
-use ledger_core::prediction::PriceSource::{Coingecko, Simulated};
-use ledger_core::{BotId, PredictionId};
+use ledger_core::prediction::PriceSource::{self, Coingecko, Kraken, Simulated};
+use ledger_core::{BotId, PredictionId, Timestamp};
 use oracle::cycle::SETTLE_BATCH_MAX;
+use oracle::sources::{FeedError, PriceFeed, Quote};
 use test_kit::{Arena, TestBot};
 
 use crate::support::{
-    age, cycle_at, cycle_now, entries, past_wager, prediction, settler, status_of, wager,
+    age, bus, cycle_at, cycle_now, entries, oracle_of, past_wager, prediction, settler, status_of,
+    wager,
 };
 
 /// An arena with a bot and one prediction, placed 400 s ago with a stake of 1.00 of 10.00.
@@ -75,52 +81,185 @@ async fn an_equal_price_gives_the_stake_back() {
 }
 
 #[tokio::test]
-async fn another_source_at_the_end_voids() {
+async fn another_source_at_the_end_decides_nothing() {
     let (arena, bot, id) = with_wager(Up).await;
     arena.price("60000", Simulated, -390).await;
-    arena.price("70000", Coingecko, -90).await;
-    // The same source again, but not first.
+    arena.price("59000", Coingecko, -90).await;
+    // The same source again, if not first.
     arena.price("70000", Simulated, -80).await;
     cycle_now(&arena, &settler(&arena).await).await;
-    assert_eq!(prediction(&arena, id).await.status, Void);
+    assert_eq!(prediction(&arena, id).await.status, Won);
     assert_eq!(
         last_entry(&arena, bot.id).await,
-        entry("REFUND", "1.00000000")
+        entry("PAYOUT", "2.00000000")
     );
     arena.assert_sound().await;
 }
 
-#[tokio::test]
-async fn a_start_that_never_came_voids_after_half_an_hour() {
-    let (arena, bot, id) = with_wager(Up).await;
-    let oracle = settler(&arena).await;
-    cycle_now(&arena, &oracle).await;
-    assert_eq!(
-        prediction(&arena, id).await.status,
-        Open,
-        "a sample may still come"
-    );
-    age(&arena, &[id], 1_401).await;
-    cycle_now(&arena, &oracle).await;
-    assert_eq!(prediction(&arena, id).await.status, Void);
-    assert_eq!(
-        last_entry(&arena, bot.id).await,
-        entry("REFUND", "1.00000000")
-    );
-    arena.assert_sound().await;
+/// A feed with a history, which counts how often it is asked for it.
+struct Told {
+    source: PriceSource,
+    history: Vec<(&'static str, Timestamp)>,
+    refusals: AtomicUsize,
+    asked: AtomicUsize,
 }
 
+impl Told {
+    fn new(source: PriceSource, history: Vec<(&'static str, Timestamp)>) -> Arc<Told> {
+        Arc::new(Told {
+            source,
+            history,
+            refusals: AtomicUsize::new(0),
+            asked: AtomicUsize::new(0),
+        })
+    }
+
+    fn refusing(self: Arc<Told>, refusals: usize) -> Arc<Told> {
+        self.refusals.store(refusals, Ordering::SeqCst);
+        self
+    }
+}
+
+impl PriceFeed for Told {
+    fn source(&self) -> PriceSource {
+        self.source
+    }
+
+    /// Silent about the present.
+    fn quote(&self, _: Timestamp) -> BoxFuture<'_, Result<Quote, FeedError>> {
+        Box::pin(std::future::ready(Err(FeedError::Timeout)))
+    }
+
+    fn history(
+        &self,
+        begins_at: Timestamp,
+        ends_at: Timestamp,
+        _: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<Quote>, FeedError>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let refused = self
+            .refusals
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            });
+        let answer = if refused.is_ok() {
+            Err(FeedError::RateLimited {
+                retry_after_seconds: None,
+            })
+        } else {
+            let within = |at: &Timestamp| begins_at <= *at && *at < ends_at;
+            let quote = |(price, at): &(&str, Timestamp)| Quote {
+                price: price.parse().unwrap(),
+                provider_at: *at,
+            };
+            let told = self.history.iter().filter(|(_, at)| within(at));
+            Ok(told.map(quote).collect())
+        };
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+/// Predictions that were put off are looked at again at once.
+async fn look_again(arena: &Arena) {
+    let sql = "UPDATE predictions SET settles_at = created_at WHERE status = 'OPEN'";
+    arena.owner_client().await.batch_execute(sql).await.unwrap();
+}
+
+/// Who brings about refusals right before the end is due must not get a lost stake back.
 #[tokio::test]
-async fn an_end_that_never_came_voids_after_half_an_hour() {
+async fn a_source_that_was_silenced_tells_afterwards_what_it_would_have_said() {
     let arena = Arena::new().await;
     let bot = arena.bot().balance("10.00").create().await;
     let id = past_wager(&arena, bot.id, "1.00", Up, 2_200).await;
-    arena.price("60000", Simulated, -2_190).await;
-    let oracle = settler(&arena).await;
-    // The end was due 1,890 s ago; a sample that comes 1,850 s late is none.
-    arena.price("60001", Simulated, -40).await;
+    arena.price("60000", Coingecko, -2_190).await;
+    let now = arena.now().await;
+    let history = vec![
+        ("59990", now.plus_seconds(-1_800)),
+        ("70000", now.plus_seconds(-1_500)),
+    ];
+    let feed = Told::new(Coingecko, history).refusing(1);
+    let oracle = oracle_of(&arena, bus(&arena).await, vec![Arc::clone(&feed) as _]);
+    // The end was due 1,890 s ago. The first question is refused, and peace is kept.
+    let first = cycle_now(&arena, &oracle).await;
+    assert_eq!(first.told, Some(Vec::new()));
+    look_again(&arena).await;
     cycle_now(&arena, &oracle).await;
-    assert_eq!(prediction(&arena, id).await.status, Void);
+    assert_eq!(feed.asked.load(Ordering::SeqCst), 1);
+    assert_eq!(prediction(&arena, id).await.status, Open);
+    let over = "UPDATE source_cooldowns SET until = clock_timestamp()";
+    arena
+        .owner_client()
+        .await
+        .batch_execute(over)
+        .await
+        .unwrap();
+    look_again(&arena).await;
+    let read = cycle_now(&arena, &oracle).await;
+    assert_eq!(read.told, Some(vec![Coingecko]));
+    look_again(&arena).await;
+    let last = cycle_now(&arena, &oracle).await;
+    assert_eq!(last.settlement.unwrap().settled.len(), 1);
+    assert_eq!(prediction(&arena, id).await.status, Lost);
+    assert_eq!(
+        last_entry(&arena, bot.id).await,
+        entry("SLASH", "0.00000000")
+    );
+    assert_eq!(feed.asked.load(Ordering::SeqCst), 2, "a span is read once");
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn the_next_real_source_tells_what_the_first_one_never_does() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().balance("10.00").create().await;
+    let id = past_wager(&arena, bot.id, "1.00", Up, 4_200).await;
+    arena.price("60000", Coingecko, -4_190).await;
+    let now = arena.now().await;
+    let silent = Told::new(Coingecko, Vec::new()).refusing(usize::MAX);
+    let history = vec![
+        ("60010", now.plus_seconds(-4_160)),
+        ("60020", now.plus_seconds(-3_830)),
+    ];
+    let kraken = Told::new(Kraken, history);
+    let invented = Told::new(
+        Simulated,
+        vec![
+            ("1", now.plus_seconds(-4_160)),
+            ("2", now.plus_seconds(-3_830)),
+        ],
+    );
+    let feeds: Vec<Arc<dyn PriceFeed>> = vec![silent, kraken, Arc::clone(&invented) as _];
+    let oracle = oracle_of(&arena, bus(&arena).await, feeds);
+    assert_eq!(cycle_at(&oracle, now).await.told, Some(vec![Kraken]));
+    look_again(&arena).await;
+    cycle_at(&oracle, now.plus_seconds(30)).await;
+    let prediction = prediction(&arena, id).await;
+    assert_eq!(
+        (prediction.status, prediction.price_source),
+        (Won, Some(Kraken))
+    );
+    assert_eq!(
+        prediction.start_price.unwrap().to_string(),
+        "60010.00000000"
+    );
+    assert_eq!(invented.asked.load(Ordering::SeqCst), 0);
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn void_is_the_last_resort() {
+    let (arena, bot, id) = with_wager(Up).await;
+    let oracle = settler(&arena).await;
+    let now = arena.now().await;
+    cycle_at(&oracle, now).await;
+    age(&arena, &[id], 30_000).await;
+    // Six hours are over, but this oracle has only just begun to ask.
+    for step in 0..=9 {
+        look_again(&arena).await;
+        cycle_at(&oracle, now.plus_seconds(step * 200)).await;
+        let status = if step < 9 { Open } else { Void };
+        assert_eq!(prediction(&arena, id).await.status, status, "{step}");
+    }
     assert_eq!(
         last_entry(&arena, bot.id).await,
         entry("REFUND", "1.00000000")

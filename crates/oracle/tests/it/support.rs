@@ -125,7 +125,7 @@ pub(crate) fn enforcing() -> EconomyRules {
     let enforcement = ledger_core::economy::Enforcement::Enforce;
     EconomyRules {
         enforcement,
-        ..EconomyRules::default()
+        ..test_kit::rules()
     }
 }
 

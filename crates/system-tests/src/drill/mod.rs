@@ -149,12 +149,14 @@ impl Scene {
 }
 
 /// Settings under which minutes pass in seconds.
-const HASTY: [(&str, &str); 10] = [
+const HASTY: [(&str, &str); 12] = [
     ("ENFORCEMENT_MODE", "enforce"),
     ("TICK_RATE", "1"),
     ("ORACLE_INTERVAL_SECONDS", "1"),
     ("SETTLE_INTERVAL_SECONDS", "1"),
     ("PREDICTION_HORIZON", "3"),
+    ("SAMPLE_LAG_SECONDS", "1"),
+    ("HOUSE_LOSS_BUDGET_PER_HOUR", "1000000000.00"),
     ("WEATHER_WEIGHT", "0"),
     ("GITHUB_SECONDS", "12"),
     ("NEWS_SECONDS", "10"),

@@ -22,12 +22,13 @@ pub(crate) fn hasty_personas() -> tempfile::TempDir {
 }
 
 /// Settings under which minutes pass in seconds.
-pub(crate) const HASTY: [(&str, &str); 5] = [
+pub(crate) const HASTY: [(&str, &str); 6] = [
     ("ENFORCEMENT_MODE", "enforce"),
     ("TICK_RATE", "1"),
     ("ORACLE_INTERVAL_SECONDS", "1"),
     ("SETTLE_INTERVAL_SECONDS", "1"),
     ("PREDICTION_HORIZON", "3"),
+    ("SAMPLE_LAG_SECONDS", "1"),
 ];
 
 pub(crate) async fn get(stack: &Stack, path: &str) -> Value {

@@ -41,6 +41,7 @@ fn agents() -> Vec<Operation> {
             .takes("ActionRequest", examples::actions())
             .refuses(&[
                 BotNotAlive, BotPaused, ArenaPaused, ForeignTicket, TicketSpent, LimitReached, InsufficientFunds, PriceStale,
+                HouseBudget,
             ])
             .answers(200, "Acceptance", "Done, and committed.", examples::acceptance()),
         post("/metrics/usage", "reportUsage", "agents", "Token usage outside of an action")

@@ -152,9 +152,14 @@ async fn a_prediction_is_told_when_it_is_made_and_when_it_has_ended() {
         .await
         .unwrap();
     let id = ledger_core::PredictionId(accepted["prediction_id"].as_i64().unwrap());
-    db::predictions::settle(&mut conn, &[id], &rules)
-        .await
-        .unwrap();
+    db::predictions::settle(
+        &mut conn,
+        &[id],
+        &rules,
+        db::predictions::MissingPrices::Void,
+    )
+    .await
+    .unwrap();
     let mut told = Vec::new();
     for _ in 0..2 {
         match read(&sse.event().await.unwrap()) {

@@ -211,7 +211,10 @@ fn oracle(arena: &Arena) -> (Running, u16) {
         ("REDIS_URL", arena.redis_url()),
         ("ORACLE_HEALTH_PORT", port.to_string()),
         ("ENV", "development".to_owned()),
-        ("PRICE_SOURCES", "simulated:7".to_owned()),
+        (
+            "PRICE_SOURCES",
+            "simulated:000102030405060708090a0b0c0d0e0f".to_owned(),
+        ),
         ("RUST_LOG", "warn".to_owned()),
     ];
     environment.extend(NO_SOURCES.map(|(name, url)| (name, url.to_owned())));

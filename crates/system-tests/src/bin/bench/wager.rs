@@ -75,6 +75,7 @@ pub(crate) fn settings(arena: &Arena, port: u16) -> Vec<(&'static str, String)> 
         ("PRICE_TTL_SECONDS", "3600".to_owned()),
         ("OPEN_PREDICTIONS_MAX", "1000000".to_owned()),
         ("OPEN_STAKE_MAX", "1000000.00".to_owned()),
+        ("HOUSE_LOSS_BUDGET_PER_HOUR", "1000000000.00".to_owned()),
         // All clients are one address here: counted as ever, and never turned away.
         ("REQUESTS_PER_ADDRESS_PER_MINUTE", "6000000".to_owned()),
         ("REQUESTS_PER_ADDRESS_BURST", "6000000".to_owned()),

@@ -1,0 +1,201 @@
+//! What price predictions may cost the house: a bound on all it mints for them within any hour.
+//!
+//! The house adds to the stake of a right prediction. What it would add if every open one were right
+//! stands in `house_exposure`, what it did add in `house_minted` by the minute. A wager is taken while
+//! both together, the minutes of the last hour counted, stay within the budget with what the wager
+//! itself could cost. So whatever settles when, no hour costs more: all of it was open or paid at the
+//! last wager before it, or within it.
+//!
+//! Wagers look without a lock first, and refuse by that. Those that are taken lock the one row last of
+//! all, just before they commit, and look again: many API processes cannot overdraw together.
+
+use diesel::prelude::*;
+use diesel::sql_types::{Nullable, Numeric, Timestamptz, Untyped};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use futures_util::future::join;
+use ledger_core::{Money, Refusal, Timestamp};
+
+use crate::error::{Conflict, DbError, DbResult};
+use crate::pool::Connection;
+use crate::sql::{SqlTotal, statement};
+
+/// A minute counts until it lies wholly before the last hour.
+const COUNTED_MINUTES: i64 = 61;
+
+/// How much is set aside and was paid, as one look found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exposure {
+    /// What every open prediction together would cost, were it right.
+    pub reserved: i128,
+    /// What right ones did cost within the last hour.
+    pub minted: i128,
+}
+
+impl Exposure {
+    /// Whether `more` units fit into the budget.
+    #[must_use]
+    pub fn has_room_for(&self, more: i128, budget: Money) -> bool {
+        self.reserved + self.minted + more <= i128::from(budget.units())
+    }
+}
+
+statement! {
+    struct Look {} returns (Numeric, Numeric) =
+    "SELECT (SELECT reserved FROM house_exposure), \
+            (SELECT coalesce(sum(minted), 0) FROM house_minted \
+              WHERE minute > clock_timestamp() - interval '61 minutes')"
+}
+
+/// Looks without a lock.
+pub async fn look(mut conn: &Connection) -> DbResult<Exposure> {
+    let (reserved, minted): (SqlTotal, SqlTotal) = Look {}.get_result(&mut conn).await?;
+    Ok(Exposure {
+        reserved: reserved.0,
+        minted: minted.0,
+    })
+}
+
+statement! {
+    struct Hold {} returns Numeric = "SELECT reserved FROM house_exposure FOR UPDATE"
+}
+
+// A statement of its own behind the lock: its snapshot shows what whoever held the lock has minted.
+statement! {
+    struct Take { more: SqlTotal as Numeric, again: SqlTotal as Numeric, budget: SqlTotal as Numeric }
+    returns Untyped =
+    "UPDATE house_exposure SET reserved = reserved + {} \
+      WHERE reserved + {} + (SELECT coalesce(sum(minted), 0) FROM house_minted \
+                              WHERE minute > clock_timestamp() - interval '61 minutes') <= {}"
+}
+
+/// Sets `more` units aside. The transaction's last statements: until it ends, nobody else wagers.
+///
+/// # Errors
+/// [`Conflict::HouseBudget`] if others were faster and they do not fit any more.
+pub(crate) async fn take(conn: &Connection, more: i128, budget: Money) -> DbResult<()> {
+    let mut on = conn;
+    let taken = Take {
+        more: SqlTotal(more),
+        again: SqlTotal(more),
+        budget: SqlTotal(i128::from(budget.units())),
+    };
+    let held = async {
+        let mut conn = conn;
+        Hold {}.get_result::<SqlTotal>(&mut conn).await
+    };
+    let (held, taken) = join(held, taken.execute(&mut on)).await;
+    held?;
+    if taken? == 1 {
+        Ok(())
+    } else {
+        Err(DbError::Conflict(Conflict::HouseBudget))
+    }
+}
+
+/// Gives back what was set aside for settled predictions, and books what was minted for them.
+pub(crate) async fn settle(conn: &mut Connection, reserved: i128, minted: i128) -> DbResult<()> {
+    if reserved != 0 {
+        // Never below zero: a wrong sum may cost the house its bound, but no bot its payout.
+        let less = "UPDATE house_exposure SET reserved = greatest(reserved - $1, 0)";
+        let changed = diesel::sql_query(less)
+            .bind::<Numeric, _>(SqlTotal(reserved))
+            .execute(conn)
+            .await?;
+        if changed != 1 {
+            return Err(DbError::corrupt("house_exposure has no row"));
+        }
+    }
+    if minted != 0 {
+        diesel::sql_query(
+            "INSERT INTO house_minted AS m (minute, minted) \
+             VALUES (date_trunc('minute', clock_timestamp()), $1) \
+             ON CONFLICT (minute) DO UPDATE SET minted = m.minted + EXCLUDED.minted",
+        )
+        .bind::<Numeric, _>(SqlTotal(minted))
+        .execute(conn)
+        .await?;
+        diesel::sql_query(
+            "DELETE FROM house_minted WHERE minute < clock_timestamp() - interval '2 hours'",
+        )
+        .execute(conn)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Counts what is set aside anew, from the open predictions: an older build that settled some during an
+/// upgrade gave nothing back. The oracle does so when it starts.
+pub async fn recount(conn: &mut Connection) -> DbResult<()> {
+    conn.transaction::<_, DbError, _>(async |conn| {
+        Hold {}.get_result::<SqlTotal>(conn).await?;
+        // Whoever wagers or settles meanwhile waits with its own part until this is committed.
+        diesel::sql_query(
+            "UPDATE house_exposure SET reserved = \
+                (SELECT coalesce(sum(reserved), 0) FROM predictions WHERE status = 'OPEN')",
+        )
+        .execute(conn)
+        .await?;
+        Ok(())
+    })
+    .await
+}
+
+#[derive(QueryableByName)]
+struct Minute {
+    #[diesel(sql_type = Timestamptz)]
+    minute: chrono::DateTime<chrono::Utc>,
+    #[diesel(sql_type = Numeric)]
+    minted: SqlTotal,
+}
+
+#[derive(QueryableByName)]
+struct Times {
+    #[diesel(sql_type = Timestamptz)]
+    now: chrono::DateTime<chrono::Utc>,
+    /// When the next open prediction may be settled.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    next: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+/// When `more` units may fit into the budget at the earliest: when the next open prediction can be
+/// settled, if it and others lost would make the room; else when enough of what was paid is an hour
+/// ago.
+pub async fn opens_at(mut conn: &Connection, more: Money, budget: Money) -> DbResult<Timestamp> {
+    let exposure = look(conn).await?;
+    let times: Times = diesel::sql_query(
+        "SELECT clock_timestamp() AS now, \
+                (SELECT min(settles_at) FROM predictions WHERE status = 'OPEN') AS next",
+    )
+    .get_result(&mut conn)
+    .await?;
+    let now = Timestamp::from(times.now);
+    let more = i128::from(more.units());
+    let lacking = exposure.reserved + exposure.minted + more - i128::from(budget.units());
+    if exposure.reserved >= lacking {
+        let next = times.next.map_or(now, Timestamp::from);
+        return Ok(next.max(now.plus_seconds(1)));
+    }
+    let minutes: Vec<Minute> = diesel::sql_query(
+        "SELECT minute, minted FROM house_minted \
+          WHERE minute > clock_timestamp() - interval '61 minutes' ORDER BY minute",
+    )
+    .load(&mut conn)
+    .await?;
+    let mut freed = exposure.reserved;
+    for Minute { minute, minted } in minutes {
+        freed += minted.0;
+        if freed >= lacking {
+            return Ok(Timestamp::from(minute).plus_seconds(COUNTED_MINUTES * 60));
+        }
+    }
+    // More than the whole budget: it opens when the settings change.
+    Ok(now.plus_seconds(COUNTED_MINUTES * 60))
+}
+
+/// The refusal of a wager that could cost the house `more`.
+pub(crate) async fn refusal(conn: &Connection, more: Money, budget: Money) -> DbResult<Refusal> {
+    Ok(Refusal::HouseBudget {
+        limit: budget,
+        opens_at: opens_at(conn, more, budget).await?,
+    })
+}
