@@ -60,7 +60,7 @@ impl Fault {
 #[derive(Default)]
 struct World {
     faults: BTreeMap<Service, Fault>,
-    /// Of single subjects: what is asked for holds the text.
+    /// Of single subjects, by the path that is asked for.
     faults_about: Vec<(String, Fault)>,
     requests: Vec<(Service, String)>,
     articles: u64,
@@ -117,12 +117,11 @@ impl Outside {
         }
     }
 
-    /// From now on whoever asks for something that holds this text gets this; `None` for the truth
-    /// again.
-    pub fn fault_about(&self, text: &str, fault: Option<Fault>) {
+    /// From now on whoever asks for this path gets this; `None` for the truth again.
+    pub fn fault_about(&self, path: &str, fault: Option<Fault>) {
         let mut world = lock(&self.world);
-        world.faults_about.retain(|(about, _)| about != text);
-        let fault = fault.map(|fault| (text.to_owned(), fault));
+        world.faults_about.retain(|(about, _)| about != path);
+        let fault = fault.map(|fault| (path.to_owned(), fault));
         world.faults_about.extend(fault);
     }
 
@@ -178,7 +177,7 @@ fn respond(target: &str, world: &Mutex<World>) -> Vec<u8> {
     let mut world = lock(world);
     world.requests.push((service, target.to_owned()));
     let mut about = world.faults_about.iter();
-    if let Some((_, fault)) = about.find(|(text, _)| target.contains(text)) {
+    if let Some((_, fault)) = about.find(|(about, _)| about == path) {
         return packed(fault.status, &fault.headers, &fault.body);
     }
     if let Some(fault) = world.faults.get(&service) {

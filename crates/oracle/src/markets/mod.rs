@@ -191,10 +191,9 @@ impl MarketDesk {
     async fn answered(&self, feed: &dyn MarketFeed, subject: &str, now: Timestamp) -> DbResult<()> {
         let failed_before = self.cooling().answered(feed.name(), subject, now);
         let mut conn = self.database.get().await?;
-        if db::leases::cooldown(&mut conn, feed.name())
-            .await?
-            .is_some()
-        {
+        // One that is active came beside this answer: nobody is asked during it.
+        let cooldown = db::leases::cooldown(&mut conn, feed.name()).await?;
+        if cooldown.is_some_and(|cooldown| !cooldown.active) {
             db::leases::clear_cooldown(&mut conn, feed.name()).await?;
         }
         if failed_before {

@@ -60,6 +60,8 @@ async fn expect_all(reply: impl Fn() -> Reply + Send + Sync + 'static, error: &S
     for (who, fetched) in ask_all(&http(), &stub.url()).await {
         let expected = match (who, error) {
             ("feed", SourceError::NotJson) => &SourceError::NotFeed,
+            // Of this one repository, unless GitHub says that it is about us.
+            ("github", SourceError::Forbidden) => &SourceError::Refused(403),
             _ => error,
         };
         assert_eq!(fetched.value.as_ref(), Err(expected), "{who}");
