@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test drill fuzz window check fmt bench simulate
+.PHONY: help run test drill history fuzz window check fmt bench simulate
 
 SHELL_SCRIPTS := run_system.sh .ci/run $(filter-out %/lib,$(wildcard scripts/*)) $(wildcard scripts/lib/*.sh) deploy/make-secrets deploy/postgres/roles.sh
 
@@ -21,18 +21,22 @@ drill: ## 200 faults under load, in a quarter of an hour (SEED=7 FAULTS=50 for o
 	@cargo build --locked --workspace --bins
 	@cargo run --quiet --locked -p system-tests --bin drill
 
+history: ## what services repeat and lists cost after a quarter: ten million entries and events, 20 GB for a while
+	@scripts/with-test-services bash -c 'cargo build --locked --workspace --bins && HISTORY_ROWS=10000000 cargo test --locked -p system-tests --test it history:: -- --nocapture'
+
 fuzz: ## thousands of generated requests against the whole arena (SEED=7 for others)
 	@scripts/fuzz-api
 
 window: ## the web page in a real browser, against the whole arena
 	@scripts/test-window
 
-check: ## format, lints, scripts, the web page, packages, licences
+check: ## format, lints, scripts, the web page, the contract, packages, licences
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@if command -v shellcheck >/dev/null; then echo "shellcheck -x $(SHELL_SCRIPTS)"; shellcheck -x $(SHELL_SCRIPTS); \
 	else echo "skipped: shellcheck is not installed (apt-get install shellcheck)"; fi
 	@scripts/check-window
+	@scripts/check-openapi
 	@scripts/check-deploy
 	@scripts/check-dependencies
 

@@ -109,9 +109,8 @@ def main():
     mine = {bet["market_id"] for bet in call("GET", "/bots/me")["open_bets"]}
     while True:
         price = wager(price)
-        markets = call("GET", "/markets?status=OPEN&limit=200")["items"]
-        now = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
-        for act, choice in ((bet, [m for m in markets if m["source"] != "RESEARCH" and m["bets_close_at"] > now]),
+        markets = call("GET", "/markets?taking_bets=true&limit=200")["items"]
+        for act, choice in ((bet, [m for m in markets if m["source"] != "RESEARCH"]),
                             (research, [m for m in markets if m["source"] == "RESEARCH"])):
             for market in [m for m in choice if m["id"] not in tried | mine][:1]:
                 tried.add(market["id"])

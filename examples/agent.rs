@@ -13,7 +13,7 @@ use std::{collections::HashSet, env, fs, io::Write as _, time::Duration};
 
 use arena_client::api_types::*;
 use arena_client::ledger_core::prediction::Direction;
-use arena_client::ledger_core::{MarketId, Money, market::MarketSource, market::MarketStatus};
+use arena_client::ledger_core::{MarketId, Money, market::MarketSource};
 use arena_client::{Client, ClientConfig, ClientError, Credential, IdempotencyKey};
 use arena_client::{MarketQuery, PageQuery};
 
@@ -124,16 +124,13 @@ async fn live() -> Outcome {
     let mut mine: HashSet<MarketId> = me.open_bets.iter().map(|bet| bet.market_id).collect();
     let (mut tried, mut price, mut settled) = (mine.clone(), Money::ZERO, false);
     loop {
-        let ticket = wager(&bot, price).await?;
-        price = ticket.price_snapshot;
+        price = wager(&bot, price).await?.price_snapshot;
         let query = MarketQuery {
-            status: Some(MarketStatus::Open),
+            taking_bets: true,
             page: PageQuery::newest(200),
-            source: None,
+            ..MarketQuery::default()
         };
-        let takes = |it: &&Market| {
-            it.source != MarketSource::Research && it.bets_close_at > ticket.server_time
-        };
+        let takes = |it: &&Market| it.source != MarketSource::Research;
         let markets = bot.markets(&query).await?.items;
         if let Some(market) = markets.iter().filter(takes).find(|it| tried.insert(it.id)) {
             bet(&bot, market).await?;

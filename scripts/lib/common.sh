@@ -113,7 +113,7 @@ percent_decode() {
 }
 
 # split_url NAME URL DEFAULT_PORT: into url_scheme, url_user, url_password (decoded), url_host, url_port,
-# url_database and url_bare (the URL without its password, fit for a command line).
+# url_database, url_query and url_bare (the URL without its password, fit for a command line).
 split_url() {
     local pattern='^([a-z]+)://(([^:@/]*)(:([^@]*))?@)?(\[[^]]+\]|[^]:/?@[]+)(:([0-9]+))?(/([^?]*))?(\?.*)?$'
     [[ $2 =~ $pattern ]] ||
@@ -129,6 +129,7 @@ split_url() {
     url_port=${part[8]:-$3}
     percent_decode "${part[10]}"
     url_database=$REPLY
+    url_query=${part[11]#\?}
     url_bare="${part[1]}://${part[3]:+${part[3]}@}${part[6]}:$url_port${part[9]}${part[11]}"
 }
 

@@ -357,6 +357,23 @@ wait_for_redis() {
     return 1
 }
 
+# check_redis_tls NAME ADDRESS: PING over TLS, by redis-cli where it is installed; bash cannot. The services
+# say themselves what is wrong with a certificate.
+check_redis_tls() {
+    local ca=() pair user=()
+    command -v redis-cli >/dev/null || return 0
+    for pair in ${url_query//&/ }; do
+        [[ $pair == sslrootcert=* ]] || continue
+        percent_decode "${pair#*=}"
+        ca=(--cacert "$REPLY")
+    done
+    [[ -z $url_user ]] || user=(--user "$url_user")
+    # Its password is in the environment, which others cannot read.
+    REPLY=$(REDISCLI_AUTH=$url_password timeout 5 redis-cli -h "$url_host" -p "$url_port" --tls --sni "$url_host" \
+        ${ca[@]+"${ca[@]}"} ${user[@]+"${user[@]}"} --no-auth-warning PING 2>&1 | sed '/^$/d' | tail -n 1)
+    [[ $REPLY == PONG ]] || die 69 "Redis at $2 refuses $1 over TLS: ${REPLY:-no answer to PING}"
+}
+
 # check_redis NAME URL: a connection, then PING, within 5 s; else one line and exit 69.
 check_redis() {
     local at
@@ -365,6 +382,10 @@ check_redis() {
     at=$REPLY
     accepts_tcp "$url_host" "$url_port" ||
         die 69 "Redis at $at does not accept connections. Is it running, and is $1 right?"
+    if [[ $url_scheme == rediss ]]; then
+        check_redis_tls "$1" "$at"
+        return
+    fi
     redis_ping "$url_host" "$url_port" "$url_user" "$url_password" ||
         die 69 "Redis at $at refuses $1: ${REPLY:-no answer to PING}"
 }

@@ -34,6 +34,7 @@ ensure_env_file() {
     fi
     [[ -r $env_path ]] || die 78 "$env_path cannot be read by $(id -un); it belongs to $(stat -c %U "$env_path")."
     load_env_file "$env_path"
+    ensure_backup_key
     setting DATABASE_URL || missing+=(postgres)
     setting REDIS_URL || missing+=(redis)
     ((${#missing[@]})) || return 0
@@ -48,6 +49,28 @@ ensure_env_file() {
     printf '\n%s\n' "$lines" >>"$env_path" || die 1 "cannot write $env_path."
     load_env_file "$env_path"
     say "added to $env_path, private and under .data/: ${missing[*]}"
+}
+
+# Makes the BACKUP_KEY that a `.env` lacks. It is the one secret that is shown, once: it has to be kept
+# away from this machine too, and a restore elsewhere asks for it.
+ensure_backup_key() {
+    ! setting BACKUP_KEY || return 0
+    # Empty in the environment turns it off.
+    [[ -z ${BACKUP_KEY+x} ]] || return 0
+    if [[ ! -w $env_path ]]; then
+        warn "$env_path has no BACKUP_KEY and cannot be written by $(id -un): backups will not be authenticated."
+        return
+    fi
+    if (($(stat -L -c '0%a' "$env_path") & 077)); then
+        chmod 600 "$env_path" || die 1 "cannot make $env_path private (chmod 600) as $(id -un)."
+        say "made $env_path readable by its owner alone (mode 0600)"
+    fi
+    random_hex 32
+    printf '\n%s\n%s\n%s\n' '# Authenticates backups. Keep a copy away from this machine and from them: restoring elsewhere asks' \
+        '# for it.' "BACKUP_KEY=$REPLY" >>"$env_path" || die 1 "cannot write $env_path."
+    say "added to $env_path, and shown this once: BACKUP_KEY=$REPLY"
+    say "keep a copy away from this machine and from the backups: restoring elsewhere asks for it"
+    load_env_file "$env_path"
 }
 
 first_env_lines() {
@@ -116,8 +139,8 @@ resolve_stack() {
     fi
     setting REDIS_URL
     split_url REDIS_URL "$REPLY" 6379
-    [[ $url_scheme == redis ]] ||
-        die 78 "REDIS_URL must begin with redis://; the services do not speak ${url_scheme}://."
+    [[ $url_scheme == redis || ($url_scheme == rediss && -z ${private[redis]-}) ]] ||
+        die 78 "REDIS_URL must begin with redis://, or with rediss:// for a Redis of your own with TLS; the services do not speak ${url_scheme}:// there."
     host[redis]=$url_host port[redis]=$url_port
     if [[ -n ${DATABASE_URL-} && -z ${DATABASE_OWNER_URL-} && ,$marker, == *,postgres,* ]] || ! setting DATABASE_OWNER_URL; then
         die 78 "DATABASE_URL is given but DATABASE_OWNER_URL is not. Set it to the URL of the role that owns the database's schema (arena_owner), with which arenactl migrates."

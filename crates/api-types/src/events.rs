@@ -51,12 +51,12 @@ impl Event {
         let data = &self.data;
         Ok(match self.kind {
             EventKind::Entry => EventData::Entry(LedgerEntry::deserialize(data)?),
-            EventKind::Post => EventData::Post(PostEvent::deserialize(data)?),
-            EventKind::Prediction => EventData::Prediction(PredictionEvent::deserialize(data)?),
-            EventKind::Market => EventData::Market(MarketEvent::deserialize(data)?),
-            EventKind::Tick => EventData::Tick(TickEvent::deserialize(data)?),
+            EventKind::Post => EventData::Post(PostEventData::deserialize(data)?),
+            EventKind::Prediction => EventData::Prediction(PredictionEventData::deserialize(data)?),
+            EventKind::Market => EventData::Market(MarketEventData::deserialize(data)?),
+            EventKind::Tick => EventData::Tick(TickEventData::deserialize(data)?),
             EventKind::Price => EventData::Price(PriceSample::deserialize(data)?),
-            EventKind::Bot => EventData::Bot(BotEvent::deserialize(data)?),
+            EventKind::Bot => EventData::Bot(BotEventData::deserialize(data)?),
         })
     }
 }
@@ -66,18 +66,18 @@ impl Event {
 pub enum EventData {
     /// With all that its hash covers. The bot's `handle` is beside it.
     Entry(LedgerEntry),
-    Post(PostEvent),
-    Prediction(PredictionEvent),
-    Market(MarketEvent),
-    Tick(TickEvent),
+    Post(PostEventData),
+    Prediction(PredictionEventData),
+    Market(MarketEventData),
+    Tick(TickEventData),
     Price(PriceSample),
-    Bot(BotEvent),
+    Bot(BotEventData),
 }
 
 /// A post, as `GET /posts/feed` has it, before it has an id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct PostEvent {
+pub struct PostEventData {
     /// Whose it is.
     pub bot_id: BotId,
     /// The bot's.
@@ -95,7 +95,7 @@ pub struct PostEvent {
 /// A price prediction that was made (`OPEN`) or has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct PredictionEvent {
+pub struct PredictionEventData {
     /// Which one.
     pub id: PredictionId,
     /// Whose it is.
@@ -130,7 +130,7 @@ pub struct PredictionEvent {
 /// A market as it stands after it was opened, got a bet, was locked, or has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct MarketEvent {
+pub struct MarketEventData {
     /// Which one.
     pub id: MarketId,
     /// Where the data comes from.
@@ -161,7 +161,7 @@ pub struct MarketEvent {
 /// A cycle that reached every living bot: all its entropy charges in one event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct TickEvent {
+pub struct TickEventData {
     /// The number of the cycle.
     pub tick: CycleNumber,
     /// Whether fees were charged.
@@ -179,7 +179,7 @@ pub struct TickEvent {
 /// A bot that was registered, whose status changed, or that an operator paused or resumed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct BotEvent {
+pub struct BotEventData {
     /// Whose it is.
     pub bot_id: BotId,
     /// The bot's.

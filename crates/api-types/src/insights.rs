@@ -68,8 +68,17 @@ pub struct Cost {
     pub reasoning_tokens: i64,
     /// Calls of language models.
     pub llm_calls: i64,
-    /// Those of `llm_calls` whose model is not in the price book.
+    /// Those of `llm_calls` whose model is not in the price book, or of which nothing says what they
+    /// used: what they cost is not in `llm_usd`.
     pub unpriced_calls: i64,
+    /// A part of `unpriced_calls`: their provider did not say what they used, so their tokens are in
+    /// no count.
+    pub unreported_calls: i64,
+    /// What the agent itself says that its models cost, in US dollars. Nobody checks it, and nothing
+    /// else is computed from it.
+    pub reported_usd: String,
+    /// The calls that `reported_usd` is the cost of.
+    pub reported_usd_calls: i64,
 }
 
 /// What it produced since it was made.

@@ -75,10 +75,15 @@ pub struct ChainVerification {
     pub bot_id: BotId,
     /// How many entries were checked, from the first on; with a fault, up to the one at fault.
     pub entries: i64,
+    /// How many entries the chain has.
+    pub length: i64,
+    /// Whether nothing is left to check. A long chain takes several requests: ask again until this is
+    /// `true`, each goes on where the last one stopped.
+    pub complete: bool,
     /// The hash of the last of them.
     #[serde(deserialize_with = "hash")]
     pub head_hash: Hash,
-    /// Whether every entry is what its hash says.
+    /// Whether every entry that was checked is what its hash says.
     pub valid: bool,
     /// Where the chain breaks; `None` for a sound one.
     #[cfg_attr(feature = "openapi", schema(required = true))]

@@ -15,6 +15,7 @@ mod distinct;
 mod dry_run;
 mod economy;
 mod events;
+mod idempotency;
 mod insights;
 mod ledger;
 mod markets;
@@ -39,8 +40,12 @@ pub use bots::{
 pub use dry_run::{DRY_RUN, DryRun, Verdict};
 pub use economy::{BotCount, Economy, Parameters, PriceNow, Supply};
 pub use events::{
-    BotEvent, Event, EventData, LAST_EVENT_ID, MarketEvent, PostEvent, PredictionEvent, TickEvent,
-    close_code,
+    BotEventData, Event, EventData, LAST_EVENT_ID, MarketEventData, PostEventData,
+    PredictionEventData, TickEventData, close_code,
+};
+pub use idempotency::{
+    IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_CHARS_MAX, IDEMPOTENCY_REPLAYED,
+    SECRET_IDEMPOTENCY_KEY_CHARS_MIN, guessable, is_idempotency_key,
 };
 pub use insights::{Activity, Attention, Cost, IfNothingChanges, Insights, Produced, Trend};
 pub use ledger::{ChainVerification, LedgerEntry, LedgerFault};
@@ -63,10 +68,6 @@ pub use usage::{
     FieldProblem, NOTE_MAX_CHARS, USAGE_NAME_MAX_CHARS, Usage, UsageReceipt, UsageReport,
 };
 
-/// The header that makes a retried POST harmless.
-pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
-/// Set to `true` on an answer that was given before and is only repeated.
-pub const IDEMPOTENCY_REPLAYED: &str = "Idempotency-Replayed";
 /// The header with a bot's API secret.
 pub const AGENT_SECRET: &str = "X-Agent-Secret";
 /// The header that names one request in answers and logs.

@@ -61,7 +61,8 @@ pub struct Market {
     /// Research: shown once the market has closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
-    /// Every fetch that opened or decided it, or failed to, oldest first. Empty in lists.
+    /// What decided it and the newest other fetches that opened it or failed to decide it, at most
+    /// 20, oldest first; `GET /markets/{id}/evidence` lists them all. Empty in lists.
     pub evidence: Vec<Evidence>,
 }
 
@@ -78,12 +79,16 @@ pub struct Evidence {
     /// The HTTP status; `None` where no answer came.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub status: Option<u16>,
-    /// Of the body as it was read, as 64 lower-case hex digits.
+    /// Of the whole body as it is kept, as 64 lower-case hex digits.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub sha256: Option<String>,
-    /// The body, up to 64 KiB; bytes that are no UTF-8 are replaced. Empty for research until it
-    /// has closed.
+    /// The first KiB of the body; bytes that are no UTF-8 are replaced. The whole, byte by byte, is at
+    /// `GET /markets/{id}/evidence/{evidence}`.
     pub body: String,
+    /// How many bytes of the body are kept, at most 65536.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub bytes: i32,
     /// Whether the source sent more than was kept.
     pub truncated: bool,
     /// What was read from it, where something was.

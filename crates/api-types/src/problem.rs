@@ -72,6 +72,7 @@ pub enum ProblemKind {
     InvalidField,
     IdempotencyMismatch,
     TooManyRequests,
+    UnknownHost,
     HeadersTooLarge,
     Internal,
     Unavailable,
@@ -119,6 +120,7 @@ impl ProblemKind {
         ProblemKind::InvalidField,
         ProblemKind::IdempotencyMismatch,
         ProblemKind::TooManyRequests,
+        ProblemKind::UnknownHost,
         ProblemKind::HeadersTooLarge,
         ProblemKind::Internal,
         ProblemKind::Unavailable,
@@ -293,6 +295,14 @@ impl ProblemKind {
                 "A field is missing or wrong",
                 "`field` names it and `detail` says what it must be. Nothing was written, and a \
                  ticket stays good.",
+            ),
+            ProblemKind::UnknownHost => (
+                421,
+                "unknown-host",
+                "The arena does not go by this name",
+                "The request names a host (in `Host`, or in its target) that the arena does not know as its own, \
+                 so that no page elsewhere can pass it off as a part of itself. Ask by a name or an address of \
+                 the arena's; its operator lists them in PUBLIC_HOSTS.",
             ),
             ProblemKind::IdempotencyMismatch => (
                 422,

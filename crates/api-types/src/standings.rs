@@ -45,8 +45,11 @@ pub struct Standing {
     pub return_on_grants: Option<String>,
     /// Fees, phantom fees and lookup fees.
     pub cost: String,
-    /// What its language models cost in US dollars, by the server's price book.
+    /// What its language models cost in US dollars, by the server's price book, without the
+    /// `unpriced_calls`.
     pub llm_usd: String,
+    /// Calls whose model is not in the price book, or of which nothing says what they used.
+    pub unpriced_calls: i64,
     /// Payouts less the stakes of settled positions and the lookup fees; entropy is not in it.
     pub profit: String,
     /// Positions that were won, lost or forfeit.

@@ -10,6 +10,8 @@ pub const NOTE_MAX_CHARS: usize = 280;
 /// The most tokens of one report. Far beyond any turn, and so far below what a total holds that no
 /// number of reports can fill it.
 const TOKENS_MAX: i64 = 1_000_000_000;
+/// The most that one report may say it cost, in US dollars: what nobody checks is bounded at least.
+const COST_USD_MAX: Money = Money::cents(1_000_000);
 
 /// Token usage of one turn, summed over its calls. `cost_usd` is kept as reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,13 +38,20 @@ pub struct Usage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1000000000))]
     pub reasoning_tokens: Option<i64>,
-    /// What the agent was charged in US dollars, kept as reported; not negative.
+    /// What the agent was charged in US dollars, at most 10000; kept as reported, shown beside what
+    /// the server's price book says, and believed by nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<ledger_core::openapi::Amount>))]
     pub cost_usd: Option<Money>,
     /// Calls of language models.
     #[cfg_attr(feature = "openapi", schema(minimum = 0))]
     pub llm_calls: i32,
+    /// Those of `llm_calls` whose provider did not say what they used: their tokens are in none of
+    /// the counts, and they count as unpriced. Where there are calls and no tokens at all, these are
+    /// all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0))]
+    pub unreported_calls: Option<i32>,
 }
 
 /// `POST /metrics/usage`: what was used outside of an action.
@@ -64,9 +73,13 @@ pub struct UsageReport {
 pub struct UsageReceipt {
     /// The report in the arena's records.
     pub action_id: i64,
-    /// By the server's price book; `None` for a model that it does not know.
+    /// By the server's price book; `None` for a model that it does not know, and where nothing says
+    /// what was used.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub cost_usd: Option<Money>,
+    /// As the report said; `None` where it said nothing.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub reported_usd: Option<Money>,
 }
 
 /// A field whose value is well-formed and still wrong.
@@ -79,6 +92,16 @@ pub struct FieldProblem {
 }
 
 impl Usage {
+    /// Those of the calls of which nobody says what they used.
+    #[must_use]
+    pub fn unreported(&self) -> i32 {
+        match (self.input_tokens, self.output_tokens) {
+            // No call uses nothing.
+            (0, 0) => self.llm_calls,
+            _ => self.unreported_calls.unwrap_or(0),
+        }
+    }
+
     /// The first field that makes no sense.
     ///
     /// # Errors
@@ -110,10 +133,17 @@ impl Usage {
             ),
             (
                 "cost_usd",
-                self.cost_usd.is_none_or(|cost| !cost.is_negative()),
-                count_rule,
+                self.cost_usd
+                    .is_none_or(|cost| !cost.is_negative() && cost <= COST_USD_MAX),
+                "must be from 0 to 10000",
             ),
             ("llm_calls", self.llm_calls >= 0, count_rule),
+            (
+                "unreported_calls",
+                self.unreported_calls
+                    .is_none_or(|calls| (0..=self.llm_calls).contains(&calls)),
+                "must be from 0 to llm_calls, of which they are a part",
+            ),
             (
                 "cached_input_tokens",
                 self.cached_input_tokens.unwrap_or(0) <= self.input_tokens,

@@ -30,12 +30,18 @@ pub(crate) fn of(req: &HttpRequest) -> Option<IpAddr> {
 
 /// What an address is counted as: whoever has one IPv6 address has the whole /64 around it.
 pub(crate) fn counted_as(address: IpAddr) -> IpAddr {
+    let [.., narrowest] = neighbourhoods(address);
+    narrowest
+}
+
+/// The networks that somebody may have who has this address: of IPv6 the /48, the /56 and the /64.
+pub(crate) fn neighbourhoods(address: IpAddr) -> [IpAddr; 3] {
     match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        address @ IpAddr::V4(_) => address,
+        IpAddr::V6(address) => [48, 56, 64].map(|prefix| {
+            let host_bits = u128::MAX >> prefix;
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !host_bits))
+        }),
+        address @ IpAddr::V4(_) => [address; 3],
     }
 }
 
@@ -246,6 +252,11 @@ mod tests {
         assert_eq!(counted("2001:db8:1:2::9"), "2001:db8:1:2::");
         assert_eq!(counted("::ffff:203.0.113.7"), "203.0.113.7");
         assert_eq!(counted("203.0.113.7"), "203.0.113.7");
+        let around = neighbourhoods("2001:db8:1:2345:6::7".parse().unwrap());
+        assert_eq!(
+            around.map(|network| network.to_string()),
+            ["2001:db8:1::", "2001:db8:1:2300::", "2001:db8:1:2345::"]
+        );
     }
 
     #[test]

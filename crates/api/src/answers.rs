@@ -14,6 +14,7 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use actix_web::web::Bytes;
+use db::markets::BetsFilter;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use ledger_core::market::{MarketSource, MarketStatus};
@@ -39,6 +40,7 @@ pub(crate) enum Question {
     Markets {
         status: Option<MarketStatus>,
         source: Option<MarketSource>,
+        bets: BetsFilter,
         limit: i64,
     },
     Economy,

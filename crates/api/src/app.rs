@@ -1,19 +1,17 @@
 //! What every request shares.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bus::limits::Limit;
 use bus::prices::FreshPrice;
 use bus::{Bus, BusConfig, BusResult};
 use daemon::config::{ConfigError, Environment, endpoint};
+use daemon::hosts::Hosts;
 use daemon::process::{Failure, Unavailable};
 use db::migrations::SchemaState;
 use db::roles::role_of;
 use db::supply::Census;
 use db::{Database, DatabaseConfig, DbError};
-use ledger_core::chain::Head;
 use ledger_core::price_book::PriceBook;
 use ledger_core::{BotId, EconomyRules, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
@@ -29,13 +27,14 @@ use crate::limits::Limiter;
 use crate::locks::KeyedLocks;
 use crate::metrics::MetricsAccess;
 use crate::readiness::Seen;
+use crate::request_log::RequestLog;
 use crate::secrets::SecretStore;
 use crate::standings::Standings;
 use crate::streams::Streams;
 use crate::wagers::WagerQueue;
 
-/// Chains whose verified head is remembered.
-const VERIFIED_HEADS_MAX: usize = 10_000;
+/// Chains that this process verifies at once.
+const VERIFICATIONS_MAX: usize = 2;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The running service: connections, derived keys and what is remembered between requests.
@@ -55,15 +54,18 @@ pub(crate) struct App {
     pub(crate) retries: KeyedLocks<[u8; 32]>,
     /// Chains that are being verified by this process.
     pub(crate) verifying: KeyedLocks<BotId>,
-    pub(crate) verified: VerifiedHeads,
+    /// Verifications that may run at once.
+    pub(crate) verifications: tokio::sync::Semaphore,
     pub(crate) census: tokio::sync::Mutex<Option<CountedAt>>,
     pub(crate) standings: Standings,
     pub(crate) answers: Answers,
     pub(crate) price_book: PriceBook,
     pub(crate) streams: Streams,
     pub(crate) proxies: Proxies,
+    pub(crate) hosts: Hosts,
     pub(crate) metrics_access: MetricsAccess,
     pub(crate) readiness: Seen,
+    pub(crate) request_log: RequestLog,
 }
 
 /// Who may register, and how often.
@@ -129,13 +131,15 @@ impl App {
             tick_rate_seconds: config.tick_rate_seconds,
             retries: KeyedLocks::new(),
             verifying: KeyedLocks::new(),
-            verified: VerifiedHeads::default(),
+            verifications: tokio::sync::Semaphore::new(VERIFICATIONS_MAX),
             census: tokio::sync::Mutex::new(None),
             standings: Standings::default(),
             answers: Answers::new(config.answer_age_max),
             proxies: config.proxies.clone(),
+            hosts: config.hosts.clone(),
             metrics_access: config.metrics_access.clone(),
             readiness: Seen::default(),
+            request_log: config.request_log,
             price_book: config.price_book.clone(),
             streams: Streams::new(config),
             database,
@@ -168,6 +172,11 @@ fn hashed(secret: &SecretString) -> [u8; 32] {
     sha256(secret.expose_secret().as_bytes())
 }
 
+fn unfit_database(error: &DbError) -> Failure {
+    let problem = format!("names a database that cannot be used: {error}");
+    ConfigError::single("DATABASE_URL", problem).into()
+}
+
 async fn open_database(config: &ApiConfig) -> Result<Database, Failure> {
     let url = config.database_url.expose_secret();
     let place = endpoint(url, 5432).unwrap_or_else(|| "its address".to_owned());
@@ -176,9 +185,14 @@ async fn open_database(config: &ApiConfig) -> Result<Database, Failure> {
         url: url.to_owned(),
         pool_size: config.database_pool_size,
     };
-    let database = Database::connect(settings).await.map_err(|error| {
-        Unavailable::new(&what, "is it running, and is DATABASE_URL right?").because(error)
-    })?;
+    let database = Database::connect(settings)
+        .await
+        .map_err(|error| match error {
+            DbError::Encoding(_) => unfit_database(&error),
+            error => Unavailable::new(&what, "is it running, and is DATABASE_URL right?")
+                .because(error)
+                .into(),
+        })?;
     database.warn_if_crowded().await;
     match database.schema_state().await {
         Ok(SchemaState::Current) => {
@@ -225,36 +239,4 @@ async fn open_bus(config: &ApiConfig) -> Result<Bus, Failure> {
             .because(error)
             .into()
     })
-}
-
-/// The heads up to which chains were found sound: where the next verification continues.
-#[derive(Default)]
-pub(crate) struct VerifiedHeads(Mutex<HashMap<BotId, Head>>);
-
-impl VerifiedHeads {
-    pub(crate) fn get(&self, bot: BotId) -> Option<Head> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&bot)
-            .copied()
-    }
-
-    pub(crate) fn put(&self, head: Head) {
-        let mut heads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if heads.len() >= VERIFIED_HEADS_MAX && !heads.contains_key(&head.bot_id) {
-            // Any one will do: losing it costs one verification from the start.
-            if let Some(other) = heads.keys().next().copied() {
-                heads.remove(&other);
-            }
-        }
-        heads.insert(head.bot_id, head);
-    }
-
-    pub(crate) fn forget(&self, bot: BotId) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&bot);
-    }
 }

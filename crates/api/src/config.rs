@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use daemon::config::{ConfigError, Environment, Reader, Sources};
+use daemon::hosts::Hosts;
 use ledger_core::EconomyRules;
 use ledger_core::price_book::PriceBook;
 use secrecy::SecretString;
@@ -14,6 +15,7 @@ use crate::headers::Origins;
 use crate::limits::ClientLimits;
 use crate::metrics::MetricsAccess;
 use crate::pricing;
+use crate::request_log::RequestLog;
 use crate::secrets::SecretSettings;
 use crate::streams::StreamPatience;
 
@@ -48,9 +50,13 @@ pub struct ApiConfig {
     pub client_limits: ClientLimits,
     pub connections: ConnectionLimits,
     pub proxies: Proxies,
+    /// The names that it is asked under.
+    pub hosts: Hosts,
     pub metrics_access: MetricsAccess,
     /// How long requests are still answered after the stop was asked for, while `/ready` says no.
     pub drain: Duration,
+    /// Which requests get a line in the log.
+    pub request_log: RequestLog,
     /// Whose pages may use the API from a browser.
     pub origins: Origins,
     /// How old the answers that everybody gets may be; zero reads each of them anew.
@@ -74,7 +80,7 @@ impl ApiConfig {
         let database_url = reader.connection_url("DATABASE_URL", &["postgres", "postgresql"]);
         let database_pool_size =
             reader.or_within("DATABASE_POOL_SIZE", DATABASE_POOL_SIZE, 1..=1000);
-        let redis_url = reader.connection_url("REDIS_URL", &["redis"]);
+        let redis_url = reader.connection_url("REDIS_URL", &["redis", "rediss"]);
         let secrets = SecretSettings::read(&mut reader);
         let registration_token =
             reader.optional_secret("REGISTRATION_TOKEN", REGISTRATION_TOKEN_MIN_CHARS);
@@ -89,8 +95,10 @@ impl ApiConfig {
             trusted: reader.or("TRUSTED_PROXIES", Networks::default()),
             header: reader.or("FORWARDING_HEADER", ForwardingHeader::default()),
         };
+        let hosts = Hosts::read(&mut reader);
         let metrics_access = MetricsAccess::read(&mut reader);
         let drain = Duration::from_secs(reader.or_within("API_DRAIN_SECONDS", 0, 0..=5));
+        let request_log = RequestLog::read(&mut reader);
         let origins = reader.or("CORS_ORIGINS", Origins::default());
         let answer_age_max = Duration::from_millis(reader.or_within(
             "ANSWER_AGE_MAX_MS",
@@ -129,8 +137,10 @@ impl ApiConfig {
                 client_limits,
                 connections,
                 proxies,
+                hosts,
                 metrics_access,
                 drain,
+                request_log,
                 origins,
                 answer_age_max,
                 tick_rate_seconds,

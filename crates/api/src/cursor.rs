@@ -31,6 +31,7 @@ pub(crate) enum List {
     Standings,
     Audit,
     Ticks,
+    Evidence,
 }
 
 /// The query string, read.
@@ -61,6 +62,20 @@ impl Parameters {
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
+    }
+
+    /// Whether a parameter says `true`; without it, it says `false`.
+    pub(crate) fn flag(&self, name: &'static str) -> Result<bool, ApiError> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(ApiError::invalid(name, "must be true or false")),
+        }
+    }
+
+    /// The names that were given.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
     }
 
     /// Which page of the list is asked for.

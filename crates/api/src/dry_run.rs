@@ -26,23 +26,10 @@ pub(crate) enum Run {
 impl Run {
     /// What the query string says.
     pub(crate) fn of(req: &HttpRequest) -> Result<Run, ApiError> {
-        match Parameters::of(req)?.get(DRY_RUN) {
-            None | Some("false") => Ok(Run::Real),
-            Some("true") => Ok(Run::Dry),
-            Some(_) => Err(ApiError::invalid(DRY_RUN, "must be true or false")),
-        }
-    }
-
-    /// For a request that has no dry run: whoever asks for one does not mean it, and must not find
-    /// that it was done.
-    pub(crate) fn must_be_real(req: &HttpRequest) -> Result<(), ApiError> {
-        match Run::of(req)? {
-            Run::Real => Ok(()),
-            Run::Dry => Err(ApiError::invalid(
-                DRY_RUN,
-                "is for wagers, bets and answers alone; nothing was done",
-            )),
-        }
+        Ok(match Parameters::of(req)?.flag(DRY_RUN)? {
+            true => Run::Dry,
+            false => Run::Real,
+        })
     }
 }
 
@@ -63,13 +50,15 @@ pub(crate) async fn action(
         None => db::dry_run::wait(&mut conn, bot_id, observation_id).await,
     };
     let mut told = AuthenticatedBot::or_unknown(told).map(Told::from)?;
-    // A ticket is looked at before the wallet, except that the dead are told that they are dead.
-    let dead = matches!(
+    // A ticket is looked at before the wallet, except that whoever may not act at all is told that.
+    let may_not_act = matches!(
         told.refusal,
-        Some(ApiError::Refused(Refusal::NotAlive { .. }))
+        Some(ApiError::Refused(
+            Refusal::NotAlive { .. } | Refusal::BotPaused { .. } | Refusal::ArenaPaused { .. }
+        ))
     );
     if let Some(bad) = bad_ticket(ticket)
-        && !dead
+        && !may_not_act
     {
         told.refusal = Some(bad);
     }

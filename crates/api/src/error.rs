@@ -34,6 +34,8 @@ pub(crate) enum ApiError {
     UnsupportedMediaType,
     PayloadTooLarge,
     UriTooLong,
+    /// It asks for a host that this is not.
+    UnknownHost,
     HeadersTooLarge,
     Unauthorized {
         detail: &'static str,
@@ -118,6 +120,7 @@ impl ApiError {
             ApiError::UnsupportedMediaType => ProblemKind::UnsupportedMediaType,
             ApiError::PayloadTooLarge => ProblemKind::PayloadTooLarge,
             ApiError::UriTooLong => ProblemKind::UriTooLong,
+            ApiError::UnknownHost => ProblemKind::UnknownHost,
             ApiError::HeadersTooLarge => ProblemKind::HeadersTooLarge,
             ApiError::Unauthorized { .. } => ProblemKind::Unauthorized,
             ApiError::RegistrationClosed => ProblemKind::RegistrationClosed,
@@ -185,6 +188,10 @@ impl ApiError {
             ApiError::UnsupportedMediaType => "Send the body with Content-Type: application/json.",
             ApiError::PayloadTooLarge => "The body has more than 64 KiB.",
             ApiError::UriTooLong => "The path and its query have more than 4 KiB.",
+            ApiError::UnknownHost => {
+                "This arena does not go by the host that the request names. Operators list its names in \
+                 PUBLIC_HOSTS."
+            }
             ApiError::HeadersTooLarge => "There are more than 64 headers, or more than 16 KiB.",
             ApiError::RegistrationClosed => {
                 "Send the registration token that the operator gave you as `registration_token`."
@@ -471,10 +478,14 @@ impl From<DbError> for ApiError {
             DbError::Conflict(Conflict::ObservationUsed) => ApiError::TicketSpent,
             DbError::Conflict(Conflict::CredentialsSuperseded) => ApiError::CredentialsSuperseded,
             DbError::Conflict(Conflict::IdempotencyKey) => ApiError::IdempotencyConflict,
-            DbError::Conflict(Conflict::HouseBudget) => ApiError::Unavailable(error.to_string()),
-            DbError::Unavailable(_) => ApiError::Unavailable(error.to_string()),
+            DbError::Unavailable(_)
+            | DbError::ReadOnly(_)
+            | DbError::Conflict(Conflict::HouseBudget) => ApiError::Unavailable(error.to_string()),
             DbError::OutcomeUnknown(_) => ApiError::OutcomeUnknown(error.to_string()),
-            DbError::Corrupt(_) | DbError::Query(_) => ApiError::Internal(error.to_string()),
+            DbError::Encoding(_)
+            | DbError::Corrupt(_)
+            | DbError::Aborted(_)
+            | DbError::Query(_) => ApiError::Internal(error.to_string()),
         }
     }
 }
@@ -485,8 +496,11 @@ impl From<BusError> for ApiError {
             BusError::Unavailable(_)
             | BusError::Timeout { .. }
             | BusError::Credentials(_)
+            | BusError::WritesRefused(_)
             | BusError::Refused(_) => ApiError::Unavailable(error.to_string()),
-            BusError::Url | BusError::Corrupt(_) => ApiError::Internal(error.to_string()),
+            BusError::Url | BusError::Certificate(_) | BusError::Corrupt(_) => {
+                ApiError::Internal(error.to_string())
+            }
         }
     }
 }

@@ -3,6 +3,10 @@
 //! The answer is kept by `db` in the transaction of its effects. What is here is the rest: what a
 //! key is scoped to, how an answer with secrets is encrypted, and how a twin that arrives at the
 //! same time waits for its answer.
+//!
+//! A kept answer is for who asked. Where it holds secrets, the scope is the asker's alone, the key must
+//! be one that nobody guesses, and the answer ends with the credentials it tells of. To anybody
+//! else a used key is the same as an unused one: it is looked up under another hash and not found.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,10 +15,10 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::web::Data;
-use api_types::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED};
+use api_types::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, guessable, is_idempotency_key};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
-use db::idempotency::{Claim, Recall, Remember, Rivals, StoredAnswer, recall};
+use db::idempotency::{Claim, KEPT, Pair, Recall, Remember, Rivals, StoredAnswer, recall};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tracing::Instrument as _;
@@ -24,7 +28,6 @@ use crate::body::Body;
 use crate::error::{ApiError, ApiResult};
 use crate::keys::{Key, derive};
 
-const KEY_MAX_CHARS: usize = 255;
 const NONCE_BYTES: usize = 12;
 
 /// A request that may be repeated.
@@ -44,10 +47,7 @@ fn key_of(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     let Some(value) = given.next() else {
         return Ok(None);
     };
-    let sound = |key: &&str| {
-        (1..=KEY_MAX_CHARS).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
-    };
-    match value.to_str().ok().filter(sound) {
+    match value.to_str().ok().filter(|key| is_idempotency_key(key)) {
         Some(key) if given.next().is_none() => Ok(Some(key)),
         _ => Err(ApiError::invalid(
             IDEMPOTENCY_KEY,
@@ -56,11 +56,13 @@ fn key_of(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     }
 }
 
-/// Whether an answer may be kept as it is.
+/// What an answer is kept with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contents {
+    /// Nothing to hide.
     Plain,
-    Secret,
+    /// Secrets of these credentials, or bought with them: encrypted, and over when they are.
+    Secret(Pair),
 }
 
 impl Retry {
@@ -80,6 +82,21 @@ impl Retry {
         let mut retry = known(&ring.current);
         retry.earlier = ring.previous.iter().map(known).collect();
         Ok(Some(retry))
+    }
+
+    /// The same for a request whose answer holds secrets: its key must be one that nobody guesses, and
+    /// no two askers may share the `credential`.
+    pub(crate) fn of_secret(
+        app: &App,
+        headers: &HeaderMap,
+        credential: &str,
+        route: &str,
+        body: &Body,
+    ) -> Result<Option<Retry>, ApiError> {
+        match key_of(headers)?.and_then(guessable) {
+            Some(rule) => Err(ApiError::invalid(IDEMPOTENCY_KEY, rule)),
+            None => Retry::of(app, headers, credential, route, body),
+        }
     }
 
     fn under(ring_key: &Key, parts: [&str; 3], body: &Body) -> Retry {
@@ -122,16 +139,16 @@ impl Retry {
         contents: Contents,
     ) -> StoredAnswer {
         let json = serde_json::to_vec(answer).unwrap_or_default();
-        let answer = match contents {
-            Contents::Plain => json,
+        let (answer, secrets_of) = match contents {
+            Contents::Plain => (json, None),
             // An empty text decrypts to nothing: a replay then fails, and shows no secret.
-            Contents::Secret => self.encrypt(&json).unwrap_or_default(),
+            Contents::Secret(pair) => (self.encrypt(&json).unwrap_or_default(), Some(pair)),
         };
         let status = i16::try_from(status.as_u16()).unwrap_or(200);
         StoredAnswer {
             status,
             answer,
-            encrypted: contents == Contents::Secret,
+            secrets_of,
         }
     }
 
@@ -172,7 +189,7 @@ impl Retry {
     }
 
     fn replay(&self, kept: &StoredAnswer) -> ApiResult {
-        let body = if kept.encrypted {
+        let body = if kept.secrets_of.is_some() {
             self.decrypt(&kept.answer)
                 .ok_or_else(|| ApiError::Internal("a kept answer does not decrypt".to_owned()))?
         } else {
@@ -236,6 +253,21 @@ pub(crate) fn keeper<'a, T, A: Serialize>(
     retry.map(|retry| move |outcome: &T| retry.keep(status, &answer(outcome), Contents::Plain))
 }
 
+/// How an answer is kept that holds secrets of the credentials that `whose` names.
+pub(crate) fn secret_keeper<'a, T, A: Serialize>(
+    retry: Option<&'a Retry>,
+    status: StatusCode,
+    answer: impl Fn(&T) -> A + Send + Sync + 'a,
+    whose: impl Fn(&T) -> Pair + Send + Sync + 'a,
+) -> Option<impl Fn(&T) -> StoredAnswer + Send + Sync + 'a> {
+    retry.map(|retry| {
+        move |outcome: &T| {
+            let contents = Contents::Secret(whose(outcome));
+            retry.keep(status, &answer(outcome), contents)
+        }
+    })
+}
+
 /// The hook for a transaction whose answer is kept.
 pub(crate) fn hook<'a, T>(
     retry: Option<&Retry>,
@@ -244,6 +276,7 @@ pub(crate) fn hook<'a, T>(
     retry.zip(render).map(|(retry, render)| Remember {
         claim: retry.claim,
         rivals: retry.rivals(),
+        keep: KEPT,
         render,
     })
 }
@@ -262,9 +295,16 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use actix_web::http::header::{HeaderName, HeaderValue};
+    use api_types::IDEMPOTENCY_KEY_CHARS_MAX;
+    use ledger_core::BotId;
     use proptest::prelude::*;
 
     use super::*;
+
+    const SECRET: Contents = Contents::Secret(Pair {
+        bot: BotId(7),
+        version: 1,
+    });
 
     fn retry(key: u8) -> Retry {
         let claim = Claim {
@@ -281,20 +321,20 @@ mod tests {
 
     #[test]
     fn a_secret_answer_is_kept_encrypted_and_comes_back() {
-        let kept = retry(1).keep(StatusCode::CREATED, &"lds_secret", Contents::Secret);
-        assert_eq!((kept.status, kept.encrypted), (201, true));
+        let kept = retry(1).keep(StatusCode::CREATED, &"lds_secret", SECRET);
+        assert_eq!(kept.status, 201);
         assert!(!kept.answer.windows(4).any(|window| window == b"lds_"));
         assert_eq!(retry(1).decrypt(&kept.answer).unwrap(), b"\"lds_secret\"");
         // The same answer twice looks different: the nonce is random.
         assert_ne!(
             kept,
-            retry(1).keep(StatusCode::CREATED, &"lds_secret", Contents::Secret)
+            retry(1).keep(StatusCode::CREATED, &"lds_secret", SECRET)
         );
     }
 
     #[test]
     fn another_key_or_a_flipped_bit_decrypts_nothing() {
-        let kept = retry(1).keep(StatusCode::CREATED, &"lds_secret", Contents::Secret);
+        let kept = retry(1).keep(StatusCode::CREATED, &"lds_secret", SECRET);
         assert_eq!(retry(2).decrypt(&kept.answer), None);
         let moved = Retry {
             claim: retry(2).claim,
@@ -317,7 +357,7 @@ mod tests {
             };
             let mut headers = HeaderMap::new();
             headers.insert(HeaderName::from_static("idempotency-key"), value.clone());
-            let visible = (1..=KEY_MAX_CHARS).contains(&bytes.len())
+            let visible = (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&bytes.len())
                 && bytes.iter().all(u8::is_ascii_graphic);
             let read = key_of(&headers);
             prop_assert_eq!(read.is_ok(), visible);

@@ -28,6 +28,7 @@ mod metrics;
 mod openapi;
 mod pricing;
 mod readiness;
+mod request_log;
 mod routes;
 mod secrets;
 mod server;
@@ -47,8 +48,9 @@ use daemon::shutdown::Shutdown;
 pub use headers::Origins;
 pub use limits::ClientLimits;
 pub use metrics::MetricsAccess;
+pub use request_log::RequestLog;
 pub use secrets::SecretSettings;
-pub use server::{Running, start, start_with};
+pub use server::{ANSWER_MAX_BYTES, Running, start, start_with};
 pub use streams::StreamPatience;
 
 /// Runs the service until it is asked to stop.

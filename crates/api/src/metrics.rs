@@ -50,7 +50,7 @@ static POSITION_LAG: Declared<GaugeVec> = fractions(
 );
 
 /// Whatever came by another route than those of the table.
-const UNMATCHED: &str = "unmatched";
+pub(crate) const UNMATCHED: &str = "unmatched";
 
 /// Says at each scrape what depends on the moment.
 pub(crate) fn watch(app: &Data<App>) {
@@ -80,14 +80,21 @@ impl Drop for Active {
 }
 
 pub(crate) fn answered(method: &str, route: Option<&str>, status: StatusCode, took: Duration) {
-    // A client may invent methods; it must not invent time series.
-    let method = match method {
+    DURATION
+        .with_label_values(&[
+            known_method(method),
+            route.unwrap_or(UNMATCHED),
+            status.as_str(),
+        ])
+        .observe(took.as_secs_f64());
+}
+
+/// A client may invent methods; it must not invent time series or text in the log.
+pub(crate) fn known_method(method: &str) -> &str {
+    match method {
         "GET" | "HEAD" | "POST" | "DELETE" | "OPTIONS" => method,
         _ => "_OTHER",
-    };
-    DURATION
-        .with_label_values(&[method, route.unwrap_or(UNMATCHED), status.as_str()])
-        .observe(took.as_secs_f64());
+    }
 }
 
 pub(crate) fn refused(kind: ProblemKind) {

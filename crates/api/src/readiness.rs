@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use daemon::health::{Check, PROBE_AGE_MAX, Readiness};
+use db::DbError;
 use db::migrations::SchemaState;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -73,14 +74,21 @@ async fn look(app: &App) -> Vec<Check> {
 }
 
 async fn postgres(app: &App) -> [Check; 2] {
-    if let Err(error) = app.database.ping().await {
-        tracing::warn!(%error, "Postgres is not ready");
-        let detail = "Postgres does not answer; see the log";
-        return [
-            Check::failed("postgres", detail),
-            Check::failed("schema", UNKNOWN),
-        ];
-    }
+    let postgres = match app.database.must_take_writes().await {
+        Ok(()) => Check::ok("postgres"),
+        Err(error @ DbError::ReadOnly(_)) => {
+            tracing::warn!(%error, "Postgres is not ready");
+            Check::failed("postgres", error.to_string())
+        }
+        Err(error) => {
+            tracing::warn!(%error, "Postgres is not ready");
+            let detail = "Postgres does not answer; see the log";
+            return [
+                Check::failed("postgres", detail),
+                Check::failed("schema", UNKNOWN),
+            ];
+        }
+    };
     let schema = match app.database.schema_state().await {
         Ok(SchemaState::Current) => Check::ok("schema"),
         Ok(SchemaState::Behind { missing }) => Check::failed(
@@ -96,10 +104,21 @@ async fn postgres(app: &App) -> [Check; 2] {
             Check::failed("schema", UNKNOWN)
         }
     };
-    [Check::ok("postgres"), schema]
+    [postgres, schema]
 }
 
 async fn redis(app: &App) -> [Check; 2] {
+    if let Err(error) = app.bus.must_take_writes().await {
+        tracing::warn!(%error, "Redis is not ready");
+        let detail = match error {
+            bus::BusError::WritesRefused(_) => error.to_string(),
+            _ => "Redis does not answer; see the log".to_owned(),
+        };
+        return [
+            Check::failed("redis", detail),
+            Check::degraded("price", UNKNOWN),
+        ];
+    }
     match app.fresh_price().await {
         Ok(Some(_)) => [Check::ok("redis"), Check::ok("price")],
         Ok(None) => {

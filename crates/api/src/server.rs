@@ -4,14 +4,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::ConnectionType;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpServer};
+use api_types::ProblemKind;
 use bus::presence::Announcement;
 use daemon::credentials::{self, Followed};
 use daemon::process::Failure;
@@ -30,9 +31,12 @@ use crate::connections::Doorman;
 use crate::error::ApiError;
 use crate::limits::{Refused, Standing};
 use crate::metrics::Active;
-use crate::{headers, metrics, routes, secrets, shape, streams};
+use crate::request_log::{Ended, RequestLog};
+use crate::{headers, metrics, openapi, routes, secrets, shape, streams};
 
 const WORKERS: usize = 2;
+/// The longest answer there is, streams aside: a page of 200 of the longest things that can be kept.
+pub const ANSWER_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// How long it may take from a request's head to its answer's, the request's body included. An
 /// answer that has begun may go on: an event stream never ends, and a client that takes nothing of
 /// it is cut off by the kernel ([`crate::connections`]).
@@ -86,7 +90,7 @@ fn follow_credentials(config: &ApiConfig, app: &Data<App>, shutdown: &Shutdown) 
     })?;
     let followed = Followed {
         setting: "REDIS_URL",
-        schemes: &["redis"],
+        schemes: &["redis", "rediss"],
         in_use: config.redis_url.clone(),
     };
     let bus = app.bus.clone();
@@ -143,6 +147,7 @@ pub async fn start_with(
     .on_connect(move |connection, extensions| {
         if let Some(connection) = connection.downcast_ref() {
             doorman.meet(connection, extensions);
+            shape::note_address(connection, extensions);
         }
     })
     .keep_alive(Duration::from_secs(KEEP_ALIVE_SECONDS))
@@ -162,6 +167,7 @@ pub async fn start_with(
     let address = server.addrs().first().copied().unwrap_or(wanted);
     let task = tokio::spawn(auth::alongside(server.run(), upkeep.0, upkeep.1));
     let registration = app.registration.admission.as_str();
+    config.hosts.warn_if_nameless("api", address.ip());
     info!(%address, registration, mode = %config.rules.enforcement, "the API listens");
     Ok(Running {
         address,
@@ -199,7 +205,8 @@ impl RequestId {
 
 /// A request as far as answers and logs want to know it.
 struct Asked {
-    id: String,
+    id: Uuid,
+    log: RequestLog,
     method: String,
     path: String,
     began: Instant,
@@ -213,7 +220,10 @@ async fn around(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let asked = Asked {
-        id: Uuid::new_v4().to_string(),
+        id: Uuid::new_v4(),
+        log: req
+            .app_data::<Data<App>>()
+            .map_or_else(RequestLog::default, |app| app.request_log),
         method: req.method().to_string(),
         path: req.path().to_owned(),
         began: Instant::now(),
@@ -221,7 +231,7 @@ async fn around(
             .app_data::<Data<App>>()
             .is_some_and(|app| app.readiness.is_draining()),
     };
-    req.extensions_mut().insert(RequestId(asked.id.clone()));
+    req.extensions_mut().insert(RequestId(asked.id.to_string()));
     let _active = Active::begin();
     let span = asked.span();
     match next.call(req).instrument(span.clone()).await {
@@ -231,7 +241,7 @@ async fn around(
     }
 }
 
-/// Lets a request in that has a shape and whose client has room, for so long.
+/// Lets a request in that has a shape, is for us, and whose client has room, for so long.
 async fn within_limits(
     req: ServiceRequest,
     next: Next<BoxBody>,
@@ -243,9 +253,15 @@ async fn within_limits(
         let Some(app) = req.app_data::<Data<App>>().cloned() else {
             return Err(ApiError::Internal("no application data".to_owned()).into());
         };
+        if let Err(error) = shape::must_be_for_us(&req, &app.hosts) {
+            return Ok(req.error_response(error));
+        }
         match app.limiter.pass(&req, &app).await {
             Ok(standing) => {
-                let mut response = next.call(req).await?;
+                let mut response = match openapi::takes_query(&req) {
+                    Ok(()) => next.call(req).await?,
+                    Err(error) => req.error_response(error),
+                };
                 let closer = response.request().extensions_mut().remove::<Standing>();
                 let standing = closer.unwrap_or(standing);
                 standing.write(response.headers_mut());
@@ -271,7 +287,7 @@ impl Asked {
             "request",
             otel.kind = "server",
             otel.status_code = field::Empty,
-            request.id = self.id,
+            request.id = %self.id,
             http.request.method = self.method,
             http.route = field::Empty,
             http.response.status_code = field::Empty,
@@ -283,13 +299,20 @@ impl Asked {
         response: ServiceResponse<BoxBody>,
         span: &Span,
     ) -> ServiceResponse<BoxBody> {
-        let problem = response.response().error().map(|error| self.told(error));
-        let mut response = match problem {
-            Some(mut problem) => {
+        let mut told = response.response().error().map(|error| self.told(error));
+        // Each handler bounds what it reads; this is what they are held to.
+        if let BodySize::Sized(bytes) = response.response().body().size()
+            && usize::try_from(bytes).is_ok_and(|bytes| bytes > ANSWER_MAX_BYTES)
+        {
+            let error = ApiError::Internal(format!("an answer of {bytes} bytes"));
+            told = Some((error.kind(), self.problem(&error)));
+        }
+        let (mut response, problem) = match told {
+            Some((kind, mut problem)) => {
                 carry_over(response.headers(), problem.headers_mut());
-                response.into_response(problem)
+                (response.into_response(problem), Some(kind))
             }
-            None => response,
+            None => (response, None),
         };
         self.complete(response.headers_mut());
         if self.is_last {
@@ -307,28 +330,36 @@ impl Asked {
         if status.is_server_error() {
             span.record("otel.status_code", "ERROR");
         }
-        debug!(
-            request.id = self.id,
-            method = self.method,
-            path = self.path,
-            status = status.as_u16(),
-            micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
-            "request"
-        );
+        self.ended(route.as_deref(), status, problem);
         response
     }
 
     /// The problem that a handler's, a layer's or actix's own error is.
-    fn told(&self, error: &actix_web::Error) -> HttpResponse {
-        match error.as_error() {
-            Some(error) => self.problem(error),
-            None => self.problem(&ApiError::foreign(error)),
+    fn told(&self, error: &actix_web::Error) -> (ProblemKind, HttpResponse) {
+        match error.as_error::<ApiError>() {
+            Some(error) => (error.kind(), self.problem(error)),
+            None => {
+                let error = ApiError::foreign(error);
+                (error.kind(), self.problem(&error))
+            }
         }
+    }
+
+    /// The line in the log.
+    fn ended(&self, route: Option<&str>, status: StatusCode, problem: Option<ProblemKind>) {
+        let ended = Ended {
+            method: &self.method,
+            route,
+            status,
+            problem,
+            took: self.began.elapsed(),
+        };
+        self.log.tell(self.id, &ended);
     }
 
     /// The problem that is answered; whatever is our fault or our dependencies' is logged here.
     fn problem(&self, error: &ApiError) -> HttpResponse {
-        let (id, path) = (&self.id, &self.path);
+        let (id, path) = (self.id.to_string(), &self.path);
         metrics::refused(error.kind());
         match error {
             ApiError::Internal(_) => error!(request.id = id, path, %error, "request failed"),
@@ -337,19 +368,21 @@ impl Asked {
             }
             _ => debug!(request.id = id, path, %error, "request refused"),
         }
-        error.respond(path, id)
+        error.respond(path, &id)
     }
 
     /// An answer for when the request itself is gone.
     fn orphan(&self, error: &actix_web::Error) -> actix_web::Error {
-        let mut response = self.told(error);
+        let (kind, mut response) = self.told(error);
+        self.ended(None, response.status(), Some(kind));
         carry_over(error.error_response().headers(), response.headers_mut());
         self.complete(response.headers_mut());
         InternalError::from_response(error.to_string(), response).into()
     }
 
     fn complete(&self, headers: &mut HeaderMap) {
-        let id = HeaderValue::from_str(&self.id).unwrap_or(HeaderValue::from_static(""));
+        let id =
+            HeaderValue::from_str(&self.id.to_string()).unwrap_or(HeaderValue::from_static(""));
         headers.insert(HeaderName::from_static("x-request-id"), id);
         headers::complete(headers);
     }

@@ -4,13 +4,17 @@
 //! header, a second `Host` or `Content-Length`, more than 96 headers or 128 KiB of them. What is
 //! HTTP and more than an agent ever needs is refused here, as a problem.
 
-use actix_web::dev::ServiceRequest;
-use actix_web::http::Uri;
+use std::net::IpAddr;
+
+use actix_web::dev::{Extensions, ServiceRequest};
 use actix_web::http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN,
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
 };
 use actix_web::http::uri::Authority;
+use actix_web::http::{Method, Uri};
+use actix_web::rt::net::TcpStream;
 use api_types::{AGENT_SECRET, IDEMPOTENCY_KEY, OPERATOR};
+use daemon::hosts::{Hosts, Stranger};
 
 use crate::body::BODY_MAX_BYTES;
 use crate::error::ApiError;
@@ -76,7 +80,35 @@ fn headers(headers: &HeaderMap) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Nothing here depends on the host; proxies and browsers before us may.
+/// The address of ours that a connection came to.
+struct CameTo(IpAddr);
+
+/// Keeps it for the requests of the connection.
+pub(crate) fn note_address(connection: &TcpStream, extensions: &mut Extensions) {
+    if let Ok(address) = connection.local_addr() {
+        extensions.insert(CameTo(address.ip()));
+    }
+}
+
+/// Refuses who asks for another host ([`daemon::hosts`] says why). Balancers ask for `/health` and
+/// `/ready` by whatever address they have, and learn nothing there that is not for everybody.
+pub(crate) fn must_be_for_us(req: &ServiceRequest, hosts: &Hosts) -> Result<(), ApiError> {
+    let reads = matches!(*req.method(), Method::GET | Method::HEAD);
+    if reads && matches!(req.path(), "/health" | "/ready") {
+        return Ok(());
+    }
+    let target = req.uri().authority().map(Authority::as_str);
+    let named = req.headers().get_all(HOST).map(HeaderValue::as_bytes);
+    let came_to = req.request().conn_data::<CameTo>().map(|here| here.0);
+    hosts
+        .admit(target, named, came_to)
+        .map_err(|stranger| match stranger {
+            Stranger::NoHost => malformed("Send a `Host` header."),
+            Stranger::Unknown => ApiError::UnknownHost,
+        })
+}
+
+/// Whether it is a host at all; whose it is is asked afterwards.
 fn is_host(host: &[u8]) -> bool {
     // An empty one is what RFC 9112 asks for where the target has no authority.
     host.is_empty() || (!host.contains(&b'@') && Authority::try_from(host).is_ok())

@@ -12,11 +12,19 @@ pub(crate) fn read(reported: api_types::Usage, book: &PriceBook) -> Result<Usage
     reported
         .check()
         .map_err(|problem| ApiError::within("usage", problem))?;
-    let priced_usd = pricing::cost(book, &reported, clock::now());
+    let unreported_calls = reported.unreported();
+    let is_silent = reported.llm_calls > 0 && unreported_calls == reported.llm_calls;
+    // What nobody says is not free.
+    let priced_usd = if is_silent {
+        None
+    } else {
+        pricing::cost(book, &reported, clock::now())
+    };
     Ok(Usage {
         provider: reported.provider,
         model: reported.model,
         llm_calls: reported.llm_calls,
+        unreported_calls,
         input_tokens: reported.input_tokens,
         output_tokens: reported.output_tokens,
         cached_input_tokens: reported.cached_input_tokens,

@@ -87,13 +87,22 @@ impl Secrecy {
     }
 }
 
-/// A market, with nonce, answer and the evidence that holds it only once it has closed.
-pub(crate) fn market(kept: db::markets::Market, evidence: Vec<db::markets::Evidence>) -> Market {
-    let pool = kept.pool();
-    let secrecy = match kept.source {
+/// Whether a market's evidence may be shown. The page that a research question was made from says
+/// its id.
+pub(crate) const fn evidence_secrecy(kept: &db::markets::Market) -> Secrecy {
+    match kept.source {
         MarketSource::Research => Secrecy::of(kept.status),
         MarketSource::Github | MarketSource::News | MarketSource::Weather => Secrecy::Closed,
-    };
+    }
+}
+
+/// A market, with nonce, answer and the evidence that holds it only once it has closed.
+pub(crate) fn market(
+    kept: db::markets::Market,
+    evidence: Vec<db::markets::EvidenceHead>,
+) -> Market {
+    let pool = kept.pool();
+    let secrecy = evidence_secrecy(&kept);
     let secret = kept
         .research
         .as_ref()
@@ -118,26 +127,27 @@ pub(crate) fn market(kept: db::markets::Market, evidence: Vec<db::markets::Evide
         nonce: secret.map(|research| research.nonce.reveal()),
         answer: secret.map(|research| research.answer.to_string()),
         evidence: match secrecy {
-            Secrecy::Closed => evidence.into_iter().map(fetch).collect(),
-            // The page that the question was made from says its id.
+            Secrecy::Closed => evidence.into_iter().map(self::evidence).collect(),
             Secrecy::Open => Vec::new(),
         },
     }
 }
 
-fn fetch(kept: db::markets::Evidence) -> Evidence {
-    let fetch = kept.fetch;
+pub(crate) fn evidence(kept: db::markets::EvidenceHead) -> Evidence {
+    let bytes = kept.bytes;
+    let db::markets::Evidence { id, fetch } = kept.evidence;
     let (value, problem, decides) = match fetch.finding {
         Finding::Read { value, decides } => (Some(value), None, decides.is_some()),
         Finding::Nothing { problem } => (None, Some(problem), false),
     };
     Evidence {
-        id: kept.id,
+        id,
         url: fetch.url,
         fetched_at: fetch.fetched_at,
         status: fetch.status,
         sha256: fetch.sha256.map(|hash| hash.to_string()),
         body: String::from_utf8_lossy(&fetch.body).into_owned(),
+        bytes,
         truncated: fetch.truncated,
         value,
         problem,
@@ -218,6 +228,7 @@ pub(crate) fn standing(kept: db::standings::Standing) -> Standing {
         return_on_grants: granted.map(|times| units_text(times - i128::from(UNITS_PER_CREDIT))),
         cost: units_text(running_cost(kept.fees, kept.phantom_fees, totals)),
         llm_usd: units_text(totals.llm_usd),
+        unpriced_calls: totals.unpriced_calls,
         profit: units_text(totals.profit),
         settled: totals.settled,
         won: totals.won,
@@ -256,6 +267,9 @@ pub(crate) fn insights(
             reasoning_tokens: totals.reasoning_tokens,
             llm_calls: totals.llm_calls,
             unpriced_calls: totals.unpriced_calls,
+            unreported_calls: totals.unreported_calls,
+            reported_usd: units_text(totals.reported_usd),
+            reported_usd_calls: totals.reported_usd_calls,
         },
         produced: produced(totals, cost),
         attention: Attention {

@@ -16,7 +16,7 @@ use actix_web::http::StatusCode;
 use bus::tickets::{Handed, Redemption};
 use bus::{Bus, BusError};
 use db::actions::{Accepted, Placed, Placing, Wager};
-use db::idempotency::{Remember, StoredAnswer};
+use db::idempotency::{KEPT, Remember, StoredAnswer};
 use db::{Database, DbError, DbResult};
 use ledger_core::{BotId, EconomyRules, ObservationId};
 use tokio::runtime::Handle;
@@ -366,6 +366,11 @@ async fn place_redeemed(claim: &mut Claim, together: Vec<Waiting>) {
                 next.settle(Err(Unplaced::Db(DbError::Unavailable(why.clone()))));
             }
         }
+        Err(DbError::ReadOnly(why)) => {
+            for next in together {
+                next.settle(Err(Unplaced::Db(DbError::ReadOnly(why))));
+            }
+        }
         // Perhaps all was done: a second try could contradict it.
         Err(DbError::OutcomeUnknown(why)) => {
             for next in together {
@@ -458,6 +463,7 @@ where
     Some(Remember {
         claim: retry.claim,
         rivals: retry.rivals(),
+        keep: KEPT,
         render: keeper?,
     })
 }

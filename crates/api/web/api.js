@@ -74,6 +74,39 @@ const PATIENCE_MILLIS = 15000;
  * @returns {Promise<any>}
  */
 export async function ask(path, options = {}) {
+  const response = await answerTo(path, options);
+  try {
+    return await response.json();
+  } catch {
+    throw cutOff(response);
+  }
+}
+
+/**
+ * What is no JSON, byte by byte.
+ * @param {string} path
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Uint8Array<ArrayBuffer>>}
+ */
+export async function bytes(path, signal) {
+  const response = await answerTo(path, { headers: { Accept: "application/octet-stream" }, ...(signal ? { signal } : {}) });
+  try {
+    return new Uint8Array(await response.arrayBuffer());
+  } catch {
+    throw cutOff(response);
+  }
+}
+
+/** @param {Response} response */
+function cutOff(response) {
+  return new Problem("The answer was cut off", "The connection broke before all of it had come.", { status: response.status });
+}
+
+/**
+ * @param {string} path
+ * @param {{ method?: string, body?: unknown, as?: "operator" | "bot" | "nobody", headers?: Record<string, string>, signal?: AbortSignal }} options
+ */
+async function answerTo(path, options) {
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json", ...options.headers };
   if (options.as === "operator" || options.as === "bot") Object.assign(headers, credentials(options.as));
@@ -97,11 +130,7 @@ export async function ask(path, options = {}) {
   }
   learn(Date.parse(response.headers.get("Date") ?? ""), 1000);
   if (!response.ok) throw await readProblem(response);
-  try {
-    return await response.json();
-  } catch {
-    throw new Problem("The answer was cut off", "The connection broke before all of it had come.", { status: response.status });
-  }
+  return response;
 }
 
 /**

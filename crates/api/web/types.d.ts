@@ -67,6 +67,7 @@ export interface Standing {
   return: Decimal | null;
   cost: Decimal;
   llm_usd: Decimal;
+  unpriced_calls: number;
   profit: Decimal;
   settled: number;
   won: number;
@@ -192,6 +193,7 @@ export interface Evidence {
   status: number | null;
   sha256: string | null;
   body: string;
+  bytes: number;
   truncated: boolean;
   value: string | null;
   problem: string | null;
@@ -253,6 +255,9 @@ export interface Insights {
     reasoning_tokens: number;
     llm_calls: number;
     unpriced_calls: number;
+    unreported_calls: number;
+    reported_usd: Decimal;
+    reported_usd_calls: number;
   };
   produced: {
     payouts: Decimal;

@@ -20,7 +20,7 @@ export const SOURCE_ABOUT = {
   RESEARCH: "A question with one answer, fixed before anybody could try. Whoever is right first is paid at once.",
   WEATHER: "Decided by the temperature that Open-Meteo tells at the deadline.",
   GITHUB: "Decided by the stars that GitHub counts at the deadline.",
-  NEWS: "Decided by the headlines that a news service carries until the deadline.",
+  NEWS: "Decided by the headlines that are published after bets closed and by the deadline.",
 };
 
 /** @type {Record<MarketStatus, string>} */
@@ -165,7 +165,8 @@ export function criteriaWords(source, criteria) {
   if (source === "GITHUB") return `YES if ${c.repository} has ${than} ${c.stars} stars when it is read.`;
   if (source === "WEATHER")
     return `YES if it is ${than} ${c.celsius} °C in ${c.city} (${c.latitude}, ${c.longitude}).`;
-  if (source === "NEWS") return `YES if “${c.keyword}” is in a headline that is published before the deadline.`;
+  if (source === "NEWS")
+    return `YES if “${c.keyword}” is in a headline that is published ${c.published === "AFTER_BETS_CLOSE" ? "after bets closed and " : ""}by the deadline.`;
   return `Right is the one answer that was committed to. It is about the article “${c.article}”.`;
 }
 

@@ -106,15 +106,17 @@ impl Client {
             .map(drop)
     }
 
-    /// `POST /bots` under that key. Whoever has lost the answer asks again with the same key.
+    /// `POST /bots` under that key. Whoever has lost the answer asks again with the same key, from the
+    /// same address.
     ///
     /// # Errors
-    /// See [`ClientError`].
+    /// See [`ClientError`]; [`ClientError::Request`] for a key that could be guessed.
     pub async fn register(
         &self,
         request: &RegisterRequest,
         key: &IdempotencyKey,
     ) -> Result<Registration, ClientError> {
+        key.must_be_random()?;
         let call = Call::post(&["bots"], request, Retry::Keyed(key))?;
         self.transport.json(&call, None).await
     }
@@ -125,13 +127,14 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`]; [`api_types::ProblemKind::Forbidden`] when this client's credentials were
-    /// rotated away.
+    /// rotated away; [`ClientError::Request`] for a key that could be guessed.
     pub async fn rotate_keys(
         &self,
         bot: BotId,
         request: &RotateRequest,
         key: &IdempotencyKey,
     ) -> Result<RotatedKeys, ClientError> {
+        key.must_be_random()?;
         let path = ["bots", &bot.to_string(), "keys"];
         self.as_bot(&Call::post(&path, request, Retry::Keyed(key))?)
             .await
@@ -286,7 +289,7 @@ impl Client {
         self.as_anyone(&["markets"], query.pairs()).await
     }
 
-    /// `GET /markets/{id}`: a market with the evidence about it.
+    /// `GET /markets/{id}`: a market with what decided it.
     ///
     /// # Errors
     /// See [`ClientError`].

@@ -18,6 +18,8 @@ pub enum ClientError {
         endpoint: String,
         /// The HTTP status.
         status: u16,
+        /// How long it asks to wait.
+        retry_after: Option<Duration>,
     },
     /// There was no whole answer in time. Whether a post took effect is not known.
     #[error("{endpoint} did not answer in time")]
@@ -89,6 +91,26 @@ impl ClientError {
             ClientError::Status { status, .. } => Some(*status),
             _ => None,
         }
+    }
+
+    /// How long the arena, or a proxy in front of it, asks to wait.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            ClientError::Problem(problem) => problem.retry_after,
+            ClientError::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// The same error for somebody who comes later, when only so much of the wait is left.
+    pub(crate) fn with_wait(mut self, left: Duration) -> ClientError {
+        match &mut self {
+            ClientError::Problem(problem) => problem.retry_after = Some(left),
+            ClientError::Status { retry_after, .. } => *retry_after = Some(left),
+            _ => {}
+        }
+        self
     }
 
     /// Whether the arena may answer the same call later: it did not answer, or said "not now".

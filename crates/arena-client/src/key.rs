@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use api_types::{guessable, is_idempotency_key};
 use uuid::Uuid;
+
+use crate::ClientError;
 
 /// Names one request, so that the arena performs it once however often it arrives. An answer with
 /// secrets in it is kept encrypted under this key, so it is not shown either.
@@ -10,8 +13,6 @@ use uuid::Uuid;
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
-    const CHARS_MAX: usize = 200;
-
     /// 122 random bits.
     #[must_use]
     pub fn random() -> IdempotencyKey {
@@ -19,13 +20,22 @@ impl IdempotencyKey {
     }
 
     /// A key that means something to the caller, e.g. a turn's number: whoever repeats the turn,
-    /// be it another process, uses the same. `None` unless it is 1 to 200 printable ASCII
-    /// characters without spaces.
+    /// be it another process, uses the same. `None` unless it is 1 to 255 printable ASCII
+    /// characters without spaces. The answers of [`crate::Client::register`] and
+    /// [`crate::Client::rotate_keys`] hold secrets: for those take [`IdempotencyKey::random`], and keep
+    /// it as long as the answer may have to be asked for again.
     #[must_use]
     pub fn named(name: &str) -> Option<IdempotencyKey> {
-        let is_usable = (1..=Self::CHARS_MAX).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_graphic());
-        is_usable.then(|| IdempotencyKey(name.to_owned()))
+        is_idempotency_key(name).then(|| IdempotencyKey(name.to_owned()))
+    }
+
+    /// Refuses a key that others could guess, before the arena does.
+    pub(crate) fn must_be_random(&self) -> Result<(), ClientError> {
+        guessable(&self.0).map_or(Ok(()), |_| {
+            Err(ClientError::Request(
+                "the answer holds secrets: take IdempotencyKey::random() for this call",
+            ))
+        })
     }
 
     pub(crate) fn as_str(&self) -> &str {

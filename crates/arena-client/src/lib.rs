@@ -31,6 +31,7 @@ mod client;
 mod error;
 mod event_source;
 mod key;
+mod logins;
 mod operator;
 mod query;
 mod token;

@@ -96,6 +96,8 @@ pub struct MarketQuery {
     pub status: Option<MarketStatus>,
     /// Of this kind alone.
     pub source: Option<MarketSource>,
+    /// Only those that take a bet or an answer at this moment.
+    pub taking_bets: bool,
     /// Which page.
     pub page: PageQuery,
 }
@@ -105,6 +107,7 @@ impl MarketQuery {
         let mut pairs = self.page.pairs();
         pairs.extend(self.status.map(|status| ("status", status.to_string())));
         pairs.extend(self.source.map(|source| ("source", source.to_string())));
+        pairs.extend(self.taking_bets.then(|| ("taking_bets", true.to_string())));
         pairs
     }
 }

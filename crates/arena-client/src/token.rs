@@ -73,8 +73,13 @@ impl Tokens {
         };
         // Asking twice gives two tokens and nothing else.
         let call = Call::post(&["auth", "token"], &request, Retry::Reads)?;
-        let asked_at = Instant::now();
-        let answer: TokenAnswer = transport.json(&call, None).await?;
+        let login = async {
+            // Not when the queue was entered: that may have been long ago.
+            let asked_at = Instant::now();
+            let answer: TokenAnswer = transport.json(&call, None).await?;
+            Ok((asked_at, answer))
+        };
+        let (asked_at, answer) = transport.logins.wait_for(transport.patience, login).await?;
         let header = bearer(&answer.access_token)
             .map_err(|_| ClientError::Request("the token does not fit a header"))?;
         let lifetime = Duration::from_secs(answer.expires_in.try_into().unwrap_or(0));

@@ -1,15 +1,16 @@
 //! One exchange with the arena: bounded in time and size, retried where that can do no harm.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use api_types::{DRY_RUN, IDEMPOTENCY_KEY, LAST_EVENT_ID, OPERATOR, Problem, ProblemKind};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client as Http, Method, Response};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use url::{Host, Url};
 
+use crate::logins::LoginQueue;
 use crate::query::Pairs;
 use crate::{ClientError, IdempotencyKey, ProblemAnswer, SetupError};
 
@@ -138,6 +139,7 @@ pub(crate) struct Transport {
     pub(crate) timeout: Duration,
     pub(crate) patience: Duration,
     pub(crate) silence: Duration,
+    pub(crate) logins: LoginQueue,
 }
 
 impl Transport {
@@ -179,6 +181,7 @@ impl Transport {
             timeout,
             patience,
             silence,
+            logins: LoginQueue::new(),
         })
     }
 
@@ -349,6 +352,7 @@ impl Transport {
             None => ClientError::Status {
                 endpoint: self.endpoint(call),
                 status,
+                retry_after,
             },
         }
     }
@@ -400,7 +404,8 @@ impl Retry<'_> {
         if matches!(self, Retry::Never) {
             return None;
         }
-        let (is_keyed, problem) = (matches!(self, Retry::Keyed(_)), error.problem());
+        let is_keyed = matches!(self, Retry::Keyed(_));
+        let asked = error.retry_after();
         let may_help = match error {
             ClientError::Unreachable { .. } => true,
             // The answer is lost or late. What is kept under a key can be asked for again; a read
@@ -416,28 +421,30 @@ impl Retry<'_> {
                 Some(ProblemKind::TooManyRequests) => problem.retry_after.is_some(),
                 _ => matches!(problem.status, 502..=504),
             },
+            ClientError::Status { status: 429, .. } => asked.is_some(),
             ClientError::Status { status, .. } => matches!(status, 502..=504),
             ClientError::TooLarge { .. }
             | ClientError::Malformed { .. }
             | ClientError::NoCredential
             | ClientError::Request(_) => false,
         };
-        let asked = problem
-            .and_then(|problem| problem.retry_after)
-            .unwrap_or_default();
-        may_help.then(|| pause.max(asked))
+        may_help.then(|| pause.max(asked.unwrap_or_default()))
     }
 }
 
+/// In seconds, or until a date by the server's own clock.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
-    Some(Duration::from_secs(seconds.min(RETRY_AFTER_SECONDS_MAX)))
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let asked = text(RETRY_AFTER)?;
+    let wait = match httpdate::parse_http_date(asked) {
+        Ok(until) => {
+            let now = text(DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+            let now = now.unwrap_or_else(SystemTime::now);
+            until.duration_since(now).unwrap_or_default()
+        }
+        Err(_) => Duration::from_secs(asked.parse().ok()?),
+    };
+    Some(wait.min(Duration::from_secs(RETRY_AFTER_SECONDS_MAX)))
 }
 
 fn is_loopback(url: &Url) -> bool {

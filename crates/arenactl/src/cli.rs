@@ -8,8 +8,8 @@ use ledger_core::{BotId, Handle, MarketId, Money};
 use uuid::Uuid;
 
 use crate::commands::{
-    audit, backup, export, inspect_ledger, pause, resolve, restore, retire, revive, rotate_redis,
-    rotate_role, rotate_secrets, verify_export, void_market,
+    audit, backup, debug_auth, export, inspect_ledger, pause, resolve, restore, retire, revive,
+    rotate_redis, rotate_role, rotate_secrets, verify_export, void_market,
 };
 
 /// The longest reason, in characters: with the rest of the sentence it must fit a post.
@@ -70,9 +70,13 @@ pub(crate) enum Command {
     /// Exits with 0 when the ledger is sound and with 1 when it is not.
     InspectLedger(inspect_ledger::Args),
     /// Dump everything (needs DATABASE_OWNER_URL and pg_dump) with an audit of the same moment
+    ///
+    /// Its manifest is authenticated with BACKUP_KEY; without one the backup is written and the exit code
+    /// is 1.
     Backup(backup::Args),
     /// Fill the empty database of RESTORE_DATABASE_URL from a backup, and prove that it is the same
     ///
+    /// Needs the BACKUP_KEY that the backup was made under (or that one in BACKUP_KEY_PREVIOUS).
     /// What was restored is an arena of its own from then on: tokens, cursors and positions in
     /// streams of the other one are refused.
     Restore(restore::Args),
@@ -90,7 +94,10 @@ pub(crate) enum Command {
     /// Exits with 0 when the file is sound and with 1 when it is not.
     VerifyExport(verify_export::Args),
     /// Try every configured credential and say which fail and why
-    DebugAuth,
+    ///
+    /// Compares the schema with what the migrations make, too: tables, triggers, functions, owners,
+    /// privileges and roles.
+    DebugAuth(debug_auth::Args),
     /// Put another Postgres role in the place of the one in .env, while everything runs
     ///
     /// Needs a superuser. Safe to repeat after an interruption at any step. In the end it tries every

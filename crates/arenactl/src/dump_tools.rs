@@ -71,11 +71,23 @@ pub(crate) fn command(program: &Path, url: &SecretString) -> anyhow::Result<Comm
         .env("PGDATABASE", text(url.path().trim_start_matches('/'))?)
         .env("PGAPPNAME", "arenactl")
         .env("PGCONNECT_TIMEOUT", "5")
+        .envs(tls_of(&url))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     Ok(command)
+}
+
+/// What the URL says of encryption, as libpq's variables.
+fn tls_of(url: &Url) -> impl Iterator<Item = (&'static str, String)> {
+    [("sslmode", "PGSSLMODE"), ("sslrootcert", "PGSSLROOTCERT")]
+        .into_iter()
+        .filter_map(|(parameter, variable)| {
+            let mut pairs = url.query_pairs();
+            let (_, value) = pairs.find(|(name, _)| name == parameter)?;
+            Some((variable, value.into_owned()))
+        })
 }
 
 /// Runs it; what it says on stderr is the error.
@@ -113,6 +125,20 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn encryption_is_as_the_url_says() {
+        let url = |query| Url::parse(&format!("postgres://u:p@h/d{query}")).unwrap();
+        let told = |query| tls_of(&url(query)).collect::<Vec<_>>();
+        assert_eq!(
+            told("?sslrootcert=/my%20ca.pem&sslmode=verify-full"),
+            [
+                ("PGSSLMODE", "verify-full".to_owned()),
+                ("PGSSLROOTCERT", "/my ca.pem".to_owned())
+            ]
+        );
+        assert_eq!(told(""), []);
+    }
 
     #[test]
     fn odd_passwords_come_through() {

@@ -300,6 +300,12 @@ fn reference<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Reference, D:
     Reference::new(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
+pub(crate) fn optional_hash<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Hash>, D::Error> {
+    hash(deserializer).map(Some)
+}
+
 pub(crate) fn hash<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hash, D::Error> {
     Hash::from_hex(&String::deserialize(deserializer)?)
         .ok_or_else(|| D::Error::custom("must be 64 lower-case hex digits"))

@@ -7,6 +7,7 @@
 //! something cannot be reached, 2 the command line is wrong, 1 the rest. Money moves through `db`
 //! alone; hashes and balances are computed by `ledger-core` alone, and nothing here shows a secret.
 
+mod backup_key;
 mod cli;
 mod commands;
 mod credentials;
@@ -135,8 +136,8 @@ async fn dispatch(command: Command, format: Format) -> Result<(), Stopped> {
             let done = commands::rotate_secrets::admin_token(&sources, &args).await?;
             show_rotated(format, done).await?;
         }
-        Command::DebugAuth => {
-            let checks = commands::debug_auth::run(&sources).await?;
+        Command::DebugAuth(args) => {
+            let checks = commands::debug_auth::run(&sources, &args).await?;
             format.show(&checks)?;
             checks.verdict().map_err(Stopped::ByReport)?;
         }
@@ -161,7 +162,8 @@ impl<R: Display> Display for Rotated<R> {
 
 /// Tries every credential by the settings as they are now, and shows that too.
 async fn show_rotated<R: Serialize + Display>(format: Format, rotation: R) -> Result<(), Stopped> {
-    let credentials = commands::debug_auth::run(&Sources::load()).await?;
+    let credentials =
+        commands::debug_auth::run(&Sources::load(), &commands::debug_auth::Args::default()).await?;
     let rotated = Rotated {
         rotation,
         credentials,

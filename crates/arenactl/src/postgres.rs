@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use daemon::config::endpoint;
+use daemon::config::{ConfigError, endpoint};
 use daemon::process::{Failure, Unavailable};
 use db::migrations::SchemaState;
 use db::{Database, DatabaseConfig, DbError, PooledConnection};
@@ -131,6 +131,10 @@ impl fmt::Display for Refused {
 
 impl Place {
     fn unreachable(&self, error: DbError) -> Failure {
+        if matches!(error, DbError::Encoding(_)) {
+            let problem = format!("names a database that cannot be used: {error}");
+            return ConfigError::single(self.setting, problem).into();
+        }
         let hint = format!(
             "is it up, and is {} right? `arenactl debug-auth` tries it",
             self.setting

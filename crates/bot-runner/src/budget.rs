@@ -92,6 +92,8 @@ impl Mind {
     /// # Errors
     /// See [`MindError`].
     pub async fn complete(&self, bot_id: BotId, prompt: &Prompt) -> Result<Completion, MindError> {
+        // Before anything is set aside or counted: no call would be made.
+        self.model.is_open()?;
         let cap = match &self.spending {
             Spending::Unlimited => return Ok(self.call(prompt).await.0?),
             Spending::Capped(cap) => cap,
@@ -167,14 +169,15 @@ impl Mind {
             })
     }
 
-    /// What one call cost; `None` where the provider did not say what it used.
+    /// What one call cost, by the price of the model that answered; `None` where that has none, or
+    /// where the provider did not say what it used.
     fn real_cost(&self, prices: &PriceBook, used: &TurnUsage) -> Option<Money> {
         if used.llm_calls != 1 || used.unreported_calls != 0 {
             return None;
         }
         prices.cost(
-            self.model.provider_name(),
-            self.model.model_name(),
+            used.provider.as_deref()?,
+            used.model.as_deref()?,
             clock::now(),
             used.input_tokens,
             used.cached_input_tokens,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use arena_client::{Client, ClientConfig};
 use daemon::config::env_file::EnvFile;
 use daemon::config::{ConfigError, Environment, Reader, Sources};
+use daemon::hosts::Hosts;
 use ledger_core::Money;
 use ledger_core::price_book::PriceBook;
 use llm::openai::OpenAiConfig;
@@ -20,7 +21,7 @@ use url::Url;
 
 use crate::clock;
 use crate::lookup::{ANSWER_LIMIT, Lookup};
-use crate::persona::{LlmChoices, Persona, Refused, Roster, key_name};
+use crate::persona::{Filed, LlmChoices, Persona, Refused, Roster, key_name};
 use crate::prices;
 
 /// Port of `/health` and `/ready` unless `BOT_RUNNER_HEALTH_PORT` says otherwise.
@@ -46,6 +47,8 @@ pub struct Config {
     pub database_url: SecretString,
     pub pool_size: usize,
     pub health_address: SocketAddr,
+    /// The names it is asked under.
+    pub hosts: Hosts,
     /// Of the arena, without a bot's credential.
     pub arena: Client,
     /// `host:port` of the arena, for messages.
@@ -90,6 +93,7 @@ impl Config {
         let database_url = reader.connection_url("DATABASE_URL", &["postgres", "postgresql"]);
         let pool_size = reader.or_within("DATABASE_POOL_SIZE", POOL_SIZE, 1..=POOL_SIZE_MAX);
         let host = reader.or("HEALTH_HOST", IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let hosts = Hosts::read(&mut reader);
         let port = reader.or("BOT_RUNNER_HEALTH_PORT", HEALTH_PORT);
         let arena = read_arena(&mut reader);
         let models = read_models(&mut reader);
@@ -114,6 +118,7 @@ impl Config {
                 database_url,
                 pool_size,
                 health_address: SocketAddr::new(host, port),
+                hosts,
                 arena,
                 arena_address,
                 models,
@@ -422,7 +427,7 @@ fn hire(reader: &mut Reader<'_>, roster: Roster, keys: &Keys) -> Option<Staff> {
         refused: roster.refused,
         keyless: Vec::new(),
     };
-    for persona in roster.personas {
+    for Filed { persona, .. } in roster.personas {
         let name = key_name(&persona.handle);
         match keys.keys.get(&name).filter(|key| !key.is_empty()) {
             Some(key) => staff.bots.push(KeyedPersona {

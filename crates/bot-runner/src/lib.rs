@@ -14,7 +14,6 @@ pub mod config;
 pub mod decision;
 pub mod lookup;
 mod metrics;
-pub mod persona;
 pub mod portfolio;
 pub mod prices;
 pub mod prompt;
@@ -24,3 +23,5 @@ pub mod runner;
 pub mod service;
 pub mod strategy;
 pub mod turn;
+
+pub use personas as persona;

@@ -42,6 +42,13 @@ static COST: Declared<CounterVec> = sums(
     &["model"],
 );
 
+static UNPRICED: Declared<IntCounterVec> = counters(
+    "arena_llm_unpriced_calls_total",
+    "Calls whose cost nobody knows: of a model without a price, without a word on what they used, or \
+     without an answer.",
+    &["model"],
+);
+
 /// Says at each scrape what depends on the moment.
 pub(crate) fn watch(database: &Database) {
     daemon::watch_pool!(database);
@@ -63,7 +70,8 @@ pub(crate) fn turn(outcome: &Outcome) {
     TURNS.with_label_values(&[outcome]).inc();
 }
 
-/// One call, with what it used and cost as far as that is known.
+/// One call, with what it used and cost as far as that is known. `model` is the one that was asked;
+/// tokens and cost are those of the one that answered.
 pub(crate) fn call(
     model: &str,
     failure: Option<&LlmError>,
@@ -76,6 +84,12 @@ pub(crate) fn call(
         .with_label_values(&[model, outcome])
         .observe(took.as_secs_f64());
     CALLS.with_label_values(&[model, outcome]).inc();
+    let is_unserved = failure.is_some_and(LlmError::is_unserved);
+    let is_unpriced = cost.is_none() && !is_unserved;
+    UNPRICED
+        .with_label_values(&[model])
+        .inc_by(u64::from(is_unpriced));
+    let model = used.model.as_deref().unwrap_or(model);
     TOKENS
         .with_label_values(&[model, "input"])
         .inc_by(used.input_tokens);

@@ -44,6 +44,10 @@ const CLAIMED_PAUSE: Duration = Duration::from_secs(1);
 const RELEASE_ATTEMPTS: u32 = 3;
 /// A turn that the arena could not take comes again after this time.
 const DEFER_SECONDS: i64 = 10;
+/// Whoever asks for more than this is looked at again after it: what asked may have been mended.
+const DEFER_SECONDS_MAX: i64 = 60 * 60;
+/// Bots that were all asked to wait come back within this time, each at its own moment.
+const SPREAD_SECONDS: i64 = 5;
 
 /// How often the runner looks, and how long it waits at its end.
 #[derive(Clone, Copy, Debug)]
@@ -282,6 +286,7 @@ impl Inner {
             if self.shutdown.is_requested() {
                 return Err(End::Stopped);
             }
+            let mut pause = FAILURE_PAUSE;
             match bot.arena.me().await {
                 Ok(me) if me.bot.status != BotStatus::Alive => {
                     return Err(End::NotAlive(me.bot.status));
@@ -298,9 +303,12 @@ impl Inner {
                 Err(error) if error.kind() == Some(ProblemKind::BotNotAlive) => {
                     return Err(End::NotAlive(BotStatus::Dead));
                 }
-                Err(error) => warn!(bot = %handle, %error, "the arena does not say who the bot is"),
+                Err(error) => {
+                    warn!(bot = %handle, %error, "the arena does not say who the bot is");
+                    pause = pause.max(error.retry_after().unwrap_or_default());
+                }
             }
-            self.shutdown.sleep(FAILURE_PAUSE).await;
+            self.shutdown.sleep(pause).await;
         }
     }
 
@@ -439,8 +447,10 @@ fn release_after(
 ) -> Release {
     let interval_seconds = bot.persona.interval_seconds;
     let completed = Release::Completed { interval_seconds };
-    let is_passing = matches!(outcome, Outcome::Lost(loss) if loss.is_passing());
-    if !is_passing {
+    let Outcome::Lost(loss) = outcome else {
+        return completed;
+    };
+    if !loss.is_passing() {
         return completed;
     }
     let first = deferral.filter(|deferral| deferral.turns == turn.turns);
@@ -451,6 +461,15 @@ fn release_after(
     let turns = turn.turns;
     *deferral = Some(Deferral { turns, since });
     let seconds = DEFER_SECONDS.min(interval_seconds);
+    let seconds = match loss.retry_after() {
+        None => seconds,
+        // Not before that, and not all bots at the same moment.
+        Some(wait) => i64::try_from(wait.as_secs())
+            .unwrap_or(i64::MAX)
+            .saturating_add(1 + turn.bot_id.0.rem_euclid(SPREAD_SECONDS))
+            .min(DEFER_SECONDS_MAX)
+            .max(seconds),
+    };
     Release::Deferred { seconds }
 }
 

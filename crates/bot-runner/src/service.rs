@@ -11,7 +11,7 @@ use daemon::health::{self, Check, CheckState};
 use daemon::process::{Failure, Unavailable};
 use daemon::shutdown::{Shutdown, Wake};
 use db::migrations::SchemaState;
-use db::{Database, DatabaseConfig};
+use db::{Database, DatabaseConfig, DbError};
 use ledger_core::price_book::PriceBook;
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
@@ -72,8 +72,14 @@ pub async fn run(config: Config, pace: Pace, shutdown: Shutdown) -> Result<(), F
         ended: runner.ended(),
     };
     let probe = move || probe(database.clone(), arena.clone(), roster.clone());
-    let health =
-        health::serve(config.health_address, "bot-runner", probe, shutdown.clone()).await?;
+    let health = health::serve(
+        config.health_address,
+        config.hosts,
+        "bot-runner",
+        probe,
+        shutdown.clone(),
+    )
+    .await?;
     info!(bots = count, "running the hosted bots");
     runner.run().await;
     health.stopped().await;
@@ -120,6 +126,10 @@ async fn connect_postgres(config: &Config) -> Result<Database, Failure> {
         pool_size: config.pool_size,
     };
     let database = Database::connect(connection).await.map_err(|error| {
+        if matches!(error, DbError::Encoding(_)) {
+            let problem = format!("names a database that cannot be used: {error}");
+            return Failure::Config(ConfigError::single("DATABASE_URL", problem));
+        }
         let hint = "is it running, and are address, role and password in DATABASE_URL right?";
         let what = format!("Postgres at {address}");
         Failure::Unavailable(Unavailable::new(what, hint).because(error))
@@ -247,7 +257,8 @@ impl RosterView {
 
 async fn probe(database: Database, arena: Client, roster: RosterView) -> Vec<Check> {
     let postgres = check("postgres", async {
-        database.ping().await.map_err(|error| error.to_string())
+        let writable = database.must_take_writes().await;
+        writable.map_err(|error| error.to_string())
     });
     let schema = check("schema", async {
         match database.schema_state().await {
@@ -262,7 +273,7 @@ async fn probe(database: Database, arena: Client, roster: RosterView) -> Vec<Che
         }
     });
     let api = check("api", async {
-        arena.health().await.map_err(|error| error.to_string())
+        arena.ready().await.map_err(|error| error.to_string())
     });
     let (postgres, schema, api) = tokio::join!(postgres, schema, api);
     vec![postgres, schema, api, roster.check()]

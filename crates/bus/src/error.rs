@@ -1,5 +1,7 @@
 //! What can go wrong between the arena and Redis.
 
+use std::error::Error as _;
+
 use redis::{ErrorKind, RedisError};
 
 use crate::RESPONSE_SECONDS;
@@ -19,12 +21,54 @@ pub enum BusError {
     /// Redis wants another password, or another user.
     #[error("Redis refused the credentials: {0}")]
     Credentials(String),
-    /// Redis answered with an error: out of memory, read-only, still loading.
+    /// Redis answers, and takes no writes.
+    #[error("Redis refuses writes: {0}")]
+    WritesRefused(&'static str),
+    /// The CA that the URL names is none.
+    #[error("Redis cannot be reached over TLS: {0}")]
+    Certificate(String),
+    /// Redis answered with an error, such as that it is still loading.
     #[error("Redis refused the command: {0}")]
     Refused(String),
     /// What is stored under a key, or answered, is not what this crate writes.
     #[error("Redis holds something unexpected: {0}")]
     Corrupt(String),
+}
+
+/// Why Redis takes no writes, and what to do, where its error's code says so.
+fn refusal(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "OOM" => {
+            "its memory is full (maxmemory with noeviction); give it more, or remove what others keep there"
+        }
+        "READONLY" => "it is a read-only replica; let REDIS_URL lead to the primary",
+        "MISCONF" => "it could not save to its disk; see its log, and make room",
+        "NOREPLICAS" => {
+            "it has fewer replicas than min-replicas-to-write; bring them back, or lower it"
+        }
+        "MASTERDOWN" => "it is a replica that lost its primary; let REDIS_URL lead to the primary",
+        _ => return None,
+    })
+}
+
+/// What to look at where TLS failed.
+const CERTIFICATE: &str = "is its CA the one of sslrootcert in REDIS_URL, is it made for the host of the URL, \
+    and has it not expired?";
+
+fn is_certificate(error: &RedisError) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let inner = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        let whole = error.downcast_ref::<rustls::Error>();
+        let within = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::InvalidCertificate(_)) = whole.or(within) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 impl From<RedisError> for BusError {
@@ -34,7 +78,13 @@ impl From<RedisError> for BusError {
                 seconds: RESPONSE_SECONDS,
             };
         }
-        let message = error.to_string();
+        if let Some(why) = error.code().and_then(refusal) {
+            return BusError::WritesRefused(why);
+        }
+        let mut message = error.to_string();
+        if is_certificate(&error) || message.contains("invalid peer certificate") {
+            message = format!("{message} ({CERTIFICATE})");
+        }
         let wants_password = error
             .code()
             .is_some_and(|code| matches!(code, "NOAUTH" | "WRONGPASS"));

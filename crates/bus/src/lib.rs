@@ -12,10 +12,12 @@
 //! | `ticket:<observation id>` | the bot the ticket is bound to | `TICKET_TTL_SECONDS` |
 //! | `limit:<name>` | how often something was done in its window | the window |
 //! | `rate:<name>` | by when what was done is paid for, in microseconds | until then |
+//! | `ready` | that Redis took a write when a service was asked whether it is ready | 5 seconds |
 //! | `process:<any id>` | that a process runs, and under which credentials, as JSON | `BELIEVED` from when it last said so |
 //!
 //! and one channel, `arena:events`, on which a message means only "look into Postgres".
 
+mod address;
 mod error;
 pub mod limits;
 pub mod passwords;
@@ -42,10 +44,14 @@ pub const CONNECT_SECONDS: u64 = 5;
 /// How long anything else waits for Redis, in seconds, a second try included.
 pub const RESPONSE_SECONDS: u64 = 2;
 
+/// How long what proves that Redis takes writes stays there, in seconds.
+const READY_SECONDS: u64 = 5;
+
 /// How to reach Redis.
 #[derive(Clone)]
 pub struct BusConfig {
-    /// A `redis://` URL. It may hold a password: this type has no `Debug`.
+    /// A `redis://` URL, or `rediss://` for TLS, with `?sslrootcert=` for a CA that the machine does not
+    /// know. It may hold a password: this type has no `Debug`.
     pub url: String,
     /// What every key and channel starts with. Empty in earnest; tests use one each.
     pub namespace: String,
@@ -72,7 +78,7 @@ struct Link {
 impl Link {
     /// A connection that was made and has answered.
     async fn open(url: &str) -> BusResult<Link> {
-        let client = redis::Client::open(url).map_err(|_| BusError::Url)?;
+        let client = address::client(url)?;
         let settings = ConnectionManagerConfig::new()
             .set_number_of_retries(1)
             .set_max_delay(Duration::from_millis(200))
@@ -135,6 +141,20 @@ impl Bus {
             "PONG" => Ok(()),
             _ => Err(BusError::Corrupt("the answer to PING".to_owned())),
         }
+    }
+
+    /// Proves that Redis takes writes, by one that ends by itself. A replica, or a Redis without memory or
+    /// disk, answers everything else.
+    ///
+    /// # Errors
+    /// [`BusError::WritesRefused`] says why, and what to do.
+    pub async fn must_take_writes(&self) -> BusResult<()> {
+        let mut set = redis::cmd("SET");
+        set.arg(self.key("ready"))
+            .arg(1)
+            .arg("EX")
+            .arg(READY_SECONDS);
+        self.run(&set).await
     }
 
     /// The number Redis gives this connection, as its `CLIENT LIST` shows it.

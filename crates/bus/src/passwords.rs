@@ -91,7 +91,7 @@ impl PasswordAdmin {
     /// # Errors
     /// As for [`PasswordAdmin::add`], and [`BusError::Url`] if there is none.
     pub async fn only(&self, user: &str, url: &str) -> BusResult<()> {
-        let client = redis::Client::open(url).map_err(|_| BusError::Url)?;
+        let client = crate::address::login(url)?;
         let login = client.get_connection_info().redis_settings();
         let password = login.password().ok_or(BusError::Url)?;
         let command = if user == DEFAULT_USER {

@@ -215,7 +215,7 @@ pub fn fingerprint(groups: &[&[&str]]) -> String {
 /// # Errors
 /// [`BusError::Url`] if it cannot be read.
 pub fn login_fingerprint(url: &str) -> BusResult<String> {
-    let client = redis::Client::open(url).map_err(|_| BusError::Url)?;
+    let client = crate::address::login(url)?;
     let login = client.get_connection_info().redis_settings();
     let user = login.username().unwrap_or(DEFAULT_USER);
     Ok(fingerprint(&[

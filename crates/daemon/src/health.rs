@@ -3,18 +3,22 @@
 //! `/health` touches nothing: it says that the process is alive, and must stay true while the
 //! database is down, or a supervisor would restart a service that only has to wait. `/ready`
 //! asks the service's probe, at most once a second, whoever asks how often. `/metrics` does too.
+//!
+//! Balancers and supervisors ask for the first two by whatever address they have, so any `Host` will do
+//! there; they say nothing that is not for everybody. `/metrics` is for who asks by a name of the
+//! service's own ([`crate::hosts`]).
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -26,6 +30,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use crate::hosts::Hosts;
 use crate::metrics;
 use crate::shutdown::Shutdown;
 
@@ -140,12 +145,14 @@ struct Probe {
     said: Mutex<Option<(Instant, Vec<Check>)>>,
 }
 
-/// Listens on the address and answers until the shutdown. `probe` is called for each `/ready`.
+/// Listens on the address and answers until the shutdown, with metrics for who asks by one of `hosts`.
+/// `probe` is called for each `/ready`.
 ///
 /// # Errors
 /// When the address cannot be bound; the error names it.
 pub async fn serve<P, F>(
     address: SocketAddr,
+    hosts: Hosts,
     service: &str,
     probe: P,
     shutdown: Shutdown,
@@ -164,13 +171,14 @@ where
         said: Mutex::new(None),
     });
     info!(service, %address, "health server listens");
+    hosts.warn_if_nameless(service, address.ip());
     Ok(HealthServer {
         address,
-        task: tokio::spawn(accept(listener, probe, shutdown)),
+        task: tokio::spawn(accept(listener, hosts, probe, shutdown)),
     })
 }
 
-async fn accept(listener: TcpListener, probe: Arc<Probe>, shutdown: Shutdown) {
+async fn accept(listener: TcpListener, hosts: Hosts, probe: Arc<Probe>, shutdown: Shutdown) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let accepted = tokio::select! {
@@ -189,11 +197,17 @@ async fn accept(listener: TcpListener, probe: Arc<Probe>, shutdown: Shutdown) {
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             continue;
         };
-        let probe = Arc::clone(&probe);
+        let (hosts, probe) = (hosts.clone(), Arc::clone(&probe));
+        let came_to = stream.local_addr().ok().map(|address| address.ip());
         tokio::spawn(async move {
             let answer = service_fn(move |request| {
-                let probe = Arc::clone(&probe);
-                async move { Ok::<_, Infallible>(respond(&request, &probe).await) }
+                let (hosts, probe) = (hosts.clone(), Arc::clone(&probe));
+                async move {
+                    if is_for_another(&request, &hosts, came_to) {
+                        return Ok::<_, Infallible>(for_another());
+                    }
+                    Ok(respond(&request, &probe).await)
+                }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -233,6 +247,24 @@ async fn respond(request: &Request<Incoming>, probe: &Arc<Probe>) -> Response<Fu
         return told();
     }
     ready(Readiness::from(checks))
+}
+
+fn is_for_another(request: &Request<Incoming>, hosts: &Hosts, came_to: Option<IpAddr>) -> bool {
+    let target = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str());
+    let named = request.headers().get_all(HOST).into_iter();
+    !matches!(request.uri().path(), "/health" | "/ready")
+        && hosts
+            .admit(target, named.map(HeaderValue::as_bytes), came_to)
+            .is_err()
+}
+
+fn for_another() -> Response<Full<Bytes>> {
+    let body =
+        r#"{"status":"this service does not go by that name; its operator sets PUBLIC_HOSTS"}"#;
+    json(StatusCode::MISDIRECTED_REQUEST, body.to_owned())
 }
 
 fn told() -> Response<Full<Bytes>> {

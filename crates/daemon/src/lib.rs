@@ -10,6 +10,7 @@ pub mod command_line;
 pub mod config;
 pub mod credentials;
 pub mod health;
+pub mod hosts;
 pub mod metrics;
 pub mod process;
 pub mod shutdown;

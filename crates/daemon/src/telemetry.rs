@@ -18,7 +18,9 @@ use crate::traces;
 
 /// The HTTP server calls it an error when a client sends nonsense or hangs up: whoever can reach it
 /// could fill the log with alarms. What fails on our side is logged by us.
-const SERVICE_FILTER: &str = "info,actix_http::h1::dispatcher=off";
+/// Of traces that cannot be sent we tell ourselves, with what failed and not for each batch.
+const SERVICE_FILTER: &str =
+    "info,actix_http::h1::dispatcher=off,opentelemetry_sdk=off,opentelemetry-otlp=off";
 
 /// Starts logging for the service; `RUST_LOG`, from the environment or `.env`, chooses what is
 /// shown (default `info`, without the HTTP server's complaints about clients). Panics are logged

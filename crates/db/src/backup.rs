@@ -4,6 +4,10 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
+use futures_util::TryStreamExt as _;
+use ledger_core::Hash;
+use sha2::{Digest as _, Sha256};
+use tokio_postgres::Client;
 
 use crate::error::{DbError, DbResult};
 use crate::inspect::{self, Options, Report};
@@ -27,13 +31,68 @@ struct Number {
     number: i64,
 }
 
+/// Whose credentials are whose: bots in order of their ids, with what their keys and secrets are held
+/// against, and what was before while that is still good.
+const CREDENTIALS: &str = "COPY (SELECT b.id, b.handle, b.hosted, b.api_key_hash, \
+           encode(b.api_secret_sha256, 'hex'), b.credential_version, \
+           s.version, s.api_key_hash, encode(s.api_secret_sha256, 'hex'), \
+           (extract(epoch FROM s.valid_until) * 1000000)::bigint \
+      FROM bots b LEFT JOIN superseded_credentials s ON s.bot_id = b.id ORDER BY b.id) TO STDOUT";
+
+/// What an audit and a dump of one moment came to.
+pub struct Dumped<T> {
+    pub audit: Report,
+    pub credentials: Hash,
+    pub dump: T,
+}
+
 /// Audits one consistent snapshot and hands its name to `dump`, which sees the same moment for as
 /// long as it runs.
 pub async fn audit_and_dump<T>(
     database: &Database,
+    options: Options,
     dump: impl AsyncFnOnce(&str) -> T,
-) -> DbResult<(Report, T)> {
-    inspect::audit_beside(database, Options::default(), dump).await
+) -> DbResult<Dumped<T>> {
+    let beside = async |client: &Client, snapshot: &str| {
+        let credentials = digest_of_credentials(client).await?;
+        DbResult::Ok((credentials, dump(snapshot).await))
+    };
+    let (audit, beside) = inspect::audit_beside(database, options, beside).await?;
+    let (credentials, dump) = beside?;
+    Ok(Dumped {
+        audit,
+        credentials,
+        dump,
+    })
+}
+
+/// SHA-256 over the credentials of all bots: a hash of a key that was replaced changes it.
+pub async fn credentials(database: &Database) -> DbResult<Hash> {
+    digest_of_credentials(&database.dedicated().await?).await
+}
+
+async fn digest_of_credentials(client: &Client) -> DbResult<Hash> {
+    let rows = client.copy_out(CREDENTIALS).await?;
+    let hasher = rows
+        .try_fold(Sha256::new(), async |hasher, bytes| {
+            Ok(hasher.chain_update(&bytes))
+        })
+        .await?;
+    Ok(Hash(hasher.finalize().into()))
+}
+
+/// Whether this role may do more to the server than to databases of its own: a dump runs as whoever
+/// restores it.
+pub async fn is_mighty(conn: &mut Connection) -> DbResult<bool> {
+    let row: Flag = diesel::sql_query(
+        "SELECT bool_or(r.rolsuper OR r.rolname <> current_user) AS flag FROM pg_roles r \
+          WHERE r.rolname = current_user \
+             OR r.rolname IN ('pg_execute_server_program', 'pg_write_server_files') \
+                AND pg_has_role(current_user, r.oid, 'MEMBER')",
+    )
+    .get_result(conn)
+    .await?;
+    Ok(row.flag)
 }
 
 /// The newest migration that the database has.
@@ -96,8 +155,9 @@ pub async fn services_roles(conn: &mut Connection) -> DbResult<Vec<String>> {
 
 /// Makes a restored copy an arena of its own, in one transaction: a new identity, because bots that
 /// were registered since the copy was taken are gone and their ids come again, so that tokens and
-/// cursors of the other arena are refused; and no events, whose positions are transaction ids of
-/// another cluster. Told again it draws another identity and does no harm.
+/// cursors of the other arena are refused; no kept answers with secrets, whose tokens are dead here; no
+/// events, whose positions are transaction ids of another cluster; and nobody's word that chains were
+/// verified. Told again it draws another identity and does no harm.
 pub async fn begin_anew(owner_url: &str) -> DbResult<()> {
     let mut conn = connect_owner(owner_url).await?;
     // Another cluster's database was not told who may connect to it.
@@ -107,6 +167,8 @@ pub async fn begin_anew(owner_url: &str) -> DbResult<()> {
              UPDATE events_horizon SET xid = pg_current_xact_id(), id = 9223372036854775807; \
              UPDATE arena_identity SET id = gen_random_uuid(); \
              DELETE FROM leases; \
+             TRUNCATE verified_heads; \
+             DELETE FROM idempotency_keys WHERE encrypted; \
              DO $$ DECLARE role name; BEGIN \
                 EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database()); \
                 FOR role IN SELECT r.rolname FROM pg_class c, aclexplode(c.relacl) a \

@@ -22,6 +22,9 @@ use crate::pool::Connection;
 use crate::schema::{bots, superseded_credentials as superseded};
 use crate::sql::{SqlBotStatus, clock, statement};
 
+/// The number of the credentials that a bot is registered with.
+pub const FIRST_VERSION: i64 = 1;
+
 /// Whether a bot's credentials are still its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {

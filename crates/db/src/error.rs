@@ -5,6 +5,9 @@ use std::error::Error as _;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use ledger_core::{Refusal, SealError};
 
+use crate::pool::READ_ONLY;
+use crate::sqlstate;
+
 pub type DbResult<T> = Result<T, DbError>;
 
 /// Only this module knows SQLSTATEs and the names of constraints.
@@ -21,13 +24,25 @@ pub enum DbError {
     /// Postgres cannot be reached, or had to give up; trying again may help.
     #[error("Postgres is unavailable: {0}")]
     Unavailable(String),
+    /// Postgres answers, and takes no writes.
+    #[error("Postgres {0}")]
+    ReadOnly(&'static str),
     /// The connection was lost, or silent, while the commit was on its way: all of it was done, or
     /// nothing. Look before repeating it.
     #[error("Postgres did not answer to a commit: {0}")]
     OutcomeUnknown(String),
+    /// The database itself will not do, whatever is in it.
+    #[error(
+        "its encoding is {0}, which cannot hold every text, and must be UTF8: make another one \
+         (CREATE DATABASE … ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0)"
+    )]
+    Encoding(String),
     /// What is stored contradicts itself. Run inspect-ledger.
     #[error("stored data is corrupt: {0}")]
     Corrupt(String),
+    /// An earlier statement of the transaction failed, which is what counts.
+    #[error("an earlier statement of the transaction failed: {0}")]
+    Aborted(String),
     #[error("query failed: {0}")]
     Query(String),
 }
@@ -55,23 +70,40 @@ impl DbError {
     #[must_use]
     pub const fn retryable(&self) -> bool {
         match self {
-            DbError::Unavailable(_) => true,
+            DbError::Unavailable(_) | DbError::ReadOnly(_) => true,
             DbError::Refused(_)
             | DbError::NotFound(_)
             | DbError::Conflict(_)
             | DbError::OutcomeUnknown(_)
+            | DbError::Encoding(_)
             | DbError::Corrupt(_)
+            | DbError::Aborted(_)
             | DbError::Query(_) => false,
         }
     }
 
     /// Whether it only says that an earlier statement of the transaction failed.
     fn is_aftermath(&self) -> bool {
-        matches!(self, DbError::Query(message) if message.starts_with("current transaction is aborted"))
+        matches!(self, DbError::Aborted(_))
     }
 
     pub(crate) fn corrupt(what: impl std::fmt::Display) -> DbError {
         DbError::Corrupt(what.to_string())
+    }
+
+    /// By the code alone: texts are in the server's language.
+    fn from_code(code: &str, constraint: Option<&str>, message: String) -> DbError {
+        // 40: rollback, 53: resources, 55P03: lock time-out, 57: operator, 08: connection, 58: the
+        // disk, XX: Postgres itself. Nobody's data is to blame for any of these.
+        let is_transient = ["40", "53", "57", "08", "58", "XX", "55P03", "25P03"]
+            .iter()
+            .any(|class| code.starts_with(class));
+        match code {
+            _ if is_transient => DbError::Unavailable(message),
+            "25P02" => DbError::Aborted(message),
+            "25006" => DbError::ReadOnly(READ_ONLY),
+            _ => DbError::from_constraint(constraint, message),
+        }
     }
 
     fn from_constraint(constraint: Option<&str>, message: String) -> DbError {
@@ -108,7 +140,7 @@ pub(crate) fn first_cause(results: impl IntoIterator<Item = DbResult<()>>) -> Db
 /// commit was left: whatever went wrong then, nobody knows how it ended.
 pub(crate) fn of_commit<T>(result: DbResult<T>, done: bool) -> DbResult<T> {
     match result {
-        Err(DbError::Unavailable(why) | DbError::Query(why)) if done => {
+        Err(DbError::Unavailable(why) | DbError::Aborted(why) | DbError::Query(why)) if done => {
             Err(DbError::OutcomeUnknown(why))
         }
         other => other,
@@ -128,12 +160,15 @@ impl From<DieselError> for DbError {
             DieselError::DatabaseError(kind, info) => {
                 let message = info.message().to_owned();
                 match kind {
+                    DatabaseErrorKind::ReadOnlyTransaction => DbError::ReadOnly(READ_ONLY),
                     DatabaseErrorKind::ClosedConnection
                     | DatabaseErrorKind::SerializationFailure
                     | DatabaseErrorKind::UnableToSendCommand => DbError::Unavailable(message),
-                    DatabaseErrorKind::Unknown if is_transient(&message) => {
-                        DbError::Unavailable(message)
-                    }
+                    // Of all other codes diesel hands on no more than the text.
+                    DatabaseErrorKind::Unknown => match sqlstate::of(&message) {
+                        Some(code) => DbError::from_code(&code, info.constraint_name(), message),
+                        None => DbError::Query(message),
+                    },
                     _ => DbError::from_constraint(info.constraint_name(), message),
                 }
             }
@@ -146,26 +181,6 @@ impl From<DieselError> for DbError {
     }
 }
 
-/// Diesel hands time-outs and shutdowns on by their message alone.
-fn is_transient(message: &str) -> bool {
-    const SIGNS: [&str; 12] = [
-        "canceling statement due to",
-        "deadlock detected",
-        "terminating connection",
-        "connection closed",
-        "connection reset",
-        "broken pipe",
-        "unexpected eof",
-        "the database system is",
-        "could not serialize",
-        "error communicating with the server",
-        "too many clients",
-        "could not extend file",
-    ];
-    let message = message.to_ascii_lowercase();
-    SIGNS.iter().any(|sign| message.contains(sign))
-}
-
 impl From<tokio_postgres::Error> for DbError {
     fn from(error: tokio_postgres::Error) -> DbError {
         let Some(db) = error.as_db_error() else {
@@ -174,22 +189,13 @@ impl From<tokio_postgres::Error> for DbError {
                 .map_or_else(String::new, |cause| format!(": {cause}"));
             let message = format!("{error}{cause}");
             // Without a server's answer it is the connection, unless a value would not convert.
-            return if error.is_closed() || is_transient(&message) || is_io(&error) {
+            return if error.is_closed() || is_io(&error) {
                 DbError::Unavailable(message)
             } else {
                 DbError::Query(message)
             };
         };
-        // 40: rollback, 53: resources, 55P03: lock time-out, 57: operator, 08: connection, 58: the
-        // disk, XX: Postgres itself. Nobody's data is to blame for any of these.
-        let code = db.code().code();
-        let transient =
-            matches!(&code[..2], "40" | "53" | "57" | "08" | "58" | "XX") || code == "55P03";
-        if transient {
-            DbError::Unavailable(db.message().to_owned())
-        } else {
-            DbError::from_constraint(db.constraint(), db.message().to_owned())
-        }
+        DbError::from_code(db.code().code(), db.constraint(), db.message().to_owned())
     }
 }
 

@@ -11,6 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use diesel::OptionalExtension;
 use diesel::sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz, Untyped};
 use diesel_async::RunQueryDsl;
 pub use ledger_core::EventKind;
@@ -267,22 +268,31 @@ fn xid(text: &str) -> DbResult<u64> {
 }
 
 statement! {
+    /// When the oldest event was written that is left.
+    struct OldestAt {} returns Timestamptz =
+    "SELECT at FROM events \
+      WHERE (xid, id) > ((SELECT xid FROM events_horizon), (SELECT id FROM events_horizon)) \
+        AND xid < pg_snapshot_xmin(pg_current_snapshot()) \
+      ORDER BY xid, id LIMIT 1"
+}
+
+statement! {
+    /// The rows go by their place, so that whatever the statistics say no other row is read.
     struct Prune {
         before: DateTime<Utc> as Timestamptz,
         limit: i64 as BigInt,
     } returns BigInt =
     "WITH given AS (SELECT {} AS before), \
      oldest AS MATERIALIZED ( \
-        SELECT e.xid, e.id, e.at FROM events_horizon h, events e \
-         WHERE (e.xid, e.id) > (h.xid, h.id) AND e.xid < pg_snapshot_xmin(pg_current_snapshot()) \
-         ORDER BY e.xid, e.id LIMIT {}), \
-     kept AS ( \
-        SELECT xid, id FROM oldest, given WHERE at >= before ORDER BY xid, id LIMIT 1), \
+        SELECT ctid AS place, xid, id, at FROM events \
+         WHERE (xid, id) > ((SELECT xid FROM events_horizon), (SELECT id FROM events_horizon)) \
+           AND xid < pg_snapshot_xmin(pg_current_snapshot()) \
+         ORDER BY xid, id LIMIT {}), \
+     old AS MATERIALIZED ( \
+        SELECT place, xid, id, bool_and(at < before) OVER (ORDER BY xid, id) AS goes FROM oldest, given), \
      gone AS ( \
-        DELETE FROM events e USING oldest o \
-         WHERE e.xid = o.xid AND e.id = o.id \
-           AND NOT EXISTS (SELECT FROM kept k WHERE (o.xid, o.id) >= (k.xid, k.id)) \
-        RETURNING e.xid, e.id), \
+        DELETE FROM events WHERE ctid = ANY (ARRAY(SELECT place FROM old WHERE goes)) \
+        RETURNING xid, id), \
      moved AS ( \
         UPDATE events_horizon h SET xid = l.xid, id = l.id \
           FROM (SELECT xid, id FROM gone ORDER BY xid DESC, id DESC LIMIT 1) l) \
@@ -290,8 +300,12 @@ statement! {
 }
 
 /// Forgets the oldest events, as far as all of them were written before `before`, at most
-/// [`PRUNE_MAX`]; returns how many.
+/// [`PRUNE_MAX`]; returns how many. When there is nothing to forget, it reads one event.
 pub async fn prune(conn: &mut Connection, before: Timestamp) -> DbResult<i64> {
+    let oldest: Option<DateTime<Utc>> = OldestAt {}.get_result(conn).await.optional()?;
+    if oldest.is_none_or(|at| Timestamp::from(at) >= before) {
+        return Ok(0);
+    }
     let prune = Prune {
         before: before.datetime(),
         limit: PRUNE_MAX,

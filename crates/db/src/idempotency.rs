@@ -1,19 +1,23 @@
 //! Answers that are given once and repeated for a day.
 //!
 //! The first committed answer to an `Idempotency-Key` is written in the transaction of its effects:
-//! either both exist or neither. Refusals are not kept, so they run again.
+//! either both exist or neither. Refusals are not kept, so they run again. An answer with secrets
+//! names the credentials that it speaks of, and is repeated only while these are in force.
+
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Bool, Bytea, SmallInt, Untyped};
+use diesel::sql_types::{BigInt, Bool, Bytea, Nullable, SmallInt, Untyped};
 use diesel_async::RunQueryDsl;
+use ledger_core::BotId;
 
 use crate::error::{Conflict, DbError, DbResult};
 use crate::pool::Connection;
 use crate::sql::statement;
 
-/// How long an answer is repeated.
-pub const KEPT_HOURS: i64 = 24;
+/// How long an answer is repeated, unless what it tells of ends sooner.
+pub const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a request with an `Idempotency-Key` claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +33,18 @@ pub struct Claim {
 pub struct StoredAnswer {
     /// HTTP status, 200–299.
     pub status: i16,
-    /// JSON, or its ciphertext.
+    /// JSON, or its ciphertext where it holds secrets.
     pub answer: Vec<u8>,
-    pub encrypted: bool,
+    /// Whose secrets it holds, if any.
+    pub secrets_of: Option<Pair>,
+}
+
+/// A bot's key and secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pair {
+    pub bot: BotId,
+    /// The number of these credentials.
+    pub version: i64,
 }
 
 /// The hook into a writing transaction: the claim, and how to turn what the transaction did into
@@ -39,6 +52,8 @@ pub struct StoredAnswer {
 pub struct Remember<'a, T> {
     pub claim: Claim,
     pub rivals: Rivals,
+    /// At most [`KEPT`]. A token is kept no longer than it is good.
+    pub keep: Duration,
     pub render: &'a (dyn Fn(&T) -> StoredAnswer + Send + Sync),
 }
 
@@ -65,42 +80,69 @@ pub enum Recall {
 /// Looks a claim up before its request runs.
 pub async fn recall(conn: &mut Connection, claim: &Claim) -> DbResult<Recall> {
     use crate::schema::idempotency_keys::dsl;
-    type Row = (Vec<u8>, i16, Vec<u8>, bool);
+    type Row = (Vec<u8>, i16, Vec<u8>, Option<i64>, Option<i64>);
     let row: Option<Row> = dsl::idempotency_keys
         .find(&claim.key_sha256[..])
-        .filter(dsl::expires_at.gt(crate::sql::clock()))
-        .select((dsl::body_sha256, dsl::status, dsl::answer, dsl::encrypted))
+        .filter(answer_is_kept(
+            dsl::expires_at,
+            dsl::bot_id,
+            dsl::credential_version,
+        ))
+        .select((
+            dsl::body_sha256,
+            dsl::status,
+            dsl::answer,
+            dsl::bot_id,
+            dsl::credential_version,
+        ))
         .first(conn)
         .await
         .optional()?;
     Ok(match row {
         None => Recall::Fresh,
         Some((body, ..)) if body != claim.body_sha256 => Recall::OtherBody,
-        Some((_, status, answer, encrypted)) => Recall::Replay(StoredAnswer {
+        Some((_, status, answer, bot, version)) => Recall::Replay(StoredAnswer {
             status,
             answer,
-            encrypted,
+            secrets_of: bot.zip(version).map(|(bot, version)| Pair {
+                bot: BotId(bot),
+                version,
+            }),
         }),
     })
 }
 
+diesel::define_sql_function! {
+    /// Whether an answer is still to be repeated. The migration that makes it says when.
+    fn answer_is_kept(
+        until: diesel::sql_types::Timestamptz,
+        owner_id: Nullable<BigInt>,
+        owner_version: Nullable<BigInt>,
+    ) -> Bool;
+}
+
 statement! {
-    /// An expired claim gives way; a live one of a twin that committed first does not.
+    /// A claim whose answer is not repeated any more gives way; that of a twin that committed first
+    /// does not.
     struct InsertAnswer<'a> {
         key_sha256: &'a [u8] as Bytea,
         body_sha256: &'a [u8] as Bytea,
         status: i16 as SmallInt,
         answer: &'a [u8] as Bytea,
         encrypted: bool as Bool,
+        bot_id: Option<i64> as Nullable<BigInt>,
+        credential_version: Option<i64> as Nullable<BigInt>,
+        seconds: i64 as BigInt,
     } returns Untyped =
     "INSERT INTO idempotency_keys AS k \
-            (key_sha256, body_sha256, status, answer, encrypted, expires_at) \
-     VALUES ({}, {}, {}, {}, {}, clock_timestamp() + interval '24 hours') \
+            (key_sha256, body_sha256, status, answer, encrypted, bot_id, credential_version, expires_at) \
+     VALUES ({}, {}, {}, {}, {}, {}, {}, clock_timestamp() + {} * interval '1 second') \
      ON CONFLICT (key_sha256) DO UPDATE \
         SET body_sha256 = EXCLUDED.body_sha256, status = EXCLUDED.status, \
             answer = EXCLUDED.answer, encrypted = EXCLUDED.encrypted, \
+            bot_id = EXCLUDED.bot_id, credential_version = EXCLUDED.credential_version, \
             created_at = clock_timestamp(), expires_at = EXCLUDED.expires_at \
-      WHERE k.expires_at <= clock_timestamp()"
+      WHERE NOT answer_is_kept(k.expires_at, k.bot_id, k.credential_version)"
 }
 
 /// Keeps the answer in the caller's transaction, which must not commit if this fails.
@@ -119,7 +161,10 @@ pub(crate) async fn remember<T>(
         body_sha256: &hook.claim.body_sha256,
         status: kept.status,
         answer: &kept.answer,
-        encrypted: kept.encrypted,
+        encrypted: kept.secrets_of.is_some(),
+        bot_id: kept.secrets_of.map(|pair| pair.bot.0),
+        credential_version: kept.secrets_of.map(|pair| pair.version),
+        seconds: i64::try_from(hook.keep.min(KEPT).as_secs()).unwrap_or(0),
     };
     match insert.execute(&mut conn).await? {
         1 => Ok(()),
@@ -142,7 +187,8 @@ async fn forestall(mut conn: &Connection, rivals: &Rivals) -> DbResult<()> {
     let keys: Vec<&[u8]> = rivals.keys_sha256.iter().map(|key| &key[..]).collect();
     let known: Known = diesel::sql_query(
         "SELECT EXISTS (SELECT FROM idempotency_keys \
-                         WHERE key_sha256 = ANY ($1) AND expires_at > clock_timestamp()) AS known",
+                         WHERE key_sha256 = ANY ($1) \
+                           AND answer_is_kept(expires_at, bot_id, credential_version)) AS known",
     )
     .bind::<diesel::sql_types::Array<Bytea>, _>(keys)
     .get_result(&mut conn)
@@ -159,9 +205,10 @@ pub const PRUNE_MAX: i64 = 10_000;
 /// Forgets answers past their time, at most [`PRUNE_MAX`]; returns how many.
 pub async fn prune(conn: &mut Connection, now: DateTime<Utc>) -> DbResult<usize> {
     Ok(diesel::sql_query(
-        "DELETE FROM idempotency_keys WHERE key_sha256 IN \
-            (SELECT key_sha256 FROM idempotency_keys WHERE expires_at <= $1 \
-              ORDER BY expires_at LIMIT $2)",
+        // As an array: joined to the table, the keys would be looked for in all of it.
+        "DELETE FROM idempotency_keys WHERE key_sha256 = ANY (ARRAY( \
+            SELECT key_sha256 FROM idempotency_keys WHERE expires_at <= $1 \
+             ORDER BY expires_at LIMIT $2))",
     )
     .bind::<diesel::sql_types::Timestamptz, _>(now)
     .bind::<diesel::sql_types::BigInt, _>(PRUNE_MAX)

@@ -12,18 +12,21 @@ mod expected;
 mod markets;
 mod range;
 mod tally;
+mod verdicts;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ledger_core::chain::{ChainFault, FaultyField, Head, HeadsDigest};
+use ledger_core::criteria::{Criteria, Reading};
 use ledger_core::supply::{Supply, SupplyText};
 use ledger_core::{BotId, Hash, MarketId, Money, Timestamp};
 use serde::Serialize;
 use tokio_postgres::Client;
 
 use self::expected::Bounds;
+use self::verdicts::Verdicts;
 use crate::error::{DbError, DbResult};
 use crate::pool::Database;
 
@@ -37,11 +40,20 @@ pub const FAULTS_MAX: usize = 1_000;
 pub struct Options {
     /// Ranges audited at once, each on a connection of its own.
     pub workers: usize,
+    /// How to read again what decided a market; without it the kept bytes are only hashed.
+    pub derive: Option<Derive>,
 }
+
+/// What an answer that was fetched at the last of the three times says of a market that was open from the
+/// first to the second; an error says why nothing.
+pub type Derive = fn(&Criteria, Timestamp, Timestamp, Timestamp, &[u8]) -> Result<Reading, String>;
 
 impl Default for Options {
     fn default() -> Options {
-        Options { workers: 2 }
+        Options {
+            workers: 2,
+            derive: None,
+        }
     }
 }
 
@@ -73,9 +85,22 @@ impl From<ChainFault> for Fault {
     }
 }
 
+/// Which database was audited: a report of another one proves nothing of this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    pub name: String,
+    /// Which cluster it is in, drawn when that was made; absent where the role may not ask.
+    pub system_identifier: Option<String>,
+    /// Which arena it is, by its own identity.
+    pub arena: uuid::Uuid,
+    /// The digest of the rules of its newest tick; absent before the first, and where it named none.
+    pub rules: Option<Hash>,
+}
+
 /// What an audit found.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
+    pub database: Place,
     /// The moment of the snapshot.
     pub as_of: Timestamp,
     pub bots: u64,
@@ -125,33 +150,36 @@ pub async fn audit(database: &Database, options: Options) -> DbResult<Report> {
     audit_of(&snapshot, database, options).await
 }
 
-/// [`audit`], and `beside` it something else that sees the same moment by the snapshot's name.
+/// [`audit`], and `beside` it something else that sees the same moment: by the snapshot's session, or by
+/// its name.
 pub(crate) async fn audit_beside<T>(
     database: &Database,
     options: Options,
-    beside: impl AsyncFnOnce(&str) -> T,
+    beside: impl AsyncFnOnce(&Client, &str) -> T,
 ) -> DbResult<(Report, T)> {
     let snapshot = Snapshot::take(database).await?;
     let report = audit_of(&snapshot, database, options).await?;
-    let done = beside(&snapshot.id).await;
+    let done = beside(&snapshot.client, &snapshot.id).await;
     Ok((report, done))
 }
 
 async fn audit_of(snapshot: &Snapshot, database: &Database, options: Options) -> DbResult<Report> {
     let ranges = Arc::new(snapshot.ranges().await?);
+    let verdicts = Arc::new(Verdicts::load(&snapshot.client).await?);
     let next = Arc::new(AtomicUsize::new(0));
     let (sender, mut receiver) = tokio::sync::mpsc::channel(options.workers.max(1) * 2);
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..options.workers.clamp(1, ranges.len()) {
         let client = snapshot.share(database).await?;
         let (ranges, next, sender) = (Arc::clone(&ranges), Arc::clone(&next), sender.clone());
+        let verdicts = Arc::clone(&verdicts);
         workers.spawn(async move {
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(bounds) = ranges.get(index) else {
                     return DbResult::Ok(());
                 };
-                let report = range::audit(&client, *bounds).await?;
+                let report = range::audit(&client, *bounds, &verdicts).await?;
                 if sender.send((index, report)).await.is_err() {
                     return Ok(());
                 }
@@ -159,7 +187,7 @@ async fn audit_of(snapshot: &Snapshot, database: &Database, options: Options) ->
         });
     }
     drop(sender);
-    let mut sum = Sum::new(snapshot.as_of);
+    let mut sum = Sum::new(snapshot.as_of, snapshot.place().await?);
     // Ranges end out of order; the digest wants them in order.
     let mut early = BTreeMap::new();
     while let Some((index, report)) = receiver.recv().await {
@@ -171,7 +199,7 @@ async fn audit_of(snapshot: &Snapshot, database: &Database, options: Options) ->
     while let Some(worker) = workers.join_next().await {
         worker.map_err(|error| DbError::Query(format!("an auditor panicked: {error}")))??;
     }
-    let markets = markets::audit(&snapshot.client).await?;
+    let markets = markets::audit(&snapshot.client, &verdicts, options.derive).await?;
     sum.markets = markets.markets;
     sum.whole.faults_total += markets.faults_total;
     let room = FAULTS_MAX.saturating_sub(sum.whole.faults.len());
@@ -184,6 +212,7 @@ async fn audit_of(snapshot: &Snapshot, database: &Database, options: Options) ->
 /// The running total over ranges.
 struct Sum {
     as_of: Timestamp,
+    database: Place,
     ranges: usize,
     whole: RangeReport,
     markets: u64,
@@ -191,9 +220,10 @@ struct Sum {
 }
 
 impl Sum {
-    fn new(as_of: Timestamp) -> Sum {
+    fn new(as_of: Timestamp, database: Place) -> Sum {
         Sum {
             as_of,
+            database,
             ranges: 0,
             whole: RangeReport::default(),
             markets: 0,
@@ -229,6 +259,7 @@ impl Sum {
             });
         }
         Report {
+            database: self.database,
             as_of: self.as_of,
             bots: self.whole.bots,
             entries: self.whole.entries,
@@ -275,6 +306,27 @@ impl Snapshot {
             client,
             id: row.get(0),
             as_of,
+        })
+    }
+
+    async fn place(&self) -> DbResult<Place> {
+        let ask = "SELECT current_database()::text, (SELECT id FROM arena_identity), \
+            has_function_privilege('pg_control_system()', 'EXECUTE'), \
+            (SELECT rules FROM cycles ORDER BY number DESC LIMIT 1)";
+        let row = self.client.query_one(ask, &[]).await?;
+        let system_identifier = if row.get(2) {
+            let ask = "SELECT system_identifier::text FROM pg_control_system()";
+            Some(self.client.query_one(ask, &[]).await?.get(0))
+        } else {
+            None
+        };
+        Ok(Place {
+            name: row.get(0),
+            arena: row.get(1),
+            system_identifier,
+            rules: row
+                .get::<_, Option<Vec<u8>>>(3)
+                .and_then(|digest| Hash::from_slice(&digest)),
         })
     }
 

@@ -21,7 +21,9 @@ use futures_util::future::join;
 use ledger_core::chain::{Head, seal_onto};
 use ledger_core::economy::{Movement, Wallet};
 use ledger_core::{BotId, CycleNumber, Entry, Hash, Timestamp};
-pub use reading::{JournalPosition, Verification, journal, page, verify};
+pub use reading::{
+    JournalPosition, VERIFY_BATCH, Verification, journal, page, verified, verify_on,
+};
 use serde_json::json;
 
 use crate::error::{DbError, DbResult, first_cause};

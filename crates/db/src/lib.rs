@@ -10,6 +10,7 @@ pub mod actions;
 pub mod audit;
 pub mod backup;
 pub mod bots;
+pub mod catalogue;
 pub mod credentials;
 pub mod dry_run;
 pub mod error;
@@ -41,11 +42,13 @@ pub mod schema;
 pub mod standings;
 pub mod supply;
 pub mod ticks;
+mod tls;
 pub mod totals;
 
 mod connection;
 mod copy;
 mod sql;
+mod sqlstate;
 
 pub use error::{DbError, DbResult};
 pub use pool::{Connection, Database, DatabaseConfig, PoolUse, PooledConnection, now};

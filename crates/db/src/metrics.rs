@@ -24,6 +24,8 @@ pub struct Usage {
     pub provider: String,
     pub model: String,
     pub llm_calls: i32,
+    /// Those of them of which nobody said what they used.
+    pub unreported_calls: i32,
     pub input_tokens: i64,
     pub output_tokens: i64,
     pub cached_input_tokens: Option<i64>,
@@ -48,6 +50,8 @@ pub struct UsageReport {
 pub struct Reported {
     pub action_id: i64,
     pub priced_usd: Option<Money>,
+    /// As the agent said.
+    pub reported_usd: Option<Money>,
 }
 
 /// Records usage outside of an action: audit row, metrics row and totals in one transaction. It
@@ -88,6 +92,7 @@ pub async fn report(
             let reported = Reported {
                 action_id,
                 priced_usd: usage.priced_usd,
+                reported_usd: usage.cost_usd,
             };
             idempotency::remember(conn, hook, &reported).await?;
             done = true;
@@ -136,6 +141,7 @@ async fn insert_action(
             agent_metrics::provider.eq(&usage.provider),
             agent_metrics::model.eq(&usage.model),
             agent_metrics::llm_calls.eq(usage.llm_calls),
+            agent_metrics::unreported_calls.eq(usage.unreported_calls),
             agent_metrics::input_tokens.eq(usage.input_tokens),
             agent_metrics::output_tokens.eq(usage.output_tokens),
             agent_metrics::cached_input_tokens.eq(usage.cached_input_tokens),

@@ -125,21 +125,12 @@ pub fn known_versions() -> DbResult<Vec<String>> {
 
 /// Compares the database's migrations with this build's.
 pub async fn state(conn: &mut Connection) -> DbResult<SchemaState> {
-    #[derive(QueryableByName)]
-    struct Version {
-        #[diesel(sql_type = diesel::sql_types::Text)]
-        version: String,
-    }
     let known = known_versions()?;
-    let applied: Vec<Version> = if is_migrated(conn).await? {
-        diesel::sql_query("SELECT version FROM __diesel_schema_migrations")
-            .load(conn)
-            .await?
-    } else {
-        Vec::new()
-    };
-    let is_known = |version: &str| known.iter().any(|known| known == version);
-    let unknown = applied.iter().filter(|row| !is_known(&row.version)).count();
+    let applied = applied(conn).await?;
+    let unknown = applied
+        .iter()
+        .filter(|version| !known.contains(version))
+        .count();
     if unknown > 0 {
         return Ok(SchemaState::Ahead { unknown });
     }
@@ -147,6 +138,23 @@ pub async fn state(conn: &mut Connection) -> DbResult<SchemaState> {
         0 => Ok(SchemaState::Current),
         missing => Ok(SchemaState::Behind { missing }),
     }
+}
+
+/// The versions of the migrations that the database has, in order.
+pub(crate) async fn applied(conn: &mut Connection) -> DbResult<Vec<String>> {
+    #[derive(QueryableByName)]
+    struct Version {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        version: String,
+    }
+    if !is_migrated(conn).await? {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<Version> =
+        diesel::sql_query("SELECT version FROM public.__diesel_schema_migrations ORDER BY version")
+            .load(conn)
+            .await?;
+    Ok(rows.into_iter().map(|row| row.version).collect())
 }
 
 /// Whether this role may read what was migrated here: before the first migration there is nothing,

@@ -155,7 +155,8 @@ pub async fn pause_arena(
     of_commit(paused, done)
 }
 
-/// Lets the arena go on. Cycles that were not begun meanwhile are not made up for.
+/// Lets the arena go on. Cycles that were not begun meanwhile are not made up for. Postgres itself
+/// moves the deadlines of research by the length of the pause as the pause's row goes.
 pub async fn resume_arena(
     conn: &mut Connection,
     who: &Operator,
@@ -168,6 +169,10 @@ pub async fn resume_arena(
             let changed = diesel::delete(arena_pause::table).execute(conn).await? > 0;
             if changed {
                 record(conn, who, "RESUME_ARENA", None, json!({ "reason": reason })).await?;
+                // Their deadlines moved with the end of the pause.
+                let research = markets::open_research(conn).await?;
+                let drafts: Vec<EventDraft> = research.iter().map(Market::event).collect();
+                events::write(conn, &drafts).await?;
             }
             let braked = Braked {
                 subject: (),
@@ -310,6 +315,8 @@ pub async fn set_market(
                 };
                 let detail = json!({ "market_id": id, "reason": reason });
                 record(conn, who, action, None, detail).await?;
+                // The deadline of research moves with the end of a pause.
+                market = markets::find(conn, id).await?;
                 events::write(conn, &[market.event()]).await?;
             }
             let braked = Braked {

@@ -7,6 +7,10 @@ use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+pub use crate::connection::Connection;
+use crate::error::{DbError, DbResult};
+use crate::migrations;
+use crate::tls;
 use chrono::{DateTime, Utc};
 use diesel::{ConnectionError, QueryDsl};
 use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
@@ -15,13 +19,7 @@ use diesel_async::pooled_connection::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::FutureExt;
-use futures_util::future::{Either, select};
 use ledger_core::Timestamp;
-use tokio_postgres::NoTls;
-
-pub use crate::connection::Connection;
-use crate::error::{DbError, DbResult};
-use crate::migrations;
 
 pub const IDLE_IN_TRANSACTION_SECONDS: u32 = 5;
 pub const LOCK_SECONDS: u32 = 5;
@@ -29,6 +27,10 @@ pub const STATEMENT_SECONDS: u32 = 30;
 pub const CONNECT_SECONDS: u64 = 5;
 /// How long a caller waits for a connection of the pool.
 pub const POOL_WAIT_SECONDS: u64 = 5;
+
+const STANDBY: &str = "is a standby, which only reads; let DATABASE_URL lead to the primary";
+pub(crate) const READ_ONLY: &str =
+    "takes no writes; see who set default_transaction_read_only, and whether its disk is full";
 
 /// A connection lent by [`Database::get`]; it dereferences to [`Connection`].
 pub type PooledConnection = Object<Connection>;
@@ -39,7 +41,8 @@ pub const POOLER_PARAMETER: &str = "pooler=transaction";
 /// How to reach Postgres.
 #[derive(Clone)]
 pub struct DatabaseConfig {
-    /// A `postgres://` URL. It holds a password: this type has no `Debug`. With `?pooler=transaction`
+    /// A `postgres://` URL; [`crate::tls`] has what it may say of encryption. It holds a password: this type
+    /// has no `Debug`. With `?pooler=transaction`
     /// nothing relies on a session.
     pub url: String,
     /// The most connections at once.
@@ -124,6 +127,23 @@ impl Database {
         Ok(connection.batch_execute("SELECT 1").await?)
     }
 
+    /// Asks Postgres whether it takes writes, and writes nothing.
+    ///
+    /// # Errors
+    /// [`DbError::ReadOnly`] says why it does not, and what to do.
+    pub async fn must_take_writes(&self) -> DbResult<()> {
+        let mut connection = self.get().await?;
+        let state = diesel::dsl::sql::<(diesel::sql_types::Bool, diesel::sql_types::Bool)>(
+            "pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'",
+        );
+        let (is_standby, is_read_only) = diesel::select(state).get_result(&mut *connection).await?;
+        match (is_standby, is_read_only) {
+            (true, _) => Err(DbError::ReadOnly(STANDBY)),
+            (false, true) => Err(DbError::ReadOnly(READ_ONLY)),
+            (false, false) => Ok(()),
+        }
+    }
+
     /// Whether the database has exactly the migrations this build knows.
     pub async fn schema_state(&self) -> DbResult<migrations::SchemaState> {
         let mut connection = self.get().await?;
@@ -192,7 +212,8 @@ impl Current {
             PoolError::Backend(error) => DbError::Unavailable(error.to_string()),
             other => DbError::Unavailable(other.to_string()),
         })?;
-        first.batch_execute("SELECT 1").await?;
+        let encoding = diesel::dsl::sql::<diesel::sql_types::Text>(ENCODING_QUERY);
+        insist_on_utf8(diesel::select(encoding).get_result(&mut *first).await?)?;
         drop(first);
         Ok(Current { pool, url })
     }
@@ -205,13 +226,22 @@ pub async fn now(conn: &mut Connection) -> DbResult<Timestamp> {
     Ok(now.into())
 }
 
+const ENCODING_QUERY: &str = "current_setting('server_encoding')";
+
+/// Names, texts of agents and evidence are in every script: another encoding would refuse some of
+/// them one day, or keep bytes that nobody can read.
+fn insist_on_utf8(encoding: String) -> DbResult<()> {
+    match encoding.as_str() {
+        "UTF8" => Ok(()),
+        _ => Err(DbError::Encoding(encoding)),
+    }
+}
+
 /// A bare client, driven by a task of its own; direct, its session has the time-outs.
 pub(crate) async fn connect_raw(url: &str) -> DbResult<tokio_postgres::Client> {
     let opening = async {
         let (url, pooled) = split_pooler(url);
-        let (client, connection) = parse(&url)?.connect(NoTls).await?;
-        // The task ends when the client is dropped; an error reaches the client's pending queries.
-        tokio::spawn(connection);
+        let client = connect(&url).await?;
         if pooled {
             client.batch_execute("BEGIN").await?;
             learn_types(&client).await?;
@@ -316,15 +346,11 @@ pub(crate) async fn establish(url: &str) -> diesel::ConnectionResult<Connection>
         .unwrap_or_else(|silent| Err(ConnectionError::BadConnection(silent)))
 }
 
-type RawConnection =
-    tokio_postgres::Connection<tokio_postgres::Socket, tokio_postgres::tls::NoTlsStream>;
-
-async fn connect(url: &str) -> diesel::ConnectionResult<(tokio_postgres::Client, RawConnection)> {
-    let config = parse(url).map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
-    config
-        .connect(NoTls)
-        .await
-        .map_err(|error| refused(error.into()))
+/// A client whose connection is driven by a task of its own, and read along for the codes of errors.
+/// The task ends when the client is dropped; an error reaches the client's pending queries.
+async fn connect(url: &str) -> DbResult<tokio_postgres::Client> {
+    let (url, tls) = tls::split(url)?;
+    tls.connect(parse(&url)?).await
 }
 
 /// The bare message: whoever asked for the connection says that Postgres is unavailable.
@@ -337,9 +363,8 @@ fn refused(error: DbError) -> ConnectionError {
 }
 
 async fn open(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
-    let (client, connection) = connect(url).await?;
-    let mut connection =
-        AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
+    let client = connect(url).await.map_err(refused)?;
+    let mut connection = AsyncPgConnection::try_from(client).await?;
     connection
         .batch_execute(&session_settings("SET"))
         .await
@@ -349,25 +374,13 @@ async fn open(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
 
 /// Opens within one transaction: the driver prepares statements as it sets itself up.
 async fn open_pooled(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
-    let (client, mut connection) = connect(url).await?;
-    {
-        let opening = std::pin::pin!(async {
-            client.batch_execute(&begin("BEGIN")).await?;
-            learn_types(&client).await
-        });
-        // Nobody drives the connection yet.
-        match select(opening, &mut connection).await {
-            Either::Left((opened, _)) => opened.map_err(refused)?,
-            Either::Right((ended, _)) => {
-                ended.map_err(|error| refused(error.into()))?;
-                return Err(refused(DbError::Unavailable(
-                    "the connection was closed while it was being opened".to_owned(),
-                )));
-            }
-        }
-    }
-    let mut connection =
-        AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
+    let client = connect(url).await.map_err(refused)?;
+    let opened = async {
+        client.batch_execute(&begin("BEGIN")).await?;
+        learn_types(&client).await
+    };
+    opened.await.map_err(refused)?;
+    let mut connection = AsyncPgConnection::try_from(client).await?;
     connection
         .batch_execute("COMMIT")
         .await
@@ -387,8 +400,11 @@ fn session_settings(set: &str) -> String {
 
 /// A connection for the schema's owner, beside any pool.
 pub(crate) async fn connect_owner(url: &str) -> DbResult<AsyncPgConnection> {
-    in_time(open(url))
+    let mut connection = in_time(open(url))
         .await
         .unwrap_or_else(|silent| Err(ConnectionError::BadConnection(silent)))
-        .map_err(|error| DbError::Unavailable(error.to_string()))
+        .map_err(|error| DbError::Unavailable(error.to_string()))?;
+    let encoding = diesel::dsl::sql::<diesel::sql_types::Text>(ENCODING_QUERY);
+    insist_on_utf8(diesel::select(encoding).get_result(&mut connection).await?)?;
+    Ok(connection)
 }

@@ -102,9 +102,19 @@ impl TryFrom<PredictionRow> for Prediction {
     }
 }
 
-/// As a literal: a prepared statement with a parameter here cannot use the indexes on what is open.
 fn is_open() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
-    diesel::dsl::sql("status = 'OPEN'")
+    has_status(PredictionStatus::Open)
+}
+
+/// As a literal: a prepared statement with a parameter here cannot use the partial indexes.
+fn has_status(status: PredictionStatus) -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
+    diesel::dsl::sql(match status {
+        PredictionStatus::Open => "status = 'OPEN'",
+        PredictionStatus::Won => "status = 'WON'",
+        PredictionStatus::Lost => "status = 'LOST'",
+        PredictionStatus::Void => "status = 'VOID'",
+        PredictionStatus::Forfeit => "status = 'FORFEIT'",
+    })
 }
 
 /// Which predictions a list shows.
@@ -130,10 +140,8 @@ pub async fn page(
     if let Some(bot_id) = filter.bot_id {
         query = query.filter(predictions::bot_id.eq(bot_id.0));
     }
-    match filter.status {
-        Some(PredictionStatus::Open) => query = query.filter(is_open()),
-        Some(status) => query = query.filter(predictions::status.eq(SqlPredictionStatus(status))),
-        None => {}
+    if let Some(status) = filter.status {
+        query = query.filter(has_status(status));
     }
     let rows: Vec<PredictionRow> = query.load(conn).await?;
     rows.into_iter().map(Prediction::try_from).collect()
@@ -163,22 +171,25 @@ pub async fn assign_start_prices(
         // Where no sample was taken in time, none will be: history decides, one by one.
         let hopeless = rules.sample_lag_seconds + in_time + SAMPLE_AGE_MAX_SECONDS;
         assigned += diesel::sql_query(
-            "UPDATE predictions p \
+            // The ids once more as an array: for so many at once, a join alone would read all predictions.
+            "WITH o AS MATERIALIZED ( \
+                SELECT id, created_at + make_interval(secs => $2::float8) AS due \
+                  FROM predictions \
+                 WHERE status = 'OPEN' AND start_price_id IS NULL \
+                   AND rules IS NOT DISTINCT FROM $3 \
+                   AND created_at + make_interval(secs => $2::float8) \
+                       <= (SELECT max(provider_at) FROM prices) \
+                   AND created_at > clock_timestamp() - make_interval(secs => $4::float8) \
+                 ORDER BY settles_at, id LIMIT $5 FOR UPDATE SKIP LOCKED) \
+             UPDATE predictions p \
                 SET start_price_id = s.id, start_price = s.price, price_source = s.source, \
                     settles_at = s.provider_at + make_interval(secs => $1::float8) \
-               FROM (SELECT id, created_at + make_interval(secs => $2::float8) AS due \
-                       FROM predictions \
-                      WHERE status = 'OPEN' AND start_price_id IS NULL \
-                        AND rules IS NOT DISTINCT FROM $3 \
-                        AND created_at + make_interval(secs => $2::float8) \
-                            <= (SELECT max(provider_at) FROM prices) \
-                        AND created_at > clock_timestamp() - make_interval(secs => $4::float8) \
-                      ORDER BY settles_at, id LIMIT $5 FOR UPDATE SKIP LOCKED) o \
+               FROM o \
               CROSS JOIN LATERAL (SELECT id, price, source, provider_at FROM prices \
                                    WHERE NOT history AND provider_at >= o.due \
                                      AND provider_at <= o.due + make_interval(secs => $6::float8) \
                                    ORDER BY provider_at, id LIMIT 1) s \
-              WHERE p.id = o.id",
+              WHERE p.id = o.id AND p.id = ANY (ARRAY(SELECT id FROM o))",
         )
         .bind::<BigInt, _>(rules.prediction_horizon_seconds)
         .bind::<BigInt, _>(rules.sample_lag_seconds)

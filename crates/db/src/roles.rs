@@ -318,11 +318,13 @@ async fn run(
 }
 
 fn is_passing(error: &tokio_postgres::Error) -> bool {
-    let concurrent =
-        |error: &tokio_postgres::error::DbError| error.message().starts_with("tuple concurrently");
-    error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
-        || error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED)
-        || error.as_db_error().is_some_and(concurrent)
+    // The last is what Postgres says of two who change one row of its catalogues.
+    let passing = [
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::INTERNAL_ERROR,
+    ];
+    error.code().is_some_and(|code| passing.contains(code))
 }
 
 /// With the detail, which names what still depends on a role.

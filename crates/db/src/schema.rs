@@ -84,6 +84,7 @@ diesel::table! {
         reasoning_tokens -> Nullable<Int8>,
         cost_usd -> Nullable<Numeric>,
         priced_usd -> Nullable<Numeric>,
+        unreported_calls -> Nullable<Int4>,
     }
 }
 
@@ -111,6 +112,9 @@ diesel::table! {
         llm_usd -> Numeric,
         interventions -> Int8,
         errors -> Int8,
+        unreported_calls -> Int8,
+        reported_usd -> Numeric,
+        reported_usd_calls -> Int8,
     }
 }
 
@@ -325,6 +329,8 @@ diesel::table! {
         encrypted -> Bool,
         created_at -> Timestamptz,
         expires_at -> Timestamptz,
+        bot_id -> Nullable<Int8>,
+        credential_version -> Nullable<Int8>,
     }
 }
 
@@ -511,6 +517,19 @@ diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::*;
 
+    verified_heads (bot_id) {
+        bot_id -> Int8,
+        sequence -> Int8,
+        balance -> Numeric,
+        hash -> Bytea,
+        whole_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
     wallets (bot_id) {
         bot_id -> Int8,
         status -> BotStatus,
@@ -539,4 +558,4 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(agent_metrics, agent_totals, agent_windows, arena_identity, arena_pause, audit_log, bets, bot_schedules, bots, cycles, economy_rules, events, events_horizon, evidence, house_exposure, house_minted, idempotency_keys, leases, ledger, markets, oracle_cycles, posts, predictions, price_history_reads, prices, source_cooldowns, superseded_credentials, tick_failures, wallets,);
+diesel::allow_tables_to_appear_in_same_query!(agent_metrics, agent_totals, agent_windows, arena_identity, arena_pause, audit_log, bets, bot_schedules, bots, cycles, economy_rules, events, events_horizon, evidence, house_exposure, house_minted, idempotency_keys, leases, ledger, markets, oracle_cycles, posts, predictions, price_history_reads, prices, source_cooldowns, superseded_credentials, tick_failures, verified_heads, wallets,);

@@ -42,8 +42,10 @@ pub struct Totals {
     pub brier_sum: i128,
     pub brier_count: i64,
     pub llm_calls: i64,
-    /// Those of them whose model has no price.
+    /// Those of them whose model has no price, or of which nobody said what they used.
     pub unpriced_calls: i64,
+    /// A part of `unpriced_calls`: nobody said what they used.
+    pub unreported_calls: i64,
     pub input_tokens: i64,
     pub output_tokens: i64,
     /// A part of `input_tokens`.
@@ -52,6 +54,10 @@ pub struct Totals {
     pub reasoning_tokens: i64,
     /// By the price book, in US dollars.
     pub llm_usd: i128,
+    /// As the agent reported it; nothing is decided by it.
+    pub reported_usd: i128,
+    /// The calls that `reported_usd` is the cost of.
+    pub reported_usd_calls: i64,
     pub interventions: i64,
     pub errors: i64,
 }
@@ -66,6 +72,9 @@ macro_rules! totals_columns {
          coalesce(t.profit, 0) AS profit, coalesce(t.brier_sum, 0) AS brier_sum, \
          coalesce(t.brier_count, 0) AS brier_count, coalesce(t.llm_calls, 0) AS llm_calls, \
          coalesce(t.unpriced_calls, 0) AS unpriced_calls, \
+         coalesce(t.unreported_calls, 0) AS unreported_calls, \
+         coalesce(t.reported_usd, 0) AS reported_usd, \
+         coalesce(t.reported_usd_calls, 0) AS reported_usd_calls, \
          coalesce(t.input_tokens, 0) AS input_tokens, \
          coalesce(t.output_tokens, 0) AS output_tokens, \
          coalesce(t.cached_input_tokens, 0) AS cached_input_tokens, \
@@ -100,6 +109,12 @@ pub(crate) struct TotalsRow {
     #[diesel(sql_type = BigInt)]
     unpriced_calls: i64,
     #[diesel(sql_type = BigInt)]
+    unreported_calls: i64,
+    #[diesel(sql_type = Numeric)]
+    reported_usd: SqlTotal,
+    #[diesel(sql_type = BigInt)]
+    reported_usd_calls: i64,
+    #[diesel(sql_type = BigInt)]
     input_tokens: i64,
     #[diesel(sql_type = BigInt)]
     output_tokens: i64,
@@ -129,6 +144,9 @@ impl From<TotalsRow> for Totals {
             brier_count: row.brier_count,
             llm_calls: row.llm_calls,
             unpriced_calls: row.unpriced_calls,
+            unreported_calls: row.unreported_calls,
+            reported_usd: row.reported_usd.0,
+            reported_usd_calls: row.reported_usd_calls,
             input_tokens: row.input_tokens,
             output_tokens: row.output_tokens,
             cached_input_tokens: row.cached_input_tokens,
@@ -297,38 +315,52 @@ statement! {
         bot_id: i64 as BigInt,
         llm_calls: i64 as BigInt,
         unpriced_calls: i64 as BigInt,
+        unreported_calls: i64 as BigInt,
         input_tokens: i64 as BigInt,
         output_tokens: i64 as BigInt,
         cached_input_tokens: i64 as BigInt,
         reasoning_tokens: i64 as BigInt,
         llm_usd: SqlMoney as Numeric,
+        reported_usd: SqlMoney as Numeric,
+        reported_usd_calls: i64 as BigInt,
     } returns Untyped =
-    "INSERT INTO agent_totals AS t (bot_id, llm_calls, unpriced_calls, input_tokens, \
-                                    output_tokens, cached_input_tokens, reasoning_tokens, llm_usd) \
-     VALUES ({}, {}, {}, {}, {}, {}, {}, {}) \
+    "INSERT INTO agent_totals AS t (bot_id, llm_calls, unpriced_calls, unreported_calls, \
+                                    input_tokens, output_tokens, cached_input_tokens, \
+                                    reasoning_tokens, llm_usd, reported_usd, reported_usd_calls) \
+     VALUES ({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
      ON CONFLICT (bot_id) DO UPDATE \
         SET llm_calls = t.llm_calls + EXCLUDED.llm_calls, \
             unpriced_calls = t.unpriced_calls + EXCLUDED.unpriced_calls, \
+            unreported_calls = t.unreported_calls + EXCLUDED.unreported_calls, \
             input_tokens = t.input_tokens + EXCLUDED.input_tokens, \
             output_tokens = t.output_tokens + EXCLUDED.output_tokens, \
             cached_input_tokens = t.cached_input_tokens + EXCLUDED.cached_input_tokens, \
             reasoning_tokens = t.reasoning_tokens + EXCLUDED.reasoning_tokens, \
-            llm_usd = t.llm_usd + EXCLUDED.llm_usd"
+            llm_usd = t.llm_usd + EXCLUDED.llm_usd, \
+            reported_usd = t.reported_usd + EXCLUDED.reported_usd, \
+            reported_usd_calls = t.reported_usd_calls + EXCLUDED.reported_usd_calls"
 }
 
 /// Adds usage, in the caller's transaction, which holds the bot's wallet. Calls without a price add
 /// no cost and are counted as such.
 pub(crate) async fn add_usage(mut conn: &Connection, bot_id: BotId, usage: &Usage) -> DbResult<()> {
     let calls = i64::from(usage.llm_calls);
+    let unreported_calls = i64::from(usage.unreported_calls);
     let add = AddUsage {
         bot_id: bot_id.0,
         llm_calls: calls,
-        unpriced_calls: if usage.priced_usd.is_none() { calls } else { 0 },
+        unpriced_calls: match usage.priced_usd {
+            None => calls,
+            Some(_) => unreported_calls,
+        },
+        unreported_calls,
         input_tokens: usage.input_tokens,
         output_tokens: usage.output_tokens,
         cached_input_tokens: usage.cached_input_tokens.unwrap_or(0),
         reasoning_tokens: usage.reasoning_tokens.unwrap_or(0),
         llm_usd: SqlMoney(usage.priced_usd.unwrap_or_default()),
+        reported_usd: SqlMoney(usage.cost_usd.unwrap_or_default()),
+        reported_usd_calls: if usage.cost_usd.is_some() { calls } else { 0 },
     };
     add.execute(&mut conn).await?;
     Ok(())

@@ -18,6 +18,7 @@ use crate::time::Timestamp;
 /// decides lies up to a quarter of an hour before the deadline.
 pub const WEATHER_SECONDS_MIN: i64 = 1_800;
 const QUARTER_HOUR_MICROS: i64 = 900_000_000;
+const SECOND_MICROS: i64 = 1_000_000;
 
 /// How what is read compares with the figure of the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -213,13 +214,28 @@ pub struct StarCriteria {
     pub stars: i64,
 }
 
-/// Will a keyword appear in a technology headline that is published between opening and deadline?
+/// Which headlines count, and how they are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum HeadlineRule {
+    /// Those published after bets closed and by the deadline. What cannot be read in full keeps the
+    /// market from resolving NO.
+    #[serde(rename = "AFTER_BETS_CLOSE")]
+    AfterBetsClose,
+}
+
+/// Will a keyword appear in a technology headline that is published after bets closed?
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HeadlineCriteria {
     /// What must appear.
     pub keyword: Keyword,
+    /// Set by the arena at the opening, whatever is asked for. Markets that were opened before this
+    /// rule existed have none: there, headlines count from the opening on, and what cannot be read
+    /// is passed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<HeadlineRule>,
 }
 
 /// Will it be so warm in a city?
@@ -280,7 +296,43 @@ pub struct CriteriaError {
     pub problem: &'static str,
 }
 
+/// When a market opens, stops taking bets, and is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    pub opens_at: Timestamp,
+    pub bets_close_at: Timestamp,
+    pub deadline: Timestamp,
+}
+
+impl Times {
+    /// A headline counts if it was published after the first instant and by the second. Whole
+    /// seconds, because the question names them.
+    #[must_use]
+    pub fn headlines_between(&self) -> (Timestamp, Timestamp) {
+        let whole = |at: Timestamp, add: i64| {
+            let micros = at.micros().saturating_add(add);
+            Timestamp::from_micros(micros - micros.rem_euclid(SECOND_MICROS)).unwrap_or(at)
+        };
+        (
+            whole(self.bets_close_at, SECOND_MICROS - 1),
+            whole(self.deadline, 0),
+        )
+    }
+}
+
 impl Criteria {
+    /// The same under the rules that a market opened today gets.
+    #[must_use]
+    pub fn under_present_rules(&self) -> Criteria {
+        match self {
+            Criteria::News(criteria) => Criteria::News(HeadlineCriteria {
+                published: Some(HeadlineRule::AfterBetsClose),
+                ..criteria.clone()
+            }),
+            other => other.clone(),
+        }
+    }
+
     #[must_use]
     pub const fn source(&self) -> MarketSource {
         match self {
@@ -346,7 +398,8 @@ impl Criteria {
 
     /// The question, which says what the criteria say.
     #[must_use]
-    pub fn question(&self, deadline: Timestamp) -> String {
+    pub fn question(&self, times: &Times) -> String {
+        let deadline = times.deadline;
         match self {
             Criteria::Github(StarCriteria {
                 repository,
@@ -361,10 +414,24 @@ impl Criteria {
                 },
                 second(deadline)
             ),
-            Criteria::News(HeadlineCriteria { keyword }) => format!(
+            Criteria::News(HeadlineCriteria {
+                keyword,
+                published: None,
+            }) => format!(
                 "Will '{keyword}' appear in a technology headline published by {}?",
                 second(deadline)
             ),
+            Criteria::News(HeadlineCriteria {
+                keyword,
+                published: Some(HeadlineRule::AfterBetsClose),
+            }) => {
+                let (after, until) = times.headlines_between();
+                format!(
+                    "Will '{keyword}' appear in a technology headline published after {} and by {}?",
+                    second(after),
+                    second(until)
+                )
+            }
             Criteria::Weather(TemperatureCriteria {
                 city,
                 latitude,

@@ -223,7 +223,13 @@ impl MarketView {
             return Err(Refusal::MarketNotOpen { market, status });
         }
         let closed_at = bets_close_at(source, self.opens_at, self.deadline);
-        if now >= closed_at {
+        // For paused research time stands still.
+        let stands = self
+            .pause
+            .as_ref()
+            .filter(|_| source == MarketSource::Research);
+        let at = stands.map_or(now, |pause| pause.since.min(now));
+        if at >= closed_at {
             return Err(Refusal::BetsClosed { market, closed_at });
         }
         self.unless_paused()

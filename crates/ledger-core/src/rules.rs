@@ -203,6 +203,13 @@ impl EconomyRules {
             "ENTROPY_MAX",
             "must be at least ENTROPY_BASE",
         );
+        self.check_positions(&mut need);
+        self.markets.check(&mut need);
+        problems
+    }
+
+    /// The figures of predictions and their prices.
+    fn check_positions(&self, need: &mut impl FnMut(bool, &'static str, &str)) {
         let above_zero = "must be above zero";
         need(self.stake_min.is_positive(), "STAKE_MIN", above_zero);
         need(

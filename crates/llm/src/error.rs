@@ -14,9 +14,23 @@ pub enum LlmError {
     /// The model or the provider's filter declined to answer.
     #[error("the model refused to answer")]
     Refused,
+    /// The answer ended at the limit of output tokens before it was whole, or before it began:
+    /// thinking counts too.
+    #[error(
+        "the model reached its limit of {max_output_tokens} output tokens before it had answered \
+         (its thinking counts too); raise the persona's llm.max_output_tokens or use a model that \
+         thinks less"
+    )]
+    CutOff { max_output_tokens: u32 },
+    /// The answer has the status of a success and is an error, for which usage is billed.
+    #[error("the provider answered with an error in place of a text")]
+    Failed,
     /// There was not even a connection, so nothing was asked.
     #[error("the provider cannot be reached; check LLM_BASE_URL and the network")]
     Unreachable,
+    /// 503 or 529. `retry_after` is what the provider asked for, if it did.
+    #[error("the provider has too much to do; it may answer later")]
+    Overloaded { retry_after: Option<Duration> },
     /// The connection broke, or a gateway found nobody behind it.
     #[error("the provider did not answer; check LLM_BASE_URL and the network")]
     Unavailable,
@@ -40,7 +54,10 @@ impl LlmError {
             Self::Timeout => "timeout",
             Self::RateLimited { .. } => "rate_limited",
             Self::Refused => "refused",
+            Self::CutOff { .. } => "cut_off",
+            Self::Failed => "failed",
             Self::Unreachable => "unreachable",
+            Self::Overloaded { .. } => "overloaded",
             Self::Unavailable => "unavailable",
             Self::Status(_) => "status",
             Self::Malformed => "malformed",
@@ -52,11 +69,33 @@ impl LlmError {
     #[must_use]
     pub const fn retryable(&self) -> bool {
         match self {
-            Self::Timeout | Self::RateLimited { .. } | Self::Unreachable | Self::Unavailable => {
-                true
-            }
+            Self::Timeout
+            | Self::RateLimited { .. }
+            | Self::Overloaded { .. }
+            | Self::Failed
+            | Self::Unreachable
+            | Self::Unavailable => true,
             Self::Status(status) => *status >= 500,
-            Self::Refused | Self::Malformed | Self::TooLarge => false,
+            Self::Refused | Self::CutOff { .. } | Self::Malformed | Self::TooLarge => false,
+        }
+    }
+
+    /// How long the provider asked to be left alone, if it did.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } | Self::Overloaded { retry_after } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// The same with another wait, for whoever comes later.
+    pub(crate) const fn with_wait(self, left: Duration) -> Self {
+        let retry_after = Some(left);
+        match self {
+            Self::RateLimited { .. } => Self::RateLimited { retry_after },
+            Self::Overloaded { .. } => Self::Overloaded { retry_after },
+            other => other,
         }
     }
 
@@ -69,6 +108,9 @@ impl LlmError {
             Self::Status(status) => matches!(*status, 400..=499),
             Self::Timeout
             | Self::Refused
+            | Self::CutOff { .. }
+            | Self::Failed
+            | Self::Overloaded { .. }
             | Self::Unavailable
             | Self::Malformed
             | Self::TooLarge => false,

@@ -104,11 +104,15 @@ pub struct Completion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
     Complete,
-    /// `max_output_tokens` was reached; the text is most likely not whole.
+    /// `max_output_tokens` was reached. Where the text ends before its answer does, [`Model`] makes
+    /// [`LlmError::CutOff`] of it, after recording what it cost.
     CutOff,
     /// The model or its provider declined. [`Model`] makes [`LlmError::Refused`] of it, after
     /// recording what it cost.
     Refused,
+    /// The provider gave an error and said what it bills. [`Model`] makes [`LlmError::Failed`] of
+    /// it, after recording that.
+    Failed,
 }
 
 impl Finish {
@@ -119,6 +123,7 @@ impl Finish {
             Finish::Complete => "stop",
             Finish::CutOff => "length",
             Finish::Refused => "content_filter",
+            Finish::Failed => "error",
         }
     }
 }
@@ -127,6 +132,7 @@ impl Finish {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallUsage {
     pub provider: Arc<str>,
+    /// The one that answered, which is not always the one that was asked.
     pub model: Arc<str>,
     pub input_tokens: u64,
     pub output_tokens: u64,
@@ -137,7 +143,7 @@ pub struct CallUsage {
     pub report: UsageReport,
 }
 
-/// Whether a provider said what a call used.
+/// Whether a provider said what a call used, in figures that can be true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsageReport {
     Reported,

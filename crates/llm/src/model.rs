@@ -1,24 +1,47 @@
 //! The edge between callers and providers, where usage is recorded.
 
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tracing::{Instrument as _, debug, field, info_span};
 
 use crate::mock::Mock;
 use crate::openai::{OpenAi, OpenAiConfig};
-use crate::{Completion, Finish, LlmError, Prompt, Provider, SetupError, usage};
+use crate::{
+    Completion, Finish, LlmError, Prompt, Provider, SetupError, UsageReport, output, usage,
+};
 
 /// A provider ready to be asked; clones share it.
 #[derive(Clone, Debug)]
 pub struct Model {
     provider: Arc<dyn Provider>,
+    /// Until when the provider asked to be left alone, and how it said so.
+    quiet: Arc<Mutex<Option<(Instant, LlmError)>>>,
 }
 
 impl Model {
     #[must_use]
     pub fn new(provider: Arc<dyn Provider>) -> Self {
-        Self { provider }
+        Self {
+            provider,
+            quiet: Arc::default(),
+        }
+    }
+
+    /// Whether the provider has asked to be left alone for now, by this call or another one: it would
+    /// only be asked in vain, and learn that it is not listened to.
+    ///
+    /// # Errors
+    /// What it said, with the time that is left.
+    pub fn is_open(&self) -> Result<(), LlmError> {
+        let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        quiet.take_if(|(opens_at, _)| *opens_at <= now);
+        match &*quiet {
+            None => Ok(()),
+            Some((opens_at, error)) => Err(error.with_wait(opens_at.duration_since(now))),
+        }
     }
 
     /// # Errors
@@ -46,6 +69,7 @@ impl Model {
     /// # Errors
     /// See [`LlmError`]; [`LlmError::retryable`] tells which are worth another try.
     pub async fn complete(&self, request: &Prompt) -> Result<Completion, LlmError> {
+        self.is_open()?;
         let span = info_span!(
             "chat",
             otel.name = format!("chat {}", self.provider.model()),
@@ -56,6 +80,7 @@ impl Model {
             gen_ai.request.model = self.provider.model(),
             gen_ai.request.max_tokens = request.max_output_tokens,
             gen_ai.response.finish_reasons = field::Empty,
+            gen_ai.response.model = field::Empty,
             gen_ai.usage.input_tokens = field::Empty,
             gen_ai.usage.output_tokens = field::Empty,
             error.type = field::Empty,
@@ -68,8 +93,12 @@ impl Model {
         match &result {
             Ok(completion) => {
                 let used = &completion.usage;
-                span.record("gen_ai.usage.input_tokens", used.input_tokens);
-                span.record("gen_ai.usage.output_tokens", used.output_tokens);
+                span.record("gen_ai.response.model", &*used.model);
+                // An unknown count is not a count of zero.
+                if used.report == UsageReport::Reported {
+                    span.record("gen_ai.usage.input_tokens", used.input_tokens);
+                    span.record("gen_ai.usage.output_tokens", used.output_tokens);
+                }
                 let reason = completion.finish.as_str();
                 span.record("gen_ai.response.finish_reasons", reason);
                 usage::record(used);
@@ -77,21 +106,31 @@ impl Model {
             Err(error) => {
                 span.record("otel.status_code", "ERROR");
                 span.record("error.type", error.kind());
+                if let Some(wait) = error.retry_after() {
+                    let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+                    *quiet = Some((Instant::now() + wait, *error));
+                }
                 usage::record_failure();
             }
         }
         let completion = result?;
         debug!(
             provider = self.provider.name(),
-            model = self.provider.model(),
+            model = &*completion.usage.model,
+            usage = ?completion.usage.report,
             input_tokens = completion.usage.input_tokens,
             output_tokens = completion.usage.output_tokens,
             finish = ?completion.finish,
             "model answered"
         );
         match completion.finish {
+            // Whoever asks for an answer here asks for an object.
+            Finish::CutOff if output::ends_early(&completion.text) => Err(LlmError::CutOff {
+                max_output_tokens: request.max_output_tokens,
+            }),
             Finish::Complete | Finish::CutOff => Ok(completion),
             Finish::Refused => Err(LlmError::Refused),
+            Finish::Failed => Err(LlmError::Failed),
         }
     }
 }

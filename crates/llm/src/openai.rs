@@ -4,17 +4,21 @@
 //! header, marked sensitive, and never into an error or a log line. What a server answers is
 //! bounded in time and size.
 
+mod answer;
+
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Response};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 use tracing::{debug, warn};
 use url::{Host, Url};
 
+use self::answer::{ChatAnswer, Said};
 use crate::{
     CallUsage, Completion, Finish, LlmError, Prompt, Provider, ProviderFuture, SetupError,
     UsageReport,
@@ -127,7 +131,7 @@ impl OpenAi {
             code = code.as_deref(),
             "model provider answered with an error"
         );
-        Err(status_error(status, retry_after, code.as_deref()))
+        Err(status_error(status.as_u16(), retry_after, code.as_deref()))
     }
 
     fn body<'a>(&'a self, request: &'a Prompt) -> ChatRequest<'a> {
@@ -165,58 +169,74 @@ impl OpenAi {
     }
 
     fn completion(&self, body: &[u8]) -> Result<Completion, LlmError> {
-        let answer: ChatAnswer = serde_json::from_slice(body).map_err(|error| {
+        let mut answer: ChatAnswer = serde_json::from_slice(body).map_err(|error| {
             debug!(%error, "model provider's answer is not of the OpenAI form");
             LlmError::Malformed
         })?;
-        let usage = self.usage(answer.usage);
-        let choice = answer
-            .choices
-            .into_iter()
-            .next()
-            .ok_or(LlmError::Malformed)?;
-        let refusal = choice
-            .message
-            .refusal
-            .filter(|refusal| !refusal.trim().is_empty());
-        let finish = match choice.finish_reason.as_deref() {
-            _ if refusal.is_some() => Finish::Refused,
-            Some("content_filter") => Finish::Refused,
-            Some("length") => Finish::CutOff,
-            _ => Finish::Complete,
+        if let Some(error) = answer.error() {
+            let (failure, code) = inner_error(error);
+            warn!(
+                provider = &*self.name,
+                code = code.as_deref(),
+                "model provider answered with an error in a success"
+            );
+            let usage = self.usage(&answer, Wrote::Nothing);
+            return match usage.report {
+                UsageReport::Unreported => Err(failure),
+                // It did work, and bills it.
+                UsageReport::Reported => Ok(Completion {
+                    text: String::new(),
+                    finish: Finish::Failed,
+                    usage,
+                }),
+            };
+        }
+        let Said { text, finish } = answer.said().ok_or(LlmError::Malformed)?;
+        let wrote = if text.is_empty() {
+            Wrote::Nothing
+        } else {
+            Wrote::Text
         };
-        let text = choice.message.content.or(refusal).unwrap_or_default();
         Ok(Completion {
+            usage: self.usage(&answer, wrote),
             text,
             finish,
-            usage,
         })
     }
 
-    fn usage(&self, reported: Option<serde_json::Value>) -> CallUsage {
-        // Usage of a strange shape is no reason to lose the answer: it counts as not reported.
-        let reported = reported.and_then(|value| serde_json::from_value::<Usage>(value).ok());
-        let report = match reported {
+    /// Usage that is missing or cannot be true is no reason to lose the answer: it counts as not
+    /// reported.
+    fn usage(&self, answer: &ChatAnswer, wrote: Wrote) -> CallUsage {
+        let tokens = answer.tokens(wrote == Wrote::Text);
+        let report = match tokens {
             Some(_) => UsageReport::Reported,
             None => UsageReport::Unreported,
         };
-        let usage = reported.unwrap_or_default();
+        let [
+            input_tokens,
+            output_tokens,
+            cached_input_tokens,
+            reasoning_tokens,
+        ] = tokens.map_or([0; 4], |it| [it.input, it.output, it.cached, it.reasoning]);
+        let model = answer
+            .served_in_place_of(&self.model)
+            .map_or_else(|| Arc::clone(&self.model), Arc::from);
         CallUsage {
             provider: Arc::clone(&self.name),
-            model: Arc::clone(&self.model),
-            input_tokens: usage.prompt_tokens,
-            output_tokens: usage.completion_tokens,
-            cached_input_tokens: usage
-                .prompt_tokens_details
-                .and_then(|details| details.cached_tokens)
-                .unwrap_or(0),
-            reasoning_tokens: usage
-                .completion_tokens_details
-                .and_then(|details| details.reasoning_tokens)
-                .unwrap_or(0),
+            model,
+            input_tokens,
+            output_tokens,
+            cached_input_tokens,
+            reasoning_tokens,
             report,
         }
     }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wrote {
+    Text,
+    Nothing,
 }
 
 impl Provider for OpenAi {
@@ -303,21 +323,51 @@ fn transport_error(error: &reqwest::Error) -> LlmError {
     }
 }
 
-fn status_error(status: StatusCode, retry_after: Option<Duration>, code: Option<&str>) -> LlmError {
-    match (status.as_u16(), code) {
+fn status_error(status: u16, retry_after: Option<Duration>, code: Option<&str>) -> LlmError {
+    match (status, code) {
         (429, _) => LlmError::RateLimited { retry_after },
         (400, Some("content_filter" | "content_policy_violation")) => LlmError::Refused,
         (408, _) => LlmError::Timeout,
         // 529 is what some providers say when overloaded.
-        (502 | 503 | 504 | 529, _) => LlmError::Unavailable,
+        (503 | 529, _) => LlmError::Overloaded { retry_after },
+        (502 | 504, _) => LlmError::Unavailable,
         (other, _) => LlmError::Status(other),
     }
 }
 
-/// In whole seconds, rounded up; a date is not understood and counts as none.
+/// What an error means that came with the status of a success, and its code for the log.
+fn inner_error(error: &Value) -> (LlmError, Option<String>) {
+    let code = code_of(error);
+    let number = [error.get("code"), error.get("status"), Some(error)]
+        .into_iter()
+        .flatten()
+        .find_map(|value| match value {
+            Value::Number(number) => number.as_u64(),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        })
+        .and_then(|number| u16::try_from(number).ok())
+        .filter(|status| (400..600).contains(status));
+    let failure = match (number, code.as_deref()) {
+        (Some(status), code) => status_error(status, None, code),
+        (None, Some("rate_limit_exceeded")) => LlmError::RateLimited { retry_after: None },
+        (None, Some("content_filter" | "content_policy_violation")) => LlmError::Refused,
+        (None, _) => LlmError::Failed,
+    };
+    (failure, code)
+}
+
+/// In whole seconds, rounded up, or until a date by the provider's own clock.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let asked = text(RETRY_AFTER)?;
+    if let Ok(until) = httpdate::parse_http_date(asked) {
+        let now = text(DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+        let now = now.unwrap_or_else(SystemTime::now);
+        let wait = until.duration_since(now).unwrap_or_default();
+        return Some(wait.min(Duration::from_secs(RETRY_AFTER_SECONDS_MAX)));
+    }
+    let (whole, fraction) = asked.split_once('.').unwrap_or((asked, ""));
     if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
@@ -347,8 +397,11 @@ async fn read_bounded(mut response: Response) -> Result<Vec<u8>, LlmError> {
 
 /// The machine-readable code of an error answer. Its message is left alone: it may quote the key.
 fn error_code(body: &[u8]) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let error = value.get("error")?;
+    let value: Value = serde_json::from_slice(body).ok()?;
+    code_of(value.get("error")?)
+}
+
+fn code_of(error: &Value) -> Option<String> {
     let code = error
         .get("code")
         .filter(|code| code.is_string())
@@ -378,40 +431,4 @@ struct ChatRequest<'a> {
 struct Message<'a> {
     role: &'static str,
     content: &'a str,
-}
-
-#[derive(Deserialize)]
-struct ChatAnswer {
-    choices: Vec<Choice>,
-    usage: Option<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    message: Answer,
-    finish_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    content: Option<String>,
-    refusal: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-struct Usage {
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    prompt_tokens_details: Option<InputDetails>,
-    completion_tokens_details: Option<OutputDetails>,
-}
-
-#[derive(Deserialize)]
-struct InputDetails {
-    cached_tokens: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct OutputDetails {
-    reasoning_tokens: Option<u64>,
 }

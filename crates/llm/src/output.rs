@@ -1,10 +1,12 @@
 //! From what a model wrote to what it meant: finds the one JSON object in the text.
 //!
-//! Models put code fences and prose around their answers, think aloud in `<think>` blocks, leave
+//! Models put code fences and prose around their answers, think aloud before they answer, leave
 //! trailing commas and raw line breaks in strings, and sometimes refuse. All that is handled
 //! here, in one pass that never looks inside an object's strings, so that valid JSON comes
-//! through byte for byte. What is missing is never made up: an object that was cut off or that
-//! contradicts itself is an error.
+//! through byte for byte. Thinking is set aside by its marks ([`THOUGHT_MARKS`] and the channels of
+//! OpenAI's open models), and of several objects the last complete one counts: what came before it
+//! was a draft. What is missing is never made up: an object that was cut off or that contradicts
+//! itself is an error.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -43,7 +45,7 @@ pub enum OutputError {
     Invalid(String),
 }
 
-/// Reads the first JSON object in the text.
+/// Reads the last JSON object in the text.
 ///
 /// # Errors
 /// See [`OutputError`].
@@ -52,30 +54,54 @@ pub fn parse_object<T: DeserializeOwned>(text: &str) -> Result<T, OutputError> {
     serde_json::from_str(&object).map_err(|error| invalid(&error))
 }
 
-/// The text of the first JSON object, repaired if need be; borrowed when nothing had to be
-/// repaired.
+/// The text of the last complete JSON object outside of thinking, repaired if need be; borrowed when
+/// nothing had to be repaired.
 ///
 /// # Errors
 /// See [`OutputError`].
 pub fn clean(text: &str) -> Result<Cow<'_, str>, OutputError> {
+    last_object(text).map(|(object, _)| object)
+}
+
+/// Whether a text that the provider cut off ends before its answer does: nothing but marks may
+/// follow the object that counts. Whatever else is there was on its way to another one.
+#[must_use]
+pub fn ends_early(text: &str) -> bool {
+    !last_object(text).is_ok_and(|(_, after)| is_only_marks(after))
+}
+
+/// The object that counts and what follows it.
+fn last_object(text: &str) -> Result<(Cow<'_, str>, &str), OutputError> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(OutputError::TooLong);
     }
     let mut first_fault = None;
     let mut found = None;
-    let mut rest = text;
+    // What the model says to others, as far as that is known.
+    let mut said = without_bare_channels(text)?;
+    let mut rest = said;
     while let Some(part) = next_part(rest) {
         rest = match part {
-            Part::Thought { after } => after,
-            // Some chat templates swallow the opening tag: all that came before was thinking.
+            Part::Thought { after } => {
+                said = after;
+                after
+            }
+            // All that came before was thinking; some chat templates swallow the opening mark.
             Part::ThoughtEnd { after } => {
                 (found, first_fault) = (None, None);
+                said = after;
                 after
             }
             Part::Object { object, after } => {
                 match checked(object) {
-                    Ok(object) if found.is_none() => found = Some(object),
-                    Ok(_) => {}
+                    // Braces in prose.
+                    Ok(empty) if found.is_some() && is_empty(&empty) => {}
+                    Ok(object) => found = Some((object, after)),
+                    // Nobody can say which of the two it meant, and the draft before it is not it.
+                    Err(fault @ OutputError::DuplicateKey(_)) => {
+                        found = None;
+                        first_fault = Some(fault);
+                    }
                     Err(fault) => drop(first_fault.get_or_insert(fault)),
                 }
                 after
@@ -87,17 +113,34 @@ pub fn clean(text: &str) -> Result<Cow<'_, str>, OutputError> {
         };
     }
     match (found, first_fault) {
-        (Some(object), _) => Ok(object),
+        (Some(found), _) => Ok(found),
         // Braces in prose are no objects; an answer with nothing else may be a refusal.
         (None, Some(fault)) => Err(fault),
-        (None, None) => Err(without_object(text)),
+        (None, None) => Err(without_object(said)),
     }
 }
 
-/// Half an object may have been thought without an opening tag; the answer then follows the last
-/// closing one. After that no tag is left, so this happens at most once.
+fn is_empty(object: &str) -> bool {
+    object
+        .strip_prefix('{')
+        .is_some_and(|inside| inside.trim_start().starts_with('}'))
+}
+
+fn is_only_marks(after: &str) -> bool {
+    let mut rest = after.trim_start_matches([' ', '\t', '\r', '\n', '`', ']']);
+    while let Some(mark) = rest.strip_prefix("<|") {
+        let Some((_, after)) = mark.split_once("|>") else {
+            return false;
+        };
+        rest = after.trim_start();
+    }
+    rest.is_empty()
+}
+
+/// Half an object may have been thought without an opening mark; the answer then follows the last
+/// closing one. After that no closing mark is left, so this happens at most twice.
 fn after_thinking(text: &str) -> &str {
-    THOUGHT_TAGS
+    THOUGHT_MARKS
         .iter()
         .filter_map(|(_, close)| last_ignoring_case(text, close).map(|at| at + close.len()))
         .max()
@@ -105,8 +148,25 @@ fn after_thinking(text: &str) -> &str {
         .unwrap_or_default()
 }
 
+/// Some servers take the special tokens out of an answer in channels and leave the channels' names:
+/// `analysisWe need …assistantfinal{…}`.
+fn without_bare_channels(text: &str) -> Result<&str, OutputError> {
+    let begins_with_thought = ["analysis", "commentary"].iter().any(|channel| {
+        text.trim_start()
+            .strip_prefix(channel)
+            .is_some_and(|thought| thought.starts_with(|first: char| first.is_uppercase()))
+    });
+    match text.rfind(BARE_FINAL) {
+        Some(at) if begins_with_thought => {
+            Ok(text.get(at + BARE_FINAL.len()..).unwrap_or_default())
+        }
+        None if begins_with_thought => Err(OutputError::CutOff),
+        _ => Ok(text),
+    }
+}
+
 fn without_object(text: &str) -> OutputError {
-    if text.trim().is_empty() {
+    if is_only_marks(text) {
         OutputError::Empty
     } else if is_refusal(text) {
         OutputError::Refused
@@ -159,15 +219,39 @@ enum Part<'a> {
     CutOff,
 }
 
-const THOUGHT_TAGS: [(&str, &str); 2] = [("<think>", "</think>"), ("<thinking>", "</thinking>")];
+/// How models mark what they think, begin and end; upper and lower case are the same.
+pub const THOUGHT_MARKS: [(&str, &str); 12] = [
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<thoughts>", "</thoughts>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<reflection>", "</reflection>"),
+    ("<analysis>", "</analysis>"),
+    ("<scratchpad>", "</scratchpad>"),
+    ("[THINK]", "[/THINK]"),
+    ("\u{25c1}think\u{25b7}", "\u{25c1}/think\u{25b7}"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|start_thinking|>", "<|end_thinking|>"),
+];
+
+/// Where a message's channel is named (`<|channel|>analysis<|message|>…<|end|>`), and what ends it.
+const CHANNEL: &str = "<|channel|>";
+const MESSAGE: &str = "<|message|>";
+const MESSAGE_ENDS: [&str; 5] = ["<|end|>", "<|start|>", "<|return|>", "<|call|>", CHANNEL];
+/// The channel that others are to read.
+const FINAL: &str = "final";
+const BARE_FINAL: &str = "assistantfinal";
+/// What stands between a channel's mark and its message is a name and a recipient.
+const CHANNEL_BYTES_MAX: usize = 200;
 
 /// The next thing in the text that is not prose.
 fn next_part(text: &str) -> Option<Part<'_>> {
     let mut from = 0;
     loop {
-        let at = from + text.get(from..)?.find(['{', '<'])?;
+        let at = from + text.get(from..)?.find(['{', '<', '[', '\u{25c1}'])?;
         let here = text.get(at..)?;
-        for (open, close) in THOUGHT_TAGS {
+        for (open, close) in THOUGHT_MARKS {
             if has_prefix(here, open) {
                 let end = find_ignoring_case(here, close);
                 let after = end.and_then(|end| here.get(end + close.len()..));
@@ -179,6 +263,9 @@ fn next_part(text: &str) -> Option<Part<'_>> {
                     .map(|after| Part::ThoughtEnd { after });
             }
         }
+        if let Some(part) = channel(here) {
+            return Some(part);
+        }
         if begins_object(here) {
             return Some(
                 match object_end(here).and_then(|end| here.split_at_checked(end)) {
@@ -187,8 +274,29 @@ fn next_part(text: &str) -> Option<Part<'_>> {
                 },
             );
         }
-        from = at + 1;
+        from = at + here.chars().next().map_or(1, char::len_utf8);
     }
+}
+
+/// A message in a channel, if the text begins with one: the final one makes drafts of all that came
+/// before it, every other is thinking.
+fn channel(text: &str) -> Option<Part<'_>> {
+    let head = text.strip_prefix(CHANNEL)?;
+    let at = head
+        .as_bytes()
+        .windows(MESSAGE.len())
+        .take(CHANNEL_BYTES_MAX)
+        .position(|window| window == MESSAGE.as_bytes())?;
+    let (name, message) = head.split_at_checked(at)?;
+    let message = message.strip_prefix(MESSAGE)?;
+    if name.trim_start().starts_with(FINAL) {
+        return Some(Part::ThoughtEnd { after: message });
+    }
+    let end = message
+        .match_indices("<|")
+        .filter_map(|(at, _)| message.get(at..))
+        .find(|rest| MESSAGE_ENDS.iter().any(|mark| rest.starts_with(mark)));
+    Some(end.map_or(Part::CutOff, |after| Part::Thought { after }))
 }
 
 /// A brace in prose ("{UP}") begins no object: in one a quote or the closing brace follows.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::config::{ConfigError, Environment, Reader, Sources, workspace_root};
+use daemon::hosts::Hosts;
 use ledger_core::economy::EconomyRules;
 use secrecy::SecretString;
 use url::Url;
@@ -36,6 +37,8 @@ pub struct Config {
     pub redis_url: SecretString,
     pub pool_size: usize,
     pub health_address: SocketAddr,
+    /// The names it is asked under.
+    pub hosts: Hosts,
     pub sample_interval_seconds: i64,
     pub settle_interval: Duration,
     pub rules: EconomyRules,
@@ -53,13 +56,14 @@ impl Config {
     pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
         let mut reader = Reader::new(sources);
         let database_url = reader.connection_url("DATABASE_URL", &["postgres", "postgresql"]);
-        let redis_url = reader.connection_url("REDIS_URL", &["redis"]);
+        let redis_url = reader.connection_url("REDIS_URL", &["redis", "rediss"]);
         let pool_size = reader.or_within(
             "DATABASE_POOL_SIZE",
             POOL_SIZE,
             POOL_SIZE_MIN..=POOL_SIZE_MAX,
         );
         let host = reader.or("HEALTH_HOST", IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let hosts = Hosts::read(&mut reader);
         let port = reader.or("ORACLE_HEALTH_PORT", HEALTH_PORT);
         let interval = reader.or_within(
             "ORACLE_INTERVAL_SECONDS",
@@ -85,6 +89,7 @@ impl Config {
                 redis_url,
                 pool_size,
                 health_address: SocketAddr::new(host, port),
+                hosts,
                 sample_interval_seconds: interval,
                 settle_interval: Duration::from_secs(settle),
                 rules,

@@ -88,7 +88,14 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
         let (leadership, bus) = (leadership.clone(), bus.clone());
         move || probe(database.clone(), bus.clone(), leadership.clone(), price_ttl)
     };
-    let served = health::serve(config.health_address, "oracle", probe, shutdown.clone()).await;
+    let served = health::serve(
+        config.health_address,
+        config.hosts,
+        "oracle",
+        probe,
+        shutdown.clone(),
+    )
+    .await;
     let health = match served {
         Ok(health) => health,
         Err(error) => {
@@ -184,7 +191,7 @@ fn follow_credentials(
     })?;
     let followed = Followed {
         setting: "REDIS_URL",
-        schemes: &["redis"],
+        schemes: &["redis", "rediss"],
         in_use: config.redis_url.clone(),
     };
     let renewed = bus.clone();
@@ -203,6 +210,10 @@ async fn connect_postgres(config: &Config) -> Result<Database, Failure> {
         pool_size: config.pool_size,
     };
     let database = Database::connect(connection).await.map_err(|error| {
+        if matches!(error, DbError::Encoding(_)) {
+            let problem = format!("names a database that cannot be used: {error}");
+            return Failure::Config(ConfigError::single("DATABASE_URL", problem));
+        }
         let hint = "is it running, and are address, role and password in DATABASE_URL right?";
         let unavailable = Unavailable::new(format!("Postgres at {address}"), hint);
         Failure::Unavailable(unavailable.because(error))
@@ -244,7 +255,7 @@ pub async fn probe(
     price_ttl_seconds: i64,
 ) -> Vec<Check> {
     let postgres = check("postgres", async {
-        match database.ping().await {
+        match database.must_take_writes().await {
             Ok(()) => Check::ok("postgres"),
             Err(error) => Check::failed("postgres", error.to_string()),
         }
@@ -264,7 +275,7 @@ pub async fn probe(
         }
     });
     let redis = check("redis", async {
-        match bus.ping().await {
+        match bus.must_take_writes().await {
             Ok(()) => Check::ok("redis"),
             Err(error) => Check::failed("redis", error.to_string()),
         }

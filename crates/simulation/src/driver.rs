@@ -267,7 +267,7 @@ impl Simulation {
     async fn act(&mut self, tick: CycleNumber, standings: &[Standing]) -> anyhow::Result<()> {
         let open = MarketFilter {
             status: Some(MarketStatus::Open),
-            source: None,
+            ..MarketFilter::default()
         };
         let markets =
             db::markets::page(&mut *self.arena.database().get().await?, open, None, 200).await?;

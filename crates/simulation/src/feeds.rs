@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
 use ledger_core::Timestamp;
 use ledger_core::criteria::{
-    ArticleCriteria, Comparison, Criteria, HeadlineCriteria, Place, StarCriteria,
+    ArticleCriteria, Comparison, Criteria, HeadlineCriteria, HeadlineRule, Place, StarCriteria,
     TemperatureCriteria, weather_instant,
 };
 use ledger_core::market::MarketSource;
@@ -198,9 +198,10 @@ impl Feed {
         let subject = |keyword: &ledger_core::subject::Keyword| keyword.as_str().to_lowercase();
         let keyword = choose(self.world.keywords(), taken, draw, subject)?;
         let answer = self.headlines(now);
-        let found = sources::news::parse(&answer.body)?.len();
+        let found = sources::news::parse(&answer.body)?.items.len();
         let criteria = HeadlineCriteria {
             keyword: keyword.clone(),
+            published: Some(HeadlineRule::AfterBetsClose),
         };
         Ok(answer.behind(Criteria::News(criteria), format!("{found} headlines")))
     }
@@ -239,8 +240,7 @@ impl Feed {
             }
             Criteria::News(_) | Criteria::Research(_) => self.headlines(now),
         };
-        let (opens, deadline) = (market.opens_at, market.deadline);
-        match derive(&market.criteria, opens, deadline, now, &answer.body) {
+        match derive(&market.criteria, &market.times(), now, &answer.body) {
             Ok(reading) => Reading {
                 evidence: answer.kept(Finding::Read {
                     value: reading.to_string(),

@@ -33,6 +33,15 @@ pub enum SourceError {
     /// 403: the service, or the wall before it, has had enough of this address or key.
     #[error("refuses to serve us (403); check its key, or whether the address is blocked")]
     Forbidden,
+    /// 403, 410, 451 and the like about the one thing that was asked for.
+    #[error("refuses this one subject ({0}); others are asked on")]
+    Refused(u16),
+    /// Absence would decide, and is not shown.
+    #[error(
+        "lists {items} items that cannot be read in full and may be what is asked about, so that \
+         nothing follows from what the others do not say"
+    )]
+    InDoubt { items: usize },
     /// 404, or a page that the answer calls missing.
     #[error("knows nothing by that name")]
     NotFound,
@@ -44,12 +53,12 @@ pub enum SourceError {
     Redirected(u16),
     #[error("answers with the unexpected status {0}; check its address and key in the settings")]
     Status(u16),
-    #[error("answers with more than {} bytes", crate::BODY_MAX_BYTES)]
+    #[error("answers with more bytes than are read of it")]
     TooLarge,
     /// A web page, or anything else that cannot be read.
     #[error("answers with something that is not the expected JSON")]
     NotJson,
-    #[error("answers with something that is no RSS 2.0, RSS 1.0 or Atom feed in UTF-8")]
+    #[error("answers with something that is no RSS or Atom feed")]
     NotFeed,
     #[error("leaves out {0}")]
     MissingField(&'static str),
@@ -89,6 +98,8 @@ impl SourceError {
             SourceError::Timeout
             | SourceError::Unreachable(_)
             | SourceError::NotFound
+            | SourceError::Refused(_)
+            | SourceError::InDoubt { .. }
             | SourceError::Server(_)
             | SourceError::Redirected(_)
             | SourceError::Status(_)

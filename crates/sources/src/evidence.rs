@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::SourceError;
 
-/// No more of an answer is read than can be kept.
+/// No more of an answer is kept, and of all but headlines no more is read.
 pub const BODY_MAX_BYTES: usize = 65_536;
 
 /// One fetch, as it is kept. Where several requests were made, this is the one that decided.
@@ -19,7 +19,8 @@ pub struct Evidence {
     pub status: Option<u16>,
     /// Of `body`; `None` if there was no answer.
     pub sha256: Option<Hash>,
-    /// What was read of the answer, at most [`BODY_MAX_BYTES`].
+    /// What was read of the answer: at most [`BODY_MAX_BYTES`], and of headlines as they come from
+    /// [`crate::news::News`] at most [`crate::news::NEWS_MAX_BYTES`].
     pub body: Vec<u8>,
     /// Whether the answer is longer than `body`, be it too long or cut off on the way.
     pub truncated: bool,
@@ -35,6 +36,17 @@ impl Evidence {
             body: Vec::new(),
             truncated: false,
         }
+    }
+
+    /// As much of it as is kept.
+    #[must_use]
+    pub fn cut(mut self) -> Evidence {
+        if self.body.len() > BODY_MAX_BYTES {
+            self.body.truncate(BODY_MAX_BYTES);
+            self.truncated = true;
+            self.sha256 = Some(Evidence::digest(&self.body));
+        }
+        self
     }
 
     /// What `sha256` has to be for a body.

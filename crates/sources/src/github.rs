@@ -53,13 +53,23 @@ impl GitHub {
         let path = ["repos", repository.owner(), repository.name()];
         let url = http::below(&self.base, &path);
         let mut answer = self.http.get(&url, self.headers.clone(), now).await;
-        if let Err(SourceError::Forbidden | SourceError::RateLimited { .. }) = answer.outcome
-            && let Some(seconds) = limited_for(&answer.headers, now)
-        {
-            answer.outcome = Err(SourceError::RateLimited {
-                retry_after_seconds: Some(seconds),
-            });
-        }
+        answer.outcome = answer.outcome.map_err(|error| match error {
+            SourceError::Forbidden | SourceError::RateLimited { .. } => {
+                let seconds = limited_for(&answer.headers, now);
+                let said = matches!(error, SourceError::RateLimited { .. })
+                    || says_slower(&answer.evidence.body);
+                if seconds.is_some() || said {
+                    SourceError::RateLimited {
+                        retry_after_seconds: seconds,
+                    }
+                } else {
+                    // A repository that is blocked, disabled or closed.
+                    SourceError::Refused(403)
+                }
+            }
+            SourceError::Status(status @ (410 | 451)) => SourceError::Refused(status),
+            other => other,
+        });
         answer.understand(|body| parse_stars(body, repository))
     }
 }
@@ -76,6 +86,15 @@ fn limited_for(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
     let reset_seconds: i64 = text("x-ratelimit-reset")?.parse().ok()?;
     let reset = Timestamp::from_micros(reset_seconds.checked_mul(1_000_000)?)?;
     Some(reset.seconds_since(now).max(0))
+}
+
+/// Whether a refusal without a header is about our pace ("You have exceeded a secondary rate
+/// limit"), or about our address.
+fn says_slower(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body).to_ascii_lowercase();
+    ["rate limit", "abuse detection"]
+        .iter()
+        .any(|words| text.contains(words))
 }
 
 #[derive(Deserialize)]

@@ -1,11 +1,11 @@
-//! One GET: a time-out, a contact, no redirects, no more of an answer than can be kept.
+//! One GET: a time-out, a contact, no redirects, no more of an answer than was said.
 
 use std::error::Error;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use ledger_core::Timestamp;
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -68,8 +68,19 @@ impl Http {
         })
     }
 
-    /// Asks once.
+    /// Asks once, for what can be kept.
     pub(crate) async fn get(&self, url: &Url, headers: HeaderMap, now: Timestamp) -> Answer {
+        self.get_up_to(BODY_MAX_BYTES, url, headers, now).await
+    }
+
+    /// Asks once, and reads so many bytes at most.
+    pub(crate) async fn get_up_to(
+        &self,
+        most: usize,
+        url: &Url,
+        headers: HeaderMap,
+        now: Timestamp,
+    ) -> Answer {
         let client = if is_loopback(url) {
             &self.loopback
         } else {
@@ -77,7 +88,7 @@ impl Http {
         };
         let evidence = Evidence::unanswered(without_secrets(url), now);
         match client.get(url.clone()).headers(headers).send().await {
-            Ok(response) => read(response, evidence).await,
+            Ok(response) => read(response, evidence, most).await,
             Err(error) => Answer {
                 evidence,
                 headers: HeaderMap::new(),
@@ -122,6 +133,16 @@ pub(crate) fn accepting(kind: &'static str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static(kind));
     headers
+}
+
+/// The charset that an answer's headers name.
+pub(crate) fn charset(headers: &HeaderMap) -> Option<String> {
+    let kind = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let named = kind.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then_some(value)
+    })?;
+    Some(named.trim().trim_matches(['"', '\'']).to_owned())
 }
 
 /// A header value that is never shown.
@@ -217,10 +238,10 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-async fn read(mut response: Response, mut evidence: Evidence) -> Answer {
+async fn read(mut response: Response, mut evidence: Evidence, most: usize) -> Answer {
     let status = response.status();
     let headers = std::mem::take(response.headers_mut());
-    let body = read_capped(response, &mut evidence).await;
+    let body = read_capped(response, &mut evidence, most).await;
     evidence.status = Some(status.as_u16());
     evidence.sha256 = Some(Evidence::digest(&evidence.body));
     // What the status says comes first: the body of a refusal decides nothing.
@@ -232,7 +253,11 @@ async fn read(mut response: Response, mut evidence: Evidence) -> Answer {
     }
 }
 
-async fn read_capped(mut response: Response, evidence: &mut Evidence) -> Result<(), SourceError> {
+async fn read_capped(
+    mut response: Response,
+    evidence: &mut Evidence,
+    most: usize,
+) -> Result<(), SourceError> {
     loop {
         // Until the end is seen.
         evidence.truncated = true;
@@ -240,7 +265,7 @@ async fn read_capped(mut response: Response, evidence: &mut Evidence) -> Result<
             evidence.truncated = false;
             return Ok(());
         };
-        let room = BODY_MAX_BYTES - evidence.body.len();
+        let room = most.saturating_sub(evidence.body.len());
         evidence.body.extend(chunk.iter().take(room));
         if chunk.len() > room {
             return Err(SourceError::TooLarge);

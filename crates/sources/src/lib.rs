@@ -19,7 +19,7 @@ mod number;
 pub mod open_meteo;
 pub mod wikipedia;
 
-pub use derive::derive;
+pub use derive::{derive, headlines_to_keep};
 pub use error::{Peace, SetupError, SourceError};
 pub use evidence::{BODY_MAX_BYTES, Evidence, Fetched};
 pub use http::{Http, HttpConfig, TIMEOUT};

@@ -12,6 +12,7 @@ mod bot;
 pub mod market;
 pub mod outside;
 mod pooler;
+pub mod servers;
 mod template;
 
 use std::future::Future;
@@ -51,6 +52,15 @@ impl Arena {
     /// superuser's rights: a clock of its own, say. Its sequences start at 1.
     pub async fn migrated_after(sql: &str, pool_size: usize) -> Arena {
         Arena::open(template::migrate_after(sql).await, pool_size).await
+    }
+
+    /// An arena whose database is what `dump`, a plain one of `pg_dump --no-owner`, makes as the schema's
+    /// owner. No migration is run.
+    pub async fn loaded_from(dump: &str) -> Arena {
+        let name = template::empty_database().await;
+        let owner = template::connect(&template::owner_url(&name)).await;
+        owner.batch_execute(dump).await.unwrap();
+        Arena::open(name, 8).await
     }
 
     async fn open(name: String, pool_size: usize) -> Arena {
@@ -122,6 +132,25 @@ impl Arena {
     /// A superuser's connection to this arena's database, for arranging what no service may.
     pub async fn owner_client(&self) -> tokio_postgres::Client {
         template::connect(&template::superuser_url(&self.name)).await
+    }
+
+    /// How many entries the ledger has.
+    pub async fn ledger_entries(&self) -> i64 {
+        let client = self.owner_client().await;
+        let row = client.query_one("SELECT count(*) FROM ledger", &[]).await;
+        row.unwrap().get(0)
+    }
+
+    /// Has Postgres refuse, or take, writes to this arena: in new sessions, and the old ones end.
+    pub async fn refuse_writes(&self, refuse: bool) {
+        let name = &self.name;
+        let mode = if refuse { "on" } else { "off" };
+        let client = template::connect(&superuser_url()).await;
+        let statement =
+            format!("ALTER DATABASE \"{name}\" SET default_transaction_read_only = {mode}");
+        client.batch_execute(&statement).await.unwrap();
+        let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
+        client.query(ended, &[name]).await.unwrap();
     }
 
     /// Starts describing a bot.
@@ -209,6 +238,13 @@ pub fn superuser_url() -> String {
 /// services'.
 pub async fn empty_database() -> (String, String) {
     let name = template::empty_database().await;
+    (template::owner_url(&name), template::app_url(&name))
+}
+
+/// The same in another encoding than UTF8.
+pub async fn empty_database_in(encoding: &str) -> (String, String) {
+    let options = format!("ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
+    let name = template::empty_database_with(&options).await;
     (template::owner_url(&name), template::app_url(&name))
 }
 

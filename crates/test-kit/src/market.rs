@@ -30,11 +30,26 @@ impl Arena {
             .unwrap()
     }
 
-    /// Moves a market's times so many seconds into the past.
+    /// Moves a market's times, and those of its bets and evidence, so many seconds into the past.
     pub async fn age_market(&self, id: MarketId, seconds: i64) {
-        let changed = self
-            .owner_client()
+        let mut owner = self.owner_client().await;
+        let transaction = owner.transaction().await.unwrap();
+        // Triggers keep evidence, and what is settled, from being changed.
+        transaction
+            .batch_execute("SET LOCAL session_replication_role = replica")
             .await
+            .unwrap();
+        for (table, column) in [("bets", "created_at"), ("evidence", "fetched_at")] {
+            let older = format!(
+                "UPDATE {table} SET {column} = {column} - make_interval(secs => $2::bigint) \
+                  WHERE market_id = $1"
+            );
+            transaction
+                .execute(&older, &[&id.0, &seconds])
+                .await
+                .unwrap();
+        }
+        let changed = transaction
             .execute(
                 "UPDATE markets SET opens_at = opens_at - make_interval(secs => $2::bigint), \
                         bets_close_at = bets_close_at - make_interval(secs => $2::bigint), \
@@ -45,6 +60,7 @@ impl Arena {
             )
             .await
             .unwrap();
+        transaction.commit().await.unwrap();
         assert_eq!(changed, 1);
     }
 

@@ -60,6 +60,8 @@ impl Fault {
 #[derive(Default)]
 struct World {
     faults: BTreeMap<Service, Fault>,
+    /// Of single subjects: what is asked for holds the text.
+    faults_about: Vec<(String, Fault)>,
     requests: Vec<(Service, String)>,
     articles: u64,
 }
@@ -115,6 +117,15 @@ impl Outside {
         }
     }
 
+    /// From now on whoever asks for something that holds this text gets this; `None` for the truth
+    /// again.
+    pub fn fault_about(&self, text: &str, fault: Option<Fault>) {
+        let mut world = lock(&self.world);
+        world.faults_about.retain(|(about, _)| about != text);
+        let fault = fault.map(|fault| (text.to_owned(), fault));
+        world.faults_about.extend(fault);
+    }
+
     /// How often a service was asked.
     #[must_use]
     pub fn asked(&self, service: Service) -> usize {
@@ -166,6 +177,10 @@ fn respond(target: &str, world: &Mutex<World>) -> Vec<u8> {
     };
     let mut world = lock(world);
     world.requests.push((service, target.to_owned()));
+    let mut about = world.faults_about.iter();
+    if let Some((_, fault)) = about.find(|(text, _)| target.contains(text)) {
+        return packed(fault.status, &fault.headers, &fault.body);
+    }
     if let Some(fault) = world.faults.get(&service) {
         return packed(fault.status, &fault.headers, &fault.body);
     }

@@ -61,12 +61,17 @@ pub(crate) async fn clone_database() -> String {
 
 /// A database without anything, which the schema's owner owns.
 pub(crate) async fn empty_database() -> String {
+    empty_database_with("").await
+}
+
+/// The same with further words for `CREATE DATABASE`.
+pub(crate) async fn empty_database_with(options: &str) -> String {
     let name = format!("test_{}", Uuid::new_v4().simple());
     let admin = connect(&superuser_url("postgres")).await;
     lock_templates(&admin).await;
     make_roles(&admin).await;
     unlock_templates(&admin).await;
-    let create = format!("CREATE DATABASE {name} OWNER {OWNER}");
+    let create = format!("CREATE DATABASE {name} OWNER {OWNER} {options}");
     admin.batch_execute(&create).await.unwrap();
     name
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use daemon::config::{ConfigError, Reader, Sources};
+use daemon::hosts::Hosts;
 use ledger_core::economy::EconomyRules;
 use secrecy::SecretString;
 
@@ -24,6 +25,8 @@ pub struct Config {
     pub redis_url: SecretString,
     pub pool_size: usize,
     pub health_address: SocketAddr,
+    /// The names it is asked under.
+    pub hosts: Hosts,
     pub tick_rate: Duration,
     pub chunk_bots: i64,
     pub workers: usize,
@@ -35,8 +38,9 @@ impl Config {
     pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
         let mut reader = Reader::new(sources);
         let database_url = reader.connection_url("DATABASE_URL", &["postgres", "postgresql"]);
-        let redis_url = reader.connection_url("REDIS_URL", &["redis"]);
+        let redis_url = reader.connection_url("REDIS_URL", &["redis", "rediss"]);
         let host = reader.or("HEALTH_HOST", IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let hosts = Hosts::read(&mut reader);
         let port = reader.or("TICKER_HEALTH_PORT", HEALTH_PORT);
         let tick_rate = reader.or_within("TICK_RATE", TICK_RATE_SECONDS, 1..=86_400);
         let chunk_bots = reader.or_within("TICK_CHUNK", CHUNK_BOTS, 1..=10_000);
@@ -56,6 +60,7 @@ impl Config {
                 redis_url,
                 pool_size,
                 health_address: SocketAddr::new(host, port),
+                hosts,
                 tick_rate: Duration::from_secs(tick_rate.unsigned_abs()),
                 chunk_bots,
                 workers,

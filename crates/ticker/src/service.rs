@@ -45,7 +45,14 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
         workers: config.workers,
     };
     let probe = move || probe(database.clone(), bus.clone());
-    let health = health::serve(config.health_address, "ticker", probe, shutdown.clone()).await?;
+    let health = health::serve(
+        config.health_address,
+        config.hosts,
+        "ticker",
+        probe,
+        shutdown.clone(),
+    )
+    .await?;
     cadence::repeat(PAUSE_AFTER_FAILURE, &shutdown, || {
         let (ticker, shutdown) = (ticker.clone(), shutdown.clone());
         async move { cycle::run(&ticker, &shutdown).await.map(drop) }
@@ -81,7 +88,7 @@ fn follow_credentials(
     })?;
     let followed = Followed {
         setting: "REDIS_URL",
-        schemes: &["redis"],
+        schemes: &["redis", "rediss"],
         in_use: config.redis_url.clone(),
     };
     let renewed = bus.clone();
@@ -100,6 +107,10 @@ async fn connect_postgres(config: &Config) -> Result<Database, Failure> {
         pool_size: config.pool_size,
     };
     let database = Database::connect(settings).await.map_err(|error| {
+        if matches!(error, DbError::Encoding(_)) {
+            let problem = format!("names a database that cannot be used: {error}");
+            return Failure::Config(ConfigError::single("DATABASE_URL", problem));
+        }
         let hint = "is it running, and are address, role and password in DATABASE_URL right?";
         let what = format!("Postgres at {address}");
         Failure::Unavailable(Unavailable::new(what, hint).because(error))
@@ -139,7 +150,7 @@ async fn probe(database: Database, bus: Bus) -> Vec<Check> {
         None => Check::ok(name),
         Some(problem) => Check::failed(name, problem),
     };
-    let (postgres, redis) = tokio::join!(database.ping(), bus.ping());
+    let (postgres, redis) = tokio::join!(database.must_take_writes(), bus.must_take_writes());
     vec![
         check("postgres", postgres.err().map(|error| error.to_string())),
         check("redis", redis.err().map(|error| error.to_string())),

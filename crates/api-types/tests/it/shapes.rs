@@ -147,63 +147,33 @@ fn senseless_usage_names_its_field() {
         reasoning_tokens: Some(0),
         cost_usd: Some(Money::cents(1)),
         llm_calls: 1,
+        unreported_calls: Some(1),
     };
     assert_eq!(sound.check(), Ok(()));
-    let named = |usage: Usage| usage.check().unwrap_err().field;
-    assert_eq!(
-        named(Usage {
-            model: String::new(),
-            ..sound.clone()
+    type Change = (&'static str, fn(&mut Usage));
+    let changes: [Change; 10] = [
+        ("model", |usage| usage.model = String::new()),
+        ("provider", |usage| usage.provider = "x".repeat(101)),
+        ("output_tokens", |usage| usage.output_tokens = -1),
+        ("input_tokens", |usage| usage.input_tokens = 1_000_000_001),
+        ("cached_input_tokens", |usage| {
+            usage.cached_input_tokens = Some(2)
         }),
-        "model"
-    );
-    assert_eq!(
-        named(Usage {
-            provider: "x".repeat(101),
-            ..sound.clone()
+        ("reasoning_tokens", |usage| {
+            usage.reasoning_tokens = Some(-1)
         }),
-        "provider"
-    );
-    assert_eq!(
-        named(Usage {
-            output_tokens: -1,
-            ..sound.clone()
+        ("cost_usd", |usage| usage.cost_usd = Some(Money::cents(-1))),
+        ("cost_usd", |usage| {
+            usage.cost_usd = Some(Money::cents(1_000_001))
         }),
-        "output_tokens"
-    );
-    assert_eq!(
-        named(Usage {
-            input_tokens: 1_000_000_001,
-            ..sound.clone()
+        ("unreported_calls", |usage| usage.unreported_calls = Some(2)),
+        ("llm_calls", |usage| {
+            (usage.llm_calls, usage.unreported_calls) = (-1, None)
         }),
-        "input_tokens"
-    );
-    assert_eq!(
-        named(Usage {
-            cached_input_tokens: Some(2),
-            ..sound.clone()
-        }),
-        "cached_input_tokens"
-    );
-    assert_eq!(
-        named(Usage {
-            reasoning_tokens: Some(-1),
-            ..sound.clone()
-        }),
-        "reasoning_tokens"
-    );
-    assert_eq!(
-        named(Usage {
-            cost_usd: Some(Money::cents(-1)),
-            ..sound.clone()
-        }),
-        "cost_usd"
-    );
-    assert_eq!(
-        named(Usage {
-            llm_calls: -1,
-            ..sound
-        }),
-        "llm_calls"
-    );
+    ];
+    for (field, change) in changes {
+        let mut usage = sound.clone();
+        change(&mut usage);
+        assert_eq!(usage.check().unwrap_err().field, field);
+    }
 }

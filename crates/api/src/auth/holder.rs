@@ -1,9 +1,8 @@
 //! Who may ask for new keys: an operator, or the bot whose keys they are.
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{HeaderMap, HeaderValue};
 use actix_web::{FromRequest, HttpRequest};
-use api_types::{AGENT_SECRET, IDEMPOTENCY_KEY};
+use api_types::AGENT_SECRET;
 use db::credentials::{Refused, SecretOwner, Standing};
 use futures_util::future::LocalBoxFuture;
 use ledger_core::economy::Operator;
@@ -12,11 +11,9 @@ use super::{MISSING, Tokens, WRONG, app, bearer, is_operators, named};
 use crate::error::ApiError;
 use crate::keys::sha256;
 
-/// As long as a UUID without hyphens: 128 random bits fit.
-const KEY_CHARS_MIN: usize = 32;
-
 /// An operator, or a bot with the credentials it came with. Those may be over: a bot whose rotation
-/// was never answered has no others, and may ask for that answer once more.
+/// was never answered has no others, and may ask for that answer once more. They prove nothing by
+/// themselves any more, and the answer is told only to who knows the request's key as well.
 pub(crate) enum KeyHolder {
     Operator(Operator),
     Bot(SecretOwner),
@@ -29,19 +26,6 @@ impl KeyHolder {
         match self {
             KeyHolder::Operator(name) => format!("operator:{name}"),
             KeyHolder::Bot(owner) => format!("bot:{}:credentials:{}", owner.bot, owner.version),
-        }
-    }
-
-    /// Credentials that are over prove nothing by themselves any more: perhaps that is why they are over.
-    /// The answer that replaced them is told only to who knows the request's key as well, and not to who
-    /// could guess it.
-    pub(crate) fn must_know(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        let key = headers.get(IDEMPOTENCY_KEY).map_or(0, HeaderValue::len);
-        match self {
-            KeyHolder::Bot(owner) if owner.standing == Standing::Ended && key < KEY_CHARS_MIN => {
-                Err(WRONG)
-            }
-            _ => Ok(()),
         }
     }
 

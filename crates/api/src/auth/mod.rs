@@ -3,6 +3,8 @@
 mod credentials;
 mod holder;
 mod passwords;
+mod proven;
+mod queue;
 mod refusals;
 mod rotations;
 mod tokens;
@@ -22,7 +24,8 @@ use futures_util::future::LocalBoxFuture;
 pub(crate) use holder::KeyHolder;
 use ledger_core::economy::Operator;
 use ledger_core::{BotId, BotStatus, Refusal};
-pub(crate) use passwords::{Passwords, Proven};
+pub(crate) use passwords::{Hashes, Passwords, Proven};
+pub(crate) use queue::Asker;
 pub(crate) use refusals::Refusals;
 pub(crate) use rotations::Rotations;
 use subtle::{Choice, ConstantTimeEq as _};

@@ -5,86 +5,117 @@
 //! guessable; the cost is there for keys that somebody chose, as in `.env.bots`. Of the five this one
 //! is the middle between memory (two at once take 38 MiB) and time (about 25 ms on one core).
 //!
-//! Requests never hash on the threads that serve them. [`AT_ONCE`] blocking threads at most do, in
-//! the whole process: no flood of logins takes more of the blocking pool, or more memory. Whoever
-//! comes while [`QUEUE_MAX`] wait is turned away with a 429.
+//! Requests never hash on the threads that serve them: blocking threads do, as many at once as
+//! [`super::queue`] has turns, so that no flood of logins takes more of the blocking pool, or more memory.
+//! Whom the queue has no place for is turned away with a 429.
+//!
+//! A login costs one hash whatever comes of it, so that a failure takes no more of the queue than a
+//! success, and the time tells nobody which bots there are or which of them have two keys. For that a bot's
+//! next key is hashed under the salt of the one before it: one computation is compared with
+//! both. The salt still tells bots apart, which is what it is for.
 
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::time::Instant;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use ledger_core::BotId;
 
+use super::proven::Proven as Known;
+use super::queue::{Asker, Queue};
 use crate::error::ApiError;
 
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 const SALT_BYTES: usize = 16;
-/// Hashes computed at once: each takes a core and 19 MiB.
-const AT_ONCE: usize = 2;
-/// Requests that hash or wait for it; more are turned away at once. At some twenty hashes a second
-/// and core a longer queue would outlast its requests' time.
-const QUEUE_MAX: usize = 64;
 /// Above 32 MiB the allocator maps memory and returns it to the system when it is freed; below, it
 /// may keep it for good. What is reserved and not touched costs nothing.
 const RESERVED_BLOCKS: usize = 33 * 1024;
 
 /// Hashes and verifies API keys off the request threads.
 pub(crate) struct Passwords {
-    places: Arc<Semaphore>,
-    queue: Semaphore,
+    queue: Queue,
+    known: Known,
     /// The hash of a key that nobody has: what a stranger's key is verified against, so that it
     /// takes as long as anybody's.
     nobody: String,
 }
 
+/// What a login is checked against.
+#[derive(Clone, Copy)]
+pub(crate) struct Hashes<'a> {
+    pub(crate) bot: BotId,
+    pub(crate) current: &'a str,
+    /// Rotated away, and still good.
+    pub(crate) predecessor: Option<&'a str>,
+}
+
 impl Passwords {
     pub(crate) async fn new() -> Result<Passwords, PasswordError> {
-        let places = Arc::new(Semaphore::new(AT_ONCE));
         let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(|error| PasswordError(error.to_string()))?;
-        let nobody = off_thread(&places, move || hash(&key)).await?;
-        let queue = Semaphore::new(QUEUE_MAX);
+        getrandom::fill(&mut key).map_err(wrong)?;
+        let hashing = tokio::task::spawn_blocking(move || hash(&key, None));
         Ok(Passwords {
-            places,
-            queue,
-            nobody,
+            queue: Queue::new(),
+            known: Known::new().map_err(wrong)?,
+            nobody: hashing.await.map_err(wrong)??,
         })
     }
 
-    /// The hash of an API key, in PHC form.
-    pub(crate) async fn hash(&self, api_key: &str) -> Result<String, ApiError> {
-        let _waiting = self.enter()?;
-        let key = api_key.as_bytes().to_vec();
-        Ok(off_thread(&self.places, move || hash(&key)).await?)
+    /// The hash of an API key, in PHC form: under the salt of `before`, the one that it takes the place of.
+    pub(crate) async fn hash(
+        &self,
+        asker: Asker,
+        api_key: &str,
+        before: Option<&str>,
+    ) -> Result<String, ApiError> {
+        let (key, before) = (api_key.as_bytes().to_vec(), before.map(str::to_owned));
+        self.off_thread(asker, move || hash(&key, before.as_deref()))
+            .await
     }
 
-    /// A place in the queue, or a word that there is none.
-    fn enter(&self) -> Result<SemaphorePermit<'_>, ApiError> {
-        self.queue
-            .try_acquire()
-            .map_err(|_| ApiError::TooManyRequests {
-                detail: "too many logins and registrations at once; try again in a moment",
-                retry_after_seconds: 1,
-            })
-    }
-
-    /// Which of a bot's hashes the key is for, if any. Every failure costs two hashes, whether the
-    /// bot has two, one or is nobody; the present key costs one.
+    /// Which of a bot's keys this is, if any; `None` is a bot that there is not.
     pub(crate) async fn prove(
         &self,
+        address: Option<IpAddr>,
         api_key: &str,
-        current: Option<&str>,
-        predecessor: Option<&str>,
+        hashes: Option<Hashes<'_>>,
     ) -> Result<Option<Proven>, ApiError> {
-        let _waiting = self.enter()?;
+        let bot = hashes.map(|hashes| hashes.bot);
+        let asker = Asker {
+            address,
+            proven: bot.filter(|bot| self.known.knows(*bot, api_key, Instant::now())),
+        };
         let key = api_key.as_bytes().to_vec();
-        let candidates = [
-            Candidate::new(Proven::Current, current, &self.nobody),
-            Candidate::new(Proven::Predecessor, predecessor, &self.nobody),
-        ];
-        Ok(off_thread(&self.places, move || prove(&key, &candidates)).await?)
+        let candidates = candidates(hashes, &self.nobody);
+        let proven = self
+            .off_thread(asker, move || prove(&key, &candidates))
+            .await?;
+        match (bot, proven) {
+            (Some(bot), Some(_)) => self.known.learn(bot, api_key, Instant::now()),
+            (Some(bot), None) if asker.proven.is_some() => self.known.forget(bot, api_key),
+            _ => {}
+        }
+        Ok(proven)
+    }
+
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        asker: Asker,
+        work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let turn = self.queue.turn(asker).await;
+        let turn = turn.ok_or(ApiError::TooManyRequests {
+            detail: "Too many logins and registrations at once; try again in a moment.",
+            retry_after_seconds: 1,
+        })?;
+        let working = tokio::task::spawn_blocking(move || {
+            // Moved here: it lasts until the work ends, even if nobody waits for it any more.
+            let _turn = turn;
+            work()
+        });
+        Ok(working.await.map_err(wrong)??)
     }
 }
 
@@ -102,22 +133,45 @@ struct Candidate {
     proves: Option<Proven>,
 }
 
-impl Candidate {
-    fn new(proves: Proven, hash: Option<&str>, nobody: &str) -> Candidate {
-        Candidate {
-            hash: hash.unwrap_or(nobody).to_owned(),
-            proves: hash.map(|_| proves),
-        }
-    }
+fn candidates(hashes: Option<Hashes<'_>>, nobody: &str) -> Vec<Candidate> {
+    let candidate = |hash: &str, proves| Candidate {
+        hash: hash.to_owned(),
+        proves,
+    };
+    let Some(hashes) = hashes else {
+        return vec![candidate(nobody, None)];
+    };
+    let predecessor = hashes
+        .predecessor
+        .map(|hash| candidate(hash, Some(Proven::Predecessor)));
+    [candidate(hashes.current, Some(Proven::Current))]
+        .into_iter()
+        .chain(predecessor)
+        .collect()
 }
 
+/// Compares one hash with all that are under its settings. Keys that were rotated before they shared
+/// their salt cost another one, until their grace ends.
 fn prove(key: &[u8], candidates: &[Candidate]) -> Result<Option<Proven>, PasswordError> {
+    let mut computed: Vec<(&str, Output)> = Vec::new();
+    let mut proven = None;
     for candidate in candidates {
-        if verify(key, &candidate.hash)? && candidate.proves.is_some() {
-            return Ok(candidate.proves);
+        let (settings, _) = candidate.hash.rsplit_once('$').unwrap_or_default();
+        let known = computed.iter().find(|(under, _)| *under == settings);
+        let output = match known {
+            Some((_, output)) => *output,
+            None => {
+                let output = output_of(key, &candidate.hash)?;
+                computed.push((settings, output));
+                output
+            }
+        };
+        // `Output` compares in constant time.
+        if parsed(&candidate.hash)?.hash == Some(output) {
+            proven = proven.or(candidate.proves);
         }
     }
-    Ok(None)
+    Ok(proven)
 }
 
 /// Hashing itself failed: memory, randomness, or a stored hash that is none.
@@ -135,23 +189,18 @@ fn wrong(error: impl std::fmt::Display) -> PasswordError {
     PasswordError(error.to_string())
 }
 
-async fn off_thread<T: Send + 'static>(
-    places: &Arc<Semaphore>,
-    work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
-) -> Result<T, PasswordError> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(wrong)?;
-    let working = tokio::task::spawn_blocking(move || {
-        // Moved here: the place is taken until the work ends, even if nobody waits for it any more.
-        let _place = place;
-        work()
-    });
-    working.await.map_err(wrong)?
-}
-
-fn hash(key: &[u8]) -> Result<String, PasswordError> {
+fn hash(key: &[u8], before: Option<&str>) -> Result<String, PasswordError> {
     let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(wrong)?;
     let mut salt = [0; SALT_BYTES];
     getrandom::fill(&mut salt).map_err(wrong)?;
+    let inherited = before
+        .map(parsed)
+        .transpose()?
+        .and_then(|before| before.salt);
+    let salt = match inherited {
+        Some(salt) => salt,
+        None => Salt::new(&salt).map_err(wrong)?,
+    };
     let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
     compute(
         Algorithm::Argon2id,
@@ -165,14 +214,19 @@ fn hash(key: &[u8]) -> Result<String, PasswordError> {
         algorithm: Algorithm::Argon2id.ident(),
         version: Some(Version::V0x13.into()),
         params: ParamsString::try_from(&params).map_err(wrong)?,
-        salt: Some(Salt::new(&salt).map_err(wrong)?),
+        salt: Some(salt),
         hash: Some(Output::new(&output).map_err(wrong)?),
     };
     Ok(hash.to_string())
 }
 
-fn verify(key: &[u8], stored: &str) -> Result<bool, PasswordError> {
-    let stored = PasswordHash::new(stored).map_err(wrong)?;
+fn parsed(stored: &str) -> Result<PasswordHash, PasswordError> {
+    PasswordHash::new(stored).map_err(wrong)
+}
+
+/// What the key comes to under the settings of a stored hash.
+fn output_of(key: &[u8], stored: &str) -> Result<Output, PasswordError> {
+    let stored = parsed(stored)?;
     let (Some(salt), Some(expected)) = (stored.salt, stored.hash) else {
         return Err(wrong("a stored hash lacks its salt or its output"));
     };
@@ -184,8 +238,7 @@ fn verify(key: &[u8], stored: &str) -> Result<bool, PasswordError> {
     let params = Params::try_from(&stored).map_err(wrong)?;
     let mut output = vec![0; expected.len()];
     compute(algorithm, version, &params, key, &salt, &mut output)?;
-    // `Output` compares in constant time.
-    Ok(Output::new(&output).map_err(wrong)? == expected)
+    Output::new(&output).map_err(wrong)
 }
 
 fn compute(
@@ -216,21 +269,34 @@ mod tests {
 
     use super::*;
 
+    fn verify(key: &[u8], stored: &str) -> Result<bool, PasswordError> {
+        let candidate = Candidate {
+            hash: stored.to_owned(),
+            proves: Some(Proven::Current),
+        };
+        Ok(prove(key, &[candidate])?.is_some())
+    }
+
     #[test]
     fn a_hash_is_owasps_argon2id_and_salted() {
-        let stored = hash(b"ldk_1").unwrap();
+        let stored = hash(b"ldk_1", None).unwrap();
         assert!(
             stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
             "{stored}"
         );
-        assert_ne!(stored, hash(b"ldk_1").unwrap());
+        assert_ne!(stored, hash(b"ldk_1", None).unwrap());
         assert!(verify(b"ldk_1", &stored).unwrap());
         assert!(!verify(b"ldk_2", &stored).unwrap());
+        // The next key of the same bot.
+        let next = hash(b"ldk_2", Some(&stored)).unwrap();
+        let salt = |stored: &str| parsed(stored).unwrap().salt.unwrap();
+        assert_eq!(salt(&next), salt(&stored));
+        assert!(verify(b"ldk_2", &next).unwrap() && !verify(b"ldk_1", &next).unwrap());
     }
 
     #[test]
     fn it_is_the_same_argon2_as_everybodys() {
-        let stored = hash(b"ldk_1").unwrap();
+        let stored = hash(b"ldk_1", None).unwrap();
         assert!(
             Argon2::default()
                 .verify_password(b"ldk_1", stored.as_str())
@@ -244,6 +310,9 @@ mod tests {
             .to_string();
         assert!(verify(b"ldk_1", &theirs).unwrap());
         assert!(!verify(b"ldk_2", &theirs).unwrap());
+        // A bot's next key is hashed at today's cost, whatever its last one was.
+        let next = hash(b"ldk_2", Some(&theirs)).unwrap();
+        assert!(next.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
     }
 
     #[test]
@@ -258,52 +327,86 @@ mod tests {
     }
 
     #[test]
-    fn each_failure_costs_the_same_number_of_hashes() {
-        let [now, before, nobody] = ["ldk_now", "ldk_before", "?"].map(|key| hash(key.as_bytes()));
-        let (now, before, nobody) = (now.unwrap(), before.unwrap(), nobody.unwrap());
-        let cost = |key: &str, current: Option<&str>, predecessor: Option<&str>| {
-            let candidates = [
-                Candidate::new(Proven::Current, current, &nobody),
-                Candidate::new(Proven::Predecessor, predecessor, &nobody),
-            ];
+    fn a_failure_costs_as_much_as_a_success() {
+        let nobody = hash(b"?", None).unwrap();
+        let before = hash(b"ldk_before", None).unwrap();
+        let now = hash(b"ldk_now", Some(&before)).unwrap();
+        let cost = |key: &str, predecessor: Option<&str>, known: bool| {
+            let hashes = known.then_some(Hashes {
+                bot: BotId(7),
+                current: &now,
+                predecessor,
+            });
+            let candidates = candidates(hashes, &nobody);
             let already = COMPUTED.get();
             let proven = prove(key.as_bytes(), &candidates).unwrap();
             (proven, COMPUTED.get() - already)
         };
-        let (now, before) = (Some(now.as_str()), Some(before.as_str()));
-        for known in [(None, None), (now, None), (now, before)] {
-            assert_eq!(cost("ldk_wrong", known.0, known.1), (None, 2), "{known:?}");
+        let old = Some(before.as_str());
+        for (predecessor, known) in [(None, false), (None, true), (old, true)] {
+            assert_eq!(cost("ldk_wrong", predecessor, known), (None, 1));
             // Not even the key behind nobody's hash opens anything.
-            assert_eq!(cost("?", known.0, known.1), (None, 2), "{known:?}");
+            assert_eq!(cost("?", predecessor, known), (None, 1));
         }
-        assert_eq!(cost("ldk_now", now, None), (Some(Proven::Current), 1));
-        assert_eq!(cost("ldk_now", now, before), (Some(Proven::Current), 1));
+        assert_eq!(cost("ldk_before", None, true), (None, 1));
+        assert_eq!(cost("ldk_now", None, true), (Some(Proven::Current), 1));
+        assert_eq!(cost("ldk_now", old, true), (Some(Proven::Current), 1));
         assert_eq!(
-            cost("ldk_before", now, before),
+            cost("ldk_before", old, true),
+            (Some(Proven::Predecessor), 1)
+        );
+        // Rotated before keys shared their salt.
+        let foreign = hash(b"ldk_before", None).unwrap();
+        let foreign = Some(foreign.as_str());
+        assert_eq!(
+            cost("ldk_before", foreign, true),
             (Some(Proven::Predecessor), 2)
         );
+        assert_eq!(cost("ldk_wrong", foreign, true), (None, 2));
     }
+
+    const ADDRESS: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7)));
 
     #[tokio::test]
     async fn nobodys_key_is_never_right() {
         let passwords = Passwords::new().await.unwrap();
-        assert_eq!(passwords.prove("ldk_1", None, None).await.unwrap(), None);
-        let stored = passwords.hash("ldk_1").await.unwrap();
-        let proven = passwords.prove("ldk_1", Some(&stored), None).await.unwrap();
-        assert_eq!(proven, Some(Proven::Current));
+        assert_eq!(passwords.prove(ADDRESS, "ldk_1", None).await.unwrap(), None);
+        let asker = Asker {
+            address: ADDRESS,
+            proven: None,
+        };
+        let stored = passwords.hash(asker, "ldk_1", None).await.unwrap();
+        let hashes = Hashes {
+            bot: BotId(7),
+            current: &stored,
+            predecessor: None,
+        };
+        let proven = passwords.prove(ADDRESS, "ldk_1", Some(hashes)).await;
+        assert_eq!(proven.unwrap(), Some(Proven::Current));
+        let knows = |key: &str| passwords.known.knows(BotId(7), key, Instant::now());
+        assert!(knows("ldk_1"));
+        // A key that was good once is not a proof for ever.
+        let other = passwords.hash(asker, "ldk_2", None).await.unwrap();
+        let rotated = Hashes {
+            current: &other,
+            ..hashes
+        };
+        let proven = passwords.prove(ADDRESS, "ldk_1", Some(rotated)).await;
+        assert_eq!(proven.unwrap(), None);
+        assert!(!knows("ldk_1"));
     }
 
     #[tokio::test]
     async fn a_flood_is_turned_away_without_hashing() {
         let passwords = Passwords::new().await.unwrap();
-        let flood = (0..QUEUE_MAX + 16).map(|_| passwords.prove("ldk_1", None, None));
+        let flood = (0..100).map(|_| passwords.prove(ADDRESS, "ldk_1", None));
         let answers = futures_util::future::join_all(flood).await;
         let refused = answers
             .iter()
             .filter(|answer| matches!(answer, Err(ApiError::TooManyRequests { .. })))
             .count();
-        assert_eq!(refused, 16);
-        let after = passwords.prove("ldk_1", None, None).await;
+        assert_eq!(refused, 34);
+        let after = passwords.prove(ADDRESS, "ldk_1", None).await;
         assert_eq!(after.unwrap(), None, "it is over");
     }
 }

@@ -96,6 +96,7 @@ pub(super) fn acceptance() -> Value {
 fn usage() -> Value {
     json!({
         "provider": "openai", "model": "gpt-5-mini", "input_tokens": 1200, "output_tokens": 80, "llm_calls": 1,
+        "cost_usd": "0.0005",
     })
 }
 
@@ -104,7 +105,7 @@ pub(super) fn usage_report() -> Value {
 }
 
 pub(super) fn usage_receipt() -> Value {
-    json!({ "action_id": 26, "cost_usd": "0.00046000" })
+    json!({ "action_id": 26, "cost_usd": "0.00046000", "reported_usd": "0.00050000" })
 }
 
 pub(super) fn prediction() -> Value {
@@ -157,7 +158,7 @@ pub(super) fn ledger_entry() -> Value {
 
 pub(super) fn verification() -> Value {
     json!({
-        "bot_id": 1, "entries": 2, "valid": true, "first_fault": null,
+        "bot_id": 1, "entries": 2, "length": 2, "complete": true, "valid": true, "first_fault": null,
         "head_hash": "2684fdc86e73b3e38459e1ceccf6ed139b95a7f65f312785188e58d1730fe90a",
     })
 }
@@ -212,6 +213,14 @@ pub(super) fn bet() -> Value {
     })
 }
 
+pub(super) fn evidence() -> Value {
+    json!({
+        "id": 12, "url": "https://api.github.com/repos/rust-lang/rust", "fetched_at": AT, "status": 200,
+        "sha256": "ab".repeat(32), "body": "{\"full_name\": \"rust-lang/rust\"", "bytes": 6762,
+        "truncated": false, "value": "112345 stars", "problem": null, "decides": true,
+    })
+}
+
 pub(super) fn bet_request() -> Value {
     json!({ "side": "YES", "stake": "5.00", "confidence": "0.70", "reasoning": "it is sunny" })
 }
@@ -243,7 +252,7 @@ pub(super) fn standings() -> Value {
         "items": [{
             "rank": 1, "bot_id": 11, "handle": BOT, "status": "ALIVE", "wealth": "1005.00000000",
             "balance": "1000.00000000", "shadow_balance": "998.00000000", "return": "0.00500000",
-            "cost": "2.00000000", "llm_usd": "0.01000000", "profit": "5.00000000", "settled": 3, "won": 2,
+            "cost": "2.00000000", "llm_usd": "0.01000000", "unpriced_calls": 0, "profit": "5.00000000", "settled": 3, "won": 2,
             "brier": "0.21000000", "brier_count": 3, "brier_coverage": "1.00000000",
         }],
         "next_cursor": null, "as_of": AT,
@@ -271,7 +280,7 @@ pub(super) fn insights() -> Value {
             "fees": "0.00000000", "phantom_fees": "2.00000000", "lookup_fees": "0.50000000",
             "lost_stakes": "5.00000000", "llm_usd": "0.01000000", "input_tokens": 1200,
             "cached_input_tokens": 0, "output_tokens": 80, "reasoning_tokens": 0, "llm_calls": 1,
-            "unpriced_calls": 0,
+            "unpriced_calls": 0, "unreported_calls": 0, "reported_usd": "0.00050000", "reported_usd_calls": 1,
         },
         "produced": {
             "payouts": "20.00000000", "bounties": "0.00000000", "profit": "4.50000000", "settled": 3, "won": 2,

@@ -8,6 +8,7 @@
 mod examples;
 mod operations;
 mod parts;
+mod queries;
 mod schemas;
 mod words;
 
@@ -18,6 +19,8 @@ use serde_json::{Map, Value, json};
 
 use operations::{Operation, Who};
 
+pub(crate) use queries::takes_query;
+
 /// The document as it is served, rendered once.
 pub(crate) static RENDERED: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(document().to_string()));
 
@@ -25,7 +28,7 @@ const ABOUT: &str = "An economy for autonomous agents: each bot has a wallet wit
     ledger, time costs money, and bots wager and bet on what the outside world will do.\n\n\
     Money is a decimal string, never a JSON number. Times are RFC 3339. Lists are newest first and \
     paged by opaque cursors. Errors are `application/problem+json` (RFC 9457) whose `type` names a page about \
-    it. Unknown fields are refused. Every POST takes an `Idempotency-Key`: repeated under it, a \
+    it. Unknown fields and query parameters are refused. Every POST takes an `Idempotency-Key`: repeated under it, a \
     request has its effects once and gets the same answer for 24 hours.";
 
 /// The whole document.
@@ -147,6 +150,8 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
     use std::path::Path;
 
+    use ledger_core::EventKind;
+
     use super::*;
 
     /// The methods of each path, as the table of routes has them; HEAD is GET without a body.
@@ -240,6 +245,106 @@ mod tests {
                     ids.contains(link["operationId"].as_str().unwrap()),
                     "{name}"
                 );
+            }
+        }
+    }
+
+    /// As generators of clients write it: `dry_run`, `dry-run` and `dryRun` are one name to them.
+    fn joined(name: &str) -> String {
+        let letters = name.chars().filter(char::is_ascii_alphanumeric);
+        letters.map(|letter| letter.to_ascii_lowercase()).collect()
+    }
+
+    #[test]
+    fn no_operation_lists_a_parameter_twice() {
+        let document = document();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let listed = operation["parameters"].as_array();
+                let names = listed.into_iter().flatten().map(|reference| {
+                    let pointer = reference["$ref"].as_str().unwrap().strip_prefix('#');
+                    let parameter = document.pointer(pointer.unwrap()).unwrap();
+                    joined(parameter["name"].as_str().unwrap())
+                });
+                let mut seen = BTreeSet::new();
+                for name in names {
+                    assert!(seen.insert(name.clone()), "{method} {path}: {name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_takes_a_dry_run_says_so() {
+        let dry: BTreeSet<&str> = operations::all()
+            .iter()
+            .filter(|operation| operation.parameters.contains(&"dryRun"))
+            .map(|operation| operation.id)
+            .collect();
+        assert_eq!(dry, ["act", "answer", "bet", "betOnSeveral"].into());
+    }
+
+    /// Each schema becomes a type of its name, and each schema within another one whose shape has
+    /// members a type of a name that nobody chose.
+    #[test]
+    fn every_shape_has_a_name_that_a_type_can_have() {
+        let document = document();
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        let mut names = BTreeSet::new();
+        for (name, schema) in schemas {
+            let is_type = name.starts_with(|first: char| first.is_ascii_uppercase())
+                && name.chars().all(|letter| letter.is_ascii_alphanumeric())
+                && name.contains(|letter: char| letter.is_ascii_lowercase());
+            assert!(is_type, "{name}");
+            assert!(names.insert(joined(name)), "{name}");
+            assert!(
+                schema.get("title").is_none(),
+                "{name} has another name besides"
+            );
+            nameless(name, schema);
+        }
+    }
+
+    fn nameless(place: &str, schema: &Value) {
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            let members = property["properties"].as_object();
+            assert!(members.is_none(), "{place}.{name}");
+            assert!(
+                property["items"].get("properties").is_none(),
+                "{place}.{name}"
+            );
+        }
+        for choice in schema["oneOf"].as_array().into_iter().flatten() {
+            assert!(choice.get("properties").is_none(), "{place}");
+        }
+    }
+
+    /// A generated client reads by it which of the shapes came.
+    #[test]
+    fn every_choice_of_requests_and_events_is_decided_by_a_constant() {
+        let document = document();
+        let schemas = &document["components"]["schemas"];
+        for (name, field, count) in [
+            ("Event", "kind", EventKind::ALL.len()),
+            ("ActionRequest", "action_type", 2),
+            ("MarketRequest", "source", 4),
+        ] {
+            let decides = &schemas[name]["discriminator"];
+            assert_eq!(decides["propertyName"], field, "{name}");
+            let mapping = decides["mapping"].as_object().unwrap();
+            assert_eq!(mapping.len(), count, "{name}");
+            let choices = schemas[name]["oneOf"].as_array().unwrap();
+            assert_eq!(choices.len(), count, "{name}");
+            for (value, reference) in mapping {
+                assert!(
+                    choices.contains(&json!({ "$ref": reference })),
+                    "{name}: {value}"
+                );
+                let pointer = reference.as_str().unwrap().strip_prefix('#').unwrap();
+                let schema = document.pointer(pointer).unwrap();
+                assert_eq!(schema["properties"][field]["const"], *value, "{reference}");
+                let required = schema["required"].as_array().unwrap();
+                assert!(required.contains(&json!(field)), "{reference}");
             }
         }
     }

@@ -124,10 +124,13 @@ impl Operation {
             answers: Vec::new(),
             problems: vec![
                 MalformedRequest,
+                // A query parameter that the operation does not take.
+                InvalidField,
                 PayloadTooLarge,
                 UriTooLong,
                 TooManyRequests,
                 HeadersTooLarge,
+                UnknownHost,
                 Unavailable,
             ],
             is_limited: true,
@@ -144,7 +147,6 @@ impl Operation {
         self.who = who;
         if who == Who::Operator || who == Who::BotOrOperator {
             self.parameters.push("operatorName");
-            self.problems.push(InvalidField);
         }
         if who != Who::Anyone {
             self.problems.push(Unauthorized);
@@ -155,11 +157,10 @@ impl Operation {
     fn with(mut self, parameters: &[&'static str]) -> Operation {
         if parameters
             .iter()
-            .any(|name| matches!(*name, "bot" | "market" | "problem"))
+            .any(|name| matches!(*name, "bot" | "market" | "evidence" | "problem"))
         {
             self.problems.push(NotFound);
         }
-        self.problems.push(InvalidField);
         self.parameters.extend(parameters);
         self
     }
@@ -180,7 +181,7 @@ impl Operation {
             required: true,
             examples,
         });
-        self.problems.extend([InvalidField, UnsupportedMediaType]);
+        self.problems.push(UnsupportedMediaType);
         self
     }
 
@@ -196,7 +197,16 @@ impl Operation {
     fn once(mut self) -> Operation {
         self.parameters.push("idempotencyKey");
         self.problems
-            .extend([IdempotencyConflict, IdempotencyMismatch, InvalidField]);
+            .extend([IdempotencyConflict, IdempotencyMismatch]);
+        self
+    }
+
+    /// The same for an answer with secrets, which asks for a key that nobody guesses.
+    fn once_in_secret(mut self) -> Operation {
+        self = self.once();
+        if let Some(key) = self.parameters.last_mut() {
+            *key = "secretIdempotencyKey";
+        }
         self
     }
 
@@ -310,6 +320,12 @@ impl Operation {
     fn unlimited(mut self) -> Operation {
         self.is_limited = false;
         self.problems.retain(|kind| *kind != TooManyRequests);
+        self
+    }
+
+    /// Whatever name it is asked by: balancers have their own.
+    fn under_any_name(mut self) -> Operation {
+        self.problems.retain(|kind| *kind != UnknownHost);
         self
     }
 

@@ -2,12 +2,10 @@
 
 use api_types::{
     AGENT_SECRET, HISTORY_POINTS_DEFAULT, HISTORY_POINTS_MAX, HISTORY_POINTS_MIN, IDEMPOTENCY_KEY,
-    IDEMPOTENCY_REPLAYED, LAST_EVENT_ID, OPERATOR, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX,
-    PROBLEM_CONTENT_TYPE, ProblemKind, REQUEST_ID,
+    IDEMPOTENCY_KEY_CHARS_MAX, IDEMPOTENCY_REPLAYED, LAST_EVENT_ID, OPERATOR, PAGE_LIMIT_DEFAULT,
+    PAGE_LIMIT_MAX, PROBLEM_CONTENT_TYPE, ProblemKind, REQUEST_ID,
+    SECRET_IDEMPOTENCY_KEY_CHARS_MIN,
 };
-use ledger_core::BotStatus;
-use ledger_core::market::{MarketSource, MarketStatus};
-use ledger_core::prediction::PredictionStatus;
 use serde_json::{Map, Value, json};
 
 use super::operations::{Answer, Operation};
@@ -34,7 +32,7 @@ fn path(name: &str, about: &str, schema: Value, example: &str) -> Value {
     })
 }
 
-/// A word of a list, in any case.
+/// A word of a list.
 fn one_of(words: impl IntoIterator<Item = &'static str>) -> Value {
     let words: Vec<&str> = words.into_iter().collect();
     json!({ "type": "string", "enum": words, "example": words.first() })
@@ -52,19 +50,25 @@ pub(super) fn parameters() -> Value {
     let position =
         json!({ "type": "string", "pattern": "^(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})$" });
     let kind = "entry|post|prediction|market|tick|price|bot";
-    let key = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" });
+    let key = |shortest: usize| {
+        json!({
+            "type": "string", "minLength": shortest, "maxLength": IDEMPOTENCY_KEY_CHARS_MAX, "pattern": "^[!-~]+$",
+        })
+    };
     let operator =
         json!({ "type": "string", "pattern": "^[A-Za-z0-9_.@-]{1,64}$", "default": "admin" });
     json!({
         "limit": query("limit", "The most items of a page.", limit),
         "cursor": query("cursor", "A `next_cursor` of this same list.", cursor),
-        "botStatus": query("status", "Only bots of this status.", one_of(BotStatus::ALL.map(BotStatus::as_str))),
-        "marketStatus": query("status", "Only markets of this status.",
-            one_of(MarketStatus::ALL.iter().map(|status| status.as_str()))),
-        "marketSource": query("source", "Only markets of this source.",
-            one_of(MarketSource::ALL.iter().map(|source| source.as_str()))),
-        "predictionStatus": query("status", "Only predictions of this status.",
-            one_of(PredictionStatus::ALL.iter().map(|status| status.as_str()))),
+        "botStatus": query("status", "Only bots of this status.", schema_ref("BotStatus")),
+        "marketStatus": query("status", "Only markets of this status. An `OPEN` one may be paused, or take \
+            bets no more: see `taking_bets`.", schema_ref("MarketStatus")),
+        "marketSource": query("source", "Only markets of this source.", schema_ref("MarketSource")),
+        "takingBets": query("taking_bets", "`true` shows only markets that take a bet or an answer at this \
+            moment, unless the arena is paused: `OPEN`, before `bets_close_at`, not paused.",
+            json!({ "type": "boolean", "default": false })),
+        "predictionStatus": query("status", "Only predictions of this status.", schema_ref("PredictionStatus")),
+        "botId": query("bot_id", "The same as `bot`.", handle.clone()),
         "ofBot": query("bot", "Only those of this bot: an id or a handle.", handle.clone()),
         "auditAction": query("action", "Only this action. Without it, all but what agents do themselves.",
             json!({ "type": "string", "pattern": "^[A-Z_]{1,50}$", "example": "PAUSE_ARENA" })),
@@ -73,6 +77,7 @@ pub(super) fn parameters() -> Value {
         })),
         "bot": path("bot", "An id or a handle.", handle, "momentum-mia"),
         "market": path("market", "A market's id.", uuid, "5f0e6c52-3f1b-4c3a-9d0e-2d0f1a9b7c11"),
+        "evidence": path("evidence", "An id of evidence.", json!({ "type": "integer", "minimum": 1, "format": "int64" }), "12"),
         "problem": path("name", "The last part of a problem's `type`.",
             one_of(ProblemKind::ALL.map(|kind| kind.facts().name)), "ticket-spent"),
         "dryRun": query("dry_run", "`true` says what would happen, and does nothing.", json!({ "type": "boolean", "default": false })),
@@ -84,9 +89,15 @@ pub(super) fn parameters() -> Value {
             "description": "The position of the last event that was read; goes before `since`.",
         },
         "idempotencyKey": {
-            "name": IDEMPOTENCY_KEY, "in": "header", "required": false, "schema": key,
+            "name": IDEMPOTENCY_KEY, "in": "header", "required": false, "schema": key(1),
             "description": "Repeated under the same key, a request has its effects once; the first \
                 committed answer is repeated for 24 hours. A UUID is fine.",
+        },
+        "secretIdempotencyKey": {
+            "name": IDEMPOTENCY_KEY, "in": "header", "required": false, "schema": key(SECRET_IDEMPOTENCY_KEY_CHARS_MIN),
+            "description": "As elsewhere, and because the answer holds secrets the key must be random: one that \
+                could be guessed is refused. A UUID of version 4 is fine. The answer is repeated to the same asker \
+                alone, and only while the credentials that it tells of are good.",
         },
         "operatorName": {
             "name": OPERATOR, "in": "header", "required": false, "schema": operator,

@@ -2,17 +2,19 @@
 
 use api_types::{
     Acceptance, ActionRequest, AnswerJudged, AnswerRequest, ArenaState, AuditEntry, Bet,
-    BetRequest, BetsPlaced, BetsRequest, Bot, BotEvent, ChainVerification, DryRun, Economy, Event,
-    History, Insights, LedgerEntry, Market, MarketEvent, MarketRequest, MyProfile, Observation,
-    Page, PauseRequest, Post, PostEvent, Prediction, PredictionEvent, PriceSample, Problem,
-    RegisterRequest, Registration, ResumeRequest, RetireRequest, ReviveRequest, RotateRequest,
-    RotatedKeys, Standings, Tick, TickEvent, TokenAnswer, TokenRequest, UsageReceipt, UsageReport,
-    VoidRequest,
+    BetRequest, BetsPlaced, BetsRequest, Bot, BotEventData, ChainVerification, DryRun, Economy,
+    Event, Evidence, History, Insights, LedgerEntry, Market, MarketEventData, MarketRequest,
+    MyProfile, Observation, Page, PauseRequest, Post, PostEventData, Prediction,
+    PredictionEventData, PriceSample, Problem, RegisterRequest, Registration, ResumeRequest,
+    RetireRequest, ReviveRequest, RotateRequest, RotatedKeys, Standings, Tick, TickEventData,
+    TokenAnswer, TokenRequest, UsageReceipt, UsageReport, VoidRequest,
 };
 use ledger_core::EventKind;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
+
+use super::parts::schema_ref;
 
 #[derive(Default)]
 struct Collected(Vec<(String, RefOr<Schema>)>);
@@ -66,15 +68,17 @@ pub(super) fn all() -> Value {
         .with::<UsageReceipt>()
         .with::<DryRun>()
         .with::<Event>()
-        .with::<PostEvent>()
-        .with::<PredictionEvent>()
-        .with::<MarketEvent>()
-        .with::<TickEvent>()
-        .with::<BotEvent>()
+        .with::<EventKind>()
+        .with::<PostEventData>()
+        .with::<PredictionEventData>()
+        .with::<MarketEventData>()
+        .with::<TickEventData>()
+        .with::<BotEventData>()
         .page_of::<AuditEntry>()
         .page_of::<Bot>()
         .page_of::<Market>()
         .page_of::<Bet>()
+        .page_of::<Evidence>()
         .page_of::<Prediction>()
         .page_of::<PriceSample>()
         .page_of::<Tick>()
@@ -90,92 +94,158 @@ pub(super) fn all() -> Value {
     schemas.insert("ServerSentEvent".to_owned(), server_sent_event());
     schemas.insert("Health".to_owned(), health());
     schemas.insert("Readiness".to_owned(), readiness());
+    schemas.insert("ReadinessCheck".to_owned(), readiness_check());
+    schemas.insert("OpenApiDocument".to_owned(), open_api_document());
     Value::Object(schemas)
 }
 
 /// Where one field decides what another one must be, which no derived schema says.
 fn either(schemas: &mut Map<String, Value>) {
-    refine(schemas, "ActionRequest", |base| {
+    refine(schemas, "ActionRequest", Some("action_type"), |base| {
+        let of_a_wager = ["direction", "wager_amount", "confidence"];
         vec![
-            variant(
-                base,
-                "action_type",
-                "PREDICT",
-                &["direction", "wager_amount", "confidence"],
-                &[],
-            ),
-            variant(
-                base,
-                "action_type",
-                "WAIT",
-                &[],
-                &["direction", "wager_amount", "confidence"],
-            ),
+            variant(base, "PredictAction", "PREDICT", &of_a_wager, &[]),
+            variant(base, "WaitAction", "WAIT", &[], &of_a_wager),
         ]
     });
-    refine(schemas, "Event", |base| {
-        EventKind::ALL
-            .into_iter()
-            .map(|kind| {
-                let mut schema = variant(base, "kind", kind.as_str(), &[], &[]);
-                schema["properties"]["data"] = json!({
-                    "$ref": format!("#/components/schemas/{}", data_of(kind)),
-                    "description": "What happened.",
-                });
-                schema
-            })
-            .collect()
+    refine(schemas, "Event", Some("kind"), |base| {
+        let of = |kind: EventKind| {
+            let (name, data) = shape_of(kind);
+            let mut variant = variant(base, name, kind.as_str(), &[], &[]);
+            variant.schema["properties"]["data"] = json!({
+                "$ref": format!("#/components/schemas/{data}"),
+                "description": "What happened.",
+            });
+            variant
+        };
+        EventKind::ALL.map(of).to_vec()
     });
-    refine(schemas, "TokenRequest", |base| {
+    refine(schemas, "TokenRequest", None, |base| {
         vec![
-            narrowed(base, &["bot_id"], &["handle"]),
-            narrowed(base, &["handle"], &["bot_id"]),
+            variant(base, "TokenRequestByBotId", "", &["bot_id"], &["handle"]),
+            variant(base, "TokenRequestByHandle", "", &["handle"], &["bot_id"]),
         ]
     });
-    refine(schemas, "MarketRequest", |base| {
-        let of = |source: &str, criteria: &str, required: &[&str], without: &[&str]| {
-            let mut schema = variant(base, "source", source, required, without);
+    refine(schemas, "MarketRequest", Some("source"), |base| {
+        let of = |name, source, criteria: &str, required: &[&str], without: &[&str]| {
+            let mut variant = variant(base, name, source, required, without);
             // Beside the reference, the description that the type gave it stays.
-            schema["properties"]["criteria"]["$ref"] =
+            variant.schema["properties"]["criteria"]["$ref"] =
                 json!(format!("#/components/schemas/{criteria}"));
-            schema
+            variant
         };
         vec![
-            of("GITHUB", "StarCriteria", &[], &["answer"]),
-            of("NEWS", "HeadlineCriteria", &[], &["answer"]),
-            of("WEATHER", "TemperatureCriteria", &[], &["answer"]),
-            of("RESEARCH", "ArticleCriteria", &["answer"], &[]),
+            of(
+                "GithubMarketRequest",
+                "GITHUB",
+                "StarCriteria",
+                &[],
+                &["answer"],
+            ),
+            of(
+                "NewsMarketRequest",
+                "NEWS",
+                "HeadlineCriteria",
+                &[],
+                &["answer"],
+            ),
+            of(
+                "WeatherMarketRequest",
+                "WEATHER",
+                "TemperatureCriteria",
+                &[],
+                &["answer"],
+            ),
+            of(
+                "ResearchMarketRequest",
+                "RESEARCH",
+                "ArticleCriteria",
+                &["answer"],
+                &[],
+            ),
         ]
     });
 }
 
-/// The shape of what an event of this kind tells.
-const fn data_of(kind: EventKind) -> &'static str {
+/// The names of an event of this kind, and of what it tells.
+const fn shape_of(kind: EventKind) -> (&'static str, &'static str) {
     match kind {
-        EventKind::Entry => "LedgerEntry",
-        EventKind::Post => "PostEvent",
-        EventKind::Prediction => "PredictionEvent",
-        EventKind::Market => "MarketEvent",
-        EventKind::Tick => "TickEvent",
-        EventKind::Price => "PriceSample",
-        EventKind::Bot => "BotEvent",
+        EventKind::Entry => ("EntryEvent", "LedgerEntry"),
+        EventKind::Post => ("PostEvent", "PostEventData"),
+        EventKind::Prediction => ("PredictionEvent", "PredictionEventData"),
+        EventKind::Market => ("MarketEvent", "MarketEventData"),
+        EventKind::Tick => ("TickEvent", "TickEventData"),
+        EventKind::Price => ("PriceEvent", "PriceSample"),
+        EventKind::Bot => ("BotEvent", "BotEventData"),
     }
 }
 
-fn refine(schemas: &mut Map<String, Value>, name: &str, variants: impl Fn(&Value) -> Vec<Value>) {
-    if let Some(base) = schemas.get(name) {
-        let description = base.get("description").cloned().unwrap_or_default();
-        let refined = json!({ "description": description, "oneOf": variants(base) });
-        schemas.insert(name.to_owned(), refined);
+/// One of the schemas that a schema stands for.
+#[derive(Clone)]
+struct Variant {
+    name: &'static str,
+    /// Of the field that decides, where there is one.
+    value: &'static str,
+    schema: Value,
+}
+
+/// Puts a choice between schemas in the place of one. Each has a name of its own: generators of clients
+/// make one type of each, and read by the field that decides which one it is.
+fn refine(
+    schemas: &mut Map<String, Value>,
+    name: &str,
+    decided_by: Option<&str>,
+    variants: impl Fn(&Value) -> Vec<Variant>,
+) {
+    let Some(base) = schemas.get(name) else {
+        return;
+    };
+    let variants = variants(base);
+    let references: Vec<Value> = variants
+        .iter()
+        .map(|variant| schema_ref(variant.name))
+        .collect();
+    let description = base.get("description").cloned().unwrap_or_default();
+    let mut refined = json!({ "description": description, "oneOf": references });
+    if let Some(field) = decided_by {
+        let mapping: Map<String, Value> = variants
+            .iter()
+            .map(|variant| {
+                (
+                    variant.value.to_owned(),
+                    schema_ref(variant.name)["$ref"].clone(),
+                )
+            })
+            .collect();
+        refined["discriminator"] = json!({ "propertyName": field, "mapping": mapping });
+    }
+    schemas.insert(name.to_owned(), refined);
+    for Variant {
+        name,
+        value,
+        mut schema,
+    } in variants
+    {
+        if let Some(field) = decided_by {
+            schema["properties"][field] = json!({ "type": "string", "const": value });
+        }
+        schemas.insert(name.to_owned(), schema);
     }
 }
 
 /// The schema for one value of the field that decides.
-fn variant(base: &Value, field: &str, value: &str, required: &[&str], without: &[&str]) -> Value {
-    let mut schema = narrowed(base, required, without);
-    schema["title"] = json!(value);
-    schema["properties"][field] = json!({ "type": "string", "const": value });
-    schema
+fn variant(
+    base: &Value,
+    name: &'static str,
+    value: &'static str,
+    required: &[&str],
+    without: &[&str],
+) -> Variant {
+    Variant {
+        name,
+        value,
+        schema: narrowed(base, required, without),
+    }
 }
 
 /// The schema with more required fields, which then cannot be null, and without some, which can be
@@ -226,18 +296,17 @@ fn not_null(property: &mut Value) {
 }
 
 fn server_sent_event() -> Value {
-    let kinds = EventKind::ALL.map(EventKind::as_str);
     json!({
         "type": "object",
         "description": "An event as it stands in the stream.",
         "required": ["id", "event", "data"],
         "properties": {
             "id": { "type": "string", "description": "The position to resume from." },
-            "event": { "type": "string", "enum": kinds, "description": "The kind of the event." },
+            "event": { "$ref": "#/components/schemas/EventKind", "description": "The kind of the event." },
             "data": {
                 "type": "string", "description": "An `Event` as JSON on one line.",
                 "contentMediaType": "application/json",
-                "contentSchema": super::parts::schema_ref("Event"),
+                "contentSchema": schema_ref("Event"),
             },
         },
     })
@@ -262,20 +331,40 @@ fn readiness() -> Value {
                 "type": "string", "enum": ["ready", "unavailable"],
                 "description": "Whether requests are served.",
             },
-            "checks": { "type": "array", "description": "One for each dependency.", "items": {
-                "type": "object",
-                "required": ["name", "state"],
-                "properties": {
-                    "name": {
-                        "type": "string", "examples": ["postgres"], "description": "What was looked at.",
-                    },
-                    "state": {
-                        "type": "string", "enum": ["ok", "degraded", "failed"],
-                        "description": "`degraded` is served all the same.",
-                    },
-                    "detail": { "type": "string", "description": "What is wrong with it." },
-                },
-            }},
+            "checks": {
+                "type": "array", "description": "One for each dependency.",
+                "items": schema_ref("ReadinessCheck"),
+            },
+        },
+    })
+}
+
+fn readiness_check() -> Value {
+    json!({
+        "type": "object",
+        "description": "What was found of one dependency.",
+        "required": ["name", "state"],
+        "properties": {
+            "name": { "type": "string", "examples": ["postgres"], "description": "What was looked at." },
+            "state": {
+                "type": "string", "enum": ["ok", "degraded", "failed"],
+                "description": "`degraded` is served all the same.",
+            },
+            "detail": { "type": "string", "description": "What is wrong with it, and what to do." },
+        },
+    })
+}
+
+fn open_api_document() -> Value {
+    json!({
+        "type": "object",
+        "description": "An OpenAPI document.",
+        "required": ["openapi", "info", "paths", "components"],
+        "properties": {
+            "openapi": { "type": "string", "examples": ["3.1.0"], "description": "The version of OpenAPI." },
+            "info": { "type": "object", "description": "Title and version." },
+            "paths": { "type": "object", "description": "The operations of each path." },
+            "components": { "type": "object", "description": "What operations share." },
         },
     })
 }

@@ -110,7 +110,9 @@ mod tests {
             }
             let variants = schema["oneOf"].as_array();
             for variant in variants.map_or(std::slice::from_ref(schema), Vec::as_slice) {
-                assert_eq!(variant["additionalProperties"], false, "{name}");
+                let pointer = variant["$ref"].as_str().map(|found| &found[1..]);
+                let variant = pointer.map_or(Some(variant), |pointer| document.pointer(pointer));
+                assert_eq!(variant.unwrap()["additionalProperties"], false, "{name}");
                 looked_at += 1;
             }
         }

@@ -55,15 +55,7 @@ type Seen = (Vec<api_types::Prediction>, ledger_core::CycleNumber);
 
 async fn look(app: &App, bot: BotId) -> Result<Seen, ApiError> {
     let mut conn = app.database.get().await?;
-    let found = db::bots::find(&mut conn, &BotRef::Id(bot)).await;
-    let profile = AuthenticatedBot::or_unknown(found)?;
-    AuthenticatedBot::must_live(profile.status)?;
-    if let Some(pause) = profile.pause {
-        return Err(Refusal::BotPaused { pause }.into());
-    }
-    if let Some(pause) = db::pauses::arena(&mut conn).await? {
-        return Err(Refusal::ArenaPaused { pause }.into());
-    }
+    let profile = acting(&mut conn, bot).await?;
     let open = match profile.open_predictions {
         0 => Vec::new(),
         _ => open_positions(&mut conn, bot).await?,
@@ -187,23 +179,36 @@ async fn forget(app: &App, observation_id: ObservationId, error: &DbError) {
     }
 }
 
-/// Why a ticket is not good. The dead are told that they are dead, whatever their ticket: only who
-/// fails here is looked up, and who does not is judged under the wallet's lock.
+/// Why a ticket is not good. Whoever may not act at all is told that, whatever their ticket: the dead, the
+/// paused, and everybody while the arena is paused. Only who fails here is looked up; who does not is
+/// judged under the wallet's lock.
 async fn unredeemed(app: &App, bot: BotId, redemption: Redemption) -> ApiError {
     let error = dry_run::bad_ticket(redemption).unwrap_or(ApiError::TicketSpent);
     if matches!(error, ApiError::IdempotencyConflict) {
         return error;
     }
-    match living(app, bot).await {
-        Ok(()) => error,
-        Err(dead) => dead,
+    let looked_up = async {
+        let mut conn = app.database.get().await?;
+        acting(&mut conn, bot).await
+    };
+    match looked_up.await {
+        Ok(_) => error,
+        Err(may_not_act) => may_not_act,
     }
 }
 
-async fn living(app: &App, bot: BotId) -> ApiResult<()> {
-    let mut conn = app.database.get().await?;
-    let found = db::bots::find(&mut conn, &BotRef::Id(bot)).await;
-    AuthenticatedBot::must_live(AuthenticatedBot::or_unknown(found)?.status)
+/// A bot that may act: it lives, and no operator holds it or the arena.
+async fn acting(conn: &mut db::Connection, bot: BotId) -> ApiResult<db::bots::BotProfile> {
+    let found = db::bots::find(conn, &BotRef::Id(bot)).await;
+    let profile = AuthenticatedBot::or_unknown(found)?;
+    AuthenticatedBot::must_live(profile.status)?;
+    if let Some(pause) = profile.pause {
+        return Err(Refusal::BotPaused { pause }.into());
+    }
+    match db::pauses::arena(conn).await? {
+        Some(pause) => Err(Refusal::ArenaPaused { pause }.into()),
+        None => Ok(profile),
+    }
 }
 
 /// An action that makes sense: every field was checked.

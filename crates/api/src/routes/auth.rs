@@ -1,25 +1,26 @@
 //! An API key for a short-lived token.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use api_types::{Secret, TokenAnswer, TokenRequest, TokenType};
 use db::bots::BotRef;
 use db::credentials::Refused;
-use db::idempotency::Remember;
+use db::idempotency::{Pair, Remember};
 
 use crate::app::App;
-use crate::auth::{Bearer, Proven};
+use crate::auth::{Bearer, Hashes, Proven};
 use crate::body::Body;
-use crate::dry_run::Run;
 use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Contents, Retry, once};
+use crate::idempotency::{Retry, hook, once, secret_keeper};
 use crate::keys::{hex, sha256};
 use crate::{address, routes};
 
 /// A wrong key and an unknown bot get the same answer, in the same time.
 pub(super) async fn token(req: HttpRequest, payload: Payload, app: Data<App>) -> ApiResult {
-    Run::must_be_real(&req)?;
     let body = Body::read(&req, payload).await?;
     let request: TokenRequest = body.parse()?;
     let bot = match (request.bot_id, request.handle) {
@@ -41,24 +42,37 @@ pub(super) async fn token(req: HttpRequest, payload: Payload, app: Data<App>) ->
         "login:{}",
         hex(&sha256(request.api_key.expose().as_bytes()))
     );
-    let retry = Retry::of(&app, req.headers(), &credential, "POST /auth/token", &body)?;
-    let login = login(&app, &bot, &request.api_key, retry.as_ref());
+    let retry = Retry::of_secret(&app, req.headers(), &credential, "POST /auth/token", &body)?;
+    let login = login(
+        &app,
+        address::of(&req),
+        &bot,
+        &request.api_key,
+        retry.as_ref(),
+    );
     once(&app, retry.as_ref(), login).await
 }
 
-async fn login(app: &App, bot: &BotRef, api_key: &Secret, retry: Option<&Retry>) -> ApiResult {
+async fn login(
+    app: &App,
+    address: Option<IpAddr>,
+    bot: &BotRef,
+    api_key: &Secret,
+    retry: Option<&Retry>,
+) -> ApiResult {
     let known = {
         let mut conn = app.database.get().await?;
         db::credentials::login(&mut conn, bot).await?
     };
     let predecessor = known.as_ref().and_then(|known| known.predecessor.as_ref());
+    let hashes = known.as_ref().map(|known| Hashes {
+        bot: known.bot,
+        current: &known.api_key_hash,
+        predecessor: predecessor.map(|before| before.api_key_hash.as_str()),
+    });
     let proven = app
         .passwords
-        .prove(
-            api_key.expose(),
-            known.as_ref().map(|known| known.api_key_hash.as_str()),
-            predecessor.map(|before| before.api_key_hash.as_str()),
-        )
+        .prove(address, api_key.expose(), hashes)
         .await?;
     let bought = match (proven, &known, predecessor) {
         (Some(Proven::Current), Some(known), _) => Some((known.bot, known.version, None)),
@@ -86,14 +100,16 @@ async fn login(app: &App, bot: &BotRef, api_key: &Secret, retry: Option<&Retry>)
         token_type: TokenType::Bearer,
         expires_in: issued.seconds,
     };
-    let render = retry.map(|retry| {
-        let answer = &answer;
-        move |(): &()| retry.keep(StatusCode::OK, answer, Contents::Secret)
-    });
-    let hook = retry.zip(render.as_ref()).map(|(retry, render)| Remember {
-        claim: retry.claim,
-        rivals: retry.rivals(),
-        render,
+    let render = secret_keeper(
+        retry,
+        StatusCode::OK,
+        |(): &()| &answer,
+        |(): &()| Pair { bot, version },
+    );
+    let hook = hook(retry, render.as_ref()).map(|hook| Remember {
+        // No longer than the token is good.
+        keep: Duration::from_secs(answer.expires_in.unsigned_abs()),
+        ..hook
     });
     let mut conn = app.database.get().await?;
     db::credentials::logged_in(&mut conn, bot, version, hook.as_ref()).await?;

@@ -12,7 +12,8 @@ use api_types::{
 };
 use bus::limits::Admission as Place;
 use db::bots::{BotRef, NewBot, OperatorAct, Registered};
-use db::idempotency::Remember;
+use db::credentials::FIRST_VERSION;
+use db::idempotency::Pair;
 use db::predictions::PredictionFilter;
 use ledger_core::post::one_line;
 use ledger_core::prediction::PredictionStatus;
@@ -20,19 +21,17 @@ use ledger_core::{BotId, Handle};
 use subtle::ConstantTimeEq;
 
 use crate::app::{Admission, App};
-use crate::auth::{AuthenticatedBot, AuthenticatedOperator, Issued};
+use crate::auth::{Asker, AuthenticatedBot, AuthenticatedOperator, Issued};
 use crate::body::Body;
 use crate::cursor::{List, Parameters};
-use crate::dry_run::Run;
 use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Contents, Retry, finish, hook, keeper};
+use crate::idempotency::{Retry, finish, hook, keeper, secret_keeper};
 use crate::keys::sha256;
 use crate::views::Secrecy;
 use crate::{address, routes, views};
 
 /// Registers a bot: bot, wallet, `GRANT` entry and audit row in one transaction.
 pub(super) async fn create(req: HttpRequest, payload: Payload, app: Data<App>) -> ApiResult {
-    Run::must_be_real(&req)?;
     let body = Body::read(&req, payload).await?;
     let request: RegisterRequest = body.parse()?;
     let persona = persona(request.persona.as_deref().unwrap_or_default())?;
@@ -42,8 +41,8 @@ pub(super) async fn create(req: HttpRequest, payload: Payload, app: Data<App>) -
         .map_or("", |token| token.expose());
     admit(&app, token)?;
     let address = address::of(&req);
-    let credential = registrar(&app, address);
-    let retry = Retry::of(&app, req.headers(), &credential, "POST /bots", &body)?;
+    let asker = registrar(address, &request.handle);
+    let retry = Retry::of_secret(&app, req.headers(), &asker, "POST /bots", &body)?;
     finish(app, retry, move |app, retry| async move {
         let retry = retry.as_deref();
         register(&app, &request.handle, &persona, address, retry).await
@@ -51,12 +50,13 @@ pub(super) async fn create(req: HttpRequest, payload: Payload, app: Data<App>) -
     .await
 }
 
-/// Whose keys these are: the token's holders share them; where anybody registers, strangers at
-/// different addresses must not be answered with each other's secrets.
-fn registrar(app: &App, address: Option<IpAddr>) -> String {
-    match (&app.registration.admission, address) {
-        (Admission::Open, Some(address)) => format!("registration:{address}"),
-        _ => "registration".to_owned(),
+/// Who registers: they have no credential yet, and a registration token is many people's. So it is one
+/// address that asks for one handle. Behind one address the handle and the key tell askers apart.
+fn registrar(address: Option<IpAddr>, handle: &Handle) -> String {
+    let handle = handle.as_str().to_ascii_lowercase();
+    match address {
+        Some(address) => format!("registration:{handle}:{address}"),
+        None => format!("registration:{handle}"),
     }
 }
 
@@ -82,7 +82,7 @@ async fn register(
     retry: Option<&Retry>,
 ) -> ApiResult {
     let grant = GrantPlace::take(app, address).await?;
-    let registered = insert(app, handle, persona, retry).await;
+    let registered = insert(app, handle, persona, address, retry).await;
     if registered.is_err() {
         grant.give_back(app).await;
     } else {
@@ -91,14 +91,24 @@ async fn register(
     registered
 }
 
-async fn insert(app: &App, handle: &Handle, persona: &str, retry: Option<&Retry>) -> ApiResult {
+async fn insert(
+    app: &App,
+    handle: &Handle,
+    persona: &str,
+    address: Option<IpAddr>,
+    retry: Option<&Retry>,
+) -> ApiResult {
     // Before the dear part; of two at the same time the database tells one.
     match by_handle(app, handle).await {
         Err(db::DbError::NotFound(_)) => {}
         Ok(_) => return Err(ApiError::HandleTaken),
         Err(error) => return Err(error.into()),
     }
-    let issued = Issued::draw(app).await?;
+    let asker = Asker {
+        address,
+        proven: None,
+    };
+    let issued = Issued::draw(app, asker, None).await?;
     let new = NewBot {
         handle,
         persona,
@@ -116,16 +126,12 @@ async fn insert(app: &App, handle: &Handle, persona: &str, retry: Option<&Retry>
         api_secret: issued.api_secret.clone(),
         created_at: registered.profile.created_at,
     };
-    let render = retry.map(|retry| {
-        move |registered: &Registered| {
-            retry.keep(StatusCode::CREATED, &answer(registered), Contents::Secret)
-        }
-    });
-    let hook = retry.zip(render.as_ref()).map(|(retry, render)| Remember {
-        claim: retry.claim,
-        rivals: retry.rivals(),
-        render,
-    });
+    let whose = |registered: &Registered| Pair {
+        bot: registered.profile.id,
+        version: FIRST_VERSION,
+    };
+    let render = secret_keeper(retry, StatusCode::CREATED, &answer, whose);
+    let hook = hook(retry, render.as_ref());
     let mut conn = app.database.get().await?;
     let registered = db::bots::register(&mut conn, &new, &app.rules, hook.as_ref()).await?;
     let answer = answer(&registered);
@@ -234,7 +240,6 @@ pub(super) async fn retire(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
-    Run::must_be_real(&req)?;
     let body = Body::read_optional(&req, payload).await?;
     let request: RetireRequest = match &body {
         Some(body) => body.parse()?,
@@ -265,7 +270,6 @@ pub(super) async fn revive(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
-    Run::must_be_real(&req)?;
     let body = Body::read(&req, payload).await?;
     let request: ReviveRequest = body.parse()?;
     if !request.amount.is_positive() {

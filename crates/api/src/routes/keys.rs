@@ -9,16 +9,15 @@ use actix_web::web::{Data, Path, Payload};
 use api_types::{GRACE_SECONDS_MAX, RotateRequest, RotatedKeys};
 use db::bots::BotRef;
 use db::credentials::{RecentRotation, Rotated, Rotation, Rotator};
-use db::idempotency::Remember;
+use db::idempotency::Pair;
 use ledger_core::BotId;
 
 use crate::app::App;
-use crate::auth::{Issued, KeyHolder};
+use crate::auth::{Asker, Issued, KeyHolder};
 use crate::body::Body;
-use crate::dry_run::Run;
 use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Contents, Retry, finish};
-use crate::routes;
+use crate::idempotency::{Retry, finish, hook, secret_keeper};
+use crate::{address, routes};
 
 /// Rotates a bot's credentials. The dead may, too: their keys may be stolen like anybody's.
 pub(super) async fn rotate(
@@ -28,7 +27,6 @@ pub(super) async fn rotate(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
-    Run::must_be_real(&req)?;
     let body = Body::read_optional(&req, payload).await?;
     let request: RotateRequest = match &body {
         Some(body) => body.parse()?,
@@ -41,11 +39,15 @@ pub(super) async fn rotate(
     let bot = owned(&app, &holder, &routes::bot_of(&bot)?).await?;
     let route = format!("POST /bots/{bot}/keys");
     let body = body.unwrap_or_else(Body::empty);
-    let retry = Retry::of(&app, req.headers(), &holder.scope(), &route, &body)?;
-    holder.must_know(req.headers())?;
+    let retry = Retry::of_secret(&app, req.headers(), &holder.scope(), &route, &body)?;
     let grace = Duration::from_secs(request.grace_seconds.into());
+    // Whoever gets this far has proved who they are, without a hash.
+    let asker = Asker {
+        address: address::of(&req),
+        proven: Some(bot),
+    };
     finish(app, retry, move |app, retry| async move {
-        replace(&app, bot, &holder, grace, retry).await
+        replace(&app, bot, &holder, grace, asker, retry).await
     })
     .await
 }
@@ -74,10 +76,16 @@ async fn replace(
     bot: BotId,
     holder: &KeyHolder,
     grace: Duration,
+    asker: Asker,
     retry: Option<Arc<Retry>>,
 ) -> ApiResult {
     holder.must_be_current()?;
-    let issued = Issued::draw(app).await?;
+    let present = {
+        let mut conn = app.database.get().await?;
+        db::credentials::login(&mut conn, &BotRef::Id(bot)).await?
+    };
+    let present = present.map(|present| present.api_key_hash);
+    let issued = Issued::draw(app, asker, present.as_deref()).await?;
     let answer = |rotated: &Rotated| RotatedKeys {
         id: rotated.bot,
         api_key: issued.api_key.clone(),
@@ -85,14 +93,12 @@ async fn replace(
         old_valid_until: rotated.old_valid_until,
     };
     let retry = retry.as_deref();
-    let render = retry.map(|retry| {
-        move |rotated: &Rotated| retry.keep(StatusCode::OK, &answer(rotated), Contents::Secret)
-    });
-    let hook = retry.zip(render.as_ref()).map(|(retry, render)| Remember {
-        claim: retry.claim,
-        rivals: retry.rivals(),
-        render,
-    });
+    let whose = |rotated: &Rotated| Pair {
+        bot: rotated.bot,
+        version: rotated.version,
+    };
+    let render = secret_keeper(retry, StatusCode::OK, &answer, whose);
+    let hook = hook(retry, render.as_ref());
     let rotation = Rotation {
         bot: &BotRef::Id(bot),
         rotator: match holder {

@@ -1,10 +1,13 @@
 //! The ledger: everybody's entries, one bot's chain, and the server's word that it is sound.
 
+use std::time::Duration;
+
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Path};
 use api_types::{ChainVerification, LedgerEntry};
-use db::ledger::JournalPosition;
+use db::ledger::{JournalPosition, Verification};
 use ledger_core::{BotId, Timestamp};
+use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
 use crate::cursor::{List, Parameters};
@@ -57,25 +60,45 @@ pub(super) async fn chain(req: HttpRequest, bot: Path<String>, app: Data<App>) -
     ))
 }
 
-/// Recomputes what came since the last time. One run a bot at a time: whoever waits for it finds
-/// the work done. A fault is never remembered, so that it is found anew each time, from the start.
+/// How long a request verifies at most, and waits for its turn: well below what the server allows a
+/// request. What is left is done by the next one.
+const VERIFY_TIME: Duration = Duration::from_secs(6);
+
+/// Recomputes what came since the last time, a batch at a time, each with a connection of its own. One
+/// run a bot, and few at all: whoever waits for a run on the same bot finds the work done.
 pub(super) async fn verify(bot: Path<String>, app: Data<App>) -> ApiResult {
+    let deadline = Instant::now() + VERIFY_TIME;
     let bot = routes::bot_of(&bot)?;
     let id = {
         let mut conn = app.database.get().await?;
         db::bots::find(&mut conn, &bot).await?.id
     };
-    let _turn = app.verifying.lock(id).await;
-    let mut conn = app.database.get().await?;
-    let known = app.verified.get(id);
-    let verification = db::ledger::verify(&mut conn, id, known).await?;
-    match verification.first_fault {
-        None => app.verified.put(verification.head),
-        Some(_) => app.verified.forget(id),
+    let turn = timeout_at(deadline, async {
+        let alone = app.verifying.lock(id).await;
+        (alone, app.verifications.acquire().await)
+    })
+    .await;
+    if turn.is_err() {
+        let mut conn = app.database.get().await?;
+        return answer(db::ledger::verified(&mut conn, id).await?);
     }
+    loop {
+        let verification = {
+            let mut conn = app.database.get().await?;
+            db::ledger::verify_on(&mut conn, id).await?
+        };
+        if verification.complete || Instant::now() >= deadline {
+            return answer(verification);
+        }
+    }
+}
+
+fn answer(verification: Verification) -> ApiResult {
     routes::ok(&ChainVerification {
-        bot_id: id,
+        bot_id: verification.head.bot_id,
         entries: verification.head.sequence,
+        length: verification.length,
+        complete: verification.complete,
         head_hash: verification.head.hash,
         valid: verification.first_fault.is_none(),
         first_fault: verification.first_fault.map(Into::into),

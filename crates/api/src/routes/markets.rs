@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::LOCATION;
+use actix_web::http::header::{CONTENT_DISPOSITION, ContentType, LOCATION};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use api_types::{
@@ -12,7 +12,8 @@ use api_types::{
     MarketRequest, REASON_MAX_CHARS, REASONING_MAX_CHARS, VoidRequest,
 };
 use db::markets::{
-    Deadline, MarketFilter, NewAnswer, NewBet, NewMarket, Opener, SettledMarket, Slip, VoidBy,
+    BetsFilter, Deadline, MarketFilter, NewAnswer, NewBet, NewMarket, Opener, SettledMarket, Slip,
+    VoidBy,
 };
 use ledger_core::criteria::Criteria;
 use ledger_core::economy::Lookup;
@@ -33,19 +34,28 @@ use crate::idempotency::{Retry, finish, hook, keeper};
 use crate::views::Secrecy;
 use crate::{routes, usage, views};
 
-/// `?status=` and `?source=` filter.
+/// Evidence that is shown with its market; a market that is read for as long as patience lasts has
+/// some thirty.
+const EVIDENCE_SHOWN: i64 = 20;
+
+/// `?status=`, `?source=` and `?taking_bets=` filter.
 pub(super) async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
     let parameters = Parameters::of(&req)?;
     let page = parameters.page(List::Markets, &app.secrets.now().keys.cursor)?;
     let filter = MarketFilter {
         status: labelled::<MarketStatus>(&parameters, "status")?,
         source: labelled::<MarketSource>(&parameters, "source")?,
+        bets: match parameters.flag("taking_bets")? {
+            true => BetsFilter::Taken,
+            false => BetsFilter::All,
+        },
     };
     let before = page.after.map(|[number]| number);
     let limit = page.limit();
     let question = before.is_none().then_some(Question::Markets {
         status: filter.status,
         source: filter.source,
+        bets: filter.bets,
         limit,
     });
     let shared = Data::clone(&app);
@@ -84,8 +94,50 @@ pub(super) async fn show(market: Path<String>, app: Data<App>) -> ApiResult {
     let id = market_of(&market)?;
     let mut conn = app.database.get().await?;
     let market = db::markets::find(&mut conn, id).await?;
-    let evidence = db::markets::evidence_of(&mut conn, id).await?;
+    let evidence = db::markets::evidence_shown(&mut conn, id, EVIDENCE_SHOWN).await?;
     routes::ok(&views::market(market, evidence))
+}
+
+/// The evidence of a market, with the first bytes of each body. Of open research there is none to be
+/// seen.
+pub(super) async fn evidence(market: Path<String>, req: HttpRequest, app: Data<App>) -> ApiResult {
+    let id = market_of(&market)?;
+    let page = Parameters::of(&req)?.page(List::Evidence, &app.secrets.now().keys.cursor)?;
+    let before = page.after.map(|[id]| id);
+    let mut conn = app.database.get().await?;
+    let market = db::markets::find(&mut conn, id).await?;
+    let rows = match views::evidence_secrecy(&market) {
+        Secrecy::Closed => db::markets::evidence_page(&mut conn, id, before, page.limit()).await?,
+        Secrecy::Open => Vec::new(),
+    };
+    routes::ok(&page.answer(
+        rows,
+        &app.secrets.now().keys.cursor,
+        |head| [head.evidence.id],
+        views::evidence,
+    ))
+}
+
+/// The body of one fetch, byte by byte as it is kept. Strangers wrote it: no browser is to show it.
+pub(super) async fn evidence_body(path: Path<(String, String)>, app: Data<App>) -> ApiResult {
+    let (market, evidence) = path.into_inner();
+    let id = market_of(&market)?;
+    let evidence: i64 = evidence
+        .parse()
+        .map_err(|_| ApiError::not_found("such evidence"))?;
+    let mut conn = app.database.get().await?;
+    let market = db::markets::find(&mut conn, id).await?;
+    if views::evidence_secrecy(&market) == Secrecy::Open {
+        return Err(ApiError::not_found("such evidence"));
+    }
+    let body = db::markets::evidence_body(&mut conn, id, evidence).await?;
+    Ok(HttpResponse::Ok()
+        .content_type(ContentType::octet_stream())
+        .insert_header((
+            CONTENT_DISPOSITION,
+            format!("attachment; filename=\"evidence-{evidence}\""),
+        ))
+        .body(body))
 }
 
 pub(super) async fn bets(market: Path<String>, req: HttpRequest, app: Data<App>) -> ApiResult {
@@ -341,7 +393,6 @@ pub(super) async fn create(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
-    Run::must_be_real(&req)?;
     let body = Body::read(&req, payload).await?;
     let request: MarketRequest = body.parse()?;
     let criteria = body::parse_value("criteria", request.criteria, |json| {
@@ -442,7 +493,6 @@ pub(super) async fn void(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
-    Run::must_be_real(&req)?;
     let id = market_of(&market)?;
     let body = Body::read(&req, payload).await?;
     let request: VoidRequest = body.parse()?;

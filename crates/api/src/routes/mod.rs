@@ -70,6 +70,11 @@ pub(crate) fn all(config: &mut ServiceConfig) {
         )
         .service(path("/markets/bets", "POST").route(web::post().to(markets::bet_on_several)))
         .service(path("/markets/{market}", READ).route(get().to(markets::show)))
+        .service(path("/markets/{market}/evidence", READ).route(get().to(markets::evidence)))
+        .service(
+            path("/markets/{market}/evidence/{evidence}", READ)
+                .route(get().to(markets::evidence_body)),
+        )
         .service(
             path("/markets/{market}/bets", "GET, HEAD, POST")
                 .route(get().to(markets::bets))

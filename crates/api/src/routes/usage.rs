@@ -12,7 +12,6 @@ use ledger_core::post::one_line;
 use crate::app::App;
 use crate::auth::AuthenticatedBot;
 use crate::body::Body;
-use crate::dry_run::Run;
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Retry, finish, hook, keeper};
 use crate::usage;
@@ -24,7 +23,6 @@ pub(super) async fn report(
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
-    Run::must_be_real(&req)?;
     let body = Body::read(&req, payload).await?;
     let request: api_types::UsageReport = body.parse()?;
     let note = request.note.as_deref().unwrap_or_default();
@@ -49,6 +47,7 @@ async fn record(app: &App, report: UsageReport, retry: Option<Arc<Retry>>) -> Ap
     let answer = |reported: &Reported| UsageReceipt {
         action_id: reported.action_id,
         cost_usd: reported.priced_usd,
+        reported_usd: reported.reported_usd,
     };
     let render = keeper(retry.as_deref(), StatusCode::CREATED, answer);
     let hook = hook(retry.as_deref(), render.as_ref());

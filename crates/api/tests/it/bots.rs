@@ -6,7 +6,7 @@ use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use crate::service::{Answer, Service};
+use crate::service::{Answer, OTHER_RANDOM_KEY, RANDOM_KEY, Service};
 
 const REGISTRATION_TOKEN: &str = "the-registration-token";
 
@@ -176,17 +176,17 @@ async fn register_with_key(service: &Service, body: &Value, key: &str) -> Answer
 async fn a_retried_registration_makes_one_bot_and_shows_the_same_secrets() {
     let service = Service::new().await;
     let body = json!({ "handle": "Mia" });
-    let first = register_with_key(&service, &body, "one").await;
+    let first = register_with_key(&service, &body, RANDOM_KEY).await;
     let before = service.footprint().await;
-    let again = register_with_key(&service, &body, "one").await;
+    let again = register_with_key(&service, &body, RANDOM_KEY).await;
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     assert_eq!((again.status.as_u16(), &again.body), (201, &first.body));
     assert_eq!(service.footprint().await, before);
-    let other = json!({ "handle": "Max" });
-    register_with_key(&service, &other, "one")
+    let other = json!({ "handle": "Mia", "persona": "somebody else" });
+    register_with_key(&service, &other, RANDOM_KEY)
         .await
         .problem(ProblemKind::IdempotencyMismatch);
-    register_with_key(&service, &body, "two")
+    register_with_key(&service, &body, OTHER_RANDOM_KEY)
         .await
         .problem(ProblemKind::HandleTaken);
 
@@ -200,10 +200,73 @@ async fn a_retried_registration_makes_one_bot_and_shows_the_same_secrets() {
 }
 
 #[tokio::test]
+async fn a_registration_takes_no_key_that_could_be_guessed() {
+    let service = Service::new().await;
+    let before = service.footprint().await;
+    for key in [
+        "register-1",
+        "a-name-of-31-characters-is-not-",
+        "00000000-0000-0000-0000-000000000000",
+        "mia-mia-mia-mia-mia-mia-mia-mia-mia-",
+    ] {
+        let answer = register_with_key(&service, &json!({ "handle": "Mia" }), key).await;
+        let problem = answer.refuses_field("Idempotency-Key");
+        assert!(problem.detail.contains("secrets"), "{}", problem.detail);
+    }
+    assert_eq!(service.footprint().await, before);
+}
+
+/// Many register with one token. Who guesses another one's handle and key, or has seen them, is told what
+/// anybody is told: that the handle is taken.
+#[tokio::test]
+async fn a_used_key_of_somebody_else_looks_like_an_unused_one() {
+    let service = Service::with(|config| {
+        config.registration_token = Some(SecretString::from(REGISTRATION_TOKEN));
+        config.proxies.trusted = "127.0.0.1".parse().unwrap();
+    })
+    .await;
+    let ask = |client: &str, handle: &str, key: &str| {
+        let body = json!({ "handle": handle, "registration_token": REGISTRATION_TOKEN });
+        let request = service.request(Method::POST, "/bots").json(&body);
+        let request = request.header("X-Forwarded-For", client);
+        Answer::of(request.header("Idempotency-Key", key))
+    };
+    let mias = ask("203.0.113.7", "Mia", RANDOM_KEY).await;
+    assert_eq!(mias.status.as_u16(), 201);
+    let again = ask("203.0.113.7", "mia", RANDOM_KEY).await;
+    again.problem(ProblemKind::IdempotencyMismatch);
+    assert_eq!(
+        ask("203.0.113.7", "Mia", RANDOM_KEY).await.body,
+        mias.body,
+        "whoever asked is told again"
+    );
+    // As far as their words go the two answers are one.
+    let told = |answer: &Answer| {
+        let problem = answer.problem(ProblemKind::HandleTaken);
+        (
+            problem.detail,
+            problem.extra,
+            answer.header("retry-after").map(str::to_owned),
+        )
+    };
+    for stranger in ["203.0.113.8", "2001:db8::7"] {
+        let used = ask(stranger, "Mia", RANDOM_KEY).await;
+        let unused = ask(stranger, "Mia", OTHER_RANDOM_KEY).await;
+        assert_eq!(told(&used), told(&unused));
+        assert!(!used.text().contains("lds_"));
+    }
+    // A used key of another handle's is no hindrance either.
+    assert_eq!(
+        ask("203.0.113.7", "Max", RANDOM_KEY).await.status.as_u16(),
+        201
+    );
+}
+
+#[tokio::test]
 async fn twins_at_the_same_time_make_one_bot() {
     let service = Service::new().await;
     let body = json!({ "handle": "Mia" });
-    let answers = join_all((0..8).map(|_| register_with_key(&service, &body, "twin"))).await;
+    let answers = join_all((0..8).map(|_| register_with_key(&service, &body, RANDOM_KEY))).await;
     for answer in &answers {
         assert_eq!(
             (answer.status.as_u16(), &answer.body),
@@ -234,7 +297,7 @@ async fn twins_at_two_services_make_one_bot() {
             .http
             .post(format!("{}/bots", bases[at % 2]))
             .json(&body);
-        Answer::of(request.header("Idempotency-Key", "twin"))
+        Answer::of(request.header("Idempotency-Key", RANDOM_KEY))
     }))
     .await;
     for answer in &answers {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use api_types::{Problem, ProblemKind};
+use daemon::config::{Reader, Sources};
+use daemon::hosts::Hosts;
 use test_kit::{PATIENCE, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -32,7 +34,7 @@ async fn rest(client: &mut TcpStream) -> String {
 }
 
 fn get(target: &str, headers: &str) -> String {
-    format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n")
+    format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")
 }
 
 #[track_caller]
@@ -65,7 +67,7 @@ async fn what_is_more_than_an_agent_needs_is_refused_as_a_problem() {
         let case = request.chars().take(30).collect::<String>();
         is_problem(&answered(&service, &request).await, kind, &case);
     }
-    let fits = format!("/economy?x={}", "x".repeat(4_000));
+    let fits = format!("/?x={}", "x".repeat(4_000));
     let answer = answered(&service, &get(&fits, "")).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
@@ -85,7 +87,8 @@ async fn what_can_be_read_in_two_ways_is_refused() {
     }
     for target in ["*", "x:80"] {
         let method = if target == "*" { "OPTIONS" } else { "CONNECT" };
-        let request = format!("{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         let answer = answered(&service, &request).await;
         is_problem(&answer, ProblemKind::MalformedRequest, target);
     }
@@ -94,9 +97,80 @@ async fn what_can_be_read_in_two_ways_is_refused() {
         let answer = answered(&service, &request).await;
         is_problem(&answer, ProblemKind::MalformedRequest, host);
     }
-    // Servers must take the absolute form (RFC 9112, 3.2.2); whom it names changes nothing.
-    let answer = answered(&service, &get("http://elsewhere.example/economy", "")).await;
+    // Servers must take the absolute form (RFC 9112, 3.2.2).
+    let answer = answered(&service, &get("http://localhost/economy", "")).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+/// A page elsewhere can have its own name lead to a loopback arena (DNS rebinding). Its browser takes the
+/// answer for the page's own, but says in each request which name it asked.
+#[tokio::test]
+async fn what_is_asked_under_another_name_is_refused() {
+    let service = Service::with(|config| {
+        let settings = Sources::from_parts("PUBLIC_HOSTS=arena.example\n", []);
+        config.hosts = Hosts::read(&mut Reader::new(&settings));
+    })
+    .await;
+    let address = service.base.trim_start_matches("http://");
+    let ask = |head: &str, host: &str| {
+        format!("{head}\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    };
+    for path in ["/economy", "/metrics", "/", "/openapi.json", "/nowhere"] {
+        for own in [
+            address,
+            "localhost:8000",
+            "[::1]",
+            "arena.example",
+            "Arena.Example.:443",
+        ] {
+            let head = format!("GET {path} HTTP/1.1");
+            let answer = answered(&service, &ask(&head, own)).await;
+            assert!(
+                !answer.starts_with("HTTP/1.1 421"),
+                "{path} {own}: {answer}"
+            );
+        }
+        for other in [
+            "evil.example",
+            "evil.example:8000",
+            "0.0.0.0:8000",
+            "192.0.2.9",
+            "localhost.evil.example",
+        ] {
+            let head = format!("GET {path} HTTP/1.1");
+            let answer = answered(&service, &ask(&head, other)).await;
+            is_problem(&answer, ProblemKind::UnknownHost, path);
+            assert!(!answer.contains("evil.example"), "{answer}");
+        }
+        let absolute = format!("GET http://evil.example{path} HTTP/1.1");
+        let answer = answered(&service, &ask(&absolute, "localhost")).await;
+        is_problem(&answer, ProblemKind::UnknownHost, path);
+        let silent = format!("GET {path} HTTP/1.0\r\n\r\n");
+        let answer = answered(&service, &silent).await;
+        assert!(answer.contains("malformed-request"), "{path}: {answer}");
+    }
+    for (method, path) in [
+        ("POST", "/bots"),
+        ("POST", "/auth/token"),
+        ("GET", "/ws/stream"),
+        ("GET", "/events"),
+    ] {
+        let answer = answered(
+            &service,
+            &ask(&format!("{method} {path} HTTP/1.1"), "evil.example"),
+        )
+        .await;
+        is_problem(&answer, ProblemKind::UnknownHost, path);
+    }
+    // Balancers and supervisors have names and addresses of their own for it.
+    for path in ["/health", "/ready"] {
+        let answer = answered(
+            &service,
+            &ask(&format!("GET {path} HTTP/1.1"), "10.1.2.3:8000"),
+        )
+        .await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
 }
 
 #[tokio::test]
@@ -104,7 +178,7 @@ async fn what_is_no_http_is_refused_and_the_connection_closed() {
     let service = Service::new().await;
     for request in [
         "GET /bots HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(),
-        get("/bots", "Host: y\r\n"),
+        get("/bots", "Host: localhost\r\n"),
         get("/bots", "X-Odd: a\rb\r\n"),
         get("/bots", "X-Odd: a\0b\r\n"),
         get("/bots", "X Odd: a\r\n"),
@@ -114,7 +188,7 @@ async fn what_is_no_http_is_refused_and_the_connection_closed() {
             "/bots",
             "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
         ),
-        "GET /bots HTTP/9.9\r\nHost: x\r\n\r\n".to_owned(),
+        "GET /bots HTTP/9.9\r\nHost: localhost\r\n\r\n".to_owned(),
         "nonsense\r\n\r\n".to_owned(),
     ] {
         let answer = answered(&service, &request).await;
@@ -143,7 +217,7 @@ async fn a_head_that_never_ends_is_given_up() {
     let service = Service::new().await;
     let mut client = open(&service).await;
     client
-        .write_all(b"GET /bots HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        .write_all(b"GET /bots HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
         .await
         .unwrap();
     let answer = rest(&mut client).await;
@@ -155,7 +229,7 @@ async fn a_client_that_takes_nothing_of_its_answers_is_cut_off() {
     let service =
         Service::with(|config| config.connections.stall = Duration::from_millis(500)).await;
     let client = open(&service).await;
-    let request = "GET /economy HTTP/1.1\r\nHost: x\r\n\r\n".repeat(500);
+    let request = "GET /economy HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(500);
     // It asks on and on and never reads, until every buffer is full and the server hangs up.
     let client = &client;
     let request = request.as_bytes();
@@ -176,7 +250,7 @@ async fn an_address_has_only_so_many_connections() {
     for _ in 0..3 {
         let mut client = open(service).await;
         client
-            .write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            .write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
             .await
             .unwrap();
         let mut first = [0; 12];

@@ -61,6 +61,7 @@ async fn a_new_bot_has_zeros_and_nulls_and_a_future() {
             "fees": zero, "phantom_fees": zero, "lookup_fees": zero, "lost_stakes": zero,
             "llm_usd": zero, "input_tokens": 0, "cached_input_tokens": 0, "output_tokens": 0,
             "reasoning_tokens": 0, "llm_calls": 0, "unpriced_calls": 0,
+            "unreported_calls": 0, "reported_usd": zero, "reported_usd_calls": 0,
         },
         "produced": {
             "payouts": zero, "bounties": zero, "profit": zero, "settled": 0, "won": 0,

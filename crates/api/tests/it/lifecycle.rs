@@ -343,7 +343,7 @@ async fn a_body_that_never_ends_is_given_up() {
     let mut client = TcpStream::connect(service.base.trim_start_matches("http://"))
         .await
         .unwrap();
-    let head = "POST /bots HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+    let head = "POST /bots HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
                 Content-Length: 100\r\n\r\n{";
     client.write_all(head.as_bytes()).await.unwrap();
     let began = Instant::now();

@@ -496,3 +496,48 @@ async fn a_retried_bet_or_answer_has_its_effect_once() {
     assert_eq!(balance, "1014.50000000");
     service.arena.assert_sound().await;
 }
+
+#[tokio::test]
+async fn those_that_take_bets_are_told_from_those_that_are_open() {
+    let service = Service::new().await;
+    let open = service.arena.market(MarketSource::News).await.id;
+    let research = service.arena.market(MarketSource::Research).await.id;
+    let closed = service.arena.market(MarketSource::Weather).await;
+    let seconds = service
+        .arena
+        .rules()
+        .markets
+        .of(MarketSource::Weather)
+        .seconds;
+    service.arena.age_market(closed.id, seconds * 3 / 4).await;
+    let paused = service.arena.market(MarketSource::Github).await.id;
+    let request = service.operator(Method::POST, &format!("/markets/{paused}/pause"));
+    let answer = Answer::of(request.json(&json!({ "reason": "a test" }))).await;
+    assert_eq!(answer.status, 200);
+
+    let listed = async |query: &str| {
+        let list = service.get(&format!("/markets?{query}")).await.json();
+        let items = list["items"].as_array().unwrap().iter();
+        let ids = items.map(|market| market["id"].as_str().unwrap().parse().unwrap());
+        ids.collect::<Vec<uuid::Uuid>>()
+    };
+    let everything = vec![paused.0, closed.id.0, research.0, open.0];
+    assert_eq!(listed("status=OPEN").await, everything);
+    assert_eq!(listed("taking_bets=false").await, everything);
+    assert_eq!(listed("taking_bets=true").await, [research.0, open.0]);
+    assert_eq!(
+        listed("taking_bets=true&status=OPEN&source=NEWS").await,
+        [open.0]
+    );
+    assert!(listed("taking_bets=true&status=RESOLVED").await.is_empty());
+    // It says what a bet would be told.
+    let mia = service.arena.bot().create().await;
+    for (market, taken) in [(open, true), (closed.id, false), (paused, false)] {
+        let placed = service.bet_as(&mia, market, &bet("YES", "1")).await;
+        assert_eq!(placed.status == 201, taken, "{market}");
+    }
+    service
+        .get("/markets?taking_bets=yes")
+        .await
+        .refuses_field("taking_bets");
+}

@@ -96,6 +96,50 @@ async fn a_paused_bot_is_told_so_and_shown_so() {
         .problem(ProblemKind::NotFound);
 }
 
+/// Whoever cannot act is not sent for another ticket, which they would be refused as well.
+#[tokio::test]
+async fn a_pause_is_told_before_what_is_wrong_with_a_ticket() {
+    let service = Service::new().await;
+    let (bot, other) = (
+        service.arena.bot().handle("Mia").create().await,
+        service.arena.bot().create().await,
+    );
+    let used = wager(&service.observe(&bot).await, "1.00");
+    service.act(&bot, &used).await.json();
+    let foreign = wager(&service.observe(&other).await, "1.00");
+    let waiting = json!({ "observation_id": used["observation_id"], "action_type": "WAIT" });
+    let reason = json!({ "reason": "odd bets" });
+    for (pause, resume, kind) in [
+        (
+            "/bots/Mia/pause",
+            "/bots/Mia/resume",
+            ProblemKind::BotPaused,
+        ),
+        ("/arena/pause", "/arena/resume", ProblemKind::ArenaPaused),
+    ] {
+        service
+            .act(&bot, &used)
+            .await
+            .problem(ProblemKind::TicketSpent);
+        brake(&service, pause, reason.clone()).await.json();
+        for body in [&used, &foreign, &waiting] {
+            let problem = service.act(&bot, body).await.problem(kind);
+            assert_eq!(problem.extra["reason"], "odd bets");
+            let dry = service
+                .request(Method::POST, "/arena/action?dry_run=true")
+                .header("X-Agent-Secret", &bot.api_secret)
+                .json(body);
+            let told = Answer::of(dry).await.json();
+            assert_eq!(told["refusal"]["type"], json!(kind.path()));
+        }
+        brake(&service, resume, json!({})).await.json();
+    }
+    service.take_price_away().await;
+    brake(&service, "/bots/Mia/pause", reason).await.json();
+    let problem = service.act(&bot, &used).await;
+    problem.problem(ProblemKind::BotPaused);
+}
+
 #[tokio::test]
 async fn a_paused_market_is_told_and_shown() {
     let service = Service::new().await;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use api::{
-    ApiConfig, ClientLimits, ConnectionLimits, MetricsAccess, Networks, Origins, Proxies, Running,
-    SecretSettings, StreamPatience,
+    ApiConfig, ClientLimits, ConnectionLimits, MetricsAccess, Networks, Origins, Proxies,
+    RequestLog, Running, SecretSettings, StreamPatience,
 };
 use api_types::{Observation, Problem, ProblemKind};
 use bus::prices::FreshPrice;
@@ -21,6 +21,10 @@ use test_kit::{Arena, TestBot};
 
 pub const ADMIN_TOKEN: &str = "the-operators-token-of-this-test";
 pub const SECRET_KEY: &str = "a-secret-key-of-well-over-thirty-two-characters";
+
+/// An idempotency key that nobody guesses, as requests need whose answers hold secrets.
+pub const RANDOM_KEY: &str = "9f1c6a52-0a3f-4c57-8a41-54f7f6a0c001";
+pub const OTHER_RANDOM_KEY: &str = "1b7f0d4e-93c6-4e0a-b5d2-7c1a80f3e962";
 
 pub struct Service {
     pub arena: Arena,
@@ -56,11 +60,13 @@ pub fn config(arena: &Arena) -> ApiConfig {
         client_limits: ClientLimits::default(),
         connections: ConnectionLimits::default(),
         proxies: Proxies::default(),
+        hosts: daemon::hosts::Hosts::default(),
         metrics_access: MetricsAccess {
             operators: Networks::loopback(),
             token: None,
         },
         drain: Duration::ZERO,
+        request_log: RequestLog::default(),
         origins: Origins::default(),
         // What was written is read at once.
         answer_age_max: Duration::ZERO,

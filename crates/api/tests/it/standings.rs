@@ -50,6 +50,7 @@ async fn the_wealthiest_come_first_with_all_there_is_to_know() {
         ("return", json!("-0.00250000")),
         ("cost", json!("1.00000000")),
         ("llm_usd", json!("0.00000000")),
+        ("unpriced_calls", json!(0)),
         ("profit", json!("0.00000000")),
         ("settled", json!(0)),
         ("won", json!(0)),

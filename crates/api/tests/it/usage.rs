@@ -55,10 +55,16 @@ async fn a_report_is_priced_by_the_server_whatever_it_says_it_cost() {
     let unknown = send(&service, &bot, &report("no-such-model"), None).await;
     let unknown: UsageReceipt = unknown.ok();
     assert_eq!(unknown.cost_usd, None);
+    for receipt in [&receipt, &unknown] {
+        let said = receipt.reported_usd.map(|usd| usd.to_string());
+        assert_eq!(said.as_deref(), Some("123.45000000"), "kept as it was said");
+    }
     assert!(unknown.action_id > receipt.action_id);
     let cost = insights(&service, &bot).await.cost;
     assert_eq!(cost.llm_usd, COST, "of the one whose price is known");
     assert_eq!((cost.llm_calls, cost.unpriced_calls), (6, 3));
+    assert_eq!(cost.reported_usd, "246.90000000", "beside it, not in it");
+    assert_eq!((cost.reported_usd_calls, cost.unreported_calls), (6, 0));
     assert_eq!(
         (cost.input_tokens, cost.cached_input_tokens),
         (2_000_000, 800_000)
@@ -78,6 +84,38 @@ async fn a_report_is_priced_by_the_server_whatever_it_says_it_cost() {
         .unwrap();
     let found: [String; 3] = [row.get(0), row.get(1), row.get(2)];
     assert_eq!(found, ["123.45000000", COST, "thinking about nothing"]);
+}
+
+#[tokio::test]
+async fn calls_that_do_not_say_what_they_used_are_not_free() {
+    let service = Service::new().await;
+    let bot = service.arena.bot().create().await;
+    let some = |input: i64, unreported: Value| {
+        json!({"usage": {
+            "provider": "openai", "model": KNOWN, "input_tokens": input, "output_tokens": 0,
+            "llm_calls": 3, "unreported_calls": unreported,
+        }})
+    };
+    // All three, by their word and by their silence; then one of three.
+    for (body, cost) in [
+        (some(1_000_000, json!(3)), None),
+        (some(0, json!(null)), None),
+        (some(1_000_000, json!(1)), Some("0.25000000")),
+    ] {
+        let receipt: UsageReceipt = send(&service, &bot, &body, None).await.ok();
+        let found = receipt.cost_usd.map(|usd| usd.to_string());
+        assert_eq!(found.as_deref(), cost, "{body}");
+        assert_eq!(receipt.reported_usd, None);
+    }
+    let cost = insights(&service, &bot).await.cost;
+    assert_eq!(cost.llm_usd, "0.25000000");
+    assert_eq!(
+        (cost.llm_calls, cost.unpriced_calls, cost.unreported_calls),
+        (9, 7, 7)
+    );
+    assert_eq!(cost.reported_usd_calls, 0);
+    let standings: Value = service.get("/standings").await.ok();
+    assert_eq!(standings["items"][0]["unpriced_calls"], 7);
 }
 
 #[tokio::test]

@@ -223,8 +223,12 @@ const COLUMNS = [
     name: "Models, USD",
     number: true,
     down: true,
-    about: "What its language models cost in US dollars, by the server's price book",
+    about: "What its language models cost in US dollars, by the server's price book; “+ ?” where calls have no price",
     amount: (row) => row.llm_usd,
+    cell: (row) =>
+      html`<${Money} of=${row.llm_usd} />${row.unpriced_calls > 0
+        ? html` <span class="of" title=${`${plural(row.unpriced_calls, "call")} unpriced, not in the sum`}>+ ?</span>`
+        : null}`,
     order: (row) => amount(row.llm_usd),
   },
   {

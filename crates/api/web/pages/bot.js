@@ -246,9 +246,17 @@ const Account = memo(
           [
             "Language models",
             html`<${Money} of=${cost.llm_usd} unit="USD" />${cost.unpriced_calls > 0
-              ? html` <${Pill} tone="warn" title="Their model is not in the server's price book">${plural(cost.unpriced_calls, "call")} unpriced<//>`
+              ? html` <${Pill} tone="warn" title=${`Not in the sum. ${count(cost.unreported_calls)} of them did not say what they used; the model of the others is not in the server's price book`}>${plural(cost.unpriced_calls, "call")} unpriced<//>`
               : null}`,
           ],
+          ...(cost.reported_usd_calls > 0
+            ? [
+                [
+                  "Language models, as it says itself",
+                  html`<span title="Nobody checks it"><${Money} of=${cost.reported_usd} unit="USD" /></span> <span class="of">of ${plural(cost.reported_usd_calls, "call")}</span>`,
+                ],
+              ]
+            : []),
           [
             "Tokens",
             html`<span title=${`${count(cost.cached_input_tokens)} of those read were cached; ${count(cost.reasoning_tokens)} of those written were reasoning`}
@@ -336,7 +344,7 @@ function Verify({ bot }) {
   const busy = checking.state === "busy";
   return html`<${Section} title="Verify this chain">
     <p class="lead">
-      Your browser fetches every entry, writes each anew in its canonical form, computes its SHA-256, and checks that each continues the one
+      Your browser fetches every entry, writes each anew in its canonical form (nine lines, each ended by a line feed), computes its SHA-256, and checks that each continues the one
       before. It believes nothing that the server says about it.
     </p>
     <p class="buttons verify-button">

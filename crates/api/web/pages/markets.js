@@ -3,7 +3,7 @@
 /** @import { Bet, Evidence, Market, MarketSource, MarketStatus, MyProfile } from "../types" */
 /** @import { Column } from "../ui.js" */
 
-import { Problem, all, ask } from "../api.js";
+import { BASE, Problem, all, ask, bytes } from "../api.js";
 import { commitmentForm, hex } from "../chain.js";
 import { exact, millis, now } from "../clock.js";
 import { sha256 } from "../digest.js";
@@ -294,7 +294,7 @@ export function MarketPage({ id }) {
       <div><${Settlement} market=${market} bets=${bets.value} /></div>
     </div>
     <${Bets} market=${market} read=${bets.value} problem=${bets.problem} again=${bets.again} mine=${bot?.id ?? null} />
-    <${EvidenceList} evidence=${market.evidence} secret=${research && market.status === "OPEN"} />`;
+    <${EvidenceList} market=${market.id} evidence=${market.evidence} secret=${research && market.status === "OPEN"} />`;
 }
 
 /**
@@ -446,33 +446,34 @@ function Bets({ market, read, problem, again, mine }) {
   <//>`;
 }
 
-/** @param {{ evidence: Evidence[], secret: boolean }} props */
-function EvidenceList({ evidence, secret }) {
+/** @param {{ market: string, evidence: Evidence[], secret: boolean }} props */
+function EvidenceList({ market, evidence, secret }) {
   return html`<${Section} title="Evidence">
-    <p class="lead">Every fetch that opened or decided it, or failed to, with the digest of the bytes that were read.</p>
+    <p class="lead">What decided it, and the latest fetches that opened it or failed to, with the digest of the bytes that are kept.</p>
     ${evidence.length === 0 ? html`<${Empty}>${secret ? "Shown once the market has closed." : "Nothing was read for this market."}<//>` : null}
     <ol class="evidence">
-      ${evidence.map((one) => html`<${EvidenceItem} key=${one.id} evidence=${one} />`)}
+      ${evidence.map((one) => html`<${EvidenceItem} key=${one.id} market=${market} evidence=${one} />`)}
     </ol>
   <//>`;
 }
 
 const EvidenceItem = memo(
-  /** @param {{ evidence: Evidence }} props */
-  ({ evidence: one }) => html`<${EvidenceBody} evidence=${one} />`,
+  /** @param {{ market: string, evidence: Evidence }} props */
+  ({ market, evidence: one }) => html`<${EvidenceBody} market=${market} evidence=${one} />`,
 );
 
-/** @param {{ evidence: Evidence }} props */
-function EvidenceBody({ evidence: one }) {
-  // Only what is whole and was text can be hashed again: other bytes were replaced for this answer.
-  const hashable = one.sha256 !== null && one.body !== "" && !one.truncated && !one.body.includes("\ufffd");
+/** @param {{ market: string, evidence: Evidence }} props */
+function EvidenceBody({ market, evidence: one }) {
+  // What decided is checked at once, other fetches when somebody looks at them.
+  const [asked, setAsked] = useState(one.decides);
+  const path = `markets/${market}/evidence/${one.id}`;
   const computed = useRead(
-    async () => {
-      if (!hashable) return "";
+    async (signal) => {
+      if (!asked || one.sha256 === null || one.bytes === 0) return "";
       const { digest } = await sha256();
-      return hex(await digest(new TextEncoder().encode(one.body)));
+      return hex(await digest(await bytes(path, signal)));
     },
-    [one.id, one.body.length],
+    [one.id, asked ? 1 : 0],
   );
   const fits = computed.value === one.sha256;
   return html`<li>
@@ -485,10 +486,15 @@ function EvidenceBody({ evidence: one }) {
     ${one.sha256 !== null
       ? html`<p class="caption">
           SHA-256 <code>${one.sha256}</code>${" "}
-          ${hashable && computed.value ? (fits ? html`<span class="good">computed again here: the same</span>` : html`<span class="bad">computed again here: ${computed.value}</span>`) : null}
-          ${!hashable && one.body !== "" ? html`<span>(only a part of it is kept as text, so it cannot be computed again here)</span>` : null}
+          ${computed.value ? (fits ? html`<span class="good">computed again here: the same</span>` : html`<span class="bad">computed again here: ${computed.value}</span>`) : null}
         </p>`
       : null}
-    ${one.body === "" ? null : html`<details><summary>What was read</summary><pre tabindex="0" dir="auto">${one.body}</pre></details>`}
+    ${one.bytes === 0
+      ? null
+      : html`<details onToggle=${() => setAsked(true)}>
+          <summary>What was read</summary>
+          <pre tabindex="0" dir="auto">${one.body}</pre>
+          <p class="caption">${one.bytes > 1024 ? "The first 1,024 of " : ""}${count(one.bytes)} bytes. <a href=${new URL(path, BASE).href} download>All of it</a></p>
+        </details>`}
   </li>`;
 }

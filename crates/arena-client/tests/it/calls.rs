@@ -106,9 +106,28 @@ async fn two_actions_have_two_keys_and_a_named_key_is_kept() {
 
 #[test]
 fn a_key_must_fit_a_header() {
-    for name in ["", "with space", "line\nfeed", "ü", &"k".repeat(201)] {
+    for name in ["", "with space", "line\nfeed", "ü", &"k".repeat(256)] {
         assert_eq!(IdempotencyKey::named(name), None, "{name:?}");
     }
+    // As long as the arena takes it.
+    assert!(IdempotencyKey::named(&"k".repeat(255)).is_some());
+}
+
+#[tokio::test]
+async fn secrets_are_asked_for_under_keys_that_nobody_guesses() {
+    let stub = Stub::start(|_, _| token("t", 1800)).await;
+    let key = IdempotencyKey::named("register-1").unwrap();
+    let request = RegisterRequest {
+        handle: "new-bot".parse().unwrap(),
+        persona: None,
+        registration_token: None,
+    };
+    let refused = stub.client().register(&request, &key).await;
+    assert!(matches!(refused, Err(ClientError::Request(_))));
+    let rotation = RotateRequest { grace_seconds: 0 };
+    let refused = stub.bot().rotate_keys(BotId(7), &rotation, &key).await;
+    assert!(matches!(refused, Err(ClientError::Request(_))));
+    assert!(stub.requests().is_empty(), "nothing was sent");
 }
 
 #[tokio::test]

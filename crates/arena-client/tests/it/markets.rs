@@ -72,6 +72,7 @@ async fn markets_are_asked_for_by_page_and_filter() {
     let query = MarketQuery {
         status: Some(MarketStatus::Open),
         source: Some(MarketSource::Research),
+        taking_bets: true,
         page: PageQuery::newest(20),
     };
     let page = client.markets(&query).await.unwrap();
@@ -91,7 +92,7 @@ async fn markets_are_asked_for_by_page_and_filter() {
     assert_eq!(
         paths,
         [
-            "/markets?limit=20&status=OPEN&source=RESEARCH",
+            "/markets?limit=20&status=OPEN&source=RESEARCH&taking_bets=true",
             "/markets",
             &one,
             &bets
@@ -199,8 +200,13 @@ async fn what_a_market_refuses_is_not_repeated() {
 
 #[tokio::test]
 async fn usage_is_reported_outside_of_an_action() {
-    let stub =
-        arena(|_, _| Reply::Json(200, json!({"action_id": 9, "cost_usd": "0.00012000"}))).await;
+    let stub = arena(|_, _| {
+        Reply::Json(
+            200,
+            json!({"action_id": 9, "cost_usd": "0.00012000", "reported_usd": null}),
+        )
+    })
+    .await;
     let usage = Usage {
         provider: "openai".to_owned(),
         model: "small".to_owned(),
@@ -210,6 +216,7 @@ async fn usage_is_reported_outside_of_an_action() {
         reasoning_tokens: None,
         cost_usd: None,
         llm_calls: 1,
+        unreported_calls: None,
     };
     let report = UsageReport { usage, note: None };
     let receipt = stub.bot().report_usage(&report, &key()).await.unwrap();

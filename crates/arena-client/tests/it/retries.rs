@@ -192,3 +192,30 @@ async fn a_pause_beyond_the_patience_is_left_to_the_caller() {
     assert_eq!(problem.retry_after, Some(Duration::from_secs(3)));
     assert_eq!(stub.requests().len(), 1);
 }
+
+#[tokio::test]
+async fn a_date_says_how_long_to_wait_and_so_may_a_proxy() {
+    for (headers, seconds) in [
+        (
+            "Date: Wed, 21 Oct 2026 07:28:00 GMT\r\nRetry-After: Wed, 21 Oct 2026 07:28:40 GMT\r\n",
+            Some(40),
+        ),
+        ("Retry-After: 40\r\n", Some(40)),
+        ("Retry-After: soon\r\n", None),
+    ] {
+        for status in [429, 503] {
+            let stub = Stub::start(move |_, _| {
+                Reply::Raw(http(status, headers, "<html>come back</html>"))
+            })
+            .await;
+            let mut config = stub.config();
+            config.patience = Duration::from_secs(1);
+            let error = Client::new(config).unwrap().economy().await.unwrap_err();
+            assert_eq!(
+                error.retry_after(),
+                seconds.map(Duration::from_secs),
+                "{headers}"
+            );
+        }
+    }
+}

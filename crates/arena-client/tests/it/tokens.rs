@@ -1,9 +1,64 @@
 //! Tokens: fetched once, renewed in time, replaced once when refused.
 
+use std::time::Duration;
+
+use arena_client::{Client, Credential};
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::calls::me;
-use crate::stub::{API_KEY, Reply, Stub, problem, token};
+use crate::stub::{API_KEY, Reply, Stub, http, problem, problem_body, token};
+
+/// Many bots of one process.
+fn bots(client: &Client) -> Vec<Client> {
+    (0..20)
+        .map(|number| {
+            let credential = Credential::ApiKey {
+                handle: format!("bot-{number}").parse().unwrap(),
+                api_key: API_KEY.into(),
+            };
+            client.with_credential(credential).unwrap()
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn what_the_arena_says_to_one_login_holds_for_all_bots() {
+    let stub = Stub::start(|_, _| {
+        let body = problem_body(429, "too-many-requests").to_string();
+        Reply::Raw(http(429, "Retry-After: 300\r\n", &body))
+    })
+    .await;
+    let bots = bots(&Client::new(stub.config()).unwrap());
+    for answer in join_all(bots.iter().map(Client::me)).await {
+        let wait = answer.unwrap_err().retry_after().unwrap();
+        assert!(wait > Duration::from_secs(200), "{wait:?}");
+    }
+    let asked = stub.count("POST", "/auth/token");
+    assert!(asked <= 2, "{asked} asked in vain");
+}
+
+#[tokio::test]
+async fn bots_that_are_asked_to_wait_log_in_after_it() {
+    let stub = Stub::start(|request, before| match request.path.as_str() {
+        "/auth/token" if before < 2 => {
+            let body = problem_body(503, "unavailable").to_string();
+            Reply::Raw(http(503, "Retry-After: 1\r\n", &body))
+        }
+        "/auth/token" => token("token-1", 1800),
+        _ => Reply::Json(200, me()),
+    })
+    .await;
+    let bots = bots(&Client::new(stub.config()).unwrap());
+    for answer in join_all(bots.iter().map(Client::me)).await {
+        answer.unwrap();
+    }
+    assert_eq!(
+        stub.count("POST", "/auth/token"),
+        22,
+        "one each, and the two"
+    );
+}
 
 #[tokio::test]
 async fn one_token_serves_many_calls() {

@@ -7,12 +7,15 @@ use std::fmt;
 
 use daemon::config::{Reader, Sources};
 use daemon::process::Failure;
-use db::inspect::{self, Options};
+use db::catalogue;
+use db::inspect;
 use ledger_core::{Hash, Timestamp};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use super::migrate::DATABASE_OWNER_URL;
+use super::whole_audit;
+use crate::output::Plain;
 use crate::postgres::{self, Postgres};
 
 /// An arena that goes on from an earlier moment.
@@ -23,6 +26,8 @@ pub(crate) struct Report {
     entries: u64,
     heads_digest: Hash,
     sound: bool,
+    /// Where the schema is not what the migrations make.
+    schema_differences: Vec<String>,
 }
 
 pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
@@ -31,10 +36,14 @@ pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
     let url = reader.finish_with(url)?;
     let postgres = Postgres::connect_migrated(DATABASE_OWNER_URL, &url, 1).await?;
     let failed = |error| postgres.failure(error, "cannot make it an arena of its own");
+    // Before its triggers run.
+    let schema_differences = catalogue::differences(postgres.database())
+        .await
+        .map_err(failed)?;
     db::backup::begin_anew(url.expose_secret())
         .await
         .map_err(failed)?;
-    let audit = inspect::audit(postgres.database(), Options::default())
+    let audit = inspect::audit(postgres.database(), whole_audit())
         .await
         .map_err(failed)?;
     Ok(Report {
@@ -43,11 +52,19 @@ pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
         entries: audit.entries,
         heads_digest: audit.heads_digest,
         sound: audit.is_sound(),
+        schema_differences,
     })
 }
 
 impl Report {
     pub(crate) fn verdict(&self) -> Result<(), Failure> {
+        if !self.schema_differences.is_empty() {
+            return Err(anyhow::anyhow!(
+                "the schema is not what the migrations make: find out who changed it before anything is \
+                 started"
+            )
+            .into());
+        }
         if self.sound {
             return Ok(());
         }
@@ -69,6 +86,10 @@ impl fmt::Display for Report {
         writeln!(f, "  entries       {}", self.entries)?;
         writeln!(f, "  heads digest  {}", self.heads_digest)?;
         let state = if self.sound { "clean" } else { "NOT clean" };
-        write!(f, "  audit         {state}")
+        write!(f, "  audit         {state}")?;
+        for difference in &self.schema_differences {
+            write!(f, "\nschema: {}", Plain(difference))?;
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! `arenactl backup --to DIR`: a dump of everything, and beside it what an audit of the same moment
-//! found, so that whoever restores it can prove that it is the same.
+//! found, so that whoever restores it can prove that it is the same. The manifest is authenticated with
+//! `BACKUP_KEY`, which is not in the dump.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -10,7 +11,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use daemon::config::{Reader, Sources};
 use daemon::process::Failure;
-use db::backup;
+use db::backup::{self, Dumped};
+use db::catalogue;
 use ledger_core::{Hash, Timestamp};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -18,12 +20,17 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::migrate::DATABASE_OWNER_URL;
+use super::whole_audit;
+use crate::backup_key::{Authentication, BACKUP_KEY, Keys};
 use crate::dump_tools;
-use crate::export_file::hash;
+use crate::export_file::{hash, optional_hash};
 use crate::files::{Replacement, directory_of};
+use crate::output::counted;
 use crate::postgres::{self, Postgres};
 
-pub(crate) const FORMAT: &str = "ledgerdome-backup/v1";
+pub(crate) const FORMAT: &str = "ledgerdome-backup/v2";
+/// Before manifests were authenticated.
+pub(crate) const FORMAT_BEFORE: &str = "ledgerdome-backup/v1";
 /// Hashes of keys, encrypted answers, personas: for whoever runs the arena alone.
 const MODE: u32 = 0o600;
 
@@ -55,6 +62,12 @@ pub(crate) struct Manifest {
     pub(crate) markets: u64,
     #[serde(deserialize_with = "hash")]
     pub(crate) heads_digest: Hash,
+    /// Over what bots' keys and secrets are held against.
+    #[serde(default, deserialize_with = "optional_hash")]
+    pub(crate) credentials_digest: Option<Hash>,
+    /// Where the schema is not what its migrations make.
+    #[serde(default)]
+    pub(crate) schema_differences: Vec<String>,
     /// Whether the audit found nothing wrong.
     pub(crate) sound: bool,
     /// The dump, beside this file.
@@ -62,6 +75,9 @@ pub(crate) struct Manifest {
     pub(crate) bytes: u64,
     #[serde(deserialize_with = "hash")]
     pub(crate) sha256: Hash,
+    /// By `BACKUP_KEY`; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) authentication: Option<Authentication>,
 }
 
 /// Of backups that do not say.
@@ -80,7 +96,8 @@ pub(crate) struct Report {
 pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failure> {
     let mut reader = Reader::new(sources);
     let url = reader.connection_url(DATABASE_OWNER_URL, postgres::SCHEMES);
-    let url = reader.finish_with(url)?;
+    let keys = Keys::read(&mut reader);
+    let (url, keys) = reader.finish_with(url.zip(keys))?;
     let postgres = Postgres::connect_migrated(DATABASE_OWNER_URL, &url, 2).await?;
     let (arena, migration, server_major) = facts(&postgres).await?;
     let services_roles = backup::services_roles(&mut *postgres.connection().await?)
@@ -95,12 +112,19 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
         .join(format!(".backup-{}.partial", std::process::id()));
     let _cleared = Partial::begin(&partial)?;
     let dump = async |snapshot: &str| dump(&program, &url, snapshot, &partial).await;
-    let done = backup::audit_and_dump(postgres.database(), dump).await;
-    let (audit, dumped) = done.map_err(|error| postgres.failure(error, "the audit did not end"))?;
+    let done = backup::audit_and_dump(postgres.database(), whole_audit(), dump).await;
+    let Dumped {
+        audit,
+        credentials,
+        dump: dumped,
+    } = done.map_err(|error| postgres.failure(error, "the audit did not end"))?;
     dumped?;
+    let schema_differences = catalogue::differences(postgres.database())
+        .await
+        .map_err(|error| postgres.failure(error, "cannot compare the schema"))?;
     let name = format!("arena-{}", stamp(audit.as_of));
     let (bytes, sha256) = digest(&partial).context("cannot read the dump again")?;
-    let facts = Manifest {
+    let mut facts = Manifest {
         format: FORMAT.to_owned(),
         as_of: audit.as_of,
         arena,
@@ -111,11 +135,17 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
         entries: audit.entries,
         markets: audit.markets,
         heads_digest: audit.heads_digest,
+        credentials_digest: Some(credentials),
+        schema_differences,
         sound: audit.is_sound(),
         dump: format!("{name}.dump"),
         bytes,
         sha256,
+        authentication: None,
     };
+    if let Some(key) = &keys.present {
+        facts.authentication = Some(key.authenticate(&facts)?);
+    }
     let manifest = args.to.join(format!("{name}.json"));
     finish(&partial, &manifest, &facts).context("cannot finish the backup")?;
     Ok(Report { manifest, facts })
@@ -220,15 +250,33 @@ fn finish(partial: &Path, manifest: &Path, facts: &Manifest) -> io::Result<()> {
 }
 
 impl Report {
-    /// A failure when what was backed up is broken: the backup is there all the same.
+    /// A failure when what was backed up is broken or cannot be proven later: the backup is there all
+    /// the same.
     pub(crate) fn verdict(&self) -> Result<(), Failure> {
-        if self.facts.sound {
-            return Ok(());
+        let facts = &self.facts;
+        if !facts.sound {
+            return Err(anyhow!(
+                "the backup is written, but the ledger in it is broken: run inspect-ledger"
+            )
+            .into());
         }
-        Err(
-            anyhow!("the backup is written, but the ledger in it is broken: run inspect-ledger")
-                .into(),
-        )
+        if !facts.schema_differences.is_empty() {
+            return Err(anyhow!(
+                "the backup is written, but the schema in it is not what the migrations make ({}): \
+                 `arenactl debug-auth` names what differs; restoring it will want --accept-schema",
+                counted(facts.schema_differences.len(), "difference")
+            )
+            .into());
+        }
+        if facts.authentication.is_none() {
+            return Err(anyhow!(
+                "the backup is written, but nothing proves later that it is yours: {BACKUP_KEY} is not \
+                 set. Make one (`openssl rand -hex 32`), set it, keep a copy apart from the backups, and \
+                 back up again"
+            )
+            .into());
+        }
+        Ok(())
     }
 }
 
@@ -241,6 +289,10 @@ impl fmt::Display for Report {
         writeln!(f, "  entries       {}", facts.entries)?;
         writeln!(f, "  bytes         {}", facts.bytes)?;
         writeln!(f, "  sha256        {}", facts.sha256)?;
-        write!(f, "  heads digest  {}", facts.heads_digest)
+        writeln!(f, "  heads digest  {}", facts.heads_digest)?;
+        match &facts.authentication {
+            Some(authentication) => write!(f, "  key           {}", authentication.key),
+            None => write!(f, "  key           none: {BACKUP_KEY} is not set"),
+        }
     }
 }

@@ -1,28 +1,42 @@
-//! `arenactl debug-auth`: tries every configured credential and says which fail and why.
+//! `arenactl debug-auth`: tries every configured credential and says which fail and why, and whether
+//! the database lets anybody do more than the migrations meant.
 //!
 //! It shows where a credential was tried and what the other side answered, never the credential.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bus::{Bus, BusConfig, BusError};
 use daemon::config::{ConfigError, Reader, Sources, endpoint};
 use daemon::process::Failure;
-use db::bots;
+use db::roles::Standing;
+use db::{backup, bots, catalogue};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use super::DATABASE_URL;
 use super::migrate::DATABASE_OWNER_URL;
+use super::restore;
+use crate::backup_key::{BACKUP_KEY, Keys};
 use crate::credentials::{self, Credentials, variable_of};
 use crate::keys::{self, Verdict};
 use crate::output::{Plain, counted};
 use crate::postgres::{self, Postgres};
 
 pub(crate) const REDIS_URL: &str = "REDIS_URL";
-pub(crate) const REDIS_SCHEMES: &[&str] = &["redis", "redis+unix", "unix"];
+pub(crate) const REDIS_SCHEMES: &[&str] = &["redis", "rediss", "redis+unix", "unix"];
 const REDIS_ANSWERS_WITHIN: Duration = Duration::from_secs(4);
+
+/// Differences of the schema that are named one by one.
+const NAMED_MAX: usize = 20;
+
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Compare the bots' keys and secrets with this manifest of a backup, right after restoring it
+    #[arg(long, value_name = "MANIFEST")]
+    manifest: Option<PathBuf>,
+}
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -57,10 +71,13 @@ impl Check {
     }
 }
 
-pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
+pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failure> {
     let mut reader = Reader::new(sources);
     let bots_env_file = reader.path_or(credentials::SETTING, credentials::DEFAULT_NAME);
     reader.finish()?;
+    let mut reader = Reader::new(sources);
+    let keys = Keys::read(&mut reader);
+    let keys = reader.finish_with(keys);
     // One after the other would add up their time-outs.
     let (services, owner, redis) = tokio::join!(
         try_postgres(sources, DATABASE_URL),
@@ -74,8 +91,9 @@ pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
     let is_owner_known = sources
         .get(DATABASE_OWNER_URL)
         .is_some_and(|url| !url.is_empty());
+    let (owner, check) = owner;
     checks.push(if is_owner_known {
-        owner.1
+        check
     } else {
         Check::new(
             DATABASE_OWNER_URL,
@@ -84,6 +102,12 @@ pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
         )
     });
     checks.push(redis);
+    checks.push(backup_key_check(&keys));
+    let any = owner.as_ref().or(services.as_ref());
+    try_schema(any, &mut checks).await;
+    if let Some(manifest) = &args.manifest {
+        checks.push(try_manifest(any, manifest, keys.ok()).await?);
+    }
     try_keys(services.as_ref(), &bots_env_file, &mut checks).await?;
     let failed = checks
         .iter()
@@ -101,10 +125,107 @@ async fn try_postgres(sources: &Sources, setting: &'static str) -> (Option<Postg
         Ok(url) => match Postgres::attempt(setting, &url, 1).await {
             Err(refused) => fails(refused.to_string()),
             Ok(postgres) => {
-                let detail = format!("logs in to {}", postgres.what());
-                (Some(postgres), Check::new(setting, State::Works, detail))
+                let what = postgres.what();
+                // Before the first migration there is no ledger to ask about.
+                let standing = db::roles::standing(url.expose_secret()).await.ok();
+                let (state, detail) = match standing
+                    .and_then(|standing| misplaced(setting, standing))
+                {
+                    None => (State::Works, format!("logs in to {what}")),
+                    Some(problem) => (State::Fails, format!("logs in to {what}, and {problem}")),
+                };
+                (Some(postgres), Check::new(setting, state, detail))
             }
         },
+    }
+}
+
+/// What is wrong with the rights of the role that the setting names.
+fn misplaced(setting: &str, standing: Standing) -> Option<&'static str> {
+    if setting == DATABASE_OWNER_URL {
+        (!standing.owns_ledger).then_some("its role does not own the schema")
+    } else if standing.owns_ledger || standing.rewrites {
+        Some("its role may rewrite the ledger: the services need one that may not")
+    } else if !standing.appends {
+        Some("its role may not append to the ledger")
+    } else {
+        None
+    }
+}
+
+fn backup_key_check(keys: &Result<Keys, ConfigError>) -> Check {
+    match keys {
+        Err(error) => Check::new(BACKUP_KEY, State::Fails, problem(error)),
+        Ok(keys) => match &keys.present {
+            Some(key) => {
+                let detail = format!("is the key {} of backups", key.id());
+                Check::new(BACKUP_KEY, State::Works, detail)
+            }
+            None => Check::new(
+                BACKUP_KEY,
+                State::NotTried,
+                "is not set; backups that are made without it are not authenticated",
+            ),
+        },
+    }
+}
+
+/// Holds schema, triggers, functions, privileges, owners and roles against what the migrations make.
+async fn try_schema(postgres: Option<&Postgres>, checks: &mut Vec<Check>) {
+    const SCHEMA: &str = "schema";
+    let Some(postgres) = postgres else {
+        let detail = "needs a DATABASE_URL or DATABASE_OWNER_URL that works";
+        checks.push(Check::new(SCHEMA, State::NotTried, detail));
+        return;
+    };
+    let differences = match catalogue::differences(postgres.database()).await {
+        Err(error) => {
+            checks.push(Check::new(SCHEMA, State::Fails, error.to_string()));
+            return;
+        }
+        Ok(differences) => differences,
+    };
+    if differences.is_empty() {
+        let detail =
+            "is what the migrations make, with its triggers, functions, owners and privileges";
+        checks.push(Check::new(SCHEMA, State::Works, detail));
+    }
+    let unnamed = differences.len().saturating_sub(NAMED_MAX);
+    for difference in differences.into_iter().take(NAMED_MAX) {
+        checks.push(Check::new(SCHEMA, State::Fails, difference));
+    }
+    if unnamed > 0 {
+        let detail = format!("differs in {} more", counted(unnamed, "place"));
+        checks.push(Check::new(SCHEMA, State::Fails, detail));
+    }
+}
+
+/// Whether the bots' keys and secrets are those of a backup.
+async fn try_manifest(
+    postgres: Option<&Postgres>,
+    path: &Path,
+    keys: Option<Keys>,
+) -> Result<Check, Failure> {
+    const CREDENTIALS: &str = "credentials";
+    let check = |state, detail: &str| Ok(Check::new(CREDENTIALS, state, detail));
+    let (Some(postgres), Some(keys)) = (postgres, keys) else {
+        return check(
+            State::NotTried,
+            "needs a database and a BACKUP_KEY that work",
+        );
+    };
+    let (manifest, authenticated) = restore::read_proven(path, &keys)?;
+    let found = backup::credentials(postgres.database())
+        .await
+        .map_err(|error| postgres.failure(error, "cannot read the bots' credentials"))?;
+    match manifest.credentials_digest {
+        _ if !authenticated => check(State::Fails, "no key that is set here made this manifest"),
+        None => check(State::NotTried, "the manifest has no digest of them"),
+        Some(digest) if digest == found => check(State::Works, "are those of the backup"),
+        Some(_) => check(
+            State::Fails,
+            "are not those of the backup: bots were made or keys rotated since, or somebody replaced hashes",
+        ),
     }
 }
 
@@ -215,8 +336,8 @@ impl Report {
         if self.failed == 0 {
             return Ok(());
         }
-        let failed = counted(self.failed, "credential");
-        Err(anyhow::anyhow!("{failed} of {} cannot be used", self.checks.len()).into())
+        let checks = counted(self.checks.len(), "check");
+        Err(anyhow::anyhow!("{} of {checks} failed", self.failed).into())
     }
 }
 
@@ -231,7 +352,7 @@ impl fmt::Display for Report {
             let (credential, detail) = (Plain(&check.credential), Plain(&check.detail));
             writeln!(f, "{state:<6} {credential}: {detail}")?;
         }
-        let (count, failed) = (counted(self.checks.len(), "credential"), self.failed);
+        let (count, failed) = (counted(self.checks.len(), "check"), self.failed);
         write!(f, "{count}, {failed} failing")
     }
 }

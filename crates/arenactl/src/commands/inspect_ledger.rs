@@ -5,15 +5,16 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use daemon::config::Sources;
+use daemon::config::{Reader, Sources};
 use daemon::process::Failure;
 use db::inspect::{self, Fault, Options};
+use ledger_core::{EconomyRules, Hash};
 use serde::Serialize;
 
-use super::{DATABASE_URL, database_url};
+use super::{DATABASE_URL, whole_audit};
 use crate::files::Replacement;
 use crate::output::{Plain, counted};
-use crate::postgres::Postgres;
+use crate::postgres::{self, Postgres};
 
 const WORKERS_MAX: u16 = 64;
 const REPORT_MODE: u32 = 0o644;
@@ -31,25 +32,41 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 pub(crate) struct Audit {
     sound: bool,
+    /// The digest of the rules that this command's settings say.
+    settings_rules: Hash,
     #[serde(flatten)]
     report: inspect::Report,
 }
 
 pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Audit, Failure> {
-    let url = database_url(sources)?;
+    let mut reader = Reader::new(sources);
+    let url = reader.connection_url(DATABASE_URL, postgres::SCHEMES);
+    let rules = match EconomyRules::from_settings(|name| reader.raw(name)) {
+        Ok(rules) => Some(rules),
+        Err(problems) => {
+            for problem in problems {
+                reader.problem(problem.name, problem.problem);
+            }
+            None
+        }
+    };
+    let (url, rules) = reader.finish_with(url.zip(rules))?;
+    let settings_rules = rules.digest();
     // Before the audit, which may take long: a report that cannot be written is noticed now.
     let file = args.report.as_deref().map(begin).transpose()?;
     let postgres = Postgres::connect_migrated(DATABASE_URL, &url, 1).await?;
     let options = match args.workers {
         Some(workers) => Options {
             workers: workers.into(),
+            ..whole_audit()
         },
-        None => Options::default(),
+        None => whole_audit(),
     };
     let report = inspect::audit(postgres.database(), options).await;
     let report = report.map_err(|error| postgres.failure(error, "the audit did not end"))?;
     let audit = Audit {
         sound: report.is_sound(),
+        settings_rules,
         report,
     };
     if let Some((mut file, path)) = file {
@@ -99,6 +116,26 @@ impl fmt::Display for Audit {
             writeln!(f, "The ledger is sound.")?;
         } else {
             writeln!(f, "The ledger is BROKEN: {}.", self.faults())?;
+        }
+        let database = &report.database;
+        write!(f, "  database      {}", Plain(&database.name))?;
+        match &database.system_identifier {
+            Some(cluster) => writeln!(f, " of the cluster {cluster}")?,
+            None => writeln!(f)?,
+        }
+        writeln!(f, "  arena         {}", database.arena)?;
+        match database.rules {
+            Some(rules) if rules == self.settings_rules => writeln!(f, "  rules         {rules}")?,
+            Some(rules) => writeln!(
+                f,
+                "  rules         {rules}, not those of the settings here ({})",
+                self.settings_rules
+            )?,
+            None => writeln!(
+                f,
+                "  rules         none yet; the settings here: {}",
+                self.settings_rules
+            )?,
         }
         writeln!(f, "  as of         {}", report.as_of)?;
         writeln!(f, "  bots          {}", report.bots)?;

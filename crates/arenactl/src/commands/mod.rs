@@ -28,6 +28,7 @@ use daemon::config::{ConfigError, Reader, Sources};
 use daemon::process::Failure;
 use db::DbError;
 use db::bots::{BotRef, OperatorAct};
+use db::inspect::Options;
 use ledger_core::{BotId, BotStatus, Hash, Money, Timestamp};
 use secrecy::SecretString;
 use serde::Serialize;
@@ -68,6 +69,17 @@ fn database_url(sources: &Sources) -> Result<SecretString, ConfigError> {
     let mut reader = Reader::new(sources);
     let url = reader.connection_url(DATABASE_URL, postgres::SCHEMES);
     reader.finish_with(url)
+}
+
+/// The audit with everything: outcomes are derived again by the function that decided them.
+fn whole_audit() -> Options {
+    Options {
+        derive: Some(|criteria, opens_at, deadline, fetched_at, body| {
+            sources::derive(criteria, opens_at, deadline, fetched_at, body)
+                .map_err(|problem| format!("the answer {problem}"))
+        }),
+        ..Options::default()
+    }
 }
 
 /// What an operator's act on one bot left behind.

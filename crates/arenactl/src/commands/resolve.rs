@@ -144,8 +144,7 @@ fn readings(market: &Market, evidence: &[Evidence]) -> (Vec<Step>, Option<String
         let says_now = if decided {
             let reading = sources::derive(
                 &market.criteria,
-                market.opens_at,
-                market.deadline,
+                &market.times(),
                 fetch.fetched_at,
                 &fetch.body,
             );

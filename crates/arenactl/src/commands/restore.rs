@@ -1,5 +1,10 @@
 //! `arenactl restore MANIFEST`: a backup comes to life in an empty database, and is proven to be
 //! what was backed up.
+//!
+//! A dump is a program: pg_restore runs what it says with the rights of the role that restores. So the
+//! manifest's HMAC and the dump's SHA-256 are checked before a byte of it is used; then the tables and
+//! functions are compared with what the migrations make before rows are loaded, because checks and
+//! defaults may call functions; then everything, before a trigger of it can run.
 
 use std::fmt;
 use std::fs;
@@ -9,18 +14,24 @@ use anyhow::{Context as _, anyhow};
 use daemon::config::{Reader, Sources};
 use daemon::process::Failure;
 use db::backup;
-use db::inspect::{self, Options};
+use db::catalogue::{self, Extent};
+use db::inspect;
 use db::migrations::SchemaState;
 use ledger_core::{Hash, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::backup::{FORMAT, Manifest, digest};
+use super::backup::{FORMAT, FORMAT_BEFORE, Manifest, digest};
+use super::whole_audit;
+use crate::backup_key::{BACKUP_KEY, BACKUP_KEY_PREVIOUS, Keys};
 use crate::dump_tools;
 use crate::files::directory_of;
-use crate::output::counted;
+use crate::output::{Plain, counted};
 use crate::postgres::{self, Postgres};
+
+/// Differences that an error names; `--accept-schema` and `debug-auth` name more.
+const NAMED_MAX: usize = 10;
 
 const RESTORE_DATABASE_URL: &str = "RESTORE_DATABASE_URL";
 
@@ -28,6 +39,17 @@ const RESTORE_DATABASE_URL: &str = "RESTORE_DATABASE_URL";
 pub(crate) struct Args {
     /// The manifest of a backup: arena-….json, with its dump beside it
     manifest: PathBuf,
+    /// Restore although no BACKUP_KEY proves that the backup is yours
+    ///
+    /// Whoever made it chose what runs in the database with the restoring role's rights, and which keys
+    /// open the bots.
+    #[arg(long)]
+    unauthenticated: bool,
+    /// Restore although the schema is not what the migrations make; each difference is named
+    ///
+    /// What was added may run with the owner's rights from then on.
+    #[arg(long)]
+    accept_schema: bool,
 }
 
 /// An arena that goes on from a backup.
@@ -40,6 +62,14 @@ pub(crate) struct Report {
     bots: u64,
     entries: u64,
     heads_digest: Hash,
+    /// Whether a key that is known here made the manifest.
+    authenticated: bool,
+    /// What nothing proves.
+    unproven: Vec<String>,
+    /// Where the schema is not what the migrations make: none, or accepted.
+    schema_differences: Vec<String>,
+    /// The roles that may act in it as services do.
+    services_roles: Vec<String>,
     /// Migrations that this build has and the backup lacks.
     to_migrate: usize,
 }
@@ -47,23 +77,90 @@ pub(crate) struct Report {
 pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failure> {
     let mut reader = Reader::new(sources);
     let url = reader.connection_url(RESTORE_DATABASE_URL, postgres::SCHEMES);
-    let url = reader.finish_with(url)?;
-    let manifest = read(&args.manifest)?;
+    let keys = Keys::read(&mut reader);
+    let (url, keys) = reader.finish_with(url.zip(keys))?;
+    let (manifest, authenticated) = read_proven(&args.manifest, &keys)?;
+    if !authenticated && !args.unauthenticated {
+        return Err(not_proven(&args.manifest, &manifest, &keys).into());
+    }
     let dump = directory_of(&args.manifest).join(&manifest.dump);
     verify(&dump, &manifest)?;
     let postgres = Postgres::connect(RESTORE_DATABASE_URL, &url, 2).await?;
     let major = must_be_fit(&postgres, &manifest.services_roles).await?;
     let program = dump_tools::find("pg_restore", major.max(manifest.server_major))?;
-    fill(&program, &url, &dump).await?;
-    prove(&postgres, &url, &manifest).await
+    fill(&program, &url, &dump, &["--section=pre-data"]).await?;
+    let at = &manifest.migration;
+    must_be_as_migrated(&postgres, at, Extent::BeforeRows, args).await?;
+    let rest = ["--section=data", "--section=post-data"];
+    fill(&program, &url, &dump, &rest).await?;
+    let schema_differences = must_be_as_migrated(&postgres, at, Extent::Whole, args).await?;
+    let report = prove(&postgres, &url, &manifest).await?;
+    Ok(Report {
+        authenticated,
+        unproven: unproven(&manifest, authenticated, &schema_differences),
+        schema_differences,
+        ..report
+    })
 }
 
-fn read(path: &Path) -> anyhow::Result<Manifest> {
-    let what = || format!("{} is no manifest of a backup", path.display());
+/// The manifest, and whether a key that is known here made it. One whose proof is wrong and one that has
+/// none are the same: anybody can take it away.
+pub(crate) fn read_proven(path: &Path, keys: &Keys) -> anyhow::Result<(Manifest, bool)> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let manifest: Manifest = serde_json::from_str(&text).with_context(what)?;
-    if manifest.format != FORMAT {
+    let manifest = parse(path, &text)?;
+    let authenticated = match &manifest.authentication {
+        None => false,
+        Some(claimed) => keys.made(&text, claimed)?,
+    };
+    Ok((manifest, authenticated))
+}
+
+fn not_proven(path: &Path, manifest: &Manifest, keys: &Keys) -> anyhow::Error {
+    let what = path.display();
+    let otherwise = "--unauthenticated restores it all the same, and trusts whoever made it";
+    match &manifest.authentication {
+        None => anyhow!(
+            "{what} is not authenticated, as backups were before there was a {BACKUP_KEY}: nothing proves \
+             that it is yours. {otherwise}"
+        ),
+        Some(claimed) if keys.is_empty() => anyhow!(
+            "{what} was made under the key {}, and {BACKUP_KEY} is not set: take it from where you keep \
+             it. {otherwise}",
+            Plain(&claimed.key)
+        ),
+        Some(claimed) => anyhow!(
+            "{what} is forged, damaged, or made under another key than those of {BACKUP_KEY} and \
+             {BACKUP_KEY_PREVIOUS}: it names the key {}, and yours is {}. {otherwise}",
+            Plain(&claimed.key),
+            keys.present
+                .as_ref()
+                .map_or_else(|| "an older one".to_owned(), crate::backup_key::Key::id)
+        ),
+    }
+}
+
+/// For the operator's own judgement, in words.
+fn unproven(manifest: &Manifest, authenticated: bool, differences: &[String]) -> Vec<String> {
+    let mut unproven = Vec::new();
+    if !authenticated {
+        unproven.push("that the backup is yours and that nobody changed it".to_owned());
+    }
+    if manifest.credentials_digest.is_none() {
+        unproven
+            .push("that the hashes of keys and secrets are those that were backed up".to_owned());
+    }
+    if !differences.is_empty() {
+        unproven
+            .push("that nothing but the migrations' functions and triggers runs in it".to_owned());
+    }
+    unproven
+}
+
+fn parse(path: &Path, text: &str) -> anyhow::Result<Manifest> {
+    let what = || format!("{} is no manifest of a backup", path.display());
+    let manifest: Manifest = serde_json::from_str(text).with_context(what)?;
+    if ![FORMAT, FORMAT_BEFORE].contains(&manifest.format.as_str()) {
         return Err(anyhow!(
             "{} has the format {:?}, not {FORMAT:?}",
             path.display(),
@@ -106,6 +203,13 @@ async fn must_be_fit(postgres: &Postgres, services_roles: &[String]) -> Result<i
         )
         .into());
     }
+    if backup::is_mighty(&mut conn).await.map_err(failed)? {
+        return Err(anyhow!(
+            "RESTORE_DATABASE_URL logs in as a role that may do anything to the server, and a dump may run \
+             anything that its role may: restore as the role that owns the database alone (arena_owner)"
+        )
+        .into());
+    }
     for role in services_roles {
         if !backup::has_role(&mut conn, role).await.map_err(failed)? {
             return Err(anyhow!(
@@ -118,11 +222,17 @@ async fn must_be_fit(postgres: &Postgres, services_roles: &[String]) -> Result<i
     backup::server_major(&mut conn).await.map_err(failed)
 }
 
-/// All of it or nothing. What follows is not: a database that was filled and not finished is never to
-/// be started on, so a repeated restore refuses it too.
-async fn fill(program: &Path, url: &SecretString, dump: &Path) -> anyhow::Result<()> {
+/// Parts of the dump, all of them or none. A database that was filled and not finished is never to be
+/// started on, so a repeated restore refuses it too.
+async fn fill(
+    program: &Path,
+    url: &SecretString,
+    dump: &Path,
+    sections: &[&str],
+) -> anyhow::Result<()> {
     let mut command = dump_tools::command(program, url)?;
     command
+        .args(sections)
         .args([
             "--exit-on-error",
             "--single-transaction",
@@ -134,6 +244,35 @@ async fn fill(program: &Path, url: &SecretString, dump: &Path) -> anyhow::Result
     dump_tools::run(command, "pg_restore").await
 }
 
+/// Where the schema differs; an error unless there is nothing, or it is accepted.
+async fn must_be_as_migrated(
+    postgres: &Postgres,
+    migration: &str,
+    extent: Extent,
+    args: &Args,
+) -> Result<Vec<String>, Failure> {
+    let differences = catalogue::differences_at(postgres.database(), migration, extent)
+        .await
+        .map_err(|error| postgres.failure(error, "cannot compare the schema"))?;
+    if differences.is_empty() || args.accept_schema {
+        return Ok(differences);
+    }
+    let named: Vec<String> = (differences.iter().take(NAMED_MAX))
+        .map(|difference| format!("\n  {}", Plain(difference)))
+        .collect();
+    let more = match differences.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!("\n  … and {more} more"),
+    };
+    Err(anyhow!(
+        "the schema in this backup is not what its migrations make: {}.{}{more}\nDrop the database. Take \
+         an older backup, or --accept-schema if you made these changes yourself",
+        counted(differences.len(), "difference"),
+        named.concat()
+    )
+    .into())
+}
+
 /// A new identity, and the audit against what the manifest says.
 async fn prove(
     postgres: &Postgres,
@@ -141,6 +280,23 @@ async fn prove(
     manifest: &Manifest,
 ) -> Result<Report, Failure> {
     let failed = |error| postgres.failure(error, "cannot finish the restored database");
+    let newest = backup::newest_migration(&mut *postgres.connection().await?);
+    if newest.await.map_err(failed)?.as_ref() != Some(&manifest.migration) {
+        return Err(anyhow!("the dump has another newest migration than its manifest says").into());
+    }
+    let credentials = backup::credentials(postgres.database())
+        .await
+        .map_err(failed)?;
+    if manifest
+        .credentials_digest
+        .is_some_and(|digest| digest != credentials)
+    {
+        return Err(anyhow!(
+            "the keys and secrets that were restored are not those that were backed up: somebody replaced \
+             them in the dump. Drop the database and take another backup"
+        )
+        .into());
+    }
     backup::begin_anew(url.expose_secret())
         .await
         .map_err(failed)?;
@@ -157,7 +313,7 @@ async fn prove(
             .into());
         }
     };
-    let audit = inspect::audit(postgres.database(), Options::default()).await;
+    let audit = inspect::audit(postgres.database(), whole_audit()).await;
     let audit = audit.map_err(failed)?;
     let same = (audit.bots, audit.entries, audit.markets, audit.heads_digest)
         == (
@@ -192,6 +348,12 @@ async fn prove(
         bots: audit.bots,
         entries: audit.entries,
         heads_digest: audit.heads_digest,
+        authenticated: false,
+        unproven: Vec::new(),
+        schema_differences: Vec::new(),
+        services_roles: backup::services_roles(&mut *postgres.connection().await?)
+            .await
+            .map_err(failed)?,
         to_migrate,
     })
 }
@@ -205,7 +367,18 @@ impl fmt::Display for Report {
         writeln!(f, "  as of         {}", self.as_of)?;
         writeln!(f, "  bots          {}", self.bots)?;
         writeln!(f, "  entries       {}", self.entries)?;
-        write!(f, "  heads digest  {}", self.heads_digest)?;
+        writeln!(f, "  heads digest  {}", self.heads_digest)?;
+        write!(
+            f,
+            "  services      {}",
+            Plain(&self.services_roles.join(", "))
+        )?;
+        for difference in &self.schema_differences {
+            write!(f, "\naccepted: {}", Plain(difference))?;
+        }
+        for what in &self.unproven {
+            write!(f, "\nNOT PROVEN: {what}")?;
+        }
         if self.to_migrate > 0 {
             let missing = counted(self.to_migrate, "migration");
             write!(

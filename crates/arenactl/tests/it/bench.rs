@@ -10,6 +10,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use test_kit::Arena;
 
+/// What this arena's backups are authenticated with.
+pub(crate) const BACKUP_KEY: &str =
+    "5b0f1a2c3d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456789abcd";
+
 pub(crate) struct Bench {
     pub(crate) arena: Arena,
     pub(crate) dir: TempDir,
@@ -78,10 +82,7 @@ impl Bench {
 
     pub(crate) fn personas(&self, handles: &[&str]) {
         for handle in handles {
-            let text = format!(
-                "handle: {handle}\ndescription: Trades as {handle}.\nschedule: {{every: 60s}}\n"
-            );
-            self.persona(&format!("{handle}.yaml"), &text);
+            self.persona(&format!("{handle}.yaml"), &persona_of(handle));
         }
     }
 
@@ -125,6 +126,7 @@ impl Bench {
             .env("DATABASE_URL", self.arena.database_url())
             .env("DATABASE_OWNER_URL", self.arena.owner_url())
             .env("REDIS_URL", self.arena.redis_url())
+            .env("BACKUP_KEY", BACKUP_KEY)
             .env("BOTS_DIR", self.bots_dir())
             .env("BOTS_ENV_FILE", self.keys_file());
         command
@@ -190,7 +192,24 @@ impl Bench {
             .map(|(_, value)| value);
         passwords
             .chain(keys)
+            .chain([BACKUP_KEY.to_owned()])
             .filter(|secret| !secret.is_empty())
             .collect()
     }
+}
+
+/// The text of a persona that the runner would run.
+pub(crate) fn persona_of(handle: &str) -> String {
+    format!(
+        r#"handle: {handle}
+name: {handle}
+description: Trades as {handle}.
+temperament: calm
+system_prompt: You trade.
+strategy: {{aggression: "0.50", contrarian: "0.50", patience: "0.50"}}
+interval_seconds: 60
+max_stake_fraction: "0.05"
+min_confidence: "0.55"
+"#
+    )
 }

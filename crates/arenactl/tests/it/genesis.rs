@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, persona_of};
 
 const GRANTS: &str = "SELECT count(*) FROM ledger WHERE entry_type = 'GRANT'";
 const BOTS: &str = "SELECT count(*) FROM bots WHERE hosted";
@@ -184,11 +184,12 @@ async fn a_bad_persona_is_named_and_the_others_go_on() {
     bench.persona("a-broken.yaml", "handle: Zoe\ndescription: [unclosed\n");
     bench.persona("b-nameless.yaml", "description: nobody\n");
     bench.persona("c-bad-handle.yaml", "handle: 7up!\n");
-    bench.persona(
-        "d-wordy.yaml",
-        &format!("handle: Zed\ndescription: {}\n", "x".repeat(2001)),
-    );
-    bench.persona("z-again.yaml", "handle: MIA\n");
+    let wordy = persona_of("Zed").replace("Trades", &"x".repeat(300));
+    bench.persona("d-wordy.yaml", &wordy);
+    // Who it is can be read; what it would do is refused by the runner.
+    let greedy = persona_of("Gus").replace("\"0.05\"", "\"0.90\"");
+    bench.persona("e-greedy.yaml", &format!("{greedy}speed: 9\n"));
+    bench.persona("z-again.yaml", &persona_of("MIA"));
     bench.persona("notes.txt", "not: a persona\n");
     let ran = bench.run(&["--json", "genesis"]).ended_with(0).json();
     let refused: Vec<(&str, &str)> = ran["refused"]
@@ -204,10 +205,11 @@ async fn a_bad_persona_is_named_and_the_others_go_on() {
         .collect();
     let expected = [
         ("a-broken.yaml", "line 2"),
-        ("b-nameless.yaml", "`handle`"),
+        ("b-nameless.yaml", "handle is missing"),
         ("c-bad-handle.yaml", "handle must be a letter"),
-        ("d-wordy.yaml", "description: has more than 2000"),
-        ("z-again.yaml", "taken by"),
+        ("d-wordy.yaml", "description must"),
+        ("e-greedy.yaml", "max_stake_fraction must be"),
+        ("z-again.yaml", "clashes with Mia"),
     ];
     assert_eq!(refused.len(), expected.len(), "{refused:?}");
     for ((file, reason), (name, part)) in refused.iter().zip(expected) {
@@ -217,13 +219,19 @@ async fn a_bad_persona_is_named_and_the_others_go_on() {
         );
         assert!(!reason.contains('\n'), "one line: {reason}");
     }
-    assert_eq!(bench.number(BOTS).await, 1);
+    assert!(refused[4].1.contains("speed"), "every fault: {refused:?}");
+    // No bot, no grant and no key for those who were refused.
+    assert_eq!(
+        (bench.number(BOTS).await, bench.number(GRANTS).await),
+        (1, 1)
+    );
+    assert_eq!(bench.keys_text().matches("_API_KEY=").count(), 1);
 
     let words = bench.run(&["genesis"]).ended_with(0);
     assert!(
         words
             .stdout
-            .contains("0 bots created, 1 already there, 5 files refused")
+            .contains("0 bots created, 1 already there, 6 files refused")
     );
 }
 

@@ -94,6 +94,13 @@ async fn evidence_that_was_tampered_with_is_told() {
             .unwrap();
         let ran = bench.run(&["resolve", "--explain", &id]).ended_with(1);
         assert!(ran.stdout.contains(words), "{change}: {}", ran.stdout);
+        let ran = bench.run(&["inspect-ledger"]).ended_with(1);
+        let named = ["market.outcome by its evidence", "evidence: expected bytes"];
+        assert!(
+            named.iter().any(|field| ran.stdout.contains(field)),
+            "{change}: {}",
+            ran.stdout
+        );
     }
 }
 

@@ -118,3 +118,15 @@ async fn a_database_without_schema_sends_to_migrate() {
         ran.stderr
     );
 }
+
+#[tokio::test]
+async fn a_database_in_another_encoding_is_refused_before_anything_is_made() {
+    let bench = Bench::new().await;
+    let (url, _) = test_kit::empty_database_in("SQL_ASCII").await;
+    let ran = bench
+        .finish(migrator(&bench, &url, &["migrate"]))
+        .ended_with(78);
+    for part in ["DATABASE_OWNER_URL", "SQL_ASCII", "UTF8"] {
+        assert!(ran.stderr.contains(part), "{}", ran.stderr);
+    }
+}

@@ -117,16 +117,31 @@ impl Loss {
                 // A ticket is spent unused when Redis is emptied; a conflict means that the
                 // action of a runner that was stopped is still being performed.
                 let passes = [TicketSpent, IdempotencyConflict];
-                error.is_unavailable() || error.kind().is_some_and(|kind| passes.contains(&kind))
+                error.is_unavailable()
+                    || error.retry_after().is_some()
+                    || error.kind().is_some_and(|kind| passes.contains(&kind))
             }
+            // Whoever is asked to wait has not had its turn.
+            Loss::Model(error) => error.retry_after().is_some(),
             // Until the next turn: an operator takes longer than a moment.
             Loss::Paused(_)
             | Loss::NoRoom(_)
             | Loss::ActedBefore
             | Loss::ThinkingTimeout
-            | Loss::Model(_)
             | Loss::Budget(_)
             | Loss::Unusable(_) => false,
+        }
+    }
+}
+
+impl Loss {
+    /// How long the arena, or the model's provider, asks to be left alone.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Loss::Model(error) => error.retry_after(),
+            Loss::Arena(error) => error.retry_after(),
+            _ => None,
         }
     }
 }
@@ -293,6 +308,9 @@ fn to_report(usage: &TurnUsage) -> Option<Usage> {
         reasoning_tokens: Some(count(usage.reasoning_tokens.min(usage.output_tokens))),
         cost_usd: None,
         llm_calls: i32::try_from(usage.llm_calls).unwrap_or(i32::MAX),
+        unreported_calls: Some(usage.unreported_calls)
+            .filter(|calls| *calls > 0)
+            .map(|calls| i32::try_from(calls).unwrap_or(i32::MAX)),
     })
 }
 

@@ -26,7 +26,7 @@ impl HostedBot {
     pub(super) async fn observe(&self, due_at: Timestamp) -> Result<Scene, Stop> {
         let newest = PageQuery::newest(u32::try_from(PRICES_MAX).unwrap_or(1));
         let open = MarketQuery {
-            status: Some(MarketStatus::Open),
+            taking_bets: true,
             page: PageQuery::newest(MARKETS_READ),
             ..MarketQuery::default()
         };

@@ -167,7 +167,7 @@ fn answer(request: &Request, before: usize, state: &State) -> Reply {
     let path = request.path.split('?').next().unwrap();
     match (request.method.as_str(), path) {
         ("POST", "/auth/token") => token(&format!("token-{before}"), 1800),
-        ("GET", "/health") => Reply::Json(200, json!({"status": "ok"})),
+        ("GET", "/health" | "/ready") => Reply::Json(200, json!({"status": "ok"})),
         ("GET", "/bots/me") => Reply::Json(200, me(state)),
         ("GET", "/economy") => Reply::Json(200, economy(state)),
         ("GET", "/prices") => Reply::Json(200, prices(state)),

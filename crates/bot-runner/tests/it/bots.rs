@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use bot_runner::persona::Roster;
+use bot_runner::persona::{Filed, Persona, Roster};
 
 fn shipped() -> Roster {
     Roster::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bots")).unwrap()
@@ -22,7 +22,8 @@ fn every_persona_is_valid() {
 
 #[test]
 fn no_two_are_alike() {
-    let personas = shipped().personas;
+    let filed = shipped().personas;
+    let personas: Vec<&Persona> = filed.iter().map(|filed| &filed.persona).collect();
     let distinct = |texts: Vec<String>| texts.into_iter().collect::<BTreeSet<_>>().len();
     let count = personas.len();
     assert_eq!(
@@ -60,7 +61,7 @@ fn no_two_are_alike() {
 
 #[test]
 fn a_file_is_named_for_its_bot() {
-    for persona in shipped().personas {
+    for Filed { persona, .. } in shipped().personas {
         let file = format!("../../bots/{}.yaml", persona.handle);
         assert!(
             Path::new(env!("CARGO_MANIFEST_DIR")).join(&file).exists(),

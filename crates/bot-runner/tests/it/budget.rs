@@ -28,6 +28,9 @@ fn prices() -> Arc<PriceBook> {
     let book = json!({"models": [{
         "provider": "scripted", "model": "script-1",
         "prices": [{"from": "2020-01-01", "input": "1", "cached_input": "0", "output": "2"}],
+    }, {
+        "provider": "scripted", "model": "script-2",
+        "prices": [{"from": "2020-01-01", "input": "10", "cached_input": "0", "output": "20"}],
     }]});
     Arc::new(serde_json::from_value(book).unwrap())
 }
@@ -71,6 +74,8 @@ type Verdict = Result<(Finish, UsageReport), LlmError>;
 #[derive(Debug)]
 struct Till {
     verdict: Verdict,
+    /// Who answers.
+    served: &'static str,
     calls: AtomicUsize,
     gate: Option<Semaphore>,
 }
@@ -80,6 +85,7 @@ impl Till {
     fn new(verdict: Verdict) -> Arc<Till> {
         Arc::new(Till {
             verdict,
+            served: "script-1",
             calls: AtomicUsize::new(0),
             gate: None,
         })
@@ -117,7 +123,7 @@ impl Provider for Till {
             let (finish, report) = self.verdict?;
             let usage = CallUsage {
                 provider: "scripted".into(),
-                model: "script-1".into(),
+                model: self.served.into(),
                 input_tokens: 100,
                 output_tokens: 20,
                 cached_input_tokens: 40,
@@ -155,7 +161,9 @@ async fn what_became_of_a_call_decides_what_it_cost() {
         (Ok((Finish::CutOff, UsageReport::Reported)), REAL),
         (Ok((Finish::Refused, UsageReport::Reported)), REAL),
         (Ok((Finish::Complete, UsageReport::Unreported)), MOST),
+        (Ok((Finish::Failed, UsageReport::Reported)), REAL),
         (Err(LlmError::Timeout), MOST),
+        (Err(LlmError::Failed), MOST),
         (Err(LlmError::Unavailable), MOST),
         (Err(LlmError::Status(500)), MOST),
         (Err(LlmError::Malformed), MOST),
@@ -174,11 +182,30 @@ async fn what_became_of_a_call_decides_what_it_cost() {
 }
 
 #[tokio::test]
+async fn the_model_that_answered_decides_the_price() {
+    // Ten times as dear; and one that nobody knows, which is not taken for cheap.
+    for (served, cost) in [("script-2", "0.001"), ("script-3", MOST)] {
+        let arena = Arena::new().await;
+        let (bot, spending) = capped(&arena, "1.00").await;
+        let till = Arc::new(Till {
+            verdict: Ok((Finish::Complete, UsageReport::Reported)),
+            served,
+            calls: AtomicUsize::new(0),
+            gate: None,
+        });
+        let mind = till.mind(&spending);
+        mind.complete(bot, &prompt()).await.unwrap();
+        assert_eq!(spent(&arena, bot).await, Some(money(cost)), "{served}");
+    }
+}
+
+#[tokio::test]
 async fn of_two_runners_that_reach_for_the_last_cent_one_asks() {
     let arena = Arena::new().await;
     let (bot, spending) = capped(&arena, "0.0039").await;
     let till = Arc::new(Till {
         verdict: Ok((Finish::Complete, UsageReport::Reported)),
+        served: "script-1",
         calls: AtomicUsize::new(0),
         gate: Some(Semaphore::new(0)),
     });
@@ -202,6 +229,7 @@ async fn a_crash_between_reservation_and_real_cost_leaves_the_reservation() {
     let (bot, spending) = capped(&arena, "0.003").await;
     let till = Arc::new(Till {
         verdict: Ok((Finish::Complete, UsageReport::Reported)),
+        served: "script-1",
         calls: AtomicUsize::new(0),
         gate: Some(Semaphore::new(0)),
     });

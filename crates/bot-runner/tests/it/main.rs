@@ -8,7 +8,6 @@ mod config;
 mod decision;
 mod lookup;
 mod markets;
-mod persona;
 mod portfolio;
 mod prices;
 mod prompt;

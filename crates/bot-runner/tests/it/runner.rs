@@ -7,6 +7,7 @@ use bot_runner::turn::HostedBot;
 use daemon::shutdown::Shutdown;
 use db::schedules;
 use ledger_core::BotId;
+use llm::LlmError;
 use test_kit::{Arena, TestBot, eventually};
 use tokio::task::JoinHandle;
 
@@ -384,6 +385,40 @@ async fn a_halt_puts_the_turn_off_and_skips_nothing() {
     let sent = stub.action_requests();
     assert_eq!(sent[0].header("idempotency-key"), Some(key.as_str()));
     assert_eq!(turns(&arena, bot.id).await, 1);
+}
+
+/// How long a turn was put off by the claim of that number, in seconds.
+async fn put_off(arena: &Arena, bot: BotId, token: i64) -> f64 {
+    eventually("the turn is put off", || async {
+        let sql = "SELECT extract(epoch FROM lease_expires_at - clock_timestamp())::float8 \
+                     FROM bot_schedules WHERE bot_id = $1 AND lease_token = $2 \
+                      AND lease_holder IS NULL AND lease_expires_at > clock_timestamp()";
+        let client = arena.owner_client().await;
+        let row = client.query_opt(sql, &[&bot.0, &token]).await.unwrap();
+        row.map(|row| row.get::<_, f64>(0))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_model_that_asks_for_time_gets_it_and_the_turn_is_not_lost() {
+    let (arena, bot, stub, _) = deferring(3_600).await;
+    stub.change(|state| state.price = Some("97000.00000000"));
+    let retry_after = Some(Duration::from_secs(120));
+    let model = Scripted::new(move |_| Err(LlmError::Overloaded { retry_after }));
+    let mut hosted = stub.hosted(model.clone());
+    hosted.persona.interval_seconds = 3_600;
+    let running = Running::start(&arena, vec![hosted], pace());
+    let first = put_off(&arena, bot.id, 1).await;
+    assert!((100.0..130.0).contains(&first), "{first}");
+    // Taken again too early: the model is not asked, and the wait is what is left of it.
+    let sql = "UPDATE bot_schedules SET lease_expires_at = clock_timestamp()";
+    arena.owner_client().await.batch_execute(sql).await.unwrap();
+    let second = put_off(&arena, bot.id, 2).await;
+    assert!((60.0..130.0).contains(&second), "{second}");
+    running.stop().await;
+    assert_eq!(model.prompts().len(), 1);
+    assert_eq!(turns(&arena, bot.id).await, 0);
 }
 
 #[tokio::test]

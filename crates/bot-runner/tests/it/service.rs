@@ -102,3 +102,37 @@ async fn a_taken_health_port_is_named() {
         "{failure}"
     );
 }
+
+#[tokio::test]
+async fn it_is_not_ready_while_postgres_takes_no_writes() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().hosted().create().await;
+    let stub = StubArena::start(bot.id.0).await;
+    let port = test_kit::servers::free_port();
+    let home = home(&[("mia.yaml", PERSONA)], Some(KEYS));
+    let config = read(home.path(), &settings(&arena, &stub, port).await).unwrap();
+    let shutdown = Shutdown::manual();
+    let watch = async {
+        let until = async |what: &str, status: u16, word: &str| {
+            eventually(what, || async {
+                let (found, body) = test_kit::servers::ready(port).await?;
+                (found == status && body.contains(word)).then_some(())
+            })
+            .await;
+        };
+        until("it is ready", 200, "").await;
+        arena.refuse_writes(true).await;
+        until(
+            "Postgres is read-only",
+            503,
+            "default_transaction_read_only",
+        )
+        .await;
+        arena.refuse_writes(false).await;
+        until("it is ready again", 200, "").await;
+        shutdown.request();
+    };
+    let running = service::run(config, Pace::default(), shutdown.clone());
+    let (ended, ()) = tokio::join!(running, watch);
+    assert!(ended.is_ok());
+}

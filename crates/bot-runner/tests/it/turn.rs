@@ -266,6 +266,10 @@ async fn what_the_arena_cannot_take_now_passes_and_a_no_does_not() {
         assert_eq!(loss.is_passing(), passes, "{name}: {loss}");
     }
     assert!(!Loss::Model(LlmError::Timeout).is_passing());
+    let wait = Some(std::time::Duration::from_secs(7));
+    let asked = Loss::Model(LlmError::RateLimited { retry_after: wait });
+    assert!(asked.is_passing());
+    assert_eq!(asked.retry_after(), wait);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use daemon::health::{Check, CheckState, HealthServer, Readiness, ReadinessStatus, serve};
+use daemon::hosts::Hosts;
 use daemon::shutdown::Shutdown;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -23,10 +24,14 @@ impl Answer {
 }
 
 async fn ask(server: &HealthServer, method: &str, path: &str) -> Answer {
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+    exchange(server.local_addr(), &request).await
+}
+
+async fn exchange(address: SocketAddr, request: &str) -> Answer {
     let exchange = async {
-        let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
-        let request =
-            format!("{method} {path} HTTP/1.1\r\nHost: arena\r\nContent-Length: 0\r\n\r\n");
+        let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
@@ -51,9 +56,15 @@ async fn server_with(checks: Vec<Check>) -> (HealthServer, Shutdown) {
         async move { checks }
     };
     (
-        serve(ANY_PORT, "ticker", probe, shutdown.clone())
-            .await
-            .unwrap(),
+        serve(
+            ANY_PORT,
+            Hosts::default(),
+            "ticker",
+            probe,
+            shutdown.clone(),
+        )
+        .await
+        .unwrap(),
         shutdown,
     )
 }
@@ -61,9 +72,15 @@ async fn server_with(checks: Vec<Check>) -> (HealthServer, Shutdown) {
 #[tokio::test]
 async fn health_is_ok_and_asks_nobody() {
     let probe = || async { panic!("health must not ask the probe") };
-    let server = serve(ANY_PORT, "ticker", probe, Shutdown::manual())
-        .await
-        .unwrap();
+    let server = serve(
+        ANY_PORT,
+        Hosts::default(),
+        "ticker",
+        probe,
+        Shutdown::manual(),
+    )
+    .await
+    .unwrap();
     let answer = ask(&server, "GET", "/health").await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.body, r#"{"status":"ok"}"#);
@@ -113,12 +130,14 @@ async fn a_probe_that_panics_or_hangs_is_a_failed_check() {
     let shutdown = Shutdown::manual();
     let panics = serve(
         ANY_PORT,
+        Hosts::default(),
         "ticker",
         || async { panic!("broken") },
         shutdown.clone(),
     );
     let hangs = serve(
         ANY_PORT,
+        Hosts::default(),
         "ticker",
         std::future::pending::<Vec<Check>>,
         shutdown.clone(),
@@ -162,9 +181,15 @@ async fn a_shutdown_stops_it() {
 async fn an_address_in_use_is_an_error_that_names_it() {
     let (server, _shutdown) = server_with(vec![]).await;
     let address = server.local_addr();
-    let error = serve(address, "oracle", || async { vec![] }, Shutdown::manual())
-        .await
-        .unwrap_err();
+    let error = serve(
+        address,
+        Hosts::default(),
+        "oracle",
+        || async { vec![] },
+        Shutdown::manual(),
+    )
+    .await
+    .unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
     assert!(error.to_string().contains(&address.to_string()), "{error}");
 }
@@ -209,6 +234,43 @@ async fn metrics_tell_of_the_process_and_of_its_checks() {
     }
 }
 
+/// A page elsewhere can have its own name lead here; its name stays in the request.
+#[tokio::test]
+async fn metrics_are_not_told_under_a_name_of_somebody_else() {
+    let (server, _shutdown) = server_with(vec![Check::ok("sound")]).await;
+    let address = server.local_addr();
+    for (head, status) in [
+        (format!("GET /metrics HTTP/1.1\r\nHost: {address}"), 200),
+        (
+            "GET /metrics HTTP/1.1\r\nHost: localhost:8001".to_owned(),
+            200,
+        ),
+        (
+            "GET /metrics HTTP/1.1\r\nHost: evil.example:8001".to_owned(),
+            421,
+        ),
+        ("GET /metrics HTTP/1.0".to_owned(), 421),
+        (
+            "GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost".to_owned(),
+            421,
+        ),
+        (
+            "GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: evil.example".to_owned(),
+            421,
+        ),
+        // Balancers ask by whatever they know.
+        ("GET /ready HTTP/1.1\r\nHost: evil.example".to_owned(), 200),
+        ("GET /health HTTP/1.0".to_owned(), 200),
+    ] {
+        let answer = exchange(address, &format!("{head}\r\n\r\n")).await;
+        assert_eq!(answer.status, status, "{head}");
+        assert_eq!(
+            answer.body.contains("arena_check_ok"),
+            status == 200 && head.contains("/metrics")
+        );
+    }
+}
+
 #[tokio::test]
 async fn whoever_asks_how_often_the_probe_is_asked_once_a_second_at_most() {
     use std::sync::Arc;
@@ -222,9 +284,15 @@ async fn whoever_asks_how_often_the_probe_is_asked_once_a_second_at_most() {
             async { vec![Check::ok("postgres")] }
         }
     };
-    let server = serve(ANY_PORT, "ticker", probe, Shutdown::manual())
-        .await
-        .unwrap();
+    let server = serve(
+        ANY_PORT,
+        Hosts::default(),
+        "ticker",
+        probe,
+        Shutdown::manual(),
+    )
+    .await
+    .unwrap();
     let began = std::time::Instant::now();
     for _ in 0..20 {
         assert_eq!(ask(&server, "GET", "/ready").await.status, 200);

@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 use super::Fault;
 use super::columns::{copy_out, int4, int8, malformed, money};
 use super::tally::{BetFacts, PredictionFacts, Tally, Worth};
+use super::verdicts::Verdicts;
 use crate::copy::{fields, numeric_units, timestamp_of};
 use crate::error::DbResult;
 
@@ -168,30 +169,21 @@ fn worth_of(columns: [Option<&[u8]>; 11]) -> Worth {
     }
 }
 
-/// Whether a decided prediction is what its two samples say, and they are what was kept.
-const WELL_JUDGED: &str = "CASE WHEN p.status IN ('WON', 'LOST') THEN coalesce( \
-    s.price = p.start_price AND e.price = p.end_price AND s.price <> e.price \
-    AND s.source = e.source AND s.source = p.price_source \
-    AND s.provider_at >= p.created_at AND e.provider_at > s.provider_at \
-    AND (p.status = 'WON') = ((p.direction = 'UP') = (e.price > s.price)), false) ELSE true END";
-
 /// Adds to each bot what its predictions say; answers a fault for each that was judged otherwise
-/// than by its samples.
+/// than by its rules and samples.
 pub(super) async fn load_positions(
     client: &Client,
     bounds: Bounds,
+    verdicts: &Verdicts,
     expected: &mut BTreeMap<BotId, Expected>,
 ) -> DbResult<Vec<Fault>> {
     let mut misjudged = Vec::new();
-    let query = format!(
-        "COPY (SELECT p.bot_id, p.id, p.observation_id::text, p.wager_amount, p.payout, \
-                      p.status::text, {WELL_JUDGED}, p.brier \
-                 FROM predictions p \
-                 LEFT JOIN prices s ON s.id = p.start_price_id \
-                 LEFT JOIN prices e ON e.id = p.end_price_id \
-                WHERE {} ORDER BY p.bot_id, p.id) TO STDOUT (FORMAT binary)",
-        bounds.condition("p.bot_id"),
+    let predictions = verdicts.query(
+        "p.bot_id, p.id, p.observation_id::text, p.wager_amount, p.payout, p.status::text, v.problem, \
+         p.brier",
+        &bounds.condition("p.bot_id"),
     );
+    let query = format!("COPY ({predictions}) TO STDOUT (FORMAT binary)");
     copy_out(client, &query, |row| {
         let [
             bot_id,
@@ -200,7 +192,7 @@ pub(super) async fn load_positions(
             wager,
             payout,
             status,
-            well_judged,
+            problem,
             brier,
         ] = fields::<8>(row).ok_or_else(malformed)?;
         let bot_id = BotId(int8(bot_id).ok_or_else(malformed)?);
@@ -220,10 +212,15 @@ pub(super) async fn load_positions(
         };
         let bot = expected.entry(bot_id).or_insert_with(Expected::unknown);
         bot.positions.add_prediction(&facts);
-        if well_judged != Some(&[1]) {
+        if let Some(problem) = problem {
             let field = format!("prediction {id}");
-            let judged = format!("{status} against its own samples");
-            misjudged.push(beside(bot_id, &field, "the verdict of its samples", judged));
+            let expected = String::from_utf8_lossy(problem);
+            misjudged.push(beside(
+                bot_id,
+                &field,
+                expected,
+                format!("{status} without it"),
+            ));
         }
         Ok(())
     })

@@ -1,18 +1,24 @@
 //! The audit of markets: each settled pool shared out again from its bets, each decision held
-//! against its evidence, each research answer against its commitment.
+//! against its evidence, each research answer against its commitment, each bet against the time at which
+//! bets closed, and each market that was called off against who called it off and when.
 
+use ledger_core::criteria::Criteria;
 use ledger_core::market::{BetState, MarketSource, MarketStatus, Resolution, Side, settle};
 use ledger_core::money::{Confidence, Outcome};
 use ledger_core::parimutuel::StakedBet;
 use ledger_core::research::{Answer, Nonce, commitment};
-use ledger_core::{BetId, BotId, EconomyRules, Hash, MarketId, Money};
+use ledger_core::{BetId, BotId, EconomyRules, Hash, MarketId, Money, Timestamp};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::columns::{copy_out, int8, malformed, money};
-use super::{FAULTS_MAX, Fault};
-use crate::copy::fields;
+use super::verdicts::Verdicts;
+use super::{Derive, FAULTS_MAX, Fault};
+use crate::copy::{fields, timestamp_of};
 use crate::error::DbResult;
+
+/// Who calls markets off whose source was silent for longer than patience; anybody else is an operator.
+const ORACLE: &str = "oracle";
 
 /// What the markets came to.
 pub(super) struct MarketsReport {
@@ -27,28 +33,50 @@ pub(super) struct MarketsReport {
 const MARKETS_WITH_BETS: &str = "COPY ( \
     SELECT m.id, m.source::text, m.status::text, m.bounty, m.bets, m.staked, m.outcome, m.paid, \
            m.commitment, m.nonce, m.answer, e.side::text, \
-           CASE WHEN e.truncated THEN NULL ELSE sha256(e.body) = e.sha256 END, \
+           m.bets_close_at, m.deadline, m.resolved_at, e.fetched_at, v.actor, m.rules, \
            b.id, b.bot_id, b.side::text, b.answer, b.stake, b.confidence, b.state::text, b.payout, \
-           b.minted, b.burned, b.brier \
+           b.minted, b.burned, b.brier, b.created_at \
       FROM markets m \
       LEFT JOIN evidence e ON e.market_id = m.id AND e.side IS NOT NULL \
+      LEFT JOIN (SELECT detail->>'market_id' AS market, min(actor) AS actor \
+                   FROM audit_log WHERE action = 'MARKET_VOID' GROUP BY 1) v ON v.market = m.id::text \
       LEFT JOIN bets b ON b.market_id = m.id \
      ORDER BY m.id, b.id) TO STDOUT (FORMAT binary)";
 
+/// What decided each market, once, with its bytes where they are to be read again.
+fn outcomes(derive: Option<Derive>) -> String {
+    // What was decided before rules were kept may have been read by another function.
+    let body = match derive {
+        Some(_) => "CASE WHEN m.rules IS NOT NULL THEN e.body END",
+        None => "NULL::bytea",
+    };
+    format!(
+        "COPY (SELECT m.id, m.source::text, m.criteria::text, m.opens_at, m.deadline, m.outcome, \
+                      e.fetched_at, e.truncated, \
+                      CASE WHEN e.truncated THEN NULL ELSE sha256(e.body) = e.sha256 END, {body} \
+                 FROM markets m JOIN evidence e ON e.market_id = m.id AND e.side IS NOT NULL \
+                WHERE m.status = 'RESOLVED' ORDER BY m.id) TO STDOUT (FORMAT binary)"
+    )
+}
+
 /// Audits all markets from the snapshot that `client` holds.
-pub(super) async fn audit(client: &Client) -> DbResult<MarketsReport> {
+pub(super) async fn audit(
+    client: &Client,
+    verdicts: &Verdicts,
+    derive: Option<Derive>,
+) -> DbResult<MarketsReport> {
     let mut auditor = Auditor::default();
     let mut current: Option<(MarketId, MarketFacts, Vec<BetRow>)> = None;
     copy_out(client, MARKETS_WITH_BETS, |row| {
-        let columns = fields::<24>(row).ok_or_else(malformed)?;
+        let columns = fields::<COLUMNS>(row).ok_or_else(malformed)?;
         let id = market_id(columns[0])?;
         if current.as_ref().is_none_or(|(market, ..)| *market != id) {
             if let Some((market, facts, bets)) = current.take() {
                 auditor.market(market, &facts, &bets);
             }
-            current = Some((id, market_of(&columns), Vec::new()));
+            current = Some((id, market_of(&columns, verdicts), Vec::new()));
         }
-        if let (Some((.., bets)), Some(_)) = (&mut current, columns[13]) {
+        if let (Some((.., bets)), Some(_)) = (&mut current, columns[BET]) {
             bets.push(bet_of(&columns)?);
         }
         Ok(())
@@ -57,6 +85,13 @@ pub(super) async fn audit(client: &Client) -> DbResult<MarketsReport> {
     if let Some((market, facts, bets)) = current {
         auditor.market(market, &facts, &bets);
     }
+    copy_out(client, &outcomes(derive), |row| {
+        let columns = fields::<10>(row).ok_or_else(malformed)?;
+        let id = market_id(columns[0])?;
+        auditor.outcome(id, &columns, derive);
+        Ok(())
+    })
+    .await?;
     Ok(auditor.report)
 }
 
@@ -73,8 +108,15 @@ struct MarketFacts {
     nonce: Option<Nonce>,
     answer: Option<Answer>,
     decided: Option<Side>,
-    /// Whether the deciding bytes have the digest that was kept with them, as far as can be told.
-    evidence_is_whole: bool,
+    bets_close_at: Option<Timestamp>,
+    deadline: Option<Timestamp>,
+    resolved_at: Option<Timestamp>,
+    /// When the deciding bytes were fetched.
+    fetched_at: Option<Timestamp>,
+    /// Who called it off, by the audit log.
+    voided_by: Option<String>,
+    /// How long its source had, by the rules that it names.
+    patience_seconds: Option<i64>,
 }
 
 struct BetRow {
@@ -89,6 +131,7 @@ struct BetRow {
     minted: Money,
     burned: Money,
     brier: Option<Money>,
+    created_at: Option<Timestamp>,
 }
 
 fn text(raw: Option<&[u8]>) -> Option<String> {
@@ -100,9 +143,13 @@ fn market_id(raw: Option<&[u8]>) -> DbResult<MarketId> {
     bytes.map(MarketId).ok_or_else(malformed)
 }
 
-type Columns<'a> = [Option<&'a [u8]>; 24];
+/// In a row, and where the bet begins among them.
+const COLUMNS: usize = 30;
+const BET: usize = 18;
 
-fn market_of(columns: &Columns<'_>) -> MarketFacts {
+type Columns<'a> = [Option<&'a [u8]>; COLUMNS];
+
+fn market_of(columns: &Columns<'_>, verdicts: &Verdicts) -> MarketFacts {
     let [
         _,
         source,
@@ -129,7 +176,12 @@ fn market_of(columns: &Columns<'_>) -> MarketFacts {
         nonce: nonce.and_then(|raw| raw.try_into().ok()).map(Nonce),
         answer: text(answer).and_then(|answer| answer.parse().ok()),
         decided: text(columns[11]).and_then(|side| side.parse().ok()),
-        evidence_is_whole: columns[12] != Some(&[0]),
+        bets_close_at: columns[12].and_then(timestamp_of),
+        deadline: columns[13].and_then(timestamp_of),
+        resolved_at: columns[14].and_then(timestamp_of),
+        fetched_at: columns[15].and_then(timestamp_of),
+        voided_by: text(columns[16]),
+        patience_seconds: columns[17].and_then(|rules| verdicts.patience_of(rules)),
     }
 }
 
@@ -147,6 +199,7 @@ fn bet_of(columns: &Columns<'_>) -> DbResult<BetRow> {
         minted,
         burned,
         brier,
+        created_at,
     ] = *columns;
     Ok(BetRow {
         id: BetId(int8(id).ok_or_else(malformed)?),
@@ -160,6 +213,7 @@ fn bet_of(columns: &Columns<'_>) -> DbResult<BetRow> {
         minted: money(minted).unwrap_or_default(),
         burned: money(burned).unwrap_or_default(),
         brier: money(brier),
+        created_at: created_at.and_then(timestamp_of),
     })
 }
 
@@ -221,6 +275,7 @@ impl Auditor {
             return self.fault(id, None, field, "a known source and status", "another one");
         };
         self.differs(id, "market.bets", bets.len(), facts.bets);
+        self.times(id, status, facts, bets);
         let open = bets.iter().filter(|bet| bet.state == Some(BetState::Open));
         let open = open.count();
         if status.is_settled() {
@@ -233,6 +288,134 @@ impl Auditor {
             self.research(id, status, facts, bets);
         } else {
             self.pool(id, status, facts, bets);
+        }
+    }
+
+    /// The bytes that decided have the digest that was kept with them, and say what the outcome says.
+    fn outcome(&mut self, id: MarketId, columns: &[Option<&[u8]>; 10], derive: Option<Derive>) {
+        let [
+            _,
+            source,
+            criteria,
+            opens_at,
+            deadline,
+            outcome,
+            fetched_at,
+            truncated,
+            whole,
+            body,
+        ] = *columns;
+        if whole == Some(&[0]) {
+            let field = "evidence".to_owned();
+            self.fault(id, None, field, "bytes of the kept SHA-256", "others");
+        }
+        let (Some(derive), Some(body)) = (derive, body) else {
+            return;
+        };
+        let at = |raw: Option<&[u8]>| raw.and_then(timestamp_of);
+        let source: Option<MarketSource> = text(source).and_then(|label| label.parse().ok());
+        let criteria = text(criteria)
+            .and_then(|json| serde_json::from_str::<serde_json::Value>(&json).ok())
+            .zip(source)
+            .and_then(|(json, source)| Criteria::deserialize(source, json).ok());
+        let (Some(criteria), Some(opens_at), Some(deadline), Some(fetched_at)) =
+            (criteria, at(opens_at), at(deadline), at(fetched_at))
+        else {
+            let field = "market.criteria".to_owned();
+            return self.fault(
+                id,
+                None,
+                field,
+                "criteria and times",
+                "none that can be read",
+            );
+        };
+        let said = match derive(&criteria, opens_at, deadline, fetched_at, body) {
+            Ok(reading) => criteria.decide(&reading).map(|side| side.to_string()),
+            // Of an answer that is too long its beginning is kept, which need not say it.
+            Err(_) if truncated == Some(&[1]) => return,
+            Err(problem) => Some(format!("nothing: {problem}")),
+        };
+        let said = said.unwrap_or_else(|| "nothing".to_owned());
+        let outcome = text(outcome).unwrap_or_default();
+        self.differs(id, "market.outcome by its evidence", said, outcome);
+    }
+
+    /// Bets were placed while the market took them, it was decided after its deadline and no earlier than
+    /// by its evidence, and who called it off had the right to.
+    fn times(&mut self, id: MarketId, status: MarketStatus, facts: &MarketFacts, bets: &[BetRow]) {
+        for bet in bets {
+            let late = |until: Option<Timestamp>| bet.created_at.zip(until);
+            let closed = late(facts.bets_close_at).filter(|(at, until)| at >= until);
+            let ended = late(facts.resolved_at).filter(|(at, until)| at > until);
+            if let Some((at, until)) = closed.or(ended) {
+                let field = format!("bet {}: created_at", bet.id);
+                let expected = format!("before {until}, while bets were taken");
+                self.fault(id, Some(bet.bot_id), field, expected, at);
+            }
+        }
+        let before = |at: Option<Timestamp>, from: Option<Timestamp>| {
+            at.zip(from).filter(|(at, from)| at < from)
+        };
+        if status == MarketStatus::Resolved && facts.source != Some(MarketSource::Research) {
+            if let Some((at, deadline)) = before(facts.fetched_at, facts.deadline) {
+                let field = "evidence.fetched_at".to_owned();
+                self.fault(
+                    id,
+                    None,
+                    field,
+                    format!("the deadline, {deadline}, or later"),
+                    at,
+                );
+            }
+            if let Some((at, fetched)) = before(facts.resolved_at, facts.fetched_at) {
+                let field = "market.resolved_at".to_owned();
+                self.fault(
+                    id,
+                    None,
+                    field,
+                    format!("{fetched}, when it was decided, or later"),
+                    at,
+                );
+            }
+        }
+        if status == MarketStatus::Void {
+            self.called_off(id, facts);
+        }
+    }
+
+    fn called_off(&mut self, id: MarketId, facts: &MarketFacts) {
+        let field = "market.void";
+        match facts.voided_by.as_deref() {
+            // Where a payout does not fit into a wallet, the one who settles gives the stakes back.
+            None if facts.decided.is_none() => {
+                let expected = "an act in the audit log, or evidence that could not be paid";
+                self.fault(id, None, field.to_owned(), expected, "neither");
+            }
+            Some(ORACLE) if facts.decided.is_some() => {
+                let expected = "no evidence that decides it";
+                self.fault(
+                    id,
+                    None,
+                    field.to_owned(),
+                    expected,
+                    "evidence, and no patience was due",
+                );
+            }
+            Some(ORACLE) => {
+                let due = facts.deadline.zip(facts.patience_seconds);
+                let due = due.map(|(deadline, patience)| deadline.plus_seconds(patience));
+                if let Some((at, due)) = facts.resolved_at.zip(due).filter(|(at, due)| at <= due) {
+                    self.fault(
+                        id,
+                        None,
+                        field.to_owned(),
+                        format!("patience until {due}"),
+                        at,
+                    );
+                }
+            }
+            _ => {}
         }
     }
 
@@ -249,10 +432,6 @@ impl Auditor {
             MarketStatus::Open | MarketStatus::Locked => return,
             MarketStatus::Resolved => match facts.decided {
                 Some(side) => {
-                    if !facts.evidence_is_whole {
-                        let field = "evidence".to_owned();
-                        self.fault(id, None, field, "bytes of the kept SHA-256", "others");
-                    }
                     let outcome = facts.outcome.as_deref().unwrap_or("none");
                     self.differs(id, "market.outcome", side, outcome);
                     Resolution::Decided(side)

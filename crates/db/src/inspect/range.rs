@@ -12,14 +12,19 @@ use super::expected::{
     Bounds, Expected, WalletRow, beside, load_bets, load_positions, load_wallets,
 };
 use super::tally::{Tally, Worth};
+use super::verdicts::Verdicts;
 use super::{Fault, RangeReport, wallet_fault};
 use crate::copy::fields;
 use crate::error::DbResult;
 
-pub(super) async fn audit(client: &Client, bounds: Bounds) -> DbResult<RangeReport> {
+pub(super) async fn audit(
+    client: &Client,
+    bounds: Bounds,
+    verdicts: &Verdicts,
+) -> DbResult<RangeReport> {
     let mut expected = load_wallets(client, bounds).await?;
     let mut report = RangeReport::default();
-    for misjudged in load_positions(client, bounds, &mut expected).await? {
+    for misjudged in load_positions(client, bounds, verdicts, &mut expected).await? {
         report.fault(misjudged);
     }
     load_bets(client, bounds, &mut expected).await?;

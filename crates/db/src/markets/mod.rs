@@ -14,7 +14,7 @@ mod settle;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use ledger_core::criteria::Criteria;
+use ledger_core::criteria::{Criteria, Times};
 use ledger_core::market::{BetState, MarketSource, MarketStatus, MarketView, Side};
 use ledger_core::research::{Answer, Nonce};
 use ledger_core::{BetId, BotId, Hash, MarketId, Money, Pause, Timestamp};
@@ -25,7 +25,8 @@ pub use bets::{BetsPlaced, NewBet, Slip, place};
 pub use dry_run::{answer_dry_run, place_dry_run};
 pub use open::{Board, Deadline, NewMarket, Opener, board, open};
 pub use settle::{
-    Recorded, SettledMarket, VoidBy, due, expire_due, lock_due, record, settle, void,
+    ASKED_MIN, Asked, Recorded, SettledMarket, VoidBy, asked, due, expire_due, lock_due, record,
+    settle, void,
 };
 
 use crate::PAGE_MAX;
@@ -92,6 +93,15 @@ impl Market {
     pub fn pool(&self) -> Money {
         // Bets are refused that would lift it out of its range.
         self.staked.checked_add(self.bounty).unwrap_or(self.staked)
+    }
+
+    #[must_use]
+    pub fn times(&self) -> Times {
+        Times {
+            opens_at: self.opens_at,
+            bets_close_at: self.bets_close_at,
+            deadline: self.deadline,
+        }
     }
 
     fn view(&self) -> MarketView {
@@ -229,11 +239,32 @@ pub async fn find(conn: &mut Connection, id: MarketId) -> DbResult<Market> {
     row.ok_or(DbError::NotFound("market"))?.try_into()
 }
 
+/// The research that takes answers, at most [`PAGE_MAX`] and the newest of it: the board has few
+/// places, and the budget bounds what operators open beside it.
+pub(crate) async fn open_research(conn: &mut Connection) -> DbResult<Vec<Market>> {
+    let filter = MarketFilter {
+        status: Some(MarketStatus::Open),
+        source: Some(MarketSource::Research),
+        bets: BetsFilter::All,
+    };
+    page(conn, filter, None, PAGE_MAX).await
+}
+
 /// Which markets a list shows.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MarketFilter {
     pub status: Option<MarketStatus>,
     pub source: Option<MarketSource>,
+    pub bets: BetsFilter,
+}
+
+/// Whether a market takes bets or answers, as far as a list asks for that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum BetsFilter {
+    #[default]
+    All,
+    /// Those that take one at this moment, by Postgres' clock. [`MarketView::admit`] has the rule.
+    Taken,
 }
 
 /// Markets, newest first, below number `before` where given.
@@ -254,6 +285,12 @@ pub async fn page(
     }
     if let Some(source) = filter.source {
         query = query.filter(markets::source.eq(SqlMarketSource(source)));
+    }
+    if filter.bets == BetsFilter::Taken {
+        query = query
+            .filter(markets::status.eq(SqlMarketStatus(MarketStatus::Open)))
+            .filter(markets::bets_close_at.gt(crate::sql::clock()))
+            .filter(markets::paused_at.is_null());
     }
     markets_of(query.load(conn).await?)
 }
@@ -440,6 +477,118 @@ pub async fn evidence_of(conn: &mut Connection, market: MarketId) -> DbResult<Ve
         .load(conn)
         .await?;
     Ok(rows.into_iter().map(Evidence::from).collect())
+}
+
+/// How much of a body is shown with what is said of it, in bytes.
+pub const EVIDENCE_HEAD_BYTES: i32 = 1_024;
+
+/// A fetch with the first [`EVIDENCE_HEAD_BYTES`] of its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvidenceHead {
+    pub evidence: Evidence,
+    /// Of the whole body as it is kept.
+    pub bytes: i32,
+}
+
+type HeadRow = (
+    i64,
+    String,
+    DateTime<Utc>,
+    Option<i32>,
+    Option<Vec<u8>>,
+    Vec<u8>,
+    bool,
+    Option<String>,
+    Option<String>,
+    Option<SqlSide>,
+    i32,
+);
+
+/// Evidence of a market, below `before` where given, at most `limit`: what `first` says before all
+/// others, and the newest first.
+async fn evidence_heads(
+    conn: &mut Connection,
+    market: MarketId,
+    before: Option<i64>,
+    limit: i64,
+    first: &'static str,
+) -> DbResult<Vec<EvidenceHead>> {
+    use diesel::dsl::sql;
+    use diesel::sql_types::{Binary, Bool, Integer};
+    let rows: Vec<HeadRow> = evidence::table
+        .filter(evidence::market_id.eq(market.0))
+        .filter(evidence::id.lt(before.unwrap_or(i64::MAX)))
+        .order((sql::<Bool>(first).desc(), evidence::id.desc()))
+        .limit(limit.clamp(1, PAGE_MAX))
+        .select((
+            evidence::id,
+            evidence::url,
+            evidence::fetched_at,
+            evidence::status,
+            evidence::sha256,
+            sql::<Binary>(&format!("substring(body FROM 1 FOR {EVIDENCE_HEAD_BYTES})")),
+            evidence::truncated,
+            evidence::value,
+            evidence::problem,
+            evidence::side,
+            sql::<Integer>("octet_length(body)"),
+        ))
+        .load(conn)
+        .await?;
+    let head = |row: HeadRow| {
+        let (id, url, fetched_at, status, sha256, body, truncated, value, problem, side, bytes) =
+            row;
+        let whole = EvidenceRow {
+            id,
+            url,
+            fetched_at,
+            status,
+            sha256,
+            body,
+            truncated,
+            value,
+            problem,
+            side,
+        };
+        EvidenceHead {
+            evidence: whole.into(),
+            bytes,
+        }
+    };
+    Ok(rows.into_iter().map(head).collect())
+}
+
+/// A market's evidence, newest first, below `before` where given.
+pub async fn evidence_page(
+    conn: &mut Connection,
+    market: MarketId,
+    before: Option<i64>,
+    limit: i64,
+) -> DbResult<Vec<EvidenceHead>> {
+    evidence_heads(conn, market, before, limit, "(id IS NULL)").await
+}
+
+/// The newest evidence of a market and what decided it, oldest first, at most `limit`.
+pub async fn evidence_shown(
+    conn: &mut Connection,
+    market: MarketId,
+    limit: i64,
+) -> DbResult<Vec<EvidenceHead>> {
+    let mut heads = evidence_heads(conn, market, None, limit, "(side IS NOT NULL)").await?;
+    heads.sort_by_key(|head| head.evidence.id);
+    Ok(heads)
+}
+
+/// The body of one fetch for a market, as it is kept: at most 64 KiB.
+pub async fn evidence_body(conn: &mut Connection, market: MarketId, id: i64) -> DbResult<Vec<u8>> {
+    let body: Option<Vec<u8>> = evidence::table
+        .filter(evidence::market_id.eq(market.0))
+        .filter(evidence::id.eq(id))
+        .select(evidence::body)
+        .first(conn)
+        .await
+        .optional()?;
+    body.ok_or(DbError::NotFound("evidence"))
 }
 
 /// What the columns hold at most, in characters.

@@ -40,8 +40,11 @@ pub async fn lock_due(conn: &mut Connection) -> DbResult<Vec<MarketId>> {
 }
 
 /// Ends research that nobody solved by its deadline. Its stakes fell to the house as they were lost.
+/// During a pause time stands still for it: only what had ended before the pause ends.
 pub async fn expire_due(conn: &mut Connection) -> DbResult<Vec<MarketId>> {
-    pass_deadline(conn, "source = 'RESEARCH'", MarketStatus::Expired).await
+    const WHICH: &str = "source = 'RESEARCH' AND deadline <= coalesce(paused_at, 'infinity') \
+         AND deadline <= coalesce((SELECT p.paused_at FROM arena_pause p), 'infinity')";
+    pass_deadline(conn, WHICH, MarketStatus::Expired).await
 }
 
 async fn pass_deadline(
@@ -50,14 +53,19 @@ async fn pass_deadline(
     status: MarketStatus,
 ) -> DbResult<Vec<MarketId>> {
     conn.transaction::<_, DbError, _>(async |conn| {
+        // As an array, and then locked in the order of ids: in that order alone, Postgres may look through
+        // all markets for those that are due.
         let due = diesel::dsl::sql::<diesel::sql_types::Bool>(
-            "status = 'OPEN' AND deadline <= (SELECT clock_timestamp()) AND ",
+            "status = 'OPEN' AND id = ANY (ARRAY(SELECT id FROM markets \
+                WHERE status = 'OPEN' AND deadline <= (SELECT clock_timestamp()) AND ",
         )
-        .sql(which);
+        .sql(which)
+        .sql(" ORDER BY deadline LIMIT ")
+        .bind::<BigInt, _>(CLOSE_MAX)
+        .sql("))");
         let rows: Vec<MarketRow> = markets::table
             .filter(due)
             .order(markets::id)
-            .limit(CLOSE_MAX)
             .select(MarketRow::as_select())
             .for_update()
             .load(conn)
@@ -90,8 +98,8 @@ async fn pass_deadline(
 }
 
 /// Locked markets whose next fetch is due, the longest waiting first, at most `limit`. Those of
-/// sources that may not be asked now are left out, so that they hold up nobody; those past their
-/// patience are due whatever their source says. Those that only a pause keeps from being settled
+/// sources that may not be asked now are left out, so that they hold up nobody; those that were asked
+/// often enough are due whatever their source says. Those that only a pause keeps from being settled
 /// are left out as well; those that are paused and still undecided are due, so that what decides
 /// them is read in time.
 pub async fn due(
@@ -102,10 +110,14 @@ pub async fn due(
 ) -> DbResult<Vec<MarketId>> {
     let silent: Vec<SqlMarketSource> = silent.iter().copied().map(SqlMarketSource).collect();
     let out_of_patience = diesel::dsl::sql::<diesel::sql_types::Bool>(
-        "deadline <= (SELECT clock_timestamp()) - make_interval(secs => ",
+        "EXISTS (SELECT FROM evidence e \
+                  WHERE e.market_id = markets.id AND e.fetched_at >= markets.deadline \
+                 HAVING count(*) >= ",
     )
+    .bind::<BigInt, _>(ASKED_MIN)
+    .sql(" AND min(e.fetched_at) < (SELECT clock_timestamp()) - make_interval(secs => ")
     .bind::<BigInt, _>(patience_seconds)
-    .sql(")");
+    .sql("))");
     let ids: Vec<uuid::Uuid> = markets::table
         .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
             "status = 'LOCKED'",
@@ -125,6 +137,46 @@ pub async fn due(
         .load(conn)
         .await?;
     Ok(ids.into_iter().map(MarketId).collect())
+}
+
+/// A market is not void for the silence of its source before it was itself asked so often.
+pub const ASKED_MIN: i64 = 10;
+
+/// How often a market's source was asked what decides it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    pub times: i64,
+    /// The first time.
+    pub since: Option<Timestamp>,
+}
+
+impl Asked {
+    /// Whether patience is at its end: the source was asked often enough, and for so long. A source
+    /// that could not be asked, because it cools down or nobody was there to ask, costs no patience.
+    #[must_use]
+    pub fn enough(&self, patience_seconds: i64, now: Timestamp) -> bool {
+        let long = self
+            .since
+            .is_some_and(|since| now > since.plus_seconds(patience_seconds));
+        long && self.times >= ASKED_MIN
+    }
+}
+
+/// How often the source of a locked market was asked since its deadline.
+pub async fn asked(conn: &mut Connection, market: &Market) -> DbResult<Asked> {
+    let (times, since): (i64, Option<DateTime<Utc>>) = evidence::table
+        .filter(evidence::market_id.eq(market.id.0))
+        .filter(evidence::fetched_at.ge(market.deadline.datetime()))
+        .select((
+            diesel::dsl::count_star(),
+            diesel::dsl::min(evidence::fetched_at),
+        ))
+        .first(conn)
+        .await?;
+    Ok(Asked {
+        times,
+        since: since.map(Timestamp::from),
+    })
 }
 
 /// What became of a fetch.
@@ -261,7 +313,8 @@ pub async fn void(
                 VoidBy::Patience(in_force) => {
                     let rules = crate::rules::of(conn, market.rules, in_force).await?;
                     let patience = rules.markets.settle_patience_seconds;
-                    let late = crate::now(conn).await? > market.deadline.plus_seconds(patience);
+                    let now = crate::now(conn).await?;
+                    let late = asked(conn, &market).await?.enough(patience, now);
                     if !late || deciding_side(conn, id).await?.is_some() {
                         return Err(settled.into());
                     }

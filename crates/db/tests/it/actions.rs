@@ -34,6 +34,7 @@ async fn of_many_wagers_each_is_decided_on_its_own() {
         provider: "mock".to_owned(),
         model: "m".to_owned(),
         llm_calls: 1,
+        unreported_calls: 0,
         input_tokens: 1,
         output_tokens: 1,
         cached_input_tokens: None,
@@ -55,11 +56,12 @@ async fn of_many_wagers_each_is_decided_on_its_own() {
     let render = |accepted: &Accepted| StoredAnswer {
         status: 200,
         answer: accepted.new_balance.to_string().into_bytes(),
-        encrypted: false,
+        secrets_of: None,
     };
     let hook = Remember {
         claim,
         rivals: Default::default(),
+        keep: idempotency::KEPT,
         render: &render,
     };
     let mut placings: Vec<_> = wagers.iter().map(alone).collect();
@@ -204,7 +206,7 @@ async fn a_taken_idempotency_key_leaves_nothing_of_its_batch() {
     let render = |_: &Accepted| StoredAnswer {
         status: 200,
         answer: b"kept".to_vec(),
-        encrypted: false,
+        secrets_of: None,
     };
     let hook = Remember {
         claim: Claim {
@@ -212,6 +214,7 @@ async fn a_taken_idempotency_key_leaves_nothing_of_its_batch() {
             body_sha256: [2; 32],
         },
         rivals: Default::default(),
+        keep: idempotency::KEPT,
         render: &render,
     };
     let mut conn = arena.conn().await;

@@ -4,7 +4,7 @@ use db::DbError;
 use db::bots::{BotRef, Credentials};
 use db::credentials::{self, Rotated, Rotation, Rotator, Standing};
 use db::error::Conflict;
-use db::idempotency::{Claim, Remember, StoredAnswer};
+use db::idempotency::{Claim, KEPT, Pair, Remember, StoredAnswer};
 use ledger_core::BotId;
 use ledger_core::economy::Operator;
 use test_kit::{Arena, TestBot};
@@ -103,10 +103,13 @@ async fn credentials_that_were_rotated_away_rotate_nothing() {
 async fn a_rotation_whose_answer_cannot_be_kept_did_not_happen() {
     let arena = Arena::new().await;
     let (bot, other) = (arena.bot().create().await, arena.bot().create().await);
-    let render = |_: &Rotated| StoredAnswer {
+    let render = |rotated: &Rotated| StoredAnswer {
         status: 200,
         answer: b"{}".to_vec(),
-        encrypted: true,
+        secrets_of: Some(Pair {
+            bot: rotated.bot,
+            version: rotated.version,
+        }),
     };
     let hook = Remember {
         claim: Claim {
@@ -114,6 +117,7 @@ async fn a_rotation_whose_answer_cannot_be_kept_did_not_happen() {
             body_sha256: [7; 32],
         },
         rivals: Default::default(),
+        keep: KEPT,
         render: &render,
     };
     rotate(&arena, &bot, 1, 1, Some(&hook)).await.unwrap();

@@ -151,3 +151,34 @@ proptest! {
         }
     }
 }
+
+/// The oracle asks for this in each of its cycles, and nearly always there is nothing.
+#[tokio::test]
+async fn when_no_event_is_old_enough_one_is_looked_at() {
+    let arena = Arena::new().await;
+    let owner = arena.owner_client().await;
+    owner
+        .batch_execute(
+            "CREATE SCHEMA seen; CREATE EXTENSION pg_stat_statements SCHEMA seen; \
+             INSERT INTO events (kind, data) SELECT 'price', '{}' FROM generate_series(1, 50000)",
+        )
+        .await
+        .unwrap();
+    let before = arena.now().await.plus_seconds(-60);
+    let mut conn = arena.conn().await;
+    for _ in 0..3 {
+        assert_eq!(db::events::prune(&mut conn, before).await.unwrap(), 0);
+    }
+    let row = owner
+        .query_one(
+            "SELECT sum(calls)::bigint, ceil(sum(shared_blks_hit + shared_blks_read) / sum(calls))::bigint \
+               FROM seen.pg_stat_statements WHERE query LIKE '%events_horizon%' \
+                AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            &[],
+        )
+        .await
+        .unwrap();
+    let (calls, blocks): (i64, i64) = (row.get(0), row.get(1));
+    assert_eq!(calls, 3);
+    assert!(blocks < 20, "{blocks} blocks were read");
+}

@@ -8,7 +8,7 @@ fn answer(accepted: &Accepted) -> StoredAnswer {
     StoredAnswer {
         status: 200,
         answer: accepted.action_id.to_string().into_bytes(),
-        encrypted: false,
+        secrets_of: None,
     }
 }
 
@@ -24,6 +24,7 @@ async fn an_answer_is_kept_with_its_effects_or_not_at_all() {
     let hook = Remember {
         claim,
         rivals: Default::default(),
+        keep: idempotency::KEPT,
         render: &answer,
     };
 
@@ -70,6 +71,7 @@ async fn twins_leave_one_effect() {
             let hook = Remember {
                 claim,
                 rivals: Default::default(),
+                keep: idempotency::KEPT,
                 render: &answer,
             };
             actions::place(&mut conn, &wager, &rules, Some(&hook)).await
@@ -101,6 +103,7 @@ async fn a_day_later_the_key_is_free_again() {
     let hook = Remember {
         claim,
         rivals: Default::default(),
+        keep: idempotency::KEPT,
         render: &answer,
     };
     let first = crate::wager(bot.id, "1.00");
@@ -145,10 +148,11 @@ async fn an_answer_outlives_the_process_that_never_gave_it() {
     let shown = |act: &db::bots::OperatorAct| StoredAnswer {
         status: 200,
         answer: act.entry.hash.to_string().into_bytes(),
-        encrypted: false,
+        secrets_of: None,
     };
     let hook = |at: u8| Remember {
         rivals: Default::default(),
+        keep: idempotency::KEPT,
         claim: claim(at),
         render: &shown,
     };
@@ -181,4 +185,38 @@ async fn an_answer_outlives_the_process_that_never_gave_it() {
     let fresh = idempotency::recall(&mut conn, &claim(3)).await.unwrap();
     assert_eq!(fresh, Recall::Fresh);
     arena.assert_sound().await;
+}
+
+/// An upgrade meets answers that name no credentials: those with secrets go, the others stay.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_forgets_secrets_whose_owner_is_not_known() {
+    let arena = Arena::new().await;
+    let owner = arena.owner_client().await;
+    let migrations = |file: &str| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+        std::fs::read_to_string(format!("{folder}/2026-11-29-000016_kept_answers/{file}")).unwrap()
+    };
+    owner.batch_execute(&migrations("down.sql")).await.unwrap();
+    owner
+        .batch_execute(
+            "INSERT INTO idempotency_keys \
+                    (key_sha256, body_sha256, status, answer, encrypted, expires_at) \
+             SELECT decode(repeat(which, 32), 'hex'), decode(repeat('02', 32), 'hex'), 200, which::bytea, \
+                    which = '07', now() + interval '1 hour' FROM unnest(ARRAY['07', '08']) which",
+        )
+        .await
+        .unwrap();
+    owner.batch_execute(&migrations("up.sql")).await.unwrap();
+    let mut conn = arena.conn().await;
+    let mut recall = async |key: u8| {
+        let claim = Claim {
+            key_sha256: [key; 32],
+            body_sha256: [2; 32],
+        };
+        idempotency::recall(&mut conn, &claim).await.unwrap()
+    };
+    assert_eq!(recall(7).await, Recall::Fresh);
+    assert!(matches!(recall(8).await, Recall::Replay(_)));
+    let nobodys = "UPDATE idempotency_keys SET encrypted = true";
+    assert!(owner.batch_execute(nobodys).await.is_err());
 }

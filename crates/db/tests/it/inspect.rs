@@ -41,6 +41,13 @@ async fn lived_in() -> (Arena, BotId) {
     (arena, bot)
 }
 
+fn workers(workers: usize) -> Options {
+    Options {
+        workers,
+        ..Options::default()
+    }
+}
+
 /// Changes something behind the triggers' back and answers the audit's faults as text.
 async fn tampered(arena: &Arena, sql: &str) -> Vec<String> {
     let owner = arena.owner_client().await;
@@ -233,6 +240,53 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
             "UPDATE predictions SET wager_amount = 9 WHERE status = 'OPEN'",
             "wallet.open_stake",
         ),
+        // A sample that nobody looked at, though it was there before and came first.
+        (
+            "INSERT INTO prices (id, source, price, provider_at) \
+             SELECT -1, source, price, provider_at - interval '1 microsecond' FROM prices ORDER BY id DESC LIMIT 1",
+            "prediction ",
+        ),
+        (
+            "INSERT INTO prices (id, source, price, provider_at) SELECT -1, s.source, 90, \
+                    p.created_at + (s.provider_at - p.created_at) / 2 \
+               FROM predictions p JOIN prices s ON s.id = p.start_price_id LIMIT 1",
+            "prediction ",
+        ),
+        // One that came too early, or too late.
+        (
+            "UPDATE prices SET provider_at = provider_at - interval '5 seconds' WHERE price = 101",
+            "prediction ",
+        ),
+        (
+            "UPDATE prices SET provider_at = provider_at - interval '5 seconds' WHERE price = 100",
+            "prediction ",
+        ),
+        (
+            "UPDATE prices SET provider_at = provider_at + interval '1 hour' WHERE price = 101",
+            "prediction ",
+        ),
+        (
+            "UPDATE prices SET sampled_at = sampled_at + interval '1 hour' WHERE price = 101",
+            "prediction ",
+        ),
+        // What was lost comes back as if nothing had been there to decide it.
+        (
+            "UPDATE predictions SET status = 'VOID', payout = wager_amount, brier = NULL WHERE status = 'WON'",
+            "prediction ",
+        ),
+        (
+            "UPDATE predictions SET status = 'VOID', payout = wager_amount, brier = NULL, end_price_id = NULL \
+              WHERE status = 'WON'",
+            "prediction ",
+        ),
+        (
+            "UPDATE predictions SET rules = sha256('x') WHERE status = 'WON'",
+            "prediction ",
+        ),
+        (
+            "UPDATE predictions SET payout = payout * 2 WHERE status = 'WON'",
+            "prediction ",
+        ),
     ] {
         let (arena, bot) = lived_in().await;
         let faults = tampered(&arena, &change.replace("{bot}", &bot.to_string())).await;
@@ -246,12 +300,8 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
 #[tokio::test]
 async fn a_forged_chain_that_hangs_together_changes_the_digest() {
     let (arena, _) = lived_in().await;
-    let before = audit(arena.database(), Options { workers: 1 })
-        .await
-        .unwrap();
-    let same = audit(arena.database(), Options { workers: 3 })
-        .await
-        .unwrap();
+    let before = audit(arena.database(), workers(1)).await.unwrap();
+    let same = audit(arena.database(), workers(3)).await.unwrap();
     assert_eq!(before.heads_digest, same.heads_digest);
     arena.tick(Enforce).await;
     let after = audit(arena.database(), Options::default()).await.unwrap();
@@ -366,6 +416,28 @@ async fn markets_are_shared_out_again_and_commitments_recomputed() {
             "market.bets",
         ),
         ("DELETE FROM evidence", "evidence"),
+        (
+            "UPDATE bets SET created_at = created_at + interval '1 day' WHERE bot_id = {bot} AND state = 'WON' \
+                AND side IS NOT NULL",
+            "created_at",
+        ),
+        (
+            "UPDATE bets b SET created_at = m.bets_close_at FROM markets m WHERE m.id = b.market_id \
+                AND b.state = 'OPEN'",
+            "created_at",
+        ),
+        (
+            "DELETE FROM audit_log WHERE action = 'MARKET_VOID'",
+            "market.void",
+        ),
+        (
+            "UPDATE evidence SET fetched_at = fetched_at - interval '2 days' WHERE side = 'YES'",
+            "evidence.fetched_at",
+        ),
+        (
+            "UPDATE markets SET resolved_at = resolved_at - interval '2 days' WHERE outcome = 'NO'",
+            "market.resolved_at",
+        ),
         (
             "UPDATE evidence SET sha256 = sha256('x') WHERE side IS NOT NULL",
             "evidence",

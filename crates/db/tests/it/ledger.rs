@@ -74,17 +74,159 @@ async fn a_chain_verifies_and_goes_on_from_what_was_verified() {
         arena.tick(Enforcement::Enforce).await;
     }
     let mut conn = arena.conn().await;
-    let first = ledger::verify(&mut conn, bot, None).await.unwrap();
+    let first = ledger::verify_on(&mut conn, bot).await.unwrap();
     assert_eq!((first.head.sequence, first.first_fault), (4, None));
+    assert!(first.complete && first.length == 4);
     arena.tick(Enforcement::Enforce).await;
-    let second = ledger::verify(&mut conn, bot, Some(first.head))
-        .await
-        .unwrap();
+    // What was verified is not read again: a change in it is not found until it is verified anew.
+    let owner = arena.owner_client().await;
+    let change = "SET session_replication_role = replica; \
+                  UPDATE ledger SET reference = 'TICK:9' WHERE sequence = 2";
+    owner.batch_execute(change).await.unwrap();
+    let second = ledger::verify_on(&mut conn, bot).await.unwrap();
     assert_eq!((second.head.sequence, second.first_fault), (5, None));
-    let unknown = ledger::verify(&mut conn, ledger_core::BotId(1), None)
+    for forget in [
+        // A day later.
+        "UPDATE verified_heads SET whole_at = whole_at - interval '25 hours'",
+        // Another entry stands where the kept one stood.
+        "UPDATE verified_heads SET hash = sha256('x')",
+        "UPDATE verified_heads SET balance = balance + 1",
+        // The chain was longer once.
+        "UPDATE verified_heads SET sequence = 9",
+    ] {
+        owner.batch_execute(forget).await.unwrap();
+        let anew = ledger::verify_on(&mut conn, bot).await.unwrap();
+        let fault = anew
+            .first_fault
+            .unwrap_or_else(|| panic!("believed: {forget}"));
+        assert_eq!((fault.sequence, anew.complete), (2, true));
+        owner
+            .batch_execute(
+                "UPDATE ledger SET reference = 'TICK:1' WHERE sequence = 2; DELETE FROM verified_heads",
+            )
+            .await
+            .unwrap();
+        let whole = ledger::verify_on(&mut conn, bot).await.unwrap();
+        assert!(whole.first_fault.is_none() && whole.complete, "{whole:?}");
+        owner
+            .batch_execute("UPDATE ledger SET reference = 'TICK:9' WHERE sequence = 2")
+            .await
+            .unwrap();
+    }
+    let unknown = ledger::verify_on(&mut conn, ledger_core::BotId(1))
         .await
         .unwrap_err();
     assert!(matches!(unknown, DbError::NotFound("bot")));
+}
+
+/// More than one batch, appended as the ticker does, and a fault near the end.
+#[tokio::test]
+async fn a_long_chain_is_verified_by_one_call_after_the_other() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().create().await.id;
+    let owner = arena.owner_client().await;
+    let entries = ledger::VERIFY_BATCH * 2 + 10;
+    lengthen(&owner, bot, entries).await;
+    let mut conn = arena.conn().await;
+    let mut steps = Vec::new();
+    loop {
+        let step = ledger::verify_on(&mut conn, bot).await.unwrap();
+        assert_eq!((step.length, step.first_fault), (entries, None));
+        let kept = ledger::verified(&mut conn, bot).await.unwrap();
+        assert_eq!(kept.head, step.head, "what was verified is not lost");
+        steps.push(step.head.sequence);
+        if step.complete {
+            break;
+        }
+    }
+    let batch = ledger::VERIFY_BATCH;
+    assert_eq!(steps, [batch, 2 * batch, entries]);
+    owner
+        .batch_execute(&format!(
+            "DELETE FROM verified_heads; SET session_replication_role = replica; \
+             UPDATE ledger SET hash = sha256('x') WHERE sequence = {}",
+            batch + 5
+        ))
+        .await
+        .unwrap();
+    let sound = ledger::verify_on(&mut conn, bot).await.unwrap();
+    assert!(!sound.complete);
+    for _ in 0..2 {
+        let faulty = ledger::verify_on(&mut conn, bot).await.unwrap();
+        assert_eq!(
+            faulty.first_fault.map(|fault| fault.sequence),
+            Some(batch + 5)
+        );
+        assert!(faulty.complete);
+        let kept = ledger::verified(&mut conn, bot).await.unwrap();
+        assert_eq!(kept.head.sequence, batch + 4, "the last sound one");
+    }
+}
+
+/// Makes a bot's chain so many entries long, with the hashes that they must have.
+async fn lengthen(owner: &tokio_postgres::Client, bot: ledger_core::BotId, entries: i64) {
+    use ledger_core::chain::{Head, seal};
+    let row = owner
+        .query_one(
+            "SELECT hash, (extract(epoch FROM recorded_at) * 1000000)::bigint FROM ledger WHERE bot_id = $1",
+            &[&bot.0],
+        )
+        .await
+        .unwrap();
+    let at = ledger_core::Timestamp::from_micros(row.get(1)).unwrap();
+    let mut head = Head {
+        bot_id: bot,
+        sequence: 1,
+        balance: "1000".parse().unwrap(),
+        hash: ledger_core::Hash::from_slice(row.get(0)).unwrap(),
+        recorded_at: Some(at),
+    };
+    let (mut sequences, mut balances) = (Vec::new(), Vec::new());
+    let (mut before, mut hashes) = (Vec::new(), Vec::new());
+    let mut scratch = Vec::new();
+    while head.sequence < entries {
+        let posting = ledger_core::Posting {
+            entry_type: ledger_core::EntryType::Heartbeat,
+            amount: "-0.00000001".parse().unwrap(),
+            reference: ledger_core::Reference::new("TICK:1").unwrap(),
+        };
+        let (entry, next) = seal(
+            &head,
+            ledger_core::BotStatus::Alive,
+            posting,
+            at,
+            &mut scratch,
+        )
+        .unwrap();
+        sequences.push(entry.sequence);
+        balances.push(entry.balance_after.to_string());
+        before.push(entry.previous_hash.0.to_vec());
+        hashes.push(entry.hash.0.to_vec());
+        head = next;
+    }
+    owner
+        .execute(
+            "INSERT INTO ledger SELECT $1, s, 'HEARTBEAT', -0.00000001, b::numeric, 'TICK:1', \
+                    'epoch'::timestamptz + $2::bigint * interval '1 microsecond', p, h \
+               FROM UNNEST($3::bigint[], $4::text[], $5::bytea[], $6::bytea[]) AS n (s, b, p, h)",
+            &[
+                &bot.0,
+                &at.micros(),
+                &sequences,
+                &balances,
+                &before,
+                &hashes,
+            ],
+        )
+        .await
+        .unwrap();
+    owner
+        .execute(
+            "UPDATE wallets SET sequence = $2, balance = $3::text::numeric, head_hash = $4 WHERE bot_id = $1",
+            &[&bot.0, &head.sequence, &head.balance.to_string(), &hashes.last()],
+        )
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod house;
 mod idempotency;
 mod insights;
 mod inspect;
+mod languages;
 mod leases;
 mod ledger;
 mod markets;
@@ -24,6 +25,8 @@ mod schedules;
 mod schema;
 mod standings;
 mod ticks;
+mod tls;
+mod upgrades;
 mod usage;
 
 use db::actions::Wager;

@@ -351,6 +351,34 @@ async fn evidence_decides_once_and_failures_are_kept_and_put_off() {
 }
 
 #[tokio::test]
+async fn a_market_opens_under_the_present_rule_and_its_question_says_it() {
+    let arena = Arena::new().await;
+    // What is asked for names no rule, as an operator's request may.
+    let market = arena.market(MarketSource::News).await;
+    let kept = serde_json::to_value(&market.criteria).unwrap();
+    assert_eq!(kept["published"], "AFTER_BETS_CLOSE");
+    assert_eq!(
+        market.description,
+        market.criteria.question(&market.times())
+    );
+    let (after, _) = market.times().headlines_between();
+    let words = after
+        .datetime()
+        .format("published after %Y-%m-%d %H:%M:%S UTC and by ");
+    assert!(
+        market.description.contains(&words.to_string()),
+        "{}",
+        market.description
+    );
+    // One that was opened before keeps what its criteria say.
+    let owner = arena.owner_client().await;
+    let old = "UPDATE markets SET criteria = criteria - 'published' WHERE id = $1";
+    owner.execute(old, &[&market.id.0]).await.unwrap();
+    let kept = serde_json::to_value(find(&arena, market.id).await.criteria).unwrap();
+    assert_eq!(kept.get("published"), None);
+}
+
+#[tokio::test]
 async fn patience_ends_in_void_and_not_before() {
     let arena = Arena::new().await;
     let bot = arena.bot().create().await.id;
@@ -358,16 +386,35 @@ async fn patience_ends_in_void_and_not_before() {
     arena.bet(bot, market, Side::No, "1.00").await;
     arena.lock_market(market).await;
     let mut conn = arena.conn().await;
-    let early = markets::void(
-        &mut conn,
-        market,
-        "late",
-        VoidBy::Patience(arena.rules()),
-        None,
-    )
-    .await;
-    assert!(matches!(early, Err(DbError::Refused(_))), "{early:?}");
+    let by = VoidBy::Patience(arena.rules());
+    let mut refused = async |asked: &str| {
+        let early = markets::void(&mut conn, market, "late", by, None).await;
+        assert!(
+            matches!(early, Err(DbError::Refused(_))),
+            "{asked}: {early:?}"
+        );
+    };
     arena.age_market(market, 6 * 3_600 + 1).await;
+    refused("time alone, nobody was asked").await;
+    let ask = async || {
+        let failed = evidence(arena.now().await, None);
+        let mut conn = arena.conn().await;
+        markets::record(&mut conn, market, &failed, None)
+            .await
+            .unwrap();
+    };
+    for _ in 0..9 {
+        ask().await;
+    }
+    arena.age_market(market, 6 * 3_600 + 1).await;
+    refused("nine times").await;
+    ask().await;
+    assert_eq!(
+        markets::due(&mut conn, &[MarketSource::Github], 21_600, 10)
+            .await
+            .unwrap(),
+        [market]
+    );
     let reason = "its source did not answer within 6 hours";
     let void = markets::void(
         &mut conn,

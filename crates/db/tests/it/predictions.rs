@@ -503,6 +503,7 @@ async fn a_wager_tells_its_story_in_one_transaction() {
         provider: "mock".to_owned(),
         model: "mock-1".to_owned(),
         llm_calls: 2,
+        unreported_calls: 0,
         input_tokens: 1200,
         output_tokens: 80,
         cached_input_tokens: Some(200),
@@ -534,4 +535,29 @@ async fn a_wager_tells_its_story_in_one_transaction() {
     let kinds = "SELECT string_agg(kind::text, ' ' ORDER BY id) FROM events WHERE xid = (SELECT max(xid) FROM events)";
     let kinds: String = owner.query_one(kinds, &[]).await.unwrap().get(0);
     assert_eq!(kinds, "entry post prediction");
+}
+
+#[tokio::test]
+async fn postgres_itself_keeps_what_is_settled() {
+    let arena = Arena::new().await.with_rules(quick());
+    let (bot, id) = place(&arena, "2.00").await;
+    let owner = arena.owner_client().await;
+    for forbidden in ["DELETE FROM predictions", "TRUNCATE predictions"] {
+        assert!(owner.batch_execute(forbidden).await.is_err(), "{forbidden}");
+    }
+    arena.price("100.00", COINGECKO, 2).await;
+    arena.price("101.00", COINGECKO, 13).await;
+    assert_eq!(
+        settled(&arena, id, bot).await.0,
+        PredictionStatus::Won,
+        "what is open is settled as before"
+    );
+    for forbidden in [
+        "UPDATE predictions SET payout = 1000",
+        "UPDATE predictions SET status = 'OPEN', resolved_at = NULL",
+        "UPDATE predictions SET end_price_id = start_price_id",
+    ] {
+        let refused = owner.batch_execute(forbidden).await.unwrap_err();
+        assert_eq!(refused.code().unwrap().code(), "23001", "{forbidden}");
+    }
 }

@@ -1,4 +1,5 @@
-//! The Rust schema is generated from the migrated database, and this holds it to that.
+//! The Rust schema and the expected catalogue are generated from the migrated database, and this holds
+//! them to that.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -25,6 +26,36 @@ async fn the_rust_schema_is_that_of_the_migrated_database() {
     assert!(
         kept == generated,
         "crates/db/src/schema.rs is not what the migrations make; run `UPDATE_SCHEMA=1 make test`"
+    );
+}
+
+/// What each migration adds and takes away, as restoring and `debug-auth` expect it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_expected_catalogue_is_what_each_migration_makes() {
+    let (owner, _) = test_kit::empty_database().await;
+    let config = db::DatabaseConfig {
+        url: owner.clone(),
+        pool_size: 1,
+    };
+    let database = db::Database::connect(config).await.unwrap();
+    let mut after_each = Vec::new();
+    for version in db::migrations::known_versions().unwrap() {
+        db::migrations::run_next(&owner).await.unwrap();
+        after_each.push((version, db::catalogue::read(&database).await.unwrap()));
+    }
+    let generated = db::catalogue::generate(&after_each);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/catalogue/expected.txt");
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a switch for whoever changes a migration"
+    )]
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        std::fs::write(path, &generated).unwrap();
+    }
+    let kept = std::fs::read_to_string(path).unwrap();
+    assert!(
+        kept == generated,
+        "crates/db/src/catalogue/expected.txt is not what the migrations make; run `UPDATE_SCHEMA=1 make test`"
     );
 }
 

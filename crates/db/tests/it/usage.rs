@@ -11,6 +11,7 @@ fn usage(priced_usd: Option<&str>) -> Usage {
         provider: "mock".to_owned(),
         model: "mock-1".to_owned(),
         llm_calls: 2,
+        unreported_calls: 0,
         input_tokens: 1200,
         output_tokens: 80,
         cached_input_tokens: Some(200),
@@ -60,7 +61,8 @@ async fn a_report_leaves_an_audit_row_a_metrics_row_and_totals() {
         told,
         Reported {
             action_id,
-            priced_usd
+            priced_usd,
+            reported_usd: Some("9.99".parse().unwrap()),
         }
     );
     let texts: Vec<String> = (1..7).map(|column| row.get(column)).collect();
@@ -83,6 +85,8 @@ async fn a_report_leaves_an_audit_row_a_metrics_row_and_totals() {
         cached_input_tokens: 200,
         reasoning_tokens: 30,
         llm_usd: 120_000,
+        reported_usd: 999_000_000,
+        reported_usd_calls: 2,
         ..Totals::default()
     };
     assert_eq!(totals(&arena, bot).await, expected);

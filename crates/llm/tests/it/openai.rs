@@ -77,7 +77,7 @@ async fn an_answer_is_read_with_its_usage() {
         completion.usage,
         CallUsage {
             provider: Arc::from("127.0.0.1"),
-            model: Arc::from("arena-small"),
+            model: Arc::from("gpt-5-mini-2025-08-07"),
             input_tokens: 419,
             output_tokens: 210,
             cached_input_tokens: 128,
@@ -156,6 +156,9 @@ async fn missing_or_strange_usage_is_zero_and_says_so() {
         "null",
         "{}",
         r#"{"prompt_tokens":-1,"completion_tokens":2}"#,
+        r#"{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}"#,
+        r#"{"prompt_tokens":7,"completion_tokens":0,"total_tokens":7}"#,
+        r#"{"prompt_tokens":99999999999,"completion_tokens":2}"#,
         "\"lots\"",
     ] {
         let completion = ask_stub("200 OK", "", &answer_with(choice, usage))
@@ -171,6 +174,12 @@ async fn missing_or_strange_usage_is_zero_and_says_so() {
             (0, 0)
         );
     }
+    // Thinking that the parts leave out, and the total does not.
+    let more = r#"{"prompt_tokens":"7","completion_tokens":2.0,"total_tokens":39}"#;
+    let completion = ask_stub("200 OK", "", &answer_with(choice, more))
+        .await
+        .unwrap();
+    assert_eq!(completion.usage.output_tokens, 32);
     let plain = r#"{"prompt_tokens":7,"completion_tokens":2,"prompt_tokens_details":null}"#;
     let completion = ask_stub("200 OK", "", &answer_with(choice, plain))
         .await
@@ -187,19 +196,127 @@ async fn missing_or_strange_usage_is_zero_and_says_so() {
 
 #[tokio::test]
 async fn an_answer_that_was_cut_off_says_so() {
-    let choice = r#"{"message":{"content":"{\"action\":"},"finish_reason":"length"}"#;
-    let completion = ask_stub("200 OK", "", &answer_with(choice, "null"))
+    let whole = r#"{"message":{"content":"{\"action\":\"WAIT\"}"},"finish_reason":"length"}"#;
+    let completion = ask_stub("200 OK", "", &answer_with(whole, "null"))
         .await
         .unwrap();
     assert_eq!(completion.finish, Finish::CutOff);
-    let choice = r#"{"message":{"content":null},"finish_reason":"length"}"#;
-    let completion = ask_stub("200 OK", "", &answer_with(choice, "null"))
+    let usage_text = r#"{"prompt_tokens":30,"completion_tokens":400}"#;
+    for message in [
+        r#"{"content":"{\"action\":"}"#,
+        r#"{"content":null}"#,
+        r#"{"content":"","reasoning_content":"maybe {\"action\":\"WAGER\"}"}"#,
+        r#"{"content":"{\"action\":\"WAIT\"} or rather"}"#,
+    ] {
+        for reason in ["length", "max_tokens"] {
+            let choice = format!(r#"{{"message":{message},"finish_reason":"{reason}"}}"#);
+            let stub = Stub::answering("200 OK", "", &answer_with(&choice, usage_text)).await;
+            let (result, usage) = usage::collect(ask(stub.config())).await;
+            let max_output_tokens = 400;
+            assert_eq!(
+                result,
+                Err(LlmError::CutOff { max_output_tokens }),
+                "{choice}"
+            );
+            assert_eq!(
+                (usage.llm_calls, usage.output_tokens),
+                (1, 400),
+                "it was paid for"
+            );
+        }
+    }
+    let told = LlmError::CutOff {
+        max_output_tokens: 400,
+    };
+    assert!(told.to_string().contains("max_output_tokens"), "{told}");
+}
+
+#[tokio::test]
+async fn content_in_parts_is_read_without_what_was_thought() {
+    for message in [
+        r#"{"content":[{"type":"text","text":"{\"a\":"},{"type":"text","text":"1}"}]}"#,
+        r#"{"content":[{"type":"thinking","thinking":[{"type":"text","text":"{\"a\":2}"}]},
+                       {"type":"text","text":"{\"a\":1}"}]}"#,
+        r#"{"content":[{"type":"reasoning","text":"{\"a\":2}"},
+                       {"type":"output_text","text":"{\"a\":1}","annotations":[]}]}"#,
+        r#"{"content":["{\"a\"",":1}"]}"#,
+        r#"{"content":[{"type":"text","text":{"value":"{\"a\":1}"}}]}"#,
+        r#"{"content":"{\"a\":1}","reasoning":"{\"a\":2}","reasoning_content":"{\"a\":3}"}"#,
+    ] {
+        let choice = format!(r#"{{"message":{message},"finish_reason":"stop"}}"#);
+        let completion = ask_stub("200 OK", "", &answer_with(&choice, "null"))
+            .await
+            .unwrap();
+        assert_eq!(completion.text, r#"{"a":1}"#, "{message}");
+    }
+    let thought = r#"{"message":{"content":[],"reasoning":"{\"a\":2}"},"finish_reason":"stop"}"#;
+    let completion = ask_stub("200 OK", "", &answer_with(thought, "null"))
         .await
         .unwrap();
+    assert_eq!(completion.text, "", "what was thought is no answer");
+    let refusal = r#"{"message":{"content":[{"type":"refusal","refusal":"No."}]}}"#;
+    let refused = ask_stub("200 OK", "", &answer_with(refusal, "null")).await;
+    assert_eq!(refused, Err(LlmError::Refused));
+}
+
+#[tokio::test]
+async fn an_error_in_a_success_is_an_error() {
+    for (body, expected) in [
+        (
+            r#"{"error":{"message":"slow down","code":429}}"#,
+            LlmError::RateLimited { retry_after: None },
+        ),
+        (
+            r#"{"error":{"message":"no","code":"rate_limit_exceeded"},"choices":[]}"#,
+            LlmError::RateLimited { retry_after: None },
+        ),
+        (
+            r#"{"error":{"code":"502","message":"nobody there"}}"#,
+            LlmError::Unavailable,
+        ),
+        (r#"{"error":"model not found"}"#, LlmError::Failed),
+        (
+            r#"{"object":"error","message":"no such model","code":404}"#,
+            LlmError::Status(404),
+        ),
+        (
+            r#"{"choices":[{"message":{"content":"{}"},"error":{"code":503,"message":"cut"}}]}"#,
+            LlmError::Overloaded { retry_after: None },
+        ),
+    ] {
+        let stub = Stub::answering("200 OK", "", body).await;
+        let (result, usage) = usage::collect(ask(stub.config())).await;
+        assert_eq!(result, Err(expected), "{body}");
+        assert_eq!((usage.llm_calls, usage.failed_calls), (0, 1), "{body}");
+    }
+    let billed = r#"{"error":{"code":400,"message":"too long"},
+        "usage":{"prompt_tokens":30,"completion_tokens":0,"total_tokens":30}}"#;
+    let stub = Stub::answering("200 OK", "", billed).await;
+    let (result, usage) = usage::collect(ask(stub.config())).await;
+    assert_eq!(result, Err(LlmError::Failed));
+    assert!(!LlmError::Failed.is_unserved());
     assert_eq!(
-        (completion.text.as_str(), completion.finish),
-        ("", Finish::CutOff)
+        (usage.llm_calls, usage.input_tokens),
+        (1, 30),
+        "it is billed"
     );
+    let none =
+        answer_with(r#"{"message":{"content":"hello"}}"#, "null").replace('{', "{\"error\":null,");
+    assert!(ask_stub("200 OK", "", &none).await.is_ok(), "{none}");
+}
+
+#[tokio::test]
+async fn tokens_are_booked_by_the_model_that_answered() {
+    let choice = r#"{"message":{"content":"hello"}}"#;
+    for (answered, booked) in [
+        ("arena-large", "arena-large"),
+        ("arena-small-2026-01-31", "arena-small"),
+        ("", "arena-small"),
+    ] {
+        let body = format!(r#"{{"model":"{answered}","choices":[{choice}],"usage":null}}"#);
+        let completion = ask_stub("200 OK", "", &body).await.unwrap();
+        assert_eq!(&*completion.usage.model, booked);
+    }
 }
 
 #[tokio::test]
@@ -232,7 +349,12 @@ async fn a_rate_limit_tells_how_long_to_wait() {
         ("retry-after: 1.5\r\n", Some(2)),
         ("Retry-After: 3.0\r\n", Some(3)),
         ("Retry-After: 99999999999\r\n", Some(86_400)),
-        ("Retry-After: Wed, 21 Oct 2026 07:28:00 GMT\r\n", None),
+        (
+            "Date: Wed, 21 Oct 2026 07:27:30 GMT\r\nRetry-After: Wed, 21 Oct 2026 07:28:00 GMT\r\n",
+            Some(30),
+        ),
+        ("Retry-After: Wed, 21 Oct 2020 07:28:00 GMT\r\n", Some(0)),
+        ("Retry-After: soon\r\n", None),
         ("Retry-After: -5\r\n", None),
         ("", None),
     ] {
@@ -255,8 +377,11 @@ async fn other_statuses_have_their_variants() {
         ("302 Found", LlmError::Status(302)),
         ("408 Request Timeout", LlmError::Timeout),
         ("502 Bad Gateway", LlmError::Unavailable),
-        ("503 Service Unavailable", LlmError::Unavailable),
-        ("529 Overloaded", LlmError::Unavailable),
+        (
+            "503 Service Unavailable",
+            LlmError::Overloaded { retry_after: None },
+        ),
+        ("529 Overloaded", LlmError::Overloaded { retry_after: None }),
     ] {
         let headers = "Location: http://127.0.0.1:9/\r\n";
         let body = "<html>no JSON at all</html>";

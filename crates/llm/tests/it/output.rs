@@ -1,6 +1,8 @@
 use std::borrow::Cow;
 
-use llm::output::{OutputError, TEXT_BYTES_MAX, clean, is_refusal, parse_object};
+use llm::output::{
+    OutputError, TEXT_BYTES_MAX, THOUGHT_MARKS, clean, ends_early, is_refusal, parse_object,
+};
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -100,6 +102,92 @@ fn thinking_is_skipped() {
 }
 
 #[test]
+fn thinking_is_set_aside_in_every_mark_that_is_in_use() {
+    const DRAFT: &str = r#"{"action":"WAIT","reasoning":"a draft"}"#;
+    for (open, close) in THOUGHT_MARKS {
+        let text = format!("{open}maybe {DRAFT}{close}{OBJECT}");
+        assert_eq!(clean(&text).as_deref(), Ok(OBJECT), "{text}");
+        // The opening mark was swallowed by a chat template.
+        let text = format!("maybe {DRAFT}\n{close}\n{OBJECT}");
+        assert_eq!(clean(&text).as_deref(), Ok(OBJECT), "{text}");
+        let text = format!("{OBJECT}\n{open}so it is{close}");
+        assert_eq!(clean(&text).as_deref(), Ok(OBJECT), "{text}");
+        // It never ended, so there is no answer.
+        let text = format!("{open}maybe {DRAFT}");
+        assert_eq!(clean(&text), Err(OutputError::CutOff), "{text}");
+        let text = format!("maybe {DRAFT}{close}\n");
+        assert_eq!(clean(&text), Err(OutputError::Empty), "{text}");
+    }
+    for text in [
+        format!(
+            "<|channel|>analysis<|message|>perhaps {DRAFT}<|end|><|start|>assistant<|channel|>final\
+             <|message|>{OBJECT}<|return|>"
+        ),
+        format!(
+            "<|channel|>analysis<|message|>{DRAFT}<|channel|>final <|constrain|>json<|message|>{OBJECT}"
+        ),
+        format!("{DRAFT}<|start|>assistant<|channel|>final<|message|>{OBJECT}"),
+        format!("<|channel|>commentary to=functions.x<|message|>{DRAFT}<|call|>{OBJECT}"),
+        format!("analysisWe could say {DRAFT}. No.assistantfinal{OBJECT}"),
+    ] {
+        assert_eq!(clean(&text).as_deref(), Ok(OBJECT), "{text}");
+    }
+    for text in [
+        format!("<|channel|>analysis<|message|>perhaps {DRAFT}"),
+        format!("analysisWe could say {DRAFT}"),
+    ] {
+        assert_eq!(clean(&text), Err(OutputError::CutOff), "{text}");
+    }
+    let sorry = "<think>I'm sorry, I can't decide</think>The market will go up.";
+    assert_eq!(
+        parse(sorry),
+        Err(OutputError::NoObject),
+        "a thought is no refusal"
+    );
+}
+
+#[test]
+fn of_several_objects_the_last_complete_one_counts() {
+    let last = r#"{"action":"WAIT","reasoning":"no: {\"action\":\"WAGER\"} } ``` was wrong"}"#;
+    for text in [
+        format!("{OBJECT}{last}"),
+        format!("First I thought {OBJECT}, but:\n```json\n{last}\n```\n(see {{}})"),
+        format!("[{OBJECT},{last}]"),
+        format!("{OBJECT} {last} {{\"action\":"),
+        format!("{OBJECT} {last} {{\"action\": so}}"),
+    ] {
+        assert_eq!(clean(&text).as_deref(), Ok(last), "{text}");
+    }
+    let twice = format!(r#"{OBJECT} {{"stake":1,"stake":2}}"#);
+    assert_eq!(
+        clean(&twice),
+        Err(OutputError::DuplicateKey("stake".into()))
+    );
+}
+
+#[test]
+fn an_answer_ends_early_unless_an_object_ends_it() {
+    for whole in [
+        OBJECT.to_owned(),
+        format!("```json\n{OBJECT}\n```\n"),
+        format!("<think>so</think>[{OBJECT}]"),
+        format!("<|channel|>final<|message|>{OBJECT}<|return|>"),
+    ] {
+        assert!(!ends_early(&whole), "{whole}");
+    }
+    for cut in [
+        String::new(),
+        "The market".to_owned(),
+        format!("<think>maybe {OBJECT}"),
+        format!("maybe {OBJECT}, or "),
+        format!("{OBJECT}{{\"action\":"),
+        r#"{"action":"WAG"#.to_owned(),
+    ] {
+        assert!(ends_early(&cut), "{cut}");
+    }
+}
+
+#[test]
 fn refusals_are_told_from_nonsense() {
     for text in [
         "I'm sorry, but I can't help with gambling.",
@@ -189,6 +277,12 @@ fn hostile_texts_end_quickly_in_an_error() {
         "{\"a\":1,",
         "{ ",
         "<",
+        "[",
+        "[THINK]",
+        "\u{25c1}think\u{25b7}",
+        "<|channel|>",
+        "<|channel|>x<|message|>",
+        "<|channel|>x<|message|><|",
         ",  ",
         "{}",
     ] {

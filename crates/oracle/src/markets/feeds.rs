@@ -5,8 +5,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ledger_core::Timestamp;
 use ledger_core::criteria::{
-    ArticleCriteria, City, Comparison, Criteria, HeadlineCriteria, Place, StarCriteria,
-    TemperatureCriteria, weather_instant,
+    ArticleCriteria, City, Comparison, Criteria, HeadlineCriteria, HeadlineRule, Place,
+    StarCriteria, TemperatureCriteria, weather_instant,
 };
 use ledger_core::market::MarketSource;
 use ledger_core::money::UNITS_PER_CREDIT;
@@ -15,7 +15,7 @@ use sources::github::GitHub;
 use sources::news::News;
 use sources::open_meteo::OpenMeteo;
 use sources::wikipedia::Wikipedia;
-use sources::{Evidence, Fetched, derive};
+use sources::{Evidence, Fetched, derive, headlines_to_keep};
 
 use super::{MarketFeed, NoProposal, Proposal, Reading};
 
@@ -52,15 +52,19 @@ fn kept(evidence: Evidence, finding: Finding) -> NewEvidence {
 }
 
 /// The fetch behind a proposal: what was read, or the reason why there is none.
+///
+/// `subject` is what was asked about, where it was chosen before the fetch.
 fn opening<T>(
     fetched: Fetched<T>,
+    subject: Option<String>,
     value: impl Fn(&T) -> String,
 ) -> Result<(T, NewEvidence), NoProposal> {
     let Fetched {
         evidence,
         value: read,
     } = fetched;
-    let read = read?;
+    let read = read.map_err(|error| NoProposal::Source { subject, error })?;
+    let evidence = evidence.cut();
     let finding = Finding::Read {
         value: value(&read),
         decides: None,
@@ -75,8 +79,7 @@ fn deciding<T>(market: &Market, fetched: Fetched<T>) -> Reading {
     let read = value.and_then(|_| {
         derive(
             &market.criteria,
-            market.opens_at,
-            market.deadline,
+            &market.times(),
             evidence.fetched_at,
             &evidence.body,
         )
@@ -147,7 +150,8 @@ impl GitHubFeed {
     ) -> Result<Proposal, NoProposal> {
         let repository = choose(&self.repositories, taken, draw, Repository::subject)?;
         let fetched = self.client.stars(repository, now).await;
-        let (stars, evidence) = opening(fetched, |stars| format!("{stars} stars"))?;
+        let subject = Some(repository.subject());
+        let (stars, evidence) = opening(fetched, subject, |stars| format!("{stars} stars"))?;
         let steps = stars / self.star_step + 1;
         let criteria = StarCriteria {
             repository: repository.clone(),
@@ -221,7 +225,8 @@ impl WeatherFeed {
         let subject = |town: &Town| town.city.as_str().to_lowercase();
         let town = choose(&self.towns, taken, draw, subject)?;
         let fetched = self.client.temperature_now(town.place, now).await;
-        let (celsius, evidence) = opening(fetched, |degrees| format!("{degrees} °C"))?;
+        let about = Some(subject(town));
+        let (celsius, evidence) = opening(fetched, about, |degrees| format!("{degrees} °C"))?;
         // The present whole degree: to the nearest.
         let half = UNITS_PER_CREDIT / 2;
         let whole = (celsius.decimal().units() + half).div_euclid(UNITS_PER_CREDIT);
@@ -302,11 +307,20 @@ impl NewsFeed {
         let keyword = choose(&self.keywords, taken, draw, subject)?;
         // Asked beforehand: a question that its source could not decide is not put.
         let fetched = self.client.headlines(now).await;
-        let (_, evidence) = opening(fetched, |headlines| {
-            format!("{} headlines", headlines.len())
+        let (listing, evidence) = opening(fetched, None, |listing| {
+            format!("{} headlines", listing.items.len())
         })?;
+        let in_doubt = |error| NoProposal::Source {
+            // A list that is not whole answers no question at all.
+            subject: listing.whole.then(|| subject(keyword)),
+            error,
+        };
+        listing
+            .could_decide(keyword.as_str(), now)
+            .map_err(in_doubt)?;
         let criteria = HeadlineCriteria {
             keyword: keyword.clone(),
+            published: Some(HeadlineRule::AfterBetsClose),
         };
         Ok(Proposal {
             criteria: Criteria::News(criteria),
@@ -325,6 +339,10 @@ impl MarketFeed for NewsFeed {
         "news"
     }
 
+    fn has_one_answer_for_all(&self) -> bool {
+        true
+    }
+
     fn propose<'a>(
         &'a self,
         taken: &'a [String],
@@ -335,7 +353,14 @@ impl MarketFeed for NewsFeed {
     }
 
     fn read<'a>(&'a self, market: &'a Market, now: Timestamp) -> BoxFuture<'a, Reading> {
-        async move { deciding(market, self.client.headlines(now).await) }.boxed()
+        async move {
+            let fetched = self.client.headlines(now).await;
+            deciding(
+                market,
+                headlines_to_keep(&market.criteria, &market.times(), fetched),
+            )
+        }
+        .boxed()
     }
 }
 
@@ -352,7 +377,8 @@ impl ResearchFeed {
 
     async fn question(&self, taken: &[String], now: Timestamp) -> Result<Proposal, NoProposal> {
         let fetched = self.client.random(now).await;
-        let (article, evidence) = opening(fetched, |article| format!("page {}", article.page_id))?;
+        let (article, evidence) =
+            opening(fetched, None, |article| format!("page {}", article.page_id))?;
         let unusable = |why: &str| NoProposal::Unusable(format!("a random article {why}"));
         let title = article
             .title

@@ -13,7 +13,7 @@ use ledger_core::{MarketId, Money, Refusal};
 use tracing::{debug, info, warn};
 use uuid::Builder;
 
-use super::{Errand, MarketDesk, MarketFeed, NoProposal, Proposal};
+use super::{About, MarketDesk, MarketFeed, NoProposal, Proposal};
 use crate::cycle::MayContinue;
 
 /// The most markets opened in one cycle.
@@ -54,7 +54,11 @@ pub(super) async fn stock(desk: &MarketDesk, may_continue: MayContinue<'_>) -> D
         let mut willing = Vec::with_capacity(candidates.len());
         for feed in candidates {
             if affordable(desk, &board, feed.source())
-                && desk.may_ask(feed.as_ref(), Errand::Propose, now).await?
+                && !desk
+                    .cooling()
+                    .subjects_left_alone(feed.name(), now)
+                    .contains(&String::new())
+                && desk.may_ask(feed.as_ref(), now).await?
             {
                 willing.push(feed);
             }
@@ -112,23 +116,29 @@ async fn attempt(
     now: ledger_core::Timestamp,
 ) -> DbResult<Option<(MarketSource, MarketId)>> {
     let source = feed.source();
-    let taken: Vec<String> = board
+    let on_the_board = board
         .subjects
         .iter()
         .filter(|(of, _)| *of == source)
-        .map(|(_, subject)| subject.clone())
-        .collect();
+        .map(|(_, subject)| subject.clone());
+    let mut taken = desk.cooling().subjects_left_alone(feed.name(), now);
+    taken.extend(on_the_board);
     let proposed = tokio::select! {
         proposed = feed.propose(&taken, desk.draw(), now) => proposed,
         () = desk.shutdown.wait() => return Ok(None),
     };
     match proposed {
         Ok(proposal) => {
-            desk.answered(feed, now).await?;
+            desk.answered(feed, &proposal.criteria.subject(), now)
+                .await?;
             open(desk, source, proposal).await
         }
-        Err(NoProposal::Source(error)) => {
-            desk.failed(feed, Errand::Propose, &error, now).await?;
+        Err(NoProposal::Source { subject, error }) => {
+            let about = About {
+                subject: subject.as_deref(),
+                market: None,
+            };
+            desk.failed(feed, about, &error, now).await?;
             Ok(None)
         }
         Err(reason @ (NoProposal::NothingFree | NoProposal::Unusable(_))) => {

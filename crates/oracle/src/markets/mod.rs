@@ -4,30 +4,31 @@
 //! the other. Each step has an error boundary; no network call is made inside a transaction; and
 //! what decides a market is kept before anybody is paid by it.
 
+mod cooling;
 pub mod feeds;
 mod maker;
 mod resolver;
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bus::Bus;
 use daemon::shutdown::Shutdown;
 use db::markets::{Market, NewEvidence};
 use db::{Database, DbResult};
 use futures_util::future::BoxFuture;
-use ledger_core::Timestamp;
 use ledger_core::criteria::Criteria;
 use ledger_core::economy::EconomyRules;
-use ledger_core::market::{MarketSource, retry_seconds};
+use ledger_core::market::MarketSource;
 use ledger_core::research::Answer;
+use ledger_core::{MarketId, Timestamp};
 use sources::SourceError;
 use tracing::{info, warn};
 
 pub use maker::Stocked;
 pub use resolver::Resolved;
 
+use self::cooling::Cooling;
 use crate::backoff;
 use crate::cycle::{MayContinue, guarded};
 
@@ -38,6 +39,11 @@ pub trait MarketFeed: Send + Sync {
 
     /// Under which its cooldown is kept, and what the log calls it.
     fn name(&self) -> &'static str;
+
+    /// Whether one answer decides all its markets, so that what is wrong with it is the source's.
+    fn has_one_answer_for_all(&self) -> bool {
+        false
+    }
 
     /// Proposes a question about something that is not in `taken`. `draw` is a random number.
     fn propose<'a>(
@@ -67,10 +73,23 @@ pub struct Proposal {
 pub enum NoProposal {
     #[error("everything it could ask about is on the board")]
     NothingFree,
-    #[error(transparent)]
-    Source(#[from] SourceError),
+    #[error("{error}")]
+    Source {
+        /// What was asked about, where something had been chosen.
+        subject: Option<String>,
+        error: SourceError,
+    },
     #[error("{0}")]
     Unusable(String),
+}
+
+impl From<SourceError> for NoProposal {
+    fn from(error: SourceError) -> NoProposal {
+        NoProposal::Source {
+            subject: None,
+            error,
+        }
+    }
 }
 
 /// A fetch that was made to decide a market.
@@ -105,47 +124,7 @@ pub struct MarketDesk {
     pub(crate) rules: EconomyRules,
     pub(crate) shutdown: Shutdown,
     dice: Dice,
-    pauses: Mutex<BTreeMap<(&'static str, Errand), Pause>>,
-}
-
-/// What a feed is asked for. A subject that it does not know any more keeps it from proposing for a
-/// while, and not from deciding the markets of others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Errand {
-    /// A new question.
-    Propose,
-    /// What decides a market.
-    Read,
-}
-
-/// Whether an error says something about the source as a whole, not about one subject.
-const fn is_of_the_source(error: &SourceError) -> bool {
-    match error {
-        SourceError::Timeout
-        | SourceError::Unreachable(_)
-        | SourceError::RateLimited { .. }
-        | SourceError::Forbidden
-        | SourceError::Server(_)
-        | SourceError::NotJson
-        | SourceError::NotFeed
-        | SourceError::TooLarge => true,
-        SourceError::NotFound
-        | SourceError::Redirected(_)
-        | SourceError::Status(_)
-        | SourceError::MissingField(_)
-        | SourceError::Nonsense { .. }
-        | SourceError::Stale { .. }
-        | SourceError::FromTheFuture { .. } => false,
-    }
-}
-
-/// How long a feed is left alone after failing in a row. Forgotten with the process; what a source
-/// asked for itself is kept in Postgres.
-#[derive(Debug, Clone, Copy)]
-struct Pause {
-    failures: i32,
-    began: Timestamp,
-    until: Timestamp,
+    cooling: Mutex<Cooling>,
 }
 
 impl fmt::Debug for MarketDesk {
@@ -181,7 +160,7 @@ impl MarketDesk {
             rules,
             shutdown,
             dice,
-            pauses: Mutex::new(BTreeMap::new()),
+            cooling: Mutex::default(),
         }
     }
 
@@ -194,21 +173,8 @@ impl MarketDesk {
     }
 
     /// Whether a feed may be asked now: it neither asked for peace nor failed a moment ago.
-    pub(crate) async fn may_ask(
-        &self,
-        feed: &dyn MarketFeed,
-        errand: Errand,
-        now: Timestamp,
-    ) -> DbResult<bool> {
-        let is_paused = |pause: &Pause| {
-            // A clock that was set back must not silence a feed for longer than its pause.
-            now < pause.until && pause.until.seconds_since(now) <= retry_seconds(i32::MAX)
-        };
-        let paused = {
-            let pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
-            pauses.get(&(feed.name(), errand)).is_some_and(is_paused)
-        };
-        if paused {
+    pub(crate) async fn may_ask(&self, feed: &dyn MarketFeed, now: Timestamp) -> DbResult<bool> {
+        if self.cooling().is_source_left_alone(feed.name(), now) {
             return Ok(false);
         }
         let mut conn = self.database.get().await?;
@@ -216,15 +182,14 @@ impl MarketDesk {
         Ok(cooldown.is_none_or(|cooldown| !cooldown.active))
     }
 
-    /// Forgets a feed's failures from before it was asked at `now`; what failed beside this answer
-    /// stays.
-    async fn answered(&self, feed: &dyn MarketFeed, now: Timestamp) -> DbResult<()> {
-        let failed_before = {
-            let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
-            let before = pauses.len();
-            pauses.retain(|(name, _), pause| *name != feed.name() || pause.began >= now);
-            pauses.len() < before
-        };
+    fn cooling(&self) -> MutexGuard<'_, Cooling> {
+        self.cooling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the failures of a feed and of this subject from before it was asked at `now`; what
+    /// failed beside this answer stays.
+    async fn answered(&self, feed: &dyn MarketFeed, subject: &str, now: Timestamp) -> DbResult<()> {
+        let failed_before = self.cooling().answered(feed.name(), subject, now);
         let mut conn = self.database.get().await?;
         if db::leases::cooldown(&mut conn, feed.name())
             .await?
@@ -238,54 +203,42 @@ impl MarketDesk {
         Ok(())
     }
 
-    /// Leaves a feed alone for a while, and says so. Answers for how many seconds at least the
-    /// source itself asked for.
+    /// Leaves a feed or one of its subjects alone for a while, and says so. Answers for how many
+    /// seconds at least the source itself asked for.
     async fn failed(
         &self,
         feed: &dyn MarketFeed,
-        errand: Errand,
+        about: About<'_>,
         error: &SourceError,
         now: Timestamp,
     ) -> DbResult<Option<i64>> {
-        let errands: &[Errand] = match (is_of_the_source(error), errand) {
-            (true, _) => &[Errand::Propose, Errand::Read],
-            (false, Errand::Propose) => &[Errand::Propose],
-            // One market's own trouble: its next fetch is put off, and nobody else's.
-            (false, Errand::Read) => &[],
-        };
-        let mut failures = 1;
-        {
-            let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
-            for errand in errands {
-                let key = (feed.name(), *errand);
-                // Several answers of one moment are one failure.
-                let before = pauses.get(&key).copied();
-                let counted = before.is_some_and(|pause| pause.began == now);
-                let earlier = before.map_or(0, |pause| pause.failures);
-                failures = earlier.saturating_add(i32::from(!counted)).max(1);
-                let until = now.plus_seconds(retry_seconds(failures));
-                let pause = Pause {
-                    failures,
-                    began: now,
-                    until,
-                };
-                pauses.insert(key, pause);
-            }
-        }
+        let source = feed.name();
+        let blamed = self.cooling().failed(feed, about.subject, error, now);
+        let market = about.market.map(tracing::field::display);
+        let subject = about.subject;
         let Some(peace) = error.wants_peace() else {
-            let pause_seconds = retry_seconds(failures);
-            warn!(source = feed.name(), %error, pause_seconds, "market source failed");
+            warn!(
+                source,
+                subject,
+                market.id = market,
+                %error,
+                pause_seconds = blamed.pause_seconds,
+                whole_source = blamed.whole_source,
+                "market source failed"
+            );
             return Ok(None);
         };
         let mut conn = self.database.get().await?;
-        let before = db::leases::cooldown(&mut conn, feed.name()).await?;
+        let before = db::leases::cooldown(&mut conn, source).await?;
         let strikes = before
             .map_or(0, |cooldown| cooldown.strikes)
             .saturating_add(1);
         let seconds = backoff::cooldown_seconds(strikes, peace.retry_after_seconds);
-        db::leases::cool_down(&mut conn, feed.name(), strikes, seconds).await?;
+        db::leases::cool_down(&mut conn, source, strikes, seconds).await?;
         warn!(
-            source = feed.name(),
+            source,
+            subject,
+            market.id = market,
             %error,
             strikes,
             cooldown_seconds = seconds,
@@ -293,6 +246,15 @@ impl MarketDesk {
         );
         Ok(Some(seconds))
     }
+}
+
+/// What a source was asked about.
+#[derive(Debug, Clone, Copy)]
+struct About<'a> {
+    /// `None` where the source itself was to choose.
+    subject: Option<&'a str>,
+    /// The market that was to be decided.
+    market: Option<MarketId>,
 }
 
 /// Runs one cycle to its end, unless `may_continue` says no between two transactions. Never fails

@@ -7,14 +7,14 @@ use futures_util::{StreamExt, stream};
 use ledger_core::{MarketId, Refusal, Timestamp};
 use tracing::{error, info};
 
-use super::{Errand, MarketDesk};
+use super::{About, MarketDesk};
 use crate::cycle::MayContinue;
 use crate::settlement::is_pause;
 
 /// The most locked markets looked at in one cycle.
 const DUE_MAX: i64 = 50;
 /// Fetches at once.
-const FETCHES_AT_ONCE: usize = 4;
+const FETCHES_AT_ONCE: usize = 8;
 
 /// What the resolver did in a cycle.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +40,7 @@ pub(super) async fn resolve(
     };
     let mut silent = Vec::new();
     for feed in &desk.feeds {
-        if !desk.may_ask(feed.as_ref(), Errand::Read, now).await? {
+        if !desk.may_ask(feed.as_ref(), now).await? {
             silent.push(feed.source());
         }
     }
@@ -91,30 +91,36 @@ async fn carry(
     if let Some(settled) = settle(desk, id).await? {
         return Ok(Some(settled));
     }
-    let (market, rules) = &{
+    let (market, rules, asked) = &{
         let mut conn = desk.database.get().await?;
         let market = db::markets::find(&mut conn, id).await?;
         let rules = db::rules::of(&mut conn, market.rules, &desk.rules).await?;
-        (market, rules)
+        let asked = db::markets::asked(&mut conn, &market).await?;
+        (market, rules, asked)
     };
     let patience = rules.markets.settle_patience_seconds;
-    if now > market.deadline.plus_seconds(patience) {
-        return give_up(desk, market.id, patience).await;
+    if asked.enough(patience, now) {
+        return give_up(desk, market.id, patience, asked.times).await;
     }
     let Some(feed) = desk.feed(market.source) else {
         return Ok(None);
     };
-    if !desk.may_ask(feed.as_ref(), Errand::Read, now).await? {
+    if !desk.may_ask(feed.as_ref(), now).await? {
         return Ok(None);
     }
     let reading = tokio::select! {
         reading = feed.read(market, now) => reading,
         () = desk.shutdown.wait() => return Ok(None),
     };
+    let subject = market.criteria.subject();
+    let about = About {
+        subject: Some(&subject),
+        market: Some(market.id),
+    };
     let wait_seconds = match &reading.error {
-        Some(error) => desk.failed(feed.as_ref(), Errand::Read, error, now).await?,
+        Some(error) => desk.failed(feed.as_ref(), about, error, now).await?,
         None => {
-            desk.answered(feed.as_ref(), now).await?;
+            desk.answered(feed.as_ref(), &subject, now).await?;
             None
         }
     };
@@ -146,8 +152,11 @@ async fn give_up(
     desk: &MarketDesk,
     id: MarketId,
     patience_seconds: i64,
+    times: i64,
 ) -> DbResult<Option<SettledMarket>> {
-    let reason = format!("its source gave no answer within {patience_seconds} seconds");
+    let reason = format!(
+        "its source was asked {times} times and gave no answer within {patience_seconds} seconds"
+    );
     let mut conn = desk.database.get().await?;
     let by = VoidBy::Patience(&desk.rules);
     match db::markets::void(&mut conn, id, &reason, by, None).await {

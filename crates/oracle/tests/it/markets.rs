@@ -6,6 +6,7 @@ use daemon::config::Sources;
 use daemon::shutdown::Shutdown;
 use db::markets::{Finding, Market, MarketFilter, Recorded};
 use ledger_core::MarketId;
+use ledger_core::criteria::Criteria;
 use ledger_core::economy::{EconomyRules, MarketRules, SourceRules};
 use ledger_core::market::{MarketSource, MarketStatus, Side};
 use oracle::markets::{self, Dice, MarketDesk, MarketReport};
@@ -113,7 +114,7 @@ async fn the_board_is_stocked_from_all_four_and_no_subject_twice() {
     for market in &board {
         assert_eq!(
             market.description,
-            market.criteria.question(market.deadline)
+            market.criteria.question(&market.times())
         );
         let kept = db::markets::evidence_of(&mut *arena.conn().await, market.id)
             .await
@@ -165,8 +166,7 @@ async fn each_kind_is_opened_bet_on_decided_by_its_evidence_and_paid() {
         // What was kept says it again, without any network.
         let again = sources::derive(
             &settled.criteria,
-            settled.opens_at,
-            settled.deadline,
+            &settled.times(),
             deciding.fetched_at,
             &deciding.body,
         );
@@ -235,6 +235,11 @@ async fn with_sources_down_the_others_fill_in_and_nobody_is_hurried() {
     let stocked = cycle(&desk).await.stocked.unwrap();
     assert_eq!((stocked.opened.len(), stocked.free), (0, 6));
     assert_eq!(stocked.failed.len(), 4);
+    // One town may be to blame for its own answer; after three it is the source.
+    for _ in 0..2 {
+        let failed = cycle(&desk).await.stocked.unwrap().failed;
+        assert_eq!(failed, ["open-meteo"]);
+    }
     let asked = [
         Service::Wikipedia,
         Service::OpenMeteo,
@@ -310,10 +315,23 @@ async fn nonsense_decides_nothing_is_kept_and_ends_in_void() {
             kept[1]
         );
         assert!(kept[1].fetch.body.len() <= 65_536);
-        // Until 6 h past the deadline; then the stake comes back.
-        arena.age_market(market.id, 6 * 3_600).await;
-        let resolved = cycle(&desk).await.resolved.unwrap();
-        assert_eq!(resolved.settled.len(), 1, "{source}");
+        // Until it was asked for six hours, and ten times; then the stake comes back.
+        let mut cycles = 0;
+        loop {
+            arena.age_market(market.id, 2_300).await;
+            // Another process: what a source failed at is forgotten with the old one.
+            let resolved = cycle(&desk_of(&arena, &outside).await).await.resolved;
+            cycles += 1;
+            if !resolved.unwrap().settled.is_empty() {
+                break;
+            }
+            assert!(cycles < 20, "{source}");
+        }
+        let kept = db::markets::evidence_of(&mut *arena.conn().await, market.id)
+            .await
+            .unwrap();
+        // Beside what it was opened from.
+        assert!(kept.len() > 10, "{source}: {}", kept.len());
         let void = find(&arena, market.id).await;
         assert_eq!(void.status, MarketStatus::Void);
         assert!(void.void_reason.unwrap().contains("21600 seconds"));
@@ -382,4 +400,107 @@ async fn oracles_at_once_open_no_place_twice_and_pay_nobody_twice() {
         assert_eq!(find(&arena, market.id).await.status, MarketStatus::Resolved);
     }
     arena.assert_sound().await;
+}
+
+fn repository_path(market: &Market) -> String {
+    let Criteria::Github(criteria) = &market.criteria else {
+        panic!("{market:?}");
+    };
+    format!("/repos/{}", criteria.repository)
+}
+
+/// GitHub's markets with one whose repository answers this, all past their deadlines.
+async fn with_one_bad_repository(fault: Fault) -> (Arena, Outside, Desk, Vec<Market>) {
+    let arena = Arena::new().await.with_rules(only(&[MarketSource::Github]));
+    let outside = Outside::start().await;
+    let desk = desk_of(&arena, &outside).await;
+    cycle(&desk).await;
+    let board = all(&arena).await;
+    assert_eq!(board.len(), 6);
+    outside.fault_about(&repository_path(&board[0]), Some(fault));
+    for market in &board {
+        pass_deadline(&arena, market).await;
+    }
+    (arena, outside, desk, board)
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_one_subject_delays_no_other() {
+    for fault in [
+        Fault {
+            body: b"{\"message\":\"Repository access blocked\"}".to_vec(),
+            ..Fault::status(403)
+        },
+        Fault::status(404),
+        Fault::status(451),
+        Fault::status(500),
+        Fault::body("<html>"),
+        Fault::body("{}"),
+    ] {
+        let told = format!("{fault:?}");
+        let (arena, outside, desk, board) = with_one_bad_repository(fault).await;
+        let report = cycle(&desk).await;
+        let resolved = report.resolved.unwrap();
+        assert_eq!(resolved.waiting, [board[0].id], "{told}");
+        assert_eq!(resolved.settled.len(), 5, "{told}");
+        // The source is asked on, and its other subjects get new questions at once.
+        assert_eq!(report.stocked.unwrap().opened.len(), 6, "{told}");
+        let cooldown = db::leases::cooldown(&mut *arena.conn().await, "github").await;
+        assert!(cooldown.unwrap().is_none(), "{told}");
+        // It answers again, and its market is decided.
+        outside.fault_about(&repository_path(&board[0]), None);
+        arena.age_market(board[0].id, 60).await;
+        let settled = cycle(&desk).await.resolved.unwrap().settled;
+        assert_eq!(settled.len(), 1, "{told}");
+        arena.assert_sound().await;
+    }
+}
+
+/// What is logged goes here.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_failure_names_its_subject_and_its_market() {
+    let (_arena, _outside, desk, board) = with_one_bad_repository(Fault::status(404)).await;
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    cycle(&desk).await;
+    drop(guard);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let line = log
+        .lines()
+        .find(|line| line.contains("market source failed"));
+    let line = line.unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains(&board[0].criteria.subject()), "{line}");
+    assert!(line.contains(&board[0].id.to_string()), "{line}");
+}
+
+#[tokio::test]
+async fn a_rate_limit_is_the_sources() {
+    let limited = Fault {
+        headers: "x-ratelimit-remaining: 0\r\n".to_owned(),
+        body: b"{\"message\":\"API rate limit exceeded\"}".to_vec(),
+        ..Fault::status(403)
+    };
+    let (arena, _outside, desk, _) = with_one_bad_repository(limited).await;
+    cycle(&desk).await;
+    let cooldown = db::leases::cooldown(&mut *arena.conn().await, "github").await;
+    assert!(cooldown.unwrap().is_some_and(|cooldown| cooldown.active));
 }

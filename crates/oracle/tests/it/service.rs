@@ -103,6 +103,19 @@ async fn an_unmigrated_database_stops_the_start() {
 }
 
 #[tokio::test]
+async fn a_database_in_another_encoding_stops_the_start() {
+    let arena = Arena::new().await;
+    let (_, url) = test_kit::empty_database_in("LATIN1").await;
+    let mut config = config(&arena, "");
+    config.database_url = url.into();
+    let failure = service::run(config, Shutdown::manual()).await.unwrap_err();
+    assert_eq!(failure.exit_code(), EXIT_CONFIG, "{failure}");
+    for part in ["DATABASE_URL", "LATIN1", "UTF8"] {
+        assert!(failure.to_string().contains(part), "{failure}");
+    }
+}
+
+#[tokio::test]
 async fn a_newer_schema_stops_the_start_and_shows_in_the_probe() {
     let arena = Arena::new().await;
     let sql = "INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000')";
@@ -137,4 +150,39 @@ async fn without_a_price_it_is_ready_but_degraded() {
         (of("postgres").state, of("redis").state),
         (CheckState::Ok, CheckState::Ok)
     );
+}
+
+#[tokio::test]
+async fn it_is_not_ready_while_postgres_or_redis_takes_no_writes() {
+    let arena = Arena::new().await;
+    let redis = test_kit::servers::RedisServer::start(&[]).await;
+    let own = bus::BusConfig {
+        url: redis.url(),
+        namespace: String::new(),
+    };
+    let own = bus::Bus::connect(own).await.unwrap();
+    let (leadership, _contest) =
+        Leadership::contend(arena.database().clone(), LeaseTimes::default());
+    let why = async |name: &str| {
+        let database = arena.database().clone();
+        let checks = service::probe(database, own.clone(), leadership.clone()).await;
+        let check = checks.into_iter().find(|check| check.name == name).unwrap();
+        (check.state == CheckState::Failed).then(|| check.detail.unwrap())
+    };
+    assert_eq!((why("redis").await, why("postgres").await), (None, None));
+    redis.command("REPLICAOF 127.0.0.1 1").await;
+    let said = eventually("Redis is a replica", || why("redis")).await;
+    assert!(said.contains("read-only replica"), "{said}");
+    arena.refuse_writes(true).await;
+    eventually("Postgres is read-only", || async {
+        let said = why("postgres").await?;
+        said.contains("default_transaction_read_only").then_some(())
+    })
+    .await;
+    arena.refuse_writes(false).await;
+    redis.command("REPLICAOF NO ONE").await;
+    eventually("all is well", || async {
+        (why("redis").await.is_none() && why("postgres").await.is_none()).then_some(())
+    })
+    .await;
 }

@@ -71,9 +71,16 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let began = Instant::now();
     let ticks = settings.ticks;
+    let mut last = began;
     let outcome = simulation::run(settings, |tick| {
-        if tick % PROGRESS_TICKS == 0 && tick < ticks {
-            eprintln!("tick {tick} of {ticks}, {} s", began.elapsed().as_secs());
+        if tick % PROGRESS_TICKS == 0 {
+            let now = Instant::now();
+            let micros = now.duration_since(last).as_micros().max(1);
+            let rate = u128::from(PROGRESS_TICKS.unsigned_abs()) * 1_000_000 / micros;
+            last = now;
+            let seconds = began.elapsed().as_secs();
+            // Benchmarks read this line.
+            eprintln!("tick {tick} of {ticks}, {seconds} s, {rate} ticks a second");
         }
     })
     .await?;

@@ -1,36 +1,31 @@
 //! RSS, Atom and RDF, as far as headlines go: the title, date and link of each item.
 //!
-//! `feed-rs` reads them, and takes what the Web calls a feed: RSS from 0.91 on, Atom without its
-//! namespace, a lone entry, prefixes that were never declared; the last of several titles or dates
-//! counts. HTML's entities and XHTML's tags stay in a title as they came. An item of RSS 1.0 needs a
-//! link.
+//! Feeds are written by strangers, and often wrongly. One odd element costs what it touches and
+//! nothing else: a reader that cannot go on begins again behind it, and the item is marked as one
+//! that was not read in full. So is the whole list if it ends early, or if what is broken lies
+//! between items.
 //!
-//! Feeds are written by strangers, and `feed-rs` recurses, copies and panics. No document comes to
-//! it that [`admitted`] did not walk to its end first, and no panic leaves [`entries`]. Nothing here
-//! may draw an id or a date that is not in the feed: dates are read by [`read_date`] alone, for
-//! `feed-rs` would guess them.
+//! An item's title is its own `title`, or `dc:title`; several are one title with a bar between them.
+//! Its date is `pubDate`, `published` or `issued`, else `dc:date`, else `updated` or `modified`.
 
-use std::panic::catch_unwind;
+use std::collections::VecDeque;
 
-use chrono::{DateTime, Utc};
-use feed_rs::model::{Entry, Link};
-use feed_rs::parser::Builder;
 use ledger_core::Timestamp;
 use quick_xml::Reader;
-use quick_xml::events::Event;
+use quick_xml::events::{BytesStart, Event};
 use url::Url;
 
-use super::{Headline, is_link, some};
+use super::{Item, Listing, NEWS_MAX_BYTES, dates, encoding, text};
 use crate::http::{self, Http};
-use crate::{BODY_MAX_BYTES, Fetched, SetupError, SourceError};
+use crate::{Fetched, SetupError, SourceError};
 
 /// Elements within elements; a right feed has about five, and ten with pictures.
-const DEPTH_MAX: usize = 32;
-/// Groups of pictures, of which an item has one at most: `feed-rs` gives each a copy of whatever is
-/// said outside it, a quarter of a gigabyte from one answer if nobody counts.
-const GROUPS_MAX: usize = 128;
+const DEPTH_MAX: usize = 64;
+/// How often the reader begins again behind an error: what does not end costs a walk to the end
+/// each time.
+const ERRORS_MAX: usize = 64;
 
-/// A technology feed of some thirty items, well below what is read of an answer.
+/// A technology feed of some thirty items.
 pub const DEFAULT_FEED_URL: &str = "https://feeds.bbci.co.uk/news/technology/rss.xml";
 
 /// The client of one feed.
@@ -49,157 +44,331 @@ impl Feed {
     }
 
     /// The headlines of now.
-    pub async fn headlines(&self, now: Timestamp) -> Fetched<Vec<Headline>> {
+    pub async fn headlines(&self, now: Timestamp) -> Fetched<Listing> {
         let headers = http::accepting(
             "application/rss+xml, application/atom+xml, application/rdf+xml, application/xml, text/xml",
         );
-        let answer = self.http.get(&self.url, headers, now).await;
-        answer.understand(parse_feed)
+        let answer = self
+            .http
+            .get_up_to(NEWS_MAX_BYTES, &self.url, headers, now)
+            .await;
+        let charset = http::charset(&answer.headers);
+        super::as_far_as_it_came(answer, |body| read_feed(body, charset.as_deref()))
     }
 }
 
-/// Reads a feed, as UTF-8 whatever it declares. Equal bytes give equal headlines.
+/// Reads a feed in the encoding that it declares. Equal bytes give equal headlines.
 ///
 /// # Errors
-/// When the answer is no feed, or holds no headline.
-pub fn parse_feed(body: &[u8]) -> Result<Vec<Headline>, SourceError> {
-    if body.len() > BODY_MAX_BYTES {
+/// When the answer is no feed.
+pub fn parse_feed(body: &[u8]) -> Result<Listing, SourceError> {
+    read_feed(body, None)
+}
+
+/// Reads a feed whose answer named this charset.
+fn read_feed(body: &[u8], charset: Option<&str>) -> Result<Listing, SourceError> {
+    if body.len() > NEWS_MAX_BYTES {
         return Err(SourceError::TooLarge);
     }
-    let text = std::str::from_utf8(body).map_err(|_| SourceError::NotFeed)?;
-    let text = text.trim_start_matches('\u{feff}');
-    let entries = admitted(text).and_then(entries);
-    let entries = entries.ok_or(SourceError::NotFeed)?;
-    some(entries.into_iter().filter_map(headline).collect())
+    let text = encoding::decode(body, charset);
+    let mut walk = Walk::default();
+    let mut from = 0;
+    for _ in 0..=ERRORS_MAX {
+        let rest = text.get(from..).unwrap_or_default();
+        let Some(stop) = walk.read(rest) else {
+            return walk.finish();
+        };
+        // Behind the sign that the reader stumbled over.
+        let after = text.get(from + stop..).unwrap_or_default();
+        let next = after.char_indices().skip(1).find(|(_, c)| *c == '<');
+        match next {
+            Some((offset, _)) => from += stop + offset,
+            None => break,
+        }
+    }
+    walk.whole = false;
+    walk.finish()
 }
 
-/// What follows the XML declaration, if the document is well-formed to its end, and neither so deep
-/// nor so wide that reading it would hurt.
-fn admitted(text: &str) -> Option<&str> {
-    // None of XML's characters, and the mark of another encoding to a reader that guesses.
-    if text.contains('\0') {
-        return None;
+/// What of a document was read so far.
+struct Walk {
+    /// The names of the elements that are open.
+    open: Vec<String>,
+    seen_root: bool,
+    is_feed: bool,
+    item: Option<Draft>,
+    items: Vec<Item>,
+    /// Whether nothing between items was lost.
+    whole: bool,
+}
+
+impl Default for Walk {
+    fn default() -> Walk {
+        Walk {
+            open: Vec::new(),
+            seen_root: false,
+            is_feed: false,
+            item: None,
+            items: Vec::new(),
+            whole: true,
+        }
     }
-    let mut rest = text;
-    let (mut depth, mut roots, mut groups) = (0_usize, 0, 0);
-    let mut reader = Reader::from_str(text);
-    reader.config_mut().expand_empty_elements = true;
-    loop {
-        match reader.read_event().ok()? {
-            Event::Start(start) => {
-                roots += usize::from(depth == 0);
-                // `feed-rs` takes what follows the last colon for the name.
-                let name = start.name().into_inner().rsplit(':').next();
-                groups += usize::from(name == Some("group"));
-                depth += 1;
-                let fits = roots == 1 && depth <= DEPTH_MAX && groups <= GROUPS_MAX;
-                if !fits || start.attributes().any(|it| it.is_err()) {
-                    return None;
+}
+
+/// An item that is being read.
+struct Draft {
+    name: String,
+    /// How many elements are open within which it is one.
+    depth: usize,
+    titles: Vec<String>,
+    other_titles: Vec<String>,
+    /// By how much they say: of publication, of publication by Dublin Core, of the last change.
+    dates: [Vec<String>; 3],
+    links: VecDeque<String>,
+    /// What the text that comes belongs to.
+    into: Option<Field>,
+    whole: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Field {
+    Title,
+    OtherTitle,
+    Date(usize),
+    Link,
+}
+
+fn local(name: &str) -> &str {
+    name.rsplit(':').next().unwrap_or(name)
+}
+
+fn prefix(name: &str) -> &str {
+    name.split_once(':').map_or("", |(prefix, _)| prefix)
+}
+
+impl Walk {
+    /// Reads to the end, or answers where the reader cannot go on.
+    fn read(&mut self, text: &str) -> Option<usize> {
+        let mut reader = Reader::from_str(text);
+        let config = reader.config_mut();
+        config.check_end_names = false;
+        config.allow_unmatched_ends = true;
+        config.allow_dangling_amp = true;
+        loop {
+            match reader.read_event() {
+                Ok(Event::Eof) => return None,
+                Ok(event) => self.take(&event),
+                Err(_) => {
+                    self.odd();
+                    return Some(usize::try_from(reader.error_position()).unwrap_or(text.len()));
                 }
             }
-            // More ends than starts are an error of the reader's before they come here.
-            Event::End(_) => depth = depth.saturating_sub(1),
-            // The encoding that it declares would be believed.
-            Event::Decl(_) if roots == 0 => {
-                rest = text.get(usize::try_from(reader.buffer_position()).ok()?..)?;
-            }
-            Event::Decl(_) => return None,
-            Event::Text(text) if depth == 0 && !text.trim().is_empty() => return None,
-            Event::CData(_) | Event::GeneralRef(_) if depth == 0 => return None,
-            Event::GeneralRef(reference) => {
-                reference.resolve_char_ref().ok()?;
-            }
-            Event::Eof => break,
-            Event::Text(_)
-            | Event::CData(_)
-            | Event::Empty(_)
-            | Event::Comment(_)
-            | Event::PI(_)
-            | Event::DocType(_) => {}
-        }
-    }
-    // The end within an element is no end.
-    (depth == 0 && roots == 1).then_some(rest)
-}
-
-/// `None` if `feed-rs` takes the document for no feed, or panics over it.
-fn entries(text: &str) -> Option<Vec<Entry>> {
-    let read = catch_unwind(|| {
-        Builder::new()
-            .timestamp_parser(read_date)
-            // Nobody asks for ids, and some would be random.
-            .id_generator(|_, _, _| String::new())
-            .build()
-            .parse(text.as_bytes())
-    });
-    Some(read.ok()?.ok()?.entries)
-}
-
-fn headline(entry: Entry) -> Option<Headline> {
-    // An entry without a date of publication was published when it last changed in earnest.
-    let published_at = Timestamp::from(entry.published.or(entry.updated)?);
-    let link = entry.links.iter().find(|link| is_article(link));
-    let link = link.map(|link| link.href.as_str());
-    Headline::new(&entry.title?.content, published_at, link)
-}
-
-/// Whether `link` is the address of the article itself; others lead to comments, pictures or the
-/// feed.
-fn is_article(link: &Link) -> bool {
-    let alternate = link.rel.as_deref().is_none_or(|rel| rel == "alternate");
-    alternate && link.target.is_none() && is_link(&link.href)
-}
-
-/// RFC 2822 as in RSS 2.0, RFC 3339 as in Atom, or RFC 3339 without seconds as in Dublin Core. A
-/// date without a time of day says too little.
-fn read_date(text: &str) -> Option<DateTime<Utc>> {
-    let text = text.trim();
-    // Not in the RFC, and in many a feed.
-    let written = text.replace(" UTC", " GMT");
-    DateTime::parse_from_rfc3339(text)
-        .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M%#z"))
-        .or_else(|_| DateTime::parse_from_rfc2822(&written))
-        .ok()
-        .map(|date| date.to_utc())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_come_in_three_forms() {
-        let expected = "2026-11-24T14:05:00.000000Z";
-        for text in [
-            "Tue, 24 Nov 2026 14:05:00 GMT",
-            "Tue, 24 Nov 2026 14:05:00 UTC",
-            "Tue, 24 Nov 2026 14:05:00 +0000",
-            " Tue, 24 Nov 2026 09:05:00 EST\n",
-            "24 Nov 2026 15:05 +0100",
-            "2026-11-24T14:05:00Z",
-            "2026-11-24T15:05:00.000+01:00",
-            "2026-11-24T14:05Z",
-            "2026-11-24T09:05-05:00",
-        ] {
-            let read = read_date(text).map(|at| Timestamp::from(at).to_string());
-            assert_eq!(read.as_deref(), Some(expected), "{text}");
         }
     }
 
-    #[test]
-    fn dates_that_would_need_a_guess_are_none() {
-        for text in [
-            "",
-            "yesterday",
-            "2026-11-24",
-            "2026-11-24T14:05:00",
-            "Tue, 24 Nov 2026 24:10:00 GMT",
-            "Wed, 24 Nov 2026 14:05:00 GMT",
-            "Tue, 24 Nov 2026 14:05:00 CET",
-            "Nov 24 2026 14:05:00 GMT",
-            "1764000000",
-        ] {
-            assert_eq!(read_date(text), None, "{text}");
+    fn take(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Start(start) => self.start(start),
+            Event::Empty(start) => {
+                let depth = self.open.len();
+                self.start(start);
+                if self.open.len() > depth {
+                    self.end(start.name().into_inner());
+                }
+            }
+            Event::End(end) => self.end(end.name().into_inner()),
+            Event::Text(part) => self.text(part),
+            Event::CData(part) => self.text(part),
+            Event::GeneralRef(name) => self.text(&format!("&{};", &**name)),
+            Event::Comment(_) | Event::PI(_) | Event::Decl(_) | Event::DocType(_) | Event::Eof => {}
         }
+    }
+
+    /// Something that cannot be read: it costs the item in which it is, or the list.
+    fn odd(&mut self) {
+        match &mut self.item {
+            Some(item) => item.whole = false,
+            None => self.whole = false,
+        }
+    }
+
+    fn start(&mut self, start: &BytesStart<'_>) {
+        let name = start.name().into_inner();
+        if !self.seen_root {
+            self.seen_root = true;
+            let known = ["rss", "rdf", "feed", "entry", "channel"];
+            self.is_feed = known.iter().any(|it| local(name).eq_ignore_ascii_case(it));
+        } else if self.open.is_empty() {
+            // A second document behind the first.
+            self.whole = false;
+        }
+        if self.open.len() >= DEPTH_MAX {
+            return self.odd();
+        }
+        if self.item.as_ref().is_some_and(|item| item.name == name) {
+            // The one before was never closed.
+            self.odd();
+            self.close_item();
+        }
+        let is_item = ["item", "entry"].contains(&local(name));
+        match &mut self.item {
+            None if is_item => {
+                self.item = Some(Draft {
+                    name: name.to_owned(),
+                    depth: self.open.len(),
+                    titles: Vec::new(),
+                    other_titles: Vec::new(),
+                    dates: <[Vec<String>; 3]>::default(),
+                    links: VecDeque::new(),
+                    into: None,
+                    whole: true,
+                });
+            }
+            None => {}
+            Some(item) if self.open.len() == item.depth + 1 => item.begin(name, start),
+            Some(_) => {}
+        }
+        self.open.push(name.to_owned());
+    }
+
+    fn end(&mut self, name: &str) {
+        let Some(place) = self.open.iter().rposition(|it| it == name) else {
+            return self.odd();
+        };
+        if place + 1 < self.open.len() {
+            // Elements within it were never closed.
+            self.odd();
+        }
+        self.open.truncate(place);
+        if let Some(item) = &mut self.item {
+            if place <= item.depth {
+                if place < item.depth {
+                    item.whole = false;
+                }
+                self.close_item();
+            } else if place == item.depth + 1 {
+                item.into = None;
+            }
+        }
+    }
+
+    fn text(&mut self, part: &str) {
+        if let Some(item) = &mut self.item {
+            item.add(part);
+        }
+    }
+
+    fn close_item(&mut self) {
+        if let Some(item) = self.item.take() {
+            self.open.truncate(item.depth);
+            self.items.push(item.finish());
+        }
+    }
+
+    fn finish(mut self) -> Result<Listing, SourceError> {
+        if !self.is_feed {
+            return Err(SourceError::NotFeed);
+        }
+        if !self.open.is_empty() || self.item.is_some() {
+            self.whole = false;
+            self.odd();
+        }
+        self.close_item();
+        Ok(Listing {
+            items: self.items,
+            whole: self.whole,
+        })
+    }
+}
+
+impl Draft {
+    /// An element of the item itself begins.
+    fn begin(&mut self, name: &str, start: &BytesStart<'_>) {
+        let own = prefix(name) == prefix(&self.name);
+        let lower = local(name).to_ascii_lowercase();
+        self.into = match lower.as_str() {
+            "title" if own => Some(Field::Title),
+            "title" if prefix(name).eq_ignore_ascii_case("dc") => Some(Field::OtherTitle),
+            "pubdate" | "published" | "issued" => Some(Field::Date(0)),
+            "date" | "publicationdate" => Some(Field::Date(1)),
+            "updated" | "modified" => Some(Field::Date(2)),
+            "link" if own => Some(Field::Link),
+            _ => None,
+        };
+        match self.into {
+            Some(Field::Title) => self.titles.push(String::new()),
+            Some(Field::OtherTitle) => self.other_titles.push(String::new()),
+            Some(Field::Date(rank)) => {
+                if let Some(dates) = self.dates.get_mut(rank) {
+                    dates.push(String::new());
+                }
+            }
+            Some(Field::Link) => {
+                let attribute = |name: &str| {
+                    let found = start.try_get_attribute(name).ok().flatten()?;
+                    Some(text::decoded(&found.value))
+                };
+                // Others lead to comments, pictures or the feed.
+                let other = attribute("rel").is_some_and(|rel| rel != "alternate");
+                if other || attribute("target").is_some() {
+                    self.into = None;
+                } else {
+                    self.links.push_back(attribute("href").unwrap_or_default());
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn add(&mut self, part: &str) {
+        let last = match self.into {
+            Some(Field::Title) => self.titles.last_mut(),
+            Some(Field::OtherTitle) => self.other_titles.last_mut(),
+            Some(Field::Date(rank)) => self.dates.get_mut(rank).and_then(|it| it.last_mut()),
+            Some(Field::Link) => self.links.back_mut(),
+            None => None,
+        };
+        if let Some(last) = last {
+            last.push_str(part);
+        }
+    }
+
+    fn finish(self) -> Item {
+        let titles = if self.titles.is_empty() {
+            &self.other_titles
+        } else {
+            &self.titles
+        };
+        let mut titles: Vec<String> = titles.iter().map(|raw| text::shown(raw)).collect();
+        titles.dedup();
+        let link = self
+            .links
+            .iter()
+            .map(|link| text::decoded(link))
+            .find(|link| super::is_link(link.trim()));
+        Item::new(
+            &titles.join(" | "),
+            date(&self.dates),
+            link.as_deref(),
+            self.whole,
+        )
+    }
+}
+
+/// When an item was published; `None` if it does not say so, or says it in a way that cannot be
+/// read.
+fn date(dates: &[Vec<String>; 3]) -> Option<Timestamp> {
+    let [published, dublin, changed] = dates;
+    let one = |all: &[String]| {
+        let mut read = all.iter().map(|it| dates::read(&text::decoded(it)));
+        let first = read.next()??;
+        read.all(|other| other == Some(first)).then_some(first)
+    };
+    let said = !published.is_empty() || !dublin.is_empty();
+    match one(published).or_else(|| one(dublin)) {
+        Some(at) => Some(at),
+        None if said => None,
+        // An entry without a date of publication was published when it last changed.
+        None => one(changed),
     }
 }

@@ -1,51 +1,70 @@
-//! Whether a headline mentions a keyword.
+//! Whether a list of headlines mentions a keyword, or leaves it open.
 
 use ledger_core::Timestamp;
-use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
-use super::Headline;
+use super::text::folded;
+use super::{Item, Listing};
+use crate::SourceError;
 
-/// The earliest headline published in `[from, to]` whose title holds the keyword as a whole word,
-/// whatever the case; of several at once, the first in the list.
+/// The earliest headline published after `after` and by `until` whose title holds the keyword as a
+/// whole word, whatever the case; of several at once, the first in the list.
 ///
-/// `to` must be no later than the fetch that the headlines are from: publishers date articles ahead.
-/// A word ends where no letter, digit or underscore follows: `C` is mentioned in "C++", `Rust` not
-/// in "Rusty", `Apple` in "Apple's". Scripts that put no spaces between words hold few whole words.
-#[must_use]
+/// `until` must be no later than the fetch that the headlines are from: publishers date articles
+/// ahead. A word ends where no letter, digit or underscore follows: `C` is mentioned in "C++",
+/// `Rust` not in "Rusty", `Apple` in "Apple's". Scripts that put no spaces between words hold few
+/// whole words.
+///
+/// # Errors
+/// When there is none and this does not show that nobody wrote about it: an item that could be one
+/// was not read in full, the list is not whole, or does not reach back to `after`.
 pub fn mentions<'a>(
-    headlines: &'a [Headline],
+    listing: &'a Listing,
     keyword: &str,
-    from: Timestamp,
-    to: Timestamp,
-) -> Option<&'a Headline> {
-    let keyword = normal(keyword);
-    headlines
-        .iter()
-        .filter(|headline| (from..=to).contains(&headline.published_at))
-        .filter(|headline| holds_word(&normal(&headline.title), &keyword))
-        .min_by_key(|headline| headline.published_at)
+    after: Timestamp,
+    until: Timestamp,
+) -> Result<Option<&'a Item>, SourceError> {
+    let keyword = folded(keyword);
+    let mut found: Option<&Item> = None;
+    let mut doubtful = 0_usize;
+    for item in &listing.items {
+        let in_time = item.published_at.map(|at| after < at && at <= until);
+        if in_time == Some(false) {
+            continue;
+        }
+        let title = item.title.as_deref();
+        let holds = title.is_some_and(|title| holds_word(&folded(title), &keyword));
+        match (in_time, holds) {
+            (Some(true), true) => {
+                let earlier = found.is_none_or(|other| item.published_at < other.published_at);
+                found = if earlier { Some(item) } else { found };
+            }
+            // What was read in full and does not hold it says so, whenever it was published.
+            (_, false) if item.whole && title.is_some() => {}
+            _ => doubtful += 1,
+        }
+    }
+    if found.is_some() {
+        return Ok(found);
+    }
+    if doubtful > 0 {
+        return Err(SourceError::InDoubt { items: doubtful });
+    }
+    let problem = if !listing.whole {
+        "is not whole, so that what is missing in it may still be there"
+    } else if !listing.reaches_back_to(after) {
+        // Feeds forget.
+        "does not reach back to the close of bets"
+    } else {
+        return Ok(None);
+    };
+    Err(SourceError::Nonsense {
+        field: "list of headlines",
+        problem,
+    })
 }
 
-/// NFKC in lower case with single spaces, so that what looks the same is the same.
-fn normal(text: &str) -> String {
-    let lower: String = text
-        .nfkc()
-        .flat_map(char::to_lowercase)
-        .map(|c| match c {
-            // The same letter at the end of a word.
-            'ς' => 'σ',
-            // Typographers' apostrophes.
-            '’' | '‘' => '\'',
-            _ => c,
-        })
-        .nfkc()
-        .collect();
-    let words: Vec<&str> = lower.split_whitespace().collect();
-    words.join(" ")
-}
-
-fn holds_word(title: &str, keyword: &str) -> bool {
+pub(super) fn holds_word(title: &str, keyword: &str) -> bool {
     if keyword.is_empty() {
         return false;
     }
@@ -68,12 +87,23 @@ mod tests {
         Timestamp::from_micros(seconds * 1_000_000).unwrap()
     }
 
-    fn headline(title: &str, seconds: i64) -> Headline {
-        Headline::new(title, at(seconds), None).unwrap()
+    fn headline(title: &str, seconds: i64) -> Item {
+        Item::new(title, Some(at(seconds)), None, true)
+    }
+
+    fn listing(items: Vec<Item>) -> Listing {
+        Listing { items, whole: true }
+    }
+
+    /// What comes of a list that reaches back.
+    fn told(item: Item) -> Result<bool, SourceError> {
+        let list = listing(vec![item, headline("Old news", 0)]);
+        mentions(&list, "Rust", at(2), at(10)).map(|found| found.is_some())
     }
 
     fn mentioned(title: &str, keyword: &str) -> bool {
-        mentions(&[headline(title, 5)], keyword, at(0), at(10)).is_some()
+        let list = listing(vec![headline(title, 5), headline("0", 0)]);
+        mentions(&list, keyword, at(0), at(10)).unwrap().is_some()
     }
 
     #[test]
@@ -95,6 +125,8 @@ mod tests {
             ("Οδυσσεύς lands", "ΟΔΥΣΣΕΎΣ"),
             ("xa a a", "a a"),
             ("Rusty Rust", "Rust"),
+            ("GPT\u{2011}5 arrives", "GPT-5"),
+            ("Rasp\u{ad}berry Pi", "Raspberry Pi"),
         ] {
             assert!(mentioned(title, keyword), "{keyword} in {title}");
         }
@@ -122,21 +154,63 @@ mod tests {
 
     #[test]
     fn the_earliest_within_the_window_counts() {
-        let headlines = [
+        let list = listing(vec![
             headline("Rust, later", 9),
             headline("Rust, early", 3),
             headline("Rust, early too", 3),
-            headline("Rust, before the opening", 1),
+            headline("Rust, as bets closed", 2),
+            headline("Rust, before", 1),
             headline("Rust, from the future", 11),
             headline("No word of it", 2),
-        ];
-        let found = mentions(&headlines, "Rust", at(2), at(10)).unwrap();
-        assert_eq!(found.title, "Rust, early");
-        // The ends belong to the window.
-        assert!(mentions(&headlines, "Rust", at(9), at(9)).is_some());
-        assert!(mentions(&headlines, "Rust", at(4), at(8)).is_none());
+        ]);
+        let between = |after, until| mentions(&list, "Rust", at(after), at(until));
+        let found = between(2, 10).unwrap().unwrap();
+        assert_eq!(found.title.as_deref(), Some("Rust, early"));
+        // The end belongs to the window, its beginning does not.
+        assert!(between(8, 9).unwrap().is_some());
+        assert!(between(9, 10).unwrap().is_none());
+        assert!(between(4, 8).unwrap().is_none());
         // A window the wrong way round holds nothing.
-        assert!(mentions(&headlines, "Rust", at(10), at(2)).is_none());
-        assert!(mentions(&[], "Rust", at(0), at(10)).is_none());
+        assert!(between(10, 2).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_read_in_full_is_not_absent() {
+        let doubt = Err(SourceError::InDoubt { items: 1 });
+        let undated = |title: &str| Item {
+            published_at: None,
+            ..headline(title, 0)
+        };
+        let broken = |title: &str, seconds| Item {
+            whole: false,
+            ..headline(title, seconds)
+        };
+        assert_eq!(told(undated("Rust is out")), doubt);
+        assert_eq!(told(undated("")), doubt);
+        assert_eq!(told(headline("", 5)), doubt);
+        assert_eq!(told(headline("R\u{fffd}st is out", 5)), doubt);
+        assert_eq!(told(broken("Half a ti", 5)), doubt);
+        // It could not be the one, whatever else it says.
+        assert_eq!(told(undated("Go is out")), Ok(false));
+        assert_eq!(told(headline("", 1)), Ok(false));
+        assert_eq!(told(broken("Half a ti", 1)), Ok(false));
+        // Found is found.
+        assert_eq!(told(broken("Rust, and then", 5)), Ok(true));
+        let both = listing(vec![undated("Rust"), headline("Rust", 5)]);
+        assert!(mentions(&both, "Rust", at(2), at(10)).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_list_that_is_not_whole_shows_no_absence() {
+        let cut = |items| Listing {
+            items,
+            whole: false,
+        };
+        let told = |list: &Listing| mentions(list, "Rust", at(2), at(10)).map(|it| it.is_some());
+        assert!(told(&cut(vec![headline("Go", 0)])).is_err());
+        assert_eq!(told(&cut(vec![headline("Rust", 5)])), Ok(true));
+        assert!(told(&listing(vec![headline("Go", 3)])).is_err());
+        assert!(told(&listing(Vec::new())).is_err());
+        assert_eq!(told(&listing(vec![headline("Go", 2)])), Ok(false));
     }
 }

@@ -4,9 +4,11 @@ use ledger_core::Timestamp;
 use reqwest::header::{HeaderMap, HeaderName};
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Headline, some};
+use super::{Item, Listing, NEWS_MAX_BYTES, dates, text};
 use crate::http::{self, Http};
 use crate::{Fetched, SetupError, SourceError, json};
 
@@ -47,33 +49,29 @@ impl NewsApi {
     }
 
     /// The headlines of now.
-    pub async fn headlines(&self, now: Timestamp) -> Fetched<Vec<Headline>> {
+    pub async fn headlines(&self, now: Timestamp) -> Fetched<Listing> {
         let headers = self.headers.clone();
-        let answer = self.http.get(&self.endpoint, headers, now).await;
+        let answer = self
+            .http
+            .get_up_to(NEWS_MAX_BYTES, &self.endpoint, headers, now)
+            .await;
         answer.understand(parse_newsapi)
     }
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Answer<'a> {
     status: Option<String>,
-    articles: Option<Vec<Article>>,
+    #[serde(borrow)]
+    articles: Option<Vec<&'a RawValue>>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Article {
-    title: Option<String>,
-    url: Option<String>,
-    published_at: Option<String>,
-}
-
-/// Reads NewsAPI's answer.
+/// Reads NewsAPI's answer. An article that is not what it should be costs nothing but itself.
 ///
 /// # Errors
-/// When the answer is no JSON, reports an error, or holds no headline.
-pub fn parse_newsapi(body: &[u8]) -> Result<Vec<Headline>, SourceError> {
-    let answer: Answer = json::object(body)?;
+/// When the answer is no JSON, or reports an error.
+pub fn parse_newsapi(body: &[u8]) -> Result<Listing, SourceError> {
+    let answer: Answer<'_> = json::object(body)?;
     let status = answer.status.ok_or(SourceError::MissingField("status"))?;
     if status != "ok" {
         return Err(SourceError::Nonsense {
@@ -84,10 +82,20 @@ pub fn parse_newsapi(body: &[u8]) -> Result<Vec<Headline>, SourceError> {
     let articles = answer
         .articles
         .ok_or(SourceError::MissingField("articles"))?;
-    let headline = |article: Article| {
-        let title = article.title.filter(|title| title.trim() != REMOVED)?;
-        let published_at: Timestamp = article.published_at?.parse().ok()?;
-        Headline::new(&title, published_at, article.url.as_deref())
-    };
-    some(articles.into_iter().filter_map(headline).collect())
+    Ok(Listing {
+        items: articles.into_iter().map(article).collect(),
+        whole: true,
+    })
+}
+
+fn article(raw: &RawValue) -> Item {
+    let article: Value = serde_json::from_str(raw.get()).unwrap_or_default();
+    let field = |name: &str| article.get(name).and_then(Value::as_str);
+    let title = field("title").filter(|title| title.trim() != REMOVED);
+    Item::new(
+        &text::shown(title.unwrap_or_default()),
+        field("publishedAt").and_then(dates::read),
+        field("url"),
+        true,
+    )
 }

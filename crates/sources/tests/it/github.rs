@@ -69,13 +69,14 @@ async fn both_of_githubs_rate_limits_are_understood() {
         (403, "retry-after: 60\r\n".to_owned(), limited(Some(60))),
         (403, both, limited(Some(60))),
         (403, past, limited(Some(0))),
-        (403, left.clone(), SourceError::Forbidden),
+        // GitHub's words, where its headers say nothing.
+        (403, left.clone(), limited(None)),
         (429, left, limited(None)),
-        (403, String::new(), SourceError::Forbidden),
+        (403, String::new(), limited(None)),
         (
             403,
             "x-ratelimit-remaining: 0\r\nx-ratelimit-reset: never\r\n".to_owned(),
-            SourceError::Forbidden,
+            limited(None),
         ),
     ] {
         let stub = Stub::start(move |_, _| with_headers(status, &headers, RATE_LIMITED)).await;
@@ -84,6 +85,25 @@ async fn both_of_githubs_rate_limits_are_understood() {
         assert_eq!(fetched.value, Err(error));
         assert_eq!(fetched.evidence.status, Some(status));
         assert_eq!(fetched.evidence.body, RATE_LIMITED);
+    }
+}
+
+#[tokio::test]
+async fn a_closed_repository_is_not_githubs_refusal() {
+    for (status, body) in [
+        (403, r#"{"message":"Repository access blocked"}"#),
+        (
+            451,
+            r#"{"message":"Repository access blocked","block":{"reason":"dmca"}}"#,
+        ),
+        (410, r#"{"message":"This repository is gone"}"#),
+    ] {
+        let left = "x-ratelimit-remaining: 12\r\n";
+        let stub = Stub::start(move |_, _| with_headers(status, left, body)).await;
+        let github = GitHub::new(http(), stub.url(), None).unwrap();
+        let error = github.stars(&rust(), now()).await.value.unwrap_err();
+        assert_eq!(error, SourceError::Refused(status));
+        assert_eq!(error.wants_peace(), None);
     }
 }
 

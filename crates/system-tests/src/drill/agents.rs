@@ -203,7 +203,7 @@ impl Agent {
     }
 
     async fn market(&mut self, wanted: impl Fn(&str) -> bool) -> Option<Value> {
-        let list = self.get("/markets?status=OPEN&limit=50").await?;
+        let list = self.get("/markets?taking_bets=true&limit=50").await?;
         let open: Vec<&Value> = list["items"]
             .as_array()?
             .iter()

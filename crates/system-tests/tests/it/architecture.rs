@@ -6,9 +6,10 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Packages of the workspace that each package may build on. What is not here may be known by
 /// nobody; tests may know more.
-const MAY_KNOW: [(&str, &[&str]); 16] = [
+const MAY_KNOW: [(&str, &[&str]); 17] = [
     ("ledger-core", &[]),
     ("llm", &[]),
+    ("personas", &["ledger-core", "llm"]),
     ("daemon", &[]),
     ("db", &["ledger-core"]),
     ("bus", &["ledger-core"]),
@@ -20,7 +21,7 @@ const MAY_KNOW: [(&str, &[&str]); 16] = [
     ("oracle", &["bus", "daemon", "db", "ledger-core", "sources"]),
     (
         "arenactl",
-        &["bus", "daemon", "db", "ledger-core", "sources"],
+        &["bus", "daemon", "db", "ledger-core", "personas", "sources"],
     ),
     (
         "bot-runner",
@@ -31,6 +32,7 @@ const MAY_KNOW: [(&str, &[&str]); 16] = [
             "db",
             "ledger-core",
             "llm",
+            "personas",
             "sources",
         ],
     ),

@@ -6,6 +6,7 @@ mod architecture;
 mod command_lines;
 mod day;
 mod drills;
+mod history;
 mod markets;
 mod pooled;
 mod restored;

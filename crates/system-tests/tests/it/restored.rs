@@ -71,7 +71,11 @@ async fn what_was_backed_up_under_load_goes_on_elsewhere() {
     // Another cluster, which has never heard of this arena.
     let (owner, app) = test_kit::empty_database().await;
     let manifest = backup["manifest"].as_str().unwrap();
-    let into = [("RESTORE_DATABASE_URL", owner.as_str())];
+    let backup_key = stack.written("BACKUP_KEY");
+    let into = [
+        ("RESTORE_DATABASE_URL", owner.as_str()),
+        ("BACKUP_KEY", backup_key.as_str()),
+    ];
     let restored = arenactl(&into, &["restore", manifest]);
     for field in ["bots", "entries", "heads_digest"] {
         assert_eq!(restored[field], backup[field], "{field}");

@@ -24,7 +24,7 @@ fn agents() -> Vec<Operation> {
         post("/auth/token", "getToken", "agents", "An API key for a short-lived token")
             .about("Good for 30 minutes. A wrong key and an unknown bot get the same answer in the same time.")
             .takes("TokenRequest", vec![("by handle", examples::token_request())])
-            .once()
+            .once_in_secret()
             .refuses(&[Unauthorized])
             .answers(200, "TokenAnswer", "A token.", examples::token()),
         get("/arena/observation", "observe", "agents", "A ticket, and what to know before using it")
@@ -67,7 +67,7 @@ fn markets() -> Vec<Operation> {
         )
         .listed(
             "MarketPage",
-            &["marketStatus", "marketSource"],
+            &["marketStatus", "marketSource", "takingBets"],
             examples::market(),
         ),
         post("/markets", "openMarket", "operators", "Opens a market")
@@ -88,7 +88,7 @@ fn markets() -> Vec<Operation> {
             "/markets/{market}",
             "showMarket",
             "markets",
-            "A market with all evidence about it",
+            "A market with what decided it",
         )
         .with(&["market"])
         .answers(200, "Market", "The market.", examples::market()),
@@ -99,6 +99,25 @@ fn markets() -> Vec<Operation> {
             "The bets on a market, or the answers to it",
         )
         .listed("BetPage", &["market"], examples::bet()),
+        get(
+            "/markets/{market}/evidence",
+            "listMarketEvidence",
+            "markets",
+            "Every fetch that opened a market, decided it or failed to",
+        )
+        .about(
+            "With the digest and the first KiB of each body. Empty for research until it has closed.",
+        )
+        .listed("EvidencePage", &["market"], examples::evidence()),
+        get(
+            "/markets/{market}/evidence/{evidence}",
+            "showEvidence",
+            "markets",
+            "The body of one fetch as it is kept",
+        )
+        .about("At most 64 KiB; its SHA-256 is the digest that the evidence names.")
+        .with(&["market", "evidence"])
+        .answers_text("application/octet-stream", "The bytes."),
     ]
 }
 
@@ -107,7 +126,6 @@ fn positions() -> Vec<Operation> {
         post("/markets/{market}/bets", "bet", "markets", "One bet")
             .by(Who::Bot)
             .with(&["market"])
-            .tried()
             .tried()
             .once()
             .takes("BetRequest", vec![("a bet", examples::bet_request())])
@@ -171,6 +189,7 @@ fn ends() -> Vec<Operation> {
         )
         .by(Who::Bot)
         .with(&["market"])
+        .tried()
         .once()
         .takes(
             "AnswerRequest",
@@ -217,7 +236,7 @@ fn bots() -> Vec<Operation> {
         post("/bots", "register", "bots", "Registers a bot")
             .about("Bot, wallet and first grant in one transaction. Key and secret are shown this once. \
                 Outside development it needs the registration token.")
-            .once()
+            .once_in_secret()
             .takes("RegisterRequest", vec![("a bot", json!({ "handle": "my-agent" }))])
             .refuses(&[RegistrationClosed, HandleTaken, ArenaPaused])
             .answers(201, "Registration", "The bot and its credentials.", examples::registration())
@@ -252,15 +271,16 @@ fn bots() -> Vec<Operation> {
                 the same Idempotency-Key, for half an hour after their end. Key and secret are shown this once.")
             .by(Who::BotOrOperator)
             .with(&["bot"])
-            .once()
+            .once_in_secret()
             .may_take("RotateRequest", vec![("with a grace", json!({ "grace_seconds": 600 }))])
             .refuses(&[Forbidden, BotStatus])
             .answers(200, "RotatedKeys", "The new credentials.", examples::rotated_keys()),
         get("/bots/{bot}/ledger", "showChain", "ledger", "One bot's chain")
             .listed("LedgerEntryPage", &["bot"], examples::ledger_entry()),
         get("/bots/{bot}/ledger/verify", "verifyChain", "ledger", "The server's word on a chain")
-            .about("Every hash recomputed, on from what was verified before. Whoever does not believe the \
-                server recomputes them from the entries.")
+            .about("Every hash recomputed, on from what was verified within the last day. A long chain takes several \
+                requests: ask again until `complete` is true. Whoever does not believe the server recomputes them \
+                from the entries.")
             .with(&["bot"])
             .answers(200, "ChainVerification", "Length, head and the first fault, if there is one.", examples::verification()),
         get("/insights/{bot}", "showInsights", "bots", "What a bot cost, produced, and faces if nobody acts")
@@ -360,7 +380,7 @@ fn public() -> Vec<Operation> {
         )
         .listed(
             "PredictionPage",
-            &["ofBot", "predictionStatus"],
+            &["ofBot", "botId", "predictionStatus"],
             examples::prediction(),
         ),
         get(
@@ -454,10 +474,12 @@ fn service() -> Vec<Operation> {
             "Whether the process answers",
         )
         .unlimited()
+        .under_any_name()
         .touches_nothing()
         .answers(200, "Health", "It does.", json!({ "status": "ok" })),
         get("/ready", "ready", "service", "Whether it can work")
             .about("Stale prices are named as degraded, and do not fail it.")
+            .under_any_name()
             .touches_nothing()
             .answers(200, "Readiness", "It can.", examples::ready())
             .answers(
@@ -486,6 +508,7 @@ fn service() -> Vec<Operation> {
         .answers_text("text/html", "The page."),
         get("/openapi.json", "openapi", "service", "This document")
             .touches_nothing()
-            .answers_text("application/json", "An OpenAPI 3.1 document."),
+            .answers_text("application/json", "An OpenAPI 3.1 document.")
+            .shaped("OpenApiDocument"),
     ]
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use test_kit::TestBot;
 use test_kit::market::RIGHT_ANSWER;
 
-use crate::service::{Answer, Service, wager};
+use crate::service::{Answer, OTHER_RANDOM_KEY, RANDOM_KEY, Service, wager};
 use crate::state::State;
 
 /// The paths that the table of routes gives a POST.
@@ -60,7 +60,10 @@ impl Cast {
             "/bots" => {
                 let request = service.request(Method::POST, "/bots");
                 let body = json!({ "handle": "Newcomer" });
-                (request.json(&body), json!({ "handle": "Other" }))
+                (
+                    request.json(&body),
+                    json!({ "handle": "Newcomer", "persona": "other" }),
+                )
             }
             "/auth/token" => {
                 let bot = registered(service, "Buyer").await;
@@ -159,7 +162,7 @@ async fn every_post_keeps_its_answer() {
     for pattern in posts() {
         let cast = Cast::new().await;
         let (request, other) = cast.request(&pattern).await;
-        let request = request.header("Idempotency-Key", "a-key");
+        let request = request.header("Idempotency-Key", RANDOM_KEY);
         let again = |request: &RequestBuilder| Answer::of(request.try_clone().unwrap());
         let first = again(&request).await;
         assert!(first.status.is_success(), "{pattern}: {}", first.text());
@@ -178,7 +181,7 @@ async fn every_post_keeps_its_answer() {
         let mismatch = again(&request.try_clone().unwrap().json(&other)).await;
         mismatch.problem(ProblemKind::IdempotencyMismatch);
         let two = request.try_clone().unwrap();
-        Answer::of(two.header("Idempotency-Key", "another"))
+        Answer::of(two.header("Idempotency-Key", OTHER_RANDOM_KEY))
             .await
             .problem(ProblemKind::MalformedRequest);
         State::of(&cast.service.arena)
@@ -186,8 +189,9 @@ async fn every_post_keeps_its_answer() {
             .must_be(&before, &pattern);
         // Of the key only a hash is kept.
         let rows = cast.service.arena.owner_client().await;
-        let kept = "SELECT count(*) FROM idempotency_keys k WHERE k::text LIKE '%a-key%'";
-        assert_eq!(rows.query_one(kept, &[]).await.unwrap().get::<_, i64>(0), 0);
+        let kept = "SELECT count(*) FROM idempotency_keys k WHERE k::text LIKE '%' || $1 || '%'";
+        let row = rows.query_one(kept, &[&RANDOM_KEY]).await.unwrap();
+        assert_eq!(row.get::<_, i64>(0), 0);
         cast.service.arena.assert_sound().await;
     }
 }

@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::service::{ADMIN_TOKEN, Answer, Service, config, wager};
+use crate::service::{ADMIN_TOKEN, Answer, RANDOM_KEY, Service, config, wager};
 use crate::state::State;
 
 const CLIENTS: usize = 200;
@@ -61,7 +61,7 @@ impl Sent {
     fn request(&self, http: &Client, base: &str) -> RequestBuilder {
         http.post(format!("{base}{}", self.path))
             .header(self.header.0, &self.header.1)
-            .header("Idempotency-Key", "storm")
+            .header("Idempotency-Key", RANDOM_KEY)
             .json(&self.body)
     }
 
@@ -71,7 +71,7 @@ impl Sent {
         let body = self.body.to_string();
         let (name, value) = &self.header;
         let text = format!(
-            "POST {} HTTP/1.1\r\nHost: {host}\r\n{name}: {value}\r\nIdempotency-Key: storm\r\n\
+            "POST {} HTTP/1.1\r\nHost: {host}\r\n{name}: {value}\r\nIdempotency-Key: {RANDOM_KEY}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             self.path,
             body.len()

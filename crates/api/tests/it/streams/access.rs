@@ -88,7 +88,7 @@ async fn where_it_is_enforced_nobody_else_does() {
     // A token in the address is none.
     Answer::of(service.events(&format!("?token={ADMIN_TOKEN}")))
         .await
-        .problem(ProblemKind::Unauthorized);
+        .refuses_field("token");
     let wrong = [
         ("authorization", "Bearer nonsense"),
         ("authorization", "Basic nonsense"),

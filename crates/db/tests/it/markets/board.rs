@@ -92,6 +92,7 @@ async fn the_board_has_places_one_subject_each_and_a_budget() {
     let filter = MarketFilter {
         status: Some(MarketStatus::Open),
         source: Some(MarketSource::Github),
+        bets: markets::BetsFilter::All,
     };
     assert_eq!(
         markets::page(&mut conn, filter, None, 200)

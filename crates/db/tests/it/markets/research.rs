@@ -1,6 +1,7 @@
 //! Research: answers are judged, paid and closed at once.
 
 use super::*;
+use db::pauses::{self, Wanted};
 
 #[tokio::test]
 async fn research_is_judged_paid_and_closed_at_once() {
@@ -180,5 +181,130 @@ async fn unsolved_research_expires_and_bet_markets_do_not() {
         Err(DbError::Refused(Refusal::MarketSettled { .. }))
     ));
     assert_eq!(balance(&arena, bot).await, "9.00000000");
+    arena.assert_sound().await;
+}
+
+/// Lets so many seconds pass for a market, and for what pauses it or the arena.
+async fn pass(arena: &Arena, market: MarketId, seconds: i64) {
+    arena.age_market(market, seconds).await;
+    let owner = arena.owner_client().await;
+    let shift = "make_interval(secs => $1::bigint)";
+    for table in ["arena_pause", "markets"] {
+        let moved = format!(
+            "UPDATE {table} SET paused_at = paused_at - {shift} WHERE paused_at IS NOT NULL"
+        );
+        owner.execute(&moved, &[&seconds]).await.unwrap();
+    }
+}
+
+async fn left(arena: &Arena, market: MarketId) -> i64 {
+    let found = find(arena, market).await;
+    assert_eq!(found.bets_close_at, found.deadline);
+    found.deadline.seconds_since(arena.now().await)
+}
+
+#[tokio::test]
+async fn during_a_pause_of_the_arena_the_time_of_research_stands_still() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().create().await.id;
+    let market = arena.market(MarketSource::Research).await.id;
+    let over = arena.market(MarketSource::Research).await.id;
+    let weather = arena.market(MarketSource::Weather).await;
+    let at_first = left(&arena, market).await;
+    arena.age_market(over, at_first + 60).await;
+    let (mut conn, who) = (arena.conn().await, "mia".parse().unwrap());
+    pauses::pause_arena(&mut conn, &who, "a test", None)
+        .await
+        .unwrap();
+    // What had ended before ends; the rest does not, however long the pause is.
+    assert_eq!(markets::expire_due(&mut conn).await.unwrap(), [over]);
+    pass(&arena, market, 100_000).await;
+    assert_eq!(markets::expire_due(&mut conn).await.unwrap(), []);
+    assert!(left(&arena, market).await < 0);
+    pauses::resume_arena(&mut conn, &who, "go on", None)
+        .await
+        .unwrap();
+    let again = pauses::resume_arena(&mut conn, &who, "go on", None)
+        .await
+        .unwrap();
+    assert!(!again.changed);
+    let now_left = left(&arena, market).await;
+    assert!((at_first - 60..=at_first).contains(&now_left), "{now_left}");
+    assert_eq!(markets::expire_due(&mut conn).await.unwrap(), []);
+    // Everybody is told, and the others keep their times.
+    let told = format!(
+        "SELECT count(*) FROM events WHERE kind = 'market' AND data->>'id' = '{market}' \
+            AND (data->>'deadline')::timestamptz > clock_timestamp()"
+    );
+    assert_eq!(
+        count(&arena, &told).await,
+        2,
+        "at the opening and at the resumption"
+    );
+    assert_eq!(find(&arena, weather.id).await.deadline, weather.deadline);
+    let right = new_answer(bot, market, RIGHT_ANSWER);
+    let solved = markets::answer(&mut conn, &right, arena.rules(), None)
+        .await
+        .unwrap();
+    assert_eq!(solved.result, AnswerResult::Correct);
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn pauses_that_overlap_count_each_instant_once() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().create().await.id;
+    let (mut conn, who) = (arena.conn().await, "mia".parse().unwrap());
+    // Whether the market's pause ends before the arena's.
+    for market_first in [true, false] {
+        let market = arena.market(MarketSource::Research).await.id;
+        let at_first = left(&arena, market).await;
+        pauses::set_market(&mut conn, market, Wanted::Paused, &who, "a test", None)
+            .await
+            .unwrap();
+        pass(&arena, market, 50_000).await;
+        // Not closed, but paused.
+        let refused = markets::answer(
+            &mut conn,
+            &new_answer(bot, market, "1"),
+            arena.rules(),
+            None,
+        )
+        .await;
+        assert!(
+            matches!(refused, Err(DbError::Refused(Refusal::MarketPaused { .. }))),
+            "{refused:?}"
+        );
+        pauses::pause_arena(&mut conn, &who, "a test", None)
+            .await
+            .unwrap();
+        pass(&arena, market, 30_000).await;
+        if market_first {
+            pauses::set_market(&mut conn, market, Wanted::Running, &who, "on", None)
+                .await
+                .unwrap();
+        } else {
+            pauses::resume_arena(&mut conn, &who, "on", None)
+                .await
+                .unwrap();
+        }
+        pass(&arena, market, 20_000).await;
+        assert_eq!(markets::expire_due(&mut conn).await.unwrap(), []);
+        if market_first {
+            pauses::resume_arena(&mut conn, &who, "on", None)
+                .await
+                .unwrap();
+        } else {
+            let resumed = pauses::set_market(&mut conn, market, Wanted::Running, &who, "on", None)
+                .await
+                .unwrap();
+            assert_eq!(resumed.subject, find(&arena, market).await);
+        }
+        let now_left = left(&arena, market).await;
+        assert!(
+            (at_first - 60..=at_first).contains(&now_left),
+            "{market_first}: {now_left}"
+        );
+    }
     arena.assert_sound().await;
 }

@@ -17,6 +17,10 @@ const ENTRIES: f64 = 2_050_000.0;
 const PAIRS: usize = 3;
 const GOAL: f64 = 0.75;
 const MEMORY_MIB: f64 = 200.0;
+const BACKUP_KEY: (&str, &str) = (
+    "BACKUP_KEY",
+    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+);
 const RESTORED_GOAL: f64 = 0.9;
 const COPY: &str = "COPY (SELECT bot_id, sequence, entry_type, amount, balance_after, reference, \
     recorded_at, previous_hash, hash FROM ledger ORDER BY bot_id, sequence) \
@@ -63,10 +67,10 @@ async fn restored(table: &mut Table, arena: &Arena) {
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().display().to_string();
     let owner_url = arena.owner_url();
-    let from = [("DATABASE_OWNER_URL", owner_url.as_str())];
+    let from = [("DATABASE_OWNER_URL", owner_url.as_str()), BACKUP_KEY];
     let backup = arenactl(&from, &["backup", "--to", &to]).await;
     let (owner, app) = test_kit::empty_database().await;
-    let into = [("RESTORE_DATABASE_URL", owner.as_str())];
+    let into = [("RESTORE_DATABASE_URL", owner.as_str()), BACKUP_KEY];
     arenactl(&into, &["restore", backup["manifest"].as_str().unwrap()]).await;
     let (mut theirs, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..PAIRS {

@@ -19,6 +19,7 @@ mod logins;
 mod reads;
 mod scale;
 mod settlement;
+mod simulation;
 mod table;
 mod tick;
 mod wager;
@@ -56,6 +57,9 @@ async fn main() {
     }
     if wanted("scale") {
         scale::bench(&mut table).await;
+    }
+    if wanted("simulation") {
+        simulation::bench(&mut table).await;
     }
     if wanted("footprint") {
         footprint::bench(&mut table).await;

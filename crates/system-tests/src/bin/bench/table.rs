@@ -76,6 +76,18 @@ impl Table {
         });
     }
 
+    /// A figure that must reach something.
+    pub(crate) fn at_least(&mut self, what: &str, value: f64, goal: f64) {
+        self.rows.push(Row {
+            what: what.to_owned(),
+            ours: format!("{value:.0}"),
+            limit: String::new(),
+            figure: String::new(),
+            goal: format!("≥ {goal:.0}"),
+            reached: value >= goal,
+        });
+    }
+
     pub(crate) fn all_reached(&self) -> bool {
         self.rows.iter().all(|row| row.reached)
     }

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use bot_runner::persona::{Fraction, Persona, Roster, key_name, parse};
 use ledger_core::Money;
+use personas::{Fraction, Persona, Roster, key_name, parse};
 use proptest::prelude::*;
 
 const GOOD: &str = r#"handle: momentum-mia
@@ -245,7 +245,8 @@ fn a_refused_file_does_not_stop_the_others() {
 
     let roster = Roster::load(dir.path()).unwrap();
 
-    assert_eq!(roster.personas, [good()]);
+    let found: Vec<&Persona> = roster.personas.iter().map(|filed| &filed.persona).collect();
+    assert_eq!(found, [&good()]);
     let shown: Vec<String> = roster.refused.iter().map(ToString::to_string).collect();
     assert_eq!(shown.len(), 4, "{shown:?}");
     let path = |name: &str| dir.path().join(name).display().to_string();

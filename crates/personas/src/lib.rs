@@ -19,6 +19,9 @@
 //!   max_output_tokens: 300
 //! ```
 //!
+//! Who makes the bots and who runs them read the files by this, so that no bot is made, and nothing
+//! granted, for a persona that nobody would run.
+//!
 //! A file with any fault is refused whole, with every fault named by file, line and field; the
 //! other files are not affected. Unknown fields are faults: a misspelt limit must not be a limit
 //! that is silently not there. Decimals are quoted, because YAML would make floats of them.
@@ -164,11 +167,18 @@ impl fmt::Display for Refused {
     }
 }
 
+/// A persona and the file that it was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filed {
+    pub file: PathBuf,
+    pub persona: Persona,
+}
+
 /// What a directory of personas holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roster {
     /// In the order of their files' names.
-    pub personas: Vec<Persona>,
+    pub personas: Vec<Filed>,
     pub refused: Vec<Refused>,
 }
 
@@ -222,8 +232,8 @@ impl Roster {
             });
             return;
         }
-        taken.insert(key, (persona.handle.clone(), file));
-        self.personas.push(persona);
+        taken.insert(key, (persona.handle.clone(), file.clone()));
+        self.personas.push(Filed { file, persona });
     }
 }
 

@@ -1,0 +1,126 @@
+//! What an `Idempotency-Key` must look like.
+
+/// The header that makes a retried POST harmless.
+pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+/// Set to `true` on an answer that was given before and is only repeated.
+pub const IDEMPOTENCY_REPLAYED: &str = "Idempotency-Replayed";
+/// The longest key, in characters.
+pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
+/// The shortest key of a request whose answer holds secrets: a UUID without hyphens fits.
+pub const SECRET_IDEMPOTENCY_KEY_CHARS_MIN: usize = 32;
+/// Different characters of such a key. Of 32 random hex digits fewer are different once in ten million.
+const DIFFERENT_CHARS_MIN: usize = 8;
+
+/// Whether a text can be a key: 1 to 255 visible ASCII characters.
+#[must_use]
+pub fn is_idempotency_key(key: &str) -> bool {
+    (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len())
+        && key.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Why a key is no good for a request whose answer holds secrets; `None` if it is. Whoever guesses such
+/// a key could be told the secrets, so what is short or plainly not random is refused. That a key is random
+/// nobody can see: this catches honest mistakes.
+#[must_use]
+pub fn guessable(key: &str) -> Option<&'static str> {
+    let bytes = key.as_bytes();
+    if bytes.len() < SECRET_IDEMPOTENCY_KEY_CHARS_MIN {
+        return Some(
+            "must have at least 32 characters here, because the answer holds secrets: a random UUID is fine",
+        );
+    }
+    let plain = has_few_characters(bytes)
+        || repeats_itself(bytes)
+        || counts(bytes)
+        || is_predictable_uuid(bytes);
+    plain.then_some(
+        "must be random here, because the answer holds secrets: a random UUID (version 4) is fine",
+    )
+}
+
+fn has_few_characters(key: &[u8]) -> bool {
+    let mut different = key.to_vec();
+    different.sort_unstable();
+    different.dedup();
+    different.len() < DIFFERENT_CHARS_MIN
+}
+
+/// One shorter text, again and again.
+fn repeats_itself(key: &[u8]) -> bool {
+    (1..=key.len() / 2).any(|period| {
+        key.iter()
+            .zip(key.iter().skip(period))
+            .all(|(one, other)| one == other)
+    })
+}
+
+/// As in `0123456789abcdef`: more than half of the characters follow from the ones before.
+fn counts(key: &[u8]) -> bool {
+    let neighbours = key
+        .iter()
+        .zip(key.iter().skip(1))
+        .filter(|(one, other)| one.abs_diff(**other) == 1)
+        .count();
+    neighbours * 2 > key.len()
+}
+
+/// A UUID of a time and a machine, or of a name.
+fn is_predictable_uuid(key: &[u8]) -> bool {
+    let groups: Vec<&[u8]> = key.split(|byte| *byte == b'-').collect();
+    let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
+    let is_uuid = lengths == [8, 4, 4, 4, 12]
+        && groups
+            .iter()
+            .all(|group| group.iter().all(u8::is_ascii_hexdigit));
+    is_uuid
+        && key
+            .get(14)
+            .is_some_and(|version| b"12356".contains(version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_random_is_taken() {
+        for key in [
+            "9f1c6a52-0a3f-4c57-8a41-54f7f6a0c001",
+            "9F1C6A52-0A3F-4C57-8A41-54F7F6A0C001",
+            "0192f7a1-6a3c-7c1e-9d2b-8e5f4a7b6c1d",
+            "9f1c6a520a3f4c578a4154f7f6a0c001",
+            "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEb",
+            "31415926535897932384626433832795",
+        ] {
+            assert_eq!(guessable(key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn what_is_short_or_plainly_not_random_is_refused() {
+        for key in [
+            "register-1",
+            "9f1c6a520a3f4c578a4154f7f6a0c00",
+            "00000000-0000-0000-0000-000000000000",
+            "00000000000000000000000000000001",
+            "register-mia-1-register-mia-1-register-mia-1-",
+            "0123456789abcdef0123456789abcdeF",
+            "abcdefghijklmnopqrstuvwxyz0123456789",
+            // Of a time and a machine, and of a name.
+            "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+            "cfbff0d1-9375-5685-968c-48ce8b15ae17",
+        ] {
+            assert!(guessable(key).is_some(), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_1_to_255_visible_characters() {
+        for key in ["k", "!~", &"k".repeat(255)] {
+            assert!(is_idempotency_key(key));
+        }
+        for key in ["", "with space", "line\nfeed", "ü", &"k".repeat(256)] {
+            assert!(!is_idempotency_key(key));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! One line in the log for each request that is worth one, so that whoever was refused can be helped by the
+//! `request_id` of the answer.
+//!
+//! A line has the pattern of the path and not the path, and neither query, header nor body: nothing that
+//! came from outside is in it but the method, and of that only those that are known.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use api_types::ProblemKind;
+use daemon::config::Reader;
+use tracing::info;
+use uuid::Uuid;
+
+use crate::metrics;
+
+/// One healthy request in so many is told, unless REQUEST_LOG_SAMPLE says otherwise.
+const SAMPLE: u64 = 100;
+
+/// Which requests get a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestLog {
+    Off,
+    /// What was answered with 4xx or 5xx.
+    Errors,
+    /// These, and of the others one in so many.
+    Sampled(u64),
+    All,
+}
+
+/// Which requests, as REQUEST_LOG says it.
+enum Wanted {
+    Off,
+    Errors,
+    Sampled,
+    All,
+}
+
+impl FromStr for Wanted {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Wanted, Self::Err> {
+        Ok(match text {
+            "off" => Wanted::Off,
+            "errors" => Wanted::Errors,
+            "sampled" => Wanted::Sampled,
+            "all" => Wanted::All,
+            _ => return Err("must be sampled, errors, all or off"),
+        })
+    }
+}
+
+impl Default for RequestLog {
+    fn default() -> RequestLog {
+        RequestLog::Sampled(SAMPLE)
+    }
+}
+
+impl RequestLog {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> RequestLog {
+        let one_in = reader.or_within("REQUEST_LOG_SAMPLE", SAMPLE, 1..=1_000_000);
+        match reader.or("REQUEST_LOG", Wanted::Sampled) {
+            Wanted::Off => RequestLog::Off,
+            Wanted::Errors => RequestLog::Errors,
+            Wanted::Sampled => RequestLog::Sampled(one_in),
+            Wanted::All => RequestLog::All,
+        }
+    }
+
+    fn takes(self, request: Uuid, status: StatusCode) -> bool {
+        let failed = status.is_client_error() || status.is_server_error();
+        match self {
+            RequestLog::Off => false,
+            RequestLog::Errors => failed,
+            // Ids are random: the last digits of one are a die.
+            RequestLog::Sampled(one_in) => failed || request.as_u64_pair().1.is_multiple_of(one_in),
+            RequestLog::All => true,
+        }
+    }
+
+    /// Writes down how a request ended, if it is one that is told.
+    pub(crate) fn tell(self, request: Uuid, ended: &Ended<'_>) {
+        if !self.takes(request, ended.status) {
+            return;
+        }
+        info!(
+            request.id = %request,
+            method = metrics::known_method(ended.method),
+            route = ended.route.unwrap_or(metrics::UNMATCHED),
+            status = ended.status.as_u16(),
+            problem = ended.problem.map(|kind| kind.facts().name),
+            milliseconds = u64::try_from(ended.took.as_millis()).unwrap_or(u64::MAX),
+            "request"
+        );
+    }
+}
+
+/// How a request ended.
+pub(crate) struct Ended<'a> {
+    pub(crate) method: &'a str,
+    /// The pattern of the path; `None` where there is no such path.
+    pub(crate) route: Option<&'a str>,
+    pub(crate) status: StatusCode,
+    pub(crate) problem: Option<ProblemKind>,
+    pub(crate) took: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_always_and_the_rest_in_proportion() {
+        let sampled = RequestLog::Sampled(10);
+        let (mut told, many) = (0, 10_000);
+        for _ in 0..many {
+            let request = Uuid::new_v4();
+            for status in [StatusCode::BAD_REQUEST, StatusCode::SERVICE_UNAVAILABLE] {
+                assert!(
+                    sampled.takes(request, status) && RequestLog::Errors.takes(request, status)
+                );
+                assert!(!RequestLog::Off.takes(request, status));
+            }
+            assert!(RequestLog::All.takes(request, StatusCode::OK));
+            assert!(!RequestLog::Errors.takes(request, StatusCode::OK));
+            assert!(RequestLog::Sampled(1).takes(request, StatusCode::OK));
+            told += u32::from(sampled.takes(request, StatusCode::CREATED));
+        }
+        assert!((many / 20..many / 5).contains(&told), "{told} of {many}");
+    }
+}

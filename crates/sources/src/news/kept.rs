@@ -1,0 +1,110 @@
+//! What is kept of a list of headlines that is too long to be kept, or not readable from its bytes
+//! alone (because a header of the answer named its encoding).
+//!
+//! All that can matter to the market is kept: each item that was published in its time or does not
+//! say when, and the oldest, in a form of our own that names the digest and the size of the whole.
+//! [`super::parse`] reads this form as it reads the answers themselves, and what it says decides. So
+//! nobody is paid by anything that is not there to be read again.
+
+use ledger_core::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Item, Listing};
+use crate::{BODY_MAX_BYTES, Evidence, SourceError};
+
+const FORM: &str = "ledgerdome-headlines/v1";
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    form: String,
+    /// Of the answer.
+    sha256: String,
+    bytes: u64,
+    /// Whether nothing is missing that the source sent and that could matter.
+    whole: bool,
+    items: Vec<KeptItem>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptItem {
+    title: Option<String>,
+    published_at: Option<Timestamp>,
+    link: Option<String>,
+    whole: bool,
+}
+
+/// Reads a body in our own form; `None` if it is in another.
+pub(super) fn parse(body: &[u8]) -> Option<Result<Listing, SourceError>> {
+    let kept: Kept = serde_json::from_slice(body).ok()?;
+    if kept.form != FORM {
+        return None;
+    }
+    let item = |it: KeptItem| Item {
+        title: it.title,
+        published_at: it.published_at,
+        link: it.link,
+        whole: it.whole,
+    };
+    Some(Ok(Listing {
+        items: kept.items.into_iter().map(item).collect(),
+        whole: kept.whole,
+    }))
+}
+
+/// The evidence of a list for a market whose headlines are those after `after` and by `until`: the
+/// answer's own bytes where they fit and say it by themselves.
+pub(crate) fn keep(
+    evidence: Evidence,
+    listing: &Listing,
+    after: Timestamp,
+    until: Timestamp,
+) -> Evidence {
+    if evidence.body.len() <= BODY_MAX_BYTES && super::parse(&evidence.body).as_ref() == Ok(listing)
+    {
+        return evidence;
+    }
+    let body = reduced(&evidence, listing, after, until);
+    Evidence {
+        sha256: Some(Evidence::digest(&body)),
+        body,
+        truncated: false,
+        ..evidence
+    }
+}
+
+fn reduced(evidence: &Evidence, listing: &Listing, after: Timestamp, until: Timestamp) -> Vec<u8> {
+    let matters = |item: &&Item| item.published_at.is_none_or(|at| after < at && at <= until);
+    let dated = listing.items.iter().filter(|it| it.published_at.is_some());
+    let oldest = dated.min_by_key(|it| it.published_at);
+    // The oldest first: without it, absence is never shown.
+    let oldest = oldest.filter(|oldest| !matters(oldest));
+    let mut kept = Kept {
+        form: FORM.to_owned(),
+        sha256: Evidence::digest(&evidence.body).to_string(),
+        bytes: u64::try_from(evidence.body.len()).unwrap_or(u64::MAX),
+        whole: listing.whole,
+        items: Vec::new(),
+    };
+    let mut room = BODY_MAX_BYTES - 512;
+    for item in oldest
+        .into_iter()
+        .chain(listing.items.iter().filter(matters))
+    {
+        let item = KeptItem {
+            title: item.title.clone(),
+            published_at: item.published_at,
+            link: item.link.clone(),
+            whole: item.whole,
+        };
+        let size = serde_json::to_vec(&item).map_or(usize::MAX, |text| text.len() + 1);
+        match room.checked_sub(size) {
+            Some(left) => {
+                room = left;
+                kept.items.push(item);
+            }
+            // What is left out could be the one.
+            None => kept.whole = false,
+        }
+    }
+    serde_json::to_vec(&kept).unwrap_or_default()
+}
