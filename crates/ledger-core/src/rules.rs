@@ -217,13 +217,6 @@ impl EconomyRules {
             "PRODUCTIVE_STAKE_MIN",
             "must not be negative",
         );
-        self.check_predictions(&mut need);
-        self.markets.check(&mut need);
-        problems
-    }
-
-    /// Tells `need` of every condition on price predictions, with its setting and what that must be.
-    fn check_predictions(&self, need: &mut impl FnMut(bool, &'static str, &str)) {
         need(
             (2..=PAYOUT_FACTOR_MAX).contains(&self.payout_factor),
             "PAYOUT_FACTOR",
