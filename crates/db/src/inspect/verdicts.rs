@@ -3,7 +3,7 @@
 //!
 //! Samples may come late, and history may be read after a prediction was settled. So a sample is held
 //! against those that were kept before it, and a missing one against those that were kept long before the
-//! prediction was settled.
+//! prediction was settled. What a history tells never comes before a sample that was taken in time.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -34,7 +34,7 @@ impl Verdicts {
         for row in client.query(ask, &[]).await? {
             let (digest, text): (String, String) = (row.get(0), row.get(1));
             if let Ok(kept) = EconomyRules::from_canonical(&text) {
-                let (lag, horizon) = (0, kept.prediction_horizon_seconds);
+                let (lag, horizon) = (kept.sample_lag_seconds, kept.prediction_horizon_seconds);
                 let (grace, factor) = (kept.sample_grace_seconds, kept.payout_factor);
                 let waits = kept.markets.settle_patience_seconds;
                 patience.extend(Hash::from_hex(&digest).map(|digest| (digest, waits)));
@@ -93,10 +93,11 @@ const PROBLEM: &str = "CASE \
             THEN 'samples within the grace' \
         WHEN e.sampled_at > p.resolved_at THEN 'samples from before it was settled' \
         WHEN EXISTS (SELECT FROM prices x WHERE x.provider_at >= d.start_due AND x.provider_at < s.provider_at \
-                        AND x.source = s.source AND x.id < s.id) \
+                        AND x.source = s.source AND x.id < s.id AND (s.history OR NOT x.history)) \
             THEN 'the first sample at or after the start was due' \
         WHEN EXISTS (SELECT FROM prices x WHERE x.provider_at >= d.end_surely_due \
                         AND x.provider_at < e.provider_at AND x.source = e.source \
+                        AND (e.history OR NOT x.history) \
                         AND (x.id < e.id OR x.sampled_at < p.resolved_at - make_interval(secs => MARGIN))) \
             THEN 'the first sample at or after the end was due' \
         WHEN p.payout <> CASE p.status WHEN 'WON' THEN p.wager_amount * r.factor ELSE 0 END \
