@@ -136,6 +136,9 @@ fn an_acceptance_is_shaped_as_specified() {
     );
 }
 
+/// What makes sound usage senseless.
+type Change = fn(&mut Usage);
+
 #[test]
 fn senseless_usage_names_its_field() {
     let sound = Usage {
@@ -150,8 +153,7 @@ fn senseless_usage_names_its_field() {
         unreported_calls: Some(1),
     };
     assert_eq!(sound.check(), Ok(()));
-    type Change = (&'static str, fn(&mut Usage));
-    let changes: [Change; 10] = [
+    let changes: [(&str, Change); 10] = [
         ("model", |usage| usage.model = String::new()),
         ("provider", |usage| usage.provider = "x".repeat(101)),
         ("output_tokens", |usage| usage.output_tokens = -1),
