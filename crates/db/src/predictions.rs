@@ -422,6 +422,10 @@ async fn judge(conn: &mut Connection, open: Open, missing: MissingPrices) -> DbR
     }
     let gives_up = now > prediction::waits_until(prediction.created_at, rules);
     if gives_up && missing == MissingPrices::Void {
+        let (start, end) = last_resort(conn, start, first_due, rules).await?;
+        if let Some((start, end)) = start.zip(end) {
+            return Ok(decided(open, start, end));
+        }
         let unpriced = lean(conn, prediction, first_due, due).await?;
         return Ok(Judgement::Decided(Judged {
             open,
@@ -468,6 +472,27 @@ async fn pair(
         Found::Price(end) => Some((start, end)),
         Found::Nothing | Found::NotYet => None,
     })
+}
+
+/// What there is within the grace period once nobody tells more: a price that came late is better than
+/// none.
+async fn last_resort(
+    conn: &mut Connection,
+    start: Option<PriceSample>,
+    first_due: Timestamp,
+    rules: &EconomyRules,
+) -> DbResult<(Option<PriceSample>, Option<PriceSample>)> {
+    let grace = rules.sample_grace_seconds;
+    let start = match start {
+        Some(start) => start,
+        None => match prices::first(conn, None, first_due, grace).await? {
+            Some(start) => start,
+            None => return Ok((None, None)),
+        },
+    };
+    let due = prediction::end_due(&start, rules);
+    let end = prices::first(conn, Some(start.source), due, grace).await?;
+    Ok((Some(start), end))
 }
 
 /// How a prediction without prices would have ended by the nearest later ones.

@@ -159,6 +159,26 @@ pub(crate) async fn first_taken(
     Ok(row.map(price_of).transpose()?.map(|row| row.sample))
 }
 
+/// The first price of any kind, of this source or of any, from `due` on and within so many seconds.
+pub(crate) async fn first(
+    conn: &mut Connection,
+    source: Option<PriceSource>,
+    due: Timestamp,
+    seconds: i64,
+) -> DbResult<Option<PriceSample>> {
+    let until = due.plus_seconds(seconds);
+    let mut query = prices::table
+        .filter(prices::provider_at.between(due.datetime(), until.datetime()))
+        .order((prices::provider_at.asc(), prices::id.asc()))
+        .select(COLUMNS)
+        .into_boxed();
+    if let Some(source) = source {
+        query = query.filter(prices::source.eq(SqlPriceSource(source)));
+    }
+    let row: Option<Row> = query.first(conn).await.optional()?;
+    Ok(row.map(price_of).transpose()?.map(|row| row.sample))
+}
+
 /// What is known of a source's prices at and after `due`, as far as the rules care.
 pub(crate) async fn known(
     conn: &mut Connection,

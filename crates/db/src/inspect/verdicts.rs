@@ -3,7 +3,7 @@
 //!
 //! Samples may come late, and history may be read after a prediction was settled. So a sample is held
 //! against those that were kept before it, and a missing one against those that were kept long before the
-//! prediction was settled.
+//! prediction was settled. What a history tells never comes before a sample that was taken in time.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -328,6 +328,20 @@ async fn only_when_nobody_tells_the_price_for_six_hours_is_a_prediction_void() {
 }
 
 #[tokio::test]
+async fn a_price_that_came_late_is_better_than_none_once_nobody_tells_more() {
+    let arena = Arena::new().await.with_rules(quick());
+    let (bot, id) = place(&arena, "2.00").await;
+    age(&arena, id, 22_600).await;
+    arena.price("100.00", COINGECKO, -22_599).await;
+    // 600 s after it was due; the source's history was never to be had.
+    arena.price("99.00", COINGECKO, -21_989).await;
+    assert_eq!(
+        settled(&arena, id, bot).await,
+        (PredictionStatus::Lost, money("8.00"))
+    );
+}
+
+#[tokio::test]
 async fn the_start_is_the_first_price_after_the_lag() {
     let rules = EconomyRules {
         sample_lag_seconds: 60,

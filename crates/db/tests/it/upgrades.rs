@@ -168,9 +168,11 @@ async fn settles_a_prediction(arena: &Arena, owner: &Client) {
         .await
         .unwrap()
         .expect("a new sample");
-    let settled = predictions::settle(&mut conn, &[id], arena.rules())
+    let void = predictions::MissingPrices::Void;
+    let settled = predictions::settle(&mut conn, &[id], arena.rules(), void)
         .await
-        .unwrap();
+        .unwrap()
+        .settled;
     assert_eq!(settled.len(), 1);
     assert!(
         matches!(

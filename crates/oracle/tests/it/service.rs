@@ -165,7 +165,7 @@ async fn it_is_not_ready_while_postgres_or_redis_takes_no_writes() {
         Leadership::contend(arena.database().clone(), LeaseTimes::default());
     let why = async |name: &str| {
         let database = arena.database().clone();
-        let checks = service::probe(database, own.clone(), leadership.clone()).await;
+        let checks = service::probe(database, own.clone(), leadership.clone(), 120).await;
         let check = checks.into_iter().find(|check| check.name == name).unwrap();
         (check.state == CheckState::Failed).then(|| check.detail.unwrap())
     };
