@@ -317,7 +317,8 @@ ask_arena() {
             arena='arena   not known: no arenactl is built'
             return 0
         fi
-        exec {arena_source}< <(exec "$bin/arenactl" status --logs "$logs" 2>&1)
+        # Without the log lines of a RUST_LOG that is meant for services.
+        exec {arena_source}< <(RUST_LOG='' exec "$bin/arenactl" status --logs "$logs" 2>&1)
     fi
     IFS= read -r -d '' -t 0.1 -u "$arena_source" part
     code=$?
