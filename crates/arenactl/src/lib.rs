@@ -68,6 +68,7 @@ impl From<Failure> for Stopped {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "an arm for each command")]
 async fn dispatch(command: Command, by: Option<Operator>, format: Format) -> Result<(), Stopped> {
     let mut sources = Sources::load();
     let _alone = if command.is_rotation() {

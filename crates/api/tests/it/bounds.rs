@@ -162,7 +162,7 @@ async fn evidence_of_open_research_is_not_to_be_had() {
     let fetch = [test_kit::market::evidence(service.arena.now().await, None)];
     new.evidence = &fetch;
     let mut conn = service.arena.conn().await;
-    let rules = &service.arena.rules().markets;
+    let rules = service.arena.rules();
     let market = db::markets::open(&mut conn, &new, rules, None)
         .await
         .unwrap()

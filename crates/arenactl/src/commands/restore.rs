@@ -322,6 +322,26 @@ async fn prove(
     };
     let audit = inspect::audit(postgres.database(), whole_audit()).await;
     let audit = audit.map_err(failed)?;
+    is_what_was_backed_up(&audit, manifest)?;
+    Ok(Report {
+        as_of: manifest.as_of,
+        arena_before: manifest.arena,
+        arena: postgres.database().identity().await.map_err(failed)?,
+        bots: audit.bots,
+        entries: audit.entries,
+        heads_digest: audit.heads_digest,
+        authenticated: false,
+        unproven: Vec::new(),
+        schema_differences: Vec::new(),
+        services_roles: backup::services_roles(&mut *postgres.connection().await?)
+            .await
+            .map_err(failed)?,
+        migrated,
+    })
+}
+
+/// Holds the audit of the restored database against what the manifest says.
+fn is_what_was_backed_up(audit: &inspect::Report, manifest: &Manifest) -> Result<(), Failure> {
     let same = (audit.bots, audit.entries, audit.markets, audit.heads_digest)
         == (
             manifest.bots,
@@ -348,21 +368,7 @@ async fn prove(
         )
         .into());
     }
-    Ok(Report {
-        as_of: manifest.as_of,
-        arena_before: manifest.arena,
-        arena: postgres.database().identity().await.map_err(failed)?,
-        bots: audit.bots,
-        entries: audit.entries,
-        heads_digest: audit.heads_digest,
-        authenticated: false,
-        unproven: Vec::new(),
-        schema_differences: Vec::new(),
-        services_roles: backup::services_roles(&mut *postgres.connection().await?)
-            .await
-            .map_err(failed)?,
-        migrated,
-    })
+    Ok(())
 }
 
 impl fmt::Display for Report {
