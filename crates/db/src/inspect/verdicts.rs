@@ -134,12 +134,12 @@ const PROBLEM: &str = "CASE \
         WHEN r.digest IS NULL THEN NULL \
         WHEN e.id IS NOT NULL THEN 'a verdict: both of its samples are there' \
         WHEN p.resolved_at <= p.created_at + r.lag + r.horizon + r.wait THEN 'a wait for its samples' \
-        WHEN s.id IS NULL AND EXISTS (SELECT FROM prices x WHERE NOT x.history \
-                AND x.provider_at >= d.start_due AND x.provider_at <= d.start_due + r.in_time \
+        WHEN s.id IS NULL AND EXISTS (SELECT FROM prices x \
+              WHERE x.provider_at >= d.start_due AND x.provider_at <= d.start_due + r.grace \
                 AND x.sampled_at < d.long_before) \
             THEN 'a verdict: its start sample was there' \
-        WHEN s.id IS NOT NULL AND EXISTS (SELECT FROM prices x WHERE NOT x.history AND x.source = s.source \
-                AND x.provider_at >= d.end_due AND x.provider_at <= d.end_due + r.in_time \
+        WHEN s.id IS NOT NULL AND EXISTS (SELECT FROM prices x WHERE x.source = s.source \
+                AND x.provider_at >= d.end_due AND x.provider_at <= d.end_due + r.grace \
                 AND x.sampled_at < d.long_before) \
             THEN 'a verdict: its end sample was there' END \
     END";
