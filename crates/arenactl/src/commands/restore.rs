@@ -300,11 +300,8 @@ async fn prove(
         )
         .into());
     }
-    backup::begin_anew(url.expose_secret())
-        .await
-        .map_err(failed)?;
     let state = postgres.database().schema_state().await.map_err(failed)?;
-    // The audit reads the schema of this build.
+    // What follows knows the schema of this build alone.
     let migrated = match state {
         SchemaState::Current => 0,
         SchemaState::Behind { .. } => {
@@ -320,6 +317,9 @@ async fn prove(
             .into());
         }
     };
+    backup::begin_anew(url.expose_secret())
+        .await
+        .map_err(failed)?;
     let audit = inspect::audit(postgres.database(), whole_audit()).await;
     let audit = audit.map_err(failed)?;
     is_what_was_backed_up(&audit, manifest)?;
