@@ -13,7 +13,7 @@ use db::Database;
 use db::predictions::Unpriced;
 use db::supply::{Board, Census};
 use ledger_core::Timestamp;
-use ledger_core::prediction::PredictionStatus;
+use ledger_core::prediction::{PredictionStatus, PriceSource};
 
 use crate::leadership::Leadership;
 
@@ -83,6 +83,14 @@ pub(crate) fn watch(database: &Database, leadership: &Leadership) {
     for direction in ["UP", "DOWN"] {
         for would_have in ["WON", "LOST", "unknown"] {
             UNPRICED.with_label_values(&[direction, would_have]);
+        }
+    }
+    for source in PriceSource::ALL
+        .into_iter()
+        .filter(|source| source.is_real())
+    {
+        for outcome in ["answered", "failed"] {
+            HISTORY_REQUESTS.with_label_values(&[source.as_str(), outcome]);
         }
     }
     PREDICTIONS.begin_with(&["WON", "LOST", "VOID", "FORFEIT"]);

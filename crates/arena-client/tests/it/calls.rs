@@ -188,7 +188,7 @@ async fn standings_and_insights_are_read_as_they_are_sent() {
             let item = json!({
                 "rank": 3, "bot_id": 7, "handle": "mia", "status": "DEAD", "wealth": wide,
                 "balance": zero, "shadow_balance": "-1.00000000", "return": "-1.00000000",
-                "cost": zero, "llm_usd": zero, "profit": zero, "settled": 2, "won": 1,
+                "cost": zero, "llm_usd": zero, "unpriced_calls": 0, "profit": zero, "settled": 2, "won": 1,
                 "brier": "0.25000000", "brier_count": 1, "brier_coverage": "0.50000000",
                 "new_field": 1,
             });
@@ -207,6 +207,7 @@ async fn standings_and_insights_are_read_as_they_are_sent() {
                     "fees": wide, "phantom_fees": zero, "lookup_fees": zero, "lost_stakes": zero,
                     "llm_usd": zero, "input_tokens": 1, "cached_input_tokens": 0,
                     "output_tokens": 2, "reasoning_tokens": 0, "llm_calls": 3, "unpriced_calls": 0,
+                    "unreported_calls": 0, "reported_usd": zero, "reported_usd_calls": 0,
                 },
                 "produced": {
                     "payouts": zero, "bounties": zero, "profit": zero, "settled": 0, "won": 0,

@@ -213,7 +213,7 @@ async fn where_the_own_history_is_silent_too_another_real_source_tells_both_pric
         told(
             &arena,
             PriceSource::Simulated,
-            (-4_000, -1_000),
+            (-4_010, -1_000),
             &[("1.00", -3_900), ("2.00", -3_880)]
         )
         .await
@@ -227,7 +227,7 @@ async fn where_the_own_history_is_silent_too_another_real_source_tells_both_pric
         told(
             &arena,
             kraken,
-            (-4_000, -1_000),
+            (-4_010, -1_000),
             &[("200.00", -3_990), ("150.00", -3_970)]
         )
         .await
@@ -252,7 +252,7 @@ async fn a_start_that_nobody_sampled_is_told_by_history() {
     let waits = outcome(&arena, id).await;
     assert_eq!(waits.wants[0].source, None);
     let prices = [("100.00", -1_940), ("101.00", -1_880), ("99.00", -1_800)];
-    assert!(told(&arena, COINGECKO, (-2_000, -1_000), &prices).await);
+    assert!(told(&arena, COINGECKO, (-2_010, -1_000), &prices).await);
     assert_eq!(
         settled(&arena, id, bot).await,
         (PredictionStatus::Won, money("12.00"))

@@ -2,7 +2,7 @@ use std::collections::{HashMap, HashSet};
 
 use llm::mock::Mock;
 use llm::output::{clean, parse_object};
-use llm::{Finish, Model, ModelConfig, Prompt, UsageReport};
+use llm::{Finish, LlmError, Model, ModelConfig, Prompt, UsageReport};
 use serde::Deserialize;
 
 use crate::prompt;
@@ -151,9 +151,19 @@ async fn it_is_a_provider_like_any_other() {
         max_output_tokens: 3,
         ..question
     };
-    let cut = model.complete(&short).await.unwrap();
+    let cut = Mock::new(7).answer(&short);
     assert_eq!((cut.text.chars().count(), cut.finish), (12, Finish::CutOff));
     assert_eq!(cut.usage.output_tokens, 3);
+    let told = model.complete(&short).await;
+    assert!(
+        matches!(
+            told,
+            Err(LlmError::CutOff {
+                max_output_tokens: 3
+            })
+        ),
+        "{told:?}"
+    );
 }
 
 #[test]

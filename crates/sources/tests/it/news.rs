@@ -34,17 +34,33 @@ async fn newsapi_is_asked_with_its_key_in_a_header() {
     let stub = Stub::start(|_, _| ok(NEWSAPI)).await;
     let newsapi = NewsApi::new(http(), stub.url(), &KEY.into()).unwrap();
     let fetched = newsapi.headlines(now()).await;
+    // What has no title or no time is there, and is not known to be about something else.
+    let untitled = |published_at: &str, link: &str| Item {
+        title: None,
+        ..headline("", published_at, Some(link))
+    };
+    let undated = Item {
+        published_at: None,
+        ..headline(
+            "Some day, somebody will date this",
+            "2026-11-24T13:00:00Z",
+            Some("https://example.org/undated"),
+        )
+    };
     let expected = whole(vec![
         headline(
             "Rust lands in the next Android kernel - The Verge",
             "2026-11-24T14:05:00Z",
             Some("https://www.theverge.com/2026/11/24/rust-android-kernel"),
         ),
+        untitled("2026-11-24T14:01:00Z", "https://removed.com"),
+        untitled("2026-11-24T13:30:00Z", "https://example.org/untitled"),
         headline(
             "Raspberry Pi 6 is here, and it’s “quiet” - WIRED",
             "2026-11-24T13:00:00Z",
             Some("https://www.wired.com/story/raspberry-pi-6/"),
         ),
+        undated,
     ]);
     assert_eq!(fetched.value.as_ref(), Ok(&expected));
     assert_eq!(parse_newsapi(&fetched.evidence.body), Ok(expected));

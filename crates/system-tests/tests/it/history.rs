@@ -155,7 +155,10 @@ async fn lived(what: &str, superuser: &tokio_postgres::Client, owner: &str, app:
     .await;
     let rows = superuser
         .query(
-            "SELECT query, ceil(sum(shared_blks_hit + shared_blks_read) / sum(calls))::bigint AS blocks \
+            // What changes rows may read some blocks for each of them.
+            "SELECT query, ceil(sum(shared_blks_hit + shared_blks_read) \
+                    / sum(CASE WHEN query ~ '^(UPDATE|DELETE)' THEN greatest(calls, rows) \
+                               ELSE calls END))::bigint AS blocks \
                FROM seen.pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid \
               WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
                 AND r.rolname = 'arena_app' \

@@ -79,11 +79,17 @@ async fn pass_deadlines(stack: &Stack, agents: &[&Agent]) {
     let ids: Vec<i64> = agents.iter().map(|agent| agent.id).collect();
     owner
         .execute(
-            "UPDATE markets m SET opens_at = opens_at - (deadline - now()), \
-                    bets_close_at = bets_close_at - (deadline - now()), \
-                    next_try_at = next_try_at - (deadline - now()), deadline = now() \
-              WHERE status = 'OPEN' AND source <> 'RESEARCH' AND deadline > now() \
-                AND 2 = (SELECT count(*) FROM bets b WHERE b.market_id = m.id AND b.bot_id = ANY($1))",
+            // Bets move along: the audit looks at when they were placed.
+            "WITH due AS MATERIALIZED ( \
+                SELECT m.id, m.deadline - now() AS early FROM markets m \
+                 WHERE status = 'OPEN' AND source <> 'RESEARCH' AND deadline > now() \
+                   AND 2 = (SELECT count(*) FROM bets b \
+                             WHERE b.market_id = m.id AND b.bot_id = ANY($1)) FOR UPDATE), \
+             bets AS (UPDATE bets b SET created_at = created_at - early FROM due \
+                       WHERE b.market_id = due.id) \
+             UPDATE markets m SET opens_at = opens_at - early, bets_close_at = bets_close_at - early, \
+                    next_try_at = next_try_at - early, deadline = now() \
+               FROM due WHERE m.id = due.id",
             &[&ids],
         )
         .await

@@ -106,7 +106,10 @@ impl Load {
             }
             match status.as_u16() {
                 // Rules of the arena, which say no to anybody at any time.
-                403 | 409 | 422 => Ok(Value::Null),
+                403 | 409 | 422 => {
+                    eprintln!("{status}: {text}");
+                    Ok(Value::Null)
+                }
                 _ => Err(format!("{status}: {text}")),
             }
         };
@@ -117,6 +120,7 @@ impl Load {
             }
             Err(problem) => {
                 let what = what.split("headers").next().unwrap_or_default().to_owned();
+                eprintln!("{what} {problem}");
                 self.failures
                     .lock()
                     .unwrap()

@@ -69,8 +69,8 @@ fn has_peer(stream: &TcpStream) -> bool {
     })
 }
 
-const SERVER_SENT: &str = "GET /events HTTP/1.1\r\nhost: x\r\n\r\n";
-const WEBSOCKET: &str = "GET /ws/stream HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\n\
+const SERVER_SENT: &str = "GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n";
+const WEBSOCKET: &str = "GET /ws/stream HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\n\
                          upgrade: websocket\r\nsec-websocket-version: 13\r\n\
                          sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
