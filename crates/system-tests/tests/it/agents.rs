@@ -53,12 +53,18 @@ async fn pass_deadlines(stack: &Stack, handles: &[&str]) {
     loop {
         owner
             .execute(
-                "UPDATE markets m SET opens_at = opens_at - (deadline - now()), \
-                        bets_close_at = bets_close_at - (deadline - now()), \
-                        next_try_at = next_try_at - (deadline - now()), deadline = now() \
-                  WHERE status = 'OPEN' AND source <> 'RESEARCH' AND deadline > now() \
-                    AND EXISTS (SELECT 1 FROM bets b JOIN bots o ON o.id = b.bot_id \
-                                 WHERE b.market_id = m.id AND o.handle = ANY($1))",
+                // Bets move along: the audit looks at when they were placed.
+                "WITH due AS MATERIALIZED ( \
+                    SELECT m.id, m.deadline - now() AS early FROM markets m \
+                     WHERE status = 'OPEN' AND source <> 'RESEARCH' AND deadline > now() \
+                       AND EXISTS (SELECT 1 FROM bets b JOIN bots o ON o.id = b.bot_id \
+                                    WHERE b.market_id = m.id AND o.handle = ANY($1)) FOR UPDATE), \
+                 bets AS (UPDATE bets b SET created_at = created_at - early FROM due \
+                           WHERE b.market_id = due.id) \
+                 UPDATE markets m SET opens_at = opens_at - early, \
+                        bets_close_at = bets_close_at - early, \
+                        next_try_at = next_try_at - early, deadline = now() \
+                   FROM due WHERE m.id = due.id",
                 &[&handles],
             )
             .await
