@@ -28,7 +28,7 @@ pub use pooler::PgBouncer;
 use tokio_postgres::NoTls;
 
 /// How long [`eventually`] waits before it gives up.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// An isolated arena.
 pub struct Arena {
