@@ -84,6 +84,8 @@ pub(super) struct Answer {
 impl Answer {
     fn shape(&self) -> Value {
         match self.schema {
+            // Any bytes: what strangers wrote may be JSON as well.
+            None if self.media_type == "application/octet-stream" => json!({}),
             None => json!({ "type": "string" }),
             Some(name) if self.or_dry_run => {
                 json!({ "oneOf": [schema_ref(name), schema_ref("DryRun")] })
