@@ -31,11 +31,12 @@ const FACTOR: i64 = 2;
 const MORE: i64 = 60;
 
 /// Statements with a bound of their own. A bot's history shows as many points as it has ticks, at most 120
-/// where nobody asks for more: five blocks for each. Old evidence is looked for once in each run, so that
-/// what the function's first plan reads counts whole.
+/// where nobody asks for more: five blocks for each. Old evidence is looked for once in each run, by a session
+/// that has to read the catalogue first, which varies from 16 to some hundred blocks: what the function
+/// itself costs cannot be told here.
 const OF_A_HISTORY: [(&str, i64); 2] = [
     ("SELECT c.number, m.recorded_at, m.balance", 600),
-    ("SELECT forget_evidence", 200),
+    ("SELECT forget_evidence", 5_000),
 ];
 
 /// Cycles of ticker and oracle that each run lives through.
