@@ -21,8 +21,8 @@ drill: ## 200 faults under load, in a quarter of an hour (SEED=7 FAULTS=50 for o
 	@cargo build --locked --workspace --bins
 	@cargo run --quiet --locked -p system-tests --bin drill
 
-history: ## what services repeat and lists cost after a quarter: ten million entries and events, 20 GB for a while
-	@scripts/with-test-services bash -c 'cargo build --locked --workspace --bins && HISTORY_ROWS=10000000 cargo test --locked -p system-tests --test it history:: -- --nocapture'
+history: ## what services repeat and lists cost after a quarter (ten million entries and events, 20 GB for a while), and a chain of ten million
+	@scripts/with-test-services bash -c 'cargo build --locked --workspace --bins && HISTORY_ROWS=10000000 cargo test --locked -p system-tests --test it history:: -- --nocapture && CHAIN_ENTRIES=10000000 cargo test --locked -p db --test it ledger::a_long_chain'
 
 fuzz: ## thousands of generated requests against the whole arena (SEED=7 for others)
 	@scripts/fuzz-api

@@ -189,6 +189,12 @@ impl RedisServer {
         assert!(answer.starts_with("+OK"), "{command}: {answer}");
     }
 
+    /// Where it puts its snapshots.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
@@ -203,8 +209,8 @@ impl RedisServer {
 
 /// A Postgres of a test's own that speaks TLS.
 pub struct PostgresServer {
-    _process: Process,
-    _folder: tempfile::TempDir,
+    process: Process,
+    folder: tempfile::TempDir,
     pub port: u16,
 }
 
@@ -252,34 +258,38 @@ impl PostgresServer {
         )
         .unwrap();
         let port = free_port();
-        let process = program("postgres", folder.path())
-            .arg("-D")
-            .arg(&cluster)
-            .args([
-                "-c",
-                "listen_addresses=127.0.0.1",
-                "-c",
-                "unix_socket_directories=",
-                "-c",
-                "fsync=off",
-            ])
-            .args(["-c", "ssl=on", "-c", &format!("port={port}")])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let process = Process(serve(folder.path(), port));
         let server = PostgresServer {
-            _process: Process(process),
-            _folder: folder,
+            process,
+            folder,
             port,
         };
-        let url = server.url("127.0.0.1", "");
+        server.answers().await;
+        server
+    }
+
+    /// Stops it and starts it again as a standby, which takes no writes until it is promoted.
+    pub async fn become_standby(&mut self) {
+        let folder = self.folder.path();
+        let cluster = folder.join("cluster");
+        let stopped = program("pg_ctl", folder)
+            .args(["stop", "--mode=fast", "--silent", "-D"])
+            .arg(&cluster)
+            .status()
+            .unwrap();
+        assert!(stopped.success());
+        std::fs::write(cluster.join("standby.signal"), "").unwrap();
+        self.process = Process(serve(folder, self.port));
+        self.answers().await;
+    }
+
+    async fn answers(&self) {
+        let url = self.url("127.0.0.1", "");
         crate::eventually("Postgres answers", || async {
             let connecting = tokio_postgres::connect(&url, tokio_postgres::NoTls).await;
             connecting.ok().map(drop)
         })
         .await;
-        server
     }
 
     /// To it as its superuser, by this name of the machine, with these parameters.
@@ -288,6 +298,26 @@ impl PostgresServer {
         let port = self.port;
         format!("postgres://postgres:{PASSWORD}@{host}:{port}/postgres?{parameters}")
     }
+}
+
+/// Postgres on the cluster in this folder.
+fn serve(folder: &Path, port: u16) -> Child {
+    program("postgres", folder)
+        .arg("-D")
+        .arg(folder.join("cluster"))
+        .args([
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            "unix_socket_directories=",
+            "-c",
+            "fsync=off",
+        ])
+        .args(["-c", "ssl=on", "-c", &format!("port={port}")])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 /// A program of Postgres, as somebody who may run it.

@@ -1,12 +1,12 @@
 use std::collections::HashSet;
 
 use api_types::{ChainVerification, LedgerEntry, Page, ProblemKind};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all, join3};
 use ledger_core::Entry;
 use ledger_core::chain::ChainVerifier;
 use ledger_core::economy::Enforcement;
 use serde_json::json;
-use test_kit::TestBot;
+use test_kit::{TestBot, eventually};
 
 use crate::service::Service;
 
@@ -45,6 +45,110 @@ async fn verification_continues_where_it_was_and_sees_what_came_since() {
     }
     service.wager(&bot, "1").await.json();
     assert_eq!(service.get(&path).await.json()["entries"], 8);
+}
+
+/// A session that keeps everybody from reading entries until it commits. Bots can be read.
+async fn entries_locked(service: &Service) -> tokio_postgres::Client {
+    let owner = service.arena.owner_client().await;
+    owner
+        .batch_execute("BEGIN; LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    owner
+}
+
+/// Until so many wait for that session.
+async fn waiting(owner: &tokio_postgres::Client, expected: i64) {
+    eventually(&format!("{expected} wait for entries"), || async {
+        (waiting_now(owner).await == expected).then_some(())
+    })
+    .await;
+}
+
+async fn waiting_now(owner: &tokio_postgres::Client) -> i64 {
+    // A transaction goes on seeing the first answer otherwise.
+    owner
+        .batch_execute("SELECT pg_stat_clear_snapshot()")
+        .await
+        .unwrap();
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+               AND wait_event_type = 'Lock' AND query LIKE '%ledger%'";
+    owner.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+/// Time for requests that were sent before to come as far as they can.
+async fn some_time(service: &Service, bot: &TestBot) {
+    for _ in 0..50 {
+        service.get(&format!("/bots/{}", bot.id)).await.json();
+    }
+}
+
+async fn bots_of(service: &Service, count: usize) -> Vec<String> {
+    let mut paths = Vec::new();
+    for _ in 0..count {
+        let id = service.arena.bot().create().await.id;
+        paths.push(format!("/bots/{id}/ledger/verify"));
+    }
+    paths
+}
+
+#[tokio::test]
+async fn two_chains_are_verified_at_once_and_others_wait_for_their_turn() {
+    let (service, bot) = with_history().await;
+    let paths = bots_of(&service, 5).await;
+    let owner = entries_locked(&service).await;
+    let verified = join_all(paths.iter().map(|path| service.get(path)));
+    let watched = async {
+        waiting(&owner, 2).await;
+        some_time(&service, &bot).await;
+        assert_eq!(waiting_now(&owner).await, 2);
+        owner.batch_execute("COMMIT").await.unwrap();
+    };
+    let (verified, ()) = join(verified, watched).await;
+    for answer in verified {
+        assert_eq!(answer.json()["complete"], true);
+    }
+}
+
+#[tokio::test]
+async fn whoever_gets_no_turn_is_told_how_far_it_was_and_the_next_goes_on() {
+    let (service, bot) = with_history().await;
+    let path = format!("/bots/{}/ledger/verify", bot.id);
+    let paths = bots_of(&service, 4).await;
+    let owner = entries_locked(&service).await;
+    // As another process left it, at the third entry.
+    owner
+        .execute(
+            "INSERT INTO verified_heads (bot_id, sequence, balance, hash) \
+             SELECT bot_id, sequence, balance_after, hash FROM ledger WHERE bot_id = $1 AND sequence = 3",
+            &[&bot.id.0],
+        )
+        .await
+        .unwrap();
+    let (first, second) = paths.split_at(2);
+    let last = async {
+        waiting(&owner, 2).await;
+        let second = join_all(second.iter().map(|path| service.get(path)));
+        let last = async {
+            some_time(&service, &bot).await;
+            service.get(&path).await
+        };
+        let watched = async {
+            // Two of the first or second, and whoever gave up waiting and looks what is known.
+            waiting(&owner, 3).await;
+            owner.batch_execute("COMMIT").await.unwrap();
+        };
+        let (_, last, ()) = join3(second, last, watched).await;
+        last
+    };
+    let first = join_all(first.iter().map(|path| service.get(path)));
+    let (_, last) = join(first, last).await;
+    let verified: ChainVerification = last.ok();
+    assert_eq!((verified.entries, verified.length), (3, 7));
+    assert!(!verified.complete && verified.valid);
+    let verified: ChainVerification = service.get(&path).await.ok();
+    assert_eq!((verified.entries, verified.length), (7, 7));
+    assert!(verified.complete && verified.valid);
 }
 
 #[tokio::test]

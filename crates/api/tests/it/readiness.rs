@@ -25,7 +25,7 @@ async fn is_ready(service: &Service) -> Option<()> {
 
 #[tokio::test]
 async fn a_redis_that_refuses_writes_is_not_ready_and_says_why() {
-    let redis = RedisServer::start(&[]).await;
+    let redis = RedisServer::start(&["save 3600 1", "dbfilename snapshot"]).await;
     let url = redis.url();
     let arena = Arena::new().await;
     let service = Service::halted(arena, |config| config.redis_url = SecretString::from(url)).await;
@@ -52,6 +52,15 @@ async fn a_redis_that_refuses_writes_is_not_ready_and_says_why() {
         redis.command(take).await;
         eventually(take, || is_ready(&service)).await;
     }
+    // It cannot write its snapshot where a folder is in the way, and takes no writes then.
+    let in_the_way = redis.folder().join("snapshot");
+    std::fs::create_dir(&in_the_way).unwrap();
+    redis.said("BGSAVE").await.unwrap();
+    let said = eventually("no snapshot", || why(&service, "redis")).await;
+    assert!(said.contains("could not save"), "{said}");
+    std::fs::remove_dir(&in_the_way).unwrap();
+    redis.said("BGSAVE").await.unwrap();
+    eventually("a snapshot", || is_ready(&service)).await;
 }
 
 #[tokio::test]

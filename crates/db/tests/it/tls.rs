@@ -1,6 +1,6 @@
-//! TLS to a real Postgres, with real certificates.
+//! What only a Postgres of a test's own can show: TLS with real certificates, and a standby.
 
-use db::{Database, DatabaseConfig};
+use db::{Database, DatabaseConfig, DbError};
 use test_kit::servers::{Authority, PostgresServer};
 use test_kit::{Arena, eventually};
 
@@ -137,4 +137,26 @@ async fn a_server_without_tls_is_refused_by_who_asks_for_it() {
         .await
         .unwrap_err();
     assert!(said.contains("need sslrootcert"), "{said}");
+}
+
+#[tokio::test]
+async fn a_standby_takes_no_writes_until_it_is_promoted() {
+    let authority = Authority::default();
+    let mut server = PostgresServer::encrypted(&authority.certify("localhost", false)).await;
+    server.become_standby().await;
+    let url = server.url("localhost", "");
+    let config = DatabaseConfig {
+        url: url.clone(),
+        pool_size: 1,
+    };
+    let database = Database::connect(config).await.unwrap();
+    let refused = database.must_take_writes().await.unwrap_err();
+    assert!(
+        matches!(&refused, DbError::ReadOnly(why) if why.contains("standby")),
+        "{refused:?}"
+    );
+    let superuser = test_kit::connect(&url).await;
+    let promoted = superuser.query_one("SELECT pg_promote()", &[]).await;
+    assert!(promoted.unwrap().get::<_, bool>(0));
+    database.must_take_writes().await.unwrap();
 }

@@ -2,8 +2,9 @@
 //!
 //! The real stack runs on a database with a little history, and on one with a quarter's, once with the
 //! statistics of its first days and once with fresh ones. Postgres counts the blocks that each statement
-//! of the services reads (`pg_stat_statements`); with much history it may be a few more for each, as
-//! indexes grow a level, and never more than that.
+//! of the services reads (`pg_stat_statements`), and the rows that are read of each table
+//! (`pg_stat_user_tables`); with much history both may be a few more, as indexes grow a level, and
+//! never more than that.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -30,14 +31,19 @@ const MUCH: i64 = 400_000;
 const FACTOR: i64 = 2;
 const MORE: i64 = 60;
 
+/// A session reads the catalogue before its first call of a statement or function: up to some six hundred
+/// blocks, which are counted with that call. So many calls of a statement may be first ones; who reads history
+/// reads thousands of blocks, each time.
+const CATALOGUE: i64 = 800;
+const FIRST_CALLS: i64 = 8;
+
 /// Statements with a bound of their own. A bot's history shows as many points as it has ticks, at most 120
-/// where nobody asks for more: five blocks for each. Old evidence is looked for once in each run, by a session
-/// that has to read the catalogue first, which varies from 16 to some hundred blocks: what the function
-/// itself costs cannot be told here.
-const OF_A_HISTORY: [(&str, i64); 2] = [
-    ("SELECT c.number, m.recorded_at, m.balance", 600),
-    ("SELECT forget_evidence", 5_000),
-];
+/// where nobody asks for more: five blocks for each.
+const OF_A_HISTORY: [(&str, i64); 1] = [("SELECT c.number, m.recorded_at, m.balance", 600)];
+
+/// Rows that one run reads of a table, by scans or by an index: with much history at most `FACTOR` times as many
+/// as with little, and so many more: half of the shortest table of those that grow.
+const ROWS: i64 = MUCH / 20;
 
 /// Cycles of ticker and oracle that each run lives through.
 const CYCLES: i64 = 12;
@@ -111,8 +117,19 @@ async fn database() -> (tokio_postgres::Client, String, String) {
     (client, owner, app)
 }
 
-/// What one call of each statement of the services read on average, by its text.
-type Costs = BTreeMap<String, i64>;
+/// What a run read.
+struct Costs {
+    statements: BTreeMap<String, Statement>,
+    /// Rows read, by table.
+    rows: BTreeMap<String, i64>,
+}
+
+#[derive(Clone, Copy)]
+struct Statement {
+    calls: i64,
+    /// Of one call, on average.
+    blocks: i64,
+}
 
 /// Lives through some cycles and asks every route; what the statements cost.
 async fn lived(what: &str, superuser: &tokio_postgres::Client, owner: &str, app: &str) -> Costs {
@@ -132,7 +149,7 @@ async fn lived(what: &str, superuser: &tokio_postgres::Client, owner: &str, app:
         ("RESEARCH_SECONDS", "20"),
     ]);
     superuser
-        .execute("SELECT seen.pg_stat_statements_reset()", &[])
+        .batch_execute("SELECT seen.pg_stat_statements_reset(), pg_stat_reset()")
         .await
         .unwrap();
     let (stack, _) = Stack::start(&settings).await;
@@ -163,7 +180,8 @@ async fn lived(what: &str, superuser: &tokio_postgres::Client, owner: &str, app:
             // What changes rows may read some blocks for each of them.
             "SELECT query, ceil(sum(shared_blks_hit + shared_blks_read) \
                     / sum(CASE WHEN query ~ '^(UPDATE|DELETE)' THEN greatest(calls, rows) \
-                               ELSE calls END))::bigint AS blocks \
+                               ELSE calls END))::bigint AS blocks, \
+                    sum(calls)::bigint \
                FROM seen.pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid \
               WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
                 AND r.rolname = 'arena_app' \
@@ -176,7 +194,23 @@ async fn lived(what: &str, superuser: &tokio_postgres::Client, owner: &str, app:
     println!("{what}: {} statements in {seconds} s", rows.len());
     assert!(rows.len() > 60, "only {} statements were seen", rows.len());
     assert_eq!(stack.stop(), Some(0));
-    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    let statement = |row: &tokio_postgres::Row| {
+        let (calls, blocks) = (row.get(2), row.get(1));
+        (row.get(0), Statement { calls, blocks })
+    };
+    // Sessions hand in their counts when they end, and the stack's have.
+    let read = superuser
+        .query(
+            "SELECT relname::text, coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) \
+               FROM pg_stat_user_tables WHERE schemaname = 'public'",
+            &[],
+        )
+        .await
+        .unwrap();
+    Costs {
+        statements: rows.iter().map(statement).collect(),
+        rows: read.iter().map(|row| (row.get(0), row.get(1))).collect(),
+    }
 }
 
 /// Each route, a page behind the first where a list goes on, and one market with its bets.
@@ -241,17 +275,27 @@ async fn ask(http: &Client, stack: &Stack, token: &str, route: &str) -> serde_js
     answer.json().await.unwrap()
 }
 
-/// The statements that history made dearer.
+/// The statements and tables that history made dearer.
 fn dearer(little: &Costs, much: &Costs) -> Vec<String> {
     let mut dearer = Vec::new();
-    for (query, blocks) in much {
-        let known = little.get(query).copied().unwrap_or(0);
+    for (query, statement) in &much.statements {
+        let known = little.statements.get(query).map_or(0, |s| s.blocks);
         let more = OF_A_HISTORY
             .iter()
             .find(|(text, _)| query.starts_with(text))
             .map_or(MORE, |(_, blocks)| *blocks);
-        if *blocks > FACTOR * known + more {
-            dearer.push(format!("{known} → {blocks} blocks: {query}"));
+        let Statement { calls, blocks } = *statement;
+        let first = CATALOGUE * calls.min(FIRST_CALLS) / calls;
+        if blocks > FACTOR * known + more + first {
+            dearer.push(format!(
+                "{known} → {blocks} blocks in each of {calls} calls: {query}"
+            ));
+        }
+    }
+    for (table, rows) in &much.rows {
+        let known = little.rows.get(table).copied().unwrap_or(0);
+        if *rows > FACTOR * known + ROWS {
+            dearer.push(format!("{known} → {rows} rows of {table} in the run"));
         }
     }
     dearer
