@@ -79,9 +79,11 @@ async fn dispatch(command: Command, by: Option<Operator>, format: Format) -> Res
     } else {
         None
     };
-    let who = operator::acting(&sources, by.as_ref()).map_err(Failure::from)?;
+    // Only a command that acts needs a name: a malformed one must not keep a log from being written.
+    let who = || operator::acting(&sources, by.as_ref()).map_err(Failure::from);
     match command {
         Command::Migrate => {
+            let who = who()?;
             let report = commands::migrate::run(&sources).await?;
             if report.changed() {
                 let setting = commands::migrate::DATABASE_OWNER_URL;
@@ -89,13 +91,13 @@ async fn dispatch(command: Command, by: Option<Operator>, format: Format) -> Res
             }
             format.show(&report)?;
         }
-        Command::Genesis => format.show(&commands::genesis::run(&sources, &who).await?)?,
-        Command::SyncKeys => format.show(&commands::sync_keys::run(&sources, &who).await?)?,
+        Command::Genesis => format.show(&commands::genesis::run(&sources, &who()?).await?)?,
+        Command::SyncKeys => format.show(&commands::sync_keys::run(&sources, &who()?).await?)?,
         Command::Revive(args) => {
-            format.show(&commands::revive::run(&sources, &args, &who).await?)?;
+            format.show(&commands::revive::run(&sources, &args, &who()?).await?)?;
         }
         Command::Retire(args) => {
-            format.show(&commands::retire::run(&sources, &args, &who).await?)?;
+            format.show(&commands::retire::run(&sources, &args, &who()?).await?)?;
         }
         Command::Resolve(args) => {
             let explanation = commands::resolve::run(&sources, &args).await?;
@@ -103,13 +105,13 @@ async fn dispatch(command: Command, by: Option<Operator>, format: Format) -> Res
             explanation.verdict().map_err(Stopped::ByReport)?;
         }
         Command::VoidMarket(args) => {
-            format.show(&commands::void_market::run(&sources, &args, &who).await?)?;
+            format.show(&commands::void_market::run(&sources, &args, &who()?).await?)?;
         }
         Command::Pause(args) => {
-            format.show(&commands::pause::pause(&sources, &args, &who).await?)?;
+            format.show(&commands::pause::pause(&sources, &args, &who()?).await?)?;
         }
         Command::Resume(args) => {
-            format.show(&commands::pause::resume(&sources, &args, &who).await?)?;
+            format.show(&commands::pause::resume(&sources, &args, &who()?).await?)?;
         }
         Command::Status(args) => {
             let status = commands::status::run(&sources, &args).await?;
@@ -129,12 +131,14 @@ async fn dispatch(command: Command, by: Option<Operator>, format: Format) -> Res
             backup.verdict().map_err(Stopped::ByReport)?;
         }
         Command::Restore(args) => {
+            let who = who()?;
             let report = commands::restore::run(&sources, &args).await?;
             let setting = commands::restore::RESTORE_DATABASE_URL;
             operator::record(&sources, setting, &who, "RESTORE", &report).await?;
             format.show(&report)?;
         }
         Command::AfterRecovery => {
+            let who = who()?;
             let recovered = commands::after_recovery::run(&sources).await?;
             let setting = commands::migrate::DATABASE_OWNER_URL;
             operator::record(&sources, setting, &who, "AFTER_RECOVERY", &recovered).await?;
@@ -152,18 +156,22 @@ async fn dispatch(command: Command, by: Option<Operator>, format: Format) -> Res
             verification.verdict().map_err(Stopped::ByReport)?;
         }
         Command::RotateRole(args) => {
+            let who = who()?;
             let done = commands::rotate_role::run(&sources, &args).await?;
             show_rotated(format, &who, "ROTATE_ROLE", done).await?;
         }
         Command::RotateRedis(args) => {
+            let who = who()?;
             let done = commands::rotate_redis::run(&sources, &args).await?;
             show_rotated(format, &who, "ROTATE_REDIS", done).await?;
         }
         Command::RotateSecretKey(args) => {
+            let who = who()?;
             let done = commands::rotate_secrets::secret_key(&sources, &args).await?;
             show_rotated(format, &who, "ROTATE_SECRET_KEY", done).await?;
         }
         Command::RotateAdminToken(args) => {
+            let who = who()?;
             let done = commands::rotate_secrets::admin_token(&sources, &args).await?;
             show_rotated(format, &who, "ROTATE_ADMIN_TOKEN", done).await?;
         }

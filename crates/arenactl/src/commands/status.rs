@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use daemon::config::Sources;
+use daemon::config::{self, Sources};
 use daemon::process::Failure;
 use db::supply::Census;
 use ledger_core::money::Price;
@@ -28,7 +28,7 @@ const MESSAGE_CHARS: usize = 100;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The directory of the services' logs, such as .data/logs; without it no errors are told
+    /// The directory of the services' logs [default: logs in ARENA_DATA_DIR, else in .data]
     #[arg(long, value_name = "DIR")]
     logs: Option<PathBuf>,
 }
@@ -38,8 +38,10 @@ pub(crate) struct Report {
     /// `null` where Postgres does not tell.
     arena: Option<Arena>,
     trouble: Option<String>,
-    /// `null` where no logs were named.
+    /// `null` where the logs cannot be read.
     errors: Option<Vec<Errors>>,
+    #[serde(skip)]
+    logs: PathBuf,
     #[serde(skip)]
     failure: Option<Failure>,
 }
@@ -81,12 +83,24 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
         Ok(arena) => (Some(arena), None),
         Err(failure) => (None, Some(failure)),
     };
+    let logs = args.logs.clone().unwrap_or_else(|| logs(sources));
     Ok(Report {
         arena,
         trouble: failure.as_ref().map(ToString::to_string),
-        errors: args.logs.as_deref().map(|logs| errors(logs, now)),
+        errors: errors(&logs, now).ok(),
+        logs,
         failure,
     })
+}
+
+/// Where `run_system.sh` keeps the logs, which takes `ARENA_DATA_DIR` from the environment alone.
+fn logs(sources: &Sources) -> PathBuf {
+    const SETTING: &str = "ARENA_DATA_DIR";
+    let named = sources
+        .get(SETTING)
+        .filter(|data| sources.is_from_environment(SETTING) && !data.is_empty());
+    let data = named.map_or_else(|| config::workspace_root().join(".data"), PathBuf::from);
+    data.join("logs")
 }
 
 async fn arena(sources: &Sources, now: Timestamp) -> Result<Arena, Failure> {
@@ -122,13 +136,14 @@ fn now() -> anyhow::Result<Timestamp> {
         .context("this machine's clock is not set")
 }
 
-/// The errors of each log in the directory.
-fn errors(logs: &Path, now: Timestamp) -> Vec<Errors> {
-    let entries = fs::read_dir(logs).into_iter().flatten().flatten();
-    let mut logs: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+/// The errors of each log in the directory. Fails when it cannot be read: then nobody knows.
+fn errors(logs: &Path, now: Timestamp) -> io::Result<Vec<Errors>> {
+    let mut logs = fs::read_dir(logs)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<PathBuf>>>()?;
     logs.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
     logs.sort();
-    logs.iter().filter_map(|log| errors_of(log, now)).collect()
+    Ok(logs.iter().filter_map(|log| errors_of(log, now)).collect())
 }
 
 fn errors_of(log: &Path, now: Timestamp) -> Option<Errors> {
@@ -218,7 +233,12 @@ impl fmt::Display for Report {
             None => write!(f, "arena   not known: Postgres does not tell")?,
         }
         let Some(errors) = &self.errors else {
-            return Ok(());
+            let logs = self.logs.display().to_string();
+            return write!(
+                f,
+                "\nerrors  not known: {} cannot be read; --logs names another directory",
+                Plain(&logs)
+            );
         };
         if errors.is_empty() {
             write!(f, "\nerrors  none in the last minute")?;
@@ -267,7 +287,7 @@ mod tests {
         write("ticker.log", &line("10:09:59.1", "WARN", "a warning"));
         write("notes.txt", &line("10:09:59.1", "ERROR", "no log"));
         let now: Timestamp = "2026-11-29T10:10:00Z".parse().unwrap();
-        let found = errors(dir.path(), now);
+        let found = errors(dir.path(), now).unwrap();
         let expected = Errors {
             service: "api".to_owned(),
             count: 2,
@@ -278,9 +298,10 @@ mod tests {
             arena: None,
             trouble: None,
             errors: Some(found),
+            logs: dir.path().to_owned(),
             failure: None,
         };
         assert!(!report.to_string().contains('\u{1b}'));
-        assert!(errors(&dir.path().join("nowhere"), now).is_empty());
+        assert!(errors(&dir.path().join("nowhere"), now).is_err());
     }
 }

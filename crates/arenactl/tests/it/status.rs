@@ -1,5 +1,7 @@
 //! How the arena stands, by whoever has Postgres and the logs.
 
+use std::path::Path;
+
 use crate::bench::Bench;
 
 #[tokio::test]
@@ -19,7 +21,12 @@ async fn it_shows_the_arena_without_any_service() {
         )
         .await
         .unwrap();
-    let ran = bench.run(&["status", "--json"]).ended_with(0).json();
+    let status = |args: &[&str]| {
+        let mut command = bench.command(args);
+        command.env("ARENA_HOME", bench.dir.path());
+        bench.finish(command).ended_with(0)
+    };
+    let ran = status(&["status", "--json"]).json();
     assert_eq!(ran["arena"]["tick"]["number"], 42);
     assert!((60..90).contains(&ran["arena"]["tick"]["age_seconds"].as_i64().unwrap()));
     assert_eq!(ran["arena"]["price"]["value"], "67000.50000000");
@@ -28,14 +35,34 @@ async fn it_shows_the_arena_without_any_service() {
     assert_eq!(ran["arena"]["dead"], 1);
     assert!(ran["errors"].is_null());
     bench.run(&["pause", "--reason", "a look"]).ended_with(0);
-    let ran = bench.run(&["status"]).ended_with(0);
+    let ran = status(&["status"]);
     for part in [
         "tick    42, begun 6",
         "price   67000.50000000 by simulated, 12",
         "bots    1 alive, 1 dead",
         ": a look",
+        "errors  not known: ",
     ] {
         assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
+    }
+}
+
+#[tokio::test]
+async fn errors_are_looked_for_where_run_system_writes_them() {
+    let bench = Bench::new().await;
+    let told = |name: &str, value: &Path| {
+        let mut command = bench.command(&["status"]);
+        command.env(name, value);
+        bench.finish(command).ended_with(0).stdout
+    };
+    let none = "errors  none in the last minute";
+    let home = bench.dir.path();
+    assert!(!told("ARENA_HOME", home).contains(none));
+    let data = home.join(".data");
+    std::fs::create_dir_all(data.join("logs")).unwrap();
+    for (name, value) in [("ARENA_HOME", home), ("ARENA_DATA_DIR", &data)] {
+        let told = told(name, value);
+        assert!(told.contains(none), "{name}: {told}");
     }
 }
 
@@ -80,6 +107,8 @@ async fn a_log_is_kept_and_rotated() {
     let mut command = bench.bare_command(&["keep-log", log.to_str().unwrap()]);
     command
         .env("LOG_MAX_MB", "1")
+        // It acts for nobody, so that no name of an operator can keep it from writing.
+        .env("ARENACTL_OPERATOR", "two words")
         .stdin(std::process::Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut pipe = child.stdin.take().unwrap();
