@@ -66,6 +66,35 @@ async fn the_type_of_every_problem_is_a_page() {
     }
 }
 
+/// The agents' guide has each problem of the code in its table, beside its status, and no other.
+#[test]
+fn the_guide_for_agents_lists_every_problem() {
+    let guide = include_str!("../../../../docs/agents.md");
+    let (_, errors) = guide.split_once("\n## Errors\n").unwrap();
+    let (errors, _) = errors.split_once("\n## ").unwrap();
+    let mut told = Vec::new();
+    for row in errors.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let statuses = cells[1].split(", ").filter_map(|text| text.parse().ok());
+        let statuses: Vec<u16> = statuses.collect();
+        for name in cells[2].split('`').skip(1).step_by(2) {
+            // The head of the table names the path.
+            let Some(kind) = ProblemKind::from_name(name) else {
+                assert!(statuses.is_empty(), "{name} is no problem of the code");
+                continue;
+            };
+            let status = kind.facts().status;
+            assert!(statuses.contains(&status), "{name} has the status {status}");
+            told.push(name);
+        }
+    }
+    for kind in ProblemKind::ALL {
+        let name = kind.facts().name;
+        let rows = told.iter().filter(|told| **told == name).count();
+        assert_eq!(rows, 1, "{name} is in {rows} rows of docs/agents.md");
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_is_no_json_is_400() {
     let service = Service::new().await;
