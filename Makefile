@@ -2,6 +2,8 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+# Every build here and in scripts/ takes the whole workspace, and examples with the programs: then cargo chooses
+# the same features of the dependencies as `cargo test --workspace` does, and builds them once.
 .PHONY: help run test drill history fuzz window check fmt bench simulate
 
 SHELL_SCRIPTS := run_system.sh .ci/run $(filter-out %/lib,$(wildcard scripts/*)) $(wildcard scripts/lib/*.sh) deploy/make-secrets deploy/postgres/roles.sh
@@ -14,12 +16,12 @@ run: ## the whole arena, on its own Postgres and Redis (Ctrl-C stops it)
 
 test: ## all tests, on a throw-away Postgres and Redis
 	@result=0; scripts/test-run-system || result=1; \
-	scripts/with-test-services bash -c 'cargo build --locked --workspace --bins && cargo build --locked -p arena-client --example agent && cargo test --locked --workspace --no-fail-fast' || result=1; \
+	scripts/with-test-services bash -c 'cargo build --locked --workspace --bins --examples && cargo test --locked --workspace --no-fail-fast' || result=1; \
 	exit $$result
 
 drill: ## 200 faults under load, in a quarter of an hour (SEED=7 FAULTS=50 for others)
-	@cargo build --locked --workspace --bins
-	@cargo run --quiet --locked -p system-tests --bin drill
+	@cargo build --locked --workspace --bins --examples
+	@"$${CARGO_TARGET_DIR:-target}/debug/drill"
 
 history: ## what services repeat and lists cost after a quarter (ten million entries and events, 20 GB for a while), and a chain of ten million
 	@scripts/with-test-services bash -c 'cargo build --locked --workspace --bins && HISTORY_ROWS=10000000 cargo test --locked -p system-tests --test it history:: -- --nocapture && CHAIN_ENTRIES=10000000 cargo test --locked -p db --test it ledger::a_long_chain'
