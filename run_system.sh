@@ -144,6 +144,7 @@ stop() {
         lock
         stop_stack
         rm -f "$run/supervisor.pid"
+        say "run_system.sh itself was not running; nothing is left of what it had started"
     else
         say "not running"
     fi

@@ -21,7 +21,7 @@ run_arenactl() {
     # Cargo takes a relative target directory from where it runs, which is always the workspace.
     target=${target:-target}
     [[ $target == /* ]] || target=$root/$target
-    for candidate in "$target"/{release,debug}/arenactl; do
+    for candidate in "$target"/{release,dist,debug}/arenactl; do
         [[ -x $candidate && (-z $newest || $candidate -nt $newest) ]] && newest=$candidate
     done
     [[ -z $newest ]] || exec "$newest" "$@"

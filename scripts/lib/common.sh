@@ -122,6 +122,9 @@ split_url() {
     # It would be on command lines, which others can read.
     [[ ${part[11]} != *[?\&]password=* ]] ||
         die 78 "$1 has a password after its question mark. Write it before the @, as in scheme://user:password@host:$3/name."
+    # Client certificates and password files: the services know none of them, and psql would use them.
+    [[ ! ${part[11]} =~ [?\&](sslpassword|sslkey|sslcert|passfile)= ]] ||
+        die 78 "$1 has ${BASH_REMATCH[1]} after its question mark, which is not supported. Remove it; the password stands before the @."
     url_scheme=${part[1]}
     percent_decode "${part[3]}"
     url_user=$REPLY

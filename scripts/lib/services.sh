@@ -271,13 +271,19 @@ wait_for_postgres() {
 }
 
 # The part of psql's complaint that says what is wrong, on one line: what follows the last "failed:", else
-# the first line that it calls an error, else the last line.
+# the first line that it or the server calls an error, else the last line.
 psql_reason() {
     REPLY=${1##*failed: }
     [[ $REPLY != "$1" || $1 != *'error: '* ]] || REPLY=${1#*error: }
+    [[ $REPLY != "$1" || $1 != *'ERROR:  '* ]] || REPLY=${1#*ERROR:  }
     [[ $REPLY != "$1" ]] || REPLY=${1##*$'\n'}
     REPLY=${REPLY%%$'\n'*}
     REPLY=${REPLY:-no answer to SELECT 1}
+}
+
+# knows_system_roots PSQL: whether its libpq knows sslrootcert=system, as 16 and newer do.
+knows_system_roots() {
+    [[ $("$1" --version 2>/dev/null) =~ \ ([0-9]+) ]] && ((BASH_REMATCH[1] >= 16))
 }
 
 # check_postgres NAME URL: a connection, then SELECT 1, within 5 s; else one line and exit 69.
@@ -291,6 +297,11 @@ check_postgres() {
     # Without a psql the first command that logs in says the same.
     local psql=${postgres_bin:+$postgres_bin/psql}
     psql=${psql:-$(command -v psql)} || return 0
+    # Older ones take it for the name of a file.
+    if [[ $url_query =~ (^|&)sslrootcert=system(&|$) ]] && ! knows_system_roots "$psql"; then
+        warn "$1 was not tried: $psql is older than 16 and does not know sslrootcert=system. The services try it themselves."
+        return 0
+    fi
     # A word to the services, which psql refuses.
     local bare=${url_bare//pooler=transaction&/}
     bare=${bare//pooler=transaction/}

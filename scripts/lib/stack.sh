@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # What the stack consists of and what it needs before a service may start: the `.env`, private or
 # given Postgres and Redis, free ports, programs. Sourced by run_system.sh after services.sh.
+# shellcheck disable=SC2034 # started_with is read by supervise.sh
 # shellcheck disable=SC2154 # env_path, data, logs, run and url_* are set by who sources this
 
 # In the order of their start; they are stopped in reverse.
@@ -27,6 +28,7 @@ refuse_empty_urls() {
 # the private ones. Its passwords are hex, so that they mean the same to everyone who reads them.
 ensure_env_file() {
     local missing=()
+    check_private_ports
     if [[ ! -e $env_path ]]; then
         { (umask 077 && first_env_lines >"$env_path.new") && mv "$env_path.new" "$env_path"; } ||
             die 1 "cannot write $env_path."
@@ -49,6 +51,18 @@ ensure_env_file() {
     printf '\n%s\n' "$lines" >>"$env_path" || die 1 "cannot write $env_path."
     load_env_file "$env_path"
     say "added to $env_path, private and under .data/: ${missing[*]}"
+}
+
+# Before anything is written: a port that is none would stand in `.env` for good.
+check_private_ports() {
+    local name other=
+    [[ ! -r $env_path ]] || load_env_file "$env_path"
+    for name in PRIVATE_POSTGRES_PORT PRIVATE_REDIS_PORT; do
+        setting "$name" || continue
+        port_setting "$name"
+        [[ $REPLY != "$other" ]] || die 78 "PRIVATE_POSTGRES_PORT and PRIVATE_REDIS_PORT are both $REPLY. Change one of them."
+        other=$REPLY
+    done
 }
 
 # Makes the BACKUP_KEY that a `.env` lacks. It is the one secret that is shown, once: it has to be kept
@@ -220,21 +234,28 @@ remember_stack() {
     {
         for name in "${stack[@]}"; do say "$name ${host[$name]} ${port[$name]} ${private[$name]-}"; done
         say "bin $bin"
+        say "env $env_path"
+        say "environment ${DATABASE_URL:+DATABASE_URL}"
     } >"$run/stack.new" || die 1 "cannot write to $run."
     mv "$run/stack.new" "$run/stack" || die 1 "cannot write to $run."
 }
 
-# recall_stack: as remember_stack left it. Fails unless some of it runs.
+# recall_stack: as remember_stack left it, with the `.env` that it reads, and in started_with whether it was
+# given its DATABASE_URL by its environment instead. Fails unless some of it runs.
 recall_stack() {
-    local name host_of port_of private_of alive=
+    local name host_of port_of private_of rest alive=
     for name in supervisor "${stack[@]}"; do read_pid_file "$run/$name.pid" && alive=1; done
     [[ -n $alive && -r $run/stack ]] || return 1
-    while read -r name host_of port_of private_of; do
-        if [[ $name == bin ]]; then
-            bin=$host_of${port_of:+ $port_of}${private_of:+ $private_of}
-        else
-            host[$name]=$host_of port[$name]=$port_of private[$name]=$private_of
-        fi
+    while read -r name rest; do
+        case $name in
+            bin) bin=$rest ;;
+            env) env_path=$rest ;;
+            environment) started_with=$rest ;;
+            *)
+                read -r host_of port_of private_of <<<"$rest"
+                host[$name]=$host_of port[$name]=$port_of private[$name]=$private_of
+                ;;
+        esac
     done <"$run/stack"
 }
 
@@ -384,6 +405,9 @@ SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $role, $REPLY) \\gexec
 SELECT format('GRANT arena_app TO %I', $app) WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = $REPLY) AND $app <> 'arena_app' \\gexec
 "
     statements+="SELECT format('CREATE DATABASE %I OWNER %I', $REPLY, $role) WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = $REPLY) \\gexec"
-    error=$(superuser_psql "$postgres_dir" "${port[postgres]}" <<<"$statements" 2>&1 >/dev/null) ||
-        die 69 "cannot create the roles of the private Postgres: ${error##*$'\n'}"
+    # The statements have passwords, which must not get into Postgres' log, whatever fails.
+    error=$(PGOPTIONS='-c log_min_error_statement=panic -c log_statement=none -c log_min_duration_statement=-1' \
+        superuser_psql "$postgres_dir" "${port[postgres]}" <<<"$statements" 2>&1 >/dev/null) && return 0
+    psql_reason "$error"
+    die 69 "cannot create the roles of the private Postgres: $REPLY"
 }

@@ -4,7 +4,7 @@
 # run_system.sh after stack.sh.
 # shellcheck disable=SC2154 # stack, host, port, private, logs, run, data, bin come from who sources this
 
-declare -A pid=() told_upgrade=() writer=() log_mark=() pause_ms=() due_at=() born_at=() recovering=() unready=() look_at=()
+declare -A pid=() told_upgrade=() told_writer=() writer=() log_mark=() pause_ms=() due_at=() born_at=() recovering=() unready=() look_at=()
 ready_deadline_seconds=60
 stop_deadline_seconds=15
 backoff_first_ms=1000
@@ -57,7 +57,8 @@ launch() {
     # when they do.
     local sink=''
     if [[ -n ${private[$name]-} ]]; then
-        exec {sink}> >(exec setsid -- "$bin/arenactl" keep-log "$log" >/dev/null 2>&1 9>&- {never}>&-)
+        # shellcheck disable=SC2094 # it is opened for appending by both
+        exec {sink}> >(exec setsid -- "$bin/arenactl" keep-log "$log" >/dev/null 2>>"$log" 9>&- {never}>&-)
         writer[$name]=$!
     fi
     case $name in
@@ -160,6 +161,7 @@ watch_one() {
         if [[ -z ${port_name[$name]-} ]]; then
             ((now >= ${look_at[$name]:-0})) || return 0
             look_at[$name]=$((now + look_every_ms))
+            see_writer "$name"
             [[ ${told_upgrade[$name]-} != "${pid[$name]}" ]] && upgraded "$name" "${pid[$name]}" || return 0
             told_upgrade[$name]=${pid[$name]}
             say "$(date +%T) ${yellow}$REPLY${plain}"
@@ -178,6 +180,15 @@ watch_one() {
         due_at[$name]=$((now + pause_ms[$name]))
         pause_ms[$name]=$((pause_ms[$name] * 2 > backoff_last_ms ? backoff_last_ms : pause_ms[$name] * 2))
     fi
+}
+
+# see_writer NAME: says once when the process that writes a server's log has ended before the server. The
+# server goes on, and what it says is lost.
+see_writer() {
+    [[ -n ${writer[$1]-} && ${told_writer[$1]-} != "${writer[$1]}" ]] || return 0
+    ! alive "${writer[$1]}" || return 0
+    told_writer[$1]=${writer[$1]}
+    say "$(date +%T) ${yellow}$1 runs, but what wrote its log (arenactl keep-log, pid ${writer[$1]}) has ended; $logs/$1.log says why. When a pause of some seconds suits: ./run_system.sh stop, then start it again.${plain}"
 }
 
 # see_readiness NAME: says it when that has changed.
@@ -281,8 +292,9 @@ watch_status() {
     is_capable_terminal 1 && in_place=1
     [[ ! -t 0 ]] || keys=1
     # shellcheck disable=SC2064 # whether there is a cursor to put back is known now
-    trap "${in_place:+printf '\\e[?25h\\n'; }exit 0" INT TERM HUP
-    [[ -z $in_place ]] || printf '\e[?25l'
+    trap "${in_place:+printf '\\e[?7h\\e[?25h\\n'; }exit 0" INT TERM HUP
+    # Without wrapping: a line that took two would make each table begin lower than the one before.
+    [[ -z $in_place ]] || printf '\e[?25l\e[?7l'
     while :; do
         # It may have been started again, and on other ports.
         recall_stack
@@ -291,6 +303,7 @@ watch_status() {
         read_pid_file "$run/supervisor.pid" || table+=$'\n'"run_system.sh itself is not running"
         ask_arena
         table+=$'\n\n'${arena:-"arena   asking"}
+        [[ -z $in_place ]] || fit_rows
         if [[ -n $in_place ]]; then
             printf '%s\e[J' "${table//$'\n'/$'\e[K\n'}"$'\e[K\n'
         else
@@ -302,7 +315,16 @@ watch_status() {
         lines=${table//[!$'\n']/}
         [[ -z $in_place ]] || printf '\e[%dA\r' $((${#lines} + 1))
     done
-    [[ -z $in_place ]] || printf '\e[?25h'
+    [[ -z $in_place ]] || printf '\e[?7h\e[?25h'
+}
+
+# Cuts its caller's table to the rows of the terminal, which would scroll otherwise.
+fit_rows() {
+    local rows
+    { rows=$(stty size <&8 2>/dev/null); } 8>&1
+    rows=${rows%% *}
+    # The last row is the cursor's.
+    ((${rows:-0} > 1)) && table=$(head -n "$((rows - 1))" <<<"$table")
 }
 
 # ask_arena: keeps what arenactl says of the arena in its caller's variable arena. It is asked every five
@@ -317,8 +339,16 @@ ask_arena() {
             arena='arena   not known: no arenactl is built'
             return 0
         fi
+        # The settings are those of what runs, and not the caller's.
+        if [[ -n ${started_with-} && -z ${DATABASE_URL-} ]]; then
+            arena="arena   not known: the running stack was given $started_with by its environment. Set it here, too."
+            return 0
+        fi
         # Without the log lines of a RUST_LOG that is meant for services.
-        exec {arena_source}< <(RUST_LOG='' exec "$bin/arenactl" status --logs "$logs" 2>&1)
+        exec {arena_source}< <(
+            [[ -n ${started_with-} ]] || unset DATABASE_URL
+            ARENA_ENV_FILE=$env_path RUST_LOG='' exec "$bin/arenactl" status --logs "$logs" 2>&1
+        )
     fi
     IFS= read -r -d '' -t 0.1 -u "$arena_source" part
     code=$?
