@@ -2,8 +2,8 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-# Every build here and in scripts/ takes the whole workspace, and examples with the programs: then cargo chooses
-# the same features of the dependencies as `cargo test --workspace` does, and builds them once.
+# What `test` and `drill` build, as fuzz and window do, is the whole workspace, examples included: then cargo
+# chooses the same features of the dependencies as `cargo test --workspace` does, and builds them once.
 .PHONY: help run test drill history fuzz window check fmt bench simulate
 
 SHELL_SCRIPTS := run_system.sh .ci/run $(filter-out %/lib,$(wildcard scripts/*)) $(wildcard scripts/lib/*.sh) deploy/make-secrets deploy/postgres/roles.sh
