@@ -166,7 +166,7 @@ export function criteriaWords(source, criteria) {
   if (source === "WEATHER")
     return `YES if it is ${than} ${c.celsius} °C in ${c.city} (${c.latitude}, ${c.longitude}).`;
   if (source === "NEWS")
-    return `YES if “${c.keyword}” is in a headline that is published ${c.published === "AFTER_BETS_CLOSE" ? "after bets closed and " : ""}by the deadline.`;
+    return `YES if “${c.keyword}” is in a headline that is published ${c.published ? "after bets closed and " : ""}by the deadline.`;
   return `Right is the one answer that was committed to. It is about the article “${c.article}”.`;
 }
 

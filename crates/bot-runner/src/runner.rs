@@ -8,7 +8,7 @@
 //! A turn that a stop cuts off, or that the arena cannot take just now, is not completed but put
 //! off: it keeps its number, its due time and so its key, and is neither skipped nor repeated. One
 //! that a runner has put off for longer than the bot's interval is completed all the same, because
-//! the next is due by then.
+//! the next is due by then, or when a model or the arena that asked for time has had it.
 //!
 //! A loop ends when its bot is DEAD or RETIRED, or when its key is refused; the others go on. A
 //! retired bot never comes back. For the others the roster check looks every
@@ -29,8 +29,8 @@ use ledger_core::{BotId, BotStatus, Timestamp};
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
-use crate::metrics;
 use crate::turn::{HostedBot, Loss, Outcome};
+use crate::{clock, metrics};
 
 /// A lease outlasts the longest turn by this much.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
@@ -241,7 +241,7 @@ impl<'a> Roster<'a> {
 /// How a claimed turn is given back.
 #[derive(Clone, Copy, Debug)]
 enum Release {
-    /// It is over, and the next comes after the bot's interval.
+    /// It is over, and the next is due so long after this one was, or from now.
     Completed { interval_seconds: i64 },
     /// The same turn comes again.
     Deferred { seconds: i64 },
@@ -446,7 +446,7 @@ fn release_after(
     deferral: &mut Option<Deferral>,
 ) -> Release {
     let interval_seconds = bot.persona.interval_seconds;
-    let completed = Release::Completed { interval_seconds };
+    let mut completed = Release::Completed { interval_seconds };
     let Outcome::Lost(loss) = outcome else {
         return completed;
     };
@@ -455,21 +455,25 @@ fn release_after(
     }
     let first = deferral.filter(|deferral| deferral.turns == turn.turns);
     let since = first.map_or_else(Instant::now, |deferral| deferral.since);
+    // Not before that, and not all bots at the same moment.
+    let asked_for = loss.retry_after().map_or(0, |wait| {
+        i64::try_from(wait.as_secs())
+            .unwrap_or(i64::MAX)
+            .saturating_add(1 + turn.bot_id.0.rem_euclid(SPREAD_SECONDS))
+            .min(DEFER_SECONDS_MAX)
+    });
     if since.elapsed() >= Duration::from_secs(interval_seconds.unsigned_abs()) {
+        if asked_for > 0 {
+            // The next turn's time is counted from when this one was due.
+            let overdue = clock::now().seconds_since(turn.due_at).max(0);
+            let interval_seconds = interval_seconds.max(overdue.saturating_add(asked_for));
+            completed = Release::Completed { interval_seconds };
+        }
         return completed;
     }
     let turns = turn.turns;
     *deferral = Some(Deferral { turns, since });
-    let seconds = DEFER_SECONDS.min(interval_seconds);
-    let seconds = match loss.retry_after() {
-        None => seconds,
-        // Not before that, and not all bots at the same moment.
-        Some(wait) => i64::try_from(wait.as_secs())
-            .unwrap_or(i64::MAX)
-            .saturating_add(1 + turn.bot_id.0.rem_euclid(SPREAD_SECONDS))
-            .min(DEFER_SECONDS_MAX)
-            .max(seconds),
-    };
+    let seconds = DEFER_SECONDS.min(interval_seconds).max(asked_for);
     Release::Deferred { seconds }
 }
 

@@ -219,9 +219,19 @@ pub struct StarCriteria {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum HeadlineRule {
     /// Those published after bets closed and by the deadline. What cannot be read in full keeps the
-    /// market from resolving NO.
+    /// market from resolving NO. The date of the last change stands in for a missing date of
+    /// publication.
     #[serde(rename = "AFTER_BETS_CLOSE")]
     AfterBetsClose,
+    /// The same with a stricter reader: only a date of publication counts, and NO needs a list whose
+    /// end reaches back to the close of bets.
+    #[serde(rename = "AFTER_BETS_CLOSE_V2")]
+    AfterBetsCloseV2,
+}
+
+impl HeadlineRule {
+    /// The rule that a market gets which opens today.
+    pub const PRESENT: HeadlineRule = HeadlineRule::AfterBetsCloseV2;
 }
 
 /// Will a keyword appear in a technology headline that is published after bets closed?
@@ -231,9 +241,9 @@ pub enum HeadlineRule {
 pub struct HeadlineCriteria {
     /// What must appear.
     pub keyword: Keyword,
-    /// Set by the arena at the opening, whatever is asked for. Markets that were opened before this
-    /// rule existed have none: there, headlines count from the opening on, and what cannot be read
-    /// is passed over.
+    /// Set by the arena at the opening, whatever is asked for: a market keeps the rule under which it
+    /// was opened. Markets that were opened before there were such rules have none: there, headlines
+    /// count from the opening on, and what cannot be read is passed over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<HeadlineRule>,
 }
@@ -326,7 +336,7 @@ impl Criteria {
     pub fn under_present_rules(&self) -> Criteria {
         match self {
             Criteria::News(criteria) => Criteria::News(HeadlineCriteria {
-                published: Some(HeadlineRule::AfterBetsClose),
+                published: Some(HeadlineRule::PRESENT),
                 ..criteria.clone()
             }),
             other => other.clone(),
@@ -423,7 +433,7 @@ impl Criteria {
             ),
             Criteria::News(HeadlineCriteria {
                 keyword,
-                published: Some(HeadlineRule::AfterBetsClose),
+                published: Some(_),
             }) => {
                 let (after, until) = times.headlines_between();
                 format!(

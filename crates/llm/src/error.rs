@@ -14,6 +14,9 @@ pub enum LlmError {
     /// The model or the provider's filter declined to answer.
     #[error("the model refused to answer")]
     Refused,
+    /// The provider's filter turned the question away before a model was asked.
+    #[error("the provider's filter turned the question away")]
+    Filtered,
     /// The answer ended at the limit of output tokens before it was whole, or before it began:
     /// thinking counts too.
     #[error(
@@ -22,7 +25,7 @@ pub enum LlmError {
          thinks less"
     )]
     CutOff { max_output_tokens: u32 },
-    /// The answer has the status of a success and is an error, for which usage is billed.
+    /// The answer has the status of a success and is an error, for which work may be billed.
     #[error("the provider answered with an error in place of a text")]
     Failed,
     /// There was not even a connection, so nothing was asked.
@@ -54,6 +57,7 @@ impl LlmError {
             Self::Timeout => "timeout",
             Self::RateLimited { .. } => "rate_limited",
             Self::Refused => "refused",
+            Self::Filtered => "filtered",
             Self::CutOff { .. } => "cut_off",
             Self::Failed => "failed",
             Self::Unreachable => "unreachable",
@@ -76,7 +80,11 @@ impl LlmError {
             | Self::Unreachable
             | Self::Unavailable => true,
             Self::Status(status) => *status >= 500,
-            Self::Refused | Self::CutOff { .. } | Self::Malformed | Self::TooLarge => false,
+            Self::Refused
+            | Self::Filtered
+            | Self::CutOff { .. }
+            | Self::Malformed
+            | Self::TooLarge => false,
         }
     }
 
@@ -100,17 +108,20 @@ impl LlmError {
     }
 
     /// Whether the provider certainly did no work for the call, so that nobody is charged: nothing
-    /// was asked, or the question itself was turned away. After a time-out nobody knows.
+    /// was asked, or the question itself was turned away. After a time-out nobody knows. An error
+    /// that comes with a text, in an answer with the status of a success, is [`LlmError::Failed`].
     #[must_use]
     pub const fn is_unserved(&self) -> bool {
         match self {
-            Self::Unreachable | Self::RateLimited { .. } => true,
+            Self::Unreachable
+            | Self::RateLimited { .. }
+            | Self::Overloaded { .. }
+            | Self::Filtered => true,
             Self::Status(status) => matches!(*status, 400..=499),
             Self::Timeout
             | Self::Refused
             | Self::CutOff { .. }
             | Self::Failed
-            | Self::Overloaded { .. }
             | Self::Unavailable
             | Self::Malformed
             | Self::TooLarge => false,

@@ -181,15 +181,15 @@ impl OpenAi {
                 "model provider answered with an error in a success"
             );
             let usage = self.usage(&answer, Wrote::Nothing);
-            return match usage.report {
-                UsageReport::Unreported => Err(failure),
-                // It did work, and bills it.
-                UsageReport::Reported => Ok(Completion {
-                    text: String::new(),
-                    finish: Finish::Failed,
-                    usage,
-                }),
-            };
+            if usage.report == UsageReport::Unreported && !answer.shows_work() {
+                return Err(failure);
+            }
+            // It did work, and bills it.
+            return Ok(Completion {
+                text: String::new(),
+                finish: Finish::Failed,
+                usage,
+            });
         }
         let Said { text, finish } = answer.said().ok_or(LlmError::Malformed)?;
         let wrote = if text.is_empty() {
@@ -326,7 +326,7 @@ fn transport_error(error: &reqwest::Error) -> LlmError {
 fn status_error(status: u16, retry_after: Option<Duration>, code: Option<&str>) -> LlmError {
     match (status, code) {
         (429, _) => LlmError::RateLimited { retry_after },
-        (400, Some("content_filter" | "content_policy_violation")) => LlmError::Refused,
+        (400, Some("content_filter" | "content_policy_violation")) => LlmError::Filtered,
         (408, _) => LlmError::Timeout,
         // 529 is what some providers say when overloaded.
         (503 | 529, _) => LlmError::Overloaded { retry_after },
@@ -349,9 +349,10 @@ fn inner_error(error: &Value) -> (LlmError, Option<String>) {
         .and_then(|number| u16::try_from(number).ok())
         .filter(|status| (400..600).contains(status));
     let failure = match (number, code.as_deref()) {
+        // The filter may have read what the model wrote.
+        (_, Some("content_filter" | "content_policy_violation")) => LlmError::Refused,
         (Some(status), code) => status_error(status, None, code),
         (None, Some("rate_limit_exceeded")) => LlmError::RateLimited { retry_after: None },
-        (None, Some("content_filter" | "content_policy_violation")) => LlmError::Refused,
         (None, _) => LlmError::Failed,
     };
     (failure, code)

@@ -201,7 +201,7 @@ impl Feed {
         let found = sources::news::parse(&answer.body)?.items.len();
         let criteria = HeadlineCriteria {
             keyword: keyword.clone(),
-            published: Some(HeadlineRule::AfterBetsClose),
+            published: Some(HeadlineRule::PRESENT),
         };
         Ok(answer.behind(Criteria::News(criteria), format!("{found} headlines")))
     }

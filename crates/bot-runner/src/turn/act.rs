@@ -232,7 +232,7 @@ impl HostedBot {
     }
 
     /// Under a key of its own: each attempt at a turn has thought for itself.
-    async fn report(&self, usage: Option<Usage>) {
+    pub(super) async fn report(&self, usage: Option<Usage>) {
         let Some(usage) = usage else { return };
         let note = Some("a turn without an action".to_owned());
         let report = UsageReport { usage, note };

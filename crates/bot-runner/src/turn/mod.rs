@@ -191,6 +191,11 @@ impl HostedBot {
             Err(Stop::Spent) => (Intent::wait(Waiting::Spent, None), None),
             Err(Stop::NotAlive(status)) => return Outcome::NotAlive(status),
             Err(Stop::KeyRefused) => return Outcome::KeyRefused,
+            // The same turn comes again, and its action must not be taken until then.
+            Err(Stop::Lost(loss)) if loss.is_passing() => {
+                self.report(usage).await;
+                return Outcome::Lost(loss);
+            }
             // What was paid for is reported, even where nothing came of it.
             Err(Stop::Lost(loss)) if usage.is_some() => {
                 (Intent::wait(Waiting::Chosen, None), Some(loss))

@@ -40,6 +40,11 @@ pub(crate) struct State {
     pub(crate) action_problem: Option<(u16, &'static str)>,
     /// The observation answers that the arena is halted.
     pub(crate) halted: bool,
+    /// A problem in place of each observation.
+    pub(crate) ticket_problem: Option<(u16, &'static str)>,
+    /// Why an operator holds the bot, or the arena.
+    pub(crate) bot_paused: Option<&'static str>,
+    pub(crate) arena_paused: Option<&'static str>,
     pub(crate) last_action_at: Option<&'static str>,
     pub(crate) markets: Vec<Value>,
     /// The bot's own.
@@ -60,6 +65,9 @@ impl State {
             price: Some("97000.00000000"),
             action_problem: None,
             halted: false,
+            ticket_problem: None,
+            bot_paused: None,
+            arena_paused: None,
             last_action_at: None,
             markets: Vec::new(),
             open_bets: Vec::new(),
@@ -172,7 +180,10 @@ fn answer(request: &Request, before: usize, state: &State) -> Reply {
         ("GET", "/economy") => Reply::Json(200, economy(state)),
         ("GET", "/prices") => Reply::Json(200, prices(state)),
         ("GET", "/arena/observation") if state.halted => problem(503, "price-stale"),
-        ("GET", "/arena/observation") => Reply::Json(200, observation()),
+        ("GET", "/arena/observation") => match state.ticket_problem {
+            Some((status, name)) => problem(status, name),
+            None => Reply::Json(200, observation()),
+        },
         ("POST", "/arena/action") => match state.action_problem {
             Some((status, name)) => problem(status, name),
             None => {
@@ -247,6 +258,7 @@ pub(crate) fn me(state: &State) -> Value {
         "balance": state.balance, "shadow_balance": state.balance, "idle_streak": 3,
         "hosted": true, "created_at": "2026-11-01T00:00:00.000000Z",
         "last_action_at": state.last_action_at, "open_bets": state.open_bets,
+        "paused": pause(state.bot_paused),
         "open_positions": [{
             "id": 9, "bot_id": state.bot_id, "direction": "DOWN", "wager_amount": "1.25000000",
             "confidence": "0.60000000", "start_price": "96000.00000000",
@@ -270,7 +282,7 @@ pub(crate) fn economy(state: &State) -> Value {
         })
     });
     json!({
-        "mode": "observe", "tick": 7, "tick_rate_seconds": 10,
+        "paused": pause(state.arena_paused), "mode": "observe", "tick": 7, "tick_rate_seconds": 10,
         "bots": {"alive": 1, "dead": 0},
         "supply": {"minted": "0", "burned": "0", "escrow": "0", "circulating": "0"},
         "price": price,
@@ -287,6 +299,13 @@ pub(crate) fn economy(state: &State) -> Value {
         "rules": ledger_core::EconomyRules::default().digest(),
         "as_of": "2026-11-01T00:05:05.000000Z",
     })
+}
+
+fn pause(reason: Option<&str>) -> Value {
+    reason.map_or(
+        Value::Null,
+        |reason| json!({"since": "2026-11-01T00:04:00.000000Z", "reason": reason}),
+    )
 }
 
 pub(crate) fn prices(state: &State) -> Value {

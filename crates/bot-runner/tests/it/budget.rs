@@ -170,6 +170,9 @@ async fn what_became_of_a_call_decides_what_it_cost() {
         (Err(LlmError::Unreachable), "0"),
         (Err(LlmError::RateLimited { retry_after: None }), "0"),
         (Err(LlmError::Status(401)), "0"),
+        (Err(LlmError::Overloaded { retry_after: None }), "0"),
+        (Err(LlmError::Filtered), "0"),
+        (Ok((Finish::Failed, UsageReport::Unreported)), MOST),
     ] {
         let arena = Arena::new().await;
         let (bot, spending) = capped(&arena, "1.00").await;

@@ -362,6 +362,31 @@ async fn a_model_that_fails_half_way_has_its_first_half_accounted_for() {
 }
 
 #[tokio::test]
+async fn a_model_that_asks_for_time_half_way_leaves_the_turn_to_be_taken_again() {
+    let retry_after = Some(Duration::from_secs(7));
+    for error in [
+        LlmError::RateLimited { retry_after },
+        LlmError::Overloaded { retry_after },
+    ] {
+        for first in [RESEARCH, PORTFOLIO] {
+            let arena = arena().await;
+            let model = Scripted::new(move |before| match before {
+                0 => Ok(first),
+                _ => Err(error),
+            });
+            let outcome = take(&arena.hosted(model)).await;
+            let Outcome::Lost(loss) = outcome else {
+                panic!("{outcome:?}");
+            };
+            assert!(loss.is_passing(), "{loss}");
+            assert_eq!(arena.performed(), 0, "nobody has acted in this turn");
+            assert_eq!(arena.reports().len(), 1);
+            assert_eq!(arena.reports()[0]["usage"], usage_of_one_call());
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_model_that_hangs_half_way_is_given_up_and_accounted_for() {
     let arena = arena().await;
     let (model, gate) = saying(&[RESEARCH, SURE]).gated();

@@ -436,6 +436,32 @@ async fn a_turn_that_was_put_off_for_its_interval_is_completed() {
 }
 
 #[tokio::test]
+async fn a_model_that_asks_for_longer_than_the_interval_gets_it_too() {
+    let (arena, bot, stub, _) = deferring(1).await;
+    stub.change(|state| state.price = Some("97000.00000000"));
+    let retry_after = Some(Duration::from_secs(120));
+    let model = Scripted::new(move |_| Err(LlmError::Overloaded { retry_after }));
+    let mut hosted = stub.hosted(model.clone());
+    hosted.persona.interval_seconds = 1;
+    let running = Running::start(&arena, vec![hosted], pace());
+    eventually("the turn is completed", || async {
+        // Taken again too early, until it was put off for its interval.
+        let sql = "UPDATE bot_schedules SET lease_expires_at = clock_timestamp() \
+                    WHERE lease_holder IS NULL AND turns = 0";
+        arena.owner_client().await.batch_execute(sql).await.unwrap();
+        (turns(&arena, bot.id).await >= 1).then_some(())
+    })
+    .await;
+    running.stop().await;
+    assert_eq!(turns(&arena, bot.id).await, 1);
+    assert_eq!(model.prompts().len(), 1);
+    let mut conn = arena.conn().await;
+    let next = schedules::next_turn_at(&mut conn, bot.id).await.unwrap();
+    let wait = next.unwrap().seconds_since(arena.now().await);
+    assert!((60..=130).contains(&wait), "{wait}");
+}
+
+#[tokio::test]
 async fn only_the_holder_of_a_claim_puts_it_off() {
     let (arena, bot, _stub, _) = deferring(1).await;
     let mut conn = arena.conn().await;

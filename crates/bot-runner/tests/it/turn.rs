@@ -8,7 +8,7 @@ use ledger_core::{BotStatus, PredictionId};
 use llm::LlmError;
 use serde_json::json;
 
-use crate::arena::{Scripted, StubArena, WAGER, WAIT};
+use crate::arena::{Scripted, State, StubArena, WAGER, WAIT};
 
 /// When the turns of these tests were due.
 const DUE: &str = "2026-11-01T00:05:00.000000Z";
@@ -165,6 +165,55 @@ async fn a_halted_arena_costs_no_thought() {
 }
 
 #[tokio::test]
+async fn a_paused_bot_does_not_think_and_pays_nothing() {
+    let reason = Some("we look into a wrong price");
+    let holds: [fn(&mut State, Option<&'static str>); 2] = [
+        |state, reason| state.bot_paused = reason,
+        |state, reason| state.arena_paused = reason,
+    ];
+    for hold in holds {
+        let arena = StubArena::start(7).await;
+        arena.open_markets();
+        arena.change(|state| hold(state, reason));
+        let model = Scripted::saying(WAGER);
+        let outcome = take(&arena.hosted(model.clone())).await;
+        let Outcome::Lost(Loss::Paused(why)) = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(Some(why.as_str()), reason);
+        assert!(!Loss::Paused(why).is_passing());
+        assert!(model.prompts().is_empty());
+        assert_eq!((arena.performed(), arena.reports().len()), (0, 0));
+        arena.change(|state| hold(state, None));
+        let outcome = take(&arena.hosted(model.clone())).await;
+        assert!(matches!(outcome, Outcome::Wagered { .. }), "{outcome:?}");
+    }
+}
+
+type Refuse = fn(&mut State, (u16, &'static str));
+
+#[tokio::test]
+async fn a_pause_between_thought_and_ticket_is_no_failure_of_the_arena() {
+    for (status, name) in [
+        (403, "bot-paused"),
+        (503, "arena-paused"),
+        (503, "house-budget"),
+    ] {
+        let at_ticket: [Refuse; 2] = [
+            |state, problem| state.ticket_problem = Some(problem),
+            |state, problem| state.action_problem = Some(problem),
+        ];
+        for refuse in at_ticket {
+            let arena = StubArena::start(7).await;
+            arena.change(|state| refuse(state, (status, name)));
+            let outcome = take(&arena.hosted(Scripted::saying(WAGER))).await;
+            let is_paused = matches!(outcome, Outcome::Lost(Loss::Paused(_)));
+            assert!(is_paused, "{name}: {outcome:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_halt_between_thought_and_ticket_passes() {
     let arena = StubArena::start(7).await;
     arena.change(|state| state.halted = true);
@@ -256,6 +305,9 @@ async fn what_the_arena_cannot_take_now_passes_and_a_no_does_not() {
         (402, "insufficient-funds", false),
         (409, "limit-reached", false),
         (422, "idempotency-mismatch", false),
+        (403, "bot-paused", false),
+        (503, "arena-paused", false),
+        (503, "house-budget", false),
     ] {
         let arena = StubArena::start(7).await;
         arena.change(|state| state.action_problem = Some((status, name)));

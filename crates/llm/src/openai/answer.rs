@@ -29,11 +29,33 @@ struct Choice {
     error: Option<Value>,
 }
 
-/// `reasoning` and `reasoning_content` are left alone: they are not the answer, whatever is missing.
+/// `reasoning` and `reasoning_content` are not the answer, whatever is missing. They show that the
+/// model has worked.
 #[derive(Deserialize)]
 struct Message {
     content: Option<Content>,
     refusal: Option<Value>,
+    reasoning: Option<Value>,
+    reasoning_content: Option<Value>,
+}
+
+impl Message {
+    fn is_empty(&self) -> bool {
+        let none = |value: &Option<Value>| match value {
+            None | Some(Value::Null) => true,
+            Some(Value::String(text)) => text.is_empty(),
+            Some(_) => false,
+        };
+        let no_content = match &self.content {
+            None => true,
+            Some(Content::Text(text)) => text.is_empty(),
+            Some(Content::Parts(parts)) => parts.is_empty(),
+        };
+        no_content
+            && [&self.refusal, &self.reasoning, &self.reasoning_content]
+                .into_iter()
+                .all(none)
+    }
 }
 
 #[derive(Deserialize)]
@@ -82,6 +104,13 @@ impl ChatAnswer {
             .filter(is_error)
             .or_else(inner)
             .or_else(whole)
+    }
+
+    /// Whether a model wrote something, be it an answer or not.
+    pub(super) fn shows_work(&self) -> bool {
+        let choices = self.choices.iter().flatten();
+        let mut messages = choices.filter_map(|choice| choice.message.as_ref());
+        messages.any(|message| !message.is_empty())
     }
 
     /// The first choice; `None` when there is none, or none with a message.
@@ -249,9 +278,12 @@ impl Tokens {
 
 fn by_total([input, output]: [u64; 2], [cached, reasoning]: [u64; 2], total: u64) -> (u64, u64) {
     let sum = input + output;
+    let both = cached + reasoning;
     if let Some(missing) = total.checked_sub(sum) {
         return if missing == cached && missing != reasoning {
             (input + missing, output)
+        } else if missing == both {
+            (input + cached, output + reasoning)
         } else {
             // Output is the dearer part: what nobody accounts for is not made cheaper.
             (input, output + missing)
@@ -262,6 +294,8 @@ fn by_total([input, output]: [u64; 2], [cached, reasoning]: [u64; 2], total: u64
         (input, output - surplus)
     } else if surplus == cached && surplus <= input {
         (input - surplus, output)
+    } else if surplus == both && cached <= input && reasoning <= output {
+        (input - cached, output - reasoning)
     } else {
         let output = output.min(total);
         (total - output, output)
@@ -306,9 +340,11 @@ mod tests {
             // Thinking beside the output, and the cache beside the input.
             (100, 20, 0, 300, 420, [100, 320, 0, 300]),
             (100, 20, 900, 0, 1020, [1000, 20, 900, 0]),
+            (100, 20, 900, 300, 1320, [1000, 320, 900, 300]),
             // Counted twice.
             (100, 320, 0, 300, 120, [100, 20, 0, 20]),
             (1000, 20, 900, 0, 120, [100, 20, 100, 0]),
+            (1900, 620, 900, 300, 1320, [1000, 320, 900, 300]),
             // Nobody knows what for: the dearer part.
             (100, 20, 0, 0, 150, [100, 50, 0, 0]),
             (100, 20, 0, 0, 70, [50, 20, 0, 0]),

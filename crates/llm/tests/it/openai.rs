@@ -280,8 +280,12 @@ async fn an_error_in_a_success_is_an_error() {
             LlmError::Status(404),
         ),
         (
-            r#"{"choices":[{"message":{"content":"{}"},"error":{"code":503,"message":"cut"}}]}"#,
+            r#"{"choices":[{"message":{"content":""},"error":{"code":503,"message":"cut"}}]}"#,
             LlmError::Overloaded { retry_after: None },
+        ),
+        (
+            r#"{"error":{"code":"content_filter","status":400},"choices":[]}"#,
+            LlmError::Refused,
         ),
     ] {
         let stub = Stub::answering("200 OK", "", body).await;
@@ -300,6 +304,27 @@ async fn an_error_in_a_success_is_an_error() {
         (1, 30),
         "it is billed"
     );
+    // What was written before the error has cost something, whatever code the error has.
+    for message in [
+        r#"{"content":"{}"}"#,
+        r#"{"content":[{"type":"text","text":"{"}]}"#,
+        r#"{"content":null,"reasoning_content":"maybe"}"#,
+        r#"{"content":"","reasoning":"maybe"}"#,
+        r#"{"refusal":"No."}"#,
+    ] {
+        for code in [400, 404, 429, 503] {
+            let error = format!(r#"{{"code":{code},"message":"cut"}}"#);
+            for body in [
+                format!(r#"{{"error":{error},"choices":[{{"message":{message}}}]}}"#),
+                format!(r#"{{"choices":[{{"message":{message},"error":{error}}}]}}"#),
+            ] {
+                let stub = Stub::answering("200 OK", "", &body).await;
+                let (result, usage) = usage::collect(ask(stub.config())).await;
+                assert_eq!(result, Err(LlmError::Failed), "{body}");
+                assert_eq!((usage.llm_calls, usage.unreported_calls), (1, 1), "{body}");
+            }
+        }
+    }
     let none =
         answer_with(r#"{"message":{"content":"hello"}}"#, "null").replace('{', "{\"error\":null,");
     assert!(ask_stub("200 OK", "", &none).await.is_ok(), "{none}");
@@ -337,8 +362,9 @@ async fn refusals_are_errors_that_were_paid_for() {
     let filtered = r#"{"error":{"message":"…","type":null,"code":"content_filter"}}"#;
     assert_eq!(
         ask_stub("400 Bad Request", "", filtered).await,
-        Err(LlmError::Refused)
+        Err(LlmError::Filtered)
     );
+    assert!(LlmError::Filtered.is_unserved() && !LlmError::Filtered.retryable());
 }
 
 #[tokio::test]
@@ -454,6 +480,7 @@ async fn a_server_that_is_not_there_has_certainly_served_nothing() {
     assert!(LlmError::Unreachable.is_unserved() && LlmError::Unreachable.retryable());
     assert!(LlmError::RateLimited { retry_after: None }.is_unserved());
     assert!(LlmError::Status(401).is_unserved());
+    assert!(LlmError::Overloaded { retry_after: None }.is_unserved());
     for unclear in [
         LlmError::Timeout,
         LlmError::Unavailable,

@@ -320,7 +320,7 @@ impl NewsFeed {
             .map_err(in_doubt)?;
         let criteria = HeadlineCriteria {
             keyword: keyword.clone(),
-            published: Some(HeadlineRule::AfterBetsClose),
+            published: Some(HeadlineRule::PRESENT),
         };
         Ok(Proposal {
             criteria: Criteria::News(criteria),

@@ -1,14 +1,19 @@
 //! RSS, Atom and RDF, as far as headlines go: the title, date and link of each item.
 //!
 //! Feeds are written by strangers, and often wrongly. One odd element costs what it touches and
-//! nothing else: a reader that cannot go on begins again behind it, and the item is marked as one
-//! that was not read in full. So is the whole list if it ends early, or if what is broken lies
-//! between items.
+//! nothing else: a reader that cannot go on begins again behind it. In a title or date, U+FFFD takes
+//! the place of what could not be read, so that such a title was not read in full and such a date is
+//! none. Within another child of the item, such as its description, it costs nothing as long as that
+//! child ends. Between such children it costs the item, and between items the list. The list also
+//! is not whole if it ends early, or where something may have swallowed items: a comment or CDATA
+//! section that holds tags of items was perhaps never ended, and an entity that the document
+//! declares may stand for anything.
 //!
 //! An item's title is its own `title`, or `dc:title`; several are one title with a bar between them.
-//! Its date is `pubDate`, `published` or `issued`, else `dc:date`, else `updated` or `modified`.
+//! Its date of publication is `pubDate`, `published` or `issued`, else `dc:date`. `updated` and
+//! `modified` are none: an item without another date was published by then, and nobody knows when.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use ledger_core::Timestamp;
 use quick_xml::Reader;
@@ -24,6 +29,9 @@ const DEPTH_MAX: usize = 64;
 /// How often the reader begins again behind an error: what does not end costs a walk to the end
 /// each time.
 const ERRORS_MAX: usize = 64;
+
+/// The entities whose meaning no document changes.
+const PREDEFINED: [&str; 5] = ["amp", "lt", "gt", "quot", "apos"];
 
 /// A technology feed of some thirty items.
 pub const DEFAULT_FEED_URL: &str = "https://feeds.bbci.co.uk/news/technology/rss.xml";
@@ -100,6 +108,9 @@ struct Walk {
     items: Vec<Item>,
     /// Whether nothing between items was lost.
     whole: bool,
+    /// The entities that the document declares; `%` if it declares some by parameter entities, so
+    /// that it may be any.
+    declared: HashSet<String>,
 }
 
 impl Default for Walk {
@@ -111,6 +122,7 @@ impl Default for Walk {
             item: None,
             items: Vec::new(),
             whole: true,
+            declared: HashSet::new(),
         }
     }
 }
@@ -122,7 +134,7 @@ struct Draft {
     depth: usize,
     titles: Vec<String>,
     other_titles: Vec<String>,
-    /// By how much they say: of publication, of publication by Dublin Core, of the last change.
+    /// Of publication, of publication by Dublin Core, of the last change.
     dates: [Vec<String>; 3],
     links: VecDeque<String>,
     /// What the text that comes belongs to.
@@ -146,6 +158,36 @@ fn prefix(name: &str) -> &str {
     name.split_once(':').map_or("", |(prefix, _)| prefix)
 }
 
+fn is_item(name: &str) -> bool {
+    ["item", "entry"].contains(&local(name))
+}
+
+/// Whether what stands behind a `<` is a tag of an item.
+fn is_tag_of_item(tag: &str) -> bool {
+    let tag = tag.strip_prefix('/').unwrap_or(tag);
+    let ends = |c: char| c.is_whitespace() || c == '>' || c == '/';
+    tag.split(ends).next().is_some_and(is_item)
+}
+
+/// Whether a tag holds the beginning of another: a quote or bracket is missing, and all up to the
+/// next one was read as this tag.
+fn is_torn(event: &Event<'_>) -> bool {
+    match event {
+        Event::Start(tag) | Event::Empty(tag) => tag.contains('<'),
+        Event::End(tag) => tag.contains('<'),
+        _ => false,
+    }
+}
+
+/// Whether an entity may be called so.
+fn is_name(text: &str) -> bool {
+    let begins = |c: char| c.is_alphabetic() || matches!(c, '_' | ':');
+    text.starts_with(begins)
+        && text
+            .chars()
+            .all(|c| begins(c) || c.is_numeric() || matches!(c, '.' | '-'))
+}
+
 impl Walk {
     /// Reads to the end, or answers where the reader cannot go on.
     fn read(&mut self, text: &str) -> Option<usize> {
@@ -155,8 +197,13 @@ impl Walk {
         config.allow_unmatched_ends = true;
         config.allow_dangling_amp = true;
         loop {
+            let from = usize::try_from(reader.buffer_position()).unwrap_or(text.len());
             match reader.read_event() {
                 Ok(Event::Eof) => return None,
+                Ok(event) if is_torn(&event) => {
+                    self.odd();
+                    return Some(from);
+                }
                 Ok(event) => self.take(&event),
                 Err(_) => {
                     self.odd();
@@ -178,17 +225,54 @@ impl Walk {
             }
             Event::End(end) => self.end(end.name().into_inner()),
             Event::Text(part) => self.text(part),
-            Event::CData(part) => self.text(part),
-            Event::GeneralRef(name) => self.text(&format!("&{};", &**name)),
-            Event::Comment(_) | Event::PI(_) | Event::Decl(_) | Event::DocType(_) | Event::Eof => {}
+            Event::CData(part) => {
+                self.unread(part);
+                self.text(part);
+            }
+            Event::GeneralRef(name) => self.reference(name),
+            Event::Comment(part) => self.unread(part),
+            Event::PI(part) => self.unread(part),
+            Event::DocType(part) => {
+                self.unread(part);
+                let names = part.split("<!ENTITY").skip(1);
+                let names = names.filter_map(|it| it.split_whitespace().next());
+                self.declared.extend(names.map(str::to_owned));
+            }
+            Event::Decl(_) | Event::Eof => {}
         }
     }
 
-    /// Something that cannot be read: it costs the item in which it is, or the list.
+    /// Something that cannot be read: it costs what it is in.
     fn odd(&mut self) {
         match &mut self.item {
-            Some(item) => item.whole = false,
+            Some(item) => item.odd(self.open.len()),
             None => self.whole = false,
+        }
+    }
+
+    /// What is not read as markup. If it holds tags of items, its beginning or end was perhaps a
+    /// mistake, and the items are real.
+    fn unread(&mut self, part: &str) {
+        if part.split('<').skip(1).any(is_tag_of_item) {
+            self.whole = false;
+        }
+    }
+
+    fn reference(&mut self, name: &str) {
+        let written = format!("&{name};");
+        let is_fixed = name.starts_with('#') || PREDEFINED.contains(&name);
+        let is_declared = self.declared.contains(name) || self.declared.contains("%");
+        let is_known = text::is_entity(name) && (is_fixed || !is_declared);
+        if is_known || !(is_fixed || is_name(name)) {
+            return self.text(&written);
+        }
+        let in_words = self.item.as_mut().is_some_and(|it| it.words().is_some());
+        if !in_words {
+            self.text(&written);
+        }
+        // Outside of titles and dates it matters where it may stand for elements.
+        if in_words || is_declared {
+            self.odd();
         }
     }
 
@@ -202,15 +286,23 @@ impl Walk {
             // A second document behind the first.
             self.whole = false;
         }
+        let is_item = is_item(name);
+        if let Some(item) = &mut self.item
+            && is_item
+        {
+            if item.name == name {
+                // The one before was never closed.
+                item.cut();
+                self.close_item();
+            } else {
+                self.whole = false;
+            }
+        }
         if self.open.len() >= DEPTH_MAX {
-            return self.odd();
+            // What ends from here on is not known.
+            self.whole = false;
+            return;
         }
-        if self.item.as_ref().is_some_and(|item| item.name == name) {
-            // The one before was never closed.
-            self.odd();
-            self.close_item();
-        }
-        let is_item = ["item", "entry"].contains(&local(name));
         match &mut self.item {
             None if is_item => {
                 self.item = Some(Draft {
@@ -235,16 +327,17 @@ impl Walk {
         let Some(place) = self.open.iter().rposition(|it| it == name) else {
             return self.odd();
         };
-        if place + 1 < self.open.len() {
-            // Elements within it were never closed.
-            self.odd();
+        let unclosed = place + 1 < self.open.len();
+        match &mut self.item {
+            // It ends with what it is in, or its children with it.
+            Some(item) if place < item.depth || (place == item.depth && unclosed) => item.cut(),
+            Some(item) if unclosed => item.odd(place + 1),
+            None if unclosed => self.whole = false,
+            Some(_) | None => {}
         }
         self.open.truncate(place);
         if let Some(item) = &mut self.item {
             if place <= item.depth {
-                if place < item.depth {
-                    item.whole = false;
-                }
                 self.close_item();
             } else if place == item.depth + 1 {
                 item.into = None;
@@ -271,7 +364,7 @@ impl Walk {
         }
         if !self.open.is_empty() || self.item.is_some() {
             self.whole = false;
-            self.odd();
+            self.item.iter_mut().for_each(Draft::cut);
         }
         self.close_item();
         Ok(Listing {
@@ -320,17 +413,42 @@ impl Draft {
         }
     }
 
+    /// The title or date to which the text that comes belongs.
+    fn words(&mut self) -> Option<&mut String> {
+        match self.into? {
+            Field::Title => self.titles.last_mut(),
+            Field::OtherTitle => self.other_titles.last_mut(),
+            Field::Date(rank) => self.dates.get_mut(rank)?.last_mut(),
+            Field::Link => None,
+        }
+    }
+
     fn add(&mut self, part: &str) {
         let last = match self.into {
-            Some(Field::Title) => self.titles.last_mut(),
-            Some(Field::OtherTitle) => self.other_titles.last_mut(),
-            Some(Field::Date(rank)) => self.dates.get_mut(rank).and_then(|it| it.last_mut()),
             Some(Field::Link) => self.links.back_mut(),
-            None => None,
+            _ => self.words(),
         };
         if let Some(last) = last {
             last.push_str(part);
         }
+    }
+
+    /// Something that cannot be read, when so many elements are open.
+    fn odd(&mut self, open: usize) {
+        let in_child = open > self.depth + 1;
+        match self.words() {
+            Some(words) => words.push(char::REPLACEMENT_CHARACTER),
+            None if in_child => {}
+            None => self.whole = false,
+        }
+    }
+
+    /// It ends where it should not.
+    fn cut(&mut self) {
+        if let Some(words) = self.words() {
+            words.push(char::REPLACEMENT_CHARACTER);
+        }
+        self.whole = false;
     }
 
     fn finish(self) -> Item {
@@ -346,29 +464,20 @@ impl Draft {
             .iter()
             .map(|link| text::decoded(link))
             .find(|link| super::is_link(link.trim()));
-        Item::new(
-            &titles.join(" | "),
-            date(&self.dates),
-            link.as_deref(),
-            self.whole,
-        )
+        let [published, dublin, updated] = self.dates.each_ref().map(|all| date(all));
+        let published_at = published.or(dublin);
+        let title = titles.join(" | ");
+        let item = Item::new(&title, published_at, link.as_deref(), self.whole);
+        Item {
+            updated_at: updated.filter(|_| item.published_at.is_none()),
+            ..item
+        }
     }
 }
 
-/// When an item was published; `None` if it does not say so, or says it in a way that cannot be
-/// read.
-fn date(dates: &[Vec<String>; 3]) -> Option<Timestamp> {
-    let [published, dublin, changed] = dates;
-    let one = |all: &[String]| {
-        let mut read = all.iter().map(|it| dates::read(&text::decoded(it)));
-        let first = read.next()??;
-        read.all(|other| other == Some(first)).then_some(first)
-    };
-    let said = !published.is_empty() || !dublin.is_empty();
-    match one(published).or_else(|| one(dublin)) {
-        Some(at) => Some(at),
-        None if said => None,
-        // An entry without a date of publication was published when it last changed.
-        None => one(changed),
-    }
+/// The one date that all these texts name; `None` if there is none, or one that cannot be read.
+fn date(all: &[String]) -> Option<Timestamp> {
+    let mut read = all.iter().map(|it| dates::read(&text::decoded(it)));
+    let first = read.next()??;
+    read.all(|other| other == Some(first)).then_some(first)
 }

@@ -2,9 +2,12 @@
 //! alone (because a header of the answer named its encoding).
 //!
 //! All that can matter to the market is kept: each item that was published in its time or does not
-//! say when, and the oldest, in a form of our own that names the digest and the size of the whole.
+//! say when, the oldest and the last ones, in a form of our own that names the digest and the size of
+//! the whole. They stay in their order.
 //! [`super::parse`] reads this form as it reads the answers themselves, and what it says decides. So
 //! nobody is paid by anything that is not there to be read again.
+
+use std::collections::BTreeMap;
 
 use ledger_core::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,6 +32,8 @@ struct Kept {
 struct KeptItem {
     title: Option<String>,
     published_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    updated_at: Option<Timestamp>,
     link: Option<String>,
     whole: bool,
 }
@@ -42,6 +47,7 @@ pub(super) fn parse(body: &[u8]) -> Option<Result<Listing, SourceError>> {
     let item = |it: KeptItem| Item {
         title: it.title,
         published_at: it.published_at,
+        updated_at: it.updated_at,
         link: it.link,
         whole: it.whole,
     };
@@ -73,26 +79,29 @@ pub(crate) fn keep(
 }
 
 fn reduced(evidence: &Evidence, listing: &Listing, after: Timestamp, until: Timestamp) -> Vec<u8> {
-    let matters = |item: &&Item| item.published_at.is_none_or(|at| after < at && at <= until);
-    let dated = listing.items.iter().filter(|it| it.published_at.is_some());
-    let oldest = dated.min_by_key(|it| it.published_at);
-    // The oldest first: without it, absence is never shown.
-    let oldest = oldest.filter(|oldest| !matters(oldest));
-    let mut kept = Kept {
-        form: FORM.to_owned(),
-        sha256: Evidence::digest(&evidence.body).to_string(),
-        bytes: u64::try_from(evidence.body.len()).unwrap_or(u64::MAX),
-        whole: listing.whole,
-        items: Vec::new(),
-    };
+    let matters = |item: &Item| item.is_between(after, until) != Some(false);
+    let items = listing.items.iter().enumerate();
+    let mattering = items.filter(|(_, item)| matters(item));
+    // First those without which absence is never shown. `v2` looks for the oldest.
+    let oldest = listing.dated().min_by_key(|(_, at)| *at);
+    let ends = oldest.into_iter().chain(listing.last_items(after));
+    let places = ends
+        .map(|(place, _)| place)
+        .chain(mattering.map(|(place, _)| place));
+    let mut whole = listing.whole;
+    let mut kept = BTreeMap::new();
     let mut room = BODY_MAX_BYTES - 512;
-    for item in oldest
-        .into_iter()
-        .chain(listing.items.iter().filter(matters))
-    {
+    for place in places {
+        let Some(item) = listing.items.get(place) else {
+            continue;
+        };
+        if kept.contains_key(&place) {
+            continue;
+        }
         let item = KeptItem {
             title: item.title.clone(),
             published_at: item.published_at,
+            updated_at: item.updated_at,
             link: item.link.clone(),
             whole: item.whole,
         };
@@ -100,11 +109,18 @@ fn reduced(evidence: &Evidence, listing: &Listing, after: Timestamp, until: Time
         match room.checked_sub(size) {
             Some(left) => {
                 room = left;
-                kept.items.push(item);
+                kept.insert(place, item);
             }
             // What is left out could be the one.
-            None => kept.whole = false,
+            None => whole = false,
         }
     }
+    let kept = Kept {
+        form: FORM.to_owned(),
+        sha256: Evidence::digest(&evidence.body).to_string(),
+        bytes: u64::try_from(evidence.body.len()).unwrap_or(u64::MAX),
+        whole,
+        items: kept.into_values().collect(),
+    };
     serde_json::to_vec(&kept).unwrap_or_default()
 }

@@ -13,7 +13,8 @@ use crate::SourceError;
 /// `until` must be no later than the fetch that the headlines are from: publishers date articles
 /// ahead. A word ends where no letter, digit or underscore follows: `C` is mentioned in "C++",
 /// `Rust` not in "Rusty", `Apple` in "Apple's". Scripts that put no spaces between words hold few
-/// whole words.
+/// whole words. What could not be read may go on with a word: U+FFFD does not end one, nor does the
+/// end of a title that was not read in full.
 ///
 /// # Errors
 /// When there is none and this does not show that nobody wrote about it: an item that could be one
@@ -28,12 +29,12 @@ pub fn mentions<'a>(
     let mut found: Option<&Item> = None;
     let mut doubtful = 0_usize;
     for item in &listing.items {
-        let in_time = item.published_at.map(|at| after < at && at <= until);
+        let in_time = item.is_between(after, until);
         if in_time == Some(false) {
             continue;
         }
         let title = item.title.as_deref();
-        let holds = title.is_some_and(|title| holds_word(&folded(title), &keyword));
+        let holds = title.is_some_and(|title| holds(title, item.whole, &keyword));
         match (in_time, holds) {
             (Some(true), true) => {
                 let earlier = found.is_none_or(|other| item.published_at < other.published_at);
@@ -64,18 +65,31 @@ pub fn mentions<'a>(
     })
 }
 
-pub(super) fn holds_word(title: &str, keyword: &str) -> bool {
+fn holds(title: &str, whole: bool, keyword: &str) -> bool {
+    let mut title = folded(title);
+    if !whole {
+        title.push(char::REPLACEMENT_CHARACTER);
+    }
+    let goes_on = |c| of_a_word(c) || c == char::REPLACEMENT_CHARACTER;
+    holds_word(&title, keyword, goes_on)
+}
+
+pub(super) fn of_a_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_' || is_combining_mark(c)
+}
+
+/// Whether the keyword is in the title with nothing before or after it with which the word goes on.
+pub(super) fn holds_word(title: &str, keyword: &str, goes_on: impl Fn(char) -> bool) -> bool {
     if keyword.is_empty() {
         return false;
     }
-    let of_a_word = |c: char| c.is_alphanumeric() || c == '_' || is_combining_mark(c);
     // Every place, also where two overlap: "a a" in "xa a a".
     title.char_indices().any(|(at, _)| {
         let (before, rest) = title.split_at(at);
         let Some(after) = rest.strip_prefix(keyword) else {
             return false;
         };
-        !before.ends_with(of_a_word) && !after.starts_with(of_a_word)
+        !before.ends_with(&goes_on) && !after.starts_with(&goes_on)
     })
 }
 
@@ -83,8 +97,10 @@ pub(super) fn holds_word(title: &str, keyword: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// So long after noon of a day in 2026.
     fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_micros(seconds * 1_000_000).unwrap()
+        let noon: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
+        noon.plus_seconds(seconds)
     }
 
     fn headline(title: &str, seconds: i64) -> Item {
@@ -97,12 +113,14 @@ mod tests {
 
     /// What comes of a list that reaches back.
     fn told(item: Item) -> Result<bool, SourceError> {
-        let list = listing(vec![item, headline("Old news", 0)]);
+        let old = ["Old news", "Older news", "The oldest news"].map(|title| headline(title, 0));
+        let list = listing([vec![item], old.to_vec()].concat());
         mentions(&list, "Rust", at(2), at(10)).map(|found| found.is_some())
     }
 
     fn mentioned(title: &str, keyword: &str) -> bool {
-        let list = listing(vec![headline(title, 5), headline("0", 0)]);
+        let old = vec![headline("0", 0); 3];
+        let list = listing([vec![headline(title, 5)], old].concat());
         mentions(&list, keyword, at(0), at(10)).unwrap().is_some()
     }
 
@@ -162,6 +180,8 @@ mod tests {
             headline("Rust, before", 1),
             headline("Rust, from the future", 11),
             headline("No word of it", 2),
+            headline("Nor here", 1),
+            headline("Nor here", 1),
         ]);
         let between = |after, until| mentions(&list, "Rust", at(after), at(until));
         let found = between(2, 10).unwrap().unwrap();
@@ -194,6 +214,14 @@ mod tests {
         assert_eq!(told(undated("Go is out")), Ok(false));
         assert_eq!(told(headline("", 1)), Ok(false));
         assert_eq!(told(broken("Half a ti", 1)), Ok(false));
+        // Whether the word ends there is not known.
+        for title in [
+            "Why we need Rust",
+            "R\u{fffd} Rust\u{fffd}s it",
+            "\u{fffd}Rust is out",
+        ] {
+            assert_eq!(told(broken(title, 5)), doubt, "{title}");
+        }
         // Found is found.
         assert_eq!(told(broken("Rust, and then", 5)), Ok(true));
         let both = listing(vec![undated("Rust"), headline("Rust", 5)]);
@@ -212,5 +240,53 @@ mod tests {
         assert!(told(&listing(vec![headline("Go", 3)])).is_err());
         assert!(told(&listing(Vec::new())).is_err());
         assert_eq!(told(&listing(vec![headline("Go", 2)])), Ok(false));
+    }
+
+    #[test]
+    fn the_end_of_the_list_shows_how_far_back_it_reaches() {
+        let day = 86_400;
+        let told = |seconds: &[i64]| {
+            let items = seconds.iter().map(|it| headline("Go", *it)).collect();
+            mentions(&listing(items), "Rust", at(2), at(10)).is_ok()
+        };
+        assert!(told(&[9, 8, 2, 1, 0]));
+        assert!(told(&[1, 9, 2, 1, 0]), "one that is pinned does not matter");
+        for seconds in [
+            // Old ones are pinned before or behind what the list would have next.
+            &[0, 9, 8, 7][..],
+            &[9, 8, 7, 0],
+            &[9, 8, 7, 1, 0],
+            &[9, 8, 7, -40 * day, -41 * day, -42 * day],
+            &[9, 0],
+        ] {
+            assert!(!told(seconds), "{seconds:?}");
+        }
+        // Nothing new at all.
+        assert!(told(&[-40 * day, -300 * day]));
+        // What has no title, or a date that was never set, shows nothing.
+        let untitled = headline("", 0);
+        let never = Item::new("Go", Timestamp::from_micros(0), None, true);
+        assert_eq!(never.published_at, None);
+        for odd in [untitled, never] {
+            let list = listing([vec![headline("Go", 9)], vec![odd; 3]].concat());
+            assert!(mentions(&list, "Rust", at(2), at(10)).is_err());
+        }
+    }
+
+    #[test]
+    fn the_last_change_is_no_publication() {
+        let updated = |title: &str, seconds| Item {
+            published_at: None,
+            updated_at: Some(at(seconds)),
+            ..headline(title, 0)
+        };
+        let doubt = Err(SourceError::InDoubt { items: 1 });
+        assert_eq!(told(updated("Rust is out", 5)), doubt);
+        assert_eq!(told(updated("Rust is out", 11)), doubt);
+        // It was published before.
+        assert_eq!(told(updated("Rust is out", 2)), Ok(false));
+        assert_eq!(told(updated("Go is out", 5)), Ok(false));
+        let atom = listing(vec![updated("Go", 2), updated("Rust", 1)]);
+        assert_eq!(mentions(&atom, "Rust", at(2), at(10)), Ok(None));
     }
 }

@@ -12,6 +12,7 @@ mod mentions;
 mod newsapi;
 mod text;
 pub(crate) mod v1;
+pub(crate) mod v2;
 
 use ledger_core::Timestamp;
 use url::Url;
@@ -30,6 +31,12 @@ pub const NEWS_MAX_BYTES: usize = 2 * 1024 * 1024;
 const LINK_MAX_BYTES: usize = 2048;
 /// A longer title is read up to here, and so not in full.
 const TITLE_MAX_CHARS: usize = 2_000;
+/// The beginning of 1999, the year of the first feed. An earlier date is one that was never set.
+const FIRST_FEED_MICROS: i64 = 915_148_800_000_000;
+/// So many items at the end of a list show how far back it reaches: one alone may be pinned there.
+const LAST_ITEMS: usize = 3;
+/// Items that are older by this than what is asked about may be kept in a list for ever.
+const EVERGREEN_SECONDS: i64 = 30 * 24 * 60 * 60;
 
 /// An item of a list of headlines, as far as it could be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +45,8 @@ pub struct Item {
     pub title: Option<String>,
     /// When the publisher says it was published; `None` if it does not say so.
     pub published_at: Option<Timestamp>,
+    /// When it last changed, if it does not say when it was published: by then it was.
+    pub updated_at: Option<Timestamp>,
     /// An `http` or `https` URL.
     pub link: Option<String>,
     /// Whether nothing of the title may be missing.
@@ -54,11 +63,21 @@ impl Item {
         Item {
             whole: whole && legible && title.len() == all.len(),
             title: (!title.is_empty()).then_some(title),
-            published_at,
+            published_at: published_at.filter(|at| at.micros() >= FIRST_FEED_MICROS),
+            updated_at: None,
             link: link
                 .map(str::trim)
                 .filter(|it| is_link(it))
                 .map(str::to_owned),
+        }
+    }
+
+    /// Whether it was published after `after` and by `until`; `None` if it does not say so.
+    fn is_between(&self, after: Timestamp, until: Timestamp) -> Option<bool> {
+        match (self.published_at, self.updated_at) {
+            (Some(at), _) => Some(after < at && at <= until),
+            (None, Some(at)) if at <= after => Some(false),
+            (None, _) => None,
         }
     }
 }
@@ -72,11 +91,32 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Whether it holds something published at `at` or before, so that later ones are not missing
-    /// because they are too old.
+    /// Where the items are that have a title and a date, and the latest time at which each was
+    /// published.
+    fn dated(&self) -> impl DoubleEndedIterator<Item = (usize, Timestamp)> {
+        let items = self.items.iter().enumerate();
+        items.filter_map(|(place, item)| {
+            let at = item.published_at.or(item.updated_at)?;
+            item.title.as_ref().map(|_| (place, at))
+        })
+    }
+
+    /// The last items of [`Listing::dated`], without those that may be kept in the list for ever.
+    fn last_items(&self, at: Timestamp) -> impl Iterator<Item = (usize, Timestamp)> {
+        let evergreen = at.plus_seconds(-EVERGREEN_SECONDS);
+        let recent = self.dated().rev().filter(move |(_, it)| *it > evergreen);
+        recent.take(LAST_ITEMS)
+    }
+
+    /// Whether the list goes on to what was published at `at` or before, so that nothing published
+    /// later has dropped off its end.
+    ///
+    /// Lists have the newest first, and a pinned or evergreen item anywhere. So one old item shows
+    /// nothing: the last three in the list must be so old, or all if there are fewer. Items without
+    /// a title or date, and those a month older, are passed over. A list that is in another order can
+    /// lose items and pass all the same.
     fn reaches_back_to(&self, at: Timestamp) -> bool {
-        let oldest = self.items.iter().filter_map(|it| it.published_at).min();
-        oldest.is_some_and(|oldest| oldest <= at)
+        self.dated().next().is_some() && self.last_items(at).all(|(_, it)| it <= at)
     }
 
     /// Whether a question about this keyword, had bets closed at `now`, could be decided by absence.

@@ -40,7 +40,8 @@ impl NewsApi {
             .query_pairs_mut()
             .append_pair("category", "technology")
             .append_pair("language", "en")
-            .append_pair("pageSize", "50");
+            // The most that it gives.
+            .append_pair("pageSize", "100");
         Ok(NewsApi {
             http,
             endpoint,
@@ -62,11 +63,14 @@ impl NewsApi {
 #[derive(Deserialize)]
 struct Answer<'a> {
     status: Option<String>,
+    #[serde(rename = "totalResults")]
+    total: Option<Value>,
     #[serde(borrow)]
     articles: Option<Vec<&'a RawValue>>,
 }
 
-/// Reads NewsAPI's answer. An article that is not what it should be costs nothing but itself.
+/// Reads NewsAPI's answer. An article that is not what it should be costs nothing but itself. The
+/// list is whole if it says that there are no more articles than it lists.
 ///
 /// # Errors
 /// When the answer is no JSON, or reports an error.
@@ -82,19 +86,24 @@ pub fn parse_newsapi(body: &[u8]) -> Result<Listing, SourceError> {
     let articles = answer
         .articles
         .ok_or(SourceError::MissingField("articles"))?;
+    let total = answer.total.as_ref().and_then(Value::as_u64);
+    let total = total.and_then(|total| usize::try_from(total).ok());
     Ok(Listing {
+        whole: total.is_some_and(|total| total <= articles.len()),
         items: articles.into_iter().map(article).collect(),
-        whole: true,
     })
 }
 
 fn article(raw: &RawValue) -> Item {
     let article: Value = serde_json::from_str(raw.get()).unwrap_or_default();
     let field = |name: &str| article.get(name).and_then(Value::as_str);
-    let title = field("title").filter(|title| title.trim() != REMOVED);
+    let title = field("title").unwrap_or_default();
+    // Neither its title nor its date is what it was.
+    let removed = title.trim() == REMOVED;
+    let published_at = field("publishedAt").filter(|_| !removed);
     Item::new(
-        &text::shown(title.unwrap_or_default()),
-        field("publishedAt").and_then(dates::read),
+        &text::shown(if removed { "" } else { title }),
+        published_at.and_then(dates::read),
         field("url"),
         true,
     )

@@ -1,4 +1,7 @@
 //! Texts of headlines: what they say once markup is taken off them, and when two look alike.
+//!
+//! [`super::v2`] reads with it too: what [`shown`] and [`folded`] make of a text decided markets, and
+//! does not change.
 
 use caseless::default_case_fold_str;
 use quick_xml::escape::resolve_html5_entity;
@@ -55,6 +58,11 @@ fn decoded_once(text: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// Whether `name` is an entity that HTML knows, or a number.
+pub(super) fn is_entity(name: &str) -> bool {
+    resolve(name, &mut String::new())
 }
 
 /// Whether `name` is an entity, whose text it then adds.

@@ -18,7 +18,7 @@ use quick_xml::events::Event;
 use serde::Deserialize;
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::mentions::holds_word;
+use super::mentions::{holds_word, of_a_word};
 use crate::{BODY_MAX_BYTES, SourceError, json};
 
 /// Elements within elements.
@@ -60,7 +60,7 @@ pub(crate) fn search(
     let found = headlines
         .iter()
         .filter(|headline| (from..=to).contains(&headline.published_at))
-        .filter(|headline| holds_word(&normal(&headline.title), &keyword))
+        .filter(|headline| holds_word(&normal(&headline.title), &keyword, of_a_word))
         .min_by_key(|headline| headline.published_at);
     // Feeds forget. That nothing was found says something only where the list reaches back to the
     // opening.

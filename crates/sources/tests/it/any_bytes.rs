@@ -36,7 +36,7 @@ fn readers(body: &[u8]) -> usize {
         let title = found.ok().flatten().and_then(|it| it.title.clone());
         assert!(title.is_none_or(|it| it.to_lowercase().contains("rust")));
     }
-    derive_by_both_rules(body);
+    derive_by_each_rule(body);
     let read = [
         parse_stars(body, &repository).is_ok(),
         parse_now(body, now()).is_ok(),
@@ -49,8 +49,8 @@ fn readers(body: &[u8]) -> usize {
     read.into_iter().filter(|it| *it).count()
 }
 
-/// Neither the present reader nor the one before panics.
-fn derive_by_both_rules(body: &[u8]) {
+/// Neither the present reader nor those before panic.
+fn derive_by_each_rule(body: &[u8]) {
     let instant = at("2026-11-24T14:00:00Z");
     let times = Times {
         opens_at: instant,
@@ -60,6 +60,7 @@ fn derive_by_both_rules(body: &[u8]) {
     for criteria in [
         r#"{"keyword":"rust"}"#,
         r#"{"keyword":"rust","published":"AFTER_BETS_CLOSE"}"#,
+        r#"{"keyword":"rust","published":"AFTER_BETS_CLOSE_V2"}"#,
     ] {
         let criteria: HeadlineCriteria = serde_json::from_str(criteria).unwrap();
         let first = derive(&Criteria::News(criteria.clone()), &times, now(), body);

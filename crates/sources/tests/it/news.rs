@@ -20,6 +20,7 @@ fn headline(title: &str, published_at: &str, link: Option<&str>) -> Item {
     Item {
         title: Some(title.to_owned()),
         published_at: Some(at(published_at)),
+        updated_at: None,
         link: link.map(str::to_owned),
         whole: true,
     }
@@ -47,13 +48,17 @@ async fn newsapi_is_asked_with_its_key_in_a_header() {
             Some("https://example.org/undated"),
         )
     };
+    let removed = Item {
+        published_at: None,
+        ..untitled("2026-11-24T14:01:00Z", "https://removed.com")
+    };
     let expected = whole(vec![
         headline(
             "Rust lands in the next Android kernel - The Verge",
             "2026-11-24T14:05:00Z",
             Some("https://www.theverge.com/2026/11/24/rust-android-kernel"),
         ),
-        untitled("2026-11-24T14:01:00Z", "https://removed.com"),
+        removed,
         untitled("2026-11-24T13:30:00Z", "https://example.org/untitled"),
         headline(
             "Raspberry Pi 6 is here, and it’s “quiet” - WIRED",
@@ -67,7 +72,7 @@ async fn newsapi_is_asked_with_its_key_in_a_header() {
     let request = stub.only_request();
     assert_eq!(
         request.target,
-        "/v2/top-headlines?category=technology&language=en&pageSize=50"
+        "/v2/top-headlines?category=technology&language=en&pageSize=100"
     );
     assert_eq!(request.header("x-api-key"), Some(KEY));
     assert!(!fetched.evidence.url.contains(KEY));
@@ -98,6 +103,21 @@ fn newsapis_answers_that_say_nothing() {
         parse_newsapi(b"{\"articles\":[]}"),
         Err(SourceError::MissingField("status"))
     );
+}
+
+#[test]
+fn a_list_of_newsapi_is_whole_if_it_lists_all_that_there_are() {
+    for (total, is_whole) in [
+        ("\"totalResults\":5", true),
+        ("\"totalResults\":4", true),
+        ("\"totalResults\":6", false),
+        ("\"totalResults\":null", false),
+        ("\"totalResults\":\"5\"", false),
+        ("\"total\":5", false),
+    ] {
+        let body = changed(NEWSAPI, "\"totalResults\":5", total);
+        assert_eq!(parse_newsapi(&body).unwrap().whole, is_whole, "{total}");
+    }
 }
 
 #[test]
@@ -149,11 +169,15 @@ async fn feeds_are_read_in_three_formats() {
             "2026-11-24T13:45:30Z",
             Some("https://verge.example.org/news/1"),
         ),
-        headline(
-            "A quiet Raspberry Pi",
-            "2026-11-24T12:00:00Z",
-            Some("https://verge.example.org/news/2"),
-        ),
+        Item {
+            published_at: None,
+            updated_at: Some(at("2026-11-24T12:00:00Z")),
+            ..headline(
+                "A quiet Raspberry Pi",
+                "2026-11-24T12:00:00Z",
+                Some("https://verge.example.org/news/2"),
+            )
+        },
     ]);
     for (body, expected) in [(RSS2, rss2), (RSS1, rss1), (ATOM, atom)] {
         let stub = Stub::start(move |_, _| ok(body)).await;
@@ -161,7 +185,9 @@ async fn feeds_are_read_in_three_formats() {
         let feed = Feed::new(http(), url.clone()).unwrap();
         let fetched = feed.headlines(now()).await;
         let read = fetched.value.unwrap();
-        let in_full = |it: &&Item| it.whole && it.title.is_some() && it.published_at.is_some();
+        let in_full = |it: &&Item| {
+            it.whole && it.title.is_some() && it.published_at.or(it.updated_at).is_some()
+        };
         let found: Vec<Item> = read.items.iter().filter(in_full).cloned().collect();
         assert_eq!(found, expected.items);
         assert!(read.whole);
@@ -194,11 +220,16 @@ fn rss(body: &str) -> String {
     format!("<rss version=\"2.0\" xmlns:media=\"http://search.yahoo.com/mrss/\">{body}</rss>")
 }
 
-/// A feed with this item between two others.
+/// A feed with this item between one before it and older ones behind it.
 fn among_others(item: &str) -> String {
-    let before = ITEM.replace(">x<", ">before<").replace("14:05", "14:00");
-    let after = ITEM.replace(">x<", ">after<").replace("14:05", "13:00");
-    rss(&format!("<channel>{before}{item}{after}</channel>"))
+    let other = |title: &str, time: &str| {
+        let item = ITEM.replace(">x<", &format!(">{title}<"));
+        item.replace("14:05", time)
+    };
+    let before = other("before", "14:00");
+    let after = other("after", "13:00");
+    let older = [other("older", "12:30"), other("oldest", "12:00")].concat();
+    rss(&format!("<channel>{before}{item}{after}{older}</channel>"))
 }
 
 fn titles(listing: &Listing) -> Vec<&str> {
@@ -265,8 +296,15 @@ fn one_odd_element_never_costs_the_whole_feed() {
         let read = parse_feed(among_others(item).as_bytes()).unwrap();
         let found = titles(&read);
         assert!(found.contains(&"before"), "{item:.60}: {read:?}");
-        let after = found.contains(&"after") || !read.whole;
-        assert!(after, "{item:.60}: {read:?}");
+        // What stands behind it is read, unless nobody knows where it ends.
+        let bets_closed = at("2026-11-24T12:59:00Z");
+        let after = mentions(&read, "after", bets_closed, now());
+        if item.starts_with("<a><a>") {
+            assert!(!read.whole);
+        } else {
+            let after = after.unwrap().and_then(|it| it.title.as_deref());
+            assert_eq!(after, Some("after"), "{item:.60}: {read:?}");
+        }
         // Whether "y" was mentioned is open: the odd one may be it.
         let bets_closed = at("2026-11-24T13:30:00Z");
         let told = mentions(&read, "y", bets_closed, now());
@@ -277,19 +315,27 @@ fn one_odd_element_never_costs_the_whole_feed() {
     }
 }
 
+fn criteria_of(keyword: &str, rule: &str) -> Criteria {
+    let criteria = serde_json::json!({ "keyword": keyword, "published": rule });
+    Criteria::deserialize(MarketSource::News, criteria).unwrap()
+}
+
+fn times() -> Times {
+    Times {
+        opens_at: at("2026-11-24T13:30:00Z"),
+        bets_close_at: at("2026-11-24T14:00:00Z"),
+        deadline: at("2026-11-24T14:30:00Z"),
+    }
+}
+
 /// The whole way: what is kept of a list, and what follows from it.
 fn decided(
     body: &[u8],
     charset: &str,
     keyword: &str,
 ) -> (Evidence, Result<Option<Side>, SourceError>) {
-    let criteria = serde_json::json!({ "keyword": keyword, "published": "AFTER_BETS_CLOSE" });
-    let criteria = Criteria::deserialize(MarketSource::News, criteria).unwrap();
-    let times = Times {
-        opens_at: at("2026-11-24T13:30:00Z"),
-        bets_close_at: at("2026-11-24T14:00:00Z"),
-        deadline: at("2026-11-24T14:30:00Z"),
-    };
+    let criteria = criteria_of(keyword, "AFTER_BETS_CLOSE_V2");
+    let times = times();
     let body = body.to_vec();
     let header = format!("Content-Type: text/xml{charset}\r\n");
     let fetched = tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -358,6 +404,225 @@ fn a_market_of_before_this_rule_keeps_its_own() {
     let undated = early.replace("13:45:00 GMT", "soon");
     assert_eq!(old(&undated), Ok(Reading::Headline(None)));
     assert_eq!(old("<item><title>"), Err(SourceError::NotFeed));
+}
+
+/// What the reader of `AFTER_BETS_CLOSE` made of a body, and what today's makes of it.
+#[test]
+fn a_market_of_the_rule_before_keeps_it() {
+    let told = |body: &[u8], rule: &str| {
+        let criteria = criteria_of("rust", rule);
+        derive(&criteria, &times(), now(), body).map(|reading| criteria.decide(&reading))
+    };
+    let updated = "<feed><entry><title>Rust</title><updated>2026-11-24T14:05:00Z</updated></entry>\
+                   </feed>";
+    let pinned = rss(&format!(
+        "<channel>{ITEM}{}</channel>",
+        ITEM.replace("14:05:00", "11:00:00")
+    ));
+    let british = among_others(
+        &ITEM
+            .replace(">x<", ">Rust<")
+            .replace("14:05:00 GMT", "15:05 BST"),
+    );
+    let half = among_others(&ITEM.replace(">x<", ">The new Rust<i><"));
+    let broken = among_others(&ITEM.replace("</item>", "<description>a<br>b</description></item>"));
+    let some = changed(NEWSAPI, "\"totalResults\":5", "\"totalResults\":50");
+    let some = changed(&some, "Rust lands", "Nothing lands");
+    let some = changed(&some, "\"title\":null", "\"title\":\"Old\"");
+    let some = changed(&some, "\"title\":\"[Removed]\"", "\"title\":\"Go\"");
+    for (body, then) in [
+        (updated.as_bytes(), Ok(Some(Side::Yes))),
+        (pinned.as_bytes(), Ok(Some(Side::No))),
+        (british.as_bytes(), Ok(Some(Side::Yes))),
+        (half.as_bytes(), Ok(Some(Side::Yes))),
+        (broken.as_bytes(), Err(SourceError::InDoubt { items: 1 })),
+        (&some, Ok(Some(Side::No))),
+    ] {
+        let shown = String::from_utf8_lossy(body);
+        assert_eq!(told(body, "AFTER_BETS_CLOSE"), then, "{shown}");
+        assert_ne!(told(body, "AFTER_BETS_CLOSE_V2"), then, "{shown}");
+    }
+    // What was kept in our own form says what it said.
+    let kept = serde_json::json!({
+        "form": "ledgerdome-headlines/v1", "sha256": "", "bytes": 1, "whole": true,
+        "items": [
+            {"title": "Old", "published_at": at("2026-11-24T11:00:00Z"), "link": null, "whole": true},
+            {"title": "x", "published_at": at("2026-11-24T14:05:00Z"), "link": null, "whole": true},
+        ],
+    });
+    let kept = kept.to_string();
+    assert_eq!(
+        told(kept.as_bytes(), "AFTER_BETS_CLOSE"),
+        Ok(Some(Side::No))
+    );
+    assert!(told(kept.as_bytes(), "AFTER_BETS_CLOSE_V2").is_err());
+}
+
+#[test]
+fn the_last_change_is_no_publication() {
+    let doubt = Err(SourceError::InDoubt { items: 1 });
+    let with = |date: &str| {
+        let item = format!("<item><title>Rust is out</title>{date}</item>");
+        decided(among_others(&item).as_bytes(), "", "rust").1
+    };
+    assert_eq!(with("<updated>2026-11-24T14:05:00Z</updated>"), doubt);
+    assert_eq!(
+        with("<dcterms:modified>2026-11-24T14:05:00Z</dcterms:modified>"),
+        doubt
+    );
+    // It may have been published before bets closed, or afterwards.
+    assert_eq!(with("<updated>2026-11-24T15:00:00Z</updated>"), doubt);
+    assert_eq!(
+        with("<pubDate>soon</pubDate><updated>2026-11-24T14:05:00Z</updated>"),
+        doubt
+    );
+    // It was published by then.
+    let before = "<updated>2026-11-24T14:00:00Z</updated>";
+    assert_eq!(with(before), Ok(Some(Side::No)));
+    let published = "<published>2026-11-24T14:05:00Z</published>";
+    assert_eq!(with(&format!("{published}{before}")), Ok(Some(Side::Yes)));
+}
+
+#[test]
+fn a_pinned_item_does_not_show_that_nothing_dropped_off() {
+    let at_time = |time: &str| ITEM.replace("14:05:00", time);
+    let new: String = (10..40)
+        .map(|minute| at_time(&format!("14:{minute}:00")))
+        .collect();
+    let decided = |items: &str| {
+        let body = rss(&format!("<channel>{items}</channel>"));
+        decided(body.as_bytes(), "", "rust").1
+    };
+    let pinned = at_time("11:00:00");
+    let epoch = ITEM.replace("24 Nov 2026 14:05:00", "01 Jan 1970 00:00:00");
+    let evergreen = ITEM.replace("24 Nov 2026", "24 Nov 2025").repeat(3);
+    for old in [&pinned, &epoch, &epoch.repeat(3), &evergreen] {
+        assert!(decided(&format!("{old}{new}")).is_err(), "{old}");
+        assert!(decided(&format!("{new}{old}")).is_err(), "{old}");
+    }
+    let list = format!("{new}{}", pinned.repeat(3));
+    assert_eq!(decided(&list), Ok(Some(Side::No)));
+    assert_eq!(decided(&format!("{list}{evergreen}")), Ok(Some(Side::No)));
+    // So it is read from what is kept of a longer list, too.
+    let long = |items: &str| {
+        let filler = at_time("14:40:01").replace(">x<", &format!(">{}<", "new ".repeat(400)));
+        decided(&format!("{}{items}", filler.repeat(100)))
+    };
+    assert_eq!(long(&list), Ok(Some(Side::No)));
+    assert!(long(&format!("{pinned}{new}")).is_err());
+    assert!(long(&format!("{new}{evergreen}{pinned}")).is_err());
+}
+
+#[test]
+fn what_may_have_swallowed_items_shows_no_absence() {
+    let rust = ITEM.replace(">x<", ">Rust is out<");
+    let old = ITEM.replace("14:05:00", "13:30:00");
+    let describe = |text: &str| {
+        let description = format!("<description>{text}</description></item>");
+        old.replace("</item>", &description)
+    };
+    let decided = |before: &str, after: &str| {
+        let items = format!("{before}{rust}{after}");
+        decided(among_others(&items).as_bytes(), "", "rust").1
+    };
+    // A quote is missing or too many: the items behind it are read all the same.
+    for torn in ["<img alt=\"5\" tall\">", "<img alt=\"5>", "a < b", "<br"] {
+        let told = decided(&describe(torn), &describe("5\" > 4\""));
+        assert_eq!(told, Ok(Some(Side::Yes)), "{torn}");
+    }
+    for (begins, ends) in [
+        ("<![CDATA[never ended", "<![CDATA[ended]]>"),
+        ("<!-- never ended", "<!-- ended -->"),
+        ("<?php never ended", "<?php ended ?>"),
+    ] {
+        let told = decided(&describe(begins), &describe(ends));
+        assert!(
+            matches!(told, Err(SourceError::Nonsense { .. })),
+            "{begins}: {told:?}"
+        );
+        // Such a section alone is nothing special.
+        assert_eq!(decided(&describe(ends), ""), Ok(Some(Side::Yes)));
+    }
+    let with_doctype = |entity: &str, item: &str| {
+        let feed = among_others(item);
+        let feed = format!("<!DOCTYPE rss [<!ENTITY r '{entity}'>]>{feed}");
+        self::decided(feed.as_bytes(), "", "rust").1
+    };
+    let doubt = Err(SourceError::InDoubt { items: 1 });
+    assert_eq!(
+        with_doctype("Rust", &ITEM.replace(">x<", ">&r; is out<")),
+        doubt
+    );
+    assert_eq!(
+        with_doctype("y", &ITEM.replace(">x<", ">Rust&r; nails<")),
+        doubt
+    );
+    assert!(with_doctype("anything", "&r;").is_err());
+    assert!(with_doctype("&lt;item>", "").is_ok());
+    assert!(with_doctype("<item>", "").is_err());
+    assert_eq!(with_doctype("Rust", &describe("&r;")), Ok(Some(Side::No)));
+}
+
+#[test]
+fn a_broken_description_costs_no_headline() {
+    for text in [
+        "a<br>b",
+        "a</p>b",
+        "<p>a<p>b",
+        "a & b; c",
+        "&nosuch;",
+        "1 < 2",
+        "<img alt=\"5\" tall\">",
+        "<!if gte mso 9>",
+        "<title>not this</title>",
+    ] {
+        let description = format!("<description>{text}</description>");
+        for item in [
+            ITEM.replace("<title>", &format!("{description}<title>")),
+            ITEM.replace("</item>", &format!("{description}</item>")),
+        ] {
+            let told = decided(among_others(&item).as_bytes(), "", "rust").1;
+            assert_eq!(told, Ok(Some(Side::No)), "{item}");
+            let item = item.replace(">x<", ">Rust<");
+            let told = decided(among_others(&item).as_bytes(), "", "rust").1;
+            assert_eq!(told, Ok(Some(Side::Yes)), "{item}");
+        }
+    }
+    // One that does not end may hold what belongs to the item.
+    let endless = ITEM.replace("</item>", "<description>a<br>b</item>");
+    let told = decided(among_others(&endless).as_bytes(), "", "rust").1;
+    assert_eq!(told, Err(SourceError::InDoubt { items: 1 }));
+}
+
+#[test]
+fn half_a_word_in_a_title_is_no_mention() {
+    let doubt = Err(SourceError::InDoubt { items: 1 });
+    for title in [
+        "Why we love Rust&nosuch; ",
+        "Rust\u{fffd} nails",
+        "Rust&#0;y nails",
+        "The new Rust<!y> nails",
+        "The new Rust</titel>",
+        "The new Rust<i>",
+    ] {
+        let item = ITEM.replace(">x<", &format!(">{title}<"));
+        let told = decided(among_others(&item).as_bytes(), "", "rust").1;
+        assert_eq!(told, doubt, "{title}");
+    }
+    let long = format!("{}Rust", "a ".repeat(998));
+    let told = |end: &str| {
+        let item = ITEM.replace(">x<", &format!(">{long}{end}<"));
+        decided(among_others(&item).as_bytes(), "", "rust").1
+    };
+    assert_eq!(long.len(), 2_000);
+    assert_eq!(told(""), Ok(Some(Side::Yes)));
+    assert_eq!(told("y nails"), doubt);
+    let cut = rss(&format!(
+        "<channel>{}",
+        ITEM.replace("x</title>", "The new Rust")
+    ));
+    let cut = cut.split("<pubDate>").next().unwrap();
+    assert!(decided(cut.as_bytes(), "", "rust").1.is_err());
 }
 
 #[test]
@@ -484,7 +749,7 @@ fn a_feed_is_read_in_the_encoding_that_it_declares() {
 fn what_the_web_calls_a_feed_is_read() {
     let channel = rss(&format!("<channel>{ITEM}</channel>"));
     let atom =
-        "<feed><entry><title>x</title><updated>2026-11-24T14:05:00Z</updated></entry></feed>";
+        "<feed><entry><title>x</title><published>2026-11-24T14:05:00Z</published></entry></feed>";
     for text in [
         channel.replace("2.0", "0.91"),
         channel.replace("2.0", ""),
@@ -494,7 +759,7 @@ fn what_the_web_calls_a_feed_is_read() {
         channel.replace("title>", "dc:title>"),
         channel.replace("<title>x", "<title>x</title><title>x"),
         channel.replace("pubDate>", "dc:date>"),
-        channel.replace("pubDate>", "a10:updated>"),
+        channel.replace("pubDate>", "a10:published>"),
         channel.replace("</item>", "<media:title>another</media:title></item>"),
         channel.replace("</item>", "<updated>2026-11-24T15:00:00Z</updated></item>"),
         format!("\n<!-- a feed -->{channel}<!-- a feed -->\n"),
@@ -588,12 +853,12 @@ fn strange_markup_changes_no_headline() {
         parse_feed(feed.as_bytes()).unwrap().items.remove(0)
     };
     for (markup, title) in [
-        ("a &bombs; b", "a &bombs; b"),
         ("a&nbsp;b", "a b"),
         ("a<!-- not this -->b", "ab"),
         ("a<?not this?>b", "ab"),
         ("a <b>c</b> d", "a c d"),
         ("a & b", "a & b"),
+        ("a & b; c", "a & b; c"),
         ("AT&amp;amp;T", "AT&T"),
         ("&#x52;ust", "Rust"),
         ("  a\n\tb  ", "a b"),
@@ -604,7 +869,16 @@ fn strange_markup_changes_no_headline() {
         assert_eq!(item.title.as_deref(), Some(title), "{markup}");
         assert!(item.whole, "{markup}");
     }
-    for markup in ["&#0;", "a\u{fffd}", "<b>"] {
-        assert!(!read(markup).whole, "{markup}");
+    for (markup, title) in [
+        ("&#0;", "\u{fffd}"),
+        ("a\u{fffd}", "a\u{fffd}"),
+        ("a<b>b", "ab\u{fffd}"),
+        ("a &bombs; b", "a \u{fffd} b"),
+        ("a&nosuch;", "a\u{fffd}"),
+        ("&bomb;&#xzz;", "\u{fffd}\u{fffd}"),
+    ] {
+        let item = read(markup);
+        assert_eq!(item.title.as_deref(), Some(title), "{markup}");
+        assert!(!item.whole, "{markup}");
     }
 }
