@@ -214,6 +214,7 @@ async fn open_database(config: &ApiConfig) -> Result<Database, Failure> {
             ),
         )
         .into()),
+        Err(error @ DbError::Unfinished) => Err(unfit_database(&error)),
         Err(error @ DbError::Unavailable(_)) => Err(Unavailable::new(&what, "is it running?")
             .because(error)
             .into()),

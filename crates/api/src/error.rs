@@ -485,6 +485,7 @@ impl From<DbError> for ApiError {
             DbError::Encoding(_)
             | DbError::Corrupt(_)
             | DbError::Aborted(_)
+            | DbError::Unfinished
             | DbError::Query(_) => ApiError::Internal(error.to_string()),
         }
     }

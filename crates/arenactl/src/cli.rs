@@ -9,8 +9,9 @@ use ledger_core::{BotId, Handle, MarketId, Money};
 use uuid::Uuid;
 
 use crate::commands::{
-    audit, backup, debug_auth, export, inspect_ledger, keep_log, pause, resolve, restore, retire,
-    revive, rotate_redis, rotate_role, rotate_secrets, status, verify_export, void_market,
+    after_recovery, audit, backup, debug_auth, export, inspect_ledger, keep_log, pause, resolve,
+    restore, retire, revive, rotate_redis, rotate_role, rotate_secrets, status, verify_export,
+    void_market,
 };
 
 /// The longest reason, in characters: with the rest of the sentence it must fit a post.
@@ -94,8 +95,8 @@ pub(crate) enum Command {
     /// Make the database of DATABASE_OWNER_URL an arena of its own, after Postgres was put back in time
     ///
     /// Stop the services first. Tokens, cursors and positions in streams of before are refused from
-    /// then on. Ends in the whole audit.
-    AfterRecovery,
+    /// then on. Ends in the whole audit. Does nothing if the schema is not what the migrations make.
+    AfterRecovery(after_recovery::Args),
     /// Write one bot's ledger or everybody's, one JSON object a line
     ///
     /// One consistent moment, also while the arena runs. Its last line tells how much there is.

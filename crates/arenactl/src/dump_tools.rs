@@ -90,12 +90,11 @@ fn tls_of(url: &Url) -> impl Iterator<Item = (&'static str, String)> {
         })
 }
 
-/// Runs it; what it says on stderr is the error.
+/// Runs it; what it says on stderr is the error. What it reads on stdin is the caller's to say.
 pub(crate) async fn run(mut command: Command, what: &str) -> anyhow::Result<()> {
-    let output = command
-        .output()
-        .await
-        .with_context(|| format!("{what} cannot be run"))?;
+    // Not `output`, which would take the caller's standard output away.
+    let run = async { command.spawn()?.wait_with_output().await };
+    let output = run.await.with_context(|| format!("{what} cannot be run"))?;
     if output.status.success() {
         return Ok(());
     }

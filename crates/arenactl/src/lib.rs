@@ -87,9 +87,11 @@ async fn dispatch(command: Command, by: Option<Operator>, format: Format) -> Res
             let report = commands::migrate::run(&sources).await?;
             if report.changed() {
                 let setting = commands::migrate::DATABASE_OWNER_URL;
-                operator::record(&sources, setting, &who, "MIGRATE", &report).await?;
+                let record = operator::record(&sources, setting, &who, "MIGRATE", &report);
+                show_then(format, &report, record).await?;
+            } else {
+                format.show(&report)?;
             }
-            format.show(&report)?;
         }
         Command::Genesis => format.show(&commands::genesis::run(&sources, &who()?).await?)?,
         Command::SyncKeys => format.show(&commands::sync_keys::run(&sources, &who()?).await?)?,
@@ -134,15 +136,15 @@ async fn dispatch(command: Command, by: Option<Operator>, format: Format) -> Res
             let who = who()?;
             let report = commands::restore::run(&sources, &args).await?;
             let setting = commands::restore::RESTORE_DATABASE_URL;
-            operator::record(&sources, setting, &who, "RESTORE", &report).await?;
-            format.show(&report)?;
+            let record = operator::record(&sources, setting, &who, "RESTORE", &report);
+            show_then(format, &report, record).await?;
         }
-        Command::AfterRecovery => {
+        Command::AfterRecovery(args) => {
             let who = who()?;
-            let recovered = commands::after_recovery::run(&sources).await?;
+            let recovered = commands::after_recovery::run(&sources, &args).await?;
             let setting = commands::migrate::DATABASE_OWNER_URL;
-            operator::record(&sources, setting, &who, "AFTER_RECOVERY", &recovered).await?;
-            format.show(&recovered)?;
+            let record = operator::record(&sources, setting, &who, "AFTER_RECOVERY", &recovered);
+            show_then(format, &recovered, record).await?;
             recovered.verdict().map_err(Stopped::ByReport)?;
         }
         Command::Export(args) => {
@@ -184,23 +186,39 @@ async fn dispatch(command: Command, by: Option<Operator>, format: Format) -> Res
     Ok(())
 }
 
-/// A rotation's report, and what every credential then does.
+/// Shows what was done, and writes it to the audit log after that: an act that is over does not lose its
+/// report, whatever becomes of the log.
+async fn show_then<R: Serialize + Display>(
+    format: Format,
+    report: &R,
+    record: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Stopped> {
+    let shown = format.show(report);
+    let recorded = record.await;
+    shown?;
+    recorded.map_err(Stopped::ByReport)
+}
+
+/// A rotation's report, and what every credential then does, if they could be tried.
 #[derive(Serialize)]
 struct Rotated<R> {
     #[serde(flatten)]
     rotation: R,
-    credentials: commands::debug_auth::Report,
+    credentials: Option<commands::debug_auth::Report>,
 }
 
 impl<R: Display> Display for Rotated<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.rotation)?;
-        write!(f, "{}", self.credentials)
+        write!(f, "{}", self.rotation)?;
+        match &self.credentials {
+            Some(credentials) => write!(f, "\n{credentials}"),
+            None => Ok(()),
+        }
     }
 }
 
-/// Writes to the audit log who did it, by the settings as they are now, tries every credential, and shows
-/// that too.
+/// Tries every credential, by the settings as they are now, shows that too, and writes to the audit log who
+/// did it.
 async fn show_rotated<R: Serialize + Display>(
     format: Format,
     who: &Operator,
@@ -208,13 +226,22 @@ async fn show_rotated<R: Serialize + Display>(
     rotation: R,
 ) -> Result<(), Stopped> {
     let sources = Sources::load();
-    operator::record(&sources, commands::DATABASE_URL, who, action, &rotation).await?;
-    let credentials =
-        commands::debug_auth::run(&sources, &commands::debug_auth::Args::default()).await?;
+    let tried = commands::debug_auth::run(&sources, &commands::debug_auth::Args::default()).await;
+    let (credentials, untried) = match tried {
+        Ok(credentials) => (Some(credentials), None),
+        Err(failure) => (None, Some(failure)),
+    };
     let rotated = Rotated {
         rotation,
         credentials,
     };
-    format.show(&rotated)?;
-    rotated.credentials.verdict().map_err(Stopped::ByReport)
+    let setting = commands::DATABASE_URL;
+    let record = operator::record(&sources, setting, who, action, &rotated.rotation);
+    show_then(format, &rotated, record).await?;
+    let verdict = match (&rotated.credentials, untried) {
+        (_, Some(failure)) => Err(failure),
+        (Some(credentials), None) => credentials.verdict(),
+        (None, None) => Ok(()),
+    };
+    verdict.map_err(Stopped::ByReport)
 }

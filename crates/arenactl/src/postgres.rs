@@ -84,6 +84,7 @@ impl Postgres {
                  migrated it"
             ),
             Err(error @ DbError::Unavailable(_)) => return Err(postgres.failure(error, "")),
+            Err(error @ DbError::Unfinished) => format!("cannot be used: {error}"),
             Err(error) => {
                 format!("has no schema that can be read ({error}): run `arenactl migrate`")
             }

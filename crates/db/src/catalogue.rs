@@ -97,6 +97,9 @@ async fn read_with(client: &Client) -> DbResult<Catalogue> {
 /// Where the database differs from what its own migrations make, a sentence each; none if nowhere.
 pub async fn differences(database: &Database) -> DbResult<Vec<String>> {
     let applied = migrations::applied(&mut *database.get().await?).await?;
+    if migrations::is_unfinished(&applied) {
+        return Ok(vec![DbError::Unfinished.to_string()]);
+    }
     match newest_of_whole(&applied)? {
         Some(version) => differences_at(database, &version, Extent::Whole).await,
         None => Ok(vec![

@@ -37,6 +37,12 @@ pub enum DbError {
          (CREATE DATABASE … ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0)"
     )]
     Encoding(String),
+    /// A restore into it was interrupted, or did not come out equal.
+    #[error(
+        "a restore into this database was interrupted or failed: drop the database, make an empty one \
+         and restore into that"
+    )]
+    Unfinished,
     /// What is stored contradicts itself. Run inspect-ledger.
     #[error("stored data is corrupt: {0}")]
     Corrupt(String),
@@ -76,6 +82,7 @@ impl DbError {
             | DbError::Conflict(_)
             | DbError::OutcomeUnknown(_)
             | DbError::Encoding(_)
+            | DbError::Unfinished
             | DbError::Corrupt(_)
             | DbError::Aborted(_)
             | DbError::Query(_) => false,

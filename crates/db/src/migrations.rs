@@ -14,6 +14,11 @@ pub(crate) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migra
 /// Held for the session by whoever migrates: "LEDGER" in ASCII.
 const MIGRATION_LOCK: i64 = 0x4c45_4447_4552;
 
+/// Stands among the versions of migrations from the first row that a restore loads until its audit came out
+/// equal: a build that knows nothing of it sees a migration that it does not know, and refuses to start too.
+/// It comes before all others, so that it never is the newest.
+const UNFINISHED: &str = "00000000000000";
+
 /// How the database stands to this build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SchemaState {
@@ -123,10 +128,49 @@ pub fn known_versions() -> DbResult<Vec<String>> {
         .collect())
 }
 
+/// Marks a database whose tables a restore has just made: nobody is to start on it.
+pub async fn mark_unfinished(conn: &mut Connection) -> DbResult<()> {
+    diesel::sql_query("INSERT INTO public.__diesel_schema_migrations (version) VALUES ($1)")
+        .bind::<diesel::sql_types::Text, _>(UNFINISHED)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The last act of a restore.
+pub async fn mark_finished(conn: &mut Connection) -> DbResult<()> {
+    diesel::sql_query("DELETE FROM public.__diesel_schema_migrations WHERE version = $1")
+        .bind::<diesel::sql_types::Text, _>(UNFINISHED)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+pub(crate) fn is_unfinished(applied: &[String]) -> bool {
+    applied.iter().any(|version| version == UNFINISHED)
+}
+
 /// Compares the database's migrations with this build's.
+///
+/// # Errors
+/// [`DbError::Unfinished`] if a restore into it did not come to its end.
 pub async fn state(conn: &mut Connection) -> DbResult<SchemaState> {
-    let known = known_versions()?;
     let applied = applied(conn).await?;
+    if is_unfinished(&applied) {
+        return Err(DbError::Unfinished);
+    }
+    state_of(&applied)
+}
+
+/// The same while a restore is at work.
+pub async fn state_in_restore(conn: &mut Connection) -> DbResult<SchemaState> {
+    let mut applied = applied(conn).await?;
+    applied.retain(|version| version != UNFINISHED);
+    state_of(&applied)
+}
+
+fn state_of(applied: &[String]) -> DbResult<SchemaState> {
+    let known = known_versions()?;
     let unknown = applied
         .iter()
         .filter(|version| !known.contains(version))

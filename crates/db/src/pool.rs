@@ -257,7 +257,7 @@ pub(crate) async fn connect_raw(url: &str) -> DbResult<tokio_postgres::Client> {
 }
 
 /// The URL without the parameter that only we understand, and whether it was there.
-fn split_pooler(url: &str) -> (String, bool) {
+pub(crate) fn split_pooler(url: &str) -> (String, bool) {
     let Some((base, query)) = url.split_once('?') else {
         return (url.to_owned(), false);
     };

@@ -11,7 +11,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 
 use crate::error::{DbError, DbResult};
-use crate::pool::connect_raw;
+use crate::pool::{Database, connect_raw};
 
 /// "ROLES" in ASCII; one rotation at a time in a database.
 const ROTATION_LOCK: i64 = 0x52_4f4c_4553;
@@ -102,6 +102,8 @@ pub struct RoleAdmin {
 /// The role that the URL logs in as.
 #[must_use]
 pub fn role_of(url: &str) -> Option<String> {
+    // The driver knows no parameters of ours.
+    let (url, _) = crate::tls::split(&crate::pool::split_pooler(url).0).ok()?;
     let config: tokio_postgres::Config = url.parse().ok()?;
     config.get_user().map(str::to_owned)
 }
@@ -130,6 +132,22 @@ pub async fn standing(url: &str) -> DbResult<Standing> {
         rewrites: row.get(2),
         owns_ledger: row.get(3),
     })
+}
+
+/// Roles that may append to the ledger, by a grant or through another role, and are neither `role` nor the
+/// one that takes its place or that it takes the place of. Superusers and the ledger's owner may by what
+/// they are.
+pub async fn others_that_append(database: &Database, role: &str) -> DbResult<Vec<String>> {
+    let ask = "SELECT r.rolname::text FROM pg_roles r, pg_class c \
+         WHERE c.oid = 'public.ledger'::regclass AND has_table_privilege(r.oid, c.oid, 'INSERT') \
+           AND NOT r.rolsuper AND r.oid <> c.relowner AND r.rolname !~ '^pg_' AND r.rolname <> $1::text \
+           AND shobj_description(r.oid, 'pg_authid') IS DISTINCT FROM $2::text || $1::text \
+           AND NOT EXISTS (SELECT FROM pg_roles own WHERE own.rolname = $1::text \
+                              AND shobj_description(own.oid, 'pg_authid') = $2::text || r.rolname::text) \
+         ORDER BY 1";
+    let client = database.dedicated().await?;
+    let rows = client.query(ask, &[&role, &MARK]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 impl RoleAdmin {
@@ -339,5 +357,24 @@ fn told(error: &tokio_postgres::Error) -> DbError {
             ))
         }
         None => DbError::Unavailable(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::role_of;
+
+    #[test]
+    fn a_url_names_its_role_whatever_else_it_says() {
+        for parameters in [
+            "",
+            "?pooler=transaction",
+            "?sslmode=verify-full&sslrootcert=/ca.pem",
+            "?application_name=x&sslmode=require",
+        ] {
+            let url = format!("postgres://an%20odd_role:p@h/d{parameters}");
+            assert_eq!(role_of(&url).as_deref(), Some("an odd_role"), "{url}");
+        }
+        assert_eq!(role_of("no URL"), None);
     }
 }

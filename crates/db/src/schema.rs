@@ -523,6 +523,8 @@ diesel::table! {
         balance -> Numeric,
         hash -> Bytea,
         whole_at -> Nullable<Timestamptz>,
+        begun_at -> Timestamptz,
+        touched_at -> Timestamptz,
     }
 }
 

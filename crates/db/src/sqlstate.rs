@@ -45,8 +45,11 @@ struct Heard {
 
 impl Heard {
     fn keep(&mut self, code: String, message: String) {
-        if self.codes.insert(message.clone(), code).is_some() {
-            return;
+        // One that is heard again is the newest again: diesel may ask for it at once.
+        if self.codes.insert(message.clone(), code).is_some()
+            && let Some(place) = self.order.iter().position(|known| *known == message)
+        {
+            self.order.remove(place);
         }
         self.order.push_back(message);
         if self.order.len() > REMEMBERED
@@ -337,6 +340,19 @@ mod tests {
         }
         assert!(heard.codes.len() <= REMEMBERED && heard.order.len() <= REMEMBERED);
         assert!(heard.codes.contains_key(&(REMEMBERED * 2 - 1).to_string()));
+    }
+
+    #[test]
+    fn what_is_heard_again_is_the_newest() {
+        let mut heard = Heard::default();
+        for number in 0..REMEMBERED {
+            heard.keep("XX000".to_owned(), number.to_string());
+        }
+        heard.keep("XX001".to_owned(), "0".to_owned());
+        heard.keep("XX000".to_owned(), "one more".to_owned());
+        assert_eq!(heard.codes.get("0").map(String::as_str), Some("XX001"));
+        assert!(!heard.codes.contains_key("1"), "the oldest by now");
+        assert_eq!(heard.order.len(), REMEMBERED);
     }
 
     proptest! {

@@ -160,19 +160,23 @@ impl Tls {
 
     fn connector(&self) -> DbResult<Connector> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier: Arc<dyn ServerCertVerifier> = match (self.mode, &self.roots) {
+        let signed = match (self.mode, &self.roots) {
             (Mode::VerifyCa | Mode::VerifyFull, Some(roots)) => {
                 let roots = Arc::new(roots.read()?);
-                let whole =
+                let verifier =
                     WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
                         .build()
                         .map_err(|error| DbError::Unavailable(format!("sslrootcert: {error}")))?;
-                match self.mode {
-                    Mode::VerifyFull => whole,
-                    _ => Arc::new(AnyHost(whole)),
-                }
+                Some(verifier)
             }
-            _ => Arc::new(Anybody(Arc::clone(&provider))),
+            _ => None,
+        };
+        let verifier: Arc<dyn ServerCertVerifier> = match signed {
+            Some(whole) if self.mode == Mode::VerifyFull => whole,
+            signed => Arc::new(Lenient {
+                provider: Arc::clone(&provider),
+                signed,
+            }),
         };
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -257,52 +261,16 @@ impl Roots {
     }
 }
 
-/// Encrypts, and believes anybody: against who listens, not against who pretends to be the server.
+/// Looks at less of a certificate than `verify-full`: at who signed it, whatever host it is for, or at
+/// nothing. The second protects from who listens, not from who pretends to be the server.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, known)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, known)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+struct Lenient {
+    provider: Arc<CryptoProvider>,
+    /// By the CAs that are believed; none believes anybody.
+    signed: Option<Arc<WebPkiServerVerifier>>,
 }
 
-/// Believes whoever has a certificate of the CA, whatever host it is for.
-#[derive(Debug)]
-struct AnyHost(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyHost {
+impl ServerCertVerifier for Lenient {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -311,10 +279,10 @@ impl ServerCertVerifier for AnyHost {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let whole = self
-            .0
-            .verify_server_cert(certificate, intermediates, name, ocsp, now);
-        match whole {
+        let Some(signed) = &self.signed else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        match signed.verify_server_cert(certificate, intermediates, name, ocsp, now) {
             // The name is looked at last: all else was in order.
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -329,8 +297,8 @@ impl ServerCertVerifier for AnyHost {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0
-            .verify_tls12_signature(message, certificate, signature)
+        let known = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, known)
     }
 
     fn verify_tls13_signature(
@@ -339,12 +307,13 @@ impl ServerCertVerifier for AnyHost {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0
-            .verify_tls13_signature(message, certificate, signature)
+        let known = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, known)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        let known = &self.provider.signature_verification_algorithms;
+        known.supported_schemes()
     }
 }
 

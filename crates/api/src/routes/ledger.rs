@@ -82,14 +82,18 @@ pub(super) async fn verify(bot: Path<String>, app: Data<App>) -> ApiResult {
         let mut conn = app.database.get().await?;
         return answer(db::ledger::verified(&mut conn, id).await?);
     }
+    let mut reached = None;
     loop {
         let verification = {
             let mut conn = app.database.get().await?;
             db::ledger::verify_on(&mut conn, id).await?
         };
-        if verification.complete || Instant::now() >= deadline {
+        // A run that gets no further must not keep its place from others.
+        let head = Some(verification.head.sequence);
+        if verification.complete || head == reached || Instant::now() >= deadline {
             return answer(verification);
         }
+        reached = head;
     }
 }
 

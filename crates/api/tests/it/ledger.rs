@@ -176,6 +176,37 @@ async fn a_tampered_entry_is_named_each_time() {
 }
 
 #[tokio::test]
+async fn missing_newest_entries_are_a_fault_at_once() {
+    let (service, bot) = with_history().await;
+    let path = format!("/bots/{}/ledger/verify", bot.id);
+    let verified: ChainVerification = service.get(&path).await.ok();
+    assert!(verified.valid && verified.complete);
+    let owner = service.arena.owner_client().await;
+    owner
+        .batch_execute(&format!(
+            "SET session_replication_role = replica; \
+             DELETE FROM ledger WHERE bot_id = {} AND sequence > 5",
+            bot.id
+        ))
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let verified: ChainVerification = service.get(&path).await.ok();
+        let fault = verified.first_fault.expect("a fault");
+        assert!(!verified.valid && verified.complete);
+        assert_eq!(
+            (
+                fault.sequence,
+                fault.field.as_str(),
+                verified.entries,
+                verified.length
+            ),
+            (5, "sequence", 5, 7)
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_row_that_is_no_entry_is_a_fault_and_no_error() {
     let (service, bot) = with_history().await;
     let owner = service.arena.owner_client().await;

@@ -14,9 +14,18 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use super::migrate::DATABASE_OWNER_URL;
-use super::whole_audit;
+use super::{changed_schema, whole_audit};
 use crate::output::Plain;
 use crate::postgres::{self, Postgres};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Go on although the schema is not what the migrations make; each difference is named
+    ///
+    /// What was added runs with the owner's rights from then on.
+    #[arg(long)]
+    accept_schema: bool,
+}
 
 /// An arena that goes on from an earlier moment.
 #[derive(Debug, Serialize)]
@@ -26,20 +35,28 @@ pub(crate) struct Report {
     entries: u64,
     heads_digest: Hash,
     sound: bool,
-    /// Where the schema is not what the migrations make.
+    /// Where the schema is not what the migrations make: none, or accepted.
     schema_differences: Vec<String>,
 }
 
-pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
+pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failure> {
     let mut reader = Reader::new(sources);
     let url = reader.connection_url(DATABASE_OWNER_URL, postgres::SCHEMES);
     let url = reader.finish_with(url)?;
     let postgres = Postgres::connect_migrated(DATABASE_OWNER_URL, &url, 1).await?;
     let failed = |error| postgres.failure(error, "cannot make it an arena of its own");
-    // Before its triggers run.
     let schema_differences = catalogue::differences(postgres.database())
         .await
         .map_err(failed)?;
+    // Before its triggers run.
+    if !schema_differences.is_empty() && !args.accept_schema {
+        return Err(changed_schema(
+            "the schema is not what the migrations make, and nothing was changed",
+            &schema_differences,
+            "Find out who changed it before anything is started, and undo it; or --accept-schema if you made \
+             these changes yourself",
+        ));
+    }
     db::backup::begin_anew(url.expose_secret())
         .await
         .map_err(failed)?;
@@ -58,13 +75,6 @@ pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
 
 impl Report {
     pub(crate) fn verdict(&self) -> Result<(), Failure> {
-        if !self.schema_differences.is_empty() {
-            return Err(anyhow::anyhow!(
-                "the schema is not what the migrations make: find out who changed it before anything is \
-                 started"
-            )
-            .into());
-        }
         if self.sound {
             return Ok(());
         }
@@ -88,7 +98,7 @@ impl fmt::Display for Report {
         let state = if self.sound { "clean" } else { "NOT clean" };
         write!(f, "  audit         {state}")?;
         for difference in &self.schema_differences {
-            write!(f, "\nschema: {}", Plain(difference))?;
+            write!(f, "\naccepted: {}", Plain(difference))?;
         }
         Ok(())
     }

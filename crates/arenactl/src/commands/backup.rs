@@ -4,9 +4,10 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Seek as _, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use anyhow::{Context as _, anyhow};
 use daemon::config::{Reader, Sources};
@@ -110,8 +111,8 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     let partial = args
         .to
         .join(format!(".backup-{}.partial", std::process::id()));
-    let _cleared = Partial::begin(&partial)?;
-    let dump = async |snapshot: &str| dump(&program, &url, snapshot, &partial).await;
+    let mut partial = Partial::begin(&partial)?;
+    let dump = async |snapshot: &str| dump(&program, &url, snapshot, &partial.file).await;
     let done = backup::audit_and_dump(postgres.database(), whole_audit(), dump).await;
     let Dumped {
         audit,
@@ -123,7 +124,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
         .await
         .map_err(|error| postgres.failure(error, "cannot compare the schema"))?;
     let name = format!("arena-{}", stamp(audit.as_of));
-    let (bytes, sha256) = digest(&partial).context("cannot read the dump again")?;
+    let (bytes, sha256) = partial.digest().context("cannot read the dump again")?;
     let mut facts = Manifest {
         format: FORMAT.to_owned(),
         as_of: audit.as_of,
@@ -165,8 +166,9 @@ async fn dump(
     program: &Path,
     url: &SecretString,
     snapshot: &str,
-    file: &Path,
+    file: &File,
 ) -> anyhow::Result<()> {
+    let file = file.try_clone().context("cannot write the dump")?;
     let mut command = dump_tools::command(program, url)?;
     command
         .args([
@@ -175,32 +177,42 @@ async fn dump(
             "--lock-wait-timeout=30000",
         ])
         .arg(format!("--snapshot={snapshot}"))
-        .arg(format!("--file={}", file.display()));
+        .stdout(Stdio::from(file));
     dump_tools::run(command, "pg_dump").await
 }
 
-/// A file in the making, which does not stay unless it gets its name.
-struct Partial<'a>(&'a Path);
+/// A file in the making, which does not stay unless it gets its name. It is written and read through what
+/// was opened first: whoever may write to the directory could put another file in its place, and the
+/// manifest would authenticate that one.
+struct Partial<'a> {
+    path: &'a Path,
+    file: File,
+}
 
 impl Partial<'_> {
-    /// pg_dump writes into the file that is there, and leaves its mode.
     fn begin(path: &Path) -> anyhow::Result<Partial<'_>> {
         let open = || {
             OpenOptions::new()
+                .read(true)
                 .write(true)
                 .create_new(true)
                 .mode(MODE)
                 .open(path)
         };
         let _ = fs::remove_file(path);
-        open().with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Partial(path))
+        let file = open().with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Partial { path, file })
+    }
+
+    fn digest(&mut self) -> io::Result<(u64, Hash)> {
+        self.file.rewind()?;
+        copy(&mut self.file, &mut io::sink())
     }
 }
 
 impl Drop for Partial<'_> {
     fn drop(&mut self) {
-        let _ = fs::remove_file(self.0);
+        let _ = fs::remove_file(self.path);
     }
 }
 
@@ -211,33 +223,34 @@ fn stamp(at: Timestamp) -> String {
     format!("{}Z", whole.replace(['-', ':'], ""))
 }
 
-/// Size and SHA-256 of a file.
-pub(crate) fn digest(path: &Path) -> io::Result<(u64, Hash)> {
-    let mut file = File::open(path)?;
+/// Copies all of it, and answers with the size and SHA-256 of what was copied.
+pub(crate) fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<(u64, Hash)> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     let mut bytes = 0;
     loop {
-        let read = file.read(&mut buffer)?;
+        let read = from.read(&mut buffer)?;
         if read == 0 {
             return Ok((bytes, Hash(hasher.finalize().into())));
         }
-        hasher.update(buffer.get(..read).unwrap_or_default());
+        let part = buffer.get(..read).unwrap_or_default();
+        to.write_all(part)?;
+        hasher.update(part);
         bytes += read as u64;
     }
 }
 
 /// The dump first and its manifest last: where there is a manifest, the dump is whole.
-fn finish(partial: &Path, manifest: &Path, facts: &Manifest) -> io::Result<()> {
+fn finish(partial: &Partial<'_>, manifest: &Path, facts: &Manifest) -> io::Result<()> {
     let folder = directory_of(manifest);
-    File::open(partial)?.sync_all()?;
-    fs::rename(partial, folder.join(&facts.dump))?;
+    partial.file.sync_all()?;
+    fs::rename(partial.path, folder.join(&facts.dump))?;
     let mut file = Replacement::begin(manifest, MODE)?;
     let writer = file.writer()?;
     serde_json::to_writer_pretty(&mut *writer, facts)?;
     writeln!(writer)?;
     file.commit()?;
-    let (_, manifest_sha256) = digest(manifest)?;
+    let (_, manifest_sha256) = copy(&mut File::open(manifest)?, &mut io::sink())?;
     let name = manifest.file_name().unwrap_or_default().to_string_lossy();
     let mut sums = Replacement::begin(&manifest.with_extension("sha256"), MODE)?;
     writeln!(

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bus::{Bus, BusConfig, BusError};
 use daemon::config::{ConfigError, Reader, Sources, endpoint};
 use daemon::process::Failure;
-use db::roles::Standing;
+use db::roles::{self, Standing};
 use db::{backup, bots, catalogue};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
@@ -105,6 +105,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     checks.push(backup_key_check(&keys));
     let any = owner.as_ref().or(services.as_ref());
     try_schema(any, &mut checks).await;
+    checks.push(try_services(sources, any).await);
     if let Some(manifest) = &args.manifest {
         checks.push(try_manifest(any, manifest, keys.ok()).await?);
     }
@@ -197,6 +198,35 @@ async fn try_schema(postgres: Option<&Postgres>, checks: &mut Vec<Check>) {
     if unnamed > 0 {
         let detail = format!("differs in {} more", counted(unnamed, "place"));
         checks.push(Check::new(SCHEMA, State::Fails, detail));
+    }
+}
+
+/// Whether nobody but the services' role, or in a rotation its successor, may append to the ledger. The schema
+/// cannot tell, because names of roles are no part of it.
+async fn try_services(sources: &Sources, postgres: Option<&Postgres>) -> Check {
+    const SERVICES: &str = "services";
+    let role = sources
+        .get(DATABASE_URL)
+        .and_then(|url| roles::role_of(&url));
+    let (Some(postgres), Some(role)) = (postgres, role) else {
+        let detail = "needs a DATABASE_URL, and a database that works";
+        return Check::new(SERVICES, State::NotTried, detail);
+    };
+    match roles::others_that_append(postgres.database(), &role).await {
+        // The schema's check has said what is wrong.
+        Err(error) => Check::new(SERVICES, State::NotTried, error.to_string()),
+        Ok(others) if others.is_empty() => {
+            let detail = format!("nobody but {role} may append to the ledger");
+            Check::new(SERVICES, State::Works, detail)
+        }
+        Ok(others) => {
+            let others = others.join(", ");
+            let detail = format!(
+                "{others} may append to the ledger, and DATABASE_URL names {role}: find out who let them, and \
+                 take it away (REVOKE ALL ON ledger FROM …)"
+            );
+            Check::new(SERVICES, State::Fails, detail)
+        }
     }
 }
 

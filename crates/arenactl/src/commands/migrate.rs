@@ -26,13 +26,13 @@ pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
     // The migrator itself may wait long, for another one; so this asks first whether Postgres is
     // there at all.
     let postgres = Postgres::connect(DATABASE_OWNER_URL, &url, 1).await?;
+    // One that a restore did not finish is left as it is.
+    state(&postgres).await?;
     let migrated = migrations::run(url.expose_secret()).await;
     let applied = migrated
         .map_err(|error| postgres.failure(error, "cannot migrate"))?
         .versions;
-    let state = postgres.database().schema_state().await;
-    let state = state.map_err(|error| postgres.failure(error, "cannot read the schema's state"))?;
-    if let SchemaState::Ahead { unknown } = state {
+    if let SchemaState::Ahead { unknown } = state(&postgres).await? {
         let known = counted(unknown, "migration");
         return Err(anyhow::anyhow!(
             "the database of {} has {known} that this build does not know: use the build that \
@@ -42,6 +42,11 @@ pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
         .into());
     }
     Ok(Report { applied })
+}
+
+async fn state(postgres: &Postgres) -> Result<SchemaState, Failure> {
+    let state = postgres.database().schema_state().await;
+    state.map_err(|error| postgres.failure(error, "cannot migrate"))
 }
 
 impl Report {

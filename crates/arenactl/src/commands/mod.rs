@@ -35,6 +35,7 @@ use ledger_core::{BotId, BotStatus, Hash, Money, Timestamp};
 use secrecy::SecretString;
 use serde::Serialize;
 
+use crate::output::{Plain, counted};
 use crate::postgres::{self, Postgres};
 
 pub(crate) const DATABASE_URL: &str = "DATABASE_URL";
@@ -71,6 +72,22 @@ fn database_url(sources: &Sources) -> Result<SecretString, ConfigError> {
     let mut reader = Reader::new(sources);
     let url = reader.connection_url(DATABASE_URL, postgres::SCHEMES);
     reader.finish_with(url)
+}
+
+/// Differences that an error names; `--accept-schema` and `debug-auth` name more.
+const DIFFERENCES_NAMED_MAX: usize = 10;
+
+/// A schema that is not what the migrations make: what differs, and what to do.
+fn changed_schema(what: &str, differences: &[String], advice: &str) -> Failure {
+    let named: Vec<String> = (differences.iter().take(DIFFERENCES_NAMED_MAX))
+        .map(|difference| format!("\n  {}", Plain(difference)))
+        .collect();
+    let more = match differences.len().saturating_sub(DIFFERENCES_NAMED_MAX) {
+        0 => String::new(),
+        more => format!("\n  … and {more} more"),
+    };
+    let count = counted(differences.len(), "difference");
+    anyhow::anyhow!("{what}: {count}.{}{more}\n{advice}", named.concat()).into()
 }
 
 /// The audit with everything: outcomes are derived again by the function that decided them.

@@ -2,13 +2,20 @@
 //! what was backed up.
 //!
 //! A dump is a program: pg_restore runs what it says with the rights of the role that restores. So the
-//! manifest's HMAC and the dump's SHA-256 are checked before a byte of it is used; then the tables and
+//! manifest's HMAC and the dump's SHA-256 are checked before a byte of it is used, on a copy that nobody
+//! else can change; then the tables and
 //! functions are compared with what the migrations make before rows are loaded, because checks and
 //! defaults may call functions; then everything, before a trigger of it can run.
+//!
+//! From the first row on until the audit came out equal the database is marked as unfinished, and nothing
+//! starts on it.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Seek as _};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use anyhow::{Context as _, anyhow};
 use daemon::config::{Reader, Sources};
@@ -16,22 +23,19 @@ use daemon::process::Failure;
 use db::backup;
 use db::catalogue::{self, Extent};
 use db::inspect;
-use db::migrations::SchemaState;
+use db::migrations::{self, SchemaState};
 use ledger_core::{Hash, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::backup::{FORMAT, FORMAT_BEFORE, Manifest, digest};
-use super::whole_audit;
+use super::backup::{FORMAT, FORMAT_BEFORE, Manifest, copy};
+use super::{changed_schema, whole_audit};
 use crate::backup_key::{BACKUP_KEY, BACKUP_KEY_PREVIOUS, Keys};
 use crate::dump_tools;
 use crate::files::directory_of;
 use crate::output::{Plain, counted};
 use crate::postgres::{self, Postgres};
-
-/// Differences that an error names; `--accept-schema` and `debug-auth` name more.
-const NAMED_MAX: usize = 10;
 
 pub(crate) const RESTORE_DATABASE_URL: &str = "RESTORE_DATABASE_URL";
 
@@ -84,13 +88,16 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
         return Err(not_proven(&args.manifest, &manifest, &keys).into());
     }
     let dump = directory_of(&args.manifest).join(&manifest.dump);
-    verify(&dump, &manifest)?;
+    let dump = take(&dump, &manifest)?;
     let postgres = Postgres::connect(RESTORE_DATABASE_URL, &url, 2).await?;
     let major = must_be_fit(&postgres, &manifest.services_roles).await?;
     let program = dump_tools::find("pg_restore", major.max(manifest.server_major))?;
     fill(&program, &url, &dump, &["--section=pre-data"]).await?;
     let at = &manifest.migration;
     must_be_as_migrated(&postgres, at, Extent::BeforeRows, args).await?;
+    migrations::mark_unfinished(&mut *postgres.connection().await?)
+        .await
+        .map_err(|error| postgres.failure(error, "cannot mark the database as unfinished"))?;
     let rest = ["--section=data", "--section=post-data"];
     fill(&program, &url, &dump, &rest).await?;
     let schema_differences = must_be_as_migrated(&postgres, at, Extent::Whole, args).await?;
@@ -175,12 +182,23 @@ fn parse(path: &Path, text: &str) -> anyhow::Result<Manifest> {
     Ok(manifest)
 }
 
-/// Before anything is written anywhere.
-fn verify(dump: &Path, manifest: &Manifest) -> anyhow::Result<()> {
-    let (bytes, sha256) =
-        digest(dump).with_context(|| format!("cannot read {}", dump.display()))?;
+/// A copy of the dump that has the manifest's digest, before anything is written to the database.
+///
+/// It has no name, and nobody else can open it. Whoever may write where backups are could change the dump
+/// itself between this look at it and pg_restore's.
+fn take(dump: &Path, manifest: &Manifest) -> anyhow::Result<File> {
+    let mut original =
+        File::open(dump).with_context(|| format!("cannot read {}", dump.display()))?;
+    let mut taken = tempfile::tempfile().context("cannot make a temporary file")?;
+    let (bytes, sha256) = copy(&mut original, &mut taken).with_context(|| {
+        format!(
+            "cannot copy {} to where temporary files are, which must have room for it (TMPDIR names another \
+             place)",
+            dump.display()
+        )
+    })?;
     if (bytes, sha256) == (manifest.bytes, manifest.sha256) {
-        return Ok(());
+        return Ok(taken);
     }
     Err(anyhow!(
         "{} is damaged: it has {bytes} bytes with SHA-256 {sha256}, and should have {} with {}. Take \
@@ -227,9 +245,15 @@ async fn must_be_fit(postgres: &Postgres, services_roles: &[String]) -> Result<i
 async fn fill(
     program: &Path,
     url: &SecretString,
-    dump: &Path,
+    dump: &File,
     sections: &[&str],
 ) -> anyhow::Result<()> {
+    let input = || -> io::Result<File> {
+        let mut dump = dump.try_clone()?;
+        dump.rewind()?;
+        Ok(dump)
+    };
+    let input = input().context("cannot read the copy of the dump")?;
     let mut command = dump_tools::command(program, url)?;
     command
         .args(sections)
@@ -240,7 +264,7 @@ async fn fill(
             "--no-password",
         ])
         .arg("--dbname=")
-        .arg(dump);
+        .stdin(Stdio::from(input));
     dump_tools::run(command, "pg_restore").await
 }
 
@@ -257,20 +281,30 @@ async fn must_be_as_migrated(
     if differences.is_empty() || args.accept_schema {
         return Ok(differences);
     }
-    let named: Vec<String> = (differences.iter().take(NAMED_MAX))
-        .map(|difference| format!("\n  {}", Plain(difference)))
-        .collect();
-    let more = match differences.len().saturating_sub(NAMED_MAX) {
-        0 => String::new(),
-        more => format!("\n  … and {more} more"),
+    Err(changed_schema(
+        "the schema in this backup is not what its migrations make",
+        &differences,
+        "Drop the database. Take an older backup, or --accept-schema if you made these changes yourself",
+    ))
+}
+
+/// Whoever may append to the ledger counts as the services' role, so its name is held against the manifest.
+fn must_be_the_services(found: &[String], manifest: &Manifest) -> anyhow::Result<()> {
+    let set = |roles: &[String]| roles.iter().cloned().collect::<BTreeSet<_>>();
+    if set(found) == set(&manifest.services_roles) {
+        return Ok(());
+    }
+    let list = |roles: &[String]| match roles {
+        [] => "none".to_owned(),
+        roles => roles.join(", "),
     };
+    let (found, named) = (list(found), list(&manifest.services_roles));
     Err(anyhow!(
-        "the schema in this backup is not what its migrations make: {}.{}{more}\nDrop the database. Take \
-         an older backup, or --accept-schema if you made these changes yourself",
-        counted(differences.len(), "difference"),
-        named.concat()
-    )
-    .into())
+        "the roles that may append to the restored ledger are {}, and the manifest names {}: somebody \
+         changed one of the two. Drop the database and take another backup",
+        Plain(&found),
+        Plain(&named)
+    ))
 }
 
 /// A new identity, and the audit against what the manifest says.
@@ -280,13 +314,17 @@ async fn prove(
     manifest: &Manifest,
 ) -> Result<Report, Failure> {
     let failed = |error| postgres.failure(error, "cannot finish the restored database");
-    let newest = {
+    let (newest, services_roles, state) = {
         let mut conn = postgres.connection().await?;
-        backup::newest_migration(&mut conn).await.map_err(failed)?
+        let newest = backup::newest_migration(&mut conn).await.map_err(failed)?;
+        let roles = backup::services_roles(&mut conn).await.map_err(failed)?;
+        let state = migrations::state_in_restore(&mut conn).await;
+        (newest, roles, state.map_err(failed)?)
     };
     if newest.as_ref() != Some(&manifest.migration) {
         return Err(anyhow!("the dump has another newest migration than its manifest says").into());
     }
+    must_be_the_services(&services_roles, manifest)?;
     let credentials = backup::credentials(postgres.database())
         .await
         .map_err(failed)?;
@@ -300,7 +338,6 @@ async fn prove(
         )
         .into());
     }
-    let state = postgres.database().schema_state().await.map_err(failed)?;
     // What follows knows the schema of this build alone.
     let migrated = match state {
         SchemaState::Current => 0,
@@ -323,6 +360,9 @@ async fn prove(
     let audit = inspect::audit(postgres.database(), whole_audit()).await;
     let audit = audit.map_err(failed)?;
     is_what_was_backed_up(&audit, manifest)?;
+    migrations::mark_finished(&mut *postgres.connection().await?)
+        .await
+        .map_err(failed)?;
     Ok(Report {
         as_of: manifest.as_of,
         arena_before: manifest.arena,
@@ -333,9 +373,7 @@ async fn prove(
         authenticated: false,
         unproven: Vec::new(),
         schema_differences: Vec::new(),
-        services_roles: backup::services_roles(&mut *postgres.connection().await?)
-            .await
-            .map_err(failed)?,
+        services_roles,
         migrated,
     })
 }

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 
 use db::actions;
 use serde_json::Value;
@@ -90,6 +91,40 @@ fn restore_with(
     bench.finish(command)
 }
 
+/// A restore at work.
+fn begin_restore(bench: &Bench, manifest: &Path, url: &str) -> Child {
+    let mut command = bench.command(&["restore", manifest.to_str().unwrap(), "--json"]);
+    command
+        .env("RESTORE_DATABASE_URL", url)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// A superuser's session in the database of the URL.
+async fn superuser_in(url: &str) -> tokio_postgres::Client {
+    let superuser = test_kit::superuser_url();
+    let (server, _) = superuser.rsplit_once('/').unwrap();
+    let (_, name) = url.rsplit_once('/').unwrap();
+    test_kit::connect(&format!("{server}/{name}")).await
+}
+
+/// Until a statement of this kind waits for a lock in the database of the URL.
+async fn waits(url: &str, statement: &str) {
+    let watcher = test_kit::connect(&test_kit::superuser_url()).await;
+    let (_, name) = url.rsplit_once('/').unwrap();
+    let ask = "SELECT FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' \
+               AND query LIKE '%' || $2 || '%'";
+    test_kit::eventually(statement, || async {
+        watcher
+            .query_opt(ask, &[&name, &statement])
+            .await
+            .unwrap()
+            .map(drop)
+    })
+    .await;
+}
+
 fn edit(manifest: &Path, change: impl FnOnce(&mut serde_json::Map<String, Value>)) {
     let mut facts: Value = serde_json::from_str(&fs::read_to_string(manifest).unwrap()).unwrap();
     change(facts.as_object_mut().unwrap());
@@ -108,11 +143,15 @@ async fn a_restored_backup_is_the_same_ledger_in_another_arena() {
     // What happens afterwards is not in it.
     let late = bench.arena.bot().handle("Late").create().await;
     let url = empty_database(&bench).await;
-    let restored = restore(&bench, &manifest, &url).ended_with(0).json();
+    let restored = restore_with(&bench, &manifest, &url, &["--by", "ada"], &[])
+        .ended_with(0)
+        .json();
     assert_eq!(restored["heads_digest"], audit["heads_digest"]);
     assert_ne!(restored["arena"], restored["arena_before"]);
     let client = test_kit::connect(&url).await;
     let count = async |sql: &str| client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0);
+    let recorded = "SELECT count(*) FROM audit_log WHERE action = 'RESTORE' AND actor = 'ada'";
+    assert_eq!(count(recorded).await, 1);
     assert_eq!(count("SELECT count(*) FROM events").await, 0);
     assert_eq!(
         count(&format!("SELECT count(*) FROM bots WHERE id = {}", late.id)).await,
@@ -219,12 +258,179 @@ async fn what_is_damaged_or_in_the_way_is_refused_before_anything_is_written() {
         "{}",
         ran.stderr
     );
+    must_be_unfinished(&bench, &url).await;
     let nowhere = bench.run(&["restore", "/nowhere.json"]).ended_with(78);
     assert!(
         nowhere.stderr.contains("RESTORE_DATABASE_URL"),
         "{}",
         nowhere.stderr
     );
+}
+
+/// Nothing starts on the database, and nothing is done to it.
+async fn must_be_unfinished(bench: &Bench, url: &str) {
+    let services = bench.arena.database_url();
+    let (server, _) = services.rsplit_once('/').unwrap();
+    let (_, name) = url.rsplit_once('/').unwrap();
+    let config = db::DatabaseConfig {
+        url: format!("{server}/{name}"),
+        pool_size: 1,
+    };
+    let database = db::Database::connect(config.clone()).await.unwrap();
+    let state = database.schema_state().await;
+    assert!(matches!(state, Err(db::DbError::Unfinished)), "{state:?}");
+    for (command, setting, url) in [
+        ("inspect-ledger", "DATABASE_URL", config.url.as_str()),
+        ("after-recovery", "DATABASE_OWNER_URL", url),
+        ("migrate", "DATABASE_OWNER_URL", url),
+    ] {
+        let mut command = bench.bare_command(&[command]);
+        let ran = bench.finish({
+            command.env(setting, url);
+            command
+        });
+        let ran = ran.ended_with(1);
+        let words = "was interrupted or failed: drop the database";
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
+    let mut command = bench.command(&["debug-auth"]);
+    command.env("DATABASE_OWNER_URL", url);
+    let ran = bench.finish(command).ended_with(1);
+    assert!(
+        ran.stdout
+            .contains("FAILS  schema: a restore into this database"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[tokio::test]
+async fn nothing_starts_on_a_database_whose_restore_was_interrupted() {
+    let bench = busy().await;
+    let (_, manifest) = back_up(&bench);
+    let url = empty_database(&bench).await;
+    let mut held = superuser_in(&url).await;
+    let (_, name) = url.rsplit_once('/').unwrap();
+    let hold = held.transaction().await.unwrap();
+    // What makes it an arena of its own changes who may connect, and so waits for this.
+    let change = format!("ALTER DATABASE {name} CONNECTION LIMIT 100");
+    hold.batch_execute(&change).await.unwrap();
+    let mut restoring = begin_restore(&bench, &manifest, &url);
+    waits(&url, "TRUNCATE events").await;
+    restoring.kill().unwrap();
+    restoring.wait().unwrap();
+    hold.rollback().await.unwrap();
+    let client = test_kit::connect(&url).await;
+    let entries = "SELECT count(*) FROM ledger";
+    let entries: i64 = client.query_one(entries, &[]).await.unwrap().get(0);
+    assert!(entries > 0, "all rows were loaded");
+    must_be_unfinished(&bench, &url).await;
+}
+
+/// Whoever may write where backups are changes the dump between the look at it and its use.
+#[tokio::test]
+async fn what_is_restored_is_what_was_looked_at() {
+    let bench = busy().await;
+    let (backup, manifest) = back_up(&bench);
+    let url = empty_database(&bench).await;
+    let mut held = superuser_in(&url).await;
+    let hold = held.transaction().await.unwrap();
+    hold.batch_execute("LOCK TABLE pg_catalog.pg_class IN SHARE MODE")
+        .await
+        .unwrap();
+    let restoring = begin_restore(&bench, &manifest, &url);
+    // It makes the first table, and has yet to load rows.
+    waits(&url, "CREATE TABLE").await;
+    let dump = manifest.with_file_name(backup["dump"].as_str().unwrap());
+    fs::write(&dump, "forged").unwrap();
+    hold.commit().await.unwrap();
+    let restored = bench.wait(restoring).ended_with(0).json();
+    assert_eq!(restored["heads_digest"], backup["heads_digest"]);
+}
+
+/// Whoever may write where backups are puts another file in the place of the one that pg_dump writes.
+#[tokio::test]
+async fn what_takes_a_dumps_place_while_it_is_made_is_not_authenticated() {
+    let bench = busy().await;
+    let mut held = bench.arena.owner_client().await;
+    let hold = held.transaction().await.unwrap();
+    // The audit beside the dump does not read it.
+    hold.batch_execute("LOCK TABLE leases IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let to = bench.dir.path().join("backups");
+    let mut command = bench.command(&["backup", "--to", to.to_str().unwrap(), "--json"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let backing_up = command.spawn().unwrap();
+    waits(&bench.arena.owner_url(), "LOCK TABLE").await;
+    let partial = fs::read_dir(&to).unwrap().next().unwrap().unwrap().path();
+    fs::remove_file(&partial).unwrap();
+    fs::write(&partial, "forged").unwrap();
+    hold.rollback().await.unwrap();
+    let backup = bench.wait(backing_up).ended_with(0).json();
+    let manifest = PathBuf::from(backup["manifest"].as_str().unwrap());
+    let url = empty_database(&bench).await;
+    let ran = restore(&bench, &manifest, &url).ended_with(1);
+    assert!(ran.stderr.contains("is damaged"), "{}", ran.stderr);
+}
+
+/// Its name is no part of the schema, so that what it may is no difference.
+#[tokio::test]
+async fn another_role_that_may_all_that_services_may_is_named_and_not_restored() {
+    let bench = busy().await;
+    let name = format!("stranger_{}", uuid::Uuid::new_v4().simple());
+    let superuser = test_kit::superuser_url();
+    let (server, _) = superuser.rsplit_once('/').unwrap();
+    let services = bench.arena.database_url();
+    let (_, database) = services.rsplit_once('/').unwrap();
+    let mut admin = db::roles::RoleAdmin::open(&format!("{server}/{database}"))
+        .await
+        .unwrap();
+    admin.succeed("arena_app", &name, "first").await.unwrap();
+    drop(admin);
+    // As a rotation leaves it half-way: the one is about to take the other's place.
+    let ran = bench.run(&["debug-auth"]).ended_with(0);
+    let works = "works  services: nobody but arena_app may append to the ledger";
+    assert!(ran.stdout.contains(works), "{}", ran.stdout);
+    let client = test_kit::connect(&superuser).await;
+    let over = format!("COMMENT ON ROLE {name} IS NULL");
+    client.batch_execute(&over).await.unwrap();
+    let ran = bench.run(&["debug-auth"]).ended_with(1);
+    let fails = format!("FAILS  services: {name} may append to the ledger");
+    assert!(ran.stdout.contains(&fails), "{}", ran.stdout);
+    // A backup names it; a manifest that does not is of another dump.
+    let (backup, manifest) = back_up(&bench);
+    let roles = serde_json::json!(["arena_app", name]);
+    assert_eq!(backup["services_roles"], roles);
+    edit(&manifest, |facts| {
+        facts.insert(
+            "services_roles".to_owned(),
+            serde_json::json!(["arena_app"]),
+        );
+    });
+    let url = empty_database(&bench).await;
+    let trusting = ["--unauthenticated"];
+    let ran = restore_with(&bench, &manifest, &url, &trusting, &[]).ended_with(1);
+    let words = format!("are arena_app, {name}, and the manifest names arena_app");
+    assert!(ran.stderr.contains(&words), "{}", ran.stderr);
+    must_be_unfinished(&bench, &url).await;
+}
+
+#[tokio::test]
+async fn a_restore_is_reported_whatever_becomes_of_the_log() {
+    let bench = busy().await;
+    let owner = bench.arena.owner_client().await;
+    crate::after_recovery::no_more_acts_fit(&owner).await;
+    let (backup, manifest) = back_up(&bench);
+    let url = empty_database(&bench).await;
+    let ran = restore(&bench, &manifest, &url).ended_with(1);
+    assert!(
+        ran.stderr
+            .contains("RESTORE is done, but not in the audit log"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(ran.json()["heads_digest"], backup["heads_digest"]);
 }
 
 #[tokio::test]
@@ -394,6 +600,14 @@ const TAMPERING: &[(&str, &str)] = &[
         "ALTER TABLE ledger DROP CONSTRAINT ledger_balance_in_range",
         "is not: constraint ledger_balance_in_range",
     ),
+    (
+        "CREATE PUBLICATION copies FOR TABLE bots, ledger WITH (publish = 'insert')",
+        "should not be: publication copies has public.bots",
+    ),
+    (
+        "CREATE VIEW seen WITH (security_barrier = true) AS SELECT id FROM bots",
+        "view public.seen with security_barrier=true as",
+    ),
 ];
 
 #[tokio::test]
@@ -443,11 +657,39 @@ async fn a_role_that_may_append_and_is_no_services_role_is_named() {
         "{}",
         ran.stdout
     );
+    assert!(
+        ran.stdout
+            .contains(&format!("FAILS  services: {name} may append")),
+        "{}",
+        ran.stdout
+    );
+    // One that may not append may do nothing else either.
+    let read = format!("REVOKE INSERT ON ledger FROM {name}; GRANT SELECT (id) ON bots TO {name}");
+    owner.batch_execute(&read).await.unwrap();
+    let ran = bench.run(&["debug-auth"]).ended_with(1);
+    let named =
+        format!("{name}: is there and should not be: the role may SELECT column public.bots.id");
+    assert!(ran.stdout.contains(&named), "{}", ran.stdout);
     owner
         .batch_execute(&format!("DROP OWNED BY {name}; DROP ROLE {name}"))
         .await
         .unwrap();
     bench.run(&["debug-auth"]).ended_with(0);
+}
+
+#[tokio::test]
+async fn a_ledger_that_no_role_may_append_to_is_named() {
+    let bench = Bench::new().await;
+    let owner = bench.arena.owner_client().await;
+    let revoke = "REVOKE INSERT ON ledger FROM arena_app";
+    owner.batch_execute(revoke).await.unwrap();
+    let ran = bench.run(&["debug-auth"]).ended_with(1);
+    assert!(
+        ran.stdout
+            .contains("FAILS  schema: no role may append to the ledger"),
+        "{}",
+        ran.stdout
+    );
 }
 
 /// A check is asked for each row that is loaded, and may call any function.

@@ -22,7 +22,7 @@ async fn what_genesis_made_works() {
     bench.personas(&["Mia", "Bob"]);
     bench.run(&["genesis"]).ended_with(0);
     let ran = bench.run(&["debug-auth"]).ended_with(0);
-    assert!(ran.stdout.contains("7 checks, 0 failing"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("8 checks, 0 failing"), "{}", ran.stdout);
     assert!(
         ran.stdout.contains("works  MIA_API_KEY: is the key of Mia"),
         "{}",

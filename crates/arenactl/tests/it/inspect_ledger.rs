@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use ledger_core::EconomyRules;
 use ledger_core::economy::Enforcement;
 use serde_json::Value;
 
@@ -53,6 +54,45 @@ async fn a_sound_ledger_ends_with_zero_and_a_summary() {
         .json();
     assert_eq!(json["heads_digest"], report["heads_digest"]);
     assert_eq!(json["entries"], report["entries"]);
+}
+
+#[tokio::test]
+async fn a_report_says_of_which_database_it_is_and_whose_rules_hold_there() {
+    let Bench { arena, dir } = Bench::new().await;
+    let rules = EconomyRules::default();
+    let bench = Bench {
+        arena: arena.with_rules(rules.clone()),
+        dir,
+    };
+    bench.arena.bot().create().await;
+    bench.arena.tick(rules.enforcement).await;
+    let report = bench
+        .run(&["inspect-ledger", "--json"])
+        .ended_with(0)
+        .json();
+    let url = bench.arena.database_url();
+    let (_, name) = url.rsplit_once('/').unwrap();
+    assert_eq!(report["database"]["name"], name);
+    let digest = rules.digest().to_string();
+    assert_eq!(report["database"]["rules"], digest);
+    assert_eq!(report["settings_rules"], digest);
+    let same = bench.run(&["inspect-ledger"]).ended_with(0);
+    assert!(
+        same.stdout.contains(&format!("  database      {name}"))
+            && same.stdout.contains(&format!("  rules         {digest}\n")),
+        "{}",
+        same.stdout
+    );
+    let mut command = bench.command(&["inspect-ledger"]);
+    command.env("LOOKUP_FEE", "0.77");
+    let other =
+        EconomyRules::from_settings(|name| (name == "LOOKUP_FEE").then(|| "0.77".to_owned()));
+    let line = format!(
+        "  rules         {digest}, not those of the settings here ({})\n",
+        other.unwrap().digest()
+    );
+    let ran = bench.finish(command).ended_with(0);
+    assert!(ran.stdout.contains(&line), "{}", ran.stdout);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! gives it. Every run is searched for secrets.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod after_recovery;
 mod backup;
 mod bench;
 mod debug_auth;
@@ -11,6 +12,7 @@ mod inspect_ledger;
 mod markets;
 mod migrate;
 mod operator_acts;
+mod rotations;
 mod settings;
 mod status;
 mod sync_keys;

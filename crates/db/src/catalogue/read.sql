@@ -105,6 +105,10 @@ lines (kind, who, line) AS (
            || CASE WHEN relkind = 'p' THEN ' by ' || pg_get_partkeydef(oid) ELSE '' END
            || coalesce((SELECT ' under ' || string_agg(inhparent::regclass::text, ', ' ORDER BY inhseqno)
                           FROM pg_inherits WHERE inhrelid = r.oid), '')
+           -- A table's options are its storage, a view's decide whose rights and rows count.
+           || CASE WHEN relkind = 'v' THEN coalesce(' with ' || (SELECT string_agg(option, ', ' ORDER BY option)
+                                                                   FROM unnest(reloptions) option), '')
+                   ELSE '' END
            || CASE WHEN relkind IN ('v', 'm') THEN ' as ' || pg_get_viewdef(oid) ELSE '' END
            || coalesce((SELECT format(' %s by %s from %s to %s%s', format_type(seqtypid, NULL), seqincrement,
                                       seqmin, seqmax, CASE WHEN seqcycle THEN ' in a cycle' ELSE '' END)
@@ -155,6 +159,24 @@ lines (kind, who, line) AS (
       FROM others o, pg_identify_object(o.classid, o.oid, 0) i
      WHERE o.oid >= 16384
        AND NOT EXISTS (SELECT FROM members m WHERE m.classid = o.classid AND m.objid = o.oid)
+    UNION ALL
+    -- Copies of rows that leave the database, and rows that come in past triggers.
+    SELECT 'publication', NULL, format('publication %I', pubname) || CASE WHEN puballtables THEN ' of all tables' ELSE '' END
+           || CASE WHEN pubinsert THEN ' insert' ELSE '' END || CASE WHEN pubupdate THEN ' update' ELSE '' END
+           || CASE WHEN pubdelete THEN ' delete' ELSE '' END || CASE WHEN pubtruncate THEN ' truncate' ELSE '' END
+           || CASE WHEN pubviaroot THEN ' via the root' ELSE '' END
+      FROM pg_publication
+    UNION ALL
+    -- Columns and rows are told by servers that can choose them.
+    SELECT 'publication', NULL, format('publication %I has %I.%I', pubname, schemaname, tablename)
+           || coalesce(' columns ' || (to_jsonb(t) ->> 'attnames'), '')
+           || coalesce(' where ' || (to_jsonb(t) ->> 'rowfilter'), '')
+      FROM pg_publication_tables t
+    UNION ALL
+    SELECT 'publication', NULL, format('subscription %I to %s', s.subname, array_to_string(s.subpublications, ', '))
+           || CASE WHEN s.subenabled THEN '' ELSE ' (disabled)' END
+      FROM pg_subscription s
+     WHERE s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     UNION ALL
     SELECT 'owner', NULL, format('%s belongs to %I', o.thing, pg_get_userbyid(o.owner))
       FROM owners o, ledger l WHERE o.owner <> l.owner

@@ -268,9 +268,14 @@ pub const VERIFY_BATCH: i64 = 5_000;
 /// Recomputes the next [`VERIFY_BATCH`] entries of a bot's chain behind those that were verified before,
 /// and keeps how far that was. At the end of the chain it is compared with the wallet's cached head.
 ///
-/// What was kept is believed for a day after the end was reached for the first time, and only while its
-/// last entry is still what it was; otherwise the chain is verified from its first entry on. A fault is
-/// not kept: each call finds it anew, behind the last sound entry.
+/// What was kept is believed for a day after the end was reached for the first time. If the end was never
+/// reached, it is believed for a day after the last call. In no case is it believed longer than seven days
+/// after the first entry was verified, and only while its last entry is still what it was. Otherwise the
+/// chain is verified from its first entry on. A fault is not kept: each call finds it anew, behind the
+/// last sound entry.
+///
+/// Each call gets further or is the last one: where no entry is left to read, the chain ends, whatever the
+/// wallet says.
 pub async fn verify_on(conn: &mut Connection, bot_id: BotId) -> DbResult<Verification> {
     // Before the wallet is read: another process may get further meanwhile.
     let kept = kept_head(conn, bot_id).await?;
@@ -279,7 +284,10 @@ pub async fn verify_on(conn: &mut Connection, bot_id: BotId) -> DbResult<Verific
     let mut verifier = ChainVerifier::resume(start);
     let mut sound = start;
     let mut first_fault = None;
-    for entry in readable_entries(conn, bot_id, start.sequence, wallet.sequence).await? {
+    let entries = readable_entries(conn, bot_id, start.sequence, wallet.sequence).await?;
+    // Entries up to the wallet's number were committed with it: those that are not there now are missing.
+    let none_left = entries.is_empty();
+    for entry in entries {
         let found = match entry {
             Ok(entry) => verifier.check(&entry).err(),
             Err(fault) => Some(*fault),
@@ -290,10 +298,12 @@ pub async fn verify_on(conn: &mut Connection, bot_id: BotId) -> DbResult<Verific
         }
         sound = *verifier.head();
     }
-    let at_the_end = first_fault.is_none() && sound.sequence == wallet.sequence;
+    let at_the_end = first_fault.is_none()
+        && (none_left || sound.sequence >= wallet.sequence.min(wallet.newest));
     if at_the_end {
         first_fault =
-            crate::inspect::wallet_fault(&sound, wallet.sequence, wallet.balance, &wallet.hash);
+            crate::inspect::wallet_fault(&sound, wallet.sequence, wallet.balance, &wallet.hash)
+                .or_else(|| beyond_the_wallet(&sound, &wallet));
     }
     let is_whole = at_the_end && first_fault.is_none();
     let was_whole = kept.is_some_and(|kept| kept.whole && kept.head == start);
@@ -305,6 +315,17 @@ pub async fn verify_on(conn: &mut Connection, bot_id: BotId) -> DbResult<Verific
         length: wallet.sequence,
         complete: at_the_end || first_fault.is_some(),
         first_fault,
+    })
+}
+
+/// Entries above the wallet's number, which the next act of the bot would collide with.
+fn beyond_the_wallet(head: &Head, wallet: &WalletHead) -> Option<ChainFault> {
+    (wallet.newest > wallet.sequence).then(|| ChainFault {
+        bot_id: head.bot_id,
+        sequence: head.sequence,
+        field: FaultyField::Sequence,
+        expected: format!("{} entries, as the wallet says", wallet.sequence),
+        found: wallet.newest.to_string(),
     })
 }
 
@@ -355,7 +376,8 @@ async fn kept_head(conn: &mut Connection, bot_id: BotId) -> DbResult<Option<Kept
            JOIN ledger l ON l.bot_id = v.bot_id AND l.sequence = v.sequence \
                         AND l.hash = v.hash AND l.balance_after = v.balance \
           WHERE v.bot_id = $1 \
-            AND (v.whole_at IS NULL OR v.whole_at > clock_timestamp() - interval '1 day')",
+            AND v.begun_at > clock_timestamp() - interval '7 days' \
+            AND coalesce(v.whole_at, v.touched_at) > clock_timestamp() - interval '1 day'",
     )
     .bind::<BigInt, _>(bot_id.0)
     .get_result(conn)
@@ -376,13 +398,15 @@ async fn kept_head(conn: &mut Connection, bot_id: BotId) -> DbResult<Option<Kept
     }))
 }
 
-/// `anew`: verified from the first entry on, so that the day begins again once it is whole.
+/// `anew`: verified from the first entry on, so that its times begin again.
 async fn keep_head(conn: &mut Connection, head: &Head, anew: bool, whole: bool) -> DbResult<()> {
     diesel::sql_query(
         "INSERT INTO verified_heads AS v (bot_id, sequence, balance, hash, whole_at) \
          VALUES ($1, $2, $3, $4, CASE WHEN $6 THEN clock_timestamp() END) \
          ON CONFLICT (bot_id) DO UPDATE \
             SET sequence = EXCLUDED.sequence, balance = EXCLUDED.balance, hash = EXCLUDED.hash, \
+                begun_at = CASE WHEN $5 THEN clock_timestamp() ELSE v.begun_at END, \
+                touched_at = clock_timestamp(), \
                 whole_at = CASE WHEN $5 THEN EXCLUDED.whole_at \
                                 ELSE coalesce(v.whole_at, EXCLUDED.whole_at) END",
     )
@@ -446,24 +470,43 @@ async fn entries_between(
     entries_of(rows)
 }
 
+/// Where the wallet says that the chain ends, and where the ledger does, both at one moment.
 struct WalletHead {
     sequence: i64,
     balance: Money,
     hash: Vec<u8>,
+    /// The number of the newest entry there is, 0 if there is none.
+    newest: i64,
+}
+
+#[derive(QueryableByName)]
+struct WalletRow {
+    #[diesel(sql_type = BigInt)]
+    sequence: i64,
+    #[diesel(sql_type = Numeric)]
+    balance: SqlMoney,
+    #[diesel(sql_type = Bytea)]
+    head_hash: Vec<u8>,
+    #[diesel(sql_type = BigInt)]
+    newest: i64,
 }
 
 async fn wallet_head(conn: &mut Connection, bot_id: BotId) -> DbResult<WalletHead> {
-    use crate::schema::wallets::dsl;
-    let row: Option<(i64, SqlMoney, Vec<u8>)> = dsl::wallets
-        .find(bot_id.0)
-        .select((dsl::sequence, dsl::balance, dsl::head_hash))
-        .first(conn)
-        .await
-        .optional()?;
-    let (sequence, balance, hash) = row.ok_or(DbError::NotFound("bot"))?;
+    let row: Option<WalletRow> = diesel::sql_query(
+        "SELECT w.sequence, w.balance, w.head_hash, \
+                coalesce((SELECT l.sequence FROM ledger l WHERE l.bot_id = w.bot_id \
+                           ORDER BY l.sequence DESC LIMIT 1), 0) AS newest \
+           FROM wallets w WHERE w.bot_id = $1",
+    )
+    .bind::<BigInt, _>(bot_id.0)
+    .get_result(conn)
+    .await
+    .optional()?;
+    let row = row.ok_or(DbError::NotFound("bot"))?;
     Ok(WalletHead {
-        sequence,
-        balance: balance.0,
-        hash,
+        sequence: row.sequence,
+        balance: row.balance.0,
+        hash: row.head_hash,
+        newest: row.newest,
     })
 }

@@ -88,6 +88,8 @@ async fn a_chain_verifies_and_goes_on_from_what_was_verified() {
     for forget in [
         // A day later.
         "UPDATE verified_heads SET whole_at = whole_at - interval '25 hours'",
+        // However lately it was whole.
+        "UPDATE verified_heads SET begun_at = begun_at - interval '8 days'",
         // Another entry stands where the kept one stood.
         "UPDATE verified_heads SET hash = sha256('x')",
         "UPDATE verified_heads SET balance = balance + 1",
@@ -117,6 +119,105 @@ async fn a_chain_verifies_and_goes_on_from_what_was_verified() {
         .await
         .unwrap_err();
     assert!(matches!(unknown, DbError::NotFound("bot")));
+}
+
+#[tokio::test]
+async fn progress_that_never_reached_the_end_is_not_believed_for_ever() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().create().await.id;
+    for _ in 0..3 {
+        arena.tick(Enforcement::Enforce).await;
+    }
+    let owner = arena.owner_client().await;
+    let mut conn = arena.conn().await;
+    let change = "SET session_replication_role = replica; \
+                  UPDATE ledger SET reference = 'TICK:9' WHERE sequence = 2";
+    owner.batch_execute(change).await.unwrap();
+    for (times, believed) in [
+        (
+            "begun_at = begun_at - interval '6 days', touched_at = touched_at - interval '23 hours'",
+            true,
+        ),
+        ("touched_at = touched_at - interval '25 hours'", false),
+        ("begun_at = begun_at - interval '8 days'", false),
+    ] {
+        let progress = format!(
+            "DELETE FROM verified_heads; \
+             INSERT INTO verified_heads (bot_id, sequence, balance, hash) \
+                SELECT bot_id, sequence, balance_after, hash FROM ledger WHERE sequence = 3; \
+             UPDATE verified_heads SET {times}"
+        );
+        owner.batch_execute(&progress).await.unwrap();
+        let found = ledger::verify_on(&mut conn, bot).await.unwrap();
+        let fault = found.first_fault.map(|fault| fault.sequence);
+        assert_eq!(fault, (!believed).then_some(2), "{times}");
+    }
+    // Going on does not make younger what was verified before; beginning anew does.
+    let age = async || {
+        let ask = "SELECT begun_at < clock_timestamp() - interval '5 days', \
+                          touched_at < clock_timestamp() - interval '1 hour' FROM verified_heads";
+        let row = owner.query_one(ask, &[]).await.unwrap();
+        (row.get::<_, bool>(0), row.get::<_, bool>(1))
+    };
+    let mend = "UPDATE ledger SET reference = 'TICK:1' WHERE sequence = 2; DELETE FROM verified_heads; \
+                INSERT INTO verified_heads (bot_id, sequence, balance, hash, begun_at, touched_at) \
+                SELECT bot_id, sequence, balance_after, hash, clock_timestamp() - interval '6 days', \
+                       clock_timestamp() - interval '23 hours' FROM ledger WHERE sequence = 3";
+    owner.batch_execute(mend).await.unwrap();
+    let whole = ledger::verify_on(&mut conn, bot).await.unwrap();
+    assert!(whole.complete && whole.first_fault.is_none(), "{whole:?}");
+    assert_eq!(age().await, (true, false));
+    let older = "UPDATE verified_heads SET begun_at = begun_at - interval '8 days'";
+    owner.batch_execute(older).await.unwrap();
+    ledger::verify_on(&mut conn, bot).await.unwrap();
+    assert_eq!(age().await, (false, false));
+}
+
+#[tokio::test]
+async fn a_chain_that_ends_elsewhere_than_its_wallet_says_is_at_fault() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().create().await.id;
+    for _ in 0..5 {
+        arena.tick(Enforcement::Enforce).await;
+    }
+    let owner = arena.owner_client().await;
+    let mut conn = arena.conn().await;
+    let whole = ledger::verify_on(&mut conn, bot).await.unwrap();
+    assert!(whole.complete && whole.first_fault.is_none(), "{whole:?}");
+    owner
+        .batch_execute(
+            "SET session_replication_role = replica; CREATE TEMP TABLE all_of_it AS SELECT * FROM ledger",
+        )
+        .await
+        .unwrap();
+    for (change, end, found) in [
+        // The newest are gone, with and without progress that was kept before them; then all are.
+        ("DELETE FROM ledger WHERE sequence > 4", 4, "4"),
+        ("DELETE FROM verified_heads", 4, "4"),
+        ("DELETE FROM ledger", 0, "0"),
+        // They are there, and the wallet was put back.
+        (
+            "INSERT INTO ledger SELECT * FROM all_of_it; \
+             UPDATE wallets w SET sequence = l.sequence, balance = l.balance_after, head_hash = l.hash \
+               FROM ledger l WHERE l.bot_id = w.bot_id AND l.sequence = 4",
+            4,
+            "6",
+        ),
+    ] {
+        owner.batch_execute(change).await.unwrap();
+        for _ in 0..2 {
+            let faulty = ledger::verify_on(&mut conn, bot).await.unwrap();
+            let fault = faulty
+                .first_fault
+                .unwrap_or_else(|| panic!("sound: {change}"));
+            assert!(faulty.complete, "{change}");
+            assert_eq!(
+                (fault.sequence, fault.found.as_str()),
+                (end, found),
+                "{change}"
+            );
+        }
+    }
 }
 
 /// More than one batch, appended as the ticker does, and a fault near the end. `make history` has a chain of ten

@@ -132,7 +132,10 @@ async fn assert_wagered_and_settled(stack: &Stack, handle: &str) {
         assert!(kinds.iter().any(|it| **it == kind), "{handle}: {kinds:?}");
     }
     let verify = get(stack, &format!("/bots/{}/ledger/verify", bot["id"])).await;
-    assert_eq!(verify["valid"], true, "{verify}");
+    assert!(
+        verify["valid"] == true && verify["complete"] == true,
+        "{verify}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

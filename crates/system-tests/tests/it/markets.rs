@@ -164,7 +164,10 @@ async fn all_four_kinds_are_opened_bet_on_resolved_and_paid() {
             "{insights}"
         );
         let verify = get(&stack, &format!("/bots/{}/ledger/verify", agent.id)).await;
-        assert_eq!(verify["valid"], true, "{verify}");
+        assert!(
+            verify["valid"] == true && verify["complete"] == true,
+            "{verify}"
+        );
     }
     let (sound, report) = stack.arenactl(&["inspect-ledger"]);
     assert!(sound, "{report}");
