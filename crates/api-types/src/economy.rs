@@ -1,4 +1,5 @@
-//! `GET /economy`: the figures in force, and where the money is.
+//! `GET /economy`: the figures in force, and where the money is. `GET /economy/rules/{digest}`: figures that
+//! were in force.
 
 use ledger_core::economy::MarketRules;
 use ledger_core::prediction::PriceSource;
@@ -31,6 +32,18 @@ pub struct Economy {
     pub rules: String,
     /// When bots and supply were counted; at most ten seconds ago.
     pub as_of: Timestamp,
+}
+
+/// A set of figures that was in force, as it is kept for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct KeptRules {
+    /// The SHA-256 of `rules`, in lower-case hex.
+    pub digest: String,
+    /// All figures as text, in the one form that the digest is taken of.
+    pub rules: String,
+    /// When a position or service first named them.
+    pub first_used_at: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -64,18 +64,46 @@ fn counts(key: &[u8]) -> bool {
     neighbours * 2 > key.len()
 }
 
-/// A UUID of a time and a machine, or of a name.
+/// A UUID of a time and a machine, or of a name, in whatever form UUIDs are written: with `urn:uuid:`, in
+/// braces, without hyphens. What is 32 hex digits and nothing else may as well be random: of these only a time
+/// of our days gives one away, which of random ones fewer than one in a thousand have.
 fn is_predictable_uuid(key: &[u8]) -> bool {
-    let groups: Vec<&[u8]> = key.split(|byte| *byte == b'-').collect();
-    let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
-    let is_uuid = lengths == [8, 4, 4, 4, 12]
-        && groups
-            .iter()
-            .all(|group| group.iter().all(u8::is_ascii_hexdigit));
+    let lower = key.to_ascii_lowercase();
+    let bare = lower.strip_prefix(b"urn:uuid:").unwrap_or(&lower);
+    let digits: Vec<u8> = bare
+        .iter()
+        .copied()
+        .filter(|byte| !b"{}-".contains(byte))
+        .collect();
+    let is_uuid = digits.len() == 32 && digits.iter().all(u8::is_ascii_hexdigit);
+    let is_written_as_one = digits.len() < lower.len();
+    let version = digits.get(12);
     is_uuid
-        && key
-            .get(14)
-            .is_some_and(|version| b"12356".contains(version))
+        && version.is_some_and(|version| b"12356".contains(version))
+        && (is_written_as_one || is_of_our_days(&digits))
+}
+
+/// Whether these hex digits are a UUID of version 1, 2 or 6 made between 1995 and 2055.
+fn is_of_our_days(digits: &[u8]) -> bool {
+    const SINCE_1582: u64 = 122_192_928_000_000_000;
+    const PER_SECOND: u64 = 10_000_000;
+    const FROM: u64 = SINCE_1582 + 788_918_400 * PER_SECOND;
+    const UNTIL: u64 = SINCE_1582 + 2_682_374_400 * PER_SECOND;
+    let part = |range: std::ops::Range<usize>| {
+        let text = digits
+            .get(range)
+            .and_then(|part| std::str::from_utf8(part).ok());
+        text.and_then(|text| u64::from_str_radix(text, 16).ok())
+            .unwrap_or_default()
+    };
+    let has_variant = digits.get(16).is_some_and(|digit| b"89ab".contains(digit));
+    // In units of 100 ns; version 6 has the highest digits first.
+    let time = match digits.get(12) {
+        Some(b'1' | b'2') => part(13..16) << 48 | part(8..12) << 32 | part(0..8),
+        Some(b'6') => part(0..8) << 28 | part(8..12) << 12 | part(13..16),
+        _ => return false,
+    };
+    has_variant && (FROM..UNTIL).contains(&time)
 }
 
 #[cfg(test)]
@@ -89,6 +117,11 @@ mod tests {
             "9F1C6A52-0A3F-4C57-8A41-54F7F6A0C001",
             "0192f7a1-6a3c-7c1e-9d2b-8e5f4a7b6c1d",
             "9f1c6a520a3f4c578a4154f7f6a0c001",
+            // Random digits that would be of version 1, and of version 5.
+            "9f1c6a520a3f1c578a4154f7f6a0c001",
+            "cfbff0d193755685968c48ce8b15ae17",
+            "{9f1c6a52-0a3f-4c57-8a41-54f7f6a0c001}",
+            "urn:uuid:9f1c6a52-0a3f-4c57-8a41-54f7f6a0c001",
             "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEb",
             "31415926535897932384626433832795",
         ] {
@@ -109,6 +142,15 @@ mod tests {
             // Of a time and a machine, and of a name.
             "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
             "cfbff0d1-9375-5685-968c-48ce8b15ae17",
+            "6ba7b8109dad11d180b400c04fd430c8",
+            "6BA7B8109DAD11D180B400C04FD430C8",
+            "{6ba7b810-9dad-11d1-80b4-00c04fd430c8}",
+            "urn:uuid:6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+            "URN:UUID:{cfbff0d1-9375-5685-968c-48ce8b15ae17}",
+            "6ba7b810-9dad11d180b4-00c04fd430c8",
+            // Version 1 and version 6 of 2026.
+            "4c1f8a00cb2d11f1921c325096b39f47",
+            "1f1cb2d4c1f86a00921c325096b39f47",
         ] {
             assert!(guessable(key).is_some(), "{key}");
         }

@@ -85,6 +85,15 @@ pub(crate) enum ApiError {
     Internal(String),
 }
 
+/// What went wrong on our side, for the log alone.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// Something is broken here.
+    Ours(String),
+    /// A dependency did not answer, or not in time.
+    Dependency(String),
+}
+
 /// Seconds after which a retry of an unavailable arena makes sense.
 const RETRY_AFTER_SECONDS: u64 = 2;
 /// The oracle samples about once a minute.
@@ -167,6 +176,18 @@ impl ApiError {
                 ProblemKind::Unavailable
             }
             ApiError::Internal(_) => ProblemKind::Internal,
+        }
+    }
+
+    /// What the log says beside the kind. Of an error that is the asker's it says no more: that would
+    /// repeat what was sent.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        match self {
+            ApiError::Internal(_) => Some(Fault::Ours(self.to_string())),
+            ApiError::Unavailable(_) | ApiError::TimedOut | ApiError::OutcomeUnknown(_) => {
+                Some(Fault::Dependency(self.to_string()))
+            }
+            _ => None,
         }
     }
 

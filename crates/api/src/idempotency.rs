@@ -8,22 +8,27 @@
 //! be one that nobody guesses, and the answer ends with the credentials it tells of. To anybody
 //! else a used key is the same as an unused one: it is looked up under another hash and not found.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, LOCATION};
 use actix_web::web::Data;
-use api_types::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, guessable, is_idempotency_key};
+use api_types::{
+    IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, TokenAnswer, guessable, is_idempotency_key,
+};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use db::idempotency::{Claim, KEPT, Pair, Recall, Remember, Rivals, StoredAnswer, recall};
 use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tracing::Instrument as _;
 
 use crate::app::App;
+use crate::auth::Tokens;
 use crate::body::Body;
 use crate::error::{ApiError, ApiResult};
 use crate::keys::{Key, derive};
@@ -39,6 +44,22 @@ pub(crate) struct Retry {
     earlier: Vec<Retry>,
     /// Names the request whatever the secret: twins wait for each other by it. Never stored.
     turn: [u8; 32],
+    tells: Tells,
+}
+
+/// What an answer tells beside its kept body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tells {
+    Body,
+    /// The place of what was made: a path, and the `id` of the body.
+    Place(&'static str),
+    /// For how long its token is good, counted from now.
+    TimeLeft,
+}
+
+/// What 201 names as `Location`.
+pub(crate) fn location(collection: &str, id: impl fmt::Display) -> String {
+    format!("{collection}/{id}")
 }
 
 /// The `Idempotency-Key`, if there is one. Two are a mistake: nobody knows which one is meant.
@@ -99,6 +120,18 @@ impl Retry {
         }
     }
 
+    /// Its answer names the place of what was made in this collection.
+    pub(crate) fn making(mut self, collection: &'static str) -> Retry {
+        self.tells = Tells::Place(collection);
+        self
+    }
+
+    /// Its answer is a token.
+    pub(crate) fn of_token(mut self) -> Retry {
+        self.tells = Tells::TimeLeft;
+        self
+    }
+
     fn under(ring_key: &Key, parts: [&str; 3], body: &Body) -> Retry {
         let key_sha256 = digest(Sha256::new().chain_update(ring_key.bytes()), parts);
         let [_, _, key] = parts;
@@ -110,6 +143,7 @@ impl Retry {
             cipher_key: derive(key.as_bytes(), ring_key.bytes(), &key_sha256),
             earlier: Vec::new(),
             turn: digest(Sha256::new(), parts),
+            tells: Tells::Body,
         }
     }
 
@@ -182,13 +216,13 @@ impl Retry {
             match recall(&mut conn, &known.claim).await? {
                 Recall::Fresh => {}
                 Recall::OtherBody => return Err(ApiError::IdempotencyMismatch),
-                Recall::Replay(kept) => return known.replay(&kept).map(Some),
+                Recall::Replay(kept) => return known.replay(&kept, self.tells).map(Some),
             }
         }
         Ok(None)
     }
 
-    fn replay(&self, kept: &StoredAnswer) -> ApiResult {
+    fn replay(&self, kept: &StoredAnswer, tells: Tells) -> ApiResult {
         let body = if kept.secrets_of.is_some() {
             self.decrypt(&kept.answer)
                 .ok_or_else(|| ApiError::Internal("a kept answer does not decrypt".to_owned()))?
@@ -198,11 +232,41 @@ impl Retry {
         let status = u16::try_from(kept.status)
             .ok()
             .and_then(|s| StatusCode::from_u16(s).ok());
-        Ok(HttpResponse::build(status.unwrap_or(StatusCode::OK))
+        let mut answer = HttpResponse::build(status.unwrap_or(StatusCode::OK));
+        answer
             .insert_header((IDEMPOTENCY_REPLAYED, "true"))
-            .content_type("application/json")
-            .body(body))
+            .content_type("application/json");
+        let body = match tells {
+            Tells::Body => body,
+            Tells::Place(collection) => {
+                answer.insert_header((LOCATION, location(collection, id_in(&body)?)));
+                body
+            }
+            Tells::TimeLeft => with_time_left(&body)?,
+        };
+        Ok(answer.body(body))
     }
+}
+
+fn misread(error: impl fmt::Display) -> ApiError {
+    ApiError::Internal(format!("a kept answer cannot be read: {error}"))
+}
+
+fn id_in(body: &[u8]) -> ApiResult<String> {
+    let kept: Value = serde_json::from_slice(body).map_err(misread)?;
+    match &kept["id"] {
+        Value::String(id) => Ok(id.clone()),
+        Value::Number(id) => Ok(id.to_string()),
+        _ => Err(misread("it has no id")),
+    }
+}
+
+/// The kept answer to a login as it is now.
+fn with_time_left(body: &[u8]) -> ApiResult<Vec<u8>> {
+    let mut kept: TokenAnswer = serde_json::from_slice(body).map_err(misread)?;
+    let left = Tokens::seconds_left(kept.access_token.expose());
+    kept.expires_in = left.ok_or_else(|| misread("its token has no end"))?;
+    serde_json::to_vec(&kept).map_err(misread)
 }
 
 /// Runs a request unless it has been answered before, in which case that answer is repeated.
@@ -316,7 +380,38 @@ mod tests {
             cipher_key: Key::new([key; 32]),
             earlier: Vec::new(),
             turn: [key; 32],
+            tells: Tells::Body,
         }
+    }
+
+    #[actix_web::test]
+    async fn a_login_that_is_repeated_says_how_long_its_token_is_still_good() {
+        let tokens = Tokens::new(&crate::keys::KeyRing {
+            current: Key::new([7; 32]),
+            previous: Vec::new(),
+        });
+        let bearer = crate::auth::Bearer {
+            bot: BotId(7),
+            version: 1,
+        };
+        let issued = tokens
+            .issue(bearer, Some(std::time::Duration::from_secs(100)))
+            .unwrap();
+        // As it was answered when the token was good for longer.
+        let answer = TokenAnswer {
+            access_token: issued.token,
+            token_type: api_types::TokenType::Bearer,
+            expires_in: 1_800,
+        };
+        let retry = retry(1).of_token();
+        let kept = retry.keep(StatusCode::OK, &answer, SECRET);
+        let replayed = retry.replay(&kept, retry.tells).unwrap();
+        let body = actix_web::body::to_bytes(replayed.into_body())
+            .await
+            .unwrap();
+        let told: TokenAnswer = serde_json::from_slice(&body).unwrap();
+        assert_eq!(told.access_token.expose(), answer.access_token.expose());
+        assert!((70..=100).contains(&told.expires_in), "{}", told.expires_in);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! `request_id` of the answer.
 //!
 //! A line has the pattern of the path and not the path, and neither query, header nor body: nothing that
-//! came from outside is in it but the method, and of that only those that are known.
+//! came from outside is in it but the method, and of that only those that are known. What went wrong on our
+//! side is in the same line.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,9 +11,10 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use api_types::ProblemKind;
 use daemon::config::Reader;
-use tracing::info;
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use crate::error::Fault;
 use crate::metrics;
 
 /// One healthy request in so many is told, unless REQUEST_LOG_SAMPLE says otherwise.
@@ -21,6 +23,7 @@ const SAMPLE: u64 = 100;
 /// Which requests get a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestLog {
+    /// What failed on our side alone.
     Off,
     /// What was answered with 4xx or 5xx.
     Errors,
@@ -81,18 +84,24 @@ impl RequestLog {
 
     /// Writes down how a request ended, if it is one that is told.
     pub(crate) fn tell(self, request: Uuid, ended: &Ended<'_>) {
-        if !self.takes(request, ended.status) {
+        if ended.fault.is_none() && !self.takes(request, ended.status) {
             return;
         }
-        info!(
-            request.id = %request,
-            method = metrics::known_method(ended.method),
-            route = ended.route.unwrap_or(metrics::UNMATCHED),
-            status = ended.status.as_u16(),
-            problem = ended.problem.map(|kind| kind.facts().name),
-            milliseconds = u64::try_from(ended.took.as_millis()).unwrap_or(u64::MAX),
-            "request"
-        );
+        let method = metrics::known_method(ended.method);
+        let route = ended.route.unwrap_or(metrics::UNMATCHED);
+        let status = ended.status.as_u16();
+        let problem = ended.problem.map(|kind| kind.facts().name);
+        let milliseconds = u64::try_from(ended.took.as_millis()).unwrap_or(u64::MAX);
+        macro_rules! line {
+            ($level:ident $(, $error:ident)?) => {
+                $level!(request.id = %request, method, route, status, problem, milliseconds $(, $error)?, "request")
+            };
+        }
+        match &ended.fault {
+            Some(Fault::Ours(error)) => line!(error, error),
+            Some(Fault::Dependency(error)) => line!(warn, error),
+            None => line!(info),
+        }
     }
 }
 
@@ -103,6 +112,7 @@ pub(crate) struct Ended<'a> {
     pub(crate) route: Option<&'a str>,
     pub(crate) status: StatusCode,
     pub(crate) problem: Option<ProblemKind>,
+    pub(crate) fault: Option<Fault>,
     pub(crate) took: Duration,
 }
 

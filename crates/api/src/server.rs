@@ -21,14 +21,14 @@ use daemon::traces;
 use db::DbError;
 use db::roles::role_of;
 use tokio::task::JoinHandle;
-use tracing::{Instrument as _, Span, debug, error, field, info, info_span, warn};
+use tracing::{Instrument as _, Span, field, info, info_span};
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::auth;
 use crate::config::ApiConfig;
 use crate::connections::Doorman;
-use crate::error::ApiError;
+use crate::error::{ApiError, Fault};
 use crate::limits::{Refused, Standing};
 use crate::metrics::Active;
 use crate::request_log::{Ended, RequestLog};
@@ -209,6 +209,8 @@ struct Asked {
     log: RequestLog,
     method: String,
     path: String,
+    /// The pattern of the path. The request may be gone when its answer is there.
+    route: Option<String>,
     began: Instant,
     /// A balancer is to come with a new connection, to another process.
     is_last: bool,
@@ -226,6 +228,8 @@ async fn around(
             .map_or_else(RequestLog::default, |app| app.request_log),
         method: req.method().to_string(),
         path: req.path().to_owned(),
+        // By the decoded path, as routes are matched.
+        route: req.resource_map().match_pattern(req.match_info().as_str()),
         began: Instant::now(),
         is_last: req
             .app_data::<Data<App>>()
@@ -237,8 +241,26 @@ async fn around(
     match next.call(req).instrument(span.clone()).await {
         Ok(response) => Ok(asked.conclude(response.map_into_boxed_body(), &span)),
         // Without a response there is no request left to attach one to.
-        Err(error) => Err(asked.orphan(&error)),
+        Err(error) => Err(asked.orphan(&error, &span)),
     }
+}
+
+/// Marks a request that gets no line in the log.
+struct Unlogged;
+
+/// An answer to a request that no limit counts.
+fn uncounted(req: ServiceRequest, app: &App, error: ApiError) -> ServiceResponse<BoxBody> {
+    if !app.limiter.is_worth_a_line(&req) {
+        req.extensions_mut().insert(Unlogged);
+    }
+    req.error_response(error)
+}
+
+/// The problem in an error's place, and what the log says of it.
+struct Told {
+    kind: ProblemKind,
+    fault: Option<Fault>,
+    response: HttpResponse,
 }
 
 /// Lets a request in that has a shape, is for us, and whose client has room, for so long.
@@ -247,14 +269,12 @@ async fn within_limits(
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let served = async {
-        if let Err(error) = shape::check(&req) {
-            return Ok(req.error_response(error));
-        }
         let Some(app) = req.app_data::<Data<App>>().cloned() else {
             return Err(ApiError::Internal("no application data".to_owned()).into());
         };
-        if let Err(error) = shape::must_be_for_us(&req, &app.hosts) {
-            return Ok(req.error_response(error));
+        let ours = shape::check(&req).and_then(|()| shape::must_be_for_us(&req, &app.hosts));
+        if let Err(error) = ours {
+            return Ok(uncounted(req, &app, error));
         }
         match app.limiter.pass(&req, &app).await {
             Ok(standing) => {
@@ -300,17 +320,19 @@ impl Asked {
         span: &Span,
     ) -> ServiceResponse<BoxBody> {
         let mut told = response.response().error().map(|error| self.told(error));
+        let is_logged = !response.request().extensions().contains::<Unlogged>();
         // Each handler bounds what it reads; this is what they are held to.
         if let BodySize::Sized(bytes) = response.response().body().size()
             && usize::try_from(bytes).is_ok_and(|bytes| bytes > ANSWER_MAX_BYTES)
         {
             let error = ApiError::Internal(format!("an answer of {bytes} bytes"));
-            told = Some((error.kind(), self.problem(&error)));
+            told = Some(self.problem(&error));
         }
         let (mut response, problem) = match told {
-            Some((kind, mut problem)) => {
-                carry_over(response.headers(), problem.headers_mut());
-                (response.into_response(problem), Some(kind))
+            Some(mut told) => {
+                carry_over(response.headers(), told.response.headers_mut());
+                let problem = Some((told.kind, told.fault));
+                (response.into_response(told.response), problem)
             }
             None => (response, None),
         };
@@ -319,10 +341,29 @@ impl Asked {
             let head = response.response_mut().head_mut();
             head.set_connection_type(ConnectionType::Close);
         }
-        let status = response.status();
-        let route = response.request().match_pattern();
-        metrics::answered(&self.method, route.as_deref(), status, self.began.elapsed());
-        if let Some(route) = &route {
+        self.ended(response.status(), problem, is_logged, span);
+        response
+    }
+
+    /// The problem that a handler's, a layer's or actix's own error is.
+    fn told(&self, error: &actix_web::Error) -> Told {
+        match error.as_error::<ApiError>() {
+            Some(error) => self.problem(error),
+            None => self.problem(&ApiError::foreign(error)),
+        }
+    }
+
+    /// What metrics, trace and log say of every request, however it ended.
+    fn ended(
+        &self,
+        status: StatusCode,
+        problem: Option<(ProblemKind, Option<Fault>)>,
+        is_logged: bool,
+        span: &Span,
+    ) {
+        let (route, took) = (self.route.as_deref(), self.began.elapsed());
+        metrics::answered(&self.method, route, status, took);
+        if let Some(route) = route {
             traces::rename(span, || format!("{} {route}", self.method));
             span.record("http.route", route);
         }
@@ -330,51 +371,39 @@ impl Asked {
         if status.is_server_error() {
             span.record("otel.status_code", "ERROR");
         }
-        self.ended(route.as_deref(), status, problem);
-        response
-    }
-
-    /// The problem that a handler's, a layer's or actix's own error is.
-    fn told(&self, error: &actix_web::Error) -> (ProblemKind, HttpResponse) {
-        match error.as_error::<ApiError>() {
-            Some(error) => (error.kind(), self.problem(error)),
-            None => {
-                let error = ApiError::foreign(error);
-                (error.kind(), self.problem(&error))
-            }
+        if !is_logged {
+            return;
         }
-    }
-
-    /// The line in the log.
-    fn ended(&self, route: Option<&str>, status: StatusCode, problem: Option<ProblemKind>) {
+        let (problem, fault) = problem.unzip();
         let ended = Ended {
             method: &self.method,
             route,
             status,
             problem,
-            took: self.began.elapsed(),
+            fault: fault.flatten(),
+            took,
         };
         self.log.tell(self.id, &ended);
     }
 
-    /// The problem that is answered; whatever is our fault or our dependencies' is logged here.
-    fn problem(&self, error: &ApiError) -> HttpResponse {
-        let (id, path) = (self.id.to_string(), &self.path);
+    /// The problem that is answered.
+    fn problem(&self, error: &ApiError) -> Told {
         metrics::refused(error.kind());
-        match error {
-            ApiError::Internal(_) => error!(request.id = id, path, %error, "request failed"),
-            ApiError::Unavailable(_) | ApiError::TimedOut | ApiError::OutcomeUnknown(_) => {
-                warn!(request.id = id, path, %error, "request could not be served");
-            }
-            _ => debug!(request.id = id, path, %error, "request refused"),
+        Told {
+            kind: error.kind(),
+            fault: error.fault(),
+            response: error.respond(&self.path, &self.id.to_string()),
         }
-        error.respond(path, &id)
     }
 
     /// An answer for when the request itself is gone.
-    fn orphan(&self, error: &actix_web::Error) -> actix_web::Error {
-        let (kind, mut response) = self.told(error);
-        self.ended(None, response.status(), Some(kind));
+    fn orphan(&self, error: &actix_web::Error, span: &Span) -> actix_web::Error {
+        let Told {
+            kind,
+            fault,
+            mut response,
+        } = self.told(error);
+        self.ended(response.status(), Some((kind, fault)), true, span);
         carry_over(error.error_response().headers(), response.headers_mut());
         self.complete(response.headers_mut());
         InternalError::from_response(error.to_string(), response).into()

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use api_types::{
     AGENT_SECRET, Acceptance, ActionRequest, AnswerJudged, AnswerRequest, Bet, BetRequest,
-    BetsPlaced, BetsRequest, Bot, ChainVerification, Economy, History, Insights, LedgerEntry,
-    Market, MyProfile, Observation, Page, Post, Prediction, PriceSample, RegisterRequest,
-    Registration, RotateRequest, RotatedKeys, Standings, Tick, UsageReceipt, UsageReport,
+    BetsPlaced, BetsRequest, Bot, ChainVerification, Economy, History, Insights, KeptRules,
+    LedgerEntry, Market, MyProfile, Observation, Page, Post, Prediction, PriceSample,
+    RegisterRequest, Registration, RotateRequest, RotatedKeys, Standings, Tick, UsageReceipt,
+    UsageReport,
 };
 pub use events::Events;
 use ledger_core::{BotId, Handle, MarketId};
@@ -333,6 +334,15 @@ impl Client {
     /// See [`ClientError`].
     pub async fn economy(&self) -> Result<Economy, ClientError> {
         self.as_anyone(&["economy"], Vec::new()).await
+    }
+
+    /// `GET /economy/rules/{digest}`: a set of figures that was in force, as positions name it.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn rules(&self, digest: &str) -> Result<KeptRules, ClientError> {
+        self.as_anyone(&["economy", "rules", digest], Vec::new())
+            .await
     }
 
     /// `GET /insights/{handle or id}`: what a bot cost, produced and faces if nobody acts.

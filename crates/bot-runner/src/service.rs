@@ -1,13 +1,12 @@
 //! The bot runner as a process: connects, waits for the arena, runs the bots, says how it is.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arena_client::{Client, Credential};
+use arena_client::{Client, ClientError, Credential};
 use daemon::config::{ConfigError, Sources, endpoint};
 use daemon::credentials::{self, Followed};
-use daemon::health::{self, Check, CheckState};
+use daemon::health::{self, Check, CheckState, LOOK_SECONDS, look};
 use daemon::process::{Failure, Unavailable};
 use daemon::shutdown::{Shutdown, Wake};
 use db::migrations::SchemaState;
@@ -28,8 +27,6 @@ use crate::turn::{HostedBot, thinking_limit};
 /// How long the arena may take to come up.
 const ARENA_PATIENCE: Duration = Duration::from_secs(30);
 const ARENA_PAUSE: Duration = Duration::from_millis(500);
-/// The readiness probe waits so long for each dependency.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Reads the settings and runs until a signal.
 ///
@@ -155,10 +152,11 @@ async fn wait_for_arena(config: &Config, shutdown: &Shutdown) -> Result<Wake, Fa
     let deadline = Instant::now() + ARENA_PATIENCE;
     let mut has_told = false;
     loop {
-        let error = match timeout(PROBE_TIMEOUT, config.arena.health()).await {
+        let patience = Duration::from_secs(LOOK_SECONDS);
+        let error = match timeout(patience, config.arena.health()).await {
             Ok(Ok(())) => return Ok(Wake::Elapsed),
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {PROBE_TIMEOUT:?}"),
+            Err(_) => format!("no answer within {patience:?}"),
         };
         if Instant::now() >= deadline {
             let what = format!("the arena at {}", config.arena_address);
@@ -256,33 +254,17 @@ impl RosterView {
 }
 
 async fn probe(database: Database, arena: Client, roster: RosterView) -> Vec<Check> {
-    let postgres = check("postgres", async {
-        let writable = database.must_take_writes().await;
-        writable.map_err(|error| error.to_string())
-    });
-    let schema = check("schema", async {
-        match database.schema_state().await {
-            Ok(SchemaState::Current) => Ok(()),
-            Ok(SchemaState::Behind { missing }) => {
-                Err(format!("lacks {missing} migrations: run scripts/migrate"))
-            }
-            Ok(SchemaState::Ahead { unknown }) => Err(format!(
-                "has {unknown} migrations that this build does not know"
-            )),
-            Err(error) => Err(error.to_string()),
-        }
-    });
-    let api = check("api", async {
-        arena.ready().await.map_err(|error| error.to_string())
-    });
-    let (postgres, schema, api) = tokio::join!(postgres, schema, api);
-    vec![postgres, schema, api, roster.check()]
-}
-
-async fn check(name: &str, probe: impl Future<Output = Result<(), String>>) -> Check {
-    match timeout(PROBE_TIMEOUT, probe).await {
-        Ok(Ok(())) => Check::ok(name),
-        Ok(Err(detail)) => Check::failed(name, detail),
-        Err(_) => Check::failed(name, format!("no answer within {PROBE_TIMEOUT:?}")),
-    }
+    let not_ready = |_: &ClientError| Some("the API is not ready; see the log".to_owned());
+    let (postgres, schema, api) = tokio::join!(
+        look("Postgres", database.must_take_writes(), DbError::shown),
+        look("Postgres", database.schema_state(), DbError::shown),
+        look("the API", arena.ready(), not_ready)
+    );
+    let schema = schema.and_then(|state| state.fault().map_or(Ok(()), Err));
+    vec![
+        Check::of("postgres", postgres),
+        Check::of("schema", schema),
+        Check::of("api", api),
+        roster.check(),
+    ]
 }

@@ -35,6 +35,14 @@ pub enum BusError {
     Corrupt(String),
 }
 
+impl BusError {
+    /// What anybody may be shown of it: a text that is always the same, without what a server said.
+    #[must_use]
+    pub fn shown(&self) -> Option<String> {
+        matches!(self, BusError::WritesRefused(_)).then(|| self.to_string())
+    }
+}
+
 /// Why Redis takes no writes, and what to do, where its error's code says so.
 fn refusal(code: &str) -> Option<&'static str> {
     Some(match code {

@@ -9,6 +9,7 @@
 //! service's own ([`crate::hosts`]).
 
 use std::convert::Infallible;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -34,6 +35,8 @@ use crate::hosts::Hosts;
 use crate::metrics;
 use crate::shutdown::Shutdown;
 
+/// A probe waits so long for each dependency.
+pub const LOOK_SECONDS: u64 = 3;
 /// Whoever asks gets an answer within this time, even if a dependency hangs.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
 /// A client that connects and says nothing is let go after this time.
@@ -87,6 +90,40 @@ impl Check {
             detail: Some(detail.into()),
         }
     }
+}
+
+impl Check {
+    /// Failed where something is wrong.
+    pub fn of<T>(name: impl Into<String>, looked: Result<T, String>) -> Self {
+        match looked {
+            Ok(_) => Self::ok(name),
+            Err(detail) => Self::failed(name, detail),
+        }
+    }
+}
+
+/// Looks at a dependency, for [`LOOK_SECONDS`] at most, and says what may be shown of a failure. Anybody may
+/// ask for `/ready`, and an error's text may name addresses, roles and what a server said: it goes to the log.
+/// `shown` answers with a text that is the same for everybody, where the error is one that has one.
+///
+/// # Errors
+/// What may be shown.
+pub async fn look<T, E: fmt::Display>(
+    dependency: &str,
+    probe: impl Future<Output = Result<T, E>>,
+    shown: impl FnOnce(&E) -> Option<String>,
+) -> Result<T, String> {
+    let error = match tokio::time::timeout(Duration::from_secs(LOOK_SECONDS), probe).await {
+        Ok(Ok(found)) => return Ok(found),
+        Ok(Err(error)) => error,
+        Err(_) => {
+            let detail = format!("no answer within {LOOK_SECONDS} seconds");
+            warn!(dependency, detail, "a dependency is not ready");
+            return Err(detail);
+        }
+    };
+    warn!(dependency, %error, "a dependency is not ready");
+    Err(shown(&error).unwrap_or_else(|| format!("{dependency} does not answer; see the log")))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -11,39 +11,47 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::config::Sources;
+use crate::config::{ConfigError, Reader, Sources};
 
 /// Names the file that is this process's standard error, and lets the process rotate it.
 pub const LOG_FILE: &str = "LOG_FILE";
 
 const MIB: u64 = 1 << 20;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often it is looked for files that are too old, at most.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(60 * 60);
 
-/// When a file is rotated, and what is kept.
+/// When a file is rotated, and what is kept. `None` is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// A file that a line would take beyond this is rotated first.
-    pub bytes_max: u64,
+    pub bytes_max: Option<u64>,
     /// Rotated files, besides the one that is written.
-    pub files_max: u32,
+    pub files_max: Option<u32>,
     /// A file that is older is rotated; a rotated one whose last line is older is deleted.
-    pub age_max: Duration,
+    pub age_max: Option<Duration>,
 }
 
 impl Limits {
-    /// `LOG_MAX_MB`, `LOG_FILES` and `LOG_MAX_DAYS`. What cannot be read counts as not set: logs must
-    /// not keep a process from starting.
-    #[must_use]
-    pub fn from_sources(sources: &Sources) -> Limits {
-        let number = |name: &str, default: u32| {
-            let value = sources.get(name).and_then(|text| text.parse().ok());
-            value.filter(|value| *value > 0).unwrap_or(default)
-        };
-        Limits {
-            bytes_max: u64::from(number("LOG_MAX_MB", 50)) * MIB,
+    /// `LOG_MAX_MB`, `LOG_FILES` and `LOG_MAX_DAYS`; 0 is no limit.
+    ///
+    /// # Errors
+    /// When one of them is no whole number. Nobody must lose a log, or a disk, to a slip of the pen.
+    pub fn from_sources(sources: &Sources) -> Result<Limits, ConfigError> {
+        let mut reader = Reader::beside(sources);
+        let mut number =
+            |name: &str, default: u32| Some(reader.or(name, default)).filter(|value| *value > 0);
+        let limits = Limits {
+            bytes_max: number("LOG_MAX_MB", 50).map(|mib| u64::from(mib) * MIB),
             files_max: number("LOG_FILES", 5),
-            age_max: DAY * number("LOG_MAX_DAYS", 7),
-        }
+            age_max: number("LOG_MAX_DAYS", 7).map(|days| DAY * days),
+        };
+        reader.finish()?;
+        Ok(limits)
+    }
+
+    fn outlives(&self, age: Duration) -> bool {
+        self.age_max.is_some_and(|most| age > most)
     }
 }
 
@@ -54,7 +62,16 @@ pub struct LogFile {
     file: File,
     size: u64,
     born: SystemTime,
-    is_standard_error: bool,
+    /// When it was last looked for files that are too old.
+    looked: SystemTime,
+    follows: Follows,
+}
+
+/// Which of the process's descriptors are this file, and so point to the new one after a rotation.
+#[derive(Clone, Copy, Debug, Default)]
+struct Follows {
+    stdout: bool,
+    stderr: bool,
 }
 
 impl LogFile {
@@ -66,14 +83,17 @@ impl LogFile {
         let file = appending(path)?;
         let metadata = file.metadata()?;
         let born = metadata.created().or_else(|_| metadata.modified());
-        Ok(LogFile {
+        let mut log = LogFile {
             path: path.to_owned(),
             limits,
             file,
             size: metadata.len(),
             born: born.unwrap_or_else(|_| SystemTime::now()),
-            is_standard_error: false,
-        })
+            looked: SystemTime::now(),
+            follows: Follows::default(),
+        };
+        log.forget();
+        Ok(log)
     }
 
     /// The file that [`LOG_FILE`] names, if it is this process's standard error. Somebody else's is
@@ -82,37 +102,47 @@ impl LogFile {
     pub fn of_standard_error(sources: &Sources) -> Option<LogFile> {
         let path = sources.get(LOG_FILE).filter(|path| !path.is_empty())?;
         let path = Path::new(&path);
-        let (named, used) = (
-            fs::metadata(path).ok()?,
-            fs::metadata("/proc/self/fd/2").ok()?,
-        );
-        if (named.dev(), named.ino()) != (used.dev(), used.ino()) || !named.is_file() {
+        let named = fs::metadata(path).ok()?;
+        let is_named = |descriptor: &str| {
+            let used = fs::metadata(descriptor);
+            used.is_ok_and(|used| (named.dev(), named.ino()) == (used.dev(), used.ino()))
+        };
+        if !named.is_file() || !is_named("/proc/self/fd/2") {
             return None;
         }
-        let mut log = LogFile::open(path, Limits::from_sources(sources)).ok()?;
-        log.is_standard_error = true;
+        let mut log = LogFile::open(path, Limits::from_sources(sources).ok()?).ok()?;
+        log.follows = Follows {
+            stdout: is_named("/proc/self/fd/1"),
+            stderr: true,
+        };
         Some(log)
     }
 
     fn is_due(&self, more: usize) -> bool {
         let more = u64::try_from(more).unwrap_or(u64::MAX);
-        let too_large = self.size > 0 && self.size.saturating_add(more) > self.limits.bytes_max;
+        let size = self.size.saturating_add(more);
+        let too_large = self.size > 0 && self.limits.bytes_max.is_some_and(|most| size > most);
         let age = SystemTime::now().duration_since(self.born);
-        too_large || age.is_ok_and(|age| age > self.limits.age_max)
+        too_large || age.is_ok_and(|age| self.limits.outlives(age))
     }
 
     fn rotate(&mut self) -> io::Result<()> {
         // First of all, because this fails where there is no room, and then nothing has changed.
         let beside = self.name(".new");
         let file = appending(&beside)?;
-        let last = self.limits.files_max;
-        for number in (1..last).rev() {
+        // Whoever could not read the log before cannot read the new one.
+        file.set_permissions(self.file.metadata()?.permissions())?;
+        let most = self.limits.files_max.unwrap_or(u32::MAX);
+        let free = (1..most).find(|number| !self.numbered(*number).exists());
+        for number in (1..free.unwrap_or(most)).rev() {
             let _ = fs::rename(self.numbered(number), self.numbered(number + 1));
         }
         fs::rename(&self.path, self.numbered(1))?;
         fs::rename(&beside, &self.path)?;
-        if self.is_standard_error {
+        if self.follows.stderr {
             rustix::stdio::dup2_stderr(&file)?;
+        }
+        if self.follows.stdout {
             rustix::stdio::dup2_stdout(&file)?;
         }
         self.file = file;
@@ -121,11 +151,13 @@ impl LogFile {
     }
 
     /// Deletes what is too old, and what a larger `LOG_FILES` once kept.
-    fn forget(&self) {
+    fn forget(&mut self) {
+        self.looked = SystemTime::now();
+        let most = self.limits.files_max.unwrap_or(u32::MAX);
         let mut number = 1;
         while let Ok(metadata) = fs::metadata(self.numbered(number)) {
             let age = metadata.modified().ok().and_then(|at| at.elapsed().ok());
-            if number > self.limits.files_max || age.is_some_and(|age| age > self.limits.age_max) {
+            if number > most || age.is_some_and(|age| self.limits.outlives(age)) {
                 let _ = fs::remove_file(self.numbered(number));
             }
             number += 1;
@@ -150,6 +182,8 @@ impl Write for LogFile {
             let _ = self.rotate();
             self.size = 0;
             self.born = SystemTime::now();
+        } else if self.looked.elapsed().is_ok_and(|age| age >= BETWEEN_LOOKS) {
+            self.forget();
         }
         self.file.write_all(lines)?;
         self.size += u64::try_from(lines.len()).unwrap_or(0);
@@ -198,9 +232,9 @@ mod tests {
 
     fn limits(bytes_max: u64, files_max: u32) -> Limits {
         Limits {
-            bytes_max,
-            files_max,
-            age_max: DAY,
+            bytes_max: Some(bytes_max),
+            files_max: Some(files_max),
+            age_max: Some(DAY),
         }
     }
 
@@ -251,23 +285,94 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("api.log");
         let forgotten = dir.path().join("api.log.1");
-        fs::write(&forgotten, "forgotten\n").unwrap();
         let long_ago = SystemTime::now() - DAY * 3;
-        let times = FileTimes::new().set_modified(long_ago);
-        File::options()
-            .write(true)
-            .open(&forgotten)
-            .unwrap()
-            .set_times(times)
-            .unwrap();
+        let write_old = || {
+            let mut file = File::create(&forgotten).unwrap();
+            file.write_all(b"forgotten\n").unwrap();
+            file.set_times(FileTimes::new().set_modified(long_ago))
+                .unwrap();
+        };
+        write_old();
         let mut log = LogFile::open(&path, limits(1_000, 5)).unwrap();
+        assert!(!forgotten.exists(), "what is too old goes at the start");
+        write_old();
         log.write_all(b"young\n").unwrap();
-        assert!(forgotten.exists(), "nothing is due yet");
+        assert!(forgotten.exists(), "it was looked for a moment ago");
+        log.looked -= BETWEEN_LOOKS;
+        log.write_all(b"young\n").unwrap();
+        assert!(!forgotten.exists(), "and once an hour");
+        write_old();
         log.born = long_ago;
         log.write_all(b"new\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new\n");
-        assert_eq!(fs::read_to_string(&forgotten).unwrap(), "young\n");
+        assert_eq!(fs::read_to_string(&forgotten).unwrap(), "young\nyoung\n");
         assert!(!dir.path().join("api.log.2").exists());
+    }
+
+    #[test]
+    fn a_new_file_is_for_those_who_may_read_the_old_one() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("api.log");
+        fs::write(&path, "begun\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let mut log = LogFile::open(&path, limits(10, 2)).unwrap();
+        log.write_all(b"a line\n").unwrap();
+        assert!(dir.path().join("api.log.1").exists());
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn without_limits_nothing_rotates_and_nothing_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("api.log");
+        let unlimited = Limits {
+            bytes_max: None,
+            files_max: None,
+            age_max: None,
+        };
+        let mut log = LogFile::open(&path, unlimited).unwrap();
+        log.born -= DAY * 10_000;
+        log.write_all(&[b'x'; 100_000]).unwrap();
+        log.write_all(b"\n").unwrap();
+        assert!(!dir.path().join("api.log.1").exists());
+        // As many files as there are bytes for them.
+        log.limits.bytes_max = Some(1);
+        for _ in 0..20 {
+            log.write_all(b"line\n").unwrap();
+        }
+        assert!(dir.path().join("api.log.20").exists());
+    }
+
+    #[test]
+    fn zero_is_no_limit_and_what_is_no_number_is_refused() {
+        let read = |settings: &[(&str, &str)]| {
+            Limits::from_sources(&Sources::from_parts("", settings.iter().copied()))
+        };
+        let defaults = Limits {
+            bytes_max: Some(50 * MIB),
+            files_max: Some(5),
+            age_max: Some(DAY * 7),
+        };
+        assert_eq!(read(&[]).unwrap(), defaults);
+        let none = Limits {
+            bytes_max: None,
+            files_max: None,
+            age_max: None,
+        };
+        let zeros = [
+            ("LOG_MAX_MB", "0"),
+            ("LOG_FILES", "0"),
+            ("LOG_MAX_DAYS", "0"),
+        ];
+        assert_eq!(read(&zeros).unwrap(), none);
+        for name in ["LOG_MAX_MB", "LOG_FILES", "LOG_MAX_DAYS"] {
+            for value in ["seven", "-1", "1.5", "7d"] {
+                let refused = read(&[(name, value)]).unwrap_err().to_string();
+                assert!(refused.contains(name), "{refused}");
+            }
+        }
     }
 
     #[test]

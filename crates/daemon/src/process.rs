@@ -23,7 +23,8 @@ use std::time::Duration;
 
 use crate::BoxError;
 use crate::command_line::{self, Service};
-use crate::config::{ConfigError, Problems};
+use crate::config::{ConfigError, Problems, Sources};
+use crate::log_file::Limits;
 use crate::telemetry::{self, chain};
 use crate::{metrics, traces};
 
@@ -70,7 +71,10 @@ where
     F: Future<Output = Result<(), Failure>>,
 {
     telemetry::init(service);
-    let result = run_to_end(run);
+    let result = match Limits::from_sources(&Sources::load()) {
+        Ok(_) => run_to_end(run),
+        Err(error) => Err(error.into()),
+    };
     traces::finish();
     let Err(failure) = result else {
         return EXIT_OK;

@@ -89,6 +89,12 @@ impl DbError {
         }
     }
 
+    /// What anybody may be shown of it: a text that is always the same, without what a server said.
+    #[must_use]
+    pub fn shown(&self) -> Option<String> {
+        matches!(self, DbError::ReadOnly(_)).then(|| self.to_string())
+    }
+
     /// Whether it only says that an earlier statement of the transaction failed.
     fn is_aftermath(&self) -> bool {
         matches!(self, DbError::Aborted(_))

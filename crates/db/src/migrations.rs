@@ -33,6 +33,22 @@ pub enum SchemaState {
     },
 }
 
+impl SchemaState {
+    /// What is wrong with it, and what to do.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        match self {
+            SchemaState::Current => None,
+            SchemaState::Behind { missing } => Some(format!(
+                "lacks {missing} migration(s): run arenactl migrate"
+            )),
+            SchemaState::Ahead { unknown } => Some(format!(
+                "has {unknown} migration(s) that this build does not know: run a newer build"
+            )),
+        }
+    }
+}
+
 /// What a run of the migrator did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migrated {

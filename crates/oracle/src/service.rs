@@ -1,23 +1,21 @@
 //! The oracle as a process: connects, stands for the lease, runs cycles while it holds it, and
 //! says how it is.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bus::prices::FreshPrice;
-use bus::{Bus, BusConfig};
+use bus::{Bus, BusConfig, BusError};
 use daemon::cadence;
 use daemon::config::{ConfigError, Sources, endpoint};
 use daemon::credentials::{self, Followed};
-use daemon::health::{self, Check, CheckState};
+use daemon::health::{self, Check, CheckState, look};
 use daemon::process::{Failure, Unavailable};
 use daemon::shutdown::Shutdown;
 use db::migrations::SchemaState;
 use db::roles::role_of;
 use db::{Database, DatabaseConfig, DbError};
 use secrecy::ExposeSecret;
-use tokio::time::timeout;
 use tracing::{Instrument as _, info, info_span};
 
 use crate::config::Config;
@@ -25,9 +23,6 @@ use crate::cycle::{self, Oracle, Rhythm};
 use crate::leadership::{Contest, Leadership, LeaseTimes};
 use crate::markets::{self, MarketDesk, system_dice};
 use crate::metrics;
-
-/// The readiness probe waits so long for each dependency.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Reads the settings and runs until a signal.
 ///
@@ -254,64 +249,33 @@ pub async fn probe(
     leadership: Leadership,
     price_ttl_seconds: i64,
 ) -> Vec<Check> {
-    let postgres = check("postgres", async {
-        match database.must_take_writes().await {
-            Ok(()) => Check::ok("postgres"),
-            Err(error) => Check::failed("postgres", error.to_string()),
-        }
-    });
-    let schema = check("schema", async {
-        match database.schema_state().await {
-            Ok(SchemaState::Current) => Check::ok("schema"),
-            Ok(SchemaState::Behind { missing }) => Check::failed(
-                "schema",
-                format!("lacks {missing} migrations: run scripts/migrate"),
-            ),
-            Ok(SchemaState::Ahead { unknown }) => Check::failed(
-                "schema",
-                format!("has {unknown} migrations that this build does not know"),
-            ),
-            Err(error) => Check::failed("schema", error.to_string()),
-        }
-    });
-    let redis = check("redis", async {
-        match bus.must_take_writes().await {
-            Ok(()) => Check::ok("redis"),
-            Err(error) => Check::failed("redis", error.to_string()),
-        }
-    });
-    let price = check("price", async {
-        let now = async {
-            let mut conn = database.get().await?;
-            db::now(&mut conn).await
-        };
-        let (price, now) = futures_util::join!(bus.price(), now);
-        let now = match now {
-            Ok(now) => now,
-            Err(error) => return Check::degraded("price", error.to_string()),
-        };
+    let now = async {
+        let mut conn = database.get().await?;
+        db::now(&mut conn).await
+    };
+    let (postgres, schema, now, redis, price) = futures_util::join!(
+        look("Postgres", database.must_take_writes(), DbError::shown),
+        look("Postgres", database.schema_state(), DbError::shown),
+        look("Postgres", now, DbError::shown),
+        look("Redis", bus.must_take_writes(), BusError::shown),
+        look("Redis", bus.price(), BusError::shown)
+    );
+    let schema = schema.and_then(|state| state.fault().map_or(Ok(()), Err));
+    let price = now.and_then(|now| {
         let fresh = |price: &FreshPrice| price.freshness(now, price_ttl_seconds).is_some();
-        match price.map(|price| price.filter(fresh)) {
-            Ok(Some(fresh)) => described("price", format!("fresh, from {}", fresh.source)),
-            Ok(None) => Check::degraded("price", "no fresh price: the arena takes no wagers"),
-            Err(error) => Check::degraded("price", error.to_string()),
-        }
+        let none = "no fresh price: the arena takes no wagers";
+        price?.filter(fresh).ok_or_else(|| none.to_owned())
     });
-    let (postgres, schema, redis, price) = futures_util::join!(postgres, schema, redis, price);
     vec![
-        postgres,
-        schema,
-        redis,
-        price,
+        Check::of("postgres", postgres),
+        Check::of("schema", schema),
+        Check::of("redis", redis),
+        match price {
+            Ok(fresh) => described("price", format!("fresh, from {}", fresh.source)),
+            Err(detail) => Check::degraded("price", detail),
+        },
         described("role", leadership.role().as_str()),
     ]
-}
-
-async fn check(name: &str, probe: impl Future<Output = Check>) -> Check {
-    match timeout(PROBE_TIMEOUT, probe).await {
-        Ok(check) => check,
-        Err(_) => Check::failed(name, format!("no answer within {PROBE_TIMEOUT:?}")),
-    }
 }
 
 fn described(name: &str, detail: impl Into<String>) -> Check {

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bot;
+pub mod chain;
 pub mod market;
 pub mod outside;
 mod pooler;

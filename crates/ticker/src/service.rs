@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use bus::{Bus, BusConfig};
+use bus::{Bus, BusConfig, BusError};
 use daemon::cadence;
 use daemon::config::{ConfigError, Sources, endpoint};
 use daemon::credentials::{self, Followed};
-use daemon::health::{self, Check};
+use daemon::health::{self, Check, look};
 use daemon::process::{Failure, Unavailable};
 use daemon::shutdown::Shutdown;
 use db::migrations::SchemaState;
@@ -146,13 +146,9 @@ async fn connect_redis(config: &Config) -> Result<Bus, Failure> {
 }
 
 async fn probe(database: Database, bus: Bus) -> Vec<Check> {
-    let check = |name: &str, problem: Option<String>| match problem {
-        None => Check::ok(name),
-        Some(problem) => Check::failed(name, problem),
-    };
-    let (postgres, redis) = tokio::join!(database.must_take_writes(), bus.must_take_writes());
-    vec![
-        check("postgres", postgres.err().map(|error| error.to_string())),
-        check("redis", redis.err().map(|error| error.to_string())),
-    ]
+    let (postgres, redis) = tokio::join!(
+        look("Postgres", database.must_take_writes(), DbError::shown),
+        look("Redis", bus.must_take_writes(), BusError::shown)
+    );
+    vec![Check::of("postgres", postgres), Check::of("redis", redis)]
 }

@@ -7,7 +7,8 @@
 //! /56, and in that the most crowded /64.
 //!
 //! Against somebody with as many addresses as there are places that does not help. Some places are
-//! therefore for bots that proved themselves lately ([`super::proven`]), and these are served first.
+//! therefore for bots that proved themselves lately ([`super::proven`]). These are served first, but
+//! every third turn is for the others: who has never logged in must get in as well.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -25,7 +26,9 @@ const AT_ONCE: usize = 2;
 const WAITING_MAX: usize = 64;
 /// Places beside those, for bots that proved themselves lately.
 const PROVEN_MAX: usize = 16;
-/// How many of these one bot takes.
+/// Turns that they get one after the other while somebody else waits.
+const PROVEN_IN_A_ROW: u32 = 2;
+/// How many of these places one bot takes.
 const PROVEN_OF_ONE_MAX: usize = 2;
 
 /// Who wants a hash.
@@ -45,6 +48,8 @@ struct State {
     free: usize,
     proven: Lane,
     others: Lane,
+    /// Turns of `proven` since the last one of `others`.
+    proven_in_a_row: u32,
 }
 
 struct Lane {
@@ -84,6 +89,7 @@ impl Queue {
             free: AT_ONCE,
             proven: lane(PROVEN_MAX, PROVEN_OF_ONE_MAX),
             others: lane(WAITING_MAX, usize::MAX),
+            proven_in_a_row: 0,
         })))
     }
 
@@ -138,7 +144,17 @@ impl State {
 
     /// Who is served next. Without anybody the turn is free for whoever comes.
     fn next(&mut self) -> Option<Waiting> {
-        let next = self.proven.pop().or_else(|| self.others.pop());
+        if self.proven_in_a_row < PROVEN_IN_A_ROW
+            && let Some(proven) = self.proven.pop()
+        {
+            self.proven_in_a_row += 1;
+            return Some(proven);
+        }
+        if let Some(other) = self.others.pop() {
+            self.proven_in_a_row = 0;
+            return Some(other);
+        }
+        let next = self.proven.pop();
         if next.is_none() {
             self.free += 1;
         }
@@ -169,6 +185,8 @@ impl Lane {
     /// By turns who waited longest, and who waited longest where fewest come from: so nobody waits behind a
     /// whole crowd, and no crowd waits for ever.
     fn pop(&mut self) -> Option<Waiting> {
+        // Whoever has gone must not use up a turn of their lane.
+        self.waiting.retain(|waiting| !waiting.turn.is_closed());
         self.served = self.served.wrapping_add(1);
         let at = if self.served.is_multiple_of(2) {
             0
@@ -332,6 +350,30 @@ mod tests {
         turns.pop();
         assert!(matches!(look(&mut known), Poll::Ready(Some(_))));
         assert!(flood.iter_mut().all(waits));
+    }
+
+    #[test]
+    fn bots_that_proved_themselves_cannot_keep_others_waiting_for_ever() {
+        let (queue, mut turns, mut others) = full(|at| format!("198.51.100.{at}"));
+        let mut proven = Vec::new();
+        let mut served = 0;
+        for turn in 1..=12 {
+            // Whoever of them was served is followed by another one: their lane is always full.
+            while queue.state().proven.waiting.len() < PROVEN_MAX {
+                let bot = i64::try_from(proven.len()).unwrap();
+                proven.push(ask(&queue, "192.0.2.9", Some(bot)));
+            }
+            turns.pop();
+            for asking in proven.iter_mut().chain(&mut others) {
+                if let Poll::Ready(given) = look(asking) {
+                    turns.push(given.unwrap());
+                    *asking = Box::pin(std::future::pending());
+                }
+            }
+            served = WAITING_MAX - queue.state().others.waiting.len();
+            assert!(served >= turn / 3, "{served} of {turn} turns");
+        }
+        assert_eq!(served, 4, "the proven keep their two of three");
     }
 
     #[test]

@@ -104,6 +104,13 @@ impl Tokens {
         jsonwebtoken::decode_header(token).is_ok()
     }
 
+    /// For how many seconds a token of ours is still good, by what it says itself: who made it is not looked
+    /// at. `None` for what is no token.
+    pub(crate) fn seconds_left(token: &str) -> Option<i64> {
+        let claims = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(token).ok()?;
+        Some(claims.exp.saturating_sub(seconds_now()).max(0))
+    }
+
     /// Whom a token stands for; `None` if it was not made here, or is over. Whether its credentials
     /// were rotated away is another question.
     pub(crate) fn verify(&self, token: &str) -> Option<Bearer> {

@@ -25,7 +25,6 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest};
 use bus::Bus;
 use bus::limits::rate::{Rate, Use, Verdict};
-use db::bots::BotRef;
 use local::LocalLimits;
 use redis::SharedRedis;
 pub use settings::ClientLimits;
@@ -37,6 +36,10 @@ use crate::error::ApiError;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// Lines in the log, a minute and address, about requests that no limit counts: those for another host, and
+/// those that cannot be read.
+const UNCOUNTED_LINES_PER_MINUTE: u32 = 60;
 
 /// Counts requests.
 pub(crate) struct Limiter {
@@ -196,19 +199,15 @@ impl Limiter {
         judge(&counted, verdict)
     }
 
-    /// Counts a login for a bot. By address as well: if all of a bot's logins were counted as one,
-    /// anybody could keep it out.
+    /// Counts a login for a bot, which has one name here. By address as well: if all of a bot's logins were
+    /// counted as one, anybody could keep it out.
     pub(crate) async fn login(
         &self,
         address: Option<IpAddr>,
-        bot: &BotRef,
+        bot: &str,
     ) -> Result<Standing, Refused> {
         let Some((rate, address)) = self.limits.logins_per_bot.zip(address) else {
             return Ok(Standing::default());
-        };
-        let bot = match bot {
-            BotRef::Id(id) => id.to_string(),
-            BotRef::Handle(handle) => handle.as_str().to_ascii_lowercase(),
         };
         let counted: Arc<[Counted]> = Arc::new([Counted {
             policy: "logins-per-bot",
@@ -219,6 +218,21 @@ impl Limiter {
             Some(verdict) => judge(&counted, Some(verdict)),
             None => Err(unavailable()),
         }
+    }
+
+    /// Whether a request that is refused before it is counted gets its line in the log: so many of an address
+    /// do, and the others none.
+    pub(crate) fn is_worth_a_line(&self, req: &ServiceRequest) -> bool {
+        let Some(peer) = req.peer_addr() else {
+            return true;
+        };
+        let address = counted_as(self.proxies.client(peer.ip(), req.headers()));
+        let name = format!("line:{address}");
+        let line = Use {
+            name: &name,
+            rate: Rate::per_minute(UNCOUNTED_LINES_PER_MINUTE, UNCOUNTED_LINES_PER_MINUTE),
+        };
+        matches!(self.local.admit(&[line]), Some(Verdict::Admitted { .. }))
     }
 
     /// The policies that count this request.

@@ -272,6 +272,11 @@ pub(super) fn economy() -> Value {
     })
 }
 
+pub(super) fn kept_rules() -> Value {
+    let rules = EconomyRules::default();
+    json!({ "digest": rules.digest(), "rules": rules.canonical(), "first_used_at": AT })
+}
+
 pub(super) fn insights() -> Value {
     json!({
         "bot_id": 11, "handle": BOT, "status": "ALIVE", "mode": "observe", "balance": "995.00000000",
@@ -321,10 +326,10 @@ mod tests {
 
     use api_types::{
         Acceptance, ActionRequest, AnswerJudged, AnswerRequest, Bet, BetRequest, BetsPlaced,
-        BetsRequest, Bot, ChainVerification, DryRun, Economy, History, Insights, LedgerEntry,
-        Market, MarketRequest, MyProfile, Observation, Page, Post, Prediction, PriceSample,
-        Registration, RotatedKeys, Standings, Tick, TokenAnswer, TokenRequest, UsageReceipt,
-        UsageReport,
+        BetsRequest, Bot, ChainVerification, DryRun, Economy, History, Insights, KeptRules,
+        LedgerEntry, Market, MarketRequest, MyProfile, Observation, Page, Post, Prediction,
+        PriceSample, Registration, RotatedKeys, Standings, Tick, TokenAnswer, TokenRequest,
+        UsageReceipt, UsageReport,
     };
     use serde::{Serialize, de::DeserializeOwned};
 
@@ -376,6 +381,7 @@ mod tests {
         is::<DryRun>(dry_run());
         is::<Standings>(standings());
         is::<Economy>(economy());
+        is::<KeptRules>(kept_rules());
         is::<Insights>(insights());
     }
 }

@@ -28,7 +28,7 @@ const ABOUT: &str = "An economy for autonomous agents: each bot has a wallet wit
     ledger, time costs money, and bots wager and bet on what the outside world will do.\n\n\
     Money is a decimal string, never a JSON number. Times are RFC 3339. Lists are newest first and \
     paged by opaque cursors. Errors are `application/problem+json` (RFC 9457) whose `type` names a page about \
-    it. Unknown fields and query parameters are refused. Every POST takes an `Idempotency-Key`: repeated under it, a \
+    it. Unknown fields and query parameters are refused. Every POST and DELETE takes an `Idempotency-Key`: repeated under it, a \
     request has its effects once and gets the same answer for 24 hours.";
 
 /// The whole document.
@@ -196,21 +196,29 @@ mod tests {
     }
 
     #[test]
-    fn every_post_takes_an_idempotency_key() {
+    fn what_has_effects_takes_an_idempotency_key_and_says_so_when_it_repeats_an_answer() {
         let document = document();
+        let mut kept = 0;
         for (path, item) in document["paths"].as_object().unwrap() {
-            let Some(post) = item.get("post") else {
-                continue;
-            };
-            let parameters = post["parameters"].as_array().unwrap();
-            let takes = |name: &str| {
-                parameters.contains(&json!({ "$ref": format!("#/components/parameters/{name}") }))
-            };
-            assert!(
-                takes("idempotencyKey") != takes("secretIdempotencyKey"),
-                "{path}"
-            );
+            for (method, operation) in item.as_object().unwrap() {
+                let listed = operation["parameters"].as_array().into_iter().flatten();
+                let keys = listed.filter(|parameter| {
+                    let name = parameter["$ref"].as_str().unwrap();
+                    name.ends_with("/idempotencyKey") || name.ends_with("/secretIdempotencyKey")
+                });
+                let takes = keys.count();
+                assert_eq!(takes, usize::from(method != "get"), "{method} {path}");
+                for (status, answer) in operation["responses"].as_object().unwrap() {
+                    let tells = answer["headers"]
+                        .get(api_types::IDEMPOTENCY_REPLAYED)
+                        .is_some();
+                    let succeeds = status.starts_with('2');
+                    assert_eq!(tells, takes > 0 && succeeds, "{method} {path} {status}");
+                    kept += usize::from(tells);
+                }
+            }
         }
+        assert!(kept > 15, "{kept}");
     }
 
     /// Every `$ref` and every operation that a link names.

@@ -159,7 +159,7 @@ impl Operation {
     fn with(mut self, parameters: &[&'static str]) -> Operation {
         if parameters
             .iter()
-            .any(|name| matches!(*name, "bot" | "market" | "evidence" | "problem"))
+            .any(|name| matches!(*name, "bot" | "market" | "evidence" | "problem" | "digest"))
         {
             self.problems.push(NotFound);
         }
@@ -210,6 +210,12 @@ impl Operation {
             *key = "secretIdempotencyKey";
         }
         self
+    }
+
+    /// Whether it takes an `Idempotency-Key`.
+    pub(super) fn is_kept(&self) -> bool {
+        let is_key = |name: &&str| matches!(*name, "idempotencyKey" | "secretIdempotencyKey");
+        self.parameters.iter().any(is_key)
     }
 
     /// With `?dry_run=true` it only says what would happen.

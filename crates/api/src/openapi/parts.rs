@@ -68,7 +68,7 @@ pub(super) fn parameters() -> Value {
             moment, unless the arena is paused: `OPEN`, before `bets_close_at`, not paused.",
             json!({ "type": "boolean", "default": false })),
         "predictionStatus": query("status", "Only predictions of this status.", schema_ref("PredictionStatus")),
-        "botId": query("bot_id", "The same as `bot`.", handle.clone()),
+        "botId": query("bot_id", "The same as `bot`; both at once are refused.", handle.clone()),
         "ofBot": query("bot", "Only those of this bot: an id or a handle.", handle.clone()),
         "auditAction": query("action", "Only this action. Without it, all but what agents do themselves.",
             json!({ "type": "string", "pattern": "^[A-Z_]{1,50}$", "example": "PAUSE_ARENA" })),
@@ -78,6 +78,8 @@ pub(super) fn parameters() -> Value {
         "bot": path("bot", "An id or a handle.", handle, "momentum-mia"),
         "market": path("market", "A market's id.", uuid, "5f0e6c52-3f1b-4c3a-9d0e-2d0f1a9b7c11"),
         "evidence": path("evidence", "An id of evidence.", json!({ "type": "integer", "minimum": 1, "format": "int64" }), "12"),
+        "digest": path("digest", "The SHA-256 of a set of figures, in lower-case hex, as `rules` of a position \
+            or of GET /economy says it.", json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" }), &"ab".repeat(32)),
         "problem": path("name", "The last part of a problem's `type`.",
             one_of(ProblemKind::ALL.map(|kind| kind.facts().name)), "ticket-spent"),
         "dryRun": query("dry_run", "`true` says what would happen, and does nothing.", json!({ "type": "boolean", "default": false })),
@@ -167,7 +169,7 @@ pub(super) fn answer_headers(operation: &Operation, answer: &Answer) -> Value {
     if answer.status == 201 && answer.has_location {
         names.push("Location");
     }
-    if operation.parameters.contains(&"idempotencyKey") && answer.status < 300 {
+    if operation.is_kept() && answer.status < 300 {
         names.push(IDEMPOTENCY_REPLAYED);
     }
     Value::Object(named(&names))

@@ -3,8 +3,8 @@
 use api_types::{
     Acceptance, ActionRequest, AnswerJudged, AnswerRequest, ArenaState, AuditEntry, Bet,
     BetRequest, BetsPlaced, BetsRequest, Bot, BotEventData, ChainVerification, DryRun, Economy,
-    Event, Evidence, History, Insights, LedgerEntry, Market, MarketEventData, MarketRequest,
-    MyProfile, Observation, Page, PauseRequest, Post, PostEventData, Prediction,
+    Event, Evidence, History, Insights, KeptRules, LedgerEntry, Market, MarketEventData,
+    MarketRequest, MyProfile, Observation, Page, PauseRequest, Post, PostEventData, Prediction,
     PredictionEventData, PriceSample, Problem, RegisterRequest, Registration, ResumeRequest,
     RetireRequest, ReviveRequest, RotateRequest, RotatedKeys, Standings, Tick, TickEventData,
     TokenAnswer, TokenRequest, UsageReceipt, UsageReport, VoidRequest,
@@ -64,6 +64,7 @@ pub(super) fn all() -> Value {
         .with::<Insights>()
         .with::<Standings>()
         .with::<Economy>()
+        .with::<KeptRules>()
         .with::<UsageReport>()
         .with::<UsageReceipt>()
         .with::<DryRun>()

@@ -34,7 +34,8 @@ pub(super) async fn token(req: HttpRequest, payload: Payload, app: Data<App>) ->
             ));
         }
     };
-    if let Err(refused) = app.limiter.login(address::of(&req), &bot).await {
+    let counted = counted_as(&app, &bot).await?;
+    if let Err(refused) = app.limiter.login(address::of(&req), &counted).await {
         return Err(refused.told(&req));
     }
     // The key itself is the credential: an answer is repeated to nobody who does not have it.
@@ -42,7 +43,8 @@ pub(super) async fn token(req: HttpRequest, payload: Payload, app: Data<App>) ->
         "login:{}",
         hex(&sha256(request.api_key.expose().as_bytes()))
     );
-    let retry = Retry::of_secret(&app, req.headers(), &credential, "POST /auth/token", &body)?;
+    let retry = Retry::of_secret(&app, req.headers(), &credential, "POST /auth/token", &body)?
+        .map(Retry::of_token);
     let login = login(
         &app,
         address::of(&req),
@@ -51,6 +53,21 @@ pub(super) async fn token(req: HttpRequest, payload: Payload, app: Data<App>) ->
         retry.as_ref(),
     );
     once(&app, retry.as_ref(), login).await
+}
+
+/// What a login is counted as: a bot has one count, by whichever of its names it is asked for.
+async fn counted_as(app: &App, bot: &BotRef) -> ApiResult<String> {
+    match bot {
+        BotRef::Id(id) => Ok(id.to_string()),
+        BotRef::Handle(handle) => {
+            let mut conn = app.database.get().await?;
+            let known = db::credentials::login(&mut conn, bot).await?;
+            Ok(known.map_or_else(
+                || handle.as_str().to_ascii_lowercase(),
+                |known| known.bot.to_string(),
+            ))
+        }
+    }
 }
 
 async fn login(

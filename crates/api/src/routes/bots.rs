@@ -25,7 +25,7 @@ use crate::auth::{Asker, AuthenticatedBot, AuthenticatedOperator, Issued};
 use crate::body::Body;
 use crate::cursor::{List, Parameters};
 use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Retry, finish, hook, keeper, secret_keeper};
+use crate::idempotency::{Retry, finish, hook, keeper, location, secret_keeper};
 use crate::keys::sha256;
 use crate::views::Secrecy;
 use crate::{address, routes, views};
@@ -42,7 +42,8 @@ pub(super) async fn create(req: HttpRequest, payload: Payload, app: Data<App>) -
     admit(&app, token)?;
     let address = address::of(&req);
     let asker = registrar(address, &request.handle);
-    let retry = Retry::of_secret(&app, req.headers(), &asker, "POST /bots", &body)?;
+    let retry = Retry::of_secret(&app, req.headers(), &asker, "POST /bots", &body)?
+        .map(|retry| retry.making("/bots"));
     finish(app, retry, move |app, retry| async move {
         let retry = retry.as_deref();
         register(&app, &request.handle, &persona, address, retry).await
@@ -135,9 +136,8 @@ async fn insert(
     let mut conn = app.database.get().await?;
     let registered = db::bots::register(&mut conn, &new, &app.rules, hook.as_ref()).await?;
     let answer = answer(&registered);
-    let place = format!("/bots/{}", answer.id);
     Ok(HttpResponse::Created()
-        .insert_header((LOCATION, place))
+        .insert_header((LOCATION, location("/bots", answer.id)))
         .json(answer))
 }
 

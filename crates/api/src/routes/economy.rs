@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use actix_web::web::{Bytes, Data};
-use api_types::{BotCount, Economy, Parameters, PriceNow};
+use actix_web::web::{Bytes, Data, Path};
+use api_types::{BotCount, Economy, KeptRules, Parameters, PriceNow};
 use bus::BusError;
 use bus::prices::FreshPrice;
 use db::supply::Census;
-use ledger_core::Timestamp;
+use ledger_core::{Hash, Timestamp};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -15,6 +15,7 @@ use crate::answers::{self, Question};
 use crate::app::{App, CountedAt};
 use crate::clock;
 use crate::error::{ApiError, ApiResult};
+use crate::routes;
 
 /// How old a census may be: counting looks at every wallet.
 const CENSUS_SECONDS: u64 = 10;
@@ -46,6 +47,21 @@ async fn look(app: Data<App>) -> ApiResult<Bytes> {
         parameters: Parameters::from(&app.rules),
         rules: app.rules.digest().to_string(),
         as_of,
+    })
+}
+
+/// A set of figures that was in force.
+pub(super) async fn rules(digest: Path<String>, app: Data<App>) -> ApiResult {
+    let unknown = || ApiError::not_found("such set of rules");
+    let digest = Hash::from_hex(&digest).ok_or_else(unknown)?;
+    let mut conn = app.database.get().await?;
+    let kept = db::rules::find(&mut conn, digest)
+        .await?
+        .ok_or_else(unknown)?;
+    routes::ok(&KeptRules {
+        digest: digest.to_string(),
+        rules: kept.text,
+        first_used_at: kept.first_used_at,
     })
 }
 

@@ -30,7 +30,7 @@ use crate::body::{self, Body};
 use crate::cursor::{List, Parameters};
 use crate::dry_run::{self, Run};
 use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Retry, finish, hook, keeper};
+use crate::idempotency::{Retry, finish, hook, keeper, location};
 use crate::views::Secrecy;
 use crate::{routes, usage, views};
 
@@ -423,7 +423,8 @@ pub(super) async fn create(
         operator,
     };
     let scope = opening.operator.scope();
-    let retry = Retry::of(&app, req.headers(), &scope, "POST /markets", &body)?;
+    let retry = Retry::of(&app, req.headers(), &scope, "POST /markets", &body)?
+        .map(|retry| retry.making("/markets"));
     finish(app, retry, move |app, retry| async move {
         open(&app, opening, retry).await
     })
@@ -481,7 +482,7 @@ async fn open(app: &App, opening: Opening, retry: Option<Arc<Retry>>) -> ApiResu
     let market = db::markets::open(&mut conn, &new, &app.rules, hook.as_ref()).await?;
     app.bus.wake_soon();
     Ok(HttpResponse::Created()
-        .insert_header((LOCATION, format!("/markets/{}", market.id)))
+        .insert_header((LOCATION, location("/markets", market.id)))
         .json(answer(&market)))
 }
 

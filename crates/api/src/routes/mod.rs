@@ -96,6 +96,7 @@ pub(crate) fn all(config: &mut ServiceConfig) {
         .service(path("/ticks", READ).route(get().to(ticks::list)))
         .service(path("/bots/{bot}/history", READ).route(get().to(ticks::history)))
         .service(path("/economy", READ).route(get().to(economy::show)))
+        .service(path("/economy/rules/{digest}", READ).route(get().to(economy::rules)))
         .service(path("/insights/{bot}", READ).route(get().to(insights::show)))
         .service(path("/standings", READ).route(get().to(standings::list)))
         .service(path("/events", "GET").route(web::get().to(streams::events)))

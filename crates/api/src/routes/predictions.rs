@@ -13,14 +13,21 @@ use crate::cursor::{List, Parameters};
 use crate::error::{ApiError, ApiResult};
 use crate::{routes, views};
 
-/// `?bot=` takes an id or a handle (`bot_id` is the same by another name), `?status=` a status.
+/// `?bot=` takes an id or a handle (`bot_id` is the same by another name; both at once are refused),
+/// `?status=` a status.
 pub(super) async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
     let parameters = Parameters::of(&req)?;
     let page = parameters.page(List::Predictions, &app.secrets.now().keys.cursor)?;
     let status = parameters.get("status").map(status).transpose()?;
-    let named = ["bot", "bot_id"]
-        .into_iter()
-        .find_map(|name| Some((name, parameters.get(name)?)));
+    let named = match (parameters.get("bot"), parameters.get("bot_id")) {
+        (Some(_), Some(_)) => {
+            let rule = "means the same as `bot`: give one of them";
+            return Err(ApiError::invalid("bot_id", rule));
+        }
+        (Some(text), None) => Some(("bot", text)),
+        (None, Some(text)) => Some(("bot_id", text)),
+        (None, None) => None,
+    };
     let mut conn = app.database.get().await?;
     let bot_id = match named {
         None => None,

@@ -1,10 +1,14 @@
 //! No answer is longer than [`api::ANSWER_MAX_BYTES`], whatever is kept.
 
-use ledger_core::MarketId;
+use actix_web::{HttpResponse, web};
+use daemon::shutdown::Shutdown;
 use ledger_core::market::{MarketSource, Side};
+use ledger_core::{Hash, MarketId};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use test_kit::Arena;
 
-use crate::service::{ADMIN_TOKEN, Service};
+use crate::service::{ADMIN_TOKEN, Answer, Service, config};
 
 /// Fills each list with more than a page of the longest that its columns take.
 async fn stuff(service: &Service, market: MarketId, bot: i64) {
@@ -22,6 +26,14 @@ async fn stuff(service: &Service, market: MarketId, bot: i64) {
                 convert_to(repeat(chr(1), 65536), 'UTF8'), true, {value} FROM generate_series(1, 250); \
          INSERT INTO bets (market_id, bot_id, side, stake, confidence, reasoning, created_at) \
          SELECT '{market}', 1000000 + n, 'YES', 1, 0.5, {reason}, now() FROM generate_series(1, 250) n; \
+         INSERT INTO bets (market_id, bot_id, side, stake, confidence, reasoning, created_at) \
+         SELECT id, {bot}, 'YES', 1, 0.5, {reason}, now() FROM markets WHERE id <> '{market}'; \
+         INSERT INTO predictions (bot_id, observation_id, direction, wager_amount, confidence, reasoning, created_at, \
+                                  settles_at, price_source, rules, reserved) \
+         SELECT bot_id, gen_random_uuid(), direction, wager_amount, confidence, {reason}, created_at, settles_at, \
+                price_source, rules, reserved \
+           FROM predictions, generate_series(1, 250) WHERE bot_id = {bot}; \
+         UPDATE wallets SET open_bets = 251, open_predictions = 251 WHERE bot_id = {bot}; \
          INSERT INTO posts (bot_id, kind, content, reference, created_at) \
          SELECT {bot}, 'BET', {reason}, repeat('\"', 200), now() FROM generate_series(1, 250); \
          INSERT INTO audit_log (actor, action, bot_id, detail) \
@@ -40,6 +52,8 @@ async fn every_route_answers_within_its_bound() {
     let bot = service.arena.bot().handle("Mia").create().await;
     let market = service.arena.market(MarketSource::Weather).await.id;
     service.arena.bet(bot.id, market, Side::Yes, "1.00").await;
+    service.wager(&bot, "1").await.json();
+    let economy = service.get("/economy").await.json();
     stuff(&service, market, bot.id.0).await;
     let shown = service.get(&format!("/markets/{market}")).await.json();
     let evidence = shown["evidence"].as_array().unwrap();
@@ -68,7 +82,8 @@ async fn every_route_answers_within_its_bound() {
             .replace("{bot}", "Mia")
             .replace("{market}", &market.to_string())
             .replace("{evidence}", &id.to_string())
-            .replace("{name}", "ticket-spent");
+            .replace("{name}", "ticket-spent")
+            .replace("{digest}", economy["rules"].as_str().unwrap());
         assert!(
             !url.contains('{'),
             "a parameter that this test does not know: {url}"
@@ -82,11 +97,7 @@ async fn every_route_answers_within_its_bound() {
             _ => request.header("X-Agent-Secret", &bot.api_secret),
         };
         let answer = answer.send().await.unwrap();
-        assert!(
-            !answer.status().is_server_error() || path == "/ready",
-            "{url}: {}",
-            answer.status()
-        );
+        assert_eq!(answer.status(), 200, "{url}");
         let length = answer.bytes().await.unwrap().len();
         assert!(length <= api::ANSWER_MAX_BYTES, "{url}: {length}");
         asked += 1;
@@ -100,6 +111,100 @@ async fn every_route_answers_within_its_bound() {
         let body = service.get(&format!("/{list}?limit=200")).await.body;
         assert!(body.len() > least, "{list}: {}", body.len());
     }
+    let mine = service.get_as(&bot, "/bots/me").await;
+    let of_mine = mine.json();
+    for list in ["open_positions", "open_bets"] {
+        assert_eq!(of_mine[list].as_array().unwrap().len(), 200, "{list}");
+    }
+    assert!(mine.body.len() > 500_000, "{}", mine.body.len());
+}
+
+/// The bound that all routes share, for whichever does not keep to one of its own.
+#[tokio::test]
+async fn a_longer_answer_is_an_error_of_ours_and_not_sent() {
+    let arena = Arena::new().await;
+    let shutdown = Shutdown::manual();
+    let of_size = |bytes: usize| {
+        web::get().to(move || async move { HttpResponse::Ok().body(vec![b' '; bytes]) })
+    };
+    let running = api::start_with(config(&arena), shutdown.clone(), move |routes| {
+        routes
+            .route("/fits", of_size(api::ANSWER_MAX_BYTES))
+            .route("/longer", of_size(api::ANSWER_MAX_BYTES + 1));
+    })
+    .await
+    .ok()
+    .unwrap();
+    let get = |path: &str| {
+        let url = format!("http://{}{path}", running.local_addr());
+        Answer::of(reqwest::Client::new().get(url))
+    };
+    let fits = get("/fits").await;
+    assert_eq!(
+        (fits.status.as_u16(), fits.body.len()),
+        (200, api::ANSWER_MAX_BYTES)
+    );
+    let problem = get("/longer")
+        .await
+        .problem(api_types::ProblemKind::Internal);
+    assert_eq!(problem.instance, "/longer");
+    shutdown.request();
+    running.stopped().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_decided_is_shown_with_a_market_however_many_fetches_came_after_it() {
+    let service = Service::new().await;
+    let market = service.arena.market(MarketSource::News).await.id;
+    service.arena.lock_market(market).await;
+    let at = service.arena.now().await;
+    let mut conn = service.arena.conn().await;
+    for decides in [None, Some(Side::No)] {
+        let fetch = test_kit::market::evidence(at, decides);
+        db::markets::record(&mut conn, market, &fetch, None)
+            .await
+            .unwrap();
+    }
+    let owner = service.arena.owner_client().await;
+    let more = "INSERT INTO evidence (market_id, url, fetched_at, body, truncated, problem) \
+                SELECT market_id, url, now(), '', false, 'no answer' FROM evidence, generate_series(1, 25) \
+                 WHERE side IS NOT NULL";
+    let ids = async |filter: &str| -> Vec<i64> {
+        let sql = format!("SELECT id FROM evidence WHERE {filter} ORDER BY id");
+        let rows = owner.query(&sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    };
+    let shown = async || -> Vec<(i64, bool)> {
+        let market = service.get(&format!("/markets/{market}")).await.json();
+        let evidence = market["evidence"].as_array().unwrap().iter();
+        evidence
+            .map(|one| (one["id"].as_i64().unwrap(), one["decides"] == true))
+            .collect()
+    };
+    let deciding = ids("side IS NOT NULL").await[0];
+    assert_eq!(
+        shown().await,
+        [(ids("true").await[0], false), (deciding, true)]
+    );
+    owner.execute(more, &[]).await.unwrap();
+    let mut expected = vec![(deciding, true)];
+    let later = ids(&format!("id > {deciding}")).await;
+    expected.extend(later[later.len() - 19..].iter().map(|id| (*id, false)));
+    assert_eq!(shown().await, expected);
+    // The list has all of them, the newest first.
+    let page = service
+        .get(&format!("/markets/{market}/evidence?limit=200"))
+        .await
+        .json();
+    let listed: Vec<i64> = page["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["id"].as_i64().unwrap())
+        .collect();
+    let mut all = ids("true").await;
+    all.reverse();
+    assert_eq!(listed, all);
 }
 
 #[tokio::test]
@@ -114,6 +219,8 @@ async fn the_body_of_evidence_is_on_a_path_of_its_own() {
         vec![0xff; 5_000],
     ]
     .concat();
+    let digest = Hash(Sha256::digest(&fetch.body).into());
+    fetch.sha256 = Some(digest);
     let mut conn = service.arena.conn().await;
     db::markets::record(&mut conn, market, &fetch, None)
         .await
@@ -127,6 +234,9 @@ async fn the_body_of_evidence_is_on_a_path_of_its_own() {
         (&one["bytes"], &one["decides"]),
         (&5_031.into(), &true.into())
     );
+    assert_eq!(one["sha256"], digest.to_string());
+    let shown = service.get(&format!("/markets/{market}")).await.json();
+    assert_eq!(shown["evidence"][0]["sha256"], digest.to_string());
     let path = format!("/markets/{market}/evidence/{}", one["id"]);
     let answer = service.get(&path).await;
     assert_eq!(answer.body, fetch.body);

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use test_kit::{Arena, TestBot};
 use tokio::time::{Instant, sleep};
 
-use crate::service::{ADMIN_TOKEN, Answer, OTHER_RANDOM_KEY, RANDOM_KEY, SECRET_KEY, Service};
+use crate::service::{
+    ADMIN_TOKEN, Answer, OTHER_RANDOM_KEY, RANDOM_KEY, SECRET_KEY, Service, same_login,
+};
 
 const NEW_SECRET_KEY: &str = "the-next-secret-key-of-well-over-thirty-two-characters";
 
@@ -157,6 +159,28 @@ async fn within_the_grace_old_and_new_are_good() {
         by_secret(&service, new.api_secret.expose()).await.status,
         200
     );
+}
+
+/// Within the grace a login is compared with both at the cost of one hash.
+#[tokio::test]
+async fn a_rotated_key_is_hashed_under_the_salt_of_the_one_before_it() {
+    let service = Service::new().await;
+    let bot = service.arena.bot().create().await;
+    rotate(&service, &bot, &bot.api_secret, 600).await;
+    let owner = service.arena.owner_client().await;
+    let row = owner
+        .query_one(
+            "SELECT b.api_key_hash, s.api_key_hash FROM bots b JOIN superseded_credentials s ON s.bot_id = b.id \
+              WHERE b.id = $1",
+            &[&bot.id.0],
+        )
+        .await
+        .unwrap();
+    let (present, before): (String, String) = (row.get(0), row.get(1));
+    // $argon2id$v=19$m=…,t=…,p=…$salt$hash
+    let salt = |hash: &str| hash.split('$').nth(4).unwrap().to_owned();
+    assert_eq!(salt(&present), salt(&before));
+    assert_ne!(present, before);
 }
 
 #[tokio::test]
@@ -369,10 +393,8 @@ impl Kept {
         let login = kept.login().await;
         assert_eq!(login.status, 200);
         let again = (Kept::register(&kept.service).await, kept.login().await);
-        assert_eq!(
-            (&again.0.body, &again.1.body),
-            (&registered.body, &login.body)
-        );
+        assert_eq!(again.0.body, registered.body);
+        same_login(&login, &again.1);
         (kept, registered, login)
     }
 
@@ -426,7 +448,7 @@ async fn kept_answers_end_with_the_grace_of_what_they_tell_of() {
     let answer = kept.rotate(&kept.bot.api_secret, 600, RANDOM_KEY).await;
     assert_eq!(answer.status, 200);
     assert_eq!(Kept::register(&kept.service).await.body, registered.body);
-    assert_eq!(kept.login().await.body, login.body);
+    same_login(&login, &kept.login().await);
     end_grace(&kept.service.arena).await;
     kept.tell_nothing().await;
 }
@@ -464,8 +486,16 @@ async fn kept_answers_end_with_a_retirement() {
     Kept::register(&kept.service)
         .await
         .problem(ProblemKind::HandleTaken);
-    // Its key is as good as before, so this is a new token, and not the old one again.
-    assert_eq!(kept.login().await.header("Idempotency-Replayed"), None);
+    // Its key is as good as before, so this is a new token, and not the old one again: an answer that ended
+    // leaves its key free.
+    let fresh = kept.login().await;
+    assert_eq!(
+        (fresh.status.as_u16(), fresh.header("Idempotency-Replayed")),
+        (200, None),
+        "{}",
+        fresh.text()
+    );
+    same_login(&fresh, &kept.login().await);
 }
 
 #[tokio::test]
@@ -534,7 +564,7 @@ async fn a_login_is_answered_once_a_key_and_audited() {
         Answer::of(request.header("Idempotency-Key", RANDOM_KEY))
     };
     let (first, again) = (ask(body.clone()).await, ask(body).await);
-    assert_eq!(first.json(), again.json());
+    same_login(&first, &again);
     assert_eq!(again.header("Idempotency-Replayed"), Some("true"));
     let named = json!({ "handle": bot.handle, "api_key": bot.api_key });
     ask(named).await.problem(ProblemKind::IdempotencyMismatch);

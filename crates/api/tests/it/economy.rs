@@ -1,6 +1,6 @@
-use api_types::Economy;
-use ledger_core::Money;
+use api_types::{Economy, KeptRules, ProblemKind};
 use ledger_core::economy::Enforcement;
+use ledger_core::{EconomyRules, Money};
 use serde_json::json;
 
 use crate::service::Service;
@@ -55,5 +55,26 @@ async fn the_census_is_remembered_and_the_tick_is_not() {
         assert_eq!(after.bots, before.bots);
     } else {
         assert!(after.as_of.seconds_since(before.as_of) >= 9);
+    }
+}
+
+#[tokio::test]
+async fn the_figures_that_a_position_names_can_be_read_by_their_digest() {
+    let service = Service::new().await;
+    let bot = service.arena.bot().create().await;
+    service.wager(&bot, "2").await.json();
+    let listed = service.get("/predictions").await.json();
+    let digest = listed["items"][0]["rules"].as_str().unwrap();
+    let kept: KeptRules = service.get(&format!("/economy/rules/{digest}")).await.ok();
+    assert_eq!(kept.digest, digest);
+    let rules = EconomyRules::from_canonical(&kept.rules).unwrap();
+    assert_eq!(rules.digest().to_string(), digest);
+    assert_eq!(rules.ticket_ttl_seconds, 60);
+    assert!(kept.first_used_at <= service.arena.now().await);
+    for unknown in [&"ab".repeat(32), &digest.to_uppercase(), "x"] {
+        service
+            .get(&format!("/economy/rules/{unknown}"))
+            .await
+            .problem(ProblemKind::NotFound);
     }
 }

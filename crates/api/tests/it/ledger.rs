@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
 use api_types::{ChainVerification, LedgerEntry, Page, ProblemKind};
+use futures_util::FutureExt as _;
 use futures_util::future::{join, join_all, join3};
 use ledger_core::Entry;
 use ledger_core::chain::ChainVerifier;
@@ -108,6 +109,66 @@ async fn two_chains_are_verified_at_once_and_others_wait_for_their_turn() {
     for answer in verified {
         assert_eq!(answer.json()["complete"], true);
     }
+}
+
+#[tokio::test]
+async fn a_chain_is_verified_by_one_run_at_a_time() {
+    let (service, bot) = with_history().await;
+    let other = service.arena.bot().create().await;
+    let path = format!("/bots/{}/ledger/verify", bot.id);
+    let owner = entries_locked(&service).await;
+    let verified = join_all((0..2).map(|_| service.get(&path)));
+    let watched = async {
+        waiting(&owner, 1).await;
+        some_time(&service, &other).await;
+        assert_eq!(
+            waiting_now(&owner).await,
+            1,
+            "the second waits for the first"
+        );
+        owner.batch_execute("COMMIT").await.unwrap();
+    };
+    let (verified, ()) = join(verified, watched).await;
+    for answer in verified {
+        assert_eq!(answer.json()["entries"], 7);
+    }
+}
+
+#[tokio::test]
+async fn others_get_a_connection_between_the_batches_of_a_long_chain() {
+    let service = Service::with(|config| config.database_pool_size = 1).await;
+    let bot = service.arena.bot().create().await;
+    let entries = db::ledger::VERIFY_BATCH * 5 + 10;
+    let owner = service.arena.owner_client().await;
+    test_kit::chain::lengthen(&owner, bot.id, entries).await;
+    let path = format!("/bots/{}/ledger/verify", bot.id);
+    let owner = entries_locked(&service).await;
+    let verified = service.get(&path);
+    let other = async {
+        // The first batch has the only connection.
+        waiting(&owner, 1).await;
+        let profile = format!("/bots/{}", bot.id);
+        let other = service.get(&profile);
+        let freed = async {
+            // Time for the other one to ask for it.
+            for _ in 0..50 {
+                service.get("/health").await.json();
+            }
+            owner.batch_execute("COMMIT").await.unwrap();
+        };
+        join(other, freed).await.0
+    };
+    let ended = std::sync::Mutex::new(Vec::new());
+    let told = |who: &'static str| ended.lock().unwrap().push(who);
+    let (verified, other) = join(
+        verified.inspect(|_| told("verified")),
+        other.inspect(|_| told("other")),
+    )
+    .await;
+    assert_eq!(other.status, 200);
+    let verified: ChainVerification = verified.ok();
+    assert_eq!((verified.entries, verified.complete), (entries, true));
+    assert_eq!(*ended.lock().unwrap(), ["other", "verified"]);
 }
 
 #[tokio::test]

@@ -153,6 +153,31 @@ async fn logins_are_limited_by_address_and_by_bot() {
 }
 
 #[tokio::test]
+async fn a_bot_has_one_count_of_logins_whatever_it_is_called() {
+    let service = Service::with(|config| config.client_limits.logins_per_bot = only(3)).await;
+    let mia = service.arena.bot().handle("Mia").create().await;
+    let names = [
+        json!({ "bot_id": mia.id }),
+        json!({ "handle": "Mia" }),
+        json!({ "handle": "mIA" }),
+    ];
+    let login = async |name: &serde_json::Value| {
+        let mut body = name.clone();
+        body["api_key"] = json!("ldk_wrong");
+        service.post("/auth/token", &body).await
+    };
+    for name in &names {
+        login(name).await.problem(ProblemKind::Unauthorized);
+    }
+    for name in &names {
+        refused(&login(name).await, "logins-per-bot");
+    }
+    // Nobody by a name has a count as well.
+    let nobody = json!({ "handle": "nobody-at-all" });
+    login(&nobody).await.problem(ProblemKind::Unauthorized);
+}
+
+#[tokio::test]
 async fn registrations_are_limited_whatever_becomes_of_them() {
     let service = Service::with(|config| config.client_limits.registrations = only(2)).await;
     let register = |handle: &'static str| {

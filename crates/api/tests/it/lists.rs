@@ -91,6 +91,11 @@ async fn predictions_are_filtered_by_bot_and_status() {
         .get("/predictions?bot_id=99999999999999999999")
         .await
         .refuses_field("bot_id");
+    // Not one of them without a word.
+    service
+        .get(&format!("/predictions?bot=mia&bot_id={}", max.id))
+        .await
+        .refuses_field("bot_id");
 }
 
 #[tokio::test]

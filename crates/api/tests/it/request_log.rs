@@ -6,6 +6,9 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use test_kit::servers::free_port;
 use test_kit::{Arena, eventually};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::service::{ADMIN_TOKEN, SECRET_KEY};
 
@@ -192,4 +195,125 @@ async fn which_requests_are_told_is_a_setting() {
         "{:?}",
         off.lines()
     );
+}
+
+/// Could be a handle, so that it is looked up.
+const SENT: &str = "lds_sent-by-mistake";
+
+/// The problem of an answer that is 503, and the id of its request.
+fn unavailable(status: u16, body: &str) -> String {
+    assert_eq!(status, 503, "{body}");
+    let told: Value = serde_json::from_str(body).unwrap();
+    assert!(told["instance"].as_str().unwrap().contains(SENT));
+    told["request_id"].as_str().unwrap().to_owned()
+}
+
+/// Asks while Postgres does not come to it.
+async fn held_up(api: &Running) -> String {
+    let answer = reqwest::get(format!("{}/bots/{SENT}", api.base))
+        .await
+        .unwrap();
+    unavailable(answer.status().as_u16(), &answer.text().await.unwrap())
+}
+
+/// Sends a head, and never its body.
+async fn given_up(api: &Running) -> String {
+    let address = api.base.trim_start_matches("http://");
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /bots/{SENT}/revive HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n\
+         Content-Type: application/json\r\nContent-Length: 50\r\nConnection: close\r\n\r\n"
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // A reset ends an answer as well.
+    let _ = client.read_to_end(&mut answer).await;
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    unavailable(status, body)
+}
+
+/// Even where no other request has a line.
+#[tokio::test]
+async fn what_fails_on_our_side_has_one_line_that_says_why_and_not_what_was_sent() {
+    let arena = Arena::new().await;
+    let api = Running::start(&arena, &[("REQUEST_LOG", "off")]).await;
+    let owner = arena.owner_client().await;
+    owner
+        .batch_execute("BEGIN; LOCK TABLE bots IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let (held_up, given_up) = tokio::join!(held_up(&api), given_up(&api));
+    owner.batch_execute("COMMIT").await.unwrap();
+    let metrics = reqwest::get(format!("{}/metrics", api.base)).await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    for (id, method, route) in [
+        (held_up, "GET", "/bots/{bot}"),
+        (given_up, "POST", "/bots/{bot}/revive"),
+    ] {
+        let line = eventually("the line is written", || async {
+            let mut lines = api.lines().into_iter();
+            lines.find(|line| line["request.id"] == id)
+        })
+        .await;
+        assert_eq!(
+            (&line["status"], &line["route"]),
+            (&json!(503), &json!(route)),
+            "{line}"
+        );
+        assert_eq!(
+            (&line["method"], &line["problem"]),
+            (&json!(method), &json!("unavailable"))
+        );
+        assert!(
+            line["error"].as_str().is_some_and(|why| why.len() > 10),
+            "{line}"
+        );
+        let text = api.text();
+        assert_eq!(
+            text.lines().filter(|line| line.contains(&id)).count(),
+            1,
+            "{text}"
+        );
+        let counted = metrics.lines().any(|line| {
+            line.starts_with("http_server_request_duration_seconds_count")
+                && line.contains(&format!("http_route=\"{route}\""))
+                && line.contains("http_response_status_code=\"503\"")
+        });
+        assert!(counted, "{route} in {metrics}");
+    }
+    assert!(!api.text().contains(SENT), "{}", api.text());
+}
+
+#[tokio::test]
+async fn what_no_limit_counts_does_not_fill_the_log() {
+    let arena = Arena::new().await;
+    let api = Running::start(&arena, &[("REQUEST_LOG", "errors")]).await;
+    let (http, began) = (Client::new(), Instant::now());
+    for _ in 0..150 {
+        let url = format!("{}/economy", api.base);
+        let stranger = http.get(&url).header("Host", "another.example");
+        assert_eq!(stranger.send().await.unwrap().status(), 421);
+        let long = http.get(format!("{url}?{}", "x".repeat(5_000)));
+        assert_eq!(long.send().await.unwrap().status(), 414);
+    }
+    // Once a later one's line is there, so are all others.
+    let last = http
+        .get(format!("{}/no/such/path", api.base))
+        .send()
+        .await
+        .unwrap();
+    let id = last.headers()["x-request-id"].to_str().unwrap().to_owned();
+    eventually("the line is written", || async {
+        let mut lines = api.lines().into_iter();
+        lines.find(|line| line["request.id"] == id)
+    })
+    .await;
+    let uncounted = |line: &&Value| [421, 414].iter().any(|status| line["status"] == *status);
+    let lines = api.lines();
+    let told = u64::try_from(lines.iter().filter(uncounted).count()).unwrap();
+    // So many at once, and one more each second.
+    let most = 60 + began.elapsed().as_secs() + 1;
+    assert!((60..=most).contains(&told), "{told} of at most {most}");
 }

@@ -6,7 +6,7 @@ use api::{
     ApiConfig, ClientLimits, ConnectionLimits, MetricsAccess, Networks, Origins, Proxies,
     RequestLog, Running, SecretSettings, StreamPatience,
 };
-use api_types::{Observation, Problem, ProblemKind};
+use api_types::{Observation, Problem, ProblemKind, TokenAnswer};
 use bus::prices::FreshPrice;
 use bus::{Bus, BusConfig};
 use daemon::config::Environment;
@@ -241,6 +241,15 @@ pub fn wager(observation: &Observation, amount: &str) -> Value {
         "wager_amount": amount,
         "confidence": "0.6",
     })
+}
+
+/// That the second login is the first one repeated: the same token, which by now is good for less time.
+#[track_caller]
+pub fn same_login(first: &Answer, again: &Answer) {
+    let (first, again): (TokenAnswer, TokenAnswer) = (first.ok(), again.ok());
+    assert_eq!(first.access_token.expose(), again.access_token.expose());
+    let passed = first.expires_in - again.expires_in;
+    assert!((0..=120).contains(&passed), "{passed}");
 }
 
 /// What the API answered.

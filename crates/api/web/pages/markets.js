@@ -487,7 +487,8 @@ function EvidenceBody({ market, evidence: one }) {
       ? html`<p class="caption">
           SHA-256 <code>${one.sha256}</code>${" "}
           ${computed.value ? (fits ? html`<span class="good">computed again here: the same</span>` : html`<span class="bad">computed again here: ${computed.value}</span>`) : null}
-        </p>`
+        </p>
+        <${Trouble} problem=${computed.problem} what="The digest could not be computed again here" again=${computed.again} />`
       : null}
     ${one.bytes === 0
       ? null

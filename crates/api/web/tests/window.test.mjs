@@ -279,6 +279,25 @@ test("a market is settled before one's eyes, with evidence and a payout that is 
   await close();
 });
 
+test("evidence that cannot be checked is said, and checked at the second try", async () => {
+  const settled = (await ask("markets?status=RESOLVED&source=GITHUB")).items[0];
+  let asked = 0;
+  const { page, close } = await openPage(stage, `#/markets/${settled.id}`, {
+    expected: /503/,
+    arm: (page) =>
+      page.route(/\/evidence\/\d+$/, (route) => {
+        asked += 1;
+        return asked === 1 ? route.fulfill({ status: 503, body: "" }) : route.continue();
+      }),
+  });
+  const trouble = page.locator(".evidence").getByRole("alert");
+  await trouble.getByText("The digest could not be computed again here").waitFor();
+  await trouble.getByRole("button", { name: "Try again" }).click();
+  await page.locator(".evidence").getByText("computed again here: the same").waitFor();
+  await trouble.waitFor({ state: "detached" });
+  await close();
+});
+
 test("research: the commitment is checked in the browser once it has closed", async () => {
   const market = await openMarket("RESEARCH", { article: "São Paulo of the tests" }, 600, { answer: "  São Paulo \n" });
   const { page, close } = await openPage(stage, `#/markets/${market.id}`);

@@ -258,6 +258,22 @@ async fn a_handle_cannot_leave_its_place_in_the_path() {
 }
 
 #[tokio::test]
+async fn figures_are_asked_for_by_their_digest() {
+    let digest = "ab".repeat(32);
+    let kept = json!({
+        "digest": digest, "rules": "economy 1\n", "first_used_at": "2026-11-24T00:47:03.662057Z",
+    });
+    let stub = Stub::start(move |_, _| Reply::Json(200, kept.clone())).await;
+    let kept = stub.client().rules(&digest).await.unwrap();
+    assert_eq!(
+        (kept.digest, kept.rules.as_str()),
+        (digest.clone(), "economy 1\n")
+    );
+    let asked = format!("/economy/rules/{digest}");
+    assert!(stub.requests()[0].is("GET", &asked));
+}
+
+#[tokio::test]
 async fn a_base_url_may_have_a_path() {
     let stub = Stub::start(|_, _| Reply::Json(200, json!({"status": "ok"}))).await;
     let mut config = stub.config();

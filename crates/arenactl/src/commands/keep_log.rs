@@ -17,7 +17,7 @@ pub(crate) struct Args {
 
 /// Until standard input ends.
 pub(crate) async fn run(sources: &Sources, args: Args) -> Result<(), Failure> {
-    let limits = Limits::from_sources(sources);
+    let limits = Limits::from_sources(sources)?;
     let shown = args.file.display().to_string();
     let kept = tokio::task::spawn_blocking(move || {
         let mut log = LogFile::open(&args.file, limits)?;

@@ -28,6 +28,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// For settings that are read beside those of the service, which says itself what is wrong with the file.
+    pub(crate) fn beside(sources: &'a Sources) -> Self {
+        Self {
+            sources,
+            problems: Vec::new(),
+        }
+    }
+
     /// A setting without default. `None` means that a problem was noted.
     pub fn required<T: FromStr>(&mut self, name: &str) -> Option<T> {
         let text = self.required_text(name)?;

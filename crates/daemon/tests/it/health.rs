@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use daemon::health::{Check, CheckState, HealthServer, Readiness, ReadinessStatus, serve};
+use daemon::health::{Check, CheckState, HealthServer, Readiness, ReadinessStatus, look, serve};
 use daemon::hosts::Hosts;
 use daemon::shutdown::Shutdown;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -299,4 +299,21 @@ async fn whoever_asks_how_often_the_probe_is_asked_once_a_second_at_most() {
     }
     let seconds = usize::try_from(began.elapsed().as_secs()).unwrap();
     assert!(asked.load(Ordering::SeqCst) <= seconds + 1);
+}
+
+#[tokio::test]
+async fn whoever_asks_is_not_shown_what_a_dependency_said() {
+    let refused = || async { Err::<(), _>("no password for role arena at 10.0.0.7") };
+    let hidden = look("Postgres", refused(), |_| None).await;
+    assert_eq!(
+        Check::of("postgres", hidden),
+        Check::failed("postgres", "Postgres does not answer; see the log")
+    );
+    let fixed = look("Postgres", refused(), |_| {
+        Some("takes no writes".to_owned())
+    })
+    .await;
+    assert_eq!(fixed, Err("takes no writes".to_owned()));
+    let well = look("Postgres", async { Ok::<_, String>(7) }, |_| None).await;
+    assert_eq!(well, Ok(7));
 }

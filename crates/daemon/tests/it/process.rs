@@ -1,6 +1,7 @@
 //! Exit codes and messages of real processes: each test starts this test binary again as a child
 //! that runs [`child`] alone.
 
+use std::io::Write as _;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,11 @@ fn child() {
             "panic" => panic!("the service is broken"),
             "cycle-panic" => panicking_cycle().await,
             "log" => write_log(),
+            "log-and-output" => {
+                let result = write_log();
+                writeln!(std::io::stdout(), "after the rotation")?;
+                result
+            }
             "sigint" => stop_by_signal(signal_hook::consts::SIGINT).await,
             "sigterm" => stop_by_signal(signal_hook::consts::SIGTERM).await,
             other => panic!("no such case: {other}"),
@@ -101,11 +107,17 @@ async fn stop_by_signal(signal: i32) -> Result<(), Failure> {
     Ok(())
 }
 
-fn run(case: &str, environment: &[(&str, &str)]) -> (i32, String) {
-    let Output { status, stderr, .. } = Command::new(std::env::current_exe().unwrap())
+fn child_command() -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--exact", "process::child", "--ignored", "--nocapture"])
         .env_remove("RUST_LOG")
-        .env("ARENA_HOME", std::env::temp_dir().join("no-such-arena"))
+        .env("ARENA_HOME", std::env::temp_dir().join("no-such-arena"));
+    command
+}
+
+fn run(case: &str, environment: &[(&str, &str)]) -> (i32, String) {
+    let Output { status, stderr, .. } = child_command()
         .env(CASE, case)
         .envs(environment.iter().copied())
         .output()
@@ -309,10 +321,7 @@ fn a_log_of_its_own_rotates_and_loses_nothing() {
         .create(true)
         .open(&path)
         .unwrap();
-    let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "process::child", "--ignored", "--nocapture"])
-        .env_remove("RUST_LOG")
-        .env("ARENA_HOME", dir.path())
+    let status = child_command()
         .env(CASE, "log")
         .env("LOG_FILE", &path)
         .env("LOG_MAX_MB", "1")
@@ -336,6 +345,36 @@ fn a_log_of_its_own_rotates_and_loses_nothing() {
     assert!(newest.len() < 1 << 20, "{} bytes", newest.len());
     // What is not logged follows the rotation too.
     assert!(newest.contains("child: the last words"));
+}
+
+#[test]
+fn standard_output_that_is_another_file_stays_that_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |name: &str| {
+        let path = dir.path().join(name);
+        let mut options = std::fs::File::options();
+        (options.create(true).append(true).open(&path).unwrap(), path)
+    };
+    let ((log, path), (output, elsewhere)) = (open("child.log"), open("child.out"));
+    let status = child_command()
+        .env(CASE, "log-and-output")
+        .env("LOG_FILE", &path)
+        .env("LOG_MAX_MB", "1")
+        .stdout(output)
+        .stderr(log)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert!(dir.path().join("child.log.1").exists());
+    let output = std::fs::read_to_string(elsewhere).unwrap();
+    assert!(output.contains("after the rotation"), "{output}");
+}
+
+#[test]
+fn a_malformed_limit_of_logs_is_refused_at_the_start() {
+    let (code, stderr) = run("ok", &[("LOG_MAX_DAYS", "a week")]);
+    assert_eq!(code, 78, "{stderr}");
+    assert!(stderr.contains("LOG_MAX_DAYS"), "{stderr}");
 }
 
 #[test]

@@ -504,21 +504,32 @@ type HeadRow = (
     i32,
 );
 
-/// Evidence of a market, below `before` where given, at most `limit`: what `first` says before all
-/// others, and the newest first.
+/// Which evidence of a market.
+enum Which {
+    /// Below this id.
+    Below(i64),
+    /// What decided it: one fetch at most.
+    Deciding,
+}
+
+/// Evidence of a market, the newest first, at most `limit`. Each is read by an index of its own.
 async fn evidence_heads(
     conn: &mut Connection,
     market: MarketId,
-    before: Option<i64>,
+    which: Which,
     limit: i64,
-    first: &'static str,
 ) -> DbResult<Vec<EvidenceHead>> {
     use diesel::dsl::sql;
-    use diesel::sql_types::{Binary, Bool, Integer};
-    let rows: Vec<HeadRow> = evidence::table
+    use diesel::sql_types::{Binary, Integer};
+    let of_market = evidence::table
         .filter(evidence::market_id.eq(market.0))
-        .filter(evidence::id.lt(before.unwrap_or(i64::MAX)))
-        .order((sql::<Bool>(first).desc(), evidence::id.desc()))
+        .into_boxed();
+    let asked = match which {
+        Which::Below(id) => of_market.filter(evidence::id.lt(id)),
+        Which::Deciding => of_market.filter(evidence::side.is_not_null()),
+    };
+    let rows: Vec<HeadRow> = asked
+        .order(evidence::id.desc())
         .limit(limit.clamp(1, PAGE_MAX))
         .select((
             evidence::id,
@@ -565,7 +576,13 @@ pub async fn evidence_page(
     before: Option<i64>,
     limit: i64,
 ) -> DbResult<Vec<EvidenceHead>> {
-    evidence_heads(conn, market, before, limit, "(id IS NULL)").await
+    evidence_heads(
+        conn,
+        market,
+        Which::Below(before.unwrap_or(i64::MAX)),
+        limit,
+    )
+    .await
 }
 
 /// The newest evidence of a market and what decided it, oldest first, at most `limit`.
@@ -574,7 +591,18 @@ pub async fn evidence_shown(
     market: MarketId,
     limit: i64,
 ) -> DbResult<Vec<EvidenceHead>> {
-    let mut heads = evidence_heads(conn, market, None, limit, "(side IS NOT NULL)").await?;
+    let mut heads = evidence_heads(conn, market, Which::Below(i64::MAX), limit).await?;
+    for deciding in evidence_heads(conn, market, Which::Deciding, 1).await? {
+        if heads
+            .iter()
+            .all(|head| head.evidence.id != deciding.evidence.id)
+        {
+            // The last of them gives way to it, where there are as many as are shown.
+            let kept = usize::try_from(limit - 1).unwrap_or(0);
+            heads.truncate(kept);
+            heads.push(deciding);
+        }
+    }
     heads.sort_by_key(|head| head.evidence.id);
     Ok(heads)
 }

@@ -231,7 +231,7 @@ async fn a_long_chain_is_verified_by_one_call_after_the_other() {
     #[allow(clippy::disallowed_methods, reason = "a switch for `make history`")]
     let entries =
         std::env::var("CHAIN_ENTRIES").map_or(batch * 2 + 10, |many| many.parse().unwrap());
-    lengthen(&owner, bot, entries).await;
+    test_kit::chain::lengthen(&owner, bot, entries).await;
     let mut conn = arena.conn().await;
     let mut steps = Vec::new();
     loop {
@@ -267,74 +267,6 @@ async fn a_long_chain_is_verified_by_one_call_after_the_other() {
         let kept = ledger::verified(&mut conn, bot).await.unwrap();
         assert_eq!(kept.head.sequence, batch + 4, "the last sound one");
     }
-}
-
-/// Makes a bot's chain so many entries long, with the hashes that they must have.
-async fn lengthen(owner: &tokio_postgres::Client, bot: ledger_core::BotId, entries: i64) {
-    use ledger_core::chain::{Head, seal};
-    let row = owner
-        .query_one(
-            "SELECT hash, (extract(epoch FROM recorded_at) * 1000000)::bigint FROM ledger WHERE bot_id = $1",
-            &[&bot.0],
-        )
-        .await
-        .unwrap();
-    let at = ledger_core::Timestamp::from_micros(row.get(1)).unwrap();
-    let mut head = Head {
-        bot_id: bot,
-        sequence: 1,
-        balance: "1000".parse().unwrap(),
-        hash: ledger_core::Hash::from_slice(row.get(0)).unwrap(),
-        recorded_at: Some(at),
-    };
-    let mut scratch = Vec::new();
-    while head.sequence < entries {
-        let (mut sequences, mut balances) = (Vec::new(), Vec::new());
-        let (mut before, mut hashes) = (Vec::new(), Vec::new());
-        while head.sequence < entries && sequences.len() < 100_000 {
-            let posting = ledger_core::Posting {
-                entry_type: ledger_core::EntryType::Heartbeat,
-                amount: "-0.00000001".parse().unwrap(),
-                reference: ledger_core::Reference::new("TICK:1").unwrap(),
-            };
-            let (entry, next) = seal(
-                &head,
-                ledger_core::BotStatus::Alive,
-                posting,
-                at,
-                &mut scratch,
-            )
-            .unwrap();
-            sequences.push(entry.sequence);
-            balances.push(entry.balance_after.to_string());
-            before.push(entry.previous_hash.0.to_vec());
-            hashes.push(entry.hash.0.to_vec());
-            head = next;
-        }
-        owner
-            .execute(
-                "INSERT INTO ledger SELECT $1, s, 'HEARTBEAT', -0.00000001, b::numeric, 'TICK:1', \
-                        'epoch'::timestamptz + $2::bigint * interval '1 microsecond', p, h \
-                   FROM UNNEST($3::bigint[], $4::text[], $5::bytea[], $6::bytea[]) AS n (s, b, p, h)",
-                &[
-                    &bot.0,
-                    &at.micros(),
-                    &sequences,
-                    &balances,
-                    &before,
-                    &hashes,
-                ],
-            )
-            .await
-            .unwrap();
-    }
-    owner
-        .execute(
-            "UPDATE wallets SET sequence = $2, balance = $3::text::numeric, head_hash = $4 WHERE bot_id = $1",
-            &[&bot.0, &head.sequence, &head.balance.to_string(), &head.hash.0.to_vec()],
-        )
-        .await
-        .unwrap();
 }
 
 #[tokio::test]

@@ -45,6 +45,14 @@ async fn it_is_not_ready_while_postgres_or_redis_takes_no_writes() {
         .await;
         arena.refuse_writes(false).await;
         until("it is ready in the end", 200, "").await;
+        // Nobody is told an address, or what a server said.
+        drop(redis);
+        until(
+            "Redis is gone",
+            503,
+            "\"Redis does not answer; see the log\"",
+        )
+        .await;
         shutdown.request();
     };
     let (ended, ()) = tokio::join!(service::run(config, shutdown.clone()), watch);

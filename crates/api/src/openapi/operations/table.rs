@@ -255,6 +255,7 @@ fn bots() -> Vec<Operation> {
         Operation::new("delete", "/bots/{bot}", "retire", "operators", "Takes a bot out for good")
             .by(Who::Operator)
             .with(&["bot"])
+            .once()
             .may_take("RetireRequest", vec![("a reason", json!({ "reason": "its team has left" }))])
             .refuses(&[BotStatus])
             .answers(200, "Bot", "The bot, retired.", examples::bot()),
@@ -424,6 +425,20 @@ fn public() -> Vec<Operation> {
             "Figures in force, tick, money supply, price",
         )
         .answers(200, "Economy", "The economy.", examples::economy()),
+        get(
+            "/economy/rules/{digest}",
+            "showRules",
+            "arena",
+            "A set of figures that was in force, by its digest",
+        )
+        .about("Positions name by it what settles them. The SHA-256 of `rules` is the digest.")
+        .with(&["digest"])
+        .answers(
+            200,
+            "KeptRules",
+            "The figures, one a line.",
+            examples::kept_rules(),
+        ),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! Every POST honours `Idempotency-Key`, including the one that is added tomorrow.
+//! Every POST and DELETE honours `Idempotency-Key`, including the one that is added tomorrow.
 
 use api_types::ProblemKind;
 use ledger_core::market::MarketSource;
@@ -7,22 +7,26 @@ use serde_json::{Value, json};
 use test_kit::TestBot;
 use test_kit::market::RIGHT_ANSWER;
 
-use crate::service::{Answer, OTHER_RANDOM_KEY, RANDOM_KEY, Service, wager};
+use crate::service::{Answer, OTHER_RANDOM_KEY, RANDOM_KEY, Service, same_login, wager};
 use crate::state::State;
 
-/// The paths that the table of routes gives a POST.
-fn posts() -> Vec<String> {
+/// The paths that the table of routes gives a method with effects.
+fn writes() -> Vec<(Method, String)> {
     let table = include_str!("../../../src/routes/mod.rs");
     let mut found = Vec::new();
     for piece in table.split("path(\"").skip(1) {
         let mut quoted = piece.split('"');
         let (pattern, methods) = (quoted.next().unwrap(), quoted.nth(1));
-        if methods.is_some_and(|methods| methods.contains("POST")) {
-            found.push(pattern.to_owned());
+        for method in [Method::POST, Method::DELETE] {
+            if methods.is_some_and(|methods| methods.contains(method.as_str())) {
+                found.push((method, pattern.to_owned()));
+            }
         }
     }
-    assert_eq!(found.len(), table.matches("web::post()").count());
-    assert!(found.len() >= 9, "{found:?}");
+    let routed = ["post", "delete", "put", "patch"]
+        .map(|method| table.matches(&format!("web::{method}()")).count());
+    assert_eq!(found.len(), routed.iter().sum::<usize>());
+    assert!(found.len() > 15, "{found:?}");
     found
 }
 
@@ -53,10 +57,16 @@ impl Cast {
     }
 
     /// A sound request to the path, and a body that is not its own.
-    async fn request(&self, pattern: &str) -> (RequestBuilder, Value) {
+    async fn request(&self, method: &Method, pattern: &str) -> (RequestBuilder, Value) {
         let (service, arena) = (&self.service, &self.service.arena);
         let bet = json!({ "side": "YES", "stake": "1", "confidence": "0.6" });
         match pattern {
+            "/bots/{bot}" if *method == Method::DELETE => {
+                let path = format!("/bots/{}", self.bot.id);
+                let request = service.operator(Method::DELETE, &path);
+                let body = json!({ "reason": "a test" });
+                (request.json(&body), json!({ "reason": "other" }))
+            }
             "/bots" => {
                 let request = service.request(Method::POST, "/bots");
                 let body = json!({ "handle": "Newcomer" });
@@ -145,7 +155,7 @@ impl Cast {
                 };
                 (self.bots("/metrics/usage", usage(1)), usage(2))
             }
-            new => panic!("POST {new} is new: say here how it is retried"),
+            new => panic!("{method} {new} is new: say here how it is retried"),
         }
     }
 }
@@ -158,10 +168,10 @@ async fn registered(service: &Service, handle: &str) -> Value {
 }
 
 #[tokio::test]
-async fn every_post_keeps_its_answer() {
-    for pattern in posts() {
+async fn everything_with_effects_keeps_its_answer() {
+    for (method, pattern) in writes() {
         let cast = Cast::new().await;
-        let (request, other) = cast.request(&pattern).await;
+        let (request, other) = cast.request(&method, &pattern).await;
         let request = request.header("Idempotency-Key", RANDOM_KEY);
         let again = |request: &RequestBuilder| Answer::of(request.try_clone().unwrap());
         let first = again(&request).await;
@@ -176,7 +186,15 @@ async fn every_post_keeps_its_answer() {
                 "{pattern}: {}",
                 replay.text()
             );
-            assert_eq!((replay.status, &replay.body), (first.status, &first.body));
+            assert_eq!(replay.status, first.status, "{pattern}");
+            if pattern == "/auth/token" {
+                same_login(&first, &replay);
+            } else {
+                assert_eq!(replay.body, first.body, "{pattern}");
+            }
+            let place = replay.header("location");
+            assert_eq!(place, first.header("location"), "{pattern}");
+            assert_eq!(place.is_some(), ["/bots", "/markets"].contains(&&*pattern));
         }
         let mismatch = again(&request.try_clone().unwrap().json(&other)).await;
         mismatch.problem(ProblemKind::IdempotencyMismatch);
