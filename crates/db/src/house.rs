@@ -94,7 +94,8 @@ pub(crate) async fn take(conn: &Connection, more: i128, budget: Money) -> DbResu
 
 /// Gives back what was set aside for settled predictions, and books what was minted for them.
 pub(crate) async fn settle(conn: &mut Connection, reserved: i128, minted: i128) -> DbResult<()> {
-    if reserved != 0 {
+    // A payout alone locks the row too: no wager may look between its minting and its commit.
+    if reserved != 0 || minted != 0 {
         // Never below zero: a wrong sum may cost the house its bound, but no bot its payout.
         let less = "UPDATE house_exposure SET reserved = greatest(reserved - $1, 0)";
         let changed = diesel::sql_query(less)
@@ -124,7 +125,7 @@ pub(crate) async fn settle(conn: &mut Connection, reserved: i128, minted: i128) 
 }
 
 /// Counts what is set aside anew, from the open predictions: an older build that settled some during an
-/// upgrade gave nothing back. The oracle does so when it starts.
+/// upgrade gave nothing back. Every service does so when it starts: see [`crate::rules::adopt`].
 pub async fn recount(conn: &mut Connection) -> DbResult<()> {
     conn.transaction::<_, DbError, _>(async |conn| {
         Hold {}.get_result::<SqlTotal>(conn).await?;

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary, Nullable};
+use diesel::sql_types::{Array, BigInt, Binary, Nullable, Timestamptz};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use ledger_core::economy::{EconomyRules, Wallet};
 use ledger_core::ids::PriceId;
-use ledger_core::money::{Confidence, Price};
+use ledger_core::money::{Confidence, Price, Stake};
 use ledger_core::post::Draft;
 use ledger_core::prediction::{
     self, Direction, Found, OpenPrediction, PredictionSettlement, PredictionStatus, PriceSample,
@@ -108,7 +109,7 @@ fn is_open() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
 
 /// As a literal: a prepared statement with a parameter here cannot use the partial indexes.
 fn has_status(status: PredictionStatus) -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
-    diesel::dsl::sql(match status {
+    sql(match status {
         PredictionStatus::Open => "status = 'OPEN'",
         PredictionStatus::Won => "status = 'WON'",
         PredictionStatus::Lost => "status = 'LOST'",
@@ -167,7 +168,7 @@ pub async fn assign_start_prices(
     let mut assigned = 0;
     for digest in waiting {
         let rules = rules::of(conn, digest_of(digest.clone())?, in_force).await?;
-        let in_time = rules.price_ttl_seconds.min(rules.sample_grace_seconds);
+        let in_time = rules.in_time_seconds();
         // Where no sample was taken in time, none will be: history decides, one by one.
         let hopeless = rules.sample_lag_seconds + in_time + SAMPLE_AGE_MAX_SECONDS;
         assigned += diesel::sql_query(
@@ -356,13 +357,7 @@ async fn lock_open(
     let mut open = Vec::with_capacity(rows.len());
     for row in rows {
         let rules = rules::of(conn, digest_of(row.rules)?, in_force).await?;
-        // What was accepted is kept as it was: a row from before rules were kept may lie below the
-        // smallest stake of today.
-        let smallest = EconomyRules {
-            stake_min: row.wager_amount.0,
-            ..(*rules).clone()
-        };
-        let stake = smallest.stake(row.wager_amount.0);
+        let stake = Stake::kept(row.wager_amount.0);
         let prediction = OpenPrediction {
             id: PredictionId(row.id),
             direction: row.direction.0,
@@ -390,7 +385,7 @@ async fn judge(conn: &mut Connection, open: Open, missing: MissingPrices) -> DbR
         prediction, rules, ..
     } = &open;
     let first_due = prediction::start_due(prediction.created_at, rules);
-    let in_time = rules.price_ttl_seconds.min(rules.sample_grace_seconds);
+    let in_time = rules.in_time_seconds();
     // Once given, a start price stays, whatever sample arrives late.
     let start = match open.start_price_id {
         Some(id) => Some(prices::by_id(conn, PriceId(id)).await?),
@@ -426,6 +421,7 @@ async fn judge(conn: &mut Connection, open: Open, missing: MissingPrices) -> DbR
         if let Some((start, end)) = start.zip(end) {
             return Ok(decided(open, start, end));
         }
+        // A void names its start where there was one.
         let unpriced = lean(conn, prediction, first_due, due).await?;
         return Ok(Judgement::Decided(Judged {
             open,
@@ -475,24 +471,33 @@ async fn pair(
 }
 
 /// What there is within the grace period once nobody tells more: a price that came late is better than
-/// none.
+/// none. The own source comes first; then that other one whose pair began first, real ones before
+/// invented ones. Beside a real source of its own a prediction is judged by real ones alone.
 async fn last_resort(
     conn: &mut Connection,
-    start: Option<PriceSample>,
+    own: Option<PriceSample>,
     first_due: Timestamp,
     rules: &EconomyRules,
 ) -> DbResult<(Option<PriceSample>, Option<PriceSample>)> {
     let grace = rules.sample_grace_seconds;
-    let start = match start {
-        Some(start) => start,
-        None => match prices::first(conn, None, first_due, grace).await? {
-            Some(start) => start,
-            None => return Ok((None, None)),
-        },
-    };
-    let due = prediction::end_due(&start, rules);
-    let end = prices::first(conn, Some(start.source), due, grace).await?;
-    Ok((Some(start), end))
+    let mut starts = Vec::new();
+    if own.is_none_or(|own| own.source.is_real()) {
+        for source in PriceSource::ALL {
+            let may_be = own.is_none_or(|own| source != own.source && source.is_real());
+            if may_be {
+                starts.extend(prices::first(conn, source, first_due, grace).await?);
+            }
+        }
+    }
+    starts.sort_by_key(|start| (!start.source.is_real(), start.provider_at, start.id));
+    starts.splice(0..0, own);
+    for start in &starts {
+        let due = prediction::end_due(start, rules);
+        if let Some(end) = prices::first(conn, start.source, due, grace).await? {
+            return Ok((Some(*start), Some(end)));
+        }
+    }
+    Ok((<[_]>::first(&starts).copied(), None))
 }
 
 /// How a prediction without prices would have ended by the nearest later ones.
@@ -609,6 +614,14 @@ async fn close(
             end: end_sample,
             ..
         } = case;
+        // No earlier than its samples were kept, even where a clock was set back since.
+        let samples = [*start, *end_sample].into_iter().flatten();
+        let samples: Vec<i64> = samples.map(|sample| sample.id.0).collect();
+        let resolved_at = sql::<Nullable<Timestamptz>>("greatest(")
+            .bind::<Timestamptz, _>(at.datetime())
+            .sql(", (SELECT max(sampled_at) FROM prices WHERE id = ANY (")
+            .bind::<Array<BigInt>, _>(samples)
+            .sql(")))");
         let changed = diesel::update(
             predictions::table
                 .find(prediction.id.0)
@@ -623,7 +636,7 @@ async fn close(
             predictions::end_price.eq(end_sample.map(price_of)),
             predictions::payout.eq(SqlMoney(end.payout)),
             predictions::brier.eq(end.brier.map(SqlMoney)),
-            predictions::resolved_at.eq(at.datetime()),
+            predictions::resolved_at.eq(resolved_at),
         ))
         .execute(conn)
         .await?;

@@ -66,8 +66,9 @@ fn price_of((id, source, price, provider_at, sampled_at, from_history): Row) -> 
     })
 }
 
-/// Keeps a price. A source that repeats itself (same time at the provider) adds nothing, nor does a
-/// sample of a time for which the source's history was read: then the answer is `None`.
+/// Keeps a sample. A source that repeats itself (same time at the provider) adds nothing, nor does a
+/// sample that is older than [`SAMPLE_AGE_MAX_SECONDS`], or of a time for which the source's history
+/// was read: then the answer is `None`.
 pub async fn record(
     conn: &mut Connection,
     source: PriceSource,
@@ -75,7 +76,11 @@ pub async fn record(
     provider_at: Timestamp,
 ) -> DbResult<Option<PriceRow>> {
     conn.transaction::<_, DbError, _>(async |conn| {
-        if read_at(conn, source, provider_at).await?.is_some() {
+        lock_prices(conn).await?;
+        let oldest = crate::now(conn)
+            .await?
+            .plus_seconds(-SAMPLE_AGE_MAX_SECONDS);
+        if provider_at < oldest || read_at(conn, source, provider_at).await?.is_some() {
             return Ok(None);
         }
         let row: Option<Row> = diesel::insert_into(prices::table)
@@ -159,23 +164,22 @@ pub(crate) async fn first_taken(
     Ok(row.map(price_of).transpose()?.map(|row| row.sample))
 }
 
-/// The first price of any kind, of this source or of any, from `due` on and within so many seconds.
+/// The first price of any kind, of this source, from `due` on and within so many seconds.
 pub(crate) async fn first(
     conn: &mut Connection,
-    source: Option<PriceSource>,
+    source: PriceSource,
     due: Timestamp,
     seconds: i64,
 ) -> DbResult<Option<PriceSample>> {
     let until = due.plus_seconds(seconds);
-    let mut query = prices::table
+    let row: Option<Row> = prices::table
+        .filter(prices::source.eq(SqlPriceSource(source)))
         .filter(prices::provider_at.between(due.datetime(), until.datetime()))
         .order((prices::provider_at.asc(), prices::id.asc()))
         .select(COLUMNS)
-        .into_boxed();
-    if let Some(source) = source {
-        query = query.filter(prices::source.eq(SqlPriceSource(source)));
-    }
-    let row: Option<Row> = query.first(conn).await.optional()?;
+        .first(conn)
+        .await
+        .optional()?;
     Ok(row.map(price_of).transpose()?.map(|row| row.sample))
 }
 
@@ -271,8 +275,17 @@ pub async fn unread(
     Ok((begins_at < ends_at).then_some(Span { begins_at, ends_at }))
 }
 
-/// Held by a transaction that keeps what a history told: "HISTORY".
-const HISTORY_LOCK: i64 = 0x48_4953_544f_5259;
+/// Held by a transaction that keeps prices: "HISTORY". So a history is never read beside a sample of its
+/// span, and prices can be seen in the order of their ids, which the audit builds on.
+const PRICES_LOCK: i64 = 0x48_4953_544f_5259;
+
+async fn lock_prices(conn: &mut Connection) -> DbResult<()> {
+    diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
+        .bind::<BigInt, _>(PRICES_LOCK)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
 
 /// Keeps what a source's history told of a span: its prices, and that there are no others. `false` if
 /// part of the span was read already, or ends so late that a sample of it may still be taken.
@@ -283,10 +296,7 @@ pub async fn record_history(
     told: &[(Price, Timestamp)],
 ) -> DbResult<bool> {
     conn.transaction::<_, DbError, _>(async |conn| {
-        diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
-            .bind::<BigInt, _>(HISTORY_LOCK)
-            .execute(conn)
-            .await?;
+        lock_prices(conn).await?;
         let settled = crate::now(conn)
             .await?
             .plus_seconds(-SAMPLE_AGE_MAX_SECONDS);

@@ -12,6 +12,7 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 use ledger_core::{EconomyRules, Hash, Timestamp};
 
 use crate::error::{DbError, DbResult};
+use crate::house;
 use crate::pool::Connection;
 use crate::schema::economy_rules;
 use crate::sql::statement;
@@ -54,7 +55,8 @@ struct Adopted {
 }
 
 /// What a service does when it starts: keeps its rules, and names them in every open position from
-/// before an upgrade that named none. Answers how many those were.
+/// before an upgrade that named none. Answers how many those were. What the house could lose by open
+/// predictions for which nothing was set aside is set aside now, whatever the budget says.
 ///
 /// Those positions were opened when nobody knew a lag, so they get these rules without one.
 pub async fn adopt(conn: &mut Connection, rules: &EconomyRules) -> DbResult<i64> {
@@ -65,6 +67,8 @@ pub async fn adopt(conn: &mut Connection, rules: &EconomyRules) -> DbResult<i64>
             .bind::<Binary, _>(digest.0.to_vec())
             .get_result(conn)
             .await?;
+        // The last lock of all.
+        house::recount(conn).await?;
         Ok(adopted.rows)
     })
     .await
@@ -98,7 +102,7 @@ pub async fn of(
         kept.ok_or_else(|| DbError::corrupt(format!("no rules have the digest {digest}")))?;
     let rules = EconomyRules::from_canonical(&kept.text)
         .map_err(|error| DbError::corrupt(format!("rules {digest}: {error}")))?;
-    let rules = Arc::new(rules);
+    let rules = Arc::new(rules.within_calendar());
     let mut known = known();
     if known.len() >= REMEMBERED_MAX {
         known.clear();

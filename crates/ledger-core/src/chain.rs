@@ -40,6 +40,13 @@ impl Head {
         }
     }
 
+    /// When an entry is recorded that is appended at `now`: time never runs backwards in a chain, even
+    /// where a clock was set back.
+    #[must_use]
+    pub fn next_at(&self, now: Timestamp) -> Timestamp {
+        self.recorded_at.map_or(now, |last| last.max(now))
+    }
+
     fn after(entry: &Entry) -> Head {
         Head {
             bot_id: entry.bot_id,
@@ -141,7 +148,7 @@ pub fn seal(
         amount,
         balance_after,
         reference,
-        recorded_at: head.recorded_at.map_or(now, |last| last.max(now)),
+        recorded_at: head.next_at(now),
         previous_hash: head.hash,
         hash: Hash::ZERO,
     };

@@ -207,7 +207,8 @@ impl<'de> Deserialize<'de> for Money {
 }
 
 /// Money put at risk: at least the arena's smallest stake. Made by
-/// [`EconomyRules::stake`](crate::EconomyRules::stake), so holding one proves it was checked.
+/// [`EconomyRules::stake`](crate::EconomyRules::stake), so holding one proves it was checked, or read
+/// from a position by [`Stake::kept`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stake(Money);
 
@@ -217,6 +218,11 @@ impl Stake {
             return Err(MoneyError::TooSmall { min });
         }
         Ok(Stake(amount))
+    }
+
+    /// The stake of a position that was accepted: it stays one, whatever the smallest stake is by now.
+    pub fn kept(amount: Money) -> Result<Stake, MoneyError> {
+        Stake::checked(amount, amount)
     }
 
     #[must_use]

@@ -216,7 +216,7 @@ impl Known {
     /// period. What is found does not depend on when somebody looks.
     #[must_use]
     pub fn find(&self, due: Timestamp, rules: &EconomyRules) -> Found {
-        let in_time = due.plus_seconds(rules.price_ttl_seconds.min(rules.sample_grace_seconds));
+        let in_time = due.plus_seconds(rules.in_time_seconds());
         if let Some(sample) = self.taken
             && sample.provider_at <= in_time
         {

@@ -8,6 +8,13 @@ pub use self::canonical::UnreadableRules;
 use crate::economy::Enforcement;
 use crate::market::MarketSource;
 use crate::money::{Money, MoneyError, Stake};
+use crate::prediction::SAMPLE_AGE_MAX_SECONDS;
+
+/// The longest span of time that can be configured, in seconds: thirty days.
+pub const SPAN_MAX_SECONDS: i64 = 30 * 86_400;
+/// Kept rules may be from a build that had no such bound. A longer span than this counts as this: a
+/// hundred years, which no calendar and no interval of Postgres has trouble with.
+const KEPT_SPAN_MAX_SECONDS: i64 = 100 * 366 * 86_400;
 
 /// The largest payout factor that can be configured.
 pub(crate) const PAYOUT_FACTOR_MAX: i64 = 100;
@@ -232,10 +239,12 @@ impl EconomyRules {
             "OPEN_STAKE_MAX",
             "must be at least STAKE_MIN",
         );
+        let span = 1..=SPAN_MAX_SECONDS;
+        let spans = "must be from 1 to 2592000 seconds";
         need(
-            self.prediction_horizon_seconds > 0,
+            span.contains(&self.prediction_horizon_seconds),
             "PREDICTION_HORIZON",
-            "must be above zero seconds",
+            spans,
         );
         need(
             (0..=3_600).contains(&self.sample_lag_seconds),
@@ -243,30 +252,55 @@ impl EconomyRules {
             "must be from 0 to 3600",
         );
         need(
-            self.sample_grace_seconds > 0,
+            span.contains(&self.sample_grace_seconds),
             "SAMPLE_GRACE_SECONDS",
-            "must be above zero",
+            spans,
         );
         need(
-            self.sample_patience_seconds >= self.sample_grace_seconds,
+            (self.sample_grace_seconds..=SPAN_MAX_SECONDS).contains(&self.sample_patience_seconds),
             "SAMPLE_PATIENCE_SECONDS",
-            "must be at least SAMPLE_GRACE_SECONDS",
+            "must be at least SAMPLE_GRACE_SECONDS and at most 2592000",
         );
         need(
             !self.house_loss_budget_per_hour.is_negative(),
             "HOUSE_LOSS_BUDGET_PER_HOUR",
             "must not be negative",
         );
+        // An older sample is not kept, so none would be found that is this old and in time.
         need(
-            self.price_ttl_seconds > 0,
+            (1..=SAMPLE_AGE_MAX_SECONDS).contains(&self.price_ttl_seconds),
             "PRICE_TTL_SECONDS",
-            "must be above zero",
+            "must be from 1 to 600 seconds",
         );
         need(
-            self.ticket_ttl_seconds > 0,
+            span.contains(&self.ticket_ttl_seconds),
             "TICKET_TTL_SECONDS",
-            "must be above zero",
+            spans,
         );
+    }
+
+    /// A sample is in time, and decides, if it is of a moment no longer than this after the one at
+    /// which it was due.
+    #[must_use]
+    pub fn in_time_seconds(&self) -> i64 {
+        self.price_ttl_seconds.min(self.sample_grace_seconds)
+    }
+
+    /// The same rules with no span of time that could not be reckoned with. For rules that were kept.
+    #[must_use]
+    pub fn within_calendar(mut self) -> EconomyRules {
+        for span in [
+            &mut self.sample_lag_seconds,
+            &mut self.prediction_horizon_seconds,
+            &mut self.sample_grace_seconds,
+            &mut self.sample_patience_seconds,
+            &mut self.price_ttl_seconds,
+            &mut self.ticket_ttl_seconds,
+            &mut self.markets.settle_patience_seconds,
+        ] {
+            *span = (*span).clamp(0, KEPT_SPAN_MAX_SECONDS);
+        }
+        self
     }
 
     /// An amount as a stake, if it is at least the smallest one.
@@ -310,7 +344,7 @@ impl MarketRules {
             |rules: &SourceRules, [bounty, seconds, weight]: [&'static str; 3], least| {
                 let fits = !rules.bounty.is_negative() && rules.bounty <= self.pool_max;
                 need(fits, bounty, "must be from 0 to MARKET_POOL_MAX");
-                let lasts = (least..=30 * 86_400).contains(&rules.seconds);
+                let lasts = (least..=SPAN_MAX_SECONDS).contains(&rules.seconds);
                 need(
                     lasts,
                     seconds,
@@ -346,9 +380,9 @@ impl MarketRules {
         );
         need(self.pool_max.is_positive(), "MARKET_POOL_MAX", above_zero);
         need(
-            self.settle_patience_seconds > 0,
+            (1..=SPAN_MAX_SECONDS).contains(&self.settle_patience_seconds),
             "SETTLE_PATIENCE_SECONDS",
-            above_zero,
+            "must be from 1 to 2592000 seconds",
         );
     }
 }

@@ -34,13 +34,19 @@ impl Timestamp {
         self.0
     }
 
-    /// This instant moved by whole seconds (negative: earlier), kept inside the calendar.
+    /// This instant moved by whole seconds (negative: earlier). What would lie beyond the calendar is
+    /// its first or last instant.
     #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Timestamp {
         let micros = self
             .micros()
             .saturating_add(seconds.saturating_mul(1_000_000));
-        Timestamp::from_micros(micros).unwrap_or(self)
+        let end = if seconds < 0 {
+            DateTime::<Utc>::MIN_UTC
+        } else {
+            DateTime::<Utc>::MAX_UTC
+        };
+        Timestamp::from_micros(micros).unwrap_or_else(|| Timestamp::from(end))
     }
 
     /// Whole seconds from `earlier` to this instant; negative if it is later.

@@ -46,7 +46,6 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     {
         let mut conn = database.get().await?;
         db::rules::adopt(&mut conn, &config.rules).await?;
-        db::house::recount(&mut conn).await?;
     }
     let announcement = bus.announce("oracle");
     let rhythm = Rhythm {

@@ -163,8 +163,24 @@ impl Arena {
     /// Keeps a price; `seconds_from_now` places its time at the provider.
     pub async fn price(&self, price: &str, source: PriceSource, seconds_from_now: i64) {
         let at = self.now().await.plus_seconds(seconds_from_now);
-        let price: Price = price.parse().unwrap();
-        db::prices::record(&mut *self.conn().await, source, price, at)
+        self.price_at(price, source, at).await;
+    }
+
+    /// Keeps a price of that time at the provider. One that is too old to be taken now counts as taken
+    /// then.
+    pub async fn price_at(&self, price: &str, source: PriceSource, at: Timestamp) {
+        let parsed: Price = price.parse().unwrap();
+        let kept = db::prices::record(&mut *self.conn().await, source, parsed, at).await;
+        if kept.unwrap().is_some() || at > self.now().await.plus_seconds(-590) {
+            return;
+        }
+        let keep = format!(
+            "INSERT INTO prices (source, price, provider_at, sampled_at) \
+             VALUES ('{source}', {price}, '{at}', '{at}') ON CONFLICT DO NOTHING"
+        );
+        self.owner_client()
+            .await
+            .batch_execute(&keep)
             .await
             .unwrap();
     }

@@ -4,10 +4,10 @@
 
 use ledger_core::criteria::{Criteria, Times};
 use ledger_core::market::{BetState, MarketSource, MarketStatus, Resolution, Side, settle};
-use ledger_core::money::{Confidence, Outcome};
+use ledger_core::money::{Confidence, Outcome, Stake};
 use ledger_core::parimutuel::StakedBet;
 use ledger_core::research::{Answer, Nonce, commitment};
-use ledger_core::{BetId, BotId, EconomyRules, Hash, MarketId, Money, Timestamp};
+use ledger_core::{BetId, BotId, Hash, MarketId, Money, Timestamp};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -33,9 +33,9 @@ pub(super) struct MarketsReport {
 const MARKETS_WITH_BETS: &str = "COPY ( \
     SELECT m.id, m.source::text, m.status::text, m.bounty, m.bets, m.staked, m.outcome, m.paid, \
            m.commitment, m.nonce, m.answer, e.side::text, \
-           m.bets_close_at, m.deadline, m.resolved_at, e.fetched_at, v.actor, m.rules, \
+           m.bets_close_at, m.deadline, m.resolved_at, e.fetched_at, v.actor, m.rules, m.opens_at, \
            b.id, b.bot_id, b.side::text, b.answer, b.stake, b.confidence, b.state::text, b.payout, \
-           b.minted, b.burned, b.brier, b.created_at \
+           b.minted, b.burned, b.brier, b.created_at, b.rules IS NULL \
       FROM markets m \
       LEFT JOIN evidence e ON e.market_id = m.id AND e.side IS NOT NULL \
       LEFT JOIN (SELECT detail->>'market_id' AS market, min(actor) AS actor \
@@ -45,7 +45,8 @@ const MARKETS_WITH_BETS: &str = "COPY ( \
 
 /// What decided each market, once, with its bytes where they are to be read again.
 fn outcomes(derive: Option<Derive>) -> String {
-    // What was decided before rules were kept may have been read by another function.
+    // What was decided before rules were kept may have been read by another function, and from more of an
+    // answer than was kept of it. Since then the kept bytes alone decide, cut off or not.
     let body = match derive {
         Some(_) => "CASE WHEN m.rules IS NOT NULL THEN e.body END",
         None => "NULL::bytea",
@@ -53,8 +54,9 @@ fn outcomes(derive: Option<Derive>) -> String {
     format!(
         "COPY (SELECT m.id, m.source::text, m.criteria::text, m.opens_at, \
                       m.bets_close_at, m.deadline, m.outcome, \
-                      e.fetched_at, e.truncated, \
-                      CASE WHEN e.truncated THEN NULL ELSE sha256(e.body) = e.sha256 END, {body} \
+                      e.fetched_at, \
+                      CASE WHEN e.truncated AND m.rules IS NULL THEN NULL \
+                           ELSE sha256(e.body) = e.sha256 END, {body} \
                  FROM markets m JOIN evidence e ON e.market_id = m.id AND e.side IS NOT NULL \
                 WHERE m.status = 'RESOLVED' ORDER BY m.id) TO STDOUT (FORMAT binary)"
     )
@@ -66,7 +68,7 @@ pub(super) async fn audit(
     verdicts: &Verdicts,
     derive: Option<Derive>,
 ) -> DbResult<MarketsReport> {
-    let mut auditor = Auditor::default();
+    let mut auditor = Auditor::of(verdicts);
     let mut current: Option<(MarketId, MarketFacts, Vec<BetRow>)> = None;
     copy_out(client, MARKETS_WITH_BETS, |row| {
         let columns = fields::<COLUMNS>(row).ok_or_else(malformed)?;
@@ -87,7 +89,7 @@ pub(super) async fn audit(
         auditor.market(market, &facts, &bets);
     }
     copy_out(client, &outcomes(derive), |row| {
-        let columns = fields::<11>(row).ok_or_else(malformed)?;
+        let columns = fields::<10>(row).ok_or_else(malformed)?;
         let id = market_id(columns[0])?;
         auditor.outcome(id, &columns, derive);
         Ok(())
@@ -118,6 +120,8 @@ struct MarketFacts {
     voided_by: Option<String>,
     /// How long its source had, by the rules that it names.
     patience_seconds: Option<i64>,
+    opens_at: Option<Timestamp>,
+    names_rules: bool,
 }
 
 struct BetRow {
@@ -133,6 +137,7 @@ struct BetRow {
     burned: Money,
     brier: Option<Money>,
     created_at: Option<Timestamp>,
+    names_rules: bool,
 }
 
 fn text(raw: Option<&[u8]>) -> Option<String> {
@@ -145,8 +150,8 @@ fn market_id(raw: Option<&[u8]>) -> DbResult<MarketId> {
 }
 
 /// In a row, and where the bet begins among them.
-const COLUMNS: usize = 30;
-const BET: usize = 18;
+const COLUMNS: usize = 32;
+const BET: usize = 19;
 
 type Columns<'a> = [Option<&'a [u8]>; COLUMNS];
 
@@ -183,6 +188,8 @@ fn market_of(columns: &Columns<'_>, verdicts: &Verdicts) -> MarketFacts {
         fetched_at: columns[15].and_then(timestamp_of),
         voided_by: text(columns[16]),
         patience_seconds: columns[17].and_then(|rules| verdicts.patience_of(rules)),
+        opens_at: columns[18].and_then(timestamp_of),
+        names_rules: columns[17].is_some(),
     }
 }
 
@@ -201,6 +208,7 @@ fn bet_of(columns: &Columns<'_>) -> DbResult<BetRow> {
         burned,
         brier,
         created_at,
+        nameless,
     ] = *columns;
     Ok(BetRow {
         id: BetId(int8(id).ok_or_else(malformed)?),
@@ -215,16 +223,20 @@ fn bet_of(columns: &Columns<'_>) -> DbResult<BetRow> {
         burned: money(burned).unwrap_or_default(),
         brier: money(brier),
         created_at: created_at.and_then(timestamp_of),
+        names_rules: nameless == Some(&[0]),
     })
 }
 
 struct Auditor {
+    /// What began later names its rules.
+    named_since: Option<Timestamp>,
     report: MarketsReport,
 }
 
-impl Default for Auditor {
-    fn default() -> Auditor {
+impl Auditor {
+    fn of(verdicts: &Verdicts) -> Auditor {
         Auditor {
+            named_since: verdicts.named_since(),
             report: MarketsReport {
                 markets: 0,
                 faults_total: 0,
@@ -232,9 +244,7 @@ impl Default for Auditor {
             },
         }
     }
-}
 
-impl Auditor {
     fn fault(
         &mut self,
         market: MarketId,
@@ -277,6 +287,7 @@ impl Auditor {
         };
         self.differs(id, "market.bets", bets.len(), facts.bets);
         self.times(id, status, facts, bets);
+        self.rules(id, facts, bets);
         let open = bets.iter().filter(|bet| bet.state == Some(BetState::Open));
         let open = open.count();
         if status.is_settled() {
@@ -293,7 +304,7 @@ impl Auditor {
     }
 
     /// The bytes that decided have the digest that was kept with them, and say what the outcome says.
-    fn outcome(&mut self, id: MarketId, columns: &[Option<&[u8]>; 11], derive: Option<Derive>) {
+    fn outcome(&mut self, id: MarketId, columns: &[Option<&[u8]>; 10], derive: Option<Derive>) {
         let [
             _,
             source,
@@ -303,7 +314,6 @@ impl Auditor {
             deadline,
             outcome,
             fetched_at,
-            truncated,
             whole,
             body,
         ] = *columns;
@@ -339,8 +349,6 @@ impl Auditor {
         };
         let said = match derive(&criteria, &times, fetched_at, body) {
             Ok(reading) => criteria.decide(&reading).map(|side| side.to_string()),
-            // Of an answer that is too long its beginning is kept, which need not say it.
-            Err(_) if truncated == Some(&[1]) => return,
             Err(problem) => Some(format!("nothing: {problem}")),
         };
         let said = said.unwrap_or_else(|| "nothing".to_owned());
@@ -388,6 +396,25 @@ impl Auditor {
         }
         if status == MarketStatus::Void {
             self.called_off(id, facts);
+        }
+    }
+
+    /// Market and bets name the rules they began under, once there were any to name.
+    fn rules(&mut self, id: MarketId, facts: &MarketFacts, bets: &[BetRow]) {
+        let Some(since) = self.named_since else {
+            return;
+        };
+        let nameless =
+            |named: bool, at: Option<Timestamp>| !named && at.is_none_or(|at| at > since);
+        let expected = "the digest of the rules it began under";
+        if nameless(facts.names_rules, facts.opens_at) {
+            self.fault(id, None, "market.rules".to_owned(), expected, "none");
+        }
+        for bet in bets {
+            if nameless(bet.names_rules, bet.created_at) {
+                let field = format!("bet {}: rules", bet.id);
+                self.fault(id, Some(bet.bot_id), field, expected, "none");
+            }
         }
     }
 
@@ -548,14 +575,10 @@ fn judged(bet: &BetRow, bounty: Money, right: bool) -> Ending {
 }
 
 fn staked_bet(bet: &BetRow) -> Option<StakedBet> {
-    let smallest = EconomyRules {
-        stake_min: bet.stake,
-        ..EconomyRules::default()
-    };
     Some(StakedBet {
         id: bet.id,
         side: bet.side?,
-        stake: smallest.stake(bet.stake).ok()?,
+        stake: Stake::kept(bet.stake).ok()?,
         confidence: bet.confidence?,
         // That only the dead forfeit, and they always do, is what the chains themselves say.
         owner_dead: bet.state == Some(BetState::Forfeit),

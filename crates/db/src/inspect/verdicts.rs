@@ -8,7 +8,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use ledger_core::{EconomyRules, Hash};
+use ledger_core::prediction::PriceSource;
+use ledger_core::{EconomyRules, Hash, Timestamp};
 use tokio_postgres::Client;
 
 use crate::error::DbResult;
@@ -16,12 +17,22 @@ use crate::error::DbResult;
 /// Longer than any transaction that keeps a sample may take: one that is older was there to be read.
 const SETTLED_MARGIN_SECONDS: i64 = 60;
 
+/// For so long after an upgrade an older build may have gone on working beside the new one.
+const UPGRADE_SECONDS: i64 = 86_400;
+
+/// Since this migration no prediction is void while another real source tells both prices.
+const ANY_SOURCE_VERSION: &str = "20261129000025";
+
 /// The kept rules as a part of a query; made once an audit.
 #[derive(Debug, Clone)]
 pub(super) struct Verdicts {
     rules: String,
     /// How long a market waits for its source, in seconds.
     patience: BTreeMap<Hash, i64>,
+    /// What began later names its rules; `None` before any were kept.
+    named_since: Option<Timestamp>,
+    /// What was settled later is void only if no source told both prices.
+    any_source_since: Option<Timestamp>,
 }
 
 impl Verdicts {
@@ -35,9 +46,11 @@ impl Verdicts {
         for row in client.query(ask, &[]).await? {
             let (digest, text): (String, String) = (row.get(0), row.get(1));
             if let Ok(kept) = EconomyRules::from_canonical(&text) {
+                // One absurd set must not keep all others from being audited.
+                let kept = kept.within_calendar();
                 let (lag, horizon) = (kept.sample_lag_seconds, kept.prediction_horizon_seconds);
                 let (grace, factor) = (kept.sample_grace_seconds, kept.payout_factor);
-                let in_time = kept.price_ttl_seconds.min(grace);
+                let in_time = kept.in_time_seconds();
                 let wait = kept.sample_patience_seconds;
                 let row =
                     format!("('{digest}', {lag}, {horizon}, {grace}, {in_time}, {wait}, {factor})");
@@ -47,7 +60,28 @@ impl Verdicts {
                 patience.extend(Hash::from_hex(&digest).map(|digest| (digest, waits)));
             }
         }
-        Ok(Verdicts { rules, patience })
+        let ask = "SELECT (SELECT (extract(epoch FROM min(first_used_at)) * 1000000)::bigint \
+                     FROM economy_rules), \
+                  (SELECT (extract(epoch FROM run_on) * 1000000)::bigint \
+                     FROM public.__diesel_schema_migrations WHERE version = $1)";
+        let row = client.query_one(ask, &[&ANY_SOURCE_VERSION]).await?;
+        let since = |column: usize| {
+            let micros: Option<i64> = row.get(column);
+            let at = micros.and_then(Timestamp::from_micros);
+            at.map(|at| at.plus_seconds(UPGRADE_SECONDS))
+        };
+        Ok(Verdicts {
+            rules,
+            patience,
+            named_since: since(0),
+            any_source_since: since(1),
+        })
+    }
+
+    /// Whatever began later names the rules it began under. Only what an older build wrote beside this one,
+    /// and settled before any service started, may name none for a day longer.
+    pub(super) const fn named_since(&self) -> Option<Timestamp> {
+        self.named_since
     }
 
     /// The patience of a market that names these rules; `None` where they are not known.
@@ -59,6 +93,15 @@ impl Verdicts {
     /// `problem`: what should have been, or NULL.
     pub(super) fn query(&self, columns: &str, condition: &str) -> String {
         let rules = &self.rules;
+        let since = |at: Option<Timestamp>| match at {
+            Some(at) => format!("'{at}'::timestamptz"),
+            None => "'infinity'::timestamptz".to_owned(),
+        };
+        let real: Vec<String> = PriceSource::ALL
+            .into_iter()
+            .filter(|source| source.is_real())
+            .map(|source| format!("'{source}'"))
+            .collect();
         format!(
             "WITH r AS MATERIALIZED (SELECT decode(hex, 'hex') AS digest, \
                     make_interval(secs => lag) AS lag, make_interval(secs => horizon) AS horizon, \
@@ -79,6 +122,13 @@ impl Verdicts {
             "END_WAS_THERE",
             &not_the_first("e", "d.end_surely_due", "(x.id < e.id OR x.sampled_at < d.long_before)"),
         )
+        .replace("WRONG_SOURCE", WRONG_SOURCE)
+        .replace("TOLD_ITS_END", TOLD_ITS_END)
+        .replace("OTHER_WAS_THERE", OTHER_WAS_THERE)
+        .replace("START_IN_TIME", START_IN_TIME)
+        .replace("REAL_SOURCES", &real.join(", "))
+        .replace("NAMED_SINCE", &since(self.named_since))
+        .replace("ANY_SOURCE_SINCE", &since(self.any_source_since))
         .replace("MARGIN", &SETTLED_MARGIN_SECONDS.to_string())
     }
 }
@@ -109,37 +159,82 @@ const DUE: &str = "p.created_at + coalesce(r.lag, '0') AS start_due, \
          ELSE s.provider_at + r.horizon END AS end_surely_due, \
     p.resolved_at - make_interval(secs => MARGIN) AS long_before";
 
-/// Positions that an upgrade found open have no lag, and a start sample that was given them without a
-/// bound on its time; so that bound is only held where there is a lag.
+/// A start sample that was taken in time: its source is the prediction's own.
+const START_IN_TIME: &str = "NOT s.history AND s.provider_at <= d.start_due + r.in_time";
+
+/// The first sample taken in time decides which source is the prediction's own. Another one may take its place
+/// only if the own one is real, was waited for during the grace, and told no end.
+const WRONG_SOURCE: &str = "EXISTS (SELECT FROM prices x WHERE NOT x.history AND x.source <> s.source \
+            AND x.provider_at >= d.start_due AND x.provider_at <= d.start_due + r.in_time AND x.id < s.id \
+            AND (NOT (START_IN_TIME) OR (x.provider_at, x.id) < (s.provider_at, s.id))) \
+    AND NOT EXISTS (SELECT FROM prices x WHERE NOT x.history AND x.source <> s.source \
+            AND x.source IN (REAL_SOURCES) \
+            AND x.provider_at >= d.start_due AND x.provider_at <= d.start_due + r.in_time \
+            AND p.resolved_at > x.provider_at + r.horizon + r.grace AND NOT TOLD_ITS_END \
+            AND NOT EXISTS (SELECT FROM prices z WHERE NOT z.history AND z.source = x.source \
+                AND z.provider_at >= d.start_due AND z.id < x.id \
+                AND (z.provider_at, z.id) < (x.provider_at, x.id)))";
+
+/// Whether the source of `x`, a start, told the end that was due, long before the prediction was settled.
+const TOLD_ITS_END: &str = "EXISTS (SELECT FROM prices y WHERE y.source = x.source \
+            AND y.provider_at >= x.provider_at + r.horizon \
+            AND y.provider_at <= x.provider_at + r.horizon + r.grace AND y.sampled_at < d.long_before \
+            AND (NOT y.history AND y.provider_at <= x.provider_at + r.horizon + r.in_time \
+                 OR EXISTS (SELECT FROM price_history_reads h WHERE h.source = x.source \
+                        AND h.begins_at <= x.provider_at + r.horizon AND h.ends_at > y.provider_at \
+                        AND h.read_at < d.long_before)))";
+
+/// Whether another real source's first price of any kind, and the end after it, were there. Beside an invented
+/// source of its own a prediction is judged by that one alone.
+const OTHER_WAS_THERE: &str = "EXISTS (SELECT FROM unnest(ARRAY[REAL_SOURCES]::price_source[]) a (source) \
+           CROSS JOIN LATERAL (SELECT provider_at, sampled_at FROM prices \
+                WHERE source = a.source AND provider_at >= d.start_due \
+                  AND provider_at <= d.start_due + r.grace ORDER BY provider_at, id LIMIT 1) x \
+           JOIN prices y ON y.source = a.source AND y.provider_at >= x.provider_at + r.horizon \
+                AND y.provider_at <= x.provider_at + r.horizon + r.grace \
+          WHERE a.source <> s.source AND (s.source IN (REAL_SOURCES) OR NOT (START_IN_TIME)) \
+            AND x.sampled_at < d.long_before AND y.sampled_at < d.long_before)";
+
+/// What the prediction's row says, then its samples whatever it came to, then what they come to.
+///
+/// Before rules were kept, start and end could be of different sources, which was void. Positions that an
+/// upgrade found open have no lag, and a start sample that was given them without a bound on its time; so that
+/// bound is only held where there is a lag.
 const PROBLEM: &str = "CASE \
-    WHEN p.status IN ('OPEN', 'FORFEIT') THEN NULL \
+    WHEN p.rules IS NULL AND p.created_at > NAMED_SINCE THEN 'the digest of the rules it began under' \
     WHEN p.rules IS NOT NULL AND r.digest IS NULL THEN 'rules that are kept' \
-    WHEN p.status IN ('WON', 'LOST') THEN CASE \
-        WHEN NOT coalesce(s.price = p.start_price AND e.price = p.end_price AND s.price <> e.price \
-            AND s.source = e.source AND s.source = p.price_source AND e.provider_at > s.provider_at \
+    WHEN p.status = 'VOID' AND p.payout <> p.wager_amount THEN 'its stake back' \
+    WHEN r.digest IS NULL AND p.status NOT IN ('WON', 'LOST') THEN NULL \
+    WHEN s.price IS DISTINCT FROM p.start_price OR s.source IS DISTINCT FROM p.price_source \
+        OR e.price IS DISTINCT FROM p.end_price \
+        OR NOT coalesce(e.source = s.source AND e.provider_at > s.provider_at, e.id IS NULL) \
+        THEN 'the prices of its samples' \
+    WHEN p.status IN ('WON', 'LOST') AND NOT coalesce(s.price <> e.price \
             AND (p.status = 'WON') = ((p.direction = 'UP') = (e.price > s.price)), false) \
-            THEN 'the verdict of its samples' \
-        WHEN s.provider_at < d.start_due THEN 'a start sample at or after it was due' \
-        WHEN e.provider_at < d.end_due THEN 'an end sample at or after it was due' \
-        WHEN r.lag > '0' AND s.provider_at > d.start_due + r.grace OR e.provider_at > d.end_due + r.grace \
-            THEN 'samples within the grace' \
-        WHEN e.sampled_at > p.resolved_at THEN 'samples from before it was settled' \
-        WHEN START_WAS_THERE THEN 'the first sample at or after the start was due' \
-        WHEN END_WAS_THERE THEN 'the first sample at or after the end was due' \
-        WHEN p.payout <> CASE p.status WHEN 'WON' THEN p.wager_amount * r.factor ELSE 0 END \
-            THEN 'the payout of its rules' END \
-    ELSE CASE \
-        WHEN p.payout <> p.wager_amount THEN 'its stake back' \
-        WHEN s.price = e.price THEN NULL \
-        WHEN r.digest IS NULL THEN NULL \
-        WHEN e.id IS NOT NULL THEN 'a verdict: both of its samples are there' \
-        WHEN p.resolved_at <= p.created_at + r.lag + r.horizon + r.wait THEN 'a wait for its samples' \
-        WHEN s.id IS NULL AND EXISTS (SELECT FROM prices x \
-              WHERE x.provider_at >= d.start_due AND x.provider_at <= d.start_due + r.grace \
-                AND x.sampled_at < d.long_before) \
-            THEN 'a verdict: its start sample was there' \
-        WHEN s.id IS NOT NULL AND EXISTS (SELECT FROM prices x WHERE x.source = s.source \
-                AND x.provider_at >= d.end_due AND x.provider_at <= d.end_due + r.grace \
-                AND x.sampled_at < d.long_before) \
-            THEN 'a verdict: its end sample was there' END \
+        THEN 'the verdict of its samples' \
+    WHEN s.provider_at < d.start_due THEN 'a start sample at or after it was due' \
+    WHEN e.provider_at < d.end_due THEN 'an end sample at or after it was due' \
+    WHEN r.lag > '0' AND s.provider_at > d.start_due + r.grace OR e.provider_at > d.end_due + r.grace \
+        THEN 'samples within the grace' \
+    WHEN e.sampled_at > p.resolved_at THEN 'samples from before it was settled' \
+    WHEN START_WAS_THERE THEN 'the first sample at or after the start was due' \
+    WHEN END_WAS_THERE THEN 'the first sample at or after the end was due' \
+    WHEN WRONG_SOURCE THEN 'samples of its own source' \
+    WHEN p.status IN ('WON', 'LOST') \
+        AND p.payout <> CASE p.status WHEN 'WON' THEN p.wager_amount * r.factor ELSE 0 END \
+        THEN 'the payout of its rules' \
+    WHEN p.status <> 'VOID' THEN NULL \
+    WHEN e.id IS NOT NULL THEN CASE \
+        WHEN s.price <> e.price THEN 'a verdict: both of its samples are there' END \
+    WHEN p.resolved_at <= p.created_at + r.lag + r.horizon + r.wait THEN 'a wait for its samples' \
+    WHEN s.id IS NULL AND EXISTS (SELECT FROM prices x \
+          WHERE x.provider_at >= d.start_due AND x.provider_at <= d.start_due + r.grace \
+            AND x.sampled_at < d.long_before) \
+        THEN 'a verdict: its start sample was there' \
+    WHEN s.id IS NOT NULL AND EXISTS (SELECT FROM prices x WHERE x.source = s.source \
+            AND x.provider_at >= d.end_due AND x.provider_at <= d.end_due + r.grace \
+            AND x.sampled_at < d.long_before) \
+        THEN 'a verdict: its end sample was there' \
+    WHEN p.resolved_at > ANY_SOURCE_SINCE AND OTHER_WAS_THERE \
+        THEN 'a verdict: the samples of another source were there' \
     END";

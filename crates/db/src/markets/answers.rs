@@ -11,7 +11,7 @@ use ledger_core::{BotId, CycleNumber, Hash, MarketId, Money, Refusal, Timestamp}
 use serde_json::json;
 
 use super::bets::markets_with_a_bet;
-use super::{Market, lock_markets};
+use super::{Market, lock_markets, no_earlier_than_bets};
 use crate::audit::{self, AuditRow};
 use crate::error::{DbError, DbResult, of_commit};
 use crate::events::{self, EventDraft};
@@ -133,6 +133,8 @@ pub(super) async fn admit(
     now: Timestamp,
 ) -> DbResult<()> {
     economy::alive(wallet)?;
+    // An answer has its entry's time, which is the wallet's last where a clock was set back.
+    let now = wallet.head.next_at(now);
     market.view().admit(Taking::Answer, now)?;
     must_be_first(conn, new, wallet).await
 }
@@ -218,6 +220,7 @@ async fn resolve(
     let changed = match result {
         AnswerResult::Wrong => diesel::update(row).set(counted).execute(conn).await?,
         AnswerResult::Correct => {
+            let at = no_earlier_than_bets(conn, market.id, at).await?;
             market.status = MarketStatus::Resolved;
             market.outcome = Some(new.answer.to_string());
             diesel::update(row)

@@ -128,6 +128,8 @@ pub(super) async fn judge(
     rules: &EconomyRules,
 ) -> DbResult<Vec<Movement>> {
     economy::alive(&wallet)?;
+    // What is placed has its entry's time, which is the wallet's last where a clock was set back.
+    let now = wallet.head.next_at(now);
     let there = markets_with_a_bet(conn, slip.bot_id, &slip.markets()).await?;
     Ok(decide(slip, markets, &there, wallet, now, rules)?)
 }

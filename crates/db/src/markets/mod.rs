@@ -394,6 +394,21 @@ pub async fn open_bets(conn: &mut Connection, bot_id: BotId, count: i32) -> DbRe
     Ok(rows.into_iter().map(Bet::from).collect())
 }
 
+/// `at`, or the time of the market's last bet or answer, if that is later: where a clock was set back, no
+/// market ends before what was placed on it.
+async fn no_earlier_than_bets(
+    conn: &mut Connection,
+    market: MarketId,
+    at: Timestamp,
+) -> DbResult<Timestamp> {
+    let last: Option<DateTime<Utc>> = bets_table::table
+        .filter(bets_table::market_id.eq(market.0))
+        .select(diesel::dsl::max(bets_table::created_at))
+        .first(conn)
+        .await?;
+    Ok(last.map_or(at, |last| at.max(last.into())))
+}
+
 /// What a fetch came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {

@@ -63,7 +63,7 @@ pub struct Board {
     pub taken: i64,
     /// What these markets, and those that are yet to be settled, are about.
     pub subjects: Vec<(MarketSource, String)>,
-    /// All bounties of the last hour.
+    /// All bounties of the last hour, of the newest thousand markets that have one; no more are opened.
     pub bounties: Money,
 }
 
@@ -85,7 +85,7 @@ pub async fn board(conn: &mut Connection) -> DbResult<Board> {
             .into_iter()
             .map(|row| (row.source.0, row.subject))
             .collect(),
-        bounties: bounties_of_the_hour(conn).await?,
+        bounties: bounties_of_the_hour(conn).await?.sum,
     })
 }
 
@@ -123,20 +123,34 @@ async fn places_taken(conn: &mut Connection) -> DbResult<i64> {
 struct SpentRow {
     #[diesel(sql_type = diesel::sql_types::Numeric)]
     spent: SqlTotal,
+    #[diesel(sql_type = BigInt)]
+    markets: i64,
 }
 
-async fn bounties_of_the_hour(conn: &mut Connection) -> DbResult<Money> {
+/// The bounties that were put out within the last hour.
+struct Bounties {
+    sum: Money,
+    /// Markets that have one; [`LATEST_MAX`] at most.
+    markets: i64,
+}
+
+async fn bounties_of_the_hour(conn: &mut Connection) -> DbResult<Bounties> {
     let row: SpentRow = diesel::sql_query(
-        "SELECT coalesce(sum(bounty), 0) AS spent FROM \
+        "SELECT coalesce(sum(bounty), 0) AS spent, count(*) AS markets FROM \
             (SELECT bounty FROM markets \
-              WHERE opens_at > (SELECT clock_timestamp()) - interval '1 hour' \
+              WHERE opens_at > (SELECT clock_timestamp()) - interval '1 hour' AND bounty > 0 \
               ORDER BY opens_at DESC LIMIT $1) newest",
     )
     .bind::<BigInt, _>(LATEST_MAX)
     .get_result(conn)
     .await?;
     let units = i64::try_from(row.spent.0).ok().and_then(Money::from_units);
-    units.ok_or_else(|| DbError::corrupt("the bounties of an hour exceed the range of money"))
+    let sum = units
+        .ok_or_else(|| DbError::corrupt("the bounties of an hour exceed the range of money"))?;
+    Ok(Bounties {
+        sum,
+        markets: row.markets,
+    })
 }
 
 /// Opens a market with its evidence and an audit row, in one transaction.
@@ -202,7 +216,14 @@ async fn has_room(conn: &mut Connection, new: &NewMarket<'_>, rules: &MarketRule
     if let Some(until) = taken_until(conn, new.criteria.source(), &subject).await? {
         return Err(Refusal::SubjectTaken { subject, until }.into());
     }
-    let spent = bounties_of_the_hour(conn).await?;
+    let Bounties {
+        sum: spent,
+        markets,
+    } = bounties_of_the_hour(conn).await?;
+    // Beyond so many, some would not be in the sum.
+    if markets >= LATEST_MAX && new.bounty.is_positive() {
+        return Err(Refusal::BoardFull { places: LATEST_MAX }.into());
+    }
     let limit = rules.bounty_budget_per_hour;
     if spent.checked_add(new.bounty).is_none_or(|sum| sum > limit) {
         return Err(Refusal::BountyBudget { spent, limit }.into());

@@ -11,7 +11,7 @@ use ledger_core::economy::{self, EconomyRules, Movement, Operator};
 use ledger_core::market::{
     self, BetState, MarketSettlement, MarketSource, MarketStatus, Resolution, Side, retry_seconds,
 };
-use ledger_core::money::Confidence;
+use ledger_core::money::{Confidence, Stake};
 use ledger_core::parimutuel::StakedBet;
 use ledger_core::post::Draft;
 use ledger_core::{BetId, BotId, BotStatus, MarketId, Refusal, Timestamp};
@@ -412,6 +412,7 @@ async fn close(
         Some(locked) => locked.now,
         None => crate::now(conn).await?,
     };
+    let at = super::no_earlier_than_bets(conn, market.id, at).await?;
     let (work, ended) = closing_entries(&open, &settlement, wallets)?;
     ending.apply(&mut market);
     let sealed = ledger::seal(work)?;
@@ -512,17 +513,12 @@ async fn open_bets(conn: &mut Connection, market: MarketId) -> DbResult<Vec<Open
     rows.into_iter()
         .map(|(id, bot_id, side, stake, confidence)| {
             let side = side.ok_or_else(|| DbError::corrupt(format!("bet {id} has no side")))?;
-            // What was accepted is kept as it was, whatever the smallest stake is by now.
-            let smallest = EconomyRules {
-                stake_min: stake.0,
-                ..EconomyRules::default()
-            };
             Ok(OpenBet {
                 bot_id: BotId(bot_id),
                 staked: StakedBet {
                     id: BetId(id),
                     side: side.0,
-                    stake: smallest.stake(stake.0).map_err(DbError::corrupt)?,
+                    stake: Stake::kept(stake.0).map_err(DbError::corrupt)?,
                     confidence: Confidence::new(confidence.0).map_err(DbError::corrupt)?,
                     owner_dead: false,
                 },

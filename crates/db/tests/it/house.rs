@@ -189,3 +189,37 @@ async fn what_an_older_build_did_not_give_back_is_counted_anew() {
     assert_eq!(exposure(&arena).await.0, "4.00000000");
     place(&arena, bot, "6.00").await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payout_for_which_nothing_was_set_aside_waits_for_the_house_too() {
+    let arena = Arena::new().await.with_rules(budget("10.00"));
+    let bot = arena.bot().balance("100.00").create().await.id;
+    let id = place(&arena, bot, "4.00").await.unwrap();
+    arena.price("100.00", PriceSource::Coingecko, 1).await;
+    arena.price("101.00", PriceSource::Coingecko, 12).await;
+    let owner = arena.owner_client().await;
+    for step in [
+        "UPDATE predictions SET reserved = 0",
+        "BEGIN",
+        "SELECT FROM house_exposure FOR UPDATE",
+    ] {
+        owner.batch_execute(step).await.unwrap();
+    }
+    let (database, rules) = (arena.database().clone(), arena.rules().clone());
+    let settling = tokio::spawn(async move {
+        let mut conn = database.get().await.unwrap();
+        let void = MissingPrices::Void;
+        predictions::settle(&mut conn, &[id], &rules, void).await
+    });
+    let watcher = arena.owner_client().await;
+    test_kit::eventually("the settlement waits for the house", || async {
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                     AND wait_event_type = 'Lock' AND query LIKE '%house_exposure%'";
+        let waits: i64 = watcher.query_one(waits, &[]).await.unwrap().get(0);
+        (waits == 1).then_some(())
+    })
+    .await;
+    owner.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(settling.await.unwrap().unwrap().settled.len(), 1);
+    arena.assert_sound().await;
+}

@@ -63,11 +63,8 @@ async fn tampered(arena: &Arena, sql: &str) -> Vec<String> {
         .iter()
         .map(|fault| {
             let bot = fault.bot_id.map(|bot| bot.0).unwrap_or_default();
-            format!(
-                "{bot}/{} {}",
-                fault.sequence.unwrap_or_default(),
-                fault.field
-            )
+            let sequence = fault.sequence.unwrap_or_default();
+            format!("{bot}/{sequence} {}: {}", fault.field, fault.expected)
         })
         .collect()
 }
@@ -142,7 +139,10 @@ async fn a_row_moved_to_another_bot_is_named_on_both_sides() {
         faults.iter().any(|fault| fault.starts_with("77/3 ")),
         "{faults:?}"
     );
-    assert!(faults.iter().any(|fault| fault == "77/0 bot"), "{faults:?}");
+    assert!(
+        faults.iter().any(|fault| fault.starts_with("77/0 bot:")),
+        "{faults:?}"
+    );
 }
 
 #[tokio::test]
@@ -230,11 +230,11 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
         ),
         (
             "UPDATE predictions SET direction = 'DOWN' WHERE status = 'WON'",
-            "prediction ",
+            "the verdict of its samples",
         ),
         (
             "UPDATE prices SET price = price + 1 WHERE id = (SELECT min(id) FROM prices)",
-            "prediction ",
+            "the prices of its samples",
         ),
         (
             "UPDATE predictions SET wager_amount = 9 WHERE status = 'OPEN'",
@@ -244,48 +244,70 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
         (
             "INSERT INTO prices (id, source, price, provider_at) \
              SELECT -1, source, price, provider_at - interval '1 microsecond' FROM prices ORDER BY id DESC LIMIT 1",
-            "prediction ",
+            "the first sample at or after the end",
         ),
         (
             "INSERT INTO prices (id, source, price, provider_at) SELECT -1, s.source, 90, \
                     p.created_at + (s.provider_at - p.created_at) / 2 \
                FROM predictions p JOIN prices s ON s.id = p.start_price_id LIMIT 1",
-            "prediction ",
+            "the first sample at or after the start",
         ),
         // One that came too early, or too late.
         (
             "UPDATE prices SET provider_at = provider_at - interval '5 seconds' WHERE price = 101",
-            "prediction ",
+            "an end sample at or after it was due",
         ),
         (
             "UPDATE prices SET provider_at = provider_at - interval '5 seconds' WHERE price = 100",
-            "prediction ",
+            "a start sample at or after it was due",
         ),
         (
             "UPDATE prices SET provider_at = provider_at + interval '1 hour' WHERE price = 101",
-            "prediction ",
+            "samples within the grace",
         ),
         (
             "UPDATE prices SET sampled_at = sampled_at + interval '1 hour' WHERE price = 101",
-            "prediction ",
+            "samples from before it was settled",
         ),
         // What was lost comes back as if nothing had been there to decide it.
         (
             "UPDATE predictions SET status = 'VOID', payout = wager_amount, brier = NULL WHERE status = 'WON'",
-            "prediction ",
+            "a verdict: both of its samples are there",
         ),
         (
-            "UPDATE predictions SET status = 'VOID', payout = wager_amount, brier = NULL, end_price_id = NULL \
-              WHERE status = 'WON'",
-            "prediction ",
+            "UPDATE predictions SET status = 'VOID', payout = wager_amount, brier = NULL, end_price_id = NULL, \
+                    end_price = NULL WHERE status = 'WON'",
+            "a wait for its samples",
+        ),
+        // Its start as its end too, or an end of before it was due: the prices are equal, and it is no refund.
+        (
+            "UPDATE predictions SET status = 'VOID', payout = wager_amount, brier = NULL, \
+                    end_price_id = start_price_id, end_price = start_price WHERE status = 'WON'",
+            "the prices of its samples",
+        ),
+        (
+            "INSERT INTO prices (id, source, price, provider_at) \
+             SELECT 900, source, price, provider_at + interval '5 seconds' FROM prices WHERE price = 100; \
+             UPDATE predictions SET status = 'VOID', payout = wager_amount, brier = NULL, \
+                    end_price_id = 900, end_price = start_price WHERE status = 'WON'",
+            "an end sample at or after it was due",
+        ),
+        (
+            "UPDATE predictions SET start_price = 1 WHERE status = 'OPEN'",
+            "the prices of its samples",
+        ),
+        (
+            "UPDATE economy_rules SET first_used_at = first_used_at - interval '3 days'; \
+             UPDATE predictions SET rules = NULL WHERE status = 'OPEN'",
+            "the digest of the rules it began under",
         ),
         (
             "UPDATE predictions SET rules = sha256('x') WHERE status = 'WON'",
-            "prediction ",
+            "rules that are kept",
         ),
         (
             "UPDATE predictions SET payout = payout * 2 WHERE status = 'WON'",
-            "prediction ",
+            "the payout of its rules",
         ),
     ] {
         let (arena, bot) = lived_in().await;
@@ -440,7 +462,32 @@ async fn markets_are_shared_out_again_and_commitments_recomputed() {
         ),
         (
             "UPDATE evidence SET sha256 = sha256('x') WHERE side IS NOT NULL",
-            "evidence",
+            "bytes of the kept SHA-256",
+        ),
+        (
+            "UPDATE evidence SET sha256 = sha256('x'), truncated = true WHERE side IS NOT NULL",
+            "bytes of the kept SHA-256",
+        ),
+        // Called off, or solved, and then bet on though bets were not closed yet.
+        (
+            "UPDATE bets b SET created_at = m.resolved_at + interval '1 second' FROM markets m \
+              WHERE m.id = b.market_id AND m.status = 'VOID'",
+            "while bets were taken",
+        ),
+        (
+            "UPDATE bets b SET created_at = m.resolved_at + interval '1 second' FROM markets m \
+              WHERE m.id = b.market_id AND m.source = 'RESEARCH' AND b.state = 'LOST'",
+            "while bets were taken",
+        ),
+        (
+            "UPDATE economy_rules SET first_used_at = first_used_at - interval '3 days'; \
+             UPDATE markets SET rules = NULL WHERE status = 'OPEN'",
+            "market.rules: the digest of the rules",
+        ),
+        (
+            "UPDATE economy_rules SET first_used_at = first_used_at - interval '3 days'; \
+             UPDATE bets SET rules = NULL WHERE state = 'OPEN'",
+            "rules: the digest of the rules",
         ),
         (
             "UPDATE bets SET minted = 1 WHERE state = 'LOST' AND answer IS NOT NULL",
@@ -476,4 +523,235 @@ async fn markets_are_shared_out_again_and_commitments_recomputed() {
             "{change}: {faults:?}"
         );
     }
+}
+
+/// One prediction that was right hours ago, by the older of two sources that both told its prices, and one
+/// that is void because nobody told its end: under rules with a lag, and long after an upgrade.
+async fn with_a_lag() -> Arena {
+    let rules = EconomyRules {
+        sample_lag_seconds: 60,
+        prediction_horizon_seconds: 10,
+        ..test_kit::rules()
+    };
+    let arena = Arena::new().await.with_rules(rules);
+    let owner = arena.owner_client().await;
+    let mut conn = arena.conn().await;
+    let (coingecko, kraken) = (PriceSource::Coingecko, PriceSource::Kraken);
+    let mut ids = Vec::new();
+    // Far from each other, so that no price of one is of the time of the other.
+    for (stake, age) in [("1.00", 4_000), ("2.00", 40_000)] {
+        let bot = arena.bot().create().await.id;
+        let wager = crate::wager(bot, stake);
+        let accepted = actions::place(&mut conn, &wager, arena.rules(), None).await;
+        let id = accepted.unwrap().prediction_id.unwrap();
+        let older = format!(
+            "UPDATE predictions SET created_at = created_at - interval '{age} seconds', \
+                    settles_at = settles_at - interval '{age} seconds' WHERE id = {id}"
+        );
+        owner.batch_execute(&older).await.unwrap();
+        ids.push(id);
+    }
+    for (price, source, at) in [
+        ("70.00", coingecko, -39_930),
+        ("100.00", coingecko, -3_930),
+        ("200.00", kraken, -3_925),
+        ("101.00", coingecko, -3_915),
+        ("150.00", kraken, -3_910),
+    ] {
+        arena.price(price, source, at).await;
+    }
+    let void = db::predictions::MissingPrices::Void;
+    let ends = predictions::settle(&mut conn, &ids, arena.rules(), void)
+        .await
+        .unwrap();
+    let ends: Vec<&str> = ends.settled.iter().map(|end| end.status.as_str()).collect();
+    assert_eq!(ends, ["WON", "VOID"]);
+    owner
+        .batch_execute(
+            "SET session_replication_role = replica; \
+             UPDATE __diesel_schema_migrations SET run_on = run_on - interval '3 days'; \
+             UPDATE economy_rules SET first_used_at = first_used_at - interval '3 days'",
+        )
+        .await
+        .unwrap();
+    arena.assert_sound().await;
+    arena
+}
+
+#[tokio::test]
+async fn each_fault_of_a_prediction_is_named_for_what_it_is() {
+    let taken = |price: i64, source: &str, seconds: i64| {
+        format!(
+            "INSERT INTO prices (id, source, price, provider_at, sampled_at) \
+             SELECT -{price}, '{source}', {price}, at, at \
+               FROM (SELECT provider_at + interval '{seconds} seconds' AS at FROM prices WHERE price = 70) s;"
+        )
+    };
+    let cases = [
+        // By the other source, though its own one told both prices.
+        (
+            "UPDATE predictions p SET status = 'LOST', payout = 0, price_source = 'kraken', \
+                    start_price_id = s.id, start_price = s.price, end_price_id = e.id, end_price = e.price \
+               FROM prices s, prices e WHERE p.status = 'WON' AND s.price = 200 AND e.price = 150"
+                .to_owned(),
+            "samples of its own source",
+        ),
+        (
+            "UPDATE prices SET provider_at = provider_at - interval '30 seconds' WHERE price = 100".to_owned(),
+            "a start sample at or after it was due",
+        ),
+        (
+            "UPDATE prices SET provider_at = provider_at + interval '1 hour' WHERE price IN (100, 101)".to_owned(),
+            "samples within the grace",
+        ),
+        (
+            "UPDATE predictions SET start_price_id = NULL, start_price = NULL, price_source = NULL \
+              WHERE status = 'VOID'"
+                .to_owned(),
+            "a verdict: its start sample was there",
+        ),
+        (
+            taken(71, "coingecko", 700),
+            "a verdict: its end sample was there",
+        ),
+        (
+            taken(72, "kraken", 500) + &taken(73, "kraken", 600),
+            "a verdict: the samples of another source were there",
+        ),
+        (
+            "UPDATE predictions SET resolved_at = created_at + interval '22570 seconds' \
+              WHERE status = 'VOID'"
+                .to_owned(),
+            "a wait for its samples",
+        ),
+        (
+            "UPDATE predictions SET payout = payout + 1 WHERE status = 'VOID'".to_owned(),
+            "its stake back",
+        ),
+        (
+            "UPDATE predictions SET start_price_id = s.id, start_price = s.price \
+               FROM prices s WHERE s.price = 100 AND status = 'VOID'"
+                .to_owned(),
+            "samples within the grace",
+        ),
+        (
+            "UPDATE predictions SET rules = NULL WHERE status = 'WON'".to_owned(),
+            "the digest of the rules it began under",
+        ),
+    ];
+    for (change, expected) in cases {
+        let arena = with_a_lag().await;
+        let faults = tampered(&arena, &change).await;
+        let is_named = |fault: &String| fault.contains("prediction ") && fault.contains(expected);
+        assert!(faults.iter().any(is_named), "{change}: {faults:?}");
+    }
+}
+
+#[tokio::test]
+async fn another_source_may_take_the_place_of_a_silent_one_only() {
+    let arena = with_a_lag().await;
+    // The own source fell silent after the start: then the other one's verdict is sound.
+    let owner = arena.owner_client().await;
+    owner
+        .batch_execute(
+            "SET session_replication_role = replica; \
+             UPDATE prices SET sampled_at = clock_timestamp() WHERE price = 101",
+        )
+        .await
+        .unwrap();
+    let change = "UPDATE predictions p SET status = 'LOST', payout = 0, price_source = 'kraken', \
+                    start_price_id = s.id, start_price = s.price, end_price_id = e.id, end_price = e.price \
+               FROM prices s, prices e WHERE p.status = 'WON' AND s.price = 200 AND e.price = 150";
+    let faults = tampered(&arena, change).await;
+    // What was paid for the other verdict is at fault, and the choice of the source is not.
+    assert!(
+        !faults.iter().any(|fault| fault.contains("own source")),
+        "{faults:?}"
+    );
+    // It must have been waited for all the same.
+    let hasty = "UPDATE predictions SET resolved_at = created_at + interval '1800 seconds' WHERE status = 'LOST'; \
+                 UPDATE prices SET sampled_at = provider_at WHERE price IN (150, 200)";
+    let faults = tampered(&arena, hasty).await;
+    assert!(
+        faults.iter().any(|fault| fault.contains("own source")),
+        "{faults:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_an_older_build_wrote_during_an_upgrade_is_no_fault() {
+    let arena = with_everything().await;
+    let owner = arena.owner_client().await;
+    owner
+        .batch_execute(
+            "SET session_replication_role = replica; UPDATE predictions SET rules = NULL; \
+             UPDATE bets SET rules = NULL; UPDATE markets SET rules = NULL",
+        )
+        .await
+        .unwrap();
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_market_that_the_oracle_called_off_waited_and_had_nothing_to_decide_it() {
+    for (change, expected) in [
+        (
+            "UPDATE markets SET resolved_at = deadline + interval '21600 seconds' WHERE status = 'VOID'",
+            "market.void: patience until",
+        ),
+        (
+            "UPDATE evidence SET side = 'NO', value = 'x', problem = NULL \
+              WHERE id = (SELECT max(id) FROM evidence)",
+            "market.void: no evidence that decides it",
+        ),
+    ] {
+        let arena = Arena::new().await;
+        let bot = arena.bot().create().await.id;
+        let market = arena.market(MarketSource::Github).await.id;
+        arena.bet(bot, market, Side::No, "1.00").await;
+        arena.lock_market(market).await;
+        let mut conn = arena.conn().await;
+        for _ in 0..markets::ASKED_MIN {
+            let failed = test_kit::market::evidence(arena.now().await, None);
+            markets::record(&mut conn, market, &failed, None)
+                .await
+                .unwrap();
+        }
+        arena.age_market(market, 6 * 3_600 + 1).await;
+        let by = markets::VoidBy::Patience(arena.rules());
+        markets::void(&mut conn, market, "silence", by, None)
+            .await
+            .unwrap();
+        arena.assert_sound().await;
+        let faults = tampered(&arena, change).await;
+        assert!(
+            faults.iter().any(|fault| fault.contains(expected)),
+            "{change}: {faults:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_of_an_answer_that_was_cut_must_say_the_outcome() {
+    let (arena, _) = with_markets().await;
+    let owner = arena.owner_client().await;
+    let change = async |sql: &str| {
+        let sql = format!("SET session_replication_role = replica; {sql}");
+        owner.batch_execute(&sql).await.unwrap();
+    };
+    let silent = async || {
+        let options = Options {
+            derive: Some(|_, _, _, _| Err("not there".to_owned())),
+            ..Options::default()
+        };
+        let report = audit(arena.database(), options).await.unwrap();
+        let by_evidence = "market.outcome by its evidence";
+        let faults = report.faults.iter();
+        faults.filter(|fault| fault.field == by_evidence).count()
+    };
+    change("UPDATE evidence SET truncated = true").await;
+    assert_eq!(silent().await, 2, "two markets were decided by it");
+    // Before rules were kept it may have been decided by what was cut off.
+    change("UPDATE markets SET rules = NULL").await;
+    assert_eq!(silent().await, 0);
 }

@@ -575,3 +575,103 @@ async fn postgres_itself_keeps_what_is_settled() {
         assert_eq!(refused.code().unwrap().code(), "23001", "{forbidden}");
     }
 }
+
+#[tokio::test]
+async fn a_late_pair_of_another_real_source_is_better_than_none() {
+    let kraken = PriceSource::Kraken;
+    // Whether the own source told a start in time or nothing at all.
+    for own in [true, false] {
+        let arena = Arena::new().await.with_rules(quick());
+        let (bot, id) = place(&arena, "2.00").await;
+        age(&arena, id, 22_600).await;
+        let start = if own { -22_599 } else { -22_400 };
+        arena.price("100.00", COINGECKO, start).await;
+        // The end is missing there, an invented source began earlier, and these came too late to be asked for
+        // in time.
+        arena.price("10.00", PriceSource::Simulated, -22_300).await;
+        arena.price("11.00", PriceSource::Simulated, -21_500).await;
+        arena.price("200.00", kraken, -22_000).await;
+        arena.price("150.00", kraken, -21_400).await;
+        assert_eq!(
+            settled(&arena, id, bot).await,
+            (PredictionStatus::Lost, money("8.00")),
+            "own: {own}"
+        );
+        let mut conn = arena.conn().await;
+        let shown = predictions::page(&mut conn, PredictionFilter::default(), None, 1).await;
+        assert_eq!(shown.unwrap()[0].price_source, Some(kraken), "own: {own}");
+    }
+}
+
+#[tokio::test]
+async fn an_invented_pair_is_no_way_out_of_a_real_start() {
+    let arena = Arena::new().await.with_rules(quick());
+    let (bot, id) = place(&arena, "2.00").await;
+    age(&arena, id, 22_600).await;
+    arena.price("100.00", COINGECKO, -22_599).await;
+    arena.price("10.00", PriceSource::Simulated, -22_300).await;
+    arena.price("11.00", PriceSource::Simulated, -21_500).await;
+    assert_eq!(
+        settled(&arena, id, bot).await,
+        (PredictionStatus::Void, money("10.00"))
+    );
+}
+
+#[tokio::test]
+async fn a_sample_older_than_any_that_is_taken_is_not_kept() {
+    let arena = Arena::new().await;
+    let now = arena.now().await;
+    let mut conn = arena.conn().await;
+    for (seconds, kept) in [(-615, false), (-585, true)] {
+        let at = now.plus_seconds(seconds);
+        let row = prices::record(&mut conn, COINGECKO, "1.00".parse().unwrap(), at).await;
+        assert_eq!(row.unwrap().is_some(), kept, "{seconds}");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_set_back_makes_no_fault_of_a_sound_verdict() {
+    let arena = Arena::new().await.with_rules(quick());
+    let (bot, id) = place(&arena, "2.00").await;
+    arena.price("100.00", COINGECKO, 1).await;
+    arena.price("101.00", COINGECKO, 12).await;
+    let owner = arena.owner_client().await;
+    let ahead = "SET session_replication_role = replica; \
+                 UPDATE prices SET sampled_at = sampled_at + interval '1 hour'";
+    owner.batch_execute(ahead).await.unwrap();
+    assert_eq!(
+        settled(&arena, id, bot).await,
+        (PredictionStatus::Won, money("12.00"))
+    );
+}
+
+#[tokio::test]
+async fn rules_with_absurd_spans_stop_neither_settlement_nor_audit() {
+    let arena = Arena::new().await.with_rules(quick());
+    place(&arena, "1.00").await;
+    let (bot, id) = place(&arena, "2.00").await;
+    let absurd = EconomyRules {
+        prediction_horizon_seconds: i64::MAX,
+        sample_grace_seconds: i64::MAX,
+        sample_patience_seconds: i64::MAX,
+        ..quick()
+    };
+    let owner = arena.owner_client().await;
+    let keep = "INSERT INTO economy_rules (digest, rules) VALUES ($1, $2)";
+    let digest = absurd.digest().0.to_vec();
+    owner
+        .execute(keep, &[&digest, &absurd.canonical()])
+        .await
+        .unwrap();
+    let name = "UPDATE predictions SET rules = $1 WHERE bot_id <> $2";
+    owner.execute(name, &[&digest, &bot.0]).await.unwrap();
+    arena.price("100.00", COINGECKO, 1).await;
+    arena.price("101.00", COINGECKO, 12).await;
+    let mut conn = arena.conn().await;
+    let assigned = predictions::assign_start_prices(&mut conn, arena.rules()).await;
+    assert_eq!(assigned.unwrap(), 2);
+    let all: Vec<PredictionId> = vec![PredictionId(id.0 - 1), id];
+    let outcome = predictions::settle(&mut conn, &all, arena.rules(), Void).await;
+    assert_eq!(outcome.unwrap().settled.len(), 1);
+    arena.assert_sound().await;
+}

@@ -187,3 +187,30 @@ async fn a_tick_ends_with_the_fees_it_began_with() {
     engine.apply(&open, &kept, &all).await.unwrap();
     assert_eq!(balance(&arena, bot).await, money("9.50"));
 }
+
+#[tokio::test]
+async fn what_is_adopted_counts_against_the_house_budget() {
+    let arena = Arena::new().await;
+    place(&arena, &quick()).await;
+    let three = EconomyRules {
+        payout_factor: 3,
+        ..quick()
+    };
+    place(&arena, &three).await;
+    // One as the build before rules wrote it, one as an earlier adoption left it.
+    let owner = arena.owner_client().await;
+    let older = format!(
+        "UPDATE predictions SET reserved = 0; UPDATE house_exposure SET reserved = 0; \
+         UPDATE predictions SET rules = NULL WHERE rules <> '\\x{}'",
+        three.digest()
+    );
+    owner.batch_execute(&older).await.unwrap();
+    let mut conn = arena.conn().await;
+    assert_eq!(rules::adopt(&mut conn, &quick()).await.unwrap(), 1);
+    // 2.00 × (2 − 1) and 2.00 × (3 − 1).
+    let seen = db::house::look(&conn).await.unwrap();
+    assert_eq!(seen.reserved, 600_000_000);
+    assert_eq!(rules::adopt(&mut conn, &three).await.unwrap(), 0);
+    let again = db::house::look(&conn).await.unwrap();
+    assert_eq!(again, seen, "a second start changes nothing");
+}

@@ -2,7 +2,7 @@
 
 use db::bots::BotRef;
 use db::migrations::{self, SchemaState};
-use db::{actions, bots, markets, pauses, predictions, prices, rules};
+use db::{actions, bots, markets, pauses, predictions, rules};
 use ledger_core::economy::Enforcement::Enforce;
 use ledger_core::market::{MarketStatus, Side};
 use ledger_core::prediction::{PredictionStatus, PriceSource};
@@ -155,7 +155,6 @@ async fn settles_a_prediction(arena: &Arena, owner: &Client) {
     let id = PredictionId(row.get(0));
     let due = Timestamp::from_micros(row.get(1)).unwrap().plus_seconds(3);
     let mut conn = arena.conn().await;
-    let price = "100000.00".parse().unwrap();
     let source = owner
         .query_one(
             "SELECT price_source::text FROM predictions WHERE id = $1",
@@ -164,10 +163,7 @@ async fn settles_a_prediction(arena: &Arena, owner: &Client) {
         .await
         .unwrap();
     let source: PriceSource = source.get::<_, String>(0).parse().unwrap();
-    prices::record(&mut conn, source, price, due)
-        .await
-        .unwrap()
-        .expect("a new sample");
+    arena.price_at("100000.00", source, due).await;
     let void = predictions::MissingPrices::Void;
     let settled = predictions::settle(&mut conn, &[id], arena.rules(), void)
         .await

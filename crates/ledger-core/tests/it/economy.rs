@@ -208,3 +208,59 @@ fn settings_are_read_and_every_problem_is_named() {
     let problems = set(&[("ENTROPY_MAX", "0.10"), ("PAYOUT_FACTOR", "1")]).unwrap_err();
     assert_eq!(names(problems), ["ENTROPY_MAX", "PAYOUT_FACTOR"]);
 }
+
+#[test]
+fn no_span_of_time_is_without_end() {
+    let problems = |name: &str, seconds: i64| -> Vec<&str> {
+        let set = EconomyRules::from_settings(|known| {
+            // As long as the grace may be.
+            let patience = (known == "SAMPLE_PATIENCE_SECONDS").then_some(2_592_000);
+            let set = if known == name {
+                Some(seconds)
+            } else {
+                patience
+            };
+            set.map(|seconds| seconds.to_string())
+        });
+        let problems = set.err().unwrap_or_default();
+        problems.into_iter().map(|problem| problem.name).collect()
+    };
+    for (name, most) in [
+        ("SAMPLE_LAG_SECONDS", 3_600),
+        ("PREDICTION_HORIZON", 2_592_000),
+        ("SAMPLE_GRACE_SECONDS", 2_592_000),
+        ("SAMPLE_PATIENCE_SECONDS", 2_592_000),
+        ("PRICE_TTL_SECONDS", 600),
+        ("TICKET_TTL_SECONDS", 2_592_000),
+        ("SETTLE_PATIENCE_SECONDS", 2_592_000),
+        ("RESEARCH_SECONDS", 2_592_000),
+    ] {
+        assert_eq!(problems(name, most), Vec::<&str>::new(), "{name}");
+        for more in [most + 1, i64::MAX] {
+            assert!(problems(name, more).contains(&name), "{name}={more}");
+        }
+    }
+}
+
+#[test]
+fn kept_spans_can_be_reckoned_with() {
+    let plain = EconomyRules::default();
+    assert_eq!(plain.clone().within_calendar(), plain);
+    let absurd = EconomyRules {
+        prediction_horizon_seconds: i64::MAX,
+        sample_grace_seconds: i64::MAX,
+        sample_patience_seconds: -1,
+        ..plain
+    };
+    let kept = absurd.within_calendar();
+    assert!((1..=3_200_000_000).contains(&kept.prediction_horizon_seconds));
+    assert!((1..=3_200_000_000).contains(&kept.sample_grace_seconds));
+    assert_eq!(kept.sample_patience_seconds, 0);
+}
+
+#[test]
+fn beyond_the_calendar_is_its_end_and_not_now() {
+    let now = ledger_core::Timestamp::from_micros(1_790_000_000_000_000).unwrap();
+    assert!(now.plus_seconds(i64::MAX) > now.plus_seconds(86_400));
+    assert!(now.plus_seconds(i64::MIN) < now.plus_seconds(-86_400));
+}

@@ -186,3 +186,23 @@ async fn it_is_not_ready_while_postgres_or_redis_takes_no_writes() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_is_set_aside_is_counted_anew_at_the_start() {
+    let arena = Arena::new().await;
+    let owner = arena.owner_client().await;
+    let wrong = "UPDATE house_exposure SET reserved = 9.5";
+    owner.batch_execute(wrong).await.unwrap();
+    let shutdown = Shutdown::manual();
+    let config = config(&arena, &format!("ORACLE_HEALTH_PORT={}\n", free_port()));
+    let watch = async {
+        eventually("the sum is right", || async {
+            let seen = db::house::look(&*arena.conn().await).await.unwrap();
+            (seen.reserved == 0).then_some(())
+        })
+        .await;
+        shutdown.request();
+    };
+    let (ended, ()) = tokio::join!(service::run(config, shutdown.clone()), watch);
+    ended.expect("an asked-for stop");
+}

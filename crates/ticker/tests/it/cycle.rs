@@ -301,3 +301,28 @@ async fn a_cycle_that_another_settings_ticker_finishes_costs_what_it_began_with(
     assert!(matches!(run(&after).await, Ran::Closed(..)));
     assert_eq!(balance(&arena, &bot).await.1, "7.50".parse().unwrap());
 }
+
+#[tokio::test]
+async fn an_open_cycle_ends_with_the_fees_it_began_with() {
+    let arena = Arena::with_pool(16).await;
+    let bot = arena.bot().create().await;
+    let begun = ticker(&arena);
+    let due = db::ticks::due(&mut *arena.conn().await, &begun.rules, 0).await;
+    assert!(matches!(due.unwrap(), Due::Begun(_)));
+    // That ticker died, and the next one was started with other settings.
+    let dearer = Ticker {
+        rules: EconomyRules {
+            entropy_base: "2.00".parse().unwrap(),
+            ..begun.rules.clone()
+        },
+        ..begun
+    };
+    for (number, left) in [(1, "999.50"), (2, "997.50")] {
+        let Ran::Closed(cycle, _) = run(&dearer).await else {
+            panic!("not closed")
+        };
+        assert_eq!(cycle.number, CycleNumber(number));
+        assert_eq!(balance(&arena, &bot).await.1, left.parse().unwrap());
+    }
+    arena.assert_sound().await;
+}

@@ -124,3 +124,54 @@ async fn a_market_solved_early_keeps_its_place_until_its_deadline() {
         [(MarketSource::Research, market.criteria.subject())]
     );
 }
+
+#[tokio::test]
+async fn no_number_of_markets_takes_bounties_out_of_the_budget() {
+    let arena = Arena::new().await;
+    let operator = "ops".parse().unwrap();
+    let by = Opener::Operator(&operator);
+    let mut conn = arena.conn().await;
+    let dear = NewMarket {
+        opener: by,
+        bounty: "499.00".parse().unwrap(),
+        ..new_market(MarketSource::Github)
+    };
+    markets::open(&mut conn, &dear, arena.rules(), None)
+        .await
+        .unwrap();
+    let owner = arena.owner_client().await;
+    let more = async |bounty: &str, count: i64| {
+        let fill = format!(
+            "INSERT INTO markets OVERRIDING SYSTEM VALUE SELECT (jsonb_populate_record(NULL::markets, to_jsonb(m) || jsonb_build_object( \
+                'id', gen_random_uuid(), 'bounty', {bounty}, 'subject', gen_random_uuid(), \
+                'number', (SELECT min(number) FROM markets) - g, 'opens_at', clock_timestamp()))).* \
+               FROM (SELECT * FROM markets ORDER BY number LIMIT 1) m, generate_series(1, {count}) g"
+        );
+        owner.batch_execute(&fill).await.unwrap();
+    };
+    // A thousand newer ones that cost nothing hide none that costs something.
+    more("0", 1_000).await;
+    let asks = |bounty: &str| NewMarket {
+        opener: by,
+        bounty: bounty.parse().unwrap(),
+        ..new_market(MarketSource::Github)
+    };
+    let broke = markets::open(&mut conn, &asks("1.01"), arena.rules(), None).await;
+    assert!(
+        matches!(broke, Err(DbError::Refused(Refusal::BountyBudget { .. }))),
+        "{broke:?}"
+    );
+    // So many that cost something are the most that are added up, so no more are opened.
+    more("0.00000001", 1_000).await;
+    let full = markets::open(&mut conn, &asks("1.01"), arena.rules(), None).await;
+    assert!(
+        matches!(
+            full,
+            Err(DbError::Refused(Refusal::BoardFull { places: 1_000 }))
+        ),
+        "{full:?}"
+    );
+    markets::open(&mut conn, &asks("0.00"), arena.rules(), None)
+        .await
+        .unwrap();
+}

@@ -308,3 +308,61 @@ async fn pauses_that_overlap_count_each_instant_once() {
     }
     arena.assert_sound().await;
 }
+
+/// Moves a bot's only entry so many seconds ahead, as if Postgres' clock had been set back since.
+async fn move_head_ahead(arena: &Arena, bot: BotId, seconds: i64) {
+    let page = db::ledger::page(&mut *arena.conn().await, bot, None, 2).await;
+    let mut entry = page.unwrap().pop().unwrap();
+    assert_eq!(entry.sequence, 1);
+    entry.recorded_at = arena.now().await.plus_seconds(seconds);
+    let hash = entry.compute_hash(&mut Vec::new());
+    let ahead = format!(
+        "SET session_replication_role = replica; \
+         UPDATE ledger SET recorded_at = '{at}', hash = '\\x{hash}' WHERE bot_id = {bot}; \
+         UPDATE wallets SET head_at = '{at}', head_hash = '\\x{hash}' WHERE bot_id = {bot}",
+        at = entry.recorded_at
+    );
+    let owner = arena.owner_client().await;
+    owner.batch_execute(&ahead).await.unwrap();
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_clock_set_back_makes_no_fault_of_a_sound_bet_or_answer() {
+    let arena = Arena::new().await;
+    let late = arena.bot().create().await.id;
+    let early = arena.bot().create().await.id;
+    let other = arena.bot().create().await.id;
+    let market = arena.market(MarketSource::News).await.id;
+    let research = arena.market(MarketSource::Research).await.id;
+    let times = find(&arena, market).await.times();
+    let now = arena.now().await;
+    // What it places has its chain's time: too late for both.
+    move_head_ahead(&arena, late, times.bets_close_at.seconds_since(now) + 5).await;
+    let refused = refusal(&arena, late, vec![new_bet(market, Side::Yes, "1.00")]).await;
+    assert!(matches!(refused, Refusal::BetsClosed { .. }), "{refused:?}");
+    let mut conn = arena.conn().await;
+    let answer = new_answer(late, research, "1");
+    let refused = markets::answer(&mut conn, &answer, arena.rules(), None).await;
+    assert!(
+        matches!(refused, Err(DbError::Refused(Refusal::BetsClosed { .. }))),
+        "{refused:?}"
+    );
+    // In time, and yet after both are ended by others.
+    move_head_ahead(&arena, early, 200).await;
+    arena.bet(early, market, Side::Yes, "1.00").await;
+    let answer = new_answer(early, research, "1");
+    markets::answer(&mut conn, &answer, arena.rules(), None)
+        .await
+        .unwrap();
+    let answer = new_answer(other, research, RIGHT_ANSWER);
+    markets::answer(&mut conn, &answer, arena.rules(), None)
+        .await
+        .unwrap();
+    let operator = "ops".parse().unwrap();
+    let by = VoidBy::Operator(&operator);
+    markets::void(&mut conn, market, "a test", by, None)
+        .await
+        .unwrap();
+    arena.assert_sound().await;
+}

@@ -72,7 +72,7 @@ pub(crate) fn settings(arena: &Arena, port: u16) -> Vec<(&'static str, String)> 
         ("RUST_LOG", "warn".to_owned()),
         // Tickets are issued beforehand and nobody settles: neither may stand in the way.
         ("TICKET_TTL_SECONDS", "3600".to_owned()),
-        ("PRICE_TTL_SECONDS", "3600".to_owned()),
+        ("PRICE_TTL_SECONDS", "600".to_owned()),
         ("OPEN_PREDICTIONS_MAX", "1000000".to_owned()),
         ("OPEN_STAKE_MAX", "1000000.00".to_owned()),
         ("HOUSE_LOSS_BUDGET_PER_HOUR", "1000000000.00".to_owned()),
