@@ -271,6 +271,21 @@ pub async fn unread(
     Ok((begins_at < ends_at).then_some(Span { begins_at, ends_at }))
 }
 
+/// All parts of `span` for which this source's history was not read, in order.
+pub async fn unread_parts(
+    conn: &mut Connection,
+    source: PriceSource,
+    span: Span,
+) -> DbResult<Vec<Span>> {
+    let mut parts = Vec::new();
+    let mut rest = span;
+    while let Some(part) = unread(conn, source, rest).await? {
+        rest.begins_at = part.ends_at;
+        parts.push(part);
+    }
+    Ok(parts)
+}
+
 /// Held by a transaction that keeps what a history told: "HISTORY".
 const HISTORY_LOCK: i64 = 0x48_4953_544f_5259;
 
