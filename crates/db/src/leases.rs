@@ -5,11 +5,11 @@
 //! finds out that its token is old.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
-use diesel_async::RunQueryDsl;
+use diesel::sql_types::{BigInt, Text, Timestamptz};
+use diesel_async::{AsyncConnection, RunQueryDsl};
 use ledger_core::Timestamp;
 
-use crate::error::DbResult;
+use crate::error::{DbError, DbResult};
 use crate::pool::Connection;
 use crate::schema::source_cooldowns;
 
@@ -67,6 +67,44 @@ pub async fn next_oracle_cycle(conn: &mut Connection) -> DbResult<i64> {
         .await?)
 }
 
+/// Since when oracles have settled predictions without interruption, as of a cycle at `now`. Longer than
+/// `gap_seconds` between two cycles is an interruption, and so is a clock that was set back. Kept outside
+/// the process: a restart is no interruption.
+pub async fn settling_since(
+    conn: &mut Connection,
+    now: Timestamp,
+    gap_seconds: i64,
+) -> DbResult<Timestamp> {
+    let earliest = now.plus_seconds(-gap_seconds);
+    let row: SinceRow = diesel::sql_query(
+        "UPDATE oracle_cycles \
+            SET settling_since = CASE WHEN settled_at BETWEEN $1 AND $2 THEN settling_since ELSE $2 END, \
+                settled_at = $2 \
+         RETURNING settling_since AS since",
+    )
+    .bind::<Timestamptz, _>(earliest.datetime())
+    .bind::<Timestamptz, _>(now.datetime())
+    .get_result(conn)
+    .await?;
+    Ok(row.since.into())
+}
+
+#[derive(QueryableByName)]
+struct SinceRow {
+    #[diesel(sql_type = Timestamptz)]
+    since: chrono::DateTime<chrono::Utc>,
+}
+
+/// Nothing is settled now: [`settling_since`] begins anew.
+pub async fn interrupt_settling(conn: &mut Connection) -> DbResult<()> {
+    use crate::schema::oracle_cycles::dsl;
+    diesel::update(dsl::oracle_cycles.filter(dsl::settled_at.is_not_null()))
+        .set(dsl::settled_at.eq(None::<chrono::DateTime<chrono::Utc>>))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// A source that was told to go slower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cooldown {
@@ -96,6 +134,48 @@ pub async fn cooldown(conn: &mut Connection, source: &str) -> DbResult<Option<Co
         until: until.into(),
         active,
     }))
+}
+
+/// Adds a strike to a source and has it cool down for as long as `seconds` says for so many strikes.
+/// Refusals that come while it cools down already are answers to questions from before: they may prolong
+/// the cooldown, but are no strikes.
+pub async fn strike(
+    conn: &mut Connection,
+    source: &str,
+    seconds: impl FnOnce(i32) -> i64 + Send,
+) -> DbResult<Struck> {
+    use source_cooldowns::dsl;
+    conn.transaction::<_, DbError, _>(async |conn| {
+        // Of several at once, one adds the strike; without a row, each would add the first.
+        let row: Option<(i32, bool)> = dsl::source_cooldowns
+            .find(source)
+            .select((
+                dsl::strikes,
+                diesel::dsl::sql::<diesel::sql_types::Bool>("until > clock_timestamp()"),
+            ))
+            .for_update()
+            .first(conn)
+            .await
+            .optional()?;
+        let strikes = match row {
+            Some((strikes, true)) => strikes,
+            Some((strikes, false)) => strikes.saturating_add(1),
+            None => 1,
+        };
+        let seconds = seconds(strikes);
+        cool_down(conn, source, strikes, seconds).await?;
+        Ok(Struck { strikes, seconds })
+    })
+    .await
+}
+
+/// What came of a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Struck {
+    /// In a row.
+    pub strikes: i32,
+    /// For how long the source is left alone at least.
+    pub seconds: i64,
 }
 
 /// Starts or prolongs a source's cooldown.

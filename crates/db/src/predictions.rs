@@ -260,8 +260,10 @@ pub struct Outcome {
 /// What becomes of a prediction whose prices nobody told until its rules give up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MissingPrices {
-    /// It waits on: sources have not been asked for long enough since they could be.
+    /// It waits on.
     Await,
+    /// It is void once sources have been asked for so long, without interruption, as its rules wait.
+    Asked { seconds: i64 },
     /// It is void.
     Void,
 }
@@ -415,8 +417,12 @@ async fn judge(conn: &mut Connection, open: Open, missing: MissingPrices) -> DbR
             }
         }
     }
-    let gives_up = now > prediction::waits_until(prediction.created_at, rules);
-    if gives_up && missing == MissingPrices::Void {
+    let all_asked = match missing {
+        MissingPrices::Await => false,
+        MissingPrices::Asked { seconds } => seconds >= rules.sample_patience_seconds,
+        MissingPrices::Void => true,
+    };
+    if all_asked && now > prediction::waits_until(prediction.created_at, rules) {
         let (start, end) = last_resort(conn, start, first_due, rules).await?;
         if let Some((start, end)) = start.zip(end) {
             return Ok(decided(open, start, end));

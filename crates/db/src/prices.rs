@@ -275,6 +275,21 @@ pub async fn unread(
     Ok((begins_at < ends_at).then_some(Span { begins_at, ends_at }))
 }
 
+/// All parts of `span` for which this source's history was not read, in order.
+pub async fn unread_parts(
+    conn: &mut Connection,
+    source: PriceSource,
+    span: Span,
+) -> DbResult<Vec<Span>> {
+    let mut parts = Vec::new();
+    let mut rest = span;
+    while let Some(part) = unread(conn, source, rest).await? {
+        rest.begins_at = part.ends_at;
+        parts.push(part);
+    }
+    Ok(parts)
+}
+
 /// Held by a transaction that keeps prices: "HISTORY". So a history is never read beside a sample of its
 /// span, and prices can be seen in the order of their ids, which the audit builds on.
 const PRICES_LOCK: i64 = 0x48_4953_544f_5259;

@@ -403,6 +403,8 @@ diesel::table! {
     oracle_cycles (singleton) {
         singleton -> Bool,
         number -> Int8,
+        settling_since -> Nullable<Timestamptz>,
+        settled_at -> Nullable<Timestamptz>,
     }
 }
 

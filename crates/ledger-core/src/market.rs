@@ -154,10 +154,13 @@ pub fn check_deadline(
     Err(Refusal::Deadline { problem })
 }
 
+/// The longest pause between two fetches that decide nothing, in seconds.
+pub const RETRY_MAX_SECONDS: i64 = 900;
+
 /// How long to wait after so many fetches in a row that decided nothing, in seconds: 30, 60, …, 900.
 #[must_use]
 pub fn retry_seconds(attempts: i32) -> i64 {
-    (30_i64 << attempts.clamp(1, 6).saturating_sub(1)).min(900)
+    (30_i64 << attempts.clamp(1, 6).saturating_sub(1)).min(RETRY_MAX_SECONDS)
 }
 
 labels! {

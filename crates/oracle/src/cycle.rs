@@ -6,7 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bus::Bus;
@@ -22,7 +22,7 @@ use tracing::{error, info};
 use crate::history;
 use crate::metrics;
 use crate::sampling::{self, Sampled};
-use crate::settlement::{self, Settling, Suspects};
+use crate::settlement::{self, Suspects};
 pub use crate::settlement::{DUE_MAX, SETTLE_BATCH_MAX, Settlement};
 use crate::sources::PriceFeed;
 
@@ -90,7 +90,6 @@ pub struct Oracle {
     /// When this process last asked any source.
     pub(crate) last_asked: Mutex<Option<Timestamp>>,
     pub(crate) suspects: Mutex<Suspects>,
-    settling: Mutex<Option<Settling>>,
     /// When this process last looked whether metrics have a place in the days ahead.
     partitions_seen: Mutex<Option<Timestamp>>,
     /// When this process last counted the arena's bots and money.
@@ -126,14 +125,9 @@ impl Oracle {
             shutdown,
             last_asked: Mutex::new(None),
             suspects: Mutex::new(Suspects::default()),
-            settling: Mutex::new(None),
             partitions_seen: Mutex::new(None),
             surveyed: Mutex::new(None),
         }
-    }
-
-    pub(crate) fn settling(&self) -> MutexGuard<'_, Option<Settling>> {
-        self.settling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The same, with another memory.

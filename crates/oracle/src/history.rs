@@ -5,13 +5,15 @@
 //! price that was due then is asked for afterwards.
 //!
 //! A span is read once it is so long ago that no sample of it can be taken any more, and once only:
-//! what a position is judged by never changes when more is read.
+//! what a position is judged by never changes when more is read. What a source did not tell of, because
+//! it left that out or nobody can read it, is not taken for time without prices.
 
 use std::collections::BTreeMap;
 
-use db::DbResult;
+use db::leases::Struck;
 use db::predictions::Want;
 use db::prices::Span;
+use db::{Connection, DbResult};
 use ledger_core::Timestamp;
 use ledger_core::prediction::{PriceSource, SAMPLE_AGE_MAX_SECONDS};
 use tracing::{debug, info, warn};
@@ -19,7 +21,7 @@ use tracing::{debug, info, warn};
 use crate::backoff;
 use crate::cycle::{MayContinue, Oracle};
 use crate::metrics;
-use crate::sources::PriceFeed;
+use crate::sources::{FeedError, History, PriceFeed};
 
 /// Shorter spans are not worth a request: free histories have a price for each five minutes.
 const SPAN_MIN_SECONDS: i64 = 300;
@@ -27,6 +29,9 @@ const SPAN_MIN_SECONDS: i64 = 300;
 const SPAN_MAX_SECONDS: i64 = 6 * 3_600;
 /// After a failure, for as many strikes as a source has.
 const FAILURE_WAIT_SECONDS: [i64; 4] = [30, 60, 120, 240];
+/// What a source leaves out, or gives in a form that cannot be read, is asked for again so often; then what
+/// lies behind it is read without it.
+const LEFT_OUT_AFTER: i32 = 3;
 
 /// Reads what is wanted of each source that has it; answers whose history was read.
 pub(crate) async fn read(
@@ -60,7 +65,10 @@ fn spans(oracle: &Oracle, wants: &[Want], now: Timestamp) -> BTreeMap<PriceSourc
                 Some(own) => own == source || (want.elsewhere && source.is_real()),
                 None => source.is_real() || !any_real,
             };
-            if is_asked {
+            let reaches_back = feed
+                .reaches_back_seconds()
+                .is_none_or(|seconds| want.due >= now.plus_seconds(-seconds));
+            if is_asked && reaches_back {
                 let span = spans.entry(source).or_insert(Span {
                     begins_at: want.due,
                     ends_at: want.due,
@@ -73,7 +81,7 @@ fn spans(oracle: &Oracle, wants: &[Want], now: Timestamp) -> BTreeMap<PriceSourc
     spans
 }
 
-/// Reads the first part of a span that was not read yet, unless the source is to be left alone.
+/// Reads a part of a span that was not read yet, unless the source is to be left alone.
 async fn read_one(
     oracle: &Oracle,
     feed: &dyn PriceFeed,
@@ -81,76 +89,142 @@ async fn read_one(
     now: Timestamp,
 ) -> DbResult<bool> {
     let source = feed.source();
-    // Its own name for failures of its history, so that these do not keep samples from being taken.
+    // Its own name for failures of its history: these do not keep samples from being taken, and a sample
+    // that is taken does not end them.
     let name = format!("{source} history");
-    let (unread, cooldowns) = {
+    let (unread, of_source, of_history) = {
         let mut conn = oracle.database.get().await?;
-        let unread = db::prices::unread(&mut conn, source, span).await?;
-        let of_source = db::leases::cooldown(&mut conn, source.as_str()).await?;
-        let of_history = db::leases::cooldown(&mut conn, &name).await?;
-        (unread, (of_source, of_history))
+        (
+            db::prices::unread_parts(&mut conn, source, span).await?,
+            db::leases::cooldown(&mut conn, source.as_str()).await?,
+            db::leases::cooldown(&mut conn, &name).await?,
+        )
     };
-    let Some(mut span) = unread else {
-        return Ok(false);
-    };
-    span.ends_at = span
-        .ends_at
-        .min(span.begins_at.plus_seconds(SPAN_MAX_SECONDS));
-    let (of_source, of_history) = cooldowns;
-    let is_cooling = |cooldown: &Option<db::leases::Cooldown>| {
-        cooldown.as_ref().is_some_and(|cooldown| cooldown.active)
-    };
-    if span.ends_at < span.begins_at.plus_seconds(SPAN_MIN_SECONDS)
-        || is_cooling(&of_source)
-        || is_cooling(&of_history)
-    {
+    let mut cooldowns = of_source.iter().chain(&of_history);
+    if cooldowns.any(|cooldown| cooldown.active) {
         return Ok(false);
     }
+    let strikes = of_history.map_or(0, |cooldown| cooldown.strikes);
+    let Some(part) = next_part(&unread, strikes) else {
+        return Ok(false);
+    };
     let answer = tokio::select! {
-        answer = feed.history(span.begins_at, span.ends_at, now) => answer,
+        answer = feed.history(part.begins_at, part.ends_at, now) => answer,
         () = oracle.shutdown.wait() => return Ok(false),
     };
+    // What tells no price at all is no answer: a source that cannot tell yet must not be taken at its word.
+    let answer = answer.and_then(|history| match history {
+        History {
+            quotes, problem, ..
+        } if quotes.is_empty() => Err(problem.unwrap_or(FeedError::NoPrices)),
+        history => Ok(history),
+    });
     metrics::asked_for_history(source.as_str(), answer.is_ok());
     let mut conn = oracle.database.get().await?;
-    match answer {
-        Ok(quotes) => {
-            let prices: Vec<_> = quotes
-                .iter()
-                .map(|quote| (quote.price, quote.provider_at))
-                .collect();
-            let kept = db::prices::record_history(&mut conn, source, span, &prices).await?;
-            db::leases::clear_cooldown(&mut conn, &name).await?;
-            if kept {
-                info!(%source, from = %span.begins_at, to = %span.ends_at, prices = prices.len(),
-                      "read the source's history for predictions that wait for it");
-            } else {
-                debug!(%source, "somebody else read this part of the history");
-            }
-            Ok(kept)
+    let (kept, problem) = match answer {
+        Ok(history) => {
+            let kept = keep(&mut conn, source, part, &history, strikes).await?;
+            let problem = history.problem.filter(|_| strikes < LEFT_OUT_AFTER);
+            (kept, problem)
         }
-        Err(error) => {
-            let (strikes, seconds, name) = match error.wants_peace() {
-                // It asks to be left alone altogether.
-                Some(peace) => {
-                    let strikes = of_source.map_or(0, |cooldown| cooldown.strikes) + 1;
-                    let wait = backoff::cooldown_seconds(strikes, peace.retry_after_seconds);
-                    (strikes, wait, source.as_str())
-                }
-                None => {
-                    let strikes = of_history.map_or(0, |cooldown| cooldown.strikes) + 1;
-                    let step = usize::try_from(strikes - 1).unwrap_or(0);
-                    let wait = FAILURE_WAIT_SECONDS.get(step).copied();
-                    (
-                        strikes,
-                        wait.unwrap_or(backoff::COOLDOWN_MAX_SECONDS),
-                        name.as_str(),
-                    )
-                }
-            };
-            db::leases::cool_down(&mut conn, name, strikes, seconds).await?;
-            warn!(%source, %error, strikes, next_try_seconds = seconds,
-                  "the source's history could not be read; predictions wait for it");
-            Ok(false)
+        Err(error) => (false, Some(error)),
+    };
+    match problem {
+        Some(error) => failed(&mut conn, source, &name, &error).await?,
+        None => db::leases::clear_cooldown(&mut conn, &name).await?,
+    }
+    Ok(kept)
+}
+
+/// Which part of what was not read is read next. After each failure another one: a part that cannot be
+/// read must not keep the others from being read.
+fn next_part(unread: &[Span], strikes: i32) -> Option<Span> {
+    let long_enough = |part: &&Span| part.ends_at >= part.begins_at.plus_seconds(SPAN_MIN_SECONDS);
+    let parts: Vec<&Span> = unread.iter().filter(long_enough).collect();
+    let place = usize::try_from(strikes)
+        .unwrap_or(0)
+        .checked_rem(parts.len())?;
+    parts.get(place).map(|part| Span {
+        begins_at: part.begins_at,
+        ends_at: part
+            .ends_at
+            .min(part.begins_at.plus_seconds(SPAN_MAX_SECONDS)),
+    })
+}
+
+/// Keeps what was told of a span, up to the first moment of which nothing was; what lies behind it only
+/// once that moment was asked for often enough.
+async fn keep(
+    conn: &mut Connection,
+    source: PriceSource,
+    part: Span,
+    history: &History,
+    strikes: i32,
+) -> DbResult<bool> {
+    let prices: Vec<_> = history
+        .quotes
+        .iter()
+        .map(|quote| (quote.price, quote.provider_at))
+        .collect();
+    let leaves_out = strikes >= LEFT_OUT_AFTER;
+    let told =
+        history.told.iter().enumerate().filter(|(place, told)| {
+            leaves_out || (*place == 0 && told.begins_at == part.begins_at)
+        });
+    let mut kept = false;
+    for (_, told) in told {
+        if db::prices::record_history(conn, source, *told, &prices).await? {
+            kept = true;
+            info!(%source, from = %told.begins_at, to = %told.ends_at, prices = prices.len(),
+                  "read the source's history for predictions that wait for it");
+        } else {
+            debug!(%source, "somebody else read this part of the history");
         }
+    }
+    Ok(kept)
+}
+
+/// Leaves a history alone for a while, and its source as well if that asked us to go slower.
+async fn failed(
+    conn: &mut Connection,
+    source: PriceSource,
+    name: &str,
+    error: &FeedError,
+) -> DbResult<()> {
+    let peace = error.wants_peace();
+    let seconds = |strikes: i32| match peace {
+        Some(peace) => backoff::cooldown_seconds(strikes, peace.retry_after_seconds),
+        None => usize::try_from(strikes - 1)
+            .ok()
+            .and_then(|step| FAILURE_WAIT_SECONDS.get(step).copied())
+            .unwrap_or(backoff::COOLDOWN_MAX_SECONDS),
+    };
+    if matches!(error, FeedError::RateLimited { .. }) {
+        db::leases::strike(conn, source.as_str(), seconds).await?;
+    }
+    let Struck { strikes, seconds } = db::leases::strike(conn, name, seconds).await?;
+    warn!(%source, %error, strikes, next_try_seconds = seconds,
+          "the source's history could not be read; predictions wait for it");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_cannot_be_read_keeps_no_other_from_being_read() {
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000).unwrap();
+        let span = |begins: i64, ends: i64| Span {
+            begins_at: at(begins),
+            ends_at: at(ends),
+        };
+        let unread = [span(0, 600), span(700, 999), span(2_000, 90_000)];
+        let long = span(2_000, 2_000 + SPAN_MAX_SECONDS);
+        assert_eq!(next_part(&unread, 0), Some(unread[0]));
+        assert_eq!(next_part(&unread, 1), Some(long));
+        assert_eq!(next_part(&unread, 2), Some(unread[0]));
+        assert_eq!(next_part(&unread[1..2], 0), None, "too short");
+        assert_eq!(next_part(&[], 3), None);
     }
 }

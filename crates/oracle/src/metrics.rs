@@ -6,14 +6,14 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use daemon::metrics::{
-    self, Declared, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, counters, fractions, gauge,
-    gauges,
+    self, Declared, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, counters,
+    fractions, gauge, gauges,
 };
 use db::Database;
 use db::predictions::Unpriced;
 use db::supply::{Board, Census};
 use ledger_core::Timestamp;
-use ledger_core::prediction::{PredictionStatus, PriceSource};
+use ledger_core::prediction::{Direction, PredictionStatus, PriceSource};
 
 use crate::leadership::Leadership;
 
@@ -77,24 +77,49 @@ static BOTS: Declared<IntGaugeVec> = gauges("arena_bots", "Bots by their status.
 /// When the newest price is of, in microseconds since 1970; 0 for not known.
 static PRICE_AT: AtomicI64 = AtomicI64::new(0);
 
-/// Says at each scrape what depends on the moment.
-pub(crate) fn watch(database: &Database, leadership: &Leadership) {
-    daemon::watch_pool!(database);
-    for direction in ["UP", "DOWN"] {
-        for would_have in ["WON", "LOST", "unknown"] {
-            UNPRICED.with_label_values(&[direction, would_have]);
+/// Shows from the start on, at 0, what is rare: of a counter that appears with its first count, nobody
+/// sees that count.
+fn begin() {
+    for direction in [Direction::Up, Direction::Down] {
+        for would_have in [
+            Some(PredictionStatus::Won),
+            Some(PredictionStatus::Lost),
+            None,
+        ] {
+            unpriced(&Unpriced {
+                direction,
+                would_have,
+            });
         }
     }
     for source in PriceSource::ALL
         .into_iter()
         .filter(|source| source.is_real())
     {
-        for outcome in ["answered", "failed"] {
-            HISTORY_REQUESTS.with_label_values(&[source.as_str(), outcome]);
+        for answered in [true, false] {
+            HISTORY_REQUESTS.with_label_values(&[source.as_str(), outcome(answered)]);
         }
     }
     PREDICTIONS.begin_with(&["WON", "LOST", "VOID", "FORFEIT"]);
     MARKETS.begin_with(&["RESOLVED", "VOID", "EXPIRED"]);
+}
+
+/// How a question to a source ended.
+const fn outcome(answered: bool) -> &'static str {
+    if answered { "ok" } else { "failed" }
+}
+
+fn unpriced(unpriced: &Unpriced) -> IntCounter {
+    let would_have = unpriced
+        .would_have
+        .map_or("unknown", PredictionStatus::as_str);
+    UNPRICED.with_label_values(&[unpriced.direction.as_str(), would_have])
+}
+
+/// Says at each scrape what depends on the moment.
+pub(crate) fn watch(database: &Database, leadership: &Leadership) {
+    daemon::watch_pool!(database);
+    begin();
     let leadership = leadership.clone();
     metrics::on_scrape("oracle", move || {
         let is_leader = leadership.is_active();
@@ -119,26 +144,23 @@ pub(crate) fn price_is_of(at: Timestamp) {
 }
 
 pub(crate) fn asked(source: &str, answered: bool) {
-    let outcome = if answered { "ok" } else { "failed" };
-    PRICE_REQUESTS.with_label_values(&[source, outcome]).inc();
+    PRICE_REQUESTS
+        .with_label_values(&[source, outcome(answered)])
+        .inc();
 }
 
 pub(crate) fn prediction_settled(outcome: &str) {
     PREDICTIONS.with_label_values(&[outcome]).inc();
 }
 
-pub(crate) fn prediction_unpriced(unpriced: &Unpriced) {
-    let would_have = unpriced
-        .would_have
-        .map_or("unknown", PredictionStatus::as_str);
-    UNPRICED
-        .with_label_values(&[unpriced.direction.as_str(), would_have])
-        .inc();
+pub(crate) fn prediction_unpriced(of: &Unpriced) {
+    unpriced(of).inc();
 }
 
 pub(crate) fn asked_for_history(source: &str, answered: bool) {
-    let outcome = if answered { "ok" } else { "failed" };
-    HISTORY_REQUESTS.with_label_values(&[source, outcome]).inc();
+    HISTORY_REQUESTS
+        .with_label_values(&[source, outcome(answered)])
+        .inc();
 }
 
 pub(crate) fn market_settled(outcome: &str) {
@@ -169,4 +191,58 @@ pub(crate) fn arena(census: &Census, board: &Board) {
 /// The nearest number that a graph can show, in units of 10⁻⁸. Only 0 is shown as 0.
 fn drawn(units: i128) -> f64 {
     units.to_string().parse().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The names and labels of what is shown by these counters.
+    fn shown() -> BTreeSet<String> {
+        let text = metrics::text().unwrap();
+        text.lines()
+            .filter(|line| {
+                line.starts_with("arena_predictions_") || line.starts_with("arena_price_history_")
+            })
+            .filter_map(|line| line.rsplit_once(' '))
+            .map(|(series, _)| series.to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn what_is_counted_is_shown_from_the_start() {
+        begin();
+        let first = shown();
+        for source in ["coingecko", "kraken"] {
+            for outcome in ["ok", "failed"] {
+                let series = format!(
+                    r#"arena_price_history_requests_total{{outcome="{outcome}",source="{source}"}}"#
+                );
+                assert!(first.contains(&series), "{series}: {first:?}");
+            }
+            for answered in [true, false] {
+                asked_for_history(source, answered);
+            }
+        }
+        for direction in [Direction::Up, Direction::Down] {
+            for would_have in [
+                Some(PredictionStatus::Won),
+                Some(PredictionStatus::Lost),
+                None,
+            ] {
+                prediction_unpriced(&Unpriced {
+                    direction,
+                    would_have,
+                });
+            }
+        }
+        for status in PredictionStatus::ALL {
+            if status != PredictionStatus::Open {
+                prediction_settled(status.as_str());
+            }
+        }
+        assert_eq!(shown(), first, "as documented, and nothing beside it");
+    }
 }

@@ -11,13 +11,16 @@
 //! anything: what began on one source ends on it, by its history if it is silent then.
 //!
 //! A price is as old as its provider says, whenever it arrived. A source that repeats itself renews
-//! nothing, and a price that is too old when it arrives opens nothing.
+//! nothing, and a price that is too old when it arrives opens nothing. Behind a source that repeats
+//! itself, or whose price will be too old before the next sample, the next real one is asked as well: its
+//! price counts if it is newer.
 
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use bus::prices::FreshPrice;
 use db::DbResult;
+use db::leases::Struck;
 use db::prices::PriceRow;
 use ledger_core::Timestamp;
 use ledger_core::prediction::PriceSource;
@@ -66,21 +69,51 @@ pub(crate) async fn sample(oracle: &Oracle, now: Timestamp) -> DbResult<Sampled>
         restore(oracle, newest.as_ref(), now).await;
         return Ok(Sampled::NotDue);
     }
-    let mut retried = false;
+    let mut real_only = false;
+    let mut sampled = Sampled::NoAnswer;
+    let mut freshest = newest.as_ref().map(|row| row.sample.provider_at);
     for feed in &oracle.feeds {
-        if retried && !feed.source().is_real() {
+        let source = feed.source();
+        if real_only && !source.is_real() {
             continue;
         }
-        match ask(oracle, feed.as_ref(), now).await? {
-            Asked::Answered(quote) => {
-                return keep(oracle, feed.source(), quote, newest.as_ref(), now).await;
+        let mut quote = match ask(oracle, feed.as_ref(), now).await? {
+            Asked::Answered(quote) => quote,
+            Asked::Next => continue,
+            Asked::Retried => {
+                real_only = true;
+                continue;
             }
-            Asked::Next => {}
-            Asked::Retried => retried = true,
+        };
+        // A provider whose clock runs ahead must not date a sample after the wagers of agents who have
+        // already seen it: no sample is of a time later than the question.
+        quote.provider_at = quote.provider_at.min(now);
+        if sampled != Sampled::NoAnswer && freshest.is_some_and(|at| quote.provider_at <= at) {
+            debug!(%source, "its price is no newer than that of the source before it");
+            continue;
         }
+        let kept = keep(oracle, source, quote, now).await?;
+        if matches!(kept, Sampled::Recorded { .. }) {
+            freshest = Some(quote.provider_at);
+            sampled = kept;
+            if is_good_until_the_next(oracle, &quote, now) {
+                break;
+            }
+        } else if sampled == Sampled::NoAnswer {
+            sampled = kept;
+        }
+        real_only = true;
     }
-    restore(oracle, newest.as_ref(), now).await;
-    Ok(Sampled::NoAnswer)
+    if !matches!(sampled, Sampled::Recorded { .. }) {
+        restore(oracle, newest.as_ref(), now).await;
+    }
+    Ok(sampled)
+}
+
+/// Whether a price is still fresh when the next sample is taken.
+fn is_good_until_the_next(oracle: &Oracle, quote: &Quote, now: Timestamp) -> bool {
+    let age_seconds = now.seconds_since(quote.provider_at);
+    age_seconds + oracle.rhythm.sample_seconds <= oracle.rules.price_ttl_seconds
 }
 
 /// Whether the interval has passed since the last sample, whoever took it, and since this process
@@ -136,10 +169,7 @@ async fn ask(oracle: &Oracle, feed: &dyn PriceFeed, now: Timestamp) -> DbResult<
             }
             Ok(Asked::Answered(quote))
         }
-        Err(error) => {
-            let strikes = cooldown.map_or(0, |cooldown| cooldown.strikes);
-            refused(oracle, source, strikes, &error).await
-        }
+        Err(error) => refused(oracle, source, &error).await,
     }
 }
 
@@ -153,12 +183,7 @@ fn after_strikes(strikes: i32) -> Asked {
 }
 
 /// Logs why a source gave no price, and leaves it alone if it wants that.
-async fn refused(
-    oracle: &Oracle,
-    source: PriceSource,
-    strikes: i32,
-    error: &FeedError,
-) -> DbResult<Asked> {
+async fn refused(oracle: &Oracle, source: PriceSource, error: &FeedError) -> DbResult<Asked> {
     let Some(Peace {
         retry_after_seconds,
     }) = error.wants_peace()
@@ -166,15 +191,11 @@ async fn refused(
         warn!(%source, %error, "price source gave no price");
         return Ok(Asked::Next);
     };
-    let strikes = strikes.saturating_add(1);
-    let seconds = backoff::cooldown_seconds(strikes, retry_after_seconds);
-    db::leases::cool_down(
-        &mut *oracle.database.get().await?,
-        source.as_str(),
-        strikes,
-        seconds,
-    )
-    .await?;
+    let mut conn = oracle.database.get().await?;
+    let struck = db::leases::strike(&mut conn, source.as_str(), |strikes| {
+        backoff::cooldown_seconds(strikes, retry_after_seconds)
+    });
+    let Struck { strikes, seconds } = struck.await?;
     warn!(
         %source,
         %error,
@@ -186,23 +207,18 @@ async fn refused(
     Ok(after_strikes(strikes))
 }
 
-/// Postgres first, then Redis, then whoever listens. `newest` is the last sample before this one.
+/// Postgres first, then Redis, then whoever listens.
 async fn keep(
     oracle: &Oracle,
     source: PriceSource,
-    mut quote: Quote,
-    newest: Option<&PriceRow>,
+    quote: Quote,
     now: Timestamp,
 ) -> DbResult<Sampled> {
-    // A provider whose clock runs ahead must not date a sample after the wagers of agents who have
-    // already seen it: no sample is of a time later than the question.
-    quote.provider_at = quote.provider_at.min(now);
     let mut conn = oracle.database.get().await?;
     let recorded = db::prices::record(&mut conn, source, quote.price, quote.provider_at).await?;
     drop(conn);
     let Some(row) = recorded else {
         debug!(%source, "price source repeats itself; the price stays as old as it is");
-        restore(oracle, newest, now).await;
         return Ok(Sampled::Repeated { source, quote });
     };
     metrics::price_is_of(row.sample.provider_at);

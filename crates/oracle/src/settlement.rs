@@ -22,37 +22,9 @@ const RETRY_BASE_SECONDS: i64 = 5;
 /// … up to this.
 const RETRY_MAX_SECONDS: i64 = 320;
 
-/// No prediction is given up before this oracle has settled, and asked histories for what was missing,
-/// without interruption for so long: after a pause or an outage of hours, silence is first broken.
-const UNINTERRUPTED_SECONDS: i64 = 1_800;
-/// Longer than this between two cycles is an interruption.
+/// Longer than this between two cycles is an interruption: no prediction is void before oracles have
+/// settled, and asked histories for what was missing, without one for as long as its rules wait.
 const INTERRUPTION_SECONDS: i64 = 300;
-
-/// Since when this oracle settles without interruption.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Settling {
-    since: Timestamp,
-    last: Timestamp,
-}
-
-impl Settling {
-    /// After another cycle.
-    fn on(before: Option<Settling>, now: Timestamp) -> Settling {
-        let gap = |before: &Settling| now.seconds_since(before.last);
-        let since = before
-            .filter(|before| (0..=INTERRUPTION_SECONDS).contains(&gap(before)))
-            .map_or(now, |before| before.since);
-        Settling { since, last: now }
-    }
-
-    fn missing_prices(self) -> MissingPrices {
-        if self.last.seconds_since(self.since) >= UNINTERRUPTED_SECONDS {
-            MissingPrices::Void
-        } else {
-            MissingPrices::Await
-        }
-    }
-}
 
 /// What a cycle settled.
 #[derive(Debug, Clone, Default)]
@@ -127,20 +99,18 @@ pub(crate) async fn settle(
     now: Timestamp,
     may_continue: MayContinue<'_>,
 ) -> DbResult<Settlement> {
-    let due = {
+    let (missing, due) = {
         let mut conn = oracle.database.get().await?;
         if db::pauses::arena(&mut conn).await?.is_some() {
             // Samples are taken all the same, so that what fell due meanwhile is settled rightly.
-            *oracle.settling() = None;
+            db::leases::interrupt_settling(&mut conn).await?;
             return Ok(Settlement::default());
         }
-        db::predictions::due(&mut conn, DUE_MAX).await?
-    };
-    let missing = {
-        let mut settling = oracle.settling();
-        let on = Settling::on(*settling, now);
-        *settling = Some(on);
-        on.missing_prices()
+        let since = db::leases::settling_since(&mut conn, now, INTERRUPTION_SECONDS).await?;
+        let missing = MissingPrices::Asked {
+            seconds: now.seconds_since(since),
+        };
+        (missing, db::predictions::due(&mut conn, DUE_MAX).await?)
     };
     let (batched, alone) = sort(oracle, &due, now);
     let mut settlement = Settlement::default();
@@ -319,29 +289,6 @@ mod tests {
         }
         suspects.cleared(BAD);
         assert!(matches!(suspects.handling(BAD, at(0)), Handling::Batch));
-    }
-
-    #[test]
-    fn nobody_is_given_up_before_sources_were_asked_for_half_an_hour() {
-        let mut settling = Settling::on(None, at(0));
-        for second in (5..1_800).step_by(5) {
-            settling = Settling::on(Some(settling), at(second));
-            assert_eq!(settling.missing_prices(), MissingPrices::Await, "{second}");
-        }
-        settling = Settling::on(Some(settling), at(1_800));
-        assert_eq!(settling.missing_prices(), MissingPrices::Void);
-        settling = Settling::on(Some(settling), at(2_101));
-        assert_eq!(
-            settling.missing_prices(),
-            MissingPrices::Await,
-            "it was interrupted"
-        );
-        let back = Settling::on(Some(settling), at(0));
-        assert_eq!(
-            back.missing_prices(),
-            MissingPrices::Await,
-            "the clock was set back"
-        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ use ledger_core::market::MarketSource;
 use ledger_core::prediction::PriceSource;
 use ledger_core::subject::Repository;
 use oracle::markets::{MarketFeed, NoProposal, Proposal, Reading};
-use oracle::sources::{FeedError, PriceFeed, Quote};
+use oracle::sources::{FeedError, History, PriceFeed, Quote};
 use serde_json::json;
 use sources::{Evidence, SourceError, derive};
 
@@ -49,14 +49,15 @@ impl PriceFeed for PriceOf {
         begins_at: Timestamp,
         ends_at: Timestamp,
         _now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<Quote>, FeedError>> {
+    ) -> BoxFuture<'_, Result<History, FeedError>> {
         let minutes = std::iter::successors(Some(begins_at), |at| Some(at.plus_seconds(60)));
         let quote = |provider_at| {
             let price = self.0.price(provider_at)?;
             Some(Quote { price, provider_at })
         };
         let within = minutes.take_while(|at| *at < ends_at);
-        future::ready(Ok(within.filter_map(quote).collect())).boxed()
+        let quotes = within.filter_map(quote).collect();
+        future::ready(Ok(History::whole(quotes, begins_at, ends_at))).boxed()
     }
 }
 

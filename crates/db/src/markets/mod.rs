@@ -25,8 +25,8 @@ pub use bets::{BetsPlaced, NewBet, Slip, place};
 pub use dry_run::{answer_dry_run, place_dry_run};
 pub use open::{Board, Deadline, NewMarket, Opener, board, open};
 pub use settle::{
-    ASKED_MIN, Asked, Recorded, SettledMarket, VoidBy, asked, due, expire_due, lock_due, record,
-    settle, void,
+    ASKED_GAP_MAX_SECONDS, ASKED_MIN, Asked, Recorded, SettledMarket, VoidBy, asked, due,
+    expire_due, lock_due, record, settle, void,
 };
 
 use crate::PAGE_MAX;

@@ -98,35 +98,21 @@ async fn pass_deadline(
 }
 
 /// Locked markets whose next fetch is due, the longest waiting first, at most `limit`. Those of
-/// sources that may not be asked now are left out, so that they hold up nobody; those that were asked
-/// often enough are due whatever their source says. Those that only a pause keeps from being settled
-/// are left out as well; those that are paused and still undecided are due, so that what decides
-/// them is read in time.
+/// sources that may not be asked now are left out, so that they hold up nobody. Those that only a pause
+/// keeps from being settled are left out as well; those that are paused and still undecided are due, so
+/// that what decides them is read in time.
 pub async fn due(
     conn: &mut Connection,
     silent: &[MarketSource],
-    patience_seconds: i64,
     limit: i64,
 ) -> DbResult<Vec<MarketId>> {
     let silent: Vec<SqlMarketSource> = silent.iter().copied().map(SqlMarketSource).collect();
-    let out_of_patience = diesel::dsl::sql::<diesel::sql_types::Bool>(
-        "EXISTS (SELECT FROM evidence e \
-                  WHERE e.market_id = markets.id AND e.fetched_at >= markets.deadline \
-                 HAVING count(*) >= ",
-    )
-    .bind::<BigInt, _>(ASKED_MIN)
-    .sql(" AND min(e.fetched_at) < (SELECT clock_timestamp()) - make_interval(secs => ")
-    .bind::<BigInt, _>(patience_seconds)
-    .sql("))");
     let ids: Vec<uuid::Uuid> = markets::table
         .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
             "status = 'LOCKED'",
         ))
-        .filter(
-            out_of_patience.or(markets::next_try_at
-                .le(crate::sql::clock())
-                .and(markets::source.ne_all(silent))),
-        )
+        .filter(markets::next_try_at.le(crate::sql::clock()))
+        .filter(markets::source.ne_all(silent))
         .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
             "(paused_at IS NULL AND NOT EXISTS (SELECT FROM arena_pause) OR NOT EXISTS \
               (SELECT FROM evidence e WHERE e.market_id = markets.id AND e.side IS NOT NULL))",
@@ -142,40 +128,56 @@ pub async fn due(
 /// A market is not void for the silence of its source before it was itself asked so often.
 pub const ASKED_MIN: i64 = 10;
 
-/// How often a market's source was asked what decides it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// More time than this between two questions counts as this: nobody asked, or nobody was allowed to.
+/// Twice the longest pause after a failure.
+pub const ASKED_GAP_MAX_SECONDS: i64 = 2 * market::RETRY_MAX_SECONDS;
+
+/// How often, and for how long, a market's source was asked what decides it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Asked {
     pub times: i64,
-    /// The first time.
-    pub since: Option<Timestamp>,
+    /// From the first question to the last, interruptions left out.
+    pub seconds: i64,
+    pub last: Option<Timestamp>,
 }
 
 impl Asked {
-    /// Whether patience is at its end: the source was asked often enough, and for so long. A source
-    /// that could not be asked, because it cools down or nobody was there to ask, costs no patience.
+    /// Whether patience is at its end: the source was asked often enough, for so long, and just now.
+    /// Time in which it could not be asked, because it cooled down or nobody was there to ask, costs no
+    /// patience.
     #[must_use]
     pub fn enough(&self, patience_seconds: i64, now: Timestamp) -> bool {
-        let long = self
-            .since
-            .is_some_and(|since| now > since.plus_seconds(patience_seconds));
-        long && self.times >= ASKED_MIN
+        let just_now = self
+            .last
+            .is_some_and(|last| now.seconds_since(last) <= ASKED_GAP_MAX_SECONDS);
+        self.times >= ASKED_MIN && self.seconds >= patience_seconds && just_now
     }
+}
+
+statement! {
+    struct CountQuestions {
+        gap_max: i64 as BigInt,
+        market: uuid::Uuid as diesel::sql_types::Uuid,
+        since: DateTime<Utc> as Timestamptz,
+    } returns (BigInt, BigInt, Nullable<Timestamptz>) =
+    "SELECT count(*), coalesce(floor(sum(least(gap, {})) FILTER (WHERE gap IS NOT NULL)), 0)::bigint, \
+            max(fetched_at) FROM ( \
+        SELECT fetched_at, extract(epoch FROM fetched_at - lag(fetched_at) OVER (ORDER BY fetched_at, id)) AS gap \
+          FROM evidence WHERE market_id = {} AND fetched_at >= {}) questions"
 }
 
 /// How often the source of a locked market was asked since its deadline.
 pub async fn asked(conn: &mut Connection, market: &Market) -> DbResult<Asked> {
-    let (times, since): (i64, Option<DateTime<Utc>>) = evidence::table
-        .filter(evidence::market_id.eq(market.id.0))
-        .filter(evidence::fetched_at.ge(market.deadline.datetime()))
-        .select((
-            diesel::dsl::count_star(),
-            diesel::dsl::min(evidence::fetched_at),
-        ))
-        .first(conn)
-        .await?;
+    let count = CountQuestions {
+        gap_max: ASKED_GAP_MAX_SECONDS,
+        market: market.id.0,
+        since: market.deadline.datetime(),
+    };
+    let (times, seconds, last): (i64, i64, Option<DateTime<Utc>>) = count.get_result(conn).await?;
     Ok(Asked {
         times,
-        since: since.map(Timestamp::from),
+        seconds,
+        last: last.map(Timestamp::from),
     })
 }
 

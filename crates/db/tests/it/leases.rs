@@ -114,3 +114,57 @@ async fn a_cooldown_outlives_the_process_and_only_grows() {
     leases::clear_cooldown(&mut conn, source).await.unwrap();
     assert_eq!(leases::cooldown(&mut conn, source).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn refusals_of_one_moment_are_one_strike() {
+    let arena = Arena::with_pool(8).await;
+    let source = "github";
+    let refused = async |seconds: i64| {
+        let mut conn = arena.conn().await;
+        let struck = leases::strike(&mut conn, source, |strikes| seconds * i64::from(strikes));
+        struck.await.unwrap().strikes
+    };
+    let owner = arena.owner_client().await;
+    for round in 1..=3 {
+        let at_once = futures_util::future::join_all((0..6).map(|_| refused(120))).await;
+        assert_eq!(at_once, [round; 6]);
+        // One that asks for longer is obeyed all the same.
+        assert_eq!(refused(9_000).await, round);
+        let mut conn = arena.conn().await;
+        let kept = leases::cooldown(&mut conn, source).await.unwrap().unwrap();
+        let left = kept.until.seconds_since(arena.now().await);
+        assert!(kept.active && left > 8_000, "{left}");
+        owner
+            .batch_execute("UPDATE source_cooldowns SET until = clock_timestamp()")
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn settling_goes_on_over_restarts_and_begins_anew_after_interruptions() {
+    let arena = Arena::new().await;
+    let mut conn = arena.conn().await;
+    let now = arena.now().await;
+    let mut since = async |seconds: i64| {
+        let at = now.plus_seconds(seconds);
+        let since = leases::settling_since(&mut conn, at, 300).await.unwrap();
+        since.seconds_since(now)
+    };
+    for (at, began) in [
+        (0, 0),
+        (300, 0),
+        (600, 0),
+        (901, 901),
+        (1_200, 901),
+        // A clock that was set back.
+        (1_199, 1_199),
+        (1_300, 1_199),
+    ] {
+        assert_eq!(since(at).await, began, "{at}");
+    }
+    leases::interrupt_settling(&mut *arena.conn().await)
+        .await
+        .unwrap();
+    assert_eq!(since(1_301).await, 1_301);
+}

@@ -320,7 +320,7 @@ async fn evidence_decides_once_and_failures_are_kept_and_put_off() {
     arena.lock_market(market).await;
     let mut conn = arena.conn().await;
     let failed = evidence(arena.now().await, None);
-    let due = markets::due(&mut conn, &[], 21_600, 10).await.unwrap();
+    let due = markets::due(&mut conn, &[], 10).await.unwrap();
     assert_eq!(due.len(), 1);
     assert_eq!(
         markets::record(&mut conn, market, &failed, None)
@@ -329,7 +329,7 @@ async fn evidence_decides_once_and_failures_are_kept_and_put_off() {
         Recorded::Undecided
     );
     assert_eq!(
-        markets::due(&mut conn, &[], 21_600, 10).await.unwrap(),
+        markets::due(&mut conn, &[], 10).await.unwrap(),
         [],
         "it is put off"
     );
@@ -378,6 +378,34 @@ async fn a_market_opens_under_the_present_rule_and_its_question_says_it() {
     assert_eq!(kept.get("published"), None);
 }
 
+/// A question so many seconds after the last one that decides nothing.
+async fn ask_in_vain(arena: &Arena, market: MarketId, seconds: i64) {
+    arena.age_market(market, seconds).await;
+    let failed = evidence(arena.now().await, None);
+    let recorded = markets::record(&mut *arena.conn().await, market, &failed, None).await;
+    assert_eq!(recorded.unwrap(), Recorded::Undecided);
+}
+
+/// What comes of giving a market up, where these rules are in force.
+async fn give_up(
+    arena: &Arena,
+    market: MarketId,
+    in_force: &EconomyRules,
+) -> Result<MarketStatus, DbError> {
+    let reason = "its source did not answer within 6 hours";
+    let by = VoidBy::Patience(in_force);
+    let void = markets::void(&mut *arena.conn().await, market, reason, by, None).await;
+    void.map(|void| void.status)
+}
+
+async fn assert_not_given_up(arena: &Arena, market: MarketId, why: &str) {
+    let early = give_up(arena, market, arena.rules()).await;
+    assert!(
+        matches!(early, Err(DbError::Refused(_))),
+        "{why}: {early:?}"
+    );
+}
+
 #[tokio::test]
 async fn patience_ends_in_void_and_not_before() {
     let arena = Arena::new().await;
@@ -385,49 +413,66 @@ async fn patience_ends_in_void_and_not_before() {
     let market = arena.market(MarketSource::Github).await.id;
     arena.bet(bot, market, Side::No, "1.00").await;
     arena.lock_market(market).await;
-    let mut conn = arena.conn().await;
-    let by = VoidBy::Patience(arena.rules());
-    let mut refused = async |asked: &str| {
-        let early = markets::void(&mut conn, market, "late", by, None).await;
-        assert!(
-            matches!(early, Err(DbError::Refused(_))),
-            "{asked}: {early:?}"
-        );
-    };
     arena.age_market(market, 6 * 3_600 + 1).await;
-    refused("time alone, nobody was asked").await;
-    let ask = async || {
-        let failed = evidence(arena.now().await, None);
-        let mut conn = arena.conn().await;
-        markets::record(&mut conn, market, &failed, None)
-            .await
-            .unwrap();
-    };
-    for _ in 0..9 {
-        ask().await;
+    assert_not_given_up(&arena, market, "time alone, nobody was asked").await;
+    for _ in 0..11 {
+        ask_in_vain(&arena, market, 300).await;
     }
-    arena.age_market(market, 6 * 3_600 + 1).await;
-    refused("nine times").await;
-    ask().await;
-    assert_eq!(
-        markets::due(&mut conn, &[MarketSource::Github], 21_600, 10)
-            .await
-            .unwrap(),
-        [market]
-    );
-    let reason = "its source did not answer within 6 hours";
-    let void = markets::void(
-        &mut conn,
-        market,
-        reason,
-        VoidBy::Patience(arena.rules()),
-        None,
-    )
-    .await
-    .unwrap();
-    assert_eq!(void.status, MarketStatus::Void);
+    assert_not_given_up(&arena, market, "asked in quick succession for 3,000 s").await;
+    arena.age_market(market, 6 * 3_600).await;
+    assert_not_given_up(&arena, market, "nobody asked for six hours").await;
+    ask_in_vain(&arena, market, 0).await;
+    assert_not_given_up(&arena, market, "they count as 1,800 s").await;
+    for asked_for in (4_800..21_600).step_by(1_800) {
+        ask_in_vain(&arena, market, 1_750).await;
+        if asked_for + 1_800 < 21_600 {
+            assert_not_given_up(&arena, market, &asked_for.to_string()).await;
+        }
+    }
+    ask_in_vain(&arena, market, 1_750).await;
+    arena.age_market(market, 1_801).await;
+    let silent = [MarketSource::Github];
+    let mut conn = arena.conn().await;
+    let due = markets::due(&mut conn, &silent, 10).await.unwrap();
+    assert_eq!(due, [], "it is asked once more, when it may be asked");
+    let due = markets::due(&mut conn, &[], 10).await.unwrap();
+    assert_eq!(due, [market]);
+    assert_not_given_up(&arena, market, "it was not asked just now").await;
+    ask_in_vain(&arena, market, 0).await;
+    let ended = give_up(&arena, market, arena.rules()).await;
+    assert_eq!(ended.unwrap(), MarketStatus::Void);
     assert_eq!(balance(&arena, bot).await, "1000.00000000");
     arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_market_is_void_by_the_patience_it_was_opened_with_and_after_ten_questions() {
+    let long = EconomyRules::default();
+    let short = EconomyRules {
+        markets: MarketRules {
+            settle_patience_seconds: 3_600,
+            ..long.markets.clone()
+        },
+        ..long.clone()
+    };
+    let arena = Arena::new().await;
+    let patient = arena.market(MarketSource::Github).await.id;
+    let arena = arena.with_rules(short.clone());
+    let hasty = arena.market(MarketSource::Github).await.id;
+    arena.lock_market(patient).await;
+    arena.lock_market(hasty).await;
+    for asked in 1..=10 {
+        for market in [patient, hasty] {
+            ask_in_vain(&arena, market, 900).await;
+        }
+        if asked < 10 {
+            assert_not_given_up(&arena, hasty, &asked.to_string()).await;
+        }
+    }
+    let early = give_up(&arena, patient, &short).await;
+    assert!(matches!(early, Err(DbError::Refused(_))), "{early:?}");
+    let ended = give_up(&arena, hasty, &long).await;
+    assert_eq!(ended.unwrap(), MarketStatus::Void);
 }
 
 #[tokio::test]

@@ -278,23 +278,17 @@ async fn a_paused_market_takes_nothing_pays_nothing_and_loses_nothing() {
     assert_eq!(pause_in(refused).reason, "a typo");
     // Its deadline passes, and its source is read.
     arena.lock_market(market).await;
-    assert_eq!(
-        markets::due(&mut conn, &[], 60, 10).await.unwrap(),
-        [market]
-    );
+    assert_eq!(markets::due(&mut conn, &[], 10).await.unwrap(), [market]);
     arena.decide(market, Side::Yes).await;
     assert_eq!(
         pause_in(markets::settle(&mut conn, market).await).reason,
         "a typo"
     );
     // Nothing is left to do for it, so it holds up nobody.
-    assert_eq!(markets::due(&mut conn, &[], 60, 10).await.unwrap(), []);
+    assert_eq!(markets::due(&mut conn, &[], 10).await.unwrap(), []);
     let set = pauses::set_market(&mut conn, market, Wanted::Running, &ada(), "", None).await;
     assert!(set.unwrap().changed);
-    assert_eq!(
-        markets::due(&mut conn, &[], 60, 10).await.unwrap(),
-        [market]
-    );
+    assert_eq!(markets::due(&mut conn, &[], 10).await.unwrap(), [market]);
     let settled = markets::settle(&mut conn, market).await.unwrap().unwrap();
     assert_eq!(
         (settled.status, settled.paid),
@@ -320,12 +314,9 @@ async fn markets_wait_while_the_arena_is_paused_and_are_settled_after() {
     let opened = markets::open(&mut conn, &opening, arena.rules(), None).await;
     assert_eq!(pause_in(opened).reason, "a look");
     arena.lock_market(market).await;
-    assert_eq!(
-        markets::due(&mut conn, &[], 60, 10).await.unwrap(),
-        [market]
-    );
+    assert_eq!(markets::due(&mut conn, &[], 10).await.unwrap(), [market]);
     arena.decide(market, Side::Yes).await;
-    assert_eq!(markets::due(&mut conn, &[], 60, 10).await.unwrap(), []);
+    assert_eq!(markets::due(&mut conn, &[], 10).await.unwrap(), []);
     assert_eq!(
         pause_in(markets::settle(&mut conn, market).await).reason,
         "a look"

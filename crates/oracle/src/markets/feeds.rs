@@ -12,10 +12,11 @@ use ledger_core::market::MarketSource;
 use ledger_core::money::UNITS_PER_CREDIT;
 use ledger_core::subject::{Keyword, Repository};
 use sources::github::GitHub;
-use sources::news::News;
+use sources::news::{Listing, News};
 use sources::open_meteo::OpenMeteo;
 use sources::wikipedia::Wikipedia;
 use sources::{Evidence, Fetched, derive, headlines_to_keep};
+use tokio::sync::Mutex;
 
 use super::{MarketFeed, NoProposal, Proposal, Reading};
 
@@ -289,12 +290,32 @@ impl MarketFeed for WeatherFeed {
 pub struct NewsFeed {
     client: News,
     keywords: Vec<Keyword>,
+    /// One answer decides all markets that are due in a cycle: that of the moment at which it began.
+    answer: Mutex<Option<(Timestamp, Fetched<Listing>)>>,
 }
 
 impl NewsFeed {
     #[must_use]
     pub fn new(client: News, keywords: Vec<Keyword>) -> NewsFeed {
-        NewsFeed { client, keywords }
+        NewsFeed {
+            client,
+            keywords,
+            answer: Mutex::default(),
+        }
+    }
+
+    /// Asks, unless the answer of this cycle is there.
+    async fn headlines_of_cycle(&self, now: Timestamp) -> Fetched<Listing> {
+        // Held while it is asked: the others wait for its answer.
+        let mut answer = self.answer.lock().await;
+        match &*answer {
+            Some((at, fetched)) if *at == now => fetched.clone(),
+            _ => {
+                let fetched = self.client.headlines(now).await;
+                *answer = Some((now, fetched.clone()));
+                fetched
+            }
+        }
     }
 
     async fn question(
@@ -354,7 +375,7 @@ impl MarketFeed for NewsFeed {
 
     fn read<'a>(&'a self, market: &'a Market, now: Timestamp) -> BoxFuture<'a, Reading> {
         async move {
-            let fetched = self.client.headlines(now).await;
+            let fetched = self.headlines_of_cycle(now).await;
             deciding(
                 market,
                 headlines_to_keep(&market.criteria, &market.times(), fetched),

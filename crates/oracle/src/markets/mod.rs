@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bus::Bus;
 use daemon::shutdown::Shutdown;
+use db::leases::Struck;
 use db::markets::{Market, NewEvidence};
 use db::{Database, DbResult};
 use futures_util::future::BoxFuture;
@@ -40,7 +41,8 @@ pub trait MarketFeed: Send + Sync {
     /// Under which its cooldown is kept, and what the log calls it.
     fn name(&self) -> &'static str;
 
-    /// Whether one answer decides all its markets, so that what is wrong with it is the source's.
+    /// Whether one answer decides all its markets, so that what is wrong with it is the source's. Such a
+    /// feed asks once for all that are read at the same moment.
     fn has_one_answer_for_all(&self) -> bool {
         false
     }
@@ -228,12 +230,10 @@ impl MarketDesk {
             return Ok(None);
         };
         let mut conn = self.database.get().await?;
-        let before = db::leases::cooldown(&mut conn, source).await?;
-        let strikes = before
-            .map_or(0, |cooldown| cooldown.strikes)
-            .saturating_add(1);
-        let seconds = backoff::cooldown_seconds(strikes, peace.retry_after_seconds);
-        db::leases::cool_down(&mut conn, source, strikes, seconds).await?;
+        let struck = db::leases::strike(&mut conn, source, |strikes| {
+            backoff::cooldown_seconds(strikes, peace.retry_after_seconds)
+        });
+        let Struck { strikes, seconds } = struck.await?;
         warn!(
             source,
             subject,

@@ -1,7 +1,7 @@
 //! The resolver: locks what is past its deadline, reads what decides it, keeps that, and settles.
 
 use daemon::telemetry::chain;
-use db::markets::{Recorded, SettledMarket, VoidBy};
+use db::markets::{Market, Recorded, SettledMarket, VoidBy};
 use db::{DbError, DbResult};
 use futures_util::{StreamExt, stream};
 use ledger_core::{MarketId, Refusal, Timestamp};
@@ -46,8 +46,7 @@ pub(super) async fn resolve(
     }
     let due = {
         let mut conn = desk.database.get().await?;
-        let patience = desk.rules.markets.settle_patience_seconds;
-        db::markets::due(&mut conn, &silent, patience, DUE_MAX).await?
+        db::markets::due(&mut conn, &silent, DUE_MAX).await?
     };
     if !resolved.locked.is_empty() || !resolved.expired.is_empty() {
         desk.bus.wake_soon();
@@ -91,21 +90,12 @@ async fn carry(
     if let Some(settled) = settle(desk, id).await? {
         return Ok(Some(settled));
     }
-    let (market, rules, asked) = &{
-        let mut conn = desk.database.get().await?;
-        let market = db::markets::find(&mut conn, id).await?;
-        let rules = db::rules::of(&mut conn, market.rules, &desk.rules).await?;
-        let asked = db::markets::asked(&mut conn, &market).await?;
-        (market, rules, asked)
-    };
-    let patience = rules.markets.settle_patience_seconds;
-    if asked.enough(patience, now) {
-        return give_up(desk, market.id, patience, asked.times).await;
-    }
+    let market = &db::markets::find(&mut *desk.database.get().await?, id).await?;
     let Some(feed) = desk.feed(market.source) else {
         return Ok(None);
     };
-    if !desk.may_ask(feed.as_ref(), now).await? {
+    // One answer for all was asked for once; that it says no is an answer to each.
+    if !feed.has_one_answer_for_all() && !desk.may_ask(feed.as_ref(), now).await? {
         return Ok(None);
     }
     let reading = tokio::select! {
@@ -133,6 +123,7 @@ async fn carry(
     };
     match recorded {
         Recorded::Decided => settle(desk, market.id).await,
+        Recorded::Undecided if may_continue() => give_up(desk, market).await,
         Recorded::Undecided | Recorded::Settled => Ok(None),
     }
 }
@@ -147,19 +138,21 @@ async fn settle(desk: &MarketDesk, id: MarketId) -> DbResult<Option<SettledMarke
     }
 }
 
-/// Voids a market whose source has been silent for too long.
-async fn give_up(
-    desk: &MarketDesk,
-    id: MarketId,
-    patience_seconds: i64,
-    times: i64,
-) -> DbResult<Option<SettledMarket>> {
-    let reason = format!(
-        "its source was asked {times} times and gave no answer within {patience_seconds} seconds"
-    );
+/// Voids a market whose source has been silent for too long, by the market's own rules. Only ever right
+/// after one more question.
+async fn give_up(desk: &MarketDesk, market: &Market) -> DbResult<Option<SettledMarket>> {
     let mut conn = desk.database.get().await?;
+    let rules = db::rules::of(&mut conn, market.rules, &desk.rules).await?;
+    let patience = rules.markets.settle_patience_seconds;
+    let asked = db::markets::asked(&mut conn, market).await?;
+    if !asked.enough(patience, db::now(&mut conn).await?) {
+        return Ok(None);
+    }
+    let times = asked.times;
+    let reason =
+        format!("its source was asked {times} times and gave no answer within {patience} seconds");
     let by = VoidBy::Patience(&desk.rules);
-    match db::markets::void(&mut conn, id, &reason, by, None).await {
+    match db::markets::void(&mut conn, market.id, &reason, by, None).await {
         Ok(void) => Ok(Some(void)),
         Err(error) if is_pause(&error) => Ok(None),
         // Somebody else was first.

@@ -1,5 +1,6 @@
 //! CoinGecko's simple price and its history, read to the last digit.
 
+use db::prices::Span;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ledger_core::Timestamp;
@@ -8,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::http::{Http, SetupError, SourceConfig};
-use super::{FeedError, PriceFeed, Quote, current, plausible};
+use super::{FeedError, History, PriceFeed, Quote, current, plausible};
 
 /// Where the public API is.
 pub const DEFAULT_URL: &str = "https://api.coingecko.com/api/v3";
@@ -34,22 +35,17 @@ impl CoinGecko {
         read_answer(&body, now)
     }
 
-    async fn look_back(
-        &self,
-        begins_at: Timestamp,
-        ends_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<Vec<Quote>, FeedError> {
+    async fn look_back(&self, span: Span, now: Timestamp) -> Result<History, FeedError> {
         let path = ["coins", "bitcoin", "market_chart", "range"];
         let seconds = |at: Timestamp| at.micros().div_euclid(1_000_000);
-        let (from, to) = (seconds(begins_at), seconds(ends_at) + 1);
+        let (from, to) = (seconds(span.begins_at), seconds(span.ends_at) + 1);
         let query = [
             ("vs_currency", "usd"),
             ("from", &from.to_string()),
             ("to", &to.to_string()),
         ];
         let body = self.0.get(&path, &query, now).await?;
-        read_history(&body, begins_at, ends_at)
+        read_history(&body, span)
     }
 }
 
@@ -67,8 +63,8 @@ impl PriceFeed for CoinGecko {
         begins_at: Timestamp,
         ends_at: Timestamp,
         now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<Quote>, FeedError>> {
-        self.look_back(begins_at, ends_at, now).boxed()
+    ) -> BoxFuture<'_, Result<History, FeedError>> {
+        self.look_back(Span { begins_at, ends_at }, now).boxed()
     }
 }
 
@@ -108,28 +104,22 @@ fn read_time(text: &str, unit_micros: i64) -> Result<Timestamp, FeedError> {
 
 /// Pairs of milliseconds and a price.
 #[derive(Deserialize)]
-struct History<'a> {
+struct Chart<'a> {
     #[serde(borrow)]
-    prices: Option<Vec<(&'a RawValue, &'a RawValue)>>,
+    prices: Option<Vec<&'a RawValue>>,
 }
 
-fn read_history(
-    body: &[u8],
-    begins_at: Timestamp,
-    ends_at: Timestamp,
-) -> Result<Vec<Quote>, FeedError> {
-    let history: History<'_> = serde_json::from_slice(body).map_err(|_| FeedError::NotJson)?;
-    let prices = history.prices.ok_or(FeedError::MissingField("prices"))?;
-    let mut quotes = Vec::with_capacity(prices.len());
-    for (at, price) in prices {
-        let provider_at = read_time(at.get(), 1_000)?;
-        let price = plausible(price.get())?;
-        if begins_at <= provider_at && provider_at < ends_at {
-            quotes.push(Quote { price, provider_at });
+fn read_history(body: &[u8], span: Span) -> Result<History, FeedError> {
+    let chart: Chart<'_> = serde_json::from_slice(body).map_err(|_| FeedError::NotJson)?;
+    let prices = chart.prices.ok_or(FeedError::MissingField("prices"))?;
+    let point = |point: &RawValue| {
+        let pair: Result<(&RawValue, &RawValue), _> = serde_json::from_str(point.get());
+        match pair {
+            Ok((at, price)) => (read_time(at.get(), 1_000), plausible(price.get())),
+            Err(_) => (Err(FeedError::Time), Err(FeedError::Time)),
         }
-    }
-    quotes.sort_by_key(|quote| quote.provider_at);
-    Ok(quotes)
+    };
+    Ok(History::of(prices.into_iter().map(point), span))
 }
 
 #[cfg(test)]
@@ -255,36 +245,111 @@ mod tests {
         let body =
             br#"{"prices":[[1771199100123,67000.5],[1771199400456,67001.25],[1771199700789,6.7e4]],
                         "market_caps":[[1771199100123,1.3e12]],"total_volumes":[]}"#;
-        let span = (now().plus_seconds(-900), now().plus_seconds(-300));
-        let quotes = read_history(body, span.0, span.1).unwrap();
-        let read: Vec<_> = quotes
-            .iter()
-            .map(|quote| (quote.price.to_string(), quote.provider_at.micros()))
-            .collect();
+        let history = read_history(body, span()).unwrap();
         assert_eq!(
-            read,
+            points(&history),
             [
                 ("67000.50000000".to_owned(), 1_771_199_100_123_000),
                 ("67001.25000000".to_owned(), 1_771_199_400_456_000),
             ]
         );
+        assert_eq!((history.told, history.problem), (vec![span()], None));
         for (body, error) in [
             ("{}", FeedError::MissingField("prices")),
             ("<html>", FeedError::NotJson),
-            (
-                r#"{"prices":[[1771199100123,"67000"]]}"#,
-                FeedError::Price(price_text::PriceTextError::NotANumber),
-            ),
-            (r#"{"prices":[["soon",67000]]}"#, FeedError::Time),
         ] {
-            assert_eq!(
-                read_history(body.as_bytes(), span.0, span.1),
-                Err(error),
-                "{body}"
-            );
+            assert_eq!(read_history(body.as_bytes(), span()), Err(error), "{body}");
         }
-        let none = read_history(br#"{"prices":[]}"#, span.0, span.1);
-        assert_eq!(none, Ok(Vec::new()));
+        let none = read_history(br#"{"prices":[]}"#, span()).unwrap();
+        assert!(none.quotes.is_empty());
+    }
+
+    fn span() -> Span {
+        Span {
+            begins_at: now().plus_seconds(-900),
+            ends_at: now().plus_seconds(-300),
+        }
+    }
+
+    fn points(history: &History) -> Vec<(String, i64)> {
+        let point = |quote: &Quote| (quote.price.to_string(), quote.provider_at.micros());
+        history.quotes.iter().map(point).collect()
+    }
+
+    #[test]
+    fn a_bad_point_costs_nothing_but_itself() {
+        let at = |micros: i64| Timestamp::from_micros(micros).unwrap();
+        let bad_at = 1_771_199_200_000_000;
+        let around = |from: i64, to: i64| {
+            let (begins_at, ends_at) = (span().begins_at, span().ends_at);
+            vec![
+                Span {
+                    begins_at,
+                    ends_at: at(from),
+                },
+                Span {
+                    begins_at: at(to),
+                    ends_at,
+                },
+            ]
+        };
+        let moment = around(bad_at, bad_at + 1);
+        // Without a time, all that lies between its neighbours.
+        let between = around(1_771_199_100_000_001, 1_771_199_400_000_000);
+        let not_a_number = FeedError::Price(price_text::PriceTextError::NotANumber);
+        let absurd = FeedError::Absurd {
+            price: "1.00".parse().unwrap(),
+        };
+        for (bad, told, problem) in [
+            ("[1771199200000,null]", &moment, &not_a_number),
+            ("[1771199200000,\"67000\"]", &moment, &not_a_number),
+            ("[1771199200000,1.00]", &moment, &absurd),
+            ("[null,67000]", &between, &FeedError::Time),
+            ("null", &between, &FeedError::Time),
+            ("[1771199200000]", &between, &FeedError::Time),
+        ] {
+            let body =
+                format!(r#"{{"prices":[[1771199100000,67000.5],{bad},[1771199400000,67001.25]]}}"#);
+            let history = read_history(body.as_bytes(), span()).unwrap();
+            assert_eq!(
+                points(&history),
+                [
+                    ("67000.50000000".to_owned(), 1_771_199_100_000_000),
+                    ("67001.25000000".to_owned(), 1_771_199_400_000_000),
+                ],
+                "{bad}"
+            );
+            assert_eq!(&history.told, told, "{bad}");
+            assert_eq!(history.problem.as_ref(), Some(problem), "{bad}");
+        }
+        // Out of order: whatever comes behind it may lie anywhere.
+        let body =
+            br#"{"prices":[[1771199100000,67000.5],[1771199400000,67001.25],[1771199200000,1]]}"#;
+        let history = read_history(body, span()).unwrap();
+        let ends_at = at(1_771_199_400_000_001);
+        assert_eq!(history.told, [Span { ends_at, ..span() }]);
+        assert_eq!(
+            (history.quotes.len(), history.problem),
+            (2, Some(FeedError::Time))
+        );
+        // At either end of the span.
+        let body =
+            br#"{"prices":[[1771199100000,null],[1771199400000,67001.25],[1771199699999,null]]}"#;
+        let history = read_history(body, span()).unwrap();
+        let (from, to) = (at(1_771_199_100_000_001), at(1_771_199_699_999_000));
+        assert_eq!(
+            history.told,
+            [
+                Span {
+                    begins_at: from,
+                    ends_at: to
+                },
+                Span {
+                    begins_at: at(1_771_199_699_999_001),
+                    ends_at: span().ends_at
+                },
+            ]
+        );
     }
 
     proptest! {

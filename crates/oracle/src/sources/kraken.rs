@@ -1,28 +1,33 @@
 //! Kraken's public trades, and its minutes for the past. Neither needs a key.
 //!
 //! The ticker names no time, so a sample is the newest trade, whose time is exact. History is one
-//! price a minute: what the last trade of that minute paid, at the minute's end.
+//! price a minute: what the last trade of that minute paid, at the minute's end. It reaches back twelve
+//! hours: no more than 720 minutes are told, the last ones, whatever is asked for.
 
 use std::collections::BTreeMap;
 
+use db::prices::Span;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ledger_core::Timestamp;
 use ledger_core::prediction::PriceSource;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tracing::warn;
 
 use super::http::{Http, SetupError, SourceConfig};
-use super::{FeedError, PriceFeed, Quote, current, plausible};
+use super::{FeedError, History, PriceFeed, Quote, current, plausible};
 
 /// Where the public API is.
 pub const DEFAULT_URL: &str = "https://api.kraken.com/0";
 /// Nobody has a key; were one configured, it would go here.
 const KEY_HEADER: &str = "api-key";
 const PAIR: &str = "XBTUSD";
-/// How far back the newest trade may lie.
-const TRADES_SECONDS: i64 = 120;
 const MINUTE_SECONDS: i64 = 60;
+/// A little less than the 720 minutes that are told: time passes until the answer comes.
+const REACHES_BACK_SECONDS: i64 = 700 * MINUTE_SECONDS;
+/// No more of what strangers say goes into the log.
+const SAID_MAX_CHARS: usize = 100;
 
 /// The Kraken feed.
 pub struct Kraken(Http);
@@ -35,24 +40,19 @@ impl Kraken {
     }
 
     async fn ask(&self, now: Timestamp) -> Result<Quote, FeedError> {
-        // In nanoseconds since 1970, as its trades are numbered.
-        let since = format!("{}000", now.plus_seconds(-TRADES_SECONDS).micros());
-        let query = [("pair", PAIR), ("since", &since)];
+        // Without a beginning it tells the last thousand trades. With one it would tell the first thousand
+        // behind it, of which the last is not the newest once more are made.
+        let query = [("pair", PAIR)];
         let body = self.0.get(&["public", "Trades"], &query, now).await?;
         read_trades(&body, now)
     }
 
-    async fn look_back(
-        &self,
-        begins_at: Timestamp,
-        ends_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<Vec<Quote>, FeedError> {
-        let since = begins_at.micros().div_euclid(1_000_000) - 2 * MINUTE_SECONDS;
+    async fn look_back(&self, span: Span, now: Timestamp) -> Result<History, FeedError> {
+        let since = span.begins_at.micros().div_euclid(1_000_000) - 2 * MINUTE_SECONDS;
         let since = since.to_string();
         let query = [("pair", PAIR), ("interval", "1"), ("since", &since)];
         let body = self.0.get(&["public", "OHLC"], &query, now).await?;
-        read_minutes(&body, begins_at, ends_at)
+        read_minutes(&body, span)
     }
 }
 
@@ -65,18 +65,22 @@ impl PriceFeed for Kraken {
         self.ask(now).boxed()
     }
 
+    fn reaches_back_seconds(&self) -> Option<i64> {
+        Some(REACHES_BACK_SECONDS)
+    }
+
     fn history(
         &self,
         begins_at: Timestamp,
         ends_at: Timestamp,
         now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<Quote>, FeedError>> {
-        self.look_back(begins_at, ends_at, now).boxed()
+    ) -> BoxFuture<'_, Result<History, FeedError>> {
+        self.look_back(Span { begins_at, ends_at }, now).boxed()
     }
 }
 
-/// Every answer is 200 with either errors or a result: the rows under the pair's name in full, and
-/// `last`.
+/// Every answer is 200 with errors or a result, the rows under the pair's name in full and `last`; and
+/// beside either perhaps warnings. An error begins with E, a warning with W.
 #[derive(Deserialize)]
 struct Answer<'a> {
     error: Vec<String>,
@@ -86,27 +90,30 @@ struct Answer<'a> {
 
 fn rows(body: &[u8]) -> Result<Vec<Vec<&RawValue>>, FeedError> {
     let answer: Answer<'_> = serde_json::from_slice(body).map_err(|_| FeedError::NotJson)?;
-    if let Some(error) = answer.error.first() {
-        return Err(
-            if error.contains("Rate limit") || error.contains("Too many requests") {
-                FeedError::RateLimited {
-                    retry_after_seconds: None,
-                }
-            } else {
-                FeedError::Said(
-                    error
-                        .chars()
-                        .take(100)
-                        .filter(|c| !c.is_control())
-                        .collect(),
-                )
-            },
-        );
+    for said in answer.error {
+        let is_error = said.starts_with('E');
+        if is_error && (said.contains("Rate limit") || said.contains("Too many requests")) {
+            return Err(FeedError::RateLimited {
+                retry_after_seconds: None,
+            });
+        }
+        let said: String = said
+            .chars()
+            .take(SAID_MAX_CHARS)
+            .filter(|c| !c.is_control())
+            .collect();
+        if is_error {
+            return Err(FeedError::Said(said));
+        }
+        warn!(source = "kraken", said, "price source warns");
     }
     let result = answer.result.ok_or(FeedError::MissingField("result"))?;
     let rows = result.iter().find(|(name, _)| *name != "last");
     let (_, rows) = rows.ok_or(FeedError::MissingField("the pair's rows"))?;
-    serde_json::from_str(rows.get()).map_err(|_| FeedError::NotJson)
+    let rows: Vec<Option<Vec<&RawValue>>> =
+        serde_json::from_str(rows.get()).map_err(|_| FeedError::NotJson)?;
+    // One that is null is a row without fields.
+    Ok(rows.into_iter().map(Option::unwrap_or_default).collect())
 }
 
 /// A field that is a string of a number.
@@ -150,26 +157,35 @@ fn read_trades(body: &[u8], now: Timestamp) -> Result<Quote, FeedError> {
     })
 }
 
-/// Minutes: their beginning, open, high, low, close and more. The last one is not over yet.
-fn read_minutes(
-    body: &[u8],
-    begins_at: Timestamp,
-    ends_at: Timestamp,
-) -> Result<Vec<Quote>, FeedError> {
+/// Minutes: their beginning, open, high, low, close and more. The last one is not over yet. Of what lies
+/// before the first one or behind the last one that is over, nothing is told.
+fn read_minutes(body: &[u8], span: Span) -> Result<History, FeedError> {
     let rows = rows(body)?;
-    let over = rows.len().saturating_sub(1);
-    let mut quotes = Vec::with_capacity(over);
-    for row in rows.iter().take(over) {
-        let quote = Quote {
-            price: plausible(number(row, 4)?)?,
-            provider_at: time(row, 0)?.plus_seconds(MINUTE_SECONDS),
-        };
-        if begins_at <= quote.provider_at && quote.provider_at < ends_at {
-            quotes.push(quote);
-        }
+    let (Some(first), Some((last, over))) = (rows.first(), rows.split_last()) else {
+        return Err(FeedError::NoPrices);
+    };
+    let (first, last) = (time(first, 0)?, time(last, 0)?);
+    let told = Span {
+        begins_at: if first <= span.begins_at {
+            span.begins_at
+        } else {
+            first.plus_seconds(MINUTE_SECONDS)
+        },
+        // The minute before it ends with it.
+        ends_at: span.ends_at.min(last.plus_seconds(1)),
+    };
+    if told.begins_at >= told.ends_at {
+        return Err(FeedError::TooShort);
     }
-    quotes.sort_by_key(|quote| quote.provider_at);
-    Ok(quotes)
+    let minutes = over.iter().map(|row| {
+        let ends_at = time(row, 0).map(|at| at.plus_seconds(MINUTE_SECONDS));
+        (ends_at, number(row, 4).and_then(plausible))
+    });
+    let mut history = History::of(minutes, told);
+    if told != span {
+        history.problem.get_or_insert(FeedError::TooShort);
+    }
+    Ok(history)
 }
 
 #[cfg(test)]
@@ -202,9 +218,10 @@ mod tests {
 
     #[test]
     fn a_minute_is_worth_its_last_trade_at_its_end_once_it_is_over() {
-        let (begins, ends) = (now().plus_seconds(-900), now().plus_seconds(-600));
-        let quotes = read_minutes(MINUTES.as_bytes(), begins, ends).unwrap();
-        let read: Vec<_> = quotes
+        let span = of(-900, -839);
+        let history = read_minutes(MINUTES.as_bytes(), span).unwrap();
+        let read: Vec<_> = history
+            .quotes
             .iter()
             .map(|quote| {
                 (
@@ -220,8 +237,82 @@ mod tests {
                 ("67102.00000000".to_owned(), 840)
             ]
         );
-        let later = read_minutes(MINUTES.as_bytes(), now().plus_seconds(-890), ends).unwrap();
-        assert_eq!(later.len(), 1);
+        assert_eq!((history.told, history.problem), (vec![span], None));
+        let later = read_minutes(MINUTES.as_bytes(), of(-890, -839)).unwrap();
+        assert_eq!(later.quotes.len(), 1);
+    }
+
+    /// So many seconds from now.
+    fn of(begins: i64, ends: i64) -> Span {
+        Span {
+            begins_at: now().plus_seconds(begins),
+            ends_at: now().plus_seconds(ends),
+        }
+    }
+
+    #[test]
+    fn of_what_it_leaves_out_nothing_is_told() {
+        // Rows begin at 960 s before now; the last one, at 840 s before, is not over.
+        for (asked, told) in [
+            (of(-960, -839), Some(of(-960, -839))),
+            (of(-961, -839), Some(of(-900, -839))),
+            (of(-50_000, -839), Some(of(-900, -839))),
+            (of(-900, -600), Some(of(-900, -839))),
+            (of(-800, -600), None),
+            (of(-50_000, -1_000), None),
+        ] {
+            let read = read_minutes(MINUTES.as_bytes(), asked);
+            match told {
+                Some(told) => {
+                    let read = read.unwrap();
+                    assert_eq!(read.told, [told], "{asked:?}");
+                    let problem = (told != asked).then_some(FeedError::TooShort);
+                    assert_eq!(read.problem, problem, "{asked:?}");
+                }
+                None => assert_eq!(read, Err(FeedError::TooShort), "{asked:?}"),
+            }
+        }
+        let empty = br#"{"error":[],"result":{"XXBTZUSD":[],"last":1771199100}}"#;
+        assert_eq!(
+            read_minutes(empty, of(-900, -600)),
+            Err(FeedError::NoPrices)
+        );
+    }
+
+    #[test]
+    fn a_bad_minute_costs_nothing_but_itself() {
+        for (good, bad) in [
+            (r#""67102.0","67101.1""#, r#"null,"67101.1""#),
+            (r#""67102.0","67101.1""#, r#""0","67101.1""#),
+        ] {
+            let body = MINUTES.replace(good, bad);
+            assert_ne!(body, MINUTES);
+            let history = read_minutes(body.as_bytes(), of(-960, -839)).unwrap();
+            assert_eq!(history.quotes.len(), 1);
+            // Minus 840 is its end.
+            assert_eq!(history.told[0], of(-960, -840));
+            let behind = now().micros() - 840_000_000 + 1;
+            assert_eq!(history.told[1].begins_at.micros(), behind);
+            assert!(matches!(history.problem, Some(FeedError::Price(_))));
+        }
+        let body = MINUTES.replace(
+            r#"[1771199100,"67100.5","67103.0","67100.5","67102.0","67101.1","1.1",11]"#,
+            "null",
+        );
+        let history = read_minutes(body.as_bytes(), of(-960, -839)).unwrap();
+        assert_eq!((history.quotes.len(), history.told.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_warning_is_no_error() {
+        let body = TRADES.replace(r#""error":[]"#, r#""error":["WGeneral:Deprecated soon"]"#);
+        assert!(read_trades(body.as_bytes(), now()).is_ok());
+        let body = TRADES.replace(
+            r#""error":[]"#,
+            r#""error":["WGeneral:Deprecated soon","EAPI:Rate limit exceeded"]"#,
+        );
+        let error = read_trades(body.as_bytes(), now()).unwrap_err();
+        assert!(error.wants_peace().is_some(), "{error}");
     }
 
     #[test]
@@ -276,7 +367,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic_or_a_price(body in prop::collection::vec(any::<u8>(), 0..300)) {
             prop_assert!(read_trades(&body, now()).is_err());
-            prop_assert!(read_minutes(&body, now(), now()).is_err());
+            prop_assert!(read_minutes(&body, of(-900, -600)).is_err());
         }
 
         #[test]

@@ -2,7 +2,7 @@
 //!
 //! A feed answers one question: what is the price, and when was it? It never reads a clock (time
 //! is an argument), never sleeps, never retries, and never touches Postgres or Redis: when to ask
-//! and whom to ask next is decided by [`crate::sampling`].
+//! and whom to ask next is decided by [`crate::sampling`] and [`crate::history`].
 
 pub mod coingecko;
 mod http;
@@ -13,6 +13,7 @@ pub mod simulated;
 
 use std::num::NonZeroU16;
 
+use db::prices::Span;
 use futures_util::future::BoxFuture;
 use ledger_core::money::Price;
 use ledger_core::prediction::PriceSource;
@@ -43,6 +44,82 @@ pub struct Quote {
     pub provider_at: Timestamp,
 }
 
+/// What a source tells of its prices in a span of the past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// In order of their times.
+    pub quotes: Vec<Quote>,
+    /// The parts of the span that it tells of, in order: there are no other prices in them.
+    pub told: Vec<Span>,
+    /// Why it does not tell of the rest.
+    pub problem: Option<FeedError>,
+}
+
+impl History {
+    /// One that tells of a whole span.
+    #[must_use]
+    pub fn whole(quotes: Vec<Quote>, begins_at: Timestamp, ends_at: Timestamp) -> History {
+        History {
+            quotes,
+            told: vec![Span { begins_at, ends_at }],
+            problem: None,
+        }
+    }
+
+    /// Points as a source gives them, in order of their times. One that cannot be read costs nothing but
+    /// itself: its moment is not told of, or, where its time cannot be read either, all that lies between
+    /// its neighbours.
+    fn of(
+        points: impl IntoIterator<Item = (Result<Timestamp, FeedError>, Result<Price, FeedError>)>,
+        span: Span,
+    ) -> History {
+        let mut history = History {
+            quotes: Vec::new(),
+            told: Vec::new(),
+            problem: None,
+        };
+        let mut told_from = Some(span.begins_at);
+        let mut before = span.begins_at;
+        for (at, price) in points {
+            let at = match at {
+                Ok(at) if at < span.begins_at => continue,
+                Ok(at) if at >= span.ends_at => break,
+                Ok(at) if just_after(at) >= before => at,
+                unordered => {
+                    history.tell(told_from.take(), before);
+                    let problem = unordered.err().unwrap_or(FeedError::Time);
+                    history.problem.get_or_insert(problem);
+                    continue;
+                }
+            };
+            told_from.get_or_insert(at);
+            before = just_after(at);
+            match price {
+                Ok(price) => history.quotes.push(Quote {
+                    price,
+                    provider_at: at,
+                }),
+                Err(problem) => {
+                    history.tell(told_from.replace(before), at);
+                    history.problem.get_or_insert(problem);
+                }
+            }
+        }
+        history.tell(told_from, span.ends_at);
+        history
+    }
+
+    fn tell(&mut self, from: Option<Timestamp>, ends_at: Timestamp) {
+        let span = from.map(|begins_at| Span { begins_at, ends_at });
+        self.told
+            .extend(span.filter(|span| span.begins_at < span.ends_at));
+    }
+}
+
+fn just_after(at: Timestamp) -> Timestamp {
+    Timestamp::from_micros(at.micros().saturating_add(1)).unwrap_or(at)
+}
+
 /// A source of prices. `now` is the caller's time.
 pub trait PriceFeed: Send + Sync {
     /// The kind of source; the only thing about it that the public learns.
@@ -51,14 +128,19 @@ pub trait PriceFeed: Send + Sync {
     /// Asks for the price.
     fn quote(&self, now: Timestamp) -> BoxFuture<'_, Result<Quote, FeedError>>;
 
-    /// Asks for the prices from `begins_at` on and before `ends_at`, both in the past; in order of
-    /// their times. A feed without a history says so.
+    /// How far back its history reaches, in seconds; `None` for as far as anybody wants.
+    fn reaches_back_seconds(&self) -> Option<i64> {
+        None
+    }
+
+    /// Asks for the prices from `begins_at` on and before `ends_at`, both in the past. A feed without a
+    /// history says so.
     fn history(
         &self,
         _begins_at: Timestamp,
         _ends_at: Timestamp,
         _now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<Quote>, FeedError>> {
+    ) -> BoxFuture<'_, Result<History, FeedError>> {
         Box::pin(std::future::ready(Err(FeedError::MissingField(
             "a history of its prices",
         ))))
@@ -133,6 +215,10 @@ pub enum FeedError {
     Said(String),
     #[error("gives a time that cannot be read")]
     Time,
+    #[error("tells no price of that time")]
+    NoPrices,
+    #[error("does not tell of all of that time")]
+    TooShort,
     #[error("gives a time {ahead_seconds} s in the future")]
     FromTheFuture { ahead_seconds: i64 },
     #[error("gives a price that is {age_seconds} s old")]
@@ -164,6 +250,8 @@ impl FeedError {
             | FeedError::Absurd { .. }
             | FeedError::Said(_)
             | FeedError::Time
+            | FeedError::NoPrices
+            | FeedError::TooShort
             | FeedError::FromTheFuture { .. }
             | FeedError::Stale { .. } => None,
         }

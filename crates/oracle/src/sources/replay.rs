@@ -15,7 +15,7 @@ use ledger_core::money::{MoneyError, Price};
 use ledger_core::prediction::PriceSource;
 use ledger_core::time::TimestampError;
 
-use super::{FeedError, PriceFeed, PriceTextError, Quote, minutes, whole_second};
+use super::{FeedError, History, PriceFeed, PriceTextError, Quote, minutes, whole_second};
 
 /// The most rows a recording may have: two years of minutes.
 pub const ROWS_MAX: usize = 1_100_000;
@@ -142,13 +142,13 @@ impl PriceFeed for Replay {
         begins_at: Timestamp,
         ends_at: Timestamp,
         _now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<Quote>, FeedError>> {
+    ) -> BoxFuture<'_, Result<History, FeedError>> {
         let quote = |provider_at| {
             let price = self.price_at(provider_at)?;
             Some(Quote { price, provider_at })
         };
         let quotes = minutes(begins_at, ends_at).filter_map(quote).collect();
-        future::ready(Ok(quotes)).boxed()
+        future::ready(Ok(History::whole(quotes, begins_at, ends_at))).boxed()
     }
 }
 

@@ -78,8 +78,9 @@ async fn its_history_is_asked_for_by_the_second() {
     let stub = Stub::answering("200 OK", "Content-Type: application/json\r\n", body).await;
     let (begins, ends) = (now().plus_seconds(-900), now().plus_seconds(-600));
     let told = feed(&stub).history(begins, ends, now()).await.unwrap();
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].provider_at.micros(), 1_771_199_100_123_000);
+    assert_eq!(told.quotes.len(), 1);
+    let at = told.quotes[0].provider_at.micros();
+    assert_eq!(at, 1_771_199_100_123_000);
     let request = stub.requests().remove(0);
     let line = "GET /api/v3/coins/bitcoin/market_chart/range?vs_currency=usd\
                 &from=1771199100&to=1771199401 HTTP/1.1";

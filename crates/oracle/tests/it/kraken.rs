@@ -27,7 +27,7 @@ fn feed(stub: &Stub) -> Kraken {
 }
 
 #[tokio::test]
-async fn a_sample_is_the_newest_trade_of_the_last_two_minutes() {
+async fn a_sample_is_the_newest_trade_of_all() {
     let body = r#"{"error":[],"result":{"XXBTZUSD":[["67187.30000","0.34507674",1771199970.8277369,"b","m","",61044952],["67187.40000","0.00276870",1771199993.9979,"s","l","",61044956]],"last":"1771199993997900000"}}"#;
     let stub = Stub::answering("200 OK", JSON, body).await;
     let quote = feed(&stub).quote(now()).await.unwrap();
@@ -35,7 +35,8 @@ async fn a_sample_is_the_newest_trade_of_the_last_two_minutes() {
     assert_eq!(quote.provider_at.micros(), 1_771_199_993_997_900);
     assert_eq!(feed(&stub).source(), PriceSource::Kraken);
     let request = stub.requests().remove(0);
-    let line = "GET /0/public/Trades?pair=XBTUSD&since=1771199880000000000 HTTP/1.1";
+    // With a `since` it would tell the first thousand behind it.
+    let line = "GET /0/public/Trades?pair=XBTUSD HTTP/1.1";
     assert!(request.starts_with(line), "{request}");
 }
 
@@ -45,7 +46,13 @@ async fn history_is_a_price_for_each_minute_that_is_over() {
     let stub = Stub::answering("200 OK", JSON, body).await;
     let (begins, ends) = (now().plus_seconds(-900), now().plus_seconds(-600));
     let told = feed(&stub).history(begins, ends, now()).await.unwrap();
-    let prices: Vec<_> = told.iter().map(|quote| quote.price.to_string()).collect();
+    // The last minute is not over: of the time behind it nothing is told.
+    assert_eq!(told.told[0].ends_at, now().plus_seconds(-839));
+    let prices: Vec<_> = told
+        .quotes
+        .iter()
+        .map(|quote| quote.price.to_string())
+        .collect();
     assert_eq!(prices, ["67100.50000000", "67102.00000000"]);
     let request = stub.requests().remove(0);
     let line = "GET /0/public/OHLC?pair=XBTUSD&interval=1&since=1771198980 HTTP/1.1";

@@ -8,7 +8,7 @@ use db::prices::PriceRow;
 use ledger_core::prediction::PriceSource::{self, Coingecko, Kraken, Simulated};
 use ledger_core::{BotId, Timestamp};
 use oracle::sampling::Sampled;
-use oracle::sources::{CoinGecko, FeedError, SourceConfig};
+use oracle::sources::{CoinGecko, FeedError, PriceFeed, SourceConfig};
 use test_kit::Arena;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -150,14 +150,7 @@ async fn a_source_that_fails_or_repeats_itself_is_not_pressed() {
 async fn a_repeated_quote_adds_nothing_to_the_history_and_renews_nothing() {
     let arena = Arena::new().await;
     let now = arena.now().await;
-    let stub = Stub::coingecko("67000", now.micros() / 1_000_000 - 5).await;
-    let config = SourceConfig {
-        base_url: format!("http://{}", stub.address).parse().unwrap(),
-        api_key: None,
-        contact: "ops@arena.example".to_owned(),
-        timeout: std::time::Duration::from_secs(10),
-    };
-    let feed = Arc::new(CoinGecko::new(config).unwrap());
+    let (stub, feed) = coingecko(now, 5).await;
     let oracle = oracle_of(&arena, bus(&arena).await, vec![feed]);
     cycle_at(&oracle, now).await;
     let later = now.plus_seconds(60);
@@ -188,6 +181,69 @@ async fn a_repeated_quote_adds_nothing_to_the_history_and_renews_nothing() {
     let sampled = cycle_at(&oracle, now.plus_seconds(120)).await.sampled;
     assert_eq!(sampled, Some(Sampled::NoAnswer));
     assert_eq!(bus.price().await.unwrap(), None, "the arena halts");
+}
+
+/// CoinGecko, which says that its price is of so many seconds before now.
+async fn coingecko(now: Timestamp, age_seconds: i64) -> (Stub, Arc<CoinGecko>) {
+    let stub = Stub::coingecko("67000", now.micros() / 1_000_000 - age_seconds).await;
+    let config = SourceConfig {
+        base_url: format!("http://{}", stub.address).parse().unwrap(),
+        api_key: None,
+        contact: "ops@arena.example".to_owned(),
+        timeout: std::time::Duration::from_secs(10),
+    };
+    (stub, Arc::new(CoinGecko::new(config).unwrap()))
+}
+
+#[tokio::test]
+async fn behind_a_source_that_repeats_itself_the_next_real_one_is_asked() {
+    let arena = Arena::new().await;
+    let now = arena.now().await;
+    let (_stub, first) = coingecko(now, 5).await;
+    let invented = Scripted::new(Simulated, []);
+    let second = Scripted::new(Kraken, [Ok("67001")]);
+    let feeds: Vec<Arc<dyn PriceFeed>> =
+        vec![first, Arc::clone(&invented) as _, Arc::clone(&second) as _];
+    let oracle = oracle_of(&arena, bus(&arena).await, feeds);
+    let is_of = |sampled: Option<Sampled>, wanted: PriceSource| {
+        let is_it = matches!(sampled, Some(Sampled::Recorded { source, .. }) if source == wanted);
+        assert!(is_it, "{wanted}: {sampled:?}");
+    };
+    is_of(cycle_at(&oracle, now).await.sampled, Coingecko);
+    assert_eq!(second.asked(), 0, "the first will do until the next sample");
+    is_of(
+        cycle_at(&oracle, now.plus_seconds(60)).await.sampled,
+        Kraken,
+    );
+    assert_eq!((invented.asked(), second.asked()), (0, 1));
+    let fresh = bus(&arena).await.price().await.unwrap().unwrap();
+    assert_eq!(fresh.source, Kraken);
+}
+
+#[tokio::test]
+async fn behind_a_price_that_will_soon_be_too_old_the_next_real_one_is_asked() {
+    let arena = Arena::new().await;
+    let now = arena.now().await;
+    // Good for 50 s more, and the next sample is 60 s away.
+    let (_stub, first) = coingecko(now, 70).await;
+    let second = Scripted::new(Kraken, [Ok("67001")]);
+    let feeds: Vec<Arc<dyn PriceFeed>> = vec![first, Arc::clone(&second) as _];
+    let oracle = oracle_of(&arena, bus(&arena).await, feeds);
+    cycle_at(&oracle, now).await;
+    // Both are kept: positions of either end on it.
+    let rows = history(&arena).await;
+    let sources: Vec<PriceSource> = rows.iter().map(|row| row.sample.source).collect();
+    assert_eq!(sources, [Kraken, Coingecko]);
+    let fresh = bus(&arena).await.price().await.unwrap().unwrap();
+    assert_eq!(fresh.source, Kraken);
+    // A price that is no newer than what there is opens nothing and is not kept.
+    let (_stub, older) = coingecko(now, 80).await;
+    let (_other, first) = coingecko(now, 70).await;
+    let arena = Arena::new().await;
+    let feeds: Vec<Arc<dyn PriceFeed>> = vec![first, older];
+    let oracle = oracle_of(&arena, bus(&arena).await, feeds);
+    cycle_at(&oracle, now).await;
+    assert_eq!(history(&arena).await.len(), 1);
 }
 
 #[tokio::test]
@@ -244,14 +300,7 @@ async fn metrics_get_their_places_without_a_ticker_once_an_hour() {
 async fn no_sample_is_of_a_time_later_than_the_question() {
     let arena = Arena::new().await;
     let now = arena.now().await;
-    let stub = Stub::coingecko("67000", now.micros() / 1_000_000 + 50).await;
-    let config = SourceConfig {
-        base_url: format!("http://{}", stub.address).parse().unwrap(),
-        api_key: None,
-        contact: "ops@arena.example".to_owned(),
-        timeout: std::time::Duration::from_secs(10),
-    };
-    let feed = Arc::new(CoinGecko::new(config).unwrap());
+    let (_stub, feed) = coingecko(now, -50).await;
     let oracle = oracle_of(&arena, bus(&arena).await, vec![feed]);
     cycle_at(&oracle, now).await;
     assert_eq!(history(&arena).await[0].sample.provider_at, now);

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use db::prices::Span;
 use futures_util::future::BoxFuture;
-use ledger_core::economy::Enforcement;
+use ledger_core::economy::{EconomyRules, Enforcement};
 use ledger_core::prediction::Direction::{self, Down, Up};
 use ledger_core::prediction::PredictionStatus::{Forfeit, Lost, Open, Void, Won};
 use ledger_core::prediction::PriceSource::{self, Coingecko, Kraken, Simulated};
 use ledger_core::{BotId, PredictionId, Timestamp};
 use oracle::cycle::SETTLE_BATCH_MAX;
-use oracle::sources::{FeedError, PriceFeed, Quote};
+use oracle::sampling::Sampled;
+use oracle::sources::{FeedError, History, PriceFeed, Quote};
 use test_kit::{Arena, TestBot};
 
 use crate::support::{
@@ -102,16 +104,36 @@ struct Told {
     history: Vec<(&'static str, Timestamp)>,
     refusals: AtomicUsize,
     asked: AtomicUsize,
+    /// Of the present; silent about it without one.
+    price: Option<&'static str>,
+    refusal: FeedError,
+    /// A moment that its history does not tell of.
+    leaves_out: Option<Timestamp>,
+    reaches_back: Option<i64>,
 }
 
 impl Told {
-    fn new(source: PriceSource, history: Vec<(&'static str, Timestamp)>) -> Arc<Told> {
-        Arc::new(Told {
+    fn plain(source: PriceSource, history: Vec<(&'static str, Timestamp)>) -> Told {
+        Told {
             source,
             history,
             refusals: AtomicUsize::new(0),
             asked: AtomicUsize::new(0),
-        })
+            price: None,
+            refusal: FeedError::RateLimited {
+                retry_after_seconds: None,
+            },
+            leaves_out: None,
+            reaches_back: None,
+        }
+    }
+
+    fn new(source: PriceSource, history: Vec<(&'static str, Timestamp)>) -> Arc<Told> {
+        Arc::new(Told::plain(source, history))
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
     }
 
     fn refusing(self: Arc<Told>, refusals: usize) -> Arc<Told> {
@@ -125,9 +147,16 @@ impl PriceFeed for Told {
         self.source
     }
 
-    /// Silent about the present.
-    fn quote(&self, _: Timestamp) -> BoxFuture<'_, Result<Quote, FeedError>> {
-        Box::pin(std::future::ready(Err(FeedError::Timeout)))
+    fn quote(&self, now: Timestamp) -> BoxFuture<'_, Result<Quote, FeedError>> {
+        let quote = self.price.map(|price| Quote {
+            price: price.parse().unwrap(),
+            provider_at: now,
+        });
+        Box::pin(std::future::ready(quote.ok_or(FeedError::Timeout)))
+    }
+
+    fn reaches_back_seconds(&self) -> Option<i64> {
+        self.reaches_back
     }
 
     fn history(
@@ -135,7 +164,7 @@ impl PriceFeed for Told {
         begins_at: Timestamp,
         ends_at: Timestamp,
         _: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<Quote>, FeedError>> {
+    ) -> BoxFuture<'_, Result<History, FeedError>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let refused = self
             .refusals
@@ -143,9 +172,7 @@ impl PriceFeed for Told {
                 left.checked_sub(1)
             });
         let answer = if refused.is_ok() {
-            Err(FeedError::RateLimited {
-                retry_after_seconds: None,
-            })
+            Err(self.refusal.clone())
         } else {
             let within = |at: &Timestamp| begins_at <= *at && *at < ends_at;
             let quote = |(price, at): &(&str, Timestamp)| Quote {
@@ -153,7 +180,15 @@ impl PriceFeed for Told {
                 provider_at: *at,
             };
             let told = self.history.iter().filter(|(_, at)| within(at));
-            Ok(told.map(quote).collect())
+            let mut history = History::whole(told.map(quote).collect(), begins_at, ends_at);
+            if let Some(left_out) = self.leaves_out.filter(within) {
+                let behind = Timestamp::from_micros(left_out.micros() + 1).unwrap();
+                let span = |begins_at, ends_at| Span { begins_at, ends_at };
+                history.told = vec![span(begins_at, left_out), span(behind, ends_at)];
+                history.told.retain(|told| told.begins_at < told.ends_at);
+                history.problem = Some(FeedError::NoPrices);
+            }
+            Ok(history)
         };
         Box::pin(std::future::ready(answer))
     }
@@ -163,6 +198,117 @@ impl PriceFeed for Told {
 async fn look_again(arena: &Arena) {
     let sql = "UPDATE predictions SET settles_at = created_at WHERE status = 'OPEN'";
     arena.owner_client().await.batch_execute(sql).await.unwrap();
+}
+
+async fn end_cooldowns(arena: &Arena) {
+    let over = "UPDATE source_cooldowns SET until = clock_timestamp()";
+    arena
+        .owner_client()
+        .await
+        .batch_execute(over)
+        .await
+        .unwrap();
+}
+
+/// Strikes of a source, or of its history; 0 where there is no cooldown.
+async fn strikes(arena: &Arena, name: &str) -> i32 {
+    let cooldown = db::leases::cooldown(&mut *arena.conn().await, name).await;
+    cooldown.unwrap().map_or(0, |cooldown| cooldown.strikes)
+}
+
+#[tokio::test]
+async fn refusals_of_a_history_grow_though_samples_are_taken() {
+    for (refusal, of_source) in [
+        (FeedError::Forbidden, 0),
+        (
+            FeedError::RateLimited {
+                retry_after_seconds: None,
+            },
+            1,
+        ),
+    ] {
+        let arena = Arena::new().await;
+        let bot = arena.bot().balance("10.00").create().await;
+        past_wager(&arena, bot.id, "1.00", Up, 2_200).await;
+        arena.price("60000", Coingecko, -2_190).await;
+        let feed = Arc::new(Told {
+            price: Some("60001"),
+            refusal: refusal.clone(),
+            ..Told::plain(Coingecko, Vec::new())
+        })
+        .refusing(usize::MAX);
+        let oracle = oracle_of(&arena, bus(&arena).await, vec![Arc::clone(&feed) as _]);
+        let now = arena.now().await;
+        for round in 1..=3 {
+            look_again(&arena).await;
+            let report = cycle_at(&oracle, now.plus_seconds(i64::from(round) * 60)).await;
+            let sampled = report.sampled;
+            assert!(
+                matches!(sampled, Some(Sampled::Recorded { .. })),
+                "{refusal}, {round}: {sampled:?}"
+            );
+            assert_eq!(
+                strikes(&arena, "coingecko history").await,
+                round,
+                "{refusal}"
+            );
+            assert_eq!(strikes(&arena, "coingecko").await, of_source, "{refusal}");
+            end_cooldowns(&arena).await;
+        }
+        assert_eq!(feed.asked(), 3);
+    }
+}
+
+#[tokio::test]
+async fn what_a_history_leaves_out_holds_up_nobody_else_and_is_no_time_without_prices() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().balance("10.00").create().await;
+    // Its end is due at -1,890, and the price that was due, at -1,800, cannot be read.
+    let held = past_wager(&arena, bot.id, "1.00", Up, 2_200).await;
+    arena.price("60000", Coingecko, -2_190).await;
+    let other = past_wager(&arena, bot.id, "1.00", Up, 1_700).await;
+    arena.price("60000", Coingecko, -1_690).await;
+    let now = arena.now().await;
+    let feed = Arc::new(Told {
+        leaves_out: Some(now.plus_seconds(-1_800)),
+        ..Told::plain(Coingecko, vec![("60001", now.plus_seconds(-1_350))])
+    });
+    let oracle = oracle_of(&arena, bus(&arena).await, vec![Arc::clone(&feed) as _]);
+    // What lies before it is kept at once; it is asked for three times more.
+    for (round, told) in [(1, true), (2, false), (3, false), (4, true), (5, false)] {
+        look_again(&arena).await;
+        let report = cycle_at(&oracle, now).await;
+        assert_eq!(report.told.unwrap().len(), usize::from(told), "{round}");
+        end_cooldowns(&arena).await;
+    }
+    assert_eq!(feed.asked(), 4);
+    assert_eq!(prediction(&arena, other).await.status, Won);
+    assert_eq!(prediction(&arena, held).await.status, Open);
+    assert_eq!(strikes(&arena, "coingecko history").await, 0);
+    arena.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_history_without_prices_is_no_answer_and_one_that_is_too_short_is_not_asked() {
+    for (reaches_back, asked) in [(None, 1), (Some(1_000), 0)] {
+        let arena = Arena::new().await;
+        let bot = arena.bot().balance("10.00").create().await;
+        past_wager(&arena, bot.id, "1.00", Up, 2_200).await;
+        arena.price("60000", Coingecko, -2_190).await;
+        let feed = Arc::new(Told {
+            reaches_back,
+            ..Told::plain(Coingecko, Vec::new())
+        });
+        let oracle = oracle_of(&arena, bus(&arena).await, vec![Arc::clone(&feed) as _]);
+        let report = cycle_now(&arena, &oracle).await;
+        assert_eq!(report.told, Some(Vec::new()));
+        assert_eq!(feed.asked(), asked);
+        let strikes = strikes(&arena, "coingecko history").await;
+        assert_eq!(usize::try_from(strikes).unwrap(), asked);
+        let reads = "SELECT count(*) FROM price_history_reads";
+        let reads = arena.owner_client().await.query_one(reads, &[]).await;
+        assert_eq!(reads.unwrap().get::<_, i64>(0), 0);
+    }
 }
 
 /// Who brings about refusals right before the end is due must not get a lost stake back.
@@ -186,13 +332,7 @@ async fn a_source_that_was_silenced_tells_afterwards_what_it_would_have_said() {
     cycle_now(&arena, &oracle).await;
     assert_eq!(feed.asked.load(Ordering::SeqCst), 1);
     assert_eq!(prediction(&arena, id).await.status, Open);
-    let over = "UPDATE source_cooldowns SET until = clock_timestamp()";
-    arena
-        .owner_client()
-        .await
-        .batch_execute(over)
-        .await
-        .unwrap();
+    end_cooldowns(&arena).await;
     look_again(&arena).await;
     let read = cycle_now(&arena, &oracle).await;
     assert_eq!(read.told, Some(vec![Coingecko]));
@@ -246,20 +386,53 @@ async fn the_next_real_source_tells_what_the_first_one_never_does() {
     arena.assert_sound().await;
 }
 
+/// How many on UP were void because nobody told their prices.
+fn unpriced() -> u64 {
+    let text = daemon::metrics::text().unwrap();
+    let series = r#"arena_predictions_unpriced_total{direction="UP",would_have="unknown"} "#;
+    let value = text.lines().find_map(|line| line.strip_prefix(series));
+    value.map_or(0, |value| value.parse().unwrap())
+}
+
 #[tokio::test]
 async fn void_is_the_last_resort() {
-    let (arena, bot, id) = with_wager(Up).await;
-    let oracle = settler(&arena).await;
+    let rules = EconomyRules {
+        sample_patience_seconds: 3_600,
+        ..test_kit::rules()
+    };
+    let arena = Arena::new().await.with_rules(rules);
+    let bot = arena.bot().balance("10.00").create().await;
+    let id = past_wager(&arena, bot.id, "1.00", Up, 30_000).await;
     let now = arena.now().await;
-    cycle_at(&oracle, now).await;
-    age(&arena, &[id], 30_000).await;
-    // Six hours are over, but this oracle has only just begun to ask.
-    for step in 0..=9 {
+    let ask = async |seconds: i64| {
         look_again(&arena).await;
-        cycle_at(&oracle, now.plus_seconds(step * 200)).await;
-        let status = if step < 9 { Open } else { Void };
-        assert_eq!(prediction(&arena, id).await.status, status, "{step}");
+        // Restarted each time, which is no interruption.
+        cycle_at(&settler(&arena).await, now.plus_seconds(seconds)).await;
+        prediction(&arena, id).await.status
+    };
+    // Its time is long over, but oracles have only just begun to ask.
+    for seconds in (0..=3_300).step_by(300) {
+        assert_eq!(ask(seconds).await, Open, "{seconds}");
     }
+    assert_eq!(ask(3_601).await, Open, "nobody asked for too long");
+    assert_eq!(ask(3_900).await, Open);
+    let who = "ada".parse().unwrap();
+    let mut conn = arena.conn().await;
+    let paused = db::pauses::pause_arena(&mut conn, &who, "a look", None).await;
+    paused.unwrap();
+    assert_eq!(ask(4_000).await, Open);
+    let resumed = db::pauses::resume_arena(&mut conn, &who, "", None).await;
+    resumed.unwrap();
+    for seconds in (4_100..=7_400).step_by(300) {
+        assert_eq!(ask(seconds).await, Open, "{seconds}");
+    }
+    assert_eq!(ask(7_300).await, Open, "the clock was set back");
+    for seconds in (7_600..=10_600).step_by(300) {
+        assert_eq!(ask(seconds).await, Open, "{seconds}");
+    }
+    let counted = unpriced();
+    assert_eq!(ask(10_900).await, Void);
+    assert_eq!(unpriced(), counted + 1, "whoever watches is told");
     assert_eq!(
         last_entry(&arena, bot.id).await,
         entry("REFUND", "1.00000000")
