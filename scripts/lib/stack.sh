@@ -55,9 +55,12 @@ ensure_env_file() {
 
 # Before anything is written: a port that is none would stand in `.env` for good.
 check_private_ports() {
-    local name other=
+    local name other='' asked_for=()
     [[ ! -r $env_path ]] || load_env_file "$env_path"
-    for name in PRIVATE_POSTGRES_PORT PRIVATE_REDIS_PORT; do
+    # Only what names no server yet gets a port.
+    setting DATABASE_URL || asked_for+=(PRIVATE_POSTGRES_PORT)
+    setting REDIS_URL || asked_for+=(PRIVATE_REDIS_PORT)
+    for name in ${asked_for[@]+"${asked_for[@]}"}; do
         setting "$name" || continue
         port_setting "$name"
         [[ $REPLY != "$other" ]] || die 78 "PRIVATE_POSTGRES_PORT and PRIVATE_REDIS_PORT are both $REPLY. Change one of them."

@@ -65,18 +65,18 @@ fn counts(key: &[u8]) -> bool {
 }
 
 /// A UUID of a time and a machine, or of a name, in whatever form UUIDs are written: with `urn:uuid:`, in
-/// braces, without hyphens. What is 32 hex digits and nothing else may as well be random: of these only a time
+/// braces, without hyphens. 32 hex digits in another form may as well be random: of these only a time
 /// of our days gives one away, which of random ones fewer than one in a thousand have.
 fn is_predictable_uuid(key: &[u8]) -> bool {
     let lower = key.to_ascii_lowercase();
     let bare = lower.strip_prefix(b"urn:uuid:").unwrap_or(&lower);
-    let digits: Vec<u8> = bare
-        .iter()
-        .copied()
-        .filter(|byte| !b"{}-".contains(byte))
-        .collect();
+    let unbraced = bare.strip_prefix(b"{").and_then(|it| it.strip_suffix(b"}"));
+    let bare = unbraced.unwrap_or(bare);
+    let digits: Vec<u8> = bare.iter().copied().filter(|byte| *byte != b'-').collect();
     let is_uuid = digits.len() == 32 && digits.iter().all(u8::is_ascii_hexdigit);
-    let is_written_as_one = digits.len() < lower.len();
+    let hyphens = bare.iter().enumerate().filter(|(_, byte)| **byte == b'-');
+    let is_grouped = hyphens.map(|(place, _)| place).eq([8, 13, 18, 23]);
+    let is_written_as_one = is_grouped || bare.len() < lower.len();
     let version = digits.get(12);
     is_uuid
         && version.is_some_and(|version| b"12356".contains(version))

@@ -135,12 +135,12 @@ pub async fn standing(url: &str) -> DbResult<Standing> {
 }
 
 /// Roles that may append to the ledger, by a grant or through another role, and are neither `role` nor the
-/// one that takes its place or that it takes the place of. Superusers and the ledger's owner may by what
-/// they are.
+/// one that takes its place or that it takes the place of. Superusers, the ledger's owner and its members may by
+/// what they are.
 pub async fn others_that_append(database: &Database, role: &str) -> DbResult<Vec<String>> {
     let ask = "SELECT r.rolname::text FROM pg_roles r, pg_class c \
          WHERE c.oid = 'public.ledger'::regclass AND has_table_privilege(r.oid, c.oid, 'INSERT') \
-           AND NOT r.rolsuper AND r.oid <> c.relowner AND r.rolname !~ '^pg_' AND r.rolname <> $1::text \
+           AND NOT r.rolsuper AND NOT pg_has_role(r.oid, c.relowner, 'USAGE') AND r.rolname !~ '^pg_' AND r.rolname <> $1::text \
            AND shobj_description(r.oid, 'pg_authid') IS DISTINCT FROM $2::text || $1::text \
            AND NOT EXISTS (SELECT FROM pg_roles own WHERE own.rolname = $1::text \
                               AND shobj_description(own.oid, 'pg_authid') = $2::text || r.rolname::text) \

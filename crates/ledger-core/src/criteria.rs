@@ -218,20 +218,11 @@ pub struct StarCriteria {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum HeadlineRule {
-    /// Those published after bets closed and by the deadline. What cannot be read in full keeps the
-    /// market from resolving NO. The date of the last change stands in for a missing date of
-    /// publication.
+    /// Those published after bets closed and by the deadline; only a date of publication counts. What
+    /// cannot be read in full keeps the market from resolving NO, and so does a list whose end does not
+    /// reach back to the close of bets.
     #[serde(rename = "AFTER_BETS_CLOSE")]
     AfterBetsClose,
-    /// The same with a stricter reader: only a date of publication counts, and NO needs a list whose
-    /// end reaches back to the close of bets.
-    #[serde(rename = "AFTER_BETS_CLOSE_V2")]
-    AfterBetsCloseV2,
-}
-
-impl HeadlineRule {
-    /// The rule that a market gets which opens today.
-    pub const PRESENT: HeadlineRule = HeadlineRule::AfterBetsCloseV2;
 }
 
 /// Will a keyword appear in a technology headline that is published after bets closed?
@@ -336,7 +327,7 @@ impl Criteria {
     pub fn under_present_rules(&self) -> Criteria {
         match self {
             Criteria::News(criteria) => Criteria::News(HeadlineCriteria {
-                published: Some(HeadlineRule::PRESENT),
+                published: Some(HeadlineRule::AfterBetsClose),
                 ..criteria.clone()
             }),
             other => other.clone(),

@@ -107,8 +107,8 @@ impl LlmError {
         }
     }
 
-    /// Whether the provider certainly did no work for the call, so that nobody is charged: nothing
-    /// was asked, or the question itself was turned away. After a time-out nobody knows. An error
+    /// Whether the provider is taken to have done no work for the call, so that nobody is charged:
+    /// nothing was asked, or the question itself was turned away. After a time-out nobody knows. An error
     /// that comes with a text, in an answer with the status of a success, is [`LlmError::Failed`].
     #[must_use]
     pub const fn is_unserved(&self) -> bool {

@@ -20,6 +20,7 @@ use ledger_core::{Entry, Timestamp};
 use tracing::{error, info};
 
 use crate::history;
+use crate::history::LeftOut;
 use crate::metrics;
 use crate::sampling::{self, Sampled};
 use crate::settlement::{self, Suspects};
@@ -90,6 +91,7 @@ pub struct Oracle {
     /// When this process last asked any source.
     pub(crate) last_asked: Mutex<Option<Timestamp>>,
     pub(crate) suspects: Mutex<Suspects>,
+    pub(crate) left_out: Mutex<LeftOut>,
     /// When this process last looked whether metrics have a place in the days ahead.
     partitions_seen: Mutex<Option<Timestamp>>,
     /// When this process last counted the arena's bots and money.
@@ -124,7 +126,8 @@ impl Oracle {
             retention: Retention::default(),
             shutdown,
             last_asked: Mutex::new(None),
-            suspects: Mutex::new(Suspects::default()),
+            suspects: Mutex::default(),
+            left_out: Mutex::default(),
             partitions_seen: Mutex::new(None),
             surveyed: Mutex::new(None),
         }

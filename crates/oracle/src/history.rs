@@ -9,6 +9,7 @@
 //! it left that out or nobody can read it, is not taken for time without prices.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
 use db::leases::Struck;
 use db::predictions::Want;
@@ -32,6 +33,34 @@ const FAILURE_WAIT_SECONDS: [i64; 4] = [30, 60, 120, 240];
 /// What a source leaves out, or gives in a form that cannot be read, is asked for again so often; then what
 /// lies behind it is read without it.
 const LEFT_OUT_AFTER: i32 = 3;
+
+/// The first moment that each source's last answer left out, and how often it did so in a row. Forgotten with the
+/// process, which then asks more often.
+#[derive(Debug, Default)]
+pub(crate) struct LeftOut(BTreeMap<PriceSource, (Timestamp, i32)>);
+
+impl LeftOut {
+    /// How often the source left this moment out before; `None`: it left nothing out now.
+    fn before(&mut self, source: PriceSource, moment: Option<Timestamp>) -> i32 {
+        let Some(moment) = moment else {
+            self.0.remove(&source);
+            return 0;
+        };
+        let (kept, times) = self.0.entry(source).or_insert((moment, 0));
+        if *kept != moment {
+            (*kept, *times) = (moment, 0);
+        }
+        *times += 1;
+        *times - 1
+    }
+}
+
+/// The first moment of a part that is not told of.
+fn first_untold(part: Span, told: &[Span]) -> Option<Timestamp> {
+    let first = told.first().filter(|it| it.begins_at == part.begins_at);
+    let until = first.map_or(part.begins_at, |it| it.ends_at);
+    (until < part.ends_at).then_some(until)
+}
 
 /// Reads what is wanted of each source that has it; answers whose history was read.
 pub(crate) async fn read(
@@ -123,9 +152,15 @@ async fn read_one(
     let mut conn = oracle.database.get().await?;
     let (kept, problem) = match answer {
         Ok(history) => {
-            let kept = keep(&mut conn, source, part, &history, strikes).await?;
-            let problem = history.problem.filter(|_| strikes < LEFT_OUT_AFTER);
-            (kept, problem)
+            let untold = first_untold(part, &history.told);
+            let before = oracle
+                .left_out
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .before(source, untold);
+            let leaves_out = before >= LEFT_OUT_AFTER;
+            let kept = keep(&mut conn, source, part, &history, leaves_out).await?;
+            (kept, history.problem.filter(|_| !leaves_out))
         }
         Err(error) => (false, Some(error)),
     };
@@ -159,14 +194,13 @@ async fn keep(
     source: PriceSource,
     part: Span,
     history: &History,
-    strikes: i32,
+    leaves_out: bool,
 ) -> DbResult<bool> {
     let prices: Vec<_> = history
         .quotes
         .iter()
         .map(|quote| (quote.price, quote.provider_at))
         .collect();
-    let leaves_out = strikes >= LEFT_OUT_AFTER;
     let told =
         history.told.iter().enumerate().filter(|(place, told)| {
             leaves_out || (*place == 0 && told.begins_at == part.begins_at)
@@ -211,6 +245,31 @@ async fn failed(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_is_left_out_only_after_it_was_asked_for_often_enough_itself() {
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000).unwrap();
+        let mut left_out = LeftOut::default();
+        let source = PriceSource::Kraken;
+        let times: Vec<i32> = [Some(1), Some(1), Some(2), Some(2), None, Some(2), Some(2)]
+            .into_iter()
+            .map(|moment| left_out.before(source, moment.map(at)))
+            .collect();
+        assert_eq!(times, [0, 1, 0, 1, 0, 0, 1]);
+        assert_eq!(left_out.before(PriceSource::Coingecko, Some(at(2))), 0);
+        let span = |begins: i64, ends: i64| Span {
+            begins_at: at(begins),
+            ends_at: at(ends),
+        };
+        let part = span(10, 20);
+        assert_eq!(first_untold(part, &[]), Some(at(10)));
+        assert_eq!(first_untold(part, &[span(12, 20)]), Some(at(10)));
+        assert_eq!(
+            first_untold(part, &[span(10, 15), span(16, 20)]),
+            Some(at(15))
+        );
+        assert_eq!(first_untold(part, &[part]), None);
+    }
 
     #[test]
     fn a_part_that_cannot_be_read_keeps_no_other_from_being_read() {

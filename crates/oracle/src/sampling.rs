@@ -71,7 +71,9 @@ pub(crate) async fn sample(oracle: &Oracle, now: Timestamp) -> DbResult<Sampled>
     }
     let mut real_only = false;
     let mut sampled = Sampled::NoAnswer;
-    let mut freshest = newest.as_ref().map(|row| row.sample.provider_at);
+    // One of the future is from before the clock was set back.
+    let newest_at = newest.as_ref().map(|row| row.sample.provider_at);
+    let mut freshest = newest_at.filter(|at| *at <= now);
     for feed in &oracle.feeds {
         let source = feed.source();
         if real_only && !source.is_real() {
@@ -92,9 +94,9 @@ pub(crate) async fn sample(oracle: &Oracle, now: Timestamp) -> DbResult<Sampled>
             debug!(%source, "its price is no newer than that of the source before it");
             continue;
         }
-        let kept = keep(oracle, source, quote, now).await?;
+        let kept = keep(oracle, source, quote, freshest, now).await?;
         if matches!(kept, Sampled::Recorded { .. }) {
-            freshest = Some(quote.provider_at);
+            freshest = freshest.max(Some(quote.provider_at));
             sampled = kept;
             if is_good_until_the_next(oracle, &quote, now) {
                 break;
@@ -212,6 +214,7 @@ async fn keep(
     oracle: &Oracle,
     source: PriceSource,
     quote: Quote,
+    freshest: Option<Timestamp>,
     now: Timestamp,
 ) -> DbResult<Sampled> {
     let mut conn = oracle.database.get().await?;
@@ -223,7 +226,9 @@ async fn keep(
     };
     metrics::price_is_of(row.sample.provider_at);
     let fresh = fresh(&row);
-    if let Some(left) = fresh.freshness(now, oracle.rules.price_ttl_seconds) {
+    let is_newest = freshest.is_none_or(|at| fresh.provider_at >= at);
+    // An older one of another source must not end the arena's price before its time.
+    if is_newest && let Some(left) = fresh.freshness(now, oracle.rules.price_ttl_seconds) {
         publish(oracle, &fresh, left).await;
     }
     oracle.bus.wake_soon();

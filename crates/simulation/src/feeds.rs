@@ -202,7 +202,7 @@ impl Feed {
         let found = sources::news::parse(&answer.body)?.items.len();
         let criteria = HeadlineCriteria {
             keyword: keyword.clone(),
-            published: Some(HeadlineRule::PRESENT),
+            published: Some(HeadlineRule::AfterBetsClose),
         };
         Ok(answer.behind(Criteria::News(criteria), format!("{found} headlines")))
     }

@@ -9,7 +9,7 @@ use ledger_core::criteria::{
     Criteria, HeadlineCriteria, HeadlineRule, Reading, Times, weather_instant,
 };
 
-use crate::news::{self, Listing, v1, v2};
+use crate::news::{self, Listing, v1};
 use crate::{Evidence, Fetched, SourceError, github, open_meteo};
 
 /// Reads what decides a market from the kept body of an answer that was fetched at `fetched_at`.
@@ -38,13 +38,6 @@ pub fn derive(
         Criteria::News(HeadlineCriteria {
             keyword,
             published: Some(HeadlineRule::AfterBetsClose),
-        }) => {
-            let (after, until) = window(times, fetched_at);
-            v2::search(body, keyword.as_str(), after, until).map(Reading::Headline)
-        }
-        Criteria::News(HeadlineCriteria {
-            keyword,
-            published: Some(HeadlineRule::AfterBetsCloseV2),
         }) => {
             let (after, until) = window(times, fetched_at);
             let listing = news::parse(body)?;

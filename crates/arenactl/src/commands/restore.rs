@@ -360,13 +360,14 @@ async fn prove(
     let audit = inspect::audit(postgres.database(), whole_audit()).await;
     let audit = audit.map_err(failed)?;
     is_what_was_backed_up(&audit, manifest)?;
+    let arena = postgres.database().identity().await.map_err(failed)?;
     migrations::mark_finished(&mut *postgres.connection().await?)
         .await
         .map_err(failed)?;
     Ok(Report {
         as_of: manifest.as_of,
         arena_before: manifest.arena,
-        arena: postgres.database().identity().await.map_err(failed)?,
+        arena,
         bots: audit.bots,
         entries: audit.entries,
         heads_digest: audit.heads_digest,

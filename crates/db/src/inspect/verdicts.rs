@@ -20,6 +20,9 @@ const SETTLED_MARGIN_SECONDS: i64 = 60;
 /// For so long after an upgrade an older build may have gone on working beside the new one.
 const UPGRADE_SECONDS: i64 = 86_400;
 
+/// Since this migration positions can name their rules.
+const RULES_VERSION: &str = "20261129000014";
+
 /// Since this migration no prediction is void while another real source tells both prices.
 const ANY_SOURCE_VERSION: &str = "20261129000025";
 
@@ -60,11 +63,16 @@ impl Verdicts {
                 patience.extend(Hash::from_hex(&digest).map(|digest| (digest, waits)));
             }
         }
-        let ask = "SELECT (SELECT (extract(epoch FROM min(first_used_at)) * 1000000)::bigint \
+        // A clock that ran behind when the first service started is no reason to find fault with rows from before.
+        let ask = "SELECT (SELECT (extract(epoch FROM greatest(min(first_used_at), \
+                     (SELECT run_on AT TIME ZONE 'UTC' FROM public.__diesel_schema_migrations \
+                       WHERE version = $2))) * 1000000)::bigint \
                      FROM economy_rules), \
                   (SELECT (extract(epoch FROM run_on) * 1000000)::bigint \
                      FROM public.__diesel_schema_migrations WHERE version = $1)";
-        let row = client.query_one(ask, &[&ANY_SOURCE_VERSION]).await?;
+        let row = client
+            .query_one(ask, &[&ANY_SOURCE_VERSION, &RULES_VERSION])
+            .await?;
         let since = |column: usize| {
             let micros: Option<i64> = row.get(column);
             let at = micros.and_then(Timestamp::from_micros);
@@ -151,13 +159,15 @@ fn not_the_first(used: &str, due: &str, there: &str) -> String {
     )
 }
 
-/// When the samples were due. A row from before rules were kept had no lag, and its horizon is that of its
+/// When the samples were due, and what was kept long before the verdict. Where the clock was set back, a verdict has
+/// the time of its newest sample, so that what was kept before it cannot be told. A row from before rules were kept had no lag, and its horizon is that of its
 /// `settles_at`: from its start sample, or from its creation where it was settled before that was written.
 const DUE: &str = "p.created_at + coalesce(r.lag, '0') AS start_due, \
     CASE WHEN r.digest IS NULL THEN p.settles_at ELSE s.provider_at + r.horizon END AS end_due, \
     CASE WHEN r.digest IS NULL THEN s.provider_at + (p.settles_at - p.created_at) \
          ELSE s.provider_at + r.horizon END AS end_surely_due, \
-    p.resolved_at - make_interval(secs => MARGIN) AS long_before";
+    CASE WHEN greatest(s.sampled_at, e.sampled_at) < p.resolved_at \
+         THEN p.resolved_at - make_interval(secs => MARGIN) ELSE '-infinity' END AS long_before";
 
 /// A start sample that was taken in time: its source is the prediction's own.
 const START_IN_TIME: &str = "NOT s.history AND s.provider_at <= d.start_due + r.in_time";
@@ -171,7 +181,8 @@ const WRONG_SOURCE: &str = "EXISTS (SELECT FROM prices x WHERE NOT x.history AND
             AND x.source IN (REAL_SOURCES) \
             AND x.provider_at >= d.start_due AND x.provider_at <= d.start_due + r.in_time \
             AND p.resolved_at > x.provider_at + r.horizon + r.grace AND NOT TOLD_ITS_END \
-            AND NOT EXISTS (SELECT FROM prices z WHERE NOT z.history AND z.source = x.source \
+            AND s.source IN (REAL_SOURCES) \
+            AND NOT EXISTS (SELECT FROM prices z WHERE NOT z.history \
                 AND z.provider_at >= d.start_due AND z.id < x.id \
                 AND (z.provider_at, z.id) < (x.provider_at, x.id)))";
 
@@ -192,7 +203,7 @@ const OTHER_WAS_THERE: &str = "EXISTS (SELECT FROM unnest(ARRAY[REAL_SOURCES]::p
                   AND provider_at <= d.start_due + r.grace ORDER BY provider_at, id LIMIT 1) x \
            JOIN prices y ON y.source = a.source AND y.provider_at >= x.provider_at + r.horizon \
                 AND y.provider_at <= x.provider_at + r.horizon + r.grace \
-          WHERE a.source <> s.source AND (s.source IN (REAL_SOURCES) OR NOT (START_IN_TIME)) \
+          WHERE a.source <> s.source AND (s.source IN (REAL_SOURCES) OR r.lag > '0' AND NOT (START_IN_TIME)) \
             AND x.sampled_at < d.long_before AND y.sampled_at < d.long_before)";
 
 /// What the prediction's row says, then its samples whatever it came to, then what they come to.

@@ -11,7 +11,7 @@ use ledger_core::{BotId, CycleNumber, Hash, MarketId, Money, Refusal, Timestamp}
 use serde_json::json;
 
 use super::bets::markets_with_a_bet;
-use super::{Market, lock_markets, no_earlier_than_bets};
+use super::{Market, lock_markets, no_earlier_than_its_rows};
 use crate::audit::{self, AuditRow};
 use crate::error::{DbError, DbResult, of_commit};
 use crate::events::{self, EventDraft};
@@ -220,7 +220,7 @@ async fn resolve(
     let changed = match result {
         AnswerResult::Wrong => diesel::update(row).set(counted).execute(conn).await?,
         AnswerResult::Correct => {
-            let at = no_earlier_than_bets(conn, market.id, at).await?;
+            let at = no_earlier_than_its_rows(conn, market.id, at).await?;
             market.status = MarketStatus::Resolved;
             market.outcome = Some(new.answer.to_string());
             diesel::update(row)

@@ -394,9 +394,9 @@ pub async fn open_bets(conn: &mut Connection, bot_id: BotId, count: i32) -> DbRe
     Ok(rows.into_iter().map(Bet::from).collect())
 }
 
-/// `at`, or the time of the market's last bet or answer, if that is later: where a clock was set back, no
-/// market ends before what was placed on it.
-async fn no_earlier_than_bets(
+/// `at`, or the time of the market's last bet, answer or fetch, if that is later: where a clock was set
+/// back, no market ends before what was placed on it or decided it.
+async fn no_earlier_than_its_rows(
     conn: &mut Connection,
     market: MarketId,
     at: Timestamp,
@@ -406,7 +406,13 @@ async fn no_earlier_than_bets(
         .select(diesel::dsl::max(bets_table::created_at))
         .first(conn)
         .await?;
-    Ok(last.map_or(at, |last| at.max(last.into())))
+    let fetched: Option<DateTime<Utc>> = evidence::table
+        .filter(evidence::market_id.eq(market.0))
+        .select(diesel::dsl::max(evidence::fetched_at))
+        .first(conn)
+        .await?;
+    let times = [last, fetched].into_iter().flatten();
+    Ok(times.fold(at, |at, other| at.max(other.into())))
 }
 
 /// What a fetch came to.

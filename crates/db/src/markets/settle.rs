@@ -149,7 +149,7 @@ impl Asked {
     pub fn enough(&self, patience_seconds: i64, now: Timestamp) -> bool {
         let just_now = self
             .last
-            .is_some_and(|last| now.seconds_since(last) <= ASKED_GAP_MAX_SECONDS);
+            .is_some_and(|last| (0..=ASKED_GAP_MAX_SECONDS).contains(&now.seconds_since(last)));
         self.times >= ASKED_MIN && self.seconds >= patience_seconds && just_now
     }
 }
@@ -414,7 +414,7 @@ async fn close(
         Some(locked) => locked.now,
         None => crate::now(conn).await?,
     };
-    let at = super::no_earlier_than_bets(conn, market.id, at).await?;
+    let at = super::no_earlier_than_its_rows(conn, market.id, at).await?;
     let (work, ended) = closing_entries(&open, &settlement, wallets)?;
     ending.apply(&mut market);
     let sealed = ledger::seal(work)?;

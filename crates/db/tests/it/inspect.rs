@@ -596,6 +596,18 @@ async fn each_fault_of_a_prediction_is_named_for_what_it_is() {
                 .to_owned(),
             "samples of its own source",
         ),
+        // The same beside an invented own source, with a real one that fell silent and was never the own one.
+        (
+            "UPDATE prices SET source = 'simulated' WHERE price IN (100, 101); \
+             INSERT INTO prices (id, source, price, provider_at, sampled_at) \
+             SELECT -74, 'coingecko', 74, at, at \
+               FROM (SELECT provider_at + interval '1 second' AS at FROM prices WHERE price = 100) s; \
+             UPDATE predictions p SET status = 'LOST', payout = 0, price_source = 'kraken', \
+                    start_price_id = s.id, start_price = s.price, end_price_id = e.id, end_price = e.price \
+               FROM prices s, prices e WHERE p.status = 'WON' AND s.price = 200 AND e.price = 150"
+                .to_owned(),
+            "samples of its own source",
+        ),
         (
             "UPDATE prices SET provider_at = provider_at - interval '30 seconds' WHERE price = 100".to_owned(),
             "a start sample at or after it was due",

@@ -356,7 +356,7 @@ async fn a_market_opens_under_the_present_rule_and_its_question_says_it() {
     // What is asked for names no rule, as an operator's request may.
     let market = arena.market(MarketSource::News).await;
     let kept = serde_json::to_value(&market.criteria).unwrap();
-    assert_eq!(kept["published"], "AFTER_BETS_CLOSE_V2");
+    assert_eq!(kept["published"], "AFTER_BETS_CLOSE");
     assert_eq!(
         market.description,
         market.criteria.question(&market.times())

@@ -341,7 +341,7 @@ impl NewsFeed {
             .map_err(in_doubt)?;
         let criteria = HeadlineCriteria {
             keyword: keyword.clone(),
-            published: Some(HeadlineRule::PRESENT),
+            published: Some(HeadlineRule::AfterBetsClose),
         };
         Ok(Proposal {
             criteria: Criteria::News(criteria),

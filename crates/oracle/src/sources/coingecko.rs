@@ -307,6 +307,9 @@ mod tests {
             ("[null,67000]", &between, &FeedError::Time),
             ("null", &between, &FeedError::Time),
             ("[1771199200000]", &between, &FeedError::Time),
+            // Of another time: long before the span, or behind it.
+            ("[0,67000]", &between, &FeedError::Time),
+            ("[1771299200000,67000]", &between, &FeedError::Time),
         ] {
             let body =
                 format!(r#"{{"prices":[[1771199100000,67000.5],{bad},[1771199400000,67001.25]]}}"#);
@@ -326,7 +329,7 @@ mod tests {
         let body =
             br#"{"prices":[[1771199100000,67000.5],[1771199400000,67001.25],[1771199200000,1]]}"#;
         let history = read_history(body, span()).unwrap();
-        let ends_at = at(1_771_199_400_000_001);
+        let ends_at = at(1_771_199_200_000_000);
         assert_eq!(history.told, [Span { ends_at, ..span() }]);
         assert_eq!(
             (history.quotes.len(), history.problem),

@@ -80,18 +80,36 @@ impl History {
         };
         let mut told_from = Some(span.begins_at);
         let mut before = span.begins_at;
+        // Whether points lie within the span, and whether the last one lay behind it.
+        let (mut within, mut behind) = (false, false);
         for (at, price) in points {
             let at = match at {
-                Ok(at) if at < span.begins_at => continue,
-                Ok(at) if at >= span.ends_at => break,
-                Ok(at) if just_after(at) >= before => at,
-                unordered => {
+                Ok(at) if at < span.begins_at && !within => continue,
+                Ok(at) if at >= span.ends_at => {
+                    behind = true;
+                    continue;
+                }
+                Ok(at) if at >= span.begins_at && just_after(at) >= before => at,
+                Ok(at) if at >= span.begins_at => {
+                    // Which of the two has a wrong time nobody can tell: nothing between them counts.
                     history.tell(told_from.take(), before);
-                    let problem = unordered.err().unwrap_or(FeedError::Time);
+                    history.tell_nothing_from(at);
+                    history.problem.get_or_insert(FeedError::Time);
+                    continue;
+                }
+                unreadable => {
+                    history.tell(told_from.take(), before);
+                    let problem = unreadable.err().unwrap_or(FeedError::Time);
                     history.problem.get_or_insert(problem);
                     continue;
                 }
             };
+            within = true;
+            if std::mem::take(&mut behind) {
+                // A point that lay behind the span had a wrong time.
+                history.tell(told_from.take(), before);
+                history.problem.get_or_insert(FeedError::Time);
+            }
             told_from.get_or_insert(at);
             before = just_after(at);
             match price {
@@ -107,6 +125,13 @@ impl History {
         }
         history.tell(told_from, span.ends_at);
         history
+    }
+
+    fn tell_nothing_from(&mut self, at: Timestamp) {
+        for span in &mut self.told {
+            span.ends_at = span.ends_at.min(at);
+        }
+        self.told.retain(|span| span.begins_at < span.ends_at);
     }
 
     fn tell(&mut self, from: Option<Timestamp>, ends_at: Timestamp) {

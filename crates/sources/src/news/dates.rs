@@ -3,8 +3,6 @@
 //! RFC 2822 and ISO 8601, and what publishers make of them: zone names, offsets with colons, wrong
 //! days of the week, fractions of seconds, no seconds. What would need a guess is not read: a date
 //! without a zone or a time of day, a zone with two meanings, a month that is a number.
-//!
-//! [`super::v2`] reads with it too, so what it reads today it goes on reading.
 
 use chrono::{NaiveDate, NaiveTime};
 use ledger_core::Timestamp;
@@ -66,31 +64,19 @@ const MONTHS: [&str; 12] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
 ];
 
-/// What was once read as British summer time, whatever was meant.
-const BST: (&str, i32) = ("BST", 60);
-
 /// The instant that a text names; `None` where it would be a guess.
 pub(super) fn read(text: &str) -> Option<Timestamp> {
-    read_in(&ZONES, text)
-}
-
-/// As it was read before: with `BST`.
-pub(super) fn read_with_bst(text: &str) -> Option<Timestamp> {
-    read(text).or_else(|| read_in(&[BST], text))
-}
-
-fn read_in(zones: &[(&str, i32)], text: &str) -> Option<Timestamp> {
     let text = text.trim();
     if text.chars().count() > DATE_MAX_CHARS {
         return None;
     }
     // Comments, as in "+0000 (UTC)".
     let plain = text.split_once(" (").map_or(text, |(before, _)| before);
-    iso(zones, plain.trim()).or_else(|| worded(zones, plain.trim()))
+    iso(plain.trim()).or_else(|| worded(plain.trim()))
 }
 
 /// `2026-11-24T14:05:00Z` and its kin.
-fn iso(zones: &[(&str, i32)], text: &str) -> Option<Timestamp> {
+fn iso(text: &str) -> Option<Timestamp> {
     let (date, rest) = match text
         .get(..10)
         .filter(|it| it.as_bytes().get(4) == Some(&b'-'))
@@ -118,7 +104,7 @@ fn iso(zones: &[(&str, i32)], text: &str) -> Option<Timestamp> {
         }
         _ => clock(rest)?,
     };
-    instant(day, time, offset(zones, zone)?)
+    instant(day, time, offset(zone)?)
 }
 
 fn digits(text: &str, from: usize, to: usize) -> Option<u32> {
@@ -128,7 +114,7 @@ fn digits(text: &str, from: usize, to: usize) -> Option<u32> {
 }
 
 /// `Tue, 24 Nov 2026 14:05:00 GMT` and its kin.
-fn worded(zones: &[(&str, i32)], text: &str) -> Option<Timestamp> {
+fn worded(text: &str) -> Option<Timestamp> {
     let colon = text.find(':')?;
     let time_from = text.get(..colon)?.rfind([' ', ',', '\t', '\n'])? + 1;
     let (date, rest) = text.split_at_checked(time_from)?;
@@ -173,7 +159,7 @@ fn worded(zones: &[(&str, i32)], text: &str) -> Option<Timestamp> {
     };
     let day =
         NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, digits(day, 0, day.len())?)?;
-    instant(day, time, offset(zones, zone)?)
+    instant(day, time, offset(zone)?)
 }
 
 fn month(word: &str) -> Option<u32> {
@@ -215,13 +201,13 @@ fn clock(text: &str) -> Option<(NaiveTime, &str)> {
 }
 
 /// Seconds east of Greenwich: `Z`, a name, `+02:00`, `+0200`, `+02`, or both as in `GMT+2`.
-fn offset(zones: &[(&str, i32)], text: &str) -> Option<i32> {
+fn offset(text: &str) -> Option<i32> {
     let text = text.trim();
     let sign = text.find(['+', '-', '\u{2212}']);
     let (name, numbers) = text.split_at_checked(sign.unwrap_or(text.len()))?;
     let name = name.trim().to_ascii_uppercase();
     if numbers.is_empty() {
-        let found = zones.iter().find(|(zone, _)| *zone == name);
+        let found = ZONES.iter().find(|(zone, _)| *zone == name);
         return found.map(|(_, minutes)| minutes * 60);
     }
     if !["", "GMT", "UTC", "UT"].contains(&name.as_str()) {
@@ -331,13 +317,5 @@ mod tests {
             assert_eq!(read(text), None, "{text}");
         }
         assert_eq!(read(&"1".repeat(1_000_000)), None);
-    }
-
-    #[test]
-    fn evidence_of_before_keeps_its_zone() {
-        for text in ["Tue, 24 Nov 2026 15:05:00 BST", "2026-11-24T14:05:00 Z"] {
-            let read = read_with_bst(text).map(|at| at.to_string());
-            assert_eq!(read.as_deref(), Some("2026-11-24T14:05:00.000000Z"));
-        }
     }
 }

@@ -2,7 +2,7 @@
 //! alone (because a header of the answer named its encoding).
 //!
 //! All that can matter to the market is kept: each item that was published in its time or does not
-//! say when, the oldest and the last ones, in a form of our own that names the digest and the size of
+//! say when, and the last ones, in a form of our own that names the digest and the size of
 //! the whole. They stay in their order.
 //! [`super::parse`] reads this form as it reads the answers themselves, and what it says decides. So
 //! nobody is paid by anything that is not there to be read again.
@@ -82,10 +82,9 @@ fn reduced(evidence: &Evidence, listing: &Listing, after: Timestamp, until: Time
     let matters = |item: &Item| item.is_between(after, until) != Some(false);
     let items = listing.items.iter().enumerate();
     let mattering = items.filter(|(_, item)| matters(item));
-    // First those without which absence is never shown. `v2` looks for the oldest.
-    let oldest = listing.dated().min_by_key(|(_, at)| *at);
-    let ends = oldest.into_iter().chain(listing.last_items(after));
-    let places = ends
+    // First those without which absence is never shown.
+    let places = listing
+        .last_items(after)
         .map(|(place, _)| place)
         .chain(mattering.map(|(place, _)| place));
     let mut whole = listing.whole;

@@ -12,7 +12,6 @@ mod mentions;
 mod newsapi;
 mod text;
 pub(crate) mod v1;
-pub(crate) mod v2;
 
 use ledger_core::Timestamp;
 use url::Url;

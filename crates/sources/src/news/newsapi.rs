@@ -98,9 +98,9 @@ fn article(raw: &RawValue) -> Item {
     let article: Value = serde_json::from_str(raw.get()).unwrap_or_default();
     let field = |name: &str| article.get(name).and_then(Value::as_str);
     let title = field("title").unwrap_or_default();
-    // Neither its title nor its date is what it was.
+    // Its date may be what it was: then it is in doubt only where that lies in time.
     let removed = title.trim() == REMOVED;
-    let published_at = field("publishedAt").filter(|_| !removed);
+    let published_at = field("publishedAt");
     Item::new(
         &text::shown(if removed { "" } else { title }),
         published_at.and_then(dates::read),

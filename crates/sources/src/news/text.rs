@@ -1,7 +1,4 @@
 //! Texts of headlines: what they say once markup is taken off them, and when two look alike.
-//!
-//! [`super::v2`] reads with it too: what [`shown`] and [`folded`] make of a text decided markets, and
-//! does not change.
 
 use caseless::default_case_fold_str;
 use quick_xml::escape::resolve_html5_entity;

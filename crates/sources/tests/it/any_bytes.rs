@@ -60,7 +60,6 @@ fn derive_by_each_rule(body: &[u8]) {
     for criteria in [
         r#"{"keyword":"rust"}"#,
         r#"{"keyword":"rust","published":"AFTER_BETS_CLOSE"}"#,
-        r#"{"keyword":"rust","published":"AFTER_BETS_CLOSE_V2"}"#,
     ] {
         let criteria: HeadlineCriteria = serde_json::from_str(criteria).unwrap();
         let first = derive(&Criteria::News(criteria.clone()), &times, now(), body);

@@ -334,7 +334,7 @@ fn decided(
     charset: &str,
     keyword: &str,
 ) -> (Evidence, Result<Option<Side>, SourceError>) {
-    let criteria = criteria_of(keyword, "AFTER_BETS_CLOSE_V2");
+    let criteria = criteria_of(keyword, "AFTER_BETS_CLOSE");
     let times = times();
     let body = body.to_vec();
     let header = format!("Content-Type: text/xml{charset}\r\n");
@@ -404,58 +404,6 @@ fn a_market_of_before_this_rule_keeps_its_own() {
     let undated = early.replace("13:45:00 GMT", "soon");
     assert_eq!(old(&undated), Ok(Reading::Headline(None)));
     assert_eq!(old("<item><title>"), Err(SourceError::NotFeed));
-}
-
-/// What the reader of `AFTER_BETS_CLOSE` made of a body, and what today's makes of it.
-#[test]
-fn a_market_of_the_rule_before_keeps_it() {
-    let told = |body: &[u8], rule: &str| {
-        let criteria = criteria_of("rust", rule);
-        derive(&criteria, &times(), now(), body).map(|reading| criteria.decide(&reading))
-    };
-    let updated = "<feed><entry><title>Rust</title><updated>2026-11-24T14:05:00Z</updated></entry>\
-                   </feed>";
-    let pinned = rss(&format!(
-        "<channel>{ITEM}{}</channel>",
-        ITEM.replace("14:05:00", "11:00:00")
-    ));
-    let british = among_others(
-        &ITEM
-            .replace(">x<", ">Rust<")
-            .replace("14:05:00 GMT", "15:05 BST"),
-    );
-    let half = among_others(&ITEM.replace(">x<", ">The new Rust<i><"));
-    let broken = among_others(&ITEM.replace("</item>", "<description>a<br>b</description></item>"));
-    let some = changed(NEWSAPI, "\"totalResults\":5", "\"totalResults\":50");
-    let some = changed(&some, "Rust lands", "Nothing lands");
-    let some = changed(&some, "\"title\":null", "\"title\":\"Old\"");
-    let some = changed(&some, "\"title\":\"[Removed]\"", "\"title\":\"Go\"");
-    for (body, then) in [
-        (updated.as_bytes(), Ok(Some(Side::Yes))),
-        (pinned.as_bytes(), Ok(Some(Side::No))),
-        (british.as_bytes(), Ok(Some(Side::Yes))),
-        (half.as_bytes(), Ok(Some(Side::Yes))),
-        (broken.as_bytes(), Err(SourceError::InDoubt { items: 1 })),
-        (&some, Ok(Some(Side::No))),
-    ] {
-        let shown = String::from_utf8_lossy(body);
-        assert_eq!(told(body, "AFTER_BETS_CLOSE"), then, "{shown}");
-        assert_ne!(told(body, "AFTER_BETS_CLOSE_V2"), then, "{shown}");
-    }
-    // What was kept in our own form says what it said.
-    let kept = serde_json::json!({
-        "form": "ledgerdome-headlines/v1", "sha256": "", "bytes": 1, "whole": true,
-        "items": [
-            {"title": "Old", "published_at": at("2026-11-24T11:00:00Z"), "link": null, "whole": true},
-            {"title": "x", "published_at": at("2026-11-24T14:05:00Z"), "link": null, "whole": true},
-        ],
-    });
-    let kept = kept.to_string();
-    assert_eq!(
-        told(kept.as_bytes(), "AFTER_BETS_CLOSE"),
-        Ok(Some(Side::No))
-    );
-    assert!(told(kept.as_bytes(), "AFTER_BETS_CLOSE_V2").is_err());
 }
 
 #[test]

@@ -366,3 +366,25 @@ async fn a_clock_set_back_makes_no_fault_of_a_sound_bet_or_answer() {
         .unwrap();
     arena.assert_sound().await;
 }
+
+#[tokio::test]
+async fn a_clock_set_back_makes_no_fault_of_a_sound_market() {
+    let arena = Arena::new().await;
+    let bot = arena.bot().create().await.id;
+    let market = arena.market(MarketSource::News).await.id;
+    arena.bet(bot, market, Side::Yes, "1.00").await;
+    arena.lock_market(market).await;
+    arena.decide(market, Side::Yes).await;
+    let owner = arena.owner_client().await;
+    let ahead = "SET session_replication_role = replica; \
+                 UPDATE evidence SET fetched_at = fetched_at + interval '1 hour'";
+    owner.batch_execute(ahead).await.unwrap();
+    assert!(super::settle(&arena, market).await.is_some());
+    let ask =
+        "SELECT m.resolved_at >= e.fetched_at FROM markets m, evidence e WHERE e.market_id = m.id";
+    let row = owner.query_one(ask, &[]).await.unwrap();
+    assert!(
+        row.get::<_, bool>(0),
+        "it ends when it was decided, or later"
+    );
+}
