@@ -166,8 +166,8 @@ const DUE: &str = "p.created_at + coalesce(r.lag, '0') AS start_due, \
     CASE WHEN r.digest IS NULL THEN p.settles_at ELSE s.provider_at + r.horizon END AS end_due, \
     CASE WHEN r.digest IS NULL THEN s.provider_at + (p.settles_at - p.created_at) \
          ELSE s.provider_at + r.horizon END AS end_surely_due, \
-    CASE WHEN greatest(s.sampled_at, e.sampled_at) < p.resolved_at \
-         THEN p.resolved_at - make_interval(secs => MARGIN) ELSE '-infinity' END AS long_before";
+    CASE WHEN greatest(s.sampled_at, e.sampled_at) >= p.resolved_at THEN '-infinity' \
+         ELSE p.resolved_at - make_interval(secs => MARGIN) END AS long_before";
 
 /// A start sample that was taken in time: its source is the prediction's own.
 const START_IN_TIME: &str = "NOT s.history AND s.provider_at <= d.start_due + r.in_time";

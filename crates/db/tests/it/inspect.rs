@@ -298,6 +298,7 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
         ),
         (
             "UPDATE economy_rules SET first_used_at = first_used_at - interval '3 days'; \
+             UPDATE __diesel_schema_migrations SET run_on = run_on - interval '3 days'; \
              UPDATE predictions SET rules = NULL WHERE status = 'OPEN'",
             "the digest of the rules it began under",
         ),
@@ -481,11 +482,13 @@ async fn markets_are_shared_out_again_and_commitments_recomputed() {
         ),
         (
             "UPDATE economy_rules SET first_used_at = first_used_at - interval '3 days'; \
+             UPDATE __diesel_schema_migrations SET run_on = run_on - interval '3 days'; \
              UPDATE markets SET rules = NULL WHERE status = 'OPEN'",
             "market.rules: the digest of the rules",
         ),
         (
             "UPDATE economy_rules SET first_used_at = first_used_at - interval '3 days'; \
+             UPDATE __diesel_schema_migrations SET run_on = run_on - interval '3 days'; \
              UPDATE bets SET rules = NULL WHERE state = 'OPEN'",
             "rules: the digest of the rules",
         ),
@@ -600,8 +603,9 @@ async fn each_fault_of_a_prediction_is_named_for_what_it_is() {
         (
             "UPDATE prices SET source = 'simulated' WHERE price IN (100, 101); \
              INSERT INTO prices (id, source, price, provider_at, sampled_at) \
-             SELECT -74, 'coingecko', 74, at, at \
-               FROM (SELECT provider_at + interval '1 second' AS at FROM prices WHERE price = 100) s; \
+             SELECT max_id + 1, 'coingecko', 74, at, at \
+               FROM (SELECT provider_at + interval '1 second' AS at, (SELECT max(id) FROM prices) AS max_id \
+                       FROM prices WHERE price = 100) s; \
              UPDATE predictions p SET status = 'LOST', payout = 0, price_source = 'kraken', \
                     start_price_id = s.id, start_price = s.price, end_price_id = e.id, end_price = e.price \
                FROM prices s, prices e WHERE p.status = 'WON' AND s.price = 200 AND e.price = 150"
@@ -723,13 +727,16 @@ async fn a_market_that_the_oracle_called_off_waited_and_had_nothing_to_decide_it
         arena.bet(bot, market, Side::No, "1.00").await;
         arena.lock_market(market).await;
         let mut conn = arena.conn().await;
-        for _ in 0..markets::ASKED_MIN {
+        // Asked every half hour, and just now.
+        for question in 0..=12 {
+            if question > 0 {
+                arena.age_market(market, 1_800).await;
+            }
             let failed = test_kit::market::evidence(arena.now().await, None);
             markets::record(&mut conn, market, &failed, None)
                 .await
                 .unwrap();
         }
-        arena.age_market(market, 6 * 3_600 + 1).await;
         let by = markets::VoidBy::Patience(arena.rules());
         markets::void(&mut conn, market, "silence", by, None)
             .await

@@ -48,17 +48,13 @@ async fn newsapi_is_asked_with_its_key_in_a_header() {
             Some("https://example.org/undated"),
         )
     };
-    let removed = Item {
-        published_at: None,
-        ..untitled("2026-11-24T14:01:00Z", "https://removed.com")
-    };
     let expected = whole(vec![
         headline(
             "Rust lands in the next Android kernel - The Verge",
             "2026-11-24T14:05:00Z",
             Some("https://www.theverge.com/2026/11/24/rust-android-kernel"),
         ),
-        removed,
+        untitled("2026-11-24T14:01:00Z", "https://removed.com"),
         untitled("2026-11-24T13:30:00Z", "https://example.org/untitled"),
         headline(
             "Raspberry Pi 6 is here, and it’s “quiet” - WIRED",
