@@ -439,7 +439,7 @@ impl Auditor {
             Some(ORACLE) => {
                 let due = facts.deadline.zip(facts.patience_seconds);
                 let due = due.map(|(deadline, patience)| deadline.plus_seconds(patience));
-                if let Some((at, due)) = facts.resolved_at.zip(due).filter(|(at, due)| at <= due) {
+                if let Some((at, due)) = facts.resolved_at.zip(due).filter(|(at, due)| at < due) {
                     self.fault(
                         id,
                         None,
