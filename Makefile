@@ -54,4 +54,5 @@ bench: ## benchmarks, on a throw-away Postgres with its default durability
 	@scripts/with-test-services --durable bash -c 'cargo build --locked --release --workspace --bins && cargo build --locked --release -p api --example with-constant && cargo run --locked --release -p system-tests --bin bench'
 
 simulate: ## the economy on a virtual clock; ARGS='--ticks 2000 --seed 7', ARGS=--help lists them
-	@scripts/with-test-services cargo run --locked --release -p simulation --bin simulate -- $(ARGS)
+	@cargo build --locked --release -p simulation --bin simulate
+	@scripts/with-test-services --one-cpu "$${CARGO_TARGET_DIR:-target}/release/simulate" $(ARGS)

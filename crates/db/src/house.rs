@@ -17,7 +17,7 @@ use ledger_core::{Money, Refusal, Timestamp};
 
 use crate::error::{Conflict, DbError, DbResult};
 use crate::pool::Connection;
-use crate::sql::{SqlTotal, statement};
+use crate::sql::{Prepare, SqlTotal, statement};
 
 /// A minute counts until it lies wholly before the last hour.
 const COUNTED_MINUTES: i64 = 61;
@@ -100,6 +100,7 @@ pub(crate) async fn settle(conn: &mut Connection, reserved: i128, minted: i128) 
         let less = "UPDATE house_exposure SET reserved = greatest(reserved - $1, 0)";
         let changed = diesel::sql_query(less)
             .bind::<Numeric, _>(SqlTotal(reserved))
+            .prepared()
             .execute(conn)
             .await?;
         if changed != 1 {
@@ -113,11 +114,13 @@ pub(crate) async fn settle(conn: &mut Connection, reserved: i128, minted: i128) 
              ON CONFLICT (minute) DO UPDATE SET minted = m.minted + EXCLUDED.minted",
         )
         .bind::<Numeric, _>(SqlTotal(minted))
+        .prepared()
         .execute(conn)
         .await?;
         diesel::sql_query(
             "DELETE FROM house_minted WHERE minute < clock_timestamp() - interval '2 hours'",
         )
+        .prepared()
         .execute(conn)
         .await?;
     }
@@ -134,6 +137,7 @@ pub async fn recount(conn: &mut Connection) -> DbResult<()> {
             "UPDATE house_exposure SET reserved = \
                 (SELECT coalesce(sum(reserved), 0) FROM predictions WHERE status = 'OPEN')",
         )
+        .prepared()
         .execute(conn)
         .await?;
         Ok(())
@@ -167,6 +171,7 @@ pub async fn opens_at(mut conn: &Connection, more: Money, budget: Money) -> DbRe
         "SELECT clock_timestamp() AS now, \
                 (SELECT min(settles_at) FROM predictions WHERE status = 'OPEN') AS next",
     )
+    .prepared()
     .get_result(&mut conn)
     .await?;
     let now = Timestamp::from(times.now);
@@ -180,6 +185,7 @@ pub async fn opens_at(mut conn: &Connection, more: Money, budget: Money) -> DbRe
         "SELECT minute, minted FROM house_minted \
           WHERE minute > clock_timestamp() - interval '61 minutes' ORDER BY minute",
     )
+    .prepared()
     .load(&mut conn)
     .await?;
     let mut freed = exposure.reserved;

@@ -14,7 +14,7 @@ use ledger_core::BotId;
 
 use crate::error::{Conflict, DbError, DbResult};
 use crate::pool::Connection;
-use crate::sql::statement;
+use crate::sql::{Prepare, statement};
 
 /// How long an answer is repeated, unless what it tells of ends sooner.
 pub const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -180,10 +180,7 @@ async fn forestall(mut conn: &Connection, rivals: &Rivals) -> DbResult<()> {
         known: bool,
     }
     // Until this transaction ends. Whoever waited here then sees what the other committed.
-    diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
-        .bind::<diesel::sql_types::BigInt, _>(rivals.turn)
-        .execute(&mut conn)
-        .await?;
+    crate::sql::lock(conn, rivals.turn).await?;
     let keys: Vec<&[u8]> = rivals.keys_sha256.iter().map(|key| &key[..]).collect();
     let known: Known = diesel::sql_query(
         "SELECT EXISTS (SELECT FROM idempotency_keys \
@@ -191,6 +188,7 @@ async fn forestall(mut conn: &Connection, rivals: &Rivals) -> DbResult<()> {
                            AND answer_is_kept(expires_at, bot_id, credential_version)) AS known",
     )
     .bind::<diesel::sql_types::Array<Bytea>, _>(keys)
+    .prepared()
     .get_result(&mut conn)
     .await?;
     match known.known {
@@ -212,6 +210,7 @@ pub async fn prune(conn: &mut Connection, now: DateTime<Utc>) -> DbResult<usize>
     )
     .bind::<diesel::sql_types::Timestamptz, _>(now)
     .bind::<diesel::sql_types::BigInt, _>(PRUNE_MAX)
+    .prepared()
     .execute(conn)
     .await?)
 }

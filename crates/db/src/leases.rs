@@ -12,6 +12,7 @@ use ledger_core::Timestamp;
 use crate::error::{DbError, DbResult};
 use crate::pool::Connection;
 use crate::schema::source_cooldowns;
+use crate::sql::Prepare;
 
 #[derive(QueryableByName)]
 struct TokenRow {
@@ -39,6 +40,7 @@ pub async fn acquire(
     .bind::<Text, _>(name)
     .bind::<Text, _>(holder)
     .bind::<BigInt, _>(seconds)
+    .prepared()
     .get_result(conn)
     .await
     .optional()?;
@@ -52,6 +54,7 @@ pub async fn release(conn: &mut Connection, name: &str, holder: &str) -> DbResul
     )
     .bind::<Text, _>(name)
     .bind::<Text, _>(holder)
+    .prepared()
     .execute(conn)
     .await?;
     Ok(())
@@ -83,7 +86,7 @@ pub async fn settling_since(
          RETURNING settling_since AS since",
     )
     .bind::<Timestamptz, _>(earliest.datetime())
-    .bind::<Timestamptz, _>(now.datetime())
+    .bind::<Timestamptz, _>(now.datetime()).prepared()
     .get_result(conn)
     .await?;
     Ok(row.since.into())
@@ -126,7 +129,8 @@ pub async fn cooldown(conn: &mut Connection, source: &str) -> DbResult<Option<Co
             dsl::until,
             diesel::dsl::sql::<diesel::sql_types::Bool>("until > clock_timestamp()"),
         ))
-        .first(conn)
+        .prepared()
+        .get_result(conn)
         .await
         .optional()?;
     Ok(row.map(|(strikes, until, active)| Cooldown {
@@ -195,6 +199,7 @@ pub async fn cool_down(
     .bind::<Text, _>(source)
     .bind::<diesel::sql_types::Integer, _>(strikes)
     .bind::<BigInt, _>(seconds)
+    .prepared()
     .execute(conn)
     .await?;
     Ok(())

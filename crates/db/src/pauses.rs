@@ -8,7 +8,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text, Timestamptz};
+use diesel::sql_types::{Text, Timestamptz};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use ledger_core::economy::Operator;
 use ledger_core::{BotId, MarketId, Pause, Refusal, Timestamp};
@@ -118,10 +118,7 @@ pub async fn pause_arena(
     let mut done = false;
     let paused = conn
         .transaction::<_, DbError, _>(async |conn| {
-            diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
-                .bind::<BigInt, _>(PAUSE_LOCK)
-                .execute(conn)
-                .await?;
+            crate::sql::lock(conn, PAUSE_LOCK).await?;
             let standing = arena(conn).await?;
             let changed = standing.is_none();
             let pause = match standing {

@@ -10,6 +10,7 @@ use std::time::Duration;
 pub use crate::connection::Connection;
 use crate::error::{DbError, DbResult};
 use crate::migrations;
+use crate::sql::statement;
 use crate::tls;
 use chrono::{DateTime, Utc};
 use diesel::{ConnectionError, QueryDsl};
@@ -219,10 +220,13 @@ impl Current {
     }
 }
 
+statement! {
+    struct Clock {} returns diesel::sql_types::Timestamptz = "SELECT clock_timestamp()"
+}
+
 /// Postgres' clock, which decides wherever time decides.
 pub async fn now(conn: &mut Connection) -> DbResult<Timestamp> {
-    let clock = diesel::dsl::sql::<diesel::sql_types::Timestamptz>("clock_timestamp()");
-    let now: DateTime<Utc> = diesel::select(clock).get_result(conn).await?;
+    let now: DateTime<Utc> = Clock {}.get_result(conn).await?;
     Ok(now.into())
 }
 

@@ -1,20 +1,20 @@
 //! Price predictions: read by everybody, settled by the oracle. [`crate::actions`] places them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Binary, Nullable, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Binary, Nullable, Numeric, Text, Timestamptz, Untyped};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use ledger_core::economy::{EconomyRules, Wallet};
 use ledger_core::ids::PriceId;
 use ledger_core::money::{Confidence, Price, Stake};
 use ledger_core::post::Draft;
 use ledger_core::prediction::{
-    self, Direction, Found, OpenPrediction, PredictionSettlement, PredictionStatus, PriceSample,
-    PriceSource, SAMPLE_AGE_MAX_SECONDS, Verdict, VoidReason,
+    self, Direction, Found, Known, OpenPrediction, PredictionSettlement, PredictionStatus,
+    PriceSample, PriceSource, SAMPLE_AGE_MAX_SECONDS, Verdict, VoidReason,
 };
 use ledger_core::{BotId, BotStatus, Hash, Money, PredictionId, Timestamp};
 use serde_json::json;
@@ -30,7 +30,7 @@ use crate::posts::{self, NewPost};
 use crate::prices;
 use crate::rules::{self, digest_of};
 use crate::schema::predictions;
-use crate::sql::{SqlDirection, SqlMoney, SqlPredictionStatus, SqlPriceSource};
+use crate::sql::{Prepare, SqlDirection, SqlMoney, SqlPredictionStatus, SqlPriceSource, statement};
 use crate::totals::{self, End, Ended};
 
 /// A prediction as it is kept.
@@ -163,6 +163,7 @@ pub async fn assign_start_prices(
         .filter(predictions::start_price_id.is_null())
         .select(predictions::rules)
         .distinct()
+        .prepared()
         .load(conn)
         .await?;
     let mut assigned = 0;
@@ -171,6 +172,7 @@ pub async fn assign_start_prices(
         let in_time = rules.in_time_seconds();
         // Where no sample was taken in time, none will be: history decides, one by one.
         let hopeless = rules.sample_lag_seconds + in_time + SAMPLE_AGE_MAX_SECONDS;
+        // Not prepared: a plan for whatever values may come reads far more than one for these.
         assigned += diesel::sql_query(
             // The ids once more as an array: for so many at once, a join alone would read all predictions.
             "WITH o AS MATERIALIZED ( \
@@ -212,6 +214,7 @@ pub async fn due(conn: &mut Connection, limit: i64) -> DbResult<Vec<PredictionId
         .order((predictions::settles_at, predictions::id))
         .limit(limit)
         .select(predictions::id)
+        .prepared()
         .load(conn)
         .await?;
     Ok(ids.into_iter().map(PredictionId).collect())
@@ -283,11 +286,12 @@ pub async fn settle(
 ) -> DbResult<Outcome> {
     conn.transaction::<_, DbError, _>(async |conn| {
         let open = lock_open(conn, ids, in_force).await?;
+        let mut book = Book::open(conn).await?;
         let mut judged = Vec::with_capacity(open.len());
         let (mut put_off, mut wants) = (Vec::new(), Vec::new());
         for open in open {
             let id = open.prediction.id.0;
-            match judge(conn, open, missing).await? {
+            match judge(conn, &mut book, open, missing).await? {
                 Judgement::Decided(case) => judged.push(case),
                 Judgement::Waits => {}
                 Judgement::Wants(want) => {
@@ -297,7 +301,7 @@ pub async fn settle(
             }
         }
         if !put_off.is_empty() {
-            let again = crate::now(conn).await?.plus_seconds(PUT_OFF_SECONDS);
+            let again = book.now.plus_seconds(PUT_OFF_SECONDS);
             diesel::update(predictions::table.filter(predictions::id.eq_any(put_off)))
                 .set(predictions::settles_at.eq(again.datetime()))
                 .execute(conn)
@@ -322,6 +326,51 @@ struct Open {
     rules: Arc<EconomyRules>,
     /// What the house set aside for it.
     reserved: Money,
+}
+
+/// The time and the prices that the judgements of one transaction share: most predictions of a batch
+/// began and end with the same samples, and what is known changes only between transactions.
+struct Book {
+    now: Timestamp,
+    starts: HashMap<PriceId, PriceSample>,
+    /// By source, time and how far the rules look.
+    known: HashMap<(PriceSource, Timestamp, i64, i64), Known>,
+}
+
+impl Book {
+    async fn open(conn: &mut Connection) -> DbResult<Book> {
+        Ok(Book {
+            now: crate::now(conn).await?,
+            starts: HashMap::new(),
+            known: HashMap::new(),
+        })
+    }
+
+    async fn start(&mut self, conn: &mut Connection, id: PriceId) -> DbResult<PriceSample> {
+        if let Some(sample) = self.starts.get(&id) {
+            return Ok(*sample);
+        }
+        let sample = prices::by_id(conn, id).await?;
+        self.starts.insert(id, sample);
+        Ok(sample)
+    }
+
+    async fn known(
+        &mut self,
+        conn: &mut Connection,
+        source: PriceSource,
+        due: Timestamp,
+        rules: &EconomyRules,
+    ) -> DbResult<Known> {
+        let looks = (rules.sample_grace_seconds, rules.in_time_seconds());
+        let key = (source, due, looks.0, looks.1);
+        if let Some(known) = self.known.get(&key) {
+            return Ok(*known);
+        }
+        let known = prices::known(conn, source, due, rules).await?;
+        self.known.insert(key, known);
+        Ok(known)
+    }
 }
 
 /// What is to be done with a prediction now.
@@ -381,8 +430,13 @@ async fn lock_open(
 /// Looks for a prediction's two prices: at its own source first, whose samples or history decide; and
 /// where that is silent for longer than the grace period, at the other real sources, start and end of
 /// the same one.
-async fn judge(conn: &mut Connection, open: Open, missing: MissingPrices) -> DbResult<Judgement> {
-    let now = crate::now(conn).await?;
+async fn judge(
+    conn: &mut Connection,
+    book: &mut Book,
+    open: Open,
+    missing: MissingPrices,
+) -> DbResult<Judgement> {
+    let now = book.now;
     let Open {
         prediction, rules, ..
     } = &open;
@@ -390,13 +444,13 @@ async fn judge(conn: &mut Connection, open: Open, missing: MissingPrices) -> DbR
     let in_time = rules.in_time_seconds();
     // Once given, a start price stays, whatever sample arrives late.
     let start = match open.start_price_id {
-        Some(id) => Some(prices::by_id(conn, PriceId(id)).await?),
+        Some(id) => Some(book.start(conn, PriceId(id)).await?),
         None => prices::first_taken(conn, first_due, first_due.plus_seconds(in_time)).await?,
     };
     let own = start.map(|start| start.source);
     let due = start.map_or(first_due, |start| prediction::end_due(&start, rules));
     if let Some(start) = start {
-        let end = prices::known(conn, start.source, due, rules).await?;
+        let end = book.known(conn, start.source, due, rules).await?;
         if let Found::Price(end) = end.find(due, rules) {
             return Ok(decided(open, start, end));
         }
@@ -412,7 +466,8 @@ async fn judge(conn: &mut Connection, open: Open, missing: MissingPrices) -> DbR
                 Some(own) => source != own && source.is_real(),
                 None => true,
             };
-            if may_be && let Some((start, end)) = pair(conn, source, first_due, rules).await? {
+            if may_be && let Some((start, end)) = pair(conn, book, source, first_due, rules).await?
+            {
                 return Ok(decided(open, start, end));
             }
         }
@@ -460,16 +515,17 @@ fn decided(open: Open, start: PriceSample, end: PriceSample) -> Judgement {
 /// Start and end of one source, if both are known.
 async fn pair(
     conn: &mut Connection,
+    book: &mut Book,
     source: PriceSource,
     first_due: Timestamp,
     rules: &EconomyRules,
 ) -> DbResult<Option<(PriceSample, PriceSample)>> {
-    let start = prices::known(conn, source, first_due, rules).await?;
+    let start = book.known(conn, source, first_due, rules).await?;
     let Found::Price(start) = start.find(first_due, rules) else {
         return Ok(None);
     };
     let due = prediction::end_due(&start, rules);
-    let end = prices::known(conn, source, due, rules).await?;
+    let end = book.known(conn, source, due, rules).await?;
     Ok(match end.find(due, rules) {
         Found::Price(end) => Some((start, end)),
         Found::Nothing | Found::NotYet => None,
@@ -603,12 +659,67 @@ fn ended_as(
     })
 }
 
+statement! {
+    /// No earlier than its samples were kept, even where a clock was set back since.
+    struct Close {
+        id: Vec<i64> as Array<BigInt>,
+        status: Vec<&'static str> as Array<Text>,
+        start_id: Vec<Option<i64>> as Array<Nullable<BigInt>>,
+        start_price: Vec<Option<SqlMoney>> as Array<Nullable<Numeric>>,
+        source: Vec<Option<&'static str>> as Array<Nullable<Text>>,
+        end_id: Vec<Option<i64>> as Array<Nullable<BigInt>>,
+        end_price: Vec<Option<SqlMoney>> as Array<Nullable<Numeric>>,
+        payout: Vec<SqlMoney> as Array<Numeric>,
+        brier: Vec<Option<SqlMoney>> as Array<Nullable<Numeric>>,
+        at: Vec<DateTime<Utc>> as Array<Timestamptz>,
+        ids: Vec<i64> as Array<BigInt>,
+    } returns Untyped =
+    // The ids once more as an array: for many at once, a join alone would read all predictions.
+    "UPDATE predictions p \
+        SET status = c.status::prediction_status, start_price_id = c.start_id, start_price = c.start_price, \
+            price_source = c.source::price_source, end_price_id = c.end_id, end_price = c.end_price, \
+            payout = c.payout, brier = c.brier, \
+            resolved_at = greatest(c.at, \
+                (SELECT max(sampled_at) FROM prices WHERE prices.id IN (c.start_id, c.end_id))) \
+       FROM UNNEST({}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
+         AS c (id, status, start_id, start_price, source, end_id, end_price, payout, brier, at) \
+      WHERE p.id = c.id AND p.id = ANY ({}) AND p.status = 'OPEN'"
+}
+
+impl Close {
+    fn of(closed: &[(Judged, PredictionSettlement, Timestamp)]) -> Close {
+        let ids: Vec<i64> = closed
+            .iter()
+            .map(|(case, ..)| case.open.prediction.id.0)
+            .collect();
+        let each = || closed.iter();
+        let starts = || closed.iter().map(|(case, ..)| case.start);
+        let ends = || closed.iter().map(|(case, ..)| case.end);
+        Close {
+            status: each().map(|(_, end, _)| end.status.as_str()).collect(),
+            start_id: starts().map(|it| it.map(|it| it.id.0)).collect(),
+            start_price: starts().map(|it| it.map(price_of)).collect(),
+            source: starts().map(|it| it.map(|it| it.source.as_str())).collect(),
+            end_id: ends().map(|it| it.map(|it| it.id.0)).collect(),
+            end_price: ends().map(|it| it.map(price_of)).collect(),
+            payout: each().map(|(_, end, _)| SqlMoney(end.payout)).collect(),
+            brier: each().map(|(_, end, _)| end.brier.map(SqlMoney)).collect(),
+            at: each().map(|(.., at)| at.datetime()).collect(),
+            id: ids.clone(),
+            ids,
+        }
+    }
+}
+
 /// Writes down how each prediction ended, with its post and events.
 async fn close(
     conn: &mut Connection,
     closed: &[(Judged, PredictionSettlement, Timestamp)],
     mut drafts: Vec<EventDraft>,
 ) -> DbResult<()> {
+    if Close::of(closed).execute(conn).await? != closed.len() {
+        return Err(DbError::corrupt("a prediction to be settled was not open"));
+    }
     let mut new_posts = Vec::with_capacity(closed.len());
     for (case, end, at) in closed {
         let Judged {
@@ -620,38 +731,6 @@ async fn close(
             end: end_sample,
             ..
         } = case;
-        // No earlier than its samples were kept, even where a clock was set back since.
-        let samples = [*start, *end_sample].into_iter().flatten();
-        let samples: Vec<i64> = samples.map(|sample| sample.id.0).collect();
-        let resolved_at = sql::<Nullable<Timestamptz>>("greatest(")
-            .bind::<Timestamptz, _>(at.datetime())
-            .sql(", (SELECT max(sampled_at) FROM prices WHERE id = ANY (")
-            .bind::<Array<BigInt>, _>(samples)
-            .sql(")))");
-        let changed = diesel::update(
-            predictions::table
-                .find(prediction.id.0)
-                .filter(predictions::status.eq(SqlPredictionStatus(PredictionStatus::Open))),
-        )
-        .set((
-            predictions::status.eq(SqlPredictionStatus(end.status)),
-            predictions::start_price_id.eq(start.map(|sample| sample.id.0)),
-            predictions::start_price.eq(start.map(price_of)),
-            predictions::price_source.eq(start.map(|sample| SqlPriceSource(sample.source))),
-            predictions::end_price_id.eq(end_sample.map(|sample| sample.id.0)),
-            predictions::end_price.eq(end_sample.map(price_of)),
-            predictions::payout.eq(SqlMoney(end.payout)),
-            predictions::brier.eq(end.brier.map(SqlMoney)),
-            predictions::resolved_at.eq(resolved_at),
-        ))
-        .execute(conn)
-        .await?;
-        if changed != 1 {
-            return Err(DbError::corrupt(format!(
-                "prediction {} was not open",
-                prediction.id
-            )));
-        }
         let post = NewPost {
             bot_id: *bot_id,
             draft: Draft::settlement(prediction.id, prediction.wager, *verdict, end),

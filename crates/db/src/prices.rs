@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use ledger_core::ids::PriceId;
 use ledger_core::money::Price;
@@ -295,10 +294,7 @@ pub async fn unread_parts(
 const PRICES_LOCK: i64 = 0x48_4953_544f_5259;
 
 async fn lock_prices(conn: &mut Connection) -> DbResult<()> {
-    diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
-        .bind::<BigInt, _>(PRICES_LOCK)
-        .execute(conn)
-        .await?;
+    crate::sql::lock(conn, PRICES_LOCK).await?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use ledger_core::{BotId, Money, Timestamp};
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::bot_schedules;
-use crate::sql::SqlMoney;
+use crate::sql::{Prepare, SqlMoney};
 
 /// A turn that this runner may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,7 @@ pub async fn enrol(conn: &mut Connection, bot_id: BotId, first_in_seconds: i64) 
     )
     .bind::<BigInt, _>(bot_id.0)
     .bind::<BigInt, _>(first_in_seconds)
+    .prepared()
     .execute(conn)
     .await?;
     Ok(())
@@ -70,6 +71,7 @@ pub async fn claim(
     .bind::<BigInt, _>(bot_id.0)
     .bind::<Text, _>(holder)
     .bind::<BigInt, _>(lease_seconds)
+    .prepared()
     .get_result(conn)
     .await
     .optional()?;
@@ -98,6 +100,7 @@ pub async fn complete(conn: &mut Connection, turn: &Turn, interval_seconds: i64)
     .bind::<BigInt, _>(turn.bot_id.0)
     .bind::<BigInt, _>(turn.token)
     .bind::<BigInt, _>(interval_seconds)
+    .prepared()
     .execute(conn)
     .await?;
     Ok(changed == 1)
@@ -115,6 +118,7 @@ pub async fn defer(conn: &mut Connection, turn: &Turn, seconds: i64) -> DbResult
     .bind::<BigInt, _>(turn.bot_id.0)
     .bind::<BigInt, _>(turn.token)
     .bind::<BigInt, _>(seconds)
+    .prepared()
     .execute(conn)
     .await?;
     Ok(changed == 1)
@@ -196,6 +200,7 @@ pub async fn reserve_llm(
     .bind::<BigInt, _>(bot_id.0)
     .bind::<Numeric, _>(SqlMoney(usd))
     .bind::<Numeric, _>(SqlMoney(cap_usd))
+    .prepared()
     .get_result(conn)
     .await?;
     let day = SpendingDay(row.day);
@@ -222,6 +227,7 @@ pub async fn settle_llm(
     .bind::<Date, _>(reservation.day.0)
     .bind::<Numeric, _>(SqlMoney(reservation.usd))
     .bind::<Numeric, _>(SqlMoney(cost_usd))
+    .prepared()
     .execute(conn)
     .await?;
     Ok(changed == 1)

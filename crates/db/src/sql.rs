@@ -7,8 +7,10 @@ use bigdecimal::num_bigint::BigInt;
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
 use diesel::pg::{Pg, PgValue};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::Numeric;
+use diesel_async::RunQueryDsl;
 use ledger_core::economy::{BotStatus, Enforcement};
 use ledger_core::entry::EntryType;
 use ledger_core::market::{BetState, MarketSource, MarketStatus, Side};
@@ -16,6 +18,8 @@ use ledger_core::money::{Money, SCALE};
 use ledger_core::post::PostKind;
 use ledger_core::prediction::{Direction, PredictionStatus, PriceSource};
 
+use crate::error::DbResult;
+use crate::pool::Connection;
 use crate::schema::sql_types;
 
 /// Digits after the point, as the decimal library counts them.
@@ -173,3 +177,47 @@ macro_rules! statement {
     };
 }
 pub(crate) use statement;
+
+/// A query with a fixed text that diesel would send to the parser each time, as it does with a
+/// `sql_query` and with SQL in a query of its own: prepared once a connection and found again by its text.
+///
+/// Not for a text that is put together: each variant would stay prepared.
+pub(crate) struct Prepared<Q>(Q);
+
+pub(crate) trait Prepare: Sized {
+    fn prepared(self) -> Prepared<Self> {
+        Prepared(self)
+    }
+}
+
+impl<Q: QueryFragment<Pg>> Prepare for Q {}
+
+impl<Q: Query> Query for Prepared<Q> {
+    type SqlType = Q::SqlType;
+}
+
+impl<Q> QueryId for Prepared<Q> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Prepared<Q> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> diesel::QueryResult<()> {
+        self.0.walk_ast(out)
+    }
+
+    fn is_safe_to_cache_prepared(&self, _: &Pg) -> diesel::QueryResult<bool> {
+        Ok(true)
+    }
+}
+
+statement! {
+    struct AdvisoryLock { key: i64 as diesel::sql_types::BigInt } returns diesel::sql_types::Untyped =
+    "SELECT pg_advisory_xact_lock({})"
+}
+
+/// Takes one of Postgres' advisory locks until the transaction ends.
+pub(crate) async fn lock(mut conn: &Connection, key: i64) -> DbResult<()> {
+    AdvisoryLock { key }.execute(&mut conn).await?;
+    Ok(())
+}

@@ -9,7 +9,7 @@ use ledger_core::supply::Supply;
 
 use crate::error::DbResult;
 use crate::pool::Connection;
-use crate::sql::SqlTotal;
+use crate::sql::{Prepare, SqlTotal};
 
 /// Who is there and how much money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,7 @@ pub async fn board(conn: &mut Connection) -> DbResult<Board> {
                 min(deadline) FILTER (WHERE deadline <= clock_timestamp()) AS due_since \
            FROM markets WHERE status IN ('OPEN', 'LOCKED')",
     )
+    .prepared()
     .get_result(conn)
     .await?;
     Ok(Board {
@@ -74,7 +75,7 @@ pub async fn census(conn: &mut Connection) -> DbResult<Census> {
                 coalesce(sum(minted), 0) AS minted, coalesce(sum(burned), 0) AS burned, \
                 coalesce(sum(open_stake + bet_stake), 0) AS escrow, coalesce(sum(balance), 0) AS circulating \
            FROM wallets",
-    )
+    ).prepared()
     .get_result(conn)
     .await?;
     Ok(Census {

@@ -25,7 +25,7 @@ use crate::pool::Connection;
 use crate::posts::NewPost;
 use crate::rules::{digest_of, keep};
 use crate::schema::cycles;
-use crate::sql::SqlEnforcement;
+use crate::sql::{Prepare, SqlEnforcement};
 use crate::totals::{self, Attention};
 
 mod chunk;
@@ -70,10 +70,7 @@ pub async fn due(
 ) -> DbResult<Due> {
     let enforcement = rules.enforcement;
     conn.transaction::<_, DbError, _>(async |conn| {
-        diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
-            .bind::<BigInt, _>(CYCLE_BOUNDARY_LOCK)
-            .execute(conn)
-            .await?;
+        crate::sql::lock(conn, CYCLE_BOUNDARY_LOCK).await?;
         match Brake::Heeded.check(conn).await {
             Err(DbError::Refused(Refusal::ArenaPaused { pause })) => {
                 return Ok(Due::Paused(pause));
@@ -165,6 +162,7 @@ pub async fn latest_begun(conn: &mut Connection) -> DbResult<Option<(CycleNumber
 /// Makes sure that the days ahead have a place for their metrics.
 pub async fn ensure_metrics_partitions(conn: &mut Connection) -> DbResult<()> {
     diesel::sql_query("SELECT ensure_metrics_partitions(7)")
+        .prepared()
         .execute(conn)
         .await?;
     Ok(())
@@ -200,6 +198,7 @@ pub async fn close(conn: &mut Connection, cycle: &Cycle) -> DbResult<Option<Cycl
              RETURNING bots, liquidated, failed, fees::text AS fees",
         )
         .bind::<BigInt, _>(cycle.number.0)
+        .prepared()
         .get_result(conn)
         .await
         .optional()?;
@@ -258,6 +257,7 @@ pub async fn record_failure(
         .bind::<BigInt, _>(cycle.number.0)
         .bind::<BigInt, _>(bot_id.0)
         .bind::<Text, _>(error)
+        .prepared()
         .execute(conn)
         .await?;
         if inserted == 0 {

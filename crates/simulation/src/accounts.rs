@@ -85,7 +85,7 @@ pub async fn close(simulation: Simulation) -> anyhow::Result<Outcome> {
     };
     let escrow = escrow(&simulation.watch).await?;
     sound(&audit, &census.supply, escrow)?;
-    let standings = Standing::all(&simulation.watch).await?;
+    let standings = simulation.standings().await?;
     let Simulation {
         settings,
         agents,

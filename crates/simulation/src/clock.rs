@@ -8,7 +8,7 @@
 use anyhow::{Context, ensure};
 use ledger_core::Timestamp;
 use test_kit::Arena;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Statement};
 
 /// When every simulation begins, in microseconds since the Unix epoch: 2026-01-01T00:00:00Z.
 pub const START_MICROS: i64 = 1_767_225_600_000_000;
@@ -40,9 +40,13 @@ END $$;";
 const ADOPT: &str = "\
 ALTER FUNCTION public.ensure_metrics_partitions(integer) SET search_path = public, sim, pg_catalog";
 
+const ADVANCE: &str =
+    "UPDATE sim.clock SET now = 'epoch'::timestamptz + $1::bigint * interval '1 microsecond'";
+
 /// The hand on the clock.
 pub struct Clock {
     client: Client,
+    advance: Statement,
     now: Timestamp,
 }
 
@@ -55,7 +59,12 @@ impl Clock {
         let client = arena.owner_client().await;
         client.batch_execute(ADOPT).await?;
         let now = Timestamp::from_micros(START_MICROS).context("the start is in the calendar")?;
-        let clock = Clock { client, now };
+        let advance = client.prepare(ADVANCE).await?;
+        let clock = Clock {
+            client,
+            advance,
+            now,
+        };
         let read = db::now(&mut *arena.database().get().await?).await?;
         ensure!(
             read == now,
@@ -76,12 +85,7 @@ impl Clock {
     pub async fn advance_to(&mut self, at: Timestamp) -> anyhow::Result<()> {
         ensure!(at >= self.now, "time does not run backwards");
         let micros = at.micros();
-        self.client
-            .execute(
-                "UPDATE sim.clock SET now = 'epoch'::timestamptz + $1::bigint * interval '1 microsecond'",
-                &[&micros],
-            )
-            .await?;
+        self.client.execute(&self.advance, &[&micros]).await?;
         self.now = at;
         Ok(())
     }

@@ -25,7 +25,7 @@ use oracle::markets::MarketDesk;
 use oracle::{Oracle, markets};
 use sha2::{Digest as _, Sha256};
 use test_kit::Arena;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Statement};
 
 use crate::agents::{self, Agent, Kind, Turn, View};
 use crate::clock::{self, Clock};
@@ -72,6 +72,7 @@ pub struct Simulation {
     pub(crate) history: History,
     pub(crate) acts: Acts,
     pub(crate) watch: Client,
+    look: Statement,
     clock: Clock,
     world: Arc<World>,
     engine: TickEngine,
@@ -127,9 +128,11 @@ impl Simulation {
             Shutdown::manual(),
             dice(settings.seed),
         );
+        let watch = arena.owner_client().await;
         Ok(Simulation {
             engine: TickEngine::connect(arena.database()).await?,
-            watch: arena.owner_client().await,
+            look: watch.prepare(Standing::QUERY).await?,
+            watch,
             history: History::new(settings.ticks),
             next_markets: clock.now(),
             last_sample: None,
@@ -148,6 +151,10 @@ impl Simulation {
     #[must_use]
     pub fn arena(&self) -> &Arena {
         &self.arena
+    }
+
+    pub(crate) async fn standings(&self) -> anyhow::Result<Vec<Standing>> {
+        Standing::all(&self.watch, &self.look).await
     }
 
     #[must_use]
@@ -172,7 +179,7 @@ impl Simulation {
         let half = self.settings.tick_seconds * 500_000;
         let later = Timestamp::from_micros(began.micros() + half).context("within the calendar")?;
         self.clock.advance_to(later).await?;
-        let standings = Standing::all(&self.watch).await?;
+        let standings = self.standings().await?;
         ensure!(
             standings.len() == self.agents.len(),
             "a wallet of nobody, or an agent without one"

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use ledger_core::supply::Supply;
 use ledger_core::{BotId, BotStatus, CycleNumber, Money};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Statement};
 
 use crate::agents::{Agent, Kind};
 
@@ -25,17 +25,15 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Everybody, in order of bots: the order in which the agents were made.
-    pub(crate) async fn all(client: &Client) -> anyhow::Result<Vec<Standing>> {
-        let rows = client
-            .query(
-                "SELECT bot_id, status::text, (balance * 100000000)::bigint, \
-                        ((balance - phantom_fees) * 100000000)::bigint, open_predictions, \
-                        (open_stake * 100000000)::bigint, shadow_died_in \
-                   FROM wallets ORDER BY bot_id",
-                &[],
-            )
-            .await?;
+    /// What [`Standing::all`] asks: everybody, in order of bots.
+    pub(crate) const QUERY: &str = "SELECT bot_id, status::text, (balance * 100000000)::bigint, \
+                ((balance - phantom_fees) * 100000000)::bigint, open_predictions, \
+                (open_stake * 100000000)::bigint, shadow_died_in \
+           FROM wallets ORDER BY bot_id";
+
+    /// Everybody, in the order in which the agents were made.
+    pub(crate) async fn all(client: &Client, query: &Statement) -> anyhow::Result<Vec<Standing>> {
+        let rows = client.query(query, &[]).await?;
         let money = |units: i64| Money::from_units(units).context("an amount out of range");
         rows.iter()
             .map(|row| {

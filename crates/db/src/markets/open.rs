@@ -19,7 +19,7 @@ use crate::pauses::Brake;
 use crate::pool::Connection;
 use crate::rules::keep;
 use crate::schema::{markets, sql_types};
-use crate::sql::{SqlMarketSource, SqlMoney, SqlTotal};
+use crate::sql::{Prepare, SqlMarketSource, SqlMoney, SqlTotal};
 
 /// Held by a transaction that opens a market, so that budget and subjects are counted once:
 /// "MARKET".
@@ -77,6 +77,7 @@ pub async fn board(conn: &mut Connection) -> DbResult<Board> {
               ORDER BY deadline DESC LIMIT $1) newest",
     )
     .bind::<BigInt, _>(LATEST_MAX)
+    .prepared()
     .load(conn)
     .await?;
     Ok(Board {
@@ -114,6 +115,7 @@ async fn places_taken(conn: &mut Connection) -> DbResult<i64> {
               ORDER BY deadline DESC LIMIT $1) newest",
     )
     .bind::<BigInt, _>(LATEST_MAX)
+    .prepared()
     .get_result(conn)
     .await?;
     Ok(row.taken)
@@ -142,6 +144,7 @@ async fn bounties_of_the_hour(conn: &mut Connection) -> DbResult<Bounties> {
               ORDER BY opens_at DESC LIMIT $1) newest",
     )
     .bind::<BigInt, _>(LATEST_MAX)
+    .prepared()
     .get_result(conn)
     .await?;
     let units = i64::try_from(row.spent.0).ok().and_then(Money::from_units);
@@ -163,10 +166,7 @@ pub async fn open(
     let mut done = false;
     let opened = conn
         .transaction::<_, DbError, _>(async |conn| {
-            diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
-                .bind::<BigInt, _>(OPENING_LOCK)
-                .execute(conn)
-                .await?;
+            crate::sql::lock(conn, OPENING_LOCK).await?;
             let brake = match new.opener {
                 Opener::Maker => Brake::Heeded,
                 Opener::Operator(_) => Brake::Overridden,
@@ -254,6 +254,7 @@ async fn taken_until(
     )
     .bind::<sql_types::MarketSource, _>(SqlMarketSource(source))
     .bind::<Text, _>(subject)
+    .prepared()
     .get_result(conn)
     .await?;
     Ok(row.until.map(Timestamp::from))

@@ -16,7 +16,10 @@ pub(crate) async fn bench(table: &mut Table) {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("simulation.html").display().to_string();
     let ticks = LATE.to_string();
-    let output = tokio::process::Command::new(stack::bin_dir().join("simulate"))
+    // On servers of its own, which share a CPU with it, as `make simulate` has them.
+    let output = tokio::process::Command::new(stack::root().join("scripts/with-test-services"))
+        .arg("--one-cpu")
+        .arg(stack::bin_dir().join("simulate"))
         .args(["--ticks", &ticks, "--report", &report])
         .stdin(Stdio::null())
         .output()
