@@ -26,6 +26,8 @@ mod limits;
 mod locks;
 mod metrics;
 mod openapi;
+#[cfg(test)]
+mod page_tables;
 mod pricing;
 mod readiness;
 mod request_log;

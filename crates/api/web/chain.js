@@ -1,29 +1,12 @@
 // A bot's chain, checked as the project's own auditor checks it: first that each entry is what its
 // hash says, then that it continues the one before it. Nothing of this asks the server's opinion.
 
-/** @import { Entry, Fault } from "./types" */
+/** @import { Entry, EntryType, Fault } from "./types" */
 
+import { ENTRY_TYPES } from "./entry_types.js";
 import { decimal, units } from "./numbers.js";
 
 export const ZERO_HASH = "0".repeat(64);
-
-/** @type {Record<string, "positive" | "negative" | "zero" | "not positive">} */
-const SIGN = {
-  GRANT: "positive",
-  HEARTBEAT: "negative",
-  WAGER: "negative",
-  PAYOUT: "positive",
-  SLASH: "zero",
-  FORFEIT: "zero",
-  REFUND: "positive",
-  MARKET_STAKE: "negative",
-  MARKET_PAYOUT: "positive",
-  RESEARCH_PAYOUT: "positive",
-  RESEARCH_LOOKUP_FEE: "negative",
-  LIQUIDATION: "not positive",
-  REVIVE: "positive",
-  RETIRED: "not positive",
-};
 
 /**
  * The canonical form, `ledger/v1`: nine lines, each ended by one line feed. An amount is written
@@ -101,23 +84,27 @@ export function malformed(entry) {
   if (typeof entry.reference !== "string" || !/^[ -~]{1,200}$/.test(entry.reference)) {
     return fault("reference", "1 to 200 printable characters");
   }
-  if (typeof entry.entry_type !== "string" || !(entry.entry_type in SIGN)) return fault("entry_type", "a type of entry that there is");
+  if (typeof entry.entry_type !== "string" || !Object.hasOwn(ENTRY_TYPES, entry.entry_type)) return fault("entry_type", "a type of entry that there is");
   return null;
 }
 
-/** @param {"ALIVE" | "DEAD" | "RETIRED"} status @param {string} type */
+/** @param {"ALIVE" | "DEAD" | "RETIRED"} status @param {EntryType} type */
 function allowed(status, type) {
-  if (status === "ALIVE") return type !== "REVIVE" && type !== "FORFEIT";
-  if (status === "DEAD") return type === "FORFEIT" || type === "REVIVE" || type === "RETIRED";
-  return type === "FORFEIT";
+  return ENTRY_TYPES[type].allowed.includes(status);
 }
 
-/** @param {string} type @param {bigint} amount */
+/** @param {EntryType} type @param {bigint} amount */
 function fits(type, amount) {
-  if (SIGN[type] === "positive") return amount > 0n;
-  if (SIGN[type] === "negative") return amount < 0n;
-  if (SIGN[type] === "zero") return amount === 0n;
-  return amount <= 0n;
+  switch (ENTRY_TYPES[type].amount) {
+    case "positive":
+      return amount > 0n;
+    case "negative":
+      return amount < 0n;
+    case "zero":
+      return amount === 0n;
+    case "not positive":
+      return amount <= 0n;
+  }
 }
 
 /**
@@ -154,11 +141,11 @@ export function chain(bot) {
       if ((entry.sequence === 1) !== (type === "GRANT")) {
         return fault("entry_type", entry.sequence === 1 ? "GRANT" : "any type but GRANT", type);
       }
-      if (!fits(type, amount)) return fault("amount", `${SIGN[type]} for ${type}`, entry.amount);
+      if (!fits(type, amount)) return fault("amount", `${ENTRY_TYPES[type].amount} for ${type}`, entry.amount);
       if (after < 0n || units(entry.balance_after) !== after) {
         return fault("balance_after", after < 0n ? "a balance that is not below zero" : decimal(after), entry.balance_after);
       }
-      if ((type === "LIQUIDATION" || type === "RETIRED") && after !== 0n) return fault("balance_after", decimal(0n), entry.balance_after);
+      if (ENTRY_TYPES[type].amount === "not positive" && after !== 0n) return fault("balance_after", decimal(0n), entry.balance_after);
       if (!allowed(status, type)) return fault("entry_type", `an entry that a bot that is ${status} may receive`, type);
       if (entry.recorded_at_us < last) return fault("recorded_at", `${instant(last)} or later`, entry.recorded_at);
       if (instant(entry.recorded_at_us) !== entry.recorded_at) {
@@ -168,7 +155,7 @@ export function chain(bot) {
       head = entry.hash;
       balance = after;
       last = entry.recorded_at_us;
-      status = type === "LIQUIDATION" ? "DEAD" : type === "RETIRED" ? "RETIRED" : type === "REVIVE" ? "ALIVE" : status;
+      status = ENTRY_TYPES[type].becomes ?? status;
       return null;
     },
     end: () => ({ entries: sequence, head, balance: sequence === 0 ? null : decimal(balance) }),

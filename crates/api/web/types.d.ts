@@ -140,21 +140,7 @@ export interface History {
   handle: string;
   items: Point[];
 }
-export type EntryType =
-  | "GRANT"
-  | "HEARTBEAT"
-  | "WAGER"
-  | "PAYOUT"
-  | "SLASH"
-  | "FORFEIT"
-  | "REFUND"
-  | "MARKET_STAKE"
-  | "MARKET_PAYOUT"
-  | "RESEARCH_PAYOUT"
-  | "RESEARCH_LOOKUP_FEE"
-  | "LIQUIDATION"
-  | "REVIVE"
-  | "RETIRED";
+export type EntryType = import("./entry_types.js").EntryType;
 export interface Entry {
   bot_id: number;
   sequence: number;

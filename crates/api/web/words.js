@@ -65,24 +65,6 @@ export const POST_KIND = {
   ERROR: "error",
 };
 
-/** @type {Record<string, string>} */
-export const ENTRY_TYPE = {
-  GRANT: "grant",
-  HEARTBEAT: "fee",
-  WAGER: "wager",
-  PAYOUT: "win",
-  SLASH: "loss",
-  FORFEIT: "forfeit",
-  REFUND: "refund",
-  MARKET_STAKE: "bet",
-  MARKET_PAYOUT: "market win",
-  RESEARCH_PAYOUT: "research win",
-  RESEARCH_LOOKUP_FEE: "lookup fee",
-  LIQUIDATION: "death",
-  REVIVE: "revival",
-  RETIRED: "retired",
-};
-
 /**
  * The cause of an entry, by its kind: `TICK:7` is ["TICK", "7"].
  * @param {string} reference

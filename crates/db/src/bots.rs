@@ -93,7 +93,7 @@ pub async fn register(
         .transaction::<_, DbError, _>(async |conn| {
             hold_cycle_boundary(conn).await?;
             let movement = economy::genesis(rules);
-            let id = insert(conn, new, movement.minted).await?;
+            let id = insert(conn, new, movement.minted()).await?;
             let locked = ledger::lock(conn, new.brake, id).await?;
             let appended = ledger::append(conn, locked, movement, Cause::House).await?;
             let profile = find(conn, &BotRef::Id(id)).await?;

@@ -285,8 +285,8 @@ pub(crate) fn seal(work: Vec<(Locked, Vec<Movement>)>) -> DbResult<Sealed> {
         } = locked;
         let before = wallet.status;
         for movement in movements {
-            minted += i128::from(movement.minted.units());
-            burned += i128::from(movement.burned.units());
+            minted += i128::from(movement.minted().units());
+            burned += i128::from(movement.burned().units());
             sealed
                 .entries
                 .push(seal_onto(&mut wallet, movement, now, &mut scratch)?);

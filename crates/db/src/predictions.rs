@@ -617,7 +617,7 @@ async fn pay(conn: &mut Connection, judged: Vec<Judged>) -> DbResult<Vec<Settled
             let end = prediction::settle(prediction, case.verdict, owner, rules)
                 .ok_or(DbError::Refused(ledger_core::Refusal::Overflow))?;
             reserved += i128::from(case.open.reserved.units());
-            minted += i128::from(end.movement.minted.units());
+            minted += i128::from(end.movement.minted().units());
             movements.push(end.movement.clone());
             ended.extend(ended_as(&wallet.wallet, prediction, &end));
             closed.push((case, end, wallet.now));

@@ -12,7 +12,7 @@ use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::Numeric;
 use diesel_async::RunQueryDsl;
 use ledger_core::economy::{BotStatus, Enforcement};
-use ledger_core::entry::EntryType;
+use ledger_core::entry_types::EntryType;
 use ledger_core::market::{BetState, MarketSource, MarketStatus, Side};
 use ledger_core::money::{Money, SCALE};
 use ledger_core::post::PostKind;

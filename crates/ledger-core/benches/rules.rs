@@ -44,14 +44,14 @@ fn rules(criterion: &mut Criterion) {
     group.bench_function("decide and seal one tick", |bencher| {
         bencher.iter(|| {
             let mut wallet = wallet();
-            let outcome = economy::tick(black_box(&wallet), &rules, cycle, &reference);
-            seal_onto(&mut wallet, outcome.movement.unwrap(), now, &mut scratch).unwrap()
+            let mut outcome = economy::tick(black_box(&wallet), &rules, cycle, &reference);
+            seal_onto(&mut wallet, outcome.movements.remove(0), now, &mut scratch).unwrap()
         });
     });
     let mut sealed = wallet();
-    let outcome = economy::tick(&sealed, &rules, cycle, &reference);
+    let mut outcome = economy::tick(&sealed, &rules, cycle, &reference);
     let before = sealed.head;
-    let entry = seal_onto(&mut sealed, outcome.movement.unwrap(), now, &mut scratch).unwrap();
+    let entry = seal_onto(&mut sealed, outcome.movements.remove(0), now, &mut scratch).unwrap();
     group.bench_function("verify one entry", |bencher| {
         let mut verifier = ChainVerifier::resume(before);
         bencher.iter(|| {

@@ -9,9 +9,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::economy::{BotStatus, Movement, Wallet};
-use crate::entry::{Entry, EntryType, Hash, Posting, Reference};
+use crate::entry::{Entry, Hash, Posting, Reference};
+use crate::entry_types::EntryType;
 use crate::ids::BotId;
 use crate::money::Money;
+use crate::movement::PositionKind;
 use crate::time::Timestamp;
 
 /// The end of a bot's chain: what the next entry must continue.
@@ -124,8 +126,7 @@ pub fn seal(
             sequence,
         });
     }
-    let drains = matches!(entry_type, EntryType::Liquidation | EntryType::Retired);
-    if drains && amount != head.balance.negated() {
+    if entry_type.drains() && amount != head.balance.negated() {
         return Err(SealError::NotDrained {
             entry_type,
             amount,
@@ -164,14 +165,14 @@ pub fn seal_onto(
     now: Timestamp,
     scratch: &mut Vec<u8>,
 ) -> Result<Entry, SealError> {
-    let posting = movement.posting;
-    let predictions = wallet
-        .open_predictions
-        .checked_add(movement.open_predictions);
-    let bets = wallet.open_bets.checked_add(movement.open_bets);
+    let (predictions, prediction_stake) = movement.position(PositionKind::Prediction);
+    let (bets, stake_on_bets) = movement.position(PositionKind::Bet);
+    let (becomes, posting) = (movement.status(), movement.posting);
+    let predictions = wallet.open_predictions.checked_add(predictions);
+    let bets = wallet.open_bets.checked_add(bets);
     let not_negative = |stake: &Money| !stake.is_negative();
-    let open_stake = wallet.open_stake.checked_add(movement.open_stake);
-    let bet_stake = wallet.bet_stake.checked_add(movement.bet_stake);
+    let open_stake = wallet.open_stake.checked_add(prediction_stake);
+    let bet_stake = wallet.bet_stake.checked_add(stake_on_bets);
     let (Some(open_predictions @ 0..), Some(open_bets @ 0..), Some(open_stake), Some(bet_stake)) = (
         predictions,
         bets,
@@ -189,7 +190,7 @@ pub fn seal_onto(
     wallet.open_bets = open_bets;
     wallet.bet_stake = bet_stake;
     wallet.productive |= movement.productive;
-    wallet.status = movement.status.unwrap_or(wallet.status);
+    wallet.status = becomes.unwrap_or(wallet.status);
     Ok(entry)
 }
 
@@ -317,12 +318,7 @@ impl ChainVerifier {
     pub fn check(&mut self, entry: &Entry) -> Result<(), ChainFault> {
         let fault = self.fault_of(entry);
         self.head = Head::after(entry);
-        self.status = match entry.entry_type {
-            EntryType::Liquidation => Some(BotStatus::Dead),
-            EntryType::Retired => Some(BotStatus::Retired),
-            EntryType::Revive => Some(BotStatus::Alive),
-            _ => self.status,
-        };
+        self.status = entry.entry_type.declaration().becomes.or(self.status);
         match fault {
             None => Ok(()),
             Some((field, expected, found)) => Err(ChainFault {
@@ -388,11 +384,7 @@ impl ChainVerifier {
             let expected = balance.map_or("a balance in range".to_owned(), |b| b.to_string());
             return differs(FaultyField::BalanceAfter, &expected, &entry.balance_after);
         }
-        let drains = matches!(
-            entry.entry_type,
-            EntryType::Liquidation | EntryType::Retired
-        );
-        if drains && !entry.balance_after.is_zero() {
+        if entry.entry_type.drains() && !entry.balance_after.is_zero() {
             return differs(
                 FaultyField::BalanceAfter,
                 &Money::ZERO,

@@ -11,9 +11,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::chain::Head;
-use crate::entry::{EntryType, Posting, Reference};
+use crate::charges::{CHARGES, Charge};
+use crate::entry::Reference;
+use crate::entry_types::EntryType;
 use crate::ids::{CycleNumber, MarketId, ObservationId};
 use crate::money::{Money, Stake};
+pub use crate::movement::Movement;
+use crate::movement::{Leg, PositionKind, Streak};
 use crate::pause::Pause;
 use crate::refusal::Refusal;
 use crate::rules::PAYOUT_FACTOR_MAX;
@@ -116,78 +120,13 @@ pub struct Wallet {
     pub pause: Option<Pause>,
 }
 
-/// One movement of money with all it does to the wallet: what a decision returns and
-/// `append` carries out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Movement {
-    pub posting: Posting,
-    /// What the house made out of nothing for it.
-    pub minted: Money,
-    /// What fell to the house and is gone.
-    pub burned: Money,
-    /// Change of the number of open predictions.
-    pub open_predictions: i32,
-    /// Signed change of the stake in open predictions.
-    pub open_stake: Money,
-    /// Change of the number of open bets.
-    pub open_bets: i32,
-    /// Signed change of the stake in open bets.
-    pub bet_stake: Money,
-    /// Whether it ends an idle streak.
-    pub productive: bool,
-    /// The bot's status from then on, where it changes.
-    pub status: Option<BotStatus>,
-}
-
-impl Movement {
-    fn of(posting: Posting) -> Movement {
-        Movement {
-            posting,
-            minted: Money::ZERO,
-            burned: Money::ZERO,
-            open_predictions: 0,
-            open_stake: Money::ZERO,
-            open_bets: 0,
-            bet_stake: Money::ZERO,
-            productive: false,
-            status: None,
-        }
-    }
-
-    /// A movement that closes an open prediction of `stake`.
-    pub(crate) fn closing(
-        posting: Posting,
-        stake: Money,
-        minted: Money,
-        burned: Money,
-    ) -> Movement {
-        Movement {
-            minted,
-            burned,
-            open_predictions: -1,
-            open_stake: stake.negated(),
-            ..Movement::of(posting)
-        }
-    }
-
-    /// A movement that closes an open bet of `stake`.
-    pub(crate) fn closing_bet(
-        posting: Posting,
-        stake: Money,
-        minted: Money,
-        burned: Money,
-    ) -> Movement {
-        Movement {
-            minted,
-            burned,
-            open_bets: -1,
-            bet_stake: stake.negated(),
-            ..Movement::of(posting)
-        }
-    }
-}
-
 impl Wallet {
+    /// For how many ticks the bot has done nothing productive.
+    #[must_use]
+    pub const fn streak(&self) -> i32 {
+        if self.productive { 0 } else { self.idle_streak }
+    }
+
     #[must_use]
     pub const fn balance(&self) -> Money {
         self.head.balance
@@ -211,10 +150,11 @@ impl Wallet {
 /// What one tick does to one bot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TickOutcome {
-    /// The fee of this tick: charged, phantom, or the one that could not be paid.
+    /// All charges of this tick together: paid, phantom, or what could not be paid.
     pub fee: Money,
-    /// `HEARTBEAT` or `LIQUIDATION` in enforce mode, nothing in observe mode.
-    pub movement: Option<Movement>,
+    /// In enforce mode what was paid, in order, or the liquidation of who could not pay; nothing in
+    /// observe mode.
+    pub movements: Vec<Movement>,
     /// What the tick did to the bot beyond its fee.
     pub fate: Fate,
     pub idle_streak: i32,
@@ -243,38 +183,36 @@ pub fn tick(
     cycle: CycleNumber,
     reference: &Reference,
 ) -> TickOutcome {
-    let streak = if wallet.productive {
-        0
-    } else {
-        wallet.idle_streak
+    let due = || {
+        let of = |charge: &Charge| (charge.entry_type, (charge.due)(wallet, rules, cycle));
+        CHARGES.iter().map(of).filter(|(_, due)| due.is_positive())
     };
-    let fee = rules.entropy(streak);
+    // Only figures that no rules may have leave the range; they are then more than anybody has.
+    let fee = due()
+        .try_fold(Money::ZERO, |sum, (_, due)| sum.checked_add(due))
+        .unwrap_or(Money::MAX);
     let mut outcome = TickOutcome {
         fee,
-        movement: None,
+        movements: Vec::new(),
         fate: Fate::Lives,
         idle_streak: if wallet.productive {
             0
         } else {
-            streak.saturating_add(1)
+            wallet.streak().saturating_add(1)
         },
         phantom_fees: wallet.phantom_fees,
         shadow_died_in: wallet.shadow_died_in,
     };
     match rules.enforcement {
         Enforcement::Enforce if wallet.balance() < fee => {
-            outcome.movement = Some(liquidate(wallet, reference.clone()));
+            outcome.movements.push(liquidate(wallet, reference.clone()));
             outcome.fate = Fate::Liquidated;
         }
         Enforcement::Enforce => {
-            outcome.movement = Some(Movement {
-                burned: fee,
-                ..Movement::of(Posting {
-                    entry_type: EntryType::Heartbeat,
-                    amount: fee.negated(),
-                    reference: reference.clone(),
-                })
+            let paid = due().map(|(entry_type, due)| {
+                Movement::one(entry_type, reference.clone(), Leg::Burn(due))
             });
+            outcome.movements.extend(paid);
         }
         Enforcement::Observe => {
             if wallet.shadow_balance() < fee && wallet.shadow_died_in.is_none() {
@@ -300,16 +238,8 @@ pub fn tick_reference(cycle: CycleNumber) -> Reference {
 /// The first entry of every chain.
 #[must_use]
 pub fn genesis(rules: &EconomyRules) -> Movement {
-    let amount = rules.genesis_grant;
     let reference = Reference::built("GENESIS_GRANT");
-    Movement {
-        minted: amount,
-        ..Movement::of(Posting {
-            entry_type: EntryType::Grant,
-            amount,
-            reference,
-        })
-    }
+    Movement::one(EntryType::Grant, reference, Leg::Mint(rules.genesis_grant))
 }
 
 /// Stakes part of the balance on a price prediction.
@@ -348,16 +278,10 @@ pub fn wager(
         .checked_mul(rules.payout_factor)
         .and_then(|winnings| wallet.balance().checked_add(winnings))
         .ok_or(Refusal::Overflow)?;
-    Ok(Movement {
-        open_predictions: 1,
-        open_stake: stake.money(),
-        productive: stake.money() >= rules.productive_stake_min,
-        ..Movement::of(Posting {
-            entry_type: EntryType::Wager,
-            amount: stake.money().negated(),
-            reference: observation_reference(observation),
-        })
-    })
+    let leg = Leg::Stake(PositionKind::Prediction, stake.money());
+    let streak = Streak::of_stake(stake.money(), rules.productive_stake_min);
+    let reference = observation_reference(observation);
+    Ok(Movement::one(EntryType::Wager, reference, leg).with_streak(streak))
 }
 
 /// Stakes part of the balance on a market whose pool, bounty included, is `pool` before it.
@@ -380,24 +304,13 @@ pub fn bet(
     if pool_after.is_none_or(|after| after > limit) {
         return Err(Refusal::PoolLimit { pool, stake, limit });
     }
-    Ok(open_bet(
-        stake.money(),
-        market,
-        stake.money() >= rules.productive_stake_min,
-    ))
+    let streak = Streak::of_stake(stake.money(), rules.productive_stake_min);
+    Ok(open_bet(stake.money(), market, streak))
 }
 
-fn open_bet(stake: Money, market: MarketId, productive: bool) -> Movement {
-    Movement {
-        open_bets: 1,
-        bet_stake: stake,
-        productive,
-        ..Movement::of(Posting {
-            entry_type: EntryType::MarketStake,
-            amount: stake.negated(),
-            reference: market_reference(market),
-        })
-    }
+fn open_bet(stake: Money, market: MarketId, streak: Streak) -> Movement {
+    let leg = Leg::Stake(PositionKind::Bet, stake);
+    Movement::one(EntryType::MarketStake, market_reference(market), leg).with_streak(streak)
 }
 
 /// The reference of every entry that has to do with a market.
@@ -460,31 +373,28 @@ pub fn answer(
         return Err(Refusal::AnswerUnaffordable { cost, balance });
     }
     // Any answer is productive: it took work, whatever it staked.
-    let mut movements = vec![open_bet(stake, market, true)];
+    let mut movements = vec![open_bet(stake, market, Streak::Ends)];
     if fee.is_positive() {
-        movements.push(Movement {
-            burned: fee,
-            ..Movement::of(Posting {
-                entry_type: EntryType::ResearchLookupFee,
-                amount: fee.negated(),
-                reference: market_reference(market),
-            })
-        });
+        let reference = market_reference(market);
+        movements.push(Movement::one(
+            EntryType::ResearchLookupFee,
+            reference,
+            Leg::Burn(fee),
+        ));
     }
-    let (entry_type, payout, minted, burned) = match result {
+    let (entry_type, leg) = match result {
         AnswerResult::Correct => {
-            let payout = stake.checked_add(bounty).ok_or(Refusal::Overflow)?;
             balance.checked_add(bounty).ok_or(Refusal::Overflow)?;
-            (EntryType::ResearchPayout, payout, bounty, Money::ZERO)
+            (EntryType::ResearchPayout, Leg::Mint(bounty))
         }
-        AnswerResult::Wrong => (EntryType::Slash, Money::ZERO, Money::ZERO, stake),
+        AnswerResult::Wrong => (EntryType::Slash, Leg::Burn(stake)),
     };
-    let posting = Posting {
-        entry_type,
-        amount: payout,
-        reference: market_reference(market),
-    };
-    movements.push(Movement::closing_bet(posting, stake, minted, burned));
+    let position = (PositionKind::Bet, stake);
+    let reference = market_reference(market);
+    let end = Movement::closing(entry_type, reference, position, [Some(leg), None])
+        .ok_or(Refusal::Overflow)?;
+    let payout = end.posting.amount;
+    movements.push(end);
     Ok(Attempt {
         movements,
         stake,
@@ -549,15 +459,11 @@ pub fn revive(wallet: &Wallet, amount: Money, who: &Operator) -> Result<Movement
         .and_then(|back| back.checked_add(amount))
         .ok_or(Refusal::Overflow)?;
     let reference = Reference::built(&format!("REVIVE:{who}"));
-    Ok(Movement {
-        minted: amount,
-        status: Some(BotStatus::Alive),
-        ..Movement::of(Posting {
-            entry_type: EntryType::Revive,
-            amount,
-            reference,
-        })
-    })
+    Ok(Movement::one(
+        EntryType::Revive,
+        reference,
+        Leg::Mint(amount),
+    ))
 }
 
 /// Takes a bot out for good; what it has left is burnt.
@@ -566,30 +472,16 @@ pub fn retire(wallet: &Wallet, who: &Operator) -> Result<Movement, Refusal> {
         return Err(Refusal::Retired);
     }
     let reference = Reference::built(&format!("RETIRE:{who}"));
-    Ok(drain(
-        EntryType::Retired,
-        BotStatus::Retired,
-        wallet,
-        reference,
-    ))
+    Ok(drain(EntryType::Retired, wallet, reference))
 }
 
 fn liquidate(wallet: &Wallet, reference: Reference) -> Movement {
-    drain(EntryType::Liquidation, BotStatus::Dead, wallet, reference)
+    drain(EntryType::Liquidation, wallet, reference)
 }
 
 /// Takes exactly what is there, so that the chain ends at zero.
-fn drain(entry_type: EntryType, to: BotStatus, wallet: &Wallet, reference: Reference) -> Movement {
-    let balance = wallet.balance();
-    Movement {
-        burned: balance,
-        status: Some(to),
-        ..Movement::of(Posting {
-            entry_type,
-            amount: balance.negated(),
-            reference,
-        })
-    }
+fn drain(entry_type: EntryType, wallet: &Wallet, reference: Reference) -> Movement {
+    Movement::one(entry_type, reference, Leg::Burn(wallet.balance()))
 }
 
 /// Who acted with the operator's authority: 1–64 of `A-Z a-z 0-9 _ . @ -`, fit for a reference.

@@ -20,155 +20,16 @@
 //! only encoder: writers and auditors both call [`Entry::compute_hash`].
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use crate::economy::BotStatus;
 use crate::ids::BotId;
 use crate::money::Money;
 use crate::time::Timestamp;
 
-/// What moved the money. The sign of an entry's amount must fit its type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum EntryType {
-    Grant,
-    Heartbeat,
-    Wager,
-    Payout,
-    Slash,
-    Forfeit,
-    Refund,
-    MarketStake,
-    MarketPayout,
-    ResearchPayout,
-    ResearchLookupFee,
-    Liquidation,
-    Revive,
-    Retired,
-}
-
-/// Which amounts an entry type may carry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignRule {
-    Positive,
-    Negative,
-    Zero,
-    /// Negative or zero.
-    NotPositive,
-}
-
-impl EntryType {
-    pub const ALL: [EntryType; 14] = [
-        EntryType::Grant,
-        EntryType::Heartbeat,
-        EntryType::Wager,
-        EntryType::Payout,
-        EntryType::Slash,
-        EntryType::Forfeit,
-        EntryType::Refund,
-        EntryType::MarketStake,
-        EntryType::MarketPayout,
-        EntryType::ResearchPayout,
-        EntryType::ResearchLookupFee,
-        EntryType::Liquidation,
-        EntryType::Revive,
-        EntryType::Retired,
-    ];
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            EntryType::Grant => "GRANT",
-            EntryType::Heartbeat => "HEARTBEAT",
-            EntryType::Wager => "WAGER",
-            EntryType::Payout => "PAYOUT",
-            EntryType::Slash => "SLASH",
-            EntryType::Forfeit => "FORFEIT",
-            EntryType::Refund => "REFUND",
-            EntryType::MarketStake => "MARKET_STAKE",
-            EntryType::MarketPayout => "MARKET_PAYOUT",
-            EntryType::ResearchPayout => "RESEARCH_PAYOUT",
-            EntryType::ResearchLookupFee => "RESEARCH_LOOKUP_FEE",
-            EntryType::Liquidation => "LIQUIDATION",
-            EntryType::Revive => "REVIVE",
-            EntryType::Retired => "RETIRED",
-        }
-    }
-
-    #[must_use]
-    pub const fn sign_rule(self) -> SignRule {
-        match self {
-            EntryType::Grant
-            | EntryType::Payout
-            | EntryType::Refund
-            | EntryType::MarketPayout
-            | EntryType::ResearchPayout
-            | EntryType::Revive => SignRule::Positive,
-            EntryType::Heartbeat
-            | EntryType::Wager
-            | EntryType::MarketStake
-            | EntryType::ResearchLookupFee => SignRule::Negative,
-            EntryType::Slash | EntryType::Forfeit => SignRule::Zero,
-            EntryType::Liquidation | EntryType::Retired => SignRule::NotPositive,
-        }
-    }
-
-    #[must_use]
-    pub const fn allows_amount(self, amount: Money) -> bool {
-        match self.sign_rule() {
-            SignRule::Positive => amount.is_positive(),
-            SignRule::Negative => amount.is_negative(),
-            SignRule::Zero => amount.is_zero(),
-            SignRule::NotPositive => !amount.is_positive(),
-        }
-    }
-
-    /// Whether a bot in this status may receive such an entry. The dead only lose what they left
-    /// open, are revived, or retired; the retired only lose what they left open.
-    #[must_use]
-    pub const fn allowed_for(self, status: BotStatus) -> bool {
-        match status {
-            BotStatus::Alive => !matches!(self, EntryType::Revive | EntryType::Forfeit),
-            BotStatus::Dead => {
-                matches!(
-                    self,
-                    EntryType::Forfeit | EntryType::Revive | EntryType::Retired
-                )
-            }
-            BotStatus::Retired => matches!(self, EntryType::Forfeit),
-        }
-    }
-}
-
-impl fmt::Display for EntryType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown entry type")]
-pub struct UnknownEntryType;
-
-impl FromStr for EntryType {
-    type Err = UnknownEntryType;
-
-    fn from_str(text: &str) -> Result<EntryType, UnknownEntryType> {
-        EntryType::ALL
-            .into_iter()
-            .find(|t| t.as_str() == text)
-            .ok_or(UnknownEntryType)
-    }
-}
-
-impl Serialize for EntryType {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
+pub use crate::entry_types::EntryType;
 
 /// What caused an entry: 1–200 printable ASCII characters, such as `TICK:7` or `PREDICTION:12`.
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -8,14 +8,17 @@
 //! This crate must never learn about Postgres, Redis, HTTP or the time of day.
 
 pub mod chain;
+pub mod charges;
 pub mod criteria;
 pub mod economy;
 pub mod entry;
+pub mod entry_types;
 pub mod event;
 pub mod ids;
 pub mod insights;
 pub mod market;
 pub mod money;
+pub mod movement;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod parimutuel;
@@ -31,11 +34,13 @@ pub mod supply;
 pub mod time;
 
 pub use chain::{ChainFault, ChainVerifier, Head, SealError, seal};
-pub use economy::{BotStatus, EconomyRules, Enforcement, Movement, Wallet};
-pub use entry::{Entry, EntryType, Hash, Posting, Reference};
+pub use economy::{BotStatus, EconomyRules, Enforcement, Wallet};
+pub use entry::{Entry, Hash, Posting, Reference};
+pub use entry_types::EntryType;
 pub use event::EventKind;
 pub use ids::{BetId, BotId, CycleNumber, Handle, MarketId, ObservationId, PredictionId};
 pub use money::{Confidence, Money, MoneyError, Price, Stake};
+pub use movement::Movement;
 pub use pause::Pause;
 pub use refusal::Refusal;
 pub use time::Timestamp;

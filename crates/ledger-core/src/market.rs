@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::criteria::{WEATHER_SECONDS_MIN, bets_close_at};
 use crate::economy::{Movement, market_reference};
-use crate::entry::{EntryType, Posting};
+use crate::entry_types::EntryType;
 use crate::ids::MarketId;
 use crate::money::{Money, Outcome};
+use crate::movement::{Leg, PositionKind};
 use crate::parimutuel::{self, Share, StakedBet};
 use crate::pause::Pause;
 use crate::refusal::Refusal;
@@ -287,17 +288,27 @@ pub fn settle(
     for (bet, share) in bets.iter().zip(&division.shares) {
         let stake = bet.stake.money();
         let minted = bounties.next()?;
-        let (entry_type, state, payout, burned) = match share {
+        let mint = minted.is_positive().then_some(Leg::Mint(minted));
+        let (entry_type, state, pool) = match share {
             Share::Won(units) => {
                 let payout = Money::from_units(i64::try_from(*units).ok()?)?;
-                (EntryType::MarketPayout, BetState::Won, payout, Money::ZERO)
+                let won = payout.checked_sub(stake)?.checked_sub(minted)?;
+                (EntryType::MarketPayout, BetState::Won, Some(Leg::Pool(won)))
             }
-            Share::Lost => (EntryType::Slash, BetState::Lost, Money::ZERO, Money::ZERO),
-            Share::Refunded => (EntryType::Refund, BetState::Void, stake, Money::ZERO),
+            Share::Lost => (
+                EntryType::Slash,
+                BetState::Lost,
+                Some(Leg::Pool(stake.negated())),
+            ),
+            Share::Refunded => (EntryType::Refund, BetState::Void, None),
             Share::Forfeited => {
                 // In a pool that is paid, the stake of the dead goes to the winners.
-                let burned = if division.paid { Money::ZERO } else { stake };
-                (EntryType::Forfeit, BetState::Forfeit, Money::ZERO, burned)
+                let leg = if division.paid {
+                    Leg::Pool(stake.negated())
+                } else {
+                    Leg::Burn(stake)
+                };
+                (EntryType::Forfeit, BetState::Forfeit, Some(leg))
             }
         };
         let brier = match state {
@@ -305,15 +316,13 @@ pub fn settle(
             BetState::Lost => Some(bet.confidence.brier(Outcome::DidNotHappen)),
             BetState::Open | BetState::Void | BetState::Forfeit => None,
         };
-        let posting = Posting {
-            entry_type,
-            amount: payout,
-            reference: market_reference(market),
-        };
+        let position = (PositionKind::Bet, stake);
+        let reference = market_reference(market);
+        let movement = Movement::closing(entry_type, reference, position, [pool, mint])?;
         settled.push(BetSettlement {
-            movement: Movement::closing_bet(posting, stake, minted, burned),
+            payout: movement.posting.amount,
+            movement,
             state,
-            payout,
             brier,
         });
     }
@@ -337,8 +346,9 @@ impl MarketSettlement {
                 .map(|bet| i128::from(part(bet).units()))
                 .sum()
         };
-        let (paid, minted) = (sum(|bet| bet.payout), sum(|bet| bet.movement.minted));
+        let (paid, minted) = (sum(|bet| bet.payout), sum(|bet| bet.movement.minted()));
         let house = if self.paid { bounty } else { Money::ZERO };
-        minted == i128::from(house.units()) && staked + minted == paid + sum(|b| b.movement.burned)
+        minted == i128::from(house.units())
+            && staked + minted == paid + sum(|b| b.movement.burned())
     }
 }

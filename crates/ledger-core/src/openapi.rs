@@ -9,7 +9,7 @@ use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, Schema, Schema
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::criteria::{ArticleTitle, City, Degrees};
-use crate::entry::EntryType;
+use crate::entry_types::EntryType;
 use crate::ids::PriceId;
 use crate::market::{BetState, MarketSource, MarketStatus, Side};
 use crate::subject::{Keyword, Repository};

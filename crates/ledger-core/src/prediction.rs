@@ -14,9 +14,11 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::economy::{BotStatus, EconomyRules, Movement};
-use crate::entry::{EntryType, Posting, Reference};
+use crate::entry::Reference;
+use crate::entry_types::EntryType;
 use crate::ids::{PredictionId, PriceId};
 use crate::money::{Confidence, Money, Outcome, Price, Stake};
+use crate::movement::{Leg, PositionKind};
 use crate::time::Timestamp;
 
 /// Where the price is said to go.
@@ -298,44 +300,40 @@ pub fn settle(
         Verdict::Wrong => Some(prediction.confidence.brier(Outcome::DidNotHappen)),
         Verdict::Void(_) => None,
     };
-    let (entry_type, amount, status, brier) = match (owner, verdict) {
+    // The stake leaves escrow. The house adds what a payout exceeds it by, and keeps what is lost.
+    let (entry_type, leg, status, brier) = match (owner, verdict) {
         (BotStatus::Dead | BotStatus::Retired, _) => (
             EntryType::Forfeit,
-            Money::ZERO,
+            Some(Leg::Burn(wager)),
             PredictionStatus::Forfeit,
             None,
         ),
         (BotStatus::Alive, Verdict::Right) => {
-            let payout = wager.checked_mul(rules.payout_factor)?;
-            (EntryType::Payout, payout, PredictionStatus::Won, brier)
+            let gain = wager.checked_mul(rules.payout_factor)?.checked_sub(wager)?;
+            let leg = if gain.is_negative() {
+                Leg::Burn(gain.negated())
+            } else {
+                Leg::Mint(gain)
+            };
+            (EntryType::Payout, Some(leg), PredictionStatus::Won, brier)
         }
-        (BotStatus::Alive, Verdict::Wrong) => {
-            (EntryType::Slash, Money::ZERO, PredictionStatus::Lost, brier)
-        }
+        (BotStatus::Alive, Verdict::Wrong) => (
+            EntryType::Slash,
+            Some(Leg::Burn(wager)),
+            PredictionStatus::Lost,
+            brier,
+        ),
         (BotStatus::Alive, Verdict::Void(_)) => {
-            (EntryType::Refund, wager, PredictionStatus::Void, None)
+            (EntryType::Refund, None, PredictionStatus::Void, None)
         }
     };
     let reference = Reference::built(&format!("PREDICTION:{}", prediction.id));
-    let posting = Posting {
-        entry_type,
-        amount,
-        reference,
-    };
-    // The stake left escrow: the house adds what a payout exceeds it by, and keeps what is lost.
-    let minted = amount
-        .checked_sub(wager)
-        .filter(|gain| gain.is_positive())
-        .unwrap_or_default();
-    let burned = wager
-        .checked_sub(amount)
-        .filter(|loss| loss.is_positive())
-        .unwrap_or_default();
-    let movement = Movement::closing(posting, wager, minted, burned);
+    let position = (PositionKind::Prediction, wager);
+    let movement = Movement::closing(entry_type, reference, position, [leg, None])?;
     Some(PredictionSettlement {
+        payout: movement.posting.amount,
         movement,
         status,
-        payout: amount,
         brier,
     })
 }

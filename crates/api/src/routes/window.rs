@@ -35,6 +35,7 @@ const FILES: &[(&str, &[u8])] = files![
     "chart.js",
     "clock.js",
     "digest.js",
+    "entry_types.js",
     "icon.svg",
     "index.html",
     "live.js",

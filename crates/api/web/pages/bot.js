@@ -7,6 +7,7 @@
 import { BASE, Problem, all, ask, withQuery } from "../api.js";
 import { Chart } from "../chart.js";
 import { exact, millis, now, span } from "../clock.js";
+import { ENTRY_TYPES } from "../entry_types.js";
 import { count, cut, forDrawing, money, percent, plural, quotient, units } from "../numbers.js";
 import { hear, paced } from "../state.js";
 import {
@@ -31,7 +32,7 @@ import {
   useRef,
   useState,
 } from "../ui.js";
-import { BOT_STATUS, ENTRY_TYPE, POSITION, SOURCE, cause, entryWords, fieldWords } from "../words.js";
+import { BOT_STATUS, POSITION, SOURCE, cause, entryWords, fieldWords } from "../words.js";
 
 /** How much of the chain is read to begin with; the rest on demand, and all of it to verify. */
 const ENTRIES_FIRST = 400;
@@ -609,7 +610,7 @@ function LedgerSection({ entries, more, problem, again, predictions, onMore }) {
   /** @type {Column<Entry>[]} */
   const columns = [
     { key: "seq", name: "#", number: true, cell: (row) => count(row.sequence) },
-    { key: "type", name: "Entry", cell: (row) => html`<span class="kind">${ENTRY_TYPE[row.entry_type] ?? row.entry_type}</span>` },
+    { key: "type", name: "Entry", cell: (row) => html`<span class="kind">${ENTRY_TYPES[row.entry_type]?.words ?? row.entry_type}</span>` },
     {
       key: "story",
       name: "What happened",

@@ -79,8 +79,8 @@ pub async fn retire(
             let id = find(conn, bot).await?.id;
             let locked = ledger::lock(conn, Brake::Overridden, id).await?;
             let movement = economy::retire(&locked.wallet, who)?;
-            let draft = Draft::retirement(who, movement.burned);
-            let detail = json!({ "burnt": movement.burned, "reason": reason });
+            let draft = Draft::retirement(who, movement.burned());
+            let detail = json!({ "burnt": movement.burned(), "reason": reason });
             let appended = ledger::append(conn, locked, movement, Cause::House).await?;
             let act = conclude(conn, appended, draft, &who.to_string(), "RETIRE", detail).await?;
             idempotency::remember(conn, hook, &act).await?;

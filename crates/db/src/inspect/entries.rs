@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use ledger_core::chain::Head;
-use ledger_core::entry::EntryType;
+use ledger_core::entry_types::EntryType;
 use ledger_core::{BotId, Entry, Hash, Reference};
 
 use super::columns::{int8, malformed, money};

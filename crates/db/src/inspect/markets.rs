@@ -500,8 +500,8 @@ impl Auditor {
             let expected = (
                 Some(end.state),
                 end.payout,
-                end.movement.minted,
-                end.movement.burned,
+                end.movement.minted(),
+                end.movement.burned(),
                 end.brier,
             );
             let found = (bet.state, bet.payout, bet.minted, bet.burned, bet.brier);

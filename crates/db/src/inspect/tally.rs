@@ -3,7 +3,7 @@
 //! Both sides are boiled down to order-independent sums, so that a bot with ten million
 //! predictions is compared in constant memory.
 
-use ledger_core::entry::EntryType;
+use ledger_core::entry_types::{EntryType, House, Position, Total};
 use ledger_core::market::BetState;
 use ledger_core::prediction::PredictionStatus;
 use ledger_core::{Entry, Money};
@@ -67,45 +67,32 @@ impl Tally {
     /// position's side adds that.
     pub(super) fn add_entry(&mut self, entry: &Entry) {
         let units = i128::from(entry.amount.units());
-        match entry.entry_type {
-            EntryType::Grant | EntryType::Revive => {
-                self.minted += units;
-                self.worth.granted += units;
-            }
-            EntryType::Heartbeat => {
-                self.burned -= units;
-                self.worth.fees -= units;
-            }
-            EntryType::Liquidation | EntryType::Retired => self.burned -= units,
-            EntryType::ResearchLookupFee => {
-                self.burned -= units;
-                self.worth.lookup_fees -= units;
-                // The answer's row says that there was one, not what it cost then.
-                self.mix(entry.reference.as_str(), entry.entry_type, Money::ZERO);
-            }
-            EntryType::Wager => {
-                self.opened += 1;
-                self.mix(entry.reference.as_str(), EntryType::Wager, entry.amount);
-            }
-            EntryType::MarketStake => {
-                self.bets_opened += 1;
-                self.mix(entry.reference.as_str(), entry.entry_type, entry.amount);
-            }
-            EntryType::Payout
-            | EntryType::MarketPayout
-            | EntryType::ResearchPayout
-            | EntryType::Slash
-            | EntryType::Forfeit
-            | EntryType::Refund => {
-                // One type closes both kinds of positions; the reference tells which.
-                if entry.reference.as_str().starts_with("MARKET:") {
-                    self.bets_closed += 1;
-                } else {
-                    self.closed += 1;
-                }
-                self.mix(entry.reference.as_str(), entry.entry_type, entry.amount);
-            }
+        let declared = entry.entry_type.declaration();
+        match declared.house {
+            House::Mint => self.minted += units,
+            House::Burn => self.burned -= units,
+            // What a stake costs or brings the house stands in its position's row.
+            House::IntoEscrow | House::OutOfEscrow => {}
         }
+        match declared.total {
+            Total::Granted => self.worth.granted += units,
+            Total::Fees => self.worth.fees -= units,
+            Total::LookupFees => self.worth.lookup_fees -= units,
+            Total::None => {}
+        }
+        let reference = entry.reference.as_str();
+        let mut amount = entry.amount;
+        match declared.position {
+            Position::None => return,
+            Position::OpensPrediction => self.opened += 1,
+            Position::OpensBet => self.bets_opened += 1,
+            // The answer's row says that there was a fee, not what it cost then.
+            Position::BesideAnswer => amount = Money::ZERO,
+            // One type closes both kinds of positions; the reference tells which.
+            Position::Closes if reference.starts_with("MARKET:") => self.bets_closed += 1,
+            Position::Closes => self.closed += 1,
+        }
+        self.mix(reference, entry.entry_type, amount);
     }
 
     /// Counts what a prediction's row says the chain must hold, and what its end meant for the

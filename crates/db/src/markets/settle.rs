@@ -489,7 +489,7 @@ fn ended_as(locked: &Locked, bet: &OpenBet, end: &market::BetSettlement) -> Opti
     };
     let stake = bet.staked.stake.money();
     Some(Ended {
-        bounty: end.movement.minted,
+        bounty: end.movement.minted(),
         brier: end.brier,
         ..Ended::of(&locked.wallet, stake, end.payout, how)
     })
@@ -558,8 +558,8 @@ async fn close_bets(
         id: open.iter().map(|bet| bet.staked.id.0).collect(),
         state: each().map(|bet| bet.state.as_str()).collect(),
         payout: each().map(|bet| SqlMoney(bet.payout)).collect(),
-        minted: each().map(|bet| SqlMoney(bet.movement.minted)).collect(),
-        burned: each().map(|bet| SqlMoney(bet.movement.burned)).collect(),
+        minted: each().map(|bet| SqlMoney(bet.movement.minted())).collect(),
+        burned: each().map(|bet| SqlMoney(bet.movement.burned())).collect(),
         brier: each().map(|bet| bet.brier.map(SqlMoney)).collect(),
     };
     if close.execute(&mut conn).await? == open.len() {

@@ -64,9 +64,9 @@ impl Chunk {
             let before = wallet.balance();
             let outcome = economy::tick(&wallet, &rules, cycle.number, &reference);
             chunk.report.last = Some(wallet.head.bot_id);
-            let mut burned = Money::ZERO;
-            if let Some(movement) = outcome.movement {
-                burned = movement.burned;
+            let mut burned = 0_i128;
+            for movement in outcome.movements {
+                burned += i128::from(movement.burned().units());
                 let entry = seal_onto(&mut wallet, movement, now, &mut scratch)?;
                 copy_entry(&mut entries, &entry);
                 chunk.entries_len += 1;
@@ -91,7 +91,7 @@ impl Chunk {
                     .push(wallet.head.bot_id);
             }
             copy_metric(&mut metrics, &wallet, cycle, outcome.fee, outcome.fate, now);
-            chunk.burned.push(Units(burned.units().into()));
+            chunk.burned.push(Units(burned));
             chunk.wallets.push(wallet);
         }
         chunk.entries = (chunk.entries_len > 0).then(|| entries.finish());

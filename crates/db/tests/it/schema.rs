@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use ledger_core::{EntryType, Money};
 use test_kit::Arena;
 use tokio_postgres::Client;
 
@@ -167,4 +168,45 @@ async fn tables(client: &Client) -> BTreeMap<String, Vec<Column>> {
         });
     }
     tables
+}
+
+/// The table of entry types in ledger-core, the enum and the CHECK: each type takes the same amounts.
+#[tokio::test]
+async fn the_ledger_takes_what_the_table_of_entry_types_says() {
+    let arena = Arena::new().await;
+    let owner = arena.owner_client().await;
+    let labels: Vec<String> = owner
+        .query("SELECT unnest(enum_range(NULL::entry_type))::text", &[])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    let declared: Vec<&str> = EntryType::ALL.map(EntryType::as_str).into();
+    assert_eq!(labels, declared, "the enum entry_type");
+    let check: String = owner
+        .query_one(
+            "SELECT pg_get_expr(conbin, conrelid) FROM pg_constraint WHERE conname = 'ledger_amount_fits_type'",
+            &[],
+        )
+        .await
+        .unwrap()
+        .get(0);
+    // The columns that it names, from a list instead of from the ledger.
+    let asked = format!(
+        "SELECT entry_type::text, amount::integer, balance_after::integer, ({check}) \
+           FROM unnest(enum_range(NULL::entry_type)) AS entry_type, \
+                (VALUES (-1.0), (0.0), (1.0)) AS a (amount), (VALUES (0.0), (1.0)) AS b (balance_after)"
+    );
+    for row in owner.query(&asked, &[]).await.unwrap() {
+        let entry_type: EntryType = row.get::<_, String>(0).parse().unwrap();
+        let (amount, after): (i32, i32) = (row.get(1), row.get(2));
+        let amount = Money::cents(amount * 100);
+        let fits = entry_type.allows_amount(amount) && (after == 0 || !entry_type.drains());
+        let takes: bool = row.get(3);
+        assert_eq!(
+            takes, fits,
+            "ledger_amount_fits_type: {entry_type} of {amount}, {after} left"
+        );
+    }
 }

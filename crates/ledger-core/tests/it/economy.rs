@@ -13,6 +13,14 @@ fn rules(enforcement: Enforcement) -> EconomyRules {
     }
 }
 
+/// The one movement of a tick.
+fn only(outcome: &economy::TickOutcome) -> economy::Movement {
+    let [movement] = &outcome.movements[..] else {
+        panic!("{outcome:?}")
+    };
+    movement.clone()
+}
+
 /// Ticks until the bot dies, in fact or in its shadow; how many ticks it outlived.
 fn lifespan(mut wallet: Wallet, rules: &EconomyRules, productive_every: usize) -> Option<i64> {
     for cycle in 1..100_000 {
@@ -25,7 +33,7 @@ fn lifespan(mut wallet: Wallet, rules: &EconomyRules, productive_every: usize) -
         if outcome.fate != Fate::Lives {
             return Some(cycle - 1);
         }
-        if let Some(movement) = outcome.movement {
+        for movement in outcome.movements {
             let now = Timestamp::from_micros(cycle).unwrap();
             seal_onto(&mut wallet, movement, now, &mut Vec::new()).unwrap();
         }
@@ -97,14 +105,14 @@ fn who_holds_exactly_the_fee_pays_it_and_lives_at_zero() {
     let outcome = economy::tick(&poor, &rules, number, &reference);
     assert_eq!(outcome.fate, Fate::Lives);
     let now = Timestamp::from_micros(1).unwrap();
-    seal_onto(&mut poor, outcome.movement.unwrap(), now, &mut Vec::new()).unwrap();
+    seal_onto(&mut poor, only(&outcome), now, &mut Vec::new()).unwrap();
     assert!(economy::is_reapable(&poor, &rules));
     let outcome = economy::tick(&poor, &rules, CycleNumber(2), &reference);
-    let movement = outcome.movement.unwrap();
+    let movement = only(&outcome);
     assert_eq!(outcome.fate, Fate::Liquidated);
     assert_eq!(movement.posting.entry_type, EntryType::Liquidation);
     assert_eq!(movement.posting.amount, Money::ZERO);
-    assert_eq!(movement.status, Some(BotStatus::Dead));
+    assert_eq!(movement.status(), Some(BotStatus::Dead));
 }
 
 #[test]
@@ -116,7 +124,7 @@ fn rent_is_due_in_cash_whatever_is_open() {
     let rules = rules(Enforcement::Enforce);
     let outcome = economy::tick(&invested, &rules, number, &economy::tick_reference(number));
     assert_eq!(outcome.fate, Fate::Liquidated);
-    assert_eq!(outcome.movement.unwrap().posting.amount, money("-0.49"));
+    assert_eq!(only(&outcome).posting.amount, money("-0.49"));
 }
 
 #[test]
@@ -143,7 +151,7 @@ fn the_shadow_dies_once() {
             let number = CycleNumber(cycle);
             let outcome =
                 economy::tick(&observed, &rules, number, &economy::tick_reference(number));
-            assert!(outcome.movement.is_none());
+            assert!(outcome.movements.is_empty());
             observed.phantom_fees = outcome.phantom_fees;
             observed.shadow_died_in = outcome.shadow_died_in;
             outcome.fate
@@ -175,8 +183,8 @@ fn only_the_dead_are_revived_and_only_with_something() {
         assert!(matches!(refused, Err(Refusal::ReviveAmount { .. })));
     }
     let revived = economy::revive(&bot, amount, &who).unwrap();
-    assert_eq!(revived.status, Some(BotStatus::Alive));
-    assert_eq!(revived.minted, amount);
+    assert_eq!(revived.status(), Some(BotStatus::Alive));
+    assert_eq!(revived.minted(), amount);
 }
 
 #[test]

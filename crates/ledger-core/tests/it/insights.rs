@@ -28,7 +28,7 @@ fn lived(mut wallet: Wallet, rules: &EconomyRules, next: CycleNumber) -> Forecas
                 dies_in: number,
             };
         }
-        if let Some(movement) = outcome.movement {
+        for movement in outcome.movements {
             let now = Timestamp::from_micros(ticks).unwrap();
             seal_onto(&mut wallet, movement, now, &mut Vec::new()).unwrap();
         }

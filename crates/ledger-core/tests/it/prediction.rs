@@ -1,5 +1,6 @@
 use ledger_core::economy::{BotStatus, EconomyRules};
 use ledger_core::ids::PriceId;
+use ledger_core::movement::PositionKind;
 use ledger_core::prediction::{
     self, Direction, Found, Known, OpenPrediction, PredictionStatus, PriceSample, PriceSource,
     Verdict, VoidReason, judge,
@@ -120,11 +121,11 @@ proptest! {
         let end = prediction::settle(&open(wager), verdict, owner, &rules).unwrap();
         let movement = &end.movement;
         // Stake in, plus what the house made, is what came back, plus what fell to the house.
-        let paid_in = units + movement.minted.units();
-        let paid_out = movement.posting.amount.units() + movement.burned.units();
+        let paid_in = units + movement.minted().units();
+        let paid_out = movement.posting.amount.units() + movement.burned().units();
         prop_assert_eq!(paid_in, paid_out);
-        prop_assert_eq!(movement.open_stake, wager.money().negated());
-        prop_assert_eq!(movement.open_predictions, -1);
+        let closed = (-1, wager.money().negated());
+        prop_assert_eq!(movement.position(PositionKind::Prediction), closed);
         prop_assert!(movement.posting.entry_type.allows_amount(movement.posting.amount));
         prop_assert!(movement.posting.entry_type.allowed_for(owner));
     }

@@ -98,8 +98,8 @@ async fn raw(arena: &Arena) -> f64 {
     let mut conn = arena.conn().await;
     let cycle = CycleNumber(1);
     let prepared = Prepared::seal(&mut conn, &bots, |wallet| {
-        let outcome = tick(wallet, &rules, cycle, &tick_reference(cycle));
-        outcome.movement.unwrap()
+        let mut outcome = tick(wallet, &rules, cycle, &tick_reference(cycle));
+        outcome.movements.remove(0)
     })
     .await
     .unwrap();

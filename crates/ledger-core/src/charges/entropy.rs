@@ -1,0 +1,16 @@
+//! The fee of each tick: it grows while a bot does nothing that counts.
+
+use super::Charge;
+use crate::economy::{EconomyRules, Wallet};
+use crate::entry_types::EntryType;
+use crate::ids::CycleNumber;
+use crate::money::Money;
+
+pub(super) const CHARGE: Charge = Charge {
+    entry_type: EntryType::Heartbeat,
+    due,
+};
+
+fn due(wallet: &Wallet, rules: &EconomyRules, _: CycleNumber) -> Money {
+    rules.entropy(wallet.streak())
+}
