@@ -17,7 +17,7 @@ use ledger_core::{BotId, Entry, Hash, Money, ObservationId, PredictionId, Refusa
 use serde_json::json;
 
 use crate::audit::{self, AuditRow};
-use crate::error::{Conflict, DbError, DbResult, first_cause, of_commit};
+use crate::error::{Conflict, DbError, DbResult, first_cause};
 use crate::events::{self, EventDraft, EventKind};
 use crate::house::{self, Exposure};
 use crate::idempotency::{self, Remember};
@@ -28,6 +28,7 @@ use crate::pool::Connection;
 use crate::posts::NewPost;
 use crate::schema::wallets;
 use crate::sql::{SqlMoney, statement};
+use crate::tx;
 
 /// A wager as an agent asks for it. Its observation has been redeemed.
 #[derive(Debug, Clone)]
@@ -78,21 +79,16 @@ pub async fn place(
     hook: Option<&Remember<'_, Accepted>>,
 ) -> DbResult<Accepted> {
     let placing = Placing { wager, hook };
-    let mut done = false;
-    let placed = conn
-        .transaction::<_, DbError, _>(async |conn| {
-            let locked = ledger::lock(conn, Brake::Heeded, wager.bot_id);
-            let (locked, ids, house) =
-                join3(locked, Ids::draw(conn, 1), House::of(conn, rules)).await;
-            let cases = vec![(locked?, &placing)];
-            let outcome = carry_out(conn, cases, ids?, house?).await?.pop();
-            let accepted =
-                outcome.ok_or_else(|| DbError::corrupt("a wager without an outcome"))??;
-            done = true;
-            Ok(accepted)
-        })
-        .await;
-    match of_commit(placed, done) {
+    let placed = tx::run(conn, None, async |conn| {
+        let locked = ledger::lock(conn, Brake::Heeded, wager.bot_id);
+        let (locked, ids, house) = join3(locked, Ids::draw(conn, 1), House::of(conn, rules)).await;
+        let cases = vec![(locked?, &placing)];
+        let outcome = carry_out(conn, cases, ids?, house?).await?.pop();
+        let accepted = outcome.ok_or_else(|| DbError::corrupt("a wager without an outcome"))??;
+        Ok(accepted)
+    })
+    .await;
+    match placed {
         Err(DbError::Conflict(Conflict::HouseBudget)) => {
             let loss = rules.house_loss_of(wager.stake).ok_or(Refusal::Overflow)?;
             let budget = rules.house_loss_budget_per_hour;
@@ -114,39 +110,35 @@ pub async fn place_all(
     rules: &EconomyRules,
 ) -> DbResult<Vec<Placed>> {
     let bots: Vec<BotId> = placings.iter().map(|p| p.wager.bot_id).collect();
-    let mut done = false;
-    let placed = conn
-        .transaction::<_, DbError, _>(async |conn| {
-            let (locked, ids, house) = join3(
-                ledger::lock_free(conn, Brake::Heeded, &bots),
-                Ids::draw(conn, placings.len()),
-                House::of(conn, rules),
-            )
-            .await;
-            let mut outcomes: Vec<Placed> = placings.iter().map(|_| Placed::Passed).collect();
-            let (mut places, mut cases) = (Vec::new(), Vec::new());
-            for locked in locked? {
-                let bot_id = locked.wallet.head.bot_id;
-                let found = placings
-                    .iter()
-                    .enumerate()
-                    .find(|(_, placing)| placing.wager.bot_id == bot_id);
-                if let Some((place, placing)) = found {
-                    places.push(place);
-                    cases.push((locked, placing));
-                }
-            }
-            let settled = carry_out(conn, cases, ids?, house?).await?;
-            for (place, outcome) in places.into_iter().zip(settled) {
-                if let Some(slot) = outcomes.get_mut(place) {
-                    *slot = outcome.map_or_else(Placed::Refused, Placed::Accepted);
-                }
-            }
-            done = true;
-            Ok(outcomes)
-        })
+    tx::run(conn, None, async |conn| {
+        let (locked, ids, house) = join3(
+            ledger::lock_free(conn, Brake::Heeded, &bots),
+            Ids::draw(conn, placings.len()),
+            House::of(conn, rules),
+        )
         .await;
-    of_commit(placed, done)
+        let mut outcomes: Vec<Placed> = placings.iter().map(|_| Placed::Passed).collect();
+        let (mut places, mut cases) = (Vec::new(), Vec::new());
+        for locked in locked? {
+            let bot_id = locked.wallet.head.bot_id;
+            let found = placings
+                .iter()
+                .enumerate()
+                .find(|(_, placing)| placing.wager.bot_id == bot_id);
+            if let Some((place, placing)) = found {
+                places.push(place);
+                cases.push((locked, placing));
+            }
+        }
+        let settled = carry_out(conn, cases, ids?, house?).await?;
+        for (place, outcome) in places.into_iter().zip(settled) {
+            if let Some(slot) = outcomes.get_mut(place) {
+                *slot = outcome.map_or_else(Placed::Refused, Placed::Accepted);
+            }
+        }
+        Ok(outcomes)
+    })
+    .await
 }
 
 /// Ids for a prediction and its line in the audit log. They are drawn along with the lock, so those
@@ -459,38 +451,33 @@ pub async fn wait(
     rules: &EconomyRules,
     hook: Option<&Remember<'_, Accepted>>,
 ) -> DbResult<Accepted> {
-    let mut done = false;
-    let waited = conn
-        .transaction::<_, DbError, _>(async |conn| {
-            let locked = ledger::lock(conn, Brake::Heeded, bot_id).await?;
-            economy::alive(&locked.wallet)?;
-            let row = AuditRow {
-                actor: &format!("bot:{bot_id}"),
-                action: "WAIT",
-                bot_id: Some(bot_id),
-                observation_id: Some(observation_id),
-                detail: json!({ "reasoning": reasoning }),
-            };
-            let action_id = audit::write(conn, row).await?;
-            diesel::update(wallets::table.find(bot_id.0))
-                .set(wallets::last_action_at.eq(locked.now.datetime()))
-                .execute(conn)
+    tx::run(conn, hook, async |conn| {
+        let locked = ledger::lock(conn, Brake::Heeded, bot_id).await?;
+        economy::alive(&locked.wallet)?;
+        let row = AuditRow {
+            actor: &format!("bot:{bot_id}"),
+            action: "WAIT",
+            bot_id: Some(bot_id),
+            observation_id: Some(observation_id),
+            detail: json!({ "reasoning": reasoning }),
+        };
+        let action_id = audit::write(conn, row).await?;
+        diesel::update(wallets::table.find(bot_id.0))
+            .set(wallets::last_action_at.eq(locked.now.datetime()))
+            .execute(conn)
+            .await?;
+        if let Some(usage) = usage {
+            let mode = rules.enforcement;
+            metrics::record_action(conn, action_id, usage, &locked.wallet, mode, locked.now)
                 .await?;
-            if let Some(usage) = usage {
-                let mode = rules.enforcement;
-                metrics::record_action(conn, action_id, usage, &locked.wallet, mode, locked.now)
-                    .await?;
-            }
-            let accepted = Accepted {
-                action_id,
-                prediction_id: None,
-                entry: None,
-                new_balance: locked.wallet.balance(),
-            };
-            idempotency::remember(conn, hook, &accepted).await?;
-            done = true;
-            Ok(accepted)
-        })
-        .await;
-    of_commit(waited, done)
+        }
+        let accepted = Accepted {
+            action_id,
+            prediction_id: None,
+            entry: None,
+            new_balance: locked.wallet.balance(),
+        };
+        Ok(accepted)
+    })
+    .await
 }

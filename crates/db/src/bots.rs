@@ -15,7 +15,7 @@ pub use operator::{OperatorAct, retire, revive};
 
 use crate::PAGE_MAX;
 use crate::audit::{self, AuditRow};
-use crate::error::{DbError, DbResult, of_commit};
+use crate::error::{DbError, DbResult};
 use crate::events::{self, EventDraft, EventKind};
 use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause};
@@ -25,6 +25,7 @@ use crate::posts::{self, NewPost};
 use crate::schema::{bots, wallets};
 use crate::sql::{SqlBotStatus, SqlMoney, statement};
 use crate::ticks::CYCLE_BOUNDARY_LOCK;
+use crate::tx;
 
 /// How a caller names a bot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,41 +89,36 @@ pub async fn register(
     rules: &EconomyRules,
     hook: Option<&Remember<'_, Registered>>,
 ) -> DbResult<Registered> {
-    let mut done = false;
-    let registered = conn
-        .transaction::<_, DbError, _>(async |conn| {
-            hold_cycle_boundary(conn).await?;
-            let movement = economy::genesis(rules);
-            let id = insert(conn, new, movement.minted()).await?;
-            let locked = ledger::lock(conn, new.brake, id).await?;
-            let appended = ledger::append(conn, locked, movement, Cause::House).await?;
-            let profile = find(conn, &BotRef::Id(id)).await?;
-            let detail =
-                json!({ "handle": new.handle, "hosted": new.hosted, "grant": profile.balance });
-            let row = AuditRow {
-                actor: new.actor,
-                action: "REGISTER",
-                bot_id: Some(id),
-                observation_id: None,
-                detail,
-            };
-            audit::write(conn, row).await?;
-            let mut drafts = appended.events();
-            let data = json!({ "bot_id": id, "handle": new.handle, "status": profile.status });
-            drafts.push(EventDraft {
-                kind: EventKind::Bot,
-                data,
-            });
-            events::write(conn, &drafts).await?;
-            let grant = appended.entries.into_iter().next();
-            let grant = grant.ok_or_else(|| DbError::corrupt("a genesis without an entry"))?;
-            let registered = Registered { profile, grant };
-            idempotency::remember(conn, hook, &registered).await?;
-            done = true;
-            Ok(registered)
-        })
-        .await;
-    of_commit(registered, done)
+    tx::run(conn, hook, async |conn| {
+        hold_cycle_boundary(conn).await?;
+        let movement = economy::genesis(rules);
+        let id = insert(conn, new, movement.minted()).await?;
+        let locked = ledger::lock(conn, new.brake, id).await?;
+        let appended = ledger::append(conn, locked, movement, Cause::House).await?;
+        let profile = find(conn, &BotRef::Id(id)).await?;
+        let detail =
+            json!({ "handle": new.handle, "hosted": new.hosted, "grant": profile.balance });
+        let row = AuditRow {
+            actor: new.actor,
+            action: "REGISTER",
+            bot_id: Some(id),
+            observation_id: None,
+            detail,
+        };
+        audit::write(conn, row).await?;
+        let mut drafts = appended.events();
+        let data = json!({ "bot_id": id, "handle": new.handle, "status": profile.status });
+        drafts.push(EventDraft {
+            kind: EventKind::Bot,
+            data,
+        });
+        events::write(conn, &drafts).await?;
+        let grant = appended.entries.into_iter().next();
+        let grant = grant.ok_or_else(|| DbError::corrupt("a genesis without an entry"))?;
+        let registered = Registered { profile, grant };
+        Ok(registered)
+    })
+    .await
 }
 
 async fn insert(conn: &mut Connection, new: &NewBot<'_>, grant: Money) -> DbResult<BotId> {

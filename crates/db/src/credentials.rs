@@ -16,11 +16,12 @@ use uuid::Uuid;
 
 use crate::audit::{self, AuditRow};
 use crate::bots::{BotRef, Credentials, lower};
-use crate::error::{Conflict, DbError, DbResult, of_commit};
+use crate::error::{Conflict, DbError, DbResult};
 use crate::idempotency::{self, Remember};
 use crate::pool::Connection;
 use crate::schema::{bots, superseded_credentials as superseded};
 use crate::sql::{SqlBotStatus, clock, statement};
+use crate::tx;
 
 /// The number of the credentials that a bot is registered with.
 pub const FIRST_VERSION: i64 = 1;
@@ -158,23 +159,18 @@ pub async fn logged_in(
     version: i64,
     hook: Option<&Remember<'_, ()>>,
 ) -> DbResult<()> {
-    let mut done = false;
-    let logged = conn
-        .transaction::<_, DbError, _>(async |conn| {
-            let row = AuditRow {
-                actor: &format!("bot:{bot}"),
-                action: "LOGIN",
-                bot_id: Some(bot),
-                observation_id: None,
-                detail: json!({ "credential_version": version }),
-            };
-            audit::write(conn, row).await?;
-            idempotency::remember(conn, hook, &()).await?;
-            done = true;
-            Ok(())
-        })
-        .await;
-    of_commit(logged, done)
+    tx::run(conn, hook, async |conn| {
+        let row = AuditRow {
+            actor: &format!("bot:{bot}"),
+            action: "LOGIN",
+            bot_id: Some(bot),
+            observation_id: None,
+            detail: json!({ "credential_version": version }),
+        };
+        audit::write(conn, row).await?;
+        Ok(())
+    })
+    .await
 }
 
 /// What was refused, for the audit log.
@@ -249,54 +245,49 @@ pub async fn rotate(
     rotation: &Rotation<'_>,
     hook: Option<&Remember<'_, Rotated>>,
 ) -> DbResult<Rotated> {
-    let mut done = false;
-    let rotated = conn
-        .transaction::<_, DbError, _>(async |conn| {
-            let present = lock(conn, rotation.bot).await?;
-            let bot = BotId(present.id);
-            if present.status.0 == BotStatus::Retired {
-                return Err(DbError::Refused(Refusal::Retired));
+    tx::run(conn, hook, async |conn| {
+        let present = lock(conn, rotation.bot).await?;
+        let bot = BotId(present.id);
+        if present.status.0 == BotStatus::Retired {
+            return Err(DbError::Refused(Refusal::Retired));
+        }
+        let actor = match rotation.rotator {
+            Rotator::Bot { version } if version != present.version => {
+                return Err(DbError::Conflict(Conflict::CredentialsSuperseded));
             }
-            let actor = match rotation.rotator {
-                Rotator::Bot { version } if version != present.version => {
-                    return Err(DbError::Conflict(Conflict::CredentialsSuperseded));
-                }
-                Rotator::Bot { .. } => format!("bot:{bot}"),
-                Rotator::Operator(name) => name.to_string(),
-            };
-            let version = present.version.saturating_add(1);
-            diesel::update(bots::table.find(bot.0))
-                .set((
-                    bots::api_key_hash.eq(&rotation.credentials.api_key_hash),
-                    bots::api_secret_sha256.eq(&rotation.credentials.api_secret_sha256[..]),
-                    bots::credential_version.eq(version),
-                ))
-                .execute(conn)
-                .await?;
-            let old_valid_until = supersede(conn, &present, rotation.grace).await?;
-            let detail = json!({
-                "credential_version": version,
-                "grace_seconds": rotation.grace.as_secs(),
-            });
-            let row = AuditRow {
-                actor: &actor,
-                action: "ROTATE_KEYS",
-                bot_id: Some(bot),
-                observation_id: None,
-                detail,
-            };
-            audit::write(conn, row).await?;
-            let rotated = Rotated {
-                bot,
-                version,
-                old_valid_until,
-            };
-            idempotency::remember(conn, hook, &rotated).await?;
-            done = true;
-            Ok(rotated)
-        })
-        .await;
-    of_commit(rotated, done)
+            Rotator::Bot { .. } => format!("bot:{bot}"),
+            Rotator::Operator(name) => name.to_string(),
+        };
+        let version = present.version.saturating_add(1);
+        diesel::update(bots::table.find(bot.0))
+            .set((
+                bots::api_key_hash.eq(&rotation.credentials.api_key_hash),
+                bots::api_secret_sha256.eq(&rotation.credentials.api_secret_sha256[..]),
+                bots::credential_version.eq(version),
+            ))
+            .execute(conn)
+            .await?;
+        let old_valid_until = supersede(conn, &present, rotation.grace).await?;
+        let detail = json!({
+            "credential_version": version,
+            "grace_seconds": rotation.grace.as_secs(),
+        });
+        let row = AuditRow {
+            actor: &actor,
+            action: "ROTATE_KEYS",
+            bot_id: Some(bot),
+            observation_id: None,
+            detail,
+        };
+        audit::write(conn, row).await?;
+        let rotated = Rotated {
+            bot,
+            version,
+            old_valid_until,
+        };
+        Ok(rotated)
+    })
+    .await
 }
 
 /// Replaces the hash of a bot's API key, with an audit row, and leaves its secret in force. Whatever
@@ -307,35 +298,31 @@ pub async fn replace_api_key(
     hash: &str,
     actor: &str,
 ) -> DbResult<()> {
-    let mut done = false;
-    let replaced = conn
-        .transaction::<_, DbError, _>(async |conn| {
-            let mut present = lock(conn, &BotRef::Id(bot)).await?;
-            let version = present.version.saturating_add(1);
-            diesel::update(bots::table.find(bot.0))
-                .set((
-                    bots::api_key_hash.eq(hash),
-                    bots::credential_version.eq(version),
-                ))
-                .execute(conn)
-                .await?;
-            // The secret is not superseded: what stands there for it is nobody's.
-            let (one, other) = (Uuid::new_v4(), Uuid::new_v4());
-            present.api_secret_sha256 = [*one.as_bytes(), *other.as_bytes()].concat();
-            supersede(conn, &present, Duration::ZERO).await?;
-            let row = AuditRow {
-                actor,
-                action: "SYNC_KEY",
-                bot_id: Some(bot),
-                observation_id: None,
-                detail: json!({ "credential_version": version }),
-            };
-            audit::write(conn, row).await?;
-            done = true;
-            Ok(())
-        })
-        .await;
-    of_commit(replaced, done)
+    tx::run(conn, None, async |conn| {
+        let mut present = lock(conn, &BotRef::Id(bot)).await?;
+        let version = present.version.saturating_add(1);
+        diesel::update(bots::table.find(bot.0))
+            .set((
+                bots::api_key_hash.eq(hash),
+                bots::credential_version.eq(version),
+            ))
+            .execute(conn)
+            .await?;
+        // The secret is not superseded: what stands there for it is nobody's.
+        let (one, other) = (Uuid::new_v4(), Uuid::new_v4());
+        present.api_secret_sha256 = [*one.as_bytes(), *other.as_bytes()].concat();
+        supersede(conn, &present, Duration::ZERO).await?;
+        let row = AuditRow {
+            actor,
+            action: "SYNC_KEY",
+            bot_id: Some(bot),
+            observation_id: None,
+            detail: json!({ "credential_version": version }),
+        };
+        audit::write(conn, row).await?;
+        Ok(())
+    })
+    .await
 }
 
 /// The bot's row, held until the transaction ends. Its wallet is not needed, and ticks go on.

@@ -149,17 +149,6 @@ pub(crate) fn first_cause(results: impl IntoIterator<Item = DbResult<()>>) -> Db
     aftermath
 }
 
-/// The result of a transaction of which it is known whether its work was `done`, so that only the
-/// commit was left: whatever went wrong then, nobody knows how it ended.
-pub(crate) fn of_commit<T>(result: DbResult<T>, done: bool) -> DbResult<T> {
-    match result {
-        Err(DbError::Unavailable(why) | DbError::Aborted(why) | DbError::Query(why)) if done => {
-            Err(DbError::OutcomeUnknown(why))
-        }
-        other => other,
-    }
-}
-
 impl From<SealError> for DbError {
     fn from(error: SealError) -> DbError {
         DbError::Corrupt(error.to_string())

@@ -44,6 +44,7 @@ pub mod supply;
 pub mod ticks;
 mod tls;
 pub mod totals;
+mod tx;
 
 mod connection;
 mod copy;

@@ -9,7 +9,7 @@ use ledger_core::{BotId, Money, Timestamp};
 use serde_json::json;
 
 use crate::audit::{self, AuditRow};
-use crate::error::{DbError, DbResult, first_cause, of_commit};
+use crate::error::{DbError, DbResult, first_cause};
 use crate::idempotency::{self, Remember};
 use crate::ledger;
 use crate::pauses::Brake;
@@ -17,6 +17,7 @@ use crate::pool::Connection;
 use crate::schema::{agent_metrics, sql_types};
 use crate::sql::{SqlEnforcement, SqlMoney};
 use crate::totals;
+use crate::tx;
 
 /// Token usage of one turn, summed over its calls, as the agent reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,44 +63,39 @@ pub async fn report(
     enforcement: Enforcement,
     hook: Option<&Remember<'_, Reported>>,
 ) -> DbResult<Reported> {
-    let mut done = false;
-    let reported = conn
-        .transaction::<_, DbError, _>(async |conn| {
-            let UsageReport {
-                bot_id,
-                usage,
-                note,
-            } = report;
-            // The wallet's lock is what everybody holds who adds to a bot's totals.
-            let locked = ledger::lock(conn, Brake::Overridden, *bot_id).await?;
-            let row = AuditRow {
-                actor: &format!("bot:{bot_id}"),
-                action: "USAGE",
-                bot_id: Some(*bot_id),
-                observation_id: None,
-                detail: json!({ "note": note }),
-            };
-            let action_id = audit::write(conn, row).await?;
-            record_action(
-                conn,
-                action_id,
-                usage,
-                &locked.wallet,
-                enforcement,
-                locked.now,
-            )
-            .await?;
-            let reported = Reported {
-                action_id,
-                priced_usd: usage.priced_usd,
-                reported_usd: usage.cost_usd,
-            };
-            idempotency::remember(conn, hook, &reported).await?;
-            done = true;
-            Ok(reported)
-        })
-        .await;
-    of_commit(reported, done)
+    tx::run(conn, hook, async |conn| {
+        let UsageReport {
+            bot_id,
+            usage,
+            note,
+        } = report;
+        // The wallet's lock is what everybody holds who adds to a bot's totals.
+        let locked = ledger::lock(conn, Brake::Overridden, *bot_id).await?;
+        let row = AuditRow {
+            actor: &format!("bot:{bot_id}"),
+            action: "USAGE",
+            bot_id: Some(*bot_id),
+            observation_id: None,
+            detail: json!({ "note": note }),
+        };
+        let action_id = audit::write(conn, row).await?;
+        record_action(
+            conn,
+            action_id,
+            usage,
+            &locked.wallet,
+            enforcement,
+            locked.now,
+        )
+        .await?;
+        let reported = Reported {
+            action_id,
+            priced_usd: usage.priced_usd,
+            reported_usd: usage.cost_usd,
+        };
+        Ok(reported)
+    })
+    .await
 }
 
 /// The `ACTION` row of usage that was reported, and what it adds to the bot's totals, in the

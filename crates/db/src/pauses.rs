@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::audit::{self, AuditRow};
 use crate::bots::{self, BotProfile, BotRef};
-use crate::error::{DbError, DbResult, of_commit};
+use crate::error::{DbError, DbResult};
 use crate::events::{self, EventDraft, EventKind};
 use crate::idempotency::{self, Remember};
 use crate::ledger;
@@ -24,6 +24,7 @@ use crate::markets::{self, Market};
 use crate::pool::Connection;
 use crate::schema::{arena_pause, markets as markets_table, wallets};
 use crate::sql::statement;
+use crate::tx;
 
 /// Shared by all who move money, and taken alone by a pause: "PAUSE", as in `hold_arena_pause`.
 const PAUSE_LOCK: i64 = 0x50_4155_5345;
@@ -115,41 +116,36 @@ pub async fn pause_arena(
     reason: &str,
     hook: Option<&Remember<'_, Braked<()>>>,
 ) -> DbResult<Braked<()>> {
-    let mut done = false;
-    let paused = conn
-        .transaction::<_, DbError, _>(async |conn| {
-            crate::sql::lock(conn, PAUSE_LOCK).await?;
-            let standing = arena(conn).await?;
-            let changed = standing.is_none();
-            let pause = match standing {
-                Some(pause) => pause,
-                None => {
-                    let now = crate::now(conn).await?;
-                    diesel::insert_into(arena_pause::table)
-                        .values((
-                            arena_pause::paused_at.eq(now.datetime()),
-                            arena_pause::reason.eq(reason),
-                        ))
-                        .execute(conn)
-                        .await?;
-                    record(conn, who, "PAUSE_ARENA", None, json!({ "reason": reason })).await?;
-                    Pause {
-                        since: now,
-                        reason: reason.to_owned(),
-                    }
+    tx::run(conn, hook, async |conn| {
+        crate::sql::lock(conn, PAUSE_LOCK).await?;
+        let standing = arena(conn).await?;
+        let changed = standing.is_none();
+        let pause = match standing {
+            Some(pause) => pause,
+            None => {
+                let now = crate::now(conn).await?;
+                diesel::insert_into(arena_pause::table)
+                    .values((
+                        arena_pause::paused_at.eq(now.datetime()),
+                        arena_pause::reason.eq(reason),
+                    ))
+                    .execute(conn)
+                    .await?;
+                record(conn, who, "PAUSE_ARENA", None, json!({ "reason": reason })).await?;
+                Pause {
+                    since: now,
+                    reason: reason.to_owned(),
                 }
-            };
-            let braked = Braked {
-                subject: (),
-                pause: Some(pause),
-                changed,
-            };
-            idempotency::remember(conn, hook, &braked).await?;
-            done = true;
-            Ok(braked)
-        })
-        .await;
-    of_commit(paused, done)
+            }
+        };
+        let braked = Braked {
+            subject: (),
+            pause: Some(pause),
+            changed,
+        };
+        Ok(braked)
+    })
+    .await
 }
 
 /// Lets the arena go on. Cycles that were not begun meanwhile are not made up for. Postgres itself
@@ -160,28 +156,23 @@ pub async fn resume_arena(
     reason: &str,
     hook: Option<&Remember<'_, Braked<()>>>,
 ) -> DbResult<Braked<()>> {
-    let mut done = false;
-    let resumed = conn
-        .transaction::<_, DbError, _>(async |conn| {
-            let changed = diesel::delete(arena_pause::table).execute(conn).await? > 0;
-            if changed {
-                record(conn, who, "RESUME_ARENA", None, json!({ "reason": reason })).await?;
-                // Their deadlines moved with the end of the pause.
-                let research = markets::open_research(conn).await?;
-                let drafts: Vec<EventDraft> = research.iter().map(Market::event).collect();
-                events::write(conn, &drafts).await?;
-            }
-            let braked = Braked {
-                subject: (),
-                pause: None,
-                changed,
-            };
-            idempotency::remember(conn, hook, &braked).await?;
-            done = true;
-            Ok(braked)
-        })
-        .await;
-    of_commit(resumed, done)
+    tx::run(conn, hook, async |conn| {
+        let changed = diesel::delete(arena_pause::table).execute(conn).await? > 0;
+        if changed {
+            record(conn, who, "RESUME_ARENA", None, json!({ "reason": reason })).await?;
+            // Their deadlines moved with the end of the pause.
+            let research = markets::open_research(conn).await?;
+            let drafts: Vec<EventDraft> = research.iter().map(Market::event).collect();
+            events::write(conn, &drafts).await?;
+        }
+        let braked = Braked {
+            subject: (),
+            pause: None,
+            changed,
+        };
+        Ok(braked)
+    })
+    .await
 }
 
 /// What an operator wants of a bot's or a market's brake.
@@ -201,39 +192,34 @@ pub async fn set_bot(
     reason: &str,
     hook: Option<&Remember<'_, Braked<BotProfile>>>,
 ) -> DbResult<Braked<BotProfile>> {
-    let mut done = false;
-    let braked = conn
-        .transaction::<_, DbError, _>(async |conn| {
-            bots::hold_cycle_boundary(conn).await?;
-            let id = bots::find(conn, bot).await?.id;
-            let locked = ledger::lock(conn, Brake::Overridden, id).await?;
-            let changed = locked.wallet.pause.is_some() != (wanted == Wanted::Paused);
-            if changed {
-                brake_bot(conn, id, wanted, locked.now, reason).await?;
-                let action = match wanted {
-                    Wanted::Paused => "PAUSE_BOT",
-                    Wanted::Running => "RESUME_BOT",
-                };
-                record(conn, who, action, Some(id), json!({ "reason": reason })).await?;
-            }
-            let profile = bots::find(conn, &BotRef::Id(id)).await?;
-            if changed {
-                let data = json!({ "bot_id": id, "handle": profile.handle,
-                                   "status": profile.status, "paused": profile.pause });
-                let kind = EventKind::Bot;
-                events::write(conn, &[EventDraft { kind, data }]).await?;
-            }
-            let braked = Braked {
-                pause: profile.pause.clone(),
-                subject: profile,
-                changed,
+    tx::run(conn, hook, async |conn| {
+        bots::hold_cycle_boundary(conn).await?;
+        let id = bots::find(conn, bot).await?.id;
+        let locked = ledger::lock(conn, Brake::Overridden, id).await?;
+        let changed = locked.wallet.pause.is_some() != (wanted == Wanted::Paused);
+        if changed {
+            brake_bot(conn, id, wanted, locked.now, reason).await?;
+            let action = match wanted {
+                Wanted::Paused => "PAUSE_BOT",
+                Wanted::Running => "RESUME_BOT",
             };
-            idempotency::remember(conn, hook, &braked).await?;
-            done = true;
-            Ok(braked)
-        })
-        .await;
-    of_commit(braked, done)
+            record(conn, who, action, Some(id), json!({ "reason": reason })).await?;
+        }
+        let profile = bots::find(conn, &BotRef::Id(id)).await?;
+        if changed {
+            let data = json!({ "bot_id": id, "handle": profile.handle,
+                                   "status": profile.status, "paused": profile.pause });
+            let kind = EventKind::Bot;
+            events::write(conn, &[EventDraft { kind, data }]).await?;
+        }
+        let braked = Braked {
+            pause: profile.pause.clone(),
+            subject: profile,
+            changed,
+        };
+        Ok(braked)
+    })
+    .await
 }
 
 async fn brake_bot(
@@ -283,50 +269,45 @@ pub async fn set_market(
     reason: &str,
     hook: Option<&Remember<'_, Braked<Market>>>,
 ) -> DbResult<Braked<Market>> {
-    let mut done = false;
-    let braked = conn
-        .transaction::<_, DbError, _>(async |conn| {
-            let mut market = markets::locked_market(conn, id).await?;
-            let changed = market.pause.is_some() != (wanted == Wanted::Paused);
-            if changed {
-                if wanted == Wanted::Paused && market.status.is_settled() {
-                    let status = market.status;
-                    return Err(Refusal::MarketSettled { market: id, status }.into());
-                }
-                let since = crate::now(conn).await?;
-                market.pause = (wanted == Wanted::Paused).then(|| Pause {
-                    since,
-                    reason: reason.to_owned(),
-                });
-                let pause = market.pause.as_ref();
-                diesel::update(markets_table::table.find(id.0))
-                    .set((
-                        markets_table::paused_at.eq(pause.map(|pause| pause.since.datetime())),
-                        markets_table::pause_reason.eq(pause.map(|pause| &pause.reason)),
-                    ))
-                    .execute(conn)
-                    .await?;
-                let action = match wanted {
-                    Wanted::Paused => "PAUSE_MARKET",
-                    Wanted::Running => "RESUME_MARKET",
-                };
-                let detail = json!({ "market_id": id, "reason": reason });
-                record(conn, who, action, None, detail).await?;
-                // The deadline of research moves with the end of a pause.
-                market = markets::find(conn, id).await?;
-                events::write(conn, &[market.event()]).await?;
+    tx::run(conn, hook, async |conn| {
+        let mut market = markets::locked_market(conn, id).await?;
+        let changed = market.pause.is_some() != (wanted == Wanted::Paused);
+        if changed {
+            if wanted == Wanted::Paused && market.status.is_settled() {
+                let status = market.status;
+                return Err(Refusal::MarketSettled { market: id, status }.into());
             }
-            let braked = Braked {
-                pause: market.pause.clone(),
-                subject: market,
-                changed,
+            let since = crate::now(conn).await?;
+            market.pause = (wanted == Wanted::Paused).then(|| Pause {
+                since,
+                reason: reason.to_owned(),
+            });
+            let pause = market.pause.as_ref();
+            diesel::update(markets_table::table.find(id.0))
+                .set((
+                    markets_table::paused_at.eq(pause.map(|pause| pause.since.datetime())),
+                    markets_table::pause_reason.eq(pause.map(|pause| &pause.reason)),
+                ))
+                .execute(conn)
+                .await?;
+            let action = match wanted {
+                Wanted::Paused => "PAUSE_MARKET",
+                Wanted::Running => "RESUME_MARKET",
             };
-            idempotency::remember(conn, hook, &braked).await?;
-            done = true;
-            Ok(braked)
-        })
-        .await;
-    of_commit(braked, done)
+            let detail = json!({ "market_id": id, "reason": reason });
+            record(conn, who, action, None, detail).await?;
+            // The deadline of research moves with the end of a pause.
+            market = markets::find(conn, id).await?;
+            events::write(conn, &[market.event()]).await?;
+        }
+        let braked = Braked {
+            pause: market.pause.clone(),
+            subject: market,
+            changed,
+        };
+        Ok(braked)
+    })
+    .await
 }
 
 async fn record(

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{BotProfile, BotRef, find, hold_cycle_boundary, latest_cycle};
 use crate::audit::{self, AuditRow};
-use crate::error::{DbError, DbResult, of_commit};
+use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause, Sealed};
@@ -19,6 +19,7 @@ use crate::posts::{self, NewPost};
 use crate::schema::wallets;
 use crate::sql::SqlMoney;
 use crate::totals::{self, Attention};
+use crate::tx;
 
 /// What an operator's act left behind.
 #[derive(Debug, Clone)]
@@ -36,33 +37,28 @@ pub async fn revive(
     reason: &str,
     hook: Option<&Remember<'_, OperatorAct>>,
 ) -> DbResult<OperatorAct> {
-    let mut done = false;
-    let revived = conn
-        .transaction::<_, DbError, _>(async |conn| {
-            hold_cycle_boundary(conn).await?;
-            let id = find(conn, bot).await?.id;
-            let locked = ledger::lock(conn, Brake::Overridden, id).await?;
-            let movement = economy::revive(&locked.wallet, amount, who)?;
-            let appended = ledger::append(conn, locked, movement, Cause::House).await?;
-            // A second life starts like the first: not idle, and ticked from the next cycle on.
-            diesel::update(wallets::table.find(id.0))
-                .set((
-                    wallets::idle_streak.eq(0),
-                    wallets::productive.eq(false),
-                    wallets::last_cycle.eq(latest_cycle()),
-                    wallets::granted.eq(wallets::granted + SqlMoney(amount)),
-                ))
-                .execute(conn)
-                .await?;
-            let draft = Draft::revival(amount, who, reason);
-            let detail = json!({ "amount": amount, "reason": reason });
-            let act = conclude(conn, appended, draft, &who.to_string(), "REVIVE", detail).await?;
-            idempotency::remember(conn, hook, &act).await?;
-            done = true;
-            Ok(act)
-        })
-        .await;
-    of_commit(revived, done)
+    tx::run(conn, hook, async |conn| {
+        hold_cycle_boundary(conn).await?;
+        let id = find(conn, bot).await?.id;
+        let locked = ledger::lock(conn, Brake::Overridden, id).await?;
+        let movement = economy::revive(&locked.wallet, amount, who)?;
+        let appended = ledger::append(conn, locked, movement, Cause::House).await?;
+        // A second life starts like the first: not idle, and ticked from the next cycle on.
+        diesel::update(wallets::table.find(id.0))
+            .set((
+                wallets::idle_streak.eq(0),
+                wallets::productive.eq(false),
+                wallets::last_cycle.eq(latest_cycle()),
+                wallets::granted.eq(wallets::granted + SqlMoney(amount)),
+            ))
+            .execute(conn)
+            .await?;
+        let draft = Draft::revival(amount, who, reason);
+        let detail = json!({ "amount": amount, "reason": reason });
+        let act = conclude(conn, appended, draft, &who.to_string(), "REVIVE", detail).await?;
+        Ok(act)
+    })
+    .await
 }
 
 /// Takes a bot out for good: `RETIRED` entry, status RETIRED, post, audit row, in one transaction.
@@ -73,22 +69,17 @@ pub async fn retire(
     reason: &str,
     hook: Option<&Remember<'_, OperatorAct>>,
 ) -> DbResult<OperatorAct> {
-    let mut done = false;
-    let retired = conn
-        .transaction::<_, DbError, _>(async |conn| {
-            let id = find(conn, bot).await?.id;
-            let locked = ledger::lock(conn, Brake::Overridden, id).await?;
-            let movement = economy::retire(&locked.wallet, who)?;
-            let draft = Draft::retirement(who, movement.burned());
-            let detail = json!({ "burnt": movement.burned(), "reason": reason });
-            let appended = ledger::append(conn, locked, movement, Cause::House).await?;
-            let act = conclude(conn, appended, draft, &who.to_string(), "RETIRE", detail).await?;
-            idempotency::remember(conn, hook, &act).await?;
-            done = true;
-            Ok(act)
-        })
-        .await;
-    of_commit(retired, done)
+    tx::run(conn, hook, async |conn| {
+        let id = find(conn, bot).await?.id;
+        let locked = ledger::lock(conn, Brake::Overridden, id).await?;
+        let movement = economy::retire(&locked.wallet, who)?;
+        let draft = Draft::retirement(who, movement.burned());
+        let detail = json!({ "burnt": movement.burned(), "reason": reason });
+        let appended = ledger::append(conn, locked, movement, Cause::House).await?;
+        let act = conclude(conn, appended, draft, &who.to_string(), "RETIRE", detail).await?;
+        Ok(act)
+    })
+    .await
 }
 
 /// The rest of an operator's act: post, events, audit row.

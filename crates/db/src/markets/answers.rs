@@ -13,7 +13,7 @@ use serde_json::json;
 use super::bets::markets_with_a_bet;
 use super::{Market, lock_markets, no_earlier_than_its_rows};
 use crate::audit::{self, AuditRow};
-use crate::error::{DbError, DbResult, of_commit};
+use crate::error::{DbError, DbResult};
 use crate::events::{self, EventDraft};
 use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause};
@@ -25,6 +25,7 @@ use crate::rules::keep;
 use crate::schema::{bets, markets};
 use crate::sql::{SqlBetState, SqlMarketStatus, SqlMoney};
 use crate::totals::{self, End, Ended};
+use crate::tx;
 
 /// An answer to a research question, as an agent gives it.
 #[derive(Debug, Clone)]
@@ -57,16 +58,11 @@ pub async fn answer(
     rules: &EconomyRules,
     hook: Option<&Remember<'_, Judged>>,
 ) -> DbResult<Judged> {
-    let mut done = false;
-    let judged = conn
-        .transaction::<_, DbError, _>(async |conn| {
-            let judged = carry_out(conn, new, rules).await?;
-            idempotency::remember(conn, hook, &judged).await?;
-            done = true;
-            Ok(judged)
-        })
-        .await;
-    of_commit(judged, done)
+    tx::run(conn, hook, async |conn| {
+        let judged = carry_out(conn, new, rules).await?;
+        Ok(judged)
+    })
+    .await
 }
 
 async fn carry_out(

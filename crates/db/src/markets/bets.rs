@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{Bet, Market, lock_markets};
 use crate::audit::{self, AuditRow};
-use crate::error::{DbError, DbResult, of_commit};
+use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause};
@@ -24,6 +24,7 @@ use crate::posts::{self, NewPost};
 use crate::rules::keep;
 use crate::schema::bets;
 use crate::sql::{SqlMoney, statement};
+use crate::tx;
 
 /// A bet as an agent asks for it.
 #[derive(Debug, Clone)]
@@ -66,16 +67,11 @@ pub async fn place(
     rules: &EconomyRules,
     hook: Option<&Remember<'_, BetsPlaced>>,
 ) -> DbResult<BetsPlaced> {
-    let mut done = false;
-    let placed = conn
-        .transaction::<_, DbError, _>(async |conn| {
-            let placed = carry_out(conn, slip, rules).await?;
-            idempotency::remember(conn, hook, &placed).await?;
-            done = true;
-            Ok(placed)
-        })
-        .await;
-    of_commit(placed, done)
+    tx::run(conn, hook, async |conn| {
+        let placed = carry_out(conn, slip, rules).await?;
+        Ok(placed)
+    })
+    .await
 }
 
 async fn carry_out(

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{Market, NewEvidence, find, keep_evidence};
 use crate::audit::{self, AuditRow};
-use crate::error::{DbError, DbResult, of_commit};
+use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::{self, Remember};
 use crate::pauses::Brake;
@@ -20,6 +20,7 @@ use crate::pool::Connection;
 use crate::rules::keep;
 use crate::schema::{markets, sql_types};
 use crate::sql::{Prepare, SqlMarketSource, SqlMoney, SqlTotal};
+use crate::tx;
 
 /// Held by a transaction that opens a market, so that budget and subjects are counted once:
 /// "MARKET".
@@ -163,47 +164,42 @@ pub async fn open(
     rules: &EconomyRules,
     hook: Option<&Remember<'_, Market>>,
 ) -> DbResult<Market> {
-    let mut done = false;
-    let opened = conn
-        .transaction::<_, DbError, _>(async |conn| {
-            crate::sql::lock(conn, OPENING_LOCK).await?;
-            let brake = match new.opener {
-                Opener::Maker => Brake::Heeded,
-                Opener::Operator(_) => Brake::Overridden,
-            };
-            brake.check(conn).await?;
-            let opens_at = crate::now(conn).await?;
-            let deadline = match new.deadline {
-                Deadline::In(seconds) => opens_at.plus_seconds(seconds),
-                Deadline::At(deadline) => deadline,
-            };
-            check_deadline(new.criteria.source(), opens_at, deadline)?;
-            has_room(conn, new, &rules.markets).await?;
-            let digest = keep(conn, rules).await?;
-            insert(conn, new, opens_at, deadline, digest).await?;
-            for fetch in new.evidence {
-                keep_evidence(conn, new.id, fetch).await?;
-            }
-            let market = find(conn, new.id).await?;
-            let operator = match new.opener {
-                Opener::Maker => "oracle".to_owned(),
-                Opener::Operator(who) => who.to_string(),
-            };
-            let row = AuditRow {
-                actor: &operator,
-                action: "MARKET_OPEN",
-                bot_id: None,
-                observation_id: None,
-                detail: json!({ "market_id": new.id, "bounty": new.bounty }),
-            };
-            audit::write(conn, row).await?;
-            events::write(conn, &[market.event()]).await?;
-            idempotency::remember(conn, hook, &market).await?;
-            done = true;
-            Ok(market)
-        })
-        .await;
-    of_commit(opened, done)
+    tx::run(conn, hook, async |conn| {
+        crate::sql::lock(conn, OPENING_LOCK).await?;
+        let brake = match new.opener {
+            Opener::Maker => Brake::Heeded,
+            Opener::Operator(_) => Brake::Overridden,
+        };
+        brake.check(conn).await?;
+        let opens_at = crate::now(conn).await?;
+        let deadline = match new.deadline {
+            Deadline::In(seconds) => opens_at.plus_seconds(seconds),
+            Deadline::At(deadline) => deadline,
+        };
+        check_deadline(new.criteria.source(), opens_at, deadline)?;
+        has_room(conn, new, &rules.markets).await?;
+        let digest = keep(conn, rules).await?;
+        insert(conn, new, opens_at, deadline, digest).await?;
+        for fetch in new.evidence {
+            keep_evidence(conn, new.id, fetch).await?;
+        }
+        let market = find(conn, new.id).await?;
+        let operator = match new.opener {
+            Opener::Maker => "oracle".to_owned(),
+            Opener::Operator(who) => who.to_string(),
+        };
+        let row = AuditRow {
+            actor: &operator,
+            action: "MARKET_OPEN",
+            bot_id: None,
+            observation_id: None,
+            detail: json!({ "market_id": new.id, "bounty": new.bounty }),
+        };
+        audit::write(conn, row).await?;
+        events::write(conn, &[market.event()]).await?;
+        Ok(market)
+    })
+    .await
 }
 
 /// Refuses what has no place, asks what another market asks, or costs more than the house gives.

@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::{Finding, Market, MarketRow, NewEvidence, keep_evidence, locked_market};
 use crate::audit::{self, AuditRow};
-use crate::error::{DbError, DbResult, first_cause, of_commit};
+use crate::error::{DbError, DbResult, first_cause};
 use crate::events::{self, EventDraft};
 use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause, Locked};
@@ -29,6 +29,7 @@ use crate::posts::{self, NewPost};
 use crate::schema::{bets, evidence, markets};
 use crate::sql::{SqlMarketSource, SqlMarketStatus, SqlMoney, SqlSide, statement};
 use crate::totals::{self, End, Ended};
+use crate::tx;
 
 /// The most markets that one call of [`lock_due`] or [`expire_due`] closes.
 const CLOSE_MAX: i64 = 200;
@@ -299,46 +300,41 @@ pub async fn void(
     by: VoidBy<'_>,
     hook: Option<&Remember<'_, SettledMarket>>,
 ) -> DbResult<SettledMarket> {
-    let mut done = false;
-    let voided = conn
-        .transaction::<_, DbError, _>(async |conn| {
-            let market = locked_market(conn, id).await?;
-            let settled = Refusal::MarketSettled {
-                market: id,
-                status: market.status,
-            };
-            if market.status.is_settled() {
-                return Err(settled.into());
-            }
-            let (actor, brake) = match by {
-                VoidBy::Operator(who) => (who.to_string(), Brake::Overridden),
-                VoidBy::Patience(in_force) => {
-                    let rules = crate::rules::of(conn, market.rules, in_force).await?;
-                    let patience = rules.markets.settle_patience_seconds;
-                    let now = crate::now(conn).await?;
-                    let late = asked(conn, &market).await?.enough(patience, now);
-                    if !late || deciding_side(conn, id).await?.is_some() {
-                        return Err(settled.into());
-                    }
-                    market.view().unless_paused()?;
-                    ("oracle".to_owned(), Brake::Heeded)
+    tx::run(conn, hook, async |conn| {
+        let market = locked_market(conn, id).await?;
+        let settled = Refusal::MarketSettled {
+            market: id,
+            status: market.status,
+        };
+        if market.status.is_settled() {
+            return Err(settled.into());
+        }
+        let (actor, brake) = match by {
+            VoidBy::Operator(who) => (who.to_string(), Brake::Overridden),
+            VoidBy::Patience(in_force) => {
+                let rules = crate::rules::of(conn, market.rules, in_force).await?;
+                let patience = rules.markets.settle_patience_seconds;
+                let now = crate::now(conn).await?;
+                let late = asked(conn, &market).await?.enough(patience, now);
+                if !late || deciding_side(conn, id).await?.is_some() {
+                    return Err(settled.into());
                 }
-            };
-            let row = AuditRow {
-                actor: &actor,
-                action: "MARKET_VOID",
-                bot_id: None,
-                observation_id: None,
-                detail: json!({ "market_id": id, "reason": reason }),
-            };
-            audit::write(conn, row).await?;
-            let voided = close(conn, market, Ending::Void(reason.to_owned()), brake).await?;
-            idempotency::remember(conn, hook, &voided).await?;
-            done = true;
-            Ok(voided)
-        })
-        .await;
-    of_commit(voided, done)
+                market.view().unless_paused()?;
+                ("oracle".to_owned(), Brake::Heeded)
+            }
+        };
+        let row = AuditRow {
+            actor: &actor,
+            action: "MARKET_VOID",
+            bot_id: None,
+            observation_id: None,
+            detail: json!({ "market_id": id, "reason": reason }),
+        };
+        audit::write(conn, row).await?;
+        let voided = close(conn, market, Ending::Void(reason.to_owned()), brake).await?;
+        Ok(voided)
+    })
+    .await
 }
 
 /// Why a market ends.
