@@ -6,7 +6,8 @@ SHELL := bash
 # chooses the same features of the dependencies as `cargo test --workspace` does, and builds them once.
 .PHONY: help run test drill history fuzz window check fmt bench simulate
 
-SHELL_SCRIPTS := run_system.sh .ci/run $(filter-out %/lib,$(wildcard scripts/*)) $(wildcard scripts/lib/*.sh) deploy/make-secrets deploy/postgres/roles.sh
+# A command in scripts/ that is a link is scripts/arenactl by another name.
+SHELL_SCRIPTS := run_system.sh .ci/run $(shell find scripts -maxdepth 1 -type f -exec grep -l bash {} + | sort) $(wildcard scripts/lib/*.sh) deploy/make-secrets deploy/postgres/roles.sh
 
 # Where clippy is the compiler (as in CI), a build lints too.
 LINT := $(if $(RUSTC_WORKSPACE_WRAPPER),build --locked --workspace --all-targets,clippy --locked --workspace --all-targets -- -D warnings)
@@ -18,9 +19,8 @@ run: ## the whole arena, on its own Postgres and Redis (Ctrl-C stops it)
 	@./run_system.sh
 
 test: ## all tests, on a throw-away Postgres and Redis
-	@result=0; scripts/test-run-system || result=1; \
-	scripts/with-test-services bash -c 'cargo build --locked --workspace --bins --examples && cargo test --locked --workspace --no-fail-fast' || result=1; \
-	exit $$result
+	@cargo build --locked --workspace --bins --examples
+	@scripts/with-test-services cargo test --locked --workspace --no-fail-fast
 
 drill: ## 200 faults under load, in a quarter of an hour (SEED=7 FAULTS=50 for others)
 	@cargo build --locked --workspace --bins --examples

@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Brings the arena up and keeps it up:  ./run_system.sh [start|status|stop|logs NAME|reset|version]
 #
-#   start   (or nothing) builds, then Postgres, Redis, api, ticker, oracle, bot-runner, in this order;
-#           stays in the foreground, starts again what dies, stops all in reverse on Ctrl-C or SIGTERM
+#   start   (or nothing) installs and builds what is missing, then Postgres, Redis, api, ticker, oracle,
+#           bot-runner, in this order; stays in the foreground, starts again what dies, stops all in reverse on
+#           Ctrl-C or SIGTERM
 #   status  what runs and whether it is ready; with --watch again each second, until q or Ctrl-C, and with
 #           tick, price, bots and the errors of the last minute
 #   stop    stops a running stack, or what a killed one left behind, and waits for it
 #   logs    shows a service's log, and follows it on a terminal
-#   version which source this is
+#   version which build this is
 #   reset   deletes the private Postgres and Redis and the logs; asks first
+#
+# It is the installer: what runs is started and watched by `arenactl up`, which it becomes.
 #
 # Exit codes: 0 asked-for stop, 78 a setting is wrong, 69 something needed cannot be had, 1 the rest.
 # Environment: ARENA_ENV_FILE (.env), ARENA_DATA_DIR (.data), ARENA_BIN_DIR (built programs; nothing
@@ -18,187 +21,163 @@ set -uo pipefail
 
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 # Relative paths are the caller's.
-env_path=$(realpath -ms "${ARENA_ENV_FILE:-$root/.env}")
-data=$(realpath -ms "${ARENA_DATA_DIR:-$root/.data}")
-[[ -z ${ARENA_BIN_DIR-} ]] || ARENA_BIN_DIR=$(realpath -m "$ARENA_BIN_DIR")
-[[ -z ${BOTS_DIR-} ]] || BOTS_DIR=$(realpath -m "$BOTS_DIR")
-[[ -z ${BOTS_ENV_FILE-} ]] || BOTS_ENV_FILE=$(realpath -ms "$BOTS_ENV_FILE")
-logs=$data/logs run=$data/run
+for name in ARENA_ENV_FILE ARENA_DATA_DIR ARENA_BIN_DIR BOTS_DIR BOTS_ENV_FILE; do
+    [[ -z ${!name-} ]] || export "$name=$(realpath -ms "${!name}")"
+done
+export ARENA_HOME=$root
+env_file=${ARENA_ENV_FILE:-$root/.env} data=${ARENA_DATA_DIR:-$root/.data}
 cd "$root" || exit 1
-
 # shellcheck source=scripts/lib/common.sh
 source scripts/lib/common.sh
-# shellcheck source=scripts/lib/services.sh
-source scripts/lib/services.sh
-# shellcheck source=scripts/lib/stack.sh
-source scripts/lib/stack.sh
-# shellcheck source=scripts/lib/supervise.sh
-source scripts/lib/supervise.sh
+# shellcheck source=scripts/lib/packages.sh
+source scripts/lib/packages.sh
 
-usage() { sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "$root/run_system.sh"; }
+job='' reporter=''
 
-# One stack at a time. Children never inherit the lock, so it ends with this process.
-lock() {
-    local error
-    error=$({ mkdir -p "$logs" "$run" && chmod 755 "$data" && chmod 700 "$logs" "$run"; } 2>&1) ||
-        die 1 "cannot write to $data as $(id -un): ${error##*: }. ARENA_DATA_DIR names another place."
-    exec 9>"$run/lock" || die 1 "cannot write to $run as $(id -un)."
-    if ! flock -n 9; then
-        read_pid_file "$run/supervisor.pid" || REPLY='it is just starting'
-        die 1 "already running (pid $REPLY). See: $0 status"
-    fi
-}
+usage() { sed -n '2,/^export /{/^export /!s/^# \{0,1\}//p}' "$root/run_system.sh"; }
 
 start() {
-    lock
-    write_pid_file "$run/supervisor.pid" $$
-    trap wind_up EXIT
-    trap asked_to_stop INT TERM HUP
-    # What a killed run left behind.
-    stop_stack
-
-    refuse_empty_urls
-    check_toolchain
-    ensure_env_file
-    resolve_stack
-    check_ports_free
-    require_private_programs
-    check_given_servers
-    find_binaries
-    # The build may have taken minutes, in which somebody took a port.
-    check_ports_free
-    remember_stack
-    start_private_servers
-    prepare migrate
-    prepare genesis
-    prepare sync-keys
-
-    local name
-    for name in api ticker oracle bot-runner; do
-        start_service "$name"
+    local name bin
+    claim
+    for name in DATABASE_URL DATABASE_OWNER_URL REDIS_URL; do
+        [[ -z ${!name+x} || -n ${!name} ]] ||
+            die 78 "$name is set but empty in the environment, which hides any in $env_file. Unset it or give it a value."
     done
-    print_status
-    say
-    authority "${host[api]}" "${port[api]}"
-    say "The arena is open: http://$REPLY/economy  /bots  /markets  /posts/feed  /ledger"
-    say "Logs: $logs   Stop: Ctrl-C or ./run_system.sh stop"
-    watch
-}
-
-# prepare COMMAND: one step of arenactl, whose exit code is ours when it fails.
-prepare() {
-    run_job "$bin/arenactl" "$1"
-    local code=$?
-    ((code == 0)) && return 0
-    [[ $code == 78 || $code == 69 ]] || code=1
-    die "$code" "arenactl $1 failed; its message is above. Nothing is left running."
-}
-
-status() {
-    [[ -z ${1-} || $1 == --watch ]] || die 1 "\"$1\" is no option of status; there is --watch."
-    # What runs may have been started with other settings than ours.
-    recall_stack || configured_stack
-    # As resolve_stack does: whom we ask reads the same file.
-    export ARENA_HOME=$root ARENA_ENV_FILE=$env_path
-    if [[ ${1-} == --watch ]]; then
-        watch_status
-        exit 0
-    fi
-    local supervised=0 code
-    read_pid_file "$run/supervisor.pid" && supervised=1
-    print_status
-    code=$?
-    ((supervised)) && exit "$code"
-    say "run_system.sh itself is not running"
-    exit 3
-}
-
-# The stack as this environment and `.env` would start it.
-configured_stack() {
-    if [[ ! -e $env_path ]]; then
-        say "not running: $env_path does not exist yet"
-        exit 3
-    fi
-    [[ -r $env_path ]] || die 78 "$env_path cannot be read by $(id -un)."
-    load_env_file "$env_path"
-    refuse_empty_urls
-    if ! setting DATABASE_URL || ! setting REDIS_URL; then
-        say "not running: $env_path names no Postgres or no Redis yet"
-        exit 3
-    fi
-    resolve_stack
-}
-
-stop() {
-    local supervisor deadline
-    if read_pid_file "$run/supervisor.pid"; then
-        supervisor=$REPLY
-        kill -s TERM "$supervisor" || die 1 "may not stop pid $supervisor as $(id -un)."
-        deadline=$((SECONDS + stop_deadline_seconds * (${#stack[@]} + 1)))
-        while alive "$supervisor"; do
-            ((SECONDS < deadline)) || die 1 "pid $supervisor has not stopped yet. See: $0 status"
-            pause 0.05
-        done
-        say "stopped (pid $supervisor)"
-    elif compgen -G "$run/*.pid" >/dev/null; then
-        lock
-        stop_stack
-        rm -f "$run/supervisor.pid"
-        say "run_system.sh itself was not running; nothing is left of what it had started"
+    [[ -n ${ARENA_BIN_DIR-} ]] || require_toolchain
+    look_at_servers
+    if [[ -n ${ARENA_BIN_DIR-} ]]; then
+        bin=$ARENA_BIN_DIR
+        [[ -x $bin/arenactl ]] || die 78 "ARENA_BIN_DIR ($bin) lacks arenactl."
     else
-        say "not running"
+        build || die 1 "the build failed. The message above is cargo's."
+        bin=$REPLY
     fi
+    # It takes the lock itself, and has our pid.
+    exec 9>&-
+    exec "$bin/arenactl" up
 }
 
-show_log() {
-    local file=$logs/${1-}.log
-    if [[ -z ${1-} || $1 == */* || ! -f $file ]]; then
-        local known
-        known=$(cd "$logs" 2>/dev/null && compgen -G '*.log' | sed 's/\.log$//' | tr '\n' ' ')
-        die 1 "which log? There is: ${known:-none yet}"
-    fi
-    # By its name, so that it follows over rotations.
-    [[ ! -t 1 ]] || exec tail -n 100 -F "$file"
-    { [[ ! -f $file.1 ]] || tail -n 100 "$file.1"; tail -n 100 "$file"; } | tail -n 100
+# One stack at a time, from before the build on. `stop` finds us by the pid file, with the time of our start.
+claim() {
+    local error stat
+    error=$(mkdir -p "$data/run" "$data/logs" 2>&1) ||
+        die 1 "cannot write to $data as $(id -un): ${error##*: }. ARENA_DATA_DIR names another place."
+    exec 9>"$data/run/lock" || die 1 "cannot write to $data/run as $(id -un)."
+    flock -n 9 || die 1 "already running$(sed -n 's/^\([0-9]*\) .*/ (pid \1)/p' "$data/run/supervisor.pid" 2>/dev/null). See: ./run_system.sh status"
+    trap wind_up EXIT
+    trap 'say; say stopping; exit 0' INT TERM HUP
+    stat=$(</proc/$$/stat)
+    read -r -a stat <<<"${stat##*) }"
+    say "$$ ${stat[19]}" >"$data/run/supervisor.pid"
 }
 
-reset() {
-    local answer name
-    lock
-    if [[ ${1-} != --yes ]]; then
-        say "This deletes the private Postgres and Redis and the logs in $data, with every bot and entry in them."
-        say "Kept: $env_path, .env.bots, and servers of your own."
-        printf 'Type "reset" to go on: '
-        read -r answer || answer=
-        [[ $answer == reset ]] || die 1 "nothing deleted."
+# shellcheck disable=SC2317 # reached by a trap
+wind_up() {
+    trap '' EXIT INT TERM HUP
+    [[ -z $reporter ]] || kill "$reporter"
+    if [[ -n $job ]]; then
+        # It leads a group of its own only when setsid has run.
+        kill -s TERM -- "-$job" 2>/dev/null || kill -s TERM "$job" 2>/dev/null
+        wait "$job"
     fi
-    stop_stack
-    for name in postgres redis; do
-        [[ -L $data/$name ]] && rm -rf "$(readlink "$data/$name")"
-        rm -rf "${data:?}/$name"
-    done
-    rm -rf "$logs" "$run"
-    rmdir "$data" /var/lib/ledgerdome 2>/dev/null
-    say "reset: the next start begins with an empty arena"
+    rm -f "$data/run/supervisor.pid"
 }
 
-version() {
+# named NAME: in REPLY what the environment, else a plain line of `.env` gives it. arenactl reads that file by
+# its rules; this is for what should be known before a build of minutes.
+named() {
+    REPLY=${!1-}
+    [[ -n ${!1+x} || ! -r $env_file ]] ||
+        REPLY=$(sed -n "s/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}$1[[:space:]]*=[[:space:]]*//p" "$env_file" | tail -n 1)
+    REPLY=${REPLY//[\"\'$'\r']/}
+    [[ -n $REPLY ]]
+}
+
+# A server of the user's own that is not there is told; a private one needs its programs.
+look_at_servers() {
+    local server url port host marked wanted=()
+    named ARENA_PRIVATE_SERVICES
+    marked=,${REPLY/#1/postgres,redis},
+    while read -r server url port; do
+        if ! named "$url" || [[ -z ${!url-} && $marked == *,$server,* ]]; then
+            wanted+=("$server")
+        elif [[ $REPLY =~ ^[a-z]+://([^@/]*@)?(\[[^]]+\]|[^]:/?@[]+)(:([0-9]+))?([/?]|$) ]]; then
+            host=${BASH_REMATCH[2]} port=${BASH_REMATCH[4]:-$port}
+            # A host that drops packets would block for minutes.
+            # shellcheck disable=SC2016
+            timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/$2"' tcp "${host//[][]/}" "$port" 2>/dev/null ||
+                die 69 "${server^} at $host:$port does not accept connections. Is it running, and is $url right?"
+        fi
+    done <<<$'postgres DATABASE_URL 5432\nredis REDIS_URL 6379'
+    require_servers "${wanted[@]}"
+}
+
+require_toolchain() {
+    find_cargo || die 69 "cargo is missing. Install Rust from https://rustup.rs, or set ARENA_BIN_DIR to built programs."
+    command -v cc >/dev/null || require_packages build-essential
+}
+
+# Leaves the directory of the programs in REPLY. On a terminal cargo shows its progress itself; else there is a
+# line every ten seconds, and what cargo says besides its progress is told when it fails.
+build() {
+    local profile=${ARENA_PROFILE:-release} log=$data/logs/build.log code
+    local programs=(api ticker oracle bot-runner arenactl)
+    say "building ($profile; the first time takes some minutes)"
     name_source
-    say "ledgerdome $(sed -n '/^\[workspace\.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml) (${LEDGERDOME_COMMIT:-unknown}${LEDGERDOME_COMMIT_DATE:+, $LEDGERDOME_COMMIT_DATE})"
+    if [[ -t 2 ]]; then exec 3>&2; else exec 3>"$log"; fi
+    setsid -- cargo build --locked --profile "$profile" "${programs[@]/#/--package=}" --bins </dev/null 2>&3 3>&- 9>&- &
+    job=$!
+    if [[ ! -t 2 ]]; then
+        while sleep "${build_line_seconds:-10}" >/dev/null 2>&1; do
+            say "building: $(grep -c '^ *Compiling ' "$log") crates begun after $SECONDS s; now $(sed -n 's/^ *Compiling \([^ ]*\).*/\1/p' "$log" | tail -n 1)"
+        done 3>&- 9>&- &
+        reporter=$!
+    fi
+    # In the background, so that a signal is heard at once.
+    wait "$job"
+    code=$?
+    job=''
+    exec 3>&-
+    if [[ -n $reporter ]]; then
+        kill "$reporter"
+        wait "$reporter" 2>/dev/null
+        reporter=''
+        ((code == 0)) || grep -vE '^ *(Compiling|Downloading|Downloaded|Updating|Locking|Blocking|Finished) ' "$log" >&2
+    fi
+    target_directory "$root"
+    case $profile in
+        dev | test) REPLY+=/debug ;;
+        bench) REPLY+=/release ;;
+        *) REPLY+=/$profile ;;
+    esac
+    return "$code"
 }
 
-use_colours 1
-case ${1-start} in
+# Tells the build which commit this is, for --version. A source without one, or inside somebody
+# else's repository, stays unnamed.
+name_source() {
+    local top
+    [[ -z ${LEDGERDOME_COMMIT-} ]] || return 0
+    top=$(git rev-parse --show-toplevel 2>/dev/null) && [[ $top == "$root" ]] || return 0
+    LEDGERDOME_COMMIT=$(git describe --always --abbrev=12 --exclude='*' --dirty 2>/dev/null)
+    LEDGERDOME_COMMIT_DATE=$(git show --no-patch --format=%cs HEAD 2>/dev/null)
+    export LEDGERDOME_COMMIT LEDGERDOME_COMMIT_DATE
+}
+
+command=${1-start}
+(($# == 0)) || shift
+case $command in
     start) start ;;
-    status) status "${2-}" ;;
-    stop) stop ;;
-    logs) show_log "${2-}" ;;
-    reset) reset "${2-}" ;;
-    version | --version | -V) version ;;
+    status)
+        [[ ${1-} == --watch ]] || set -- --services "$@"
+        exec scripts/arenactl status "$@"
+        ;;
+    stop | logs | reset) exec scripts/arenactl "$command" "$@" ;;
+    version | --version | -V) exec scripts/arenactl --version ;;
     -h | --help | help) usage ;;
     *)
         usage >&2
         say >&2
-        die 1 "\"$1\" is no command."
+        die 1 "\"$command\" is no command."
         ;;
 esac

@@ -9,8 +9,8 @@ use ledger_core::{BotId, Handle, MarketId, Money};
 use uuid::Uuid;
 
 use crate::commands::{
-    after_recovery, audit, backup, debug_auth, export, inspect_ledger, keep_log, pause, resolve,
-    restore, retire, revive, rotate_redis, rotate_role, rotate_secrets, status, verify_export,
+    after_recovery, audit, backup, debug_auth, export, inspect_ledger, pause, resolve, restore,
+    retire, revive, rotate_redis, rotate_role, rotate_secrets, services, status, verify_export,
     void_market,
 };
 
@@ -40,6 +40,8 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    #[command(flatten)]
+    Services(ServicesCommand),
     /// Bring the database to the schema of this build (needs DATABASE_OWNER_URL)
     Migrate,
     /// Create the hosted bots of BOTS_DIR that are missing, each with its grant and its API key
@@ -70,11 +72,9 @@ pub(crate) enum Command {
     Resume(pause::ResumeArgs),
     /// Show tick, price and its age, bots, and the errors of the last minute
     ///
-    /// It asks Postgres and reads logs; no service need run.
+    /// It asks Postgres and reads logs; no service need run. With --services or --watch it shows the processes
+    /// that `up` started: exit code 0 when all are ready, 1 when one is not, 3 when nobody watches them.
     Status(status::Args),
-    /// Write standard input to a log that rotates; for run_system.sh
-    #[command(hide = true)]
-    KeepLog(keep_log::Args),
     /// Show the audit log, newest first: all but what agents do themselves
     Audit(audit::Args),
     /// Recompute every hash and balance of every chain, and name what is broken
@@ -129,6 +129,22 @@ pub(crate) enum Command {
     ///
     /// The old one stays good until `--finish`.
     RotateAdminToken(rotate_secrets::Args),
+}
+
+/// The arena's processes on this machine. `./run_system.sh` builds them first.
+#[derive(Subcommand)]
+pub(crate) enum ServicesCommand {
+    /// Start Postgres, Redis and the services, in order, and keep them up until Ctrl-C or SIGTERM
+    ///
+    /// What `.env` lacks is written there. Postgres and Redis are private ones in .data (ARENA_DATA_DIR),
+    /// unless URLs of others are given. Programs are those beside this one (ARENA_BIN_DIR).
+    Up,
+    /// Stop what `up` started, or what a killed one left behind, and wait for it
+    Stop,
+    /// Show the last lines of a log, and follow it on a terminal
+    Logs(services::LogsArgs),
+    /// Delete the private Postgres and Redis and the logs; asks first
+    Reset(services::ResetArgs),
 }
 
 impl Command {

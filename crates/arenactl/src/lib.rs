@@ -1,6 +1,7 @@
 //! The operator's commands: `arenactl migrate`, `genesis`, `sync-keys`, `revive`, `retire`,
 //! `pause`, `resume`, `status`, `audit`, `inspect-ledger`, `backup`, `restore`, `after-recovery`, `export`, `verify-export`, `debug-auth`,
-//! `rotate-role`, `rotate-redis`, `rotate-secret-key`, `rotate-admin-token`.
+//! `rotate-role`, `rotate-redis`, `rotate-secret-key`, `rotate-admin-token`; and the supervisor's: `up`, `stop`,
+//! `logs`, `reset`.
 //!
 //! Each works from any directory, reads only the settings it needs, says what it did (in words, or
 //! with `--json` as one object), and exits non-zero when it failed: 78 a setting is wrong, 69
@@ -40,18 +41,32 @@ pub fn main(build: Build) -> ExitCode {
     let cli = cli::parse(build);
     // Before `process::main`, whose default would greet the operator with a log line.
     telemetry::init_with("arenactl", "warn");
-    process::main("arenactl", run(cli))
+    let mut told = 0;
+    let ended = process::run("arenactl", async {
+        told = run(cli).await?;
+        Ok(())
+    });
+    ExitCode::from(if ended == process::EXIT_OK {
+        told
+    } else {
+        ended
+    })
 }
 
-async fn run(cli: Cli) -> Result<(), Failure> {
+/// The exit code of a command that did its work.
+async fn run(cli: Cli) -> Result<u8, Failure> {
     let format = if cli.json { Format::Json } else { Format::Text };
-    let verdict = dispatch(cli.command, cli.by, format).await;
+    let verdict = match cli.command {
+        Command::Status(args) if args.is_about_services() => {
+            return commands::services::status(&args).await;
+        }
+        command => dispatch(command, cli.by, format).await,
+    };
     if let Err(Stopped::BeforeReport(failure)) = &verdict {
         format.show_failure(failure);
     }
-    verdict.map_err(|stopped| match stopped {
-        Stopped::BeforeReport(failure) | Stopped::ByReport(failure) => failure,
-    })
+    verdict.map_err(Stopped::failure)?;
+    Ok(process::EXIT_OK)
 }
 
 /// Why a command ends with a failure.
@@ -65,6 +80,14 @@ enum Stopped {
 impl From<Failure> for Stopped {
     fn from(failure: Failure) -> Stopped {
         Stopped::BeforeReport(failure)
+    }
+}
+
+impl Stopped {
+    fn failure(self) -> Failure {
+        match self {
+            Stopped::BeforeReport(failure) | Stopped::ByReport(failure) => failure,
+        }
     }
 }
 
@@ -120,7 +143,7 @@ async fn dispatch(command: Command, by: Option<Operator>, format: Format) -> Res
             format.show(&status)?;
             status.verdict().map_err(Stopped::ByReport)?;
         }
-        Command::KeepLog(args) => commands::keep_log::run(&sources, args).await?,
+        Command::Services(command) => commands::services::run(command, by.clone()).await?,
         Command::Audit(args) => format.show(&commands::audit::run(&sources, &args).await?)?,
         Command::InspectLedger(args) => {
             let audit = commands::inspect_ledger::run(&sources, &args).await?;

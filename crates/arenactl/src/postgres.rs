@@ -124,6 +124,13 @@ pub(crate) struct Refused {
     error: DbError,
 }
 
+impl Refused {
+    /// Why, without where.
+    pub(crate) fn reason(&self) -> String {
+        reason(&self.error)
+    }
+}
+
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place.what, reason(&self.error))

@@ -138,6 +138,9 @@ pub fn exit_code_of(error: &(dyn Error + 'static)) -> u8 {
         if error.is::<Unavailable>() || error.is::<Cause>() {
             return EXIT_UNAVAILABLE;
         }
+        if let Some(refusal) = error.downcast_ref::<Refusal>() {
+            return refusal.exit_code;
+        }
         next = error.source();
     }
     EXIT_FAILURE
@@ -218,3 +221,40 @@ impl fmt::Display for Cause {
 }
 
 impl Error for Cause {}
+
+/// One line that says what is wrong and what to do, with the exit code that it stands for. It must not contain
+/// a secret.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Refusal {
+    exit_code: u8,
+    text: String,
+}
+
+impl Refusal {
+    pub fn new(exit_code: u8, text: impl Into<String>) -> Self {
+        Self {
+            exit_code,
+            text: text.into(),
+        }
+    }
+
+    /// A setting cannot be used.
+    pub fn config(text: impl Into<String>) -> Self {
+        Self::new(EXIT_CONFIG, text)
+    }
+
+    /// Something that is needed cannot be had.
+    pub fn unavailable(text: impl Into<String>) -> Self {
+        Self::new(EXIT_UNAVAILABLE, text)
+    }
+
+    pub fn failure(text: impl Into<String>) -> Self {
+        Self::new(EXIT_FAILURE, text)
+    }
+
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        self.exit_code
+    }
+}

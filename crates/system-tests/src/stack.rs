@@ -163,6 +163,9 @@ impl Stack {
     /// Starts it and waits until every service is ready; how long that took.
     pub async fn start(settings: &[(&str, &str)]) -> (Stack, Duration) {
         let home = tempfile::tempdir().unwrap();
+        // Servers that run as somebody else get through, and keep their files here.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+        std::fs::set_permissions(home.path(), open).unwrap();
         let api_port = free_port();
         let at = |name: &str| home.path().join(name).display().to_string();
         let mut environment: Vec<(String, String)> = [

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use daemon::config::{self, Sources};
+use daemon::config::Sources;
 use daemon::process::Failure;
 use db::supply::Census;
 use ledger_core::money::Price;
@@ -31,6 +31,18 @@ pub(crate) struct Args {
     /// The directory of the services' logs [default: logs in ARENA_DATA_DIR, else in .data]
     #[arg(long, value_name = "DIR")]
     logs: Option<PathBuf>,
+    /// Show the processes that `up` started
+    #[arg(long)]
+    services: bool,
+    /// Show processes and arena again each second, until q or Ctrl-C
+    #[arg(long)]
+    pub(super) watch: bool,
+}
+
+impl Args {
+    pub(crate) fn is_about_services(&self) -> bool {
+        self.services || self.watch
+    }
 }
 
 #[derive(Serialize)]
@@ -83,7 +95,10 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
         Ok(arena) => (Some(arena), None),
         Err(failure) => (None, Some(failure)),
     };
-    let logs = args.logs.clone().unwrap_or_else(|| logs(sources));
+    let logs = match &args.logs {
+        Some(logs) => logs.clone(),
+        None => supervisor::Place::new(sources)?.logs(),
+    };
     Ok(Report {
         arena,
         trouble: failure.as_ref().map(ToString::to_string),
@@ -91,16 +106,6 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
         logs,
         failure,
     })
-}
-
-/// Where `run_system.sh` keeps the logs, which takes `ARENA_DATA_DIR` from the environment alone.
-fn logs(sources: &Sources) -> PathBuf {
-    const SETTING: &str = "ARENA_DATA_DIR";
-    let named = sources
-        .get(SETTING)
-        .filter(|data| sources.is_from_environment(SETTING) && !data.is_empty());
-    let data = named.map_or_else(|| config::workspace_root().join(".data"), PathBuf::from);
-    data.join("logs")
 }
 
 async fn arena(sources: &Sources, now: Timestamp) -> Result<Arena, Failure> {

@@ -16,3 +16,4 @@ mod rotations;
 mod settings;
 mod status;
 mod sync_keys;
+mod up;

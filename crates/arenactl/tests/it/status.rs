@@ -97,33 +97,3 @@ async fn errors_are_told_when_postgres_is_gone() {
         ran.stdout
     );
 }
-
-#[tokio::test]
-async fn a_log_is_kept_and_rotated() {
-    use std::io::Write as _;
-
-    let bench = Bench::new().await;
-    let log = bench.dir.path().join("postgres.log");
-    let mut command = bench.bare_command(&["keep-log", log.to_str().unwrap()]);
-    command
-        .env("LOG_MAX_MB", "1")
-        // It acts for nobody, so that no name of an operator can keep it from writing.
-        .env("ARENACTL_OPERATOR", "two words")
-        .stdin(std::process::Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut pipe = child.stdin.take().unwrap();
-    for number in 0..15_000 {
-        writeln!(pipe, "line {number} {}", "x".repeat(100)).unwrap();
-    }
-    drop(pipe);
-    assert!(child.wait().unwrap().success());
-    let text = ["postgres.log.1", "postgres.log"]
-        .map(|name| std::fs::read_to_string(bench.dir.path().join(name)).unwrap())
-        .concat();
-    let numbers: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.split(' ').nth(1))
-        .collect();
-    let expected: Vec<String> = (0..15_000).map(|number: i32| number.to_string()).collect();
-    assert_eq!(numbers, expected);
-}

@@ -9,8 +9,7 @@
 //! A file is UTF-8 text whose lines end with LF or CR LF. Whatever else is in it is a [`Fault`],
 //! which names the line and never what stands there.
 //!
-//! `scripts/lib/common.sh` reads the same files by the same rules, because Bash needs the settings
-//! before anything is built; `tests/env_cases.tsv` holds both to one table.
+//! It is the one parser there is; `tests/env_cases.tsv` is the table that it is held to.
 
 use std::fmt;
 

@@ -143,7 +143,9 @@ impl Sources {
         self.from_environment.contains(name)
     }
 
-    pub(super) fn is_undecodable(&self, name: &str) -> bool {
+    /// Whether the process environment sets it to something that is not UTF-8, and thus no setting.
+    #[must_use]
+    pub fn is_undecodable(&self, name: &str) -> bool {
         self.undecodable.contains(name)
     }
 

@@ -100,7 +100,6 @@ fn faulty_lines(text: &str) -> Vec<usize> {
     faults.iter().map(|fault| fault.line).collect()
 }
 
-/// `scripts/test-run-system` holds Bash to the same table.
 #[test]
 fn the_table_of_cases_is_kept() {
     let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/env_cases.tsv");

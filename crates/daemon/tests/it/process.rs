@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use daemon::config::{ConfigError, Reader, Sources};
-use daemon::process::{self, Failure, Unavailable};
+use daemon::process::{
+    self, EXIT_CONFIG, EXIT_FAILURE, EXIT_UNAVAILABLE, Failure, Refusal, Unavailable,
+};
 use daemon::shutdown::Shutdown;
 
 const CASE: &str = "DAEMON_TEST_CASE";
@@ -387,4 +389,21 @@ fn a_log_that_is_not_its_standard_error_is_left_alone() {
     assert_eq!(code, 1);
     assert!(stderr.contains("\"number\":8999,"));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_refusal_is_its_own_line_and_exit_code() {
+    for (refusal, code) in [
+        (Refusal::config("API_PORT must be a port."), EXIT_CONFIG),
+        (Refusal::unavailable("Redis is gone."), EXIT_UNAVAILABLE),
+        (Refusal::failure("already running."), EXIT_FAILURE),
+        (Refusal::new(3, "not running"), 3),
+    ] {
+        let text = refusal.to_string();
+        let failure = Failure::from(refusal);
+        assert_eq!((failure.exit_code(), failure.to_string()), (code, text));
+    }
+    let wrapped =
+        anyhow::Error::new(Refusal::unavailable("Redis is gone.")).context("cannot start");
+    assert_eq!(Failure::from(wrapped).exit_code(), EXIT_UNAVAILABLE);
 }

@@ -6,11 +6,12 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Packages of the workspace that each package may build on. What is not here may be known by
 /// nobody; tests may know more.
-const MAY_KNOW: [(&str, &[&str]); 17] = [
+const MAY_KNOW: [(&str, &[&str]); 18] = [
     ("ledger-core", &[]),
     ("llm", &[]),
     ("personas", &["ledger-core", "llm"]),
     ("daemon", &[]),
+    ("supervisor", &["daemon"]),
     ("db", &["ledger-core"]),
     ("bus", &["ledger-core"]),
     ("sources", &["ledger-core"]),
@@ -21,7 +22,15 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
     ("oracle", &["bus", "daemon", "db", "ledger-core", "sources"]),
     (
         "arenactl",
-        &["bus", "daemon", "db", "ledger-core", "personas", "sources"],
+        &[
+            "bus",
+            "daemon",
+            "db",
+            "ledger-core",
+            "personas",
+            "sources",
+            "supervisor",
+        ],
     ),
     (
         "bot-runner",
@@ -88,7 +97,7 @@ const KEPT_TO: [(&str, &[&str]); 9] = [
     ("diesel-async", &["db"]),
     (
         "tokio-postgres",
-        &["db", "test-kit", "system-tests", "simulation"],
+        &["db", "supervisor", "test-kit", "system-tests", "simulation"],
     ),
     ("redis", &["bus"]),
     ("figment", &["daemon"]),

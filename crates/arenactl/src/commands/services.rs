@@ -1,0 +1,103 @@
+//! `arenactl up`, `stop`, `logs`, `reset`, and `status` where it is about processes: the supervisor, with what
+//! only this program can do for it.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bus::{Bus, BusConfig, BusError};
+use daemon::config::{ConfigError, Reader, Sources};
+use daemon::process::Failure;
+use ledger_core::economy::Operator;
+use secrecy::ExposeSecret as _;
+use supervisor::{Arena, Place};
+
+use super::debug_auth::{REDIS_SCHEMES, REDIS_URL};
+use super::status;
+use crate::Stopped;
+use crate::cli::{Command, ServicesCommand};
+use crate::output::Format;
+use crate::postgres::{self, Postgres};
+
+const REDIS_ANSWERS_WITHIN: Duration = Duration::from_secs(4);
+
+#[derive(clap::Args)]
+pub(crate) struct LogsArgs {
+    /// Whose: postgres, redis, api, ticker, oracle, bot-runner, or build
+    name: Option<String>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct ResetArgs {
+    /// Do not ask first
+    #[arg(long)]
+    yes: bool,
+}
+
+pub(crate) async fn run(command: ServicesCommand, by: Option<Operator>) -> Result<(), Failure> {
+    let place = Place::new(&Sources::load())?;
+    match command {
+        ServicesCommand::Up => supervisor::up(&Own { by }).await?,
+        ServicesCommand::Stop => supervisor::stop(&place).await?,
+        ServicesCommand::Logs(args) => supervisor::logs(&place, args.name.as_deref())?,
+        ServicesCommand::Reset(args) => supervisor::reset(&place, args.yes).await?,
+    }
+    Ok(())
+}
+
+/// The table of processes; its exit code.
+pub(crate) async fn status(args: &status::Args) -> Result<u8, Failure> {
+    let sources = Sources::load();
+    let place = Place::new(&sources)?;
+    Ok(if args.watch {
+        supervisor::watch(&place, &sources).await?
+    } else {
+        supervisor::services(&place, &sources).await?
+    })
+}
+
+struct Own {
+    /// Who starts it, for the audit log.
+    by: Option<Operator>,
+}
+
+impl Arena for Own {
+    async fn postgres(&self, setting: &'static str) -> Result<(), String> {
+        let sources = Sources::load();
+        let mut reader = Reader::new(&sources);
+        let url = reader.connection_url(setting, postgres::SCHEMES);
+        let url = reader.finish_with(url).map_err(|error| problem(&error))?;
+        let attempt = Postgres::attempt(setting, &url, 1).await;
+        attempt.map(drop).map_err(|refused| refused.reason())
+    }
+
+    async fn redis(&self) -> Result<(), String> {
+        let sources = Sources::load();
+        let mut reader = Reader::new(&sources);
+        let url = reader.connection_url(REDIS_URL, REDIS_SCHEMES);
+        let url = reader.finish_with(url).map_err(|error| problem(&error))?;
+        let config = BusConfig {
+            url: url.expose_secret().to_owned(),
+            namespace: String::new(),
+        };
+        let seconds = REDIS_ANSWERS_WITHIN.as_secs();
+        let attempt = tokio::time::timeout(REDIS_ANSWERS_WITHIN, Bus::connect(config)).await;
+        let answer = attempt.unwrap_or(Err(BusError::Timeout { seconds }));
+        answer.map(drop).map_err(|error| error.to_string())
+    }
+
+    async fn prepare(&self) -> Result<(), Failure> {
+        for command in [Command::Migrate, Command::Genesis, Command::SyncKeys] {
+            // On the heap, because `up` itself is dispatched so.
+            let done: Pin<Box<dyn Future<Output = Result<(), Stopped>>>> =
+                Box::pin(crate::dispatch(command, self.by.clone(), Format::Text));
+            done.await.map_err(Stopped::failure)?;
+        }
+        Ok(())
+    }
+}
+
+fn problem(error: &ConfigError) -> String {
+    let problems = error.problems().iter();
+    let texts: Vec<&str> = problems.map(|problem| problem.text.as_str()).collect();
+    texts.join("; ")
+}

@@ -1,0 +1,64 @@
+//! The arena's processes on one machine: starts them in order, starts again what dies, tells how they are,
+//! stops them. `arenactl up`, `status --services`, `status --watch`, `stop`, `logs` and `reset` are this crate.
+//!
+//! It starts a Postgres and a Redis of the arena's own where none is given ([`private`]). It knows nothing of
+//! bots or of the schema: what only the arena's own code can do is asked of an [`Arena`].
+//!
+//! Files, below `.data` (`ARENA_DATA_DIR`): `postgres/`, `redis/`, `logs/NAME.log` and in `run/` a `NAME.pid`
+//! for each process, `stack` (what runs where), and `lock`, which the supervisor holds.
+
+mod address;
+mod first_settings;
+mod lock;
+mod logs;
+mod place;
+pub mod ports;
+pub mod private;
+mod probe;
+pub mod process;
+mod reset;
+mod say;
+mod settings;
+mod stack;
+mod status;
+mod stop;
+mod up;
+mod watch;
+
+use std::future::Future;
+use std::io;
+
+use daemon::process::{Failure, Refusal};
+
+pub use first_settings::random_hex;
+pub use logs::show as logs;
+pub use place::Place;
+pub use reset::reset;
+pub use status::{services, watch};
+pub use stop::stop;
+pub use up::up;
+
+/// What only the code of the arena itself can do.
+pub trait Arena {
+    /// Logs in to Postgres by the URL that the setting holds, and has it answer within five seconds. The
+    /// error says in one line what is wrong, without a secret.
+    fn postgres(&self, setting: &'static str) -> impl Future<Output = Result<(), String>>;
+
+    /// Logs in to Redis by `REDIS_URL`, in the same way.
+    fn redis(&self) -> impl Future<Output = Result<(), String>>;
+
+    /// Brings the schema, the hosted bots and their keys up to date.
+    fn prepare(&self) -> impl Future<Output = Result<(), Failure>>;
+}
+
+/// What happened, or the one line that says why not.
+type Told<T> = Result<T, Refusal>;
+
+/// Why the system refused, without its number.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((reason, _)) => reason.to_owned(),
+        None => text,
+    }
+}

@@ -1,0 +1,135 @@
+//! Settings as the services read them: the environment, then `.env`.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use daemon::config::Sources;
+use daemon::config::env_file::EnvFile;
+use daemon::process::Refusal;
+
+use crate::place::Place;
+use crate::{Told, private, reason};
+
+/// Of the environment these must have a value or not be set: an empty one hides the line of `.env` from us
+/// and from the services, and nothing that we write there could help.
+const NEVER_EMPTY: [&str; 3] = ["DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL"];
+const MARK: &str = "ARENA_PRIVATE_SERVICES";
+
+pub(crate) struct Settings {
+    sources: Sources,
+    /// What `.env` says, whatever the environment does.
+    file: Sources,
+}
+
+impl Settings {
+    /// Reads them anew. A `.env` that is not understood is refused: what is read of it, or added to it, could
+    /// mean something else to the services.
+    pub(crate) fn load(place: &Place) -> Told<Settings> {
+        let path = &place.env_file;
+        match fs::read(path) {
+            Ok(bytes) => {
+                if let Some(fault) = EnvFile::parse(&bytes).faults.first() {
+                    return Err(Refusal::config(format!(
+                        "{}: {fault}. Nothing was written to it.",
+                        path.display()
+                    )));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(unreadable(path, &error)),
+        }
+        let sources = Sources::load();
+        for name in NEVER_EMPTY {
+            if sources.is_from_environment(name)
+                && sources.get(name).is_none_or(|text| text.is_empty())
+            {
+                return Err(Refusal::config(format!(
+                    "{name} is set but empty in the environment, which hides any in {}. Unset it or give it \
+                     a value.",
+                    path.display()
+                )));
+            }
+        }
+        Ok(Settings {
+            sources,
+            file: Sources::from_file(path),
+        })
+    }
+
+    /// The value, unless it is empty.
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
+        self.sources.get(name).filter(|text| !text.is_empty())
+    }
+
+    pub(crate) fn is_from_environment(&self, name: &str) -> bool {
+        self.sources.is_from_environment(name)
+    }
+
+    /// A port, if it is set.
+    pub(crate) fn port(&self, name: &str) -> Told<Option<u16>> {
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+        match text.parse() {
+            Ok(port) if digits => Ok(Some(port)),
+            _ => Err(Refusal::config(format!(
+                "{name} must be a port from 1 to 65535. Set it in {} or the environment.",
+                self.sources.file().display()
+            ))),
+        }
+    }
+
+    /// The servers that `.env` says are ours to start.
+    pub(crate) fn marked(&self) -> Vec<String> {
+        let mark = self.file.get(MARK).unwrap_or_default();
+        let mark = if mark == "1" { "postgres,redis" } else { &mark };
+        mark.split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Refusal {
+    let user = private::account::myself();
+    let owner = fs::metadata(path).ok().map(|file| file.uid());
+    let belongs = owner.map_or_else(String::new, |uid| {
+        format!("; it belongs to {}", private::account::name_of(uid))
+    });
+    let (path, why) = (path.display(), reason(error));
+    Refusal::config(format!("{path} cannot be read by {user}: {why}{belongs}."))
+}
+
+/// Puts another text in a file's place, which keeps its mode and owner. A symbolic link stays one.
+pub(crate) fn rewrite(path: &Path, text: &str) -> io::Result<()> {
+    let target = path.canonicalize()?;
+    let mut beside = target.clone().into_os_string();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    let before = fs::metadata(&target)?;
+    let _ = fs::remove_file(&beside);
+    let fill = || {
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&beside)?;
+        file.write_all(text.as_bytes())?;
+        let made = file.metadata()?;
+        if (made.uid(), made.gid()) != (before.uid(), before.gid()) {
+            chown(&beside, Some(before.uid()), Some(before.gid()))?;
+        }
+        file.set_permissions(before.permissions())?;
+        file.sync_all()?;
+        fs::rename(&beside, &target)
+    };
+    let filled = fill();
+    if filled.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    filled
+}

@@ -1,0 +1,469 @@
+//! The start of the stack, in order, and its end.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::io;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use daemon::config::Sources;
+use daemon::log_file::{LOG_FILE, Limits};
+use daemon::process::{EXIT_CONFIG, EXIT_UNAVAILABLE, Failure, Refusal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
+
+use crate::address::ServerUrl;
+use crate::lock::Lock;
+use crate::logs::{self, Writer};
+use crate::place::Place;
+use crate::private::{Postgres, Programs, Redis, reachable};
+use crate::process::{self, LOOK_EVERY, born, code_of};
+use crate::say::{Paint, say};
+use crate::settings::Settings;
+use crate::stack::{DATABASE_OWNER_URL, DATABASE_URL, Part, REDIS_URL, Seat, Stack};
+use crate::status::table;
+use crate::{Arena, Told, first_settings, probe, reason, stack, stop};
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// A crash may have left much to recover.
+const POSTGRES_WITHIN: Duration = Duration::from_secs(120);
+const REDIS_WITHIN: Duration = Duration::from_secs(30);
+/// What a server's last words have to get to its log.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
+
+/// Starts the stack, and keeps it up until a signal asks for its end.
+///
+/// # Errors
+/// When it cannot be started; what was started is stopped then.
+pub async fn up(arena: &impl Arena) -> Result<(), Failure> {
+    let sources = Sources::load();
+    let (place, limits) = (Place::new(&sources)?, Limits::from_sources(&sources)?);
+    let _lock = Lock::take(&place)?;
+    let mut signals = Signals::new()?;
+    place.supervisor().write(std::process::id())?;
+    let mut supervisor = Supervisor {
+        programs: Programs::find(&sources),
+        said: Paint::on(&io::stdout(), &sources),
+        warned: Paint::on(&io::stderr(), &sources),
+        limits,
+        place,
+        stack: None,
+        api_url: None,
+        processes: BTreeMap::new(),
+    };
+    let ended = tokio::select! {
+        biased;
+        () = signals.asked() => {
+            say("\nstopping");
+            Ok(())
+        }
+        ended = supervisor.run(arena) => ended,
+    };
+    // A second signal changes nothing: it is caught, and nobody waits for it any more.
+    supervisor.wind_up().await;
+    ended
+}
+
+/// The signals that ask for an end.
+pub(crate) struct Signals([Signal; 3]);
+
+impl Signals {
+    pub(crate) fn new() -> io::Result<Signals> {
+        let kinds = [
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+        ];
+        let [interrupt, terminate, hangup] = kinds.map(signal);
+        Ok(Signals([interrupt?, terminate?, hangup?]))
+    }
+
+    pub(crate) async fn asked(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            Some(()) = interrupt.recv() => {}
+            Some(()) = terminate.recv() => {}
+            Some(()) = hangup.recv() => {}
+            else => pending().await,
+        }
+    }
+}
+
+/// A process of ours.
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) since: Instant,
+    /// How long its log was.
+    mark: u64,
+    pub(crate) writer: Option<Writer>,
+}
+
+impl Running {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn lives(&self) -> bool {
+        born(self.pid()).is_some()
+    }
+}
+
+/// What is known of a part of ours that was started once.
+#[derive(Default)]
+pub(crate) struct Watched {
+    pub(crate) running: Option<Running>,
+    /// When it is started again.
+    pub(crate) due: Option<Instant>,
+    /// How long that will be put off the next time.
+    pub(crate) pause: Option<Duration>,
+    pub(crate) look_at: Option<Instant>,
+    pub(crate) is_recovering: bool,
+    pub(crate) is_unready: bool,
+    pub(crate) is_told_upgraded: bool,
+}
+
+pub(crate) struct Supervisor {
+    pub(crate) place: Place,
+    programs: Programs,
+    pub(crate) said: Paint,
+    pub(crate) warned: Paint,
+    limits: Limits,
+    pub(crate) stack: Option<Stack>,
+    /// Where the bot runner finds the API, unless the settings say.
+    api_url: Option<String>,
+    pub(crate) processes: BTreeMap<Part, Watched>,
+}
+
+impl Supervisor {
+    /// Only ever ends by a failure.
+    async fn run(&mut self, arena: &impl Arena) -> Result<(), Failure> {
+        // What a killed one left behind.
+        stop::everything(&self.place).await;
+        first_settings::ensure(&self.place)?;
+        let (settings, stack) = stack::settle_ports(&self.place)?;
+        self.check_private(&stack)?;
+        check_given(&stack, arena).await?;
+        self.check_programs()?;
+        stack.remember(&self.place)?;
+        let api = stack
+            .seat(Part::Api)
+            .map(Seat::authority)
+            .unwrap_or_default();
+        if settings.get("API_URL").is_none() {
+            self.api_url = Some(format!("http://{api}"));
+        }
+        self.stack = Some(stack.clone());
+        self.start_private(&stack, arena).await?;
+        arena.prepare().await?;
+        for part in Part::SERVICES {
+            self.start_service(part).await?;
+        }
+        say(&table(&self.place, &stack, self.said).await.text);
+        say(&format!(
+            "\nThe arena is open: http://{api}/economy  /bots  /markets  /posts/feed  /ledger\nLogs: {}   \
+             Stop: Ctrl-C or ./run_system.sh stop",
+            self.place.logs().display()
+        ));
+        self.watch().await
+    }
+
+    fn check_private(&self, stack: &Stack) -> Told<()> {
+        if stack.is_private(Part::Redis) {
+            self.programs.redis()?;
+        }
+        if stack.is_private(Part::Postgres) {
+            Postgres::check(&self.programs, &self.place.data.join("postgres"))?;
+        }
+        Ok(())
+    }
+
+    fn check_programs(&self) -> Told<()> {
+        let absent: Vec<&str> = Part::SERVICES
+            .iter()
+            .map(|part| part.name())
+            .filter(|name| !self.place.programs.join(name).is_file())
+            .collect();
+        if absent.is_empty() {
+            return Ok(());
+        }
+        Err(Refusal::config(format!(
+            "{} lacks {}. ARENA_BIN_DIR names the directory of built programs; ./run_system.sh builds them.",
+            self.place.programs.display(),
+            absent.join(" ")
+        )))
+    }
+
+    async fn start_private(&mut self, stack: &Stack, arena: &impl Arena) -> Told<()> {
+        // Both at once; then each is asked.
+        let mut postgres = None;
+        if stack.is_private(Part::Postgres) {
+            postgres = self.launch(Part::Postgres)?.postgres;
+        }
+        if stack.is_private(Part::Redis) {
+            let redis = self.launch(Part::Redis)?.redis;
+            let answer = match (&redis, self.running(Part::Redis)) {
+                (Some(redis), Some(running)) => redis.answers(&running.child, REDIS_WITHIN).await,
+                _ => Ok(()),
+            };
+            if let Err(why) = answer {
+                return Err(self.silent(Part::Redis, REDIS_URL, &why).await);
+            }
+        }
+        let Some(postgres) = postgres else {
+            return Ok(());
+        };
+        let port = stack.seat(Part::Postgres).map_or(0, |seat| seat.port);
+        let answer = match self.running(Part::Postgres) {
+            Some(running) => {
+                postgres
+                    .answers(&running.child, port, POSTGRES_WITHIN)
+                    .await
+            }
+            None => Ok(()),
+        };
+        if let Err(why) = answer {
+            return Err(self.silent(Part::Postgres, DATABASE_URL, &why).await);
+        }
+        let settings = Settings::load(&self.place)?;
+        let url = |name| ServerUrl::parse(name, &settings.get(name).unwrap_or_default(), 5432);
+        postgres
+            .keep_roles(port, &url(DATABASE_URL)?, &url(DATABASE_OWNER_URL)?)
+            .await?;
+        check_roles(stack, arena).await
+    }
+
+    /// The failure of a private server that does not answer.
+    async fn silent(&self, part: Part, setting: &str, why: &str) -> Refusal {
+        let name = if part == Part::Postgres {
+            "Postgres"
+        } else {
+            "Redis"
+        };
+        if why.starts_with('-') {
+            return Refusal::unavailable(format!("the private {name} refuses {setting}: {why}"));
+        }
+        let (log, words) = (
+            self.place.log(part.name()),
+            self.last_words(part, true).await,
+        );
+        Refusal::unavailable(format!(
+            "the private {name} does not answer: {why}. See {}: {words}",
+            log.display()
+        ))
+    }
+
+    pub(crate) fn running(&self, part: Part) -> Option<&Running> {
+        self.processes.get(&part)?.running.as_ref()
+    }
+
+    /// Starts a part and writes its pid file. There is no await between the two: no signal can come between,
+    /// and leave a process that nobody knows of.
+    pub(crate) fn launch(&mut self, part: Part) -> Told<Launched> {
+        let (name, log) = (part.name(), self.place.log(part.name()));
+        let cannot = |error: io::Error| {
+            Refusal::failure(format!("cannot start {name}: {}.", reason(&error)))
+        };
+        let mark = logs::mark(&log).map_err(cannot)?;
+        let mut launched = Launched::default();
+        let mut command = match part {
+            Part::Postgres => {
+                let server =
+                    Postgres::create(&self.programs, &reachable(&self.place.data.join(name))?)?;
+                let port = self.seat_port(part);
+                launched.postgres.insert(server).command(port, &[], &[])
+            }
+            Part::Redis => {
+                // Anew, because its password may have been rotated since.
+                let settings = Settings::load(&self.place)?;
+                let url = settings.get(REDIS_URL).unwrap_or_default();
+                let password = ServerUrl::parse(REDIS_URL, &url, 6379)?.password;
+                let dir = reachable(&self.place.data.join(name))?;
+                let port = self.seat_port(part);
+                let server = Redis::create(&self.programs, &dir, port, &password, &[])?;
+                launched.redis.insert(server).command(&[])
+            }
+            _ => self.service(part),
+        };
+        let writer = if part.is_service() {
+            logs::append(&mut command, &log).map_err(cannot)?;
+            None
+        } else {
+            Some(Writer::of(&mut command, &log, self.limits).map_err(cannot)?)
+        };
+        let mut child = process::spawn(command).map_err(cannot)?;
+        if let Err(error) = self.place.pid_file(name).write(child.id()) {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(cannot(error));
+        }
+        let watched = self.processes.entry(part).or_default();
+        watched.is_told_upgraded = false;
+        watched.running = Some(Running {
+            child,
+            since: Instant::now(),
+            mark,
+            writer,
+        });
+        Ok(launched)
+    }
+
+    fn seat_port(&self, part: Part) -> u16 {
+        let seat = self.stack.as_ref().and_then(|stack| stack.seat(part));
+        seat.map_or(0, |seat| seat.port)
+    }
+
+    /// Services read the same settings as we do, wherever they were built.
+    fn service(&self, part: Part) -> Command {
+        let mut command = Command::new(self.place.programs.join(part.name()));
+        command
+            .current_dir(&self.place.root)
+            .env("LC_ALL", "C")
+            .env("ARENA_HOME", &self.place.root)
+            .env("ARENA_ENV_FILE", &self.place.env_file)
+            .env(LOG_FILE, self.place.log(part.name()));
+        if let Some(url) = &self.api_url {
+            command.env("API_URL", url);
+        }
+        command
+    }
+
+    /// Starts a service, and waits until its `/ready` says 200.
+    async fn start_service(&mut self, part: Part) -> Told<()> {
+        self.launch(part)?;
+        let Some(seat) = self
+            .stack
+            .as_ref()
+            .and_then(|stack| stack.seat(part))
+            .cloned()
+        else {
+            return Ok(());
+        };
+        let (name, log) = (part.name(), self.place.log(part.name()));
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            let answer = probe::ready(&seat.host, seat.port).await;
+            if answer == Some(200) {
+                return Ok(());
+            }
+            if let Some(code) = self.ended(part) {
+                let words = self.last_words(part, code == i32::from(EXIT_CONFIG)).await;
+                let passed = [EXIT_CONFIG, EXIT_UNAVAILABLE]
+                    .into_iter()
+                    .find(|known| i32::from(*known) == code);
+                let text = format!(
+                    "{name} ended while starting (code {code}). See {}. It said:\n{words}",
+                    log.display()
+                );
+                return Err(Refusal::new(passed.unwrap_or(1), text));
+            }
+            if Instant::now() >= deadline {
+                let (seconds, at) = (READY_WITHIN.as_secs(), seat.authority());
+                let said = answer.map_or_else(|| "nothing".to_owned(), |code| code.to_string());
+                let words = self.last_words(part, false).await;
+                return Err(Refusal::failure(format!(
+                    "{name} was not ready within {seconds} s (http://{at}/ready says {said}). See {}. It \
+                     said:\n{words}",
+                    log.display()
+                )));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// The exit code of a part that has ended.
+    pub(crate) fn ended(&mut self, part: Part) -> Option<i32> {
+        let running = self.processes.get_mut(&part)?.running.as_mut()?;
+        running.child.try_wait().ok().flatten().map(code_of)
+    }
+
+    /// What it said about its end.
+    pub(crate) async fn last_words(&self, part: Part, whole: bool) -> String {
+        let Some(running) = self.running(part) else {
+            return String::new();
+        };
+        let deadline = Instant::now() + LAST_WORDS_WITHIN;
+        while running
+            .writer
+            .as_ref()
+            .is_some_and(|writer| !writer.has_ended())
+            && !running.lives()
+            && Instant::now() < deadline
+        {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        logs::last_words(&self.place.log(part.name()), running.mark, whole)
+    }
+
+    /// The end of all, whatever its reason.
+    async fn wind_up(&mut self) {
+        stop::everything(&self.place).await;
+        // Whose pid files somebody has deleted.
+        for (part, watched) in self.processes.iter().rev() {
+            if let Some(running) = watched.running.as_ref().filter(|running| running.lives()) {
+                stop::one(*part, running.pid()).await;
+            }
+        }
+        let deadline = Instant::now() + LAST_WORDS_WITHIN;
+        let writes = |watched: &Watched| {
+            let running = watched.running.as_ref();
+            let writer = running.and_then(|running| running.writer.as_ref());
+            writer.is_some_and(|writer| !writer.has_ended())
+        };
+        while self.processes.values().any(writes) && Instant::now() < deadline {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        self.place.supervisor().remove();
+    }
+}
+
+/// A server that was started, to be asked.
+#[derive(Default)]
+pub(crate) struct Launched {
+    postgres: Option<Postgres>,
+    redis: Option<Redis>,
+}
+
+/// Servers of the user's own must answer before anything is started.
+async fn check_given(stack: &Stack, arena: &impl Arena) -> Told<()> {
+    if let Some(seat) = stack.seat(Part::Redis).filter(|seat| !seat.is_private) {
+        let at = seat.authority();
+        if !probe::accepts(&seat.host, seat.port).await {
+            return Err(absent("Redis", &at, REDIS_URL));
+        }
+        arena
+            .redis()
+            .await
+            .map_err(|why| refused("Redis", &at, REDIS_URL, &why))?;
+    }
+    let Some(seat) = stack.seat(Part::Postgres).filter(|seat| !seat.is_private) else {
+        return Ok(());
+    };
+    if !probe::accepts(&seat.host, seat.port).await {
+        return Err(absent("Postgres", &seat.authority(), DATABASE_URL));
+    }
+    check_roles(stack, arena).await
+}
+
+async fn check_roles(stack: &Stack, arena: &impl Arena) -> Told<()> {
+    let at = stack
+        .seat(Part::Postgres)
+        .map(Seat::authority)
+        .unwrap_or_default();
+    for setting in [DATABASE_URL, DATABASE_OWNER_URL] {
+        arena
+            .postgres(setting)
+            .await
+            .map_err(|why| refused("Postgres", &at, setting, &why))?;
+    }
+    Ok(())
+}
+
+fn absent(server: &str, at: &str, setting: &str) -> Refusal {
+    Refusal::unavailable(format!(
+        "{server} at {at} does not accept connections. Is it running, and is {setting} right?"
+    ))
+}
+
+fn refused(server: &str, at: &str, setting: &str, why: &str) -> Refusal {
+    Refusal::unavailable(format!("{server} at {at} refuses {setting}: {why}"))
+}
