@@ -80,7 +80,7 @@ start() {
     print_status
     say
     authority "${host[api]}" "${port[api]}"
-    say "The arena is open: http://$REPLY/economy  /bots  /markets  /posts/feed  /ledger"
+    say "The arena is open: http://$REPLY   and there /economy  /bots  /markets  /posts/feed  /ledger"
     say "Logs: $logs   Stop: Ctrl-C or ./run_system.sh stop"
     watch
 }
