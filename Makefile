@@ -26,7 +26,7 @@ drill: ## 200 faults under load, in a quarter of an hour (SEED=7 FAULTS=50 for o
 	@cargo build --locked --workspace --bins --examples
 	@"$${CARGO_TARGET_DIR:-target}/debug/drill"
 
-history: ## what services repeat and lists cost after a quarter (ten million entries and events, 20 GB for a while), and a chain of ten million
+history: ## the cost of repeated queries and lists on a database of three months (ten million rows, 20 GB for a while), and a chain of ten million
 	@scripts/with-test-services bash -c 'cargo build --locked --workspace --bins && HISTORY_ROWS=10000000 cargo test --locked -p system-tests --test it history:: -- --nocapture && CHAIN_ENTRIES=10000000 cargo test --locked -p db --test it ledger::a_long_chain'
 
 fuzz: ## thousands of generated requests against the whole arena (SEED=7 for others)

@@ -136,7 +136,8 @@ pub async fn standing(url: &str) -> DbResult<Standing> {
 
 /// Roles that may append to the ledger, by a grant or through another role, and are neither `role` nor the
 /// one that takes its place or that it takes the place of. Superusers, the ledger's owner and its members may by
-/// what they are.
+/// what they are. A role that nobody but `role` can log in through is no other: in a fresh cluster under settings
+/// whose role was rotated, the migrations' grants go to such a one.
 pub async fn others_that_append(database: &Database, role: &str) -> DbResult<Vec<String>> {
     let ask = "SELECT r.rolname::text FROM pg_roles r, pg_class c \
          WHERE c.oid = 'public.ledger'::regclass AND has_table_privilege(r.oid, c.oid, 'INSERT') \
@@ -144,6 +145,13 @@ pub async fn others_that_append(database: &Database, role: &str) -> DbResult<Vec
            AND shobj_description(r.oid, 'pg_authid') IS DISTINCT FROM $2::text || $1::text \
            AND NOT EXISTS (SELECT FROM pg_roles own WHERE own.rolname = $1::text \
                               AND shobj_description(own.oid, 'pg_authid') = $2::text || r.rolname::text) \
+           AND (r.rolcanlogin \
+                OR NOT EXISTS (SELECT FROM pg_roles m WHERE m.rolname = $1::text AND pg_has_role(m.oid, r.oid, 'MEMBER')) \
+                OR EXISTS (SELECT FROM pg_roles m WHERE m.rolcanlogin AND NOT m.rolsuper AND m.rolname <> $1::text \
+                              AND pg_has_role(m.oid, r.oid, 'MEMBER') AND NOT pg_has_role(m.oid, c.relowner, 'USAGE') \
+                              AND shobj_description(m.oid, 'pg_authid') IS DISTINCT FROM $2::text || $1::text \
+                              AND NOT EXISTS (SELECT FROM pg_roles own WHERE own.rolname = $1::text \
+                                     AND shobj_description(own.oid, 'pg_authid') = $2::text || m.rolname::text))) \
          ORDER BY 1";
     let client = database.dedicated().await?;
     let rows = client.query(ask, &[&role, &MARK]).await?;

@@ -345,11 +345,8 @@ impl MarketRules {
                 let fits = !rules.bounty.is_negative() && rules.bounty <= self.pool_max;
                 need(fits, bounty, "must be from 0 to MARKET_POOL_MAX");
                 let lasts = (least..=SPAN_MAX_SECONDS).contains(&rules.seconds);
-                need(
-                    lasts,
-                    seconds,
-                    "must be at least 10 (weather: 1800) and at most 2592000",
-                );
+                let within = format!("must be from {least} to {SPAN_MAX_SECONDS}");
+                need(lasts, seconds, &within);
                 need(
                     rules.weight <= 1_000_000,
                     weight,

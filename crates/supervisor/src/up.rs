@@ -160,7 +160,7 @@ impl Supervisor {
         }
         say(&table(&self.place, &stack, self.said).await.text);
         say(&format!(
-            "\nThe arena is open: http://{api}/economy  /bots  /markets  /posts/feed  /ledger\nLogs: {}   \
+            "\nThe arena is open: http://{api}   and there /economy  /bots  /markets  /posts/feed  /ledger\nLogs: {}   \
              Stop: Ctrl-C or ./run_system.sh stop",
             self.place.logs().display()
         ));

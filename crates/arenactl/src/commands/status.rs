@@ -235,7 +235,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.arena {
             Some(arena) => write!(f, "{arena}")?,
-            None => write!(f, "arena   not known: Postgres does not tell")?,
+            None => write!(
+                f,
+                "arena   not known: Postgres does not tell; ./run_system.sh starts what is not running"
+            )?,
         }
         let Some(errors) = &self.errors else {
             let logs = self.logs.display().to_string();

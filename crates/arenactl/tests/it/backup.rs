@@ -644,6 +644,33 @@ async fn what_the_migrations_did_not_make_is_named_and_not_restored() {
     }
 }
 
+/// After a rotation and a reset the private Postgres has what the migrations grant in such a role.
+#[tokio::test]
+async fn a_role_that_only_the_services_log_in_through_is_no_stranger() {
+    let bench = Bench::new().await;
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    let (group, stranger) = (format!("group_{random}"), format!("stranger_{random}"));
+    let client = test_kit::connect(&test_kit::superuser_url()).await;
+    let make =
+        format!("CREATE ROLE {group}; GRANT {group} TO arena_app; CREATE ROLE {stranger} LOGIN");
+    client.batch_execute(&make).await.unwrap();
+    let owner = bench.arena.owner_client().await;
+    let grant = format!("GRANT INSERT ON ledger TO {group}");
+    owner.batch_execute(&grant).await.unwrap();
+    let ran = bench.run(&["debug-auth"]);
+    let works = "works  services: nobody but arena_app may append to the ledger";
+    assert!(ran.stdout.contains(works), "{}", ran.stdout);
+    let member = format!("GRANT {group} TO {stranger}");
+    client.batch_execute(&member).await.unwrap();
+    let ran = bench.run(&["debug-auth"]).ended_with(1);
+    let fails = format!("FAILS  services: {group}, {stranger} may append to the ledger");
+    assert!(ran.stdout.contains(&fails), "{}", ran.stdout);
+    let over = format!("REVOKE INSERT ON ledger FROM {group}");
+    owner.batch_execute(&over).await.unwrap();
+    let drop = format!("DROP ROLE {group}; DROP ROLE {stranger}");
+    client.batch_execute(&drop).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_role_that_may_append_and_is_no_services_role_is_named() {
     let bench = Bench::new().await;

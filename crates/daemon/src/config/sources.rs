@@ -55,7 +55,7 @@ impl Sources {
                     sources.add_file_problem(path.display().to_string(), text);
                 } else {
                     sources.looked_at = format!(
-                        "Set them in the environment, or in {} (there is no such file).",
+                        "Set them in the environment, or in {} (there is no such file; ./run_system.sh writes one).",
                         path.display()
                     );
                 }
