@@ -190,3 +190,154 @@ pub struct BotEventData {
     #[serde(default)]
     pub paused: Option<Pause>,
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use ledger_core::event::{
+        BotEvent, EntryEvent, MarketEvent, NewEvent, PostEvent, PredictionEnded, PredictionOpened,
+        PriceEvent, TickEvent,
+    };
+    use ledger_core::ids::PriceId;
+    use ledger_core::money::{Confidence, Price};
+    use ledger_core::prediction::PriceSource;
+    use ledger_core::{EntryType, Hash, Reference};
+    use serde_json::json;
+
+    use super::*;
+
+    fn money(text: &str) -> Money {
+        text.parse().unwrap()
+    }
+
+    fn one_of_each() -> Vec<NewEvent> {
+        let at = Timestamp::from_micros(1_790_000_000_000_000).unwrap();
+        let (bot_id, id) = (BotId(7), PredictionId(12));
+        let confidence = Confidence::new(money("0.6")).unwrap();
+        let pause = Pause {
+            since: at,
+            reason: "a look".to_owned(),
+        };
+        let paused = |paused| {
+            NewEvent::Bot(BotEvent {
+                bot_id,
+                status: BotStatus::Alive,
+                paused,
+            })
+        };
+        vec![
+            NewEvent::Entry(EntryEvent {
+                bot_id,
+                sequence: 3,
+                entry_type: EntryType::Wager,
+                amount: money("-5"),
+                balance_after: money("995"),
+                reference: Reference::new("OBS:1").unwrap(),
+                recorded_at: at,
+                hash: Hash::ZERO,
+            }),
+            NewEvent::Post(PostEvent {
+                bot_id,
+                kind: PostKind::Wager,
+                content: "Wagers".to_owned(),
+                reference: "OBS:1".to_owned(),
+                created_at: at,
+            }),
+            NewEvent::PredictionOpened(PredictionOpened {
+                id,
+                bot_id,
+                direction: Direction::Up,
+                wager_amount: money("5"),
+                confidence,
+                status: PredictionStatus::Open,
+                settles_at: at,
+            }),
+            NewEvent::PredictionEnded(PredictionEnded {
+                id,
+                bot_id,
+                direction: Direction::Up,
+                wager_amount: money("5"),
+                confidence,
+                start_price: None,
+                end_price: Some(Price::new(money("60000")).unwrap()),
+                status: PredictionStatus::Won,
+                payout: money("10"),
+                brier: Some(money("0.16")),
+            }),
+            NewEvent::Market(MarketEvent {
+                id: MarketId(uuid::Uuid::nil()),
+                source: MarketSource::Weather,
+                description: "Will it?".to_owned(),
+                status: MarketStatus::Open,
+                outcome: None,
+                bounty: money("5"),
+                pool: money("15"),
+                bets: 2,
+                bets_close_at: at,
+                deadline: at,
+                void_reason: None,
+                paused: Some(pause.clone()),
+            }),
+            NewEvent::Tick(TickEvent {
+                tick: CycleNumber(9),
+                mode: Enforcement::Observe,
+                bots: 3,
+                fees: "1.50000000".to_owned(),
+                liquidated: 0,
+                failed: 0,
+            }),
+            NewEvent::Price(PriceEvent {
+                id: PriceId(4),
+                price: Price::new(money("60000")).unwrap(),
+                source: PriceSource::Simulated,
+                provider_at: at,
+                sampled_at: at,
+            }),
+            paused(None),
+            paused(Some(None)),
+            paused(Some(Some(pause))),
+        ]
+    }
+
+    /// What is written is what is documented: each field that a writer has is one that a reader knows, under
+    /// the same name.
+    #[test]
+    fn each_kind_of_event_reads_as_it_was_written() {
+        let mut kinds = std::collections::BTreeSet::new();
+        for written in one_of_each() {
+            kinds.insert(written.kind().as_str());
+            let mut data = serde_json::to_value(&written).unwrap();
+            // As `db::events` adds them.
+            let added =
+                json!({ "handle": "mia", "recorded_at_us": 1, "previous_hash": Hash::ZERO });
+            for (field, value) in added.as_object().unwrap() {
+                data[field] = value.clone();
+            }
+            let event = Event {
+                id: "1-1".to_owned(),
+                kind: written.kind(),
+                at: Timestamp::from_micros(0).unwrap(),
+                data: data.clone(),
+            };
+            let known = match event.read().unwrap() {
+                EventData::Entry(it) => serde_json::to_value(it),
+                EventData::Post(it) => serde_json::to_value(it),
+                EventData::Prediction(it) => serde_json::to_value(it),
+                EventData::Market(it) => serde_json::to_value(it),
+                EventData::Tick(it) => serde_json::to_value(it),
+                EventData::Price(it) => serde_json::to_value(it),
+                EventData::Bot(it) => serde_json::to_value(it),
+            }
+            .unwrap();
+            for (field, value) in data.as_object().unwrap() {
+                let is_added = added.get(field).is_some();
+                assert!(
+                    is_added || value.is_null() || known.get(field) == Some(value),
+                    "{written:?}: {field} is not told as it was written: {known}"
+                );
+            }
+        }
+        assert_eq!(kinds.len(), EventKind::ALL.len());
+    }
+}

@@ -7,9 +7,11 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Numeric, Text, Timestamptz, Untyped, Uuid};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use futures_util::future::{join, join_all, join3};
+use ledger_core::NewEvent;
 use ledger_core::economy::{self, EconomyRules, Wallet};
+use ledger_core::event::PredictionOpened;
 use ledger_core::money::{Confidence, Stake};
 use ledger_core::post::{Draft, PostKind};
 use ledger_core::prediction::{self, Direction, PredictionStatus};
@@ -18,7 +20,7 @@ use serde_json::json;
 
 use crate::audit::{self, AuditRow};
 use crate::error::{Conflict, DbError, DbResult, first_cause};
-use crate::events::{self, EventDraft, EventKind};
+use crate::events;
 use crate::house::{self, Exposure};
 use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause, Locked};
@@ -315,20 +317,17 @@ impl<'a> Placement<'a> {
         })
     }
 
-    fn event(&self) -> EventDraft {
+    fn event(&self) -> NewEvent {
         let wager = self.placing.wager;
-        EventDraft {
-            kind: EventKind::Prediction,
-            data: json!({
-                "id": self.prediction_id,
-                "bot_id": wager.bot_id,
-                "direction": wager.direction,
-                "wager_amount": wager.stake.money(),
-                "confidence": wager.confidence,
-                "status": PredictionStatus::Open,
-                "settles_at": self.settles_at,
-            }),
-        }
+        NewEvent::PredictionOpened(PredictionOpened {
+            id: PredictionId(self.prediction_id),
+            bot_id: wager.bot_id,
+            direction: wager.direction,
+            wager_amount: wager.stake.money(),
+            confidence: wager.confidence,
+            status: PredictionStatus::Open,
+            settles_at: self.settles_at,
+        })
     }
 }
 
@@ -395,7 +394,7 @@ impl<'a> InsertPlacements<'a> {
 async fn write(
     conn: &Connection,
     placements: &[Placement<'_>],
-    entry_events: &[EventDraft],
+    entry_events: &[NewEvent],
     house: House<'_>,
 ) -> DbResult<()> {
     let rules = house.rules;

@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Untyped};
 use diesel_async::{AsyncConnection, RunQueryDsl};
+use ledger_core::NewEvent;
 use ledger_core::economy::{self, EconomyRules};
+use ledger_core::event::BotEvent;
 use ledger_core::post::Draft;
 use ledger_core::{BotId, BotStatus, Entry, Handle, Money, Pause, Timestamp};
 use serde_json::json;
@@ -16,8 +18,8 @@ pub use operator::{OperatorAct, retire, revive};
 use crate::PAGE_MAX;
 use crate::audit::{self, AuditRow};
 use crate::error::{DbError, DbResult};
-use crate::events::{self, EventDraft, EventKind};
-use crate::idempotency::{self, Remember};
+use crate::events;
+use crate::idempotency::Remember;
 use crate::ledger::{self, Cause};
 use crate::pauses::{Brake, pause_in};
 use crate::pool::Connection;
@@ -107,11 +109,11 @@ pub async fn register(
         };
         audit::write(conn, row).await?;
         let mut drafts = appended.events();
-        let data = json!({ "bot_id": id, "handle": new.handle, "status": profile.status });
-        drafts.push(EventDraft {
-            kind: EventKind::Bot,
-            data,
-        });
+        drafts.push(NewEvent::Bot(BotEvent {
+            bot_id: id,
+            status: profile.status,
+            paused: None,
+        }));
         events::write(conn, &drafts).await?;
         let grant = appended.entries.into_iter().next();
         let grant = grant.ok_or_else(|| DbError::corrupt("a genesis without an entry"))?;

@@ -15,7 +15,7 @@ use diesel::OptionalExtension;
 use diesel::sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz, Untyped};
 use diesel_async::RunQueryDsl;
 pub use ledger_core::EventKind;
-use ledger_core::{BotId, Timestamp};
+use ledger_core::{BotId, NewEvent, Timestamp};
 use serde_json::Value;
 
 use crate::error::{DbError, DbResult};
@@ -27,31 +27,25 @@ pub const KEPT_DAYS: i64 = 7;
 /// The most events that one call of [`prune`] forgets.
 pub const PRUNE_MAX: i64 = 10_000;
 
-/// An event that is yet to be written.
-#[derive(Debug, Clone)]
-pub(crate) struct EventDraft {
-    pub(crate) kind: EventKind,
-    pub(crate) data: Value,
-}
-
 statement! {
-    struct InsertEvents<'a> {
+    struct InsertEvents {
         kind: Vec<&'static str> as Array<Text>,
-        data: Vec<&'a Value> as Array<Jsonb>,
+        data: Vec<Value> as Array<Jsonb>,
     } returns Untyped =
     "INSERT INTO events (kind, data) SELECT k::event_kind, d FROM UNNEST({}, {}) AS e (k, d)"
 }
 
 /// Writes events in the caller's transaction.
-pub(crate) async fn write(mut conn: &Connection, drafts: &[EventDraft]) -> DbResult<()> {
-    if drafts.is_empty() {
+pub(crate) async fn write(mut conn: &Connection, new: &[NewEvent]) -> DbResult<()> {
+    if new.is_empty() {
         return Ok(());
     }
+    let data: Result<Vec<Value>, _> = new.iter().map(serde_json::to_value).collect();
     let insert = InsertEvents {
-        kind: drafts.iter().map(|draft| draft.kind.as_str()).collect(),
-        data: drafts.iter().map(|draft| &draft.data).collect(),
+        kind: new.iter().map(|event| event.kind().as_str()).collect(),
+        data: data.map_err(DbError::corrupt)?,
     };
-    if insert.execute(&mut conn).await? != drafts.len() {
+    if insert.execute(&mut conn).await? != new.len() {
         return Err(DbError::corrupt("an event was not written"));
     }
     Ok(())

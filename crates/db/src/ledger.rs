@@ -18,16 +18,17 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Bytea, Integer, Numeric, Text, Timestamptz, Untyped};
 use diesel_async::RunQueryDsl;
 use futures_util::future::join;
+use ledger_core::NewEvent;
 use ledger_core::chain::{Head, seal_onto};
 use ledger_core::economy::{Movement, Wallet};
+use ledger_core::event::BotEvent;
 use ledger_core::{BotId, CycleNumber, Entry, Hash, Timestamp};
 pub use reading::{
     JournalPosition, VERIFY_BATCH, Verification, journal, page, verified, verify_on,
 };
-use serde_json::json;
 
 use crate::error::{DbError, DbResult, first_cause};
-use crate::events::{self, EventDraft, EventKind};
+use crate::events;
 use crate::pauses::{Brake, pause_in};
 use crate::pool::Connection;
 use crate::schema::sql_types;
@@ -306,7 +307,7 @@ impl Sealed {
     }
 
     /// One `entry` event for each entry.
-    pub(crate) fn events(&self) -> Vec<EventDraft> {
+    pub(crate) fn events(&self) -> Vec<NewEvent> {
         self.entries.iter().map(entry_event).collect()
     }
 
@@ -368,20 +369,8 @@ fn all_rows(written: diesel::QueryResult<usize>, expected: usize) -> DbResult<()
     }
 }
 
-pub(crate) fn entry_event(entry: &Entry) -> EventDraft {
-    EventDraft {
-        kind: EventKind::Entry,
-        data: json!({
-            "bot_id": entry.bot_id,
-            "sequence": entry.sequence,
-            "entry_type": entry.entry_type,
-            "amount": entry.amount,
-            "balance_after": entry.balance_after,
-            "reference": entry.reference,
-            "recorded_at": entry.recorded_at,
-            "hash": entry.hash,
-        }),
-    }
+pub(crate) fn entry_event(entry: &Entry) -> NewEvent {
+    NewEvent::Entry(entry.into())
 }
 
 statement! {
@@ -496,9 +485,10 @@ async fn set_status(
             wallet.head.bot_id
         )));
     }
-    let event = EventDraft {
-        kind: EventKind::Bot,
-        data: json!({ "bot_id": wallet.head.bot_id, "status": wallet.status }),
-    };
+    let event = NewEvent::Bot(BotEvent {
+        bot_id: wallet.head.bot_id,
+        status: wallet.status,
+        paused: None,
+    });
     events::write(conn, &[event]).await
 }

@@ -2,15 +2,15 @@
 //! and added to the agent's totals in the same transaction.
 
 use diesel::prelude::*;
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use futures_util::future::join;
 use ledger_core::economy::{Enforcement, Wallet};
 use ledger_core::{BotId, Money, Timestamp};
 use serde_json::json;
 
 use crate::audit::{self, AuditRow};
-use crate::error::{DbError, DbResult, first_cause};
-use crate::idempotency::{self, Remember};
+use crate::error::{DbResult, first_cause};
+use crate::idempotency::Remember;
 use crate::ledger;
 use crate::pauses::Brake;
 use crate::pool::Connection;

@@ -9,16 +9,18 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Text, Timestamptz};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
+use ledger_core::NewEvent;
 use ledger_core::economy::Operator;
+use ledger_core::event::BotEvent;
 use ledger_core::{BotId, MarketId, Pause, Refusal, Timestamp};
 use serde_json::{Value, json};
 
 use crate::audit::{self, AuditRow};
 use crate::bots::{self, BotProfile, BotRef};
-use crate::error::{DbError, DbResult};
-use crate::events::{self, EventDraft, EventKind};
-use crate::idempotency::{self, Remember};
+use crate::error::DbResult;
+use crate::events;
+use crate::idempotency::Remember;
 use crate::ledger;
 use crate::markets::{self, Market};
 use crate::pool::Connection;
@@ -162,7 +164,7 @@ pub async fn resume_arena(
             record(conn, who, "RESUME_ARENA", None, json!({ "reason": reason })).await?;
             // Their deadlines moved with the end of the pause.
             let research = markets::open_research(conn).await?;
-            let drafts: Vec<EventDraft> = research.iter().map(Market::event).collect();
+            let drafts: Vec<NewEvent> = research.iter().map(Market::event).collect();
             events::write(conn, &drafts).await?;
         }
         let braked = Braked {
@@ -207,10 +209,12 @@ pub async fn set_bot(
         }
         let profile = bots::find(conn, &BotRef::Id(id)).await?;
         if changed {
-            let data = json!({ "bot_id": id, "handle": profile.handle,
-                                   "status": profile.status, "paused": profile.pause });
-            let kind = EventKind::Bot;
-            events::write(conn, &[EventDraft { kind, data }]).await?;
+            let event = NewEvent::Bot(BotEvent {
+                bot_id: id,
+                status: profile.status,
+                paused: Some(profile.pause.clone()),
+            });
+            events::write(conn, &[event]).await?;
         }
         let braked = Braked {
             pause: profile.pause.clone(),

@@ -4,13 +4,13 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Text, Timestamptz, Untyped};
 use diesel_async::RunQueryDsl;
+use ledger_core::NewEvent;
+use ledger_core::event::PostEvent;
 use ledger_core::post::{Draft, PostKind};
 use ledger_core::{BotId, Timestamp};
-use serde_json::json;
 
 use crate::PAGE_MAX;
 use crate::error::{DbError, DbResult};
-use crate::events::{EventDraft, EventKind};
 use crate::pool::Connection;
 use crate::schema::{bots, posts};
 use crate::sql::{SqlPostKind, statement};
@@ -37,17 +37,14 @@ pub(crate) struct NewPost {
 }
 
 impl NewPost {
-    pub(crate) fn event(&self) -> EventDraft {
-        EventDraft {
-            kind: EventKind::Post,
-            data: json!({
-                "bot_id": self.bot_id,
-                "kind": self.draft.kind,
-                "content": self.draft.content,
-                "reference": self.reference,
-                "created_at": self.created_at,
-            }),
-        }
+    pub(crate) fn event(&self) -> NewEvent {
+        NewEvent::Post(PostEvent {
+            bot_id: self.bot_id,
+            kind: self.draft.kind,
+            content: self.draft.content.clone(),
+            reference: self.reference.clone(),
+            created_at: self.created_at,
+        })
     }
 }
 

@@ -8,7 +8,9 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Nullable, Numeric, Text, Timestamptz, Untyped};
 use diesel_async::{AsyncConnection, RunQueryDsl};
+use ledger_core::NewEvent;
 use ledger_core::economy::{EconomyRules, Wallet};
+use ledger_core::event::PredictionEnded;
 use ledger_core::ids::PriceId;
 use ledger_core::money::{Confidence, Price, Stake};
 use ledger_core::post::Draft;
@@ -17,11 +19,10 @@ use ledger_core::prediction::{
     PriceSample, PriceSource, SAMPLE_AGE_MAX_SECONDS, Verdict, VoidReason,
 };
 use ledger_core::{BotId, BotStatus, Hash, Money, PredictionId, Timestamp};
-use serde_json::json;
 
 use crate::PAGE_MAX;
 use crate::error::{DbError, DbResult};
-use crate::events::{self, EventDraft, EventKind};
+use crate::events;
 use crate::house;
 use crate::ledger::{self, Cause};
 use crate::pauses::Brake;
@@ -715,7 +716,7 @@ impl Close {
 async fn close(
     conn: &mut Connection,
     closed: &[(Judged, PredictionSettlement, Timestamp)],
-    mut drafts: Vec<EventDraft>,
+    mut drafts: Vec<NewEvent>,
 ) -> DbResult<()> {
     if Close::of(closed).execute(conn).await? != closed.len() {
         return Err(DbError::corrupt("a prediction to be settled was not open"));
@@ -738,21 +739,18 @@ async fn close(
             created_at: *at,
         };
         drafts.push(post.event());
-        drafts.push(EventDraft {
-            kind: EventKind::Prediction,
-            data: json!({
-                "id": prediction.id,
-                "bot_id": bot_id,
-                "direction": prediction.direction,
-                "wager_amount": prediction.wager.money(),
-                "confidence": prediction.confidence,
-                "start_price": start.map(|sample| sample.price),
-                "end_price": end_sample.map(|sample| sample.price),
-                "status": end.status,
-                "payout": end.payout,
-                "brier": end.brier,
-            }),
-        });
+        drafts.push(NewEvent::PredictionEnded(PredictionEnded {
+            id: prediction.id,
+            bot_id: *bot_id,
+            direction: prediction.direction,
+            wager_amount: prediction.wager.money(),
+            confidence: prediction.confidence,
+            start_price: start.map(|sample| sample.price),
+            end_price: end_sample.map(|sample| sample.price),
+            status: end.status,
+            payout: end.payout,
+            brier: end.brier,
+        }));
         new_posts.push(post);
     }
     posts::write(conn, &new_posts).await?;

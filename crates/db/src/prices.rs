@@ -3,15 +3,16 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, RunQueryDsl};
+use ledger_core::NewEvent;
+use ledger_core::event::PriceEvent;
 use ledger_core::ids::PriceId;
 use ledger_core::money::Price;
 use ledger_core::prediction::{Found, Known, PriceSample, PriceSource, SAMPLE_AGE_MAX_SECONDS};
 use ledger_core::{EconomyRules, Timestamp};
-use serde_json::json;
 
 use crate::PAGE_MAX;
 use crate::error::{DbError, DbResult};
-use crate::events::{self, EventDraft, EventKind};
+use crate::events;
 use crate::pool::Connection;
 use crate::schema::{price_history_reads, prices};
 use crate::sql::{SqlMoney, SqlPriceSource};
@@ -97,21 +98,14 @@ pub async fn record(
         let Some(row) = row.map(price_of).transpose()? else {
             return Ok(None);
         };
-        let data = json!({
-            "id": row.sample.id,
-            "price": price,
-            "source": source,
-            "provider_at": provider_at,
-            "sampled_at": row.sampled_at,
+        let event = NewEvent::Price(PriceEvent {
+            id: row.sample.id,
+            price,
+            source,
+            provider_at,
+            sampled_at: row.sampled_at,
         });
-        events::write(
-            conn,
-            &[EventDraft {
-                kind: EventKind::Price,
-                data,
-            }],
-        )
-        .await?;
+        events::write(conn, &[event]).await?;
         Ok(Some(row))
     })
     .await

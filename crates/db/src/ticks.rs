@@ -13,13 +13,14 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncConnection, RunQueryDsl};
+use ledger_core::NewEvent;
 use ledger_core::economy::{self, EconomyRules, Enforcement};
+use ledger_core::event::TickEvent;
 use ledger_core::post::Draft;
 use ledger_core::{BotId, CycleNumber, Hash, Pause, Refusal, Timestamp};
-use serde_json::json;
 
 use crate::error::{DbError, DbResult};
-use crate::events::{self, EventDraft, EventKind};
+use crate::events;
 use crate::pauses::Brake;
 use crate::pool::Connection;
 use crate::posts::NewPost;
@@ -203,22 +204,15 @@ pub async fn close(conn: &mut Connection, cycle: &Cycle) -> DbResult<Option<Cycl
         .await
         .optional()?;
         if let Some(totals) = &totals {
-            let data = json!({
-                "tick": cycle.number,
-                "mode": cycle.enforcement,
-                "bots": totals.bots,
-                "fees": totals.fees,
-                "liquidated": totals.liquidated,
-                "failed": totals.failed,
+            let event = NewEvent::Tick(TickEvent {
+                tick: cycle.number,
+                mode: cycle.enforcement,
+                bots: totals.bots,
+                fees: totals.fees.clone(),
+                liquidated: totals.liquidated,
+                failed: totals.failed,
             });
-            events::write(
-                conn,
-                &[EventDraft {
-                    kind: EventKind::Tick,
-                    data,
-                }],
-            )
-            .await?;
+            events::write(conn, &[event]).await?;
         }
         Ok(totals)
     })

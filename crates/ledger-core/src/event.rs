@@ -1,9 +1,20 @@
-//! Kinds of live events: what happened in the arena, told to whoever listens.
+//! Live events: what happened in the arena, told to whoever listens.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::economy::{BotStatus, Enforcement};
+use crate::entry::{Entry, Hash, Reference};
+use crate::entry_types::EntryType;
+use crate::ids::{BotId, CycleNumber, MarketId, PredictionId, PriceId};
+use crate::market::{MarketSource, MarketStatus};
+use crate::money::{Confidence, Money, Price};
+use crate::pause::Pause;
+use crate::post::PostKind;
+use crate::prediction::{Direction, PredictionStatus, PriceSource};
+use crate::time::Timestamp;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -68,4 +79,153 @@ impl FromStr for EventKind {
             .find(|kind| kind.as_str() == label)
             .ok_or(EventKindError)
     }
+}
+
+/// What happened, with all that is kept of it. Whoever reads it is told the bot's handle as well, and of
+/// an entry what else its hash covers: these never change, and are looked up then.
+///
+/// The order of fields is no part of it: events are kept as `jsonb`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum NewEvent {
+    Entry(EntryEvent),
+    Post(PostEvent),
+    PredictionOpened(PredictionOpened),
+    PredictionEnded(PredictionEnded),
+    Market(MarketEvent),
+    Tick(TickEvent),
+    Price(PriceEvent),
+    Bot(BotEvent),
+}
+
+impl NewEvent {
+    #[must_use]
+    pub const fn kind(&self) -> EventKind {
+        match self {
+            NewEvent::Entry(_) => EventKind::Entry,
+            NewEvent::Post(_) => EventKind::Post,
+            NewEvent::PredictionOpened(_) | NewEvent::PredictionEnded(_) => EventKind::Prediction,
+            NewEvent::Market(_) => EventKind::Market,
+            NewEvent::Tick(_) => EventKind::Tick,
+            NewEvent::Price(_) => EventKind::Price,
+            NewEvent::Bot(_) => EventKind::Bot,
+        }
+    }
+}
+
+/// An entry of a bot's chain.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EntryEvent {
+    pub bot_id: BotId,
+    pub sequence: i64,
+    pub entry_type: EntryType,
+    pub amount: Money,
+    pub balance_after: Money,
+    pub reference: Reference,
+    pub recorded_at: Timestamp,
+    pub hash: Hash,
+}
+
+impl From<&Entry> for EntryEvent {
+    fn from(entry: &Entry) -> EntryEvent {
+        EntryEvent {
+            bot_id: entry.bot_id,
+            sequence: entry.sequence,
+            entry_type: entry.entry_type,
+            amount: entry.amount,
+            balance_after: entry.balance_after,
+            reference: entry.reference.clone(),
+            recorded_at: entry.recorded_at,
+            hash: entry.hash,
+        }
+    }
+}
+
+/// A post.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PostEvent {
+    pub bot_id: BotId,
+    pub kind: PostKind,
+    pub content: String,
+    pub reference: String,
+    pub created_at: Timestamp,
+}
+
+/// A price prediction that was made.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PredictionOpened {
+    pub id: PredictionId,
+    pub bot_id: BotId,
+    pub direction: Direction,
+    pub wager_amount: Money,
+    pub confidence: Confidence,
+    pub status: PredictionStatus,
+    /// An estimate, until its start price is known.
+    pub settles_at: Timestamp,
+}
+
+/// A price prediction that has ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PredictionEnded {
+    pub id: PredictionId,
+    pub bot_id: BotId,
+    pub direction: Direction,
+    pub wager_amount: Money,
+    pub confidence: Confidence,
+    pub start_price: Option<Price>,
+    pub end_price: Option<Price>,
+    pub status: PredictionStatus,
+    pub payout: Money,
+    pub brier: Option<Money>,
+}
+
+/// A market as it stands now.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MarketEvent {
+    pub id: MarketId,
+    pub source: MarketSource,
+    pub description: String,
+    pub status: MarketStatus,
+    pub outcome: Option<String>,
+    pub bounty: Money,
+    /// Everything staked, and the bounty.
+    pub pool: Money,
+    /// How many bets or answers there are.
+    pub bets: i64,
+    pub bets_close_at: Timestamp,
+    pub deadline: Timestamp,
+    pub void_reason: Option<String>,
+    pub paused: Option<Pause>,
+}
+
+/// A cycle that reached every living bot.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TickEvent {
+    pub tick: CycleNumber,
+    pub mode: Enforcement,
+    pub bots: i64,
+    /// The sum of all fees, as a decimal; in observe mode of phantom fees. It may exceed one balance.
+    pub fees: String,
+    pub liquidated: i64,
+    pub failed: i64,
+}
+
+/// A price that the oracle kept.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PriceEvent {
+    pub id: PriceId,
+    pub price: Price,
+    pub source: PriceSource,
+    pub provider_at: Timestamp,
+    pub sampled_at: Timestamp,
+}
+
+/// A bot that was registered, whose status changed, or that an operator paused or resumed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BotEvent {
+    pub bot_id: BotId,
+    pub status: BotStatus,
+    /// Told by a pause or its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Option<Pause>>,
 }

@@ -37,7 +37,7 @@ pub use chain::{ChainFault, ChainVerifier, Head, SealError, seal};
 pub use economy::{BotStatus, EconomyRules, Enforcement, Wallet};
 pub use entry::{Entry, Hash, Posting, Reference};
 pub use entry_types::EntryType;
-pub use event::EventKind;
+pub use event::{EventKind, NewEvent};
 pub use ids::{BetId, BotId, CycleNumber, Handle, MarketId, ObservationId, PredictionId};
 pub use money::{Confidence, Money, MoneyError, Price, Stake};
 pub use movement::Movement;

@@ -1,7 +1,7 @@
 //! What operators do to bots.
 
 use diesel::prelude::*;
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use ledger_core::economy::{self, Operator};
 use ledger_core::post::Draft;
 use ledger_core::{Entry, Money};
@@ -11,7 +11,7 @@ use super::{BotProfile, BotRef, find, hold_cycle_boundary, latest_cycle};
 use crate::audit::{self, AuditRow};
 use crate::error::{DbError, DbResult};
 use crate::events;
-use crate::idempotency::{self, Remember};
+use crate::idempotency::Remember;
 use crate::ledger::{self, Cause, Sealed};
 use crate::pauses::Brake;
 use crate::pool::Connection;

@@ -1,7 +1,8 @@
 //! Research answers: judged, paid and closed in the transaction that takes them.
 
 use diesel::prelude::*;
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
+use ledger_core::NewEvent;
 use ledger_core::economy::{self, AnswerResult, Attempt, EconomyRules, Lookup, Wallet};
 use ledger_core::market::{BetState, MarketStatus, Taking};
 use ledger_core::money::{Confidence, Outcome};
@@ -14,8 +15,8 @@ use super::bets::markets_with_a_bet;
 use super::{Market, lock_markets, no_earlier_than_its_rows};
 use crate::audit::{self, AuditRow};
 use crate::error::{DbError, DbResult};
-use crate::events::{self, EventDraft};
-use crate::idempotency::{self, Remember};
+use crate::events;
+use crate::idempotency::Remember;
 use crate::ledger::{self, Cause};
 use crate::metrics::{self, Usage};
 use crate::pauses::Brake;
@@ -263,7 +264,7 @@ async fn tell(
     market: &Market,
     attempt: &Attempt,
     result: AnswerResult,
-    mut drafts: Vec<EventDraft>,
+    mut drafts: Vec<NewEvent>,
     at: Timestamp,
 ) -> DbResult<()> {
     // The reasoning of a right answer may hold the answer, and then the market is closed; that of a

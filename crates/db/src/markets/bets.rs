@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Numeric, Text, Timestamptz, Untyped, Uuid};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
+use ledger_core::NewEvent;
 use ledger_core::economy::{self, EconomyRules, Movement, Wallet};
 use ledger_core::market::{BetState, Side, Taking};
 use ledger_core::money::{Confidence, Stake};
@@ -15,7 +16,7 @@ use super::{Bet, Market, lock_markets};
 use crate::audit::{self, AuditRow};
 use crate::error::{DbError, DbResult};
 use crate::events;
-use crate::idempotency::{self, Remember};
+use crate::idempotency::Remember;
 use crate::ledger::{self, Cause};
 use crate::metrics::{self, Usage};
 use crate::pauses::Brake;
@@ -269,7 +270,7 @@ async fn tell(
     conn: &Connection,
     slip: &Slip,
     markets: &[Market],
-    mut drafts: Vec<events::EventDraft>,
+    mut drafts: Vec<NewEvent>,
     at: Timestamp,
 ) -> DbResult<()> {
     let mut new_posts = Vec::with_capacity(slip.bets.len());

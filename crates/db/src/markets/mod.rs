@@ -14,11 +14,13 @@ mod settle;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use ledger_core::NewEvent;
 use ledger_core::criteria::{Criteria, Times};
+use ledger_core::event::MarketEvent;
 use ledger_core::market::{BetState, MarketSource, MarketStatus, MarketView, Side};
 use ledger_core::research::{Answer, Nonce};
 use ledger_core::{BetId, BotId, Hash, MarketId, Money, Pause, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub use answers::{Judged, NewAnswer, answer};
 pub use bets::{BetsPlaced, NewBet, Slip, place};
@@ -31,7 +33,6 @@ pub use settle::{
 
 use crate::PAGE_MAX;
 use crate::error::{DbError, DbResult};
-use crate::events::{EventDraft, EventKind};
 use crate::pauses::pause_in;
 use crate::pool::Connection;
 use crate::rules::digest_of;
@@ -116,24 +117,21 @@ impl Market {
     }
 
     /// The `market` event of where it stands now.
-    pub(crate) fn event(&self) -> EventDraft {
-        EventDraft {
-            kind: EventKind::Market,
-            data: json!({
-                "id": self.id,
-                "source": self.source,
-                "description": self.description,
-                "status": self.status,
-                "outcome": self.outcome,
-                "bounty": self.bounty,
-                "pool": self.pool(),
-                "bets": self.bets,
-                "bets_close_at": self.bets_close_at,
-                "deadline": self.deadline,
-                "void_reason": self.void_reason,
-                "paused": self.pause,
-            }),
-        }
+    pub(crate) fn event(&self) -> NewEvent {
+        NewEvent::Market(MarketEvent {
+            id: self.id,
+            source: self.source,
+            description: self.description.clone(),
+            status: self.status,
+            outcome: self.outcome.clone(),
+            bounty: self.bounty,
+            pool: self.pool(),
+            bets: self.bets,
+            bets_close_at: self.bets_close_at,
+            deadline: self.deadline,
+            void_reason: self.void_reason.clone(),
+            paused: self.pause.clone(),
+        })
     }
 }
 

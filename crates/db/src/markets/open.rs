@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use ledger_core::criteria::{Criteria, Times, bets_close_at};
 use ledger_core::economy::{EconomyRules, MarketRules, Operator};
 use ledger_core::market::{MarketSource, check_deadline};
@@ -14,7 +14,7 @@ use super::{Market, NewEvidence, find, keep_evidence};
 use crate::audit::{self, AuditRow};
 use crate::error::{DbError, DbResult};
 use crate::events;
-use crate::idempotency::{self, Remember};
+use crate::idempotency::Remember;
 use crate::pauses::Brake;
 use crate::pool::Connection;
 use crate::rules::keep;

@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, Numeric, Text, Timestamptz, Untyped};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use futures_util::future::{join, join4};
+use ledger_core::NewEvent;
 use ledger_core::economy::{self, EconomyRules, Movement, Operator};
 use ledger_core::market::{
     self, BetState, MarketSettlement, MarketSource, MarketStatus, Resolution, Side, retry_seconds,
@@ -20,8 +21,8 @@ use serde_json::json;
 use super::{Finding, Market, MarketRow, NewEvidence, keep_evidence, locked_market};
 use crate::audit::{self, AuditRow};
 use crate::error::{DbError, DbResult, first_cause};
-use crate::events::{self, EventDraft};
-use crate::idempotency::{self, Remember};
+use crate::events;
+use crate::idempotency::Remember;
 use crate::ledger::{self, Cause, Locked};
 use crate::pauses::Brake;
 use crate::pool::Connection;
@@ -89,7 +90,7 @@ async fn pass_deadline(
         let readable = rows
             .into_iter()
             .filter_map(|row| Market::try_from(row).ok());
-        let drafts: Vec<EventDraft> = readable
+        let drafts: Vec<NewEvent> = readable
             .map(|market| Market { status, ..market }.event())
             .collect();
         events::write(conn, &drafts).await?;
@@ -599,7 +600,7 @@ async fn tell(
     market: &Market,
     open: &[OpenBet],
     settlement: &MarketSettlement,
-    mut drafts: Vec<EventDraft>,
+    mut drafts: Vec<NewEvent>,
     at: Timestamp,
 ) -> DbResult<()> {
     let reference = economy::market_reference(market.id).to_string();

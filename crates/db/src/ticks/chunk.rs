@@ -1,16 +1,16 @@
 //! A chunk of bots between lock and write: what the rules decide, as the rows that will travel.
 
+use ledger_core::NewEvent;
 use ledger_core::chain::{Head, seal_onto};
 use ledger_core::economy::{self, EconomyRules, Enforcement, Fate, Wallet};
+use ledger_core::event::BotEvent;
 use ledger_core::post::Draft;
 use ledger_core::{BotId, BotStatus, CycleNumber, Entry, Hash, Money, Reference, Timestamp};
-use serde_json::json;
 use tokio_postgres::Row;
 
 use super::{ChunkReport, Cycle};
 use crate::copy::{CopyWriter, Raw, Units, numeric_units, timestamp_of};
 use crate::error::{DbError, DbResult};
-use crate::events::{EventDraft, EventKind};
 use crate::ledger::entry_event;
 use crate::posts::NewPost;
 
@@ -26,7 +26,7 @@ pub(super) struct Chunk {
     pub(super) entries_len: u64,
     pub(super) metrics: bytes::Bytes,
     pub(super) posts: Vec<NewPost>,
-    pub(super) events: Vec<EventDraft>,
+    pub(super) events: Vec<NewEvent>,
     pub(super) report: ChunkReport,
 }
 
@@ -113,13 +113,13 @@ impl Chunk {
             reference: reference.to_string(),
             created_at: entry.recorded_at,
         };
-        let data = json!({ "bot_id": entry.bot_id, "status": BotStatus::Dead });
         self.events.push(entry_event(entry));
         self.events.push(post.event());
-        self.events.push(EventDraft {
-            kind: EventKind::Bot,
-            data,
-        });
+        self.events.push(NewEvent::Bot(BotEvent {
+            bot_id: entry.bot_id,
+            status: BotStatus::Dead,
+            paused: None,
+        }));
         self.posts.push(post);
         self.report.liquidated.push(entry.bot_id);
     }

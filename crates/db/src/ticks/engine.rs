@@ -314,13 +314,10 @@ impl Session {
         let event_kinds: Vec<&str> = chunk
             .events
             .iter()
-            .map(|event| event.kind.as_str())
+            .map(|event| event.kind().as_str())
             .collect();
-        let data: Vec<String> = chunk
-            .events
-            .iter()
-            .map(|event| event.data.to_string())
-            .collect();
+        let data: Result<Vec<String>, _> = chunk.events.iter().map(serde_json::to_string).collect();
+        let data = data.map_err(DbError::corrupt)?;
         let events: [Param<'_>; 2] = [&event_kinds, &data];
         let events = self.client.execute(&self.statements.insert_events, &events);
         let (posts, events) = join(posts, events).await;
