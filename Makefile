@@ -49,7 +49,7 @@ check: ## format, lints, scripts, the web page, the contract, packages, licences
 fmt: ## formats all Rust code
 	cargo fmt --all
 
-bench: ## benchmarks, on a throw-away Postgres with its default durability
+bench: ## benchmarks, on a throw-away Postgres with its default durability (the simulation without)
 	@cargo bench --locked -p ledger-core
 	@scripts/with-test-services --durable bash -c 'cargo build --locked --release --workspace --bins && cargo build --locked --release -p api --example with-constant && cargo run --locked --release -p system-tests --bin bench'
 

@@ -329,8 +329,9 @@ struct Open {
     reserved: Money,
 }
 
-/// The time and the prices that the judgements of one transaction share: most predictions of a batch
-/// began and end with the same samples, and what is known changes only between transactions.
+/// The time and the prices that the judgements of one transaction share, as each was first read: most
+/// predictions of a batch began and end with the same samples. What is recorded meanwhile counts the next
+/// time.
 struct Book {
     now: Timestamp,
     starts: HashMap<PriceId, PriceSample>,
@@ -719,7 +720,14 @@ async fn close(
     mut drafts: Vec<NewEvent>,
 ) -> DbResult<()> {
     if Close::of(closed).execute(conn).await? != closed.len() {
-        return Err(DbError::corrupt("a prediction to be settled was not open"));
+        let ids: Vec<_> = closed
+            .iter()
+            .map(|(case, ..)| case.open.prediction.id.to_string())
+            .collect();
+        let ids = ids.join(", ");
+        return Err(DbError::corrupt(format!(
+            "one of the predictions {ids} was not open"
+        )));
     }
     let mut new_posts = Vec::with_capacity(closed.len());
     for (case, end, at) in closed {

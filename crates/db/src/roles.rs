@@ -134,24 +134,23 @@ pub async fn standing(url: &str) -> DbResult<Standing> {
     })
 }
 
-/// Roles that may append to the ledger, by a grant or through another role, and are neither `role` nor the
-/// one that takes its place or that it takes the place of. Superusers, the ledger's owner and its members may by
-/// what they are. A role that nobody but `role` can log in through is no other: in a fresh cluster under settings
-/// whose role was rotated, the migrations' grants go to such a one.
+/// Roles that may append to the ledger, by a grant or through another role whose rights they have or can take
+/// (`SET ROLE`), and are neither `role` nor the one that takes its place or that it takes the place of. Superusers,
+/// the ledger's owner and its members may by what they are. A role that nobody can log in as and through which `role`
+/// has its rights is none: in a fresh cluster under settings whose role was rotated, the migrations grant to such a
+/// one.
 pub async fn others_that_append(database: &Database, role: &str) -> DbResult<Vec<String>> {
-    let ask = "SELECT r.rolname::text FROM pg_roles r, pg_class c \
-         WHERE c.oid = 'public.ledger'::regclass AND has_table_privilege(r.oid, c.oid, 'INSERT') \
-           AND NOT r.rolsuper AND NOT pg_has_role(r.oid, c.relowner, 'USAGE') AND r.rolname !~ '^pg_' AND r.rolname <> $1::text \
+    let ask = "WITH ledger AS (SELECT oid, relowner FROM pg_class WHERE oid = 'public.ledger'::regclass), \
+         granted AS (SELECT g.oid FROM pg_roles g, ledger l \
+                      WHERE has_table_privilege(g.oid, l.oid, 'INSERT') AND NOT g.rolsuper \
+                        AND NOT pg_has_role(g.oid, l.relowner, 'USAGE')), \
+         own AS (SELECT oid FROM pg_roles WHERE rolname = $1::text) \
+         SELECT r.rolname::text FROM pg_roles r, ledger l \
+         WHERE EXISTS (SELECT FROM granted g WHERE pg_has_role(r.oid, g.oid, 'MEMBER')) \
+           AND NOT r.rolsuper AND NOT pg_has_role(r.oid, l.relowner, 'USAGE') AND r.rolname !~ '^pg_' AND r.rolname <> $1::text \
            AND shobj_description(r.oid, 'pg_authid') IS DISTINCT FROM $2::text || $1::text \
-           AND NOT EXISTS (SELECT FROM pg_roles own WHERE own.rolname = $1::text \
-                              AND shobj_description(own.oid, 'pg_authid') = $2::text || r.rolname::text) \
-           AND (r.rolcanlogin \
-                OR NOT EXISTS (SELECT FROM pg_roles m WHERE m.rolname = $1::text AND pg_has_role(m.oid, r.oid, 'MEMBER')) \
-                OR EXISTS (SELECT FROM pg_roles m WHERE m.rolcanlogin AND NOT m.rolsuper AND m.rolname <> $1::text \
-                              AND pg_has_role(m.oid, r.oid, 'MEMBER') AND NOT pg_has_role(m.oid, c.relowner, 'USAGE') \
-                              AND shobj_description(m.oid, 'pg_authid') IS DISTINCT FROM $2::text || $1::text \
-                              AND NOT EXISTS (SELECT FROM pg_roles own WHERE own.rolname = $1::text \
-                                     AND shobj_description(own.oid, 'pg_authid') = $2::text || m.rolname::text))) \
+           AND NOT EXISTS (SELECT FROM own WHERE shobj_description(own.oid, 'pg_authid') = $2::text || r.rolname::text) \
+           AND (r.rolcanlogin OR NOT EXISTS (SELECT FROM own WHERE pg_has_role(own.oid, r.oid, 'MEMBER'))) \
          ORDER BY 1";
     let client = database.dedicated().await?;
     let rows = client.query(ask, &[&role, &MARK]).await?;

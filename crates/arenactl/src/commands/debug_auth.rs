@@ -223,7 +223,7 @@ async fn try_services(sources: &Sources, postgres: Option<&Postgres>) -> Check {
             let others = others.join(", ");
             let detail = format!(
                 "{others} may append to the ledger, and DATABASE_URL names {role}: find out who let them, and \
-                 take it away (REVOKE ALL ON ledger FROM …)"
+                 take away what lets them: REVOKE its INSERT ON ledger, or the membership in a role that has it"
             );
             Check::new(SERVICES, State::Fails, detail)
         }

@@ -237,7 +237,7 @@ impl fmt::Display for Report {
             Some(arena) => write!(f, "{arena}")?,
             None => write!(
                 f,
-                "arena   not known: Postgres does not tell; ./run_system.sh starts what is not running"
+                "arena   not known: Postgres does not tell. Is it running, and does DATABASE_URL lead to it?"
             )?,
         }
         let Some(errors) = &self.errors else {

@@ -54,8 +54,13 @@ impl Sources {
                     let text = format!("cannot be read: {error}");
                     sources.add_file_problem(path.display().to_string(), text);
                 } else {
+                    let maker = path.with_file_name("run_system.sh");
+                    let advice = match maker.is_file() {
+                        true => format!("; {} writes one", maker.display()),
+                        false => String::new(),
+                    };
                     sources.looked_at = format!(
-                        "Set them in the environment, or in {} (there is no such file; ./run_system.sh writes one).",
+                        "Set them in the environment, or in {} (there is no such file{advice}).",
                         path.display()
                     );
                 }

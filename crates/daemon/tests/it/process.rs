@@ -191,7 +191,7 @@ fn a_named_env_file_that_is_missing_is_a_problem_but_a_missing_default_is_not() 
 
     let (_, stderr) = run("config", &[]);
     assert!(
-        stderr.contains("no-such-arena/.env (there is no such file; ./run_system.sh writes one)"),
+        stderr.contains("no-such-arena/.env (there is no such file)"),
         "{stderr}"
     );
 }
