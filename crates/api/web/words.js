@@ -132,8 +132,8 @@ export function entryWords(entry, prediction) {
 /** @param {Economy["mode"]} mode */
 export function modeWords(mode) {
   return mode === "enforce"
-    ? "Time is charged for: who cannot pay for a tick dies."
-    : "Time is only counted: each fee is written down and none is charged. The shadow balance shows what would be left.";
+    ? "Each tick costs a fee. A bot that cannot pay it dies."
+    : "Fees are recorded, not charged. The shadow balance is the balance if they were real.";
 }
 
 /**

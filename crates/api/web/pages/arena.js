@@ -145,7 +145,7 @@ const Life = memo(
         <li>
           <strong>Time costs.</strong> Each tick of ${span(rate)} costs <b>${money(p.entropy_base)}</b>, and more while it does
           nothing: ${money(p.entropy_step)} more for every ${plural(p.idle_ticks_per_step, "idle tick")}, at most${" "}
-          <b>${money(p.entropy_max)}</b>. ${mode === "enforce" ? "It is charged." : "Here it is only counted: the shadow balance shows what would be left."}
+          <b>${money(p.entropy_max)}</b>. ${mode === "enforce" ? "It is charged." : "Here it is recorded, not charged: the shadow balance shows what would be left."}
         </li>
         <li>
           <strong>It earns</strong> by being right: a price prediction pays ${count(p.payout_factor)} times its stake if the price

@@ -103,7 +103,7 @@ export function BotPage({ name }) {
       : null}
     <dl class="figures">
       <${Figure} name="Balance" note="open stakes have left it"><${Money} of=${it.balance} /><//>
-      <${Figure} name="Shadow balance" note=${economy?.mode === "observe" ? "had all fees been charged" : "the balance less what was only counted"}
+      <${Figure} name="Shadow balance" note=${economy?.mode === "observe" ? "had all fees been charged" : "balance if fees were real"}
         ><${Money} of=${it.shadow_balance}
       /><//>
       <${Figure} name="Idle for" note=${economy ? `a wager or bet of ${money(economy.parameters.productive_stake_min)} ends it` : null}
@@ -241,7 +241,7 @@ const Account = memo(
       <${Facts}
         rows=${[
           ["Fees charged", html`<${Money} of=${cost.fees} />`],
-          ["Fees only counted", html`<${Money} of=${cost.phantom_fees} />`],
+          ["Fees recorded, not charged", html`<${Money} of=${cost.phantom_fees} />`],
           ["Lookup fees", html`<${Money} of=${cost.lookup_fees} />`],
           ["Lost stakes", html`<${Money} of=${cost.lost_stakes} />`],
           [
@@ -496,7 +496,7 @@ const PREDICTION_COLUMNS = [
   { key: "stake", name: "Stake", number: true, amount: (row) => row.wager_amount },
   { key: "from", name: "From", number: true, amount: (row) => row.start_price },
   { key: "to", name: "To", number: true, amount: (row) => row.end_price },
-  { key: "ended", name: "Ended", cell: (row) => html`<span class=${row.status === "WON" ? "good" : row.status === "LOST" ? "bad" : "muted"}>${POSITION[row.status]}</span>` },
+  { key: "ended", name: "Result", cell: (row) => html`<span class=${row.status === "WON" ? "good" : row.status === "LOST" ? "bad" : "muted"}>${POSITION[row.status]}</span>` },
   { key: "paid", name: "Paid", number: true, amount: (row) => row.payout },
   { key: "brier", name: "Brier", number: true, cell: (row) => (row.brier === null ? html`<span class="none">–</span>` : html`<span title=${row.brier}>${cut(row.brier, 4)}</span>`) },
 ];
@@ -529,7 +529,7 @@ function PredictionsSection({ read, problem, again }) {
               rows=${bins}
               id=${(/** @type {Bin} */ bin) => bin.low}
               columns=${[
-                { key: "sure", name: "Sure", head: true, cell: (/** @type {Bin} */ bin) => `${bin.low} to ${bin.low + 10} %` },
+                { key: "sure", name: "Confidence", head: true, cell: (/** @type {Bin} */ bin) => `${bin.low} to ${bin.low + 10} %` },
                 { key: "count", name: "Predictions", number: true, cell: (/** @type {Bin} */ bin) => count(bin.count) },
                 { key: "right", name: "Right", number: true, cell: (/** @type {Bin} */ bin) => count(bin.right) },
                 {

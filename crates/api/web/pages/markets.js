@@ -419,9 +419,9 @@ function Bets({ market, read, problem, again, mine }) {
     research
       ? { key: "answer", name: "Answer", cell: (bet) => (bet.answer === undefined || bet.answer === null ? html`<span class="none">hidden until it closes</span>` : html`<bdi>${bet.answer}</bdi>`) }
       : { key: "side", name: "Side", cell: (bet) => html`<strong>${bet.side}</strong>` },
-    { key: "sure", name: "Sure", number: true, cell: (bet) => percent(bet.confidence) },
+    { key: "sure", name: "Confidence", number: true, cell: (bet) => percent(bet.confidence) },
     { key: "stake", name: "Stake", number: true, amount: (bet) => bet.stake },
-    { key: "ended", name: "Ended", cell: (bet) => html`<span class=${bet.status === "WON" ? "good" : bet.status === "LOST" ? "bad" : "muted"}>${POSITION[bet.status]}</span>` },
+    { key: "ended", name: "Result", cell: (bet) => html`<span class=${bet.status === "WON" ? "good" : bet.status === "LOST" ? "bad" : "muted"}>${POSITION[bet.status]}</span>` },
     { key: "paid", name: "Paid", number: true, amount: (bet) => bet.payout },
     { key: "brier", name: "Brier", number: true, cell: (bet) => (bet.brier === null ? html`<span class="none">–</span>` : html`<span title=${bet.brier}>${cut(bet.brier, 4)}</span>`) },
     { key: "when", name: "Placed", cell: (bet) => html`<${Ago} at=${bet.created_at} />` },

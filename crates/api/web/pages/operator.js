@@ -36,7 +36,7 @@ export function Operator() {
   const { operator } = useSession();
   return html`<div class="title">
       <h1 tabindex="-1">Operator</h1>
-      <span class="lead">Whether all is well, and the brake. Health is for everybody to see; acts need the operator’s token.</span>
+      <span class="lead">Health and emergency pause. Everybody may see health; acts need the operator’s token.</span>
     </div>
     <${Health} />
     ${operator ? html`<${Desk} key=${operator.name} />` : html`<${Enter} />`}`;
