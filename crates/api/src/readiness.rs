@@ -3,14 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cache::CacheError;
-use daemon::health::{Check, PROBE_AGE_MAX, Readiness, look};
-use db::DbError;
+use daemon::health::{Check, CheckState, PROBE_AGE_MAX, Readiness, look};
+use service::readiness;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::app::App;
-
-const UNKNOWN: &str = "cannot be looked at";
 
 /// What was seen last, and whether the process is about to stop.
 #[derive(Default)]
@@ -53,30 +51,21 @@ async fn looked_at(app: &App) -> Vec<Check> {
 
 async fn look_now(app: &App) -> Vec<Check> {
     let (postgres, schema, redis, price) = tokio::join!(
-        look("Postgres", app.database.must_take_writes(), DbError::shown),
-        look("Postgres", app.database.schema_state(), DbError::shown),
-        look("Redis", app.cache.must_take_writes(), CacheError::shown),
+        readiness::postgres(&app.database),
+        readiness::schema(&app.database),
+        readiness::redis(&app.cache),
         look("Redis", app.fresh_price(), price_shown)
     );
-    let schema = match schema {
-        Ok(state) => state.fault().map_or(Ok(()), Err),
-        Err(_) => Err(UNKNOWN.to_owned()),
-    };
     let price = match price {
         Ok(Some(_)) => Check::ok("price"),
         Ok(None) => {
             let detail = "there is no fresh price: the arena is halted until the oracle has one";
             Check::degraded("price", detail)
         }
-        Err(detail) if redis.is_ok() => Check::degraded("price", detail),
-        Err(_) => Check::degraded("price", UNKNOWN),
+        Err(detail) if redis.state == CheckState::Ok => Check::degraded("price", detail),
+        Err(_) => Check::degraded("price", "cannot be looked at"),
     };
-    vec![
-        Check::of("postgres", postgres),
-        Check::of("schema", schema),
-        Check::of("redis", redis),
-        price,
-    ]
+    vec![postgres, schema, redis, price]
 }
 
 fn price_shown(error: &CacheError) -> Option<String> {

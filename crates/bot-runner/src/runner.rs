@@ -26,11 +26,12 @@ use daemon::shutdown::{Shutdown, Wake};
 use db::schedules::{self, Turn};
 use db::{Database, DbError, DbResult};
 use ledger_core::{BotId, BotStatus, Timestamp};
+use service::clock;
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
+use crate::metrics;
 use crate::turn::{HostedBot, Loss, Outcome};
-use crate::{clock, metrics};
 
 /// A lease outlasts the longest turn by this much.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);

@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use crate::config::Reader;
 use crate::hosts::Hosts;
 use crate::metrics;
 use crate::shutdown::Shutdown;
@@ -172,6 +173,12 @@ impl HealthServer {
             warn!(%error, "health server ended badly");
         }
     }
+}
+
+/// Where a service shall listen: `HEALTH_HOST`, and the setting of its own port.
+pub fn address(reader: &mut Reader<'_>, port_setting: &str, default_port: u16) -> SocketAddr {
+    let host = reader.or("HEALTH_HOST", IpAddr::V4(Ipv4Addr::LOCALHOST));
+    SocketAddr::new(host, reader.or(port_setting, default_port))
 }
 
 type ProbeFuture = Pin<Box<dyn Future<Output = Vec<Check>> + Send>>;

@@ -51,7 +51,7 @@ static NEXT_AT: AtomicI64 = AtomicI64::new(0);
 
 /// Says at each scrape what depends on the moment.
 pub(crate) fn watch(database: &Database, tick_rate: Duration) {
-    daemon::watch_pool!(database);
+    service::metrics::watch_pool(database);
     RATE.set(i64::try_from(tick_rate.as_secs()).unwrap_or(i64::MAX));
     LIQUIDATED.begin_with(&["true", "false"]);
     TICKED.begin();

@@ -107,7 +107,7 @@ async fn a_database_in_another_encoding_stops_the_start() {
     let arena = Arena::new().await;
     let (_, url) = test_kit::empty_database_in("LATIN1").await;
     let mut config = config(&arena, "");
-    config.database_url = url.into();
+    config.postgres.url = url.into();
     let failure = service::run(config, Shutdown::manual()).await.unwrap_err();
     assert_eq!(failure.exit_code(), EXIT_CONFIG, "{failure}");
     for part in ["DATABASE_URL", "LATIN1", "UTF8"] {

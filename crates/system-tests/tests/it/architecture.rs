@@ -6,12 +6,14 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Packages of the workspace that each package may build on. What is not here may be known by
 /// nobody; tests may know more.
-const MAY_KNOW: [(&str, &[&str]); 18] = [
+const MAY_KNOW: [(&str, &[&str]); 19] = [
     ("ledger-core", &[]),
+    (&[]),
     ("llm", &[]),
     ("personas", &["ledger-core", "llm"]),
     ("daemon", &[]),
     ("supervisor", &["daemon"]),
+    ("service", &["cache", "daemon", "db", "ledger-core"]),
     ("db", &["ledger-core"]),
     ("cache", &["ledger-core"]),
     ("sources", &["ledger-core"]),
@@ -19,12 +21,30 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
     ("arena-client", &["api-types", "ledger-core"]),
     (
         "api",
-        &["api-types", "cache", "daemon", "db", "ledger-core"],
+        &[
+            "api-types",
+            "cache",
+            "daemon",
+            "db",
+            "ledger-core",
+            "service",
+        ],
     ),
-    ("ticker", &["cache", "daemon", "db", "ledger-core"]),
+    (
+        "ticker",
+        &["cache", "daemon", "db", "ledger-core", "service"],
+    ),
     (
         "oracle",
-        &["cache", "daemon", "db", "ledger-core", "sources"],
+        &[
+            "cache",
+            "daemon",
+            "db",
+            "http-client",
+            "ledger-core",
+            "service",
+            "sources",
+        ],
     ),
     (
         "arenactl",
@@ -34,6 +54,7 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
             "db",
             "ledger-core",
             "personas",
+            "service",
             "sources",
             "supervisor",
         ],
@@ -48,6 +69,7 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
             "ledger-core",
             "llm",
             "personas",
+            "service",
             "sources",
         ],
     ),
