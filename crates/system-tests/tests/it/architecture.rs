@@ -6,19 +6,19 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Packages of the workspace that each package may build on. What is not here may be known by
 /// nobody; tests may know more.
-const MAY_KNOW: [(&str, &[&str]); 19] = [
+const MAY_KNOW: [(&str, &[&str]); 20] = [
     ("ledger-core", &[]),
-    (&[]),
-    ("llm", &[]),
+    ("http-client", &[]),
+    ("llm", &["http-client"]),
     ("personas", &["ledger-core", "llm"]),
     ("daemon", &[]),
     ("supervisor", &["daemon"]),
     ("service", &["cache", "daemon", "db", "ledger-core"]),
     ("db", &["ledger-core"]),
     ("cache", &["ledger-core"]),
-    ("sources", &["ledger-core"]),
+    ("sources", &["http-client", "ledger-core"]),
     ("api-types", &["ledger-core"]),
-    ("arena-client", &["api-types", "ledger-core"]),
+    ("arena-client", &["api-types", "http-client", "ledger-core"]),
     (
         "api",
         &[
