@@ -6,6 +6,7 @@ use daemon::process::{EXIT_CONFIG, EXIT_UNAVAILABLE};
 use daemon::shutdown::Shutdown;
 use oracle::leadership::{Leadership, LeaseTimes};
 use oracle::{Config, service};
+use test_kit::servers::free_port;
 use test_kit::{Arena, eventually};
 
 use crate::support::cache;
@@ -20,14 +21,6 @@ fn config(arena: &Arena, more: &str) -> Config {
         arena.database_url()
     );
     Config::read(&Sources::from_parts(&text, [])).unwrap()
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 async fn sample_count(arena: &Arena) -> usize {

@@ -6,9 +6,10 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Packages of the workspace that each package may build on. What is not here may be known by
 /// nobody; tests may know more.
-const MAY_KNOW: [(&str, &[&str]); 20] = [
+const MAY_KNOW: [(&str, &[&str]); 21] = [
     ("ledger-core", &[]),
     ("http-client", &[]),
+    ("http-stub", &[]),
     ("llm", &["http-client"]),
     ("personas", &["ledger-core", "llm"]),
     ("daemon", &[]),
@@ -98,7 +99,7 @@ const MAY_KNOW: [(&str, &[&str]); 20] = [
         ],
     ),
 ];
-const DEV_CRATES: [&str; 3] = ["test-kit", "system-tests", "simulation"];
+const DEV_CRATES: [&str; 4] = ["http-stub", "test-kit", "system-tests", "simulation"];
 const BINARIES: [&str; 5] = ["api", "ticker", "oracle", "bot-runner", "arenactl"];
 /// Dev crates that run a service's cycles in their own process: a simulation is the oracle's own code
 /// under another clock, and a copy of it would simulate something else.
