@@ -25,7 +25,7 @@ use crate::keys::sha256;
 use crate::limits::Limiter;
 use crate::locks::KeyedLocks;
 use crate::metrics::MetricsAccess;
-use crate::readiness::Seen;
+use crate::readiness;
 use crate::request_log::RequestLog;
 use crate::secrets::SecretStore;
 use crate::standings::Standings;
@@ -63,7 +63,7 @@ pub(crate) struct App {
     pub(crate) proxies: Proxies,
     pub(crate) hosts: Hosts,
     pub(crate) metrics_access: MetricsAccess,
-    pub(crate) readiness: Seen,
+    pub(crate) readiness: readiness::State,
     pub(crate) request_log: RequestLog,
 }
 
@@ -144,7 +144,7 @@ impl App {
             proxies: config.proxies.clone(),
             hosts: config.hosts.clone(),
             metrics_access: config.metrics_access.clone(),
-            readiness: Seen::default(),
+            readiness: readiness::State::default(),
             request_log: config.request_log,
             price_book: config.price_book.clone(),
             streams: Streams::new(config),

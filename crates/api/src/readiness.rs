@@ -3,21 +3,19 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cache::CacheError;
-use daemon::health::{Check, CheckState, PROBE_AGE_MAX, Readiness, look};
+use daemon::health::{Check, CheckState, Readiness, Seen, look};
 use service::readiness;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 use crate::app::App;
 
 /// What was seen last, and whether the process is about to stop.
 #[derive(Default)]
-pub(crate) struct Seen {
+pub(crate) struct State {
     draining: AtomicBool,
-    last: Mutex<Option<(Instant, Vec<Check>)>>,
+    seen: Seen,
 }
 
-impl Seen {
+impl State {
     /// From now on balancers should send nobody here.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
@@ -30,23 +28,11 @@ impl Seen {
 
 /// How everything is that the API depends on.
 pub(crate) async fn of(app: &App) -> Readiness {
-    let mut checks = looked_at(app).await;
+    let mut checks = app.readiness.seen.or_look(look_now(app)).await;
     if app.readiness.is_draining() {
         checks.push(Check::failed("process", "is stopping; ask another one"));
     }
     Readiness::from(checks)
-}
-
-async fn looked_at(app: &App) -> Vec<Check> {
-    let mut last = app.readiness.last.lock().await;
-    if let Some((at, checks)) = last.as_ref()
-        && at.elapsed() < PROBE_AGE_MAX
-    {
-        return checks.clone();
-    }
-    let checks = look_now(app).await;
-    *last = Some((Instant::now(), checks.clone()));
-    checks
 }
 
 async fn look_now(app: &App) -> Vec<Check> {

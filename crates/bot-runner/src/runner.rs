@@ -18,7 +18,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use arena_client::IdempotencyKey;
 use arena_client::api_types::ProblemKind;
@@ -487,9 +487,6 @@ fn key_of(turn: &Turn) -> Option<IdempotencyKey> {
 /// The time from now until then, as this machine's clock sees it; Postgres' clock has the last
 /// word when the turn is claimed.
 fn until(then: Timestamp) -> Duration {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let then = Duration::from_micros(then.micros().try_into().unwrap_or(0));
-    then.saturating_sub(now)
+    let micros = then.micros().saturating_sub(clock::now().micros());
+    Duration::from_micros(micros.try_into().unwrap_or(0))
 }

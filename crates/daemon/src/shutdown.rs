@@ -6,7 +6,7 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+pub use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,15 +23,23 @@ pub enum Wake {
 pub struct Shutdown(CancellationToken);
 
 impl Shutdown {
-    /// A request that SIGINT and SIGTERM set. A second signal changes nothing: Ctrl-C in a
-    /// terminal reaches a service twice, once directly and once from its supervisor.
+    /// A request that SIGINT and SIGTERM set.
     ///
     /// # Errors
     /// When the signal handlers cannot be installed.
     pub fn install() -> io::Result<Self> {
+        Self::on(&[SIGINT, SIGTERM])
+    }
+
+    /// A request that these signals set. A second signal changes nothing: Ctrl-C in a terminal reaches
+    /// a service twice, once directly and once from its supervisor.
+    ///
+    /// # Errors
+    /// When the signal handlers cannot be installed.
+    pub fn on(signals: &[i32]) -> io::Result<Self> {
         let shutdown = Self::manual();
         let requested = shutdown.clone();
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let mut signals = Signals::new(signals)?;
         thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || signals.forever().for_each(|_| requested.request()))?;

@@ -15,11 +15,10 @@ use std::time::Duration;
 use cache::Cache;
 use cache::presence::{DATABASE_URL, REDIS_URL};
 use daemon::config::{Reader, Sources};
-use daemon::shutdown::{Shutdown, Wake};
+use daemon::shutdown::{SIGHUP, Shutdown, Wake};
 use db::roles::role_of;
 use db::{Database, DbError};
 use secrecy::{ExposeSecret, SecretString};
-use signal_hook::consts::SIGHUP;
 use tracing::{info, warn};
 
 use crate::settings::{POSTGRES_SCHEMES, PostgresSettings, REDIS_SCHEMES, RedisSettings};

@@ -1,7 +1,6 @@
 //! The start of the stack, in order, and its end.
 
 use std::collections::BTreeMap;
-use std::future::pending;
 use std::io;
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use daemon::config::Sources;
 use daemon::log_file::{LOG_FILE, Limits};
 use daemon::process::{EXIT_CONFIG, EXIT_UNAVAILABLE, Failure, Refusal};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use daemon::shutdown::{SIGHUP, SIGINT, SIGTERM, Shutdown};
 use tokio::time::Instant;
 
 use crate::address::ServerUrl;
@@ -39,7 +38,7 @@ pub async fn up(arena: &impl Arena) -> Result<(), Failure> {
     let sources = Sources::load();
     let (place, limits) = (Place::new(&sources)?, Limits::from_sources(&sources)?);
     let _lock = Lock::take(&place)?;
-    let mut signals = Signals::new()?;
+    let end = asked_to_end()?;
     place.supervisor().write(std::process::id())?;
     let mut supervisor = Supervisor {
         programs: Programs::find(&sources),
@@ -53,7 +52,7 @@ pub async fn up(arena: &impl Arena) -> Result<(), Failure> {
     };
     let ended = tokio::select! {
         biased;
-        () = signals.asked() => {
+        () = end.wait() => {
             say("\nstopping");
             Ok(())
         }
@@ -64,29 +63,9 @@ pub async fn up(arena: &impl Arena) -> Result<(), Failure> {
     ended
 }
 
-/// The signals that ask for an end.
-pub(crate) struct Signals([Signal; 3]);
-
-impl Signals {
-    pub(crate) fn new() -> io::Result<Signals> {
-        let kinds = [
-            SignalKind::interrupt(),
-            SignalKind::terminate(),
-            SignalKind::hangup(),
-        ];
-        let [interrupt, terminate, hangup] = kinds.map(signal);
-        Ok(Signals([interrupt?, terminate?, hangup?]))
-    }
-
-    pub(crate) async fn asked(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            Some(()) = interrupt.recv() => {}
-            Some(()) = terminate.recv() => {}
-            Some(()) = hangup.recv() => {}
-            else => pending().await,
-        }
-    }
+/// The request to end, by a signal or with the terminal.
+pub(crate) fn asked_to_end() -> io::Result<Shutdown> {
+    Shutdown::on(&[SIGINT, SIGTERM, SIGHUP])
 }
 
 /// A process of ours.
