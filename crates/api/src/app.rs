@@ -4,17 +4,16 @@ use std::time::Duration;
 
 use cache::limits::Limit;
 use cache::prices::FreshPrice;
-use cache::{Cache, CacheConfig, CacheResult};
-use daemon::config::{ConfigError, Environment, endpoint};
+use cache::{Cache, CacheResult};
+use daemon::config::Environment;
 use daemon::hosts::Hosts;
 use daemon::process::{Failure, Unavailable};
-use db::migrations::SchemaState;
-use db::roles::role_of;
+use db::Database;
 use db::supply::Census;
-use db::{Database, DatabaseConfig, DbError};
 use ledger_core::price_book::PriceBook;
 use ledger_core::{BotId, EconomyRules, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
+use service::Stores;
 use tokio::time::Instant;
 
 use crate::address::Proxies;
@@ -26,7 +25,7 @@ use crate::keys::sha256;
 use crate::limits::Limiter;
 use crate::locks::KeyedLocks;
 use crate::metrics::MetricsAccess;
-use crate::readiness::Seen;
+use crate::readiness;
 use crate::request_log::RequestLog;
 use crate::secrets::SecretStore;
 use crate::standings::Standings;
@@ -64,7 +63,7 @@ pub(crate) struct App {
     pub(crate) proxies: Proxies,
     pub(crate) hosts: Hosts,
     pub(crate) metrics_access: MetricsAccess,
-    pub(crate) readiness: Seen,
+    pub(crate) readiness: readiness::State,
     pub(crate) request_log: RequestLog,
 }
 
@@ -110,15 +109,22 @@ impl App {
         Ok(price.filter(|price| price.freshness(clock::now(), ttl).is_some()))
     }
 
+    pub(crate) fn stores(&self) -> Stores {
+        Stores {
+            database: self.database.clone(),
+            cache: self.cache.clone(),
+        }
+    }
+
     /// Connects to everything, and refuses a database that this build does not fit.
     pub(crate) async fn open(config: &ApiConfig) -> Result<App, Failure> {
-        let (database, cache) = tokio::join!(open_database(config), open_cache(config));
-        let (database, cache) = (database?, cache?);
+        let (postgres, redis) = config.stores();
+        let Stores { database, cache } = Stores::connect(&postgres, &redis).await?;
+        db::rules::adopt(&mut *database.get().await?, &config.rules).await?;
         let identity = database.identity().await.map_err(|error| {
             Unavailable::new("the arena's identity in Postgres", "was it migrated?").because(error)
         })?;
         config.secrets.announce(&cache);
-        cache.uses_role(role_of(config.database_url.expose_secret()).as_deref());
         let app = App {
             secrets: SecretStore::new(&config.secrets, identity),
             passwords: Passwords::new().await?,
@@ -138,7 +144,7 @@ impl App {
             proxies: config.proxies.clone(),
             hosts: config.hosts.clone(),
             metrics_access: config.metrics_access.clone(),
-            readiness: Seen::default(),
+            readiness: readiness::State::default(),
             request_log: config.request_log,
             price_book: config.price_book.clone(),
             streams: Streams::new(config),
@@ -170,74 +176,4 @@ impl RegistrationPolicy {
 
 fn hashed(secret: &SecretString) -> [u8; 32] {
     sha256(secret.expose_secret().as_bytes())
-}
-
-fn unfit_database(error: &DbError) -> Failure {
-    let problem = format!("names a database that cannot be used: {error}");
-    ConfigError::single("DATABASE_URL", problem).into()
-}
-
-async fn open_database(config: &ApiConfig) -> Result<Database, Failure> {
-    let url = config.database_url.expose_secret();
-    let place = endpoint(url, 5432).unwrap_or_else(|| "its address".to_owned());
-    let what = format!("Postgres at {place}");
-    let settings = DatabaseConfig {
-        url: url.to_owned(),
-        pool_size: config.database_pool_size,
-    };
-    let database = Database::connect(settings)
-        .await
-        .map_err(|error| match error {
-            DbError::Encoding(_) => unfit_database(&error),
-            error => Unavailable::new(&what, "is it running, and is DATABASE_URL right?")
-                .because(error)
-                .into(),
-        })?;
-    database.warn_if_crowded().await;
-    match database.schema_state().await {
-        Ok(SchemaState::Current) => {
-            db::rules::adopt(&mut *database.get().await?, &config.rules).await?;
-            Ok(database)
-        }
-        Ok(SchemaState::Behind { missing }) => {
-            let hint = format!("its schema lacks {missing} migration(s): run `arenactl migrate`");
-            Err(Failure::unavailable(
-                format!("a usable schema in {what}"),
-                hint,
-            ))
-        }
-        Ok(SchemaState::Ahead { unknown }) => Err(ConfigError::single(
-            "DATABASE_URL",
-            format!(
-                "names a database with {unknown} migration(s) that this build does not know: run \
-                 a newer build, or name another database"
-            ),
-        )
-        .into()),
-        Err(error @ DbError::Unfinished) => Err(unfit_database(&error)),
-        Err(error @ DbError::Unavailable(_)) => Err(Unavailable::new(&what, "is it running?")
-            .because(error)
-            .into()),
-        Err(error) => {
-            let hint = "was it migrated? Run `arenactl migrate`";
-            Err(Unavailable::new(format!("the schema in {what}"), hint)
-                .because(error)
-                .into())
-        }
-    }
-}
-
-async fn open_cache(config: &ApiConfig) -> Result<Cache, Failure> {
-    let url = config.redis_url.expose_secret();
-    let place = endpoint(url, 6379).unwrap_or_else(|| "its address".to_owned());
-    let settings = CacheConfig {
-        url: url.to_owned(),
-        namespace: config.redis_namespace.clone(),
-    };
-    Cache::connect(settings).await.map_err(|error| {
-        let hint = "is it running, and is REDIS_URL right?";
-        Unavailable::new(format!("Redis at {place}"), hint)
-            .because(error)
-            .into()
-    })
 }

@@ -8,6 +8,7 @@ use daemon::hosts::Hosts;
 use ledger_core::EconomyRules;
 use ledger_core::price_book::PriceBook;
 use secrecy::SecretString;
+use service::{PostgresSettings, RedisSettings};
 
 use crate::address::{ForwardingHeader, Networks, Proxies};
 use crate::connections::ConnectionLimits;
@@ -70,6 +71,19 @@ pub struct ApiConfig {
 }
 
 impl ApiConfig {
+    /// Where Postgres and Redis are.
+    pub(crate) fn stores(&self) -> (PostgresSettings, RedisSettings) {
+        let postgres = PostgresSettings {
+            url: self.database_url.clone(),
+            pool_size: self.database_pool_size,
+        };
+        let redis = RedisSettings {
+            url: self.redis_url.clone(),
+            namespace: self.redis_namespace.clone(),
+        };
+        (postgres, redis)
+    }
+
     /// # Errors
     /// When a setting is missing or malformed: every one of them, by name.
     pub fn read(sources: &Sources) -> Result<ApiConfig, ConfigError> {

@@ -13,7 +13,6 @@ mod answers;
 mod app;
 mod auth;
 mod body;
-mod clock;
 pub mod config;
 mod connections;
 mod cursor;
@@ -53,6 +52,7 @@ pub use metrics::MetricsAccess;
 pub use request_log::RequestLog;
 pub use secrets::SecretSettings;
 pub use server::{ANSWER_MAX_BYTES, Running, start, start_with};
+use service::clock;
 pub use streams::StreamPatience;
 
 /// Runs the service until it is asked to stop.

@@ -54,7 +54,7 @@ pub(crate) const UNMATCHED: &str = "unmatched";
 
 /// Says at each scrape what depends on the moment.
 pub(crate) fn watch(app: &Data<App>) {
-    daemon::watch_pool!(&app.database);
+    service::metrics::watch_pool(&app.database);
     LISTENERS.begin_with(&["sse", "websocket"]);
     // 0 until somebody listens.
     POSITION_LAG.only().set(0.0);

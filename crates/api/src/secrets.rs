@@ -7,9 +7,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use actix_web::web::Data;
 use cache::{Cache, presence};
 use daemon::config::{Reader, Sources};
-use daemon::credentials;
 use daemon::shutdown::Shutdown;
 use secrecy::{ExposeSecret, SecretString};
+use service::credentials;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -140,7 +140,7 @@ pub(crate) fn follow(
     let app = Data::clone(app);
     let mut in_use = in_use;
     let mut complaint = String::new();
-    credentials::watch(shutdown.clone(), move |sources: &Sources| {
+    credentials::watch(shutdown, move |sources: &Sources| {
         let mut reader = Reader::new(sources);
         let settings = SecretSettings::read(&mut reader);
         match reader.finish_with(settings) {
@@ -158,8 +158,7 @@ pub(crate) fn follow(
             }
             Err(_) => {}
         }
-    })?;
-    Ok(())
+    })
 }
 
 impl fmt::Debug for SecretSettings {

@@ -14,12 +14,9 @@ use actix_web::web::{Data, ServiceConfig};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpServer};
 use api_types::ProblemKind;
 use cache::presence::Announcement;
-use daemon::credentials::{self, Followed};
 use daemon::process::Failure;
 use daemon::shutdown::Shutdown;
 use daemon::traces;
-use db::DbError;
-use db::roles::role_of;
 use tokio::task::JoinHandle;
 use tracing::{Instrument as _, Span, field, info, info_span};
 use uuid::Uuid;
@@ -71,36 +68,6 @@ impl Running {
     }
 }
 
-/// Rotated credentials are taken up while everything runs.
-fn follow_credentials(config: &ApiConfig, app: &Data<App>, shutdown: &Shutdown) -> io::Result<()> {
-    let followed = Followed {
-        setting: "DATABASE_URL",
-        schemes: &["postgres", "postgresql"],
-        in_use: config.database_url.clone(),
-    };
-    let renewed = (app.database.clone(), app.cache.clone());
-    credentials::follow(followed, shutdown.clone(), move |url| {
-        let (database, cache) = renewed.clone();
-        async move {
-            let role = role_of(&url);
-            database.take_up(url).await?;
-            cache.uses_role(role.as_deref());
-            Ok::<(), DbError>(())
-        }
-    })?;
-    let followed = Followed {
-        setting: "REDIS_URL",
-        schemes: &["redis", "rediss"],
-        in_use: config.redis_url.clone(),
-    };
-    let cache = app.cache.clone();
-    credentials::follow(followed, shutdown.clone(), move |url| {
-        let cache = cache.clone();
-        async move { cache.take_up(&url).await }
-    })?;
-    secrets::follow(app, config.secrets.clone(), shutdown)
-}
-
 /// Connects to Postgres and Redis, listens, and answers until the shutdown.
 ///
 /// # Errors
@@ -123,7 +90,9 @@ pub async fn start_with(
     // Until the drain is over: what is still served needs the credentials of now.
     let closing = Shutdown::manual();
     if config.follows_settings {
-        follow_credentials(&config, &app, &closing)?;
+        let (postgres, redis) = config.stores();
+        app.stores().follow(&postgres, &redis, &closing)?;
+        secrets::follow(&app, config.secrets.clone(), &closing)?;
     }
     let wanted = SocketAddr::new(config.host, config.port);
     let shared = Data::clone(&app);

@@ -4,11 +4,12 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use api_types::{DRY_RUN, IDEMPOTENCY_KEY, LAST_EVENT_ID, OPERATOR, Problem, ProblemKind};
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http_client::Unread;
+use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Client as Http, Method, Response};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
-use url::{Host, Url};
+use url::Url;
 
 use crate::logins::LoginQueue;
 use crate::query::Pairs;
@@ -24,7 +25,6 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis
 const PATIENCE_DEFAULT: Duration = Duration::from_secs(15);
 /// Three of the arena's signs of life in a row.
 const SILENCE_DEFAULT: Duration = Duration::from_secs(45);
-const RETRY_AFTER_SECONDS_MAX: u64 = 24 * 60 * 60;
 
 /// Where the arena is and how long it may take.
 #[derive(Debug, Clone)]
@@ -159,22 +159,16 @@ impl Transport {
         if !is_plain {
             return Err(SetupError::BaseUrl);
         }
-        // A redirect could carry the credential to somebody else.
-        let builder = Http::builder()
+        let http = http_client::builder(&base_url)
             .connect_timeout(CONNECT_TIMEOUT.min(timeout))
-            .redirect(reqwest::redirect::Policy::none())
             // Repetitions are decided here, where it is known what may be repeated.
             .retry(reqwest::retry::never())
             .user_agent(concat!(
                 "ledgerdome-arena-client/",
                 env!("CARGO_PKG_VERSION")
-            ));
-        let builder = if is_loopback(&base_url) {
-            builder.no_proxy()
-        } else {
-            builder
-        };
-        let http = builder.build().map_err(|_| SetupError::Http)?;
+            ))
+            .build()
+            .map_err(|_| SetupError::Http)?;
         Ok(Transport {
             http,
             base_url,
@@ -276,7 +270,7 @@ impl Transport {
         if status.is_success() {
             return Ok(response);
         }
-        let retry_after = retry_after(response.headers());
+        let retry_after = http_client::retry_after(response.headers(), SystemTime::now());
         let body = self.read_bounded(call, response).await;
         Err(self.refusal(call, status.as_u16(), retry_after, body.ok().as_deref()))
     }
@@ -320,22 +314,15 @@ impl Transport {
     async fn read_bounded(
         &self,
         call: &Call<'_>,
-        mut response: Response,
+        response: Response,
     ) -> Result<Vec<u8>, ClientError> {
-        let mut body = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| self.broken(call, &error))?
-        {
-            if body.len() + chunk.len() > RESPONSE_BYTES_MAX {
-                return Err(ClientError::TooLarge {
-                    endpoint: self.endpoint(call),
-                });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+        let body = http_client::read_up_to(response, RESPONSE_BYTES_MAX).await;
+        body.map_err(|unread| match unread {
+            Unread::Broken(error) => self.broken(call, &error),
+            Unread::TooLarge => ClientError::TooLarge {
+                endpoint: self.endpoint(call),
+            },
+        })
     }
 
     fn refusal(
@@ -429,29 +416,5 @@ impl Retry<'_> {
             | ClientError::Request(_) => false,
         };
         may_help.then(|| pause.max(asked.unwrap_or_default()))
-    }
-}
-
-/// In seconds, or until a date by the server's own clock.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
-    let asked = text(RETRY_AFTER)?;
-    let wait = match httpdate::parse_http_date(asked) {
-        Ok(until) => {
-            let now = text(DATE).and_then(|date| httpdate::parse_http_date(date).ok());
-            let now = now.unwrap_or_else(SystemTime::now);
-            until.duration_since(now).unwrap_or_default()
-        }
-        Err(_) => Duration::from_secs(asked.parse().ok()?),
-    };
-    Some(wait.min(Duration::from_secs(RETRY_AFTER_SECONDS_MAX)))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
     }
 }

@@ -9,8 +9,7 @@ use db::migrations::SchemaState;
 use db::{Database, DatabaseConfig, DbError, PooledConnection};
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// What a URL of Postgres begins with.
-pub(crate) const SCHEMES: &[&str] = &["postgres", "postgresql"];
+pub(crate) use service::POSTGRES_SCHEMES as SCHEMES;
 
 /// For everything from the TCP handshake to the answer: a server that accepts and then stays
 /// silent counts as unreachable too.

@@ -17,9 +17,10 @@ use ledger_core::price_book::PriceBook;
 use ledger_core::{BotId, Money};
 use llm::usage::{TurnUsage, collect};
 use llm::{Completion, LlmError, Model, Prompt};
+use service::clock;
 use tracing::{info, warn};
 
-use crate::{clock, metrics};
+use crate::metrics;
 
 /// What a chat's frame may add to the texts of a prompt, in tokens.
 pub const OVERHEAD_TOKENS: u64 = 500;

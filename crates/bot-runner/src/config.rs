@@ -2,24 +2,25 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arena_client::{Client, ClientConfig};
 use daemon::config::env_file::EnvFile;
 use daemon::config::{ConfigError, Environment, Reader, Sources};
+use daemon::health;
 use daemon::hosts::Hosts;
 use ledger_core::Money;
 use ledger_core::price_book::PriceBook;
 use llm::openai::OpenAiConfig;
 use llm::{Model, ModelConfig, ProviderKind, SetupError};
 use secrecy::SecretString;
+use service::{PostgresSettings, clock};
 use sources::wikipedia::{self, Wikipedia};
 use sources::{Http, HttpConfig};
 use url::Url;
 
-use crate::clock;
 use crate::lookup::{ANSWER_LIMIT, Lookup};
 use crate::persona::{Filed, LlmChoices, Persona, Refused, Roster, key_name};
 use crate::prices;
@@ -38,14 +39,12 @@ const LLM_TIMEOUT_SECONDS: u64 = 30;
 const LLM_TIMEOUT_SECONDS_MAX: u64 = 300;
 /// Loops hold a connection for one short statement at a time.
 const POOL_SIZE: usize = 4;
-const POOL_SIZE_MAX: usize = 200;
 /// So that a market that never moves does not make every bot decide the same for ever.
 const MOCK_SEED: u64 = 1;
 
 /// What the runner needs to know at start.
 pub struct Config {
-    pub database_url: SecretString,
-    pub pool_size: usize,
+    pub postgres: PostgresSettings,
     pub health_address: SocketAddr,
     /// The names it is asked under.
     pub hosts: Hosts,
@@ -90,11 +89,9 @@ impl Config {
     /// when no other is left to run.
     pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
         let mut reader = Reader::new(sources);
-        let database_url = reader.connection_url("DATABASE_URL", &["postgres", "postgresql"]);
-        let pool_size = reader.or_within("DATABASE_POOL_SIZE", POOL_SIZE, 1..=POOL_SIZE_MAX);
-        let host = reader.or("HEALTH_HOST", IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let postgres = PostgresSettings::read(&mut reader, POOL_SIZE, 1..=200);
+        let health_address = health::address(&mut reader, "BOT_RUNNER_HEALTH_PORT", HEALTH_PORT);
         let hosts = Hosts::read(&mut reader);
-        let port = reader.or("BOT_RUNNER_HEALTH_PORT", HEALTH_PORT);
         let arena = read_arena(&mut reader);
         let models = read_models(&mut reader);
         let limit = read_limit(&mut reader);
@@ -113,11 +110,10 @@ impl Config {
             (models, ..) => models,
         };
         let thinking = models.zip(limit).zip(lookup);
-        let config = database_url.zip(arena).zip(thinking.zip(staff)).map(
-            |((database_url, (arena, arena_address)), (((models, limit), lookup), staff))| Config {
-                database_url,
-                pool_size,
-                health_address: SocketAddr::new(host, port),
+        let config = postgres.zip(arena).zip(thinking.zip(staff)).map(
+            |((postgres, (arena, arena_address)), (((models, limit), lookup), staff))| Config {
+                postgres,
+                health_address,
                 hosts,
                 arena,
                 arena_address,

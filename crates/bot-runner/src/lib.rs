@@ -9,7 +9,6 @@
 //! runners share the bots.
 
 pub mod budget;
-mod clock;
 pub mod config;
 pub mod decision;
 pub mod lookup;

@@ -14,7 +14,7 @@ use sources::wikipedia::{Article, Wikipedia};
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use crate::clock;
+use service::clock;
 
 /// Attempts, where the encyclopedia asks us to go slower or does not answer in time.
 pub const TRIES: u32 = 3;

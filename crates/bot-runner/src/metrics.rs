@@ -51,7 +51,7 @@ static UNPRICED: Declared<IntCounterVec> = counters(
 
 /// Says at each scrape what depends on the moment.
 pub(crate) fn watch(database: &Database) {
-    daemon::watch_pool!(database);
+    service::metrics::watch_pool(database);
     TURNS.begin_with(&["acted", "waited", "refused", "failed"]);
 }
 

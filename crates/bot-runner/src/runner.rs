@@ -18,7 +18,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use arena_client::IdempotencyKey;
 use arena_client::api_types::ProblemKind;
@@ -26,11 +26,12 @@ use daemon::shutdown::{Shutdown, Wake};
 use db::schedules::{self, Turn};
 use db::{Database, DbError, DbResult};
 use ledger_core::{BotId, BotStatus, Timestamp};
+use service::clock;
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
+use crate::metrics;
 use crate::turn::{HostedBot, Loss, Outcome};
-use crate::{clock, metrics};
 
 /// A lease outlasts the longest turn by this much.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
@@ -486,9 +487,6 @@ fn key_of(turn: &Turn) -> Option<IdempotencyKey> {
 /// The time from now until then, as this machine's clock sees it; Postgres' clock has the last
 /// word when the turn is claimed.
 fn until(then: Timestamp) -> Duration {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let then = Duration::from_micros(then.micros().try_into().unwrap_or(0));
-    then.saturating_sub(now)
+    let micros = then.micros().saturating_sub(clock::now().micros());
+    Duration::from_micros(micros.try_into().unwrap_or(0))
 }

@@ -4,15 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arena_client::{Client, ClientError, Credential};
-use daemon::config::{ConfigError, Sources, endpoint};
-use daemon::credentials::{self, Followed};
+use daemon::config::Sources;
 use daemon::health::{self, Check, CheckState, LOOK_SECONDS, look};
 use daemon::process::{Failure, Unavailable};
 use daemon::shutdown::{Shutdown, Wake};
-use db::migrations::SchemaState;
-use db::{Database, DatabaseConfig, DbError};
+use db::Database;
 use ledger_core::price_book::PriceBook;
-use secrecy::ExposeSecret as _;
+use service::{credentials, readiness};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::{error, info};
@@ -45,8 +43,8 @@ pub async fn main() -> Result<(), Failure> {
 /// older than this program; [`Failure::Config`] if it is newer; others if the health port is taken.
 pub async fn run(config: Config, pace: Pace, shutdown: Shutdown) -> Result<(), Failure> {
     show_refused(&config);
-    let database = connect_postgres(&config).await?;
-    follow_credentials(&config, &database, &shutdown)?;
+    let database = config.postgres.connect().await?;
+    credentials::follow_postgres(&config.postgres, database.clone(), None, &shutdown)?;
     if wait_for_arena(&config, &shutdown).await? == Wake::ShutdownRequested {
         return Ok(());
     }
@@ -93,57 +91,6 @@ fn show_refused(config: &Config) {
     }
     for keyless in &config.keyless {
         error!(bot = %keyless.handle, "persona refused: {keyless}");
-    }
-}
-
-/// A rotated role is taken up while everything runs.
-fn follow_credentials(
-    config: &Config,
-    database: &Database,
-    shutdown: &Shutdown,
-) -> Result<(), Failure> {
-    let followed = Followed {
-        setting: "DATABASE_URL",
-        schemes: &["postgres", "postgresql"],
-        in_use: config.database_url.clone(),
-    };
-    let renewed = database.clone();
-    credentials::follow(followed, shutdown.clone(), move |url| {
-        let database = renewed.clone();
-        async move { database.take_up(url).await }
-    })?;
-    Ok(())
-}
-
-async fn connect_postgres(config: &Config) -> Result<Database, Failure> {
-    let url = config.database_url.expose_secret();
-    let address = endpoint(url, 5432).unwrap_or_else(|| "DATABASE_URL".to_owned());
-    let connection = DatabaseConfig {
-        url: url.to_owned(),
-        pool_size: config.pool_size,
-    };
-    let database = Database::connect(connection).await.map_err(|error| {
-        if matches!(error, DbError::Encoding(_)) {
-            let problem = format!("names a database that cannot be used: {error}");
-            return Failure::Config(ConfigError::single("DATABASE_URL", problem));
-        }
-        let hint = "is it running, and are address, role and password in DATABASE_URL right?";
-        let what = format!("Postgres at {address}");
-        Failure::Unavailable(Unavailable::new(what, hint).because(error))
-    })?;
-    database.warn_if_crowded().await;
-    match database.schema_state().await? {
-        SchemaState::Current => Ok(database),
-        SchemaState::Behind { missing } => Err(Failure::unavailable(
-            format!(
-                "the schema of this build (the database at {address} lacks {missing} migrations)"
-            ),
-            "run scripts/migrate",
-        )),
-        SchemaState::Ahead { unknown } => Err(Failure::Config(ConfigError::single(
-            "DATABASE_URL",
-            format!("names a database with {unknown} migrations that this build does not know"),
-        ))),
     }
 }
 
@@ -256,15 +203,9 @@ impl RosterView {
 async fn probe(database: Database, arena: Client, roster: RosterView) -> Vec<Check> {
     let not_ready = |_: &ClientError| Some("the API is not ready; see the log".to_owned());
     let (postgres, schema, api) = tokio::join!(
-        look("Postgres", database.must_take_writes(), DbError::shown),
-        look("Postgres", database.schema_state(), DbError::shown),
+        readiness::postgres(&database),
+        readiness::schema(&database),
         look("the API", arena.ready(), not_ready)
     );
-    let schema = schema.and_then(|state| state.fault().map_or(Ok(()), Err));
-    vec![
-        Check::of("postgres", postgres),
-        Check::of("schema", schema),
-        Check::of("api", api),
-        roster.check(),
-    ]
+    vec![postgres, schema, Check::of("api", api), roster.check()]
 }

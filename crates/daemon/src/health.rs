@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use crate::config::Reader;
 use crate::hosts::Hosts;
 use crate::metrics;
 use crate::shutdown::Shutdown;
@@ -42,7 +43,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
 /// A client that connects and says nothing is let go after this time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer of the probe counts for so long.
-pub const PROBE_AGE_MAX: Duration = Duration::from_secs(1);
+const PROBE_AGE_MAX: Duration = Duration::from_secs(1);
 const CONNECTIONS_MAX: usize = 64;
 /// So that a failing `accept` (no file descriptors left) does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -174,12 +175,37 @@ impl HealthServer {
     }
 }
 
+/// Where a service shall listen: `HEALTH_HOST`, and the setting of its own port.
+pub fn address(reader: &mut Reader<'_>, port_setting: &str, default_port: u16) -> SocketAddr {
+    let host = reader.or("HEALTH_HOST", IpAddr::V4(Ipv4Addr::LOCALHOST));
+    SocketAddr::new(host, reader.or(port_setting, default_port))
+}
+
 type ProbeFuture = Pin<Box<dyn Future<Output = Vec<Check>> + Send>>;
 
 /// The service's probe, and what it last said.
 struct Probe {
     ask: Box<dyn Fn() -> ProbeFuture + Send + Sync>,
-    said: Mutex<Option<(Instant, Vec<Check>)>>,
+    seen: Seen,
+}
+
+/// What was seen at the last look, however often somebody asks.
+#[derive(Default)]
+pub struct Seen(Mutex<Option<(Instant, Vec<Check>)>>);
+
+impl Seen {
+    /// Looks again if the last look is more than a second old.
+    pub async fn or_look(&self, look: impl Future<Output = Vec<Check>>) -> Vec<Check> {
+        let mut seen = self.0.lock().await;
+        if let Some((at, checks)) = seen.as_ref()
+            && at.elapsed() < PROBE_AGE_MAX
+        {
+            return checks.clone();
+        }
+        let checks = look.await;
+        *seen = Some((Instant::now(), checks.clone()));
+        checks
+    }
 }
 
 /// Listens on the address and answers until the shutdown, with metrics for who asks by one of `hosts`.
@@ -205,7 +231,7 @@ where
     let address = listener.local_addr()?;
     let probe = Arc::new(Probe {
         ask: Box::new(move || Box::pin(probe())),
-        said: Mutex::new(None),
+        seen: Seen::default(),
     });
     info!(service, %address, "health server listens");
     hosts.warn_if_nameless(service, address.ip());
@@ -278,7 +304,7 @@ async fn respond(request: &Request<Incoming>, probe: &Arc<Probe>) -> Response<Fu
     if path == "/health" {
         return json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned());
     }
-    let checks = ask(probe).await;
+    let checks = probe.seen.or_look(ask(probe)).await;
     if path == "/metrics" {
         metrics::tell_checks(&checks);
         return told();
@@ -320,21 +346,8 @@ fn told() -> Response<Full<Bytes>> {
     }
 }
 
-/// What the probe says now, or said just before.
-async fn ask(probe: &Arc<Probe>) -> Vec<Check> {
-    let mut said = probe.said.lock().await;
-    if let Some((at, checks)) = said.as_ref()
-        && at.elapsed() < PROBE_AGE_MAX
-    {
-        return checks.clone();
-    }
-    let checks = ask_anew(probe).await;
-    *said = Some((Instant::now(), checks.clone()));
-    checks
-}
-
 /// The probe's answer; a probe that hangs or panics is a failed check, not a dead connection.
-async fn ask_anew(probe: &Arc<Probe>) -> Vec<Check> {
+async fn ask(probe: &Arc<Probe>) -> Vec<Check> {
     let probe = Arc::clone(probe);
     let mut task = tokio::spawn(async move { (probe.ask)().await });
     match tokio::time::timeout(PROBE_TIMEOUT, &mut task).await {

@@ -8,7 +8,6 @@
 pub mod cadence;
 pub mod command_line;
 pub mod config;
-pub mod credentials;
 pub mod health;
 pub mod hosts;
 pub mod log_file;

@@ -255,66 +255,6 @@ pub fn tell_checks(checks: &[Check]) {
     }
 }
 
-static POOL_CONNECTIONS: Declared<IntGaugeVec> = gauges(
-    "arena_db_pool_connections",
-    "Connections to Postgres that are open.",
-    &["state"],
-);
-static POOL_SIZE_MAX: Declared<IntGauge> = gauge(
-    "arena_db_pool_size_max",
-    "The most connections to Postgres that this process opens in its pool.",
-);
-static POOL_WAITING: Declared<IntGauge> = gauge(
-    "arena_db_pool_waiting",
-    "Callers that wait for a connection to Postgres.",
-);
-
-/// How a pool of connections is used at this moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PoolUse {
-    pub in_use: usize,
-    pub idle: usize,
-    /// Callers that wait for a connection.
-    pub waiting: usize,
-    pub size_max: usize,
-}
-
-/// Says at each scrape how the process' pool of connections to Postgres is used. See
-/// [`watch_pool!`](crate::watch_pool).
-pub fn watch_pool(look: impl Fn() -> PoolUse + Send + Sync + 'static) {
-    on_scrape("pool", move || {
-        let now = look();
-        POOL_CONNECTIONS
-            .with_label_values(&["in_use"])
-            .set(whole(now.in_use));
-        POOL_CONNECTIONS
-            .with_label_values(&["idle"])
-            .set(whole(now.idle));
-        POOL_SIZE_MAX.set(whole(now.size_max));
-        POOL_WAITING.set(whole(now.waiting));
-    });
-}
-
-/// [`metrics::watch_pool`](crate::metrics::watch_pool) for the pool of the database that it is given.
-///
-/// A macro, because only the services know the type of a database: of that it needs `clone` and a
-/// `pool_use` with the fields of [`PoolUse`](crate::metrics::PoolUse).
-#[macro_export]
-macro_rules! watch_pool {
-    ($database:expr) => {{
-        let database = ::core::clone::Clone::clone($database);
-        $crate::metrics::watch_pool(move || {
-            let now = database.pool_use();
-            $crate::metrics::PoolUse {
-                in_use: now.in_use,
-                idle: now.idle,
-                waiting: now.waiting,
-                size_max: now.size_max,
-            }
-        });
-    }};
-}
-
 /// A count as a gauge takes it.
 #[must_use]
 pub fn whole(count: usize) -> i64 {
@@ -399,31 +339,5 @@ mod tests {
         static OTHER: Declared<IntGauge> = gauge("test_twice", "One.");
         ONE.begin();
         OTHER.begin();
-    }
-
-    #[test]
-    fn a_pool_is_watched_by_what_it_says_of_itself() {
-        #[derive(Clone)]
-        struct Pool;
-        impl Pool {
-            fn pool_use(&self) -> PoolUse {
-                PoolUse {
-                    in_use: 1,
-                    idle: 2,
-                    waiting: 3,
-                    size_max: 4,
-                }
-            }
-        }
-        crate::watch_pool!(&Pool);
-        assert_eq!(
-            told("arena_db_pool"),
-            [
-                "arena_db_pool_connections{state=\"idle\"} 2",
-                "arena_db_pool_connections{state=\"in_use\"} 1",
-                "arena_db_pool_size_max 4",
-                "arena_db_pool_waiting 3",
-            ]
-        );
     }
 }

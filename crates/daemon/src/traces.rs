@@ -335,7 +335,6 @@ pub(crate) fn finish() {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
 
     use opentelemetry::trace::Tracer as _;
@@ -418,32 +417,6 @@ mod tests {
         }
     }
 
-    /// Answers each request with that status and hands on its head.
-    fn collector(status: &'static str) -> (String, std::sync::mpsc::Receiver<String>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let (heads, seen) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    let mut byte = [0];
-                    stream.read_exact(&mut byte).unwrap();
-                    head.extend(byte);
-                }
-                let text = String::from_utf8(head).unwrap();
-                let answer =
-                    format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-                stream.write_all(answer.as_bytes()).unwrap();
-                if heads.send(text).is_err() {
-                    return;
-                }
-            }
-        });
-        (format!("http://{address}"), seen)
-    }
-
     fn send_one(env_file: &str) -> Arc<Mutex<Trouble>> {
         let told = read(env_file).unwrap().unwrap().exporter().unwrap();
         let trouble = Arc::clone(&told.trouble);
@@ -455,17 +428,19 @@ mod tests {
         trouble
     }
 
-    #[test]
-    fn headers_go_with_each_batch_and_a_refusal_says_what_failed() {
-        let (endpoint, seen) = collector("401 Unauthorized");
-        let trouble = send_one(&format!(
-            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT={endpoint}/mine?key=hush\n\
-             OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20hush"
-        ));
-        let head = seen.recv_timeout(Duration::from_secs(20)).unwrap();
-        assert!(head.starts_with("POST /mine?key=hush HTTP/1.1"), "{head}");
-        let authorized = "authorization: bearer hush";
-        assert!(head.to_lowercase().contains(authorized), "{head}");
+    #[tokio::test]
+    async fn headers_go_with_each_batch_and_a_refusal_says_what_failed() {
+        let collector = http_stub::Stub::answering("401 Unauthorized", "", "").await;
+        let env_file = format!(
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT={}mine?key=hush\n\
+             OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20hush",
+            collector.url()
+        );
+        let sending = tokio::task::spawn_blocking(move || send_one(&env_file));
+        let trouble = sending.await.unwrap();
+        let request = &collector.requests()[0];
+        assert!(request.is("POST", "/mine?key=hush"), "{request:?}");
+        assert_eq!(request.header("authorization"), Some("Bearer hush"));
         let trouble = trouble.lock().unwrap();
         assert!(trouble.why.contains("401"), "{}", trouble.why);
         assert!(!trouble.why.contains("hush"), "{}", trouble.why);

@@ -23,75 +23,22 @@ use crate::refusal::Refusal;
 use crate::rules::PAYOUT_FACTOR_MAX;
 pub use crate::rules::{EconomyRules, MarketRules, SettingProblem, SourceRules};
 
-/// Whether entropy is charged or only recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Enforcement {
-    /// Fees are phantom: recorded, never charged; insolvency is noted, nobody dies.
-    Observe,
-    /// Fees are entries; the insolvent are liquidated.
-    Enforce,
-}
-
-impl Enforcement {
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Enforcement::Observe => "observe",
-            Enforcement::Enforce => "enforce",
-        }
+labelled! {
+    /// Whether entropy is charged or only recorded.
+    Enforcement {
+        /// Fees are phantom: recorded, never charged; insolvency is noted, nobody dies.
+        Observe = "observe",
+        /// Fees are entries; the insolvent are liquidated.
+        Enforce = "enforce",
     }
 }
 
-impl fmt::Display for Enforcement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be observe or enforce")]
-pub struct UnknownEnforcement;
-
-impl FromStr for Enforcement {
-    type Err = UnknownEnforcement;
-
-    fn from_str(text: &str) -> Result<Enforcement, UnknownEnforcement> {
-        match text {
-            "observe" => Ok(Enforcement::Observe),
-            "enforce" => Ok(Enforcement::Enforce),
-            _ => Err(UnknownEnforcement),
-        }
-    }
-}
-
-/// A bot's standing. Only an operator brings back the dead; nobody brings back the retired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "UPPERCASE")]
-pub enum BotStatus {
-    Alive,
-    Dead,
-    Retired,
-}
-
-impl BotStatus {
-    pub const ALL: [BotStatus; 3] = [BotStatus::Alive, BotStatus::Dead, BotStatus::Retired];
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            BotStatus::Alive => "ALIVE",
-            BotStatus::Dead => "DEAD",
-            BotStatus::Retired => "RETIRED",
-        }
-    }
-}
-
-impl fmt::Display for BotStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+labelled! {
+    /// A bot's standing. Only an operator brings back the dead; nobody brings back the retired.
+    BotStatus {
+        Alive = "ALIVE",
+        Dead = "DEAD",
+        Retired = "RETIRED",
     }
 }
 

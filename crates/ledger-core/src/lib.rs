@@ -7,6 +7,9 @@
 //!
 //! This crate must never learn about Postgres, Redis, HTTP or the time of day.
 
+#[macro_use]
+mod labels;
+
 pub mod chain;
 pub mod charges;
 pub mod criteria;
@@ -39,6 +42,7 @@ pub use entry::{Entry, Hash, Posting, Reference};
 pub use entry_types::EntryType;
 pub use event::{EventKind, NewEvent};
 pub use ids::{BetId, BotId, CycleNumber, Handle, MarketId, ObservationId, PredictionId};
+pub use labels::UnknownLabel;
 pub use money::{Confidence, Money, MoneyError, Price, Stake};
 pub use movement::Movement;
 pub use pause::Pause;

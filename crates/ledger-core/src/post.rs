@@ -1,9 +1,5 @@
 //! Feed posts: the one-line story of an economic event, written in the event's own transaction.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
 use crate::economy::{AnswerResult, Attempt, Operator};
 use crate::ids::{CycleNumber, PredictionId};
 use crate::market::{BetSettlement, BetState, Side};
@@ -15,52 +11,18 @@ pub const POST_MAX_CHARS: usize = 280;
 /// As much of a market's question as fits into a post beside the rest.
 const QUESTION_MAX_CHARS: usize = 120;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum PostKind {
-    Wager,
-    /// A bet on a market.
-    Bet,
-    /// An answer to a research question, right or wrong.
-    Research,
-    Settlement,
-    Liquidation,
-    Revival,
-    Retirement,
-    Error,
-}
-
-impl PostKind {
-    pub const ALL: [PostKind; 8] = [
-        PostKind::Wager,
-        PostKind::Bet,
-        PostKind::Research,
-        PostKind::Settlement,
-        PostKind::Liquidation,
-        PostKind::Revival,
-        PostKind::Retirement,
-        PostKind::Error,
-    ];
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            PostKind::Wager => "WAGER",
-            PostKind::Bet => "BET",
-            PostKind::Research => "RESEARCH",
-            PostKind::Settlement => "SETTLEMENT",
-            PostKind::Liquidation => "LIQUIDATION",
-            PostKind::Revival => "REVIVAL",
-            PostKind::Retirement => "RETIREMENT",
-            PostKind::Error => "ERROR",
-        }
-    }
-}
-
-impl fmt::Display for PostKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+labelled! {
+    PostKind {
+        Wager = "WAGER",
+        /// A bet on a market.
+        Bet = "BET",
+        /// An answer to a research question, right or wrong.
+        Research = "RESEARCH",
+        Settlement = "SETTLEMENT",
+        Liquidation = "LIQUIDATION",
+        Revival = "REVIVAL",
+        Retirement = "RETIREMENT",
+        Error = "ERROR",
     }
 }
 

@@ -9,9 +9,6 @@
 //! out of a position that is lost. See [`Known::find`].
 
 use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
 
 use crate::economy::{BotStatus, EconomyRules, Movement};
 use crate::entry::Reference;
@@ -21,60 +18,25 @@ use crate::money::{Confidence, Money, Outcome, Price, Stake};
 use crate::movement::{Leg, PositionKind};
 use crate::time::Timestamp;
 
-/// Where the price is said to go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Direction {
-    Up,
-    Down,
-}
-
-impl Direction {
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Direction::Up => "UP",
-            Direction::Down => "DOWN",
-        }
+labelled! {
+    /// Where the price is said to go.
+    Direction {
+        Up = "UP",
+        Down = "DOWN",
     }
 }
 
-impl fmt::Display for Direction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+labelled! {
+    /// The kind of source a price came from. Never the seed or the file: those would tell the future.
+    PriceSource {
+        Coingecko = "coingecko",
+        Kraken = "kraken",
+        Replay = "replay",
+        Simulated = "simulated",
     }
-}
-
-/// The kind of source a price came from. Never the seed or the file: those would tell the future.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum PriceSource {
-    Coingecko,
-    Kraken,
-    Replay,
-    Simulated,
 }
 
 impl PriceSource {
-    pub const ALL: [PriceSource; 4] = [
-        PriceSource::Coingecko,
-        PriceSource::Kraken,
-        PriceSource::Replay,
-        PriceSource::Simulated,
-    ];
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            PriceSource::Coingecko => "coingecko",
-            PriceSource::Kraken => "kraken",
-            PriceSource::Replay => "replay",
-            PriceSource::Simulated => "simulated",
-        }
-    }
-
     /// Whether its prices are those of a market, and not invented or recorded ones.
     #[must_use]
     pub const fn is_real(self) -> bool {
@@ -82,27 +44,6 @@ impl PriceSource {
             PriceSource::Coingecko | PriceSource::Kraken => true,
             PriceSource::Replay | PriceSource::Simulated => false,
         }
-    }
-}
-
-impl fmt::Display for PriceSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be coingecko, kraken, replay or simulated")]
-pub struct UnknownPriceSource;
-
-impl FromStr for PriceSource {
-    type Err = UnknownPriceSource;
-
-    fn from_str(text: &str) -> Result<PriceSource, UnknownPriceSource> {
-        PriceSource::ALL
-            .into_iter()
-            .find(|s| s.as_str() == text)
-            .ok_or(UnknownPriceSource)
     }
 }
 
@@ -116,41 +57,13 @@ pub struct PriceSample {
     pub provider_at: Timestamp,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "UPPERCASE")]
-pub enum PredictionStatus {
-    Open,
-    Won,
-    Lost,
-    Void,
-    Forfeit,
-}
-
-impl PredictionStatus {
-    pub const ALL: [PredictionStatus; 5] = [
-        PredictionStatus::Open,
-        PredictionStatus::Won,
-        PredictionStatus::Lost,
-        PredictionStatus::Void,
-        PredictionStatus::Forfeit,
-    ];
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            PredictionStatus::Open => "OPEN",
-            PredictionStatus::Won => "WON",
-            PredictionStatus::Lost => "LOST",
-            PredictionStatus::Void => "VOID",
-            PredictionStatus::Forfeit => "FORFEIT",
-        }
-    }
-}
-
-impl fmt::Display for PredictionStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+labelled! {
+    PredictionStatus {
+        Open = "OPEN",
+        Won = "WON",
+        Lost = "LOST",
+        Void = "VOID",
+        Forfeit = "FORFEIT",
     }
 }
 

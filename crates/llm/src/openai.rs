@@ -10,13 +10,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response};
+use http_client::Unread;
+use reqwest::Client;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 use tracing::{debug, warn};
-use url::{Host, Url};
+use url::Url;
 
 use self::answer::{ChatAnswer, Said};
 use crate::{
@@ -27,8 +28,6 @@ use crate::{
 /// A chat answer is a few kilobytes; whoever sends more is not answering the question.
 pub const RESPONSE_BYTES_MAX: usize = 256 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longer waits are as good as "not today".
-const RETRY_AFTER_SECONDS_MAX: u64 = 24 * 60 * 60;
 const ERROR_CODE_CHARS_MAX: usize = 64;
 
 /// Where the model is and how to ask it.
@@ -77,20 +76,14 @@ impl OpenAi {
         }
         let endpoint = endpoint(&base_url)?;
         let authorization = api_key.as_ref().map(authorization).transpose()?;
-        let is_local = is_loopback(&endpoint);
-        if authorization.is_some() && endpoint.scheme() == "http" && !is_local {
+        let is_plain = endpoint.scheme() == "http" && !http_client::is_loopback(&endpoint);
+        if authorization.is_some() && is_plain {
             warn!("LLM_BASE_URL is http: the key crosses the network unencrypted");
         }
-        // A redirect could carry the prompt, and the key, to somebody else.
-        let builder = Client::builder()
+        let client = http_client::builder(&endpoint)
             .connect_timeout(CONNECT_TIMEOUT.min(timeout))
-            .redirect(reqwest::redirect::Policy::none());
-        let builder = if is_local {
-            builder.no_proxy()
-        } else {
-            builder
-        };
-        let client = builder.build().map_err(|_| SetupError::Client)?;
+            .build()
+            .map_err(|_| SetupError::Client)?;
         let name = provider_name(&endpoint);
         let token_limit = match &*name {
             "openai" => TokenLimit::MaxCompletionTokens,
@@ -118,8 +111,12 @@ impl OpenAi {
         }
         let response = call.send().await.map_err(|error| transport_error(&error))?;
         let status = response.status();
-        let retry_after = retry_after(response.headers());
-        let body = read_bounded(response).await;
+        let retry_after = http_client::retry_after(response.headers(), SystemTime::now());
+        let body = http_client::read_up_to(response, RESPONSE_BYTES_MAX).await;
+        let body = body.map_err(|unread| match unread {
+            Unread::Broken(error) => transport_error(&error),
+            Unread::TooLarge => LlmError::TooLarge,
+        });
         if status.is_success() {
             return self.completion(&body?);
         }
@@ -290,15 +287,6 @@ fn authorization(key: &SecretString) -> Result<HeaderValue, SetupError> {
     Ok(value)
 }
 
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
 /// The name under which the server's tokens are counted and priced.
 fn provider_name(url: &Url) -> Arc<str> {
     const OLLAMA_PORT: u16 = 11_434;
@@ -356,44 +344,6 @@ fn inner_error(error: &Value) -> (LlmError, Option<String>) {
         (None, _) => LlmError::Failed,
     };
     (failure, code)
-}
-
-/// In whole seconds, rounded up, or until a date by the provider's own clock.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
-    let asked = text(RETRY_AFTER)?;
-    if let Ok(until) = httpdate::parse_http_date(asked) {
-        let now = text(DATE).and_then(|date| httpdate::parse_http_date(date).ok());
-        let now = now.unwrap_or_else(SystemTime::now);
-        let wait = until.duration_since(now).unwrap_or_default();
-        return Some(wait.min(Duration::from_secs(RETRY_AFTER_SECONDS_MAX)));
-    }
-    let (whole, fraction) = asked.split_once('.').unwrap_or((asked, ""));
-    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let seconds: u64 = whole.parse().ok()?;
-    let round_up = u64::from(fraction.bytes().any(|digit| digit != b'0'));
-    Some(Duration::from_secs(
-        seconds
-            .saturating_add(round_up)
-            .min(RETRY_AFTER_SECONDS_MAX),
-    ))
-}
-
-async fn read_bounded(mut response: Response) -> Result<Vec<u8>, LlmError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| transport_error(&error))?
-    {
-        if body.len() + chunk.len() > RESPONSE_BYTES_MAX {
-            return Err(LlmError::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
 
 /// The machine-readable code of an error answer. Its message is left alone: it may quote the key.

@@ -1,13 +1,14 @@
 //! The oracle's settings, and the feeds that follow from them.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::config::{ConfigError, Environment, Reader, Sources, workspace_root};
+use daemon::health;
 use daemon::hosts::Hosts;
 use ledger_core::economy::EconomyRules;
-use secrecy::SecretString;
+use service::{PostgresSettings, RedisSettings};
 use url::Url;
 
 use crate::cycle::Retention;
@@ -26,16 +27,13 @@ pub const SAMPLE_INTERVAL_SECONDS: i64 = 60;
 pub const SETTLE_INTERVAL_SECONDS: u64 = 5;
 /// The lease's task, a price cycle and a market cycle each need connections, the readiness probe one.
 const POOL_SIZE: usize = 8;
-const POOL_SIZE_MIN: usize = 2;
-const POOL_SIZE_MAX: usize = 200;
 /// Where the operators of this software can be found, if the installation names nobody.
 pub(crate) const CONTACT: &str = env!("CARGO_PKG_REPOSITORY");
 
 /// What the oracle needs to know at start.
 pub struct Config {
-    pub database_url: SecretString,
-    pub redis_url: SecretString,
-    pub pool_size: usize,
+    pub postgres: PostgresSettings,
+    pub redis: RedisSettings,
     pub health_address: SocketAddr,
     /// The names it is asked under.
     pub hosts: Hosts,
@@ -55,16 +53,10 @@ impl Config {
     /// Every problem at once, by the names of the settings.
     pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
         let mut reader = Reader::new(sources);
-        let database_url = reader.connection_url("DATABASE_URL", &["postgres", "postgresql"]);
-        let redis_url = reader.connection_url("REDIS_URL", &["redis", "rediss"]);
-        let pool_size = reader.or_within(
-            "DATABASE_POOL_SIZE",
-            POOL_SIZE,
-            POOL_SIZE_MIN..=POOL_SIZE_MAX,
-        );
-        let host = reader.or("HEALTH_HOST", IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let postgres = PostgresSettings::read(&mut reader, POOL_SIZE, 2..=200);
+        let redis = RedisSettings::read(&mut reader);
+        let health_address = health::address(&mut reader, "ORACLE_HEALTH_PORT", HEALTH_PORT);
         let hosts = Hosts::read(&mut reader);
-        let port = reader.or("ORACLE_HEALTH_PORT", HEALTH_PORT);
         let interval = reader.or_within(
             "ORACLE_INTERVAL_SECONDS",
             SAMPLE_INTERVAL_SECONDS,
@@ -75,28 +67,29 @@ impl Config {
             SETTLE_INTERVAL_SECONDS,
             1..=3_600,
         );
-        let rules = read_rules(&mut reader, interval);
+        let rules = service::rules(&mut reader);
+        if interval > rules.price_ttl_seconds {
+            let text = "must not exceed PRICE_TTL_SECONDS: the arena would halt between samples";
+            reader.problem("ORACLE_INTERVAL_SECONDS", text);
+        }
         let feeds = read_feeds(&mut reader);
         let retention = Retention {
             metrics_days: reader.or_within("METRICS_RETENTION_DAYS", 90, 0..=36_500),
             evidence_days: reader.or_within("EVIDENCE_RETENTION_DAYS", 365, 0..=36_500),
         };
         let market_feeds = market_config::read_feeds(&mut reader, &rules.markets);
-        let config = database_url
-            .zip(redis_url)
-            .map(|(database_url, redis_url)| Config {
-                database_url,
-                redis_url,
-                pool_size,
-                health_address: SocketAddr::new(host, port),
-                hosts,
-                sample_interval_seconds: interval,
-                settle_interval: Duration::from_secs(settle),
-                rules,
-                feeds,
-                market_feeds,
-                retention,
-            });
+        let config = postgres.zip(redis).map(|(postgres, redis)| Config {
+            postgres,
+            redis,
+            health_address,
+            hosts,
+            sample_interval_seconds: interval,
+            settle_interval: Duration::from_secs(settle),
+            rules,
+            feeds,
+            market_feeds,
+            retention,
+        });
         reader.finish_with(config)
     }
 
@@ -105,25 +98,6 @@ impl Config {
     pub fn cycle_interval(&self) -> Duration {
         let sample = Duration::from_secs(self.sample_interval_seconds.unsigned_abs());
         self.settle_interval.min(sample)
-    }
-}
-
-fn read_rules(reader: &mut Reader<'_>, interval_seconds: i64) -> EconomyRules {
-    match EconomyRules::from_settings(|name| reader.raw(name)) {
-        Ok(rules) => {
-            if interval_seconds > rules.price_ttl_seconds {
-                let text =
-                    "must not exceed PRICE_TTL_SECONDS: the arena would halt between samples";
-                reader.problem("ORACLE_INTERVAL_SECONDS", text);
-            }
-            rules
-        }
-        Err(problems) => {
-            for problem in problems {
-                reader.problem(problem.name, problem.problem);
-            }
-            EconomyRules::default()
-        }
     }
 }
 

@@ -118,7 +118,7 @@ fn unpriced(unpriced: &Unpriced) -> IntCounter {
 
 /// Says at each scrape what depends on the moment.
 pub(crate) fn watch(database: &Database, leadership: &Leadership) {
-    daemon::watch_pool!(database);
+    service::metrics::watch_pool(database);
     begin();
     let leadership = leadership.clone();
     metrics::on_scrape("oracle", move || {

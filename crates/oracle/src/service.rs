@@ -5,17 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache::prices::FreshPrice;
-use cache::{Cache, CacheConfig, CacheError};
+use cache::{Cache, CacheError};
 use daemon::cadence;
-use daemon::config::{ConfigError, Sources, endpoint};
-use daemon::credentials::{self, Followed};
+use daemon::config::Sources;
 use daemon::health::{self, Check, CheckState, look};
-use daemon::process::{Failure, Unavailable};
+use daemon::process::Failure;
 use daemon::shutdown::Shutdown;
-use db::migrations::SchemaState;
-use db::roles::role_of;
-use db::{Database, DatabaseConfig, DbError};
-use secrecy::ExposeSecret;
+use db::{Database, DbError};
+use service::{Stores, readiness};
 use tracing::{Instrument as _, info, info_span};
 
 use crate::config::Config;
@@ -40,13 +37,10 @@ pub async fn main() -> Result<(), Failure> {
 /// [`Failure::Unavailable`] if Postgres or Redis cannot be reached at start, or if the schema is
 /// older than this program; [`Failure::Config`] if it is newer; others if the health port is taken.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
-    let database = connect_postgres(&config).await?;
-    let cache = connect_redis(&config).await?;
-    follow_credentials(&config, &database, &cache, &shutdown)?;
-    {
-        let mut conn = database.get().await?;
-        db::rules::adopt(&mut conn, &config.rules).await?;
-    }
+    let stores = Stores::connect(&config.postgres, &config.redis).await?;
+    stores.follow(&config.postgres, &config.redis, &shutdown)?;
+    let Stores { database, cache } = stores;
+    db::rules::adopt(&mut *database.get().await?, &config.rules).await?;
     let announcement = cache.announce("oracle");
     let rhythm = Rhythm {
         sample_seconds: config.sample_interval_seconds,
@@ -167,87 +161,6 @@ pub async fn work(
     contest.withdraw().await;
 }
 
-/// Rotated credentials are taken up while everything runs.
-fn follow_credentials(
-    config: &Config,
-    database: &Database,
-    cache: &Cache,
-    shutdown: &Shutdown,
-) -> Result<(), Failure> {
-    let followed = Followed {
-        setting: "DATABASE_URL",
-        schemes: &["postgres", "postgresql"],
-        in_use: config.database_url.clone(),
-    };
-    cache.uses_role(role_of(config.database_url.expose_secret()).as_deref());
-    let renewed = (database.clone(), cache.clone());
-    credentials::follow(followed, shutdown.clone(), move |url| {
-        let (database, cache) = renewed.clone();
-        async move {
-            let role = role_of(&url);
-            database.take_up(url).await?;
-            cache.uses_role(role.as_deref());
-            Ok::<(), DbError>(())
-        }
-    })?;
-    let followed = Followed {
-        setting: "REDIS_URL",
-        schemes: &["redis", "rediss"],
-        in_use: config.redis_url.clone(),
-    };
-    let renewed = cache.clone();
-    credentials::follow(followed, shutdown.clone(), move |url| {
-        let cache = renewed.clone();
-        async move { cache.take_up(&url).await }
-    })?;
-    Ok(())
-}
-
-async fn connect_postgres(config: &Config) -> Result<Database, Failure> {
-    let url = config.database_url.expose_secret();
-    let address = endpoint(url, 5432).unwrap_or_else(|| "DATABASE_URL".to_owned());
-    let connection = DatabaseConfig {
-        url: url.to_owned(),
-        pool_size: config.pool_size,
-    };
-    let database = Database::connect(connection).await.map_err(|error| {
-        if matches!(error, DbError::Encoding(_)) {
-            let problem = format!("names a database that cannot be used: {error}");
-            return Failure::Config(ConfigError::single("DATABASE_URL", problem));
-        }
-        let hint = "is it running, and are address, role and password in DATABASE_URL right?";
-        let unavailable = Unavailable::new(format!("Postgres at {address}"), hint);
-        Failure::Unavailable(unavailable.because(error))
-    })?;
-    database.warn_if_crowded().await;
-    match database.schema_state().await? {
-        SchemaState::Current => Ok(database),
-        SchemaState::Behind { missing } => Err(Failure::unavailable(
-            format!(
-                "the schema of this build (the database at {address} lacks {missing} migrations)"
-            ),
-            "run scripts/migrate",
-        )),
-        SchemaState::Ahead { unknown } => Err(Failure::Config(ConfigError::single(
-            "DATABASE_URL",
-            format!("names a database with {unknown} migrations that this build does not know"),
-        ))),
-    }
-}
-
-async fn connect_redis(config: &Config) -> Result<Cache, Failure> {
-    let url = config.redis_url.expose_secret();
-    let address = endpoint(url, 6379).unwrap_or_else(|| "REDIS_URL".to_owned());
-    let connection = CacheConfig {
-        url: url.to_owned(),
-        namespace: String::new(),
-    };
-    Cache::connect(connection).await.map_err(|error| {
-        let hint = "is it running, and are address and password in REDIS_URL right?";
-        Failure::Unavailable(Unavailable::new(format!("Redis at {address}"), hint).because(error))
-    })
-}
-
 /// What `/ready` shows. A missing price or standing by does not make the oracle unready.
 pub async fn probe(
     database: Database,
@@ -260,22 +173,21 @@ pub async fn probe(
         db::now(&mut conn).await
     };
     let (postgres, schema, now, redis, price) = futures_util::join!(
-        look("Postgres", database.must_take_writes(), DbError::shown),
-        look("Postgres", database.schema_state(), DbError::shown),
+        readiness::postgres(&database),
+        readiness::schema(&database),
         look("Postgres", now, DbError::shown),
-        look("Redis", cache.must_take_writes(), CacheError::shown),
+        readiness::redis(&cache),
         look("Redis", cache.price(), CacheError::shown)
     );
-    let schema = schema.and_then(|state| state.fault().map_or(Ok(()), Err));
     let price = now.and_then(|now| {
         let fresh = |price: &FreshPrice| price.freshness(now, price_ttl_seconds).is_some();
         let none = "no fresh price: the arena takes no wagers";
         price?.filter(fresh).ok_or_else(|| none.to_owned())
     });
     vec![
-        Check::of("postgres", postgres),
-        Check::of("schema", schema),
-        Check::of("redis", redis),
+        postgres,
+        schema,
+        redis,
         match price {
             Ok(fresh) => described("price", format!("fresh, from {}", fresh.source)),
             Err(detail) => Check::degraded("price", detail),

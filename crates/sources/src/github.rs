@@ -77,7 +77,7 @@ impl GitHub {
 /// GitHub says both 403 and 429 for "slower", and how long in one of two ways.
 fn limited_for(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
     let text = |name: &str| headers.get(name)?.to_str().ok();
-    if let Some(seconds) = http::retry_after(headers, now) {
+    if let Some(seconds) = http::retry_after_seconds(headers, now) {
         return Some(seconds);
     }
     if text("x-ratelimit-remaining")? != "0" {

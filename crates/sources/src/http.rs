@@ -1,11 +1,10 @@
 //! One GET: a time-out, a contact, no redirects, no more of an answer than was said.
 
-use std::error::Error;
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ledger_core::Timestamp;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -81,7 +80,7 @@ impl Http {
         headers: HeaderMap,
         now: Timestamp,
     ) -> Answer {
-        let client = if is_loopback(url) {
+        let client = if http_client::is_loopback(url) {
             &self.loopback
         } else {
             &self.outward
@@ -199,15 +198,12 @@ fn percent_encode(text: &str, out: &mut String) {
     }
 }
 
-/// The seconds of a `Retry-After`, or until its date; whatever is neither says nothing.
-pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than an i64 holds ask for more than anybody is granted.
-        return Some(text.parse().unwrap_or(i64::MAX));
-    }
-    let until = chrono::DateTime::parse_from_rfc2822(text).ok()?;
-    Some(Timestamp::from(until.to_utc()).seconds_since(now).max(0))
+/// How many seconds a `Retry-After` asks to wait.
+#[must_use]
+pub fn retry_after_seconds(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
+    let since_1970 = Duration::from_micros(u64::try_from(now.micros()).ok()?);
+    let wait = http_client::retry_after(headers, SystemTime::UNIX_EPOCH + since_1970)?;
+    i64::try_from(wait.as_secs()).ok()
 }
 
 fn without_secrets(url: &Url) -> String {
@@ -227,15 +223,6 @@ fn without_secrets(url: &Url) -> String {
     }
     drop(query);
     shown.to_string()
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 async fn read(mut response: Response, mut evidence: Evidence, most: usize) -> Answer {
@@ -277,7 +264,7 @@ fn check(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<(), 
     match status {
         StatusCode::OK => Ok(()),
         StatusCode::TOO_MANY_REQUESTS => Err(SourceError::RateLimited {
-            retry_after_seconds: retry_after(headers, now),
+            retry_after_seconds: retry_after_seconds(headers, now),
         }),
         StatusCode::FORBIDDEN => Err(SourceError::Forbidden),
         StatusCode::NOT_FOUND => Err(SourceError::NotFound),
@@ -291,19 +278,7 @@ fn lost(error: reqwest::Error) -> SourceError {
     if error.is_timeout() {
         return SourceError::Timeout;
     }
-    // Without the URL: an operator may have put a key into it.
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            // Writing into a String cannot fail.
-            let _ = write!(text, ": {said}");
-        }
-        cause = error.source();
-    }
-    SourceError::Unreachable(text)
+    SourceError::Unreachable(http_client::reason(error))
 }
 
 #[cfg(test)]
@@ -351,22 +326,5 @@ mod tests {
         assert_eq!(shown, "https://example.org/feed?a=1&apiKey=REMOVED&b=2");
         let plain = "https://example.org/feed?a=x%20y&keyword=rust";
         assert_eq!(without_secrets(&url(plain)), plain);
-    }
-
-    #[test]
-    fn retry_after_comes_in_two_forms() {
-        let now = Timestamp::from_micros(1_771_200_000_000_000).unwrap();
-        let read = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, HeaderValue::from_str(text).unwrap());
-            retry_after(&headers, now)
-        };
-        assert_eq!(read(" 90 "), Some(90));
-        assert_eq!(read("99999999999999999999"), Some(i64::MAX));
-        assert_eq!(read("Mon, 16 Feb 2026 00:15:00 GMT"), Some(900));
-        assert_eq!(read("Sun, 15 Feb 2026 00:00:00 GMT"), Some(0));
-        for text in ["", "soon", "-5", "1.5", "Mon, 99 Feb 2026 00:15:00 GMT"] {
-            assert_eq!(read(text), None, "{text:?}");
-        }
     }
 }

@@ -22,4 +22,4 @@ pub mod wikipedia;
 pub use derive::{derive, headlines_to_keep};
 pub use error::{Peace, SetupError, SourceError};
 pub use evidence::{BODY_MAX_BYTES, Evidence, Fetched};
-pub use http::{Http, HttpConfig, TIMEOUT};
+pub use http::{Http, HttpConfig, TIMEOUT, retry_after_seconds};

@@ -21,7 +21,7 @@ use crate::process::born;
 use crate::say::{Colour, Paint, is_capable, now, say};
 use crate::settings::Settings;
 use crate::stack::{DATABASE_URL, Stack};
-use crate::up::Signals;
+use crate::up::asked_to_end;
 use crate::{Told, probe};
 
 /// All of it is ready.
@@ -153,7 +153,7 @@ pub async fn watch(place: &Place, sources: &Sources) -> Told<u8> {
         return Ok(NOT_RUNNING);
     };
     let failed = |error: io::Error| daemon::process::Refusal::failure(error.to_string());
-    let mut signals = Signals::new().map_err(failed)?;
+    let end = asked_to_end().map_err(failed)?;
     let paint = Paint::on(&io::stdout(), sources);
     let mut screen = Screen::new(is_capable(&io::stdout(), sources));
     let mut keys = Keys::new();
@@ -175,7 +175,7 @@ pub async fn watch(place: &Place, sources: &Sources) -> Told<u8> {
         screen.draw(&text);
         tokio::select! {
             biased;
-            () = signals.asked() => {
+            () = end.wait() => {
                 screen.leave();
                 return Ok(READY);
             }

@@ -1,7 +1,6 @@
 //! The start of the stack, in order, and its end.
 
 use std::collections::BTreeMap;
-use std::future::pending;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::process::{Child, Command};
@@ -10,9 +9,8 @@ use std::time::Duration;
 use daemon::config::Sources;
 use daemon::log_file::{LOG_FILE, Limits};
 use daemon::process::{EXIT_CONFIG, EXIT_UNAVAILABLE, Failure, Refusal};
+use daemon::shutdown::{SIGHUP, SIGINT, SIGTERM, Shutdown};
 use futures_util::FutureExt as _;
-use futures_util::future::select_all;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::address::{ServerUrl, authority};
@@ -40,7 +38,9 @@ const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
 /// When it cannot be started; what was started is stopped then.
 pub async fn up(arena: &impl Arena) -> Result<(), Failure> {
     // First of all: until then a signal would end us without a word.
-    let mut signals = Signals::new()?;
+    let end = asked_to_end()?;
+    // Ctrl-Z would stop the threads that write the servers' logs, and soon the servers. Heard, it does nothing.
+    Shutdown::on(&[process::Signal::TSTP.as_raw()])?;
     let sources = Sources::load();
     let (place, limits) = (Place::new(&sources)?, Limits::from_sources(&sources)?);
     let _lock = Lock::take(&place)?;
@@ -57,7 +57,7 @@ pub async fn up(arena: &impl Arena) -> Result<(), Failure> {
     };
     let ended = tokio::select! {
         biased;
-        () = signals.asked() => {
+        () = end.wait() => {
             say("\nstopping");
             Ok(())
         }
@@ -70,37 +70,16 @@ pub async fn up(arena: &impl Arena) -> Result<(), Failure> {
     ended
 }
 
-/// The signals that ask for an end.
-pub(crate) struct Signals(Vec<Signal>);
-
-impl Signals {
-    pub(crate) fn new() -> io::Result<Signals> {
-        let kinds = [
-            SignalKind::interrupt(),
-            SignalKind::terminate(),
-            SignalKind::hangup(),
-        ];
-        // Under `nohup` a hangup is ignored, and has to stay so.
-        let ignored = ignored_signals();
-        let heard = kinds
-            .into_iter()
-            .filter(|kind| ignored >> (kind.as_raw_value() - 1) & 1 == 0);
-        let signals = heard.map(signal).collect::<io::Result<_>>()?;
-        // Ctrl-Z would stop the threads that write the servers' logs, and soon the servers. Caught, it does
-        // nothing.
-        drop(signal(SignalKind::from_raw(
-            process::Signal::TSTP.as_raw(),
-        ))?);
-        Ok(Signals(signals))
-    }
-
-    pub(crate) async fn asked(&mut self) {
-        if self.0.is_empty() {
-            return pending().await;
-        }
-        let heard = self.0.iter_mut().map(|signal| Box::pin(signal.recv()));
-        select_all(heard).await;
-    }
+/// The request to end, by a signal or with the terminal. A signal that was ignored when this process started
+/// stays so: a hangup under `nohup`.
+pub(crate) fn asked_to_end() -> io::Result<Shutdown> {
+    let ignored = ignored_signals();
+    let heard = [SIGINT, SIGTERM, SIGHUP].into_iter();
+    Shutdown::on(
+        &heard
+            .filter(|signal| ignored >> (signal - 1) & 1 == 0)
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// A bit for each signal that this process was started to ignore.

@@ -1,12 +1,13 @@
 //! The ticker's settings.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use daemon::config::{ConfigError, Reader, Sources};
+use daemon::health;
 use daemon::hosts::Hosts;
 use ledger_core::economy::EconomyRules;
-use secrecy::SecretString;
+use service::{PostgresSettings, RedisSettings};
 
 /// Port of `/health` and `/ready` unless `TICKER_HEALTH_PORT` says otherwise.
 pub const HEALTH_PORT: u16 = 8001;
@@ -21,9 +22,8 @@ const POOL_SIZE: usize = 3;
 
 /// What the ticker needs to know at start.
 pub struct Config {
-    pub database_url: SecretString,
-    pub redis_url: SecretString,
-    pub pool_size: usize,
+    pub postgres: PostgresSettings,
+    pub redis: RedisSettings,
     pub health_address: SocketAddr,
     /// The names it is asked under.
     pub hosts: Hosts,
@@ -37,35 +37,24 @@ impl Config {
     /// Reads and checks all settings, and names every problem at once.
     pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
         let mut reader = Reader::new(sources);
-        let database_url = reader.connection_url("DATABASE_URL", &["postgres", "postgresql"]);
-        let redis_url = reader.connection_url("REDIS_URL", &["redis", "rediss"]);
-        let host = reader.or("HEALTH_HOST", IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let postgres = PostgresSettings::read(&mut reader, POOL_SIZE, 2..=200);
+        let redis = RedisSettings::read(&mut reader);
+        let health_address = health::address(&mut reader, "TICKER_HEALTH_PORT", HEALTH_PORT);
         let hosts = Hosts::read(&mut reader);
-        let port = reader.or("TICKER_HEALTH_PORT", HEALTH_PORT);
         let tick_rate = reader.or_within("TICK_RATE", TICK_RATE_SECONDS, 1..=86_400);
         let chunk_bots = reader.or_within("TICK_CHUNK", CHUNK_BOTS, 1..=10_000);
         let workers = reader.or_within("TICK_WORKERS", WORKERS, 1..=64);
-        let pool_size = reader.or_within("DATABASE_POOL_SIZE", POOL_SIZE, 2..=200);
-        let rules = EconomyRules::from_settings(|name| reader.raw(name));
-        let rules = rules.unwrap_or_else(|problems| {
-            for problem in problems {
-                reader.problem(problem.name, problem.problem);
-            }
-            EconomyRules::default()
+        let rules = service::rules(&mut reader);
+        let config = postgres.zip(redis).map(|(postgres, redis)| Config {
+            postgres,
+            redis,
+            health_address,
+            hosts,
+            tick_rate: Duration::from_secs(tick_rate.unsigned_abs()),
+            chunk_bots,
+            workers,
+            rules,
         });
-        let config = database_url
-            .zip(redis_url)
-            .map(|(database_url, redis_url)| Config {
-                database_url,
-                redis_url,
-                pool_size,
-                health_address: SocketAddr::new(host, port),
-                hosts,
-                tick_rate: Duration::from_secs(tick_rate.unsigned_abs()),
-                chunk_bots,
-                workers,
-                rules,
-            });
         reader.finish_with(config)
     }
 }

@@ -1,7 +1,7 @@
 //! What Prometheus is told of time.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use daemon::metrics::{
     self, Declared, GaugeVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, LONG,
@@ -9,6 +9,7 @@ use daemon::metrics::{
 };
 use db::Database;
 use db::ticks::{ChunkReport, Cycle};
+use service::clock;
 
 static NUMBER: Declared<IntGauge> = gauge(
     "arena_tick_number",
@@ -51,7 +52,7 @@ static NEXT_AT: AtomicI64 = AtomicI64::new(0);
 
 /// Says at each scrape what depends on the moment.
 pub(crate) fn watch(database: &Database, tick_rate: Duration) {
-    daemon::watch_pool!(database);
+    service::metrics::watch_pool(database);
     RATE.set(i64::try_from(tick_rate.as_secs()).unwrap_or(i64::MAX));
     LIQUIDATED.begin_with(&["true", "false"]);
     TICKED.begin();
@@ -67,7 +68,10 @@ pub(crate) fn watch(database: &Database, tick_rate: Duration) {
 
 /// The next cycle is due in so many microseconds.
 pub(crate) fn due_in(micros: i64) {
-    NEXT_AT.store(now_micros().saturating_add(micros), Ordering::Relaxed);
+    NEXT_AT.store(
+        clock::now().micros().saturating_add(micros),
+        Ordering::Relaxed,
+    );
     paused(false);
 }
 
@@ -113,11 +117,4 @@ pub(crate) fn shared(cycle: &Cycle) {
 
 fn count(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
-}
-
-fn now_micros() -> i64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
 }

@@ -48,7 +48,7 @@ pub(crate) fn prediction() -> ActionRequest {
 
 #[tokio::test]
 async fn a_bot_reads_itself() {
-    let stub = Stub::start(|request, _| match request.path.as_str() {
+    let stub = Stub::start(|request, _| match request.target.as_str() {
         "/auth/token" => token("t", 1800),
         _ => Reply::Json(200, me()),
     })
@@ -62,7 +62,7 @@ async fn a_bot_reads_itself() {
 
 #[tokio::test]
 async fn an_action_is_sent_as_the_contract_says() {
-    let stub = Stub::start(|request, _| match request.path.as_str() {
+    let stub = Stub::start(|request, _| match request.target.as_str() {
         "/auth/token" => token("t", 1800),
         _ => acceptance(),
     })
@@ -85,7 +85,7 @@ async fn an_action_is_sent_as_the_contract_says() {
 
 #[tokio::test]
 async fn two_actions_have_two_keys_and_a_named_key_is_kept() {
-    let stub = Stub::start(|request, _| match request.path.as_str() {
+    let stub = Stub::start(|request, _| match request.target.as_str() {
         "/auth/token" => token("t", 1800),
         _ => acceptance(),
     })
@@ -159,7 +159,7 @@ async fn lists_are_asked_for_by_page_and_filter() {
     let requests = stub.requests();
     let paths: Vec<_> = requests
         .iter()
-        .map(|request| request.path.as_str())
+        .map(|request| request.target.as_str())
         .collect();
     assert_eq!(
         paths,
@@ -184,7 +184,7 @@ async fn standings_and_insights_are_read_as_they_are_sent() {
     let zero = "0.00000000";
     let wide = "123456789012.00000000";
     let stub = Stub::start(move |request, _| {
-        if request.path.starts_with("/standings") {
+        if request.target.starts_with("/standings") {
             let item = json!({
                 "rank": 3, "bot_id": 7, "handle": "mia", "status": "DEAD", "wealth": wide,
                 "balance": zero, "shadow_balance": "-1.00000000", "return": "-1.00000000",
@@ -246,15 +246,15 @@ async fn standings_and_insights_are_read_as_they_are_sent() {
     assert_eq!(insights.cost.fees, wide);
     assert_eq!(insights.if_nothing_changes.ticks_left, Some(0));
     let requests = stub.requests();
-    assert_eq!(requests[0].path, "/standings?limit=1&status=DEAD");
-    assert_eq!(requests[1].path, "/insights/mia");
+    assert_eq!(requests[0].target, "/standings?limit=1&status=DEAD");
+    assert_eq!(requests[1].target, "/insights/mia");
 }
 
 #[tokio::test]
 async fn a_handle_cannot_leave_its_place_in_the_path() {
     let stub = Stub::start(|_, _| Reply::Json(200, bot())).await;
     stub.client().bot("../economy?x#y").await.unwrap();
-    assert_eq!(stub.requests()[0].path, "/bots/..%2Feconomy%3Fx%23y");
+    assert_eq!(stub.requests()[0].target, "/bots/..%2Feconomy%3Fx%23y");
 }
 
 #[tokio::test]
@@ -279,7 +279,7 @@ async fn a_base_url_may_have_a_path() {
     let mut config = stub.config();
     config.base_url = config.base_url.join("/arena/v1/").unwrap();
     Client::new(config).unwrap().health().await.unwrap();
-    assert_eq!(stub.requests()[0].path, "/arena/v1/health");
+    assert_eq!(stub.requests()[0].target, "/arena/v1/health");
 }
 
 #[tokio::test]
@@ -314,7 +314,7 @@ async fn keys_are_rotated_under_a_key() {
         "id": 10_001, "api_key": "ldk_2", "api_secret": "lds_2",
         "old_valid_until": "2026-11-01T00:10:00.000000Z",
     });
-    let stub = Stub::start(move |request, _| match request.path.as_str() {
+    let stub = Stub::start(move |request, _| match request.target.as_str() {
         "/auth/token" => token("t", 1800),
         _ => Reply::Json(200, answer.clone()),
     })
@@ -328,7 +328,7 @@ async fn keys_are_rotated_under_a_key() {
         .unwrap();
     assert_eq!(rotated.api_secret.expose(), "lds_2");
     let asked = &stub.requests()[1];
-    assert_eq!(asked.path, "/bots/10001/keys");
+    assert_eq!(asked.target, "/bots/10001/keys");
     assert_eq!(asked.json(), json!({ "grace_seconds": 600 }));
     assert!(asked.header("idempotency-key").is_some());
 }

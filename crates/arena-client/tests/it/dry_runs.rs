@@ -10,7 +10,7 @@ use crate::stub::{Reply, Stub, problem_body, token};
 
 #[tokio::test]
 async fn a_refusal_is_an_answer() {
-    let stub = Stub::start(|request, _| match request.path.as_str() {
+    let stub = Stub::start(|request, _| match request.target.as_str() {
         "/auth/token" => token("t", 1800),
         _ => Reply::Json(
             200,
@@ -41,9 +41,12 @@ async fn a_refusal_is_an_answer() {
     let requests = stub.requests();
     let asked: Vec<_> = requests
         .iter()
-        .filter(|request| request.path != "/auth/token")
+        .filter(|request| request.target != "/auth/token")
         .collect();
-    let paths: Vec<_> = asked.iter().map(|request| request.path.as_str()).collect();
+    let paths: Vec<_> = asked
+        .iter()
+        .map(|request| request.target.as_str())
+        .collect();
     let bets = format!("/markets/{market}/bets?dry_run=true");
     assert_eq!(paths, ["/arena/action?dry_run=true", &bets]);
     assert!(

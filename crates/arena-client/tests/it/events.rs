@@ -188,7 +188,7 @@ async fn who_may_not_listen_is_told_at_once() {
 
 #[tokio::test]
 async fn a_token_goes_along_and_is_replaced_once_it_is_refused() {
-    let stub = Stub::start(|request, _| match request.path.as_str() {
+    let stub = Stub::start(|request, _| match request.target.as_str() {
         "/auth/token" => token("fresh", 1800),
         _ => open(&format!("{BEGIN}{}", tick(1))),
     })
@@ -198,7 +198,7 @@ async fn a_token_goes_along_and_is_replaced_once_it_is_refused() {
     let requests = stub.requests();
     assert_eq!(requests[1].header("authorization"), Some("Bearer fresh"));
 
-    let stub = Stub::start(|request, before| match request.path.as_str() {
+    let stub = Stub::start(|request, before| match request.target.as_str() {
         "/auth/token" => token(&format!("t{before}"), 1800),
         _ if request.header("authorization") == Some("Bearer t0") => problem(401, "unauthorized"),
         _ => open(&format!("{BEGIN}{}", tick(1))),

@@ -50,7 +50,7 @@ fn judged() -> Value {
 
 /// An arena that knows the bot and answers each call of it with `answer`.
 async fn arena(answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Stub {
-    Stub::start(move |request, before| match request.path.as_str() {
+    Stub::start(move |request, before| match request.target.as_str() {
         "/auth/token" => token("t", 1800),
         _ => answer(request, before - 1),
     })
@@ -60,7 +60,7 @@ async fn arena(answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static
 #[tokio::test]
 async fn markets_are_asked_for_by_page_and_filter() {
     let stub = Stub::start(|request, _| {
-        let body = match request.path.as_str() {
+        let body = match request.target.as_str() {
             path if path.ends_with("/bets") => json!({"items": [bet()], "next_cursor": null}),
             path if path.starts_with("/markets/") => market(),
             _ => json!({"items": [market()], "next_cursor": "more"}),
@@ -84,7 +84,7 @@ async fn markets_are_asked_for_by_page_and_filter() {
     let bets = client.market_bets(market_id(), &PageQuery::default()).await;
     assert_eq!(bets.unwrap().items[0].status, BetState::Open);
     let requests = stub.requests();
-    let paths: Vec<_> = requests.iter().map(|it| it.path.as_str()).collect();
+    let paths: Vec<_> = requests.iter().map(|it| it.target.as_str()).collect();
     let (one, bets) = (
         format!("/markets/{MARKET}"),
         format!("/markets/{MARKET}/bets"),
@@ -130,7 +130,7 @@ async fn bets_are_sent_as_the_contract_says() {
     let sent: Vec<_> = stub
         .requests()
         .into_iter()
-        .filter(|it| it.path != "/auth/token")
+        .filter(|it| it.target != "/auth/token")
         .collect();
     assert!(sent[0].is("POST", &format!("/markets/{MARKET}/bets")));
     assert_eq!(

@@ -11,12 +11,12 @@ use crate::stub::{Reply, Stub, http, problem_body, token};
 
 #[tokio::test]
 async fn a_problem_keeps_its_parts() {
-    let stub = Stub::start(|request, _| match request.path.as_str() {
+    let stub = Stub::start(|request, _| match request.target.as_str() {
         "/auth/token" => token("t", 1800),
         _ => {
             let mut body = problem_body(422, "invalid-field");
             body["field"] = json!("wager_amount");
-            Reply::Raw(http(422, "Retry-After: 7\r\n", &body.to_string()))
+            Reply::Raw(http(422, "Retry-After: 7\r\n", body.to_string()))
         }
     })
     .await;

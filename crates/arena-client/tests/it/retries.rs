@@ -10,7 +10,7 @@ use crate::stub::{Reply, Stub, http, problem, problem_body, token};
 
 /// An arena whose tokens are good, and that answers other calls by how many of them came before.
 async fn arena(answer: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Stub {
-    Stub::start(move |request, before| match request.path.as_str() {
+    Stub::start(move |request, before| match request.target.as_str() {
         "/auth/token" => token("t", 1800),
         _ => answer(before - 1),
     })
@@ -123,7 +123,7 @@ async fn an_action_that_is_refused_is_not_repeated() {
 
 #[tokio::test]
 async fn a_refused_token_does_not_change_the_key_of_an_action() {
-    let stub = Stub::start(|request, before| match request.path.as_str() {
+    let stub = Stub::start(|request, before| match request.target.as_str() {
         "/auth/token" => token(&format!("t{before}"), 1800),
         _ if before == 1 => problem(401, "unauthorized"),
         _ => acceptance(),

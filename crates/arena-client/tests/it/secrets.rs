@@ -13,7 +13,7 @@ fn assert_hidden(text: &str, secrets: &[&str]) {
 
 #[tokio::test]
 async fn a_client_shows_neither_key_nor_token() {
-    let stub = Stub::start(|request, _| match request.path.as_str() {
+    let stub = Stub::start(|request, _| match request.target.as_str() {
         "/auth/token" => token("token-hunter3", 1800),
         _ => problem(403, "bot-not-alive"),
     })
@@ -25,7 +25,7 @@ async fn a_client_shows_neither_key_nor_token() {
     assert!(
         stub.requests()
             .iter()
-            .all(|request| !request.path.contains("hunter"))
+            .all(|request| !request.target.contains("hunter"))
     );
 }
 

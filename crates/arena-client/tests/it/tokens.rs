@@ -40,7 +40,7 @@ async fn what_the_arena_says_to_one_login_holds_for_all_bots() {
 
 #[tokio::test]
 async fn bots_that_are_asked_to_wait_log_in_after_it() {
-    let stub = Stub::start(|request, before| match request.path.as_str() {
+    let stub = Stub::start(|request, before| match request.target.as_str() {
         "/auth/token" if before < 2 => {
             let body = problem_body(503, "unavailable").to_string();
             Reply::Raw(http(503, "Retry-After: 1\r\n", &body))
@@ -62,7 +62,7 @@ async fn bots_that_are_asked_to_wait_log_in_after_it() {
 
 #[tokio::test]
 async fn one_token_serves_many_calls() {
-    let stub = Stub::start(|request, _| match request.path.as_str() {
+    let stub = Stub::start(|request, _| match request.target.as_str() {
         "/auth/token" => token("token-1", 1800),
         _ => Reply::Json(200, me()),
     })
@@ -87,7 +87,7 @@ async fn one_token_serves_many_calls() {
 
 #[tokio::test]
 async fn calls_at_the_same_time_share_one_fetch() {
-    let stub = Stub::start(|request, _| match request.path.as_str() {
+    let stub = Stub::start(|request, _| match request.target.as_str() {
         "/auth/token" => token("token-1", 1800),
         _ => Reply::Json(200, me()),
     })
@@ -100,7 +100,7 @@ async fn calls_at_the_same_time_share_one_fetch() {
 
 #[tokio::test]
 async fn a_token_at_its_end_is_renewed_before_the_call() {
-    let stub = Stub::start(|request, before| match request.path.as_str() {
+    let stub = Stub::start(|request, before| match request.target.as_str() {
         // No lifetime is left by the time it arrives.
         "/auth/token" => token(&format!("token-{before}"), 0),
         _ => Reply::Json(200, me()),
@@ -112,7 +112,7 @@ async fn a_token_at_its_end_is_renewed_before_the_call() {
     let requests = stub.requests();
     let paths: Vec<_> = requests
         .iter()
-        .map(|request| request.path.as_str())
+        .map(|request| request.target.as_str())
         .collect();
     assert_eq!(
         paths,
@@ -123,7 +123,7 @@ async fn a_token_at_its_end_is_renewed_before_the_call() {
 
 #[tokio::test]
 async fn a_refused_token_is_replaced_and_the_call_made_again() {
-    let stub = Stub::start(|request, before| match request.path.as_str() {
+    let stub = Stub::start(|request, before| match request.target.as_str() {
         "/auth/token" => token(&format!("token-{before}"), 1800),
         _ if request.header("authorization") == Some("Bearer token-0") => {
             problem(401, "unauthorized")
@@ -137,7 +137,7 @@ async fn a_refused_token_is_replaced_and_the_call_made_again() {
 
 #[tokio::test]
 async fn a_second_refusal_is_final() {
-    let stub = Stub::start(|request, _| match request.path.as_str() {
+    let stub = Stub::start(|request, _| match request.target.as_str() {
         "/auth/token" => token("token", 1800),
         _ => problem(401, "unauthorized"),
     })

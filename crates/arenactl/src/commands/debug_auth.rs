@@ -7,12 +7,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cache::{Cache, CacheConfig, CacheError};
+use cache::{Cache, CacheConfig, CacheError, CacheResult};
 use daemon::config::{ConfigError, Reader, Sources, endpoint};
 use daemon::process::Failure;
 use db::roles::{self, Standing};
 use db::{backup, bots, catalogue};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
 use super::DATABASE_URL;
@@ -259,6 +259,18 @@ async fn try_manifest(
     }
 }
 
+/// Fails within [`REDIS_ANSWERS_WITHIN`], whatever the server does.
+pub(crate) async fn log_in_to_redis(url: &SecretString) -> CacheResult<Cache> {
+    let config = CacheConfig {
+        url: url.expose_secret().to_owned(),
+        namespace: String::new(),
+    };
+    let seconds = REDIS_ANSWERS_WITHIN.as_secs();
+    tokio::time::timeout(REDIS_ANSWERS_WITHIN, Cache::connect(config))
+        .await
+        .unwrap_or(Err(CacheError::Timeout { seconds }))
+}
+
 async fn try_redis(sources: &Sources) -> Check {
     let mut reader = Reader::new(sources);
     let url = reader.connection_url(REDIS_URL, REDIS_SCHEMES);
@@ -266,18 +278,11 @@ async fn try_redis(sources: &Sources) -> Check {
         Err(error) => return Check::new(REDIS_URL, State::Fails, problem(&error)),
         Ok(url) => url,
     };
-    let url = url.expose_secret();
-    let what = match endpoint(url, 6379) {
+    let what = match endpoint(url.expose_secret(), 6379) {
         Some(endpoint) => format!("Redis at {endpoint}"),
         None => "Redis".to_owned(),
     };
-    let config = CacheConfig {
-        url: url.to_owned(),
-        namespace: String::new(),
-    };
-    let seconds = REDIS_ANSWERS_WITHIN.as_secs();
-    let attempt = tokio::time::timeout(REDIS_ANSWERS_WITHIN, Cache::connect(config)).await;
-    match attempt.unwrap_or(Err(CacheError::Timeout { seconds })) {
+    match log_in_to_redis(&url).await {
         Ok(_) => Check::new(REDIS_URL, State::Works, format!("logs in to {what}")),
         Err(error) => Check::new(REDIS_URL, State::Fails, format!("{what}: {error}")),
     }

@@ -42,7 +42,7 @@ pub(crate) const DATABASE_URL: &str = "DATABASE_URL";
 
 /// After so long every running service has taken up what was written to `.env`: longer than they look
 /// at it.
-const TAKE_UP: Duration = Duration::from_secs(daemon::credentials::LOOK_SECONDS * 2 + 1);
+const TAKE_UP: Duration = Duration::from_secs(service::credentials::LOOK_SECONDS * 2 + 1);
 
 /// Refuses settings that come from the environment: a new value in the file would change nothing.
 fn in_file(sources: &Sources, settings: &[&'static str]) -> Result<(), ConfigError> {

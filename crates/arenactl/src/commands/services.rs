@@ -2,23 +2,18 @@
 //! only this program can do for it.
 
 use std::pin::Pin;
-use std::time::Duration;
 
-use cache::{Cache, CacheConfig, CacheError};
 use daemon::config::{ConfigError, Reader, Sources};
 use daemon::process::Failure;
 use ledger_core::economy::Operator;
-use secrecy::ExposeSecret as _;
 use supervisor::{Arena, Place};
 
-use super::debug_auth::{REDIS_SCHEMES, REDIS_URL};
+use super::debug_auth::{REDIS_SCHEMES, REDIS_URL, log_in_to_redis};
 use super::status;
 use crate::Stopped;
 use crate::cli::{Command, ServicesCommand};
 use crate::output::Format;
 use crate::postgres::{self, Postgres};
-
-const REDIS_ANSWERS_WITHIN: Duration = Duration::from_secs(4);
 
 #[derive(clap::Args)]
 pub(crate) struct LogsArgs {
@@ -75,13 +70,7 @@ impl Arena for Own {
         let mut reader = Reader::new(&sources);
         let url = reader.connection_url(REDIS_URL, REDIS_SCHEMES);
         let url = reader.finish_with(url).map_err(|error| problem(&error))?;
-        let config = CacheConfig {
-            url: url.expose_secret().to_owned(),
-            namespace: String::new(),
-        };
-        let seconds = REDIS_ANSWERS_WITHIN.as_secs();
-        let attempt = tokio::time::timeout(REDIS_ANSWERS_WITHIN, Cache::connect(config)).await;
-        let answer = attempt.unwrap_or(Err(CacheError::Timeout { seconds }));
+        let answer = log_in_to_redis(&url).await;
         answer.map(drop).map_err(|error| error.to_string())
     }
 

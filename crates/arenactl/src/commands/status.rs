@@ -5,9 +5,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
 use daemon::config::Sources;
 use daemon::process::Failure;
 use db::supply::Census;
@@ -90,7 +88,7 @@ struct Errors {
 }
 
 pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failure> {
-    let now = now()?;
+    let now = service::clock::now();
     let (arena, failure) = match arena(sources, now).await {
         Ok(arena) => (Some(arena), None),
         Err(failure) => (None, Some(failure)),
@@ -131,14 +129,6 @@ async fn arena(sources: &Sources, now: Timestamp) -> Result<Arena, Failure> {
         dead,
         paused,
     })
-}
-
-fn now() -> anyhow::Result<Timestamp> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
-    since
-        .and_then(|since| i64::try_from(since.as_micros()).ok())
-        .and_then(Timestamp::from_micros)
-        .context("this machine's clock is not set")
 }
 
 /// The errors of each log in the directory. Fails when it cannot be read: then nobody knows.

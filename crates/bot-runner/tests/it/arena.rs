@@ -172,7 +172,7 @@ impl StubArena {
 }
 
 fn answer(request: &Request, before: usize, state: &State) -> Reply {
-    let path = request.path.split('?').next().unwrap();
+    let path = request.target.split('?').next().unwrap();
     match (request.method.as_str(), path) {
         ("POST", "/auth/token") => token(&format!("token-{before}"), 1800),
         ("GET", "/health" | "/ready") => Reply::Json(200, json!({"status": "ok"})),

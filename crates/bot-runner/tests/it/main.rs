@@ -15,6 +15,6 @@ mod research;
 mod runner;
 mod service;
 #[path = "../../../arena-client/tests/it/stub.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod stub;
 mod turn;

@@ -3,7 +3,6 @@
 mod mock;
 mod openai;
 mod output;
-mod stub;
 mod temperature;
 mod usage;
 

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_stub::{Reply, Stub};
 use llm::openai::{OpenAi, OpenAiConfig, RESPONSE_BYTES_MAX};
 use llm::{
     CallUsage, Completion, Finish, LlmError, Model, ModelConfig, Prompt, Provider as _, SetupError,
@@ -10,7 +11,6 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::prompt;
-use crate::stub::{Behaviour, KEY, Stub};
 
 /// As OpenAI answers.
 const ANSWER: &str = r#"{
@@ -58,9 +58,20 @@ async fn ask_with(config: OpenAiConfig, prompt: &Prompt) -> Result<Completion, L
         .await
 }
 
+const KEY: &str = "sk-hunter2-0123456789";
+
+fn config(stub: &Stub) -> OpenAiConfig {
+    OpenAiConfig {
+        base_url: stub.url().join("v1").unwrap(),
+        api_key: Some(SecretString::from(KEY)),
+        model: "arena-small".to_owned(),
+        timeout: Duration::from_secs(10),
+    }
+}
+
 async fn ask_stub(status: &str, headers: &str, body: &str) -> Result<Completion, LlmError> {
     let stub = Stub::answering(status, headers, body).await;
-    ask(stub.config()).await
+    ask(config(&stub)).await
 }
 
 /// An answer with this choice and usage.
@@ -94,11 +105,11 @@ async fn the_request_is_what_the_protocol_wants() {
         temperature: Temperature::from_hundredths(70),
         ..prompt("You are \"bold\".", "BTC?\n")
     };
-    ask_with(stub.config(), &question).await.unwrap();
-    ask_with(stub.config(), &prompt("", "alone")).await.unwrap();
+    ask_with(config(&stub), &question).await.unwrap();
+    ask_with(config(&stub), &prompt("", "alone")).await.unwrap();
 
     let requests = stub.requests();
-    let (head, body) = requests[0].split_once("\r\n\r\n").unwrap();
+    let (head, body) = requests[0].text.split_once("\r\n\r\n").unwrap();
     assert!(
         head.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"),
         "{head}"
@@ -128,8 +139,7 @@ async fn the_request_is_what_the_protocol_wants() {
         })
     );
 
-    let (_, body) = requests[1].split_once("\r\n\r\n").unwrap();
-    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    let body = requests[1].json();
     assert_eq!(
         body["messages"],
         serde_json::json!([{"role": "user", "content": "alone"}])
@@ -142,11 +152,16 @@ async fn without_a_key_there_is_no_authorization() {
     let stub = Stub::answering("200 OK", "", ANSWER).await;
     ask(OpenAiConfig {
         api_key: None,
-        ..stub.config()
+        ..config(&stub)
     })
     .await
     .unwrap();
-    assert!(!stub.requests()[0].to_lowercase().contains("authorization"));
+    assert!(
+        !stub.requests()[0]
+            .text
+            .to_lowercase()
+            .contains("authorization")
+    );
 }
 
 #[tokio::test]
@@ -211,7 +226,7 @@ async fn an_answer_that_was_cut_off_says_so() {
         for reason in ["length", "max_tokens"] {
             let choice = format!(r#"{{"message":{message},"finish_reason":"{reason}"}}"#);
             let stub = Stub::answering("200 OK", "", &answer_with(&choice, usage_text)).await;
-            let (result, usage) = usage::collect(ask(stub.config())).await;
+            let (result, usage) = usage::collect(ask(config(&stub))).await;
             let max_output_tokens = 400;
             assert_eq!(
                 result,
@@ -289,14 +304,14 @@ async fn an_error_in_a_success_is_an_error() {
         ),
     ] {
         let stub = Stub::answering("200 OK", "", body).await;
-        let (result, usage) = usage::collect(ask(stub.config())).await;
+        let (result, usage) = usage::collect(ask(config(&stub))).await;
         assert_eq!(result, Err(expected), "{body}");
         assert_eq!((usage.llm_calls, usage.failed_calls), (0, 1), "{body}");
     }
     let billed = r#"{"error":{"code":400,"message":"too long"},
         "usage":{"prompt_tokens":30,"completion_tokens":0,"total_tokens":30}}"#;
     let stub = Stub::answering("200 OK", "", billed).await;
-    let (result, usage) = usage::collect(ask(stub.config())).await;
+    let (result, usage) = usage::collect(ask(config(&stub))).await;
     assert_eq!(result, Err(LlmError::Failed));
     assert!(!LlmError::Failed.is_unserved());
     assert_eq!(
@@ -319,7 +334,7 @@ async fn an_error_in_a_success_is_an_error() {
                 format!(r#"{{"choices":[{{"message":{message},"error":{error}}}]}}"#),
             ] {
                 let stub = Stub::answering("200 OK", "", &body).await;
-                let (result, usage) = usage::collect(ask(stub.config())).await;
+                let (result, usage) = usage::collect(ask(config(&stub))).await;
                 assert_eq!(result, Err(LlmError::Failed), "{body}");
                 assert_eq!((usage.llm_calls, usage.unreported_calls), (1, 1), "{body}");
             }
@@ -352,7 +367,7 @@ async fn refusals_are_errors_that_were_paid_for() {
         r#"{"message":{"content":""},"finish_reason":"content_filter"}"#,
     ] {
         let stub = Stub::answering("200 OK", "", &answer_with(choice, usage_text)).await;
-        let (result, usage) = usage::collect(ask(stub.config())).await;
+        let (result, usage) = usage::collect(ask(config(&stub))).await;
         assert_eq!(result, Err(LlmError::Refused));
         assert_eq!(
             (usage.llm_calls, usage.input_tokens, usage.failed_calls),
@@ -439,20 +454,17 @@ async fn garbage_is_malformed() {
             "{body}"
         );
     }
-    let stub = Stub::start(Behaviour::Answer(
-        b"HTTP/1.1 200 OK\r\n\r\n\xff\xfe".to_vec(),
-    ))
-    .await;
-    assert_eq!(ask(stub.config()).await, Err(LlmError::Malformed));
+    let stub = Stub::replying(Reply::Raw(b"HTTP/1.1 200 OK\r\n\r\n\xff\xfe".to_vec())).await;
+    assert_eq!(ask(config(&stub)).await, Err(LlmError::Malformed));
 }
 
 #[tokio::test]
 async fn a_server_that_hangs_is_a_time_out() {
-    for behaviour in [Behaviour::Silence, Behaviour::HalfAnswer] {
-        let stub = Stub::start(behaviour).await;
+    for reply in [Reply::Silence, Reply::HalfAnswer] {
+        let stub = Stub::replying(reply).await;
         let config = OpenAiConfig {
             timeout: Duration::from_millis(200),
-            ..stub.config()
+            ..config(&stub)
         };
         let (result, usage) = usage::collect(ask(config)).await;
         assert_eq!(result, Err(LlmError::Timeout));
@@ -463,8 +475,8 @@ async fn a_server_that_hangs_is_a_time_out() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_has_certainly_served_nothing() {
-    let stub = Stub::start(Behaviour::Hangup).await;
-    assert_eq!(ask(stub.config()).await, Err(LlmError::Unavailable));
+    let stub = Stub::replying(Reply::Hangup).await;
+    assert_eq!(ask(config(&stub)).await, Err(LlmError::Unavailable));
 
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let base_url = Url::parse(&format!("http://{}/v1", listener.local_addr().unwrap())).unwrap();
@@ -472,7 +484,7 @@ async fn a_server_that_is_not_there_has_certainly_served_nothing() {
     assert_eq!(
         ask(OpenAiConfig {
             base_url,
-            ..stub.config()
+            ..config(&stub)
         })
         .await,
         Err(LlmError::Unreachable)
@@ -503,8 +515,8 @@ async fn an_answer_without_measure_is_not_read() {
     // Without a length, and of a server that would go on for ever.
     let mut endless = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_vec();
     endless.resize(RESPONSE_BYTES_MAX * 8, b' ');
-    let stub = Stub::start(Behaviour::Answer(endless)).await;
-    assert_eq!(ask(stub.config()).await, Err(LlmError::TooLarge));
+    let stub = Stub::replying(Reply::Raw(endless)).await;
+    assert_eq!(ask(config(&stub)).await, Err(LlmError::TooLarge));
 
     let fits = "x".repeat(RESPONSE_BYTES_MAX - 200);
     let body = answer_with(&format!(r#"{{"message":{{"content":"{fits}"}}}}"#), "null");
@@ -518,15 +530,15 @@ async fn an_answer_without_measure_is_not_read() {
 async fn the_key_is_in_no_error_and_no_debug() {
     let quoting = format!(r#"{{"error":{{"message":"Incorrect API key provided: {KEY}"}}}}"#);
     let stub = Stub::answering("401 Unauthorized", "", &quoting).await;
-    let provider = OpenAi::new(stub.config()).unwrap();
+    let provider = OpenAi::new(config(&stub)).unwrap();
     let error = provider.complete(&prompt("", "hello")).await.unwrap_err();
-    let model = Model::from_config(ModelConfig::OpenAi(stub.config())).unwrap();
+    let model = Model::from_config(ModelConfig::OpenAi(config(&stub))).unwrap();
     for shown in [
         error.to_string(),
         format!("{error:?}"),
         format!("{provider:?}"),
         format!("{model:?}"),
-        format!("{:?}", stub.config()),
+        format!("{:?}", config(&stub)),
     ] {
         assert!(!shown.contains("hunter"), "{shown}");
     }

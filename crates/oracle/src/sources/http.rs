@@ -6,8 +6,9 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use http_client::Unread;
 use ledger_core::Timestamp;
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -73,15 +74,12 @@ impl Http {
         let version = env!("CARGO_PKG_VERSION");
         let agent = format!("ledgerdome-oracle/{version} (+{})", config.contact);
         let agent = HeaderValue::from_str(&agent).map_err(|_| SetupError::Contact)?;
-        let mut client = Client::builder()
+        let client = http_client::builder(&base)
             .user_agent(agent)
             .default_headers(headers)
             .timeout(config.timeout)
-            .redirect(reqwest::redirect::Policy::none());
-        if is_loopback(&base) {
-            client = client.no_proxy();
-        }
-        let client = client.build().map_err(|_| SetupError::Client)?;
+            .build()
+            .map_err(|_| SetupError::Client)?;
         Ok(Http { client, base })
     }
 
@@ -95,7 +93,13 @@ impl Http {
         let url = below(&self.base, path, query);
         let response = self.client.get(url).send().await.map_err(lost)?;
         check_status(&response, now)?;
-        read_capped(response).await
+        let body = http_client::read_up_to(response, ANSWER_MAX_BYTES).await;
+        body.map_err(|unread| match unread {
+            Unread::Broken(error) => lost(error),
+            Unread::TooLarge => FeedError::TooLarge {
+                limit_bytes: ANSWER_MAX_BYTES,
+            },
+        })
     }
 }
 
@@ -109,21 +113,11 @@ fn below(base: &Url, path: &[&str], query: &[(&str, &str)]) -> Url {
     url
 }
 
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
 fn lost(error: reqwest::Error) -> FeedError {
     if error.is_timeout() {
         return FeedError::Timeout;
     }
-    // Without the URL: an operator may have put a key into it.
-    FeedError::Unreachable(daemon::telemetry::chain(&error.without_url()))
+    FeedError::Unreachable(http_client::reason(error))
 }
 
 fn check_status(response: &Response, now: Timestamp) -> Result<(), FeedError> {
@@ -132,7 +126,7 @@ fn check_status(response: &Response, now: Timestamp) -> Result<(), FeedError> {
     match status {
         StatusCode::OK => Ok(()),
         StatusCode::TOO_MANY_REQUESTS => Err(FeedError::RateLimited {
-            retry_after_seconds: retry_after(response.headers(), now),
+            retry_after_seconds: sources::retry_after_seconds(response.headers(), now),
         }),
         StatusCode::FORBIDDEN => Err(FeedError::Forbidden),
         _ if status.is_server_error() => Err(FeedError::Server(number)),
@@ -140,55 +134,9 @@ fn check_status(response: &Response, now: Timestamp) -> Result<(), FeedError> {
     }
 }
 
-/// Seconds or an HTTP date; whatever is neither says nothing.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than an i64 holds ask for more than anybody is granted.
-        return Some(text.parse().unwrap_or(i64::MAX));
-    }
-    let until = chrono::DateTime::parse_from_rfc2822(text).ok()?;
-    Some(Timestamp::from(until.to_utc()).seconds_since(now).max(0))
-}
-
-async fn read_capped(mut response: Response) -> Result<Vec<u8>, FeedError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(lost)? {
-        if body.len() + chunk.len() > ANSWER_MAX_BYTES {
-            return Err(FeedError::TooLarge {
-                limit_bytes: ANSWER_MAX_BYTES,
-            });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn now() -> Timestamp {
-        Timestamp::from_micros(1_771_200_000_000_000).unwrap()
-    }
-
-    #[test]
-    fn retry_after_comes_in_two_forms() {
-        let read = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, HeaderValue::from_str(text).unwrap());
-            retry_after(&headers, now())
-        };
-        assert_eq!(read("90"), Some(90));
-        assert_eq!(read(" 90 "), Some(90));
-        assert_eq!(read("99999999999999999999"), Some(i64::MAX));
-        assert_eq!(read("Mon, 16 Feb 2026 00:15:00 GMT"), Some(900));
-        assert_eq!(read("Sun, 15 Feb 2026 00:00:00 GMT"), Some(0));
-        for text in ["", "soon", "-5", "1.5", "Mon, 99 Feb 2026 00:15:00 GMT"] {
-            assert_eq!(read(text), None, "{text:?}");
-        }
-        assert_eq!(retry_after(&HeaderMap::new(), now()), None);
-    }
 
     #[test]
     fn the_endpoint_follows_the_base() {

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use http_stub::{Reply, Stub};
 use ledger_core::Timestamp;
 use ledger_core::prediction::PriceSource;
 use oracle::sources::{
@@ -11,7 +12,7 @@ use oracle::sources::{
 };
 use secrecy::SecretString;
 
-use crate::support::{Behaviour, Stub};
+use crate::support;
 
 /// 2026-02-16T00:00:00Z.
 const NOW: i64 = 1_771_200_000;
@@ -48,7 +49,7 @@ fn number(status: u16) -> NonZeroU16 {
 
 #[tokio::test]
 async fn a_price_comes_through_to_the_last_digit() {
-    let stub = Stub::coingecko("67187.3358936566", NOW - 40).await;
+    let stub = support::coingecko("67187.3358936566", NOW - 40).await;
     let quote = ask(&stub).await.unwrap();
     assert_eq!(quote.price.to_string(), "67187.33589366");
     assert_eq!(quote.provider_at, now().plus_seconds(-40));
@@ -57,9 +58,9 @@ async fn a_price_comes_through_to_the_last_digit() {
 
 #[tokio::test]
 async fn the_request_says_what_it_wants_and_who_asks() {
-    let stub = Stub::coingecko("67187.33", NOW).await;
+    let stub = support::coingecko("67187.33", NOW).await;
     ask(&stub).await.unwrap();
-    let request = stub.requests().remove(0).to_ascii_lowercase();
+    let request = stub.requests().remove(0).text.to_ascii_lowercase();
     let line = "get /api/v3/simple/price?ids=bitcoin&vs_currencies=usd\
                 &include_last_updated_at=true http/1.1";
     assert!(request.starts_with(line), "{request}");
@@ -81,7 +82,7 @@ async fn its_history_is_asked_for_by_the_second() {
     assert_eq!(told.quotes.len(), 1);
     let at = told.quotes[0].provider_at.micros();
     assert_eq!(at, 1_771_199_100_123_000);
-    let request = stub.requests().remove(0);
+    let request = stub.requests().remove(0).text;
     let line = "GET /api/v3/coins/bitcoin/market_chart/range?vs_currency=usd\
                 &from=1771199100&to=1771199401 HTTP/1.1";
     assert!(request.starts_with(line), "{request}");
@@ -89,11 +90,11 @@ async fn its_history_is_asked_for_by_the_second() {
 
 #[tokio::test]
 async fn a_key_goes_into_its_header() {
-    let stub = Stub::coingecko("67187.33", NOW).await;
+    let stub = support::coingecko("67187.33", NOW).await;
     let mut config = config(&format!("http://{}", stub.address));
     config.api_key = Some(SecretString::from(KEY));
     CoinGecko::new(config).unwrap().quote(now()).await.unwrap();
-    let request = stub.requests().remove(0);
+    let request = stub.requests().remove(0).text;
     assert!(
         request.contains(&format!("x-cg-demo-api-key: {KEY}\r\n")),
         "{request}"
@@ -154,7 +155,7 @@ async fn other_statuses_are_told_apart() {
 
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
-    let elsewhere = Stub::coingecko("1000.00", NOW).await;
+    let elsewhere = support::coingecko("1000.00", NOW).await;
     let location = format!("Location: http://{}/\r\n", elsewhere.address);
     let error = answer_to("302 Found", &location, "").await;
     assert_eq!(error, Err(FeedError::Status(number(302))));
@@ -185,8 +186,8 @@ async fn an_endless_answer_is_cut_off() {
 
 #[tokio::test]
 async fn a_server_that_says_nothing_times_out() {
-    for behaviour in [Behaviour::Silence, Behaviour::HalfAnswer] {
-        let stub = Stub::start(behaviour).await;
+    for reply in [Reply::Silence, Reply::HalfAnswer] {
+        let stub = Stub::replying(reply).await;
         let mut config = config(&format!("http://{}", stub.address));
         config.timeout = Duration::from_millis(200);
         let answer = CoinGecko::new(config).unwrap().quote(now()).await;
@@ -196,7 +197,7 @@ async fn a_server_that_says_nothing_times_out() {
 
 #[tokio::test]
 async fn a_server_that_hangs_up_or_is_not_there_is_unreachable() {
-    let stub = Stub::start(Behaviour::Hangup).await;
+    let stub = Stub::replying(Reply::Hangup).await;
     assert!(matches!(ask(&stub).await, Err(FeedError::Unreachable(_))));
 
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use http_stub::Stub;
 use ledger_core::Timestamp;
 use ledger_core::prediction::PriceSource;
 use oracle::sources::{FeedError, Kraken, PriceFeed, SourceConfig};
-
-use crate::support::Stub;
 
 /// 2026-02-16T00:00:00Z.
 const NOW: i64 = 1_771_200_000;
@@ -34,7 +33,7 @@ async fn a_sample_is_the_newest_trade_of_all() {
     assert_eq!(quote.price.to_string(), "67187.40000000");
     assert_eq!(quote.provider_at.micros(), 1_771_199_993_997_900);
     assert_eq!(feed(&stub).source(), PriceSource::Kraken);
-    let request = stub.requests().remove(0);
+    let request = stub.requests().remove(0).text;
     // With a `since` it would tell the first thousand behind it.
     let line = "GET /0/public/Trades?pair=XBTUSD HTTP/1.1";
     assert!(request.starts_with(line), "{request}");
@@ -54,7 +53,7 @@ async fn history_is_a_price_for_each_minute_that_is_over() {
         .map(|quote| quote.price.to_string())
         .collect();
     assert_eq!(prices, ["67100.50000000", "67102.00000000"]);
-    let request = stub.requests().remove(0);
+    let request = stub.requests().remove(0).text;
     let line = "GET /0/public/OHLC?pair=XBTUSD&interval=1&since=1771198980 HTTP/1.1";
     assert!(request.starts_with(line), "{request}");
 }

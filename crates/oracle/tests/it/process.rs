@@ -2,6 +2,7 @@
 
 use std::process::{Child, Command, Output};
 
+use test_kit::servers::free_port;
 use test_kit::{Arena, eventually};
 
 fn run(settings: &[(&str, &str)]) -> Output {
@@ -96,14 +97,6 @@ impl Drop for Running {
         drop(self.child.kill());
         drop(self.child.wait());
     }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 /// Who has the lease, and its fencing token.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cache::Cache;
 use db::leases::Cooldown;
 use db::prices::PriceRow;
+use http_stub::Stub;
 use ledger_core::prediction::PriceSource::{self, Coingecko, Kraken, Simulated};
 use ledger_core::{BotId, Timestamp};
 use oracle::sampling::Sampled;
@@ -14,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::support::{
-    RHYTHM, Scripted, Stub, cache, cache_at, cycle_at, cycle_now, oracle, oracle_of, past_wager,
+    self, RHYTHM, Scripted, cache, cache_at, cycle_at, cycle_now, oracle, oracle_of, past_wager,
     prediction,
 };
 
@@ -60,7 +61,7 @@ fn assert_about(seconds: i64, wanted: i64) {
 async fn a_price_goes_to_postgres_and_redis() {
     let arena = Arena::new().await;
     let stub_now = arena.now().await;
-    let stub = Stub::coingecko("67187.3358936566", stub_now.micros() / 1_000_000 - 20).await;
+    let stub = support::coingecko("67187.3358936566", stub_now.micros() / 1_000_000 - 20).await;
     let config = SourceConfig {
         base_url: format!("http://{}", stub.address).parse().unwrap(),
         api_key: None,
@@ -185,7 +186,7 @@ async fn a_repeated_quote_adds_nothing_to_the_history_and_renews_nothing() {
 
 /// CoinGecko, which says that its price is of so many seconds before now.
 async fn coingecko(now: Timestamp, age_seconds: i64) -> (Stub, Arc<CoinGecko>) {
-    let stub = Stub::coingecko("67000", now.micros() / 1_000_000 - age_seconds).await;
+    let stub = support::coingecko("67000", now.micros() / 1_000_000 - age_seconds).await;
     let config = SourceConfig {
         base_url: format!("http://{}", stub.address).parse().unwrap(),
         api_key: None,
@@ -445,7 +446,7 @@ async fn a_source_that_wants_peace_is_followed_by_the_next_real_one_at_once() {
 async fn a_price_that_is_old_when_it_arrives_opens_nothing() {
     let arena = Arena::new().await;
     let now = arena.now().await;
-    let stub = Stub::coingecko("67000", now.micros() / 1_000_000 - 122).await;
+    let stub = support::coingecko("67000", now.micros() / 1_000_000 - 122).await;
     let config = SourceConfig {
         base_url: format!("http://{}", stub.address).parse().unwrap(),
         api_key: None,

@@ -6,6 +6,7 @@ use daemon::process::{EXIT_CONFIG, EXIT_UNAVAILABLE};
 use daemon::shutdown::Shutdown;
 use oracle::leadership::{Leadership, LeaseTimes};
 use oracle::{Config, service};
+use test_kit::servers::free_port;
 use test_kit::{Arena, eventually};
 
 use crate::support::cache;
@@ -20,14 +21,6 @@ fn config(arena: &Arena, more: &str) -> Config {
         arena.database_url()
     );
     Config::read(&Sources::from_parts(&text, [])).unwrap()
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 async fn sample_count(arena: &Arena) -> usize {
@@ -107,7 +100,7 @@ async fn a_database_in_another_encoding_stops_the_start() {
     let arena = Arena::new().await;
     let (_, url) = test_kit::empty_database_in("LATIN1").await;
     let mut config = config(&arena, "");
-    config.database_url = url.into();
+    config.postgres.url = url.into();
     let failure = service::run(config, Shutdown::manual()).await.unwrap_err();
     assert_eq!(failure.exit_code(), EXIT_CONFIG, "{failure}");
     for part in ["DATABASE_URL", "LATIN1", "UTF8"] {

@@ -1,7 +1,6 @@
 //! Feeds that say what they are told to, a web server that does, and predictions with a past.
 
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use db::actions::Wager;
 use db::predictions::{Prediction, PredictionFilter};
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
+use http_stub::Stub;
 use ledger_core::economy::EconomyRules;
 use ledger_core::prediction::{Direction, PriceSource};
 use ledger_core::{BotId, ObservationId, PredictionId, Timestamp};
@@ -18,9 +18,6 @@ use oracle::Oracle;
 use oracle::cycle::{self, Report, Rhythm};
 use oracle::sources::{FeedError, PriceFeed, Quote};
 use test_kit::Arena;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
 
 /// What a scripted feed answers: a price of now, or an error.
 type Line = Result<&'static str, FeedError>;
@@ -220,90 +217,10 @@ pub(crate) async fn status_of(arena: &Arena, bot_id: BotId) -> String {
     row.get(0)
 }
 
-/// A web server on loopback that gives one prepared answer to every request.
-pub(crate) struct Stub {
-    pub(crate) address: SocketAddr,
-    requests: Arc<Mutex<Vec<String>>>,
-    task: JoinHandle<()>,
-}
-
-pub(crate) enum Behaviour {
-    /// The whole answer, head included.
-    Answer(Vec<u8>),
-    /// Takes the request and never answers.
-    Silence,
-    /// Sends the head of an answer, a little of its body, and then nothing more.
-    HalfAnswer,
-    /// Closes the connection as soon as the request is there.
-    Hangup,
-}
-
-impl Stub {
-    pub(crate) async fn start(behaviour: Behaviour) -> Stub {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&requests);
-        let task = tokio::spawn(async move {
-            let mut held = Vec::new();
-            loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let request = read_head(&mut stream).await;
-                seen.lock().unwrap().push(request);
-                match &behaviour {
-                    // The client may stop reading before the end.
-                    Behaviour::Answer(bytes) => drop(stream.write_all(bytes).await),
-                    Behaviour::HalfAnswer => {
-                        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"bitcoin\":";
-                        stream.write_all(head).await.unwrap();
-                        held.push(stream);
-                    }
-                    Behaviour::Silence => held.push(stream),
-                    Behaviour::Hangup => drop(stream),
-                }
-            }
-        });
-        Stub {
-            address,
-            requests,
-            task,
-        }
-    }
-
-    pub(crate) async fn answering(status: &str, headers: &str, body: &str) -> Stub {
-        let length = body.len();
-        let text = format!(
-            "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n{body}"
-        );
-        Stub::start(Behaviour::Answer(text.into_bytes())).await
-    }
-
-    /// CoinGecko's own answer, its headers included.
-    pub(crate) async fn coingecko(usd: &str, updated: i64) -> Stub {
-        let headers = "Content-Type: application/json; charset=utf-8\r\n\
-                       Cache-Control: max-age=30, public, must-revalidate\r\n";
-        let body = format!(r#"{{"bitcoin":{{"usd":{usd},"last_updated_at":{updated}}}}}"#);
-        Stub::answering("200 OK", headers, &body).await
-    }
-
-    pub(crate) fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Stub {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn read_head(stream: &mut TcpStream) -> String {
-    let mut bytes = Vec::new();
-    while !bytes.ends_with(b"\r\n\r\n") {
-        let mut chunk = [0; 4096];
-        let count = stream.read(&mut chunk).await.unwrap();
-        assert!(count > 0, "the request ended early");
-        bytes.extend_from_slice(&chunk[..count]);
-    }
-    String::from_utf8(bytes).unwrap()
+/// CoinGecko's own answer, its headers included.
+pub(crate) async fn coingecko(usd: &str, updated: i64) -> Stub {
+    let headers = "Content-Type: application/json; charset=utf-8\r\n\
+                   Cache-Control: max-age=30, public, must-revalidate\r\n";
+    let body = format!(r#"{{"bitcoin":{{"usd":{usd},"last_updated_at":{updated}}}}}"#);
+    Stub::answering("200 OK", headers, &body).await
 }

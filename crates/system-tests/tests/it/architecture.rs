@@ -6,25 +6,46 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Packages of the workspace that each package may build on. What is not here may be known by
 /// nobody; tests may know more.
-const MAY_KNOW: [(&str, &[&str]); 18] = [
+const MAY_KNOW: [(&str, &[&str]); 21] = [
     ("ledger-core", &[]),
-    ("llm", &[]),
+    ("http-client", &[]),
+    ("http-stub", &[]),
+    ("llm", &["http-client"]),
     ("personas", &["ledger-core", "llm"]),
     ("daemon", &[]),
     ("supervisor", &["daemon"]),
+    ("service", &["cache", "daemon", "db", "ledger-core"]),
     ("db", &["ledger-core"]),
     ("cache", &["ledger-core"]),
-    ("sources", &["ledger-core"]),
+    ("sources", &["http-client", "ledger-core"]),
     ("api-types", &["ledger-core"]),
-    ("arena-client", &["api-types", "ledger-core"]),
+    ("arena-client", &["api-types", "http-client", "ledger-core"]),
     (
         "api",
-        &["api-types", "cache", "daemon", "db", "ledger-core"],
+        &[
+            "api-types",
+            "cache",
+            "daemon",
+            "db",
+            "ledger-core",
+            "service",
+        ],
     ),
-    ("ticker", &["cache", "daemon", "db", "ledger-core"]),
+    (
+        "ticker",
+        &["cache", "daemon", "db", "ledger-core", "service"],
+    ),
     (
         "oracle",
-        &["cache", "daemon", "db", "ledger-core", "sources"],
+        &[
+            "cache",
+            "daemon",
+            "db",
+            "http-client",
+            "ledger-core",
+            "service",
+            "sources",
+        ],
     ),
     (
         "arenactl",
@@ -34,6 +55,7 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
             "db",
             "ledger-core",
             "personas",
+            "service",
             "sources",
             "supervisor",
         ],
@@ -48,6 +70,7 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
             "ledger-core",
             "llm",
             "personas",
+            "service",
             "sources",
         ],
     ),
@@ -76,7 +99,7 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
         ],
     ),
 ];
-const DEV_CRATES: [&str; 3] = ["test-kit", "system-tests", "simulation"];
+const DEV_CRATES: [&str; 4] = ["http-stub", "test-kit", "system-tests", "simulation"];
 const BINARIES: [&str; 5] = ["api", "ticker", "oracle", "bot-runner", "arenactl"];
 /// Dev crates that run a service's cycles in their own process: a simulation is the oracle's own code
 /// under another clock, and a copy of it would simulate something else.

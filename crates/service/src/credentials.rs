@@ -12,59 +12,77 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use cache::Cache;
+use cache::presence::{DATABASE_URL, REDIS_URL};
+use daemon::config::{Reader, Sources};
+use daemon::shutdown::{SIGHUP, Shutdown, Wake};
+use db::roles::role_of;
+use db::{Database, DbError};
 use secrecy::{ExposeSecret, SecretString};
-use signal_hook::consts::SIGHUP;
-use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::config::{Reader, Sources};
-use crate::shutdown::{Shutdown, Wake};
+use crate::settings::{POSTGRES_SCHEMES, PostgresSettings, REDIS_SCHEMES, RedisSettings};
 
 /// How often the settings are looked at.
 pub const LOOK_SECONDS: u64 = 2;
 const CHECKS_A_LOOK: u32 = 20;
 
-/// The setting of a connection URL that a process has in use.
-pub struct Followed {
-    pub setting: &'static str,
-    pub schemes: &'static [&'static str],
-    pub in_use: SecretString,
-}
-
-/// Looks at the setting until the shutdown, and calls `take_up` with each new URL. One that cannot
-/// be used is logged once, and tried again at the next look.
+/// Takes up each new login of Postgres until the shutdown, and tells its role through the cache if the
+/// process has one.
 ///
 /// # Errors
 /// When the handler of SIGHUP cannot be installed.
-pub fn follow<F, Fut, E>(
-    followed: Followed,
-    shutdown: Shutdown,
-    take_up: F,
-) -> io::Result<JoinHandle<()>>
+pub fn follow_postgres(
+    in_use: &PostgresSettings,
+    database: Database,
+    cache: Option<Cache>,
+    shutdown: &Shutdown,
+) -> io::Result<()> {
+    let follower = Follower::new(DATABASE_URL, POSTGRES_SCHEMES, &in_use.url);
+    follow(follower, shutdown, move |url| {
+        let (database, cache) = (database.clone(), cache.clone());
+        async move {
+            let role = role_of(&url);
+            database.take_up(url).await?;
+            if let Some(cache) = cache {
+                cache.uses_role(role.as_deref());
+            }
+            Ok::<(), DbError>(())
+        }
+    })
+}
+
+/// Takes up each new login of Redis until the shutdown.
+///
+/// # Errors
+/// When the handler of SIGHUP cannot be installed.
+pub fn follow_redis(in_use: &RedisSettings, cache: Cache, shutdown: &Shutdown) -> io::Result<()> {
+    let follower = Follower::new(REDIS_URL, REDIS_SCHEMES, &in_use.url);
+    follow(follower, shutdown, move |url| {
+        let cache = cache.clone();
+        async move { cache.take_up(&url).await }
+    })
+}
+
+/// Calls `take_up` with each new URL. One that cannot be used is logged once, and tried again at the next
+/// look.
+fn follow<F, Fut, E>(mut follower: Follower, shutdown: &Shutdown, take_up: F) -> io::Result<()>
 where
     F: Fn(String) -> Fut + Send + 'static,
     Fut: Future<Output = Result<(), E>> + Send,
     E: Display + Send,
 {
-    let hangup = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(SIGHUP, Arc::clone(&hangup))?;
-    let mut follower = Follower {
-        followed,
-        told: String::new(),
-    };
-    Ok(tokio::spawn(async move {
-        while wait(&shutdown, &hangup).await == Wake::Elapsed {
-            // It reads a file.
-            let Ok(sources) = tokio::task::spawn_blocking(Sources::load).await else {
-                continue;
-            };
+    let looks = Looks::begin(shutdown)?;
+    tokio::spawn(async move {
+        while let Some(sources) = looks.next().await {
             let Some(url) = follower.news(&sources) else {
                 continue;
             };
             let taken_up = take_up(url.expose_secret().to_owned()).await;
             follower.taken_up(url, taken_up);
         }
-    }))
+    });
+    Ok(())
 }
 
 /// Calls `look` with the settings as they are every two seconds, and at once on SIGHUP, until the
@@ -73,46 +91,82 @@ where
 /// # Errors
 /// When the handler of SIGHUP cannot be installed.
 pub fn watch(
-    shutdown: Shutdown,
+    shutdown: &Shutdown,
     mut look: impl FnMut(&Sources) + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
-    let hangup = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(SIGHUP, Arc::clone(&hangup))?;
-    Ok(tokio::spawn(async move {
-        while wait(&shutdown, &hangup).await == Wake::Elapsed {
+) -> io::Result<()> {
+    let looks = Looks::begin(shutdown)?;
+    tokio::spawn(async move {
+        while let Some(sources) = looks.next().await {
+            look(&sources);
+        }
+    });
+    Ok(())
+}
+
+/// The times at which the settings are read again.
+struct Looks {
+    shutdown: Shutdown,
+    hangup: Arc<AtomicBool>,
+}
+
+impl Looks {
+    fn begin(shutdown: &Shutdown) -> io::Result<Looks> {
+        let hangup = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(SIGHUP, Arc::clone(&hangup))?;
+        Ok(Looks {
+            shutdown: shutdown.clone(),
+            hangup,
+        })
+    }
+
+    /// The settings at the next look; `None` after the shutdown.
+    async fn next(&self) -> Option<Sources> {
+        loop {
+            let step = Duration::from_secs(LOOK_SECONDS) / CHECKS_A_LOOK;
+            for _ in 0..CHECKS_A_LOOK {
+                if self.shutdown.sleep(step).await == Wake::ShutdownRequested {
+                    return None;
+                }
+                if self.hangup.swap(false, Ordering::SeqCst) {
+                    break;
+                }
+            }
             // It reads a file.
             if let Ok(sources) = tokio::task::spawn_blocking(Sources::load).await {
-                look(&sources);
+                return Some(sources);
             }
         }
-    }))
-}
-
-async fn wait(shutdown: &Shutdown, hangup: &AtomicBool) -> Wake {
-    let step = Duration::from_secs(LOOK_SECONDS) / CHECKS_A_LOOK;
-    for _ in 0..CHECKS_A_LOOK {
-        if shutdown.sleep(step).await == Wake::ShutdownRequested {
-            return Wake::ShutdownRequested;
-        }
-        if hangup.swap(false, Ordering::SeqCst) {
-            break;
-        }
     }
-    Wake::Elapsed
 }
 
+/// The URL of one store, as it is in use and as the settings have it.
 struct Follower {
-    followed: Followed,
+    setting: &'static str,
+    schemes: &'static [&'static str],
+    in_use: SecretString,
     /// The complaint that was logged last: it is worth one line, not one every two seconds.
     told: String,
 }
 
 impl Follower {
+    fn new(
+        setting: &'static str,
+        schemes: &'static [&'static str],
+        in_use: &SecretString,
+    ) -> Follower {
+        Follower {
+            setting,
+            schemes,
+            in_use: in_use.clone(),
+            told: String::new(),
+        }
+    }
+
     /// Another URL than the one in use, if it is one to take up.
     fn news(&mut self, sources: &Sources) -> Option<SecretString> {
-        let setting = self.followed.setting;
+        let setting = self.setting;
         let mut reader = Reader::new(sources);
-        let url = reader.connection_url(setting, self.followed.schemes);
+        let url = reader.connection_url(setting, self.schemes);
         let url = match reader.finish_with(url) {
             Ok(url) => url,
             Err(error) => {
@@ -120,11 +174,11 @@ impl Follower {
                 return None;
             }
         };
-        if url.expose_secret() == self.followed.in_use.expose_secret() {
+        if url.expose_secret() == self.in_use.expose_secret() {
             self.told.clear();
             return None;
         }
-        if !is_same_place(url.expose_secret(), self.followed.in_use.expose_secret()) {
+        if !is_same_place(url.expose_secret(), self.in_use.expose_secret()) {
             self.complain(format!(
                 "{setting} now leads to another place; that needs a restart"
             ));
@@ -134,11 +188,11 @@ impl Follower {
     }
 
     fn taken_up(&mut self, url: SecretString, outcome: Result<(), impl Display>) {
-        let setting = self.followed.setting;
+        let setting = self.setting;
         match outcome {
             Ok(()) => {
                 info!(setting, "new credentials are in use");
-                self.followed.in_use = url;
+                self.in_use = url;
                 self.told.clear();
             }
             Err(error) => {
@@ -176,14 +230,7 @@ mod tests {
     const IN_USE: &str = "postgres://app:old@127.0.0.1:5432/arena";
 
     fn news(file: &str) -> (Option<String>, String) {
-        let mut follower = Follower {
-            followed: Followed {
-                setting: "DATABASE_URL",
-                schemes: &["postgres"],
-                in_use: IN_USE.into(),
-            },
-            told: String::new(),
-        };
+        let mut follower = Follower::new(DATABASE_URL, POSTGRES_SCHEMES, &IN_USE.into());
         let news = follower.news(&Sources::from_parts(file, []));
         let news = news.map(|url| url.expose_secret().to_owned());
         (news, follower.told)
@@ -229,14 +276,7 @@ mod tests {
     #[test]
     fn a_url_that_fails_is_news_again_at_the_next_look() {
         let new = "postgres://app:new@127.0.0.1:5432/arena";
-        let mut follower = Follower {
-            followed: Followed {
-                setting: "DATABASE_URL",
-                schemes: &["postgres"],
-                in_use: IN_USE.into(),
-            },
-            told: String::new(),
-        };
+        let mut follower = Follower::new(DATABASE_URL, POSTGRES_SCHEMES, &IN_USE.into());
         let sources = Sources::from_parts(&format!("DATABASE_URL={new}"), []);
         assert!(follower.news(&sources).is_some());
         follower.taken_up(new.into(), Err("refused"));

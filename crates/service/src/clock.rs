@@ -1,12 +1,16 @@
-//! The time of day as this machine believes it, for what only informs. What time decides, Postgres
-//! and the arena decide.
+//! The time of day by this machine's clock, for what only informs: ages of prices, deadlines that are
+//! shown. Whatever decides about money goes by Postgres' clock.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ledger_core::Timestamp;
 
 /// Now, in microseconds.
-pub(crate) fn now() -> Timestamp {
+///
+/// # Panics
+/// In 260,000 years, when the calendar ends.
+#[must_use]
+pub fn now() -> Timestamp {
     // Before 1970 this machine's clock is broken, and with it every answer.
     let elapsed = SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -1,0 +1,88 @@
+//! Enums whose labels are the same in Postgres, on the wire and here. A label is written once, as it
+//! is stored: renaming a variant must not change what is hashed, kept or sent.
+
+use std::fmt;
+
+/// A text that is none of these labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownLabel(pub(crate) &'static [&'static str]);
+
+impl fmt::Display for UnknownLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("must be ")?;
+        for (index, label) in self.0.iter().enumerate() {
+            let before = match self.0.len() - index {
+                _ if index == 0 => "",
+                1 => " or ",
+                _ => ", ",
+            };
+            write!(f, "{before}{label}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for UnknownLabel {}
+
+/// Declares such an enum.
+macro_rules! labelled {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $label:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash,
+            serde::Serialize, serde::Deserialize,
+        )]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        pub enum $name {
+            $($(#[$doc])* #[serde(rename = $label)] $variant),+
+        }
+
+        impl $name {
+            pub const ALL: [$name; [$($label),+].len()] = [$($name::$variant),+];
+
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $($name::$variant => $label),+
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::labels::UnknownLabel;
+
+            fn from_str(text: &str) -> Result<$name, $crate::labels::UnknownLabel> {
+                $name::ALL
+                    .into_iter()
+                    .find(|value| value.as_str() == text)
+                    .ok_or($crate::labels::UnknownLabel(&[$($label),+]))
+            }
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::economy::Enforcement;
+    use crate::prediction::PriceSource;
+
+    #[test]
+    fn a_text_that_is_no_label_is_told_the_labels() {
+        let told = |error: super::UnknownLabel| error.to_string();
+        assert_eq!(
+            "Kraken".parse::<PriceSource>().map_err(told),
+            Err("must be coingecko, kraken, replay or simulated".to_owned())
+        );
+        assert_eq!(
+            "".parse::<Enforcement>().map_err(told),
+            Err("must be observe or enforce".to_owned())
+        );
+        assert_eq!("kraken".parse(), Ok(PriceSource::Kraken));
+    }
+}
