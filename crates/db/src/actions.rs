@@ -45,6 +45,16 @@ pub struct Wager {
     pub usage: Option<Usage>,
 }
 
+/// A look at the arena after which a bot chose to wait. Its observation has been redeemed.
+#[derive(Debug, Clone)]
+pub struct Wait {
+    pub bot_id: BotId,
+    pub observation_id: ObservationId,
+    /// One clean line, at most 280 characters.
+    pub reasoning: String,
+    pub usage: Option<Usage>,
+}
+
 /// An accepted action.
 #[derive(Debug, Clone)]
 pub struct Accepted {
@@ -81,22 +91,33 @@ pub async fn place(
     hook: Option<&Remember<'_, Accepted>>,
 ) -> DbResult<Accepted> {
     let placing = Placing { wager, hook };
-    let placed = tx::run(conn, None, async |conn| {
-        let locked = ledger::lock(conn, WhilePaused::Refuse, wager.bot_id);
-        let (locked, ids, house) = join3(locked, Ids::draw(conn, 1), House::of(conn, rules)).await;
-        let cases = vec![(locked?, &placing)];
-        let outcome = carry_out(conn, cases, ids?, house?).await?.pop();
-        let accepted = outcome.ok_or_else(|| DbError::corrupt("a wager without an outcome"))??;
-        Ok(accepted)
+    // The answer is kept in the round trip of the rows, not by the runner: see `remember`.
+    tx::run(conn, None, async |conn| {
+        place_in(conn, &placing, rules).await
     })
-    .await;
-    match placed {
+    .await
+}
+
+/// [`place`] in the caller's transaction.
+pub(crate) async fn place_in(
+    conn: &mut Connection,
+    placing: &Placing<'_>,
+    rules: &EconomyRules,
+) -> DbResult<Accepted> {
+    let locked = ledger::lock(conn, WhilePaused::Refuse, placing.wager.bot_id);
+    let (locked, ids, house) = join3(locked, Ids::draw(conn, 1), House::of(conn, rules)).await;
+    match carry_out(conn, vec![(locked?, placing)], ids?, house?).await {
+        Ok(mut outcomes) => {
+            let outcome = outcomes.pop();
+            Ok(outcome.ok_or_else(|| DbError::corrupt("a wager without an outcome"))??)
+        }
         Err(DbError::Conflict(Conflict::HouseBudget)) => {
-            let loss = rules.house_loss_of(wager.stake).ok_or(Refusal::Overflow)?;
+            let loss = rules.house_loss_of(placing.wager.stake);
+            let loss = loss.ok_or(Refusal::Overflow)?;
             let budget = rules.house_loss_budget_per_hour;
             Err(house::refusal(conn, loss, budget).await?.into())
         }
-        other => other,
+        Err(error) => Err(error),
     }
 }
 
@@ -443,39 +464,42 @@ async fn remember(
 /// Records that a bot looked and chose to wait. Moves no money, uses up the observation.
 pub async fn wait(
     conn: &mut Connection,
-    bot_id: BotId,
-    observation_id: ObservationId,
-    reasoning: &str,
-    usage: Option<&Usage>,
+    wait: &Wait,
     rules: &EconomyRules,
     hook: Option<&Remember<'_, Accepted>>,
 ) -> DbResult<Accepted> {
-    tx::run(conn, hook, async |conn| {
-        let locked = ledger::lock(conn, WhilePaused::Refuse, bot_id).await?;
-        economy::alive(&locked.wallet)?;
-        let row = AuditRow {
-            actor: &format!("bot:{bot_id}"),
-            action: "WAIT",
-            bot_id: Some(bot_id),
-            observation_id: Some(observation_id),
-            detail: json!({ "reasoning": reasoning }),
-        };
-        let action_id = audit_log::write(conn, row).await?;
-        diesel::update(wallets::table.find(bot_id.0))
-            .set(wallets::last_action_at.eq(locked.now.datetime()))
-            .execute(conn)
-            .await?;
-        if let Some(usage) = usage {
-            let mode = rules.enforcement;
-            usage::record_action(conn, action_id, usage, &locked.wallet, mode, locked.now).await?;
-        }
-        let accepted = Accepted {
-            action_id,
-            prediction_id: None,
-            entry: None,
-            new_balance: locked.wallet.balance(),
-        };
-        Ok(accepted)
+    tx::run(conn, hook, async |conn| wait_in(conn, wait, rules).await).await
+}
+
+/// [`wait`] in the caller's transaction.
+pub(crate) async fn wait_in(
+    conn: &mut Connection,
+    wait: &Wait,
+    rules: &EconomyRules,
+) -> DbResult<Accepted> {
+    let bot_id = wait.bot_id;
+    let locked = ledger::lock(conn, WhilePaused::Refuse, bot_id).await?;
+    economy::alive(&locked.wallet)?;
+    let row = AuditRow {
+        actor: &format!("bot:{bot_id}"),
+        action: "WAIT",
+        bot_id: Some(bot_id),
+        observation_id: Some(wait.observation_id),
+        detail: json!({ "reasoning": wait.reasoning }),
+    };
+    let action_id = audit_log::write(conn, row).await?;
+    diesel::update(wallets::table.find(bot_id.0))
+        .set(wallets::last_action_at.eq(locked.now.datetime()))
+        .execute(conn)
+        .await?;
+    if let Some(usage) = &wait.usage {
+        let mode = rules.enforcement;
+        usage::record_action(conn, action_id, usage, &locked.wallet, mode, locked.now).await?;
+    }
+    Ok(Accepted {
+        action_id,
+        prediction_id: None,
+        entry: None,
+        new_balance: locked.wallet.balance(),
     })
-    .await
 }

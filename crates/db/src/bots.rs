@@ -5,7 +5,7 @@ mod operator;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Untyped};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use ledger_core::NewEvent;
 use ledger_core::economy::{self, EconomyRules};
 use ledger_core::event::BotEvent;
@@ -302,7 +302,7 @@ pub async fn reap(
     oracle_cycle: i64,
     rules: &EconomyRules,
 ) -> DbResult<Option<Entry>> {
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         let locked = ledger::lock(conn, WhilePaused::Refuse, bot_id).await?;
         if !economy::is_reapable(&locked.wallet, rules) {
             return Ok(None);

@@ -11,13 +11,14 @@
 
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Numeric, Timestamptz, Untyped};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use futures_util::future::join;
 use ledger_core::{Money, Refusal, Timestamp};
 
 use crate::error::{Conflict, DbError, DbResult};
 use crate::pool::Connection;
 use crate::sql::{Prepare, SqlTotal, statement};
+use crate::tx;
 
 /// A minute counts until it lies wholly before the last hour.
 const COUNTED_MINUTES: i64 = 61;
@@ -130,7 +131,7 @@ pub(crate) async fn settle(conn: &mut Connection, reserved: i128, minted: i128) 
 /// Counts what is set aside anew, from the open predictions: an older build that settled some during an
 /// upgrade gave nothing back. Every service does so when it starts: see [`crate::rules::adopt`].
 pub async fn recount(conn: &mut Connection) -> DbResult<()> {
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         Hold {}.get_result::<SqlTotal>(conn).await?;
         // Whoever wagers or settles meanwhile waits with its own part until this is committed.
         diesel::sql_query(

@@ -6,13 +6,14 @@
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text, Timestamptz};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use ledger_core::Timestamp;
 
-use crate::error::{DbError, DbResult};
+use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::source_cooldowns;
 use crate::sql::Prepare;
+use crate::tx;
 
 #[derive(QueryableByName)]
 struct TokenRow {
@@ -147,10 +148,10 @@ pub async fn cooldown(conn: &mut Connection, source: &str) -> DbResult<Option<Co
 pub async fn strike(
     conn: &mut Connection,
     source: &str,
-    seconds: impl FnOnce(i32) -> i64 + Send,
+    seconds: impl Fn(i32) -> i64 + Sync,
 ) -> DbResult<Struck> {
     use source_cooldowns::dsl;
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         // Of several at once, one adds the strike; without a row, each would add the first.
         let row: Option<(i32, bool)> = dsl::source_cooldowns
             .find(source)

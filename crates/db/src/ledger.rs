@@ -33,6 +33,7 @@ use crate::pauses::{WhilePaused, pause_in};
 use crate::pool::Connection;
 use crate::schema::sql_types;
 use crate::sql::{SqlBotStatus, SqlEntryType, SqlMoney, SqlTotal, statement};
+use crate::tx;
 
 /// A wallet whose row this transaction holds. Made by [`lock`] alone and consumed by [`append`].
 #[derive(Debug)]
@@ -114,11 +115,6 @@ macro_rules! lock_wallets {
 }
 
 statement! {
-    struct LookAtWallets { bots: Vec<i64> as Array<BigInt> } returns WalletSql =
-    lock_wallets!("")
-}
-
-statement! {
     struct LockWallets { bots: Vec<i64> as Array<BigInt> } returns WalletSql =
     lock_wallets!("FOR UPDATE")
 }
@@ -161,16 +157,6 @@ async fn unless_paused(
     let (running, rows) = join(while_paused.check(conn), locked).await;
     running?;
     rows?.into_iter().map(locked_of).collect()
-}
-
-/// A wallet as this transaction sees it, and Postgres' clock. It may be another one by now, so there
-/// is nothing to append to.
-pub(crate) async fn look(mut conn: &Connection, bot_id: BotId) -> DbResult<(Wallet, Timestamp)> {
-    let bots = vec![bot_id.0];
-    let rows: Vec<WalletRow> = LookAtWallets { bots }.load(&mut conn).await?;
-    let row = rows.into_iter().next().ok_or(DbError::NotFound("bot"))?;
-    let Locked { wallet, now, .. } = locked_of(row)?;
-    Ok((wallet, now))
 }
 
 /// [`lock_all`] that waits for nobody: wallets that somebody else holds are left out too.
@@ -355,9 +341,10 @@ impl Prepared {
 
     /// Inserts the entries and updates the wallets in one transaction, and nothing else.
     pub async fn write(&self, conn: &mut Connection) -> DbResult<()> {
-        use diesel_async::AsyncConnection;
-        conn.transaction(async |conn| self.0.write(conn, Cause::House).await)
-            .await
+        tx::run(conn, None, async |conn| {
+            self.0.write(conn, Cause::House).await
+        })
+        .await
     }
 }
 

@@ -87,14 +87,6 @@ pub async fn arena(conn: &mut Connection) -> DbResult<Option<Pause>> {
     Ok(row.map(|(since, reason)| pause_of(since, reason)))
 }
 
-/// [`arena`] as the refusal that it is.
-pub(crate) async fn unless_arena_paused(conn: &mut Connection) -> DbResult<()> {
-    match arena(conn).await? {
-        None => Ok(()),
-        Some(pause) => Err(Refusal::ArenaPaused { pause }.into()),
-    }
-}
-
 /// What became of a request to pause or resume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PauseChange<T> {

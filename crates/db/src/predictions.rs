@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Nullable, Numeric, Text, Timestamptz, Untyped};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use ledger_core::NewEvent;
 use ledger_core::economy::{EconomyRules, Wallet};
 use ledger_core::event::PredictionEnded;
@@ -33,6 +33,7 @@ use crate::rules::{self, digest_of};
 use crate::schema::predictions;
 use crate::sql::{Prepare, SqlDirection, SqlMoney, SqlPredictionStatus, SqlPriceSource, statement};
 use crate::totals::{self, End, Ended};
+use crate::tx;
 
 /// A prediction as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -285,7 +286,7 @@ pub async fn settle(
     in_force: &EconomyRules,
     missing: MissingPrices,
 ) -> DbResult<Outcome> {
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         let open = lock_open(conn, ids, in_force).await?;
         let mut reads = SharedReads::open(conn).await?;
         let mut judged = Vec::with_capacity(open.len());

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use ledger_core::NewEvent;
 use ledger_core::event::PriceEvent;
 use ledger_core::ids::PriceId;
@@ -16,6 +16,7 @@ use crate::events;
 use crate::pool::Connection;
 use crate::schema::{price_history_reads, prices};
 use crate::sql::{SqlMoney, SqlPriceSource};
+use crate::tx;
 
 /// A kept price with the time it was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +76,7 @@ pub async fn record(
     price: Price,
     provider_at: Timestamp,
 ) -> DbResult<Option<PriceRow>> {
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         lock_prices(conn).await?;
         let oldest = crate::now(conn)
             .await?
@@ -300,7 +301,7 @@ pub async fn record_history(
     span: Span,
     told: &[(Price, Timestamp)],
 ) -> DbResult<bool> {
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         lock_prices(conn).await?;
         let settled = crate::now(conn)
             .await?

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Text, Untyped};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use ledger_core::{EconomyRules, Hash, Timestamp};
 
 use crate::error::{DbError, DbResult};
@@ -16,6 +16,7 @@ use crate::house;
 use crate::pool::Connection;
 use crate::schema::economy_rules;
 use crate::sql::statement;
+use crate::tx;
 
 /// Sets of rules that a process remembers. An arena has a handful in its life.
 const REMEMBERED_MAX: usize = 256;
@@ -60,7 +61,7 @@ struct Adopted {
 ///
 /// Those positions were opened when nobody knew a lag, so they get these rules without one.
 pub async fn adopt(conn: &mut Connection, rules: &EconomyRules) -> DbResult<i64> {
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         keep(conn, rules).await?;
         let digest = keep(conn, &legacy(rules)).await?;
         let adopted: Adopted = diesel::sql_query("SELECT adopt_rules($1) AS rows")

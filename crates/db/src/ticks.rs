@@ -12,7 +12,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use ledger_core::NewEvent;
 use ledger_core::economy::{self, EconomyRules, Enforcement};
 use ledger_core::event::TickEvent;
@@ -28,6 +28,7 @@ use crate::rules::{digest_of, keep};
 use crate::schema::cycles;
 use crate::sql::{Prepare, SqlEnforcement};
 use crate::totals::{self, Attention};
+use crate::tx;
 
 mod chunk;
 mod engine;
@@ -70,7 +71,7 @@ pub async fn due(
     tick_rate_seconds: i64,
 ) -> DbResult<Due> {
     let enforcement = rules.enforcement;
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         crate::sql::lock(conn, CYCLE_BOUNDARY_LOCK).await?;
         match WhilePaused::Refuse.check(conn).await {
             Err(DbError::Refused(Refusal::ArenaPaused { pause })) => {
@@ -185,7 +186,7 @@ pub struct CycleTotals {
 /// Closes the cycle if every living bot was reached, and tells its totals in a `tick` event. `None`
 /// while somebody is left, or when another ticker closed it.
 pub async fn close(conn: &mut Connection, cycle: &Cycle) -> DbResult<Option<CycleTotals>> {
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         let totals: Option<CycleTotals> = diesel::sql_query(
             "UPDATE cycles \
                 SET closed_at = clock_timestamp(), \
@@ -238,7 +239,7 @@ pub async fn record_failure(
     bot_id: BotId,
     error: &str,
 ) -> DbResult<()> {
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         // Under the wallet's lock: another ticker may have charged the bot meanwhile.
         let inserted = diesel::sql_query(
             "INSERT INTO tick_failures (cycle, bot_id, error) \

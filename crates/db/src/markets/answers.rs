@@ -60,16 +60,25 @@ pub async fn answer(
     hook: Option<&Remember<'_, Judged>>,
 ) -> DbResult<Judged> {
     tx::run(conn, hook, async |conn| {
-        let judged = carry_out(conn, new, rules).await?;
-        Ok(judged)
+        answer_in(conn, new, rules, Comparison::Made).await
     })
     .await
 }
 
-async fn carry_out(
+/// Whether an answer is compared with the commitment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    Made,
+    /// A dry run: what it says must not depend on the secret, so every answer counts as wrong.
+    LeftOut,
+}
+
+/// [`answer`] in the caller's transaction.
+pub(crate) async fn answer_in(
     conn: &mut Connection,
     new: &NewAnswer,
     rules: &EconomyRules,
+    comparison: Comparison,
 ) -> DbResult<Judged> {
     let id = new.market_id;
     let market = lock_markets(conn, &[id]).await?.pop();
@@ -79,8 +88,9 @@ async fn carry_out(
     let research = market.research.as_ref();
     let research = research.ok_or_else(|| DbError::corrupt(format!("market {id} is open")))?;
     // Recomputed, not compared with the kept answer: what was published is what decides.
-    let said = commitment(id, &research.nonce, &new.answer);
-    let result = if said == research.commitment {
+    let is_right = comparison == Comparison::Made
+        && commitment(id, &research.nonce, &new.answer) == research.commitment;
+    let result = if is_right {
         AnswerResult::Correct
     } else {
         AnswerResult::Wrong
@@ -122,7 +132,7 @@ async fn carry_out(
 }
 
 /// Whether this bot may answer this question now, whatever it says.
-pub(super) async fn admit(
+async fn admit(
     conn: &mut Connection,
     new: &NewAnswer,
     market: &Market,

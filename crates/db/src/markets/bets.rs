@@ -47,7 +47,7 @@ pub struct Slip {
 }
 
 impl Slip {
-    pub(super) fn markets(&self) -> Vec<MarketId> {
+    fn markets(&self) -> Vec<MarketId> {
         self.bets.iter().map(|bet| bet.market_id).collect()
     }
 }
@@ -68,14 +68,11 @@ pub async fn place(
     rules: &EconomyRules,
     hook: Option<&Remember<'_, BetsPlaced>>,
 ) -> DbResult<BetsPlaced> {
-    tx::run(conn, hook, async |conn| {
-        let placed = carry_out(conn, slip, rules).await?;
-        Ok(placed)
-    })
-    .await
+    tx::run(conn, hook, async |conn| place_in(conn, slip, rules).await).await
 }
 
-async fn carry_out(
+/// [`place`] in the caller's transaction.
+pub(crate) async fn place_in(
     conn: &mut Connection,
     slip: &Slip,
     rules: &EconomyRules,
@@ -84,7 +81,11 @@ async fn carry_out(
     let locked = ledger::lock(conn, WhilePaused::Refuse, slip.bot_id).await?;
     let now = locked.now;
     let wallet = locked.wallet.clone();
-    let movements = judge(conn, slip, &mut markets, wallet, now, rules).await?;
+    economy::alive(&wallet)?;
+    let there = markets_with_a_bet(conn, slip.bot_id, &slip.markets()).await?;
+    // What is placed has its entry's time, which is the wallet's last where a clock was set back.
+    let at = wallet.head.next_at(now);
+    let movements = decide(slip, &mut markets, &there, wallet, at, rules)?;
     let sealed = ledger::append_all(conn, vec![(locked, movements)], Cause::Action).await?;
     let at = sealed.entries.last().map_or(now, |entry| entry.recorded_at);
     let wallet = sealed
@@ -113,22 +114,6 @@ async fn carry_out(
         bets: placed,
         new_balance,
     })
-}
-
-/// Asks the rules about a slip, on its markets and its wallet as they are now.
-pub(super) async fn judge(
-    conn: &mut Connection,
-    slip: &Slip,
-    markets: &mut [Market],
-    wallet: Wallet,
-    now: Timestamp,
-    rules: &EconomyRules,
-) -> DbResult<Vec<Movement>> {
-    economy::alive(&wallet)?;
-    // What is placed has its entry's time, which is the wallet's last where a clock was set back.
-    let now = wallet.head.next_at(now);
-    let there = markets_with_a_bet(conn, slip.bot_id, &slip.markets()).await?;
-    Ok(decide(slip, markets, &there, wallet, now, rules)?)
 }
 
 /// Decides one bet after the other, each on what the ones before leave of the balance. Moves the

@@ -7,7 +7,6 @@
 
 mod answers;
 mod bets;
-mod dry_run;
 mod open;
 mod settle;
 
@@ -22,9 +21,10 @@ use ledger_core::research::{Answer, Nonce};
 use ledger_core::{BetId, BotId, Hash, MarketId, Money, Pause, Timestamp};
 use serde_json::Value;
 
+pub(crate) use answers::{Comparison, answer_in};
 pub use answers::{Judged, NewAnswer, answer};
+pub(crate) use bets::place_in;
 pub use bets::{BetsPlaced, NewBet, Slip, place};
-pub use dry_run::{answer_dry_run, place_dry_run};
 pub use open::{Board, Deadline, NewMarket, Opener, board, open};
 pub use settle::{
     ASKED_GAP_MAX_SECONDS, ASKED_MIN, Asked, Recorded, SettledMarket, VoidBy, asked, due,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, Numeric, Text, Timestamptz, Untyped};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use futures_util::future::{join, join4};
 use ledger_core::NewEvent;
 use ledger_core::economy::{self, EconomyRules, Movement, Operator};
@@ -54,7 +54,7 @@ async fn pass_deadline(
     which: &'static str,
     status: MarketStatus,
 ) -> DbResult<Vec<MarketId>> {
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         // As an array, and then locked in the order of ids: in that order alone, Postgres may look through
         // all markets for those that are due.
         let due = diesel::dsl::sql::<diesel::sql_types::Bool>(
@@ -202,7 +202,7 @@ pub async fn record(
     fetch: &NewEvidence,
     wait_seconds: Option<i64>,
 ) -> DbResult<Recorded> {
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         let market = locked_market(conn, id).await?;
         if market.status != MarketStatus::Locked {
             return Ok(Recorded::Settled);
@@ -251,7 +251,7 @@ pub struct SettledMarket {
 /// # Errors
 /// [`Refusal::MarketPaused`] or [`Refusal::ArenaPaused`] while an operator holds what is decided.
 pub async fn settle(conn: &mut Connection, id: MarketId) -> DbResult<Option<SettledMarket>> {
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         let market = locked_market(conn, id).await?;
         if market.status != MarketStatus::Locked {
             return Ok(None);

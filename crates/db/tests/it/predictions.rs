@@ -484,17 +484,9 @@ async fn an_observation_is_used_once_even_if_redis_forgot() {
         actions::place(&mut conn, &wager, arena.rules(), None)
             .await
             .unwrap_err(),
-        actions::wait(
-            &mut conn,
-            bot,
-            wager.observation_id,
-            "",
-            None,
-            arena.rules(),
-            None,
-        )
-        .await
-        .unwrap_err(),
+        actions::wait(&mut conn, &crate::waiting(&wager), arena.rules(), None)
+            .await
+            .unwrap_err(),
     ] {
         assert!(
             matches!(
