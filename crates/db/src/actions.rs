@@ -4,8 +4,9 @@
 //! and its commit, so [`place_all`] places as many wagers as are waiting with the statements of one;
 //! only a wager that reports usage, or keeps its answer for a retry, adds a statement for each.
 
+mod wait;
+
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Numeric, Text, Timestamptz, Untyped, Uuid};
 use diesel_async::RunQueryDsl;
 use futures_util::future::{join, join_all, join3};
@@ -16,9 +17,10 @@ use ledger_core::money::{Confidence, Stake};
 use ledger_core::post::{Draft, PostKind};
 use ledger_core::prediction::{self, Direction, PredictionStatus};
 use ledger_core::{BotId, Entry, Hash, Money, ObservationId, PredictionId, Refusal, Timestamp};
-use serde_json::json;
 
-use crate::audit_log::{self, AuditRow};
+pub(crate) use wait::wait_in;
+pub use wait::{Wait, wait};
+
 use crate::error::{Conflict, DbError, DbResult, first_cause};
 use crate::events;
 use crate::house::{self, Exposure};
@@ -27,8 +29,7 @@ use crate::ledger::{self, Cause, Locked};
 use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::NewPost;
-use crate::schema::wallets;
-use crate::sql::{SqlMoney, statement};
+use crate::sql::{SqlDecimal, SqlMoney, statement};
 use crate::tx;
 use crate::usage::{self, Usage};
 
@@ -40,16 +41,6 @@ pub struct Wager {
     pub direction: Direction,
     pub stake: Stake,
     pub confidence: Confidence,
-    /// One clean line, at most 280 characters.
-    pub reasoning: String,
-    pub usage: Option<Usage>,
-}
-
-/// A look at the arena after which a bot chose to wait. Its observation has been redeemed.
-#[derive(Debug, Clone)]
-pub struct Wait {
-    pub bot_id: BotId,
-    pub observation_id: ObservationId,
     /// One clean line, at most 280 characters.
     pub reasoning: String,
     pub usage: Option<Usage>,
@@ -84,6 +75,11 @@ pub enum Placed {
 }
 
 /// Places a wager: entry, prediction, post, audit row and events, in one transaction.
+///
+/// # Errors
+/// [`DbError::Refused`] by a rule, also for the house's budget; [`DbError::NotFound`] for a bot that is none;
+/// [`Conflict::ObservationUsed`] for an observation that was used before. Then nothing was written. Otherwise
+/// see [`DbError`].
 pub async fn place(
     conn: &mut Connection,
     wager: &Wager,
@@ -360,7 +356,7 @@ statement! {
         observation_id: Vec<uuid::Uuid> as Array<Uuid>,
         direction: Vec<&'static str> as Array<Text>,
         wager_amount: Vec<SqlMoney> as Array<Numeric>,
-        confidence: Vec<SqlMoney> as Array<Numeric>,
+        confidence: Vec<SqlDecimal> as Array<Numeric>,
         reasoning: Vec<&'a str> as Array<Text>,
         at: Vec<DateTime<Utc>> as Array<Timestamptz>,
         settles_at: Vec<DateTime<Utc>> as Array<Timestamptz>,
@@ -398,7 +394,9 @@ impl<'a> InsertPlacements<'a> {
             observation_id: wagers().map(|w| w.observation_id.0).collect(),
             direction: wagers().map(|w| w.direction.as_str()).collect(),
             wager_amount: wagers().map(|w| SqlMoney(w.stake.money())).collect(),
-            confidence: wagers().map(|w| SqlMoney(w.confidence.decimal())).collect(),
+            confidence: wagers()
+                .map(|w| SqlDecimal(w.confidence.decimal()))
+                .collect(),
             reasoning: wagers().map(|w| w.reasoning.as_str()).collect(),
             at: each().map(|p| p.at.datetime()).collect(),
             settles_at: each().map(|p| p.settles_at.datetime()).collect(),
@@ -459,47 +457,4 @@ async fn remember(
     let answer = idempotency::remember(conn, placing.hook, &placement.accepted);
     let (usage, answer) = join(usage, answer).await;
     first_cause([usage, answer])
-}
-
-/// Records that a bot looked and chose to wait. Moves no money, uses up the observation.
-pub async fn wait(
-    conn: &mut Connection,
-    wait: &Wait,
-    rules: &EconomyRules,
-    hook: Option<&Remember<'_, Accepted>>,
-) -> DbResult<Accepted> {
-    tx::run(conn, hook, async |conn| wait_in(conn, wait, rules).await).await
-}
-
-/// [`wait`] in the caller's transaction.
-pub(crate) async fn wait_in(
-    conn: &mut Connection,
-    wait: &Wait,
-    rules: &EconomyRules,
-) -> DbResult<Accepted> {
-    let bot_id = wait.bot_id;
-    let locked = ledger::lock(conn, WhilePaused::Refuse, bot_id).await?;
-    economy::alive(&locked.wallet)?;
-    let row = AuditRow {
-        actor: &format!("bot:{bot_id}"),
-        action: "WAIT",
-        bot_id: Some(bot_id),
-        observation_id: Some(wait.observation_id),
-        detail: json!({ "reasoning": wait.reasoning }),
-    };
-    let action_id = audit_log::write(conn, row).await?;
-    diesel::update(wallets::table.find(bot_id.0))
-        .set(wallets::last_action_at.eq(locked.now.datetime()))
-        .execute(conn)
-        .await?;
-    if let Some(usage) = &wait.usage {
-        let mode = rules.enforcement;
-        usage::record_action(conn, action_id, usage, &locked.wallet, mode, locked.now).await?;
-    }
-    Ok(Accepted {
-        action_id,
-        prediction_id: None,
-        entry: None,
-        new_balance: locked.wallet.balance(),
-    })
 }

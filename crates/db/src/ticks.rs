@@ -65,6 +65,9 @@ pub enum Due {
 
 /// Begins the next cycle if the last is closed and `tick_rate_seconds` have passed since it began.
 /// Cycles that nobody began while no ticker ran are not made up for.
+///
+/// # Errors
+/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
 pub async fn due(
     conn: &mut Connection,
     rules: &EconomyRules,
@@ -142,6 +145,9 @@ pub async fn due(
 }
 
 /// The number of the latest cycle, open or closed; 0 before the first.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn latest(conn: &mut Connection) -> DbResult<CycleNumber> {
     let number: Option<i64> = cycles::table
         .select(diesel::dsl::max(cycles::number))
@@ -151,6 +157,9 @@ pub async fn latest(conn: &mut Connection) -> DbResult<CycleNumber> {
 }
 
 /// When the latest cycle began, with its number; `None` before the first.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn latest_begun(conn: &mut Connection) -> DbResult<Option<(CycleNumber, Timestamp)>> {
     let row: Option<(i64, DateTime<Utc>)> = cycles::table
         .select((cycles::number, cycles::started_at))
@@ -162,6 +171,9 @@ pub async fn latest_begun(conn: &mut Connection) -> DbResult<Option<(CycleNumber
 }
 
 /// Makes sure that the days ahead have a place for their metrics.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn ensure_metrics_partitions(conn: &mut Connection) -> DbResult<()> {
     diesel::sql_query("SELECT ensure_metrics_partitions(7)")
         .prepared()
@@ -185,6 +197,9 @@ pub struct CycleTotals {
 
 /// Closes the cycle if every living bot was reached, and tells its totals in a `tick` event. `None`
 /// while somebody is left, or when another ticker closed it.
+///
+/// # Errors
+/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
 pub async fn close(conn: &mut Connection, cycle: &Cycle) -> DbResult<Option<CycleTotals>> {
     tx::run(conn, None, async |conn| {
         let totals: Option<CycleTotals> = diesel::sql_query(
@@ -221,6 +236,9 @@ pub async fn close(conn: &mut Connection, cycle: &Cycle) -> DbResult<Option<Cycl
 }
 
 /// Whether this cycle is still open.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn is_open(conn: &mut Connection, cycle: &Cycle) -> DbResult<bool> {
     let open: i64 = cycles::table
         .filter(cycles::number.eq(cycle.number.0))
@@ -233,6 +251,9 @@ pub async fn is_open(conn: &mut Connection, cycle: &Cycle) -> DbResult<bool> {
 
 /// Records that a bot could not be ticked in this cycle: it is passed over, not charged, and its
 /// feed says so. Does nothing for a bot that was ticked after all.
+///
+/// # Errors
+/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
 pub async fn record_failure(
     conn: &mut Connection,
     cycle: &Cycle,

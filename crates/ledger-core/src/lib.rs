@@ -9,7 +9,9 @@
 
 pub mod chain;
 pub mod charges;
+pub mod confidence;
 pub mod criteria;
+pub mod decimal;
 pub mod economy;
 pub mod entry;
 pub mod entry_types;
@@ -32,14 +34,17 @@ pub mod rules;
 pub mod subject;
 pub mod supply;
 pub mod time;
+pub mod wallet;
 
 pub use chain::{ChainFault, ChainVerifier, Head, SealError, seal};
+pub use confidence::Confidence;
+pub use decimal::{Decimal8, DecimalError};
 pub use economy::{BotStatus, EconomyRules, Enforcement, Wallet};
 pub use entry::{Entry, Hash, Posting, Reference};
 pub use entry_types::EntryType;
 pub use event::{EventKind, NewEvent};
 pub use ids::{BetId, BotId, CycleNumber, Handle, MarketId, ObservationId, PredictionId};
-pub use money::{Confidence, Money, MoneyError, Price, Stake};
+pub use money::{Money, MoneyError, Price, Stake};
 pub use movement::Movement;
 pub use pause::Pause;
 pub use refusal::Refusal;

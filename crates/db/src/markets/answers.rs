@@ -8,12 +8,12 @@ use ledger_core::market::{BetState, MarketStatus, Taking};
 use ledger_core::money::{Confidence, Outcome};
 use ledger_core::post::Draft;
 use ledger_core::research::{Answer, commitment};
-use ledger_core::{BotId, CycleNumber, Hash, MarketId, Money, Refusal, Timestamp};
+use ledger_core::{BotId, CycleNumber, Decimal8, Hash, MarketId, Money, Refusal, Timestamp};
 use serde_json::json;
 
 use super::bets::markets_with_a_bet;
 use super::{Market, lock_markets, no_earlier_than_its_rows};
-use crate::audit_log::{self, AuditRow};
+use crate::audit_log;
 use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::Remember;
@@ -23,7 +23,7 @@ use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::rules::keep;
 use crate::schema::{bets, markets};
-use crate::sql::{SqlBetState, SqlMarketStatus, SqlMoney};
+use crate::sql::{SqlBetState, SqlDecimal, SqlMarketStatus, SqlMoney};
 use crate::totals::{self, End, Ended};
 use crate::tx;
 use crate::usage::{self, Usage};
@@ -53,6 +53,10 @@ pub struct Judged {
 /// Takes an answer: stake, fee, verdict, payout or loss, and where it is right the market's end, in
 /// one transaction. The market's row is held throughout, so of two right answers the first to get
 /// it is paid and the second finds the market resolved.
+///
+/// # Errors
+/// [`DbError::Refused`] by a rule: the market, the bot or the arena takes no answer, or the bot cannot pay for
+/// it. [`DbError::NotFound`] for a bot that is none. Then nothing was written. Otherwise see [`DbError`].
 pub async fn answer(
     conn: &mut Connection,
     new: &NewAnswer,
@@ -103,14 +107,14 @@ pub(crate) async fn answer_in(
         return Err(DbError::corrupt("an answer without entries"));
     };
     let at = last.recorded_at;
-    let row = AuditRow {
-        actor: &format!("bot:{}", new.bot_id),
-        action: "ANSWER",
-        bot_id: Some(new.bot_id),
-        observation_id: None,
-        detail: json!({ "market_id": id, "result": result }),
-    };
-    let action_id = audit_log::write(conn, row).await?;
+    let action_id = audit_log::write(
+        conn,
+        &format!("bot:{}", new.bot_id),
+        "ANSWER",
+        Some(new.bot_id),
+        json!({ "market_id": id, "result": result }),
+    )
+    .await?;
     let digest = keep(conn, rules).await?;
     insert(conn, new, &attempt, result, (tick, digest), at).await?;
     resolve(conn, &mut market, new, result, at).await?;
@@ -191,7 +195,7 @@ async fn insert(
             bets::cycle.eq(tick.0),
             bets::rules.eq(&rules.0[..]),
             bets::stake.eq(SqlMoney(attempt.stake)),
-            bets::confidence.eq(SqlMoney(new.confidence.decimal())),
+            bets::confidence.eq(SqlDecimal(new.confidence.decimal())),
             bets::reasoning.eq(&new.reasoning),
             bets::state.eq(SqlBetState(state)),
             bets::created_at.eq(at.datetime()),
@@ -199,14 +203,14 @@ async fn insert(
             bets::payout.eq(SqlMoney(attempt.payout)),
             bets::minted.eq(SqlMoney(minted)),
             bets::burned.eq(SqlMoney(burned)),
-            bets::brier.eq(SqlMoney(brier(new, result))),
+            bets::brier.eq(SqlDecimal(brier(new, result))),
         ))
         .execute(conn)
         .await?;
     Ok(())
 }
 
-fn brier(new: &NewAnswer, result: AnswerResult) -> Money {
+fn brier(new: &NewAnswer, result: AnswerResult) -> Decimal8 {
     new.confidence.brier(match result {
         AnswerResult::Correct => Outcome::Happened,
         AnswerResult::Wrong => Outcome::DidNotHappen,

@@ -13,7 +13,7 @@ use ledger_core::{BetId, BotId, Hash, MarketId, Money, Refusal, Timestamp};
 use serde_json::json;
 
 use super::{Bet, Market, lock_markets};
-use crate::audit_log::{self, AuditRow};
+use crate::audit_log;
 use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::Remember;
@@ -23,7 +23,7 @@ use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::rules::keep;
 use crate::schema::bets;
-use crate::sql::{SqlMoney, statement};
+use crate::sql::{SqlDecimal, SqlMoney, statement};
 use crate::tx;
 use crate::usage::{self, Usage};
 
@@ -62,6 +62,10 @@ pub struct BetsPlaced {
 }
 
 /// Places all bets of a slip: entries, bets, posts, audit row and events, in one transaction.
+///
+/// # Errors
+/// [`DbError::Refused`] by a rule, for any of the bets; [`DbError::NotFound`] for a bot that is none. Then
+/// nothing was written. Otherwise see [`DbError`].
 pub async fn place(
     conn: &mut Connection,
     slip: &Slip,
@@ -96,14 +100,14 @@ pub(crate) async fn place_in(
     let placed = insert(conn, slip, at, digest).await?;
     count(conn, slip).await?;
     let detail = json!({ "bets": placed.iter().map(|bet| bet.id).collect::<Vec<_>>() });
-    let row = AuditRow {
-        actor: &format!("bot:{}", slip.bot_id),
-        action: "BET",
-        bot_id: Some(slip.bot_id),
-        observation_id: None,
+    let action_id = audit_log::write(
+        conn,
+        &format!("bot:{}", slip.bot_id),
+        "BET",
+        Some(slip.bot_id),
         detail,
-    };
-    let action_id = audit_log::write(conn, row).await?;
+    )
+    .await?;
     if let Some(usage) = &slip.usage {
         usage::record_action(conn, action_id, usage, wallet, rules.enforcement, at).await?;
     }
@@ -171,7 +175,7 @@ statement! {
         market_id: Vec<uuid::Uuid> as Array<Uuid>,
         side: Vec<&'static str> as Array<Text>,
         stake: Vec<SqlMoney> as Array<Numeric>,
-        confidence: Vec<SqlMoney> as Array<Numeric>,
+        confidence: Vec<SqlDecimal> as Array<Numeric>,
         reasoning: Vec<&'a str> as Array<Text>,
     } returns (BigInt, Uuid) =
     "INSERT INTO bets (bot_id, created_at, rules, market_id, side, stake, confidence, reasoning) \
@@ -195,7 +199,7 @@ async fn insert(
         side: each().map(|bet| bet.side.as_str()).collect(),
         stake: each().map(|bet| SqlMoney(bet.stake.money())).collect(),
         confidence: each()
-            .map(|bet| SqlMoney(bet.confidence.decimal()))
+            .map(|bet| SqlDecimal(bet.confidence.decimal()))
             .collect(),
         reasoning: each().map(|bet| bet.reasoning.as_str()).collect(),
     };
