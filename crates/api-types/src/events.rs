@@ -5,7 +5,8 @@ use ledger_core::market::{MarketSource, MarketStatus};
 use ledger_core::post::PostKind;
 use ledger_core::prediction::{Direction, PredictionStatus};
 use ledger_core::{
-    BotId, BotStatus, CycleNumber, EventKind, MarketId, Money, Pause, PredictionId, Timestamp,
+    BotId, BotStatus, CycleNumber, Decimal8, EventKind, MarketId, Money, Pause, PredictionId,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -107,7 +108,7 @@ pub struct PredictionEventData {
     /// What was staked.
     pub wager_amount: Money,
     /// The probability that was given to it.
-    pub confidence: Money,
+    pub confidence: Decimal8,
     /// How it stands now.
     pub status: PredictionStatus,
     /// Of an open one.
@@ -124,7 +125,7 @@ pub struct PredictionEventData {
     pub payout: Option<Money>,
     /// The Brier score: 0 is perfect.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub brier: Option<Money>,
+    pub brier: Option<Decimal8>,
 }
 
 /// A market as it stands after it was opened, got a bet, was locked, or has ended.
@@ -200,7 +201,7 @@ mod tests {
         PriceEvent, TickEvent,
     };
     use ledger_core::ids::PriceId;
-    use ledger_core::money::{Confidence, Price};
+    use ledger_core::money::Price;
     use ledger_core::prediction::PriceSource;
     use ledger_core::{EntryType, Hash, Reference};
     use serde_json::json;
@@ -214,7 +215,7 @@ mod tests {
     fn one_of_each() -> Vec<NewEvent> {
         let at = Timestamp::from_micros(1_790_000_000_000_000).unwrap();
         let (bot_id, id) = (BotId(7), PredictionId(12));
-        let confidence = Confidence::new(money("0.6")).unwrap();
+        let confidence = "0.6".parse().unwrap();
         let pause = Pause {
             since: at,
             reason: "a look".to_owned(),
@@ -263,7 +264,7 @@ mod tests {
                 end_price: Some(Price::new(money("60000")).unwrap()),
                 status: PredictionStatus::Won,
                 payout: money("10"),
-                brier: Some(money("0.16")),
+                brier: Some("0.16".parse().unwrap()),
             }),
             NewEvent::Market(MarketEvent {
                 id: MarketId(uuid::Uuid::nil()),

@@ -2,7 +2,7 @@
 
 use ledger_core::economy::AnswerResult;
 use ledger_core::market::{BetState, MarketSource, MarketStatus, Side};
-use ledger_core::{BetId, BotId, Confidence, MarketId, Money, Pause, Timestamp};
+use ledger_core::{BetId, BotId, Confidence, Decimal8, MarketId, Money, Pause, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -117,7 +117,7 @@ pub struct Bet {
     /// What it put into the pool.
     pub stake: Money,
     /// The probability it gave to its side.
-    pub confidence: Money,
+    pub confidence: Decimal8,
     /// What became of it.
     pub status: BetState,
     /// What it was paid, stake included; `None` until it is settled.
@@ -125,7 +125,7 @@ pub struct Bet {
     pub payout: Option<Money>,
     /// Its Brier score: 0 is perfect, 1 as wrong as can be; `None` until it is settled.
     #[cfg_attr(feature = "openapi", schema(required = true))]
-    pub brier: Option<Money>,
+    pub brier: Option<Decimal8>,
     /// Research: the answer that was given, shown once the market has closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,

@@ -1,7 +1,7 @@
 //! Price predictions, open and settled.
 
 use ledger_core::prediction::{Direction, PredictionStatus, PriceSource};
-use ledger_core::{BotId, Money, PredictionId, Timestamp};
+use ledger_core::{BotId, Decimal8, Money, PredictionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub struct Prediction {
     /// What it staked.
     pub wager_amount: Money,
     /// The probability it gave to its direction.
-    pub confidence: Money,
+    pub confidence: Decimal8,
     /// The first sample at or after `created_at`; `None` until it came.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub start_price: Option<Money>,
@@ -35,7 +35,7 @@ pub struct Prediction {
     pub payout: Option<Money>,
     /// Its Brier score: 0 is perfect, 1 as wrong as can be; `None` until it is settled.
     #[cfg_attr(feature = "openapi", schema(required = true))]
-    pub brier: Option<Money>,
+    pub brier: Option<Decimal8>,
     /// Why, in the bot's words; empty if it did not say.
     pub reasoning: String,
     /// When it was made.

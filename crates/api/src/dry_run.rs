@@ -1,18 +1,19 @@
 //! `?dry_run=true`: what a wager, a bet or an answer would do, said without doing it.
 //!
-//! A dry run is parsed and judged by what the real request is, on a plain read: it locks nothing,
-//! keeps no answer and tells nobody. A refusal is what it was asked for, and no error.
+//! A dry run is parsed and carried out by what the real request is, and then rolled back: it keeps no
+//! answer and tells nobody. A refusal is what it was asked for, and no error.
 
 use actix_web::{HttpRequest, HttpResponse};
 use api_types::{DRY_RUN, DryRun, Verdict};
 use cache::observations::Redemption;
 use db::dry_run::DryRefusal;
-use ledger_core::{BotId, ObservationId, Refusal, Stake};
+use ledger_core::Refusal;
 
 use crate::app::App;
 use crate::auth::AuthenticatedBot;
 use crate::cursor::Parameters;
 use crate::error::{ApiError, ApiResult};
+use crate::routes::arena::Action;
 use crate::server::RequestId;
 use crate::wagers;
 
@@ -33,21 +34,15 @@ impl Run {
     }
 }
 
-/// What would become of an action with this ticket; without a stake it is a WAIT.
-pub(crate) async fn action(
-    app: &App,
-    bot_id: BotId,
-    observation_id: ObservationId,
-    stake: Option<Stake>,
-) -> ApiResult<Told> {
+/// What would become of an action.
+pub(crate) async fn action(app: &App, action: &Action) -> ApiResult<Told> {
+    let (bot_id, observation_id) = action.whose();
     let handed = wagers::handed(bot_id, observation_id, None);
     let ticket = app.cache.look_at_observation(handed).await?;
     let mut conn = app.database.get().await?;
-    let told = match stake {
-        Some(stake) => {
-            db::dry_run::wager(&mut conn, bot_id, observation_id, stake, &app.rules).await
-        }
-        None => db::dry_run::wait(&mut conn, bot_id, observation_id).await,
+    let told = match action {
+        Action::Predict(wager) => db::dry_run::wager(&mut conn, wager, &app.rules).await,
+        Action::Wait(wait) => db::dry_run::wait(&mut conn, wait, &app.rules).await,
     };
     let mut told = AuthenticatedBot::or_unknown(told).map(Told::from)?;
     // A ticket is looked at before the wallet, except that whoever may not act at all is told that.
@@ -79,14 +74,14 @@ pub(crate) const fn bad_observation(redemption: Redemption) -> Option<ApiError> 
 /// What would become of these bets.
 pub(crate) async fn bets(app: &App, slip: &db::markets::Slip) -> ApiResult<Told> {
     let mut conn = app.database.get().await?;
-    let told = db::markets::place_dry_run(&mut conn, slip, &app.rules).await;
+    let told = db::dry_run::bets(&mut conn, slip, &app.rules).await;
     AuthenticatedBot::or_unknown(told).map(Told::from)
 }
 
 /// What would become of this answer, whether it is right or wrong.
 pub(crate) async fn answer(app: &App, new: &db::markets::NewAnswer) -> ApiResult<Told> {
     let mut conn = app.database.get().await?;
-    let told = db::markets::answer_dry_run(&mut conn, new, &app.rules).await;
+    let told = db::dry_run::answer(&mut conn, new, &app.rules).await;
     AuthenticatedBot::or_unknown(told).map(Told::from)
 }
 

@@ -500,6 +500,7 @@ impl From<DbError> for ApiError {
             DbError::Conflict(Conflict::CredentialsSuperseded) => ApiError::CredentialsSuperseded,
             DbError::Conflict(Conflict::IdempotencyKey) => ApiError::IdempotencyConflict,
             DbError::Unavailable(_)
+            | DbError::Contended(_)
             | DbError::ReadOnly(_)
             | DbError::Conflict(Conflict::HouseBudget) => ApiError::Unavailable(error.to_string()),
             DbError::OutcomeUnknown(_) => ApiError::OutcomeUnknown(error.to_string()),

@@ -24,7 +24,7 @@
 //! error, a `Debug` text or a URL.
 //!
 //! This crate must never learn about Postgres, language models or personas.
-
+#![warn(clippy::missing_errors_doc)]
 #![warn(missing_docs)]
 
 mod client;

@@ -4,8 +4,9 @@
 //! comes first, and each gets its share of the balance or what is left of the turn's limit.
 
 use arena_client::api_types::{Market, Parameters};
+use ledger_core::economy::EntropyFee;
 use ledger_core::market::Side;
-use ledger_core::{Confidence, EconomyRules, MarketId, Money};
+use ledger_core::{Confidence, Decimal8, MarketId, Money};
 use llm::output;
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,11 +17,11 @@ use crate::reading::{confidence, is_word, reasoning, share};
 /// Bets in one turn.
 pub const BETS_MAX: usize = 3;
 /// Bets are placed above this confidence only.
-pub const CONFIDENCE_ABOVE: Money = Money::cents(65);
+pub const CONFIDENCE_ABOVE: Decimal8 = Decimal8::hundredths(65);
 /// A stake is balance × confidence × this.
-pub const STAKE_FACTOR: Money = Money::cents(15);
+pub const STAKE_FACTOR: Decimal8 = Decimal8::hundredths(15);
 /// All stakes of a turn, of the balance that the coming tick leaves.
-pub const TOTAL_SHARE: Money = Money::cents(20);
+pub const TOTAL_SHARE: Decimal8 = Decimal8::hundredths(20);
 /// Below this balance nothing is bet.
 pub const BALANCE_MIN: Money = Money::cents(500);
 const UNITS_PER_CENT: i64 = 1_000_000;
@@ -87,14 +88,13 @@ impl Purse {
 
 /// Entropy of the coming tick, as if nothing productive happened before it.
 fn fee(idle_streak: i32, parameters: &Parameters) -> Money {
-    let rules = EconomyRules {
-        entropy_base: parameters.entropy_base,
-        entropy_step: parameters.entropy_step,
+    let fee = EntropyFee {
+        base: parameters.entropy_base,
+        step: parameters.entropy_step,
         idle_ticks_per_step: parameters.idle_ticks_per_step,
-        entropy_max: parameters.entropy_max,
-        ..EconomyRules::default()
+        max: parameters.entropy_max,
     };
-    rules.entropy(idle_streak)
+    fee.of(idle_streak)
 }
 
 /// Gives each pick its stake, the surest first. What is too unsure, comes too late or finds too

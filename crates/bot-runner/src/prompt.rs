@@ -294,7 +294,7 @@ fn positions(text: &mut String, me: &MyProfile) {
 }
 
 /// At least two digits after the point, and no more than it takes: tokens cost money.
-fn short(amount: Money) -> String {
+fn short(amount: impl std::fmt::Display) -> String {
     let text = amount.to_string();
     let least = text.find('.').map_or(text.len(), |point| point + 3);
     let length = text.trim_end_matches('0').len().max(least);

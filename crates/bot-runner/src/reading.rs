@@ -1,6 +1,6 @@
 //! Reads single fields of what a model wrote: exact, tolerant of form, never guessing.
 
-use ledger_core::{Confidence, Money, post};
+use ledger_core::{Confidence, Decimal8, Money, post};
 use serde_json::Value;
 
 use crate::persona::Fraction;
@@ -48,7 +48,7 @@ pub(crate) fn reasoning(value: &Value) -> Option<String> {
 }
 
 /// `amount × fraction`, rounded down to a whole unit; nothing of a debt.
-pub(crate) fn share(amount: Money, fraction: Money) -> Money {
+pub(crate) fn share(amount: Money, fraction: Decimal8) -> Money {
     if !amount.is_positive() {
         return Money::ZERO;
     }

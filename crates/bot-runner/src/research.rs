@@ -2,7 +2,7 @@
 
 use ledger_core::criteria::ArticleCriteria;
 use ledger_core::research::Answer;
-use ledger_core::{Confidence, Money};
+use ledger_core::{Confidence, Decimal8, Money};
 use llm::output;
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use crate::decision::Unusable;
 use crate::reading::{confidence, is_word, reasoning};
 
 /// An answer is given above this confidence only; at or below it the bot looks it up first.
-pub const CONFIDENCE_ABOVE: Money = Money::cents(50);
+pub const CONFIDENCE_ABOVE: Decimal8 = Decimal8::hundredths(50);
 
 /// What the model thinks the answer is.
 #[derive(Clone, Debug, PartialEq, Eq)]

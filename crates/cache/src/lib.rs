@@ -16,6 +16,7 @@
 //! | `process:<any id>` | that a process runs, and under which credentials, as JSON | `BELIEVED` from when it last said so |
 //!
 //! and one channel, `arena:events`, on which a message means only "look into Postgres".
+#![warn(clippy::missing_errors_doc)]
 
 mod address;
 mod error;
@@ -135,6 +136,9 @@ impl Cache {
     }
 
     /// Asks Redis for a sign of life.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked, or not in time: see [`CacheError`].
     pub async fn ping(&self) -> CacheResult<()> {
         let answer: String = self.run(&redis::cmd("PING")).await?;
         match answer.as_str() {
@@ -158,6 +162,9 @@ impl Cache {
     }
 
     /// The number Redis gives this connection, as its `CLIENT LIST` shows it.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked, or not in time: see [`CacheError`].
     pub async fn client_id(&self) -> CacheResult<i64> {
         self.run(redis::cmd("CLIENT").arg("ID")).await
     }

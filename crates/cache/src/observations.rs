@@ -72,6 +72,9 @@ static LOOK: LazyLock<Script> = LazyLock::new(|| Script::new(judge_observations!
 
 impl Cache {
     /// Makes a ticket for `bot` that is good for `ttl`.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked, or not in time: see [`CacheError`].
     pub async fn issue_observation(
         &self,
         bot: BotId,
@@ -85,24 +88,36 @@ impl Cache {
     }
 
     /// Compares the ticket's owner with `bot` and uses it up, in one step.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked, or not in time: see [`CacheError`].
     pub async fn redeem_observation(&self, handed: Handed) -> CacheResult<Redemption> {
         let answers = self.redeem_observations(&[handed]).await?;
         answers.first().copied().ok_or_else(Self::no_such_answer)
     }
 
     /// [`Cache::redeem_observation`] for many at once, answered in their order.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked, or not in time: see [`CacheError`].
     pub async fn redeem_observations(&self, tickets: &[Handed]) -> CacheResult<Vec<Redemption>> {
         // A second try after a lost answer finds the tickets gone: used up for nothing, never twice.
         self.judge_observations(&REDEEM, tickets).await
     }
 
     /// What [`Cache::redeem_observation`] would answer. The ticket stays as it is.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked, or not in time: see [`CacheError`].
     pub async fn look_at_observation(&self, handed: Handed) -> CacheResult<Redemption> {
         let answers = self.judge_observations(&LOOK, &[handed]).await?;
         answers.first().copied().ok_or_else(Self::no_such_answer)
     }
 
     /// Forgets which request used a ticket up, once that request has come to nothing.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked, or not in time: see [`CacheError`].
     pub async fn forget_observation(&self, observation: ObservationId) -> CacheResult<()> {
         self.run(redis::cmd("DEL").arg(self.observation_key(observation)))
             .await

@@ -46,6 +46,9 @@ struct Stored {
 
 impl Cache {
     /// Makes this the arena's price for `ttl` from now; a `ttl` of zero takes it away.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked, or not in time: see [`CacheError`].
     pub async fn put_price(&self, fresh: &FreshPrice, ttl: Duration) -> CacheResult<()> {
         let key = self.key(PRICE_KEY);
         let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);

@@ -21,6 +21,9 @@ pub const EVENTS_CHANNEL: &str = "arena:events";
 
 impl Cache {
     /// Tells the readers now. Returns how many listened.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked, or not in time: see [`crate::CacheError`].
     pub async fn wake(&self) -> CacheResult<u64> {
         let channel = self.key(EVENTS_CHANNEL);
         self.run(redis::cmd("PUBLISH").arg(&channel).arg("new"))

@@ -4,8 +4,9 @@
 //! and its commit, so [`place_all`] places as many wagers as are waiting with the statements of one;
 //! only a wager that reports usage, or keeps its answer for a retry, adds a statement for each.
 
+mod wait;
+
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Numeric, Text, Timestamptz, Untyped, Uuid};
 use diesel_async::RunQueryDsl;
 use futures_util::future::{join, join_all, join3};
@@ -16,9 +17,10 @@ use ledger_core::money::{Confidence, Stake};
 use ledger_core::post::{Draft, PostKind};
 use ledger_core::prediction::{self, Direction, PredictionStatus};
 use ledger_core::{BotId, Entry, Hash, Money, ObservationId, PredictionId, Refusal, Timestamp};
-use serde_json::json;
 
-use crate::audit_log::{self, AuditRow};
+pub(crate) use wait::wait_in;
+pub use wait::{Wait, wait};
+
 use crate::error::{Conflict, DbError, DbResult, first_cause};
 use crate::events;
 use crate::house::{self, Exposure};
@@ -27,8 +29,7 @@ use crate::ledger::{self, Cause, Locked};
 use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::NewPost;
-use crate::schema::wallets;
-use crate::sql::{SqlMoney, statement};
+use crate::sql::{SqlDecimal, SqlMoney, statement};
 use crate::tx;
 use crate::usage::{self, Usage};
 
@@ -74,6 +75,11 @@ pub enum Placed {
 }
 
 /// Places a wager: entry, prediction, post, audit row and events, in one transaction.
+///
+/// # Errors
+/// [`DbError::Refused`] by a rule, also for the house's budget; [`DbError::NotFound`] for a bot that is none;
+/// [`Conflict::ObservationUsed`] for an observation that was used before. Then nothing was written. Otherwise
+/// see [`DbError`].
 pub async fn place(
     conn: &mut Connection,
     wager: &Wager,
@@ -81,22 +87,33 @@ pub async fn place(
     hook: Option<&Remember<'_, Accepted>>,
 ) -> DbResult<Accepted> {
     let placing = Placing { wager, hook };
-    let placed = tx::run(conn, None, async |conn| {
-        let locked = ledger::lock(conn, WhilePaused::Refuse, wager.bot_id);
-        let (locked, ids, house) = join3(locked, Ids::draw(conn, 1), House::of(conn, rules)).await;
-        let cases = vec![(locked?, &placing)];
-        let outcome = carry_out(conn, cases, ids?, house?).await?.pop();
-        let accepted = outcome.ok_or_else(|| DbError::corrupt("a wager without an outcome"))??;
-        Ok(accepted)
+    // The answer is kept in the round trip of the rows, not by the runner: see `remember`.
+    tx::run(conn, None, async |conn| {
+        place_in(conn, &placing, rules).await
     })
-    .await;
-    match placed {
+    .await
+}
+
+/// [`place`] in the caller's transaction.
+pub(crate) async fn place_in(
+    conn: &mut Connection,
+    placing: &Placing<'_>,
+    rules: &EconomyRules,
+) -> DbResult<Accepted> {
+    let locked = ledger::lock(conn, WhilePaused::Refuse, placing.wager.bot_id);
+    let (locked, ids, house) = join3(locked, Ids::draw(conn, 1), House::of(conn, rules)).await;
+    match carry_out(conn, vec![(locked?, placing)], ids?, house?).await {
+        Ok(mut outcomes) => {
+            let outcome = outcomes.pop();
+            Ok(outcome.ok_or_else(|| DbError::corrupt("a wager without an outcome"))??)
+        }
         Err(DbError::Conflict(Conflict::HouseBudget)) => {
-            let loss = rules.house_loss_of(wager.stake).ok_or(Refusal::Overflow)?;
+            let loss = rules.house_loss_of(placing.wager.stake);
+            let loss = loss.ok_or(Refusal::Overflow)?;
             let budget = rules.house_loss_budget_per_hour;
             Err(house::refusal(conn, loss, budget).await?.into())
         }
-        other => other,
+        Err(error) => Err(error),
     }
 }
 
@@ -339,7 +356,7 @@ statement! {
         observation_id: Vec<uuid::Uuid> as Array<Uuid>,
         direction: Vec<&'static str> as Array<Text>,
         wager_amount: Vec<SqlMoney> as Array<Numeric>,
-        confidence: Vec<SqlMoney> as Array<Numeric>,
+        confidence: Vec<SqlDecimal> as Array<Numeric>,
         reasoning: Vec<&'a str> as Array<Text>,
         at: Vec<DateTime<Utc>> as Array<Timestamptz>,
         settles_at: Vec<DateTime<Utc>> as Array<Timestamptz>,
@@ -377,7 +394,9 @@ impl<'a> InsertPlacements<'a> {
             observation_id: wagers().map(|w| w.observation_id.0).collect(),
             direction: wagers().map(|w| w.direction.as_str()).collect(),
             wager_amount: wagers().map(|w| SqlMoney(w.stake.money())).collect(),
-            confidence: wagers().map(|w| SqlMoney(w.confidence.decimal())).collect(),
+            confidence: wagers()
+                .map(|w| SqlDecimal(w.confidence.decimal()))
+                .collect(),
             reasoning: wagers().map(|w| w.reasoning.as_str()).collect(),
             at: each().map(|p| p.at.datetime()).collect(),
             settles_at: each().map(|p| p.settles_at.datetime()).collect(),
@@ -438,44 +457,4 @@ async fn remember(
     let answer = idempotency::remember(conn, placing.hook, &placement.accepted);
     let (usage, answer) = join(usage, answer).await;
     first_cause([usage, answer])
-}
-
-/// Records that a bot looked and chose to wait. Moves no money, uses up the observation.
-pub async fn wait(
-    conn: &mut Connection,
-    bot_id: BotId,
-    observation_id: ObservationId,
-    reasoning: &str,
-    usage: Option<&Usage>,
-    rules: &EconomyRules,
-    hook: Option<&Remember<'_, Accepted>>,
-) -> DbResult<Accepted> {
-    tx::run(conn, hook, async |conn| {
-        let locked = ledger::lock(conn, WhilePaused::Refuse, bot_id).await?;
-        economy::alive(&locked.wallet)?;
-        let row = AuditRow {
-            actor: &format!("bot:{bot_id}"),
-            action: "WAIT",
-            bot_id: Some(bot_id),
-            observation_id: Some(observation_id),
-            detail: json!({ "reasoning": reasoning }),
-        };
-        let action_id = audit_log::write(conn, row).await?;
-        diesel::update(wallets::table.find(bot_id.0))
-            .set(wallets::last_action_at.eq(locked.now.datetime()))
-            .execute(conn)
-            .await?;
-        if let Some(usage) = usage {
-            let mode = rules.enforcement;
-            usage::record_action(conn, action_id, usage, &locked.wallet, mode, locked.now).await?;
-        }
-        let accepted = Accepted {
-            action_id,
-            prediction_id: None,
-            entry: None,
-            new_balance: locked.wallet.balance(),
-        };
-        Ok(accepted)
-    })
-    .await
 }

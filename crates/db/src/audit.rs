@@ -145,6 +145,9 @@ impl RangeReport {
 }
 
 /// Audits everything.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn audit(database: &Database, options: Options) -> DbResult<Report> {
     let snapshot = Snapshot::take(database).await?;
     audit_of(&snapshot, database, options).await

@@ -13,25 +13,33 @@ use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::audit_log;
 
-/// A line of the audit log that is yet to be written. Holds no secret.
-#[derive(Debug, Clone)]
-pub(crate) struct AuditRow<'a> {
-    pub(crate) actor: &'a str,
-    pub(crate) action: &'a str,
-    pub(crate) bot_id: Option<BotId>,
-    pub(crate) observation_id: Option<ObservationId>,
-    pub(crate) detail: Value,
+/// Writes a line and answers its id. `bot_id` is the bot that it is about. `detail` holds no secret.
+pub(crate) async fn write(
+    conn: &Connection,
+    actor: &str,
+    action: &str,
+    bot_id: Option<BotId>,
+    detail: Value,
+) -> DbResult<i64> {
+    write_with_observation(conn, actor, action, bot_id, None, detail).await
 }
 
-/// Writes a line and answers its id.
-pub(crate) async fn write(mut conn: &Connection, row: AuditRow<'_>) -> DbResult<i64> {
+/// [`write`] for an act that uses an observation up.
+pub(crate) async fn write_with_observation(
+    mut conn: &Connection,
+    actor: &str,
+    action: &str,
+    bot_id: Option<BotId>,
+    observation_id: Option<ObservationId>,
+    detail: Value,
+) -> DbResult<i64> {
     Ok(diesel::insert_into(audit_log::table)
         .values((
-            audit_log::actor.eq(row.actor),
-            audit_log::action.eq(row.action),
-            audit_log::bot_id.eq(row.bot_id.map(|bot| bot.0)),
-            audit_log::observation_id.eq(row.observation_id.map(|observation| observation.0)),
-            audit_log::detail.eq(row.detail),
+            audit_log::actor.eq(actor),
+            audit_log::action.eq(action),
+            audit_log::bot_id.eq(bot_id.map(|bot| bot.0)),
+            audit_log::observation_id.eq(observation_id.map(|observation| observation.0)),
+            audit_log::detail.eq(detail),
         ))
         .returning(audit_log::id)
         .get_result(&mut conn)
@@ -39,20 +47,18 @@ pub(crate) async fn write(mut conn: &Connection, row: AuditRow<'_>) -> DbResult<
 }
 
 /// Writes what an operator did outside of the functions that keep it in their own transaction.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn record_act(
     conn: &mut Connection,
     who: &Operator,
     action: &str,
     detail: Value,
 ) -> DbResult<()> {
-    let row = AuditRow {
-        actor: &who.to_string(),
-        action,
-        bot_id: None,
-        observation_id: None,
-        detail,
-    };
-    write(conn, row).await.map(drop)
+    write(conn, &who.to_string(), action, None, detail)
+        .await
+        .map(drop)
 }
 
 /// What agents do themselves: most of the log, and told by their ledgers, predictions and bets.
@@ -82,6 +88,9 @@ pub struct AuditFilter {
 }
 
 /// Lines, newest first, below `before` where given.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn page(
     conn: &mut Connection,
     filter: &AuditFilter,

@@ -48,6 +48,9 @@ pub struct Dumped<T> {
 
 /// Audits one consistent snapshot and hands its name to `dump`, which sees the same moment for as
 /// long as it runs.
+///
+/// # Errors
+/// When the database cannot be read: see [`DbError`]. Errors of `dump` are part of the answer.
 pub async fn audit_and_dump<T>(
     database: &Database,
     options: Options,
@@ -67,6 +70,9 @@ pub async fn audit_and_dump<T>(
 }
 
 /// SHA-256 over the credentials of all bots: a hash of a key that was replaced changes it.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn credentials(database: &Database) -> DbResult<Hash> {
     digest_of_credentials(&database.dedicated().await?).await
 }
@@ -83,6 +89,9 @@ async fn digest_of_credentials(client: &Client) -> DbResult<Hash> {
 
 /// Whether this role may do more to the server than to databases of its own: a dump runs as whoever
 /// restores it.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn is_mighty(conn: &mut Connection) -> DbResult<bool> {
     let row: Flag = diesel::sql_query(
         "SELECT bool_or(r.rolsuper OR r.rolname <> current_user) AS flag FROM pg_roles r \
@@ -96,6 +105,9 @@ pub async fn is_mighty(conn: &mut Connection) -> DbResult<bool> {
 }
 
 /// The newest migration that the database has.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn newest_migration(conn: &mut Connection) -> DbResult<Option<String>> {
     let row: Version =
         diesel::sql_query("SELECT max(version) AS version FROM __diesel_schema_migrations")
@@ -105,6 +117,9 @@ pub async fn newest_migration(conn: &mut Connection) -> DbResult<Option<String>>
 }
 
 /// The server's major version.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn server_major(conn: &mut Connection) -> DbResult<i64> {
     let row: Number =
         diesel::sql_query("SELECT current_setting('server_version_num')::bigint / 10000 AS number")
@@ -114,6 +129,9 @@ pub async fn server_major(conn: &mut Connection) -> DbResult<i64> {
 }
 
 /// Whether nothing of anybody's is in this database yet.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn is_empty(conn: &mut Connection) -> DbResult<bool> {
     let row: Flag = diesel::sql_query(
         "SELECT NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -126,6 +144,9 @@ pub async fn is_empty(conn: &mut Connection) -> DbResult<bool> {
 }
 
 /// Whether a role of this name is there, which a dump can grant to but not create.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn has_role(conn: &mut Connection, name: &str) -> DbResult<bool> {
     let row: Flag =
         diesel::sql_query("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1) AS flag")
@@ -136,6 +157,9 @@ pub async fn has_role(conn: &mut Connection, name: &str) -> DbResult<bool> {
 }
 
 /// The roles that the services have: who may append to the ledger without owning it.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn services_roles(conn: &mut Connection) -> DbResult<Vec<String>> {
     #[derive(QueryableByName)]
     struct Role {
@@ -158,6 +182,9 @@ pub async fn services_roles(conn: &mut Connection) -> DbResult<Vec<String>> {
 /// cursors of the other arena are refused; no kept answers with secrets, whose tokens are dead here; no
 /// events, whose positions are transaction ids of another cluster; and nobody's word that chains were
 /// verified. Told again it draws another identity and does no harm.
+///
+/// # Errors
+/// When Postgres refuses, for want of the owner's rights, say: see [`DbError`]. Then nothing was changed.
 pub async fn begin_anew(owner_url: &str) -> DbResult<()> {
     let mut conn = connect_owner(owner_url).await?;
     // Another cluster's database was not told who may connect to it.

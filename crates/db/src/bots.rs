@@ -2,10 +2,12 @@
 
 mod operator;
 
-use chrono::{DateTime, Utc};
+use diesel::deserialize::{self, FromSqlRow};
+use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Untyped};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel::row::Row;
+use diesel::sql_types::{BigInt, Text, Untyped};
+use diesel_async::RunQueryDsl;
 use ledger_core::NewEvent;
 use ledger_core::economy::{self, EconomyRules};
 use ledger_core::event::BotEvent;
@@ -16,12 +18,13 @@ use serde_json::json;
 pub use operator::{OperatorAct, retire, revive};
 
 use crate::PAGE_MAX;
-use crate::audit_log::{self, AuditRow};
+use crate::audit_log;
+use crate::copy::{self, timestamp_of};
 use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::Remember;
-use crate::ledger::{self, Cause};
-use crate::pauses::{WhilePaused, pause_in};
+use crate::ledger::{self, Cause, Columns, DieselRow, wallet_columns};
+use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::schema::{bots, wallets};
@@ -85,6 +88,10 @@ pub struct Registered {
 }
 
 /// Creates bot, wallet, `GRANT` entry and audit row in one transaction.
+///
+/// # Errors
+/// [`DbError::Conflict`] for a handle that is taken; [`DbError::Refused`] while the arena is paused, unless an
+/// operator asks. Then nothing was written. Otherwise see [`DbError`].
 pub async fn register(
     conn: &mut Connection,
     new: &NewBot<'_>,
@@ -100,14 +107,7 @@ pub async fn register(
         let profile = find(conn, &BotRef::Id(id)).await?;
         let detail =
             json!({ "handle": new.handle, "hosted": new.hosted, "grant": profile.balance });
-        let row = AuditRow {
-            actor: new.actor,
-            action: "REGISTER",
-            bot_id: Some(id),
-            observation_id: None,
-            detail,
-        };
-        audit_log::write(conn, row).await?;
+        audit_log::write(conn, new.actor, "REGISTER", Some(id), detail).await?;
         let mut drafts = appended.events();
         drafts.push(NewEvent::Bot(BotEvent {
             bot_id: id,
@@ -167,103 +167,94 @@ pub(crate) async fn hold_cycle_boundary(conn: &mut Connection) -> DbResult<()> {
     Ok(())
 }
 
-#[derive(Queryable)]
-struct ProfileRow {
-    id: i64,
-    handle: String,
-    status: SqlBotStatus,
-    balance: SqlMoney,
-    phantom_fees: SqlMoney,
-    idle_streak: i32,
-    hosted: bool,
-    created_at: DateTime<Utc>,
-    last_action_at: Option<DateTime<Utc>>,
-    open_predictions: i32,
-    open_stake: SqlMoney,
-    open_bets: i32,
-    bet_stake: SqlMoney,
-    paused_at: Option<DateTime<Utc>>,
-    pause_reason: Option<String>,
+/// Bots with their wallets.
+macro_rules! profiles {
+    ($which:literal) => {
+        concat!(
+            "SELECT ",
+            wallet_columns!(),
+            ", handle, hosted, created_at, last_action_at FROM wallets \
+               JOIN (SELECT id, handle, hosted, created_at FROM bots) b ON b.id = bot_id ",
+            $which
+        )
+    };
 }
 
-impl From<ProfileRow> for BotProfile {
-    fn from(row: ProfileRow) -> BotProfile {
-        let balance = row.balance.0;
-        BotProfile {
-            id: BotId(row.id),
-            handle: row.handle,
-            status: row.status.0,
-            balance,
-            shadow_balance: balance.checked_sub(row.phantom_fees.0).unwrap_or_default(),
-            idle_streak: row.idle_streak,
-            hosted: row.hosted,
-            created_at: row.created_at.into(),
-            last_action_at: row.last_action_at.map(Timestamp::from),
-            open_predictions: row.open_predictions,
-            open_stake: row.open_stake.0,
-            open_bets: row.open_bets,
-            bet_stake: row.bet_stake.0,
-            pause: pause_in(row.paused_at, row.pause_reason),
-        }
+statement! {
+    struct OfId { id: i64 as BigInt } returns Untyped = profiles!("WHERE bot_id = {}")
+}
+
+statement! {
+    struct OfHandle<'a> { handle: &'a str as Text } returns Untyped =
+    profiles!("WHERE lower(handle) = lower({})")
+}
+
+statement! {
+    struct Below { before: i64 as BigInt, limit: i64 as BigInt } returns Untyped =
+    profiles!("WHERE bot_id < {} ORDER BY bot_id DESC LIMIT {}")
+}
+
+impl FromSqlRow<Untyped, Pg> for BotProfile {
+    fn build_from_row<'a>(row: &impl Row<'a, Pg>) -> deserialize::Result<BotProfile> {
+        let row = DieselRow(row);
+        let mut columns = Columns::of(&row);
+        let wallet = columns.locked()?.wallet;
+        Ok(BotProfile {
+            id: wallet.head.bot_id,
+            handle: columns.read(|raw| copy::text(raw?))?,
+            status: wallet.status,
+            balance: wallet.balance(),
+            shadow_balance: wallet.shadow_balance(),
+            idle_streak: wallet.idle_streak,
+            hosted: columns.read(copy::bool)?,
+            created_at: columns.read(|raw| timestamp_of(raw?))?,
+            last_action_at: columns.maybe(timestamp_of)?,
+            open_predictions: wallet.open_predictions,
+            open_stake: wallet.open_stake,
+            open_bets: wallet.open_bets,
+            bet_stake: wallet.bet_stake,
+            pause: wallet.pause,
+        })
     }
-}
-
-#[diesel::dsl::auto_type(no_type_alias)]
-fn profiles() -> _ {
-    bots::table
-        .inner_join(wallets::table.on(wallets::bot_id.eq(bots::id)))
-        .select((
-            bots::id,
-            bots::handle,
-            bots::status,
-            wallets::balance,
-            wallets::phantom_fees,
-            wallets::idle_streak,
-            bots::hosted,
-            bots::created_at,
-            wallets::last_action_at,
-            wallets::open_predictions,
-            wallets::open_stake,
-            wallets::open_bets,
-            wallets::bet_stake,
-            wallets::paused_at,
-            wallets::pause_reason,
-        ))
 }
 
 diesel::define_sql_function! { fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text; }
 
 /// One bot's profile.
+///
+/// # Errors
+/// [`DbError::NotFound`] for a bot that is none. Otherwise see [`DbError`].
 pub async fn find(conn: &mut Connection, bot: &BotRef) -> DbResult<BotProfile> {
-    let row: Option<ProfileRow> = match bot {
-        BotRef::Id(id) => profiles().filter(bots::id.eq(id.0)).first(conn).await,
+    let profile = match bot {
+        BotRef::Id(id) => OfId { id: id.0 }.get_result(conn).await,
         BotRef::Handle(handle) => {
-            profiles()
-                .filter(lower(bots::handle).eq(lower(handle.as_str())))
-                .first(conn)
-                .await
+            let handle = handle.as_str();
+            OfHandle { handle }.get_result(conn).await
         }
-    }
-    .optional()?;
-    row.map(BotProfile::from).ok_or(DbError::NotFound("bot"))
+    };
+    profile.optional()?.ok_or(DbError::NotFound("bot"))
 }
 
 /// Bots, newest first, below `before` where given.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn page(
     conn: &mut Connection,
     before: Option<BotId>,
     limit: i64,
 ) -> DbResult<Vec<BotProfile>> {
-    let rows: Vec<ProfileRow> = profiles()
-        .filter(bots::id.lt(before.map_or(i64::MAX, |id| id.0)))
-        .order(bots::id.desc())
-        .limit(limit.clamp(1, PAGE_MAX))
-        .load(conn)
-        .await?;
-    Ok(rows.into_iter().map(BotProfile::from).collect())
+    let below = Below {
+        before: before.map_or(i64::MAX, |id| id.0),
+        limit: limit.clamp(1, PAGE_MAX),
+    };
+    Ok(below.load(conn).await?)
 }
 
 /// A bot's id and the hash of its API key, to check one against.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn api_key_hash(
     conn: &mut Connection,
     bot: &BotRef,
@@ -281,6 +272,9 @@ pub async fn api_key_hash(
 }
 
 /// Id, handle and API key hash of every hosted bot, for `sync-keys` and `debug-auth`.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn hosted(conn: &mut Connection) -> DbResult<Vec<(BotId, String, String)>> {
     let rows: Vec<(i64, String, String)> = bots::table
         .filter(bots::hosted.eq(true))
@@ -296,13 +290,17 @@ pub async fn hosted(conn: &mut Connection) -> DbResult<Vec<(BotId, String, Strin
 
 /// Liquidates a living bot at zero without open positions, if it still is one under its lock.
 /// `None` if it is not.
+///
+/// # Errors
+/// [`DbError::Refused`] while the arena is paused; [`DbError::NotFound`] for a bot that is none. Then nothing
+/// was written. Otherwise see [`DbError`].
 pub async fn reap(
     conn: &mut Connection,
     bot_id: BotId,
     oracle_cycle: i64,
     rules: &EconomyRules,
 ) -> DbResult<Option<Entry>> {
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         let locked = ledger::lock(conn, WhilePaused::Refuse, bot_id).await?;
         if !economy::is_reapable(&locked.wallet, rules) {
             return Ok(None);
@@ -328,6 +326,9 @@ pub async fn reap(
 }
 
 /// Living bots at zero without open positions, at most `limit`: candidates for [`reap`].
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn reapable(conn: &mut Connection, limit: i64) -> DbResult<Vec<BotId>> {
     let ids: Vec<i64> = wallets::table
         .filter(wallets::status.eq(SqlBotStatus(BotStatus::Alive)))

@@ -59,6 +59,9 @@ pub struct Catalogue {
 }
 
 /// The catalogue of the database, as any role may read it.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn read(database: &Database) -> DbResult<Catalogue> {
     let client = database.dedicated().await?;
     // Names are written in full, and nothing that a schema of the database holds stands in for what
@@ -95,6 +98,9 @@ async fn read_with(client: &Client) -> DbResult<Catalogue> {
 }
 
 /// Where the database differs from what its own migrations make, a sentence each; none if nowhere.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn differences(database: &Database) -> DbResult<Vec<String>> {
     let applied = migrations::applied(&mut *database.get().await?).await?;
     if migrations::is_unfinished(&applied) {
@@ -111,6 +117,9 @@ pub async fn differences(database: &Database) -> DbResult<Vec<String>> {
 }
 
 /// Where the database differs from what the migrations up to this one make.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn differences_at(
     database: &Database,
     version: &str,

@@ -50,10 +50,8 @@ impl Connection {
     pub(crate) fn pooled(mut inner: AsyncPgConnection) -> Connection {
         inner.set_prepared_statement_cache_size(CacheSize::Disabled);
         Connection {
-            inner,
             pooled: true,
-            unfinished: AtomicBool::new(false),
-            transaction: None,
+            ..Connection::direct(inner)
         }
     }
 

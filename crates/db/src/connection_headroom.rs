@@ -56,6 +56,9 @@ impl fmt::Display for Room {
 
 impl Database {
     /// Counts the sessions. `None` behind a pooler, which has fewer servers than clients on purpose.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked: see [`crate::DbError`].
     pub async fn room(&self) -> DbResult<Option<Room>> {
         if self.is_pooled() {
             return Ok(None);

@@ -4,7 +4,7 @@
 //! types that the ledger and the metrics use are here.
 
 use bytes::{Buf, BufMut, BytesMut};
-use ledger_core::Timestamp;
+use ledger_core::{Decimal8, Money, Timestamp};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 /// Microseconds from the Unix epoch to Postgres' epoch, 2000-01-01.
@@ -15,6 +15,10 @@ const NUMERIC_POSITIVE: u16 = 0x0000;
 /// Four decimal digits in each of Postgres' digits, eight after the point.
 const NUMERIC_BASE: u128 = 10_000;
 const NUMERIC_SCALE: u16 = 8;
+/// Four fields of a head, and the digits of the largest number there is.
+pub(crate) const NUMERIC_BYTES_MAX: usize = 8 + 2 * NUMERIC_DIGITS_MAX;
+/// 39 decimal digits at most, so ten base-10000 digits.
+const NUMERIC_DIGITS_MAX: usize = 10;
 
 /// Rows on their way to Postgres.
 pub(crate) struct CopyWriter {
@@ -74,9 +78,9 @@ impl CopyWriter {
     }
 }
 
-fn put_numeric(out: &mut BytesMut, units: i128) {
-    // 39 decimal digits at most, so ten base-10000 digits.
-    let mut digits = [0u16; 12];
+/// Units of 10⁻⁸ as a binary numeric.
+pub(crate) fn put_numeric(out: &mut impl BufMut, units: i128) {
+    let mut digits = [0u16; NUMERIC_DIGITS_MAX];
     let mut count = 0;
     let mut rest = units.unsigned_abs();
     while rest > 0 {
@@ -125,6 +129,32 @@ pub(crate) fn numeric_units(mut value: &[u8]) -> Option<i128> {
         NUMERIC_NEGATIVE => Some(-units),
         _ => None,
     }
+}
+
+/// [`numeric_units`] within `numeric(18,8)`.
+pub(crate) fn decimal(raw: Option<&[u8]>) -> Option<Decimal8> {
+    let units = raw.and_then(numeric_units)?;
+    Decimal8::from_units(i64::try_from(units).ok()?)
+}
+
+pub(crate) fn money(raw: Option<&[u8]>) -> Option<Money> {
+    Money::from_units(decimal(raw)?.units())
+}
+
+pub(crate) fn int8(raw: Option<&[u8]>) -> Option<i64> {
+    Some(i64::from_be_bytes(raw?.try_into().ok()?))
+}
+
+pub(crate) fn text(raw: &[u8]) -> Option<String> {
+    Some(std::str::from_utf8(raw).ok()?.to_owned())
+}
+
+pub(crate) fn bool(raw: Option<&[u8]>) -> Option<bool> {
+    Some(raw? != [0])
+}
+
+pub(crate) fn int4(raw: Option<&[u8]>) -> Option<i32> {
+    Some(i32::from_be_bytes(raw?.try_into().ok()?))
 }
 
 /// The instant of a binary timestamptz; `None` for infinity.
@@ -210,27 +240,6 @@ fn row_length(data: &[u8]) -> Option<usize> {
         rest.advance(length);
     }
     Some(data.len() - rest.len())
-}
-
-/// Units of 10⁻⁸ as a parameter of type numeric.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Units(pub(crate) i128);
-
-impl ToSql for Units {
-    fn to_sql(
-        &self,
-        _: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        put_numeric(out, self.0);
-        Ok(IsNull::No)
-    }
-
-    fn accepts(ty: &Type) -> bool {
-        *ty == Type::NUMERIC
-    }
-
-    to_sql_checked!();
 }
 
 /// An instant as a parameter of type timestamptz.

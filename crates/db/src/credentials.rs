@@ -14,7 +14,7 @@ use ledger_core::{BotId, BotStatus, Refusal, Timestamp};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::audit_log::{self, AuditRow};
+use crate::audit_log;
 use crate::bots::{BotRef, Credentials, lower};
 use crate::error::{Conflict, DbError, DbResult};
 use crate::idempotency::Remember;
@@ -48,6 +48,9 @@ pub struct SecretOwner {
 
 /// The owner of an API secret, by its SHA-256. One that is over is known for another half hour, so
 /// that a rotation whose answer was lost can be answered again.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn by_secret(conn: &mut Connection, sha256: &[u8; 32]) -> DbResult<Option<SecretOwner>> {
     let current: Option<(i64, i64)> = bots::table
         .filter(bots::api_secret_sha256.eq(&sha256[..]))
@@ -106,6 +109,9 @@ pub struct Predecessor {
 }
 
 /// The bot that a login names, with the hashes of its keys.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn login(conn: &mut Connection, bot: &BotRef) -> DbResult<Option<LoginCandidate>> {
     // Seconds, as Postgres tells an interval; money is nowhere near.
     type Earlier = (i64, String, f64);
@@ -153,6 +159,9 @@ pub async fn login(conn: &mut Connection, bot: &BotRef) -> DbResult<Option<Login
 
 /// Writes down that a token was issued for these credentials, and keeps the answer, in one
 /// transaction.
+///
+/// # Errors
+/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
 pub async fn logged_in(
     conn: &mut Connection,
     bot: BotId,
@@ -160,14 +169,14 @@ pub async fn logged_in(
     hook: Option<&Remember<'_, ()>>,
 ) -> DbResult<()> {
     tx::run(conn, hook, async |conn| {
-        let row = AuditRow {
-            actor: &format!("bot:{bot}"),
-            action: "LOGIN",
-            bot_id: Some(bot),
-            observation_id: None,
-            detail: json!({ "credential_version": version }),
-        };
-        audit_log::write(conn, row).await?;
+        audit_log::write(
+            conn,
+            &format!("bot:{bot}"),
+            "LOGIN",
+            Some(bot),
+            json!({ "credential_version": version }),
+        )
+        .await?;
         Ok(())
     })
     .await
@@ -183,19 +192,17 @@ pub enum Refused {
 }
 
 /// Writes down that credentials were refused `count` times since the last such row.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn refused(conn: &mut Connection, what: Refused, count: u64) -> DbResult<()> {
     let (action, bot_id) = match what {
         Refused::Login(bot) => ("LOGIN_REFUSED", Some(bot)),
         Refused::Operator => ("OPERATOR_REFUSED", None),
     };
-    let row = AuditRow {
-        actor: "anonymous",
-        action,
-        bot_id,
-        observation_id: None,
-        detail: json!({ "count": count }),
-    };
-    audit_log::write(conn, row).await.map(drop)
+    audit_log::write(conn, "anonymous", action, bot_id, json!({ "count": count }))
+        .await
+        .map(drop)
 }
 
 /// Who rotates.
@@ -272,14 +279,7 @@ pub async fn rotate(
             "credential_version": version,
             "grace_seconds": rotation.grace.as_secs(),
         });
-        let row = AuditRow {
-            actor: &actor,
-            action: "ROTATE_KEYS",
-            bot_id: Some(bot),
-            observation_id: None,
-            detail,
-        };
-        audit_log::write(conn, row).await?;
+        audit_log::write(conn, &actor, "ROTATE_KEYS", Some(bot), detail).await?;
         let rotated = Rotated {
             bot,
             version,
@@ -292,6 +292,9 @@ pub async fn rotate(
 
 /// Replaces the hash of a bot's API key, with an audit row, and leaves its secret in force. Whatever
 /// the old key bought, or was before it, ends at once: keys are replaced like this when they leaked.
+///
+/// # Errors
+/// [`DbError::NotFound`] for a bot that is none. Then nothing was written. Otherwise see [`DbError`].
 pub async fn replace_api_key(
     conn: &mut Connection,
     bot: BotId,
@@ -312,14 +315,14 @@ pub async fn replace_api_key(
         let (one, other) = (Uuid::new_v4(), Uuid::new_v4());
         present.api_secret_sha256 = [*one.as_bytes(), *other.as_bytes()].concat();
         supersede(conn, &present, Duration::ZERO).await?;
-        let row = AuditRow {
+        audit_log::write(
+            conn,
             actor,
-            action: "SYNC_KEY",
-            bot_id: Some(bot),
-            observation_id: None,
-            detail: json!({ "credential_version": version }),
-        };
-        audit_log::write(conn, row).await?;
+            "SYNC_KEY",
+            Some(bot),
+            json!({ "credential_version": version }),
+        )
+        .await?;
         Ok(())
     })
     .await
@@ -392,6 +395,9 @@ pub struct RecentRotation {
 }
 
 /// The rotations of the last `window`.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn rotated_within(
     conn: &mut Connection,
     window: Duration,

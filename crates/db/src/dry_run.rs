@@ -1,21 +1,20 @@
-//! Dry runs: what a request would do, asked of the same rules and written nowhere.
+//! Dry runs: what a request would do, by doing it and taking all of it back.
 //!
-//! Each one reads in a transaction of its own that sees one moment and may not write, and locks
-//! nothing, so that nobody waits for it. What it says is true of that moment only.
-
-use diesel::prelude::*;
-use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
+//! Each one is the transaction of the real request, ended by ROLLBACK: the same parsing, locks, rules and
+//! rows. Nothing of it is kept or published; ids from sequences are used up. It holds the bot's wallet (and
+//! the markets, and of a wager the house's row) until its work is done, which takes a few milliseconds. It
+//! waits for whoever holds these, as the real request would: at most [`crate::pool::LOCK_SECONDS`], after
+//! which it fails with [`DbError::Unavailable`]. What it says is true of that moment only.
 
 use ledger_core::economy::{self, EconomyRules};
-use ledger_core::money::Stake;
-use ledger_core::{BotId, Money, ObservationId, Refusal};
+use ledger_core::{BotId, Money, Refusal};
 
+use crate::actions::{self, Placing, Wager, Wait};
+use crate::bots::{self, BotRef};
 use crate::error::{Conflict, DbError, DbResult};
-use crate::house;
-use crate::ledger;
-use crate::pauses::unless_arena_paused;
+use crate::markets::{self, Comparison, NewAnswer, Slip};
 use crate::pool::Connection;
-use crate::schema::audit_log;
+use crate::tx::{self, End};
 
 /// What a request would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,18 +37,32 @@ pub enum DryRefusal {
 }
 
 impl DryRun {
-    /// The verdict on a request that costs so much: other errors than a refusal stay errors.
-    pub(crate) fn of(cost: Money, balance: Money, verdict: DbResult<()>) -> DbResult<DryRun> {
-        let refusal = match verdict {
-            Ok(()) => None,
-            Err(DbError::Refused(refusal)) => Some(DryRefusal::Rule(refusal)),
-            Err(DbError::Conflict(Conflict::ObservationUsed)) => Some(DryRefusal::ObservationUsed),
+    /// Does a request's work, which answers the balance it leaves, and takes it back. Other errors than a
+    /// refusal stay errors.
+    async fn of(
+        conn: &mut Connection,
+        bot_id: BotId,
+        cost: Money,
+        work: impl AsyncFnOnce(&mut Connection) -> DbResult<Money> + Clone,
+    ) -> DbResult<DryRun> {
+        let refusal = match tx::run_to(conn, End::Rollback, None, work).await {
+            Ok(left) => {
+                return Ok(DryRun {
+                    cost,
+                    balance: left.checked_add(cost).ok_or(Refusal::Overflow)?,
+                    refusal: None,
+                });
+            }
+            Err(DbError::Refused(refusal)) => DryRefusal::Rule(refusal),
+            Err(DbError::Conflict(Conflict::ObservationUsed)) => DryRefusal::ObservationUsed,
             Err(error) => return Err(error),
         };
+        // Refused work may not have come as far as the wallet, so its balance is that of a moment later.
+        let balance = bots::find(conn, &BotRef::Id(bot_id)).await?.balance;
         Ok(DryRun {
             cost,
             balance,
-            refusal,
+            refusal: Some(refusal),
         })
     }
 
@@ -63,74 +76,61 @@ impl DryRun {
     }
 }
 
-/// What [`crate::actions::place`] would do with a wager of this stake.
+/// What [`actions::place`] would do.
 ///
 /// # Errors
 /// [`DbError::NotFound`] for a bot that is none; a refusal is no error.
-pub async fn wager(
+pub async fn wager(conn: &mut Connection, wager: &Wager, rules: &EconomyRules) -> DbResult<DryRun> {
+    let placing = Placing { wager, hook: None };
+    DryRun::of(conn, wager.bot_id, wager.stake.money(), async |conn| {
+        let accepted = actions::place_in(conn, &placing, rules).await?;
+        Ok(accepted.new_balance)
+    })
+    .await
+}
+
+/// What [`actions::wait`] would do.
+///
+/// # Errors
+/// [`DbError::NotFound`] for a bot that is none; a refusal is no error.
+pub async fn wait(conn: &mut Connection, wait: &Wait, rules: &EconomyRules) -> DbResult<DryRun> {
+    DryRun::of(conn, wait.bot_id, Money::ZERO, async |conn| {
+        Ok(actions::wait_in(conn, wait, rules).await?.new_balance)
+    })
+    .await
+}
+
+/// What [`markets::place`] would do.
+///
+/// # Errors
+/// [`DbError::NotFound`] for a bot that is none; a refusal is no error.
+pub async fn bets(conn: &mut Connection, slip: &Slip, rules: &EconomyRules) -> DbResult<DryRun> {
+    let stakes = slip.bets.iter().map(|bet| bet.stake.money());
+    // A sum beyond every balance is refused whatever it is.
+    let cost = stakes.fold(Money::ZERO, |sum, stake| {
+        sum.checked_add(stake).unwrap_or(sum)
+    });
+    DryRun::of(conn, slip.bot_id, cost, async |conn| {
+        Ok(markets::place_in(conn, slip, rules).await?.new_balance)
+    })
+    .await
+}
+
+/// What [`markets::answer`] would do, except whether the answer is right, which would tell the secret: it is
+/// not compared with the commitment, and what a wrong one would cost is what any one costs.
+///
+/// # Errors
+/// [`DbError::NotFound`] for a bot that is none; a refusal is no error.
+pub async fn answer(
     conn: &mut Connection,
-    bot_id: BotId,
-    observation_id: ObservationId,
-    stake: Stake,
+    new: &NewAnswer,
     rules: &EconomyRules,
 ) -> DbResult<DryRun> {
-    conn.transaction::<_, DbError, _>(async |conn| {
-        only_read(conn).await?;
-        let (wallet, _) = ledger::look(conn, bot_id).await?;
-        let verdict = async {
-            unless_arena_paused(conn).await?;
-            economy::wager(&wallet, stake, rules, observation_id)?;
-            let loss = rules.house_loss_of(stake).ok_or(Refusal::Overflow)?;
-            let budget = rules.house_loss_budget_per_hour;
-            let exposure = house::look(conn).await?;
-            if !exposure.has_room_for(i128::from(loss.units()), budget) {
-                return Err(house::refusal(conn, loss, budget).await?.into());
-            }
-            must_be_unused(conn, observation_id).await
-        };
-        let verdict = verdict.await;
-        DryRun::of(stake.money(), wallet.balance(), verdict)
+    let (stake, fee) = economy::answer_cost(new.lookup, rules);
+    let cost = stake.checked_add(fee).ok_or(Refusal::Overflow)?;
+    DryRun::of(conn, new.bot_id, cost, async |conn| {
+        let judged = markets::answer_in(conn, new, rules, Comparison::LeftOut).await?;
+        Ok(judged.new_balance)
     })
     .await
-}
-
-/// What [`crate::actions::wait`] would do.
-///
-/// # Errors
-/// [`DbError::NotFound`] for a bot that is none; a refusal is no error.
-pub async fn wait(
-    conn: &mut Connection,
-    bot_id: BotId,
-    observation_id: ObservationId,
-) -> DbResult<DryRun> {
-    conn.transaction::<_, DbError, _>(async |conn| {
-        only_read(conn).await?;
-        let (wallet, _) = ledger::look(conn, bot_id).await?;
-        let verdict = async {
-            unless_arena_paused(conn).await?;
-            economy::alive(&wallet)?;
-            must_be_unused(conn, observation_id).await
-        };
-        let verdict = verdict.await;
-        DryRun::of(Money::ZERO, wallet.balance(), verdict)
-    })
-    .await
-}
-
-/// Every action leaves its observation in the audit log, where it can stand but once.
-async fn must_be_unused(conn: &mut Connection, observation_id: ObservationId) -> DbResult<()> {
-    let used = audit_log::table.filter(audit_log::observation_id.eq(observation_id.0));
-    if diesel::select(diesel::dsl::exists(used))
-        .get_result(conn)
-        .await?
-    {
-        return Err(DbError::Conflict(Conflict::ObservationUsed));
-    }
-    Ok(())
-}
-
-/// Has a transaction that just began see one moment, and write nothing.
-pub(crate) async fn only_read(conn: &mut Connection) -> DbResult<()> {
-    let mode = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
-    Ok(conn.batch_execute(mode).await?)
 }

@@ -24,6 +24,10 @@ pub enum DbError {
     /// Postgres cannot be reached, or had to give up; trying again may help.
     #[error("Postgres is unavailable: {0}")]
     Unavailable(String),
+    /// Postgres ended the transaction in favour of another one: a deadlock, or a serialisation failure.
+    /// [`crate::tx`] has tried again; trying later may help.
+    #[error("Postgres is unavailable: {0}")]
+    Contended(String),
     /// Postgres answers, and takes no writes.
     #[error("Postgres {0}")]
     ReadOnly(&'static str),
@@ -76,7 +80,7 @@ impl DbError {
     #[must_use]
     pub const fn retryable(&self) -> bool {
         match self {
-            DbError::Unavailable(_) | DbError::ReadOnly(_) => true,
+            DbError::Unavailable(_) | DbError::Contended(_) | DbError::ReadOnly(_) => true,
             DbError::Refused(_)
             | DbError::NotFound(_)
             | DbError::Conflict(_)
@@ -112,6 +116,7 @@ impl DbError {
             .iter()
             .any(|class| code.starts_with(class));
         match code {
+            "40001" | "40P01" => DbError::Contended(message),
             _ if is_transient => DbError::Unavailable(message),
             "25P02" => DbError::Aborted(message),
             "25006" => DbError::ReadOnly(READ_ONLY),
@@ -163,8 +168,8 @@ impl From<DieselError> for DbError {
                 let message = info.message().to_owned();
                 match kind {
                     DatabaseErrorKind::ReadOnlyTransaction => DbError::ReadOnly(READ_ONLY),
+                    DatabaseErrorKind::SerializationFailure => DbError::Contended(message),
                     DatabaseErrorKind::ClosedConnection
-                    | DatabaseErrorKind::SerializationFailure
                     | DatabaseErrorKind::UnableToSendCommand => DbError::Unavailable(message),
                     // Of all other codes diesel hands on no more than the text.
                     DatabaseErrorKind::Unknown => match sqlstate::of(&message) {

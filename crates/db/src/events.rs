@@ -196,6 +196,9 @@ statement! {
 }
 
 /// The events after `position` that are complete, at most `limit`.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn after(conn: &mut Connection, position: Position, limit: i64) -> DbResult<Page> {
     let select = SelectEvents {
         xid: position.xid.to_string(),
@@ -225,6 +228,9 @@ pub async fn after(conn: &mut Connection, position: Position, limit: i64) -> DbR
 }
 
 /// Between what places the log can be read now.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn bounds(conn: &mut Connection) -> DbResult<Bounds> {
     Ok(after(conn, Position::before(u64::MAX), 0).await?.bounds)
 }
@@ -295,6 +301,9 @@ statement! {
 
 /// Forgets the oldest events, as far as all of them were written before `before`, at most
 /// [`PRUNE_MAX`]; returns how many. When there is nothing to forget, it reads one event.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn prune(conn: &mut Connection, before: Timestamp) -> DbResult<i64> {
     let oldest: Option<DateTime<Utc>> = OldestAt {}.get_result(conn).await.optional()?;
     if oldest.is_none_or(|at| Timestamp::from(at) >= before) {

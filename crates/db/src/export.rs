@@ -31,6 +31,9 @@ impl From<DbError> for ExportError {
 
 /// Hands every entry of one bot, or of all, to `sink`: bots in ascending order, each chain in order
 /// of its sequence. Answers the moment of the snapshot.
+///
+/// # Errors
+/// [`ExportError::Database`] when the ledger cannot be read, [`ExportError::Sink`] when `sink` fails.
 pub async fn entries(
     database: &Database,
     bot: Option<BotId>,

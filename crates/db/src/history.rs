@@ -30,6 +30,9 @@ pub struct Tick {
 }
 
 /// Cycles, the newest first, below `before` where given.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn ticks(
     conn: &mut Connection,
     before: Option<CycleNumber>,

@@ -11,13 +11,14 @@
 
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Numeric, Timestamptz, Untyped};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use futures_util::future::join;
 use ledger_core::{Money, Refusal, Timestamp};
 
 use crate::error::{Conflict, DbError, DbResult};
 use crate::pool::Connection;
 use crate::sql::{Prepare, SqlTotal, statement};
+use crate::tx;
 
 /// A minute counts until it lies wholly before the last hour.
 const COUNTED_MINUTES: i64 = 61;
@@ -47,6 +48,9 @@ statement! {
 }
 
 /// Looks without a lock.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn look(mut conn: &Connection) -> DbResult<Exposure> {
     let (reserved, minted): (SqlTotal, SqlTotal) = Look {}.get_result(&mut conn).await?;
     Ok(Exposure {
@@ -129,8 +133,11 @@ pub(crate) async fn settle(conn: &mut Connection, reserved: i128, minted: i128) 
 
 /// Counts what is set aside anew, from the open predictions: an older build that settled some during an
 /// upgrade gave nothing back. Every service does so when it starts: see [`crate::rules::adopt`].
+///
+/// # Errors
+/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
 pub async fn recount(conn: &mut Connection) -> DbResult<()> {
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         Hold {}.get_result::<SqlTotal>(conn).await?;
         // Whoever wagers or settles meanwhile waits with its own part until this is committed.
         diesel::sql_query(
@@ -165,6 +172,9 @@ struct Times {
 /// When `more` units may fit into the budget at the earliest: when the next open prediction can be
 /// settled, if it and others lost would make the room; else when enough of what was paid is an hour
 /// ago.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn opens_at(mut conn: &Connection, more: Money, budget: Money) -> DbResult<Timestamp> {
     let exposure = look(conn).await?;
     let times: Times = diesel::sql_query(

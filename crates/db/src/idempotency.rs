@@ -78,6 +78,9 @@ pub enum Recall {
 }
 
 /// Looks a claim up before its request runs.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn recall(conn: &mut Connection, claim: &Claim) -> DbResult<Recall> {
     use crate::schema::idempotency_keys::dsl;
     type Row = (Vec<u8>, i16, Vec<u8>, Option<i64>, Option<i64>);
@@ -201,6 +204,9 @@ async fn forestall(mut conn: &Connection, rivals: &Rivals) -> DbResult<()> {
 pub const PRUNE_MAX: i64 = 10_000;
 
 /// Forgets answers past their time, at most [`PRUNE_MAX`]; returns how many.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn prune(conn: &mut Connection, now: DateTime<Utc>) -> DbResult<usize> {
     Ok(diesel::sql_query(
         // As an array: joined to the table, the keys would be looked for in all of it.

@@ -16,7 +16,7 @@ use crate::ledger;
 use crate::pool::Connection;
 use crate::schema::sql_types;
 use crate::sql::{SqlBotStatus, SqlMoney, SqlTotal, statement};
-use crate::totals::{Totals, TotalsRow, WINDOW_TICKS, totals_columns, window_of};
+use crate::totals::{Totals, WINDOW_TICKS, totals_columns, window_of};
 
 /// Ledger entries that are told with a bot.
 const RECENT_ENTRIES: i64 = 10;
@@ -134,7 +134,7 @@ struct InsightsRow {
     #[diesel(sql_type = Timestamptz)]
     as_of: DateTime<Utc>,
     #[diesel(embed)]
-    totals: TotalsRow,
+    totals: Totals,
 }
 
 /// One bot's insights.
@@ -194,7 +194,7 @@ impl InsightsRow {
             fees: self.fees.0,
             ticks: self.ticks,
             idle_ticks: self.idle_ticks,
-            totals: self.totals.into(),
+            totals: self.totals,
             last_window: profit(window - 1, self.last_profit),
             previous_window: profit(window - 2, self.previous_profit),
             shadow_died_at: self.shadow_died_at.map(Timestamp::from),

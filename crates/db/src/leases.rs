@@ -6,13 +6,14 @@
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text, Timestamptz};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use ledger_core::Timestamp;
 
-use crate::error::{DbError, DbResult};
+use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::source_cooldowns;
 use crate::sql::Prepare;
+use crate::tx;
 
 #[derive(QueryableByName)]
 struct TokenRow {
@@ -22,6 +23,9 @@ struct TokenRow {
 
 /// Takes or renews the lease `name` for `seconds`. Answers the fencing token while `holder` has it,
 /// `None` while somebody else does.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn acquire(
     conn: &mut Connection,
     name: &str,
@@ -48,6 +52,9 @@ pub async fn acquire(
 }
 
 /// Gives the lease up, so that another need not wait for its expiry. Keeps the token's count.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn release(conn: &mut Connection, name: &str, holder: &str) -> DbResult<()> {
     diesel::sql_query(
         "UPDATE leases SET expires_at = clock_timestamp() WHERE name = $1 AND holder = $2",
@@ -61,6 +68,9 @@ pub async fn release(conn: &mut Connection, name: &str, holder: &str) -> DbResul
 }
 
 /// Begins the oracle's next cycle and answers its number.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn next_oracle_cycle(conn: &mut Connection) -> DbResult<i64> {
     use crate::schema::oracle_cycles::dsl;
     Ok(diesel::update(dsl::oracle_cycles)
@@ -73,6 +83,9 @@ pub async fn next_oracle_cycle(conn: &mut Connection) -> DbResult<i64> {
 /// Since when oracles have settled predictions without interruption, as of a cycle at `now`. Longer than
 /// `gap_seconds` between two cycles is an interruption, and so is a clock that was set back. Kept outside
 /// the process: a restart is no interruption.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn settling_since(
     conn: &mut Connection,
     now: Timestamp,
@@ -100,6 +113,9 @@ struct SinceRow {
 }
 
 /// Nothing is settled now: [`settling_since`] begins anew.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn interrupt_settling(conn: &mut Connection) -> DbResult<()> {
     use crate::schema::oracle_cycles::dsl;
     diesel::update(dsl::oracle_cycles.filter(dsl::settled_at.is_not_null()))
@@ -120,6 +136,9 @@ pub struct Cooldown {
 }
 
 /// The cooldown of a source, past ones included.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn cooldown(conn: &mut Connection, source: &str) -> DbResult<Option<Cooldown>> {
     use source_cooldowns::dsl;
     type Row = (i32, chrono::DateTime<chrono::Utc>, bool);
@@ -144,13 +163,16 @@ pub async fn cooldown(conn: &mut Connection, source: &str) -> DbResult<Option<Co
 /// Adds a strike to a source and has it cool down for as long as `seconds` says for so many strikes.
 /// Refusals that come while it cools down already are answers to questions from before: they may prolong
 /// the cooldown, but are no strikes.
+///
+/// # Errors
+/// When nothing was written; after [`crate::DbError::OutcomeUnknown`] nobody knows. See [`crate::DbError`].
 pub async fn strike(
     conn: &mut Connection,
     source: &str,
-    seconds: impl FnOnce(i32) -> i64 + Send,
+    seconds: impl Fn(i32) -> i64 + Sync,
 ) -> DbResult<Struck> {
     use source_cooldowns::dsl;
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         // Of several at once, one adds the strike; without a row, each would add the first.
         let row: Option<(i32, bool)> = dsl::source_cooldowns
             .find(source)
@@ -184,6 +206,9 @@ pub struct Struck {
 }
 
 /// Starts or prolongs a source's cooldown.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn cool_down(
     conn: &mut Connection,
     source: &str,
@@ -207,6 +232,9 @@ pub async fn cool_down(
 }
 
 /// Forgets a source's strikes after it answered, unless another answer has it cooling down again.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn clear_cooldown(conn: &mut Connection, source: &str) -> DbResult<()> {
     use source_cooldowns::dsl;
     let over = dsl::source_cooldowns

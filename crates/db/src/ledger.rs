@@ -11,28 +11,31 @@
 //! The ticker's bulk form ([`crate::ticks`]) locks and seals with the same code and differs only in
 //! how the sealed rows travel: by COPY instead of by INSERT.
 
+mod journal;
 mod reading;
+mod wallet;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Bytea, Integer, Numeric, Text, Timestamptz, Untyped};
 use diesel_async::RunQueryDsl;
 use futures_util::future::join;
+pub use journal::{JournalPosition, journal};
 use ledger_core::NewEvent;
-use ledger_core::chain::{Head, seal_onto};
+use ledger_core::chain::seal_onto;
 use ledger_core::economy::{Movement, Wallet};
 use ledger_core::event::BotEvent;
-use ledger_core::{BotId, CycleNumber, Entry, Hash, Timestamp};
-pub use reading::{
-    JournalPosition, VERIFY_BATCH, Verification, journal, page, verified, verify_on,
-};
+use ledger_core::{BotId, Entry, Timestamp};
+pub use reading::{VERIFY_BATCH, Verification, page, verified, verify_on};
+pub(crate) use wallet::{Columns, DieselRow, wallet_columns};
 
 use crate::error::{DbError, DbResult, first_cause};
 use crate::events;
-use crate::pauses::{WhilePaused, pause_in};
+use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::schema::sql_types;
 use crate::sql::{SqlBotStatus, SqlEntryType, SqlMoney, SqlTotal, statement};
+use crate::tx;
 
 /// A wallet whose row this transaction holds. Made by [`lock`] alone and consumed by [`append`].
 #[derive(Debug)]
@@ -44,69 +47,13 @@ pub struct Locked {
     burned: i128,
 }
 
-/// The columns of a locked wallet, in the order in which they are selected below.
-pub(crate) type WalletRow = (
-    (
-        i64,
-        SqlBotStatus,
-        SqlMoney,
-        i64,
-        Vec<u8>,
-        Option<DateTime<Utc>>,
-        i32,
-        bool,
-    ),
-    (
-        SqlMoney,
-        Option<i64>,
-        i32,
-        SqlMoney,
-        SqlTotal,
-        SqlTotal,
-        i64,
-        DateTime<Utc>,
-    ),
-    (i32, SqlMoney, Option<DateTime<Utc>>, Option<String>),
-);
-type WalletSql = (
-    (
-        BigInt,
-        sql_types::BotStatus,
-        Numeric,
-        BigInt,
-        Bytea,
-        diesel::sql_types::Nullable<Timestamptz>,
-        Integer,
-        Bool,
-    ),
-    (
-        Numeric,
-        diesel::sql_types::Nullable<BigInt>,
-        Integer,
-        Numeric,
-        Numeric,
-        Numeric,
-        BigInt,
-        Timestamptz,
-    ),
-    (
-        Integer,
-        Numeric,
-        diesel::sql_types::Nullable<Timestamptz>,
-        diesel::sql_types::Nullable<Text>,
-    ),
-);
-
-/// The clock is read by the outer query, so after the lock was granted and not before the wait for
-/// it. A row that changed during the wait is read anew.
 macro_rules! lock_wallets {
     ($lock:literal) => {
         concat!(
-            "SELECT bot_id, status, balance, sequence, head_hash, head_at, idle_streak, \
-                    productive, phantom_fees, shadow_died_in, open_predictions, open_stake, \
-                    minted, burned, last_cycle, clock_timestamp(), open_bets, bet_stake, \
-                    paused_at, pause_reason \
-               FROM (SELECT * FROM wallets WHERE bot_id = ANY({}) ORDER BY bot_id ",
+            "SELECT ",
+            wallet_columns!(),
+            // A row that changed during the wait is read anew.
+            " FROM (SELECT * FROM wallets WHERE bot_id = ANY({}) ORDER BY bot_id ",
             $lock,
             ") w"
         )
@@ -114,17 +61,12 @@ macro_rules! lock_wallets {
 }
 
 statement! {
-    struct LookAtWallets { bots: Vec<i64> as Array<BigInt> } returns WalletSql =
-    lock_wallets!("")
-}
-
-statement! {
-    struct LockWallets { bots: Vec<i64> as Array<BigInt> } returns WalletSql =
+    struct LockWallets { bots: Vec<i64> as Array<BigInt> } returns Untyped =
     lock_wallets!("FOR UPDATE")
 }
 
 statement! {
-    struct LockFreeWallets { bots: Vec<i64> as Array<BigInt> } returns WalletSql =
+    struct LockFreeWallets { bots: Vec<i64> as Array<BigInt> } returns Untyped =
     lock_wallets!("FOR UPDATE SKIP LOCKED")
 }
 
@@ -156,21 +98,11 @@ pub(crate) async fn lock_all(
 async fn unless_paused(
     conn: &Connection,
     while_paused: WhilePaused,
-    locked: impl Future<Output = diesel::QueryResult<Vec<WalletRow>>>,
+    locked: impl Future<Output = diesel::QueryResult<Vec<Locked>>>,
 ) -> DbResult<Vec<Locked>> {
-    let (running, rows) = join(while_paused.check(conn), locked).await;
+    let (running, locked) = join(while_paused.check(conn), locked).await;
     running?;
-    rows?.into_iter().map(locked_of).collect()
-}
-
-/// A wallet as this transaction sees it, and Postgres' clock. It may be another one by now, so there
-/// is nothing to append to.
-pub(crate) async fn look(mut conn: &Connection, bot_id: BotId) -> DbResult<(Wallet, Timestamp)> {
-    let bots = vec![bot_id.0];
-    let rows: Vec<WalletRow> = LookAtWallets { bots }.load(&mut conn).await?;
-    let row = rows.into_iter().next().ok_or(DbError::NotFound("bot"))?;
-    let Locked { wallet, now, .. } = locked_of(row)?;
-    Ok((wallet, now))
+    Ok(locked?)
 }
 
 /// [`lock_all`] that waits for nobody: wallets that somebody else holds are left out too.
@@ -185,44 +117,6 @@ pub(crate) async fn lock_free(
         LockFreeWallets { bots }.load(&mut conn).await
     };
     unless_paused(conn, while_paused, locked).await
-}
-
-fn locked_of(row: WalletRow) -> DbResult<Locked> {
-    let (
-        (bot_id, status, balance, sequence, hash, head_at, idle_streak, productive),
-        (phantom, shadow_died_in, open_predictions, open_stake, minted, burned, last_cycle, now),
-        (open_bets, bet_stake, paused_at, pause_reason),
-    ) = row;
-    let bot_id = BotId(bot_id);
-    let hash = Hash::from_slice(&hash)
-        .ok_or_else(|| DbError::corrupt(format!("head hash of bot {bot_id}")))?;
-    let head = Head {
-        bot_id,
-        sequence,
-        balance: balance.0,
-        hash,
-        recorded_at: head_at.map(Timestamp::from),
-    };
-    let wallet = Wallet {
-        head,
-        status: status.0,
-        idle_streak,
-        productive,
-        phantom_fees: phantom.0,
-        shadow_died_in: shadow_died_in.map(CycleNumber),
-        open_predictions,
-        open_stake: open_stake.0,
-        open_bets,
-        bet_stake: bet_stake.0,
-        last_cycle: CycleNumber(last_cycle),
-        pause: pause_in(paused_at, pause_reason),
-    };
-    Ok(Locked {
-        wallet,
-        now: now.into(),
-        minted: minted.0,
-        burned: burned.0,
-    })
 }
 
 /// Whether an append is the bot's own doing.
@@ -340,6 +234,9 @@ pub struct Prepared(Sealed);
 #[doc(hidden)]
 impl Prepared {
     /// Seals one movement a bot onto chains that nobody else touches meanwhile.
+    ///
+    /// # Errors
+    /// [`DbError::Refused`] while the arena is paused. Otherwise see [`DbError`].
     pub async fn seal(
         conn: &mut Connection,
         bots: &[BotId],
@@ -354,10 +251,14 @@ impl Prepared {
     }
 
     /// Inserts the entries and updates the wallets in one transaction, and nothing else.
+    ///
+    /// # Errors
+    /// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
     pub async fn write(&self, conn: &mut Connection) -> DbResult<()> {
-        use diesel_async::AsyncConnection;
-        conn.transaction(async |conn| self.0.write(conn, Cause::House).await)
-            .await
+        tx::run(conn, None, async |conn| {
+            self.0.write(conn, Cause::House).await
+        })
+        .await
     }
 }
 

@@ -5,6 +5,7 @@
 //! with [`ledger`], which every movement of money goes through.
 //!
 //! This crate must never learn about Redis or HTTP, and never decide what a rule should decide.
+#![warn(clippy::missing_errors_doc)]
 
 pub mod actions;
 pub mod audit;

@@ -58,11 +58,18 @@ pub struct Migrated {
 
 /// Applies every pending migration. `owner_url` is the schema owner's, direct and not through a
 /// transaction pooler, because the lock belongs to the session.
+///
+/// # Errors
+/// When Postgres refuses a migration, for want of the owner's rights, say: see [`DbError`]. Those before it
+/// stay applied.
 pub async fn run(owner_url: &str) -> DbResult<Migrated> {
     run_from(owner_url, MIGRATIONS).await
 }
 
 /// The same for migrations from elsewhere, under the same lock.
+///
+/// # Errors
+/// Those of [`run`].
 pub async fn run_from<S>(owner_url: &str, source: S) -> DbResult<Migrated>
 where
     S: MigrationSource<Pg> + Send + 'static,
@@ -75,6 +82,9 @@ where
 }
 
 /// Applies the first pending migration alone.
+///
+/// # Errors
+/// Those of [`run`].
 pub async fn run_next(owner_url: &str) -> DbResult<Migrated> {
     with_harness(owner_url, |harness| {
         Ok(vec![harness.run_next_migration(MIGRATIONS)?.to_string()])
@@ -83,6 +93,9 @@ pub async fn run_next(owner_url: &str) -> DbResult<Migrated> {
 }
 
 /// Takes the latest migration back, and what only it had room for.
+///
+/// # Errors
+/// When Postgres refuses: see [`DbError`]. Then it stays applied.
 pub async fn revert_last(owner_url: &str) -> DbResult<Migrated> {
     with_harness(owner_url, |harness| {
         Ok(vec![harness.revert_last_migration(MIGRATIONS)?.to_string()])
@@ -91,6 +104,9 @@ pub async fn revert_last(owner_url: &str) -> DbResult<Migrated> {
 }
 
 /// Takes every migration back. For tests and for starting over: all data goes with it.
+///
+/// # Errors
+/// When Postgres refuses one: see [`DbError`]. Those behind it are gone then.
 pub async fn revert_all(owner_url: &str) -> DbResult<Migrated> {
     with_harness(owner_url, |harness| {
         let reverted = harness.revert_all_migrations(MIGRATIONS)?;
@@ -134,6 +150,9 @@ where
 }
 
 /// The versions of this build's migrations.
+///
+/// # Errors
+/// When this build's migrations cannot be read: see [`DbError`].
 pub fn known_versions() -> DbResult<Vec<String>> {
     let known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS
         .migrations()
@@ -145,6 +164,9 @@ pub fn known_versions() -> DbResult<Vec<String>> {
 }
 
 /// Marks a database whose tables a restore has just made: nobody is to start on it.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn mark_unfinished(conn: &mut Connection) -> DbResult<()> {
     diesel::sql_query("INSERT INTO public.__diesel_schema_migrations (version) VALUES ($1)")
         .bind::<diesel::sql_types::Text, _>(UNFINISHED)
@@ -154,6 +176,9 @@ pub async fn mark_unfinished(conn: &mut Connection) -> DbResult<()> {
 }
 
 /// The last act of a restore.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn mark_finished(conn: &mut Connection) -> DbResult<()> {
     diesel::sql_query("DELETE FROM public.__diesel_schema_migrations WHERE version = $1")
         .bind::<diesel::sql_types::Text, _>(UNFINISHED)
@@ -179,6 +204,9 @@ pub async fn state(conn: &mut Connection) -> DbResult<SchemaState> {
 }
 
 /// The same while a restore is at work.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn state_in_restore(conn: &mut Connection) -> DbResult<SchemaState> {
     let mut applied = applied(conn).await?;
     applied.retain(|version| version != UNFINISHED);

@@ -14,9 +14,9 @@ use ledger_core::NewEvent;
 use ledger_core::economy::Operator;
 use ledger_core::event::BotEvent;
 use ledger_core::{BotId, MarketId, Pause, Refusal, Timestamp};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::audit_log::{self, AuditRow};
+use crate::audit_log;
 use crate::bots::{self, BotProfile, BotRef};
 use crate::error::DbResult;
 use crate::events;
@@ -78,6 +78,9 @@ pub(crate) fn pause_in(since: Option<DateTime<Utc>>, reason: Option<String>) -> 
 
 /// Why the arena is paused, if it is. It may be another moment by now: what moves money asks under
 /// its lock.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn arena(conn: &mut Connection) -> DbResult<Option<Pause>> {
     let row: Option<(DateTime<Utc>, String)> = arena_pause::table
         .select((arena_pause::paused_at, arena_pause::reason))
@@ -85,14 +88,6 @@ pub async fn arena(conn: &mut Connection) -> DbResult<Option<Pause>> {
         .await
         .optional()?;
     Ok(row.map(|(since, reason)| pause_of(since, reason)))
-}
-
-/// [`arena`] as the refusal that it is.
-pub(crate) async fn unless_arena_paused(conn: &mut Connection) -> DbResult<()> {
-    match arena(conn).await? {
-        None => Ok(()),
-        Some(pause) => Err(Refusal::ArenaPaused { pause }.into()),
-    }
 }
 
 /// What became of a request to pause or resume.
@@ -110,7 +105,7 @@ pub struct PauseChange<T> {
 /// any until [`resume_arena`]. Told again, it keeps the first reason.
 ///
 /// # Errors
-/// [`DbError::Unavailable`] when somebody's transaction did not end within the lock time-out
+/// [`crate::DbError::Unavailable`] when somebody's transaction did not end within the lock time-out
 /// ([`crate::pool::LOCK_SECONDS`]): nothing is paused then, try again.
 pub async fn pause_arena(
     conn: &mut Connection,
@@ -133,7 +128,14 @@ pub async fn pause_arena(
                     ))
                     .execute(conn)
                     .await?;
-                record(conn, who, "PAUSE_ARENA", None, json!({ "reason": reason })).await?;
+                audit_log::write(
+                    conn,
+                    &who.to_string(),
+                    "PAUSE_ARENA",
+                    None,
+                    json!({ "reason": reason }),
+                )
+                .await?;
                 Pause {
                     since: now,
                     reason: reason.to_owned(),
@@ -152,6 +154,9 @@ pub async fn pause_arena(
 
 /// Lets the arena go on. Cycles that were not begun meanwhile are not made up for. Postgres itself
 /// moves the deadlines of research by the length of the pause as the pause's row goes.
+///
+/// # Errors
+/// When nothing was written; after [`crate::DbError::OutcomeUnknown`] nobody knows. See [`crate::DbError`].
 pub async fn resume_arena(
     conn: &mut Connection,
     who: &Operator,
@@ -161,7 +166,14 @@ pub async fn resume_arena(
     tx::run(conn, hook, async |conn| {
         let changed = diesel::delete(arena_pause::table).execute(conn).await? > 0;
         if changed {
-            record(conn, who, "RESUME_ARENA", None, json!({ "reason": reason })).await?;
+            audit_log::write(
+                conn,
+                &who.to_string(),
+                "RESUME_ARENA",
+                None,
+                json!({ "reason": reason }),
+            )
+            .await?;
             // Their deadlines moved with the end of the pause.
             let research = markets::open_research(conn).await?;
             let drafts: Vec<NewEvent> = research.iter().map(Market::event).collect();
@@ -186,6 +198,10 @@ pub enum Wanted {
 
 /// Pauses or resumes one bot. A paused bot does not act, is neither ticked nor reaped, and is paid
 /// what it is owed. It is ticked again from the cycle after the one in which it is resumed.
+///
+/// # Errors
+/// [`crate::DbError::NotFound`] for a bot that is none. Then nothing was written. Otherwise
+/// see [`crate::DbError`].
 pub async fn set_bot(
     conn: &mut Connection,
     bot: &BotRef,
@@ -205,7 +221,14 @@ pub async fn set_bot(
                 Wanted::Paused => "PAUSE_BOT",
                 Wanted::Running => "RESUME_BOT",
             };
-            record(conn, who, action, Some(id), json!({ "reason": reason })).await?;
+            audit_log::write(
+                conn,
+                &who.to_string(),
+                action,
+                Some(id),
+                json!({ "reason": reason }),
+            )
+            .await?;
         }
         let profile = bots::find(conn, &BotRef::Id(id)).await?;
         if changed {
@@ -299,7 +322,7 @@ pub async fn set_market(
                 Wanted::Running => "RESUME_MARKET",
             };
             let detail = json!({ "market_id": id, "reason": reason });
-            record(conn, who, action, None, detail).await?;
+            audit_log::write(conn, &who.to_string(), action, None, detail).await?;
             // The deadline of research moves with the end of a pause.
             market = markets::find(conn, id).await?;
             events::write(conn, &[market.event()]).await?;
@@ -312,22 +335,4 @@ pub async fn set_market(
         Ok(changed)
     })
     .await
-}
-
-async fn record(
-    conn: &Connection,
-    who: &Operator,
-    action: &str,
-    bot_id: Option<BotId>,
-    detail: Value,
-) -> DbResult<()> {
-    let row = AuditRow {
-        actor: &who.to_string(),
-        action,
-        bot_id,
-        observation_id: None,
-        detail,
-    };
-    audit_log::write(conn, row).await?;
-    Ok(())
 }

@@ -78,6 +78,10 @@ struct Current {
 
 impl Database {
     /// Opens a pool and proves that Postgres answers. Fails within [`CONNECT_SECONDS`].
+    ///
+    /// # Errors
+    /// [`DbError::Unavailable`] when Postgres cannot be reached in time; [`DbError::Encoding`] for a database
+    /// that cannot hold every text.
     pub async fn connect(config: DatabaseConfig) -> DbResult<Database> {
         let DatabaseConfig { url, pool_size } = config;
         let current = Current::open(url, pool_size).await?;
@@ -90,6 +94,9 @@ impl Database {
     /// Goes on with another URL, of the same database under other credentials, once it is proven
     /// to work; on an error nothing has changed. Idle connections of the old URL end at once, and
     /// those on loan as they come back: whoever has one keeps it to the end of its work.
+    ///
+    /// # Errors
+    /// Those of [`Database::connect`].
     pub async fn take_up(&self, url: String) -> DbResult<()> {
         let fresh = Current::open(url, self.pool_size).await?;
         let old = {
@@ -106,6 +113,9 @@ impl Database {
     }
 
     /// A connection from the pool.
+    ///
+    /// # Errors
+    /// [`DbError::Unavailable`] when none becomes free, or can be made, within [`POOL_WAIT_SECONDS`].
     pub async fn get(&self) -> DbResult<PooledConnection> {
         loop {
             return match self.current().pool.get().await {
@@ -123,6 +133,9 @@ impl Database {
     }
 
     /// Asks Postgres for a sign of life.
+    ///
+    /// # Errors
+    /// When Postgres does not answer: see [`DbError`].
     pub async fn ping(&self) -> DbResult<()> {
         let mut connection = self.get().await?;
         Ok(connection.batch_execute("SELECT 1").await?)
@@ -146,6 +159,9 @@ impl Database {
     }
 
     /// Whether the database has exactly the migrations this build knows.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked: see [`DbError`].
     pub async fn schema_state(&self) -> DbResult<migrations::SchemaState> {
         let mut connection = self.get().await?;
         migrations::state(&mut connection).await
@@ -153,6 +169,9 @@ impl Database {
 
     /// Which arena this is: another one after a reset, the same one after a restore. Who restores an
     /// older state should draw a new one: bots registered since are gone, and their ids come again.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked: see [`DbError`].
     pub async fn identity(&self) -> DbResult<uuid::Uuid> {
         use crate::schema::arena_identity::dsl;
         let mut connection = self.get().await?;
@@ -183,6 +202,9 @@ impl Database {
     /// A connection beside the pool, for streams and bulk work.
     /// Behind a pooler it has no settings and must prepare what it needs in each transaction,
     /// begun by [`begin`].
+    ///
+    /// # Errors
+    /// [`DbError::Unavailable`] when Postgres cannot be reached in time.
     pub async fn dedicated(&self) -> DbResult<tokio_postgres::Client> {
         connect_raw(&self.current().url).await
     }
@@ -225,6 +247,9 @@ statement! {
 }
 
 /// Postgres' clock, which decides wherever time decides.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn now(conn: &mut Connection) -> DbResult<Timestamp> {
     let now: DateTime<Utc> = Clock {}.get_result(conn).await?;
     Ok(now.into())

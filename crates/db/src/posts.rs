@@ -79,6 +79,9 @@ pub(crate) async fn write(mut conn: &Connection, new: &[NewPost]) -> DbResult<()
 }
 
 /// The feed, newest first, below post `before` where given.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn feed(conn: &mut Connection, before: Option<i64>, limit: i64) -> DbResult<Vec<Post>> {
     type Row = (i64, i64, String, SqlPostKind, String, String, DateTime<Utc>);
     let rows: Vec<Row> = posts::table

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use ledger_core::NewEvent;
 use ledger_core::event::PriceEvent;
 use ledger_core::ids::PriceId;
@@ -16,6 +16,7 @@ use crate::events;
 use crate::pool::Connection;
 use crate::schema::{price_history_reads, prices};
 use crate::sql::{SqlMoney, SqlPriceSource};
+use crate::tx;
 
 /// A kept price with the time it was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,13 +70,16 @@ fn price_of((id, source, price, provider_at, sampled_at, from_history): Row) -> 
 /// Keeps a sample. A source that repeats itself (same time at the provider) adds nothing, nor does a
 /// sample that is older than [`SAMPLE_AGE_MAX_SECONDS`], or of a time for which the source's history
 /// was read: then the answer is `None`.
+///
+/// # Errors
+/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
 pub async fn record(
     conn: &mut Connection,
     source: PriceSource,
     price: Price,
     provider_at: Timestamp,
 ) -> DbResult<Option<PriceRow>> {
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         lock_prices(conn).await?;
         let oldest = crate::now(conn)
             .await?
@@ -112,6 +116,9 @@ pub async fn record(
 }
 
 /// The newest sample that was taken.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn newest(conn: &mut Connection) -> DbResult<Option<PriceRow>> {
     let row: Option<Row> = prices::table
         .filter(prices::history.eq(false))
@@ -124,6 +131,9 @@ pub async fn newest(conn: &mut Connection) -> DbResult<Option<PriceRow>> {
 }
 
 /// The price history, newest sample first, below `before` where given.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn page(
     conn: &mut Connection,
     before: Option<PriceId>,
@@ -246,6 +256,9 @@ pub struct Span {
 }
 
 /// The first part of `span` for which this source's history was not read, if there is one.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn unread(
     conn: &mut Connection,
     source: PriceSource,
@@ -269,6 +282,9 @@ pub async fn unread(
 }
 
 /// All parts of `span` for which this source's history was not read, in order.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn unread_parts(
     conn: &mut Connection,
     source: PriceSource,
@@ -294,13 +310,16 @@ async fn lock_prices(conn: &mut Connection) -> DbResult<()> {
 
 /// Keeps what a source's history told of a span: its prices, and that there are no others. `false` if
 /// part of the span was read already, or ends so late that a sample of it may still be taken.
+///
+/// # Errors
+/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
 pub async fn record_history(
     conn: &mut Connection,
     source: PriceSource,
     span: Span,
     told: &[(Price, Timestamp)],
 ) -> DbResult<bool> {
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         lock_prices(conn).await?;
         let settled = crate::now(conn)
             .await?

@@ -30,6 +30,9 @@ pub async fn drop_oldest_metrics(conn: &mut Connection, days: i32) -> DbResult<O
 
 /// Forgets at most `rows_max` rows of evidence that decided nothing, of markets that were settled more
 /// than `days` days ago. How many it was.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn forget_evidence(conn: &mut Connection, days: i32, rows_max: i32) -> DbResult<i64> {
     #[derive(QueryableByName)]
     struct Forgotten {

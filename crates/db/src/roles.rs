@@ -118,6 +118,9 @@ pub struct Standing {
 }
 
 /// Logs in and asks Postgres what that role may do with the ledger.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn standing(url: &str) -> DbResult<Standing> {
     let client = connect_raw(url).await?;
     let ask = "SELECT has_table_privilege('ledger', 'SELECT'), \
@@ -139,6 +142,9 @@ pub async fn standing(url: &str) -> DbResult<Standing> {
 /// the ledger's owner and its members may by what they are. A role that nobody can log in as and through which `role`
 /// has its rights is none: in a fresh cluster under settings whose role was rotated, the migrations grant to such a
 /// one.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn others_that_append(database: &Database, role: &str) -> DbResult<Vec<String>> {
     let ask = "WITH ledger AS (SELECT oid, relowner FROM pg_class WHERE oid = 'public.ledger'::regclass), \
          granted AS (SELECT g.oid FROM pg_roles g, ledger l \
@@ -159,6 +165,10 @@ pub async fn others_that_append(database: &Database, role: &str) -> DbResult<Vec
 
 impl RoleAdmin {
     /// Logs in, and waits for nobody: two rotations at once are a mistake.
+    ///
+    /// # Errors
+    /// [`DbError::Unavailable`] when the role cannot log in; [`DbError::Query`] while another rotation is at
+    /// work.
     pub async fn open(url: &str) -> DbResult<RoleAdmin> {
         let client = connect_raw(url).await?;
         let ask =
@@ -174,17 +184,24 @@ impl RoleAdmin {
         Ok(RoleAdmin { client })
     }
 
+    /// # Errors
+    /// When Postgres cannot be asked: see [`DbError`].
     pub async fn exists(&self, role: &str) -> DbResult<bool> {
         let ask = "SELECT FROM pg_roles WHERE rolname = $1";
         Ok(self.client.query_opt(ask, &[&role]).await?.is_some())
     }
 
+    /// # Errors
+    /// When Postgres cannot be asked: see [`DbError`].
     pub async fn is_superuser(&self, role: &str) -> DbResult<bool> {
         let ask = "SELECT FROM pg_roles WHERE rolname = $1 AND rolsuper";
         Ok(self.client.query_opt(ask, &[&role]).await?.is_some())
     }
 
     /// Whose place the role is taking, while that one still exists.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked: see [`DbError`].
     pub async fn predecessor(&self, role: &str) -> DbResult<Option<String>> {
         let ask = "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = $1";
         let row = self.client.query_opt(ask, &[&role]).await?;
@@ -198,6 +215,9 @@ impl RoleAdmin {
 
     /// Makes `new` a role like `old`, with that password: attributes, settings, memberships and
     /// privileges, all or nothing. One that was made before is brought to the same state.
+    ///
+    /// # Errors
+    /// When Postgres refuses: see [`DbError`]. Then nothing was changed.
     pub async fn succeed(&mut self, old: &str, new: &str, password: &str) -> DbResult<()> {
         // What reaches the server, and perhaps its log, is no password.
         let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
@@ -232,6 +252,9 @@ impl RoleAdmin {
     }
 
     /// What `old` owns in this database goes to `new`: the database first, then all in it.
+    ///
+    /// # Errors
+    /// When Postgres refuses: see [`DbError`].
     pub async fn hand_over(&mut self, old: &str, new: &str) -> DbResult<()> {
         let (old, new) = (old.to_owned(), new.to_owned());
         self.patiently(|transaction| {
@@ -252,6 +275,9 @@ impl RoleAdmin {
     }
 
     /// Who is logged in as the role, in any database.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked: see [`DbError`].
     pub async fn sessions(&self, role: &str) -> DbResult<Vec<RoleSession>> {
         let ask = "SELECT pid, application_name, coalesce(datname, '') FROM pg_stat_activity \
             WHERE usename = $1 ORDER BY 2, 1";
@@ -265,6 +291,9 @@ impl RoleAdmin {
     }
 
     /// Nobody logs in as the role any more.
+    ///
+    /// # Errors
+    /// When Postgres refuses: see [`DbError`].
     pub async fn close(&mut self, role: &str) -> DbResult<()> {
         let role = role.to_owned();
         self.patiently(|transaction| {
@@ -282,6 +311,9 @@ impl RoleAdmin {
     }
 
     /// Ends the role, and with it the mark on the one that took its place.
+    ///
+    /// # Errors
+    /// When Postgres refuses, because the role still owns something, say: see [`DbError`].
     pub async fn remove(&mut self, old: &str, new: &str) -> DbResult<()> {
         let (old, new) = (old.to_owned(), new.to_owned());
         self.patiently(|transaction| {

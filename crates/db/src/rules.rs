@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Text, Untyped};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use ledger_core::{EconomyRules, Hash, Timestamp};
 
 use crate::error::{DbError, DbResult};
@@ -16,6 +16,7 @@ use crate::house;
 use crate::pool::Connection;
 use crate::schema::economy_rules;
 use crate::sql::statement;
+use crate::tx;
 
 /// Sets of rules that a process remembers. An arena has a handful in its life.
 const REMEMBERED_MAX: usize = 256;
@@ -59,8 +60,11 @@ struct Adopted {
 /// predictions for which nothing was set aside is set aside now, whatever the budget says.
 ///
 /// Those positions were opened when nobody knew a lag, so they get these rules without one.
+///
+/// # Errors
+/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
 pub async fn adopt(conn: &mut Connection, rules: &EconomyRules) -> DbResult<i64> {
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         keep(conn, rules).await?;
         let digest = keep(conn, &legacy(rules)).await?;
         let adopted: Adopted = diesel::sql_query("SELECT adopt_rules($1) AS rows")
@@ -84,6 +88,10 @@ fn legacy(rules: &EconomyRules) -> EconomyRules {
 
 /// The rules that a position or tick names. `in_force` stand in for a row that names none, which an
 /// older build may still have written during an upgrade.
+///
+/// # Errors
+/// [`DbError::Corrupt`] where no rules of this digest are kept, or their text cannot be read. Otherwise see
+/// [`DbError`].
 pub async fn of(
     conn: &mut Connection,
     digest: Option<Hash>,
@@ -120,6 +128,9 @@ pub struct Kept {
 }
 
 /// The rules of this digest, if any position or service ever named them.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn find(conn: &mut Connection, digest: Hash) -> DbResult<Option<Kept>> {
     let row: Option<(String, chrono::DateTime<chrono::Utc>)> = economy_rules::table
         .find(digest.0.to_vec())

@@ -28,6 +28,9 @@ pub struct Turn {
 
 /// Enters a bot in the schedule, its first turn due `first_in_seconds` from now. A bot that is
 /// in it already keeps its times.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn enrol(conn: &mut Connection, bot_id: BotId, first_in_seconds: i64) -> DbResult<()> {
     diesel::sql_query(
         "INSERT INTO bot_schedules (bot_id, next_turn_at) \
@@ -54,6 +57,9 @@ struct TurnRow {
 
 /// Claims a bot's turn if it is due and no other runner has it. The claim lasts `lease_seconds`:
 /// should this runner die, another takes the same turn after that.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn claim(
     conn: &mut Connection,
     bot_id: BotId,
@@ -86,6 +92,9 @@ pub async fn claim(
 /// Ends a claimed turn and sets the next `interval_seconds` after the moment this one was due, or
 /// from now where that has passed: turns missed while no runner ran are not made up for. Answers
 /// whether the claim still held; if not, another runner has taken the turn.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn complete(conn: &mut Connection, turn: &Turn, interval_seconds: i64) -> DbResult<bool> {
     let changed = diesel::sql_query(
         "UPDATE bot_schedules \
@@ -108,6 +117,9 @@ pub async fn complete(conn: &mut Connection, turn: &Turn, interval_seconds: i64)
 
 /// Puts a claimed turn off by `seconds`, 0 for not at all: it stays the same turn, with its number
 /// and its due time, for whoever claims it then. Answers whether the claim still held.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn defer(conn: &mut Connection, turn: &Turn, seconds: i64) -> DbResult<bool> {
     let changed = diesel::sql_query(
         "UPDATE bot_schedules \
@@ -125,6 +137,9 @@ pub async fn defer(conn: &mut Connection, turn: &Turn, seconds: i64) -> DbResult
 }
 
 /// When a bot's next turn is due.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn next_turn_at(conn: &mut Connection, bot_id: BotId) -> DbResult<Option<Timestamp>> {
     let at: Option<DateTime<Utc>> = bot_schedules::table
         .find(bot_id.0)
@@ -176,6 +191,9 @@ struct AllowanceRow {
 ///
 /// The day never goes back: a statement that waited for another past midnight counts for the new
 /// day, as the other does.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn reserve_llm(
     conn: &mut Connection,
     bot_id: BotId,
@@ -213,6 +231,9 @@ pub async fn reserve_llm(
 
 /// Puts what a call cost in the place of what was set aside for it. A reservation of a day that
 /// has ended is left to that day. Answers whether anything changed.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn settle_llm(
     conn: &mut Connection,
     reservation: &LlmReservation,
@@ -234,6 +255,9 @@ pub async fn settle_llm(
 }
 
 /// What the bot's thinking cost on the last day on which it thought, with what is set aside.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn llm_spent(
     conn: &mut Connection,
     bot_id: BotId,

@@ -2,8 +2,7 @@
 
 use std::str::FromStr;
 
-use bigdecimal::BigDecimal;
-use bigdecimal::num_bigint::BigInt;
+use bytes::BytesMut;
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
 use diesel::pg::{Pg, PgValue};
@@ -11,78 +10,103 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::Numeric;
 use diesel_async::RunQueryDsl;
+use ledger_core::Decimal8;
 use ledger_core::economy::{BotStatus, Enforcement};
 use ledger_core::entry_types::EntryType;
 use ledger_core::market::{BetState, MarketSource, MarketStatus, Side};
-use ledger_core::money::{Money, SCALE};
+use ledger_core::money::Money;
 use ledger_core::post::PostKind;
 use ledger_core::prediction::{Direction, PredictionStatus, PriceSource};
+use tokio_postgres::types::Type;
 
+use crate::copy::{self, NUMERIC_BYTES_MAX, numeric_units, put_numeric};
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::sql_types;
 
-/// Digits after the point, as the decimal library counts them.
-const MONEY_SCALE: i64 = SCALE as i64;
+macro_rules! sql_number {
+    ($($wrapper:ident wraps $number:ident;)+) => {$(
+        /// The number as `numeric(18,8)`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+        #[diesel(sql_type = Numeric)]
+        pub(crate) struct $wrapper(pub(crate) $number);
 
-/// Money as `numeric(18,8)`. The only place where money is a [`BigDecimal`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
-#[diesel(sql_type = Numeric)]
-pub(crate) struct SqlMoney(pub(crate) Money);
+        impl From<$wrapper> for $number {
+            fn from(sql: $wrapper) -> $number {
+                sql.0
+            }
+        }
 
-impl From<SqlMoney> for Money {
-    fn from(money: SqlMoney) -> Money {
-        money.0
-    }
+        impl ToSql<Numeric, Pg> for $wrapper {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+                write_numeric(i128::from(self.0.units()), out)
+            }
+        }
+
+        impl FromSql<Numeric, Pg> for $wrapper {
+            fn from_sql(value: PgValue<'_>) -> deserialize::Result<$wrapper> {
+                let number = copy::decimal(Some(value.as_bytes()));
+                let number = number.and_then(|number| $number::from_units(number.units()));
+                number.map($wrapper).ok_or_else(|| NO_NUMBER.into())
+            }
+        }
+    )+};
 }
 
-impl From<Money> for SqlMoney {
-    fn from(money: Money) -> SqlMoney {
-        SqlMoney(money)
-    }
+sql_number! {
+    SqlMoney wraps Money;
+    SqlDecimal wraps Decimal8;
 }
 
-impl ToSql<Numeric, Pg> for SqlMoney {
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        let decimal = BigDecimal::new(BigInt::from(self.0.units()), MONEY_SCALE);
-        ToSql::<Numeric, Pg>::to_sql(&decimal, &mut out.reborrow())
-    }
-}
-
-impl FromSql<Numeric, Pg> for SqlMoney {
-    fn from_sql(value: PgValue<'_>) -> deserialize::Result<SqlMoney> {
-        let units = units_of(&<BigDecimal as FromSql<Numeric, Pg>>::from_sql(value)?)?;
-        let units = i64::try_from(units)?;
-        Money::from_units(units)
-            .map(SqlMoney)
-            .ok_or_else(|| "amount out of range".into())
-    }
-}
+const NO_NUMBER: &str = "a number that is out of range or finer than 0.00000001";
 
 /// A total that may exceed one balance, in units of 10⁻⁸.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Numeric)]
 pub(crate) struct SqlTotal(pub(crate) i128);
 
+impl From<SqlTotal> for i128 {
+    fn from(total: SqlTotal) -> i128 {
+        total.0
+    }
+}
+
 impl FromSql<Numeric, Pg> for SqlTotal {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<SqlTotal> {
-        units_of(&<BigDecimal as FromSql<Numeric, Pg>>::from_sql(value)?).map(SqlTotal)
+        let units = numeric_units(value.as_bytes());
+        units.map(SqlTotal).ok_or_else(|| NO_NUMBER.into())
     }
 }
 
 impl ToSql<Numeric, Pg> for SqlTotal {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        let decimal = BigDecimal::new(BigInt::from(self.0), MONEY_SCALE);
-        ToSql::<Numeric, Pg>::to_sql(&decimal, &mut out.reborrow())
+        write_numeric(self.0, out)
     }
 }
 
-fn units_of(decimal: &BigDecimal) -> deserialize::Result<i128> {
-    if decimal.fractional_digit_count() > MONEY_SCALE {
-        return Err("amount finer than 0.00000001".into());
+fn write_numeric(units: i128, out: &mut Output<'_, '_, Pg>) -> serialize::Result {
+    let mut bytes = Vec::with_capacity(NUMERIC_BYTES_MAX);
+    put_numeric(&mut bytes, units);
+    std::io::Write::write_all(out, &bytes)?;
+    Ok(IsNull::No)
+}
+
+/// As a parameter of the ticker's own client.
+impl tokio_postgres::types::ToSql for SqlTotal {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> Result<tokio_postgres::types::IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        put_numeric(out, self.0);
+        Ok(tokio_postgres::types::IsNull::No)
     }
-    let (units, _) = decimal.with_scale(MONEY_SCALE).into_bigint_and_exponent();
-    Ok(i128::try_from(units)?)
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::NUMERIC
+    }
+
+    tokio_postgres::types::to_sql_checked!();
 }
 
 macro_rules! sql_enum {

@@ -9,7 +9,7 @@ use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::sql_types;
 use crate::sql::{SqlBotStatus, SqlMoney, SqlTotal, statement};
-use crate::totals::{Totals, TotalsRow, totals_columns};
+use crate::totals::{Totals, totals_columns};
 
 /// A bot among the others. Amounts that are no [`Money`] are in units of 10⁻⁸.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,11 +79,14 @@ struct StandingRow {
     #[diesel(sql_type = Numeric)]
     fees: SqlTotal,
     #[diesel(embed)]
-    totals: TotalsRow,
+    totals: Totals,
 }
 
 /// The wealthiest of each status, at most `limit` of each, together in order of wealth; who was
 /// there first goes first among equals.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn best(conn: &mut Connection, limit: i64) -> DbResult<Vec<Standing>> {
     let best = Best {
         alive: limit,
@@ -100,7 +103,7 @@ pub async fn best(conn: &mut Connection, limit: i64) -> DbResult<Vec<Standing>> 
         wealth: row.wealth.0,
         granted: row.granted.0,
         fees: row.fees.0,
-        totals: row.totals.into(),
+        totals: row.totals,
     };
     Ok(rows.into_iter().map(standing).collect())
 }

@@ -45,6 +45,9 @@ pub struct Board {
 }
 
 /// Looks at unsettled markets alone, by their index.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn board(conn: &mut Connection) -> DbResult<Board> {
     #[derive(QueryableByName)]
     struct Row {
@@ -68,6 +71,9 @@ pub async fn board(conn: &mut Connection) -> DbResult<Board> {
 }
 
 /// One pass over the wallets, from one snapshot.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn census(conn: &mut Connection) -> DbResult<Census> {
     let row: CensusRow = diesel::sql_query(
         "SELECT count(*) FILTER (WHERE status = 'ALIVE') AS alive, \

@@ -12,7 +12,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use ledger_core::NewEvent;
 use ledger_core::economy::{self, EconomyRules, Enforcement};
 use ledger_core::event::TickEvent;
@@ -28,6 +28,7 @@ use crate::rules::{digest_of, keep};
 use crate::schema::cycles;
 use crate::sql::{Prepare, SqlEnforcement};
 use crate::totals::{self, Attention};
+use crate::tx;
 
 mod chunk;
 mod engine;
@@ -64,13 +65,16 @@ pub enum Due {
 
 /// Begins the next cycle if the last is closed and `tick_rate_seconds` have passed since it began.
 /// Cycles that nobody began while no ticker ran are not made up for.
+///
+/// # Errors
+/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
 pub async fn due(
     conn: &mut Connection,
     rules: &EconomyRules,
     tick_rate_seconds: i64,
 ) -> DbResult<Due> {
     let enforcement = rules.enforcement;
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         crate::sql::lock(conn, CYCLE_BOUNDARY_LOCK).await?;
         match WhilePaused::Refuse.check(conn).await {
             Err(DbError::Refused(Refusal::ArenaPaused { pause })) => {
@@ -141,6 +145,9 @@ pub async fn due(
 }
 
 /// The number of the latest cycle, open or closed; 0 before the first.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn latest(conn: &mut Connection) -> DbResult<CycleNumber> {
     let number: Option<i64> = cycles::table
         .select(diesel::dsl::max(cycles::number))
@@ -150,6 +157,9 @@ pub async fn latest(conn: &mut Connection) -> DbResult<CycleNumber> {
 }
 
 /// When the latest cycle began, with its number; `None` before the first.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn latest_begun(conn: &mut Connection) -> DbResult<Option<(CycleNumber, Timestamp)>> {
     let row: Option<(i64, DateTime<Utc>)> = cycles::table
         .select((cycles::number, cycles::started_at))
@@ -161,6 +171,9 @@ pub async fn latest_begun(conn: &mut Connection) -> DbResult<Option<(CycleNumber
 }
 
 /// Makes sure that the days ahead have a place for their metrics.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn ensure_metrics_partitions(conn: &mut Connection) -> DbResult<()> {
     diesel::sql_query("SELECT ensure_metrics_partitions(7)")
         .prepared()
@@ -184,8 +197,11 @@ pub struct CycleTotals {
 
 /// Closes the cycle if every living bot was reached, and tells its totals in a `tick` event. `None`
 /// while somebody is left, or when another ticker closed it.
+///
+/// # Errors
+/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
 pub async fn close(conn: &mut Connection, cycle: &Cycle) -> DbResult<Option<CycleTotals>> {
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         let totals: Option<CycleTotals> = diesel::sql_query(
             "UPDATE cycles \
                 SET closed_at = clock_timestamp(), \
@@ -220,6 +236,9 @@ pub async fn close(conn: &mut Connection, cycle: &Cycle) -> DbResult<Option<Cycl
 }
 
 /// Whether this cycle is still open.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn is_open(conn: &mut Connection, cycle: &Cycle) -> DbResult<bool> {
     let open: i64 = cycles::table
         .filter(cycles::number.eq(cycle.number.0))
@@ -232,13 +251,16 @@ pub async fn is_open(conn: &mut Connection, cycle: &Cycle) -> DbResult<bool> {
 
 /// Records that a bot could not be ticked in this cycle: it is passed over, not charged, and its
 /// feed says so. Does nothing for a bot that was ticked after all.
+///
+/// # Errors
+/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
 pub async fn record_failure(
     conn: &mut Connection,
     cycle: &Cycle,
     bot_id: BotId,
     error: &str,
 ) -> DbResult<()> {
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         // Under the wallet's lock: another ticker may have charged the bot meanwhile.
         let inserted = diesel::sql_query(
             "INSERT INTO tick_failures (cycle, bot_id, error) \

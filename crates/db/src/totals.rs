@@ -9,7 +9,7 @@ use diesel::sql_types::{Array, BigInt, Numeric, Untyped};
 use diesel_async::RunQueryDsl;
 use futures_util::future::join;
 use ledger_core::economy::Wallet;
-use ledger_core::{BotId, CycleNumber, Money};
+use ledger_core::{BotId, CycleNumber, Decimal8, Money};
 
 use crate::error::{DbError, DbResult, first_cause};
 use crate::pool::Connection;
@@ -26,43 +26,64 @@ pub const fn window_of(tick: CycleNumber) -> i64 {
 }
 
 /// A bot's running totals. Amounts are in units of 10⁻⁸ and may exceed one balance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, QueryableByName)]
 pub struct Totals {
     /// Positions that were won, lost or forfeit.
+    #[diesel(sql_type = BigInt)]
     pub settled: i64,
+    #[diesel(sql_type = BigInt)]
     pub won: i64,
+    #[diesel(sql_type = Numeric, deserialize_as = SqlTotal)]
     pub payouts: i128,
     /// The part of the payouts that the house made as bounty.
+    #[diesel(sql_type = Numeric, deserialize_as = SqlTotal)]
     pub bounties: i128,
+    #[diesel(sql_type = Numeric, deserialize_as = SqlTotal)]
     pub lost_stakes: i128,
+    #[diesel(sql_type = Numeric, deserialize_as = SqlTotal)]
     pub lookup_fees: i128,
     /// Payouts less the stakes of settled positions and the lookup fees.
+    #[diesel(sql_type = Numeric, deserialize_as = SqlTotal)]
     pub profit: i128,
     /// The sum of `brier_count` Brier scores.
+    #[diesel(sql_type = Numeric, deserialize_as = SqlTotal)]
     pub brier_sum: i128,
+    #[diesel(sql_type = BigInt)]
     pub brier_count: i64,
+    #[diesel(sql_type = BigInt)]
     pub llm_calls: i64,
     /// Those of them whose model has no price, or of which nobody said what they used.
+    #[diesel(sql_type = BigInt)]
     pub unpriced_calls: i64,
     /// A part of `unpriced_calls`: nobody said what they used.
+    #[diesel(sql_type = BigInt)]
     pub unreported_calls: i64,
+    #[diesel(sql_type = BigInt)]
     pub input_tokens: i64,
+    #[diesel(sql_type = BigInt)]
     pub output_tokens: i64,
     /// A part of `input_tokens`.
+    #[diesel(sql_type = BigInt)]
     pub cached_input_tokens: i64,
     /// A part of `output_tokens`.
+    #[diesel(sql_type = BigInt)]
     pub reasoning_tokens: i64,
     /// By the price book, in US dollars.
+    #[diesel(sql_type = Numeric, deserialize_as = SqlTotal)]
     pub llm_usd: i128,
     /// As the agent reported it; nothing is decided by it.
+    #[diesel(sql_type = Numeric, deserialize_as = SqlTotal)]
     pub reported_usd: i128,
     /// The calls that `reported_usd` is the cost of.
+    #[diesel(sql_type = BigInt)]
     pub reported_usd_calls: i64,
+    #[diesel(sql_type = BigInt)]
     pub interventions: i64,
+    #[diesel(sql_type = BigInt)]
     pub errors: i64,
 }
 
-/// The columns of a [`TotalsRow`], of `agent_totals t` that is joined from the left: a bot about
+/// The columns of [`Totals`], of `agent_totals t` that is joined from the left: a bot about
 /// which nothing was added up yet has no row.
 macro_rules! totals_columns {
     () => {
@@ -84,80 +105,6 @@ macro_rules! totals_columns {
 }
 pub(crate) use totals_columns;
 
-#[derive(QueryableByName)]
-pub(crate) struct TotalsRow {
-    #[diesel(sql_type = BigInt)]
-    settled: i64,
-    #[diesel(sql_type = BigInt)]
-    won: i64,
-    #[diesel(sql_type = Numeric)]
-    payouts: SqlTotal,
-    #[diesel(sql_type = Numeric)]
-    bounties: SqlTotal,
-    #[diesel(sql_type = Numeric)]
-    lost_stakes: SqlTotal,
-    #[diesel(sql_type = Numeric)]
-    lookup_fees: SqlTotal,
-    #[diesel(sql_type = Numeric)]
-    profit: SqlTotal,
-    #[diesel(sql_type = Numeric)]
-    brier_sum: SqlTotal,
-    #[diesel(sql_type = BigInt)]
-    brier_count: i64,
-    #[diesel(sql_type = BigInt)]
-    llm_calls: i64,
-    #[diesel(sql_type = BigInt)]
-    unpriced_calls: i64,
-    #[diesel(sql_type = BigInt)]
-    unreported_calls: i64,
-    #[diesel(sql_type = Numeric)]
-    reported_usd: SqlTotal,
-    #[diesel(sql_type = BigInt)]
-    reported_usd_calls: i64,
-    #[diesel(sql_type = BigInt)]
-    input_tokens: i64,
-    #[diesel(sql_type = BigInt)]
-    output_tokens: i64,
-    #[diesel(sql_type = BigInt)]
-    cached_input_tokens: i64,
-    #[diesel(sql_type = BigInt)]
-    reasoning_tokens: i64,
-    #[diesel(sql_type = Numeric)]
-    llm_usd: SqlTotal,
-    #[diesel(sql_type = BigInt)]
-    interventions: i64,
-    #[diesel(sql_type = BigInt)]
-    errors: i64,
-}
-
-impl From<TotalsRow> for Totals {
-    fn from(row: TotalsRow) -> Totals {
-        Totals {
-            settled: row.settled,
-            won: row.won,
-            payouts: row.payouts.0,
-            bounties: row.bounties.0,
-            lost_stakes: row.lost_stakes.0,
-            lookup_fees: row.lookup_fees.0,
-            profit: row.profit.0,
-            brier_sum: row.brier_sum.0,
-            brier_count: row.brier_count,
-            llm_calls: row.llm_calls,
-            unpriced_calls: row.unpriced_calls,
-            unreported_calls: row.unreported_calls,
-            reported_usd: row.reported_usd.0,
-            reported_usd_calls: row.reported_usd_calls,
-            input_tokens: row.input_tokens,
-            output_tokens: row.output_tokens,
-            cached_input_tokens: row.cached_input_tokens,
-            reasoning_tokens: row.reasoning_tokens,
-            llm_usd: row.llm_usd.0,
-            interventions: row.interventions,
-            errors: row.errors,
-        }
-    }
-}
-
 /// What the end of one position adds to its bot's totals.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ended {
@@ -171,7 +118,7 @@ pub(crate) struct Ended {
     /// What the lookup cost.
     pub(crate) lookup_fee: Money,
     pub(crate) end: End,
-    pub(crate) brier: Option<Money>,
+    pub(crate) brier: Option<Decimal8>,
 }
 
 /// How a position ended, as far as totals go. Void ones change nothing and are not told.
@@ -273,7 +220,7 @@ pub(crate) async fn add_ended(conn: &Connection, ended: &[Ended]) -> DbResult<()
         }
         sum.lookup_fees += units(end.lookup_fee);
         sum.profit += end.profit();
-        sum.brier_sum += end.brier.map_or(0, units);
+        sum.brier_sum += end.brier.map_or(0, |brier| i128::from(brier.units()));
         sum.brier_count += i64::from(end.brier.is_some());
     }
     if sums.is_empty() {

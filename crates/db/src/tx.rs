@@ -1,5 +1,21 @@
-//! The one runner of transactions that are answered: whoever asked for one knows afterwards that it was
-//! carried out, that it was not, or that nobody can say.
+//! The one runner of transactions that write.
+//!
+//! A public function of this crate that writes is one transaction: one call of [`run`], or one statement,
+//! which is a transaction by itself. Its helpers are `pub(crate)` and write in the transaction of their
+//! caller. Each transaction goes the same way:
+//!
+//! 1. BEGIN. The time-outs of [`crate::pool`] hold from here on; behind a pooler they are set here.
+//! 2. The work: it takes its locks (markets or predictions, then wallets, then the house's row) and asks
+//!    in the same round trip whether the arena is [paused](crate::pauses::WhilePaused). A rule of
+//!    `ledger-core` decides. The work writes entries, rows, audit row and events.
+//! 3. The answer for a retry is kept, if the request has an `Idempotency-Key`.
+//! 4. COMMIT; or, of a dry run, ROLLBACK.
+//!
+//! Where Postgres ended the transaction in favour of another one (deadlock, serialisation failure), the
+//! runner begins anew, at most [`ATTEMPTS_MAX`] times. So work may run more than once and must have no
+//! effect outside of Postgres.
+//!
+//! The ticker's chunks travel by COPY on a connection of their own: see [`crate::ticks`].
 
 use diesel_async::{AnsiTransactionManager, TransactionManager};
 
@@ -9,6 +25,17 @@ use crate::pool::Connection;
 
 type Manager = AnsiTransactionManager;
 
+/// How often a transaction is tried that others are in the way of.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// How a transaction ends whose work succeeded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Commit,
+    /// A dry run: nobody sees what it wrote. Only numbers of sequences are used up.
+    Rollback,
+}
+
 /// Carries `work` out in one transaction, and keeps its answer there for a retry where `hook` says so.
 ///
 /// # Errors
@@ -16,6 +43,36 @@ type Manager = AnsiTransactionManager;
 /// answer. [`crate::error::Conflict::IdempotencyKey`] if a twin of the request was first.
 pub(crate) async fn run<T>(
     conn: &mut Connection,
+    hook: Option<&Remember<'_, T>>,
+    work: impl AsyncFnOnce(&mut Connection) -> DbResult<T> + Clone,
+) -> DbResult<T> {
+    run_to(conn, End::Commit, hook, work).await
+}
+
+/// [`run`], or its dry run: the same work with the same locks, whose result is taken before all of it is
+/// undone. It waits for a lock no longer than [`crate::pool::LOCK_SECONDS`], and whoever waits for its locks
+/// waits until its work is done.
+///
+/// # Errors
+/// Those of [`run`]. [`DbError::Unavailable`] where somebody held a lock for longer.
+pub(crate) async fn run_to<T>(
+    conn: &mut Connection,
+    end: End,
+    hook: Option<&Remember<'_, T>>,
+    work: impl AsyncFnOnce(&mut Connection) -> DbResult<T> + Clone,
+) -> DbResult<T> {
+    for _ in 1..ATTEMPTS_MAX {
+        match attempt(conn, end, hook, work.clone()).await {
+            Err(DbError::Contended(_)) => {}
+            done => return done,
+        }
+    }
+    attempt(conn, end, hook, work).await
+}
+
+async fn attempt<T>(
+    conn: &mut Connection,
+    end: End,
     hook: Option<&Remember<'_, T>>,
     work: impl AsyncFnOnce(&mut Connection) -> DbResult<T>,
 ) -> DbResult<T> {
@@ -26,25 +83,22 @@ pub(crate) async fn run<T>(
             .map(|()| outcome),
         Err(error) => Err(error),
     };
-    match done {
-        Ok(outcome) => match Manager::commit_transaction(conn).await {
-            Ok(()) => Ok(outcome),
-            Err(error) => Err(of_commit(error.into())),
-        },
-        Err(error) => {
-            // Without an answer to it, the connection is broken and goes, and its transaction with it.
-            let _ = Manager::rollback_transaction(conn).await;
-            Err(error)
-        }
+    if done.is_ok() && end == End::Commit {
+        let committed = Manager::commit_transaction(conn).await;
+        return committed.map_err(|error| of_commit(error.into())).and(done);
     }
+    // Without an answer to it, the connection is broken and goes, and its transaction with it.
+    let _ = Manager::rollback_transaction(conn).await;
+    done
 }
 
 /// Only the commit was left: whatever went wrong then, nobody knows how it ended.
 fn of_commit(error: DbError) -> DbError {
     match error {
-        DbError::Unavailable(why) | DbError::Aborted(why) | DbError::Query(why) => {
-            DbError::OutcomeUnknown(why)
-        }
+        DbError::Unavailable(why)
+        | DbError::Contended(why)
+        | DbError::Aborted(why)
+        | DbError::Query(why) => DbError::OutcomeUnknown(why),
         other => other,
     }
 }

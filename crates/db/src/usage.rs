@@ -8,7 +8,7 @@ use ledger_core::economy::{Enforcement, Wallet};
 use ledger_core::{BotId, Money, Timestamp};
 use serde_json::json;
 
-use crate::audit_log::{self, AuditRow};
+use crate::audit_log;
 use crate::error::{DbResult, first_cause};
 use crate::idempotency::Remember;
 use crate::ledger;
@@ -57,6 +57,9 @@ pub struct Reported {
 
 /// Records usage outside of an action: audit row, metrics row and totals in one transaction. It
 /// moves no money, so the dead may report too.
+///
+/// # Errors
+/// [`crate::DbError::NotFound`] for a bot that is none. Then nothing was written. Otherwise see [`crate::DbError`].
 pub async fn report(
     conn: &mut Connection,
     report: &UsageReport,
@@ -71,14 +74,14 @@ pub async fn report(
         } = report;
         // The wallet's lock is what everybody holds who adds to a bot's totals.
         let locked = ledger::lock(conn, WhilePaused::Proceed, *bot_id).await?;
-        let row = AuditRow {
-            actor: &format!("bot:{bot_id}"),
-            action: "USAGE",
-            bot_id: Some(*bot_id),
-            observation_id: None,
-            detail: json!({ "note": note }),
-        };
-        let action_id = audit_log::write(conn, row).await?;
+        let action_id = audit_log::write(
+            conn,
+            &format!("bot:{bot_id}"),
+            "USAGE",
+            Some(*bot_id),
+            json!({ "note": note }),
+        )
+        .await?;
         record_action(
             conn,
             action_id,

@@ -9,8 +9,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::decimal::{Decimal8, UNITS_PER_ONE};
 use crate::market::{MarketSource, Side};
-use crate::money::Money;
 use crate::subject::{Keyword, Repository};
 use crate::time::Timestamp;
 
@@ -133,7 +133,7 @@ checked_text! {
 
 /// A latitude or longitude in degrees, with at most four decimals (eleven metres).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Degrees(Money);
+pub struct Degrees(Decimal8);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be degrees from -180 to 180 as a decimal string with at most four decimals")]
@@ -142,7 +142,7 @@ pub struct DegreesError;
 impl Degrees {
     /// As an exact decimal.
     #[must_use]
-    pub const fn decimal(self) -> Money {
+    pub const fn decimal(self) -> Decimal8 {
         self.0
     }
 
@@ -157,7 +157,7 @@ impl FromStr for Degrees {
     type Err = DegreesError;
 
     fn from_str(text: &str) -> Result<Degrees, DegreesError> {
-        let value: Money = text.parse().map_err(|_| DegreesError)?;
+        let value: Decimal8 = text.parse().map_err(|_| DegreesError)?;
         let units = value.units();
         if units.unsigned_abs() <= 180 * 100_000_000 && units % 10_000 == 0 {
             Ok(Degrees(value))
@@ -169,7 +169,7 @@ impl FromStr for Degrees {
 
 impl fmt::Display for Degrees {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&plain(self.0))
+        f.write_str(&self.0.plain())
     }
 }
 
@@ -192,12 +192,6 @@ impl<'de> Deserialize<'de> for Degrees {
 pub struct Place {
     pub latitude: Degrees,
     pub longitude: Degrees,
-}
-
-/// An exact decimal without zeros at its end: `21.4`, `-3`.
-fn plain(value: Money) -> String {
-    let text = value.to_string();
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Will a repository have so many stars?
@@ -457,7 +451,7 @@ impl Criteria {
         let holds = match (self, reading) {
             (Criteria::Github(c), Reading::Stars(stars)) => c.comparison.holds(stars, &c.stars),
             (Criteria::Weather(c), Reading::Celsius(found)) => {
-                let figure = Money::from_units(c.celsius.checked_mul(100_000_000)?)?;
+                let figure = Decimal8::from_units(c.celsius.checked_mul(UNITS_PER_ONE)?)?;
                 c.comparison.holds(found, &figure)
             }
             (Criteria::News(_), Reading::Headline(found)) => found.is_some(),
@@ -478,7 +472,7 @@ impl Criteria {
 pub enum Reading {
     Stars(i64),
     /// Degrees as an exact decimal.
-    Celsius(Money),
+    Celsius(Decimal8),
     /// The first headline with the keyword, if there is one.
     Headline(Option<String>),
 }
@@ -487,7 +481,7 @@ impl fmt::Display for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reading::Stars(stars) => write!(f, "{stars} stars"),
-            Reading::Celsius(degrees) => write!(f, "{} °C", plain(*degrees)),
+            Reading::Celsius(degrees) => write!(f, "{} °C", degrees.plain()),
             Reading::Headline(Some(title)) => write!(f, "headline: {title}"),
             Reading::Headline(None) => f.write_str("no headline"),
         }

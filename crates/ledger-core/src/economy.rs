@@ -10,7 +10,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::chain::Head;
 use crate::charges::{CHARGES, Charge};
 use crate::entry::Reference;
 use crate::entry_types::EntryType;
@@ -18,10 +17,10 @@ use crate::ids::{CycleNumber, MarketId, ObservationId};
 use crate::money::{Money, Stake};
 pub use crate::movement::Movement;
 use crate::movement::{Leg, PositionKind, Streak};
-use crate::pause::Pause;
 use crate::refusal::Refusal;
 use crate::rules::PAYOUT_FACTOR_MAX;
-pub use crate::rules::{EconomyRules, MarketRules, SettingProblem, SourceRules};
+pub use crate::rules::{EconomyRules, EntropyFee, MarketRules, SettingProblem, SourceRules};
+pub use crate::wallet::{BotStatus, Wallet};
 
 labelled! {
     /// Whether entropy is charged or only recorded.
@@ -30,67 +29,6 @@ labelled! {
         Observe = "observe",
         /// Fees are entries; the insolvent are liquidated.
         Enforce = "enforce",
-    }
-}
-
-labelled! {
-    /// A bot's standing. Only an operator brings back the dead; nobody brings back the retired.
-    BotStatus {
-        Alive = "ALIVE",
-        Dead = "DEAD",
-        Retired = "RETIRED",
-    }
-}
-
-/// A bot's locked wallet: the head of its chain and what the rules need to know beside it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wallet {
-    pub head: Head,
-    pub status: BotStatus,
-    /// Consecutive past ticks without a productive action.
-    pub idle_streak: i32,
-    /// Whether a productive action happened since the last tick.
-    pub productive: bool,
-    /// Sum of all phantom fees (observe mode).
-    pub phantom_fees: Money,
-    /// The cycle in which the shadow balance first failed to cover a fee.
-    pub shadow_died_in: Option<CycleNumber>,
-    pub open_predictions: i32,
-    /// What is at stake in open predictions.
-    pub open_stake: Money,
-    pub open_bets: i32,
-    /// What is at stake in open bets on markets.
-    pub bet_stake: Money,
-    /// The last cycle this bot was ticked in, or was made in.
-    pub last_cycle: CycleNumber,
-    /// Set while an operator holds this bot: it does not act, is not ticked and not reaped.
-    pub pause: Option<Pause>,
-}
-
-impl Wallet {
-    /// For how many ticks the bot has done nothing productive.
-    #[must_use]
-    pub const fn streak(&self) -> i32 {
-        if self.productive { 0 } else { self.idle_streak }
-    }
-
-    #[must_use]
-    pub const fn balance(&self) -> Money {
-        self.head.balance
-    }
-
-    /// What the bot would have left had its phantom fees been real; below zero once it would have
-    /// died of them.
-    #[must_use]
-    pub fn shadow_balance(&self) -> Money {
-        // Both are within numeric(18,8); a difference beyond it is cut off at the edge.
-        self.balance()
-            .checked_sub(self.phantom_fees)
-            .unwrap_or_else(|| {
-                Money::cents(0)
-                    .checked_sub(self.phantom_fees)
-                    .unwrap_or_default()
-            })
     }
 }
 

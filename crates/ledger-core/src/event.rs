@@ -2,12 +2,14 @@
 
 use serde::Serialize;
 
+use crate::confidence::Confidence;
+use crate::decimal::Decimal8;
 use crate::economy::{BotStatus, Enforcement};
 use crate::entry::{Entry, Hash, Reference};
 use crate::entry_types::EntryType;
 use crate::ids::{BotId, CycleNumber, MarketId, PredictionId, PriceId};
 use crate::market::{MarketSource, MarketStatus};
-use crate::money::{Confidence, Money, Price};
+use crate::money::{Money, Price};
 use crate::pause::Pause;
 use crate::post::PostKind;
 use crate::prediction::{Direction, PredictionStatus, PriceSource};
@@ -126,7 +128,7 @@ pub struct PredictionEnded {
     pub end_price: Option<Price>,
     pub status: PredictionStatus,
     pub payout: Money,
-    pub brier: Option<Money>,
+    pub brier: Option<Decimal8>,
 }
 
 /// A market as it stands now.

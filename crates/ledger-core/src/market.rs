@@ -10,6 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::criteria::{WEATHER_SECONDS_MIN, bets_close_at};
+use crate::decimal::Decimal8;
 use crate::economy::{Movement, market_reference};
 use crate::entry_types::EntryType;
 use crate::ids::MarketId;
@@ -257,7 +258,7 @@ pub struct BetSettlement {
     /// What came back to the bot.
     pub payout: Money,
     /// The Brier score; `None` where nothing was decided for it.
-    pub brier: Option<Money>,
+    pub brier: Option<Decimal8>,
 }
 
 /// How a whole market ends.

@@ -14,9 +14,22 @@ use crate::ids::PriceId;
 use crate::market::{BetState, MarketSource, MarketStatus, Side};
 use crate::subject::{Keyword, Repository};
 use crate::{
-    BetId, BotId, Confidence, CycleNumber, Handle, Hash, MarketId, Money, ObservationId,
+    BetId, BotId, Confidence, CycleNumber, Decimal8, Handle, Hash, MarketId, Money, ObservationId,
     PredictionId, Reference, Timestamp,
 };
+
+/// In the document such a number is [`Money`], as clients know it.
+impl PartialSchema for Decimal8 {
+    fn schema() -> RefOr<Schema> {
+        Money::schema()
+    }
+}
+
+impl ToSchema for Decimal8 {
+    fn name() -> Cow<'static, str> {
+        Money::name()
+    }
+}
 
 /// What [`Money`] is read from; as it is written it always has eight digits after the point.
 const MONEY: &str = r"^-?(0|[1-9][0-9]{0,9})(\.[0-9]{1,8})?$";

@@ -10,6 +10,7 @@
 
 use std::fmt;
 
+use crate::decimal::Decimal8;
 use crate::economy::{BotStatus, EconomyRules, Movement};
 use crate::entry::Reference;
 use crate::entry_types::EntryType;
@@ -193,7 +194,7 @@ pub struct PredictionSettlement {
     /// What came back to the bot.
     pub payout: Money,
     /// The Brier score; `None` where nothing was decided.
-    pub brier: Option<Money>,
+    pub brier: Option<Decimal8>,
 }
 
 /// Turns a verdict into money. The positions of the dead are forfeit whatever the samples say;

@@ -315,14 +315,44 @@ impl EconomyRules {
         stake.money().checked_mul(self.payout_factor - 1)
     }
 
-    /// The fee of one tick: `min(base + step × floor(idle_streak / n), max)`.
+    /// The figures of the entropy fee.
+    #[must_use]
+    pub const fn entropy_fee(&self) -> EntropyFee {
+        EntropyFee {
+            base: self.entropy_base,
+            step: self.entropy_step,
+            idle_ticks_per_step: self.idle_ticks_per_step,
+            max: self.entropy_max,
+        }
+    }
+
+    /// The fee of one tick.
     #[must_use]
     pub fn entropy(&self, idle_streak: i32) -> Money {
+        self.entropy_fee().of(idle_streak)
+    }
+}
+
+/// The figures of the entropy fee, which are all that it takes to foretell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntropyFee {
+    /// Of a bot that is not idle, per tick.
+    pub base: Money,
+    /// Added for each full `idle_ticks_per_step` of idleness.
+    pub step: Money,
+    pub idle_ticks_per_step: i32,
+    pub max: Money,
+}
+
+impl EntropyFee {
+    /// The fee of one tick: `min(base + step × floor(idle_streak / n), max)`.
+    #[must_use]
+    pub fn of(&self, idle_streak: i32) -> Money {
         let steps = i64::from(idle_streak.max(0) / self.idle_ticks_per_step.max(1));
-        self.entropy_step
+        self.step
             .checked_mul(steps)
-            .and_then(|surcharge| self.entropy_base.checked_add(surcharge))
-            .map_or(self.entropy_max, |fee| fee.min(self.entropy_max))
+            .and_then(|surcharge| self.base.checked_add(surcharge))
+            .map_or(self.max, |fee| fee.min(self.max))
     }
 }
 

@@ -34,7 +34,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use ledger_core::{Confidence, Handle, Money};
+use ledger_core::{Confidence, Decimal8, Handle};
 use llm::Temperature;
 
 pub use yaml::Fault;
@@ -43,7 +43,7 @@ use yaml::Fields;
 /// A persona is a page of text.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Above this no persona may put at risk, of its balance and in one wager.
-pub const STAKE_FRACTION_MAX: Money = Money::cents(20);
+pub const STAKE_FRACTION_MAX: Decimal8 = Decimal8::hundredths(20);
 const INTERVAL_SECONDS_MIN: i64 = 10;
 const INTERVAL_SECONDS_MAX: i64 = 24 * 60 * 60;
 const OUTPUT_TOKENS_MIN: i64 = 64;
@@ -106,7 +106,7 @@ pub struct LlmChoices {
 
 /// A share from 0 to 1, as a decimal with at most eight digits after the point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fraction(Money);
+pub struct Fraction(Decimal8);
 
 /// The text is no decimal from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -114,19 +114,17 @@ pub struct Fraction(Money);
 pub struct FractionError;
 
 impl Fraction {
-    pub const ONE: Fraction = Fraction(Money::cents(100));
+    pub const ONE: Fraction = Fraction(Decimal8::ONE);
 
     /// # Errors
     /// Below 0 or above 1.
-    pub fn new(value: Money) -> Result<Fraction, FractionError> {
-        if value.is_negative() || value > Self::ONE.0 {
-            return Err(FractionError);
-        }
-        Ok(Fraction(value))
+    pub fn new(value: Decimal8) -> Result<Fraction, FractionError> {
+        let value = value.within(Decimal8::ZERO, Decimal8::ONE);
+        value.map(Fraction).map_err(|_| FractionError)
     }
 
     #[must_use]
-    pub const fn decimal(self) -> Money {
+    pub const fn decimal(self) -> Decimal8 {
         self.0
     }
 }
@@ -378,7 +376,7 @@ impl FromStr for StakeFraction {
         text.parse::<Fraction>()
             .ok()
             .filter(|fraction| {
-                fraction.decimal().is_positive() && fraction.decimal() <= STAKE_FRACTION_MAX
+                fraction.decimal() > Decimal8::ZERO && fraction.decimal() <= STAKE_FRACTION_MAX
             })
             .map(StakeFraction)
             .ok_or("must be a decimal in quotes above \"0\" and at most \"0.20\"")

@@ -14,7 +14,8 @@ use ledger_core::economy::Lookup;
 use ledger_core::market::{MarketSource, Side};
 use ledger_core::prediction::Direction;
 use ledger_core::{
-    BotId, Confidence, CycleNumber, EconomyRules, MarketId, Money, ObservationId, Stake, Timestamp,
+    BotId, Confidence, CycleNumber, Decimal8, EconomyRules, MarketId, Money, ObservationId, Stake,
+    Timestamp,
 };
 use uuid::Builder;
 
@@ -389,5 +390,5 @@ fn of_cents(cents: i64) -> Option<Money> {
 }
 
 fn confidence(percent: i64) -> Option<Confidence> {
-    Confidence::new(of_cents(percent)?).ok()
+    Confidence::new(Decimal8::from_units(percent.checked_mul(1_000_000)?)?).ok()
 }

@@ -1,7 +1,7 @@
 //! Numbers, read from the text of their JSON, digit by digit.
 
-use ledger_core::Money;
-use ledger_core::money::SCALE;
+use ledger_core::Decimal8;
+use ledger_core::decimal::SCALE;
 use serde_json::value::RawValue;
 
 use crate::SourceError;
@@ -10,7 +10,7 @@ use crate::SourceError;
 const TEXT_MAX_CHARS: usize = 100;
 /// Exponents beyond this are not worth following.
 const EXPONENT_MAX: i64 = 40;
-/// `Money` in digits of 10⁻⁸ units.
+/// The largest decimal in digits of 10⁻⁸ units.
 const UNIT_DIGITS_MAX: usize = 18;
 
 /// A whole number written as one: no fraction, no exponent, no string.
@@ -26,11 +26,11 @@ pub(crate) fn whole(field: &'static str, raw: Option<&RawValue>) -> Result<i64, 
 
 /// A number with at most eight decimals. One with more is refused and not rounded: rounding could
 /// carry it over the threshold that it is compared with.
-pub(crate) fn decimal(field: &'static str, raw: &RawValue) -> Result<Money, SourceError> {
+pub(crate) fn decimal(field: &'static str, raw: &RawValue) -> Result<Decimal8, SourceError> {
     read_decimal(raw.get()).map_err(|problem| SourceError::Nonsense { field, problem })
 }
 
-fn read_decimal(text: &str) -> Result<Money, &'static str> {
+fn read_decimal(text: &str) -> Result<Decimal8, &'static str> {
     const NO_NUMBER: &str = "is no number";
     const OUT_OF_RANGE: &str = "is out of range";
     if text.len() > TEXT_MAX_CHARS {
@@ -59,7 +59,7 @@ fn read_decimal(text: &str) -> Result<Money, &'static str> {
     let digits = format!("{integer}{fraction}");
     let significant = digits.trim_end_matches('0');
     if significant.is_empty() {
-        return Ok(Money::ZERO);
+        return Ok(Decimal8::ZERO);
     }
     // How many digits, from the left, make up whole units of 10⁻⁸.
     let length = i64::try_from(integer.len() + SCALE).map_err(|_| OUT_OF_RANGE)? + exponent;
@@ -76,7 +76,7 @@ fn read_decimal(text: &str) -> Result<Money, &'static str> {
         .chain(std::iter::repeat(b'0'))
         .take(length)
         .fold(0_i64, |units, digit| units * 10 + i64::from(digit - b'0'));
-    Money::from_units(if negative { -units } else { units }).ok_or(OUT_OF_RANGE)
+    Decimal8::from_units(if negative { -units } else { units }).ok_or(OUT_OF_RANGE)
 }
 
 #[cfg(test)]
@@ -98,7 +98,7 @@ mod tests {
             ("9999999999.99999999", 999_999_999_999_999_999),
             ("21.40000000000000000", 2_140_000_000),
         ] {
-            assert_eq!(read_decimal(text).map(Money::units), Ok(units), "{text}");
+            assert_eq!(read_decimal(text).map(Decimal8::units), Ok(units), "{text}");
         }
     }
 

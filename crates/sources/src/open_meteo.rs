@@ -9,7 +9,7 @@ use std::str::FromStr;
 use chrono::NaiveDateTime;
 use ledger_core::criteria::Place;
 use ledger_core::money::UNITS_PER_CREDIT;
-use ledger_core::{Money, MoneyError, Timestamp};
+use ledger_core::{Decimal8, DecimalError, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use url::Url;
@@ -29,27 +29,21 @@ const TIME_FORMAT: &str = "%Y-%m-%dT%H:%M";
 /// A temperature in degrees Celsius: an exact decimal from −90 to +60, a little beyond what was
 /// ever measured on the ground.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Celsius(Money);
+pub struct Celsius(Decimal8);
 
 impl Celsius {
-    pub const MIN: Money = Money::cents(-9_000);
-    pub const MAX: Money = Money::cents(6_000);
+    pub const MIN: Decimal8 = Decimal8::hundredths(-9_000);
+    pub const MAX: Decimal8 = Decimal8::hundredths(6_000);
 
     /// # Errors
     /// Outside of −90 to +60.
-    pub fn new(degrees: Money) -> Result<Celsius, MoneyError> {
-        if degrees < Self::MIN || degrees > Self::MAX {
-            return Err(MoneyError::Outside {
-                min: Self::MIN,
-                max: Self::MAX,
-            });
-        }
-        Ok(Celsius(degrees))
+    pub fn new(degrees: Decimal8) -> Result<Celsius, DecimalError> {
+        degrees.within(Self::MIN, Self::MAX).map(Celsius)
     }
 
     /// As a decimal with eight digits.
     #[must_use]
-    pub const fn decimal(self) -> Money {
+    pub const fn decimal(self) -> Decimal8 {
         self.0
     }
 
@@ -63,8 +57,7 @@ impl Celsius {
 impl fmt::Display for Celsius {
     /// Without superfluous zeros: `21.4`, `-3`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.to_string();
-        f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
+        f.write_str(&self.0.plain())
     }
 }
 
@@ -75,9 +68,9 @@ impl fmt::Debug for Celsius {
 }
 
 impl FromStr for Celsius {
-    type Err = MoneyError;
+    type Err = DecimalError;
 
-    fn from_str(text: &str) -> Result<Celsius, MoneyError> {
+    fn from_str(text: &str) -> Result<Celsius, DecimalError> {
         Celsius::new(text.parse()?)
     }
 }
@@ -90,7 +83,7 @@ impl Serialize for Celsius {
 
 impl<'de> Deserialize<'de> for Celsius {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Celsius, D::Error> {
-        Celsius::new(Money::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+        Celsius::new(Decimal8::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 

@@ -8,13 +8,11 @@ use actix_web::web::{Data, Payload};
 use api_types::{ActionRequest, ActionType, Observation};
 use cache::observations::Redemption;
 use db::DbError;
-use db::actions::Wager;
+use db::actions::{Wager, Wait};
 use db::bots::BotRef;
 use db::error::Conflict;
-use db::usage::Usage;
 use ledger_core::post::{POST_MAX_CHARS, one_line};
-use ledger_core::prediction::Direction;
-use ledger_core::{BotId, Confidence, ObservationId, Refusal, Stake};
+use ledger_core::{BotId, ObservationId, Refusal};
 use tracing::debug;
 use uuid::Uuid;
 
@@ -74,7 +72,7 @@ pub(super) async fn act(
 ) -> ApiResult {
     let run = Run::of(&req)?;
     let body = Body::read(&req, payload).await?;
-    let intent = Intent::read(body.parse()?, &app)?;
+    let action = Action::read(bot.id, body.parse()?, &app)?;
     let retry = Retry::of(
         &app,
         req.headers(),
@@ -83,82 +81,45 @@ pub(super) async fn act(
         &body,
     )?;
     if run == Run::Dry {
-        let stake = intent.choice.stake();
-        let told = dry_run::action(&app, bot.id, intent.observation_id, stake).await?;
-        return told.answer(&req);
+        return dry_run::action(&app, &action).await?.answer(&req);
     }
     finish(app, retry, move |app, retry| async move {
-        carry_out(&app, bot.id, intent, retry).await
+        carry_out(&app, action, retry).await
     })
     .await
 }
 
-async fn carry_out(
-    app: &App,
-    bot_id: BotId,
-    intent: Intent,
-    retry: Option<Arc<Retry>>,
-) -> ApiResult {
-    let Intent {
-        observation_id,
-        choice,
-        reasoning,
-        usage,
-    } = intent;
+async fn carry_out(app: &App, action: Action, retry: Option<Arc<Retry>>) -> ApiResult {
+    let (bot_id, observation_id) = action.whose();
     let may_be_repeated = retry.is_some();
-    let accepted = match choice {
-        Choice::Predict {
-            direction,
-            stake,
-            confidence,
-        } => {
-            let wager = Wager {
-                bot_id,
-                observation_id,
-                direction,
-                stake,
-                confidence,
-                reasoning,
-                usage,
-            };
-            match app.wagers.place(Order { wager, retry }).await {
-                Ok(accepted) => Ok(accepted),
-                Err(Unplaced::Ticket(redemption)) => {
-                    return Err(unredeemed(app, bot_id, redemption).await);
-                }
-                Err(Unplaced::Busy) => {
-                    return Err(ApiError::Unavailable("too many wagers wait".to_owned()));
-                }
-                Err(Unplaced::BotBusy) => {
-                    return Err(ApiError::TooManyRequests {
-                        detail: "Too many of this bot's wagers wait already. The ticket is unused.",
-                        retry_after_seconds: 1,
-                    });
-                }
-                Err(Unplaced::Cache(error)) => return Err(error.into()),
-                Err(Unplaced::Db(error)) => Err(error),
+    let accepted = match action {
+        Action::Predict(wager) => match app.wagers.place(Order { wager, retry }).await {
+            Ok(accepted) => Ok(accepted),
+            Err(Unplaced::Ticket(redemption)) => {
+                return Err(unredeemed(app, bot_id, redemption).await);
             }
-        }
-        Choice::Wait => {
+            Err(Unplaced::Busy) => {
+                return Err(ApiError::Unavailable("too many wagers wait".to_owned()));
+            }
+            Err(Unplaced::BotBusy) => {
+                return Err(ApiError::TooManyRequests {
+                    detail: "Too many of this bot's wagers wait already. The ticket is unused.",
+                    retry_after_seconds: 1,
+                });
+            }
+            Err(Unplaced::Cache(error)) => return Err(error.into()),
+            Err(Unplaced::Db(error)) => Err(error),
+        },
+        Action::Wait(wait) => {
             let render = retry.as_ref().map(wagers::keeper);
             let hook = wagers::hook(retry.as_ref(), render.as_ref());
-            let (reason, rules) = (reasoning.as_str(), &app.rules);
             let handed = wagers::handed(bot_id, observation_id, retry.as_deref());
             match app.cache.redeem_observation(handed).await? {
                 Redemption::Redeemed => {}
                 other => return Err(unredeemed(app, bot_id, other).await),
             }
             let mut conn = app.database.get().await?;
-            db::actions::wait(
-                &mut conn,
-                bot_id,
-                observation_id,
-                reason,
-                usage.as_ref(),
-                rules,
-                hook.as_ref(),
-            )
-            .await
+            db::actions::wait(&mut conn, &wait, &app.rules, hook.as_ref()).await
         }
     };
     if may_be_repeated && let Err(error) = &accepted {
@@ -214,49 +175,34 @@ async fn acting(conn: &mut db::Connection, bot: BotId) -> ApiResult<db::bots::Bo
 }
 
 /// An action that makes sense: every field was checked.
-struct Intent {
-    observation_id: ObservationId,
-    choice: Choice,
-    /// One clean line.
-    reasoning: String,
-    usage: Option<Usage>,
+pub(crate) enum Action {
+    Predict(Wager),
+    Wait(Wait),
 }
 
-enum Choice {
-    Predict {
-        direction: Direction,
-        stake: Stake,
-        confidence: Confidence,
-    },
-    Wait,
-}
-
-impl Choice {
-    const fn stake(&self) -> Option<Stake> {
+impl Action {
+    /// The bot that acts, and its observation.
+    pub(crate) const fn whose(&self) -> (BotId, ObservationId) {
         match self {
-            Choice::Predict { stake, .. } => Some(*stake),
-            Choice::Wait => None,
+            Action::Predict(wager) => (wager.bot_id, wager.observation_id),
+            Action::Wait(wait) => (wait.bot_id, wait.observation_id),
         }
     }
-}
 
-impl Intent {
-    fn read(request: ActionRequest, app: &App) -> Result<Intent, ApiError> {
-        let choice = match request.action_type {
-            ActionType::Wait => Choice::Wait,
+    fn read(bot_id: BotId, request: ActionRequest, app: &App) -> Result<Action, ApiError> {
+        let missing = ApiError::missing;
+        let position = match request.action_type {
+            ActionType::Wait => None,
             ActionType::Predict => {
-                let missing = ApiError::missing;
                 let amount = request
                     .wager_amount
                     .ok_or_else(|| missing("wager_amount"))?;
-                Choice::Predict {
-                    direction: request.direction.ok_or_else(|| missing("direction"))?,
-                    stake: app
-                        .rules
-                        .stake(amount)
-                        .map_err(|rule| ApiError::invalid("wager_amount", rule.to_string()))?,
-                    confidence: request.confidence.ok_or_else(|| missing("confidence"))?,
-                }
+                let direction = request.direction.ok_or_else(|| missing("direction"))?;
+                let stake = app.rules.stake(amount);
+                let stake =
+                    stake.map_err(|rule| ApiError::invalid("wager_amount", rule.to_string()))?;
+                let confidence = request.confidence.ok_or_else(|| missing("confidence"))?;
+                Some((direction, stake, confidence))
             }
         };
         let reasoning = request.reasoning.as_deref().unwrap_or_default();
@@ -268,11 +214,24 @@ impl Intent {
             .usage
             .map(|reported| usage::read(reported, &app.price_book))
             .transpose()?;
-        Ok(Intent {
-            observation_id: request.observation_id,
-            choice,
-            reasoning: one_line(reasoning),
-            usage,
+        let reasoning = one_line(reasoning);
+        let observation_id = request.observation_id;
+        Ok(match position {
+            Some((direction, stake, confidence)) => Action::Predict(Wager {
+                bot_id,
+                observation_id,
+                direction,
+                stake,
+                confidence,
+                reasoning,
+                usage,
+            }),
+            None => Action::Wait(Wait {
+                bot_id,
+                observation_id,
+                reasoning,
+                usage,
+            }),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Every path there is, one file for each noun.
 
-mod arena;
+pub(crate) mod arena;
 mod audit;
 mod auth;
 mod bots;

@@ -6,7 +6,7 @@ use ledger_core::{EconomyRules, MarketId};
 use reqwest::Method;
 use serde_json::{Value, json};
 use test_kit::market::RIGHT_ANSWER;
-use test_kit::{Arena, TestBot};
+use test_kit::{Arena, TestBot, eventually};
 
 use crate::service::{Answer, Service, wager};
 use crate::state::State;
@@ -294,8 +294,9 @@ async fn an_answer_is_refused_as_it_would_be() {
         .await;
 }
 
+/// As the real request would: until whoever holds the wallet lets go of it.
 #[tokio::test]
-async fn nobody_waits_for_a_dry_run_and_it_waits_for_nobody() {
+async fn a_dry_run_waits_its_turn_and_holds_nothing_afterwards() {
     let service = Service::new().await;
     let bot = service.arena.bot().balance("10").create().await;
     let market = service.arena.market(MarketSource::News).await.id;
@@ -303,16 +304,34 @@ async fn nobody_waits_for_a_dry_run_and_it_waits_for_nobody() {
     let hold = "BEGIN; SELECT 1 FROM wallets FOR UPDATE; SELECT 1 FROM markets FOR UPDATE";
     holder.batch_execute(hold).await.unwrap();
     let body = wager(&service.observe(&bot).await, "1");
-    for (path, body) in [
-        ("/arena/action".to_owned(), body),
-        (format!("/markets/{market}/bets"), bet("1")),
-        ("/markets/bets".to_owned(), bets(&[(market, "1")])),
-    ] {
-        let path = format!("{path}?dry_run=true");
-        let told = service.sent(&bot, &path, &body).await.json();
-        assert_eq!(told["would"], "ACCEPT", "{path}");
+    let asked = [
+        ("/arena/action?dry_run=true".to_owned(), body),
+        (format!("/markets/{market}/bets?dry_run=true"), bet("1")),
+        (
+            "/markets/bets?dry_run=true".to_owned(),
+            bets(&[(market, "1")]),
+        ),
+    ];
+    let asking = asked
+        .iter()
+        .map(|(path, body)| service.sent(&bot, path, body));
+    let released = async {
+        let watcher = service.arena.owner_client().await;
+        eventually("all three wait", async || {
+            let waiting = "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid) \
+                 WHERE NOT granted AND datname = current_database()";
+            let row = watcher.query_one(waiting, &[]).await.unwrap();
+            (row.get::<_, i64>(0) == 3).then_some(())
+        })
+        .await;
+        holder.batch_execute("ROLLBACK").await.unwrap();
+    };
+    let (told, ()) = tokio::join!(futures_util::future::join_all(asking), released);
+    for (told, (path, _)) in told.iter().zip(&asked) {
+        assert_eq!(told.json()["would"], "ACCEPT", "{path}");
     }
-    holder.batch_execute("ROLLBACK").await.unwrap();
+    let at_once = "SELECT FROM wallets FOR UPDATE NOWAIT; SELECT FROM markets FOR UPDATE NOWAIT";
+    holder.batch_execute(at_once).await.unwrap();
 }
 
 #[tokio::test]

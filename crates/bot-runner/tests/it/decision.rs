@@ -3,7 +3,7 @@
 use bot_runner::decision::{self, Action, Limits, Standing, Unusable, Waiting, decide};
 use bot_runner::persona::Fraction;
 use ledger_core::prediction::Direction;
-use ledger_core::{Confidence, Money};
+use ledger_core::{Confidence, Decimal8, Money};
 use llm::output::OutputError;
 use proptest::prelude::*;
 
@@ -217,6 +217,10 @@ fn any_money(units: std::ops::RangeInclusive<i64>) -> impl Strategy<Value = Mone
     units.prop_map(|units| Money::from_units(units).unwrap())
 }
 
+fn any_decimal(units: std::ops::RangeInclusive<i64>) -> impl Strategy<Value = Decimal8> {
+    units.prop_map(|units| Decimal8::from_units(units).unwrap())
+}
+
 fn any_standing() -> impl Strategy<Value = Standing> {
     let most = 999_999_999_999_999_999;
     (any_money(-most..=most), -5_i64..40, any_money(-most..=most)).prop_map(
@@ -233,8 +237,8 @@ fn any_limits() -> impl Strategy<Value = Limits> {
         any_money(1..=10_000_000_000),
         0_i64..40,
         any_money(0..=100_000_000_000),
-        any_money(1..=20_000_000),
-        any_money(1_000_000..=99_000_000),
+        any_decimal(1..=20_000_000),
+        any_decimal(1_000_000..=99_000_000),
     )
         .prop_map(
             |(stake_min, open_predictions_max, open_stake_max, fraction, confidence)| Limits {

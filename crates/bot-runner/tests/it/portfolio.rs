@@ -4,13 +4,17 @@ use arena_client::api_types::{Economy, Market};
 use bot_runner::decision::Unusable;
 use bot_runner::portfolio::{BETS_MAX, Pick, Purse, Stake, allot, read};
 use ledger_core::market::Side;
-use ledger_core::{Confidence, MarketId, Money};
+use ledger_core::{Confidence, Decimal8, MarketId, Money};
 use proptest::prelude::*;
 use uuid::Uuid;
 
 use crate::arena::{NEWS, QUESTION, RAIN, STARS, State, economy, market};
 
 fn money(text: &str) -> Money {
+    text.parse().unwrap()
+}
+
+fn decimal(text: &str) -> Decimal8 {
     text.parse().unwrap()
 }
 
@@ -120,7 +124,7 @@ fn one_market_is_bet_on_once() {
     let picks = vec![pick(1, "0.70"), pick(1, "0.80")];
     let bets = allot(picks, &purse("100"));
     assert_eq!(bets.len(), 1);
-    assert_eq!(bets[0].pick.confidence.decimal(), money("0.80"));
+    assert_eq!(bets[0].pick.confidence.decimal(), decimal("0.80"));
 }
 
 fn markets() -> Vec<Market> {
@@ -157,8 +161,8 @@ fn picks_are_found_by_number_or_id_and_others_are_none() {
     assert_eq!(
         found,
         [
-            (RAIN.to_owned(), Side::Yes, money("0.7")),
-            (STARS.to_owned(), Side::No, money("0.8")),
+            (RAIN.to_owned(), Side::Yes, decimal("0.7")),
+            (STARS.to_owned(), Side::No, decimal("0.8")),
             (NEWS.to_owned(), Side::No, Confidence::MAX),
         ]
     );
@@ -209,14 +213,18 @@ fn any_money(units: std::ops::RangeInclusive<i64>) -> impl Strategy<Value = Mone
     units.prop_map(|units| Money::from_units(units).unwrap())
 }
 
+fn any_confidence(units: std::ops::RangeInclusive<i64>) -> impl Strategy<Value = Confidence> {
+    units.prop_map(|units| Confidence::new(Decimal8::from_units(units).unwrap()).unwrap())
+}
+
 fn any_pick() -> impl Strategy<Value = Pick> {
-    let confidence = any_money(1_000_000..=99_000_000);
+    let confidence = any_confidence(1_000_000..=99_000_000);
     let room = any_money(0..=999_999_999_999_999_999);
     (0_u128..6, confidence, room, any::<bool>()).prop_map(|(number, confidence, room, is_yes)| {
         Pick {
             market: MarketId(Uuid::from_u128(number)),
             side: if is_yes { Side::Yes } else { Side::No },
-            confidence: Confidence::new(confidence).unwrap(),
+            confidence,
             room,
             reasoning: None,
         }
@@ -254,7 +262,7 @@ proptest! {
         prop_assert!(bets.is_empty() || total * 5 <= left);
         for Stake { pick, stake } in &bets {
             prop_assert!(*stake >= purse.stake_min && *stake <= pick.room);
-            prop_assert!(pick.confidence.decimal() > money("0.65"));
+            prop_assert!(pick.confidence.decimal() > decimal("0.65"));
             let share = i128::from(purse.balance.units())
                 * i128::from(pick.confidence.decimal().units()) * 15;
             let is_raised = *stake == purse.stake_min;
@@ -268,13 +276,13 @@ proptest! {
     #[test]
     fn a_sure_pick_of_somebody_with_money_is_bet_in_full(
         balance in any_money(1_000_000_000..=100_000_000_000),
-        confidence in any_money(65_000_001..=99_000_000),
+        confidence in any_confidence(65_000_001..=99_000_000),
     ) {
         let purse = Purse { balance, ..purse("5") };
         let mut pick = pick(1, "0.70");
-        pick.confidence = Confidence::new(confidence).unwrap();
+        pick.confidence = confidence;
         let bets = allot(vec![pick], &purse);
-        let exact = i128::from(balance.units()) * i128::from(confidence.units()) * 15 / 10_000_000_000;
+        let exact = i128::from(balance.units()) * i128::from(confidence.decimal().units()) * 15 / 10_000_000_000;
         prop_assert_eq!(bets.len(), 1);
         prop_assert_eq!(i128::from(bets[0].stake.units()), exact - exact % 1_000_000);
     }

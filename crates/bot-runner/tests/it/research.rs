@@ -21,7 +21,7 @@ fn an_answer_is_read_in_the_forms_that_models_write() {
     )
     .unwrap();
     assert_eq!(proposal.answer.as_str(), "25039021");
-    assert_eq!(proposal.confidence.decimal(), money("0.9"));
+    assert_eq!(proposal.confidence, "0.9".parse().unwrap());
     assert_eq!(proposal.reasoning.as_deref(), Some("a b"));
     assert!(!proposal.wants_lookup());
     for asks in ["true", "\"yes\"", "\"YES\""] {

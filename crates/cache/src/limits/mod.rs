@@ -51,6 +51,9 @@ static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| {
 impl Cache {
     /// Uses one of the limit's places, if one is left. `name` says what and whose, such as
     /// `grant:203.0.113.7`.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked, or not in time: see [`crate::CacheError`].
     pub async fn take(&self, name: &str, limit: Limit) -> CacheResult<Admission> {
         let key = self.limit_key(name);
         let millis = u64::try_from(limit.window.as_millis())
@@ -70,6 +73,9 @@ impl Cache {
     }
 
     /// Frees a place that was taken for something that then did not happen.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked, or not in time: see [`crate::CacheError`].
     pub async fn give_back(&self, name: &str) -> CacheResult<()> {
         let key = self.limit_key(name);
         self.invoke(&GIVE_BACK.key(&key)).await

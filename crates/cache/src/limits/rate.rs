@@ -149,6 +149,9 @@ static ADMIT: LazyLock<Script> = LazyLock::new(|| {
 
 impl Cache {
     /// Counts one use under each of these rates if all of them have room, else under none.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked, or not in time: see [`CacheError`].
     pub async fn admit(&self, uses: &[Use<'_>]) -> CacheResult<Verdict> {
         let verdicts = self.admit_each(&[uses]).await?;
         verdicts.first().copied().ok_or_else(no_such_answer)
@@ -156,6 +159,9 @@ impl Cache {
 
     /// [`Cache::admit`] for many requests at once, one after the other, answered in their order. Each
     /// has at least one use, and at most a few.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked, or not in time: see [`CacheError`].
     pub async fn admit_each(&self, requests: &[&[Use<'_>]]) -> CacheResult<Vec<Verdict>> {
         let mut admit = ADMIT.prepare_invoke();
         for uses in requests {

@@ -8,7 +8,7 @@ use ledger_core::{BotId, Timestamp};
 use tokio_postgres::Client;
 
 use super::Fault;
-use super::columns::{copy_out, int4, int8, malformed, money};
+use super::columns::{copy_out, decimal, int4, int8, malformed, money};
 use super::tally::{BetFacts, PredictionFacts, Tally, Worth};
 use super::verdicts::Verdicts;
 use crate::copy::{fields, numeric_units, timestamp_of};
@@ -208,7 +208,7 @@ pub(super) async fn load_positions(
                 .into_iter()
                 .find(|known| known.as_str() == status)
                 .ok_or_else(malformed)?,
-            brier: money(brier),
+            brier: decimal(brier),
         };
         let bot = expected.entry(bot_id).or_insert_with(Expected::unknown);
         bot.positions.add_prediction(&facts);
@@ -262,7 +262,7 @@ pub(super) async fn load_bets(
             payout: money(payout).unwrap_or_default(),
             minted: money(minted).unwrap_or_default(),
             burned: money(burned).unwrap_or_default(),
-            brier: money(brier),
+            brier: decimal(brier),
             state: state.parse().map_err(|_| malformed())?,
             lookup: lookup.map(|used| used == [1]),
         };

@@ -2,16 +2,21 @@
 //! against its evidence, each research answer against its commitment, each bet against the time at which
 //! bets closed, and each market that was called off against who called it off and when.
 
-use ledger_core::criteria::{Criteria, Times};
-use ledger_core::market::{BetState, MarketSource, MarketStatus, Resolution, Side, settle};
-use ledger_core::money::{Confidence, Outcome, Stake};
-use ledger_core::parimutuel::StakedBet;
-use ledger_core::research::{Answer, Nonce, commitment};
-use ledger_core::{BetId, BotId, Hash, MarketId, Money, Timestamp};
-use tokio_postgres::Client;
-use uuid::Uuid;
+mod rows;
 
-use super::columns::{copy_out, int8, malformed, money};
+use ledger_core::criteria::{Criteria, Times};
+use ledger_core::market::{BetState, MarketSource, MarketStatus, Resolution, settle};
+use ledger_core::money::{Outcome, Stake};
+use ledger_core::parimutuel::StakedBet;
+use ledger_core::research::{Answer, commitment};
+use ledger_core::{BotId, Decimal8, MarketId, Money, Timestamp};
+use tokio_postgres::Client;
+
+use self::rows::{
+    BET, BetRow, COLUMNS, MARKETS_WITH_BETS, MarketFacts, bet_of, market_id, market_of, outcomes,
+    text,
+};
+use super::columns::{copy_out, malformed};
 use super::verdicts::Verdicts;
 use super::{Derive, FAULTS_MAX, Fault};
 use crate::copy::{fields, timestamp_of};
@@ -26,40 +31,6 @@ pub(super) struct MarketsReport {
     pub(super) faults_total: u64,
     /// The first [`FAULTS_MAX`].
     pub(super) faults: Vec<Fault>,
-}
-
-/// Every market with its bets, one market after the other, so that memory holds one market's bets
-/// however many there are.
-const MARKETS_WITH_BETS: &str = "COPY ( \
-    SELECT m.id, m.source::text, m.status::text, m.bounty, m.bets, m.staked, m.outcome, m.paid, \
-           m.commitment, m.nonce, m.answer, e.side::text, \
-           m.bets_close_at, m.deadline, m.resolved_at, e.fetched_at, v.actor, m.rules, m.opens_at, \
-           b.id, b.bot_id, b.side::text, b.answer, b.stake, b.confidence, b.state::text, b.payout, \
-           b.minted, b.burned, b.brier, b.created_at, b.rules IS NULL \
-      FROM markets m \
-      LEFT JOIN evidence e ON e.market_id = m.id AND e.side IS NOT NULL \
-      LEFT JOIN (SELECT detail->>'market_id' AS market, min(actor) AS actor \
-                   FROM audit_log WHERE action = 'MARKET_VOID' GROUP BY 1) v ON v.market = m.id::text \
-      LEFT JOIN bets b ON b.market_id = m.id \
-     ORDER BY m.id, b.id) TO STDOUT (FORMAT binary)";
-
-/// What decided each market, once, with its bytes where they are to be read again.
-fn outcomes(derive: Option<Derive>) -> String {
-    // What was decided before rules were kept may have been read by another function, and from more of an
-    // answer than was kept of it. Since then the kept bytes alone decide, cut off or not.
-    let body = match derive {
-        Some(_) => "CASE WHEN m.rules IS NOT NULL THEN e.body END",
-        None => "NULL::bytea",
-    };
-    format!(
-        "COPY (SELECT m.id, m.source::text, m.criteria::text, m.opens_at, \
-                      m.bets_close_at, m.deadline, m.outcome, \
-                      e.fetched_at, \
-                      CASE WHEN e.truncated AND m.rules IS NULL THEN NULL \
-                           ELSE sha256(e.body) = e.sha256 END, {body} \
-                 FROM markets m JOIN evidence e ON e.market_id = m.id AND e.side IS NOT NULL \
-                WHERE m.status = 'RESOLVED' ORDER BY m.id) TO STDOUT (FORMAT binary)"
-    )
 }
 
 /// Audits all markets from the snapshot that `client` holds.
@@ -96,135 +67,6 @@ pub(super) async fn audit(
     })
     .await?;
     Ok(auditor.report)
-}
-
-/// A market's row, and what its evidence decided.
-struct MarketFacts {
-    source: Option<MarketSource>,
-    status: Option<MarketStatus>,
-    bounty: Money,
-    bets: i64,
-    staked: Money,
-    outcome: Option<String>,
-    paid: bool,
-    commitment: Option<Hash>,
-    nonce: Option<Nonce>,
-    answer: Option<Answer>,
-    decided: Option<Side>,
-    bets_close_at: Option<Timestamp>,
-    deadline: Option<Timestamp>,
-    resolved_at: Option<Timestamp>,
-    /// When the deciding bytes were fetched.
-    fetched_at: Option<Timestamp>,
-    /// Who called it off, by the audit log.
-    voided_by: Option<String>,
-    /// How long its source had, by the rules that it names.
-    patience_seconds: Option<i64>,
-    opens_at: Option<Timestamp>,
-    names_rules: bool,
-}
-
-struct BetRow {
-    id: BetId,
-    bot_id: BotId,
-    side: Option<Side>,
-    answer: Option<String>,
-    stake: Money,
-    confidence: Option<Confidence>,
-    state: Option<BetState>,
-    payout: Money,
-    minted: Money,
-    burned: Money,
-    brier: Option<Money>,
-    created_at: Option<Timestamp>,
-    names_rules: bool,
-}
-
-fn text(raw: Option<&[u8]>) -> Option<String> {
-    raw.map(|bytes| String::from_utf8_lossy(bytes).into_owned())
-}
-
-fn market_id(raw: Option<&[u8]>) -> DbResult<MarketId> {
-    let bytes = raw.and_then(|raw| Uuid::from_slice(raw).ok());
-    bytes.map(MarketId).ok_or_else(malformed)
-}
-
-/// In a row, and where the bet begins among them.
-const COLUMNS: usize = 32;
-const BET: usize = 19;
-
-type Columns<'a> = [Option<&'a [u8]>; COLUMNS];
-
-fn market_of(columns: &Columns<'_>, verdicts: &Verdicts) -> MarketFacts {
-    let [
-        _,
-        source,
-        status,
-        bounty,
-        bets,
-        staked,
-        outcome,
-        paid,
-        committed,
-        nonce,
-        answer,
-        ..,
-    ] = *columns;
-    MarketFacts {
-        source: text(source).and_then(|label| label.parse().ok()),
-        status: text(status).and_then(|label| label.parse().ok()),
-        bounty: money(bounty).unwrap_or_default(),
-        bets: int8(bets).unwrap_or(-1),
-        staked: money(staked).unwrap_or_default(),
-        outcome: text(outcome),
-        paid: paid == Some(&[1]),
-        commitment: committed.and_then(Hash::from_slice),
-        nonce: nonce.and_then(|raw| raw.try_into().ok()).map(Nonce),
-        answer: text(answer).and_then(|answer| answer.parse().ok()),
-        decided: text(columns[11]).and_then(|side| side.parse().ok()),
-        bets_close_at: columns[12].and_then(timestamp_of),
-        deadline: columns[13].and_then(timestamp_of),
-        resolved_at: columns[14].and_then(timestamp_of),
-        fetched_at: columns[15].and_then(timestamp_of),
-        voided_by: text(columns[16]),
-        patience_seconds: columns[17].and_then(|rules| verdicts.patience_of(rules)),
-        opens_at: columns[18].and_then(timestamp_of),
-        names_rules: columns[17].is_some(),
-    }
-}
-
-fn bet_of(columns: &Columns<'_>) -> DbResult<BetRow> {
-    let [
-        ..,
-        id,
-        bot_id,
-        side,
-        answer,
-        stake,
-        confidence,
-        state,
-        payout,
-        minted,
-        burned,
-        brier,
-        created_at,
-        nameless,
-    ] = *columns;
-    Ok(BetRow {
-        id: BetId(int8(id).ok_or_else(malformed)?),
-        bot_id: BotId(int8(bot_id).ok_or_else(malformed)?),
-        side: text(side).and_then(|side| side.parse().ok()),
-        answer: text(answer),
-        stake: money(stake).unwrap_or_default(),
-        confidence: money(confidence).and_then(|value| Confidence::new(value).ok()),
-        state: text(state).and_then(|state| state.parse().ok()),
-        payout: money(payout).unwrap_or_default(),
-        minted: money(minted).unwrap_or_default(),
-        burned: money(burned).unwrap_or_default(),
-        brier: money(brier),
-        created_at: created_at.and_then(timestamp_of),
-        names_rules: nameless == Some(&[0]),
-    })
 }
 
 struct Auditor {
@@ -554,7 +396,7 @@ impl Auditor {
     }
 }
 
-type Ending = (Option<BetState>, Money, Money, Money, Option<Money>);
+type Ending = (Option<BetState>, Money, Money, Money, Option<Decimal8>);
 
 /// How an answer must have ended: state, payout, minted, burned, Brier score.
 fn judged(bet: &BetRow, bounty: Money, right: bool) -> Ending {

@@ -6,7 +6,7 @@
 use ledger_core::entry_types::{EntryType, House, Position, Total};
 use ledger_core::market::BetState;
 use ledger_core::prediction::PredictionStatus;
-use ledger_core::{Entry, Money};
+use ledger_core::{Decimal8, Entry, Money};
 use sha2::{Digest, Sha256};
 
 /// One side's view of a bot's positions and of what the house gave and took.
@@ -48,7 +48,7 @@ pub(super) struct Worth {
 }
 
 impl Worth {
-    fn add(&mut self, stake: i128, payout: i128, bounty: i128, brier: Option<Money>, won: bool) {
+    fn add(&mut self, stake: i128, payout: i128, bounty: i128, brier: Option<Decimal8>, won: bool) {
         self.settled += 1;
         self.won += i128::from(won);
         self.payouts += payout;
@@ -187,7 +187,7 @@ pub(super) struct PredictionFacts {
     pub(super) wager: Money,
     pub(super) payout: Money,
     pub(super) status: PredictionStatus,
-    pub(super) brier: Option<Money>,
+    pub(super) brier: Option<Decimal8>,
 }
 
 /// The row of a bet or an answer, as far as the chain must match it.
@@ -199,7 +199,7 @@ pub(super) struct BetFacts {
     pub(super) payout: Money,
     pub(super) minted: Money,
     pub(super) burned: Money,
-    pub(super) brier: Option<Money>,
+    pub(super) brier: Option<Decimal8>,
     pub(super) state: BetState,
     /// Of an answer: whether it used the lookup tool. `None` for a bet.
     pub(super) lookup: Option<bool>,

@@ -8,7 +8,7 @@ use ledger_core::{Entry, Money};
 use serde_json::json;
 
 use super::{BotProfile, BotRef, find, hold_cycle_boundary, latest_cycle};
-use crate::audit_log::{self, AuditRow};
+use crate::audit_log;
 use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::Remember;
@@ -29,6 +29,10 @@ pub struct OperatorAct {
 }
 
 /// Brings a dead bot back: `REVIVE` entry, status ALIVE, post, audit row, in one transaction.
+///
+/// # Errors
+/// [`DbError::Refused`] for a bot that is not dead, and for an amount that is none; [`DbError::NotFound`] for a
+/// bot that is none. Then nothing was written. Otherwise see [`DbError`].
 pub async fn revive(
     conn: &mut Connection,
     bot: &BotRef,
@@ -62,6 +66,10 @@ pub async fn revive(
 }
 
 /// Takes a bot out for good: `RETIRED` entry, status RETIRED, post, audit row, in one transaction.
+///
+/// # Errors
+/// [`DbError::Refused`] for a bot that is retired; [`DbError::NotFound`] for one that is none. Then nothing was
+/// written. Otherwise see [`DbError`].
 pub async fn retire(
     conn: &mut Connection,
     bot: &BotRef,
@@ -103,14 +111,7 @@ async fn conclude(
     drafts.push(post.event());
     posts::write(conn, &[post]).await?;
     events::write(conn, &drafts).await?;
-    let row = AuditRow {
-        actor,
-        action,
-        bot_id: Some(entry.bot_id),
-        observation_id: None,
-        detail,
-    };
-    audit_log::write(conn, row).await?;
+    audit_log::write(conn, actor, action, Some(entry.bot_id), detail).await?;
     totals::add_attention(conn, entry.bot_id, Attention::Intervention).await?;
     let profile = find(conn, &BotRef::Id(entry.bot_id)).await?;
     Ok(OperatorAct { profile, entry })

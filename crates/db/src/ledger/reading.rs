@@ -1,12 +1,12 @@
-//! Reading the journal: pages of entries, and a chain checked from its entries.
+//! Reading one bot's chain: pages of its entries, and a check of all of them.
 
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Bytea, Numeric, Timestamptz};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use ledger_core::chain::{ChainFault, ChainVerifier, FaultyField, Head};
-use ledger_core::{BotId, Entry, Hash, Money, Reference, Timestamp};
+use ledger_core::{BotId, Entry, Hash, Money, Reference};
 
 use crate::PAGE_MAX;
 use crate::error::{DbError, DbResult};
@@ -16,7 +16,7 @@ use crate::sql::{SqlEntryType, SqlMoney};
 
 #[derive(Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = ledger, check_for_backend(Pg))]
-struct EntryRow {
+pub(super) struct EntryRow {
     bot_id: i64,
     sequence: i64,
     entry_type: SqlEntryType,
@@ -48,11 +48,14 @@ impl TryFrom<EntryRow> for Entry {
     }
 }
 
-fn entries_of(rows: Vec<EntryRow>) -> DbResult<Vec<Entry>> {
+pub(super) fn entries_of(rows: Vec<EntryRow>) -> DbResult<Vec<Entry>> {
     rows.into_iter().map(Entry::try_from).collect()
 }
 
 /// One bot's entries, newest first, below `before` where given.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn page(
     conn: &mut Connection,
     bot_id: BotId,
@@ -68,186 +71,6 @@ pub async fn page(
         .load(conn)
         .await?;
     entries_of(rows)
-}
-
-/// A place in the whole journal, newest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JournalPosition {
-    pub recorded_at: Timestamp,
-    pub bot_id: BotId,
-    pub sequence: i64,
-}
-
-impl JournalPosition {
-    /// Behind every entry of this instant and later ones.
-    const fn before(recorded_at: Timestamp) -> JournalPosition {
-        JournalPosition {
-            recorded_at,
-            bot_id: BotId(i64::MIN),
-            sequence: 0,
-        }
-    }
-
-    #[must_use]
-    pub const fn of(entry: &Entry) -> JournalPosition {
-        JournalPosition {
-            recorded_at: entry.recorded_at,
-            bot_id: entry.bot_id,
-            sequence: entry.sequence,
-        }
-    }
-}
-
-/// Everybody's entries, newest first, behind `after` where given.
-///
-/// The journal has no index in order of time, only a BRIN. Rows are sought in slices of time, each behind
-/// the last: a slice that holds little makes the next one longer, and one that holds too much is cut.
-/// So a page costs what it shows, however long nothing happened and however much happened before that.
-pub async fn journal(
-    conn: &mut Connection,
-    after: Option<JournalPosition>,
-    limit: i64,
-) -> DbResult<Vec<Entry>> {
-    use crate::schema::bots::dsl;
-    let limit = limit.clamp(1, PAGE_MAX);
-    let oldest: Option<DateTime<Utc>> = dsl::bots
-        .order(dsl::id)
-        .select(dsl::created_at)
-        .first(conn)
-        .await
-        .optional()?;
-    let Some(oldest) = oldest.map(Timestamp::from) else {
-        return Ok(Vec::new());
-    };
-    // One second of slack: a first entry's time may lie before its bot's.
-    let oldest = oldest.plus_seconds(-1);
-    let slice = match after {
-        Some(position) => Slice::of(position.recorded_at, position),
-        // Reaches into the future: a clock that was set back hides nothing.
-        None => {
-            let now = crate::now(conn).await?;
-            Slice::of(now, JournalPosition::before(now.plus_seconds(YEAR_SECONDS)))
-        }
-    };
-    conn.transaction::<_, DbError, _>(async |conn| {
-        // Whatever the statistics say: another scan than the BRIN's would begin with the oldest entries.
-        diesel::sql_query(
-            "SELECT set_config(name, 'off', true) FROM UNNEST(ARRAY['enable_seqscan', \
-                'enable_indexscan', 'enable_indexonlyscan']) AS s (name)",
-        )
-        .execute(conn)
-        .await?;
-        newest_entries(conn, slice, oldest, limit).await
-    })
-    .await
-}
-
-const YEAR_SECONDS: i64 = 366 * 24 * 60 * 60;
-/// The first slice of time that is looked into.
-const FIRST_SLICE_MICROS: i64 = 2_000_000;
-/// Entries that a slice may hold; one that holds more is cut. More than a transaction of the ticker
-/// records at one instant.
-const SLICE_MAX: i64 = 2_000;
-
-async fn newest_entries(
-    conn: &mut Connection,
-    mut slice: Slice,
-    oldest: Timestamp,
-    limit: i64,
-) -> DbResult<Vec<Entry>> {
-    let mut found: Vec<Entry> = Vec::new();
-    loop {
-        let wanted = limit - i64::try_from(found.len()).unwrap_or(limit);
-        let from = slice.from(oldest);
-        match slice.read(conn, from, wanted).await? {
-            None => slice.micros = (slice.micros / 4).max(1),
-            Some(entries) => {
-                let few = i64::try_from(entries.len()).is_ok_and(|count| count * 4 < wanted);
-                let factor = if few { 4 } else { 1 };
-                found.extend(entries);
-                let enough = i64::try_from(found.len()).is_ok_and(|count| count >= limit);
-                if enough || from <= oldest {
-                    return Ok(found);
-                }
-                slice = Slice {
-                    until: from,
-                    micros: slice.micros.saturating_mul(factor),
-                    below: JournalPosition::before(from),
-                };
-            }
-        }
-    }
-}
-
-/// A stretch of time that entries are sought in.
-struct Slice {
-    until: Timestamp,
-    micros: i64,
-    /// Entries in it lie behind this position.
-    below: JournalPosition,
-}
-
-#[derive(QueryableByName)]
-struct SliceRow {
-    #[diesel(embed)]
-    entry: EntryRow,
-    #[diesel(sql_type = BigInt)]
-    held: i64,
-}
-
-impl Slice {
-    fn of(until: Timestamp, below: JournalPosition) -> Slice {
-        Slice {
-            until,
-            micros: FIRST_SLICE_MICROS,
-            below,
-        }
-    }
-
-    fn from(&self, oldest: Timestamp) -> Timestamp {
-        let micros = self.until.micros().saturating_sub(self.micros);
-        Timestamp::from_micros(micros).map_or(oldest, |from| from.max(oldest))
-    }
-
-    /// Its newest entries, at most `limit`; `None` if it holds too many to look through.
-    async fn read(
-        &self,
-        conn: &mut Connection,
-        from: Timestamp,
-        limit: i64,
-    ) -> DbResult<Option<Vec<Entry>>> {
-        // One instant cannot be cut: all of it is read.
-        let at_most = if self.micros > 1 {
-            SLICE_MAX
-        } else {
-            i64::MAX - 1
-        };
-        let below = self.below;
-        let rows: Vec<SliceRow> = diesel::sql_query(
-            "WITH slice AS MATERIALIZED (SELECT * FROM ledger \
-                 WHERE recorded_at >= $1 AND recorded_at <= $2 \
-                   AND (recorded_at, bot_id, sequence) < ($2, $3, $4) \
-                 LIMIT $5) \
-             SELECT *, (SELECT count(*) FROM slice) AS held FROM slice \
-              ORDER BY recorded_at DESC, bot_id DESC, sequence DESC LIMIT $6",
-        )
-        .bind::<Timestamptz, _>(from.datetime())
-        .bind::<Timestamptz, _>(below.recorded_at.datetime())
-        .bind::<BigInt, _>(below.bot_id.0)
-        .bind::<BigInt, _>(below.sequence)
-        .bind::<BigInt, _>(at_most + 1)
-        .bind::<BigInt, _>(limit)
-        .load(conn)
-        .await?;
-        if rows
-            .as_slice()
-            .first()
-            .is_some_and(|row| row.held > at_most)
-        {
-            return Ok(None);
-        }
-        entries_of(rows.into_iter().map(|row| row.entry).collect()).map(Some)
-    }
 }
 
 /// How far a bot's chain was checked.
@@ -276,6 +99,10 @@ pub const VERIFY_BATCH: i64 = 5_000;
 ///
 /// Each call gets further or is the last one: where no entry is left to read, the chain ends, whatever the
 /// wallet says.
+///
+/// # Errors
+/// [`DbError::NotFound`] for a bot that is none. A fault in the chain is an answer and no error. Otherwise see
+/// [`DbError`].
 pub async fn verify_on(conn: &mut Connection, bot_id: BotId) -> DbResult<Verification> {
     // Before the wallet is read: another process may get further meanwhile.
     let kept = kept_head(conn, bot_id).await?;
@@ -330,6 +157,9 @@ fn beyond_the_wallet(head: &Head, wallet: &WalletHead) -> Option<ChainFault> {
 }
 
 /// How far a chain was verified before. Nothing is checked.
+///
+/// # Errors
+/// [`DbError::NotFound`] for a bot that is none. Otherwise see [`DbError`].
 pub async fn verified(conn: &mut Connection, bot_id: BotId) -> DbResult<Verification> {
     let kept = kept_head(conn, bot_id).await?;
     let wallet = wallet_head(conn, bot_id).await?;

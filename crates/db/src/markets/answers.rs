@@ -8,12 +8,12 @@ use ledger_core::market::{BetState, MarketStatus, Taking};
 use ledger_core::money::{Confidence, Outcome};
 use ledger_core::post::Draft;
 use ledger_core::research::{Answer, commitment};
-use ledger_core::{BotId, CycleNumber, Hash, MarketId, Money, Refusal, Timestamp};
+use ledger_core::{BotId, CycleNumber, Decimal8, Hash, MarketId, Money, Refusal, Timestamp};
 use serde_json::json;
 
 use super::bets::markets_with_a_bet;
 use super::{Market, lock_markets, no_earlier_than_its_rows};
-use crate::audit_log::{self, AuditRow};
+use crate::audit_log;
 use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::Remember;
@@ -23,7 +23,7 @@ use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::rules::keep;
 use crate::schema::{bets, markets};
-use crate::sql::{SqlBetState, SqlMarketStatus, SqlMoney};
+use crate::sql::{SqlBetState, SqlDecimal, SqlMarketStatus, SqlMoney};
 use crate::totals::{self, End, Ended};
 use crate::tx;
 use crate::usage::{self, Usage};
@@ -53,6 +53,10 @@ pub struct Judged {
 /// Takes an answer: stake, fee, verdict, payout or loss, and where it is right the market's end, in
 /// one transaction. The market's row is held throughout, so of two right answers the first to get
 /// it is paid and the second finds the market resolved.
+///
+/// # Errors
+/// [`DbError::Refused`] by a rule: the market, the bot or the arena takes no answer, or the bot cannot pay for
+/// it. [`DbError::NotFound`] for a bot that is none. Then nothing was written. Otherwise see [`DbError`].
 pub async fn answer(
     conn: &mut Connection,
     new: &NewAnswer,
@@ -60,16 +64,25 @@ pub async fn answer(
     hook: Option<&Remember<'_, Judged>>,
 ) -> DbResult<Judged> {
     tx::run(conn, hook, async |conn| {
-        let judged = carry_out(conn, new, rules).await?;
-        Ok(judged)
+        answer_in(conn, new, rules, Comparison::Made).await
     })
     .await
 }
 
-async fn carry_out(
+/// Whether an answer is compared with the commitment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    Made,
+    /// A dry run: what it says must not depend on the secret, so every answer counts as wrong.
+    LeftOut,
+}
+
+/// [`answer`] in the caller's transaction.
+pub(crate) async fn answer_in(
     conn: &mut Connection,
     new: &NewAnswer,
     rules: &EconomyRules,
+    comparison: Comparison,
 ) -> DbResult<Judged> {
     let id = new.market_id;
     let market = lock_markets(conn, &[id]).await?.pop();
@@ -79,8 +92,9 @@ async fn carry_out(
     let research = market.research.as_ref();
     let research = research.ok_or_else(|| DbError::corrupt(format!("market {id} is open")))?;
     // Recomputed, not compared with the kept answer: what was published is what decides.
-    let said = commitment(id, &research.nonce, &new.answer);
-    let result = if said == research.commitment {
+    let is_right = comparison == Comparison::Made
+        && commitment(id, &research.nonce, &new.answer) == research.commitment;
+    let result = if is_right {
         AnswerResult::Correct
     } else {
         AnswerResult::Wrong
@@ -93,14 +107,14 @@ async fn carry_out(
         return Err(DbError::corrupt("an answer without entries"));
     };
     let at = last.recorded_at;
-    let row = AuditRow {
-        actor: &format!("bot:{}", new.bot_id),
-        action: "ANSWER",
-        bot_id: Some(new.bot_id),
-        observation_id: None,
-        detail: json!({ "market_id": id, "result": result }),
-    };
-    let action_id = audit_log::write(conn, row).await?;
+    let action_id = audit_log::write(
+        conn,
+        &format!("bot:{}", new.bot_id),
+        "ANSWER",
+        Some(new.bot_id),
+        json!({ "market_id": id, "result": result }),
+    )
+    .await?;
     let digest = keep(conn, rules).await?;
     insert(conn, new, &attempt, result, (tick, digest), at).await?;
     resolve(conn, &mut market, new, result, at).await?;
@@ -122,7 +136,7 @@ async fn carry_out(
 }
 
 /// Whether this bot may answer this question now, whatever it says.
-pub(super) async fn admit(
+async fn admit(
     conn: &mut Connection,
     new: &NewAnswer,
     market: &Market,
@@ -181,7 +195,7 @@ async fn insert(
             bets::cycle.eq(tick.0),
             bets::rules.eq(&rules.0[..]),
             bets::stake.eq(SqlMoney(attempt.stake)),
-            bets::confidence.eq(SqlMoney(new.confidence.decimal())),
+            bets::confidence.eq(SqlDecimal(new.confidence.decimal())),
             bets::reasoning.eq(&new.reasoning),
             bets::state.eq(SqlBetState(state)),
             bets::created_at.eq(at.datetime()),
@@ -189,14 +203,14 @@ async fn insert(
             bets::payout.eq(SqlMoney(attempt.payout)),
             bets::minted.eq(SqlMoney(minted)),
             bets::burned.eq(SqlMoney(burned)),
-            bets::brier.eq(SqlMoney(brier(new, result))),
+            bets::brier.eq(SqlDecimal(brier(new, result))),
         ))
         .execute(conn)
         .await?;
     Ok(())
 }
 
-fn brier(new: &NewAnswer, result: AnswerResult) -> Money {
+fn brier(new: &NewAnswer, result: AnswerResult) -> Decimal8 {
     new.confidence.brier(match result {
         AnswerResult::Correct => Outcome::Happened,
         AnswerResult::Wrong => Outcome::DidNotHappen,

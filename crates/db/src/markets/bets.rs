@@ -13,7 +13,7 @@ use ledger_core::{BetId, BotId, Hash, MarketId, Money, Refusal, Timestamp};
 use serde_json::json;
 
 use super::{Bet, Market, lock_markets};
-use crate::audit_log::{self, AuditRow};
+use crate::audit_log;
 use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::Remember;
@@ -23,7 +23,7 @@ use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::rules::keep;
 use crate::schema::bets;
-use crate::sql::{SqlMoney, statement};
+use crate::sql::{SqlDecimal, SqlMoney, statement};
 use crate::tx;
 use crate::usage::{self, Usage};
 
@@ -47,7 +47,7 @@ pub struct Slip {
 }
 
 impl Slip {
-    pub(super) fn markets(&self) -> Vec<MarketId> {
+    fn markets(&self) -> Vec<MarketId> {
         self.bets.iter().map(|bet| bet.market_id).collect()
     }
 }
@@ -62,20 +62,21 @@ pub struct BetsPlaced {
 }
 
 /// Places all bets of a slip: entries, bets, posts, audit row and events, in one transaction.
+///
+/// # Errors
+/// [`DbError::Refused`] by a rule, for any of the bets; [`DbError::NotFound`] for a bot that is none. Then
+/// nothing was written. Otherwise see [`DbError`].
 pub async fn place(
     conn: &mut Connection,
     slip: &Slip,
     rules: &EconomyRules,
     hook: Option<&Remember<'_, BetsPlaced>>,
 ) -> DbResult<BetsPlaced> {
-    tx::run(conn, hook, async |conn| {
-        let placed = carry_out(conn, slip, rules).await?;
-        Ok(placed)
-    })
-    .await
+    tx::run(conn, hook, async |conn| place_in(conn, slip, rules).await).await
 }
 
-async fn carry_out(
+/// [`place`] in the caller's transaction.
+pub(crate) async fn place_in(
     conn: &mut Connection,
     slip: &Slip,
     rules: &EconomyRules,
@@ -84,7 +85,11 @@ async fn carry_out(
     let locked = ledger::lock(conn, WhilePaused::Refuse, slip.bot_id).await?;
     let now = locked.now;
     let wallet = locked.wallet.clone();
-    let movements = judge(conn, slip, &mut markets, wallet, now, rules).await?;
+    economy::alive(&wallet)?;
+    let there = markets_with_a_bet(conn, slip.bot_id, &slip.markets()).await?;
+    // What is placed has its entry's time, which is the wallet's last where a clock was set back.
+    let at = wallet.head.next_at(now);
+    let movements = decide(slip, &mut markets, &there, wallet, at, rules)?;
     let sealed = ledger::append_all(conn, vec![(locked, movements)], Cause::Action).await?;
     let at = sealed.entries.last().map_or(now, |entry| entry.recorded_at);
     let wallet = sealed
@@ -95,14 +100,14 @@ async fn carry_out(
     let placed = insert(conn, slip, at, digest).await?;
     count(conn, slip).await?;
     let detail = json!({ "bets": placed.iter().map(|bet| bet.id).collect::<Vec<_>>() });
-    let row = AuditRow {
-        actor: &format!("bot:{}", slip.bot_id),
-        action: "BET",
-        bot_id: Some(slip.bot_id),
-        observation_id: None,
+    let action_id = audit_log::write(
+        conn,
+        &format!("bot:{}", slip.bot_id),
+        "BET",
+        Some(slip.bot_id),
         detail,
-    };
-    let action_id = audit_log::write(conn, row).await?;
+    )
+    .await?;
     if let Some(usage) = &slip.usage {
         usage::record_action(conn, action_id, usage, wallet, rules.enforcement, at).await?;
     }
@@ -113,22 +118,6 @@ async fn carry_out(
         bets: placed,
         new_balance,
     })
-}
-
-/// Asks the rules about a slip, on its markets and its wallet as they are now.
-pub(super) async fn judge(
-    conn: &mut Connection,
-    slip: &Slip,
-    markets: &mut [Market],
-    wallet: Wallet,
-    now: Timestamp,
-    rules: &EconomyRules,
-) -> DbResult<Vec<Movement>> {
-    economy::alive(&wallet)?;
-    // What is placed has its entry's time, which is the wallet's last where a clock was set back.
-    let now = wallet.head.next_at(now);
-    let there = markets_with_a_bet(conn, slip.bot_id, &slip.markets()).await?;
-    Ok(decide(slip, markets, &there, wallet, now, rules)?)
 }
 
 /// Decides one bet after the other, each on what the ones before leave of the balance. Moves the
@@ -186,7 +175,7 @@ statement! {
         market_id: Vec<uuid::Uuid> as Array<Uuid>,
         side: Vec<&'static str> as Array<Text>,
         stake: Vec<SqlMoney> as Array<Numeric>,
-        confidence: Vec<SqlMoney> as Array<Numeric>,
+        confidence: Vec<SqlDecimal> as Array<Numeric>,
         reasoning: Vec<&'a str> as Array<Text>,
     } returns (BigInt, Uuid) =
     "INSERT INTO bets (bot_id, created_at, rules, market_id, side, stake, confidence, reasoning) \
@@ -210,7 +199,7 @@ async fn insert(
         side: each().map(|bet| bet.side.as_str()).collect(),
         stake: each().map(|bet| SqlMoney(bet.stake.money())).collect(),
         confidence: each()
-            .map(|bet| SqlMoney(bet.confidence.decimal()))
+            .map(|bet| SqlDecimal(bet.confidence.decimal()))
             .collect(),
         reasoning: each().map(|bet| bet.reasoning.as_str()).collect(),
     };

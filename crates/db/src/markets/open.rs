@@ -11,7 +11,7 @@ use ledger_core::{Hash, MarketId, Money, Refusal, Timestamp};
 use serde_json::json;
 
 use super::{Market, NewEvidence, find, keep_evidence};
-use crate::audit_log::{self, AuditRow};
+use crate::audit_log;
 use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::Remember;
@@ -69,6 +69,9 @@ pub struct Board {
 }
 
 /// Looks at the board.
+///
+/// # Errors
+/// When Postgres cannot be asked: see [`DbError`].
 pub async fn board(conn: &mut Connection) -> DbResult<Board> {
     let subjects: Vec<SubjectRow> = diesel::sql_query(
         "SELECT source, subject FROM markets WHERE status IN ('OPEN', 'LOCKED') \
@@ -158,6 +161,11 @@ async fn bounties_of_the_hour(conn: &mut Connection) -> DbResult<Bounties> {
 }
 
 /// Opens a market with its evidence and an audit row, in one transaction.
+///
+/// # Errors
+/// [`DbError::Refused`] without a place, budget or time for it, and where another market asks the same;
+/// [`Conflict::MarketExists`](crate::error::Conflict::MarketExists) for an id that is taken. Then nothing was
+/// written. Otherwise see [`DbError`].
 pub async fn open(
     conn: &mut Connection,
     new: &NewMarket<'_>,
@@ -188,14 +196,14 @@ pub async fn open(
             Opener::Maker => "oracle".to_owned(),
             Opener::Operator(who) => who.to_string(),
         };
-        let row = AuditRow {
-            actor: &operator,
-            action: "MARKET_OPEN",
-            bot_id: None,
-            observation_id: None,
-            detail: json!({ "market_id": new.id, "bounty": new.bounty }),
-        };
-        audit_log::write(conn, row).await?;
+        audit_log::write(
+            conn,
+            &operator,
+            "MARKET_OPEN",
+            None,
+            json!({ "market_id": new.id, "bounty": new.bounty }),
+        )
+        .await?;
         events::write(conn, &[market.event()]).await?;
         Ok(market)
     })

@@ -1,25 +1,23 @@
-//! How a market ends: locked at its deadline, decided by evidence, paid once.
+//! How a market ends: decided by evidence, or called off, and paid once.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, Numeric, Text, Timestamptz, Untyped};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use futures_util::future::{join, join4};
 use ledger_core::NewEvent;
 use ledger_core::economy::{self, EconomyRules, Movement, Operator};
-use ledger_core::market::{
-    self, BetState, MarketSettlement, MarketSource, MarketStatus, Resolution, Side, retry_seconds,
-};
+use ledger_core::market::{self, BetState, MarketSettlement, MarketStatus, Resolution, Side};
 use ledger_core::money::{Confidence, Stake};
 use ledger_core::parimutuel::StakedBet;
 use ledger_core::post::Draft;
 use ledger_core::{BetId, BotId, BotStatus, MarketId, Refusal, Timestamp};
 use serde_json::json;
 
-use super::{Finding, Market, MarketRow, NewEvidence, keep_evidence, locked_market};
-use crate::audit_log::{self, AuditRow};
+use super::{Market, asked, locked_market};
+use crate::audit_log;
 use crate::error::{DbError, DbResult, first_cause};
 use crate::events;
 use crate::idempotency::Remember;
@@ -28,209 +26,9 @@ use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::schema::{bets, evidence, markets};
-use crate::sql::{SqlMarketSource, SqlMarketStatus, SqlMoney, SqlSide, statement};
+use crate::sql::{SqlDecimal, SqlMarketStatus, SqlMoney, SqlSide, statement};
 use crate::totals::{self, End, Ended};
 use crate::tx;
-
-/// The most markets that one call of [`lock_due`] or [`expire_due`] closes.
-const CLOSE_MAX: i64 = 200;
-
-/// Locks markets whose deadline has come: no bet can be placed any more. Committed before anybody
-/// reads who has bet.
-pub async fn lock_due(conn: &mut Connection) -> DbResult<Vec<MarketId>> {
-    pass_deadline(conn, "source <> 'RESEARCH'", MarketStatus::Locked).await
-}
-
-/// Ends research that nobody solved by its deadline. Its stakes fell to the house as they were lost.
-/// During a pause time stands still for it: only what had ended before the pause ends.
-pub async fn expire_due(conn: &mut Connection) -> DbResult<Vec<MarketId>> {
-    const WHICH: &str = "source = 'RESEARCH' AND deadline <= coalesce(paused_at, 'infinity') \
-         AND deadline <= coalesce((SELECT p.paused_at FROM arena_pause p), 'infinity')";
-    pass_deadline(conn, WHICH, MarketStatus::Expired).await
-}
-
-async fn pass_deadline(
-    conn: &mut Connection,
-    which: &'static str,
-    status: MarketStatus,
-) -> DbResult<Vec<MarketId>> {
-    conn.transaction::<_, DbError, _>(async |conn| {
-        // As an array, and then locked in the order of ids: in that order alone, Postgres may look through
-        // all markets for those that are due.
-        let due = diesel::dsl::sql::<diesel::sql_types::Bool>(
-            "status = 'OPEN' AND id = ANY (ARRAY(SELECT id FROM markets \
-                WHERE status = 'OPEN' AND deadline <= (SELECT clock_timestamp()) AND ",
-        )
-        .sql(which)
-        .sql(" ORDER BY deadline LIMIT ")
-        .bind::<BigInt, _>(CLOSE_MAX)
-        .sql("))");
-        let rows: Vec<MarketRow> = markets::table
-            .filter(due)
-            .order(markets::id)
-            .select(MarketRow::as_select())
-            .for_update()
-            .load(conn)
-            .await?;
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let now = crate::now(conn).await?;
-        let ids: Vec<uuid::Uuid> = rows.iter().map(|row| row.id).collect();
-        let resolved_at = status.is_settled().then_some(now.datetime());
-        diesel::update(markets::table.filter(markets::id.eq_any(&ids)))
-            .set((
-                markets::status.eq(SqlMarketStatus(status)),
-                markets::resolved_at.eq(resolved_at),
-            ))
-            .execute(conn)
-            .await?;
-        // One that cannot be read holds up no other: it is closed like them, and told of by whoever
-        // has to settle it.
-        let readable = rows
-            .into_iter()
-            .filter_map(|row| Market::try_from(row).ok());
-        let drafts: Vec<NewEvent> = readable
-            .map(|market| Market { status, ..market }.event())
-            .collect();
-        events::write(conn, &drafts).await?;
-        Ok(ids.into_iter().map(MarketId).collect())
-    })
-    .await
-}
-
-/// Locked markets whose next fetch is due, the longest waiting first, at most `limit`. Those of
-/// sources that may not be asked now are left out, so that they hold up nobody. Those that only a pause
-/// keeps from being settled are left out as well; those that are paused and still undecided are due, so
-/// that what decides them is read in time.
-pub async fn due(
-    conn: &mut Connection,
-    silent: &[MarketSource],
-    limit: i64,
-) -> DbResult<Vec<MarketId>> {
-    let silent: Vec<SqlMarketSource> = silent.iter().copied().map(SqlMarketSource).collect();
-    let ids: Vec<uuid::Uuid> = markets::table
-        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
-            "status = 'LOCKED'",
-        ))
-        .filter(markets::next_try_at.le(crate::sql::clock()))
-        .filter(markets::source.ne_all(silent))
-        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
-            "(paused_at IS NULL AND NOT EXISTS (SELECT FROM arena_pause) OR NOT EXISTS \
-              (SELECT FROM evidence e WHERE e.market_id = markets.id AND e.side IS NOT NULL))",
-        ))
-        .order((markets::next_try_at, markets::id))
-        .limit(limit)
-        .select(markets::id)
-        .load(conn)
-        .await?;
-    Ok(ids.into_iter().map(MarketId).collect())
-}
-
-/// A market is not void for the silence of its source before it was itself asked so often.
-pub const ASKED_MIN: i64 = 10;
-
-/// More time than this between two questions counts as this: nobody asked, or nobody was allowed to.
-/// Twice the longest pause after a failure.
-pub const ASKED_GAP_MAX_SECONDS: i64 = 2 * market::RETRY_MAX_SECONDS;
-
-/// How often, and for how long, a market's source was asked what decides it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Asked {
-    pub times: i64,
-    /// From the first question to the last, interruptions left out.
-    pub seconds: i64,
-    pub last: Option<Timestamp>,
-}
-
-impl Asked {
-    /// Whether patience is at its end: the source was asked often enough, for so long, and just now.
-    /// Time in which it could not be asked, because it cooled down or nobody was there to ask, costs no
-    /// patience.
-    #[must_use]
-    pub fn enough(&self, patience_seconds: i64, now: Timestamp) -> bool {
-        let just_now = self
-            .last
-            .is_some_and(|last| (0..=ASKED_GAP_MAX_SECONDS).contains(&now.seconds_since(last)));
-        self.times >= ASKED_MIN && self.seconds >= patience_seconds && just_now
-    }
-}
-
-statement! {
-    struct CountQuestions {
-        gap_max: i64 as BigInt,
-        market: uuid::Uuid as diesel::sql_types::Uuid,
-        since: DateTime<Utc> as Timestamptz,
-    } returns (BigInt, BigInt, Nullable<Timestamptz>) =
-    "SELECT count(*), coalesce(floor(sum(least(gap, {})) FILTER (WHERE gap IS NOT NULL)), 0)::bigint, \
-            max(fetched_at) FROM ( \
-        SELECT fetched_at, extract(epoch FROM fetched_at - lag(fetched_at) OVER (ORDER BY fetched_at, id)) AS gap \
-          FROM evidence WHERE market_id = {} AND fetched_at >= {}) questions"
-}
-
-/// How often the source of a locked market was asked since its deadline.
-pub async fn asked(conn: &mut Connection, market: &Market) -> DbResult<Asked> {
-    let count = CountQuestions {
-        gap_max: ASKED_GAP_MAX_SECONDS,
-        market: market.id.0,
-        since: market.deadline.datetime(),
-    };
-    let (times, seconds, last): (i64, i64, Option<DateTime<Utc>>) = count.get_result(conn).await?;
-    Ok(Asked {
-        times,
-        seconds,
-        last: last.map(Timestamp::from),
-    })
-}
-
-/// What became of a fetch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recorded {
-    /// There is evidence that decides the market: settle it.
-    Decided,
-    /// It decided nothing; the next fetch is due later.
-    Undecided,
-    /// The market is not locked any more: somebody else settled it.
-    Settled,
-}
-
-/// Keeps a fetch that was made to decide a locked market. One that decides nothing puts the next off
-/// by [`retry_seconds`], or by as long as the source asked for (`wait_seconds`).
-pub async fn record(
-    conn: &mut Connection,
-    id: MarketId,
-    fetch: &NewEvidence,
-    wait_seconds: Option<i64>,
-) -> DbResult<Recorded> {
-    conn.transaction::<_, DbError, _>(async |conn| {
-        let market = locked_market(conn, id).await?;
-        if market.status != MarketStatus::Locked {
-            return Ok(Recorded::Settled);
-        }
-        keep_evidence(conn, id, fetch).await?;
-        if matches!(
-            fetch.finding,
-            Finding::Read {
-                decides: Some(_),
-                ..
-            }
-        ) {
-            return Ok(Recorded::Decided);
-        }
-        let attempts = market.attempts.saturating_add(1);
-        let pause = retry_seconds(attempts).max(wait_seconds.unwrap_or(0));
-        let next = crate::now(conn).await?.plus_seconds(pause);
-        diesel::update(markets::table.find(id.0))
-            .set((
-                markets::attempts.eq(attempts),
-                markets::next_try_at.eq(next.datetime()),
-            ))
-            .execute(conn)
-            .await?;
-        Ok(Recorded::Undecided)
-    })
-    .await
-}
 
 /// A market that was settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -251,7 +49,7 @@ pub struct SettledMarket {
 /// # Errors
 /// [`Refusal::MarketPaused`] or [`Refusal::ArenaPaused`] while an operator holds what is decided.
 pub async fn settle(conn: &mut Connection, id: MarketId) -> DbResult<Option<SettledMarket>> {
-    conn.transaction::<_, DbError, _>(async |conn| {
+    tx::run(conn, None, async |conn| {
         let market = locked_market(conn, id).await?;
         if market.status != MarketStatus::Locked {
             return Ok(None);
@@ -326,14 +124,14 @@ pub async fn void(
                 ("oracle".to_owned(), WhilePaused::Refuse)
             }
         };
-        let row = AuditRow {
-            actor: &actor,
-            action: "MARKET_VOID",
-            bot_id: None,
-            observation_id: None,
-            detail: json!({ "market_id": id, "reason": reason }),
-        };
-        audit_log::write(conn, row).await?;
+        audit_log::write(
+            conn,
+            &actor,
+            "MARKET_VOID",
+            None,
+            json!({ "market_id": id, "reason": reason }),
+        )
+        .await?;
         let voided = close(conn, market, Ending::Void(reason.to_owned()), while_paused).await?;
         Ok(voided)
     })
@@ -495,7 +293,7 @@ fn ended_as(locked: &Locked, bet: &OpenBet, end: &market::BetSettlement) -> Opti
 }
 
 async fn open_bets(conn: &mut Connection, market: MarketId) -> DbResult<Vec<OpenBet>> {
-    type Row = (i64, i64, Option<SqlSide>, SqlMoney, SqlMoney);
+    type Row = (i64, i64, Option<SqlSide>, SqlMoney, SqlDecimal);
     let rows: Vec<Row> = bets::table
         .filter(bets::market_id.eq(market.0))
         .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
@@ -536,7 +334,7 @@ statement! {
         payout: Vec<SqlMoney> as Array<Numeric>,
         minted: Vec<SqlMoney> as Array<Numeric>,
         burned: Vec<SqlMoney> as Array<Numeric>,
-        brier: Vec<Option<SqlMoney>> as Array<Nullable<Numeric>>,
+        brier: Vec<Option<SqlDecimal>> as Array<Nullable<Numeric>>,
     } returns Untyped =
     "UPDATE bets b \
         SET resolved_at = {}, state = n.state::bet_state, payout = n.payout, minted = n.minted, \
@@ -559,7 +357,7 @@ async fn close_bets(
         payout: each().map(|bet| SqlMoney(bet.payout)).collect(),
         minted: each().map(|bet| SqlMoney(bet.movement.minted())).collect(),
         burned: each().map(|bet| SqlMoney(bet.movement.burned())).collect(),
-        brier: each().map(|bet| bet.brier.map(SqlMoney)).collect(),
+        brier: each().map(|bet| bet.brier.map(SqlDecimal)).collect(),
     };
     if close.execute(&mut conn).await? == open.len() {
         Ok(())

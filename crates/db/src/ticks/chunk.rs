@@ -1,26 +1,27 @@
 //! A chunk of bots between lock and write: what the rules decide, as the rows that will travel.
 
 use ledger_core::NewEvent;
-use ledger_core::chain::{Head, seal_onto};
+use ledger_core::chain::seal_onto;
 use ledger_core::economy::{self, EconomyRules, Enforcement, Fate, Wallet};
 use ledger_core::event::BotEvent;
 use ledger_core::post::Draft;
-use ledger_core::{BotId, BotStatus, CycleNumber, Entry, Hash, Money, Reference, Timestamp};
+use ledger_core::{BotStatus, CycleNumber, Entry, Money, Reference, Timestamp};
 use tokio_postgres::Row;
 
 use super::{ChunkReport, Cycle};
-use crate::copy::{CopyWriter, Raw, Units, numeric_units, timestamp_of};
+use crate::copy::CopyWriter;
 use crate::error::{DbError, DbResult};
-use crate::ledger::entry_event;
+use crate::ledger::{Locked, entry_event};
 use crate::posts::NewPost;
+use crate::sql::SqlTotal;
 
 /// A chunk that was decided on and is yet to be written.
 pub(super) struct Chunk {
     pub(super) wallets: Vec<Wallet>,
     /// What fell to the house, a wallet each.
-    pub(super) burned: Vec<Units>,
+    pub(super) burned: Vec<SqlTotal>,
     /// Entropy that was charged, a wallet each.
-    pub(super) fees: Vec<Units>,
+    pub(super) fees: Vec<SqlTotal>,
     /// COPY data; `None` in observe mode, which writes no entry.
     pub(super) entries: Option<bytes::Bytes>,
     pub(super) entries_len: u64,
@@ -60,7 +61,9 @@ impl Chunk {
             },
         };
         for row in rows {
-            let (mut wallet, now) = wallet_of(row)?;
+            let Locked {
+                mut wallet, now, ..
+            } = Locked::read(row).map_err(DbError::Corrupt)?;
             let before = wallet.balance();
             let outcome = economy::tick(&wallet, &rules, cycle.number, &reference);
             chunk.report.last = Some(wallet.head.bot_id);
@@ -80,7 +83,7 @@ impl Chunk {
                 _ => i128::from(outcome.fee.units()),
             };
             chunk.report.fees += fee;
-            chunk.fees.push(Units(fee));
+            chunk.fees.push(SqlTotal(fee));
             wallet.idle_streak = outcome.idle_streak;
             wallet.phantom_fees = outcome.phantom_fees;
             wallet.shadow_died_in = outcome.shadow_died_in;
@@ -91,7 +94,7 @@ impl Chunk {
                     .push(wallet.head.bot_id);
             }
             copy_metric(&mut metrics, &wallet, cycle, outcome.fee, outcome.fate, now);
-            chunk.burned.push(Units(burned));
+            chunk.burned.push(SqlTotal(burned));
             chunk.wallets.push(wallet);
         }
         chunk.entries = (chunk.entries_len > 0).then(|| entries.finish());
@@ -123,48 +126,6 @@ impl Chunk {
         self.posts.push(post);
         self.report.liquidated.push(entry.bot_id);
     }
-}
-
-/// Reads a row of a wallet that was locked (`LOCKED_COLUMNS`) straight from its binary form.
-fn wallet_of(row: &Row) -> DbResult<(Wallet, Timestamp)> {
-    let bot_id = BotId(row.get(0));
-    let broken = |column: &str| DbError::corrupt(format!("wallet of bot {bot_id}: {column}"));
-    let money = |index: usize, column: &str| {
-        let Raw(value) = row.get(index);
-        numeric_units(value)
-            .and_then(|units| i64::try_from(units).ok())
-            .and_then(Money::from_units)
-            .ok_or_else(|| broken(column))
-    };
-    let Raw(hash) = row.get(3);
-    let head_at: Option<Raw<'_>> = row.get(4);
-    let recorded_at = head_at
-        .map(|Raw(value)| timestamp_of(value).ok_or_else(|| broken("head_at")))
-        .transpose()?;
-    let Raw(now) = row.get(12);
-    let head = Head {
-        bot_id,
-        balance: money(1, "balance")?,
-        sequence: row.get(2),
-        hash: Hash::from_slice(hash).ok_or_else(|| broken("head_hash"))?,
-        recorded_at,
-    };
-    let wallet = Wallet {
-        head,
-        // The lock takes nobody else, and nobody who is paused.
-        status: BotStatus::Alive,
-        idle_streak: row.get(5),
-        productive: row.get(6),
-        phantom_fees: money(7, "phantom_fees")?,
-        shadow_died_in: row.get::<_, Option<i64>>(8).map(CycleNumber),
-        open_predictions: row.get(9),
-        open_stake: money(10, "open_stake")?,
-        open_bets: row.get(13),
-        bet_stake: money(14, "bet_stake")?,
-        last_cycle: CycleNumber(row.get(11)),
-        pause: None,
-    };
-    Ok((wallet, timestamp_of(now).ok_or_else(|| broken("clock"))?))
 }
 
 fn copy_entry(out: &mut CopyWriter, entry: &Entry) {

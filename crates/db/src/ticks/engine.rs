@@ -10,9 +10,10 @@ use tokio_postgres::{Client, Row, Statement};
 use super::chunk::Chunk;
 use super::statements::Statements;
 use super::{ChunkError, ChunkReport, Cycle, Selection};
-use crate::copy::{Instant, Raw, Units, timestamp_of};
+use crate::copy::{Instant, Raw, timestamp_of};
 use crate::error::{DbError, DbResult};
 use crate::pool::{self, Database};
+use crate::sql::SqlTotal;
 
 /// The ticker's own connection, with its statements prepared.
 ///
@@ -40,6 +41,8 @@ fn pooled_begin() -> String {
 type Param<'a> = &'a (dyn ToSql + Sync);
 
 impl TickEngine {
+    /// # Errors
+    /// [`DbError::Unavailable`] when Postgres cannot be reached in time.
     pub async fn connect(database: &Database) -> DbResult<TickEngine> {
         let session = Session::open(database).await?;
         Ok(TickEngine {
@@ -49,6 +52,9 @@ impl TickEngine {
     }
 
     /// Ticks one chunk in one transaction. On an error nothing was written.
+    ///
+    /// # Errors
+    /// [`ChunkError`] names the bots that were locked. [`Refusal::ArenaPaused`] while the arena is paused.
     pub async fn apply(
         &mut self,
         cycle: &Cycle,
@@ -213,7 +219,7 @@ impl Session {
         let count = |len: usize| i64::try_from(len).unwrap_or(i64::MAX);
         let ticked = count(chunk.report.bots);
         let liquidated = count(chunk.report.liquidated.len());
-        let fees = Units(chunk.report.fees);
+        let fees = SqlTotal(chunk.report.fees);
         let totals: [Param<'_>; 4] = [&cycle.number.0, &ticked, &fees, &liquidated];
         self.bury(chunk).await?;
         // Last, so that tickers that share a cycle wait for each other's commit and nothing else.
@@ -252,8 +258,9 @@ impl Session {
         let number = cycle.number.0;
         match cycle.enforcement {
             Enforcement::Enforce => {
-                let balances: Vec<Units> =
-                    each().map(|w| Units(w.balance().units().into())).collect();
+                let balances: Vec<SqlTotal> = each()
+                    .map(|w| SqlTotal(w.balance().units().into()))
+                    .collect();
                 let sequences: Vec<i64> = each().map(|w| w.head.sequence).collect();
                 let hashes: Vec<&[u8]> = each().map(|w| &w.head.hash.0[..]).collect();
                 let times: Vec<Option<Instant>> =
@@ -278,8 +285,8 @@ impl Session {
                     .await?)
             }
             Enforcement::Observe => {
-                let phantom: Vec<Units> = each()
-                    .map(|w| Units(w.phantom_fees.units().into()))
+                let phantom: Vec<SqlTotal> = each()
+                    .map(|w| SqlTotal(w.phantom_fees.units().into()))
                     .collect();
                 let died: Vec<Option<i64>> = each()
                     .map(|w| w.shadow_died_in.map(|cycle| cycle.0))
@@ -337,6 +344,9 @@ pub struct Prepared(Vec<Chunk>);
 #[doc(hidden)]
 impl TickEngine {
     /// Decides a whole cycle and keeps what it would write, writing nothing.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked: see [`DbError`].
     pub async fn prepare(
         &mut self,
         cycle: &Cycle,
@@ -364,6 +374,9 @@ impl TickEngine {
 
     /// Writes prepared rows in the same chunks as a tick, pipelined as a tick does, but without
     /// locking, deciding, hashing and keeping the cycle's totals.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked: see [`DbError`].
     pub async fn write_prepared(&mut self, cycle: &Cycle, prepared: &Prepared) -> DbResult<()> {
         let mut session = match self.session.take() {
             Some(session) => session,

@@ -3,6 +3,7 @@
 use tokio_postgres::{Client, Statement};
 
 use crate::error::DbResult;
+use crate::ledger::wallet_columns;
 
 pub(super) struct Statements {
     pub(super) hold_arena_pause: Statement,
@@ -19,10 +20,6 @@ pub(super) struct Statements {
     pub(super) insert_events: Statement,
 }
 
-/// A wallet as [`super::chunk`] reads it, by position.
-const LOCKED_COLUMNS: &str = "bot_id, balance, sequence, head_hash, head_at, idle_streak, \
-    productive, phantom_fees, shadow_died_in, open_predictions, open_stake, last_cycle, \
-    clock_timestamp() AS now, open_bets, bet_stake";
 const PENDING: &str = "status = 'ALIVE' AND paused_at IS NULL AND last_cycle < $1 AND NOT EXISTS \
     (SELECT FROM tick_failures f WHERE f.cycle = $1 AND f.bot_id = wallets.bot_id)";
 
@@ -54,7 +51,8 @@ const UPDATE_OBSERVED: &str = "UPDATE wallets w \
 impl Statements {
     pub(super) async fn prepare(client: &Client) -> DbResult<Statements> {
         let locked = |rest: &str| {
-            format!("SELECT {LOCKED_COLUMNS} FROM (SELECT * FROM wallets WHERE {PENDING} {rest}) w")
+            let columns = wallet_columns!();
+            format!("SELECT {columns} FROM (SELECT * FROM wallets WHERE {PENDING} {rest}) w")
         };
         let next = "AND bot_id > $2 ORDER BY bot_id LIMIT $3 FOR UPDATE";
         Ok(Statements {

@@ -4,7 +4,7 @@ use db::actions::{self, Placed, Placing};
 use db::predictions::{self, MissingPrices};
 use db::{DbError, dry_run, house};
 use ledger_core::prediction::PriceSource;
-use ledger_core::{BotId, EconomyRules, Money, ObservationId, PredictionId, Refusal, Timestamp};
+use ledger_core::{BotId, EconomyRules, Money, PredictionId, Refusal, Timestamp};
 use test_kit::Arena;
 
 fn money(text: &str) -> Money {
@@ -107,9 +107,8 @@ async fn a_refusal_writes_nothing_and_says_when_an_hour_is_over() {
     let minutes = opens_at.seconds_since(arena.now().await) / 60;
     assert!((59..=61).contains(&minutes), "{minutes}");
     let mut conn = arena.conn().await;
-    let stake = arena.rules().stake(money("1.00")).unwrap();
-    let observation = ObservationId(uuid::Uuid::new_v4());
-    let told = dry_run::wager(&mut conn, bot, observation, stake, arena.rules()).await;
+    let wager = crate::wager(bot, "1.00");
+    let told = dry_run::wager(&mut conn, &wager, arena.rules()).await;
     let refusal = told.unwrap().refusal;
     let expected = matches!(
         refusal,

@@ -26,10 +26,11 @@ mod schema;
 mod standings;
 mod ticks;
 mod tls;
+mod tx;
 mod upgrades;
 mod usage;
 
-use db::actions::Wager;
+use db::actions::{Wager, Wait};
 use ledger_core::economy::EconomyRules;
 use ledger_core::prediction::Direction;
 use ledger_core::{BotId, ObservationId};
@@ -46,6 +47,16 @@ fn wager(bot_id: BotId, amount: &str) -> Wager {
             .unwrap(),
         confidence: "0.60".parse().unwrap(),
         reasoning: "because".to_owned(),
+        usage: None,
+    }
+}
+
+/// A WAIT with the observation of a wager.
+fn waiting(wager: &Wager) -> Wait {
+    Wait {
+        bot_id: wager.bot_id,
+        observation_id: wager.observation_id,
+        reasoning: String::new(),
         usage: None,
     }
 }

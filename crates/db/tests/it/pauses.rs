@@ -7,7 +7,7 @@ use db::audit_log::AuditFilter;
 use db::bots::{self, BotRef};
 use db::pauses::{self, Wanted};
 use db::ticks::{self, ChunkError, Due, Selection, TickEngine};
-use db::{DbError, actions, markets};
+use db::{DbError, actions, dry_run, markets};
 use ledger_core::economy::{EconomyRules, Enforcement, Operator};
 use ledger_core::market::{MarketSource, MarketStatus, Side};
 use ledger_core::{BotId, BotStatus, Pause, Refusal};
@@ -59,20 +59,18 @@ async fn a_paused_arena_refuses_whatever_moves_money_and_says_why() {
         pause_in(actions::place(&mut conn, &wager, rules, None).await),
         pause_in(markets::place(&mut conn, &slip, rules, None).await),
         pause_in(markets::answer(&mut conn, &answer, rules, None).await),
-        pause_in(actions::wait(&mut conn, bot, wager.observation_id, "", None, rules, None).await),
+        pause_in(actions::wait(&mut conn, &crate::waiting(&wager), rules, None).await),
         pause_in(bots::reap(&mut conn, bot, 1, rules).await),
     ];
     assert!(refused.iter().all(|pause| pause.reason == "a look"));
-    let dry = db::dry_run::wager(&mut conn, bot, wager.observation_id, wager.stake, rules).await;
+    let dry = dry_run::wager(&mut conn, &wager, rules).await;
     assert!(matches!(
         dry.unwrap().refusal,
-        Some(db::dry_run::DryRefusal::Rule(Refusal::ArenaPaused { .. }))
+        Some(dry_run::DryRefusal::Rule(Refusal::ArenaPaused { .. }))
     ));
-    let dry = markets::place_dry_run(&mut conn, &slip, rules)
-        .await
-        .unwrap();
-    assert!(dry.refusal.is_some());
-    let dry = markets::answer_dry_run(&mut conn, &answer, rules).await;
+    let dry = dry_run::bets(&mut conn, &slip, rules).await;
+    assert!(dry.unwrap().refusal.is_some());
+    let dry = dry_run::answer(&mut conn, &answer, rules).await;
     assert!(dry.unwrap().refusal.is_some());
     assert_eq!(entries(&arena).await, before);
     resume(&arena).await;

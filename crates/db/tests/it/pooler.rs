@@ -59,9 +59,7 @@ async fn wager_and_look(database: Database, bot: BotId, rules: ledger_core::econ
     for _ in 0..2 {
         let mut conn = database.get().await.unwrap();
         let wager = crate::wager(bot, "1.00");
-        db::dry_run::wager(&mut conn, bot, wager.observation_id, wager.stake, &rules)
-            .await
-            .unwrap();
+        db::dry_run::wager(&mut conn, &wager, &rules).await.unwrap();
         actions::place(&mut conn, &wager, &rules, None)
             .await
             .unwrap();

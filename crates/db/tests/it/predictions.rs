@@ -89,7 +89,7 @@ async fn a_right_prediction_pays_twice_its_wager() {
     assert_eq!(page[0].start_price, Some(money("100.00")));
     assert_eq!(page[0].payout, Some(money("4.00")));
     // (0.60 − 1)²
-    assert_eq!(page[0].brier, Some(money("0.16")));
+    assert_eq!(page[0].brier, Some("0.16".parse().unwrap()));
 }
 
 #[tokio::test]
@@ -484,17 +484,9 @@ async fn an_observation_is_used_once_even_if_redis_forgot() {
         actions::place(&mut conn, &wager, arena.rules(), None)
             .await
             .unwrap_err(),
-        actions::wait(
-            &mut conn,
-            bot,
-            wager.observation_id,
-            "",
-            None,
-            arena.rules(),
-            None,
-        )
-        .await
-        .unwrap_err(),
+        actions::wait(&mut conn, &crate::waiting(&wager), arena.rules(), None)
+            .await
+            .unwrap_err(),
     ] {
         assert!(
             matches!(

@@ -1,5 +1,7 @@
 use ledger_core::money::{MAX_UNITS, Outcome};
-use ledger_core::{Confidence, EconomyRules, Handle, Money, MoneyError, Price, Reference};
+use ledger_core::{
+    Confidence, Decimal8, DecimalError, EconomyRules, Handle, Money, Price, Reference,
+};
 use proptest::prelude::*;
 
 use crate::money;
@@ -48,19 +50,19 @@ fn what_is_no_plain_decimal_is_refused() {
     ] {
         assert_eq!(
             text.parse::<Money>(),
-            Err(MoneyError::NotADecimal),
+            Err(DecimalError::NotADecimal.into()),
             "{text:?}"
         );
     }
     assert_eq!(
         "0.000000001".parse::<Money>(),
-        Err(MoneyError::TooManyDecimals)
+        Err(DecimalError::TooManyDecimals.into())
     );
     let huge = format!("1{}", "0".repeat(30));
     for text in ["10000000000", &huge, "-10000000000.00000000"] {
         assert_eq!(
             text.parse::<Money>(),
-            Err(MoneyError::OutOfRange),
+            Err(DecimalError::OutOfRange.into()),
             "{text:?}"
         );
     }
@@ -70,7 +72,12 @@ fn what_is_no_plain_decimal_is_refused() {
 fn a_number_in_place_of_a_string_is_refused_with_a_word() {
     for json in ["12.5", "12", "null", "true", "[\"1\"]"] {
         let error = serde_json::from_str::<Money>(json).unwrap_err().to_string();
-        assert!(error.contains("decimal string"), "{json}: {error}");
+        assert!(
+            error.contains("money as a decimal string"),
+            "{json}: {error}"
+        );
+        let error = serde_json::from_str::<Decimal8>(json).unwrap_err();
+        assert!(error.to_string().contains("a number as a decimal string"));
     }
     assert_eq!(
         serde_json::from_str::<Money>("\"12.5\"").unwrap(),
@@ -93,16 +100,20 @@ fn stakes_prices_and_confidences_have_their_bounds() {
     }
 }
 
+fn decimal(text: &str) -> Decimal8 {
+    text.parse().unwrap()
+}
+
 #[test]
 fn brier_scores_are_squares_of_the_miss() {
     let score = |p: &str, outcome| p.parse::<Confidence>().unwrap().brier(outcome);
-    assert_eq!(score("0.50", Outcome::Happened), money("0.25"));
-    assert_eq!(score("0.50", Outcome::DidNotHappen), money("0.25"));
-    assert_eq!(score("0.90", Outcome::Happened), money("0.01"));
-    assert_eq!(score("0.90", Outcome::DidNotHappen), money("0.81"));
+    assert_eq!(score("0.50", Outcome::Happened), decimal("0.25"));
+    assert_eq!(score("0.50", Outcome::DidNotHappen), decimal("0.25"));
+    assert_eq!(score("0.90", Outcome::Happened), decimal("0.01"));
+    assert_eq!(score("0.90", Outcome::DidNotHappen), decimal("0.81"));
     // 0.33333333² = 0.1111111088888889, rounded half up.
     assert_eq!(
         score("0.33333333", Outcome::DidNotHappen),
-        money("0.11111111")
+        decimal("0.11111111")
     );
 }

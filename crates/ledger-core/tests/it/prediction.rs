@@ -148,11 +148,21 @@ fn ends_are_named_and_scored() {
     let (won, lost) = (PredictionStatus::Won, PredictionStatus::Lost);
     assert_eq!(
         end(Verdict::Right, alive),
-        (EntryType::Payout, won, money("5.00"), Some(money("0.16")))
+        (
+            EntryType::Payout,
+            won,
+            money("5.00"),
+            Some("0.16".parse().unwrap())
+        )
     );
     assert_eq!(
         end(Verdict::Wrong, alive),
-        (EntryType::Slash, lost, Money::ZERO, Some(money("0.36")))
+        (
+            EntryType::Slash,
+            lost,
+            Money::ZERO,
+            Some("0.36".parse().unwrap())
+        )
     );
     assert_eq!(
         end(void, alive),

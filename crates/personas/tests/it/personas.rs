@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ledger_core::Money;
+use ledger_core::Decimal8;
 use personas::{Fraction, Persona, Roster, key_name, parse};
 use proptest::prelude::*;
 
@@ -51,8 +51,11 @@ fn a_good_file_is_read_as_it_is_written() {
     assert_eq!(persona.name, "Momentum Mia");
     assert_eq!(persona.strategy.aggression.to_string(), "0.70");
     assert_eq!(persona.interval_seconds, 45);
-    assert_eq!(persona.max_stake_fraction.decimal(), Money::cents(6));
-    assert_eq!(persona.min_confidence.decimal(), Money::cents(56));
+    assert_eq!(
+        persona.max_stake_fraction.decimal(),
+        Decimal8::hundredths(6)
+    );
+    assert_eq!(persona.min_confidence.decimal(), Decimal8::hundredths(56));
     assert_eq!(persona.llm.model.as_deref(), Some("gpt-5-mini"));
     assert_eq!(persona.llm.temperature.unwrap().to_string(), "0.70");
     assert_eq!(persona.llm.max_output_tokens, 300);
@@ -311,7 +314,7 @@ fn is_answered(text: &str) {
         Ok(persona) => {
             assert!((1..=80).contains(&persona.name.chars().count()));
             assert!((1..=8_000).contains(&persona.system_prompt.chars().count()));
-            assert!(persona.max_stake_fraction.decimal().is_positive());
+            assert!(persona.max_stake_fraction.decimal() > Decimal8::ZERO);
         }
         Err(faults) => {
             assert!(!faults.is_empty());

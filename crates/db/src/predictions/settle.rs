@@ -1,0 +1,360 @@
+//! How predictions end: judged by their prices, and paid once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Nullable, Numeric, Text, Timestamptz, Untyped};
+use diesel_async::RunQueryDsl;
+use ledger_core::economy::{EconomyRules, Wallet};
+use ledger_core::event::PredictionEnded;
+use ledger_core::money::{Confidence, Price, Stake};
+use ledger_core::post::Draft;
+use ledger_core::prediction::{
+    self, Direction, OpenPrediction, PredictionSettlement, PredictionStatus, PriceSample,
+    PriceSource,
+};
+use ledger_core::{BotId, BotStatus, Money, NewEvent, PredictionId, Timestamp};
+
+use super::PredictionRow;
+use super::judge::{Judged, Judgement, SharedReads, judge};
+use crate::error::{DbError, DbResult};
+use crate::events;
+use crate::house;
+use crate::ledger::{self, Cause};
+use crate::pauses::WhilePaused;
+use crate::pool::Connection;
+use crate::posts::{self, NewPost};
+use crate::rules::{self, digest_of};
+use crate::schema::predictions;
+use crate::sql::{SqlDecimal, SqlMoney, SqlPredictionStatus, statement};
+use crate::totals::{self, End, Ended};
+use crate::tx;
+
+/// A prediction that was settled.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    pub id: PredictionId,
+    pub bot_id: BotId,
+    pub status: PredictionStatus,
+    pub payout: Money,
+    /// Of one that is void because no source told its prices: how it leaned.
+    pub unpriced: Option<Unpriced>,
+}
+
+/// A prediction that is void because no source told its prices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unpriced {
+    pub direction: Direction,
+    /// How it would have ended by the nearest prices there are, of any sources; `None` if there are
+    /// none, or they are equal.
+    pub would_have: Option<PredictionStatus>,
+}
+
+/// A price that a prediction waits for and that only its source's history can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Want {
+    /// `None` while no source is the prediction's own: the first real one that tells it will be.
+    pub source: Option<PriceSource>,
+    /// Whether another real source may tell it in its own source's place.
+    pub elsewhere: bool,
+    pub due: Timestamp,
+    /// A later price is not the one that was due.
+    pub last: Timestamp,
+}
+
+/// What came of an attempt to settle predictions.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    pub settled: Vec<Settled>,
+    /// What those wait for that were put off until some history is read.
+    pub wants: Vec<Want>,
+}
+
+/// What becomes of a prediction whose prices nobody told until its rules give up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingPrices {
+    /// It waits on.
+    Await,
+    /// It is void once sources have been asked for so long, without interruption, as its rules wait.
+    Asked { seconds: i64 },
+    /// It is void.
+    Void,
+}
+
+/// Who waits for a history is looked at again after so long.
+const PUT_OFF_SECONDS: i64 = 30;
+
+/// Settles those of `ids` that are open and whose prices are known, in one transaction. What is
+/// settled already, or must still wait, is passed over: a repeated call pays nothing twice.
+///
+/// Each is judged and paid by the rules that it names; `in_force` are for rows that name none.
+///
+/// # Errors
+/// [`DbError::Refused`] while the arena is paused; [`DbError::Corrupt`] where a row contradicts its wallet.
+/// Then nothing was written. Otherwise see [`DbError`].
+pub async fn settle(
+    conn: &mut Connection,
+    ids: &[PredictionId],
+    in_force: &EconomyRules,
+    missing: MissingPrices,
+) -> DbResult<Outcome> {
+    tx::run(conn, None, async |conn| {
+        let open = lock_open(conn, ids, in_force).await?;
+        let mut reads = SharedReads::open(conn).await?;
+        let mut judged = Vec::with_capacity(open.len());
+        let (mut put_off, mut wants) = (Vec::new(), Vec::new());
+        for open in open {
+            let id = open.prediction.id.0;
+            match judge(conn, &mut reads, open, missing).await? {
+                Judgement::Decided(case) => judged.push(case),
+                Judgement::Waits => {}
+                Judgement::Wants(want) => {
+                    put_off.push(id);
+                    wants.push(want);
+                }
+            }
+        }
+        if !put_off.is_empty() {
+            let again = reads.now.plus_seconds(PUT_OFF_SECONDS);
+            diesel::update(predictions::table.filter(predictions::id.eq_any(put_off)))
+                .set(predictions::settles_at.eq(again.datetime()))
+                .execute(conn)
+                .await?;
+        }
+        let settled = if judged.is_empty() {
+            Vec::new()
+        } else {
+            pay(conn, judged).await?
+        };
+        Ok(Outcome { settled, wants })
+    })
+    .await
+}
+
+/// An open prediction, locked.
+pub(super) struct Open {
+    pub(super) bot_id: BotId,
+    pub(super) prediction: OpenPrediction,
+    pub(super) start_price_id: Option<i64>,
+    /// Those in force when it was opened.
+    pub(super) rules: Arc<EconomyRules>,
+    /// What the house set aside for it.
+    pub(super) reserved: Money,
+}
+
+/// Locks the open ones in ascending order of their ids: predictions before wallets, always.
+async fn lock_open(
+    conn: &mut Connection,
+    ids: &[PredictionId],
+    in_force: &EconomyRules,
+) -> DbResult<Vec<Open>> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows: Vec<PredictionRow> = predictions::table
+        .filter(predictions::id.eq_any(ids))
+        .filter(predictions::status.eq(SqlPredictionStatus(PredictionStatus::Open)))
+        .order(predictions::id)
+        .select(PredictionRow::as_select())
+        .for_update()
+        .load(conn)
+        .await?;
+    let mut open = Vec::with_capacity(rows.len());
+    for row in rows {
+        let rules = rules::of(conn, digest_of(row.rules)?, in_force).await?;
+        let stake = Stake::kept(row.wager_amount.0);
+        let prediction = OpenPrediction {
+            id: PredictionId(row.id),
+            direction: row.direction.0,
+            wager: stake.map_err(DbError::corrupt)?,
+            confidence: Confidence::new(row.confidence.0).map_err(DbError::corrupt)?,
+            created_at: row.created_at.into(),
+        };
+        open.push(Open {
+            bot_id: BotId(row.bot_id),
+            prediction,
+            start_price_id: row.start_price_id,
+            rules,
+            reserved: row.reserved.0,
+        });
+    }
+    Ok(open)
+}
+
+async fn pay(conn: &mut Connection, judged: Vec<Judged>) -> DbResult<Vec<Settled>> {
+    let mut by_bot: BTreeMap<BotId, Vec<Judged>> = BTreeMap::new();
+    for case in judged {
+        by_bot.entry(case.open.bot_id).or_default().push(case);
+    }
+    let bots: Vec<BotId> = by_bot.keys().copied().collect();
+    let locked = ledger::lock_all(conn, WhilePaused::Refuse, &bots).await?;
+    if locked.len() != bots.len() {
+        return Err(DbError::corrupt("a prediction without a wallet"));
+    }
+    let mut work = Vec::with_capacity(locked.len());
+    let (mut reserved, mut minted) = (0_i128, 0_i128);
+    let (mut closed, mut ended) = (Vec::new(), Vec::new());
+    for wallet in locked {
+        let cases = by_bot
+            .remove(&wallet.wallet.head.bot_id)
+            .unwrap_or_default();
+        let mut movements = Vec::with_capacity(cases.len());
+        for case in cases {
+            let owner: BotStatus = wallet.wallet.status;
+            let Open {
+                prediction, rules, ..
+            } = &case.open;
+            let end = prediction::settle(prediction, case.verdict, owner, rules)
+                .ok_or(DbError::Refused(ledger_core::Refusal::Overflow))?;
+            reserved += i128::from(case.open.reserved.units());
+            minted += i128::from(end.movement.minted().units());
+            movements.push(end.movement.clone());
+            ended.extend(ended_as(&wallet.wallet, prediction, &end));
+            closed.push((case, end, wallet.now));
+        }
+        work.push((wallet, movements));
+    }
+    let appended = ledger::append_all(conn, work, Cause::House).await?;
+    close(conn, &closed, appended.events()).await?;
+    totals::add_ended(conn, &ended).await?;
+    // The last lock of all: every wager wants it.
+    house::settle(conn, reserved, minted).await?;
+    Ok(closed
+        .iter()
+        .map(|(case, end, _)| Settled {
+            id: case.open.prediction.id,
+            bot_id: case.open.bot_id,
+            status: end.status,
+            payout: end.payout,
+            unpriced: case.unpriced,
+        })
+        .collect())
+}
+
+/// What a settlement adds to its bot's totals.
+fn ended_as(
+    wallet: &Wallet,
+    prediction: &OpenPrediction,
+    settlement: &PredictionSettlement,
+) -> Option<Ended> {
+    let end = match settlement.status {
+        PredictionStatus::Won => End::Won,
+        PredictionStatus::Lost | PredictionStatus::Forfeit => End::Lost,
+        PredictionStatus::Void | PredictionStatus::Open => return None,
+    };
+    let stake = prediction.wager.money();
+    Some(Ended {
+        brier: settlement.brier,
+        ..Ended::of(wallet, stake, settlement.payout, end)
+    })
+}
+
+statement! {
+    /// No earlier than its samples were kept, even where a clock was set back since.
+    struct Close {
+        id: Vec<i64> as Array<BigInt>,
+        status: Vec<&'static str> as Array<Text>,
+        start_id: Vec<Option<i64>> as Array<Nullable<BigInt>>,
+        start_price: Vec<Option<SqlMoney>> as Array<Nullable<Numeric>>,
+        source: Vec<Option<&'static str>> as Array<Nullable<Text>>,
+        end_id: Vec<Option<i64>> as Array<Nullable<BigInt>>,
+        end_price: Vec<Option<SqlMoney>> as Array<Nullable<Numeric>>,
+        payout: Vec<SqlMoney> as Array<Numeric>,
+        brier: Vec<Option<SqlDecimal>> as Array<Nullable<Numeric>>,
+        at: Vec<DateTime<Utc>> as Array<Timestamptz>,
+        ids: Vec<i64> as Array<BigInt>,
+    } returns Untyped =
+    // The ids once more as an array: for many at once, a join alone would read all predictions.
+    "UPDATE predictions p \
+        SET status = c.status::prediction_status, start_price_id = c.start_id, start_price = c.start_price, \
+            price_source = c.source::price_source, end_price_id = c.end_id, end_price = c.end_price, \
+            payout = c.payout, brier = c.brier, \
+            resolved_at = greatest(c.at, \
+                (SELECT max(sampled_at) FROM prices WHERE prices.id IN (c.start_id, c.end_id))) \
+       FROM UNNEST({}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
+         AS c (id, status, start_id, start_price, source, end_id, end_price, payout, brier, at) \
+      WHERE p.id = c.id AND p.id = ANY ({}) AND p.status = 'OPEN'"
+}
+
+impl Close {
+    fn of(closed: &[(Judged, PredictionSettlement, Timestamp)]) -> Close {
+        let ids: Vec<i64> = closed
+            .iter()
+            .map(|(case, ..)| case.open.prediction.id.0)
+            .collect();
+        let each = || closed.iter();
+        let starts = || closed.iter().map(|(case, ..)| case.start);
+        let ends = || closed.iter().map(|(case, ..)| case.end);
+        Close {
+            status: each().map(|(_, end, _)| end.status.as_str()).collect(),
+            start_id: starts().map(|it| it.map(|it| it.id.0)).collect(),
+            start_price: starts().map(|it| it.map(price_of)).collect(),
+            source: starts().map(|it| it.map(|it| it.source.as_str())).collect(),
+            end_id: ends().map(|it| it.map(|it| it.id.0)).collect(),
+            end_price: ends().map(|it| it.map(price_of)).collect(),
+            payout: each().map(|(_, end, _)| SqlMoney(end.payout)).collect(),
+            brier: each()
+                .map(|(_, end, _)| end.brier.map(SqlDecimal))
+                .collect(),
+            at: each().map(|(.., at)| at.datetime()).collect(),
+            id: ids.clone(),
+            ids,
+        }
+    }
+}
+
+/// Writes down how each prediction ended, with its post and events.
+async fn close(
+    conn: &mut Connection,
+    closed: &[(Judged, PredictionSettlement, Timestamp)],
+    mut drafts: Vec<NewEvent>,
+) -> DbResult<()> {
+    if Close::of(closed).execute(conn).await? != closed.len() {
+        let ids: Vec<_> = closed
+            .iter()
+            .map(|(case, ..)| case.open.prediction.id.to_string())
+            .collect();
+        let ids = ids.join(", ");
+        return Err(DbError::corrupt(format!(
+            "one of the predictions {ids} was not open"
+        )));
+    }
+    let mut new_posts = Vec::with_capacity(closed.len());
+    for (case, end, at) in closed {
+        let Judged {
+            open: Open {
+                bot_id, prediction, ..
+            },
+            verdict,
+            start,
+            end: end_sample,
+            ..
+        } = case;
+        let post = NewPost {
+            bot_id: *bot_id,
+            draft: Draft::settlement(prediction.id, prediction.wager, *verdict, end),
+            reference: end.movement.posting.reference.to_string(),
+            created_at: *at,
+        };
+        drafts.push(post.event());
+        drafts.push(NewEvent::PredictionEnded(PredictionEnded {
+            id: prediction.id,
+            bot_id: *bot_id,
+            direction: prediction.direction,
+            wager_amount: prediction.wager.money(),
+            confidence: prediction.confidence,
+            start_price: start.map(|sample| sample.price),
+            end_price: end_sample.map(|sample| sample.price),
+            status: end.status,
+            payout: end.payout,
+            brier: end.brier,
+        }));
+        new_posts.push(post);
+    }
+    posts::write(conn, &new_posts).await?;
+    events::write(conn, &drafts).await
+}
+
+fn price_of(sample: PriceSample) -> SqlMoney {
+    SqlMoney(Price::money(sample.price))
+}

@@ -1,0 +1,67 @@
+//! A bot's wallet as the rules see it: the head of its chain, and what they need to know beside it.
+
+use crate::chain::Head;
+use crate::ids::CycleNumber;
+use crate::money::Money;
+use crate::pause::Pause;
+
+labelled! {
+    /// A bot's standing. Only an operator brings back the dead; nobody brings back the retired.
+    BotStatus {
+        Alive = "ALIVE",
+        Dead = "DEAD",
+        Retired = "RETIRED",
+    }
+}
+
+/// A bot's locked wallet: the head of its chain and what the rules need to know beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wallet {
+    pub head: Head,
+    pub status: BotStatus,
+    /// Consecutive past ticks without a productive action.
+    pub idle_streak: i32,
+    /// Whether a productive action happened since the last tick.
+    pub productive: bool,
+    /// Sum of all phantom fees (observe mode).
+    pub phantom_fees: Money,
+    /// The cycle in which the shadow balance first failed to cover a fee.
+    pub shadow_died_in: Option<CycleNumber>,
+    pub open_predictions: i32,
+    /// What is at stake in open predictions.
+    pub open_stake: Money,
+    pub open_bets: i32,
+    /// What is at stake in open bets on markets.
+    pub bet_stake: Money,
+    /// The last cycle this bot was ticked in, or was made in.
+    pub last_cycle: CycleNumber,
+    /// Set while an operator holds this bot: it does not act, is not ticked and not reaped.
+    pub pause: Option<Pause>,
+}
+
+impl Wallet {
+    /// For how many ticks the bot has done nothing productive.
+    #[must_use]
+    pub const fn streak(&self) -> i32 {
+        if self.productive { 0 } else { self.idle_streak }
+    }
+
+    #[must_use]
+    pub const fn balance(&self) -> Money {
+        self.head.balance
+    }
+
+    /// What the bot would have left had its phantom fees been real; below zero once it would have
+    /// died of them.
+    #[must_use]
+    pub fn shadow_balance(&self) -> Money {
+        // Both are within numeric(18,8); a difference beyond it is cut off at the edge.
+        self.balance()
+            .checked_sub(self.phantom_fees)
+            .unwrap_or_else(|| {
+                Money::cents(0)
+                    .checked_sub(self.phantom_fees)
+                    .unwrap_or_default()
+            })
+    }
+}
