@@ -6,13 +6,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use diesel::QueryableByName;
 use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
 use tracing::{debug, warn};
 
 use crate::error::DbResult;
 use crate::pool::Database;
+use crate::sql::statement;
 
 /// How long a start waits for the count.
 const LOOK_SECONDS: u64 = 1;
@@ -27,12 +27,16 @@ pub struct Room {
     pub pool_size: i64,
 }
 
-#[derive(QueryableByName)]
-struct RoomRow {
-    #[diesel(sql_type = BigInt)]
-    sessions_max: i64,
-    #[diesel(sql_type = BigInt)]
-    others: i64,
+statement! {
+    // Who is no superuser sees of others' sessions that they are there and whose.
+    struct CountSessions {} returns (BigInt, BigInt) =
+    "SELECT (SELECT sum(CASE name WHEN 'max_connections' THEN setting::bigint \
+                                  ELSE -setting::bigint END) \
+               FROM pg_settings \
+              WHERE name IN ('max_connections', 'superuser_reserved_connections', \
+                             'reserved_connections'))::bigint, \
+            (SELECT count(*) FROM pg_stat_activity \
+              WHERE datid IS NOT NULL AND usesysid IS NOT NULL AND pid <> pg_backend_pid())"
 }
 
 impl Room {
@@ -63,22 +67,12 @@ impl Database {
         if self.is_pooled() {
             return Ok(None);
         }
-        // Who is no superuser sees of others' sessions that they are there and whose.
-        let query = diesel::sql_query(
-            "SELECT (SELECT sum(CASE name WHEN 'max_connections' THEN setting::bigint \
-                                          ELSE -setting::bigint END) \
-                       FROM pg_settings \
-                      WHERE name IN ('max_connections', 'superuser_reserved_connections', \
-                                     'reserved_connections'))::bigint AS sessions_max, \
-                    (SELECT count(*) FROM pg_stat_activity \
-                      WHERE datid IS NOT NULL AND usesysid IS NOT NULL \
-                        AND pid <> pg_backend_pid()) AS others",
-        );
         let mut connection = self.get().await?;
-        let row: RoomRow = query.get_result(&mut *connection).await?;
+        let (sessions_max, others): (i64, i64) =
+            CountSessions {}.get_result(&mut *connection).await?;
         Ok(Some(Room {
-            sessions_max: row.sessions_max,
-            others: row.others,
+            sessions_max,
+            others,
             pool_size: i64::try_from(self.pool_use().size_max).unwrap_or(i64::MAX),
         }))
     }

@@ -9,7 +9,7 @@
 //! Wagers look without a lock first, and refuse by that. Those that are taken lock the one row last of
 //! all, just before they commit, and look again: many API processes cannot overdraw together.
 
-use diesel::prelude::*;
+use chrono::{DateTime, Utc};
 use diesel::sql_types::{Nullable, Numeric, Timestamptz, Untyped};
 use diesel_async::RunQueryDsl;
 use futures_util::future::join;
@@ -137,36 +137,33 @@ pub(crate) async fn settle(conn: &mut Connection, reserved: i128, minted: i128) 
 /// # Errors
 /// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
 pub async fn recount(conn: &mut Connection) -> DbResult<()> {
-    tx::run(conn, None, async |conn| {
-        Hold {}.get_result::<SqlTotal>(conn).await?;
-        // Whoever wagers or settles meanwhile waits with its own part until this is committed.
-        diesel::sql_query(
-            "UPDATE house_exposure SET reserved = \
+    tx::run(conn, None, async |conn| recount_in(conn).await).await
+}
+
+/// [`recount`] in the caller's transaction, which must take no other lock afterwards.
+pub(crate) async fn recount_in(conn: &mut Connection) -> DbResult<()> {
+    Hold {}.get_result::<SqlTotal>(conn).await?;
+    // Whoever wagers or settles meanwhile waits with its own part until this is committed.
+    diesel::sql_query(
+        "UPDATE house_exposure SET reserved = \
                 (SELECT coalesce(sum(reserved), 0) FROM predictions WHERE status = 'OPEN')",
-        )
-        .prepared()
-        .execute(conn)
-        .await?;
-        Ok(())
-    })
-    .await
+    )
+    .prepared()
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
-#[derive(QueryableByName)]
-struct Minute {
-    #[diesel(sql_type = Timestamptz)]
-    minute: chrono::DateTime<chrono::Utc>,
-    #[diesel(sql_type = Numeric)]
-    minted: SqlTotal,
+statement! {
+    /// The clock, and when the next open prediction may be settled.
+    struct Times {} returns (Timestamptz, Nullable<Timestamptz>) =
+    "SELECT clock_timestamp(), (SELECT min(settles_at) FROM predictions WHERE status = 'OPEN')"
 }
 
-#[derive(QueryableByName)]
-struct Times {
-    #[diesel(sql_type = Timestamptz)]
-    now: chrono::DateTime<chrono::Utc>,
-    /// When the next open prediction may be settled.
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    next: Option<chrono::DateTime<chrono::Utc>>,
+statement! {
+    struct Minutes {} returns (Timestamptz, Numeric) =
+    "SELECT minute, minted FROM house_minted \
+      WHERE minute > clock_timestamp() - interval '61 minutes' ORDER BY minute"
 }
 
 /// When `more` units may fit into the budget at the earliest: when the next open prediction can be
@@ -177,29 +174,18 @@ struct Times {
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn opens_at(mut conn: &Connection, more: Money, budget: Money) -> DbResult<Timestamp> {
     let exposure = look(conn).await?;
-    let times: Times = diesel::sql_query(
-        "SELECT clock_timestamp() AS now, \
-                (SELECT min(settles_at) FROM predictions WHERE status = 'OPEN') AS next",
-    )
-    .prepared()
-    .get_result(&mut conn)
-    .await?;
-    let now = Timestamp::from(times.now);
+    let (now, next): (DateTime<Utc>, Option<DateTime<Utc>>) =
+        Times {}.get_result(&mut conn).await?;
+    let now = Timestamp::from(now);
     let more = i128::from(more.units());
     let lacking = exposure.reserved + exposure.minted + more - i128::from(budget.units());
     if exposure.reserved >= lacking {
-        let next = times.next.map_or(now, Timestamp::from);
+        let next = next.map_or(now, Timestamp::from);
         return Ok(next.max(now.plus_seconds(1)));
     }
-    let minutes: Vec<Minute> = diesel::sql_query(
-        "SELECT minute, minted FROM house_minted \
-          WHERE minute > clock_timestamp() - interval '61 minutes' ORDER BY minute",
-    )
-    .prepared()
-    .load(&mut conn)
-    .await?;
+    let minutes: Vec<(DateTime<Utc>, SqlTotal)> = Minutes {}.load(&mut conn).await?;
     let mut freed = exposure.reserved;
-    for Minute { minute, minted } in minutes {
+    for (minute, minted) in minutes {
         freed += minted.0;
         if freed >= lacking {
             return Ok(Timestamp::from(minute).plus_seconds(COUNTED_MINUTES * 60));

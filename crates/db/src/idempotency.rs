@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Bytea, Nullable, SmallInt, Untyped};
+use diesel::sql_types::{Array, BigInt, Bool, Bytea, Nullable, SmallInt, Untyped};
 use diesel_async::RunQueryDsl;
 use ledger_core::BotId;
 
@@ -177,27 +177,21 @@ pub(crate) async fn remember<T>(
 
 /// Lets one of twins go first that are known by different hashes, and stops the other.
 async fn forestall(mut conn: &Connection, rivals: &Rivals) -> DbResult<()> {
-    #[derive(QueryableByName)]
-    struct Known {
-        #[diesel(sql_type = Bool)]
-        known: bool,
-    }
     // Until this transaction ends. Whoever waited here then sees what the other committed.
     crate::sql::lock(conn, rivals.turn).await?;
-    let keys: Vec<&[u8]> = rivals.keys_sha256.iter().map(|key| &key[..]).collect();
-    let known: Known = diesel::sql_query(
-        "SELECT EXISTS (SELECT FROM idempotency_keys \
-                         WHERE key_sha256 = ANY ($1) \
-                           AND answer_is_kept(expires_at, bot_id, credential_version)) AS known",
-    )
-    .bind::<diesel::sql_types::Array<Bytea>, _>(keys)
-    .prepared()
-    .get_result(&mut conn)
-    .await?;
-    match known.known {
+    let keys = rivals.keys_sha256.iter().map(|key| &key[..]).collect();
+    let is_kept: bool = IsKept { keys }.get_result(&mut conn).await?;
+    match is_kept {
         true => Err(DbError::Conflict(Conflict::IdempotencyKey)),
         false => Ok(()),
     }
+}
+
+statement! {
+    struct IsKept<'a> { keys: Vec<&'a [u8]> as Array<Bytea> } returns Bool =
+    "SELECT EXISTS (SELECT FROM idempotency_keys \
+                     WHERE key_sha256 = ANY ({}) \
+                       AND answer_is_kept(expires_at, bot_id, credential_version))"
 }
 
 /// The most answers that one call of [`prune`] forgets.

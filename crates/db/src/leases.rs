@@ -12,13 +12,19 @@ use ledger_core::Timestamp;
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::source_cooldowns;
-use crate::sql::Prepare;
+use crate::sql::{Prepare, statement};
 use crate::tx;
 
-#[derive(QueryableByName)]
-struct TokenRow {
-    #[diesel(sql_type = BigInt)]
-    token: i64,
+statement! {
+    struct Acquire<'a> { name: &'a str as Text, holder: &'a str as Text, seconds: i64 as BigInt }
+    returns BigInt =
+    "INSERT INTO leases AS l (name, holder, expires_at) \
+     VALUES ({}, {}, clock_timestamp() + make_interval(secs => {}::float8)) \
+     ON CONFLICT (name) DO UPDATE \
+        SET token = CASE WHEN l.holder = EXCLUDED.holder THEN l.token ELSE l.token + 1 END, \
+            holder = EXCLUDED.holder, expires_at = EXCLUDED.expires_at \
+      WHERE l.holder = EXCLUDED.holder OR l.expires_at <= clock_timestamp() \
+     RETURNING token"
 }
 
 /// Takes or renews the lease `name` for `seconds`. Answers the fencing token while `holder` has it,
@@ -32,23 +38,12 @@ pub async fn acquire(
     holder: &str,
     seconds: i64,
 ) -> DbResult<Option<i64>> {
-    let row: Option<TokenRow> = diesel::sql_query(
-        "INSERT INTO leases AS l (name, holder, expires_at) \
-         VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3::float8)) \
-         ON CONFLICT (name) DO UPDATE \
-            SET token = CASE WHEN l.holder = EXCLUDED.holder THEN l.token ELSE l.token + 1 END, \
-                holder = EXCLUDED.holder, expires_at = EXCLUDED.expires_at \
-          WHERE l.holder = EXCLUDED.holder OR l.expires_at <= clock_timestamp() \
-         RETURNING token",
-    )
-    .bind::<Text, _>(name)
-    .bind::<Text, _>(holder)
-    .bind::<BigInt, _>(seconds)
-    .prepared()
-    .get_result(conn)
-    .await
-    .optional()?;
-    Ok(row.map(|row| row.token))
+    let acquire = Acquire {
+        name,
+        holder,
+        seconds,
+    };
+    Ok(acquire.get_result(conn).await.optional()?)
 }
 
 /// Gives the lease up, so that another need not wait for its expiry. Keeps the token's count.

@@ -3,12 +3,22 @@
 //! Never the ledger, the audit log, or what decided a market. What insights, standings and supply say
 //! comes from running totals, so that it stays the same when the rows behind it go.
 
-use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use diesel_async::RunQueryDsl;
 
 use crate::error::DbResult;
 use crate::pool::Connection;
+use crate::sql::statement;
+
+statement! {
+    struct DropOldestMetrics { days: i32 as Integer } returns Nullable<Text> =
+    "SELECT drop_oldest_metrics({})"
+}
+
+statement! {
+    struct ForgetEvidence { days: i32 as Integer, rows_max: i32 as Integer } returns BigInt =
+    "SELECT forget_evidence({}, {})"
+}
 
 /// Drops the oldest day of metrics that ended more than `days` days ago. Its table's name; `None` if
 /// there is none.
@@ -16,16 +26,7 @@ use crate::pool::Connection;
 /// # Errors
 /// When somebody was at work in the metrics for half a second without a pause: try again later.
 pub async fn drop_oldest_metrics(conn: &mut Connection, days: i32) -> DbResult<Option<String>> {
-    #[derive(QueryableByName)]
-    struct Dropped {
-        #[diesel(sql_type = Nullable<Text>)]
-        name: Option<String>,
-    }
-    let dropped: Dropped = diesel::sql_query("SELECT drop_oldest_metrics($1) AS name")
-        .bind::<Integer, _>(days)
-        .get_result(conn)
-        .await?;
-    Ok(dropped.name)
+    Ok(DropOldestMetrics { days }.get_result(conn).await?)
 }
 
 /// Forgets at most `rows_max` rows of evidence that decided nothing, of markets that were settled more
@@ -34,15 +35,5 @@ pub async fn drop_oldest_metrics(conn: &mut Connection, days: i32) -> DbResult<O
 /// # Errors
 /// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn forget_evidence(conn: &mut Connection, days: i32, rows_max: i32) -> DbResult<i64> {
-    #[derive(QueryableByName)]
-    struct Forgotten {
-        #[diesel(sql_type = BigInt)]
-        rows: i64,
-    }
-    let forgotten: Forgotten = diesel::sql_query("SELECT forget_evidence($1, $2) AS rows")
-        .bind::<Integer, _>(days)
-        .bind::<Integer, _>(rows_max)
-        .get_result(conn)
-        .await?;
-    Ok(forgotten.rows)
+    Ok(ForgetEvidence { days, rows_max }.get_result(conn).await?)
 }

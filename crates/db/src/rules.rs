@@ -49,10 +49,8 @@ pub(crate) async fn keep(mut conn: &Connection, rules: &EconomyRules) -> DbResul
     Ok(digest)
 }
 
-#[derive(QueryableByName)]
-struct Adopted {
-    #[diesel(sql_type = BigInt)]
-    rows: i64,
+statement! {
+    struct Adopt<'a> { digest: &'a [u8] as Binary } returns BigInt = "SELECT adopt_rules({})"
 }
 
 /// What a service does when it starts: keeps its rules, and names them in every open position from
@@ -67,13 +65,11 @@ pub async fn adopt(conn: &mut Connection, rules: &EconomyRules) -> DbResult<i64>
     tx::run(conn, None, async |conn| {
         keep(conn, rules).await?;
         let digest = keep(conn, &legacy(rules)).await?;
-        let adopted: Adopted = diesel::sql_query("SELECT adopt_rules($1) AS rows")
-            .bind::<Binary, _>(digest.0.to_vec())
-            .get_result(conn)
-            .await?;
+        let adopt = Adopt { digest: &digest.0 };
+        let adopted: i64 = adopt.get_result(conn).await?;
         // The last lock of all.
-        house::recount(conn).await?;
-        Ok(adopted.rows)
+        house::recount_in(conn).await?;
+        Ok(adopted)
     })
     .await
 }

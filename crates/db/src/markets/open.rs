@@ -1,7 +1,7 @@
 //! How a market opens: one for each subject, and within the house's budget.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Nullable, Numeric, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 use ledger_core::criteria::{Criteria, Times, bets_close_at};
 use ledger_core::economy::{EconomyRules, MarketRules, Operator};
@@ -19,7 +19,7 @@ use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::rules::keep;
 use crate::schema::{markets, sql_types};
-use crate::sql::{Prepare, SqlMarketSource, SqlMoney, SqlTotal};
+use crate::sql::{Prepare, SqlMarketSource, SqlMoney, SqlTotal, statement};
 use crate::tx;
 
 /// Held by a transaction that opens a market, so that budget and subjects are counted once:
@@ -73,22 +73,13 @@ pub struct Board {
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn board(conn: &mut Connection) -> DbResult<Board> {
-    let subjects: Vec<SubjectRow> = diesel::sql_query(
-        "SELECT source, subject FROM markets WHERE status IN ('OPEN', 'LOCKED') \
-          UNION \
-         SELECT source, subject FROM \
-            (SELECT source, subject FROM markets WHERE deadline > (SELECT clock_timestamp()) \
-              ORDER BY deadline DESC LIMIT $1) newest",
-    )
-    .bind::<BigInt, _>(LATEST_MAX)
-    .prepared()
-    .load(conn)
-    .await?;
+    let max = LATEST_MAX;
+    let subjects: Vec<(SqlMarketSource, String)> = Subjects { max }.load(conn).await?;
     Ok(Board {
         taken: places_taken(conn).await?,
         subjects: subjects
             .into_iter()
-            .map(|row| (row.source.0, row.subject))
+            .map(|(source, subject)| (source.0, subject))
             .collect(),
         bounties: bounties_of_the_hour(conn).await?.sum,
     })
@@ -99,38 +90,33 @@ pub async fn board(conn: &mut Connection) -> DbResult<Board> {
 /// limit, it reads those alone.
 const LATEST_MAX: i64 = 1_000;
 
-#[derive(QueryableByName)]
-struct SubjectRow {
-    #[diesel(sql_type = sql_types::MarketSource)]
-    source: SqlMarketSource,
-    #[diesel(sql_type = Text)]
-    subject: String,
+statement! {
+    struct Subjects { max: i64 as BigInt } returns (sql_types::MarketSource, Text) =
+    "SELECT source, subject FROM markets WHERE status IN ('OPEN', 'LOCKED') \
+      UNION \
+     SELECT source, subject FROM \
+        (SELECT source, subject FROM markets WHERE deadline > (SELECT clock_timestamp()) \
+          ORDER BY deadline DESC LIMIT {}) newest"
+}
+
+statement! {
+    struct PlacesTaken { max: i64 as BigInt } returns BigInt =
+    "SELECT count(*) FROM \
+        (SELECT FROM markets WHERE deadline > (SELECT clock_timestamp()) \
+          ORDER BY deadline DESC LIMIT {}) newest"
 }
 
 async fn places_taken(conn: &mut Connection) -> DbResult<i64> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = BigInt)]
-        taken: i64,
-    }
-    let row: Row = diesel::sql_query(
-        "SELECT count(*) AS taken FROM \
-            (SELECT FROM markets WHERE deadline > (SELECT clock_timestamp()) \
-              ORDER BY deadline DESC LIMIT $1) newest",
-    )
-    .bind::<BigInt, _>(LATEST_MAX)
-    .prepared()
-    .get_result(conn)
-    .await?;
-    Ok(row.taken)
+    let max = LATEST_MAX;
+    Ok(PlacesTaken { max }.get_result(conn).await?)
 }
 
-#[derive(QueryableByName)]
-struct SpentRow {
-    #[diesel(sql_type = diesel::sql_types::Numeric)]
-    spent: SqlTotal,
-    #[diesel(sql_type = BigInt)]
-    markets: i64,
+statement! {
+    struct BountiesOfTheHour { max: i64 as BigInt } returns (Numeric, BigInt) =
+    "SELECT coalesce(sum(bounty), 0), count(*) FROM \
+        (SELECT bounty FROM markets \
+          WHERE opens_at > (SELECT clock_timestamp()) - interval '1 hour' AND bounty > 0 \
+          ORDER BY opens_at DESC LIMIT {}) newest"
 }
 
 /// The bounties that were put out within the last hour.
@@ -141,23 +127,12 @@ struct Bounties {
 }
 
 async fn bounties_of_the_hour(conn: &mut Connection) -> DbResult<Bounties> {
-    let row: SpentRow = diesel::sql_query(
-        "SELECT coalesce(sum(bounty), 0) AS spent, count(*) AS markets FROM \
-            (SELECT bounty FROM markets \
-              WHERE opens_at > (SELECT clock_timestamp()) - interval '1 hour' AND bounty > 0 \
-              ORDER BY opens_at DESC LIMIT $1) newest",
-    )
-    .bind::<BigInt, _>(LATEST_MAX)
-    .prepared()
-    .get_result(conn)
-    .await?;
-    let units = i64::try_from(row.spent.0).ok().and_then(Money::from_units);
+    let max = LATEST_MAX;
+    let (spent, markets): (SqlTotal, i64) = BountiesOfTheHour { max }.get_result(conn).await?;
+    let units = i64::try_from(spent.0).ok().and_then(Money::from_units);
     let sum = units
         .ok_or_else(|| DbError::corrupt("the bounties of an hour exceed the range of money"))?;
-    Ok(Bounties {
-        sum,
-        markets: row.markets,
-    })
+    Ok(Bounties { sum, markets })
 }
 
 /// Opens a market with its evidence and an audit row, in one transaction.
