@@ -8,11 +8,11 @@ use daemon::config::{ConfigError, Environment, Reader, Sources, workspace_root};
 use daemon::hosts::Hosts;
 use ledger_core::economy::EconomyRules;
 use secrecy::SecretString;
+use sources::Feed;
 use url::Url;
 
 use crate::cycle::Retention;
 use crate::market_config;
-use crate::markets::MarketFeed;
 use crate::sources::{
     CoinGecko, Kraken, PriceFeed, Replay, SetupError, Simulated, SourceConfig, SourceSpec, TIMEOUT,
     coingecko, kraken, parse_list,
@@ -44,7 +44,7 @@ pub struct Config {
     pub rules: EconomyRules,
     /// In order of preference.
     pub feeds: Vec<Arc<dyn PriceFeed>>,
-    pub market_feeds: Vec<Arc<dyn MarketFeed>>,
+    pub market_feeds: Vec<Arc<dyn Feed>>,
     pub retention: Retention,
 }
 

@@ -10,7 +10,7 @@ use ledger_core::research::{Answer, Nonce, commitment};
 use ledger_core::{Hash, MarketId, Money, Refusal, Timestamp};
 use serde_json::json;
 
-use super::{Market, NewEvidence, find, keep_evidence};
+use super::{Market, NewEvidence, find, keep_evidence, source_of};
 use crate::audit_log::{self, AuditRow};
 use crate::error::{DbError, DbResult};
 use crate::events;
@@ -18,8 +18,8 @@ use crate::idempotency::Remember;
 use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::rules::keep;
-use crate::schema::{markets, sql_types};
-use crate::sql::{Prepare, SqlMarketSource, SqlMoney, SqlTotal};
+use crate::schema::markets;
+use crate::sql::{Prepare, SqlMoney, SqlTotal};
 use crate::tx;
 
 /// Held by a transaction that opens a market, so that budget and subjects are counted once:
@@ -85,8 +85,8 @@ pub async fn board(conn: &mut Connection) -> DbResult<Board> {
         taken: places_taken(conn).await?,
         subjects: subjects
             .into_iter()
-            .map(|row| (row.source.0, row.subject))
-            .collect(),
+            .map(|row| Ok((source_of(&row.source)?, row.subject)))
+            .collect::<DbResult<_>>()?,
         bounties: bounties_of_the_hour(conn).await?.sum,
     })
 }
@@ -98,8 +98,8 @@ const LATEST_MAX: i64 = 1_000;
 
 #[derive(QueryableByName)]
 struct SubjectRow {
-    #[diesel(sql_type = sql_types::MarketSource)]
-    source: SqlMarketSource,
+    #[diesel(sql_type = Text)]
+    source: String,
     #[diesel(sql_type = Text)]
     subject: String,
 }
@@ -248,7 +248,7 @@ async fn taken_until(
               WHERE status IN ('OPEN', 'LOCKED') AND source = $1 AND subject = $2)) found \
           WHERE unsettled OR deadline > clock_timestamp()",
     )
-    .bind::<sql_types::MarketSource, _>(SqlMarketSource(source))
+    .bind::<Text, _>(source.as_str())
     .bind::<Text, _>(subject)
     .prepared()
     .get_result(conn)
@@ -285,7 +285,7 @@ async fn insert(
     diesel::insert_into(markets::table)
         .values((
             markets::id.eq(new.id.0),
-            markets::source.eq(SqlMarketSource(source)),
+            markets::source.eq(source.as_str()),
             markets::subject.eq(new.criteria.subject()),
             markets::description.eq(description),
             markets::criteria.eq(criteria),

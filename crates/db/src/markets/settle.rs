@@ -28,7 +28,7 @@ use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::schema::{bets, evidence, markets};
-use crate::sql::{SqlMarketSource, SqlMarketStatus, SqlMoney, SqlSide, statement};
+use crate::sql::{SqlMarketStatus, SqlMoney, SqlSide, statement};
 use crate::totals::{self, End, Ended};
 use crate::tx;
 
@@ -108,7 +108,7 @@ pub async fn due(
     silent: &[MarketSource],
     limit: i64,
 ) -> DbResult<Vec<MarketId>> {
-    let silent: Vec<SqlMarketSource> = silent.iter().copied().map(SqlMarketSource).collect();
+    let silent: Vec<&str> = silent.iter().map(|source| source.as_str()).collect();
     let ids: Vec<uuid::Uuid> = markets::table
         .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
             "status = 'LOCKED'",

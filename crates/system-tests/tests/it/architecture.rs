@@ -51,7 +51,7 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
             "sources",
         ],
     ),
-    ("test-kit", &["cache", "db", "ledger-core"]),
+    ("test-kit", &["cache", "db", "ledger-core", "sources"]),
     (
         "system-tests",
         &[
