@@ -2,6 +2,7 @@
 //! were in force.
 
 use ledger_core::economy::MarketRules;
+use ledger_core::market::MarketSource;
 use ledger_core::prediction::PriceSource;
 use ledger_core::{CycleNumber, EconomyRules, Enforcement, Money, Pause, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -27,11 +28,38 @@ pub struct Economy {
     pub paused: Option<Pause>,
     /// The figures in force.
     pub parameters: Parameters,
+    /// Where markets come from, in the order in which people see them.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub sources: Vec<SourceWords>,
     /// The SHA-256 of all figures in force, in lower-case hex: what is opened now names these rules
     /// and is settled by them.
     pub rules: String,
     /// When bots and supply were counted; at most ten seconds ago.
     pub as_of: Timestamp,
+}
+
+/// A source of markets, in words for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SourceWords {
+    /// As markets name it.
+    pub source: MarketSource,
+    /// Its name.
+    pub name: String,
+    /// How its markets are decided.
+    pub about: String,
+}
+
+impl From<MarketSource> for SourceWords {
+    fn from(source: MarketSource) -> SourceWords {
+        let about = source.about();
+        SourceWords {
+            source,
+            name: about.name.to_owned(),
+            about: about.about.to_owned(),
+        }
+    }
 }
 
 /// A set of figures that was in force, as it is kept for good.

@@ -38,7 +38,7 @@ pub use bots::{
     RegisterRequest, Registration, RetireRequest, ReviveRequest, RotateRequest, RotatedKeys,
 };
 pub use dry_run::{DRY_RUN, DryRun, Verdict};
-pub use economy::{BotCount, Economy, KeptRules, Parameters, PriceNow, Supply};
+pub use economy::{BotCount, Economy, KeptRules, Parameters, PriceNow, SourceWords, Supply};
 pub use events::{
     BotEventData, Event, EventData, LAST_EVENT_ID, MarketEventData, PostEventData,
     PredictionEventData, TickEventData, close_code,

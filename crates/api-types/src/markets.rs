@@ -26,6 +26,10 @@ pub struct Market {
     /// What decides it. Its members depend on the source.
     #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::criteria::Criteria))]
     pub criteria: Value,
+    /// What the criteria say, in a sentence.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub condition: String,
     /// Where it is in its life.
     pub status: MarketStatus,
     /// `YES` or `NO`, or the answer to research; `None` until it is resolved.

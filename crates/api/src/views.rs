@@ -9,7 +9,7 @@ use db::bots::BotProfile;
 use db::markets::Finding;
 use db::totals::Totals;
 use ledger_core::insights::{self, per, ratio};
-use ledger_core::market::{MarketSource, MarketStatus};
+use ledger_core::market::{MarketStatus, Taking};
 use ledger_core::money::UNITS_PER_CREDIT;
 use ledger_core::supply::units_text;
 use ledger_core::{EconomyRules, Money, Timestamp};
@@ -90,9 +90,9 @@ impl Secrecy {
 /// Whether a market's evidence may be shown. The page that a research question was made from says
 /// its id.
 pub(crate) const fn evidence_secrecy(kept: &db::markets::Market) -> Secrecy {
-    match kept.source {
-        MarketSource::Research => Secrecy::of(kept.status),
-        MarketSource::Github | MarketSource::News | MarketSource::Weather => Secrecy::Closed,
+    match kept.source.about().takes {
+        Taking::Answer => Secrecy::of(kept.status),
+        Taking::Bet => Secrecy::Closed,
     }
 }
 
@@ -112,6 +112,7 @@ pub(crate) fn market(
         source: kept.source,
         description: kept.description,
         criteria: serde_json::to_value(&kept.criteria).unwrap_or_default(),
+        condition: kept.criteria.condition(),
         status: kept.status,
         outcome: kept.outcome,
         bounty: kept.bounty,

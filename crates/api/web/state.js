@@ -40,6 +40,13 @@ export const known = {
   feedProblem: null,
 };
 
+/**
+ * What the arena says of a source of markets; before it has said so, its label.
+ * @param {string} source
+ */
+export const sourceOf = (source) =>
+  known.economy?.sources.find((one) => one.source === source) ?? { source, name: source, about: "" };
+
 // --- telling ---------------------------------------------------------------------------------------
 
 /** @type {Set<() => void>} */

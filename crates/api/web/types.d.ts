@@ -13,11 +13,6 @@ export interface Pause {
 export type Mode = "observe" | "enforce";
 export type BotStatus = "ALIVE" | "DEAD" | "RETIRED";
 export type PriceSource = "coingecko" | "kraken" | "replay" | "simulated";
-export interface SourceRules {
-  bounty: Decimal;
-  seconds: number;
-  weight: number;
-}
 export interface Economy {
   mode: Mode;
   tick: number;
@@ -46,12 +41,9 @@ export interface Economy {
       places: number;
       answer_stake: Decimal;
       lookup_fee: Decimal;
-      research: SourceRules;
-      weather: SourceRules;
-      github: SourceRules;
-      news: SourceRules;
     };
   };
+  sources: { source: string; name: string; about: string }[];
   /** The SHA-256 of all figures in force. */
   rules: string;
   as_of: Instant;
@@ -170,7 +162,6 @@ export interface Prediction {
   created_at: Instant;
   resolved_at: Instant | null;
 }
-export type MarketSource = "GITHUB" | "NEWS" | "WEATHER" | "RESEARCH";
 export type MarketStatus = "OPEN" | "LOCKED" | "RESOLVED" | "VOID" | "EXPIRED";
 export interface Evidence {
   id: number;
@@ -187,9 +178,9 @@ export interface Evidence {
 }
 export interface Market {
   id: string;
-  source: MarketSource;
+  source: string;
   description: string;
-  criteria: Record<string, unknown>;
+  condition: string;
   status: MarketStatus;
   outcome: string | null;
   bounty: Decimal;

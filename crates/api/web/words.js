@@ -1,7 +1,7 @@
 // Everything that the arena says in codes, in plain words. Nothing here is markup: strangers' text
 // goes through as text.
 
-/** @import { AuditEntry, Economy, Entry, MarketSource, MarketStatus, Prediction, PriceSource } from "./types" */
+/** @import { AuditEntry, Economy, Entry, MarketStatus, Prediction, PriceSource } from "./types" */
 
 import { money, percent, units } from "./numbers.js";
 
@@ -11,17 +11,6 @@ export const PRICE_SOURCE = { coingecko: "CoinGecko", kraken: "Kraken", replay: 
 /** Whether a source's prices are those of a market.
  * @param {PriceSource} source */
 export const isReal = (source) => source === "coingecko" || source === "kraken";
-
-/** @type {Record<MarketSource, string>} */
-export const SOURCE = { RESEARCH: "Research", WEATHER: "Weather", GITHUB: "GitHub", NEWS: "News" };
-
-/** @type {Record<MarketSource, string>} */
-export const SOURCE_ABOUT = {
-  RESEARCH: "A question with one answer, fixed before anybody could try. Whoever is right first is paid at once.",
-  WEATHER: "Decided by the temperature that Open-Meteo tells at the deadline.",
-  GITHUB: "Decided by the stars that GitHub counts at the deadline.",
-  NEWS: "Decided by the headlines that are published after bets closed and by the deadline.",
-};
 
 /** @type {Record<MarketStatus, string>} */
 export const MARKET_STATUS = {
@@ -134,22 +123,6 @@ export function modeWords(mode) {
   return mode === "enforce"
     ? "Each tick costs a fee. A bot that cannot pay it dies."
     : "Fees are recorded, not charged. The shadow balance is the balance if they were real.";
-}
-
-/**
- * What decides a market, from its criteria.
- * @param {MarketSource} source
- * @param {Record<string, unknown>} criteria
- */
-export function criteriaWords(source, criteria) {
-  const c = criteria;
-  const than = { ">": "more than", ">=": "at least", "<": "less than", "<=": "at most" }[String(c.comparison)] ?? String(c.comparison);
-  if (source === "GITHUB") return `YES if ${c.repository} has ${than} ${c.stars} stars when it is read.`;
-  if (source === "WEATHER")
-    return `YES if it is ${than} ${c.celsius} °C in ${c.city} (${c.latitude}, ${c.longitude}).`;
-  if (source === "NEWS")
-    return `YES if “${c.keyword}” is in a headline that is published ${c.published ? "after bets closed and " : ""}by the deadline.`;
-  return `Right is the one answer that was committed to. It is about the article “${c.article}”.`;
 }
 
 /** @type {Record<string, string>} */

@@ -3,11 +3,14 @@
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::sql_types::{Array, Text};
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use ledger_core::market::MarketSource;
 
 use crate::error::{DbError, DbResult};
 use crate::pool::Connection;
+use crate::schema::market_sources;
 
 pub(crate) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
 
@@ -23,11 +26,11 @@ const UNFINISHED: &str = "00000000000000";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SchemaState {
     Current,
-    /// Migrations this build knows and the database lacks.
+    /// Migrations, or sources of markets, that this build knows and the database lacks.
     Behind {
         missing: usize,
     },
-    /// Migrations the database has and this build does not know.
+    /// Migrations, or sources of markets, that the database has and this build does not know.
     Ahead {
         unknown: usize,
     },
@@ -56,14 +59,29 @@ pub struct Migrated {
     pub versions: Vec<String>,
 }
 
-/// Applies every pending migration. `owner_url` is the schema owner's, direct and not through a
-/// transaction pooler, because the lock belongs to the session.
+/// Applies every pending migration and writes the sources of markets that this build knows. `owner_url` is
+/// the schema owner's, direct and not through a transaction pooler, because the lock belongs to the session.
 ///
 /// # Errors
 /// When Postgres refuses a migration, for want of the owner's rights, say: see [`DbError`]. Those before it
 /// stay applied.
 pub async fn run(owner_url: &str) -> DbResult<Migrated> {
-    run_from(owner_url, MIGRATIONS).await
+    let migrated = run_from(owner_url, MIGRATIONS).await?;
+    // If the process crashes in between, the database counts as behind, and the next run comes here.
+    let mut conn = crate::pool::connect_owner(owner_url).await?;
+    diesel::sql_query("INSERT INTO public.market_sources SELECT unnest($1) ON CONFLICT DO NOTHING")
+        .bind::<Array<Text>, _>(sources())
+        .execute(&mut conn)
+        .await?;
+    Ok(migrated)
+}
+
+/// The sources of markets that this build knows.
+fn sources() -> Vec<&'static str> {
+    MarketSource::ALL
+        .iter()
+        .map(|source| source.as_str())
+        .collect()
 }
 
 /// The same for migrations from elsewhere, under the same lock.
@@ -169,7 +187,7 @@ pub fn known_versions() -> DbResult<Vec<String>> {
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn mark_unfinished(conn: &mut Connection) -> DbResult<()> {
     diesel::sql_query("INSERT INTO public.__diesel_schema_migrations (version) VALUES ($1)")
-        .bind::<diesel::sql_types::Text, _>(UNFINISHED)
+        .bind::<Text, _>(UNFINISHED)
         .execute(conn)
         .await?;
     Ok(())
@@ -181,7 +199,7 @@ pub async fn mark_unfinished(conn: &mut Connection) -> DbResult<()> {
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn mark_finished(conn: &mut Connection) -> DbResult<()> {
     diesel::sql_query("DELETE FROM public.__diesel_schema_migrations WHERE version = $1")
-        .bind::<diesel::sql_types::Text, _>(UNFINISHED)
+        .bind::<Text, _>(UNFINISHED)
         .execute(conn)
         .await?;
     Ok(())
@@ -200,10 +218,32 @@ pub async fn state(conn: &mut Connection) -> DbResult<SchemaState> {
     if is_unfinished(&applied) {
         return Err(DbError::Unfinished);
     }
-    state_of(&applied)
+    match state_of(&applied)? {
+        SchemaState::Current => sources_known(conn).await,
+        other => Ok(other),
+    }
 }
 
-/// The same while a restore is at work.
+/// Compares the sources of markets. One that is missing counts like the migration that would add it.
+async fn sources_known(conn: &mut Connection) -> DbResult<SchemaState> {
+    let found: Vec<String> = market_sources::table
+        .select(market_sources::label)
+        .load(conn)
+        .await?;
+    let known = sources();
+    let unknown = found
+        .iter()
+        .filter(|label| !known.contains(&label.as_str()))
+        .count();
+    let missing = known.len() + unknown - found.len();
+    Ok(match (unknown, missing) {
+        (0, 0) => SchemaState::Current,
+        (0, missing) => SchemaState::Behind { missing },
+        (unknown, _) => SchemaState::Ahead { unknown },
+    })
+}
+
+/// The same while a restore is at work, of migrations alone: rows are yet to come.
 ///
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
@@ -232,7 +272,7 @@ fn state_of(applied: &[String]) -> DbResult<SchemaState> {
 pub(crate) async fn applied(conn: &mut Connection) -> DbResult<Vec<String>> {
     #[derive(QueryableByName)]
     struct Version {
-        #[diesel(sql_type = diesel::sql_types::Text)]
+        #[diesel(sql_type = Text)]
         version: String,
     }
     if !is_migrated(conn).await? {

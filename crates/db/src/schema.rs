@@ -30,10 +30,6 @@ pub mod sql_types {
     pub struct EventKind;
 
     #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
-    #[diesel(postgres_type(name = "market_source"))]
-    pub struct MarketSource;
-
-    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
     #[diesel(postgres_type(name = "market_status"))]
     pub struct MarketStatus;
 
@@ -367,10 +363,19 @@ diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::*;
 
+    market_sources (label) {
+        label -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::*;
+
     markets (id) {
         id -> Uuid,
         number -> Int8,
-        source -> MarketSource,
+        source -> Text,
         subject -> Text,
         description -> Text,
         criteria -> Jsonb,
@@ -562,4 +567,4 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(agent_metrics, agent_totals, agent_windows, arena_identity, arena_pause, audit_log, bets, bot_schedules, bots, cycles, economy_rules, events, events_horizon, evidence, house_exposure, house_minted, idempotency_keys, leases, ledger, markets, oracle_cycles, posts, predictions, price_history_reads, prices, source_cooldowns, superseded_credentials, tick_failures, verified_heads, wallets,);
+diesel::allow_tables_to_appear_in_same_query!(agent_metrics, agent_totals, agent_windows, arena_identity, arena_pause, audit_log, bets, bot_schedules, bots, cycles, economy_rules, events, events_horizon, evidence, house_exposure, house_minted, idempotency_keys, leases, ledger, market_sources, markets, oracle_cycles, posts, predictions, price_history_reads, prices, source_cooldowns, superseded_credentials, tick_failures, verified_heads, wallets,);

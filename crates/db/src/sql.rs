@@ -13,7 +13,7 @@ use diesel_async::RunQueryDsl;
 use ledger_core::Decimal8;
 use ledger_core::economy::{BotStatus, Enforcement};
 use ledger_core::entry_types::EntryType;
-use ledger_core::market::{BetState, MarketSource, MarketStatus, Side};
+use ledger_core::market::{BetState, MarketStatus, Side};
 use ledger_core::money::Money;
 use ledger_core::post::PostKind;
 use ledger_core::prediction::{Direction, PredictionStatus, PriceSource};
@@ -146,7 +146,6 @@ sql_enum! {
     SqlDirection wraps Direction as Direction, from |l| labelled(&[Direction::Up, Direction::Down], Direction::as_str, l);
     SqlPriceSource wraps PriceSource as PriceSource, from |l| PriceSource::from_str(l).ok();
     SqlPredictionStatus wraps PredictionStatus as PredictionStatus, from |l| labelled(&PredictionStatus::ALL, PredictionStatus::as_str, l);
-    SqlMarketSource wraps MarketSource as MarketSource, from |l| MarketSource::from_str(l).ok();
     SqlMarketStatus wraps MarketStatus as MarketStatus, from |l| MarketStatus::from_str(l).ok();
     SqlSide wraps Side as BetSide, from |l| Side::from_str(l).ok();
     SqlBetState wraps BetState as BetState, from |l| BetState::from_str(l).ok();

@@ -34,6 +34,7 @@ pub mod price_book;
 pub mod refusal;
 pub mod research;
 pub mod rules;
+pub mod sources;
 pub mod subject;
 pub mod supply;
 pub mod time;

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::criteria::{WEATHER_SECONDS_MIN, bets_close_at};
+use crate::criteria::bets_close_at;
 use crate::decimal::Decimal8;
 use crate::economy::{Movement, market_reference};
 use crate::entry_types::EntryType;
@@ -19,12 +19,13 @@ use crate::movement::{Leg, PositionKind};
 use crate::parimutuel::{self, Share, StakedBet};
 use crate::pause::Pause;
 use crate::refusal::Refusal;
+use crate::sources::market_sources;
 use crate::time::Timestamp;
 
 /// Declares an enum whose labels are the same in Postgres, on the wire and here.
 macro_rules! labels {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $label:literal),+ $(,)? }
-     unknown: $unknown:ident = $message:literal) => {
+     unknown: $unknown:ident) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum $name {
@@ -48,9 +49,16 @@ macro_rules! labels {
             }
         }
 
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-        #[error($message)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct $unknown;
+
+        impl fmt::Display for $unknown {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                one_of(f, &[$($label),+])
+            }
+        }
+
+        impl std::error::Error for $unknown {}
 
         impl FromStr for $name {
             type Err = $unknown;
@@ -66,16 +74,30 @@ macro_rules! labels {
     };
 }
 
-labels! {
-    /// Where the data comes from that decides a market.
-    MarketSource {
-        Github = "GITHUB",
-        News = "NEWS",
-        Weather = "WEATHER",
-        Research = "RESEARCH",
+/// What a text must be: `must be A, B or C`.
+fn one_of(f: &mut fmt::Formatter<'_>, labels: &[&str]) -> fmt::Result {
+    f.write_str("must be ")?;
+    for (index, label) in labels.iter().enumerate() {
+        let before = match labels.len() - index {
+            _ if index == 0 => "",
+            1 => " or ",
+            _ => ", ",
+        };
+        write!(f, "{before}{label}")?;
     }
-    unknown: UnknownMarketSource = "must be GITHUB, NEWS, WEATHER or RESEARCH"
+    Ok(())
 }
+
+macro_rules! source_labels {
+    ($($(#[$about:meta])* $variant:ident, $module:ident, $label:literal, $criteria:ident;)+) => {
+        labels! {
+            /// Where the data comes from that decides a market.
+            MarketSource { $($variant = $label),+ }
+            unknown: UnknownMarketSource
+        }
+    };
+}
+market_sources!(source_labels);
 
 labels! {
     /// Where a market is in its life.
@@ -90,7 +112,7 @@ labels! {
         /// Research that nobody solved: the stakes fell to the house.
         Expired = "EXPIRED",
     }
-    unknown: UnknownMarketStatus = "must be OPEN, LOCKED, RESOLVED, VOID or EXPIRED"
+    unknown: UnknownMarketStatus
 }
 
 impl MarketStatus {
@@ -110,7 +132,13 @@ labels! {
         Yes = "YES",
         No = "NO",
     }
-    unknown: UnknownSide = "must be YES or NO"
+    unknown: UnknownSide
+}
+
+impl Side {
+    pub(crate) const fn yes_if(holds: bool) -> Side {
+        if holds { Side::Yes } else { Side::No }
+    }
 }
 
 /// What the data said about a market of yes and no.
@@ -128,12 +156,6 @@ impl Resolution {
     }
 }
 
-/// The shortest and the longest life of a market, in seconds.
-const LIFE_MIN_SECONDS: i64 = 10;
-const LIFE_MAX_SECONDS: i64 = 30 * 86_400;
-/// Of a question about headlines.
-const NEWS_LIFE_MAX_SECONDS: i64 = 86_400;
-
 /// Whether a market of this source may last from `opens_at` to `deadline`.
 pub fn check_deadline(
     source: MarketSource,
@@ -141,15 +163,13 @@ pub fn check_deadline(
     deadline: Timestamp,
 ) -> Result<(), Refusal> {
     let seconds = deadline.seconds_since(opens_at);
-    let problem = if source == MarketSource::Weather && seconds < WEATHER_SECONDS_MIN {
-        "must be at least 30 minutes away: bets close half-way, and the weather is known by the \
-         quarter of an hour"
-    } else if source == MarketSource::News && seconds > NEWS_LIFE_MAX_SECONDS {
-        "must be at most 24 hours away: a list of headlines does not reach back further"
-    } else if seconds < LIFE_MIN_SECONDS {
-        "must be at least 10 seconds away"
-    } else if seconds > LIFE_MAX_SECONDS {
-        "must be at most 30 days away"
+    let about = source.about();
+    let (least, too_soon) = about.least_seconds;
+    let (most, too_late) = about.most_seconds;
+    let problem = if seconds < least {
+        too_soon
+    } else if seconds > most {
+        too_late
     } else {
         return Ok(());
     };
@@ -176,7 +196,7 @@ labels! {
         /// Its owner was dead at the settlement.
         Forfeit = "FORFEIT",
     }
-    unknown: UnknownBetState = "must be OPEN, WON, LOST, VOID or FORFEIT"
+    unknown: UnknownBetState
 }
 
 /// What an agent's request is about: the two kinds of markets take different ones.
@@ -207,32 +227,23 @@ impl MarketView {
             status,
             ..
         } = *self;
-        match (source, taking) {
-            (MarketSource::Research, Taking::Bet) => {
-                return Err(Refusal::WrongKind {
-                    market,
-                    source_kind: source,
-                    takes: "answers, not bets",
-                });
-            }
-            (MarketSource::Github | MarketSource::News | MarketSource::Weather, Taking::Answer) => {
-                return Err(Refusal::WrongKind {
-                    market,
-                    source_kind: source,
-                    takes: "bets, not answers",
-                });
-            }
-            _ => {}
+        let takes = source.about().takes;
+        if takes != taking {
+            return Err(Refusal::WrongKind {
+                market,
+                source_kind: source,
+                takes: match takes {
+                    Taking::Answer => "answers, not bets",
+                    Taking::Bet => "bets, not answers",
+                },
+            });
         }
         if status != MarketStatus::Open {
             return Err(Refusal::MarketNotOpen { market, status });
         }
         let closed_at = bets_close_at(source, self.opens_at, self.deadline);
         // For paused research time stands still.
-        let stands = self
-            .pause
-            .as_ref()
-            .filter(|_| source == MarketSource::Research);
+        let stands = self.pause.as_ref().filter(|_| takes == Taking::Answer);
         let at = stands.map_or(now, |pause| pause.since.min(now));
         if at >= closed_at {
             return Err(Refusal::BetsClosed { market, closed_at });

@@ -8,10 +8,12 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::criteria::{ArticleTitle, City, Degrees};
 use crate::entry_types::EntryType;
 use crate::ids::PriceId;
-use crate::market::{BetState, MarketSource, MarketStatus, Side};
+use crate::market::{BetState, MarketSource, MarketStatus, Side, Taking};
+use crate::sources::market_sources;
+use crate::sources::research::ArticleTitle;
+use crate::sources::weather::{City, Degrees};
 use crate::subject::{Keyword, Repository};
 use crate::{
     BetId, BotId, Confidence, CycleNumber, Decimal8, Handle, Hash, MarketId, Money, ObservationId,
@@ -167,3 +169,25 @@ describe! {
         .max_length(Some(50))
         .build();
 }
+
+/// A request to open a market of one source.
+pub struct MarketRequestOf {
+    pub name: &'static str,
+    pub source: &'static str,
+    /// The schema of its criteria.
+    pub criteria: &'static str,
+    pub takes: Taking,
+}
+
+macro_rules! market_requests {
+    ($($(#[$about:meta])* $variant:ident, $module:ident, $label:literal, $criteria:ident;)+) => {
+        /// A request for each source.
+        pub const MARKET_REQUESTS: &[MarketRequestOf] = &[$(MarketRequestOf {
+            name: concat!(stringify!($variant), "MarketRequest"),
+            source: $label,
+            criteria: stringify!($criteria),
+            takes: crate::sources::$module::ABOUT.takes,
+        }),+];
+    };
+}
+market_sources!(market_requests);

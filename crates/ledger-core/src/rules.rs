@@ -9,6 +9,7 @@ use crate::economy::Enforcement;
 use crate::market::MarketSource;
 use crate::money::{Money, MoneyError, Stake};
 use crate::prediction::SAMPLE_AGE_MAX_SECONDS;
+use crate::sources::market_sources;
 
 /// The longest span of time that can be configured, in seconds: thirty days.
 pub const SPAN_MAX_SECONDS: i64 = 30 * 86_400;
@@ -64,40 +65,81 @@ pub struct EconomyRules {
     pub markets: MarketRules,
 }
 
-/// The figures of markets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct MarketRules {
-    /// Places on the board that the market maker keeps taken. A place is free again at its market's
-    /// deadline, however early that was settled.
-    pub places: i64,
-    /// All bounties that are put out within any hour.
-    pub bounty_budget_per_hour: Money,
-    /// Questions of fact, answered at once.
-    pub research: SourceRules,
-    /// Temperatures, by Open-Meteo.
-    pub weather: SourceRules,
-    /// Stars of repositories.
-    pub github: SourceRules,
-    /// Keywords in headlines.
-    pub news: SourceRules,
-    /// A question about stars asks for the next multiple of this.
-    pub star_step: i64,
-    /// What an attempt at a research answer stakes.
-    pub answer_stake: Money,
-    /// What an answer costs more that used the lookup tool.
-    pub lookup_fee: Money,
-    /// Bets that one request may place.
-    pub bets_per_request_max: i64,
-    /// The largest pool, bounty included: what a bet would lift above it is refused, so that every
-    /// pool can be paid.
-    pub pool_max: Money,
-    /// A market whose source has not answered so long after its deadline is void.
-    pub settle_patience_seconds: i64,
+macro_rules! market_rules {
+    ($($(#[$about:meta])* $variant:ident, $module:ident, $label:literal, $criteria:ident;)+) => {
+        /// The figures of markets.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        pub struct MarketRules {
+            /// Places on the board that the market maker keeps taken. A place is free again at its market's
+            /// deadline, however early that was settled.
+            pub places: i64,
+            /// All bounties that are put out within any hour.
+            pub bounty_budget_per_hour: Money,
+            $($(#[$about])* pub $module: SourceRules,)+
+            /// A question about stars asks for the next multiple of this.
+            pub star_step: i64,
+            /// What an attempt at a research answer stakes.
+            pub answer_stake: Money,
+            /// What an answer costs more that used the lookup tool.
+            pub lookup_fee: Money,
+            /// Bets that one request may place.
+            pub bets_per_request_max: i64,
+            /// The largest pool, bounty included: what a bet would lift above it is refused, so that every
+            /// pool can be paid.
+            pub pool_max: Money,
+            /// A market whose source has not answered so long after its deadline is void.
+            pub settle_patience_seconds: i64,
+        }
+
+        impl MarketRules {
+            /// The figures of one source.
+            #[must_use]
+            pub const fn of(&self, source: MarketSource) -> &SourceRules {
+                match source {
+                    $(MarketSource::$variant => &self.$module),+
+                }
+            }
+
+            pub const fn of_mut(&mut self, source: MarketSource) -> &mut SourceRules {
+                match source {
+                    $(MarketSource::$variant => &mut self.$module),+
+                }
+            }
+        }
+
+        impl Default for MarketRules {
+            fn default() -> MarketRules {
+                MarketRules {
+                    places: 6,
+                    bounty_budget_per_hour: Money::cents(50_000),
+                    $($module: crate::sources::$module::ABOUT.rules,)+
+                    star_step: 500,
+                    answer_stake: Money::cents(100),
+                    lookup_fee: Money::cents(50),
+                    bets_per_request_max: 3,
+                    pool_max: Money::cents(1_000_000_000),
+                    settle_patience_seconds: 6 * 3_600,
+                }
+            }
+        }
+
+        /// The settings of a source's figures.
+        pub(super) const fn settings_of(source: MarketSource) -> [&'static str; 3] {
+            match source {
+                $(MarketSource::$variant => [
+                    concat!($label, "_BOUNTY"),
+                    concat!($label, "_SECONDS"),
+                    concat!($label, "_WEIGHT"),
+                ]),+
+            }
+        }
+    };
 }
+market_sources!(market_rules);
 
 /// The figures of the markets of one source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SourceRules {
     /// How often the market maker chooses it, relative to the others; 0 for never.
@@ -106,43 +148,6 @@ pub struct SourceRules {
     pub bounty: Money,
     /// From opening to deadline.
     pub seconds: i64,
-}
-
-impl MarketRules {
-    /// The figures of one source.
-    #[must_use]
-    pub const fn of(&self, source: MarketSource) -> &SourceRules {
-        match source {
-            MarketSource::Github => &self.github,
-            MarketSource::News => &self.news,
-            MarketSource::Weather => &self.weather,
-            MarketSource::Research => &self.research,
-        }
-    }
-}
-
-impl Default for MarketRules {
-    fn default() -> MarketRules {
-        let source = |weight, bounty, minutes: i64| SourceRules {
-            weight,
-            bounty: Money::cents(bounty),
-            seconds: minutes * 60,
-        };
-        MarketRules {
-            places: 6,
-            bounty_budget_per_hour: Money::cents(50_000),
-            research: source(40, 2_500, 5),
-            weather: source(25, 500, 30),
-            github: source(20, 800, 60),
-            news: source(15, 500, 20),
-            star_step: 500,
-            answer_stake: Money::cents(100),
-            lookup_fee: Money::cents(50),
-            bets_per_request_max: 3,
-            pool_max: Money::cents(1_000_000_000),
-            settle_patience_seconds: 6 * 3_600,
-        }
-    }
 }
 
 impl Default for EconomyRules {
@@ -370,33 +375,18 @@ impl MarketRules {
             "BOUNTY_BUDGET_PER_HOUR",
             "must not be negative",
         );
-        let mut source =
-            |rules: &SourceRules, [bounty, seconds, weight]: [&'static str; 3], least| {
-                let fits = !rules.bounty.is_negative() && rules.bounty <= self.pool_max;
-                need(fits, bounty, "must be from 0 to MARKET_POOL_MAX");
-                let lasts = (least..=SPAN_MAX_SECONDS).contains(&rules.seconds);
-                let within = format!("must be from {least} to {SPAN_MAX_SECONDS}");
-                need(lasts, seconds, &within);
-                need(
-                    rules.weight <= 1_000_000,
-                    weight,
-                    "must be from 0 to 1000000",
-                );
-            };
-        let names = ["RESEARCH_BOUNTY", "RESEARCH_SECONDS", "RESEARCH_WEIGHT"];
-        source(&self.research, names, 10);
-        let names = ["WEATHER_BOUNTY", "WEATHER_SECONDS", "WEATHER_WEIGHT"];
-        source(&self.weather, names, crate::criteria::WEATHER_SECONDS_MIN);
-        source(
-            &self.github,
-            ["GITHUB_BOUNTY", "GITHUB_SECONDS", "GITHUB_WEIGHT"],
-            10,
-        );
-        source(
-            &self.news,
-            ["NEWS_BOUNTY", "NEWS_SECONDS", "NEWS_WEIGHT"],
-            10,
-        );
+        for source in MarketSource::ALL {
+            let rules = self.of(*source);
+            let [bounty, seconds, weight] = settings_of(*source);
+            let fits = !rules.bounty.is_negative() && rules.bounty <= self.pool_max;
+            need(fits, bounty, "must be from 0 to MARKET_POOL_MAX");
+            let (least, _) = source.about().least_seconds;
+            let lasts = (least..=SPAN_MAX_SECONDS).contains(&rules.seconds);
+            let within = format!("must be from {least} to {SPAN_MAX_SECONDS}");
+            need(lasts, seconds, &within);
+            let rule = "must be from 0 to 1000000";
+            need(rules.weight <= 1_000_000, weight, rule);
+        }
         need(self.star_step > 0, "STAR_STEP", above_zero);
         need(self.answer_stake.is_positive(), "ANSWER_STAKE", above_zero);
         need(self.lookup_fee.is_positive(), "LOOKUP_FEE", above_zero);

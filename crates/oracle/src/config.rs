@@ -9,11 +9,11 @@ use daemon::health;
 use daemon::hosts::Hosts;
 use ledger_core::economy::EconomyRules;
 use service::{PostgresSettings, RedisSettings};
+use sources::Feed;
 use url::Url;
 
 use crate::cycle::Retention;
 use crate::market_config;
-use crate::markets::MarketFeed;
 use crate::sources::{
     CoinGecko, Kraken, PriceFeed, Replay, SetupError, Simulated, SourceConfig, SourceSpec, TIMEOUT,
     coingecko, kraken, parse_list,
@@ -42,7 +42,7 @@ pub struct Config {
     pub rules: EconomyRules,
     /// In order of preference.
     pub feeds: Vec<Arc<dyn PriceFeed>>,
-    pub market_feeds: Vec<Arc<dyn MarketFeed>>,
+    pub market_feeds: Vec<Arc<dyn Feed>>,
     pub retention: Retention,
 }
 

@@ -295,9 +295,7 @@ impl View<'_> {
     fn opinion(&self, agent: &Agent, market: &Market) -> Option<(Side, i64, i64)> {
         let bot = agent.bot_id.0.cast_unsigned();
         let words = |what: &str| [self.seed, word(what), bot, market.number.cast_unsigned()];
-        let truth = self
-            .world
-            .truth(&market.criteria, market.opens_at, market.deadline)?;
+        let truth = self.world.truth(&market.criteria, &market.times())?;
         let told = |skill: i64| {
             let right = roll_signed(100, &words("told")) < skill;
             if right { truth } else { other(truth) }

@@ -123,7 +123,7 @@ impl Simulation {
         let desk = MarketDesk::new(
             arena.database().clone(),
             cache,
-            feeds::all(&world, settings.rules.markets.star_step),
+            feeds::all(&world, &settings.rules),
             settings.rules.clone(),
             Shutdown::manual(),
             dice(settings.seed),

@@ -82,6 +82,12 @@ pub struct Peace {
 }
 
 impl SourceError {
+    /// Of what a source is asked that it never decides.
+    pub(crate) const MISPLACED: SourceError = SourceError::Nonsense {
+        field: "question",
+        problem: "is not decided by a fetch from this source",
+    };
+
     /// Whether the service wants to be left alone, and for how long if it said so (seconds).
     #[must_use]
     pub const fn wants_peace(&self) -> Option<Peace> {

@@ -62,3 +62,23 @@ pub struct Fetched<T> {
     pub evidence: Evidence,
     pub value: Result<T, SourceError>,
 }
+
+impl<T> Fetched<T> {
+    /// The fetch as it is kept, and whether it could be read.
+    pub(crate) fn kept(self) -> Fetched<()> {
+        Fetched {
+            evidence: self.evidence.cut(),
+            value: self.value.map(drop),
+        }
+    }
+}
+
+impl Fetched<()> {
+    /// Nothing was asked: what was to be decided is not this source's. A mistake of ours.
+    pub(crate) fn misplaced(now: Timestamp) -> Fetched<()> {
+        Fetched {
+            evidence: Evidence::unanswered("none".to_owned(), now),
+            value: Err(SourceError::MISPLACED),
+        }
+    }
+}

@@ -2,21 +2,158 @@
 //!
 //! A renamed or moved repository is another one: neither its redirect nor its new name counts.
 
+use std::sync::Arc;
+
 use ledger_core::Timestamp;
+use ledger_core::criteria::{Comparison, Criteria, Reading, StarCriteria, Times};
+use ledger_core::economy::MarketRules;
+use ledger_core::market::MarketSource;
 use ledger_core::subject::Repository;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::http::{self, Http};
-use crate::{Fetched, SetupError, SourceError, json, number};
+use crate::played::{Asked, Played, World};
+use crate::source::{address, choose, list, made};
+use crate::{
+    Feed, Fetched, Later, NoProposal, Proposal, Settings, SetupError, Source, SourceError, json,
+    number,
+};
 
 /// Where the public API is.
 pub const DEFAULT_URL: &str = "https://api.github.com";
 const API_VERSION: &str = "2022-11-28";
 const API_VERSION_HEADER: HeaderName = HeaderName::from_static("x-github-api-version");
+
+/// Repositories that questions are about, unless `MARKET_REPOSITORIES` names others.
+const REPOSITORIES: &str = "rust-lang/rust,tokio-rs/tokio,actix/actix-web,diesel-rs/diesel,\
+    torvalds/linux,postgres/postgres,redis/redis,python/cpython,golang/go,nodejs/node,\
+    microsoft/vscode,facebook/react,vuejs/core,sveltejs/svelte,huggingface/transformers,\
+    pytorch/pytorch,ggml-org/llama.cpp,ollama/ollama,vllm-project/vllm,langchain-ai/langchain,\
+    denoland/deno,oven-sh/bun,neovim/neovim,kubernetes/kubernetes";
+
+/// Stars of repositories.
+pub(crate) struct Stars;
+
+impl Source for Stars {
+    fn name(&self) -> &'static str {
+        "github"
+    }
+
+    fn feed(
+        &self,
+        settings: &mut dyn Settings,
+        http: &Http,
+        rules: &MarketRules,
+    ) -> Option<Arc<dyn Feed>> {
+        let url = address(settings, "GITHUB_API_URL", DEFAULT_URL)?;
+        let client = GitHub::new(http.clone(), url, settings.secret("GITHUB_TOKEN"));
+        let client = made(settings, client, ["GITHUB_API_URL", "GITHUB_TOKEN"]);
+        let repositories = list(settings, "MARKET_REPOSITORIES", REPOSITORIES);
+        Some(Arc::new(StarFeed {
+            client: client?,
+            repositories: repositories?,
+            star_step: rules.star_step.max(1),
+        }))
+    }
+
+    fn derive(
+        &self,
+        criteria: &Criteria,
+        _: &Times,
+        _: Timestamp,
+        body: &[u8],
+    ) -> Result<Reading, SourceError> {
+        let Criteria::Github(criteria) = criteria else {
+            return Err(SourceError::MISPLACED);
+        };
+        parse_stars(body, &criteria.repository).map(stars_read)
+    }
+
+    fn address(&self) -> (&'static str, &'static str) {
+        ("GITHUB_API_URL", "")
+    }
+
+    /// Each repository gains up to seven hundred stars an hour.
+    fn answer(&self, world: &World, asked: &Asked<'_>) -> Option<Played> {
+        const HOUR: i64 = 3_600;
+        let full_name = asked.path.strip_prefix("/repos/")?;
+        let own = full_name.to_lowercase();
+        let at = |hour: i64| 350 * (hour % 1_000) + world.roll(350, &own, hour);
+        let (hour, into) = (asked.seconds() / HOUR, asked.seconds() % HOUR);
+        let gained = at(hour) + (at(hour + 1) - at(hour)) * into / HOUR;
+        Some(Played::json(&json!({
+            "name": full_name.split_once('/').map_or("", |(_, name)| name),
+            "full_name": full_name,
+            "stargazers_count": 500 + world.roll(80_000, &own, 0) + gained,
+        })))
+    }
+
+    fn example(&self, word: &str) -> Value {
+        json!({ "repository": format!("test/{word}"), "comparison": ">=", "stars": 500 })
+    }
+}
+
+const fn stars_read(value: i64) -> Reading {
+    Reading::Whole {
+        value,
+        unit: "stars",
+    }
+}
+
+struct StarFeed {
+    client: GitHub,
+    repositories: Vec<Repository>,
+    star_step: i64,
+}
+
+impl Feed for StarFeed {
+    fn source(&self) -> MarketSource {
+        MarketSource::Github
+    }
+
+    fn propose<'a>(
+        &'a self,
+        taken: &'a [String],
+        draw: u64,
+        now: Timestamp,
+    ) -> Later<'a, Result<Proposal, NoProposal>> {
+        Box::pin(async move {
+            let repository = choose(&self.repositories, taken, draw, Repository::subject)?;
+            let Fetched { evidence, value } = self.client.stars(repository, now).await;
+            let stars = value.map_err(NoProposal::about(Some(repository.subject())))?;
+            let steps = stars / self.star_step + 1;
+            Ok(Proposal {
+                criteria: Criteria::Github(StarCriteria {
+                    repository: repository.clone(),
+                    comparison: Comparison::AtLeast,
+                    stars: steps.saturating_mul(self.star_step),
+                }),
+                answer: None,
+                evidence,
+                value: stars_read(stars).to_string(),
+            })
+        })
+    }
+
+    fn fetch<'a>(
+        &'a self,
+        criteria: &'a Criteria,
+        _: &'a Times,
+        now: Timestamp,
+    ) -> Later<'a, Fetched<()>> {
+        Box::pin(async move {
+            match criteria {
+                Criteria::Github(of) => self.client.stars(&of.repository, now).await.kept(),
+                _ => Fetched::misplaced(now),
+            }
+        })
+    }
+}
 
 /// The GitHub client.
 #[derive(Clone)]

@@ -1,14 +1,16 @@
 //! One GET: a time-out, a contact, no redirects, no more of an answer than was said.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ledger_core::Timestamp;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::played::Played;
 use crate::{BODY_MAX_BYTES, Evidence, Fetched, SetupError, SourceError};
 
 /// How long one answer may take.
@@ -36,10 +38,19 @@ pub struct HttpConfig {
 
 /// The HTTP client that all services share; clones share its connections.
 #[derive(Clone)]
-pub struct Http {
-    outward: Client,
-    /// Never by way of a proxy, which could not reach our loopback.
-    loopback: Client,
+pub struct Http(Transport);
+
+/// How a world without a network answers.
+type World = dyn Fn(&Url, Timestamp) -> Played + Send + Sync;
+
+#[derive(Clone)]
+enum Transport {
+    Network {
+        outward: Client,
+        /// Never by way of a proxy, which could not reach our loopback.
+        loopback: Client,
+    },
+    Played(Arc<World>),
 }
 
 impl Http {
@@ -58,13 +69,19 @@ impl Http {
                 .timeout(config.timeout)
                 .redirect(reqwest::redirect::Policy::none())
         };
-        Ok(Http {
+        Ok(Http(Transport::Network {
             outward: builder().build().map_err(|_| SetupError::Client)?,
             loopback: builder()
                 .no_proxy()
                 .build()
                 .map_err(|_| SetupError::Client)?,
-        })
+        }))
+    }
+
+    /// For simulations: answers come from `world` at once, and nothing goes over a network.
+    #[must_use]
+    pub fn played(world: Arc<World>) -> Http {
+        Http(Transport::Played(world))
     }
 
     /// Asks once, for what can be kept.
@@ -80,12 +97,12 @@ impl Http {
         headers: HeaderMap,
         now: Timestamp,
     ) -> Answer {
-        let client = if http_client::is_loopback(url) {
-            &self.loopback
-        } else {
-            &self.outward
-        };
         let evidence = Evidence::unanswered(without_secrets(url), now);
+        let client = match &self.0 {
+            Transport::Played(world) => return played(world(url, now), evidence),
+            Transport::Network { loopback, .. } if http_client::is_loopback(url) => loopback,
+            Transport::Network { outward, .. } => outward,
+        };
         match client.get(url.clone()).headers(headers).send().await {
             Ok(response) => read(response, evidence, most).await,
             Err(error) => Answer {
@@ -223,6 +240,26 @@ fn without_secrets(url: &Url) -> String {
     }
     drop(query);
     shown.to_string()
+}
+
+fn played(played: Played, mut evidence: Evidence) -> Answer {
+    let header = |(name, value): (&'static str, String)| {
+        let name = HeaderName::from_static(name);
+        HeaderValue::from_str(&value)
+            .ok()
+            .map(|value| (name, value))
+    };
+    let headers: HeaderMap = played.headers.into_iter().filter_map(header).collect();
+    let status = StatusCode::from_u16(played.status).unwrap_or(StatusCode::NOT_FOUND);
+    evidence.status = Some(status.as_u16());
+    evidence.sha256 = Some(Evidence::digest(&played.body));
+    evidence.body = played.body;
+    let outcome = check(status, &headers, evidence.fetched_at);
+    Answer {
+        evidence,
+        headers,
+        outcome,
+    }
 }
 
 async fn read(mut response: Response, mut evidence: Evidence, most: usize) -> Answer {

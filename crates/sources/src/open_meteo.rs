@@ -3,19 +3,28 @@
 //! Times are asked for and read in GMT. What is asked about the future would be a forecast and no
 //! fact, so nothing is.
 
-use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use chrono::NaiveDateTime;
-use ledger_core::criteria::Place;
+use ledger_core::criteria::{Comparison, Criteria, Reading, TemperatureCriteria, Times};
+use ledger_core::economy::MarketRules;
+use ledger_core::market::MarketSource;
 use ledger_core::money::UNITS_PER_CREDIT;
-use ledger_core::{Decimal8, DecimalError, Timestamp};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use ledger_core::sources::weather::{City, Degrees, Place, weather_instant};
+use ledger_core::{Decimal8, Timestamp};
+use serde::Deserialize;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::http::{self, Http};
-use crate::{Evidence, Fetched, SetupError, SourceError, json, number};
+use crate::played::{Asked, Played, World};
+use crate::source::{address, choose, list, made};
+use crate::{
+    Evidence, Feed, Fetched, Later, NoProposal, Proposal, Settings, SetupError, Source,
+    SourceError, json, number,
+};
 
 /// Where the public API is.
 pub const DEFAULT_URL: &str = "https://api.open-meteo.com";
@@ -26,64 +35,197 @@ pub const AHEAD_MAX_SECONDS: i64 = 15 * 60;
 const QUARTER_HOUR_MICROS: i64 = 15 * 60 * 1_000_000;
 const TIME_FORMAT: &str = "%Y-%m-%dT%H:%M";
 
-/// A temperature in degrees Celsius: an exact decimal from −90 to +60, a little beyond what was
-/// ever measured on the ground.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Celsius(Decimal8);
+/// A little beyond what was ever measured on the ground, in degrees Celsius.
+const CELSIUS_MIN: Decimal8 = Decimal8::hundredths(-9_000);
+const CELSIUS_MAX: Decimal8 = Decimal8::hundredths(6_000);
+/// Cities, unless `MARKET_CITIES` names others.
+const CITIES: &str = "Berlin:52.52:13.41,London:51.51:-0.13,New York:40.71:-74.01,Tokyo:35.68:139.69,\
+    Sydney:-33.87:151.21,São Paulo:-23.55:-46.63,Nairobi:-1.29:36.82,Mumbai:19.08:72.88,\
+    Cairo:30.04:31.24,Reykjavík:64.15:-21.94,Singapore:1.35:103.82,Chicago:41.88:-87.63,\
+    Madrid:40.42:-3.7,Warsaw:52.23:21.01,Seoul:37.57:126.98,Cape Town:-33.93:18.42";
 
-impl Celsius {
-    pub const MIN: Decimal8 = Decimal8::hundredths(-9_000);
-    pub const MAX: Decimal8 = Decimal8::hundredths(6_000);
+/// Temperatures of cities.
+pub(crate) struct Weather;
 
-    /// # Errors
-    /// Outside of −90 to +60.
-    pub fn new(degrees: Decimal8) -> Result<Celsius, DecimalError> {
-        degrees.within(Self::MIN, Self::MAX).map(Celsius)
+impl Source for Weather {
+    fn name(&self) -> &'static str {
+        "open-meteo"
     }
 
-    /// As a decimal with eight digits.
-    #[must_use]
-    pub const fn decimal(self) -> Decimal8 {
-        self.0
+    fn feed(
+        &self,
+        settings: &mut dyn Settings,
+        http: &Http,
+        _: &MarketRules,
+    ) -> Option<Arc<dyn Feed>> {
+        let url = address(settings, "OPEN_METEO_URL", DEFAULT_URL)?;
+        let client = OpenMeteo::new(http.clone(), url);
+        let client = made(settings, client, ["OPEN_METEO_URL", "OPEN_METEO_URL"]);
+        let towns = list(settings, "MARKET_CITIES", CITIES);
+        Some(Arc::new(WeatherFeed {
+            client: client?,
+            towns: towns?,
+        }))
     }
 
-    /// The whole degree at or below: −0.5 gives −1.
-    #[must_use]
-    pub const fn whole_degree_floor(self) -> i64 {
-        self.0.units().div_euclid(UNITS_PER_CREDIT)
+    fn derive(
+        &self,
+        criteria: &Criteria,
+        times: &Times,
+        _: Timestamp,
+        body: &[u8],
+    ) -> Result<Reading, SourceError> {
+        let Criteria::Weather(_) = criteria else {
+            return Err(SourceError::MISPLACED);
+        };
+        parse_at(body, weather_instant(times.deadline)).map(celsius_read)
+    }
+
+    fn address(&self) -> (&'static str, &'static str) {
+        ("OPEN_METEO_URL", "")
+    }
+
+    /// Each place has a day of its own: coldest at its ends and warmest in its middle, with gusts.
+    fn answer(&self, world: &World, asked: &Asked<'_>) -> Option<Played> {
+        const QUARTER: i64 = 900;
+        const DAY: i64 = 86_400;
+        if asked.path != "/v1/forecast" {
+            return None;
+        }
+        let place = [asked.parameter("latitude")?, asked.parameter("longitude")?].join(" ");
+        let roll = |below, what: &str, at| world.roll(below, &format!("{what} {place}"), at);
+        let read = |at: i64| {
+            let swing = 30 + roll(50, "swing", 0);
+            let of_day = (at + roll(86_400, "noon", 0)).rem_euclid(DAY);
+            let day = swing - (of_day - DAY / 2).abs() * 2 * swing * 2 / DAY;
+            let tenths = roll(250, "mean", 0) - 20 + day + roll(21, "gust", at) - 10;
+            // From its text, so that no float is reckoned with.
+            let (sign, size) = (if tenths < 0 { "-" } else { "" }, tenths.abs());
+            serde_json::from_str::<Value>(&format!("{sign}{}.{}", size / 10, size % 10)).ok()
+        };
+        let units = json!({ "time": "iso8601", "temperature_2m": "°C" });
+        Some(Played::json(&match asked.parameter("start_minutely_15") {
+            Some(time) => {
+                let at = NaiveDateTime::parse_from_str(&time, TIME_FORMAT).ok()?;
+                json!({
+                    "utc_offset_seconds": 0,
+                    "minutely_15_units": units,
+                    "minutely_15": { "time": [time], "temperature_2m": [read(at.and_utc().timestamp())] },
+                })
+            }
+            None => {
+                let time = weather_instant(asked.now);
+                json!({
+                    "utc_offset_seconds": 0,
+                    "current_units": units,
+                    "current": {
+                        "time": time.datetime().format(TIME_FORMAT).to_string(),
+                        "temperature_2m": read(asked.seconds() / QUARTER * QUARTER),
+                    },
+                })
+            }
+        }))
+    }
+
+    fn example(&self, word: &str) -> Value {
+        json!({
+            "city": format!("Town {word}"), "latitude": "52.52", "longitude": "13.41",
+            "comparison": ">", "celsius": 21,
+        })
     }
 }
 
-impl fmt::Display for Celsius {
-    /// Without superfluous zeros: `21.4`, `-3`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.plain())
+const fn celsius_read(value: Decimal8) -> Reading {
+    Reading::Decimal { value, unit: "°C" }
+}
+
+/// A city and where it is.
+struct Town {
+    city: City,
+    place: Place,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("must be a city, its latitude and its longitude, as in Berlin:52.52:13.41")]
+struct TownError;
+
+impl FromStr for Town {
+    type Err = TownError;
+
+    fn from_str(text: &str) -> Result<Town, TownError> {
+        let parts: Vec<&str> = text.split(':').map(str::trim).collect();
+        let [city, latitude, longitude] = parts.try_into().map_err(|_| TownError)?;
+        let city: City = city.parse().map_err(|_| TownError)?;
+        let degrees = |text: &str| text.parse::<Degrees>().map_err(|_| TownError);
+        let (latitude, longitude) = (degrees(latitude)?, degrees(longitude)?);
+        if !latitude.is_latitude() {
+            return Err(TownError);
+        }
+        let place = Place {
+            latitude,
+            longitude,
+        };
+        Ok(Town { city, place })
     }
 }
 
-impl fmt::Debug for Celsius {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
+struct WeatherFeed {
+    client: OpenMeteo,
+    towns: Vec<Town>,
 }
 
-impl FromStr for Celsius {
-    type Err = DecimalError;
-
-    fn from_str(text: &str) -> Result<Celsius, DecimalError> {
-        Celsius::new(text.parse()?)
+impl Feed for WeatherFeed {
+    fn source(&self) -> MarketSource {
+        MarketSource::Weather
     }
-}
 
-impl Serialize for Celsius {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+    fn propose<'a>(
+        &'a self,
+        taken: &'a [String],
+        draw: u64,
+        now: Timestamp,
+    ) -> Later<'a, Result<Proposal, NoProposal>> {
+        Box::pin(async move {
+            let subject = |town: &Town| town.city.as_str().to_lowercase();
+            let town = choose(&self.towns, taken, draw, subject)?;
+            let Fetched { evidence, value } = self.client.temperature_now(town.place, now).await;
+            let celsius = value.map_err(NoProposal::about(Some(subject(town))))?;
+            // Another bit than those that chose the city.
+            let comparison = match draw >> 63 {
+                0 => Comparison::Above,
+                _ => Comparison::Below,
+            };
+            // The present whole degree: to the nearest.
+            let half = UNITS_PER_CREDIT / 2;
+            Ok(Proposal {
+                criteria: Criteria::Weather(TemperatureCriteria {
+                    city: town.city.clone(),
+                    latitude: town.place.latitude,
+                    longitude: town.place.longitude,
+                    comparison,
+                    celsius: (celsius.units() + half).div_euclid(UNITS_PER_CREDIT),
+                }),
+                answer: None,
+                evidence,
+                value: celsius_read(celsius).to_string(),
+            })
+        })
     }
-}
 
-impl<'de> Deserialize<'de> for Celsius {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Celsius, D::Error> {
-        Celsius::new(Decimal8::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    fn fetch<'a>(
+        &'a self,
+        criteria: &'a Criteria,
+        times: &'a Times,
+        now: Timestamp,
+    ) -> Later<'a, Fetched<()>> {
+        Box::pin(async move {
+            let Criteria::Weather(of) = criteria else {
+                return Fetched::misplaced(now);
+            };
+            let instant = weather_instant(times.deadline);
+            let fetched = self.client.temperature_at(of.place(), instant, now);
+            fetched.await.kept()
+        })
     }
 }
 
@@ -105,7 +247,7 @@ impl OpenMeteo {
     }
 
     /// The temperature now.
-    pub async fn temperature_now(&self, place: Place, now: Timestamp) -> Fetched<Celsius> {
+    pub async fn temperature_now(&self, place: Place, now: Timestamp) -> Fetched<Decimal8> {
         let mut url = self.forecast(place);
         url.query_pairs_mut()
             .append_pair("current", "temperature_2m");
@@ -119,7 +261,7 @@ impl OpenMeteo {
         place: Place,
         instant: Timestamp,
         now: Timestamp,
-    ) -> Fetched<Celsius> {
+    ) -> Fetched<Decimal8> {
         let mut url = self.forecast(place);
         let time = instant.datetime().format(TIME_FORMAT).to_string();
         url.query_pairs_mut()
@@ -154,8 +296,8 @@ impl OpenMeteo {
         &self,
         url: &Url,
         now: Timestamp,
-        parse: impl FnOnce(&[u8]) -> Result<Celsius, SourceError>,
-    ) -> Fetched<Celsius> {
+        parse: impl FnOnce(&[u8]) -> Result<Decimal8, SourceError>,
+    ) -> Fetched<Decimal8> {
         let headers = http::accepting("application/json");
         self.http.get(url, headers, now).await.understand(parse)
     }
@@ -187,7 +329,7 @@ struct Now<'a> {
 ///
 /// # Errors
 /// When the answer is no JSON, is not about now, or gives no temperature in degrees Celsius.
-pub fn parse_now(body: &[u8], now: Timestamp) -> Result<Celsius, SourceError> {
+pub fn parse_now(body: &[u8], now: Timestamp) -> Result<Decimal8, SourceError> {
     let answer: NowAnswer<'_> = json::object(body)?;
     check_frame(
         answer.utc_offset_seconds,
@@ -231,7 +373,7 @@ struct Series<'a> {
 ///
 /// # Errors
 /// When the answer is no JSON, is about other instants, or gives no temperature in degrees Celsius.
-pub fn parse_at(body: &[u8], instant: Timestamp) -> Result<Celsius, SourceError> {
+pub fn parse_at(body: &[u8], instant: Timestamp) -> Result<Decimal8, SourceError> {
     const TIMES: &str = "minutely_15.time";
     const TEMPERATURES: &str = "minutely_15.temperature_2m";
     full_quarter_hour(instant)?;
@@ -327,42 +469,14 @@ fn read_time(field: &'static str, text: &str) -> Result<Timestamp, SourceError> 
     }
 }
 
-fn read_celsius(field: &'static str, raw: Option<&RawValue>) -> Result<Celsius, SourceError> {
+fn read_celsius(field: &'static str, raw: Option<&RawValue>) -> Result<Decimal8, SourceError> {
     let raw = raw.ok_or(SourceError::MissingField(field))?;
     let degrees = number::decimal(field, raw)?;
-    Celsius::new(degrees).map_err(|_| SourceError::Nonsense {
+    if (CELSIUS_MIN..=CELSIUS_MAX).contains(&degrees) {
+        return Ok(degrees);
+    }
+    Err(SourceError::Nonsense {
         field,
         problem: "no place on Earth ever had",
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn celsius_is_shown_without_superfluous_zeros() {
-        for (text, shown, floor) in [
-            ("21.4", "21.4", 21),
-            ("21.40", "21.4", 21),
-            ("20", "20", 20),
-            ("0", "0", 0),
-            ("-0.5", "-0.5", -1),
-            ("-3", "-3", -3),
-            ("-3.00000001", "-3.00000001", -4),
-        ] {
-            let celsius: Celsius = text.parse().unwrap();
-            assert_eq!(celsius.to_string(), shown);
-            assert_eq!(celsius.whole_degree_floor(), floor, "{text}");
-        }
-        for text in ["-90.1", "60.00000001", "hot", ""] {
-            assert!(text.parse::<Celsius>().is_err(), "{text}");
-        }
-        let json = serde_json::to_string(&"21.4".parse::<Celsius>().unwrap()).unwrap();
-        assert_eq!(json, "\"21.4\"");
-        assert_eq!(
-            serde_json::from_str::<Celsius>(&json).unwrap().to_string(),
-            "21.4"
-        );
-    }
 }

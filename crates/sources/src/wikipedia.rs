@@ -3,14 +3,25 @@
 //! The REST API is asked first; where it refuses us (403), the action API is. Redirects are followed
 //! within the same scheme, host and port only, and only a few.
 
+use std::sync::Arc;
+
 use ledger_core::Timestamp;
+use ledger_core::criteria::{ArticleCriteria, Criteria};
+use ledger_core::economy::MarketRules;
+use ledger_core::market::MarketSource;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use unicode_normalization::UnicodeNormalization as _;
 use url::Url;
 
 use crate::http::{self, Answer, Http};
-use crate::{Evidence, Fetched, SetupError, SourceError, json, number};
+use crate::played::{Asked, Played, World};
+use crate::source::{address, made};
+use crate::{
+    Evidence, Feed, Fetched, Later, NoProposal, Proposal, Settings, SetupError, Source,
+    SourceError, json, number,
+};
 
 /// The English Wikipedia.
 pub const DEFAULT_URL: &str = "https://en.wikipedia.org";
@@ -22,6 +33,100 @@ const ANOTHER_TITLE: SourceError = SourceError::Nonsense {
     field: "title",
     problem: "is another than the one that was asked for",
 };
+
+/// Page ids of articles.
+pub(crate) struct Research;
+
+impl Source for Research {
+    fn name(&self) -> &'static str {
+        "wikipedia"
+    }
+
+    fn feed(
+        &self,
+        settings: &mut dyn Settings,
+        http: &Http,
+        _: &MarketRules,
+    ) -> Option<Arc<dyn Feed>> {
+        let url = address(settings, "WIKIPEDIA_URL", DEFAULT_URL)?;
+        let client = Wikipedia::new(http.clone(), url);
+        let client = made(settings, client, ["WIKIPEDIA_URL", "WIKIPEDIA_URL"])?;
+        Some(Arc::new(ResearchFeed { client }))
+    }
+
+    fn address(&self) -> (&'static str, &'static str) {
+        ("WIKIPEDIA_URL", "")
+    }
+
+    fn answer(&self, world: &World, asked: &Asked<'_>) -> Option<Played> {
+        let page = asked.path.strip_prefix("/api/rest_v1/page/")?;
+        let title = match page.strip_prefix("summary/") {
+            Some(title) => title.replace("%20", " ").replace('_', " "),
+            None if page == "random/summary" => {
+                format!("Example article {}-{}", asked.seconds(), world.drawn())
+            }
+            None => return None,
+        };
+        if !title.starts_with("Example article ") {
+            return Some(Played::status(404));
+        }
+        Some(Played::json(&json!({
+            "type": "standard",
+            "title": title,
+            "namespace": { "id": 0, "text": "" },
+            "pageid": played_page_id(world, &title),
+            "extract": format!("{title} is an article of an example."),
+        })))
+    }
+
+    fn example(&self, word: &str) -> Value {
+        json!({ "article": format!("Thing {word}") })
+    }
+}
+
+/// The page id of an article where Wikipedia is played.
+#[must_use]
+pub fn played_page_id(world: &World, title: &str) -> i64 {
+    1_000 + world.roll(70_000_000, title, 0)
+}
+
+struct ResearchFeed {
+    client: Wikipedia,
+}
+
+impl Feed for ResearchFeed {
+    fn source(&self) -> MarketSource {
+        MarketSource::Research
+    }
+
+    fn propose<'a>(
+        &'a self,
+        taken: &'a [String],
+        _: u64,
+        now: Timestamp,
+    ) -> Later<'a, Result<Proposal, NoProposal>> {
+        Box::pin(async move {
+            let Fetched { evidence, value } = self.client.random(now).await;
+            let article = value.map_err(NoProposal::about(None))?;
+            let unusable = |why: &str| NoProposal::Unusable(format!("a random article {why}"));
+            let title = article
+                .title
+                .parse()
+                .map_err(|_| unusable("has a title that cannot be asked about"))?;
+            let criteria = Criteria::Research(ArticleCriteria { article: title });
+            if taken.contains(&criteria.subject()) {
+                return Err(NoProposal::NothingFree);
+            }
+            let answer = article.page_id.to_string().parse();
+            Ok(Proposal {
+                criteria,
+                answer: Some(answer.map_err(|_| unusable("has no page id"))?),
+                evidence,
+                value: format!("page {}", article.page_id),
+            })
+        })
+    }
+}
 
 /// An article: no disambiguation page, no main page, nothing from another namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 pub const SERVICES: [&str; 4] = ["api", "ticker", "oracle", "bot-runner"];
 
 /// Settings under which no source beyond this machine is asked: each refuses at once.
-pub const NO_SOURCES: [(&str, &str); 6] = [
-    ("COINGECKO_URL", "http://127.0.0.1:9"),
-    ("KRAKEN_URL", "http://127.0.0.1:9"),
-    ("WIKIPEDIA_URL", "http://127.0.0.1:9"),
-    ("OPEN_METEO_URL", "http://127.0.0.1:9"),
-    ("GITHUB_API_URL", "http://127.0.0.1:9"),
-    ("NEWS_FEED_URL", "http://127.0.0.1:9"),
-];
+#[must_use]
+pub fn no_sources() -> Vec<(&'static str, String)> {
+    let nobody = "http://127.0.0.1:9";
+    let mut settings = test_kit::outside::settings_at(nobody);
+    settings.extend(["COINGECKO_URL", "KRAKEN_URL"].map(|name| (name, nobody.to_owned())));
+    settings
+}
 
 /// The directory of built programs: that of the running one, for tests one above `deps/`.
 #[must_use]
@@ -190,10 +189,11 @@ impl Stack {
         .map(|(name, value)| (name.to_owned(), value))
         .into();
         environment.extend(
-            NO_SOURCES
+            no_sources()
                 .iter()
-                .chain(settings)
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+                .map(|(name, value)| (*name, value.as_str()))
+                .chain(settings.iter().copied())
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
         );
         let began = Instant::now();
         let supervisor = run_system(&environment).arg("start").spawn().unwrap();

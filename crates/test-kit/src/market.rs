@@ -100,22 +100,12 @@ impl Arena {
 pub fn new_market(source: MarketSource) -> NewMarket<'static> {
     let id = Uuid::new_v4();
     let word = &id.simple().to_string()[..12];
-    let json = match source {
-        MarketSource::Github => {
-            serde_json::json!({"repository": format!("test/{word}"), "comparison": ">=", "stars": 500})
-        }
-        MarketSource::News => serde_json::json!({ "keyword": format!("k{word}") }),
-        MarketSource::Weather => {
-            serde_json::json!({"city": format!("Town {word}"), "latitude": "52.52",
-            "longitude": "13.41", "comparison": ">", "celsius": 21})
-        }
-        MarketSource::Research => serde_json::json!({ "article": format!("Thing {word}") }),
-    };
+    let example = sources::of(source).example(word);
     let secret: Option<(Nonce, Answer)> =
         (source == MarketSource::Research).then(|| (Nonce([7; 32]), RIGHT_ANSWER.parse().unwrap()));
     NewMarket {
         id: MarketId(id),
-        criteria: Criteria::deserialize(source, json).unwrap(),
+        criteria: Criteria::deserialize(source, example).unwrap(),
         words: None,
         bounty: "5.00".parse().unwrap(),
         deadline: Deadline::In(3_600),

@@ -1,7 +1,8 @@
 //! Examples, as the arena really answers. A test reads each with the type it stands for.
 
-use api_types::Parameters;
+use api_types::{Parameters, SourceWords};
 use ledger_core::EconomyRules;
+use ledger_core::market::MarketSource;
 use serde_json::{Value, json};
 
 const BOT: &str = "my-agent";
@@ -170,6 +171,7 @@ pub(super) fn market() -> Value {
         "criteria": {
             "city": "Berlin", "latitude": "52.52", "longitude": "13.41", "comparison": ">", "celsius": 21,
         },
+        "condition": "YES if it is more than 21 °C in Berlin (52.52, 13.41).",
         "status": "OPEN", "outcome": null, "bounty": "10.00000000", "pool": "15.00000000", "bets": 1,
         "opens_at": AT, "bets_close_at": "2026-11-24T10:00:00.000000Z",
         "deadline": "2026-11-24T19:30:00.000000Z", "resolved_at": null, "void_reason": null, "paused": null, "evidence": [],
@@ -268,6 +270,7 @@ pub(super) fn economy() -> Value {
         },
         "price": { "value": "67187.33589366", "source": "coingecko", "at": AT, "age_seconds": 12 },
         "paused": null, "parameters": Parameters::from(&EconomyRules::default()),
+        "sources": MarketSource::ALL.iter().copied().map(SourceWords::from).collect::<Vec<_>>(),
         "rules": EconomyRules::default().digest(), "as_of": AT,
     })
 }

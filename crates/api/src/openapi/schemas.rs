@@ -10,6 +10,8 @@ use api_types::{
     TokenAnswer, TokenRequest, UsageReceipt, UsageReport, VoidRequest,
 };
 use ledger_core::EventKind;
+use ledger_core::market::Taking;
+use ledger_core::openapi::{MARKET_REQUESTS, MarketRequestOf};
 use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -128,43 +130,19 @@ fn either(schemas: &mut Map<String, Value>) {
         ]
     });
     refine(schemas, "MarketRequest", Some("source"), |base| {
-        let of = |name, source, criteria: &str, required: &[&str], without: &[&str]| {
-            let mut variant = variant(base, name, source, required, without);
+        let of = |request: &MarketRequestOf| {
+            let answer: &[&str] = &["answer"];
+            let (required, without) = match request.takes {
+                Taking::Answer => (answer, &[][..]),
+                Taking::Bet => (&[][..], answer),
+            };
+            let mut variant = variant(base, request.name, request.source, required, without);
             // Beside the reference, the description that the type gave it stays.
-            variant.schema["properties"]["criteria"]["$ref"] =
-                json!(format!("#/components/schemas/{criteria}"));
+            let criteria = format!("#/components/schemas/{}", request.criteria);
+            variant.schema["properties"]["criteria"]["$ref"] = json!(criteria);
             variant
         };
-        vec![
-            of(
-                "GithubMarketRequest",
-                "GITHUB",
-                "StarCriteria",
-                &[],
-                &["answer"],
-            ),
-            of(
-                "NewsMarketRequest",
-                "NEWS",
-                "HeadlineCriteria",
-                &[],
-                &["answer"],
-            ),
-            of(
-                "WeatherMarketRequest",
-                "WEATHER",
-                "TemperatureCriteria",
-                &[],
-                &["answer"],
-            ),
-            of(
-                "ResearchMarketRequest",
-                "RESEARCH",
-                "ArticleCriteria",
-                &["answer"],
-                &[],
-            ),
-        ]
+        MARKET_REQUESTS.iter().map(of).collect()
     });
 }
 

@@ -7,6 +7,7 @@ use api_types::{BotCount, Economy, KeptRules, Parameters, PriceNow};
 use cache::CacheError;
 use cache::prices::FreshPrice;
 use db::supply::Census;
+use ledger_core::market::MarketSource;
 use ledger_core::{Hash, Timestamp};
 use tokio::time::Instant;
 use tracing::warn;
@@ -45,6 +46,7 @@ async fn look(app: Data<App>) -> ApiResult<Bytes> {
         price: price?.map(price_now),
         paused,
         parameters: Parameters::from(&app.rules),
+        sources: MarketSource::ALL.iter().copied().map(Into::into).collect(),
         rules: app.rules.digest().to_string(),
         as_of,
     })

@@ -1,6 +1,6 @@
 // One bot: what it has, what it cost, why it lost, and whether its ledger holds.
 
-/** @import { Bet, Bot, Economy, Entry, History, Insights, Market, MarketSource, Page, Prediction, Verified } from "../types" */
+/** @import { Bet, Bot, Economy, Entry, History, Insights, Market, Page, Prediction, Verified } from "../types" */
 /** @import { Column } from "../ui.js" */
 /** @import { Form, Line } from "../chart.js" */
 
@@ -9,7 +9,7 @@ import { Chart } from "../chart.js";
 import { exact, millis, now, span } from "../clock.js";
 import { ENTRY_TYPES } from "../entry_types.js";
 import { count, cut, forDrawing, money, percent, plural, quotient, units } from "../numbers.js";
-import { hear, paced } from "../state.js";
+import { hear, paced, sourceOf } from "../state.js";
 import {
   Ago,
   Copy,
@@ -32,7 +32,7 @@ import {
   useRef,
   useState,
 } from "../ui.js";
-import { BOT_STATUS, POSITION, SOURCE, cause, entryWords, fieldWords } from "../words.js";
+import { BOT_STATUS, POSITION, cause, entryWords, fieldWords } from "../words.js";
 
 /** How much of the chain is read to begin with; the rest on demand, and all of it to verify. */
 const ENTRIES_FIRST = 400;
@@ -461,7 +461,7 @@ function Open({ bot, entries, predictions }) {
         ({ market, bet }) =>
           html`<li key=${market.id}>
             <p><strong>${bet?.side ?? "An answer"}</strong>, ${percent(bet?.confidence ?? "0")} sure: <a href=${`#/markets/${market.id}`}>${market.description}</a></p>
-            <p class="caption">stake ${money(bet?.stake ?? "0")}, ${SOURCE[market.source]}, deadline in <${Until} at=${market.deadline} over="a moment" /></p>
+            <p class="caption">stake ${money(bet?.stake ?? "0")}, ${sourceOf(market.source).name}, deadline in <${Until} at=${market.deadline} over="a moment" /></p>
             ${bet?.reasoning ? html`<p class="reasoning" dir="auto">${bet.reasoning}</p>` : null}
           </li>`,
       )}

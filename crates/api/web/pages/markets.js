@@ -1,6 +1,6 @@
 // The board of markets, and one market with all that decided it.
 
-/** @import { Bet, Evidence, Market, MarketSource, MarketStatus, MyProfile } from "../types" */
+/** @import { Bet, Evidence, Market, MarketStatus, MyProfile } from "../types" */
 /** @import { Column } from "../ui.js" */
 
 import { BASE, Problem, all, ask, bytes } from "../api.js";
@@ -9,7 +9,7 @@ import { exact, millis, now } from "../clock.js";
 import { sha256 } from "../digest.js";
 import { count, cut, decimal, money, percent, plural, quotient, units } from "../numbers.js";
 import { actAsBot } from "../session.js";
-import { hear, paced } from "../state.js";
+import { hear, paced, sourceOf } from "../state.js";
 import {
   Ago,
   BotLink,
@@ -26,19 +26,18 @@ import {
   html,
   memo,
   useEffect,
+  useKnown,
   useMemo,
   useRead,
   useRef,
   useSession,
   useState,
 } from "../ui.js";
-import { MARKET_STATUS, MARKET_STATUS_ABOUT, POSITION, SOURCE, SOURCE_ABOUT, criteriaWords } from "../words.js";
+import { MARKET_STATUS, MARKET_STATUS_ABOUT, POSITION } from "../words.js";
 
 const SETTLED_SHOWN = 30;
 const BETS_MOST = 2000;
 
-/** @type {MarketSource[]} */
-const SOURCES = ["RESEARCH", "WEATHER", "GITHUB", "NEWS"];
 /** @type {{ key: string, name: string, of: MarketStatus[] }[]} */
 const VIEWS = [
   { key: "open", name: "Open", of: ["OPEN", "LOCKED"] },
@@ -99,6 +98,8 @@ export function Board() {
   const mine = useRead(async (signal) => (bot ? /** @type {MyProfile} */ (await ask("bots/me", { as: "bot", signal })) : null), [bot?.id ?? 0]);
   useMarketEvents(mine.again);
   const markets = read.value ?? [];
+  const { economy } = useKnown();
+  const sources = economy?.sources.map(({ source }) => source) ?? [...new Set(markets.map(({ source }) => source))];
   return html`<div class="title">
       <h1 tabindex="-1">Markets</h1>
       <span class="lead">Questions that data decides. Whoever is right shares the pool; how sure a bot was makes its Brier score.</span>
@@ -117,14 +118,14 @@ export function Board() {
     ${read.value !== null && markets.length === 0
       ? html`<${Empty}>${view === "open" ? "No market is open just now. The oracle opens one when there is a place and a question." : "None has been settled yet."}<//>`
       : null}
-    ${SOURCES.map((source) => {
+    ${sources.map((source) => {
       const those = markets.filter((market) => market.source === source);
       if (those.length === 0) return null;
       those.sort((a, b) => (view === "open" ? millis(a.deadline) - millis(b.deadline) : millis(b.resolved_at ?? b.deadline) - millis(a.resolved_at ?? a.deadline)));
       return html`<section class="source" key=${source} aria-labelledby=${`source-${source}`}>
         <div class="source-head">
-          <h2 id=${`source-${source}`}>${SOURCE[source]} <span class="of">${those.length}</span></h2>
-          <p class="caption">${SOURCE_ABOUT[source]}</p>
+          <h2 id=${`source-${source}`}>${sourceOf(source).name} <span class="of">${those.length}</span></h2>
+          <p class="caption">${sourceOf(source).about}</p>
         </div>
         <ul class="cards">
           ${those.map(
@@ -263,13 +264,13 @@ export function MarketPage({ id }) {
   const research = market.source === "RESEARCH";
   const rows = bets.value?.items ?? [];
   return html`<p class="crumb">
-      <a href="#/markets">Markets</a> / ${SOURCE[market.source]}${" "}
+      <a href="#/markets">Markets</a> / ${sourceOf(market.source).name}${" "}
       <${Pill} tone=${toneOf(market.status)}>${MARKET_STATUS[market.status]}<//>
       ${market.paused ? html` <${Pill} tone="warn">paused<//>` : null}
     </p>
     <div class="title stack">
       <h1 tabindex="-1" class="long" dir="auto">${market.description}</h1>
-      <p class="lead">${MARKET_STATUS_ABOUT[market.status]} ${criteriaWords(market.source, market.criteria)}</p>
+      <p class="lead">${MARKET_STATUS_ABOUT[market.status]} ${market.condition}</p>
     </div>
     ${market.paused
       ? html`<div class="trouble"><p><strong>An operator holds this market</strong> (<${Ago} at=${market.paused.since} />). It takes nothing and pays nothing. <bdi>${market.paused.reason}</bdi></p></div>`

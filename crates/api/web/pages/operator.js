@@ -8,7 +8,7 @@ import { Problem, all, ask, newKey, problemOf, withQuery } from "../api.js";
 import { millis, now, span } from "../clock.js";
 import { count, money, units } from "../numbers.js";
 import { actAsOperator } from "../session.js";
-import { changed, known, readEconomy } from "../state.js";
+import { changed, known, readEconomy, sourceOf } from "../state.js";
 import {
   Ago,
   BotLink,
@@ -29,7 +29,7 @@ import {
   useSession,
   useState,
 } from "../ui.js";
-import { PRICE_SOURCE, SOURCE, auditWords } from "../words.js";
+import { PRICE_SOURCE, auditWords } from "../words.js";
 import { useNames } from "./markets.js";
 
 export function Operator() {
@@ -524,7 +524,7 @@ function MarketActs({ turn, propose }) {
             ><span>Open and locked markets</span>
             <select value=${id} onChange=${(/** @type {any} */ event) => setId(event.currentTarget.value)}>
               <option value="">Choose one</option>
-              ${read.value.map((one) => html`<option value=${one.id}>${SOURCE[one.source]}: ${one.description}</option>`)}
+              ${read.value.map((one) => html`<option value=${one.id}>${sourceOf(one.source).name}: ${one.description}</option>`)}
             </select>
           </label>
           ${market

@@ -9,7 +9,7 @@ use daemon::config::Sources;
 use daemon::process::Failure;
 use db::DbError;
 use db::markets::{self, Evidence, Finding, Market};
-use ledger_core::market::{MarketSource, MarketStatus};
+use ledger_core::market::{MarketSource, MarketStatus, Taking};
 use ledger_core::research::commitment;
 use ledger_core::{Hash, MarketId, Timestamp};
 use serde::Serialize;
@@ -102,11 +102,9 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Explanation, F
 }
 
 fn explain(market: Market, evidence: &[Evidence]) -> Explanation {
-    let (steps, derived) = match market.source {
-        MarketSource::Research => research(&market),
-        MarketSource::Github | MarketSource::News | MarketSource::Weather => {
-            readings(&market, evidence)
-        }
+    let (steps, derived) = match market.source.about().takes {
+        Taking::Answer => research(&market),
+        Taking::Bet => readings(&market, evidence),
     };
     let verdict = match (&market.outcome, &derived) {
         (None, _) => Verdict::NothingDecided,

@@ -12,7 +12,7 @@ use crate::error::DbResult;
 use crate::events;
 use crate::pool::Connection;
 use crate::schema::markets;
-use crate::sql::{SqlMarketSource, SqlMarketStatus, statement};
+use crate::sql::{SqlMarketStatus, statement};
 use crate::tx;
 
 /// The most markets that one call of [`lock_due`] or [`expire_due`] closes.
@@ -100,7 +100,7 @@ pub async fn due(
     silent: &[MarketSource],
     limit: i64,
 ) -> DbResult<Vec<MarketId>> {
-    let silent: Vec<SqlMarketSource> = silent.iter().copied().map(SqlMarketSource).collect();
+    let silent: Vec<&str> = silent.iter().map(|source| source.as_str()).collect();
     let ids: Vec<uuid::Uuid> = markets::table
         .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
             "status = 'LOCKED'",

@@ -44,7 +44,7 @@ use crate::pauses::pause_in;
 use crate::pool::Connection;
 use crate::rules::digest_of;
 use crate::schema::{bets as bets_table, evidence, markets};
-use crate::sql::{SqlBetState, SqlDecimal, SqlMarketSource, SqlMarketStatus, SqlMoney, SqlSide};
+use crate::sql::{SqlBetState, SqlDecimal, SqlMarketStatus, SqlMoney, SqlSide};
 
 /// A market as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,7 +147,7 @@ impl Market {
 struct MarketRow {
     id: uuid::Uuid,
     number: i64,
-    source: SqlMarketSource,
+    source: String,
     description: String,
     criteria: Value,
     status: SqlMarketStatus,
@@ -175,6 +175,7 @@ impl TryFrom<MarketRow> for Market {
     fn try_from(row: MarketRow) -> DbResult<Market> {
         let id = MarketId(row.id);
         let broken = |what: &str| DbError::corrupt(format!("{what} of market {id}"));
+        let source = source_of(&row.source)?;
         let research = match (row.commitment, row.nonce, row.answer) {
             (None, None, None) => None,
             (Some(commitment), Some(nonce), Some(answer)) => Some(Research {
@@ -187,9 +188,9 @@ impl TryFrom<MarketRow> for Market {
         Ok(Market {
             id,
             number: row.number,
-            source: row.source.0,
+            source,
             description: row.description,
-            criteria: Criteria::deserialize(row.source.0, row.criteria)
+            criteria: Criteria::deserialize(source, row.criteria)
                 .map_err(|_| broken("criteria"))?,
             status: row.status.0,
             outcome: row.outcome,
@@ -207,6 +208,13 @@ impl TryFrom<MarketRow> for Market {
             rules: digest_of(row.rules)?,
         })
     }
+}
+
+/// The source of a row.
+fn source_of(label: &str) -> DbResult<MarketSource> {
+    label
+        .parse()
+        .map_err(|_| DbError::corrupt(format!("market source {label}, which this build lacks")))
 }
 
 fn markets_of(rows: Vec<MarketRow>) -> DbResult<Vec<Market>> {
@@ -295,7 +303,7 @@ pub async fn page(
         query = query.filter(markets::status.eq(SqlMarketStatus(status)));
     }
     if let Some(source) = filter.source {
-        query = query.filter(markets::source.eq(SqlMarketSource(source)));
+        query = query.filter(markets::source.eq(source.as_str()));
     }
     if filter.bets == BetsFilter::Taken {
         query = query

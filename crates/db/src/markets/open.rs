@@ -10,7 +10,7 @@ use ledger_core::research::{Answer, Nonce, commitment};
 use ledger_core::{Hash, MarketId, Money, Refusal, Timestamp};
 use serde_json::json;
 
-use super::{Market, NewEvidence, find, keep_evidence};
+use super::{Market, NewEvidence, find, keep_evidence, source_of};
 use crate::audit_log;
 use crate::error::{DbError, DbResult};
 use crate::events;
@@ -18,8 +18,8 @@ use crate::idempotency::Remember;
 use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::rules::keep;
-use crate::schema::{markets, sql_types};
-use crate::sql::{Prepare, SqlMarketSource, SqlMoney, SqlTotal, statement};
+use crate::schema::markets;
+use crate::sql::{Prepare, SqlMoney, SqlTotal, statement};
 use crate::tx;
 
 /// Held by a transaction that opens a market, so that budget and subjects are counted once:
@@ -74,13 +74,13 @@ pub struct Board {
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn board(conn: &mut Connection) -> DbResult<Board> {
     let max = LATEST_MAX;
-    let subjects: Vec<(SqlMarketSource, String)> = Subjects { max }.load(conn).await?;
+    let subjects: Vec<(String, String)> = Subjects { max }.load(conn).await?;
     Ok(Board {
         taken: places_taken(conn).await?,
         subjects: subjects
             .into_iter()
-            .map(|(source, subject)| (source.0, subject))
-            .collect(),
+            .map(|(source, subject)| Ok((source_of(&source)?, subject)))
+            .collect::<DbResult<_>>()?,
         bounties: bounties_of_the_hour(conn).await?.sum,
     })
 }
@@ -91,7 +91,7 @@ pub async fn board(conn: &mut Connection) -> DbResult<Board> {
 const LATEST_MAX: i64 = 1_000;
 
 statement! {
-    struct Subjects { max: i64 as BigInt } returns (sql_types::MarketSource, Text) =
+    struct Subjects { max: i64 as BigInt } returns (Text, Text) =
     "SELECT source, subject FROM markets WHERE status IN ('OPEN', 'LOCKED') \
       UNION \
      SELECT source, subject FROM \
@@ -231,7 +231,7 @@ async fn taken_until(
               WHERE status IN ('OPEN', 'LOCKED') AND source = $1 AND subject = $2)) found \
           WHERE unsettled OR deadline > clock_timestamp()",
     )
-    .bind::<sql_types::MarketSource, _>(SqlMarketSource(source))
+    .bind::<Text, _>(source.as_str())
     .bind::<Text, _>(subject)
     .prepared()
     .get_result(conn)
@@ -268,7 +268,7 @@ async fn insert(
     diesel::insert_into(markets::table)
         .values((
             markets::id.eq(new.id.0),
-            markets::source.eq(SqlMarketSource(source)),
+            markets::source.eq(source.as_str()),
             markets::subject.eq(new.criteria.subject()),
             markets::description.eq(description),
             markets::criteria.eq(criteria),

@@ -11,6 +11,7 @@ use db::markets::{
 use db::{DbError, bots};
 use ledger_core::economy::{AnswerResult, EconomyRules, Lookup, MarketRules};
 use ledger_core::market::{BetState, MarketSource, MarketStatus, Side};
+use ledger_core::sources::news::headlines_between;
 use ledger_core::{BotId, Enforcement, MarketId, Money, Refusal};
 use test_kit::Arena;
 use test_kit::market::{RIGHT_ANSWER, evidence, new_answer, new_bet, new_market, slip};
@@ -361,7 +362,7 @@ async fn a_market_opens_under_the_present_rule_and_its_question_says_it() {
         market.description,
         market.criteria.question(&market.times())
     );
-    let (after, _) = market.times().headlines_between();
+    let (after, _) = headlines_between(&market.times());
     let words = after
         .datetime()
         .format("published after %Y-%m-%d %H:%M:%S UTC and by ");

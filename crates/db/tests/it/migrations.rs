@@ -5,6 +5,7 @@ use std::process::Command;
 
 use db::migrations::{self, SchemaState};
 use db::{Database, DatabaseConfig, DbError};
+use ledger_core::market::MarketSource;
 use sha2::{Digest, Sha256};
 use test_kit::Arena;
 
@@ -107,6 +108,28 @@ async fn a_newer_schema_is_recognised() {
         .unwrap();
     let state = arena.database().schema_state().await.unwrap();
     assert_eq!(state, SchemaState::Ahead { unknown: 1 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_of_markets_is_a_row_that_migrating_writes() {
+    let arena = Arena::new().await;
+    let owner = arena.owner_client().await;
+    let state = async || arena.database().schema_state().await.unwrap();
+    owner
+        .batch_execute("DELETE FROM market_sources WHERE label = 'NEWS'")
+        .await
+        .unwrap();
+    assert_eq!(state().await, SchemaState::Behind { missing: 1 });
+    let up = migrations::run(&arena.owner_url()).await.unwrap();
+    assert_eq!(up.versions, [""; 0]);
+    assert_eq!(state().await, SchemaState::Current);
+    let market = arena.market(MarketSource::News).await;
+    assert_eq!(market.source, MarketSource::News);
+    owner
+        .batch_execute("INSERT INTO market_sources VALUES ('TIDES')")
+        .await
+        .unwrap();
+    assert_eq!(state().await, SchemaState::Ahead { unknown: 1 });
 }
 
 /// A database without a schema, and what it is called.

@@ -2,12 +2,15 @@
 //!
 //! The text is the line `economy-rules/v1`, then a line `NAME=value` for each figure in the order of
 //! the table below, each ended by a line feed. Amounts have eight decimals. The digest is the SHA-256
-//! of the text. Kept texts must stay readable for ever: a figure is never renamed or removed.
+//! of the text. Kept texts must stay readable for ever: a figure is never renamed or removed. A text
+//! without the figures of a source is from before that source: they are read as 0.
 
 use sha2::{Digest, Sha256};
 
-use super::EconomyRules;
+use super::{EconomyRules, SourceRules, settings_of};
 use crate::entry::Hash;
+use crate::market::MarketSource;
+use crate::sources::market_sources;
 
 const HEADER: &str = "economy-rules/v1";
 
@@ -31,23 +34,23 @@ pub enum UnreadableRules {
 
 /// Each figure by the name of its setting: read, written and named by one table.
 macro_rules! figures {
-    ($($name:literal => $($field:ident).+),+ $(,)?) => {
+    ($($name:expr => $($field:ident).+),+ $(,)?) => {
         /// The names of all figures, in the order of the canonical text.
         pub(super) const NAMES: &[&str] = &[$($name),+];
 
         impl EconomyRules {
             /// Sets the figure of this name; the error says what it must be.
             pub(super) fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
-                match name {
-                    $($name => match text.trim().parse() {
+                $(if name == $name {
+                    return match text.trim().parse() {
                         Ok(value) => {
                             self.$($field).+ = value;
                             Ok(())
                         }
                         Err(error) => Err(error.to_string()),
-                    },)+
-                    _ => Err("is no figure of the economy".to_owned()),
-                }
+                    };
+                })+
+                Err("is no figure of the economy".to_owned())
             }
 
             /// The canonical text.
@@ -61,46 +64,44 @@ macro_rules! figures {
     };
 }
 
-figures! {
-    "ENFORCEMENT_MODE" => enforcement,
-    "GENESIS_GRANT" => genesis_grant,
-    "ENTROPY_BASE" => entropy_base,
-    "ENTROPY_STEP" => entropy_step,
-    "IDLE_TICKS_PER_STEP" => idle_ticks_per_step,
-    "ENTROPY_MAX" => entropy_max,
-    "STAKE_MIN" => stake_min,
-    "PRODUCTIVE_STAKE_MIN" => productive_stake_min,
-    "PAYOUT_FACTOR" => payout_factor,
-    "OPEN_PREDICTIONS_MAX" => open_predictions_max,
-    "OPEN_STAKE_MAX" => open_stake_max,
-    "PREDICTION_HORIZON" => prediction_horizon_seconds,
-    "SAMPLE_LAG_SECONDS" => sample_lag_seconds,
-    "SAMPLE_GRACE_SECONDS" => sample_grace_seconds,
-    "SAMPLE_PATIENCE_SECONDS" => sample_patience_seconds,
-    "HOUSE_LOSS_BUDGET_PER_HOUR" => house_loss_budget_per_hour,
-    "PRICE_TTL_SECONDS" => price_ttl_seconds,
-    "TICKET_TTL_SECONDS" => ticket_ttl_seconds,
-    "MARKET_PLACES" => markets.places,
-    "BOUNTY_BUDGET_PER_HOUR" => markets.bounty_budget_per_hour,
-    "RESEARCH_BOUNTY" => markets.research.bounty,
-    "RESEARCH_SECONDS" => markets.research.seconds,
-    "RESEARCH_WEIGHT" => markets.research.weight,
-    "WEATHER_BOUNTY" => markets.weather.bounty,
-    "WEATHER_SECONDS" => markets.weather.seconds,
-    "WEATHER_WEIGHT" => markets.weather.weight,
-    "GITHUB_BOUNTY" => markets.github.bounty,
-    "GITHUB_SECONDS" => markets.github.seconds,
-    "GITHUB_WEIGHT" => markets.github.weight,
-    "NEWS_BOUNTY" => markets.news.bounty,
-    "NEWS_SECONDS" => markets.news.seconds,
-    "NEWS_WEIGHT" => markets.news.weight,
-    "STAR_STEP" => markets.star_step,
-    "ANSWER_STAKE" => markets.answer_stake,
-    "LOOKUP_FEE" => markets.lookup_fee,
-    "BETS_PER_REQUEST_MAX" => markets.bets_per_request_max,
-    "MARKET_POOL_MAX" => markets.pool_max,
-    "SETTLE_PATIENCE_SECONDS" => markets.settle_patience_seconds,
+macro_rules! figures_with_sources {
+    ($($(#[$about:meta])* $variant:ident, $module:ident, $label:literal, $criteria:ident;)+) => {
+        figures! {
+            "ENFORCEMENT_MODE" => enforcement,
+            "GENESIS_GRANT" => genesis_grant,
+            "ENTROPY_BASE" => entropy_base,
+            "ENTROPY_STEP" => entropy_step,
+            "IDLE_TICKS_PER_STEP" => idle_ticks_per_step,
+            "ENTROPY_MAX" => entropy_max,
+            "STAKE_MIN" => stake_min,
+            "PRODUCTIVE_STAKE_MIN" => productive_stake_min,
+            "PAYOUT_FACTOR" => payout_factor,
+            "OPEN_PREDICTIONS_MAX" => open_predictions_max,
+            "OPEN_STAKE_MAX" => open_stake_max,
+            "PREDICTION_HORIZON" => prediction_horizon_seconds,
+            "SAMPLE_LAG_SECONDS" => sample_lag_seconds,
+            "SAMPLE_GRACE_SECONDS" => sample_grace_seconds,
+            "SAMPLE_PATIENCE_SECONDS" => sample_patience_seconds,
+            "HOUSE_LOSS_BUDGET_PER_HOUR" => house_loss_budget_per_hour,
+            "PRICE_TTL_SECONDS" => price_ttl_seconds,
+            "TICKET_TTL_SECONDS" => ticket_ttl_seconds,
+            "MARKET_PLACES" => markets.places,
+            "BOUNTY_BUDGET_PER_HOUR" => markets.bounty_budget_per_hour,
+            $(
+                concat!($label, "_BOUNTY") => markets.$module.bounty,
+                concat!($label, "_SECONDS") => markets.$module.seconds,
+                concat!($label, "_WEIGHT") => markets.$module.weight,
+            )+
+            "STAR_STEP" => markets.star_step,
+            "ANSWER_STAKE" => markets.answer_stake,
+            "LOOKUP_FEE" => markets.lookup_fee,
+            "BETS_PER_REQUEST_MAX" => markets.bets_per_request_max,
+            "MARKET_POOL_MAX" => markets.pool_max,
+            "SETTLE_PATIENCE_SECONDS" => markets.settle_patience_seconds,
+        }
+    };
 }
+market_sources!(figures_with_sources);
 
 impl EconomyRules {
     /// The SHA-256 of the canonical text.
@@ -125,6 +126,13 @@ impl EconomyRules {
             rules
                 .set(name, value)
                 .map_err(|problem| UnreadableRules::Value { line, problem })?;
+        }
+        for source in MarketSource::ALL {
+            let figures = settings_of(*source);
+            if figures.iter().all(|name| missing.contains(name)) {
+                missing.retain(|name| !figures.contains(name));
+                *rules.markets.of_mut(*source) = SourceRules::default();
+            }
         }
         for name in missing {
             let before = BEFORE.iter().find(|(known, _)| *known == name);

@@ -9,9 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_core::Timestamp;
 use ledger_core::market::retry_seconds;
-use sources::SourceError;
-
-use super::MarketFeed;
+use sources::{Feed, SourceError};
 
 /// So many subjects failing in a row are their source's failure.
 const SUBJECTS_IN_A_ROW: usize = 3;
@@ -129,7 +127,7 @@ impl Cooling {
 
     pub(super) fn failed(
         &mut self,
-        feed: &dyn MarketFeed,
+        feed: &dyn Feed,
         subject: Option<&str>,
         error: &SourceError,
         now: Timestamp,
@@ -169,19 +167,17 @@ impl Cooling {
 
 #[cfg(test)]
 mod tests {
-    use db::markets::Market;
-    use futures_util::future::BoxFuture;
     use ledger_core::market::MarketSource;
+    use sources::{Later, NoProposal, Proposal};
 
     use super::*;
-    use crate::markets::{NoProposal, Proposal, Reading};
 
     /// A source by its name alone.
     struct Named {
         one_answer_for_all: bool,
     }
 
-    impl MarketFeed for Named {
+    impl Feed for Named {
         fn source(&self) -> MarketSource {
             MarketSource::Github
         }
@@ -199,11 +195,7 @@ mod tests {
             _: &'a [String],
             _: u64,
             _: Timestamp,
-        ) -> BoxFuture<'a, Result<Proposal, NoProposal>> {
-            unreachable!("nobody asks it")
-        }
-
-        fn read<'a>(&'a self, _: &'a Market, _: Timestamp) -> BoxFuture<'a, Reading> {
+        ) -> Later<'a, Result<Proposal, NoProposal>> {
             unreachable!("nobody asks it")
         }
     }

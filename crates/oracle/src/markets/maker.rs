@@ -5,15 +5,16 @@
 
 use std::sync::Arc;
 
-use db::markets::{Board, Deadline, NewMarket, Opener};
+use db::markets::{Board, Deadline, Finding, NewMarket, Opener};
 use db::{DbError, DbResult};
 use ledger_core::market::MarketSource;
 use ledger_core::research::Nonce;
 use ledger_core::{MarketId, Money, Refusal};
+use sources::{Feed, NoProposal, Proposal};
 use tracing::{debug, info, warn};
 use uuid::Builder;
 
-use super::{About, MarketDesk, MarketFeed, NoProposal, Proposal};
+use super::{About, MarketDesk, kept};
 use crate::cycle::MayContinue;
 
 /// The most markets opened in one cycle.
@@ -33,7 +34,7 @@ pub struct Stocked {
 pub(super) async fn stock(desk: &MarketDesk, may_continue: MayContinue<'_>) -> DbResult<Stocked> {
     let mut stocked = Stocked::default();
     // Each feed is asked in vain at most once a cycle.
-    let mut candidates: Vec<Arc<dyn MarketFeed>> = desk.feeds.clone();
+    let mut candidates: Vec<Arc<dyn Feed>> = desk.feeds.clone();
     let pause = db::pauses::arena(&mut *desk.database.get().await?).await?;
     if pause.is_some() {
         return Ok(stocked);
@@ -111,7 +112,7 @@ fn pick(weights: &[u32], draw: u64) -> Option<usize> {
 /// Asks one feed for a question and opens it.
 async fn attempt(
     desk: &MarketDesk,
-    feed: &dyn MarketFeed,
+    feed: &dyn Feed,
     board: &Board,
     now: ledger_core::Timestamp,
 ) -> DbResult<Option<(MarketSource, MarketId)>> {
@@ -155,6 +156,10 @@ async fn open(
 ) -> DbResult<Option<(MarketSource, MarketId)>> {
     let rules = desk.rules.markets.of(source);
     let nonce = Nonce(bytes(desk));
+    let read = Finding::Read {
+        value: proposal.value,
+        decides: None,
+    };
     let new = NewMarket {
         id: MarketId(Builder::from_random_bytes(bytes(desk)).into_uuid()),
         criteria: proposal.criteria,
@@ -162,7 +167,7 @@ async fn open(
         bounty: rules.bounty,
         deadline: Deadline::In(rules.seconds),
         secret: proposal.answer.map(|answer| (nonce, answer)),
-        evidence: &proposal.evidence,
+        evidence: &[kept(proposal.evidence, read)],
         opener: Opener::Maker,
     };
     let mut conn = desk.database.get().await?;

@@ -5,7 +5,6 @@
 //! what decides a market is kept before anybody is paid by it.
 
 mod cooling;
-pub mod feeds;
 mod maker;
 mod resolver;
 
@@ -15,15 +14,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cache::Cache;
 use daemon::shutdown::Shutdown;
 use db::leases::Struck;
-use db::markets::{Market, NewEvidence};
+use db::markets::{Finding, NewEvidence};
 use db::{Database, DbResult};
-use futures_util::future::BoxFuture;
-use ledger_core::criteria::Criteria;
 use ledger_core::economy::EconomyRules;
 use ledger_core::market::MarketSource;
-use ledger_core::research::Answer;
 use ledger_core::{MarketId, Timestamp};
-use sources::SourceError;
+use sources::{Evidence, Feed, SourceError};
 use tracing::{info, warn};
 
 pub use maker::Stocked;
@@ -33,74 +29,17 @@ use self::cooling::Cooling;
 use crate::backoff;
 use crate::cycle::{MayContinue, guarded};
 
-/// A source of markets: it proposes questions, and reads what decides them. It never sleeps and
-/// never retries; when to ask is decided here.
-pub trait MarketFeed: Send + Sync {
-    fn source(&self) -> MarketSource;
-
-    /// Under which its cooldown is kept, and what the log calls it.
-    fn name(&self) -> &'static str;
-
-    /// Whether one answer decides all its markets, so that what is wrong with it is the source's. Such a
-    /// feed asks once for all that are read at the same moment.
-    fn has_one_answer_for_all(&self) -> bool {
-        false
+/// A fetch as it is kept, with what it came to.
+fn kept(evidence: Evidence, finding: Finding) -> NewEvidence {
+    NewEvidence {
+        url: evidence.url,
+        fetched_at: evidence.fetched_at,
+        status: evidence.status,
+        sha256: evidence.sha256,
+        body: evidence.body,
+        truncated: evidence.truncated,
+        finding,
     }
-
-    /// Proposes a question about something that is not in `taken`. `draw` is a random number.
-    fn propose<'a>(
-        &'a self,
-        taken: &'a [String],
-        draw: u64,
-        now: Timestamp,
-    ) -> BoxFuture<'a, Result<Proposal, NoProposal>>;
-
-    /// Reads what decides a market whose deadline has come. Never called for research, which is
-    /// decided by its commitment.
-    fn read<'a>(&'a self, market: &'a Market, now: Timestamp) -> BoxFuture<'a, Reading>;
-}
-
-/// A question that may be opened.
-#[derive(Debug, Clone)]
-pub struct Proposal {
-    pub criteria: Criteria,
-    /// What research is to be committed to.
-    pub answer: Option<Answer>,
-    /// The fetches that led to it.
-    pub evidence: Vec<NewEvidence>,
-}
-
-/// Why a feed proposes nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoProposal {
-    #[error("everything it could ask about is on the board")]
-    NothingFree,
-    #[error("{error}")]
-    Source {
-        /// What was asked about, where something had been chosen.
-        subject: Option<String>,
-        error: SourceError,
-    },
-    #[error("{0}")]
-    Unusable(String),
-}
-
-impl From<SourceError> for NoProposal {
-    fn from(error: SourceError) -> NoProposal {
-        NoProposal::Source {
-            subject: None,
-            error,
-        }
-    }
-}
-
-/// A fetch that was made to decide a market.
-#[derive(Debug, Clone)]
-pub struct Reading {
-    /// With the side it decides, or why it decides nothing.
-    pub evidence: NewEvidence,
-    /// What went wrong, where something did.
-    pub error: Option<SourceError>,
 }
 
 /// Where random numbers come from: the operating system, or a seed in a simulation.
@@ -122,7 +61,7 @@ pub fn system_dice() -> Dice {
 pub struct MarketDesk {
     pub(crate) database: Database,
     pub(crate) cache: Cache,
-    pub(crate) feeds: Vec<Arc<dyn MarketFeed>>,
+    pub(crate) feeds: Vec<Arc<dyn Feed>>,
     pub(crate) rules: EconomyRules,
     pub(crate) shutdown: Shutdown,
     dice: Dice,
@@ -150,7 +89,7 @@ impl MarketDesk {
     pub fn new(
         database: Database,
         cache: Cache,
-        feeds: Vec<Arc<dyn MarketFeed>>,
+        feeds: Vec<Arc<dyn Feed>>,
         rules: EconomyRules,
         shutdown: Shutdown,
         dice: Dice,
@@ -170,12 +109,12 @@ impl MarketDesk {
         (self.dice)()
     }
 
-    fn feed(&self, source: MarketSource) -> Option<&Arc<dyn MarketFeed>> {
+    fn feed(&self, source: MarketSource) -> Option<&Arc<dyn Feed>> {
         self.feeds.iter().find(|feed| feed.source() == source)
     }
 
     /// Whether a feed may be asked now: it neither asked for peace nor failed a moment ago.
-    pub(crate) async fn may_ask(&self, feed: &dyn MarketFeed, now: Timestamp) -> DbResult<bool> {
+    pub(crate) async fn may_ask(&self, feed: &dyn Feed, now: Timestamp) -> DbResult<bool> {
         if self.cooling().is_source_left_alone(feed.name(), now) {
             return Ok(false);
         }
@@ -190,7 +129,7 @@ impl MarketDesk {
 
     /// Forgets the failures of a feed and of this subject from before it was asked at `now`; what
     /// failed beside this answer stays.
-    async fn answered(&self, feed: &dyn MarketFeed, subject: &str, now: Timestamp) -> DbResult<()> {
+    async fn answered(&self, feed: &dyn Feed, subject: &str, now: Timestamp) -> DbResult<()> {
         let failed_before = self.cooling().answered(feed.name(), subject, now);
         let mut conn = self.database.get().await?;
         // One that is active came beside this answer: nobody is asked during it.
@@ -208,7 +147,7 @@ impl MarketDesk {
     /// seconds at least the source itself asked for.
     async fn failed(
         &self,
-        feed: &dyn MarketFeed,
+        feed: &dyn Feed,
         about: About<'_>,
         error: &SourceError,
         now: Timestamp,

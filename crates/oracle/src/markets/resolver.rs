@@ -1,13 +1,14 @@
 //! The resolver: locks what is past its deadline, reads what decides it, keeps that, and settles.
 
 use daemon::telemetry::chain;
-use db::markets::{Market, Recorded, SettledMarket, VoidBy};
+use db::markets::{Finding, Market, Recorded, SettledMarket, VoidBy};
 use db::{DbError, DbResult};
 use futures_util::{StreamExt, stream};
 use ledger_core::{MarketId, Refusal, Timestamp};
+use sources::Fetched;
 use tracing::{error, info};
 
-use super::{About, MarketDesk};
+use super::{About, MarketDesk, kept};
 use crate::cycle::MayContinue;
 use crate::settlement::is_pause;
 
@@ -98,8 +99,9 @@ async fn carry(
     if !feed.has_one_answer_for_all() && !desk.may_ask(feed.as_ref(), now).await? {
         return Ok(None);
     }
-    let reading = tokio::select! {
-        reading = feed.read(market, now) => reading,
+    let times = market.times();
+    let Fetched { evidence, value } = tokio::select! {
+        fetched = sources::read(feed.as_ref(), &market.criteria, &times, now) => fetched,
         () = desk.shutdown.wait() => return Ok(None),
     };
     let subject = market.criteria.subject();
@@ -107,19 +109,26 @@ async fn carry(
         subject: Some(&subject),
         market: Some(market.id),
     };
-    let wait_seconds = match &reading.error {
-        Some(error) => desk.failed(feed.as_ref(), about, error, now).await?,
-        None => {
+    let (finding, wait_seconds) = match value {
+        Ok(reading) => {
             desk.answered(feed.as_ref(), &subject, now).await?;
-            None
+            let decides = market.criteria.decide(&reading);
+            let value = reading.to_string();
+            (Finding::Read { value, decides }, None)
+        }
+        Err(error) => {
+            let seconds = desk.failed(feed.as_ref(), about, &error, now).await?;
+            let problem = error.to_string();
+            (Finding::Nothing { problem }, seconds)
         }
     };
+    let evidence = kept(evidence, finding);
     if !may_continue() {
         return Ok(None);
     }
     let recorded = {
         let mut conn = desk.database.get().await?;
-        db::markets::record(&mut conn, market.id, &reading.evidence, wait_seconds).await?
+        db::markets::record(&mut conn, market.id, &evidence, wait_seconds).await?
     };
     match recorded {
         Recorded::Decided => settle(desk, market.id).await,

@@ -7,13 +7,13 @@ use daemon::shutdown::Shutdown;
 use db::markets::{Finding, Market, MarketFilter, Recorded};
 use ledger_core::MarketId;
 use ledger_core::criteria::Criteria;
-use ledger_core::economy::{EconomyRules, MarketRules, SourceRules};
+use ledger_core::economy::{EconomyRules, MarketRules};
 use ledger_core::market::{MarketSource, MarketStatus, Side};
 use oracle::markets::{self, Dice, MarketDesk, MarketReport};
 use oracle::{Config, MarketDesk as Desk};
 use test_kit::Arena;
 use test_kit::market::evidence;
-use test_kit::outside::{Fault, Outside, Service};
+use test_kit::outside::{Outside, Played};
 
 use crate::support::cache;
 
@@ -65,26 +65,13 @@ async fn find(arena: &Arena, id: MarketId) -> Market {
 
 /// Rules under which only these sources are chosen.
 fn only(sources: &[MarketSource]) -> EconomyRules {
-    let rules = EconomyRules::default();
-    let weighed = |source: MarketSource| {
-        let of = *rules.markets.of(source);
-        let weight = if sources.contains(&source) {
-            of.weight
-        } else {
-            0
-        };
-        SourceRules { weight, ..of }
-    };
-    EconomyRules {
-        markets: MarketRules {
-            research: weighed(MarketSource::Research),
-            weather: weighed(MarketSource::Weather),
-            github: weighed(MarketSource::Github),
-            news: weighed(MarketSource::News),
-            ..rules.markets.clone()
-        },
-        ..rules.clone()
+    let mut rules = EconomyRules::default();
+    for source in MarketSource::ALL {
+        if !sources.contains(source) {
+            rules.markets.of_mut(*source).weight = 0;
+        }
     }
+    rules
 }
 
 /// Lets a market's deadline pass, as far as the database's clock goes.
@@ -212,8 +199,12 @@ async fn with_sources_down_the_others_fill_in_and_nobody_is_hurried() {
     let arena = Arena::new().await;
     let outside = Outside::start().await;
     let desk = desk_of(&arena, &outside).await;
-    for service in [Service::Wikipedia, Service::OpenMeteo, Service::News] {
-        outside.fault(service, Some(Fault::status(500)));
+    for service in [
+        MarketSource::Research,
+        MarketSource::Weather,
+        MarketSource::News,
+    ] {
+        outside.fault(service, Some(Played::status(500)));
     }
     let stocked = cycle(&desk).await.stocked.unwrap();
     assert_eq!(stocked.opened.len(), 6);
@@ -226,12 +217,12 @@ async fn with_sources_down_the_others_fill_in_and_nobody_is_hurried() {
     // All down, and the board empty: each is asked once and then left alone.
     let arena = Arena::new().await;
     let desk = desk_of(&arena, &outside).await;
-    let slow_down = Fault {
-        headers: "Retry-After: 300\r\n".to_owned(),
-        ..Fault::status(429)
+    let slow_down = Played {
+        headers: vec![("retry-after", "300".to_owned())],
+        ..Played::status(429)
     };
-    outside.fault(Service::GitHub, Some(slow_down));
-    let before = outside.asked(Service::GitHub);
+    outside.fault(MarketSource::Github, Some(slow_down));
+    let before = outside.asked(MarketSource::Github);
     let stocked = cycle(&desk).await.stocked.unwrap();
     assert_eq!((stocked.opened.len(), stocked.free), (0, 6));
     assert_eq!(stocked.failed.len(), 4);
@@ -241,59 +232,55 @@ async fn with_sources_down_the_others_fill_in_and_nobody_is_hurried() {
         assert_eq!(failed, ["open-meteo"]);
     }
     let asked = [
-        Service::Wikipedia,
-        Service::OpenMeteo,
-        Service::GitHub,
-        Service::News,
+        MarketSource::Research,
+        MarketSource::Weather,
+        MarketSource::Github,
+        MarketSource::News,
     ]
     .map(|service| outside.asked(service));
     for _ in 0..20 {
         assert_eq!(cycle(&desk).await.stocked.unwrap().failed, [""; 0]);
     }
     let later = [
-        Service::Wikipedia,
-        Service::OpenMeteo,
-        Service::GitHub,
-        Service::News,
+        MarketSource::Research,
+        MarketSource::Weather,
+        MarketSource::Github,
+        MarketSource::News,
     ]
     .map(|service| outside.asked(service));
     assert_eq!(asked, later, "nobody was asked again");
-    assert_eq!(outside.asked(Service::GitHub), before + 1);
+    assert_eq!(outside.asked(MarketSource::Github), before + 1);
     // A source's own wish outlives the process.
     let restarted = desk_of(&arena, &outside).await;
-    outside.fault(Service::GitHub, None);
+    outside.fault(MarketSource::Github, None);
     let stocked = cycle(&restarted).await.stocked.unwrap();
     assert!(!stocked.failed.contains(&"github") && stocked.opened.is_empty());
-    assert_eq!(outside.asked(Service::GitHub), before + 1);
+    assert_eq!(outside.asked(MarketSource::Github), before + 1);
 }
 
 #[tokio::test]
 async fn nonsense_decides_nothing_is_kept_and_ends_in_void() {
-    let nonsense: [(MarketSource, Service, Vec<u8>); 6] = [
+    let nonsense: [(MarketSource, Vec<u8>); 6] = [
         (
             MarketSource::Github,
-            Service::GitHub,
             b"<!DOCTYPE html><html></html>".to_vec(),
         ),
-        (MarketSource::Github, Service::GitHub, vec![b' '; 5_000_000]),
+        (MarketSource::Github, vec![b' '; 5_000_000]),
         (
             MarketSource::Github,
-            Service::GitHub,
             b"{\"full_name\":\"a/b\",\"stargazers_count\":-7}".to_vec(),
         ),
         (
             MarketSource::Weather,
-            Service::OpenMeteo,
             b"{\"minutely_15\":{\"temperature_2m\":[NaN]}}".to_vec(),
         ),
         (
             MarketSource::News,
-            Service::News,
             b"<rss version=\"2.0\"><channel></channel></rss>".to_vec(),
         ),
-        (MarketSource::News, Service::News, b"[]".to_vec()),
+        (MarketSource::News, b"[]".to_vec()),
     ];
-    for (source, service, body) in nonsense {
+    for (source, body) in nonsense {
         let arena = Arena::new().await.with_rules(only(&[source]));
         let outside = Outside::start().await;
         let desk = desk_of(&arena, &outside).await;
@@ -302,7 +289,7 @@ async fn nonsense_decides_nothing_is_kept_and_ends_in_void() {
         let bot = arena.bot().create().await.id;
         arena.bet(bot, market.id, Side::Yes, "5.00").await;
         pass_deadline(&arena, &market).await;
-        outside.fault(service, Some(Fault::body(body)));
+        outside.fault(source, Some(Played::body(body)));
         let resolved = cycle(&desk).await.resolved.unwrap();
         assert_eq!(resolved.waiting, [market.id], "{source}");
         let kept = db::markets::evidence_of(&mut *arena.conn().await, market.id)
@@ -348,7 +335,7 @@ async fn with_a_silent_source(rules: EconomyRules) -> (Arena, Outside, Market) {
     let bot = arena.bot().create().await.id;
     arena.bet(bot, market.id, Side::Yes, "5.00").await;
     pass_deadline(&arena, &market).await;
-    outside.fault(Service::GitHub, Some(Fault::status(500)));
+    outside.fault(MarketSource::Github, Some(Played::status(500)));
     (arena, outside, market)
 }
 
@@ -376,7 +363,7 @@ async fn after_a_gap_its_source_is_asked_before_a_market_is_given_up() {
     let status = later(&arena, &outside, &market, 5 * 3_600).await;
     assert_eq!(status, MarketStatus::Locked, "it was asked for three hours");
     assert_eq!(fetches(&arena, &market).await, before + 1);
-    outside.fault(Service::GitHub, None);
+    outside.fault(MarketSource::Github, None);
     let status = later(&arena, &outside, &market, 5 * 3_600).await;
     assert_eq!(status, MarketStatus::Resolved);
     arena.assert_sound().await;
@@ -422,7 +409,7 @@ async fn answers_of_one_moment_are_one_strike_and_one_answer_is_fetched_once() {
     for market in all(&arena).await {
         pass_deadline(&arena, &market).await;
     }
-    outside.fault(Service::GitHub, Some(Fault::status(429)));
+    outside.fault(MarketSource::Github, Some(Played::status(429)));
     let resolved = cycle(&desk).await.resolved.unwrap();
     assert_eq!(resolved.waiting.len(), 6);
     let cooldown = db::leases::cooldown(&mut *arena.conn().await, "github").await;
@@ -436,11 +423,11 @@ async fn answers_of_one_moment_are_one_strike_and_one_answer_is_fetched_once() {
     for market in &board {
         pass_deadline(&arena, market).await;
     }
-    outside.fault(Service::News, Some(Fault::status(500)));
-    let before = outside.asked(Service::News);
+    outside.fault(MarketSource::News, Some(Played::status(500)));
+    let before = outside.asked(MarketSource::News);
     let resolved = cycle(&desk).await.resolved.unwrap();
     assert_eq!(resolved.waiting.len(), 6);
-    assert_eq!(outside.asked(Service::News), before + 1);
+    assert_eq!(outside.asked(MarketSource::News), before + 1);
     for market in &board {
         // Beside what it was opened from; each was asked.
         assert_eq!(fetches(&arena, market).await, 2);
@@ -465,7 +452,7 @@ async fn an_oracle_that_died_between_evidence_and_payment_is_made_up_for() {
         .unwrap();
     assert_eq!(recorded, Recorded::Decided);
     // Its successor asks nobody: what was kept decides.
-    outside.fault(Service::News, Some(Fault::status(500)));
+    outside.fault(MarketSource::News, Some(Played::status(500)));
     let successor = desk_of(&arena, &outside).await;
     let settled = cycle(&successor).await.resolved.unwrap().settled;
     assert_eq!(settled[0].outcome.as_deref(), Some("NO"));
@@ -518,7 +505,7 @@ fn repository_path(market: &Market) -> String {
 }
 
 /// GitHub's markets with one whose repository answers this, all past their deadlines.
-async fn with_one_bad_repository(fault: Fault) -> (Arena, Outside, Desk, Vec<Market>) {
+async fn with_one_bad_repository(fault: Played) -> (Arena, Outside, Desk, Vec<Market>) {
     let arena = Arena::new().await.with_rules(only(&[MarketSource::Github]));
     let outside = Outside::start().await;
     let desk = desk_of(&arena, &outside).await;
@@ -535,15 +522,15 @@ async fn with_one_bad_repository(fault: Fault) -> (Arena, Outside, Desk, Vec<Mar
 #[tokio::test]
 async fn what_is_wrong_with_one_subject_delays_no_other() {
     for fault in [
-        Fault {
+        Played {
             body: b"{\"message\":\"Repository access blocked\"}".to_vec(),
-            ..Fault::status(403)
+            ..Played::status(403)
         },
-        Fault::status(404),
-        Fault::status(451),
-        Fault::status(500),
-        Fault::body("<html>"),
-        Fault::body("{}"),
+        Played::status(404),
+        Played::status(451),
+        Played::status(500),
+        Played::body("<html>"),
+        Played::body("{}"),
     ] {
         let told = format!("{fault:?}");
         let (arena, outside, desk, board) = with_one_bad_repository(fault).await;
@@ -596,7 +583,7 @@ static LOG: std::sync::LazyLock<Log> = std::sync::LazyLock::new(|| {
 #[tokio::test]
 async fn a_failure_names_its_subject_and_its_market() {
     let _ = &*LOG;
-    let (_arena, _outside, desk, board) = with_one_bad_repository(Fault::status(404)).await;
+    let (_arena, _outside, desk, board) = with_one_bad_repository(Played::status(404)).await;
     cycle(&desk).await;
     let id = board[0].id.to_string();
     let log = String::from_utf8(LOG.0.lock().unwrap().clone()).unwrap();
@@ -609,10 +596,10 @@ async fn a_failure_names_its_subject_and_its_market() {
 
 #[tokio::test]
 async fn a_rate_limit_is_the_sources() {
-    let limited = Fault {
-        headers: "x-ratelimit-remaining: 0\r\n".to_owned(),
+    let limited = Played {
+        headers: vec![("x-ratelimit-remaining", "0".to_owned())],
         body: b"{\"message\":\"API rate limit exceeded\"}".to_vec(),
-        ..Fault::status(403)
+        ..Played::status(403)
     };
     let (arena, _outside, desk, _) = with_one_bad_repository(limited).await;
     cycle(&desk).await;

@@ -10,6 +10,7 @@ mod feed;
 mod kept;
 mod mentions;
 mod newsapi;
+mod source;
 mod text;
 pub(crate) mod v1;
 
@@ -23,6 +24,8 @@ pub use feed::{DEFAULT_FEED_URL, Feed, parse_feed};
 pub(crate) use kept::keep;
 pub use mentions::mentions;
 pub use newsapi::{DEFAULT_URL, NewsApi, parse_newsapi};
+pub(crate) use source::Headlines;
+pub use source::headlines_to_keep;
 
 /// No more of a list of headlines is read.
 pub const NEWS_MAX_BYTES: usize = 2 * 1024 * 1024;

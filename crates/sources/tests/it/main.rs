@@ -1,4 +1,4 @@
-//! The four services, played by a stub that serves recorded answers from `tests/data`.
+//! The services, played by a stub that serves recorded answers from `tests/data`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -6,6 +6,7 @@ mod any_bytes;
 mod github;
 mod news;
 mod open_meteo;
+mod played;
 mod stub;
 mod transport;
 mod wikipedia;

@@ -373,6 +373,13 @@ fn only_what_was_published_after_bets_closed_counts() {
     }
 }
 
+fn reading(title: Option<&str>) -> Reading {
+    Reading::Found {
+        what: "headline",
+        text: title.map(str::to_owned),
+    }
+}
+
 #[test]
 fn a_market_of_before_this_rule_keeps_its_own() {
     let criteria = serde_json::json!({ "keyword": "rust" });
@@ -395,10 +402,10 @@ fn a_market_of_before_this_rule_keeps_its_own() {
     let early = ITEM
         .replace("14:05:00", "13:45:00")
         .replace(">x<", ">Rust<");
-    assert_eq!(old(&early), Ok(Reading::Headline(Some("Rust".to_owned()))));
+    assert_eq!(old(&early), Ok(reading(Some("Rust"))));
     // It passed over what it could not read, and says so to this day.
     let undated = early.replace("13:45:00 GMT", "soon");
-    assert_eq!(old(&undated), Ok(Reading::Headline(None)));
+    assert_eq!(old(&undated), Ok(reading(None)));
     assert_eq!(old("<item><title>"), Err(SourceError::NotFeed));
 }
 

@@ -1,8 +1,9 @@
 //! Temperatures.
 
-use ledger_core::criteria::Place;
+use ledger_core::Decimal8;
+use ledger_core::sources::weather::Place;
 use sources::SourceError;
-use sources::open_meteo::{Celsius, OpenMeteo, parse_at, parse_now};
+use sources::open_meteo::{OpenMeteo, parse_at, parse_now};
 
 use crate::stub::{Stub, http, ok, status};
 use crate::{at, changed, nonsense, now};
@@ -20,7 +21,7 @@ fn berlin() -> Place {
     }
 }
 
-fn celsius(text: &str) -> Celsius {
+fn celsius(text: &str) -> Decimal8 {
     text.parse().unwrap()
 }
 

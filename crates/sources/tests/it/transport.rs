@@ -28,7 +28,7 @@ async fn ask_all(http: &Http, base: &Url) -> Vec<(&'static str, Fetched<String>)
         }
     }
     let (now, secret) = (now(), SecretString::from(SECRET));
-    let place = ledger_core::criteria::Place {
+    let place = ledger_core::sources::weather::Place {
         latitude: "52.52".parse().unwrap(),
         longitude: "13.41".parse().unwrap(),
     };

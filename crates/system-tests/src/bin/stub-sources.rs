@@ -1,4 +1,4 @@
-//! The four services that markets ask, on loopback, for trying the arena without the internet.
+//! The services that markets ask, on loopback, for trying the arena without the internet.
 //!
 //! `cargo run -p system-tests --bin stub-sources -- 9900` prints the settings to start the arena
 //! with, and serves until it is stopped. What it answers is made up, and every market's evidence

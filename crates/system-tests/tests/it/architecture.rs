@@ -74,7 +74,7 @@ const MAY_KNOW: [(&str, &[&str]); 21] = [
             "sources",
         ],
     ),
-    ("test-kit", &["cache", "db", "ledger-core"]),
+    ("test-kit", &["cache", "db", "ledger-core", "sources"]),
     (
         "system-tests",
         &[

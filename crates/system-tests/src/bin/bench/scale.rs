@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use db::ticks::TickEngine;
 use ledger_core::economy::{EconomyRules, Enforcement};
 use system_tests::populate;
-use system_tests::stack::{self, NO_SOURCES, Running};
+use system_tests::stack::{self, Running, no_sources};
 use test_kit::Arena;
 use tokio_postgres::Client;
 
@@ -217,7 +217,7 @@ fn oracle(arena: &Arena) -> (Running, u16) {
         ),
         ("RUST_LOG", "warn".to_owned()),
     ];
-    environment.extend(NO_SOURCES.map(|(name, url)| (name, url.to_owned())));
+    environment.extend(no_sources());
     (Running::service("oracle", &environment), port)
 }
 

@@ -1,0 +1,228 @@
+//! What a source is to those who ask it: how it is set up, what it proposes, and what its answers say.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use ledger_core::Timestamp;
+use ledger_core::criteria::{Criteria, Reading, Times};
+use ledger_core::economy::MarketRules;
+use ledger_core::market::MarketSource;
+use ledger_core::research::Answer;
+use secrecy::SecretString;
+use serde_json::Value;
+use url::Url;
+
+use crate::played::{Asked, Played, World};
+use crate::{Evidence, Fetched, Http, SetupError, SourceError};
+
+/// A source, before anybody set it up.
+pub trait Source: Sync {
+    /// Under which its cooldown is kept, and what the log calls it.
+    fn name(&self) -> &'static str;
+
+    /// The source as the settings want it. `None` where a problem was noted.
+    fn feed(
+        &self,
+        settings: &mut dyn Settings,
+        http: &Http,
+        rules: &MarketRules,
+    ) -> Option<Arc<dyn Feed>>;
+
+    /// Reads what decides a market from the kept body of an answer that was fetched at `fetched_at`.
+    ///
+    /// # Errors
+    /// When the answer does not say it; always, where a commitment decides and no fetch.
+    fn derive(
+        &self,
+        _criteria: &Criteria,
+        _times: &Times,
+        _fetched_at: Timestamp,
+        _body: &[u8],
+    ) -> Result<Reading, SourceError> {
+        Err(SourceError::MISPLACED)
+    }
+
+    /// The setting of its address, and the path that belongs to it.
+    fn address(&self) -> (&'static str, &'static str);
+
+    /// What it answers where it is played; `None` for what it is not asked.
+    fn answer(&self, world: &World, asked: &Asked<'_>) -> Option<Played>;
+
+    /// Criteria for tests, about something that `word` names.
+    fn example(&self, word: &str) -> Value;
+}
+
+/// What takes a while.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A source that was set up: it proposes questions, and fetches what decides them. It never sleeps
+/// and never retries; when to ask is decided by its caller.
+pub trait Feed: Send + Sync {
+    fn source(&self) -> MarketSource;
+
+    fn name(&self) -> &'static str {
+        crate::of(self.source()).name()
+    }
+
+    /// Whether one answer decides all its markets, so that what is wrong with it is the source's. Such a
+    /// feed asks once for all that are read at the same moment.
+    fn has_one_answer_for_all(&self) -> bool {
+        false
+    }
+
+    /// Proposes a question about something that is not in `taken`. `draw` is a random number.
+    fn propose<'a>(
+        &'a self,
+        taken: &'a [String],
+        draw: u64,
+        now: Timestamp,
+    ) -> Later<'a, Result<Proposal, NoProposal>>;
+
+    /// Fetches what decides a market whose deadline has come. [`read`] says what that is.
+    fn fetch<'a>(
+        &'a self,
+        _criteria: &'a Criteria,
+        _times: &'a Times,
+        now: Timestamp,
+    ) -> Later<'a, Fetched<()>> {
+        Box::pin(async move { Fetched::misplaced(now) })
+    }
+}
+
+/// Fetches what decides a market, and derives it from the bytes as anybody can derive it again.
+pub async fn read(
+    feed: &dyn Feed,
+    criteria: &Criteria,
+    times: &Times,
+    now: Timestamp,
+) -> Fetched<Reading> {
+    let Fetched { evidence, value } = feed.fetch(criteria, times, now).await;
+    let value =
+        value.and_then(|()| crate::derive(criteria, times, evidence.fetched_at, &evidence.body));
+    Fetched { evidence, value }
+}
+
+/// A question that may be opened.
+#[derive(Debug, Clone)]
+pub struct Proposal {
+    pub criteria: Criteria,
+    /// What research is to be committed to.
+    pub answer: Option<Answer>,
+    /// The fetch that led to it, and what was read from it.
+    pub evidence: Evidence,
+    pub value: String,
+}
+
+/// Why a feed proposes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoProposal {
+    #[error("everything it could ask about is on the board")]
+    NothingFree,
+    #[error("{error}")]
+    Source {
+        /// What was asked about, where something had been chosen.
+        subject: Option<String>,
+        error: SourceError,
+    },
+    #[error("{0}")]
+    Unusable(String),
+}
+
+impl NoProposal {
+    /// The source failed at a question about `subject`, where one was chosen before the fetch.
+    pub(crate) fn about(subject: Option<String>) -> impl FnOnce(SourceError) -> NoProposal {
+        |error| NoProposal::Source { subject, error }
+    }
+}
+
+/// Chooses what to ask about: something whose subject is not taken.
+pub(crate) fn choose<'a, T>(
+    all: &'a [T],
+    taken: &[String],
+    draw: u64,
+    subject: impl Fn(&T) -> String,
+) -> Result<&'a T, NoProposal> {
+    let free: Vec<&T> = all
+        .iter()
+        .filter(|one| !taken.contains(&subject(one)))
+        .collect();
+    let count = u64::try_from(free.len()).unwrap_or(0);
+    let place = draw
+        .checked_rem(count)
+        .and_then(|place| usize::try_from(place).ok())
+        .ok_or(NoProposal::NothingFree)?;
+    free.get(place).copied().ok_or(NoProposal::NothingFree)
+}
+
+/// Where settings come from. A problem is noted, and the setting counts as absent.
+pub trait Settings {
+    fn text(&mut self, name: &str) -> Option<String>;
+    fn url(&mut self, name: &str) -> Option<Url>;
+    fn secret(&mut self, name: &str) -> Option<SecretString>;
+    /// `problem` follows the name in a sentence and must not contain the value.
+    fn problem(&mut self, name: &str, problem: String);
+}
+
+/// No settings: all defaults.
+impl Settings for () {
+    fn text(&mut self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn url(&mut self, _: &str) -> Option<Url> {
+        None
+    }
+
+    fn secret(&mut self, _: &str) -> Option<SecretString> {
+        None
+    }
+
+    fn problem(&mut self, _: &str, _: String) {}
+}
+
+/// A service's address: the setting's, or the public one.
+pub(crate) fn address(settings: &mut dyn Settings, name: &str, default: &str) -> Option<Url> {
+    settings.url(name).or_else(|| Url::parse(default).ok())
+}
+
+/// A client, or the problem under the name of the setting at fault.
+pub(crate) fn made<T>(
+    settings: &mut dyn Settings,
+    made: Result<T, SetupError>,
+    [url, key]: [&str; 2],
+) -> Option<T> {
+    made.map_err(|problem| {
+        let name = match problem {
+            SetupError::Url | SetupError::Client => url,
+            SetupError::Key => key,
+            SetupError::Contact => "CONTACT",
+        };
+        settings.problem(name, problem.to_string());
+    })
+    .ok()
+}
+
+/// A list with commas in between, of at least one.
+pub(crate) fn list<T: FromStr>(
+    settings: &mut dyn Settings,
+    name: &str,
+    default: &str,
+) -> Option<Vec<T>>
+where
+    T::Err: std::fmt::Display,
+{
+    let text = settings.text(name).unwrap_or_else(|| default.to_owned());
+    let mut found = Vec::new();
+    for (index, entry) in text.split(',').enumerate() {
+        match entry.trim().parse() {
+            Ok(one) => found.push(one),
+            Err(problem) => {
+                settings.problem(name, format!("entry {} {problem}", index + 1));
+                return None;
+            }
+        }
+    }
+    Some(found)
+}
