@@ -39,7 +39,7 @@ impl Service {
         let before = State::of(&self.arena).await;
         let asked = self.sent(bot, &format!("{path}?dry_run=true"), body).await;
         assert_eq!(asked.status, 200, "{path} {body}: {}", asked.text());
-        State::of(&self.arena).await.must_be(&before, path);
+        State::of(&self.arena).await.rows_must_be(&before, path);
         let told: DryRun = asked.ok();
         assert!(told.dry_run);
         if let Some(refusal) = &told.refusal {

@@ -49,7 +49,7 @@ impl State {
         self.compare(before, why, |_| true);
     }
 
-    /// The same for rows alone: a refused wager may have drawn ids that stay unused.
+    /// The same for rows alone: a refused wager or a dry run may have drawn ids that stay unused.
     pub fn rows_must_be(&self, before: &State, why: &str) {
         self.compare(before, why, |name| !name.ends_with("_seq"));
     }
