@@ -47,11 +47,6 @@ impl Body {
         }
     }
 
-    /// What a request without a body sent.
-    pub(crate) const fn empty() -> Body {
-        Body(Bytes::new())
-    }
-
     pub(crate) fn sha256(&self) -> [u8; 32] {
         keys::sha256(&self.0)
     }

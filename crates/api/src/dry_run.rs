@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::auth::AuthenticatedBot;
 use crate::cursor::Parameters;
 use crate::error::{ApiError, ApiResult};
-use crate::server::RequestId;
+use crate::request_log::RequestId;
 use crate::wagers;
 
 /// Whether a request is meant.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -11,7 +12,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::web::{Data, ServiceConfig};
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpServer};
+use actix_web::{HttpMessage, HttpResponse, HttpServer};
 use api_types::ProblemKind;
 use cache::presence::Announcement;
 use daemon::credentials::{self, Followed};
@@ -28,11 +29,13 @@ use crate::app::App;
 use crate::auth;
 use crate::config::ApiConfig;
 use crate::connections::Doorman;
-use crate::error::{ApiError, Fault};
+use crate::endpoint::Endpoint;
+use crate::error::{ApiError, ApiResult, Fault};
 use crate::limits::{Refused, Standing};
 use crate::metrics::Active;
-use crate::request_log::{Ended, RequestLog};
-use crate::{headers, metrics, openapi, routes, secrets, shape, streams};
+use crate::request_log::{Ended, RequestId, RequestLog};
+use crate::table::{Table, Target, takes_query};
+use crate::{headers, metrics, routes, secrets, shape, streams};
 
 const WORKERS: usize = 2;
 /// The longest answer there is, streams aside: a page of 200 of the longest things that can be kept.
@@ -98,7 +101,7 @@ fn follow_credentials(config: &ApiConfig, app: &Data<App>, shutdown: &Shutdown) 
         let cache = cache.clone();
         async move { cache.take_up(&url).await }
     })?;
-    secrets::follow(app, config.secrets.clone(), shutdown)
+    secrets::follow(&app.secrets, &app.cache, config.secrets.clone(), shutdown)
 }
 
 /// Connects to Postgres and Redis, listens, and answers until the shutdown.
@@ -127,16 +130,19 @@ pub async fn start_with(
     }
     let wanted = SocketAddr::new(config.host, config.port);
     let shared = Data::clone(&app);
-    metrics::watch(&app);
-    let upkeep = (Data::clone(&app), closing.clone());
-    streams::start(&app, &closing);
+    let table = Data::new(Table::new(routes::endpoints()));
+    metrics::watch(&app.database);
+    let upkeep = (Arc::clone(&app.auth), closing.clone());
+    streams::start(&app.streams, &app.cache, &closing);
     config.connections.make_room();
     let doorman = Doorman::new(config.connections, &config.proxies);
     let origins = config.origins.clone();
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(Data::clone(&shared))
-            .configure(routes::all)
+            .app_data(Data::from(Arc::clone(&shared.streams)))
+            .app_data(Data::clone(&table))
+            .configure(|config| table.mount(config))
             .configure(more.clone())
             .wrap(from_fn(within_limits))
             .wrap(Condition::new(origins.are_any(), origins.cors()))
@@ -191,18 +197,6 @@ async fn drained(app: Data<App>, drain: Duration, asked: Shutdown, closing: Shut
     closing.request();
 }
 
-/// What a request is known as, for handlers that have to say it.
-pub(crate) struct RequestId(String);
-
-impl RequestId {
-    pub(crate) fn of(req: &HttpRequest) -> String {
-        let known = req.extensions();
-        known
-            .get::<RequestId>()
-            .map_or_else(String::new, |id| id.0.clone())
-    }
-}
-
 /// A request as far as answers and logs want to know it.
 struct Asked {
     id: Uuid,
@@ -221,6 +215,9 @@ async fn around(
     req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let target = req
+        .app_data::<Data<Table>>()
+        .map(|table| table.target(&req));
     let asked = Asked {
         id: Uuid::new_v4(),
         log: req
@@ -228,14 +225,16 @@ async fn around(
             .map_or_else(RequestLog::default, |app| app.request_log),
         method: req.method().to_string(),
         path: req.path().to_owned(),
-        // By the decoded path, as routes are matched.
-        route: req.resource_map().match_pattern(req.match_info().as_str()),
+        route: target.as_ref().and_then(|target| target.pattern.clone()),
         began: Instant::now(),
         is_last: req
             .app_data::<Data<App>>()
             .is_some_and(|app| app.readiness.is_draining()),
     };
     req.extensions_mut().insert(RequestId(asked.id.to_string()));
+    if let Some(target) = target {
+        req.extensions_mut().insert(target);
+    }
     let _active = Active::begin();
     let span = asked.span();
     match next.call(req).instrument(span.clone()).await {
@@ -269,34 +268,58 @@ async fn within_limits(
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let served = async {
-        let Some(app) = req.app_data::<Data<App>>().cloned() else {
+        let app = req.app_data::<Data<App>>().cloned();
+        let target = req.extensions_mut().remove::<Target>();
+        let Some((
+            app,
+            Target {
+                class, endpoint, ..
+            },
+        )) = app.zip(target)
+        else {
             return Err(ApiError::Internal("no application data".to_owned()).into());
         };
-        let ours = shape::check(&req).and_then(|()| shape::must_be_for_us(&req, &app.hosts));
+        let has_any_name = endpoint.as_ref().is_some_and(|one| one.has_any_name);
+        let ours = shape::check(&req).and_then(|()| match has_any_name {
+            // Balancers ask by whatever address they have, and learn nothing that is not for everybody.
+            true => Ok(()),
+            false => shape::must_be_for_us(&req, &app.hosts),
+        });
         if let Err(error) = ours {
             return Ok(uncounted(req, &app, error));
         }
-        match app.limiter.pass(&req, &app).await {
-            Ok(standing) => {
-                let mut response = match openapi::takes_query(&req) {
-                    Ok(()) => next.call(req).await?,
-                    Err(error) => req.error_response(error),
-                };
-                let closer = response.request().extensions_mut().remove::<Standing>();
-                let standing = closer.unwrap_or(standing);
-                standing.write(response.headers_mut());
-                Ok(response)
-            }
+        let standing = match app.limiter.pass(&req, class, &app.auth).await {
+            Ok(standing) => standing,
             Err(Refused { error, standing }) => {
                 let mut response = req.error_response(error);
                 standing.write(response.headers_mut());
-                Ok(response)
+                return Ok(response);
             }
-        }
+        };
+        let admitted = match endpoint {
+            Some(endpoint) => admit(&app, endpoint, &req).await,
+            None => Ok(()),
+        };
+        let mut response = match admitted {
+            Ok(()) => next.call(req).await?,
+            Err(error) => req.error_response(error),
+        };
+        let closer = response.request().extensions_mut().remove::<Standing>();
+        let standing = closer.unwrap_or(standing);
+        standing.write(response.headers_mut());
+        Ok(response)
     };
     tokio::time::timeout(Duration::from_secs(REQUEST_SECONDS), served)
         .await
         .unwrap_or_else(|_| Err(ApiError::TimedOut.into()))
+}
+
+/// Holds a request against the row of its endpoint, which its handler finds there.
+async fn admit(app: &App, endpoint: Arc<Endpoint>, req: &ServiceRequest) -> ApiResult<()> {
+    takes_query(&endpoint, req)?;
+    app.auth.admit(req.request(), endpoint.who).await?;
+    req.extensions_mut().insert(endpoint);
+    Ok(())
 }
 
 impl Asked {

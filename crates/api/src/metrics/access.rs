@@ -16,7 +16,6 @@ use subtle::ConstantTimeEq as _;
 
 use crate::address::{Networks, Proxies};
 use crate::auth;
-use crate::config::METRICS_TOKEN_MIN_CHARS;
 use crate::error::ApiError;
 use crate::keys::sha256;
 
@@ -30,6 +29,7 @@ const TRACES: [&str; 7] = [
     "true-client-ip",
     "cf-connecting-ip",
 ];
+const TOKEN_MIN_CHARS: usize = 24;
 const X_FORWARDED: &str = "x-forwarded-";
 
 /// Who may read metrics.
@@ -45,7 +45,7 @@ impl MetricsAccess {
     pub(crate) fn read(reader: &mut Reader<'_>) -> MetricsAccess {
         MetricsAccess {
             operators: reader.or("OPERATOR_NETWORKS", Networks::loopback()),
-            token: reader.optional_secret("METRICS_TOKEN", METRICS_TOKEN_MIN_CHARS),
+            token: reader.optional_secret("METRICS_TOKEN", TOKEN_MIN_CHARS),
         }
     }
 
