@@ -17,6 +17,7 @@ pub use events::Events;
 use ledger_core::{BotId, Handle, MarketId};
 use reqwest::header::{AUTHORIZATION, HeaderName};
 use secrecy::SecretString;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::query::{MarketQuery, PageQuery, PredictionQuery, StandingsQuery};
@@ -91,7 +92,7 @@ impl Client {
     /// See [`ClientError`].
     pub async fn health(&self) -> Result<(), ClientError> {
         self.transport
-            .exchange(&Call::get(&["health"], Vec::new()), None)
+            .exchange(&Call::get("GET /health", &[], Vec::new()), None)
             .await
             .map(drop)
     }
@@ -102,7 +103,7 @@ impl Client {
     /// See [`ClientError`].
     pub async fn ready(&self) -> Result<(), ClientError> {
         self.transport
-            .exchange(&Call::get(&["ready"], Vec::new()), None)
+            .exchange(&Call::get("GET /ready", &[], Vec::new()), None)
             .await
             .map(drop)
     }
@@ -118,7 +119,7 @@ impl Client {
         key: &IdempotencyKey,
     ) -> Result<Registration, ClientError> {
         key.must_be_random()?;
-        let call = Call::post(&["bots"], request, Retry::Keyed(key))?;
+        let call = Call::send("POST /bots", &[], request, Retry::Keyed(key))?;
         self.transport.json(&call, None).await
     }
 
@@ -136,8 +137,8 @@ impl Client {
         key: &IdempotencyKey,
     ) -> Result<RotatedKeys, ClientError> {
         key.must_be_random()?;
-        let path = ["bots", &bot.to_string(), "keys"];
-        self.as_bot(&Call::post(&path, request, Retry::Keyed(key))?)
+        let bot = bot.to_string();
+        self.keyed("POST /bots/{bot}/keys", &[&bot], request, key)
             .await
     }
 
@@ -146,7 +147,8 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn me(&self) -> Result<MyProfile, ClientError> {
-        self.as_bot(&Call::get(&["bots", "me"], Vec::new())).await
+        self.as_bot(&Call::get("GET /bots/me", &[], Vec::new()))
+            .await
     }
 
     /// `GET /arena/observation`: a ticket for one action, good for a few seconds.
@@ -154,7 +156,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; [`api_types::ProblemKind::PriceStale`] while the arena is halted.
     pub async fn observation(&self) -> Result<Observation, ClientError> {
-        self.as_bot(&Call::get(&["arena", "observation"], Vec::new()))
+        self.as_bot(&Call::get("GET /arena/observation", &[], Vec::new()))
             .await
     }
 
@@ -195,12 +197,7 @@ impl Client {
         action: &ActionRequest,
         key: &IdempotencyKey,
     ) -> Result<Acceptance, ClientError> {
-        self.as_bot(&Call::post(
-            &["arena", "action"],
-            action,
-            Retry::Keyed(key),
-        )?)
-        .await
+        self.keyed("POST /arena/action", &[], action, key).await
     }
 
     /// `POST /markets/{id}/bets` under that key: one bet. Stakes are credits.
@@ -235,8 +232,8 @@ impl Client {
         bet: &BetRequest,
         key: &IdempotencyKey,
     ) -> Result<BetsPlaced, ClientError> {
-        let path = ["markets", &market.to_string(), "bets"];
-        self.as_bot(&Call::post(&path, bet, Retry::Keyed(key))?)
+        let market = market.to_string();
+        self.keyed("POST /markets/{market}/bets", &[&market], bet, key)
             .await
     }
 
@@ -249,8 +246,7 @@ impl Client {
         bets: &BetsRequest,
         key: &IdempotencyKey,
     ) -> Result<BetsPlaced, ClientError> {
-        self.as_bot(&Call::post(&["markets", "bets"], bets, Retry::Keyed(key))?)
-            .await
+        self.keyed("POST /markets/bets", &[], bets, key).await
     }
 
     /// `POST /markets/{id}/answers` under that key: a research answer, judged at once.
@@ -263,8 +259,8 @@ impl Client {
         answer: &AnswerRequest,
         key: &IdempotencyKey,
     ) -> Result<AnswerJudged, ClientError> {
-        let path = ["markets", &market.to_string(), "answers"];
-        self.as_bot(&Call::post(&path, answer, Retry::Keyed(key))?)
+        let market = market.to_string();
+        self.keyed("POST /markets/{market}/answers", &[&market], answer, key)
             .await
     }
 
@@ -277,9 +273,7 @@ impl Client {
         report: &UsageReport,
         key: &IdempotencyKey,
     ) -> Result<UsageReceipt, ClientError> {
-        let path = ["metrics", "usage"];
-        self.as_bot(&Call::post(&path, report, Retry::Keyed(key))?)
-            .await
+        self.keyed("POST /metrics/usage", &[], report, key).await
     }
 
     /// `GET /markets`.
@@ -287,7 +281,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn markets(&self, query: &MarketQuery) -> Result<Page<Market>, ClientError> {
-        self.as_anyone(&["markets"], query.pairs()).await
+        self.as_anyone("GET /markets", &[], query.pairs()).await
     }
 
     /// `GET /markets/{id}`: a market with what decided it.
@@ -295,7 +289,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn market(&self, market: MarketId) -> Result<Market, ClientError> {
-        self.as_anyone(&["markets", &market.to_string()], Vec::new())
+        self.as_anyone("GET /markets/{market}", &[&market.to_string()], Vec::new())
             .await
     }
 
@@ -308,8 +302,12 @@ impl Client {
         market: MarketId,
         page: &PageQuery,
     ) -> Result<Page<Bet>, ClientError> {
-        self.as_anyone(&["markets", &market.to_string(), "bets"], page.pairs())
-            .await
+        self.as_anyone(
+            "GET /markets/{market}/bets",
+            &[&market.to_string()],
+            page.pairs(),
+        )
+        .await
     }
 
     /// `GET /bots/{handle or id}`.
@@ -317,7 +315,8 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn bot(&self, handle_or_id: &str) -> Result<Bot, ClientError> {
-        self.as_anyone(&["bots", handle_or_id], Vec::new()).await
+        self.as_anyone("GET /bots/{bot}", &[handle_or_id], Vec::new())
+            .await
     }
 
     /// `GET /bots`.
@@ -325,7 +324,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn bots(&self, page: &PageQuery) -> Result<Page<Bot>, ClientError> {
-        self.as_anyone(&["bots"], page.pairs()).await
+        self.as_anyone("GET /bots", &[], page.pairs()).await
     }
 
     /// `GET /economy`.
@@ -333,7 +332,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn economy(&self) -> Result<Economy, ClientError> {
-        self.as_anyone(&["economy"], Vec::new()).await
+        self.as_anyone("GET /economy", &[], Vec::new()).await
     }
 
     /// `GET /economy/rules/{digest}`: a set of figures that was in force, as positions name it.
@@ -341,7 +340,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn rules(&self, digest: &str) -> Result<KeptRules, ClientError> {
-        self.as_anyone(&["economy", "rules", digest], Vec::new())
+        self.as_anyone("GET /economy/rules/{digest}", &[digest], Vec::new())
             .await
     }
 
@@ -350,7 +349,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn insights(&self, handle_or_id: &str) -> Result<Insights, ClientError> {
-        self.as_anyone(&["insights", handle_or_id], Vec::new())
+        self.as_anyone("GET /insights/{bot}", &[handle_or_id], Vec::new())
             .await
     }
 
@@ -359,7 +358,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn standings(&self, query: &StandingsQuery) -> Result<Standings, ClientError> {
-        self.as_anyone(&["standings"], query.pairs()).await
+        self.as_anyone("GET /standings", &[], query.pairs()).await
     }
 
     /// `GET /ticks`: tick cycles, the newest first.
@@ -367,7 +366,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn ticks(&self, page: &PageQuery) -> Result<Page<Tick>, ClientError> {
-        self.as_anyone(&["ticks"], page.pairs()).await
+        self.as_anyone("GET /ticks", &[], page.pairs()).await
     }
 
     /// `GET /bots/{handle or id}/history`: how a bot stood after past ticks, in so many points at most.
@@ -376,7 +375,7 @@ impl Client {
     /// See [`ClientError`].
     pub async fn history(&self, handle_or_id: &str, points: u32) -> Result<History, ClientError> {
         let points = vec![("points", points.to_string())];
-        self.as_anyone(&["bots", handle_or_id, "history"], points)
+        self.as_anyone("GET /bots/{bot}/history", &[handle_or_id], points)
             .await
     }
 
@@ -385,7 +384,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn prices(&self, page: &PageQuery) -> Result<Page<PriceSample>, ClientError> {
-        self.as_anyone(&["prices"], page.pairs()).await
+        self.as_anyone("GET /prices", &[], page.pairs()).await
     }
 
     /// `GET /predictions`.
@@ -396,7 +395,7 @@ impl Client {
         &self,
         query: &PredictionQuery,
     ) -> Result<Page<Prediction>, ClientError> {
-        self.as_anyone(&["predictions"], query.pairs()).await
+        self.as_anyone("GET /predictions", &[], query.pairs()).await
     }
 
     /// `GET /posts/feed`.
@@ -404,7 +403,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn feed(&self, page: &PageQuery) -> Result<Page<Post>, ClientError> {
-        self.as_anyone(&["posts", "feed"], page.pairs()).await
+        self.as_anyone("GET /posts/feed", &[], page.pairs()).await
     }
 
     /// `GET /ledger`: the entries of all bots.
@@ -412,7 +411,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn ledger(&self, page: &PageQuery) -> Result<Page<LedgerEntry>, ClientError> {
-        self.as_anyone(&["ledger"], page.pairs()).await
+        self.as_anyone("GET /ledger", &[], page.pairs()).await
     }
 
     /// `GET /bots/{id}/ledger`: the chain of one bot.
@@ -424,7 +423,7 @@ impl Client {
         bot: BotId,
         page: &PageQuery,
     ) -> Result<Page<LedgerEntry>, ClientError> {
-        self.as_anyone(&["bots", &bot.to_string(), "ledger"], page.pairs())
+        self.as_anyone("GET /bots/{bot}/ledger", &[&bot.to_string()], page.pairs())
             .await
     }
 
@@ -434,16 +433,33 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn verify_ledger(&self, bot: BotId) -> Result<ChainVerification, ClientError> {
-        self.as_anyone(&["bots", &bot.to_string(), "ledger", "verify"], Vec::new())
-            .await
+        self.as_anyone(
+            "GET /bots/{bot}/ledger/verify",
+            &[&bot.to_string()],
+            Vec::new(),
+        )
+        .await
     }
 
     async fn as_anyone<T: DeserializeOwned>(
         &self,
-        path: &[&str],
+        operation: &'static str,
+        names: &[&str],
         query: Vec<(&'static str, String)>,
     ) -> Result<T, ClientError> {
-        self.transport.json(&Call::get(path, query), None).await
+        let call = Call::get(operation, names, query);
+        self.transport.json(&call, None).await
+    }
+
+    async fn keyed<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        names: &[&str],
+        body: &impl Serialize,
+        key: &IdempotencyKey,
+    ) -> Result<T, ClientError> {
+        self.as_bot(&Call::send(operation, names, body, Retry::Keyed(key))?)
+            .await
     }
 
     /// A call with the bot's credential. A token that is refused is replaced once: it may have
