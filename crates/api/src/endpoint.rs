@@ -81,6 +81,7 @@ impl Endpoint {
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
+        let is_get = method == Method::GET;
         Endpoint {
             class: Class::of(&method),
             method,
@@ -107,7 +108,7 @@ impl Endpoint {
             keeps: Keeps::Nothing,
             can_be_dry: false,
             has_any_name: false,
-            answers_head: true,
+            answers_head: is_get,
             queries: Vec::new(),
             handler: Arc::new(move || web::route().to(handler.clone())),
         }

@@ -31,7 +31,7 @@ use crate::config::ApiConfig;
 use crate::connections::Doorman;
 use crate::endpoint::Endpoint;
 use crate::error::{ApiError, ApiResult, Fault};
-use crate::limits::{Refused, Standing};
+use crate::limits::{Allowance, OverLimit};
 use crate::metrics::Active;
 use crate::request_log::{Ended, RequestId, RequestLog};
 use crate::table::{Table, Target, takes_query};
@@ -198,7 +198,7 @@ async fn drained(app: Data<App>, drain: Duration, asked: Shutdown, closing: Shut
 }
 
 /// A request as far as answers and logs want to know it.
-struct Asked {
+struct ServedRequest {
     id: Uuid,
     log: RequestLog,
     method: String,
@@ -218,7 +218,7 @@ async fn around(
     let target = req
         .app_data::<Data<Table>>()
         .map(|table| table.target(&req));
-    let asked = Asked {
+    let asked = ServedRequest {
         id: Uuid::new_v4(),
         log: req
             .app_data::<Data<App>>()
@@ -256,7 +256,7 @@ fn uncounted(req: ServiceRequest, app: &App, error: ApiError) -> ServiceResponse
 }
 
 /// The problem in an error's place, and what the log says of it.
-struct Told {
+struct ProblemAnswer {
     kind: ProblemKind,
     fault: Option<Fault>,
     response: HttpResponse,
@@ -288,11 +288,11 @@ async fn within_limits(
         if let Err(error) = ours {
             return Ok(uncounted(req, &app, error));
         }
-        let standing = match app.limiter.pass(&req, class, &app.auth).await {
-            Ok(standing) => standing,
-            Err(Refused { error, standing }) => {
+        let allowance = match app.limiter.pass(&req, class, &app.auth).await {
+            Ok(allowance) => allowance,
+            Err(OverLimit { error, allowance }) => {
                 let mut response = req.error_response(error);
-                standing.write(response.headers_mut());
+                allowance.write(response.headers_mut());
                 return Ok(response);
             }
         };
@@ -304,9 +304,9 @@ async fn within_limits(
             Ok(()) => next.call(req).await?,
             Err(error) => req.error_response(error),
         };
-        let closer = response.request().extensions_mut().remove::<Standing>();
-        let standing = closer.unwrap_or(standing);
-        standing.write(response.headers_mut());
+        let closer = response.request().extensions_mut().remove::<Allowance>();
+        let allowance = closer.unwrap_or(allowance);
+        allowance.write(response.headers_mut());
         Ok(response)
     };
     tokio::time::timeout(Duration::from_secs(REQUEST_SECONDS), served)
@@ -322,7 +322,7 @@ async fn admit(app: &App, endpoint: Arc<Endpoint>, req: &ServiceRequest) -> ApiR
     Ok(())
 }
 
-impl Asked {
+impl ServedRequest {
     /// What everything happens in that is done for the request. Each line of the log within it has
     /// its id.
     fn span(&self) -> Span {
@@ -369,7 +369,7 @@ impl Asked {
     }
 
     /// The problem that a handler's, a layer's or actix's own error is.
-    fn told(&self, error: &actix_web::Error) -> Told {
+    fn told(&self, error: &actix_web::Error) -> ProblemAnswer {
         match error.as_error::<ApiError>() {
             Some(error) => self.problem(error),
             None => self.problem(&ApiError::foreign(error)),
@@ -410,9 +410,9 @@ impl Asked {
     }
 
     /// The problem that is answered.
-    fn problem(&self, error: &ApiError) -> Told {
+    fn problem(&self, error: &ApiError) -> ProblemAnswer {
         metrics::refused(error.kind());
-        Told {
+        ProblemAnswer {
             kind: error.kind(),
             fault: error.fault(),
             response: error.respond(&self.path, &self.id.to_string()),
@@ -421,7 +421,7 @@ impl Asked {
 
     /// An answer for when the request itself is gone.
     fn orphan(&self, error: &actix_web::Error, span: &Span) -> actix_web::Error {
-        let Told {
+        let ProblemAnswer {
             kind,
             fault,
             mut response,

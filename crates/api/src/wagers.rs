@@ -158,17 +158,17 @@ impl Shared {
 
 /// A claim on bots with a wager under way, and on a lane for as long as it is one. Both are given
 /// back however its task ends, and whoever waited for them is served.
-struct Claim {
+struct LaneClaim {
     shared: Arc<Shared>,
     bots: Vec<BotId>,
     is_lane: bool,
 }
 
-impl Claim {
+impl LaneClaim {
     /// Hands one of the bots on to a claim of its own.
-    fn split(&mut self, bot: BotId) -> Claim {
+    fn split(&mut self, bot: BotId) -> LaneClaim {
         self.bots.retain(|claimed| *claimed != bot);
-        Claim {
+        LaneClaim {
             shared: Arc::clone(&self.shared),
             bots: vec![bot],
             is_lane: false,
@@ -176,7 +176,7 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for LaneClaim {
     fn drop(&mut self) {
         {
             let mut line = self.shared.line();
@@ -191,7 +191,7 @@ impl Drop for Claim {
 
 /// Places the wagers of one transaction. Its end opens the next lane, if one should open.
 async fn run_lane(shared: Arc<Shared>, together: Vec<Waiting>) {
-    let mut claim = Claim {
+    let mut claim = LaneClaim {
         bots: together.iter().map(Waiting::bot).collect(),
         shared,
         is_lane: true,
@@ -224,7 +224,7 @@ fn shared_span(together: &[Waiting]) -> Span {
 }
 
 /// Redeems the tickets and places the wagers whose tickets are good.
-async fn place_together(claim: &mut Claim, together: Vec<Waiting>) {
+async fn place_together(claim: &mut LaneClaim, together: Vec<Waiting>) {
     let tickets: Vec<_> = together.iter().map(|next| next.order.handed()).collect();
     let redemptions = match claim.shared.cache.redeem_observations(&tickets).await {
         Ok(redemptions) => redemptions,
@@ -247,7 +247,7 @@ async fn place_together(claim: &mut Claim, together: Vec<Waiting>) {
     }
 }
 
-async fn place_redeemed(claim: &mut Claim, together: Vec<Waiting>) {
+async fn place_redeemed(claim: &mut LaneClaim, together: Vec<Waiting>) {
     match place_all(&claim.shared, &together).await {
         Ok(placed) => {
             for (next, placed) in together.into_iter().zip(placed) {
@@ -308,7 +308,7 @@ async fn place_all(shared: &Shared, together: &[Waiting]) -> DbResult<Vec<Placed
 
 /// Places one wager in a transaction of its own, which waits for whoever holds its wallet. Its bot's
 /// next wager waits for it.
-fn go_alone(claim: &mut Claim, next: Waiting) {
+fn go_alone(claim: &mut LaneClaim, next: Waiting) {
     let alone = claim.split(next.bot());
     let span = next.span.clone();
     let going = async move {

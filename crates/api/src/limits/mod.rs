@@ -77,12 +77,12 @@ impl Class {
 
 /// Where a client stands, for its answer's headers.
 #[derive(Default)]
-pub(crate) struct Standing {
+pub(crate) struct Allowance {
     policies: String,
     now: String,
 }
 
-impl Standing {
+impl Allowance {
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         for (name, text) in [(RATE_LIMIT_POLICY, &self.policies), (RATE_LIMIT, &self.now)] {
             if let Ok(value) = HeaderValue::from_str(text)
@@ -93,7 +93,7 @@ impl Standing {
         }
     }
 
-    fn of(counted: &[Counted], verdict: Verdict) -> Standing {
+    fn of(counted: &[Counted], verdict: Verdict) -> Allowance {
         let (at, remaining, until) = match verdict {
             Verdict::Admitted {
                 tightest,
@@ -108,7 +108,7 @@ impl Standing {
         };
         let policies: Vec<_> = counted.iter().map(policy).collect();
         let name = counted.get(at).map_or("", |it| it.policy);
-        Standing {
+        Allowance {
             policies: policies.join(", "),
             now: format!("\"{name}\";r={remaining};t={}", seconds(until)),
         }
@@ -116,15 +116,15 @@ impl Standing {
 }
 
 /// A refusal with what its answer's headers say.
-pub(crate) struct Refused {
+pub(crate) struct OverLimit {
     pub(crate) error: ApiError,
-    pub(crate) standing: Standing,
+    pub(crate) allowance: Allowance,
 }
 
-impl Refused {
+impl OverLimit {
     /// The error, for a handler to answer; the headers of that answer are told of the limit.
     pub(crate) fn told(self, req: &HttpRequest) -> ApiError {
-        req.extensions_mut().insert(self.standing);
+        req.extensions_mut().insert(self.allowance);
         self.error
     }
 }
@@ -157,15 +157,15 @@ impl Limiter {
         req: &ServiceRequest,
         class: Class,
         auth: &Auth,
-    ) -> Result<Standing, Refused> {
+    ) -> Result<Allowance, OverLimit> {
         let Some(peer) = req.peer_addr() else {
-            return Ok(Standing::default());
+            return Ok(Allowance::default());
         };
         let address = self.proxies.client(peer.ip(), req.headers());
         req.extensions_mut().insert(Client(address));
         let counted = self.counted(class, address, req, auth);
         if counted.is_empty() {
-            return Ok(Standing::default());
+            return Ok(Allowance::default());
         }
         let here = || {
             let uses: Vec<_> = counted.iter().map(Counted::once).collect();
@@ -190,9 +190,9 @@ impl Limiter {
         &self,
         address: Option<IpAddr>,
         bot: &str,
-    ) -> Result<Standing, Refused> {
+    ) -> Result<Allowance, OverLimit> {
         let Some((rate, address)) = self.limits.logins_per_bot.zip(address) else {
-            return Ok(Standing::default());
+            return Ok(Allowance::default());
         };
         let counted: Arc<[Counted]> = Arc::new([Counted {
             policy: "logins-per-bot",
@@ -274,13 +274,13 @@ impl Counted {
     }
 }
 
-fn judge(counted: &[Counted], verdict: Option<Verdict>) -> Result<Standing, Refused> {
+fn judge(counted: &[Counted], verdict: Option<Verdict>) -> Result<Allowance, OverLimit> {
     let Some(verdict) = verdict else {
-        return Ok(Standing::default());
+        return Ok(Allowance::default());
     };
-    let standing = Standing::of(counted, verdict);
+    let allowance = Allowance::of(counted, verdict);
     let Verdict::Refused { by, retry_after } = verdict else {
-        return Ok(standing);
+        return Ok(allowance);
     };
     let detail = match counted.get(by).map_or("", |it| it.policy) {
         "credential" => "This bot sends too many requests. Wait as long as Retry-After says.",
@@ -293,13 +293,13 @@ fn judge(counted: &[Counted], verdict: Option<Verdict>) -> Result<Standing, Refu
         detail,
         retry_after_seconds: seconds(retry_after),
     };
-    Err(Refused { error, standing })
+    Err(OverLimit { error, allowance })
 }
 
-fn unavailable() -> Refused {
-    Refused {
+fn unavailable() -> OverLimit {
+    OverLimit {
         error: ApiError::Unavailable("Redis cannot count this request".to_owned()),
-        standing: Standing::default(),
+        allowance: Allowance::default(),
     }
 }
 

@@ -225,7 +225,8 @@ mod tests {
             let pointer = reference.strip_prefix('#').unwrap();
             assert!(document.pointer(pointer).is_some(), "{reference}");
         }
-        let all = crate::routes::endpoints();
+        let mut all = crate::routes::endpoints();
+        all.retain(Endpoint::is_in_contract);
         let ids: BTreeSet<&str> = all.iter().map(|operation| operation.id).collect();
         assert_eq!(ids.len(), all.len());
         for answer in all.iter().flat_map(|operation| &operation.answers) {

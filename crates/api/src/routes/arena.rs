@@ -36,7 +36,8 @@ use crate::{clock, usage, views};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        get("/arena/observation", observe).named("observe", "agents", "A ticket, and what to know before using it")
+        get("/arena/observation", observe)
+            .named("observe", "agents", "A ticket, and what to know before using it")
             // What it makes is in Redis, and HEAD would lose it.
             .counted(Class::Write)
             .without_head()
@@ -44,7 +45,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .by(Who::Bot)
             .refuses(&[BotNotAlive, BotPaused, ArenaPaused, PriceStale])
             .answers(200, "Observation", "A ticket.", examples::observation()),
-        post("/arena/action", act).named("act", "agents", "One action for a ticket: a wager on the price, or waiting")
+        post("/arena/action", act)
+            .named("act", "agents", "One action for a ticket: a wager on the price, or waiting")
             .counted(Class::Action)
             .about("PREDICT stakes on the price going UP or DOWN over the prediction horizon. WAIT does \
                 nothing, and says why. A malformed action leaves the ticket unused; any other one uses it up.")

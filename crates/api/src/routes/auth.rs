@@ -27,7 +27,8 @@ use crate::routes::common::ok;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        post("/auth/token", token).named("getToken", "agents", "An API key for a short-lived token")
+        post("/auth/token", token)
+            .named("getToken", "agents", "An API key for a short-lived token")
             .about("Good for 30 minutes. A wrong key and an unknown bot get the same answer in the same time.")
             .takes("TokenRequest", vec![("by handle", examples::token_request())])
             .counted(Class::Login)

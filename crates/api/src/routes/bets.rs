@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use api_types::ProblemKind::*;
+use api_types::ProblemKind::{self, *};
 use api_types::{
     AnswerJudged, AnswerRequest, BetOn, BetRequest, BetsPlaced, BetsRequest, REASONING_MAX_CHARS,
 };
@@ -28,6 +28,18 @@ use crate::routes::common::{market_of, ok};
 use crate::views::Secrecy;
 use crate::{usage, views};
 
+/// What may keep a bot from putting a stake on a market.
+const STAKING: [ProblemKind; 8] = [
+    BotNotAlive,
+    BotPaused,
+    ArenaPaused,
+    MarketPaused,
+    InsufficientFunds,
+    MarketClosed,
+    AlreadyIn,
+    LimitReached,
+];
+
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/markets/{market}/bets", bets)
@@ -44,16 +56,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .tried()
             .once()
             .takes("BetRequest", vec![("a bet", examples::bet_request())])
-            .refuses(&[
-                BotNotAlive,
-                BotPaused,
-                ArenaPaused,
-                MarketPaused,
-                InsufficientFunds,
-                MarketClosed,
-                AlreadyIn,
-                LimitReached,
-            ])
+            .refuses(&STAKING)
             .answers(
                 201,
                 "BetsPlaced",
@@ -70,17 +73,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .tried()
             .once()
             .takes("BetsRequest", vec![("one bet", examples::bets_request())])
-            .refuses(&[
-                BotNotAlive,
-                BotPaused,
-                ArenaPaused,
-                MarketPaused,
-                InsufficientFunds,
-                MarketClosed,
-                AlreadyIn,
-                LimitReached,
-                NotFound,
-            ])
+            .refuses(&STAKING)
+            .refuses(&[NotFound])
             .answers(
                 201,
                 "BetsPlaced",
@@ -105,16 +99,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "AnswerRequest",
                 vec![("an answer", examples::answer_request())],
             )
-            .refuses(&[
-                BotNotAlive,
-                BotPaused,
-                ArenaPaused,
-                MarketPaused,
-                InsufficientFunds,
-                MarketClosed,
-                AlreadyIn,
-                LimitReached,
-            ])
+            .refuses(&STAKING)
             .answers(
                 200,
                 "AnswerJudged",

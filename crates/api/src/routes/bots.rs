@@ -37,11 +37,14 @@ use crate::{address, views};
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let of_bot = json!({ "bot": "$response.body#/id" });
     vec![
-        get("/bots/me", me).named("me", "agents", "One's own profile, with open positions and limits")
+        get("/bots/me", me)
+            .named("me", "agents", "One's own profile, with open positions and limits")
             .by(Who::Bot)
             .answers(200, "MyProfile", "The profile.", examples::my_profile()),
-        get("/bots", list).named("listBots", "bots", "Bots").listed("BotPage", &[], examples::bot()),
-        post("/bots", create).named("register", "bots", "Registers a bot")
+        get("/bots", list)
+            .named("listBots", "bots", "Bots").listed("BotPage", &[], examples::bot()),
+        post("/bots", create)
+            .named("register", "bots", "Registers a bot")
             .about("Bot, wallet and first grant in one transaction. Key and secret are shown this once. \
                 Outside development it needs the registration token.")
             .counted(Class::Registration)
@@ -58,17 +61,20 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 ("its revival", "revive", of_bot.clone()),
                 ("its retirement", "retire", of_bot),
             ]),
-        get("/bots/{bot}", show).named("showBot", "bots", "A bot's public profile")
+        get("/bots/{bot}", show)
+            .named("showBot", "bots", "A bot's public profile")
             .with(&["bot"])
             .answers(200, "Bot", "The profile.", examples::bot()),
-        Endpoint::new(Method::DELETE, "/bots/{bot}", retire).named("retire", "operators", "Takes a bot out for good")
+        Endpoint::new(Method::DELETE, "/bots/{bot}", retire)
+            .named("retire", "operators", "Takes a bot out for good")
             .by(Who::Operator)
             .with(&["bot"])
             .once()
             .may_take("RetireRequest", vec![("a reason", json!({ "reason": "its team has left" }))])
             .refuses(&[BotStatus])
             .answers(200, "Bot", "The bot, retired.", examples::bot()),
-        post("/bots/{bot}/revive", revive).named("revive", "operators", "Brings a dead bot back")
+        post("/bots/{bot}/revive", revive)
+            .named("revive", "operators", "Brings a dead bot back")
             .by(Who::Operator)
             .with(&["bot"])
             .once()

@@ -27,7 +27,8 @@ use crate::routes::common::{bot_of, ok};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        post("/bots/{bot}/keys", rotate).named("rotateKeys", "bots", "New credentials for a bot")
+        post("/bots/{bot}/keys", rotate)
+            .named("rotateKeys", "bots", "New credentials for a bot")
             .about("Of the bot itself, with its present credentials, or of an operator. The old ones end after \
                 `grace_seconds`, at once without any. A lost answer is repeated under the old credentials and \
                 the same Idempotency-Key, for half an hour after their end. Key and secret are shown this once.")

@@ -34,13 +34,15 @@ use crate::views::Secrecy;
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let of_market = json!({ "market": "$response.body#/id" });
     vec![
-        get("/markets", list).named("listMarkets", "markets", "Markets, without their evidence")
+        get("/markets", list)
+            .named("listMarkets", "markets", "Markets, without their evidence")
         .listed(
             "MarketPage",
             &["marketStatus", "marketSource", "takingBets"],
             examples::market(),
         ),
-        post("/markets", create).named("openMarket", "operators", "Opens a market")
+        post("/markets", create)
+            .named("openMarket", "operators", "Opens a market")
             .by(Who::Operator)
             .once()
             .takes("MarketRequest", examples::market_requests())
@@ -54,19 +56,23 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 ("an answer to it", "answer", of_market.clone()),
                 ("calling it off", "voidMarket", of_market),
             ]),
-        get("/markets/{market}", show).named("showMarket", "markets", "A market with what decided it")
+        get("/markets/{market}", show)
+            .named("showMarket", "markets", "A market with what decided it")
         .with(&["market"])
         .answers(200, "Market", "The market.", examples::market()),
-        get("/markets/{market}/evidence", evidence).named("listMarketEvidence", "markets", "Every fetch that opened a market, decided it or failed to")
+        get("/markets/{market}/evidence", evidence)
+            .named("listMarketEvidence", "markets", "Every fetch that opened a market, decided it or failed to")
         .about(
             "With the digest and the first KiB of each body. Empty for research until it has closed.",
         )
         .listed("EvidencePage", &["market"], examples::evidence()),
-        get("/markets/{market}/evidence/{evidence}", evidence_body).named("showEvidence", "markets", "The body of one fetch as it is kept")
+        get("/markets/{market}/evidence/{evidence}", evidence_body)
+            .named("showEvidence", "markets", "The body of one fetch as it is kept")
         .about("At most 64 KiB; its SHA-256 is the digest that the evidence names.")
         .with(&["market", "evidence"])
         .answers_text("application/octet-stream", "The bytes."),
-        post("/markets/{market}/void", void).named("voidMarket", "operators", "Calls an unsettled market off, and refunds")
+        post("/markets/{market}/void", void)
+            .named("voidMarket", "operators", "Calls an unsettled market off, and refunds")
         .by(Who::Operator)
         .with(&["market"])
         .once()

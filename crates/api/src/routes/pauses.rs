@@ -35,31 +35,43 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     };
     let state = |paused: Value| json!({ "paused": paused });
     vec![
-        pausing(post("/arena/pause", pause_arena))
-            .named("pauseArena", "operators", "Holds the arena: no money moves and no time passes")
+        pausing(post("/arena/pause", arena))
+            .named(
+                "pauseArena",
+                "operators",
+                "Holds the arena: no money moves and no time passes",
+            )
             .about(
-                "Once this has answered, nothing moves. Reads and operators' acts go on. Told again, \
-                the first reason stands.",
+                "Once this has answered, nothing moves. Reads and operators' acts go on. Told \
+                again, the first reason stands.",
             )
             .answers(200, "ArenaState", "Paused.", state(examples::pause())),
-        resuming(post("/arena/resume", resume_arena))
+        resuming(post("/arena/resume", arena))
             .named("resumeArena", "operators", "Lets the arena go on")
             .about("Ticks that did not begin meanwhile are not made up for.")
             .answers(200, "ArenaState", "Running.", state(Value::Null)),
-        pausing(post("/bots/{bot}/pause", pause_bot))
-            .named("pauseBot", "operators", "Holds one bot: it neither acts nor pays for time")
+        pausing(post("/bots/{bot}/pause", bot))
+            .named(
+                "pauseBot",
+                "operators",
+                "Holds one bot: it neither acts nor pays for time",
+            )
             .with(&["bot"])
             .answers(200, "Bot", "The bot, paused.", examples::bot()),
-        resuming(post("/bots/{bot}/resume", resume_bot))
+        resuming(post("/bots/{bot}/resume", bot))
             .named("resumeBot", "operators", "Lets a bot go on")
             .with(&["bot"])
             .answers(200, "Bot", "The bot.", examples::bot()),
-        pausing(post("/markets/{market}/pause", pause_market))
-            .named("pauseMarket", "operators", "Holds one market: it takes nothing and pays nothing")
+        pausing(post("/markets/{market}/pause", market))
+            .named(
+                "pauseMarket",
+                "operators",
+                "Holds one market: it takes nothing and pays nothing",
+            )
             .with(&["market"])
             .refuses(&[MarketClosed])
             .answers(200, "Market", "The market, paused.", examples::market()),
-        resuming(post("/markets/{market}/resume", resume_market))
+        resuming(post("/markets/{market}/resume", market))
             .named("resumeMarket", "operators", "Lets a market go on")
             .with(&["market"])
             .answers(200, "Market", "The market.", examples::market()),
@@ -67,14 +79,18 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// What was asked for, with the body as it came.
-struct Asked {
+struct PauseBody {
     wanted: Wanted,
     reason: String,
     body: Body,
 }
 
 /// A pause needs a reason, which is told to whoever is refused; a resumption may have one.
-async fn read(req: &HttpRequest, payload: Payload, wanted: Wanted) -> ApiResult<Asked> {
+async fn read(req: &HttpRequest, payload: Payload) -> ApiResult<PauseBody> {
+    let wanted = match Endpoint::of(req)?.path.ends_with("/pause") {
+        true => Wanted::Paused,
+        false => Wanted::Running,
+    };
     let (body, text) = match wanted {
         Wanted::Paused => {
             let body = Body::read(req, payload).await?;
@@ -93,21 +109,21 @@ async fn read(req: &HttpRequest, payload: Payload, wanted: Wanted) -> ApiResult<
         Wanted::Paused => required_reason(&text)?,
         Wanted::Running => reason(&text)?,
     };
-    Ok(Asked {
+    Ok(PauseBody {
         wanted,
         reason,
         body,
     })
 }
 
+/// Pauses all money and time until the arena is resumed, or resumes it.
 async fn arena(
-    wanted: Wanted,
     operator: AuthenticatedOperator,
     req: HttpRequest,
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
-    let asked = read(&req, payload, wanted).await?;
+    let asked = read(&req, payload).await?;
     let retry = app
         .retries
         .claim(&req, &operator.scope(), "", &asked.body)?;
@@ -129,14 +145,13 @@ async fn arena(
 }
 
 async fn bot(
-    wanted: Wanted,
     operator: AuthenticatedOperator,
     req: HttpRequest,
     bot: Path<String>,
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
-    let asked = read(&req, payload, wanted).await?;
+    let asked = read(&req, payload).await?;
     let id = id_of(&app, &bot).await?;
     let retry = app
         .retries
@@ -156,7 +171,6 @@ async fn bot(
 }
 
 async fn market(
-    wanted: Wanted,
     operator: AuthenticatedOperator,
     req: HttpRequest,
     market: Path<String>,
@@ -164,7 +178,7 @@ async fn market(
     app: Data<App>,
 ) -> ApiResult {
     let id = market_of(&market)?;
-    let asked = read(&req, payload, wanted).await?;
+    let asked = read(&req, payload).await?;
     let retry = app
         .retries
         .claim(&req, &operator.scope(), id, &asked.body)?;
@@ -181,63 +195,4 @@ async fn market(
         ok(&shown(&changed))
     })
     .await
-}
-
-/// Stops all money and time until the arena is resumed.
-async fn pause_arena(
-    operator: AuthenticatedOperator,
-    req: HttpRequest,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    arena(Wanted::Paused, operator, req, payload, app).await
-}
-
-async fn resume_arena(
-    operator: AuthenticatedOperator,
-    req: HttpRequest,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    arena(Wanted::Running, operator, req, payload, app).await
-}
-
-async fn pause_bot(
-    operator: AuthenticatedOperator,
-    req: HttpRequest,
-    path: Path<String>,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    bot(Wanted::Paused, operator, req, path, payload, app).await
-}
-
-async fn resume_bot(
-    operator: AuthenticatedOperator,
-    req: HttpRequest,
-    path: Path<String>,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    bot(Wanted::Running, operator, req, path, payload, app).await
-}
-
-async fn pause_market(
-    operator: AuthenticatedOperator,
-    req: HttpRequest,
-    path: Path<String>,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    market(Wanted::Paused, operator, req, path, payload, app).await
-}
-
-async fn resume_market(
-    operator: AuthenticatedOperator,
-    req: HttpRequest,
-    path: Path<String>,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    market(Wanted::Running, operator, req, path, payload, app).await
 }

@@ -15,11 +15,13 @@ use crate::views;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        get("/bots/{bot}/history", history).named("showHistory", "bots", "How a bot stood after past ticks")
+        get("/bots/{bot}/history", history)
+            .named("showHistory", "bots", "How a bot stood after past ticks")
             .about("Evenly spaced over its ticks, as far back as they are kept; the latest is among them.")
             .with(&["bot", "points"])
             .answers(200, "History", "The oldest first.", examples::history()),
-        get("/ticks", list).named("listTicks", "arena", "What tick cycles did, the newest first")
+        get("/ticks", list)
+            .named("listTicks", "arena", "What tick cycles did, the newest first")
         .listed("TickPage", &[], examples::tick()),
     ]
 }

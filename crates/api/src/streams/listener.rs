@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::ask::Ask;
 use super::batch::{Batch, Kinds, Reading, Wire};
-use super::{Streams, Told};
+use super::{Broadcast, Streams};
 use crate::connections::Seat;
 use crate::error::{ApiError, ApiResult};
 use crate::metrics::Listening;
@@ -50,7 +50,7 @@ pub(super) struct Listener {
     kinds: Kinds,
     /// It was told everything up to here, or did not want it.
     position: Position,
-    live: broadcast::Receiver<Told>,
+    live: broadcast::Receiver<Broadcast>,
     reading: Option<Reading>,
     is_behind: bool,
     /// Its client's, for as long as it listens.
@@ -122,13 +122,13 @@ impl Listener {
             }
             if self.is_live() {
                 match self.live.recv().await {
-                    Ok(Told::Beat) => return Heard::Beat,
+                    Ok(Broadcast::Beat) => return Heard::Beat,
                     // Told while nobody followed the log, or before this listener came.
-                    Ok(Told::News(batch)) if batch.after > self.position => {
+                    Ok(Broadcast::News(batch)) if batch.after > self.position => {
                         self.is_behind = true;
                         return Heard::Behind;
                     }
-                    Ok(Told::News(batch)) => {
+                    Ok(Broadcast::News(batch)) => {
                         self.reading = Some(Reading::behind(batch, self.position));
                     }
                     Err(RecvError::Lagged(_)) => return Heard::Over(End::FellBehind),

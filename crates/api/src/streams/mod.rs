@@ -66,7 +66,7 @@ pub(crate) enum Audience {
 
 /// What listeners are told.
 #[derive(Debug, Clone)]
-enum Told {
+enum Broadcast {
     News(Arc<Batch>),
     /// Time to show that the connection is alive.
     Beat,
@@ -81,7 +81,7 @@ pub(crate) struct Streams {
     origins: Origins,
     patience: StreamPatience,
     /// `None` once the service stops.
-    stage: Mutex<Option<broadcast::Sender<Told>>>,
+    stage: Mutex<Option<broadcast::Sender<Broadcast>>>,
     /// Somebody came to listen.
     arrived: Notify,
     reading: Semaphore,
@@ -125,13 +125,13 @@ impl Streams {
     }
 
     /// What is told from now on; `None` once the service stops.
-    fn listen(&self) -> Option<broadcast::Receiver<Told>> {
+    fn listen(&self) -> Option<broadcast::Receiver<Broadcast>> {
         let listening = self.stage().as_ref().map(broadcast::Sender::subscribe);
         self.arrived.notify_one();
         listening
     }
 
-    fn tell(&self, told: Told) {
+    fn tell(&self, told: Broadcast) {
         if let Some(stage) = self.stage().as_ref() {
             // Nobody may listen any more, which is no matter.
             let _ = stage.send(told);
@@ -158,7 +158,7 @@ impl Streams {
         self.stage().take();
     }
 
-    fn stage(&self) -> std::sync::MutexGuard<'_, Option<broadcast::Sender<Told>>> {
+    fn stage(&self) -> std::sync::MutexGuard<'_, Option<broadcast::Sender<Broadcast>>> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

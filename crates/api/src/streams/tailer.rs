@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tracing::{error, warn};
 
 use super::batch::Batch;
-use super::{BACKLOG_MAX, Streams, Told};
+use super::{BACKLOG_MAX, Broadcast, Streams};
 use crate::metrics;
 
 /// Events read at a time.
@@ -58,7 +58,7 @@ async fn begin(streams: &Streams) -> DbResult<Position> {
     let now = db::events::bounds(&mut *streams.database.get().await?)
         .await?
         .now;
-    streams.tell(Told::News(Arc::new(Batch::empty(now))));
+    streams.tell(Broadcast::News(Arc::new(Batch::empty(now))));
     Ok(now)
 }
 
@@ -84,7 +84,7 @@ async fn serve(streams: &Streams, wake_ups: &WakeUps, mut position: Position) {
         tokio::select! {
             () = wake_ups.next() => pause = PAUSE_MIN,
             () = sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
-            _ = beats.tick() => streams.tell(Told::Beat),
+            _ = beats.tick() => streams.tell(Broadcast::Beat),
         }
     }
 }
@@ -100,7 +100,7 @@ async fn tell_more(streams: &Streams, position: Position) -> DbResult<Option<Pos
         let is_last = page.until > last;
         match Batch::render(until, &page) {
             Ok(batch) => {
-                streams.tell(Told::News(Arc::new(batch)));
+                streams.tell(Broadcast::News(Arc::new(batch)));
                 if let Some(newest) = page.events.last() {
                     metrics::told_up_to(newest.at);
                 }
