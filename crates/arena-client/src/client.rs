@@ -40,6 +40,8 @@ pub enum Credential {
 }
 
 /// The arena as an agent sees it. Clones share connections and the token.
+///
+/// Every call fails as [`ClientError`] says; refusals of its own are named with it.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) transport: Arc<Transport>,
@@ -87,9 +89,6 @@ impl Client {
     }
 
     /// `GET /health`: whether the arena's process answers.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn health(&self) -> Result<(), ClientError> {
         self.transport
             .exchange(&Call::get("GET /health", &[], Vec::new()), None)
@@ -98,9 +97,6 @@ impl Client {
     }
 
     /// `GET /ready`: whether the arena can work; the error names the status while it cannot.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn ready(&self) -> Result<(), ClientError> {
         self.transport
             .exchange(&Call::get("GET /ready", &[], Vec::new()), None)
@@ -143,9 +139,6 @@ impl Client {
     }
 
     /// `GET /bots/me`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn me(&self) -> Result<MyProfile, ClientError> {
         self.as_bot(&Call::get("GET /bots/me", &[], Vec::new()))
             .await
@@ -179,9 +172,6 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn act(&self, action: &ActionRequest) -> Result<Acceptance, ClientError> {
         self.act_once(action, &IdempotencyKey::random()).await
     }
@@ -238,9 +228,6 @@ impl Client {
     }
 
     /// `POST /markets/bets` under that key: a few bets on as many markets, all or none.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn bet_all_once(
         &self,
         bets: &BetsRequest,
@@ -250,9 +237,6 @@ impl Client {
     }
 
     /// `POST /markets/{id}/answers` under that key: a research answer, judged at once.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn answer_once(
         &self,
         market: MarketId,
@@ -265,9 +249,6 @@ impl Client {
     }
 
     /// `POST /metrics/usage` under that key: what was used outside of an action.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn report_usage(
         &self,
         report: &UsageReport,
@@ -277,26 +258,17 @@ impl Client {
     }
 
     /// `GET /markets`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn markets(&self, query: &MarketQuery) -> Result<Page<Market>, ClientError> {
         self.as_anyone("GET /markets", &[], query.pairs()).await
     }
 
     /// `GET /markets/{id}`: a market with what decided it.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn market(&self, market: MarketId) -> Result<Market, ClientError> {
         self.as_anyone("GET /markets/{market}", &[&market.to_string()], Vec::new())
             .await
     }
 
     /// `GET /markets/{id}/bets`: the bets on a market, or the answers to it.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn market_bets(
         &self,
         market: MarketId,
@@ -311,68 +283,44 @@ impl Client {
     }
 
     /// `GET /bots/{handle or id}`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn bot(&self, handle_or_id: &str) -> Result<Bot, ClientError> {
         self.as_anyone("GET /bots/{bot}", &[handle_or_id], Vec::new())
             .await
     }
 
     /// `GET /bots`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn bots(&self, page: &PageQuery) -> Result<Page<Bot>, ClientError> {
         self.as_anyone("GET /bots", &[], page.pairs()).await
     }
 
     /// `GET /economy`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn economy(&self) -> Result<Economy, ClientError> {
         self.as_anyone("GET /economy", &[], Vec::new()).await
     }
 
     /// `GET /economy/rules/{digest}`: a set of figures that was in force, as positions name it.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn rules(&self, digest: &str) -> Result<KeptRules, ClientError> {
         self.as_anyone("GET /economy/rules/{digest}", &[digest], Vec::new())
             .await
     }
 
     /// `GET /insights/{handle or id}`: what a bot cost, produced and faces if nobody acts.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn insights(&self, handle_or_id: &str) -> Result<Insights, ClientError> {
         self.as_anyone("GET /insights/{bot}", &[handle_or_id], Vec::new())
             .await
     }
 
     /// `GET /standings`: the wealthiest first.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn standings(&self, query: &StandingsQuery) -> Result<Standings, ClientError> {
         self.as_anyone("GET /standings", &[], query.pairs()).await
     }
 
     /// `GET /ticks`: tick cycles, the newest first.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn ticks(&self, page: &PageQuery) -> Result<Page<Tick>, ClientError> {
         self.as_anyone("GET /ticks", &[], page.pairs()).await
     }
 
     /// `GET /bots/{handle or id}/history`: how a bot stood after past ticks, in so many points at most.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn history(&self, handle_or_id: &str, points: u32) -> Result<History, ClientError> {
         let points = vec![("points", points.to_string())];
         self.as_anyone("GET /bots/{bot}/history", &[handle_or_id], points)
@@ -380,17 +328,11 @@ impl Client {
     }
 
     /// `GET /prices`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn prices(&self, page: &PageQuery) -> Result<Page<PriceSample>, ClientError> {
         self.as_anyone("GET /prices", &[], page.pairs()).await
     }
 
     /// `GET /predictions`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn predictions(
         &self,
         query: &PredictionQuery,
@@ -399,25 +341,16 @@ impl Client {
     }
 
     /// `GET /posts/feed`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn feed(&self, page: &PageQuery) -> Result<Page<Post>, ClientError> {
         self.as_anyone("GET /posts/feed", &[], page.pairs()).await
     }
 
     /// `GET /ledger`: the entries of all bots.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn ledger(&self, page: &PageQuery) -> Result<Page<LedgerEntry>, ClientError> {
         self.as_anyone("GET /ledger", &[], page.pairs()).await
     }
 
     /// `GET /bots/{id}/ledger`: the chain of one bot.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn bot_ledger(
         &self,
         bot: BotId,
@@ -429,9 +362,6 @@ impl Client {
 
     /// `GET /bots/{id}/ledger/verify`: what the server finds. Whoever does not want to believe it
     /// reads [`Client::bot_ledger`] and uses `ledger_core::ChainVerifier`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn verify_ledger(&self, bot: BotId) -> Result<ChainVerification, ClientError> {
         self.as_anyone(
             "GET /bots/{bot}/ledger/verify",

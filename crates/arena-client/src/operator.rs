@@ -18,6 +18,7 @@ use crate::transport::{Call, Proof, Retry, Transport};
 use crate::{ClientError, IdempotencyKey, SetupError};
 
 /// The arena as an operator works it. Each act is written to the audit log under the operator's name.
+/// Every call fails as [`ClientError`] says; refusals of its own are named with it.
 ///
 /// ```no_run
 /// # async fn example(arena: arena_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -134,9 +135,6 @@ impl Operator {
     }
 
     /// `POST /arena/pause` under that key: nothing moves once this has answered.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn pause_arena(
         &self,
         reason: &str,
@@ -146,9 +144,6 @@ impl Operator {
     }
 
     /// `POST /arena/resume` under that key.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn resume_arena(
         &self,
         reason: &str,
@@ -158,9 +153,6 @@ impl Operator {
     }
 
     /// `POST /bots/{handle or id}/pause` under that key.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn pause_bot(
         &self,
         handle_or_id: &str,
@@ -172,9 +164,6 @@ impl Operator {
     }
 
     /// `POST /bots/{handle or id}/resume` under that key.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn resume_bot(
         &self,
         handle_or_id: &str,
@@ -201,9 +190,6 @@ impl Operator {
     }
 
     /// `POST /markets/{id}/resume` under that key.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn resume_market(
         &self,
         market: MarketId,
@@ -216,9 +202,6 @@ impl Operator {
     }
 
     /// `GET /audit`: the newest lines of the audit log.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn audit(&self) -> Result<Page<AuditEntry>, ClientError> {
         self.act(Call::get("GET /audit", &[], Vec::new())).await
     }
