@@ -26,9 +26,7 @@ pub(crate) type ApiResult<T = HttpResponse> = Result<T, ApiError>;
 #[derive(Debug)]
 pub(crate) enum ApiError {
     /// The request cannot be read at all.
-    MalformedRequest {
-        detail: String,
-    },
+    MalformedRequest(String),
     /// Well-formed, and a field is wrong. `problem` continues the sentence the field begins.
     InvalidField {
         field: String,
@@ -40,24 +38,16 @@ pub(crate) enum ApiError {
     /// It asks for a host that this is not.
     UnknownHost,
     HeadersTooLarge,
-    Unauthorized {
-        detail: &'static str,
-    },
+    Unauthorized(&'static str),
     RegistrationClosed,
     /// A page of somebody else's asked, in a browser.
     ForeignOrigin,
     /// Proven, and not allowed.
-    Forbidden {
-        detail: &'static str,
-    },
+    Forbidden(&'static str),
     /// The credentials that were to be rotated are not the bot's present ones.
     CredentialsSuperseded,
-    NotFound {
-        what: String,
-    },
-    MethodNotAllowed {
-        allow: String,
-    },
+    NotFound(String),
+    MethodNotAllowed(String),
     /// A rule said no.
     Refused(Refusal),
     /// A rule said no to what this field asks for.
@@ -117,7 +107,7 @@ impl ApiError {
     }
 
     pub(crate) fn not_found(what: impl Into<String>) -> ApiError {
-        ApiError::NotFound { what: what.into() }
+        ApiError::NotFound(what.into())
     }
 
     /// A bad field within the object `parent`.
@@ -127,20 +117,20 @@ impl ApiError {
 
     pub(crate) fn kind(&self) -> ProblemKind {
         match self {
-            ApiError::MalformedRequest { .. } => ProblemKind::MalformedRequest,
+            ApiError::MalformedRequest(_) => ProblemKind::MalformedRequest,
             ApiError::InvalidField { .. } => ProblemKind::InvalidField,
             ApiError::UnsupportedMediaType => ProblemKind::UnsupportedMediaType,
             ApiError::PayloadTooLarge => ProblemKind::PayloadTooLarge,
             ApiError::UriTooLong => ProblemKind::UriTooLong,
             ApiError::UnknownHost => ProblemKind::UnknownHost,
             ApiError::HeadersTooLarge => ProblemKind::HeadersTooLarge,
-            ApiError::Unauthorized { .. } => ProblemKind::Unauthorized,
+            ApiError::Unauthorized(_) => ProblemKind::Unauthorized,
             ApiError::RegistrationClosed => ProblemKind::RegistrationClosed,
             ApiError::ForeignOrigin => ProblemKind::ForeignOrigin,
-            ApiError::Forbidden { .. } | ApiError::CredentialsSuperseded => ProblemKind::Forbidden,
+            ApiError::Forbidden(_) | ApiError::CredentialsSuperseded => ProblemKind::Forbidden,
             ApiError::PositionGone => ProblemKind::PositionGone,
-            ApiError::NotFound { .. } => ProblemKind::NotFound,
-            ApiError::MethodNotAllowed { .. } => ProblemKind::MethodNotAllowed,
+            ApiError::NotFound(_) => ProblemKind::NotFound,
+            ApiError::MethodNotAllowed(_) => ProblemKind::MethodNotAllowed,
             ApiError::Refused(refusal) | ApiError::RefusedField { refusal, .. } => match refusal {
                 Refusal::NotAlive { .. } => ProblemKind::BotNotAlive,
                 Refusal::ArenaPaused { .. } => ProblemKind::ArenaPaused,
@@ -197,14 +187,14 @@ impl ApiError {
     /// What is told to whoever asked: what went wrong this time, and what to do next.
     fn detail(&self) -> String {
         let fixed = match self {
-            ApiError::MalformedRequest { detail } => return detail.clone(),
+            ApiError::MalformedRequest(detail) => return detail.clone(),
             ApiError::InvalidField { field, problem } => return format!("`{field}` {problem}."),
-            ApiError::NotFound { what } => return format!("There is no {what}."),
+            ApiError::NotFound(what) => return format!("There is no {what}."),
             ApiError::Refused(refusal) | ApiError::RefusedField { refusal, .. } => {
                 return sentence(refusal);
             }
-            ApiError::Unauthorized { detail }
-            | ApiError::Forbidden { detail }
+            ApiError::Unauthorized(detail)
+            | ApiError::Forbidden(detail)
             | ApiError::TooManyRequests { detail, .. } => detail,
             ApiError::CredentialsSuperseded => {
                 "These credentials were rotated away. Rotate with the present ones."
@@ -226,7 +216,7 @@ impl ApiError {
             ApiError::PositionGone => {
                 "What came after this position is no longer kept. Read the lists, and begin without it."
             }
-            ApiError::MethodNotAllowed { .. } => "See the Allow header for the methods there are.",
+            ApiError::MethodNotAllowed(_) => "See the Allow header for the methods there are.",
             ApiError::AlreadyIn => "This bot has its one bet or answer here already.",
             ApiError::HandleTaken => "This handle is taken, in this or another spelling of case.",
             ApiError::ForeignTicket => {
@@ -287,11 +277,11 @@ impl ApiError {
     /// The header that goes with it.
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
-            ApiError::Unauthorized { .. } => Some((
+            ApiError::Unauthorized(_) => Some((
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"arena\""),
             )),
-            ApiError::MethodNotAllowed { allow } => {
+            ApiError::MethodNotAllowed(allow) => {
                 Some((header::ALLOW, HeaderValue::from_str(allow).ok()?))
             }
             ApiError::TooManyRequests {
@@ -350,15 +340,15 @@ impl ApiError {
     /// What a handler's or actix's own error means.
     pub(crate) fn foreign(error: &actix_web::Error) -> ApiError {
         if let Some(error) = error.as_error::<CorsError>() {
-            return ApiError::MalformedRequest {
-                detail: format!("No page of that origin may ask this: {error}."),
-            };
+            return ApiError::MalformedRequest(format!(
+                "No page of that origin may ask this: {error}."
+            ));
         }
         match error.as_response_error().status_code() {
             StatusCode::NOT_FOUND => ApiError::not_found("such path"),
-            status if status.is_client_error() => ApiError::MalformedRequest {
-                detail: "The request cannot be read.".to_owned(),
-            },
+            status if status.is_client_error() => {
+                ApiError::MalformedRequest("The request cannot be read.".to_owned())
+            }
             _ => ApiError::Internal(error.to_string()),
         }
     }

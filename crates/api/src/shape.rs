@@ -110,7 +110,5 @@ fn is_host(host: &[u8]) -> bool {
 }
 
 fn malformed(detail: &str) -> ApiError {
-    ApiError::MalformedRequest {
-        detail: detail.to_owned(),
-    }
+    ApiError::MalformedRequest(detail.to_owned())
 }

@@ -54,9 +54,9 @@ impl Table {
             let allow = allow.join(", ");
             let refuse = move || {
                 let allow = allow.clone();
-                ready(ApiResult::<HttpResponse>::Err(ApiError::MethodNotAllowed {
+                ready(ApiResult::<HttpResponse>::Err(ApiError::MethodNotAllowed(
                     allow,
-                }))
+                )))
             };
             let mounted = resource(*path).default_service(to(refuse));
             config.service(

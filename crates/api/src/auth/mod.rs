@@ -69,12 +69,12 @@ impl AuthenticatedBot {
     }
 }
 
-const MISSING: ApiError = ApiError::Unauthorized {
-    detail: "Send `Authorization: Bearer <token>` or `X-Agent-Secret: <api_secret>`.",
-};
-const WRONG: ApiError = ApiError::Unauthorized {
-    detail: "The secret is wrong, or the token is wrong or has expired: POST /auth/token gives a new one.",
-};
+const MISSING: ApiError = ApiError::Unauthorized(
+    "Send `Authorization: Bearer <token>` or `X-Agent-Secret: <api_secret>`.",
+);
+const WRONG: ApiError = ApiError::Unauthorized(
+    "The secret is wrong, or the token is wrong or has expired: POST /auth/token gives a new one.",
+);
 
 /// Whom an endpoint lets in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,9 +179,8 @@ impl Auth {
 
     /// The operator that a request proves.
     pub(crate) fn operator(&self, headers: &HeaderMap) -> ApiResult<AuthenticatedOperator> {
-        let denied = ApiError::Unauthorized {
-            detail: "Operators send `Authorization: Bearer <ADMIN_TOKEN>`.",
-        };
+        let denied =
+            ApiError::Unauthorized("Operators send `Authorization: Bearer <ADMIN_TOKEN>`.");
         let Some(token) = bearer(headers)? else {
             return Err(denied);
         };

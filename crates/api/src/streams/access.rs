@@ -12,12 +12,12 @@ use crate::headers::Origins;
 pub(super) async fn prove(auth: &Auth, req: &HttpRequest) -> ApiResult<()> {
     let nobody = match auth.bot(req).await {
         Ok(_) => return Ok(()),
-        Err(error @ ApiError::Unauthorized { .. }) => error,
+        Err(error @ ApiError::Unauthorized(_)) => error,
         Err(other) => return Err(other),
     };
     match auth.operator(req.headers()) {
         Ok(_) => Ok(()),
-        Err(ApiError::Unauthorized { .. }) => Err(nobody),
+        Err(ApiError::Unauthorized(_)) => Err(nobody),
         Err(other) => Err(other),
     }
 }

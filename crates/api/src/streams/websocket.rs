@@ -50,8 +50,10 @@ async fn stream(req: HttpRequest, payload: Payload, streams: Data<Streams>) -> A
     if !access::origin_allowed(req.headers(), &streams.origins) {
         return Err(ApiError::ForeignOrigin);
     }
-    let mut answer = ws::handshake(req.head()).map_err(|error| ApiError::MalformedRequest {
-        detail: format!("Open this path as a WebSocket, of version 13: {error}."),
+    let mut answer = ws::handshake(req.head()).map_err(|error| {
+        ApiError::MalformedRequest(format!(
+            "Open this path as a WebSocket, of version 13: {error}."
+        ))
     })?;
     let seat = streams.seat(&req)?;
     // From here on a refusal is a close code: a browser's program sees no other.
@@ -303,7 +305,7 @@ fn farewell(end: End) -> CloseReason {
 /// A refusal as a close code; the reason, of at most 123 bytes, says no more than a problem would.
 fn reason_of(error: &ApiError) -> CloseReason {
     match error {
-        ApiError::Unauthorized { .. } => reason(
+        ApiError::Unauthorized(_) => reason(
             close_code::UNAUTHORIZED,
             "the secret is wrong, or the token is wrong or has expired",
         ),
@@ -315,9 +317,7 @@ fn reason_of(error: &ApiError) -> CloseReason {
             close_code::INVALID,
             &format!("{field} is not what it must be"),
         ),
-        ApiError::MalformedRequest { .. } => {
-            reason(close_code::INVALID, "the query cannot be read")
-        }
+        ApiError::MalformedRequest(_) => reason(close_code::INVALID, "the query cannot be read"),
         other => {
             debug!(error = %other, "a WebSocket cannot be served now");
             reason(
