@@ -1,5 +1,6 @@
-//! What every request shares.
+//! What the handlers of all requests share. Only they and the server know it: each part knows what it needs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cache::limits::Limit;
@@ -11,16 +12,18 @@ use daemon::process::{Failure, Unavailable};
 use db::Database;
 use db::supply::Census;
 use ledger_core::price_book::PriceBook;
-use ledger_core::{BotId, EconomyRules, Timestamp};
+use ledger_core::{BotId, EconomyRules, Enforcement, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use service::Stores;
 use tokio::time::Instant;
 
 use crate::address::Proxies;
 use crate::answers::Answers;
-use crate::auth::{self, Passwords, Refusals, Rotations};
+use crate::auth::Auth;
 use crate::clock;
 use crate::config::ApiConfig;
+use crate::connections::Doorman;
+use crate::idempotency::Retries;
 use crate::keys::sha256;
 use crate::limits::Limiter;
 use crate::locks::KeyedLocks;
@@ -29,7 +32,7 @@ use crate::readiness;
 use crate::request_log::RequestLog;
 use crate::secrets::SecretStore;
 use crate::standings::Standings;
-use crate::streams::Streams;
+use crate::streams::{Audience, Streams};
 use crate::wagers::WagerQueue;
 
 /// Chains that this process verifies at once.
@@ -43,14 +46,11 @@ pub(crate) struct App {
     pub(crate) rules: EconomyRules,
     pub(crate) wagers: WagerQueue,
     pub(crate) tick_rate_seconds: u64,
-    pub(crate) secrets: SecretStore,
-    pub(crate) passwords: Passwords,
-    pub(crate) rotations: Rotations,
-    pub(crate) refusals: Refusals,
+    pub(crate) secrets: Arc<SecretStore>,
+    pub(crate) auth: Arc<Auth>,
     pub(crate) registration: RegistrationPolicy,
     pub(crate) limiter: Limiter,
-    /// Requests with an Idempotency-Key that are being served by this process.
-    pub(crate) retries: KeyedLocks<[u8; 32]>,
+    pub(crate) retries: Retries,
     /// Chains that are being verified by this process.
     pub(crate) verifying: KeyedLocks<BotId>,
     /// Verifications that may run at once.
@@ -59,7 +59,7 @@ pub(crate) struct App {
     pub(crate) standings: Standings,
     pub(crate) answers: Answers,
     pub(crate) price_book: PriceBook,
-    pub(crate) streams: Streams,
+    pub(crate) streams: Arc<Streams>,
     pub(crate) proxies: Proxies,
     pub(crate) hosts: Hosts,
     pub(crate) metrics_access: MetricsAccess,
@@ -125,17 +125,27 @@ impl App {
             Unavailable::new("the arena's identity in Postgres", "was it migrated?").because(error)
         })?;
         config.secrets.announce(&cache);
-        let app = App {
-            secrets: SecretStore::new(&config.secrets, identity),
-            passwords: Passwords::new().await?,
-            rotations: Rotations::default(),
-            refusals: Refusals::default(),
+        let secrets = Arc::new(SecretStore::new(&config.secrets, identity));
+        let auth = Arc::new(Auth::new(&database, &secrets).await?);
+        // Before the first request: a token may have been ended while nobody served.
+        auth.learn().await.map_err(|error| {
+            Unavailable::new("the latest rotations in Postgres", "was it migrated?").because(error)
+        })?;
+        let streams = Streams::new(
+            &database,
+            &auth,
+            audience(config),
+            &config.origins,
+            config.streams,
+            Doorman::new(config.connections, &config.proxies),
+        );
+        Ok(App {
             registration: RegistrationPolicy::of(config),
             limiter: Limiter::new(&config.client_limits, &config.proxies, &cache),
             rules: config.rules.clone(),
             wagers: WagerQueue::new(&cache, &database, &config.rules),
             tick_rate_seconds: config.tick_rate_seconds,
-            retries: KeyedLocks::new(),
+            retries: Retries::new(&database, &secrets),
             verifying: KeyedLocks::new(),
             verifications: tokio::sync::Semaphore::new(VERIFICATIONS_MAX),
             census: tokio::sync::Mutex::new(None),
@@ -147,15 +157,26 @@ impl App {
             readiness: readiness::State::default(),
             request_log: config.request_log,
             price_book: config.price_book.clone(),
-            streams: Streams::new(config),
+            streams: Arc::new(streams),
+            secrets,
+            auth,
             database,
             cache,
-        };
-        // Before the first request: a token may have been ended while nobody served.
-        auth::learn(&app).await.map_err(|error| {
-            Unavailable::new("the latest rotations in Postgres", "was it migrated?").because(error)
-        })?;
-        Ok(app)
+        })
+    }
+}
+
+impl AsRef<Retries> for App {
+    fn as_ref(&self) -> &Retries {
+        &self.retries
+    }
+}
+
+/// Who may listen to streams.
+fn audience(config: &ApiConfig) -> Audience {
+    match (config.rules.enforcement, config.environment) {
+        (Enforcement::Enforce, Environment::Production) => Audience::Known,
+        (Enforcement::Observe, _) | (_, Environment::Development) => Audience::Anybody,
     }
 }
 

@@ -47,11 +47,6 @@ impl Body {
         }
     }
 
-    /// What a request without a body sent.
-    pub(crate) const fn empty() -> Body {
-        Body(Bytes::new())
-    }
-
     pub(crate) fn sha256(&self) -> [u8; 32] {
         keys::sha256(&self.0)
     }
@@ -65,9 +60,9 @@ impl Body {
         if self.0.trim_ascii_start().starts_with(b"[") {
             return Err(match self.form() {
                 Form::Json => ApiError::invalid("body", "must be a JSON object"),
-                Form::Broken => ApiError::MalformedRequest {
-                    detail: "The body is no valid JSON, and no object.".to_owned(),
-                },
+                Form::Broken => ApiError::MalformedRequest(
+                    "The body is no valid JSON, and no object.".to_owned(),
+                ),
             });
         }
         let mut json = serde_json::Deserializer::from_slice(&self.0);
@@ -127,8 +122,8 @@ async fn collect(headers: &HeaderMap, mut payload: Payload) -> Result<Body, ApiE
     }
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| ApiError::MalformedRequest {
-            detail: "The body ended early, or its framing is broken.".to_owned(),
+        let chunk = chunk.map_err(|_| {
+            ApiError::MalformedRequest("The body ended early, or its framing is broken.".to_owned())
         })?;
         if body.len() + chunk.len() > BODY_MAX_BYTES {
             return Err(ApiError::PayloadTooLarge);
@@ -149,9 +144,7 @@ fn refusal(path: &str, error: &serde_json::Error, form: Form) -> ApiError {
     // A number beyond every type is well-formed JSON all the same.
     let out_of_range = full.starts_with("number out of range");
     if error.classify() != Category::Data && !out_of_range && form == Form::Broken {
-        return ApiError::MalformedRequest {
-            detail: format!("The body is no valid JSON: {full}."),
-        };
+        return ApiError::MalformedRequest(format!("The body is no valid JSON: {full}."));
     }
     let message = full
         .rsplit_once(" at line ")

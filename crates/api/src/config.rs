@@ -20,11 +20,7 @@ use crate::request_log::RequestLog;
 use crate::secrets::SecretSettings;
 use crate::streams::StreamPatience;
 
-/// Below this, SECRET_KEY could be guessed.
-pub const SECRET_KEY_MIN_CHARS: usize = 32;
-pub const ADMIN_TOKEN_MIN_CHARS: usize = 24;
 pub const REGISTRATION_TOKEN_MIN_CHARS: usize = 16;
-pub const METRICS_TOKEN_MIN_CHARS: usize = 24;
 const DATABASE_POOL_SIZE: usize = 16;
 const GRANTS_PER_ADDRESS_PER_DAY: u32 = 20;
 const ANSWER_AGE_MAX_MS: u64 = 500;

@@ -5,6 +5,7 @@
 //! bot's chain, is refused instead of misread.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use actix_web::web::Query;
@@ -12,8 +13,9 @@ use api_types::{PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Page};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::error::ApiError;
-use crate::keys::{Key, KeyRing, hex, unhex};
+use crate::error::{ApiError, ApiResult};
+use crate::keys::{Key, hex, unhex};
+use crate::secrets::{SecretStore, Secrets};
 
 const SEAL_BYTES: usize = 8;
 
@@ -43,8 +45,8 @@ pub(crate) struct Parameters {
 impl Parameters {
     pub(crate) fn of(req: &HttpRequest) -> Result<Parameters, ApiError> {
         let query = Query::<Vec<(String, String)>>::from_query(req.query_string());
-        let pairs = query.map_err(|_| ApiError::MalformedRequest {
-            detail: "The query string cannot be read.".to_owned(),
+        let pairs = query.map_err(|_| {
+            ApiError::MalformedRequest("The query string cannot be read.".to_owned())
         })?;
         let mut parameters = HashMap::new();
         for (name, value) in pairs.into_inner() {
@@ -82,8 +84,9 @@ impl Parameters {
     pub(crate) fn page<const N: usize>(
         &self,
         list: List,
-        keys: &KeyRing,
-    ) -> Result<PageRequest<N>, ApiError> {
+        secrets: &SecretStore,
+    ) -> ApiResult<PageRequest<N>> {
+        let secrets = secrets.now();
         let limit = match self.get("limit") {
             None => PAGE_LIMIT_DEFAULT,
             Some(text) => text
@@ -100,7 +103,10 @@ impl Parameters {
         let after = match self.get("cursor") {
             None => None,
             Some(text) => Some(
-                keys.all()
+                secrets
+                    .keys
+                    .cursor
+                    .all()
                     .find_map(|key| decode(list, &self.path, key, text))
                     .ok_or_else(|| {
                         ApiError::invalid(
@@ -115,6 +121,7 @@ impl Parameters {
             path: self.path.clone(),
             limit,
             after,
+            secrets,
         })
     }
 }
@@ -126,6 +133,7 @@ pub(crate) struct PageRequest<const N: usize> {
     limit: u32,
     /// The position behind which it begins; `None` at the newest end.
     pub(crate) after: Option<[i64; N]>,
+    secrets: Arc<Secrets>,
 }
 
 impl<const N: usize> PageRequest<N> {
@@ -137,15 +145,15 @@ impl<const N: usize> PageRequest<N> {
     pub(crate) fn answer<R, T>(
         &self,
         rows: Vec<R>,
-        keys: &KeyRing,
         position: impl Fn(&R) -> [i64; N],
         show: impl Fn(R) -> T,
     ) -> Page<T> {
+        let key = &self.secrets.keys.cursor.current;
         let full = u32::try_from(rows.len()).is_ok_and(|count| count >= self.limit);
         let next_cursor = rows
             .last()
             .filter(|_| full)
-            .map(|last| encode(self.list, &self.path, &keys.current, position(last)));
+            .map(|last| encode(self.list, &self.path, key, position(last)));
         Page {
             items: rows.into_iter().map(show).collect(),
             next_cursor,

@@ -13,8 +13,8 @@ use crate::app::App;
 use crate::auth::AuthenticatedBot;
 use crate::cursor::Parameters;
 use crate::error::{ApiError, ApiResult};
+use crate::request_log::RequestId;
 use crate::routes::arena::Action;
-use crate::server::RequestId;
 use crate::wagers;
 
 /// Whether a request is meant.

@@ -3,6 +3,8 @@
 //! [`ApiError::kind`] is the one place that decides between problem types; status, type and title
 //! follow from it. What a 5xx keeps inside is for the log alone.
 
+mod refusal;
+
 use std::fmt;
 
 use actix_cors::CorsError;
@@ -17,15 +19,14 @@ use ledger_core::Refusal;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
+use refusal::{numbers, sentence};
 
 pub(crate) type ApiResult<T = HttpResponse> = Result<T, ApiError>;
 
 #[derive(Debug)]
 pub(crate) enum ApiError {
     /// The request cannot be read at all.
-    MalformedRequest {
-        detail: String,
-    },
+    MalformedRequest(String),
     /// Well-formed, and a field is wrong. `problem` continues the sentence the field begins.
     InvalidField {
         field: String,
@@ -37,24 +38,16 @@ pub(crate) enum ApiError {
     /// It asks for a host that this is not.
     UnknownHost,
     HeadersTooLarge,
-    Unauthorized {
-        detail: &'static str,
-    },
+    Unauthorized(&'static str),
     RegistrationClosed,
     /// A page of somebody else's asked, in a browser.
     ForeignOrigin,
     /// Proven, and not allowed.
-    Forbidden {
-        detail: &'static str,
-    },
+    Forbidden(&'static str),
     /// The credentials that were to be rotated are not the bot's present ones.
     CredentialsSuperseded,
-    NotFound {
-        what: String,
-    },
-    MethodNotAllowed {
-        allow: &'static str,
-    },
+    NotFound(String),
+    MethodNotAllowed(String),
     /// A rule said no.
     Refused(Refusal),
     /// A rule said no to what this field asks for.
@@ -114,7 +107,7 @@ impl ApiError {
     }
 
     pub(crate) fn not_found(what: impl Into<String>) -> ApiError {
-        ApiError::NotFound { what: what.into() }
+        ApiError::NotFound(what.into())
     }
 
     /// A bad field within the object `parent`.
@@ -124,20 +117,20 @@ impl ApiError {
 
     pub(crate) fn kind(&self) -> ProblemKind {
         match self {
-            ApiError::MalformedRequest { .. } => ProblemKind::MalformedRequest,
+            ApiError::MalformedRequest(_) => ProblemKind::MalformedRequest,
             ApiError::InvalidField { .. } => ProblemKind::InvalidField,
             ApiError::UnsupportedMediaType => ProblemKind::UnsupportedMediaType,
             ApiError::PayloadTooLarge => ProblemKind::PayloadTooLarge,
             ApiError::UriTooLong => ProblemKind::UriTooLong,
             ApiError::UnknownHost => ProblemKind::UnknownHost,
             ApiError::HeadersTooLarge => ProblemKind::HeadersTooLarge,
-            ApiError::Unauthorized { .. } => ProblemKind::Unauthorized,
+            ApiError::Unauthorized(_) => ProblemKind::Unauthorized,
             ApiError::RegistrationClosed => ProblemKind::RegistrationClosed,
             ApiError::ForeignOrigin => ProblemKind::ForeignOrigin,
-            ApiError::Forbidden { .. } | ApiError::CredentialsSuperseded => ProblemKind::Forbidden,
+            ApiError::Forbidden(_) | ApiError::CredentialsSuperseded => ProblemKind::Forbidden,
             ApiError::PositionGone => ProblemKind::PositionGone,
-            ApiError::NotFound { .. } => ProblemKind::NotFound,
-            ApiError::MethodNotAllowed { .. } => ProblemKind::MethodNotAllowed,
+            ApiError::NotFound(_) => ProblemKind::NotFound,
+            ApiError::MethodNotAllowed(_) => ProblemKind::MethodNotAllowed,
             ApiError::Refused(refusal) | ApiError::RefusedField { refusal, .. } => match refusal {
                 Refusal::NotAlive { .. } => ProblemKind::BotNotAlive,
                 Refusal::ArenaPaused { .. } => ProblemKind::ArenaPaused,
@@ -194,14 +187,14 @@ impl ApiError {
     /// What is told to whoever asked: what went wrong this time, and what to do next.
     fn detail(&self) -> String {
         let fixed = match self {
-            ApiError::MalformedRequest { detail } => return detail.clone(),
+            ApiError::MalformedRequest(detail) => return detail.clone(),
             ApiError::InvalidField { field, problem } => return format!("`{field}` {problem}."),
-            ApiError::NotFound { what } => return format!("There is no {what}."),
+            ApiError::NotFound(what) => return format!("There is no {what}."),
             ApiError::Refused(refusal) | ApiError::RefusedField { refusal, .. } => {
                 return sentence(refusal);
             }
-            ApiError::Unauthorized { detail }
-            | ApiError::Forbidden { detail }
+            ApiError::Unauthorized(detail)
+            | ApiError::Forbidden(detail)
             | ApiError::TooManyRequests { detail, .. } => detail,
             ApiError::CredentialsSuperseded => {
                 "These credentials were rotated away. Rotate with the present ones."
@@ -223,7 +216,7 @@ impl ApiError {
             ApiError::PositionGone => {
                 "What came after this position is no longer kept. Read the lists, and begin without it."
             }
-            ApiError::MethodNotAllowed { .. } => "See the Allow header for the methods there are.",
+            ApiError::MethodNotAllowed(_) => "See the Allow header for the methods there are.",
             ApiError::AlreadyIn => "This bot has its one bet or answer here already.",
             ApiError::HandleTaken => "This handle is taken, in this or another spelling of case.",
             ApiError::ForeignTicket => {
@@ -280,14 +273,16 @@ impl ApiError {
             _ => Map::new(),
         }
     }
+
+    /// The header that goes with it.
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
-            ApiError::Unauthorized { .. } => Some((
+            ApiError::Unauthorized(_) => Some((
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"arena\""),
             )),
-            ApiError::MethodNotAllowed { allow } => {
-                Some((header::ALLOW, HeaderValue::from_static(allow)))
+            ApiError::MethodNotAllowed(allow) => {
+                Some((header::ALLOW, HeaderValue::from_str(allow).ok()?))
             }
             ApiError::TooManyRequests {
                 retry_after_seconds,
@@ -345,116 +340,18 @@ impl ApiError {
     /// What a handler's or actix's own error means.
     pub(crate) fn foreign(error: &actix_web::Error) -> ApiError {
         if let Some(error) = error.as_error::<CorsError>() {
-            return ApiError::MalformedRequest {
-                detail: format!("No page of that origin may ask this: {error}."),
-            };
+            return ApiError::MalformedRequest(format!(
+                "No page of that origin may ask this: {error}."
+            ));
         }
         match error.as_response_error().status_code() {
             StatusCode::NOT_FOUND => ApiError::not_found("such path"),
-            status if status.is_client_error() => ApiError::MalformedRequest {
-                detail: "The request cannot be read.".to_owned(),
-            },
+            status if status.is_client_error() => {
+                ApiError::MalformedRequest("The request cannot be read.".to_owned())
+            }
             _ => ApiError::Internal(error.to_string()),
         }
     }
-}
-
-/// The numbers that a refusal carries.
-fn numbers(refusal: &Refusal) -> Map<String, Value> {
-    let value = match refusal {
-        Refusal::NotAlive { status } | Refusal::NotDead { status } => {
-            json!({ "bot_status": status })
-        }
-        Refusal::ArenaPaused { pause } | Refusal::BotPaused { pause } => {
-            json!({ "reason": pause.reason, "since": pause.since })
-        }
-        Refusal::MarketPaused { market, pause } => {
-            json!({ "market_id": market, "reason": pause.reason, "since": pause.since })
-        }
-        Refusal::Retired => json!({ "bot_status": ledger_core::BotStatus::Retired }),
-        Refusal::InsufficientFunds { stake, balance } => {
-            json!({ "stake": stake.money(), "balance": balance })
-        }
-        Refusal::TooManyOpenPredictions { open, limit } => {
-            json!({ "limit": "open_predictions_max", "limit_value": limit, "open": open })
-        }
-        Refusal::OpenStakeLimit { open, stake, limit } => json!({
-            "limit": "open_stake_max",
-            "limit_value": limit,
-            "open": open,
-            "stake": stake.money(),
-        }),
-        Refusal::ReviveAmount { .. } | Refusal::Overflow => json!({ "field": "amount" }),
-        Refusal::HouseBudget { limit, opens_at } => json!({
-            "limit": "house_loss_budget_per_hour",
-            "limit_value": limit,
-            "opens_at": opens_at,
-        }),
-        other => of_market(other),
-    };
-    match value {
-        Value::Object(members) => members,
-        _ => Map::new(),
-    }
-}
-
-/// What a refusal that has to do with markets adds: the field at fault, and its numbers.
-fn of_market(refusal: &Refusal) -> Value {
-    match refusal {
-        Refusal::AnswerUnaffordable { cost, balance } => {
-            json!({ "field": "answer", "cost": cost, "balance": balance })
-        }
-        Refusal::PoolLimit { pool, stake, limit } => json!({
-            "field": "stake",
-            "limit": "pool_max",
-            "limit_value": limit,
-            "pool": pool,
-            "stake": stake.money(),
-        }),
-        Refusal::AnsweredThisTick => {
-            json!({ "field": "answer", "limit": "answers_per_tick", "limit_value": 1 })
-        }
-        Refusal::BountyBudget { spent, limit } => json!({
-            "field": "bounty",
-            "limit": "bounty_budget_per_hour",
-            "limit_value": limit,
-            "spent": spent,
-        }),
-        Refusal::BoardFull { places } => json!({ "limit": "places", "limit_value": places }),
-        Refusal::NoSuchMarket { market } | Refusal::AlreadyIn { market } => {
-            json!({ "field": "market_id", "market_id": market })
-        }
-        Refusal::MarketNotOpen { market, status } | Refusal::MarketSettled { market, status } => {
-            json!({ "field": "market_id", "market_id": market, "market_status": status })
-        }
-        Refusal::BetsClosed { market, closed_at } => {
-            json!({ "field": "market_id", "market_id": market, "closed_at": closed_at })
-        }
-        Refusal::WrongKind {
-            market,
-            source_kind,
-            ..
-        } => {
-            json!({ "field": "market_id", "market_id": market, "source": source_kind })
-        }
-        Refusal::SubjectTaken { subject, until } => {
-            json!({ "field": "criteria", "subject": subject, "until": until })
-        }
-        Refusal::Deadline { .. } => json!({ "field": "deadline" }),
-        _ => Value::Null,
-    }
-}
-
-/// A refusal with a capital letter and a full stop.
-fn sentence(refusal: &Refusal) -> String {
-    let text = refusal.to_string();
-    let mut letters = text.chars();
-    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-    format!(
-        "{}{}.",
-        first.map(String::from).unwrap_or_default(),
-        letters.as_str()
-    )
 }
 
 impl fmt::Display for ApiError {

@@ -12,28 +12,38 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, LOCATION};
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use api_types::{
     IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, TokenAnswer, guessable, is_idempotency_key,
 };
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
+use db::Database;
 use db::idempotency::{Claim, KEPT, Pair, Recall, Remember, Rivals, StoredAnswer, recall};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tracing::Instrument as _;
 
-use crate::app::App;
-use crate::auth::Tokens;
+use crate::auth::tokens::Tokens;
 use crate::body::Body;
+use crate::endpoint::{Endpoint, Keeps};
 use crate::error::{ApiError, ApiResult};
 use crate::keys::{Key, derive};
+use crate::locks::KeyedLocks;
+use crate::secrets::SecretStore;
 
 const NONCE_BYTES: usize = 12;
+
+/// What repeated requests need: where answers are kept, and who is being answered in this process.
+pub(crate) struct Retries {
+    database: Database,
+    secrets: Arc<SecretStore>,
+    under_way: KeyedLocks<[u8; 32]>,
+}
 
 /// A request that may be repeated.
 pub(crate) struct Retry {
@@ -86,46 +96,102 @@ pub(crate) enum Contents {
     Secret(Pair),
 }
 
-impl Retry {
-    /// The claim of a request with an `Idempotency-Key`, scoped to credential and route.
-    pub(crate) fn of(
-        app: &App,
-        headers: &HeaderMap,
-        credential: &str,
-        route: &str,
-        body: &Body,
-    ) -> Result<Option<Retry>, ApiError> {
-        let Some(key) = key_of(headers)? else {
-            return Ok(None);
-        };
-        let known = |ring_key| Retry::under(ring_key, [credential, route, key], body);
-        let ring = &app.secrets.now().keys.idempotency;
-        let mut retry = known(&ring.current);
-        retry.earlier = ring.previous.iter().map(known).collect();
-        Ok(Some(retry))
-    }
-
-    /// The same for a request whose answer holds secrets: its key must be one that nobody guesses, and
-    /// no two askers may share the `credential`.
-    pub(crate) fn of_secret(
-        app: &App,
-        headers: &HeaderMap,
-        credential: &str,
-        route: &str,
-        body: &Body,
-    ) -> Result<Option<Retry>, ApiError> {
-        match key_of(headers)?.and_then(guessable) {
-            Some(rule) => Err(ApiError::invalid(IDEMPOTENCY_KEY, rule)),
-            None => Retry::of(app, headers, credential, route, body),
+impl Retries {
+    pub(crate) fn new(database: &Database, secrets: &Arc<SecretStore>) -> Retries {
+        Retries {
+            database: database.clone(),
+            secrets: Arc::clone(secrets),
+            under_way: KeyedLocks::new(),
         }
     }
 
-    /// Its answer names the place of what was made in this collection.
-    pub(crate) fn making(mut self, collection: &'static str) -> Retry {
-        self.tells = Tells::Place(collection);
-        self
+    /// The claim of a request with an `Idempotency-Key`, scoped to credential, endpoint and the `subject`
+    /// that its path names, however that is spelt. Where the answer holds secrets, the key must be one
+    /// that nobody guesses, and no two askers may share the `credential`.
+    pub(crate) fn claim(
+        &self,
+        req: &HttpRequest,
+        credential: &str,
+        subject: impl fmt::Display,
+        body: &Body,
+    ) -> ApiResult<Option<Retry>> {
+        let endpoint = Endpoint::of(req)?;
+        let key = key_of(req.headers())?;
+        match (endpoint.keeps, key.and_then(guessable)) {
+            (Keeps::Nothing, _) => {
+                return Err(ApiError::Internal(
+                    "an endpoint that keeps no answers".to_owned(),
+                ));
+            }
+            (Keeps::Secrets, Some(rule)) => return Err(ApiError::invalid(IDEMPOTENCY_KEY, rule)),
+            _ => {}
+        }
+        let Some(key) = key else { return Ok(None) };
+        let route = endpoint.on(&subject.to_string());
+        let known = |ring_key| Retry::under(ring_key, [credential, &route, key], body);
+        let ring = &self.secrets.now().keys.idempotency;
+        let mut retry = known(&ring.current);
+        retry.earlier = ring.previous.iter().map(known).collect();
+        if let Some(collection) = endpoint.collection() {
+            retry.tells = Tells::Place(collection);
+        }
+        Ok(Some(retry))
     }
 
+    /// Runs a request unless it has been answered before, in which case that answer is repeated.
+    ///
+    /// `run` must hand the claim to the transaction it runs. A twin in this process waits; one in
+    /// another process may find that the effects are there already, and then looks for the answer.
+    pub(crate) async fn once<F>(&self, retry: Option<&Retry>, run: F) -> ApiResult
+    where
+        F: Future<Output = ApiResult>,
+    {
+        let Some(retry) = retry else { return run.await };
+        let _turn = self.under_way.lock(retry.turn).await;
+        if let Some(answer) = self.recall(retry).await? {
+            return Ok(answer);
+        }
+        match run.await {
+            // Whoever cannot be reached cannot be asked either.
+            Err(error @ (ApiError::Unavailable(_) | ApiError::Internal(_))) => Err(error),
+            // Perhaps it was a twin that left nothing to do: its ticket, handle, place or grant.
+            Err(error) => self.recall(retry).await?.ok_or(error),
+            answer => answer,
+        }
+    }
+
+    async fn recall(&self, retry: &Retry) -> ApiResult<Option<HttpResponse>> {
+        let mut conn = self.database.get().await?;
+        for known in std::iter::once(retry).chain(&retry.earlier) {
+            match recall(&mut conn, &known.claim).await? {
+                Recall::Fresh => {}
+                Recall::OtherBody => return Err(ApiError::IdempotencyMismatch),
+                Recall::Replay(kept) => return known.replay(&kept, retry.tells).map(Some),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Runs what has effects in a task of its own: a client that hangs up cannot stop it halfway and
+/// let a retry of it in.
+pub(crate) async fn finish<S, F, W>(state: Data<S>, retry: Option<Retry>, work: W) -> ApiResult
+where
+    S: AsRef<Retries> + 'static,
+    W: FnOnce(Data<S>, Option<Arc<Retry>>) -> F + 'static,
+    F: Future<Output = ApiResult> + 'static,
+{
+    let acting = async move {
+        let retry = retry.map(Arc::new);
+        let run = work(state.clone(), retry.clone());
+        state.get_ref().as_ref().once(retry.as_deref(), run).await
+    };
+    actix_web::rt::spawn(acting.in_current_span())
+        .await
+        .map_err(|error| ApiError::Internal(format!("a request ended early: {error}")))?
+}
+
+impl Retry {
     /// Its answer is a token.
     pub(crate) fn of_token(mut self) -> Retry {
         self.tells = Tells::TimeLeft;
@@ -210,18 +276,6 @@ impl Retry {
         ChaCha20Poly1305::new(&(*self.cipher_key.bytes()).into())
     }
 
-    async fn recall(&self, app: &App) -> ApiResult<Option<HttpResponse>> {
-        let mut conn = app.database.get().await?;
-        for known in std::iter::once(self).chain(&self.earlier) {
-            match recall(&mut conn, &known.claim).await? {
-                Recall::Fresh => {}
-                Recall::OtherBody => return Err(ApiError::IdempotencyMismatch),
-                Recall::Replay(kept) => return known.replay(&kept, self.tells).map(Some),
-            }
-        }
-        Ok(None)
-    }
-
     fn replay(&self, kept: &StoredAnswer, tells: Tells) -> ApiResult {
         let body = if kept.secrets_of.is_some() {
             self.decrypt(&kept.answer)
@@ -267,45 +321,6 @@ fn with_time_left(body: &[u8]) -> ApiResult<Vec<u8>> {
     let left = Tokens::seconds_left(kept.access_token.expose());
     kept.expires_in = left.ok_or_else(|| misread("its token has no end"))?;
     serde_json::to_vec(&kept).map_err(misread)
-}
-
-/// Runs a request unless it has been answered before, in which case that answer is repeated.
-///
-/// `run` must hand the claim to the transaction it runs. A twin in this process waits; one in
-/// another process may find that the effects are there already, and then looks for the answer.
-pub(crate) async fn once<F>(app: &App, retry: Option<&Retry>, run: F) -> ApiResult
-where
-    F: Future<Output = ApiResult>,
-{
-    let Some(retry) = retry else { return run.await };
-    let _turn = app.retries.lock(retry.turn).await;
-    if let Some(answer) = retry.recall(app).await? {
-        return Ok(answer);
-    }
-    match run.await {
-        // Whoever cannot be reached cannot be asked either.
-        Err(error @ (ApiError::Unavailable(_) | ApiError::Internal(_))) => Err(error),
-        // Perhaps it was a twin that left nothing to do: its ticket, handle, place or grant.
-        Err(error) => retry.recall(app).await?.ok_or(error),
-        answer => answer,
-    }
-}
-
-/// Runs what has effects in a task of its own: a client that hangs up cannot stop it halfway and
-/// let a retry of it in.
-pub(crate) async fn finish<F, W>(app: Data<App>, retry: Option<Retry>, work: W) -> ApiResult
-where
-    W: FnOnce(Data<App>, Option<Arc<Retry>>) -> F + 'static,
-    F: Future<Output = ApiResult> + 'static,
-{
-    let acting = async move {
-        let retry = retry.map(Arc::new);
-        let run = work(app.clone(), retry.clone());
-        once(&app, retry.as_deref(), run).await
-    };
-    actix_web::rt::spawn(acting.in_current_span())
-        .await
-        .map_err(|error| ApiError::Internal(format!("a request ended early: {error}")))?
 }
 
 /// How an answer is kept for a retry.
@@ -390,7 +405,7 @@ mod tests {
             current: Key::new([7; 32]),
             previous: Vec::new(),
         });
-        let bearer = crate::auth::Bearer {
+        let bearer = crate::auth::tokens::Bearer {
             bot: BotId(7),
             version: 1,
         };

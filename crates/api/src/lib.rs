@@ -2,7 +2,8 @@
 //!
 //! A request comes in through [`server`] (request ids, time limit, problems), is looked at
 //! ([`shape`]) and counted ([`limits`]) under its client's [`address`], proves who it is ([`auth`]),
-//! and reaches a handler named for its verb in a file named for its noun ([`routes`]).
+//! is held against the row of its endpoint ([`table`], [`endpoint`]), and reaches a handler named for its verb
+//! in a file named for its noun ([`routes`]), which declares that row.
 //! Handlers parse at the door and let `db` do the rest in one transaction.
 //!
 //! This crate must never decide what a rule should decide, write SQL, or let an error show its
@@ -17,6 +18,7 @@ pub mod config;
 mod connections;
 mod cursor;
 mod dry_run;
+mod endpoint;
 mod error;
 mod headers;
 mod idempotency;
@@ -36,6 +38,7 @@ mod server;
 mod shape;
 mod standings;
 mod streams;
+mod table;
 mod usage;
 mod views;
 mod wagers;

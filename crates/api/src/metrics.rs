@@ -6,18 +6,13 @@ use std::time::Duration;
 
 pub use access::MetricsAccess;
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
 use api_types::ProblemKind;
 use daemon::metrics::{
     self, Declared, GaugeVec, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, SHORT, counters,
     durations, fractions, gauge, gauges,
 };
+use db::Database;
 use ledger_core::Timestamp;
-
-use crate::app::App;
-use crate::error::{ApiError, ApiResult};
-use crate::readiness;
 
 static DURATION: Declared<HistogramVec> = durations(
     "http_server_request_duration_seconds",
@@ -53,8 +48,8 @@ static POSITION_LAG: Declared<GaugeVec> = fractions(
 pub(crate) const UNMATCHED: &str = "unmatched";
 
 /// Says at each scrape what depends on the moment.
-pub(crate) fn watch(app: &Data<App>) {
-    service::metrics::watch_pool(&app.database);
+pub(crate) fn watch(database: &Database) {
+    service::metrics::watch_pool(database);
     LISTENERS.begin_with(&["sse", "websocket"]);
     // 0 until somebody listens.
     POSITION_LAG.only().set(0.0);
@@ -121,16 +116,4 @@ impl Drop for Listening {
 /// Events up to one of this time are handed on.
 pub(crate) fn told_up_to(at: Timestamp) {
     POSITION_LAG.only().set(metrics::seconds_since(at.micros()));
-}
-
-/// `GET /metrics`.
-pub(crate) async fn show(req: HttpRequest, app: Data<App>) -> ApiResult {
-    let peer = req.peer_addr().map(|peer| peer.ip());
-    app.metrics_access
-        .admit(&app.proxies, peer, req.version(), req.headers())?;
-    metrics::tell_checks(&readiness::of(&app).await.checks);
-    let text = metrics::text().map_err(ApiError::Internal)?;
-    Ok(HttpResponse::Ok()
-        .content_type(metrics::CONTENT_TYPE)
-        .body(text))
 }

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
+use actix_web::{HttpMessage, HttpRequest};
 use api_types::ProblemKind;
 use daemon::config::Reader;
 use tracing::{error, info, warn};
@@ -19,6 +20,18 @@ use crate::metrics;
 
 /// One healthy request in so many is told, unless REQUEST_LOG_SAMPLE says otherwise.
 const SAMPLE: u64 = 100;
+
+/// What a request is known as, for handlers that have to say it.
+pub(crate) struct RequestId(pub(crate) String);
+
+impl RequestId {
+    pub(crate) fn of(req: &HttpRequest) -> String {
+        let known = req.extensions();
+        known
+            .get::<RequestId>()
+            .map_or_else(String::new, |id| id.0.clone())
+    }
+}
 
 /// Which requests get a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

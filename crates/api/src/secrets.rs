@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use actix_web::web::Data;
 use cache::{Cache, presence};
 use daemon::config::{Reader, Sources};
 use daemon::shutdown::Shutdown;
@@ -12,10 +11,12 @@ use secrecy::{ExposeSecret, SecretString};
 use service::credentials;
 use uuid::Uuid;
 
-use crate::app::App;
-use crate::auth::Tokens;
-use crate::config::{ADMIN_TOKEN_MIN_CHARS, SECRET_KEY_MIN_CHARS};
+use crate::auth::tokens::Tokens;
 use crate::keys::{Keys, sha256};
+
+/// Below this, SECRET_KEY could be guessed.
+const SECRET_KEY_MIN_CHARS: usize = 32;
+const ADMIN_TOKEN_MIN_CHARS: usize = 24;
 
 /// As they are configured.
 #[derive(Clone)]
@@ -133,11 +134,12 @@ impl SecretStore {
 
 /// Takes up what is changed in `.env`, from now on until the stop.
 pub(crate) fn follow(
-    app: &Data<App>,
+    store: &Arc<SecretStore>,
+    cache: &Cache,
     in_use: SecretSettings,
     shutdown: &Shutdown,
 ) -> io::Result<()> {
-    let app = Data::clone(app);
+    let (store, cache) = (Arc::clone(store), cache.clone());
     let mut in_use = in_use;
     let mut complaint = String::new();
     credentials::watch(shutdown, move |sources: &Sources| {
@@ -146,8 +148,8 @@ pub(crate) fn follow(
         match reader.finish_with(settings) {
             Ok(settings) if settings.is_same(&in_use) => complaint.clear(),
             Ok(settings) => {
-                app.secrets.take_up(&settings);
-                settings.announce(&app.cache);
+                store.take_up(&settings);
+                settings.announce(&cache);
                 in_use = settings;
                 complaint.clear();
                 tracing::info!("new secrets are in use");

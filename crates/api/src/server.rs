@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -11,7 +12,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::web::{Data, ServiceConfig};
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpServer};
+use actix_web::{HttpMessage, HttpResponse, HttpServer};
 use api_types::ProblemKind;
 use cache::presence::Announcement;
 use daemon::process::Failure;
@@ -25,11 +26,13 @@ use crate::app::App;
 use crate::auth;
 use crate::config::ApiConfig;
 use crate::connections::Doorman;
-use crate::error::{ApiError, Fault};
-use crate::limits::{Refused, Standing};
+use crate::endpoint::Endpoint;
+use crate::error::{ApiError, ApiResult, Fault};
+use crate::limits::{Allowance, OverLimit};
 use crate::metrics::Active;
-use crate::request_log::{Ended, RequestLog};
-use crate::{headers, metrics, openapi, routes, secrets, shape, streams};
+use crate::request_log::{Ended, RequestId, RequestLog};
+use crate::table::{Table, Target, takes_query};
+use crate::{headers, metrics, routes, secrets, shape, streams};
 
 const WORKERS: usize = 2;
 /// The longest answer there is, streams aside: a page of 200 of the longest things that can be kept.
@@ -92,20 +95,23 @@ pub async fn start_with(
     if config.follows_settings {
         let (postgres, redis) = config.stores();
         app.stores().follow(&postgres, &redis, &closing)?;
-        secrets::follow(&app, config.secrets.clone(), &closing)?;
+        secrets::follow(&app.secrets, &app.cache, config.secrets.clone(), &closing)?;
     }
     let wanted = SocketAddr::new(config.host, config.port);
     let shared = Data::clone(&app);
-    metrics::watch(&app);
-    let upkeep = (Data::clone(&app), closing.clone());
-    streams::start(&app, &closing);
+    let table = Data::new(Table::new(routes::endpoints()));
+    metrics::watch(&app.database);
+    let upkeep = (Arc::clone(&app.auth), closing.clone());
+    streams::start(&app.streams, &app.cache, &closing);
     config.connections.make_room();
     let doorman = Doorman::new(config.connections, &config.proxies);
     let origins = config.origins.clone();
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(Data::clone(&shared))
-            .configure(routes::all)
+            .app_data(Data::from(Arc::clone(&shared.streams)))
+            .app_data(Data::clone(&table))
+            .configure(|config| table.mount(config))
             .configure(more.clone())
             .wrap(from_fn(within_limits))
             .wrap(Condition::new(origins.are_any(), origins.cors()))
@@ -160,20 +166,8 @@ async fn drained(app: Data<App>, drain: Duration, asked: Shutdown, closing: Shut
     closing.request();
 }
 
-/// What a request is known as, for handlers that have to say it.
-pub(crate) struct RequestId(String);
-
-impl RequestId {
-    pub(crate) fn of(req: &HttpRequest) -> String {
-        let known = req.extensions();
-        known
-            .get::<RequestId>()
-            .map_or_else(String::new, |id| id.0.clone())
-    }
-}
-
 /// A request as far as answers and logs want to know it.
-struct Asked {
+struct ServedRequest {
     id: Uuid,
     log: RequestLog,
     method: String,
@@ -190,21 +184,26 @@ async fn around(
     req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let asked = Asked {
+    let target = req
+        .app_data::<Data<Table>>()
+        .map(|table| table.target(&req));
+    let asked = ServedRequest {
         id: Uuid::new_v4(),
         log: req
             .app_data::<Data<App>>()
             .map_or_else(RequestLog::default, |app| app.request_log),
         method: req.method().to_string(),
         path: req.path().to_owned(),
-        // By the decoded path, as routes are matched.
-        route: req.resource_map().match_pattern(req.match_info().as_str()),
+        route: target.as_ref().and_then(|target| target.pattern.clone()),
         began: Instant::now(),
         is_last: req
             .app_data::<Data<App>>()
             .is_some_and(|app| app.readiness.is_draining()),
     };
     req.extensions_mut().insert(RequestId(asked.id.to_string()));
+    if let Some(target) = target {
+        req.extensions_mut().insert(target);
+    }
     let _active = Active::begin();
     let span = asked.span();
     match next.call(req).instrument(span.clone()).await {
@@ -226,7 +225,7 @@ fn uncounted(req: ServiceRequest, app: &App, error: ApiError) -> ServiceResponse
 }
 
 /// The problem in an error's place, and what the log says of it.
-struct Told {
+struct ProblemAnswer {
     kind: ProblemKind,
     fault: Option<Fault>,
     response: HttpResponse,
@@ -238,37 +237,61 @@ async fn within_limits(
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let served = async {
-        let Some(app) = req.app_data::<Data<App>>().cloned() else {
+        let app = req.app_data::<Data<App>>().cloned();
+        let target = req.extensions_mut().remove::<Target>();
+        let Some((
+            app,
+            Target {
+                class, endpoint, ..
+            },
+        )) = app.zip(target)
+        else {
             return Err(ApiError::Internal("no application data".to_owned()).into());
         };
-        let ours = shape::check(&req).and_then(|()| shape::must_be_for_us(&req, &app.hosts));
+        let has_any_name = endpoint.as_ref().is_some_and(|one| one.has_any_name);
+        let ours = shape::check(&req).and_then(|()| match has_any_name {
+            // Balancers ask by whatever address they have, and learn nothing that is not for everybody.
+            true => Ok(()),
+            false => shape::must_be_for_us(&req, &app.hosts),
+        });
         if let Err(error) = ours {
             return Ok(uncounted(req, &app, error));
         }
-        match app.limiter.pass(&req, &app).await {
-            Ok(standing) => {
-                let mut response = match openapi::takes_query(&req) {
-                    Ok(()) => next.call(req).await?,
-                    Err(error) => req.error_response(error),
-                };
-                let closer = response.request().extensions_mut().remove::<Standing>();
-                let standing = closer.unwrap_or(standing);
-                standing.write(response.headers_mut());
-                Ok(response)
-            }
-            Err(Refused { error, standing }) => {
+        let allowance = match app.limiter.pass(&req, class, &app.auth).await {
+            Ok(allowance) => allowance,
+            Err(OverLimit { error, allowance }) => {
                 let mut response = req.error_response(error);
-                standing.write(response.headers_mut());
-                Ok(response)
+                allowance.write(response.headers_mut());
+                return Ok(response);
             }
-        }
+        };
+        let admitted = match endpoint {
+            Some(endpoint) => admit(&app, endpoint, &req).await,
+            None => Ok(()),
+        };
+        let mut response = match admitted {
+            Ok(()) => next.call(req).await?,
+            Err(error) => req.error_response(error),
+        };
+        let closer = response.request().extensions_mut().remove::<Allowance>();
+        let allowance = closer.unwrap_or(allowance);
+        allowance.write(response.headers_mut());
+        Ok(response)
     };
     tokio::time::timeout(Duration::from_secs(REQUEST_SECONDS), served)
         .await
         .unwrap_or_else(|_| Err(ApiError::TimedOut.into()))
 }
 
-impl Asked {
+/// Holds a request against the row of its endpoint, which its handler finds there.
+async fn admit(app: &App, endpoint: Arc<Endpoint>, req: &ServiceRequest) -> ApiResult<()> {
+    takes_query(&endpoint, req)?;
+    app.auth.admit(req.request(), endpoint.who).await?;
+    req.extensions_mut().insert(endpoint);
+    Ok(())
+}
+
+impl ServedRequest {
     /// What everything happens in that is done for the request. Each line of the log within it has
     /// its id.
     fn span(&self) -> Span {
@@ -315,7 +338,7 @@ impl Asked {
     }
 
     /// The problem that a handler's, a layer's or actix's own error is.
-    fn told(&self, error: &actix_web::Error) -> Told {
+    fn told(&self, error: &actix_web::Error) -> ProblemAnswer {
         match error.as_error::<ApiError>() {
             Some(error) => self.problem(error),
             None => self.problem(&ApiError::foreign(error)),
@@ -356,9 +379,9 @@ impl Asked {
     }
 
     /// The problem that is answered.
-    fn problem(&self, error: &ApiError) -> Told {
+    fn problem(&self, error: &ApiError) -> ProblemAnswer {
         metrics::refused(error.kind());
-        Told {
+        ProblemAnswer {
             kind: error.kind(),
             fault: error.fault(),
             response: error.respond(&self.path, &self.id.to_string()),
@@ -367,7 +390,7 @@ impl Asked {
 
     /// An answer for when the request itself is gone.
     fn orphan(&self, error: &actix_web::Error, span: &Span) -> actix_web::Error {
-        let Told {
+        let ProblemAnswer {
             kind,
             fault,
             mut response,

@@ -7,11 +7,11 @@
 use std::net::IpAddr;
 
 use actix_web::dev::{Extensions, ServiceRequest};
+use actix_web::http::Uri;
 use actix_web::http::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
 };
 use actix_web::http::uri::Authority;
-use actix_web::http::{Method, Uri};
 use actix_web::rt::net::TcpStream;
 use api_types::{AGENT_SECRET, IDEMPOTENCY_KEY, OPERATOR};
 use daemon::hosts::{Hosts, Stranger};
@@ -90,13 +90,8 @@ pub(crate) fn note_address(connection: &TcpStream, extensions: &mut Extensions) 
     }
 }
 
-/// Refuses who asks for another host ([`daemon::hosts`] says why). Balancers ask for `/health` and
-/// `/ready` by whatever address they have, and learn nothing there that is not for everybody.
+/// Refuses who asks for another host ([`daemon::hosts`] says why).
 pub(crate) fn must_be_for_us(req: &ServiceRequest, hosts: &Hosts) -> Result<(), ApiError> {
-    let reads = matches!(*req.method(), Method::GET | Method::HEAD);
-    if reads && matches!(req.path(), "/health" | "/ready") {
-        return Ok(());
-    }
     let target = req.uri().authority().map(Authority::as_str);
     let named = req.headers().get_all(HOST).map(HeaderValue::as_bytes);
     let came_to = req.request().conn_data::<CameTo>().map(|here| here.0);
@@ -115,7 +110,5 @@ fn is_host(host: &[u8]) -> bool {
 }
 
 fn malformed(detail: &str) -> ApiError {
-    ApiError::MalformedRequest {
-        detail: detail.to_owned(),
-    }
+    ApiError::MalformedRequest(detail.to_owned())
 }

@@ -8,11 +8,10 @@ use db::actions::Accepted;
 use db::bots::BotProfile;
 use db::markets::Finding;
 use db::totals::Totals;
-use ledger_core::insights::{self, per, ratio};
+use ledger_core::insights::{self, Results, TickTimes, ratio, return_on_grants, shadow_balance};
 use ledger_core::market::{MarketStatus, Taking};
-use ledger_core::money::UNITS_PER_CREDIT;
 use ledger_core::supply::units_text;
-use ledger_core::{EconomyRules, Money, Timestamp};
+use ledger_core::{EconomyRules, Money};
 
 pub(crate) fn bot(profile: BotProfile) -> Bot {
     Bot {
@@ -198,44 +197,38 @@ pub(crate) fn post(post: db::posts::Post) -> Post {
     }
 }
 
-fn shadow(balance: Money, phantom_fees: Money) -> Money {
-    balance.checked_sub(phantom_fees).unwrap_or_default()
-}
-
-/// Fees, phantom fees and lookup fees together.
-fn running_cost(fees: i128, phantom_fees: Money, totals: &Totals) -> i128 {
-    fees + i128::from(phantom_fees.units()) + totals.lookup_fees
-}
-
-fn mean_brier(totals: &Totals) -> Option<String> {
-    per(totals.brier_sum, totals.brier_count).map(units_text)
-}
-
-fn brier_coverage(totals: &Totals) -> Option<String> {
-    ratio(totals.brier_count.into(), totals.settled.into()).map(units_text)
+fn results(fees: i128, phantom_fees: Money, totals: &Totals) -> Results {
+    Results {
+        cost: fees + i128::from(phantom_fees.units()) + totals.lookup_fees,
+        profit: totals.profit,
+        llm_usd: totals.llm_usd,
+        settled: totals.settled,
+        brier_sum: totals.brier_sum,
+        brier_count: totals.brier_count,
+    }
 }
 
 /// A standing, without its rank: that depends on whom it is ranked with.
 pub(crate) fn standing(kept: db::standings::Standing) -> Standing {
     let totals = &kept.totals;
-    let granted = ratio(kept.wealth, kept.granted);
+    let results = results(kept.fees, kept.phantom_fees, totals);
     Standing {
         rank: 0,
         bot_id: kept.bot_id,
         status: kept.status,
         wealth: units_text(kept.wealth),
         balance: kept.balance,
-        shadow_balance: shadow(kept.balance, kept.phantom_fees),
-        return_on_grants: granted.map(|times| units_text(times - i128::from(UNITS_PER_CREDIT))),
-        cost: units_text(running_cost(kept.fees, kept.phantom_fees, totals)),
+        shadow_balance: shadow_balance(kept.balance, kept.phantom_fees),
+        return_on_grants: return_on_grants(kept.wealth, kept.granted).map(units_text),
+        cost: units_text(results.cost),
         llm_usd: units_text(totals.llm_usd),
         unpriced_calls: totals.unpriced_calls,
         profit: units_text(totals.profit),
         settled: totals.settled,
         won: totals.won,
-        brier: mean_brier(totals),
+        brier: results.mean_brier().map(units_text),
         brier_count: totals.brier_count,
-        brier_coverage: brier_coverage(totals),
+        brier_coverage: results.brier_coverage().map(units_text),
         handle: kept.handle,
     }
 }
@@ -247,7 +240,7 @@ pub(crate) fn insights(
     tick_rate_seconds: u64,
 ) -> Insights {
     let (reserve, totals) = (&kept.reserve, &kept.totals);
-    let cost = running_cost(kept.fees, reserve.phantom_fees, totals);
+    let results = results(kept.fees, reserve.phantom_fees, totals);
     let window_ticks = db::totals::WINDOW_TICKS;
     let trend = insights::trend(kept.last_window, kept.previous_window, window_ticks);
     Insights {
@@ -255,7 +248,7 @@ pub(crate) fn insights(
         status: reserve.status,
         mode: rules.enforcement,
         balance: reserve.balance,
-        shadow_balance: shadow(reserve.balance, reserve.phantom_fees),
+        shadow_balance: shadow_balance(reserve.balance, reserve.phantom_fees),
         cost: Cost {
             fees: units_text(kept.fees),
             phantom_fees: reserve.phantom_fees.to_string(),
@@ -272,7 +265,7 @@ pub(crate) fn insights(
             reported_usd: units_text(totals.reported_usd),
             reported_usd_calls: totals.reported_usd_calls,
         },
-        produced: produced(totals, cost),
+        produced: produced(totals, &results),
         attention: Attention {
             interventions: totals.interventions,
             errors: totals.errors,
@@ -296,20 +289,20 @@ pub(crate) fn insights(
     }
 }
 
-fn produced(totals: &Totals, cost: i128) -> Produced {
+fn produced(totals: &Totals, results: &Results) -> Produced {
     Produced {
         payouts: units_text(totals.payouts),
         bounties: units_text(totals.bounties),
         profit: units_text(totals.profit),
         settled: totals.settled,
         won: totals.won,
-        brier: mean_brier(totals),
+        brier: results.mean_brier().map(units_text),
         brier_count: totals.brier_count,
-        brier_coverage: brier_coverage(totals),
-        cost_per_settled: per(cost, totals.settled).map(units_text),
-        cost_per_profit: ratio(cost, totals.profit).map(units_text),
-        llm_usd_per_settled: per(totals.llm_usd, totals.settled).map(units_text),
-        llm_usd_per_profit: ratio(totals.llm_usd, totals.profit).map(units_text),
+        brier_coverage: results.brier_coverage().map(units_text),
+        cost_per_settled: results.cost_per_settled().map(units_text),
+        cost_per_profit: results.cost_per_profit().map(units_text),
+        llm_usd_per_settled: results.llm_usd_per_settled().map(units_text),
+        llm_usd_per_profit: results.llm_usd_per_profit().map(units_text),
     }
 }
 
@@ -319,32 +312,20 @@ fn if_nothing_changes(
     tick_rate_seconds: u64,
 ) -> IfNothingChanges {
     let told = insights::forecast(&kept.reserve, rules, kept.next_tick);
-    let rate = i64::try_from(tick_rate_seconds).unwrap_or(i64::MAX);
-    let dies_at = told.and_then(|told| {
-        if told.dies_in < kept.next_tick {
-            return kept.shadow_died_at;
-        }
-        let due = kept.latest_began_at.map(|began| began.plus_seconds(rate));
-        let next = match kept.next_tick_began_at {
-            Some(began_at) => began_at,
-            // Overdue ones begin at any moment.
-            None => due.map_or(kept.as_of, |due| due.max(kept.as_of)),
-        };
-        later(next, told.ticks_left.checked_mul(rate)?)
-    });
+    let times = TickTimes {
+        next: kept.next_tick,
+        next_began_at: kept.next_tick_began_at,
+        latest_began_at: kept.latest_began_at,
+        shadow_died_at: kept.shadow_died_at,
+        now: kept.as_of,
+        rate_seconds: tick_rate_seconds,
+    };
     IfNothingChanges {
         burn_per_tick: told.map(|told| told.burn_per_tick),
         ticks_left: told.map(|told| told.ticks_left),
         dies_in_tick: told.map(|told| told.dies_in),
-        dies_at,
+        dies_at: told.and_then(|told| told.dies_at(&times)),
     }
-}
-
-/// Seconds later, unless that is a year of five digits, which no RFC 3339 time has.
-fn later(at: Timestamp, seconds: i64) -> Option<Timestamp> {
-    const END_MICROS: i64 = 253_402_300_800_000_000;
-    let micros = at.micros().checked_add(seconds.checked_mul(1_000_000)?)?;
-    Timestamp::from_micros(micros).filter(|at| at.micros() < END_MICROS)
 }
 
 pub(crate) fn tick(tick: db::history::Tick) -> api_types::Tick {

@@ -17,6 +17,7 @@ pub use events::Events;
 use ledger_core::{BotId, Handle, MarketId};
 use reqwest::header::{AUTHORIZATION, HeaderName};
 use secrecy::SecretString;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::query::{MarketQuery, PageQuery, PredictionQuery, StandingsQuery};
@@ -39,6 +40,8 @@ pub enum Credential {
 }
 
 /// The arena as an agent sees it. Clones share connections and the token.
+///
+/// Every call fails as [`ClientError`] says; refusals of its own are named with it.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) transport: Arc<Transport>,
@@ -86,23 +89,17 @@ impl Client {
     }
 
     /// `GET /health`: whether the arena's process answers.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn health(&self) -> Result<(), ClientError> {
         self.transport
-            .exchange(&Call::get(&["health"], Vec::new()), None)
+            .exchange(&Call::get("GET /health", &[], Vec::new()), None)
             .await
             .map(drop)
     }
 
     /// `GET /ready`: whether the arena can work; the error names the status while it cannot.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn ready(&self) -> Result<(), ClientError> {
         self.transport
-            .exchange(&Call::get(&["ready"], Vec::new()), None)
+            .exchange(&Call::get("GET /ready", &[], Vec::new()), None)
             .await
             .map(drop)
     }
@@ -118,7 +115,7 @@ impl Client {
         key: &IdempotencyKey,
     ) -> Result<Registration, ClientError> {
         key.must_be_random()?;
-        let call = Call::post(&["bots"], request, Retry::Keyed(key))?;
+        let call = Call::send("POST /bots", &[], request, Retry::Keyed(key))?;
         self.transport.json(&call, None).await
     }
 
@@ -136,17 +133,15 @@ impl Client {
         key: &IdempotencyKey,
     ) -> Result<RotatedKeys, ClientError> {
         key.must_be_random()?;
-        let path = ["bots", &bot.to_string(), "keys"];
-        self.as_bot(&Call::post(&path, request, Retry::Keyed(key))?)
+        let bot = bot.to_string();
+        self.keyed("POST /bots/{bot}/keys", &[&bot], request, key)
             .await
     }
 
     /// `GET /bots/me`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn me(&self) -> Result<MyProfile, ClientError> {
-        self.as_bot(&Call::get(&["bots", "me"], Vec::new())).await
+        self.as_bot(&Call::get("GET /bots/me", &[], Vec::new()))
+            .await
     }
 
     /// `GET /arena/observation`: a ticket for one action, good for a few seconds.
@@ -154,7 +149,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; [`api_types::ProblemKind::PriceStale`] while the arena is halted.
     pub async fn observation(&self) -> Result<Observation, ClientError> {
-        self.as_bot(&Call::get(&["arena", "observation"], Vec::new()))
+        self.as_bot(&Call::get("GET /arena/observation", &[], Vec::new()))
             .await
     }
 
@@ -177,9 +172,6 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn act(&self, action: &ActionRequest) -> Result<Acceptance, ClientError> {
         self.act_once(action, &IdempotencyKey::random()).await
     }
@@ -195,12 +187,7 @@ impl Client {
         action: &ActionRequest,
         key: &IdempotencyKey,
     ) -> Result<Acceptance, ClientError> {
-        self.as_bot(&Call::post(
-            &["arena", "action"],
-            action,
-            Retry::Keyed(key),
-        )?)
-        .await
+        self.keyed("POST /arena/action", &[], action, key).await
     }
 
     /// `POST /markets/{id}/bets` under that key: one bet. Stakes are credits.
@@ -235,215 +222,174 @@ impl Client {
         bet: &BetRequest,
         key: &IdempotencyKey,
     ) -> Result<BetsPlaced, ClientError> {
-        let path = ["markets", &market.to_string(), "bets"];
-        self.as_bot(&Call::post(&path, bet, Retry::Keyed(key))?)
+        let market = market.to_string();
+        self.keyed("POST /markets/{market}/bets", &[&market], bet, key)
             .await
     }
 
     /// `POST /markets/bets` under that key: a few bets on as many markets, all or none.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn bet_all_once(
         &self,
         bets: &BetsRequest,
         key: &IdempotencyKey,
     ) -> Result<BetsPlaced, ClientError> {
-        self.as_bot(&Call::post(&["markets", "bets"], bets, Retry::Keyed(key))?)
-            .await
+        self.keyed("POST /markets/bets", &[], bets, key).await
     }
 
     /// `POST /markets/{id}/answers` under that key: a research answer, judged at once.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn answer_once(
         &self,
         market: MarketId,
         answer: &AnswerRequest,
         key: &IdempotencyKey,
     ) -> Result<AnswerJudged, ClientError> {
-        let path = ["markets", &market.to_string(), "answers"];
-        self.as_bot(&Call::post(&path, answer, Retry::Keyed(key))?)
+        let market = market.to_string();
+        self.keyed("POST /markets/{market}/answers", &[&market], answer, key)
             .await
     }
 
     /// `POST /metrics/usage` under that key: what was used outside of an action.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn report_usage(
         &self,
         report: &UsageReport,
         key: &IdempotencyKey,
     ) -> Result<UsageReceipt, ClientError> {
-        let path = ["metrics", "usage"];
-        self.as_bot(&Call::post(&path, report, Retry::Keyed(key))?)
-            .await
+        self.keyed("POST /metrics/usage", &[], report, key).await
     }
 
     /// `GET /markets`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn markets(&self, query: &MarketQuery) -> Result<Page<Market>, ClientError> {
-        self.as_anyone(&["markets"], query.pairs()).await
+        self.as_anyone("GET /markets", &[], query.pairs()).await
     }
 
     /// `GET /markets/{id}`: a market with what decided it.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn market(&self, market: MarketId) -> Result<Market, ClientError> {
-        self.as_anyone(&["markets", &market.to_string()], Vec::new())
+        self.as_anyone("GET /markets/{market}", &[&market.to_string()], Vec::new())
             .await
     }
 
     /// `GET /markets/{id}/bets`: the bets on a market, or the answers to it.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn market_bets(
         &self,
         market: MarketId,
         page: &PageQuery,
     ) -> Result<Page<Bet>, ClientError> {
-        self.as_anyone(&["markets", &market.to_string(), "bets"], page.pairs())
-            .await
+        self.as_anyone(
+            "GET /markets/{market}/bets",
+            &[&market.to_string()],
+            page.pairs(),
+        )
+        .await
     }
 
     /// `GET /bots/{handle or id}`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn bot(&self, handle_or_id: &str) -> Result<Bot, ClientError> {
-        self.as_anyone(&["bots", handle_or_id], Vec::new()).await
+        self.as_anyone("GET /bots/{bot}", &[handle_or_id], Vec::new())
+            .await
     }
 
     /// `GET /bots`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn bots(&self, page: &PageQuery) -> Result<Page<Bot>, ClientError> {
-        self.as_anyone(&["bots"], page.pairs()).await
+        self.as_anyone("GET /bots", &[], page.pairs()).await
     }
 
     /// `GET /economy`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn economy(&self) -> Result<Economy, ClientError> {
-        self.as_anyone(&["economy"], Vec::new()).await
+        self.as_anyone("GET /economy", &[], Vec::new()).await
     }
 
     /// `GET /economy/rules/{digest}`: a set of figures that was in force, as positions name it.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn rules(&self, digest: &str) -> Result<KeptRules, ClientError> {
-        self.as_anyone(&["economy", "rules", digest], Vec::new())
+        self.as_anyone("GET /economy/rules/{digest}", &[digest], Vec::new())
             .await
     }
 
     /// `GET /insights/{handle or id}`: what a bot cost, produced and faces if nobody acts.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn insights(&self, handle_or_id: &str) -> Result<Insights, ClientError> {
-        self.as_anyone(&["insights", handle_or_id], Vec::new())
+        self.as_anyone("GET /insights/{bot}", &[handle_or_id], Vec::new())
             .await
     }
 
     /// `GET /standings`: the wealthiest first.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn standings(&self, query: &StandingsQuery) -> Result<Standings, ClientError> {
-        self.as_anyone(&["standings"], query.pairs()).await
+        self.as_anyone("GET /standings", &[], query.pairs()).await
     }
 
     /// `GET /ticks`: tick cycles, the newest first.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn ticks(&self, page: &PageQuery) -> Result<Page<Tick>, ClientError> {
-        self.as_anyone(&["ticks"], page.pairs()).await
+        self.as_anyone("GET /ticks", &[], page.pairs()).await
     }
 
     /// `GET /bots/{handle or id}/history`: how a bot stood after past ticks, in so many points at most.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn history(&self, handle_or_id: &str, points: u32) -> Result<History, ClientError> {
         let points = vec![("points", points.to_string())];
-        self.as_anyone(&["bots", handle_or_id, "history"], points)
+        self.as_anyone("GET /bots/{bot}/history", &[handle_or_id], points)
             .await
     }
 
     /// `GET /prices`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn prices(&self, page: &PageQuery) -> Result<Page<PriceSample>, ClientError> {
-        self.as_anyone(&["prices"], page.pairs()).await
+        self.as_anyone("GET /prices", &[], page.pairs()).await
     }
 
     /// `GET /predictions`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn predictions(
         &self,
         query: &PredictionQuery,
     ) -> Result<Page<Prediction>, ClientError> {
-        self.as_anyone(&["predictions"], query.pairs()).await
+        self.as_anyone("GET /predictions", &[], query.pairs()).await
     }
 
     /// `GET /posts/feed`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn feed(&self, page: &PageQuery) -> Result<Page<Post>, ClientError> {
-        self.as_anyone(&["posts", "feed"], page.pairs()).await
+        self.as_anyone("GET /posts/feed", &[], page.pairs()).await
     }
 
     /// `GET /ledger`: the entries of all bots.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn ledger(&self, page: &PageQuery) -> Result<Page<LedgerEntry>, ClientError> {
-        self.as_anyone(&["ledger"], page.pairs()).await
+        self.as_anyone("GET /ledger", &[], page.pairs()).await
     }
 
     /// `GET /bots/{id}/ledger`: the chain of one bot.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn bot_ledger(
         &self,
         bot: BotId,
         page: &PageQuery,
     ) -> Result<Page<LedgerEntry>, ClientError> {
-        self.as_anyone(&["bots", &bot.to_string(), "ledger"], page.pairs())
+        self.as_anyone("GET /bots/{bot}/ledger", &[&bot.to_string()], page.pairs())
             .await
     }
 
     /// `GET /bots/{id}/ledger/verify`: what the server finds. Whoever does not want to believe it
     /// reads [`Client::bot_ledger`] and uses `ledger_core::ChainVerifier`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn verify_ledger(&self, bot: BotId) -> Result<ChainVerification, ClientError> {
-        self.as_anyone(&["bots", &bot.to_string(), "ledger", "verify"], Vec::new())
-            .await
+        self.as_anyone(
+            "GET /bots/{bot}/ledger/verify",
+            &[&bot.to_string()],
+            Vec::new(),
+        )
+        .await
     }
 
     async fn as_anyone<T: DeserializeOwned>(
         &self,
-        path: &[&str],
+        operation: &'static str,
+        names: &[&str],
         query: Vec<(&'static str, String)>,
     ) -> Result<T, ClientError> {
-        self.transport.json(&Call::get(path, query), None).await
+        let call = Call::get(operation, names, query);
+        self.transport.json(&call, None).await
+    }
+
+    async fn keyed<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        names: &[&str],
+        body: &impl Serialize,
+        key: &IdempotencyKey,
+    ) -> Result<T, ClientError> {
+        self.as_bot(&Call::send(operation, names, body, Retry::Keyed(key))?)
+            .await
     }
 
     /// A call with the bot's credential. A token that is refused is replaced once: it may have

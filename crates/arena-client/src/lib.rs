@@ -28,6 +28,8 @@
 #![warn(missing_docs)]
 
 mod client;
+#[cfg(test)]
+mod contract;
 mod error;
 mod event_source;
 mod key;

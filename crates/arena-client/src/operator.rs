@@ -8,7 +8,6 @@ use api_types::{
     RetireRequest, ReviveRequest, VoidRequest,
 };
 use ledger_core::MarketId;
-use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
@@ -19,6 +18,7 @@ use crate::transport::{Call, Proof, Retry, Transport};
 use crate::{ClientError, IdempotencyKey, SetupError};
 
 /// The arena as an operator works it. Each act is written to the audit log under the operator's name.
+/// Every call fails as [`ClientError`] says; refusals of its own are named with it.
 ///
 /// ```no_run
 /// # async fn example(arena: arena_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -66,7 +66,7 @@ impl Operator {
         market: &MarketRequest,
         key: &IdempotencyKey,
     ) -> Result<Market, ClientError> {
-        let call = Call::post(&["markets"], market, Retry::Keyed(key))?;
+        let call = Call::send("POST /markets", &[], market, Retry::Keyed(key))?;
         self.act(call).await
     }
 
@@ -84,9 +84,14 @@ impl Operator {
         let body = VoidRequest {
             reason: reason.to_owned(),
         };
-        let id = market.to_string();
-        let path = ["markets", &id, "void"];
-        self.act(Call::post(&path, &body, Retry::Keyed(key))?).await
+        let names = [&*market.to_string()];
+        let call = Call::send(
+            "POST /markets/{market}/void",
+            &names,
+            &body,
+            Retry::Keyed(key),
+        )?;
+        self.act(call).await
     }
 
     /// `POST /bots/{handle or id}/revive` under that key: brings a dead bot back with `amount`
@@ -100,9 +105,14 @@ impl Operator {
         request: &ReviveRequest,
         key: &IdempotencyKey,
     ) -> Result<Bot, ClientError> {
-        let path = ["bots", handle_or_id, "revive"];
-        self.act(Call::post(&path, request, Retry::Keyed(key))?)
-            .await
+        let names = [handle_or_id];
+        let call = Call::send(
+            "POST /bots/{bot}/revive",
+            &names,
+            request,
+            Retry::Keyed(key),
+        )?;
+        self.act(call).await
     }
 
     /// `DELETE /bots/{handle or id}`: retires a bot for good; nobody is asked twice. Never repeated
@@ -114,60 +124,53 @@ impl Operator {
         let body = RetireRequest {
             reason: reason.to_owned(),
         };
-        let path = ["bots", handle_or_id];
-        self.act(Call::send(Method::DELETE, &path, &body, Retry::Never)?)
-            .await
+        let names = [handle_or_id];
+        self.act(Call::send(
+            "DELETE /bots/{bot}",
+            &names,
+            &body,
+            Retry::Never,
+        )?)
+        .await
     }
 
     /// `POST /arena/pause` under that key: nothing moves once this has answered.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn pause_arena(
         &self,
         reason: &str,
         key: &IdempotencyKey,
     ) -> Result<ArenaState, ClientError> {
-        self.pause(&["arena", "pause"], reason, key).await
+        self.pause("POST /arena/pause", &[], reason, key).await
     }
 
     /// `POST /arena/resume` under that key.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn resume_arena(
         &self,
         reason: &str,
         key: &IdempotencyKey,
     ) -> Result<ArenaState, ClientError> {
-        self.resume(&["arena", "resume"], reason, key).await
+        self.resume("POST /arena/resume", &[], reason, key).await
     }
 
     /// `POST /bots/{handle or id}/pause` under that key.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn pause_bot(
         &self,
         handle_or_id: &str,
         reason: &str,
         key: &IdempotencyKey,
     ) -> Result<Bot, ClientError> {
-        self.pause(&["bots", handle_or_id, "pause"], reason, key)
+        self.pause("POST /bots/{bot}/pause", &[handle_or_id], reason, key)
             .await
     }
 
     /// `POST /bots/{handle or id}/resume` under that key.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn resume_bot(
         &self,
         handle_or_id: &str,
         reason: &str,
         key: &IdempotencyKey,
     ) -> Result<Bot, ClientError> {
-        self.resume(&["bots", handle_or_id, "resume"], reason, key)
+        self.resume("POST /bots/{bot}/resume", &[handle_or_id], reason, key)
             .await
     }
 
@@ -182,13 +185,11 @@ impl Operator {
         key: &IdempotencyKey,
     ) -> Result<Market, ClientError> {
         let id = market.to_string();
-        self.pause(&["markets", &id, "pause"], reason, key).await
+        self.pause("POST /markets/{market}/pause", &[&id], reason, key)
+            .await
     }
 
     /// `POST /markets/{id}/resume` under that key.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn resume_market(
         &self,
         market: MarketId,
@@ -196,37 +197,39 @@ impl Operator {
         key: &IdempotencyKey,
     ) -> Result<Market, ClientError> {
         let id = market.to_string();
-        self.resume(&["markets", &id, "resume"], reason, key).await
+        self.resume("POST /markets/{market}/resume", &[&id], reason, key)
+            .await
     }
 
     /// `GET /audit`: the newest lines of the audit log.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn audit(&self) -> Result<Page<AuditEntry>, ClientError> {
-        self.act(Call::get(&["audit"], Vec::new())).await
+        self.act(Call::get("GET /audit", &[], Vec::new())).await
     }
 
     async fn pause<T: DeserializeOwned>(
         &self,
-        path: &[&str],
+        operation: &'static str,
+        names: &[&str],
         reason: &str,
         key: &IdempotencyKey,
     ) -> Result<T, ClientError> {
         let reason = reason.to_owned();
         let body = PauseRequest { reason };
-        self.act(Call::post(path, &body, Retry::Keyed(key))?).await
+        self.act(Call::send(operation, names, &body, Retry::Keyed(key))?)
+            .await
     }
 
     async fn resume<T: DeserializeOwned>(
         &self,
-        path: &[&str],
+        operation: &'static str,
+        names: &[&str],
         reason: &str,
         key: &IdempotencyKey,
     ) -> Result<T, ClientError> {
         let reason = reason.to_owned();
         let body = ResumeRequest { reason };
-        self.act(Call::post(path, &body, Retry::Keyed(key))?).await
+        self.act(Call::send(operation, names, &body, Retry::Keyed(key))?)
+            .await
     }
 
     async fn act<T: DeserializeOwned>(&self, mut call: Call<'_>) -> Result<T, ClientError> {

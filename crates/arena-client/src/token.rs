@@ -72,7 +72,7 @@ impl Tokens {
             api_key: Secret::new(self.api_key.expose_secret()),
         };
         // Asking twice gives two tokens and nothing else.
-        let call = Call::post(&["auth", "token"], &request, Retry::Reads)?;
+        let call = Call::send("POST /auth/token", &[], &request, Retry::Reads)?;
         let login = async {
             // Not when the queue was entered: that may have been long ago.
             let asked_at = Instant::now();

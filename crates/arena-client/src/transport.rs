@@ -57,9 +57,10 @@ impl ClientConfig {
 
 /// One request, without its credential.
 pub(crate) struct Call<'a> {
-    pub(crate) method: Method,
-    /// The path's segments, not yet escaped.
-    pub(crate) path: &'a [&'a str],
+    /// As `docs/openapi.json` has it: `GET /bots/{bot}/ledger`.
+    pub(crate) operation: &'static str,
+    /// What takes the place of the names in its path, in their order, not yet escaped.
+    pub(crate) names: &'a [&'a str],
     pub(crate) query: Pairs,
     /// JSON.
     pub(crate) body: Option<Vec<u8>>,
@@ -82,10 +83,14 @@ pub(crate) enum Retry<'a> {
 }
 
 impl<'a> Call<'a> {
-    pub(crate) fn get(path: &'a [&'a str], query: Pairs) -> Call<'a> {
+    pub(crate) const fn get(
+        operation: &'static str,
+        names: &'a [&'a str],
+        query: Pairs,
+    ) -> Call<'a> {
         Call {
-            method: Method::GET,
-            path,
+            operation,
+            names,
             query,
             body: None,
             retry: Retry::Reads,
@@ -94,39 +99,39 @@ impl<'a> Call<'a> {
         }
     }
 
-    pub(crate) fn post<T: serde::Serialize>(
-        path: &'a [&'a str],
-        body: &T,
-        retry: Retry<'a>,
-    ) -> Result<Call<'a>, ClientError> {
-        Call::send(Method::POST, path, body, retry)
-    }
-
     pub(crate) fn send<T: serde::Serialize>(
-        method: Method,
-        path: &'a [&'a str],
+        operation: &'static str,
+        names: &'a [&'a str],
         body: &T,
         retry: Retry<'a>,
     ) -> Result<Call<'a>, ClientError> {
         let body = serde_json::to_vec(body)
             .map_err(|_| ClientError::Request("the body cannot be written as JSON"))?;
         Ok(Call {
-            method,
-            path,
-            query: Vec::new(),
             body: Some(body),
             retry,
-            operator: None,
-            last_event_id: None,
+            ..Call::get(operation, names, Vec::new())
         })
     }
-}
 
-impl Call<'_> {
     /// The same call, which then only says what it would do.
     pub(crate) fn dry(mut self) -> Self {
         self.query.push((DRY_RUN, "true".to_owned()));
         self
+    }
+
+    fn method(&self) -> &'static str {
+        self.operation.split(' ').next().unwrap_or_default()
+    }
+
+    /// The path's segments.
+    fn path(&self) -> impl Iterator<Item = &str> {
+        let mut names = self.names.iter();
+        let segments = self.operation.split('/').skip(1);
+        segments.map(move |segment| match segment.starts_with('{') {
+            true => names.next().copied().unwrap_or(segment),
+            false => segment,
+        })
     }
 }
 
@@ -282,9 +287,11 @@ impl Transport {
     ) -> Result<reqwest::RequestBuilder, ClientError> {
         let mut url = self.base_url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(call.path);
+            segments.pop_if_empty().extend(call.path());
         }
-        let mut request = self.http.request(call.method.clone(), url);
+        let method = Method::from_bytes(call.method().as_bytes())
+            .map_err(|_| ClientError::Request("the method is none"))?;
+        let mut request = self.http.request(method, url);
         if !call.query.is_empty() {
             request = request.query(&call.query);
         }
@@ -372,7 +379,8 @@ impl Transport {
     /// What was asked, for messages: `GET http://127.0.0.1:8000/bots/me`.
     pub(crate) fn endpoint(&self, call: &Call<'_>) -> String {
         let base = self.base_url.as_str().trim_end_matches('/');
-        format!("{} {base}/{}", call.method, call.path.join("/"))
+        let path: Vec<&str> = call.path().collect();
+        format!("{} {base}/{}", call.method(), path.join("/"))
     }
 }
 

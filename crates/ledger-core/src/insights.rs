@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::economy::{BotStatus, EconomyRules, Enforcement, Wallet};
 use crate::ids::CycleNumber;
 use crate::money::{Money, UNITS_PER_CREDIT};
+use crate::time::Timestamp;
 
 /// What decides how long a bot lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +85,99 @@ pub fn forecast(reserve: &Reserve, rules: &EconomyRules, next: CycleNumber) -> O
         ticks_left,
         dies_in: CycleNumber(next.0.saturating_add(ticks_left)),
     })
+}
+
+/// When ticks begin, as far as that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TickTimes {
+    /// The next tick that reaches the bot.
+    pub next: CycleNumber,
+    /// When it began; `None` if it is yet to begin.
+    pub next_began_at: Option<Timestamp>,
+    /// When the latest tick of all began; `None` before the first.
+    pub latest_began_at: Option<Timestamp>,
+    /// When the tick began in which the bot's shadow died.
+    pub shadow_died_at: Option<Timestamp>,
+    pub now: Timestamp,
+    pub rate_seconds: u64,
+}
+
+impl Forecast {
+    /// When the bot dies; `None` for what is beyond the years of four digits that RFC 3339 has.
+    #[must_use]
+    pub fn dies_at(&self, ticks: &TickTimes) -> Option<Timestamp> {
+        const END_MICROS: i64 = 253_402_300_800_000_000;
+        if self.dies_in < ticks.next {
+            return ticks.shadow_died_at;
+        }
+        let rate = i64::try_from(ticks.rate_seconds).unwrap_or(i64::MAX);
+        let next = ticks.next_began_at.unwrap_or_else(|| {
+            let due = ticks.latest_began_at.map(|began| began.plus_seconds(rate));
+            // Overdue ones begin at any moment.
+            due.map_or(ticks.now, |due| due.max(ticks.now))
+        });
+        let left = self.ticks_left.checked_mul(rate)?.checked_mul(1_000_000)?;
+        let micros = next.micros().checked_add(left)?;
+        Timestamp::from_micros(micros).filter(|at| at.micros() < END_MICROS)
+    }
+}
+
+/// What a bot has if what was only counted had been charged.
+#[must_use]
+pub fn shadow_balance(balance: Money, phantom_fees: Money) -> Money {
+    balance.checked_sub(phantom_fees).unwrap_or_default()
+}
+
+/// What a bot's results are judged by. Amounts are in units of 10⁻⁸.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Results {
+    /// Fees, phantom fees and lookup fees together.
+    pub cost: i128,
+    pub profit: i128,
+    pub llm_usd: i128,
+    pub settled: i64,
+    /// The sum of `brier_count` Brier scores.
+    pub brier_sum: i128,
+    pub brier_count: i64,
+}
+
+impl Results {
+    #[must_use]
+    pub fn mean_brier(&self) -> Option<i128> {
+        per(self.brier_sum, self.brier_count)
+    }
+
+    /// The part of the settled positions that has a Brier score.
+    #[must_use]
+    pub fn brier_coverage(&self) -> Option<i128> {
+        ratio(self.brier_count.into(), self.settled.into())
+    }
+
+    #[must_use]
+    pub fn cost_per_settled(&self) -> Option<i128> {
+        per(self.cost, self.settled)
+    }
+
+    #[must_use]
+    pub fn cost_per_profit(&self) -> Option<i128> {
+        ratio(self.cost, self.profit)
+    }
+
+    #[must_use]
+    pub fn llm_usd_per_settled(&self) -> Option<i128> {
+        per(self.llm_usd, self.settled)
+    }
+
+    #[must_use]
+    pub fn llm_usd_per_profit(&self) -> Option<i128> {
+        ratio(self.llm_usd, self.profit)
+    }
+}
+
+/// What came of each 1.00 that was granted, less that 1.00.
+#[must_use]
+pub fn return_on_grants(wealth: i128, granted: i128) -> Option<i128> {
+    ratio(wealth, granted).map(|times| times - i128::from(UNITS_PER_CREDIT))
 }
 
 /// Entropy as a stair: it rises by `rise` each `tread` ticks of idleness until the step `top`.

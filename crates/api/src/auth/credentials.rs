@@ -3,8 +3,7 @@
 use api_types::Secret;
 use db::bots::Credentials;
 
-use super::Asker;
-use crate::app::App;
+use super::{Asker, Passwords};
 use crate::error::ApiError;
 use crate::keys::{hex, sha256};
 
@@ -18,13 +17,13 @@ pub(crate) struct Issued {
 impl Issued {
     /// Draws 256 random bits for each, and hashes them; the key under the salt of the one `before` it.
     pub(crate) async fn draw(
-        app: &App,
+        passwords: &Passwords,
         asker: Asker,
         before: Option<&str>,
     ) -> Result<Issued, ApiError> {
         let (api_key, api_secret) = (random("ldk_")?, random("lds_")?);
         let stored = Credentials {
-            api_key_hash: app.passwords.hash(asker, &api_key, before).await?,
+            api_key_hash: passwords.hash(asker, &api_key, before).await?,
             api_secret_sha256: sha256(api_secret.as_bytes()),
         };
         Ok(Issued {

@@ -1,14 +1,12 @@
 //! Who may ask for new keys: an operator, or the bot whose keys they are.
 
-use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::http::header::HeaderMap;
 use api_types::AGENT_SECRET;
-use db::credentials::{Refused, SecretOwner, Standing};
-use futures_util::future::LocalBoxFuture;
+use db::credentials::{SecretOwner, Standing};
 use ledger_core::economy::Operator;
 
-use super::{MISSING, Tokens, WRONG, app, bearer, is_operators, named};
-use crate::error::ApiError;
+use super::{Auth, MISSING, WRONG, bearer, named};
+use crate::error::{ApiError, ApiResult};
 use crate::keys::sha256;
 
 /// An operator, or a bot with the credentials it came with. Those may be over: a bot whose rotation
@@ -42,37 +40,26 @@ impl KeyHolder {
     }
 }
 
-impl FromRequest for KeyHolder {
-    type Error = ApiError;
-    type Future = LocalBoxFuture<'static, Result<KeyHolder, ApiError>>;
-
-    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let req = req.clone();
-        Box::pin(async move { holder(&req).await })
-    }
-}
-
-async fn holder(req: &HttpRequest) -> Result<KeyHolder, ApiError> {
-    let app = app(req).ok_or_else(|| ApiError::Internal("no application data".to_owned()))?;
-    if let Some(token) = bearer(req.headers())? {
-        if is_operators(&app, token) {
-            return named(req.headers()).map(KeyHolder::Operator);
-        }
-        let Some(bearer) = app.secrets.now().tokens.verify(token) else {
-            // A bot's token that is over is no attempt on the operator's.
-            if !Tokens::is_of_their_form(token) {
-                app.refusals.note(Refused::Operator);
+impl Auth {
+    /// The operator, or the bot, that a request proves with credentials which may be over.
+    pub(super) async fn key_holder(&self, headers: &HeaderMap) -> ApiResult<KeyHolder> {
+        if let Some(token) = bearer(headers)? {
+            if self.is_operators(token) {
+                return named(headers).map(KeyHolder::Operator);
             }
-            return Err(WRONG);
-        };
-        return Ok(KeyHolder::Bot(SecretOwner {
-            bot: bearer.bot,
-            version: bearer.version,
-            standing: app.rotations.standing(bearer),
-        }));
+            let Some(bearer) = self.secrets.now().tokens.verify(token) else {
+                self.note_attempt(token);
+                return Err(WRONG);
+            };
+            return Ok(KeyHolder::Bot(SecretOwner {
+                bot: bearer.bot,
+                version: bearer.version,
+                standing: self.rotations.standing(bearer),
+            }));
+        }
+        let secret = headers.get(AGENT_SECRET).ok_or(MISSING)?;
+        let mut conn = self.database.get().await?;
+        let found = db::credentials::by_secret(&mut conn, &sha256(secret.as_bytes())).await?;
+        found.map(KeyHolder::Bot).ok_or(WRONG)
     }
-    let secret = req.headers().get(AGENT_SECRET).ok_or(MISSING)?;
-    let mut conn = app.database.get().await?;
-    let found = db::credentials::by_secret(&mut conn, &sha256(secret.as_bytes())).await?;
-    found.map(KeyHolder::Bot).ok_or(WRONG)
 }

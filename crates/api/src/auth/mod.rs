@@ -7,34 +7,35 @@ mod proven;
 mod queue;
 mod refusals;
 mod rotations;
-mod tokens;
+pub(crate) mod tokens;
 mod upkeep;
 
 use std::future::{Ready, ready};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
-use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use api_types::{AGENT_SECRET, OPERATOR};
 pub(crate) use credentials::Issued;
+use db::Database;
 use db::credentials::{Refused, Standing};
-use futures_util::future::LocalBoxFuture;
 pub(crate) use holder::KeyHolder;
 use ledger_core::economy::Operator;
 use ledger_core::{BotId, BotStatus, Refusal};
+use passwords::PasswordError;
 pub(crate) use passwords::{Hashes, Passwords, Proven};
 pub(crate) use queue::Asker;
 pub(crate) use refusals::Refusals;
 pub(crate) use rotations::Rotations;
 use subtle::{Choice, ConstantTimeEq as _};
-pub(crate) use tokens::{Bearer, Tokens};
-pub(crate) use upkeep::{alongside, learn};
+use tokens::Tokens;
+pub(crate) use upkeep::alongside;
 
-use crate::app::App;
 use crate::error::{ApiError, ApiResult};
 use crate::keys::{hex, sha256};
+use crate::secrets::SecretStore;
 
 /// Who an operator is when they do not say.
 const OPERATOR_DEFAULT: &str = "admin";
@@ -68,40 +69,33 @@ impl AuthenticatedBot {
     }
 }
 
-const MISSING: ApiError = ApiError::Unauthorized {
-    detail: "Send `Authorization: Bearer <token>` or `X-Agent-Secret: <api_secret>`.",
-};
-const WRONG: ApiError = ApiError::Unauthorized {
-    detail: "The secret is wrong, or the token is wrong or has expired: POST /auth/token gives a new one.",
-};
+const MISSING: ApiError = ApiError::Unauthorized(
+    "Send `Authorization: Bearer <token>` or `X-Agent-Secret: <api_secret>`.",
+);
+const WRONG: ApiError = ApiError::Unauthorized(
+    "The secret is wrong, or the token is wrong or has expired: POST /auth/token gives a new one.",
+);
 
-impl FromRequest for AuthenticatedBot {
-    type Error = ApiError;
-    type Future = LocalBoxFuture<'static, Result<AuthenticatedBot, ApiError>>;
+/// Whom an endpoint lets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    Anyone,
+    Bot,
+    Operator,
+    BotOrOperator,
+    /// A credential is asked for in some arenas only, and a WebSocket may bring it in its first message.
+    AnyoneOrBot,
+    /// The token for metrics is asked for in some arenas only.
+    AnyoneOrScraper,
+}
 
-    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let app = app(req);
-        let known = req.extensions().get::<Proof>().copied();
-        let proof = match (known, &app) {
-            (Some(proof), _) => Ok(proof),
-            (None, Some(app)) => offered(req.headers(), app),
-            (None, None) => Err(ApiError::Internal("no application data".to_owned())),
-        };
-        Box::pin(async move {
-            match (proof?, app) {
-                (Proof::Token(id), _) => Ok(AuthenticatedBot { id }),
-                (Proof::Secret(sha256), Some(app)) => {
-                    let mut conn = app.database.get().await?;
-                    let found = db::credentials::by_secret(&mut conn, &sha256).await?;
-                    found
-                        .filter(|owner| owner.standing != Standing::Ended)
-                        .map(|owner| AuthenticatedBot { id: owner.bot })
-                        .ok_or(WRONG)
-                }
-                (Proof::Secret(_), None) => Err(WRONG),
-            }
-        })
-    }
+/// What proves who asks, and what is remembered of it between requests.
+pub(crate) struct Auth {
+    database: Database,
+    secrets: Arc<SecretStore>,
+    pub(crate) passwords: Passwords,
+    pub(crate) rotations: Rotations,
+    pub(crate) refusals: Refusals,
 }
 
 #[derive(Clone, Copy)]
@@ -112,36 +106,141 @@ enum Proof {
     Secret([u8; 32]),
 }
 
-fn offered(headers: &HeaderMap, app: &App) -> Result<Proof, ApiError> {
-    if let Some(token) = bearer(headers)? {
-        return owner(app, token).map(Proof::Token).ok_or(WRONG);
+impl Auth {
+    pub(crate) async fn new(
+        database: &Database,
+        secrets: &Arc<SecretStore>,
+    ) -> Result<Auth, PasswordError> {
+        Ok(Auth {
+            database: database.clone(),
+            secrets: Arc::clone(secrets),
+            passwords: Passwords::new().await?,
+            rotations: Rotations::default(),
+            refusals: Refusals::default(),
+        })
     }
-    let secret = headers.get(AGENT_SECRET).ok_or(MISSING)?;
-    Ok(Proof::Secret(sha256(secret.as_bytes())))
-}
 
-/// The bot of a token that is good and was not rotated away.
-fn owner(app: &App, token: &str) -> Option<BotId> {
-    let bearer = app.secrets.now().tokens.verify(token)?;
-    (app.rotations.standing(bearer) != Standing::Ended).then_some(bearer.bot)
-}
+    /// Asks for the right that an endpoint declares, before its handler runs, and tells the handler who
+    /// it was. Streams and metrics ask by themselves whom the settings let in.
+    pub(crate) async fn admit(&self, req: &HttpRequest, who: Who) -> ApiResult<()> {
+        match who {
+            Who::Bot => tell(req, self.bot(req).await?),
+            Who::Operator => tell(req, self.operator(req.headers())?),
+            Who::BotOrOperator => tell(req, self.key_holder(req.headers()).await?),
+            Who::Anyone | Who::AnyoneOrBot | Who::AnyoneOrScraper => {}
+        }
+        Ok(())
+    }
 
-/// Whether a token is good for some bot.
-pub(crate) fn is_good(app: &App, token: &str) -> bool {
-    owner(app, token).is_some()
-}
+    /// The bot that a request proves.
+    pub(crate) async fn bot(&self, req: &HttpRequest) -> ApiResult<AuthenticatedBot> {
+        let known = req.extensions().get::<Proof>().copied();
+        let proof = match known {
+            Some(proof) => proof,
+            None => self.offered(req.headers())?,
+        };
+        let id = match proof {
+            Proof::Token(id) => id,
+            Proof::Secret(sha256) => {
+                let mut conn = self.database.get().await?;
+                let found = db::credentials::by_secret(&mut conn, &sha256).await?;
+                let owner = found.filter(|owner| owner.standing != Standing::Ended);
+                owner.ok_or(WRONG)?.bot
+            }
+        };
+        Ok(AuthenticatedBot { id })
+    }
 
-/// Whose requests these are to be counted as. A secret is yet to be looked up: eight bytes of its
-/// hash tell it from others, and nobody whose it is.
-pub(crate) fn counted_as(req: &ServiceRequest, app: &App) -> Option<String> {
-    let proof = offered(req.headers(), app).ok()?;
-    // Verified once a request.
-    req.extensions_mut().insert(proof);
-    match proof {
-        Proof::Token(id) => Some(format!("bot:{id}")),
-        Proof::Secret(sha256) => Some(format!("secret:{}", hex(&sha256[..8]))),
+    fn offered(&self, headers: &HeaderMap) -> Result<Proof, ApiError> {
+        if let Some(token) = bearer(headers)? {
+            return self.owner(token).map(Proof::Token).ok_or(WRONG);
+        }
+        let secret = headers.get(AGENT_SECRET).ok_or(MISSING)?;
+        Ok(Proof::Secret(sha256(secret.as_bytes())))
+    }
+
+    /// The bot of a token that is good and was not rotated away.
+    fn owner(&self, token: &str) -> Option<BotId> {
+        let bearer = self.secrets.now().tokens.verify(token)?;
+        (self.rotations.standing(bearer) != Standing::Ended).then_some(bearer.bot)
+    }
+
+    /// Whose requests these are to be counted as. A secret is yet to be looked up: eight bytes of its
+    /// hash tell it from others, and nobody whose it is.
+    pub(crate) fn counted_as(&self, req: &ServiceRequest) -> Option<String> {
+        let proof = self.offered(req.headers()).ok()?;
+        // Verified once a request.
+        req.extensions_mut().insert(proof);
+        match proof {
+            Proof::Token(id) => Some(format!("bot:{id}")),
+            Proof::Secret(sha256) => Some(format!("secret:{}", hex(&sha256[..8]))),
+        }
+    }
+
+    /// The operator that a request proves.
+    pub(crate) fn operator(&self, headers: &HeaderMap) -> ApiResult<AuthenticatedOperator> {
+        let denied =
+            ApiError::Unauthorized("Operators send `Authorization: Bearer <ADMIN_TOKEN>`.");
+        let Some(token) = bearer(headers)? else {
+            return Err(denied);
+        };
+        if !self.is_operators(token) {
+            self.refusals.note(Refused::Operator);
+            return Err(denied);
+        }
+        named(headers).map(AuthenticatedOperator)
+    }
+
+    fn is_operators(&self, token: &str) -> bool {
+        let given = sha256(token.as_bytes());
+        let secrets = self.secrets.now();
+        let mut is_one = Choice::from(0);
+        // All of them, so that the time tells nothing.
+        for known in &secrets.admin_tokens_sha256 {
+            is_one |= given.ct_eq(known);
+        }
+        is_one.into()
+    }
+
+    /// Whether a token that came in a message is a bot's or the operator's.
+    pub(crate) fn is_known(&self, token: &str) -> bool {
+        let known = self.is_operators(token) || self.owner(token).is_some();
+        if !known {
+            self.note_attempt(token);
+        }
+        known
+    }
+
+    /// A bot's token that is over is no attempt on the operator's.
+    fn note_attempt(&self, token: &str) {
+        if !Tokens::is_of_their_form(token) {
+            self.refusals.note(Refused::Operator);
+        }
     }
 }
+
+fn tell<T: 'static>(req: &HttpRequest, who: T) {
+    req.extensions_mut().insert(who);
+}
+
+/// Who was let in: a handler that wants to know must have a row that asks for it.
+macro_rules! told_by_admit {
+    ($($who:ty),*) => {$(
+        impl FromRequest for $who {
+            type Error = ApiError;
+            type Future = Ready<Result<$who, ApiError>>;
+
+            fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+                let told = req.extensions_mut().remove::<$who>();
+                ready(told.ok_or_else(|| {
+                    ApiError::Internal("the endpoint's row does not ask who this is".to_owned())
+                }))
+            }
+        }
+    )*};
+}
+
+told_by_admit!(AuthenticatedBot, AuthenticatedOperator, KeyHolder);
 
 /// The token of an `Authorization: Bearer` header, if there is such a header.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
@@ -160,10 +259,6 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     }
 }
 
-fn app(req: &HttpRequest) -> Option<Data<App>> {
-    req.app_data::<Data<App>>().cloned()
-}
-
 /// Somebody with the operator's token, under the name they gave.
 pub(crate) struct AuthenticatedOperator(pub(crate) Operator);
 
@@ -172,41 +267,6 @@ impl AuthenticatedOperator {
     pub(crate) fn scope(&self) -> String {
         format!("operator:{}", self.0)
     }
-}
-
-impl FromRequest for AuthenticatedOperator {
-    type Error = ApiError;
-    type Future = Ready<Result<AuthenticatedOperator, ApiError>>;
-
-    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(operator(req))
-    }
-}
-
-fn operator(req: &HttpRequest) -> Result<AuthenticatedOperator, ApiError> {
-    let app = app(req).ok_or_else(|| ApiError::Internal("no application data".to_owned()))?;
-    let denied = ApiError::Unauthorized {
-        detail: "Operators send `Authorization: Bearer <ADMIN_TOKEN>`.",
-    };
-    let Some(token) = bearer(req.headers())? else {
-        return Err(denied);
-    };
-    if !is_operators(&app, token) {
-        app.refusals.note(Refused::Operator);
-        return Err(denied);
-    }
-    named(req.headers()).map(AuthenticatedOperator)
-}
-
-pub(crate) fn is_operators(app: &App, token: &str) -> bool {
-    let given = sha256(token.as_bytes());
-    let secrets = app.secrets.now();
-    let mut is_one = Choice::from(0);
-    // All of them, so that the time tells nothing.
-    for known in &secrets.admin_tokens_sha256 {
-        is_one |= given.ct_eq(known);
-    }
-    is_one.into()
 }
 
 /// Who the operator says they are.

@@ -30,8 +30,7 @@ use redis::SharedRedis;
 pub use settings::ClientLimits;
 
 use crate::address::{Client, Proxies, counted_as};
-use crate::app::App;
-use crate::auth;
+use crate::auth::Auth;
 use crate::error::ApiError;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -49,16 +48,14 @@ pub(crate) struct Limiter {
     local: LocalLimits,
 }
 
-/// What a request is, as far as limits want to know.
+/// How a request is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
+pub(crate) enum Class {
     /// Costs nothing, and must be answered whatever happens.
     Free,
     /// Answered out of this process, or about Redis itself: counted here.
     Local,
     Read,
-    /// A GET that makes a ticket, which is in Redis.
-    Ticket,
     /// Good for nothing without a ticket, and whoever made that was counted in Redis: counted here,
     /// because a wager must not wait for Redis twice.
     Action,
@@ -69,39 +66,23 @@ enum Class {
 }
 
 impl Class {
-    /// `path` is the decoded one that routes are matched by: `/auth/%74oken` is a login, too.
-    fn of(method: &Method, path: &str) -> Class {
-        let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-        let in_memory = ["/openapi.json", "/docs", "/problems/"];
-        match path {
-            "/health" if reads => Class::Free,
-            "/ready" if reads => Class::Local,
-            "/arena/observation" => Class::Ticket,
-            "/arena/action" if *method == Method::POST => Class::Action,
-            "/auth/token" if *method == Method::POST => Class::Login,
-            // It hashes like a login, and would else keep everybody's logins waiting.
-            path if *method == Method::POST && is_rotation(path) => Class::Login,
-            "/bots" if *method == Method::POST => Class::Registration,
-            path if reads && in_memory.iter().any(|start| path.starts_with(start)) => Class::Local,
-            _ if reads => Class::Read,
+    /// What a method says; endpoints may say otherwise.
+    pub(crate) fn of(method: &Method) -> Class {
+        match *method {
+            Method::GET => Class::Read,
             _ => Class::Write,
         }
     }
 }
 
-fn is_rotation(path: &str) -> bool {
-    path.strip_prefix("/bots/")
-        .is_some_and(|rest| rest.ends_with("/keys"))
-}
-
 /// Where a client stands, for its answer's headers.
 #[derive(Default)]
-pub(crate) struct Standing {
+pub(crate) struct Allowance {
     policies: String,
     now: String,
 }
 
-impl Standing {
+impl Allowance {
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         for (name, text) in [(RATE_LIMIT_POLICY, &self.policies), (RATE_LIMIT, &self.now)] {
             if let Ok(value) = HeaderValue::from_str(text)
@@ -112,7 +93,7 @@ impl Standing {
         }
     }
 
-    fn of(counted: &[Counted], verdict: Verdict) -> Standing {
+    fn of(counted: &[Counted], verdict: Verdict) -> Allowance {
         let (at, remaining, until) = match verdict {
             Verdict::Admitted {
                 tightest,
@@ -127,7 +108,7 @@ impl Standing {
         };
         let policies: Vec<_> = counted.iter().map(policy).collect();
         let name = counted.get(at).map_or("", |it| it.policy);
-        Standing {
+        Allowance {
             policies: policies.join(", "),
             now: format!("\"{name}\";r={remaining};t={}", seconds(until)),
         }
@@ -135,15 +116,15 @@ impl Standing {
 }
 
 /// A refusal with what its answer's headers say.
-pub(crate) struct Refused {
+pub(crate) struct OverLimit {
     pub(crate) error: ApiError,
-    pub(crate) standing: Standing,
+    pub(crate) allowance: Allowance,
 }
 
-impl Refused {
+impl OverLimit {
     /// The error, for a handler to answer; the headers of that answer are told of the limit.
     pub(crate) fn told(self, req: &HttpRequest) -> ApiError {
-        req.extensions_mut().insert(self.standing);
+        req.extensions_mut().insert(self.allowance);
         self.error
     }
 }
@@ -171,16 +152,20 @@ impl Limiter {
     }
 
     /// Finds out who asks, and whether they may.
-    pub(crate) async fn pass(&self, req: &ServiceRequest, app: &App) -> Result<Standing, Refused> {
+    pub(crate) async fn pass(
+        &self,
+        req: &ServiceRequest,
+        class: Class,
+        auth: &Auth,
+    ) -> Result<Allowance, OverLimit> {
         let Some(peer) = req.peer_addr() else {
-            return Ok(Standing::default());
+            return Ok(Allowance::default());
         };
         let address = self.proxies.client(peer.ip(), req.headers());
         req.extensions_mut().insert(Client(address));
-        let class = Class::of(req.method(), req.match_info().as_str());
-        let counted = self.counted(class, address, req, app);
+        let counted = self.counted(class, address, req, auth);
         if counted.is_empty() {
-            return Ok(Standing::default());
+            return Ok(Allowance::default());
         }
         let here = || {
             let uses: Vec<_> = counted.iter().map(Counted::once).collect();
@@ -205,9 +190,9 @@ impl Limiter {
         &self,
         address: Option<IpAddr>,
         bot: &str,
-    ) -> Result<Standing, Refused> {
+    ) -> Result<Allowance, OverLimit> {
         let Some((rate, address)) = self.limits.logins_per_bot.zip(address) else {
-            return Ok(Standing::default());
+            return Ok(Allowance::default());
         };
         let counted: Arc<[Counted]> = Arc::new([Counted {
             policy: "logins-per-bot",
@@ -241,7 +226,7 @@ impl Limiter {
         class: Class,
         address: IpAddr,
         req: &ServiceRequest,
-        app: &App,
+        auth: &Auth,
     ) -> Arc<[Counted]> {
         if class == Class::Free {
             return Arc::default();
@@ -250,7 +235,7 @@ impl Limiter {
         let credential = match class {
             Class::Local | Class::Login | Class::Registration => None,
             _ => self.limits.credential.and_then(|rate| {
-                let whose = auth::counted_as(req, app)?;
+                let whose = auth.counted_as(req)?;
                 Some(("credential", whose, rate))
             }),
         };
@@ -289,13 +274,13 @@ impl Counted {
     }
 }
 
-fn judge(counted: &[Counted], verdict: Option<Verdict>) -> Result<Standing, Refused> {
+fn judge(counted: &[Counted], verdict: Option<Verdict>) -> Result<Allowance, OverLimit> {
     let Some(verdict) = verdict else {
-        return Ok(Standing::default());
+        return Ok(Allowance::default());
     };
-    let standing = Standing::of(counted, verdict);
+    let allowance = Allowance::of(counted, verdict);
     let Verdict::Refused { by, retry_after } = verdict else {
-        return Ok(standing);
+        return Ok(allowance);
     };
     let detail = match counted.get(by).map_or("", |it| it.policy) {
         "credential" => "This bot sends too many requests. Wait as long as Retry-After says.",
@@ -308,13 +293,13 @@ fn judge(counted: &[Counted], verdict: Option<Verdict>) -> Result<Standing, Refu
         detail,
         retry_after_seconds: seconds(retry_after),
     };
-    Err(Refused { error, standing })
+    Err(OverLimit { error, allowance })
 }
 
-fn unavailable() -> Refused {
-    Refused {
+fn unavailable() -> OverLimit {
+    OverLimit {
         error: ApiError::Unavailable("Redis cannot count this request".to_owned()),
-        standing: Standing::default(),
+        allowance: Allowance::default(),
     }
 }
 
@@ -327,27 +312,6 @@ fn seconds(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn everything_that_is_no_read_is_refused_when_nobody_can_count() {
-        for (method, path, class) in [
-            (Method::GET, "/health", Class::Free),
-            (Method::GET, "/ready", Class::Local),
-            (Method::GET, "/docs", Class::Local),
-            (Method::HEAD, "/problems/not-found", Class::Local),
-            (Method::GET, "/bots", Class::Read),
-            (Method::GET, "/arena/observation", Class::Ticket),
-            (Method::POST, "/arena/action", Class::Action),
-            (Method::POST, "/auth/token", Class::Login),
-            (Method::POST, "/bots", Class::Registration),
-            (Method::POST, "/markets/bets", Class::Write),
-            (Method::DELETE, "/bots/7", Class::Write),
-            (Method::POST, "/docs", Class::Write),
-            (Method::POST, "/health", Class::Write),
-        ] {
-            assert_eq!(Class::of(&method, path), class, "{method} {path}");
-        }
-    }
 
     #[test]
     fn a_wait_is_rounded_up() {

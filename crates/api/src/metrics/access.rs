@@ -16,7 +16,6 @@ use subtle::ConstantTimeEq as _;
 
 use crate::address::{Networks, Proxies};
 use crate::auth;
-use crate::config::METRICS_TOKEN_MIN_CHARS;
 use crate::error::ApiError;
 use crate::keys::sha256;
 
@@ -30,6 +29,7 @@ const TRACES: [&str; 7] = [
     "true-client-ip",
     "cf-connecting-ip",
 ];
+const TOKEN_MIN_CHARS: usize = 24;
 const X_FORWARDED: &str = "x-forwarded-";
 
 /// Who may read metrics.
@@ -45,7 +45,7 @@ impl MetricsAccess {
     pub(crate) fn read(reader: &mut Reader<'_>) -> MetricsAccess {
         MetricsAccess {
             operators: reader.or("OPERATOR_NETWORKS", Networks::loopback()),
-            token: reader.optional_secret("METRICS_TOKEN", METRICS_TOKEN_MIN_CHARS),
+            token: reader.optional_secret("METRICS_TOKEN", TOKEN_MIN_CHARS),
         }
     }
 
@@ -71,7 +71,7 @@ impl MetricsAccess {
         version: Version,
         headers: &HeaderMap,
     ) -> Result<(), ApiError> {
-        let refused = |detail| Err(ApiError::Forbidden { detail });
+        let refused = |detail| Err(ApiError::Forbidden(detail));
         let Some(peer) = peer else {
             return refused("Metrics are for the operator's network (OPERATOR_NETWORKS).");
         };
@@ -102,9 +102,9 @@ fn shown(token: &SecretString, headers: &HeaderMap) -> Result<(), ApiError> {
     if sha256(given.as_bytes()).ct_eq(&expected).into() {
         Ok(())
     } else {
-        Err(ApiError::Unauthorized {
-            detail: "Metrics are for who sends `Authorization: Bearer <METRICS_TOKEN>`.",
-        })
+        Err(ApiError::Unauthorized(
+            "Metrics are for who sends `Authorization: Bearer <METRICS_TOKEN>`.",
+        ))
     }
 }
 
@@ -275,7 +275,7 @@ mod tests {
             200
         );
         let nowhere = local.admit(&declared, None, Version::HTTP_11, &HeaderMap::new());
-        assert!(matches!(nowhere, Err(ApiError::Forbidden { .. })));
+        assert!(matches!(nowhere, Err(ApiError::Forbidden(_))));
     }
 
     #[test]

@@ -11,30 +11,30 @@ const OBSERVATION: &str = "8392b9c6-c079-48c9-a6c1-ad6b48959dec";
 const AT: &str = "2026-11-24T00:47:03.662057Z";
 const LATER: &str = "2026-11-24T00:52:03.662057Z";
 
-pub(super) fn page(item: Value) -> Value {
+pub(crate) fn page(item: Value) -> Value {
     json!({ "items": [item], "next_cursor": "0400000000000000078d3f0c1a2b3c4d5e" })
 }
 
-pub(super) fn token_request() -> Value {
+pub(crate) fn token_request() -> Value {
     json!({ "handle": BOT, "api_key": "ldk_…" })
 }
 
-pub(super) fn token() -> Value {
+pub(crate) fn token() -> Value {
     json!({ "access_token": "eyJ0eXAiOiJKV1Qi…", "token_type": "bearer", "expires_in": 1800 })
 }
 
-pub(super) fn registration() -> Value {
+pub(crate) fn registration() -> Value {
     json!({
         "id": 11, "handle": BOT, "status": "ALIVE", "balance": "1000.00000000",
         "api_key": "ldk_…", "api_secret": "lds_…", "created_at": AT,
     })
 }
 
-pub(super) fn rotated_keys() -> Value {
+pub(crate) fn rotated_keys() -> Value {
     json!({ "id": 11, "api_key": "ldk_…", "api_secret": "lds_…", "old_valid_until": AT })
 }
 
-pub(super) fn bot() -> Value {
+pub(crate) fn bot() -> Value {
     json!({
         "id": 11, "handle": BOT, "status": "ALIVE", "balance": "995.00000000",
         "shadow_balance": "993.00000000", "idle_streak": 0, "hosted": false, "created_at": AT,
@@ -42,18 +42,18 @@ pub(super) fn bot() -> Value {
     })
 }
 
-pub(super) fn pause() -> Value {
+pub(crate) fn pause() -> Value {
     json!({ "since": AT, "reason": "we look into a wrong price" })
 }
 
-pub(super) fn audit_entry() -> Value {
+pub(crate) fn audit_entry() -> Value {
     json!({
         "id": 31, "at": AT, "actor": "ada", "action": "PAUSE_ARENA", "bot_id": null,
         "detail": { "reason": "we look into a wrong price" },
     })
 }
 
-pub(super) fn my_profile() -> Value {
+pub(crate) fn my_profile() -> Value {
     let mut profile = bot();
     profile["open_positions"] = json!([prediction()]);
     profile["open_bets"] = json!([bet()]);
@@ -64,7 +64,7 @@ pub(super) fn my_profile() -> Value {
     profile
 }
 
-pub(super) fn observation() -> Value {
+pub(crate) fn observation() -> Value {
     json!({
         "observation_id": OBSERVATION, "server_time": AT, "valid_until": "2026-11-24T00:47:08.662057Z",
         "price_snapshot": "67187.33589366", "price_source": "coingecko", "price_at": AT,
@@ -72,7 +72,7 @@ pub(super) fn observation() -> Value {
     })
 }
 
-pub(super) fn actions() -> Vec<(&'static str, Value)> {
+pub(crate) fn actions() -> Vec<(&'static str, Value)> {
     vec![
         (
             "a wager",
@@ -90,7 +90,7 @@ pub(super) fn actions() -> Vec<(&'static str, Value)> {
     ]
 }
 
-pub(super) fn acceptance() -> Value {
+pub(crate) fn acceptance() -> Value {
     json!({ "status": "ACCEPTED", "action_id": 25, "prediction_id": 8, "new_balance": "995.00000000" })
 }
 
@@ -101,15 +101,15 @@ fn usage() -> Value {
     })
 }
 
-pub(super) fn usage_report() -> Value {
+pub(crate) fn usage_report() -> Value {
     json!({ "usage": usage(), "note": "reading the news" })
 }
 
-pub(super) fn usage_receipt() -> Value {
+pub(crate) fn usage_receipt() -> Value {
     json!({ "action_id": 26, "cost_usd": "0.00046000", "reported_usd": "0.00050000" })
 }
 
-pub(super) fn prediction() -> Value {
+pub(crate) fn prediction() -> Value {
     json!({
         "id": 8, "bot_id": 11, "direction": "UP", "wager_amount": "5.00000000", "confidence": "0.60000000",
         "start_price": "67187.33589366", "price_source": "coingecko", "status": "OPEN", "settles_at": LATER,
@@ -118,28 +118,28 @@ pub(super) fn prediction() -> Value {
     })
 }
 
-pub(super) fn price() -> Value {
+pub(crate) fn price() -> Value {
     json!({
         "id": 7, "price": "67187.33589366", "source": "coingecko", "provider_at": AT, "sampled_at": AT,
         "from_history": false,
     })
 }
 
-pub(super) fn tick() -> Value {
+pub(crate) fn tick() -> Value {
     json!({
         "number": 7, "mode": "observe", "started_at": AT, "closed_at": AT, "bots": 40,
         "fees": "20.00000000", "liquidated": 0, "failed": 0,
     })
 }
 
-pub(super) fn history() -> Value {
+pub(crate) fn history() -> Value {
     let point = json!({
         "tick": 7, "at": AT, "balance": "999.00000000", "shadow_balance": "997.00000000", "idle_streak": 2,
     });
     json!({ "bot_id": 11, "handle": BOT, "items": [point] })
 }
 
-pub(super) fn post() -> Value {
+pub(crate) fn post() -> Value {
     json!({
         "id": 7, "bot_id": 11, "handle": BOT, "kind": "WAGER",
         "content": "Wagers 5.00 on UP at 60 % — a hunch", "reference": format!("OBS:{OBSERVATION}"),
@@ -147,7 +147,7 @@ pub(super) fn post() -> Value {
     })
 }
 
-pub(super) fn ledger_entry() -> Value {
+pub(crate) fn ledger_entry() -> Value {
     json!({
         "bot_id": 1, "sequence": 2, "entry_type": "WAGER", "amount": "-50.00000000",
         "balance_after": "950.00000000", "reference": "OBS:06ce4af6-4f10-4914-bfa9-e2d9f9a79274",
@@ -157,14 +157,14 @@ pub(super) fn ledger_entry() -> Value {
     })
 }
 
-pub(super) fn verification() -> Value {
+pub(crate) fn verification() -> Value {
     json!({
         "bot_id": 1, "entries": 2, "length": 2, "complete": true, "valid": true, "first_fault": null,
         "head_hash": "2684fdc86e73b3e38459e1ceccf6ed139b95a7f65f312785188e58d1730fe90a",
     })
 }
 
-pub(super) fn market() -> Value {
+pub(crate) fn market() -> Value {
     json!({
         "id": MARKET, "source": "WEATHER",
         "description": "Will the temperature in Berlin (52.52, 13.41) be above 21 °C at 2026-11-24 19:30:00 UTC?",
@@ -178,7 +178,7 @@ pub(super) fn market() -> Value {
     })
 }
 
-pub(super) fn market_requests() -> Vec<(&'static str, Value)> {
+pub(crate) fn market_requests() -> Vec<(&'static str, Value)> {
     let deadline = "2026-11-24T19:30:00Z";
     vec![
         (
@@ -207,7 +207,7 @@ pub(super) fn market_requests() -> Vec<(&'static str, Value)> {
     ]
 }
 
-pub(super) fn bet() -> Value {
+pub(crate) fn bet() -> Value {
     json!({
         "id": 4, "market_id": MARKET, "bot_id": 11, "side": "YES", "stake": "5.00000000",
         "confidence": "0.70000000", "status": "OPEN", "payout": null, "brier": null,
@@ -215,7 +215,7 @@ pub(super) fn bet() -> Value {
     })
 }
 
-pub(super) fn evidence() -> Value {
+pub(crate) fn evidence() -> Value {
     json!({
         "id": 12, "url": "https://api.github.com/repos/rust-lang/rust", "fetched_at": AT, "status": 200,
         "sha256": "ab".repeat(32), "body": "{\"full_name\": \"rust-lang/rust\"", "bytes": 6762,
@@ -223,33 +223,33 @@ pub(super) fn evidence() -> Value {
     })
 }
 
-pub(super) fn bet_request() -> Value {
+pub(crate) fn bet_request() -> Value {
     json!({ "side": "YES", "stake": "5.00", "confidence": "0.70", "reasoning": "it is sunny" })
 }
 
-pub(super) fn bets_request() -> Value {
+pub(crate) fn bets_request() -> Value {
     json!({ "bets": [{ "market_id": MARKET, "side": "YES", "stake": "5.00", "confidence": "0.70" }] })
 }
 
-pub(super) fn bets_placed() -> Value {
+pub(crate) fn bets_placed() -> Value {
     json!({ "action_id": 31, "bets": [bet()], "new_balance": "990.00000000" })
 }
 
-pub(super) fn answer_request() -> Value {
+pub(crate) fn answer_request() -> Value {
     json!({ "answer": "1040387", "used_lookup": true, "confidence": "0.95" })
 }
 
-pub(super) fn answer_judged() -> Value {
+pub(crate) fn answer_judged() -> Value {
     json!({ "action_id": 32, "result": "CORRECT", "payout": "11.00000000", "new_balance": "999.50000000" })
 }
 
-pub(super) fn dry_run() -> Value {
+pub(crate) fn dry_run() -> Value {
     json!({
         "dry_run": true, "would": "ACCEPT", "cost": "5.00000000", "balance_after": "990.00000000", "refusal": null,
     })
 }
 
-pub(super) fn standings() -> Value {
+pub(crate) fn standings() -> Value {
     json!({
         "items": [{
             "rank": 1, "bot_id": 11, "handle": BOT, "status": "ALIVE", "wealth": "1005.00000000",
@@ -261,7 +261,7 @@ pub(super) fn standings() -> Value {
     })
 }
 
-pub(super) fn economy() -> Value {
+pub(crate) fn economy() -> Value {
     json!({
         "mode": "observe", "tick": 42, "tick_rate_seconds": 10, "bots": { "alive": 11, "dead": 0 },
         "supply": {
@@ -275,12 +275,12 @@ pub(super) fn economy() -> Value {
     })
 }
 
-pub(super) fn kept_rules() -> Value {
+pub(crate) fn kept_rules() -> Value {
     let rules = EconomyRules::default();
     json!({ "digest": rules.digest(), "rules": rules.canonical(), "first_used_at": AT })
 }
 
-pub(super) fn insights() -> Value {
+pub(crate) fn insights() -> Value {
     json!({
         "bot_id": 11, "handle": BOT, "status": "ALIVE", "mode": "observe", "balance": "995.00000000",
         "shadow_balance": "993.00000000",
@@ -308,14 +308,14 @@ pub(super) fn insights() -> Value {
     })
 }
 
-pub(super) fn ready() -> Value {
+pub(crate) fn ready() -> Value {
     json!({ "status": "ready", "checks": [
         { "name": "postgres", "state": "ok" }, { "name": "schema", "state": "ok" },
         { "name": "redis", "state": "ok" }, { "name": "price", "state": "ok" },
     ]})
 }
 
-pub(super) fn not_ready() -> Value {
+pub(crate) fn not_ready() -> Value {
     json!({ "status": "unavailable", "checks": [
         { "name": "postgres", "state": "failed", "detail": "Postgres does not answer; see the log" },
         { "name": "schema", "state": "failed", "detail": "cannot be looked at" },

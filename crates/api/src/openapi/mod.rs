@@ -1,28 +1,20 @@
 //! The contract as an OpenAPI 3.1 document.
 //!
 //! Shapes come from the types that are really read and written ([`schemas`]); what can go wrong
-//! comes from [`ProblemKind`](api_types::ProblemKind); [`operations`] says which operation takes and answers what.
-//! Tests hold the table of operations against the routes, the examples against the types, and the
-//! committed `docs/openapi.json` against all of it.
+//! comes from [`ProblemKind`](api_types::ProblemKind); what an operation takes and answers comes from its row in
+//! the table of endpoints. Tests hold the examples against the types, and the committed `docs/openapi.json`
+//! against all of it.
 
-mod examples;
-mod operations;
+pub(crate) mod examples;
 mod parts;
-mod queries;
 mod schemas;
 mod words;
 
-use std::sync::LazyLock;
-
-use actix_web::web::Bytes;
 use serde_json::{Map, Value, json};
 
-use operations::{Operation, Who};
-
-pub(crate) use queries::takes_query;
-
-/// The document as it is served, rendered once.
-pub(crate) static RENDERED: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(document().to_string()));
+use crate::auth::Who;
+use crate::endpoint::Endpoint;
+pub(crate) use parts::queries;
 
 const ABOUT: &str = "An economy for autonomous agents: each bot has a wallet with a hash-chained \
     ledger, time costs money, and bots wager and bet on what the outside world will do.\n\n\
@@ -31,15 +23,42 @@ const ABOUT: &str = "An economy for autonomous agents: each bot has a wallet wit
     it. Unknown fields and query parameters are refused. Every POST and DELETE takes an `Idempotency-Key`: repeated under it, a \
     request has its effects once and gets the same answer for 24 hours.";
 
-/// The whole document.
-pub(crate) fn document() -> Value {
+const TAGS: [(&str, &str); 8] = [
+    (
+        "agents",
+        "What an agent does: look, wager, answer for its costs.",
+    ),
+    (
+        "markets",
+        "Questions about the outside world, and bets on them.",
+    ),
+    ("bots", "Who is there, and how they come and go."),
+    ("ledger", "Every unit, with all that its hash covers."),
+    ("arena", "Figures in force, prices, standings, the feed."),
+    ("streams", "The same as it happens."),
+    (
+        "operators",
+        "What only the operator may do; each act leaves an audit row.",
+    ),
+    ("service", "Whether all is well, and what an error means."),
+];
+
+/// The whole document of this build.
+#[cfg(test)]
+fn whole() -> Value {
+    document(crate::routes::endpoints().iter())
+}
+
+/// The document of these endpoints.
+pub(crate) fn document<'a>(endpoints: impl Iterator<Item = &'a Endpoint>) -> Value {
     let mut paths: Map<String, Value> = Map::new();
-    for operation in operations::all() {
+    for endpoint in endpoints.filter(|endpoint| endpoint.is_in_contract()) {
         let item = paths
-            .entry(operation.path)
+            .entry(endpoint.path)
             .or_insert_with(|| Value::Object(Map::new()));
         if let Value::Object(item) = item {
-            item.insert(operation.method.to_owned(), render(&operation));
+            let method = endpoint.method.as_str().to_ascii_lowercase();
+            item.insert(method, render(endpoint));
         }
     }
     let mut document = json!({
@@ -51,7 +70,7 @@ pub(crate) fn document() -> Value {
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "servers": [{ "url": "/", "description": "the arena that serves this document" }],
-        "tags": operations::TAGS.map(|(name, description)| json!({ "name": name, "description": description })),
+        "tags": TAGS.map(|(name, description)| json!({ "name": name, "description": description })),
         "paths": paths,
         "components": {
             "schemas": schemas::all(),
@@ -65,23 +84,23 @@ pub(crate) fn document() -> Value {
     document
 }
 
-fn render(operation: &Operation) -> Value {
+fn render(endpoint: &Endpoint) -> Value {
     let mut rendered = json!({
-        "operationId": operation.id,
-        "tags": [operation.tag],
-        "summary": operation.summary,
-        "responses": responses(operation),
-        "security": security(operation.who),
+        "operationId": endpoint.id,
+        "tags": [endpoint.tag],
+        "summary": endpoint.summary,
+        "responses": responses(endpoint),
+        "security": security(endpoint.who),
     });
     let mut put = |name: &str, value: Value| {
         if let Value::Object(members) = &mut rendered {
             members.insert(name.to_owned(), value);
         }
     };
-    if !operation.description.is_empty() {
-        put("description", json!(operation.description));
+    if !endpoint.description.is_empty() {
+        put("description", json!(endpoint.description));
     }
-    let parameters: Vec<Value> = operation
+    let parameters: Vec<Value> = endpoint
         .parameters
         .iter()
         .map(|name| parts::parameter_ref(name))
@@ -89,7 +108,7 @@ fn render(operation: &Operation) -> Value {
     if !parameters.is_empty() {
         put("parameters", Value::Array(parameters));
     }
-    if let Some(body) = &operation.body {
+    if let Some(body) = &endpoint.body {
         put(
             "requestBody",
             json!({
@@ -105,14 +124,14 @@ fn render(operation: &Operation) -> Value {
     rendered
 }
 
-fn responses(operation: &Operation) -> Value {
+fn responses(endpoint: &Endpoint) -> Value {
     let mut responses = Map::new();
-    for answer in &operation.answers {
+    for answer in &endpoint.answers {
         let mut response = json!({
             "description": answer.about,
-            "headers": parts::answer_headers(operation, answer),
+            "headers": parts::answer_headers(endpoint, answer),
         });
-        if let (Some(content), Value::Object(members)) = (answer.content(), &mut response) {
+        if let (Some(content), Value::Object(members)) = (parts::content(answer), &mut response) {
             members.insert("content".to_owned(), content);
             if !answer.links.is_empty() {
                 members.insert(
@@ -123,10 +142,10 @@ fn responses(operation: &Operation) -> Value {
         }
         responses.insert(answer.status.to_string(), response);
     }
-    for (status, kinds) in operation.problems_by_status() {
+    for (status, kinds) in endpoint.problems_by_status() {
         responses
             .entry(status.to_string())
-            .or_insert_with(|| parts::problem_response(status, &kinds, operation));
+            .or_insert_with(|| parts::problem_response(status, &kinds, endpoint));
     }
     Value::Object(responses)
 }
@@ -147,57 +166,16 @@ fn security(who: Who) -> Value {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
     use std::path::Path;
 
     use ledger_core::EventKind;
 
     use super::*;
 
-    /// The methods of each path, as the table of routes has them; HEAD is GET without a body.
-    fn routed() -> BTreeMap<String, BTreeSet<String>> {
-        let source = include_str!("../routes/mod.rs");
-        let (_, table) = source.split_once("pub(crate) fn all(").unwrap();
-        let (table, _) = table.split_once("default_service").unwrap();
-        let one_line = table.split_whitespace().collect::<Vec<_>>().join(" ");
-        let mut routed = BTreeMap::new();
-        for call in one_line.split("path(\"").skip(1) {
-            let (pattern, rest) = call.split_once("\", ").unwrap();
-            let (allow, _) = rest.split_once(')').unwrap();
-            let allow = if allow == "READ" { "GET" } else { allow };
-            let methods = allow.trim_matches('"').split(", ");
-            let methods = methods.filter(|method| *method != "HEAD");
-            routed.insert(pattern.to_owned(), methods.map(str::to_lowercase).collect());
-        }
-        routed
-    }
-
-    #[test]
-    fn every_route_is_described_and_nothing_else_is() {
-        let mut routed = routed();
-        assert!(routed.len() > 20, "the table of routes was not understood");
-        // Pages for people, not for clients.
-        routed.retain(|path, _| {
-            path != "/" && !path.starts_with("/docs") && !path.starts_with("/web/")
-        });
-        let document = document();
-        let described: BTreeMap<String, BTreeSet<String>> = document["paths"]
-            .as_object()
-            .unwrap()
-            .iter()
-            .map(|(path, item)| {
-                (
-                    path.clone(),
-                    item.as_object().unwrap().keys().cloned().collect(),
-                )
-            })
-            .collect();
-        assert_eq!(described, routed);
-    }
-
     #[test]
     fn what_has_effects_takes_an_idempotency_key_and_says_so_when_it_repeats_an_answer() {
-        let document = document();
+        let document = whole();
         let mut kept = 0;
         for (path, item) in document["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
@@ -239,7 +217,7 @@ mod tests {
 
     #[test]
     fn every_reference_leads_somewhere_and_every_id_is_its_own() {
-        let document = document();
+        let document = whole();
         let mut references = Vec::new();
         names(&document, &mut references);
         assert!(!references.is_empty());
@@ -247,7 +225,8 @@ mod tests {
             let pointer = reference.strip_prefix('#').unwrap();
             assert!(document.pointer(pointer).is_some(), "{reference}");
         }
-        let all = operations::all();
+        let mut all = crate::routes::endpoints();
+        all.retain(Endpoint::is_in_contract);
         let ids: BTreeSet<&str> = all.iter().map(|operation| operation.id).collect();
         assert_eq!(ids.len(), all.len());
         for answer in all.iter().flat_map(|operation| &operation.answers) {
@@ -268,7 +247,7 @@ mod tests {
 
     #[test]
     fn no_operation_lists_a_parameter_twice() {
-        let document = document();
+        let document = whole();
         for (path, item) in document["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
                 let listed = operation["parameters"].as_array();
@@ -287,7 +266,7 @@ mod tests {
 
     #[test]
     fn what_takes_a_dry_run_says_so() {
-        let dry: BTreeSet<&str> = operations::all()
+        let dry: BTreeSet<&str> = crate::routes::endpoints()
             .iter()
             .filter(|operation| operation.parameters.contains(&"dryRun"))
             .map(|operation| operation.id)
@@ -299,7 +278,7 @@ mod tests {
     /// members a type of a name that nobody chose.
     #[test]
     fn every_shape_has_a_name_that_a_type_can_have() {
-        let document = document();
+        let document = whole();
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let mut names = BTreeSet::new();
         for (name, schema) in schemas {
@@ -333,7 +312,7 @@ mod tests {
     /// A generated client reads by it which of the shapes came.
     #[test]
     fn every_choice_of_requests_and_events_is_decided_by_a_constant() {
-        let document = document();
+        let document = whole();
         let schemas = &document["components"]["schemas"];
         for (name, field, count) in [
             ("Event", "kind", EventKind::ALL.len()),
@@ -367,7 +346,7 @@ mod tests {
     )]
     fn the_committed_copy_is_current() {
         let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/openapi.json");
-        let current = serde_json::to_string_pretty(&document()).unwrap() + "\n";
+        let current = serde_json::to_string_pretty(&whole()).unwrap() + "\n";
         if std::env::var_os("UPDATE_OPENAPI").is_some() {
             std::fs::write(&place, &current).unwrap();
         }

@@ -8,7 +8,8 @@ use api_types::{
 };
 use serde_json::{Map, Value, json};
 
-use super::operations::{Answer, Operation};
+use crate::endpoint::{Answer, Endpoint, Keeps};
+use crate::limits::Class;
 
 pub(super) fn schema_ref(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
@@ -108,6 +109,20 @@ pub(super) fn parameters() -> Value {
     })
 }
 
+/// The names of the query parameters that an endpoint takes.
+pub(crate) fn queries(endpoint: &Endpoint) -> Vec<String> {
+    let all = parameters();
+    let in_query = |name: &&'static str| {
+        let parameter = &all[*name];
+        let is_one = parameter["in"] == "query";
+        parameter["name"]
+            .as_str()
+            .filter(|_| is_one)
+            .map(str::to_owned)
+    };
+    endpoint.parameters.iter().filter_map(in_query).collect()
+}
+
 pub(super) fn headers() -> Value {
     json!({
         REQUEST_ID: {
@@ -161,22 +176,42 @@ fn named(names: &[&str]) -> Map<String, Value> {
         .collect()
 }
 
-pub(super) fn answer_headers(operation: &Operation, answer: &Answer) -> Value {
+fn shape(answer: &Answer) -> Value {
+    match answer.schema {
+        // Any bytes: what strangers wrote may be JSON as well.
+        None if answer.media_type == "application/octet-stream" => json!({}),
+        None => json!({ "type": "string" }),
+        Some(name) if answer.or_dry_run => {
+            json!({ "oneOf": [schema_ref(name), schema_ref("DryRun")] })
+        }
+        Some(name) => schema_ref(name),
+    }
+}
+
+pub(super) fn content(answer: &Answer) -> Option<Value> {
+    let mut media = json!({ "schema": shape(answer) });
+    if let (Some(example), Value::Object(members)) = (&answer.example, &mut media) {
+        members.insert("example".to_owned(), example.clone());
+    }
+    (!answer.media_type.is_empty()).then(|| json!({ (answer.media_type): media }))
+}
+
+pub(super) fn answer_headers(endpoint: &Endpoint, answer: &Answer) -> Value {
     let mut names = vec![REQUEST_ID];
-    if operation.is_limited {
+    if endpoint.class != Class::Free {
         names.extend(["RateLimit-Policy", "RateLimit"]);
     }
     if answer.status == 201 && answer.has_location {
         names.push("Location");
     }
-    if operation.is_kept() && answer.status < 300 {
+    if endpoint.keeps != Keeps::Nothing && answer.status < 300 {
         names.push(IDEMPOTENCY_REPLAYED);
     }
     Value::Object(named(&names))
 }
 
 /// All that is answered under one status, each problem with an example of its own.
-pub(super) fn problem_response(status: u16, kinds: &[ProblemKind], operation: &Operation) -> Value {
+pub(super) fn problem_response(status: u16, kinds: &[ProblemKind], endpoint: &Endpoint) -> Value {
     let about: Vec<String> = kinds
         .iter()
         .map(|kind| format!("`{}`: {}.", kind.path(), kind.facts().title))
@@ -196,7 +231,7 @@ pub(super) fn problem_response(status: u16, kinds: &[ProblemKind], operation: &O
         429 | 503 => names.push("Retry-After"),
         _ => {}
     }
-    if operation.is_limited {
+    if endpoint.class != Class::Free {
         names.extend(["RateLimit-Policy", "RateLimit"]);
     }
     json!({

@@ -35,7 +35,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::openapi::document;
+    use crate::openapi::whole;
 
     #[test]
     fn a_comment_for_rust_becomes_a_description_for_everybody() {
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn every_field_parameter_and_header_is_described() {
-        let document = document();
+        let document = whole();
         let components = &document["components"];
         let mut found = Vec::new();
         for (name, schema) in components["schemas"].as_object().unwrap() {
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn no_body_takes_a_field_that_it_does_not_name() {
-        let document = document();
+        let document = whole();
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let mut looked_at = 0;
         for (name, schema) in schemas {

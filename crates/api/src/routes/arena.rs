@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
+use api_types::ProblemKind::*;
 use api_types::{ActionRequest, ActionType, Observation};
 use cache::observations::Redemption;
 use db::DbError;
@@ -17,17 +19,49 @@ use tracing::debug;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::auth::AuthenticatedBot;
+use crate::auth::{AuthenticatedBot, Who};
 use crate::body::Body;
 use crate::dry_run::{self, Run};
+use crate::endpoint::{Endpoint, get, post};
 use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Retry, finish};
+use crate::idempotency::{Retry, finish, hook, keeper};
+use crate::limits::Class;
+use crate::openapi::examples;
 use crate::routes::bots::open_positions;
+use crate::routes::common::ok;
 use crate::wagers::{self, Order, Unplaced};
-use crate::{clock, routes, usage, views};
+use crate::{clock, usage, views};
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/arena/observation", observe)
+            .named("observe", "agents", "A ticket, and what to know before using it")
+            // What it makes is in Redis, and HEAD would lose it.
+            .counted(Class::Write)
+            .without_head()
+            .about("A ticket is good for one action of this bot, for a few seconds.")
+            .by(Who::Bot)
+            .refuses(&[BotNotAlive, BotPaused, ArenaPaused, PriceStale])
+            .answers(200, "Observation", "A ticket.", examples::observation()),
+        post("/arena/action", act)
+            .named("act", "agents", "One action for a ticket: a wager on the price, or waiting")
+            .counted(Class::Action)
+            .about("PREDICT stakes on the price going UP or DOWN over the prediction horizon. WAIT does \
+                nothing, and says why. A malformed action leaves the ticket unused; any other one uses it up.")
+            .by(Who::Bot)
+            .tried()
+            .once()
+            .takes("ActionRequest", examples::actions())
+            .refuses(&[
+                BotNotAlive, BotPaused, ArenaPaused, ForeignTicket, TicketSpent, LimitReached, InsufficientFunds, PriceStale,
+                HouseBudget,
+            ])
+            .answers(200, "Acceptance", "Done, and committed.", examples::acceptance()),
+    ]
+}
 
 /// Shows the arena to a living bot and makes it a ticket.
-pub(super) async fn observe(bot: AuthenticatedBot, app: Data<App>) -> ApiResult {
+async fn observe(bot: AuthenticatedBot, app: Data<App>) -> ApiResult {
     let (seen, price) = tokio::join!(look(&app, bot.id), app.fresh_price());
     let (open_positions, tick) = seen?;
     let price = price?.ok_or(ApiError::PriceStale)?;
@@ -39,7 +73,7 @@ pub(super) async fn observe(bot: AuthenticatedBot, app: Data<App>) -> ApiResult 
     app.cache
         .issue_observation(bot.id, observation_id, ttl)
         .await?;
-    routes::ok(&Observation {
+    ok(&Observation {
         observation_id,
         server_time,
         valid_until: server_time.plus_seconds(seconds),
@@ -64,7 +98,7 @@ async fn look(app: &App, bot: BotId) -> Result<Seen, ApiError> {
 }
 
 /// Takes a bot's action. A malformed one leaves the ticket unused; any other one uses it up.
-pub(super) async fn act(
+async fn act(
     bot: AuthenticatedBot,
     req: HttpRequest,
     payload: Payload,
@@ -73,13 +107,7 @@ pub(super) async fn act(
     let run = Run::of(&req)?;
     let body = Body::read(&req, payload).await?;
     let action = Action::read(bot.id, body.parse()?, &app)?;
-    let retry = Retry::of(
-        &app,
-        req.headers(),
-        &bot.scope(),
-        "POST /arena/action",
-        &body,
-    )?;
+    let retry = app.retries.claim(&req, &bot.scope(), "", &body)?;
     if run == Run::Dry {
         return dry_run::action(&app, &action).await?.answer(&req);
     }
@@ -111,8 +139,8 @@ async fn carry_out(app: &App, action: Action, retry: Option<Arc<Retry>>) -> ApiR
             Err(Unplaced::Db(error)) => Err(error),
         },
         Action::Wait(wait) => {
-            let render = retry.as_ref().map(wagers::keeper);
-            let hook = wagers::hook(retry.as_ref(), render.as_ref());
+            let render = keeper(retry.as_deref(), StatusCode::OK, views::acceptance);
+            let hook = hook(retry.as_deref(), render.as_ref());
             let handed = wagers::handed(bot_id, observation_id, retry.as_deref());
             match app.cache.redeem_observation(handed).await? {
                 Redemption::Redeemed => {}
@@ -127,7 +155,7 @@ async fn carry_out(app: &App, action: Action, retry: Option<Arc<Retry>>) -> ApiR
     }
     let accepted = AuthenticatedBot::or_unknown(accepted)?;
     app.cache.wake_soon();
-    routes::ok(&views::acceptance(&accepted))
+    ok(&views::acceptance(&accepted))
 }
 
 /// A request that came to nothing and is sent again must find its ticket used, and not itself under

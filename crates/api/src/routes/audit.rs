@@ -2,41 +2,50 @@
 
 use actix_web::HttpRequest;
 use actix_web::web::Data;
-use api_types::{AuditEntry, Page};
-use db::DbError;
+use api_types::AuditEntry;
 use db::audit_log::{AGENTS_ACTIONS, AuditFilter, Line};
-use db::bots::BotRef;
-use ledger_core::BotId;
 
 use crate::app::App;
-use crate::auth::AuthenticatedOperator;
+use crate::auth::{AuthenticatedOperator, Who};
 use crate::cursor::{List, Parameters};
+use crate::endpoint::{Endpoint, get};
 use crate::error::{ApiError, ApiResult};
-use crate::routes;
+use crate::openapi::examples;
+use crate::routes::common::{filtered_by, nothing, ok};
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/audit", list)
+            .named("showAudit", "operators", "Who did what, and why")
+            .about(
+                "All but what agents do themselves (PREDICT, WAIT, BET, ANSWER, USAGE), which \
+                `action` asks for, and only without `bot`.",
+            )
+            .by(Who::Operator)
+            .listed(
+                "AuditEntryPage",
+                &["auditAction", "ofBot"],
+                examples::audit_entry(),
+            ),
+    ]
+}
 
 /// What somebody did to the arena or its bots, newest first: all but what agents do themselves, which
 /// is asked for by `?action=`. `?bot=` takes an id or a handle.
-pub(super) async fn list(
-    _operator: AuthenticatedOperator,
-    req: HttpRequest,
-    app: Data<App>,
-) -> ApiResult {
+async fn list(_operator: AuthenticatedOperator, req: HttpRequest, app: Data<App>) -> ApiResult {
     let parameters = Parameters::of(&req)?;
-    let page = parameters.page(List::Audit, &app.secrets.now().keys.cursor)?;
+    let page = parameters.page(List::Audit, &app.secrets)?;
     let action = parameters.get("action").map(action).transpose()?;
     let bot_id = match parameters.get("bot") {
         None => None,
-        Some(name) => match bot_named(&app, name).await? {
-            Some(id) => Some(id),
-            // Nobody by this name has done anything.
-            None => {
-                let empty: Page<AuditEntry> = Page {
-                    items: Vec::new(),
-                    next_cursor: None,
-                };
-                return routes::ok(&empty);
+        Some(name) => {
+            let mut conn = app.database.get().await?;
+            match filtered_by(&mut conn, "bot", name, "must be an id or a handle").await? {
+                Some(id) => Some(id),
+                // Nobody by this name has done anything.
+                None => return nothing(),
             }
-        },
+        }
     };
     let is_agents = action
         .as_deref()
@@ -50,12 +59,7 @@ pub(super) async fn list(
     let before = page.after.map(|[id]| id);
     let mut conn = app.database.get().await?;
     let lines = db::audit_log::page(&mut conn, &filter, before, page.limit()).await?;
-    routes::ok(&page.answer(
-        lines,
-        &app.secrets.now().keys.cursor,
-        |line| [line.id],
-        shown,
-    ))
+    ok(&page.answer(lines, |line| [line.id], shown))
 }
 
 /// As actions are written: capital letters and underscores.
@@ -67,21 +71,6 @@ fn action(text: &str) -> Result<String, ApiError> {
     } else {
         let rule = "must be an action such as RETIRE or PAUSE_ARENA";
         Err(ApiError::invalid("action", rule))
-    }
-}
-
-async fn bot_named(app: &App, name: &str) -> ApiResult<Option<BotId>> {
-    let rule = || ApiError::invalid("bot", "must be an id or a handle");
-    match routes::bot_ref(name).ok_or_else(rule)? {
-        BotRef::Id(id) => Ok(Some(id)),
-        by_handle @ BotRef::Handle(_) => {
-            let mut conn = app.database.get().await?;
-            match db::bots::find(&mut conn, &by_handle).await {
-                Ok(found) => Ok(Some(found.id)),
-                Err(DbError::NotFound(_)) => Ok(None),
-                Err(error) => Err(error.into()),
-            }
-        }
     }
 }
 

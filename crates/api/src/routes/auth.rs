@@ -6,21 +6,40 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
+use api_types::ProblemKind::Unauthorized;
 use api_types::{Secret, TokenAnswer, TokenRequest, TokenType};
 use db::bots::BotRef;
 use db::credentials::Refused;
 use db::idempotency::{Pair, Remember};
 
+use crate::address;
 use crate::app::App;
-use crate::auth::{Bearer, Hashes, Proven};
+use crate::auth::tokens::Bearer;
+use crate::auth::{Hashes, Proven};
 use crate::body::Body;
+use crate::endpoint::{Endpoint, post};
 use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Retry, hook, once, secret_keeper};
+use crate::idempotency::{Retry, hook, secret_keeper};
 use crate::keys::{hex, sha256};
-use crate::{address, routes};
+use crate::limits::Class;
+use crate::openapi::examples;
+use crate::routes::common::ok;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        post("/auth/token", token)
+            .named("getToken", "agents", "An API key for a short-lived token")
+            .about("Good for 30 minutes. A wrong key and an unknown bot get the same answer in the same time.")
+            .takes("TokenRequest", vec![("by handle", examples::token_request())])
+            .counted(Class::Login)
+            .once_in_secret()
+            .refuses(&[Unauthorized])
+            .answers(200, "TokenAnswer", "A token.", examples::token()),
+    ]
+}
 
 /// A wrong key and an unknown bot get the same answer, in the same time.
-pub(super) async fn token(req: HttpRequest, payload: Payload, app: Data<App>) -> ApiResult {
+async fn token(req: HttpRequest, payload: Payload, app: Data<App>) -> ApiResult {
     let body = Body::read(&req, payload).await?;
     let request: TokenRequest = body.parse()?;
     let bot = match (request.bot_id, request.handle) {
@@ -43,8 +62,8 @@ pub(super) async fn token(req: HttpRequest, payload: Payload, app: Data<App>) ->
         "login:{}",
         hex(&sha256(request.api_key.expose().as_bytes()))
     );
-    let retry = Retry::of_secret(&app, req.headers(), &credential, "POST /auth/token", &body)?
-        .map(Retry::of_token);
+    let retry = app.retries.claim(&req, &credential, "", &body)?;
+    let retry = retry.map(Retry::of_token);
     let login = login(
         &app,
         address::of(&req),
@@ -52,7 +71,7 @@ pub(super) async fn token(req: HttpRequest, payload: Payload, app: Data<App>) ->
         &request.api_key,
         retry.as_ref(),
     );
-    once(&app, retry.as_ref(), login).await
+    app.retries.once(retry.as_ref(), login).await
 }
 
 /// What a login is counted as: a bot has one count, by whichever of its names it is asked for.
@@ -88,6 +107,7 @@ async fn login(
         predecessor: predecessor.map(|before| before.api_key_hash.as_str()),
     });
     let proven = app
+        .auth
         .passwords
         .prove(address, api_key.expose(), hashes)
         .await?;
@@ -101,11 +121,9 @@ async fn login(
     };
     let Some((bot, version, at_most)) = bought else {
         if let Some(known) = known {
-            app.refusals.note(Refused::Login(known.bot));
+            app.auth.refusals.note(Refused::Login(known.bot));
         }
-        return Err(ApiError::Unauthorized {
-            detail: "There is no bot with this API key.",
-        });
+        return Err(ApiError::Unauthorized("There is no bot with this API key."));
     };
     let issued = app
         .secrets
@@ -130,5 +148,5 @@ async fn login(
     });
     let mut conn = app.database.get().await?;
     db::credentials::logged_in(&mut conn, bot, version, hook.as_ref()).await?;
-    routes::ok(&answer)
+    ok(&answer)
 }

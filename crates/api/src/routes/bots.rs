@@ -2,36 +2,90 @@
 
 use std::net::IpAddr;
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use api_types::ProblemKind::{ArenaPaused, BotStatus, HandleTaken, RegistrationClosed};
 use api_types::{
-    MyProfile, PERSONA_MAX_CHARS, REASON_MAX_CHARS, RegisterRequest, Registration, RetireRequest,
-    ReviveRequest,
+    MyProfile, PERSONA_MAX_CHARS, RegisterRequest, Registration, RetireRequest, ReviveRequest,
 };
 use cache::limits::Admission as Place;
 use db::bots::{BotRef, NewBot, OperatorAct, Registered};
 use db::credentials::FIRST_VERSION;
 use db::idempotency::Pair;
 use db::predictions::PredictionFilter;
-use ledger_core::post::one_line;
 use ledger_core::prediction::PredictionStatus;
 use ledger_core::{BotId, Handle};
+use serde_json::json;
 use subtle::ConstantTimeEq;
 
 use crate::app::{Admission, App};
-use crate::auth::{Asker, AuthenticatedBot, AuthenticatedOperator, Issued};
+use crate::auth::{Asker, AuthenticatedBot, AuthenticatedOperator, Issued, Who};
 use crate::body::Body;
 use crate::cursor::{List, Parameters};
+use crate::endpoint::{Endpoint, get, post};
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Retry, finish, hook, keeper, location, secret_keeper};
 use crate::keys::sha256;
+use crate::limits::Class;
+use crate::openapi::examples;
+use crate::routes::common::{bot_of, id_of, ok, reason, required_reason};
 use crate::views::Secrecy;
-use crate::{address, routes, views};
+use crate::{address, views};
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let of_bot = json!({ "bot": "$response.body#/id" });
+    vec![
+        get("/bots/me", me)
+            .named("me", "agents", "One's own profile, with open positions and limits")
+            .by(Who::Bot)
+            .answers(200, "MyProfile", "The profile.", examples::my_profile()),
+        get("/bots", list)
+            .named("listBots", "bots", "Bots").listed("BotPage", &[], examples::bot()),
+        post("/bots", create)
+            .named("register", "bots", "Registers a bot")
+            .about("Bot, wallet and first grant in one transaction. Key and secret are shown this once. \
+                Outside development it needs the registration token.")
+            .counted(Class::Registration)
+            .once_in_secret()
+            .takes("RegisterRequest", vec![("a bot", json!({ "handle": "my-agent" }))])
+            .refuses(&[RegistrationClosed, HandleTaken, ArenaPaused])
+            .answers(201, "Registration", "The bot and its credentials.", examples::registration())
+            .located()
+            .then(&[
+                ("the bot", "showBot", of_bot.clone()),
+                ("its chain", "showChain", of_bot.clone()),
+                ("its chain, verified", "verifyChain", of_bot.clone()),
+                ("its insights", "showInsights", of_bot.clone()),
+                ("its revival", "revive", of_bot.clone()),
+                ("its retirement", "retire", of_bot),
+            ]),
+        get("/bots/{bot}", show)
+            .named("showBot", "bots", "A bot's public profile")
+            .with(&["bot"])
+            .answers(200, "Bot", "The profile.", examples::bot()),
+        Endpoint::new(Method::DELETE, "/bots/{bot}", retire)
+            .named("retire", "operators", "Takes a bot out for good")
+            .by(Who::Operator)
+            .with(&["bot"])
+            .once()
+            .may_take("RetireRequest", vec![("a reason", json!({ "reason": "its team has left" }))])
+            .refuses(&[BotStatus])
+            .answers(200, "Bot", "The bot, retired.", examples::bot()),
+        post("/bots/{bot}/revive", revive)
+            .named("revive", "operators", "Brings a dead bot back")
+            .by(Who::Operator)
+            .with(&["bot"])
+            .once()
+            .takes("ReviveRequest", vec![("a second life", json!({ "amount": "50.00", "reason": "it was our fault" }))])
+            .refuses(&[BotStatus])
+            .answers(200, "Bot", "The bot, alive.", examples::bot()),
+    ]
+}
 
 /// Registers a bot: bot, wallet, `GRANT` entry and audit row in one transaction.
-pub(super) async fn create(req: HttpRequest, payload: Payload, app: Data<App>) -> ApiResult {
+async fn create(req: HttpRequest, payload: Payload, app: Data<App>) -> ApiResult {
     let body = Body::read(&req, payload).await?;
     let request: RegisterRequest = body.parse()?;
     let persona = persona(request.persona.as_deref().unwrap_or_default())?;
@@ -42,8 +96,7 @@ pub(super) async fn create(req: HttpRequest, payload: Payload, app: Data<App>) -
     admit(&app, token)?;
     let address = address::of(&req);
     let asker = registrar(address, &request.handle);
-    let retry = Retry::of_secret(&app, req.headers(), &asker, "POST /bots", &body)?
-        .map(|retry| retry.making("/bots"));
+    let retry = app.retries.claim(&req, &asker, "", &body)?;
     finish(app, retry, move |app, retry| async move {
         let retry = retry.as_deref();
         register(&app, &request.handle, &persona, address, retry).await
@@ -109,7 +162,7 @@ async fn insert(
         address,
         proven: None,
     };
-    let issued = Issued::draw(app, asker, None).await?;
+    let issued = Issued::draw(&app.auth.passwords, asker, None).await?;
     let new = NewBot {
         handle,
         persona,
@@ -182,33 +235,28 @@ fn persona(text: &str) -> Result<String, ApiError> {
     Ok(text.trim().to_owned())
 }
 
-pub(super) async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
-    let page = Parameters::of(&req)?.page(List::Bots, &app.secrets.now().keys.cursor)?;
+async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
+    let page = Parameters::of(&req)?.page(List::Bots, &app.secrets)?;
     let before = page.after.map(|[id]| BotId(id));
     let mut conn = app.database.get().await?;
     let profiles = db::bots::page(&mut conn, before, page.limit()).await?;
-    routes::ok(&page.answer(
-        profiles,
-        &app.secrets.now().keys.cursor,
-        |profile| [profile.id.0],
-        views::bot,
-    ))
+    ok(&page.answer(profiles, |profile| [profile.id.0], views::bot))
 }
 
-pub(super) async fn show(bot: Path<String>, app: Data<App>) -> ApiResult {
-    let bot = routes::bot_of(&bot)?;
+async fn show(bot: Path<String>, app: Data<App>) -> ApiResult {
+    let bot = bot_of(&bot)?;
     let mut conn = app.database.get().await?;
-    routes::ok(&views::bot(db::bots::find(&mut conn, &bot).await?))
+    ok(&views::bot(db::bots::find(&mut conn, &bot).await?))
 }
 
 /// A bot's own profile. The dead may look, too.
-pub(super) async fn me(bot: AuthenticatedBot, app: Data<App>) -> ApiResult {
+async fn me(bot: AuthenticatedBot, app: Data<App>) -> ApiResult {
     let mut conn = app.database.get().await?;
     let found = db::bots::find(&mut conn, &BotRef::Id(bot.id)).await;
     let profile = AuthenticatedBot::or_unknown(found)?;
     let open = open_positions(&mut conn, bot.id).await?;
     let bets = db::markets::open_bets(&mut conn, bot.id, profile.open_bets).await?;
-    routes::ok(&MyProfile {
+    ok(&MyProfile {
         limits: views::limits(&profile, &app.rules),
         bot: views::bot(profile),
         open_positions: open,
@@ -233,7 +281,7 @@ pub(super) async fn open_positions(
 }
 
 /// Takes a bot out for good.
-pub(super) async fn retire(
+async fn retire(
     operator: AuthenticatedOperator,
     req: HttpRequest,
     bot: Path<String>,
@@ -247,9 +295,8 @@ pub(super) async fn retire(
     };
     let reason = reason(&request.reason)?;
     let id = id_of(&app, &bot).await?;
-    let route = format!("DELETE /bots/{id}");
-    let (scope, body) = (operator.scope(), body.unwrap_or_default());
-    let retry = Retry::of(&app, req.headers(), &scope, &route, &body)?;
+    let body = body.unwrap_or_default();
+    let retry = app.retries.claim(&req, &operator.scope(), id, &body)?;
     finish(app, retry, move |app, retry| async move {
         let render = keeper(retry.as_deref(), StatusCode::OK, shown);
         let hook = hook(retry.as_deref(), render.as_ref());
@@ -257,13 +304,13 @@ pub(super) async fn retire(
         let mut conn = app.database.get().await?;
         let act = db::bots::retire(&mut conn, &bot, who, &reason, hook.as_ref()).await?;
         app.cache.wake_soon();
-        routes::ok(&shown(&act))
+        ok(&shown(&act))
     })
     .await
 }
 
 /// Brings a dead bot back.
-pub(super) async fn revive(
+async fn revive(
     operator: AuthenticatedOperator,
     req: HttpRequest,
     bot: Path<String>,
@@ -275,13 +322,9 @@ pub(super) async fn revive(
     if !request.amount.is_positive() {
         return Err(ApiError::invalid("amount", "must be above zero"));
     }
-    let reason = reason(&request.reason)?;
-    if reason.is_empty() {
-        return Err(ApiError::missing("reason"));
-    }
+    let reason = required_reason(&request.reason)?;
     let id = id_of(&app, &bot).await?;
-    let route = format!("POST /bots/{id}/revive");
-    let retry = Retry::of(&app, req.headers(), &operator.scope(), &route, &body)?;
+    let retry = app.retries.claim(&req, &operator.scope(), id, &body)?;
     finish(app, retry, move |app, retry| async move {
         let render = keeper(retry.as_deref(), StatusCode::OK, shown);
         let hook = hook(retry.as_deref(), render.as_ref());
@@ -289,32 +332,13 @@ pub(super) async fn revive(
         let mut conn = app.database.get().await?;
         let act = db::bots::revive(&mut conn, &bot, amount, who, &reason, hook.as_ref()).await?;
         app.cache.wake_soon();
-        routes::ok(&shown(&act))
+        ok(&shown(&act))
     })
     .await
 }
 
-/// The id of the bot that a path names: whichever way it is spelt, it is one route to a key.
-pub(super) async fn id_of(app: &App, path: &str) -> ApiResult<BotId> {
-    match routes::bot_of(path)? {
-        BotRef::Id(id) => Ok(id),
-        by_handle @ BotRef::Handle(_) => {
-            let mut conn = app.database.get().await?;
-            Ok(db::bots::find(&mut conn, &by_handle).await?.id)
-        }
-    }
-}
-
 fn shown(act: &OperatorAct) -> api_types::Bot {
     views::bot(act.profile.clone())
-}
-
-pub(super) fn reason(text: &str) -> Result<String, ApiError> {
-    if text.chars().count() > REASON_MAX_CHARS {
-        let rule = format!("must have at most {REASON_MAX_CHARS} characters");
-        return Err(ApiError::invalid("reason", rule));
-    }
-    Ok(one_line(text))
 }
 
 #[cfg(test)]

@@ -1,18 +1,34 @@
 //! The contract, and a page to try it at: Swagger UI as it comes, from the binary.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH, LOCATION,
 };
-use actix_web::web::Path;
+use actix_web::web::{Bytes, Data, Path};
 use utoipa_swagger_ui::Config;
 
+use crate::endpoint::{Endpoint, get};
 use crate::error::{ApiError, ApiResult};
 use crate::keys::{hex, sha256};
+use crate::limits::Class;
 use crate::openapi;
+use crate::table::Table;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/openapi.json", document)
+            .named("openapi", "service", "This document")
+            .counted(Class::Local)
+            .touches_nothing()
+            .answers_text("application/json", "An OpenAPI 3.1 document.")
+            .shaped("OpenApiDocument"),
+        get("/docs", start).counted(Class::Local),
+        get("/docs/{file:.*}", file).counted(Class::Local),
+    ]
+}
 
 /// Swagger UI sets `style` attributes and draws its icons from data URLs; it runs no inline script
 /// and asks nobody but us.
@@ -20,14 +36,19 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
      img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
 
-static ENTITY_TAG: LazyLock<String> =
-    LazyLock::new(|| format!("\"{}\"", &hex(&sha256(&openapi::RENDERED))[..32]));
+/// The document as it is served, and its entity tag.
+static DOCUMENT: OnceLock<(Bytes, String)> = OnceLock::new();
 
 static CONFIG: LazyLock<Arc<Config<'static>>> =
     LazyLock::new(|| Arc::new(Config::new(["/openapi.json"]).validator_url("none")));
 
-pub(super) async fn document(req: HttpRequest) -> HttpResponse {
-    let tag = ENTITY_TAG.as_str();
+async fn document(req: HttpRequest, table: Data<Table>) -> HttpResponse {
+    let (text, tag) = DOCUMENT.get_or_init(|| {
+        let text = Bytes::from(openapi::document(table.rows()).to_string());
+        let tag = format!("\"{}\"", &hex(&sha256(&text))[..32]);
+        (text, tag)
+    });
+    let tag = tag.as_str();
     let known = req.headers().get(IF_NONE_MATCH);
     if known
         .and_then(|known| known.to_str().ok())
@@ -41,7 +62,7 @@ pub(super) async fn document(req: HttpRequest) -> HttpResponse {
         .insert_header((ETAG, tag))
         .insert_header((CACHE_CONTROL, "no-cache"))
         .content_type("application/json")
-        .body(openapi::RENDERED.clone())
+        .body(text.clone())
 }
 
 /// Whether a list of entity tags names this one; weakly compared (RFC 9110, 13.1.2).
@@ -51,13 +72,13 @@ fn names(list: &str, tag: &str) -> bool {
 }
 
 /// The page finds its files beside it.
-pub(super) async fn start() -> HttpResponse {
+async fn start() -> HttpResponse {
     HttpResponse::PermanentRedirect()
         .insert_header((LOCATION, "/docs/"))
         .finish()
 }
 
-pub(super) async fn file(path: Path<String>) -> ApiResult {
+async fn file(path: Path<String>) -> ApiResult {
     let found = utoipa_swagger_ui::serve(&path, Arc::clone(&CONFIG))
         .map_err(|error| ApiError::Internal(error.to_string()))?
         .ok_or_else(|| ApiError::not_found("such file"))?;

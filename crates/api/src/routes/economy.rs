@@ -15,13 +15,41 @@ use tracing::warn;
 use crate::answers::{self, Question};
 use crate::app::{App, CountedAt};
 use crate::clock;
+use crate::endpoint::{Endpoint, get};
 use crate::error::{ApiError, ApiResult};
-use crate::routes;
+use crate::openapi::examples;
+use crate::routes::common::ok;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/economy", show)
+            .named(
+                "showEconomy",
+                "arena",
+                "Figures in force, tick, money supply, price",
+            )
+            .answers(200, "Economy", "The economy.", examples::economy()),
+        get("/economy/rules/{digest}", rules)
+            .named(
+                "showRules",
+                "arena",
+                "A set of figures that was in force, by its digest",
+            )
+            .about("Positions name by it what settles them. The SHA-256 of `rules` is the digest.")
+            .with(&["digest"])
+            .answers(
+                200,
+                "KeptRules",
+                "The figures, one a line.",
+                examples::kept_rules(),
+            ),
+    ]
+}
 
 /// How old a census may be: counting looks at every wallet.
 const CENSUS_SECONDS: u64 = 10;
 
-pub(super) async fn show(app: Data<App>) -> ApiResult {
+async fn show(app: Data<App>) -> ApiResult {
     let read = look(Data::clone(&app));
     app.answers.get(Some(Question::Economy), read).await
 }
@@ -53,14 +81,14 @@ async fn look(app: Data<App>) -> ApiResult<Bytes> {
 }
 
 /// A set of figures that was in force.
-pub(super) async fn rules(digest: Path<String>, app: Data<App>) -> ApiResult {
+async fn rules(digest: Path<String>, app: Data<App>) -> ApiResult {
     let unknown = || ApiError::not_found("such set of rules");
     let digest = Hash::from_hex(&digest).ok_or_else(unknown)?;
     let mut conn = app.database.get().await?;
     let kept = db::rules::find(&mut conn, digest)
         .await?
         .ok_or_else(unknown)?;
-    routes::ok(&KeptRules {
+    ok(&KeptRules {
         digest: digest.to_string(),
         rules: kept.text,
         first_used_at: kept.first_used_at,

@@ -6,14 +6,41 @@ use daemon::health::ReadinessStatus;
 use serde_json::json;
 
 use crate::app::App;
+use crate::endpoint::{Endpoint, get};
+use crate::limits::Class;
+use crate::openapi::examples;
 use crate::readiness;
 
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/health", health)
+            .named("health", "service", "Whether the process answers")
+            .unlimited()
+            .under_any_name()
+            .touches_nothing()
+            .answers(200, "Health", "It does.", json!({ "status": "ok" })),
+        get("/ready", ready)
+            .named("ready", "service", "Whether it can work")
+            .counted(Class::Local)
+            .about("Stale prices are named as degraded, and do not fail it.")
+            .under_any_name()
+            .touches_nothing()
+            .answers(200, "Readiness", "It can.", examples::ready())
+            .answers(
+                503,
+                "Readiness",
+                "It cannot; `checks` says why.",
+                examples::not_ready(),
+            ),
+    ]
+}
+
 /// Touches nothing: it must stay true while the database is down.
-pub(super) async fn health() -> HttpResponse {
+async fn health() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "ok" }))
 }
 
-pub(super) async fn ready(app: Data<App>) -> HttpResponse {
+async fn ready(app: Data<App>) -> HttpResponse {
     let readiness = readiness::of(&app).await;
     match readiness.status {
         ReadinessStatus::Ready => HttpResponse::Ok().json(readiness),

@@ -3,12 +3,28 @@
 use actix_web::web::{Data, Path};
 
 use crate::app::App;
+use crate::endpoint::{Endpoint, get};
 use crate::error::ApiResult;
-use crate::{routes, views};
+use crate::openapi::examples;
+use crate::routes::common::{bot_of, ok};
+use crate::views;
 
-pub(super) async fn show(bot: Path<String>, app: Data<App>) -> ApiResult {
-    let bot = routes::bot_of(&bot)?;
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/insights/{bot}", show)
+            .named(
+                "showInsights",
+                "bots",
+                "What a bot cost, produced, and faces if nobody acts",
+            )
+            .with(&["bot"])
+            .answers(200, "Insights", "The insights.", examples::insights()),
+    ]
+}
+
+async fn show(bot: Path<String>, app: Data<App>) -> ApiResult {
+    let bot = bot_of(&bot)?;
     let mut conn = app.database.get().await?;
     let found = db::insights::find(&mut conn, &bot).await?;
-    routes::ok(&views::insights(found, &app.rules, app.tick_rate_seconds))
+    ok(&views::insights(found, &app.rules, app.tick_rate_seconds))
 }

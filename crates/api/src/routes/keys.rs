@@ -6,21 +6,45 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Payload};
+use api_types::ProblemKind::{BotStatus, Forbidden};
 use api_types::{GRACE_SECONDS_MAX, RotateRequest, RotatedKeys};
 use db::bots::BotRef;
 use db::credentials::{RecentRotation, Rotated, Rotation, Rotator};
 use db::idempotency::Pair;
 use ledger_core::BotId;
+use serde_json::json;
 
+use crate::address;
 use crate::app::App;
-use crate::auth::{Asker, Issued, KeyHolder};
+use crate::auth::{Asker, Issued, KeyHolder, Who};
 use crate::body::Body;
+use crate::endpoint::{Endpoint, post};
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Retry, finish, hook, secret_keeper};
-use crate::{address, routes};
+use crate::limits::Class;
+use crate::openapi::examples;
+use crate::routes::common::{bot_of, ok};
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        post("/bots/{bot}/keys", rotate)
+            .named("rotateKeys", "bots", "New credentials for a bot")
+            .about("Of the bot itself, with its present credentials, or of an operator. The old ones end after \
+                `grace_seconds`, at once without any. A lost answer is repeated under the old credentials and \
+                the same Idempotency-Key, for half an hour after their end. Key and secret are shown this once.")
+            .by(Who::BotOrOperator)
+            .with(&["bot"])
+            // It hashes like a login, and would else keep everybody's logins waiting.
+            .counted(Class::Login)
+            .once_in_secret()
+            .may_take("RotateRequest", vec![("with a grace", json!({ "grace_seconds": 600 }))])
+            .refuses(&[Forbidden, BotStatus])
+            .answers(200, "RotatedKeys", "The new credentials.", examples::rotated_keys()),
+    ]
+}
 
 /// Rotates a bot's credentials. The dead may, too: their keys may be stolen like anybody's.
-pub(super) async fn rotate(
+async fn rotate(
     holder: KeyHolder,
     req: HttpRequest,
     bot: Path<String>,
@@ -36,10 +60,9 @@ pub(super) async fn rotate(
         let rule = format!("must be a whole number from 0 to {GRACE_SECONDS_MAX}");
         return Err(ApiError::invalid("grace_seconds", rule));
     }
-    let bot = owned(&app, &holder, &routes::bot_of(&bot)?).await?;
-    let route = format!("POST /bots/{bot}/keys");
-    let body = body.unwrap_or_else(Body::empty);
-    let retry = Retry::of_secret(&app, req.headers(), &holder.scope(), &route, &body)?;
+    let bot = owned(&app, &holder, &bot_of(&bot)?).await?;
+    let body = body.unwrap_or_default();
+    let retry = app.retries.claim(&req, &holder.scope(), bot, &body)?;
     let grace = Duration::from_secs(request.grace_seconds.into());
     // Whoever gets this far has proved who they are, without a hash.
     let asker = Asker {
@@ -54,9 +77,7 @@ pub(super) async fn rotate(
 
 /// The bot that the path names, which a bot must itself be.
 async fn owned(app: &App, holder: &KeyHolder, named: &BotRef) -> ApiResult<BotId> {
-    const OTHERS: ApiError = ApiError::Forbidden {
-        detail: "A bot rotates its own keys and nobody else's.",
-    };
+    const OTHERS: ApiError = ApiError::Forbidden("A bot rotates its own keys and nobody else's.");
     let found = match named {
         BotRef::Id(id) if matches!(holder, KeyHolder::Bot(_)) => Ok(*id),
         named => {
@@ -85,7 +106,7 @@ async fn replace(
         db::credentials::login(&mut conn, &BotRef::Id(bot)).await?
     };
     let present = present.map(|present| present.api_key_hash);
-    let issued = Issued::draw(app, asker, present.as_deref()).await?;
+    let issued = Issued::draw(&app.auth.passwords, asker, present.as_deref()).await?;
     let answer = |rotated: &Rotated| RotatedKeys {
         id: rotated.bot,
         api_key: issued.api_key.clone(),
@@ -112,10 +133,10 @@ async fn replace(
     };
     let mut conn = app.database.get().await?;
     let rotated = db::credentials::rotate(&mut conn, &rotation, hook.as_ref()).await?;
-    app.rotations.learn(&[RecentRotation {
+    app.auth.rotations.learn(&[RecentRotation {
         bot,
         version: rotated.version,
         old_remaining: grace,
     }]);
-    routes::ok(&answer(&rotated))
+    ok(&answer(&rotated))
 }

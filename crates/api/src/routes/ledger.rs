@@ -11,11 +11,34 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
 use crate::cursor::{List, Parameters};
+use crate::endpoint::{Endpoint, get};
 use crate::error::{ApiError, ApiResult};
-use crate::routes;
+use crate::openapi::examples;
+use crate::routes::common::{bot_of, ok};
 
-pub(super) async fn journal(req: HttpRequest, app: Data<App>) -> ApiResult {
-    let page = Parameters::of(&req)?.page(List::Journal, &app.secrets.now().keys.cursor)?;
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/bots/{bot}/ledger", chain)
+            .named("showChain", "ledger", "One bot's chain")
+            .listed("LedgerEntryPage", &["bot"], examples::ledger_entry()),
+        get("/bots/{bot}/ledger/verify", verify)
+            .named("verifyChain", "ledger", "The server's word on a chain")
+            .about("Every hash recomputed, on from what was verified within the last day. A long chain takes several \
+                requests: ask again until `complete` is true. Whoever does not believe the server recomputes them \
+                from the entries.")
+            .with(&["bot"])
+            .answers(200, "ChainVerification", "Length, head and the first fault, if there is one.", examples::verification()),
+        get("/ledger", journal)
+            .named("showJournal", "ledger", "Everybody's entries").listed(
+            "LedgerEntryPage",
+            &[],
+            examples::ledger_entry(),
+        ),
+    ]
+}
+
+async fn journal(req: HttpRequest, app: Data<App>) -> ApiResult {
+    let page = Parameters::of(&req)?.page(List::Journal, &app.secrets)?;
     let after = page.after.map(journal_position).transpose()?;
     let mut conn = app.database.get().await?;
     let entries = db::ledger::journal(&mut conn, after, page.limit()).await?;
@@ -27,12 +50,7 @@ pub(super) async fn journal(req: HttpRequest, app: Data<App>) -> ApiResult {
         } = JournalPosition::of(entry);
         [recorded_at.micros(), bot_id.0, sequence]
     };
-    routes::ok(&page.answer(
-        entries,
-        &app.secrets.now().keys.cursor,
-        position,
-        LedgerEntry::from,
-    ))
+    ok(&page.answer(entries, position, LedgerEntry::from))
 }
 
 fn journal_position([micros, bot_id, sequence]: [i64; 3]) -> Result<JournalPosition, ApiError> {
@@ -45,19 +63,14 @@ fn journal_position([micros, bot_id, sequence]: [i64; 3]) -> Result<JournalPosit
     })
 }
 
-pub(super) async fn chain(req: HttpRequest, bot: Path<String>, app: Data<App>) -> ApiResult {
-    let bot = routes::bot_of(&bot)?;
-    let page = Parameters::of(&req)?.page(List::Chain, &app.secrets.now().keys.cursor)?;
+async fn chain(req: HttpRequest, bot: Path<String>, app: Data<App>) -> ApiResult {
+    let bot = bot_of(&bot)?;
+    let page = Parameters::of(&req)?.page(List::Chain, &app.secrets)?;
     let before = page.after.map(|[sequence]| sequence);
     let mut conn = app.database.get().await?;
     let id = db::bots::find(&mut conn, &bot).await?.id;
     let entries = db::ledger::page(&mut conn, id, before, page.limit()).await?;
-    routes::ok(&page.answer(
-        entries,
-        &app.secrets.now().keys.cursor,
-        |e| [e.sequence],
-        LedgerEntry::from,
-    ))
+    ok(&page.answer(entries, |e| [e.sequence], LedgerEntry::from))
 }
 
 /// How long a request verifies at most, and waits for its turn: well below what the server allows a
@@ -66,9 +79,9 @@ const VERIFY_TIME: Duration = Duration::from_secs(6);
 
 /// Recomputes what came since the last time, a batch at a time, each with a connection of its own. One
 /// run a bot, and few at all: whoever waits for a run on the same bot finds the work done.
-pub(super) async fn verify(bot: Path<String>, app: Data<App>) -> ApiResult {
+async fn verify(bot: Path<String>, app: Data<App>) -> ApiResult {
     let deadline = Instant::now() + VERIFY_TIME;
-    let bot = routes::bot_of(&bot)?;
+    let bot = bot_of(&bot)?;
     let id = {
         let mut conn = app.database.get().await?;
         db::bots::find(&mut conn, &bot).await?.id
@@ -98,7 +111,7 @@ pub(super) async fn verify(bot: Path<String>, app: Data<App>) -> ApiResult {
 }
 
 fn answer(verification: Verification) -> ApiResult {
-    routes::ok(&ChainVerification {
+    ok(&ChainVerification {
         bot_id: verification.head.bot_id,
         entries: verification.head.sequence,
         length: verification.length,

@@ -3,29 +3,94 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Payload};
+use api_types::ProblemKind::MarketClosed;
 use api_types::{ArenaState, PauseRequest, ResumeRequest};
 use db::bots::{BotProfile, BotRef};
 use db::markets::Market;
 use db::pauses::{self, PauseChange, Wanted};
+use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::auth::AuthenticatedOperator;
+use crate::auth::{AuthenticatedOperator, Who};
 use crate::body::Body;
-use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Retry, finish, hook, keeper};
-use crate::routes::bots::{id_of, reason};
-use crate::routes::markets::market_of;
-use crate::{routes, views};
+use crate::endpoint::{Endpoint, post};
+use crate::error::ApiResult;
+use crate::idempotency::{finish, hook, keeper};
+use crate::openapi::examples;
+use crate::routes::common::{id_of, market_of, ok, reason, required_reason};
+use crate::views;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let pausing = |row: Endpoint| {
+        let reason = json!({ "reason": "we look into a wrong price" });
+        row.by(Who::Operator)
+            .once()
+            .takes("PauseRequest", vec![("a reason", reason)])
+    };
+    let resuming = |row: Endpoint| {
+        let reason = json!({ "reason": "all is well" });
+        row.by(Who::Operator)
+            .once()
+            .may_take("ResumeRequest", vec![("a reason", reason)])
+    };
+    let state = |paused: Value| json!({ "paused": paused });
+    vec![
+        pausing(post("/arena/pause", arena))
+            .named(
+                "pauseArena",
+                "operators",
+                "Holds the arena: no money moves and no time passes",
+            )
+            .about(
+                "Once this has answered, nothing moves. Reads and operators' acts go on. Told \
+                again, the first reason stands.",
+            )
+            .answers(200, "ArenaState", "Paused.", state(examples::pause())),
+        resuming(post("/arena/resume", arena))
+            .named("resumeArena", "operators", "Lets the arena go on")
+            .about("Ticks that did not begin meanwhile are not made up for.")
+            .answers(200, "ArenaState", "Running.", state(Value::Null)),
+        pausing(post("/bots/{bot}/pause", bot))
+            .named(
+                "pauseBot",
+                "operators",
+                "Holds one bot: it neither acts nor pays for time",
+            )
+            .with(&["bot"])
+            .answers(200, "Bot", "The bot, paused.", examples::bot()),
+        resuming(post("/bots/{bot}/resume", bot))
+            .named("resumeBot", "operators", "Lets a bot go on")
+            .with(&["bot"])
+            .answers(200, "Bot", "The bot.", examples::bot()),
+        pausing(post("/markets/{market}/pause", market))
+            .named(
+                "pauseMarket",
+                "operators",
+                "Holds one market: it takes nothing and pays nothing",
+            )
+            .with(&["market"])
+            .refuses(&[MarketClosed])
+            .answers(200, "Market", "The market, paused.", examples::market()),
+        resuming(post("/markets/{market}/resume", market))
+            .named("resumeMarket", "operators", "Lets a market go on")
+            .with(&["market"])
+            .answers(200, "Market", "The market.", examples::market()),
+    ]
+}
 
 /// What was asked for, with the body as it came.
-struct Asked {
+struct PauseBody {
     wanted: Wanted,
     reason: String,
     body: Body,
 }
 
 /// A pause needs a reason, which is told to whoever is refused; a resumption may have one.
-async fn read(req: &HttpRequest, payload: Payload, wanted: Wanted) -> ApiResult<Asked> {
+async fn read(req: &HttpRequest, payload: Payload) -> ApiResult<PauseBody> {
+    let wanted = match Endpoint::of(req)?.path.ends_with("/pause") {
+        true => Wanted::Paused,
+        false => Wanted::Running,
+    };
     let (body, text) = match wanted {
         Wanted::Paused => {
             let body = Body::read(req, payload).await?;
@@ -37,37 +102,31 @@ async fn read(req: &HttpRequest, payload: Payload, wanted: Wanted) -> ApiResult<
                 let request: ResumeRequest = body.parse()?;
                 (body, request.reason)
             }
-            None => (Body::empty(), String::new()),
+            None => (Body::default(), String::new()),
         },
     };
-    let reason = reason(&text)?;
-    if reason.is_empty() && wanted == Wanted::Paused {
-        return Err(ApiError::missing("reason"));
-    }
-    Ok(Asked {
+    let reason = match wanted {
+        Wanted::Paused => required_reason(&text)?,
+        Wanted::Running => reason(&text)?,
+    };
+    Ok(PauseBody {
         wanted,
         reason,
         body,
     })
 }
 
-const fn verb(wanted: Wanted) -> &'static str {
-    match wanted {
-        Wanted::Paused => "pause",
-        Wanted::Running => "resume",
-    }
-}
-
+/// Pauses all money and time until the arena is resumed, or resumes it.
 async fn arena(
-    wanted: Wanted,
     operator: AuthenticatedOperator,
     req: HttpRequest,
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
-    let asked = read(&req, payload, wanted).await?;
-    let route = format!("POST /arena/{}", verb(wanted));
-    let retry = Retry::of(&app, req.headers(), &operator.scope(), &route, &asked.body)?;
+    let asked = read(&req, payload).await?;
+    let retry = app
+        .retries
+        .claim(&req, &operator.scope(), "", &asked.body)?;
     finish(app, retry, move |app, retry| async move {
         let shown = |changed: &PauseChange<()>| ArenaState {
             paused: changed.pause.clone(),
@@ -80,23 +139,23 @@ async fn arena(
             Wanted::Paused => pauses::pause_arena(&mut conn, who, reason, hook.as_ref()).await,
             Wanted::Running => pauses::resume_arena(&mut conn, who, reason, hook.as_ref()).await,
         };
-        routes::ok(&shown(&changed?))
+        ok(&shown(&changed?))
     })
     .await
 }
 
 async fn bot(
-    wanted: Wanted,
     operator: AuthenticatedOperator,
     req: HttpRequest,
     bot: Path<String>,
     payload: Payload,
     app: Data<App>,
 ) -> ApiResult {
-    let asked = read(&req, payload, wanted).await?;
+    let asked = read(&req, payload).await?;
     let id = id_of(&app, &bot).await?;
-    let route = format!("POST /bots/{id}/{}", verb(wanted));
-    let retry = Retry::of(&app, req.headers(), &operator.scope(), &route, &asked.body)?;
+    let retry = app
+        .retries
+        .claim(&req, &operator.scope(), id, &asked.body)?;
     finish(app, retry, move |app, retry| async move {
         let shown = |changed: &PauseChange<BotProfile>| views::bot(changed.subject.clone());
         let render = keeper(retry.as_deref(), StatusCode::OK, shown);
@@ -106,13 +165,12 @@ async fn bot(
         let set = pauses::set_bot(&mut conn, &bot, asked.wanted, who, reason, hook.as_ref());
         let changed = set.await?;
         app.cache.wake_soon();
-        routes::ok(&shown(&changed))
+        ok(&shown(&changed))
     })
     .await
 }
 
 async fn market(
-    wanted: Wanted,
     operator: AuthenticatedOperator,
     req: HttpRequest,
     market: Path<String>,
@@ -120,9 +178,10 @@ async fn market(
     app: Data<App>,
 ) -> ApiResult {
     let id = market_of(&market)?;
-    let asked = read(&req, payload, wanted).await?;
-    let route = format!("POST /markets/{id}/{}", verb(wanted));
-    let retry = Retry::of(&app, req.headers(), &operator.scope(), &route, &asked.body)?;
+    let asked = read(&req, payload).await?;
+    let retry = app
+        .retries
+        .claim(&req, &operator.scope(), id, &asked.body)?;
     finish(app, retry, move |app, retry| async move {
         let shown =
             |changed: &PauseChange<Market>| views::market(changed.subject.clone(), Vec::new());
@@ -133,66 +192,7 @@ async fn market(
         let set = pauses::set_market(&mut conn, id, asked.wanted, who, reason, hook.as_ref());
         let changed = set.await?;
         app.cache.wake_soon();
-        routes::ok(&shown(&changed))
+        ok(&shown(&changed))
     })
     .await
-}
-
-/// Stops all money and time until the arena is resumed.
-pub(super) async fn pause_arena(
-    operator: AuthenticatedOperator,
-    req: HttpRequest,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    arena(Wanted::Paused, operator, req, payload, app).await
-}
-
-pub(super) async fn resume_arena(
-    operator: AuthenticatedOperator,
-    req: HttpRequest,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    arena(Wanted::Running, operator, req, payload, app).await
-}
-
-pub(super) async fn pause_bot(
-    operator: AuthenticatedOperator,
-    req: HttpRequest,
-    path: Path<String>,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    bot(Wanted::Paused, operator, req, path, payload, app).await
-}
-
-pub(super) async fn resume_bot(
-    operator: AuthenticatedOperator,
-    req: HttpRequest,
-    path: Path<String>,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    bot(Wanted::Running, operator, req, path, payload, app).await
-}
-
-pub(super) async fn pause_market(
-    operator: AuthenticatedOperator,
-    req: HttpRequest,
-    path: Path<String>,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    market(Wanted::Paused, operator, req, path, payload, app).await
-}
-
-pub(super) async fn resume_market(
-    operator: AuthenticatedOperator,
-    req: HttpRequest,
-    path: Path<String>,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    market(Wanted::Running, operator, req, path, payload, app).await
 }

@@ -6,19 +6,28 @@ use actix_web::web::Data;
 use crate::answers::{self, Question};
 use crate::app::App;
 use crate::cursor::{List, Parameters};
+use crate::endpoint::{Endpoint, get};
 use crate::error::ApiResult;
+use crate::openapi::examples;
 use crate::views;
 
-pub(super) async fn feed(req: HttpRequest, app: Data<App>) -> ApiResult {
-    let page = Parameters::of(&req)?.page(List::Posts, &app.secrets.now().keys.cursor)?;
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/posts/feed", feed)
+            .named("showFeed", "arena", "What happened, in words")
+            .listed("PostPage", &[], examples::post()),
+    ]
+}
+
+async fn feed(req: HttpRequest, app: Data<App>) -> ApiResult {
+    let page = Parameters::of(&req)?.page(List::Posts, &app.secrets)?;
     let before = page.after.map(|[id]| id);
     let limit = page.limit();
     let question = before.is_none().then_some(Question::Feed { limit });
     let shared = Data::clone(&app);
     let read = async move {
         let posts = db::posts::feed(&mut *shared.database.get().await?, before, limit).await?;
-        let cursor = &shared.secrets.now().keys.cursor;
-        answers::render(&page.answer(posts, cursor, |post| [post.id], views::post))
+        answers::render(&page.answer(posts, |post| [post.id], views::post))
     };
     app.answers.get(question, read).await
 }

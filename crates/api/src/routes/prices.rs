@@ -6,18 +6,28 @@ use ledger_core::ids::PriceId;
 
 use crate::app::App;
 use crate::cursor::{List, Parameters};
+use crate::endpoint::{Endpoint, get};
 use crate::error::ApiResult;
-use crate::{routes, views};
+use crate::openapi::examples;
+use crate::routes::common::ok;
+use crate::views;
 
-pub(super) async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
-    let page = Parameters::of(&req)?.page(List::Prices, &app.secrets.now().keys.cursor)?;
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/prices", list)
+            .named(
+                "listPrices",
+                "arena",
+                "The price history: what settlements were decided by",
+            )
+            .listed("PriceSamplePage", &[], examples::price()),
+    ]
+}
+
+async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
+    let page = Parameters::of(&req)?.page(List::Prices, &app.secrets)?;
     let before = page.after.map(|[id]| PriceId(id));
     let mut conn = app.database.get().await?;
     let rows = db::prices::page(&mut conn, before, page.limit()).await?;
-    routes::ok(&page.answer(
-        rows,
-        &app.secrets.now().keys.cursor,
-        |row| [row.sample.id.0],
-        views::price,
-    ))
+    ok(&page.answer(rows, |row| [row.sample.id.0], views::price))
 }

@@ -5,9 +5,22 @@ use actix_web::http::header::ContentType;
 use actix_web::web::Path;
 use api_types::ProblemKind;
 
+use crate::endpoint::{Endpoint, get};
 use crate::error::{ApiError, ApiResult};
+use crate::limits::Class;
 
-pub(super) async fn page(name: Path<String>) -> ApiResult {
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/problems/{name}", page)
+            .named("showProblem", "service", "A page about a kind of problem")
+            .counted(Class::Local)
+            .with(&["problem"])
+            .touches_nothing()
+            .answers_text("text/html", "The page."),
+    ]
+}
+
+async fn page(name: Path<String>) -> ApiResult {
     let kind = ProblemKind::from_name(&name).ok_or_else(|| ApiError::not_found("such problem"))?;
     let facts = kind.facts();
     let (title, about) = (escaped(facts.title), escaped(facts.about));

@@ -6,24 +6,35 @@ use ledger_core::BotStatus;
 
 use crate::app::App;
 use crate::cursor::{List, Parameters};
+use crate::endpoint::{Endpoint, get};
 use crate::error::{ApiError, ApiResult};
-use crate::routes;
+use crate::openapi::examples;
+use crate::routes::common::ok;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/standings", list)
+            .named("showStandings", "arena", "Who has most, and what it took")
+            .with(&["botStatus", "limit", "cursor"])
+            .answers(
+                200,
+                "Standings",
+                "A page, the wealthiest first.",
+                examples::standings(),
+            ),
+    ]
+}
 
 /// `?status=` ranks those of one status among themselves.
-pub(super) async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
+async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
     let parameters = Parameters::of(&req)?;
-    let page = parameters.page(List::Standings, &app.secrets.now().keys.cursor)?;
+    let page = parameters.page(List::Standings, &app.secrets)?;
     let status = parameters.get("status").map(status).transpose()?;
     let snapshot = app.standings.get(&app.database).await?;
     let after = page.after.map_or(0, |[rank]| rank);
     let rows = snapshot.page(status, after, page.limit());
-    let page = page.answer(
-        rows,
-        &app.secrets.now().keys.cursor,
-        |row| [row.rank],
-        |row| row,
-    );
-    routes::ok(&api_types::Standings {
+    let page = page.answer(rows, |row| [row.rank], |row| row);
+    ok(&api_types::Standings {
         items: page.items,
         next_cursor: page.next_cursor,
         as_of: snapshot.as_of,

@@ -7,24 +7,34 @@ use ledger_core::CycleNumber;
 
 use crate::app::App;
 use crate::cursor::{List, Parameters};
+use crate::endpoint::{Endpoint, get};
 use crate::error::{ApiError, ApiResult};
-use crate::{routes, views};
+use crate::openapi::examples;
+use crate::routes::common::{bot_of, ok};
+use crate::views;
 
-pub(super) async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
-    let secrets = app.secrets.now();
-    let page = Parameters::of(&req)?.page(List::Ticks, &secrets.keys.cursor)?;
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/bots/{bot}/history", history)
+            .named("showHistory", "bots", "How a bot stood after past ticks")
+            .about("Evenly spaced over its ticks, as far back as they are kept; the latest is among them.")
+            .with(&["bot", "points"])
+            .answers(200, "History", "The oldest first.", examples::history()),
+        get("/ticks", list)
+            .named("listTicks", "arena", "What tick cycles did, the newest first")
+        .listed("TickPage", &[], examples::tick()),
+    ]
+}
+
+async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
+    let page = Parameters::of(&req)?.page(List::Ticks, &app.secrets)?;
     let before = page.after.map(|[number]| CycleNumber(number));
     let mut conn = app.database.get().await?;
     let rows = db::history::ticks(&mut conn, before, page.limit()).await?;
-    routes::ok(&page.answer(
-        rows,
-        &secrets.keys.cursor,
-        |row| [row.number.0],
-        views::tick,
-    ))
+    ok(&page.answer(rows, |row| [row.number.0], views::tick))
 }
 
-pub(super) async fn history(req: HttpRequest, bot: Path<String>, app: Data<App>) -> ApiResult {
+async fn history(req: HttpRequest, bot: Path<String>, app: Data<App>) -> ApiResult {
     let points = match Parameters::of(&req)?.get("points") {
         None => HISTORY_POINTS_DEFAULT,
         Some(text) => text
@@ -38,8 +48,8 @@ pub(super) async fn history(req: HttpRequest, bot: Path<String>, app: Data<App>)
                 ApiError::invalid("points", rule)
             })?,
     };
-    let bot = routes::bot_of(&bot)?;
+    let bot = bot_of(&bot)?;
     let mut conn = app.database.get().await?;
     let history = db::history::of(&mut conn, &bot, points).await?;
-    routes::ok(&views::history(history))
+    ok(&views::history(history))
 }

@@ -10,14 +10,35 @@ use db::usage::{Reported, UsageReport};
 use ledger_core::post::one_line;
 
 use crate::app::App;
-use crate::auth::AuthenticatedBot;
+use crate::auth::{AuthenticatedBot, Who};
 use crate::body::Body;
+use crate::endpoint::{Endpoint, post};
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Retry, finish, hook, keeper};
+use crate::openapi::examples;
 use crate::usage;
 
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        post("/metrics/usage", report)
+            .named("reportUsage", "agents", "Token usage outside of an action")
+            .about(
+                "Priced by the server's price book. The dead may report, too: it moves no money.",
+            )
+            .by(Who::Bot)
+            .once()
+            .takes("UsageReport", vec![("a turn", examples::usage_report())])
+            .answers(
+                201,
+                "UsageReceipt",
+                "Taken down.",
+                examples::usage_receipt(),
+            ),
+    ]
+}
+
 /// Takes a report. It moves no money, so the dead may report what they still cost.
-pub(super) async fn report(
+async fn report(
     bot: AuthenticatedBot,
     req: HttpRequest,
     payload: Payload,
@@ -35,8 +56,7 @@ pub(super) async fn report(
         usage: usage::read(request.usage, &app.price_book)?,
         note: one_line(note),
     };
-    let route = "POST /metrics/usage";
-    let retry = Retry::of(&app, req.headers(), &bot.scope(), route, &body)?;
+    let retry = app.retries.claim(&req, &bot.scope(), "", &body)?;
     finish(app, retry, move |app, retry| async move {
         record(&app, report, retry).await
     })

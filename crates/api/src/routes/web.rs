@@ -13,8 +13,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::endpoint::{Endpoint, get};
 use crate::error::{ApiError, ApiResult};
 use crate::keys::{hex, sha256};
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![get("/", page), get("/web/{file:.*}", file)]
+}
 
 /// No inline script, no style attribute, and nobody asked but us. What strangers wrote is shown as text
 /// by the page; were it ever more than text, this would keep it from doing anything.
@@ -156,12 +161,12 @@ fn content_type(path: &str) -> &'static str {
 }
 
 /// `GET /`.
-pub(super) async fn page(req: HttpRequest) -> ApiResult {
+async fn page(req: HttpRequest) -> ApiResult {
     served(&req, "index.html")
 }
 
 /// `GET /web/{file}`.
-pub(super) async fn file(req: HttpRequest, path: Path<String>) -> ApiResult {
+async fn file(req: HttpRequest, path: Path<String>) -> ApiResult {
     served(&req, &path)
 }
 

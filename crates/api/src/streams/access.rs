@@ -1,26 +1,23 @@
 //! Who may listen: anybody, but where the arena is enforced in earnest bots and operators alone.
 
-use actix_web::dev::Payload;
+use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
-use actix_web::{FromRequest, HttpRequest};
 use api_types::AGENT_SECRET;
-use db::credentials::Refused;
 
-use crate::app::App;
-use crate::auth::{AuthenticatedBot, AuthenticatedOperator, Tokens, is_good, is_operators};
-use crate::error::ApiError;
+use crate::auth::Auth;
+use crate::error::{ApiError, ApiResult};
 use crate::headers::Origins;
 
 /// Whether the request proves who asks. A header, never the address: addresses end up in logs.
-pub(super) async fn prove(req: &HttpRequest) -> Result<(), ApiError> {
-    let nobody = match AuthenticatedBot::from_request(req, &mut Payload::None).await {
+pub(super) async fn prove(auth: &Auth, req: &HttpRequest) -> ApiResult<()> {
+    let nobody = match auth.bot(req).await {
         Ok(_) => return Ok(()),
-        Err(error @ ApiError::Unauthorized { .. }) => error,
+        Err(error @ ApiError::Unauthorized(_)) => error,
         Err(other) => return Err(other),
     };
-    match AuthenticatedOperator::from_request(req, &mut Payload::None).await {
+    match auth.operator(req.headers()) {
         Ok(_) => Ok(()),
-        Err(ApiError::Unauthorized { .. }) => Err(nobody),
+        Err(ApiError::Unauthorized(_)) => Err(nobody),
         Err(other) => Err(other),
     }
 }
@@ -28,16 +25,6 @@ pub(super) async fn prove(req: &HttpRequest) -> Result<(), ApiError> {
 /// Whether there is anything that could prove who asks.
 pub(super) fn offers_proof(headers: &HeaderMap) -> bool {
     headers.contains_key(AUTHORIZATION) || headers.contains_key(AGENT_SECRET)
-}
-
-/// Whether a token that came in a message is a bot's or the operator's.
-pub(super) fn is_known(app: &App, token: &str) -> bool {
-    let known = is_operators(app, token) || is_good(app, token);
-    // A bot's token that is over is no attempt on the operator's.
-    if !known && !Tokens::is_of_their_form(token) {
-        app.refusals.note(Refused::Operator);
-    }
-    known
 }
 
 /// Whether a page of that origin may open a WebSocket: browsers do not ask before they connect, as

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::web::{Bytes, Data};
+use actix_web::web::Bytes;
 use db::events::{Position, Unresumable};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tracing::warn;
 
-use super::Told;
 use super::ask::Ask;
 use super::batch::{Batch, Kinds, Reading, Wire};
-use crate::app::App;
+use super::{Broadcast, Streams};
 use crate::connections::Seat;
 use crate::error::{ApiError, ApiResult};
 use crate::metrics::Listening;
@@ -46,12 +45,12 @@ pub(super) enum End {
 
 /// Somebody who listens.
 pub(super) struct Listener {
-    app: Data<App>,
+    streams: Arc<Streams>,
     wire: Wire,
     kinds: Kinds,
     /// It was told everything up to here, or did not want it.
     position: Position,
-    live: broadcast::Receiver<Told>,
+    live: broadcast::Receiver<Broadcast>,
     reading: Option<Reading>,
     is_behind: bool,
     /// Its client's, for as long as it listens.
@@ -63,17 +62,17 @@ impl Listener {
     /// Begins to listen. The first page of what was missed is read before this returns, so that a
     /// position from which nobody can go on is refused before anything was answered.
     pub(super) async fn open(
-        app: Data<App>,
+        streams: Arc<Streams>,
         ask: Ask,
         wire: Wire,
         seat: Option<Seat>,
     ) -> ApiResult<Listener> {
         let stopping = || ApiError::Unavailable("the service is stopping".to_owned());
         // First of all: whatever is told from here on waits.
-        let live = app.streams.listen().ok_or_else(stopping)?;
-        let bounds = db::events::bounds(&mut *app.database.get().await?).await?;
+        let live = streams.listen().ok_or_else(stopping)?;
+        let bounds = db::events::bounds(&mut *streams.database.get().await?).await?;
         let mut listener = Listener {
-            app,
+            streams,
             wire,
             kinds: ask.kinds,
             position: bounds.now,
@@ -118,18 +117,18 @@ impl Listener {
                 self.position = self.position.max(reading.until());
                 self.reading = None;
             }
-            if self.app.streams.is_closed() {
+            if self.streams.is_closed() {
                 return Heard::Over(End::Stopping);
             }
             if self.is_live() {
                 match self.live.recv().await {
-                    Ok(Told::Beat) => return Heard::Beat,
+                    Ok(Broadcast::Beat) => return Heard::Beat,
                     // Told while nobody followed the log, or before this listener came.
-                    Ok(Told::News(batch)) if batch.after > self.position => {
+                    Ok(Broadcast::News(batch)) if batch.after > self.position => {
                         self.is_behind = true;
                         return Heard::Behind;
                     }
-                    Ok(Told::News(batch)) => {
+                    Ok(Broadcast::News(batch)) => {
                         self.reading = Some(Reading::behind(batch, self.position));
                     }
                     Err(RecvError::Lagged(_)) => return Heard::Over(End::FellBehind),
@@ -156,16 +155,16 @@ impl Listener {
     /// Reads a page of what was missed. With the last one it is live: what is told since before
     /// that page was read waits for it, and what it knows already is skipped.
     async fn read_page(&mut self) -> ApiResult<Result<(), Unresumable>> {
-        let Some(live) = self.app.streams.listen() else {
+        let Some(live) = self.streams.listen() else {
             return Ok(Ok(()));
         };
         let page = {
             // For the page alone: whoever takes its bytes slowly keeps nobody else from reading.
-            let turn = self.app.streams.reading.acquire();
+            let turn = self.streams.reading.acquire();
             let _turn = tokio::time::timeout(PATIENCE, turn)
                 .await
                 .map_err(|_| ApiError::Unavailable("too many listeners catch up".to_owned()))?;
-            let mut conn = self.app.database.get().await?;
+            let mut conn = self.streams.database.get().await?;
             db::events::after(&mut conn, self.position, PAGE_MAX).await?
         };
         if let Err(why) = page.bounds.admit(self.position) {

@@ -21,15 +21,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::HttpRequest;
-use daemon::config::Environment;
-use ledger_core::Enforcement;
-pub(crate) use sse::events;
+use db::Database;
 pub(crate) use tailer::start;
 use tokio::sync::{Notify, Semaphore, broadcast};
-pub(crate) use websocket::stream;
 
-use crate::config::ApiConfig;
+use crate::address;
+use crate::auth::Auth;
 use crate::connections::{Doorman, Full, Seat};
+use crate::endpoint::Endpoint;
 use crate::error::{ApiError, ApiResult};
 use crate::headers::Origins;
 use batch::Batch;
@@ -65,18 +64,9 @@ pub(crate) enum Audience {
     Known,
 }
 
-impl Audience {
-    fn of(config: &ApiConfig) -> Audience {
-        match (config.rules.enforcement, config.environment) {
-            (Enforcement::Enforce, Environment::Production) => Audience::Known,
-            (Enforcement::Observe, _) | (_, Environment::Development) => Audience::Anybody,
-        }
-    }
-}
-
 /// What listeners are told.
 #[derive(Debug, Clone)]
-enum Told {
+enum Broadcast {
     News(Arc<Batch>),
     /// Time to show that the connection is alive.
     Beat,
@@ -84,12 +74,14 @@ enum Told {
 
 /// What listeners and the tailer share.
 pub(crate) struct Streams {
-    pub(crate) audience: Audience,
+    database: Database,
+    auth: Arc<Auth>,
+    audience: Audience,
     /// Whose pages may open a WebSocket, beside the API's own.
     origins: Origins,
     patience: StreamPatience,
     /// `None` once the service stops.
-    stage: Mutex<Option<broadcast::Sender<Told>>>,
+    stage: Mutex<Option<broadcast::Sender<Broadcast>>>,
     /// Somebody came to listen.
     arrived: Notify,
     reading: Semaphore,
@@ -97,22 +89,31 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    pub(crate) fn new(config: &ApiConfig) -> Streams {
+    pub(crate) fn new(
+        database: &Database,
+        auth: &Arc<Auth>,
+        audience: Audience,
+        origins: &Origins,
+        patience: StreamPatience,
+        doorman: Doorman,
+    ) -> Streams {
         Streams {
-            audience: Audience::of(config),
-            origins: config.origins.clone(),
-            patience: config.streams,
+            database: database.clone(),
+            auth: Arc::clone(auth),
+            audience,
+            origins: origins.clone(),
+            patience,
             stage: Mutex::new(Some(broadcast::Sender::new(BACKLOG_MAX))),
             arrived: Notify::new(),
             reading: Semaphore::new(READING_MAX),
-            doorman: Doorman::new(config.connections, &config.proxies),
+            doorman,
         }
     }
 
     /// A place for one more stream of a client. Behind a proxy all connections are the proxy's, and
     /// one client could otherwise take all of them.
     fn seat(&self, req: &HttpRequest) -> ApiResult<Option<Seat>> {
-        let Some(address) = crate::address::of(req) else {
+        let Some(address) = address::of(req) else {
             return Ok(None);
         };
         self.doorman
@@ -124,13 +125,13 @@ impl Streams {
     }
 
     /// What is told from now on; `None` once the service stops.
-    fn listen(&self) -> Option<broadcast::Receiver<Told>> {
+    fn listen(&self) -> Option<broadcast::Receiver<Broadcast>> {
         let listening = self.stage().as_ref().map(broadcast::Sender::subscribe);
         self.arrived.notify_one();
         listening
     }
 
-    fn tell(&self, told: Told) {
+    fn tell(&self, told: Broadcast) {
         if let Some(stage) = self.stage().as_ref() {
             // Nobody may listen any more, which is no matter.
             let _ = stage.send(told);
@@ -157,7 +158,11 @@ impl Streams {
         self.stage().take();
     }
 
-    fn stage(&self) -> std::sync::MutexGuard<'_, Option<broadcast::Sender<Told>>> {
+    fn stage(&self) -> std::sync::MutexGuard<'_, Option<broadcast::Sender<Broadcast>>> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    vec![sse::endpoint(), websocket::endpoint()]
 }

@@ -4,25 +4,48 @@ use std::convert::Infallible;
 
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
+use api_types::ProblemKind::PositionGone;
 use futures_util::{Stream, stream};
 
 use super::ask::Ask;
 use super::batch::Wire;
 use super::listener::{End, Heard, Listener};
-use super::{Audience, access};
-use crate::app::App;
+use super::{Audience, Streams, access};
+use crate::auth::Who;
+use crate::endpoint::{Endpoint, get};
 use crate::error::ApiResult;
 
 /// When a browser comes back after the stream broke off, in milliseconds.
 const RETRY_MILLIS: u32 = 2_000;
 
-pub(crate) async fn events(req: HttpRequest, app: Data<App>) -> ApiResult {
-    if app.streams.audience == Audience::Known {
-        access::prove(&req).await?;
+pub(super) fn endpoint() -> Endpoint {
+    get("/events", events)
+        .named(
+            "streamEvents",
+            "streams",
+            "What happens, as it happens, by Server-Sent Events",
+        )
+        .without_head()
+        .about(
+            "Of each event `data` is an `Event` in one line, `event` its kind, and `id` the place to \
+             resume from with `Last-Event-ID`: none is lost and none comes twice. The stream begins \
+             with an `id`, and every 15 seconds a comment shows that it lives. Anybody may listen in \
+             observe mode and in development; elsewhere bots and operators.",
+        )
+        .by(Who::AnyoneOrBot)
+        .with(&["lastEventId", "since", "kinds"])
+        .refuses(&[PositionGone])
+        .answers_text("text/event-stream", "Events until either side ends it.")
+        .shaped("ServerSentEvent")
+}
+
+async fn events(req: HttpRequest, streams: Data<Streams>) -> ApiResult {
+    if streams.audience == Audience::Known {
+        access::prove(&streams.auth, &req).await?;
     }
     let ask = Ask::of(&req)?;
-    let seat = app.streams.seat(&req)?;
-    let listener = Listener::open(app, ask, Wire::EventSource, seat).await?;
+    let seat = streams.seat(&req)?;
+    let listener = Listener::open(streams.into_inner(), ask, Wire::EventSource, seat).await?;
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         // Proxies of nginx's kind would else collect events before they pass them on.

@@ -3,18 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::web::Data;
-use cache::WakeUps;
+use cache::{Cache, WakeUps};
 use daemon::shutdown::Shutdown;
 use db::DbResult;
 use db::events::Position;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tracing::{error, warn};
 
-use super::BACKLOG_MAX;
-use super::Told;
 use super::batch::Batch;
-use crate::app::App;
+use super::{BACKLOG_MAX, Broadcast, Streams};
 use crate::metrics;
 
 /// Events read at a time.
@@ -28,26 +25,25 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 const SLOWEST_WAIT: Duration = Duration::from_millis(10);
 
 /// Follows the event log until the service stops, and then lets every listener go.
-pub(crate) fn start(app: &Data<App>, shutdown: &Shutdown) {
-    let (app, shutdown) = (Data::clone(app), shutdown.clone());
+pub(crate) fn start(streams: &Arc<Streams>, cache: &Cache, shutdown: &Shutdown) {
+    let (streams, shutdown) = (Arc::clone(streams), shutdown.clone());
+    let wake_ups = cache.wake_ups();
     tokio::spawn(async move {
-        let wake_ups = app.cache.wake_ups();
         tokio::select! {
             () = shutdown.wait() => {}
-            () = follow(&app, &wake_ups) => {}
+            () = follow(&streams, &wake_ups) => {}
         }
-        app.streams.close();
+        streams.close();
     });
 }
 
-async fn follow(app: &App, wake_ups: &WakeUps) {
-    let streams = &app.streams;
+async fn follow(streams: &Streams, wake_ups: &WakeUps) {
     loop {
         while streams.listeners() == 0 {
             streams.arrived.notified().await;
         }
-        match begin(app).await {
-            Ok(now) => serve(app, wake_ups, now).await,
+        match begin(streams).await {
+            Ok(now) => serve(streams, wake_ups, now).await,
             Err(error) => {
                 warn!(%error, "cannot read the event log; live events have to wait");
                 sleep(PAUSE_MAX).await;
@@ -58,23 +54,22 @@ async fn follow(app: &App, wake_ups: &WakeUps) {
 
 /// Where the log ends now. Listeners that came earlier learn it, and read for themselves what they
 /// do not know up to there.
-async fn begin(app: &App) -> DbResult<Position> {
-    let now = db::events::bounds(&mut *app.database.get().await?)
+async fn begin(streams: &Streams) -> DbResult<Position> {
+    let now = db::events::bounds(&mut *streams.database.get().await?)
         .await?
         .now;
-    app.streams.tell(Told::News(Arc::new(Batch::empty(now))));
+    streams.tell(Broadcast::News(Arc::new(Batch::empty(now))));
     Ok(now)
 }
 
 /// Tells what comes after `position`, as long as anybody listens.
-async fn serve(app: &App, wake_ups: &WakeUps, mut position: Position) {
-    let streams = &app.streams;
+async fn serve(streams: &Streams, wake_ups: &WakeUps, mut position: Position) {
     let keep_alive = streams.patience.keep_alive;
     let mut beats = interval_at(Instant::now() + keep_alive, keep_alive);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pause = PAUSE_MIN;
     while streams.listeners() > 0 {
-        match tell_more(app, position).await {
+        match tell_more(streams, position).await {
             Ok(Some(until)) => {
                 position = until;
                 pause = PAUSE_MIN;
@@ -89,24 +84,23 @@ async fn serve(app: &App, wake_ups: &WakeUps, mut position: Position) {
         tokio::select! {
             () = wake_ups.next() => pause = PAUSE_MIN,
             () = sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
-            _ = beats.tick() => streams.tell(Told::Beat),
+            _ = beats.tick() => streams.tell(Broadcast::Beat),
         }
     }
 }
 
 /// Reads and tells until nothing is left. Answers where that is, if there was anything.
-async fn tell_more(app: &App, position: Position) -> DbResult<Option<Position>> {
-    let streams = &app.streams;
+async fn tell_more(streams: &Streams, position: Position) -> DbResult<Option<Position>> {
     let mut until = position;
     loop {
-        let page = db::events::after(&mut *app.database.get().await?, until, BATCH_MAX).await?;
+        let page = db::events::after(&mut *streams.database.get().await?, until, BATCH_MAX).await?;
         let Some(last) = page.events.last().map(|event| event.position) else {
             break;
         };
         let is_last = page.until > last;
         match Batch::render(until, &page) {
             Ok(batch) => {
-                streams.tell(Told::News(Arc::new(batch)));
+                streams.tell(Broadcast::News(Arc::new(batch)));
                 if let Some(newest) = page.events.last() {
                     metrics::told_up_to(newest.at);
                 }

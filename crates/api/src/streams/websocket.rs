@@ -1,11 +1,12 @@
 //! `GET /ws/stream`: the same events over a WebSocket, a text message each.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use actix_http::ws::{self, CloseCode, CloseReason, Codec, Frame, Message};
 use actix_web::web::{Bytes, BytesMut, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use api_types::close_code;
+use api_types::{ProblemKind, close_code};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
 use tokio_util::codec::{Decoder, Encoder};
@@ -14,9 +15,10 @@ use tracing::debug;
 use super::ask::Ask;
 use super::batch::Wire;
 use super::listener::{End, Heard, Listener};
-use super::{Audience, access};
-use crate::app::App;
+use super::{Audience, Streams, access};
+use crate::auth::Who;
 use crate::connections::Seat;
+use crate::endpoint::{Endpoint, get};
 use crate::error::{ApiError, ApiResult};
 
 /// The largest message that a client may send, in bytes: a token fits.
@@ -24,18 +26,40 @@ const MESSAGE_MAX_BYTES: usize = 4 * 1024;
 /// A peer that let so many pings go without a word is dead.
 const UNANSWERED_MAX: u8 = 2;
 
-pub(crate) async fn stream(req: HttpRequest, payload: Payload, app: Data<App>) -> ApiResult {
-    if !access::origin_allowed(req.headers(), &app.streams.origins) {
+pub(super) fn endpoint() -> Endpoint {
+    get("/ws/stream", stream)
+        .named(
+            "streamMessages",
+            "streams",
+            "The same over a WebSocket, an `Event` a message",
+        )
+        .without_head()
+        .about(
+            "Resumes from `since`. Where a credential is asked for and none came with the handshake, \
+             the first message must be `{\"token\": \"…\"}`, within five seconds. Close codes: 4001 no \
+             good credential, 4002 `since` or `kinds` cannot be read, 4003 what came after `since` is \
+             forgotten, 1013 come back with `since`, 1001 the server stops.",
+        )
+        .by(Who::AnyoneOrBot)
+        .with(&["since", "kinds"])
+        .refuses(&[ProblemKind::ForeignOrigin])
+        .switches("The WebSocket is open.")
+}
+
+async fn stream(req: HttpRequest, payload: Payload, streams: Data<Streams>) -> ApiResult {
+    if !access::origin_allowed(req.headers(), &streams.origins) {
         return Err(ApiError::ForeignOrigin);
     }
-    let mut answer = ws::handshake(req.head()).map_err(|error| ApiError::MalformedRequest {
-        detail: format!("Open this path as a WebSocket, of version 13: {error}."),
+    let mut answer = ws::handshake(req.head()).map_err(|error| {
+        ApiError::MalformedRequest(format!(
+            "Open this path as a WebSocket, of version 13: {error}."
+        ))
     })?;
-    let seat = app.streams.seat(&req)?;
+    let seat = streams.seat(&req)?;
     // From here on a refusal is a close code: a browser's program sees no other.
-    let proved = match (app.streams.audience, access::offers_proof(req.headers())) {
+    let proved = match (streams.audience, access::offers_proof(req.headers())) {
         (Audience::Anybody, _) => Some(Ok(())),
-        (Audience::Known, true) => Some(access::prove(&req).await),
+        (Audience::Known, true) => Some(access::prove(&streams.auth, &req).await),
         (Audience::Known, false) => None,
     };
     let mut conversation = Conversation {
@@ -48,7 +72,7 @@ pub(crate) async fn stream(req: HttpRequest, payload: Payload, app: Data<App>) -
         ask: Ask::of(&req),
         unanswered: 0,
         seat,
-        app,
+        streams: streams.into_inner(),
     };
     let stage = match proved {
         None => Stage::Greeting,
@@ -71,7 +95,7 @@ fn body(conversation: Conversation) -> impl Stream<Item = Result<Bytes, Infallib
 }
 
 struct Conversation {
-    app: Data<App>,
+    streams: Arc<Streams>,
     ask: Result<Ask, ApiError>,
     peer: Peer,
     /// `None` once it is over.
@@ -127,7 +151,7 @@ impl Conversation {
         const WANTED: &str = "send Authorization or X-Agent-Secret with the handshake, or a first \
                               message {\"token\": \"…\"}";
         let denied = |why: &str| reason(close_code::UNAUTHORIZED, why);
-        let waiting = tokio::time::timeout(self.app.streams.patience.greeting, self.peer.frame());
+        let waiting = tokio::time::timeout(self.streams.patience.greeting, self.peer.frame());
         let text = match waiting.await {
             Ok(Ok(Frame::Text(text))) => text,
             Ok(Ok(Frame::Close(_))) | Ok(Err(Silence::Gone)) => {
@@ -137,7 +161,7 @@ impl Conversation {
             Ok(Ok(_)) | Err(_) => return Err(denied(WANTED)),
         };
         let greeting: Greeting = serde_json::from_slice(&text).map_err(|_| denied(WANTED))?;
-        if access::is_known(&self.app, &greeting.token) {
+        if self.streams.auth.is_known(&greeting.token) {
             self.open().await
         } else {
             Err(denied(
@@ -149,7 +173,7 @@ impl Conversation {
     async fn open(&mut self) -> Result<Stage, CloseReason> {
         let ask = self.ask.as_ref().map_err(reason_of)?;
         Listener::open(
-            Data::clone(&self.app),
+            Arc::clone(&self.streams),
             *ask,
             Wire::WebSocket,
             self.seat.take(),
@@ -281,7 +305,7 @@ fn farewell(end: End) -> CloseReason {
 /// A refusal as a close code; the reason, of at most 123 bytes, says no more than a problem would.
 fn reason_of(error: &ApiError) -> CloseReason {
     match error {
-        ApiError::Unauthorized { .. } => reason(
+        ApiError::Unauthorized(_) => reason(
             close_code::UNAUTHORIZED,
             "the secret is wrong, or the token is wrong or has expired",
         ),
@@ -293,9 +317,7 @@ fn reason_of(error: &ApiError) -> CloseReason {
             close_code::INVALID,
             &format!("{field} is not what it must be"),
         ),
-        ApiError::MalformedRequest { .. } => {
-            reason(close_code::INVALID, "the query cannot be read")
-        }
+        ApiError::MalformedRequest(_) => reason(close_code::INVALID, "the query cannot be read"),
         other => {
             debug!(error = %other, "a WebSocket cannot be served now");
             reason(

@@ -35,6 +35,7 @@ mod queries;
 mod readiness;
 mod request_log;
 mod retries;
+mod rights;
 mod service;
 mod standings;
 mod state;

@@ -7,9 +7,11 @@ use serde_json::Value;
 use crate::service::{Answer, Service};
 
 /// The path with something in the place of each name.
-fn filled_in(path: &str) -> String {
+pub fn filled_in(path: &str) -> String {
     path.replace("{bot}", "1")
         .replace("{market}", "5f0e6c52-3f1b-4c3a-9d0e-2d0f1a9b7c11")
+        .replace("{evidence}", "1")
+        .replace("{digest}", &"ab".repeat(32))
         .replace("{name}", "ticket-spent")
 }
 

@@ -13,7 +13,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; a refusal is in the answer.
     pub async fn act_dry_run(&self, action: &ActionRequest) -> Result<DryRun, ClientError> {
-        self.dry_run(&["arena", "action"], action).await
+        self.dry_run("POST /arena/action", &[], action).await
     }
 
     /// `POST /markets/{id}/bets?dry_run=true`: what [`Client::bet_once`] would do.
@@ -25,8 +25,9 @@ impl Client {
         market: MarketId,
         bet: &BetRequest,
     ) -> Result<DryRun, ClientError> {
-        let path = ["markets", &market.to_string(), "bets"];
-        self.dry_run(&path, bet).await
+        let market = market.to_string();
+        self.dry_run("POST /markets/{market}/bets", &[&market], bet)
+            .await
     }
 
     /// `POST /markets/bets?dry_run=true`: what [`Client::bet_all_once`] would do.
@@ -34,7 +35,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; a refusal is in the answer.
     pub async fn bet_all_dry_run(&self, bets: &BetsRequest) -> Result<DryRun, ClientError> {
-        self.dry_run(&["markets", "bets"], bets).await
+        self.dry_run("POST /markets/bets", &[], bets).await
     }
 
     /// `POST /markets/{id}/answers?dry_run=true`: what [`Client::answer_once`] would cost, and never
@@ -47,16 +48,18 @@ impl Client {
         market: MarketId,
         answer: &AnswerRequest,
     ) -> Result<DryRun, ClientError> {
-        let path = ["markets", &market.to_string(), "answers"];
-        self.dry_run(&path, answer).await
+        let market = market.to_string();
+        self.dry_run("POST /markets/{market}/answers", &[&market], answer)
+            .await
     }
 
     async fn dry_run<T: serde::Serialize>(
         &self,
-        path: &[&str],
+        operation: &'static str,
+        names: &[&str],
         body: &T,
     ) -> Result<DryRun, ClientError> {
-        let call = Call::post(path, body, Retry::Reads)?;
+        let call = Call::send(operation, names, body, Retry::Reads)?;
         self.as_bot(&call.dry()).await
     }
 }

@@ -15,7 +15,7 @@ use crate::event_source::{Block, EventSource, TooLarge};
 use crate::query::{EventQuery, Pairs};
 use crate::transport::{Call, RESPONSE_BYTES_MAX};
 
-const PATH: &[&str] = &["events"];
+const OPERATION: &str = "GET /events";
 /// Before the stream is opened again, until the arena has said how long.
 const PAUSE_DEFAULT: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -84,7 +84,9 @@ impl Client {
             .await
             .unwrap_or_else(|_| {
                 Err(ClientError::Timeout {
-                    endpoint: self.transport.endpoint(&Call::get(PATH, Pairs::new())),
+                    endpoint: self
+                        .transport
+                        .endpoint(&Call::get(OPERATION, &[], Pairs::new())),
                 })
             })
     }
@@ -181,7 +183,7 @@ impl Events {
 
 impl Feed {
     fn call(&self) -> Call<'static> {
-        Call::get(PATH, self.kinds.clone())
+        Call::get(OPERATION, &[], self.kinds.clone())
     }
 
     fn endpoint(&self) -> String {

@@ -1,7 +1,7 @@
 use ledger_core::chain::seal_onto;
 use ledger_core::economy::{self, BotStatus, EconomyRules, Enforcement, Fate, Wallet};
 use ledger_core::insights::{
-    Forecast, Reserve, TrendDirection, forecast, lived_through, per, ratio, trend,
+    Forecast, Reserve, TickTimes, TrendDirection, forecast, lived_through, per, ratio, trend,
 };
 use ledger_core::money::MAX_UNITS;
 use ledger_core::{CycleNumber, Money, Timestamp};
@@ -217,4 +217,39 @@ fn nothing_is_divided_by_nothing() {
     assert_eq!((per(0, 9), ratio(0, 9)), (Some(0), Some(0)));
     assert_eq!(ratio(1, 3), Some(33_333_333));
     assert_eq!(ratio(i128::MAX, 1), None, "beyond all bounds");
+}
+
+#[test]
+fn a_bot_dies_when_the_tick_begins_that_it_cannot_pay() {
+    let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000).unwrap();
+    let told = |ticks_left, dies_in| Forecast {
+        burn_per_tick: units(1),
+        ticks_left,
+        dies_in: CycleNumber(dies_in),
+    };
+    let times = TickTimes {
+        next: CycleNumber(10),
+        next_began_at: None,
+        latest_began_at: Some(at(100)),
+        shadow_died_at: Some(at(50)),
+        now: at(105),
+        rate_seconds: 10,
+    };
+    // The next tick is due at 110.
+    assert_eq!(told(3, 13).dies_at(&times), Some(at(140)));
+    let overdue = TickTimes {
+        now: at(130),
+        ..times
+    };
+    assert_eq!(told(3, 13).dies_at(&overdue), Some(at(160)));
+    let under_way = TickTimes {
+        next_began_at: Some(at(108)),
+        ..times
+    };
+    assert_eq!(told(3, 13).dies_at(&under_way), Some(at(138)));
+    // The shadow is dead already.
+    assert_eq!(told(0, 9).dies_at(&times), Some(at(50)));
+    // In the year 10,000, and beyond all numbers.
+    assert_eq!(told(30_000_000_000, 13).dies_at(&times), None);
+    assert_eq!(told(i64::MAX, 13).dies_at(&times), None);
 }

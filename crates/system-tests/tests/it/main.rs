@@ -3,6 +3,7 @@
 
 mod agents;
 mod architecture;
+mod circles;
 mod command_lines;
 mod day;
 mod deploy;

@@ -10,24 +10,27 @@ use test_kit::market::RIGHT_ANSWER;
 use crate::service::{Answer, OTHER_RANDOM_KEY, RANDOM_KEY, Service, same_login, wager};
 use crate::state::State;
 
-/// The paths that the table of routes gives a method with effects.
-fn writes() -> Vec<(Method, String)> {
-    let table = include_str!("../../../src/routes/mod.rs");
+/// The endpoints with effects: the document has a row of each, because it is made of the table of endpoints.
+fn writes() -> Vec<(Method, String, Value)> {
+    let document = include_str!("../../../../../docs/openapi.json");
+    let document: Value = serde_json::from_str(document).unwrap();
     let mut found = Vec::new();
-    for piece in table.split("path(\"").skip(1) {
-        let mut quoted = piece.split('"');
-        let (pattern, methods) = (quoted.next().unwrap(), quoted.nth(1));
-        for method in [Method::POST, Method::DELETE] {
-            if methods.is_some_and(|methods| methods.contains(method.as_str())) {
-                found.push((method, pattern.to_owned()));
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            if method != "get" {
+                let method = method.to_uppercase().parse().unwrap();
+                found.push((method, path.clone(), operation.clone()));
             }
         }
     }
-    let routed = ["post", "delete", "put", "patch"]
-        .map(|method| table.matches(&format!("route({method}()")).count());
-    assert_eq!(found.len(), routed.iter().sum::<usize>());
     assert!(found.len() > 15, "{found:?}");
     found
+}
+
+fn takes(operation: &Value, parameter: &str) -> bool {
+    let reference = format!("#/components/parameters/{parameter}");
+    let listed = operation["parameters"].as_array();
+    listed.is_some_and(|all| all.iter().any(|one| one["$ref"] == *reference))
 }
 
 /// One who is in a position to send every POST.
@@ -169,7 +172,7 @@ async fn registered(service: &Service, handle: &str) -> Value {
 
 #[tokio::test]
 async fn everything_with_effects_keeps_its_answer() {
-    for (method, pattern) in writes() {
+    for (method, pattern, _) in writes() {
         let cast = Cast::new().await;
         let (request, other) = cast.request(&method, &pattern).await;
         let request = request.header("Idempotency-Key", RANDOM_KEY);
@@ -212,6 +215,34 @@ async fn everything_with_effects_keeps_its_answer() {
         assert_eq!(row.get::<_, i64>(0), 0);
         cast.service.arena.assert_sound().await;
     }
+}
+
+#[tokio::test]
+async fn whatever_can_be_tried_says_what_it_would_do_and_does_nothing() {
+    let mut tried = Vec::new();
+    for (method, pattern, operation) in writes() {
+        if !takes(&operation, "dryRun") {
+            continue;
+        }
+        let cast = Cast::new().await;
+        let (request, _) = cast.request(&method, &pattern).await;
+        let before = State::of(&cast.service.arena).await;
+        let dry = request.try_clone().unwrap().query(&[("dry_run", "true")]);
+        let answer = Answer::of(dry.header("Idempotency-Key", RANDOM_KEY)).await;
+        assert_eq!(answer.status, 200, "{pattern}: {}", answer.text());
+        let told = answer.json();
+        assert_eq!(told["dry_run"], true, "{pattern}: {told}");
+        assert_eq!(told["would"], "ACCEPT", "{pattern}: {told}");
+        State::of(&cast.service.arena)
+            .await
+            .must_be(&before, &pattern);
+        // Not even the key was used.
+        let real = Answer::of(request.header("Idempotency-Key", RANDOM_KEY)).await;
+        assert!(real.status.is_success(), "{pattern}: {}", real.text());
+        assert_eq!(real.header("idempotency-replayed"), None, "{pattern}");
+        tried.push(pattern);
+    }
+    assert_eq!(tried.len(), 4, "{tried:?}");
 }
 
 #[tokio::test]

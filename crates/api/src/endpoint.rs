@@ -1,0 +1,411 @@
+//! An endpoint, declared once, beside its handler: method and path, who may, how it is counted and
+//! repeated, and what the contract says of it.
+//!
+//! Routes and their 405s, the class that limits count it by, the credential that is asked for, what
+//! becomes of an `Idempotency-Key`, the query parameters that are taken and the OpenAPI document all
+//! follow from its row ([`crate::table`]).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix_web::guard::{Any, Get, Head};
+use actix_web::http::Method;
+use actix_web::{FromRequest, Handler, HttpMessage, HttpRequest, Responder, Route, web};
+use api_types::ProblemKind::{self, *};
+use serde_json::{Value, json};
+
+use crate::auth::Who;
+use crate::error::{ApiError, ApiResult};
+use crate::limits::Class;
+use crate::openapi::examples;
+
+/// Whether a request that is repeated under its `Idempotency-Key` has its effects once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// It has no effects worth the name.
+    Nothing,
+    Answer,
+    /// Its answer holds secrets: its key must be one that nobody guesses.
+    Secrets,
+}
+
+/// A row of the table of endpoints.
+pub(crate) struct Endpoint {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) id: &'static str,
+    pub(crate) tag: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) description: &'static str,
+    pub(crate) who: Who,
+    pub(crate) parameters: Vec<&'static str>,
+    pub(crate) body: Option<Body>,
+    pub(crate) answers: Vec<Answer>,
+    problems: Vec<ProblemKind>,
+    pub(crate) class: Class,
+    pub(crate) keeps: Keeps,
+    /// Whether `?dry_run=true` only says what would happen.
+    pub(crate) can_be_dry: bool,
+    /// Whether it answers by whatever name it is asked.
+    pub(crate) has_any_name: bool,
+    /// HEAD is GET without the body, which the server leaves out by itself.
+    pub(crate) answers_head: bool,
+    /// The names of the query parameters among `parameters`.
+    pub(crate) queries: Vec<String>,
+    handler: Arc<dyn Fn() -> Route + Send + Sync>,
+}
+
+pub(crate) struct Body {
+    pub(crate) schema: &'static str,
+    pub(crate) required: bool,
+    pub(crate) examples: Vec<(&'static str, Value)>,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) about: &'static str,
+    pub(crate) media_type: &'static str,
+    /// Of the components; none for what is no JSON.
+    pub(crate) schema: Option<&'static str>,
+    pub(crate) example: Option<Value>,
+    pub(crate) links: Vec<(String, Value)>,
+    pub(crate) has_location: bool,
+    /// Whether a dry run is answered under the same status.
+    pub(crate) or_dry_run: bool,
+}
+
+impl Endpoint {
+    pub(crate) fn new<F, Args>(method: Method, path: &'static str, handler: F) -> Endpoint
+    where
+        F: Handler<Args> + Send + Sync,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let is_get = method == Method::GET;
+        Endpoint {
+            class: Class::of(&method),
+            method,
+            path,
+            id: "",
+            tag: "",
+            summary: "",
+            description: "",
+            who: Who::Anyone,
+            parameters: Vec::new(),
+            body: None,
+            answers: Vec::new(),
+            problems: vec![
+                MalformedRequest,
+                // A query parameter that the operation does not take.
+                InvalidField,
+                PayloadTooLarge,
+                UriTooLong,
+                TooManyRequests,
+                HeadersTooLarge,
+                UnknownHost,
+                Unavailable,
+            ],
+            keeps: Keeps::Nothing,
+            can_be_dry: false,
+            has_any_name: false,
+            answers_head: is_get,
+            queries: Vec::new(),
+            handler: Arc::new(move || web::route().to(handler.clone())),
+        }
+    }
+
+    /// What the contract calls it, under which heading, and what it is for.
+    pub(crate) fn named(
+        mut self,
+        id: &'static str,
+        tag: &'static str,
+        summary: &'static str,
+    ) -> Endpoint {
+        (self.id, self.tag, self.summary) = (id, tag, summary);
+        self
+    }
+
+    /// Whether it is for programs; pages for people have no name in the contract.
+    pub(crate) const fn is_in_contract(&self) -> bool {
+        !self.id.is_empty()
+    }
+
+    /// The row by which this request is served.
+    pub(crate) fn of(req: &HttpRequest) -> ApiResult<Arc<Endpoint>> {
+        let known = req.extensions().get::<Arc<Endpoint>>().cloned();
+        known.ok_or_else(|| ApiError::Internal("a request without an endpoint".to_owned()))
+    }
+
+    /// As it is mounted.
+    pub(crate) fn route(&self) -> Route {
+        let route = (self.handler)();
+        match self.method {
+            Method::GET if self.answers_head => route.guard(Any(Get()).or(Head())),
+            _ => route.method(self.method.clone()),
+        }
+    }
+
+    /// Whether it serves requests of this method.
+    pub(crate) fn serves(&self, method: &Method) -> bool {
+        *method == self.method || (self.answers_head && *method == Method::HEAD)
+    }
+
+    /// A request for `subject`, as idempotency keys are scoped to it: `POST /bots/7/revive`.
+    pub(crate) fn on(&self, subject: &str) -> String {
+        let path = match (self.path.split_once('{'), self.path.split_once('}')) {
+            (Some((before, _)), Some((_, after))) => format!("{before}{subject}{after}"),
+            _ => self.path.to_owned(),
+        };
+        format!("{} {path}", self.method)
+    }
+
+    /// The collection in which its answer names the place of what was made.
+    pub(crate) fn collection(&self) -> Option<&'static str> {
+        let has_location = self.answers.iter().any(|answer| answer.has_location);
+        has_location.then_some(self.path)
+    }
+
+    /// The limits that count it, where its method does not say so.
+    pub(crate) fn counted(mut self, class: Class) -> Endpoint {
+        self.class = class;
+        self
+    }
+
+    /// It answers GET alone: what it makes would be lost with HEAD's body.
+    pub(crate) fn without_head(mut self) -> Endpoint {
+        self.answers_head = false;
+        self
+    }
+
+    pub(crate) fn about(mut self, description: &'static str) -> Endpoint {
+        self.description = description;
+        self
+    }
+
+    pub(crate) fn by(mut self, who: Who) -> Endpoint {
+        self.who = who;
+        if who == Who::Operator || who == Who::BotOrOperator {
+            self.parameters.push("operatorName");
+        }
+        if who != Who::Anyone {
+            self.problems.push(Unauthorized);
+        }
+        self
+    }
+
+    pub(crate) fn with(mut self, parameters: &[&'static str]) -> Endpoint {
+        if parameters
+            .iter()
+            .any(|name| matches!(*name, "bot" | "market" | "evidence" | "problem" | "digest"))
+        {
+            self.problems.push(NotFound);
+        }
+        self.parameters.extend(parameters);
+        self
+    }
+
+    /// A list of `schema`, with its filters.
+    pub(crate) fn listed(
+        self,
+        schema: &'static str,
+        filters: &[&'static str],
+        item: Value,
+    ) -> Endpoint {
+        self.with(filters).with(&["limit", "cursor"]).answers(
+            200,
+            schema,
+            "A page, newest first.",
+            examples::page(item),
+        )
+    }
+
+    pub(crate) fn takes(
+        mut self,
+        schema: &'static str,
+        examples: Vec<(&'static str, Value)>,
+    ) -> Endpoint {
+        self.body = Some(Body {
+            schema,
+            required: true,
+            examples,
+        });
+        self.problems.push(UnsupportedMediaType);
+        self
+    }
+
+    pub(crate) fn may_take(
+        mut self,
+        schema: &'static str,
+        examples: Vec<(&'static str, Value)>,
+    ) -> Endpoint {
+        self = self.takes(schema, examples);
+        if let Some(body) = &mut self.body {
+            body.required = false;
+        }
+        self
+    }
+
+    /// Repeated under an `Idempotency-Key`, it has its effects once.
+    pub(crate) fn once(self) -> Endpoint {
+        self.keeping(Keeps::Answer, "idempotencyKey")
+    }
+
+    /// The same for an answer with secrets, which asks for a key that nobody guesses.
+    pub(crate) fn once_in_secret(self) -> Endpoint {
+        self.keeping(Keeps::Secrets, "secretIdempotencyKey")
+    }
+
+    fn keeping(mut self, keeps: Keeps, parameter: &'static str) -> Endpoint {
+        self.keeps = keeps;
+        self.parameters.push(parameter);
+        self.problems
+            .extend([IdempotencyConflict, IdempotencyMismatch]);
+        self
+    }
+
+    /// With `?dry_run=true` it only says what would happen.
+    pub(crate) fn tried(mut self) -> Endpoint {
+        self.parameters.push("dryRun");
+        self.can_be_dry = true;
+        self
+    }
+
+    pub(crate) fn answers(
+        self,
+        status: u16,
+        schema: &'static str,
+        about: &'static str,
+        example: Value,
+    ) -> Endpoint {
+        let example = Some(example);
+        self.answering(status, about, "application/json", Some(schema), example)
+    }
+
+    fn answering(
+        mut self,
+        status: u16,
+        about: &'static str,
+        media_type: &'static str,
+        schema: Option<&'static str>,
+        example: Option<Value>,
+    ) -> Endpoint {
+        self.answers.push(Answer {
+            status,
+            about,
+            media_type,
+            schema,
+            example,
+            links: Vec::new(),
+            has_location: false,
+            or_dry_run: false,
+        });
+        self
+    }
+
+    /// A dry run is answered with 200, beside what the real request is answered with.
+    pub(crate) fn told_dry(mut self) -> Endpoint {
+        if !self.can_be_dry {
+            return self;
+        }
+        match self.answers.iter_mut().find(|answer| answer.status == 200) {
+            Some(answer) => answer.or_dry_run = true,
+            None => {
+                let about = "What a dry run would have done.";
+                self = self.answers(200, "DryRun", about, examples::dry_run());
+            }
+        }
+        self
+    }
+
+    pub(crate) fn answers_text(self, media_type: &'static str, about: &'static str) -> Endpoint {
+        self.answering(200, about, media_type, None, None)
+    }
+
+    /// Answers with another protocol.
+    pub(crate) fn switches(self, about: &'static str) -> Endpoint {
+        self.answering(101, about, "", None, None)
+    }
+
+    /// The schema of what is no plain text after all.
+    pub(crate) fn shaped(mut self, schema: &'static str) -> Endpoint {
+        if let Some(answer) = self.answers.last_mut() {
+            answer.schema = Some(schema);
+        }
+        self
+    }
+
+    pub(crate) fn located(mut self) -> Endpoint {
+        if let Some(answer) = self.answers.last_mut() {
+            answer.has_location = true;
+        }
+        self
+    }
+
+    /// What can be asked next, with what was answered.
+    pub(crate) fn then(mut self, links: &[(&'static str, &'static str, Value)]) -> Endpoint {
+        if let Some(answer) = self.answers.last_mut() {
+            answer
+                .links
+                .extend(links.iter().map(|(name, operation, with)| {
+                    (
+                        (*name).to_owned(),
+                        json!({ "operationId": operation, "parameters": with }),
+                    )
+                }));
+        }
+        self
+    }
+
+    pub(crate) fn refuses(mut self, problems: &[ProblemKind]) -> Endpoint {
+        self.problems.extend(problems);
+        self
+    }
+
+    /// Always answered: a probe must not be turned away.
+    pub(crate) fn unlimited(mut self) -> Endpoint {
+        self.class = Class::Free;
+        self.problems.retain(|kind| *kind != TooManyRequests);
+        self
+    }
+
+    /// Whatever name it is asked by: balancers have their own.
+    pub(crate) fn under_any_name(mut self) -> Endpoint {
+        self.has_any_name = true;
+        self.problems.retain(|kind| *kind != UnknownHost);
+        self
+    }
+
+    pub(crate) fn touches_nothing(mut self) -> Endpoint {
+        self.problems.retain(|kind| *kind != Unavailable);
+        self
+    }
+
+    pub(crate) fn problems_by_status(&self) -> BTreeMap<u16, Vec<ProblemKind>> {
+        let mut by_status: BTreeMap<u16, Vec<ProblemKind>> = BTreeMap::new();
+        for kind in ProblemKind::ALL
+            .into_iter()
+            .filter(|kind| self.problems.contains(kind))
+        {
+            by_status.entry(kind.facts().status).or_default().push(kind);
+        }
+        by_status
+    }
+}
+
+pub(crate) fn get<F, Args>(path: &'static str, handler: F) -> Endpoint
+where
+    F: Handler<Args> + Send + Sync,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    Endpoint::new(Method::GET, path, handler)
+}
+
+pub(crate) fn post<F, Args>(path: &'static str, handler: F) -> Endpoint
+where
+    F: Handler<Args> + Send + Sync,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    Endpoint::new(Method::POST, path, handler)
+}

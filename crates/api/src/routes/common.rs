@@ -1,0 +1,90 @@
+//! What handlers share: names in paths and filters, reasons, answers.
+
+use actix_web::HttpResponse;
+use api_types::{Page, REASON_MAX_CHARS};
+use db::DbError;
+use db::bots::BotRef;
+use ledger_core::post::one_line;
+use ledger_core::{BotId, MarketId};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::error::{ApiError, ApiResult};
+
+pub(super) fn ok<T: Serialize>(answer: &T) -> ApiResult {
+    Ok(HttpResponse::Ok().json(answer))
+}
+
+/// The page of a list in which there is nothing.
+pub(super) fn nothing() -> ApiResult {
+    ok(&Page::<()> {
+        items: Vec::new(),
+        next_cursor: None,
+    })
+}
+
+/// An id or a handle; digits alone are an id, since handles start with a letter.
+fn bot_ref(text: &str) -> Option<BotRef> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().ok().map(BotRef::Id);
+    }
+    text.parse().ok().map(BotRef::Handle)
+}
+
+/// The bot that a path names. A name that nobody can have is nobody's.
+pub(super) fn bot_of(path: &str) -> ApiResult<BotRef> {
+    bot_ref(path).ok_or_else(|| ApiError::not_found("such bot"))
+}
+
+/// The id of the bot that a path names: whichever way it is spelt, it is one route to a key.
+pub(super) async fn id_of(app: &App, path: &str) -> ApiResult<BotId> {
+    match bot_of(path)? {
+        BotRef::Id(id) => Ok(id),
+        by_handle @ BotRef::Handle(_) => {
+            let mut conn = app.database.get().await?;
+            Ok(db::bots::find(&mut conn, &by_handle).await?.id)
+        }
+    }
+}
+
+/// The bot that a filter names; `None` if there is none by this name, and so nothing of it. What is no
+/// name at all is refused by the `rule`.
+pub(super) async fn filtered_by(
+    conn: &mut db::Connection,
+    parameter: &str,
+    text: &str,
+    rule: &str,
+) -> ApiResult<Option<BotId>> {
+    match bot_ref(text).ok_or_else(|| ApiError::invalid(parameter, rule))? {
+        BotRef::Id(id) => Ok(Some(id)),
+        by_handle @ BotRef::Handle(_) => match db::bots::find(conn, &by_handle).await {
+            Ok(found) => Ok(Some(found.id)),
+            Err(DbError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        },
+    }
+}
+
+/// The market that a path names. A name that no market can have is none's.
+pub(super) fn market_of(path: &str) -> ApiResult<MarketId> {
+    let id = Uuid::try_parse(path).map_err(|_| ApiError::not_found("such market"))?;
+    Ok(MarketId(id))
+}
+
+/// An operator's reason, in one clean line.
+pub(super) fn reason(text: &str) -> ApiResult<String> {
+    if text.chars().count() > REASON_MAX_CHARS {
+        let rule = format!("must have at most {REASON_MAX_CHARS} characters");
+        return Err(ApiError::invalid("reason", rule));
+    }
+    Ok(one_line(text))
+}
+
+/// The same of an act that must have one.
+pub(super) fn required_reason(text: &str) -> ApiResult<String> {
+    match reason(text)? {
+        reason if reason.is_empty() => Err(ApiError::missing("reason")),
+        reason => Ok(reason),
+    }
+}
