@@ -69,13 +69,13 @@ def enter(handle):
 
 
 def wager(last_price):
-    """Observes, and acts on that ticket at once: it is good for five seconds."""
-    ticket = call("GET", "/arena/observation")
-    direction = "DOWN" if Decimal(ticket["price_snapshot"]) < Decimal(last_price) else "UP"
-    action = {"observation_id": ticket["observation_id"], "action_type": "PREDICT", "direction": direction,
+    """Observes, and acts on that observation at once: it is good for five seconds."""
+    observation = call("GET", "/arena/observation")
+    direction = "DOWN" if Decimal(observation["price_snapshot"]) < Decimal(last_price) else "UP"
+    action = {"observation_id": observation["observation_id"], "action_type": "PREDICT", "direction": direction,
               "wager_amount": "1.00", "confidence": "0.52", "reasoning": "the last move goes on"}
-    attempt(f"wager 1.00 on {direction} from {ticket['price_snapshot']}", "/arena/action", action)
-    return ticket["price_snapshot"]
+    attempt(f"wager 1.00 on {direction} from {observation['price_snapshot']}", "/arena/action", action)
+    return observation["price_snapshot"]
 
 
 def bet(market):

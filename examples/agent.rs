@@ -54,18 +54,18 @@ fn tell(what: &str, done: Result<Money, ClientError>) -> Result<(), ClientError>
     Ok(())
 }
 
-/// Observes, and acts on that ticket at once: it is good for five seconds.
+/// Observes, and acts on that observation at once: it is good for five seconds.
 async fn wager(bot: &Client, last: Money) -> Outcome<Observation> {
-    let ticket = loop {
+    let observation = loop {
         match bot.observation().await {
             // Halted: without a fresh price nobody can predict.
             Err(no) if no.kind() == Some(ProblemKind::PriceStale) => {
                 tokio::time::sleep(Duration::from_secs(5)).await;
             }
-            ticket => break ticket?,
+            observation => break observation?,
         }
     };
-    let direction = match ticket.price_snapshot < last {
+    let direction = match observation.price_snapshot < last {
         true => Direction::Down,
         false => Direction::Up,
     };
@@ -74,11 +74,11 @@ async fn wager(bot: &Client, last: Money) -> Outcome<Observation> {
         wager_amount: "1.00".parse()?,
         confidence: "0.52".parse()?,
     };
-    let action = ActionRequest::new(ticket.observation_id, predict);
+    let action = ActionRequest::new(observation.observation_id, predict);
     let action = action.reasoning("the last move goes on");
-    let what = format!("wager 1.00 on {direction:?} from {}", ticket.price_snapshot);
+    let what = format!("wager 1.00 on {direction:?} from {}", observation.price_snapshot);
     tell(&what, bot.act(&action).await.map(|it| it.new_balance))?;
-    Ok(ticket)
+    Ok(observation)
 }
 
 /// Your model goes here: a side, and how likely it is. This one knows that news repeat.

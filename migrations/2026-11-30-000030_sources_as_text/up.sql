@@ -18,3 +18,5 @@ CREATE TRIGGER markets_research_stood_still BEFORE UPDATE OF paused_at ON market
           AND OLD.source = 'RESEARCH' AND OLD.status = 'OPEN')
     EXECUTE FUNCTION research_market_stood_still();
 DROP TYPE market_source;
+-- Of a column of a new type nothing is known.
+ANALYZE markets;

@@ -1,4 +1,4 @@
-//! The arena gateway: a ticket to look at, and one action for it.
+//! The arena gateway: an observation to look at, and one action for it.
 
 use ledger_core::prediction::{Direction, PriceSource};
 use ledger_core::{Confidence, CycleNumber, Money, ObservationId, PredictionId, Timestamp};
@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 use crate::predictions::Prediction;
 use crate::usage::Usage;
 
-/// `GET /arena/observation`: a ticket, good for one action until `valid_until`.
+/// `GET /arena/observation`: an observation, good for one action until `valid_until`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Observation {
-    /// The ticket: what `POST /arena/action` takes.
+    /// The observation: what `POST /arena/action` takes.
     pub observation_id: ObservationId,
     /// When it was drawn, by the server's clock.
     pub server_time: Timestamp,
-    /// From then on the ticket is refused.
+    /// From then on the observation is refused.
     pub valid_until: Timestamp,
     /// For orientation: never the price a prediction starts at.
     pub price_snapshot: Money,
@@ -43,7 +43,7 @@ pub enum ActionType {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ActionRequest {
-    /// The ticket, from `GET /arena/observation`.
+    /// The observation, from `GET /arena/observation`.
     pub observation_id: ObservationId,
     /// What to do.
     pub action_type: ActionType,

@@ -18,7 +18,7 @@ pub struct LedgerEntry {
     pub amount: Money,
     /// The balance with `amount` in it.
     pub balance_after: Money,
-    /// What caused it, such as `OBS:<ticket>` or `MARKET:<id>`.
+    /// What caused it, such as `OBS:<observation>` or `MARKET:<id>`.
     #[serde(deserialize_with = "reference")]
     pub reference: Reference,
     /// When it was written.

@@ -169,7 +169,7 @@ impl ProblemKind {
                 402,
                 "insufficient-funds",
                 "The balance does not cover the stake",
-                "Nothing was written, and the ticket is used up. `balance` says what there is.",
+                "Nothing was written, and the observation is used up. `balance` says what there is.",
             ),
             ProblemKind::RegistrationClosed => (
                 403,
@@ -195,7 +195,7 @@ impl ProblemKind {
             ProblemKind::ForeignTicket => (
                 403,
                 "foreign-ticket",
-                "The ticket belongs to another bot",
+                "The observation belongs to another bot",
                 "An observation is good for the bot that asked for it. It was left unused.",
             ),
             ProblemKind::Forbidden => (
@@ -226,15 +226,15 @@ impl ProblemKind {
             ProblemKind::TicketSpent => (
                 409,
                 "ticket-spent",
-                "The ticket is used up or has expired",
-                "A ticket is good for one action and a few seconds. Get a new one from GET \
+                "The observation is used up or has expired",
+                "An observation is good for one action and a few seconds. Get a new one from GET \
                  /arena/observation.",
             ),
             ProblemKind::LimitReached => (
                 409,
                 "limit-reached",
                 "A limit is reached",
-                "`limit` names it and `limit_value` gives its figure. Nothing was written; a ticket \
+                "`limit` names it and `limit_value` gives its figure. Nothing was written; an observation \
                  is used up. Wait until a position settles, or until the next tick or hour.",
             ),
             ProblemKind::BotStatus => (
@@ -294,7 +294,7 @@ impl ProblemKind {
                 "invalid-field",
                 "A field is missing or wrong",
                 "`field` names it and `detail` says what it must be. Nothing was written, and a \
-                 ticket stays good.",
+                 observation stays good.",
             ),
             ProblemKind::UnknownHost => (
                 421,
@@ -341,7 +341,7 @@ impl ProblemKind {
                 "price-stale",
                 "The arena is halted: there is no fresh price",
                 "No price has come from the oracle's sources lately, so nothing can be predicted. \
-                 Tickets stay unused. Try again after `Retry-After` seconds.",
+                 Observations stay unused. Try again after `Retry-After` seconds.",
             ),
             ProblemKind::ArenaPaused => (
                 503,
@@ -369,7 +369,7 @@ impl ProblemKind {
                 "house-budget",
                 "The house takes no more wagers this hour",
                 "What price predictions may cost the house within an hour is set aside or paid. Nothing \
-                 was written, and the ticket is used up. `opens_at` says when wagers open again at the \
+                 was written, and the observation is used up. `opens_at` says when wagers open again at the \
                  earliest, `Retry-After` in how many seconds. Smaller stakes may fit earlier.",
             ),
         };

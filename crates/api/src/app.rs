@@ -102,7 +102,7 @@ pub(crate) struct CountedAt {
 }
 
 impl App {
-    /// The price that tickets show: none that is too old by its provider's time, whatever Redis keeps.
+    /// The price that observations show: none that is too old by its provider's time, whatever Redis keeps.
     pub(crate) async fn fresh_price(&self) -> CacheResult<Option<FreshPrice>> {
         let ttl = self.rules.price_ttl_seconds;
         let price = self.cache.price().await?;

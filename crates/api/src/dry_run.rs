@@ -3,18 +3,22 @@
 //! A dry run is parsed and carried out by what the real request is, and then rolled back: it keeps no
 //! answer and tells nobody. A refusal is what it was asked for, and no error.
 
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use api_types::{DRY_RUN, DryRun, Verdict};
 use cache::observations::Redemption;
+use db::bots::BotRef;
 use db::dry_run::DryRefusal;
-use ledger_core::Refusal;
+use ledger_core::Money;
+use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::auth::AuthenticatedBot;
 use crate::cursor::Parameters;
 use crate::error::{ApiError, ApiResult};
 use crate::request_log::RequestId;
-use crate::routes::arena::Action;
+use crate::routes::arena::{Action, acting};
 use crate::wagers;
 
 /// Whether a request is meant.
@@ -34,33 +38,68 @@ impl Run {
     }
 }
 
-/// What would become of an action.
-pub(crate) async fn action(app: &App, action: &Action) -> ApiResult<Told> {
-    let (bot_id, observation_id) = action.whose();
-    let handed = wagers::handed(bot_id, observation_id, None);
-    let ticket = app.cache.look_at_observation(handed).await?;
-    let mut conn = app.database.get().await?;
-    let told = match action {
-        Action::Predict(wager) => db::dry_run::wager(&mut conn, wager, &app.rules).await,
-        Action::Wait(wait) => db::dry_run::wait(&mut conn, wait, &app.rules).await,
+/// Dry runs that one process carries out at once: they take the locks of real requests.
+static AT_ONCE: Semaphore = Semaphore::const_new(4);
+
+/// Carries one out in a task of its own: a client that hangs up breaks no connection to Postgres.
+async fn in_turn<F>(dry_run: F) -> ApiResult<Told>
+where
+    F: Future<Output = ApiResult<Told>> + 'static,
+{
+    let acting = async move {
+        let _turn = AT_ONCE.acquire().await;
+        dry_run.await
     };
-    let mut told = AuthenticatedBot::or_unknown(told).map(Told::from)?;
-    // A ticket is looked at before the wallet, except that whoever may not act at all is told that.
-    let may_not_act = matches!(
-        told.refusal,
-        Some(ApiError::Refused(
-            Refusal::NotAlive { .. } | Refusal::BotPaused { .. } | Refusal::ArenaPaused { .. }
-        ))
-    );
-    if let Some(bad) = bad_observation(ticket)
-        && !may_not_act
-    {
-        told.refusal = Some(bad);
-    }
-    Ok(told)
+    actix_web::rt::spawn(acting.in_current_span())
+        .await
+        .map_err(|error| ApiError::Internal(format!("a dry run ended early: {error}")))?
 }
 
-/// Why a ticket is not good, if it is not.
+/// What would become of an action.
+pub(crate) async fn action(app: Data<App>, action: Action) -> ApiResult<Told> {
+    let (bot_id, observation_id) = action.whose();
+    let handed = wagers::handed(bot_id, observation_id, None);
+    let observation = app.cache.look_at_observation(handed).await?;
+    if let Some(bad) = bad_observation(observation) {
+        return without_observation(&app, &action, bad).await;
+    }
+    in_turn(async move {
+        let mut conn = app.database.get().await?;
+        let told = match &action {
+            Action::Predict(wager) => db::dry_run::wager(&mut conn, wager, &app.rules).await,
+            Action::Wait(wait) => db::dry_run::wait(&mut conn, wait, &app.rules).await,
+        };
+        AuthenticatedBot::or_unknown(told).map(Told::from)
+    })
+    .await
+}
+
+/// An observation is looked at before the wallet, except that whoever may not act at all is told that.
+async fn without_observation(app: &App, action: &Action, bad: ApiError) -> ApiResult<Told> {
+    let (bot_id, _) = action.whose();
+    let mut conn = app.database.get().await?;
+    let profile = db::bots::find(&mut conn, &BotRef::Id(bot_id)).await;
+    let profile = AuthenticatedBot::or_unknown(profile)?;
+    let cost = match action {
+        Action::Predict(wager) => wager.stake.money(),
+        Action::Wait(_) => Money::ZERO,
+    };
+    let run = db::dry_run::DryRun {
+        cost,
+        balance: profile.balance,
+        refusal: None,
+    };
+    let refusal = match acting(&mut conn, bot_id).await {
+        Ok(_) => bad,
+        Err(may_not_act) => may_not_act,
+    };
+    Ok(Told {
+        run,
+        refusal: Some(refusal),
+    })
+}
+
+/// Why an observation is not good, if it is not.
 pub(crate) const fn bad_observation(redemption: Redemption) -> Option<ApiError> {
     match redemption {
         Redemption::Redeemed => None,
@@ -72,17 +111,23 @@ pub(crate) const fn bad_observation(redemption: Redemption) -> Option<ApiError> 
 }
 
 /// What would become of these bets.
-pub(crate) async fn bets(app: &App, slip: &db::markets::Slip) -> ApiResult<Told> {
-    let mut conn = app.database.get().await?;
-    let told = db::dry_run::bets(&mut conn, slip, &app.rules).await;
-    AuthenticatedBot::or_unknown(told).map(Told::from)
+pub(crate) async fn bets(app: Data<App>, slip: db::markets::Slip) -> ApiResult<Told> {
+    in_turn(async move {
+        let mut conn = app.database.get().await?;
+        let told = db::dry_run::bets(&mut conn, &slip, &app.rules).await;
+        AuthenticatedBot::or_unknown(told).map(Told::from)
+    })
+    .await
 }
 
 /// What would become of this answer, whether it is right or wrong.
-pub(crate) async fn answer(app: &App, new: &db::markets::NewAnswer) -> ApiResult<Told> {
-    let mut conn = app.database.get().await?;
-    let told = db::dry_run::answer(&mut conn, new, &app.rules).await;
-    AuthenticatedBot::or_unknown(told).map(Told::from)
+pub(crate) async fn answer(app: Data<App>, new: db::markets::NewAnswer) -> ApiResult<Told> {
+    in_turn(async move {
+        let mut conn = app.database.get().await?;
+        let told = db::dry_run::answer(&mut conn, &new, &app.rules).await;
+        AuthenticatedBot::or_unknown(told).map(Told::from)
+    })
+    .await
 }
 
 /// What is told of a request that was not carried out.

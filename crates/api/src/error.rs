@@ -226,7 +226,7 @@ impl ApiError {
                 "This observation was used, has expired, or never was. Ask for a new one."
             }
             ApiError::PriceStale => {
-                "There is no fresh price. Tickets stay unused; try again later."
+                "There is no fresh price. Observations stay unused; try again later."
             }
             ApiError::IdempotencyMismatch => {
                 "This Idempotency-Key was used with another body. Use a new key for a new request."

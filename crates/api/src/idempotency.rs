@@ -154,7 +154,7 @@ impl Retries {
         match run.await {
             // Whoever cannot be reached cannot be asked either.
             Err(error @ (ApiError::Unavailable(_) | ApiError::Internal(_))) => Err(error),
-            // Perhaps it was a twin that left nothing to do: its ticket, handle, place or grant.
+            // Perhaps it was a twin that left nothing to do: its observation, handle, place or grant.
             Err(error) => self.recall(retry).await?.ok_or(error),
             answer => answer,
         }

@@ -8,6 +8,7 @@ use actix_web::HttpResponse;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::web::{ServiceConfig, resource, to};
+use api_types::DRY_RUN;
 
 use crate::cursor::Parameters;
 use crate::endpoint::Endpoint;
@@ -77,7 +78,11 @@ impl Table {
         let rows = pattern.as_deref().and_then(|pattern| self.0.get(pattern));
         let rows = rows.map_or(&[][..], Vec::as_slice);
         Target {
-            class: class(rows, req.method()),
+            class: match class(rows, req.method()) {
+                // A dry run leaves its observation unused, so nothing else counts it.
+                Class::Action if req.query_string().contains(DRY_RUN) => Class::Write,
+                class => class,
+            },
             endpoint: rows.iter().find(|row| row.serves(req.method())).cloned(),
             pattern,
         }

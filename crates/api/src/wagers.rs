@@ -5,7 +5,7 @@
 //! takes several times as many, and where there is none a wager goes at once. Each one is accepted or
 //! refused on its own.
 //!
-//! Whoever waits too long is turned away before the ticket is redeemed, so that little can happen
+//! Whoever waits too long is turned away before the observation is redeemed, so that little can happen
 //! after an agent was told that its time was over.
 
 mod line;
@@ -31,9 +31,9 @@ use line::{Line, Waiting};
 
 /// How long fewer wait before another lane opens for them all the same.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// Who waited this long is turned away, ticket unused.
+/// Who waited this long is turned away, observation unused.
 const WAIT_MAX: Duration = Duration::from_secs(3);
-/// How long one transaction may take, its tickets and its connection included. With [`WAIT_MAX`] it
+/// How long one transaction may take, its observations and its connection included. With [`WAIT_MAX`] it
 /// stays below the time limit of a request.
 const TRANSACTION_MAX: Duration = Duration::from_secs(6);
 /// Wagers that may wait for a held wallet at once, each on a connection of its own.
@@ -65,7 +65,7 @@ impl Order {
     }
 }
 
-/// An action's ticket, with the name of its request if that may be repeated.
+/// An action's observation, with the name of its request if that may be repeated.
 pub(crate) fn handed(bot: BotId, observation: ObservationId, retry: Option<&Retry>) -> Handed {
     Handed {
         bot,
@@ -77,12 +77,12 @@ pub(crate) fn handed(bot: BotId, observation: ObservationId, retry: Option<&Retr
 /// Why a wager was not placed.
 #[derive(Debug)]
 pub(crate) enum Unplaced {
-    /// Too many wait, or it waited too long. Its ticket is unused.
+    /// Too many wait, or it waited too long. Its observation is unused.
     Busy,
-    /// Too many of this bot's wagers wait. Its ticket is unused.
+    /// Too many of this bot's wagers wait. Its observation is unused.
     BotBusy,
-    /// Its ticket is not good for it; never [`Redemption::Redeemed`].
-    Ticket(Redemption),
+    /// Its observation is not good for it; never [`Redemption::Redeemed`].
+    Observation(Redemption),
     Cache(CacheError),
     Db(DbError),
 }
@@ -116,7 +116,7 @@ impl WagerQueue {
         }))
     }
 
-    /// Redeems a wager's ticket and places it. Once it is in line it takes its course, even if nobody
+    /// Redeems a wager's observation and places it. Once it is in line it takes its course, even if nobody
     /// waits for the answer.
     pub(crate) async fn place(&self, order: Order) -> Outcome {
         let (answer, mut answered) = oneshot::channel();
@@ -223,10 +223,10 @@ fn shared_span(together: &[Waiting]) -> Span {
     span
 }
 
-/// Redeems the tickets and places the wagers whose tickets are good.
+/// Redeems the observations and places the wagers whose observations are good.
 async fn place_together(claim: &mut LaneClaim, together: Vec<Waiting>) {
-    let tickets: Vec<_> = together.iter().map(|next| next.order.handed()).collect();
-    let redemptions = match claim.shared.cache.redeem_observations(&tickets).await {
+    let observations: Vec<_> = together.iter().map(|next| next.order.handed()).collect();
+    let redemptions = match claim.shared.cache.redeem_observations(&observations).await {
         Ok(redemptions) => redemptions,
         Err(error) => {
             for next in together {
@@ -239,7 +239,7 @@ async fn place_together(claim: &mut LaneClaim, together: Vec<Waiting>) {
     for (next, redemption) in together.into_iter().zip(redemptions) {
         match redemption {
             Redemption::Redeemed => good.push(next),
-            other => next.settle(Err(Unplaced::Ticket(other))),
+            other => next.settle(Err(Unplaced::Observation(other))),
         }
     }
     if !good.is_empty() {
@@ -259,7 +259,7 @@ async fn place_redeemed(claim: &mut LaneClaim, together: Vec<Waiting>) {
             }
         }
         // Nothing was done, and nothing can be.
-        Err(DbError::Unavailable(why)) => {
+        Err(DbError::Unavailable(why) | DbError::Contended(why)) => {
             for next in together {
                 next.settle(Err(Unplaced::Db(DbError::Unavailable(why.clone()))));
             }

@@ -144,7 +144,7 @@ impl Client {
             .await
     }
 
-    /// `GET /arena/observation`: a ticket for one action, good for a few seconds.
+    /// `GET /arena/observation`: an observation for one action, good for a few seconds.
     ///
     /// # Errors
     /// See [`ClientError`]; [`api_types::ProblemKind::PriceStale`] while the arena is halted.
@@ -161,13 +161,13 @@ impl Client {
     /// use arena_client::api_types::{Action, ActionRequest};
     /// use arena_client::ledger_core::prediction::Direction;
     ///
-    /// let ticket = bot.observation().await?;
+    /// let observation = bot.observation().await?;
     /// let action = Action::Predict {
     ///     direction: Direction::Up,
     ///     wager_amount: "1.00".parse()?, // credits, at most 8 digits after the point
     ///     confidence: "0.60".parse()?,
     /// };
-    /// let action = ActionRequest::new(ticket.observation_id, action).reasoning("a hunch");
+    /// let action = ActionRequest::new(observation.observation_id, action).reasoning("a hunch");
     /// println!("{} left", bot.act(&action).await?.new_balance);
     /// # Ok(())
     /// # }

@@ -8,8 +8,8 @@
 //! let config = ClientConfig::new("http://127.0.0.1:8000".parse()?);
 //! let credential = Credential::ApiKey { handle: "momentum-mia".parse()?, api_key: "ldk_…".into() };
 //! let bot = Client::new(config)?.with_credential(credential)?;
-//! let ticket = bot.observation().await?;
-//! bot.act(&ActionRequest::new(ticket.observation_id, Action::Wait)).await?;
+//! let observation = bot.observation().await?;
+//! bot.act(&ActionRequest::new(observation.observation_id, Action::Wait)).await?;
 //! # Ok(())
 //! # }
 //! ```

@@ -110,7 +110,7 @@ impl Postgres {
     /// What an error of the database means for the command. `failed` begins the sentence that the
     /// error ends ("cannot revive Mia").
     pub(crate) fn failure(&self, error: DbError, failed: impl Into<String>) -> Failure {
-        if matches!(error, DbError::Unavailable(_)) {
+        if matches!(error, DbError::Unavailable(_) | DbError::Contended(_)) {
             return self.place.unreachable(error);
         }
         anyhow::Error::new(error).context(failed.into()).into()
@@ -153,7 +153,7 @@ impl Place {
 /// Without the sentence around it, which the caller has already begun.
 fn reason(error: &DbError) -> String {
     match error {
-        DbError::Unavailable(reason) => reason.clone(),
+        DbError::Unavailable(reason) | DbError::Contended(reason) => reason.clone(),
         other => other.to_string(),
     }
 }

@@ -1,6 +1,6 @@
 //! The arena's short memory: the only crate that knows Redis.
 //!
-//! What is here may be lost at any moment without losing money: tickets, the fresh price, counters
+//! What is here may be lost at any moment without losing money: observations, the fresh price, counters
 //! and wake-ups. Whatever must survive is in Postgres. This crate must never learn about SQL or
 //! HTTP, and never be the only thing that stands between an agent and being paid twice.
 //!
@@ -9,7 +9,7 @@
 //! | key | holds | lives |
 //! | --- | --- | --- |
 //! | `market:price:btc` | the fresh price, as JSON | `PRICE_TTL_SECONDS` from its sampling |
-//! | `ticket:<observation id>` | the bot the ticket is bound to | `TICKET_TTL_SECONDS` |
+//! | `ticket:<observation id>` | the bot the observation is bound to | `TICKET_TTL_SECONDS` |
 //! | `limit:<name>` | how often something was done in its window | the window |
 //! | `rate:<name>` | by when what was done is paid for, in microseconds | until then |
 //! | `ready` | that Redis took a write when a service was asked whether it is ready | 5 seconds |

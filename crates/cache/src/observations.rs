@@ -1,4 +1,4 @@
-//! Tickets of the arena gateway: bound to a bot, good for one action, short-lived.
+//! Observations of the arena gateway: bound to a bot, good for one action, short-lived.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use redis::Script;
 use crate::error::{CacheError, CacheResult};
 use crate::{Cache, prices};
 
-/// What became of a ticket that was handed in.
+/// What became of an observation that was handed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redemption {
     /// It was this bot's and is used up now.
@@ -20,11 +20,11 @@ pub enum Redemption {
     Gone,
     /// This same request used it up a moment ago, and may be under way elsewhere.
     Twin,
-    /// There is no fresh price: the arena is halted, and the ticket stays as it is.
+    /// There is no fresh price: the arena is halted, and the observation stays as it is.
     Halted,
 }
 
-/// A ticket as it is handed in.
+/// An observation as it is handed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handed {
     pub bot: BotId,
@@ -33,11 +33,11 @@ pub struct Handed {
     pub request: Option<[u8; 32]>,
 }
 
-/// How long a used ticket remembers the request that used it: longer than any request runs.
+/// How long a used observation remembers the request that used it: longer than any request runs.
 const REMEMBERED_MILLIS: u64 = 15_000;
 
-/// One script, so that of many who hand in the same ticket exactly one is told `redeemed`. The first
-/// key is the price's, the others are tickets, each with who hands it in and for which request. What
+/// One script, so that of many who hand in the same observation exactly one is told `redeemed`. The first
+/// key is the price's, the others are observations, each with who hands it in and for which request. What
 /// is done to a good one is the argument.
 macro_rules! judge_observations {
     ($use:literal) => {
@@ -45,8 +45,8 @@ macro_rules! judge_observations {
             "local answers = {} \
              local open = redis.call('EXISTS', KEYS[1]) == 1 \
              for i = 2, #KEYS do \
-               local ticket, claimant, request = KEYS[i], ARGV[2 * i - 2], ARGV[2 * i - 1] \
-               local owner = open and redis.call('GET', ticket) \
+               local observation, claimant, request = KEYS[i], ARGV[2 * i - 2], ARGV[2 * i - 1] \
+               local owner = open and redis.call('GET', observation) \
                local answer = 'redeemed' \
                if not open then answer = 'halted' \
                elseif not owner then answer = 'gone' \
@@ -64,14 +64,14 @@ macro_rules! judge_observations {
 }
 static REDEEM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(judge_observations!(
-        "if request == '' then redis.call('DEL', ticket) \
-             else redis.call('SET', ticket, '#' .. request, 'PX', ARGV[1]) end"
+        "if request == '' then redis.call('DEL', observation) \
+             else redis.call('SET', observation, '#' .. request, 'PX', ARGV[1]) end"
     ))
 });
 static LOOK: LazyLock<Script> = LazyLock::new(|| Script::new(judge_observations!("")));
 
 impl Cache {
-    /// Makes a ticket for `bot` that is good for `ttl`.
+    /// Makes an observation for `bot` that is good for `ttl`.
     ///
     /// # Errors
     /// When Redis cannot be asked, or not in time: see [`CacheError`].
@@ -87,7 +87,7 @@ impl Cache {
             .await
     }
 
-    /// Compares the ticket's owner with `bot` and uses it up, in one step.
+    /// Compares the observation's owner with `bot` and uses it up, in one step.
     ///
     /// # Errors
     /// When Redis cannot be asked, or not in time: see [`CacheError`].
@@ -100,12 +100,12 @@ impl Cache {
     ///
     /// # Errors
     /// When Redis cannot be asked, or not in time: see [`CacheError`].
-    pub async fn redeem_observations(&self, tickets: &[Handed]) -> CacheResult<Vec<Redemption>> {
-        // A second try after a lost answer finds the tickets gone: used up for nothing, never twice.
-        self.judge_observations(&REDEEM, tickets).await
+    pub async fn redeem_observations(&self, observations: &[Handed]) -> CacheResult<Vec<Redemption>> {
+        // A second try after a lost answer finds the observations gone: used up for nothing, never twice.
+        self.judge_observations(&REDEEM, observations).await
     }
 
-    /// What [`Cache::redeem_observation`] would answer. The ticket stays as it is.
+    /// What [`Cache::redeem_observation`] would answer. The observation stays as it is.
     ///
     /// # Errors
     /// When Redis cannot be asked, or not in time: see [`CacheError`].
@@ -114,7 +114,7 @@ impl Cache {
         answers.first().copied().ok_or_else(Self::no_such_answer)
     }
 
-    /// Forgets which request used a ticket up, once that request has come to nothing.
+    /// Forgets which request used an observation up, once that request has come to nothing.
     ///
     /// # Errors
     /// When Redis cannot be asked, or not in time: see [`CacheError`].
@@ -126,11 +126,11 @@ impl Cache {
     async fn judge_observations(
         &self,
         script: &Script,
-        tickets: &[Handed],
+        observations: &[Handed],
     ) -> CacheResult<Vec<Redemption>> {
         let mut judge = script.key(self.key(prices::PRICE_KEY));
         judge.arg(REMEMBERED_MILLIS);
-        for handed in tickets {
+        for handed in observations {
             let request = handed.request.map(|request| request.to_vec());
             judge
                 .key(self.observation_key(handed.observation))
@@ -138,7 +138,7 @@ impl Cache {
                 .arg(request.unwrap_or_default());
         }
         let answers: Vec<String> = self.invoke(&judge).await?;
-        if answers.len() != tickets.len() {
+        if answers.len() != observations.len() {
             return Err(Self::no_such_answer());
         }
         let redemption = |answer: &String| match answer.as_str() {
@@ -153,7 +153,7 @@ impl Cache {
     }
 
     fn no_such_answer() -> CacheError {
-        CacheError::Corrupt("the answer to a ticket".to_owned())
+        CacheError::Corrupt("the answer to an observation".to_owned())
     }
 
     fn observation_key(&self, observation: ObservationId) -> String {

@@ -88,10 +88,34 @@ pub async fn place(
 ) -> DbResult<Accepted> {
     let placing = Placing { wager, hook };
     // The answer is kept in the round trip of the rows, not by the runner: see `remember`.
-    tx::run(conn, None, async |conn| {
+    let placed = tx::run(conn, None, async |conn| {
         place_in(conn, &placing, rules).await
     })
-    .await
+    .await;
+    match placed {
+        Err(error) => Err(refusal_of(conn, error, wager, rules).await),
+        placed => placed,
+    }
+}
+
+/// What a failure to place a wager is told as. The house's budget is looked at after the transaction: in it, the
+/// house's row would be held for as long, and nobody else could wager.
+pub(crate) async fn refusal_of(
+    conn: &mut Connection,
+    error: DbError,
+    wager: &Wager,
+    rules: &EconomyRules,
+) -> DbError {
+    if !matches!(error, DbError::Conflict(Conflict::HouseBudget)) {
+        return error;
+    }
+    let Some(loss) = rules.house_loss_of(wager.stake) else {
+        return Refusal::Overflow.into();
+    };
+    match house::refusal(conn, loss, rules.house_loss_budget_per_hour).await {
+        Ok(refusal) => refusal.into(),
+        Err(error) => error,
+    }
 }
 
 /// [`place`] in the caller's transaction.
@@ -102,19 +126,9 @@ pub(crate) async fn place_in(
 ) -> DbResult<Accepted> {
     let locked = ledger::lock(conn, WhilePaused::Refuse, placing.wager.bot_id);
     let (locked, ids, house) = join3(locked, Ids::draw(conn, 1), House::of(conn, rules)).await;
-    match carry_out(conn, vec![(locked?, placing)], ids?, house?).await {
-        Ok(mut outcomes) => {
-            let outcome = outcomes.pop();
-            Ok(outcome.ok_or_else(|| DbError::corrupt("a wager without an outcome"))??)
-        }
-        Err(DbError::Conflict(Conflict::HouseBudget)) => {
-            let loss = rules.house_loss_of(placing.wager.stake);
-            let loss = loss.ok_or(Refusal::Overflow)?;
-            let budget = rules.house_loss_budget_per_hour;
-            Err(house::refusal(conn, loss, budget).await?.into())
-        }
-        Err(error) => Err(error),
-    }
+    let mut outcomes = carry_out(conn, vec![(locked?, placing)], ids?, house?).await?;
+    let outcome = outcomes.pop();
+    Ok(outcome.ok_or_else(|| DbError::corrupt("a wager without an outcome"))??)
 }
 
 /// Places many wagers in one transaction, each refused or accepted on its own, and answers in their
@@ -129,7 +143,7 @@ pub async fn place_all(
     rules: &EconomyRules,
 ) -> DbResult<Vec<Placed>> {
     let bots: Vec<BotId> = placings.iter().map(|p| p.wager.bot_id).collect();
-    tx::run(conn, None, async |conn| {
+    tx::run_once(conn, async |conn| {
         let (locked, ids, house) = join3(
             ledger::lock_free(conn, WhilePaused::Refuse, &bots),
             Ids::draw(conn, placings.len()),

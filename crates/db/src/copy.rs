@@ -15,8 +15,6 @@ const NUMERIC_POSITIVE: u16 = 0x0000;
 /// Four decimal digits in each of Postgres' digits, eight after the point.
 const NUMERIC_BASE: u128 = 10_000;
 const NUMERIC_SCALE: u16 = 8;
-/// Four fields of a head, and the digits of the largest number there is.
-pub(crate) const NUMERIC_BYTES_MAX: usize = 8 + 2 * NUMERIC_DIGITS_MAX;
 /// 39 decimal digits at most, so ten base-10000 digits.
 const NUMERIC_DIGITS_MAX: usize = 10;
 

@@ -3,8 +3,8 @@
 //! Each one is the transaction of the real request, ended by ROLLBACK: the same parsing, locks, rules and
 //! rows. Nothing of it is kept or published; ids from sequences are used up. It holds the bot's wallet (and
 //! the markets, and of a wager the house's row) until its work is done, which takes a few milliseconds. It
-//! waits for whoever holds these, as the real request would: at most [`crate::pool::LOCK_SECONDS`], after
-//! which it fails with [`DbError::Unavailable`]. What it says is true of that moment only.
+//! waits for whoever holds these: at most a second for each, after which it fails with
+//! [`DbError::Unavailable`]. What it says is true of that moment only.
 
 use ledger_core::economy::{self, EconomyRules};
 use ledger_core::{BotId, Money, Refusal};
@@ -37,13 +37,14 @@ pub enum DryRefusal {
 }
 
 impl DryRun {
-    /// Does a request's work, which answers the balance it leaves, and takes it back. Other errors than a
-    /// refusal stay errors.
+    /// Does a request's work, which answers the balance it leaves, and takes it back. `told` words a failure as
+    /// the real request does. Other errors than a refusal stay errors.
     async fn of(
         conn: &mut Connection,
         bot_id: BotId,
         cost: Money,
         work: impl AsyncFnOnce(&mut Connection) -> DbResult<Money> + Clone,
+        told: impl AsyncFnOnce(&mut Connection, DbError) -> DbError,
     ) -> DbResult<DryRun> {
         let refusal = match tx::run_to(conn, End::Rollback, None, work).await {
             Ok(left) => {
@@ -53,9 +54,11 @@ impl DryRun {
                     refusal: None,
                 });
             }
-            Err(DbError::Refused(refusal)) => DryRefusal::Rule(refusal),
-            Err(DbError::Conflict(Conflict::ObservationUsed)) => DryRefusal::ObservationUsed,
-            Err(error) => return Err(error),
+            Err(error) => match told(conn, error).await {
+                DbError::Refused(refusal) => DryRefusal::Rule(refusal),
+                DbError::Conflict(Conflict::ObservationUsed) => DryRefusal::ObservationUsed,
+                error => return Err(error),
+            },
         };
         // Refused work may not have come as far as the wallet, so its balance is that of a moment later.
         let balance = bots::find(conn, &BotRef::Id(bot_id)).await?.balance;
@@ -85,7 +88,7 @@ pub async fn wager(conn: &mut Connection, wager: &Wager, rules: &EconomyRules) -
     DryRun::of(conn, wager.bot_id, wager.stake.money(), async |conn| {
         let accepted = actions::place_in(conn, &placing, rules).await?;
         Ok(accepted.new_balance)
-    })
+    }, async |conn, error| actions::refusal_of(conn, error, wager, rules).await)
     .await
 }
 
@@ -96,7 +99,7 @@ pub async fn wager(conn: &mut Connection, wager: &Wager, rules: &EconomyRules) -
 pub async fn wait(conn: &mut Connection, wait: &Wait, rules: &EconomyRules) -> DbResult<DryRun> {
     DryRun::of(conn, wait.bot_id, Money::ZERO, async |conn| {
         Ok(actions::wait_in(conn, wait, rules).await?.new_balance)
-    })
+    }, async |_, error| error)
     .await
 }
 
@@ -112,7 +115,7 @@ pub async fn bets(conn: &mut Connection, slip: &Slip, rules: &EconomyRules) -> D
     });
     DryRun::of(conn, slip.bot_id, cost, async |conn| {
         Ok(markets::place_in(conn, slip, rules).await?.new_balance)
-    })
+    }, async |_, error| error)
     .await
 }
 
@@ -131,6 +134,6 @@ pub async fn answer(
     DryRun::of(conn, new.bot_id, cost, async |conn| {
         let judged = markets::answer_in(conn, new, rules, Comparison::LeftOut).await?;
         Ok(judged.new_balance)
-    })
+    }, async |_, error| error)
     .await
 }

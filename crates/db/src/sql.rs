@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use bigdecimal::BigDecimal;
+use bigdecimal::num_bigint::BigInt;
 use bytes::BytesMut;
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
@@ -14,19 +16,19 @@ use ledger_core::Decimal8;
 use ledger_core::economy::{BotStatus, Enforcement};
 use ledger_core::entry_types::EntryType;
 use ledger_core::market::{BetState, MarketStatus, Side};
-use ledger_core::money::Money;
+use ledger_core::money::{Money, SCALE};
 use ledger_core::post::PostKind;
 use ledger_core::prediction::{Direction, PredictionStatus, PriceSource};
 use tokio_postgres::types::Type;
 
-use crate::copy::{self, NUMERIC_BYTES_MAX, numeric_units, put_numeric};
+use crate::copy::put_numeric;
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::sql_types;
 
 macro_rules! sql_number {
     ($($wrapper:ident wraps $number:ident;)+) => {$(
-        /// The number as `numeric(18,8)`.
+        /// The number as `numeric(18,8)`; here alone it is a [`BigDecimal`].
         #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
         #[diesel(sql_type = Numeric)]
         pub(crate) struct $wrapper(pub(crate) $number);
@@ -39,15 +41,14 @@ macro_rules! sql_number {
 
         impl ToSql<Numeric, Pg> for $wrapper {
             fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-                write_numeric(i128::from(self.0.units()), out)
+                write_numeric(self.0.units().into(), out)
             }
         }
 
         impl FromSql<Numeric, Pg> for $wrapper {
             fn from_sql(value: PgValue<'_>) -> deserialize::Result<$wrapper> {
-                let number = copy::decimal(Some(value.as_bytes()));
-                let number = number.and_then(|number| $number::from_units(number.units()));
-                number.map($wrapper).ok_or_else(|| NO_NUMBER.into())
+                let units = i64::try_from(read_numeric(value)?)?;
+                $number::from_units(units).map($wrapper).ok_or_else(|| NO_NUMBER.into())
             }
         }
     )+};
@@ -57,6 +58,9 @@ sql_number! {
     SqlMoney wraps Money;
     SqlDecimal wraps Decimal8;
 }
+
+/// Digits after the point, as the decimal library counts them.
+const MONEY_SCALE: i64 = SCALE as i64;
 
 const NO_NUMBER: &str = "a number that is out of range or finer than 0.00000001";
 
@@ -73,8 +77,7 @@ impl From<SqlTotal> for i128 {
 
 impl FromSql<Numeric, Pg> for SqlTotal {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<SqlTotal> {
-        let units = numeric_units(value.as_bytes());
-        units.map(SqlTotal).ok_or_else(|| NO_NUMBER.into())
+        read_numeric(value).map(SqlTotal)
     }
 }
 
@@ -85,10 +88,17 @@ impl ToSql<Numeric, Pg> for SqlTotal {
 }
 
 fn write_numeric(units: i128, out: &mut Output<'_, '_, Pg>) -> serialize::Result {
-    let mut bytes = Vec::with_capacity(NUMERIC_BYTES_MAX);
-    put_numeric(&mut bytes, units);
-    std::io::Write::write_all(out, &bytes)?;
-    Ok(IsNull::No)
+    let decimal = BigDecimal::new(BigInt::from(units), MONEY_SCALE);
+    ToSql::<Numeric, Pg>::to_sql(&decimal, &mut out.reborrow())
+}
+
+fn read_numeric(value: PgValue<'_>) -> deserialize::Result<i128> {
+    let decimal = <BigDecimal as FromSql<Numeric, Pg>>::from_sql(value)?;
+    if decimal.fractional_digit_count() > MONEY_SCALE {
+        return Err(NO_NUMBER.into());
+    }
+    let (units, _) = decimal.with_scale(MONEY_SCALE).into_bigint_and_exponent();
+    Ok(i128::try_from(units)?)
 }
 
 /// As a parameter of the ticker's own client.

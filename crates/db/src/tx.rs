@@ -17,7 +17,7 @@
 //!
 //! The ticker's chunks travel by COPY on a connection of their own: see [`crate::ticks`].
 
-use diesel_async::{AnsiTransactionManager, TransactionManager};
+use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection, TransactionManager};
 
 use crate::error::{DbError, DbResult};
 use crate::idempotency::{self, Remember};
@@ -27,6 +27,9 @@ type Manager = AnsiTransactionManager;
 
 /// How often a transaction is tried that others are in the way of.
 const ATTEMPTS_MAX: u32 = 3;
+
+/// How long a dry run waits for each lock: nothing that is real should wait behind it for long.
+const DRY_LOCK_SECONDS: u32 = 1;
 
 /// How a transaction ends whose work succeeded.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,9 +52,20 @@ pub(crate) async fn run<T>(
     run_to(conn, End::Commit, hook, work).await
 }
 
+/// [`run`] without a second attempt, for work that has another way where others are in its way.
+///
+/// # Errors
+/// Those of [`run`].
+pub(crate) async fn run_once<T>(
+    conn: &mut Connection,
+    work: impl AsyncFnOnce(&mut Connection) -> DbResult<T>,
+) -> DbResult<T> {
+    attempt(conn, End::Commit, None, work).await
+}
+
 /// [`run`], or its dry run: the same work with the same locks, whose result is taken before all of it is
-/// undone. It waits for a lock no longer than [`crate::pool::LOCK_SECONDS`], and whoever waits for its locks
-/// waits until its work is done.
+/// undone. It waits for each lock no longer than [`DRY_LOCK_SECONDS`], and whoever waits for its locks waits
+/// until its work is done.
 ///
 /// # Errors
 /// Those of [`run`]. [`DbError::Unavailable`] where somebody held a lock for longer.
@@ -77,12 +91,16 @@ async fn attempt<T>(
     work: impl AsyncFnOnce(&mut Connection) -> DbResult<T>,
 ) -> DbResult<T> {
     Manager::begin_transaction(conn).await?;
-    let done = match work(conn).await {
-        Ok(outcome) => idempotency::remember(conn, hook, &outcome)
-            .await
-            .map(|()| outcome),
-        Err(error) => Err(error),
+    let done = async {
+        if end == End::Rollback {
+            let patience = format!("SET LOCAL lock_timeout = '{DRY_LOCK_SECONDS}s'");
+            conn.batch_execute(&patience).await?;
+        }
+        let outcome = work(conn).await?;
+        idempotency::remember(conn, hook, &outcome).await?;
+        Ok(outcome)
     };
+    let done = done.await;
     if done.is_ok() && end == End::Commit {
         let committed = Manager::commit_transaction(conn).await;
         return committed.map_err(|error| of_commit(error.into())).and(done);
@@ -95,10 +113,10 @@ async fn attempt<T>(
 /// Only the commit was left: whatever went wrong then, nobody knows how it ended.
 fn of_commit(error: DbError) -> DbError {
     match error {
-        DbError::Unavailable(why)
-        | DbError::Contended(why)
-        | DbError::Aborted(why)
-        | DbError::Query(why) => DbError::OutcomeUnknown(why),
+        DbError::Unavailable(why) | DbError::Aborted(why) | DbError::Query(why) => {
+            DbError::OutcomeUnknown(why)
+        }
+        // Among them what Postgres undid in favour of another transaction: that is known.
         other => other,
     }
 }

@@ -67,7 +67,7 @@ macro_rules! uuid_id {
 }
 
 uuid_id!(
-    /// The ticket of the arena gateway, good for one action.
+    /// The observation of the arena gateway, good for one action.
     ObservationId
 );
 uuid_id!(

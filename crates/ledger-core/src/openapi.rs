@@ -103,7 +103,7 @@ describe! {
     PriceId = id("A row of the price history.");
     CycleNumber = id("A tick cycle: 1, 2, 3, …; 0 before the first.");
     BetId = id("A bet on a market.");
-    ObservationId = uuid("A ticket of the arena gateway, good for one action.");
+    ObservationId = uuid("An observation of the arena gateway, good for one action.");
     MarketId = uuid("A market.");
     Money = pattern(
         "Credits as a decimal string, never a JSON number: at most eight digits after the point are \

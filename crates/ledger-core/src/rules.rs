@@ -60,7 +60,7 @@ pub struct EconomyRules {
     pub house_loss_budget_per_hour: Money,
     /// A price older than this halts the arena.
     pub price_ttl_seconds: i64,
-    /// How long a ticket is good for.
+    /// How long an observation is good for.
     pub ticket_ttl_seconds: i64,
     pub markets: MarketRules,
 }

@@ -1,7 +1,7 @@
 //! The oracle: what the arena knows of the outside world, and what follows from it.
 //!
 //! It samples the price of a Bitcoin from the first source that answers, keeps it in Postgres
-//! (settlements read that) and in Redis (tickets read that), settles the predictions that are due,
+//! (settlements read that) and in Redis (observations read that), settles the predictions that are due,
 //! and buries the bots that have nothing left. Beside that, [`markets`] keeps the board stocked and
 //! settles what has come to its deadline. Any number of oracles may run; the one that holds
 //! the lease works, and another takes over when it dies.

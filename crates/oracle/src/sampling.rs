@@ -1,6 +1,6 @@
 //! When to ask for a price, whom to ask, and where to keep the answer.
 //!
-//! A price goes to Postgres first, because settlement reads that; then to Redis, where tickets look
+//! A price goes to Postgres first, because settlement reads that; then to Redis, where observations look
 //! and where it may be lost. What was asked when, and who wants to be left alone, is read from
 //! Postgres, so that a restart or another oracle asks no sooner than this one would have.
 //!
@@ -266,6 +266,6 @@ fn fresh(row: &PriceRow) -> FreshPrice {
 
 async fn publish(oracle: &Oracle, fresh: &FreshPrice, ttl: Duration) {
     if let Err(error) = oracle.cache.put_price(fresh, ttl).await {
-        warn!(%error, "the price did not reach Redis: no tickets until then; settlement goes on");
+        warn!(%error, "the price did not reach Redis: no observations until then; settlement goes on");
     }
 }

@@ -88,7 +88,7 @@ impl PostgresSettings {
                 ),
             )
             .into()),
-            Err(error @ DbError::Unavailable(_)) => Err(refused(error, &what, "is it running?")),
+            Err(error @ (DbError::Unavailable(_) | DbError::Contended(_))) => Err(refused(error, &what, "is it running?")),
             Err(error) => Err(refused(
                 error,
                 &format!("the schema in {what}"),

@@ -1,7 +1,7 @@
 """Makes generated requests meet what is really there.
 
-Random ids find nobody, random tickets are spent, and random cursors are refused: half of the requests that
-are meant to be valid get the id of a living bot, an open market, a fresh ticket or a real
+Random ids find nobody, random observations are spent, and random cursors are refused: half of the requests that
+are meant to be valid get the id of a living bot, an open market, a fresh observation or a real
 cursor instead, so that what lies behind the first check is reached too.
 """
 

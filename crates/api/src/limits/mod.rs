@@ -4,7 +4,7 @@
 //! where it costs a password's hash, its kind: in one script, under all or none
 //! ([`cache::limits::rate`]). An action is counted by this process alone: the observation that it needs
 //! was counted in Redis, and a question more to Redis costs a tenth of all wagers. While Redis cannot count, reads go on under the same rates, counted by
-//! this process; whatever moves money, lets somebody in or makes a ticket is refused with 503,
+//! this process; whatever moves money, lets somebody in or makes an observation is refused with 503,
 //! because it could neither be counted nor, for the most part, be done.
 //!
 //! Answers tell where a client stands by `RateLimit-Policy` and `RateLimit` as in
@@ -56,7 +56,7 @@ pub(crate) enum Class {
     /// Answered out of this process, or about Redis itself: counted here.
     Local,
     Read,
-    /// Good for nothing without a ticket, and whoever made that was counted in Redis: counted here,
+    /// Good for nothing without an observation, and whoever made that was counted in Redis: counted here,
     /// because a wager must not wait for Redis twice.
     Action,
     /// Everything that is not safe to do when nobody can count.

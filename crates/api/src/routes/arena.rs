@@ -1,4 +1,4 @@
-//! The arena gateway: a ticket to look at, and one action for it.
+//! The arena gateway: an observation to look at, and one action for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,19 +35,19 @@ use crate::{clock, usage, views};
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/arena/observation", observe)
-            .named("observe", "agents", "A ticket, and what to know before using it")
+            .named("observe", "agents", "An observation, and what to know before using it")
             // What it makes is in Redis, and HEAD would lose it.
             .counted(Class::Write)
             .without_head()
-            .about("A ticket is good for one action of this bot, for a few seconds.")
+            .about("An observation is good for one action of this bot, for a few seconds.")
             .by(Who::Bot)
             .refuses(&[BotNotAlive, BotPaused, ArenaPaused, PriceStale])
-            .answers(200, "Observation", "A ticket.", examples::observation()),
+            .answers(200, "Observation", "An observation.", examples::observation()),
         post("/arena/action", act)
-            .named("act", "agents", "One action for a ticket: a wager on the price, or waiting")
+            .named("act", "agents", "One action for an observation: a wager on the price, or waiting")
             .counted(Class::Action)
             .about("PREDICT stakes on the price going UP or DOWN over the prediction horizon. WAIT does \
-                nothing, and says why. A malformed action leaves the ticket unused; any other one uses it up.")
+                nothing, and says why. A malformed action leaves the observation unused; any other one uses it up.")
             .by(Who::Bot)
             .tried()
             .once()
@@ -60,14 +60,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-/// Shows the arena to a living bot and makes it a ticket.
+/// Shows the arena to a living bot and makes it an observation.
 async fn observe(bot: AuthenticatedBot, app: Data<App>) -> ApiResult {
     let (seen, price) = tokio::join!(look(&app, bot.id), app.fresh_price());
     let (open_positions, tick) = seen?;
     let price = price?.ok_or(ApiError::PriceStale)?;
     let observation_id = ObservationId(Uuid::new_v4());
     let seconds = app.rules.ticket_ttl_seconds;
-    // Read before the ticket is made, so that it never ends earlier than it says.
+    // Read before the observation is made, so that it never ends earlier than it says.
     let server_time = clock::now();
     let ttl = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
     app.cache
@@ -97,7 +97,7 @@ async fn look(app: &App, bot: BotId) -> Result<Seen, ApiError> {
     Ok((open, db::ticks::latest(&mut conn).await?))
 }
 
-/// Takes a bot's action. A malformed one leaves the ticket unused; any other one uses it up.
+/// Takes a bot's action. A malformed one leaves the observation unused; any other one uses it up.
 async fn act(
     bot: AuthenticatedBot,
     req: HttpRequest,
@@ -109,7 +109,7 @@ async fn act(
     let action = Action::read(bot.id, body.parse()?, &app)?;
     let retry = app.retries.claim(&req, &bot.scope(), "", &body)?;
     if run == Run::Dry {
-        return dry_run::action(&app, &action).await?.answer(&req);
+        return dry_run::action(app, action).await?.answer(&req);
     }
     finish(app, retry, move |app, retry| async move {
         carry_out(&app, action, retry).await
@@ -123,7 +123,7 @@ async fn carry_out(app: &App, action: Action, retry: Option<Arc<Retry>>) -> ApiR
     let accepted = match action {
         Action::Predict(wager) => match app.wagers.place(Order { wager, retry }).await {
             Ok(accepted) => Ok(accepted),
-            Err(Unplaced::Ticket(redemption)) => {
+            Err(Unplaced::Observation(redemption)) => {
                 return Err(unredeemed(app, bot_id, redemption).await);
             }
             Err(Unplaced::Busy) => {
@@ -131,7 +131,7 @@ async fn carry_out(app: &App, action: Action, retry: Option<Arc<Retry>>) -> ApiR
             }
             Err(Unplaced::BotBusy) => {
                 return Err(ApiError::TooManyRequests {
-                    detail: "Too many of this bot's wagers wait already. The ticket is unused.",
+                    detail: "Too many of this bot's wagers wait already. The observation is unused.",
                     retry_after_seconds: 1,
                 });
             }
@@ -158,7 +158,7 @@ async fn carry_out(app: &App, action: Action, retry: Option<Arc<Retry>>) -> ApiR
     ok(&views::acceptance(&accepted))
 }
 
-/// A request that came to nothing and is sent again must find its ticket used, and not itself under
+/// A request that came to nothing and is sent again must find its observation used, and not itself under
 /// way.
 async fn forget(app: &App, observation_id: ObservationId, error: &DbError) {
     let perhaps_done = matches!(
@@ -166,11 +166,11 @@ async fn forget(app: &App, observation_id: ObservationId, error: &DbError) {
         DbError::OutcomeUnknown(_) | DbError::Conflict(Conflict::IdempotencyKey)
     );
     if !perhaps_done && let Err(error) = app.cache.forget_observation(observation_id).await {
-        debug!(%error, "a used ticket remembers its request until it expires");
+        debug!(%error, "a used observation remembers its request until it expires");
     }
 }
 
-/// Why a ticket is not good. Whoever may not act at all is told that, whatever their ticket: the dead, the
+/// Why an observation is not good. Whoever may not act at all is told that, whatever their observation: the dead, the
 /// paused, and everybody while the arena is paused. Only who fails here is looked up; who does not is
 /// judged under the wallet's lock.
 async fn unredeemed(app: &App, bot: BotId, redemption: Redemption) -> ApiError {
@@ -189,7 +189,7 @@ async fn unredeemed(app: &App, bot: BotId, redemption: Redemption) -> ApiError {
 }
 
 /// A bot that may act: it lives, and no operator holds it or the arena.
-async fn acting(conn: &mut db::Connection, bot: BotId) -> ApiResult<db::bots::BotProfile> {
+pub(crate) async fn acting(conn: &mut db::Connection, bot: BotId) -> ApiResult<db::bots::BotProfile> {
     let found = db::bots::find(conn, &BotRef::Id(bot)).await;
     let profile = AuthenticatedBot::or_unknown(found)?;
     AuthenticatedBot::must_live(profile.status)?;

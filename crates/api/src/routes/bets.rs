@@ -148,7 +148,7 @@ async fn bet(
     };
     let retry = app.retries.claim(&req, &bot.scope(), market_id, &body)?;
     if run == Run::Dry {
-        let told = dry_run::bets(&app, &slip).await?;
+        let told = dry_run::bets(app, slip).await?;
         let word = |error| at_place(error, "stake", |_| String::new());
         return told.worded(word).answer(&req);
     }
@@ -199,7 +199,7 @@ async fn bet_on_several(
         place.map_or_else(String::new, |place| format!("bets[{place}]."))
     };
     if run == Run::Dry {
-        let told = dry_run::bets(&app, &slip).await?;
+        let told = dry_run::bets(app, slip).await?;
         let word = |error| at_place(error, "stake", place_of);
         return told.worded(word).answer(&req);
     }
@@ -315,7 +315,7 @@ async fn answer(
     };
     let retry = app.retries.claim(&req, &bot.scope(), market_id, &body)?;
     if run == Run::Dry {
-        let told = dry_run::answer(&app, &new).await?;
+        let told = dry_run::answer(app, new).await?;
         let word = |error| at_place(error, "answer", |_| String::new());
         return told.worded(word).answer(&req);
     }

@@ -166,7 +166,7 @@ async fn a_wager_is_refused_as_it_would_be() {
         .await;
 }
 
-/// A copy of Redis that is older than the database offers used tickets again.
+/// A copy of Redis that is older than the database offers used observations again.
 #[tokio::test]
 async fn a_ticket_that_the_database_knows_as_used_is_refused() {
     let service = Service::new().await;

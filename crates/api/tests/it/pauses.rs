@@ -98,7 +98,7 @@ async fn a_paused_bot_is_told_so_and_shown_so() {
         .problem(ProblemKind::NotFound);
 }
 
-/// Whoever cannot act is not sent for another ticket, which they would be refused as well.
+/// Whoever cannot act is not sent for another observation, which they would be refused as well.
 #[tokio::test]
 async fn a_pause_is_told_before_what_is_wrong_with_a_ticket() {
     let service = Service::new().await;

@@ -24,7 +24,7 @@ async fn unknown_paths_and_methods_are_problems_too() {
         (Method::DELETE, "/arena/action", "POST"),
         (Method::GET, "/auth/token", "POST"),
         (Method::POST, "/health", "GET, HEAD"),
-        // Looking makes a ticket, so it is not for those who only want the head.
+        // Looking makes an observation, so it is not for those who only want the head.
         (Method::PUT, "/arena/observation", "GET"),
     ] {
         let answer = Answer::of(service.request(method, path)).await;

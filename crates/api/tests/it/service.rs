@@ -35,7 +35,7 @@ pub struct Service {
     running: Running,
 }
 
-/// A configuration for the arena: development, any port, tickets that outlive a slow test.
+/// A configuration for the arena: development, any port, observations that outlive a slow test.
 pub fn config(arena: &Arena) -> ApiConfig {
     let mut rules = arena.rules().clone();
     rules.ticket_ttl_seconds = 60;
@@ -198,7 +198,7 @@ impl Service {
         Answer::of(self.action(bot, body)).await
     }
 
-    /// A ticket for the bot.
+    /// An observation for the bot.
     pub async fn observe(&self, bot: &TestBot) -> Observation {
         self.get_as(bot, "/arena/observation").await.ok()
     }

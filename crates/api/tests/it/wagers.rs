@@ -11,7 +11,7 @@ use crate::service::{Answer, Service, wager};
 async fn a_crowd_of_bots_is_served_each_by_its_own_means() {
     const EACH: usize = 4;
     let service = Service::new().await;
-    let mut tickets = Vec::new();
+    let mut observations = Vec::new();
     let mut bots = Vec::new();
     for affordable in 0..12_usize {
         let balance = format!("{}.50", affordable.min(EACH + 1));
@@ -27,18 +27,18 @@ async fn a_crowd_of_bots_is_served_each_by_its_own_means() {
                 "provider": "mock", "model": "m", "input_tokens": 1, "output_tokens": 1,
                 "llm_calls": 1,
             });
-            tickets.push((bot, body, format!("{}-{n}", bot.id)));
+            observations.push((bot, body, format!("{}-{n}", bot.id)));
         }
     }
     let answers = join_all(
-        tickets
+        observations
             .iter()
             .map(|(bot, body, key)| act_with_key(&service, bot, body, key)),
     )
     .await;
     let mut expected = 0;
     for (bot, affordable) in &bots {
-        let mine = tickets
+        let mine = observations
             .iter()
             .zip(&answers)
             .filter(|((b, ..), _)| b.id == bot.id);
@@ -52,7 +52,7 @@ async fn a_crowd_of_bots_is_served_each_by_its_own_means() {
         expected += EACH.min(*affordable);
     }
     // Each answer was kept: a retry gets it again.
-    for ((bot, body, key), answer) in tickets.iter().zip(&answers) {
+    for ((bot, body, key), answer) in observations.iter().zip(&answers) {
         if answer.status.is_success() {
             let again = act_with_key(&service, bot, body, key).await;
             assert_eq!(again.json(), answer.json());
@@ -78,13 +78,13 @@ async fn an_impossible_wager_spoils_nobody_elses() {
     let replayer = service.arena.bot().balance("10").create().await;
     let used = service.observe(&replayer).await;
     service.act(&replayer, &wager(&used, "1")).await.json();
-    let mut tickets = Vec::new();
+    let mut observations = Vec::new();
     let mut bots = Vec::new();
     for _ in 0..16 {
         bots.push(service.arena.bot().balance("10").create().await);
     }
     for bot in &bots {
-        tickets.push((bot, wager(&service.observe(bot).await, "1")));
+        observations.push((bot, wager(&service.observe(bot).await, "1")));
     }
     // As if Redis had come back from an old copy.
     let again = std::time::Duration::from_secs(60);
@@ -93,9 +93,9 @@ async fn an_impossible_wager_spoils_nobody_elses() {
         .issue_observation(replayer.id, used.observation_id, again)
         .await
         .unwrap();
-    tickets.insert(8, (&replayer, wager(&used, "1")));
-    let answers = join_all(tickets.iter().map(|(bot, body)| service.act(bot, body))).await;
-    for ((bot, _), answer) in tickets.iter().zip(answers) {
+    observations.insert(8, (&replayer, wager(&used, "1")));
+    let answers = join_all(observations.iter().map(|(bot, body)| service.act(bot, body))).await;
+    for ((bot, _), answer) in observations.iter().zip(answers) {
         if bot.id == replayer.id {
             answer.problem(ProblemKind::TicketSpent);
         } else {
@@ -114,9 +114,9 @@ async fn a_wallet_that_is_held_delays_its_own_bot_alone() {
         others.push(service.arena.bot().create().await);
     }
     let slow = wager(&service.observe(&held).await, "1");
-    let mut tickets = Vec::new();
+    let mut observations = Vec::new();
     for bot in &others {
-        tickets.push((bot, wager(&service.observe(bot).await, "1")));
+        observations.push((bot, wager(&service.observe(bot).await, "1")));
     }
     let mut holder = service.arena.owner_client().await;
     let hold = holder.transaction().await.unwrap();
@@ -128,7 +128,7 @@ async fn a_wallet_that_is_held_delays_its_own_bot_alone() {
     .unwrap();
     let waiting = Box::pin(service.act(&held, &slow));
     let rest = Box::pin(join_all(
-        tickets.iter().map(|(bot, body)| service.act(bot, body)),
+        observations.iter().map(|(bot, body)| service.act(bot, body)),
     ));
     let waiting = match select(waiting, rest).await {
         futures_util::future::Either::Left(_) => panic!("its wallet is held"),
@@ -162,11 +162,11 @@ async fn whoever_loses_the_answer_to_a_commit_is_told_to_look() {
         )
         .await
         .unwrap();
-    let mut tickets = Vec::new();
+    let mut observations = Vec::new();
     for bot in &bots {
-        tickets.push((bot, wager(&service.observe(bot).await, "1")));
+        observations.push((bot, wager(&service.observe(bot).await, "1")));
     }
-    let answers = join_all(tickets.iter().map(|(bot, body)| service.act(bot, body))).await;
+    let answers = join_all(observations.iter().map(|(bot, body)| service.act(bot, body))).await;
     for answer in answers {
         let problem = answer.problem(ProblemKind::Unavailable);
         assert!(

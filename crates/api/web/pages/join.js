@@ -106,7 +106,7 @@ export function Join() {
         <${Section} title="What happens then">
           <ol class="steps">
             <li>You are shown a secret and a key, <strong>this once</strong>. Keep them where your agent can read them and nobody else.</li>
-            <li>Your agent asks for a ticket, looks, and wagers within ${economy ? plural(economy.parameters.ticket_ttl_seconds, "second") : "seconds"}. The lines for that stand beside the secret.</li>
+            <li>Your agent asks for an observation, looks, and wagers within ${economy ? plural(economy.parameters.ticket_ttl_seconds, "second") : "seconds"}. The lines for that stand beside the secret.</li>
             <li>
               ${economy
                 ? html`Time costs ${money(economy.parameters.entropy_base)} a tick and more for the idle${economy.mode === "observe" ? ". Here fees are recorded, not charged" : ""}.`
@@ -136,7 +136,7 @@ function Joined({ bot, onDone }) {
       <${Secret} name="Key" value=${bot.api_key} about="Buys a token for half an hour at POST /auth/token, for where something in between may see the calls." />
     <//>
     <div class="columns even">
-      <div><${Snippet} title="Start with curl" text=${curl(bot.api_secret)} about="Puts 1.00 on a rising price, with a ticket that is asked for and used at once." /></div>
+      <div><${Snippet} title="Start with curl" text=${curl(bot.api_secret)} about="Puts 1.00 on a rising price, with an observation that is asked for and used at once." /></div>
       <div><${Snippet} title="Start with Python" text=${python(bot.api_secret)} about="The same, once a minute, with what comes with Python alone." /></div>
     </div>
     <div class="buttons"><button type="button" class="quiet" onClick=${onDone}>I have kept them; register another</button></div>`;
@@ -165,7 +165,7 @@ const arena = () => BASE.href.replace(/\/$/, "");
 export function curl(secret) {
   return `arena=${arena()}
 secret=${secret}
-ticket=$(curl -sS "$arena/arena/observation" -H "X-Agent-Secret: $secret" |
+observation=$(curl -sS "$arena/arena/observation" -H "X-Agent-Secret: $secret" |
   sed 's/.*"observation_id":"\\([^"]*\\)".*/\\1/')
 curl -sS "$arena/arena/action" -H "X-Agent-Secret: $secret" \\
   -H 'Content-Type: application/json' \\

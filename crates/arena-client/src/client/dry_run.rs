@@ -8,7 +8,7 @@ use crate::ClientError;
 use crate::transport::{Call, Retry};
 
 impl Client {
-    /// `POST /arena/action?dry_run=true`: what [`Client::act`] would do. The ticket stays unused.
+    /// `POST /arena/action?dry_run=true`: what [`Client::act`] would do. The observation stays unused.
     ///
     /// # Errors
     /// See [`ClientError`]; a refusal is in the answer.

@@ -17,7 +17,7 @@ use crate::decision::{Action, Waiting};
 use crate::portfolio::Stake;
 use crate::research::Proposal;
 
-/// What an action may take in all, with its ticket if it needs one, retries included.
+/// What an action may take in all, with its observation if it needs one, retries included.
 pub(super) const ACTING_LIMIT: Duration = Duration::from_secs(20);
 /// What reporting usage may take that no action carried.
 pub(super) const REPORTING_LIMIT: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ pub(super) const REPORTING_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) enum Intent {
     /// A wager or a wait.
-    Ticket(Action),
+    Act(Action),
     Answer {
         market: MarketId,
         proposal: Proposal,
@@ -38,7 +38,7 @@ pub(super) enum Intent {
 
 impl Intent {
     pub(super) const fn wait(why: Waiting, reasoning: Option<String>) -> Intent {
-        Intent::Ticket(Action::Wait { why, reasoning })
+        Intent::Act(Action::Wait { why, reasoning })
     }
 
     /// Gives an answer, if it is sure enough.
@@ -62,7 +62,7 @@ impl Intent {
     }
 
     const fn is_wait(&self) -> bool {
-        matches!(self, Intent::Ticket(Action::Wait { .. }))
+        matches!(self, Intent::Act(Action::Wait { .. }))
     }
 }
 
@@ -118,7 +118,7 @@ impl HostedBot {
             self.report(usage).await;
         }
         if intent.is_wait() && failure.is_halt() {
-            // Without a price there are no tickets, and it takes none to do nothing.
+            // Without a price there are no observations, and it takes none to do nothing.
             return loss.map_or(Outcome::Waited, Outcome::Lost);
         }
         match failure {
@@ -134,7 +134,7 @@ impl HostedBot {
         key: &IdempotencyKey,
     ) -> Result<Outcome, Failure> {
         match intent {
-            Intent::Ticket(action) => self.use_observation(action, usage, key).await,
+            Intent::Act(action) => self.use_observation(action, usage, key).await,
             Intent::Answer {
                 market,
                 proposal,
@@ -162,7 +162,7 @@ impl HostedBot {
         usage: Option<Usage>,
         key: &IdempotencyKey,
     ) -> Result<Outcome, Failure> {
-        let ticket = self.arena.observation().await.map_err(Failure::Before)?;
+        let observation = self.arena.observation().await.map_err(Failure::Before)?;
         let (wanted, reasoning) = match action {
             Action::Predict {
                 direction,
@@ -179,7 +179,7 @@ impl HostedBot {
             }
             Action::Wait { reasoning, .. } => (ArenaAction::Wait, reasoning),
         };
-        let mut request = ActionRequest::new(ticket.observation_id, wanted).usage(usage);
+        let mut request = ActionRequest::new(observation.observation_id, wanted).usage(usage);
         request.reasoning.clone_from(reasoning);
         let accepted = self.arena.act_once(&request, key).await;
         let accepted = accepted.map_err(Failure::Sent)?;

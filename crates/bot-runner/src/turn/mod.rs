@@ -1,7 +1,7 @@
 //! A turn: observe, decide, act.
 //!
-//! A ticket lives for seconds and a model thinks for longer. So the bot thinks first, on what
-//! anyone may see ([`observe`]), and takes its ticket when it knows what to do ([`act`]). Thinking
+//! An observation lives for seconds and a model thinks for longer. So the bot thinks first, on what
+//! anyone may see ([`observe`]), and takes its observation when it knows what to do ([`act`]). Thinking
 //! begins with one question, what to do with the turn; answering a research question and choosing
 //! bets take one or two more. A turn submits at most one action, and what its model calls used goes
 //! with it, or is reported by itself where there is no action that could carry it.
@@ -114,7 +114,7 @@ impl Loss {
         match self {
             Loss::Halted | Loss::ActingTimeout => true,
             Loss::Arena(error) => {
-                // A ticket is spent unused when Redis is emptied; a conflict means that the
+                // An observation is spent unused when Redis is emptied; a conflict means that the
                 // action of a runner that was stopped is still being performed.
                 let passes = [TicketSpent, IdempotencyConflict];
                 error.is_unavailable()
@@ -220,7 +220,7 @@ impl HostedBot {
             (Strategy::Research | Strategy::Wager | Strategy::Wait, _) => {
                 let limits = limits(&scene, &self.persona);
                 let action = decision::decide(&text, &standing(&scene), &limits)?;
-                Ok(Intent::Ticket(action))
+                Ok(Intent::Act(action))
             }
         }
     }

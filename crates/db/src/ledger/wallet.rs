@@ -74,7 +74,10 @@ impl<'r, R: BinaryRow> Columns<'r, R> {
         let index = self.next;
         self.next += 1;
         let read = self.row.column(index, read);
-        read.ok_or_else(|| format!("column {index} of a locked wallet"))
+        read.ok_or_else(|| {
+            let name = wallet_columns!().split(", ").nth(index);
+            format!("{} of a locked wallet", name.unwrap_or("a column"))
+        })
     }
 
     /// A column that may be NULL.
@@ -97,6 +100,11 @@ impl<R: BinaryRow> Columns<'_, R> {
     /// Reads [`wallet_columns`], of a row that may have more behind them.
     pub(crate) fn locked(&mut self) -> Result<Locked, Broken> {
         let bot_id = BotId(self.read(copy::int8)?);
+        let rest = self.locked_of(bot_id);
+        rest.map_err(|broken| format!("bot {bot_id}: {broken}"))
+    }
+
+    fn locked_of(&mut self, bot_id: BotId) -> Result<Locked, Broken> {
         let status = self.read(status_of)?;
         let head = Head {
             bot_id,

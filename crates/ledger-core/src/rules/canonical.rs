@@ -12,6 +12,9 @@ use crate::entry::Hash;
 use crate::market::MarketSource;
 use crate::sources::market_sources;
 
+/// The sources that the first rules had, at the head of the registry.
+const SOURCES_OF_V1: usize = 4;
+
 const HEADER: &str = "economy-rules/v1";
 
 /// What a figure was before its name was in any text, for texts that lack it.
@@ -127,7 +130,8 @@ impl EconomyRules {
                 .set(name, value)
                 .map_err(|problem| UnreadableRules::Value { line, problem })?;
         }
-        for source in MarketSource::ALL {
+        // Rules of before there was a source have none of its figures.
+        for source in MarketSource::ALL.iter().skip(SOURCES_OF_V1) {
             let figures = settings_of(*source);
             if figures.iter().all(|name| missing.contains(name)) {
                 missing.retain(|name| !figures.contains(name));

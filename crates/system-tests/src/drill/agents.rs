@@ -154,14 +154,14 @@ impl Agent {
     }
 
     async fn wager(&mut self) -> Option<()> {
-        let ticket = self.get("/arena/observation").await?;
+        let observation = self.get("/arena/observation").await?;
         let direction = if self.random.below(2) == 0 {
             "UP"
         } else {
             "DOWN"
         };
         let body = json!({
-            "observation_id": ticket["observation_id"].as_str()?, "action_type": "PREDICT",
+            "observation_id": observation["observation_id"].as_str()?, "action_type": "PREDICT",
             "direction": direction, "wager_amount": "0.50", "confidence": "0.55",
         });
         let answer = self.insist("/arena/action", &body).await?;

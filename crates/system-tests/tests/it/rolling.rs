@@ -153,12 +153,12 @@ impl Load {
         while !self.over.load(Ordering::Relaxed) {
             self.send(http.get(format!("{base}/economy"))).await;
             self.send(http.get(format!("{base}/bots?limit=5"))).await;
-            let ticket = credential(http.get(format!("{base}/arena/observation")));
-            let Some(ticket) = self.send(ticket).await else {
+            let observation = credential(http.get(format!("{base}/arena/observation")));
+            let Some(observation) = self.send(observation).await else {
                 continue;
             };
             let action = json!({
-                "observation_id": ticket["observation_id"], "action_type": "PREDICT",
+                "observation_id": observation["observation_id"], "action_type": "PREDICT",
                 "direction": "UP", "wager_amount": "0.10", "confidence": "0.55",
             });
             let act = credential(http.post(format!("{base}/arena/action"))).json(&action);

@@ -10,7 +10,7 @@ async fn the_dead_get_403_whatever_they_hold() {
     service.arena.tick(Enforcement::Enforce).await;
     let before = service.footprint().await;
     let wait = json!({ "observation_id": held.observation_id, "action_type": "WAIT" });
-    // With a ticket from its lifetime, with the same one used up, and with one that never was.
+    // With an observation from its lifetime, with the same one used up, and with one that never was.
     for body in [wait.clone(), wait, wager(&held, "0.05")] {
         let problem = service
             .act(&bot, &body)

@@ -275,7 +275,7 @@ async fn an_expired_or_invented_ticket_is_409() {
     // Somebody else's look at it does not use it up: 403 until it is gone, then 409.
     let service = &service;
     let (body, other) = (&wager(&observation, "1"), &other);
-    test_kit::eventually("the ticket expires", || async move {
+    test_kit::eventually("the observation expires", || async move {
         let answer = service.act(other, body).await;
         (answer.status.as_u16() == 409).then_some(())
     })
@@ -354,11 +354,11 @@ async fn limits_are_409_and_named() {
 
 async fn crowd(service: &Service, balance: &str) -> (Vec<Answer>, test_kit::TestBot) {
     let bot = service.arena.bot().balance(balance).create().await;
-    let mut tickets = Vec::new();
+    let mut observations = Vec::new();
     for _ in 0..32 {
-        tickets.push(wager(&service.observe(&bot).await, "1"));
+        observations.push(wager(&service.observe(&bot).await, "1"));
     }
-    let answers = join_all(tickets.iter().map(|body| service.act(&bot, body))).await;
+    let answers = join_all(observations.iter().map(|body| service.act(&bot, body))).await;
     (answers, bot)
 }
 

@@ -26,7 +26,7 @@ async fn a_retried_action_has_one_effect_and_one_answer() {
         assert_eq!(again.header("content-type"), first.header("content-type"));
     }
     assert_eq!(service.footprint().await, before);
-    // Under another key it is another request, and its ticket is used up.
+    // Under another key it is another request, and its observation is used up.
     act_with_key(&service, &bot, &body, "try-2")
         .await
         .problem(ProblemKind::TicketSpent);
@@ -63,7 +63,7 @@ async fn a_key_stands_for_one_body_one_bot_and_no_refusal() {
     act_with_key(&service, &bot, &changed, "k")
         .await
         .problem(ProblemKind::IdempotencyMismatch);
-    // The mismatch left the new ticket alone.
+    // The mismatch left the new observation alone.
     act_with_key(&service, &bot, &changed, "k-2").await.json();
     let theirs = wager(&service.observe(&other).await, "1");
     assert_eq!(

@@ -235,7 +235,7 @@ async fn whatever_can_be_tried_says_what_it_would_do_and_does_nothing() {
         assert_eq!(told["would"], "ACCEPT", "{pattern}: {told}");
         State::of(&cast.service.arena)
             .await
-            .must_be(&before, &pattern);
+            .rows_must_be(&before, &pattern);
         // Not even the key was used.
         let real = Answer::of(request.header("Idempotency-Key", RANDOM_KEY)).await;
         assert!(real.status.is_success(), "{pattern}: {}", real.text());

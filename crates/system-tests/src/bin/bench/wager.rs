@@ -70,7 +70,7 @@ pub(crate) fn settings(arena: &Arena, port: u16) -> Vec<(&'static str, String)> 
         ("ENV", "development".to_owned()),
         ("API_PORT", port.to_string()),
         ("RUST_LOG", "warn".to_owned()),
-        // Tickets are issued beforehand and nobody settles: neither may stand in the way.
+        // Observations are issued beforehand and nobody settles: neither may stand in the way.
         ("TICKET_TTL_SECONDS", "3600".to_owned()),
         ("PRICE_TTL_SECONDS", "600".to_owned()),
         ("OPEN_PREDICTIONS_MAX", "1000000".to_owned()),
@@ -103,7 +103,7 @@ struct Round {
     took: Vec<f64>,
 }
 
-/// Issues the tickets, then wagers with all clients at once. Each client is a new
+/// Issues the observations, then wagers with all clients at once. Each client is a new
 /// bot, so that no round finds the open positions of another.
 async fn wagers(arena: &Arena, port: u16) -> Round {
     put_price(arena).await;
@@ -124,15 +124,15 @@ async fn wagers(arena: &Arena, port: u16) -> Round {
             for _ in 0..WAGERS_PER_CLIENT {
                 let answer = connection.send(&observe).await;
                 assert_eq!(answer.status, 200, "{}", answer.body);
-                let ticket: Value = serde_json::from_str(&answer.body).unwrap();
-                let id = ticket["observation_id"].as_str().unwrap();
+                let observation: Value = serde_json::from_str(&answer.body).unwrap();
+                let id = observation["observation_id"].as_str().unwrap();
                 let body = format!(
                     r#"{{"observation_id":"{id}","action_type":"PREDICT","direction":"UP","wager_amount":"1.00","confidence":"0.60","reasoning":"the benchmark says so"}}"#
                 );
                 actions.push(request("POST", "/arena/action", &headers, &body));
             }
             start.wait().await;
-            // Whoever was done with its tickets early was idle for longer than the server waits.
+            // Whoever was done with its observations early was idle for longer than the server waits.
             let mut connection = Connection::open(port).await;
             let mut took = Vec::with_capacity(actions.len());
             for action in &actions {
