@@ -668,7 +668,7 @@ async fn a_role_that_only_the_services_log_in_through_is_no_stranger() {
         all.filter(|role| role.contains(&random)).collect()
     };
     // One that nobody can log in as and that is not on the services' way is named: it lies ready for somebody.
-    assert_eq!(others().await, [inner.clone()]);
+    assert_eq!(others().await, std::slice::from_ref(&inner));
     // Through two roles, and only if it asks (`SET ROLE`): it may.
     let member = format!("GRANT {inner} TO {stranger}");
     client.batch_execute(&member).await.unwrap();
