@@ -86,7 +86,8 @@ pub async fn settling_since(
          RETURNING settling_since AS since",
     )
     .bind::<Timestamptz, _>(earliest.datetime())
-    .bind::<Timestamptz, _>(now.datetime()).prepared()
+    .bind::<Timestamptz, _>(now.datetime())
+    .prepared()
     .get_result(conn)
     .await?;
     Ok(row.since.into())

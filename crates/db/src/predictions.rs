@@ -287,12 +287,12 @@ pub async fn settle(
 ) -> DbResult<Outcome> {
     conn.transaction::<_, DbError, _>(async |conn| {
         let open = lock_open(conn, ids, in_force).await?;
-        let mut book = Book::open(conn).await?;
+        let mut reads = SharedReads::open(conn).await?;
         let mut judged = Vec::with_capacity(open.len());
         let (mut put_off, mut wants) = (Vec::new(), Vec::new());
         for open in open {
             let id = open.prediction.id.0;
-            match judge(conn, &mut book, open, missing).await? {
+            match judge(conn, &mut reads, open, missing).await? {
                 Judgement::Decided(case) => judged.push(case),
                 Judgement::Waits => {}
                 Judgement::Wants(want) => {
@@ -302,7 +302,7 @@ pub async fn settle(
             }
         }
         if !put_off.is_empty() {
-            let again = book.now.plus_seconds(PUT_OFF_SECONDS);
+            let again = reads.now.plus_seconds(PUT_OFF_SECONDS);
             diesel::update(predictions::table.filter(predictions::id.eq_any(put_off)))
                 .set(predictions::settles_at.eq(again.datetime()))
                 .execute(conn)
@@ -332,16 +332,16 @@ struct Open {
 /// The time and the prices that the judgements of one transaction share, as each was first read: most
 /// predictions of a batch began and end with the same samples. What is recorded meanwhile counts the next
 /// time.
-struct Book {
+struct SharedReads {
     now: Timestamp,
     starts: HashMap<PriceId, PriceSample>,
     /// By source, time and how far the rules look.
     known: HashMap<(PriceSource, Timestamp, i64, i64), Known>,
 }
 
-impl Book {
-    async fn open(conn: &mut Connection) -> DbResult<Book> {
-        Ok(Book {
+impl SharedReads {
+    async fn open(conn: &mut Connection) -> DbResult<SharedReads> {
+        Ok(SharedReads {
             now: crate::now(conn).await?,
             starts: HashMap::new(),
             known: HashMap::new(),
@@ -434,11 +434,11 @@ async fn lock_open(
 /// the same one.
 async fn judge(
     conn: &mut Connection,
-    book: &mut Book,
+    reads: &mut SharedReads,
     open: Open,
     missing: MissingPrices,
 ) -> DbResult<Judgement> {
-    let now = book.now;
+    let now = reads.now;
     let Open {
         prediction, rules, ..
     } = &open;
@@ -446,13 +446,13 @@ async fn judge(
     let in_time = rules.in_time_seconds();
     // Once given, a start price stays, whatever sample arrives late.
     let start = match open.start_price_id {
-        Some(id) => Some(book.start(conn, PriceId(id)).await?),
+        Some(id) => Some(reads.start(conn, PriceId(id)).await?),
         None => prices::first_taken(conn, first_due, first_due.plus_seconds(in_time)).await?,
     };
     let own = start.map(|start| start.source);
     let due = start.map_or(first_due, |start| prediction::end_due(&start, rules));
     if let Some(start) = start {
-        let end = book.known(conn, start.source, due, rules).await?;
+        let end = reads.known(conn, start.source, due, rules).await?;
         if let Found::Price(end) = end.find(due, rules) {
             return Ok(decided(open, start, end));
         }
@@ -468,7 +468,8 @@ async fn judge(
                 Some(own) => source != own && source.is_real(),
                 None => true,
             };
-            if may_be && let Some((start, end)) = pair(conn, book, source, first_due, rules).await?
+            if may_be
+                && let Some((start, end)) = pair(conn, reads, source, first_due, rules).await?
             {
                 return Ok(decided(open, start, end));
             }
@@ -517,17 +518,17 @@ fn decided(open: Open, start: PriceSample, end: PriceSample) -> Judgement {
 /// Start and end of one source, if both are known.
 async fn pair(
     conn: &mut Connection,
-    book: &mut Book,
+    reads: &mut SharedReads,
     source: PriceSource,
     first_due: Timestamp,
     rules: &EconomyRules,
 ) -> DbResult<Option<(PriceSample, PriceSample)>> {
-    let start = book.known(conn, source, first_due, rules).await?;
+    let start = reads.known(conn, source, first_due, rules).await?;
     let Found::Price(start) = start.find(first_due, rules) else {
         return Ok(None);
     };
     let due = prediction::end_due(&start, rules);
-    let end = book.known(conn, source, due, rules).await?;
+    let end = reads.known(conn, source, due, rules).await?;
     Ok(match end.find(due, rules) {
         Found::Price(end) => Some((start, end)),
         Found::Nothing | Found::NotYet => None,

@@ -75,7 +75,8 @@ pub async fn census(conn: &mut Connection) -> DbResult<Census> {
                 coalesce(sum(minted), 0) AS minted, coalesce(sum(burned), 0) AS burned, \
                 coalesce(sum(open_stake + bet_stake), 0) AS escrow, coalesce(sum(balance), 0) AS circulating \
            FROM wallets",
-    ).prepared()
+    )
+    .prepared()
     .get_result(conn)
     .await?;
     Ok(Census {
