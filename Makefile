@@ -2,9 +2,9 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-# What `test` and `drill` build, as fuzz and window do, is the whole workspace, examples included: then cargo
+# What `test` and `drill` build, as fuzz and web do, is the whole workspace, examples included: then cargo
 # chooses the same features of the dependencies as `cargo test --workspace` does, and builds them once.
-.PHONY: help run test drill history fuzz window check fmt bench simulate
+.PHONY: help run test drill history fuzz web check fmt bench simulate
 
 # A command in scripts/ that is a link is scripts/arenactl by another name.
 SHELL_SCRIPTS := run_system.sh .ci/run $(shell find scripts -maxdepth 1 -type f -exec grep -l bash {} + | sort) $(wildcard scripts/lib/*.sh) deploy/make-secrets deploy/postgres/roles.sh
@@ -32,8 +32,8 @@ history: ## the cost of repeated queries and lists on a database of three months
 fuzz: ## thousands of generated requests against the whole arena (SEED=7 for others)
 	@scripts/fuzz-api
 
-window: ## the web page in a real browser, against the whole arena
-	@scripts/test-window
+web: ## the web page in a real browser, against the whole arena
+	@scripts/test-web
 
 check: ## format, lints, scripts, the web page, the contract, packages, licences
 	cargo fmt --all --check
@@ -41,7 +41,7 @@ check: ## format, lints, scripts, the web page, the contract, packages, licences
 	@if command -v shellcheck >/dev/null; then echo "shellcheck -x $(SHELL_SCRIPTS)"; shellcheck -x $(SHELL_SCRIPTS); \
 	elif [[ -n $${CHECKS_REQUIRED-} ]]; then echo "shellcheck is not installed, and CHECKS_REQUIRED asks for it" >&2; exit 1; \
 	else echo "skipped: shellcheck is not installed (apt-get install shellcheck)"; fi
-	@scripts/check-window
+	@scripts/check-web
 	@scripts/check-openapi
 	@scripts/check-deploy
 	@scripts/check-dependencies

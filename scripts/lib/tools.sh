@@ -6,7 +6,7 @@
 target_directory "$PWD"
 target=$REPLY
 web=crates/api/web
-window_tools=$target/window-tools
+web_tools=$target/web-tools
 result=0
 # failed MESSAGE...: what else is wrong is still looked for.
 failed() {
@@ -45,7 +45,7 @@ install_python_tools() {
 }
 
 # For the web page's tests and types: nothing of it is ever served.
-install_window_tools() {
-    install_node_tools "$web" "$window_tools" ||
+install_web_tools() {
+    install_node_tools "$web" "$web_tools" ||
         die 69 "the packages of $web/package-lock.json cannot be installed from npm's registry"
 }

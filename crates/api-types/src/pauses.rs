@@ -1,4 +1,4 @@
-//! The operator's brake.
+//! Pauses by an operator.
 
 use ledger_core::Pause;
 use serde::{Deserialize, Serialize};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use bus::limits::Limit;
-use bus::prices::FreshPrice;
-use bus::{Bus, BusConfig, BusResult};
+use cache::limits::Limit;
+use cache::prices::FreshPrice;
+use cache::{Cache, CacheConfig, CacheResult};
 use daemon::config::{ConfigError, Environment, endpoint};
 use daemon::hosts::Hosts;
 use daemon::process::{Failure, Unavailable};
@@ -40,7 +40,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The running service: connections, derived keys and what is remembered between requests.
 pub(crate) struct App {
     pub(crate) database: Database,
-    pub(crate) bus: Bus,
+    pub(crate) cache: Cache,
     pub(crate) rules: EconomyRules,
     pub(crate) wagers: WagerQueue,
     pub(crate) tick_rate_seconds: u64,
@@ -104,30 +104,30 @@ pub(crate) struct CountedAt {
 
 impl App {
     /// The price that tickets show: none that is too old by its provider's time, whatever Redis keeps.
-    pub(crate) async fn fresh_price(&self) -> BusResult<Option<FreshPrice>> {
+    pub(crate) async fn fresh_price(&self) -> CacheResult<Option<FreshPrice>> {
         let ttl = self.rules.price_ttl_seconds;
-        let price = self.bus.price().await?;
+        let price = self.cache.price().await?;
         Ok(price.filter(|price| price.freshness(clock::now(), ttl).is_some()))
     }
 
     /// Connects to everything, and refuses a database that this build does not fit.
     pub(crate) async fn open(config: &ApiConfig) -> Result<App, Failure> {
-        let (database, bus) = tokio::join!(open_database(config), open_bus(config));
-        let (database, bus) = (database?, bus?);
+        let (database, cache) = tokio::join!(open_database(config), open_cache(config));
+        let (database, cache) = (database?, cache?);
         let identity = database.identity().await.map_err(|error| {
             Unavailable::new("the arena's identity in Postgres", "was it migrated?").because(error)
         })?;
-        config.secrets.announce(&bus);
-        bus.uses_role(role_of(config.database_url.expose_secret()).as_deref());
+        config.secrets.announce(&cache);
+        cache.uses_role(role_of(config.database_url.expose_secret()).as_deref());
         let app = App {
             secrets: SecretStore::new(&config.secrets, identity),
             passwords: Passwords::new().await?,
             rotations: Rotations::default(),
             refusals: Refusals::default(),
             registration: RegistrationPolicy::of(config),
-            limiter: Limiter::new(&config.client_limits, &config.proxies, &bus),
+            limiter: Limiter::new(&config.client_limits, &config.proxies, &cache),
             rules: config.rules.clone(),
-            wagers: WagerQueue::new(&bus, &database, &config.rules),
+            wagers: WagerQueue::new(&cache, &database, &config.rules),
             tick_rate_seconds: config.tick_rate_seconds,
             retries: KeyedLocks::new(),
             verifying: KeyedLocks::new(),
@@ -143,7 +143,7 @@ impl App {
             price_book: config.price_book.clone(),
             streams: Streams::new(config),
             database,
-            bus,
+            cache,
         };
         // Before the first request: a token may have been ended while nobody served.
         auth::learn(&app).await.map_err(|error| {
@@ -227,14 +227,14 @@ async fn open_database(config: &ApiConfig) -> Result<Database, Failure> {
     }
 }
 
-async fn open_bus(config: &ApiConfig) -> Result<Bus, Failure> {
+async fn open_cache(config: &ApiConfig) -> Result<Cache, Failure> {
     let url = config.redis_url.expose_secret();
     let place = endpoint(url, 6379).unwrap_or_else(|| "its address".to_owned());
-    let settings = BusConfig {
+    let settings = CacheConfig {
         url: url.to_owned(),
         namespace: config.redis_namespace.clone(),
     };
-    Bus::connect(settings).await.map_err(|error| {
+    Cache::connect(settings).await.map_err(|error| {
         let hint = "is it running, and is REDIS_URL right?";
         Unavailable::new(format!("Redis at {place}"), hint)
             .because(error)

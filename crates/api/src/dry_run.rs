@@ -5,7 +5,7 @@
 
 use actix_web::{HttpRequest, HttpResponse};
 use api_types::{DRY_RUN, DryRun, Verdict};
-use bus::tickets::Redemption;
+use cache::observations::Redemption;
 use db::dry_run::DryRefusal;
 use ledger_core::{BotId, ObservationId, Refusal, Stake};
 
@@ -41,7 +41,7 @@ pub(crate) async fn action(
     stake: Option<Stake>,
 ) -> ApiResult<Told> {
     let handed = wagers::handed(bot_id, observation_id, None);
-    let ticket = app.bus.look_at_ticket(handed).await?;
+    let ticket = app.cache.look_at_observation(handed).await?;
     let mut conn = app.database.get().await?;
     let told = match stake {
         Some(stake) => {
@@ -57,7 +57,7 @@ pub(crate) async fn action(
             Refusal::NotAlive { .. } | Refusal::BotPaused { .. } | Refusal::ArenaPaused { .. }
         ))
     );
-    if let Some(bad) = bad_ticket(ticket)
+    if let Some(bad) = bad_observation(ticket)
         && !may_not_act
     {
         told.refusal = Some(bad);
@@ -66,7 +66,7 @@ pub(crate) async fn action(
 }
 
 /// Why a ticket is not good, if it is not.
-pub(crate) const fn bad_ticket(redemption: Redemption) -> Option<ApiError> {
+pub(crate) const fn bad_observation(redemption: Redemption) -> Option<ApiError> {
     match redemption {
         Redemption::Redeemed => None,
         Redemption::Foreign => Some(ApiError::ForeignTicket),

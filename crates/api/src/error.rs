@@ -10,7 +10,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use api_types::{FieldProblem, PROBLEM_CONTENT_TYPE, Problem, ProblemKind};
-use bus::BusError;
+use cache::CacheError;
 use db::DbError;
 use db::error::Conflict;
 use ledger_core::Refusal;
@@ -512,15 +512,15 @@ impl From<DbError> for ApiError {
     }
 }
 
-impl From<BusError> for ApiError {
-    fn from(error: BusError) -> ApiError {
+impl From<CacheError> for ApiError {
+    fn from(error: CacheError) -> ApiError {
         match error {
-            BusError::Unavailable(_)
-            | BusError::Timeout { .. }
-            | BusError::Credentials(_)
-            | BusError::WritesRefused(_)
-            | BusError::Refused(_) => ApiError::Unavailable(error.to_string()),
-            BusError::Url | BusError::Certificate(_) | BusError::Corrupt(_) => {
+            CacheError::Unavailable(_)
+            | CacheError::Timeout { .. }
+            | CacheError::Credentials(_)
+            | CacheError::WritesRefused(_)
+            | CacheError::Refused(_) => ApiError::Unavailable(error.to_string()),
+            CacheError::Url | CacheError::Certificate(_) | CacheError::Corrupt(_) => {
                 ApiError::Internal(error.to_string())
             }
         }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bus::BusError;
+use cache::CacheError;
 use daemon::health::{Check, PROBE_AGE_MAX, Readiness, look};
 use db::DbError;
 use tokio::sync::Mutex;
@@ -55,7 +55,7 @@ async fn look_now(app: &App) -> Vec<Check> {
     let (postgres, schema, redis, price) = tokio::join!(
         look("Postgres", app.database.must_take_writes(), DbError::shown),
         look("Postgres", app.database.schema_state(), DbError::shown),
-        look("Redis", app.bus.must_take_writes(), BusError::shown),
+        look("Redis", app.cache.must_take_writes(), CacheError::shown),
         look("Redis", app.fresh_price(), price_shown)
     );
     let schema = match schema {
@@ -79,9 +79,9 @@ async fn look_now(app: &App) -> Vec<Check> {
     ]
 }
 
-fn price_shown(error: &BusError) -> Option<String> {
+fn price_shown(error: &CacheError) -> Option<String> {
     match error {
-        BusError::Corrupt(_) => Some("the price cannot be read".to_owned()),
+        CacheError::Corrupt(_) => Some("the price cannot be read".to_owned()),
         other => other.shown(),
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use actix_web::web::Data;
-use bus::{Bus, presence};
+use cache::{Cache, presence};
 use daemon::config::{Reader, Sources};
 use daemon::credentials;
 use daemon::shutdown::Shutdown;
@@ -50,7 +50,7 @@ impl SecretSettings {
     }
 
     /// Tells who asks which of them this process uses, without showing any.
-    pub(crate) fn announce(&self, bus: &Bus) {
+    pub(crate) fn announce(&self, cache: &Cache) {
         let [
             secret_key,
             other_secret_keys,
@@ -58,9 +58,9 @@ impl SecretSettings {
             other_admin_tokens,
         ] = self.exposed();
         let keys = presence::fingerprint(&[&secret_key, &other_secret_keys]);
-        bus.uses(presence::SECRET_KEY, keys);
+        cache.uses(presence::SECRET_KEY, keys);
         let tokens = presence::fingerprint(&[&admin_token, &other_admin_tokens]);
-        bus.uses(presence::ADMIN_TOKEN, tokens);
+        cache.uses(presence::ADMIN_TOKEN, tokens);
     }
 
     fn is_same(&self, other: &SecretSettings) -> bool {
@@ -147,7 +147,7 @@ pub(crate) fn follow(
             Ok(settings) if settings.is_same(&in_use) => complaint.clear(),
             Ok(settings) => {
                 app.secrets.take_up(&settings);
-                settings.announce(&app.bus);
+                settings.announce(&app.cache);
                 in_use = settings;
                 complaint.clear();
                 tracing::info!("new secrets are in use");

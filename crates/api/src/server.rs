@@ -13,7 +13,7 @@ use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpServer};
 use api_types::ProblemKind;
-use bus::presence::Announcement;
+use cache::presence::Announcement;
 use daemon::credentials::{self, Followed};
 use daemon::process::Failure;
 use daemon::shutdown::Shutdown;
@@ -78,13 +78,13 @@ fn follow_credentials(config: &ApiConfig, app: &Data<App>, shutdown: &Shutdown) 
         schemes: &["postgres", "postgresql"],
         in_use: config.database_url.clone(),
     };
-    let renewed = (app.database.clone(), app.bus.clone());
+    let renewed = (app.database.clone(), app.cache.clone());
     credentials::follow(followed, shutdown.clone(), move |url| {
-        let (database, bus) = renewed.clone();
+        let (database, cache) = renewed.clone();
         async move {
             let role = role_of(&url);
             database.take_up(url).await?;
-            bus.uses_role(role.as_deref());
+            cache.uses_role(role.as_deref());
             Ok::<(), DbError>(())
         }
     })?;
@@ -93,10 +93,10 @@ fn follow_credentials(config: &ApiConfig, app: &Data<App>, shutdown: &Shutdown) 
         schemes: &["redis", "rediss"],
         in_use: config.redis_url.clone(),
     };
-    let bus = app.bus.clone();
+    let cache = app.cache.clone();
     credentials::follow(followed, shutdown.clone(), move |url| {
-        let bus = bus.clone();
-        async move { bus.take_up(&url).await }
+        let cache = cache.clone();
+        async move { cache.take_up(&url).await }
     })?;
     secrets::follow(app, config.secrets.clone(), shutdown)
 }
@@ -119,7 +119,7 @@ pub async fn start_with(
     more: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> Result<Running, Failure> {
     let app = Data::new(App::open(&config).await?);
-    let announcement = app.bus.announce("api");
+    let announcement = app.cache.announce("api");
     // Until the drain is over: what is still served needs the credentials of now.
     let closing = Shutdown::manual();
     if config.follows_settings {

@@ -1,6 +1,6 @@
 //! Usage as agents report it: checked, and priced by the price book of the server.
 
-use db::metrics::Usage;
+use db::usage::Usage;
 use ledger_core::price_book::PriceBook;
 
 use crate::error::ApiError;

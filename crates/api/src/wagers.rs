@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use bus::tickets::{Handed, Redemption};
-use bus::{Bus, BusError};
+use cache::observations::{Handed, Redemption};
+use cache::{Cache, CacheError};
 use db::actions::{Accepted, Placed, Placing, Wager};
 use db::idempotency::{KEPT, Remember, StoredAnswer};
 use db::{Database, DbError, DbResult};
@@ -82,7 +82,7 @@ pub(crate) enum Unplaced {
     BotBusy,
     /// Its ticket is not good for it; never [`Redemption::Redeemed`].
     Ticket(Redemption),
-    Bus(BusError),
+    Cache(CacheError),
     Db(DbError),
 }
 
@@ -111,7 +111,7 @@ impl Waiting {
 pub(crate) struct WagerQueue(Arc<Shared>);
 
 struct Shared {
-    bus: Bus,
+    cache: Cache,
     database: Database,
     rules: EconomyRules,
     /// Where the lanes run: not where a request does, which may end before they do.
@@ -123,9 +123,9 @@ struct Shared {
 impl WagerQueue {
     /// # Panics
     /// Outside a tokio runtime.
-    pub(crate) fn new(bus: &Bus, database: &Database, rules: &EconomyRules) -> WagerQueue {
+    pub(crate) fn new(cache: &Cache, database: &Database, rules: &EconomyRules) -> WagerQueue {
         WagerQueue(Arc::new(Shared {
-            bus: bus.clone(),
+            cache: cache.clone(),
             database: database.clone(),
             rules: rules.clone(),
             runtime: Handle::current(),
@@ -328,11 +328,11 @@ fn shared_span(together: &[Waiting]) -> Span {
 /// Redeems the tickets and places the wagers whose tickets are good.
 async fn place_together(claim: &mut Claim, together: Vec<Waiting>) {
     let tickets: Vec<_> = together.iter().map(|next| next.order.handed()).collect();
-    let redemptions = match claim.shared.bus.redeem_tickets(&tickets).await {
+    let redemptions = match claim.shared.cache.redeem_observations(&tickets).await {
         Ok(redemptions) => redemptions,
         Err(error) => {
             for next in together {
-                next.settle(Err(Unplaced::Bus(error.clone())));
+                next.settle(Err(Unplaced::Cache(error.clone())));
             }
             return;
         }

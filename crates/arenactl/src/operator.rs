@@ -90,7 +90,7 @@ pub(crate) async fn record(
     let postgres = Postgres::connect(setting, &url, 1).await?;
     let mut conn = postgres.connection().await?;
     let detail = serde_json::to_value(report).map_err(anyhow::Error::from)?;
-    let recorded = db::audit::record_act(&mut conn, who, action, detail).await;
+    let recorded = db::audit_log::record_act(&mut conn, who, action, detail).await;
     recorded.map_err(|error| {
         let failed = format!("{action} is done, but not in the audit log");
         postgres.failure(error, failed)

@@ -18,19 +18,19 @@ use ledger_core::prediction::{self, Direction, PredictionStatus};
 use ledger_core::{BotId, Entry, Hash, Money, ObservationId, PredictionId, Refusal, Timestamp};
 use serde_json::json;
 
-use crate::audit::{self, AuditRow};
+use crate::audit_log::{self, AuditRow};
 use crate::error::{Conflict, DbError, DbResult, first_cause};
 use crate::events;
 use crate::house::{self, Exposure};
 use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause, Locked};
-use crate::metrics::{self, Usage};
-use crate::pauses::Brake;
+use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::NewPost;
 use crate::schema::wallets;
 use crate::sql::{SqlMoney, statement};
 use crate::tx;
+use crate::usage::{self, Usage};
 
 /// A wager as an agent asks for it. Its observation has been redeemed.
 #[derive(Debug, Clone)]
@@ -82,7 +82,7 @@ pub async fn place(
 ) -> DbResult<Accepted> {
     let placing = Placing { wager, hook };
     let placed = tx::run(conn, None, async |conn| {
-        let locked = ledger::lock(conn, Brake::Heeded, wager.bot_id);
+        let locked = ledger::lock(conn, WhilePaused::Refuse, wager.bot_id);
         let (locked, ids, house) = join3(locked, Ids::draw(conn, 1), House::of(conn, rules)).await;
         let cases = vec![(locked?, &placing)];
         let outcome = carry_out(conn, cases, ids?, house?).await?.pop();
@@ -114,7 +114,7 @@ pub async fn place_all(
     let bots: Vec<BotId> = placings.iter().map(|p| p.wager.bot_id).collect();
     tx::run(conn, None, async |conn| {
         let (locked, ids, house) = join3(
-            ledger::lock_free(conn, Brake::Heeded, &bots),
+            ledger::lock_free(conn, WhilePaused::Refuse, &bots),
             Ids::draw(conn, placings.len()),
             House::of(conn, rules),
         )
@@ -430,7 +430,7 @@ async fn remember(
         match &placing.wager.usage {
             Some(usage) => {
                 let (wallet, mode) = (&placement.wallet, rules.enforcement);
-                metrics::record_action(conn, action_id, usage, wallet, mode, placement.at).await
+                usage::record_action(conn, action_id, usage, wallet, mode, placement.at).await
             }
             None => Ok(()),
         }
@@ -451,7 +451,7 @@ pub async fn wait(
     hook: Option<&Remember<'_, Accepted>>,
 ) -> DbResult<Accepted> {
     tx::run(conn, hook, async |conn| {
-        let locked = ledger::lock(conn, Brake::Heeded, bot_id).await?;
+        let locked = ledger::lock(conn, WhilePaused::Refuse, bot_id).await?;
         economy::alive(&locked.wallet)?;
         let row = AuditRow {
             actor: &format!("bot:{bot_id}"),
@@ -460,15 +460,14 @@ pub async fn wait(
             observation_id: Some(observation_id),
             detail: json!({ "reasoning": reasoning }),
         };
-        let action_id = audit::write(conn, row).await?;
+        let action_id = audit_log::write(conn, row).await?;
         diesel::update(wallets::table.find(bot_id.0))
             .set(wallets::last_action_at.eq(locked.now.datetime()))
             .execute(conn)
             .await?;
         if let Some(usage) = usage {
             let mode = rules.enforcement;
-            metrics::record_action(conn, action_id, usage, &locked.wallet, mode, locked.now)
-                .await?;
+            usage::record_action(conn, action_id, usage, &locked.wallet, mode, locked.now).await?;
         }
         let accepted = Accepted {
             action_id,

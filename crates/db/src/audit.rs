@@ -1,133 +1,413 @@
-//! The audit log: who did what, in the transaction of what was done.
+//! The audit: every hash of every chain recomputed, and everything that is cached or kept beside
+//! the chains held against them.
+//!
+//! It works on a live system from one consistent snapshot, several ranges of bots at once, and its
+//! memory does not grow with the ledger. It proves what the chains prove: any change, loss or
+//! insertion inside a chain. It cannot see a whole chain that an owner rewrote or a whole bot that
+//! an owner dropped; for that, keep the digest of all heads somewhere else.
 
-use chrono::{DateTime, Utc};
-use diesel::prelude::*;
-use diesel::sql_types::Bool;
-use diesel_async::RunQueryDsl;
-use ledger_core::economy::Operator;
-use ledger_core::{BotId, ObservationId, Timestamp};
-use serde_json::Value;
+mod columns;
+pub(crate) mod entries;
+mod expected;
+mod markets;
+mod range;
+mod tally;
+mod verdicts;
 
-use crate::PAGE_MAX;
-use crate::error::DbResult;
-use crate::pool::Connection;
-use crate::schema::audit_log;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A line of the audit log that is yet to be written. Holds no secret.
-#[derive(Debug, Clone)]
-pub(crate) struct AuditRow<'a> {
-    pub(crate) actor: &'a str,
-    pub(crate) action: &'a str,
-    pub(crate) bot_id: Option<BotId>,
-    pub(crate) observation_id: Option<ObservationId>,
-    pub(crate) detail: Value,
+use ledger_core::chain::{ChainFault, FaultyField, Head, HeadsDigest};
+use ledger_core::criteria::{Criteria, Reading, Times};
+use ledger_core::supply::{Supply, SupplyText};
+use ledger_core::{BotId, Hash, MarketId, Money, Timestamp};
+use serde::Serialize;
+use tokio_postgres::Client;
+
+use self::expected::Bounds;
+use self::verdicts::Verdicts;
+use crate::error::{DbError, DbResult};
+use crate::pool::Database;
+
+/// Bots in one range: small enough for memory, large enough to make the queries' cost vanish.
+const BOTS_PER_RANGE: i64 = 4_000;
+/// Faults that a report names one by one; the rest is counted.
+pub const FAULTS_MAX: usize = 1_000;
+
+/// How to audit.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Ranges audited at once, each on a connection of its own.
+    pub workers: usize,
+    /// How to read again what decided a market; without it the kept bytes are only hashed.
+    pub derive: Option<Derive>,
 }
 
-/// Writes a line and answers its id.
-pub(crate) async fn write(mut conn: &Connection, row: AuditRow<'_>) -> DbResult<i64> {
-    Ok(diesel::insert_into(audit_log::table)
-        .values((
-            audit_log::actor.eq(row.actor),
-            audit_log::action.eq(row.action),
-            audit_log::bot_id.eq(row.bot_id.map(|bot| bot.0)),
-            audit_log::observation_id.eq(row.observation_id.map(|observation| observation.0)),
-            audit_log::detail.eq(row.detail),
-        ))
-        .returning(audit_log::id)
-        .get_result(&mut conn)
-        .await?)
-}
+/// What an answer that was fetched at that time says of a market with these criteria and times; an error
+/// says why nothing.
+pub type Derive = fn(&Criteria, &Times, Timestamp, &[u8]) -> Result<Reading, String>;
 
-/// Writes what an operator did outside of the functions that keep it in their own transaction.
-pub async fn record_act(
-    conn: &mut Connection,
-    who: &Operator,
-    action: &str,
-    detail: Value,
-) -> DbResult<()> {
-    let row = AuditRow {
-        actor: &who.to_string(),
-        action,
-        bot_id: None,
-        observation_id: None,
-        detail,
-    };
-    write(conn, row).await.map(drop)
-}
-
-/// What agents do themselves: most of the log, and told by their ledgers, predictions and bets.
-pub const AGENTS_ACTIONS: [&str; 5] = ["PREDICT", "WAIT", "BET", "ANSWER", "USAGE"];
-/// Of everything else there are indexes, whose condition these are the words of.
-const BY_OTHERS: &str = "action NOT IN ('PREDICT', 'WAIT', 'BET', 'ANSWER', 'USAGE')";
-
-/// A line of the audit log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    pub id: i64,
-    pub at: Timestamp,
-    pub actor: String,
-    pub action: String,
-    pub bot_id: Option<BotId>,
-    pub detail: Value,
-}
-
-/// Which lines a list shows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AuditFilter {
-    /// Only this action; without one, all but [`AGENTS_ACTIONS`].
-    pub action: Option<String>,
-    /// Only lines about this bot; not together with one of [`AGENTS_ACTIONS`], for which there is no
-    /// index.
-    pub bot_id: Option<BotId>,
-}
-
-/// Lines, newest first, below `before` where given.
-pub async fn page(
-    conn: &mut Connection,
-    filter: &AuditFilter,
-    before: Option<i64>,
-    limit: i64,
-) -> DbResult<Vec<Line>> {
-    type Row = (i64, DateTime<Utc>, String, String, Option<i64>, Value);
-    let mut query = audit_log::table
-        .filter(audit_log::id.lt(before.unwrap_or(i64::MAX)))
-        .order(audit_log::id.desc())
-        .limit(limit.clamp(1, PAGE_MAX))
-        .select((
-            audit_log::id,
-            audit_log::at,
-            audit_log::actor,
-            audit_log::action,
-            audit_log::bot_id,
-            audit_log::detail,
-        ))
-        .into_boxed();
-    match filter.action.as_deref() {
-        Some(action) if AGENTS_ACTIONS.contains(&action) => {
-            query = query.filter(audit_log::action.eq(action));
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            workers: 2,
+            derive: None,
         }
-        Some(action) => {
-            query = query.filter(others()).filter(audit_log::action.eq(action));
+    }
+}
+
+/// Something that is not as it must be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    pub bot_id: Option<BotId>,
+    /// The market, where one was not shared out as it must be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub market_id: Option<MarketId>,
+    /// The entry, where one is at fault.
+    pub sequence: Option<i64>,
+    /// The column, or `wallet.…`, `bot.…`, `predictions.…`, `supply` for what stands beside chains.
+    pub field: String,
+    pub expected: String,
+    pub found: String,
+}
+
+impl From<ChainFault> for Fault {
+    fn from(fault: ChainFault) -> Fault {
+        Fault {
+            bot_id: Some(fault.bot_id),
+            market_id: None,
+            sequence: Some(fault.sequence),
+            field: fault.field.to_string(),
+            expected: fault.expected,
+            found: fault.found,
         }
-        None => query = query.filter(others()),
     }
-    if let Some(bot_id) = filter.bot_id {
-        query = query.filter(audit_log::bot_id.eq(bot_id.0));
+}
+
+/// Which database was audited: a report of another one proves nothing of this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    pub name: String,
+    /// Which cluster it is in, drawn when that was made; absent where the role may not ask.
+    pub system_identifier: Option<String>,
+    /// Which arena it is, by its own identity.
+    pub arena: uuid::Uuid,
+    /// The digest of the rules of its newest tick; absent before the first, and where it named none.
+    pub rules: Option<Hash>,
+}
+
+/// What an audit found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    pub database: Place,
+    /// The moment of the snapshot.
+    pub as_of: Timestamp,
+    pub bots: u64,
+    pub entries: u64,
+    pub markets: u64,
+    /// SHA-256 over a line `<bot_id> <sequence> <hash>\n` for each chain's head, in order of bots.
+    pub heads_digest: Hash,
+    pub supply: SupplyText,
+    /// `minted − burned − escrow − circulating` as recomputed; must be `0.00000000`.
+    pub drift: String,
+    pub faults_total: u64,
+    /// The first [`FAULTS_MAX`], in order of bots.
+    pub faults: Vec<Fault>,
+}
+
+impl Report {
+    #[must_use]
+    pub const fn is_sound(&self) -> bool {
+        self.faults_total == 0
     }
-    let rows: Vec<Row> = query.load(conn).await?;
-    Ok(rows
-        .into_iter()
-        .map(|(id, at, actor, action, bot_id, detail)| Line {
-            id,
-            at: at.into(),
-            actor,
-            action,
-            bot_id: bot_id.map(BotId),
-            detail,
+}
+
+/// What one range of bots came to.
+#[derive(Default)]
+struct RangeReport {
+    bots: u64,
+    entries: u64,
+    /// The lines of the digest.
+    heads: Vec<u8>,
+    supply: Supply,
+    faults_total: u64,
+    faults: Vec<Fault>,
+}
+
+impl RangeReport {
+    fn fault(&mut self, fault: impl Into<Fault>) {
+        self.faults_total += 1;
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(fault.into());
+        }
+    }
+}
+
+/// Audits everything.
+pub async fn audit(database: &Database, options: Options) -> DbResult<Report> {
+    let snapshot = Snapshot::take(database).await?;
+    audit_of(&snapshot, database, options).await
+}
+
+/// [`audit`], and `beside` it something else that sees the same moment: by the snapshot's session, or by
+/// its name.
+pub(crate) async fn audit_beside<T>(
+    database: &Database,
+    options: Options,
+    beside: impl AsyncFnOnce(&Client, &str) -> T,
+) -> DbResult<(Report, T)> {
+    let snapshot = Snapshot::take(database).await?;
+    let report = audit_of(&snapshot, database, options).await?;
+    let done = beside(&snapshot.client, &snapshot.id).await;
+    Ok((report, done))
+}
+
+async fn audit_of(snapshot: &Snapshot, database: &Database, options: Options) -> DbResult<Report> {
+    let ranges = Arc::new(snapshot.ranges().await?);
+    let verdicts = Arc::new(Verdicts::load(&snapshot.client).await?);
+    let next = Arc::new(AtomicUsize::new(0));
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(options.workers.max(1) * 2);
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..options.workers.clamp(1, ranges.len()) {
+        let client = snapshot.share(database).await?;
+        let (ranges, next, sender) = (Arc::clone(&ranges), Arc::clone(&next), sender.clone());
+        let verdicts = Arc::clone(&verdicts);
+        workers.spawn(async move {
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(bounds) = ranges.get(index) else {
+                    return DbResult::Ok(());
+                };
+                let report = range::audit(&client, *bounds, &verdicts).await?;
+                if sender.send((index, report)).await.is_err() {
+                    return Ok(());
+                }
+            }
+        });
+    }
+    drop(sender);
+    let mut sum = Sum::new(snapshot.as_of, snapshot.place().await?);
+    // Ranges end out of order; the digest wants them in order.
+    let mut early = BTreeMap::new();
+    while let Some((index, report)) = receiver.recv().await {
+        early.insert(index, report);
+        while let Some(report) = early.remove(&sum.ranges) {
+            sum.add(report);
+        }
+    }
+    while let Some(worker) = workers.join_next().await {
+        worker.map_err(|error| DbError::Query(format!("an auditor panicked: {error}")))??;
+    }
+    let markets = markets::audit(&snapshot.client, &verdicts, options.derive).await?;
+    sum.markets = markets.markets;
+    sum.whole.faults_total += markets.faults_total;
+    let room = FAULTS_MAX.saturating_sub(sum.whole.faults.len());
+    sum.whole
+        .faults
+        .extend(markets.faults.into_iter().take(room));
+    Ok(sum.finish())
+}
+
+/// The running total over ranges.
+struct Sum {
+    as_of: Timestamp,
+    database: Place,
+    ranges: usize,
+    whole: RangeReport,
+    markets: u64,
+    digest: HeadsDigest,
+}
+
+impl Sum {
+    fn new(as_of: Timestamp, database: Place) -> Sum {
+        Sum {
+            as_of,
+            database,
+            ranges: 0,
+            whole: RangeReport::default(),
+            markets: 0,
+            digest: HeadsDigest::default(),
+        }
+    }
+
+    fn add(&mut self, range: RangeReport) {
+        self.ranges += 1;
+        self.digest.add_lines(&range.heads);
+        let whole = &mut self.whole;
+        whole.bots += range.bots;
+        whole.entries += range.entries;
+        whole.supply.minted += range.supply.minted;
+        whole.supply.burned += range.supply.burned;
+        whole.supply.escrow += range.supply.escrow;
+        whole.supply.circulating += range.supply.circulating;
+        whole.faults_total += range.faults_total;
+        let room = FAULTS_MAX.saturating_sub(whole.faults.len());
+        whole.faults.extend(range.faults.into_iter().take(room));
+    }
+
+    fn finish(mut self) -> Report {
+        let drift = ledger_core::supply::units_text(self.whole.supply.drift());
+        if self.whole.supply.drift() != 0 {
+            self.whole.fault(Fault {
+                bot_id: None,
+                market_id: None,
+                sequence: None,
+                field: "supply".to_owned(),
+                expected: "minted − burned − escrow = circulating".to_owned(),
+                found: format!("a drift of {drift}"),
+            });
+        }
+        Report {
+            database: self.database,
+            as_of: self.as_of,
+            bots: self.whole.bots,
+            entries: self.whole.entries,
+            markets: self.markets,
+            heads_digest: self.digest.finish(),
+            supply: self.whole.supply.text(),
+            drift,
+            faults_total: self.whole.faults_total,
+            faults: self.whole.faults,
+        }
+    }
+}
+
+/// One consistent view, shared by several connections.
+pub(crate) struct Snapshot {
+    /// Keeps the snapshot alive.
+    client: Client,
+    id: String,
+    pub(crate) as_of: Timestamp,
+}
+
+/// For the transaction alone: behind a pooler the session is somebody else's next.
+const UNBOUNDED: &str = "SET LOCAL statement_timeout = 0; \
+    SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = 0; \
+    SET LOCAL timezone = 'UTC'";
+
+impl Snapshot {
+    pub(crate) async fn take(database: &Database) -> DbResult<Snapshot> {
+        let client = database.dedicated().await?;
+        client
+            .batch_execute(&format!(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {UNBOUNDED}"
+            ))
+            .await?;
+        let row = client
+            .query_one(
+                "SELECT pg_export_snapshot(), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+                &[],
+            )
+            .await?;
+        let as_of = Timestamp::from_micros(row.get(1))
+            .ok_or_else(|| DbError::corrupt("Postgres' clock is beyond the calendar"))?;
+        Ok(Snapshot {
+            client,
+            id: row.get(0),
+            as_of,
         })
-        .collect())
+    }
+
+    async fn place(&self) -> DbResult<Place> {
+        let ask = "SELECT current_database()::text, (SELECT id FROM arena_identity), \
+            has_function_privilege('pg_control_system()', 'EXECUTE'), \
+            (SELECT rules FROM cycles ORDER BY number DESC LIMIT 1)";
+        let row = self.client.query_one(ask, &[]).await?;
+        let system_identifier = if row.get(2) {
+            let ask = "SELECT system_identifier::text FROM pg_control_system()";
+            Some(self.client.query_one(ask, &[]).await?.get(0))
+        } else {
+            None
+        };
+        Ok(Place {
+            name: row.get(0),
+            arena: row.get(1),
+            system_identifier,
+            rules: row
+                .get::<_, Option<Vec<u8>>>(3)
+                .and_then(|digest| Hash::from_slice(&digest)),
+        })
+    }
+
+    /// A connection that sees what this snapshot sees.
+    pub(crate) async fn share(&self, database: &Database) -> DbResult<Client> {
+        let client = database.dedicated().await?;
+        // Chain order is the key's order. Held to the index, the planner neither sorts nor reads
+        // everything for each range.
+        client
+            .batch_execute(&format!(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+                 SET TRANSACTION SNAPSHOT '{}'; {UNBOUNDED}; \
+                 SET LOCAL enable_sort = off; SET LOCAL enable_seqscan = off; \
+                 SET LOCAL enable_bitmapscan = off",
+                self.id
+            ))
+            .await?;
+        Ok(client)
+    }
+
+    /// Ranges of bots that together hold every possible id, those without a wallet too.
+    async fn ranges(&self) -> DbResult<Vec<Bounds>> {
+        let rows = self
+            .client
+            .query(
+                "SELECT bot_id FROM (SELECT bot_id, row_number() OVER (ORDER BY bot_id) AS place \
+                                       FROM wallets) w \
+                  WHERE place % $1 = 0 ORDER BY bot_id",
+                &[&BOTS_PER_RANGE],
+            )
+            .await?;
+        let mut ranges = Vec::with_capacity(rows.len() + 1);
+        let mut after = None;
+        for row in rows {
+            let up_to = BotId(row.get(0));
+            ranges.push(Bounds {
+                after,
+                up_to: Some(up_to),
+            });
+            after = Some(up_to);
+        }
+        ranges.push(Bounds { after, up_to: None });
+        Ok(ranges)
+    }
 }
 
-fn others() -> diesel::expression::SqlLiteral<Bool> {
-    diesel::dsl::sql(BY_OTHERS)
+/// Where a wallet's cached head differs from the end of its chain.
+pub(crate) fn wallet_fault(
+    head: &Head,
+    sequence: i64,
+    balance: Money,
+    hash: &[u8],
+) -> Option<ChainFault> {
+    let fault = |field, expected: String, found: String| {
+        Some(ChainFault {
+            bot_id: head.bot_id,
+            sequence: head.sequence,
+            field,
+            expected,
+            found,
+        })
+    };
+    if head.sequence != sequence {
+        let expected = format!("{sequence} entries, as the wallet says");
+        return fault(FaultyField::Sequence, expected, head.sequence.to_string());
+    }
+    if head.balance != balance {
+        let expected = format!("{balance}, as the wallet says");
+        return fault(
+            FaultyField::BalanceAfter,
+            expected,
+            head.balance.to_string(),
+        );
+    }
+    if head.hash.0[..] != *hash {
+        let found = head.hash.to_string();
+        return fault(
+            FaultyField::Hash,
+            "the wallet's cached hash".to_owned(),
+            found,
+        );
+    }
+    None
 }

@@ -9,8 +9,8 @@ use ledger_core::Hash;
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::Client;
 
+use crate::audit::{self, Options, Report};
 use crate::error::{DbError, DbResult};
-use crate::inspect::{self, Options, Report};
 use crate::pool::{Connection, Database, connect_owner};
 
 #[derive(QueryableByName)]
@@ -57,7 +57,7 @@ pub async fn audit_and_dump<T>(
         let credentials = digest_of_credentials(client).await?;
         DbResult::Ok((credentials, dump(snapshot).await))
     };
-    let (audit, beside) = inspect::audit_beside(database, options, beside).await?;
+    let (audit, beside) = audit::audit_beside(database, options, beside).await?;
     let (credentials, dump) = beside?;
     Ok(Dumped {
         audit,

@@ -16,12 +16,12 @@ use serde_json::json;
 pub use operator::{OperatorAct, retire, revive};
 
 use crate::PAGE_MAX;
-use crate::audit::{self, AuditRow};
+use crate::audit_log::{self, AuditRow};
 use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::Remember;
 use crate::ledger::{self, Cause};
-use crate::pauses::{Brake, pause_in};
+use crate::pauses::{WhilePaused, pause_in};
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::schema::{bots, wallets};
@@ -74,7 +74,7 @@ pub struct NewBot<'a> {
     /// Who asked: `registration`, or an operator's name.
     pub actor: &'a str,
     /// Operators make bots while the arena is paused, too.
-    pub brake: Brake,
+    pub while_paused: WhilePaused,
 }
 
 /// A bot that was just made, with its first entry.
@@ -95,7 +95,7 @@ pub async fn register(
         hold_cycle_boundary(conn).await?;
         let movement = economy::genesis(rules);
         let id = insert(conn, new, movement.minted()).await?;
-        let locked = ledger::lock(conn, new.brake, id).await?;
+        let locked = ledger::lock(conn, new.while_paused, id).await?;
         let appended = ledger::append(conn, locked, movement, Cause::House).await?;
         let profile = find(conn, &BotRef::Id(id)).await?;
         let detail =
@@ -107,7 +107,7 @@ pub async fn register(
             observation_id: None,
             detail,
         };
-        audit::write(conn, row).await?;
+        audit_log::write(conn, row).await?;
         let mut drafts = appended.events();
         drafts.push(NewEvent::Bot(BotEvent {
             bot_id: id,
@@ -303,7 +303,7 @@ pub async fn reap(
     rules: &EconomyRules,
 ) -> DbResult<Option<Entry>> {
     conn.transaction::<_, DbError, _>(async |conn| {
-        let locked = ledger::lock(conn, Brake::Heeded, bot_id).await?;
+        let locked = ledger::lock(conn, WhilePaused::Refuse, bot_id).await?;
         if !economy::is_reapable(&locked.wallet, rules) {
             return Ok(None);
         }

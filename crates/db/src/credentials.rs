@@ -14,7 +14,7 @@ use ledger_core::{BotId, BotStatus, Refusal, Timestamp};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::audit::{self, AuditRow};
+use crate::audit_log::{self, AuditRow};
 use crate::bots::{BotRef, Credentials, lower};
 use crate::error::{Conflict, DbError, DbResult};
 use crate::idempotency::Remember;
@@ -167,7 +167,7 @@ pub async fn logged_in(
             observation_id: None,
             detail: json!({ "credential_version": version }),
         };
-        audit::write(conn, row).await?;
+        audit_log::write(conn, row).await?;
         Ok(())
     })
     .await
@@ -195,7 +195,7 @@ pub async fn refused(conn: &mut Connection, what: Refused, count: u64) -> DbResu
         observation_id: None,
         detail: json!({ "count": count }),
     };
-    audit::write(conn, row).await.map(drop)
+    audit_log::write(conn, row).await.map(drop)
 }
 
 /// Who rotates.
@@ -279,7 +279,7 @@ pub async fn rotate(
             observation_id: None,
             detail,
         };
-        audit::write(conn, row).await?;
+        audit_log::write(conn, row).await?;
         let rotated = Rotated {
             bot,
             version,
@@ -319,7 +319,7 @@ pub async fn replace_api_key(
             observation_id: None,
             detail: json!({ "credential_version": version }),
         };
-        audit::write(conn, row).await?;
+        audit_log::write(conn, row).await?;
         Ok(())
     })
     .await

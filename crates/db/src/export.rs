@@ -9,10 +9,10 @@ use std::io;
 use futures_util::TryStreamExt;
 use ledger_core::{BotId, Entry, Timestamp};
 
+use crate::audit::Snapshot;
+use crate::audit::entries::{ENTRY_COLUMNS, read_entry};
 use crate::copy::CopyReader;
 use crate::error::{DbError, DbResult};
-use crate::inspect::Snapshot;
-use crate::inspect::entries::{ENTRY_COLUMNS, read_entry};
 use crate::pool::Database;
 
 /// Why an export ended early.

@@ -29,7 +29,7 @@ pub use reading::{
 
 use crate::error::{DbError, DbResult, first_cause};
 use crate::events;
-use crate::pauses::{Brake, pause_in};
+use crate::pauses::{WhilePaused, pause_in};
 use crate::pool::Connection;
 use crate::schema::sql_types;
 use crate::sql::{SqlBotStatus, SqlEntryType, SqlMoney, SqlTotal, statement};
@@ -131,9 +131,9 @@ statement! {
 /// Locks one bot's wallet until the transaction ends, waiting for whoever holds it.
 ///
 /// # Errors
-/// [`ledger_core::Refusal::ArenaPaused`], where the brake is heeded.
-pub async fn lock(conn: &Connection, brake: Brake, bot_id: BotId) -> DbResult<Locked> {
-    let mut locked = lock_all(conn, brake, &[bot_id]).await?;
+/// [`ledger_core::Refusal::ArenaPaused`], where the caller asked for it.
+pub async fn lock(conn: &Connection, while_paused: WhilePaused, bot_id: BotId) -> DbResult<Locked> {
+    let mut locked = lock_all(conn, while_paused, &[bot_id]).await?;
     locked.pop().ok_or(DbError::NotFound("bot"))
 }
 
@@ -141,7 +141,7 @@ pub async fn lock(conn: &Connection, brake: Brake, bot_id: BotId) -> DbResult<Lo
 /// Answers them in that order; a bot that does not exist is left out.
 pub(crate) async fn lock_all(
     conn: &Connection,
-    brake: Brake,
+    while_paused: WhilePaused,
     bots: &[BotId],
 ) -> DbResult<Vec<Locked>> {
     let bots = bots.iter().map(|bot| bot.0).collect();
@@ -149,16 +149,16 @@ pub(crate) async fn lock_all(
         let mut conn = conn;
         LockWallets { bots }.load(&mut conn).await
     };
-    under_brake(conn, brake, locked).await
+    unless_paused(conn, while_paused, locked).await
 }
 
-/// The brake first, wallets after it, in one round trip: whoever holds a wallet waits for no pause.
-async fn under_brake(
+/// The arena's pause first, wallets after it, in one round trip: whoever holds a wallet waits for no pause.
+async fn unless_paused(
     conn: &Connection,
-    brake: Brake,
+    while_paused: WhilePaused,
     locked: impl Future<Output = diesel::QueryResult<Vec<WalletRow>>>,
 ) -> DbResult<Vec<Locked>> {
-    let (running, rows) = join(brake.check(conn), locked).await;
+    let (running, rows) = join(while_paused.check(conn), locked).await;
     running?;
     rows?.into_iter().map(locked_of).collect()
 }
@@ -176,7 +176,7 @@ pub(crate) async fn look(mut conn: &Connection, bot_id: BotId) -> DbResult<(Wall
 /// [`lock_all`] that waits for nobody: wallets that somebody else holds are left out too.
 pub(crate) async fn lock_free(
     conn: &Connection,
-    brake: Brake,
+    while_paused: WhilePaused,
     bots: &[BotId],
 ) -> DbResult<Vec<Locked>> {
     let bots = bots.iter().map(|bot| bot.0).collect();
@@ -184,7 +184,7 @@ pub(crate) async fn lock_free(
         let mut conn = conn;
         LockFreeWallets { bots }.load(&mut conn).await
     };
-    under_brake(conn, brake, locked).await
+    unless_paused(conn, while_paused, locked).await
 }
 
 fn locked_of(row: WalletRow) -> DbResult<Locked> {
@@ -345,7 +345,7 @@ impl Prepared {
         bots: &[BotId],
         decide: impl Fn(&Wallet) -> Movement,
     ) -> DbResult<Prepared> {
-        let locked = lock_all(conn, Brake::Heeded, bots).await?;
+        let locked = lock_all(conn, WhilePaused::Refuse, bots).await?;
         let work = locked.into_iter().map(|locked| {
             let movement = decide(&locked.wallet);
             (locked, vec![movement])

@@ -8,9 +8,11 @@
 
 pub mod actions;
 pub mod audit;
+pub mod audit_log;
 pub mod backup;
 pub mod bots;
 pub mod catalogue;
+pub mod connection_headroom;
 pub mod credentials;
 pub mod dry_run;
 pub mod error;
@@ -20,11 +22,9 @@ pub mod history;
 pub mod house;
 pub mod idempotency;
 pub mod insights;
-pub mod inspect;
 pub mod leases;
 pub mod ledger;
 pub mod markets;
-pub mod metrics;
 pub mod migrations;
 pub mod pauses;
 pub mod pool;
@@ -33,9 +33,9 @@ pub mod predictions;
 pub mod prices;
 pub mod retention;
 pub mod roles;
-pub mod room;
 pub mod rules;
 pub mod schedules;
+pub mod usage;
 #[rustfmt::skip]
 #[allow(unreachable_pub)]
 pub mod schema;

@@ -1,9 +1,9 @@
-//! The operator's brake: the whole arena, one bot, or one market.
+//! Pauses by an operator: of the whole arena, one bot or one market.
 //!
 //! What a bot is held by stands in its wallet, and what a market is held by in its row: whoever
 //! moves money locks these first, and sees it. The arena has no row that everybody could lock
 //! without waiting for everybody else, so there is a lock of Postgres' own that all share who move
-//! money ([`Brake::Heeded`]) and that a pause takes alone: once [`pause_arena`] has answered, all who
+//! money ([`WhilePaused::Refuse`]) and that a pause takes alone: once [`pause_arena`] has answered, all who
 //! were moving have ended, and all who come see it.
 
 use chrono::{DateTime, Utc};
@@ -16,7 +16,7 @@ use ledger_core::event::BotEvent;
 use ledger_core::{BotId, MarketId, Pause, Refusal, Timestamp};
 use serde_json::{Value, json};
 
-use crate::audit::{self, AuditRow};
+use crate::audit_log::{self, AuditRow};
 use crate::bots::{self, BotProfile, BotRef};
 use crate::error::DbResult;
 use crate::events;
@@ -33,11 +33,11 @@ const PAUSE_LOCK: i64 = 0x50_4155_5345;
 
 /// Whether a pause of the arena stops an act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Brake {
+pub enum WhilePaused {
     /// What agents, the clock and the house do: not while the arena is paused.
-    Heeded,
+    Refuse,
     /// What an operator does by hand, and what moves no money.
-    Overridden,
+    Proceed,
 }
 
 statement! {
@@ -45,11 +45,11 @@ statement! {
     "SELECT paused_at, reason FROM hold_arena_pause()"
 }
 
-impl Brake {
+impl WhilePaused {
     /// Refuses while the arena is paused, and else keeps it from being paused until this transaction
     /// ends.
     pub(crate) async fn check(self, mut conn: &Connection) -> DbResult<()> {
-        if self == Brake::Overridden {
+        if self == WhilePaused::Proceed {
             return Ok(());
         }
         let row: Option<(DateTime<Utc>, String)> =
@@ -97,7 +97,7 @@ pub(crate) async fn unless_arena_paused(conn: &mut Connection) -> DbResult<()> {
 
 /// What became of a request to pause or resume.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Braked<T> {
+pub struct PauseChange<T> {
     /// What is paused, or was.
     pub subject: T,
     /// How it stands now.
@@ -116,8 +116,8 @@ pub async fn pause_arena(
     conn: &mut Connection,
     who: &Operator,
     reason: &str,
-    hook: Option<&Remember<'_, Braked<()>>>,
-) -> DbResult<Braked<()>> {
+    hook: Option<&Remember<'_, PauseChange<()>>>,
+) -> DbResult<PauseChange<()>> {
     tx::run(conn, hook, async |conn| {
         crate::sql::lock(conn, PAUSE_LOCK).await?;
         let standing = arena(conn).await?;
@@ -140,12 +140,12 @@ pub async fn pause_arena(
                 }
             }
         };
-        let braked = Braked {
+        let changed = PauseChange {
             subject: (),
             pause: Some(pause),
             changed,
         };
-        Ok(braked)
+        Ok(changed)
     })
     .await
 }
@@ -156,8 +156,8 @@ pub async fn resume_arena(
     conn: &mut Connection,
     who: &Operator,
     reason: &str,
-    hook: Option<&Remember<'_, Braked<()>>>,
-) -> DbResult<Braked<()>> {
+    hook: Option<&Remember<'_, PauseChange<()>>>,
+) -> DbResult<PauseChange<()>> {
     tx::run(conn, hook, async |conn| {
         let changed = diesel::delete(arena_pause::table).execute(conn).await? > 0;
         if changed {
@@ -167,17 +167,17 @@ pub async fn resume_arena(
             let drafts: Vec<NewEvent> = research.iter().map(Market::event).collect();
             events::write(conn, &drafts).await?;
         }
-        let braked = Braked {
+        let changed = PauseChange {
             subject: (),
             pause: None,
             changed,
         };
-        Ok(braked)
+        Ok(changed)
     })
     .await
 }
 
-/// What an operator wants of a bot's or a market's brake.
+/// What an operator wants of a bot's or a market's pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
     Paused,
@@ -192,15 +192,15 @@ pub async fn set_bot(
     wanted: Wanted,
     who: &Operator,
     reason: &str,
-    hook: Option<&Remember<'_, Braked<BotProfile>>>,
-) -> DbResult<Braked<BotProfile>> {
+    hook: Option<&Remember<'_, PauseChange<BotProfile>>>,
+) -> DbResult<PauseChange<BotProfile>> {
     tx::run(conn, hook, async |conn| {
         bots::hold_cycle_boundary(conn).await?;
         let id = bots::find(conn, bot).await?.id;
-        let locked = ledger::lock(conn, Brake::Overridden, id).await?;
+        let locked = ledger::lock(conn, WhilePaused::Proceed, id).await?;
         let changed = locked.wallet.pause.is_some() != (wanted == Wanted::Paused);
         if changed {
-            brake_bot(conn, id, wanted, locked.now, reason).await?;
+            pause_bot(conn, id, wanted, locked.now, reason).await?;
             let action = match wanted {
                 Wanted::Paused => "PAUSE_BOT",
                 Wanted::Running => "RESUME_BOT",
@@ -216,17 +216,17 @@ pub async fn set_bot(
             });
             events::write(conn, &[event]).await?;
         }
-        let braked = Braked {
+        let changed = PauseChange {
             pause: profile.pause.clone(),
             subject: profile,
             changed,
         };
-        Ok(braked)
+        Ok(changed)
     })
     .await
 }
 
-async fn brake_bot(
+async fn pause_bot(
     conn: &mut Connection,
     id: BotId,
     wanted: Wanted,
@@ -271,8 +271,8 @@ pub async fn set_market(
     wanted: Wanted,
     who: &Operator,
     reason: &str,
-    hook: Option<&Remember<'_, Braked<Market>>>,
-) -> DbResult<Braked<Market>> {
+    hook: Option<&Remember<'_, PauseChange<Market>>>,
+) -> DbResult<PauseChange<Market>> {
     tx::run(conn, hook, async |conn| {
         let mut market = markets::locked_market(conn, id).await?;
         let changed = market.pause.is_some() != (wanted == Wanted::Paused);
@@ -304,12 +304,12 @@ pub async fn set_market(
             market = markets::find(conn, id).await?;
             events::write(conn, &[market.event()]).await?;
         }
-        let braked = Braked {
+        let changed = PauseChange {
             pause: market.pause.clone(),
             subject: market,
             changed,
         };
-        Ok(braked)
+        Ok(changed)
     })
     .await
 }
@@ -328,6 +328,6 @@ async fn record(
         observation_id: None,
         detail,
     };
-    audit::write(conn, row).await?;
+    audit_log::write(conn, row).await?;
     Ok(())
 }

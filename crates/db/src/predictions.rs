@@ -25,7 +25,7 @@ use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::house;
 use crate::ledger::{self, Cause};
-use crate::pauses::Brake;
+use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::prices;
@@ -600,7 +600,7 @@ async fn pay(conn: &mut Connection, judged: Vec<Judged>) -> DbResult<Vec<Settled
         by_bot.entry(case.open.bot_id).or_default().push(case);
     }
     let bots: Vec<BotId> = by_bot.keys().copied().collect();
-    let locked = ledger::lock_all(conn, Brake::Heeded, &bots).await?;
+    let locked = ledger::lock_all(conn, WhilePaused::Refuse, &bots).await?;
     if locked.len() != bots.len() {
         return Err(DbError::corrupt("a prediction without a wallet"));
     }

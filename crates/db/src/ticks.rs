@@ -21,7 +21,7 @@ use ledger_core::{BotId, CycleNumber, Hash, Pause, Refusal, Timestamp};
 
 use crate::error::{DbError, DbResult};
 use crate::events;
-use crate::pauses::Brake;
+use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::NewPost;
 use crate::rules::{digest_of, keep};
@@ -72,7 +72,7 @@ pub async fn due(
     let enforcement = rules.enforcement;
     conn.transaction::<_, DbError, _>(async |conn| {
         crate::sql::lock(conn, CYCLE_BOUNDARY_LOCK).await?;
-        match Brake::Heeded.check(conn).await {
+        match WhilePaused::Refuse.check(conn).await {
             Err(DbError::Refused(Refusal::ArenaPaused { pause })) => {
                 return Ok(Due::Paused(pause));
             }

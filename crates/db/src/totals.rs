@@ -12,9 +12,9 @@ use ledger_core::economy::Wallet;
 use ledger_core::{BotId, CycleNumber, Money};
 
 use crate::error::{DbError, DbResult, first_cause};
-use crate::metrics::Usage;
 use crate::pool::Connection;
 use crate::sql::{SqlMoney, SqlTotal, statement};
+use crate::usage::Usage;
 
 /// Ticks in one window of a trend: ten minutes at the default rate.
 pub const WINDOW_TICKS: i64 = 60;

@@ -1,4 +1,4 @@
-//! The operator's brake: why nothing moves here for the time being.
+//! Why an operator's pause stops something.
 
 use serde::{Deserialize, Serialize};
 

@@ -87,7 +87,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The operator's brake, where that is the reason: it passes.
+    /// An operator's pause, where that is the reason: it ends.
     #[must_use]
     pub fn pause(&self) -> Option<&Pause> {
         match self {

@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bus::Bus;
+use cache::Cache;
 use daemon::shutdown::Shutdown;
 use daemon::telemetry::chain;
 use db::{Database, DbResult, retention};
@@ -81,7 +81,7 @@ impl Default for Retention {
 /// What a cycle works with.
 pub struct Oracle {
     pub(crate) database: Database,
-    pub(crate) bus: Bus,
+    pub(crate) cache: Cache,
     /// In order of preference.
     pub(crate) feeds: Vec<Arc<dyn PriceFeed>>,
     pub(crate) rules: EconomyRules,
@@ -111,7 +111,7 @@ impl Oracle {
     #[must_use]
     pub fn new(
         database: Database,
-        bus: Bus,
+        cache: Cache,
         feeds: Vec<Arc<dyn PriceFeed>>,
         rules: EconomyRules,
         rhythm: Rhythm,
@@ -119,7 +119,7 @@ impl Oracle {
     ) -> Oracle {
         Oracle {
             database,
-            bus,
+            cache,
             feeds,
             rules,
             rhythm,
@@ -353,7 +353,7 @@ async fn reap(oracle: &Oracle, number: i64, may_continue: MayContinue<'_>) -> Db
         let mut conn = oracle.database.get().await?;
         match db::bots::reap(&mut conn, bot_id, number, &oracle.rules).await {
             Ok(Some(entry)) => {
-                oracle.bus.wake_soon();
+                oracle.cache.wake_soon();
                 info!(bot.id = %bot_id, cycle = number, "liquidated by the reaper");
                 reaped.push(entry);
             }

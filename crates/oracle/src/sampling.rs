@@ -18,7 +18,7 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use bus::prices::FreshPrice;
+use cache::prices::FreshPrice;
 use db::DbResult;
 use db::leases::Struck;
 use db::prices::PriceRow;
@@ -231,7 +231,7 @@ async fn keep(
     if is_newest && let Some(left) = fresh.freshness(now, oracle.rules.price_ttl_seconds) {
         publish(oracle, &fresh, left).await;
     }
-    oracle.bus.wake_soon();
+    oracle.cache.wake_soon();
     info!(%source, price = %quote.price, provider_at = %quote.provider_at, "sampled the price");
     Ok(Sampled::Recorded { source, quote })
 }
@@ -245,7 +245,7 @@ async fn restore(oracle: &Oracle, newest: Option<&PriceRow>, now: Timestamp) {
     let Some(left) = fresh.freshness(now, oracle.rules.price_ttl_seconds) else {
         return;
     };
-    match oracle.bus.price().await {
+    match oracle.cache.price().await {
         Ok(Some(_)) => return,
         Ok(None) => info!("Redis has no price though Postgres has a fresh one; putting it back"),
         Err(error) => {
@@ -265,7 +265,7 @@ fn fresh(row: &PriceRow) -> FreshPrice {
 }
 
 async fn publish(oracle: &Oracle, fresh: &FreshPrice, ttl: Duration) {
-    if let Err(error) = oracle.bus.put_price(fresh, ttl).await {
+    if let Err(error) = oracle.cache.put_price(fresh, ttl).await {
         warn!(%error, "the price did not reach Redis: no tickets until then; settlement goes on");
     }
 }

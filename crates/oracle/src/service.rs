@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::prices::FreshPrice;
-use bus::{Bus, BusConfig, BusError};
+use cache::prices::FreshPrice;
+use cache::{Cache, CacheConfig, CacheError};
 use daemon::cadence;
 use daemon::config::{ConfigError, Sources, endpoint};
 use daemon::credentials::{self, Followed};
@@ -41,13 +41,13 @@ pub async fn main() -> Result<(), Failure> {
 /// older than this program; [`Failure::Config`] if it is newer; others if the health port is taken.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let database = connect_postgres(&config).await?;
-    let bus = connect_redis(&config).await?;
-    follow_credentials(&config, &database, &bus, &shutdown)?;
+    let cache = connect_redis(&config).await?;
+    follow_credentials(&config, &database, &cache, &shutdown)?;
     {
         let mut conn = database.get().await?;
         db::rules::adopt(&mut conn, &config.rules).await?;
     }
-    let announcement = bus.announce("oracle");
+    let announcement = cache.announce("oracle");
     let rhythm = Rhythm {
         sample_seconds: config.sample_interval_seconds,
         cycle: config.cycle_interval(),
@@ -60,7 +60,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     }
     let desk = Arc::new(MarketDesk::new(
         database.clone(),
-        bus.clone(),
+        cache.clone(),
         config.market_feeds,
         config.rules.clone(),
         shutdown.clone(),
@@ -69,7 +69,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let price_ttl = config.rules.price_ttl_seconds;
     let oracle = Oracle::new(
         database.clone(),
-        bus.clone(),
+        cache.clone(),
         config.feeds,
         config.rules,
         rhythm,
@@ -79,8 +79,15 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let (leadership, contest) = Leadership::contend(database.clone(), LeaseTimes::default());
     metrics::watch(&database, &leadership);
     let probe = {
-        let (leadership, bus) = (leadership.clone(), bus.clone());
-        move || probe(database.clone(), bus.clone(), leadership.clone(), price_ttl)
+        let (leadership, cache) = (leadership.clone(), cache.clone());
+        move || {
+            probe(
+                database.clone(),
+                cache.clone(),
+                leadership.clone(),
+                price_ttl,
+            )
+        }
     };
     let served = health::serve(
         config.health_address,
@@ -164,7 +171,7 @@ pub async fn work(
 fn follow_credentials(
     config: &Config,
     database: &Database,
-    bus: &Bus,
+    cache: &Cache,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let followed = Followed {
@@ -172,14 +179,14 @@ fn follow_credentials(
         schemes: &["postgres", "postgresql"],
         in_use: config.database_url.clone(),
     };
-    bus.uses_role(role_of(config.database_url.expose_secret()).as_deref());
-    let renewed = (database.clone(), bus.clone());
+    cache.uses_role(role_of(config.database_url.expose_secret()).as_deref());
+    let renewed = (database.clone(), cache.clone());
     credentials::follow(followed, shutdown.clone(), move |url| {
-        let (database, bus) = renewed.clone();
+        let (database, cache) = renewed.clone();
         async move {
             let role = role_of(&url);
             database.take_up(url).await?;
-            bus.uses_role(role.as_deref());
+            cache.uses_role(role.as_deref());
             Ok::<(), DbError>(())
         }
     })?;
@@ -188,10 +195,10 @@ fn follow_credentials(
         schemes: &["redis", "rediss"],
         in_use: config.redis_url.clone(),
     };
-    let renewed = bus.clone();
+    let renewed = cache.clone();
     credentials::follow(followed, shutdown.clone(), move |url| {
-        let bus = renewed.clone();
-        async move { bus.take_up(&url).await }
+        let cache = renewed.clone();
+        async move { cache.take_up(&url).await }
     })?;
     Ok(())
 }
@@ -228,14 +235,14 @@ async fn connect_postgres(config: &Config) -> Result<Database, Failure> {
     }
 }
 
-async fn connect_redis(config: &Config) -> Result<Bus, Failure> {
+async fn connect_redis(config: &Config) -> Result<Cache, Failure> {
     let url = config.redis_url.expose_secret();
     let address = endpoint(url, 6379).unwrap_or_else(|| "REDIS_URL".to_owned());
-    let connection = BusConfig {
+    let connection = CacheConfig {
         url: url.to_owned(),
         namespace: String::new(),
     };
-    Bus::connect(connection).await.map_err(|error| {
+    Cache::connect(connection).await.map_err(|error| {
         let hint = "is it running, and are address and password in REDIS_URL right?";
         Failure::Unavailable(Unavailable::new(format!("Redis at {address}"), hint).because(error))
     })
@@ -244,7 +251,7 @@ async fn connect_redis(config: &Config) -> Result<Bus, Failure> {
 /// What `/ready` shows. A missing price or standing by does not make the oracle unready.
 pub async fn probe(
     database: Database,
-    bus: Bus,
+    cache: Cache,
     leadership: Leadership,
     price_ttl_seconds: i64,
 ) -> Vec<Check> {
@@ -256,8 +263,8 @@ pub async fn probe(
         look("Postgres", database.must_take_writes(), DbError::shown),
         look("Postgres", database.schema_state(), DbError::shown),
         look("Postgres", now, DbError::shown),
-        look("Redis", bus.must_take_writes(), BusError::shown),
-        look("Redis", bus.price(), BusError::shown)
+        look("Redis", cache.must_take_writes(), CacheError::shown),
+        look("Redis", cache.price(), CacheError::shown)
     );
     let schema = schema.and_then(|state| state.fault().map_or(Ok(()), Err));
     let price = now.and_then(|now| {

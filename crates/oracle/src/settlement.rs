@@ -195,7 +195,7 @@ async fn batch(
             return Ok(Batch::Waits);
         }
         Ok(outcome) => {
-            oracle.bus.wake_soon();
+            oracle.cache.wake_soon();
             settlement.settled.extend(outcome.settled);
             settlement.wants.extend(outcome.wants);
         }
@@ -241,7 +241,7 @@ async fn one(
             if outcome.settled.is_empty() {
                 debug!(prediction.id = %id, "must still wait, or was settled by somebody else");
             } else {
-                oracle.bus.wake_soon();
+                oracle.cache.wake_soon();
             }
             settlement.settled.extend(outcome.settled);
             settlement.wants.extend(outcome.wants);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
-use db::inspect::{self, Options, Report};
+use db::audit::{self, Options, Report};
 use ledger_core::BotId;
 use ledger_core::market::{MarketSource, MarketStatus};
 use ledger_core::supply::{Supply, units_text};
@@ -78,7 +78,7 @@ pub struct Outcome {
 /// # Errors
 /// When the audit is not sound, or its totals are not those of the running ones.
 pub async fn close(simulation: Simulation) -> anyhow::Result<Outcome> {
-    let audit = inspect::audit(simulation.arena().database(), Options::default()).await?;
+    let audit = audit::audit(simulation.arena().database(), Options::default()).await?;
     let census = {
         let mut conn = simulation.arena().database().get().await?;
         db::supply::census(&mut conn).await?

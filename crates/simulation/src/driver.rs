@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use bus::{Bus, BusConfig};
+use cache::{Cache, CacheConfig};
 use daemon::shutdown::Shutdown;
 use db::DbError;
 use db::actions::{Placed, Placing, Wager};
@@ -97,7 +97,7 @@ impl Simulation {
         let seconds = settings.ticks.saturating_mul(settings.tick_seconds);
         let world = Arc::new(World::new(settings.seed, clock.now(), seconds));
         let agents = register(&arena, &settings).await?;
-        let bus = Bus::connect(BusConfig {
+        let cache = Cache::connect(CacheConfig {
             url: arena.redis_url(),
             namespace: arena.redis_prefix(),
         })
@@ -109,7 +109,7 @@ impl Simulation {
         };
         let oracle = Oracle::new(
             arena.database().clone(),
-            bus.clone(),
+            cache.clone(),
             vec![Arc::new(PriceOf(Arc::clone(&world)))],
             settings.rules.clone(),
             rhythm,
@@ -122,7 +122,7 @@ impl Simulation {
         });
         let desk = MarketDesk::new(
             arena.database().clone(),
-            bus,
+            cache,
             feeds::all(&world, settings.rules.markets.star_step),
             settings.rules.clone(),
             Shutdown::manual(),
@@ -445,7 +445,7 @@ async fn register(arena: &Arena, settings: &Settings) -> anyhow::Result<Vec<Agen
             hosted: false,
             credentials: &credentials,
             actor: "simulation",
-            brake: db::pauses::Brake::Heeded,
+            while_paused: db::pauses::WhilePaused::Refuse,
         };
         let mut conn = arena.database().get().await?;
         let registered = db::bots::register(&mut conn, &new, &settings.rules, None).await?;

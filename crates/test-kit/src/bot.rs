@@ -81,7 +81,7 @@ impl<'a> BotBuilder<'a> {
             hosted: self.hosted,
             credentials: &credentials,
             actor: "test",
-            brake: db::pauses::Brake::Overridden,
+            while_paused: db::pauses::WhilePaused::Proceed,
         };
         let rules = EconomyRules {
             genesis_grant: self.balance.parse().unwrap(),

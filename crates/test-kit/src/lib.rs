@@ -227,7 +227,7 @@ impl Arena {
 
     /// Audits the arena and panics with every fault found.
     pub async fn assert_sound(&self) {
-        let report = db::inspect::audit(&self.database, db::inspect::Options::default())
+        let report = db::audit::audit(&self.database, db::audit::Options::default())
             .await
             .unwrap();
         assert!(report.is_sound(), "the audit found {:#?}", report.faults);

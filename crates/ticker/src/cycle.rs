@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use bus::Bus;
+use cache::Cache;
 use daemon::shutdown::Shutdown;
 use daemon::telemetry::chain;
 use db::ticks::{self, ChunkError, ChunkReport, Cycle, CycleTotals, Due, Selection, TickEngine};
@@ -30,7 +30,7 @@ const CLOSE_TRIES: u32 = 5;
 pub struct Ticker {
     pub database: Database,
     /// Who waits for news is woken after each commit; `None` where nobody does.
-    pub bus: Option<Bus>,
+    pub cache: Option<Cache>,
     pub rules: EconomyRules,
     pub tick_rate: Duration,
     /// Bots in one transaction.
@@ -309,7 +309,7 @@ fn tell(ticker: &Ticker, cycle: &Cycle, report: &ChunkReport) {
 
 /// After the commit and best effort: Redis may lose an event, never money.
 fn wake(ticker: &Ticker) {
-    if let Some(bus) = &ticker.bus {
-        bus.wake_soon();
+    if let Some(cache) = &ticker.cache {
+        cache.wake_soon();
     }
 }

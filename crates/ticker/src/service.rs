@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bus::{Bus, BusConfig, BusError};
+use cache::{Cache, CacheConfig, CacheError};
 use daemon::cadence;
 use daemon::config::{ConfigError, Sources, endpoint};
 use daemon::credentials::{self, Followed};
@@ -31,20 +31,20 @@ pub async fn main() -> Result<(), Failure> {
 /// Runs until the shutdown; the cycle at hand always finishes.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let database = connect_postgres(&config).await?;
-    let bus = connect_redis(&config).await?;
-    follow_credentials(&config, &database, &bus, &shutdown)?;
+    let cache = connect_redis(&config).await?;
+    follow_credentials(&config, &database, &cache, &shutdown)?;
     db::rules::adopt(&mut *database.get().await?, &config.rules).await?;
-    let announcement = bus.announce("ticker");
+    let announcement = cache.announce("ticker");
     metrics::watch(&database, config.tick_rate);
     let ticker = Ticker {
         database: database.clone(),
-        bus: Some(bus.clone()),
+        cache: Some(cache.clone()),
         rules: config.rules,
         tick_rate: config.tick_rate,
         chunk_bots: config.chunk_bots,
         workers: config.workers,
     };
-    let probe = move || probe(database.clone(), bus.clone());
+    let probe = move || probe(database.clone(), cache.clone());
     let health = health::serve(
         config.health_address,
         config.hosts,
@@ -67,7 +67,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
 fn follow_credentials(
     config: &Config,
     database: &Database,
-    bus: &Bus,
+    cache: &Cache,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let followed = Followed {
@@ -75,14 +75,14 @@ fn follow_credentials(
         schemes: &["postgres", "postgresql"],
         in_use: config.database_url.clone(),
     };
-    bus.uses_role(role_of(config.database_url.expose_secret()).as_deref());
-    let renewed = (database.clone(), bus.clone());
+    cache.uses_role(role_of(config.database_url.expose_secret()).as_deref());
+    let renewed = (database.clone(), cache.clone());
     credentials::follow(followed, shutdown.clone(), move |url| {
-        let (database, bus) = renewed.clone();
+        let (database, cache) = renewed.clone();
         async move {
             let role = role_of(&url);
             database.take_up(url).await?;
-            bus.uses_role(role.as_deref());
+            cache.uses_role(role.as_deref());
             Ok::<(), DbError>(())
         }
     })?;
@@ -91,10 +91,10 @@ fn follow_credentials(
         schemes: &["redis", "rediss"],
         in_use: config.redis_url.clone(),
     };
-    let renewed = bus.clone();
+    let renewed = cache.clone();
     credentials::follow(followed, shutdown.clone(), move |url| {
-        let bus = renewed.clone();
-        async move { bus.take_up(&url).await }
+        let cache = renewed.clone();
+        async move { cache.take_up(&url).await }
     })?;
     Ok(())
 }
@@ -131,24 +131,24 @@ async fn connect_postgres(config: &Config) -> Result<Database, Failure> {
     }
 }
 
-async fn connect_redis(config: &Config) -> Result<Bus, Failure> {
+async fn connect_redis(config: &Config) -> Result<Cache, Failure> {
     let url = config.redis_url.expose_secret();
     let address = endpoint(url, 6379).unwrap_or_else(|| "REDIS_URL".to_owned());
-    let settings = BusConfig {
+    let settings = CacheConfig {
         url: url.to_owned(),
         namespace: String::new(),
     };
-    Bus::connect(settings).await.map_err(|error| {
+    Cache::connect(settings).await.map_err(|error| {
         let hint = "is it running, and are address and password in REDIS_URL right?";
         let what = format!("Redis at {address}");
         Failure::Unavailable(Unavailable::new(what, hint).because(error))
     })
 }
 
-async fn probe(database: Database, bus: Bus) -> Vec<Check> {
+async fn probe(database: Database, cache: Cache) -> Vec<Check> {
     let (postgres, redis) = tokio::join!(
         look("Postgres", database.must_take_writes(), DbError::shown),
-        look("Redis", bus.must_take_writes(), BusError::shown)
+        look("Redis", cache.must_take_writes(), CacheError::shown)
     );
     vec![Check::of("postgres", postgres), Check::of("redis", redis)]
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use bus::limits::rate::{Use, Verdict};
+use cache::limits::rate::{Use, Verdict};
 
 /// Names that are told apart. Beyond these, newcomers share one.
 const NAMES_MAX: usize = 20_000;
@@ -101,7 +101,7 @@ impl Counted {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use bus::limits::rate::Rate;
+    use cache::limits::rate::Rate;
 
     use super::*;
 

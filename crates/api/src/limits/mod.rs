@@ -2,7 +2,7 @@
 //!
 //! Before its handler runs, each request is counted in Redis under its address, its credential and,
 //! where it costs a password's hash, its kind: in one script, under all or none
-//! ([`bus::limits::rate`]). An action is counted by this process alone: the observation that it needs
+//! ([`cache::limits::rate`]). An action is counted by this process alone: the observation that it needs
 //! was counted in Redis, and a question more to Redis costs a tenth of all wagers. While Redis cannot count, reads go on under the same rates, counted by
 //! this process; whatever moves money, lets somebody in or makes a ticket is refused with 503,
 //! because it could neither be counted nor, for the most part, be done.
@@ -23,8 +23,8 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest};
-use bus::Bus;
-use bus::limits::rate::{Rate, Use, Verdict};
+use cache::Cache;
+use cache::limits::rate::{Rate, Use, Verdict};
 use local::LocalLimits;
 use redis::SharedRedis;
 pub use settings::ClientLimits;
@@ -156,11 +156,11 @@ struct Counted {
 }
 
 impl Limiter {
-    pub(crate) fn new(limits: &ClientLimits, proxies: &Proxies, bus: &Bus) -> Limiter {
+    pub(crate) fn new(limits: &ClientLimits, proxies: &Proxies, cache: &Cache) -> Limiter {
         Limiter {
             limits: limits.clone(),
             proxies: proxies.clone(),
-            redis: SharedRedis::new(bus),
+            redis: SharedRedis::new(cache),
             local: LocalLimits::new(),
         }
     }

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bus::Bus;
-use bus::limits::rate::{RATE_PER_MINUTE_MAX, Rate, Use, Verdict};
+use cache::Cache;
+use cache::limits::rate::{RATE_PER_MINUTE_MAX, Rate, Use, Verdict};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -28,7 +28,7 @@ const TOGETHER_MAX: usize = 128;
 pub(crate) struct SharedRedis(Arc<Shared>);
 
 struct Shared {
-    bus: Bus,
+    cache: Cache,
     /// Where Redis is asked: not where a request runs, which may end before the others' answer.
     runtime: Handle,
     down: AtomicBool,
@@ -49,9 +49,9 @@ struct Waiting {
 impl SharedRedis {
     /// # Panics
     /// Outside a tokio runtime.
-    pub(crate) fn new(bus: &Bus) -> SharedRedis {
+    pub(crate) fn new(cache: &Cache) -> SharedRedis {
         SharedRedis(Arc::new(Shared {
-            bus: bus.clone(),
+            cache: cache.clone(),
             runtime: Handle::current(),
             down: AtomicBool::new(false),
             line: Mutex::default(),
@@ -98,7 +98,7 @@ impl Shared {
                 .map(|waiting| waiting.counted.iter().map(Counted::once).collect())
                 .collect();
             let requests: Vec<_> = uses.iter().map(Vec::as_slice).collect();
-            match ask(&self.bus, &requests).await {
+            match ask(&self.cache, &requests).await {
                 Ok(verdicts) => {
                     for (waiting, verdict) in together.into_iter().zip(verdicts) {
                         // Whoever asked may have gone; it was counted all the same.
@@ -141,7 +141,7 @@ impl Shared {
             };
             loop {
                 tokio::time::sleep(Duration::from_millis(PROBE_MILLIS)).await;
-                if ask(&shared.bus, &[&[probe]]).await.is_ok() {
+                if ask(&shared.cache, &[&[probe]]).await.is_ok() {
                     break;
                 }
             }
@@ -151,9 +151,9 @@ impl Shared {
     }
 }
 
-async fn ask(bus: &Bus, requests: &[&[Use<'_>]]) -> Result<Vec<Verdict>, String> {
+async fn ask(cache: &Cache, requests: &[&[Use<'_>]]) -> Result<Vec<Verdict>, String> {
     let patience = Duration::from_millis(ANSWER_MILLIS);
-    match tokio::time::timeout(patience, bus.admit_each(requests)).await {
+    match tokio::time::timeout(patience, cache.admit_each(requests)).await {
         Ok(Ok(verdicts)) => Ok(verdicts),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no answer within {ANSWER_MILLIS} ms")),

@@ -1,6 +1,6 @@
 //! How much one client may ask for, as the operator sets it.
 
-use bus::limits::rate::{RATE_PER_MINUTE_MAX, Rate};
+use cache::limits::rate::{RATE_PER_MINUTE_MAX, Rate};
 use daemon::config::Reader;
 
 /// Rates of one client each; `None` is no limit.

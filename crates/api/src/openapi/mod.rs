@@ -178,7 +178,7 @@ mod tests {
         assert!(routed.len() > 20, "the table of routes was not understood");
         // Pages for people, not for clients.
         routed.retain(|path, _| {
-            path != "/" && !path.starts_with("/docs") && !path.starts_with("/window/")
+            path != "/" && !path.starts_with("/docs") && !path.starts_with("/web/")
         });
         let document = document();
         let described: BTreeMap<String, BTreeSet<String>> = document["paths"]

@@ -6,12 +6,12 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Payload};
 use api_types::{ActionRequest, ActionType, Observation};
-use bus::tickets::Redemption;
+use cache::observations::Redemption;
 use db::DbError;
 use db::actions::Wager;
 use db::bots::BotRef;
 use db::error::Conflict;
-use db::metrics::Usage;
+use db::usage::Usage;
 use ledger_core::post::{POST_MAX_CHARS, one_line};
 use ledger_core::prediction::Direction;
 use ledger_core::{BotId, Confidence, ObservationId, Refusal, Stake};
@@ -38,7 +38,9 @@ pub(super) async fn observe(bot: AuthenticatedBot, app: Data<App>) -> ApiResult 
     // Read before the ticket is made, so that it never ends earlier than it says.
     let server_time = clock::now();
     let ttl = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-    app.bus.issue_ticket(bot.id, observation_id, ttl).await?;
+    app.cache
+        .issue_observation(bot.id, observation_id, ttl)
+        .await?;
     routes::ok(&Observation {
         observation_id,
         server_time,
@@ -133,7 +135,7 @@ async fn carry_out(
                         retry_after_seconds: 1,
                     });
                 }
-                Err(Unplaced::Bus(error)) => return Err(error.into()),
+                Err(Unplaced::Cache(error)) => return Err(error.into()),
                 Err(Unplaced::Db(error)) => Err(error),
             }
         }
@@ -142,7 +144,7 @@ async fn carry_out(
             let hook = wagers::hook(retry.as_ref(), render.as_ref());
             let (reason, rules) = (reasoning.as_str(), &app.rules);
             let handed = wagers::handed(bot_id, observation_id, retry.as_deref());
-            match app.bus.redeem_ticket(handed).await? {
+            match app.cache.redeem_observation(handed).await? {
                 Redemption::Redeemed => {}
                 other => return Err(unredeemed(app, bot_id, other).await),
             }
@@ -163,7 +165,7 @@ async fn carry_out(
         forget(app, observation_id, error).await;
     }
     let accepted = AuthenticatedBot::or_unknown(accepted)?;
-    app.bus.wake_soon();
+    app.cache.wake_soon();
     routes::ok(&views::acceptance(&accepted))
 }
 
@@ -174,7 +176,7 @@ async fn forget(app: &App, observation_id: ObservationId, error: &DbError) {
         error,
         DbError::OutcomeUnknown(_) | DbError::Conflict(Conflict::IdempotencyKey)
     );
-    if !perhaps_done && let Err(error) = app.bus.forget_ticket(observation_id).await {
+    if !perhaps_done && let Err(error) = app.cache.forget_observation(observation_id).await {
         debug!(%error, "a used ticket remembers its request until it expires");
     }
 }
@@ -183,7 +185,7 @@ async fn forget(app: &App, observation_id: ObservationId, error: &DbError) {
 /// paused, and everybody while the arena is paused. Only who fails here is looked up; who does not is
 /// judged under the wallet's lock.
 async fn unredeemed(app: &App, bot: BotId, redemption: Redemption) -> ApiError {
-    let error = dry_run::bad_ticket(redemption).unwrap_or(ApiError::TicketSpent);
+    let error = dry_run::bad_observation(redemption).unwrap_or(ApiError::TicketSpent);
     if matches!(error, ApiError::IdempotencyConflict) {
         return error;
     }

@@ -4,7 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::web::Data;
 use api_types::{AuditEntry, Page};
 use db::DbError;
-use db::audit::{AGENTS_ACTIONS, AuditFilter, Line};
+use db::audit_log::{AGENTS_ACTIONS, AuditFilter, Line};
 use db::bots::BotRef;
 use ledger_core::BotId;
 
@@ -49,7 +49,7 @@ pub(super) async fn list(
     let filter = AuditFilter { action, bot_id };
     let before = page.after.map(|[id]| id);
     let mut conn = app.database.get().await?;
-    let lines = db::audit::page(&mut conn, &filter, before, page.limit()).await?;
+    let lines = db::audit_log::page(&mut conn, &filter, before, page.limit()).await?;
     routes::ok(&page.answer(
         lines,
         &app.secrets.now().keys.cursor,

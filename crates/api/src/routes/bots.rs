@@ -10,7 +10,7 @@ use api_types::{
     MyProfile, PERSONA_MAX_CHARS, REASON_MAX_CHARS, RegisterRequest, Registration, RetireRequest,
     ReviveRequest,
 };
-use bus::limits::Admission as Place;
+use cache::limits::Admission as Place;
 use db::bots::{BotRef, NewBot, OperatorAct, Registered};
 use db::credentials::FIRST_VERSION;
 use db::idempotency::Pair;
@@ -87,7 +87,7 @@ async fn register(
     if registered.is_err() {
         grant.give_back(app).await;
     } else {
-        app.bus.wake_soon();
+        app.cache.wake_soon();
     }
     registered
 }
@@ -116,7 +116,7 @@ async fn insert(
         hosted: false,
         credentials: &issued.stored,
         actor: "registration",
-        brake: db::pauses::Brake::Heeded,
+        while_paused: db::pauses::WhilePaused::Refuse,
     };
     let answer = |registered: &Registered| Registration {
         id: registered.profile.id,
@@ -155,7 +155,7 @@ impl GrantPlace {
             return Ok(GrantPlace(None));
         };
         let name = format!("grant:{}", address::counted_as(address));
-        match app.bus.take(&name, limit).await? {
+        match app.cache.take(&name, limit).await? {
             Place::Admitted { .. } => Ok(GrantPlace(Some(name))),
             Place::Exhausted { retry_after } => Err(ApiError::TooManyRequests {
                 detail: "No more bots are granted to this address today.",
@@ -166,7 +166,7 @@ impl GrantPlace {
 
     async fn give_back(self, app: &App) {
         let Some(name) = self.0 else { return };
-        if let Err(error) = app.bus.give_back(&name).await {
+        if let Err(error) = app.cache.give_back(&name).await {
             tracing::warn!(%error, "a place for a grant was not given back");
         }
     }
@@ -256,7 +256,7 @@ pub(super) async fn retire(
         let (bot, who) = (BotRef::Id(id), &operator.0);
         let mut conn = app.database.get().await?;
         let act = db::bots::retire(&mut conn, &bot, who, &reason, hook.as_ref()).await?;
-        app.bus.wake_soon();
+        app.cache.wake_soon();
         routes::ok(&shown(&act))
     })
     .await
@@ -288,7 +288,7 @@ pub(super) async fn revive(
         let (bot, amount, who) = (BotRef::Id(id), request.amount, &operator.0);
         let mut conn = app.database.get().await?;
         let act = db::bots::revive(&mut conn, &bot, amount, who, &reason, hook.as_ref()).await?;
-        app.bus.wake_soon();
+        app.cache.wake_soon();
         routes::ok(&shown(&act))
     })
     .await

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use actix_web::web::{Bytes, Data, Path};
 use api_types::{BotCount, Economy, KeptRules, Parameters, PriceNow};
-use bus::BusError;
-use bus::prices::FreshPrice;
+use cache::CacheError;
+use cache::prices::FreshPrice;
 use db::supply::Census;
 use ledger_core::{Hash, Timestamp};
 use tokio::time::Instant;
@@ -71,7 +71,7 @@ async fn price(app: &App) -> Result<Option<FreshPrice>, ApiError> {
         return Ok(None);
     }
     match app.fresh_price().await {
-        Err(error @ BusError::Corrupt(_)) => Err(error.into()),
+        Err(error @ CacheError::Corrupt(_)) => Err(error.into()),
         Err(error) => {
             warn!(%error, "the economy is shown without a price");
             Ok(None)

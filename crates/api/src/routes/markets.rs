@@ -273,7 +273,7 @@ async fn place(
     let placed = db::markets::place(&mut conn, &slip, &app.rules, hook.as_ref()).await;
     let placed =
         AuthenticatedBot::or_unknown(placed).map_err(|error| at_place(error, "stake", place_of))?;
-    app.bus.wake_soon();
+    app.cache.wake_soon();
     Ok(HttpResponse::Created().json(answer(&placed)))
 }
 
@@ -317,7 +317,7 @@ fn reasoning(text: Option<&str>) -> Result<String, (&'static str, String)> {
 fn usage_of(
     reported: Option<api_types::Usage>,
     app: &App,
-) -> Result<Option<db::metrics::Usage>, ApiError> {
+) -> Result<Option<db::usage::Usage>, ApiError> {
     reported
         .map(|reported| usage::read(reported, &app.price_book))
         .transpose()
@@ -382,7 +382,7 @@ async fn judge(app: &App, new: NewAnswer, retry: Option<Arc<Retry>>) -> ApiResul
     let judged = db::markets::answer(&mut conn, &new, &app.rules, hook.as_ref()).await;
     let judged = AuthenticatedBot::or_unknown(judged)
         .map_err(|error| at_place(error, "answer", |_| String::new()))?;
-    app.bus.wake_soon();
+    app.cache.wake_soon();
     routes::ok(&answer(&judged))
 }
 
@@ -480,7 +480,7 @@ async fn open(app: &App, opening: Opening, retry: Option<Arc<Retry>>) -> ApiResu
     let hook = hook(retry.as_deref(), render.as_ref());
     let mut conn = app.database.get().await?;
     let market = db::markets::open(&mut conn, &new, &app.rules, hook.as_ref()).await?;
-    app.bus.wake_soon();
+    app.cache.wake_soon();
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, location("/markets", market.id)))
         .json(answer(&market)))
@@ -515,7 +515,7 @@ pub(super) async fn void(
         let by = VoidBy::Operator(&operator.0);
         let mut conn = app.database.get().await?;
         let void = db::markets::void(&mut conn, id, &reason, by, hook.as_ref()).await?;
-        app.bus.wake_soon();
+        app.cache.wake_soon();
         routes::ok(&answer(&void))
     })
     .await

@@ -19,12 +19,12 @@ mod problems;
 mod standings;
 mod ticks;
 mod usage;
-mod window;
+mod web;
 
 use std::future::ready;
 
 use actix_web::guard::{Any, Get, Head};
-use actix_web::web::{self, ServiceConfig, to};
+use actix_web::web::{ServiceConfig, delete, post, to};
 use actix_web::{HttpResponse, Resource, Route};
 use db::bots::BotRef;
 use serde::Serialize;
@@ -36,39 +36,39 @@ use crate::{metrics, streams};
 pub(crate) fn all(config: &mut ServiceConfig) {
     const READ: &str = "GET, HEAD";
     config
-        .service(path("/", READ).route(get().to(window::page)))
-        .service(path("/window/{file:.*}", READ).route(get().to(window::file)))
+        .service(path("/", READ).route(get().to(web::page)))
+        .service(path("/web/{file:.*}", READ).route(get().to(web::file)))
         .service(path("/health", READ).route(get().to(health::health)))
         .service(path("/ready", READ).route(get().to(health::ready)))
         .service(
             path("/bots", "GET, HEAD, POST")
                 .route(get().to(bots::list))
-                .route(web::post().to(bots::create)),
+                .route(post().to(bots::create)),
         )
         .service(path("/metrics", READ).route(get().to(metrics::show)))
         .service(path("/bots/me", READ).route(get().to(bots::me)))
         .service(
             path("/bots/{bot}", "GET, HEAD, DELETE")
                 .route(get().to(bots::show))
-                .route(web::delete().to(bots::retire)),
+                .route(delete().to(bots::retire)),
         )
-        .service(path("/bots/{bot}/revive", "POST").route(web::post().to(bots::revive)))
-        .service(path("/bots/{bot}/pause", "POST").route(web::post().to(pauses::pause_bot)))
-        .service(path("/bots/{bot}/resume", "POST").route(web::post().to(pauses::resume_bot)))
-        .service(path("/bots/{bot}/keys", "POST").route(web::post().to(keys::rotate)))
+        .service(path("/bots/{bot}/revive", "POST").route(post().to(bots::revive)))
+        .service(path("/bots/{bot}/pause", "POST").route(post().to(pauses::pause_bot)))
+        .service(path("/bots/{bot}/resume", "POST").route(post().to(pauses::resume_bot)))
+        .service(path("/bots/{bot}/keys", "POST").route(post().to(keys::rotate)))
         .service(path("/bots/{bot}/ledger", READ).route(get().to(ledger::chain)))
         .service(path("/bots/{bot}/ledger/verify", READ).route(get().to(ledger::verify)))
-        .service(path("/auth/token", "POST").route(web::post().to(auth::token)))
-        .service(path("/arena/observation", "GET").route(web::get().to(arena::observe)))
-        .service(path("/arena/pause", "POST").route(web::post().to(pauses::pause_arena)))
-        .service(path("/arena/resume", "POST").route(web::post().to(pauses::resume_arena)))
-        .service(path("/arena/action", "POST").route(web::post().to(arena::act)))
+        .service(path("/auth/token", "POST").route(post().to(auth::token)))
+        .service(path("/arena/observation", "GET").route(actix_web::web::get().to(arena::observe)))
+        .service(path("/arena/pause", "POST").route(post().to(pauses::pause_arena)))
+        .service(path("/arena/resume", "POST").route(post().to(pauses::resume_arena)))
+        .service(path("/arena/action", "POST").route(post().to(arena::act)))
         .service(
             path("/markets", "GET, HEAD, POST")
                 .route(get().to(markets::list))
-                .route(web::post().to(markets::create)),
+                .route(post().to(markets::create)),
         )
-        .service(path("/markets/bets", "POST").route(web::post().to(markets::bet_on_several)))
+        .service(path("/markets/bets", "POST").route(post().to(markets::bet_on_several)))
         .service(path("/markets/{market}", READ).route(get().to(markets::show)))
         .service(path("/markets/{market}/evidence", READ).route(get().to(markets::evidence)))
         .service(
@@ -78,16 +78,12 @@ pub(crate) fn all(config: &mut ServiceConfig) {
         .service(
             path("/markets/{market}/bets", "GET, HEAD, POST")
                 .route(get().to(markets::bets))
-                .route(web::post().to(markets::bet)),
+                .route(post().to(markets::bet)),
         )
-        .service(path("/markets/{market}/answers", "POST").route(web::post().to(markets::answer)))
-        .service(path("/markets/{market}/void", "POST").route(web::post().to(markets::void)))
-        .service(
-            path("/markets/{market}/pause", "POST").route(web::post().to(pauses::pause_market)),
-        )
-        .service(
-            path("/markets/{market}/resume", "POST").route(web::post().to(pauses::resume_market)),
-        )
+        .service(path("/markets/{market}/answers", "POST").route(post().to(markets::answer)))
+        .service(path("/markets/{market}/void", "POST").route(post().to(markets::void)))
+        .service(path("/markets/{market}/pause", "POST").route(post().to(pauses::pause_market)))
+        .service(path("/markets/{market}/resume", "POST").route(post().to(pauses::resume_market)))
         .service(path("/audit", READ).route(get().to(audit::list)))
         .service(path("/predictions", READ).route(get().to(predictions::list)))
         .service(path("/prices", READ).route(get().to(prices::list)))
@@ -99,9 +95,9 @@ pub(crate) fn all(config: &mut ServiceConfig) {
         .service(path("/economy/rules/{digest}", READ).route(get().to(economy::rules)))
         .service(path("/insights/{bot}", READ).route(get().to(insights::show)))
         .service(path("/standings", READ).route(get().to(standings::list)))
-        .service(path("/events", "GET").route(web::get().to(streams::events)))
-        .service(path("/ws/stream", "GET").route(web::get().to(streams::stream)))
-        .service(path("/metrics/usage", "POST").route(web::post().to(usage::report)))
+        .service(path("/events", "GET").route(actix_web::web::get().to(streams::events)))
+        .service(path("/ws/stream", "GET").route(actix_web::web::get().to(streams::stream)))
+        .service(path("/metrics/usage", "POST").route(post().to(usage::report)))
         .service(path("/problems/{name}", READ).route(get().to(problems::page)))
         .service(path("/openapi.json", READ).route(get().to(docs::document)))
         .service(path("/docs", READ).route(get().to(docs::start)))
@@ -116,12 +112,12 @@ fn path(pattern: &str, allow: &'static str) -> Resource {
             allow,
         }))
     };
-    web::resource(pattern).default_service(to(refuse))
+    actix_web::web::resource(pattern).default_service(to(refuse))
 }
 
 /// HEAD is GET without the body, which the server leaves out by itself.
 fn get() -> Route {
-    web::route().guard(Any(Get()).or(Head()))
+    actix_web::web::route().guard(Any(Get()).or(Head()))
 }
 
 async fn nowhere() -> ApiResult {

@@ -1,4 +1,4 @@
-//! The operator's brake: on the arena, one bot, one market.
+//! Pauses by an operator: of the arena, one bot or one market.
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
@@ -6,7 +6,7 @@ use actix_web::web::{Data, Path, Payload};
 use api_types::{ArenaState, PauseRequest, ResumeRequest};
 use db::bots::{BotProfile, BotRef};
 use db::markets::Market;
-use db::pauses::{self, Braked, Wanted};
+use db::pauses::{self, PauseChange, Wanted};
 
 use crate::app::App;
 use crate::auth::AuthenticatedOperator;
@@ -69,18 +69,18 @@ async fn arena(
     let route = format!("POST /arena/{}", verb(wanted));
     let retry = Retry::of(&app, req.headers(), &operator.scope(), &route, &asked.body)?;
     finish(app, retry, move |app, retry| async move {
-        let shown = |braked: &Braked<()>| ArenaState {
-            paused: braked.pause.clone(),
+        let shown = |changed: &PauseChange<()>| ArenaState {
+            paused: changed.pause.clone(),
         };
         let render = keeper(retry.as_deref(), StatusCode::OK, shown);
         let hook = hook(retry.as_deref(), render.as_ref());
         let (who, reason) = (&operator.0, &asked.reason);
         let mut conn = app.database.get().await?;
-        let braked = match asked.wanted {
+        let changed = match asked.wanted {
             Wanted::Paused => pauses::pause_arena(&mut conn, who, reason, hook.as_ref()).await,
             Wanted::Running => pauses::resume_arena(&mut conn, who, reason, hook.as_ref()).await,
         };
-        routes::ok(&shown(&braked?))
+        routes::ok(&shown(&changed?))
     })
     .await
 }
@@ -98,15 +98,15 @@ async fn bot(
     let route = format!("POST /bots/{id}/{}", verb(wanted));
     let retry = Retry::of(&app, req.headers(), &operator.scope(), &route, &asked.body)?;
     finish(app, retry, move |app, retry| async move {
-        let shown = |braked: &Braked<BotProfile>| views::bot(braked.subject.clone());
+        let shown = |changed: &PauseChange<BotProfile>| views::bot(changed.subject.clone());
         let render = keeper(retry.as_deref(), StatusCode::OK, shown);
         let hook = hook(retry.as_deref(), render.as_ref());
         let (bot, who, reason) = (BotRef::Id(id), &operator.0, &asked.reason);
         let mut conn = app.database.get().await?;
         let set = pauses::set_bot(&mut conn, &bot, asked.wanted, who, reason, hook.as_ref());
-        let braked = set.await?;
-        app.bus.wake_soon();
-        routes::ok(&shown(&braked))
+        let changed = set.await?;
+        app.cache.wake_soon();
+        routes::ok(&shown(&changed))
     })
     .await
 }
@@ -124,15 +124,16 @@ async fn market(
     let route = format!("POST /markets/{id}/{}", verb(wanted));
     let retry = Retry::of(&app, req.headers(), &operator.scope(), &route, &asked.body)?;
     finish(app, retry, move |app, retry| async move {
-        let shown = |braked: &Braked<Market>| views::market(braked.subject.clone(), Vec::new());
+        let shown =
+            |changed: &PauseChange<Market>| views::market(changed.subject.clone(), Vec::new());
         let render = keeper(retry.as_deref(), StatusCode::OK, shown);
         let hook = hook(retry.as_deref(), render.as_ref());
         let (who, reason) = (&operator.0, &asked.reason);
         let mut conn = app.database.get().await?;
         let set = pauses::set_market(&mut conn, id, asked.wanted, who, reason, hook.as_ref());
-        let braked = set.await?;
-        app.bus.wake_soon();
-        routes::ok(&shown(&braked))
+        let changed = set.await?;
+        app.cache.wake_soon();
+        routes::ok(&shown(&changed))
     })
     .await
 }

@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use api_types::{NOTE_MAX_CHARS, UsageReceipt};
-use db::metrics::{Reported, UsageReport};
+use db::usage::{Reported, UsageReport};
 use ledger_core::post::one_line;
 
 use crate::app::App;
@@ -53,7 +53,7 @@ async fn record(app: &App, report: UsageReport, retry: Option<Arc<Retry>>) -> Ap
     let hook = hook(retry.as_deref(), render.as_ref());
     let mut conn = app.database.get().await?;
     let mode = app.rules.enforcement;
-    let reported = db::metrics::report(&mut conn, &report, mode, hook.as_ref()).await;
+    let reported = db::usage::report(&mut conn, &report, mode, hook.as_ref()).await;
     let reported = AuthenticatedBot::or_unknown(reported)?;
     Ok(HttpResponse::Created().json(answer(&reported)))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Data;
-use bus::WakeUps;
+use cache::WakeUps;
 use daemon::shutdown::Shutdown;
 use db::DbResult;
 use db::events::Position;
@@ -31,7 +31,7 @@ const SLOWEST_WAIT: Duration = Duration::from_millis(10);
 pub(crate) fn start(app: &Data<App>, shutdown: &Shutdown) {
     let (app, shutdown) = (Data::clone(app), shutdown.clone());
     tokio::spawn(async move {
-        let wake_ups = app.bus.wake_ups();
+        let wake_ups = app.cache.wake_ups();
         tokio::select! {
             () = shutdown.wait() => {}
             () = follow(&app, &wake_ups) => {}

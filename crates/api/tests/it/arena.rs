@@ -240,14 +240,14 @@ async fn a_ticket_restored_from_an_old_copy_of_redis_replays_nothing() {
     for body in [wager(&observation, "1"), wait] {
         let again = std::time::Duration::from_secs(60);
         service
-            .bus
-            .issue_ticket(bot.id, observation.observation_id, again)
+            .cache
+            .issue_observation(bot.id, observation.observation_id, again)
             .await
             .unwrap();
         let first = service.act(&bot, &body).await;
         service
-            .bus
-            .issue_ticket(bot.id, observation.observation_id, again)
+            .cache
+            .issue_observation(bot.id, observation.observation_id, again)
             .await
             .unwrap();
         let second = service.act(&bot, &body).await;
@@ -493,14 +493,14 @@ async fn a_price_too_old_by_its_providers_time_opens_nothing() {
     let service = Service::new().await;
     let bot = service.arena.bot().create().await;
     let now = service.arena.now().await;
-    let old = bus::prices::FreshPrice {
+    let old = cache::prices::FreshPrice {
         price: "50000".parse().unwrap(),
         source: ledger_core::prediction::PriceSource::Kraken,
         provider_at: now.plus_seconds(-121),
         sampled_at: now,
     };
     service
-        .bus
+        .cache
         .put_price(&old, std::time::Duration::from_secs(600))
         .await
         .unwrap();

@@ -1,5 +1,5 @@
 use api_types::ProblemKind;
-use bus::limits::rate::Rate;
+use cache::limits::rate::Rate;
 use reqwest::Method;
 use serde_json::json;
 

@@ -176,8 +176,8 @@ async fn a_ticket_that_the_database_knows_as_used_is_refused() {
     service.act(&bot, &body).await.json();
     let minute = std::time::Duration::from_secs(60);
     let again = service
-        .bus
-        .issue_ticket(bot.id, seen.observation_id, minute);
+        .cache
+        .issue_observation(bot.id, seen.observation_id, minute);
     again.await.unwrap();
     service
         .refused(&bot, "/arena/action", &body, ProblemKind::TicketSpent)

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use api::{ApiConfig, ClientLimits, ForwardingHeader, Networks, Origins, Proxies};
-use bus::limits::rate::Rate;
+use cache::limits::rate::Rate;
 use daemon::config::Sources;
 use daemon::process::{EXIT_CONFIG, EXIT_UNAVAILABLE, Failure};
 use daemon::shutdown::Shutdown;

@@ -1,6 +1,6 @@
 use api::{ForwardingHeader, Proxies};
 use api_types::ProblemKind;
-use bus::limits::rate::Rate;
+use cache::limits::rate::Rate;
 use daemon::shutdown::Shutdown;
 use reqwest::Method;
 use secrecy::SecretString;

@@ -43,4 +43,4 @@ mod tls;
 mod usage;
 mod wagers;
 mod way;
-mod window;
+mod web;

@@ -1,4 +1,4 @@
-//! The operator's brake and the audit log over HTTP.
+//! Pauses and the audit log over HTTP.
 
 use api_types::ProblemKind;
 use ledger_core::market::MarketSource;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::service::{ADMIN_TOKEN, Answer, Service, wager};
 
-async fn brake(service: &Service, path: &str, body: Value) -> Answer {
+async fn set_pause(service: &Service, path: &str, body: Value) -> Answer {
     let request = service.operator(Method::POST, path);
     Answer::of(request.header("X-Operator", "ada").json(&body)).await
 }
@@ -18,7 +18,7 @@ async fn while_the_arena_is_paused_everybody_is_told_why() {
     let bot = service.arena.bot().create().await;
     let observation = service.observe(&bot).await;
     let market = service.arena.market(MarketSource::News).await.id;
-    let paused = brake(
+    let paused = set_pause(
         &service,
         "/arena/pause",
         json!({ "reason": "a wrong price" }),
@@ -46,7 +46,7 @@ async fn while_the_arena_is_paused_everybody_is_told_why() {
         assert_eq!(problem.extra["reason"], "a wrong price");
         assert!(answer.header("retry-after").is_some());
     }
-    // The brake is an operator's, whatever it holds.
+    // Only an operator may pause, whatever the subject is.
     let request = service.request(Method::POST, "/arena/resume");
     Answer::of(request.header("X-Agent-Secret", secret))
         .await
@@ -63,11 +63,11 @@ async fn a_paused_bot_is_told_so_and_shown_so() {
     let bot = service.arena.bot().handle("Mia").create().await;
     let observation = service.observe(&bot).await;
     let reason = json!({ "reason": "odd bets" });
-    let paused = brake(&service, "/bots/mia/pause", reason.clone())
+    let paused = set_pause(&service, "/bots/mia/pause", reason.clone())
         .await
         .json();
     assert_eq!(paused["paused"]["reason"], "odd bets");
-    let again = brake(
+    let again = set_pause(
         &service,
         &format!("/bots/{}/pause", bot.id),
         json!({ "reason": "other" }),
@@ -88,10 +88,12 @@ async fn a_paused_bot_is_told_so_and_shown_so() {
         service.get("/bots/Mia").await.json()["paused"]["reason"],
         "odd bets"
     );
-    let resumed = brake(&service, "/bots/Mia/resume", json!({})).await.json();
+    let resumed = set_pause(&service, "/bots/Mia/resume", json!({}))
+        .await
+        .json();
     assert_eq!(resumed["paused"], Value::Null);
     service.wager(&bot, "1.00").await.json();
-    brake(&service, "/bots/nobody/pause", reason)
+    set_pause(&service, "/bots/nobody/pause", reason)
         .await
         .problem(ProblemKind::NotFound);
 }
@@ -121,7 +123,7 @@ async fn a_pause_is_told_before_what_is_wrong_with_a_ticket() {
             .act(&bot, &used)
             .await
             .problem(ProblemKind::TicketSpent);
-        brake(&service, pause, reason.clone()).await.json();
+        set_pause(&service, pause, reason.clone()).await.json();
         for body in [&used, &foreign, &waiting] {
             let problem = service.act(&bot, body).await.problem(kind);
             assert_eq!(problem.extra["reason"], "odd bets");
@@ -132,10 +134,10 @@ async fn a_pause_is_told_before_what_is_wrong_with_a_ticket() {
             let told = Answer::of(dry).await.json();
             assert_eq!(told["refusal"]["type"], json!(kind.path()));
         }
-        brake(&service, resume, json!({})).await.json();
+        set_pause(&service, resume, json!({})).await.json();
     }
     service.take_price_away().await;
-    brake(&service, "/bots/Mia/pause", reason).await.json();
+    set_pause(&service, "/bots/Mia/pause", reason).await.json();
     let problem = service.act(&bot, &used).await;
     problem.problem(ProblemKind::BotPaused);
 }
@@ -146,7 +148,7 @@ async fn a_paused_market_is_told_and_shown() {
     let bot = service.arena.bot().create().await;
     let market = service.arena.market(MarketSource::News).await.id;
     let pause = format!("/markets/{market}/pause");
-    let paused = brake(&service, &pause, json!({ "reason": "a typo" }))
+    let paused = set_pause(&service, &pause, json!({ "reason": "a typo" }))
         .await
         .json();
     assert_eq!(paused["paused"]["reason"], "a typo");
@@ -171,7 +173,7 @@ async fn a_pause_needs_a_reason_and_an_operator() {
         json!({ "reason": " " }),
         json!({ "reason": "x".repeat(281) }),
     ] {
-        brake(&service, "/arena/pause", body)
+        set_pause(&service, "/arena/pause", body)
             .await
             .refuses_field("reason");
     }
@@ -216,7 +218,7 @@ async fn the_audit_log_is_for_operators_and_shows_who_did_what() {
     let service = Service::new().await;
     let bot = service.arena.bot().handle("Mia").create().await;
     service.wager(&bot, "1.00").await.json();
-    brake(&service, "/bots/Mia/pause", json!({ "reason": "odd bets" }))
+    set_pause(&service, "/bots/Mia/pause", json!({ "reason": "odd bets" }))
         .await
         .json();
     let read = async |query: &str| {

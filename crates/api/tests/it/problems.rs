@@ -8,7 +8,7 @@ use crate::service::{Answer, Service};
 async fn unknown_paths_and_methods_are_problems_too() {
     let service = Service::new().await;
     for path in [
-        "/window",
+        "/web",
         "/bot",
         "/bots/",
         "/arena",

@@ -73,7 +73,7 @@ async fn the_refusal_says_what_there_is_and_pages_for_people_take_anything() {
     );
     let problem = service.get("/economy?x=1").await.refuses_field("x");
     assert!(problem.detail.contains("which takes none"), "{problem:?}");
-    for page in ["/?utm_source=mail", "/docs/?x=1", "/window/main.js?v=2"] {
+    for page in ["/?utm_source=mail", "/docs/?x=1", "/web/main.js?v=2"] {
         assert_eq!(service.get(page).await.status, 200, "{page}");
     }
     let request = service.operator(Method::GET, "/audit?action=REVIVE&bots=1");

@@ -7,8 +7,8 @@ use api::{
     RequestLog, Running, SecretSettings, StreamPatience,
 };
 use api_types::{Observation, Problem, ProblemKind, TokenAnswer};
-use bus::prices::FreshPrice;
-use bus::{Bus, BusConfig};
+use cache::prices::FreshPrice;
+use cache::{Cache, CacheConfig};
 use daemon::config::Environment;
 use daemon::shutdown::Shutdown;
 use ledger_core::prediction::PriceSource;
@@ -30,7 +30,7 @@ pub struct Service {
     pub arena: Arena,
     pub base: String,
     pub http: Client,
-    pub bus: Bus,
+    pub cache: Cache,
     pub shutdown: Shutdown,
     running: Running,
 }
@@ -109,13 +109,13 @@ impl Service {
             Ok(running) => running,
             Err(failure) => panic!("{failure}"),
         };
-        let bus = BusConfig {
+        let cache = CacheConfig {
             url: arena.redis_url(),
             namespace: arena.redis_prefix(),
         };
         Service {
             base: format!("http://{}", running.local_addr()),
-            bus: Bus::connect(bus).await.unwrap(),
+            cache: Cache::connect(cache).await.unwrap(),
             http: Client::new(),
             arena,
             shutdown,
@@ -146,15 +146,15 @@ impl Service {
             provider_at: at,
             sampled_at: at,
         };
-        self.bus
+        self.cache
             .put_price(&fresh, Duration::from_secs(600))
             .await
             .unwrap();
     }
 
     pub async fn take_price_away(&self) {
-        let fresh = self.bus.price().await.unwrap().unwrap();
-        self.bus.put_price(&fresh, Duration::ZERO).await.unwrap();
+        let fresh = self.cache.price().await.unwrap().unwrap();
+        self.cache.put_price(&fresh, Duration::ZERO).await.unwrap();
     }
 
     /// Asks the service to stop, and waits until it has.

@@ -1,6 +1,6 @@
 //! TLS to a real Redis, with real certificates.
 
-use bus::{Bus, BusConfig};
+use cache::{Cache, CacheConfig};
 use secrecy::SecretString;
 use test_kit::Arena;
 use test_kit::servers::{Authority, RedisServer};
@@ -8,14 +8,15 @@ use test_kit::servers::{Authority, RedisServer};
 use crate::service::Service;
 
 async fn reached(url: &str) -> Result<(), String> {
-    let config = BusConfig {
+    let config = CacheConfig {
         url: url.to_owned(),
         namespace: "test:".to_owned(),
     };
-    let bus = Bus::connect(config)
+    let cache = Cache::connect(config)
         .await
         .map_err(|error| error.to_string())?;
-    bus.must_take_writes()
+    cache
+        .must_take_writes()
         .await
         .map_err(|error| error.to_string())
 }

@@ -89,8 +89,8 @@ async fn an_impossible_wager_spoils_nobody_elses() {
     // As if Redis had come back from an old copy.
     let again = std::time::Duration::from_secs(60);
     service
-        .bus
-        .issue_ticket(replayer.id, used.observation_id, again)
+        .cache
+        .issue_observation(replayer.id, used.observation_id, again)
         .await
         .unwrap();
     tickets.insert(8, (&replayer, wager(&used, "1")));

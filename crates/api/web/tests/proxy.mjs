@@ -18,7 +18,7 @@ const policy =
 export function serve(port, api) {
   const server = http.createServer((request, response) => {
     const path = new URL(request.url ?? "/", "http://here").pathname;
-    const file = path === "/" ? "index.html" : path.startsWith("/window/") ? normalize(path.slice(8)) : null;
+    const file = path === "/" ? "index.html" : path.startsWith("/web/") ? normalize(path.slice(5)) : null;
     const type = file === null ? undefined : types[extname(file)];
     if (file !== null && type && !file.startsWith("..") && existsSync(join(web, file)) && statSync(join(web, file)).isFile()) {
       response.writeHead(200, {

@@ -4,12 +4,12 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { serve } from "./proxy.mjs";
 
-const tools = createRequire(`${process.env.WINDOW_TOOLS}/`);
+const tools = createRequire(`${process.env.WEB_TOOLS}/`);
 const { chromium } = tools("playwright-core");
 const axe = readFileSync(tools.resolve("axe-core/axe.min.js"), "utf8");
 
-export const API = /** @type {string} */ (process.env.WINDOW_API);
-export const OPERATOR = /** @type {string} */ (process.env.WINDOW_OPERATOR);
+export const API = /** @type {string} */ (process.env.WEB_API);
+export const OPERATOR = /** @type {string} */ (process.env.WEB_OPERATOR);
 const PATIENCE_MILLIS = 30000;
 
 /**
@@ -84,7 +84,7 @@ export class Agent {
 export async function openStage() {
   const own = await fetch(`${API}/`);
   const serves = own.ok && (own.headers.get("content-type") ?? "").includes("text/html");
-  const port = Number(process.env.WINDOW_PROXY_PORT);
+  const port = Number(process.env.WEB_PROXY_PORT);
   const proxy = serves ? null : await serve(port, Number(new URL(API).port));
   const origin = serves ? API : `http://127.0.0.1:${port}`;
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });

@@ -7,8 +7,8 @@ use std::fmt;
 
 use daemon::config::{Reader, Sources};
 use daemon::process::Failure;
+use db::audit;
 use db::catalogue;
-use db::inspect;
 use ledger_core::{Hash, Timestamp};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
@@ -60,7 +60,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     db::backup::begin_anew(url.expose_secret())
         .await
         .map_err(failed)?;
-    let audit = inspect::audit(postgres.database(), whole_audit())
+    let audit = audit::audit(postgres.database(), whole_audit())
         .await
         .map_err(failed)?;
     Ok(Report {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use daemon::config::Sources;
 use daemon::process::Failure;
-use db::audit::{self, AGENTS_ACTIONS, AuditFilter, Line};
+use db::audit_log::{self, AGENTS_ACTIONS, AuditFilter, Line};
 use db::bots::{self, BotRef};
 use ledger_core::{BotId, Timestamp};
 use serde::Serialize;
@@ -112,7 +112,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<AuditLog, Fail
         action: args.action.clone(),
         bot_id,
     };
-    let lines = audit::page(&mut conn, &filter, args.before, args.limit)
+    let lines = audit_log::page(&mut conn, &filter, args.before, args.limit)
         .await
         .map_err(|error| postgres.failure(error, "cannot read the audit log".to_owned()))?;
     Ok(AuditLog {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bus::{Bus, BusConfig, BusError};
+use cache::{Cache, CacheConfig, CacheError};
 use daemon::config::{ConfigError, Reader, Sources, endpoint};
 use daemon::process::Failure;
 use db::roles::{self, Standing};
@@ -271,13 +271,13 @@ async fn try_redis(sources: &Sources) -> Check {
         Some(endpoint) => format!("Redis at {endpoint}"),
         None => "Redis".to_owned(),
     };
-    let config = BusConfig {
+    let config = CacheConfig {
         url: url.to_owned(),
         namespace: String::new(),
     };
     let seconds = REDIS_ANSWERS_WITHIN.as_secs();
-    let attempt = tokio::time::timeout(REDIS_ANSWERS_WITHIN, Bus::connect(config)).await;
-    match attempt.unwrap_or(Err(BusError::Timeout { seconds })) {
+    let attempt = tokio::time::timeout(REDIS_ANSWERS_WITHIN, Cache::connect(config)).await;
+    match attempt.unwrap_or(Err(CacheError::Timeout { seconds })) {
         Ok(_) => Check::new(REDIS_URL, State::Works, format!("logs in to {what}")),
         Err(error) => Check::new(REDIS_URL, State::Fails, format!("{what}: {error}")),
     }

@@ -209,7 +209,7 @@ impl Genesis {
             hosted: true,
             credentials: &credentials,
             actor: &self.actor,
-            brake: db::pauses::Brake::Overridden,
+            while_paused: db::pauses::WhilePaused::Proceed,
         };
         match bots::register(conn, &new, &self.rules, None).await {
             Ok(registered) => Ok(Provisioned::of(

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use daemon::config::{Reader, Sources};
 use daemon::process::Failure;
-use db::inspect::{self, Fault, Options};
+use db::audit::{self, Fault, Options};
 use ledger_core::{EconomyRules, Hash};
 use serde::Serialize;
 
@@ -35,7 +35,7 @@ pub(crate) struct Audit {
     /// The digest of the rules that this command's settings say.
     settings_rules: Hash,
     #[serde(flatten)]
-    report: inspect::Report,
+    report: audit::Report,
 }
 
 pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Audit, Failure> {
@@ -62,7 +62,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Audit, Failure
         },
         None => whole_audit(),
     };
-    let report = inspect::audit(postgres.database(), options).await;
+    let report = audit::audit(postgres.database(), options).await;
     let report = report.map_err(|error| postgres.failure(error, "the audit did not end"))?;
     let audit = Audit {
         sound: report.is_sound(),

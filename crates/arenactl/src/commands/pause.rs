@@ -1,4 +1,4 @@
-//! `arenactl pause` and `arenactl resume`: the operator's brake.
+//! `arenactl pause` and `arenactl resume`: an operator stops the arena, a bot or a market.
 
 use std::fmt;
 
@@ -46,16 +46,16 @@ pub(crate) struct ResumeArgs {
 
 /// How the subject stands now.
 #[derive(Debug, Serialize)]
-pub(crate) struct Brake {
+pub(crate) struct WhilePaused {
     subject: String,
     paused: Option<Pause>,
     /// `false` where it stood so already.
     changed: bool,
 }
 
-impl fmt::Display for Brake {
+impl fmt::Display for WhilePaused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Brake {
+        let WhilePaused {
             subject, paused, ..
         } = self;
         match (paused, self.changed) {
@@ -75,7 +75,7 @@ pub(crate) async fn pause(
     sources: &Sources,
     args: &PauseArgs,
     who: &Operator,
-) -> Result<Brake, Failure> {
+) -> Result<WhilePaused, Failure> {
     set(sources, &args.subject, Wanted::Paused, who, &args.reason).await
 }
 
@@ -83,7 +83,7 @@ pub(crate) async fn resume(
     sources: &Sources,
     args: &ResumeArgs,
     who: &Operator,
-) -> Result<Brake, Failure> {
+) -> Result<WhilePaused, Failure> {
     set(sources, &args.subject, Wanted::Running, who, &args.reason).await
 }
 
@@ -93,7 +93,7 @@ async fn set(
     wanted: Wanted,
     who: &Operator,
     reason: &str,
-) -> Result<Brake, Failure> {
+) -> Result<WhilePaused, Failure> {
     let postgres = services_database(sources).await?;
     match (&subject.bot, subject.market) {
         (Some(bot), _) => of_bot(&postgres, bot, wanted, who, reason).await,
@@ -114,19 +114,19 @@ async fn of_arena(
     wanted: Wanted,
     who: &Operator,
     reason: &str,
-) -> Result<Brake, Failure> {
+) -> Result<WhilePaused, Failure> {
     let mut conn = postgres.connection().await?;
-    let braked = match wanted {
+    let changed = match wanted {
         Wanted::Paused => pauses::pause_arena(&mut conn, who, reason, None).await,
         Wanted::Running => pauses::resume_arena(&mut conn, who, reason, None).await,
     };
     let verb = verb(wanted);
-    let braked =
-        braked.map_err(|error| postgres.failure(error, format!("cannot {verb} the arena")))?;
-    Ok(Brake {
+    let changed =
+        changed.map_err(|error| postgres.failure(error, format!("cannot {verb} the arena")))?;
+    Ok(WhilePaused {
         subject: "the arena".to_owned(),
-        paused: braked.pause,
-        changed: braked.changed,
+        paused: changed.pause,
+        changed: changed.changed,
     })
 }
 
@@ -136,15 +136,15 @@ async fn of_bot(
     wanted: Wanted,
     who: &Operator,
     reason: &str,
-) -> Result<Brake, Failure> {
+) -> Result<WhilePaused, Failure> {
     let mut conn = postgres.connection().await?;
-    let braked = pauses::set_bot(&mut conn, bot, wanted, who, reason, None)
+    let changed = pauses::set_bot(&mut conn, bot, wanted, who, reason, None)
         .await
         .map_err(|error| act_failure(postgres, error, verb(wanted), bot))?;
-    Ok(Brake {
-        subject: format!("{} (bot {})", braked.subject.handle, braked.subject.id),
-        paused: braked.pause,
-        changed: braked.changed,
+    Ok(WhilePaused {
+        subject: format!("{} (bot {})", changed.subject.handle, changed.subject.id),
+        paused: changed.pause,
+        changed: changed.changed,
     })
 }
 
@@ -154,19 +154,19 @@ async fn of_market(
     wanted: Wanted,
     who: &Operator,
     reason: &str,
-) -> Result<Brake, Failure> {
+) -> Result<WhilePaused, Failure> {
     let mut conn = postgres.connection().await?;
-    let braked = pauses::set_market(&mut conn, market, wanted, who, reason, None).await;
+    let changed = pauses::set_market(&mut conn, market, wanted, who, reason, None).await;
     let what = format!("cannot {} market {market}", verb(wanted));
-    let braked = braked.map_err(|error| match error {
+    let changed = changed.map_err(|error| match error {
         DbError::NotFound(_) => {
             anyhow::anyhow!("{what}: no market has this id; `GET /markets` lists them all").into()
         }
         other => postgres.failure(other, what),
     })?;
-    Ok(Brake {
+    Ok(WhilePaused {
         subject: format!("market {market}"),
-        paused: braked.pause,
-        changed: braked.changed,
+        paused: changed.pause,
+        changed: changed.changed,
     })
 }

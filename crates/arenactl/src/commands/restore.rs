@@ -20,9 +20,9 @@ use std::process::Stdio;
 use anyhow::{Context as _, anyhow};
 use daemon::config::{Reader, Sources};
 use daemon::process::Failure;
+use db::audit;
 use db::backup;
 use db::catalogue::{self, Extent};
-use db::inspect;
 use db::migrations::{self, SchemaState};
 use ledger_core::{Hash, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -357,7 +357,7 @@ async fn prove(
     backup::begin_anew(url.expose_secret())
         .await
         .map_err(failed)?;
-    let audit = inspect::audit(postgres.database(), whole_audit()).await;
+    let audit = audit::audit(postgres.database(), whole_audit()).await;
     let audit = audit.map_err(failed)?;
     is_what_was_backed_up(&audit, manifest)?;
     let arena = postgres.database().identity().await.map_err(failed)?;
@@ -380,7 +380,7 @@ async fn prove(
 }
 
 /// Holds the audit of the restored database against what the manifest says.
-fn is_what_was_backed_up(audit: &inspect::Report, manifest: &Manifest) -> Result<(), Failure> {
+fn is_what_was_backed_up(audit: &audit::Report, manifest: &Manifest) -> Result<(), Failure> {
     let same = (audit.bots, audit.entries, audit.markets, audit.heads_digest)
         == (
             manifest.bots,

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bus::presence::{BELIEVED, Presence, SAID_EVERY, this_host};
-use bus::{Bus, BusConfig};
+use cache::presence::{BELIEVED, Presence, SAID_EVERY, this_host};
+use cache::{Cache, CacheConfig};
 use daemon::config::{Reader, Sources};
 use daemon::process::Failure;
 use secrecy::ExposeSecret as _;
@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(500);
 const SETTLED: Duration = Duration::from_secs(12);
 
 pub(super) struct RollCall {
-    bus: Bus,
+    cache: Cache,
     settled: Duration,
     /// After that, for this long, whoever is behind is waited for.
     wait: Duration,
@@ -38,18 +38,22 @@ impl RollCall {
         let mut reader = Reader::new(sources);
         let url = reader.connection_url(REDIS_URL, REDIS_SCHEMES);
         let url = reader.finish_with(url)?;
-        let config = BusConfig {
+        let config = CacheConfig {
             url: url.expose_secret().to_owned(),
             namespace: String::new(),
         };
-        let bus = Bus::connect(config).await.with_context(|| {
+        let cache = Cache::connect(config).await.with_context(|| {
             format!("cannot ask Redis, at {REDIS_URL}, which processes run; nothing was changed")
         })?;
-        Ok(RollCall::over(bus, SETTLED, wait))
+        Ok(RollCall::over(cache, SETTLED, wait))
     }
 
-    pub(super) const fn over(bus: Bus, settled: Duration, wait: Duration) -> RollCall {
-        RollCall { bus, settled, wait }
+    pub(super) const fn over(cache: Cache, settled: Duration, wait: Duration) -> RollCall {
+        RollCall {
+            cache,
+            settled,
+            wait,
+        }
     }
 
     /// Gives everybody the time to go over to what was just written.
@@ -59,7 +63,7 @@ impl RollCall {
 
     /// Goes on with another login to Redis itself.
     pub(super) async fn take_up(&self, url: &str) -> anyhow::Result<()> {
-        let taken_up = self.bus.take_up(url).await;
+        let taken_up = self.cache.take_up(url).await;
         taken_up.context("cannot log in to Redis anew")
     }
 
@@ -99,7 +103,7 @@ impl RollCall {
     }
 
     async fn look(&self, credential: &str, fingerprint: &str) -> Result<Heard, Failure> {
-        let present = self.bus.present().await;
+        let present = self.cache.present().await;
         let present = present.context("cannot ask Redis which processes run; run this again")?;
         let mut heard = Heard {
             gone_over: 0,

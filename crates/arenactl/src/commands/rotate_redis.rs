@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, anyhow};
-use bus::passwords::{DEFAULT_USER, PasswordAdmin};
-use bus::presence::{WAIT_SECONDS_MAX, login_fingerprint};
+use cache::passwords::{DEFAULT_USER, PasswordAdmin};
+use cache::presence::{WAIT_SECONDS_MAX, login_fingerprint};
 use daemon::config::{ConfigError, Reader, Sources};
 use daemon::process::Failure;
 use secrecy::{ExposeSecret as _, SecretString};

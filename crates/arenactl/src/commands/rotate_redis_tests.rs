@@ -1,4 +1,4 @@
-use bus::{Bus, BusConfig};
+use cache::{Cache, CacheConfig};
 
 use super::*;
 
@@ -31,12 +31,12 @@ impl Bench {
     }
 
     /// Logged in by the settings as they are now, in an arena of its own.
-    async fn bus(&self) -> Bus {
-        let config = BusConfig {
+    async fn cache(&self) -> Cache {
+        let config = CacheConfig {
             url: self.written(),
             namespace: format!("{}:", self.user),
         };
-        Bus::connect(config).await.unwrap()
+        Cache::connect(config).await.unwrap()
     }
 
     fn written(&self) -> String {
@@ -53,17 +53,17 @@ impl Bench {
             admin_url: test_kit::redis_url().into(),
             file: self.file(),
             wait,
-            roll_call: RollCall::over(self.bus().await, Duration::ZERO, wait),
+            roll_call: RollCall::over(self.cache().await, Duration::ZERO, wait),
         }
     }
 }
 
 async fn works(url: &str) -> bool {
-    let config = BusConfig {
+    let config = CacheConfig {
         url: url.to_owned(),
         namespace: String::new(),
     };
-    Bus::connect(config).await.is_ok()
+    Cache::connect(config).await.is_ok()
 }
 
 #[tokio::test]
@@ -104,11 +104,11 @@ async fn whatever_interrupts_it_it_is_simply_repeated() {
 #[tokio::test]
 async fn it_waits_for_whoever_is_logged_in_by_the_old_password_and_names_who_stays() {
     let bench = Bench::new().await;
-    let config = BusConfig {
+    let config = CacheConfig {
         url: bench.written(),
         namespace: String::new(),
     };
-    let stays = Bus::connect(config).await.unwrap();
+    let stays = Cache::connect(config).await.unwrap();
     let admin = PasswordAdmin::open(&test_kit::redis_url()).await.unwrap();
     // Redis counts the age of sessions in whole seconds.
     test_kit::eventually(
@@ -133,7 +133,7 @@ async fn it_waits_for_whoever_is_logged_in_by_the_old_password_and_names_who_sta
 async fn a_process_that_has_not_gone_over_keeps_its_password_and_is_named() {
     let bench = Bench::new().await;
     let old = bench.written();
-    let follows = bench.bus().await;
+    let follows = bench.cache().await;
     let _process = follows.announce("ticker");
     test_kit::eventually("it is present", || async {
         let present = follows.present().await.unwrap();

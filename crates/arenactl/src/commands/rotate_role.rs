@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use bus::presence::{self, WAIT_SECONDS_MAX};
+use cache::presence::{self, WAIT_SECONDS_MAX};
 use clap::ValueEnum;
 use daemon::config::{ConfigError, Reader, Sources, workspace_root};
 use daemon::process::Failure;

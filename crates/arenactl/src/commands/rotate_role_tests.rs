@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use bus::{Bus, BusConfig};
+use cache::{Cache, CacheConfig};
 use test_kit::Arena;
 use tokio_postgres::Client;
 
@@ -296,20 +296,24 @@ async fn a_role_behind_a_pooler_is_left_as_it_is() {
 async fn a_process_that_works_under_the_old_role_is_named_and_keeps_it() {
     let bench = Bench::new().await;
     let old = bench.stand_in(Which::App, "arena_app").await;
-    let config = BusConfig {
+    let config = CacheConfig {
         url: test_kit::redis_url(),
         namespace: format!("{}:", uuid::Uuid::new_v4()),
     };
-    let bus = Bus::connect(config).await.unwrap();
-    bus.uses_role(Some(&old));
-    let _process = bus.announce("ticker");
+    let cache = Cache::connect(config).await.unwrap();
+    cache.uses_role(Some(&old));
+    let _process = cache.announce("ticker");
     test_kit::eventually("it is present", || async {
-        let present = bus.present().await.unwrap();
+        let present = cache.present().await.unwrap();
         (!present.is_empty()).then_some(())
     })
     .await;
     let rotation = || Rotation {
-        roll_call: Some(RollCall::over(bus.clone(), Duration::ZERO, Duration::ZERO)),
+        roll_call: Some(RollCall::over(
+            cache.clone(),
+            Duration::ZERO,
+            Duration::ZERO,
+        )),
         ..bench.rotation(Which::App)
     };
     // It has no session just now, but would open one by what it read when it started.
@@ -317,7 +321,7 @@ async fn a_process_that_works_under_the_old_role_is_named_and_keeps_it() {
     assert!(refused.contains("ticker on "), "{refused}");
     assert!(bench.exists(&old).await);
     let present = roles::role_of(bench.rotation(Which::App).url.expose_secret()).unwrap();
-    bus.uses_role(Some(&present));
+    cache.uses_role(Some(&present));
     test_kit::eventually("it has gone over", || async {
         let report = rotation().run(|_| Ok(())).await.ok()?;
         assert!(report.resumed && report.new_role == present);

@@ -3,7 +3,7 @@
 //! The API takes up what `.env` says within seconds, each process by itself. So that none of them is
 //! ever shown what it does not know yet, a new secret is first accepted by all (`…_NEXT`), and only then
 //! used; the old one stays accepted (`…_PREVIOUS`) until nobody needs it any more. `.env` itself says
-//! how far an interrupted run had come, and what every process says of itself ([`bus::presence`])
+//! how far an interrupted run had come, and what every process says of itself ([`cache::presence`])
 //! whether it has gone over.
 
 use std::fmt;
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use bus::presence;
+use cache::presence;
 use daemon::config::{ConfigError, Reader, Sources};
 use daemon::process::Failure;
 use secrecy::{ExposeSecret, SecretString};

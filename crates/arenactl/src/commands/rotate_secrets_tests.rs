@@ -1,7 +1,7 @@
 use std::future::Future;
 
-use bus::presence::Announcement;
-use bus::{Bus, BusConfig};
+use cache::presence::Announcement;
+use cache::{Cache, CacheConfig};
 
 use super::*;
 
@@ -12,18 +12,18 @@ const TOKEN: &str = "another-secret-of-more-than-32-characters";
 /// A settings file, and an arena of its own in which processes may be present.
 struct Bench {
     dir: tempfile::TempDir,
-    bus: Bus,
+    cache: Cache,
 }
 
 impl Bench {
     async fn new(text: &str) -> Bench {
-        let config = BusConfig {
+        let config = CacheConfig {
             url: test_kit::redis_url(),
             namespace: format!("{}:", uuid::Uuid::new_v4()),
         };
         let bench = Bench {
             dir: tempfile::tempdir().unwrap(),
-            bus: Bus::connect(config).await.unwrap(),
+            cache: Cache::connect(config).await.unwrap(),
         };
         std::fs::write(bench.file(), text).unwrap();
         bench
@@ -49,7 +49,7 @@ impl Bench {
                 ..secret
             },
             file: self.file(),
-            roll_call: RollCall::over(self.bus.clone(), Duration::ZERO, wait),
+            roll_call: RollCall::over(self.cache.clone(), Duration::ZERO, wait),
         }
     }
 
@@ -64,9 +64,9 @@ impl Bench {
     /// A process of the API that goes by the settings as they are now.
     async fn process(&self) -> Announcement {
         self.follow();
-        let announcement = self.bus.announce("api");
+        let announcement = self.cache.announce("api");
         test_kit::eventually("it is present", || async {
-            let present = self.bus.present().await.unwrap();
+            let present = self.cache.present().await.unwrap();
             (!present.is_empty()).then_some(())
         })
         .await;
@@ -77,7 +77,7 @@ impl Bench {
         for secret in [SECRET_KEY, ADMIN_TOKEN] {
             // Between two writes the file may be without one.
             if let Ok(fingerprint) = secret.fingerprint(&self.sources()) {
-                self.bus.uses(secret.present, fingerprint);
+                self.cache.uses(secret.present, fingerprint);
             }
         }
     }
@@ -239,7 +239,9 @@ async fn nothing_begins_while_a_process_goes_by_other_settings() {
     let bench = Bench::new(&settings).await;
     let _process = bench.process().await;
     for secret in [SECRET_KEY, ADMIN_TOKEN] {
-        bench.bus.uses(secret.present, "of-another-file".to_owned());
+        bench
+            .cache
+            .uses(secret.present, "of-another-file".to_owned());
     }
     for finish in [false, true] {
         let refused = bench

@@ -4,7 +4,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use bus::{Bus, BusConfig, BusError};
+use cache::{Cache, CacheConfig, CacheError};
 use daemon::config::{ConfigError, Reader, Sources};
 use daemon::process::Failure;
 use ledger_core::economy::Operator;
@@ -75,13 +75,13 @@ impl Arena for Own {
         let mut reader = Reader::new(&sources);
         let url = reader.connection_url(REDIS_URL, REDIS_SCHEMES);
         let url = reader.finish_with(url).map_err(|error| problem(&error))?;
-        let config = BusConfig {
+        let config = CacheConfig {
             url: url.expose_secret().to_owned(),
             namespace: String::new(),
         };
         let seconds = REDIS_ANSWERS_WITHIN.as_secs();
-        let attempt = tokio::time::timeout(REDIS_ANSWERS_WITHIN, Bus::connect(config)).await;
-        let answer = attempt.unwrap_or(Err(BusError::Timeout { seconds }));
+        let attempt = tokio::time::timeout(REDIS_ANSWERS_WITHIN, Cache::connect(config)).await;
+        let answer = attempt.unwrap_or(Err(CacheError::Timeout { seconds }));
         answer.map(drop).map_err(|error| error.to_string())
     }
 

@@ -185,7 +185,7 @@ async fn a_restored_backup_is_the_same_ledger_in_another_arena() {
     actions::place(&mut conn, &wager, bench.arena.rules(), None)
         .await
         .unwrap();
-    let audit = db::inspect::audit(&database, db::inspect::Options::default())
+    let audit = db::audit::audit(&database, db::audit::Options::default())
         .await
         .unwrap();
     assert!(audit.is_sound(), "{:?}", audit.faults);

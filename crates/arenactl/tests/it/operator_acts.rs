@@ -158,7 +158,7 @@ async fn without_a_terminal_retiring_needs_yes() {
 }
 
 #[tokio::test]
-async fn the_brake_is_pulled_and_let_go_and_the_log_says_by_whom() {
+async fn a_pause_is_set_and_ended_and_the_log_says_by_whom() {
     let bench = Bench::new().await;
     let bot = bench.arena.bot().handle("Mia").create().await;
     let paused = "SELECT count(*) FROM arena_pause WHERE reason = 'a look'";

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Child, Stdio};
 
-use bus::passwords::PasswordAdmin;
+use cache::passwords::PasswordAdmin;
 use db::roles::RoleAdmin;
 use url::Url;
 

@@ -134,7 +134,7 @@ impl HostedBot {
         key: &IdempotencyKey,
     ) -> Result<Outcome, Failure> {
         match intent {
-            Intent::Ticket(action) => self.use_ticket(action, usage, key).await,
+            Intent::Ticket(action) => self.use_observation(action, usage, key).await,
             Intent::Answer {
                 market,
                 proposal,
@@ -156,7 +156,7 @@ impl HostedBot {
         }
     }
 
-    async fn use_ticket(
+    async fn use_observation(
         &self,
         action: &Action,
         usage: Option<Usage>,

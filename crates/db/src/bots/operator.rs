@@ -8,12 +8,12 @@ use ledger_core::{Entry, Money};
 use serde_json::json;
 
 use super::{BotProfile, BotRef, find, hold_cycle_boundary, latest_cycle};
-use crate::audit::{self, AuditRow};
+use crate::audit_log::{self, AuditRow};
 use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::Remember;
 use crate::ledger::{self, Cause, Sealed};
-use crate::pauses::Brake;
+use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::schema::wallets;
@@ -40,7 +40,7 @@ pub async fn revive(
     tx::run(conn, hook, async |conn| {
         hold_cycle_boundary(conn).await?;
         let id = find(conn, bot).await?.id;
-        let locked = ledger::lock(conn, Brake::Overridden, id).await?;
+        let locked = ledger::lock(conn, WhilePaused::Proceed, id).await?;
         let movement = economy::revive(&locked.wallet, amount, who)?;
         let appended = ledger::append(conn, locked, movement, Cause::House).await?;
         // A second life starts like the first: not idle, and ticked from the next cycle on.
@@ -71,7 +71,7 @@ pub async fn retire(
 ) -> DbResult<OperatorAct> {
     tx::run(conn, hook, async |conn| {
         let id = find(conn, bot).await?.id;
-        let locked = ledger::lock(conn, Brake::Overridden, id).await?;
+        let locked = ledger::lock(conn, WhilePaused::Proceed, id).await?;
         let movement = economy::retire(&locked.wallet, who)?;
         let draft = Draft::retirement(who, movement.burned());
         let detail = json!({ "burnt": movement.burned(), "reason": reason });
@@ -110,7 +110,7 @@ async fn conclude(
         observation_id: None,
         detail,
     };
-    audit::write(conn, row).await?;
+    audit_log::write(conn, row).await?;
     totals::add_attention(conn, entry.bot_id, Attention::Intervention).await?;
     let profile = find(conn, &BotRef::Id(entry.bot_id)).await?;
     Ok(OperatorAct { profile, entry })

@@ -302,7 +302,7 @@ pub async fn verify_on(conn: &mut Connection, bot_id: BotId) -> DbResult<Verific
         && (none_left || sound.sequence >= wallet.sequence.min(wallet.newest));
     if at_the_end {
         first_fault =
-            crate::inspect::wallet_fault(&sound, wallet.sequence, wallet.balance, &wallet.hash)
+            crate::audit::wallet_fault(&sound, wallet.sequence, wallet.balance, &wallet.hash)
                 .or_else(|| beyond_the_wallet(&sound, &wallet));
     }
     let is_whole = at_the_end && first_fault.is_none();

@@ -13,13 +13,12 @@ use serde_json::json;
 
 use super::bets::markets_with_a_bet;
 use super::{Market, lock_markets, no_earlier_than_its_rows};
-use crate::audit::{self, AuditRow};
+use crate::audit_log::{self, AuditRow};
 use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::Remember;
 use crate::ledger::{self, Cause};
-use crate::metrics::{self, Usage};
-use crate::pauses::Brake;
+use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::rules::keep;
@@ -27,6 +26,7 @@ use crate::schema::{bets, markets};
 use crate::sql::{SqlBetState, SqlMarketStatus, SqlMoney};
 use crate::totals::{self, End, Ended};
 use crate::tx;
+use crate::usage::{self, Usage};
 
 /// An answer to a research question, as an agent gives it.
 #[derive(Debug, Clone)]
@@ -74,7 +74,7 @@ async fn carry_out(
     let id = new.market_id;
     let market = lock_markets(conn, &[id]).await?.pop();
     let mut market = market.ok_or(Refusal::NoSuchMarket { market: id })?;
-    let locked = ledger::lock(conn, Brake::Heeded, new.bot_id).await?;
+    let locked = ledger::lock(conn, WhilePaused::Refuse, new.bot_id).await?;
     admit(conn, new, &market, &locked.wallet, locked.now).await?;
     let research = market.research.as_ref();
     let research = research.ok_or_else(|| DbError::corrupt(format!("market {id} is open")))?;
@@ -100,7 +100,7 @@ async fn carry_out(
         observation_id: None,
         detail: json!({ "market_id": id, "result": result }),
     };
-    let action_id = audit::write(conn, row).await?;
+    let action_id = audit_log::write(conn, row).await?;
     let digest = keep(conn, rules).await?;
     insert(conn, new, &attempt, result, (tick, digest), at).await?;
     resolve(conn, &mut market, new, result, at).await?;
@@ -110,7 +110,7 @@ async fn carry_out(
     )
     .await?;
     if let Some(usage) = &new.usage {
-        metrics::record_action(conn, action_id, usage, wallet, rules.enforcement, at).await?;
+        usage::record_action(conn, action_id, usage, wallet, rules.enforcement, at).await?;
     }
     tell(conn, new, &market, &attempt, result, sealed.events(), at).await?;
     Ok(Judged {

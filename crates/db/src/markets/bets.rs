@@ -13,19 +13,19 @@ use ledger_core::{BetId, BotId, Hash, MarketId, Money, Refusal, Timestamp};
 use serde_json::json;
 
 use super::{Bet, Market, lock_markets};
-use crate::audit::{self, AuditRow};
+use crate::audit_log::{self, AuditRow};
 use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::Remember;
 use crate::ledger::{self, Cause};
-use crate::metrics::{self, Usage};
-use crate::pauses::Brake;
+use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::rules::keep;
 use crate::schema::bets;
 use crate::sql::{SqlMoney, statement};
 use crate::tx;
+use crate::usage::{self, Usage};
 
 /// A bet as an agent asks for it.
 #[derive(Debug, Clone)]
@@ -81,7 +81,7 @@ async fn carry_out(
     rules: &EconomyRules,
 ) -> DbResult<BetsPlaced> {
     let mut markets = lock_markets(conn, &slip.markets()).await?;
-    let locked = ledger::lock(conn, Brake::Heeded, slip.bot_id).await?;
+    let locked = ledger::lock(conn, WhilePaused::Refuse, slip.bot_id).await?;
     let now = locked.now;
     let wallet = locked.wallet.clone();
     let movements = judge(conn, slip, &mut markets, wallet, now, rules).await?;
@@ -102,9 +102,9 @@ async fn carry_out(
         observation_id: None,
         detail,
     };
-    let action_id = audit::write(conn, row).await?;
+    let action_id = audit_log::write(conn, row).await?;
     if let Some(usage) = &slip.usage {
-        metrics::record_action(conn, action_id, usage, wallet, rules.enforcement, at).await?;
+        usage::record_action(conn, action_id, usage, wallet, rules.enforcement, at).await?;
     }
     let new_balance = wallet.balance();
     tell(conn, slip, &markets, sealed.events(), at).await?;

@@ -11,11 +11,11 @@ use ledger_core::{Hash, MarketId, Money, Refusal, Timestamp};
 use serde_json::json;
 
 use super::{Market, NewEvidence, find, keep_evidence};
-use crate::audit::{self, AuditRow};
+use crate::audit_log::{self, AuditRow};
 use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::Remember;
-use crate::pauses::Brake;
+use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::rules::keep;
 use crate::schema::{markets, sql_types};
@@ -166,11 +166,11 @@ pub async fn open(
 ) -> DbResult<Market> {
     tx::run(conn, hook, async |conn| {
         crate::sql::lock(conn, OPENING_LOCK).await?;
-        let brake = match new.opener {
-            Opener::Maker => Brake::Heeded,
-            Opener::Operator(_) => Brake::Overridden,
+        let while_paused = match new.opener {
+            Opener::Maker => WhilePaused::Refuse,
+            Opener::Operator(_) => WhilePaused::Proceed,
         };
-        brake.check(conn).await?;
+        while_paused.check(conn).await?;
         let opens_at = crate::now(conn).await?;
         let deadline = match new.deadline {
             Deadline::In(seconds) => opens_at.plus_seconds(seconds),
@@ -195,7 +195,7 @@ pub async fn open(
             observation_id: None,
             detail: json!({ "market_id": new.id, "bounty": new.bounty }),
         };
-        audit::write(conn, row).await?;
+        audit_log::write(conn, row).await?;
         events::write(conn, &[market.event()]).await?;
         Ok(market)
     })

@@ -19,12 +19,12 @@ use ledger_core::{BetId, BotId, BotStatus, MarketId, Refusal, Timestamp};
 use serde_json::json;
 
 use super::{Finding, Market, MarketRow, NewEvidence, keep_evidence, locked_market};
-use crate::audit::{self, AuditRow};
+use crate::audit_log::{self, AuditRow};
 use crate::error::{DbError, DbResult, first_cause};
 use crate::events;
 use crate::idempotency::Remember;
 use crate::ledger::{self, Cause, Locked};
-use crate::pauses::Brake;
+use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::schema::{bets, evidence, markets};
@@ -260,7 +260,9 @@ pub async fn settle(conn: &mut Connection, id: MarketId) -> DbResult<Option<Sett
             Some(side) => {
                 market.view().unless_paused()?;
                 let ending = Ending::Decided(side);
-                close(conn, market, ending, Brake::Heeded).await.map(Some)
+                close(conn, market, ending, WhilePaused::Refuse)
+                    .await
+                    .map(Some)
             }
             None => Ok(None),
         }
@@ -310,8 +312,8 @@ pub async fn void(
         if market.status.is_settled() {
             return Err(settled.into());
         }
-        let (actor, brake) = match by {
-            VoidBy::Operator(who) => (who.to_string(), Brake::Overridden),
+        let (actor, while_paused) = match by {
+            VoidBy::Operator(who) => (who.to_string(), WhilePaused::Proceed),
             VoidBy::Patience(in_force) => {
                 let rules = crate::rules::of(conn, market.rules, in_force).await?;
                 let patience = rules.markets.settle_patience_seconds;
@@ -321,7 +323,7 @@ pub async fn void(
                     return Err(settled.into());
                 }
                 market.view().unless_paused()?;
-                ("oracle".to_owned(), Brake::Heeded)
+                ("oracle".to_owned(), WhilePaused::Refuse)
             }
         };
         let row = AuditRow {
@@ -331,8 +333,8 @@ pub async fn void(
             observation_id: None,
             detail: json!({ "market_id": id, "reason": reason }),
         };
-        audit::write(conn, row).await?;
-        let voided = close(conn, market, Ending::Void(reason.to_owned()), brake).await?;
+        audit_log::write(conn, row).await?;
+        let voided = close(conn, market, Ending::Void(reason.to_owned()), while_paused).await?;
         Ok(voided)
     })
     .await
@@ -379,11 +381,11 @@ async fn close(
     conn: &mut Connection,
     mut market: Market,
     mut ending: Ending,
-    brake: Brake,
+    while_paused: WhilePaused,
 ) -> DbResult<SettledMarket> {
     let mut open = open_bets(conn, market.id).await?;
     let bots: Vec<BotId> = open.iter().map(|bet| bet.bot_id).collect();
-    let wallets = ledger::lock_all(conn, brake, &bots).await?;
+    let wallets = ledger::lock_all(conn, while_paused, &bots).await?;
     if wallets.len() != bots.len() {
         return Err(DbError::corrupt("a bet without a wallet"));
     }

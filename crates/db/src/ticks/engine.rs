@@ -155,7 +155,7 @@ impl Session {
         Ok(chunk.report)
     }
 
-    /// [`crate::pauses::Brake::Heeded`], on this connection.
+    /// [`crate::pauses::WhilePaused::Refuse`], on this connection.
     async fn unless_paused(&self) -> DbResult<()> {
         let row = self
             .client

@@ -1,7 +1,7 @@
 use db::actions::{self, Accepted, Placed, Placing, Wager};
 use db::error::Conflict;
 use db::idempotency::{self, Claim, Recall, Remember, StoredAnswer};
-use db::metrics::Usage;
+use db::usage::Usage;
 use db::{DbError, bots};
 use ledger_core::{BotId, Money, Refusal};
 use test_kit::Arena;

@@ -42,7 +42,7 @@ async fn a_handle_is_taken_whatever_its_case() {
         hosted: false,
         credentials: &credentials,
         actor: "test",
-        brake: db::pauses::Brake::Heeded,
+        while_paused: db::pauses::WhilePaused::Refuse,
     };
     let refused = bots::register(&mut conn, &new, arena.rules(), None)
         .await

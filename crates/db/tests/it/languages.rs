@@ -2,7 +2,7 @@
 
 use db::bots::{self, Credentials, NewBot};
 use db::error::Conflict;
-use db::metrics::{self, Usage, UsageReport};
+use db::usage::{self, Usage, UsageReport};
 use db::{Database, DatabaseConfig, DbError};
 use ledger_core::BotId;
 use ledger_core::economy::Enforcement::Observe;
@@ -71,7 +71,7 @@ fn report(bot_id: BotId) -> UsageReport {
 
 async fn record(database: &Database, bot_id: BotId) -> Result<(), DbError> {
     let mut conn = database.get().await?;
-    let done = metrics::report(&mut conn, &report(bot_id), Observe, None).await;
+    let done = usage::report(&mut conn, &report(bot_id), Observe, None).await;
     done.map(drop)
 }
 
@@ -174,7 +174,7 @@ async fn what_does_not_pass_by_itself_is_known_in_german() {
         hosted: false,
         credentials: &credentials,
         actor: "test",
-        brake: db::pauses::Brake::Overridden,
+        while_paused: db::pauses::WhilePaused::Proceed,
     };
     let refused = bots::register(&mut conn, &new, arena.rules(), None).await;
     assert!(

@@ -2,14 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::too_many_lines)]
 
 mod actions;
+pub mod audit;
 mod bots;
+mod connection_headroom;
 mod credentials;
 mod events;
 mod guards;
 mod house;
 mod idempotency;
 mod insights;
-mod inspect;
 mod languages;
 mod leases;
 mod ledger;
@@ -19,7 +20,6 @@ mod pauses;
 mod pooler;
 mod predictions;
 mod retention;
-mod room;
 mod rules;
 mod schedules;
 mod schema;

@@ -184,7 +184,7 @@ fn adds_to_an_enum(versions: &[String]) -> bool {
 /// Rows of every kind, those of them that a later table holds going with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_migration_comes_back_over_rows() {
-    let arena = crate::inspect::with_everything().await;
+    let arena = crate::audit::with_everything().await;
     let url = arena.owner_url();
     let before = comparable(&url);
     let owner = arena.owner_client().await;

@@ -1,9 +1,9 @@
-//! The operator's brake: once it has answered, nothing moves.
+//! Once a pause has answered, no money moves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use db::audit::AuditFilter;
+use db::audit_log::AuditFilter;
 use db::bots::{self, BotRef};
 use db::pauses::{self, Wanted};
 use db::ticks::{self, ChunkError, Due, Selection, TickEngine};
@@ -118,7 +118,7 @@ async fn a_pause_is_told_twice_and_written_once() {
     resume(&arena).await;
     let again = pauses::resume_arena(&mut conn, &ada(), "", None).await;
     assert!(!again.unwrap().changed);
-    let lines = db::audit::page(&mut conn, &AuditFilter::default(), None, 10).await;
+    let lines = db::audit_log::page(&mut conn, &AuditFilter::default(), None, 10).await;
     let actions: Vec<_> = lines.unwrap().into_iter().map(|line| line.action).collect();
     assert_eq!(actions, ["RESUME_ARENA", "PAUSE_ARENA"]);
 }
@@ -344,7 +344,7 @@ async fn the_audit_log_is_read_by_action_and_by_bot() {
     let mut list = async |action: Option<&str>, bot_id: Option<BotId>, before: Option<i64>| {
         let action = action.map(str::to_owned);
         let filter = AuditFilter { action, bot_id };
-        db::audit::page(&mut conn, &filter, before, 10)
+        db::audit_log::page(&mut conn, &filter, before, 10)
             .await
             .unwrap()
     };

@@ -106,7 +106,7 @@ async fn the_arena_works_behind_a_pooler_with_fewer_servers_than_clients() {
     assert_eq!(settled.unwrap().bets, 2);
     drop(conn);
     assert_eq!(tick(&databases[2], &arena).await, bots.len());
-    let report = db::inspect::audit(&databases[0], db::inspect::Options::default())
+    let report = db::audit::audit(&databases[0], db::audit::Options::default())
         .await
         .unwrap();
     assert!(report.is_sound(), "{:#?}", report.faults);

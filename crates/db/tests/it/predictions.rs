@@ -513,7 +513,7 @@ async fn a_wager_tells_its_story_in_one_transaction() {
     let bot = arena.bot().create().await.id;
     let mut conn = arena.conn().await;
     let mut wager = crate::wager(bot, "1.00");
-    wager.usage = Some(db::metrics::Usage {
+    wager.usage = Some(db::usage::Usage {
         provider: "mock".to_owned(),
         model: "mock-1".to_owned(),
         llm_calls: 2,

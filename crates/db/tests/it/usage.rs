@@ -1,6 +1,6 @@
 use db::bots::BotRef;
-use db::metrics::{self, Reported, Usage, UsageReport};
 use db::totals::Totals;
+use db::usage::{self, Reported, Usage, UsageReport};
 use db::{DbError, actions, insights};
 use ledger_core::economy::Enforcement::{Enforce, Observe};
 use ledger_core::{BotId, BotStatus, Money};
@@ -41,7 +41,7 @@ async fn a_report_leaves_an_audit_row_a_metrics_row_and_totals() {
     let arena = Arena::new().await;
     let bot = arena.bot().create().await.id;
     let mut conn = arena.conn().await;
-    let told = metrics::report(&mut conn, &report(bot, Some("0.0012")), Observe, None)
+    let told = usage::report(&mut conn, &report(bot, Some("0.0012")), Observe, None)
         .await
         .unwrap();
     let owner = arena.owner_client().await;
@@ -99,7 +99,7 @@ async fn calls_without_a_price_are_counted_and_cost_nothing() {
     let bot = arena.bot().create().await.id;
     let mut conn = arena.conn().await;
     for priced in [None, Some("1.00"), None] {
-        metrics::report(&mut conn, &report(bot, priced), Observe, None)
+        usage::report(&mut conn, &report(bot, priced), Observe, None)
             .await
             .unwrap();
     }
@@ -119,12 +119,12 @@ async fn the_dead_may_report_and_strangers_may_not() {
     let status = |found: insights::Insights| found.reserve.status;
     let found = insights::find(&mut conn, &BotRef::Id(dead)).await.unwrap();
     assert_eq!(status(found), BotStatus::Dead);
-    metrics::report(&mut conn, &report(dead, Some("0.50")), Enforce, None)
+    usage::report(&mut conn, &report(dead, Some("0.50")), Enforce, None)
         .await
         .unwrap();
     assert_eq!(totals(&arena, dead).await.llm_usd, 50_000_000);
     let stranger = report(BotId(999_999), None);
-    let refused = metrics::report(&mut conn, &stranger, Enforce, None).await;
+    let refused = usage::report(&mut conn, &stranger, Enforce, None).await;
     assert!(matches!(refused, Err(DbError::NotFound("bot"))));
     let owner = arena.owner_client().await;
     let rows = "SELECT count(*) FROM audit_log WHERE action = 'USAGE'";
@@ -156,7 +156,7 @@ async fn many_at_once_add_up_exactly() {
                         .map(drop)
                 } else {
                     let report = report(bot, Some("0.00000001"));
-                    metrics::report(&mut conn, &report, Observe, None)
+                    usage::report(&mut conn, &report, Observe, None)
                         .await
                         .map(drop)
                 }

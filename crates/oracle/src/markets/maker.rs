@@ -168,7 +168,7 @@ async fn open(
     let mut conn = desk.database.get().await?;
     match db::markets::open(&mut conn, &new, &desk.rules, None).await {
         Ok(market) => {
-            desk.bus.wake_soon();
+            desk.cache.wake_soon();
             info!(market.id = %market.id, %source, bounty = %Money::to_string(&market.bounty), question = market.description, "opened a market");
             Ok(Some((source, market.id)))
         }

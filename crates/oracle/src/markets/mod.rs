@@ -12,7 +12,7 @@ mod resolver;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bus::Bus;
+use cache::Cache;
 use daemon::shutdown::Shutdown;
 use db::leases::Struck;
 use db::markets::{Market, NewEvidence};
@@ -121,7 +121,7 @@ pub fn system_dice() -> Dice {
 /// What the market cycle works with.
 pub struct MarketDesk {
     pub(crate) database: Database,
-    pub(crate) bus: Bus,
+    pub(crate) cache: Cache,
     pub(crate) feeds: Vec<Arc<dyn MarketFeed>>,
     pub(crate) rules: EconomyRules,
     pub(crate) shutdown: Shutdown,
@@ -149,7 +149,7 @@ impl MarketDesk {
     #[must_use]
     pub fn new(
         database: Database,
-        bus: Bus,
+        cache: Cache,
         feeds: Vec<Arc<dyn MarketFeed>>,
         rules: EconomyRules,
         shutdown: Shutdown,
@@ -157,7 +157,7 @@ impl MarketDesk {
     ) -> MarketDesk {
         MarketDesk {
             database,
-            bus,
+            cache,
             feeds,
             rules,
             shutdown,

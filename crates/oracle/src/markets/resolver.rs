@@ -49,7 +49,7 @@ pub(super) async fn resolve(
         db::markets::due(&mut conn, &silent, DUE_MAX).await?
     };
     if !resolved.locked.is_empty() || !resolved.expired.is_empty() {
-        desk.bus.wake_soon();
+        desk.cache.wake_soon();
     }
     // Sources are waited for at the same time, money is moved by one after the other.
     let mut readings = stream::iter(due)
@@ -60,7 +60,7 @@ pub(super) async fn resolve(
             Ok(Some(settled)) => {
                 info!(market.id = %id, status = %settled.status, outcome = ?settled.outcome,
                       bets = settled.bets, paid = settled.paid, "settled a market");
-                desk.bus.wake_soon();
+                desk.cache.wake_soon();
                 crate::metrics::market_settled(settled.status.as_str());
                 resolved.settled.push(settled);
             }

@@ -15,7 +15,7 @@ use test_kit::Arena;
 use test_kit::market::evidence;
 use test_kit::outside::{Fault, Outside, Service};
 
-use crate::support::bus;
+use crate::support::cache;
 
 /// Draws that walk through everything, the same in each run.
 fn dice() -> Dice {
@@ -39,7 +39,7 @@ async fn desk_of(arena: &Arena, outside: &Outside) -> Desk {
     let config = Config::read(&Sources::from_parts(&text, [])).unwrap();
     MarketDesk::new(
         arena.database().clone(),
-        bus(arena).await,
+        cache(arena).await,
         config.market_feeds,
         arena.rules().clone(),
         Shutdown::manual(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bus::Bus;
+use cache::Cache;
 use db::leases::Cooldown;
 use db::prices::PriceRow;
 use ledger_core::prediction::PriceSource::{self, Coingecko, Kraken, Simulated};
@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::support::{
-    RHYTHM, Scripted, Stub, bus, bus_at, cycle_at, cycle_now, oracle, oracle_of, past_wager,
+    RHYTHM, Scripted, Stub, cache, cache_at, cycle_at, cycle_now, oracle, oracle_of, past_wager,
     prediction,
 };
 
@@ -68,7 +68,7 @@ async fn a_price_goes_to_postgres_and_redis() {
         timeout: std::time::Duration::from_secs(10),
     };
     let feed = Arc::new(CoinGecko::new(config).unwrap());
-    let oracle = oracle_of(&arena, bus(&arena).await, vec![feed]);
+    let oracle = oracle_of(&arena, cache(&arena).await, vec![feed]);
 
     let report = cycle_now(&arena, &oracle).await;
 
@@ -83,7 +83,7 @@ async fn a_price_goes_to_postgres_and_redis() {
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].sample.price.to_string(), "67187.33589366");
     assert_eq!(rows[0].sample.provider_at, quote.provider_at);
-    let fresh = bus(&arena)
+    let fresh = cache(&arena)
         .await
         .price()
         .await
@@ -151,7 +151,7 @@ async fn a_repeated_quote_adds_nothing_to_the_history_and_renews_nothing() {
     let arena = Arena::new().await;
     let now = arena.now().await;
     let (stub, feed) = coingecko(now, 5).await;
-    let oracle = oracle_of(&arena, bus(&arena).await, vec![feed]);
+    let oracle = oracle_of(&arena, cache(&arena).await, vec![feed]);
     cycle_at(&oracle, now).await;
     let later = now.plus_seconds(60);
     let sampled = cycle_at(&oracle, later).await.sampled;
@@ -160,8 +160,8 @@ async fn a_repeated_quote_adds_nothing_to_the_history_and_renews_nothing() {
         "{sampled:?}"
     );
     assert_eq!(history(&arena).await.len(), 1);
-    let bus = bus(&arena).await;
-    let fresh = bus.price().await.unwrap().unwrap();
+    let cache = cache(&arena).await;
+    let fresh = cache.price().await.unwrap().unwrap();
     assert_eq!(fresh.sampled_at, history(&arena).await[0].sampled_at);
     // And it is not asked again five seconds later, though Postgres has no new sample.
     assert_eq!(
@@ -171,16 +171,16 @@ async fn a_repeated_quote_adds_nothing_to_the_history_and_renews_nothing() {
     assert_eq!(stub.requests().len(), 2);
 
     // A Redis that lost the price gets it back as old as it is, and past its time not at all.
-    forget_price(&bus).await;
+    forget_price(&cache).await;
     let sampled = cycle_at(&oracle, now.plus_seconds(110)).await.sampled;
     assert_eq!(sampled, Some(Sampled::NotDue));
-    let put_back = bus.price().await.unwrap().unwrap();
+    let put_back = cache.price().await.unwrap().unwrap();
     assert_eq!(put_back.sampled_at, fresh.sampled_at);
-    forget_price(&bus).await;
+    forget_price(&cache).await;
     // 125 s old by the provider's time, though it came 120 s ago.
     let sampled = cycle_at(&oracle, now.plus_seconds(120)).await.sampled;
     assert_eq!(sampled, Some(Sampled::NoAnswer));
-    assert_eq!(bus.price().await.unwrap(), None, "the arena halts");
+    assert_eq!(cache.price().await.unwrap(), None, "the arena halts");
 }
 
 /// CoinGecko, which says that its price is of so many seconds before now.
@@ -204,7 +204,7 @@ async fn behind_a_source_that_repeats_itself_the_next_real_one_is_asked() {
     let second = Scripted::new(Kraken, [Ok("67001")]);
     let feeds: Vec<Arc<dyn PriceFeed>> =
         vec![first, Arc::clone(&invented) as _, Arc::clone(&second) as _];
-    let oracle = oracle_of(&arena, bus(&arena).await, feeds);
+    let oracle = oracle_of(&arena, cache(&arena).await, feeds);
     let is_of = |sampled: Option<Sampled>, wanted: PriceSource| {
         let is_it = matches!(sampled, Some(Sampled::Recorded { source, .. }) if source == wanted);
         assert!(is_it, "{wanted}: {sampled:?}");
@@ -216,7 +216,7 @@ async fn behind_a_source_that_repeats_itself_the_next_real_one_is_asked() {
         Kraken,
     );
     assert_eq!((invented.asked(), second.asked()), (0, 1));
-    let fresh = bus(&arena).await.price().await.unwrap().unwrap();
+    let fresh = cache(&arena).await.price().await.unwrap().unwrap();
     assert_eq!(fresh.source, Kraken);
 }
 
@@ -228,20 +228,20 @@ async fn behind_a_price_that_will_soon_be_too_old_the_next_real_one_is_asked() {
     let (_stub, first) = coingecko(now, 70).await;
     let second = Scripted::new(Kraken, [Ok("67001")]);
     let feeds: Vec<Arc<dyn PriceFeed>> = vec![first, Arc::clone(&second) as _];
-    let oracle = oracle_of(&arena, bus(&arena).await, feeds);
+    let oracle = oracle_of(&arena, cache(&arena).await, feeds);
     cycle_at(&oracle, now).await;
     // Both are kept: positions of either end on it.
     let rows = history(&arena).await;
     let sources: Vec<PriceSource> = rows.iter().map(|row| row.sample.source).collect();
     assert_eq!(sources, [Kraken, Coingecko]);
-    let fresh = bus(&arena).await.price().await.unwrap().unwrap();
+    let fresh = cache(&arena).await.price().await.unwrap().unwrap();
     assert_eq!(fresh.source, Kraken);
     // A price that is no newer than what there is opens nothing and is not kept.
     let (_stub, older) = coingecko(now, 80).await;
     let (_other, first) = coingecko(now, 70).await;
     let arena = Arena::new().await;
     let feeds: Vec<Arc<dyn PriceFeed>> = vec![first, older];
-    let oracle = oracle_of(&arena, bus(&arena).await, feeds);
+    let oracle = oracle_of(&arena, cache(&arena).await, feeds);
     cycle_at(&oracle, now).await;
     assert_eq!(history(&arena).await.len(), 1);
 }
@@ -301,7 +301,7 @@ async fn no_sample_is_of_a_time_later_than_the_question() {
     let arena = Arena::new().await;
     let now = arena.now().await;
     let (_stub, feed) = coingecko(now, -50).await;
-    let oracle = oracle_of(&arena, bus(&arena).await, vec![feed]);
+    let oracle = oracle_of(&arena, cache(&arena).await, vec![feed]);
     cycle_at(&oracle, now).await;
     assert_eq!(history(&arena).await[0].sample.provider_at, now);
 }
@@ -417,7 +417,7 @@ async fn while_a_source_is_retried_no_invented_price_takes_its_place() {
     }
     assert_eq!((first.asked(), second.asked()), (3, 0));
     assert!(history(&arena).await.is_empty());
-    assert_eq!(bus(&arena).await.price().await.unwrap(), None);
+    assert_eq!(cache(&arena).await.price().await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -453,12 +453,12 @@ async fn a_price_that_is_old_when_it_arrives_opens_nothing() {
         timeout: std::time::Duration::from_secs(10),
     };
     let old: Arc<dyn oracle::sources::PriceFeed> = Arc::new(CoinGecko::new(config).unwrap());
-    let alone = oracle_of(&arena, bus(&arena).await, vec![Arc::clone(&old)]);
+    let alone = oracle_of(&arena, cache(&arena).await, vec![Arc::clone(&old)]);
     assert_eq!(cycle_at(&alone, now).await.sampled, Some(Sampled::NoAnswer));
-    assert_eq!(bus(&arena).await.price().await.unwrap(), None);
+    assert_eq!(cache(&arena).await.price().await.unwrap(), None);
     // The next source is asked instead.
     let second = Scripted::new(Kraken, [Ok("60000")]);
-    let two = oracle_of(&arena, bus(&arena).await, vec![old, second]);
+    let two = oracle_of(&arena, cache(&arena).await, vec![old, second]);
     let sampled = cycle_at(&two, now).await.sampled;
     let is_second = matches!(sampled, Some(Sampled::Recorded { source: Kraken, .. }));
     assert!(is_second, "{sampled:?}");
@@ -468,7 +468,7 @@ async fn a_price_that_is_old_when_it_arrives_opens_nothing() {
     arena.price("60000", Coingecko, -130).await;
     let idle = oracle(&arena, &[]).await;
     cycle_now(&arena, &idle).await;
-    assert_eq!(bus(&arena).await.price().await.unwrap(), None);
+    assert_eq!(cache(&arena).await.price().await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -517,7 +517,7 @@ async fn the_next_source_steps_in_after_the_retries_and_the_first_comes_back() {
     let rows = history(&arena).await;
     let sources: Vec<PriceSource> = rows.iter().map(|row| row.sample.source).collect();
     assert_eq!(sources, [Coingecko, Simulated, Simulated]);
-    let fresh = bus(&arena).await.price().await.unwrap().unwrap();
+    let fresh = cache(&arena).await.price().await.unwrap().unwrap();
     assert_eq!(
         (fresh.source, fresh.price.to_string().as_str()),
         (Coingecko, "60002.00000000")
@@ -530,26 +530,27 @@ async fn an_emptied_redis_gets_a_fresh_price_back_and_no_stale_one() {
     let now = arena.now().await;
     arena.price("60000", Simulated, 0).await;
     let oracle = oracle(&arena, &[]).await;
-    let bus = bus(&arena).await;
-    assert_eq!(bus.price().await.unwrap(), None);
+    let cache = cache(&arena).await;
+    assert_eq!(cache.price().await.unwrap(), None);
     // 30 s after the sample: not due, fresh, and missing in Redis.
     cycle_at(&oracle, now.plus_seconds(30)).await;
-    let fresh = bus.price().await.unwrap().expect("it was put back");
+    let fresh = cache.price().await.unwrap().expect("it was put back");
     assert_eq!(fresh.price.to_string(), "60000.00000000");
     assert_eq!(fresh.sampled_at, history(&arena).await[0].sampled_at);
 
-    forget_price(&bus).await;
+    forget_price(&cache).await;
     cycle_at(&oracle, now.plus_seconds(125)).await;
     assert_eq!(
-        bus.price().await.unwrap(),
+        cache.price().await.unwrap(),
         None,
         "older than 120 s is not fresh"
     );
 }
 
-async fn forget_price(bus: &Bus) {
-    let fresh = bus.price().await.unwrap().unwrap();
-    bus.put_price(&fresh, std::time::Duration::ZERO)
+async fn forget_price(cache: &Cache) {
+    let fresh = cache.price().await.unwrap().unwrap();
+    cache
+        .put_price(&fresh, std::time::Duration::ZERO)
         .await
         .unwrap();
 }
@@ -563,10 +564,10 @@ async fn neither_a_broken_source_nor_a_dead_redis_stops_settlement() {
     arena.price("60000", Simulated, -390).await;
     arena.price("60001", Simulated, -80).await;
     let mut relay = Relay::start(&arena.redis_url()).await;
-    let bus = bus_at(&arena, relay.url.clone()).await;
+    let cache = cache_at(&arena, relay.url.clone()).await;
     relay.cut().await;
     let feed = Arc::new(Panicking);
-    let oracle = oracle_of(&arena, bus, vec![feed]);
+    let oracle = oracle_of(&arena, cache, vec![feed]);
 
     let now = arena.now().await.plus_seconds(60);
     let report = cycle_at(&oracle, now).await;
@@ -581,10 +582,10 @@ async fn neither_a_broken_source_nor_a_dead_redis_stops_settlement() {
 async fn a_dead_redis_does_not_lose_a_sample() {
     let arena = Arena::new().await;
     let mut relay = Relay::start(&arena.redis_url()).await;
-    let bus = bus_at(&arena, relay.url.clone()).await;
+    let cache = cache_at(&arena, relay.url.clone()).await;
     relay.cut().await;
     let feed = Scripted::new(Simulated, [Ok("60000")]);
-    let report = cycle_now(&arena, &oracle_of(&arena, bus, vec![feed])).await;
+    let report = cycle_now(&arena, &oracle_of(&arena, cache, vec![feed])).await;
     assert!(
         matches!(report.sampled, Some(Sampled::Recorded { .. })),
         "{report:?}"
@@ -601,7 +602,7 @@ async fn a_stop_does_not_wait_for_a_slow_source() {
     let shutdown = daemon::shutdown::Shutdown::manual();
     let oracle = oracle::Oracle::new(
         arena.database().clone(),
-        bus(&arena).await,
+        cache(&arena).await,
         vec![Arc::new(Silent)],
         arena.rules().clone(),
         RHYTHM,

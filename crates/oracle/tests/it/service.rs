@@ -8,7 +8,7 @@ use oracle::leadership::{Leadership, LeaseTimes};
 use oracle::{Config, service};
 use test_kit::{Arena, eventually};
 
-use crate::support::bus;
+use crate::support::cache;
 
 fn config(arena: &Arena, more: &str) -> Config {
     // Another database of Redis: the service uses the key without a prefix.
@@ -130,7 +130,13 @@ async fn a_newer_schema_stops_the_start_and_shows_in_the_probe() {
     let (leadership, contest) =
         Leadership::contend(arena.database().clone(), LeaseTimes::default());
     contest.withdraw().await;
-    let checks = service::probe(arena.database().clone(), bus(&arena).await, leadership, 120).await;
+    let checks = service::probe(
+        arena.database().clone(),
+        cache(&arena).await,
+        leadership,
+        120,
+    )
+    .await;
     let schema = checks.iter().find(|check| check.name == "schema").unwrap();
     assert_eq!(schema.state, CheckState::Failed);
 }
@@ -142,7 +148,7 @@ async fn without_a_price_it_is_ready_but_degraded() {
         Leadership::contend(arena.database().clone(), LeaseTimes::default());
     contest.withdraw().await;
     let database = arena.database().clone();
-    let checks = service::probe(database, bus(&arena).await, leadership, 120).await;
+    let checks = service::probe(database, cache(&arena).await, leadership, 120).await;
     let of = |name: &str| checks.iter().find(|check| check.name == name).unwrap();
     assert_eq!(of("price").state, CheckState::Degraded);
     assert_eq!(of("role").detail.as_deref(), Some("standby"));
@@ -156,11 +162,11 @@ async fn without_a_price_it_is_ready_but_degraded() {
 async fn it_is_not_ready_while_postgres_or_redis_takes_no_writes() {
     let arena = Arena::new().await;
     let redis = test_kit::servers::RedisServer::start(&[]).await;
-    let own = bus::BusConfig {
+    let own = cache::CacheConfig {
         url: redis.url(),
         namespace: String::new(),
     };
-    let own = bus::Bus::connect(own).await.unwrap();
+    let own = cache::Cache::connect(own).await.unwrap();
     let (leadership, _contest) =
         Leadership::contend(arena.database().clone(), LeaseTimes::default());
     let why = async |name: &str| {

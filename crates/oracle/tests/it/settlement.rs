@@ -16,8 +16,8 @@ use oracle::sources::{FeedError, History, PriceFeed, Quote};
 use test_kit::{Arena, TestBot};
 
 use crate::support::{
-    age, bus, cycle_at, cycle_now, entries, oracle_of, past_wager, prediction, settler, status_of,
-    wager,
+    age, cache, cycle_at, cycle_now, entries, oracle_of, past_wager, prediction, settler,
+    status_of, wager,
 };
 
 /// An arena with a bot and one prediction, placed 400 s ago with a stake of 1.00 of 10.00.
@@ -237,7 +237,7 @@ async fn refusals_of_a_history_grow_though_samples_are_taken() {
             ..Told::plain(Coingecko, Vec::new())
         })
         .refusing(usize::MAX);
-        let oracle = oracle_of(&arena, bus(&arena).await, vec![Arc::clone(&feed) as _]);
+        let oracle = oracle_of(&arena, cache(&arena).await, vec![Arc::clone(&feed) as _]);
         let now = arena.now().await;
         for round in 1..=3 {
             look_again(&arena).await;
@@ -273,7 +273,7 @@ async fn what_a_history_leaves_out_holds_up_nobody_else_and_is_no_time_without_p
         leaves_out: Some(now.plus_seconds(-1_800)),
         ..Told::plain(Coingecko, vec![("60001", now.plus_seconds(-1_350))])
     });
-    let oracle = oracle_of(&arena, bus(&arena).await, vec![Arc::clone(&feed) as _]);
+    let oracle = oracle_of(&arena, cache(&arena).await, vec![Arc::clone(&feed) as _]);
     // What lies before it is kept at once; it is asked for three times more.
     for (round, told) in [(1, true), (2, false), (3, false), (4, true), (5, false)] {
         look_again(&arena).await;
@@ -299,7 +299,7 @@ async fn a_history_without_prices_is_no_answer_and_one_that_is_too_short_is_not_
             reaches_back,
             ..Told::plain(Coingecko, Vec::new())
         });
-        let oracle = oracle_of(&arena, bus(&arena).await, vec![Arc::clone(&feed) as _]);
+        let oracle = oracle_of(&arena, cache(&arena).await, vec![Arc::clone(&feed) as _]);
         let report = cycle_now(&arena, &oracle).await;
         assert_eq!(report.told, Some(Vec::new()));
         assert_eq!(feed.asked(), asked);
@@ -324,7 +324,7 @@ async fn a_source_that_was_silenced_tells_afterwards_what_it_would_have_said() {
         ("70000", now.plus_seconds(-1_500)),
     ];
     let feed = Told::new(Coingecko, history).refusing(1);
-    let oracle = oracle_of(&arena, bus(&arena).await, vec![Arc::clone(&feed) as _]);
+    let oracle = oracle_of(&arena, cache(&arena).await, vec![Arc::clone(&feed) as _]);
     // The end was due 1,890 s ago. The first question is refused, and peace is kept.
     let first = cycle_now(&arena, &oracle).await;
     assert_eq!(first.told, Some(Vec::new()));
@@ -369,7 +369,7 @@ async fn the_next_real_source_tells_what_the_first_one_never_does() {
         ],
     );
     let feeds: Vec<Arc<dyn PriceFeed>> = vec![silent, kraken, Arc::clone(&invented) as _];
-    let oracle = oracle_of(&arena, bus(&arena).await, feeds);
+    let oracle = oracle_of(&arena, cache(&arena).await, feeds);
     assert_eq!(cycle_at(&oracle, now).await.told, Some(vec![Kraken]));
     look_again(&arena).await;
     cycle_at(&oracle, now.plus_seconds(30)).await;

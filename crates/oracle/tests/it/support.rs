@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bus::{Bus, BusConfig};
+use cache::{Cache, CacheConfig};
 use daemon::shutdown::Shutdown;
 use db::actions::Wager;
 use db::predictions::{Prediction, PredictionFilter};
@@ -68,12 +68,12 @@ impl PriceFeed for Scripted {
     }
 }
 
-pub(crate) async fn bus(arena: &Arena) -> Bus {
-    bus_at(arena, arena.redis_url()).await
+pub(crate) async fn cache(arena: &Arena) -> Cache {
+    cache_at(arena, arena.redis_url()).await
 }
 
-pub(crate) async fn bus_at(arena: &Arena, url: String) -> Bus {
-    Bus::connect(BusConfig {
+pub(crate) async fn cache_at(arena: &Arena, url: String) -> Cache {
+    Cache::connect(CacheConfig {
         url,
         namespace: arena.redis_prefix(),
     })
@@ -87,7 +87,7 @@ pub(crate) async fn oracle(arena: &Arena, feeds: &[Arc<Scripted>]) -> Oracle {
         .iter()
         .map(|feed| Arc::clone(feed) as Arc<dyn PriceFeed>)
         .collect();
-    oracle_of(arena, bus(arena).await, feeds)
+    oracle_of(arena, cache(arena).await, feeds)
 }
 
 /// That of the defaults.
@@ -96,11 +96,11 @@ pub(crate) const RHYTHM: Rhythm = Rhythm {
     cycle: Duration::from_secs(5),
 };
 
-pub(crate) fn oracle_of(arena: &Arena, bus: Bus, feeds: Vec<Arc<dyn PriceFeed>>) -> Oracle {
+pub(crate) fn oracle_of(arena: &Arena, cache: Cache, feeds: Vec<Arc<dyn PriceFeed>>) -> Oracle {
     let database = arena.database().clone();
     Oracle::new(
         database,
-        bus,
+        cache,
         feeds,
         arena.rules().clone(),
         RHYTHM,

@@ -1,6 +1,6 @@
 //! What must hold after every fault.
 
-use db::inspect::{self, Options};
+use db::audit::{self, Options};
 use db::{Database, DatabaseConfig};
 use tokio_postgres::Client;
 
@@ -148,7 +148,7 @@ async fn audit(scene: &Scene, what: &str) {
     })
     .await
     .unwrap();
-    let report = inspect::audit(&database, Options::default()).await.unwrap();
+    let report = audit::audit(&database, Options::default()).await.unwrap();
     assert!(
         report.is_sound(),
         "{what}: the audit found {:#?}",

@@ -13,17 +13,23 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
     ("daemon", &[]),
     ("supervisor", &["daemon"]),
     ("db", &["ledger-core"]),
-    ("bus", &["ledger-core"]),
+    ("cache", &["ledger-core"]),
     ("sources", &["ledger-core"]),
     ("api-types", &["ledger-core"]),
     ("arena-client", &["api-types", "ledger-core"]),
-    ("api", &["api-types", "bus", "daemon", "db", "ledger-core"]),
-    ("ticker", &["bus", "daemon", "db", "ledger-core"]),
-    ("oracle", &["bus", "daemon", "db", "ledger-core", "sources"]),
+    (
+        "api",
+        &["api-types", "cache", "daemon", "db", "ledger-core"],
+    ),
+    ("ticker", &["cache", "daemon", "db", "ledger-core"]),
+    (
+        "oracle",
+        &["cache", "daemon", "db", "ledger-core", "sources"],
+    ),
     (
         "arenactl",
         &[
-            "bus",
+            "cache",
             "daemon",
             "db",
             "ledger-core",
@@ -45,13 +51,13 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
             "sources",
         ],
     ),
-    ("test-kit", &["bus", "db", "ledger-core"]),
+    ("test-kit", &["cache", "db", "ledger-core"]),
     (
         "system-tests",
         &[
             "api-types",
             "arena-client",
-            "bus",
+            "cache",
             "db",
             "ledger-core",
             "test-kit",
@@ -60,7 +66,7 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
     (
         "simulation",
         &[
-            "bus",
+            "cache",
             "daemon",
             "db",
             "ledger-core",
@@ -99,7 +105,7 @@ const KEPT_TO: [(&str, &[&str]); 9] = [
         "tokio-postgres",
         &["db", "supervisor", "test-kit", "system-tests", "simulation"],
     ),
-    ("redis", &["bus"]),
+    ("redis", &["cache"]),
     ("figment", &["daemon"]),
     ("plotters", &["simulation"]),
 ];

@@ -11,7 +11,7 @@ use ticker::cycle::{self, Ran, Ticker};
 fn ticker(arena: &Arena) -> Ticker {
     Ticker {
         database: arena.database().clone(),
-        bus: None,
+        cache: None,
         rules: EconomyRules {
             enforcement: Enforcement::Enforce,
             ..arena.rules().clone()

@@ -12,7 +12,7 @@ pub(in crate::openapi) fn all() -> Vec<Operation> {
     all.extend(positions());
     all.extend(ends());
     all.extend(bots());
-    all.extend(brakes());
+    all.extend(pauses());
     all.extend(public());
     all.extend(streams());
     all.extend(service());
@@ -295,7 +295,7 @@ fn bots() -> Vec<Operation> {
 }
 
 /// Pausing and resuming, and the log of these and other acts.
-fn brakes() -> Vec<Operation> {
+fn pauses() -> Vec<Operation> {
     let pause = |path, id, summary| {
         let reason = json!({ "reason": "we look into a wrong price" });
         post(path, id, "operators", summary)

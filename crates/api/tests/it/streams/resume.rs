@@ -60,7 +60,7 @@ async fn write_out_of_order(service: &Service, dice: &mut Dice) -> HashSet<i64> 
                     client.batch_execute("COMMIT").await.unwrap();
                     committed.extend(numbers);
                     if dice.roll(2) == 0 {
-                        service.bus.wake_soon();
+                        service.cache.wake_soon();
                     }
                 }
                 idle.push(client);
@@ -140,7 +140,7 @@ async fn readers_that_are_cut_see_every_event_once_while_commits_come_out_of_ord
         let committed = write_out_of_order(service, &mut dice).await;
         // Whatever was held back is behind it in no order but that of the log.
         write_events(&service.arena.owner_client().await, &[0]).await;
-        service.bus.wake_soon();
+        service.cache.wake_soon();
         committed
     };
     let mut dice = (1..).map(|seed| Dice(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed)));
@@ -185,7 +185,7 @@ async fn an_open_transaction_holds_back_later_ones_and_then_all_are_told() {
     let transaction = late.transaction().await.unwrap();
     write_events(&transaction, &[1]).await;
     write_events(&other, &[2]).await;
-    service.bus.wake().await.unwrap();
+    service.cache.wake().await.unwrap();
     // A new reader is not told of the later one either: it would resume behind the earlier.
     let mut second = service.resume(sse.last_id.as_ref().unwrap()).await;
     second.block().await.unwrap();

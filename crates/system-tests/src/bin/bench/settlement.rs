@@ -43,7 +43,7 @@ pub(crate) async fn bench(table: &mut Table) {
     let what = "settlement of 10,000 bets / bulk insert of as many entries";
     table.ratio(what, &ours, &limit, "bets/s", GOAL);
     // The yardstick's bots were charged behind the backs of their totals.
-    let audit = db::inspect::audit(arena.database(), db::inspect::Options::default()).await;
+    let audit = db::audit::audit(arena.database(), db::audit::Options::default()).await;
     let faults = audit.unwrap().faults;
     let ours = faults
         .iter()

@@ -161,19 +161,20 @@ async fn wagers(arena: &Arena, port: u16) -> Round {
 
 /// What the oracle would keep in Redis.
 async fn put_price(arena: &Arena) {
-    let config = bus::BusConfig {
+    let config = cache::CacheConfig {
         url: arena.redis_url(),
         namespace: String::new(),
     };
-    let bus = bus::Bus::connect(config).await.unwrap();
+    let cache = cache::Cache::connect(config).await.unwrap();
     let now = arena.now().await;
-    let price = bus::prices::FreshPrice {
+    let price = cache::prices::FreshPrice {
         price: "64000.00".parse().unwrap(),
         source: ledger_core::prediction::PriceSource::Simulated,
         provider_at: now,
         sampled_at: now,
     };
-    bus.put_price(&price, Duration::from_secs(3600))
+    cache
+        .put_price(&price, Duration::from_secs(3600))
         .await
         .unwrap();
 }

@@ -1,0 +1,272 @@
+//! Which processes run, and under which credentials: so that whoever changes a credential knows who has
+//! not gone over yet, and never takes the old one from them.
+//!
+//! A process says so every [`SAID_EVERY`], and is believed for [`BELIEVED`] after it was last heard:
+//! one that stands still for a while is still there, and one that died is there for a while. Of a
+//! credential only a fingerprint is told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use redis::cmd;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+use crate::Cache;
+use crate::error::{CacheError, CacheResult};
+use crate::passwords::DEFAULT_USER;
+
+/// How often a process says that it is there.
+pub const SAID_EVERY: Duration = Duration::from_secs(2);
+/// For how long what it said is believed. Longer than [`WAIT_SECONDS_MAX`]: silence must not look like
+/// consent.
+pub const BELIEVED: Duration = Duration::from_secs(120);
+/// The longest that anybody waits for processes to go over.
+pub const WAIT_SECONDS_MAX: u64 = 100;
+/// The setting of the cache' own URL.
+pub const REDIS_URL: &str = "REDIS_URL";
+/// The setting of the services' role in Postgres.
+pub const DATABASE_URL: &str = "DATABASE_URL";
+/// The API's keys. Their fingerprint is that of two groups: the one in use; the next and the previous ones.
+pub const SECRET_KEY: &str = "SECRET_KEY";
+/// The operator's token, in the same two groups.
+pub const ADMIN_TOKEN: &str = "ADMIN_TOKEN";
+
+const KEYS_A_LOOK: usize = 1000;
+const FINGERPRINT_BYTES: usize = 8;
+
+/// What one process says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// For people: which service, on which machine, under which process id.
+    pub process: String,
+    pub host: String,
+    pub pid: u32,
+    /// Fingerprints of the credentials it uses, by the names of their settings.
+    pub credentials: BTreeMap<String, String>,
+    /// For how long it has said nothing.
+    #[serde(skip)]
+    pub silent: Duration,
+}
+
+/// Keeps a process present for as long as it is held.
+pub struct Announcement {
+    cache: Cache,
+    /// Until it has left.
+    key: Option<String>,
+    task: JoinHandle<()>,
+}
+
+impl Cache {
+    /// Says from now on that this process is there.
+    #[must_use]
+    pub fn announce(&self, service: &str) -> Announcement {
+        let (host, pid) = (this_host(), std::process::id());
+        let presence = Presence {
+            process: format!("{service} on {host} (pid {pid})"),
+            host,
+            pid,
+            credentials: BTreeMap::new(),
+            silent: Duration::ZERO,
+        };
+        // Host and pid may be those of another one, where containers are given the same name.
+        let key = self.key(&format!("process:{}", Uuid::new_v4()));
+        let (cache, at) = (self.clone(), key.clone());
+        let mut news = self.credentials.subscribe();
+        let task = tokio::spawn(async move {
+            let mut told = false;
+            loop {
+                news.mark_unchanged();
+                match cache.say(&at, &presence).await {
+                    Ok(()) => told = false,
+                    // Rotations of credentials would take it for gone: worth one line.
+                    Err(error) if !told => {
+                        told = true;
+                        warn!(%error, "this process cannot say in Redis that it is there");
+                    }
+                    Err(_) => {}
+                }
+                // At once when something has changed; the sender lives as long as the cache.
+                let _ = tokio::time::timeout(SAID_EVERY, news.changed()).await;
+            }
+        });
+        Announcement {
+            cache: self.clone(),
+            key: Some(key),
+            task,
+        }
+    }
+
+    /// Tells by its fingerprint which credential this process uses from now on.
+    pub fn uses(&self, setting: &str, fingerprint: String) {
+        self.credentials.send_modify(|credentials| {
+            credentials.insert(setting.to_owned(), fingerprint);
+        });
+    }
+
+    /// Tells under which role of Postgres this process works from now on.
+    pub fn uses_role(&self, role: Option<&str>) {
+        if let Some(role) = role {
+            self.uses(DATABASE_URL, fingerprint(&[&[role]]));
+        }
+    }
+
+    async fn say(&self, key: &str, presence: &Presence) -> CacheResult<()> {
+        let presence = Presence {
+            credentials: self.credentials.borrow().clone(),
+            ..presence.clone()
+        };
+        let text = serde_json::to_string(&presence)
+            .map_err(|error| CacheError::Corrupt(error.to_string()))?;
+        let mut command = cmd("SET");
+        command.arg(key).arg(text).arg("EX").arg(BELIEVED.as_secs());
+        self.run(&command).await
+    }
+
+    /// The processes that were heard of lately.
+    ///
+    /// # Errors
+    /// When Redis does not answer, or with something else.
+    pub async fn present(&self) -> CacheResult<Vec<Presence>> {
+        let pattern = format!("{}*", escaped(&self.key("process:")));
+        let (mut cursor, mut found) = (0_u64, BTreeMap::new());
+        loop {
+            let mut scan = cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(&pattern);
+            scan.arg("COUNT").arg(KEYS_A_LOOK);
+            let (next, keys): (u64, Vec<String>) = self.run(&scan).await?;
+            for key in keys {
+                // It may have left between the two commands.
+                let text: Option<String> = self.run(cmd("GET").arg(&key)).await?;
+                let left: i64 = self.run(cmd("PTTL").arg(&key)).await?;
+                let Some(text) = text else { continue };
+                let mut presence: Presence = serde_json::from_str(&text)
+                    .map_err(|error| CacheError::Corrupt(format!("{key}: {error}")))?;
+                let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+                presence.silent = BELIEVED.saturating_sub(left);
+                found.insert(key, presence);
+            }
+            if next == 0 {
+                return Ok(found.into_values().collect());
+            }
+            cursor = next;
+        }
+    }
+}
+
+impl Announcement {
+    /// Says that the process is going.
+    pub async fn leave(mut self) {
+        self.task.abort();
+        if let Some(key) = self.key.take() {
+            forget(self.cache.clone(), key).await;
+        }
+    }
+}
+
+/// A start that failed must not be believed to run.
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        self.task.abort();
+        if let (Some(key), Ok(runtime)) = (self.key.take(), Handle::try_current()) {
+            runtime.spawn(forget(self.cache.clone(), key));
+        }
+    }
+}
+
+async fn forget(cache: Cache, key: String) {
+    let gone: CacheResult<()> = cache.run(cmd("DEL").arg(&key)).await;
+    if let Err(error) = gone {
+        debug!(%error, "this process is believed to be there for a while");
+    }
+}
+
+/// The name under which this machine's processes say that they are there.
+#[must_use]
+pub fn this_host() -> String {
+    gethostname::gethostname().to_string_lossy().into_owned()
+}
+
+/// Tells sets of secrets apart without showing any: 64 bits of a SHA-256 over all of them. Whoever reads
+/// it could try guesses against it, so secrets are to be long and random, as those are that are made here.
+#[must_use]
+pub fn fingerprint(groups: &[&[&str]]) -> String {
+    let mut hash = Sha256::new();
+    let count = |hash: &mut Sha256, length: usize| hash.update(length.to_string() + ":");
+    for group in groups {
+        count(&mut hash, group.len());
+        for secret in *group {
+            count(&mut hash, secret.len());
+            hash.update(secret);
+        }
+    }
+    let digest = hash.finalize();
+    let bytes = digest.iter().take(FINGERPRINT_BYTES);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The fingerprint of user and password in a URL of Redis, and no more of it: machines may know it by
+/// other addresses.
+///
+/// # Errors
+/// [`CacheError::Url`] if it cannot be read.
+pub fn login_fingerprint(url: &str) -> CacheResult<String> {
+    let client = crate::address::login(url)?;
+    let login = client.get_connection_info().redis_settings();
+    let user = login.username().unwrap_or(DEFAULT_USER);
+    Ok(fingerprint(&[
+        &[user],
+        &[login.password().unwrap_or_default()],
+    ]))
+}
+
+/// The text as a pattern that matches nothing else.
+fn escaped(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            let special = matches!(c, '*' | '?' | '[' | ']' | '\\' | '^');
+            special.then_some('\\').into_iter().chain([c])
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_that_differ_or_are_grouped_otherwise_have_other_fingerprints() {
+        let all = [
+            fingerprint(&[&["ab"]]),
+            fingerprint(&[&["ac"]]),
+            fingerprint(&[&["a", "b"]]),
+            fingerprint(&[&["a"], &["b"]]),
+            fingerprint(&[&["a", "b"], &[]]),
+            fingerprint(&[]),
+        ];
+        for (index, one) in all.iter().enumerate() {
+            assert_eq!(one.len(), 16);
+            assert!(!all[..index].contains(one), "{index}");
+        }
+        assert_eq!(all[0], fingerprint(&[&["ab"]]));
+    }
+
+    #[test]
+    fn a_login_is_the_same_at_every_address() {
+        let of = |url| login_fingerprint(url).unwrap();
+        let login = of("redis://:p%40ss@127.0.0.1:6379/0");
+        assert_eq!(login, of("redis://default:p%40ss@10.0.0.1:6380/1"));
+        assert_ne!(login, of("redis://:pass@127.0.0.1:6379/0"));
+        assert_ne!(login, of("redis://other:p%40ss@127.0.0.1:6379/0"));
+        assert!(login_fingerprint("nowhere").is_err());
+    }
+
+    #[test]
+    fn a_namespace_matches_itself_alone() {
+        assert_eq!(escaped(r"a*b[c]?\^d"), r"a\*b\[c\]\?\\\^d");
+    }
+}

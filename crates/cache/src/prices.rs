@@ -1,0 +1,84 @@
+//! The fresh price: there for as long as it is fresh, and then gone.
+
+use std::time::Duration;
+
+use ledger_core::money::Price;
+use ledger_core::prediction::PriceSource;
+use ledger_core::{Money, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::Cache;
+use crate::error::{CacheError, CacheResult};
+
+/// Where the fresh price of a Bitcoin in US dollars is kept.
+pub const PRICE_KEY: &str = "market:price:btc";
+
+/// A price that is fresh: [`Cache::price`] answers none that is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FreshPrice {
+    pub price: Price,
+    pub source: PriceSource,
+    /// When the provider says the price was.
+    pub provider_at: Timestamp,
+    /// When the oracle asked.
+    pub sampled_at: Timestamp,
+}
+
+impl FreshPrice {
+    /// How much longer it is fresh, by the provider's time: when it arrived does not matter. `None`
+    /// once it is not.
+    #[must_use]
+    pub fn freshness(&self, now: Timestamp, ttl_seconds: i64) -> Option<Duration> {
+        let age = now.micros().saturating_sub(self.provider_at.micros());
+        let left = ttl_seconds.saturating_mul(1_000_000).saturating_sub(age);
+        let left = u64::try_from(left).ok().filter(|left| *left > 0)?;
+        Some(Duration::from_micros(left))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    price: Money,
+    source: PriceSource,
+    provider_at: Timestamp,
+    sampled_at: Timestamp,
+}
+
+impl Cache {
+    /// Makes this the arena's price for `ttl` from now; a `ttl` of zero takes it away.
+    pub async fn put_price(&self, fresh: &FreshPrice, ttl: Duration) -> CacheResult<()> {
+        let key = self.key(PRICE_KEY);
+        let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        if millis == 0 {
+            return self.run(redis::cmd("DEL").arg(&key)).await;
+        }
+        let stored = Stored {
+            price: fresh.price.money(),
+            source: fresh.source,
+            provider_at: fresh.provider_at,
+            sampled_at: fresh.sampled_at,
+        };
+        let text = serde_json::to_string(&stored)
+            .map_err(|error| CacheError::Corrupt(error.to_string()))?;
+        self.run(redis::cmd("SET").arg(&key).arg(&text).arg("PX").arg(millis))
+            .await
+    }
+
+    /// The arena's price; `None` while there is no fresh one.
+    ///
+    /// # Errors
+    /// [`CacheError::Corrupt`] if somebody else wrote under the key.
+    pub async fn price(&self) -> CacheResult<Option<FreshPrice>> {
+        let key = self.key(PRICE_KEY);
+        let text: Option<String> = self.run(redis::cmd("GET").arg(&key)).await?;
+        let Some(text) = text else { return Ok(None) };
+        let unreadable = || CacheError::Corrupt(format!("{PRICE_KEY} is no price"));
+        let stored: Stored = serde_json::from_str(&text).map_err(|_| unreadable())?;
+        Ok(Some(FreshPrice {
+            price: Price::new(stored.price).map_err(|_| unreadable())?,
+            source: stored.source,
+            provider_at: stored.provider_at,
+            sampled_at: stored.sampled_at,
+        }))
+    }
+}

@@ -1,0 +1,133 @@
+//! The audit log: who did what, in the transaction of what was done.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+use diesel_async::RunQueryDsl;
+use ledger_core::economy::Operator;
+use ledger_core::{BotId, ObservationId, Timestamp};
+use serde_json::Value;
+
+use crate::PAGE_MAX;
+use crate::error::DbResult;
+use crate::pool::Connection;
+use crate::schema::audit_log;
+
+/// A line of the audit log that is yet to be written. Holds no secret.
+#[derive(Debug, Clone)]
+pub(crate) struct AuditRow<'a> {
+    pub(crate) actor: &'a str,
+    pub(crate) action: &'a str,
+    pub(crate) bot_id: Option<BotId>,
+    pub(crate) observation_id: Option<ObservationId>,
+    pub(crate) detail: Value,
+}
+
+/// Writes a line and answers its id.
+pub(crate) async fn write(mut conn: &Connection, row: AuditRow<'_>) -> DbResult<i64> {
+    Ok(diesel::insert_into(audit_log::table)
+        .values((
+            audit_log::actor.eq(row.actor),
+            audit_log::action.eq(row.action),
+            audit_log::bot_id.eq(row.bot_id.map(|bot| bot.0)),
+            audit_log::observation_id.eq(row.observation_id.map(|observation| observation.0)),
+            audit_log::detail.eq(row.detail),
+        ))
+        .returning(audit_log::id)
+        .get_result(&mut conn)
+        .await?)
+}
+
+/// Writes what an operator did outside of the functions that keep it in their own transaction.
+pub async fn record_act(
+    conn: &mut Connection,
+    who: &Operator,
+    action: &str,
+    detail: Value,
+) -> DbResult<()> {
+    let row = AuditRow {
+        actor: &who.to_string(),
+        action,
+        bot_id: None,
+        observation_id: None,
+        detail,
+    };
+    write(conn, row).await.map(drop)
+}
+
+/// What agents do themselves: most of the log, and told by their ledgers, predictions and bets.
+pub const AGENTS_ACTIONS: [&str; 5] = ["PREDICT", "WAIT", "BET", "ANSWER", "USAGE"];
+/// Of everything else there are indexes, whose condition these are the words of.
+const BY_OTHERS: &str = "action NOT IN ('PREDICT', 'WAIT', 'BET', 'ANSWER', 'USAGE')";
+
+/// A line of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    pub id: i64,
+    pub at: Timestamp,
+    pub actor: String,
+    pub action: String,
+    pub bot_id: Option<BotId>,
+    pub detail: Value,
+}
+
+/// Which lines a list shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Only this action; without one, all but [`AGENTS_ACTIONS`].
+    pub action: Option<String>,
+    /// Only lines about this bot; not together with one of [`AGENTS_ACTIONS`], for which there is no
+    /// index.
+    pub bot_id: Option<BotId>,
+}
+
+/// Lines, newest first, below `before` where given.
+pub async fn page(
+    conn: &mut Connection,
+    filter: &AuditFilter,
+    before: Option<i64>,
+    limit: i64,
+) -> DbResult<Vec<Line>> {
+    type Row = (i64, DateTime<Utc>, String, String, Option<i64>, Value);
+    let mut query = audit_log::table
+        .filter(audit_log::id.lt(before.unwrap_or(i64::MAX)))
+        .order(audit_log::id.desc())
+        .limit(limit.clamp(1, PAGE_MAX))
+        .select((
+            audit_log::id,
+            audit_log::at,
+            audit_log::actor,
+            audit_log::action,
+            audit_log::bot_id,
+            audit_log::detail,
+        ))
+        .into_boxed();
+    match filter.action.as_deref() {
+        Some(action) if AGENTS_ACTIONS.contains(&action) => {
+            query = query.filter(audit_log::action.eq(action));
+        }
+        Some(action) => {
+            query = query.filter(others()).filter(audit_log::action.eq(action));
+        }
+        None => query = query.filter(others()),
+    }
+    if let Some(bot_id) = filter.bot_id {
+        query = query.filter(audit_log::bot_id.eq(bot_id.0));
+    }
+    let rows: Vec<Row> = query.load(conn).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, at, actor, action, bot_id, detail)| Line {
+            id,
+            at: at.into(),
+            actor,
+            action,
+            bot_id: bot_id.map(BotId),
+            detail,
+        })
+        .collect())
+}
+
+fn others() -> diesel::expression::SqlLiteral<Bool> {
+    diesel::dsl::sql(BY_OTHERS)
+}
