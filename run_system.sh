@@ -43,8 +43,8 @@ start() {
         [[ -z ${!name+x} || -n ${!name} ]] ||
             die 78 "$name is set but empty in the environment, which hides any in $env_file. Unset it or give it a value."
     done
-    [[ -n ${ARENA_BIN_DIR-} ]] || require_toolchain
     look_at_servers
+    [[ -n ${ARENA_BIN_DIR-} ]] || require_toolchain
     if [[ -n ${ARENA_BIN_DIR-} ]]; then
         bin=$ARENA_BIN_DIR
         [[ -x $bin/arenactl ]] || die 78 "ARENA_BIN_DIR ($bin) lacks arenactl."
@@ -59,16 +59,66 @@ start() {
 
 # One stack at a time, from before the build on. `stop` finds us by the pid file, with the time of our start.
 claim() {
-    local error stat
-    error=$(mkdir -p "$data/run" "$data/logs" 2>&1) ||
+    local error who='it is just starting'
+    error=$({ mkdir -p "$data/run" "$data/logs" && chmod 755 "$data" && chmod 700 "$data/run" "$data/logs"; } 2>&1) ||
         die 1 "cannot write to $data as $(id -un): ${error##*: }. ARENA_DATA_DIR names another place."
     exec 9>"$data/run/lock" || die 1 "cannot write to $data/run as $(id -un)."
-    flock -n 9 || die 1 "already running$(sed -n 's/^\([0-9]*\) .*/ (pid \1)/p' "$data/run/supervisor.pid" 2>/dev/null). See: ./run_system.sh status"
+    if ! flock -n 9; then
+        if running; then who="pid $REPLY"; fi
+        die 1 "already running ($who). See: ./run_system.sh status"
+    fi
     trap wind_up EXIT
     trap 'say; say stopping; exit 0' INT TERM HUP
-    stat=$(</proc/$$/stat)
+    born $$
+    say "$$ $REPLY" >"$data/run/supervisor.pid"
+}
+
+# born PID: in REPLY when that process started: with it a pid is nobody else's.
+born() {
+    local stat
+    { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
     read -r -a stat <<<"${stat##*) }"
-    say "$$ ${stat[19]}" >"$data/run/supervisor.pid"
+    [[ ${stat[0]} != Z ]] && REPLY=${stat[19]}
+}
+
+# In REPLY the pid of the supervisor, while it runs.
+running() {
+    local pid start
+    { read -r pid start <"$data/run/supervisor.pid"; } 2>/dev/null && born "$pid" && [[ $REPLY == "$start" ]] &&
+        REPLY=$pid
+}
+
+# Without arenactl, so that it works while that is built, and after an upgrade of the source.
+stop() {
+    local pid deadline=$((SECONDS + 105))
+    if running; then
+        pid=$REPLY
+        kill -s TERM "$pid" || die 1 "may not stop pid $pid as $(id -un)."
+        while running; do
+            ((SECONDS < deadline)) || die 1 "pid $pid has not stopped yet. See: ./run_system.sh status"
+            sleep 0.05
+        done
+        say "stopped (pid $pid)"
+    elif compgen -G "$data/run/*.pid" >/dev/null; then
+        # What a killed one left behind.
+        exec scripts/arenactl stop
+    else
+        say "not running"
+    fi
+}
+
+status() {
+    local code
+    [[ ${1-} != --watch ]] || exec scripts/arenactl status "$@"
+    if find_arenactl "$root"; then
+        "$REPLY" status --services "$@"
+        code=$?
+        # One of an earlier version does not know these words.
+        ((code == 2 && $# == 0)) || exit "$code"
+    fi
+    running || { say "not running"; exit 3; }
+    say "run_system.sh runs (pid $REPLY). There is no arenactl of this version yet that could say more."
+    exit 1
 }
 
 # shellcheck disable=SC2317 # reached by a trap
@@ -168,11 +218,9 @@ command=${1-start}
 (($# == 0)) || shift
 case $command in
     start) start ;;
-    status)
-        [[ ${1-} == --watch ]] || set -- --services "$@"
-        exec scripts/arenactl status "$@"
-        ;;
-    stop | logs | reset) exec scripts/arenactl "$command" "$@" ;;
+    stop) stop ;;
+    status) status "$@" ;;
+    logs | reset) exec scripts/arenactl "$command" "$@" ;;
     version | --version | -V) exec scripts/arenactl --version ;;
     -h | --help | help) usage ;;
     *)

@@ -26,10 +26,26 @@ target_directory() {
     REPLY=${CARGO_TARGET_DIR-}
     if [[ -z $REPLY ]] && find_cargo; then
         REPLY=$(cargo metadata --no-deps --offline --format-version 1 --manifest-path "$1/Cargo.toml" 2>/dev/null |
-            sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+            sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p') || REPLY=''
     fi
     REPLY=${REPLY:-target}
     [[ $REPLY == /* ]] || REPLY=$1/$REPLY
+}
+
+# find_arenactl ROOT: in REPLY the arenactl that was given, or else was built last. Never builds it.
+find_arenactl() {
+    local candidate newest='' profile=${ARENA_PROFILE:-release}
+    if [[ -n ${ARENA_BIN_DIR-} ]]; then
+        REPLY=$ARENA_BIN_DIR/arenactl
+        [[ -x $REPLY ]]
+        return
+    fi
+    target_directory "$1"
+    for candidate in "$REPLY"/{release,debug,dist,"$profile"}/arenactl; do
+        [[ -x $candidate && (-z $newest || $candidate -nt $newest) ]] && newest=$candidate
+    done
+    REPLY=$newest
+    [[ -n $newest ]]
 }
 
 # Leaves in REPLY the directory of the programs that a test runs: ARENA_BIN_DIR, else built now. With examples,

@@ -25,7 +25,7 @@ pub const CHARGES: &[Charge] = &[entropy::CHARGE];
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry_types::{House, SignRule};
+    use crate::entry_types::{House, SignRule, Total};
 
     #[test]
     fn each_charge_is_burned_and_has_a_type_of_its_own() {
@@ -33,6 +33,8 @@ mod tests {
             let declared = charge.entry_type.declaration();
             assert_eq!(declared.sign, SignRule::Negative, "{}", declared.label);
             assert_eq!(declared.house, House::Burn, "{}", declared.label);
+            // The wallet counts every charge as a fee, and the audit what is declared as one.
+            assert_eq!(declared.total, Total::Fees, "{}", declared.label);
             let others = CHARGES.iter().take(place);
             assert!(
                 others

@@ -2,7 +2,7 @@
 //! cannot, a thread of ours does.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, BufReader, IsTerminal as _, Write as _};
+use std::io::{self, BufReader, IsTerminal as _, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,6 +15,8 @@ use crate::place::Place;
 use crate::{Told, reason};
 
 const SHOWN: usize = 100;
+/// A log without a limit may have grown to any size.
+const READ_BYTES_MAX: u64 = 256 * 1024;
 
 /// What a server says, on its way to its log. It ends with the server.
 pub(crate) struct Writer(JoinHandle<io::Result<()>>);
@@ -61,12 +63,8 @@ pub(crate) fn mark(log: &Path) -> io::Result<u64> {
 
 /// The last lines since the mark: with `whole` all that is no JSON, else the last one.
 pub(crate) fn last_words(log: &Path, mark: u64, whole: bool) -> String {
-    let bytes = fs::read(log).unwrap_or_default();
-    // Rotated since.
-    let mark = usize::try_from(mark)
-        .ok()
-        .filter(|mark| *mark <= bytes.len());
-    let text = String::from_utf8_lossy(&bytes[mark.unwrap_or(0)..]).into_owned();
+    let text = end_of(log, mark).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
     let lines: Vec<&str> = text.lines().collect();
     let lines = &lines[lines.len().saturating_sub(20)..];
     let plain: Vec<&str> = lines
@@ -83,6 +81,19 @@ pub(crate) fn last_words(log: &Path, mark: u64, whole: bool) -> String {
         .copied()
         .unwrap_or_default()
         .to_owned()
+}
+
+/// What the log has since the mark, or since the beginning where it was rotated meanwhile; of much the last part.
+fn end_of(log: &Path, mark: u64) -> io::Result<Vec<u8>> {
+    let mut file = fs::File::open(log)?;
+    let length = file.metadata()?.len();
+    let mark = if mark <= length { mark } else { 0 };
+    file.seek(SeekFrom::Start(
+        mark.max(length.saturating_sub(READ_BYTES_MAX)),
+    ))?;
+    let mut bytes = Vec::new();
+    file.take(READ_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Shows the last lines of a log and, on a terminal, follows it.
@@ -115,8 +126,8 @@ pub fn show(place: &Place, name: Option<&str>) -> Told<()> {
     let mut rotated = log.clone().into_os_string();
     rotated.push(".1");
     let text = [
-        fs::read(&rotated).unwrap_or_default(),
-        fs::read(&log).unwrap_or_default(),
+        end_of(Path::new(&rotated), 0).unwrap_or_default(),
+        end_of(&log, 0).unwrap_or_default(),
     ]
     .concat();
     let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();

@@ -32,16 +32,20 @@ pub async fn reset(place: &Place, yes: bool) -> Told<()> {
         }
     }
     stop::everything(place).await;
-    let delete = || {
-        for part in [Part::Postgres, Part::Redis] {
-            private::leave(&place.data.join(part.name()))?;
-        }
-        fs::remove_dir_all(place.logs())?;
-        fs::remove_dir_all(place.run())
-    };
-    delete().map_err(|error| {
-        Refusal::failure(format!("cannot delete all of {data}: {}.", reason(&error)))
-    })?;
+    // What cannot be deleted keeps nothing else from it.
+    let deleted = [
+        private::leave(&place.data.join(Part::Postgres.name())),
+        private::leave(&place.data.join(Part::Redis.name())),
+        fs::remove_dir_all(place.logs()),
+        fs::remove_dir_all(place.run()),
+    ];
+    let failed = deleted.into_iter().find_map(Result::err);
+    if let Some(error) = failed {
+        return Err(Refusal::failure(format!(
+            "cannot delete all of {data}: {}.",
+            reason(&error)
+        )));
+    }
     // Only when nothing of others is there.
     let _ = fs::remove_dir(&place.data);
     say("reset: the next start begins with an empty arena");

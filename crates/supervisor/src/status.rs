@@ -337,7 +337,7 @@ impl Outlook {
         if self.asking.is_none() && Instant::now() >= self.due {
             self.due = Instant::now() + ASK_EVERY;
             // The settings are those of what runs, and not the caller's.
-            if stack.has_given_database && sources.get(DATABASE_URL).is_none() {
+            if stack.has_given_database && !sources.is_from_environment(DATABASE_URL) {
                 self.text = format!(
                     "arena   not known: the running stack was given {DATABASE_URL} by its environment. Set it \
                      here, too."

@@ -3,20 +3,23 @@
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::process::{Child, Command};
 use std::time::Duration;
 
 use daemon::config::Sources;
 use daemon::log_file::{LOG_FILE, Limits};
 use daemon::process::{EXIT_CONFIG, EXIT_UNAVAILABLE, Failure, Refusal};
+use futures_util::FutureExt as _;
+use futures_util::future::select_all;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-use crate::address::ServerUrl;
+use crate::address::{ServerUrl, authority};
 use crate::lock::Lock;
 use crate::logs::{self, Writer};
 use crate::place::Place;
-use crate::private::{Postgres, Programs, Redis, reachable};
+use crate::private::{Durability, Postgres, Programs, Redis, reachable};
 use crate::process::{self, LOOK_EVERY, born, code_of};
 use crate::say::{Paint, say};
 use crate::settings::Settings;
@@ -36,10 +39,11 @@ const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
 /// # Errors
 /// When it cannot be started; what was started is stopped then.
 pub async fn up(arena: &impl Arena) -> Result<(), Failure> {
+    // First of all: until then a signal would end us without a word.
+    let mut signals = Signals::new()?;
     let sources = Sources::load();
     let (place, limits) = (Place::new(&sources)?, Limits::from_sources(&sources)?);
     let _lock = Lock::take(&place)?;
-    let mut signals = Signals::new()?;
     place.supervisor().write(std::process::id())?;
     let mut supervisor = Supervisor {
         programs: Programs::find(&sources),
@@ -57,7 +61,9 @@ pub async fn up(arena: &impl Arena) -> Result<(), Failure> {
             say("\nstopping");
             Ok(())
         }
-        ended = supervisor.run(arena) => ended,
+        ended = AssertUnwindSafe(supervisor.run(arena)).catch_unwind() => {
+            ended.unwrap_or_else(|_| Err("panicked; the message is above".into()))
+        }
     };
     // A second signal changes nothing: it is caught, and nobody waits for it any more.
     supervisor.wind_up().await;
@@ -65,7 +71,7 @@ pub async fn up(arena: &impl Arena) -> Result<(), Failure> {
 }
 
 /// The signals that ask for an end.
-pub(crate) struct Signals([Signal; 3]);
+pub(crate) struct Signals(Vec<Signal>);
 
 impl Signals {
     pub(crate) fn new() -> io::Result<Signals> {
@@ -74,19 +80,35 @@ impl Signals {
             SignalKind::terminate(),
             SignalKind::hangup(),
         ];
-        let [interrupt, terminate, hangup] = kinds.map(signal);
-        Ok(Signals([interrupt?, terminate?, hangup?]))
+        // Under `nohup` a hangup is ignored, and has to stay so.
+        let ignored = ignored_signals();
+        let heard = kinds
+            .into_iter()
+            .filter(|kind| ignored >> (kind.as_raw_value() - 1) & 1 == 0);
+        let signals = heard.map(signal).collect::<io::Result<_>>()?;
+        // Ctrl-Z would stop the threads that write the servers' logs, and soon the servers. Caught, it does
+        // nothing.
+        drop(signal(SignalKind::from_raw(
+            process::Signal::TSTP.as_raw(),
+        ))?);
+        Ok(Signals(signals))
     }
 
     pub(crate) async fn asked(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            Some(()) = interrupt.recv() => {}
-            Some(()) = terminate.recv() => {}
-            Some(()) = hangup.recv() => {}
-            else => pending().await,
+        if self.0.is_empty() {
+            return pending().await;
         }
+        let heard = self.0.iter_mut().map(|signal| Box::pin(signal.recv()));
+        select_all(heard).await;
     }
+}
+
+/// A bit for each signal that this process was started to ignore.
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 /// A process of ours.
@@ -142,7 +164,7 @@ impl Supervisor {
         first_settings::ensure(&self.place)?;
         let (settings, stack) = stack::settle_ports(&self.place)?;
         self.check_private(&stack)?;
-        check_given(&stack, arena).await?;
+        check_given(&stack, &settings, arena).await?;
         self.check_programs()?;
         stack.remember(&self.place)?;
         let api = stack
@@ -229,7 +251,7 @@ impl Supervisor {
         postgres
             .keep_roles(port, &url(DATABASE_URL)?, &url(DATABASE_OWNER_URL)?)
             .await?;
-        check_roles(stack, arena).await
+        check_roles(&settings, arena).await
     }
 
     /// The failure of a private server that does not answer.
@@ -267,8 +289,11 @@ impl Supervisor {
         let mut launched = Launched::default();
         let mut command = match part {
             Part::Postgres => {
-                let server =
-                    Postgres::create(&self.programs, &reachable(&self.place.data.join(name))?)?;
+                let server = Postgres::create(
+                    &self.programs,
+                    &reachable(&self.place.data.join(name))?,
+                    Durability::Synced,
+                )?;
                 let port = self.seat_port(part);
                 launched.postgres.insert(server).command(port, &[], &[])
             }
@@ -292,7 +317,13 @@ impl Supervisor {
         };
         let mut child = process::spawn(command).map_err(cannot)?;
         if let Err(error) = self.place.pid_file(name).write(child.id()) {
-            let _ = child.kill();
+            // Killed outright, a Postgres would leave its children behind.
+            let last = if part == Part::Postgres {
+                process::Signal::QUIT
+            } else {
+                process::Signal::KILL
+            };
+            let _ = process::signal(child.id(), last);
             let _ = child.wait();
             return Err(cannot(error));
         }
@@ -424,7 +455,7 @@ pub(crate) struct Launched {
 }
 
 /// Servers of the user's own must answer before anything is started.
-async fn check_given(stack: &Stack, arena: &impl Arena) -> Told<()> {
+async fn check_given(stack: &Stack, settings: &Settings, arena: &impl Arena) -> Told<()> {
     if let Some(seat) = stack.seat(Part::Redis).filter(|seat| !seat.is_private) {
         let at = seat.authority();
         if !probe::accepts(&seat.host, seat.port).await {
@@ -441,15 +472,15 @@ async fn check_given(stack: &Stack, arena: &impl Arena) -> Told<()> {
     if !probe::accepts(&seat.host, seat.port).await {
         return Err(absent("Postgres", &seat.authority(), DATABASE_URL));
     }
-    check_roles(stack, arena).await
+    check_roles(settings, arena).await
 }
 
-async fn check_roles(stack: &Stack, arena: &impl Arena) -> Told<()> {
-    let at = stack
-        .seat(Part::Postgres)
-        .map(Seat::authority)
-        .unwrap_or_default();
+/// Each at its own address: one of the two may lead through a pooler.
+async fn check_roles(settings: &Settings, arena: &impl Arena) -> Told<()> {
     for setting in [DATABASE_URL, DATABASE_OWNER_URL] {
+        let url = settings.get(setting).unwrap_or_default();
+        let at = ServerUrl::parse(setting, &url, 5432)?;
+        let at = authority(&at.host, at.port);
         arena
             .postgres(setting)
             .await

@@ -28,6 +28,8 @@ fn main() -> ExitCode {
     let words: Vec<String> = words.collect();
     let sources = Sources::load();
     let notes = Notes(PathBuf::from(sources.get("STAND_IN").unwrap_or_default()));
+    // As the real ones: arenactl greets nobody with a line of a log.
+    daemon::telemetry::init_with(&name, "warn");
     let mut code = 0;
     let ended = process::run(&name, async {
         code = match name.as_str() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use daemon::config::Sources;
 use daemon::process::{Failure, Refusal};
-use supervisor::private::{Postgres, Programs, Redis, SUPERUSER, temporary_directory};
+use supervisor::private::{Durability, Postgres, Programs, Redis, SUPERUSER, temporary_directory};
 use supervisor::process::{PidFile, Signal, end, spawn};
 use supervisor::{ports, random_hex};
 use tokio::signal::unix::{SignalKind, signal};
@@ -46,6 +46,8 @@ const COUNTED: [&str; 2] = [
 ];
 
 fn main() -> ExitCode {
+    // What the command writes is all that anybody wants to see.
+    daemon::telemetry::init_with("with-test-services", "warn");
     let mut code = 0;
     let ended = daemon::process::run("with-test-services", async {
         code = run().await?;
@@ -171,7 +173,7 @@ impl Services {
 
 async fn start(home: &Path, sources: &Sources, is_durable: bool) -> Result<Services, Failure> {
     let found = Programs::find(sources);
-    let postgres = Postgres::create(&found, &home.join("postgres"))?;
+    let postgres = Postgres::create(&found, &home.join("postgres"), Durability::ThrowAway)?;
     let mut settings: Vec<String> = QUIET.map(str::to_owned).into();
     settings.extend(
         if is_durable { &DURABLE[..] } else { &FAST[..] }

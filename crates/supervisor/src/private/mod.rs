@@ -8,7 +8,7 @@ mod reach;
 mod redis;
 
 pub(crate) use postgres::upgraded;
-pub use postgres::{Postgres, SUPERUSER};
+pub use postgres::{Durability, Postgres, SUPERUSER};
 pub use programs::Programs;
 pub use reach::temporary_directory;
 pub(crate) use reach::{leave, reachable};

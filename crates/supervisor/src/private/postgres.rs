@@ -26,6 +26,14 @@ pub const SUPERUSER: &str = "postgres";
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 
+/// Whether a new cluster has to survive a loss of power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    Synced,
+    /// For one that is deleted at the end.
+    ThrowAway,
+}
+
 /// A Postgres whose files are in one directory.
 pub struct Postgres {
     bin: PathBuf,
@@ -38,7 +46,7 @@ impl Postgres {
     ///
     /// # Errors
     /// When there is no program for it, or it cannot be made.
-    pub fn create(found: &Programs, dir: &Path) -> Told<Postgres> {
+    pub fn create(found: &Programs, dir: &Path, durability: Durability) -> Told<Postgres> {
         let account = Account::adopting(dir)?;
         let postgres = Postgres {
             bin: programs::for_cluster(found.postgres()?, dir)?,
@@ -56,7 +64,7 @@ impl Postgres {
             }
             return Ok(postgres);
         }
-        postgres.initdb(&cluster)?;
+        postgres.initdb(&cluster, durability)?;
         Ok(postgres)
     }
 
@@ -68,7 +76,7 @@ impl Postgres {
         programs::for_cluster(found.postgres()?, dir).map(drop)
     }
 
-    fn initdb(&self, cluster: &Path) -> Told<()> {
+    fn initdb(&self, cluster: &Path, durability: Durability) -> Told<()> {
         // Created aside, so that an interrupted initdb is never taken for a cluster.
         let (aside, password) = (self.dir.join("cluster.new"), self.dir.join("superuser"));
         let failed = |why: &str| Refusal::unavailable(format!("initdb failed: {why}"));
@@ -110,9 +118,13 @@ impl Postgres {
         }
         let settle = || {
             fs::rename(&aside, cluster)?;
-            File::open(&self.dir)?.sync_all()
+            // initdb's files, too: no checkpoint would ever write them to disk.
+            if durability == Durability::Synced {
+                rustix::fs::syncfs(File::open(&self.dir)?)?;
+            }
+            Ok(())
         };
-        settle().map_err(|error| failed(&reason(&error)))
+        settle().map_err(|error: io::Error| failed(&reason(&error)))
     }
 
     /// What starts it on that port; `wrapped` are words before its own, `extra` more of its settings. Without

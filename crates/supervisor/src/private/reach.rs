@@ -47,7 +47,7 @@ pub fn temporary_directory(parent: &Path, name: &str) -> Told<PathBuf> {
 pub(crate) fn reachable(dir: &Path) -> Told<PathBuf> {
     let parent = dir.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(parent).map_err(|error| cannot_create(parent, &error))?;
-    if let Ok(outside) = fs::read_link(dir) {
+    if let Some(outside) = target(dir) {
         fs::create_dir_all(&outside).map_err(|error| cannot_create(&outside, &error))?;
         return Ok(outside);
     }
@@ -70,9 +70,15 @@ pub(crate) fn reachable(dir: &Path) -> Told<PathBuf> {
     Ok(outside)
 }
 
+/// Where a link leads: a relative one from where it lies, and not from where somebody calls us.
+fn target(dir: &Path) -> Option<PathBuf> {
+    let link = fs::read_link(dir).ok()?;
+    Some(dir.parent().unwrap_or(Path::new("/")).join(link))
+}
+
 /// Deletes a server's files, wherever they are.
 pub(crate) fn leave(dir: &Path) -> io::Result<()> {
-    if let Ok(outside) = fs::read_link(dir) {
+    if let Some(outside) = target(dir) {
         remove_all(&outside)?;
         fs::remove_file(dir)?;
         // Only when nothing else is there.
@@ -85,6 +91,8 @@ pub(crate) fn leave(dir: &Path) -> io::Result<()> {
 fn remove_all(dir: &Path) -> io::Result<()> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        // Somebody has mounted it. It is empty by then.
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(()),
         removed => removed,
     }
 }

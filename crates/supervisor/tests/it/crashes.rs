@@ -84,6 +84,26 @@ fn what_a_killed_supervisor_leaves_behind_is_cleared_up() {
     until("it ends", || supervisor::process::born(redis).is_none());
 }
 
+/// As under `nohup`: what was ignored when it started stays ignored.
+#[test]
+fn a_hangup_that_is_ignored_stops_nothing() {
+    let mut bench = Bench::new();
+    let up = format!(
+        "trap '' HUP; exec '{}' up",
+        bench.bin().join("arenactl").display()
+    );
+    bench.start_as(bench.command("/bin/sh", &["-c", &up]));
+    bench.opens();
+    signal(bench.supervisor_pid(), "HUP");
+    // It goes on watching.
+    let old = bench.pid("oracle").unwrap();
+    signal(old, "KILL");
+    until("the oracle runs again", || {
+        bench.pid("oracle").is_some_and(|pid| pid != old)
+    });
+    bench.close("TERM");
+}
+
 /// Between the birth of a process and its pid file there is no moment at which a signal is heard: whenever it
 /// comes, nothing is left.
 #[test]

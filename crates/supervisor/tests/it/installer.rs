@@ -136,8 +136,11 @@ fn a_build_stops_when_it_is_asked_to() {
         let child = child().unwrap();
         assert_eq!(bench.pid("supervisor"), Some(bench.supervisor_pid()));
         if name == "TERM" {
-            bench
-                .arenactl(&["stop"])
+            // Nothing is built that could do it.
+            let mut stop = bench.command(script(), &["stop"]);
+            stop.env_remove("ARENA_BIN_DIR")
+                .env("CARGO_TARGET_DIR", bench.path("target"));
+            Ran::of(&stop.output().unwrap())
                 .ended_with(0)
                 .says("stopped (pid ");
         } else {
@@ -150,6 +153,35 @@ fn a_build_stops_when_it_is_asked_to() {
         bench.is_empty();
     }
     assert!(!bench.data().join("postgres").exists());
+}
+
+/// After an upgrade of the source the newest arenactl may be of the version before.
+#[test]
+fn an_older_arenactl_does_not_keep_the_stack_from_being_stopped() {
+    let mut bench = Bench::new();
+    bench.open();
+    let older = bench.path("older");
+    fs::create_dir(&older).unwrap();
+    program(
+        &older.join("arenactl"),
+        "echo 'unrecognized subcommand' >&2; exit 2",
+    );
+    let run = |word: &str| {
+        let mut command = bench.command(script(), &[word]);
+        command.env("ARENA_BIN_DIR", &older);
+        Ran::of(&command.output().unwrap())
+    };
+    let pid = bench.supervisor_pid();
+    run("status")
+        .ended_with(1)
+        .says(&format!("run_system.sh runs (pid {pid})"));
+    run("stop")
+        .ended_with(0)
+        .says(&format!("stopped (pid {pid})"));
+    run("status").ended_with(3).says("not running");
+    run("stop").ended_with(0).says("not running");
+    bench.end().ended_with(0);
+    bench.is_empty();
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn no_build_of_the_tests_selects_other_features_than_the_rest() {
         ".ci/run",
         "scripts/lib/common.sh",
         "scripts/fuzz-api",
-        "scripts/test-window",
+        "scripts/test-web",
     ] {
         texts.push(fs::read_to_string(root().join(name)).unwrap());
     }

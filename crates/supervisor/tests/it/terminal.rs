@@ -152,13 +152,15 @@ fn a_log_is_followed_over_a_rotation() {
     terminal.press("\u{3}");
 }
 
-/// A terminal's Ctrl-C reaches the supervisor alone, which stops the others in order.
+/// A terminal's Ctrl-C reaches the supervisor alone, which stops the others in order. Ctrl-Z does nothing: a
+/// stopped supervisor would not take what the servers write, and they would wait for it.
 #[test]
 fn control_c_stops_in_order() {
     let bench = Bench::new();
     let mut terminal = Terminal::new(&bench, "xterm", "up");
     terminal.shows("The arena is open", 1);
     fs::remove_file(bench.path("order")).unwrap();
+    terminal.press("\u{1a}");
     terminal.press("\u{3}");
     let screen = terminal.end();
     assert!(

@@ -2,7 +2,7 @@
 //! sources, and leaves nothing running.
 //!
 //! The command is told the settings of that arena, so that `arenactl` finds it, and `ARENA_API` (its URL) and
-//! `ARENA_OPERATOR` (the operator's token). Like `scripts/fuzz-api` and `scripts/test-window`, which use it.
+//! `ARENA_OPERATOR` (the operator's token). Like `scripts/fuzz-api` and `scripts/test-web`, which use it.
 
 use std::process::ExitCode;
 

@@ -24,7 +24,7 @@ fn writes() -> Vec<(Method, String)> {
         }
     }
     let routed = ["post", "delete", "put", "patch"]
-        .map(|method| table.matches(&format!("web::{method}()")).count());
+        .map(|method| table.matches(&format!("route({method}()")).count());
     assert_eq!(found.len(), routed.iter().sum::<usize>());
     assert!(found.len() > 15, "{found:?}");
     found
