@@ -10,6 +10,7 @@ fn mode(path: &std::path::Path) -> u32 {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one start, told in order")]
 fn a_first_start_comes_up_in_order_and_stops_in_reverse() {
     let mut bench = Bench::new();
     bench
