@@ -32,6 +32,7 @@ fn with_password(url: &str, password: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "a table")]
 async fn servers_that_refuse_are_told_in_one_line() {
     let bench = Bench::new().await;
     let (app, owner, redis) = (
