@@ -211,6 +211,7 @@ mod tests {
         text.parse().unwrap()
     }
 
+    #[allow(clippy::too_many_lines, reason = "one of each")]
     fn one_of_each() -> Vec<NewEvent> {
         let at = Timestamp::from_micros(1_790_000_000_000_000).unwrap();
         let (bot_id, id) = (BotId(7), PredictionId(12));
