@@ -86,8 +86,8 @@ impl Signals {
             .into_iter()
             .filter(|kind| ignored >> (kind.as_raw_value() - 1) & 1 == 0);
         let signals = heard.map(signal).collect::<io::Result<_>>()?;
-        // Ctrl-Z would stop the threads that write the servers' logs, and soon the servers. Caught, it does
-        // nothing.
+        // Ctrl-Z would stop the threads that write the servers' logs, and the servers wait once their pipes are
+        // full. So it is caught, and does nothing.
         drop(signal(SignalKind::from_raw(
             process::Signal::TSTP.as_raw(),
         ))?);
@@ -478,9 +478,9 @@ async fn check_given(stack: &Stack, settings: &Settings, arena: &impl Arena) -> 
 /// Each at its own address: one of the two may lead through a pooler.
 async fn check_roles(settings: &Settings, arena: &impl Arena) -> Told<()> {
     for setting in [DATABASE_URL, DATABASE_OWNER_URL] {
-        let url = settings.get(setting).unwrap_or_default();
-        let at = ServerUrl::parse(setting, &url, 5432)?;
-        let at = authority(&at.host, at.port);
+        let text = settings.get(setting).unwrap_or_default();
+        let url = ServerUrl::parse(setting, &text, 5432)?;
+        let at = authority(&url.host, url.port);
         arena
             .postgres(setting)
             .await

@@ -45,6 +45,19 @@ fn a_command_finds_what_is_built_and_builds_nothing() {
     };
     let unbuilt = Ran::of(&script("audit").output().unwrap()).ended_with(69);
     unbuilt.says("cargo build --release --locked -p arenactl");
+    // A cargo that fails, of a toolchain that is missing, say, is no reason to end without a word.
+    let fake = bench.path("fake");
+    fs::create_dir(&fake).unwrap();
+    fs::write(fake.join("cargo"), "#!/bin/sh\nexit 101\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(fake.join("cargo"), mode).unwrap();
+    let mut without_target = script("audit");
+    without_target
+        .env_remove("CARGO_TARGET_DIR")
+        .env("ARENA_PROFILE", "none")
+        .env("PATH", format!("{}:/usr/bin:/bin", fake.display()));
+    let said = Ran::of(&without_target.output().unwrap()).said;
+    assert!(!said.is_empty());
     let nowhere = Ran::of(
         &script("audit")
             .env("ARENA_BIN_DIR", "/nowhere")
