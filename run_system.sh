@@ -88,9 +88,10 @@ running() {
         REPLY=$pid
 }
 
-# Without arenactl, so that it works while that is built, and after an upgrade of the source.
+# Without arenactl, so that it works while that is built, and after an upgrade of the source. The supervisor gives
+# each of its six parts 15 s; it has as long for itself.
 stop() {
-    local pid deadline=$((SECONDS + 105))
+    local pid deadline=$((SECONDS + 7 * 15))
     if running; then
         pid=$REPLY
         kill -s TERM "$pid" || die 1 "may not stop pid $pid as $(id -un)."

@@ -142,12 +142,12 @@ pub async fn pause_arena(
                 }
             }
         };
-        let changed = PauseChange {
+        let change = PauseChange {
             subject: (),
             pause: Some(pause),
             changed,
         };
-        Ok(changed)
+        Ok(change)
     })
     .await
 }
@@ -179,12 +179,12 @@ pub async fn resume_arena(
             let drafts: Vec<NewEvent> = research.iter().map(Market::event).collect();
             events::write(conn, &drafts).await?;
         }
-        let changed = PauseChange {
+        let change = PauseChange {
             subject: (),
             pause: None,
             changed,
         };
-        Ok(changed)
+        Ok(change)
     })
     .await
 }
@@ -239,12 +239,12 @@ pub async fn set_bot(
             });
             events::write(conn, &[event]).await?;
         }
-        let changed = PauseChange {
+        let change = PauseChange {
             pause: profile.pause.clone(),
             subject: profile,
             changed,
         };
-        Ok(changed)
+        Ok(change)
     })
     .await
 }
@@ -327,12 +327,12 @@ pub async fn set_market(
             market = markets::find(conn, id).await?;
             events::write(conn, &[market.event()]).await?;
         }
-        let changed = PauseChange {
+        let change = PauseChange {
             pause: market.pause.clone(),
             subject: market,
             changed,
         };
-        Ok(changed)
+        Ok(change)
     })
     .await
 }

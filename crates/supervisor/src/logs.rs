@@ -83,7 +83,8 @@ pub(crate) fn last_words(log: &Path, mark: u64, whole: bool) -> String {
         .to_owned()
 }
 
-/// What the log has since the mark, or since the beginning where it was rotated meanwhile; of much the last part.
+/// What the log has since the mark, at most its last [`READ_BYTES_MAX`]. A log that is shorter than the mark was
+/// rotated, and is read from its beginning.
 fn end_of(log: &Path, mark: u64) -> io::Result<Vec<u8>> {
     let mut file = fs::File::open(log)?;
     let length = file.metadata()?.len();
@@ -174,6 +175,19 @@ mod tests {
         assert_eq!(last_words(&log, mark, false), "  SECRET_KEY is missing");
         fs::write(&log, "{\"a\":1}\n").unwrap();
         assert_eq!(last_words(&log, 1_000, true), "{\"a\":1}");
+    }
+
+    /// However large the log has grown.
+    #[test]
+    fn only_the_end_of_a_long_log_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("ticker.log");
+        let line = "a line of thirty-two characters\n";
+        let text = line.repeat(usize::try_from(READ_BYTES_MAX).unwrap() / 16) + "its last words\n";
+        fs::write(&log, &text).unwrap();
+        let read = u64::try_from(end_of(&log, 0).unwrap().len()).unwrap();
+        assert_eq!(read, READ_BYTES_MAX);
+        assert_eq!(last_words(&log, 0, false), "its last words");
     }
 
     #[test]

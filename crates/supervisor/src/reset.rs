@@ -32,7 +32,7 @@ pub async fn reset(place: &Place, yes: bool) -> Told<()> {
         }
     }
     stop::everything(place).await;
-    // What cannot be deleted keeps nothing else from it.
+    // If one of them cannot be deleted, the others still are.
     let deleted = [
         private::leave(&place.data.join(Part::Postgres.name())),
         private::leave(&place.data.join(Part::Redis.name())),

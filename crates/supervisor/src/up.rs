@@ -457,9 +457,9 @@ async fn check_given(stack: &Stack, settings: &Settings, arena: &impl Arena) -> 
 /// Each at its own address: one of the two may lead through a pooler.
 async fn check_roles(settings: &Settings, arena: &impl Arena) -> Told<()> {
     for setting in [DATABASE_URL, DATABASE_OWNER_URL] {
-        let url = settings.get(setting).unwrap_or_default();
-        let at = ServerUrl::parse(setting, &url, 5432)?;
-        let at = authority(&at.host, at.port);
+        let text = settings.get(setting).unwrap_or_default();
+        let url = ServerUrl::parse(setting, &text, 5432)?;
+        let at = authority(&url.host, url.port);
         arena
             .postgres(setting)
             .await

@@ -128,18 +128,18 @@ async fn arena(
         .retries
         .claim(&req, &operator.scope(), "", &asked.body)?;
     finish(app, retry, move |app, retry| async move {
-        let shown = |changed: &PauseChange<()>| ArenaState {
-            paused: changed.pause.clone(),
+        let shown = |change: &PauseChange<()>| ArenaState {
+            paused: change.pause.clone(),
         };
         let render = keeper(retry.as_deref(), StatusCode::OK, shown);
         let hook = hook(retry.as_deref(), render.as_ref());
         let (who, reason) = (&operator.0, &asked.reason);
         let mut conn = app.database.get().await?;
-        let changed = match asked.wanted {
+        let change = match asked.wanted {
             Wanted::Paused => pauses::pause_arena(&mut conn, who, reason, hook.as_ref()).await,
             Wanted::Running => pauses::resume_arena(&mut conn, who, reason, hook.as_ref()).await,
         };
-        ok(&shown(&changed?))
+        ok(&shown(&change?))
     })
     .await
 }
@@ -157,15 +157,15 @@ async fn bot(
         .retries
         .claim(&req, &operator.scope(), id, &asked.body)?;
     finish(app, retry, move |app, retry| async move {
-        let shown = |changed: &PauseChange<BotProfile>| views::bot(changed.subject.clone());
+        let shown = |change: &PauseChange<BotProfile>| views::bot(change.subject.clone());
         let render = keeper(retry.as_deref(), StatusCode::OK, shown);
         let hook = hook(retry.as_deref(), render.as_ref());
         let (bot, who, reason) = (BotRef::Id(id), &operator.0, &asked.reason);
         let mut conn = app.database.get().await?;
         let set = pauses::set_bot(&mut conn, &bot, asked.wanted, who, reason, hook.as_ref());
-        let changed = set.await?;
+        let change = set.await?;
         app.cache.wake_soon();
-        ok(&shown(&changed))
+        ok(&shown(&change))
     })
     .await
 }
@@ -184,15 +184,15 @@ async fn market(
         .claim(&req, &operator.scope(), id, &asked.body)?;
     finish(app, retry, move |app, retry| async move {
         let shown =
-            |changed: &PauseChange<Market>| views::market(changed.subject.clone(), Vec::new());
+            |change: &PauseChange<Market>| views::market(change.subject.clone(), Vec::new());
         let render = keeper(retry.as_deref(), StatusCode::OK, shown);
         let hook = hook(retry.as_deref(), render.as_ref());
         let (who, reason) = (&operator.0, &asked.reason);
         let mut conn = app.database.get().await?;
         let set = pauses::set_market(&mut conn, id, asked.wanted, who, reason, hook.as_ref());
-        let changed = set.await?;
+        let change = set.await?;
         app.cache.wake_soon();
-        ok(&shown(&changed))
+        ok(&shown(&change))
     })
     .await
 }

@@ -116,17 +116,17 @@ async fn of_arena(
     reason: &str,
 ) -> Result<WhilePaused, Failure> {
     let mut conn = postgres.connection().await?;
-    let changed = match wanted {
+    let change = match wanted {
         Wanted::Paused => pauses::pause_arena(&mut conn, who, reason, None).await,
         Wanted::Running => pauses::resume_arena(&mut conn, who, reason, None).await,
     };
     let verb = verb(wanted);
-    let changed =
-        changed.map_err(|error| postgres.failure(error, format!("cannot {verb} the arena")))?;
+    let change =
+        change.map_err(|error| postgres.failure(error, format!("cannot {verb} the arena")))?;
     Ok(WhilePaused {
         subject: "the arena".to_owned(),
-        paused: changed.pause,
-        changed: changed.changed,
+        paused: change.pause,
+        changed: change.changed,
     })
 }
 
@@ -138,13 +138,13 @@ async fn of_bot(
     reason: &str,
 ) -> Result<WhilePaused, Failure> {
     let mut conn = postgres.connection().await?;
-    let changed = pauses::set_bot(&mut conn, bot, wanted, who, reason, None)
+    let change = pauses::set_bot(&mut conn, bot, wanted, who, reason, None)
         .await
         .map_err(|error| act_failure(postgres, error, verb(wanted), bot))?;
     Ok(WhilePaused {
-        subject: format!("{} (bot {})", changed.subject.handle, changed.subject.id),
-        paused: changed.pause,
-        changed: changed.changed,
+        subject: format!("{} (bot {})", change.subject.handle, change.subject.id),
+        paused: change.pause,
+        changed: change.changed,
     })
 }
 
@@ -156,9 +156,9 @@ async fn of_market(
     reason: &str,
 ) -> Result<WhilePaused, Failure> {
     let mut conn = postgres.connection().await?;
-    let changed = pauses::set_market(&mut conn, market, wanted, who, reason, None).await;
+    let change = pauses::set_market(&mut conn, market, wanted, who, reason, None).await;
     let what = format!("cannot {} market {market}", verb(wanted));
-    let changed = changed.map_err(|error| match error {
+    let change = change.map_err(|error| match error {
         DbError::NotFound(_) => {
             anyhow::anyhow!("{what}: no market has this id; `GET /markets` lists them all").into()
         }
@@ -166,7 +166,7 @@ async fn of_market(
     })?;
     Ok(WhilePaused {
         subject: format!("market {market}"),
-        paused: changed.pause,
-        changed: changed.changed,
+        paused: change.pause,
+        changed: change.changed,
     })
 }

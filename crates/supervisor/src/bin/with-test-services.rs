@@ -46,7 +46,7 @@ const COUNTED: [&str; 2] = [
 ];
 
 fn main() -> ExitCode {
-    // What the command writes is all that anybody wants to see.
+    // Only the command's own output is shown.
     daemon::telemetry::init_with("with-test-services", "warn");
     let mut code = 0;
     let ended = daemon::process::run("with-test-services", async {

@@ -91,7 +91,7 @@ pub(crate) fn leave(dir: &Path) -> io::Result<()> {
 fn remove_all(dir: &Path) -> io::Result<()> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        // Somebody has mounted it. It is empty by then.
+        // A mount point: its contents are deleted, the directory itself stays.
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(()),
         removed => removed,
     }
@@ -127,6 +127,21 @@ fn cksum(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Nothing is deleted or made below the caller's working directory.
+    #[test]
+    fn a_relative_link_leads_from_where_it_lies() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, outside) = (dir.path().join("data"), dir.path().join("disk"));
+        fs::create_dir(&data).unwrap();
+        let link = data.join("postgres");
+        symlink("../disk", &link).unwrap();
+        reachable(&link).unwrap();
+        fs::write(outside.join("PG_VERSION"), "17\n").unwrap();
+        leave(&link).unwrap();
+        assert!(!outside.exists());
+        assert!(fs::symlink_metadata(&link).is_err());
+    }
 
     #[test]
     fn a_place_outside_is_called_as_ever() {

@@ -135,6 +135,10 @@ fn a_build_stops_when_it_is_asked_to() {
         until("it builds", || child().is_some());
         let child = child().unwrap();
         assert_eq!(bench.pid("supervisor"), Some(bench.supervisor_pid()));
+        for dir in ["run", "logs"] {
+            let mode = fs::metadata(bench.data().join(dir)).unwrap().permissions();
+            assert_eq!(mode.mode() & 0o777, 0o700, "{dir}");
+        }
         if name == "TERM" {
             // Nothing is built that could do it.
             let mut stop = bench.command(script(), &["stop"]);

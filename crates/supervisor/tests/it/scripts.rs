@@ -72,6 +72,24 @@ fn a_command_finds_what_is_built_and_builds_nothing() {
     }
 }
 
+/// A cargo that fails (its toolchain is missing, say) must not end a script without a word.
+#[test]
+fn a_cargo_that_fails_means_the_usual_place() {
+    let bench = Bench::new();
+    let fake = bench.path("fake");
+    fs::create_dir(&fake).unwrap();
+    fs::write(fake.join("cargo"), "#!/bin/sh\nexit 101\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(fake.join("cargo"), mode).unwrap();
+    let text =
+        "set -euo pipefail; source scripts/lib/common.sh; target_directory /src; echo \"$REPLY\"";
+    let mut bash = bench.command("/bin/bash", &["-c", text]);
+    bash.current_dir(root())
+        .env("PATH", format!("{}:/usr/bin:/bin", fake.display()));
+    let told = Ran::of(&bash.output().unwrap()).ended_with(0).said;
+    assert_eq!(told, "/src/target\n");
+}
+
 /// Cargo chooses features of the dependencies by what is built together: another selection builds them again.
 #[test]
 fn no_build_of_the_tests_selects_other_features_than_the_rest() {
