@@ -76,7 +76,10 @@ async fn wager(bot: &Client, last: Money) -> Outcome<Observation> {
     };
     let action = ActionRequest::new(observation.observation_id, predict);
     let action = action.reasoning("the last move goes on");
-    let what = format!("wager 1.00 on {direction:?} from {}", observation.price_snapshot);
+    let what = format!(
+        "wager 1.00 on {direction:?} from {}",
+        observation.price_snapshot
+    );
     tell(&what, bot.act(&action).await.map(|it| it.new_balance))?;
     Ok(observation)
 }

@@ -89,6 +89,9 @@ impl Client {
     }
 
     /// `GET /health`: whether the arena's process answers.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn health(&self) -> Result<(), ClientError> {
         self.transport
             .exchange(&Call::get("GET /health", &[], Vec::new()), None)
@@ -97,6 +100,9 @@ impl Client {
     }
 
     /// `GET /ready`: whether the arena can work; the error names the status while it cannot.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn ready(&self) -> Result<(), ClientError> {
         self.transport
             .exchange(&Call::get("GET /ready", &[], Vec::new()), None)
@@ -139,6 +145,9 @@ impl Client {
     }
 
     /// `GET /bots/me`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn me(&self) -> Result<MyProfile, ClientError> {
         self.as_bot(&Call::get("GET /bots/me", &[], Vec::new()))
             .await
@@ -172,6 +181,9 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn act(&self, action: &ActionRequest) -> Result<Acceptance, ClientError> {
         self.act_once(action, &IdempotencyKey::random()).await
     }
@@ -228,6 +240,9 @@ impl Client {
     }
 
     /// `POST /markets/bets` under that key: a few bets on as many markets, all or none.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn bet_all_once(
         &self,
         bets: &BetsRequest,
@@ -237,6 +252,9 @@ impl Client {
     }
 
     /// `POST /markets/{id}/answers` under that key: a research answer, judged at once.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn answer_once(
         &self,
         market: MarketId,
@@ -249,6 +267,9 @@ impl Client {
     }
 
     /// `POST /metrics/usage` under that key: what was used outside of an action.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn report_usage(
         &self,
         report: &UsageReport,
@@ -258,17 +279,26 @@ impl Client {
     }
 
     /// `GET /markets`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn markets(&self, query: &MarketQuery) -> Result<Page<Market>, ClientError> {
         self.as_anyone("GET /markets", &[], query.pairs()).await
     }
 
     /// `GET /markets/{id}`: a market with what decided it.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn market(&self, market: MarketId) -> Result<Market, ClientError> {
         self.as_anyone("GET /markets/{market}", &[&market.to_string()], Vec::new())
             .await
     }
 
     /// `GET /markets/{id}/bets`: the bets on a market, or the answers to it.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn market_bets(
         &self,
         market: MarketId,
@@ -283,44 +313,68 @@ impl Client {
     }
 
     /// `GET /bots/{handle or id}`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn bot(&self, handle_or_id: &str) -> Result<Bot, ClientError> {
         self.as_anyone("GET /bots/{bot}", &[handle_or_id], Vec::new())
             .await
     }
 
     /// `GET /bots`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn bots(&self, page: &PageQuery) -> Result<Page<Bot>, ClientError> {
         self.as_anyone("GET /bots", &[], page.pairs()).await
     }
 
     /// `GET /economy`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn economy(&self) -> Result<Economy, ClientError> {
         self.as_anyone("GET /economy", &[], Vec::new()).await
     }
 
     /// `GET /economy/rules/{digest}`: a set of figures that was in force, as positions name it.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn rules(&self, digest: &str) -> Result<KeptRules, ClientError> {
         self.as_anyone("GET /economy/rules/{digest}", &[digest], Vec::new())
             .await
     }
 
     /// `GET /insights/{handle or id}`: what a bot cost, produced and faces if nobody acts.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn insights(&self, handle_or_id: &str) -> Result<Insights, ClientError> {
         self.as_anyone("GET /insights/{bot}", &[handle_or_id], Vec::new())
             .await
     }
 
     /// `GET /standings`: the wealthiest first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn standings(&self, query: &StandingsQuery) -> Result<Standings, ClientError> {
         self.as_anyone("GET /standings", &[], query.pairs()).await
     }
 
     /// `GET /ticks`: tick cycles, the newest first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn ticks(&self, page: &PageQuery) -> Result<Page<Tick>, ClientError> {
         self.as_anyone("GET /ticks", &[], page.pairs()).await
     }
 
     /// `GET /bots/{handle or id}/history`: how a bot stood after past ticks, in so many points at most.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn history(&self, handle_or_id: &str, points: u32) -> Result<History, ClientError> {
         let points = vec![("points", points.to_string())];
         self.as_anyone("GET /bots/{bot}/history", &[handle_or_id], points)
@@ -328,11 +382,17 @@ impl Client {
     }
 
     /// `GET /prices`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn prices(&self, page: &PageQuery) -> Result<Page<PriceSample>, ClientError> {
         self.as_anyone("GET /prices", &[], page.pairs()).await
     }
 
     /// `GET /predictions`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn predictions(
         &self,
         query: &PredictionQuery,
@@ -341,16 +401,25 @@ impl Client {
     }
 
     /// `GET /posts/feed`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn feed(&self, page: &PageQuery) -> Result<Page<Post>, ClientError> {
         self.as_anyone("GET /posts/feed", &[], page.pairs()).await
     }
 
     /// `GET /ledger`: the entries of all bots.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn ledger(&self, page: &PageQuery) -> Result<Page<LedgerEntry>, ClientError> {
         self.as_anyone("GET /ledger", &[], page.pairs()).await
     }
 
     /// `GET /bots/{id}/ledger`: the chain of one bot.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn bot_ledger(
         &self,
         bot: BotId,
@@ -362,6 +431,9 @@ impl Client {
 
     /// `GET /bots/{id}/ledger/verify`: what the server finds. Whoever does not want to believe it
     /// reads [`Client::bot_ledger`] and uses `ledger_core::ChainVerifier`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn verify_ledger(&self, bot: BotId) -> Result<ChainVerification, ClientError> {
         self.as_anyone(
             "GET /bots/{bot}/ledger/verify",

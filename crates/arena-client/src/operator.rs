@@ -135,6 +135,9 @@ impl Operator {
     }
 
     /// `POST /arena/pause` under that key: nothing moves once this has answered.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn pause_arena(
         &self,
         reason: &str,
@@ -144,6 +147,9 @@ impl Operator {
     }
 
     /// `POST /arena/resume` under that key.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn resume_arena(
         &self,
         reason: &str,
@@ -153,6 +159,9 @@ impl Operator {
     }
 
     /// `POST /bots/{handle or id}/pause` under that key.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn pause_bot(
         &self,
         handle_or_id: &str,
@@ -164,6 +173,9 @@ impl Operator {
     }
 
     /// `POST /bots/{handle or id}/resume` under that key.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn resume_bot(
         &self,
         handle_or_id: &str,
@@ -190,6 +202,9 @@ impl Operator {
     }
 
     /// `POST /markets/{id}/resume` under that key.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn resume_market(
         &self,
         market: MarketId,
@@ -202,6 +217,9 @@ impl Operator {
     }
 
     /// `GET /audit`: the newest lines of the audit log.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn audit(&self) -> Result<Page<AuditEntry>, ClientError> {
         self.act(Call::get("GET /audit", &[], Vec::new())).await
     }

@@ -76,11 +76,13 @@ impl Postgres {
         let problem = match postgres.database.schema_state().await {
             Ok(SchemaState::Current) => return Ok(postgres),
             Ok(SchemaState::Behind { missing }) => {
-                format!("lacks {missing} of this build's migrations: run `arenactl migrate`")
+                format!(
+                    "lacks {missing} of this build's migrations or sources of markets: run `arenactl migrate`"
+                )
             }
             Ok(SchemaState::Ahead { unknown }) => format!(
-                "has {unknown} migrations that this build does not know: use the build that \
-                 migrated it"
+                "has {unknown} migrations or sources of markets that this build does not know: use the build \
+                 that migrated it"
             ),
             Err(error @ DbError::Unavailable(_)) => return Err(postgres.failure(error, "")),
             Err(error @ DbError::Unfinished) => format!("cannot be used: {error}"),

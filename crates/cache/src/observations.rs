@@ -100,7 +100,10 @@ impl Cache {
     ///
     /// # Errors
     /// When Redis cannot be asked, or not in time: see [`CacheError`].
-    pub async fn redeem_observations(&self, observations: &[Handed]) -> CacheResult<Vec<Redemption>> {
+    pub async fn redeem_observations(
+        &self,
+        observations: &[Handed],
+    ) -> CacheResult<Vec<Redemption>> {
         // A second try after a lost answer finds the observations gone: used up for nothing, never twice.
         self.judge_observations(&REDEEM, observations).await
     }

@@ -85,10 +85,16 @@ impl DryRun {
 /// [`DbError::NotFound`] for a bot that is none; a refusal is no error.
 pub async fn wager(conn: &mut Connection, wager: &Wager, rules: &EconomyRules) -> DbResult<DryRun> {
     let placing = Placing { wager, hook: None };
-    DryRun::of(conn, wager.bot_id, wager.stake.money(), async |conn| {
-        let accepted = actions::place_in(conn, &placing, rules).await?;
-        Ok(accepted.new_balance)
-    }, async |conn, error| actions::refusal_of(conn, error, wager, rules).await)
+    DryRun::of(
+        conn,
+        wager.bot_id,
+        wager.stake.money(),
+        async |conn| {
+            let accepted = actions::place_in(conn, &placing, rules).await?;
+            Ok(accepted.new_balance)
+        },
+        async |conn, error| actions::refusal_of(conn, error, wager, rules).await,
+    )
     .await
 }
 
@@ -97,9 +103,13 @@ pub async fn wager(conn: &mut Connection, wager: &Wager, rules: &EconomyRules) -
 /// # Errors
 /// [`DbError::NotFound`] for a bot that is none; a refusal is no error.
 pub async fn wait(conn: &mut Connection, wait: &Wait, rules: &EconomyRules) -> DbResult<DryRun> {
-    DryRun::of(conn, wait.bot_id, Money::ZERO, async |conn| {
-        Ok(actions::wait_in(conn, wait, rules).await?.new_balance)
-    }, async |_, error| error)
+    DryRun::of(
+        conn,
+        wait.bot_id,
+        Money::ZERO,
+        async |conn| Ok(actions::wait_in(conn, wait, rules).await?.new_balance),
+        async |_, error| error,
+    )
     .await
 }
 
@@ -113,9 +123,13 @@ pub async fn bets(conn: &mut Connection, slip: &Slip, rules: &EconomyRules) -> D
     let cost = stakes.fold(Money::ZERO, |sum, stake| {
         sum.checked_add(stake).unwrap_or(sum)
     });
-    DryRun::of(conn, slip.bot_id, cost, async |conn| {
-        Ok(markets::place_in(conn, slip, rules).await?.new_balance)
-    }, async |_, error| error)
+    DryRun::of(
+        conn,
+        slip.bot_id,
+        cost,
+        async |conn| Ok(markets::place_in(conn, slip, rules).await?.new_balance),
+        async |_, error| error,
+    )
     .await
 }
 
@@ -131,9 +145,15 @@ pub async fn answer(
 ) -> DbResult<DryRun> {
     let (stake, fee) = economy::answer_cost(new.lookup, rules);
     let cost = stake.checked_add(fee).ok_or(Refusal::Overflow)?;
-    DryRun::of(conn, new.bot_id, cost, async |conn| {
-        let judged = markets::answer_in(conn, new, rules, Comparison::LeftOut).await?;
-        Ok(judged.new_balance)
-    }, async |_, error| error)
+    DryRun::of(
+        conn,
+        new.bot_id,
+        cost,
+        async |conn| {
+            let judged = markets::answer_in(conn, new, rules, Comparison::LeftOut).await?;
+            Ok(judged.new_balance)
+        },
+        async |_, error| error,
+    )
     .await
 }

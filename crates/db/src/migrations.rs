@@ -3,14 +3,14 @@
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Text};
+use diesel::sql_types::Text;
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use ledger_core::market::MarketSource;
 
 use crate::error::{DbError, DbResult};
 use crate::pool::Connection;
-use crate::schema::market_sources;
+use crate::schema::{market_sources, markets};
 
 pub(crate) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
 
@@ -30,7 +30,7 @@ pub enum SchemaState {
     Behind {
         missing: usize,
     },
-    /// Migrations, or sources of markets, that the database has and this build does not know.
+    /// Migrations, or sources of its markets, that the database has and this build does not know.
     Ahead {
         unknown: usize,
     },
@@ -43,10 +43,11 @@ impl SchemaState {
         match self {
             SchemaState::Current => None,
             SchemaState::Behind { missing } => Some(format!(
-                "lacks {missing} migration(s): run arenactl migrate"
+                "lacks {missing} migration(s) or source(s) of markets: run arenactl migrate"
             )),
             SchemaState::Ahead { unknown } => Some(format!(
-                "has {unknown} migration(s) that this build does not know: run a newer build"
+                "has {unknown} migration(s) or source(s) of markets that this build does not know: run a newer \
+                 build"
             )),
         }
     }
@@ -57,6 +58,8 @@ impl SchemaState {
 pub struct Migrated {
     /// Versions applied, or taken back, in order.
     pub versions: Vec<String>,
+    /// Sources of markets that the database has now and had not.
+    pub sources: Vec<String>,
 }
 
 /// Applies every pending migration and writes the sources of markets that this build knows. `owner_url` is
@@ -66,12 +69,17 @@ pub struct Migrated {
 /// When Postgres refuses a migration, for want of the owner's rights, say: see [`DbError`]. Those before it
 /// stay applied.
 pub async fn run(owner_url: &str) -> DbResult<Migrated> {
-    let migrated = run_from(owner_url, MIGRATIONS).await?;
+    let mut migrated = run_from(owner_url, MIGRATIONS).await?;
     // If the process crashes in between, the database counts as behind, and the next run comes here.
     let mut conn = crate::pool::connect_owner(owner_url).await?;
-    diesel::sql_query("INSERT INTO public.market_sources SELECT unnest($1) ON CONFLICT DO NOTHING")
-        .bind::<Array<Text>, _>(sources())
-        .execute(&mut conn)
+    let labels = sources()
+        .into_iter()
+        .map(|label| market_sources::label.eq(label));
+    migrated.sources = diesel::insert_into(market_sources::table)
+        .values(labels.collect::<Vec<_>>())
+        .on_conflict_do_nothing()
+        .returning(market_sources::label)
+        .get_results(&mut conn)
         .await?;
     Ok(migrated)
 }
@@ -164,7 +172,10 @@ where
     })
     .await
     .map_err(|error| DbError::Query(format!("migration panicked: {error}")))??;
-    Ok(Migrated { versions })
+    Ok(Migrated {
+        versions,
+        sources: Vec::new(),
+    })
 }
 
 /// The versions of this build's migrations.
@@ -224,22 +235,35 @@ pub async fn state(conn: &mut Connection) -> DbResult<SchemaState> {
     }
 }
 
-/// Compares the sources of markets. One that is missing counts like the migration that would add it.
+/// Compares the sources of markets. One that is missing counts like the migration that would add it; one that
+/// a newer build added counts from its first market on, which this build cannot read.
 async fn sources_known(conn: &mut Connection) -> DbResult<SchemaState> {
     let found: Vec<String> = market_sources::table
         .select(market_sources::label)
         .load(conn)
         .await?;
-    let known = sources();
-    let unknown = found
-        .iter()
-        .filter(|label| !known.contains(&label.as_str()))
-        .count();
-    let missing = known.len() + unknown - found.len();
-    Ok(match (unknown, missing) {
-        (0, 0) => SchemaState::Current,
-        (0, missing) => SchemaState::Behind { missing },
-        (unknown, _) => SchemaState::Ahead { unknown },
+    let (known, unknown): (Vec<_>, Vec<_>) = found
+        .into_iter()
+        .partition(|label| sources().contains(&label.as_str()));
+    let missing = sources().len() - known.len();
+    if missing > 0 {
+        return Ok(SchemaState::Behind { missing });
+    }
+    if unknown.is_empty() {
+        return Ok(SchemaState::Current);
+    }
+    let has_markets =
+        diesel::dsl::exists(markets::table.filter(markets::source.eq(market_sources::label)));
+    let unknown: i64 = market_sources::table
+        .filter(market_sources::label.eq_any(unknown))
+        .filter(has_markets)
+        .count()
+        .get_result(conn)
+        .await?;
+    Ok(match usize::try_from(unknown) {
+        Ok(0) => SchemaState::Current,
+        Ok(unknown) => SchemaState::Ahead { unknown },
+        Err(_) => unreachable!("a count is not negative"),
     })
 }
 

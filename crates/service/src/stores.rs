@@ -77,14 +77,15 @@ impl PostgresSettings {
             Ok(SchemaState::Behind { missing }) => Err(Failure::unavailable(
                 format!("a usable schema in {what}"),
                 format!(
-                    "it lacks {missing} migration(s): run scripts/migrate, which is `arenactl migrate`"
+                    "it lacks {missing} migration(s) or source(s) of markets: run scripts/migrate, which is \
+                     `arenactl migrate`"
                 ),
             )),
             Ok(SchemaState::Ahead { unknown }) => Err(ConfigError::single(
                 DATABASE_URL,
                 format!(
-                    "names a database with {unknown} migration(s) that this build does not know: run \
-                     a newer build, or name another database"
+                    "names a database with {unknown} migration(s) or source(s) of markets that this build does \
+                     not know: run a newer build, or name another database"
                 ),
             )
             .into()),

@@ -189,7 +189,10 @@ async fn unredeemed(app: &App, bot: BotId, redemption: Redemption) -> ApiError {
 }
 
 /// A bot that may act: it lives, and no operator holds it or the arena.
-pub(crate) async fn acting(conn: &mut db::Connection, bot: BotId) -> ApiResult<db::bots::BotProfile> {
+pub(crate) async fn acting(
+    conn: &mut db::Connection,
+    bot: BotId,
+) -> ApiResult<db::bots::BotProfile> {
     let found = db::bots::find(conn, &BotRef::Id(bot)).await;
     let profile = AuthenticatedBot::or_unknown(found)?;
     AuthenticatedBot::must_live(profile.status)?;

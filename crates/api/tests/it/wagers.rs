@@ -94,7 +94,12 @@ async fn an_impossible_wager_spoils_nobody_elses() {
         .await
         .unwrap();
     observations.insert(8, (&replayer, wager(&used, "1")));
-    let answers = join_all(observations.iter().map(|(bot, body)| service.act(bot, body))).await;
+    let answers = join_all(
+        observations
+            .iter()
+            .map(|(bot, body)| service.act(bot, body)),
+    )
+    .await;
     for ((bot, _), answer) in observations.iter().zip(answers) {
         if bot.id == replayer.id {
             answer.problem(ProblemKind::TicketSpent);
@@ -128,7 +133,9 @@ async fn a_wallet_that_is_held_delays_its_own_bot_alone() {
     .unwrap();
     let waiting = Box::pin(service.act(&held, &slow));
     let rest = Box::pin(join_all(
-        observations.iter().map(|(bot, body)| service.act(bot, body)),
+        observations
+            .iter()
+            .map(|(bot, body)| service.act(bot, body)),
     ));
     let waiting = match select(waiting, rest).await {
         futures_util::future::Either::Left(_) => panic!("its wallet is held"),
@@ -166,7 +173,12 @@ async fn whoever_loses_the_answer_to_a_commit_is_told_to_look() {
     for bot in &bots {
         observations.push((bot, wager(&service.observe(bot).await, "1")));
     }
-    let answers = join_all(observations.iter().map(|(bot, body)| service.act(bot, body))).await;
+    let answers = join_all(
+        observations
+            .iter()
+            .map(|(bot, body)| service.act(bot, body)),
+    )
+    .await;
     for answer in answers {
         let problem = answer.problem(ProblemKind::Unavailable);
         assert!(

@@ -13,10 +13,13 @@ use crate::postgres::{self, Postgres};
 
 pub(crate) const DATABASE_OWNER_URL: &str = "DATABASE_OWNER_URL";
 
-/// What was applied, in order; empty when there was nothing to do.
+/// What was done; both are empty when there was nothing to do.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
+    /// Versions of migrations, in order.
     applied: Vec<String>,
+    /// Sources of markets that the database did not know.
+    sources: Vec<String>,
 }
 
 pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
@@ -29,19 +32,19 @@ pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
     // One that a restore did not finish is left as it is.
     state(&postgres).await?;
     let migrated = migrations::run(url.expose_secret()).await;
-    let applied = migrated
-        .map_err(|error| postgres.failure(error, "cannot migrate"))?
-        .versions;
+    let migrated = migrated.map_err(|error| postgres.failure(error, "cannot migrate"))?;
     if let SchemaState::Ahead { unknown } = state(&postgres).await? {
-        let known = counted(unknown, "migration");
         return Err(anyhow::anyhow!(
-            "the database of {} has {known} that this build does not know: use the build that \
-             migrated it",
+            "the database of {} has {unknown} migration(s) or source(s) of markets that this build does not \
+             know: use the build that migrated it",
             postgres.what(),
         )
         .into());
     }
-    Ok(Report { applied })
+    Ok(Report {
+        applied: migrated.versions,
+        sources: migrated.sources,
+    })
 }
 
 async fn state(postgres: &Postgres) -> Result<SchemaState, Failure> {
@@ -52,17 +55,20 @@ async fn state(postgres: &Postgres) -> Result<SchemaState, Failure> {
 impl Report {
     /// Whether anything was to be done.
     pub(crate) const fn changed(&self) -> bool {
-        !self.applied.is_empty()
+        !self.applied.is_empty() || !self.sources.is_empty()
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.applied.is_empty() {
+        if !self.changed() {
             return f.write_str("the schema is up to date, nothing to apply");
         }
         for version in &self.applied {
             writeln!(f, "applied  {version}")?;
+        }
+        for label in &self.sources {
+            writeln!(f, "added    source of markets {label}")?;
         }
         let count = counted(self.applied.len(), "migration");
         write!(f, "{count} applied, the schema is up to date")

@@ -36,7 +36,10 @@ async fn open_arena() -> Cache {
 async fn a_ticket_is_good_once() {
     let cache = open_arena().await;
     let observation = observation();
-    cache.issue_observation(MIA, observation, LONG).await.unwrap();
+    cache
+        .issue_observation(MIA, observation, LONG)
+        .await
+        .unwrap();
     assert_eq!(
         cache.redeem_observation(by(MIA, observation)).await,
         Ok(Redemption::Redeemed)
@@ -51,7 +54,10 @@ async fn a_ticket_is_good_once() {
 async fn a_stranger_leaves_the_ticket_unused() {
     let cache = open_arena().await;
     let observation = observation();
-    cache.issue_observation(MIA, observation, LONG).await.unwrap();
+    cache
+        .issue_observation(MIA, observation, LONG)
+        .await
+        .unwrap();
     // 70 begins with 7: the owners are compared whole.
     assert_eq!(
         cache.redeem_observation(by(BotId(70), observation)).await,
@@ -95,7 +101,10 @@ async fn a_ticket_expires() {
 async fn without_a_price_the_arena_is_halted_and_tickets_stay_good() {
     let cache = open_arena().await;
     let observation = observation();
-    cache.issue_observation(MIA, observation, LONG).await.unwrap();
+    cache
+        .issue_observation(MIA, observation, LONG)
+        .await
+        .unwrap();
     let fresh = cache.price().await.unwrap().unwrap();
     cache.put_price(&fresh, Duration::ZERO).await.unwrap();
     assert_eq!(
@@ -113,11 +122,19 @@ async fn without_a_price_the_arena_is_halted_and_tickets_stay_good() {
 async fn of_many_at_once_exactly_one_redeems() {
     let cache = open_arena().await;
     let observation = observation();
-    cache.issue_observation(MIA, observation, LONG).await.unwrap();
+    cache
+        .issue_observation(MIA, observation, LONG)
+        .await
+        .unwrap();
     let tasks: Vec<_> = (0..32)
         .map(|_| {
             let cache = cache.clone();
-            tokio::spawn(async move { cache.redeem_observation(by(MIA, observation)).await.unwrap() })
+            tokio::spawn(async move {
+                cache
+                    .redeem_observation(by(MIA, observation))
+                    .await
+                    .unwrap()
+            })
         })
         .collect();
     let mut redeemed = 0;
@@ -174,7 +191,10 @@ async fn many_tickets_are_answered_in_their_order_each_on_its_own() {
 async fn whoever_looks_at_a_ticket_leaves_it() {
     let cache = open_arena().await;
     let observation = observation();
-    cache.issue_observation(MIA, observation, LONG).await.unwrap();
+    cache
+        .issue_observation(MIA, observation, LONG)
+        .await
+        .unwrap();
     for (bot, expected) in [(MIA, Redemption::Redeemed), (BotId(8), Redemption::Foreign)] {
         for _ in 0..2 {
             assert_eq!(
@@ -193,7 +213,10 @@ async fn whoever_looks_at_a_ticket_leaves_it() {
 async fn a_used_ticket_knows_the_twin_of_the_request_that_used_it() {
     let cache = open_arena().await;
     let observation = observation();
-    cache.issue_observation(MIA, observation, LONG).await.unwrap();
+    cache
+        .issue_observation(MIA, observation, LONG)
+        .await
+        .unwrap();
     let of = |request: Option<[u8; 32]>| Handed {
         request,
         ..by(MIA, observation)

@@ -229,3 +229,23 @@ pub async fn record(
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::MarketSource;
+    use ledger_core::market::Taking;
+
+    #[test]
+    fn statements_and_the_schema_name_each_source_that_takes_answers() {
+        let takes_answers: Vec<_> = MarketSource::ALL
+            .iter()
+            .filter(|source| source.about().takes == Taking::Answer)
+            .collect();
+        assert_eq!(
+            takes_answers,
+            [&MarketSource::Research],
+            "lock_due and expire_due here, audit/markets.rs, and in the schema markets_research_is_committed, \
+             markets_research_stood_still and the arena's pause name RESEARCH: let them name the other one, too",
+        );
+    }
+}

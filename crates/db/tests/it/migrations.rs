@@ -122,11 +122,18 @@ async fn a_source_of_markets_is_a_row_that_migrating_writes() {
     assert_eq!(state().await, SchemaState::Behind { missing: 1 });
     let up = migrations::run(&arena.owner_url()).await.unwrap();
     assert_eq!(up.versions, [""; 0]);
+    assert_eq!(up.sources, ["NEWS"]);
     assert_eq!(state().await, SchemaState::Current);
     let market = arena.market(MarketSource::News).await;
     assert_eq!(market.source, MarketSource::News);
     owner
         .batch_execute("INSERT INTO market_sources VALUES ('TIDES')")
+        .await
+        .unwrap();
+    // While a newer build is rolled out, the older one goes on, until there is a market it cannot read.
+    assert_eq!(state().await, SchemaState::Current);
+    owner
+        .batch_execute("UPDATE markets SET source = 'TIDES'")
         .await
         .unwrap();
     assert_eq!(state().await, SchemaState::Ahead { unknown: 1 });
