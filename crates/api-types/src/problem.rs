@@ -293,7 +293,7 @@ impl ProblemKind {
                 422,
                 "invalid-field",
                 "A field is missing or wrong",
-                "`field` names it and `detail` says what it must be. Nothing was written, and a \
+                "`field` names it and `detail` says what it must be. Nothing was written, and an \
                  observation stays good.",
             ),
             ProblemKind::UnknownHost => (
