@@ -61,7 +61,7 @@ async fn an_empty_database_gets_every_migration_and_the_next_run_finds_nothing_t
     let second = bench
         .finish(migrator(&bench, &url, &["migrate", "--json"]))
         .ended_with(0);
-    assert_eq!(second.json(), json!({ "applied": [] }));
+    assert_eq!(second.json(), json!({ "applied": [], "sources": [] }));
 }
 
 #[tokio::test]
