@@ -28,8 +28,6 @@
 #![warn(missing_docs)]
 
 mod client;
-#[cfg(test)]
-mod contract;
 mod error;
 mod event_source;
 mod key;

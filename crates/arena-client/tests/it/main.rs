@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod calls;
+mod contract;
 mod dry_runs;
 mod events;
 mod markets;

@@ -6,11 +6,11 @@ use serde_json::Value;
 
 /// The sources in which calls are made.
 const SOURCES: [&str; 5] = [
-    include_str!("client.rs"),
-    include_str!("client/dry_run.rs"),
-    include_str!("client/events.rs"),
-    include_str!("operator.rs"),
-    include_str!("token.rs"),
+    include_str!("../../src/client.rs"),
+    include_str!("../../src/client/dry_run.rs"),
+    include_str!("../../src/client/events.rs"),
+    include_str!("../../src/operator.rs"),
+    include_str!("../../src/token.rs"),
 ];
 /// What no agent and no operator asks for by this client.
 const NOT_OFFERED: [&str; 6] = [
@@ -24,7 +24,7 @@ const NOT_OFFERED: [&str; 6] = [
 
 #[test]
 fn the_client_asks_for_what_the_contract_has_and_leaves_nothing_out() {
-    let document = include_str!("../../../docs/openapi.json");
+    let document = include_str!("../../../../docs/openapi.json");
     let document: Value = serde_json::from_str(document).unwrap();
     let mut offered = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
