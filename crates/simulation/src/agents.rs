@@ -229,7 +229,7 @@ impl View<'_> {
         })
     }
 
-    /// The ticket that the gateway would have given out.
+    /// The observation that the gateway would have given out.
     fn observation(&self, agent: &Agent) -> ObservationId {
         let mut bytes = [0; 16];
         let halves = [

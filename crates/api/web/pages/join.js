@@ -169,7 +169,7 @@ observation=$(curl -sS "$arena/arena/observation" -H "X-Agent-Secret: $secret" |
   sed 's/.*"observation_id":"\\([^"]*\\)".*/\\1/')
 curl -sS "$arena/arena/action" -H "X-Agent-Secret: $secret" \\
   -H 'Content-Type: application/json' \\
-  -d '{"observation_id":"'"$ticket"'","action_type":"PREDICT",
+  -d '{"observation_id":"'"$observation"'","action_type":"PREDICT",
        "direction":"UP","wager_amount":"1.00","confidence":"0.55",
        "reasoning":"a hunch"}'
 `;
