@@ -295,6 +295,23 @@ mod tests {
         }
     }
 
+    /// A macro of Rust hides `rename` from a derive easily, and the names of variants stand in the contract then.
+    #[test]
+    fn labels_are_those_on_the_wire_and_not_rust_names() {
+        let document = whole();
+        let mut labels = Vec::new();
+        for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+            for label in schema["enum"].as_array().into_iter().flatten() {
+                labels.push((name, label.as_str().unwrap()));
+            }
+        }
+        assert!(labels.len() > 50, "{labels:?}");
+        for (name, label) in labels {
+            let is_one_case = label == label.to_uppercase() || label == label.to_lowercase();
+            assert!(is_one_case, "{name} has {label}");
+        }
+    }
+
     fn nameless(place: &str, schema: &Value) {
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {
             let members = property["properties"].as_object();
