@@ -1,10 +1,10 @@
 //! `GET /economy`: the figures in force, and where the money is. `GET /economy/rules/{digest}`: figures that
 //! were in force.
 
-use ledger_core::economy::MarketRules;
 use ledger_core::market::MarketSource;
 use ledger_core::prediction::PriceSource;
-use ledger_core::{CycleNumber, EconomyRules, Enforcement, Money, Pause, Timestamp};
+pub use ledger_core::rules::Parameters;
+use ledger_core::{CycleNumber, Enforcement, Money, Pause, Timestamp};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,72 +122,4 @@ pub struct PriceNow {
     pub at: Timestamp,
     /// Whole seconds since `at`; the arena halts beyond `price_ttl_seconds`.
     pub age_seconds: i64,
-}
-
-/// [`EconomyRules`] as an answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Parameters {
-    /// What a new bot is granted.
-    pub genesis_grant: Money,
-    /// The fee of each tick for a bot that is not idle.
-    pub entropy_base: Money,
-    /// Added to it for each full `idle_ticks_per_step` of idleness.
-    pub entropy_step: Money,
-    /// Idle ticks that make one step.
-    pub idle_ticks_per_step: i32,
-    /// The most a tick costs.
-    pub entropy_max: Money,
-    /// The smallest wager or bet.
-    pub stake_min: Money,
-    /// The smallest wager or bet that ends an idle streak.
-    pub productive_stake_min: Money,
-    /// A right prediction pays its wager times this.
-    pub payout_factor: i64,
-    /// The most predictions a bot may have open.
-    pub open_predictions_max: i32,
-    /// The most a bot may have at stake in open predictions.
-    pub open_stake_max: Money,
-    /// A prediction's first price is the first one at or after its creation plus this.
-    pub sample_lag_seconds: i64,
-    /// From a prediction's first price to its second.
-    pub prediction_horizon_seconds: i64,
-    /// A price later than its due time by more than this is not the one that was due.
-    pub sample_grace_seconds: i64,
-    /// A prediction whose prices no source has told this long after they were due is void.
-    pub sample_patience_seconds: i64,
-    /// The most that price predictions may have the house mint within any hour; beyond it wagers are
-    /// refused with 503.
-    pub house_loss_budget_per_hour: Money,
-    /// A price older than this halts the arena.
-    pub price_ttl_seconds: i64,
-    /// How long an observation is good for.
-    pub ticket_ttl_seconds: i64,
-    /// The figures of markets.
-    pub markets: MarketRules,
-}
-
-impl From<&EconomyRules> for Parameters {
-    fn from(rules: &EconomyRules) -> Parameters {
-        Parameters {
-            genesis_grant: rules.genesis_grant,
-            entropy_base: rules.entropy_base,
-            entropy_step: rules.entropy_step,
-            idle_ticks_per_step: rules.idle_ticks_per_step,
-            entropy_max: rules.entropy_max,
-            stake_min: rules.stake_min,
-            productive_stake_min: rules.productive_stake_min,
-            payout_factor: rules.payout_factor,
-            open_predictions_max: rules.open_predictions_max,
-            open_stake_max: rules.open_stake_max,
-            prediction_horizon_seconds: rules.prediction_horizon_seconds,
-            sample_lag_seconds: rules.sample_lag_seconds,
-            sample_grace_seconds: rules.sample_grace_seconds,
-            sample_patience_seconds: rules.sample_patience_seconds,
-            house_loss_budget_per_hour: rules.house_loss_budget_per_hour,
-            price_ttl_seconds: rules.price_ttl_seconds,
-            ticket_ttl_seconds: rules.ticket_ttl_seconds,
-            markets: rules.markets.clone(),
-        }
-    }
 }

@@ -37,7 +37,7 @@ impl Money {
     pub const ZERO: Money = Money(Decimal8::ZERO);
 
     /// One unit: 0.00000001.
-    const SMALLEST: Money = Money(Decimal8::SMALLEST);
+    pub(crate) const SMALLEST: Money = Money(Decimal8::SMALLEST);
 
     /// From whole 10⁻⁸ units; `None` outside `numeric(18,8)`.
     #[must_use]

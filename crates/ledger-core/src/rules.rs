@@ -2,6 +2,9 @@
 
 mod canonical;
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 pub use self::canonical::UnreadableRules;
@@ -20,90 +23,55 @@ const KEPT_SPAN_MAX_SECONDS: i64 = 100 * 366 * 86_400;
 /// The largest payout factor that can be configured.
 pub(crate) const PAYOUT_FACTOR_MAX: i64 = 100;
 
-/// The figures of the economy. [`EconomyRules::default`] holds the published ones; each can be
-/// configured, and `GET /economy` shows those in force.
-///
-/// A figure belongs into the table of [`canonical`] too, by which positions name the rules that
-/// settle them; a test fails for one that is missing there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct EconomyRules {
-    pub enforcement: Enforcement,
-    /// What a new bot is granted.
-    pub genesis_grant: Money,
-    /// Entropy of a bot that is not idle, per tick.
-    pub entropy_base: Money,
-    /// Added for each full [`idle_ticks_per_step`](Self::idle_ticks_per_step) of idleness.
-    pub entropy_step: Money,
-    pub idle_ticks_per_step: i32,
-    /// Entropy never exceeds this, per tick.
-    pub entropy_max: Money,
-    /// The smallest wager or bet.
-    pub stake_min: Money,
-    /// The smallest wager or bet that counts as productive and ends an idle streak.
-    pub productive_stake_min: Money,
-    /// A right prediction pays its wager times this.
-    pub payout_factor: i64,
-    pub open_predictions_max: i32,
-    /// The most a bot may have at stake in open predictions.
-    pub open_stake_max: Money,
-    /// From a prediction's creation to the earliest time of its first price: a provider's average lags
-    /// the market, and nobody must win by having seen what the average does not show yet.
-    pub sample_lag_seconds: i64,
-    /// From a prediction's first price to its second.
-    pub prediction_horizon_seconds: i64,
-    /// A price that is later than its due time by more than this is not the one that was due; and for
-    /// so long nobody but the prediction's own source is asked for it.
-    pub sample_grace_seconds: i64,
-    /// A prediction whose prices no source has told this long after they were due is void.
-    pub sample_patience_seconds: i64,
-    /// The most that price predictions may have the house mint within any hour.
-    pub house_loss_budget_per_hour: Money,
-    /// A price older than this halts the arena.
-    pub price_ttl_seconds: i64,
-    /// How long an observation is good for.
-    pub ticket_ttl_seconds: i64,
-    pub markets: MarketRules,
-}
+/// Declares all figures: what each is, its default, its setting, and what it must be. What needs a list of
+/// them is made here.
+macro_rules! figures {
+    ($rules:ident:
+     economy { $($(#[$about:meta])* $field:ident: $type:ident = $default:expr, $name:literal, $range:expr, $problem:literal;)+ }
+     board { $($(#[$board_about:meta])* $board:ident: $board_type:ident = $board_default:expr, $board_name:literal,
+               $board_range:expr, $board_problem:literal;)+ }
+     sources { $($(#[$source_about:meta])* $variant:ident $source:ident $label:literal;)+ }
+     markets { $($(#[$market_about:meta])* $market:ident: $market_type:ident = $market_default:expr, $market_name:literal,
+                 $market_range:expr, $market_problem:literal;)+ }) => {
+        /// The figures of the economy. [`EconomyRules::default`] holds the published ones; each can be
+        /// configured, and `GET /economy` shows those in force.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+        pub struct EconomyRules {
+            pub enforcement: Enforcement,
+            $($(#[$about])* pub $field: $type,)+
+            pub markets: MarketRules,
+        }
 
-macro_rules! market_rules {
-    ($($(#[$about:meta])* $variant:ident, $module:ident, $label:literal, $criteria:ident;)+) => {
+        /// [`EconomyRules`] as an answer.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        pub struct Parameters {
+            $($(#[$about])* pub $field: $type,)+
+            /// The figures of markets.
+            pub markets: MarketRules,
+        }
+
+        impl From<&EconomyRules> for Parameters {
+            fn from(rules: &EconomyRules) -> Parameters {
+                Parameters { $($field: rules.$field,)+ markets: rules.markets.clone() }
+            }
+        }
+
         /// The figures of markets.
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub struct MarketRules {
-            /// Places on the board that the market maker keeps taken. A place is free again at its market's
-            /// deadline, however early that was settled.
-            pub places: i64,
-            /// All bounties that are put out within any hour.
-            pub bounty_budget_per_hour: Money,
-            $($(#[$about])* pub $module: SourceRules,)+
-            /// A question about stars asks for the next multiple of this.
-            pub star_step: i64,
-            /// What an attempt at a research answer stakes.
-            pub answer_stake: Money,
-            /// What an answer costs more that used the lookup tool.
-            pub lookup_fee: Money,
-            /// Bets that one request may place.
-            pub bets_per_request_max: i64,
-            /// The largest pool, bounty included: what a bet would lift above it is refused, so that every
-            /// pool can be paid.
-            pub pool_max: Money,
-            /// A market whose source has not answered so long after its deadline is void.
-            pub settle_patience_seconds: i64,
+            $($(#[$board_about])* pub $board: $board_type,)+
+            $($(#[$source_about])* pub $source: SourceRules,)+
+            $($(#[$market_about])* pub $market: $market_type,)+
         }
 
-        impl MarketRules {
-            /// The figures of one source.
-            #[must_use]
-            pub const fn of(&self, source: MarketSource) -> &SourceRules {
-                match source {
-                    $(MarketSource::$variant => &self.$module),+
-                }
-            }
-
-            pub const fn of_mut(&mut self, source: MarketSource) -> &mut SourceRules {
-                match source {
-                    $(MarketSource::$variant => &mut self.$module),+
+        impl Default for EconomyRules {
+            fn default() -> EconomyRules {
+                EconomyRules {
+                    enforcement: Enforcement::Observe,
+                    $($field: $default,)+
+                    markets: MarketRules::default(),
                 }
             }
         }
@@ -111,32 +79,170 @@ macro_rules! market_rules {
         impl Default for MarketRules {
             fn default() -> MarketRules {
                 MarketRules {
-                    places: 6,
-                    bounty_budget_per_hour: Money::cents(50_000),
-                    $($module: crate::sources::$module::ABOUT.rules,)+
-                    star_step: 500,
-                    answer_stake: Money::cents(100),
-                    lookup_fee: Money::cents(50),
-                    bets_per_request_max: 3,
-                    pool_max: Money::cents(1_000_000_000),
-                    settle_patience_seconds: 6 * 3_600,
+                    $($board: $board_default,)+
+                    $($source: crate::sources::$source::ABOUT.rules,)+
+                    $($market: $market_default,)+
                 }
             }
         }
 
-        /// The settings of a source's figures.
-        pub(super) const fn settings_of(source: MarketSource) -> [&'static str; 3] {
-            match source {
-                $(MarketSource::$variant => [
-                    concat!($label, "_BOUNTY"),
-                    concat!($label, "_SECONDS"),
-                    concat!($label, "_WEIGHT"),
-                ]),+
+        impl MarketRules {
+            /// The figures of one source.
+            #[must_use]
+            pub const fn of(&self, source: MarketSource) -> &SourceRules {
+                match source {
+                    $(MarketSource::$variant => &self.$source),+
+                }
+            }
+
+            pub const fn of_mut(&mut self, source: MarketSource) -> &mut SourceRules {
+                match source {
+                    $(MarketSource::$variant => &mut self.$source),+
+                }
+            }
+        }
+
+        impl EconomyRules {
+            /// Each figure with the name of its setting, in the order of the canonical text.
+            fn figures(&mut self) -> Vec<(&'static str, &mut dyn Figure)> {
+                vec![
+                    ("ENFORCEMENT_MODE", &mut self.enforcement),
+                    $(($name, &mut self.$field),)+
+                    $(($board_name, &mut self.markets.$board),)+
+                    $(
+                        (concat!($label, "_BOUNTY"), &mut self.markets.$source.bounty),
+                        (concat!($label, "_SECONDS"), &mut self.markets.$source.seconds),
+                        (concat!($label, "_WEIGHT"), &mut self.markets.$source.weight),
+                    )+
+                    $(($market_name, &mut self.markets.$market),)+
+                ]
+            }
+
+            /// Every figure that makes no sense, by the name of its setting. Empty means sound.
+            #[must_use]
+            pub fn problems(&self) -> Vec<SettingProblem> {
+                let mut problems = Vec::new();
+                let mut need = |holds: bool, name: &'static str, problem: &str| {
+                    if !holds {
+                        problems.push(SettingProblem { name, problem: problem.to_owned() });
+                    }
+                };
+                let $rules = self;
+                $(need(($range).contains(&self.$field), $name, $problem);)+
+                $(need(($board_range).contains(&self.markets.$board), $board_name, $board_problem);)+
+                $(
+                    let of = &self.markets.$source;
+                    let fits = (Money::ZERO..=self.markets.pool_max).contains(&of.bounty);
+                    need(fits, concat!($label, "_BOUNTY"), "must be from 0 to MARKET_POOL_MAX");
+                    let (least, _) = crate::sources::$source::ABOUT.least_seconds;
+                    let within = format!("must be from {least} to {SPAN_MAX_SECONDS}");
+                    let lasts = (least..=SPAN_MAX_SECONDS).contains(&of.seconds);
+                    need(lasts, concat!($label, "_SECONDS"), &within);
+                    need(of.weight <= 1_000_000, concat!($label, "_WEIGHT"), "must be from 0 to 1000000");
+                )+
+                $(need(($market_range).contains(&self.markets.$market), $market_name, $market_problem);)+
+                problems
             }
         }
     };
 }
-market_sources!(market_rules);
+
+macro_rules! figures_with_sources {
+    ($($(#[$about:meta])* $variant:ident, $module:ident, $label:literal, $criteria:ident;)+) => {
+        figures! { rules:
+            economy {
+                /// What a new bot is granted.
+                genesis_grant: Money = Money::cents(100_000), "GENESIS_GRANT", Money::SMALLEST.., "must be above zero";
+                /// The fee of each tick for a bot that is not idle.
+                entropy_base: Money = Money::cents(50), "ENTROPY_BASE", Money::SMALLEST.., "must be above zero";
+                /// Added to it for each full `idle_ticks_per_step` of idleness.
+                entropy_step: Money = Money::cents(25), "ENTROPY_STEP", Money::ZERO.., "must not be negative";
+                /// Idle ticks that make one step.
+                idle_ticks_per_step: i32 = 5, "IDLE_TICKS_PER_STEP", 1.., "must be above zero";
+                /// The most a tick costs.
+                entropy_max: Money = Money::cents(300), "ENTROPY_MAX", rules.entropy_base.., "must be at least ENTROPY_BASE";
+                /// The smallest wager or bet.
+                stake_min: Money = Money::cents(1), "STAKE_MIN", Money::SMALLEST.., "must be above zero";
+                /// The smallest wager or bet that ends an idle streak.
+                productive_stake_min: Money = Money::cents(50), "PRODUCTIVE_STAKE_MIN", Money::ZERO.., "must not be negative";
+                /// A right prediction pays its wager times this.
+                payout_factor: i64 = 2, "PAYOUT_FACTOR", 2..=PAYOUT_FACTOR_MAX, "must be from 2 to 100";
+                /// The most predictions a bot may have open.
+                open_predictions_max: i32 = 20, "OPEN_PREDICTIONS_MAX", 1.., "must be above zero";
+                /// The most a bot may have at stake in open predictions.
+                open_stake_max: Money = Money::cents(10_000), "OPEN_STAKE_MAX", rules.stake_min.., "must be at least STAKE_MIN";
+                /// From a prediction's first price to its second.
+                prediction_horizon_seconds: i64 = 300, "PREDICTION_HORIZON",
+                    1..=SPAN_MAX_SECONDS, "must be from 1 to 2592000 seconds";
+                // A provider's average lags the market, and nobody must win by having seen what the average
+                // does not show yet.
+                /// A prediction's first price is the first one at or after its creation plus this.
+                sample_lag_seconds: i64 = 60, "SAMPLE_LAG_SECONDS", 0..=3_600, "must be from 0 to 3600";
+                // For so long nobody but the prediction's own source is asked for it.
+                /// A price later than its due time by more than this is not the one that was due.
+                sample_grace_seconds: i64 = 1_800, "SAMPLE_GRACE_SECONDS",
+                    1..=SPAN_MAX_SECONDS, "must be from 1 to 2592000 seconds";
+                // Six hours, and more than the longest cooldown of a source.
+                /// A prediction whose prices no source has told this long after they were due is void.
+                sample_patience_seconds: i64 = 6 * 3_600 + 900, "SAMPLE_PATIENCE_SECONDS",
+                    rules.sample_grace_seconds..=SPAN_MAX_SECONDS, "must be at least SAMPLE_GRACE_SECONDS and at most 2592000";
+                /// The most that price predictions may have the house mint within any hour; beyond it wagers are
+                /// refused with 503.
+                house_loss_budget_per_hour: Money = Money::cents(200_000), "HOUSE_LOSS_BUDGET_PER_HOUR",
+                    Money::ZERO.., "must not be negative";
+                // An older sample is not kept, so none would be found that is this old and in time.
+                /// A price older than this halts the arena.
+                price_ttl_seconds: i64 = 120, "PRICE_TTL_SECONDS",
+                    1..=SAMPLE_AGE_MAX_SECONDS, "must be from 1 to 600 seconds";
+                /// How long an observation is good for.
+                ticket_ttl_seconds: i64 = 5, "TICKET_TTL_SECONDS",
+                    1..=SPAN_MAX_SECONDS, "must be from 1 to 2592000 seconds";
+            }
+            board {
+                /// Places on the board that the market maker keeps taken. A place is free again at its market's
+                /// deadline, however early that was settled.
+                places: i64 = 6, "MARKET_PLACES", 0..=1_000, "must be from 0 to 1000";
+                /// All bounties that are put out within any hour.
+                bounty_budget_per_hour: Money = Money::cents(50_000), "BOUNTY_BUDGET_PER_HOUR",
+                    Money::ZERO.., "must not be negative";
+            }
+            sources { $($(#[$about])* $variant $module $label;)+ }
+            markets {
+                /// A question about stars asks for the next multiple of this.
+                star_step: i64 = 500, "STAR_STEP", 1.., "must be above zero";
+                /// What an attempt at a research answer stakes.
+                answer_stake: Money = Money::cents(100), "ANSWER_STAKE", Money::SMALLEST.., "must be above zero";
+                /// What an answer costs more that used the lookup tool.
+                lookup_fee: Money = Money::cents(50), "LOOKUP_FEE", Money::SMALLEST.., "must be above zero";
+                /// Bets that one request may place.
+                bets_per_request_max: i64 = 3, "BETS_PER_REQUEST_MAX", 1..=20, "must be from 1 to 20";
+                /// The largest pool, bounty included: what a bet would lift above it is refused, so that every
+                /// pool can be paid.
+                pool_max: Money = Money::cents(1_000_000_000), "MARKET_POOL_MAX", Money::SMALLEST.., "must be above zero";
+                /// A market whose source has not answered so long after its deadline is void.
+                settle_patience_seconds: i64 = 6 * 3_600, "SETTLE_PATIENCE_SECONDS",
+                    1..=SPAN_MAX_SECONDS, "must be from 1 to 2592000 seconds";
+            }
+        }
+    };
+}
+market_sources!(figures_with_sources);
+
+/// The value of a figure, whatever its type.
+trait Figure: Display {
+    /// Sets it; the error says what it must be.
+    fn set(&mut self, text: &str) -> Result<(), String>;
+}
+
+impl<T: Display + FromStr<Err: Display>> Figure for T {
+    fn set(&mut self, text: &str) -> Result<(), String> {
+        *self = text
+            .trim()
+            .parse()
+            .map_err(|error: T::Err| error.to_string())?;
+        Ok(())
+    }
+}
 
 /// The figures of the markets of one source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,140 +256,7 @@ pub struct SourceRules {
     pub seconds: i64,
 }
 
-impl Default for EconomyRules {
-    fn default() -> EconomyRules {
-        EconomyRules {
-            enforcement: Enforcement::Observe,
-            genesis_grant: Money::cents(100_000),
-            entropy_base: Money::cents(50),
-            entropy_step: Money::cents(25),
-            idle_ticks_per_step: 5,
-            entropy_max: Money::cents(300),
-            stake_min: Money::cents(1),
-            productive_stake_min: Money::cents(50),
-            payout_factor: 2,
-            open_predictions_max: 20,
-            open_stake_max: Money::cents(10_000),
-            sample_lag_seconds: 60,
-            prediction_horizon_seconds: 300,
-            sample_grace_seconds: 1_800,
-            // Six hours, and more than the longest cooldown of a source.
-            sample_patience_seconds: 6 * 3_600 + 900,
-            house_loss_budget_per_hour: Money::cents(200_000),
-            price_ttl_seconds: 120,
-            ticket_ttl_seconds: 5,
-            markets: MarketRules::default(),
-        }
-    }
-}
-
 impl EconomyRules {
-    /// Every figure that makes no sense, by the name of its setting. Empty means sound.
-    #[must_use]
-    pub fn problems(&self) -> Vec<SettingProblem> {
-        let mut problems = Vec::new();
-        let mut need = |holds: bool, name: &'static str, problem: &str| {
-            if !holds {
-                problems.push(SettingProblem {
-                    name,
-                    problem: problem.to_owned(),
-                });
-            }
-        };
-        need(
-            self.genesis_grant.is_positive(),
-            "GENESIS_GRANT",
-            "must be above zero",
-        );
-        need(
-            self.entropy_base.is_positive(),
-            "ENTROPY_BASE",
-            "must be above zero",
-        );
-        need(
-            !self.entropy_step.is_negative(),
-            "ENTROPY_STEP",
-            "must not be negative",
-        );
-        need(
-            self.idle_ticks_per_step > 0,
-            "IDLE_TICKS_PER_STEP",
-            "must be above zero",
-        );
-        need(
-            self.entropy_max >= self.entropy_base,
-            "ENTROPY_MAX",
-            "must be at least ENTROPY_BASE",
-        );
-        self.check_positions(&mut need);
-        self.markets.check(&mut need);
-        problems
-    }
-
-    /// The figures of predictions and their prices.
-    fn check_positions(&self, need: &mut impl FnMut(bool, &'static str, &str)) {
-        let above_zero = "must be above zero";
-        need(self.stake_min.is_positive(), "STAKE_MIN", above_zero);
-        need(
-            !self.productive_stake_min.is_negative(),
-            "PRODUCTIVE_STAKE_MIN",
-            "must not be negative",
-        );
-        need(
-            (2..=PAYOUT_FACTOR_MAX).contains(&self.payout_factor),
-            "PAYOUT_FACTOR",
-            "must be from 2 to 100",
-        );
-        need(
-            self.open_predictions_max > 0,
-            "OPEN_PREDICTIONS_MAX",
-            "must be above zero",
-        );
-        need(
-            self.open_stake_max >= self.stake_min,
-            "OPEN_STAKE_MAX",
-            "must be at least STAKE_MIN",
-        );
-        let span = 1..=SPAN_MAX_SECONDS;
-        let spans = "must be from 1 to 2592000 seconds";
-        need(
-            span.contains(&self.prediction_horizon_seconds),
-            "PREDICTION_HORIZON",
-            spans,
-        );
-        need(
-            (0..=3_600).contains(&self.sample_lag_seconds),
-            "SAMPLE_LAG_SECONDS",
-            "must be from 0 to 3600",
-        );
-        need(
-            span.contains(&self.sample_grace_seconds),
-            "SAMPLE_GRACE_SECONDS",
-            spans,
-        );
-        need(
-            (self.sample_grace_seconds..=SPAN_MAX_SECONDS).contains(&self.sample_patience_seconds),
-            "SAMPLE_PATIENCE_SECONDS",
-            "must be at least SAMPLE_GRACE_SECONDS and at most 2592000",
-        );
-        need(
-            !self.house_loss_budget_per_hour.is_negative(),
-            "HOUSE_LOSS_BUDGET_PER_HOUR",
-            "must not be negative",
-        );
-        // An older sample is not kept, so none would be found that is this old and in time.
-        need(
-            (1..=SAMPLE_AGE_MAX_SECONDS).contains(&self.price_ttl_seconds),
-            "PRICE_TTL_SECONDS",
-            "must be from 1 to 600 seconds",
-        );
-        need(
-            span.contains(&self.ticket_ttl_seconds),
-            "TICKET_TTL_SECONDS",
-            spans,
-        );
-    }
-
     /// A sample is in time, and decides, if it is of a moment no longer than this after the one at
     /// which it was due.
     #[must_use]
@@ -361,49 +334,6 @@ impl EntropyFee {
     }
 }
 
-impl MarketRules {
-    /// Tells `need` of every condition, with its setting and what that must be.
-    fn check(&self, need: &mut impl FnMut(bool, &'static str, &str)) {
-        let above_zero = "must be above zero";
-        need(
-            (0..=1_000).contains(&self.places),
-            "MARKET_PLACES",
-            "must be from 0 to 1000",
-        );
-        need(
-            !self.bounty_budget_per_hour.is_negative(),
-            "BOUNTY_BUDGET_PER_HOUR",
-            "must not be negative",
-        );
-        for source in MarketSource::ALL {
-            let rules = self.of(*source);
-            let [bounty, seconds, weight] = settings_of(*source);
-            let fits = !rules.bounty.is_negative() && rules.bounty <= self.pool_max;
-            need(fits, bounty, "must be from 0 to MARKET_POOL_MAX");
-            let (least, _) = source.about().least_seconds;
-            let lasts = (least..=SPAN_MAX_SECONDS).contains(&rules.seconds);
-            let within = format!("must be from {least} to {SPAN_MAX_SECONDS}");
-            need(lasts, seconds, &within);
-            let rule = "must be from 0 to 1000000";
-            need(rules.weight <= 1_000_000, weight, rule);
-        }
-        need(self.star_step > 0, "STAR_STEP", above_zero);
-        need(self.answer_stake.is_positive(), "ANSWER_STAKE", above_zero);
-        need(self.lookup_fee.is_positive(), "LOOKUP_FEE", above_zero);
-        need(
-            (1..=20).contains(&self.bets_per_request_max),
-            "BETS_PER_REQUEST_MAX",
-            "must be from 1 to 20",
-        );
-        need(self.pool_max.is_positive(), "MARKET_POOL_MAX", above_zero);
-        need(
-            (1..=SPAN_MAX_SECONDS).contains(&self.settle_patience_seconds),
-            "SETTLE_PATIENCE_SECONDS",
-            "must be from 1 to 2592000 seconds",
-        );
-    }
-}
-
 /// A setting that is no figure for the economy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingProblem {
@@ -420,8 +350,8 @@ impl EconomyRules {
     ) -> Result<EconomyRules, Vec<SettingProblem>> {
         let mut rules = EconomyRules::default();
         let mut problems = Vec::new();
-        for name in canonical::NAMES {
-            let problem = setting(name).and_then(|text| rules.set(name, &text).err());
+        for (name, figure) in rules.figures() {
+            let problem = setting(name).and_then(|text| figure.set(&text).err());
             problems.extend(problem.map(|problem| SettingProblem { name, problem }));
         }
         if problems.is_empty() {

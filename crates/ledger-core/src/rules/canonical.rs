@@ -7,10 +7,9 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{EconomyRules, SourceRules, settings_of};
+use super::EconomyRules;
 use crate::entry::Hash;
 use crate::market::MarketSource;
-use crate::sources::market_sources;
 
 /// The sources that the first rules had, at the head of the registry.
 const SOURCES_OF_V1: usize = 4;
@@ -35,78 +34,17 @@ pub enum UnreadableRules {
     Missing { name: &'static str },
 }
 
-/// Each figure by the name of its setting: read, written and named by one table.
-macro_rules! figures {
-    ($($name:expr => $($field:ident).+),+ $(,)?) => {
-        /// The names of all figures, in the order of the canonical text.
-        pub(super) const NAMES: &[&str] = &[$($name),+];
-
-        impl EconomyRules {
-            /// Sets the figure of this name; the error says what it must be.
-            pub(super) fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
-                $(if name == $name {
-                    return match text.trim().parse() {
-                        Ok(value) => {
-                            self.$($field).+ = value;
-                            Ok(())
-                        }
-                        Err(error) => Err(error.to_string()),
-                    };
-                })+
-                Err("is no figure of the economy".to_owned())
-            }
-
-            /// The canonical text.
-            #[must_use]
-            pub fn canonical(&self) -> String {
-                let mut text = format!("{HEADER}\n");
-                $(text.push_str(&format!("{}={}\n", $name, self.$($field).+));)+
-                text
-            }
-        }
-    };
-}
-
-macro_rules! figures_with_sources {
-    ($($(#[$about:meta])* $variant:ident, $module:ident, $label:literal, $criteria:ident;)+) => {
-        figures! {
-            "ENFORCEMENT_MODE" => enforcement,
-            "GENESIS_GRANT" => genesis_grant,
-            "ENTROPY_BASE" => entropy_base,
-            "ENTROPY_STEP" => entropy_step,
-            "IDLE_TICKS_PER_STEP" => idle_ticks_per_step,
-            "ENTROPY_MAX" => entropy_max,
-            "STAKE_MIN" => stake_min,
-            "PRODUCTIVE_STAKE_MIN" => productive_stake_min,
-            "PAYOUT_FACTOR" => payout_factor,
-            "OPEN_PREDICTIONS_MAX" => open_predictions_max,
-            "OPEN_STAKE_MAX" => open_stake_max,
-            "PREDICTION_HORIZON" => prediction_horizon_seconds,
-            "SAMPLE_LAG_SECONDS" => sample_lag_seconds,
-            "SAMPLE_GRACE_SECONDS" => sample_grace_seconds,
-            "SAMPLE_PATIENCE_SECONDS" => sample_patience_seconds,
-            "HOUSE_LOSS_BUDGET_PER_HOUR" => house_loss_budget_per_hour,
-            "PRICE_TTL_SECONDS" => price_ttl_seconds,
-            "TICKET_TTL_SECONDS" => ticket_ttl_seconds,
-            "MARKET_PLACES" => markets.places,
-            "BOUNTY_BUDGET_PER_HOUR" => markets.bounty_budget_per_hour,
-            $(
-                concat!($label, "_BOUNTY") => markets.$module.bounty,
-                concat!($label, "_SECONDS") => markets.$module.seconds,
-                concat!($label, "_WEIGHT") => markets.$module.weight,
-            )+
-            "STAR_STEP" => markets.star_step,
-            "ANSWER_STAKE" => markets.answer_stake,
-            "LOOKUP_FEE" => markets.lookup_fee,
-            "BETS_PER_REQUEST_MAX" => markets.bets_per_request_max,
-            "MARKET_POOL_MAX" => markets.pool_max,
-            "SETTLE_PATIENCE_SECONDS" => markets.settle_patience_seconds,
-        }
-    };
-}
-market_sources!(figures_with_sources);
-
 impl EconomyRules {
+    /// The canonical text.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        let mut rules = self.clone();
+        let lines = rules.figures().into_iter();
+        lines.fold(format!("{HEADER}\n"), |text, (name, figure)| {
+            format!("{text}{name}={figure}\n")
+        })
+    }
+
     /// The SHA-256 of the canonical text.
     #[must_use]
     pub fn digest(&self) -> Hash {
@@ -120,28 +58,31 @@ impl EconomyRules {
             return Err(UnreadableRules::Header);
         }
         let mut rules = EconomyRules::default();
-        let mut missing: Vec<&'static str> = NAMES.to_vec();
+        let mut missing = rules.figures();
         for (index, text) in lines.enumerate() {
             let line = index + 2;
             let (name, value) = text.split_once('=').ok_or(UnreadableRules::Line { line })?;
-            let place = missing.iter().position(|known| *known == name);
-            missing.remove(place.ok_or(UnreadableRules::Unknown { line })?);
-            rules
-                .set(name, value)
+            let place = missing.iter().position(|(known, _)| *known == name);
+            let (_, figure) = missing.remove(place.ok_or(UnreadableRules::Unknown { line })?);
+            figure
+                .set(value)
                 .map_err(|problem| UnreadableRules::Value { line, problem })?;
         }
         // Rules of before there was a source have none of its figures.
-        for source in MarketSource::ALL.iter().skip(SOURCES_OF_V1) {
-            let figures = settings_of(*source);
-            if figures.iter().all(|name| missing.contains(name)) {
-                missing.retain(|name| !figures.contains(name));
-                *rules.markets.of_mut(*source) = SourceRules::default();
-            }
-        }
-        for name in missing {
+        let names: Vec<_> = missing.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let is_of_later_source = |name: &str| {
+            MarketSource::ALL.iter().skip(SOURCES_OF_V1).any(|source| {
+                let figures = ["BOUNTY", "SECONDS", "WEIGHT"].map(|of| format!("{source}_{of}"));
+                figures.iter().any(|of| of == name) && figures.iter().all(|of| names.contains(of))
+            })
+        };
+        for (name, figure) in missing {
             let before = BEFORE.iter().find(|(known, _)| *known == name);
-            let (_, value) = before.ok_or(UnreadableRules::Missing { name })?;
-            let set = rules.set(name, value);
+            let before = before.map(|(_, value)| *value);
+            let value = before
+                .or(is_of_later_source(name).then_some("0"))
+                .ok_or(UnreadableRules::Missing { name })?;
+            let set = figure.set(value);
             set.map_err(|problem| UnreadableRules::Value { line: 0, problem })?;
         }
         Ok(rules)
@@ -167,26 +108,24 @@ mod tests {
     #[test]
     fn every_figure_has_its_line() {
         let figures = serde_json::to_value(EconomyRules::default()).unwrap();
-        assert_eq!(
-            NAMES.len(),
-            leaves(&figures),
-            "a figure is missing in the table"
-        );
+        let names = EconomyRules::default().figures().len();
+        assert_eq!(names, leaves(&figures), "a figure is missing in the table");
         let text = EconomyRules::default().canonical();
-        assert_eq!(text.lines().count(), NAMES.len() + 1);
+        assert_eq!(text.lines().count(), names + 1);
     }
 
     #[test]
     fn a_changed_figure_changes_the_digest_and_comes_back() {
         let plain = EconomyRules::default();
-        for name in NAMES {
+        for place in 0..plain.clone().figures().len() {
             let mut changed = plain.clone();
-            let value = if *name == "ENFORCEMENT_MODE" {
+            let (name, figure) = changed.figures().remove(place);
+            let value = if name == "ENFORCEMENT_MODE" {
                 "enforce"
             } else {
                 "7"
             };
-            changed.set(name, value).unwrap();
+            figure.set(value).unwrap();
             assert_ne!(changed.digest(), plain.digest(), "{name}");
             let read = EconomyRules::from_canonical(&changed.canonical()).unwrap();
             assert_eq!(read, changed, "{name}");
@@ -202,20 +141,17 @@ mod tests {
     #[test]
     fn what_is_no_text_of_rules_is_refused() {
         let text = EconomyRules::default().canonical();
+        let behind = text.lines().count() + 1;
         for (text, error) in [
             (String::new(), UnreadableRules::Header),
             (text.replace("v1", "v2"), UnreadableRules::Header),
             (
                 format!("{text}more"),
-                UnreadableRules::Line {
-                    line: NAMES.len() + 2,
-                },
+                UnreadableRules::Line { line: behind },
             ),
             (
                 format!("{text}MORE=1"),
-                UnreadableRules::Unknown {
-                    line: NAMES.len() + 2,
-                },
+                UnreadableRules::Unknown { line: behind },
             ),
             (
                 text.replace("PAYOUT_FACTOR=2\n", ""),
