@@ -220,37 +220,20 @@ impl HeadsDigest {
     }
 }
 
-/// The field of an entry that is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FaultyField {
-    BotId,
-    Sequence,
-    EntryType,
-    Amount,
-    BalanceAfter,
-    Reference,
-    RecordedAt,
-    PreviousHash,
-    Hash,
-    /// The whole row: it holds something that is no entry.
-    Row,
-}
-
-impl fmt::Display for FaultyField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            FaultyField::BotId => "bot_id",
-            FaultyField::Sequence => "sequence",
-            FaultyField::EntryType => "entry_type",
-            FaultyField::Amount => "amount",
-            FaultyField::BalanceAfter => "balance_after",
-            FaultyField::Reference => "reference",
-            FaultyField::RecordedAt => "recorded_at",
-            FaultyField::PreviousHash => "previous_hash",
-            FaultyField::Hash => "hash",
-            FaultyField::Row => "row",
-        })
+labelled! {
+    /// The field of an entry that is wrong.
+    FaultyField {
+        BotId = "bot_id",
+        Sequence = "sequence",
+        EntryType = "entry_type",
+        Amount = "amount",
+        BalanceAfter = "balance_after",
+        Reference = "reference",
+        RecordedAt = "recorded_at",
+        PreviousHash = "previous_hash",
+        Hash = "hash",
+        /// The whole row: it holds something that is no entry.
+        Row = "row",
     }
 }
 

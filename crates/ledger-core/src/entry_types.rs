@@ -5,11 +5,6 @@
 //! A new type is a row here, a label in the SQL enum with a branch in the ledger's CHECK (a
 //! migration), and the page's file, which `UPDATE_PAGE=1 cargo test -p api --lib page_tables` writes.
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Serialize, Serializer};
-
 use crate::economy::BotStatus;
 use crate::money::Money;
 
@@ -77,17 +72,14 @@ pub struct Declaration {
 }
 
 macro_rules! entry_types {
-    ($($(#[$meta:meta])* $name:ident $label:literal: $sign:ident, $house:ident, $position:ident, $total:ident,
+    ($($(#[$meta:meta])* $name:ident $label:tt: $sign:ident, $house:ident, $position:ident, $total:ident,
        [$($allowed:ident)*] $(=> $becomes:ident)?, $words:literal;)+) => {
-        /// What moved the money. The sign of an entry's amount must fit its type.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum EntryType {
-            $($(#[$meta])* $name,)+
+        labelled! {
+            /// What an entry is.
+            EntryType { $($(#[$meta])* $name = $label,)+ }
         }
 
         impl EntryType {
-            pub const ALL: [EntryType; [$($label),+].len()] = [$(EntryType::$name),+];
-
             #[must_use]
             pub const fn declaration(self) -> &'static Declaration {
                 match self {
@@ -131,11 +123,6 @@ entry_types! {
 
 impl EntryType {
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        self.declaration().label
-    }
-
-    #[must_use]
     pub const fn sign_rule(self) -> SignRule {
         self.declaration().sign
     }
@@ -160,32 +147,5 @@ impl EntryType {
     #[must_use]
     pub fn allowed_for(self, status: BotStatus) -> bool {
         self.declaration().allowed.contains(&status)
-    }
-}
-
-impl fmt::Display for EntryType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown entry type")]
-pub struct UnknownEntryType;
-
-impl FromStr for EntryType {
-    type Err = UnknownEntryType;
-
-    fn from_str(text: &str) -> Result<EntryType, UnknownEntryType> {
-        EntryType::ALL
-            .into_iter()
-            .find(|t| t.as_str() == text)
-            .ok_or(UnknownEntryType)
-    }
-}
-
-impl Serialize for EntryType {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
     }
 }

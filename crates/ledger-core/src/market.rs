@@ -4,11 +4,6 @@
 //! how an answer is committed to before anybody is asked in [`crate::research`]. Here is what can
 //! be said about a market, who may bet on it, and how its end becomes entries.
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
-
 use crate::criteria::bets_close_at;
 use crate::decimal::Decimal8;
 use crate::economy::{Movement, market_reference};
@@ -22,85 +17,18 @@ use crate::refusal::Refusal;
 use crate::sources::market_sources;
 use crate::time::Timestamp;
 
-/// Declares an enum whose labels are the same in Postgres, on the wire and here.
-macro_rules! labels {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $label:literal),+ $(,)? }
-     unknown: $unknown:ident) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum $name {
-            $($(#[$doc])* #[serde(rename = $label)] $variant),+
-        }
-
-        impl $name {
-            pub const ALL: &'static [$name] = &[$($name::$variant),+];
-
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $($name::$variant => $label),+
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub struct $unknown;
-
-        impl fmt::Display for $unknown {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                one_of(f, &[$($label),+])
-            }
-        }
-
-        impl std::error::Error for $unknown {}
-
-        impl FromStr for $name {
-            type Err = $unknown;
-
-            fn from_str(text: &str) -> Result<$name, $unknown> {
-                $name::ALL
-                    .iter()
-                    .copied()
-                    .find(|value| value.as_str() == text)
-                    .ok_or($unknown)
-            }
-        }
-    };
-}
-
-/// What a text must be: `must be A, B or C`.
-fn one_of(f: &mut fmt::Formatter<'_>, labels: &[&str]) -> fmt::Result {
-    f.write_str("must be ")?;
-    for (index, label) in labels.iter().enumerate() {
-        let before = match labels.len() - index {
-            _ if index == 0 => "",
-            1 => " or ",
-            _ => ", ",
-        };
-        write!(f, "{before}{label}")?;
-    }
-    Ok(())
-}
-
 macro_rules! source_labels {
-    ($($(#[$about:meta])* $variant:ident, $module:ident, $label:literal, $criteria:ident;)+) => {
-        labels! {
+    ($($(#[$about:meta])* $variant:ident, $module:ident, $label:tt, $criteria:ident;)+) => {
+        labelled! {
             /// Where the data comes from that decides a market.
             MarketSource { $($variant = $label),+ }
-            unknown: UnknownMarketSource
         }
     };
 }
 market_sources!(source_labels);
 
-labels! {
-    /// Where a market is in its life.
+labelled! {
+    /// Where a market stands.
     MarketStatus {
         /// Takes bets until they close, or answers until its deadline.
         Open = "OPEN",
@@ -112,7 +40,6 @@ labels! {
         /// Research that nobody solved: the stakes fell to the house.
         Expired = "EXPIRED",
     }
-    unknown: UnknownMarketStatus
 }
 
 impl MarketStatus {
@@ -126,13 +53,12 @@ impl MarketStatus {
     }
 }
 
-labels! {
-    /// What a bet says.
+labelled! {
+    /// What a bet says of a question.
     Side {
         Yes = "YES",
         No = "NO",
     }
-    unknown: UnknownSide
 }
 
 impl Side {
@@ -185,8 +111,8 @@ pub fn retry_seconds(attempts: i32) -> i64 {
     (30_i64 << attempts.clamp(1, 6).saturating_sub(1)).min(RETRY_MAX_SECONDS)
 }
 
-labels! {
-    /// Where a bet is in its life.
+labelled! {
+    /// What became of a bet.
     BetState {
         Open = "OPEN",
         Won = "WON",
@@ -196,7 +122,6 @@ labels! {
         /// Its owner was dead at the settlement.
         Forfeit = "FORFEIT",
     }
-    unknown: UnknownBetState
 }
 
 /// What an agent's request is about: the two kinds of markets take different ones.

@@ -8,9 +8,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::entry_types::EntryType;
 use crate::ids::PriceId;
-use crate::market::{BetState, MarketSource, MarketStatus, Side, Taking};
+use crate::market::Taking;
 use crate::sources::market_sources;
 use crate::sources::research::ArticleTitle;
 use crate::sources::weather::{City, Degrees};
@@ -53,14 +52,6 @@ fn text(about: &str, example: &str) -> ObjectBuilder {
 
 fn pattern(about: &str, pattern: &str, example: &str) -> Object {
     text(about, example).pattern(Some(pattern)).build()
-}
-
-fn labels(about: &str, labels: impl IntoIterator<Item = &'static str>) -> Object {
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .description(Some(about))
-        .enum_values(Some(labels))
-        .build()
 }
 
 fn id(about: &str) -> Object {
@@ -136,11 +127,6 @@ describe! {
         .max_length(Some(Reference::MAX_LENGTH))
         .pattern(Some("^[ -~]*$"))
         .build();
-    EntryType = labels("What an entry is.", EntryType::ALL.map(EntryType::as_str));
-    MarketSource = labels("Where the data comes from that decides a market.", MarketSource::ALL.iter().map(|it| it.as_str()));
-    MarketStatus = labels("Where a market stands.", MarketStatus::ALL.iter().map(|it| it.as_str()));
-    Side = labels("What a bet says of a question.", Side::ALL.iter().map(|it| it.as_str()));
-    BetState = labels("What became of a bet.", BetState::ALL.iter().map(|it| it.as_str()));
     Degrees = pattern(
         "Degrees with at most four decimals, as a decimal string.",
         r"^-?((0|[1-9][0-9]?|1[0-7][0-9])(\.[0-9]{1,4})?|180(\.0{1,4})?)$",

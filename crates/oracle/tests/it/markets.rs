@@ -67,8 +67,8 @@ async fn find(arena: &Arena, id: MarketId) -> Market {
 fn only(sources: &[MarketSource]) -> EconomyRules {
     let mut rules = EconomyRules::default();
     for source in MarketSource::ALL {
-        if !sources.contains(source) {
-            rules.markets.of_mut(*source).weight = 0;
+        if !sources.contains(&source) {
+            rules.markets.of_mut(source).weight = 0;
         }
     }
     rules
