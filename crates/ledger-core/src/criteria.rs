@@ -58,60 +58,6 @@ impl Comparison {
     }
 }
 
-/// A text with a rule, made by parsing alone.
-macro_rules! checked_text {
-    ($(#[$doc:meta])* $name:ident, $error:ident = $message:literal, $rule:expr) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(String);
-
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-        #[error($message)]
-        pub struct $error;
-
-        impl $name {
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = $error;
-
-            fn from_str(text: &str) -> Result<$name, $error> {
-                let rule: fn(&str) -> bool = $rule;
-                if rule(text) {
-                    Ok($name(text.to_owned()))
-                } else {
-                    Err($error)
-                }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(&self.0)
-            }
-        }
-
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
-                <String as serde::Deserialize>::deserialize(deserializer)?
-                    .parse()
-                    .map_err(serde::de::Error::custom)
-            }
-        }
-    };
-}
-pub(crate) use checked_text;
-
 /// One line of at most `max` characters without control or surrounding white space.
 pub(crate) fn one_clean_line(text: &str, max: usize) -> bool {
     (1..=max).contains(&text.chars().count())

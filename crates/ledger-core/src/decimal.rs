@@ -123,11 +123,7 @@ impl fmt::Display for Decimal8 {
     }
 }
 
-impl fmt::Debug for Decimal8 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+shown_as_text!(Decimal8);
 
 impl FromStr for Decimal8 {
     type Err = DecimalError;

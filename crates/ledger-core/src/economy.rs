@@ -5,9 +5,6 @@
 //! [`Refusal`] with its numbers. The caller holds the lock, appends, and commits: lock, decide,
 //! append.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 use crate::charges::{CHARGES, Charge};
@@ -369,29 +366,11 @@ fn drain(entry_type: EntryType, wallet: &Wallet, reference: Reference) -> Moveme
     Movement::one(entry_type, reference, Leg::Burn(wallet.balance()))
 }
 
-/// Who acted with the operator's authority: 1–64 of `A-Z a-z 0-9 _ . @ -`, fit for a reference.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Operator(String);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an operator's name is 1 to 64 of A-Z a-z 0-9 _ . @ -")]
-pub struct OperatorError;
-
-impl FromStr for Operator {
-    type Err = OperatorError;
-
-    fn from_str(text: &str) -> Result<Operator, OperatorError> {
+checked_text! {
+    /// Who acted with the operator's authority: 1–64 of `A-Z a-z 0-9 _ . @ -`, fit for a reference.
+    Operator, OperatorError = "an operator's name is 1 to 64 of A-Z a-z 0-9 _ . @ -",
+    |text| {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.@-".contains(&b);
-        if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
-            Ok(Operator(text.to_owned()))
-        } else {
-            Err(OperatorError)
-        }
-    }
-}
-
-impl fmt::Display for Operator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        (1..=64).contains(&text.len()) && text.bytes().all(allowed)
     }
 }

@@ -9,6 +9,8 @@
 
 #[macro_use]
 mod labels;
+#[macro_use]
+mod texts;
 
 pub mod chain;
 pub mod charges;

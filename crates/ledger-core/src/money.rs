@@ -4,7 +4,6 @@
 //! which an `i64` holds with room to spare. No float comes near it, no operation rounds, and every
 //! operation that could leave the range says so instead of wrapping.
 
-use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -17,7 +16,9 @@ pub use crate::decimal::{MAX_UNITS, SCALE};
 pub const UNITS_PER_CREDIT: i64 = UNITS_PER_ONE;
 
 /// An amount of credits: a signed, whole number of 10⁻⁸ units within `numeric(18,8)`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, derive_more::Display,
+)]
 #[serde(transparent)]
 pub struct Money(Decimal8);
 
@@ -105,17 +106,7 @@ impl Money {
     }
 }
 
-impl fmt::Display for Money {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Debug for Money {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
+shown_as_text!(Money);
 
 impl FromStr for Money {
     type Err = MoneyError;
@@ -157,7 +148,7 @@ impl Stake {
 }
 
 /// A price of one coin in US dollars: money above zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, derive_more::Display)]
 #[serde(transparent)]
 pub struct Price(Money);
 
@@ -183,11 +174,5 @@ impl FromStr for Price {
 
     fn from_str(text: &str) -> Result<Price, MoneyError> {
         Price::new(text.parse()?)
-    }
-}
-
-impl fmt::Display for Price {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
     }
 }

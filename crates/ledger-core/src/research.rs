@@ -4,7 +4,6 @@
 //! check that the answer was not chosen after the attempts. The nonce is 256 random bits, because a
 //! bare hash of so few possible answers could be tried out in a minute.
 
-use std::fmt;
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
@@ -18,7 +17,7 @@ pub const ANSWER_MAX_CHARS: usize = 200;
 
 /// An answer in the form in which answers are compared and committed to: Unicode NFC, without
 /// space, tab, CR and LF around it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, derive_more::Display)]
 pub struct Answer(String);
 
 /// Why a text is no answer.
@@ -59,12 +58,6 @@ impl FromStr for Answer {
         } else {
             Ok(Answer(answer))
         }
-    }
-}
-
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -3,33 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-/// Written as a string, and read back through the same rules.
-macro_rules! as_string {
-    ($name:ident) => {
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
-                String::deserialize(deserializer)?
-                    .parse()
-                    .map_err(serde::de::Error::custom)
-            }
-        }
-    };
-}
-
 const OWNER_MAX_CHARS: usize = 39;
 const REPOSITORY_MAX_CHARS: usize = 100;
 
@@ -112,11 +85,12 @@ impl fmt::Display for Repository {
 }
 
 as_string!(Repository);
+shown_as_text!(Repository);
 
 const KEYWORD_MAX_CHARS: usize = 50;
 
 /// A word or a few of them, looked for in headlines as they stand: `Rust`, `GPT-5`, `Raspberry Pi`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, derive_more::Display)]
 pub struct Keyword(String);
 
 /// Why a text is no keyword.
@@ -155,10 +129,5 @@ impl FromStr for Keyword {
     }
 }
 
-impl fmt::Display for Keyword {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 as_string!(Keyword);
+shown_as_text!(Keyword);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{About, LIFE_LEAST, LIFE_MOST};
-use crate::criteria::{Question, Reading, Times, checked_text, one_clean_line};
+use crate::criteria::{Question, Reading, Times, one_clean_line};
 use crate::market::{Side, Taking};
 use crate::money::Money;
 use crate::rules::SourceRules;

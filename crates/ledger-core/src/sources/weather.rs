@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::{About, LIFE_MOST};
 use crate::criteria::{
-    Comparison, CriteriaError, Question, Reading, Times, checked_text, need, one_clean_line, second,
+    Comparison, CriteriaError, Question, Reading, Times, need, one_clean_line, second,
 };
 use crate::decimal::Decimal8;
 use crate::market::{Side, Taking};
@@ -83,19 +83,7 @@ impl fmt::Display for Degrees {
     }
 }
 
-impl Serialize for Degrees {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Degrees {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Degrees, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
-    }
-}
+as_string!(Degrees);
 
 /// A place on Earth, north and east positive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
