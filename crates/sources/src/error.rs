@@ -74,6 +74,16 @@ pub enum SourceError {
     FromTheFuture { ahead_seconds: i64 },
 }
 
+/// A field that makes no sense.
+pub(crate) fn nonsense<T>(field: &'static str, problem: &'static str) -> Result<T, SourceError> {
+    Err(SourceError::Nonsense { field, problem })
+}
+
+/// A field that must be there.
+pub(crate) fn given<T>(field: &'static str, value: Option<T>) -> Result<T, SourceError> {
+    value.ok_or(SourceError::MissingField(field))
+}
+
 /// A service's wish not to be asked for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peace {

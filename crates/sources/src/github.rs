@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::error::{given, nonsense};
 use crate::http::{self, Http};
 use crate::played::{Asked, Played, World};
 use crate::source::{address, choose, list, made};
@@ -249,21 +250,13 @@ struct Answer<'a> {
 pub fn parse_stars(body: &[u8], repository: &Repository) -> Result<i64, SourceError> {
     const FIELD: &str = "stargazers_count";
     let answer: Answer<'_> = json::object(body)?;
-    let full_name = answer
-        .full_name
-        .ok_or(SourceError::MissingField("full_name"))?;
+    let full_name = given("full_name", answer.full_name)?;
     if !full_name.eq_ignore_ascii_case(&repository.to_string()) {
-        return Err(SourceError::Nonsense {
-            field: "full_name",
-            problem: "is another repository's",
-        });
+        return nonsense("full_name", "is another repository's");
     }
     let stars = number::whole(FIELD, answer.stargazers_count)?;
     if stars < 0 {
-        return Err(SourceError::Nonsense {
-            field: FIELD,
-            problem: "is below zero",
-        });
+        return nonsense(FIELD, "is below zero");
     }
     Ok(stars)
 }

@@ -5,6 +5,7 @@ use ledger_core::decimal::SCALE;
 use serde_json::value::RawValue;
 
 use crate::SourceError;
+use crate::error::given;
 
 /// Longer texts are no number of ours; JSON numbers may have any length.
 const TEXT_MAX_CHARS: usize = 100;
@@ -15,7 +16,7 @@ const UNIT_DIGITS_MAX: usize = 18;
 
 /// A whole number written as one: no fraction, no exponent, no string.
 pub(crate) fn whole(field: &'static str, raw: Option<&RawValue>) -> Result<i64, SourceError> {
-    let text = raw.ok_or(SourceError::MissingField(field))?.get();
+    let text = given(field, raw)?.get();
     let problem = |problem| SourceError::Nonsense { field, problem };
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::error::{given, nonsense};
 use crate::http::{self, Http};
 use crate::played::{Asked, Played, World};
 use crate::source::{address, choose, list, made};
@@ -336,10 +337,8 @@ pub fn parse_now(body: &[u8], now: Timestamp) -> Result<Decimal8, SourceError> {
         answer.current_units,
         "current_units",
     )?;
-    let current = answer.current.ok_or(SourceError::MissingField("current"))?;
-    let time = current
-        .time
-        .ok_or(SourceError::MissingField("current.time"))?;
+    let current = given("current", answer.current)?;
+    let time = given("current.time", current.time)?;
     let at = read_time("current.time", &time)?;
     let age_seconds = now.seconds_since(at);
     if age_seconds > AGE_MAX_SECONDS {
@@ -383,18 +382,11 @@ pub fn parse_at(body: &[u8], instant: Timestamp) -> Result<Decimal8, SourceError
         answer.minutely_15_units,
         "minutely_15_units",
     )?;
-    let series = answer
-        .minutely_15
-        .ok_or(SourceError::MissingField("minutely_15"))?;
-    let times = series.time.ok_or(SourceError::MissingField(TIMES))?;
-    let temperatures = series
-        .temperature_2m
-        .ok_or(SourceError::MissingField(TEMPERATURES))?;
+    let series = given("minutely_15", answer.minutely_15)?;
+    let times = given(TIMES, series.time)?;
+    let temperatures = given(TEMPERATURES, series.temperature_2m)?;
     if times.len() != temperatures.len() {
-        return Err(SourceError::Nonsense {
-            field: TEMPERATURES,
-            problem: "has another length than its times",
-        });
+        return nonsense(TEMPERATURES, "has another length than its times");
     }
     let mut found = Vec::new();
     for (time, temperature) in times.iter().zip(temperatures) {
@@ -404,14 +396,8 @@ pub fn parse_at(body: &[u8], instant: Timestamp) -> Result<Decimal8, SourceError
     }
     match found.as_slice() {
         [temperature] => read_celsius(TEMPERATURES, *temperature),
-        [] => Err(SourceError::Nonsense {
-            field: TIMES,
-            problem: "lacks the instant that was asked for",
-        }),
-        _ => Err(SourceError::Nonsense {
-            field: TIMES,
-            problem: "holds the same instant twice",
-        }),
+        [] => nonsense(TIMES, "lacks the instant that was asked for"),
+        _ => nonsense(TIMES, "holds the same instant twice"),
     }
 }
 
@@ -419,10 +405,7 @@ fn full_quarter_hour(instant: Timestamp) -> Result<(), SourceError> {
     if instant.micros().rem_euclid(QUARTER_HOUR_MICROS) == 0 {
         return Ok(());
     }
-    Err(SourceError::Nonsense {
-        field: "instant",
-        problem: "is no full quarter of an hour",
-    })
+    nonsense("instant", "is no full quarter of an hour")
 }
 
 /// Local times or degrees Fahrenheit would look just like ours.
@@ -433,50 +416,31 @@ fn check_frame(
 ) -> Result<(), SourceError> {
     const OFFSET: &str = "utc_offset_seconds";
     if number::whole(OFFSET, offset)? != 0 {
-        return Err(SourceError::Nonsense {
-            field: OFFSET,
-            problem: "is not zero",
-        });
+        return nonsense(OFFSET, "is not zero");
     }
-    let units = units.ok_or(SourceError::MissingField(field))?;
+    let units = given(field, units)?;
     if units.time.as_deref() != Some("iso8601") {
-        return Err(SourceError::Nonsense {
-            field,
-            problem: "gives times other than in ISO 8601",
-        });
+        return nonsense(field, "gives times other than in ISO 8601");
     }
     if units.temperature_2m.as_deref() != Some("°C") {
-        return Err(SourceError::Nonsense {
-            field,
-            problem: "gives temperatures other than in °C",
-        });
+        return nonsense(field, "gives temperatures other than in °C");
     }
     Ok(())
 }
 
 fn read_time(field: &'static str, text: &str) -> Result<Timestamp, SourceError> {
     const EXAMPLE: &str = "2026-11-24T14:30";
-    let problem = SourceError::Nonsense {
-        field,
-        problem: "is no time such as 2026-11-24T14:30",
-    };
-    if text.len() != EXAMPLE.len() {
-        return Err(problem);
-    }
     match NaiveDateTime::parse_from_str(text, TIME_FORMAT) {
-        Ok(time) => Ok(Timestamp::from(time.and_utc())),
-        Err(_) => Err(problem),
+        Ok(time) if text.len() == EXAMPLE.len() => Ok(Timestamp::from(time.and_utc())),
+        _ => nonsense(field, "is no time such as 2026-11-24T14:30"),
     }
 }
 
 fn read_celsius(field: &'static str, raw: Option<&RawValue>) -> Result<Decimal8, SourceError> {
-    let raw = raw.ok_or(SourceError::MissingField(field))?;
+    let raw = given(field, raw)?;
     let degrees = number::decimal(field, raw)?;
     if (CELSIUS_MIN..=CELSIUS_MAX).contains(&degrees) {
         return Ok(degrees);
     }
-    Err(SourceError::Nonsense {
-        field,
-        problem: "no place on Earth ever had",
-    })
+    nonsense(field, "no place on Earth ever had")
 }

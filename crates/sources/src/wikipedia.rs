@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use unicode_normalization::UnicodeNormalization as _;
 use url::Url;
 
+use crate::error::{given, nonsense};
 use crate::http::{self, Answer, Http};
 use crate::played::{Asked, Played, World};
 use crate::source::{address, made};
@@ -250,19 +251,13 @@ impl Wikipedia {
 /// What no title may hold: the action API would read several titles out of a `|`, and `.` or `..`
 /// would be another path.
 fn check_title(underscored: &str) -> Result<(), SourceError> {
-    let problem = |problem| {
-        Err(SourceError::Nonsense {
-            field: "title",
-            problem,
-        })
-    };
     if underscored.is_empty() || underscored.len() > TITLE_MAX_BYTES {
-        return problem("does not have 1 to 255 bytes");
+        return nonsense("title", "does not have 1 to 255 bytes");
     }
     if underscored.contains(|c: char| c.is_control() || c == '|')
         || matches!(underscored, "." | "..")
     {
-        return problem("no page can have");
+        return nonsense("title", "no page can have");
     }
     Ok(())
 }
@@ -307,16 +302,11 @@ struct Namespace<'a> {
 /// When the answer is no JSON, or not about an article with some words.
 pub fn parse_summary(body: &[u8]) -> Result<Article, SourceError> {
     let summary: Summary<'_> = json::object(body)?;
-    let kind = summary.kind.ok_or(SourceError::MissingField("type"))?;
+    let kind = given("type", summary.kind)?;
     if kind != "standard" {
-        return Err(SourceError::Nonsense {
-            field: "type",
-            problem: "is not that of an article",
-        });
+        return nonsense("type", "is not that of an article");
     }
-    let namespace = summary
-        .namespace
-        .ok_or(SourceError::MissingField("namespace"))?;
+    let namespace = given("namespace", summary.namespace)?;
     article(
         number::whole("namespace.id", namespace.id)?,
         summary.pageid,
@@ -393,19 +383,13 @@ impl Query<'_> {
             .next()
             .ok_or(SourceError::MissingField("query.pages"))?;
         if pages.next().is_some() {
-            return Err(SourceError::Nonsense {
-                field: "query.pages",
-                problem: "holds more than one page",
-            });
+            return nonsense("query.pages", "holds more than one page");
         }
         if page.missing || page.invalid {
             return Err(SourceError::NotFound);
         }
         if page.pageprops.is_some_and(|it| it.disambiguation.is_some()) {
-            return Err(SourceError::Nonsense {
-                field: "page",
-                problem: "is a disambiguation",
-            });
+            return nonsense("page", "is a disambiguation");
         }
         let namespace = number::whole("ns", page.ns)?;
         article(namespace, page.pageid, page.title, page.extract)
@@ -427,10 +411,7 @@ fn read_query(body: &[u8]) -> Result<Query<'_>, SourceError> {
         Some(error) if error.code == "ratelimited" => Err(SourceError::RateLimited {
             retry_after_seconds: None,
         }),
-        Some(_) => Err(SourceError::Nonsense {
-            field: "answer",
-            problem: "is an error of the action API",
-        }),
+        Some(_) => nonsense("answer", "is an error of the action API"),
         None => answer.query.ok_or(SourceError::MissingField("query")),
     }
 }
@@ -441,7 +422,6 @@ fn article(
     title: Option<String>,
     extract: Option<String>,
 ) -> Result<Article, SourceError> {
-    let nonsense = |field, problem| Err(SourceError::Nonsense { field, problem });
     if namespace != 0 {
         return nonsense("namespace", "is not that of articles");
     }
@@ -449,11 +429,11 @@ fn article(
     if page_id <= 0 {
         return nonsense("pageid", "is not above zero");
     }
-    let title = title.ok_or(SourceError::MissingField("title"))?;
+    let title = given("title", title)?;
     if title.trim().is_empty() || title.len() > TITLE_MAX_BYTES {
         return nonsense("title", "does not have 1 to 255 bytes");
     }
-    let extract = extract.ok_or(SourceError::MissingField("extract"))?;
+    let extract = given("extract", extract)?;
     if extract.trim().is_empty() {
         return nonsense("extract", "is empty");
     }

@@ -25,17 +25,7 @@ struct Kept {
     bytes: u64,
     /// Whether nothing is missing that the source sent and that could matter.
     whole: bool,
-    items: Vec<KeptItem>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct KeptItem {
-    title: Option<String>,
-    published_at: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    updated_at: Option<Timestamp>,
-    link: Option<String>,
-    whole: bool,
+    items: Vec<Item>,
 }
 
 /// Reads a body in our own form; `None` if it is in another.
@@ -44,15 +34,8 @@ pub(super) fn parse(body: &[u8]) -> Option<Result<Listing, SourceError>> {
     if kept.form != FORM {
         return None;
     }
-    let item = |it: KeptItem| Item {
-        title: it.title,
-        published_at: it.published_at,
-        updated_at: it.updated_at,
-        link: it.link,
-        whole: it.whole,
-    };
     Some(Ok(Listing {
-        items: kept.items.into_iter().map(item).collect(),
+        items: kept.items,
         whole: kept.whole,
     }))
 }
@@ -97,18 +80,11 @@ fn reduced(evidence: &Evidence, listing: &Listing, after: Timestamp, until: Time
         if kept.contains_key(&place) {
             continue;
         }
-        let item = KeptItem {
-            title: item.title.clone(),
-            published_at: item.published_at,
-            updated_at: item.updated_at,
-            link: item.link.clone(),
-            whole: item.whole,
-        };
-        let size = serde_json::to_vec(&item).map_or(usize::MAX, |text| text.len() + 1);
+        let size = serde_json::to_vec(item).map_or(usize::MAX, |text| text.len() + 1);
         match room.checked_sub(size) {
             Some(left) => {
                 room = left;
-                kept.insert(place, item);
+                kept.insert(place, item.clone());
             }
             // What is left out could be the one.
             None => whole = false,

@@ -6,6 +6,7 @@ use unicode_normalization::char::is_combining_mark;
 use super::text::folded;
 use super::{Item, Listing};
 use crate::SourceError;
+use crate::error::nonsense;
 
 /// The earliest headline published after `after` and by `until` whose title holds the keyword as a
 /// whole word, whatever the case; of several at once, the first in the list.
@@ -59,10 +60,7 @@ pub fn mentions<'a>(
     } else {
         return Ok(None);
     };
-    Err(SourceError::Nonsense {
-        field: "list of headlines",
-        problem,
-    })
+    nonsense("list of headlines", problem)
 }
 
 fn holds(title: &str, whole: bool, keyword: &str) -> bool {

@@ -15,6 +15,7 @@ mod text;
 pub(crate) mod v1;
 
 use ledger_core::Timestamp;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::http::Answer;
@@ -41,13 +42,14 @@ const LAST_ITEMS: usize = 3;
 const EVERGREEN_SECONDS: i64 = 30 * 24 * 60 * 60;
 
 /// An item of a list of headlines, as far as it could be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     /// Not empty, its spaces single; `None` if it has none that can be read.
     pub title: Option<String>,
     /// When the publisher says it was published; `None` if it does not say so.
     pub published_at: Option<Timestamp>,
     /// When it last changed, if it does not say when it was published: by then it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Timestamp>,
     /// An `http` or `https` URL.
     pub link: Option<String>,

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::{Item, Listing, NEWS_MAX_BYTES, dates, text};
+use crate::error::{given, nonsense};
 use crate::http::{self, Http};
 use crate::{Fetched, SetupError, SourceError, json};
 
@@ -76,16 +77,11 @@ struct Answer<'a> {
 /// When the answer is no JSON, or reports an error.
 pub fn parse_newsapi(body: &[u8]) -> Result<Listing, SourceError> {
     let answer: Answer<'_> = json::object(body)?;
-    let status = answer.status.ok_or(SourceError::MissingField("status"))?;
+    let status = given("status", answer.status)?;
     if status != "ok" {
-        return Err(SourceError::Nonsense {
-            field: "status",
-            problem: "is not ok",
-        });
+        return nonsense("status", "is not ok");
     }
-    let articles = answer
-        .articles
-        .ok_or(SourceError::MissingField("articles"))?;
+    let articles = given("articles", answer.articles)?;
     let total = answer.total.as_ref().and_then(Value::as_u64);
     let total = total.and_then(|total| usize::try_from(total).ok());
     Ok(Listing {

@@ -19,6 +19,7 @@ use serde::Deserialize;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::mentions::{holds_word, of_a_word};
+use crate::error::{given, nonsense};
 use crate::{BODY_MAX_BYTES, SourceError, json};
 
 /// Elements within elements.
@@ -66,20 +67,17 @@ pub(crate) fn search(
     // opening.
     let reaches_back = headlines.iter().any(|h| h.published_at <= from);
     if found.is_none() && !reaches_back {
-        return Err(SourceError::Nonsense {
-            field: "list of headlines",
-            problem: "does not reach back to the opening of the market",
-        });
+        return nonsense(
+            "list of headlines",
+            "does not reach back to the opening of the market",
+        );
     }
     Ok(found.map(|found| found.title.clone()))
 }
 
 fn some(headlines: Vec<Headline>) -> Result<Vec<Headline>, SourceError> {
     if headlines.is_empty() {
-        return Err(SourceError::Nonsense {
-            field: "list of headlines",
-            problem: "holds none with a title and a date",
-        });
+        return nonsense("list of headlines", "holds none with a title and a date");
     }
     Ok(headlines)
 }
@@ -191,16 +189,11 @@ struct Article {
 
 fn parse_newsapi(body: &[u8]) -> Result<Vec<Headline>, SourceError> {
     let answer: Answer = json::object(body)?;
-    let status = answer.status.ok_or(SourceError::MissingField("status"))?;
+    let status = given("status", answer.status)?;
     if status != "ok" {
-        return Err(SourceError::Nonsense {
-            field: "status",
-            problem: "is not ok",
-        });
+        return nonsense("status", "is not ok");
     }
-    let articles = answer
-        .articles
-        .ok_or(SourceError::MissingField("articles"))?;
+    let articles = given("articles", answer.articles)?;
     let headline = |article: Article| {
         let title = article.title.filter(|title| title.trim() != REMOVED)?;
         let published_at: Timestamp = article.published_at?.parse().ok()?;
