@@ -138,7 +138,7 @@ async fn read_one(
         return Ok(false);
     };
     let answer = tokio::select! {
-        answer = feed.history(part.begins_at, part.ends_at, now) => answer,
+        answer = feed.history(part, now) => answer,
         () = oracle.shutdown.wait() => return Ok(false),
     };
     // What tells no price at all is no answer: a source that cannot tell yet must not be taken at its word.

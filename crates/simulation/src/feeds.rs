@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-use futures_util::future::{self, BoxFuture};
+use async_trait::async_trait;
+use db::prices::Span;
 use ledger_core::market::MarketSource;
 use ledger_core::prediction::PriceSource;
 use ledger_core::{EconomyRules, Timestamp};
@@ -17,33 +17,28 @@ use crate::world::{Condition, World};
 /// The price of the coin.
 pub struct PriceOf(pub Arc<World>);
 
+#[async_trait]
 impl PriceFeed for PriceOf {
     fn source(&self) -> PriceSource {
         PriceSource::Simulated
     }
 
-    fn quote(&self, now: Timestamp) -> BoxFuture<'_, Result<Quote, FeedError>> {
-        let quote = self.0.price(now).map(|price| Quote {
+    async fn quote(&self, now: Timestamp) -> Result<Quote, FeedError> {
+        let price = self.0.price(now).ok_or(FeedError::MissingField("price"))?;
+        Ok(Quote {
             price,
             provider_at: now,
-        });
-        future::ready(quote.ok_or(FeedError::MissingField("price"))).boxed()
+        })
     }
 
-    fn history(
-        &self,
-        begins_at: Timestamp,
-        ends_at: Timestamp,
-        _now: Timestamp,
-    ) -> BoxFuture<'_, Result<History, FeedError>> {
-        let minutes = std::iter::successors(Some(begins_at), |at| Some(at.plus_seconds(60)));
+    async fn history(&self, span: Span, _now: Timestamp) -> Result<History, FeedError> {
+        let minutes = std::iter::successors(Some(span.begins_at), |at| Some(at.plus_seconds(60)));
         let quote = |provider_at| {
             let price = self.0.price(provider_at)?;
             Some(Quote { price, provider_at })
         };
-        let within = minutes.take_while(|at| *at < ends_at);
-        let quotes = within.filter_map(quote).collect();
-        future::ready(Ok(History::whole(quotes, begins_at, ends_at))).boxed()
+        let within = minutes.take_while(|at| *at < span.ends_at);
+        Ok(History::whole(within.filter_map(quote).collect(), span))
     }
 }
 

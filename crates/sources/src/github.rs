@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use ledger_core::Timestamp;
 use ledger_core::criteria::{Comparison, Criteria, Reading, StarCriteria, Times};
 use ledger_core::economy::MarketRules;
@@ -21,8 +22,7 @@ use crate::http::{self, Http};
 use crate::played::{Asked, Played, World};
 use crate::source::{address, choose, list, made};
 use crate::{
-    Feed, Fetched, Later, NoProposal, Proposal, Settings, SetupError, Source, SourceError, json,
-    number,
+    Feed, Fetched, NoProposal, Proposal, Settings, SetupError, Source, SourceError, json, number,
 };
 
 /// Where the public API is.
@@ -113,47 +113,39 @@ struct StarFeed {
     star_step: i64,
 }
 
+#[async_trait]
 impl Feed for StarFeed {
     fn source(&self) -> MarketSource {
         MarketSource::Github
     }
 
-    fn propose<'a>(
-        &'a self,
-        taken: &'a [String],
+    async fn propose(
+        &self,
+        taken: &[String],
         draw: u64,
         now: Timestamp,
-    ) -> Later<'a, Result<Proposal, NoProposal>> {
-        Box::pin(async move {
-            let repository = choose(&self.repositories, taken, draw, Repository::subject)?;
-            let Fetched { evidence, value } = self.client.stars(repository, now).await;
-            let stars = value.map_err(NoProposal::about(Some(repository.subject())))?;
-            let steps = stars / self.star_step + 1;
-            Ok(Proposal {
-                criteria: Criteria::Github(StarCriteria {
-                    repository: repository.clone(),
-                    comparison: Comparison::AtLeast,
-                    stars: steps.saturating_mul(self.star_step),
-                }),
-                answer: None,
-                evidence,
-                value: stars_read(stars).to_string(),
-            })
+    ) -> Result<Proposal, NoProposal> {
+        let repository = choose(&self.repositories, taken, draw, Repository::subject)?;
+        let Fetched { evidence, value } = self.client.stars(repository, now).await;
+        let stars = value.map_err(NoProposal::about(Some(repository.subject())))?;
+        let steps = stars / self.star_step + 1;
+        Ok(Proposal {
+            criteria: Criteria::Github(StarCriteria {
+                repository: repository.clone(),
+                comparison: Comparison::AtLeast,
+                stars: steps.saturating_mul(self.star_step),
+            }),
+            answer: None,
+            evidence,
+            value: stars_read(stars).to_string(),
         })
     }
 
-    fn fetch<'a>(
-        &'a self,
-        criteria: &'a Criteria,
-        _: &'a Times,
-        now: Timestamp,
-    ) -> Later<'a, Fetched<()>> {
-        Box::pin(async move {
-            match criteria {
-                Criteria::Github(of) => self.client.stars(&of.repository, now).await.kept(),
-                _ => Fetched::misplaced(now),
-            }
-        })
+    async fn fetch(&self, criteria: &Criteria, _: &Times, now: Timestamp) -> Fetched<()> {
+        match criteria {
+            Criteria::Github(of) => self.client.stars(&of.repository, now).await.kept(),
+            _ => Fetched::misplaced(now),
+        }
     }
 }
 

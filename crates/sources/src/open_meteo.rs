@@ -6,6 +6,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use chrono::NaiveDateTime;
 use ledger_core::criteria::{Comparison, Criteria, Reading, TemperatureCriteria, Times};
 use ledger_core::economy::MarketRules;
@@ -23,8 +24,8 @@ use crate::http::{self, Http};
 use crate::played::{Asked, Played, World};
 use crate::source::{address, choose, list, made};
 use crate::{
-    Evidence, Feed, Fetched, Later, NoProposal, Proposal, Settings, SetupError, Source,
-    SourceError, json, number,
+    Evidence, Feed, Fetched, NoProposal, Proposal, Settings, SetupError, Source, SourceError, json,
+    number,
 };
 
 /// Where the public API is.
@@ -175,58 +176,50 @@ struct WeatherFeed {
     towns: Vec<Town>,
 }
 
+#[async_trait]
 impl Feed for WeatherFeed {
     fn source(&self) -> MarketSource {
         MarketSource::Weather
     }
 
-    fn propose<'a>(
-        &'a self,
-        taken: &'a [String],
+    async fn propose(
+        &self,
+        taken: &[String],
         draw: u64,
         now: Timestamp,
-    ) -> Later<'a, Result<Proposal, NoProposal>> {
-        Box::pin(async move {
-            let subject = |town: &Town| town.city.as_str().to_lowercase();
-            let town = choose(&self.towns, taken, draw, subject)?;
-            let Fetched { evidence, value } = self.client.temperature_now(town.place, now).await;
-            let celsius = value.map_err(NoProposal::about(Some(subject(town))))?;
-            // Another bit than those that chose the city.
-            let comparison = match draw >> 63 {
-                0 => Comparison::Above,
-                _ => Comparison::Below,
-            };
-            // The present whole degree: to the nearest.
-            let half = UNITS_PER_CREDIT / 2;
-            Ok(Proposal {
-                criteria: Criteria::Weather(TemperatureCriteria {
-                    city: town.city.clone(),
-                    latitude: town.place.latitude,
-                    longitude: town.place.longitude,
-                    comparison,
-                    celsius: (celsius.units() + half).div_euclid(UNITS_PER_CREDIT),
-                }),
-                answer: None,
-                evidence,
-                value: celsius_read(celsius).to_string(),
-            })
+    ) -> Result<Proposal, NoProposal> {
+        let subject = |town: &Town| town.city.as_str().to_lowercase();
+        let town = choose(&self.towns, taken, draw, subject)?;
+        let Fetched { evidence, value } = self.client.temperature_now(town.place, now).await;
+        let celsius = value.map_err(NoProposal::about(Some(subject(town))))?;
+        // Another bit than those that chose the city.
+        let comparison = match draw >> 63 {
+            0 => Comparison::Above,
+            _ => Comparison::Below,
+        };
+        // The present whole degree: to the nearest.
+        let half = UNITS_PER_CREDIT / 2;
+        Ok(Proposal {
+            criteria: Criteria::Weather(TemperatureCriteria {
+                city: town.city.clone(),
+                latitude: town.place.latitude,
+                longitude: town.place.longitude,
+                comparison,
+                celsius: (celsius.units() + half).div_euclid(UNITS_PER_CREDIT),
+            }),
+            answer: None,
+            evidence,
+            value: celsius_read(celsius).to_string(),
         })
     }
 
-    fn fetch<'a>(
-        &'a self,
-        criteria: &'a Criteria,
-        times: &'a Times,
-        now: Timestamp,
-    ) -> Later<'a, Fetched<()>> {
-        Box::pin(async move {
-            let Criteria::Weather(of) = criteria else {
-                return Fetched::misplaced(now);
-            };
-            let instant = weather_instant(times.deadline);
-            let fetched = self.client.temperature_at(of.place(), instant, now);
-            fetched.await.kept()
-        })
+    async fn fetch(&self, criteria: &Criteria, times: &Times, now: Timestamp) -> Fetched<()> {
+        let Criteria::Weather(of) = criteria else {
+            return Fetched::misplaced(now);
+        };
+        let instant = weather_instant(times.deadline);
+        let fetched = self.client.temperature_at(of.place(), instant, now);
+        fetched.await.kept()
     }
 }
 

@@ -1,10 +1,9 @@
 //! What a source is to those who ask it: how it is set up, what it proposes, and what its answers say.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use ledger_core::Timestamp;
 use ledger_core::criteria::{Criteria, Reading, Times};
 use ledger_core::economy::MarketRules;
@@ -54,11 +53,9 @@ pub trait Source: Sync {
     fn example(&self, word: &str) -> Value;
 }
 
-/// What takes a while.
-pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
 /// A source that was set up: it proposes questions, and fetches what decides them. It never sleeps
 /// and never retries; when to ask is decided by its caller.
+#[async_trait]
 pub trait Feed: Send + Sync {
     fn source(&self) -> MarketSource;
 
@@ -73,21 +70,16 @@ pub trait Feed: Send + Sync {
     }
 
     /// Proposes a question about something that is not in `taken`. `draw` is a random number.
-    fn propose<'a>(
-        &'a self,
-        taken: &'a [String],
+    async fn propose(
+        &self,
+        taken: &[String],
         draw: u64,
         now: Timestamp,
-    ) -> Later<'a, Result<Proposal, NoProposal>>;
+    ) -> Result<Proposal, NoProposal>;
 
     /// Fetches what decides a market whose deadline has come. [`read`] says what that is.
-    fn fetch<'a>(
-        &'a self,
-        _criteria: &'a Criteria,
-        _times: &'a Times,
-        now: Timestamp,
-    ) -> Later<'a, Fetched<()>> {
-        Box::pin(async move { Fetched::misplaced(now) })
+    async fn fetch(&self, _criteria: &Criteria, _times: &Times, now: Timestamp) -> Fetched<()> {
+        Fetched::misplaced(now)
     }
 }
 

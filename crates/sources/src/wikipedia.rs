@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use ledger_core::Timestamp;
 use ledger_core::criteria::{ArticleCriteria, Criteria};
 use ledger_core::economy::MarketRules;
@@ -20,8 +21,8 @@ use crate::http::{self, Answer, Http};
 use crate::played::{Asked, Played, World};
 use crate::source::{address, made};
 use crate::{
-    Evidence, Feed, Fetched, Later, NoProposal, Proposal, Settings, SetupError, Source,
-    SourceError, json, number,
+    Evidence, Feed, Fetched, NoProposal, Proposal, Settings, SetupError, Source, SourceError, json,
+    number,
 };
 
 /// The English Wikipedia.
@@ -95,36 +96,35 @@ struct ResearchFeed {
     client: Wikipedia,
 }
 
+#[async_trait]
 impl Feed for ResearchFeed {
     fn source(&self) -> MarketSource {
         MarketSource::Research
     }
 
-    fn propose<'a>(
-        &'a self,
-        taken: &'a [String],
+    async fn propose(
+        &self,
+        taken: &[String],
         _: u64,
         now: Timestamp,
-    ) -> Later<'a, Result<Proposal, NoProposal>> {
-        Box::pin(async move {
-            let Fetched { evidence, value } = self.client.random(now).await;
-            let article = value.map_err(NoProposal::about(None))?;
-            let unusable = |why: &str| NoProposal::Unusable(format!("a random article {why}"));
-            let title = article
-                .title
-                .parse()
-                .map_err(|_| unusable("has a title that cannot be asked about"))?;
-            let criteria = Criteria::Research(ArticleCriteria { article: title });
-            if taken.contains(&criteria.subject()) {
-                return Err(NoProposal::NothingFree);
-            }
-            let answer = article.page_id.to_string().parse();
-            Ok(Proposal {
-                criteria,
-                answer: Some(answer.map_err(|_| unusable("has no page id"))?),
-                evidence,
-                value: format!("page {}", article.page_id),
-            })
+    ) -> Result<Proposal, NoProposal> {
+        let Fetched { evidence, value } = self.client.random(now).await;
+        let article = value.map_err(NoProposal::about(None))?;
+        let unusable = |why: &str| NoProposal::Unusable(format!("a random article {why}"));
+        let title = article
+            .title
+            .parse()
+            .map_err(|_| unusable("has a title that cannot be asked about"))?;
+        let criteria = Criteria::Research(ArticleCriteria { article: title });
+        if taken.contains(&criteria.subject()) {
+            return Err(NoProposal::NothingFree);
+        }
+        let answer = article.page_id.to_string().parse();
+        Ok(Proposal {
+            criteria,
+            answer: Some(answer.map_err(|_| unusable("has no page id"))?),
+            evidence,
+            value: format!("page {}", article.page_id),
         })
     }
 }

@@ -168,7 +168,7 @@ impl Cooling {
 #[cfg(test)]
 mod tests {
     use ledger_core::market::MarketSource;
-    use sources::{Later, NoProposal, Proposal};
+    use sources::{NoProposal, Proposal};
 
     use super::*;
 
@@ -177,6 +177,7 @@ mod tests {
         one_answer_for_all: bool,
     }
 
+    #[async_trait::async_trait]
     impl Feed for Named {
         fn source(&self) -> MarketSource {
             MarketSource::Github
@@ -190,12 +191,12 @@ mod tests {
             self.one_answer_for_all
         }
 
-        fn propose<'a>(
-            &'a self,
-            _: &'a [String],
+        async fn propose(
+            &self,
+            _: &[String],
             _: u64,
             _: Timestamp,
-        ) -> Later<'a, Result<Proposal, NoProposal>> {
+        ) -> Result<Proposal, NoProposal> {
             unreachable!("nobody asks it")
         }
     }

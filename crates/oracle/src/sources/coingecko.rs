@@ -1,8 +1,7 @@
 //! CoinGecko's simple price and its history, read to the last digit.
 
+use async_trait::async_trait;
 use db::prices::Span;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use ledger_core::Timestamp;
 use ledger_core::prediction::PriceSource;
 use serde::Deserialize;
@@ -24,8 +23,15 @@ impl CoinGecko {
     pub fn new(config: SourceConfig) -> Result<CoinGecko, SetupError> {
         Http::new(config, DEFAULT_URL, KEY_HEADER).map(CoinGecko)
     }
+}
 
-    async fn ask(&self, now: Timestamp) -> Result<Quote, FeedError> {
+#[async_trait]
+impl PriceFeed for CoinGecko {
+    fn source(&self) -> PriceSource {
+        PriceSource::Coingecko
+    }
+
+    async fn quote(&self, now: Timestamp) -> Result<Quote, FeedError> {
         let query = [
             ("ids", "bitcoin"),
             ("vs_currencies", "usd"),
@@ -35,7 +41,7 @@ impl CoinGecko {
         read_answer(&body, now)
     }
 
-    async fn look_back(&self, span: Span, now: Timestamp) -> Result<History, FeedError> {
+    async fn history(&self, span: Span, now: Timestamp) -> Result<History, FeedError> {
         let path = ["coins", "bitcoin", "market_chart", "range"];
         let seconds = |at: Timestamp| at.micros().div_euclid(1_000_000);
         let (from, to) = (seconds(span.begins_at), seconds(span.ends_at) + 1);
@@ -46,25 +52,6 @@ impl CoinGecko {
         ];
         let body = self.0.get(&path, &query, now).await?;
         read_history(&body, span)
-    }
-}
-
-impl PriceFeed for CoinGecko {
-    fn source(&self) -> PriceSource {
-        PriceSource::Coingecko
-    }
-
-    fn quote(&self, now: Timestamp) -> BoxFuture<'_, Result<Quote, FeedError>> {
-        self.ask(now).boxed()
-    }
-
-    fn history(
-        &self,
-        begins_at: Timestamp,
-        ends_at: Timestamp,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<History, FeedError>> {
-        self.look_back(Span { begins_at, ends_at }, now).boxed()
     }
 }
 

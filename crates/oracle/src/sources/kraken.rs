@@ -6,9 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use db::prices::Span;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use ledger_core::Timestamp;
 use ledger_core::prediction::PriceSource;
 use serde::Deserialize;
@@ -38,8 +37,15 @@ impl Kraken {
     pub fn new(config: SourceConfig) -> Result<Kraken, SetupError> {
         Http::new(config, DEFAULT_URL, KEY_HEADER).map(Kraken)
     }
+}
 
-    async fn ask(&self, now: Timestamp) -> Result<Quote, FeedError> {
+#[async_trait]
+impl PriceFeed for Kraken {
+    fn source(&self) -> PriceSource {
+        PriceSource::Kraken
+    }
+
+    async fn quote(&self, now: Timestamp) -> Result<Quote, FeedError> {
         // Without a beginning it tells the last thousand trades. With one it would tell the first thousand
         // behind it, of which the last is not the newest once more are made.
         let query = [("pair", PAIR)];
@@ -47,35 +53,16 @@ impl Kraken {
         read_trades(&body, now)
     }
 
-    async fn look_back(&self, span: Span, now: Timestamp) -> Result<History, FeedError> {
+    fn reaches_back_seconds(&self) -> Option<i64> {
+        Some(REACHES_BACK_SECONDS)
+    }
+
+    async fn history(&self, span: Span, now: Timestamp) -> Result<History, FeedError> {
         let since = span.begins_at.micros().div_euclid(1_000_000) - 2 * MINUTE_SECONDS;
         let since = since.to_string();
         let query = [("pair", PAIR), ("interval", "1"), ("since", &since)];
         let body = self.0.get(&["public", "OHLC"], &query, now).await?;
         read_minutes(&body, span)
-    }
-}
-
-impl PriceFeed for Kraken {
-    fn source(&self) -> PriceSource {
-        PriceSource::Kraken
-    }
-
-    fn quote(&self, now: Timestamp) -> BoxFuture<'_, Result<Quote, FeedError>> {
-        self.ask(now).boxed()
-    }
-
-    fn reaches_back_seconds(&self) -> Option<i64> {
-        Some(REACHES_BACK_SECONDS)
-    }
-
-    fn history(
-        &self,
-        begins_at: Timestamp,
-        ends_at: Timestamp,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<History, FeedError>> {
-        self.look_back(Span { begins_at, ends_at }, now).boxed()
     }
 }
 

@@ -13,8 +13,8 @@ pub mod simulated;
 
 use std::num::NonZeroU16;
 
+use async_trait::async_trait;
 use db::prices::Span;
-use futures_util::future::BoxFuture;
 use ledger_core::money::Price;
 use ledger_core::prediction::PriceSource;
 use ledger_core::{Money, Timestamp};
@@ -58,10 +58,10 @@ pub struct History {
 impl History {
     /// One that tells of a whole span.
     #[must_use]
-    pub fn whole(quotes: Vec<Quote>, begins_at: Timestamp, ends_at: Timestamp) -> History {
+    pub fn whole(quotes: Vec<Quote>, span: Span) -> History {
         History {
             quotes,
-            told: vec![Span { begins_at, ends_at }],
+            told: vec![span],
             problem: None,
         }
     }
@@ -146,37 +146,35 @@ fn just_after(at: Timestamp) -> Timestamp {
 }
 
 /// A source of prices. `now` is the caller's time.
+#[async_trait]
 pub trait PriceFeed: Send + Sync {
     /// The kind of source; the only thing about it that the public learns.
     fn source(&self) -> PriceSource;
 
     /// Asks for the price.
-    fn quote(&self, now: Timestamp) -> BoxFuture<'_, Result<Quote, FeedError>>;
+    async fn quote(&self, now: Timestamp) -> Result<Quote, FeedError>;
 
     /// How far back its history reaches, in seconds; `None` for as far as anybody wants.
     fn reaches_back_seconds(&self) -> Option<i64> {
         None
     }
 
-    /// Asks for the prices from `begins_at` on and before `ends_at`, both in the past. A feed without a
-    /// history says so.
-    fn history(
-        &self,
-        _begins_at: Timestamp,
-        _ends_at: Timestamp,
-        _now: Timestamp,
-    ) -> BoxFuture<'_, Result<History, FeedError>> {
-        Box::pin(std::future::ready(Err(FeedError::MissingField(
-            "a history of its prices",
-        ))))
+    /// Asks for the prices of a span of the past. A feed without a history says so.
+    async fn history(&self, _span: Span, _now: Timestamp) -> Result<History, FeedError> {
+        Err(FeedError::MissingField("a history of its prices"))
     }
 }
 
-/// Each minute of a span, for feeds whose history is a function of time.
-pub(crate) fn minutes(begins_at: Timestamp, ends_at: Timestamp) -> impl Iterator<Item = Timestamp> {
-    let first = whole_second(begins_at.plus_seconds(1));
-    std::iter::successors(Some(first), |at| Some(at.plus_seconds(60)))
-        .take_while(move |at| *at < ends_at)
+/// The prices of each minute of a span, for feeds whose price is a function of time.
+fn by_the_minute(span: Span, price_at: impl Fn(Timestamp) -> Option<Price>) -> History {
+    let first = whole_second(span.begins_at.plus_seconds(1));
+    let minutes = std::iter::successors(Some(first), |at| Some(at.plus_seconds(60)));
+    let within = minutes.take_while(|at| *at < span.ends_at);
+    let quote = |provider_at| {
+        let price = price_at(provider_at)?;
+        Some(Quote { price, provider_at })
+    };
+    History::whole(within.filter_map(quote).collect(), span)
 }
 
 /// A price as a JSON number's or string's text, if it is one that a Bitcoin can have.

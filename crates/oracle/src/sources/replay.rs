@@ -8,14 +8,14 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use futures_util::FutureExt;
-use futures_util::future::{self, BoxFuture};
+use async_trait::async_trait;
+use db::prices::Span;
 use ledger_core::Timestamp;
 use ledger_core::money::{MoneyError, Price};
 use ledger_core::prediction::PriceSource;
 use ledger_core::time::TimestampError;
 
-use super::{FeedError, History, PriceFeed, PriceTextError, Quote, minutes, whole_second};
+use super::{FeedError, History, PriceFeed, PriceTextError, Quote, by_the_minute, whole_second};
 
 /// The most rows a recording may have: two years of minutes.
 pub const ROWS_MAX: usize = 1_100_000;
@@ -126,29 +126,21 @@ fn unquoted(field: &str) -> &str {
         .unwrap_or(field)
 }
 
+#[async_trait]
 impl PriceFeed for Replay {
     fn source(&self) -> PriceSource {
         PriceSource::Replay
     }
 
-    fn quote(&self, now: Timestamp) -> BoxFuture<'_, Result<Quote, FeedError>> {
+    async fn quote(&self, now: Timestamp) -> Result<Quote, FeedError> {
         let provider_at = whole_second(now);
-        let quote = self.price_at(now).map(|price| Quote { price, provider_at });
-        future::ready(quote.ok_or(FeedError::Price(PriceTextError::NotANumber))).boxed()
+        let price = self.price_at(provider_at);
+        let price = price.ok_or(FeedError::Price(PriceTextError::NotANumber))?;
+        Ok(Quote { price, provider_at })
     }
 
-    fn history(
-        &self,
-        begins_at: Timestamp,
-        ends_at: Timestamp,
-        _now: Timestamp,
-    ) -> BoxFuture<'_, Result<History, FeedError>> {
-        let quote = |provider_at| {
-            let price = self.price_at(provider_at)?;
-            Some(Quote { price, provider_at })
-        };
-        let quotes = minutes(begins_at, ends_at).filter_map(quote).collect();
-        future::ready(Ok(History::whole(quotes, begins_at, ends_at))).boxed()
+    async fn history(&self, span: Span, _now: Timestamp) -> Result<History, FeedError> {
+        Ok(by_the_minute(span, |at| self.price_at(at)))
     }
 }
 

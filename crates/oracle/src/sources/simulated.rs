@@ -19,15 +19,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use futures_util::FutureExt;
-use futures_util::future::{self, BoxFuture};
+use async_trait::async_trait;
+use db::prices::Span;
 use hmac::{Hmac, KeyInit, Mac};
 use ledger_core::money::Price;
 use ledger_core::prediction::PriceSource;
 use ledger_core::{Money, Timestamp};
 use sha2::Sha256;
 
-use super::{FeedError, History, PriceFeed, Quote, minutes, whole_second};
+use super::{FeedError, History, PriceFeed, PriceTextError, Quote, by_the_minute, whole_second};
 
 const DOLLAR: i64 = 100_000_000;
 const CENT: i64 = DOLLAR / 100;
@@ -171,31 +171,21 @@ fn folded(units: i64) -> i64 {
         }
 }
 
+#[async_trait]
 impl PriceFeed for Simulated {
     fn source(&self) -> PriceSource {
         PriceSource::Simulated
     }
 
-    fn quote(&self, now: Timestamp) -> BoxFuture<'_, Result<Quote, FeedError>> {
+    async fn quote(&self, now: Timestamp) -> Result<Quote, FeedError> {
         let provider_at = whole_second(now);
-        let quote = self
-            .price_at(provider_at)
-            .map(|price| Quote { price, provider_at });
-        future::ready(quote.ok_or(FeedError::Price(super::PriceTextError::TooLarge))).boxed()
+        let price = self.price_at(provider_at);
+        let price = price.ok_or(FeedError::Price(PriceTextError::TooLarge))?;
+        Ok(Quote { price, provider_at })
     }
 
-    fn history(
-        &self,
-        begins_at: Timestamp,
-        ends_at: Timestamp,
-        _now: Timestamp,
-    ) -> BoxFuture<'_, Result<History, FeedError>> {
-        let quote = |provider_at| {
-            let price = self.price_at(provider_at)?;
-            Some(Quote { price, provider_at })
-        };
-        let quotes = minutes(begins_at, ends_at).filter_map(quote).collect();
-        future::ready(Ok(History::whole(quotes, begins_at, ends_at))).boxed()
+    async fn history(&self, span: Span, _now: Timestamp) -> Result<History, FeedError> {
+        Ok(by_the_minute(span, |at| self.price_at(at)))
     }
 }
 
@@ -329,7 +319,11 @@ mod tests {
         let feed = feed(SEED);
         let at = |second: i64| Timestamp::from_micros(second * 1_000_000).unwrap();
         let (begins, ends) = (at(START), at(START + 300));
-        let told = feed.history(begins, ends, at(START + 900)).await.unwrap();
+        let span = Span {
+            begins_at: begins,
+            ends_at: ends,
+        };
+        let told = feed.history(span, at(START + 900)).await.unwrap();
         assert_eq!(told.quotes.len(), 5);
         for quote in told.quotes {
             assert!(begins <= quote.provider_at && quote.provider_at < ends);

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use db::prices::Span;
 use http_stub::{Reply, Stub};
 use ledger_core::Timestamp;
 use ledger_core::prediction::PriceSource;
@@ -77,8 +78,11 @@ async fn the_request_says_what_it_wants_and_who_asks() {
 async fn its_history_is_asked_for_by_the_second() {
     let body = r#"{"prices":[[1771199100123,67000.5],[1771199400456,67001.25]],"market_caps":[[1771199100123,1.3e12]],"total_volumes":[[1771199100123,3.1e10]]}"#;
     let stub = Stub::answering("200 OK", "Content-Type: application/json\r\n", body).await;
-    let (begins, ends) = (now().plus_seconds(-900), now().plus_seconds(-600));
-    let told = feed(&stub).history(begins, ends, now()).await.unwrap();
+    let span = Span {
+        begins_at: now().plus_seconds(-900),
+        ends_at: now().plus_seconds(-600),
+    };
+    let told = feed(&stub).history(span, now()).await.unwrap();
     assert_eq!(told.quotes.len(), 1);
     let at = told.quotes[0].provider_at.micros();
     assert_eq!(at, 1_771_199_100_123_000);

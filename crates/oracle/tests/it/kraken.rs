@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use db::prices::Span;
 use http_stub::Stub;
 use ledger_core::Timestamp;
 use ledger_core::prediction::PriceSource;
@@ -43,8 +44,11 @@ async fn a_sample_is_the_newest_trade_of_all() {
 async fn history_is_a_price_for_each_minute_that_is_over() {
     let body = r#"{"error":[],"result":{"XXBTZUSD":[[1771199040,"67100.0","67101.0","67099.0","67100.5","67100.1","3.39243896",23],[1771199100,"67100.5","67103.0","67100.5","67102.0","67101.1","1.1",11],[1771199160,"67102.0","67102.0","67090.0","67091.0","67099.1","2.1",12]],"last":1771199100}}"#;
     let stub = Stub::answering("200 OK", JSON, body).await;
-    let (begins, ends) = (now().plus_seconds(-900), now().plus_seconds(-600));
-    let told = feed(&stub).history(begins, ends, now()).await.unwrap();
+    let span = Span {
+        begins_at: now().plus_seconds(-900),
+        ends_at: now().plus_seconds(-600),
+    };
+    let told = feed(&stub).history(span, now()).await.unwrap();
     // The last minute is not over: of the time behind it nothing is told.
     assert_eq!(told.told[0].ends_at, now().plus_seconds(-839));
     let prices: Vec<_> = told

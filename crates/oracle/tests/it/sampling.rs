@@ -621,30 +621,26 @@ async fn a_stop_does_not_wait_for_a_slow_source() {
 
 struct Silent;
 
+#[async_trait::async_trait]
 impl oracle::sources::PriceFeed for Silent {
     fn source(&self) -> PriceSource {
         Coingecko
     }
 
-    fn quote(
-        &self,
-        _: Timestamp,
-    ) -> futures_util::future::BoxFuture<'_, Result<oracle::sources::Quote, FeedError>> {
-        Box::pin(std::future::pending())
+    async fn quote(&self, _: Timestamp) -> Result<oracle::sources::Quote, FeedError> {
+        std::future::pending().await
     }
 }
 
 struct Panicking;
 
+#[async_trait::async_trait]
 impl oracle::sources::PriceFeed for Panicking {
     fn source(&self) -> PriceSource {
         Coingecko
     }
 
-    fn quote(
-        &self,
-        _: Timestamp,
-    ) -> futures_util::future::BoxFuture<'_, Result<oracle::sources::Quote, FeedError>> {
+    async fn quote(&self, _: Timestamp) -> Result<oracle::sources::Quote, FeedError> {
         panic!("a feed with a bug, asked about {}", BotId(0));
     }
 }

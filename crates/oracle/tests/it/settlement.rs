@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use async_trait::async_trait;
 use db::prices::Span;
-use futures_util::future::BoxFuture;
 use ledger_core::economy::{EconomyRules, Enforcement};
 use ledger_core::prediction::Direction::{self, Down, Up};
 use ledger_core::prediction::PredictionStatus::{Forfeit, Lost, Open, Void, Won};
@@ -142,36 +142,33 @@ impl Told {
     }
 }
 
+#[async_trait]
 impl PriceFeed for Told {
     fn source(&self) -> PriceSource {
         self.source
     }
 
-    fn quote(&self, now: Timestamp) -> BoxFuture<'_, Result<Quote, FeedError>> {
+    async fn quote(&self, now: Timestamp) -> Result<Quote, FeedError> {
         let quote = self.price.map(|price| Quote {
             price: price.parse().unwrap(),
             provider_at: now,
         });
-        Box::pin(std::future::ready(quote.ok_or(FeedError::Timeout)))
+        quote.ok_or(FeedError::Timeout)
     }
 
     fn reaches_back_seconds(&self) -> Option<i64> {
         self.reaches_back
     }
 
-    fn history(
-        &self,
-        begins_at: Timestamp,
-        ends_at: Timestamp,
-        _: Timestamp,
-    ) -> BoxFuture<'_, Result<History, FeedError>> {
+    async fn history(&self, asked: Span, _: Timestamp) -> Result<History, FeedError> {
+        let Span { begins_at, ends_at } = asked;
         self.asked.fetch_add(1, Ordering::SeqCst);
         let refused = self
             .refusals
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
                 left.checked_sub(1)
             });
-        let answer = if refused.is_ok() {
+        if refused.is_ok() {
             Err(self.refusal.clone())
         } else {
             let within = |at: &Timestamp| begins_at <= *at && *at < ends_at;
@@ -180,7 +177,7 @@ impl PriceFeed for Told {
                 provider_at: *at,
             };
             let told = self.history.iter().filter(|(_, at)| within(at));
-            let mut history = History::whole(told.map(quote).collect(), begins_at, ends_at);
+            let mut history = History::whole(told.map(quote).collect(), asked);
             if let Some(left_out) = self.leaves_out.filter(within) {
                 let behind = Timestamp::from_micros(left_out.micros() + 1).unwrap();
                 let span = |begins_at, ends_at| Span { begins_at, ends_at };
@@ -189,8 +186,7 @@ impl PriceFeed for Told {
                 history.problem = Some(FeedError::NoPrices);
             }
             Ok(history)
-        };
-        Box::pin(std::future::ready(answer))
+        }
     }
 }
 

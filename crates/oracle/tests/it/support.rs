@@ -4,12 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use cache::{Cache, CacheConfig};
 use daemon::shutdown::Shutdown;
 use db::actions::Wager;
 use db::predictions::{Prediction, PredictionFilter};
-use futures_util::FutureExt;
-use futures_util::future::{self, BoxFuture};
 use http_stub::Stub;
 use ledger_core::economy::EconomyRules;
 use ledger_core::prediction::{Direction, PriceSource};
@@ -44,12 +43,13 @@ impl Scripted {
     }
 }
 
+#[async_trait]
 impl PriceFeed for Scripted {
     fn source(&self) -> PriceSource {
         self.source
     }
 
-    fn quote(&self, now: Timestamp) -> BoxFuture<'_, Result<Quote, FeedError>> {
+    async fn quote(&self, now: Timestamp) -> Result<Quote, FeedError> {
         *self.asked.lock().unwrap() += 1;
         let line = self
             .lines
@@ -57,11 +57,10 @@ impl PriceFeed for Scripted {
             .unwrap()
             .pop_front()
             .expect("a line for each question");
-        let quote = line.map(|price| Quote {
+        line.map(|price| Quote {
             price: price.parse().unwrap(),
             provider_at: now,
-        });
-        future::ready(quote).boxed()
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use ledger_core::Timestamp;
 use ledger_core::criteria::{Criteria, HeadlineCriteria, Reading, Times};
 use ledger_core::economy::MarketRules;
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::played::{Asked, Played, World};
 use crate::source::{address, choose, list, made};
-use crate::{Feed, Fetched, Http, Later, NoProposal, Proposal, Settings, Source, SourceError};
+use crate::{Feed, Fetched, Http, NoProposal, Proposal, Settings, Source, SourceError};
 
 /// Keywords, unless `MARKET_KEYWORDS` names others.
 const KEYWORDS: &str = "AI,Apple,Google,Microsoft,Amazon,Meta,Nvidia,OpenAI,Tesla,Samsung,chip,\
@@ -175,6 +176,7 @@ impl NewsFeed {
     }
 }
 
+#[async_trait]
 impl Feed for NewsFeed {
     fn source(&self) -> MarketSource {
         MarketSource::News
@@ -184,43 +186,34 @@ impl Feed for NewsFeed {
         true
     }
 
-    fn propose<'a>(
-        &'a self,
-        taken: &'a [String],
+    async fn propose(
+        &self,
+        taken: &[String],
         draw: u64,
         now: Timestamp,
-    ) -> Later<'a, Result<Proposal, NoProposal>> {
-        Box::pin(async move {
-            let subject = |keyword: &Keyword| keyword.as_str().to_lowercase();
-            let keyword = choose(&self.keywords, taken, draw, subject)?;
-            // Asked beforehand: a question that its source could not decide is not put.
-            let Fetched { evidence, value } = self.client.headlines(now).await;
-            let listing = value.map_err(NoProposal::about(None))?;
-            // A list that is not whole answers no question at all.
-            let about = listing.whole.then(|| subject(keyword));
-            listing
-                .could_decide(keyword.as_str(), now)
-                .map_err(NoProposal::about(about))?;
-            Ok(Proposal {
-                criteria: Criteria::News(HeadlineCriteria {
-                    keyword: keyword.clone(),
-                    published: Some(HeadlineRule::AfterBetsClose),
-                }),
-                answer: None,
-                evidence: evidence.cut(),
-                value: format!("{} headlines", listing.items.len()),
-            })
+    ) -> Result<Proposal, NoProposal> {
+        let subject = |keyword: &Keyword| keyword.as_str().to_lowercase();
+        let keyword = choose(&self.keywords, taken, draw, subject)?;
+        // Asked beforehand: a question that its source could not decide is not put.
+        let Fetched { evidence, value } = self.client.headlines(now).await;
+        let listing = value.map_err(NoProposal::about(None))?;
+        // A list that is not whole answers no question at all.
+        let about = listing.whole.then(|| subject(keyword));
+        listing
+            .could_decide(keyword.as_str(), now)
+            .map_err(NoProposal::about(about))?;
+        Ok(Proposal {
+            criteria: Criteria::News(HeadlineCriteria {
+                keyword: keyword.clone(),
+                published: Some(HeadlineRule::AfterBetsClose),
+            }),
+            answer: None,
+            evidence: evidence.cut(),
+            value: format!("{} headlines", listing.items.len()),
         })
     }
 
-    fn fetch<'a>(
-        &'a self,
-        criteria: &'a Criteria,
-        times: &'a Times,
-        now: Timestamp,
-    ) -> Later<'a, Fetched<()>> {
-        Box::pin(
-            async move { headlines_to_keep(criteria, times, self.headlines_of_cycle(now).await) },
-        )
+    async fn fetch(&self, criteria: &Criteria, times: &Times, now: Timestamp) -> Fetched<()> {
+        headlines_to_keep(criteria, times, self.headlines_of_cycle(now).await)
     }
 }
