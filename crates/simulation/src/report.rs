@@ -7,7 +7,7 @@ use ledger_core::economy::Enforcement;
 use crate::accounts::Outcome;
 use crate::agents::Kind;
 use crate::plots;
-use crate::table::{self, KindSum, by_kind, credits, died, mean};
+use crate::table::{AGENTS, Column, KindSum, MARKETS, SHADOW, by_kind, credits};
 
 const STYLE: &str = include_str!("report.css");
 
@@ -231,66 +231,37 @@ fn rows(
     Ok(())
 }
 
-fn kinds(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
-    // In enforce mode nobody has a shadow.
-    let observes = outcome.settings.rules.enforcement == Enforcement::Observe;
-    let mut names = vec![
-        "agents",
-        "count",
-        "alive",
-        "balance, mean",
-        "median",
-        "profit, mean",
-    ];
-    names.extend(["won", "lost", "Brier", "of", "died in tick"]);
-    if observes {
-        names.push("shadow, mean");
-    }
-    let sums = by_kind(&outcome.agents);
-    let cells = sums.iter().map(|sum| {
-        let mut cells = kind_row(sum);
-        if observes {
-            cells.push(mean(sum.shadow_units, sum.agents, table::CENTS));
-        }
-        cells
-    });
-    rows(page, "Agents", &names, cells)
+fn columns<'a, T: 'a>(
+    page: &mut String,
+    heading: &str,
+    columns: impl Iterator<Item = &'a Column<T>> + Clone,
+    of: &[T],
+) -> std::fmt::Result {
+    let names: Vec<&str> = columns.clone().map(|(_, _, name, _)| *name).collect();
+    let cells = of
+        .iter()
+        .map(|of| columns.clone().map(|(.., cell)| cell(of)).collect());
+    rows(page, heading, &names, cells)
 }
 
-fn kind_row(sum: &KindSum) -> Vec<String> {
-    vec![
-        sum.kind.to_string(),
-        sum.agents.to_string(),
-        sum.alive.to_string(),
-        mean(sum.balance_units, sum.agents, table::CENTS),
-        credits(sum.median_units),
-        mean(sum.profit_units, sum.agents, table::CENTS),
-        sum.won.to_string(),
-        sum.lost.to_string(),
-        mean(sum.brier_units, sum.brier_count, table::THOUSANDTHS),
-        sum.brier_count.to_string(),
-        died(sum.deaths),
-    ]
+fn kinds(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    let is_shadow = |column: &&Column<KindSum>| column.0 == SHADOW;
+    let others = AGENTS.iter().filter(move |column| !is_shadow(column));
+    // In enforce mode nobody has a shadow.
+    let observes = outcome.settings.rules.enforcement == Enforcement::Observe;
+    let shadow = AGENTS
+        .iter()
+        .filter(move |column| observes && is_shadow(column));
+    columns(
+        page,
+        "Agents",
+        others.chain(shadow),
+        &by_kind(&outcome.agents),
+    )
 }
 
 fn markets(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
-    let names = [
-        "markets", "opened", "resolved", "void", "expired", "bets", "staked", "paid", "bounties",
-    ];
-    let accounts = outcome.sources.iter().map(|account| {
-        vec![
-            account.source.as_str().to_lowercase(),
-            account.opened.to_string(),
-            account.resolved.to_string(),
-            account.void.to_string(),
-            account.expired.to_string(),
-            account.bets.to_string(),
-            credits(account.staked_units),
-            credits(account.paid_units),
-            credits(account.minted_units),
-        ]
-    });
-    rows(page, "Markets", &names, accounts)
+    columns(page, "Markets", MARKETS.iter(), &outcome.sources)
 }
 
 fn books(page: &mut String, outcome: &Outcome) -> std::fmt::Result {

@@ -103,8 +103,8 @@ pub fn text(outcome: &Outcome) -> String {
     let mut out = String::new();
     // Writing to a string does not fail.
     let _ = head(&mut out, outcome)
-        .and_then(|()| kinds(&mut out, outcome))
-        .and_then(|()| markets(&mut out, outcome))
+        .and_then(|()| rows(&mut out, &AGENTS, &by_kind(&outcome.agents)))
+        .and_then(|()| rows(&mut out, &MARKETS, &outcome.sources))
         .and_then(|()| books(&mut out, outcome));
     out
 }
@@ -126,68 +126,67 @@ fn head(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     )
 }
 
-fn kinds(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
-    writeln!(
-        out,
-        "{:<14} {:>6} {:>5} {:>10} {:>10} {:>10} {:>10} {:>7} {:>7} {:>7} {:>7} {:>11}",
-        "AGENTS",
-        "COUNT",
-        "ALIVE",
-        "MEAN",
-        "MEDIAN",
-        "SHADOW",
-        "PROFIT",
-        "WON",
-        "LOST",
-        "BRIER",
-        "OF",
-        "DIED IN"
-    )?;
-    for sum in by_kind(&outcome.agents) {
-        writeln!(
-            out,
-            "{:<14} {:>6} {:>5} {:>10} {:>10} {:>10} {:>10} {:>7} {:>7} {:>7} {:>7} {:>11}",
-            sum.kind.as_str(),
-            sum.agents,
-            sum.alive,
-            mean(sum.balance_units, sum.agents, CENTS),
-            credits(sum.median_units),
-            mean(sum.shadow_units, sum.agents, CENTS),
-            mean(sum.profit_units, sum.agents, CENTS),
-            sum.won,
-            sum.lost,
-            mean(sum.brier_units, sum.brier_count, THOUSANDTHS),
-            sum.brier_count,
-            died(sum.deaths)
-        )?;
-    }
-    writeln!(out)
-}
+/// A column: its name and width in a terminal, its name on a page, and what is in it.
+pub(crate) type Column<T> = (&'static str, usize, &'static str, fn(&T) -> String);
 
-fn markets(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
-    writeln!(
-        out,
-        "{:<14} {:>6} {:>8} {:>5} {:>7} {:>7} {:>12} {:>12} {:>12}",
-        "MARKETS", "OPENED", "RESOLVED", "VOID", "EXPIRED", "BETS", "STAKED", "PAID", "BOUNTIES"
-    )?;
-    for account in &outcome.sources {
-        let SourceAccount {
-            source,
-            opened,
-            resolved,
-            void,
-            expired,
-            bets,
-            ..
-        } = *account;
-        writeln!(
-            out,
-            "{:<14} {opened:>6} {resolved:>8} {void:>5} {expired:>7} {bets:>7} {:>12} {:>12} {:>12}",
-            source.as_str().to_lowercase(),
-            credits(account.staked_units),
-            credits(account.paid_units),
-            credits(account.minted_units)
-        )?;
+/// What is told of each kind of agent.
+pub(crate) const AGENTS: [Column<KindSum>; 12] = [
+    ("AGENTS", 14, "agents", |it| it.kind.to_string()),
+    ("COUNT", 6, "count", |it| it.agents.to_string()),
+    ("ALIVE", 5, "alive", |it| it.alive.to_string()),
+    ("MEAN", 10, "balance, mean", |it| {
+        mean(it.balance_units, it.agents, CENTS)
+    }),
+    ("MEDIAN", 10, "median", |it| credits(it.median_units)),
+    (SHADOW, 10, "shadow, mean", |it| {
+        mean(it.shadow_units, it.agents, CENTS)
+    }),
+    ("PROFIT", 10, "profit, mean", |it| {
+        mean(it.profit_units, it.agents, CENTS)
+    }),
+    ("WON", 7, "won", |it| it.won.to_string()),
+    ("LOST", 7, "lost", |it| it.lost.to_string()),
+    ("BRIER", 7, "Brier", |it| {
+        mean(it.brier_units, it.brier_count, THOUSANDTHS)
+    }),
+    ("OF", 7, "of", |it| it.brier_count.to_string()),
+    ("DIED IN", 11, "died in tick", |it| died(it.deaths)),
+];
+/// The column that says something in observe mode alone.
+pub(crate) const SHADOW: &str = "SHADOW";
+
+/// What is told of the markets of each source.
+pub(crate) const MARKETS: [Column<SourceAccount>; 9] = [
+    ("MARKETS", 14, "markets", |it| {
+        it.source.as_str().to_lowercase()
+    }),
+    ("OPENED", 6, "opened", |it| it.opened.to_string()),
+    ("RESOLVED", 8, "resolved", |it| it.resolved.to_string()),
+    ("VOID", 5, "void", |it| it.void.to_string()),
+    ("EXPIRED", 7, "expired", |it| it.expired.to_string()),
+    ("BETS", 7, "bets", |it| it.bets.to_string()),
+    ("STAKED", 12, "staked", |it| credits(it.staked_units)),
+    ("PAID", 12, "paid", |it| credits(it.paid_units)),
+    ("BOUNTIES", 12, "bounties", |it| credits(it.minted_units)),
+];
+
+fn rows<T>(out: &mut String, columns: &[Column<T>], of: &[T]) -> std::fmt::Result {
+    let names = columns
+        .iter()
+        .map(|(name, ..)| (*name).to_owned())
+        .collect();
+    let cells = of
+        .iter()
+        .map(|of| columns.iter().map(|(.., cell)| cell(of)).collect());
+    for line in std::iter::once(names).chain(cells) {
+        let line: Vec<String> = line;
+        for (place, (cell, (_, width, ..))) in line.iter().zip(columns).enumerate() {
+            match place {
+                0 => write!(out, "{cell:<width$}")?,
+                _ => write!(out, " {cell:>width$}")?,
+            }
+        }
+        writeln!(out)?;
     }
     writeln!(out)
 }
