@@ -94,12 +94,6 @@ macro_rules! figures {
                     $(MarketSource::$variant => &self.$source),+
                 }
             }
-
-            pub const fn of_mut(&mut self, source: MarketSource) -> &mut SourceRules {
-                match source {
-                    $(MarketSource::$variant => &mut self.$source),+
-                }
-            }
         }
 
         impl EconomyRules {

@@ -115,10 +115,17 @@ fn read_feeds(reader: &mut Reader<'_>) -> Vec<Arc<dyn PriceFeed>> {
     for (index, spec) in specs.into_iter().enumerate() {
         match spec {
             SourceSpec::CoinGecko => {
-                feeds.extend(coingecko(reader).map(|feed| Arc::new(feed) as Arc<dyn PriceFeed>));
+                let names = ("COINGECKO_URL", Some("COINGECKO_API_KEY"));
+                feeds.extend(on_the_web(
+                    reader,
+                    names,
+                    coingecko::DEFAULT_URL,
+                    CoinGecko::new,
+                ));
             }
             SourceSpec::Kraken => {
-                feeds.extend(kraken(reader).map(|feed| Arc::new(feed) as Arc<dyn PriceFeed>));
+                let names = ("KRAKEN_URL", None);
+                feeds.extend(on_the_web(reader, names, kraken::DEFAULT_URL, Kraken::new));
             }
             SourceSpec::Replay(path) => match Replay::open(&workspace_root().join(path)) {
                 Ok(replay) => feeds.push(Arc::new(replay)),
@@ -133,55 +140,27 @@ fn read_feeds(reader: &mut Reader<'_>) -> Vec<Arc<dyn PriceFeed>> {
     feeds
 }
 
-/// The settings of a source on the web, by their names in `.env`.
-struct Names {
-    url: &'static str,
-    /// `None` where no key is taken.
-    api_key: Option<&'static str>,
-}
-
-fn coingecko(reader: &mut Reader<'_>) -> Option<CoinGecko> {
-    let names = Names {
-        url: "COINGECKO_URL",
-        api_key: Some("COINGECKO_API_KEY"),
-    };
-    let config = source_config(reader, &names, coingecko::DEFAULT_URL)?;
-    or_problem(reader, &names, CoinGecko::new(config))
-}
-
-fn kraken(reader: &mut Reader<'_>) -> Option<Kraken> {
-    let names = Names {
-        url: "KRAKEN_URL",
-        api_key: None,
-    };
-    let config = source_config(reader, &names, kraken::DEFAULT_URL)?;
-    or_problem(reader, &names, Kraken::new(config))
-}
-
-fn source_config(
+/// A source on the web, by the settings of its address and, if it takes one, its key.
+fn on_the_web<F: PriceFeed + 'static>(
     reader: &mut Reader<'_>,
-    names: &Names,
+    (url, api_key): (&'static str, Option<&'static str>),
     default_url: &str,
-) -> Option<SourceConfig> {
-    let given: Option<Url> = reader.optional(names.url);
-    Some(SourceConfig {
+    new: fn(SourceConfig) -> Result<F, SetupError>,
+) -> Option<Arc<dyn PriceFeed>> {
+    let given: Option<Url> = reader.optional(url);
+    let made = new(SourceConfig {
         base_url: given.or_else(|| Url::parse(default_url).ok())?,
-        api_key: names
-            .api_key
-            .and_then(|name| reader.optional_secret(name, 1)),
+        api_key: api_key.and_then(|name| reader.optional_secret(name, 1)),
         contact: reader.or("CONTACT", CONTACT.to_owned()),
         timeout: TIMEOUT,
-    })
-}
-
-fn or_problem<T>(reader: &mut Reader<'_>, names: &Names, feed: Result<T, SetupError>) -> Option<T> {
-    let problem = match feed {
-        Ok(feed) => return Some(feed),
+    });
+    let problem = match made {
+        Ok(feed) => return Some(Arc::new(feed)),
         Err(problem) => problem,
     };
     let name = match problem {
-        SetupError::Url(_) => names.url,
-        SetupError::ApiKey => names.api_key.unwrap_or(names.url),
+        SetupError::Url(_) => url,
+        SetupError::ApiKey => api_key.unwrap_or(url),
         SetupError::Contact => "CONTACT",
         SetupError::Client => "PRICE_SOURCES",
     };

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cache::Cache;
@@ -282,21 +282,27 @@ async fn forget(oracle: &Oracle, may_continue: MayContinue<'_>) -> DbResult<()> 
     Ok(())
 }
 
+/// What a mutex guards, be it whole after a panic or not: what it guards is set in one go.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether what is done at most once in so many seconds is to be done now; it then counts as done, so
+/// that what fails is not repeated with each cycle.
+fn is_turn(last: &Mutex<Option<Timestamp>>, seconds: i64, now: Timestamp) -> bool {
+    let mut last = locked(last);
+    // The distance, as with samples: a clock set back must not end this for long.
+    let is_recent = last.is_some_and(|at| now.seconds_since(at).saturating_abs() < seconds);
+    if !is_recent {
+        *last = Some(now);
+    }
+    !is_recent
+}
+
 /// Counts bots and money for whoever watches, twice a minute.
 async fn survey(oracle: &Oracle, now: Timestamp) -> DbResult<()> {
-    {
-        let mut surveyed = oracle
-            .surveyed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let is_due = surveyed.is_none_or(|at| {
-            let distance = now.micros().saturating_sub(at.micros()).saturating_abs();
-            distance >= SURVEY_INTERVAL_SECONDS * 1_000_000
-        });
-        if !is_due {
-            return Ok(());
-        }
-        *surveyed = Some(now);
+    if !is_turn(&oracle.surveyed, SURVEY_INTERVAL_SECONDS, now) {
+        return Ok(());
     }
     let mut conn = oracle.database.get().await?;
     let census = db::supply::census(&mut conn).await?;
@@ -314,20 +320,8 @@ async fn survey(oracle: &Oracle, now: Timestamp) -> DbResult<()> {
 /// Makes places for the metrics of the days ahead, once an hour. The API writes metrics whether a
 /// ticker runs or not, so this must not be left to tickers alone.
 async fn ensure_partitions(oracle: &Oracle, now: Timestamp) -> DbResult<bool> {
-    {
-        let mut seen = oracle
-            .partitions_seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let is_recent = |at: Timestamp| {
-            // The distance, as with samples: a clock set back must not end this for long.
-            now.seconds_since(at).saturating_abs() < PARTITIONS_INTERVAL_SECONDS
-        };
-        if seen.is_some_and(is_recent) {
-            return Ok(false);
-        }
-        // Before the attempt, so that one that fails is not repeated with each cycle.
-        *seen = Some(now);
+    if !is_turn(&oracle.partitions_seen, PARTITIONS_INTERVAL_SECONDS, now) {
+        return Ok(false);
     }
     db::ticks::ensure_metrics_partitions(&mut *oracle.database.get().await?).await?;
     Ok(true)

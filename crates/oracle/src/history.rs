@@ -9,7 +9,6 @@
 //! it left that out or nobody can read it, is not taken for time without prices.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 
 use db::leases::Struck;
 use db::predictions::Want;
@@ -20,7 +19,7 @@ use ledger_core::prediction::{PriceSource, SAMPLE_AGE_MAX_SECONDS};
 use tracing::{debug, info, warn};
 
 use crate::backoff;
-use crate::cycle::{MayContinue, Oracle};
+use crate::cycle::{MayContinue, Oracle, locked};
 use crate::metrics;
 use crate::sources::{FeedError, History, PriceFeed};
 
@@ -153,11 +152,7 @@ async fn read_one(
     let (kept, problem) = match answer {
         Ok(history) => {
             let untold = first_untold(part, &history.told);
-            let before = oracle
-                .left_out
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .before(source, untold);
+            let before = locked(&oracle.left_out).before(source, untold);
             let leaves_out = before >= LEFT_OUT_AFTER;
             let kept = keep(&mut conn, source, part, &history, leaves_out).await?;
             (kept, history.problem.filter(|_| !leaves_out))

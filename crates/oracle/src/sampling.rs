@@ -15,7 +15,6 @@
 //! itself, or whose price will be too old before the next sample, the next real one is asked as well: its
 //! price counts if it is newer.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use cache::prices::FreshPrice;
@@ -27,7 +26,7 @@ use ledger_core::prediction::PriceSource;
 use tracing::{debug, info, warn};
 
 use crate::backoff;
-use crate::cycle::Oracle;
+use crate::cycle::{Oracle, locked};
 use crate::metrics;
 use crate::sources::{FeedError, Peace, PriceFeed, Quote};
 
@@ -121,10 +120,7 @@ fn is_good_until_the_next(oracle: &Oracle, quote: &Quote, now: Timestamp) -> boo
 /// Whether the interval has passed since the last sample, whoever took it, and since this process
 /// last asked: a source that fails or repeats itself leaves no new sample.
 fn is_due(oracle: &Oracle, newest: Option<&PriceRow>, now: Timestamp) -> bool {
-    let last_asked = *oracle
-        .last_asked
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let last_asked = *locked(&oracle.last_asked);
     let interval_micros = oracle.rhythm.sample_seconds.saturating_mul(1_000_000);
     let early_micros = oracle.rhythm.early_micros();
     [newest.map(|row| row.sampled_at), last_asked]
@@ -146,10 +142,7 @@ async fn ask(oracle: &Oracle, feed: &dyn PriceFeed, now: Timestamp) -> DbResult<
         debug!(%source, until = %cooldown.until, "source is cooling down; not asked");
         return Ok(after_strikes(cooldown.strikes));
     }
-    *oracle
-        .last_asked
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner) = Some(now);
+    *locked(&oracle.last_asked) = Some(now);
     let answer = tokio::select! {
         answer = feed.quote(now) => answer,
         () = oracle.shutdown.wait() => {

@@ -1,7 +1,6 @@
 //! Settles what is due, in batches, and keeps one bad prediction from stopping the others.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
 
 use daemon::telemetry::chain;
 use db::predictions::{MissingPrices, Settled, Want};
@@ -10,7 +9,7 @@ use ledger_core::prediction::PredictionStatus;
 use ledger_core::{PredictionId, Timestamp};
 use tracing::{debug, error, info, warn};
 
-use crate::cycle::{MayContinue, Oracle};
+use crate::cycle::{MayContinue, Oracle, locked};
 use crate::metrics;
 
 /// The most predictions of one transaction.
@@ -156,10 +155,7 @@ fn sort(
     due: &[PredictionId],
     now: Timestamp,
 ) -> (Vec<PredictionId>, Vec<PredictionId>) {
-    let mut suspects = oracle
-        .suspects
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut suspects = locked(&oracle.suspects);
     suspects.keep_only(due);
     let (mut batched, mut alone) = (Vec::new(), Vec::new());
     for id in due.iter().copied() {
@@ -231,10 +227,7 @@ async fn one(
     let mut conn = oracle.database.get().await?;
     let outcome = db::predictions::settle(&mut conn, &[id], &oracle.rules, missing).await;
     drop(conn);
-    let mut suspects = oracle
-        .suspects
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut suspects = locked(&oracle.suspects);
     match outcome {
         Ok(outcome) => {
             suspects.cleared(id);

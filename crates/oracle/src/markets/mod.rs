@@ -9,7 +9,7 @@ mod maker;
 mod resolver;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use cache::Cache;
 use daemon::shutdown::Shutdown;
@@ -27,7 +27,7 @@ pub use resolver::Resolved;
 
 use self::cooling::Cooling;
 use crate::backoff;
-use crate::cycle::{MayContinue, guarded};
+use crate::cycle::{MayContinue, guarded, locked};
 
 /// A fetch as it is kept, with what it came to.
 fn kept(evidence: Evidence, finding: Finding) -> NewEvidence {
@@ -124,7 +124,7 @@ impl MarketDesk {
     }
 
     fn cooling(&self) -> MutexGuard<'_, Cooling> {
-        self.cooling.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.cooling)
     }
 
     /// Forgets the failures of a feed and of this subject from before it was asked at `now`; what

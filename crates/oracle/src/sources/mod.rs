@@ -26,6 +26,7 @@ pub use kraken::Kraken;
 pub use list::{SourceSpec, SourcesError, parse_list};
 pub use replay::{Replay, ReplayError};
 pub use simulated::Simulated;
+pub use sources::Peace;
 
 /// A provider's clock may run ahead of ours by so much, in seconds.
 pub const AHEAD_MAX_SECONDS: i64 = 60;
@@ -279,12 +280,6 @@ impl FeedError {
             | FeedError::Stale { .. } => None,
         }
     }
-}
-
-/// A provider's wish to be left alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peace {
-    pub retry_after_seconds: Option<i64>,
 }
 
 /// `now` without its fraction of a second: what feeds that have no provider call their time.

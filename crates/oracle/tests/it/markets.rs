@@ -65,13 +65,11 @@ async fn find(arena: &Arena, id: MarketId) -> Market {
 
 /// Rules under which only these sources are chosen.
 fn only(sources: &[MarketSource]) -> EconomyRules {
-    let mut rules = EconomyRules::default();
-    for source in MarketSource::ALL {
-        if !sources.contains(&source) {
-            rules.markets.of_mut(source).weight = 0;
-        }
-    }
-    rules
+    EconomyRules::from_settings(|name| {
+        let source: MarketSource = name.strip_suffix("_WEIGHT")?.parse().ok()?;
+        (!sources.contains(&source)).then(|| "0".to_owned())
+    })
+    .unwrap()
 }
 
 /// Lets a market's deadline pass, as far as the database's clock goes.
