@@ -90,27 +90,15 @@ impl Decimal8 {
     /// Appends the canonical text: optional `-`, integer digits without leading zeros, `.`, exactly
     /// eight digits. Zero is `0.00000000`.
     pub fn write_canonical(self, out: &mut Vec<u8>) {
-        // 1 sign + 10 digits + point + 8 digits; filled from the right.
-        let mut digits = [b'0'; 20];
-        let mut at = digits.len();
-        let mut rest = self.0.unsigned_abs();
-        for position in 0..20 {
-            if position == SCALE {
-                at -= 1;
-                digits[at] = b'.';
-                continue;
-            }
-            if position > SCALE + 1 && rest == 0 {
-                break;
-            }
-            at -= 1;
-            digits[at] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-            rest /= 10;
-        }
         if self.0 < 0 {
             out.push(b'-');
         }
-        out.extend_from_slice(&digits[at..]);
+        let (units, one) = (self.0.unsigned_abs(), UNITS_PER_ONE.unsigned_abs());
+        let mut digits = itoa::Buffer::new();
+        out.extend_from_slice(digits.format(units / one).as_bytes());
+        out.push(b'.');
+        // With a one before them, so that no zero is left out.
+        out.extend(digits.format(one + units % one).bytes().skip(1));
     }
 }
 

@@ -1,10 +1,10 @@
 //! One GET: a time-out, a contact, no redirects, no more of an answer than was said.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ledger_core::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -26,6 +26,13 @@ const SECRET_PARAMETERS: [&str; 8] = [
     "pass",
     "password",
 ];
+
+/// What is percent-encoded in a segment of a path: all but RFC 3986's unreserved characters.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// How the services are asked.
 #[derive(Debug, Clone)]
@@ -193,26 +200,14 @@ pub(crate) fn checked_base(url: Url) -> Result<Url, SetupError> {
 
 /// `base` with a path, each segment percent-encoded whatever it holds.
 pub(crate) fn below(base: &Url, segments: &[&str]) -> Url {
-    let mut path = base.path().trim_end_matches('/').to_owned();
-    for segment in segments {
-        path.push('/');
-        percent_encode(segment, &mut path);
-    }
     let mut url = base.clone();
+    let before = base.path().trim_end_matches('/');
+    let encoded = segments.iter().map(|it| utf8_percent_encode(it, ESCAPED));
+    let path = encoded.fold(before.to_owned(), |path, segment| {
+        format!("{path}/{segment}")
+    });
     url.set_path(&path);
     url
-}
-
-fn percent_encode(text: &str, out: &mut String) {
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(char::from(byte));
-            }
-            // Writing into a String cannot fail.
-            _ => drop(write!(out, "%{byte:02X}")),
-        }
-    }
 }
 
 /// How many seconds a `Retry-After` asks to wait.
@@ -251,21 +246,23 @@ fn played(played: Played, mut evidence: Evidence) -> Answer {
     };
     let headers: HeaderMap = played.headers.into_iter().filter_map(header).collect();
     let status = StatusCode::from_u16(played.status).unwrap_or(StatusCode::NOT_FOUND);
-    evidence.status = Some(status.as_u16());
-    evidence.sha256 = Some(Evidence::digest(&played.body));
     evidence.body = played.body;
-    let outcome = check(status, &headers, evidence.fetched_at);
-    Answer {
-        evidence,
-        headers,
-        outcome,
-    }
+    answered(evidence, status, headers, Ok(()))
 }
 
 async fn read(mut response: Response, mut evidence: Evidence, most: usize) -> Answer {
     let status = response.status();
     let headers = std::mem::take(response.headers_mut());
     let body = read_capped(response, &mut evidence, most).await;
+    answered(evidence, status, headers, body)
+}
+
+fn answered(
+    mut evidence: Evidence,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Result<(), SourceError>,
+) -> Answer {
     evidence.status = Some(status.as_u16());
     evidence.sha256 = Some(Evidence::digest(&evidence.body));
     // What the status says comes first: the body of a refusal decides nothing.
