@@ -14,18 +14,14 @@ use crate::market::{MarketSource, Side, Taking};
 use crate::sources::market_sources;
 use crate::time::Timestamp;
 
-/// How what is read compares with the figure of the question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub enum Comparison {
-    #[serde(rename = ">")]
-    Above,
-    #[serde(rename = ">=")]
-    AtLeast,
-    #[serde(rename = "<")]
-    Below,
-    #[serde(rename = "<=")]
-    AtMost,
+labelled! {
+    /// How what is read compares with the figure of the question.
+    Comparison {
+        Above = ">",
+        AtLeast = ">=",
+        Below = "<",
+        AtMost = "<=",
+    }
 }
 
 impl Comparison {

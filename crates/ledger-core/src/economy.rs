@@ -5,8 +5,6 @@
 //! [`Refusal`] with its numbers. The caller holds the lock, appends, and commits: lock, decide,
 //! append.
 
-use serde::{Deserialize, Serialize};
-
 use crate::charges::{CHARGES, Charge};
 use crate::entry::Reference;
 use crate::entry_types::EntryType;
@@ -201,13 +199,12 @@ pub fn market_reference(market: MarketId) -> Reference {
     Reference::built(&format!("MARKET:{market}"))
 }
 
-/// Whether a research answer is the one that was committed to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "UPPERCASE")]
-pub enum AnswerResult {
-    Correct,
-    Wrong,
+labelled! {
+    /// Whether a research answer is the one that was committed to.
+    AnswerResult {
+        Correct = "CORRECT",
+        Wrong = "WRONG",
+    }
 }
 
 /// Whether an agent looked its answer up with the tool.

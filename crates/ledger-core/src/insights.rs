@@ -5,8 +5,6 @@
 //! must say what [`economy::tick`](crate::economy::tick) will do, to the very tick; it must never
 //! count ticks one by one, because a rich bot under mild rules lasts for a quintillion of them.
 
-use serde::{Deserialize, Serialize};
-
 use crate::economy::{BotStatus, EconomyRules, Enforcement, Wallet};
 use crate::ids::CycleNumber;
 use crate::money::{Money, UNITS_PER_CREDIT};
@@ -282,14 +280,13 @@ pub struct Trend {
     pub direction: Option<TrendDirection>,
 }
 
-/// Whether a bot earns more or less a tick than in the window before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum TrendDirection {
-    Up,
-    Down,
-    Flat,
+labelled! {
+    /// Whether a bot earns more or less a tick than in the window before.
+    TrendDirection {
+        Up = "up",
+        Down = "down",
+        Flat = "flat",
+    }
 }
 
 /// Whether a bot that was made in `born` lived through the whole of a window of ticks.

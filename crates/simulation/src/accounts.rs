@@ -177,27 +177,22 @@ async fn accounts(
             "agents and wallets are out of step"
         );
         let died_in = history.deaths.get(place).copied().flatten();
-        let mut account = AgentAccount {
+        let row = totals.get(&agent.bot_id.0);
+        let count = |place: usize| row.map_or(0, |row| row.get(place));
+        let sum = |place| row.map_or(Ok(0), |row| total(row, place));
+        accounts.push(AgentAccount {
             bot_id: agent.bot_id,
             kind: agent.kind,
             alive: died_in.is_none(),
             balance_units: units(standing.balance),
             shadow_units: i128::from(standing.shadow_units),
-            settled: 0,
-            won: 0,
-            profit_units: 0,
-            brier_units: 0,
-            brier_count: 0,
+            settled: count(1),
+            won: count(2),
+            profit_units: sum(3)?,
+            brier_units: sum(4)?,
+            brier_count: count(5),
             died_in,
-        };
-        if let Some(row) = totals.get(&agent.bot_id.0) {
-            account.settled = row.get(1);
-            account.won = row.get(2);
-            account.profit_units = total(row, 3)?;
-            account.brier_units = total(row, 4)?;
-            account.brier_count = row.get(5);
-        }
-        accounts.push(account);
+        });
     }
     Ok(accounts)
 }

@@ -28,15 +28,14 @@ pub(crate) const ABOUT: About = About {
     },
 };
 
-/// Which headlines count, and how they are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub enum HeadlineRule {
-    /// Those published after bets closed and by the deadline; only a date of publication counts. What
-    /// cannot be read in full keeps the market from resolving NO, and so does a list whose end does not
-    /// reach back to the close of bets.
-    #[serde(rename = "AFTER_BETS_CLOSE")]
-    AfterBetsClose,
+labelled! {
+    /// Which headlines count, and how they are read.
+    HeadlineRule {
+        /// Those published after bets closed and by the deadline; only a date of publication counts. What
+        /// cannot be read in full keeps the market from resolving NO, and so does a list whose end does not
+        /// reach back to the close of bets.
+        AfterBetsClose = "AFTER_BETS_CLOSE",
+    }
 }
 
 /// Will a keyword appear in a technology headline that is published after bets closed?
