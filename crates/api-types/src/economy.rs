@@ -4,6 +4,7 @@
 use ledger_core::market::MarketSource;
 use ledger_core::prediction::PriceSource;
 pub use ledger_core::rules::Parameters;
+pub use ledger_core::supply::SupplyText as Supply;
 use ledger_core::{CycleNumber, Enforcement, Money, Pause, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -81,33 +82,6 @@ pub struct BotCount {
     pub alive: i64,
     /// Those whose balance did not cover a fee, in enforce mode.
     pub dead: i64,
-}
-
-/// Totals of the whole journal, as decimal strings: they may exceed one balance's range.
-/// `minted − burned − escrow = circulating`, exactly.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Supply {
-    /// Grants, revivals and what the house paid.
-    pub minted: String,
-    /// Fees, and what the house took.
-    pub burned: String,
-    /// Stakes of open predictions and bets.
-    pub escrow: String,
-    /// The sum of all balances.
-    pub circulating: String,
-}
-
-impl From<ledger_core::supply::Supply> for Supply {
-    fn from(supply: ledger_core::supply::Supply) -> Supply {
-        let text = supply.text();
-        Supply {
-            minted: text.minted,
-            burned: text.burned,
-            escrow: text.escrow,
-            circulating: text.circulating,
-        }
-    }
 }
 
 /// The price the arena goes by.

@@ -1,13 +1,9 @@
 //! Live events, the same on `GET /events` (Server-Sent Events) and on `GET /ws/stream` (WebSocket).
 
-use ledger_core::economy::Enforcement;
-use ledger_core::market::{MarketSource, MarketStatus};
+pub use ledger_core::event::{MarketEvent as MarketEventData, TickEvent as TickEventData};
 use ledger_core::post::PostKind;
 use ledger_core::prediction::{Direction, PredictionStatus};
-use ledger_core::{
-    BotId, BotStatus, CycleNumber, Decimal8, EventKind, MarketId, Money, Pause, PredictionId,
-    Timestamp,
-};
+use ledger_core::{BotId, BotStatus, Decimal8, EventKind, Money, Pause, PredictionId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -128,55 +124,6 @@ pub struct PredictionEventData {
     pub brier: Option<Decimal8>,
 }
 
-/// A market as it stands after it was opened, got a bet, was locked, or has ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct MarketEventData {
-    /// Which one.
-    pub id: MarketId,
-    /// Where the data comes from.
-    pub source: MarketSource,
-    /// The question.
-    pub description: String,
-    /// How it stands now.
-    pub status: MarketStatus,
-    /// `YES`, `NO`, or the answer of a research question.
-    pub outcome: Option<String>,
-    /// What the house adds to the pool.
-    pub bounty: Money,
-    /// Everything staked, and the bounty.
-    pub pool: Money,
-    /// How many bets or answers there are.
-    pub bets: i64,
-    /// When the last bet is taken.
-    pub bets_close_at: Timestamp,
-    /// When the data decides.
-    pub deadline: Timestamp,
-    /// Why it is void, where it is.
-    pub void_reason: Option<String>,
-    /// Why and since when an operator holds it.
-    #[serde(default)]
-    pub paused: Option<Pause>,
-}
-
-/// A cycle that reached every living bot: all its entropy charges in one event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct TickEventData {
-    /// The number of the cycle.
-    pub tick: CycleNumber,
-    /// Whether fees were charged.
-    pub mode: Enforcement,
-    /// Bots that it reached.
-    pub bots: i64,
-    /// The sum of their fees; in observe mode of their phantom fees.
-    pub fees: String,
-    /// Bots that it ended.
-    pub liquidated: i64,
-    /// Bots that it had to pass over.
-    pub failed: i64,
-}
-
 /// A bot that was registered, whose status changed, or that an operator paused or resumed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -201,9 +148,10 @@ mod tests {
         PriceEvent, TickEvent,
     };
     use ledger_core::ids::PriceId;
+    use ledger_core::market::{MarketSource, MarketStatus};
     use ledger_core::money::Price;
     use ledger_core::prediction::PriceSource;
-    use ledger_core::{EntryType, Hash, Reference};
+    use ledger_core::{CycleNumber, Enforcement, EntryType, Hash, MarketId, Reference};
     use serde_json::json;
 
     use super::*;

@@ -1,6 +1,6 @@
 //! Live events: what happened in the arena, told to whoever listens.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::confidence::Confidence;
 use crate::decimal::Decimal8;
@@ -131,34 +131,53 @@ pub struct PredictionEnded {
     pub brier: Option<Decimal8>,
 }
 
-/// A market as it stands now.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// A market as it stands after it was opened, got a bet, was locked, or has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = MarketEventData))]
 pub struct MarketEvent {
+    /// Which one.
     pub id: MarketId,
+    /// Where the data comes from.
     pub source: MarketSource,
+    /// The question.
     pub description: String,
+    /// How it stands now.
     pub status: MarketStatus,
+    /// `YES`, `NO`, or the answer of a research question.
     pub outcome: Option<String>,
+    /// What the house adds to the pool.
     pub bounty: Money,
     /// Everything staked, and the bounty.
     pub pool: Money,
     /// How many bets or answers there are.
     pub bets: i64,
+    /// When the last bet is taken.
     pub bets_close_at: Timestamp,
+    /// When the data decides.
     pub deadline: Timestamp,
+    /// Why it is void, where it is.
     pub void_reason: Option<String>,
+    /// Why and since when an operator holds it.
+    #[serde(default)]
     pub paused: Option<Pause>,
 }
 
-/// A cycle that reached every living bot.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// A cycle that reached every living bot: all its entropy charges in one event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = TickEventData))]
 pub struct TickEvent {
+    /// The number of the cycle.
     pub tick: CycleNumber,
+    /// Whether fees were charged.
     pub mode: Enforcement,
+    /// Bots that it reached.
     pub bots: i64,
-    /// The sum of all fees, as a decimal; in observe mode of phantom fees. It may exceed one balance.
+    // A decimal: it may exceed one balance.
+    /// The sum of their fees; in observe mode of their phantom fees.
     pub fees: String,
+    /// Bots that it ended.
     pub liquidated: i64,
+    /// Bots that it had to pass over.
     pub failed: i64,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `minted − burned − escrow = circulating` must hold at every commit, exactly.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Totals of the whole journal, in units of 10⁻⁸. They may exceed one balance's range, so they are
 /// wider than [`Money`](crate::Money).
@@ -36,12 +36,18 @@ impl Supply {
     }
 }
 
-/// [`Supply`] as decimal strings with eight digits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// Totals of the whole journal, as decimal strings: they may exceed one balance's range.
+/// `minted − burned − escrow = circulating`, exactly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Supply))]
 pub struct SupplyText {
+    /// Grants, revivals and what the house paid.
     pub minted: String,
+    /// Fees, and what the house took.
     pub burned: String,
+    /// Stakes of open predictions and bets.
     pub escrow: String,
+    /// The sum of all balances.
     pub circulating: String,
 }
 

@@ -70,7 +70,7 @@ async fn look(app: Data<App>) -> ApiResult<Bytes> {
             alive: census.alive,
             dead: census.dead,
         },
-        supply: census.supply.into(),
+        supply: census.supply.text(),
         price: price?.map(price_now),
         paused,
         parameters: Parameters::from(&app.rules),
