@@ -6,6 +6,7 @@
 //! fetched. What each source asks about is in a file of [`crate::sources`].
 
 use std::fmt;
+use std::ops::Deref;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -90,8 +91,10 @@ pub struct Times {
     pub deadline: Timestamp,
 }
 
-/// The criteria of one source. What a method says is said of [`Criteria`].
-pub(crate) trait Question {
+/// The criteria of one source, and by [`Deref`] those of any.
+pub trait Question {
+    /// The same under the rules that a market opened today gets.
+    #[must_use]
     fn under_present_rules(&self) -> Self
     where
         Self: Clone,
@@ -99,16 +102,23 @@ pub(crate) trait Question {
         self.clone()
     }
 
+    /// # Errors
+    /// The first figure that makes no sense.
     fn check(&self) -> Result<(), CriteriaError> {
         Ok(())
     }
 
+    /// What the market is about, in one spelling: only one open market for each.
     fn subject(&self) -> String;
 
+    /// The question, which says what the criteria say.
     fn question(&self, times: &Times) -> String;
 
+    /// What decides, in a sentence for people.
     fn condition(&self) -> String;
 
+    /// What a reading decides; `None` for a reading of another kind, and for research, which its
+    /// commitment decides.
     fn decide(&self, reading: &Reading) -> Option<Side>;
 }
 
@@ -124,13 +134,17 @@ macro_rules! criteria {
             $($variant($criteria)),+
         }
 
-        impl Criteria {
-            fn question_of(&self) -> &dyn Question {
+        impl Deref for Criteria {
+            type Target = dyn Question + Send + Sync;
+
+            fn deref(&self) -> &Self::Target {
                 match self {
                     $(Criteria::$variant(of) => of),+
                 }
             }
+        }
 
+        impl Criteria {
             /// The same under the rules that a market opened today gets.
             #[must_use]
             pub fn under_present_rules(&self) -> Criteria {
@@ -164,39 +178,6 @@ macro_rules! criteria {
     };
 }
 market_sources!(criteria);
-
-impl Criteria {
-    /// # Errors
-    /// The first figure that makes no sense.
-    pub fn check(&self) -> Result<(), CriteriaError> {
-        self.question_of().check()
-    }
-
-    /// What the market is about, in one spelling: only one open market for each.
-    #[must_use]
-    pub fn subject(&self) -> String {
-        self.question_of().subject()
-    }
-
-    /// The question, which says what the criteria say.
-    #[must_use]
-    pub fn question(&self, times: &Times) -> String {
-        self.question_of().question(times)
-    }
-
-    /// What decides, in a sentence for people.
-    #[must_use]
-    pub fn condition(&self) -> String {
-        self.question_of().condition()
-    }
-
-    /// What a reading decides; `None` for a reading of another kind, and for research, which its
-    /// commitment decides.
-    #[must_use]
-    pub fn decide(&self, reading: &Reading) -> Option<Side> {
-        self.question_of().decide(reading)
-    }
-}
 
 /// What was read from a source: the value that decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
