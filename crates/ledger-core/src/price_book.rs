@@ -29,11 +29,17 @@ pub struct PriceBook {
 /// One model and what it has cost since when.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "ModelListing")]
-pub struct ModelPrices {
+pub struct ModelPrices(ModelListing);
+
+/// A model as it is written. Without a provider the prices are those of whoever serves it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModelListing {
     provider: Option<String>,
     model: String,
+    #[serde(default)]
     aliases: Vec<String>,
-    /// Oldest first, at least one.
+    /// Oldest first, once they are checked; at least one.
     prices: Vec<TokenPrices>,
 }
 
@@ -75,12 +81,14 @@ pub enum PriceBookError {
     },
 }
 
-impl PriceBook {
+impl TryFrom<Listing> for PriceBook {
+    type Error = PriceBookError;
+
     /// # Errors
     /// When one name stands for two entries of the same provider.
-    pub fn new(models: Vec<ModelPrices>) -> Result<PriceBook, PriceBookError> {
+    fn try_from(Listing { models }: Listing) -> Result<PriceBook, PriceBookError> {
         let mut names = BTreeSet::new();
-        for entry in &models {
+        for ModelPrices(entry) in &models {
             for (field, name) in entry.names() {
                 let key = (entry.provider.as_deref(), name);
                 if !names.insert(key) {
@@ -95,7 +103,9 @@ impl PriceBook {
         drop(names);
         Ok(PriceBook { models })
     }
+}
 
+impl PriceBook {
     /// What a call cost that was made at that time; `None` for a model that is not in the book, or
     /// was not yet: its tokens have no cost that anybody knows.
     ///
@@ -131,33 +141,25 @@ impl PriceBook {
         let by = |wanted: Option<&str>| {
             self.models
                 .iter()
+                .map(|ModelPrices(entry)| entry)
                 .find(|entry| entry.provider.as_deref() == wanted && entry.is_called(model))
         };
         by(Some(provider)).or_else(|| by(None))?.at(at)
     }
 }
 
-impl ModelPrices {
-    /// Without a provider the prices are those of whoever serves the model.
-    ///
+impl TryFrom<ModelListing> for ModelPrices {
+    type Error = PriceBookError;
+
     /// # Errors
     /// The first fault, by the model's name and the field.
-    pub fn new(
-        provider: Option<String>,
-        model: String,
-        aliases: Vec<String>,
-        mut prices: Vec<TokenPrices>,
-    ) -> Result<ModelPrices, PriceBookError> {
-        prices.sort_by_key(|price| price.from);
-        let entry = ModelPrices {
-            provider,
-            model,
-            aliases,
-            prices,
-        };
-        entry.check().map(|()| entry)
+    fn try_from(mut entry: ModelListing) -> Result<ModelPrices, PriceBookError> {
+        entry.prices.sort_by_key(|price| price.from);
+        entry.check().map(|()| ModelPrices(entry))
     }
+}
 
+impl ModelListing {
     fn check(&self) -> Result<(), PriceBookError> {
         let model = || self.to_string();
         let is_blank = |text: &String| text.trim().is_empty();
@@ -215,7 +217,7 @@ impl ModelPrices {
     }
 }
 
-impl fmt::Display for ModelPrices {
+impl fmt::Display for ModelListing {
     /// `openai/gpt-5-mini`, or the model's name alone.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.provider {
@@ -230,38 +232,6 @@ impl fmt::Display for ModelPrices {
 #[serde(deny_unknown_fields)]
 struct Listing {
     models: Vec<ModelPrices>,
-}
-
-impl TryFrom<Listing> for PriceBook {
-    type Error = PriceBookError;
-
-    fn try_from(listing: Listing) -> Result<PriceBook, PriceBookError> {
-        PriceBook::new(listing.models)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ModelListing {
-    provider: Option<String>,
-    model: String,
-    #[serde(default)]
-    aliases: Vec<String>,
-    prices: Vec<TokenPrices>,
-}
-
-impl TryFrom<ModelListing> for ModelPrices {
-    type Error = PriceBookError;
-
-    fn try_from(listing: ModelListing) -> Result<ModelPrices, PriceBookError> {
-        let ModelListing {
-            provider,
-            model,
-            aliases,
-            prices,
-        } = listing;
-        ModelPrices::new(provider, model, aliases, prices)
-    }
 }
 
 /// Reads a text by `parse`, whose complaint follows the field's name.
