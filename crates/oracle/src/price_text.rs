@@ -1,14 +1,10 @@
 //! Reads a price from the text of a JSON number, digit by digit: no float comes near money.
 
-use ledger_core::Money;
-use ledger_core::money::{Price, SCALE};
+use std::cmp::Ordering;
 
-/// Longer texts are no price; JSON numbers may have any length.
-const TEXT_MAX_CHARS: usize = 100;
-/// Exponents beyond this are no price whatever the digits.
-const EXPONENT_MAX: i64 = 40;
-/// `numeric(18,8)`, in digits of 10⁻⁸ units.
-const UNIT_DIGITS_MAX: usize = 18;
+use ledger_core::Money;
+use ledger_core::money::Price;
+use sources::NoUnits;
 
 /// Why a text is no price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -24,73 +20,20 @@ pub enum PriceTextError {
 /// Reads a JSON number, exponent forms included. What lies beyond eight decimals is rounded half
 /// to even, so that no direction is favoured.
 pub(crate) fn parse(text: &str) -> Result<Price, PriceTextError> {
-    if text.len() > TEXT_MAX_CHARS {
-        return Err(PriceTextError::NotANumber);
-    }
-    let (negative, text) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text),
+    let (units, beyond) = match sources::units(text) {
+        Err(NoUnits::NotANumber) => return Err(PriceTextError::NotANumber),
+        Err(NoUnits::TooSmall) => return Err(PriceTextError::NotPositive),
+        _ if text.starts_with('-') => return Err(PriceTextError::NotPositive),
+        Err(NoUnits::TooLarge) => return Err(PriceTextError::TooLarge),
+        Ok(read) => read,
     };
-    let (mantissa, exponent) = split_exponent(text)?;
-    let (integer, fraction) = match mantissa.split_once('.') {
-        Some((_, "")) => return Err(PriceTextError::NotANumber),
-        Some(parts) => parts,
-        None => (mantissa, ""),
+    let up = match beyond {
+        Some(Ordering::Equal) => units % 2 == 1,
+        Some(Ordering::Greater) => true,
+        Some(Ordering::Less) | None => false,
     };
-    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if integer.is_empty() || !all_digits(integer) || !all_digits(fraction) {
-        return Err(PriceTextError::NotANumber);
-    }
-    let digits: Vec<u8> = integer
-        .bytes()
-        .chain(fraction.bytes())
-        .map(|byte| byte - b'0')
-        .collect();
-    if negative || digits.iter().all(|digit| *digit == 0) {
-        return Err(PriceTextError::NotPositive);
-    }
-    // How many of the digits, from the left, make up whole units of 10⁻⁸.
-    let kept = i64::try_from(integer.len() + SCALE).unwrap_or(i64::MAX) + exponent;
-    let units = rounded(&digits, kept)?;
-    let money = Money::from_units(units).ok_or(PriceTextError::TooLarge)?;
+    let money = Money::from_units(units + i64::from(up)).ok_or(PriceTextError::TooLarge)?;
     Price::new(money).map_err(|_| PriceTextError::NotPositive)
-}
-
-fn split_exponent(text: &str) -> Result<(&str, i64), PriceTextError> {
-    let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else {
-        return Ok((text, 0));
-    };
-    let exponent: i64 = exponent.parse().map_err(|_| PriceTextError::NotANumber)?;
-    if exponent < -EXPONENT_MAX {
-        return Err(PriceTextError::NotPositive);
-    }
-    if exponent > EXPONENT_MAX {
-        return Err(PriceTextError::TooLarge);
-    }
-    Ok((mantissa, exponent))
-}
-
-/// The number that the first `kept` digits make, rounded half to even by those after them.
-fn rounded(digits: &[u8], kept: i64) -> Result<i64, PriceTextError> {
-    let Ok(kept) = usize::try_from(kept) else {
-        // Less than a tenth of a unit.
-        return Ok(0);
-    };
-    let leading_zeros = digits.iter().take_while(|digit| **digit == 0).count();
-    if kept.saturating_sub(leading_zeros) > UNIT_DIGITS_MAX {
-        return Err(PriceTextError::TooLarge);
-    }
-    let whole = digits.iter().copied().chain(std::iter::repeat(0));
-    let units = whole
-        .take(kept)
-        .fold(0_i64, |units, digit| units * 10 + i64::from(digit));
-    let rest = digits.get(kept..).unwrap_or_default();
-    let up = match rest.split_first() {
-        Some((5, after)) if after.iter().all(|digit| *digit == 0) => units % 2 == 1,
-        Some((first, _)) => *first >= 5,
-        None => false,
-    };
-    Ok(units + i64::from(up))
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ pub use error::{Peace, SetupError, SourceError};
 pub use evidence::{BODY_MAX_BYTES, Evidence, Fetched};
 pub use http::{Http, HttpConfig, TIMEOUT, retry_after_seconds};
 pub use news::headlines_to_keep;
+pub use number::{NoUnits, units};
 pub use source::{Feed, NoProposal, Proposal, Settings, Source, read};
 
 /// The registry: who answers for the markets of a source.

@@ -1,5 +1,7 @@
 //! Numbers, read from the text of their JSON, digit by digit.
 
+use std::cmp::Ordering;
+
 use ledger_core::Decimal8;
 use ledger_core::decimal::SCALE;
 use serde_json::value::RawValue;
@@ -32,52 +34,74 @@ pub(crate) fn decimal(field: &'static str, raw: &RawValue) -> Result<Decimal8, S
 }
 
 fn read_decimal(text: &str) -> Result<Decimal8, &'static str> {
-    const NO_NUMBER: &str = "is no number";
-    const OUT_OF_RANGE: &str = "is out of range";
-    if text.len() > TEXT_MAX_CHARS {
-        return Err(NO_NUMBER);
+    match units(text) {
+        Ok((units, None)) => Decimal8::from_units(units).ok_or("is out of range"),
+        Ok((_, Some(_))) => Err("has more than eight decimals"),
+        Err(NoUnits::NotANumber) => Err("is no number"),
+        Err(NoUnits::TooSmall | NoUnits::TooLarge) => Err("is out of range"),
     }
-    let (negative, text) = match text.strip_prefix('-') {
+}
+
+/// Why a text cannot be told in units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoUnits {
+    NotANumber,
+    TooSmall,
+    TooLarge,
+}
+
+/// How many whole units of 10⁻⁸ the text of a JSON number tells, exponent forms included; and how what
+/// lies beyond them compares with half a unit, where something does.
+///
+/// # Errors
+/// When it is no number, or one that is not worth following.
+pub fn units(text: &str) -> Result<(i64, Option<Ordering>), NoUnits> {
+    let (negative, number) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
     };
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().map_err(|_| NO_NUMBER)?),
-        None => (text, 0),
+    let (mantissa, exponent) = match number.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse()),
+        None => (number, Ok(0_i64)),
     };
+    let exponent = exponent.map_err(|_| NoUnits::NotANumber)?;
     let (integer, fraction) = match mantissa.split_once('.') {
-        Some((_, "")) => return Err(NO_NUMBER),
+        Some((_, "")) => return Err(NoUnits::NotANumber),
         Some(parts) => parts,
         None => (mantissa, ""),
     };
-    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if integer.is_empty() || !all_digits(integer) || !all_digits(fraction) {
-        return Err(NO_NUMBER);
-    }
-    if !(-EXPONENT_MAX..=EXPONENT_MAX).contains(&exponent) {
-        return Err(OUT_OF_RANGE);
-    }
     let digits = format!("{integer}{fraction}");
-    let significant = digits.trim_end_matches('0');
-    if significant.is_empty() {
-        return Ok(Decimal8::ZERO);
+    let are_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+    if text.len() > TEXT_MAX_CHARS || integer.is_empty() || !are_digits {
+        return Err(NoUnits::NotANumber);
     }
-    // How many digits, from the left, make up whole units of 10⁻⁸.
-    let length = i64::try_from(integer.len() + SCALE).map_err(|_| OUT_OF_RANGE)? + exponent;
-    let length = usize::try_from(length).map_err(|_| "has more than eight decimals")?;
-    if significant.len() > length {
-        return Err("has more than eight decimals");
+    if exponent < -EXPONENT_MAX {
+        return Err(NoUnits::TooSmall);
     }
-    let leading_zeros = significant.len() - significant.trim_start_matches('0').len();
-    if length - leading_zeros > UNIT_DIGITS_MAX {
-        return Err(OUT_OF_RANGE);
+    if exponent > EXPONENT_MAX {
+        return Err(NoUnits::TooLarge);
     }
-    let units = significant
+    if digits.bytes().all(|digit| digit == b'0') {
+        return Ok((0, None));
+    }
+    // How many digits, from the left, make up whole units.
+    let kept = i64::try_from(integer.len() + SCALE).unwrap_or(i64::MAX);
+    let Ok(kept) = usize::try_from(kept + exponent) else {
+        return Ok((0, Some(Ordering::Less)));
+    };
+    let leading_zeros = digits.len() - digits.trim_start_matches('0').len();
+    if kept.saturating_sub(leading_zeros) > UNIT_DIGITS_MAX {
+        return Err(NoUnits::TooLarge);
+    }
+    let units = digits
         .bytes()
         .chain(std::iter::repeat(b'0'))
-        .take(length)
+        .take(kept)
         .fold(0_i64, |units, digit| units * 10 + i64::from(digit - b'0'));
-    Decimal8::from_units(if negative { -units } else { units }).ok_or(OUT_OF_RANGE)
+    let rest = digits.get(kept..).unwrap_or_default();
+    let rest = rest.trim_end_matches('0');
+    let beyond = (!rest.is_empty()).then(|| rest.cmp("5"));
+    Ok((if negative { -units } else { units }, beyond))
 }
 
 #[cfg(test)]
