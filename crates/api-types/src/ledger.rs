@@ -1,8 +1,7 @@
 //! The ledger, with all that is needed to recompute each hash.
 
 use ledger_core::{BotId, ChainFault, Entry, EntryType, Hash, Money, Reference, Timestamp};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -12,24 +11,20 @@ pub struct LedgerEntry {
     /// Its place in that chain: 1, 2, 3, …
     pub sequence: i64,
     /// What moved the money.
-    #[serde(deserialize_with = "entry_type")]
     pub entry_type: EntryType,
     /// Signed change of the balance.
     pub amount: Money,
     /// The balance with `amount` in it.
     pub balance_after: Money,
     /// What caused it, such as `OBS:<observation>` or `MARKET:<id>`.
-    #[serde(deserialize_with = "reference")]
     pub reference: Reference,
     /// When it was written.
     pub recorded_at: Timestamp,
     /// `recorded_at` as the hash has it: microseconds since the Unix epoch.
     pub recorded_at_us: i64,
     /// The hash of the entry before; 64 zeros for the first.
-    #[serde(deserialize_with = "hash")]
     pub previous_hash: Hash,
     /// SHA-256 over all other fields.
-    #[serde(deserialize_with = "hash")]
     pub hash: Hash,
 }
 
@@ -81,7 +76,6 @@ pub struct ChainVerification {
     /// `true`, each goes on where the last one stopped.
     pub complete: bool,
     /// The hash of the last of them.
-    #[serde(deserialize_with = "hash")]
     pub head_hash: Hash,
     /// Whether every entry that was checked is what its hash says.
     pub valid: bool,
@@ -113,19 +107,4 @@ impl From<ChainFault> for LedgerFault {
             found: fault.found,
         }
     }
-}
-
-fn entry_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EntryType, D::Error> {
-    String::deserialize(deserializer)?
-        .parse()
-        .map_err(D::Error::custom)
-}
-
-fn reference<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Reference, D::Error> {
-    Reference::new(&String::deserialize(deserializer)?).map_err(D::Error::custom)
-}
-
-fn hash<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hash, D::Error> {
-    Hash::from_hex(&String::deserialize(deserializer)?)
-        .ok_or_else(|| D::Error::custom("must be 64 lower-case hex digits"))
 }

@@ -33,7 +33,6 @@ pub(crate) struct Authentication {
     /// Which key it was, by [`Key::id`].
     pub(crate) key: String,
     /// Over the manifest without this field: an object with sorted names and no blanks.
-    #[serde(deserialize_with = "crate::export_file::hash")]
     hmac_sha256: Hash,
 }
 

@@ -14,8 +14,7 @@ use std::io::{self, Write};
 
 use ledger_core::chain::Head;
 use ledger_core::{BotId, Entry, EntryType, Hash, Money, Reference, Timestamp};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 pub(crate) const FORMAT: &str = "ledger-export/v1";
 
@@ -193,18 +192,14 @@ fn row(out: &mut impl Write, fields: [&str; COLUMNS.len()]) -> io::Result<()> {
 pub(crate) struct EntryLine {
     bot_id: BotId,
     sequence: i64,
-    #[serde(deserialize_with = "entry_type")]
     entry_type: EntryType,
     amount: Money,
     balance_after: Money,
-    #[serde(deserialize_with = "reference")]
     reference: Reference,
     recorded_at: Timestamp,
     /// `recorded_at` as the hash has it: microseconds since the Unix epoch.
     recorded_at_us: i64,
-    #[serde(deserialize_with = "hash")]
     previous_hash: Hash,
-    #[serde(deserialize_with = "hash")]
     hash: Hash,
 }
 
@@ -254,7 +249,6 @@ pub(crate) struct HeadLine {
 pub(crate) struct HeadFields {
     pub(crate) bot_id: BotId,
     pub(crate) sequence: i64,
-    #[serde(deserialize_with = "hash")]
     pub(crate) hash: Hash,
 }
 
@@ -287,26 +281,5 @@ pub(crate) struct EndFields {
     pub(crate) bots: u64,
     pub(crate) entries: u64,
     /// As `inspect-ledger` shows it, over the chains in this file.
-    #[serde(deserialize_with = "hash")]
     pub(crate) heads_digest: Hash,
-}
-
-fn entry_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EntryType, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(D::Error::custom)
-}
-
-fn reference<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Reference, D::Error> {
-    Reference::new(&String::deserialize(deserializer)?).map_err(D::Error::custom)
-}
-
-pub(crate) fn optional_hash<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Hash>, D::Error> {
-    hash(deserializer).map(Some)
-}
-
-pub(crate) fn hash<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hash, D::Error> {
-    Hash::from_hex(&String::deserialize(deserializer)?)
-        .ok_or_else(|| D::Error::custom("must be 64 lower-case hex digits"))
 }

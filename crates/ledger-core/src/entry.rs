@@ -20,9 +20,9 @@
 //! only encoder: writers and auditors both call [`Entry::compute_hash`].
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use crate::ids::BotId;
@@ -66,11 +66,15 @@ impl Reference {
     }
 }
 
-impl Serialize for Reference {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+impl FromStr for Reference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Reference, ReferenceError> {
+        Reference::new(text)
     }
 }
+
+as_string!(Reference);
 
 impl fmt::Debug for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -128,11 +132,19 @@ impl fmt::Display for Hash {
 
 shown_as_text!(Hash);
 
-impl Serialize for Hash {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be 64 lower-case hex digits")]
+pub struct HashError;
+
+impl FromStr for Hash {
+    type Err = HashError;
+
+    fn from_str(text: &str) -> Result<Hash, HashError> {
+        Hash::from_hex(text).ok_or(HashError)
     }
 }
+
+as_string!(Hash);
 
 /// A movement that a rule decided on and that is yet to be sealed into a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]

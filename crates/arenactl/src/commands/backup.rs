@@ -24,7 +24,6 @@ use super::migrate::DATABASE_OWNER_URL;
 use super::whole_audit;
 use crate::backup_key::{Authentication, BACKUP_KEY, Keys};
 use crate::dump_tools;
-use crate::export_file::{hash, optional_hash};
 use crate::files::{Replacement, directory_of};
 use crate::output::counted;
 use crate::postgres::{self, Postgres};
@@ -61,10 +60,9 @@ pub(crate) struct Manifest {
     pub(crate) bots: u64,
     pub(crate) entries: u64,
     pub(crate) markets: u64,
-    #[serde(deserialize_with = "hash")]
     pub(crate) heads_digest: Hash,
     /// Over what bots' keys and secrets are held against.
-    #[serde(default, deserialize_with = "optional_hash")]
+    #[serde(default)]
     pub(crate) credentials_digest: Option<Hash>,
     /// Where the schema is not what its migrations make.
     #[serde(default)]
@@ -74,7 +72,6 @@ pub(crate) struct Manifest {
     /// The dump, beside this file.
     pub(crate) dump: String,
     pub(crate) bytes: u64,
-    #[serde(deserialize_with = "hash")]
     pub(crate) sha256: Hash,
     /// By `BACKUP_KEY`; absent where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
