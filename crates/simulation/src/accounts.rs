@@ -35,9 +35,8 @@ pub struct AgentAccount {
 }
 
 /// The markets of one source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SourceAccount {
-    pub source: MarketSource,
     pub opened: i64,
     pub resolved: i64,
     pub void: i64,
@@ -65,7 +64,7 @@ pub struct Outcome {
     pub history: History,
     pub acts: Acts,
     pub agents: Vec<AgentAccount>,
-    pub sources: Vec<SourceAccount>,
+    pub sources: BTreeMap<MarketSource, SourceAccount>,
     pub calibration: Vec<Said>,
     pub supply: Supply,
     /// Stakes of open predictions and of open bets, which together are the escrow.
@@ -197,7 +196,7 @@ async fn accounts(
     Ok(accounts)
 }
 
-async fn sources(client: &Client) -> anyhow::Result<Vec<SourceAccount>> {
+async fn sources(client: &Client) -> anyhow::Result<BTreeMap<MarketSource, SourceAccount>> {
     let rows = client
         .query(
             "SELECT m.source::text, m.status::text, count(DISTINCT m.id), count(b.id), \
@@ -209,14 +208,13 @@ async fn sources(client: &Client) -> anyhow::Result<Vec<SourceAccount>> {
             &[],
         )
         .await?;
-    let mut sources: BTreeMap<MarketSource, SourceAccount> = MarketSource::ALL
-        .iter()
-        .map(|source| (*source, SourceAccount::of(*source)))
-        .collect();
+    let mut sources: BTreeMap<_, SourceAccount> = MarketSource::ALL
+        .map(|source| (source, SourceAccount::default()))
+        .into();
     for row in &rows {
         let (source, status): (&str, &str) = (row.get(0), row.get(1));
         let (source, status): (MarketSource, MarketStatus) = (source.parse()?, status.parse()?);
-        let account = sources.entry(source).or_insert(SourceAccount::of(source));
+        let account = sources.entry(source).or_default();
         let markets: i64 = row.get(2);
         account.opened += markets;
         match status {
@@ -230,23 +228,7 @@ async fn sources(client: &Client) -> anyhow::Result<Vec<SourceAccount>> {
         account.paid_units += total(row, 5)?;
         account.minted_units += total(row, 6)?;
     }
-    Ok(sources.into_values().collect())
-}
-
-impl SourceAccount {
-    const fn of(source: MarketSource) -> SourceAccount {
-        SourceAccount {
-            source,
-            opened: 0,
-            resolved: 0,
-            void: 0,
-            expired: 0,
-            bets: 0,
-            staked_units: 0,
-            paid_units: 0,
-            minted_units: 0,
-        }
-    }
+    Ok(sources)
 }
 
 async fn calibration(client: &Client, agents: &[Agent]) -> anyhow::Result<Vec<Said>> {

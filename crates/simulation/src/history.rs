@@ -37,11 +37,9 @@ impl Standing {
         let money = |units: i64| Money::from_units(units).context("an amount out of range");
         rows.iter()
             .map(|row| {
-                let label: &str = row.get(1);
-                let status = BotStatus::ALL.into_iter().find(|one| one.as_str() == label);
                 Ok(Standing {
                     bot_id: BotId(row.get(0)),
-                    status: status.context("a status that is none")?,
+                    status: row.get::<_, &str>(1).parse()?,
                     balance: money(row.get(2))?,
                     shadow_units: row.get(3),
                     open_predictions: row.get(4),

@@ -108,13 +108,13 @@ fn sheet(
     Ok(format!("<svg role=\"img\" aria-label=\"{title}\" {body}"))
 }
 
-/// What every plot over time has: margins, labels, and axes in the greys of all.
+/// What every plot has: margins, labels, and axes in the greys of all. Its own words come last.
 macro_rules! axes {
-    ($area:expr, $x:expr, $y:expr, $what:expr, $y_label:expr) => {{
+    ($area:expr, $below:literal, $x:expr, $y:expr, $($own:tt)+) => {{
         let mut chart = ChartBuilder::on($area)
             .margin(8)
             .margin_right(18)
-            .x_label_area_size(48)
+            .x_label_area_size($below)
             .y_label_area_size(84)
             .build_cartesian_2d($x, $y)?;
         chart
@@ -124,16 +124,26 @@ macro_rules! axes {
             .bold_line_style(AXIS.mix(0.3))
             .axis_style(AXIS)
             .label_style(("sans-serif", LABEL_PIXELS))
-            .axis_desc_style(("sans-serif", LABEL_PIXELS))
             .x_labels(9)
+            $($own)+
+            .draw()?;
+        chart
+    }};
+}
+
+/// The axes of a plot over time.
+macro_rules! over_time {
+    ($area:expr, $x:expr, $y:expr, $what:expr, $y_label:expr) => {
+        axes!(
+            $area, 48, $x, $y,
+            .axis_desc_style(("sans-serif", LABEL_PIXELS))
             .y_labels(6)
             .x_label_formatter(&|x| thousands(*x))
             .y_label_formatter($y_label)
             .x_desc("tick")
             .y_desc($what)
-            .draw()?;
-        chart
-    }};
+        )
+    };
 }
 
 fn ticks(moments: &[Moment]) -> Range<f64> {
@@ -179,7 +189,7 @@ pub fn balances(moments: &[Moment]) -> anyhow::Result<String> {
         .fold(10.0, f64::max);
     sheet("Mean balance by kind of agent over time", HEIGHT, |area| {
         let y = (FLOOR..top * 1.3).log_scale();
-        let mut chart = axes!(area, ticks(moments), y, "credits (mean)", &|y| thousands(
+        let mut chart = over_time!(area, ticks(moments), y, "credits (mean)", &|y| thousands(
             *y
         ));
         for (kind, points) in &lines {
@@ -223,7 +233,7 @@ fn straight(
     let (low, high) = (all().fold(0.0, f64::min), all().fold(10.0, f64::max));
     sheet(title, HEIGHT, |area| {
         let y = low * 1.05..high * 1.05;
-        let mut chart = axes!(area, ticks(moments), y, "credits (mean)", &|y| thousands(
+        let mut chart = over_time!(area, ticks(moments), y, "credits (mean)", &|y| thousands(
             *y
         ));
         let zero = [(0.0, 0.0), (ticks(moments).end, 0.0)];
@@ -254,7 +264,7 @@ fn stacked(
     let top = sums.iter().copied().fold(1.0, f64::max);
     let last = x.last().copied().unwrap_or(1.0).max(1.0);
     sheet(title, HEIGHT, |area| {
-        let mut chart = axes!(area, 0.0..last, 0.0..top * 1.05, what, &|y| thousands(*y));
+        let mut chart = over_time!(area, 0.0..last, 0.0..top * 1.05, what, &|y| thousands(*y));
         // From the top down: each covers the lower part of the one before.
         for (colour, edge) in edges.iter().rev() {
             let points = x.iter().copied().zip(edge.iter().copied());
@@ -329,7 +339,7 @@ pub fn deaths(agents: &[AgentAccount], ticks: i64) -> anyhow::Result<String> {
                 String::new()
             }
         };
-        let mut chart = axes!(area, x, y, "deaths", &whole);
+        let mut chart = over_time!(area, x, y, "deaths", &whole);
         chart.draw_series(bars.rectangles(|place| {
             let left = number(i64::try_from(place).unwrap_or(0)) * width;
             (left + width * 0.08, left + width * 0.92)
@@ -409,26 +419,14 @@ pub fn calibration(calibration: &[Said]) -> anyhow::Result<String> {
     sheet("Reliability diagram with counts", 560, |area| {
         let (upper, lower) = area.split_vertically(RelativeSize::Height(0.68));
         reliability(&upper, &points, most)?;
-        let mut chart = ChartBuilder::on(&lower)
-            .margin(8)
-            .margin_right(18)
-            .x_label_area_size(48)
-            .y_label_area_size(84)
-            .build_cartesian_2d(25.0..100.0, 0.0..(bars.top() * 1.08).max(1.0))?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(AXIS.mix(0.3))
-            .axis_style(AXIS)
-            .label_style(("sans-serif", LABEL_PIXELS))
-            .x_labels(9)
+        let mut chart = axes!(
+            &lower, 48, 25.0..100.0, 0.0..(bars.top() * 1.08).max(1.0),
             .y_labels(4)
             .x_label_formatter(&|x| format!("{x:.0} %"))
             .y_label_formatter(&|y| thousands(*y))
             .x_desc("confidence")
             .y_desc("times said")
-            .draw()?;
+        );
         chart.draw_series(bars.rectangles(|place| {
             let left = number(i64::try_from(place).unwrap_or(0) * BIN);
             (left + 0.4, left + number(BIN) - 0.4)
@@ -438,25 +436,13 @@ pub fn calibration(calibration: &[Said]) -> anyhow::Result<String> {
 }
 
 fn reliability(area: &Area<'_>, points: &[Point], most: i64) -> anyhow::Result<()> {
-    let mut chart = ChartBuilder::on(area)
-        .margin(8)
-        .margin_right(18)
-        .x_label_area_size(24)
-        .y_label_area_size(84)
-        .build_cartesian_2d(25.0..100.0, 0.0..100.0)?;
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(AXIS.mix(0.3))
-        .axis_style(AXIS)
-        .label_style(("sans-serif", LABEL_PIXELS))
-        .x_labels(9)
+    let mut chart = axes!(
+        area, 24, 25.0..100.0, 0.0..100.0,
         .y_labels(6)
         .x_label_formatter(&|x| format!("{x:.0} %"))
         .y_label_formatter(&|y| format!("{y:.0} %"))
         .y_desc("came true")
-        .draw()?;
+    );
     let diagonal = [(25.0, 25.0), (100.0, 100.0)];
     chart.draw_series(DashedLineSeries::new(diagonal, 5, 5, AXIS.stroke_width(1)))?;
     chart.draw_series(points.iter().map(|point| {

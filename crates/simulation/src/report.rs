@@ -78,7 +78,7 @@ fn opening(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
         Enforcement::Enforce => "agents alive at the end",
         Enforcement::Observe => "agents would be alive",
     };
-    let opened: i64 = outcome.sources.iter().map(|source| source.opened).sum();
+    let opened: i64 = outcome.sources.values().map(|source| source.opened).sum();
     let tiles = [
         (
             format!("{}:{:02} h", minutes / 60, minutes % 60),
@@ -235,13 +235,11 @@ fn columns<'a, T: 'a>(
     page: &mut String,
     heading: &str,
     columns: impl Iterator<Item = &'a Column<T>> + Clone,
-    of: &[T],
+    of: impl IntoIterator<Item = T>,
 ) -> std::fmt::Result {
     let names: Vec<&str> = columns.clone().map(|(_, _, name, _)| *name).collect();
-    let cells = of
-        .iter()
-        .map(|of| columns.clone().map(|(.., cell)| cell(of)).collect());
-    rows(page, heading, &names, cells)
+    let cells = move |of: T| columns.clone().map(|(.., cell)| cell(&of)).collect();
+    rows(page, heading, &names, of.into_iter().map(cells))
 }
 
 fn kinds(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
@@ -256,12 +254,12 @@ fn kinds(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
         page,
         "Agents",
         others.chain(shadow),
-        &by_kind(&outcome.agents),
+        by_kind(&outcome.agents),
     )
 }
 
 fn markets(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
-    columns(page, "Markets", MARKETS.iter(), &outcome.sources)
+    columns(page, "Markets", MARKETS.iter(), outcome.sources.clone())
 }
 
 fn books(page: &mut String, outcome: &Outcome) -> std::fmt::Result {

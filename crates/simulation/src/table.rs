@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use ledger_core::market::MarketSource;
 use ledger_core::supply::units_text;
 
 use crate::accounts::{AgentAccount, Outcome, SourceAccount};
@@ -103,8 +104,8 @@ pub fn text(outcome: &Outcome) -> String {
     let mut out = String::new();
     // Writing to a string does not fail.
     let _ = head(&mut out, outcome)
-        .and_then(|()| rows(&mut out, &AGENTS, &by_kind(&outcome.agents)))
-        .and_then(|()| rows(&mut out, &MARKETS, &outcome.sources))
+        .and_then(|()| rows(&mut out, &AGENTS, by_kind(&outcome.agents)))
+        .and_then(|()| rows(&mut out, &MARKETS, outcome.sources.clone()))
         .and_then(|()| books(&mut out, outcome));
     out
 }
@@ -156,28 +157,33 @@ pub(crate) const AGENTS: [Column<KindSum>; 12] = [
 pub(crate) const SHADOW: &str = "SHADOW";
 
 /// What is told of the markets of each source.
-pub(crate) const MARKETS: [Column<SourceAccount>; 9] = [
-    ("MARKETS", 14, "markets", |it| {
-        it.source.as_str().to_lowercase()
+pub(crate) const MARKETS: [Column<(MarketSource, SourceAccount)>; 9] = [
+    ("MARKETS", 14, "markets", |(source, _)| {
+        source.as_str().to_lowercase()
     }),
-    ("OPENED", 6, "opened", |it| it.opened.to_string()),
-    ("RESOLVED", 8, "resolved", |it| it.resolved.to_string()),
-    ("VOID", 5, "void", |it| it.void.to_string()),
-    ("EXPIRED", 7, "expired", |it| it.expired.to_string()),
-    ("BETS", 7, "bets", |it| it.bets.to_string()),
-    ("STAKED", 12, "staked", |it| credits(it.staked_units)),
-    ("PAID", 12, "paid", |it| credits(it.paid_units)),
-    ("BOUNTIES", 12, "bounties", |it| credits(it.minted_units)),
+    ("OPENED", 6, "opened", |(_, it)| it.opened.to_string()),
+    ("RESOLVED", 8, "resolved", |(_, it)| it.resolved.to_string()),
+    ("VOID", 5, "void", |(_, it)| it.void.to_string()),
+    ("EXPIRED", 7, "expired", |(_, it)| it.expired.to_string()),
+    ("BETS", 7, "bets", |(_, it)| it.bets.to_string()),
+    ("STAKED", 12, "staked", |(_, it)| credits(it.staked_units)),
+    ("PAID", 12, "paid", |(_, it)| credits(it.paid_units)),
+    ("BOUNTIES", 12, "bounties", |(_, it)| {
+        credits(it.minted_units)
+    }),
 ];
 
-fn rows<T>(out: &mut String, columns: &[Column<T>], of: &[T]) -> std::fmt::Result {
+fn rows<T>(
+    out: &mut String,
+    columns: &[Column<T>],
+    of: impl IntoIterator<Item = T>,
+) -> std::fmt::Result {
     let names = columns
         .iter()
         .map(|(name, ..)| (*name).to_owned())
         .collect();
-    let cells = of
-        .iter()
-        .map(|of| columns.iter().map(|(.., cell)| cell(of)).collect());
+    let cells = |of: T| columns.iter().map(|(.., cell)| cell(&of)).collect();
+    let cells = of.into_iter().map(cells);
     for line in std::iter::once(names).chain(cells) {
         let line: Vec<String> = line;
         for (place, (cell, (_, width, ..))) in line.iter().zip(columns).enumerate() {

@@ -35,7 +35,7 @@ fn of(outcome: &Outcome, kind: Kind) -> impl Iterator<Item = &simulation::accoun
 #[tokio::test]
 async fn all_four_kinds_of_markets_are_opened_bet_on_decided_and_paid_and_the_idle_die() {
     let outcome = run(settings(300, 1, Enforcement::Enforce)).await;
-    for source in &outcome.sources {
+    for source in outcome.sources.values() {
         assert!(source.opened > 0, "{source:?}");
         assert!(source.resolved > 0, "{source:?}");
         assert!(source.bets > 0 && source.staked_units > 0, "{source:?}");
@@ -46,10 +46,7 @@ async fn all_four_kinds_of_markets_are_opened_bet_on_decided_and_paid_and_the_id
         let decided_or_open = source.resolved + source.void + source.expired;
         assert!(source.opened - decided_or_open <= 6, "{source:?}");
     }
-    let research = outcome
-        .sources
-        .iter()
-        .find(|it| it.source == MarketSource::Research);
+    let research = outcome.sources.get(&MarketSource::Research);
     assert!(research.unwrap().expired > 0, "some questions are too hard");
     for idle in of(&outcome, Kind::Idle) {
         // 150.00 at 0.50, 0.75, … up to 3.00 a tick.
@@ -116,7 +113,7 @@ async fn one_seed_is_one_ledger_and_another_is_another() {
     assert_eq!(one.sources, same.sources);
     assert_ne!(one.audit.heads_digest, other.audit.heads_digest);
     assert!(
-        one.sources.iter().all(|source| source.opened > 0),
+        one.sources.values().all(|source| source.opened > 0),
         "{:?}",
         one.sources
     );
