@@ -1,7 +1,7 @@
 //! Rules as one canonical text, and the digest by which positions and ticks name them.
 //!
 //! The text is the line `economy-rules/v1`, then a line `NAME=value` for each figure in the order of
-//! the table below, each ended by a line feed. Amounts have eight decimals. The digest is the SHA-256
+//! the table of figures, each ended by a line feed. Amounts have eight decimals. The digest is the SHA-256
 //! of the text. Kept texts must stay readable for ever: a figure is never renamed or removed. A text
 //! without the figures of a source is from before that source: they are read as 0.
 
