@@ -15,8 +15,7 @@ use std::pin::Pin;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, Ready, ready};
+use futures_util::future::{Ready, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::Socket;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
@@ -188,57 +187,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Overheard<S> {
     }
 }
 
-impl<S: TlsStream + Unpin> TlsStream for Overheard<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Overheard<S> {
+    /// What is checked of the server is its certificate.
     fn channel_binding(&self) -> ChannelBinding {
-        self.inner.channel_binding()
+        ChannelBinding::none()
     }
 }
 
-/// Has the streams that `T` makes read along: `T` is what encrypts, or [`Plain`].
-#[derive(Clone)]
-pub(crate) struct Overhear<T>(pub(crate) T);
-
-impl<T> MakeTlsConnect<Socket> for Overhear<T>
-where
-    T: MakeTlsConnect<Socket>,
-    T::Stream: Unpin,
-    T::TlsConnect: Send + 'static,
-    <T::TlsConnect as TlsConnect<Socket>>::Future: Send + 'static,
-{
-    type Stream = Overheard<T::Stream>;
-    type TlsConnect = Overhear<T::TlsConnect>;
-    type Error = T::Error;
-
-    fn make_tls_connect(&mut self, domain: &str) -> Result<Self::TlsConnect, T::Error> {
-        self.0.make_tls_connect(domain).map(Overhear)
-    }
-}
-
-impl<T> TlsConnect<Socket> for Overhear<T>
-where
-    T: TlsConnect<Socket>,
-    T::Stream: Unpin,
-    T::Future: Send + 'static,
-{
-    type Stream = Overheard<T::Stream>;
-    type Error = T::Error;
-    type Future = BoxFuture<'static, Result<Self::Stream, T::Error>>;
-
-    fn connect(self, socket: Socket) -> Self::Future {
-        self.0
-            .connect(socket)
-            .map(|stream| stream.map(Overheard::new))
-            .boxed()
-    }
-}
-
-/// The bare socket in the place where the driver lets us look at its stream. The driver takes it for
-/// encrypted, the server does not: nothing but what would be sent without TLS is sent.
+/// The bare socket, read along, in the place where the driver lets us look at its stream. The driver takes it
+/// for encrypted, the server does not: nothing but what would be sent without TLS is sent.
 #[derive(Clone, Copy)]
 pub(crate) struct Plain;
 
 impl MakeTlsConnect<Socket> for Plain {
-    type Stream = PlainStream;
+    type Stream = Overheard<Socket>;
     type TlsConnect = Plain;
     type Error = io::Error;
 
@@ -248,48 +210,12 @@ impl MakeTlsConnect<Socket> for Plain {
 }
 
 impl TlsConnect<Socket> for Plain {
-    type Stream = PlainStream;
+    type Stream = Overheard<Socket>;
     type Error = io::Error;
-    type Future = Ready<io::Result<PlainStream>>;
+    type Future = Ready<io::Result<Overheard<Socket>>>;
 
     fn connect(self, socket: Socket) -> Self::Future {
-        ready(Ok(PlainStream(socket)))
-    }
-}
-
-pub(crate) struct PlainStream(Socket);
-
-impl AsyncRead for PlainStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for PlainStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
-impl TlsStream for PlainStream {
-    fn channel_binding(&self) -> ChannelBinding {
-        ChannelBinding::none()
+        ready(Ok(Overheard::new(socket)))
     }
 }
 

@@ -15,9 +15,7 @@
 use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -29,15 +27,15 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio_postgres::config::{Host, SslMode, SslNegotiation};
-use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{Client, Config, Connection, NoTls, Socket};
 use tokio_rustls::TlsConnector;
 
 use crate::error::{DbError, DbResult};
-use crate::sqlstate::{Overhear, Overheard, Plain};
+use crate::sqlstate::{Overheard, Plain};
 
 const POSTGRES_PORT: u16 = 5432;
 
@@ -148,7 +146,7 @@ impl Tls {
             return plain(config).await;
         }
         config.ssl_mode(SslMode::Require);
-        match config.connect(Overhear(self.connector()?)).await {
+        match config.connect(self.connector()?).await {
             // Whoever only prefers TLS does without where it cannot be had. What the server itself
             // refuses, a password for instance, it would refuse again.
             Err(error) if self.mode == Mode::Prefer && error.as_db_error().is_none() => {
@@ -192,7 +190,7 @@ impl Tls {
 async fn plain(mut config: Config) -> DbResult<Client> {
     config.ssl_mode(SslMode::Require);
     config.ssl_negotiation(SslNegotiation::Direct);
-    driven(config.connect(Overhear(Plain)).await)
+    driven(config.connect(Plain).await)
 }
 
 /// The client of a connection, which a task drives until the client is dropped.
@@ -351,6 +349,9 @@ fn handshake_of(error: &tokio_postgres::Error) -> Option<&HandshakeFailed> {
     error.source()?.downcast_ref()
 }
 
+/// An encrypted stream, read along.
+type Encrypted = Overheard<Box<tokio_rustls::client::TlsStream<Socket>>>;
+
 /// Makes encrypted streams of plain ones.
 #[derive(Clone)]
 pub(crate) struct Connector(Arc<ClientConfig>);
@@ -383,47 +384,9 @@ impl TlsConnect<Socket> for Handshake {
         let connecting = TlsConnector::from(self.config).connect(self.host, socket);
         async move {
             let encrypted = connecting.await.map_err(HandshakeFailed::from)?;
-            Ok(Encrypted(Box::new(encrypted)))
+            Ok(Overheard::new(Box::new(encrypted)))
         }
         .boxed()
-    }
-}
-
-/// An encrypted stream.
-pub(crate) struct Encrypted(Box<tokio_rustls::client::TlsStream<Socket>>);
-
-impl TlsStream for Encrypted {
-    /// What is checked of the server is its certificate.
-    fn channel_binding(&self) -> ChannelBinding {
-        ChannelBinding::none()
-    }
-}
-
-impl AsyncRead for Encrypted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Encrypted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
 
