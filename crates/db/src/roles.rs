@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 
@@ -222,31 +221,27 @@ impl RoleAdmin {
         // What reaches the server, and perhaps its log, is no password.
         let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
         let known = self.exists(new).await?;
-        let (old, new) = (old.to_owned(), new.to_owned());
-        self.patiently(|transaction| {
-            let (old, new, verifier) = (old.clone(), new.clone(), verifier.clone());
-            Box::pin(async move {
-                if !known {
-                    run(transaction, "format('CREATE ROLE %I', $1::text)", &[&new]).await?;
-                }
-                let attributes = "(SELECT format('ALTER ROLE %I LOGIN %s %s %s %s %s CONNECTION LIMIT %s \
-                    PASSWORD %L', $1::text, \
-                    CASE WHEN rolinherit THEN 'INHERIT' ELSE 'NOINHERIT' END, \
-                    CASE WHEN rolcreaterole THEN 'CREATEROLE' ELSE 'NOCREATEROLE' END, \
-                    CASE WHEN rolcreatedb THEN 'CREATEDB' ELSE 'NOCREATEDB' END, \
-                    CASE WHEN rolreplication THEN 'REPLICATION' ELSE 'NOREPLICATION' END, \
-                    CASE WHEN rolbypassrls THEN 'BYPASSRLS' ELSE 'NOBYPASSRLS' END, \
-                    rolconnlimit, $2::text) FROM pg_roles WHERE rolname = $3::text)";
-                run(transaction, attributes, &[&new, &verifier, &old]).await?;
-                let mark = format!("{MARK}{old}");
-                run(transaction, "format('COMMENT ON ROLE %I IS %L', $1::text, $2::text)", &[&new, &mark])
-                    .await?;
-                let ask = SAME_FOR.replace("NAME_LISTS", NAME_LISTS);
-                for row in transaction.query(&ask, &[&old, &new]).await? {
-                    transaction.batch_execute(row.get(0)).await?;
-                }
-                Ok(())
-            })
+        self.patiently(async |transaction| {
+            if !known {
+                run(transaction, "format('CREATE ROLE %I', $1::text)", &[new]).await?;
+            }
+            let attributes = "(SELECT format('ALTER ROLE %I LOGIN %s %s %s %s %s CONNECTION LIMIT %s \
+                PASSWORD %L', $1::text, \
+                CASE WHEN rolinherit THEN 'INHERIT' ELSE 'NOINHERIT' END, \
+                CASE WHEN rolcreaterole THEN 'CREATEROLE' ELSE 'NOCREATEROLE' END, \
+                CASE WHEN rolcreatedb THEN 'CREATEDB' ELSE 'NOCREATEDB' END, \
+                CASE WHEN rolreplication THEN 'REPLICATION' ELSE 'NOREPLICATION' END, \
+                CASE WHEN rolbypassrls THEN 'BYPASSRLS' ELSE 'NOBYPASSRLS' END, \
+                rolconnlimit, $2::text) FROM pg_roles WHERE rolname = $3::text)";
+            run(transaction, attributes, &[new, &verifier, old]).await?;
+            let mark = format!("{MARK}{old}");
+            let comment = "format('COMMENT ON ROLE %I IS %L', $1::text, $2::text)";
+            run(transaction, comment, &[new, &mark]).await?;
+            let ask = SAME_FOR.replace("NAME_LISTS", NAME_LISTS);
+            for row in transaction.query(&ask, &[&old, &new]).await? {
+                transaction.batch_execute(row.get(0)).await?;
+            }
+            Ok(())
         })
         .await
     }
@@ -256,20 +251,16 @@ impl RoleAdmin {
     /// # Errors
     /// When Postgres refuses: see [`DbError`].
     pub async fn hand_over(&mut self, old: &str, new: &str) -> DbResult<()> {
-        let (old, new) = (old.to_owned(), new.to_owned());
-        self.patiently(|transaction| {
-            let (old, new) = (old.clone(), new.clone());
-            Box::pin(async move {
-                let ask = "SELECT FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba \
-                    WHERE d.datname = current_database() AND r.rolname = $1";
-                if transaction.query_opt(ask, &[&old]).await?.is_some() {
-                    let database =
-                        "format('ALTER DATABASE %I OWNER TO %I', current_database(), $1::text)";
-                    run(transaction, database, &[&new]).await?;
-                }
-                let all = "format('REASSIGN OWNED BY %I TO %I', $1::text, $2::text)";
-                run(transaction, all, &[&old, &new]).await
-            })
+        self.patiently(async |transaction| {
+            let ask = "SELECT FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba \
+                WHERE d.datname = current_database() AND r.rolname = $1";
+            if transaction.query_opt(ask, &[&old]).await?.is_some() {
+                let database =
+                    "format('ALTER DATABASE %I OWNER TO %I', current_database(), $1::text)";
+                run(transaction, database, &[new]).await?;
+            }
+            let all = "format('REASSIGN OWNED BY %I TO %I', $1::text, $2::text)";
+            run(transaction, all, &[old, new]).await
         })
         .await
     }
@@ -295,19 +286,9 @@ impl RoleAdmin {
     /// # Errors
     /// When Postgres refuses: see [`DbError`].
     pub async fn close(&mut self, role: &str) -> DbResult<()> {
-        let role = role.to_owned();
-        self.patiently(|transaction| {
-            let role = role.clone();
-            Box::pin(async move {
-                run(
-                    transaction,
-                    "format('ALTER ROLE %I NOLOGIN', $1::text)",
-                    &[&role],
-                )
-                .await
-            })
-        })
-        .await
+        let no_login = "format('ALTER ROLE %I NOLOGIN', $1::text)";
+        self.patiently(async |transaction| run(transaction, no_login, &[role]).await)
+            .await
     }
 
     /// Ends the role, and with it the mark on the one that took its place.
@@ -315,28 +296,20 @@ impl RoleAdmin {
     /// # Errors
     /// When Postgres refuses, because the role still owns something, say: see [`DbError`].
     pub async fn remove(&mut self, old: &str, new: &str) -> DbResult<()> {
-        let (old, new) = (old.to_owned(), new.to_owned());
-        self.patiently(|transaction| {
-            let (old, new) = (old.clone(), new.clone());
-            Box::pin(async move {
-                run(transaction, "format('DROP OWNED BY %I', $1::text)", &[&old]).await?;
-                run(transaction, "format('DROP ROLE %I', $1::text)", &[&old]).await?;
-                run(
-                    transaction,
-                    "format('COMMENT ON ROLE %I IS NULL', $1::text)",
-                    &[&new],
-                )
-                .await
-            })
+        self.patiently(async |transaction| {
+            run(transaction, "format('DROP OWNED BY %I', $1::text)", &[old]).await?;
+            run(transaction, "format('DROP ROLE %I', $1::text)", &[old]).await?;
+            let unmark = "format('COMMENT ON ROLE %I IS NULL', $1::text)";
+            run(transaction, unmark, &[new]).await
         })
         .await
     }
 
     /// Runs the work in a transaction, again when somebody else held what it needs.
-    async fn patiently<F>(&mut self, work: F) -> DbResult<()>
-    where
-        F: for<'t> Fn(&'t Transaction<'t>) -> BoxFuture<'t, Result<(), tokio_postgres::Error>>,
-    {
+    async fn patiently(
+        &mut self,
+        work: impl AsyncFn(&Transaction<'_>) -> Result<(), tokio_postgres::Error>,
+    ) -> DbResult<()> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -364,10 +337,10 @@ impl RoleAdmin {
 async fn run(
     transaction: &Transaction<'_>,
     expression: &str,
-    values: &[&String],
+    values: &[&str],
 ) -> Result<(), tokio_postgres::Error> {
     let values: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
-        values.iter().map(|value| *value as _).collect();
+        values.iter().map(|value| value as _).collect();
     let row = transaction
         .query_one(&format!("SELECT {expression}"), &values)
         .await?;
