@@ -1,8 +1,8 @@
 //! What a dump of the database does not carry by itself: what it was taken of, and what must be
 //! different once it has come to life in another place.
 
-use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel::dsl::sql;
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text};
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::TryStreamExt as _;
 use ledger_core::Hash;
@@ -12,24 +12,6 @@ use tokio_postgres::Client;
 use crate::audit::{self, Options, Report};
 use crate::error::{DbError, DbResult};
 use crate::pool::{Connection, Database, connect_owner};
-
-#[derive(QueryableByName)]
-struct Flag {
-    #[diesel(sql_type = Bool)]
-    flag: bool,
-}
-
-#[derive(QueryableByName)]
-struct Version {
-    #[diesel(sql_type = Nullable<Text>)]
-    version: Option<String>,
-}
-
-#[derive(QueryableByName)]
-struct Number {
-    #[diesel(sql_type = BigInt)]
-    number: i64,
-}
 
 /// Whose credentials are whose: bots in order of their ids, with what their keys and secrets are held
 /// against, and what was before while that is still good.
@@ -93,15 +75,13 @@ async fn digest_of_credentials(client: &Client) -> DbResult<Hash> {
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn is_mighty(conn: &mut Connection) -> DbResult<bool> {
-    let row: Flag = diesel::sql_query(
-        "SELECT bool_or(r.rolsuper OR r.rolname <> current_user) AS flag FROM pg_roles r \
-          WHERE r.rolname = current_user \
-             OR r.rolname IN ('pg_execute_server_program', 'pg_write_server_files') \
-                AND pg_has_role(current_user, r.oid, 'MEMBER')",
-    )
-    .get_result(conn)
-    .await?;
-    Ok(row.flag)
+    let mighty = sql::<Bool>(
+        "(SELECT bool_or(r.rolsuper OR r.rolname <> current_user) FROM pg_roles r \
+           WHERE r.rolname = current_user \
+              OR r.rolname IN ('pg_execute_server_program', 'pg_write_server_files') \
+                 AND pg_has_role(current_user, r.oid, 'MEMBER'))",
+    );
+    Ok(diesel::select(mighty).get_result(conn).await?)
 }
 
 /// The newest migration that the database has.
@@ -109,11 +89,8 @@ pub async fn is_mighty(conn: &mut Connection) -> DbResult<bool> {
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn newest_migration(conn: &mut Connection) -> DbResult<Option<String>> {
-    let row: Version =
-        diesel::sql_query("SELECT max(version) AS version FROM __diesel_schema_migrations")
-            .get_result(conn)
-            .await?;
-    Ok(row.version)
+    let newest = sql::<Nullable<Text>>("(SELECT max(version) FROM __diesel_schema_migrations)");
+    Ok(diesel::select(newest).get_result(conn).await?)
 }
 
 /// The server's major version.
@@ -121,11 +98,8 @@ pub async fn newest_migration(conn: &mut Connection) -> DbResult<Option<String>>
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn server_major(conn: &mut Connection) -> DbResult<i64> {
-    let row: Number =
-        diesel::sql_query("SELECT current_setting('server_version_num')::bigint / 10000 AS number")
-            .get_result(conn)
-            .await?;
-    Ok(row.number)
+    let major = sql::<BigInt>("current_setting('server_version_num')::bigint / 10000");
+    Ok(diesel::select(major).get_result(conn).await?)
 }
 
 /// Whether nothing of anybody's is in this database yet.
@@ -133,14 +107,11 @@ pub async fn server_major(conn: &mut Connection) -> DbResult<i64> {
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn is_empty(conn: &mut Connection) -> DbResult<bool> {
-    let row: Flag = diesel::sql_query(
-        "SELECT NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-                             WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema') \
-            AS flag",
-    )
-    .get_result(conn)
-    .await?;
-    Ok(row.flag)
+    let empty = sql::<Bool>(
+        "NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                      WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema')",
+    );
+    Ok(diesel::select(empty).get_result(conn).await?)
 }
 
 /// Whether a role of this name is there, which a dump can grant to but not create.
@@ -148,12 +119,10 @@ pub async fn is_empty(conn: &mut Connection) -> DbResult<bool> {
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn has_role(conn: &mut Connection, name: &str) -> DbResult<bool> {
-    let row: Flag =
-        diesel::sql_query("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1) AS flag")
-            .bind::<Text, _>(name)
-            .get_result(conn)
-            .await?;
-    Ok(row.flag)
+    let exists = sql::<Bool>("EXISTS (SELECT FROM pg_roles WHERE rolname = ")
+        .bind::<Text, _>(name)
+        .sql(")");
+    Ok(diesel::select(exists).get_result(conn).await?)
 }
 
 /// The roles that the services have: who may append to the ledger without owning it.
@@ -161,20 +130,13 @@ pub async fn has_role(conn: &mut Connection, name: &str) -> DbResult<bool> {
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn services_roles(conn: &mut Connection) -> DbResult<Vec<String>> {
-    #[derive(QueryableByName)]
-    struct Role {
-        #[diesel(sql_type = Text)]
-        rolname: String,
-    }
-    let roles: Vec<Role> = diesel::sql_query(
-        "SELECT r.rolname::text AS rolname FROM pg_class c, aclexplode(c.relacl) a \
-           JOIN pg_roles r ON r.oid = a.grantee \
-          WHERE c.oid = 'public.ledger'::regclass AND a.privilege_type = 'INSERT' \
-            AND a.grantee <> c.relowner ORDER BY 1",
-    )
-    .load(conn)
-    .await?;
-    Ok(roles.into_iter().map(|role| role.rolname).collect())
+    let roles = sql::<Array<Text>>(
+        "ARRAY(SELECT r.rolname::text FROM pg_class c, aclexplode(c.relacl) a \
+                 JOIN pg_roles r ON r.oid = a.grantee \
+                WHERE c.oid = 'public.ledger'::regclass AND a.privilege_type = 'INSERT' \
+                  AND a.grantee <> c.relowner ORDER BY 1)",
+    );
+    Ok(diesel::select(roles).get_result(conn).await?)
 }
 
 /// Makes a restored copy an arena of its own, in one transaction: a new identity, because bots that
