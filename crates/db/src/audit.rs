@@ -72,15 +72,31 @@ pub struct Fault {
     pub found: String,
 }
 
+impl Fault {
+    /// One that is in no entry of a bot's chain.
+    fn beside(
+        bot_id: impl Into<Option<BotId>>,
+        field: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Fault {
+        Fault {
+            bot_id: bot_id.into(),
+            market_id: None,
+            sequence: None,
+            field: field.into(),
+            expected: expected.into(),
+            found: found.into(),
+        }
+    }
+}
+
 impl From<ChainFault> for Fault {
     fn from(fault: ChainFault) -> Fault {
+        let field = fault.field.to_string();
         Fault {
-            bot_id: Some(fault.bot_id),
-            market_id: None,
             sequence: Some(fault.sequence),
-            field: fault.field.to_string(),
-            expected: fault.expected,
-            found: fault.found,
+            ..Fault::beside(fault.bot_id, field, fault.expected, fault.found)
         }
     }
 }
@@ -131,16 +147,28 @@ struct RangeReport {
     /// The lines of the digest.
     heads: Vec<u8>,
     supply: Supply,
-    faults_total: u64,
-    faults: Vec<Fault>,
+    faults: Faults,
 }
 
-impl RangeReport {
-    fn fault(&mut self, fault: impl Into<Fault>) {
-        self.faults_total += 1;
-        if self.faults.len() < FAULTS_MAX {
-            self.faults.push(fault.into());
+/// Faults: all are counted, and the first [`FAULTS_MAX`] kept.
+#[derive(Default)]
+struct Faults {
+    total: u64,
+    first: Vec<Fault>,
+}
+
+impl Faults {
+    fn push(&mut self, fault: impl Into<Fault>) {
+        self.total += 1;
+        if self.first.len() < FAULTS_MAX {
+            self.first.push(fault.into());
         }
+    }
+
+    fn append(&mut self, more: Faults) {
+        self.total += more.total;
+        let room = FAULTS_MAX.saturating_sub(self.first.len());
+        self.first.extend(more.first.into_iter().take(room));
     }
 }
 
@@ -204,11 +232,7 @@ async fn audit_of(snapshot: &Snapshot, database: &Database, options: Options) ->
     }
     let markets = markets::audit(&snapshot.client, &verdicts, options.derive).await?;
     sum.markets = markets.markets;
-    sum.whole.faults_total += markets.faults_total;
-    let room = FAULTS_MAX.saturating_sub(sum.whole.faults.len());
-    sum.whole
-        .faults
-        .extend(markets.faults.into_iter().take(room));
+    sum.whole.faults.append(markets.faults);
     Ok(sum.finish())
 }
 
@@ -244,22 +268,16 @@ impl Sum {
         whole.supply.burned += range.supply.burned;
         whole.supply.escrow += range.supply.escrow;
         whole.supply.circulating += range.supply.circulating;
-        whole.faults_total += range.faults_total;
-        let room = FAULTS_MAX.saturating_sub(whole.faults.len());
-        whole.faults.extend(range.faults.into_iter().take(room));
+        whole.faults.append(range.faults);
     }
 
     fn finish(mut self) -> Report {
         let drift = ledger_core::supply::units_text(self.whole.supply.drift());
         if self.whole.supply.drift() != 0 {
-            self.whole.fault(Fault {
-                bot_id: None,
-                market_id: None,
-                sequence: None,
-                field: "supply".to_owned(),
-                expected: "minted − burned − escrow = circulating".to_owned(),
-                found: format!("a drift of {drift}"),
-            });
+            let expected = "minted − burned − escrow = circulating";
+            let found = format!("a drift of {drift}");
+            let fault = Fault::beside(None, "supply", expected, found);
+            self.whole.faults.push(fault);
         }
         Report {
             database: self.database,
@@ -270,8 +288,8 @@ impl Sum {
             heads_digest: self.digest.finish(),
             supply: self.whole.supply.text(),
             drift,
-            faults_total: self.whole.faults_total,
-            faults: self.whole.faults,
+            faults_total: self.whole.faults.total,
+            faults: self.whole.faults.first,
         }
     }
 }
@@ -398,19 +416,12 @@ pub(crate) fn wallet_fault(
     }
     if head.balance != balance {
         let expected = format!("{balance}, as the wallet says");
-        return fault(
-            FaultyField::BalanceAfter,
-            expected,
-            head.balance.to_string(),
-        );
+        let found = head.balance.to_string();
+        return fault(FaultyField::BalanceAfter, expected, found);
     }
     if head.hash.0[..] != *hash {
-        let found = head.hash.to_string();
-        return fault(
-            FaultyField::Hash,
-            "the wallet's cached hash".to_owned(),
-            found,
-        );
+        let expected = "the wallet's cached hash".to_owned();
+        return fault(FaultyField::Hash, expected, head.hash.to_string());
     }
     None
 }

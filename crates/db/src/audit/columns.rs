@@ -1,14 +1,82 @@
 //! Columns of COPY's rows, as the audit reads them: whatever is stored, reading never panics.
 
+use std::str::FromStr;
+
 use futures_util::TryStreamExt;
+use ledger_core::{Decimal8, Hash, Money, Timestamp};
 use tokio_postgres::Client;
 
-use crate::copy::CopyReader;
-pub(super) use crate::copy::{decimal, int4, int8, money};
+use crate::copy::{self, CopyReader, fields, numeric_units, timestamp_of};
 use crate::error::{DbError, DbResult};
 
 pub(super) fn malformed() -> DbError {
     DbError::Query("Postgres sent a row in an unknown form".to_owned())
+}
+
+/// A row's columns, read one after the other. What is NULL is `None`, and so is what cannot be read.
+pub(super) struct Columns<'a, const N: usize>(std::array::IntoIter<Option<&'a [u8]>, N>);
+
+impl<'a, const N: usize> Columns<'a, N> {
+    pub(super) fn of(row: &'a [u8]) -> DbResult<Columns<'a, N>> {
+        let fields = fields::<N>(row).ok_or_else(malformed)?;
+        Ok(Columns(fields.into_iter()))
+    }
+
+    pub(super) fn skip(&mut self, columns: usize) {
+        self.0.by_ref().take(columns).for_each(drop);
+    }
+
+    pub(super) fn raw(&mut self) -> Option<&'a [u8]> {
+        self.0.next().flatten()
+    }
+
+    pub(super) fn int8(&mut self) -> Option<i64> {
+        copy::int8(self.raw())
+    }
+
+    pub(super) fn int4(&mut self) -> Option<i32> {
+        copy::int4(self.raw())
+    }
+
+    /// An id, without which a row says nothing.
+    pub(super) fn id<T: From<i64>>(&mut self) -> DbResult<T> {
+        self.int8().map(T::from).ok_or_else(malformed)
+    }
+
+    pub(super) fn money(&mut self) -> Money {
+        copy::money(self.raw()).unwrap_or_default()
+    }
+
+    pub(super) fn decimal(&mut self) -> Option<Decimal8> {
+        copy::decimal(self.raw())
+    }
+
+    /// Units of 10⁻⁸, which may exceed one balance.
+    pub(super) fn units(&mut self) -> Option<i128> {
+        self.raw().and_then(numeric_units)
+    }
+
+    pub(super) fn instant(&mut self) -> Option<Timestamp> {
+        self.raw().and_then(timestamp_of)
+    }
+
+    pub(super) fn hash(&mut self) -> Option<Hash> {
+        self.raw().and_then(Hash::from_slice)
+    }
+
+    pub(super) fn flag(&mut self) -> Option<bool> {
+        self.raw().map(|flag| flag == [1])
+    }
+
+    pub(super) fn text(&mut self) -> Option<String> {
+        let text = self.raw().map(String::from_utf8_lossy);
+        text.map(std::borrow::Cow::into_owned)
+    }
+
+    /// A text that stands for something.
+    pub(super) fn parsed<T: FromStr>(&mut self) -> Option<T> {
+        self.text()?.parse().ok()
+    }
 }
 
 /// Streams the rows of a COPY to `row`, one at a time.

@@ -6,8 +6,8 @@ use ledger_core::chain::Head;
 use ledger_core::entry_types::EntryType;
 use ledger_core::{BotId, Entry, Hash, Reference};
 
-use super::columns::{int8, malformed, money};
-use crate::copy::{fields, timestamp_of};
+use super::columns::malformed;
+use crate::copy::{fields, int8, money, timestamp_of};
 use crate::error::{DbError, DbResult};
 
 /// A row that cannot be an entry, and where its chain goes on.

@@ -3,15 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use ledger_core::prediction::PredictionStatus;
-use ledger_core::{BotId, Timestamp};
+use ledger_core::{BotId, PredictionId, Timestamp};
 use tokio_postgres::Client;
 
 use super::Fault;
-use super::columns::{copy_out, decimal, int4, int8, malformed, money};
+use super::columns::{Columns, copy_out, malformed};
 use super::tally::{BetFacts, PredictionFacts, Tally, Worth};
 use super::verdicts::Verdicts;
-use crate::copy::{fields, numeric_units, timestamp_of};
 use crate::error::DbResult;
 
 /// Bots above `after` (if any) up to and with `up_to` (if any).
@@ -87,50 +85,30 @@ pub(super) async fn load_wallets(
         bounds.condition("bot_id"),
     );
     copy_out(client, &query, |row| {
-        let [id, bot_status, wallet, status, rest @ ..] =
-            fields::<25>(row).ok_or_else(malformed)?;
-        let [
-            sequence,
-            balance,
-            hash,
-            head_at,
-            open,
-            stake,
-            minted,
-            burned,
-            open_bets,
-            bet_stake,
-            worth @ ..,
-        ] = rest;
-        let text = |value: Option<&[u8]>| {
-            value
-                .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
-                .unwrap_or_default()
+        let mut row = Columns::<25>::of(row)?;
+        let id = row.id()?;
+        let bot_status = row.text();
+        let has_wallet = row.raw().is_some();
+        let wallet = WalletRow {
+            status: row.text().unwrap_or_default(),
+            sequence: row.int8().unwrap_or(-1),
+            balance: row.units(),
+            hash: row.raw().unwrap_or_default().to_vec(),
+            head_at: row.instant(),
+            open_predictions: row.int4().unwrap_or(-1),
+            open_stake: row.units(),
+            minted: row.units(),
+            burned: row.units(),
+            open_bets: row.int4().unwrap_or(-1),
+            bet_stake: row.units(),
+            worth: worth_of(|| row.units().unwrap_or(0)),
         };
-        let wallet = wallet.map(|_| WalletRow {
-            status: text(status),
-            sequence: int8(sequence).unwrap_or(-1),
-            balance: balance.and_then(numeric_units),
-            hash: hash.unwrap_or_default().to_vec(),
-            head_at: head_at.and_then(timestamp_of),
-            open_predictions: int4(open).unwrap_or(-1),
-            open_stake: stake.and_then(numeric_units),
-            minted: minted.and_then(numeric_units),
-            burned: burned.and_then(numeric_units),
-            open_bets: int4(open_bets).unwrap_or(-1),
-            bet_stake: bet_stake.and_then(numeric_units),
-            worth: worth_of(worth),
-        });
-        let bot_status = bot_status.map(|_| text(bot_status));
-        let positions = Tally::default();
-        expected.insert(
-            BotId(int8(id).ok_or_else(malformed)?),
-            Expected {
-                bot_status,
-                wallet,
-                positions,
-            },
-        );
+        let bot = Expected {
+            bot_status,
+            wallet: has_wallet.then_some(wallet),
+            positions: Tally::default(),
+        };
+        expected.insert(id, bot);
         Ok(())
     })
     .await?;
@@ -138,34 +116,21 @@ pub(super) async fn load_wallets(
 }
 
 /// The running totals of a row, in the order of [`load_wallets`].
-fn worth_of(columns: [Option<&[u8]>; 11]) -> Worth {
-    let totals = columns.map(|total| total.and_then(numeric_units).unwrap_or(0));
-    let [
-        fees,
-        granted,
-        settled,
-        payouts,
-        bounties,
-        lost_stakes,
-        brier_sum,
-        lookup_fees,
-        won,
-        brier_count,
-        profit,
-    ] = totals;
+fn worth_of(mut next: impl FnMut() -> i128) -> Worth {
+    // Counts came as numbers with eight decimals' worth of units.
+    const ONE: i128 = 100_000_000;
     Worth {
-        // Counts, which came as numbers with eight decimals' worth of units.
-        settled: settled / 100_000_000,
-        won: won / 100_000_000,
-        brier_count: brier_count / 100_000_000,
-        profit,
-        payouts,
-        bounties,
-        lost_stakes,
-        brier_sum,
-        fees,
-        granted,
-        lookup_fees,
+        fees: next(),
+        granted: next(),
+        settled: next() / ONE,
+        payouts: next(),
+        bounties: next(),
+        lost_stakes: next(),
+        brier_sum: next(),
+        lookup_fees: next(),
+        won: next() / ONE,
+        brier_count: next() / ONE,
+        profit: next(),
     }
 }
 
@@ -185,42 +150,27 @@ pub(super) async fn load_positions(
     );
     let query = format!("COPY ({predictions}) TO STDOUT (FORMAT binary)");
     copy_out(client, &query, |row| {
-        let [
-            bot_id,
-            id,
-            observation,
-            wager,
-            payout,
-            status,
-            problem,
-            brier,
-        ] = fields::<8>(row).ok_or_else(malformed)?;
-        let bot_id = BotId(int8(bot_id).ok_or_else(malformed)?);
-        let id = int8(id).ok_or_else(malformed)?;
-        let observation = String::from_utf8_lossy(observation.unwrap_or_default());
-        let status = String::from_utf8_lossy(status.unwrap_or_default());
+        let mut row = Columns::<8>::of(row)?;
+        let bot_id: BotId = row.id()?;
+        let id: PredictionId = row.id()?;
+        let observation = row.text().unwrap_or_default();
+        let (wager, payout) = (row.money(), row.money());
+        let status = row.text().unwrap_or_default();
+        let problem = row.text();
         let facts = PredictionFacts {
             observation: format!("OBS:{observation}"),
             reference: format!("PREDICTION:{id}"),
-            wager: money(wager).unwrap_or_default(),
-            payout: money(payout).unwrap_or_default(),
-            status: PredictionStatus::ALL
-                .into_iter()
-                .find(|known| known.as_str() == status)
-                .ok_or_else(malformed)?,
-            brier: decimal(brier),
+            wager,
+            payout,
+            status: status.parse().map_err(|_| malformed())?,
+            brier: row.decimal(),
         };
         let bot = expected.entry(bot_id).or_insert_with(Expected::unknown);
         bot.positions.add_prediction(&facts);
         if let Some(problem) = problem {
             let field = format!("prediction {id}");
-            let expected = String::from_utf8_lossy(problem);
-            misjudged.push(beside(
-                bot_id,
-                &field,
-                expected,
-                format!("{status} without it"),
-            ));
+            let found = format!("{status} without it");
+            misjudged.push(Fault::beside(bot_id, field, problem, found));
         }
         Ok(())
     })
@@ -242,50 +192,21 @@ pub(super) async fn load_bets(
         bounds.condition("bot_id"),
     );
     copy_out(client, &query, |row| {
-        let [
-            bot_id,
-            market,
-            stake,
-            payout,
-            minted,
-            burned,
-            brier,
-            state,
-            lookup,
-        ] = fields::<9>(row).ok_or_else(malformed)?;
-        let bot_id = BotId(int8(bot_id).ok_or_else(malformed)?);
-        let market = String::from_utf8_lossy(market.unwrap_or_default());
-        let state = String::from_utf8_lossy(state.unwrap_or_default());
+        let mut row = Columns::<9>::of(row)?;
+        let bot_id: BotId = row.id()?;
         let facts = BetFacts {
-            reference: format!("MARKET:{market}"),
-            stake: money(stake).unwrap_or_default(),
-            payout: money(payout).unwrap_or_default(),
-            minted: money(minted).unwrap_or_default(),
-            burned: money(burned).unwrap_or_default(),
-            brier: decimal(brier),
-            state: state.parse().map_err(|_| malformed())?,
-            lookup: lookup.map(|used| used == [1]),
+            reference: format!("MARKET:{}", row.text().unwrap_or_default()),
+            stake: row.money(),
+            payout: row.money(),
+            minted: row.money(),
+            burned: row.money(),
+            brier: row.decimal(),
+            state: row.parsed().ok_or_else(malformed)?,
+            lookup: row.flag(),
         };
         let bot = expected.entry(bot_id).or_insert_with(Expected::unknown);
         bot.positions.add_bet(&facts);
         Ok(())
     })
     .await
-}
-
-/// A fault that is in no entry of the bot's chain.
-pub(super) fn beside(
-    bot_id: BotId,
-    field: &str,
-    expected: impl Into<String>,
-    found: impl Into<String>,
-) -> Fault {
-    Fault {
-        bot_id: Some(bot_id),
-        market_id: None,
-        sequence: None,
-        field: field.to_owned(),
-        expected: expected.into(),
-        found: found.into(),
-    }
 }

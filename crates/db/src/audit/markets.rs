@@ -13,24 +13,22 @@ use ledger_core::{BotId, Decimal8, MarketId, Money, Timestamp};
 use tokio_postgres::Client;
 
 use self::rows::{
-    BET, BetRow, COLUMNS, MARKETS_WITH_BETS, MarketFacts, bet_of, market_id, market_of, outcomes,
-    text,
+    BetRow, COLUMNS, MARKETS_WITH_BETS, MarketFacts, OF_THE_MARKET, bet_of, market_id, market_of,
+    outcomes,
 };
-use super::columns::{copy_out, malformed};
+use super::columns::{Columns, copy_out};
 use super::verdicts::Verdicts;
-use super::{Derive, FAULTS_MAX, Fault};
-use crate::copy::{fields, timestamp_of};
+use super::{Derive, Fault, Faults};
 use crate::error::DbResult;
 
 /// Who calls markets off whose source was silent for longer than patience; anybody else is an operator.
 const ORACLE: &str = "oracle";
 
 /// What the markets came to.
+#[derive(Default)]
 pub(super) struct MarketsReport {
     pub(super) markets: u64,
-    pub(super) faults_total: u64,
-    /// The first [`FAULTS_MAX`].
-    pub(super) faults: Vec<Fault>,
+    pub(super) faults: Faults,
 }
 
 /// Audits all markets from the snapshot that `client` holds.
@@ -39,19 +37,24 @@ pub(super) async fn audit(
     verdicts: &Verdicts,
     derive: Option<Derive>,
 ) -> DbResult<MarketsReport> {
-    let mut auditor = Auditor::of(verdicts);
+    let mut auditor = Auditor {
+        named_since: verdicts.named_since(),
+        report: MarketsReport::default(),
+    };
     let mut current: Option<(MarketId, MarketFacts, Vec<BetRow>)> = None;
     copy_out(client, MARKETS_WITH_BETS, |row| {
-        let columns = fields::<COLUMNS>(row).ok_or_else(malformed)?;
-        let id = market_id(columns[0])?;
+        let mut row = Columns::<COLUMNS>::of(row)?;
+        let id = market_id(&mut row)?;
         if current.as_ref().is_none_or(|(market, ..)| *market != id) {
             if let Some((market, facts, bets)) = current.take() {
                 auditor.market(market, &facts, &bets);
             }
-            current = Some((id, market_of(&columns, verdicts), Vec::new()));
+            current = Some((id, market_of(&mut row, verdicts), Vec::new()));
+        } else {
+            row.skip(OF_THE_MARKET);
         }
-        if let (Some((.., bets)), Some(_)) = (&mut current, columns[BET]) {
-            bets.push(bet_of(&columns)?);
+        if let (Some((.., bets)), Some(bet)) = (&mut current, bet_of(&mut row)?) {
+            bets.push(bet);
         }
         Ok(())
     })
@@ -60,9 +63,8 @@ pub(super) async fn audit(
         auditor.market(market, &facts, &bets);
     }
     copy_out(client, &outcomes(derive), |row| {
-        let columns = fields::<10>(row).ok_or_else(malformed)?;
-        let id = market_id(columns[0])?;
-        auditor.outcome(id, &columns, derive);
+        let mut row = Columns::of(row)?;
+        auditor.outcome(market_id(&mut row)?, row, derive);
         Ok(())
     })
     .await?;
@@ -76,36 +78,28 @@ struct Auditor {
 }
 
 impl Auditor {
-    fn of(verdicts: &Verdicts) -> Auditor {
-        Auditor {
-            named_since: verdicts.named_since(),
-            report: MarketsReport {
-                markets: 0,
-                faults_total: 0,
-                faults: Vec::new(),
-            },
-        }
-    }
-
     fn fault(
         &mut self,
         market: MarketId,
-        bot_id: Option<BotId>,
-        field: String,
+        field: impl Into<String>,
         expected: impl ToString,
         found: impl ToString,
     ) {
-        self.report.faults_total += 1;
-        if self.report.faults.len() < FAULTS_MAX {
-            self.report.faults.push(Fault {
-                bot_id,
-                market_id: Some(market),
-                sequence: None,
-                field,
-                expected: expected.to_string(),
-                found: found.to_string(),
-            });
-        }
+        self.fault_of(None, market, field, expected, found);
+    }
+
+    fn fault_of(
+        &mut self,
+        bot_id: Option<BotId>,
+        market: MarketId,
+        field: impl Into<String>,
+        expected: impl ToString,
+        found: impl ToString,
+    ) {
+        self.report.faults.push(Fault {
+            market_id: Some(market),
+            ..Fault::beside(bot_id, field, expected.to_string(), found.to_string())
+        });
     }
 
     fn differs(
@@ -117,15 +111,24 @@ impl Auditor {
     ) {
         let (expected, found) = (expected.to_string(), found.to_string());
         if expected != found {
-            self.fault(market, None, field.to_owned(), expected, found);
+            self.fault(market, field, expected, found);
+        }
+    }
+
+    /// How a bet or an answer ended, against how it must have: state, payout, minted, burned, Brier score.
+    fn ended(&mut self, market: MarketId, what: &str, bet: &BetRow, expected: Ending) {
+        let found = (bet.state, bet.payout, bet.minted, bet.burned, bet.brier);
+        if expected != found {
+            let field = format!("{what} {}: state, payout, minted, burned, brier", bet.id);
+            let (expected, found) = (format!("{expected:?}"), format!("{found:?}"));
+            self.fault_of(Some(bet.bot_id), market, field, expected, found);
         }
     }
 
     fn market(&mut self, id: MarketId, facts: &MarketFacts, bets: &[BetRow]) {
         self.report.markets += 1;
         let (Some(source), Some(status)) = (facts.source, facts.status) else {
-            let field = "market".to_owned();
-            return self.fault(id, None, field, "a known source and status", "another one");
+            return self.fault(id, "market", "a known source and status", "another one");
         };
         self.differs(id, "market.bets", bets.len(), facts.bets);
         self.times(id, status, facts, bets);
@@ -146,55 +149,40 @@ impl Auditor {
     }
 
     /// The bytes that decided have the digest that was kept with them, and say what the outcome says.
-    fn outcome(&mut self, id: MarketId, columns: &[Option<&[u8]>; 10], derive: Option<Derive>) {
-        let [
-            _,
-            source,
-            criteria,
-            opens_at,
-            bets_close_at,
-            deadline,
-            outcome,
-            fetched_at,
-            whole,
-            body,
-        ] = *columns;
-        if whole == Some(&[0]) {
-            let field = "evidence".to_owned();
-            self.fault(id, None, field, "bytes of the kept SHA-256", "others");
+    fn outcome(&mut self, id: MarketId, mut row: Columns<'_, 10>, derive: Option<Derive>) {
+        let source: Option<MarketSource> = row.parsed();
+        let criteria: Option<serde_json::Value> = row.parsed();
+        let times = (row.instant(), row.instant(), row.instant());
+        let outcome = row.text().unwrap_or_default();
+        let fetched_at = row.instant();
+        if row.flag() == Some(false) {
+            self.fault(id, "evidence", "bytes of the kept SHA-256", "others");
         }
-        let (Some(derive), Some(body)) = (derive, body) else {
+        let (Some(derive), Some(body)) = (derive, row.raw()) else {
             return;
         };
-        let at = |raw: Option<&[u8]>| raw.and_then(timestamp_of);
-        let source: Option<MarketSource> = text(source).and_then(|label| label.parse().ok());
-        let criteria = text(criteria)
-            .and_then(|json| serde_json::from_str::<serde_json::Value>(&json).ok())
-            .zip(source)
-            .and_then(|(json, source)| Criteria::deserialize(source, json).ok());
-        let times = at(opens_at).zip(at(bets_close_at)).zip(at(deadline));
-        let times = times.map(|((opens_at, bets_close_at), deadline)| Times {
+        let criteria = source
+            .zip(criteria)
+            .and_then(|(source, json)| Criteria::deserialize(source, json).ok());
+        let (
+            Some(criteria),
+            (Some(opens_at), Some(bets_close_at), Some(deadline)),
+            Some(fetched_at),
+        ) = (criteria, times, fetched_at)
+        else {
+            let expected = "criteria and times";
+            return self.fault(id, "market.criteria", expected, "none that can be read");
+        };
+        let times = Times {
             opens_at,
             bets_close_at,
             deadline,
-        });
-        let (Some(criteria), Some(times), Some(fetched_at)) = (criteria, times, at(fetched_at))
-        else {
-            let field = "market.criteria".to_owned();
-            return self.fault(
-                id,
-                None,
-                field,
-                "criteria and times",
-                "none that can be read",
-            );
         };
         let said = match derive(&criteria, &times, fetched_at, body) {
             Ok(reading) => criteria.decide(&reading).map(|side| side.to_string()),
             Err(problem) => Some(format!("nothing: {problem}")),
         };
         let said = said.unwrap_or_else(|| "nothing".to_owned());
-        let outcome = text(outcome).unwrap_or_default();
         self.differs(id, "market.outcome by its evidence", said, outcome);
     }
 
@@ -208,7 +196,7 @@ impl Auditor {
             if let Some((at, until)) = closed.or(ended) {
                 let field = format!("bet {}: created_at", bet.id);
                 let expected = format!("before {until}, while bets were taken");
-                self.fault(id, Some(bet.bot_id), field, expected, at);
+                self.fault_of(Some(bet.bot_id), id, field, expected, at);
             }
         }
         let before = |at: Option<Timestamp>, from: Option<Timestamp>| {
@@ -216,24 +204,12 @@ impl Auditor {
         };
         if status == MarketStatus::Resolved && facts.source != Some(MarketSource::Research) {
             if let Some((at, deadline)) = before(facts.fetched_at, facts.deadline) {
-                let field = "evidence.fetched_at".to_owned();
-                self.fault(
-                    id,
-                    None,
-                    field,
-                    format!("the deadline, {deadline}, or later"),
-                    at,
-                );
+                let expected = format!("the deadline, {deadline}, or later");
+                self.fault(id, "evidence.fetched_at", expected, at);
             }
             if let Some((at, fetched)) = before(facts.resolved_at, facts.fetched_at) {
-                let field = "market.resolved_at".to_owned();
-                self.fault(
-                    id,
-                    None,
-                    field,
-                    format!("{fetched}, when it was decided, or later"),
-                    at,
-                );
+                let expected = format!("{fetched}, when it was decided, or later");
+                self.fault(id, "market.resolved_at", expected, at);
             }
         }
         if status == MarketStatus::Void {
@@ -250,12 +226,12 @@ impl Auditor {
             |named: bool, at: Option<Timestamp>| !named && at.is_none_or(|at| at > since);
         let expected = "the digest of the rules it began under";
         if nameless(facts.names_rules, facts.opens_at) {
-            self.fault(id, None, "market.rules".to_owned(), expected, "none");
+            self.fault(id, "market.rules", expected, "none");
         }
         for bet in bets {
             if nameless(bet.names_rules, bet.created_at) {
                 let field = format!("bet {}: rules", bet.id);
-                self.fault(id, Some(bet.bot_id), field, expected, "none");
+                self.fault_of(Some(bet.bot_id), id, field, expected, "none");
             }
         }
     }
@@ -266,29 +242,17 @@ impl Auditor {
             // Where a payout does not fit into a wallet, the one who settles gives the stakes back.
             None if facts.decided.is_none() => {
                 let expected = "an act in the audit log, or evidence that could not be paid";
-                self.fault(id, None, field.to_owned(), expected, "neither");
+                self.fault(id, field, expected, "neither");
             }
             Some(ORACLE) if facts.decided.is_some() => {
                 let expected = "no evidence that decides it";
-                self.fault(
-                    id,
-                    None,
-                    field.to_owned(),
-                    expected,
-                    "evidence, and no patience was due",
-                );
+                self.fault(id, field, expected, "evidence, and no patience was due");
             }
             Some(ORACLE) => {
                 let due = facts.deadline.zip(facts.patience_seconds);
                 let due = due.map(|(deadline, patience)| deadline.plus_seconds(patience));
                 if let Some((at, due)) = facts.resolved_at.zip(due).filter(|(at, due)| at < due) {
-                    self.fault(
-                        id,
-                        None,
-                        field.to_owned(),
-                        format!("patience until {due}"),
-                        at,
-                    );
+                    self.fault(id, field, format!("patience until {due}"), at);
                 }
             }
             _ => {}
@@ -298,12 +262,8 @@ impl Auditor {
     /// A market with a pool: what was staked, what decided it, and how it was shared out.
     fn pool(&mut self, id: MarketId, status: MarketStatus, facts: &MarketFacts, bets: &[BetRow]) {
         let staked: i128 = bets.iter().map(|bet| i128::from(bet.stake.units())).sum();
-        self.differs(
-            id,
-            "market.staked",
-            staked,
-            i128::from(facts.staked.units()),
-        );
+        let kept = i128::from(facts.staked.units());
+        self.differs(id, "market.staked", staked, kept);
         let resolution = match status {
             MarketStatus::Open | MarketStatus::Locked => return,
             MarketStatus::Resolved => match facts.decided {
@@ -313,45 +273,27 @@ impl Auditor {
                     Resolution::Decided(side)
                 }
                 None => {
-                    let field = "evidence".to_owned();
-                    return self.fault(id, None, field, "a fetch that decides it", "none");
+                    return self.fault(id, "evidence", "a fetch that decides it", "none");
                 }
             },
             MarketStatus::Void => Resolution::Void,
             MarketStatus::Expired => {
-                let field = "market.status".to_owned();
-                return self.fault(id, None, field, "an end of a market with a pool", status);
+                let expected = "an end of a market with a pool";
+                return self.fault(id, "market.status", expected, status);
             }
         };
         let Some(again) = bets.iter().map(staked_bet).collect::<Option<Vec<_>>>() else {
-            let field = "bets".to_owned();
-            return self.fault(id, None, field, "side, stake and confidence", "none");
+            return self.fault(id, "bets", "side, stake and confidence", "none");
         };
         let Some(division) = settle(id, &again, facts.bounty, resolution) else {
-            let field = "market.paid".to_owned();
-            return self.fault(
-                id,
-                None,
-                field,
-                "a pool that can be shared out",
-                "one that cannot",
-            );
+            let expected = "a pool that can be shared out";
+            return self.fault(id, "market.paid", expected, "one that cannot");
         };
         self.differs(id, "market.paid", division.paid, facts.paid);
         for (bet, end) in bets.iter().zip(&division.bets) {
-            let expected = (
-                Some(end.state),
-                end.payout,
-                end.movement.minted(),
-                end.movement.burned(),
-                end.brier,
-            );
-            let found = (bet.state, bet.payout, bet.minted, bet.burned, bet.brier);
-            if expected != found {
-                let field = format!("bet {}: state, payout, minted, burned, brier", bet.id);
-                let (expected, found) = (format!("{expected:?}"), format!("{found:?}"));
-                self.fault(id, Some(bet.bot_id), field, expected, found);
-            }
+            let (minted, burned) = (end.movement.minted(), end.movement.burned());
+            let expected = (Some(end.state), end.payout, minted, burned, end.brier);
+            self.ended(id, "bet", bet, expected);
         }
     }
 
@@ -366,14 +308,8 @@ impl Auditor {
         let (Some(nonce), Some(answer), Some(committed)) =
             (&facts.nonce, &facts.answer, facts.commitment)
         else {
-            let field = "market.commitment".to_owned();
-            return self.fault(
-                id,
-                None,
-                field,
-                "a commitment with nonce and answer",
-                "none",
-            );
+            let expected = "a commitment with nonce and answer";
+            return self.fault(id, "market.commitment", expected, "none");
         };
         let field = "market.commitment";
         self.differs(id, field, commitment(id, nonce, answer), committed);
@@ -382,13 +318,7 @@ impl Auditor {
             let said: Option<Answer> = bet.answer.as_ref().and_then(|text| text.parse().ok());
             let right = said.is_some_and(|said| commitment(id, nonce, &said) == committed);
             solved += usize::from(right);
-            let expected = judged(bet, facts.bounty, right);
-            let found = (bet.state, bet.payout, bet.minted, bet.burned, bet.brier);
-            if expected != found {
-                let field = format!("answer {}: state, payout, minted, burned, brier", bet.id);
-                let (expected, found) = (format!("{expected:?}"), format!("{found:?}"));
-                self.fault(id, Some(bet.bot_id), field, expected, found);
-            }
+            self.ended(id, "answer", bet, judged(bet, facts.bounty, right));
         }
         let resolved = status == MarketStatus::Resolved;
         self.differs(id, "right answers", usize::from(resolved), solved);

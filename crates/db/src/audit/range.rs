@@ -6,15 +6,13 @@ use ledger_core::chain::{ChainVerifier, Head, HeadsDigest};
 use ledger_core::{BotId, BotStatus, Money};
 use tokio_postgres::Client;
 
-use super::columns::{copy_out, int8, malformed};
-use super::entries::{ENTRY_COLUMNS, decode};
-use super::expected::{
-    Bounds, Expected, WalletRow, beside, load_bets, load_positions, load_wallets,
-};
+use super::columns::{copy_out, malformed};
+use super::entries::{ENTRY_COLUMNS, Unreadable, decode};
+use super::expected::{Bounds, Expected, WalletRow, load_bets, load_positions, load_wallets};
 use super::tally::{Tally, Worth};
 use super::verdicts::Verdicts;
 use super::{Fault, RangeReport, wallet_fault};
-use crate::copy::fields;
+use crate::copy::{fields, int8};
 use crate::error::DbResult;
 
 pub(super) async fn audit(
@@ -25,7 +23,7 @@ pub(super) async fn audit(
     let mut expected = load_wallets(client, bounds).await?;
     let mut report = RangeReport::default();
     for misjudged in load_positions(client, bounds, verdicts, &mut expected).await? {
-        report.fault(misjudged);
+        report.faults.push(misjudged);
     }
     load_bets(client, bounds, &mut expected).await?;
     let mut auditor = Auditor {
@@ -74,19 +72,21 @@ impl Auditor {
             Ok(entry) => {
                 self.facts.add_entry(&entry);
                 if let Err(fault) = self.verifier.check(&entry) {
-                    self.report.fault(fault);
+                    self.report.faults.push(fault);
                 }
             }
             Err(unreadable) => {
-                self.report.fault(Fault {
-                    bot_id: Some(bot_id),
-                    market_id: None,
+                let Unreadable {
+                    field,
+                    expected,
+                    found,
+                    head,
+                } = *unreadable;
+                self.report.faults.push(Fault {
                     sequence: Some(sequence),
-                    field: unreadable.field.to_owned(),
-                    expected: unreadable.expected.to_owned(),
-                    found: unreadable.found,
+                    ..Fault::beside(bot_id, field, expected, found)
                 });
-                self.verifier.skip_to(unreadable.head);
+                self.verifier.skip_to(head);
             }
         }
         Ok(())
@@ -102,9 +102,12 @@ impl Auditor {
         HeadsDigest::write_line(&head, &mut self.report.heads);
         match self.expected.remove(&bot_id) {
             Some(expected) => self.compare(&head, &facts, &expected),
-            None => self
-                .report
-                .fault(beside(bot_id, "bot", "a bot with this chain", "none")),
+            None => self.report.faults.push(Fault::beside(
+                bot_id,
+                "bot",
+                "a bot with this chain",
+                "none",
+            )),
         }
     }
 
@@ -115,12 +118,15 @@ impl Auditor {
         let Some(wallet) = &expected.wallet else {
             return self
                 .report
-                .fault(beside(bot_id, "wallet", "a wallet", "none"));
+                .faults
+                .push(Fault::beside(bot_id, "wallet", "a wallet", "none"));
         };
         let report = &mut self.report;
         let mut differs = |field: &str, expected: String, found: String| {
             if expected != found {
-                report.fault(beside(bot_id, field, expected, found));
+                report
+                    .faults
+                    .push(Fault::beside(bot_id, field, expected, found));
             }
         };
         let status = expected.bot_status.clone().unwrap_or("no bot".to_owned());
@@ -168,7 +174,7 @@ impl Auditor {
         differs("wallet.minted", text(Some(minted)), text(wallet.minted));
         differs("wallet.burned", text(Some(burned)), text(wallet.burned));
         if let Some(fault) = wallet_fault(head, wallet.sequence, head.balance, &wallet.hash) {
-            report.fault(Fault {
+            report.faults.push(Fault {
                 field: format!("wallet.{}", fault.field),
                 ..fault.into()
             });
@@ -177,7 +183,9 @@ impl Auditor {
             let expected = counts(positions);
             let found = format!("{} in the chain", counts(facts));
             let field = "positions against WAGER, MARKET_STAKE and closing entries";
-            report.fault(beside(bot_id, field, expected, found));
+            report
+                .faults
+                .push(Fault::beside(bot_id, field, expected, found));
         }
         let supply = &mut report.supply;
         supply.minted += minted;
@@ -191,7 +199,7 @@ impl Auditor {
         self.end_chain();
         for bot_id in std::mem::take(&mut self.expected).into_keys() {
             self.report.bots += 1;
-            self.report.fault(beside(
+            self.report.faults.push(Fault::beside(
                 bot_id,
                 "chain",
                 "a chain that starts with GRANT",

@@ -7,17 +7,16 @@ use ledger_core::{BetId, BotId, Decimal8, Hash, MarketId, Money, Timestamp};
 use uuid::Uuid;
 
 use crate::audit::Derive;
-use crate::audit::columns::{decimal, int8, malformed, money};
+use crate::audit::columns::{Columns, malformed};
 use crate::audit::verdicts::Verdicts;
-use crate::copy::timestamp_of;
 use crate::error::DbResult;
 
 /// Every market with its bets, one market after the other, so that memory holds one market's bets
 /// however many there are.
 pub(super) const MARKETS_WITH_BETS: &str = "COPY ( \
-    SELECT m.id, m.source::text, m.status::text, m.bounty, m.bets, m.staked, m.outcome, m.paid, \
+    SELECT m.id, m.rules, m.source::text, m.status::text, m.bounty, m.bets, m.staked, m.outcome, m.paid, \
            m.commitment, m.nonce, m.answer, e.side::text, \
-           m.bets_close_at, m.deadline, m.resolved_at, e.fetched_at, v.actor, m.rules, m.opens_at, \
+           m.bets_close_at, m.deadline, m.resolved_at, e.fetched_at, v.actor, m.opens_at, \
            b.id, b.bot_id, b.side::text, b.answer, b.stake, b.confidence, b.state::text, b.payout, \
            b.minted, b.burned, b.brier, b.created_at, b.rules IS NULL \
       FROM markets m \
@@ -88,89 +87,58 @@ pub(super) struct BetRow {
     pub(super) names_rules: bool,
 }
 
-pub(super) fn text(raw: Option<&[u8]>) -> Option<String> {
-    raw.map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+pub(super) fn market_id<const N: usize>(row: &mut Columns<'_, N>) -> DbResult<MarketId> {
+    let id = row.raw().and_then(|raw| Uuid::from_slice(raw).ok());
+    id.map(MarketId).ok_or_else(malformed)
 }
 
-pub(super) fn market_id(raw: Option<&[u8]>) -> DbResult<MarketId> {
-    let bytes = raw.and_then(|raw| Uuid::from_slice(raw).ok());
-    bytes.map(MarketId).ok_or_else(malformed)
-}
-
-/// In a row, and where the bet begins among them.
+/// The columns of [`MARKETS_WITH_BETS`], and those of them that are the market's, behind its id.
 pub(super) const COLUMNS: usize = 32;
-pub(super) const BET: usize = 19;
+pub(super) const OF_THE_MARKET: usize = 18;
 
-pub(super) type Columns<'a> = [Option<&'a [u8]>; COLUMNS];
-
-pub(super) fn market_of(columns: &Columns<'_>, verdicts: &Verdicts) -> MarketFacts {
-    let [
-        _,
-        source,
-        status,
-        bounty,
-        bets,
-        staked,
-        outcome,
-        paid,
-        committed,
-        nonce,
-        answer,
-        ..,
-    ] = *columns;
+pub(super) fn market_of(row: &mut Columns<'_, COLUMNS>, verdicts: &Verdicts) -> MarketFacts {
+    let rules = row.raw();
     MarketFacts {
-        source: text(source).and_then(|label| label.parse().ok()),
-        status: text(status).and_then(|label| label.parse().ok()),
-        bounty: money(bounty).unwrap_or_default(),
-        bets: int8(bets).unwrap_or(-1),
-        staked: money(staked).unwrap_or_default(),
-        outcome: text(outcome),
-        paid: paid == Some(&[1]),
-        commitment: committed.and_then(Hash::from_slice),
-        nonce: nonce.and_then(|raw| raw.try_into().ok()).map(Nonce),
-        answer: text(answer).and_then(|answer| answer.parse().ok()),
-        decided: text(columns[11]).and_then(|side| side.parse().ok()),
-        bets_close_at: columns[12].and_then(timestamp_of),
-        deadline: columns[13].and_then(timestamp_of),
-        resolved_at: columns[14].and_then(timestamp_of),
-        fetched_at: columns[15].and_then(timestamp_of),
-        voided_by: text(columns[16]),
-        patience_seconds: columns[17].and_then(|rules| verdicts.patience_of(rules)),
-        opens_at: columns[18].and_then(timestamp_of),
-        names_rules: columns[17].is_some(),
+        patience_seconds: rules.and_then(|rules| verdicts.patience_of(rules)),
+        names_rules: rules.is_some(),
+        source: row.parsed(),
+        status: row.parsed(),
+        bounty: row.money(),
+        bets: row.int8().unwrap_or(-1),
+        staked: row.money(),
+        outcome: row.text(),
+        paid: row.flag() == Some(true),
+        commitment: row.hash(),
+        nonce: row.raw().and_then(|raw| raw.try_into().ok()).map(Nonce),
+        answer: row.parsed(),
+        decided: row.parsed(),
+        bets_close_at: row.instant(),
+        deadline: row.instant(),
+        resolved_at: row.instant(),
+        fetched_at: row.instant(),
+        voided_by: row.text(),
+        opens_at: row.instant(),
     }
 }
 
-pub(super) fn bet_of(columns: &Columns<'_>) -> DbResult<BetRow> {
-    let [
-        ..,
-        id,
-        bot_id,
-        side,
-        answer,
-        stake,
-        confidence,
-        state,
-        payout,
-        minted,
-        burned,
-        brier,
-        created_at,
-        nameless,
-    ] = *columns;
-    Ok(BetRow {
-        id: BetId(int8(id).ok_or_else(malformed)?),
-        bot_id: BotId(int8(bot_id).ok_or_else(malformed)?),
-        side: text(side).and_then(|side| side.parse().ok()),
-        answer: text(answer),
-        stake: money(stake).unwrap_or_default(),
-        confidence: decimal(confidence).and_then(|value| Confidence::new(value).ok()),
-        state: text(state).and_then(|state| state.parse().ok()),
-        payout: money(payout).unwrap_or_default(),
-        minted: money(minted).unwrap_or_default(),
-        burned: money(burned).unwrap_or_default(),
-        brier: decimal(brier),
-        created_at: created_at.and_then(timestamp_of),
-        names_rules: nameless == Some(&[0]),
-    })
+/// The bet of a row, if its market has any.
+pub(super) fn bet_of(row: &mut Columns<'_, COLUMNS>) -> DbResult<Option<BetRow>> {
+    let Some(id) = row.int8() else {
+        return Ok(None);
+    };
+    Ok(Some(BetRow {
+        id: BetId(id),
+        bot_id: row.id()?,
+        side: row.parsed(),
+        answer: row.text(),
+        stake: row.money(),
+        confidence: row.decimal().and_then(|value| Confidence::new(value).ok()),
+        state: row.parsed(),
+        payout: row.money(),
+        minted: row.money(),
+        burned: row.money(),
+        brier: row.decimal(),
+        created_at: row.instant(),
+        names_rules: row.flag() == Some(false),
+    }))
 }
