@@ -6,8 +6,6 @@
 
 mod wait;
 
-use chrono::{DateTime, Utc};
-use diesel::sql_types::{Array, BigInt, Binary, Numeric, Text, Timestamptz, Untyped, Uuid};
 use diesel_async::RunQueryDsl;
 use futures_util::future::{join, join_all, join3};
 use ledger_core::NewEvent;
@@ -29,7 +27,8 @@ use crate::ledger::{self, Cause, Locked};
 use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::NewPost;
-use crate::sql::{SqlDecimal, SqlMoney, statement};
+use crate::schema::sql_types::{Array, BigInt, Binary, Instant, Text, Units, Uuid};
+use crate::sql::{Prepare, column, reached, statement};
 use crate::tx;
 use crate::usage::{self, Usage};
 
@@ -362,65 +361,49 @@ impl<'a> Placement<'a> {
     }
 }
 
-statement! {
-    struct InsertPlacements<'a> {
-        prediction_id: Vec<i64> as Array<BigInt>,
-        action_id: Vec<i64> as Array<BigInt>,
-        bot_id: Vec<i64> as Array<BigInt>,
-        observation_id: Vec<uuid::Uuid> as Array<Uuid>,
-        direction: Vec<&'static str> as Array<Text>,
-        wager_amount: Vec<SqlMoney> as Array<Numeric>,
-        confidence: Vec<SqlDecimal> as Array<Numeric>,
-        reasoning: Vec<&'a str> as Array<Text>,
-        at: Vec<DateTime<Utc>> as Array<Timestamptz>,
-        settles_at: Vec<DateTime<Utc>> as Array<Timestamptz>,
-        content: Vec<&'a str> as Array<Text>,
-        reference: Vec<&'a str> as Array<Text>,
-        reserved: Vec<SqlMoney> as Array<Numeric>,
-        rules: Vec<u8> as Binary,
-        post_kind: &'static str as Text,
-    } returns Untyped =
-    "WITH placed AS MATERIALIZED ( \
-        SELECT * FROM UNNEST({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
-            AS p (prediction_id, action_id, bot_id, observation_id, direction, wager_amount, \
-                  confidence, reasoning, at, settles_at, content, reference, reserved)), \
-     prediction AS ( \
-        INSERT INTO predictions (id, bot_id, observation_id, direction, wager_amount, confidence, \
-                                 reasoning, created_at, settles_at, reserved, rules) \
-        SELECT prediction_id, bot_id, observation_id, direction::direction, wager_amount, \
-               confidence, reasoning, at, settles_at, reserved, {} FROM placed), \
-     audit AS ( \
-        INSERT INTO audit_log (id, at, actor, action, bot_id, observation_id, detail) \
-        SELECT action_id, at, 'bot:' || bot_id, 'PREDICT', bot_id, observation_id, \
-               jsonb_build_object('prediction_id', prediction_id) FROM placed) \
-     INSERT INTO posts (bot_id, kind, content, reference, created_at) \
-     SELECT bot_id, {}::post_kind, content, reference, at FROM placed"
-}
-
-impl<'a> InsertPlacements<'a> {
-    fn of(placements: &'a [Placement<'a>], house: House<'_>) -> InsertPlacements<'a> {
-        let each = || placements.iter();
-        let wagers = || placements.iter().map(|p| p.placing.wager);
-        InsertPlacements {
-            prediction_id: each().map(|p| p.prediction_id).collect(),
-            action_id: each().map(|p| p.action_id).collect(),
-            bot_id: wagers().map(|w| w.bot_id.0).collect(),
-            observation_id: wagers().map(|w| w.observation_id.0).collect(),
-            direction: wagers().map(|w| w.direction.as_str()).collect(),
-            wager_amount: wagers().map(|w| SqlMoney(w.stake.money())).collect(),
-            confidence: wagers()
-                .map(|w| SqlDecimal(w.confidence.decimal()))
-                .collect(),
-            reasoning: wagers().map(|w| w.reasoning.as_str()).collect(),
-            at: each().map(|p| p.at.datetime()).collect(),
-            settles_at: each().map(|p| p.settles_at.datetime()).collect(),
-            content: each().map(|p| p.post.draft.content.as_str()).collect(),
-            reference: each().map(|p| p.post.reference.as_str()).collect(),
-            reserved: each().map(|p| SqlMoney(p.reserved)).collect(),
-            rules: house.digest.0.to_vec(),
-            post_kind: PostKind::Wager.as_str(),
-        }
-    }
+async fn insert(
+    mut conn: &Connection,
+    placements: &[Placement<'_>],
+    house: House<'_>,
+) -> DbResult<()> {
+    let wagers = || placements.iter().map(|p| p.placing.wager);
+    let inserted = diesel::sql_query(
+        "WITH placed AS MATERIALIZED ( \
+            SELECT * FROM UNNEST($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+                AS p (prediction_id, action_id, bot_id, observation_id, direction, wager_amount, \
+                      confidence, reasoning, at, settles_at, content, reference, reserved)), \
+         prediction AS ( \
+            INSERT INTO predictions (id, bot_id, observation_id, direction, wager_amount, confidence, \
+                                     reasoning, created_at, settles_at, reserved, rules) \
+            SELECT prediction_id, bot_id, observation_id, direction::direction, wager_amount, \
+                   confidence, reasoning, at, settles_at, reserved, $14 FROM placed), \
+         audit AS ( \
+            INSERT INTO audit_log (id, at, actor, action, bot_id, observation_id, detail) \
+            SELECT action_id, at, 'bot:' || bot_id, 'PREDICT', bot_id, observation_id, \
+                   jsonb_build_object('prediction_id', prediction_id) FROM placed) \
+         INSERT INTO posts (bot_id, kind, content, reference, created_at) \
+         SELECT bot_id, $15::post_kind, content, reference, at FROM placed",
+    )
+    .bind::<Array<BigInt>, _>(column(placements, |p| p.prediction_id))
+    .bind::<Array<BigInt>, _>(column(placements, |p| p.action_id))
+    .bind::<Array<BigInt>, _>(column(wagers(), |w| w.bot_id.0))
+    .bind::<Array<Uuid>, _>(column(wagers(), |w| w.observation_id.0))
+    .bind::<Array<Text>, _>(column(wagers(), |w| w.direction.as_str()))
+    .bind::<Array<Units>, _>(column(wagers(), |w| w.stake.money()))
+    .bind::<Array<Units>, _>(column(wagers(), |w| w.confidence.decimal()))
+    .bind::<Array<Text>, _>(column(wagers(), |w| w.reasoning.as_str()))
+    .bind::<Array<Instant>, _>(column(placements, |p| p.at))
+    .bind::<Array<Instant>, _>(column(placements, |p| p.settles_at))
+    .bind::<Array<Text>, _>(column(placements, |p| p.post.draft.content.as_str()))
+    .bind::<Array<Text>, _>(column(placements, |p| p.post.reference.as_str()))
+    .bind::<Array<Units>, _>(column(placements, |p| p.reserved))
+    .bind::<Binary, _>(&house.digest.0[..])
+    .bind::<Text, _>(PostKind::Wager.as_str())
+    .prepared()
+    .execute(&mut conn)
+    .await?;
+    let otherwise = "a wager did not reach all of its rows";
+    reached(inserted, placements.len(), otherwise)
 }
 
 /// Writes all that accepted wagers leave behind beside their entries.
@@ -431,15 +414,7 @@ async fn write(
     house: House<'_>,
 ) -> DbResult<()> {
     let rules = house.rules;
-    let insert = InsertPlacements::of(placements, house);
-    let inserted = async {
-        let mut conn = conn;
-        match insert.execute(&mut conn).await {
-            Ok(rows) if rows == placements.len() => Ok(()),
-            Ok(_) => Err(DbError::corrupt("a wager did not reach all of its rows")),
-            Err(error) => Err(error.into()),
-        }
-    };
+    let inserted = insert(conn, placements, house);
     let mut drafts = entry_events.to_vec();
     for placement in placements {
         drafts.extend([placement.post.event(), placement.event()]);

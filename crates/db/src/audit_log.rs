@@ -1,6 +1,5 @@
 //! The audit log: who did what, in the transaction of what was done.
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
@@ -97,7 +96,7 @@ pub async fn page(
     before: Option<i64>,
     limit: i64,
 ) -> DbResult<Vec<Line>> {
-    type Row = (i64, DateTime<Utc>, String, String, Option<i64>, Value);
+    type Row = (i64, Timestamp, String, String, Option<i64>, Value);
     let mut query = audit_log::table
         .filter(audit_log::id.lt(before.unwrap_or(i64::MAX)))
         .order(audit_log::id.desc())

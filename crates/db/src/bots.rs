@@ -28,7 +28,7 @@ use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::schema::{bots, wallets};
-use crate::sql::{SqlBotStatus, SqlMoney, statement};
+use crate::sql::{Sql, statement};
 use crate::ticks::CYCLE_BOUNDARY_LOCK;
 use crate::tx;
 
@@ -140,7 +140,7 @@ async fn insert(conn: &mut Connection, new: &NewBot<'_>, grant: Money) -> DbResu
         .values((
             wallets::bot_id.eq(id),
             wallets::last_cycle.eq(latest_cycle()),
-            wallets::granted.eq(SqlMoney(grant)),
+            wallets::granted.eq(Sql(grant)),
         ))
         .execute(conn)
         .await?;
@@ -331,8 +331,8 @@ pub async fn reap(
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn reapable(conn: &mut Connection, limit: i64) -> DbResult<Vec<BotId>> {
     let ids: Vec<i64> = wallets::table
-        .filter(wallets::status.eq(SqlBotStatus(BotStatus::Alive)))
-        .filter(wallets::balance.eq(SqlMoney(Money::ZERO)))
+        .filter(wallets::status.eq(Sql(BotStatus::Alive)))
+        .filter(wallets::balance.eq(Sql(Money::ZERO)))
         .filter(wallets::open_predictions.eq(0))
         .filter(wallets::open_bets.eq(0))
         .filter(wallets::paused_at.is_null())

@@ -5,9 +5,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bytea, Double, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 use ledger_core::economy::Operator;
 use ledger_core::{BotId, BotStatus, Refusal, Timestamp};
@@ -19,8 +17,9 @@ use crate::bots::{BotRef, Credentials, lower};
 use crate::error::{Conflict, DbError, DbResult};
 use crate::idempotency::Remember;
 use crate::pool::Connection;
+use crate::schema::sql_types::{BigInt, Bytea, Double, Instant, Text};
 use crate::schema::{bots, superseded_credentials as superseded};
-use crate::sql::{SqlBotStatus, clock, statement};
+use crate::sql::{clock, statement};
 use crate::tx;
 
 /// The number of the credentials that a bot is registered with.
@@ -235,7 +234,7 @@ pub struct Rotated {
 #[derive(Queryable)]
 struct Present {
     id: i64,
-    status: SqlBotStatus,
+    status: BotStatus,
     version: i64,
     api_key_hash: String,
     api_secret_sha256: Vec<u8>,
@@ -255,7 +254,7 @@ pub async fn rotate(
     tx::run(conn, hook, async |conn| {
         let present = lock(conn, rotation.bot).await?;
         let bot = BotId(present.id);
-        if present.status.0 == BotStatus::Retired {
+        if present.status == BotStatus::Retired {
             return Err(DbError::Refused(Refusal::Retired));
         }
         let actor = match rotation.rotator {
@@ -356,7 +355,7 @@ statement! {
         api_key_hash: &'a str as Text,
         api_secret_sha256: &'a [u8] as Bytea,
         grace_seconds: f64 as Double,
-    } returns Timestamptz =
+    } returns Instant =
     "INSERT INTO superseded_credentials AS s \
             (bot_id, version, api_key_hash, api_secret_sha256, rotated_at, valid_until) \
      SELECT {}, {}, {}, {}, t.at, t.at + make_interval(secs => {}) \
@@ -380,8 +379,7 @@ async fn supersede(
         api_secret_sha256: &present.api_secret_sha256,
         grace_seconds: grace.as_secs_f64(),
     };
-    let valid_until: DateTime<Utc> = insert.get_result(conn).await?;
-    Ok(valid_until.into())
+    Ok(insert.get_result(conn).await?)
 }
 
 /// A rotation of late: all that is needed to tell which tokens it ended.

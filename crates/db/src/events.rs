@@ -10,9 +10,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
 use diesel::OptionalExtension;
-use diesel::sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz, Untyped};
 use diesel_async::RunQueryDsl;
 pub use ledger_core::EventKind;
 use ledger_core::{BotId, NewEvent, Timestamp};
@@ -20,20 +18,13 @@ use serde_json::Value;
 
 use crate::error::{DbError, DbResult};
 use crate::pool::Connection;
-use crate::sql::statement;
+use crate::schema::sql_types::{Array, BigInt, Instant, Jsonb, Nullable, Text};
+use crate::sql::{Prepare, column, reached, statement};
 
 /// How long an event is kept at least, in days.
 pub const KEPT_DAYS: i64 = 7;
 /// The most events that one call of [`prune`] forgets.
 pub const PRUNE_MAX: i64 = 10_000;
-
-statement! {
-    struct InsertEvents {
-        kind: Vec<&'static str> as Array<Text>,
-        data: Vec<Value> as Array<Jsonb>,
-    } returns Untyped =
-    "INSERT INTO events (kind, data) SELECT k::event_kind, d FROM UNNEST({}, {}) AS e (k, d)"
-}
 
 /// Writes events in the caller's transaction.
 pub(crate) async fn write(mut conn: &Connection, new: &[NewEvent]) -> DbResult<()> {
@@ -41,14 +32,15 @@ pub(crate) async fn write(mut conn: &Connection, new: &[NewEvent]) -> DbResult<(
         return Ok(());
     }
     let data: Result<Vec<Value>, _> = new.iter().map(serde_json::to_value).collect();
-    let insert = InsertEvents {
-        kind: new.iter().map(|event| event.kind().as_str()).collect(),
-        data: data.map_err(DbError::corrupt)?,
-    };
-    if insert.execute(&mut conn).await? != new.len() {
-        return Err(DbError::corrupt("an event was not written"));
-    }
-    Ok(())
+    let written = diesel::sql_query(
+        "INSERT INTO events (kind, data) SELECT k::event_kind, d FROM UNNEST($1, $2) AS e (k, d)",
+    )
+    .bind::<Array<Text>, _>(column(new, |event| event.kind().as_str()))
+    .bind::<Array<Jsonb>, _>(data.map_err(DbError::corrupt)?)
+    .prepared()
+    .execute(&mut conn)
+    .await?;
+    reached(written, new.len(), "an event was not written")
 }
 
 /// A place in the event log, after an event or between transactions. As text `<xid>-<id>`, in one
@@ -158,7 +150,7 @@ type BoundsRow = (String, String, i64, String);
 type EventRow = (
     Option<String>,
     Option<i64>,
-    Option<DateTime<Utc>>,
+    Option<Timestamp>,
     Option<String>,
     Option<i64>,
     Option<String>,
@@ -171,7 +163,7 @@ statement! {
         limit: i64 as BigInt,
     } returns (
         (Text, Text, BigInt, Text),
-        (Nullable<Text>, Nullable<BigInt>, Nullable<Timestamptz>, Nullable<Text>, Nullable<BigInt>,
+        (Nullable<Text>, Nullable<BigInt>, Nullable<Instant>, Nullable<Text>, Nullable<BigInt>,
          Nullable<Text>),
     ) =
     "SELECT b.now::text, b.oldest_xid::text, b.oldest_id, b.newest::text, \
@@ -256,7 +248,7 @@ fn event_of(row: EventRow) -> DbResult<Option<Event>> {
             id,
         },
         kind: kind.parse().map_err(DbError::corrupt)?,
-        at: at.into(),
+        at,
         bot_id: bot_id.map(BotId),
         data,
     }))
@@ -269,7 +261,7 @@ fn xid(text: &str) -> DbResult<u64> {
 
 statement! {
     /// When the oldest event was written that is left.
-    struct OldestAt {} returns Timestamptz =
+    struct OldestAt {} returns Instant =
     "SELECT at FROM events \
       WHERE (xid, id) > ((SELECT xid FROM events_horizon), (SELECT id FROM events_horizon)) \
         AND xid < pg_snapshot_xmin(pg_current_snapshot()) \
@@ -279,7 +271,7 @@ statement! {
 statement! {
     /// The rows go by their place, so that whatever the statistics say no other row is read.
     struct Prune {
-        before: DateTime<Utc> as Timestamptz,
+        before: Timestamp as Instant,
         limit: i64 as BigInt,
     } returns BigInt =
     "WITH given AS (SELECT {} AS before), \
@@ -305,12 +297,12 @@ statement! {
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn prune(conn: &mut Connection, before: Timestamp) -> DbResult<i64> {
-    let oldest: Option<DateTime<Utc>> = OldestAt {}.get_result(conn).await.optional()?;
-    if oldest.is_none_or(|at| Timestamp::from(at) >= before) {
+    let oldest: Option<Timestamp> = OldestAt {}.get_result(conn).await.optional()?;
+    if oldest.is_none_or(|at| at >= before) {
         return Ok(0);
     }
     let prune = Prune {
-        before: before.datetime(),
+        before,
         limit: PRUNE_MAX,
     };
     Ok(prune.get_result(conn).await?)

@@ -1,8 +1,6 @@
 //! What past ticks did, and how one bot stood after some of them.
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Integer, Nullable, Numeric, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 use ledger_core::economy::Enforcement;
 use ledger_core::{BotId, CycleNumber, Money, Timestamp};
@@ -11,7 +9,7 @@ use crate::bots::BotRef;
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::cycles;
-use crate::sql::{SqlEnforcement, SqlMoney};
+use crate::schema::sql_types::{Array, BigInt, Instant, Integer, Nullable, Text, Units};
 
 const PAGE_MAX: i64 = 200;
 
@@ -40,9 +38,9 @@ pub async fn ticks(
 ) -> DbResult<Vec<Tick>> {
     type Row = (
         i64,
-        SqlEnforcement,
-        DateTime<Utc>,
-        Option<DateTime<Utc>>,
+        Enforcement,
+        Timestamp,
+        Option<Timestamp>,
         i64,
         String,
         i64,
@@ -69,9 +67,9 @@ pub async fn ticks(
         .map(
             |(number, enforcement, started_at, closed_at, bots, fees, liquidated, failed)| Tick {
                 number: CycleNumber(number),
-                enforcement: enforcement.0,
-                started_at: started_at.into(),
-                closed_at: closed_at.map(Timestamp::from),
+                enforcement,
+                started_at,
+                closed_at,
                 bots,
                 fees,
                 liquidated,
@@ -104,12 +102,12 @@ pub struct History {
 struct PointRow {
     #[diesel(sql_type = BigInt)]
     number: i64,
-    #[diesel(sql_type = Timestamptz)]
-    recorded_at: DateTime<Utc>,
-    #[diesel(sql_type = Numeric)]
-    balance: SqlMoney,
-    #[diesel(sql_type = Numeric)]
-    shadow_balance: SqlMoney,
+    #[diesel(sql_type = Instant)]
+    recorded_at: Timestamp,
+    #[diesel(sql_type = Units)]
+    balance: Money,
+    #[diesel(sql_type = Units)]
+    shadow_balance: Money,
     #[diesel(sql_type = Integer)]
     idle_streak: i32,
 }
@@ -158,9 +156,9 @@ pub async fn of(conn: &mut Connection, bot: &BotRef, points: u32) -> DbResult<Hi
     .await?;
     let point = |row: PointRow| Point {
         cycle: CycleNumber(row.number),
-        at: row.recorded_at.into(),
-        balance: row.balance.0,
-        shadow_balance: row.shadow_balance.0,
+        at: row.recorded_at,
+        balance: row.balance,
+        shadow_balance: row.shadow_balance,
         idle_streak: row.idle_streak,
     };
     Ok(History {

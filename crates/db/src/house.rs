@@ -9,15 +9,14 @@
 //! Wagers look without a lock first, and refuse by that. Those that are taken lock the one row last of
 //! all, just before they commit, and look again: many API processes cannot overdraw together.
 
-use chrono::{DateTime, Utc};
-use diesel::sql_types::{Nullable, Numeric, Timestamptz, Untyped};
 use diesel_async::RunQueryDsl;
 use futures_util::future::join;
 use ledger_core::{Money, Refusal, Timestamp};
 
 use crate::error::{Conflict, DbError, DbResult};
 use crate::pool::Connection;
-use crate::sql::{Prepare, SqlTotal, statement};
+use crate::schema::sql_types::{Instant, Nullable, Units, Untyped};
+use crate::sql::{Prepare, statement};
 use crate::tx;
 
 /// A minute counts until it lies wholly before the last hour.
@@ -41,7 +40,7 @@ impl Exposure {
 }
 
 statement! {
-    struct Look {} returns (Numeric, Numeric) =
+    struct Look {} returns (Units, Units) =
     "SELECT (SELECT reserved FROM house_exposure), \
             (SELECT coalesce(sum(minted), 0) FROM house_minted \
               WHERE minute > clock_timestamp() - interval '61 minutes')"
@@ -52,20 +51,17 @@ statement! {
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn look(mut conn: &Connection) -> DbResult<Exposure> {
-    let (reserved, minted): (SqlTotal, SqlTotal) = Look {}.get_result(&mut conn).await?;
-    Ok(Exposure {
-        reserved: reserved.0,
-        minted: minted.0,
-    })
+    let (reserved, minted) = Look {}.get_result(&mut conn).await?;
+    Ok(Exposure { reserved, minted })
 }
 
 statement! {
-    struct Hold {} returns Numeric = "SELECT reserved FROM house_exposure FOR UPDATE"
+    struct Hold {} returns Units = "SELECT reserved FROM house_exposure FOR UPDATE"
 }
 
 // A statement of its own behind the lock: its snapshot shows what whoever held the lock has minted.
 statement! {
-    struct Take { more: SqlTotal as Numeric, again: SqlTotal as Numeric, budget: SqlTotal as Numeric }
+    struct Take { more: i128 as Units, again: i128 as Units, budget: i128 as Units }
     returns Untyped =
     "UPDATE house_exposure SET reserved = reserved + {} \
       WHERE reserved + {} + (SELECT coalesce(sum(minted), 0) FROM house_minted \
@@ -79,13 +75,13 @@ statement! {
 pub(crate) async fn take(conn: &Connection, more: i128, budget: Money) -> DbResult<()> {
     let mut on = conn;
     let taken = Take {
-        more: SqlTotal(more),
-        again: SqlTotal(more),
-        budget: SqlTotal(i128::from(budget.units())),
+        more,
+        again: more,
+        budget: i128::from(budget.units()),
     };
     let held = async {
         let mut conn = conn;
-        Hold {}.get_result::<SqlTotal>(&mut conn).await
+        Hold {}.get_result::<i128>(&mut conn).await
     };
     let (held, taken) = join(held, taken.execute(&mut on)).await;
     held?;
@@ -103,7 +99,7 @@ pub(crate) async fn settle(conn: &mut Connection, reserved: i128, minted: i128) 
         // Never below zero: a wrong sum may cost the house its bound, but no bot its payout.
         let less = "UPDATE house_exposure SET reserved = greatest(reserved - $1, 0)";
         let changed = diesel::sql_query(less)
-            .bind::<Numeric, _>(SqlTotal(reserved))
+            .bind::<Units, _>(reserved)
             .prepared()
             .execute(conn)
             .await?;
@@ -117,7 +113,7 @@ pub(crate) async fn settle(conn: &mut Connection, reserved: i128, minted: i128) 
              VALUES (date_trunc('minute', clock_timestamp()), $1) \
              ON CONFLICT (minute) DO UPDATE SET minted = m.minted + EXCLUDED.minted",
         )
-        .bind::<Numeric, _>(SqlTotal(minted))
+        .bind::<Units, _>(minted)
         .prepared()
         .execute(conn)
         .await?;
@@ -142,7 +138,7 @@ pub async fn recount(conn: &mut Connection) -> DbResult<()> {
 
 /// [`recount`] in the caller's transaction, which must take no other lock afterwards.
 pub(crate) async fn recount_in(conn: &mut Connection) -> DbResult<()> {
-    Hold {}.get_result::<SqlTotal>(conn).await?;
+    Hold {}.get_result::<i128>(conn).await?;
     // Whoever wagers or settles meanwhile waits with its own part until this is committed.
     diesel::sql_query(
         "UPDATE house_exposure SET reserved = \
@@ -156,12 +152,12 @@ pub(crate) async fn recount_in(conn: &mut Connection) -> DbResult<()> {
 
 statement! {
     /// The clock, and when the next open prediction may be settled.
-    struct Times {} returns (Timestamptz, Nullable<Timestamptz>) =
+    struct Times {} returns (Instant, Nullable<Instant>) =
     "SELECT clock_timestamp(), (SELECT min(settles_at) FROM predictions WHERE status = 'OPEN')"
 }
 
 statement! {
-    struct Minutes {} returns (Timestamptz, Numeric) =
+    struct Minutes {} returns (Instant, Units) =
     "SELECT minute, minted FROM house_minted \
       WHERE minute > clock_timestamp() - interval '61 minutes' ORDER BY minute"
 }
@@ -174,21 +170,18 @@ statement! {
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn opens_at(mut conn: &Connection, more: Money, budget: Money) -> DbResult<Timestamp> {
     let exposure = look(conn).await?;
-    let (now, next): (DateTime<Utc>, Option<DateTime<Utc>>) =
-        Times {}.get_result(&mut conn).await?;
-    let now = Timestamp::from(now);
+    let (now, next): (Timestamp, Option<Timestamp>) = Times {}.get_result(&mut conn).await?;
     let more = i128::from(more.units());
     let lacking = exposure.reserved + exposure.minted + more - i128::from(budget.units());
     if exposure.reserved >= lacking {
-        let next = next.map_or(now, Timestamp::from);
-        return Ok(next.max(now.plus_seconds(1)));
+        return Ok(next.unwrap_or(now).max(now.plus_seconds(1)));
     }
-    let minutes: Vec<(DateTime<Utc>, SqlTotal)> = Minutes {}.load(&mut conn).await?;
+    let minutes: Vec<(Timestamp, i128)> = Minutes {}.load(&mut conn).await?;
     let mut freed = exposure.reserved;
     for (minute, minted) in minutes {
-        freed += minted.0;
+        freed += minted;
         if freed >= lacking {
-            return Ok(Timestamp::from(minute).plus_seconds(COUNTED_MINUTES * 60));
+            return Ok(minute.plus_seconds(COUNTED_MINUTES * 60));
         }
     }
     // More than the whole budget: it opens when the settings change.

@@ -118,7 +118,7 @@ pub async fn recall(conn: &mut Connection, claim: &Claim) -> DbResult<Recall> {
 diesel::define_sql_function! {
     /// Whether an answer is still to be repeated. The migration that makes it says when.
     fn answer_is_kept(
-        until: diesel::sql_types::Timestamptz,
+        until: crate::sql::Instant,
         owner_id: Nullable<BigInt>,
         owner_version: Nullable<BigInt>,
     ) -> Bool;

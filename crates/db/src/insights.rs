@@ -3,19 +3,19 @@
 //! Everything comes from running totals that were added to as things happened. This module must
 //! never sum over the ledger, the metrics or the positions.
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Numeric, Text, Timestamptz, Untyped};
 use diesel_async::RunQueryDsl;
 use ledger_core::insights::{Reserve, lived_through};
-use ledger_core::{BotId, CycleNumber, Entry, Timestamp};
+use ledger_core::{BotId, BotStatus, CycleNumber, Entry, Money, Timestamp};
 
 use crate::bots::BotRef;
 use crate::error::{DbError, DbResult};
 use crate::ledger;
 use crate::pool::Connection;
-use crate::schema::sql_types;
-use crate::sql::{SqlBotStatus, SqlMoney, SqlTotal, statement};
+use crate::schema::sql_types::{
+    self, BigInt, Bool, Instant, Integer, Nullable, Text, Units, Untyped,
+};
+use crate::sql::statement;
 use crate::totals::{Totals, WINDOW_TICKS, totals_columns, window_of};
 
 /// Ledger entries that are told with a bot.
@@ -98,11 +98,11 @@ struct InsightsRow {
     #[diesel(sql_type = Text)]
     handle: String,
     #[diesel(sql_type = sql_types::BotStatus)]
-    status: SqlBotStatus,
-    #[diesel(sql_type = Numeric)]
-    balance: SqlMoney,
-    #[diesel(sql_type = Numeric)]
-    phantom_fees: SqlMoney,
+    status: BotStatus,
+    #[diesel(sql_type = Units)]
+    balance: Money,
+    #[diesel(sql_type = Units)]
+    phantom_fees: Money,
     #[diesel(sql_type = Integer)]
     idle_streak: i32,
     #[diesel(sql_type = Bool)]
@@ -113,26 +113,26 @@ struct InsightsRow {
     last_cycle: i64,
     #[diesel(sql_type = BigInt)]
     sequence: i64,
-    #[diesel(sql_type = Numeric)]
-    fees: SqlTotal,
+    #[diesel(sql_type = Units)]
+    fees: i128,
     #[diesel(sql_type = BigInt)]
     ticks: i64,
     #[diesel(sql_type = BigInt)]
     idle_ticks: i64,
-    #[diesel(sql_type = Nullable<Numeric>)]
-    last_profit: Option<SqlTotal>,
-    #[diesel(sql_type = Nullable<Numeric>)]
-    previous_profit: Option<SqlTotal>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    shadow_died_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Units>)]
+    last_profit: Option<i128>,
+    #[diesel(sql_type = Nullable<Units>)]
+    previous_profit: Option<i128>,
+    #[diesel(sql_type = Nullable<Instant>)]
+    shadow_died_at: Option<Timestamp>,
     #[diesel(sql_type = Nullable<BigInt>)]
     cycle: Option<i64>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    cycle_began_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Instant>)]
+    cycle_began_at: Option<Timestamp>,
     #[diesel(sql_type = Bool)]
     cycle_open: bool,
-    #[diesel(sql_type = Timestamptz)]
-    as_of: DateTime<Utc>,
+    #[diesel(sql_type = Instant)]
+    as_of: Timestamp,
     #[diesel(embed)]
     totals: Totals,
 }
@@ -172,37 +172,37 @@ impl InsightsRow {
         // with such cycles in them are left out rather than mistaken for lean ones.
         let born = CycleNumber(self.last_cycle - self.ticks);
         let window = window_of(CycleNumber(self.last_cycle));
-        let profit = |number: i64, kept: Option<SqlTotal>| {
+        let profit = |number: i64, kept: Option<i128>| {
             let whole = lived_through(number, WINDOW_TICKS, born);
-            whole.then(|| kept.map_or(0, |profit| profit.0))
+            whole.then(|| kept.unwrap_or(0))
         };
         let latest = self.cycle.unwrap_or(0);
-        let began_at = self.cycle_began_at.map(Timestamp::from);
+        let began_at = self.cycle_began_at;
         // An open cycle that has not reached the bot will, unless it failed to.
         let open = self.cycle.is_some() && self.cycle_open && self.last_cycle < latest;
         Insights {
             bot_id: BotId(self.id),
             handle: self.handle,
             reserve: Reserve {
-                status: self.status.0,
-                balance: self.balance.0,
-                phantom_fees: self.phantom_fees.0,
+                status: self.status,
+                balance: self.balance,
+                phantom_fees: self.phantom_fees,
                 idle_streak: self.idle_streak,
                 productive: self.productive,
                 shadow_died_in: self.shadow_died_in.map(CycleNumber),
             },
-            fees: self.fees.0,
+            fees: self.fees,
             ticks: self.ticks,
             idle_ticks: self.idle_ticks,
             totals: self.totals,
             last_window: profit(window - 1, self.last_profit),
             previous_window: profit(window - 2, self.previous_profit),
-            shadow_died_at: self.shadow_died_at.map(Timestamp::from),
+            shadow_died_at: self.shadow_died_at,
             next_tick: CycleNumber(if open { latest } else { latest + 1 }),
             next_tick_began_at: began_at.filter(|_| open),
             latest_began_at: began_at,
             recent,
-            as_of: self.as_of.into(),
+            as_of: self.as_of,
         }
     }
 }

@@ -5,13 +5,13 @@
 //! finds out that its token is old.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 use ledger_core::Timestamp;
 
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::source_cooldowns;
+use crate::schema::sql_types::{BigInt, Instant, Text};
 use crate::sql::{Prepare, statement};
 use crate::tx;
 
@@ -87,24 +87,26 @@ pub async fn settling_since(
     gap_seconds: i64,
 ) -> DbResult<Timestamp> {
     let earliest = now.plus_seconds(-gap_seconds);
-    let row: SinceRow = diesel::sql_query(
-        "UPDATE oracle_cycles \
-            SET settling_since = CASE WHEN settled_at BETWEEN $1 AND $2 THEN settling_since ELSE $2 END, \
-                settled_at = $2 \
-         RETURNING settling_since AS since",
-    )
-    .bind::<Timestamptz, _>(earliest.datetime())
-    .bind::<Timestamptz, _>(now.datetime())
-    .prepared()
-    .get_result(conn)
-    .await?;
-    Ok(row.since.into())
+    let since = SettlingSince {
+        earliest,
+        latest: now,
+        otherwise: now,
+        now,
+    };
+    Ok(since.get_result(conn).await?)
 }
 
-#[derive(QueryableByName)]
-struct SinceRow {
-    #[diesel(sql_type = Timestamptz)]
-    since: chrono::DateTime<chrono::Utc>,
+statement! {
+    struct SettlingSince {
+        earliest: Timestamp as Instant,
+        latest: Timestamp as Instant,
+        otherwise: Timestamp as Instant,
+        now: Timestamp as Instant,
+    } returns Instant =
+    "UPDATE oracle_cycles \
+        SET settling_since = CASE WHEN settled_at BETWEEN {} AND {} THEN settling_since ELSE {} END, \
+            settled_at = {} \
+     RETURNING settling_since"
 }
 
 /// Nothing is settled now: [`settling_since`] begins anew.
@@ -114,7 +116,7 @@ struct SinceRow {
 pub async fn interrupt_settling(conn: &mut Connection) -> DbResult<()> {
     use crate::schema::oracle_cycles::dsl;
     diesel::update(dsl::oracle_cycles.filter(dsl::settled_at.is_not_null()))
-        .set(dsl::settled_at.eq(None::<chrono::DateTime<chrono::Utc>>))
+        .set(dsl::settled_at.eq(None::<Timestamp>))
         .execute(conn)
         .await?;
     Ok(())
@@ -136,7 +138,7 @@ pub struct Cooldown {
 /// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn cooldown(conn: &mut Connection, source: &str) -> DbResult<Option<Cooldown>> {
     use source_cooldowns::dsl;
-    type Row = (i32, chrono::DateTime<chrono::Utc>, bool);
+    type Row = (i32, Timestamp, bool);
     let row: Option<Row> = dsl::source_cooldowns
         .find(source)
         .select((
@@ -150,7 +152,7 @@ pub async fn cooldown(conn: &mut Connection, source: &str) -> DbResult<Option<Co
         .optional()?;
     Ok(row.map(|(strikes, until, active)| Cooldown {
         strikes,
-        until: until.into(),
+        until,
         active,
     }))
 }

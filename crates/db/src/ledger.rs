@@ -15,9 +15,7 @@ mod journal;
 mod reading;
 mod wallet;
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Bytea, Integer, Numeric, Text, Timestamptz, Untyped};
 use diesel_async::RunQueryDsl;
 use futures_util::future::join;
 pub use journal::{JournalPosition, journal};
@@ -33,8 +31,10 @@ use crate::error::{DbError, DbResult, first_cause};
 use crate::events;
 use crate::pauses::WhilePaused;
 use crate::pool::Connection;
-use crate::schema::sql_types;
-use crate::sql::{SqlBotStatus, SqlEntryType, SqlMoney, SqlTotal, statement};
+use crate::schema::sql_types::{
+    self, Array, BigInt, Bool, Bytea, Instant, Integer, Nullable, Text, Units, Untyped,
+};
+use crate::sql::{Prepare, Sql, column, reached, statement};
 use crate::tx;
 
 /// A wallet whose row this transaction holds. Made by [`lock`] alone and consumed by [`append`].
@@ -208,16 +208,12 @@ impl Sealed {
     /// Inserts the entries and moves the wallets' heads: two statements, whatever the number, sent
     /// as one pipeline.
     pub(crate) async fn write(&self, conn: &Connection, cause: Cause) -> DbResult<()> {
-        let entries = InsertEntries::of(&self.entries);
-        let wallets = UpdateWallets::of(&self.wallets, cause);
-        let (mut first, mut second) = (conn, conn);
-        let inserted = entries.execute(&mut first);
-        let updated = wallets.execute(&mut second);
-        let (inserted, updated) = join(inserted, updated).await;
-        first_cause([
-            all_rows(inserted, self.entries.len()),
-            all_rows(updated, self.wallets.len()),
-        ])?;
+        let (inserted, updated) = join(
+            insert_entries(conn, &self.entries),
+            update_wallets(conn, &self.wallets, cause),
+        )
+        .await;
+        first_cause([inserted, updated])?;
         for (bot_id, before) in &self.statuses {
             if let Some(wallet) = self.wallets().find(|wallet| wallet.head.bot_id == *bot_id) {
                 set_status(conn, wallet, *before).await?;
@@ -262,107 +258,69 @@ impl Prepared {
     }
 }
 
-fn all_rows(written: diesel::QueryResult<usize>, expected: usize) -> DbResult<()> {
-    if written? == expected {
-        Ok(())
-    } else {
-        Err(DbError::corrupt("an append did not reach all of its rows"))
-    }
-}
+const INCOMPLETE: &str = "an append did not reach all of its rows";
 
 pub(crate) fn entry_event(entry: &Entry) -> NewEvent {
     NewEvent::Entry(entry.into())
 }
 
-statement! {
-    struct InsertEntries<'a> {
-        bot_id: Vec<i64> as Array<BigInt>,
-        sequence: Vec<i64> as Array<BigInt>,
-        entry_type: Vec<SqlEntryType> as Array<sql_types::EntryType>,
-        amount: Vec<SqlMoney> as Array<Numeric>,
-        balance_after: Vec<SqlMoney> as Array<Numeric>,
-        reference: Vec<&'a str> as Array<Text>,
-        recorded_at: Vec<DateTime<Utc>> as Array<Timestamptz>,
-        previous_hash: Vec<&'a [u8]> as Array<Bytea>,
-        hash: Vec<&'a [u8]> as Array<Bytea>,
-    } returns Untyped =
-    "INSERT INTO ledger (bot_id, sequence, entry_type, amount, balance_after, reference, \
-                         recorded_at, previous_hash, hash) \
-     SELECT * FROM UNNEST({}, {}, {}, {}, {}, {}, {}, {}, {})"
+async fn insert_entries(mut conn: &Connection, entries: &[Entry]) -> DbResult<()> {
+    let inserted = diesel::sql_query(
+        "INSERT INTO ledger (bot_id, sequence, entry_type, amount, balance_after, reference, \
+                             recorded_at, previous_hash, hash) \
+         SELECT * FROM UNNEST($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind::<Array<BigInt>, _>(column(entries, |e| e.bot_id.0))
+    .bind::<Array<BigInt>, _>(column(entries, |e| e.sequence))
+    .bind::<Array<sql_types::EntryType>, _>(column(entries, |e| e.entry_type))
+    .bind::<Array<Units>, _>(column(entries, |e| e.amount))
+    .bind::<Array<Units>, _>(column(entries, |e| e.balance_after))
+    .bind::<Array<Text>, _>(column(entries, |e| e.reference.as_str()))
+    .bind::<Array<Instant>, _>(column(entries, |e| e.recorded_at))
+    .bind::<Array<Bytea>, _>(column(entries, |e| &e.previous_hash.0[..]))
+    .bind::<Array<Bytea>, _>(column(entries, |e| &e.hash.0[..]))
+    .prepared()
+    .execute(&mut conn)
+    .await?;
+    reached(inserted, entries.len(), INCOMPLETE)
 }
 
-impl<'a> InsertEntries<'a> {
-    fn of(entries: &'a [Entry]) -> InsertEntries<'a> {
-        InsertEntries {
-            bot_id: entries.iter().map(|e| e.bot_id.0).collect(),
-            sequence: entries.iter().map(|e| e.sequence).collect(),
-            entry_type: entries.iter().map(|e| SqlEntryType(e.entry_type)).collect(),
-            amount: entries.iter().map(|e| SqlMoney(e.amount)).collect(),
-            balance_after: entries.iter().map(|e| SqlMoney(e.balance_after)).collect(),
-            reference: entries.iter().map(|e| e.reference.as_str()).collect(),
-            recorded_at: entries.iter().map(|e| e.recorded_at.datetime()).collect(),
-            previous_hash: entries.iter().map(|e| &e.previous_hash.0[..]).collect(),
-            hash: entries.iter().map(|e| &e.hash.0[..]).collect(),
-        }
-    }
-}
-
-statement! {
-    struct UpdateWallets<'a> {
-        by_action: bool as Bool,
-        bot_id: Vec<i64> as Array<BigInt>,
-        balance: Vec<SqlMoney> as Array<Numeric>,
-        sequence: Vec<i64> as Array<BigInt>,
-        head_hash: Vec<&'a [u8]> as Array<Bytea>,
-        head_at: Vec<Option<DateTime<Utc>>> as Array<diesel::sql_types::Nullable<Timestamptz>>,
-        productive: Vec<bool> as Array<Bool>,
-        open_predictions: Vec<i32> as Array<Integer>,
-        open_stake: Vec<SqlMoney> as Array<Numeric>,
-        open_bets: Vec<i32> as Array<Integer>,
-        bet_stake: Vec<SqlMoney> as Array<Numeric>,
-        minted: Vec<SqlTotal> as Array<Numeric>,
-        burned: Vec<SqlTotal> as Array<Numeric>,
-    } returns Untyped =
-    "UPDATE wallets w \
-        SET last_action_at = CASE WHEN {} THEN n.head_at ELSE w.last_action_at END, \
-            balance = n.balance, sequence = n.sequence, head_hash = n.head_hash, \
-            head_at = n.head_at, productive = n.productive, \
-            open_predictions = n.open_predictions, open_stake = n.open_stake, \
-            open_bets = n.open_bets, bet_stake = n.bet_stake, \
-            minted = n.minted, burned = n.burned \
-       FROM UNNEST({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
-         AS n (bot_id, balance, sequence, head_hash, head_at, productive, open_predictions, \
-               open_stake, open_bets, bet_stake, minted, burned) \
-      WHERE w.bot_id = n.bot_id"
-}
-
-impl<'a> UpdateWallets<'a> {
-    fn of(wallets: &'a [(Wallet, i128, i128)], cause: Cause) -> UpdateWallets<'a> {
-        let each = || wallets.iter().map(|(wallet, _, _)| wallet);
-        UpdateWallets {
-            by_action: cause == Cause::Action,
-            bot_id: each().map(|w| w.head.bot_id.0).collect(),
-            balance: each().map(|w| SqlMoney(w.balance())).collect(),
-            sequence: each().map(|w| w.head.sequence).collect(),
-            head_hash: each().map(|w| &w.head.hash.0[..]).collect(),
-            head_at: each()
-                .map(|w| w.head.recorded_at.map(Timestamp::datetime))
-                .collect(),
-            productive: each().map(|w| w.productive).collect(),
-            open_predictions: each().map(|w| w.open_predictions).collect(),
-            open_stake: each().map(|w| SqlMoney(w.open_stake)).collect(),
-            open_bets: each().map(|w| w.open_bets).collect(),
-            bet_stake: each().map(|w| SqlMoney(w.bet_stake)).collect(),
-            minted: wallets
-                .iter()
-                .map(|(_, minted, _)| SqlTotal(*minted))
-                .collect(),
-            burned: wallets
-                .iter()
-                .map(|(_, _, burned)| SqlTotal(*burned))
-                .collect(),
-        }
-    }
+async fn update_wallets(
+    mut conn: &Connection,
+    wallets: &[(Wallet, i128, i128)],
+    cause: Cause,
+) -> DbResult<()> {
+    let each = || wallets.iter().map(|(wallet, _, _)| wallet);
+    let updated = diesel::sql_query(
+        "UPDATE wallets w \
+            SET last_action_at = CASE WHEN $1 THEN n.head_at ELSE w.last_action_at END, \
+                balance = n.balance, sequence = n.sequence, head_hash = n.head_hash, \
+                head_at = n.head_at, productive = n.productive, \
+                open_predictions = n.open_predictions, open_stake = n.open_stake, \
+                open_bets = n.open_bets, bet_stake = n.bet_stake, \
+                minted = n.minted, burned = n.burned \
+           FROM UNNEST($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+             AS n (bot_id, balance, sequence, head_hash, head_at, productive, open_predictions, \
+                   open_stake, open_bets, bet_stake, minted, burned) \
+          WHERE w.bot_id = n.bot_id",
+    )
+    .bind::<Bool, _>(cause == Cause::Action)
+    .bind::<Array<BigInt>, _>(column(each(), |w| w.head.bot_id.0))
+    .bind::<Array<Units>, _>(column(each(), Wallet::balance))
+    .bind::<Array<BigInt>, _>(column(each(), |w| w.head.sequence))
+    .bind::<Array<Bytea>, _>(column(each(), |w| &w.head.hash.0[..]))
+    .bind::<Array<Nullable<Instant>>, _>(column(each(), |w| w.head.recorded_at))
+    .bind::<Array<Bool>, _>(column(each(), |w| w.productive))
+    .bind::<Array<Integer>, _>(column(each(), |w| w.open_predictions))
+    .bind::<Array<Units>, _>(column(each(), |w| w.open_stake))
+    .bind::<Array<Integer>, _>(column(each(), |w| w.open_bets))
+    .bind::<Array<Units>, _>(column(each(), |w| w.bet_stake))
+    .bind::<Array<Units>, _>(column(wallets, |(_, minted, _)| *minted))
+    .bind::<Array<Units>, _>(column(wallets, |(_, _, burned)| *burned))
+    .prepared()
+    .execute(&mut conn)
+    .await?;
+    reached(updated, wallets.len(), INCOMPLETE)
 }
 
 /// Changes the status where it lives; the foreign key carries it to the wallet.
@@ -375,9 +333,9 @@ async fn set_status(
     let changed = diesel::update(
         dsl::bots
             .filter(dsl::id.eq(wallet.head.bot_id.0))
-            .filter(dsl::status.eq(SqlBotStatus(before))),
+            .filter(dsl::status.eq(Sql(before))),
     )
-    .set(dsl::status.eq(SqlBotStatus(wallet.status)))
+    .set(dsl::status.eq(Sql(wallet.status)))
     .execute(&mut conn)
     .await?;
     if changed != 1 {

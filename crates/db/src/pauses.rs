@@ -6,9 +6,7 @@
 //! money ([`WhilePaused::Refuse`]) and that a pause takes alone: once [`pause_arena`] has answered, all who
 //! were moving have ended, and all who come see it.
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 use ledger_core::NewEvent;
 use ledger_core::economy::Operator;
@@ -24,8 +22,9 @@ use crate::idempotency::Remember;
 use crate::ledger;
 use crate::markets::{self, Market};
 use crate::pool::Connection;
+use crate::schema::sql_types::{Instant, Text};
 use crate::schema::{arena_pause, markets as markets_table, wallets};
-use crate::sql::statement;
+use crate::sql::{Sql, statement};
 use crate::tx;
 
 /// Shared by all who move money, and taken alone by a pause: "PAUSE", as in `hold_arena_pause`.
@@ -41,7 +40,7 @@ pub enum WhilePaused {
 }
 
 statement! {
-    struct HoldArenaPause {} returns (Timestamptz, Text) =
+    struct HoldArenaPause {} returns (Instant, Text) =
     "SELECT paused_at, reason FROM hold_arena_pause()"
 }
 
@@ -52,28 +51,24 @@ impl WhilePaused {
         if self == WhilePaused::Proceed {
             return Ok(());
         }
-        let row: Option<(DateTime<Utc>, String)> =
+        let row: Option<(Timestamp, String)> =
             HoldArenaPause {}.get_result(&mut conn).await.optional()?;
         match row {
             None => Ok(()),
-            Some((since, reason)) => Err(Refusal::ArenaPaused {
-                pause: pause_of(since, reason),
+            Some((since, reason)) => {
+                let pause = Pause { since, reason };
+                Err(Refusal::ArenaPaused { pause }.into())
             }
-            .into()),
         }
     }
 }
 
-fn pause_of(since: DateTime<Utc>, reason: String) -> Pause {
-    Pause {
-        since: since.into(),
-        reason,
-    }
-}
-
 /// What stands in two columns that are both set or both not.
-pub(crate) fn pause_in(since: Option<DateTime<Utc>>, reason: Option<String>) -> Option<Pause> {
-    Some(pause_of(since?, reason?))
+pub(crate) fn pause_in(since: Option<Timestamp>, reason: Option<String>) -> Option<Pause> {
+    Some(Pause {
+        since: since?,
+        reason: reason?,
+    })
 }
 
 /// Why the arena is paused, if it is. It may be another moment by now: what moves money asks under
@@ -82,12 +77,12 @@ pub(crate) fn pause_in(since: Option<DateTime<Utc>>, reason: Option<String>) -> 
 /// # Errors
 /// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn arena(conn: &mut Connection) -> DbResult<Option<Pause>> {
-    let row: Option<(DateTime<Utc>, String)> = arena_pause::table
+    let row: Option<(Timestamp, String)> = arena_pause::table
         .select((arena_pause::paused_at, arena_pause::reason))
         .first(conn)
         .await
         .optional()?;
-    Ok(row.map(|(since, reason)| pause_of(since, reason)))
+    Ok(row.map(|(since, reason)| Pause { since, reason }))
 }
 
 /// What became of a request to pause or resume.
@@ -123,7 +118,7 @@ pub async fn pause_arena(
                 let now = crate::now(conn).await?;
                 diesel::insert_into(arena_pause::table)
                     .values((
-                        arena_pause::paused_at.eq(now.datetime()),
+                        arena_pause::paused_at.eq(Sql(now)),
                         arena_pause::reason.eq(reason),
                     ))
                     .execute(conn)
@@ -261,7 +256,7 @@ async fn pause_bot(
         Wanted::Paused => {
             diesel::update(row)
                 .set((
-                    wallets::paused_at.eq(Some(now.datetime())),
+                    wallets::paused_at.eq(Some(now)),
                     wallets::pause_reason.eq(Some(reason)),
                 ))
                 .execute(conn)
@@ -271,7 +266,7 @@ async fn pause_bot(
             // Nobody is charged for the time in which they could not act.
             diesel::update(row)
                 .set((
-                    wallets::paused_at.eq(None::<DateTime<Utc>>),
+                    wallets::paused_at.eq(None::<Timestamp>),
                     wallets::pause_reason.eq(None::<&str>),
                     wallets::last_cycle.eq(bots::latest_cycle()),
                 ))
@@ -312,7 +307,7 @@ pub async fn set_market(
             let pause = market.pause.as_ref();
             diesel::update(markets_table::table.find(id.0))
                 .set((
-                    markets_table::paused_at.eq(pause.map(|pause| pause.since.datetime())),
+                    markets_table::paused_at.eq(pause.map(|pause| pause.since)),
                     markets_table::pause_reason.eq(pause.map(|pause| &pause.reason)),
                 ))
                 .execute(conn)

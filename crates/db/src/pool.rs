@@ -10,9 +10,8 @@ use std::time::Duration;
 pub use crate::connection::Connection;
 use crate::error::{DbError, DbResult};
 use crate::migrations;
-use crate::sql::statement;
+use crate::sql::{Instant, statement};
 use crate::tls;
-use chrono::{DateTime, Utc};
 use diesel::{ConnectionError, QueryDsl};
 use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
 use diesel_async::pooled_connection::{
@@ -243,7 +242,7 @@ impl Current {
 }
 
 statement! {
-    struct Clock {} returns diesel::sql_types::Timestamptz = "SELECT clock_timestamp()"
+    struct Clock {} returns Instant = "SELECT clock_timestamp()"
 }
 
 /// Postgres' clock, which decides wherever time decides.
@@ -251,7 +250,7 @@ statement! {
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn now(conn: &mut Connection) -> DbResult<Timestamp> {
-    let now: DateTime<Utc> = Clock {}.get_result(conn).await?;
+    let now: Timestamp = Clock {}.get_result(conn).await?;
     Ok(now.into())
 }
 

@@ -1,8 +1,6 @@
 //! The feed: one line for each economic event, written in that event's transaction.
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Text, Timestamptz, Untyped};
 use diesel_async::RunQueryDsl;
 use ledger_core::NewEvent;
 use ledger_core::event::PostEvent;
@@ -10,10 +8,11 @@ use ledger_core::post::{Draft, PostKind};
 use ledger_core::{BotId, Timestamp};
 
 use crate::PAGE_MAX;
-use crate::error::{DbError, DbResult};
+use crate::error::DbResult;
 use crate::pool::Connection;
+use crate::schema::sql_types::{Array, BigInt, Instant, Text};
 use crate::schema::{bots, posts};
-use crate::sql::{SqlPostKind, statement};
+use crate::sql::{Prepare, column, reached};
 
 /// A post as it stands in the feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,34 +47,24 @@ impl NewPost {
     }
 }
 
-statement! {
-    struct InsertPosts<'a> {
-        bot_id: Vec<i64> as Array<BigInt>,
-        kind: Vec<&'static str> as Array<Text>,
-        content: Vec<&'a str> as Array<Text>,
-        reference: Vec<&'a str> as Array<Text>,
-        created_at: Vec<DateTime<Utc>> as Array<Timestamptz>,
-    } returns Untyped =
-    "INSERT INTO posts (bot_id, kind, content, reference, created_at) \
-     SELECT b, k::post_kind, c, r, t FROM UNNEST({}, {}, {}, {}, {}) AS p (b, k, c, r, t)"
-}
-
 /// Writes posts in the caller's transaction.
 pub(crate) async fn write(mut conn: &Connection, new: &[NewPost]) -> DbResult<()> {
     if new.is_empty() {
         return Ok(());
     }
-    let insert = InsertPosts {
-        bot_id: new.iter().map(|post| post.bot_id.0).collect(),
-        kind: new.iter().map(|post| post.draft.kind.as_str()).collect(),
-        content: new.iter().map(|post| post.draft.content.as_str()).collect(),
-        reference: new.iter().map(|post| post.reference.as_str()).collect(),
-        created_at: new.iter().map(|post| post.created_at.datetime()).collect(),
-    };
-    if insert.execute(&mut conn).await? != new.len() {
-        return Err(DbError::corrupt("a post was not written"));
-    }
-    Ok(())
+    let written = diesel::sql_query(
+        "INSERT INTO posts (bot_id, kind, content, reference, created_at) \
+         SELECT b, k::post_kind, c, r, t FROM UNNEST($1, $2, $3, $4, $5) AS p (b, k, c, r, t)",
+    )
+    .bind::<Array<BigInt>, _>(column(new, |post| post.bot_id.0))
+    .bind::<Array<Text>, _>(column(new, |post| post.draft.kind.as_str()))
+    .bind::<Array<Text>, _>(column(new, |post| post.draft.content.as_str()))
+    .bind::<Array<Text>, _>(column(new, |post| post.reference.as_str()))
+    .bind::<Array<Instant>, _>(column(new, |post| post.created_at))
+    .prepared()
+    .execute(&mut conn)
+    .await?;
+    reached(written, new.len(), "a post was not written")
 }
 
 /// The feed, newest first, below post `before` where given.
@@ -83,7 +72,7 @@ pub(crate) async fn write(mut conn: &Connection, new: &[NewPost]) -> DbResult<()
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn feed(conn: &mut Connection, before: Option<i64>, limit: i64) -> DbResult<Vec<Post>> {
-    type Row = (i64, i64, String, SqlPostKind, String, String, DateTime<Utc>);
+    type Row = (i64, i64, String, PostKind, String, String, Timestamp);
     let rows: Vec<Row> = posts::table
         .inner_join(bots::table.on(bots::id.eq(posts::bot_id)))
         .filter(posts::id.lt(before.unwrap_or(i64::MAX)))
@@ -104,10 +93,10 @@ pub async fn feed(conn: &mut Connection, before: Option<i64>, limit: i64) -> DbR
         id,
         bot_id: BotId(bot_id),
         handle,
-        kind: kind.0,
+        kind,
         content,
         reference,
-        created_at: created_at.into(),
+        created_at,
     };
     Ok(rows.into_iter().map(post).collect())
 }

@@ -3,7 +3,6 @@
 mod judge;
 mod settle;
 
-use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable};
@@ -19,9 +18,7 @@ use crate::error::{DbError, DbResult};
 use crate::pool::Connection;
 use crate::rules::{self, digest_of};
 use crate::schema::predictions;
-use crate::sql::{
-    Prepare, SqlDecimal, SqlDirection, SqlMoney, SqlPredictionStatus, SqlPriceSource,
-};
+use crate::sql::Prepare;
 
 /// A prediction as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,22 +47,22 @@ pub struct Prediction {
 struct PredictionRow {
     id: i64,
     bot_id: i64,
-    direction: SqlDirection,
-    wager_amount: SqlMoney,
-    confidence: SqlDecimal,
+    direction: Direction,
+    wager_amount: Money,
+    confidence: Decimal8,
     reasoning: String,
-    status: SqlPredictionStatus,
-    created_at: DateTime<Utc>,
-    settles_at: DateTime<Utc>,
+    status: PredictionStatus,
+    created_at: Timestamp,
+    settles_at: Timestamp,
     start_price_id: Option<i64>,
-    start_price: Option<SqlMoney>,
-    price_source: Option<SqlPriceSource>,
-    end_price: Option<SqlMoney>,
-    payout: Option<SqlMoney>,
-    brier: Option<SqlDecimal>,
-    resolved_at: Option<DateTime<Utc>>,
+    start_price: Option<Money>,
+    price_source: Option<PriceSource>,
+    end_price: Option<Money>,
+    payout: Option<Money>,
+    brier: Option<Decimal8>,
+    resolved_at: Option<Timestamp>,
     rules: Option<Vec<u8>>,
-    reserved: SqlMoney,
+    reserved: Money,
 }
 
 impl TryFrom<PredictionRow> for Prediction {
@@ -75,19 +72,19 @@ impl TryFrom<PredictionRow> for Prediction {
         Ok(Prediction {
             id: PredictionId(row.id),
             bot_id: BotId(row.bot_id),
-            direction: row.direction.0,
-            wager_amount: row.wager_amount.0,
-            confidence: row.confidence.0,
+            direction: row.direction,
+            wager_amount: row.wager_amount,
+            confidence: row.confidence,
             reasoning: row.reasoning,
-            status: row.status.0,
-            created_at: row.created_at.into(),
-            settles_at: row.settles_at.into(),
-            start_price: row.start_price.map(Money::from),
-            price_source: row.price_source.map(|source| source.0),
-            end_price: row.end_price.map(Money::from),
-            payout: row.payout.map(Money::from),
-            brier: row.brier.map(Decimal8::from),
-            resolved_at: row.resolved_at.map(Timestamp::from),
+            status: row.status,
+            created_at: row.created_at,
+            settles_at: row.settles_at,
+            start_price: row.start_price,
+            price_source: row.price_source,
+            end_price: row.end_price,
+            payout: row.payout,
+            brier: row.brier,
+            resolved_at: row.resolved_at,
             rules: digest_of(row.rules)?,
         })
     }

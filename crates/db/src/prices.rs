@@ -1,6 +1,5 @@
 //! The price history: what settlements are decided by.
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use ledger_core::NewEvent;
@@ -15,7 +14,7 @@ use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::pool::Connection;
 use crate::schema::{price_history_reads, prices};
-use crate::sql::{SqlMoney, SqlPriceSource};
+use crate::sql::Sql;
 use crate::tx;
 
 /// A kept price with the time it was asked for.
@@ -27,14 +26,7 @@ pub struct PriceRow {
     pub from_history: bool,
 }
 
-type Row = (
-    i64,
-    SqlPriceSource,
-    SqlMoney,
-    DateTime<Utc>,
-    DateTime<Utc>,
-    bool,
-);
+type Row = (i64, PriceSource, Price, Timestamp, Timestamp, bool);
 type Columns = (
     prices::id,
     prices::source,
@@ -52,19 +44,17 @@ const COLUMNS: Columns = (
     prices::history,
 );
 
-fn price_of((id, source, price, provider_at, sampled_at, from_history): Row) -> DbResult<PriceRow> {
-    let price = Price::new(price.0).map_err(DbError::corrupt)?;
-    let sample = PriceSample {
-        id: PriceId(id),
-        price,
-        source: source.0,
-        provider_at: provider_at.into(),
-    };
-    Ok(PriceRow {
-        sample,
-        sampled_at: sampled_at.into(),
+fn price_of((id, source, price, provider_at, sampled_at, from_history): Row) -> PriceRow {
+    PriceRow {
+        sample: PriceSample {
+            id: PriceId(id),
+            price,
+            source,
+            provider_at,
+        },
+        sampled_at,
         from_history,
-    })
+    }
 }
 
 /// Keeps a sample. A source that repeats itself (same time at the provider) adds nothing, nor does a
@@ -89,9 +79,9 @@ pub async fn record(
         }
         let row: Option<Row> = diesel::insert_into(prices::table)
             .values((
-                prices::source.eq(SqlPriceSource(source)),
-                prices::price.eq(SqlMoney(price.money())),
-                prices::provider_at.eq(provider_at.datetime()),
+                prices::source.eq(Sql(source)),
+                prices::price.eq(Sql(price)),
+                prices::provider_at.eq(Sql(provider_at)),
             ))
             .on_conflict((prices::provider_at, prices::source))
             .do_nothing()
@@ -99,7 +89,7 @@ pub async fn record(
             .get_result(conn)
             .await
             .optional()?;
-        let Some(row) = row.map(price_of).transpose()? else {
+        let Some(row) = row.map(price_of) else {
             return Ok(None);
         };
         let event = NewEvent::Price(PriceEvent {
@@ -127,7 +117,7 @@ pub async fn newest(conn: &mut Connection) -> DbResult<Option<PriceRow>> {
         .first(conn)
         .await
         .optional()?;
-    row.map(price_of).transpose()
+    Ok(row.map(price_of))
 }
 
 /// The price history, newest sample first, below `before` where given.
@@ -146,7 +136,7 @@ pub async fn page(
         .select(COLUMNS)
         .load(conn)
         .await?;
-    rows.into_iter().map(price_of).collect()
+    Ok(rows.into_iter().map(price_of).collect())
 }
 
 /// The first sample that was taken, of any source, whose time at the provider is at or after `due` and
@@ -157,14 +147,14 @@ pub(crate) async fn first_taken(
     until: Timestamp,
 ) -> DbResult<Option<PriceSample>> {
     let row: Option<Row> = prices::table
-        .filter(prices::provider_at.between(due.datetime(), until.datetime()))
+        .filter(prices::provider_at.between(Sql(due), Sql(until)))
         .filter(prices::history.eq(false))
         .order((prices::provider_at.asc(), prices::id.asc()))
         .select(COLUMNS)
         .first(conn)
         .await
         .optional()?;
-    Ok(row.map(price_of).transpose()?.map(|row| row.sample))
+    Ok(row.map(price_of).map(|row| row.sample))
 }
 
 /// The first price of any kind, of this source, from `due` on and within so many seconds.
@@ -176,14 +166,14 @@ pub(crate) async fn first(
 ) -> DbResult<Option<PriceSample>> {
     let until = due.plus_seconds(seconds);
     let row: Option<Row> = prices::table
-        .filter(prices::source.eq(SqlPriceSource(source)))
-        .filter(prices::provider_at.between(due.datetime(), until.datetime()))
+        .filter(prices::source.eq(Sql(source)))
+        .filter(prices::provider_at.between(Sql(due), Sql(until)))
         .order((prices::provider_at.asc(), prices::id.asc()))
         .select(COLUMNS)
         .first(conn)
         .await
         .optional()?;
-    Ok(row.map(price_of).transpose()?.map(|row| row.sample))
+    Ok(row.map(price_of).map(|row| row.sample))
 }
 
 /// What is known of a source's prices at and after `due`, as far as the rules care.
@@ -196,8 +186,8 @@ pub(crate) async fn known(
     let last = due.plus_seconds(rules.sample_grace_seconds);
     let of_source = || {
         prices::table
-            .filter(prices::source.eq(SqlPriceSource(source)))
-            .filter(prices::provider_at.between(due.datetime(), last.datetime()))
+            .filter(prices::source.eq(Sql(source)))
+            .filter(prices::provider_at.between(Sql(due), Sql(last)))
             .order((prices::provider_at.asc(), prices::id.asc()))
             .select(COLUMNS)
     };
@@ -206,7 +196,7 @@ pub(crate) async fn known(
         .first(conn)
         .await
         .optional()?;
-    let taken = taken.map(price_of).transpose()?.map(|row| row.sample);
+    let taken = taken.map(price_of).map(|row| row.sample);
     let mut known = Known {
         taken,
         ..Known::default()
@@ -225,7 +215,7 @@ pub(crate) async fn known(
     }
     if known.read_until.is_some() {
         let told: Option<Row> = of_source().first(conn).await.optional()?;
-        known.told = told.map(price_of).transpose()?.map(|row| row.sample);
+        known.told = told.map(price_of).map(|row| row.sample);
     }
     Ok(known)
 }
@@ -236,16 +226,16 @@ async fn read_at(
     source: PriceSource,
     at: Timestamp,
 ) -> DbResult<Option<Timestamp>> {
-    let until: Option<DateTime<Utc>> = price_history_reads::table
-        .filter(price_history_reads::source.eq(SqlPriceSource(source)))
-        .filter(price_history_reads::ends_at.gt(at.datetime()))
-        .filter(price_history_reads::begins_at.le(at.datetime()))
+    let until: Option<Timestamp> = price_history_reads::table
+        .filter(price_history_reads::source.eq(Sql(source)))
+        .filter(price_history_reads::ends_at.gt(Sql(at)))
+        .filter(price_history_reads::begins_at.le(Sql(at)))
         .order(price_history_reads::ends_at)
         .select(price_history_reads::ends_at)
         .first(conn)
         .await
         .optional()?;
-    Ok(until.map(Timestamp::from))
+    Ok(until)
 }
 
 /// A span of time, without its end.
@@ -268,16 +258,16 @@ pub async fn unread(
     while let Some(until) = read_at(conn, source, begins_at).await? {
         begins_at = until;
     }
-    let next: Option<DateTime<Utc>> = price_history_reads::table
-        .filter(price_history_reads::source.eq(SqlPriceSource(source)))
-        .filter(price_history_reads::begins_at.gt(begins_at.datetime()))
-        .filter(price_history_reads::ends_at.gt(begins_at.datetime()))
+    let next: Option<Timestamp> = price_history_reads::table
+        .filter(price_history_reads::source.eq(Sql(source)))
+        .filter(price_history_reads::begins_at.gt(Sql(begins_at)))
+        .filter(price_history_reads::ends_at.gt(Sql(begins_at)))
         .order(price_history_reads::ends_at)
         .select(price_history_reads::begins_at)
         .first(conn)
         .await
         .optional()?;
-    let ends_at = next.map_or(span.ends_at, |next| span.ends_at.min(next.into()));
+    let ends_at = next.map_or(span.ends_at, |next| span.ends_at.min(next));
     Ok((begins_at < ends_at).then_some(Span { begins_at, ends_at }))
 }
 
@@ -332,9 +322,9 @@ pub async fn record_history(
             .filter(|(_, at)| span.begins_at <= *at && *at < span.ends_at)
             .map(|(price, at)| {
                 (
-                    prices::source.eq(SqlPriceSource(source)),
-                    prices::price.eq(SqlMoney(price.money())),
-                    prices::provider_at.eq(at.datetime()),
+                    prices::source.eq(Sql(source)),
+                    prices::price.eq(Sql(*price)),
+                    prices::provider_at.eq(Sql(*at)),
                     prices::history.eq(true),
                 )
             })
@@ -348,9 +338,9 @@ pub async fn record_history(
             .await?;
         diesel::insert_into(price_history_reads::table)
             .values((
-                price_history_reads::source.eq(SqlPriceSource(source)),
-                price_history_reads::begins_at.eq(span.begins_at.datetime()),
-                price_history_reads::ends_at.eq(span.ends_at.datetime()),
+                price_history_reads::source.eq(Sql(source)),
+                price_history_reads::begins_at.eq(Sql(span.begins_at)),
+                price_history_reads::ends_at.eq(Sql(span.ends_at)),
                 price_history_reads::points.eq(points),
             ))
             .execute(conn)
@@ -369,5 +359,5 @@ pub(crate) async fn by_id(conn: &mut Connection, id: PriceId) -> DbResult<PriceS
         .await
         .optional()?;
     let row = row.ok_or_else(|| DbError::corrupt(format!("price {id} is gone")))?;
-    Ok(price_of(row)?.sample)
+    Ok(price_of(row).sample)
 }

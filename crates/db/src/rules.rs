@@ -128,7 +128,7 @@ pub struct Kept {
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn find(conn: &mut Connection, digest: Hash) -> DbResult<Option<Kept>> {
-    let row: Option<(String, chrono::DateTime<chrono::Utc>)> = economy_rules::table
+    let row: Option<(String, Timestamp)> = economy_rules::table
         .find(digest.0.to_vec())
         .select((economy_rules::rules, economy_rules::first_used_at))
         .first(conn)
@@ -136,7 +136,7 @@ pub async fn find(conn: &mut Connection, digest: Hash) -> DbResult<Option<Kept>>
         .optional()?;
     Ok(row.map(|(text, at)| Kept {
         text,
-        first_used_at: at.into(),
+        first_used_at: at,
     }))
 }
 

@@ -4,16 +4,16 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Date, Numeric, Text};
 use diesel_async::RunQueryDsl;
 use ledger_core::{BotId, Money, Timestamp};
 
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::bot_schedules;
-use crate::sql::{Prepare, SqlMoney};
+use crate::schema::sql_types::{BigInt, Bool, Date, Instant, Text, Units};
+use crate::sql::{Prepare, statement};
 
 /// A turn that this runner may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,14 +45,15 @@ pub async fn enrol(conn: &mut Connection, bot_id: BotId, first_in_seconds: i64) 
     Ok(())
 }
 
-#[derive(QueryableByName)]
-struct TurnRow {
-    #[diesel(sql_type = BigInt)]
-    lease_token: i64,
-    #[diesel(sql_type = BigInt)]
-    turns: i64,
-    #[diesel(sql_type = diesel::sql_types::Timestamptz)]
-    next_turn_at: DateTime<Utc>,
+statement! {
+    struct ClaimTurn<'a> { holder: &'a str as Text, lease_seconds: i64 as BigInt, bot_id: i64 as BigInt }
+    returns (BigInt, BigInt, Instant) =
+    "UPDATE bot_schedules \
+        SET lease_holder = {}, lease_token = lease_token + 1, \
+            lease_expires_at = clock_timestamp() + make_interval(secs => {}::float8) \
+      WHERE bot_id = {} AND next_turn_at <= clock_timestamp() \
+        AND (lease_expires_at IS NULL OR lease_expires_at <= clock_timestamp()) \
+     RETURNING lease_token, turns, next_turn_at"
 }
 
 /// Claims a bot's turn if it is due and no other runner has it. The claim lasts `lease_seconds`:
@@ -66,26 +67,17 @@ pub async fn claim(
     holder: &str,
     lease_seconds: i64,
 ) -> DbResult<Option<Turn>> {
-    let row: Option<TurnRow> = diesel::sql_query(
-        "UPDATE bot_schedules \
-            SET lease_holder = $2, lease_token = lease_token + 1, \
-                lease_expires_at = clock_timestamp() + make_interval(secs => $3::float8) \
-          WHERE bot_id = $1 AND next_turn_at <= clock_timestamp() \
-            AND (lease_expires_at IS NULL OR lease_expires_at <= clock_timestamp()) \
-         RETURNING lease_token, turns, next_turn_at",
-    )
-    .bind::<BigInt, _>(bot_id.0)
-    .bind::<Text, _>(holder)
-    .bind::<BigInt, _>(lease_seconds)
-    .prepared()
-    .get_result(conn)
-    .await
-    .optional()?;
-    Ok(row.map(|row| Turn {
+    let claim = ClaimTurn {
+        holder,
+        lease_seconds,
+        bot_id: bot_id.0,
+    };
+    let claimed = claim.get_result(conn).await.optional()?;
+    Ok(claimed.map(|(token, turns, due_at)| Turn {
         bot_id,
-        token: row.lease_token,
-        turns: row.turns,
-        due_at: row.next_turn_at.into(),
+        token,
+        turns,
+        due_at,
     }))
 }
 
@@ -141,13 +133,13 @@ pub async fn defer(conn: &mut Connection, turn: &Turn, seconds: i64) -> DbResult
 /// # Errors
 /// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn next_turn_at(conn: &mut Connection, bot_id: BotId) -> DbResult<Option<Timestamp>> {
-    let at: Option<DateTime<Utc>> = bot_schedules::table
+    let at: Option<Timestamp> = bot_schedules::table
         .find(bot_id.0)
         .select(bot_schedules::next_turn_at)
         .first(conn)
         .await
         .optional()?;
-    Ok(at.map(Timestamp::from))
+    Ok(at)
 }
 
 /// A day of spending: from midnight to midnight in UTC, by Postgres' clock.
@@ -216,8 +208,8 @@ pub async fn reserve_llm(
            FROM clock LEFT JOIN granted ON true",
     )
     .bind::<BigInt, _>(bot_id.0)
-    .bind::<Numeric, _>(SqlMoney(usd))
-    .bind::<Numeric, _>(SqlMoney(cap_usd))
+    .bind::<Units, _>(usd)
+    .bind::<Units, _>(cap_usd)
     .prepared()
     .get_result(conn)
     .await?;
@@ -246,8 +238,8 @@ pub async fn settle_llm(
     )
     .bind::<BigInt, _>(reservation.bot_id.0)
     .bind::<Date, _>(reservation.day.0)
-    .bind::<Numeric, _>(SqlMoney(reservation.usd))
-    .bind::<Numeric, _>(SqlMoney(cost_usd))
+    .bind::<Units, _>(reservation.usd)
+    .bind::<Units, _>(cost_usd)
     .prepared()
     .execute(conn)
     .await?;
@@ -262,11 +254,11 @@ pub async fn llm_spent(
     conn: &mut Connection,
     bot_id: BotId,
 ) -> DbResult<Option<(SpendingDay, Money)>> {
-    let row: Option<(Option<NaiveDate>, SqlMoney)> = bot_schedules::table
+    let row: Option<(Option<NaiveDate>, Money)> = bot_schedules::table
         .find(bot_id.0)
         .select((bot_schedules::llm_day, bot_schedules::llm_usd))
         .first(conn)
         .await
         .optional()?;
-    Ok(row.and_then(|(day, usd)| Some((SpendingDay(day?), usd.0))))
+    Ok(row.and_then(|(day, usd)| Some((SpendingDay(day?), usd))))
 }

@@ -1,62 +1,137 @@
 //! The edge where the arena's types meet Postgres' types.
 
-use std::str::FromStr;
+use std::fmt::Display;
 
 use bigdecimal::BigDecimal;
 use bigdecimal::num_bigint::BigInt;
 use bytes::BytesMut;
-use diesel::deserialize::{self, FromSql, FromSqlRow};
+use chrono::{DateTime, Utc};
+use diesel::deserialize::{self, FromSql, Queryable};
+use diesel::dsl::{AsExprOf, AssumeNotNull};
 use diesel::expression::AsExpression;
 use diesel::pg::{Pg, PgValue};
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::{self, IsNull, Output, ToSql};
-use diesel::sql_types::Numeric;
+use diesel::sql_types::{Nullable, Numeric, SqlOrd, SqlType, Timestamptz};
 use diesel_async::RunQueryDsl;
-use ledger_core::Decimal8;
 use ledger_core::economy::{BotStatus, Enforcement};
 use ledger_core::entry_types::EntryType;
 use ledger_core::market::{BetState, MarketStatus, Side};
-use ledger_core::money::{Money, SCALE};
+use ledger_core::money::{Money, Price, SCALE};
 use ledger_core::post::PostKind;
 use ledger_core::prediction::{Direction, PredictionStatus, PriceSource};
+use ledger_core::{Decimal8, Timestamp};
 use tokio_postgres::types::Type;
 
 use crate::copy::put_numeric;
-use crate::error::DbResult;
+use crate::error::{DbError, DbResult};
 use crate::pool::Connection;
 use crate::schema::sql_types;
 
-macro_rules! sql_number {
-    ($($wrapper:ident wraps $number:ident;)+) => {$(
-        /// The number as `numeric(18,8)`; here alone it is a [`BigDecimal`].
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
-        #[diesel(sql_type = Numeric)]
-        pub(crate) struct $wrapper(pub(crate) $number);
+/// `numeric`, which is read in units of 10⁻⁸. A type of ours, so that the domain's own can be read and bound.
+#[derive(Debug, Clone, Copy, QueryId, SqlType)]
+#[diesel(postgres_type(oid = 1700, array_oid = 1231))]
+pub struct Units;
 
-        impl From<$wrapper> for $number {
-            fn from(sql: $wrapper) -> $number {
-                sql.0
+/// `timestamptz`, likewise.
+#[derive(Debug, Clone, Copy, QueryId, SqlType)]
+#[diesel(postgres_type(oid = 1184, array_oid = 1185))]
+pub struct Instant;
+
+impl SqlOrd for Instant {}
+
+/// A value for a column that is never NULL, in diesel's own language, which takes no foreign types. For one that
+/// may be NULL, an `Option` does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sql<T>(pub(crate) T);
+
+/// Declares how a type of the domain is read from a type of Postgres, and written as one.
+macro_rules! column_type {
+    ($($domain:ty as $sql:ty, read by $read:expr, written by $write:expr;)+) => {$(
+        impl FromSql<$sql, Pg> for $domain {
+            fn from_sql(value: PgValue<'_>) -> deserialize::Result<$domain> {
+                let read: fn(PgValue<'_>) -> deserialize::Result<$domain> = $read;
+                read(value)
             }
         }
 
-        impl ToSql<Numeric, Pg> for $wrapper {
+        impl Queryable<$sql, Pg> for $domain {
+            type Row = $domain;
+
+            fn build(row: $domain) -> deserialize::Result<$domain> {
+                Ok(row)
+            }
+        }
+
+        impl ToSql<$sql, Pg> for $domain {
             fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-                write_numeric(self.0.units().into(), out)
+                let write: fn($domain, &mut Output<'_, '_, Pg>) -> serialize::Result = $write;
+                write(*self, out)
             }
         }
 
-        impl FromSql<Numeric, Pg> for $wrapper {
-            fn from_sql(value: PgValue<'_>) -> deserialize::Result<$wrapper> {
-                let units = i64::try_from(read_numeric(value)?)?;
-                $number::from_units(units).map($wrapper).ok_or_else(|| NO_NUMBER.into())
+        impl AsExpression<$sql> for Sql<$domain> {
+            type Expression = AssumeNotNull<AsExprOf<Option<$domain>, Nullable<$sql>>>;
+
+            fn as_expression(self) -> Self::Expression {
+                AssumeNotNull::new(AsExpression::<Nullable<$sql>>::as_expression(Some(self.0)))
             }
         }
     )+};
 }
 
-sql_number! {
-    SqlMoney wraps Money;
-    SqlDecimal wraps Decimal8;
+/// Declares enums whose labels are those of an enum of Postgres.
+macro_rules! enum_type {
+    ($($domain:ident as $sql:ident;)+) => {
+        column_type! {$(
+            $domain as sql_types::$sql,
+            read by |value| {
+                let label = std::str::from_utf8(value.as_bytes())?;
+                let unknown = |_| concat!("unknown label of ", stringify!($sql)).into();
+                label.parse::<$domain>().map_err(unknown)
+            },
+            written by |value, out| {
+                std::io::Write::write_all(out, value.as_str().as_bytes())?;
+                Ok(IsNull::No)
+            };
+        )+}
+    };
+}
+
+enum_type! {
+    BotStatus as BotStatus;
+    EntryType as EntryType;
+    Enforcement as Enforcement;
+    Direction as Direction;
+    PriceSource as PriceSource;
+    PredictionStatus as PredictionStatus;
+    MarketStatus as MarketStatus;
+    Side as BetSide;
+    BetState as BetState;
+    PostKind as PostKind;
+}
+
+column_type! {
+    Decimal8 as Units,
+        read by |value| {
+            let units = i64::try_from(read_units(value)?)?;
+            Decimal8::from_units(units).ok_or_else(|| NO_NUMBER.into())
+        },
+        written by |value, out| write_units(value.units().into(), out);
+    Money as Units,
+        read by |value| {
+            let decimal = Decimal8::from_sql(value)?;
+            Money::from_units(decimal.units()).ok_or_else(|| NO_NUMBER.into())
+        },
+        written by |value, out| write_units(value.units().into(), out);
+    Price as Units,
+        read by |value| Ok(Price::new(Money::from_sql(value)?)?),
+        written by |value, out| write_units(value.money().units().into(), out);
+    // A total that may exceed one balance.
+    i128 as Units, read by read_units, written by write_units;
+    Timestamp as Instant,
+        read by |value| <DateTime<Utc> as FromSql<Timestamptz, Pg>>::from_sql(value).map(Timestamp::from),
+        written by |value, out| ToSql::<Timestamptz, Pg>::to_sql(&value.datetime(), &mut out.reborrow());
 }
 
 /// Digits after the point, as the decimal library counts them.
@@ -64,35 +139,13 @@ const MONEY_SCALE: i64 = SCALE as i64;
 
 const NO_NUMBER: &str = "a number that is out of range or finer than 0.00000001";
 
-/// A total that may exceed one balance, in units of 10⁻⁸.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
-#[diesel(sql_type = Numeric)]
-pub(crate) struct SqlTotal(pub(crate) i128);
-
-impl From<SqlTotal> for i128 {
-    fn from(total: SqlTotal) -> i128 {
-        total.0
-    }
-}
-
-impl FromSql<Numeric, Pg> for SqlTotal {
-    fn from_sql(value: PgValue<'_>) -> deserialize::Result<SqlTotal> {
-        read_numeric(value).map(SqlTotal)
-    }
-}
-
-impl ToSql<Numeric, Pg> for SqlTotal {
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        write_numeric(self.0, out)
-    }
-}
-
-fn write_numeric(units: i128, out: &mut Output<'_, '_, Pg>) -> serialize::Result {
+/// As `numeric`; here alone the number is a [`BigDecimal`].
+fn write_units(units: i128, out: &mut Output<'_, '_, Pg>) -> serialize::Result {
     let decimal = BigDecimal::new(BigInt::from(units), MONEY_SCALE);
     ToSql::<Numeric, Pg>::to_sql(&decimal, &mut out.reborrow())
 }
 
-fn read_numeric(value: PgValue<'_>) -> deserialize::Result<i128> {
+fn read_units(value: PgValue<'_>) -> deserialize::Result<i128> {
     let decimal = <BigDecimal as FromSql<Numeric, Pg>>::from_sql(value)?;
     if decimal.fractional_digit_count() > MONEY_SCALE {
         return Err(NO_NUMBER.into());
@@ -101,7 +154,10 @@ fn read_numeric(value: PgValue<'_>) -> deserialize::Result<i128> {
     Ok(i128::try_from(units)?)
 }
 
-/// As a parameter of the ticker's own client.
+/// Units of 10⁻⁸ as a parameter of the ticker's own client.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SqlTotal(pub(crate) i128);
+
 impl tokio_postgres::types::ToSql for SqlTotal {
     fn to_sql(
         &self,
@@ -119,52 +175,9 @@ impl tokio_postgres::types::ToSql for SqlTotal {
     tokio_postgres::types::to_sql_checked!();
 }
 
-macro_rules! sql_enum {
-    ($($wrapper:ident wraps $domain:ident as $sql:ident, from $parse:expr;)+) => {$(
-        /// The domain's enum, as Postgres' enum of the same labels.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
-        #[diesel(sql_type = sql_types::$sql)]
-        pub(crate) struct $wrapper(pub(crate) $domain);
-
-        impl ToSql<sql_types::$sql, Pg> for $wrapper {
-            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-                std::io::Write::write_all(out, self.0.as_str().as_bytes())?;
-                Ok(IsNull::No)
-            }
-        }
-
-        impl FromSql<sql_types::$sql, Pg> for $wrapper {
-            fn from_sql(value: PgValue<'_>) -> deserialize::Result<$wrapper> {
-                let label = std::str::from_utf8(value.as_bytes())?;
-                let parse: fn(&str) -> Option<$domain> = $parse;
-                parse(label)
-                    .map($wrapper)
-                    .ok_or_else(|| concat!("unknown label of ", stringify!($sql)).into())
-            }
-        }
-    )+};
-}
-
-fn labelled<T: Copy>(all: &[T], as_str: fn(T) -> &'static str, label: &str) -> Option<T> {
-    all.iter().copied().find(|value| as_str(*value) == label)
-}
-
-sql_enum! {
-    SqlBotStatus wraps BotStatus as BotStatus, from |l| labelled(&BotStatus::ALL, BotStatus::as_str, l);
-    SqlEntryType wraps EntryType as EntryType, from |l| EntryType::from_str(l).ok();
-    SqlEnforcement wraps Enforcement as Enforcement, from |l| Enforcement::from_str(l).ok();
-    SqlDirection wraps Direction as Direction, from |l| labelled(&[Direction::Up, Direction::Down], Direction::as_str, l);
-    SqlPriceSource wraps PriceSource as PriceSource, from |l| PriceSource::from_str(l).ok();
-    SqlPredictionStatus wraps PredictionStatus as PredictionStatus, from |l| labelled(&PredictionStatus::ALL, PredictionStatus::as_str, l);
-    SqlMarketStatus wraps MarketStatus as MarketStatus, from |l| MarketStatus::from_str(l).ok();
-    SqlSide wraps Side as BetSide, from |l| Side::from_str(l).ok();
-    SqlBetState wraps BetState as BetState, from |l| BetState::from_str(l).ok();
-    SqlPostKind wraps PostKind as PostKind, from |l| labelled(&PostKind::ALL, PostKind::as_str, l);
-}
-
 /// Postgres' clock as it is now, not as it was when the transaction began. As a subquery, which is
 /// asked once: the bare function is volatile, and no index could serve a comparison with it.
-pub(crate) fn clock() -> diesel::expression::SqlLiteral<diesel::sql_types::Timestamptz> {
+pub(crate) fn clock() -> diesel::expression::SqlLiteral<Instant> {
     diesel::dsl::sql("(SELECT clock_timestamp())")
 }
 
@@ -247,6 +260,23 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Prepared<Q> {
 statement! {
     struct AdvisoryLock { key: i64 as diesel::sql_types::BigInt } returns diesel::sql_types::Untyped =
     "SELECT pg_advisory_xact_lock({})"
+}
+
+/// A column of values, one a row, as a parameter of a statement for many rows.
+pub(crate) fn column<'r, R: 'r, T>(
+    rows: impl IntoIterator<Item = &'r R>,
+    value: impl FnMut(&'r R) -> T,
+) -> Vec<T> {
+    rows.into_iter().map(value).collect()
+}
+
+/// Whether a statement reached as many rows as it had to.
+pub(crate) fn reached(rows: usize, expected: usize, otherwise: impl Display) -> DbResult<()> {
+    if rows == expected {
+        Ok(())
+    } else {
+        Err(DbError::corrupt(otherwise))
+    }
 }
 
 /// Takes one of Postgres' advisory locks until the transaction ends.

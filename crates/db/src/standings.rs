@@ -1,30 +1,38 @@
 //! Who has most: a list for the moment, from running totals.
 
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Numeric, Text, Untyped};
 use diesel_async::RunQueryDsl;
 use ledger_core::{BotId, BotStatus, Money};
 
 use crate::error::DbResult;
 use crate::pool::Connection;
-use crate::schema::sql_types;
-use crate::sql::{SqlBotStatus, SqlMoney, SqlTotal, statement};
+use crate::schema::sql_types::{self, BigInt, Text, Units, Untyped};
+use crate::sql::statement;
 use crate::totals::{Totals, totals_columns};
 
 /// A bot among the others. Amounts that are no [`Money`] are in units of 10⁻⁸.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 pub struct Standing {
+    #[diesel(sql_type = BigInt, deserialize_as = i64)]
     pub bot_id: BotId,
+    #[diesel(sql_type = Text)]
     pub handle: String,
+    #[diesel(sql_type = sql_types::BotStatus)]
     pub status: BotStatus,
+    #[diesel(sql_type = Units)]
     pub balance: Money,
+    #[diesel(sql_type = Units)]
     pub phantom_fees: Money,
     /// Balance and the stakes of open predictions and bets.
+    #[diesel(sql_type = Units)]
     pub wealth: i128,
     /// All that it was given: its first grant and what revived it.
+    #[diesel(sql_type = Units)]
     pub granted: i128,
     /// Entropy that was charged.
+    #[diesel(sql_type = Units)]
     pub fees: i128,
+    #[diesel(embed)]
     pub totals: Totals,
 }
 
@@ -51,35 +59,13 @@ statement! {
     } returns Untyped = concat!(
         "WITH best AS MATERIALIZED (",
         best_of!("ALIVE"), " UNION ALL ", best_of!("DEAD"), " UNION ALL ", best_of!("RETIRED"),
-        ") SELECT b.id, b.handle, w.status, w.balance, w.phantom_fees, w.wealth, w.granted, \
+        ") SELECT b.id AS bot_id, b.handle, w.status, w.balance, w.phantom_fees, w.wealth, w.granted, \
                   w.fees, ",
         totals_columns!(),
         " FROM best w JOIN bots b ON b.id = w.bot_id \
           LEFT JOIN agent_totals t ON t.bot_id = w.bot_id \
          ORDER BY w.wealth DESC, b.id"
     )
-}
-
-#[derive(QueryableByName)]
-struct StandingRow {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = Text)]
-    handle: String,
-    #[diesel(sql_type = sql_types::BotStatus)]
-    status: SqlBotStatus,
-    #[diesel(sql_type = Numeric)]
-    balance: SqlMoney,
-    #[diesel(sql_type = Numeric)]
-    phantom_fees: SqlMoney,
-    #[diesel(sql_type = Numeric)]
-    wealth: SqlTotal,
-    #[diesel(sql_type = Numeric)]
-    granted: SqlTotal,
-    #[diesel(sql_type = Numeric)]
-    fees: SqlTotal,
-    #[diesel(embed)]
-    totals: Totals,
 }
 
 /// The wealthiest of each status, at most `limit` of each, together in order of wealth; who was
@@ -93,17 +79,5 @@ pub async fn best(conn: &mut Connection, limit: i64) -> DbResult<Vec<Standing>> 
         dead: limit,
         retired: limit,
     };
-    let rows: Vec<StandingRow> = best.load(conn).await?;
-    let standing = |row: StandingRow| Standing {
-        bot_id: BotId(row.id),
-        handle: row.handle,
-        status: row.status.0,
-        balance: row.balance.0,
-        phantom_fees: row.phantom_fees.0,
-        wealth: row.wealth.0,
-        granted: row.granted.0,
-        fees: row.fees.0,
-        totals: row.totals,
-    };
-    Ok(rows.into_iter().map(standing).collect())
+    Ok(best.load(conn).await?)
 }

@@ -1,14 +1,13 @@
 //! The money supply and the arena's size, from running totals: never a sum over history.
 
-use chrono::{DateTime, Utc};
-use diesel::sql_types::{BigInt, Nullable, Numeric, Timestamptz};
 use diesel_async::RunQueryDsl;
 use ledger_core::Timestamp;
 use ledger_core::supply::Supply;
 
 use crate::error::DbResult;
 use crate::pool::Connection;
-use crate::sql::{SqlTotal, statement};
+use crate::schema::sql_types::{BigInt, Instant, Nullable, Units};
+use crate::sql::statement;
 
 /// Who is there and how much money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +27,7 @@ pub struct Board {
 }
 
 statement! {
-    struct LookAtMarkets {} returns (BigInt, Nullable<Timestamptz>) =
+    struct LookAtMarkets {} returns (BigInt, Nullable<Instant>) =
     "SELECT count(*) FILTER (WHERE deadline > clock_timestamp()), \
             min(deadline) FILTER (WHERE deadline <= clock_timestamp()) \
        FROM markets WHERE status IN ('OPEN', 'LOCKED')"
@@ -39,15 +38,12 @@ statement! {
 /// # Errors
 /// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn board(conn: &mut Connection) -> DbResult<Board> {
-    let (open, due_since): (i64, Option<DateTime<Utc>>) = LookAtMarkets {}.get_result(conn).await?;
-    Ok(Board {
-        open,
-        due_since: due_since.map(Timestamp::from),
-    })
+    let (open, due_since) = LookAtMarkets {}.get_result(conn).await?;
+    Ok(Board { open, due_since })
 }
 
 statement! {
-    struct CountWallets {} returns (BigInt, BigInt, Numeric, Numeric, Numeric, Numeric) =
+    struct CountWallets {} returns (BigInt, BigInt, Units, Units, Units, Units) =
     "SELECT count(*) FILTER (WHERE status = 'ALIVE'), count(*) FILTER (WHERE status = 'DEAD'), \
             coalesce(sum(minted), 0), coalesce(sum(burned), 0), \
             coalesce(sum(open_stake + bet_stake), 0), coalesce(sum(balance), 0) FROM wallets"
@@ -58,17 +54,16 @@ statement! {
 /// # Errors
 /// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn census(conn: &mut Connection) -> DbResult<Census> {
-    type Row = (i64, i64, SqlTotal, SqlTotal, SqlTotal, SqlTotal);
-    let row: Row = CountWallets {}.get_result(conn).await?;
-    let (alive, dead, minted, burned, escrow, circulating) = row;
+    let (alive, dead, minted, burned, escrow, circulating) =
+        CountWallets {}.get_result(conn).await?;
     Ok(Census {
         alive,
         dead,
         supply: Supply {
-            minted: minted.0,
-            burned: burned.0,
-            escrow: escrow.0,
-            circulating: circulating.0,
+            minted,
+            burned,
+            escrow,
+            circulating,
         },
     })
 }

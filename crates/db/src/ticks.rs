@@ -9,7 +9,6 @@
 //! times as fast as INSERT here, and the async diesel has no COPY, so the engine keeps a connection
 //! of its own.
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::RunQueryDsl;
@@ -26,7 +25,7 @@ use crate::pool::Connection;
 use crate::posts::NewPost;
 use crate::rules::{digest_of, keep};
 use crate::schema::cycles;
-use crate::sql::{Prepare, SqlEnforcement};
+use crate::sql::{Prepare, Sql};
 use crate::totals::{self, Attention};
 use crate::tx;
 
@@ -85,9 +84,9 @@ pub async fn due(
         let now = crate::now(conn).await?;
         type Last = (
             i64,
-            SqlEnforcement,
-            DateTime<Utc>,
-            Option<DateTime<Utc>>,
+            Enforcement,
+            Timestamp,
+            Option<Timestamp>,
             Option<Vec<u8>>,
         );
         let last: Option<Last> = cycles::table
@@ -105,16 +104,16 @@ pub async fn due(
         let number = match last {
             Some((number, mode, started_at, None, digest)) => {
                 let number = CycleNumber(number);
-                let started_at = started_at.into();
+                let started_at = started_at;
                 return Ok(Due::Open(Cycle {
                     number,
-                    enforcement: mode.0,
+                    enforcement: mode,
                     rules: digest_of(digest)?,
                     started_at,
                 }));
             }
             Some((number, _, started_at, Some(_), _)) => {
-                let begins = Timestamp::from(started_at).plus_seconds(tick_rate_seconds);
+                let begins = started_at.plus_seconds(tick_rate_seconds);
                 let micros = begins.micros() - now.micros();
                 // A clock that was set back must not stop time for longer than one rate.
                 if micros > 0 && micros <= tick_rate_seconds.saturating_mul(1_000_000) {
@@ -129,8 +128,8 @@ pub async fn due(
             .values((
                 cycles::number.eq(number),
                 cycles::rules.eq(&digest.0[..]),
-                cycles::enforcement.eq(SqlEnforcement(enforcement)),
-                cycles::started_at.eq(now.datetime()),
+                cycles::enforcement.eq(Sql(enforcement)),
+                cycles::started_at.eq(Sql(now)),
             ))
             .execute(conn)
             .await?;
@@ -161,13 +160,13 @@ pub async fn latest(conn: &mut Connection) -> DbResult<CycleNumber> {
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn latest_begun(conn: &mut Connection) -> DbResult<Option<(CycleNumber, Timestamp)>> {
-    let row: Option<(i64, DateTime<Utc>)> = cycles::table
+    let row: Option<(i64, Timestamp)> = cycles::table
         .select((cycles::number, cycles::started_at))
         .order(cycles::number.desc())
         .first(conn)
         .await
         .optional()?;
-    Ok(row.map(|(number, at)| (CycleNumber(number), at.into())))
+    Ok(row.map(|(number, at)| (CycleNumber(number), at)))
 }
 
 /// Makes sure that the days ahead have a place for their metrics.

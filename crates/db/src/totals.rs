@@ -5,15 +5,15 @@
 //! where the tick writes anyway.
 
 use diesel::QueryableByName;
-use diesel::sql_types::{Array, BigInt, Numeric, Untyped};
 use diesel_async::RunQueryDsl;
 use futures_util::future::join;
 use ledger_core::economy::Wallet;
 use ledger_core::{BotId, CycleNumber, Decimal8, Money};
 
-use crate::error::{DbError, DbResult, first_cause};
+use crate::error::{DbResult, first_cause};
 use crate::pool::Connection;
-use crate::sql::{SqlMoney, SqlTotal, statement};
+use crate::schema::sql_types::{Array, BigInt, Units, Untyped};
+use crate::sql::{Prepare, column, reached, statement};
 use crate::usage::Usage;
 
 /// Ticks in one window of a trend: ten minutes at the default rate.
@@ -33,20 +33,20 @@ pub struct Totals {
     pub settled: i64,
     #[diesel(sql_type = BigInt)]
     pub won: i64,
-    #[diesel(sql_type = Numeric, deserialize_as = SqlTotal)]
+    #[diesel(sql_type = Units)]
     pub payouts: i128,
     /// The part of the payouts that the house made as bounty.
-    #[diesel(sql_type = Numeric, deserialize_as = SqlTotal)]
+    #[diesel(sql_type = Units)]
     pub bounties: i128,
-    #[diesel(sql_type = Numeric, deserialize_as = SqlTotal)]
+    #[diesel(sql_type = Units)]
     pub lost_stakes: i128,
-    #[diesel(sql_type = Numeric, deserialize_as = SqlTotal)]
+    #[diesel(sql_type = Units)]
     pub lookup_fees: i128,
     /// Payouts less the stakes of settled positions and the lookup fees.
-    #[diesel(sql_type = Numeric, deserialize_as = SqlTotal)]
+    #[diesel(sql_type = Units)]
     pub profit: i128,
     /// The sum of `brier_count` Brier scores.
-    #[diesel(sql_type = Numeric, deserialize_as = SqlTotal)]
+    #[diesel(sql_type = Units)]
     pub brier_sum: i128,
     #[diesel(sql_type = BigInt)]
     pub brier_count: i64,
@@ -69,10 +69,10 @@ pub struct Totals {
     #[diesel(sql_type = BigInt)]
     pub reasoning_tokens: i64,
     /// By the price book, in US dollars.
-    #[diesel(sql_type = Numeric, deserialize_as = SqlTotal)]
+    #[diesel(sql_type = Units)]
     pub llm_usd: i128,
     /// As the agent reported it; nothing is decided by it.
-    #[diesel(sql_type = Numeric, deserialize_as = SqlTotal)]
+    #[diesel(sql_type = Units)]
     pub reported_usd: i128,
     /// The calls that `reported_usd` is the cost of.
     #[diesel(sql_type = BigInt)]
@@ -149,44 +149,6 @@ impl Ended {
     }
 }
 
-statement! {
-    struct AddTotals {
-        bot_id: Vec<i64> as Array<BigInt>,
-        settled: Vec<i64> as Array<BigInt>,
-        won: Vec<i64> as Array<BigInt>,
-        payouts: Vec<SqlTotal> as Array<Numeric>,
-        bounties: Vec<SqlTotal> as Array<Numeric>,
-        lost_stakes: Vec<SqlTotal> as Array<Numeric>,
-        lookup_fees: Vec<SqlTotal> as Array<Numeric>,
-        profit: Vec<SqlTotal> as Array<Numeric>,
-        brier_sum: Vec<SqlTotal> as Array<Numeric>,
-        brier_count: Vec<i64> as Array<BigInt>,
-    } returns Untyped =
-    "INSERT INTO agent_totals AS t (bot_id, settled, won, payouts, bounties, lost_stakes, \
-                                    lookup_fees, profit, brier_sum, brier_count) \
-     SELECT * FROM UNNEST({}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
-     ON CONFLICT (bot_id) DO UPDATE \
-        SET settled = t.settled + EXCLUDED.settled, won = t.won + EXCLUDED.won, \
-            payouts = t.payouts + EXCLUDED.payouts, bounties = t.bounties + EXCLUDED.bounties, \
-            lost_stakes = t.lost_stakes + EXCLUDED.lost_stakes, \
-            lookup_fees = t.lookup_fees + EXCLUDED.lookup_fees, \
-            profit = t.profit + EXCLUDED.profit, brier_sum = t.brier_sum + EXCLUDED.brier_sum, \
-            brier_count = t.brier_count + EXCLUDED.brier_count"
-}
-
-statement! {
-    struct AddWindows {
-        bot_id: Vec<i64> as Array<BigInt>,
-        number: Vec<i64> as Array<BigInt>,
-        profit: Vec<SqlTotal> as Array<Numeric>,
-        settled: Vec<i64> as Array<BigInt>,
-    } returns Untyped =
-    "INSERT INTO agent_windows AS w (bot_id, number, profit, settled) \
-     SELECT * FROM UNNEST({}, {}, {}, {}) \
-     ON CONFLICT (bot_id, number) DO UPDATE \
-        SET profit = w.profit + EXCLUDED.profit, settled = w.settled + EXCLUDED.settled"
-}
-
 /// One bot's part of what ended.
 #[derive(Default)]
 struct Sum {
@@ -226,33 +188,49 @@ pub(crate) async fn add_ended(conn: &Connection, ended: &[Ended]) -> DbResult<()
     if sums.is_empty() {
         return Ok(());
     }
-    let bots = || sums.keys().map(|bot| bot.0).collect::<Vec<i64>>();
-    let totals = |part: fn(&Sum) -> i128| sums.values().map(|s| SqlTotal(part(s))).collect();
-    let counts = |part: fn(&Sum) -> i64| sums.values().map(part).collect::<Vec<i64>>();
-    let add = AddTotals {
-        bot_id: bots(),
-        settled: counts(|s| s.settled),
-        won: counts(|s| s.won),
-        payouts: totals(|s| s.payouts),
-        bounties: totals(|s| s.bounties),
-        lost_stakes: totals(|s| s.lost_stakes),
-        lookup_fees: totals(|s| s.lookup_fees),
-        profit: totals(|s| s.profit),
-        brier_sum: totals(|s| s.brier_sum),
-        brier_count: counts(|s| s.brier_count),
-    };
-    let windows = AddWindows {
-        bot_id: bots(),
-        number: counts(|s| s.window),
-        profit: totals(|s| s.profit),
-        settled: counts(|s| s.settled),
-    };
     let (mut first, mut second) = (conn, conn);
-    let (added, windowed) = join(add.execute(&mut first), windows.execute(&mut second)).await;
-    let whole = |written: diesel::QueryResult<usize>| match written {
-        Ok(rows) if rows == sums.len() => Ok(()),
-        Ok(_) => Err(DbError::corrupt("totals did not reach all of their rows")),
-        Err(error) => Err(error.into()),
+    let bots = || column(sums.keys(), |bot| bot.0);
+    let totals = |part: fn(&Sum) -> i128| column(sums.values(), part);
+    let counts = |part: fn(&Sum) -> i64| column(sums.values(), part);
+    let add = diesel::sql_query(
+        "INSERT INTO agent_totals AS t (bot_id, settled, won, payouts, bounties, lost_stakes, \
+                                        lookup_fees, profit, brier_sum, brier_count) \
+         SELECT * FROM UNNEST($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         ON CONFLICT (bot_id) DO UPDATE \
+            SET settled = t.settled + EXCLUDED.settled, won = t.won + EXCLUDED.won, \
+                payouts = t.payouts + EXCLUDED.payouts, bounties = t.bounties + EXCLUDED.bounties, \
+                lost_stakes = t.lost_stakes + EXCLUDED.lost_stakes, \
+                lookup_fees = t.lookup_fees + EXCLUDED.lookup_fees, \
+                profit = t.profit + EXCLUDED.profit, brier_sum = t.brier_sum + EXCLUDED.brier_sum, \
+                brier_count = t.brier_count + EXCLUDED.brier_count",
+    )
+    .bind::<Array<BigInt>, _>(bots())
+    .bind::<Array<BigInt>, _>(counts(|s| s.settled))
+    .bind::<Array<BigInt>, _>(counts(|s| s.won))
+    .bind::<Array<Units>, _>(totals(|s| s.payouts))
+    .bind::<Array<Units>, _>(totals(|s| s.bounties))
+    .bind::<Array<Units>, _>(totals(|s| s.lost_stakes))
+    .bind::<Array<Units>, _>(totals(|s| s.lookup_fees))
+    .bind::<Array<Units>, _>(totals(|s| s.profit))
+    .bind::<Array<Units>, _>(totals(|s| s.brier_sum))
+    .bind::<Array<BigInt>, _>(counts(|s| s.brier_count))
+    .prepared()
+    .execute(&mut first);
+    let windows = diesel::sql_query(
+        "INSERT INTO agent_windows AS w (bot_id, number, profit, settled) \
+         SELECT * FROM UNNEST($1, $2, $3, $4) \
+         ON CONFLICT (bot_id, number) DO UPDATE \
+            SET profit = w.profit + EXCLUDED.profit, settled = w.settled + EXCLUDED.settled",
+    )
+    .bind::<Array<BigInt>, _>(bots())
+    .bind::<Array<BigInt>, _>(counts(|s| s.window))
+    .bind::<Array<Units>, _>(totals(|s| s.profit))
+    .bind::<Array<BigInt>, _>(counts(|s| s.settled))
+    .prepared()
+    .execute(&mut second);
+    let (added, windowed) = join(add, windows).await;
+    let whole = |rows: diesel::QueryResult<usize>| {
+        reached(rows?, sums.len(), "totals did not reach all of their rows")
     };
     first_cause([whole(added), whole(windowed)])
 }
@@ -267,8 +245,8 @@ statement! {
         output_tokens: i64 as BigInt,
         cached_input_tokens: i64 as BigInt,
         reasoning_tokens: i64 as BigInt,
-        llm_usd: SqlMoney as Numeric,
-        reported_usd: SqlMoney as Numeric,
+        llm_usd: Money as Units,
+        reported_usd: Money as Units,
         reported_usd_calls: i64 as BigInt,
     } returns Untyped =
     "INSERT INTO agent_totals AS t (bot_id, llm_calls, unpriced_calls, unreported_calls, \
@@ -305,8 +283,8 @@ pub(crate) async fn add_usage(mut conn: &Connection, bot_id: BotId, usage: &Usag
         output_tokens: usage.output_tokens,
         cached_input_tokens: usage.cached_input_tokens.unwrap_or(0),
         reasoning_tokens: usage.reasoning_tokens.unwrap_or(0),
-        llm_usd: SqlMoney(usage.priced_usd.unwrap_or_default()),
-        reported_usd: SqlMoney(usage.cost_usd.unwrap_or_default()),
+        llm_usd: usage.priced_usd.unwrap_or_default(),
+        reported_usd: usage.cost_usd.unwrap_or_default(),
         reported_usd_calls: if usage.cost_usd.is_some() { calls } else { 0 },
     };
     add.execute(&mut conn).await?;

@@ -15,7 +15,7 @@ use crate::ledger;
 use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::schema::{agent_metrics, sql_types};
-use crate::sql::{SqlEnforcement, SqlMoney};
+use crate::sql::Sql;
 use crate::totals;
 use crate::tx;
 
@@ -128,13 +128,13 @@ async fn insert_action(
     let kind = diesel::dsl::sql::<sql_types::MetricKind>("'ACTION'");
     diesel::insert_into(agent_metrics::table)
         .values((
-            agent_metrics::recorded_at.eq(at.datetime()),
+            agent_metrics::recorded_at.eq(Sql(at)),
             agent_metrics::cycle.eq(wallet.last_cycle.0),
             agent_metrics::bot_id.eq(wallet.head.bot_id.0),
             agent_metrics::kind.eq(kind),
-            agent_metrics::enforcement.eq(SqlEnforcement(enforcement)),
-            agent_metrics::balance.eq(SqlMoney(wallet.balance())),
-            agent_metrics::shadow_balance.eq(SqlMoney(wallet.shadow_balance())),
+            agent_metrics::enforcement.eq(Sql(enforcement)),
+            agent_metrics::balance.eq(Sql(wallet.balance())),
+            agent_metrics::shadow_balance.eq(Sql(wallet.shadow_balance())),
             agent_metrics::idle_streak.eq(wallet.idle_streak),
             agent_metrics::action_id.eq(action_id),
             agent_metrics::provider.eq(&usage.provider),
@@ -145,8 +145,8 @@ async fn insert_action(
             agent_metrics::output_tokens.eq(usage.output_tokens),
             agent_metrics::cached_input_tokens.eq(usage.cached_input_tokens),
             agent_metrics::reasoning_tokens.eq(usage.reasoning_tokens),
-            agent_metrics::cost_usd.eq(usage.cost_usd.map(SqlMoney)),
-            agent_metrics::priced_usd.eq(usage.priced_usd.map(SqlMoney)),
+            agent_metrics::cost_usd.eq(usage.cost_usd),
+            agent_metrics::priced_usd.eq(usage.priced_usd),
         ))
         .execute(&mut conn)
         .await?;

@@ -15,6 +15,12 @@ macro_rules! ids {
         #[serde(transparent)]
         pub struct $name(pub $number);
 
+        impl From<$number> for $name {
+            fn from(number: $number) -> $name {
+                $name(number)
+            }
+        }
+
         impl FromStr for $name {
             type Err = <$number as FromStr>::Err;
 

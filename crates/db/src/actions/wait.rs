@@ -61,7 +61,7 @@ pub(crate) async fn wait_in(
     )
     .await?;
     diesel::update(wallets::table.find(bot_id.0))
-        .set(wallets::last_action_at.eq(locked.now.datetime()))
+        .set(wallets::last_action_at.eq(Some(locked.now)))
         .execute(conn)
         .await?;
     if let Some(usage) = &wait.usage {

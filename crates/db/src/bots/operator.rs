@@ -17,7 +17,7 @@ use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::schema::wallets;
-use crate::sql::SqlMoney;
+use crate::sql::{Sql, Units};
 use crate::totals::{self, Attention};
 use crate::tx;
 
@@ -53,7 +53,7 @@ pub async fn revive(
                 wallets::idle_streak.eq(0),
                 wallets::productive.eq(false),
                 wallets::last_cycle.eq(latest_cycle()),
-                wallets::granted.eq(wallets::granted + SqlMoney(amount)),
+                wallets::granted.eq(diesel::dsl::sql("granted + ").bind::<Units, _>(Sql(amount))),
             ))
             .execute(conn)
             .await?;

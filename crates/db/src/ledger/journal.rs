@@ -1,8 +1,6 @@
 //! The journal: everybody's entries in order of time.
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Timestamptz};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use ledger_core::{BotId, Entry, Timestamp};
 
@@ -10,6 +8,7 @@ use super::reading::{EntryRow, entries_of};
 use crate::PAGE_MAX;
 use crate::error::{DbError, DbResult};
 use crate::pool::Connection;
+use crate::schema::sql_types::{BigInt, Instant};
 
 /// A place in the whole journal, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,13 +53,13 @@ pub async fn journal(
 ) -> DbResult<Vec<Entry>> {
     use crate::schema::bots::dsl;
     let limit = limit.clamp(1, PAGE_MAX);
-    let oldest: Option<DateTime<Utc>> = dsl::bots
+    let oldest: Option<Timestamp> = dsl::bots
         .order(dsl::id)
         .select(dsl::created_at)
         .first(conn)
         .await
         .optional()?;
-    let Some(oldest) = oldest.map(Timestamp::from) else {
+    let Some(oldest) = oldest else {
         return Ok(Vec::new());
     };
     // One second of slack: a first entry's time may lie before its bot's.
@@ -175,8 +174,8 @@ impl Slice {
              SELECT *, (SELECT count(*) FROM slice) AS held FROM slice \
               ORDER BY recorded_at DESC, bot_id DESC, sequence DESC LIMIT $6",
         )
-        .bind::<Timestamptz, _>(from.datetime())
-        .bind::<Timestamptz, _>(below.recorded_at.datetime())
+        .bind::<Instant, _>(from)
+        .bind::<Instant, _>(below.recorded_at)
         .bind::<BigInt, _>(below.bot_id.0)
         .bind::<BigInt, _>(below.sequence)
         .bind::<BigInt, _>(at_most + 1)

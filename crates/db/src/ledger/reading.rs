@@ -1,29 +1,28 @@
 //! Reading one bot's chain: pages of its entries, and a check of all of them.
 
-use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Bytea, Numeric, Timestamptz};
 use diesel_async::RunQueryDsl;
 use ledger_core::chain::{ChainFault, ChainVerifier, FaultyField, Head};
-use ledger_core::{BotId, Entry, Hash, Money, Reference};
+use ledger_core::{BotId, Entry, EntryType, Hash, Money, Reference, Timestamp};
 
 use crate::PAGE_MAX;
 use crate::error::{DbError, DbResult};
 use crate::pool::Connection;
 use crate::schema::ledger;
-use crate::sql::{SqlEntryType, SqlMoney};
+use crate::schema::sql_types::{BigInt, Bool, Bytea, Instant, Units};
+use crate::sql::statement;
 
 #[derive(Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = ledger, check_for_backend(Pg))]
 pub(super) struct EntryRow {
     bot_id: i64,
     sequence: i64,
-    entry_type: SqlEntryType,
-    amount: SqlMoney,
-    balance_after: SqlMoney,
+    entry_type: EntryType,
+    amount: Money,
+    balance_after: Money,
     reference: String,
-    recorded_at: DateTime<Utc>,
+    recorded_at: Timestamp,
     previous_hash: Vec<u8>,
     hash: Vec<u8>,
 }
@@ -37,11 +36,11 @@ impl TryFrom<EntryRow> for Entry {
         Ok(Entry {
             bot_id: BotId(row.bot_id),
             sequence: row.sequence,
-            entry_type: row.entry_type.0,
-            amount: row.amount.0,
-            balance_after: row.balance_after.0,
+            entry_type: row.entry_type,
+            amount: row.amount,
+            balance_after: row.balance_after,
             reference: Reference::new(&row.reference).map_err(|_| DbError::corrupt(place()))?,
-            recorded_at: row.recorded_at.into(),
+            recorded_at: row.recorded_at,
             previous_hash: hash(&row.previous_hash)?,
             hash: hash(&row.hash)?,
         })
@@ -129,7 +128,7 @@ pub async fn verify_on(conn: &mut Connection, bot_id: BotId) -> DbResult<Verific
         && (none_left || sound.sequence >= wallet.sequence.min(wallet.newest));
     if at_the_end {
         first_fault =
-            crate::audit::wallet_fault(&sound, wallet.sequence, wallet.balance, &wallet.hash)
+            crate::audit::wallet_fault(&sound, wallet.sequence, wallet.balance, &wallet.head_hash)
                 .or_else(|| beyond_the_wallet(&sound, &wallet));
     }
     let is_whole = at_the_end && first_fault.is_none();
@@ -185,47 +184,33 @@ fn believed(kept: Option<KeptHead>, wallet: &WalletHead) -> Option<Head> {
         .filter(|head| head.sequence <= wallet.sequence)
 }
 
-#[derive(QueryableByName)]
-struct KeptRow {
-    #[diesel(sql_type = BigInt)]
-    sequence: i64,
-    #[diesel(sql_type = Numeric)]
-    balance: SqlMoney,
-    #[diesel(sql_type = Bytea)]
-    hash: Vec<u8>,
-    #[diesel(sql_type = Timestamptz)]
-    recorded_at: DateTime<Utc>,
-    #[diesel(sql_type = Bool)]
-    whole: bool,
+statement! {
+    struct FindKept { bot_id: i64 as BigInt } returns (BigInt, Units, Bytea, Instant, Bool) =
+    "SELECT v.sequence, v.balance, v.hash, l.recorded_at, v.whole_at IS NOT NULL \
+       FROM verified_heads v \
+       JOIN ledger l ON l.bot_id = v.bot_id AND l.sequence = v.sequence \
+                    AND l.hash = v.hash AND l.balance_after = v.balance \
+      WHERE v.bot_id = {} \
+        AND v.begun_at > clock_timestamp() - interval '7 days' \
+        AND coalesce(v.whole_at, v.touched_at) > clock_timestamp() - interval '1 day'"
 }
 
 async fn kept_head(conn: &mut Connection, bot_id: BotId) -> DbResult<Option<KeptHead>> {
-    let row: Option<KeptRow> = diesel::sql_query(
-        "SELECT v.sequence, v.balance, v.hash, l.recorded_at, v.whole_at IS NOT NULL AS whole \
-           FROM verified_heads v \
-           JOIN ledger l ON l.bot_id = v.bot_id AND l.sequence = v.sequence \
-                        AND l.hash = v.hash AND l.balance_after = v.balance \
-          WHERE v.bot_id = $1 \
-            AND v.begun_at > clock_timestamp() - interval '7 days' \
-            AND coalesce(v.whole_at, v.touched_at) > clock_timestamp() - interval '1 day'",
-    )
-    .bind::<BigInt, _>(bot_id.0)
-    .get_result(conn)
-    .await
-    .optional()?;
-    let Some(row) = row else { return Ok(None) };
-    let hash = Hash::from_slice(&row.hash).ok_or_else(|| DbError::corrupt("a verified head"))?;
+    type Row = (i64, Money, Vec<u8>, Timestamp, bool);
+    let find = FindKept { bot_id: bot_id.0 };
+    let row: Option<Row> = find.get_result(conn).await.optional()?;
+    let Some((sequence, balance, hash, recorded_at, whole)) = row else {
+        return Ok(None);
+    };
+    let hash = Hash::from_slice(&hash).ok_or_else(|| DbError::corrupt("a verified head"))?;
     let head = Head {
         bot_id,
-        sequence: row.sequence,
-        balance: row.balance.0,
+        sequence,
+        balance,
         hash,
-        recorded_at: Some(row.recorded_at.into()),
+        recorded_at: Some(recorded_at),
     };
-    Ok(Some(KeptHead {
-        head,
-        whole: row.whole,
-    }))
+    Ok(Some(KeptHead { head, whole }))
 }
 
 /// `anew`: verified from the first entry on, so that its times begin again.
@@ -242,7 +227,7 @@ async fn keep_head(conn: &mut Connection, head: &Head, anew: bool, whole: bool) 
     )
     .bind::<BigInt, _>(head.bot_id.0)
     .bind::<BigInt, _>(head.sequence)
-    .bind::<Numeric, _>(SqlMoney(head.balance))
+    .bind::<Units, _>(head.balance)
     .bind::<Bytea, _>(&head.hash.0[..])
     .bind::<Bool, _>(anew)
     .bind::<Bool, _>(whole)
@@ -301,28 +286,21 @@ async fn entries_between(
 }
 
 /// Where the wallet says that the chain ends, and where the ledger does, both at one moment.
-struct WalletHead {
-    sequence: i64,
-    balance: Money,
-    hash: Vec<u8>,
-    /// The number of the newest entry there is, 0 if there is none.
-    newest: i64,
-}
-
 #[derive(QueryableByName)]
-struct WalletRow {
+struct WalletHead {
     #[diesel(sql_type = BigInt)]
     sequence: i64,
-    #[diesel(sql_type = Numeric)]
-    balance: SqlMoney,
+    #[diesel(sql_type = Units)]
+    balance: Money,
     #[diesel(sql_type = Bytea)]
     head_hash: Vec<u8>,
+    /// The number of the newest entry there is, 0 if there is none.
     #[diesel(sql_type = BigInt)]
     newest: i64,
 }
 
 async fn wallet_head(conn: &mut Connection, bot_id: BotId) -> DbResult<WalletHead> {
-    let row: Option<WalletRow> = diesel::sql_query(
+    let head = diesel::sql_query(
         "SELECT w.sequence, w.balance, w.head_hash, \
                 coalesce((SELECT l.sequence FROM ledger l WHERE l.bot_id = w.bot_id \
                            ORDER BY l.sequence DESC LIMIT 1), 0) AS newest \
@@ -332,11 +310,5 @@ async fn wallet_head(conn: &mut Connection, bot_id: BotId) -> DbResult<WalletHea
     .get_result(conn)
     .await
     .optional()?;
-    let row = row.ok_or(DbError::NotFound("bot"))?;
-    Ok(WalletHead {
-        sequence: row.sequence,
-        balance: row.balance.0,
-        hash: row.head_hash,
-        newest: row.newest,
-    })
+    head.ok_or(DbError::NotFound("bot"))
 }

@@ -7,7 +7,7 @@ use diesel::row::Field as _;
 use diesel::sql_types::Untyped;
 use ledger_core::chain::Head;
 use ledger_core::economy::{BotStatus, Wallet};
-use ledger_core::{BotId, CycleNumber, Hash, Timestamp};
+use ledger_core::{BotId, CycleNumber, Hash};
 
 use super::Locked;
 use crate::copy::{self, Raw, timestamp_of};
@@ -128,7 +128,7 @@ impl<R: BinaryRow> Columns<'_, R> {
             pause: {
                 let since = self.maybe(timestamp_of)?;
                 let reason = self.maybe(copy::text)?;
-                pause_in(since.map(Timestamp::datetime), reason)
+                pause_in(since, reason)
             },
         };
         Ok(Locked {

@@ -23,7 +23,7 @@ use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::rules::keep;
 use crate::schema::{bets, markets};
-use crate::sql::{SqlBetState, SqlDecimal, SqlMarketStatus, SqlMoney};
+use crate::sql::{Sql, reached};
 use crate::totals::{self, End, Ended};
 use crate::tx;
 use crate::usage::{self, Usage};
@@ -194,16 +194,16 @@ async fn insert(
             bets::used_lookup.eq(new.lookup == Lookup::Used),
             bets::cycle.eq(tick.0),
             bets::rules.eq(&rules.0[..]),
-            bets::stake.eq(SqlMoney(attempt.stake)),
-            bets::confidence.eq(SqlDecimal(new.confidence.decimal())),
+            bets::stake.eq(Sql(attempt.stake)),
+            bets::confidence.eq(Sql(new.confidence.decimal())),
             bets::reasoning.eq(&new.reasoning),
-            bets::state.eq(SqlBetState(state)),
-            bets::created_at.eq(at.datetime()),
-            bets::resolved_at.eq(at.datetime()),
-            bets::payout.eq(SqlMoney(attempt.payout)),
-            bets::minted.eq(SqlMoney(minted)),
-            bets::burned.eq(SqlMoney(burned)),
-            bets::brier.eq(SqlDecimal(brier(new, result))),
+            bets::state.eq(Sql(state)),
+            bets::created_at.eq(Sql(at)),
+            bets::resolved_at.eq(Some(at)),
+            bets::payout.eq(Some(attempt.payout)),
+            bets::minted.eq(Some(minted)),
+            bets::burned.eq(Some(burned)),
+            bets::brier.eq(Some(brier(new, result))),
         ))
         .execute(conn)
         .await?;
@@ -237,20 +237,16 @@ async fn resolve(
             diesel::update(row)
                 .set((
                     counted,
-                    markets::status.eq(SqlMarketStatus(MarketStatus::Resolved)),
+                    markets::status.eq(Sql(MarketStatus::Resolved)),
                     markets::outcome.eq(new.answer.as_str()),
                     markets::paid.eq(true),
-                    markets::resolved_at.eq(at.datetime()),
+                    markets::resolved_at.eq(Some(at)),
                 ))
                 .execute(conn)
                 .await?
         }
     };
-    if changed == 1 {
-        Ok(())
-    } else {
-        Err(DbError::corrupt(format!("market {} is gone", market.id)))
-    }
+    reached(changed, 1, format_args!("market {} is gone", market.id))
 }
 
 fn ended_as(

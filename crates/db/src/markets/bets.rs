@@ -1,15 +1,13 @@
 //! Bets: one or several in one transaction, all or none.
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Binary, Numeric, Text, Timestamptz, Untyped, Uuid};
 use diesel_async::RunQueryDsl;
 use ledger_core::NewEvent;
 use ledger_core::economy::{self, EconomyRules, Movement, Wallet};
 use ledger_core::market::{BetState, Side, Taking};
 use ledger_core::money::{Confidence, Stake};
 use ledger_core::post::Draft;
-use ledger_core::{BetId, BotId, Hash, MarketId, Money, Refusal, Timestamp};
+use ledger_core::{BetId, BotId, Decimal8, Hash, MarketId, Money, Refusal, Timestamp};
 use serde_json::json;
 
 use super::{Bet, Market, lock_markets};
@@ -23,7 +21,8 @@ use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::rules::keep;
 use crate::schema::bets;
-use crate::sql::{SqlDecimal, SqlMoney, statement};
+use crate::schema::sql_types::{Array, BetSide, BigInt, Binary, Instant, Text, Units, Uuid};
+use crate::sql::{Prepare, column, reached, statement};
 use crate::tx;
 use crate::usage::{self, Usage};
 
@@ -170,16 +169,16 @@ pub(super) async fn markets_with_a_bet(
 statement! {
     struct InsertBets<'a> {
         bot_id: i64 as BigInt,
-        at: DateTime<Utc> as Timestamptz,
+        at: Timestamp as Instant,
         rules: Vec<u8> as Binary,
         market_id: Vec<uuid::Uuid> as Array<Uuid>,
-        side: Vec<&'static str> as Array<Text>,
-        stake: Vec<SqlMoney> as Array<Numeric>,
-        confidence: Vec<SqlDecimal> as Array<Numeric>,
+        side: Vec<Side> as Array<BetSide>,
+        stake: Vec<Money> as Array<Units>,
+        confidence: Vec<Decimal8> as Array<Units>,
         reasoning: Vec<&'a str> as Array<Text>,
     } returns (BigInt, Uuid) =
     "INSERT INTO bets (bot_id, created_at, rules, market_id, side, stake, confidence, reasoning) \
-     SELECT {}, {}, {}, m, s::bet_side, a, c, r \
+     SELECT {}, {}, {}, m, s, a, c, r \
        FROM UNNEST({}, {}, {}, {}, {}) AS b (m, s, a, c, r) \
      RETURNING id, market_id"
 }
@@ -190,21 +189,18 @@ async fn insert(
     at: Timestamp,
     rules: Hash,
 ) -> DbResult<Vec<Bet>> {
-    let each = || slip.bets.iter();
     let insert = InsertBets {
         bot_id: slip.bot_id.0,
-        at: at.datetime(),
+        at,
         rules: rules.0.to_vec(),
-        market_id: each().map(|bet| bet.market_id.0).collect(),
-        side: each().map(|bet| bet.side.as_str()).collect(),
-        stake: each().map(|bet| SqlMoney(bet.stake.money())).collect(),
-        confidence: each()
-            .map(|bet| SqlDecimal(bet.confidence.decimal()))
-            .collect(),
-        reasoning: each().map(|bet| bet.reasoning.as_str()).collect(),
+        market_id: column(&slip.bets, |bet| bet.market_id.0),
+        side: column(&slip.bets, |bet| bet.side),
+        stake: column(&slip.bets, |bet| bet.stake.money()),
+        confidence: column(&slip.bets, |bet| bet.confidence.decimal()),
+        reasoning: column(&slip.bets, |bet| bet.reasoning.as_str()),
     };
     let ids: Vec<(i64, uuid::Uuid)> = insert.load(&mut conn).await?;
-    let placed = each().map(|bet| {
+    let placed = slip.bets.iter().map(|bet| {
         let (id, _) = ids.iter().find(|(_, market)| *market == bet.market_id.0)?;
         Some(Bet {
             id: BetId(*id),
@@ -228,30 +224,18 @@ async fn insert(
         .ok_or_else(|| DbError::corrupt("a bet was not written"))
 }
 
-statement! {
-    struct CountBets {
-        market_id: Vec<uuid::Uuid> as Array<Uuid>,
-        stake: Vec<SqlMoney> as Array<Numeric>,
-    } returns Untyped =
-    "UPDATE markets m SET bets = m.bets + 1, staked = m.staked + b.stake \
-       FROM UNNEST({}, {}) AS b (market_id, stake) WHERE m.id = b.market_id"
-}
-
 /// Adds the bets to their markets' pools.
 async fn count(mut conn: &Connection, slip: &Slip) -> DbResult<()> {
-    let count = CountBets {
-        market_id: slip.bets.iter().map(|bet| bet.market_id.0).collect(),
-        stake: slip
-            .bets
-            .iter()
-            .map(|bet| SqlMoney(bet.stake.money()))
-            .collect(),
-    };
-    if count.execute(&mut conn).await? == slip.bets.len() {
-        Ok(())
-    } else {
-        Err(DbError::corrupt("a bet did not reach its market"))
-    }
+    let counted = diesel::sql_query(
+        "UPDATE markets m SET bets = m.bets + 1, staked = m.staked + b.stake \
+           FROM UNNEST($1, $2) AS b (market_id, stake) WHERE m.id = b.market_id",
+    )
+    .bind::<Array<Uuid>, _>(column(&slip.bets, |bet| bet.market_id.0))
+    .bind::<Array<Units>, _>(column(&slip.bets, |bet| bet.stake.money()))
+    .prepared()
+    .execute(&mut conn)
+    .await?;
+    reached(counted, slip.bets.len(), "a bet did not reach its market")
 }
 
 /// Posts and events of the bets.

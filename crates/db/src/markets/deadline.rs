@@ -1,8 +1,6 @@
 //! A market from its deadline to the moment it is decided: it takes no bets any more, and its source is asked.
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Timestamptz};
 use diesel_async::RunQueryDsl;
 use ledger_core::market::{self, MarketSource, MarketStatus, retry_seconds};
 use ledger_core::{MarketId, NewEvent, Timestamp};
@@ -12,7 +10,8 @@ use crate::error::DbResult;
 use crate::events;
 use crate::pool::Connection;
 use crate::schema::markets;
-use crate::sql::{SqlMarketStatus, statement};
+use crate::schema::sql_types::{BigInt, Instant, Nullable};
+use crate::sql::{Sql, statement};
 use crate::tx;
 
 /// The most markets that one call of [`lock_due`] or [`expire_due`] closes.
@@ -66,10 +65,10 @@ async fn pass_deadline(
         }
         let now = crate::now(conn).await?;
         let ids: Vec<uuid::Uuid> = rows.iter().map(|row| row.id).collect();
-        let resolved_at = status.is_settled().then_some(now.datetime());
+        let resolved_at = status.is_settled().then_some(now);
         diesel::update(markets::table.filter(markets::id.eq_any(&ids)))
             .set((
-                markets::status.eq(SqlMarketStatus(status)),
+                markets::status.eq(Sql(status)),
                 markets::resolved_at.eq(resolved_at),
             ))
             .execute(conn)
@@ -152,8 +151,8 @@ statement! {
     struct CountQuestions {
         gap_max: i64 as BigInt,
         market: uuid::Uuid as diesel::sql_types::Uuid,
-        since: DateTime<Utc> as Timestamptz,
-    } returns (BigInt, BigInt, Nullable<Timestamptz>) =
+        since: Timestamp as Instant,
+    } returns (BigInt, BigInt, Nullable<Instant>) =
     "SELECT count(*), coalesce(floor(sum(least(gap, {})) FILTER (WHERE gap IS NOT NULL)), 0)::bigint, \
             max(fetched_at) FROM ( \
         SELECT fetched_at, extract(epoch FROM fetched_at - lag(fetched_at) OVER (ORDER BY fetched_at, id)) AS gap \
@@ -168,13 +167,13 @@ pub async fn asked(conn: &mut Connection, market: &Market) -> DbResult<Asked> {
     let count = CountQuestions {
         gap_max: ASKED_GAP_MAX_SECONDS,
         market: market.id.0,
-        since: market.deadline.datetime(),
+        since: market.deadline,
     };
-    let (times, seconds, last): (i64, i64, Option<DateTime<Utc>>) = count.get_result(conn).await?;
+    let (times, seconds, last): (i64, i64, Option<Timestamp>) = count.get_result(conn).await?;
     Ok(Asked {
         times,
         seconds,
-        last: last.map(Timestamp::from),
+        last,
     })
 }
 
@@ -221,7 +220,7 @@ pub async fn record(
         diesel::update(markets::table.find(id.0))
             .set((
                 markets::attempts.eq(attempts),
-                markets::next_try_at.eq(next.datetime()),
+                markets::next_try_at.eq(Sql(next)),
             ))
             .execute(conn)
             .await?;

@@ -1,6 +1,5 @@
 //! What was read for a market: each fetch of its source, and the one that decided it.
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use ledger_core::market::Side;
@@ -10,7 +9,7 @@ use crate::PAGE_MAX;
 use crate::error::{DbError, DbResult};
 use crate::pool::Connection;
 use crate::schema::evidence;
-use crate::sql::SqlSide;
+use crate::sql::Sql;
 
 /// What a fetch came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,14 +50,14 @@ pub struct Evidence {
 struct EvidenceRow {
     id: i64,
     url: String,
-    fetched_at: DateTime<Utc>,
+    fetched_at: Timestamp,
     status: Option<i32>,
     sha256: Option<Vec<u8>>,
     body: Vec<u8>,
     truncated: bool,
     value: Option<String>,
     problem: Option<String>,
-    side: Option<SqlSide>,
+    side: Option<Side>,
 }
 
 impl From<EvidenceRow> for Evidence {
@@ -67,7 +66,7 @@ impl From<EvidenceRow> for Evidence {
             id: row.id,
             fetch: NewEvidence {
                 url: row.url,
-                fetched_at: row.fetched_at.into(),
+                fetched_at: row.fetched_at,
                 status: row.status.and_then(|status| u16::try_from(status).ok()),
                 sha256: row.sha256.as_deref().and_then(Hash::from_slice),
                 body: row.body,
@@ -75,7 +74,7 @@ impl From<EvidenceRow> for Evidence {
                 finding: match row.value {
                     Some(value) => Finding::Read {
                         value,
-                        decides: row.side.map(|side| side.0),
+                        decides: row.side,
                     },
                     None => Finding::Nothing {
                         problem: row.problem.unwrap_or_default(),
@@ -245,14 +244,14 @@ pub(super) async fn keep_evidence(
         .values((
             evidence::market_id.eq(market.0),
             evidence::url.eq(clip(&fetch.url, URL_MAX_CHARS)),
-            evidence::fetched_at.eq(fetch.fetched_at.datetime()),
+            evidence::fetched_at.eq(Sql(fetch.fetched_at)),
             evidence::status.eq(fetch.status.map(i32::from)),
             evidence::sha256.eq(fetch.sha256.map(|hash| hash.0.to_vec())),
             evidence::body.eq(&fetch.body),
             evidence::truncated.eq(fetch.truncated),
             evidence::value.eq(value),
             evidence::problem.eq(problem),
-            evidence::side.eq(side.map(SqlSide)),
+            evidence::side.eq(side),
         ))
         .on_conflict_do_nothing()
         .execute(conn)

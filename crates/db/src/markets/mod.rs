@@ -12,7 +12,6 @@ mod fetches;
 mod open;
 mod settle;
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use ledger_core::NewEvent;
@@ -44,7 +43,7 @@ use crate::pauses::pause_in;
 use crate::pool::Connection;
 use crate::rules::digest_of;
 use crate::schema::{bets as bets_table, evidence, markets};
-use crate::sql::{SqlBetState, SqlDecimal, SqlMarketStatus, SqlMoney, SqlSide};
+use crate::sql::Sql;
 
 /// A market as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,21 +149,21 @@ struct MarketRow {
     source: String,
     description: String,
     criteria: Value,
-    status: SqlMarketStatus,
-    bounty: SqlMoney,
+    status: MarketStatus,
+    bounty: Money,
     bets: i64,
-    staked: SqlMoney,
-    opens_at: DateTime<Utc>,
-    bets_close_at: DateTime<Utc>,
-    deadline: DateTime<Utc>,
-    resolved_at: Option<DateTime<Utc>>,
+    staked: Money,
+    opens_at: Timestamp,
+    bets_close_at: Timestamp,
+    deadline: Timestamp,
+    resolved_at: Option<Timestamp>,
     outcome: Option<String>,
     void_reason: Option<String>,
     commitment: Option<Vec<u8>>,
     nonce: Option<Vec<u8>>,
     answer: Option<String>,
     attempts: i32,
-    paused_at: Option<DateTime<Utc>>,
+    paused_at: Option<Timestamp>,
     pause_reason: Option<String>,
     rules: Option<Vec<u8>>,
 }
@@ -192,15 +191,15 @@ impl TryFrom<MarketRow> for Market {
             description: row.description,
             criteria: Criteria::deserialize(source, row.criteria)
                 .map_err(|_| broken("criteria"))?,
-            status: row.status.0,
+            status: row.status,
             outcome: row.outcome,
-            bounty: row.bounty.0,
-            staked: row.staked.0,
+            bounty: row.bounty,
+            staked: row.staked,
             bets: row.bets,
-            opens_at: row.opens_at.into(),
-            bets_close_at: row.bets_close_at.into(),
-            deadline: row.deadline.into(),
-            resolved_at: row.resolved_at.map(Timestamp::from),
+            opens_at: row.opens_at,
+            bets_close_at: row.bets_close_at,
+            deadline: row.deadline,
+            resolved_at: row.resolved_at,
             void_reason: row.void_reason,
             research,
             attempts: row.attempts,
@@ -300,14 +299,14 @@ pub async fn page(
         .select(MarketRow::as_select())
         .into_boxed();
     if let Some(status) = filter.status {
-        query = query.filter(markets::status.eq(SqlMarketStatus(status)));
+        query = query.filter(markets::status.eq(Sql(status)));
     }
     if let Some(source) = filter.source {
         query = query.filter(markets::source.eq(source.as_str()));
     }
     if filter.bets == BetsFilter::Taken {
         query = query
-            .filter(markets::status.eq(SqlMarketStatus(MarketStatus::Open)))
+            .filter(markets::status.eq(Sql(MarketStatus::Open)))
             .filter(markets::bets_close_at.gt(crate::sql::clock()))
             .filter(markets::paused_at.is_null());
     }
@@ -342,17 +341,17 @@ struct BetRow {
     id: i64,
     market_id: uuid::Uuid,
     bot_id: i64,
-    side: Option<SqlSide>,
+    side: Option<Side>,
     answer: Option<String>,
     used_lookup: Option<bool>,
-    stake: SqlMoney,
-    confidence: SqlDecimal,
+    stake: Money,
+    confidence: Decimal8,
     reasoning: String,
-    state: SqlBetState,
-    created_at: DateTime<Utc>,
-    resolved_at: Option<DateTime<Utc>>,
-    payout: Option<SqlMoney>,
-    brier: Option<SqlDecimal>,
+    state: BetState,
+    created_at: Timestamp,
+    resolved_at: Option<Timestamp>,
+    payout: Option<Money>,
+    brier: Option<Decimal8>,
 }
 
 impl From<BetRow> for Bet {
@@ -361,17 +360,17 @@ impl From<BetRow> for Bet {
             id: BetId(row.id),
             market_id: MarketId(row.market_id),
             bot_id: BotId(row.bot_id),
-            side: row.side.map(|side| side.0),
+            side: row.side,
             answer: row.answer,
             used_lookup: row.used_lookup,
-            stake: row.stake.0,
-            confidence: row.confidence.0,
+            stake: row.stake,
+            confidence: row.confidence,
             reasoning: row.reasoning,
-            state: row.state.0,
-            created_at: row.created_at.into(),
-            resolved_at: row.resolved_at.map(Timestamp::from),
-            payout: row.payout.map(Money::from),
-            brier: row.brier.map(Decimal8::from),
+            state: row.state,
+            created_at: row.created_at,
+            resolved_at: row.resolved_at,
+            payout: row.payout,
+            brier: row.brier,
         }
     }
 }
@@ -426,16 +425,16 @@ async fn no_earlier_than_its_rows(
     market: MarketId,
     at: Timestamp,
 ) -> DbResult<Timestamp> {
-    let last: Option<DateTime<Utc>> = bets_table::table
+    let last: Option<Timestamp> = bets_table::table
         .filter(bets_table::market_id.eq(market.0))
         .select(diesel::dsl::max(bets_table::created_at))
         .first(conn)
         .await?;
-    let fetched: Option<DateTime<Utc>> = evidence::table
+    let fetched: Option<Timestamp> = evidence::table
         .filter(evidence::market_id.eq(market.0))
         .select(diesel::dsl::max(evidence::fetched_at))
         .first(conn)
         .await?;
     let times = [last, fetched].into_iter().flatten();
-    Ok(times.fold(at, |at, other| at.max(other.into())))
+    Ok(times.fold(at, |at, other| at.max(other)))
 }

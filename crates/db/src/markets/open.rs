@@ -1,7 +1,6 @@
 //! How a market opens: one for each subject, and within the house's budget.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Numeric, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 use ledger_core::criteria::{Criteria, Times, bets_close_at};
 use ledger_core::economy::{EconomyRules, MarketRules, Operator};
@@ -19,7 +18,8 @@ use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::rules::keep;
 use crate::schema::markets;
-use crate::sql::{Prepare, SqlMoney, SqlTotal, statement};
+use crate::schema::sql_types::{BigInt, Instant, Nullable, Text, Units};
+use crate::sql::{Prepare, Sql, statement};
 use crate::tx;
 
 /// Held by a transaction that opens a market, so that budget and subjects are counted once:
@@ -112,7 +112,7 @@ async fn places_taken(conn: &mut Connection) -> DbResult<i64> {
 }
 
 statement! {
-    struct BountiesOfTheHour { max: i64 as BigInt } returns (Numeric, BigInt) =
+    struct BountiesOfTheHour { max: i64 as BigInt } returns (Units, BigInt) =
     "SELECT coalesce(sum(bounty), 0), count(*) FROM \
         (SELECT bounty FROM markets \
           WHERE opens_at > (SELECT clock_timestamp()) - interval '1 hour' AND bounty > 0 \
@@ -128,8 +128,8 @@ struct Bounties {
 
 async fn bounties_of_the_hour(conn: &mut Connection) -> DbResult<Bounties> {
     let max = LATEST_MAX;
-    let (spent, markets): (SqlTotal, i64) = BountiesOfTheHour { max }.get_result(conn).await?;
-    let units = i64::try_from(spent.0).ok().and_then(Money::from_units);
+    let (spent, markets): (i128, i64) = BountiesOfTheHour { max }.get_result(conn).await?;
+    let units = i64::try_from(spent).ok().and_then(Money::from_units);
     let sum = units
         .ok_or_else(|| DbError::corrupt("the bounties of an hour exceed the range of money"))?;
     Ok(Bounties { sum, markets })
@@ -219,8 +219,8 @@ async fn taken_until(
 ) -> DbResult<Option<Timestamp>> {
     #[derive(QueryableByName)]
     struct Row {
-        #[diesel(sql_type = Nullable<Timestamptz>)]
-        until: Option<chrono::DateTime<chrono::Utc>>,
+        #[diesel(sql_type = Nullable<Instant>)]
+        until: Option<Timestamp>,
     }
     let row: Row = diesel::sql_query(
         "SELECT max(deadline) AS until FROM ( \
@@ -236,7 +236,7 @@ async fn taken_until(
     .prepared()
     .get_result(conn)
     .await?;
-    Ok(row.until.map(Timestamp::from))
+    Ok(row.until)
 }
 
 async fn insert(
@@ -272,14 +272,14 @@ async fn insert(
             markets::subject.eq(new.criteria.subject()),
             markets::description.eq(description),
             markets::criteria.eq(criteria),
-            markets::bounty.eq(SqlMoney(new.bounty)),
-            markets::opens_at.eq(opens_at.datetime()),
-            markets::bets_close_at.eq(times.bets_close_at.datetime()),
-            markets::deadline.eq(deadline.datetime()),
+            markets::bounty.eq(Sql(new.bounty)),
+            markets::opens_at.eq(Sql(opens_at)),
+            markets::bets_close_at.eq(Sql(times.bets_close_at)),
+            markets::deadline.eq(Sql(deadline)),
             markets::commitment.eq(committed.as_ref().map(|(commitment, ..)| commitment)),
             markets::nonce.eq(committed.as_ref().map(|(_, nonce, _)| nonce)),
             markets::answer.eq(committed.as_ref().map(|(.., answer)| answer)),
-            markets::next_try_at.eq(deadline.datetime()),
+            markets::next_try_at.eq(Sql(deadline)),
             markets::rules.eq(&rules.0[..]),
         ))
         .execute(conn)

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Nullable, Numeric, Text, Timestamptz, Untyped};
 use diesel_async::RunQueryDsl;
 use futures_util::future::{join, join4};
 use ledger_core::NewEvent;
@@ -13,7 +11,7 @@ use ledger_core::market::{self, BetState, MarketSettlement, MarketStatus, Resolu
 use ledger_core::money::{Confidence, Stake};
 use ledger_core::parimutuel::StakedBet;
 use ledger_core::post::Draft;
-use ledger_core::{BetId, BotId, BotStatus, MarketId, Refusal, Timestamp};
+use ledger_core::{BetId, BotId, BotStatus, Decimal8, MarketId, Money, Refusal, Timestamp};
 use serde_json::json;
 
 use super::{Market, asked, locked_market};
@@ -25,8 +23,9 @@ use crate::ledger::{self, Cause, Locked};
 use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
+use crate::schema::sql_types::{Array, BigInt, Instant, Nullable, Text, Units};
 use crate::schema::{bets, evidence, markets};
-use crate::sql::{SqlDecimal, SqlMarketStatus, SqlMoney, SqlSide, statement};
+use crate::sql::{Prepare, Sql, column, reached};
 use crate::totals::{self, End, Ended};
 use crate::tx;
 
@@ -69,14 +68,14 @@ pub async fn settle(conn: &mut Connection, id: MarketId) -> DbResult<Option<Sett
 }
 
 async fn deciding_side(conn: &mut Connection, id: MarketId) -> DbResult<Option<Side>> {
-    let side: Option<Option<SqlSide>> = evidence::table
+    let side: Option<Option<Side>> = evidence::table
         .filter(evidence::market_id.eq(id.0))
         .filter(evidence::side.is_not_null())
         .select(evidence::side)
         .first(conn)
         .await
         .optional()?;
-    Ok(side.flatten().map(|side| side.0))
+    Ok(side.flatten())
 }
 
 /// Who calls a market off.
@@ -293,7 +292,7 @@ fn ended_as(locked: &Locked, bet: &OpenBet, end: &market::BetSettlement) -> Opti
 }
 
 async fn open_bets(conn: &mut Connection, market: MarketId) -> DbResult<Vec<OpenBet>> {
-    type Row = (i64, i64, Option<SqlSide>, SqlMoney, SqlDecimal);
+    type Row = (i64, i64, Option<Side>, Money, Decimal8);
     let rows: Vec<Row> = bets::table
         .filter(bets::market_id.eq(market.0))
         .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
@@ -316,31 +315,14 @@ async fn open_bets(conn: &mut Connection, market: MarketId) -> DbResult<Vec<Open
                 bot_id: BotId(bot_id),
                 staked: StakedBet {
                     id: BetId(id),
-                    side: side.0,
-                    stake: Stake::kept(stake.0).map_err(DbError::corrupt)?,
-                    confidence: Confidence::new(confidence.0).map_err(DbError::corrupt)?,
+                    side,
+                    stake: Stake::kept(stake).map_err(DbError::corrupt)?,
+                    confidence: Confidence::new(confidence).map_err(DbError::corrupt)?,
                     owner_dead: false,
                 },
             })
         })
         .collect()
-}
-
-statement! {
-    struct CloseBets {
-        at: DateTime<Utc> as Timestamptz,
-        id: Vec<i64> as Array<BigInt>,
-        state: Vec<&'static str> as Array<Text>,
-        payout: Vec<SqlMoney> as Array<Numeric>,
-        minted: Vec<SqlMoney> as Array<Numeric>,
-        burned: Vec<SqlMoney> as Array<Numeric>,
-        brier: Vec<Option<SqlDecimal>> as Array<Nullable<Numeric>>,
-    } returns Untyped =
-    "UPDATE bets b \
-        SET resolved_at = {}, state = n.state::bet_state, payout = n.payout, minted = n.minted, \
-            burned = n.burned, brier = n.brier \
-       FROM UNNEST({}, {}, {}, {}, {}, {}) AS n (id, state, payout, minted, burned, brier) \
-      WHERE b.id = n.id AND b.state = 'OPEN'"
 }
 
 async fn close_bets(
@@ -349,21 +331,25 @@ async fn close_bets(
     settlement: &MarketSettlement,
     at: Timestamp,
 ) -> DbResult<()> {
-    let each = || settlement.bets.iter();
-    let close = CloseBets {
-        at: at.datetime(),
-        id: open.iter().map(|bet| bet.staked.id.0).collect(),
-        state: each().map(|bet| bet.state.as_str()).collect(),
-        payout: each().map(|bet| SqlMoney(bet.payout)).collect(),
-        minted: each().map(|bet| SqlMoney(bet.movement.minted())).collect(),
-        burned: each().map(|bet| SqlMoney(bet.movement.burned())).collect(),
-        brier: each().map(|bet| bet.brier.map(SqlDecimal)).collect(),
-    };
-    if close.execute(&mut conn).await? == open.len() {
-        Ok(())
-    } else {
-        Err(DbError::corrupt("a bet was not open"))
-    }
+    let ends = &settlement.bets;
+    let closed = diesel::sql_query(
+        "UPDATE bets b \
+            SET resolved_at = $1, state = n.state::bet_state, payout = n.payout, minted = n.minted, \
+                burned = n.burned, brier = n.brier \
+           FROM UNNEST($2, $3, $4, $5, $6, $7) AS n (id, state, payout, minted, burned, brier) \
+          WHERE b.id = n.id AND b.state = 'OPEN'",
+    )
+    .bind::<Instant, _>(at)
+    .bind::<Array<BigInt>, _>(column(open, |bet| bet.staked.id.0))
+    .bind::<Array<Text>, _>(column(ends, |end| end.state.as_str()))
+    .bind::<Array<Units>, _>(column(ends, |end| end.payout))
+    .bind::<Array<Units>, _>(column(ends, |end| end.movement.minted()))
+    .bind::<Array<Units>, _>(column(ends, |end| end.movement.burned()))
+    .bind::<Array<Nullable<Units>>, _>(column(ends, |end| end.brier))
+    .prepared()
+    .execute(&mut conn)
+    .await?;
+    reached(closed, open.len(), "a bet was not open")
 }
 
 /// Writes down how the market ended.
@@ -375,19 +361,15 @@ async fn conclude(
 ) -> DbResult<()> {
     let changed = diesel::update(markets::table.find(market.id.0))
         .set((
-            markets::status.eq(SqlMarketStatus(market.status)),
+            markets::status.eq(Sql(market.status)),
             markets::outcome.eq(&market.outcome),
             markets::void_reason.eq(&market.void_reason),
             markets::paid.eq(paid),
-            markets::resolved_at.eq(at.datetime()),
+            markets::resolved_at.eq(Some(at)),
         ))
         .execute(conn)
         .await?;
-    if changed == 1 {
-        Ok(())
-    } else {
-        Err(DbError::corrupt(format!("market {} is gone", market.id)))
-    }
+    reached(changed, 1, format_args!("market {} is gone", market.id))
 }
 
 /// The bettors of one settlement whose post is written: those with the largest stakes. Everybody

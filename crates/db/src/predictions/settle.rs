@@ -3,17 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Nullable, Numeric, Text, Timestamptz, Untyped};
 use diesel_async::RunQueryDsl;
 use ledger_core::economy::{EconomyRules, Wallet};
 use ledger_core::event::PredictionEnded;
-use ledger_core::money::{Confidence, Price, Stake};
+use ledger_core::money::{Confidence, Stake};
 use ledger_core::post::Draft;
 use ledger_core::prediction::{
-    self, Direction, OpenPrediction, PredictionSettlement, PredictionStatus, PriceSample,
-    PriceSource,
+    self, Direction, OpenPrediction, PredictionSettlement, PredictionStatus, PriceSource,
 };
 use ledger_core::{BotId, BotStatus, Money, NewEvent, PredictionId, Timestamp};
 
@@ -28,7 +25,8 @@ use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::rules::{self, digest_of};
 use crate::schema::predictions;
-use crate::sql::{SqlDecimal, SqlMoney, SqlPredictionStatus, statement};
+use crate::schema::sql_types::{Array, BigInt, Instant, Nullable, Text, Units};
+use crate::sql::{Prepare, Sql, column};
 use crate::totals::{self, End, Ended};
 use crate::tx;
 
@@ -119,7 +117,7 @@ pub async fn settle(
         if !put_off.is_empty() {
             let again = reads.now.plus_seconds(PUT_OFF_SECONDS);
             diesel::update(predictions::table.filter(predictions::id.eq_any(put_off)))
-                .set(predictions::settles_at.eq(again.datetime()))
+                .set(predictions::settles_at.eq(Sql(again)))
                 .execute(conn)
                 .await?;
         }
@@ -153,7 +151,7 @@ async fn lock_open(
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let rows: Vec<PredictionRow> = predictions::table
         .filter(predictions::id.eq_any(ids))
-        .filter(predictions::status.eq(SqlPredictionStatus(PredictionStatus::Open)))
+        .filter(predictions::status.eq(Sql(PredictionStatus::Open)))
         .order(predictions::id)
         .select(PredictionRow::as_select())
         .for_update()
@@ -162,20 +160,20 @@ async fn lock_open(
     let mut open = Vec::with_capacity(rows.len());
     for row in rows {
         let rules = rules::of(conn, digest_of(row.rules)?, in_force).await?;
-        let stake = Stake::kept(row.wager_amount.0);
+        let stake = Stake::kept(row.wager_amount);
         let prediction = OpenPrediction {
             id: PredictionId(row.id),
-            direction: row.direction.0,
+            direction: row.direction,
             wager: stake.map_err(DbError::corrupt)?,
-            confidence: Confidence::new(row.confidence.0).map_err(DbError::corrupt)?,
-            created_at: row.created_at.into(),
+            confidence: Confidence::new(row.confidence).map_err(DbError::corrupt)?,
+            created_at: row.created_at,
         };
         open.push(Open {
             bot_id: BotId(row.bot_id),
             prediction,
             start_price_id: row.start_price_id,
             rules,
-            reserved: row.reserved.0,
+            reserved: row.reserved,
         });
     }
     Ok(open)
@@ -231,6 +229,9 @@ async fn pay(conn: &mut Connection, judged: Vec<Judged>) -> DbResult<Vec<Settled
         .collect())
 }
 
+/// A prediction with how it ended, and when.
+type Closed = (Judged, PredictionSettlement, Timestamp);
+
 /// What a settlement adds to its bot's totals.
 fn ended_as(
     wallet: &Wallet,
@@ -249,76 +250,53 @@ fn ended_as(
     })
 }
 
-statement! {
-    /// No earlier than its samples were kept, even where a clock was set back since.
-    struct Close {
-        id: Vec<i64> as Array<BigInt>,
-        status: Vec<&'static str> as Array<Text>,
-        start_id: Vec<Option<i64>> as Array<Nullable<BigInt>>,
-        start_price: Vec<Option<SqlMoney>> as Array<Nullable<Numeric>>,
-        source: Vec<Option<&'static str>> as Array<Nullable<Text>>,
-        end_id: Vec<Option<i64>> as Array<Nullable<BigInt>>,
-        end_price: Vec<Option<SqlMoney>> as Array<Nullable<Numeric>>,
-        payout: Vec<SqlMoney> as Array<Numeric>,
-        brier: Vec<Option<SqlDecimal>> as Array<Nullable<Numeric>>,
-        at: Vec<DateTime<Utc>> as Array<Timestamptz>,
-        ids: Vec<i64> as Array<BigInt>,
-    } returns Untyped =
-    // The ids once more as an array: for many at once, a join alone would read all predictions.
-    "UPDATE predictions p \
-        SET status = c.status::prediction_status, start_price_id = c.start_id, start_price = c.start_price, \
-            price_source = c.source::price_source, end_price_id = c.end_id, end_price = c.end_price, \
-            payout = c.payout, brier = c.brier, \
-            resolved_at = greatest(c.at, \
-                (SELECT max(sampled_at) FROM prices WHERE prices.id IN (c.start_id, c.end_id))) \
-       FROM UNNEST({}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
-         AS c (id, status, start_id, start_price, source, end_id, end_price, payout, brier, at) \
-      WHERE p.id = c.id AND p.id = ANY ({}) AND p.status = 'OPEN'"
-}
-
-impl Close {
-    fn of(closed: &[(Judged, PredictionSettlement, Timestamp)]) -> Close {
-        let ids: Vec<i64> = closed
-            .iter()
-            .map(|(case, ..)| case.open.prediction.id.0)
-            .collect();
-        let each = || closed.iter();
-        let starts = || closed.iter().map(|(case, ..)| case.start);
-        let ends = || closed.iter().map(|(case, ..)| case.end);
-        Close {
-            status: each().map(|(_, end, _)| end.status.as_str()).collect(),
-            start_id: starts().map(|it| it.map(|it| it.id.0)).collect(),
-            start_price: starts().map(|it| it.map(price_of)).collect(),
-            source: starts().map(|it| it.map(|it| it.source.as_str())).collect(),
-            end_id: ends().map(|it| it.map(|it| it.id.0)).collect(),
-            end_price: ends().map(|it| it.map(price_of)).collect(),
-            payout: each().map(|(_, end, _)| SqlMoney(end.payout)).collect(),
-            brier: each()
-                .map(|(_, end, _)| end.brier.map(SqlDecimal))
-                .collect(),
-            at: each().map(|(.., at)| at.datetime()).collect(),
-            id: ids.clone(),
-            ids,
-        }
+/// No earlier than its samples were kept, even where a clock was set back since.
+async fn close_rows(conn: &mut Connection, closed: &[Closed]) -> DbResult<()> {
+    let ids = column(closed, |(case, ..)| case.open.prediction.id.0);
+    let starts = || closed.iter().map(|(case, ..)| &case.start);
+    let ends = || closed.iter().map(|(case, ..)| &case.end);
+    let written = diesel::sql_query(
+        // The ids once more as an array: for many at once, a join alone would read all predictions.
+        "UPDATE predictions p \
+            SET status = c.status::prediction_status, start_price_id = c.start_id, start_price = c.start_price, \
+                price_source = c.source::price_source, end_price_id = c.end_id, end_price = c.end_price, \
+                payout = c.payout, brier = c.brier, \
+                resolved_at = greatest(c.at, \
+                    (SELECT max(sampled_at) FROM prices WHERE prices.id IN (c.start_id, c.end_id))) \
+           FROM UNNEST($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+             AS c (id, status, start_id, start_price, source, end_id, end_price, payout, brier, at) \
+          WHERE p.id = c.id AND p.id = ANY ($1) AND p.status = 'OPEN'",
+    )
+    .bind::<Array<BigInt>, _>(&ids)
+    .bind::<Array<Text>, _>(column(closed, |(_, end, _)| end.status.as_str()))
+    .bind::<Array<Nullable<BigInt>>, _>(column(starts(), |it| it.map(|it| it.id.0)))
+    .bind::<Array<Nullable<Units>>, _>(column(starts(), |it| it.map(|it| it.price)))
+    .bind::<Array<Nullable<Text>>, _>(column(starts(), |it| it.map(|it| it.source.as_str())))
+    .bind::<Array<Nullable<BigInt>>, _>(column(ends(), |it| it.map(|it| it.id.0)))
+    .bind::<Array<Nullable<Units>>, _>(column(ends(), |it| it.map(|it| it.price)))
+    .bind::<Array<Units>, _>(column(closed, |(_, end, _)| end.payout))
+    .bind::<Array<Nullable<Units>>, _>(column(closed, |(_, end, _)| end.brier))
+    .bind::<Array<Instant>, _>(column(closed, |(.., at)| *at))
+    .prepared()
+    .execute(conn)
+    .await?;
+    if written == closed.len() {
+        return Ok(());
     }
+    let ids: Vec<String> = column(&ids, ToString::to_string);
+    let ids = ids.join(", ");
+    Err(DbError::corrupt(format!(
+        "one of the predictions {ids} was not open"
+    )))
 }
 
 /// Writes down how each prediction ended, with its post and events.
 async fn close(
     conn: &mut Connection,
-    closed: &[(Judged, PredictionSettlement, Timestamp)],
+    closed: &[Closed],
     mut drafts: Vec<NewEvent>,
 ) -> DbResult<()> {
-    if Close::of(closed).execute(conn).await? != closed.len() {
-        let ids: Vec<_> = closed
-            .iter()
-            .map(|(case, ..)| case.open.prediction.id.to_string())
-            .collect();
-        let ids = ids.join(", ");
-        return Err(DbError::corrupt(format!(
-            "one of the predictions {ids} was not open"
-        )));
-    }
+    close_rows(conn, closed).await?;
     let mut new_posts = Vec::with_capacity(closed.len());
     for (case, end, at) in closed {
         let Judged {
@@ -353,8 +331,4 @@ async fn close(
     }
     posts::write(conn, &new_posts).await?;
     events::write(conn, &drafts).await
-}
-
-fn price_of(sample: PriceSample) -> SqlMoney {
-    SqlMoney(Price::money(sample.price))
 }
