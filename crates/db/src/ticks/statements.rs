@@ -5,19 +5,19 @@ use tokio_postgres::{Client, Statement};
 use crate::error::DbResult;
 use crate::ledger::wallet_columns;
 
-pub(super) struct Statements {
-    pub(super) hold_arena_pause: Statement,
-    pub(super) lock_free: Statement,
-    pub(super) lock_waiting: Statement,
-    pub(super) lock_exactly: Statement,
-    pub(super) copy_ledger: Statement,
-    pub(super) copy_metrics: Statement,
-    pub(super) update_enforced: Statement,
-    pub(super) update_observed: Statement,
-    pub(super) update_cycle: Statement,
-    pub(super) kill: Statement,
-    pub(super) insert_posts: Statement,
-    pub(super) insert_events: Statement,
+/// Declares what a tick asks, by name.
+macro_rules! statements {
+    ($($name:ident = $text:expr;)+) => {
+        pub(super) struct Statements {
+            $(pub(super) $name: Statement,)+
+        }
+
+        impl Statements {
+            pub(super) async fn prepare(client: &Client) -> DbResult<Statements> {
+                Ok(Statements { $($name: client.prepare($text).await?,)+ })
+            }
+        }
+    };
 }
 
 const PENDING: &str = "status = 'ALIVE' AND paused_at IS NULL AND last_cycle < $1 AND NOT EXISTS \
@@ -48,53 +48,28 @@ const UPDATE_OBSERVED: &str = "UPDATE wallets w \
       AS n (bot_id, idle_streak, phantom_fees, shadow_died_in) \
     WHERE w.bot_id = n.bot_id";
 
-impl Statements {
-    pub(super) async fn prepare(client: &Client) -> DbResult<Statements> {
-        let locked = |rest: &str| {
-            let columns = wallet_columns!();
-            format!("SELECT {columns} FROM (SELECT * FROM wallets WHERE {PENDING} {rest}) w")
-        };
-        let next = "AND bot_id > $2 ORDER BY bot_id LIMIT $3 FOR UPDATE";
-        Ok(Statements {
-            hold_arena_pause: client
-                .prepare("SELECT paused_at, reason FROM hold_arena_pause()")
-                .await?,
-            lock_free: client
-                .prepare(&locked(&format!("{next} SKIP LOCKED")))
-                .await?,
-            lock_waiting: client.prepare(&locked(next)).await?,
-            lock_exactly: client
-                .prepare(&locked("AND bot_id = ANY($2) ORDER BY bot_id FOR UPDATE"))
-                .await?,
-            copy_ledger: client.prepare(COPY_LEDGER).await?,
-            copy_metrics: client.prepare(COPY_METRICS).await?,
-            update_enforced: client.prepare(UPDATE_ENFORCED).await?,
-            update_observed: client.prepare(UPDATE_OBSERVED).await?,
-            update_cycle: client
-                .prepare(
-                    "UPDATE cycles SET bots = bots + $2, fees = fees + $3, \
-                            liquidated = liquidated + $4 \
-                      WHERE number = $1 AND closed_at IS NULL",
-                )
-                .await?,
-            kill: client
-                .prepare("UPDATE bots SET status = 'DEAD' WHERE id = ANY($1) AND status = 'ALIVE'")
-                .await?,
-            insert_posts: client
-                .prepare(
-                    "INSERT INTO posts (bot_id, kind, content, reference, created_at) \
-                     SELECT b, k::post_kind, c, r, t \
-                       FROM UNNEST($1::bigint[], $2::text[], $3::text[], $4::text[], \
-                                   $5::timestamptz[]) AS p (b, k, c, r, t)",
-                )
-                .await?,
-            insert_events: client
-                .prepare(
-                    "INSERT INTO events (kind, data) \
-                     SELECT k::event_kind, d::jsonb \
-                       FROM UNNEST($1::text[], $2::text[]) AS e (k, d)",
-                )
-                .await?,
-        })
-    }
+/// Locks pending wallets and reads them.
+fn locked(rest: &str) -> String {
+    let columns = wallet_columns!();
+    format!("SELECT {columns} FROM (SELECT * FROM wallets WHERE {PENDING} {rest}) w")
+}
+
+statements! {
+    hold_arena_pause = "SELECT paused_at, reason FROM hold_arena_pause()";
+    lock_free = &locked("AND bot_id > $2 ORDER BY bot_id LIMIT $3 FOR UPDATE SKIP LOCKED");
+    lock_waiting = &locked("AND bot_id > $2 ORDER BY bot_id LIMIT $3 FOR UPDATE");
+    lock_exactly = &locked("AND bot_id = ANY($2) ORDER BY bot_id FOR UPDATE");
+    copy_ledger = COPY_LEDGER;
+    copy_metrics = COPY_METRICS;
+    update_enforced = UPDATE_ENFORCED;
+    update_observed = UPDATE_OBSERVED;
+    update_cycle = "UPDATE cycles SET bots = bots + $2, fees = fees + $3, liquidated = liquidated + $4 \
+                     WHERE number = $1 AND closed_at IS NULL";
+    kill = "UPDATE bots SET status = 'DEAD' WHERE id = ANY($1) AND status = 'ALIVE'";
+    insert_posts = "INSERT INTO posts (bot_id, kind, content, reference, created_at) \
+                    SELECT b, k::post_kind, c, r, t \
+                      FROM UNNEST($1::bigint[], $2::text[], $3::text[], $4::text[], \
+                                  $5::timestamptz[]) AS p (b, k, c, r, t)";
+    insert_events = "INSERT INTO events (kind, data) \
+                     SELECT k::event_kind, d::jsonb FROM UNNEST($1::text[], $2::text[]) AS e (k, d)";
 }
