@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use ledger_core::chain::{ChainVerifier, Head, HeadsDigest};
-use ledger_core::{BotId, BotStatus, Money};
+use ledger_core::supply::units_text;
+use ledger_core::{BotId, BotStatus, Money, Timestamp};
 use tokio_postgres::Client;
 
 use super::columns::{copy_out, malformed};
@@ -122,39 +123,21 @@ impl Auditor {
                 .push(Fault::beside(bot_id, "wallet", "a wallet", "none"));
         };
         let report = &mut self.report;
-        let mut differs = |field: &str, expected: String, found: String| {
-            if expected != found {
-                report
-                    .faults
-                    .push(Fault::beside(bot_id, field, expected, found));
-            }
-        };
         let status = expected.bot_status.clone().unwrap_or("no bot".to_owned());
         if let Some(told) = chain_status {
-            differs("bot.status", told.to_string(), status.clone());
+            report.differs(bot_id, "bot.status", told, &status);
         }
-        differs("wallet.status", status.clone(), wallet.status.clone());
-        differs(
-            "wallet.balance",
-            head.balance.to_string(),
-            text(wallet.balance),
-        );
-        differs(
-            "wallet.head_at",
-            head.recorded_at
-                .map(|at| at.to_string())
-                .unwrap_or_default(),
-            wallet.head_at.map(|at| at.to_string()).unwrap_or_default(),
-        );
+        report.differs(bot_id, "wallet.status", &status, &wallet.status);
+        let balance = text(wallet.balance);
+        report.differs(bot_id, "wallet.balance", head.balance, balance);
+        let told = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
+        let (head_at, kept) = (told(head.recorded_at), told(wallet.head_at));
+        report.differs(bot_id, "wallet.head_at", head_at, kept);
         if status != BotStatus::Alive.as_str() {
-            differs(
-                "balance of the dead",
-                Money::ZERO.to_string(),
-                head.balance.to_string(),
-            );
+            report.differs(bot_id, "balance of the dead", Money::ZERO, head.balance);
         }
         let positions = &expected.positions;
-        compare_positions(positions, wallet, &mut differs);
+        report.compare_positions(bot_id, positions, wallet);
         let worth = Worth {
             fees: facts.worth.fees,
             granted: facts.worth.granted,
@@ -162,17 +145,22 @@ impl Auditor {
             profit: positions.worth.profit - facts.worth.lookup_fees,
             ..positions.worth.clone()
         };
-        differs(
-            "running totals",
-            format!("{worth:?}"),
-            format!("{:?}", wallet.worth),
+        let (worth, kept) = (format!("{worth:?}"), format!("{:?}", wallet.worth));
+        report.differs(bot_id, "running totals", worth, kept);
+        let minted = facts.minted + positions.minted;
+        let burned = facts.burned + positions.burned;
+        report.differs(
+            bot_id,
+            "wallet.minted",
+            units_text(minted),
+            text(wallet.minted),
         );
-        let (minted, burned) = (
-            facts.minted + positions.minted,
-            facts.burned + positions.burned,
+        report.differs(
+            bot_id,
+            "wallet.burned",
+            units_text(burned),
+            text(wallet.burned),
         );
-        differs("wallet.minted", text(Some(minted)), text(wallet.minted));
-        differs("wallet.burned", text(Some(burned)), text(wallet.burned));
         if let Some(fault) = wallet_fault(head, wallet.sequence, head.balance, &wallet.hash) {
             report.faults.push(Fault {
                 field: format!("wallet.{}", fault.field),
@@ -219,33 +207,38 @@ fn counts(side: &Tally) -> String {
 
 /// An amount as the wallet has it.
 fn text(units: Option<i128>) -> String {
-    units.map_or("no number".to_owned(), ledger_core::supply::units_text)
+    units.map_or("no number".to_owned(), units_text)
 }
 
-/// Holds what a wallet says of open positions against the positions.
-fn compare_positions(
-    positions: &Tally,
-    wallet: &WalletRow,
-    differs: &mut impl FnMut(&str, String, String),
-) {
-    differs(
-        "wallet.open_stake",
-        text(Some(positions.escrow)),
-        text(wallet.open_stake),
-    );
-    differs(
-        "wallet.open_predictions",
-        (positions.opened - positions.closed).to_string(),
-        wallet.open_predictions.to_string(),
-    );
-    differs(
-        "wallet.bet_stake",
-        text(Some(positions.bet_escrow)),
-        text(wallet.bet_stake),
-    );
-    differs(
-        "wallet.open_bets",
-        (positions.bets_opened - positions.bets_closed).to_string(),
-        wallet.open_bets.to_string(),
-    );
+impl RangeReport {
+    fn differs(
+        &mut self,
+        bot_id: BotId,
+        field: &str,
+        expected: impl ToString,
+        found: impl ToString,
+    ) {
+        let (expected, found) = (expected.to_string(), found.to_string());
+        if expected != found {
+            self.faults
+                .push(Fault::beside(bot_id, field, expected, found));
+        }
+    }
+
+    /// Holds what a wallet says of open positions against the positions.
+    fn compare_positions(&mut self, bot_id: BotId, positions: &Tally, wallet: &WalletRow) {
+        let (escrow, stake) = (units_text(positions.escrow), text(wallet.open_stake));
+        self.differs(bot_id, "wallet.open_stake", escrow, stake);
+        let open = positions.opened - positions.closed;
+        self.differs(
+            bot_id,
+            "wallet.open_predictions",
+            open,
+            wallet.open_predictions,
+        );
+        let (escrow, stake) = (units_text(positions.bet_escrow), text(wallet.bet_stake));
+        self.differs(bot_id, "wallet.bet_stake", escrow, stake);
+        let open = positions.bets_opened - positions.bets_closed;
+        self.differs(bot_id, "wallet.open_bets", open, wallet.open_bets);
+    }
 }
