@@ -434,15 +434,9 @@ async fn remember(
     let Placement {
         placing, action_id, ..
     } = *placement;
-    let usage = async {
-        match &placing.wager.usage {
-            Some(usage) => {
-                let (wallet, mode) = (&placement.wallet, rules.enforcement);
-                usage::record_action(conn, action_id, usage, wallet, mode, placement.at).await
-            }
-            None => Ok(()),
-        }
-    };
+    let (usage, mode) = (placing.wager.usage.as_ref(), rules.enforcement);
+    let (wallet, at) = (&placement.wallet, placement.at);
+    let usage = usage::record_action(conn, action_id, usage, wallet, mode, at);
     let answer = idempotency::remember(conn, placing.hook, &placement.accepted);
     let (usage, answer) = join(usage, answer).await;
     first_cause([usage, answer])

@@ -23,6 +23,16 @@ pub(crate) async fn write(
     write_with_observation(conn, actor, action, bot_id, None, detail).await
 }
 
+/// Writes what a bot did itself.
+pub(crate) async fn write_by_bot(
+    conn: &Connection,
+    bot_id: BotId,
+    action: &str,
+    detail: Value,
+) -> DbResult<i64> {
+    write(conn, &format!("bot:{bot_id}"), action, Some(bot_id), detail).await
+}
+
 /// [`write`] for an act that uses an observation up.
 pub(crate) async fn write_with_observation(
     mut conn: &Connection,

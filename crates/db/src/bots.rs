@@ -117,8 +117,7 @@ pub async fn register(
         events::write(conn, &drafts).await?;
         let grant = appended.entries.into_iter().next();
         let grant = grant.ok_or_else(|| DbError::corrupt("a genesis without an entry"))?;
-        let registered = Registered { profile, grant };
-        Ok(registered)
+        Ok(Registered { profile, grant })
     })
     .await
 }

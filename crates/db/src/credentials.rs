@@ -168,14 +168,8 @@ pub async fn logged_in(
     hook: Option<&Remember<'_, ()>>,
 ) -> DbResult<()> {
     tx::run(conn, hook, async |conn| {
-        audit_log::write(
-            conn,
-            &format!("bot:{bot}"),
-            "LOGIN",
-            Some(bot),
-            json!({ "credential_version": version }),
-        )
-        .await?;
+        let detail = json!({ "credential_version": version });
+        audit_log::write_by_bot(conn, bot, "LOGIN", detail).await?;
         Ok(())
     })
     .await
@@ -279,12 +273,11 @@ pub async fn rotate(
             "grace_seconds": rotation.grace.as_secs(),
         });
         audit_log::write(conn, &actor, "ROTATE_KEYS", Some(bot), detail).await?;
-        let rotated = Rotated {
+        Ok(Rotated {
             bot,
             version,
             old_valid_until,
-        };
-        Ok(rotated)
+        })
     })
     .await
 }
@@ -392,6 +385,14 @@ pub struct RecentRotation {
     pub old_remaining: Duration,
 }
 
+statement! {
+    struct RotatedWithin { seconds: f64 as Double } returns (BigInt, BigInt, Double) =
+    "SELECT bot_id, version + 1, \
+            greatest(extract(epoch FROM valid_until - clock_timestamp()), 0)::float8 \
+       FROM superseded_credentials \
+      WHERE rotated_at > (SELECT clock_timestamp()) - make_interval(secs => {})"
+}
+
 /// The rotations of the last `window`.
 ///
 /// # Errors
@@ -400,30 +401,14 @@ pub async fn rotated_within(
     conn: &mut Connection,
     window: Duration,
 ) -> DbResult<Vec<RecentRotation>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = BigInt)]
-        bot_id: i64,
-        #[diesel(sql_type = BigInt)]
-        version: i64,
-        #[diesel(sql_type = Double)]
-        seconds: f64,
-    }
-    let rows: Vec<Row> = diesel::sql_query(
-        "SELECT bot_id, version + 1 AS version, \
-                greatest(extract(epoch FROM valid_until - clock_timestamp()), 0)::float8 AS seconds \
-           FROM superseded_credentials \
-          WHERE rotated_at > (SELECT clock_timestamp()) - make_interval(secs => $1)",
-    )
-    .bind::<Double, _>(window.as_secs_f64())
-    .load(conn)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| RecentRotation {
-            bot: BotId(row.bot_id),
-            version: row.version,
-            old_remaining: Duration::try_from_secs_f64(row.seconds).unwrap_or_default(),
-        })
-        .collect())
+    let within = RotatedWithin {
+        seconds: window.as_secs_f64(),
+    };
+    let rows: Vec<(i64, i64, f64)> = within.load(conn).await?;
+    let rotation = |(bot, version, seconds)| RecentRotation {
+        bot: BotId(bot),
+        version,
+        old_remaining: Duration::try_from_secs_f64(seconds).unwrap_or_default(),
+    };
+    Ok(rows.into_iter().map(rotation).collect())
 }

@@ -5,13 +5,12 @@ use diesel_async::RunQueryDsl;
 use ledger_core::economy::Enforcement;
 use ledger_core::{BotId, CycleNumber, Money, Timestamp};
 
+use crate::PAGE_MAX;
 use crate::bots::BotRef;
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::cycles;
 use crate::schema::sql_types::{Array, BigInt, Instant, Integer, Nullable, Text, Units};
-
-const PAGE_MAX: i64 = 200;
 
 /// One tick cycle.
 #[derive(Debug, Clone, PartialEq, Eq)]

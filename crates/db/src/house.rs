@@ -73,17 +73,14 @@ statement! {
 /// # Errors
 /// [`Conflict::HouseBudget`] if others were faster and they do not fit any more.
 pub(crate) async fn take(conn: &Connection, more: i128, budget: Money) -> DbResult<()> {
-    let mut on = conn;
+    let (mut first, mut second) = (conn, conn);
     let taken = Take {
         more,
         again: more,
         budget: i128::from(budget.units()),
     };
-    let held = async {
-        let mut conn = conn;
-        Hold {}.get_result::<i128>(&mut conn).await
-    };
-    let (held, taken) = join(held, taken.execute(&mut on)).await;
+    let held = Hold {}.get_result::<i128>(&mut first);
+    let (held, taken) = join(held, taken.execute(&mut second)).await;
     held?;
     if taken? == 1 {
         Ok(())

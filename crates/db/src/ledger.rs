@@ -87,11 +87,8 @@ pub(crate) async fn lock_all(
     bots: &[BotId],
 ) -> DbResult<Vec<Locked>> {
     let bots = bots.iter().map(|bot| bot.0).collect();
-    let locked = async {
-        let mut conn = conn;
-        LockWallets { bots }.load(&mut conn).await
-    };
-    unless_paused(conn, while_paused, locked).await
+    let mut on = conn;
+    unless_paused(conn, while_paused, LockWallets { bots }.load(&mut on)).await
 }
 
 /// The arena's pause first, wallets after it, in one round trip: whoever holds a wallet waits for no pause.
@@ -112,11 +109,8 @@ pub(crate) async fn lock_free(
     bots: &[BotId],
 ) -> DbResult<Vec<Locked>> {
     let bots = bots.iter().map(|bot| bot.0).collect();
-    let locked = async {
-        let mut conn = conn;
-        LockFreeWallets { bots }.load(&mut conn).await
-    };
-    unless_paused(conn, while_paused, locked).await
+    let mut on = conn;
+    unless_paused(conn, while_paused, LockFreeWallets { bots }.load(&mut on)).await
 }
 
 /// Whether an append is the bot's own doing.

@@ -3,8 +3,8 @@
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::Text;
-use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
+use diesel::sql_types::{Array, Text};
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use ledger_core::market::MarketSource;
 
@@ -155,11 +155,7 @@ where
         ));
     }
     let mut conn = crate::pool::connect_owner(owner_url).await?;
-    diesel::sql_query("SET lock_timeout = 0")
-        .execute(&mut conn)
-        .await?;
-    diesel::sql_query("SET statement_timeout = 0")
-        .execute(&mut conn)
+    conn.batch_execute("SET lock_timeout = 0; SET statement_timeout = 0")
         .await?;
     diesel::sql_query("SELECT pg_advisory_lock($1)")
         .bind::<diesel::sql_types::BigInt, _>(MIGRATION_LOCK)
@@ -294,19 +290,13 @@ fn state_of(applied: &[String]) -> DbResult<SchemaState> {
 
 /// The versions of the migrations that the database has, in order.
 pub(crate) async fn applied(conn: &mut Connection) -> DbResult<Vec<String>> {
-    #[derive(QueryableByName)]
-    struct Version {
-        #[diesel(sql_type = Text)]
-        version: String,
-    }
     if !is_migrated(conn).await? {
         return Ok(Vec::new());
     }
-    let rows: Vec<Version> =
-        diesel::sql_query("SELECT version FROM public.__diesel_schema_migrations ORDER BY version")
-            .load(conn)
-            .await?;
-    Ok(rows.into_iter().map(|row| row.version).collect())
+    let versions = diesel::dsl::sql::<Array<Text>>(
+        "ARRAY(SELECT version FROM public.__diesel_schema_migrations ORDER BY version)::text[]",
+    );
+    Ok(diesel::select(versions).get_result(conn).await?)
 }
 
 /// Whether this role may read what was migrated here: before the first migration there is nothing,

@@ -123,26 +123,19 @@ pub async fn pause_arena(
                     ))
                     .execute(conn)
                     .await?;
-                audit_log::write(
-                    conn,
-                    &who.to_string(),
-                    "PAUSE_ARENA",
-                    None,
-                    json!({ "reason": reason }),
-                )
-                .await?;
+                let detail = json!({ "reason": reason });
+                audit_log::write(conn, &who.to_string(), "PAUSE_ARENA", None, detail).await?;
                 Pause {
                     since: now,
                     reason: reason.to_owned(),
                 }
             }
         };
-        let change = PauseChange {
+        Ok(PauseChange {
             subject: (),
             pause: Some(pause),
             changed,
-        };
-        Ok(change)
+        })
     })
     .await
 }
@@ -161,25 +154,18 @@ pub async fn resume_arena(
     tx::run(conn, hook, async |conn| {
         let changed = diesel::delete(arena_pause::table).execute(conn).await? > 0;
         if changed {
-            audit_log::write(
-                conn,
-                &who.to_string(),
-                "RESUME_ARENA",
-                None,
-                json!({ "reason": reason }),
-            )
-            .await?;
+            let detail = json!({ "reason": reason });
+            audit_log::write(conn, &who.to_string(), "RESUME_ARENA", None, detail).await?;
             // Their deadlines moved with the end of the pause.
             let research = markets::open_research(conn).await?;
             let drafts: Vec<NewEvent> = research.iter().map(Market::event).collect();
             events::write(conn, &drafts).await?;
         }
-        let change = PauseChange {
+        Ok(PauseChange {
             subject: (),
             pause: None,
             changed,
-        };
-        Ok(change)
+        })
     })
     .await
 }
@@ -216,14 +202,8 @@ pub async fn set_bot(
                 Wanted::Paused => "PAUSE_BOT",
                 Wanted::Running => "RESUME_BOT",
             };
-            audit_log::write(
-                conn,
-                &who.to_string(),
-                action,
-                Some(id),
-                json!({ "reason": reason }),
-            )
-            .await?;
+            let detail = json!({ "reason": reason });
+            audit_log::write(conn, &who.to_string(), action, Some(id), detail).await?;
         }
         let profile = bots::find(conn, &BotRef::Id(id)).await?;
         if changed {
@@ -234,12 +214,11 @@ pub async fn set_bot(
             });
             events::write(conn, &[event]).await?;
         }
-        let change = PauseChange {
+        Ok(PauseChange {
             pause: profile.pause.clone(),
             subject: profile,
             changed,
-        };
-        Ok(change)
+        })
     })
     .await
 }
@@ -322,12 +301,11 @@ pub async fn set_market(
             market = markets::find(conn, id).await?;
             events::write(conn, &[market.event()]).await?;
         }
-        let change = PauseChange {
+        Ok(PauseChange {
             pause: market.pause.clone(),
             subject: market,
             changed,
-        };
-        Ok(change)
+        })
     })
     .await
 }

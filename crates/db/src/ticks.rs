@@ -102,12 +102,10 @@ pub async fn due(
             .await
             .optional()?;
         let number = match last {
-            Some((number, mode, started_at, None, digest)) => {
-                let number = CycleNumber(number);
-                let started_at = started_at;
+            Some((number, enforcement, started_at, None, digest)) => {
                 return Ok(Due::Open(Cycle {
-                    number,
-                    enforcement: mode,
+                    number: CycleNumber(number),
+                    enforcement,
                     rules: digest_of(digest)?,
                     started_at,
                 }));

@@ -74,43 +74,30 @@ pub async fn report(
         } = report;
         // The wallet's lock is what everybody holds who adds to a bot's totals.
         let locked = ledger::lock(conn, WhilePaused::Proceed, *bot_id).await?;
-        let action_id = audit_log::write(
-            conn,
-            &format!("bot:{bot_id}"),
-            "USAGE",
-            Some(*bot_id),
-            json!({ "note": note }),
-        )
-        .await?;
-        record_action(
-            conn,
-            action_id,
-            usage,
-            &locked.wallet,
-            enforcement,
-            locked.now,
-        )
-        .await?;
-        let reported = Reported {
+        let detail = json!({ "note": note });
+        let action_id = audit_log::write_by_bot(conn, *bot_id, "USAGE", detail).await?;
+        let (wallet, at) = (&locked.wallet, locked.now);
+        record_action(conn, action_id, Some(usage), wallet, enforcement, at).await?;
+        Ok(Reported {
             action_id,
             priced_usd: usage.priced_usd,
             reported_usd: usage.cost_usd,
-        };
-        Ok(reported)
+        })
     })
     .await
 }
 
-/// The `ACTION` row of usage that was reported, and what it adds to the bot's totals, in the
+/// The `ACTION` row of usage that was reported, if any was, and what it adds to the bot's totals, in the
 /// transaction of its action, which holds the bot's wallet.
 pub(crate) async fn record_action(
     conn: &Connection,
     action_id: i64,
-    usage: &Usage,
+    usage: Option<&Usage>,
     wallet: &Wallet,
     enforcement: Enforcement,
     at: Timestamp,
 ) -> DbResult<()> {
+    let Some(usage) = usage else { return Ok(()) };
     let kept = insert_action(conn, action_id, usage, wallet, enforcement, at);
     let added = totals::add_usage(conn, wallet.head.bot_id, usage);
     let (kept, added) = join(kept, added).await;

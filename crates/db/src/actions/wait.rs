@@ -64,10 +64,8 @@ pub(crate) async fn wait_in(
         .set(wallets::last_action_at.eq(Some(locked.now)))
         .execute(conn)
         .await?;
-    if let Some(usage) = &wait.usage {
-        let mode = rules.enforcement;
-        usage::record_action(conn, action_id, usage, &locked.wallet, mode, locked.now).await?;
-    }
+    let (usage, mode) = (wait.usage.as_ref(), rules.enforcement);
+    usage::record_action(conn, action_id, usage, &locked.wallet, mode, locked.now).await?;
     Ok(Accepted {
         action_id,
         prediction_id: None,

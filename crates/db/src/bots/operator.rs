@@ -59,8 +59,7 @@ pub async fn revive(
             .await?;
         let draft = Draft::revival(amount, who, reason);
         let detail = json!({ "amount": amount, "reason": reason });
-        let act = conclude(conn, appended, draft, &who.to_string(), "REVIVE", detail).await?;
-        Ok(act)
+        conclude(conn, appended, draft, &who.to_string(), "REVIVE", detail).await
     })
     .await
 }
@@ -84,8 +83,7 @@ pub async fn retire(
         let draft = Draft::retirement(who, movement.burned());
         let detail = json!({ "burnt": movement.burned(), "reason": reason });
         let appended = ledger::append(conn, locked, movement, Cause::House).await?;
-        let act = conclude(conn, appended, draft, &who.to_string(), "RETIRE", detail).await?;
-        Ok(act)
+        conclude(conn, appended, draft, &who.to_string(), "RETIRE", detail).await
     })
     .await
 }

@@ -107,14 +107,8 @@ pub(crate) async fn answer_in(
         return Err(DbError::corrupt("an answer without entries"));
     };
     let at = last.recorded_at;
-    let action_id = audit_log::write(
-        conn,
-        &format!("bot:{}", new.bot_id),
-        "ANSWER",
-        Some(new.bot_id),
-        json!({ "market_id": id, "result": result }),
-    )
-    .await?;
+    let detail = json!({ "market_id": id, "result": result });
+    let action_id = audit_log::write_by_bot(conn, new.bot_id, "ANSWER", detail).await?;
     let digest = keep(conn, rules).await?;
     insert(conn, new, &attempt, result, (tick, digest), at).await?;
     resolve(conn, &mut market, new, result, at).await?;
@@ -123,9 +117,8 @@ pub(crate) async fn answer_in(
         &[ended_as(wallet, new, &attempt, result, market.bounty)],
     )
     .await?;
-    if let Some(usage) = &new.usage {
-        usage::record_action(conn, action_id, usage, wallet, rules.enforcement, at).await?;
-    }
+    let (usage, mode) = (new.usage.as_ref(), rules.enforcement);
+    usage::record_action(conn, action_id, usage, wallet, mode, at).await?;
     tell(conn, new, &market, &attempt, result, sealed.events(), at).await?;
     Ok(Judged {
         action_id,

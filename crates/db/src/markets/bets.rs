@@ -99,17 +99,9 @@ pub(crate) async fn place_in(
     let placed = insert(conn, slip, at, digest).await?;
     count(conn, slip).await?;
     let detail = json!({ "bets": placed.iter().map(|bet| bet.id).collect::<Vec<_>>() });
-    let action_id = audit_log::write(
-        conn,
-        &format!("bot:{}", slip.bot_id),
-        "BET",
-        Some(slip.bot_id),
-        detail,
-    )
-    .await?;
-    if let Some(usage) = &slip.usage {
-        usage::record_action(conn, action_id, usage, wallet, rules.enforcement, at).await?;
-    }
+    let action_id = audit_log::write_by_bot(conn, slip.bot_id, "BET", detail).await?;
+    let (usage, mode) = (slip.usage.as_ref(), rules.enforcement);
+    usage::record_action(conn, action_id, usage, wallet, mode, at).await?;
     let new_balance = wallet.balance();
     tell(conn, slip, &markets, sealed.events(), at).await?;
     Ok(BetsPlaced {

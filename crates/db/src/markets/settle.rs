@@ -131,8 +131,7 @@ pub async fn void(
             json!({ "market_id": id, "reason": reason }),
         )
         .await?;
-        let voided = close(conn, market, Ending::Void(reason.to_owned()), while_paused).await?;
-        Ok(voided)
+        close(conn, market, Ending::Void(reason.to_owned()), while_paused).await
     })
     .await
 }
