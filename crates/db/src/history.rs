@@ -13,8 +13,9 @@ use crate::schema::cycles;
 use crate::schema::sql_types::{Array, BigInt, Instant, Integer, Nullable, Text, Units};
 
 /// One tick cycle.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
 pub struct Tick {
+    #[diesel(deserialize_as = i64)]
     pub number: CycleNumber,
     pub enforcement: Enforcement,
     pub started_at: Timestamp,
@@ -35,17 +36,7 @@ pub async fn ticks(
     before: Option<CycleNumber>,
     limit: i64,
 ) -> DbResult<Vec<Tick>> {
-    type Row = (
-        i64,
-        Enforcement,
-        Timestamp,
-        Option<Timestamp>,
-        i64,
-        String,
-        i64,
-        i64,
-    );
-    let rows: Vec<Row> = cycles::table
+    Ok(cycles::table
         .filter(cycles::number.lt(before.map_or(i64::MAX, |number| number.0)))
         .order(cycles::number.desc())
         .limit(limit.clamp(1, PAGE_MAX))
@@ -60,31 +51,21 @@ pub async fn ticks(
             cycles::failed,
         ))
         .load(conn)
-        .await?;
-    Ok(rows
-        .into_iter()
-        .map(
-            |(number, enforcement, started_at, closed_at, bots, fees, liquidated, failed)| Tick {
-                number: CycleNumber(number),
-                enforcement,
-                started_at,
-                closed_at,
-                bots,
-                fees,
-                liquidated,
-                failed,
-            },
-        )
-        .collect())
+        .await?)
 }
 
 /// How a bot stood after a tick.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
 pub struct Point {
+    #[diesel(sql_type = BigInt, deserialize_as = i64)]
     pub cycle: CycleNumber,
+    #[diesel(sql_type = Instant)]
     pub at: Timestamp,
+    #[diesel(sql_type = Units)]
     pub balance: Money,
+    #[diesel(sql_type = Units)]
     pub shadow_balance: Money,
+    #[diesel(sql_type = Integer)]
     pub idle_streak: i32,
 }
 
@@ -95,20 +76,6 @@ pub struct History {
     pub handle: String,
     /// The oldest first.
     pub points: Vec<Point>,
-}
-
-#[derive(QueryableByName)]
-struct PointRow {
-    #[diesel(sql_type = BigInt)]
-    number: i64,
-    #[diesel(sql_type = Instant)]
-    recorded_at: Timestamp,
-    #[diesel(sql_type = Units)]
-    balance: Money,
-    #[diesel(sql_type = Units)]
-    shadow_balance: Money,
-    #[diesel(sql_type = Integer)]
-    idle_streak: i32,
 }
 
 /// The cycles between which a bot was ticked, as far as metrics are kept.
@@ -138,9 +105,9 @@ pub async fn of(conn: &mut Connection, bot: &BotRef, points: u32) -> DbResult<Hi
     .get_result(conn)
     .await?;
     let first = (span.last - span.ticks + 1).max(span.oldest_kept.unwrap_or(i64::MAX));
-    let rows: Vec<PointRow> = diesel::sql_query(
+    let points = diesel::sql_query(
         // A cycle's rows lie in the partitions of its time, and those alone are looked into.
-        "SELECT c.number, m.recorded_at, m.balance, m.shadow_balance, m.idle_streak \
+        "SELECT c.number AS cycle, m.recorded_at AS at, m.balance, m.shadow_balance, m.idle_streak \
            FROM cycles c CROSS JOIN LATERAL ( \
                 SELECT recorded_at, balance, shadow_balance, idle_streak FROM agent_metrics \
                  WHERE cycle = c.number AND bot_id = $1 AND kind = 'TICK' \
@@ -153,17 +120,10 @@ pub async fn of(conn: &mut Connection, bot: &BotRef, points: u32) -> DbResult<Hi
     .bind::<Array<BigInt>, _>(spread(first, span.last, points))
     .load(conn)
     .await?;
-    let point = |row: PointRow| Point {
-        cycle: CycleNumber(row.number),
-        at: row.recorded_at,
-        balance: row.balance,
-        shadow_balance: row.shadow_balance,
-        idle_streak: row.idle_streak,
-    };
     Ok(History {
         bot_id,
         handle: profile.handle.to_string(),
-        points: rows.into_iter().map(point).collect(),
+        points,
     })
 }
 

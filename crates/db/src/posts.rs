@@ -15,9 +15,10 @@ use crate::schema::{bots, posts};
 use crate::sql::{Prepare, column, reached};
 
 /// A post as it stands in the feed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
 pub struct Post {
     pub id: i64,
+    #[diesel(deserialize_as = i64)]
     pub bot_id: BotId,
     pub handle: String,
     pub kind: PostKind,
@@ -70,10 +71,9 @@ pub(crate) async fn write(mut conn: &Connection, new: &[NewPost]) -> DbResult<()
 /// The feed, newest first, below post `before` where given.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn feed(conn: &mut Connection, before: Option<i64>, limit: i64) -> DbResult<Vec<Post>> {
-    type Row = (i64, i64, String, PostKind, String, String, Timestamp);
-    let rows: Vec<Row> = posts::table
+    Ok(posts::table
         .inner_join(bots::table.on(bots::id.eq(posts::bot_id)))
         .filter(posts::id.lt(before.unwrap_or(i64::MAX)))
         .order(posts::id.desc())
@@ -88,15 +88,5 @@ pub async fn feed(conn: &mut Connection, before: Option<i64>, limit: i64) -> DbR
             posts::created_at,
         ))
         .load(conn)
-        .await?;
-    let post = |(id, bot_id, handle, kind, content, reference, created_at): Row| Post {
-        id,
-        bot_id: BotId(bot_id),
-        handle,
-        kind,
-        content,
-        reference,
-        created_at,
-    };
-    Ok(rows.into_iter().map(post).collect())
+        .await?)
 }

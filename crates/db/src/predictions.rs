@@ -5,7 +5,7 @@ mod settle;
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary, Nullable};
+use diesel::sql_types::{BigInt, Nullable};
 use diesel_async::RunQueryDsl;
 use ledger_core::economy::EconomyRules;
 use ledger_core::prediction::{Direction, PredictionStatus, PriceSource, SAMPLE_AGE_MAX_SECONDS};
@@ -14,16 +14,19 @@ use ledger_core::{BotId, Decimal8, Hash, Money, PredictionId, Timestamp};
 pub use settle::{MissingPrices, Outcome, Settled, Unpriced, Want, settle};
 
 use crate::PAGE_MAX;
-use crate::error::{DbError, DbResult};
+use crate::error::DbResult;
 use crate::pool::Connection;
-use crate::rules::{self, digest_of};
+use crate::rules;
 use crate::schema::predictions;
-use crate::sql::Prepare;
+use crate::sql::{Prepare, RulesDigest};
 
 /// A prediction as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = predictions, check_for_backend(diesel::pg::Pg))]
 pub struct Prediction {
+    #[diesel(deserialize_as = i64)]
     pub id: PredictionId,
+    #[diesel(deserialize_as = i64)]
     pub bot_id: BotId,
     pub direction: Direction,
     pub wager_amount: Money,
@@ -40,54 +43,6 @@ pub struct Prediction {
     pub resolved_at: Option<Timestamp>,
     /// The rules that settle it, by their digest; `None` for one from before these were kept.
     pub rules: Option<Hash>,
-}
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = predictions, check_for_backend(diesel::pg::Pg))]
-struct PredictionRow {
-    id: i64,
-    bot_id: i64,
-    direction: Direction,
-    wager_amount: Money,
-    confidence: Decimal8,
-    reasoning: String,
-    status: PredictionStatus,
-    created_at: Timestamp,
-    settles_at: Timestamp,
-    start_price_id: Option<i64>,
-    start_price: Option<Money>,
-    price_source: Option<PriceSource>,
-    end_price: Option<Money>,
-    payout: Option<Money>,
-    brier: Option<Decimal8>,
-    resolved_at: Option<Timestamp>,
-    rules: Option<Vec<u8>>,
-    reserved: Money,
-}
-
-impl TryFrom<PredictionRow> for Prediction {
-    type Error = DbError;
-
-    fn try_from(row: PredictionRow) -> DbResult<Prediction> {
-        Ok(Prediction {
-            id: PredictionId(row.id),
-            bot_id: BotId(row.bot_id),
-            direction: row.direction,
-            wager_amount: row.wager_amount,
-            confidence: row.confidence,
-            reasoning: row.reasoning,
-            status: row.status,
-            created_at: row.created_at,
-            settles_at: row.settles_at,
-            start_price: row.start_price,
-            price_source: row.price_source,
-            end_price: row.end_price,
-            payout: row.payout,
-            brier: row.brier,
-            resolved_at: row.resolved_at,
-            rules: digest_of(row.rules)?,
-        })
-    }
 }
 
 fn is_open() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
@@ -115,7 +70,7 @@ pub struct PredictionFilter {
 /// Predictions, newest first, below `before` where given.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn page(
     conn: &mut Connection,
     filter: PredictionFilter,
@@ -126,7 +81,7 @@ pub async fn page(
         .filter(predictions::id.lt(before.map_or(i64::MAX, |id| id.0)))
         .order(predictions::id.desc())
         .limit(limit.clamp(1, PAGE_MAX))
-        .select(PredictionRow::as_select())
+        .select(Prediction::as_select())
         .into_boxed();
     if let Some(bot_id) = filter.bot_id {
         query = query.filter(predictions::bot_id.eq(bot_id.0));
@@ -134,8 +89,7 @@ pub async fn page(
     if let Some(status) = filter.status {
         query = query.filter(has_status(status));
     }
-    let rows: Vec<PredictionRow> = query.load(conn).await?;
-    rows.into_iter().map(Prediction::try_from).collect()
+    Ok(query.load(conn).await?)
 }
 
 /// The most predictions that one call of [`assign_start_prices`] serves.
@@ -146,12 +100,12 @@ pub const START_MAX: i64 = 5_000;
 /// theirs. Moves no money. `in_force` are for rows that name no rules.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn assign_start_prices(
     conn: &mut Connection,
     in_force: &EconomyRules,
 ) -> DbResult<usize> {
-    let waiting: Vec<Option<Vec<u8>>> = predictions::table
+    let waiting: Vec<Option<Hash>> = predictions::table
         .filter(is_open())
         .filter(predictions::start_price_id.is_null())
         .select(predictions::rules)
@@ -161,7 +115,7 @@ pub async fn assign_start_prices(
         .await?;
     let mut assigned = 0;
     for digest in waiting {
-        let rules = rules::of(conn, digest_of(digest.clone())?, in_force).await?;
+        let rules = rules::of(conn, digest, in_force).await?;
         let in_time = rules.in_time_seconds();
         // Where no sample was taken in time, none will be: history decides, one by one.
         let hopeless = rules.sample_lag_seconds + in_time + SAMPLE_AGE_MAX_SECONDS;
@@ -189,7 +143,7 @@ pub async fn assign_start_prices(
         )
         .bind::<BigInt, _>(rules.prediction_horizon_seconds)
         .bind::<BigInt, _>(rules.sample_lag_seconds)
-        .bind::<Nullable<Binary>, _>(digest)
+        .bind::<Nullable<RulesDigest>, _>(digest)
         .bind::<BigInt, _>(hopeless)
         .bind::<BigInt, _>(START_MAX)
         .bind::<BigInt, _>(in_time)
@@ -202,7 +156,7 @@ pub async fn assign_start_prices(
 /// Open predictions that may be ready to settle, oldest due first, at most `limit`.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn due(conn: &mut Connection, limit: i64) -> DbResult<Vec<PredictionId>> {
     let ids: Vec<i64> = predictions::table
         .filter(is_open())

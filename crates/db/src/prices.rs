@@ -26,34 +26,27 @@ pub struct PriceRow {
     pub from_history: bool,
 }
 
-type Row = (i64, PriceSource, Price, Timestamp, Timestamp, bool);
-type Columns = (
-    prices::id,
-    prices::source,
-    prices::price,
-    prices::provider_at,
-    prices::sampled_at,
-    prices::history,
-);
-const COLUMNS: Columns = (
-    prices::id,
-    prices::source,
-    prices::price,
-    prices::provider_at,
-    prices::sampled_at,
-    prices::history,
-);
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = prices, check_for_backend(diesel::pg::Pg))]
+struct Row {
+    id: i64,
+    source: PriceSource,
+    price: Price,
+    provider_at: Timestamp,
+    sampled_at: Timestamp,
+    history: bool,
+}
 
-fn price_of((id, source, price, provider_at, sampled_at, from_history): Row) -> PriceRow {
+fn price_of(row: Row) -> PriceRow {
     PriceRow {
         sample: PriceSample {
-            id: PriceId(id),
-            price,
-            source,
-            provider_at,
+            id: PriceId(row.id),
+            price: row.price,
+            source: row.source,
+            provider_at: row.provider_at,
         },
-        sampled_at,
-        from_history,
+        sampled_at: row.sampled_at,
+        from_history: row.history,
     }
 }
 
@@ -85,7 +78,7 @@ pub async fn record(
             ))
             .on_conflict((prices::provider_at, prices::source))
             .do_nothing()
-            .returning(COLUMNS)
+            .returning(Row::as_returning())
             .get_result(conn)
             .await
             .optional()?;
@@ -113,7 +106,7 @@ pub async fn newest(conn: &mut Connection) -> DbResult<Option<PriceRow>> {
     let row: Option<Row> = prices::table
         .filter(prices::history.eq(false))
         .order(prices::id.desc())
-        .select(COLUMNS)
+        .select(Row::as_select())
         .first(conn)
         .await
         .optional()?;
@@ -133,7 +126,7 @@ pub async fn page(
         .filter(prices::id.lt(before.map_or(i64::MAX, |id| id.0)))
         .order(prices::id.desc())
         .limit(limit.clamp(1, PAGE_MAX))
-        .select(COLUMNS)
+        .select(Row::as_select())
         .load(conn)
         .await?;
     Ok(rows.into_iter().map(price_of).collect())
@@ -150,11 +143,11 @@ pub(crate) async fn first_taken(
         .filter(prices::provider_at.between(Sql(due), Sql(until)))
         .filter(prices::history.eq(false))
         .order((prices::provider_at.asc(), prices::id.asc()))
-        .select(COLUMNS)
+        .select(Row::as_select())
         .first(conn)
         .await
         .optional()?;
-    Ok(row.map(price_of).map(|row| row.sample))
+    Ok(row.map(|row| price_of(row).sample))
 }
 
 /// The first price of any kind, of this source, from `due` on and within so many seconds.
@@ -169,11 +162,11 @@ pub(crate) async fn first(
         .filter(prices::source.eq(Sql(source)))
         .filter(prices::provider_at.between(Sql(due), Sql(until)))
         .order((prices::provider_at.asc(), prices::id.asc()))
-        .select(COLUMNS)
+        .select(Row::as_select())
         .first(conn)
         .await
         .optional()?;
-    Ok(row.map(price_of).map(|row| row.sample))
+    Ok(row.map(|row| price_of(row).sample))
 }
 
 /// What is known of a source's prices at and after `due`, as far as the rules care.
@@ -189,7 +182,7 @@ pub(crate) async fn known(
             .filter(prices::source.eq(Sql(source)))
             .filter(prices::provider_at.between(Sql(due), Sql(last)))
             .order((prices::provider_at.asc(), prices::id.asc()))
-            .select(COLUMNS)
+            .select(Row::as_select())
     };
     let taken: Option<Row> = of_source()
         .filter(prices::history.eq(false))
@@ -354,7 +347,7 @@ pub async fn record_history(
 pub(crate) async fn by_id(conn: &mut Connection, id: PriceId) -> DbResult<PriceSample> {
     let row: Option<Row> = prices::table
         .find(id.0)
-        .select(COLUMNS)
+        .select(Row::as_select())
         .first(conn)
         .await
         .optional()?;

@@ -139,10 +139,3 @@ pub async fn find(conn: &mut Connection, digest: Hash) -> DbResult<Option<Kept>>
         first_used_at: at,
     }))
 }
-
-/// A digest as a row has it.
-pub(crate) fn digest_of(column: Option<Vec<u8>>) -> DbResult<Option<Hash>> {
-    column
-        .map(|bytes| Hash::from_slice(&bytes).ok_or_else(|| DbError::corrupt("a digest of rules")))
-        .transpose()
-}

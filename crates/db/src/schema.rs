@@ -2,7 +2,7 @@
 // migrated database: of a new one, write the name.
 
 pub mod sql_types {
-    pub use crate::sql::{Instant, Units};
+    pub use crate::sql::{Instant, RulesDigest, Units};
     pub use diesel::sql_types::*;
 
     #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
@@ -129,7 +129,7 @@ diesel::table! {
         minted -> Nullable<Units>,
         burned -> Nullable<Units>,
         brier -> Nullable<Units>,
-        rules -> Nullable<Bytea>,
+        rules -> Nullable<RulesDigest>,
     }
 }
 
@@ -171,7 +171,7 @@ diesel::table! {
         bots -> Int8,
         liquidated -> Int8,
         failed -> Int8,
-        rules -> Nullable<Bytea>,
+        rules -> Nullable<RulesDigest>,
     }
 }
 
@@ -269,7 +269,7 @@ diesel::table! {
         next_try_at -> Instant,
         paused_at -> Nullable<Instant>,
         pause_reason -> Nullable<Text>,
-        rules -> Nullable<Bytea>,
+        rules -> Nullable<RulesDigest>,
     }
 }
 
@@ -316,7 +316,7 @@ diesel::table! {
         payout -> Nullable<Units>,
         brier -> Nullable<Units>,
         resolved_at -> Nullable<Instant>,
-        rules -> Nullable<Bytea>,
+        rules -> Nullable<RulesDigest>,
         reserved -> Units,
     }
 }

@@ -20,7 +20,7 @@ use ledger_core::market::{BetState, MarketStatus, Side};
 use ledger_core::money::{Money, Price, SCALE};
 use ledger_core::post::PostKind;
 use ledger_core::prediction::{Direction, PredictionStatus, PriceSource};
-use ledger_core::{Decimal8, Timestamp};
+use ledger_core::{Decimal8, Hash, Timestamp};
 use tokio_postgres::types::Type;
 
 use crate::copy::put_numeric;
@@ -39,6 +39,11 @@ pub struct Units;
 pub struct Instant;
 
 impl SqlOrd for Instant {}
+
+/// `bytea` with the digest of the rules that a row names.
+#[derive(Debug, Clone, Copy, QueryId, SqlType)]
+#[diesel(postgres_type(oid = 17, array_oid = 1001))]
+pub struct RulesDigest;
 
 /// A value for a column that is never NULL, in diesel's own language, which takes no foreign types. For one that
 /// may be NULL, an `Option` does.
@@ -127,6 +132,12 @@ column_type! {
     Price as Units,
         read by |value| Ok(Price::new(Money::from_sql(value)?)?),
         written by |value, out| write_units(value.money().units().into(), out);
+    Hash as RulesDigest,
+        read by |value| Hash::from_slice(value.as_bytes()).ok_or_else(|| "a digest of rules".into()),
+        written by |value, out| {
+            std::io::Write::write_all(out, &value.0)?;
+            Ok(IsNull::No)
+        };
     // A total that may exceed one balance.
     i128 as Units, read by read_units, written by write_units;
     Timestamp as Instant,

@@ -23,7 +23,7 @@ use crate::events;
 use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::NewPost;
-use crate::rules::{digest_of, keep};
+use crate::rules::keep;
 use crate::schema::cycles;
 use crate::sql::{Prepare, Sql};
 use crate::totals::{self, Attention};
@@ -82,13 +82,7 @@ pub async fn due(
             other => other?,
         }
         let now = crate::now(conn).await?;
-        type Last = (
-            i64,
-            Enforcement,
-            Timestamp,
-            Option<Timestamp>,
-            Option<Vec<u8>>,
-        );
+        type Last = (i64, Enforcement, Timestamp, Option<Timestamp>, Option<Hash>);
         let last: Option<Last> = cycles::table
             .order(cycles::number.desc())
             .select((
@@ -102,11 +96,11 @@ pub async fn due(
             .await
             .optional()?;
         let number = match last {
-            Some((number, enforcement, started_at, None, digest)) => {
+            Some((number, enforcement, started_at, None, rules)) => {
                 return Ok(Due::Open(Cycle {
                     number: CycleNumber(number),
                     enforcement,
-                    rules: digest_of(digest)?,
+                    rules,
                     started_at,
                 }));
             }
@@ -125,7 +119,7 @@ pub async fn due(
         diesel::insert_into(cycles::table)
             .values((
                 cycles::number.eq(number),
-                cycles::rules.eq(&digest.0[..]),
+                cycles::rules.eq(Some(digest)),
                 cycles::enforcement.eq(Sql(enforcement)),
                 cycles::started_at.eq(Sql(now)),
             ))

@@ -186,7 +186,7 @@ async fn insert(
             bets::answer.eq(new.answer.as_str()),
             bets::used_lookup.eq(new.lookup == Lookup::Used),
             bets::cycle.eq(tick.0),
-            bets::rules.eq(&rules.0[..]),
+            bets::rules.eq(Some(rules)),
             bets::stake.eq(Sql(attempt.stake)),
             bets::confidence.eq(Sql(new.confidence.decimal())),
             bets::reasoning.eq(&new.reasoning),

@@ -41,7 +41,6 @@ use crate::PAGE_MAX;
 use crate::error::{DbError, DbResult};
 use crate::pauses::pause_in;
 use crate::pool::Connection;
-use crate::rules::digest_of;
 use crate::schema::{bets as bets_table, evidence, markets};
 use crate::sql::Sql;
 
@@ -165,7 +164,7 @@ struct MarketRow {
     attempts: i32,
     paused_at: Option<Timestamp>,
     pause_reason: Option<String>,
-    rules: Option<Vec<u8>>,
+    rules: Option<Hash>,
 }
 
 impl TryFrom<MarketRow> for Market {
@@ -204,7 +203,7 @@ impl TryFrom<MarketRow> for Market {
             research,
             attempts: row.attempts,
             pause: pause_in(row.paused_at, row.pause_reason),
-            rules: digest_of(row.rules)?,
+            rules: row.rules,
         })
     }
 }
@@ -314,10 +313,14 @@ pub async fn page(
 }
 
 /// A bet, or an answer to a research question.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = bets_table, check_for_backend(diesel::pg::Pg))]
 pub struct Bet {
+    #[diesel(deserialize_as = i64)]
     pub id: BetId,
+    #[diesel(deserialize_as = uuid::Uuid)]
     pub market_id: MarketId,
+    #[diesel(deserialize_as = i64)]
     pub bot_id: BotId,
     /// Of a bet.
     pub side: Option<Side>,
@@ -335,46 +338,6 @@ pub struct Bet {
     pub brier: Option<Decimal8>,
 }
 
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = bets_table, check_for_backend(diesel::pg::Pg))]
-struct BetRow {
-    id: i64,
-    market_id: uuid::Uuid,
-    bot_id: i64,
-    side: Option<Side>,
-    answer: Option<String>,
-    used_lookup: Option<bool>,
-    stake: Money,
-    confidence: Decimal8,
-    reasoning: String,
-    state: BetState,
-    created_at: Timestamp,
-    resolved_at: Option<Timestamp>,
-    payout: Option<Money>,
-    brier: Option<Decimal8>,
-}
-
-impl From<BetRow> for Bet {
-    fn from(row: BetRow) -> Bet {
-        Bet {
-            id: BetId(row.id),
-            market_id: MarketId(row.market_id),
-            bot_id: BotId(row.bot_id),
-            side: row.side,
-            answer: row.answer,
-            used_lookup: row.used_lookup,
-            stake: row.stake,
-            confidence: row.confidence,
-            reasoning: row.reasoning,
-            state: row.state,
-            created_at: row.created_at,
-            resolved_at: row.resolved_at,
-            payout: row.payout,
-            brier: row.brier,
-        }
-    }
-}
-
 /// A market's bets or answers, newest first, below `before` where given.
 ///
 /// # Errors
@@ -385,15 +348,14 @@ pub async fn bets_page(
     before: Option<BetId>,
     limit: i64,
 ) -> DbResult<Vec<Bet>> {
-    let rows: Vec<BetRow> = bets_table::table
+    Ok(bets_table::table
         .filter(bets_table::market_id.eq(market.0))
         .filter(bets_table::id.lt(before.map_or(i64::MAX, |id| id.0)))
         .order(bets_table::id.desc())
         .limit(limit.clamp(1, PAGE_MAX))
-        .select(BetRow::as_select())
+        .select(Bet::as_select())
         .load(conn)
-        .await?;
-    Ok(rows.into_iter().map(Bet::from).collect())
+        .await?)
 }
 
 /// A bot's open bets, newest first, at most [`PAGE_MAX`]. `count` is how many its wallet says there
@@ -405,17 +367,16 @@ pub async fn open_bets(conn: &mut Connection, bot_id: BotId, count: i32) -> DbRe
     if count <= 0 {
         return Ok(Vec::new());
     }
-    let rows: Vec<BetRow> = bets_table::table
+    Ok(bets_table::table
         .filter(bets_table::bot_id.eq(bot_id.0))
         .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
             "state = 'OPEN'",
         ))
         .order(bets_table::id.desc())
         .limit(i64::from(count).min(PAGE_MAX))
-        .select(BetRow::as_select())
+        .select(Bet::as_select())
         .load(conn)
-        .await?;
-    Ok(rows.into_iter().map(Bet::from).collect())
+        .await?)
 }
 
 /// `at`, or the time of the market's last bet, answer or fetch, if that is later: where a clock was set

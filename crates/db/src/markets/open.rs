@@ -280,7 +280,7 @@ async fn insert(
             markets::nonce.eq(committed.as_ref().map(|(_, nonce, _)| nonce)),
             markets::answer.eq(committed.as_ref().map(|(.., answer)| answer)),
             markets::next_try_at.eq(Sql(deadline)),
-            markets::rules.eq(&rules.0[..]),
+            markets::rules.eq(Some(rules)),
         ))
         .execute(conn)
         .await?;

@@ -14,7 +14,7 @@ use ledger_core::prediction::{
 };
 use ledger_core::{BotId, BotStatus, Money, NewEvent, PredictionId, Timestamp};
 
-use super::PredictionRow;
+use super::Prediction;
 use super::judge::{Judged, Judgement, SharedReads, judge};
 use crate::error::{DbError, DbResult};
 use crate::events;
@@ -23,7 +23,7 @@ use crate::ledger::{self, Cause};
 use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
-use crate::rules::{self, digest_of};
+use crate::rules;
 use crate::schema::predictions;
 use crate::schema::sql_types::{Array, BigInt, Instant, Nullable, Text, Units};
 use crate::sql::{Prepare, Sql, column};
@@ -149,31 +149,33 @@ async fn lock_open(
     in_force: &EconomyRules,
 ) -> DbResult<Vec<Open>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let rows: Vec<PredictionRow> = predictions::table
+    let rows: Vec<(Prediction, Option<i64>, Money)> = predictions::table
         .filter(predictions::id.eq_any(ids))
         .filter(predictions::status.eq(Sql(PredictionStatus::Open)))
         .order(predictions::id)
-        .select(PredictionRow::as_select())
+        .select((
+            Prediction::as_select(),
+            predictions::start_price_id,
+            predictions::reserved,
+        ))
         .for_update()
         .load(conn)
         .await?;
     let mut open = Vec::with_capacity(rows.len());
-    for row in rows {
-        let rules = rules::of(conn, digest_of(row.rules)?, in_force).await?;
-        let stake = Stake::kept(row.wager_amount);
+    for (row, start_price_id, reserved) in rows {
         let prediction = OpenPrediction {
-            id: PredictionId(row.id),
+            id: row.id,
             direction: row.direction,
-            wager: stake.map_err(DbError::corrupt)?,
+            wager: Stake::kept(row.wager_amount).map_err(DbError::corrupt)?,
             confidence: Confidence::new(row.confidence).map_err(DbError::corrupt)?,
             created_at: row.created_at,
         };
         open.push(Open {
-            bot_id: BotId(row.bot_id),
+            bot_id: row.bot_id,
             prediction,
-            start_price_id: row.start_price_id,
-            rules,
-            reserved: row.reserved,
+            start_price_id,
+            rules: rules::of(conn, row.rules, in_force).await?,
+            reserved,
         });
     }
     Ok(open)

@@ -106,7 +106,7 @@ async fn generate(client: &Client, named: &BTreeMap<String, BTreeSet<String>>) -
         .await
         .unwrap();
     out.push_str(
-        "\npub mod sql_types {\n    pub use crate::sql::{Instant, Units};\n    pub use diesel::sql_types::*;\n",
+        "\npub mod sql_types {\n    pub use crate::sql::{Instant, RulesDigest, Units};\n    pub use diesel::sql_types::*;\n",
     );
     for row in &enums {
         let name: &str = row.get(0);
@@ -165,7 +165,8 @@ impl Column {
             "int8" => "Int8".to_owned(),
             "int4" => "Int4".to_owned(),
             "int2" => "Int2".to_owned(),
-            // The two that the crate has types of its own for.
+            // Those that the crate has types of its own for.
+            "bytea" if self.name == "rules" => "RulesDigest".to_owned(),
             "numeric" => "Units".to_owned(),
             "timestamptz" => "Instant".to_owned(),
             other => camel(other),
