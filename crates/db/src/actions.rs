@@ -316,7 +316,6 @@ impl<'a> Placement<'a> {
         rules: &EconomyRules,
     ) -> Option<Placement<'a>> {
         let Wager {
-            bot_id,
             direction,
             stake,
             confidence,
@@ -327,12 +326,10 @@ impl<'a> Placement<'a> {
             placing,
             prediction_id,
             action_id,
-            post: NewPost {
-                bot_id,
-                draft: Draft::wager(stake, direction, confidence, &placing.wager.reasoning),
-                reference: entry.reference.to_string(),
-                created_at: at,
-            },
+            post: NewPost::about(
+                entry,
+                Draft::wager(stake, direction, confidence, &placing.wager.reasoning),
+            ),
             wallet: wallet.clone(),
             at,
             settles_at: prediction::start_due(at, rules)

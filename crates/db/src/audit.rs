@@ -6,7 +6,7 @@
 //! insertion inside a chain. It cannot see a whole chain that an owner rewrote or a whole bot that
 //! an owner dropped; for that, keep the digest of all heads somewhere else.
 
-mod columns;
+pub(crate) mod columns;
 pub(crate) mod entries;
 mod expected;
 mod markets;

@@ -310,12 +310,7 @@ pub async fn reap(
         let Some(entry) = appended.entries.into_iter().next() else {
             return Ok(None);
         };
-        let post = NewPost {
-            bot_id,
-            draft: Draft::reaped(),
-            reference: entry.reference.to_string(),
-            created_at: entry.recorded_at,
-        };
+        let post = NewPost::about(&entry, Draft::reaped());
         drafts.push(post.event());
         posts::write(conn, &[post]).await?;
         events::write(conn, &drafts).await?;

@@ -6,13 +6,12 @@
 
 use std::io;
 
-use futures_util::TryStreamExt;
 use ledger_core::{BotId, Entry, Timestamp};
 
 use crate::audit::Snapshot;
+use crate::audit::columns::copy_out;
 use crate::audit::entries::{ENTRY_COLUMNS, read_entry};
-use crate::copy::CopyReader;
-use crate::error::{DbError, DbResult};
+use crate::error::DbError;
 use crate::pool::Database;
 
 /// Why an export ended early.
@@ -47,14 +46,9 @@ pub async fn entries(
         "COPY (SELECT {ENTRY_COLUMNS} FROM ledger WHERE {condition} ORDER BY bot_id, sequence) \
          TO STDOUT (FORMAT binary)"
     );
-    let stream = client.copy_out(&query).await.map_err(DbError::from)?;
-    let mut stream = std::pin::pin!(stream);
-    let mut reader = CopyReader::default();
-    while let Some(message) = stream.try_next().await.map_err(DbError::from)? {
-        reader.feed(&message, |row| {
-            let entry: DbResult<Entry> = read_entry(row);
-            sink(&entry?).map_err(ExportError::Sink)
-        })?;
-    }
+    copy_out(&client, &query, |row| {
+        sink(&read_entry(row)?).map_err(ExportError::Sink)
+    })
+    .await?;
     Ok(snapshot.as_of)
 }

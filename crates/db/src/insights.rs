@@ -63,7 +63,7 @@ macro_rules! insights_query {
                     latest.closed_at IS NULL AND NOT EXISTS ( \
                         SELECT FROM tick_failures f \
                          WHERE f.cycle = latest.number AND f.bot_id = b.id) AS cycle_open, \
-                    clock_timestamp() AS as_of, ",
+                    clock_timestamp() AS as_of",
             totals_columns!(),
             " FROM bots b \
               JOIN wallets w ON w.bot_id = b.id \

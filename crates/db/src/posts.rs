@@ -5,7 +5,7 @@ use diesel_async::RunQueryDsl;
 use ledger_core::NewEvent;
 use ledger_core::event::PostEvent;
 use ledger_core::post::{Draft, PostKind};
-use ledger_core::{BotId, Timestamp};
+use ledger_core::{BotId, Entry, Timestamp};
 
 use crate::PAGE_MAX;
 use crate::error::DbResult;
@@ -37,6 +37,16 @@ pub(crate) struct NewPost {
 }
 
 impl NewPost {
+    /// A post about an entry.
+    pub(crate) fn about(entry: &Entry, draft: Draft) -> NewPost {
+        NewPost {
+            bot_id: entry.bot_id,
+            draft,
+            reference: entry.reference.to_string(),
+            created_at: entry.recorded_at,
+        }
+    }
+
     pub(crate) fn event(&self) -> NewEvent {
         NewEvent::Post(PostEvent {
             bot_id: self.bot_id,

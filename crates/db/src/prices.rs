@@ -63,7 +63,7 @@ pub async fn record(
     provider_at: Timestamp,
 ) -> DbResult<Option<PriceRow>> {
     tx::run(conn, None, async |conn| {
-        lock_prices(conn).await?;
+        crate::sql::lock(conn, PRICES_LOCK).await?;
         let oldest = crate::now(conn)
             .await?
             .plus_seconds(-SAMPLE_AGE_MAX_SECONDS);
@@ -286,11 +286,6 @@ pub async fn unread_parts(
 /// span, and prices can be seen in the order of their ids, which the audit builds on.
 const PRICES_LOCK: i64 = 0x48_4953_544f_5259;
 
-async fn lock_prices(conn: &mut Connection) -> DbResult<()> {
-    crate::sql::lock(conn, PRICES_LOCK).await?;
-    Ok(())
-}
-
 /// Keeps what a source's history told of a span: its prices, and that there are no others. `false` if
 /// part of the span was read already, or ends so late that a sample of it may still be taken.
 ///
@@ -303,7 +298,7 @@ pub async fn record_history(
     told: &[(Price, Timestamp)],
 ) -> DbResult<bool> {
     tx::run(conn, None, async |conn| {
-        lock_prices(conn).await?;
+        crate::sql::lock(conn, PRICES_LOCK).await?;
         let settled = crate::now(conn)
             .await?
             .plus_seconds(-SAMPLE_AGE_MAX_SECONDS);

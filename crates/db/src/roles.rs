@@ -24,6 +24,8 @@ const LOCK_PAUSE: Duration = Duration::from_millis(200);
 const NAME_LISTS: &str = "'local_preload_libraries', 'search_path', 'session_preload_libraries', \
     'shared_preload_libraries', 'temp_tablespaces', 'unix_socket_directories'";
 
+const GRANTABLE: &str = "CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END";
+
 /// What the role `$1` has and may, as statements that give the same to `$2`.
 const SAME_FOR: &str = "
 WITH old AS (SELECT oid, rolname FROM pg_roles WHERE rolname = $1),
@@ -43,33 +45,27 @@ WHERE r.rolname <> $2::text
 UNION SELECT format('ALTER ROLE %I%s SET %s TO %s', $2::text, place, name,
               CASE WHEN lower(name) IN (NAME_LISTS) THEN value ELSE quote_literal(value) END)
 FROM database_settings
-UNION SELECT format('GRANT %s ON DATABASE %I TO %I%s', a.privilege_type, d.datname, $2::text, grantable.words)
-FROM old, pg_database d, aclexplode(d.datacl) a,
-     LATERAL (SELECT CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END AS words) grantable
+UNION SELECT format('GRANT %s ON DATABASE %I TO %I%s', a.privilege_type, d.datname, $2::text, GRANTABLE)
+FROM old, pg_database d, aclexplode(d.datacl) a
 WHERE a.grantee = old.oid
-UNION SELECT format('GRANT %s ON SCHEMA %I TO %I%s', a.privilege_type, n.nspname, $2::text, grantable.words)
-FROM old, pg_namespace n, aclexplode(n.nspacl) a,
-     LATERAL (SELECT CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END AS words) grantable
+UNION SELECT format('GRANT %s ON SCHEMA %I TO %I%s', a.privilege_type, n.nspname, $2::text, GRANTABLE)
+FROM old, pg_namespace n, aclexplode(n.nspacl) a
 WHERE a.grantee = old.oid
 UNION SELECT format('GRANT %s ON %s %I.%I TO %I%s', a.privilege_type,
               CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, n.nspname, c.relname, $2::text,
-              grantable.words)
-FROM old, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) a,
-     LATERAL (SELECT CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END AS words) grantable
+              GRANTABLE)
+FROM old, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) a
 WHERE a.grantee = old.oid AND c.relowner <> old.oid
 UNION SELECT format('GRANT %s (%I) ON TABLE %I.%I TO %I%s', a.privilege_type, t.attname, n.nspname, c.relname,
-              $2::text, grantable.words)
+              $2::text, GRANTABLE)
 FROM old, pg_attribute t JOIN pg_class c ON c.oid = t.attrelid
-     JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(t.attacl) a,
-     LATERAL (SELECT CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END AS words) grantable
+     JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(t.attacl) a
 WHERE a.grantee = old.oid AND NOT t.attisdropped
-UNION SELECT format('GRANT EXECUTE ON ROUTINE %s TO %I%s', p.oid::regprocedure, $2::text, grantable.words)
-FROM old, pg_proc p, aclexplode(p.proacl) a,
-     LATERAL (SELECT CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END AS words) grantable
+UNION SELECT format('GRANT EXECUTE ON ROUTINE %s TO %I%s', p.oid::regprocedure, $2::text, GRANTABLE)
+FROM old, pg_proc p, aclexplode(p.proacl) a
 WHERE a.grantee = old.oid AND p.proowner <> old.oid
-UNION SELECT format('GRANT USAGE ON TYPE %s TO %I%s', t.oid::regtype, $2::text, grantable.words)
-FROM old, pg_type t, aclexplode(t.typacl) a,
-     LATERAL (SELECT CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END AS words) grantable
+UNION SELECT format('GRANT USAGE ON TYPE %s TO %I%s', t.oid::regtype, $2::text, GRANTABLE)
+FROM old, pg_type t, aclexplode(t.typacl) a
 WHERE a.grantee = old.oid AND t.typowner <> old.oid
 UNION SELECT format('ALTER DEFAULT PRIVILEGES FOR ROLE %I%s GRANT %s ON %s TO %s%s',
               CASE WHEN f.defaclrole = old.oid THEN $2::text ELSE r.rolname END,
@@ -78,7 +74,7 @@ UNION SELECT format('ALTER DEFAULT PRIVILEGES FOR ROLE %I%s GRANT %s ON %s TO %s
                    WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES' ELSE 'SCHEMAS' END,
               CASE WHEN a.grantee = 0 THEN 'PUBLIC' WHEN a.grantee = old.oid THEN quote_ident($2::text)
                    ELSE quote_ident(g.rolname) END,
-              CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+              GRANTABLE)
 FROM old, pg_default_acl f JOIN pg_roles r ON r.oid = f.defaclrole
      LEFT JOIN pg_namespace n ON n.oid = f.defaclnamespace, aclexplode(f.defaclacl) a
      LEFT JOIN pg_roles g ON g.oid = a.grantee
@@ -238,6 +234,7 @@ impl RoleAdmin {
             let comment = "format('COMMENT ON ROLE %I IS %L', $1::text, $2::text)";
             run(transaction, comment, &[new, &mark]).await?;
             let ask = SAME_FOR.replace("NAME_LISTS", NAME_LISTS);
+            let ask = ask.replace("GRANTABLE", GRANTABLE);
             for row in transaction.query(&ask, &[&old, &new]).await? {
                 transaction.batch_execute(row.get(0)).await?;
             }

@@ -60,7 +60,7 @@ statement! {
         "WITH best AS MATERIALIZED (",
         best_of!("ALIVE"), " UNION ALL ", best_of!("DEAD"), " UNION ALL ", best_of!("RETIRED"),
         ") SELECT b.id AS bot_id, b.handle, w.status, w.balance, w.phantom_fees, w.wealth, w.granted, \
-                  w.fees, ",
+                  w.fees",
         totals_columns!(),
         " FROM best w JOIN bots b ON b.id = w.bot_id \
           LEFT JOIN agent_totals t ON t.bot_id = w.bot_id \

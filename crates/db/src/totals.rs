@@ -25,83 +25,58 @@ pub const fn window_of(tick: CycleNumber) -> i64 {
     tick.0.div_euclid(WINDOW_TICKS)
 }
 
-/// A bot's running totals. Amounts are in units of 10⁻⁸ and may exceed one balance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, QueryableByName)]
-pub struct Totals {
-    /// Positions that were won, lost or forfeit.
-    #[diesel(sql_type = BigInt)]
-    pub settled: i64,
-    #[diesel(sql_type = BigInt)]
-    pub won: i64,
-    #[diesel(sql_type = Units)]
-    pub payouts: i128,
-    /// The part of the payouts that the house made as bounty.
-    #[diesel(sql_type = Units)]
-    pub bounties: i128,
-    #[diesel(sql_type = Units)]
-    pub lost_stakes: i128,
-    #[diesel(sql_type = Units)]
-    pub lookup_fees: i128,
-    /// Payouts less the stakes of settled positions and the lookup fees.
-    #[diesel(sql_type = Units)]
-    pub profit: i128,
-    /// The sum of `brier_count` Brier scores.
-    #[diesel(sql_type = Units)]
-    pub brier_sum: i128,
-    #[diesel(sql_type = BigInt)]
-    pub brier_count: i64,
-    #[diesel(sql_type = BigInt)]
-    pub llm_calls: i64,
-    /// Those of them whose model has no price, or of which nobody said what they used.
-    #[diesel(sql_type = BigInt)]
-    pub unpriced_calls: i64,
-    /// A part of `unpriced_calls`: nobody said what they used.
-    #[diesel(sql_type = BigInt)]
-    pub unreported_calls: i64,
-    #[diesel(sql_type = BigInt)]
-    pub input_tokens: i64,
-    #[diesel(sql_type = BigInt)]
-    pub output_tokens: i64,
-    /// A part of `input_tokens`.
-    #[diesel(sql_type = BigInt)]
-    pub cached_input_tokens: i64,
-    /// A part of `output_tokens`.
-    #[diesel(sql_type = BigInt)]
-    pub reasoning_tokens: i64,
-    /// By the price book, in US dollars.
-    #[diesel(sql_type = Units)]
-    pub llm_usd: i128,
-    /// As the agent reported it; nothing is decided by it.
-    #[diesel(sql_type = Units)]
-    pub reported_usd: i128,
-    /// The calls that `reported_usd` is the cost of.
-    #[diesel(sql_type = BigInt)]
-    pub reported_usd_calls: i64,
-    #[diesel(sql_type = BigInt)]
-    pub interventions: i64,
-    #[diesel(sql_type = BigInt)]
-    pub errors: i64,
+/// Declares what is added up, once for the fields and for the columns that they are read from.
+macro_rules! totals {
+    ($($(#[$doc:meta])* $name:ident: $rust:ident as $sql:ident,)+) => {
+        /// A bot's running totals. Amounts are in units of 10⁻⁸ and may exceed one balance.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, QueryableByName)]
+        pub struct Totals {
+            $($(#[$doc])* #[diesel(sql_type = $sql)] pub $name: $rust,)+
+        }
+
+        /// The columns of [`Totals`] behind others, of `agent_totals t` that is joined from the left: a bot
+        /// about which nothing was added up yet has no row.
+        macro_rules! totals_columns {
+            () => {
+                concat!($(", coalesce(t.", stringify!($name), ", 0) AS ", stringify!($name)),+)
+            };
+        }
+    };
 }
 
-/// The columns of [`Totals`], of `agent_totals t` that is joined from the left: a bot about
-/// which nothing was added up yet has no row.
-macro_rules! totals_columns {
-    () => {
-        "coalesce(t.settled, 0) AS settled, coalesce(t.won, 0) AS won, \
-         coalesce(t.payouts, 0) AS payouts, coalesce(t.bounties, 0) AS bounties, \
-         coalesce(t.lost_stakes, 0) AS lost_stakes, coalesce(t.lookup_fees, 0) AS lookup_fees, \
-         coalesce(t.profit, 0) AS profit, coalesce(t.brier_sum, 0) AS brier_sum, \
-         coalesce(t.brier_count, 0) AS brier_count, coalesce(t.llm_calls, 0) AS llm_calls, \
-         coalesce(t.unpriced_calls, 0) AS unpriced_calls, \
-         coalesce(t.unreported_calls, 0) AS unreported_calls, \
-         coalesce(t.reported_usd, 0) AS reported_usd, \
-         coalesce(t.reported_usd_calls, 0) AS reported_usd_calls, \
-         coalesce(t.input_tokens, 0) AS input_tokens, \
-         coalesce(t.output_tokens, 0) AS output_tokens, \
-         coalesce(t.cached_input_tokens, 0) AS cached_input_tokens, \
-         coalesce(t.reasoning_tokens, 0) AS reasoning_tokens, coalesce(t.llm_usd, 0) AS llm_usd, \
-         coalesce(t.interventions, 0) AS interventions, coalesce(t.errors, 0) AS errors"
-    };
+totals! {
+    /// Positions that were won, lost or forfeit.
+    settled: i64 as BigInt,
+    won: i64 as BigInt,
+    payouts: i128 as Units,
+    /// The part of the payouts that the house made as bounty.
+    bounties: i128 as Units,
+    lost_stakes: i128 as Units,
+    lookup_fees: i128 as Units,
+    /// Payouts less the stakes of settled positions and the lookup fees.
+    profit: i128 as Units,
+    /// The sum of `brier_count` Brier scores.
+    brier_sum: i128 as Units,
+    brier_count: i64 as BigInt,
+    llm_calls: i64 as BigInt,
+    /// Those of them whose model has no price, or of which nobody said what they used.
+    unpriced_calls: i64 as BigInt,
+    /// A part of `unpriced_calls`: nobody said what they used.
+    unreported_calls: i64 as BigInt,
+    input_tokens: i64 as BigInt,
+    output_tokens: i64 as BigInt,
+    /// A part of `input_tokens`.
+    cached_input_tokens: i64 as BigInt,
+    /// A part of `output_tokens`.
+    reasoning_tokens: i64 as BigInt,
+    /// By the price book, in US dollars.
+    llm_usd: i128 as Units,
+    /// As the agent reported it; nothing is decided by it.
+    reported_usd: i128 as Units,
+    /// The calls that `reported_usd` is the cost of.
+    reported_usd_calls: i64 as BigInt,
+    interventions: i64 as BigInt,
+    errors: i64 as BigInt,
 }
 pub(crate) use totals_columns;
 

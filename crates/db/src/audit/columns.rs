@@ -80,15 +80,15 @@ impl<'a, const N: usize> Columns<'a, N> {
 }
 
 /// Streams the rows of a COPY to `row`, one at a time.
-pub(super) async fn copy_out(
+pub(crate) async fn copy_out<E: From<DbError>>(
     client: &Client,
     query: &str,
-    mut row: impl FnMut(&[u8]) -> DbResult<()>,
-) -> DbResult<()> {
-    let stream = client.copy_out(query).await?;
+    mut row: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let stream = client.copy_out(query).await.map_err(DbError::from)?;
     let mut stream = std::pin::pin!(stream);
     let mut reader = CopyReader::default();
-    while let Some(message) = stream.try_next().await? {
+    while let Some(message) = stream.try_next().await.map_err(DbError::from)? {
         reader.feed(&message, &mut row)?;
     }
     Ok(())

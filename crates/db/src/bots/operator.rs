@@ -100,12 +100,7 @@ async fn conclude(
     let mut drafts = appended.events();
     let entry = appended.entries.into_iter().next();
     let entry = entry.ok_or_else(|| DbError::corrupt("an operator's act without an entry"))?;
-    let post = NewPost {
-        bot_id: entry.bot_id,
-        draft,
-        reference: entry.reference.to_string(),
-        created_at: entry.recorded_at,
-    };
+    let post = NewPost::about(&entry, draft);
     drafts.push(post.event());
     posts::write(conn, &[post]).await?;
     events::write(conn, &drafts).await?;

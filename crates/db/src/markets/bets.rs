@@ -238,25 +238,19 @@ async fn tell(
     mut drafts: Vec<NewEvent>,
     at: Timestamp,
 ) -> DbResult<()> {
-    let mut new_posts = Vec::with_capacity(slip.bets.len());
-    for bet in &slip.bets {
+    let post = |bet: &NewBet| {
         let market = markets.iter().find(|market| market.id == bet.market_id);
         let question = market.map_or("", |market| market.description.as_str());
-        let post = NewPost {
+        let (stake, side, confidence) = (bet.stake, bet.side, bet.confidence);
+        NewPost {
             bot_id: slip.bot_id,
-            draft: Draft::bet(
-                bet.stake,
-                bet.side,
-                bet.confidence,
-                question,
-                &bet.reasoning,
-            ),
+            draft: Draft::bet(stake, side, confidence, question, &bet.reasoning),
             reference: economy::market_reference(bet.market_id).to_string(),
             created_at: at,
-        };
-        drafts.push(post.event());
-        new_posts.push(post);
-    }
+        }
+    };
+    let new_posts: Vec<NewPost> = slip.bets.iter().map(post).collect();
+    drafts.extend(new_posts.iter().map(NewPost::event));
     drafts.extend(markets.iter().map(Market::event));
     posts::write(conn, &new_posts).await?;
     events::write(conn, &drafts).await

@@ -389,18 +389,17 @@ async fn tell(
         open.iter().zip(&settlement.bets).collect();
     told.sort_by_key(|(bet, _)| (std::cmp::Reverse(bet.staked.stake), bet.staked.id));
     told.truncate(POSTS_MAX);
-    let mut new_posts = Vec::with_capacity(told.len());
-    for (bet, end) in told {
+    let post = |(bet, end): (&OpenBet, &market::BetSettlement)| {
         let StakedBet { stake, side, .. } = bet.staked;
-        let post = NewPost {
+        NewPost {
             bot_id: bet.bot_id,
             draft: Draft::bet_settlement(stake, side, end, &market.description),
             reference: reference.clone(),
             created_at: at,
-        };
-        drafts.push(post.event());
-        new_posts.push(post);
-    }
+        }
+    };
+    let new_posts: Vec<NewPost> = told.into_iter().map(post).collect();
+    drafts.extend(new_posts.iter().map(NewPost::event));
     drafts.push(market.event());
     let (posted, logged) = join(posts::write(conn, &new_posts), events::write(conn, &drafts)).await;
     first_cause([posted, logged])

@@ -5,7 +5,7 @@ use ledger_core::chain::seal_onto;
 use ledger_core::economy::{self, EconomyRules, Enforcement, Fate, Wallet};
 use ledger_core::event::BotEvent;
 use ledger_core::post::Draft;
-use ledger_core::{BotStatus, CycleNumber, Entry, Money, Reference, Timestamp};
+use ledger_core::{BotStatus, CycleNumber, Entry, Money, Timestamp};
 use tokio_postgres::Row;
 
 use super::{ChunkReport, Cycle};
@@ -16,6 +16,7 @@ use crate::posts::NewPost;
 use crate::sql::SqlTotal;
 
 /// A chunk that was decided on and is yet to be written.
+#[derive(Default)]
 pub(super) struct Chunk {
     pub(super) wallets: Vec<Wallet>,
     /// What fell to the house, a wallet each.
@@ -50,15 +51,11 @@ impl Chunk {
             wallets: Vec::with_capacity(rows.len()),
             burned: Vec::with_capacity(rows.len()),
             fees: Vec::with_capacity(rows.len()),
-            entries: None,
-            entries_len: 0,
-            metrics: bytes::Bytes::new(),
-            posts: Vec::new(),
-            events: Vec::new(),
             report: ChunkReport {
                 bots: rows.len(),
                 ..ChunkReport::default()
             },
+            ..Chunk::default()
         };
         for row in rows {
             let Locked {
@@ -74,7 +71,7 @@ impl Chunk {
                 copy_entry(&mut entries, &entry);
                 chunk.entries_len += 1;
                 if outcome.fate == Fate::Liquidated {
-                    chunk.mourn(&entry, cycle.number, outcome.fee, before, &reference);
+                    chunk.mourn(&entry, cycle.number, outcome.fee, before);
                 }
             }
             let fee = match (cycle.enforcement, outcome.fate) {
@@ -102,20 +99,8 @@ impl Chunk {
         Ok(chunk)
     }
 
-    fn mourn(
-        &mut self,
-        entry: &Entry,
-        cycle: CycleNumber,
-        fee: Money,
-        balance: Money,
-        reference: &Reference,
-    ) {
-        let post = NewPost {
-            bot_id: entry.bot_id,
-            draft: Draft::liquidation(cycle, fee, balance),
-            reference: reference.to_string(),
-            created_at: entry.recorded_at,
-        };
+    fn mourn(&mut self, entry: &Entry, cycle: CycleNumber, fee: Money, balance: Money) {
+        let post = NewPost::about(entry, Draft::liquidation(cycle, fee, balance));
         self.events.push(entry_event(entry));
         self.events.push(post.event());
         self.events.push(NewEvent::Bot(BotEvent {

@@ -178,25 +178,21 @@ impl Session {
 
     async fn lock(&self, cycle: &Cycle, selection: &Selection) -> DbResult<Vec<Row>> {
         let number = cycle.number.0;
-        let statements = &self.statements;
-        Ok(match selection {
+        let named: Vec<i64>;
+        let (statement, values): (_, Vec<Param<'_>>) = match selection {
             Selection::Free { after, limit } => {
-                self.client
-                    .query(&statements.lock_free, &[&number, &after.0, limit])
-                    .await?
+                (&self.statements.lock_free, vec![&number, &after.0, limit])
             }
-            Selection::Waiting { after, limit } => {
-                self.client
-                    .query(&statements.lock_waiting, &[&number, &after.0, limit])
-                    .await?
-            }
+            Selection::Waiting { after, limit } => (
+                &self.statements.lock_waiting,
+                vec![&number, &after.0, limit],
+            ),
             Selection::Exactly(bots) => {
-                let bots: Vec<i64> = bots.iter().map(|bot| bot.0).collect();
-                self.client
-                    .query(&statements.lock_exactly, &[&number, &bots])
-                    .await?
+                named = bots.iter().map(|bot| bot.0).collect();
+                (&self.statements.lock_exactly, vec![&number, &named])
             }
-        })
+        };
+        Ok(self.client.query(statement, &values).await?)
     }
 
     /// Writes a decided chunk as one pipeline and checks every row count.
