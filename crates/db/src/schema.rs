@@ -2,52 +2,9 @@
 // migrated database: of a new one, write the name.
 
 pub mod sql_types {
-    pub use crate::sql::{Instant, RulesDigest, Units};
+    pub use crate::sql::enums::*;
+    pub use crate::sql::{Instant, MetricKind, RulesDigest, Units};
     pub use diesel::sql_types::*;
-
-    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
-    #[diesel(postgres_type(name = "bet_side"))]
-    pub struct BetSide;
-
-    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
-    #[diesel(postgres_type(name = "bet_state"))]
-    pub struct BetState;
-
-    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
-    #[diesel(postgres_type(name = "bot_status"))]
-    pub struct BotStatus;
-
-    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
-    #[diesel(postgres_type(name = "direction"))]
-    pub struct Direction;
-
-    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
-    #[diesel(postgres_type(name = "enforcement"))]
-    pub struct Enforcement;
-
-    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
-    #[diesel(postgres_type(name = "entry_type"))]
-    pub struct EntryType;
-
-    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
-    #[diesel(postgres_type(name = "market_status"))]
-    pub struct MarketStatus;
-
-    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
-    #[diesel(postgres_type(name = "metric_kind"))]
-    pub struct MetricKind;
-
-    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
-    #[diesel(postgres_type(name = "post_kind"))]
-    pub struct PostKind;
-
-    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
-    #[diesel(postgres_type(name = "prediction_status"))]
-    pub struct PredictionStatus;
-
-    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
-    #[diesel(postgres_type(name = "price_source"))]
-    pub struct PriceSource;
 }
 
 diesel::table! {

@@ -26,7 +26,6 @@ use tokio_postgres::types::Type;
 use crate::copy::put_numeric;
 use crate::error::{DbError, DbResult};
 use crate::pool::Connection;
-use crate::schema::sql_types;
 
 /// `numeric`, which is read in units of 10⁻⁸. A type of ours, so that the domain's own can be read and bound.
 #[derive(Debug, Clone, Copy, QueryId, SqlType)]
@@ -39,6 +38,11 @@ pub struct Units;
 pub struct Instant;
 
 impl SqlOrd for Instant {}
+
+/// An enum of Postgres that no type of the domain stands for.
+#[derive(QueryId, SqlType)]
+#[diesel(postgres_type(name = "metric_kind"))]
+pub struct MetricKind;
 
 /// `bytea` with the digest of the rules that a row names.
 #[derive(Debug, Clone, Copy, QueryId, SqlType)]
@@ -85,11 +89,19 @@ macro_rules! column_type {
     )+};
 }
 
-/// Declares enums whose labels are those of an enum of Postgres.
+/// Declares enums of Postgres, each by the enum of the domain that has the same labels.
 macro_rules! enum_type {
-    ($($domain:ident as $sql:ident;)+) => {
+    ($($domain:ident as $sql:ident = $postgres:tt;)+) => {
+        pub mod enums {
+            $(
+                #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
+                #[diesel(postgres_type(name = $postgres))]
+                pub struct $sql;
+            )+
+        }
+
         column_type! {$(
-            $domain as sql_types::$sql,
+            $domain as enums::$sql,
             read by |value| {
                 let label = std::str::from_utf8(value.as_bytes())?;
                 let unknown = |_| concat!("unknown label of ", stringify!($sql)).into();
@@ -104,16 +116,16 @@ macro_rules! enum_type {
 }
 
 enum_type! {
-    BotStatus as BotStatus;
-    EntryType as EntryType;
-    Enforcement as Enforcement;
-    Direction as Direction;
-    PriceSource as PriceSource;
-    PredictionStatus as PredictionStatus;
-    MarketStatus as MarketStatus;
-    Side as BetSide;
-    BetState as BetState;
-    PostKind as PostKind;
+    BotStatus as BotStatus = "bot_status";
+    EntryType as EntryType = "entry_type";
+    Enforcement as Enforcement = "enforcement";
+    Direction as Direction = "direction";
+    PriceSource as PriceSource = "price_source";
+    PredictionStatus as PredictionStatus = "prediction_status";
+    MarketStatus as MarketStatus = "market_status";
+    Side as BetSide = "bet_side";
+    BetState as BetState = "bet_state";
+    PostKind as PostKind = "post_kind";
 }
 
 column_type! {

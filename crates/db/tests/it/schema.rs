@@ -8,8 +8,15 @@ use ledger_core::{EntryType, Money};
 use test_kit::Arena;
 use tokio_postgres::Client;
 
-const HEADER: &str = "// The tables and columns that queries name. `UPDATE_SCHEMA=1 make test` takes their types and keys from the\n\
-    // migrated database: of a new one, write the name.\n";
+const HEADER: &str = "// The tables and columns that queries name. `UPDATE_SCHEMA=1 make test` takes their types and keys from the
+// migrated database: of a new one, write the name.
+
+pub mod sql_types {
+    pub use crate::sql::enums::*;
+    pub use crate::sql::{Instant, MetricKind, RulesDigest, Units};
+    pub use diesel::sql_types::*;
+}
+";
 
 #[tokio::test]
 async fn the_rust_schema_is_that_of_the_migrated_database() {
@@ -92,36 +99,7 @@ async fn generate(client: &Client, named: &BTreeMap<String, BTreeSet<String>>) -
         columns.retain(|column| named.is_some_and(|named| named.contains(&column.name)));
         named.is_some()
     });
-    let used: BTreeSet<&str> = tables
-        .values()
-        .flatten()
-        .map(|column| column.postgres.as_str())
-        .collect();
     let mut out = HEADER.to_owned();
-    let enums = client
-        .query(
-            "SELECT typname FROM pg_type WHERE typtype = 'e' ORDER BY 1",
-            &[],
-        )
-        .await
-        .unwrap();
-    out.push_str(
-        "\npub mod sql_types {\n    pub use crate::sql::{Instant, RulesDigest, Units};\n    pub use diesel::sql_types::*;\n",
-    );
-    for row in &enums {
-        let name: &str = row.get(0);
-        if !used.contains(name) {
-            continue;
-        }
-        let derive = "#[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]";
-        write!(
-            out,
-            "\n    {derive}\n    #[diesel(postgres_type(name = \"{name}\"))]\n    pub struct {};\n",
-            camel(name)
-        )
-        .unwrap();
-    }
-    out.push_str("}\n");
     for (table, columns) in &tables {
         let key: Vec<_> = columns.iter().filter(|c| c.key.is_some()).collect();
         let mut key: Vec<_> = key.iter().map(|c| (c.key, c.name.as_str())).collect();
