@@ -11,6 +11,7 @@ use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::cycles;
 use crate::schema::sql_types::{Array, BigInt, Instant, Integer, Nullable, Text, Units};
+use crate::sql::statement;
 
 /// One tick cycle.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
@@ -78,15 +79,12 @@ pub struct History {
     pub points: Vec<Point>,
 }
 
-/// The cycles between which a bot was ticked, as far as metrics are kept.
-#[derive(QueryableByName)]
-struct Span {
-    #[diesel(sql_type = BigInt)]
-    last: i64,
-    #[diesel(sql_type = BigInt)]
-    ticks: i64,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    oldest_kept: Option<i64>,
+statement! {
+    /// The last cycle in which a bot was ticked, how many there were, and the oldest whose metrics are kept.
+    struct FindSpan { bot_id: i64 as BigInt } returns (BigInt, BigInt, Nullable<BigInt>) =
+    "SELECT w.last_cycle, w.ticks, \
+            (SELECT min(cycle) FROM (SELECT cycle FROM agent_metrics ORDER BY cycle LIMIT 1) oldest) \
+       FROM wallets w WHERE w.bot_id = {}"
 }
 
 /// At most `points` moments of a bot's life, evenly spaced over its ticks that are kept.
@@ -96,15 +94,9 @@ struct Span {
 pub async fn of(conn: &mut Connection, bot: &BotRef, points: u32) -> DbResult<History> {
     let profile = crate::bots::find(conn, bot).await?;
     let bot_id = profile.id;
-    let span: Span = diesel::sql_query(
-        "SELECT w.last_cycle AS last, w.ticks, \
-                (SELECT min(cycle) FROM (SELECT cycle FROM agent_metrics ORDER BY cycle LIMIT 1) oldest) AS oldest_kept \
-           FROM wallets w WHERE w.bot_id = $1",
-    )
-    .bind::<BigInt, _>(bot_id.0)
-    .get_result(conn)
-    .await?;
-    let first = (span.last - span.ticks + 1).max(span.oldest_kept.unwrap_or(i64::MAX));
+    let span = FindSpan { bot_id: bot_id.0 };
+    let (last, ticks, oldest_kept): (i64, i64, Option<i64>) = span.get_result(conn).await?;
+    let first = (last - ticks + 1).max(oldest_kept.unwrap_or(i64::MAX));
     let points = diesel::sql_query(
         // A cycle's rows lie in the partitions of its time, and those alone are looked into.
         "SELECT c.number AS cycle, m.recorded_at AS at, m.balance, m.shadow_balance, m.idle_streak \
@@ -117,7 +109,7 @@ pub async fn of(conn: &mut Connection, bot: &BotRef, points: u32) -> DbResult<Hi
           WHERE c.number = ANY ($2) ORDER BY c.number",
     )
     .bind::<BigInt, _>(bot_id.0)
-    .bind::<Array<BigInt>, _>(spread(first, span.last, points))
+    .bind::<Array<BigInt>, _>(spread(first, last, points))
     .load(conn)
     .await?;
     Ok(History {

@@ -4,6 +4,7 @@
 //! never a session-level lock, so that a pooler in transaction mode works, and a holder that froze
 //! finds out that its token is old.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use ledger_core::Timestamp;
@@ -11,7 +12,7 @@ use ledger_core::Timestamp;
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::source_cooldowns;
-use crate::schema::sql_types::{BigInt, Instant, Text};
+use crate::schema::sql_types::{BigInt, Bool, Instant, Text};
 use crate::sql::{Prepare, statement};
 use crate::tx;
 
@@ -123,7 +124,7 @@ pub async fn interrupt_settling(conn: &mut Connection) -> DbResult<()> {
 }
 
 /// A source that was told to go slower.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable)]
 pub struct Cooldown {
     /// Rate-limit answers in a row.
     pub strikes: i32,
@@ -138,23 +139,17 @@ pub struct Cooldown {
 /// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn cooldown(conn: &mut Connection, source: &str) -> DbResult<Option<Cooldown>> {
     use source_cooldowns::dsl;
-    type Row = (i32, Timestamp, bool);
-    let row: Option<Row> = dsl::source_cooldowns
+    Ok(dsl::source_cooldowns
         .find(source)
         .select((
             dsl::strikes,
             dsl::until,
-            diesel::dsl::sql::<diesel::sql_types::Bool>("until > clock_timestamp()"),
+            sql::<Bool>("until > clock_timestamp()"),
         ))
         .prepared()
         .get_result(conn)
         .await
-        .optional()?;
-    Ok(row.map(|(strikes, until, active)| Cooldown {
-        strikes,
-        until,
-        active,
-    }))
+        .optional()?)
 }
 
 /// Adds a strike to a source and has it cool down for as long as `seconds` says for so many strikes.
@@ -173,10 +168,7 @@ pub async fn strike(
         // Of several at once, one adds the strike; without a row, each would add the first.
         let row: Option<(i32, bool)> = dsl::source_cooldowns
             .find(source)
-            .select((
-                dsl::strikes,
-                diesel::dsl::sql::<diesel::sql_types::Bool>("until > clock_timestamp()"),
-            ))
+            .select((dsl::strikes, sql::<Bool>("until > clock_timestamp()")))
             .for_update()
             .first(conn)
             .await

@@ -145,7 +145,7 @@ pub(crate) async fn append_all(
 
 /// Entries sealed into their chains, and the wallets after them. Nothing until it is written, in the
 /// transaction that locked the wallets.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[must_use = "sealed entries exist once they are written"]
 pub(crate) struct Sealed {
     /// In the order of the wallets, and of each wallet's movements.
@@ -160,11 +160,7 @@ pub(crate) struct Sealed {
 /// the same round trip; everybody else calls [`append`].
 pub(crate) fn seal(work: Vec<(Locked, Vec<Movement>)>) -> DbResult<Sealed> {
     let mut scratch = Vec::with_capacity(512);
-    let mut sealed = Sealed {
-        entries: Vec::with_capacity(work.len()),
-        wallets: Vec::with_capacity(work.len()),
-        statuses: Vec::new(),
-    };
+    let mut sealed = Sealed::default();
     for (locked, movements) in work {
         let Locked {
             mut wallet,

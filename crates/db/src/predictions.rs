@@ -51,13 +51,7 @@ fn is_open() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
 
 /// As a literal: a prepared statement with a parameter here cannot use the partial indexes.
 fn has_status(status: PredictionStatus) -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
-    sql(match status {
-        PredictionStatus::Open => "status = 'OPEN'",
-        PredictionStatus::Won => "status = 'WON'",
-        PredictionStatus::Lost => "status = 'LOST'",
-        PredictionStatus::Void => "status = 'VOID'",
-        PredictionStatus::Forfeit => "status = 'FORFEIT'",
-    })
+    sql(&format!("status = '{status}'"))
 }
 
 /// Which predictions a list shows.

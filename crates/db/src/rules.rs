@@ -116,7 +116,7 @@ pub async fn of(
 }
 
 /// A set of rules as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
 pub struct Kept {
     /// The canonical text.
     pub text: String,
@@ -128,14 +128,10 @@ pub struct Kept {
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn find(conn: &mut Connection, digest: Hash) -> DbResult<Option<Kept>> {
-    let row: Option<(String, Timestamp)> = economy_rules::table
+    Ok(economy_rules::table
         .find(digest.0.to_vec())
         .select((economy_rules::rules, economy_rules::first_used_at))
         .first(conn)
         .await
-        .optional()?;
-    Ok(row.map(|(text, at)| Kept {
-        text,
-        first_used_at: at,
-    }))
+        .optional()?)
 }

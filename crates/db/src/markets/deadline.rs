@@ -1,5 +1,6 @@
 //! A market from its deadline to the moment it is decided: it takes no bets any more, and its source is asked.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use ledger_core::market::{self, MarketSource, MarketStatus, retry_seconds};
@@ -10,7 +11,7 @@ use crate::error::DbResult;
 use crate::events;
 use crate::pool::Connection;
 use crate::schema::markets;
-use crate::schema::sql_types::{BigInt, Instant, Nullable};
+use crate::schema::sql_types::{BigInt, Bool, Instant, Nullable};
 use crate::sql::{Sql, statement};
 use crate::tx;
 
@@ -45,7 +46,7 @@ async fn pass_deadline(
     tx::run(conn, None, async |conn| {
         // As an array, and then locked in the order of ids: in that order alone, Postgres may look through
         // all markets for those that are due.
-        let due = diesel::dsl::sql::<diesel::sql_types::Bool>(
+        let due = sql::<Bool>(
             "status = 'OPEN' AND id = ANY (ARRAY(SELECT id FROM markets \
                 WHERE status = 'OPEN' AND deadline <= (SELECT clock_timestamp()) AND ",
         )
@@ -101,12 +102,10 @@ pub async fn due(
 ) -> DbResult<Vec<MarketId>> {
     let silent: Vec<&str> = silent.iter().map(|source| source.as_str()).collect();
     let ids: Vec<uuid::Uuid> = markets::table
-        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
-            "status = 'LOCKED'",
-        ))
+        .filter(sql::<Bool>("status = 'LOCKED'"))
         .filter(markets::next_try_at.le(crate::sql::clock()))
         .filter(markets::source.ne_all(silent))
-        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
+        .filter(sql::<Bool>(
             "(paused_at IS NULL AND NOT EXISTS (SELECT FROM arena_pause) OR NOT EXISTS \
               (SELECT FROM evidence e WHERE e.market_id = markets.id AND e.side IS NOT NULL))",
         ))

@@ -12,7 +12,9 @@ mod fetches;
 mod open;
 mod settle;
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 use ledger_core::NewEvent;
 use ledger_core::criteria::{Criteria, Times};
@@ -369,9 +371,7 @@ pub async fn open_bets(conn: &mut Connection, bot_id: BotId, count: i32) -> DbRe
     }
     Ok(bets_table::table
         .filter(bets_table::bot_id.eq(bot_id.0))
-        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
-            "state = 'OPEN'",
-        ))
+        .filter(sql::<Bool>("state = 'OPEN'"))
         .order(bets_table::id.desc())
         .limit(i64::from(count).min(PAGE_MAX))
         .select(Bet::as_select())

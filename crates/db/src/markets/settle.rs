@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use futures_util::future::{join, join4};
@@ -23,7 +24,7 @@ use crate::ledger::{self, Cause, Locked};
 use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
-use crate::schema::sql_types::{Array, BigInt, Instant, Nullable, Text, Units};
+use crate::schema::sql_types::{Array, BigInt, Bool, Instant, Nullable, Text, Units};
 use crate::schema::{bets, evidence, markets};
 use crate::sql::{Prepare, Sql, column, reached};
 use crate::totals::{self, End, Ended};
@@ -294,9 +295,7 @@ async fn open_bets(conn: &mut Connection, market: MarketId) -> DbResult<Vec<Open
     type Row = (i64, i64, Option<Side>, Money, Decimal8);
     let rows: Vec<Row> = bets::table
         .filter(bets::market_id.eq(market.0))
-        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
-            "state = 'OPEN'",
-        ))
+        .filter(sql::<Bool>("state = 'OPEN'"))
         .order(bets::id)
         .select((
             bets::id,
