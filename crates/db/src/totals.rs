@@ -12,8 +12,8 @@ use ledger_core::{BotId, CycleNumber, Decimal8, Money};
 
 use crate::error::{DbResult, first_cause};
 use crate::pool::Connection;
-use crate::schema::sql_types::{Array, BigInt, Units, Untyped};
-use crate::sql::{Prepare, column, reached, statement};
+use crate::schema::sql_types::{Array, BigInt, Units};
+use crate::sql::{Prepare, column, reached};
 use crate::usage::Usage;
 
 /// Ticks in one window of a trend: ten minutes at the default rate.
@@ -124,6 +124,21 @@ impl Ended {
     }
 }
 
+/// A statement that adds to the rows of these keys, or makes them. Each column is an array: the keys, and then
+/// what is added. There are as few texts as calls of this, so they may stay prepared.
+fn adding(table: &str, keys: &[&str], sums: &str) -> String {
+    let sums: Vec<&str> = sums.split(' ').collect();
+    let columns = [keys, &sums].concat().join(", ");
+    let places = (1..=keys.len() + sums.len()).map(|place| format!("${place}"));
+    let places = places.collect::<Vec<_>>().join(", ");
+    let added = column(&sums, |sum| format!("{sum} = t.{sum} + EXCLUDED.{sum}")).join(", ");
+    let keys = keys.join(", ");
+    format!(
+        "INSERT INTO {table} AS t ({columns}) SELECT * FROM UNNEST({places}) \
+         ON CONFLICT ({keys}) DO UPDATE SET {added}"
+    )
+}
+
 /// One bot's part of what ended.
 #[derive(Default)]
 struct Sum {
@@ -167,18 +182,11 @@ pub(crate) async fn add_ended(conn: &Connection, ended: &[Ended]) -> DbResult<()
     let bots = || column(sums.keys(), |bot| bot.0);
     let totals = |part: fn(&Sum) -> i128| column(sums.values(), part);
     let counts = |part: fn(&Sum) -> i64| column(sums.values(), part);
-    let add = diesel::sql_query(
-        "INSERT INTO agent_totals AS t (bot_id, settled, won, payouts, bounties, lost_stakes, \
-                                        lookup_fees, profit, brier_sum, brier_count) \
-         SELECT * FROM UNNEST($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
-         ON CONFLICT (bot_id) DO UPDATE \
-            SET settled = t.settled + EXCLUDED.settled, won = t.won + EXCLUDED.won, \
-                payouts = t.payouts + EXCLUDED.payouts, bounties = t.bounties + EXCLUDED.bounties, \
-                lost_stakes = t.lost_stakes + EXCLUDED.lost_stakes, \
-                lookup_fees = t.lookup_fees + EXCLUDED.lookup_fees, \
-                profit = t.profit + EXCLUDED.profit, brier_sum = t.brier_sum + EXCLUDED.brier_sum, \
-                brier_count = t.brier_count + EXCLUDED.brier_count",
-    )
+    let add = diesel::sql_query(adding(
+        "agent_totals",
+        &["bot_id"],
+        "settled won payouts bounties lost_stakes lookup_fees profit brier_sum brier_count",
+    ))
     .bind::<Array<BigInt>, _>(bots())
     .bind::<Array<BigInt>, _>(counts(|s| s.settled))
     .bind::<Array<BigInt>, _>(counts(|s| s.won))
@@ -191,12 +199,11 @@ pub(crate) async fn add_ended(conn: &Connection, ended: &[Ended]) -> DbResult<()
     .bind::<Array<BigInt>, _>(counts(|s| s.brier_count))
     .prepared()
     .execute(&mut first);
-    let windows = diesel::sql_query(
-        "INSERT INTO agent_windows AS w (bot_id, number, profit, settled) \
-         SELECT * FROM UNNEST($1, $2, $3, $4) \
-         ON CONFLICT (bot_id, number) DO UPDATE \
-            SET profit = w.profit + EXCLUDED.profit, settled = w.settled + EXCLUDED.settled",
-    )
+    let windows = diesel::sql_query(adding(
+        "agent_windows",
+        &["bot_id", "number"],
+        "profit settled",
+    ))
     .bind::<Array<BigInt>, _>(bots())
     .bind::<Array<BigInt>, _>(counts(|s| s.window))
     .bind::<Array<Units>, _>(totals(|s| s.profit))
@@ -210,59 +217,36 @@ pub(crate) async fn add_ended(conn: &Connection, ended: &[Ended]) -> DbResult<()
     first_cause([whole(added), whole(windowed)])
 }
 
-statement! {
-    struct AddUsage {
-        bot_id: i64 as BigInt,
-        llm_calls: i64 as BigInt,
-        unpriced_calls: i64 as BigInt,
-        unreported_calls: i64 as BigInt,
-        input_tokens: i64 as BigInt,
-        output_tokens: i64 as BigInt,
-        cached_input_tokens: i64 as BigInt,
-        reasoning_tokens: i64 as BigInt,
-        llm_usd: Money as Units,
-        reported_usd: Money as Units,
-        reported_usd_calls: i64 as BigInt,
-    } returns Untyped =
-    "INSERT INTO agent_totals AS t (bot_id, llm_calls, unpriced_calls, unreported_calls, \
-                                    input_tokens, output_tokens, cached_input_tokens, \
-                                    reasoning_tokens, llm_usd, reported_usd, reported_usd_calls) \
-     VALUES ({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
-     ON CONFLICT (bot_id) DO UPDATE \
-        SET llm_calls = t.llm_calls + EXCLUDED.llm_calls, \
-            unpriced_calls = t.unpriced_calls + EXCLUDED.unpriced_calls, \
-            unreported_calls = t.unreported_calls + EXCLUDED.unreported_calls, \
-            input_tokens = t.input_tokens + EXCLUDED.input_tokens, \
-            output_tokens = t.output_tokens + EXCLUDED.output_tokens, \
-            cached_input_tokens = t.cached_input_tokens + EXCLUDED.cached_input_tokens, \
-            reasoning_tokens = t.reasoning_tokens + EXCLUDED.reasoning_tokens, \
-            llm_usd = t.llm_usd + EXCLUDED.llm_usd, \
-            reported_usd = t.reported_usd + EXCLUDED.reported_usd, \
-            reported_usd_calls = t.reported_usd_calls + EXCLUDED.reported_usd_calls"
-}
-
 /// Adds usage, in the caller's transaction, which holds the bot's wallet. Calls without a price add
 /// no cost and are counted as such.
 pub(crate) async fn add_usage(mut conn: &Connection, bot_id: BotId, usage: &Usage) -> DbResult<()> {
     let calls = i64::from(usage.llm_calls);
     let unreported_calls = i64::from(usage.unreported_calls);
-    let add = AddUsage {
-        bot_id: bot_id.0,
-        llm_calls: calls,
-        unpriced_calls: match usage.priced_usd {
-            None => calls,
-            Some(_) => unreported_calls,
-        },
-        unreported_calls,
-        input_tokens: usage.input_tokens,
-        output_tokens: usage.output_tokens,
-        cached_input_tokens: usage.cached_input_tokens.unwrap_or(0),
-        reasoning_tokens: usage.reasoning_tokens.unwrap_or(0),
-        llm_usd: usage.priced_usd.unwrap_or_default(),
-        reported_usd: usage.cost_usd.unwrap_or_default(),
-        reported_usd_calls: if usage.cost_usd.is_some() { calls } else { 0 },
+    let unpriced_calls = match usage.priced_usd {
+        None => calls,
+        Some(_) => unreported_calls,
     };
-    add.execute(&mut conn).await?;
+    let reported_usd_calls = if usage.cost_usd.is_some() { calls } else { 0 };
+    diesel::sql_query(adding(
+        "agent_totals",
+        &["bot_id"],
+        "llm_calls unpriced_calls unreported_calls input_tokens output_tokens cached_input_tokens \
+         reasoning_tokens llm_usd reported_usd reported_usd_calls",
+    ))
+    .bind::<Array<BigInt>, _>(vec![bot_id.0])
+    .bind::<Array<BigInt>, _>(vec![calls])
+    .bind::<Array<BigInt>, _>(vec![unpriced_calls])
+    .bind::<Array<BigInt>, _>(vec![unreported_calls])
+    .bind::<Array<BigInt>, _>(vec![usage.input_tokens])
+    .bind::<Array<BigInt>, _>(vec![usage.output_tokens])
+    .bind::<Array<BigInt>, _>(vec![usage.cached_input_tokens.unwrap_or(0)])
+    .bind::<Array<BigInt>, _>(vec![usage.reasoning_tokens.unwrap_or(0)])
+    .bind::<Array<Units>, _>(vec![usage.priced_usd.unwrap_or_default()])
+    .bind::<Array<Units>, _>(vec![usage.cost_usd.unwrap_or_default()])
+    .bind::<Array<BigInt>, _>(vec![reported_usd_calls])
+    .prepared()
+    .execute(&mut conn)
+    .await?;
     Ok(())
 }
 
@@ -275,29 +259,21 @@ pub(crate) enum Attention {
     Error,
 }
 
-statement! {
-    struct AddAttention {
-        bot_id: i64 as BigInt,
-        interventions: i64 as BigInt,
-        errors: i64 as BigInt,
-    } returns Untyped =
-    "INSERT INTO agent_totals AS t (bot_id, interventions, errors) VALUES ({}, {}, {}) \
-     ON CONFLICT (bot_id) DO UPDATE \
-        SET interventions = t.interventions + EXCLUDED.interventions, \
-            errors = t.errors + EXCLUDED.errors"
-}
-
 /// Counts what took somebody's attention, in the caller's transaction.
 pub(crate) async fn add_attention(
     mut conn: &Connection,
     bot_id: BotId,
     what: Attention,
 ) -> DbResult<()> {
-    let add = AddAttention {
-        bot_id: bot_id.0,
-        interventions: i64::from(what == Attention::Intervention),
-        errors: i64::from(what == Attention::Error),
+    let sum = match what {
+        Attention::Intervention => "interventions",
+        Attention::Error => "errors",
     };
-    add.execute(&mut conn).await?;
+    diesel::sql_query(adding("agent_totals", &["bot_id"], sum))
+        .bind::<Array<BigInt>, _>(vec![bot_id.0])
+        .bind::<Array<BigInt>, _>(vec![1_i64])
+        .prepared()
+        .execute(&mut conn)
+        .await?;
     Ok(())
 }
