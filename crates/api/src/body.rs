@@ -3,6 +3,7 @@
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Bytes, BytesMut, Payload};
 use actix_web::{HttpMessage, HttpRequest};
+use api_types::ProblemKind::{PayloadTooLarge, UnsupportedMediaType};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -26,7 +27,7 @@ impl Body {
     /// Reads a body that must be JSON.
     pub(crate) async fn read(req: &HttpRequest, payload: Payload) -> Result<Body, ApiError> {
         if !is_json(req.content_type()) {
-            return Err(ApiError::UnsupportedMediaType);
+            return Err(ApiError::Is(UnsupportedMediaType));
         }
         collect(req.headers(), payload).await
     }
@@ -43,7 +44,7 @@ impl Body {
         if is_json(req.content_type()) {
             Ok(Some(body))
         } else {
-            Err(ApiError::UnsupportedMediaType)
+            Err(ApiError::Is(UnsupportedMediaType))
         }
     }
 
@@ -60,9 +61,7 @@ impl Body {
         if self.0.trim_ascii_start().starts_with(b"[") {
             return Err(match self.form() {
                 Form::Json => ApiError::invalid("body", "must be a JSON object"),
-                Form::Broken => ApiError::MalformedRequest(
-                    "The body is no valid JSON, and no object.".to_owned(),
-                ),
+                Form::Broken => ApiError::malformed("The body is no valid JSON, and no object."),
             });
         }
         let mut json = serde_json::Deserializer::from_slice(&self.0);
@@ -118,15 +117,14 @@ async fn collect(headers: &HeaderMap, mut payload: Payload) -> Result<Body, ApiE
         .and_then(|length| length.to_str().ok())
         .and_then(|length| length.parse::<usize>().ok());
     if announced.is_some_and(|length| length > BODY_MAX_BYTES) {
-        return Err(ApiError::PayloadTooLarge);
+        return Err(ApiError::Is(PayloadTooLarge));
     }
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| {
-            ApiError::MalformedRequest("The body ended early, or its framing is broken.".to_owned())
-        })?;
+        let chunk = chunk
+            .map_err(|_| ApiError::malformed("The body ended early, or its framing is broken."))?;
         if body.len() + chunk.len() > BODY_MAX_BYTES {
-            return Err(ApiError::PayloadTooLarge);
+            return Err(ApiError::Is(PayloadTooLarge));
         }
         body.extend_from_slice(&chunk);
     }
@@ -144,7 +142,7 @@ fn refusal(path: &str, error: &serde_json::Error, form: Form) -> ApiError {
     // A number beyond every type is well-formed JSON all the same.
     let out_of_range = full.starts_with("number out of range");
     if error.classify() != Category::Data && !out_of_range && form == Form::Broken {
-        return ApiError::MalformedRequest(format!("The body is no valid JSON: {full}."));
+        return ApiError::malformed(format!("The body is no valid JSON: {full}."));
     }
     let message = full
         .rsplit_once(" at line ")

@@ -45,9 +45,7 @@ pub(crate) struct Parameters {
 impl Parameters {
     pub(crate) fn of(req: &HttpRequest) -> Result<Parameters, ApiError> {
         let query = Query::<Vec<(String, String)>>::from_query(req.query_string());
-        let pairs = query.map_err(|_| {
-            ApiError::MalformedRequest("The query string cannot be read.".to_owned())
-        })?;
+        let pairs = query.map_err(|_| ApiError::malformed("The query string cannot be read."))?;
         let mut parameters = HashMap::new();
         for (name, value) in pairs.into_inner() {
             // Whoever reads only one of two may read the one that was not meant.

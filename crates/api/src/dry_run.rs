@@ -5,6 +5,7 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use api_types::ProblemKind::{ForeignTicket, IdempotencyConflict, PriceStale, TicketSpent};
 use api_types::{DRY_RUN, DryRun, Verdict};
 use cache::observations::Redemption;
 use db::bots::BotRef;
@@ -103,10 +104,10 @@ async fn without_observation(app: &App, action: &Action, bad: ApiError) -> ApiRe
 pub(crate) const fn bad_observation(redemption: Redemption) -> Option<ApiError> {
     match redemption {
         Redemption::Redeemed => None,
-        Redemption::Foreign => Some(ApiError::ForeignTicket),
-        Redemption::Gone => Some(ApiError::TicketSpent),
-        Redemption::Twin => Some(ApiError::IdempotencyConflict),
-        Redemption::Halted => Some(ApiError::PriceStale),
+        Redemption::Foreign => Some(ApiError::Is(ForeignTicket)),
+        Redemption::Gone => Some(ApiError::Is(TicketSpent)),
+        Redemption::Twin => Some(ApiError::Is(IdempotencyConflict)),
+        Redemption::Halted => Some(ApiError::Is(PriceStale)),
     }
 }
 
@@ -140,7 +141,7 @@ impl From<db::dry_run::DryRun> for Told {
     fn from(run: db::dry_run::DryRun) -> Told {
         let refusal = run.refusal.clone().map(|refusal| match refusal {
             DryRefusal::Rule(refusal) => ApiError::Refused(refusal),
-            DryRefusal::ObservationUsed => ApiError::TicketSpent,
+            DryRefusal::ObservationUsed => ApiError::Is(TicketSpent),
         });
         Told { run, refusal }
     }

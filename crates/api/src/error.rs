@@ -5,13 +5,15 @@
 
 mod refusal;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use actix_cors::CorsError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
-use api_types::{FieldProblem, PROBLEM_CONTENT_TYPE, Problem, ProblemKind};
+use api_types::ProblemKind::{self, *};
+use api_types::{FieldProblem, PROBLEM_CONTENT_TYPE, Problem};
 use cache::CacheError;
 use db::DbError;
 use db::error::Conflict;
@@ -19,34 +21,21 @@ use ledger_core::Refusal;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
-use refusal::{numbers, sentence};
+use refusal::{members, numbers, sentence};
 
 pub(crate) type ApiResult<T = HttpResponse> = Result<T, ApiError>;
 
 #[derive(Debug)]
 pub(crate) enum ApiError {
-    /// The request cannot be read at all.
-    MalformedRequest(String),
+    /// A problem of which the same is said each time.
+    Is(ProblemKind),
+    /// A problem with what is said of it this time.
+    Told(ProblemKind, Cow<'static, str>),
     /// Well-formed, and a field is wrong. `problem` continues the sentence the field begins.
     InvalidField {
         field: String,
         problem: String,
     },
-    UnsupportedMediaType,
-    PayloadTooLarge,
-    UriTooLong,
-    /// It asks for a host that this is not.
-    UnknownHost,
-    HeadersTooLarge,
-    Unauthorized(&'static str),
-    RegistrationClosed,
-    /// A page of somebody else's asked, in a browser.
-    ForeignOrigin,
-    /// Proven, and not allowed.
-    Forbidden(&'static str),
-    /// The credentials that were to be rotated are not the bot's present ones.
-    CredentialsSuperseded,
-    NotFound(String),
     MethodNotAllowed(String),
     /// A rule said no.
     Refused(Refusal),
@@ -55,16 +44,6 @@ pub(crate) enum ApiError {
         field: String,
         refusal: Refusal,
     },
-    HandleTaken,
-    AlreadyIn,
-    ForeignTicket,
-    TicketSpent,
-    /// No fresh price: the arena is halted.
-    PriceStale,
-    IdempotencyMismatch,
-    /// What came after this place in the event log is forgotten.
-    PositionGone,
-    IdempotencyConflict,
     TooManyRequests {
         detail: &'static str,
         retry_after_seconds: u64,
@@ -106,9 +85,28 @@ impl ApiError {
         ApiError::invalid(field, "is required")
     }
 
-    pub(crate) fn not_found(what: impl Into<String>) -> ApiError {
-        ApiError::NotFound(what.into())
+    pub(crate) fn not_found(what: impl fmt::Display) -> ApiError {
+        ApiError::Told(NotFound, format!("There is no {what}.").into())
     }
+
+    /// The request cannot be read at all.
+    pub(crate) fn malformed(detail: impl Into<Cow<'static, str>>) -> ApiError {
+        ApiError::Told(MalformedRequest, detail.into())
+    }
+
+    /// Nothing good proves who asks.
+    pub(crate) const fn unauthorized(detail: &'static str) -> ApiError {
+        ApiError::Told(Unauthorized, Cow::Borrowed(detail))
+    }
+
+    /// Proven, and not allowed.
+    pub(crate) const fn forbidden(detail: &'static str) -> ApiError {
+        ApiError::Told(Forbidden, Cow::Borrowed(detail))
+    }
+
+    /// The credentials that were to be rotated are not the bot's present ones.
+    pub(crate) const SUPERSEDED: ApiError =
+        ApiError::forbidden("These credentials were rotated away. Rotate with the present ones.");
 
     /// A bad field within the object `parent`.
     pub(crate) fn within(parent: &str, FieldProblem { field, problem }: FieldProblem) -> ApiError {
@@ -117,58 +115,40 @@ impl ApiError {
 
     pub(crate) fn kind(&self) -> ProblemKind {
         match self {
-            ApiError::MalformedRequest(_) => ProblemKind::MalformedRequest,
-            ApiError::InvalidField { .. } => ProblemKind::InvalidField,
-            ApiError::UnsupportedMediaType => ProblemKind::UnsupportedMediaType,
-            ApiError::PayloadTooLarge => ProblemKind::PayloadTooLarge,
-            ApiError::UriTooLong => ProblemKind::UriTooLong,
-            ApiError::UnknownHost => ProblemKind::UnknownHost,
-            ApiError::HeadersTooLarge => ProblemKind::HeadersTooLarge,
-            ApiError::Unauthorized(_) => ProblemKind::Unauthorized,
-            ApiError::RegistrationClosed => ProblemKind::RegistrationClosed,
-            ApiError::ForeignOrigin => ProblemKind::ForeignOrigin,
-            ApiError::Forbidden(_) | ApiError::CredentialsSuperseded => ProblemKind::Forbidden,
-            ApiError::PositionGone => ProblemKind::PositionGone,
-            ApiError::NotFound(_) => ProblemKind::NotFound,
-            ApiError::MethodNotAllowed(_) => ProblemKind::MethodNotAllowed,
+            ApiError::Is(kind) | ApiError::Told(kind, _) => *kind,
+            ApiError::InvalidField { .. } => InvalidField,
+            ApiError::MethodNotAllowed(_) => MethodNotAllowed,
             ApiError::Refused(refusal) | ApiError::RefusedField { refusal, .. } => match refusal {
-                Refusal::NotAlive { .. } => ProblemKind::BotNotAlive,
-                Refusal::ArenaPaused { .. } => ProblemKind::ArenaPaused,
-                Refusal::BotPaused { .. } => ProblemKind::BotPaused,
-                Refusal::MarketPaused { .. } => ProblemKind::MarketPaused,
-                Refusal::HouseBudget { .. } => ProblemKind::HouseBudget,
+                Refusal::NotAlive { .. } => BotNotAlive,
+                Refusal::ArenaPaused { .. } => ArenaPaused,
+                Refusal::BotPaused { .. } => BotPaused,
+                Refusal::MarketPaused { .. } => MarketPaused,
+                Refusal::HouseBudget { .. } => HouseBudget,
                 Refusal::InsufficientFunds { .. } | Refusal::AnswerUnaffordable { .. } => {
-                    ProblemKind::InsufficientFunds
+                    InsufficientFunds
                 }
                 Refusal::TooManyOpenPredictions { .. }
                 | Refusal::OpenStakeLimit { .. }
                 | Refusal::PoolLimit { .. }
                 | Refusal::AnsweredThisTick
                 | Refusal::BountyBudget { .. }
-                | Refusal::BoardFull { .. } => ProblemKind::LimitReached,
-                Refusal::NotDead { .. } | Refusal::Retired => ProblemKind::BotStatus,
-                Refusal::NoSuchMarket { .. } => ProblemKind::NotFound,
+                | Refusal::BoardFull { .. } => LimitReached,
+                Refusal::NotDead { .. } | Refusal::Retired => BotStatus,
+                Refusal::NoSuchMarket { .. } => NotFound,
                 Refusal::MarketNotOpen { .. }
                 | Refusal::BetsClosed { .. }
-                | Refusal::MarketSettled { .. } => ProblemKind::MarketClosed,
-                Refusal::AlreadyIn { .. } | Refusal::SubjectTaken { .. } => ProblemKind::AlreadyIn,
+                | Refusal::MarketSettled { .. } => MarketClosed,
+                Refusal::AlreadyIn { .. } | Refusal::SubjectTaken { .. } => AlreadyIn,
                 Refusal::ReviveAmount { .. }
                 | Refusal::WrongKind { .. }
                 | Refusal::Deadline { .. }
-                | Refusal::Overflow => ProblemKind::InvalidField,
+                | Refusal::Overflow => InvalidField,
             },
-            ApiError::HandleTaken => ProblemKind::HandleTaken,
-            ApiError::AlreadyIn => ProblemKind::AlreadyIn,
-            ApiError::ForeignTicket => ProblemKind::ForeignTicket,
-            ApiError::TicketSpent => ProblemKind::TicketSpent,
-            ApiError::PriceStale => ProblemKind::PriceStale,
-            ApiError::IdempotencyMismatch => ProblemKind::IdempotencyMismatch,
-            ApiError::IdempotencyConflict => ProblemKind::IdempotencyConflict,
-            ApiError::TooManyRequests { .. } => ProblemKind::TooManyRequests,
+            ApiError::TooManyRequests { .. } => TooManyRequests,
             ApiError::Unavailable(_) | ApiError::TimedOut | ApiError::OutcomeUnknown(_) => {
-                ProblemKind::Unavailable
+                Unavailable
             }
-            ApiError::Internal(_) => ProblemKind::Internal,
+            ApiError::Internal(_) => Internal,
         }
     }
 
@@ -187,53 +167,14 @@ impl ApiError {
     /// What is told to whoever asked: what went wrong this time, and what to do next.
     fn detail(&self) -> String {
         let fixed = match self {
-            ApiError::MalformedRequest(detail) => return detail.clone(),
+            ApiError::Told(_, detail) => return detail.clone().into_owned(),
             ApiError::InvalidField { field, problem } => return format!("`{field}` {problem}."),
-            ApiError::NotFound(what) => return format!("There is no {what}."),
             ApiError::Refused(refusal) | ApiError::RefusedField { refusal, .. } => {
                 return sentence(refusal);
             }
-            ApiError::Unauthorized(detail)
-            | ApiError::Forbidden(detail)
-            | ApiError::TooManyRequests { detail, .. } => detail,
-            ApiError::CredentialsSuperseded => {
-                "These credentials were rotated away. Rotate with the present ones."
-            }
-            ApiError::UnsupportedMediaType => "Send the body with Content-Type: application/json.",
-            ApiError::PayloadTooLarge => "The body has more than 64 KiB.",
-            ApiError::UriTooLong => "The path and its query have more than 4 KiB.",
-            ApiError::UnknownHost => {
-                "This arena does not go by the host that the request names. Operators list its names in \
-                 PUBLIC_HOSTS."
-            }
-            ApiError::HeadersTooLarge => "There are more than 64 headers, or more than 16 KiB.",
-            ApiError::RegistrationClosed => {
-                "Send the registration token that the operator gave you as `registration_token`."
-            }
-            ApiError::ForeignOrigin => {
-                "Pages of this origin may not connect. The operator can allow it."
-            }
-            ApiError::PositionGone => {
-                "What came after this position is no longer kept. Read the lists, and begin without it."
-            }
+            ApiError::Is(kind) => always(*kind),
+            ApiError::TooManyRequests { detail, .. } => detail,
             ApiError::MethodNotAllowed(_) => "See the Allow header for the methods there are.",
-            ApiError::AlreadyIn => "This bot has its one bet or answer here already.",
-            ApiError::HandleTaken => "This handle is taken, in this or another spelling of case.",
-            ApiError::ForeignTicket => {
-                "This observation was made for another bot. Ask for one of your own."
-            }
-            ApiError::TicketSpent => {
-                "This observation was used, has expired, or never was. Ask for a new one."
-            }
-            ApiError::PriceStale => {
-                "There is no fresh price. Observations stay unused; try again later."
-            }
-            ApiError::IdempotencyMismatch => {
-                "This Idempotency-Key was used with another body. Use a new key for a new request."
-            }
-            ApiError::IdempotencyConflict => {
-                "A request with this Idempotency-Key got there first. Send it again for its answer."
-            }
             ApiError::Unavailable(_) => "A part of the arena does not answer. Try again shortly.",
             ApiError::TimedOut => {
                 "The request took too long and was given up. It may have taken effect: repeat it \
@@ -252,63 +193,51 @@ impl ApiError {
 
     /// What a program may want to know beyond the type.
     fn extra(&self) -> Map<String, Value> {
-        let value = match self {
-            ApiError::InvalidField { field, .. } => json!({ "field": field }),
+        match self {
+            ApiError::InvalidField { field, .. } => members(json!({ "field": field })),
             ApiError::TooManyRequests {
                 retry_after_seconds,
                 ..
-            } => {
-                json!({ "retry_after_seconds": retry_after_seconds })
-            }
+            } => members(json!({ "retry_after_seconds": retry_after_seconds })),
             ApiError::RefusedField { field, refusal } => {
                 let mut members = numbers(refusal);
                 members.insert("field".to_owned(), json!(field));
-                return members;
+                members
             }
-            ApiError::Refused(refusal) => return numbers(refusal),
-            _ => return Map::new(),
-        };
-        match value {
-            Value::Object(members) => members,
+            ApiError::Refused(refusal) => numbers(refusal),
             _ => Map::new(),
         }
     }
 
     /// The header that goes with it.
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
-        match self {
-            ApiError::Unauthorized(_) => Some((
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer realm=\"arena\""),
-            )),
+        let seconds = match self {
+            ApiError::Told(Unauthorized, _) => {
+                let scheme = HeaderValue::from_static("Bearer realm=\"arena\"");
+                return Some((header::WWW_AUTHENTICATE, scheme));
+            }
             ApiError::MethodNotAllowed(allow) => {
-                Some((header::ALLOW, HeaderValue::from_str(allow).ok()?))
+                return Some((header::ALLOW, HeaderValue::from_str(allow).ok()?));
             }
             ApiError::TooManyRequests {
                 retry_after_seconds,
                 ..
-            } => Some((header::RETRY_AFTER, HeaderValue::from(*retry_after_seconds))),
+            } => *retry_after_seconds,
             ApiError::Unavailable(_) | ApiError::TimedOut | ApiError::OutcomeUnknown(_) => {
-                Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS)))
+                RETRY_AFTER_SECONDS
             }
-            ApiError::Refused(Refusal::ArenaPaused { .. })
-            | ApiError::RefusedField {
-                refusal: Refusal::ArenaPaused { .. },
-                ..
-            } => Some((
-                header::RETRY_AFTER,
-                HeaderValue::from(PAUSE_RETRY_AFTER_SECONDS),
-            )),
-            ApiError::Refused(Refusal::HouseBudget { opens_at, .. }) => Some((
-                header::RETRY_AFTER,
-                HeaderValue::from(opens_at.seconds_since(clock::now()).max(0) + 1),
-            )),
-            ApiError::PriceStale => Some((
-                header::RETRY_AFTER,
-                HeaderValue::from(PRICE_RETRY_AFTER_SECONDS),
-            )),
-            _ => None,
-        }
+            ApiError::Refused(refusal) | ApiError::RefusedField { refusal, .. } => match refusal {
+                Refusal::ArenaPaused { .. } => PAUSE_RETRY_AFTER_SECONDS,
+                Refusal::HouseBudget { opens_at, .. } => {
+                    let wait = opens_at.seconds_since(clock::now()).max(0);
+                    wait.unsigned_abs() + 1
+                }
+                _ => return None,
+            },
+            ApiError::Is(PriceStale) => PRICE_RETRY_AFTER_SECONDS,
+            _ => return None,
+        };
+        Some((header::RETRY_AFTER, HeaderValue::from(seconds)))
     }
 
     /// What is told of it, to a request for `path` that is known as `request_id`.
@@ -340,17 +269,48 @@ impl ApiError {
     /// What a handler's or actix's own error means.
     pub(crate) fn foreign(error: &actix_web::Error) -> ApiError {
         if let Some(error) = error.as_error::<CorsError>() {
-            return ApiError::MalformedRequest(format!(
-                "No page of that origin may ask this: {error}."
-            ));
+            return ApiError::malformed(format!("No page of that origin may ask this: {error}."));
         }
         match error.as_response_error().status_code() {
             StatusCode::NOT_FOUND => ApiError::not_found("such path"),
             status if status.is_client_error() => {
-                ApiError::MalformedRequest("The request cannot be read.".to_owned())
+                ApiError::malformed("The request cannot be read.")
             }
             _ => ApiError::Internal(error.to_string()),
         }
+    }
+}
+
+/// What is said of each problem that is always the same.
+const fn always(kind: ProblemKind) -> &'static str {
+    match kind {
+        UnsupportedMediaType => "Send the body with Content-Type: application/json.",
+        PayloadTooLarge => "The body has more than 64 KiB.",
+        UriTooLong => "The path and its query have more than 4 KiB.",
+        UnknownHost => {
+            "This arena does not go by the host that the request names. Operators list its names in \
+             PUBLIC_HOSTS."
+        }
+        HeadersTooLarge => "There are more than 64 headers, or more than 16 KiB.",
+        RegistrationClosed => {
+            "Send the registration token that the operator gave you as `registration_token`."
+        }
+        ForeignOrigin => "Pages of this origin may not connect. The operator can allow it.",
+        PositionGone => {
+            "What came after this position is no longer kept. Read the lists, and begin without it."
+        }
+        AlreadyIn => "This bot has its one bet or answer here already.",
+        HandleTaken => "This handle is taken, in this or another spelling of case.",
+        ForeignTicket => "This observation was made for another bot. Ask for one of your own.",
+        TicketSpent => "This observation was used, has expired, or never was. Ask for a new one.",
+        PriceStale => "There is no fresh price. Observations stay unused; try again later.",
+        IdempotencyMismatch => {
+            "This Idempotency-Key was used with another body. Use a new key for a new request."
+        }
+        IdempotencyConflict => {
+            "A request with this Idempotency-Key got there first. Send it again for its answer."
+        }
+        other => other.facts().about,
     }
 }
 
@@ -389,13 +349,13 @@ impl From<DbError> for ApiError {
         match error {
             DbError::Refused(refusal) => ApiError::Refused(refusal),
             DbError::NotFound(what) => ApiError::not_found(format!("such {what}")),
-            DbError::Conflict(Conflict::HandleTaken) => ApiError::HandleTaken,
+            DbError::Conflict(Conflict::HandleTaken) => ApiError::Is(HandleTaken),
             // Two of the same bot at the same moment: the rules tell all the others.
-            DbError::Conflict(Conflict::AlreadyIn) => ApiError::AlreadyIn,
+            DbError::Conflict(Conflict::AlreadyIn) => ApiError::Is(AlreadyIn),
             DbError::Conflict(Conflict::MarketExists) => ApiError::Internal(error.to_string()),
-            DbError::Conflict(Conflict::ObservationUsed) => ApiError::TicketSpent,
-            DbError::Conflict(Conflict::CredentialsSuperseded) => ApiError::CredentialsSuperseded,
-            DbError::Conflict(Conflict::IdempotencyKey) => ApiError::IdempotencyConflict,
+            DbError::Conflict(Conflict::ObservationUsed) => ApiError::Is(TicketSpent),
+            DbError::Conflict(Conflict::CredentialsSuperseded) => ApiError::SUPERSEDED,
+            DbError::Conflict(Conflict::IdempotencyKey) => ApiError::Is(IdempotencyConflict),
             DbError::Unavailable(_)
             | DbError::Contended(_)
             | DbError::ReadOnly(_)

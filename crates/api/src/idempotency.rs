@@ -16,6 +16,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, LOCATION};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use api_types::ProblemKind::IdempotencyMismatch;
 use api_types::{
     IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, TokenAnswer, guessable, is_idempotency_key,
 };
@@ -165,7 +166,7 @@ impl Retries {
         for known in std::iter::once(retry).chain(&retry.earlier) {
             match recall(&mut conn, &known.claim).await? {
                 Recall::Fresh => {}
-                Recall::OtherBody => return Err(ApiError::IdempotencyMismatch),
+                Recall::OtherBody => return Err(ApiError::Is(IdempotencyMismatch)),
                 Recall::Replay(kept) => return known.replay(&kept, retry.tells).map(Some),
             }
         }

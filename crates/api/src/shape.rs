@@ -13,6 +13,7 @@ use actix_web::http::header::{
 };
 use actix_web::http::uri::Authority;
 use actix_web::rt::net::TcpStream;
+use api_types::ProblemKind::{HeadersTooLarge, PayloadTooLarge, UnknownHost, UriTooLong};
 use api_types::{AGENT_SECRET, IDEMPOTENCY_KEY, OPERATOR};
 use daemon::hosts::{Hosts, Stranger};
 
@@ -35,13 +36,13 @@ pub(crate) fn check(req: &ServiceRequest) -> Result<(), ApiError> {
 fn target(uri: &Uri) -> Result<(), ApiError> {
     let query = uri.query().map_or(0, |query| query.len() + 1);
     if uri.path().len() + query > URL_MAX_BYTES {
-        return Err(ApiError::UriTooLong);
+        return Err(ApiError::Is(UriTooLong));
     }
     // `OPTIONS *` and `CONNECT host:port` ask for a proxy.
     if uri.path().starts_with('/') {
         Ok(())
     } else {
-        Err(malformed(
+        Err(ApiError::malformed(
             "The request must name a path, beginning with `/`.",
         ))
     }
@@ -53,7 +54,7 @@ fn headers(headers: &HeaderMap) -> Result<(), ApiError> {
         .map(|(name, value)| name.as_str().len() + value.len())
         .sum();
     if headers.len() > HEADERS_MAX || bytes > HEADERS_MAX_BYTES {
-        return Err(ApiError::HeadersTooLarge);
+        return Err(ApiError::Is(HeadersTooLarge));
     }
     // Which of two counts would be for whoever reads them first to say.
     if headers.len() != headers.len_keys() {
@@ -61,21 +62,25 @@ fn headers(headers: &HeaderMap) -> Result<(), ApiError> {
         let ours = [AGENT_SECRET, IDEMPOTENCY_KEY, OPERATOR].map(str::to_owned);
         for name in single.iter().chain(&ours) {
             if headers.get_all(name.as_str()).count() > 1 {
-                return Err(malformed(&format!("`{name}` may be sent only once.")));
+                return Err(ApiError::malformed(format!(
+                    "`{name}` may be sent only once."
+                )));
             }
         }
     }
     if let Some(host) = headers.get(HOST)
         && !is_host(host.as_bytes())
     {
-        return Err(malformed("`Host` must be a host, with a port if need be."));
+        return Err(ApiError::malformed(
+            "`Host` must be a host, with a port if need be.",
+        ));
     }
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok())
         .and_then(|length| length.parse::<usize>().ok());
     if announced.is_some_and(|length| length > BODY_MAX_BYTES) {
-        return Err(ApiError::PayloadTooLarge);
+        return Err(ApiError::Is(PayloadTooLarge));
     }
     Ok(())
 }
@@ -98,8 +103,8 @@ pub(crate) fn must_be_for_us(req: &ServiceRequest, hosts: &Hosts) -> Result<(), 
     hosts
         .admit(target, named, came_to)
         .map_err(|stranger| match stranger {
-            Stranger::NoHost => malformed("Send a `Host` header."),
-            Stranger::Unknown => ApiError::UnknownHost,
+            Stranger::NoHost => ApiError::malformed("Send a `Host` header."),
+            Stranger::Unknown => ApiError::Is(UnknownHost),
         })
 }
 
@@ -107,8 +112,4 @@ pub(crate) fn must_be_for_us(req: &ServiceRequest, hosts: &Hosts) -> Result<(), 
 fn is_host(host: &[u8]) -> bool {
     // An empty one is what RFC 9112 asks for where the target has no authority.
     host.is_empty() || (!host.contains(&b'@') && Authority::try_from(host).is_ok())
-}
-
-fn malformed(detail: &str) -> ApiError {
-    ApiError::MalformedRequest(detail.to_owned())
 }

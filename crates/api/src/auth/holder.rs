@@ -33,7 +33,7 @@ impl KeyHolder {
             KeyHolder::Operator(_) => Ok(()),
             KeyHolder::Bot(owner) => match owner.standing {
                 Standing::Current => Ok(()),
-                Standing::Grace => Err(ApiError::CredentialsSuperseded),
+                Standing::Grace => Err(ApiError::SUPERSEDED),
                 Standing::Ended => Err(WRONG),
             },
         }

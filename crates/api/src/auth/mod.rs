@@ -69,10 +69,10 @@ impl AuthenticatedBot {
     }
 }
 
-const MISSING: ApiError = ApiError::Unauthorized(
+const MISSING: ApiError = ApiError::unauthorized(
     "Send `Authorization: Bearer <token>` or `X-Agent-Secret: <api_secret>`.",
 );
-const WRONG: ApiError = ApiError::Unauthorized(
+const WRONG: ApiError = ApiError::unauthorized(
     "The secret is wrong, or the token is wrong or has expired: POST /auth/token gives a new one.",
 );
 
@@ -180,7 +180,7 @@ impl Auth {
     /// The operator that a request proves.
     pub(crate) fn operator(&self, headers: &HeaderMap) -> ApiResult<AuthenticatedOperator> {
         let denied =
-            ApiError::Unauthorized("Operators send `Authorization: Bearer <ADMIN_TOKEN>`.");
+            ApiError::unauthorized("Operators send `Authorization: Bearer <ADMIN_TOKEN>`.");
         let Some(token) = bearer(headers)? else {
             return Err(denied);
         };

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 /// The numbers that a refusal carries.
 pub(super) fn numbers(refusal: &Refusal) -> Map<String, Value> {
-    let value = match refusal {
+    members(match refusal {
         Refusal::NotAlive { status } | Refusal::NotDead { status } => {
             json!({ "bot_status": status })
         }
@@ -35,7 +35,11 @@ pub(super) fn numbers(refusal: &Refusal) -> Map<String, Value> {
             "opens_at": opens_at,
         }),
         other => of_market(other),
-    };
+    })
+}
+
+/// The members of an object that was written out here.
+pub(super) fn members(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(members) => members,
         _ => Map::new(),
@@ -94,9 +98,6 @@ pub(super) fn sentence(refusal: &Refusal) -> String {
     let text = refusal.to_string();
     let mut letters = text.chars();
     let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-    format!(
-        "{}{}.",
-        first.map(String::from).unwrap_or_default(),
-        letters.as_str()
-    )
+    let first = first.map(String::from).unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
 }

@@ -71,7 +71,7 @@ impl MetricsAccess {
         version: Version,
         headers: &HeaderMap,
     ) -> Result<(), ApiError> {
-        let refused = |detail| Err(ApiError::Forbidden(detail));
+        let refused = |detail| Err(ApiError::forbidden(detail));
         let Some(peer) = peer else {
             return refused("Metrics are for the operator's network (OPERATOR_NETWORKS).");
         };
@@ -102,7 +102,7 @@ fn shown(token: &SecretString, headers: &HeaderMap) -> Result<(), ApiError> {
     if sha256(given.as_bytes()).ct_eq(&expected).into() {
         Ok(())
     } else {
-        Err(ApiError::Unauthorized(
+        Err(ApiError::unauthorized(
             "Metrics are for who sends `Authorization: Bearer <METRICS_TOKEN>`.",
         ))
     }
@@ -275,7 +275,10 @@ mod tests {
             200
         );
         let nowhere = local.admit(&declared, None, Version::HTTP_11, &HeaderMap::new());
-        assert!(matches!(nowhere, Err(ApiError::Forbidden(_))));
+        assert!(matches!(
+            nowhere,
+            Err(ApiError::Told(api_types::ProblemKind::Forbidden, _))
+        ));
     }
 
     #[test]

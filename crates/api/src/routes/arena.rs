@@ -64,7 +64,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 async fn observe(bot: AuthenticatedBot, app: Data<App>) -> ApiResult {
     let (seen, price) = tokio::join!(look(&app, bot.id), app.fresh_price());
     let (open_positions, tick) = seen?;
-    let price = price?.ok_or(ApiError::PriceStale)?;
+    let price = price?.ok_or(ApiError::Is(PriceStale))?;
     let observation_id = ObservationId(Uuid::new_v4());
     let seconds = app.rules.ticket_ttl_seconds;
     // Read before the observation is made, so that it never ends earlier than it says.
@@ -174,8 +174,8 @@ async fn forget(app: &App, observation_id: ObservationId, error: &DbError) {
 /// paused, and everybody while the arena is paused. Only who fails here is looked up; who does not is
 /// judged under the wallet's lock.
 async fn unredeemed(app: &App, bot: BotId, redemption: Redemption) -> ApiError {
-    let error = dry_run::bad_observation(redemption).unwrap_or(ApiError::TicketSpent);
-    if matches!(error, ApiError::IdempotencyConflict) {
+    let error = dry_run::bad_observation(redemption).unwrap_or(ApiError::Is(TicketSpent));
+    if matches!(error, ApiError::Is(IdempotencyConflict)) {
         return error;
     }
     let looked_up = async {

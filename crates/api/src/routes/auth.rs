@@ -123,7 +123,7 @@ async fn login(
         if let Some(known) = known {
             app.auth.refusals.note(Refused::Login(known.bot));
         }
-        return Err(ApiError::Unauthorized("There is no bot with this API key."));
+        return Err(ApiError::unauthorized("There is no bot with this API key."));
     };
     let issued = app
         .secrets

@@ -124,7 +124,7 @@ fn admit(app: &App, token: &str) -> Result<(), ApiError> {
     if admitted {
         Ok(())
     } else {
-        Err(ApiError::RegistrationClosed)
+        Err(ApiError::Is(RegistrationClosed))
     }
 }
 
@@ -155,7 +155,7 @@ async fn insert(
     // Before the dear part; of two at the same time the database tells one.
     match by_handle(app, handle).await {
         Err(db::DbError::NotFound(_)) => {}
-        Ok(_) => return Err(ApiError::HandleTaken),
+        Ok(_) => return Err(ApiError::Is(HandleTaken)),
         Err(error) => return Err(error.into()),
     }
     let asker = Asker {

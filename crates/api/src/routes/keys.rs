@@ -77,7 +77,7 @@ async fn rotate(
 
 /// The bot that the path names, which a bot must itself be.
 async fn owned(app: &App, holder: &KeyHolder, named: &BotRef) -> ApiResult<BotId> {
-    const OTHERS: ApiError = ApiError::Forbidden("A bot rotates its own keys and nobody else's.");
+    const OTHERS: ApiError = ApiError::forbidden("A bot rotates its own keys and nobody else's.");
     let found = match named {
         BotRef::Id(id) if matches!(holder, KeyHolder::Bot(_)) => Ok(*id),
         named => {

@@ -3,6 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use api_types::AGENT_SECRET;
+use api_types::ProblemKind::Unauthorized;
 
 use crate::auth::Auth;
 use crate::error::{ApiError, ApiResult};
@@ -12,12 +13,12 @@ use crate::headers::Origins;
 pub(super) async fn prove(auth: &Auth, req: &HttpRequest) -> ApiResult<()> {
     let nobody = match auth.bot(req).await {
         Ok(_) => return Ok(()),
-        Err(error @ ApiError::Unauthorized(_)) => error,
+        Err(error @ ApiError::Told(Unauthorized, _)) => error,
         Err(other) => return Err(other),
     };
     match auth.operator(req.headers()) {
         Ok(_) => Ok(()),
-        Err(ApiError::Unauthorized(_)) => Err(nobody),
+        Err(ApiError::Told(Unauthorized, _)) => Err(nobody),
         Err(other) => Err(other),
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Bytes;
+use api_types::ProblemKind::PositionGone;
 use db::events::{Position, Unresumable};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -184,7 +185,7 @@ impl Listener {
 
 fn refusal(why: Unresumable, field: &'static str) -> ApiError {
     match why {
-        Unresumable::Forgotten => ApiError::PositionGone,
+        Unresumable::Forgotten => ApiError::Is(PositionGone),
         Unresumable::Foreign => ApiError::invalid(
             field,
             "is no position of this arena, or of a state that it was set back behind; begin \

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use actix_http::ws::{self, CloseCode, CloseReason, Codec, Frame, Message};
 use actix_web::web::{Bytes, BytesMut, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use api_types::{ProblemKind, close_code};
+use api_types::ProblemKind::{ForeignOrigin, MalformedRequest, PositionGone, Unauthorized};
+use api_types::close_code;
 use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
 use tokio_util::codec::{Decoder, Encoder};
@@ -42,16 +43,16 @@ pub(super) fn endpoint() -> Endpoint {
         )
         .by(Who::AnyoneOrBot)
         .with(&["since", "kinds"])
-        .refuses(&[ProblemKind::ForeignOrigin])
+        .refuses(&[ForeignOrigin])
         .switches("The WebSocket is open.")
 }
 
 async fn stream(req: HttpRequest, payload: Payload, streams: Data<Streams>) -> ApiResult {
     if !access::origin_allowed(req.headers(), &streams.origins) {
-        return Err(ApiError::ForeignOrigin);
+        return Err(ApiError::Is(ForeignOrigin));
     }
     let mut answer = ws::handshake(req.head()).map_err(|error| {
-        ApiError::MalformedRequest(format!(
+        ApiError::malformed(format!(
             "Open this path as a WebSocket, of version 13: {error}."
         ))
     })?;
@@ -305,11 +306,11 @@ fn farewell(end: End) -> CloseReason {
 /// A refusal as a close code; the reason, of at most 123 bytes, says no more than a problem would.
 fn reason_of(error: &ApiError) -> CloseReason {
     match error {
-        ApiError::Unauthorized(_) => reason(
+        ApiError::Told(Unauthorized, _) => reason(
             close_code::UNAUTHORIZED,
             "the secret is wrong, or the token is wrong or has expired",
         ),
-        ApiError::PositionGone => reason(
+        ApiError::Is(PositionGone) => reason(
             close_code::POSITION_GONE,
             "what came after since is no longer kept; begin without it",
         ),
@@ -317,7 +318,9 @@ fn reason_of(error: &ApiError) -> CloseReason {
             close_code::INVALID,
             &format!("{field} is not what it must be"),
         ),
-        ApiError::MalformedRequest(_) => reason(close_code::INVALID, "the query cannot be read"),
+        ApiError::Told(MalformedRequest, _) => {
+            reason(close_code::INVALID, "the query cannot be read")
+        }
         other => {
             debug!(error = %other, "a WebSocket cannot be served now");
             reason(
