@@ -166,12 +166,6 @@ impl App {
     }
 }
 
-impl AsRef<Retries> for App {
-    fn as_ref(&self) -> &Retries {
-        &self.retries
-    }
-}
-
 /// Who may listen to streams.
 fn audience(config: &ApiConfig) -> Audience {
     match (config.rules.enforcement, config.environment) {

@@ -1,7 +1,8 @@
 //! Bodies: read up to a limit, and parsed so that an error names its field.
 
+use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
-use actix_web::web::{Bytes, BytesMut, Payload};
+use actix_web::web::{Bytes, BytesMut};
 use actix_web::{HttpMessage, HttpRequest};
 use api_types::ProblemKind::{PayloadTooLarge, UnsupportedMediaType};
 use futures_util::StreamExt;
@@ -25,7 +26,7 @@ pub(crate) struct Body(Bytes);
 
 impl Body {
     /// Reads a body that must be JSON.
-    pub(crate) async fn read(req: &HttpRequest, payload: Payload) -> Result<Body, ApiError> {
+    pub(crate) async fn read(req: &HttpRequest, payload: &mut Payload) -> Result<Body, ApiError> {
         if !is_json(req.content_type()) {
             return Err(ApiError::Is(UnsupportedMediaType));
         }
@@ -35,14 +36,11 @@ impl Body {
     /// Reads a body that may be missing.
     pub(crate) async fn read_optional(
         req: &HttpRequest,
-        payload: Payload,
-    ) -> Result<Option<Body>, ApiError> {
+        payload: &mut Payload,
+    ) -> Result<Body, ApiError> {
         let body = collect(req.headers(), payload).await?;
-        if body.0.is_empty() {
-            return Ok(None);
-        }
-        if is_json(req.content_type()) {
-            Ok(Some(body))
+        if body.0.is_empty() || is_json(req.content_type()) {
+            Ok(body)
         } else {
             Err(ApiError::Is(UnsupportedMediaType))
         }
@@ -50,6 +48,15 @@ impl Body {
 
     pub(crate) fn sha256(&self) -> [u8; 32] {
         keys::sha256(&self.0)
+    }
+
+    /// The value the body describes, or the default of one where there is none.
+    pub(crate) fn parse_or_default<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
+        if self.0.is_empty() {
+            Ok(T::default())
+        } else {
+            self.parse()
+        }
     }
 
     /// The value the body describes.
@@ -111,7 +118,7 @@ fn is_json(content_type: &str) -> bool {
     content_type.eq_ignore_ascii_case("application/json")
 }
 
-async fn collect(headers: &HeaderMap, mut payload: Payload) -> Result<Body, ApiError> {
+async fn collect(headers: &HeaderMap, payload: &mut Payload) -> Result<Body, ApiError> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok())

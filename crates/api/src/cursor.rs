@@ -5,6 +5,7 @@
 //! bot's chain, is refused instead of misread.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use actix_web::HttpRequest;
@@ -73,6 +74,26 @@ impl Parameters {
         }
     }
 
+    /// A number within bounds, or its default.
+    pub(crate) fn number(
+        &self,
+        name: &'static str,
+        bounds: RangeInclusive<u32>,
+        default: u32,
+    ) -> Result<u32, ApiError> {
+        let Some(text) = self.get(name) else {
+            return Ok(default);
+        };
+        let number = text.parse().ok().filter(|number| bounds.contains(number));
+        number.ok_or_else(|| {
+            let (least, most) = (bounds.start(), bounds.end());
+            ApiError::invalid(
+                name,
+                format!("must be a whole number from {least} to {most}"),
+            )
+        })
+    }
+
     /// The names that were given.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.values.keys().map(String::as_str)
@@ -85,19 +106,7 @@ impl Parameters {
         secrets: &SecretStore,
     ) -> ApiResult<PageRequest<N>> {
         let secrets = secrets.now();
-        let limit = match self.get("limit") {
-            None => PAGE_LIMIT_DEFAULT,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|limit| (1..=PAGE_LIMIT_MAX).contains(limit))
-                .ok_or_else(|| {
-                    ApiError::invalid(
-                        "limit",
-                        format!("must be a whole number from 1 to {PAGE_LIMIT_MAX}"),
-                    )
-                })?,
-        };
+        let limit = self.number("limit", 1..=PAGE_LIMIT_MAX, PAGE_LIMIT_DEFAULT)?;
         let after = match self.get("cursor") {
             None => None,
             Some(text) => Some(

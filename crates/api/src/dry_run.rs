@@ -43,13 +43,15 @@ impl Run {
 static AT_ONCE: Semaphore = Semaphore::const_new(4);
 
 /// Carries one out in a task of its own: a client that hangs up breaks no connection to Postgres.
-async fn in_turn<F>(dry_run: F) -> ApiResult<Told>
+pub(crate) async fn of<W>(app: Data<App>, work: W) -> ApiResult<Told>
 where
-    F: Future<Output = ApiResult<Told>> + 'static,
+    W: AsyncFnOnce(&App, &mut db::Connection) -> db::DbResult<db::dry_run::DryRun> + 'static,
 {
     let acting = async move {
         let _turn = AT_ONCE.acquire().await;
-        dry_run.await
+        let mut conn = app.database.get().await?;
+        let told = work(&app, &mut conn).await;
+        AuthenticatedBot::or_unknown(told).map(Told::from)
     };
     actix_web::rt::spawn(acting.in_current_span())
         .await
@@ -64,13 +66,9 @@ pub(crate) async fn action(app: Data<App>, action: Action) -> ApiResult<Told> {
     if let Some(bad) = bad_observation(observation) {
         return without_observation(&app, &action, bad).await;
     }
-    in_turn(async move {
-        let mut conn = app.database.get().await?;
-        let told = match &action {
-            Action::Predict(wager) => db::dry_run::wager(&mut conn, wager, &app.rules).await,
-            Action::Wait(wait) => db::dry_run::wait(&mut conn, wait, &app.rules).await,
-        };
-        AuthenticatedBot::or_unknown(told).map(Told::from)
+    of(app, async move |app, conn| match &action {
+        Action::Predict(wager) => db::dry_run::wager(conn, wager, &app.rules).await,
+        Action::Wait(wait) => db::dry_run::wait(conn, wait, &app.rules).await,
     })
     .await
 }
@@ -109,26 +107,6 @@ pub(crate) const fn bad_observation(redemption: Redemption) -> Option<ApiError> 
         Redemption::Twin => Some(ApiError::Is(IdempotencyConflict)),
         Redemption::Halted => Some(ApiError::Is(PriceStale)),
     }
-}
-
-/// What would become of these bets.
-pub(crate) async fn bets(app: Data<App>, slip: db::markets::Slip) -> ApiResult<Told> {
-    in_turn(async move {
-        let mut conn = app.database.get().await?;
-        let told = db::dry_run::bets(&mut conn, &slip, &app.rules).await;
-        AuthenticatedBot::or_unknown(told).map(Told::from)
-    })
-    .await
-}
-
-/// What would become of this answer, whether it is right or wrong.
-pub(crate) async fn answer(app: Data<App>, new: db::markets::NewAnswer) -> ApiResult<Told> {
-    in_turn(async move {
-        let mut conn = app.database.get().await?;
-        let told = db::dry_run::answer(&mut conn, &new, &app.rules).await;
-        AuthenticatedBot::or_unknown(told).map(Told::from)
-    })
-    .await
 }
 
 /// What is told of a request that was not carried out.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix_web::guard::{Any, Get, Head};
-use actix_web::http::Method;
+use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, Handler, HttpMessage, HttpRequest, Responder, Route, web};
 use api_types::ProblemKind::{self, *};
 use serde_json::{Value, json};
@@ -157,6 +157,13 @@ impl Endpoint {
             _ => self.path.to_owned(),
         };
         format!("{} {path}", self.method)
+    }
+
+    /// Under what status it answers when all goes well.
+    pub(crate) fn status(&self) -> StatusCode {
+        let declared = self.answers.first().map(|answer| answer.status);
+        let declared = declared.and_then(|status| StatusCode::from_u16(status).ok());
+        declared.unwrap_or(StatusCode::OK)
     }
 
     /// The collection in which its answer names the place of what was made.

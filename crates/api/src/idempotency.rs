@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, LOCATION};
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use api_types::ProblemKind::IdempotencyMismatch;
 use api_types::{
@@ -27,7 +26,6 @@ use db::idempotency::{Claim, KEPT, Pair, Recall, Remember, Rivals, StoredAnswer,
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tracing::Instrument as _;
 
 use crate::auth::tokens::Tokens;
 use crate::body::Body;
@@ -174,24 +172,6 @@ impl Retries {
     }
 }
 
-/// Runs what has effects in a task of its own: a client that hangs up cannot stop it halfway and
-/// let a retry of it in.
-pub(crate) async fn finish<S, F, W>(state: Data<S>, retry: Option<Retry>, work: W) -> ApiResult
-where
-    S: AsRef<Retries> + 'static,
-    W: FnOnce(Data<S>, Option<Arc<Retry>>) -> F + 'static,
-    F: Future<Output = ApiResult> + 'static,
-{
-    let acting = async move {
-        let retry = retry.map(Arc::new);
-        let run = work(state.clone(), retry.clone());
-        state.get_ref().as_ref().once(retry.as_deref(), run).await
-    };
-    actix_web::rt::spawn(acting.in_current_span())
-        .await
-        .map_err(|error| ApiError::Internal(format!("a request ended early: {error}")))?
-}
-
 impl Retry {
     /// Its answer is a token.
     pub(crate) fn of_token(mut self) -> Retry {
@@ -307,7 +287,8 @@ fn misread(error: impl fmt::Display) -> ApiError {
     ApiError::Internal(format!("a kept answer cannot be read: {error}"))
 }
 
-fn id_in(body: &[u8]) -> ApiResult<String> {
+/// The id that an answer holds.
+pub(crate) fn id_in(body: &[u8]) -> ApiResult<String> {
     let kept: Value = serde_json::from_slice(body).map_err(misread)?;
     match &kept["id"] {
         Value::String(id) => Ok(id.clone()),

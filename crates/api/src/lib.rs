@@ -14,6 +14,7 @@ mod answers;
 mod app;
 mod auth;
 mod body;
+mod call;
 pub mod config;
 mod connections;
 mod cursor;

@@ -33,3 +33,11 @@ pub(crate) fn read(reported: api_types::Usage, book: &PriceBook) -> Result<Usage
         priced_usd,
     })
 }
+
+/// The same of usage that need not be reported.
+pub(crate) fn read_any(
+    reported: Option<api_types::Usage>,
+    book: &PriceBook,
+) -> Result<Option<Usage>, ApiError> {
+    reported.map(|reported| read(reported, book)).transpose()
+}

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Payload};
+use actix_web::web::Data;
 use api_types::ProblemKind::*;
 use api_types::{ActionRequest, ActionType, Observation};
 use cache::observations::Redemption;
@@ -13,22 +12,22 @@ use db::DbError;
 use db::actions::{Wager, Wait};
 use db::bots::BotRef;
 use db::error::Conflict;
-use ledger_core::post::{POST_MAX_CHARS, one_line};
+use ledger_core::post::POST_MAX_CHARS;
 use ledger_core::{BotId, ObservationId, Refusal};
 use tracing::debug;
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::auth::{AuthenticatedBot, Who};
-use crate::body::Body;
+use crate::call::Call;
 use crate::dry_run::{self, Run};
 use crate::endpoint::{Endpoint, get, post};
 use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Retry, finish, hook, keeper};
+use crate::idempotency::{Retry, hook, keeper};
 use crate::limits::Class;
 use crate::openapi::examples;
 use crate::routes::bots::open_positions;
-use crate::routes::common::ok;
+use crate::routes::common::{line, ok};
 use crate::wagers::{self, Order, Unplaced};
 use crate::{clock, usage, views};
 
@@ -98,23 +97,18 @@ async fn look(app: &App, bot: BotId) -> Result<Seen, ApiError> {
 }
 
 /// Takes a bot's action. A malformed one leaves the observation unused; any other one uses it up.
-async fn act(
-    bot: AuthenticatedBot,
-    req: HttpRequest,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    let run = Run::of(&req)?;
-    let body = Body::read(&req, payload).await?;
-    let action = Action::read(bot.id, body.parse()?, &app)?;
-    let retry = app.retries.claim(&req, &bot.scope(), "", &body)?;
+async fn act(bot: AuthenticatedBot, mut call: Call) -> ApiResult {
+    let run = Run::of(&call.req)?;
+    let action = Action::read(bot.id, call.body().await?, &call.app)?;
+    let claimed = call.claim(&bot.scope(), "")?;
     if run == Run::Dry {
-        return dry_run::action(app, action).await?.answer(&req);
+        return dry_run::action(claimed.app, action)
+            .await?
+            .answer(&claimed.req);
     }
-    finish(app, retry, move |app, retry| async move {
-        carry_out(&app, action, retry).await
-    })
-    .await
+    claimed
+        .finish(move |app, retry| async move { carry_out(&app, action, retry).await })
+        .await
 }
 
 async fn carry_out(app: &App, action: Action, retry: Option<Arc<Retry>>) -> ApiResult {
@@ -237,15 +231,8 @@ impl Action {
             }
         };
         let reasoning = request.reasoning.as_deref().unwrap_or_default();
-        if reasoning.chars().count() > POST_MAX_CHARS {
-            let rule = format!("must have at most {POST_MAX_CHARS} characters");
-            return Err(ApiError::invalid("reasoning", rule));
-        }
-        let usage = request
-            .usage
-            .map(|reported| usage::read(reported, &app.price_book))
-            .transpose()?;
-        let reasoning = one_line(reasoning);
+        let reasoning = line("reasoning", reasoning, POST_MAX_CHARS)?;
+        let usage = usage::read_any(request.usage, &app.price_book)?;
         let observation_id = request.observation_id;
         Ok(match position {
             Some((direction, stake, confidence)) => Action::Predict(Wager {

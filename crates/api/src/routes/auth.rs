@@ -3,9 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Payload};
 use api_types::ProblemKind::Unauthorized;
 use api_types::{Secret, TokenAnswer, TokenRequest, TokenType};
 use db::bots::BotRef;
@@ -16,7 +14,7 @@ use crate::address;
 use crate::app::App;
 use crate::auth::tokens::Bearer;
 use crate::auth::{Hashes, Proven};
-use crate::body::Body;
+use crate::call::{Call, Claimed};
 use crate::endpoint::{Endpoint, post};
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Retry, hook, secret_keeper};
@@ -39,38 +37,27 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// A wrong key and an unknown bot get the same answer, in the same time.
-async fn token(req: HttpRequest, payload: Payload, app: Data<App>) -> ApiResult {
-    let body = Body::read(&req, payload).await?;
-    let request: TokenRequest = body.parse()?;
+async fn token(mut call: Call) -> ApiResult {
+    let request: TokenRequest = call.body().await?;
     let bot = match (request.bot_id, request.handle) {
         (Some(id), None) => BotRef::Id(id),
         (None, Some(handle)) => BotRef::Handle(handle),
         (None, None) => return Err(ApiError::invalid("handle", "or `bot_id` is required")),
         (Some(_), Some(_)) => {
-            return Err(ApiError::invalid(
-                "bot_id",
-                "and `handle` cannot both be given",
-            ));
+            let rule = "and `handle` cannot both be given";
+            return Err(ApiError::invalid("bot_id", rule));
         }
     };
-    let counted = counted_as(&app, &bot).await?;
-    if let Err(refused) = app.limiter.login(address::of(&req), &counted).await {
-        return Err(refused.told(&req));
+    let address = address::of(&call.req);
+    let counted = counted_as(&call.app, &bot).await?;
+    if let Err(refused) = call.app.limiter.login(address, &counted).await {
+        return Err(refused.told(&call.req));
     }
     // The key itself is the credential: an answer is repeated to nobody who does not have it.
-    let credential = format!(
-        "login:{}",
-        hex(&sha256(request.api_key.expose().as_bytes()))
-    );
-    let retry = app.retries.claim(&req, &credential, "", &body)?;
+    let key_sha256 = sha256(request.api_key.expose().as_bytes());
+    let Claimed { app, retry, .. } = call.claim(&format!("login:{}", hex(&key_sha256)), "")?;
     let retry = retry.map(Retry::of_token);
-    let login = login(
-        &app,
-        address::of(&req),
-        &bot,
-        &request.api_key,
-        retry.as_ref(),
-    );
+    let login = login(&app, address, &bot, &request.api_key, retry.as_ref());
     app.retries.once(retry.as_ref(), login).await
 }
 

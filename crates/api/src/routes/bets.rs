@@ -1,30 +1,24 @@
 //! Bets on markets, and answers to research questions.
 
-use std::sync::Arc;
-
-use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpRequest;
+use actix_web::web::{Data, Path};
 use api_types::ProblemKind::{self, *};
 use api_types::{
     AnswerJudged, AnswerRequest, BetOn, BetRequest, BetsPlaced, BetsRequest, REASONING_MAX_CHARS,
 };
 use db::markets::{NewAnswer, NewBet, Slip};
 use ledger_core::economy::Lookup;
-use ledger_core::post::one_line;
-use ledger_core::research::Answer;
 use ledger_core::{BetId, EconomyRules, MarketId};
 
 use crate::app::App;
 use crate::auth::{AuthenticatedBot, Who};
-use crate::body::Body;
+use crate::call::{Call, Claimed};
 use crate::cursor::{List, Parameters};
 use crate::dry_run::{self, Run};
 use crate::endpoint::{Endpoint, get, post};
 use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Retry, finish, hook, keeper};
 use crate::openapi::examples;
-use crate::routes::common::{market_of, ok};
+use crate::routes::common::{line, market_of, ok, parsed};
 use crate::views::Secrecy;
 use crate::{usage, views};
 
@@ -120,17 +114,10 @@ async fn bets(market: Path<String>, req: HttpRequest, app: Data<App>) -> ApiResu
 }
 
 /// Places one bet.
-async fn bet(
-    bot: AuthenticatedBot,
-    market: Path<String>,
-    req: HttpRequest,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    let run = Run::of(&req)?;
+async fn bet(bot: AuthenticatedBot, market: Path<String>, mut call: Call) -> ApiResult {
+    let run = Run::of(&call.req)?;
     let market_id = market_of(&market)?;
-    let body = Body::read(&req, payload).await?;
-    let request: BetRequest = body.parse()?;
+    let request: BetRequest = call.body().await?;
     let one = BetOn {
         market_id,
         side: request.side,
@@ -138,43 +125,24 @@ async fn bet(
         confidence: request.confidence,
         reasoning: request.reasoning,
     };
-    let bets =
-        vec![read_bet(one, &app.rules).map_err(|(field, rule)| ApiError::invalid(field, rule))?];
-    let usage = usage_of(request.usage, &app)?;
     let slip = Slip {
         bot_id: bot.id,
-        bets,
-        usage,
+        bets: vec![read_bet(one, &call.app.rules, str::to_owned)?],
+        usage: usage::read_any(request.usage, &call.app.price_book)?,
     };
-    let retry = app.retries.claim(&req, &bot.scope(), market_id, &body)?;
-    if run == Run::Dry {
-        let told = dry_run::bets(app, slip).await?;
-        let word = |error| at_place(error, "stake", |_| String::new());
-        return told.worded(word).answer(&req);
-    }
-    finish(app, retry, move |app, retry| async move {
-        place(&app, slip, retry, |_| String::new()).await
-    })
-    .await
+    let claimed = call.claim(&bot.scope(), market_id)?;
+    place(claimed, run, slip, |_| String::new()).await
 }
 
 /// Places several bets, all or none.
-async fn bet_on_several(
-    bot: AuthenticatedBot,
-    req: HttpRequest,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    let run = Run::of(&req)?;
-    let body = Body::read(&req, payload).await?;
-    let request: BetsRequest = body.parse()?;
-    let most = app.rules.markets.bets_per_request_max;
+async fn bet_on_several(bot: AuthenticatedBot, mut call: Call) -> ApiResult {
+    let run = Run::of(&call.req)?;
+    let request: BetsRequest = call.body().await?;
+    let most = call.app.rules.markets.bets_per_request_max;
     let count = i64::try_from(request.bets.len()).unwrap_or(i64::MAX);
     if !(1..=most).contains(&count) {
-        return Err(ApiError::invalid(
-            "bets",
-            format!("must hold 1 to {most} bets"),
-        ));
+        let rule = format!("must hold 1 to {most} bets");
+        return Err(ApiError::invalid("bets", rule));
     }
     let mut bets: Vec<NewBet> = Vec::with_capacity(request.bets.len());
     for (place, one) in request.bets.into_iter().enumerate() {
@@ -183,38 +151,35 @@ async fn bet_on_several(
             let rule = "names a market that another bet of this request names too";
             return Err(ApiError::invalid(within("market_id"), rule));
         }
-        let bet = read_bet(one, &app.rules);
-        bets.push(bet.map_err(|(field, rule)| ApiError::invalid(within(field), rule))?);
+        bets.push(read_bet(one, &call.app.rules, within)?);
     }
-    let usage = usage_of(request.usage, &app)?;
     let ids: Vec<MarketId> = bets.iter().map(|bet| bet.market_id).collect();
     let slip = Slip {
         bot_id: bot.id,
         bets,
-        usage,
+        usage: usage::read_any(request.usage, &call.app.price_book)?,
     };
-    let retry = app.retries.claim(&req, &bot.scope(), "", &body)?;
+    let claimed = call.claim(&bot.scope(), "")?;
     let place_of = move |market: MarketId| {
         let place = ids.iter().position(|id| *id == market);
         place.map_or_else(String::new, |place| format!("bets[{place}]."))
     };
-    if run == Run::Dry {
-        let told = dry_run::bets(app, slip).await?;
-        let word = |error| at_place(error, "stake", place_of);
-        return told.worded(word).answer(&req);
-    }
-    finish(app, retry, move |app, retry| async move {
-        place(&app, slip, retry, place_of).await
-    })
-    .await
+    place(claimed, run, slip, place_of).await
 }
 
 async fn place(
-    app: &App,
+    claimed: Claimed,
+    run: Run,
     slip: Slip,
-    retry: Option<Arc<Retry>>,
-    place_of: impl Fn(MarketId) -> String,
+    place_of: impl Fn(MarketId) -> String + 'static,
 ) -> ApiResult {
+    let word = move |error| at_place(error, "stake", place_of);
+    if run == Run::Dry {
+        let told = dry_run::of(claimed.app, async move |app, conn| {
+            db::dry_run::bets(conn, &slip, &app.rules).await
+        });
+        return told.await?.worded(word).answer(&claimed.req);
+    }
     let answer = |placed: &db::markets::BetsPlaced| BetsPlaced {
         action_id: placed.action_id,
         bets: placed
@@ -224,14 +189,14 @@ async fn place(
             .collect(),
         new_balance: placed.new_balance,
     };
-    let render = keeper(retry.as_deref(), StatusCode::CREATED, answer);
-    let hook = hook(retry.as_deref(), render.as_ref());
-    let mut conn = app.database.get().await?;
-    let placed = db::markets::place(&mut conn, &slip, &app.rules, hook.as_ref()).await;
-    let placed =
-        AuthenticatedBot::or_unknown(placed).map_err(|error| at_place(error, "stake", place_of))?;
-    app.cache.wake_soon();
-    Ok(HttpResponse::Created().json(answer(&placed)))
+    claimed
+        .once(answer, async move |app, conn, hook| {
+            let placed = db::markets::place(conn, &slip, &app.rules, hook).await;
+            let placed = AuthenticatedBot::or_unknown(placed).map_err(word)?;
+            app.cache.wake_soon();
+            Ok(placed)
+        })
+        .await
 }
 
 /// A refusal that has to do with a market names the field that chose it.
@@ -249,95 +214,66 @@ fn at_place(error: ApiError, default: &str, place_of: impl Fn(MarketId) -> Strin
     }
 }
 
-fn read_bet(bet: BetOn, rules: &EconomyRules) -> Result<NewBet, (&'static str, String)> {
+/// A bet that makes sense, or the field at fault, by the name that it has `within` the request.
+fn read_bet(
+    bet: BetOn,
+    rules: &EconomyRules,
+    within: impl Fn(&str) -> String,
+) -> ApiResult<NewBet> {
     let stake = rules
         .stake(bet.stake)
-        .map_err(|rule| ("stake", rule.to_string()))?;
+        .map_err(|rule| ApiError::invalid(within("stake"), rule.to_string()))?;
     Ok(NewBet {
         market_id: bet.market_id,
         side: bet.side,
         stake,
         confidence: bet.confidence,
-        reasoning: reasoning(bet.reasoning.as_deref())?,
+        reasoning: reasoning(&within("reasoning"), bet.reasoning.as_deref())?,
     })
 }
 
-fn reasoning(text: Option<&str>) -> Result<String, (&'static str, String)> {
-    let text = text.unwrap_or_default();
-    if text.chars().count() > REASONING_MAX_CHARS {
-        let rule = format!("must have at most {REASONING_MAX_CHARS} characters");
-        return Err(("reasoning", rule));
-    }
-    Ok(one_line(text))
-}
-
-fn usage_of(
-    reported: Option<api_types::Usage>,
-    app: &App,
-) -> Result<Option<db::usage::Usage>, ApiError> {
-    reported
-        .map(|reported| usage::read(reported, &app.price_book))
-        .transpose()
+fn reasoning(field: &str, text: Option<&str>) -> ApiResult<String> {
+    line(field, text.unwrap_or_default(), REASONING_MAX_CHARS)
 }
 
 /// Takes an answer to a research question.
-async fn answer(
-    bot: AuthenticatedBot,
-    market: Path<String>,
-    req: HttpRequest,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    let run = Run::of(&req)?;
+async fn answer(bot: AuthenticatedBot, market: Path<String>, mut call: Call) -> ApiResult {
+    let run = Run::of(&call.req)?;
     let market_id = market_of(&market)?;
-    let body = Body::read(&req, payload).await?;
-    let request: AnswerRequest = body.parse()?;
-    let said: Answer =
-        request
-            .answer
-            .parse()
-            .map_err(|rule: ledger_core::research::AnswerError| {
-                ApiError::invalid("answer", rule.to_string())
-            })?;
+    let request: AnswerRequest = call.body().await?;
     let new = NewAnswer {
         bot_id: bot.id,
         market_id,
-        answer: said,
+        answer: parsed("answer", &request.answer)?,
         lookup: if request.used_lookup {
             Lookup::Used
         } else {
             Lookup::NotUsed
         },
         confidence: request.confidence,
-        reasoning: reasoning(request.reasoning.as_deref())
-            .map_err(|(field, rule)| ApiError::invalid(field, rule))?,
-        usage: usage_of(request.usage, &app)?,
+        reasoning: reasoning("reasoning", request.reasoning.as_deref())?,
+        usage: usage::read_any(request.usage, &call.app.price_book)?,
     };
-    let retry = app.retries.claim(&req, &bot.scope(), market_id, &body)?;
+    let claimed = call.claim(&bot.scope(), market_id)?;
+    let word = |error| at_place(error, "answer", |_| String::new());
     if run == Run::Dry {
-        let told = dry_run::answer(app, new).await?;
-        let word = |error| at_place(error, "answer", |_| String::new());
-        return told.worded(word).answer(&req);
+        let told = dry_run::of(claimed.app, async move |app, conn| {
+            db::dry_run::answer(conn, &new, &app.rules).await
+        });
+        return told.await?.worded(word).answer(&claimed.req);
     }
-    finish(app, retry, move |app, retry| async move {
-        judge(&app, new, retry).await
-    })
-    .await
-}
-
-async fn judge(app: &App, new: NewAnswer, retry: Option<Arc<Retry>>) -> ApiResult {
     let answer = |judged: &db::markets::Judged| AnswerJudged {
         action_id: judged.action_id,
         result: judged.result,
         payout: judged.payout,
         new_balance: judged.new_balance,
     };
-    let render = keeper(retry.as_deref(), StatusCode::OK, answer);
-    let hook = hook(retry.as_deref(), render.as_ref());
-    let mut conn = app.database.get().await?;
-    let judged = db::markets::answer(&mut conn, &new, &app.rules, hook.as_ref()).await;
-    let judged = AuthenticatedBot::or_unknown(judged)
-        .map_err(|error| at_place(error, "answer", |_| String::new()))?;
-    app.cache.wake_soon();
-    ok(&answer(&judged))
+    claimed
+        .once(answer, async move |app, conn, hook| {
+            let judged = db::markets::answer(conn, &new, &app.rules, hook).await;
+            let judged = AuthenticatedBot::or_unknown(judged).map_err(word)?;
+            app.cache.wake_soon();
+            Ok(judged)
+        })
+        .await
 }

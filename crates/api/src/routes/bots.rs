@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use actix_web::http::header::LOCATION;
 use actix_web::http::{Method, StatusCode};
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use api_types::ProblemKind::{ArenaPaused, BotStatus, HandleTaken, RegistrationClosed};
 use api_types::{
@@ -22,11 +22,11 @@ use subtle::ConstantTimeEq;
 
 use crate::app::{Admission, App};
 use crate::auth::{Asker, AuthenticatedBot, AuthenticatedOperator, Issued, Who};
-use crate::body::Body;
+use crate::call::Call;
 use crate::cursor::{List, Parameters};
 use crate::endpoint::{Endpoint, get, post};
 use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Retry, finish, hook, keeper, location, secret_keeper};
+use crate::idempotency::{Retry, hook, location, secret_keeper};
 use crate::keys::sha256;
 use crate::limits::Class;
 use crate::openapi::examples;
@@ -85,23 +85,22 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// Registers a bot: bot, wallet, `GRANT` entry and audit row in one transaction.
-async fn create(req: HttpRequest, payload: Payload, app: Data<App>) -> ApiResult {
-    let body = Body::read(&req, payload).await?;
-    let request: RegisterRequest = body.parse()?;
+async fn create(mut call: Call) -> ApiResult {
+    let request: RegisterRequest = call.body().await?;
     let persona = persona(request.persona.as_deref().unwrap_or_default())?;
     let token = request
         .registration_token
         .as_ref()
         .map_or("", |token| token.expose());
-    admit(&app, token)?;
-    let address = address::of(&req);
-    let asker = registrar(address, &request.handle);
-    let retry = app.retries.claim(&req, &asker, "", &body)?;
-    finish(app, retry, move |app, retry| async move {
-        let retry = retry.as_deref();
-        register(&app, &request.handle, &persona, address, retry).await
-    })
-    .await
+    admit(&call.app, token)?;
+    let address = address::of(&call.req);
+    let claimed = call.claim(&registrar(address, &request.handle), "")?;
+    claimed
+        .finish(move |app, retry| async move {
+            let retry = retry.as_deref();
+            register(&app, &request.handle, &persona, address, retry).await
+        })
+        .await
 }
 
 /// Who registers: they have no credential yet, and a registration token is many people's. So it is one
@@ -281,60 +280,38 @@ pub(super) async fn open_positions(
 }
 
 /// Takes a bot out for good.
-async fn retire(
-    operator: AuthenticatedOperator,
-    req: HttpRequest,
-    bot: Path<String>,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    let body = Body::read_optional(&req, payload).await?;
-    let request: RetireRequest = match &body {
-        Some(body) => body.parse()?,
-        None => RetireRequest::default(),
-    };
+async fn retire(operator: AuthenticatedOperator, bot: Path<String>, mut call: Call) -> ApiResult {
+    let request: RetireRequest = call.optional_body().await?;
     let reason = reason(&request.reason)?;
-    let id = id_of(&app, &bot).await?;
-    let body = body.unwrap_or_default();
-    let retry = app.retries.claim(&req, &operator.scope(), id, &body)?;
-    finish(app, retry, move |app, retry| async move {
-        let render = keeper(retry.as_deref(), StatusCode::OK, shown);
-        let hook = hook(retry.as_deref(), render.as_ref());
-        let (bot, who) = (BotRef::Id(id), &operator.0);
-        let mut conn = app.database.get().await?;
-        let act = db::bots::retire(&mut conn, &bot, who, &reason, hook.as_ref()).await?;
-        app.cache.wake_soon();
-        ok(&shown(&act))
-    })
-    .await
+    let id = id_of(&call.app, &bot).await?;
+    let claimed = call.claim(&operator.scope(), id)?;
+    claimed
+        .once(shown, async move |app, conn, hook| {
+            let (bot, who) = (BotRef::Id(id), &operator.0);
+            let act = db::bots::retire(conn, &bot, who, &reason, hook).await?;
+            app.cache.wake_soon();
+            Ok(act)
+        })
+        .await
 }
 
 /// Brings a dead bot back.
-async fn revive(
-    operator: AuthenticatedOperator,
-    req: HttpRequest,
-    bot: Path<String>,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    let body = Body::read(&req, payload).await?;
-    let request: ReviveRequest = body.parse()?;
+async fn revive(operator: AuthenticatedOperator, bot: Path<String>, mut call: Call) -> ApiResult {
+    let request: ReviveRequest = call.body().await?;
     if !request.amount.is_positive() {
         return Err(ApiError::invalid("amount", "must be above zero"));
     }
     let reason = required_reason(&request.reason)?;
-    let id = id_of(&app, &bot).await?;
-    let retry = app.retries.claim(&req, &operator.scope(), id, &body)?;
-    finish(app, retry, move |app, retry| async move {
-        let render = keeper(retry.as_deref(), StatusCode::OK, shown);
-        let hook = hook(retry.as_deref(), render.as_ref());
-        let (bot, amount, who) = (BotRef::Id(id), request.amount, &operator.0);
-        let mut conn = app.database.get().await?;
-        let act = db::bots::revive(&mut conn, &bot, amount, who, &reason, hook.as_ref()).await?;
-        app.cache.wake_soon();
-        ok(&shown(&act))
-    })
-    .await
+    let id = id_of(&call.app, &bot).await?;
+    let claimed = call.claim(&operator.scope(), id)?;
+    claimed
+        .once(shown, async move |app, conn, hook| {
+            let (bot, amount, who) = (BotRef::Id(id), request.amount, &operator.0);
+            let act = db::bots::revive(conn, &bot, amount, who, &reason, hook).await?;
+            app.cache.wake_soon();
+            Ok(act)
+        })
+        .await
 }
 
 fn shown(act: &OperatorAct) -> api_types::Bot {

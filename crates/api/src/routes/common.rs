@@ -1,4 +1,7 @@
-//! What handlers share: names in paths and filters, reasons, answers.
+//! What handlers share: names in paths and filters, texts, answers.
+
+use std::fmt;
+use std::str::FromStr;
 
 use actix_web::HttpResponse;
 use api_types::{Page, REASON_MAX_CHARS};
@@ -10,6 +13,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::cursor::Parameters;
 use crate::error::{ApiError, ApiResult};
 
 pub(super) fn ok<T: Serialize>(answer: &T) -> ApiResult {
@@ -72,13 +76,33 @@ pub(super) fn market_of(path: &str) -> ApiResult<MarketId> {
     Ok(MarketId(id))
 }
 
-/// An operator's reason, in one clean line.
-pub(super) fn reason(text: &str) -> ApiResult<String> {
-    if text.chars().count() > REASON_MAX_CHARS {
-        let rule = format!("must have at most {REASON_MAX_CHARS} characters");
-        return Err(ApiError::invalid("reason", rule));
+/// What a field says in words that the type knows.
+pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(field: &str, text: &str) -> ApiResult<T> {
+    let parsed = text.parse();
+    parsed.map_err(|rule: T::Err| ApiError::invalid(field, rule.to_string()))
+}
+
+/// The label that a filter names, in whatever case.
+pub(super) fn labelled<T: FromStr<Err: fmt::Display>>(
+    parameters: &Parameters,
+    name: &str,
+) -> ApiResult<Option<T>> {
+    let label = parameters.get(name).map(str::to_ascii_uppercase);
+    label.map(|label| parsed(name, &label)).transpose()
+}
+
+/// A text of at most so many characters, in one clean line.
+pub(super) fn line(field: &str, text: &str, chars_max: usize) -> ApiResult<String> {
+    if text.chars().count() > chars_max {
+        let rule = format!("must have at most {chars_max} characters");
+        return Err(ApiError::invalid(field, rule));
     }
     Ok(one_line(text))
+}
+
+/// An operator's reason.
+pub(super) fn reason(text: &str) -> ApiResult<String> {
+    line("reason", text, REASON_MAX_CHARS)
 }
 
 /// The same of an act that must have one.

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::Path;
 use api_types::ProblemKind::{BotStatus, Forbidden};
 use api_types::{GRACE_SECONDS_MAX, RotateRequest, RotatedKeys};
 use db::bots::BotRef;
@@ -17,10 +16,10 @@ use serde_json::json;
 use crate::address;
 use crate::app::App;
 use crate::auth::{Asker, Issued, KeyHolder, Who};
-use crate::body::Body;
+use crate::call::Call;
 use crate::endpoint::{Endpoint, post};
 use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Retry, finish, hook, secret_keeper};
+use crate::idempotency::{Retry, hook, secret_keeper};
 use crate::limits::Class;
 use crate::openapi::examples;
 use crate::routes::common::{bot_of, ok};
@@ -44,35 +43,25 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// Rotates a bot's credentials. The dead may, too: their keys may be stolen like anybody's.
-async fn rotate(
-    holder: KeyHolder,
-    req: HttpRequest,
-    bot: Path<String>,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    let body = Body::read_optional(&req, payload).await?;
-    let request: RotateRequest = match &body {
-        Some(body) => body.parse()?,
-        None => RotateRequest::default(),
-    };
+async fn rotate(holder: KeyHolder, bot: Path<String>, mut call: Call) -> ApiResult {
+    let request: RotateRequest = call.optional_body().await?;
     if request.grace_seconds > GRACE_SECONDS_MAX {
         let rule = format!("must be a whole number from 0 to {GRACE_SECONDS_MAX}");
         return Err(ApiError::invalid("grace_seconds", rule));
     }
-    let bot = owned(&app, &holder, &bot_of(&bot)?).await?;
-    let body = body.unwrap_or_default();
-    let retry = app.retries.claim(&req, &holder.scope(), bot, &body)?;
+    let bot = owned(&call.app, &holder, &bot_of(&bot)?).await?;
     let grace = Duration::from_secs(request.grace_seconds.into());
     // Whoever gets this far has proved who they are, without a hash.
     let asker = Asker {
-        address: address::of(&req),
+        address: address::of(&call.req),
         proven: Some(bot),
     };
-    finish(app, retry, move |app, retry| async move {
-        replace(&app, bot, &holder, grace, asker, retry).await
-    })
-    .await
+    let claimed = call.claim(&holder.scope(), bot)?;
+    claimed
+        .finish(
+            move |app, retry| async move { replace(&app, bot, &holder, grace, asker, retry).await },
+        )
+        .await
 }
 
 /// The bot that the path names, which a bot must itself be.

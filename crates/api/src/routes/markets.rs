@@ -1,19 +1,14 @@
 //! Markets: shown to anyone, bet on and answered by bots, opened and called off by operators.
 
-use std::str::FromStr;
-use std::sync::Arc;
-
-use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_DISPOSITION, ContentType, LOCATION};
-use actix_web::web::{Data, Path, Payload};
+use actix_web::http::header::{CONTENT_DISPOSITION, ContentType};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use api_types::ProblemKind::{AlreadyIn, LimitReached, MarketClosed};
-use api_types::{DESCRIPTION_MAX_CHARS, MarketRequest, VoidRequest};
+use api_types::{DESCRIPTION_MAX_CHARS, Market, MarketRequest, VoidRequest};
 use db::markets::{BetsFilter, Deadline, MarketFilter, NewMarket, Opener, SettledMarket, VoidBy};
 use ledger_core::MarketId;
 use ledger_core::criteria::Criteria;
-use ledger_core::market::{MarketSource, MarketStatus};
-use ledger_core::post::one_line;
+use ledger_core::market::MarketSource;
 use ledger_core::research::{Answer, Nonce};
 use serde_json::json;
 use uuid::Uuid;
@@ -21,13 +16,13 @@ use uuid::Uuid;
 use crate::answers::{self, Question};
 use crate::app::App;
 use crate::auth::{AuthenticatedOperator, Who};
-use crate::body::{self, Body};
+use crate::body;
+use crate::call::Call;
 use crate::cursor::{List, Parameters};
 use crate::endpoint::{Endpoint, get, post};
 use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Retry, finish, hook, keeper, location};
 use crate::openapi::examples;
-use crate::routes::common::{market_of, ok, required_reason};
+use crate::routes::common::{labelled, line, market_of, ok, parsed, required_reason};
 use crate::views;
 use crate::views::Secrecy;
 
@@ -94,8 +89,8 @@ async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
     let parameters = Parameters::of(&req)?;
     let page = parameters.page(List::Markets, &app.secrets)?;
     let filter = MarketFilter {
-        status: labelled::<MarketStatus>(&parameters, "status")?,
-        source: labelled::<MarketSource>(&parameters, "source")?,
+        status: labelled(&parameters, "status")?,
+        source: labelled(&parameters, "source")?,
         bets: match parameters.flag("taking_bets")? {
             true => BetsFilter::Taken,
             false => BetsFilter::All,
@@ -120,18 +115,6 @@ async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
         ))
     };
     app.answers.get(question, read).await
-}
-
-fn labelled<T: FromStr>(parameters: &Parameters, name: &str) -> Result<Option<T>, ApiError>
-where
-    T::Err: std::fmt::Display,
-{
-    let parsed = parameters
-        .get(name)
-        .map(|text| text.to_ascii_uppercase().parse());
-    parsed
-        .transpose()
-        .map_err(|rule: T::Err| ApiError::invalid(name, rule.to_string()))
 }
 
 async fn show(market: Path<String>, app: Data<App>) -> ApiResult {
@@ -180,58 +163,44 @@ async fn evidence_body(path: Path<(String, String)>, app: Data<App>) -> ApiResul
 }
 
 /// Opens a market in an operator's name.
-async fn create(
-    operator: AuthenticatedOperator,
-    req: HttpRequest,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    let body = Body::read(&req, payload).await?;
-    let request: MarketRequest = body.parse()?;
+async fn create(operator: AuthenticatedOperator, mut call: Call) -> ApiResult {
+    let request: MarketRequest = call.body().await?;
     let criteria = body::parse_value("criteria", request.criteria, |json| {
         Criteria::deserialize(request.source, json)
     })?;
     criteria
         .check()
         .map_err(|error| ApiError::invalid(format!("criteria.{}", error.field), error.problem))?;
-    let most = app.rules.markets.pool_max;
+    let most = call.app.rules.markets.pool_max;
     if request.bounty.is_negative() || request.bounty > most {
-        return Err(ApiError::invalid(
-            "bounty",
-            format!("must be from 0 to {most}"),
-        ));
+        let rule = format!("must be from 0 to {most}");
+        return Err(ApiError::invalid("bounty", rule));
     }
-    if request.description.chars().count() > DESCRIPTION_MAX_CHARS {
-        let rule = format!("must have at most {DESCRIPTION_MAX_CHARS} characters");
-        return Err(ApiError::invalid("description", rule));
-    }
+    let words = line("description", &request.description, DESCRIPTION_MAX_CHARS)?;
     let secret = secret(request.source, request.answer.as_deref())?;
-    let opening = Opening {
-        id: MarketId(Uuid::new_v4()),
-        criteria,
-        words: one_line(&request.description),
-        bounty: request.bounty,
-        deadline: Deadline::At(request.deadline),
-        secret,
-        operator,
-    };
-    let scope = opening.operator.scope();
-    let retry = app.retries.claim(&req, &scope, "", &body)?;
-    finish(app, retry, move |app, retry| async move {
-        open(&app, opening, retry).await
-    })
-    .await
+    let claimed = call.claim(&operator.scope(), "")?;
+    claimed
+        .once(bare, async move |app, conn, hook| {
+            let new = NewMarket {
+                id: MarketId(Uuid::new_v4()),
+                criteria,
+                words: Some(&words),
+                bounty: request.bounty,
+                deadline: Deadline::At(request.deadline),
+                secret,
+                evidence: &[],
+                opener: Opener::Operator(&operator.0),
+            };
+            let market = db::markets::open(conn, &new, &app.rules, hook).await?;
+            app.cache.wake_soon();
+            Ok(market)
+        })
+        .await
 }
 
-/// What an operator opens.
-struct Opening {
-    id: MarketId,
-    criteria: Criteria,
-    words: String,
-    bounty: ledger_core::Money,
-    deadline: Deadline,
-    secret: Option<(Nonce, Answer)>,
-    operator: AuthenticatedOperator,
+/// A market without its evidence.
+fn bare(market: &db::markets::Market) -> Market {
+    views::market(market.clone(), Vec::new())
 }
 
 /// Research has an answer, which is committed to with a fresh nonce; nothing else has one.
@@ -241,11 +210,7 @@ fn secret(source: MarketSource, answer: Option<&str>) -> ApiResult<Option<(Nonce
             Err(ApiError::invalid("answer", "is required for RESEARCH"))
         }
         (MarketSource::Research, Some(text)) => {
-            let answer: Answer =
-                text.parse()
-                    .map_err(|rule: ledger_core::research::AnswerError| {
-                        ApiError::invalid("answer", rule.to_string())
-                    })?;
+            let answer = parsed("answer", text)?;
             let mut nonce = [0; 32];
             getrandom::fill(&mut nonce)
                 .map_err(|error| ApiError::Internal(format!("no random bytes: {error}")))?;
@@ -256,52 +221,21 @@ fn secret(source: MarketSource, answer: Option<&str>) -> ApiResult<Option<(Nonce
     }
 }
 
-async fn open(app: &App, opening: Opening, retry: Option<Arc<Retry>>) -> ApiResult {
-    let new = NewMarket {
-        id: opening.id,
-        criteria: opening.criteria,
-        words: Some(&opening.words),
-        bounty: opening.bounty,
-        deadline: opening.deadline,
-        secret: opening.secret,
-        evidence: &[],
-        opener: Opener::Operator(&opening.operator.0),
-    };
-    let answer = |market: &db::markets::Market| views::market(market.clone(), Vec::new());
-    let render = keeper(retry.as_deref(), StatusCode::CREATED, answer);
-    let hook = hook(retry.as_deref(), render.as_ref());
-    let mut conn = app.database.get().await?;
-    let market = db::markets::open(&mut conn, &new, &app.rules, hook.as_ref()).await?;
-    app.cache.wake_soon();
-    Ok(HttpResponse::Created()
-        .insert_header((LOCATION, location("/markets", market.id)))
-        .json(answer(&market)))
-}
-
 /// Calls an unsettled market off, with a reason.
-async fn void(
-    operator: AuthenticatedOperator,
-    market: Path<String>,
-    req: HttpRequest,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
+async fn void(operator: AuthenticatedOperator, market: Path<String>, mut call: Call) -> ApiResult {
     let id = market_of(&market)?;
-    let body = Body::read(&req, payload).await?;
-    let request: VoidRequest = body.parse()?;
+    let request: VoidRequest = call.body().await?;
     let reason = required_reason(&request.reason)?;
-    let retry = app.retries.claim(&req, &operator.scope(), id, &body)?;
-    finish(app, retry, move |app, retry| async move {
-        let answer = |void: &SettledMarket| views::market(void.market.clone(), Vec::new());
-        let render = keeper(retry.as_deref(), StatusCode::OK, answer);
-        let hook = hook(retry.as_deref(), render.as_ref());
-        let by = VoidBy::Operator(&operator.0);
-        let mut conn = app.database.get().await?;
-        let void = db::markets::void(&mut conn, id, &reason, by, hook.as_ref()).await?;
-        app.cache.wake_soon();
-        ok(&answer(&void))
-    })
-    .await
+    let claimed = call.claim(&operator.scope(), id)?;
+    let shown = |void: &SettledMarket| bare(&void.market);
+    claimed
+        .once(shown, async move |app, conn, hook| {
+            let by = VoidBy::Operator(&operator.0);
+            let void = db::markets::void(conn, id, &reason, by, hook).await?;
+            app.cache.wake_soon();
+            Ok(void)
+        })
+        .await
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! Pauses by an operator: of the arena, one bot or one market.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::Path;
 use api_types::ProblemKind::MarketClosed;
 use api_types::{ArenaState, PauseRequest, ResumeRequest};
 use db::bots::{BotProfile, BotRef};
@@ -10,14 +8,12 @@ use db::markets::Market;
 use db::pauses::{self, PauseChange, Wanted};
 use serde_json::{Value, json};
 
-use crate::app::App;
 use crate::auth::{AuthenticatedOperator, Who};
-use crate::body::Body;
+use crate::call::Call;
 use crate::endpoint::{Endpoint, post};
 use crate::error::ApiResult;
-use crate::idempotency::{finish, hook, keeper};
 use crate::openapi::examples;
-use crate::routes::common::{id_of, market_of, ok, reason, required_reason};
+use crate::routes::common::{id_of, market_of, reason, required_reason};
 use crate::views;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -78,121 +74,66 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-/// What was asked for, with the body as it came.
-struct PauseBody {
-    wanted: Wanted,
-    reason: String,
-    body: Body,
-}
-
-/// A pause needs a reason, which is told to whoever is refused; a resumption may have one.
-async fn read(req: &HttpRequest, payload: Payload) -> ApiResult<PauseBody> {
-    let wanted = match Endpoint::of(req)?.path.ends_with("/pause") {
-        true => Wanted::Paused,
-        false => Wanted::Running,
-    };
-    let (body, text) = match wanted {
-        Wanted::Paused => {
-            let body = Body::read(req, payload).await?;
-            let request: PauseRequest = body.parse()?;
-            (body, request.reason)
-        }
-        Wanted::Running => match Body::read_optional(req, payload).await? {
-            Some(body) => {
-                let request: ResumeRequest = body.parse()?;
-                (body, request.reason)
-            }
-            None => (Body::default(), String::new()),
-        },
-    };
-    let reason = match wanted {
-        Wanted::Paused => required_reason(&text)?,
-        Wanted::Running => reason(&text)?,
-    };
-    Ok(PauseBody {
-        wanted,
-        reason,
-        body,
-    })
+/// What is asked for, and why. A pause needs a reason, which is told to whoever is refused; a resumption may
+/// have one.
+async fn read(call: &mut Call) -> ApiResult<(Wanted, String)> {
+    if Endpoint::of(&call.req)?.path.ends_with("/pause") {
+        let request: PauseRequest = call.body().await?;
+        Ok((Wanted::Paused, required_reason(&request.reason)?))
+    } else {
+        let request: ResumeRequest = call.optional_body().await?;
+        Ok((Wanted::Running, reason(&request.reason)?))
+    }
 }
 
 /// Pauses all money and time until the arena is resumed, or resumes it.
-async fn arena(
-    operator: AuthenticatedOperator,
-    req: HttpRequest,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    let asked = read(&req, payload).await?;
-    let retry = app
-        .retries
-        .claim(&req, &operator.scope(), "", &asked.body)?;
-    finish(app, retry, move |app, retry| async move {
-        let shown = |change: &PauseChange<()>| ArenaState {
-            paused: change.pause.clone(),
-        };
-        let render = keeper(retry.as_deref(), StatusCode::OK, shown);
-        let hook = hook(retry.as_deref(), render.as_ref());
-        let (who, reason) = (&operator.0, &asked.reason);
-        let mut conn = app.database.get().await?;
-        let change = match asked.wanted {
-            Wanted::Paused => pauses::pause_arena(&mut conn, who, reason, hook.as_ref()).await,
-            Wanted::Running => pauses::resume_arena(&mut conn, who, reason, hook.as_ref()).await,
-        };
-        ok(&shown(&change?))
-    })
-    .await
+async fn arena(operator: AuthenticatedOperator, mut call: Call) -> ApiResult {
+    let (wanted, reason) = read(&mut call).await?;
+    let claimed = call.claim(&operator.scope(), "")?;
+    let shown = |change: &PauseChange<()>| ArenaState {
+        paused: change.pause.clone(),
+    };
+    claimed
+        .once(shown, async move |_, conn, hook| {
+            let who = &operator.0;
+            Ok(match wanted {
+                Wanted::Paused => pauses::pause_arena(conn, who, &reason, hook).await?,
+                Wanted::Running => pauses::resume_arena(conn, who, &reason, hook).await?,
+            })
+        })
+        .await
 }
 
-async fn bot(
-    operator: AuthenticatedOperator,
-    req: HttpRequest,
-    bot: Path<String>,
-    payload: Payload,
-    app: Data<App>,
-) -> ApiResult {
-    let asked = read(&req, payload).await?;
-    let id = id_of(&app, &bot).await?;
-    let retry = app
-        .retries
-        .claim(&req, &operator.scope(), id, &asked.body)?;
-    finish(app, retry, move |app, retry| async move {
-        let shown = |change: &PauseChange<BotProfile>| views::bot(change.subject.clone());
-        let render = keeper(retry.as_deref(), StatusCode::OK, shown);
-        let hook = hook(retry.as_deref(), render.as_ref());
-        let (bot, who, reason) = (BotRef::Id(id), &operator.0, &asked.reason);
-        let mut conn = app.database.get().await?;
-        let set = pauses::set_bot(&mut conn, &bot, asked.wanted, who, reason, hook.as_ref());
-        let change = set.await?;
-        app.cache.wake_soon();
-        ok(&shown(&change))
-    })
-    .await
+async fn bot(operator: AuthenticatedOperator, bot: Path<String>, mut call: Call) -> ApiResult {
+    let (wanted, reason) = read(&mut call).await?;
+    let id = id_of(&call.app, &bot).await?;
+    let claimed = call.claim(&operator.scope(), id)?;
+    let shown = |change: &PauseChange<BotProfile>| views::bot(change.subject.clone());
+    claimed
+        .once(shown, async move |app, conn, hook| {
+            let (bot, who) = (BotRef::Id(id), &operator.0);
+            let change = pauses::set_bot(conn, &bot, wanted, who, &reason, hook).await?;
+            app.cache.wake_soon();
+            Ok(change)
+        })
+        .await
 }
 
 async fn market(
     operator: AuthenticatedOperator,
-    req: HttpRequest,
     market: Path<String>,
-    payload: Payload,
-    app: Data<App>,
+    mut call: Call,
 ) -> ApiResult {
     let id = market_of(&market)?;
-    let asked = read(&req, payload).await?;
-    let retry = app
-        .retries
-        .claim(&req, &operator.scope(), id, &asked.body)?;
-    finish(app, retry, move |app, retry| async move {
-        let shown =
-            |change: &PauseChange<Market>| views::market(change.subject.clone(), Vec::new());
-        let render = keeper(retry.as_deref(), StatusCode::OK, shown);
-        let hook = hook(retry.as_deref(), render.as_ref());
-        let (who, reason) = (&operator.0, &asked.reason);
-        let mut conn = app.database.get().await?;
-        let set = pauses::set_market(&mut conn, id, asked.wanted, who, reason, hook.as_ref());
-        let change = set.await?;
-        app.cache.wake_soon();
-        ok(&shown(&change))
-    })
-    .await
+    let (wanted, reason) = read(&mut call).await?;
+    let claimed = call.claim(&operator.scope(), id)?;
+    let shown = |change: &PauseChange<Market>| views::market(change.subject.clone(), Vec::new());
+    claimed
+        .once(shown, async move |app, conn, hook| {
+            let who = &operator.0;
+            let change = pauses::set_market(conn, id, wanted, who, &reason, hook).await?;
+            app.cache.wake_soon();
+            Ok(change)
+        })
+        .await
 }

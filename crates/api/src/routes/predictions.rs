@@ -4,14 +4,13 @@ use actix_web::HttpRequest;
 use actix_web::web::Data;
 use db::predictions::PredictionFilter;
 use ledger_core::PredictionId;
-use ledger_core::prediction::PredictionStatus;
 
 use crate::app::App;
 use crate::cursor::{List, Parameters};
 use crate::endpoint::{Endpoint, get};
 use crate::error::{ApiError, ApiResult};
 use crate::openapi::examples;
-use crate::routes::common::{filtered_by, nothing, ok};
+use crate::routes::common::{filtered_by, labelled, nothing, ok};
 use crate::views;
 
 const A_BOT: &str = "must be the id or the handle of a bot";
@@ -33,7 +32,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
     let parameters = Parameters::of(&req)?;
     let page = parameters.page(List::Predictions, &app.secrets)?;
-    let status = parameters.get("status").map(status).transpose()?;
+    let status = labelled(&parameters, "status")?;
     let named = match (parameters.get("bot"), parameters.get("bot_id")) {
         (Some(_), Some(_)) => {
             let rule = "means the same as `bot`: give one of them";
@@ -56,11 +55,4 @@ async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
     let filter = PredictionFilter { bot_id, status };
     let rows = db::predictions::page(&mut conn, filter, before, page.limit()).await?;
     ok(&page.answer(rows, |row| [row.id.0], views::prediction))
-}
-
-fn status(text: &str) -> Result<PredictionStatus, ApiError> {
-    PredictionStatus::ALL
-        .into_iter()
-        .find(|status| status.as_str().eq_ignore_ascii_case(text))
-        .ok_or_else(|| ApiError::invalid("status", "must be OPEN, WON, LOST, VOID or FORFEIT"))
 }

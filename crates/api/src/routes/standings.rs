@@ -2,14 +2,13 @@
 
 use actix_web::HttpRequest;
 use actix_web::web::Data;
-use ledger_core::BotStatus;
 
 use crate::app::App;
 use crate::cursor::{List, Parameters};
 use crate::endpoint::{Endpoint, get};
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiResult;
 use crate::openapi::examples;
-use crate::routes::common::ok;
+use crate::routes::common::{labelled, ok};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -29,7 +28,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
     let parameters = Parameters::of(&req)?;
     let page = parameters.page(List::Standings, &app.secrets)?;
-    let status = parameters.get("status").map(status).transpose()?;
+    let status = labelled(&parameters, "status")?;
     let snapshot = app.standings.get(&app.database).await?;
     let after = page.after.map_or(0, |[rank]| rank);
     let rows = snapshot.page(status, after, page.limit());
@@ -39,11 +38,4 @@ async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
         next_cursor: page.next_cursor,
         as_of: snapshot.as_of,
     })
-}
-
-fn status(text: &str) -> Result<BotStatus, ApiError> {
-    BotStatus::ALL
-        .into_iter()
-        .find(|status| status.as_str().eq_ignore_ascii_case(text))
-        .ok_or_else(|| ApiError::invalid("status", "must be ALIVE, DEAD or RETIRED"))
 }

@@ -8,7 +8,7 @@ use ledger_core::CycleNumber;
 use crate::app::App;
 use crate::cursor::{List, Parameters};
 use crate::endpoint::{Endpoint, get};
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiResult;
 use crate::openapi::examples;
 use crate::routes::common::{bot_of, ok};
 use crate::views;
@@ -35,19 +35,8 @@ async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
 }
 
 async fn history(req: HttpRequest, bot: Path<String>, app: Data<App>) -> ApiResult {
-    let points = match Parameters::of(&req)?.get("points") {
-        None => HISTORY_POINTS_DEFAULT,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|points| (HISTORY_POINTS_MIN..=HISTORY_POINTS_MAX).contains(points))
-            .ok_or_else(|| {
-                let rule = format!(
-                    "must be a whole number from {HISTORY_POINTS_MIN} to {HISTORY_POINTS_MAX}"
-                );
-                ApiError::invalid("points", rule)
-            })?,
-    };
+    let bounds = HISTORY_POINTS_MIN..=HISTORY_POINTS_MAX;
+    let points = Parameters::of(&req)?.number("points", bounds, HISTORY_POINTS_DEFAULT)?;
     let bot = bot_of(&bot)?;
     let mut conn = app.database.get().await?;
     let history = db::history::of(&mut conn, &bot, points).await?;

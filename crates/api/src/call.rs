@@ -1,0 +1,129 @@
+//! A request that has effects: its body is read, it is claimed for whoever asks, and then it is carried out
+//! once, in a task of its own.
+
+use std::fmt;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::http::header::LOCATION;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use db::Connection;
+use db::idempotency::Remember;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tracing::Instrument as _;
+
+use crate::app::App;
+use crate::body::Body;
+use crate::endpoint::Endpoint;
+use crate::error::{ApiError, ApiResult};
+use crate::idempotency::{Retry, hook, id_in, keeper, location};
+
+/// What a handler reads of such a request.
+pub(crate) struct Call {
+    pub(crate) req: HttpRequest,
+    pub(crate) app: Data<App>,
+    payload: Payload,
+    body: Body,
+}
+
+impl FromRequest for Call {
+    type Error = ApiError;
+    type Future = Ready<ApiResult<Call>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let app = req.app_data::<Data<App>>().cloned();
+        let app = app.ok_or_else(|| ApiError::Internal("no application data".to_owned()));
+        ready(app.map(|app| Call {
+            req: req.clone(),
+            app,
+            payload: payload.take(),
+            body: Body::default(),
+        }))
+    }
+}
+
+impl Call {
+    /// Reads the body.
+    pub(crate) async fn body<T: DeserializeOwned>(&mut self) -> ApiResult<T> {
+        self.body = Body::read(&self.req, &mut self.payload).await?;
+        self.body.parse()
+    }
+
+    /// Reads a body that may be missing.
+    pub(crate) async fn optional_body<T: DeserializeOwned + Default>(&mut self) -> ApiResult<T> {
+        self.body = Body::read_optional(&self.req, &mut self.payload).await?;
+        self.body.parse_or_default()
+    }
+
+    /// Claims the request for `asker`, on what its path names, if it may be repeated.
+    pub(crate) fn claim(self, asker: &str, subject: impl fmt::Display) -> ApiResult<Claimed> {
+        let Call { req, app, body, .. } = self;
+        let endpoint = Endpoint::of(&req)?;
+        let retry = app.retries.claim(&req, asker, subject, &body)?;
+        Ok(Claimed {
+            status: endpoint.status(),
+            collection: endpoint.collection(),
+            req,
+            app,
+            retry,
+        })
+    }
+}
+
+/// A request that is ready to be carried out.
+pub(crate) struct Claimed {
+    pub(crate) req: HttpRequest,
+    pub(crate) app: Data<App>,
+    pub(crate) retry: Option<Retry>,
+    status: StatusCode,
+    collection: Option<&'static str>,
+}
+
+impl Claimed {
+    /// Runs what has effects in a task of its own: a client that hangs up cannot stop it halfway and
+    /// let a retry of it in.
+    pub(crate) async fn finish<W, F>(self, work: W) -> ApiResult
+    where
+        W: FnOnce(Data<App>, Option<Arc<Retry>>) -> F + 'static,
+        F: Future<Output = ApiResult> + 'static,
+    {
+        let Claimed { app, retry, .. } = self;
+        let acting = async move {
+            let retry = retry.map(Arc::new);
+            let run = work(app.clone(), retry.clone());
+            app.retries.once(retry.as_deref(), run).await
+        };
+        actix_web::rt::spawn(acting.in_current_span())
+            .await
+            .map_err(|error| ApiError::Internal(format!("a request ended early: {error}")))?
+    }
+
+    /// Does the `work` of one transaction, and answers what `shown` makes of its outcome: as the row of the
+    /// endpoint says, and as the transaction keeps it for a retry.
+    pub(crate) async fn once<T: 'static, A: Serialize + 'static>(
+        self,
+        shown: impl Fn(&T) -> A + Send + Sync + 'static,
+        work: impl AsyncFnOnce(&App, &mut Connection, Option<&Remember<'_, T>>) -> ApiResult<T>
+        + 'static,
+    ) -> ApiResult {
+        let (status, collection) = (self.status, self.collection);
+        self.finish(move |app, retry| async move {
+            let render = keeper(retry.as_deref(), status, &shown);
+            let hook = hook(retry.as_deref(), render.as_ref());
+            let mut conn = app.database.get().await?;
+            let done = work(&app, &mut conn, hook.as_ref()).await?;
+            let body = serde_json::to_vec(&shown(&done))
+                .map_err(|error| ApiError::Internal(error.to_string()))?;
+            let mut answer = HttpResponse::build(status);
+            if let Some(collection) = collection {
+                answer.insert_header((LOCATION, location(collection, id_in(&body)?)));
+            }
+            Ok(answer.content_type("application/json").body(body))
+        })
+        .await
+    }
+}
