@@ -5,19 +5,22 @@
 //! becomes of an `Idempotency-Key`, the query parameters that are taken and the OpenAPI document all
 //! follow from its row ([`crate::table`]).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix_web::guard::{Any, Get, Head};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, Handler, HttpMessage, HttpRequest, Responder, Route, web};
+use api_types::DryRun;
 use api_types::ProblemKind::{self, *};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::auth::Who;
 use crate::error::{ApiError, ApiResult};
 use crate::limits::Class;
-use crate::openapi::examples;
+use crate::openapi::{Shapes, examples};
 
 /// Whether a request that is repeated under its `Idempotency-Key` has its effects once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +55,13 @@ pub(crate) struct Endpoint {
     pub(crate) answers_head: bool,
     /// The names of the query parameters among `parameters`.
     pub(crate) queries: Vec<String>,
+    /// Adds what it takes and answers to the shapes of the contract.
+    pub(crate) shapes: Vec<fn(&mut Shapes)>,
     handler: Arc<dyn Fn() -> Route + Send + Sync>,
 }
 
 pub(crate) struct Body {
-    pub(crate) schema: &'static str,
+    pub(crate) schema: Cow<'static, str>,
     pub(crate) required: bool,
     pub(crate) examples: Vec<(&'static str, Value)>,
 }
@@ -66,7 +71,7 @@ pub(crate) struct Answer {
     pub(crate) about: &'static str,
     pub(crate) media_type: &'static str,
     /// Of the components; none for what is no JSON.
-    pub(crate) schema: Option<&'static str>,
+    pub(crate) schema: Option<Cow<'static, str>>,
     pub(crate) example: Option<Value>,
     pub(crate) links: Vec<(String, Value)>,
     pub(crate) has_location: bool,
@@ -110,6 +115,7 @@ impl Endpoint {
             has_any_name: false,
             answers_head: is_get,
             queries: Vec::new(),
+            shapes: Vec::new(),
             handler: Arc::new(move || web::route().to(handler.clone())),
         }
     }
@@ -211,28 +217,22 @@ impl Endpoint {
         self
     }
 
-    /// A list of `schema`, with its filters.
-    pub(crate) fn listed(
-        self,
-        schema: &'static str,
-        filters: &[&'static str],
-        item: Value,
-    ) -> Endpoint {
-        self.with(filters).with(&["limit", "cursor"]).answers(
+    /// A list of `T`, with its filters.
+    pub(crate) fn listed<T: ToSchema>(mut self, filters: &[&'static str], item: Value) -> Endpoint {
+        self.shapes.push(Shapes::add_page::<T>);
+        let (schema, page) = (format!("{}Page", T::name()), examples::page(item));
+        self.with(filters).with(&["limit", "cursor"]).answers_as(
             200,
             schema,
             "A page, newest first.",
-            examples::page(item),
+            page,
         )
     }
 
-    pub(crate) fn takes(
-        mut self,
-        schema: &'static str,
-        examples: Vec<(&'static str, Value)>,
-    ) -> Endpoint {
+    pub(crate) fn takes<T: ToSchema>(mut self, examples: Vec<(&'static str, Value)>) -> Endpoint {
+        self.shapes.push(Shapes::add::<T>);
         self.body = Some(Body {
-            schema,
+            schema: T::name(),
             required: true,
             examples,
         });
@@ -240,16 +240,12 @@ impl Endpoint {
         self
     }
 
-    pub(crate) fn may_take(
-        mut self,
-        schema: &'static str,
-        examples: Vec<(&'static str, Value)>,
-    ) -> Endpoint {
-        self = self.takes(schema, examples);
-        if let Some(body) = &mut self.body {
+    pub(crate) fn may_take<T: ToSchema>(self, examples: Vec<(&'static str, Value)>) -> Endpoint {
+        let mut row = self.takes::<T>(examples);
+        if let Some(body) = &mut row.body {
             body.required = false;
         }
-        self
+        row
     }
 
     /// Repeated under an `Idempotency-Key`, it has its effects once.
@@ -277,15 +273,26 @@ impl Endpoint {
         self
     }
 
-    pub(crate) fn answers(
-        self,
+    pub(crate) fn answers<T: ToSchema>(
+        mut self,
         status: u16,
-        schema: &'static str,
         about: &'static str,
         example: Value,
     ) -> Endpoint {
-        let example = Some(example);
-        self.answering(status, about, "application/json", Some(schema), example)
+        self.shapes.push(Shapes::add::<T>);
+        self.answers_as(status, T::name(), about, example)
+    }
+
+    /// The same in a shape that no type of ours has.
+    pub(crate) fn answers_as(
+        self,
+        status: u16,
+        schema: impl Into<Cow<'static, str>>,
+        about: &'static str,
+        example: Value,
+    ) -> Endpoint {
+        let (schema, example) = (Some(schema.into()), Some(example));
+        self.answering(status, about, "application/json", schema, example)
     }
 
     fn answering(
@@ -293,7 +300,7 @@ impl Endpoint {
         status: u16,
         about: &'static str,
         media_type: &'static str,
-        schema: Option<&'static str>,
+        schema: Option<Cow<'static, str>>,
         example: Option<Value>,
     ) -> Endpoint {
         self.answers.push(Answer {
@@ -315,10 +322,13 @@ impl Endpoint {
             return self;
         }
         match self.answers.iter_mut().find(|answer| answer.status == 200) {
-            Some(answer) => answer.or_dry_run = true,
+            Some(answer) => {
+                answer.or_dry_run = true;
+                self.shapes.push(Shapes::add::<DryRun>);
+            }
             None => {
                 let about = "What a dry run would have done.";
-                self = self.answers(200, "DryRun", about, examples::dry_run());
+                self = self.answers::<DryRun>(200, about, examples::dry_run());
             }
         }
         self
@@ -336,7 +346,7 @@ impl Endpoint {
     /// The schema of what is no plain text after all.
     pub(crate) fn shaped(mut self, schema: &'static str) -> Endpoint {
         if let Some(answer) = self.answers.last_mut() {
-            answer.schema = Some(schema);
+            answer.schema = Some(schema.into());
         }
         self
     }

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::auth::Who;
 use crate::endpoint::Endpoint;
 pub(crate) use parts::queries;
+pub(crate) use schemas::Shapes;
 
 const ABOUT: &str = "An economy for autonomous agents: each bot has a wallet with a hash-chained \
     ledger, time costs money, and bots wager and bet on what the outside world will do.\n\n\
@@ -51,7 +52,7 @@ fn whole() -> Value {
 
 /// The document of these endpoints.
 pub(crate) fn document<'a>(endpoints: impl Iterator<Item = &'a Endpoint>) -> Value {
-    let mut paths: Map<String, Value> = Map::new();
+    let (mut paths, mut shapes) = (Map::<String, Value>::new(), Shapes::default());
     for endpoint in endpoints.filter(|endpoint| endpoint.is_in_contract()) {
         let item = paths
             .entry(endpoint.path)
@@ -59,6 +60,9 @@ pub(crate) fn document<'a>(endpoints: impl Iterator<Item = &'a Endpoint>) -> Val
         if let Value::Object(item) = item {
             let method = endpoint.method.as_str().to_ascii_lowercase();
             item.insert(method, render(endpoint));
+        }
+        for add in &endpoint.shapes {
+            add(&mut shapes);
         }
     }
     let mut document = json!({
@@ -73,7 +77,7 @@ pub(crate) fn document<'a>(endpoints: impl Iterator<Item = &'a Endpoint>) -> Val
         "tags": TAGS.map(|(name, description)| json!({ "name": name, "description": description })),
         "paths": paths,
         "components": {
-            "schemas": schemas::all(),
+            "schemas": schemas::all(shapes),
             "parameters": parts::parameters(),
             "headers": parts::headers(),
             "examples": parts::problem_examples(),
@@ -114,7 +118,7 @@ fn render(endpoint: &Endpoint) -> Value {
             json!({
                 "required": body.required,
                 "content": { "application/json": {
-                    "schema": parts::schema_ref(body.schema),
+                    "schema": parts::schema_ref(&body.schema),
                     "examples": body.examples.iter().map(|(name, value)| ((*name).to_owned(), json!({ "value": value })))
                         .collect::<Map<String, Value>>(),
                 }},

@@ -177,7 +177,7 @@ fn named(names: &[&str]) -> Map<String, Value> {
 }
 
 fn shape(answer: &Answer) -> Value {
-    match answer.schema {
+    match &answer.schema {
         // Any bytes: what strangers wrote may be JSON as well.
         None if answer.media_type == "application/octet-stream" => json!({}),
         None => json!({ "type": "string" }),

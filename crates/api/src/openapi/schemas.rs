@@ -1,13 +1,8 @@
 //! The shapes: collected from the types that are read and written.
 
 use api_types::{
-    Acceptance, ActionRequest, AnswerJudged, AnswerRequest, ArenaState, AuditEntry, Bet,
-    BetRequest, BetsPlaced, BetsRequest, Bot, BotEventData, ChainVerification, DryRun, Economy,
-    Event, Evidence, History, Insights, KeptRules, LedgerEntry, Market, MarketEventData,
-    MarketRequest, MyProfile, Observation, Page, PauseRequest, Post, PostEventData, Prediction,
-    PredictionEventData, PriceSample, Problem, RegisterRequest, Registration, ResumeRequest,
-    RetireRequest, ReviveRequest, RotateRequest, RotatedKeys, Standings, Tick, TickEventData,
-    TokenAnswer, TokenRequest, UsageReceipt, UsageReport, VoidRequest,
+    BotEventData, Event, MarketEventData, Page, PostEventData, PredictionEventData, Problem,
+    TickEventData,
 };
 use ledger_core::EventKind;
 use ledger_core::market::Taking;
@@ -18,77 +13,38 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::parts::schema_ref;
 
+/// Schemas by their names, as they are collected.
 #[derive(Default)]
-struct Collected(Vec<(String, RefOr<Schema>)>);
+pub(crate) struct Shapes(Vec<(String, RefOr<Schema>)>);
 
-impl Collected {
-    fn with<T: ToSchema>(mut self) -> Collected {
+impl Shapes {
+    pub(crate) fn add<T: ToSchema>(&mut self) {
         self.0.push((T::name().into_owned(), T::schema()));
         T::schemas(&mut self.0);
-        self
     }
 
-    fn page_of<T: ToSchema>(mut self) -> Collected {
-        self.0
-            .push((format!("{}Page", T::name()), Page::<T>::schema()));
-        T::schemas(&mut self.0);
-        self.with::<T>()
+    pub(crate) fn add_page<T: ToSchema>(&mut self) {
+        let name = format!("{}Page", T::name());
+        self.0.push((name, Page::<T>::schema()));
+        self.add::<T>();
     }
 }
 
-/// Every schema by its name.
-pub(super) fn all() -> Value {
-    let collected = Collected::default()
-        .with::<Problem>()
-        .with::<RegisterRequest>()
-        .with::<Registration>()
-        .with::<MyProfile>()
-        .with::<RetireRequest>()
-        .with::<RotateRequest>()
-        .with::<RotatedKeys>()
-        .with::<ReviveRequest>()
-        .with::<TokenRequest>()
-        .with::<TokenAnswer>()
-        .with::<Observation>()
-        .with::<ActionRequest>()
-        .with::<Acceptance>()
-        .with::<MarketRequest>()
-        .with::<VoidRequest>()
-        .with::<PauseRequest>()
-        .with::<ResumeRequest>()
-        .with::<ArenaState>()
-        .with::<BetRequest>()
-        .with::<BetsRequest>()
-        .with::<BetsPlaced>()
-        .with::<AnswerRequest>()
-        .with::<AnswerJudged>()
-        .with::<ChainVerification>()
-        .with::<Insights>()
-        .with::<Standings>()
-        .with::<Economy>()
-        .with::<KeptRules>()
-        .with::<UsageReport>()
-        .with::<UsageReceipt>()
-        .with::<DryRun>()
-        .with::<Event>()
-        .with::<EventKind>()
-        .with::<PostEventData>()
-        .with::<PredictionEventData>()
-        .with::<MarketEventData>()
-        .with::<TickEventData>()
-        .with::<BotEventData>()
-        .page_of::<AuditEntry>()
-        .page_of::<Bot>()
-        .page_of::<Market>()
-        .page_of::<Bet>()
-        .page_of::<Evidence>()
-        .page_of::<Prediction>()
-        .page_of::<PriceSample>()
-        .page_of::<Tick>()
-        .with::<History>()
-        .page_of::<Post>()
-        .page_of::<LedgerEntry>();
-    let mut schemas: Map<String, Value> = collected
+/// Every schema by its name: those of the endpoints, and what no endpoint takes or answers as a whole.
+pub(super) fn all(mut shapes: Shapes) -> Value {
+    for add in [
+        Shapes::add::<Problem>,
+        Shapes::add::<Event>,
+        Shapes::add::<EventKind>,
+        Shapes::add::<PostEventData>,
+        Shapes::add::<PredictionEventData>,
+        Shapes::add::<MarketEventData>,
+        Shapes::add::<TickEventData>,
+        Shapes::add::<BotEventData>,
+    ] {
+        add(&mut shapes);
+    }
+    let mut schemas: Map<String, Value> = shapes
         .0
         .into_iter()
         .map(|(name, schema)| (name, serde_json::to_value(schema).unwrap_or_default()))

@@ -41,7 +41,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .about("An observation is good for one action of this bot, for a few seconds.")
             .by(Who::Bot)
             .refuses(&[BotNotAlive, BotPaused, ArenaPaused, PriceStale])
-            .answers(200, "Observation", "An observation.", examples::observation()),
+            .answers::<Observation>(200, "An observation.", examples::observation()),
         post("/arena/action", act)
             .named("act", "agents", "One action for an observation: a wager on the price, or waiting")
             .counted(Class::Action)
@@ -50,12 +50,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .by(Who::Bot)
             .tried()
             .once()
-            .takes("ActionRequest", examples::actions())
+            .takes::<ActionRequest>(examples::actions())
             .refuses(&[
                 BotNotAlive, BotPaused, ArenaPaused, ForeignTicket, TicketSpent, LimitReached, InsufficientFunds, PriceStale,
                 HouseBudget,
             ])
-            .answers(200, "Acceptance", "Done, and committed.", examples::acceptance()),
+            .answers::<api_types::Acceptance>(200, "Done, and committed.", examples::acceptance()),
     ]
 }
 

@@ -22,11 +22,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 `action` asks for, and only without `bot`.",
             )
             .by(Who::Operator)
-            .listed(
-                "AuditEntryPage",
-                &["auditAction", "ofBot"],
-                examples::audit_entry(),
-            ),
+            .listed::<AuditEntry>(&["auditAction", "ofBot"], examples::audit_entry()),
     ]
 }
 

@@ -28,11 +28,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         post("/auth/token", token)
             .named("getToken", "agents", "An API key for a short-lived token")
             .about("Good for 30 minutes. A wrong key and an unknown bot get the same answer in the same time.")
-            .takes("TokenRequest", vec![("by handle", examples::token_request())])
+            .takes::<TokenRequest>(vec![("by handle", examples::token_request())])
             .counted(Class::Login)
             .once_in_secret()
             .refuses(&[Unauthorized])
-            .answers(200, "TokenAnswer", "A token.", examples::token()),
+            .answers::<TokenAnswer>(200, "A token.", examples::token()),
     ]
 }
 

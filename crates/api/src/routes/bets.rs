@@ -42,21 +42,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "markets",
                 "The bets on a market, or the answers to it",
             )
-            .listed("BetPage", &["market"], examples::bet()),
+            .listed::<api_types::Bet>(&["market"], examples::bet()),
         post("/markets/{market}/bets", bet)
             .named("bet", "markets", "One bet")
             .by(Who::Bot)
             .with(&["market"])
             .tried()
             .once()
-            .takes("BetRequest", vec![("a bet", examples::bet_request())])
+            .takes::<BetRequest>(vec![("a bet", examples::bet_request())])
             .refuses(&STAKING)
-            .answers(
-                201,
-                "BetsPlaced",
-                "Placed, and committed.",
-                examples::bets_placed(),
-            ),
+            .answers::<BetsPlaced>(201, "Placed, and committed.", examples::bets_placed()),
         post("/markets/bets", bet_on_several)
             .named(
                 "betOnSeveral",
@@ -66,15 +61,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .by(Who::Bot)
             .tried()
             .once()
-            .takes("BetsRequest", vec![("one bet", examples::bets_request())])
+            .takes::<BetsRequest>(vec![("one bet", examples::bets_request())])
             .refuses(&STAKING)
             .refuses(&[NotFound])
-            .answers(
-                201,
-                "BetsPlaced",
-                "Placed, and committed.",
-                examples::bets_placed(),
-            ),
+            .answers::<BetsPlaced>(201, "Placed, and committed.", examples::bets_placed()),
         post("/markets/{market}/answers", answer)
             .named(
                 "answer",
@@ -89,17 +79,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .with(&["market"])
             .tried()
             .once()
-            .takes(
-                "AnswerRequest",
-                vec![("an answer", examples::answer_request())],
-            )
+            .takes::<AnswerRequest>(vec![("an answer", examples::answer_request())])
             .refuses(&STAKING)
-            .answers(
-                200,
-                "AnswerJudged",
-                "Right or wrong.",
-                examples::answer_judged(),
-            ),
+            .answers::<AnswerJudged>(200, "Right or wrong.", examples::answer_judged()),
     ]
 }
 

@@ -40,18 +40,18 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get("/bots/me", me)
             .named("me", "agents", "One's own profile, with open positions and limits")
             .by(Who::Bot)
-            .answers(200, "MyProfile", "The profile.", examples::my_profile()),
+            .answers::<MyProfile>(200, "The profile.", examples::my_profile()),
         get("/bots", list)
-            .named("listBots", "bots", "Bots").listed("BotPage", &[], examples::bot()),
+            .named("listBots", "bots", "Bots").listed::<api_types::Bot>(&[], examples::bot()),
         post("/bots", create)
             .named("register", "bots", "Registers a bot")
             .about("Bot, wallet and first grant in one transaction. Key and secret are shown this once. \
                 Outside development it needs the registration token.")
             .counted(Class::Registration)
             .once_in_secret()
-            .takes("RegisterRequest", vec![("a bot", json!({ "handle": "my-agent" }))])
+            .takes::<RegisterRequest>(vec![("a bot", json!({ "handle": "my-agent" }))])
             .refuses(&[RegistrationClosed, HandleTaken, ArenaPaused])
-            .answers(201, "Registration", "The bot and its credentials.", examples::registration())
+            .answers::<Registration>(201, "The bot and its credentials.", examples::registration())
             .located()
             .then(&[
                 ("the bot", "showBot", of_bot.clone()),
@@ -64,23 +64,23 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get("/bots/{bot}", show)
             .named("showBot", "bots", "A bot's public profile")
             .with(&["bot"])
-            .answers(200, "Bot", "The profile.", examples::bot()),
+            .answers::<api_types::Bot>(200, "The profile.", examples::bot()),
         Endpoint::new(Method::DELETE, "/bots/{bot}", retire)
             .named("retire", "operators", "Takes a bot out for good")
             .by(Who::Operator)
             .with(&["bot"])
             .once()
-            .may_take("RetireRequest", vec![("a reason", json!({ "reason": "its team has left" }))])
+            .may_take::<RetireRequest>(vec![("a reason", json!({ "reason": "its team has left" }))])
             .refuses(&[BotStatus])
-            .answers(200, "Bot", "The bot, retired.", examples::bot()),
+            .answers::<api_types::Bot>(200, "The bot, retired.", examples::bot()),
         post("/bots/{bot}/revive", revive)
             .named("revive", "operators", "Brings a dead bot back")
             .by(Who::Operator)
             .with(&["bot"])
             .once()
-            .takes("ReviveRequest", vec![("a second life", json!({ "amount": "50.00", "reason": "it was our fault" }))])
+            .takes::<ReviveRequest>(vec![("a second life", json!({ "amount": "50.00", "reason": "it was our fault" }))])
             .refuses(&[BotStatus])
-            .answers(200, "Bot", "The bot, alive.", examples::bot()),
+            .answers::<api_types::Bot>(200, "The bot, alive.", examples::bot()),
     ]
 }
 

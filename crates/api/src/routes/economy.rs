@@ -28,7 +28,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "arena",
                 "Figures in force, tick, money supply, price",
             )
-            .answers(200, "Economy", "The economy.", examples::economy()),
+            .answers::<Economy>(200, "The economy.", examples::economy()),
         get("/economy/rules/{digest}", rules)
             .named(
                 "showRules",
@@ -37,12 +37,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .about("Positions name by it what settles them. The SHA-256 of `rules` is the digest.")
             .with(&["digest"])
-            .answers(
-                200,
-                "KeptRules",
-                "The figures, one a line.",
-                examples::kept_rules(),
-            ),
+            .answers::<KeptRules>(200, "The figures, one a line.", examples::kept_rules()),
     ]
 }
 

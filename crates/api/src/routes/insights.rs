@@ -18,7 +18,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "What a bot cost, produced, and faces if nobody acts",
             )
             .with(&["bot"])
-            .answers(200, "Insights", "The insights.", examples::insights()),
+            .answers::<api_types::Insights>(200, "The insights.", examples::insights()),
     ]
 }
 

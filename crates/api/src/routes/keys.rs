@@ -36,9 +36,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             // It hashes like a login, and would else keep everybody's logins waiting.
             .counted(Class::Login)
             .once_in_secret()
-            .may_take("RotateRequest", vec![("with a grace", json!({ "grace_seconds": 600 }))])
+            .may_take::<RotateRequest>(vec![("with a grace", json!({ "grace_seconds": 600 }))])
             .refuses(&[Forbidden, BotStatus])
-            .answers(200, "RotatedKeys", "The new credentials.", examples::rotated_keys()),
+            .answers::<RotatedKeys>(200, "The new credentials.", examples::rotated_keys()),
     ]
 }
 

@@ -20,20 +20,17 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/bots/{bot}/ledger", chain)
             .named("showChain", "ledger", "One bot's chain")
-            .listed("LedgerEntryPage", &["bot"], examples::ledger_entry()),
+            .listed::<LedgerEntry>(&["bot"], examples::ledger_entry()),
         get("/bots/{bot}/ledger/verify", verify)
             .named("verifyChain", "ledger", "The server's word on a chain")
             .about("Every hash recomputed, on from what was verified within the last day. A long chain takes several \
                 requests: ask again until `complete` is true. Whoever does not believe the server recomputes them \
                 from the entries.")
             .with(&["bot"])
-            .answers(200, "ChainVerification", "Length, head and the first fault, if there is one.", examples::verification()),
+            .answers::<ChainVerification>(200, "Length, head and the first fault, if there is one.", examples::verification()),
         get("/ledger", journal)
-            .named("showJournal", "ledger", "Everybody's entries").listed(
-            "LedgerEntryPage",
-            &[],
-            examples::ledger_entry(),
-        ),
+            .named("showJournal", "ledger", "Everybody's entries")
+            .listed::<LedgerEntry>(&[], examples::ledger_entry()),
     ]
 }
 

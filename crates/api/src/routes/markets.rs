@@ -31,18 +31,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/markets", list)
             .named("listMarkets", "markets", "Markets, without their evidence")
-        .listed(
-            "MarketPage",
-            &["marketStatus", "marketSource", "takingBets"],
-            examples::market(),
-        ),
+        .listed::<Market>(&["marketStatus", "marketSource", "takingBets"], examples::market()),
         post("/markets", create)
             .named("openMarket", "operators", "Opens a market")
             .by(Who::Operator)
             .once()
-            .takes("MarketRequest", examples::market_requests())
+            .takes::<MarketRequest>(examples::market_requests())
             .refuses(&[LimitReached, AlreadyIn])
-            .answers(201, "Market", "The market, open.", examples::market())
+            .answers::<Market>(201, "The market, open.", examples::market())
             .located()
             .then(&[
                 ("the market", "showMarket", of_market.clone()),
@@ -54,13 +50,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get("/markets/{market}", show)
             .named("showMarket", "markets", "A market with what decided it")
         .with(&["market"])
-        .answers(200, "Market", "The market.", examples::market()),
+        .answers::<Market>(200, "The market.", examples::market()),
         get("/markets/{market}/evidence", evidence)
             .named("listMarketEvidence", "markets", "Every fetch that opened a market, decided it or failed to")
         .about(
             "With the digest and the first KiB of each body. Empty for research until it has closed.",
         )
-        .listed("EvidencePage", &["market"], examples::evidence()),
+        .listed::<api_types::Evidence>(&["market"], examples::evidence()),
         get("/markets/{market}/evidence/{evidence}", evidence_body)
             .named("showEvidence", "markets", "The body of one fetch as it is kept")
         .about("At most 64 KiB; its SHA-256 is the digest that the evidence names.")
@@ -71,12 +67,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         .by(Who::Operator)
         .with(&["market"])
         .once()
-        .takes(
-            "VoidRequest",
-            vec![("a reason", json!({ "reason": "the source is gone" }))],
-        )
+        .takes::<VoidRequest>(vec![("a reason", json!({ "reason": "the source is gone" }))])
         .refuses(&[MarketClosed])
-        .answers(200, "Market", "The market, void.", examples::market()),
+        .answers::<Market>(200, "The market, void.", examples::market()),
     ]
 }
 

@@ -21,13 +21,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         let reason = json!({ "reason": "we look into a wrong price" });
         row.by(Who::Operator)
             .once()
-            .takes("PauseRequest", vec![("a reason", reason)])
+            .takes::<PauseRequest>(vec![("a reason", reason)])
     };
     let resuming = |row: Endpoint| {
         let reason = json!({ "reason": "all is well" });
         row.by(Who::Operator)
             .once()
-            .may_take("ResumeRequest", vec![("a reason", reason)])
+            .may_take::<ResumeRequest>(vec![("a reason", reason)])
     };
     let state = |paused: Value| json!({ "paused": paused });
     vec![
@@ -41,11 +41,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "Once this has answered, nothing moves. Reads and operators' acts go on. Told \
                 again, the first reason stands.",
             )
-            .answers(200, "ArenaState", "Paused.", state(examples::pause())),
+            .answers::<ArenaState>(200, "Paused.", state(examples::pause())),
         resuming(post("/arena/resume", arena))
             .named("resumeArena", "operators", "Lets the arena go on")
             .about("Ticks that did not begin meanwhile are not made up for.")
-            .answers(200, "ArenaState", "Running.", state(Value::Null)),
+            .answers::<ArenaState>(200, "Running.", state(Value::Null)),
         pausing(post("/bots/{bot}/pause", bot))
             .named(
                 "pauseBot",
@@ -53,11 +53,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "Holds one bot: it neither acts nor pays for time",
             )
             .with(&["bot"])
-            .answers(200, "Bot", "The bot, paused.", examples::bot()),
+            .answers::<api_types::Bot>(200, "The bot, paused.", examples::bot()),
         resuming(post("/bots/{bot}/resume", bot))
             .named("resumeBot", "operators", "Lets a bot go on")
             .with(&["bot"])
-            .answers(200, "Bot", "The bot.", examples::bot()),
+            .answers::<api_types::Bot>(200, "The bot.", examples::bot()),
         pausing(post("/markets/{market}/pause", market))
             .named(
                 "pauseMarket",
@@ -66,11 +66,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .with(&["market"])
             .refuses(&[MarketClosed])
-            .answers(200, "Market", "The market, paused.", examples::market()),
+            .answers::<api_types::Market>(200, "The market, paused.", examples::market()),
         resuming(post("/markets/{market}/resume", market))
             .named("resumeMarket", "operators", "Lets a market go on")
             .with(&["market"])
-            .answers(200, "Market", "The market.", examples::market()),
+            .answers::<api_types::Market>(200, "The market.", examples::market()),
     ]
 }
 

@@ -15,7 +15,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/posts/feed", feed)
             .named("showFeed", "arena", "What happened, in words")
-            .listed("PostPage", &[], examples::post()),
+            .listed::<api_types::Post>(&[], examples::post()),
     ]
 }
 

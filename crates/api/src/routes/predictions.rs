@@ -19,8 +19,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/predictions", list)
             .named("listPredictions", "arena", "Predictions, open and settled")
-            .listed(
-                "PredictionPage",
+            .listed::<api_types::Prediction>(
                 &["ofBot", "botId", "predictionStatus"],
                 examples::prediction(),
             ),

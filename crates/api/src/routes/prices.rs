@@ -20,7 +20,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "arena",
                 "The price history: what settlements were decided by",
             )
-            .listed("PriceSamplePage", &[], examples::price()),
+            .listed::<api_types::PriceSample>(&[], examples::price()),
     ]
 }
 

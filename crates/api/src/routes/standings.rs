@@ -15,9 +15,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get("/standings", list)
             .named("showStandings", "arena", "Who has most, and what it took")
             .with(&["botStatus", "limit", "cursor"])
-            .answers(
+            .answers::<api_types::Standings>(
                 200,
-                "Standings",
                 "A page, the wealthiest first.",
                 examples::standings(),
             ),

@@ -19,10 +19,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .named("showHistory", "bots", "How a bot stood after past ticks")
             .about("Evenly spaced over its ticks, as far back as they are kept; the latest is among them.")
             .with(&["bot", "points"])
-            .answers(200, "History", "The oldest first.", examples::history()),
+            .answers::<api_types::History>(200, "The oldest first.", examples::history()),
         get("/ticks", list)
             .named("listTicks", "arena", "What tick cycles did, the newest first")
-        .listed("TickPage", &[], examples::tick()),
+        .listed::<api_types::Tick>(&[], examples::tick()),
     ]
 }
 

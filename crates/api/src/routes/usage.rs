@@ -20,13 +20,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .by(Who::Bot)
             .once()
-            .takes("UsageReport", vec![("a turn", examples::usage_report())])
-            .answers(
-                201,
-                "UsageReceipt",
-                "Taken down.",
-                examples::usage_receipt(),
-            ),
+            .takes::<api_types::UsageReport>(vec![("a turn", examples::usage_report())])
+            .answers::<UsageReceipt>(201, "Taken down.", examples::usage_receipt()),
     ]
 }
 
