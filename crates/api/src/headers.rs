@@ -1,6 +1,5 @@
 //! What every answer tells a browser: what it may do with it, and which pages may ask for it.
 
-use std::fmt;
 use std::str::FromStr;
 
 use actix_cors::Cors;
@@ -131,16 +130,9 @@ fn is_origin(text: &str) -> bool {
 }
 
 /// Something in the list is no origin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be origins such as https://arena.example, with commas in between, or * alone")]
 pub struct NoOrigin;
-
-impl fmt::Display for NoOrigin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "must be origins such as https://arena.example, with commas in between, or * alone",
-        )
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -45,23 +45,15 @@ pub enum RequestLog {
     All,
 }
 
-/// Which requests, as REQUEST_LOG says it.
-enum Wanted {
-    Off,
-    Errors,
-    Sampled,
-    All,
-}
-
-impl FromStr for Wanted {
+impl FromStr for RequestLog {
     type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Wanted, Self::Err> {
+    fn from_str(text: &str) -> Result<RequestLog, Self::Err> {
         Ok(match text {
-            "off" => Wanted::Off,
-            "errors" => Wanted::Errors,
-            "sampled" => Wanted::Sampled,
-            "all" => Wanted::All,
+            "off" => RequestLog::Off,
+            "errors" => RequestLog::Errors,
+            "sampled" => RequestLog::default(),
+            "all" => RequestLog::All,
             _ => return Err("must be sampled, errors, all or off"),
         })
     }
@@ -76,11 +68,9 @@ impl Default for RequestLog {
 impl RequestLog {
     pub(crate) fn read(reader: &mut Reader<'_>) -> RequestLog {
         let one_in = reader.or_within("REQUEST_LOG_SAMPLE", SAMPLE, 1..=1_000_000);
-        match reader.or("REQUEST_LOG", Wanted::Sampled) {
-            Wanted::Off => RequestLog::Off,
-            Wanted::Errors => RequestLog::Errors,
-            Wanted::Sampled => RequestLog::Sampled(one_in),
-            Wanted::All => RequestLog::All,
+        match reader.or("REQUEST_LOG", RequestLog::default()) {
+            RequestLog::Sampled(_) => RequestLog::Sampled(one_in),
+            other => other,
         }
     }
 

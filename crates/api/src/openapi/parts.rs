@@ -11,16 +11,17 @@ use serde_json::{Map, Value, json};
 use crate::endpoint::{Answer, Endpoint, Keeps};
 use crate::limits::Class;
 
+/// A reference to one of the components.
+fn component(part: &str, name: &str) -> Value {
+    json!({ "$ref": format!("#/components/{part}/{name}") })
+}
+
 pub(super) fn schema_ref(name: &str) -> Value {
-    json!({ "$ref": format!("#/components/schemas/{name}") })
+    component("schemas", name)
 }
 
 pub(super) fn parameter_ref(name: &str) -> Value {
-    json!({ "$ref": format!("#/components/parameters/{name}") })
-}
-
-fn header_ref(name: &str) -> Value {
-    json!({ "$ref": format!("#/components/headers/{name}") })
+    component("parameters", name)
 }
 
 fn query(name: &str, about: &str, schema: Value) -> Value {
@@ -172,7 +173,7 @@ pub(super) fn security_schemes() -> Value {
 fn named(names: &[&str]) -> Map<String, Value> {
     names
         .iter()
-        .map(|name| ((*name).to_owned(), header_ref(name)))
+        .map(|name| ((*name).to_owned(), component("headers", name)))
         .collect()
 }
 
@@ -218,12 +219,8 @@ pub(super) fn problem_response(status: u16, kinds: &[ProblemKind], endpoint: &En
         .collect();
     let examples: Map<String, Value> = kinds
         .iter()
-        .map(|kind| {
-            (
-                kind.facts().name.to_owned(),
-                json!({ "$ref": format!("#/components/examples/{}", kind.facts().name) }),
-            )
-        })
+        .map(|kind| kind.facts().name)
+        .map(|name| (name.to_owned(), component("examples", name)))
         .collect();
     let mut names = vec![REQUEST_ID];
     match status {

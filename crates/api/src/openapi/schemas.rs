@@ -71,10 +71,8 @@ fn either(schemas: &mut Map<String, Value>) {
         let of = |kind: EventKind| {
             let (name, data) = shape_of(kind);
             let mut variant = variant(base, name, kind.as_str(), &[], &[]);
-            variant.schema["properties"]["data"] = json!({
-                "$ref": format!("#/components/schemas/{data}"),
-                "description": "What happened.",
-            });
+            variant.schema["properties"]["data"] = schema_ref(data);
+            variant.schema["properties"]["data"]["description"] = json!("What happened.");
             variant
         };
         EventKind::ALL.map(of).to_vec()
@@ -94,8 +92,8 @@ fn either(schemas: &mut Map<String, Value>) {
             };
             let mut variant = variant(base, request.name, request.source, required, without);
             // Beside the reference, the description that the type gave it stays.
-            let criteria = format!("#/components/schemas/{}", request.criteria);
-            variant.schema["properties"]["criteria"]["$ref"] = json!(criteria);
+            variant.schema["properties"]["criteria"]["$ref"] =
+                schema_ref(request.criteria)["$ref"].clone();
             variant
         };
         MARKET_REQUESTS.iter().map(of).collect()

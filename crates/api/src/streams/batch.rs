@@ -49,15 +49,7 @@ impl Kinds {
     }
 
     const fn bit(kind: EventKind) -> u8 {
-        match kind {
-            EventKind::Entry => 1,
-            EventKind::Post => 1 << 1,
-            EventKind::Prediction => 1 << 2,
-            EventKind::Market => 1 << 3,
-            EventKind::Tick => 1 << 4,
-            EventKind::Price => 1 << 5,
-            EventKind::Bot => 1 << 6,
-        }
+        1 << kind as u8
     }
 }
 
