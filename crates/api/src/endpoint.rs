@@ -218,30 +218,27 @@ impl Endpoint {
     }
 
     /// A list of `T`, with its filters.
-    pub(crate) fn listed<T: ToSchema>(mut self, filters: &[&'static str], item: Value) -> Endpoint {
+    pub(crate) fn listed<T: ToSchema>(mut self, filters: &[&'static str]) -> Endpoint {
         self.shapes.push(Shapes::add_page::<T>);
-        let (schema, page) = (format!("{}Page", T::name()), examples::page(item));
-        self.with(filters).with(&["limit", "cursor"]).answers_as(
-            200,
-            schema,
-            "A page, newest first.",
-            page,
-        )
+        self.with(filters)
+            .with(&["limit", "cursor"])
+            .answers_as(200, format!("{}Page", T::name()), "A page, newest first.")
+            .such_as(examples::page(examples::of(&T::name())))
     }
 
-    pub(crate) fn takes<T: ToSchema>(mut self, examples: Vec<(&'static str, Value)>) -> Endpoint {
+    pub(crate) fn takes<T: ToSchema>(mut self) -> Endpoint {
         self.shapes.push(Shapes::add::<T>);
         self.body = Some(Body {
             schema: T::name(),
             required: true,
-            examples,
+            examples: examples::sent(&T::name()),
         });
         self.problems.push(UnsupportedMediaType);
         self
     }
 
-    pub(crate) fn may_take<T: ToSchema>(self, examples: Vec<(&'static str, Value)>) -> Endpoint {
-        let mut row = self.takes::<T>(examples);
+    pub(crate) fn may_take<T: ToSchema>(self) -> Endpoint {
+        let mut row = self.takes::<T>();
         if let Some(body) = &mut row.body {
             body.required = false;
         }
@@ -273,14 +270,9 @@ impl Endpoint {
         self
     }
 
-    pub(crate) fn answers<T: ToSchema>(
-        mut self,
-        status: u16,
-        about: &'static str,
-        example: Value,
-    ) -> Endpoint {
+    pub(crate) fn answers<T: ToSchema>(mut self, status: u16, about: &'static str) -> Endpoint {
         self.shapes.push(Shapes::add::<T>);
-        self.answers_as(status, T::name(), about, example)
+        self.answers_as(status, T::name(), about)
     }
 
     /// The same in a shape that no type of ours has.
@@ -289,10 +281,16 @@ impl Endpoint {
         status: u16,
         schema: impl Into<Cow<'static, str>>,
         about: &'static str,
-        example: Value,
     ) -> Endpoint {
-        let (schema, example) = (Some(schema.into()), Some(example));
-        self.answering(status, about, "application/json", schema, example)
+        self.answering(status, about, "application/json", Some(schema.into()))
+    }
+
+    /// With another example than its shape has.
+    pub(crate) fn such_as(mut self, example: Value) -> Endpoint {
+        if let Some(answer) = self.answers.last_mut() {
+            answer.example = Some(example);
+        }
+        self
     }
 
     fn answering(
@@ -301,14 +299,13 @@ impl Endpoint {
         about: &'static str,
         media_type: &'static str,
         schema: Option<Cow<'static, str>>,
-        example: Option<Value>,
     ) -> Endpoint {
         self.answers.push(Answer {
             status,
             about,
             media_type,
+            example: schema.as_deref().and_then(examples::of),
             schema,
-            example,
             links: Vec::new(),
             has_location: false,
             or_dry_run: false,
@@ -326,21 +323,18 @@ impl Endpoint {
                 answer.or_dry_run = true;
                 self.shapes.push(Shapes::add::<DryRun>);
             }
-            None => {
-                let about = "What a dry run would have done.";
-                self = self.answers::<DryRun>(200, about, examples::dry_run());
-            }
+            None => self = self.answers::<DryRun>(200, "What a dry run would have done."),
         }
         self
     }
 
     pub(crate) fn answers_text(self, media_type: &'static str, about: &'static str) -> Endpoint {
-        self.answering(200, about, media_type, None, None)
+        self.answering(200, about, media_type, None)
     }
 
     /// Answers with another protocol.
     pub(crate) fn switches(self, about: &'static str) -> Endpoint {
-        self.answering(101, about, "", None, None)
+        self.answering(101, about, "", None)
     }
 
     /// The schema of what is no plain text after all.

@@ -25,7 +25,6 @@ use crate::endpoint::{Endpoint, get, post};
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Retry, hook, keeper};
 use crate::limits::Class;
-use crate::openapi::examples;
 use crate::routes::bots::open_positions;
 use crate::routes::common::{line, ok};
 use crate::wagers::{self, Order, Unplaced};
@@ -41,7 +40,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .about("An observation is good for one action of this bot, for a few seconds.")
             .by(Who::Bot)
             .refuses(&[BotNotAlive, BotPaused, ArenaPaused, PriceStale])
-            .answers::<Observation>(200, "An observation.", examples::observation()),
+            .answers::<Observation>(200, "An observation."),
         post("/arena/action", act)
             .named("act", "agents", "One action for an observation: a wager on the price, or waiting")
             .counted(Class::Action)
@@ -50,12 +49,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .by(Who::Bot)
             .tried()
             .once()
-            .takes::<ActionRequest>(examples::actions())
+            .takes::<ActionRequest>()
             .refuses(&[
                 BotNotAlive, BotPaused, ArenaPaused, ForeignTicket, TicketSpent, LimitReached, InsufficientFunds, PriceStale,
                 HouseBudget,
             ])
-            .answers::<api_types::Acceptance>(200, "Done, and committed.", examples::acceptance()),
+            .answers::<api_types::Acceptance>(200, "Done, and committed."),
     ]
 }
 

@@ -10,7 +10,6 @@ use crate::auth::{AuthenticatedOperator, Who};
 use crate::cursor::{List, Parameters};
 use crate::endpoint::{Endpoint, get};
 use crate::error::{ApiError, ApiResult};
-use crate::openapi::examples;
 use crate::routes::common::{filtered_by, nothing, ok};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -22,7 +21,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 `action` asks for, and only without `bot`.",
             )
             .by(Who::Operator)
-            .listed::<AuditEntry>(&["auditAction", "ofBot"], examples::audit_entry()),
+            .listed::<AuditEntry>(&["auditAction", "ofBot"]),
     ]
 }
 

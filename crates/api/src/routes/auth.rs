@@ -20,7 +20,6 @@ use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Retry, hook, secret_keeper};
 use crate::keys::{hex, sha256};
 use crate::limits::Class;
-use crate::openapi::examples;
 use crate::routes::common::ok;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -28,11 +27,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         post("/auth/token", token)
             .named("getToken", "agents", "An API key for a short-lived token")
             .about("Good for 30 minutes. A wrong key and an unknown bot get the same answer in the same time.")
-            .takes::<TokenRequest>(vec![("by handle", examples::token_request())])
+            .takes::<TokenRequest>()
             .counted(Class::Login)
             .once_in_secret()
             .refuses(&[Unauthorized])
-            .answers::<TokenAnswer>(200, "A token.", examples::token()),
+            .answers::<TokenAnswer>(200, "A token."),
     ]
 }
 

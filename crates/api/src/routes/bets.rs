@@ -17,7 +17,6 @@ use crate::cursor::{List, Parameters};
 use crate::dry_run::{self, Run};
 use crate::endpoint::{Endpoint, get, post};
 use crate::error::{ApiError, ApiResult};
-use crate::openapi::examples;
 use crate::routes::common::{line, market_of, ok, parsed};
 use crate::views::Secrecy;
 use crate::{usage, views};
@@ -42,16 +41,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "markets",
                 "The bets on a market, or the answers to it",
             )
-            .listed::<api_types::Bet>(&["market"], examples::bet()),
+            .listed::<api_types::Bet>(&["market"]),
         post("/markets/{market}/bets", bet)
             .named("bet", "markets", "One bet")
             .by(Who::Bot)
             .with(&["market"])
             .tried()
             .once()
-            .takes::<BetRequest>(vec![("a bet", examples::bet_request())])
+            .takes::<BetRequest>()
             .refuses(&STAKING)
-            .answers::<BetsPlaced>(201, "Placed, and committed.", examples::bets_placed()),
+            .answers::<BetsPlaced>(201, "Placed, and committed."),
         post("/markets/bets", bet_on_several)
             .named(
                 "betOnSeveral",
@@ -61,10 +60,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .by(Who::Bot)
             .tried()
             .once()
-            .takes::<BetsRequest>(vec![("one bet", examples::bets_request())])
+            .takes::<BetsRequest>()
             .refuses(&STAKING)
             .refuses(&[NotFound])
-            .answers::<BetsPlaced>(201, "Placed, and committed.", examples::bets_placed()),
+            .answers::<BetsPlaced>(201, "Placed, and committed."),
         post("/markets/{market}/answers", answer)
             .named(
                 "answer",
@@ -79,9 +78,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .with(&["market"])
             .tried()
             .once()
-            .takes::<AnswerRequest>(vec![("an answer", examples::answer_request())])
+            .takes::<AnswerRequest>()
             .refuses(&STAKING)
-            .answers::<AnswerJudged>(200, "Right or wrong.", examples::answer_judged()),
+            .answers::<AnswerJudged>(200, "Right or wrong."),
     ]
 }
 

@@ -29,7 +29,6 @@ use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Retry, hook, location, secret_keeper};
 use crate::keys::sha256;
 use crate::limits::Class;
-use crate::openapi::examples;
 use crate::routes::common::{bot_of, id_of, ok, reason, required_reason};
 use crate::views::Secrecy;
 use crate::{address, views};
@@ -40,18 +39,19 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get("/bots/me", me)
             .named("me", "agents", "One's own profile, with open positions and limits")
             .by(Who::Bot)
-            .answers::<MyProfile>(200, "The profile.", examples::my_profile()),
+            .answers::<MyProfile>(200, "The profile."),
         get("/bots", list)
-            .named("listBots", "bots", "Bots").listed::<api_types::Bot>(&[], examples::bot()),
+            .named("listBots", "bots", "Bots")
+            .listed::<api_types::Bot>(&[]),
         post("/bots", create)
             .named("register", "bots", "Registers a bot")
             .about("Bot, wallet and first grant in one transaction. Key and secret are shown this once. \
                 Outside development it needs the registration token.")
             .counted(Class::Registration)
             .once_in_secret()
-            .takes::<RegisterRequest>(vec![("a bot", json!({ "handle": "my-agent" }))])
+            .takes::<RegisterRequest>()
             .refuses(&[RegistrationClosed, HandleTaken, ArenaPaused])
-            .answers::<Registration>(201, "The bot and its credentials.", examples::registration())
+            .answers::<Registration>(201, "The bot and its credentials.")
             .located()
             .then(&[
                 ("the bot", "showBot", of_bot.clone()),
@@ -64,23 +64,23 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get("/bots/{bot}", show)
             .named("showBot", "bots", "A bot's public profile")
             .with(&["bot"])
-            .answers::<api_types::Bot>(200, "The profile.", examples::bot()),
+            .answers::<api_types::Bot>(200, "The profile."),
         Endpoint::new(Method::DELETE, "/bots/{bot}", retire)
             .named("retire", "operators", "Takes a bot out for good")
             .by(Who::Operator)
             .with(&["bot"])
             .once()
-            .may_take::<RetireRequest>(vec![("a reason", json!({ "reason": "its team has left" }))])
+            .may_take::<RetireRequest>()
             .refuses(&[BotStatus])
-            .answers::<api_types::Bot>(200, "The bot, retired.", examples::bot()),
+            .answers::<api_types::Bot>(200, "The bot, retired."),
         post("/bots/{bot}/revive", revive)
             .named("revive", "operators", "Brings a dead bot back")
             .by(Who::Operator)
             .with(&["bot"])
             .once()
-            .takes::<ReviveRequest>(vec![("a second life", json!({ "amount": "50.00", "reason": "it was our fault" }))])
+            .takes::<ReviveRequest>()
             .refuses(&[BotStatus])
-            .answers::<api_types::Bot>(200, "The bot, alive.", examples::bot()),
+            .answers::<api_types::Bot>(200, "The bot, alive."),
     ]
 }
 

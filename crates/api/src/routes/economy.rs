@@ -17,7 +17,6 @@ use crate::app::{App, CountedAt};
 use crate::clock;
 use crate::endpoint::{Endpoint, get};
 use crate::error::{ApiError, ApiResult};
-use crate::openapi::examples;
 use crate::routes::common::ok;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -28,7 +27,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "arena",
                 "Figures in force, tick, money supply, price",
             )
-            .answers::<Economy>(200, "The economy.", examples::economy()),
+            .answers::<Economy>(200, "The economy."),
         get("/economy/rules/{digest}", rules)
             .named(
                 "showRules",
@@ -37,7 +36,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .about("Positions name by it what settles them. The SHA-256 of `rules` is the digest.")
             .with(&["digest"])
-            .answers::<KeptRules>(200, "The figures, one a line.", examples::kept_rules()),
+            .answers::<KeptRules>(200, "The figures, one a line."),
     ]
 }
 

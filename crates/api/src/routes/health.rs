@@ -18,20 +18,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .unlimited()
             .under_any_name()
             .touches_nothing()
-            .answers_as(200, "Health", "It does.", json!({ "status": "ok" })),
+            .answers_as(200, "Health", "It does."),
         get("/ready", ready)
             .named("ready", "service", "Whether it can work")
             .counted(Class::Local)
             .about("Stale prices are named as degraded, and do not fail it.")
             .under_any_name()
             .touches_nothing()
-            .answers_as(200, "Readiness", "It can.", examples::ready())
-            .answers_as(
-                503,
-                "Readiness",
-                "It cannot; `checks` says why.",
-                examples::not_ready(),
-            ),
+            .answers_as(200, "Readiness", "It can.")
+            .answers_as(503, "Readiness", "It cannot; `checks` says why.")
+            .such_as(examples::not_ready()),
     ]
 }
 

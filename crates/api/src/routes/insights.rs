@@ -5,7 +5,6 @@ use actix_web::web::{Data, Path};
 use crate::app::App;
 use crate::endpoint::{Endpoint, get};
 use crate::error::ApiResult;
-use crate::openapi::examples;
 use crate::routes::common::{bot_of, ok};
 use crate::views;
 
@@ -18,7 +17,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "What a bot cost, produced, and faces if nobody acts",
             )
             .with(&["bot"])
-            .answers::<api_types::Insights>(200, "The insights.", examples::insights()),
+            .answers::<api_types::Insights>(200, "The insights."),
     ]
 }
 

@@ -11,7 +11,6 @@ use db::bots::BotRef;
 use db::credentials::{RecentRotation, Rotated, Rotation, Rotator};
 use db::idempotency::Pair;
 use ledger_core::BotId;
-use serde_json::json;
 
 use crate::address;
 use crate::app::App;
@@ -21,7 +20,6 @@ use crate::endpoint::{Endpoint, post};
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Retry, hook, secret_keeper};
 use crate::limits::Class;
-use crate::openapi::examples;
 use crate::routes::common::{bot_of, ok};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -36,9 +34,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             // It hashes like a login, and would else keep everybody's logins waiting.
             .counted(Class::Login)
             .once_in_secret()
-            .may_take::<RotateRequest>(vec![("with a grace", json!({ "grace_seconds": 600 }))])
+            .may_take::<RotateRequest>()
             .refuses(&[Forbidden, BotStatus])
-            .answers::<RotatedKeys>(200, "The new credentials.", examples::rotated_keys()),
+            .answers::<RotatedKeys>(200, "The new credentials."),
     ]
 }
 

@@ -13,24 +13,23 @@ use crate::app::App;
 use crate::cursor::{List, Parameters};
 use crate::endpoint::{Endpoint, get};
 use crate::error::{ApiError, ApiResult};
-use crate::openapi::examples;
 use crate::routes::common::{bot_of, ok};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/bots/{bot}/ledger", chain)
             .named("showChain", "ledger", "One bot's chain")
-            .listed::<LedgerEntry>(&["bot"], examples::ledger_entry()),
+            .listed::<LedgerEntry>(&["bot"]),
         get("/bots/{bot}/ledger/verify", verify)
             .named("verifyChain", "ledger", "The server's word on a chain")
             .about("Every hash recomputed, on from what was verified within the last day. A long chain takes several \
                 requests: ask again until `complete` is true. Whoever does not believe the server recomputes them \
                 from the entries.")
             .with(&["bot"])
-            .answers::<ChainVerification>(200, "Length, head and the first fault, if there is one.", examples::verification()),
+            .answers::<ChainVerification>(200, "Length, head and the first fault, if there is one."),
         get("/ledger", journal)
             .named("showJournal", "ledger", "Everybody's entries")
-            .listed::<LedgerEntry>(&[], examples::ledger_entry()),
+            .listed::<LedgerEntry>(&[]),
     ]
 }
 

@@ -21,7 +21,6 @@ use crate::call::Call;
 use crate::cursor::{List, Parameters};
 use crate::endpoint::{Endpoint, get, post};
 use crate::error::{ApiError, ApiResult};
-use crate::openapi::examples;
 use crate::routes::common::{labelled, line, market_of, ok, parsed, required_reason};
 use crate::views;
 use crate::views::Secrecy;
@@ -31,14 +30,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/markets", list)
             .named("listMarkets", "markets", "Markets, without their evidence")
-        .listed::<Market>(&["marketStatus", "marketSource", "takingBets"], examples::market()),
+        .listed::<Market>(&["marketStatus", "marketSource", "takingBets"]),
         post("/markets", create)
             .named("openMarket", "operators", "Opens a market")
             .by(Who::Operator)
             .once()
-            .takes::<MarketRequest>(examples::market_requests())
+            .takes::<MarketRequest>()
             .refuses(&[LimitReached, AlreadyIn])
-            .answers::<Market>(201, "The market, open.", examples::market())
+            .answers::<Market>(201, "The market, open.")
             .located()
             .then(&[
                 ("the market", "showMarket", of_market.clone()),
@@ -50,13 +49,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get("/markets/{market}", show)
             .named("showMarket", "markets", "A market with what decided it")
         .with(&["market"])
-        .answers::<Market>(200, "The market.", examples::market()),
+        .answers::<Market>(200, "The market."),
         get("/markets/{market}/evidence", evidence)
             .named("listMarketEvidence", "markets", "Every fetch that opened a market, decided it or failed to")
         .about(
             "With the digest and the first KiB of each body. Empty for research until it has closed.",
         )
-        .listed::<api_types::Evidence>(&["market"], examples::evidence()),
+        .listed::<api_types::Evidence>(&["market"]),
         get("/markets/{market}/evidence/{evidence}", evidence_body)
             .named("showEvidence", "markets", "The body of one fetch as it is kept")
         .about("At most 64 KiB; its SHA-256 is the digest that the evidence names.")
@@ -67,9 +66,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         .by(Who::Operator)
         .with(&["market"])
         .once()
-        .takes::<VoidRequest>(vec![("a reason", json!({ "reason": "the source is gone" }))])
+        .takes::<VoidRequest>()
         .refuses(&[MarketClosed])
-        .answers::<Market>(200, "The market, void.", examples::market()),
+        .answers::<Market>(200, "The market, void."),
     ]
 }
 

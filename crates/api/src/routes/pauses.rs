@@ -6,7 +6,6 @@ use api_types::{ArenaState, PauseRequest, ResumeRequest};
 use db::bots::{BotProfile, BotRef};
 use db::markets::Market;
 use db::pauses::{self, PauseChange, Wanted};
-use serde_json::{Value, json};
 
 use crate::auth::{AuthenticatedOperator, Who};
 use crate::call::Call;
@@ -17,19 +16,8 @@ use crate::routes::common::{id_of, market_of, reason, required_reason};
 use crate::views;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    let pausing = |row: Endpoint| {
-        let reason = json!({ "reason": "we look into a wrong price" });
-        row.by(Who::Operator)
-            .once()
-            .takes::<PauseRequest>(vec![("a reason", reason)])
-    };
-    let resuming = |row: Endpoint| {
-        let reason = json!({ "reason": "all is well" });
-        row.by(Who::Operator)
-            .once()
-            .may_take::<ResumeRequest>(vec![("a reason", reason)])
-    };
-    let state = |paused: Value| json!({ "paused": paused });
+    let pausing = |row: Endpoint| row.by(Who::Operator).once().takes::<PauseRequest>();
+    let resuming = |row: Endpoint| row.by(Who::Operator).once().may_take::<ResumeRequest>();
     vec![
         pausing(post("/arena/pause", arena))
             .named(
@@ -41,11 +29,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "Once this has answered, nothing moves. Reads and operators' acts go on. Told \
                 again, the first reason stands.",
             )
-            .answers::<ArenaState>(200, "Paused.", state(examples::pause())),
+            .answers::<ArenaState>(200, "Paused.")
+            .such_as(examples::paused()),
         resuming(post("/arena/resume", arena))
             .named("resumeArena", "operators", "Lets the arena go on")
             .about("Ticks that did not begin meanwhile are not made up for.")
-            .answers::<ArenaState>(200, "Running.", state(Value::Null)),
+            .answers::<ArenaState>(200, "Running."),
         pausing(post("/bots/{bot}/pause", bot))
             .named(
                 "pauseBot",
@@ -53,11 +42,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "Holds one bot: it neither acts nor pays for time",
             )
             .with(&["bot"])
-            .answers::<api_types::Bot>(200, "The bot, paused.", examples::bot()),
+            .answers::<api_types::Bot>(200, "The bot, paused."),
         resuming(post("/bots/{bot}/resume", bot))
             .named("resumeBot", "operators", "Lets a bot go on")
             .with(&["bot"])
-            .answers::<api_types::Bot>(200, "The bot.", examples::bot()),
+            .answers::<api_types::Bot>(200, "The bot."),
         pausing(post("/markets/{market}/pause", market))
             .named(
                 "pauseMarket",
@@ -66,11 +55,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .with(&["market"])
             .refuses(&[MarketClosed])
-            .answers::<api_types::Market>(200, "The market, paused.", examples::market()),
+            .answers::<api_types::Market>(200, "The market, paused."),
         resuming(post("/markets/{market}/resume", market))
             .named("resumeMarket", "operators", "Lets a market go on")
             .with(&["market"])
-            .answers::<api_types::Market>(200, "The market.", examples::market()),
+            .answers::<api_types::Market>(200, "The market."),
     ]
 }
 

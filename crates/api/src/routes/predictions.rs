@@ -9,7 +9,6 @@ use crate::app::App;
 use crate::cursor::{List, Parameters};
 use crate::endpoint::{Endpoint, get};
 use crate::error::{ApiError, ApiResult};
-use crate::openapi::examples;
 use crate::routes::common::{filtered_by, labelled, nothing, ok};
 use crate::views;
 
@@ -19,10 +18,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/predictions", list)
             .named("listPredictions", "arena", "Predictions, open and settled")
-            .listed::<api_types::Prediction>(
-                &["ofBot", "botId", "predictionStatus"],
-                examples::prediction(),
-            ),
+            .listed::<api_types::Prediction>(&["ofBot", "botId", "predictionStatus"]),
     ]
 }
 

@@ -8,7 +8,6 @@ use crate::app::App;
 use crate::cursor::{List, Parameters};
 use crate::endpoint::{Endpoint, get};
 use crate::error::ApiResult;
-use crate::openapi::examples;
 use crate::routes::common::ok;
 use crate::views;
 
@@ -20,7 +19,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "arena",
                 "The price history: what settlements were decided by",
             )
-            .listed::<api_types::PriceSample>(&[], examples::price()),
+            .listed::<api_types::PriceSample>(&[]),
     ]
 }
 

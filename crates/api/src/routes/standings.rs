@@ -7,7 +7,6 @@ use crate::app::App;
 use crate::cursor::{List, Parameters};
 use crate::endpoint::{Endpoint, get};
 use crate::error::ApiResult;
-use crate::openapi::examples;
 use crate::routes::common::{labelled, ok};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -15,11 +14,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get("/standings", list)
             .named("showStandings", "arena", "Who has most, and what it took")
             .with(&["botStatus", "limit", "cursor"])
-            .answers::<api_types::Standings>(
-                200,
-                "A page, the wealthiest first.",
-                examples::standings(),
-            ),
+            .answers::<api_types::Standings>(200, "A page, the wealthiest first."),
     ]
 }
 

@@ -9,7 +9,6 @@ use crate::app::App;
 use crate::cursor::{List, Parameters};
 use crate::endpoint::{Endpoint, get};
 use crate::error::ApiResult;
-use crate::openapi::examples;
 use crate::routes::common::{bot_of, ok};
 use crate::views;
 
@@ -19,10 +18,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .named("showHistory", "bots", "How a bot stood after past ticks")
             .about("Evenly spaced over its ticks, as far back as they are kept; the latest is among them.")
             .with(&["bot", "points"])
-            .answers::<api_types::History>(200, "The oldest first.", examples::history()),
+            .answers::<api_types::History>(200, "The oldest first."),
         get("/ticks", list)
             .named("listTicks", "arena", "What tick cycles did, the newest first")
-        .listed::<api_types::Tick>(&[], examples::tick()),
+        .listed::<api_types::Tick>(&[]),
     ]
 }
 

@@ -7,7 +7,6 @@ use crate::auth::{AuthenticatedBot, Who};
 use crate::call::Call;
 use crate::endpoint::{Endpoint, post};
 use crate::error::ApiResult;
-use crate::openapi::examples;
 use crate::routes::common::line;
 use crate::usage;
 
@@ -20,8 +19,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .by(Who::Bot)
             .once()
-            .takes::<api_types::UsageReport>(vec![("a turn", examples::usage_report())])
-            .answers::<UsageReceipt>(201, "Taken down.", examples::usage_receipt()),
+            .takes::<api_types::UsageReport>()
+            .answers::<UsageReceipt>(201, "Taken down."),
     ]
 }
 
