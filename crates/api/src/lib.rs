@@ -28,8 +28,6 @@ mod limits;
 mod locks;
 mod metrics;
 mod openapi;
-#[cfg(test)]
-mod page_tables;
 mod pricing;
 mod readiness;
 mod request_log;

@@ -1,4 +1,4 @@
-// Written by `UPDATE_PAGE=1 cargo test -p api --lib page_tables` from crates/ledger-core/src/entry_types.rs.
+// Written by `UPDATE_PAGE=1 cargo test -p api --test it page_tables` from crates/ledger-core/src/entry_types.rs.
 
 /**
  * @typedef {"ALIVE" | "DEAD" | "RETIRED"} Status

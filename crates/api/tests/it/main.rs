@@ -29,6 +29,7 @@ mod logins;
 mod markets;
 mod metrics;
 mod operators;
+mod page_tables;
 mod pauses;
 mod problems;
 mod queries;

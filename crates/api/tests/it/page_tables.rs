@@ -9,7 +9,7 @@ use ledger_core::entry_types::SignRule;
 /// `web/entry_types.js`.
 fn entry_types() -> String {
     let mut text = String::from(
-        "// Written by `UPDATE_PAGE=1 cargo test -p api --lib page_tables` from crates/ledger-core/src/entry_types.rs.\n\n\
+        "// Written by `UPDATE_PAGE=1 cargo test -p api --test it page_tables` from crates/ledger-core/src/entry_types.rs.\n\n\
          /**\n * @typedef {\"ALIVE\" | \"DEAD\" | \"RETIRED\"} Status\n \
          * @typedef {{ amount: \"positive\" | \"negative\" | \"zero\" | \"not positive\", allowed: Status[], becomes: Status | null, words: string }} Declaration\n \
          * @typedef {",
@@ -59,6 +59,6 @@ fn the_page_knows_the_entry_types() {
     let committed = std::fs::read_to_string(&place).unwrap_or_default();
     assert!(
         committed == current,
-        "crates/api/web/entry_types.js is old: UPDATE_PAGE=1 cargo test -p api --lib page_tables"
+        "crates/api/web/entry_types.js is old: UPDATE_PAGE=1 cargo test -p api --test it page_tables"
     );
 }
