@@ -229,10 +229,7 @@ async fn place_together(claim: &mut LaneClaim, together: Vec<Waiting>) {
     let redemptions = match claim.shared.cache.redeem_observations(&observations).await {
         Ok(redemptions) => redemptions,
         Err(error) => {
-            for next in together {
-                next.settle(Err(Unplaced::Cache(error.clone())));
-            }
-            return;
+            return settle_all(together, || Unplaced::Cache(error.clone()));
         }
     };
     let mut good = Vec::with_capacity(together.len());
@@ -260,20 +257,16 @@ async fn place_redeemed(claim: &mut LaneClaim, together: Vec<Waiting>) {
         }
         // Nothing was done, and nothing can be.
         Err(DbError::Unavailable(why) | DbError::Contended(why)) => {
-            for next in together {
-                next.settle(Err(Unplaced::Db(DbError::Unavailable(why.clone()))));
-            }
+            settle_all(together, || Unplaced::Db(DbError::Unavailable(why.clone())));
         }
         Err(DbError::ReadOnly(why)) => {
-            for next in together {
-                next.settle(Err(Unplaced::Db(DbError::ReadOnly(why))));
-            }
+            settle_all(together, || Unplaced::Db(DbError::ReadOnly(why)));
         }
         // Perhaps all was done: a second try could contradict it.
         Err(DbError::OutcomeUnknown(why)) => {
-            for next in together {
-                next.settle(Err(Unplaced::Db(DbError::OutcomeUnknown(why.clone()))));
-            }
+            settle_all(together, || {
+                Unplaced::Db(DbError::OutcomeUnknown(why.clone()))
+            });
         }
         // One of them is impossible and took the others along. Alone, each gets its own answer.
         Err(why) => {
@@ -284,6 +277,13 @@ async fn place_redeemed(claim: &mut LaneClaim, together: Vec<Waiting>) {
                 go_alone(claim, next);
             }
         }
+    }
+}
+
+/// Tells all of them the same.
+fn settle_all(together: Vec<Waiting>, why: impl Fn() -> Unplaced) {
+    for next in together {
+        next.settle(Err(why()));
     }
 }
 
