@@ -6,6 +6,7 @@
 //! search: the request then counts as the last proxy's that could be told. It must never count as
 //! what a client claims about itself.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
@@ -201,14 +202,24 @@ impl FromStr for ForwardingHeader {
 }
 
 /// Something in the list is neither an address nor a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be addresses or networks such as 10.0.0.0/8, with commas in between")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoNetwork;
 
+impl fmt::Display for NoNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("must be addresses or networks such as 10.0.0.0/8, with commas in between")
+    }
+}
+
 /// It names no header that is understood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be X-Forwarded-For, Forwarded or X-Real-IP")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoForwardingHeader;
+
+impl fmt::Display for NoForwardingHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("must be X-Forwarded-For, Forwarded or X-Real-IP")
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -352,17 +352,18 @@ impl Endpoint {
         self
     }
 
-    /// What can be asked next, with what was answered.
-    pub(crate) fn then(mut self, links: &[(&'static str, &'static str, Value)]) -> Endpoint {
+    /// What can be asked next, with the id that was answered as this parameter.
+    pub(crate) fn then(
+        mut self,
+        parameter: &str,
+        links: &[(&'static str, &'static str)],
+    ) -> Endpoint {
         if let Some(answer) = self.answers.last_mut() {
-            answer
-                .links
-                .extend(links.iter().map(|(name, operation, with)| {
-                    (
-                        (*name).to_owned(),
-                        json!({ "operationId": operation, "parameters": with }),
-                    )
-                }));
+            let with = json!({ parameter: "$response.body#/id" });
+            answer.links.extend(links.iter().map(|(name, operation)| {
+                let link = json!({ "operationId": operation, "parameters": with });
+                ((*name).to_owned(), link)
+            }));
         }
         self
     }

@@ -1,13 +1,14 @@
 //! What every answer tells a browser: what it may do with it, and which pages may ask for it.
 
+use std::fmt;
 use std::str::FromStr;
 
 use actix_cors::Cors;
 use actix_web::http::Uri;
 use actix_web::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName,
-    HeaderValue, PERMISSIONS_POLICY, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    CROSS_ORIGIN_OPENER_POLICY, CROSS_ORIGIN_RESOURCE_POLICY, HeaderMap, HeaderName, HeaderValue,
+    PERMISSIONS_POLICY, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use api_types::{AGENT_SECRET, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, OPERATOR, REQUEST_ID};
 
@@ -22,14 +23,8 @@ const DEFAULTS: [(HeaderName, &str); 9] = [
         CONTENT_SECURITY_POLICY,
         "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     ),
-    (
-        HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
-    ),
-    (
-        HeaderName::from_static("cross-origin-resource-policy"),
-        "same-origin",
-    ),
+    (CROSS_ORIGIN_OPENER_POLICY, "same-origin"),
+    (CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
     (
         PERMISSIONS_POLICY,
         "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
@@ -130,9 +125,16 @@ fn is_origin(text: &str) -> bool {
 }
 
 /// Something in the list is no origin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be origins such as https://arena.example, with commas in between, or * alone")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoOrigin;
+
+impl fmt::Display for NoOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "must be origins such as https://arena.example, with commas in between, or * alone",
+        )
+    }
+}
 
 #[cfg(test)]
 mod tests {

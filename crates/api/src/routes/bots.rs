@@ -17,7 +17,6 @@ use db::idempotency::Pair;
 use db::predictions::PredictionFilter;
 use ledger_core::prediction::PredictionStatus;
 use ledger_core::{BotId, Handle};
-use serde_json::json;
 use subtle::ConstantTimeEq;
 
 use crate::app::{Admission, App};
@@ -34,7 +33,6 @@ use crate::views::Secrecy;
 use crate::{address, views};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    let of_bot = json!({ "bot": "$response.body#/id" });
     vec![
         get("/bots/me", me)
             .named("me", "agents", "One's own profile, with open positions and limits")
@@ -53,13 +51,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .refuses(&[RegistrationClosed, HandleTaken, ArenaPaused])
             .answers::<Registration>(201, "The bot and its credentials.")
             .located()
-            .then(&[
-                ("the bot", "showBot", of_bot.clone()),
-                ("its chain", "showChain", of_bot.clone()),
-                ("its chain, verified", "verifyChain", of_bot.clone()),
-                ("its insights", "showInsights", of_bot.clone()),
-                ("its revival", "revive", of_bot.clone()),
-                ("its retirement", "retire", of_bot),
+            .then("bot", &[
+                ("the bot", "showBot"),
+                ("its chain", "showChain"),
+                ("its chain, verified", "verifyChain"),
+                ("its insights", "showInsights"),
+                ("its revival", "revive"),
+                ("its retirement", "retire"),
             ]),
         get("/bots/{bot}", show)
             .named("showBot", "bots", "A bot's public profile")

@@ -10,7 +10,6 @@ use ledger_core::MarketId;
 use ledger_core::criteria::Criteria;
 use ledger_core::market::MarketSource;
 use ledger_core::research::{Answer, Nonce};
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::answers::{self, Question};
@@ -26,7 +25,6 @@ use crate::views;
 use crate::views::Secrecy;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    let of_market = json!({ "market": "$response.body#/id" });
     vec![
         get("/markets", list)
             .named("listMarkets", "markets", "Markets, without their evidence")
@@ -39,12 +37,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .refuses(&[LimitReached, AlreadyIn])
             .answers::<Market>(201, "The market, open.")
             .located()
-            .then(&[
-                ("the market", "showMarket", of_market.clone()),
-                ("its bets", "listMarketBets", of_market.clone()),
-                ("a bet on it", "bet", of_market.clone()),
-                ("an answer to it", "answer", of_market.clone()),
-                ("calling it off", "voidMarket", of_market),
+            .then("market", &[
+                ("the market", "showMarket"),
+                ("its bets", "listMarketBets"),
+                ("a bet on it", "bet"),
+                ("an answer to it", "answer"),
+                ("calling it off", "voidMarket"),
             ]),
         get("/markets/{market}", show)
             .named("showMarket", "markets", "A market with what decided it")
