@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
 use api_types::ProblemKind::*;
 use api_types::{ActionRequest, ActionType, Observation};
 use cache::observations::Redemption;
@@ -17,14 +16,9 @@ use ledger_core::{BotId, ObservationId, Refusal};
 use tracing::debug;
 use uuid::Uuid;
 
-use crate::app::App;
-use crate::auth::{AuthenticatedBot, Who};
-use crate::call::Call;
+use super::prelude::*;
 use crate::dry_run::{self, Run};
-use crate::endpoint::{Endpoint, get, post};
-use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Retry, hook, keeper};
-use crate::limits::Class;
 use crate::routes::bots::open_positions;
 use crate::routes::common::{line, ok};
 use crate::wagers::{self, Order, Unplaced};

@@ -1,15 +1,9 @@
 //! The audit log, for operators.
 
-use actix_web::HttpRequest;
-use actix_web::web::Data;
 use api_types::AuditEntry;
 use db::audit_log::{AGENTS_ACTIONS, AuditFilter, Line};
 
-use crate::app::App;
-use crate::auth::{AuthenticatedOperator, Who};
-use crate::cursor::{List, Parameters};
-use crate::endpoint::{Endpoint, get};
-use crate::error::{ApiError, ApiResult};
+use super::prelude::*;
 use crate::routes::common::{filtered_by, nothing, ok};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {

@@ -10,16 +10,13 @@ use db::bots::BotRef;
 use db::credentials::Refused;
 use db::idempotency::{Pair, Remember};
 
+use super::prelude::*;
 use crate::address;
-use crate::app::App;
 use crate::auth::tokens::Bearer;
 use crate::auth::{Hashes, Proven};
-use crate::call::{Call, Claimed};
-use crate::endpoint::{Endpoint, post};
-use crate::error::{ApiError, ApiResult};
+use crate::call::Claimed;
 use crate::idempotency::{Retry, hook, secret_keeper};
 use crate::keys::{hex, sha256};
-use crate::limits::Class;
 use crate::routes::common::ok;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {

@@ -1,7 +1,5 @@
 //! Bets on markets, and answers to research questions.
 
-use actix_web::HttpRequest;
-use actix_web::web::{Data, Path};
 use api_types::ProblemKind::{self, *};
 use api_types::{
     AnswerJudged, AnswerRequest, BetOn, BetRequest, BetsPlaced, BetsRequest, REASONING_MAX_CHARS,
@@ -10,13 +8,9 @@ use db::markets::{NewAnswer, NewBet, Slip};
 use ledger_core::economy::Lookup;
 use ledger_core::{BetId, EconomyRules, MarketId};
 
-use crate::app::App;
-use crate::auth::{AuthenticatedBot, Who};
-use crate::call::{Call, Claimed};
-use crate::cursor::{List, Parameters};
+use super::prelude::*;
+use crate::call::Claimed;
 use crate::dry_run::{self, Run};
-use crate::endpoint::{Endpoint, get, post};
-use crate::error::{ApiError, ApiResult};
 use crate::routes::common::{line, market_of, ok, parsed};
 use crate::views::Secrecy;
 use crate::{usage, views};

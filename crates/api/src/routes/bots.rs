@@ -4,8 +4,6 @@ use std::net::IpAddr;
 
 use actix_web::http::header::LOCATION;
 use actix_web::http::{Method, StatusCode};
-use actix_web::web::{Data, Path};
-use actix_web::{HttpRequest, HttpResponse};
 use api_types::ProblemKind::{ArenaPaused, BotStatus, HandleTaken, RegistrationClosed};
 use api_types::{
     MyProfile, PERSONA_MAX_CHARS, RegisterRequest, Registration, RetireRequest, ReviveRequest,
@@ -19,15 +17,11 @@ use ledger_core::prediction::PredictionStatus;
 use ledger_core::{BotId, Handle};
 use subtle::ConstantTimeEq;
 
-use crate::app::{Admission, App};
-use crate::auth::{Asker, AuthenticatedBot, AuthenticatedOperator, Issued, Who};
-use crate::call::Call;
-use crate::cursor::{List, Parameters};
-use crate::endpoint::{Endpoint, get, post};
-use crate::error::{ApiError, ApiResult};
+use super::prelude::*;
+use crate::app::Admission;
+use crate::auth::{Asker, Issued};
 use crate::idempotency::{Retry, hook, location, secret_keeper};
 use crate::keys::sha256;
-use crate::limits::Class;
 use crate::routes::common::{bot_of, id_of, ok, reason, required_reason};
 use crate::views::Secrecy;
 use crate::{address, views};

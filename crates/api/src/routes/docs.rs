@@ -2,18 +2,14 @@
 
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use actix_web::HttpRequest;
-use actix_web::HttpResponse;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH, LOCATION,
 };
-use actix_web::web::{Bytes, Data, Path};
+use actix_web::web::Bytes;
 use utoipa_swagger_ui::Config;
 
-use crate::endpoint::{Endpoint, get};
-use crate::error::{ApiError, ApiResult};
+use super::prelude::*;
 use crate::keys::{hex, sha256};
-use crate::limits::Class;
 use crate::openapi;
 use crate::table::Table;
 

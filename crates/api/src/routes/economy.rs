@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix_web::web::{Bytes, Data, Path};
+use actix_web::web::Bytes;
 use api_types::{BotCount, Economy, KeptRules, Parameters, PriceNow};
 use cache::CacheError;
 use cache::prices::FreshPrice;
@@ -12,11 +12,10 @@ use ledger_core::{Hash, Timestamp};
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::prelude::*;
 use crate::answers::{self, Question};
-use crate::app::{App, CountedAt};
+use crate::app::CountedAt;
 use crate::clock;
-use crate::endpoint::{Endpoint, get};
-use crate::error::{ApiError, ApiResult};
 use crate::routes::common::ok;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {

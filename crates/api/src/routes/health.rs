@@ -1,13 +1,9 @@
 //! Alive, and able to work.
 
-use actix_web::HttpResponse;
-use actix_web::web::Data;
 use daemon::health::ReadinessStatus;
 use serde_json::json;
 
-use crate::app::App;
-use crate::endpoint::{Endpoint, get};
-use crate::limits::Class;
+use super::prelude::*;
 use crate::openapi::examples;
 use crate::readiness;
 

@@ -1,10 +1,6 @@
 //! What a bot cost, what it produced, and what comes if nobody acts.
 
-use actix_web::web::{Data, Path};
-
-use crate::app::App;
-use crate::endpoint::{Endpoint, get};
-use crate::error::ApiResult;
+use super::prelude::*;
 use crate::routes::common::{bot_of, ok};
 use crate::views;
 

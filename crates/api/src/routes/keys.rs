@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::web::Path;
 use api_types::ProblemKind::{BotStatus, Forbidden};
 use api_types::{GRACE_SECONDS_MAX, RotateRequest, RotatedKeys};
 use db::bots::BotRef;
@@ -12,14 +11,10 @@ use db::credentials::{RecentRotation, Rotated, Rotation, Rotator};
 use db::idempotency::Pair;
 use ledger_core::BotId;
 
+use super::prelude::*;
 use crate::address;
-use crate::app::App;
-use crate::auth::{Asker, Issued, KeyHolder, Who};
-use crate::call::Call;
-use crate::endpoint::{Endpoint, post};
-use crate::error::{ApiError, ApiResult};
+use crate::auth::{Asker, Issued, KeyHolder};
 use crate::idempotency::{Retry, hook, secret_keeper};
-use crate::limits::Class;
 use crate::routes::common::{bot_of, ok};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {

@@ -2,17 +2,12 @@
 
 use std::time::Duration;
 
-use actix_web::HttpRequest;
-use actix_web::web::{Data, Path};
 use api_types::{ChainVerification, LedgerEntry};
 use db::ledger::{JournalPosition, Verification};
 use ledger_core::{BotId, Timestamp};
 use tokio::time::{Instant, timeout_at};
 
-use crate::app::App;
-use crate::cursor::{List, Parameters};
-use crate::endpoint::{Endpoint, get};
-use crate::error::{ApiError, ApiResult};
+use super::prelude::*;
 use crate::routes::common::{bot_of, ok};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {

@@ -1,8 +1,6 @@
 //! Markets: shown to anyone, bet on and answered by bots, opened and called off by operators.
 
 use actix_web::http::header::{CONTENT_DISPOSITION, ContentType};
-use actix_web::web::{Data, Path};
-use actix_web::{HttpRequest, HttpResponse};
 use api_types::ProblemKind::{AlreadyIn, LimitReached, MarketClosed};
 use api_types::{DESCRIPTION_MAX_CHARS, Market, MarketRequest, VoidRequest};
 use db::markets::{BetsFilter, Deadline, MarketFilter, NewMarket, Opener, SettledMarket, VoidBy};
@@ -12,14 +10,9 @@ use ledger_core::market::MarketSource;
 use ledger_core::research::{Answer, Nonce};
 use uuid::Uuid;
 
+use super::prelude::*;
 use crate::answers::{self, Question};
-use crate::app::App;
-use crate::auth::{AuthenticatedOperator, Who};
 use crate::body;
-use crate::call::Call;
-use crate::cursor::{List, Parameters};
-use crate::endpoint::{Endpoint, get, post};
-use crate::error::{ApiError, ApiResult};
 use crate::routes::common::{labelled, line, market_of, ok, parsed, required_reason};
 use crate::views;
 use crate::views::Secrecy;

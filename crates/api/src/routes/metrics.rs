@@ -1,14 +1,9 @@
 //! What Prometheus reads.
 
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
 use api_types::ProblemKind::Forbidden;
 use daemon::metrics;
 
-use crate::app::App;
-use crate::auth::Who;
-use crate::endpoint::{Endpoint, get};
-use crate::error::{ApiError, ApiResult};
+use super::prelude::*;
 use crate::readiness;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {

@@ -17,6 +17,7 @@ mod metrics;
 mod pauses;
 mod posts;
 mod predictions;
+mod prelude;
 mod prices;
 mod problems;
 mod standings;

@@ -1,16 +1,12 @@
 //! Pauses by an operator: of the arena, one bot or one market.
 
-use actix_web::web::Path;
 use api_types::ProblemKind::MarketClosed;
 use api_types::{ArenaState, PauseRequest, ResumeRequest};
 use db::bots::{BotProfile, BotRef};
 use db::markets::Market;
 use db::pauses::{self, PauseChange, Wanted};
 
-use crate::auth::{AuthenticatedOperator, Who};
-use crate::call::Call;
-use crate::endpoint::{Endpoint, post};
-use crate::error::ApiResult;
+use super::prelude::*;
 use crate::openapi::examples;
 use crate::routes::common::{id_of, market_of, reason, required_reason};
 use crate::views;

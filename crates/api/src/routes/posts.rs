@@ -1,13 +1,7 @@
 //! The feed.
 
-use actix_web::HttpRequest;
-use actix_web::web::Data;
-
+use super::prelude::*;
 use crate::answers::{self, Question};
-use crate::app::App;
-use crate::cursor::{List, Parameters};
-use crate::endpoint::{Endpoint, get};
-use crate::error::ApiResult;
 use crate::views;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {

@@ -1,14 +1,9 @@
 //! Predictions, filtered by bot and status.
 
-use actix_web::HttpRequest;
-use actix_web::web::Data;
 use db::predictions::PredictionFilter;
 use ledger_core::PredictionId;
 
-use crate::app::App;
-use crate::cursor::{List, Parameters};
-use crate::endpoint::{Endpoint, get};
-use crate::error::{ApiError, ApiResult};
+use super::prelude::*;
 use crate::routes::common::{filtered_by, labelled, nothing, ok};
 use crate::views;
 

@@ -1,13 +1,8 @@
 //! The price history.
 
-use actix_web::HttpRequest;
-use actix_web::web::Data;
 use ledger_core::ids::PriceId;
 
-use crate::app::App;
-use crate::cursor::{List, Parameters};
-use crate::endpoint::{Endpoint, get};
-use crate::error::ApiResult;
+use super::prelude::*;
 use crate::routes::common::ok;
 use crate::views;
 

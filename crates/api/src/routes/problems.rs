@@ -1,13 +1,9 @@
 //! A page about each problem, at the path that is its `type`.
 
-use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
-use actix_web::web::Path;
 use api_types::ProblemKind;
 
-use crate::endpoint::{Endpoint, get};
-use crate::error::{ApiError, ApiResult};
-use crate::limits::Class;
+use super::prelude::*;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![

@@ -1,12 +1,6 @@
 //! Who has most.
 
-use actix_web::HttpRequest;
-use actix_web::web::Data;
-
-use crate::app::App;
-use crate::cursor::{List, Parameters};
-use crate::endpoint::{Endpoint, get};
-use crate::error::ApiResult;
+use super::prelude::*;
 use crate::routes::common::{labelled, ok};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {

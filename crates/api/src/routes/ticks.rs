@@ -1,14 +1,9 @@
 //! What ticks did, and how a bot fared over them.
 
-use actix_web::HttpRequest;
-use actix_web::web::{Data, Path};
 use api_types::{HISTORY_POINTS_DEFAULT, HISTORY_POINTS_MAX, HISTORY_POINTS_MIN};
 use ledger_core::CycleNumber;
 
-use crate::app::App;
-use crate::cursor::{List, Parameters};
-use crate::endpoint::{Endpoint, get};
-use crate::error::ApiResult;
+use super::prelude::*;
 use crate::routes::common::{bot_of, ok};
 use crate::views;
 

@@ -3,10 +3,7 @@
 use api_types::{NOTE_MAX_CHARS, UsageReceipt};
 use db::usage::{Reported, UsageReport};
 
-use crate::auth::{AuthenticatedBot, Who};
-use crate::call::Call;
-use crate::endpoint::{Endpoint, post};
-use crate::error::ApiResult;
+use super::prelude::*;
 use crate::routes::common::line;
 use crate::usage;
 

@@ -8,13 +8,11 @@ use actix_web::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG, HeaderValue,
     IF_NONE_MATCH, VARY,
 };
-use actix_web::web::{Bytes, Path};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::endpoint::{Endpoint, get};
-use crate::error::{ApiError, ApiResult};
+use super::prelude::*;
 use crate::keys::{hex, sha256};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
