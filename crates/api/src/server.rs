@@ -187,18 +187,15 @@ async fn around(
     let target = req
         .app_data::<Data<Table>>()
         .map(|table| table.target(&req));
+    let app = req.app_data::<Data<App>>();
     let asked = ServedRequest {
         id: Uuid::new_v4(),
-        log: req
-            .app_data::<Data<App>>()
-            .map_or_else(RequestLog::default, |app| app.request_log),
+        log: app.map_or_else(RequestLog::default, |app| app.request_log),
         method: req.method().to_string(),
         path: req.path().to_owned(),
         route: target.as_ref().and_then(|target| target.pattern.clone()),
         began: Instant::now(),
-        is_last: req
-            .app_data::<Data<App>>()
-            .is_some_and(|app| app.readiness.is_draining()),
+        is_last: app.is_some_and(|app| app.readiness.is_draining()),
     };
     req.extensions_mut().insert(RequestId(asked.id.to_string()));
     if let Some(target) = target {
@@ -239,15 +236,10 @@ async fn within_limits(
     let served = async {
         let app = req.app_data::<Data<App>>().cloned();
         let target = req.extensions_mut().remove::<Target>();
-        let Some((
-            app,
-            Target {
-                class, endpoint, ..
-            },
-        )) = app.zip(target)
-        else {
+        let Some((app, target)) = app.zip(target) else {
             return Err(ApiError::Internal("no application data".to_owned()).into());
         };
+        let (class, endpoint) = (target.class, target.endpoint);
         let has_any_name = endpoint.as_ref().is_some_and(|one| one.has_any_name);
         let ours = shape::check(&req).and_then(|()| match has_any_name {
             // Balancers ask by whatever address they have, and learn nothing that is not for everybody.
@@ -390,12 +382,9 @@ impl ServedRequest {
 
     /// An answer for when the request itself is gone.
     fn orphan(&self, error: &actix_web::Error, span: &Span) -> actix_web::Error {
-        let ProblemAnswer {
-            kind,
-            fault,
-            mut response,
-        } = self.told(error);
-        self.ended(response.status(), Some((kind, fault)), true, span);
+        let told = self.told(error);
+        let (problem, mut response) = (Some((told.kind, told.fault)), told.response);
+        self.ended(response.status(), problem, true, span);
         carry_over(error.error_response().headers(), response.headers_mut());
         self.complete(response.headers_mut());
         InternalError::from_response(error.to_string(), response).into()

@@ -47,12 +47,8 @@ pub(crate) struct Order {
 
 impl Order {
     fn handed(&self) -> Handed {
-        let Wager {
-            bot_id,
-            observation_id,
-            ..
-        } = self.wager;
-        handed(bot_id, observation_id, self.retry.as_deref())
+        let wager = &self.wager;
+        handed(wager.bot_id, wager.observation_id, self.retry.as_deref())
     }
 
     /// How its answer is kept, if its request may be repeated.

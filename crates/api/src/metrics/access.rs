@@ -49,7 +49,8 @@ impl MetricsAccess {
         }
     }
 
-    /// Lets a request in, or says what is missing.
+    /// Lets a request in that shows the token or, where there is none, whose client is known to be in the
+    /// operator's network. Else it says what is missing.
     pub(crate) fn admit(
         &self,
         proxies: &Proxies,
@@ -57,20 +58,9 @@ impl MetricsAccess {
         version: Version,
         headers: &HeaderMap,
     ) -> Result<(), ApiError> {
-        match &self.token {
-            Some(token) => shown(token, headers),
-            None => self.is_near(proxies, peer, version, headers),
+        if let Some(token) = &self.token {
+            return shown(token, headers);
         }
-    }
-
-    /// Whether the client is known to be in the operator's network.
-    fn is_near(
-        &self,
-        proxies: &Proxies,
-        peer: Option<IpAddr>,
-        version: Version,
-        headers: &HeaderMap,
-    ) -> Result<(), ApiError> {
         let refused = |detail| Err(ApiError::forbidden(detail));
         let Some(peer) = peer else {
             return refused("Metrics are for the operator's network (OPERATOR_NETWORKS).");

@@ -153,16 +153,11 @@ fn refine(
         refined["discriminator"] = json!({ "propertyName": field, "mapping": mapping });
     }
     schemas.insert(name.to_owned(), refined);
-    for Variant {
-        name,
-        value,
-        mut schema,
-    } in variants
-    {
+    for mut one in variants {
         if let Some(field) = decided_by {
-            schema["properties"][field] = json!({ "type": "string", "const": value });
+            one.schema["properties"][field] = json!({ "type": "string", "const": one.value });
         }
-        schemas.insert(name.to_owned(), schema);
+        schemas.insert(one.name.to_owned(), one.schema);
     }
 }
 

@@ -106,14 +106,10 @@ async fn price(app: &App) -> Result<Option<FreshPrice>, ApiError> {
 /// The last census, or a new one. Whoever asks meanwhile waits for the same one.
 async fn census(app: &App) -> Result<(Census, Timestamp), ApiError> {
     let mut kept = app.census.lock().await;
-    if let Some(CountedAt {
-        census,
-        counted,
-        as_of,
-    }) = &*kept
-        && counted.elapsed() < Duration::from_secs(CENSUS_SECONDS)
+    if let Some(known) = &*kept
+        && known.counted.elapsed() < Duration::from_secs(CENSUS_SECONDS)
     {
-        return Ok((*census, *as_of));
+        return Ok((known.census, known.as_of));
     }
     let mut conn = app.database.get().await?;
     let census = db::supply::census(&mut conn).await?;

@@ -34,12 +34,8 @@ async fn journal(req: HttpRequest, app: Data<App>) -> ApiResult {
     let mut conn = app.database.get().await?;
     let entries = db::ledger::journal(&mut conn, after, page.limit()).await?;
     let position = |entry: &ledger_core::Entry| {
-        let JournalPosition {
-            recorded_at,
-            bot_id,
-            sequence,
-        } = JournalPosition::of(entry);
-        [recorded_at.micros(), bot_id.0, sequence]
+        let at = JournalPosition::of(entry);
+        [at.recorded_at.micros(), at.bot_id.0, at.sequence]
     };
     ok(&page.answer(entries, position, LedgerEntry::from))
 }
