@@ -58,20 +58,30 @@ pub(crate) fn watch(database: &Database) {
     }
 }
 
-/// A request under way; dropped when its answer begins, or with it.
-pub(crate) struct Active(());
+/// One more of something, until this is dropped.
+pub(crate) struct OneMore(IntGauge);
 
-impl Active {
-    pub(crate) fn begin() -> Active {
-        ACTIVE.inc();
-        Active(())
+impl OneMore {
+    fn of(gauge: IntGauge) -> OneMore {
+        gauge.inc();
+        OneMore(gauge)
     }
 }
 
-impl Drop for Active {
+impl Drop for OneMore {
     fn drop(&mut self) {
-        ACTIVE.dec();
+        self.0.dec();
     }
+}
+
+/// A request is under way: until its answer begins, or ends with it.
+pub(crate) fn active() -> OneMore {
+    OneMore::of(ACTIVE.clone())
+}
+
+/// A stream is open.
+pub(crate) fn listening(transport: &str) -> OneMore {
+    OneMore::of(LISTENERS.with_label_values(&[transport]))
 }
 
 pub(crate) fn answered(method: &str, route: Option<&str>, status: StatusCode, took: Duration) {
@@ -94,23 +104,6 @@ pub(crate) fn known_method(method: &str) -> &str {
 
 pub(crate) fn refused(kind: ProblemKind) {
     REFUSALS.with_label_values(&[kind.facts().name]).inc();
-}
-
-/// A stream that is open; dropped when it ends.
-pub(crate) struct Listening(IntGauge);
-
-impl Listening {
-    pub(crate) fn by(transport: &str) -> Listening {
-        let gauge = LISTENERS.with_label_values(&[transport]);
-        gauge.inc();
-        Listening(gauge)
-    }
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }
 
 /// Events up to one of this time are handed on.

@@ -29,7 +29,6 @@ use crate::connections::Doorman;
 use crate::endpoint::Endpoint;
 use crate::error::{ApiError, ApiResult, Fault};
 use crate::limits::{Allowance, OverLimit};
-use crate::metrics::Active;
 use crate::request_log::{Ended, RequestId, RequestLog};
 use crate::table::{Table, Target, takes_query};
 use crate::{headers, metrics, routes, secrets, shape, streams};
@@ -201,7 +200,7 @@ async fn around(
     if let Some(target) = target {
         req.extensions_mut().insert(target);
     }
-    let _active = Active::begin();
+    let _active = metrics::active();
     let span = asked.span();
     match next.call(req).instrument(span.clone()).await {
         Ok(response) => Ok(asked.conclude(response.map_into_boxed_body(), &span)),

@@ -15,7 +15,7 @@ use super::batch::{Batch, Kinds, Reading, Wire};
 use super::{Broadcast, Streams};
 use crate::connections::Seat;
 use crate::error::{ApiError, ApiResult};
-use crate::metrics::Listening;
+use crate::metrics::{OneMore, listening};
 
 /// Events that a listener reads at a time of what it missed.
 const PAGE_MAX: i64 = 64;
@@ -56,7 +56,7 @@ pub(super) struct Listener {
     is_behind: bool,
     /// Its client's, for as long as it listens.
     _seat: Option<Seat>,
-    _counted: Listening,
+    _counted: OneMore,
 }
 
 impl Listener {
@@ -81,7 +81,7 @@ impl Listener {
             reading: None,
             is_behind: false,
             _seat: seat,
-            _counted: Listening::by(wire.transport()),
+            _counted: listening(wire.transport()),
         };
         if let Some((since, field)) = ask.since {
             bounds.admit(since).map_err(|why| refusal(why, field))?;
