@@ -1,7 +1,6 @@
 //! Bodies: read up to a limit, and parsed so that an error names its field.
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{HttpMessage, HttpRequest};
 use api_types::ProblemKind::{PayloadTooLarge, UnsupportedMediaType};
@@ -30,7 +29,7 @@ impl Body {
         if !is_json(req.content_type()) {
             return Err(ApiError::Is(UnsupportedMediaType));
         }
-        collect(req.headers(), payload).await
+        collect(payload).await
     }
 
     /// Reads a body that may be missing.
@@ -38,7 +37,7 @@ impl Body {
         req: &HttpRequest,
         payload: &mut Payload,
     ) -> Result<Body, ApiError> {
-        let body = collect(req.headers(), payload).await?;
+        let body = collect(payload).await?;
         if body.0.is_empty() || is_json(req.content_type()) {
             Ok(body)
         } else {
@@ -118,14 +117,8 @@ fn is_json(content_type: &str) -> bool {
     content_type.eq_ignore_ascii_case("application/json")
 }
 
-async fn collect(headers: &HeaderMap, payload: &mut Payload) -> Result<Body, ApiError> {
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok())
-        .and_then(|length| length.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > BODY_MAX_BYTES) {
-        return Err(ApiError::Is(PayloadTooLarge));
-    }
+/// Who announced a longer one was refused before ([`crate::shape`]).
+async fn collect(payload: &mut Payload) -> Result<Body, ApiError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk
