@@ -5,7 +5,6 @@
 //! bot's chain, is refused instead of misread.
 
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use actix_web::HttpRequest;
@@ -74,24 +73,23 @@ impl Parameters {
         }
     }
 
-    /// A number within bounds, or its default.
+    /// A number from `least` to `most`, or its default.
     pub(crate) fn number(
         &self,
         name: &'static str,
-        bounds: RangeInclusive<u32>,
+        (least, most): (u32, u32),
         default: u32,
     ) -> Result<u32, ApiError> {
         let Some(text) = self.get(name) else {
             return Ok(default);
         };
-        let number = text.parse().ok().filter(|number| bounds.contains(number));
-        number.ok_or_else(|| {
-            let (least, most) = (bounds.start(), bounds.end());
-            ApiError::invalid(
-                name,
-                format!("must be a whole number from {least} to {most}"),
-            )
-        })
+        let number = text.parse().ok();
+        number
+            .filter(|number| (least..=most).contains(number))
+            .ok_or_else(|| {
+                let rule = format!("must be a whole number from {least} to {most}");
+                ApiError::invalid(name, rule)
+            })
     }
 
     /// The names that were given.
@@ -106,7 +104,7 @@ impl Parameters {
         secrets: &SecretStore,
     ) -> ApiResult<PageRequest<N>> {
         let secrets = secrets.now();
-        let limit = self.number("limit", 1..=PAGE_LIMIT_MAX, PAGE_LIMIT_DEFAULT)?;
+        let limit = self.number("limit", (1, PAGE_LIMIT_MAX), PAGE_LIMIT_DEFAULT)?;
         let after = match self.get("cursor") {
             None => None,
             Some(text) => Some(

@@ -50,11 +50,7 @@ pub(super) fn all(mut shapes: Shapes) -> Value {
         .map(|(name, schema)| (name, serde_json::to_value(schema).unwrap_or_default()))
         .collect();
     either(&mut schemas);
-    schemas.insert("ServerSentEvent".to_owned(), server_sent_event());
-    schemas.insert("Health".to_owned(), health());
-    schemas.insert("Readiness".to_owned(), readiness());
-    schemas.insert("ReadinessCheck".to_owned(), readiness_check());
-    schemas.insert("OpenApiDocument".to_owned(), open_api_document());
+    schemas.extend(untyped().map(|(name, schema)| (name.to_owned(), schema)));
     Value::Object(schemas)
 }
 
@@ -223,12 +219,18 @@ fn not_null(property: &mut Value) {
     }
 }
 
-fn server_sent_event() -> Value {
+fn object(description: &str, required: &[&str], properties: Value) -> Value {
     json!({
-        "type": "object",
-        "description": "An event as it stands in the stream.",
-        "required": ["id", "event", "data"],
-        "properties": {
+        "type": "object", "description": description, "required": required, "properties": properties,
+    })
+}
+
+/// The shapes of what no type of ours is.
+fn untyped() -> [(&'static str, Value); 5] {
+    let event = object(
+        "An event as it stands in the stream.",
+        &["id", "event", "data"],
+        json!({
             "id": { "type": "string", "description": "The position to resume from." },
             "event": { "$ref": "#/components/schemas/EventKind", "description": "The kind of the event." },
             "data": {
@@ -236,25 +238,17 @@ fn server_sent_event() -> Value {
                 "contentMediaType": "application/json",
                 "contentSchema": schema_ref("Event"),
             },
-        },
-    })
-}
-
-fn health() -> Value {
-    json!({
-        "type": "object",
-        "description": "The process answers.",
-        "required": ["status"],
-        "properties": { "status": { "type": "string", "const": "ok" } },
-    })
-}
-
-fn readiness() -> Value {
-    json!({
-        "type": "object",
-        "description": "What the service depends on, each by name.",
-        "required": ["status", "checks"],
-        "properties": {
+        }),
+    );
+    let health = object(
+        "The process answers.",
+        &["status"],
+        json!({ "status": { "type": "string", "const": "ok" } }),
+    );
+    let readiness = object(
+        "What the service depends on, each by name.",
+        &["status", "checks"],
+        json!({
             "status": {
                 "type": "string", "enum": ["ready", "unavailable"],
                 "description": "Whether requests are served.",
@@ -263,36 +257,35 @@ fn readiness() -> Value {
                 "type": "array", "description": "One for each dependency.",
                 "items": schema_ref("ReadinessCheck"),
             },
-        },
-    })
-}
-
-fn readiness_check() -> Value {
-    json!({
-        "type": "object",
-        "description": "What was found of one dependency.",
-        "required": ["name", "state"],
-        "properties": {
+        }),
+    );
+    let check = object(
+        "What was found of one dependency.",
+        &["name", "state"],
+        json!({
             "name": { "type": "string", "examples": ["postgres"], "description": "What was looked at." },
             "state": {
                 "type": "string", "enum": ["ok", "degraded", "failed"],
                 "description": "`degraded` is served all the same.",
             },
             "detail": { "type": "string", "description": "What is wrong with it, and what to do." },
-        },
-    })
-}
-
-fn open_api_document() -> Value {
-    json!({
-        "type": "object",
-        "description": "An OpenAPI document.",
-        "required": ["openapi", "info", "paths", "components"],
-        "properties": {
+        }),
+    );
+    let document = object(
+        "An OpenAPI document.",
+        &["openapi", "info", "paths", "components"],
+        json!({
             "openapi": { "type": "string", "examples": ["3.1.0"], "description": "The version of OpenAPI." },
             "info": { "type": "object", "description": "Title and version." },
             "paths": { "type": "object", "description": "The operations of each path." },
             "components": { "type": "object", "description": "What operations share." },
-        },
-    })
+        }),
+    );
+    [
+        ("ServerSentEvent", event),
+        ("Health", health),
+        ("Readiness", readiness),
+        ("ReadinessCheck", check),
+        ("OpenApiDocument", document),
+    ]
 }

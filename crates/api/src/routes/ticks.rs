@@ -29,7 +29,7 @@ async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
 }
 
 async fn history(req: HttpRequest, bot: Path<String>, app: Data<App>) -> ApiResult {
-    let bounds = HISTORY_POINTS_MIN..=HISTORY_POINTS_MAX;
+    let bounds = (HISTORY_POINTS_MIN, HISTORY_POINTS_MAX);
     let points = Parameters::of(&req)?.number("points", bounds, HISTORY_POINTS_DEFAULT)?;
     let bot = bot_of(&bot)?;
     let mut conn = app.database.get().await?;
