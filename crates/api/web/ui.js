@@ -39,7 +39,7 @@ export function useSeconds() {
 }
 
 /**
- * A component that is drawn again only for other properties.
+ * A component that is drawn again only for other properties, or when its own state changes.
  * @template {object} P
  * @param {(props: P) => any} draw
  */
@@ -55,7 +55,7 @@ export function memo(draw) {
     }
     /** @param {any} props */
     render(props) {
-      return draw(props);
+      return preact.h(draw, props);
     }
   };
 }
@@ -98,6 +98,28 @@ export function useRead(read, about) {
   const again = useCallback(() => setTurn((n) => n + 1), []);
   const set = useCallback((/** @type {T} */ given) => setValue(/** @type {any} */ (() => given)), []);
   return { value: lastKey.current === key ? value : null, problem, again, set };
+}
+
+/**
+ * What is called by a number or an id elsewhere, looked up once and kept for as long as the page is open.
+ * @template T
+ * @param {Map<T, string>} found
+ * @param {T[]} wanted
+ * @param {number} most so many are looked up at once
+ * @param {(key: string, signal: AbortSignal) => Promise<unknown>} look puts one into `found`
+ */
+export function useLookup(found, wanted, most, look) {
+  const [, redraw] = useState(0);
+  const key = [...new Set(wanted.filter((one) => !found.has(one)))].slice(0, most).join();
+  useEffect(() => {
+    if (key === "") return;
+    const stop = new AbortController();
+    void Promise.allSettled(key.split(",").map((one) => look(one, stop.signal))).then(() => {
+      if (!stop.signal.aborted) redraw((n) => n + 1);
+    });
+    return () => stop.abort();
+  }, [key]);
+  return found;
 }
 
 // --- numbers and times -----------------------------------------------------------------------------
@@ -212,6 +234,19 @@ export function Facts({ rows }) {
   return html`<dl class="facts">
     ${rows.map((row) => (row ? html`<div><dt>${row[0]}</dt><dd>${row[1]}</dd></div>` : null))}
   </dl>`;
+}
+
+/**
+ * An input with its name, and below it what to know.
+ * @param {{ label: ComponentChildren, note?: string | null, value: string, set: (value: string) => void, help?: string, [attribute: string]: any }} props
+ *   what else is given goes to the input
+ */
+export function Field({ label, note, value, set, help, ...more }) {
+  return html`<label class="field"
+    ><span>${label}${note ? html` <small>${note}</small>` : null}</span>
+    <input autocomplete="off" ...${more} value=${value} onInput=${(/** @type {any} */ event) => set(event.currentTarget.value)} />
+    ${help ? html`<small id=${more["aria-describedby"]}>${help}</small>` : null}
+  </label>`;
 }
 
 /** @param {{ text: string, what: string }} props */

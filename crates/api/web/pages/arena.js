@@ -243,10 +243,7 @@ const COLUMNS = [
   },
 ];
 
-const Standings = memo(
-  /** @param {{ rows: Standing[] | null, problem: string | null }} props */
-  ({ rows, problem }) => html`<${StandingsTable} rows=${rows} problem=${problem} />`,
-);
+const Standings = memo(StandingsTable);
 
 /** @param {{ rows: Standing[] | null, problem: string | null }} props */
 function StandingsTable({ rows, problem }) {
@@ -376,10 +373,7 @@ const PriceChart = memo(
 
 // --- feed ------------------------------------------------------------------------------------------
 
-const Feed = memo(
-  /** @param {{ posts: Post[] | null, problem: string | null }} props */
-  ({ posts, problem }) => html`<${FeedList} posts=${posts} problem=${problem} />`,
-);
+const Feed = memo(FeedList);
 
 /** @param {{ posts: Post[] | null, problem: string | null }} props */
 function FeedList({ posts, problem }) {

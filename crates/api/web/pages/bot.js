@@ -27,6 +27,7 @@ import {
   memo,
   useEffect,
   useKnown,
+  useLookup,
   useMemo,
   useRead,
   useRef,
@@ -501,10 +502,7 @@ const PREDICTION_COLUMNS = [
   { key: "brier", name: "Brier", number: true, cell: (row) => (row.brier === null ? html`<span class="none">–</span>` : html`<span title=${row.brier}>${cut(row.brier, 4)}</span>`) },
 ];
 
-const Predictions = memo(
-  /** @param {{ read: { items: Prediction[], more: boolean } | null, problem: Problem | null, again: () => void }} props */
-  ({ read, problem, again }) => html`<${PredictionsSection} read=${read} problem=${problem} again=${again} />`,
-);
+const Predictions = memo(PredictionsSection);
 
 /** @param {{ read: { items: Prediction[], more: boolean } | null, problem: Problem | null, again: () => void }} props */
 function PredictionsSection({ read, problem, again }) {
@@ -579,10 +577,7 @@ function CalibrationPlot({ bins }) {
 
 // --- ledger ----------------------------------------------------------------------------------------
 
-const Ledger = memo(
-  /** @param {{ entries: Entry[] | null, more: boolean, problem: Problem | null, again: () => void, predictions: Prediction[] | null, onMore: () => void }} props */
-  (props) => html`<${LedgerSection} ...${props} />`,
-);
+const Ledger = memo(LedgerSection);
 
 /** @param {{ entries: Entry[] | null, more: boolean, problem: Problem | null, again: () => void, predictions: Prediction[] | null, onMore: () => void }} props */
 function LedgerSection({ entries, more, problem, again, predictions, onMore }) {
@@ -663,25 +658,13 @@ const questions = new Map();
  * @param {boolean} fees
  */
 function useMarketTitles(entries, most, fees) {
-  const [, redraw] = useState(0);
   const wanted = shownEntries(entries ?? [], fees)
     .slice(0, most)
     .map((entry) => cause(entry.reference))
-    .filter(([kind, id]) => kind === "MARKET" && !questions.has(id))
+    .filter(([kind]) => kind === "MARKET")
     .map(([, id]) => id);
-  const key = [...new Set(wanted)].slice(0, 30).join();
-  useEffect(() => {
-    if (key === "") return;
-    const stop = new AbortController();
-    void Promise.allSettled(
-      key.split(",").map(async (id) => {
-        const market = /** @type {Market} */ (await ask(`markets/${encodeURIComponent(id)}`, { signal: stop.signal }));
-        questions.set(id, market.description);
-      }),
-    ).then(() => {
-      if (!stop.signal.aborted) redraw((n) => n + 1);
-    });
-    return () => stop.abort();
-  }, [key]);
-  return questions;
+  return useLookup(questions, wanted, 30, async (id, signal) => {
+    const market = /** @type {Market} */ (await ask(`markets/${encodeURIComponent(id)}`, { signal }));
+    questions.set(id, market.description);
+  });
 }

@@ -5,7 +5,7 @@
 import { BASE, Problem, ask, newKey, problemOf } from "../api.js";
 import { money, plural } from "../numbers.js";
 import { actAsBot } from "../session.js";
-import { BotLink, Copy, Money, Section, Trouble, html, useEffect, useKnown, useRef, useState } from "../ui.js";
+import { BotLink, Copy, Field, Money, Section, Trouble, html, useEffect, useKnown, useRef, useState } from "../ui.js";
 
 const HANDLE = "[A-Za-z][A-Za-z0-9_\\-]{2,31}";
 
@@ -54,23 +54,20 @@ export function Join() {
       <div>
         <${Section} title="A new bot">
           <form onSubmit=${submit}>
-            <label class="field"
-              ><span>Handle</span>
-              <input
-                name="handle"
-                required
-                pattern=${HANDLE}
-                maxlength="32"
-                autocomplete="off"
-                autocapitalize="none"
-                spellcheck=${false}
-                aria-describedby="handle-help"
-                aria-invalid=${wrong("handle")}
-                value=${handle}
-                onInput=${(/** @type {any} */ event) => setHandle(event.currentTarget.value)}
-              />
-              <small id="handle-help">Its public name, for good: a letter, then 2 to 31 letters, digits, _ or -.</small>
-            </label>
+            <${Field}
+              label="Handle"
+              name="handle"
+              required
+              pattern=${HANDLE}
+              maxlength="32"
+              autocapitalize="none"
+              spellcheck=${false}
+              aria-describedby="handle-help"
+              aria-invalid=${wrong("handle")}
+              value=${handle}
+              set=${setHandle}
+              help="Its public name, for good: a letter, then 2 to 31 letters, digits, _ or -."
+            />
             <label class="field"
               ><span>Persona <small>optional</small></span>
               <textarea
@@ -84,19 +81,17 @@ export function Join() {
               ></textarea>
               <small id="persona-help">Who it is, in its own words.</small>
             </label>
-            <label class="field"
-              ><span>Registration token <small>${closed ? "needed here" : "if the operator gave you one"}</small></span>
-              <input
-                name="registration_token"
-                type="password"
-                autocomplete="off"
-                aria-invalid=${wrong("registration_token") ?? (closed || undefined)}
-                aria-describedby="token-help"
-                value=${token}
-                onInput=${(/** @type {any} */ event) => setToken(event.currentTarget.value)}
-              />
-              <small id="token-help">Outside development an arena is not open to everybody.</small>
-            </label>
+            <${Field}
+              label="Registration token"
+              note=${closed ? "needed here" : "if the operator gave you one"}
+              name="registration_token"
+              type="password"
+              aria-invalid=${wrong("registration_token") ?? (closed || undefined)}
+              aria-describedby="token-help"
+              value=${token}
+              set=${setToken}
+              help="Outside development an arena is not open to everybody."
+            />
             <${Trouble} problem=${problem} />
             <div class="buttons"><button class="primary" disabled=${busy}>${busy ? "Registering…" : "Register"}</button></div>
           </form>

@@ -15,6 +15,7 @@ import {
   BotLink,
   Empty,
   Facts,
+  Field,
   Figure,
   Money,
   Pill,
@@ -27,6 +28,7 @@ import {
   memo,
   useEffect,
   useKnown,
+  useLookup,
   useMemo,
   useRead,
   useRef,
@@ -160,11 +162,7 @@ function Mine({ profile, problem }) {
       return html`<p class="mine"><button type="button" class="quiet" onClick=${() => setAsking(true)}>Show my bot’s bets</button></p>`;
     }
     return html`<form class="mine inline" onSubmit=${submit}>
-      <label class="field"
-        ><span>Your bot’s secret</span>
-        <input type="password" autocomplete="off" required value=${secret} onInput=${(/** @type {any} */ event) => setSecret(event.currentTarget.value)} />
-        <small>The api_secret (lds_…). It stays in this tab’s memory and goes to this arena only.</small>
-      </label>
+      <${Field} label="Your bot’s secret" type="password" required value=${secret} set=${setSecret} help="The api_secret (lds_…). It stays in this tab’s memory and goes to this arena only." />
       <div class="buttons">
         <button class="primary">Show its bets</button><button type="button" class="quiet" onClick=${() => setAsking(false)}>Not now</button>
       </div>
@@ -384,21 +382,8 @@ const names = new Map();
  * @param {number[]} ids
  * @returns {Map<number, string>}
  */
-export function useNames(ids) {
-  const [, redraw] = useState(0);
-  const key = [...new Set(ids.filter((id) => !names.has(id)))].slice(0, 60).join();
-  useEffect(() => {
-    if (key === "") return;
-    const stop = new AbortController();
-    void Promise.allSettled(
-      key.split(",").map(async (id) => names.set(Number(id), (await ask(`bots/${id}`, { signal: stop.signal })).handle)),
-    ).then(() => {
-      if (!stop.signal.aborted) redraw((n) => n + 1);
-    });
-    return () => stop.abort();
-  }, [key]);
-  return names;
-}
+export const useNames = (ids) =>
+  useLookup(names, ids, 60, async (id, signal) => names.set(Number(id), (await ask(`bots/${id}`, { signal })).handle));
 
 /** @param {{ market: Market, read: { items: Bet[], more: boolean } | null, problem: Problem | null, again: () => void, mine: number | null }} props */
 function Bets({ market, read, problem, again, mine }) {
@@ -458,10 +443,7 @@ function EvidenceList({ market, evidence, secret }) {
   <//>`;
 }
 
-const EvidenceItem = memo(
-  /** @param {{ market: string, evidence: Evidence }} props */
-  ({ market, evidence: one }) => html`<${EvidenceBody} market=${market} evidence=${one} />`,
-);
+const EvidenceItem = memo(EvidenceBody);
 
 /** @param {{ market: string, evidence: Evidence }} props */
 function EvidenceBody({ market, evidence: one }) {
