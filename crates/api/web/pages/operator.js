@@ -14,6 +14,7 @@ import {
   BotLink,
   Confirm,
   Empty,
+  Field,
   Pill,
   Section,
   Table,
@@ -182,16 +183,15 @@ function Enter() {
   };
   return html`<${Section} title="Enter" class="narrow">
     <form onSubmit=${submit}>
-      <label class="field"
-        ><span>Operator’s token</span>
-        <input type="password" autocomplete="off" required value=${token} onInput=${(/** @type {any} */ event) => setToken(event.currentTarget.value)} />
-        <small>The ADMIN_TOKEN of this arena. It is kept in this tab’s memory: closing or reloading the tab forgets it.</small>
-      </label>
-      <label class="field"
-        ><span>Your name <small>for the audit log</small></span>
-        <input autocomplete="off" maxlength="64" pattern="[A-Za-z0-9_.@\\-]+" placeholder="admin" value=${name} onInput=${(/** @type {any} */ event) => setName(event.currentTarget.value)} />
-        <small>Letters, digits and _ . @ -</small>
-      </label>
+      <${Field}
+        label="Operator’s token"
+        type="password"
+        required
+        value=${token}
+        set=${setToken}
+        help="The ADMIN_TOKEN of this arena. It is kept in this tab’s memory: closing or reloading the tab forgets it."
+      />
+      <${Field} label="Your name" note="for the audit log" maxlength="64" pattern="[A-Za-z0-9_.@\\-]+" placeholder="admin" value=${name} set=${setName} help="Letters, digits and _ . @ -" />
       <${Trouble} problem=${problem} />
       <div class="buttons"><button class="primary" disabled=${busy}>${busy ? "Asking…" : "Enter"}</button></div>
     </form>
@@ -206,12 +206,23 @@ function Enter() {
  *   says: string[],
  *   yes: string,
  *   danger?: boolean,
- *   method: "POST" | "DELETE",
- *   path: string,
- *   body: Record<string, string>,
  *   done: string,
- * }} Act what is asked for, what it will do in words, and the request
+ * }} Words what is asked for, and what it will do
  */
+
+/** @typedef {Words & { method: "POST" | "DELETE", path: string, body: Record<string, string> }} Act with the request */
+
+/**
+ * @param {Words} words
+ * @param {string} path
+ * @param {string} reason none is sent where none is given
+ * @param {Record<string, string>} [more] of the body
+ * @returns {Act}
+ */
+function actOf(words, path, reason, more = {}) {
+  const why = reason.trim();
+  return { ...words, method: "POST", path, body: why ? { ...more, reason: why } : more };
+}
 
 /** @typedef {{ act: Act, state: "asked" | "busy" } | { act: Act, state: "failed", problem: Problem } | { act: Act, state: "done", line: AuditEntry | null }} Doing */
 
@@ -295,12 +306,28 @@ function Outcome({ doing, again }) {
 
 /** @param {{ value: string, set: (value: string) => void, required?: boolean }} props */
 function Reason({ value, set, required }) {
-  return html`<label class="field"
-    ><span>Reason ${required ? null : html`<small>optional</small>`}</span>
-    <input maxlength="280" autocomplete="off" required=${required} value=${value} onInput=${(/** @type {any} */ event) => set(event.currentTarget.value)} />
-    ${required ? html`<small>Shown to whoever is refused, and in the audit log.</small>` : null}
-  </label>`;
+  const words = required ? { help: "Shown to whoever is refused, and in the audit log." } : { note: "optional" };
+  return html`<${Field} label="Reason" maxlength="280" required=${required} value=${value} set=${set} ...${words} />`;
 }
+
+/** @type {Words} */
+const PAUSE_ARENA = {
+  title: "Pause the arena?",
+  says: [
+    "Registrations, wagers, bets and answers are refused, no tick begins, and nothing is settled or opened, until somebody lets it go on.",
+    "Reading, live events and price samples go on, and so do operators’ acts.",
+  ],
+  yes: "Pause the arena",
+  danger: true,
+  done: "The arena is paused: nothing moves any more.",
+};
+/** @type {Words} */
+const RESUME_ARENA = {
+  title: "Let the arena go on?",
+  says: ["Money moves again and the next tick begins. Ticks that did not begin meanwhile are not made up for; what fell due is settled by the samples of its time."],
+  yes: "Let it go on",
+  done: "The arena goes on.",
+};
 
 /** @param {{ economy: Economy | null, propose: (act: Act) => void }} props */
 function ArenaActs({ economy, propose }) {
@@ -309,31 +336,7 @@ function ArenaActs({ economy, propose }) {
   const { paused } = economy;
   const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
-    propose(
-      paused
-        ? {
-            title: "Let the arena go on?",
-            says: ["Money moves again and the next tick begins. Ticks that did not begin meanwhile are not made up for; what fell due is settled by the samples of its time."],
-            yes: "Let it go on",
-            method: "POST",
-            path: "arena/resume",
-            body: reason.trim() ? { reason: reason.trim() } : {},
-            done: "The arena goes on.",
-          }
-        : {
-            title: "Pause the arena?",
-            says: [
-              "Registrations, wagers, bets and answers are refused, no tick begins, and nothing is settled or opened, until somebody lets it go on.",
-              "Reading, live events and price samples go on, and so do operators’ acts.",
-            ],
-            yes: "Pause the arena",
-            danger: true,
-            method: "POST",
-            path: "arena/pause",
-            body: { reason: reason.trim() },
-            done: "The arena is paused: nothing moves any more.",
-          },
-    );
+    propose(paused ? actOf(RESUME_ARENA, "arena/resume", reason) : actOf(PAUSE_ARENA, "arena/pause", reason));
     setReason("");
   };
   return html`<${Section} title="The arena" aside=${html`<${Pill} tone=${paused ? "bad" : "good"}>${paused ? "paused" : "running"}<//>`}>
@@ -360,66 +363,46 @@ function BotActs({ turn, propose }) {
   };
   const it = bot.value;
   const why = reason.trim();
-  const path = it ? `bots/${it.id}` : "";
-  const offer = (/** @type {Act} */ act) => {
-    propose(act);
-    setReason("");
-  };
-  const pause = () =>
-    it &&
-    offer({
-      title: `Pause ${it.handle}?`,
-      says: ["Its wagers, bets and answers are refused, and it does not pay for time. It is still paid what its open positions win."],
-      yes: "Pause it",
-      danger: true,
-      method: "POST",
-      path: `${path}/pause`,
-      body: { reason: why },
-      done: `${it.handle} is paused.`,
-    });
-  const resume = () =>
-    it &&
-    offer({
-      title: `Let ${it.handle} go on?`,
-      says: ["It acts again, and pays for time from the next tick on."],
-      yes: "Let it go on",
-      method: "POST",
-      path: `${path}/resume`,
-      body: why ? { reason: why } : {},
-      done: `${it.handle} goes on.`,
-    });
-  const retire = () =>
-    it &&
-    offer({
-      title: `Retire ${it.handle} for good?`,
-      says: [`Its balance of ${money(it.balance)} falls to the house and it never acts again. Nobody can undo this. Its ledger stays for all to read.`],
-      yes: "Retire it for good",
-      danger: true,
-      method: "DELETE",
-      path,
-      body: why ? { reason: why } : {},
-      done: `${it.handle} is retired.`,
-    });
-  const revive = (/** @type {Event} */ event) => {
-    event.preventDefault();
+  const act = (/** @type {"pause" | "resume" | "retire" | "revive"} */ kind) => {
     if (!it) return;
-    offer({
-      title: `Bring ${it.handle} back?`,
-      says: [`The house gives it ${money(units(amount))}, and it acts again. Its chain goes on with an entry that names you.`],
-      yes: "Bring it back",
-      method: "POST",
-      path: `${path}/revive`,
-      body: { amount: amount.trim(), reason: why },
-      done: `${it.handle} is back.`,
-    });
+    /** @type {Record<typeof kind, Words>} */
+    const words = {
+      pause: {
+        title: `Pause ${it.handle}?`,
+        says: ["Its wagers, bets and answers are refused, and it does not pay for time. It is still paid what its open positions win."],
+        yes: "Pause it",
+        danger: true,
+        done: `${it.handle} is paused.`,
+      },
+      resume: {
+        title: `Let ${it.handle} go on?`,
+        says: ["It acts again, and pays for time from the next tick on."],
+        yes: "Let it go on",
+        done: `${it.handle} goes on.`,
+      },
+      retire: {
+        title: `Retire ${it.handle} for good?`,
+        says: [`Its balance of ${money(it.balance)} falls to the house and it never acts again. Nobody can undo this. Its ledger stays for all to read.`],
+        yes: "Retire it for good",
+        danger: true,
+        done: `${it.handle} is retired.`,
+      },
+      revive: {
+        title: `Bring ${it.handle} back?`,
+        says: [`The house gives it ${kind === "revive" ? money(units(amount)) : ""}, and it acts again. Its chain goes on with an entry that names you.`],
+        yes: "Bring it back",
+        done: `${it.handle} is back.`,
+      },
+    };
+    const path = `bots/${it.id}`;
+    if (kind === "retire") propose({ ...actOf(words.retire, path, reason), method: "DELETE" });
+    else propose(actOf(words[kind], `${path}/${kind}`, reason, kind === "revive" ? { amount: amount.trim() } : {}));
+    setReason("");
   };
   const tone = it?.status === "ALIVE" ? "good" : "bad";
   return html`<${Section} title="A bot">
     <form onSubmit=${look} class="lookup">
-      <label class="field"
-        ><span>Handle or number</span>
-        <input required autocomplete="off" autocapitalize="none" spellcheck=${false} value=${name} onInput=${(/** @type {any} */ event) => setName(event.currentTarget.value)} />
-      </label>
+      <${Field} label="Handle or number" required autocapitalize="none" spellcheck=${false} value=${name} set=${setName} />
       <button class="quiet">Look it up</button>
     </form>
     ${looked ? html`<${Trouble} problem=${bot.problem} />` : null}
@@ -433,27 +416,24 @@ function BotActs({ turn, propose }) {
             ? html`<${Empty}>It is retired for good; there is nothing to do.<//>`
             : html`<${Reason} value=${reason} set=${setReason} />
                 ${it.status === "DEAD"
-                  ? html`<form onSubmit=${revive} class="lookup">
-                      <label class="field"
-                        ><span>Credits to bring it back with</span>
-                        <input
-                          required
-                          inputmode="decimal"
-                          pattern="(0|[1-9][0-9]{0,9})(\\.[0-9]{1,8})?"
-                          placeholder=${economy ? money(economy.parameters.genesis_grant).replaceAll(",", "") : ""}
-                          autocomplete="off"
-                          value=${amount}
-                          onInput=${(/** @type {any} */ event) => setAmount(event.currentTarget.value)}
-                        />
-                      </label>
+                  ? html`<form onSubmit=${(/** @type {Event} */ event) => (event.preventDefault(), act("revive"))} class="lookup">
+                      <${Field}
+                        label="Credits to bring it back with"
+                        required
+                        inputmode="decimal"
+                        pattern="(0|[1-9][0-9]{0,9})(\\.[0-9]{1,8})?"
+                        placeholder=${economy ? money(economy.parameters.genesis_grant).replaceAll(",", "") : ""}
+                        value=${amount}
+                        set=${setAmount}
+                      />
                       <button class="primary" disabled=${why === ""}>Revive…</button>
                     </form>`
                   : null}
                 <div class="buttons">
                   ${it.paused
-                    ? html`<button type="button" class="primary" onClick=${resume}>Let it go on…</button>`
-                    : html`<button type="button" class="danger" disabled=${why === ""} onClick=${pause}>Pause…</button>`}
-                  <button type="button" class="danger" onClick=${retire}>Retire…</button>
+                    ? html`<button type="button" class="primary" onClick=${() => act("resume")}>Let it go on…</button>`
+                    : html`<button type="button" class="danger" disabled=${why === ""} onClick=${() => act("pause")}>Pause…</button>`}
+                  <button type="button" class="danger" onClick=${() => act("retire")}>Retire…</button>
                   ${why === "" && (!it.paused || it.status === "DEAD") ? html`<small>${it.status === "DEAD" ? "Reviving and pausing need" : "Pausing needs"} a reason.</small>` : null}
                 </div>`}`
       : html`<${Empty}>Pause, resume, revive or retire: look a bot up first.<//>`}
@@ -480,25 +460,19 @@ function MarketActs({ turn, propose }) {
   const act = (/** @type {"pause" | "resume" | "void"} */ kind) => {
     if (!market) return;
     const question = `“${market.description}”`;
-    /** @type {Record<typeof kind, Act>} */
-    const acts = {
+    /** @type {Record<typeof kind, Words>} */
+    const words = {
       pause: {
         title: "Pause this market?",
         says: [question, "Bets and answers are refused, and it is not paid. It is locked at its deadline, and its source is read in time."],
         yes: "Pause it",
         danger: true,
-        method: "POST",
-        path: `markets/${market.id}/pause`,
-        body: { reason: why },
         done: "The market is paused.",
       },
       resume: {
         title: "Let this market go on?",
         says: [question, "It takes bets again as long as they are taken, and is settled by what was read."],
         yes: "Let it go on",
-        method: "POST",
-        path: `markets/${market.id}/resume`,
-        body: why ? { reason: why } : {},
         done: "The market goes on.",
       },
       void: {
@@ -506,13 +480,10 @@ function MarketActs({ turn, propose }) {
         says: [question, "It is void for good: living bettors get their stakes back, and no bounty is paid."],
         yes: "Call it off",
         danger: true,
-        method: "POST",
-        path: `markets/${market.id}/void`,
-        body: { reason: why },
         done: "The market is void, and stakes went back.",
       },
     };
-    propose(acts[kind]);
+    propose(actOf(words[kind], `markets/${market.id}/${kind}`, reason));
     setReason("");
   };
   return html`<${Section} title="A market">
