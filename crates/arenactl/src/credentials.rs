@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -13,8 +13,7 @@ use daemon::config::env_file::EnvFile;
 use daemon::config::{ConfigError, env_file};
 use daemon::process::Failure;
 use secrecy::{ExposeSecret as _, SecretString};
-
-use crate::files::{Replacement, directory_of};
+use supervisor::files::{directory_of, write};
 
 /// The setting that names the file, and its place in the workspace.
 pub(crate) const SETTING: &str = "BOTS_ENV_FILE";
@@ -121,12 +120,8 @@ impl LockedCredentials {
     /// disk.
     pub(crate) fn put(&mut self, variable: &str, key: &SecretString) -> anyhow::Result<()> {
         let text = with_key(&self.credentials.text, variable, key.expose_secret());
-        let write = || {
-            let mut file = Replacement::begin(&self.credentials.path, MODE)?;
-            file.writer()?.write_all(text.as_bytes())?;
-            file.commit()
-        };
-        write().with_context(|| format!("cannot write {}", self.credentials.path.display()))?;
+        let path = &self.credentials.path;
+        write(path, MODE, &text).with_context(|| format!("cannot write {}", path.display()))?;
         self.credentials.text = text;
         self.credentials.exists = true;
         Ok(())

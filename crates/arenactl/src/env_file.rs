@@ -1,55 +1,50 @@
 //! Changes one line of the `.env` file. Every other line stays as it is, whatever it says.
 
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io;
 use std::path::Path;
 
 use anyhow::Context as _;
 use daemon::config::env_file::{self, EnvFile};
 use secrecy::{ExposeSecret as _, SecretString};
-
-use crate::files::{Replacement, directory_of};
+use supervisor::files::{directory_of, rewrite};
 
 /// Gives the setting another value in the file, which must have it already. The file is there
 /// whole at any moment, and keeps its mode and owner.
 pub(crate) fn replace(path: &Path, name: &str, value: &str) -> io::Result<()> {
-    // On the directory, because the file itself is replaced.
-    let directory = fs::File::open(directory_of(path))?;
-    directory.lock()?;
-    let text = understood(path)?;
-    let text = replaced(&text, name, value)
-        .ok_or_else(|| io::Error::other(format!("no line of it sets {name}")))?;
-    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
-    let mut replacement = Replacement::begin(path, mode)?;
-    replacement.writer()?.write_all(text.as_bytes())?;
-    replacement.commit()
+    change(path, |text| {
+        replaced(&text, name, value)
+            .ok_or_else(|| io::Error::other(format!("no line of it sets {name}")))
+    })
 }
 
 /// Gives several settings other values at once; those that the file does not have yet are added at its
 /// end.
 pub(crate) fn set_all(path: &Path, settings: &[(&str, &str)]) -> io::Result<()> {
+    change(path, |mut text| {
+        for (name, value) in settings {
+            text = match replaced(&text, name, value) {
+                Some(text) => text,
+                None if value.is_empty() => text,
+                None => {
+                    let gap = if text.is_empty() || text.ends_with('\n') {
+                        ""
+                    } else {
+                        "\n"
+                    };
+                    format!("{text}{gap}{name}={value}\n")
+                }
+            };
+        }
+        Ok(text)
+    })
+}
+
+fn change(path: &Path, edit: impl FnOnce(String) -> io::Result<String>) -> io::Result<()> {
+    // On the directory, because the file itself is replaced.
     let directory = fs::File::open(directory_of(path))?;
     directory.lock()?;
-    let mut text = understood(path)?;
-    for (name, value) in settings {
-        text = match replaced(&text, name, value) {
-            Some(text) => text,
-            None if value.is_empty() => text,
-            None => {
-                let gap = if text.is_empty() || text.ends_with('\n') {
-                    ""
-                } else {
-                    "\n"
-                };
-                format!("{text}{gap}{name}={value}\n")
-            }
-        };
-    }
-    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
-    let mut replacement = Replacement::begin(path, mode)?;
-    replacement.writer()?.write_all(text.as_bytes())?;
-    replacement.commit()
+    rewrite(path, &edit(understood(path)?)?)
 }
 
 /// [`set_all`] for secrets, off the runtime's threads.
@@ -93,6 +88,8 @@ fn replaced(text: &str, name: &str, value: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]

@@ -3,8 +3,8 @@
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use daemon::process::Refusal;
 
@@ -12,7 +12,7 @@ use crate::place::Place;
 use crate::say::{say, warn};
 use crate::settings::Settings;
 use crate::stack::{DATABASE_URL, Part, REDIS_URL};
-use crate::{Told, ports, private, reason};
+use crate::{Told, cannot, files, ports, private, reason};
 
 /// Where a private server is looked for a port, unless one is asked for.
 const FIRST_POSTGRES_PORT: u16 = 5433;
@@ -44,7 +44,7 @@ pub(crate) fn ensure(place: &Place) -> Told<Settings> {
         part.port(&settings)?;
     }
     if !path.exists() {
-        write_first(path).map_err(|error| cannot_write(path, &error))?;
+        write_first(path).map_err(|error| cannot("write", path, &error))?;
         say(&format!(
             "wrote {} (mode 0600) with random secrets; they are yours to keep",
             path.display()
@@ -89,18 +89,7 @@ fn write_first(path: &Path) -> io::Result<()> {
         random_hex(32)?,
         random_hex(24)?,
     );
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    let _ = fs::remove_file(&beside);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&beside, path)
+    files::write(path, 0o600, &text)
 }
 
 /// Makes the BACKUP_KEY that a `.env` lacks; whether it did. It is the one secret that is shown, once: it has
@@ -119,7 +108,7 @@ fn ensure_backup_key(path: &Path, settings: &Settings) -> Told<bool> {
         ));
         return Ok(false);
     }
-    let key = random_hex(32).map_err(|error| cannot_write(path, &error))?;
+    let key = random_hex(32).map_err(|error| cannot("write", path, &error))?;
     append(
         path,
         &format!(
@@ -181,7 +170,7 @@ fn private_lines(
 
 /// Adds lines, after closing the file to others: what is added are secrets.
 fn append(path: &Path, lines: &str) -> Told<()> {
-    let refused = |error: io::Error| cannot_write(path, &error);
+    let refused = |error: io::Error| cannot("write", path, &error);
     let mode = fs::metadata(path).map_err(refused)?.permissions().mode();
     if mode & 0o077 != 0 {
         fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(|error| {
@@ -204,14 +193,6 @@ fn append(path: &Path, lines: &str) -> Told<()> {
     let text = format!("\n{lines}\n");
     let written = file.write_all(text.as_bytes());
     written.and_then(|()| file.sync_all()).map_err(refused)
-}
-
-fn cannot_write(path: &Path, error: &io::Error) -> Refusal {
-    Refusal::failure(format!(
-        "cannot write {}: {}.",
-        path.display(),
-        reason(error)
-    ))
 }
 
 /// So many random bytes, in hexadecimal digits.

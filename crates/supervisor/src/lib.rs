@@ -8,6 +8,7 @@
 //! for each process, `stack` (what runs where), and `lock`, which the supervisor holds.
 
 mod address;
+pub mod files;
 mod first_settings;
 mod lock;
 mod logs;
@@ -27,6 +28,7 @@ mod watch;
 
 use std::future::Future;
 use std::io;
+use std::path::Path;
 
 use daemon::process::{Failure, Refusal};
 
@@ -53,6 +55,12 @@ pub trait Arena {
 
 /// What happened, or the one line that says why not.
 type Told<T> = Result<T, Refusal>;
+
+/// What could not be done to a file.
+fn cannot(what: &str, path: &Path, error: &io::Error) -> Refusal {
+    let (path, why) = (path.display(), reason(error));
+    Refusal::failure(format!("cannot {what} {path}: {why}."))
+}
 
 /// Why the system refused, without its number.
 fn reason(error: &io::Error) -> String {

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 
 use daemon::process::Refusal;
 
-use crate::{Place, Told, private, reason};
+use crate::{Place, Told, cannot, private, reason};
 
 /// Held for as long as this lives; children do not inherit it, and the system lets go of it however the
 /// process ends.
@@ -39,11 +39,7 @@ impl Lock {
                     "already running ({who}). See: ./run_system.sh status"
                 )))
             }
-            Err(TryLockError::Error(error)) => Err(Refusal::failure(format!(
-                "cannot lock {}: {}.",
-                path.display(),
-                reason(&error)
-            ))),
+            Err(TryLockError::Error(error)) => Err(cannot("lock", &path, &error)),
         }
     }
 }

@@ -126,7 +126,8 @@ pub(crate) async fn is_gone_within(pid: u32, start: u64, patience: Duration) -> 
 }
 
 /// The exit code as a shell has it: 128 and the number for who was ended by a signal.
-pub(crate) fn code_of(status: ExitStatus) -> i32 {
+#[must_use]
+pub fn code_of(status: ExitStatus) -> i32 {
     status
         .code()
         .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))

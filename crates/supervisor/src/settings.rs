@@ -1,9 +1,9 @@
 //! Settings as the services read them: the environment, then `.env`.
 
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use daemon::config::Sources;
 use daemon::config::env_file::EnvFile;
@@ -102,34 +102,4 @@ fn unreadable(path: &Path, error: &io::Error) -> Refusal {
     });
     let (path, why) = (path.display(), reason(error));
     Refusal::config(format!("{path} cannot be read by {user}: {why}{belongs}."))
-}
-
-/// Puts another text in a file's place, which keeps its mode and owner. A symbolic link stays one.
-pub(crate) fn rewrite(path: &Path, text: &str) -> io::Result<()> {
-    let target = path.canonicalize()?;
-    let mut beside = target.clone().into_os_string();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    let before = fs::metadata(&target)?;
-    let _ = fs::remove_file(&beside);
-    let fill = || {
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&beside)?;
-        file.write_all(text.as_bytes())?;
-        let made = file.metadata()?;
-        if (made.uid(), made.gid()) != (before.uid(), before.gid()) {
-            chown(&beside, Some(before.uid()), Some(before.gid()))?;
-        }
-        file.set_permissions(before.permissions())?;
-        file.sync_all()?;
-        fs::rename(&beside, &target)
-    };
-    let filled = fill();
-    if filled.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    filled
 }

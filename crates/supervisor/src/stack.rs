@@ -10,8 +10,8 @@ use crate::address::{ServerUrl, authority, connectable};
 use crate::first_settings::{POSTGRES_PORT, REDIS_PORT};
 use crate::place::Place;
 use crate::say::say;
-use crate::settings::{Settings, rewrite};
-use crate::{Told, ports, reason};
+use crate::settings::Settings;
+use crate::{Told, cannot, files, ports};
 
 pub(crate) const DATABASE_URL: &str = "DATABASE_URL";
 pub(crate) const DATABASE_OWNER_URL: &str = "DATABASE_OWNER_URL";
@@ -219,10 +219,7 @@ impl Stack {
         let _ = writeln!(text, "environment {given}");
         let (path, beside) = (place.run().join("stack"), place.run().join("stack.new"));
         let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path));
-        written.map_err(|error| {
-            let (path, why) = (path.display(), reason(&error));
-            Refusal::failure(format!("cannot write {path}: {why}."))
-        })
+        written.map_err(|error| cannot("write", &path, &error))
     }
 
     /// As [`Stack::remember`] left it; `None` unless some of it runs.
@@ -329,16 +326,13 @@ fn move_away(place: &Place, settings: &Settings, stack: &Stack, seat: &Seat) -> 
     }
     let new = ports::next_after(old, &stack.ports())?;
     let path = &place.env_file;
-    let refused = |error| {
-        let (path, why) = (path.display(), reason(&error));
-        Refusal::failure(format!("cannot write {path}: {why}."))
-    };
+    let refused = |error| cannot("write", path, &error);
     let text = fs::read_to_string(path).map_err(refused)?;
     let moved = with_port(&text, urls, old, new);
     if moved == text {
         return Ok(false);
     }
-    rewrite(path, &moved).map_err(refused)?;
+    files::rewrite(path, &moved).map_err(refused)?;
     say(&format!(
         "port {old} is taken by {holder}: the private {name} moves to {new}, as {} now says",
         path.display()

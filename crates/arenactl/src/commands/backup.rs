@@ -18,13 +18,13 @@ use ledger_core::{Hash, Timestamp};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use supervisor::files::{directory_of, write};
 use uuid::Uuid;
 
 use super::migrate::DATABASE_OWNER_URL;
 use super::whole_audit;
 use crate::backup_key::{Authentication, BACKUP_KEY, Keys};
 use crate::dump_tools;
-use crate::files::{Replacement, directory_of};
 use crate::output::counted;
 use crate::postgres::{self, Postgres};
 
@@ -242,21 +242,18 @@ fn finish(partial: &Partial<'_>, manifest: &Path, facts: &Manifest) -> io::Resul
     let folder = directory_of(manifest);
     partial.file.sync_all()?;
     fs::rename(partial.path, folder.join(&facts.dump))?;
-    let mut file = Replacement::begin(manifest, MODE)?;
-    let writer = file.writer()?;
-    serde_json::to_writer_pretty(&mut *writer, facts)?;
-    writeln!(writer)?;
-    file.commit()?;
+    write(
+        manifest,
+        MODE,
+        &format!("{}\n", serde_json::to_string_pretty(facts)?),
+    )?;
     let (_, manifest_sha256) = copy(&mut File::open(manifest)?, &mut io::sink())?;
     let name = manifest.file_name().unwrap_or_default().to_string_lossy();
-    let mut sums = Replacement::begin(&manifest.with_extension("sha256"), MODE)?;
-    writeln!(
-        sums.writer()?,
-        "{}  {}\n{manifest_sha256}  {name}",
-        facts.sha256,
-        facts.dump
-    )?;
-    sums.commit()
+    let sums = format!(
+        "{}  {}\n{manifest_sha256}  {name}\n",
+        facts.sha256, facts.dump
+    );
+    write(&manifest.with_extension("sha256"), MODE, &sums)
 }
 
 impl Report {

@@ -12,11 +12,11 @@ use db::export::ExportError;
 use ledger_core::chain::{Head, HeadsDigest};
 use ledger_core::{BotId, Entry, Hash, Timestamp};
 use serde::Serialize;
+use supervisor::files::Replacement;
 
 use super::{act_failure, services_database};
 use crate::cli::bot_ref;
 use crate::export_file::{EndFields, FORMAT, Form, HeadFields};
-use crate::files::Replacement;
 use crate::output;
 
 const FILE_MODE: u32 = 0o644;
@@ -68,14 +68,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Option<Report>
     let name = args.to.display().to_string();
     let unwritable = || format!("cannot write {name}");
     let mut file = Replacement::begin(&args.to, FILE_MODE).with_context(unwritable)?;
-    let end = write(
-        &postgres,
-        bot,
-        args.format,
-        file.writer().with_context(unwritable)?,
-        &name,
-    )
-    .await?;
+    let end = write(&postgres, bot, args.format, file.writer(), &name).await?;
     file.commit().with_context(unwritable)?;
     Ok(Some(Report {
         file: args.to.clone(),

@@ -10,9 +10,9 @@ use daemon::process::Failure;
 use db::audit::{self, Fault, Options};
 use ledger_core::{EconomyRules, Hash};
 use serde::Serialize;
+use supervisor::files::Replacement;
 
 use super::{DATABASE_URL, whole_audit};
-use crate::files::Replacement;
 use crate::output::{Plain, counted};
 use crate::postgres::{self, Postgres};
 
@@ -86,7 +86,7 @@ fn begin(path: &Path) -> anyhow::Result<(Replacement, &Path)> {
 }
 
 fn write(file: &mut Replacement, audit: &Audit) -> io::Result<()> {
-    let writer = file.writer()?;
+    let writer = file.writer();
     serde_json::to_writer_pretty(&mut *writer, audit)?;
     writeln!(writer)
 }

@@ -27,13 +27,13 @@ use db::migrations::{self, SchemaState};
 use ledger_core::{Hash, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
+use supervisor::files::directory_of;
 use uuid::Uuid;
 
 use super::backup::{FORMAT, FORMAT_BEFORE, Manifest, copy};
 use super::{changed_schema, whole_audit};
 use crate::backup_key::{BACKUP_KEY, BACKUP_KEY_PREVIOUS, Keys};
 use crate::dump_tools;
-use crate::files::directory_of;
 use crate::output::{Plain, counted};
 use crate::postgres::{self, Postgres};
 

@@ -4,7 +4,6 @@
 use std::cell::Cell;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use std::time::Duration;
 use daemon::config::Sources;
 use daemon::process::{Failure, Refusal};
 use supervisor::private::{Durability, Postgres, Programs, Redis, SUPERUSER, temporary_directory};
-use supervisor::process::{PidFile, Signal, end, spawn};
+use supervisor::process::{PidFile, Signal, code_of, end, spawn};
 use supervisor::{ports, random_hex};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -268,8 +267,5 @@ async fn command(
     running.set(child.id());
     let status = child.wait().await?;
     running.set(None);
-    let code = status
-        .code()
-        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-    Ok(u8::try_from(code).unwrap_or(1))
+    Ok(u8::try_from(code_of(status)).unwrap_or(1))
 }

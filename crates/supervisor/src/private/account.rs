@@ -10,7 +10,7 @@ use std::process::Command;
 
 use daemon::process::Refusal;
 
-use crate::{Told, reason};
+use crate::{Told, cannot};
 
 /// Those who can do nothing: `nobody` of every Linux.
 pub(crate) const NOBODY: u32 = 65_534;
@@ -61,10 +61,7 @@ pub(crate) struct Account {
 impl Account {
     /// Makes the directory, and the server's own.
     pub(crate) fn adopting(dir: &Path) -> Told<Account> {
-        let cannot = |error: io::Error| {
-            let (dir, why) = (dir.display(), reason(&error));
-            Refusal::failure(format!("cannot create {dir}: {why}."))
-        };
+        let cannot = |error: io::Error| cannot("create", dir, &error);
         fs::create_dir_all(dir).map_err(cannot)?;
         fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(cannot)?;
         if !is_root() {

@@ -1,8 +1,7 @@
 //! A private Postgres: its cluster, its roles, its start.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,6 +15,7 @@ use tokio_postgres::{Client, Config, NoTls};
 use super::account::Account;
 use super::{Programs, programs};
 use crate::address::ServerUrl;
+use crate::files::secret_file;
 use crate::first_settings::random_hex;
 use crate::process::{LOOK_EVERY, born};
 use crate::{Told, reason};
@@ -84,12 +84,7 @@ impl Postgres {
             if aside.exists() {
                 fs::remove_dir_all(&aside)?;
             }
-            let _ = fs::remove_file(&password);
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&password)?;
+            let mut file = secret_file(&password, 0o600)?;
             writeln!(file, "{}", random_hex(24)?)?;
             self.account.own(&password)
         };

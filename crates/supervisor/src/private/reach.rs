@@ -7,12 +7,10 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use daemon::process::Refusal;
-
 use super::account::{NOBODY, is_root};
 use crate::first_settings::random_hex;
 use crate::say::say;
-use crate::{Told, reason};
+use crate::{Told, cannot};
 
 /// Where files go that root keeps in a place which is closed to others.
 const OUTSIDE: &str = "/var/lib/ledgerdome";
@@ -39,16 +37,16 @@ pub fn temporary_directory(parent: &Path, name: &str) -> Told<PathBuf> {
         fs::DirBuilder::new().mode(0o711).create(&path)?;
         Ok(path)
     };
-    make().map_err(|error| cannot_create(parent, &error))
+    make().map_err(|error| cannot("create", parent, &error))
 }
 
 /// The directory itself or, where it lies in one that is closed to others, a place outside to which it becomes
 /// a link.
 pub(crate) fn reachable(dir: &Path) -> Told<PathBuf> {
     let parent = dir.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(parent).map_err(|error| cannot_create(parent, &error))?;
+    fs::create_dir_all(parent).map_err(|error| cannot("create", parent, &error))?;
     if let Some(outside) = target(dir) {
-        fs::create_dir_all(&outside).map_err(|error| cannot_create(&outside, &error))?;
+        fs::create_dir_all(&outside).map_err(|error| cannot("create", &outside, &error))?;
         return Ok(outside);
     }
     if others_may_enter(parent) {
@@ -61,7 +59,7 @@ pub(crate) fn reachable(dir: &Path) -> Told<PathBuf> {
         fs::set_permissions(OUTSIDE, Permissions::from_mode(0o755))?;
         symlink(&outside, dir)
     });
-    made.map_err(|error| cannot_create(&outside, &error))?;
+    made.map_err(|error| cannot("create", &outside, &error))?;
     say(&format!(
         "{} is closed to other users: {name} keeps its files in {}",
         parent.display(),
@@ -95,14 +93,6 @@ fn remove_all(dir: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(()),
         removed => removed,
     }
-}
-
-fn cannot_create(path: &Path, error: &io::Error) -> Refusal {
-    Refusal::failure(format!(
-        "cannot create {}: {}.",
-        path.display(),
-        reason(error)
-    ))
 }
 
 /// As the program of this name counts, by which directories outside are called: where `.data` was deleted by

@@ -1,8 +1,6 @@
 //! A private Redis.
 
-use std::fs::{self, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -12,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Programs;
 use super::account::Account;
+use crate::files::secret_file;
 use crate::process::{LOOK_EVERY, born};
 use crate::{Told, probe, reason};
 
@@ -56,13 +55,7 @@ impl Redis {
         }
         let path = redis.config();
         let write = || {
-            // Anew, so that nobody who had the old one open reads it.
-            let _ = fs::remove_file(&path);
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)?;
+            let mut file = secret_file(&path, 0o600)?;
             file.write_all(text.as_bytes())?;
             redis.account.own(&path)
         };

@@ -1,0 +1,112 @@
+//! Files that are there whole or not at all: written beside the target, synced, then renamed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, ErrorKind, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+
+use tempfile::TempPath;
+
+/// A file in the making. Dropped before [`Replacement::commit`], it leaves nothing behind.
+pub struct Replacement {
+    target: PathBuf,
+    beside: TempPath,
+    writer: BufWriter<File>,
+}
+
+impl Replacement {
+    /// Begins a file that will replace `target`, with the given mode. A symbolic link is followed, so that it
+    /// stays one.
+    ///
+    /// Two at once for one target are the caller's to prevent; what a crashed one left behind is cleared away.
+    ///
+    /// # Errors
+    /// When nothing can be written there.
+    pub fn begin(target: &Path, mode: u32) -> io::Result<Replacement> {
+        let target = resolve(target)?;
+        let mut beside = target.clone().into_os_string();
+        beside.push(".new");
+        let file = secret_file(Path::new(&beside), mode)?;
+        let replacement = Replacement {
+            beside: TempPath::try_from_path(beside)?,
+            writer: BufWriter::new(file),
+            target,
+        };
+        // Root must not take a service's file away from it.
+        if let Ok(before) = fs::metadata(&replacement.target) {
+            let made = replacement.writer.get_ref().metadata()?;
+            if (before.uid(), before.gid()) != (made.uid(), made.gid()) {
+                let file = replacement.writer.get_ref();
+                fchown(file, Some(before.uid()), Some(before.gid()))?;
+            }
+        }
+        Ok(replacement)
+    }
+
+    pub fn writer(&mut self) -> &mut BufWriter<File> {
+        &mut self.writer
+    }
+
+    /// Puts the file in its place; when this returns, it survives a loss of power.
+    ///
+    /// # Errors
+    /// When it cannot be written or renamed; nothing has changed then.
+    pub fn commit(mut self) -> io::Result<()> {
+        self.writer.flush()?;
+        self.writer.get_ref().sync_all()?;
+        self.beside.persist(&self.target)?;
+        File::open(directory_of(&self.target))?.sync_all()
+    }
+}
+
+/// Puts a text in the place of a file, or where none is yet.
+///
+/// # Errors
+/// As for [`Replacement`].
+pub fn write(path: &Path, mode: u32, text: &str) -> io::Result<()> {
+    let mut file = Replacement::begin(path, mode)?;
+    file.writer().write_all(text.as_bytes())?;
+    file.commit()
+}
+
+/// Puts another text in a file's place, which keeps its mode and owner.
+///
+/// # Errors
+/// As for [`Replacement`], and when there is no such file.
+pub fn rewrite(path: &Path, text: &str) -> io::Result<()> {
+    let permissions = fs::metadata(path)?.permissions();
+    let mut file = Replacement::begin(path, 0o600)?;
+    file.writer().write_all(text.as_bytes())?;
+    file.writer().get_ref().set_permissions(permissions)?;
+    file.commit()
+}
+
+/// A new file, whatever was there, so that nobody who had the old one open reads it.
+pub(crate) fn secret_file(path: &Path, mode: u32) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(mode).open(path)
+}
+
+/// The directory that holds the file.
+#[must_use]
+pub fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Where the path leads, also when nothing is there yet.
+///
+/// # Errors
+/// When that cannot be told.
+pub fn resolve(path: &Path) -> io::Result<PathBuf> {
+    match path.canonicalize() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(path.to_owned()),
+        other => other,
+    }
+}
