@@ -71,6 +71,19 @@ export function ofDay(at) {
   return new Date(at).toLocaleTimeString("en-GB");
 }
 
+/**
+ * Adds one to those who are told of something, until the answer is called.
+ * @template T
+ * @param {Set<T>} listeners
+ * @param {T} listener
+ */
+export function among(listeners, listener) {
+  listeners.add(listener);
+  return () => {
+    listeners.delete(listener);
+  };
+}
+
 /** @type {Set<() => void>} */
 const listeners = new Set();
 let held = false;
@@ -81,16 +94,13 @@ let running = false;
  * @param {() => void} listener
  */
 export function eachSecond(listener) {
-  listeners.add(listener);
   if (!running) {
     running = true;
     setInterval(() => {
       if (!held) for (const each of listeners) each();
     }, 1000);
   }
-  return () => {
-    listeners.delete(listener);
-  };
+  return among(listeners, listener);
 }
 
 /** @param {boolean} wanted */

@@ -1,6 +1,8 @@
 // Who this page acts for. It lives in this module and nowhere else: not in the address, not in
 // storage, and it is gone with the tab.
 
+import { among } from "./clock.js";
+
 /** @type {{ token: string, name: string } | null} */
 let operator = null;
 /** @type {{ id: number, handle: string, secret: string } | null} */
@@ -24,12 +26,7 @@ export function actAsBot(who) {
 }
 
 /** @param {() => void} listener */
-export function onChange(listener) {
-  listeners.add(listener);
-  return () => {
-    listeners.delete(listener);
-  };
-}
+export const onChange = (listener) => among(listeners, listener);
 
 /**
  * What proves who asks, as headers.

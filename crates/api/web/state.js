@@ -75,34 +75,19 @@ export function changed() {
 }
 
 /** @param {() => void} watcher */
-export function watch(watcher) {
-  watchers.add(watcher);
-  return () => {
-    watchers.delete(watcher);
-  };
-}
+export const watch = (watcher) => clock.among(watchers, watcher);
 
 /**
  * The badge alone, which tells the truth even while the page is held still.
  * @param {() => void} watcher
  */
-export function watchBadge(watcher) {
-  badgeWatchers.add(watcher);
-  return () => {
-    badgeWatchers.delete(watcher);
-  };
-}
+export const watchBadge = (watcher) => clock.among(badgeWatchers, watcher);
 
 /**
  * Every event as it comes, for a page that follows something of its own.
  * @param {(event: LiveEvent) => void} hearer
  */
-export function hear(hearer) {
-  hearers.add(hearer);
-  return () => {
-    hearers.delete(hearer);
-  };
-}
+export const hear = (hearer) => clock.among(hearers, hearer);
 
 /**
  * Holds the page still: all is gathered, and nothing that is shown moves.
@@ -152,20 +137,29 @@ export function paced(read, millis) {
   return ask;
 }
 
+/**
+ * Reads, keeps under that name why it failed if it did, and says that something is different.
+ * @param {"economyProblem" | "standingsProblem" | "feedProblem"} problem
+ * @param {() => Promise<void>} read
+ */
+const reading = (problem, read) => async () => {
+  try {
+    await read();
+    known[problem] = null;
+  } catch (error) {
+    known[problem] = problemOf(error).detail;
+  }
+  changed();
+};
+
 export const readEconomy = paced(
-  async () => {
-    try {
-      /** @type {Economy} */
-      const economy = await ask("economy");
-      const newer = known.economy !== null && known.economy.tick > economy.tick;
-      known.economy = newer ? { ...economy, tick: known.economy?.tick ?? economy.tick } : economy;
-      if (!economy.price || !known.price || economy.price.at >= known.price.at) known.price = economy.price;
-      known.economyProblem = null;
-    } catch (error) {
-      known.economyProblem = problemOf(error).detail;
-    }
-    changed();
-  },
+  reading("economyProblem", async () => {
+    /** @type {Economy} */
+    const economy = await ask("economy");
+    const newer = known.economy !== null && known.economy.tick > economy.tick;
+    known.economy = newer ? { ...economy, tick: known.economy?.tick ?? economy.tick } : economy;
+    if (!economy.price || !known.price || economy.price.at >= known.price.at) known.price = economy.price;
+  }),
   () => 1500,
 );
 
@@ -174,18 +168,14 @@ let standingsWanted = 0;
 let standingsDue = true;
 
 const readStandingsPaced = paced(
-  async () => {
+  reading("standingsProblem", async () => {
     standingsDue = false;
-    try {
-      const read = await all("standings", STANDINGS_MOST);
-      known.standings = /** @type {Standing[]} */ (read.items);
-      known.standingsProblem = null;
-    } catch (error) {
+    const read = await all("standings", STANDINGS_MOST).catch((error) => {
       standingsDue = true;
-      known.standingsProblem = problemOf(error).detail;
-    }
-    changed();
-  },
+      throw error;
+    });
+    known.standings = /** @type {Standing[]} */ (read.items);
+  }),
   () => ((known.standings?.length ?? 0) > 200 ? 12000 : 4000),
 );
 
@@ -204,16 +194,10 @@ export function followStandings() {
 }
 
 const readFeed = paced(
-  async () => {
-    try {
-      const page = await ask("posts/feed?limit=100");
-      known.feed = mergePosts(known.feed ?? [], page.items);
-      known.feedProblem = null;
-    } catch (error) {
-      known.feedProblem = problemOf(error).detail;
-    }
-    changed();
-  },
+  reading("feedProblem", async () => {
+    const page = await ask("posts/feed?limit=100");
+    known.feed = mergePosts(known.feed ?? [], page.items);
+  }),
   () => 1000,
 );
 
