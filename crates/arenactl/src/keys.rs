@@ -7,10 +7,10 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _};
 use db::bots::Credentials;
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use ledger_core::Hash;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
-const RANDOM_BYTES: usize = 32;
 const SALT_BYTES: usize = 16;
 /// Hashes computed at once. Each holds 19 MiB.
 const HASHERS_MAX: usize = 4;
@@ -80,16 +80,11 @@ fn verify(key: &SecretString, hash: &str) -> Verdict {
     }
 }
 
+/// 256 random bits in hex.
 fn random_text(prefix: &str) -> anyhow::Result<String> {
-    use std::fmt::Write as _;
-    let mut bytes = [0; RANDOM_BYTES];
+    let mut bytes = [0; 32];
     fill(&mut bytes)?;
-    let mut text = String::with_capacity(prefix.len() + 2 * RANDOM_BYTES);
-    text.push_str(prefix);
-    for byte in bytes {
-        write!(text, "{byte:02x}")?;
-    }
-    Ok(text)
+    Ok(format!("{prefix}{}", Hash(bytes)))
 }
 
 fn fill(bytes: &mut [u8]) -> anyhow::Result<()> {

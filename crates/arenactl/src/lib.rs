@@ -29,11 +29,19 @@ use daemon::command_line::Build;
 use daemon::config::Sources;
 use daemon::process::{self, Failure};
 use daemon::telemetry;
+use db::pauses::Wanted;
 use ledger_core::economy::Operator;
 use serde::Serialize;
 
 use crate::cli::{Cli, Command};
-use crate::output::Format;
+use crate::commands::pause::{PauseArgs, ResumeArgs};
+use crate::commands::rotate_secrets::{ADMIN_TOKEN, SECRET_KEY};
+use crate::commands::{
+    after_recovery, audit, backup, debug_auth, export, genesis, inspect_ledger, migrate, pause,
+    resolve, restore, retire, revive, rotate_redis, rotate_role, rotate_secrets, services, status,
+    sync_keys, verify_export, void_market,
+};
+use crate::output::{Format, Judged as _};
 
 /// Runs the command that the process was started with.
 #[must_use]
@@ -58,7 +66,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
     let format = if cli.json { Format::Json } else { Format::Text };
     let verdict = match cli.command {
         Command::Status(args) if args.is_about_services() => {
-            return commands::services::status(&args).await;
+            return services::status(&args).await;
         }
         command => dispatch(command, cli.by, format).await,
     };
@@ -107,104 +115,76 @@ async fn dispatch(command: Command, by: Option<Operator>, format: Format) -> Res
     match command {
         Command::Migrate => {
             let who = who()?;
-            let report = commands::migrate::run(&sources).await?;
+            let report = migrate::run(&sources).await?;
             if report.changed() {
-                let setting = commands::migrate::DATABASE_OWNER_URL;
+                let setting = migrate::DATABASE_OWNER_URL;
                 let record = operator::record(&sources, setting, &who, "MIGRATE", &report);
                 show_then(format, &report, record).await?;
             } else {
                 format.show(&report)?;
             }
         }
-        Command::Genesis => format.show(&commands::genesis::run(&sources, &who()?).await?)?,
-        Command::SyncKeys => format.show(&commands::sync_keys::run(&sources, &who()?).await?)?,
-        Command::Revive(args) => {
-            format.show(&commands::revive::run(&sources, &args, &who()?).await?)?;
-        }
-        Command::Retire(args) => {
-            format.show(&commands::retire::run(&sources, &args, &who()?).await?)?;
-        }
-        Command::Resolve(args) => {
-            let explanation = commands::resolve::run(&sources, &args).await?;
-            format.show(&explanation)?;
-            explanation.verdict().map_err(Stopped::ByReport)?;
-        }
+        Command::Genesis => format.show(&genesis::run(&sources, &who()?).await?)?,
+        Command::SyncKeys => format.show(&sync_keys::run(&sources, &who()?).await?)?,
+        Command::Revive(args) => format.show(&revive::run(&sources, &args, &who()?).await?)?,
+        Command::Retire(args) => format.show(&retire::run(&sources, &args, &who()?).await?)?,
+        Command::Resolve(args) => format.judge(resolve::run(&sources, &args).await?)?,
         Command::VoidMarket(args) => {
-            format.show(&commands::void_market::run(&sources, &args, &who()?).await?)?;
+            format.show(&void_market::run(&sources, &args, &who()?).await?)?;
         }
-        Command::Pause(args) => {
-            format.show(&commands::pause::pause(&sources, &args, &who()?).await?)?;
+        Command::Pause(PauseArgs { subject, reason }) => {
+            let paused = Wanted::Paused;
+            format.show(&pause::set(&sources, &subject, paused, &who()?, &reason).await?)?;
         }
-        Command::Resume(args) => {
-            format.show(&commands::pause::resume(&sources, &args, &who()?).await?)?;
+        Command::Resume(ResumeArgs { subject, reason }) => {
+            let running = Wanted::Running;
+            format.show(&pause::set(&sources, &subject, running, &who()?, &reason).await?)?;
         }
-        Command::Status(args) => {
-            let status = commands::status::run(&sources, &args).await?;
-            format.show(&status)?;
-            status.verdict().map_err(Stopped::ByReport)?;
-        }
-        Command::Services(command) => commands::services::run(command, by.clone()).await?,
-        Command::Audit(args) => format.show(&commands::audit::run(&sources, &args).await?)?,
+        Command::Status(args) => format.judge(status::run(&sources, &args).await?)?,
+        Command::Services(command) => services::run(command, by.clone()).await?,
+        Command::Audit(args) => format.show(&audit::run(&sources, &args).await?)?,
         Command::InspectLedger(args) => {
-            let audit = commands::inspect_ledger::run(&sources, &args).await?;
-            format.show(&audit)?;
-            audit.verdict().map_err(Stopped::ByReport)?;
+            format.judge(inspect_ledger::run(&sources, &args).await?)?
         }
-        Command::Backup(args) => {
-            let backup = commands::backup::run(&sources, &args).await?;
-            format.show(&backup)?;
-            backup.verdict().map_err(Stopped::ByReport)?;
-        }
+        Command::Backup(args) => format.judge(backup::run(&sources, &args).await?)?,
         Command::Restore(args) => {
             let who = who()?;
-            let report = commands::restore::run(&sources, &args).await?;
-            let setting = commands::restore::RESTORE_DATABASE_URL;
+            let report = restore::run(&sources, &args).await?;
+            let setting = restore::RESTORE_DATABASE_URL;
             let record = operator::record(&sources, setting, &who, "RESTORE", &report);
             show_then(format, &report, record).await?;
         }
         Command::AfterRecovery(args) => {
             let who = who()?;
-            let recovered = commands::after_recovery::run(&sources, &args).await?;
-            let setting = commands::migrate::DATABASE_OWNER_URL;
+            let recovered = after_recovery::run(&sources, &args).await?;
+            let setting = migrate::DATABASE_OWNER_URL;
             let record = operator::record(&sources, setting, &who, "AFTER_RECOVERY", &recovered);
             show_then(format, &recovered, record).await?;
             recovered.verdict().map_err(Stopped::ByReport)?;
         }
         Command::Export(args) => {
-            if let Some(report) = commands::export::run(&sources, &args).await? {
+            if let Some(report) = export::run(&sources, &args).await? {
                 format.show(&report)?;
             }
         }
-        Command::VerifyExport(args) => {
-            let verification = commands::verify_export::run(&args)?;
-            format.show(&verification)?;
-            verification.verdict().map_err(Stopped::ByReport)?;
-        }
+        Command::VerifyExport(args) => format.judge(verify_export::run(&args)?)?,
         Command::RotateRole(args) => {
-            let who = who()?;
-            let done = commands::rotate_role::run(&sources, &args).await?;
-            show_rotated(format, &who, "ROTATE_ROLE", done).await?;
+            let rotation = rotate_role::run(&sources, &args);
+            show_rotated(format, &who()?, "ROTATE_ROLE", rotation).await?;
         }
         Command::RotateRedis(args) => {
-            let who = who()?;
-            let done = commands::rotate_redis::run(&sources, &args).await?;
-            show_rotated(format, &who, "ROTATE_REDIS", done).await?;
+            let rotation = rotate_redis::run(&sources, &args);
+            show_rotated(format, &who()?, "ROTATE_REDIS", rotation).await?;
         }
         Command::RotateSecretKey(args) => {
-            let who = who()?;
-            let done = commands::rotate_secrets::secret_key(&sources, &args).await?;
-            show_rotated(format, &who, "ROTATE_SECRET_KEY", done).await?;
+            let rotation = rotate_secrets::rotate(SECRET_KEY, &sources, &args);
+            show_rotated(format, &who()?, "ROTATE_SECRET_KEY", rotation).await?;
         }
         Command::RotateAdminToken(args) => {
-            let who = who()?;
-            let done = commands::rotate_secrets::admin_token(&sources, &args).await?;
-            show_rotated(format, &who, "ROTATE_ADMIN_TOKEN", done).await?;
+            let rotation = rotate_secrets::rotate(ADMIN_TOKEN, &sources, &args);
+            show_rotated(format, &who()?, "ROTATE_ADMIN_TOKEN", rotation).await?;
         }
-        Command::DebugAuth(args) => {
-            let checks = commands::debug_auth::run(&sources, &args).await?;
-            format.show(&checks)?;
-            checks.verdict().map_err(Stopped::ByReport)?;
-        }
+        Command::DebugAuth(args) => format.judge(debug_auth::run(&sources, &args).await?)?,
     }
     Ok(())
 }
@@ -227,7 +207,7 @@ async fn show_then<R: Serialize + Display>(
 struct Rotated<R> {
     #[serde(flatten)]
     rotation: R,
-    credentials: Option<commands::debug_auth::Report>,
+    credentials: Option<debug_auth::Report>,
 }
 
 impl<R: Display> Display for Rotated<R> {
@@ -240,16 +220,17 @@ impl<R: Display> Display for Rotated<R> {
     }
 }
 
-/// Tries every credential, by the settings as they are now, shows that too, and writes to the audit log who
+/// Rotates, tries every credential by the settings as they are then, shows both, and writes to the audit log who
 /// did it.
 async fn show_rotated<R: Serialize + Display>(
     format: Format,
     who: &Operator,
     action: &str,
-    rotation: R,
+    rotation: impl Future<Output = Result<R, Failure>>,
 ) -> Result<(), Stopped> {
+    let rotation = rotation.await?;
     let sources = Sources::load();
-    let tried = commands::debug_auth::run(&sources, &commands::debug_auth::Args::default()).await;
+    let tried = debug_auth::run(&sources, &debug_auth::Args::default()).await;
     let (credentials, untried) = match tried {
         Ok(credentials) => (Some(credentials), None),
         Err(failure) => (None, Some(failure)),
@@ -261,7 +242,7 @@ async fn show_rotated<R: Serialize + Display>(
     let setting = commands::DATABASE_URL;
     let record = operator::record(&sources, setting, who, action, &rotated.rotation);
     show_then(format, &rotated, record).await?;
-    let verdict = match (&rotated.credentials, untried) {
+    let verdict = match (rotated.credentials, untried) {
         (_, Some(failure)) => Err(failure),
         (Some(credentials), None) => credentials.verdict(),
         (None, None) => Ok(()),

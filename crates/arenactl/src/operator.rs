@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use daemon::config::{ConfigError, Reader, Sources};
+use daemon::config::{ConfigError, Sources};
 use daemon::process::Failure;
 use ledger_core::economy::Operator;
 use serde::Serialize;
@@ -84,9 +84,7 @@ pub(crate) async fn record(
     action: &str,
     report: &impl Serialize,
 ) -> Result<(), Failure> {
-    let mut reader = Reader::new(sources);
-    let url = reader.connection_url(setting, postgres::SCHEMES);
-    let url = reader.finish_with(url)?;
+    let url = sources.connection_url(setting, postgres::SCHEMES)?;
     let postgres = Postgres::connect(setting, &url, 1).await?;
     let mut conn = postgres.connection().await?;
     let detail = serde_json::to_value(report).map_err(anyhow::Error::from)?;

@@ -11,6 +11,13 @@ use daemon::process::Failure;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::Stopped;
+
+/// What can be bad although the command did its work.
+pub(crate) trait Judged {
+    fn verdict(self) -> Result<(), Failure>;
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     Text,
@@ -32,6 +39,12 @@ impl Format {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             other => Ok(other.context("cannot write to standard output")?),
         }
+    }
+
+    /// Prints what a command found, which may be bad.
+    pub(crate) fn judge<R: Serialize + Display + Judged>(self, report: R) -> Result<(), Stopped> {
+        self.show(&report)?;
+        report.verdict().map_err(Stopped::ByReport)
     }
 
     /// Prints why a command could not do its work, for machines; people read it on stderr.

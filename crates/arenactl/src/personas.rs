@@ -4,20 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use daemon::config::ConfigError;
-use ledger_core::Handle;
-use personas::Roster;
+use personas::{Filed, Roster};
 use serde::Serialize;
 
 /// The setting that names the directory, and its place in the workspace.
 pub(crate) const SETTING: &str = "BOTS_DIR";
 pub(crate) const DEFAULT_NAME: &str = "bots";
-
-/// A bot that ought to be there.
-pub(crate) struct Persona {
-    pub(crate) file: PathBuf,
-    pub(crate) handle: Handle,
-    pub(crate) description: String,
-}
 
 /// A file that makes no bot.
 #[derive(Debug, Serialize)]
@@ -27,7 +19,7 @@ pub(crate) struct RefusedFile {
 }
 
 /// Reads every `*.yaml` of the directory, in order of their names.
-pub(crate) fn read_all(directory: &Path) -> Result<(Vec<Persona>, Vec<RefusedFile>), ConfigError> {
+pub(crate) fn read_all(directory: &Path) -> Result<(Vec<Filed>, Vec<RefusedFile>), ConfigError> {
     let roster = Roster::load(directory).map_err(|error| {
         let problem = format!(
             "names {}, which cannot be read: {error}",
@@ -35,11 +27,6 @@ pub(crate) fn read_all(directory: &Path) -> Result<(Vec<Persona>, Vec<RefusedFil
         );
         ConfigError::single(SETTING, problem)
     })?;
-    let personas = roster.personas.into_iter().map(|read| Persona {
-        file: read.file,
-        handle: read.persona.handle,
-        description: read.persona.description,
-    });
     let refused = roster.refused.into_iter().map(|refused| {
         let faults: Vec<String> = refused.faults.iter().map(ToString::to_string).collect();
         RefusedFile {
@@ -47,5 +34,5 @@ pub(crate) fn read_all(directory: &Path) -> Result<(Vec<Persona>, Vec<RefusedFil
             reason: faults.join("; "),
         }
     });
-    Ok((personas.collect(), refused.collect()))
+    Ok((roster.personas, refused.collect()))
 }

@@ -76,7 +76,7 @@ pub const AGENTS_ACTIONS: [&str; 5] = ["PREDICT", "WAIT", "BET", "ANSWER", "USAG
 const BY_OTHERS: &str = "action NOT IN ('PREDICT', 'WAIT', 'BET', 'ANSWER', 'USAGE')";
 
 /// A line of the audit log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Line {
     pub id: i64,
     pub at: Timestamp,

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use cache::Cache;
 use cache::presence::{DATABASE_URL, REDIS_URL};
-use daemon::config::{Reader, Sources};
+use daemon::config::Sources;
 use daemon::shutdown::{SIGHUP, Shutdown, Wake};
 use db::roles::role_of;
 use db::{Database, DbError};
@@ -165,9 +165,7 @@ impl Follower {
     /// Another URL than the one in use, if it is one to take up.
     fn news(&mut self, sources: &Sources) -> Option<SecretString> {
         let setting = self.setting;
-        let mut reader = Reader::new(sources);
-        let url = reader.connection_url(setting, self.schemes);
-        let url = match reader.finish_with(url) {
+        let url = match sources.connection_url(setting, self.schemes) {
             Ok(url) => url,
             Err(error) => {
                 self.complain(error.to_string());

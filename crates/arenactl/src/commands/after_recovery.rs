@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use daemon::config::{Reader, Sources};
+use daemon::config::Sources;
 use daemon::process::Failure;
 use db::audit;
 use db::catalogue;
@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::migrate::DATABASE_OWNER_URL;
 use super::{changed_schema, whole_audit};
-use crate::output::Plain;
+use crate::output::{Judged, Plain};
 use crate::postgres::{self, Postgres};
 
 #[derive(clap::Args)]
@@ -40,9 +40,7 @@ pub(crate) struct Report {
 }
 
 pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failure> {
-    let mut reader = Reader::new(sources);
-    let url = reader.connection_url(DATABASE_OWNER_URL, postgres::SCHEMES);
-    let url = reader.finish_with(url)?;
+    let url = sources.connection_url(DATABASE_OWNER_URL, postgres::SCHEMES)?;
     let postgres = Postgres::connect_migrated(DATABASE_OWNER_URL, &url, 1).await?;
     let failed = |error| postgres.failure(error, "cannot make it an arena of its own");
     let schema_differences = catalogue::differences(postgres.database())
@@ -73,8 +71,8 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     })
 }
 
-impl Report {
-    pub(crate) fn verdict(&self) -> Result<(), Failure> {
+impl Judged for Report {
+    fn verdict(self) -> Result<(), Failure> {
         if self.sound {
             return Ok(());
         }

@@ -5,12 +5,10 @@ use std::fmt;
 use daemon::config::Sources;
 use daemon::process::Failure;
 use db::audit_log::{self, AGENTS_ACTIONS, AuditFilter, Line};
-use db::bots::{self, BotRef};
-use ledger_core::{BotId, Timestamp};
+use db::bots::BotRef;
 use serde::Serialize;
-use serde_json::Value;
 
-use super::{act_failure, services_database};
+use super::{bot_id, services_database};
 use crate::cli;
 use crate::output::Plain;
 
@@ -33,30 +31,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct AuditLog {
-    items: Vec<AuditLine>,
-}
-
-#[derive(Debug, Serialize)]
-struct AuditLine {
-    id: i64,
-    at: Timestamp,
-    actor: String,
-    action: String,
-    bot_id: Option<BotId>,
-    detail: Value,
-}
-
-impl From<Line> for AuditLine {
-    fn from(line: Line) -> AuditLine {
-        AuditLine {
-            id: line.id,
-            at: line.at,
-            actor: line.actor,
-            action: line.action,
-            bot_id: line.bot_id,
-            detail: line.detail,
-        }
-    }
+    items: Vec<Line>,
 }
 
 impl fmt::Display for AuditLog {
@@ -96,26 +71,13 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<AuditLog, Fail
         .into());
     }
     let postgres = services_database(sources).await?;
-    let mut conn = postgres.connection().await?;
-    let bot_id = match &args.bot {
-        None => None,
-        Some(bot) => {
-            let found = bots::find(&mut conn, bot).await;
-            Some(
-                found
-                    .map_err(|error| act_failure(&postgres, error, "find", bot))?
-                    .id,
-            )
-        }
-    };
     let filter = AuditFilter {
         action: args.action.clone(),
-        bot_id,
+        bot_id: bot_id(&postgres, "find", args.bot.as_ref()).await?,
     };
-    let lines = audit_log::page(&mut conn, &filter, args.before, args.limit)
+    let mut conn = postgres.connection().await?;
+    let items = audit_log::page(&mut conn, &filter, args.before, args.limit)
         .await
         .map_err(|error| postgres.failure(error, "cannot read the audit log".to_owned()))?;
-    Ok(AuditLog {
-        items: lines.into_iter().map(AuditLine::from).collect(),
-    })
+    Ok(AuditLog { items })
 }

@@ -25,7 +25,7 @@ use super::migrate::DATABASE_OWNER_URL;
 use super::whole_audit;
 use crate::backup_key::{Authentication, BACKUP_KEY, Keys};
 use crate::dump_tools;
-use crate::output::counted;
+use crate::output::{Judged, counted};
 use crate::postgres::{self, Postgres};
 
 pub(crate) const FORMAT: &str = "ledgerdome-backup/v2";
@@ -256,10 +256,10 @@ fn finish(partial: &Partial<'_>, manifest: &Path, facts: &Manifest) -> io::Resul
     write(&manifest.with_extension("sha256"), MODE, &sums)
 }
 
-impl Report {
+impl Judged for Report {
     /// A failure when what was backed up is broken or cannot be proven later: the backup is there all
     /// the same.
-    pub(crate) fn verdict(&self) -> Result<(), Failure> {
+    fn verdict(self) -> Result<(), Failure> {
         let facts = &self.facts;
         if !facts.sound {
             return Err(anyhow!(

@@ -21,7 +21,7 @@ use super::restore;
 use crate::backup_key::{BACKUP_KEY, Keys};
 use crate::credentials::{self, Credentials, variable_of};
 use crate::keys::{self, Verdict};
-use crate::output::{Plain, counted};
+use crate::output::{Judged, Plain, counted};
 use crate::postgres::{self, Postgres};
 
 pub(crate) const REDIS_URL: &str = "REDIS_URL";
@@ -119,9 +119,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
 
 async fn try_postgres(sources: &Sources, setting: &'static str) -> (Option<Postgres>, Check) {
     let fails = |detail: String| (None, Check::new(setting, State::Fails, detail));
-    let mut reader = Reader::new(sources);
-    let url = reader.connection_url(setting, postgres::SCHEMES);
-    match reader.finish_with(url) {
+    match sources.connection_url(setting, postgres::SCHEMES) {
         Err(error) => fails(problem(&error)),
         Ok(url) => match Postgres::attempt(setting, &url, 1).await {
             Err(refused) => fails(refused.to_string()),
@@ -272,9 +270,7 @@ pub(crate) async fn log_in_to_redis(url: &SecretString) -> CacheResult<Cache> {
 }
 
 async fn try_redis(sources: &Sources) -> Check {
-    let mut reader = Reader::new(sources);
-    let url = reader.connection_url(REDIS_URL, REDIS_SCHEMES);
-    let url = match reader.finish_with(url) {
+    let url = match sources.connection_url(REDIS_URL, REDIS_SCHEMES) {
         Err(error) => return Check::new(REDIS_URL, State::Fails, problem(&error)),
         Ok(url) => url,
     };
@@ -365,9 +361,9 @@ fn key_check(variable: String, handle: &str, verdict: Verdict) -> Check {
     Check::new(variable, state, detail)
 }
 
-impl Report {
+impl Judged for Report {
     /// A failure when any credential fails.
-    pub(crate) fn verdict(&self) -> Result<(), Failure> {
+    fn verdict(self) -> Result<(), Failure> {
         if self.failed == 0 {
             return Ok(());
         }

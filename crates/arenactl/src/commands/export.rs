@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use daemon::config::Sources;
 use daemon::process::Failure;
-use db::bots::{self, BotRef};
+use db::bots::BotRef;
 use db::export::ExportError;
 use ledger_core::chain::{Head, HeadsDigest};
 use ledger_core::{BotId, Entry, Hash, Timestamp};
 use serde::Serialize;
 use supervisor::files::Replacement;
 
-use super::{act_failure, services_database};
+use super::{bot_id, services_database};
 use crate::cli::bot_ref;
 use crate::export_file::{EndFields, FORMAT, Form, HeadFields};
 use crate::output;
@@ -47,18 +47,7 @@ pub(crate) struct Report {
 /// What was exported; `None` when it went to standard output, which then belongs to the data.
 pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Option<Report>, Failure> {
     let postgres = services_database(sources).await?;
-    let bot = match &args.bot {
-        None => None,
-        Some(bot) => {
-            let mut conn = postgres.connection().await?;
-            let found = bots::find(&mut conn, bot).await;
-            Some(
-                found
-                    .map_err(|error| act_failure(&postgres, error, "export", bot))?
-                    .id,
-            )
-        }
-    };
+    let bot = bot_id(&postgres, "export", args.bot.as_ref()).await?;
     if args.to == Path::new(STDOUT) {
         let mut out = output::data();
         write(&postgres, bot, args.format, &mut out, "standard output").await?;

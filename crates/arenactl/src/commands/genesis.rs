@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use ::personas::{Filed, Persona};
 use daemon::config::{ConfigError, Reader, Sources};
 use daemon::process::Failure;
 use db::bots::{self, BotProfile, BotRef, NewBot};
@@ -23,7 +24,7 @@ use super::DATABASE_URL;
 use crate::credentials::{self, LockedCredentials, variable_of};
 use crate::keys;
 use crate::output::{Plain, counted};
-use crate::personas::{self, Persona, RefusedFile};
+use crate::personas::{self, RefusedFile};
 use crate::postgres::{self, Postgres};
 
 #[derive(Debug, Serialize)]
@@ -77,14 +78,11 @@ pub(crate) async fn run(sources: &Sources, who: &Operator) -> Result<Report, Fai
         actor,
     };
     let mut provisioned = Vec::with_capacity(personas.len());
-    for persona in personas {
+    for Filed { file, persona } in personas {
         match genesis.provision(&mut conn, &persona).await {
             Ok(bot) => provisioned.push(bot),
             Err(Refusal::Persona(reason)) => {
-                refused.push(RefusedFile {
-                    file: persona.file,
-                    reason,
-                });
+                refused.push(RefusedFile { file, reason });
             }
             Err(Refusal::Database(error)) => {
                 let failed = format!("cannot provide for {}", persona.handle);
@@ -110,30 +108,19 @@ fn read_settings(sources: &Sources) -> Result<Settings, ConfigError> {
     let bots_dir = reader.path_or(personas::SETTING, personas::DEFAULT_NAME);
     let bots_env_file = reader.path_or(credentials::SETTING, credentials::DEFAULT_NAME);
     // The grant is one of them, and they are only valid together.
-    let rules = EconomyRules::from_settings(|name| reader.raw(name));
-    let rules = match rules {
-        Ok(rules) => Some(rules),
-        Err(problems) => {
-            for problem in problems {
-                reader.problem(problem.name, problem.problem);
-            }
-            None
-        }
-    };
-    let settings = database_url
-        .zip(rules)
-        .map(|(database_url, rules)| Settings {
-            database_url,
-            bots_dir,
-            bots_env_file,
-            rules,
-        });
+    let rules = service::rules(&mut reader);
+    let settings = database_url.map(|database_url| Settings {
+        database_url,
+        bots_dir,
+        bots_env_file,
+        rules,
+    });
     reader.finish_with(settings)
 }
 
 /// Files, and not one of them of use: somebody should look before an arena without bots starts. An
 /// empty directory is a choice.
-fn insist_on_one(personas: &[Persona], refused: &[RefusedFile]) -> Result<(), ConfigError> {
+fn insist_on_one(personas: &[Filed], refused: &[RefusedFile]) -> Result<(), ConfigError> {
     if !personas.is_empty() || refused.is_empty() {
         return Ok(());
     }

@@ -8,12 +8,12 @@ use anyhow::Context as _;
 use daemon::config::{Reader, Sources};
 use daemon::process::Failure;
 use db::audit::{self, Fault, Options};
-use ledger_core::{EconomyRules, Hash};
+use ledger_core::Hash;
 use serde::Serialize;
 use supervisor::files::Replacement;
 
 use super::{DATABASE_URL, whole_audit};
-use crate::output::{Plain, counted};
+use crate::output::{Judged, Plain, counted};
 use crate::postgres::{self, Postgres};
 
 const WORKERS_MAX: u16 = 64;
@@ -41,17 +41,8 @@ pub(crate) struct Audit {
 pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Audit, Failure> {
     let mut reader = Reader::new(sources);
     let url = reader.connection_url(DATABASE_URL, postgres::SCHEMES);
-    let rules = match EconomyRules::from_settings(|name| reader.raw(name)) {
-        Ok(rules) => Some(rules),
-        Err(problems) => {
-            for problem in problems {
-                reader.problem(problem.name, problem.problem);
-            }
-            None
-        }
-    };
-    let (url, rules) = reader.finish_with(url.zip(rules))?;
-    let settings_rules = rules.digest();
+    let settings_rules = service::rules(&mut reader).digest();
+    let url = reader.finish_with(url)?;
     // Before the audit, which may take long: a report that cannot be written is noticed now.
     let file = args.report.as_deref().map(begin).transpose()?;
     let postgres = Postgres::connect_migrated(DATABASE_URL, &url, 1).await?;
@@ -91,16 +82,18 @@ fn write(file: &mut Replacement, audit: &Audit) -> io::Result<()> {
     writeln!(writer)
 }
 
-impl Audit {
+impl Judged for Audit {
     /// A failure when anything is broken.
-    pub(crate) fn verdict(&self) -> Result<(), Failure> {
+    fn verdict(self) -> Result<(), Failure> {
         if self.sound {
             return Ok(());
         }
         let faults = self.faults();
         Err(anyhow::anyhow!("the ledger is broken: {faults}; the report names them").into())
     }
+}
 
+impl Audit {
     fn faults(&self) -> String {
         counted(
             usize::try_from(self.report.faults_total).unwrap_or(usize::MAX),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use daemon::config::{Reader, Sources};
+use daemon::config::Sources;
 use daemon::process::Failure;
 use db::migrations::{self, SchemaState};
 use secrecy::ExposeSecret as _;
@@ -23,9 +23,7 @@ pub(crate) struct Report {
 }
 
 pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
-    let mut reader = Reader::new(sources);
-    let url = reader.connection_url(DATABASE_OWNER_URL, postgres::SCHEMES);
-    let url = reader.finish_with(url)?;
+    let url = sources.connection_url(DATABASE_OWNER_URL, postgres::SCHEMES)?;
     // The migrator itself may wait long, for another one; so this asks first whether Postgres is
     // there at all.
     let postgres = Postgres::connect(DATABASE_OWNER_URL, &url, 1).await?;

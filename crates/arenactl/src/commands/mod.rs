@@ -26,13 +26,12 @@ pub(crate) mod void_market;
 use std::fmt;
 use std::time::Duration;
 
-use daemon::config::{ConfigError, Reader, Sources};
+use daemon::config::{ConfigError, Sources};
 use daemon::process::Failure;
 use db::DbError;
 use db::audit::Options;
-use db::bots::{BotRef, OperatorAct};
-use ledger_core::{BotId, BotStatus, Hash, Money, Timestamp};
-use secrecy::SecretString;
+use db::bots::{self, BotRef, OperatorAct};
+use ledger_core::{BotId, BotStatus, Hash, MarketId, Money, Timestamp};
 use serde::Serialize;
 
 use crate::output::{Plain, counted};
@@ -64,14 +63,8 @@ fn in_file(sources: &Sources, settings: &[&'static str]) -> Result<(), ConfigErr
 
 /// The database under the services' role, for commands that need no other setting.
 async fn services_database(sources: &Sources) -> Result<Postgres, Failure> {
-    let url = database_url(sources)?;
+    let url = sources.connection_url(DATABASE_URL, postgres::SCHEMES)?;
     Postgres::connect_migrated(DATABASE_URL, &url, 1).await
-}
-
-fn database_url(sources: &Sources) -> Result<SecretString, ConfigError> {
-    let mut reader = Reader::new(sources);
-    let url = reader.connection_url(DATABASE_URL, postgres::SCHEMES);
-    reader.finish_with(url)
 }
 
 /// Differences that an error names; `--accept-schema` and `debug-auth` name more.
@@ -176,4 +169,27 @@ fn act_failure(postgres: &Postgres, error: DbError, verb: &str, bot: &BotRef) ->
         return anyhow::anyhow!("cannot {verb} {name}: {hint}").into();
     }
     postgres.failure(error, format!("cannot {verb} {name}"))
+}
+
+/// An error of an act on one market.
+fn market_failure(postgres: &Postgres, error: DbError, verb: &str, market: MarketId) -> Failure {
+    let what = format!("cannot {verb} market {market}");
+    match error {
+        DbError::NotFound(_) => {
+            anyhow::anyhow!("{what}: no market has this id; `GET /markets` lists them all").into()
+        }
+        other => postgres.failure(other, what),
+    }
+}
+
+/// The number of the bot that a command is told of, if it is told of one.
+async fn bot_id(
+    postgres: &Postgres,
+    verb: &str,
+    bot: Option<&BotRef>,
+) -> Result<Option<BotId>, Failure> {
+    let Some(bot) = bot else { return Ok(None) };
+    let found = bots::find(&mut *postgres.connection().await?, bot).await;
+    let found = found.map_err(|error| act_failure(postgres, error, verb, bot))?;
+    Ok(Some(found.id))
 }

@@ -4,16 +4,14 @@ use std::fmt;
 
 use daemon::config::Sources;
 use daemon::process::Failure;
-use db::DbError;
 use db::bots::BotRef;
-use db::pauses::{self, Wanted};
+use db::pauses::{self, PauseChange, Wanted};
 use ledger_core::economy::Operator;
 use ledger_core::{MarketId, Pause};
 use serde::Serialize;
 
-use super::{act_failure, services_database};
+use super::{act_failure, market_failure, services_database};
 use crate::cli;
-use crate::postgres::Postgres;
 
 /// What is held; the arena, if nothing is named.
 #[derive(clap::Args)]
@@ -29,19 +27,19 @@ pub(crate) struct Subject {
 #[derive(clap::Args)]
 pub(crate) struct PauseArgs {
     #[command(flatten)]
-    subject: Subject,
+    pub(crate) subject: Subject,
     /// Why; it is told to whoever is refused and kept in the audit log
     #[arg(long, value_parser = cli::reason)]
-    reason: String,
+    pub(crate) reason: String,
 }
 
 #[derive(clap::Args)]
 pub(crate) struct ResumeArgs {
     #[command(flatten)]
-    subject: Subject,
+    pub(crate) subject: Subject,
     /// Why; it is kept in the audit log
     #[arg(long, value_parser = cli::reason, default_value = "it may go on")]
-    reason: String,
+    pub(crate) reason: String,
 }
 
 /// How the subject stands now.
@@ -51,6 +49,16 @@ pub(crate) struct WhilePaused {
     paused: Option<Pause>,
     /// `false` where it stood so already.
     changed: bool,
+}
+
+impl WhilePaused {
+    fn of<S>(subject: String, change: PauseChange<S>) -> WhilePaused {
+        WhilePaused {
+            subject,
+            paused: change.pause,
+            changed: change.changed,
+        }
+    }
 }
 
 impl fmt::Display for WhilePaused {
@@ -71,23 +79,7 @@ impl fmt::Display for WhilePaused {
     }
 }
 
-pub(crate) async fn pause(
-    sources: &Sources,
-    args: &PauseArgs,
-    who: &Operator,
-) -> Result<WhilePaused, Failure> {
-    set(sources, &args.subject, Wanted::Paused, who, &args.reason).await
-}
-
-pub(crate) async fn resume(
-    sources: &Sources,
-    args: &ResumeArgs,
-    who: &Operator,
-) -> Result<WhilePaused, Failure> {
-    set(sources, &args.subject, Wanted::Running, who, &args.reason).await
-}
-
-async fn set(
+pub(crate) async fn set(
     sources: &Sources,
     subject: &Subject,
     wanted: Wanted,
@@ -95,78 +87,29 @@ async fn set(
     reason: &str,
 ) -> Result<WhilePaused, Failure> {
     let postgres = services_database(sources).await?;
-    match (&subject.bot, subject.market) {
-        (Some(bot), _) => of_bot(&postgres, bot, wanted, who, reason).await,
-        (None, Some(market)) => of_market(&postgres, market, wanted, who, reason).await,
-        (None, None) => of_arena(&postgres, wanted, who, reason).await,
-    }
-}
-
-const fn verb(wanted: Wanted) -> &'static str {
-    match wanted {
+    let mut conn = postgres.connection().await?;
+    let verb = match wanted {
         Wanted::Paused => "pause",
         Wanted::Running => "resume",
+    };
+    if let Some(bot) = &subject.bot {
+        let change = pauses::set_bot(&mut conn, bot, wanted, who, reason, None)
+            .await
+            .map_err(|error| act_failure(&postgres, error, verb, bot))?;
+        let subject = format!("{} (bot {})", change.subject.handle, change.subject.id);
+        return Ok(WhilePaused::of(subject, change));
     }
-}
-
-async fn of_arena(
-    postgres: &Postgres,
-    wanted: Wanted,
-    who: &Operator,
-    reason: &str,
-) -> Result<WhilePaused, Failure> {
-    let mut conn = postgres.connection().await?;
+    if let Some(market) = subject.market {
+        let change = pauses::set_market(&mut conn, market, wanted, who, reason, None)
+            .await
+            .map_err(|error| market_failure(&postgres, error, verb, market))?;
+        return Ok(WhilePaused::of(format!("market {market}"), change));
+    }
     let change = match wanted {
         Wanted::Paused => pauses::pause_arena(&mut conn, who, reason, None).await,
         Wanted::Running => pauses::resume_arena(&mut conn, who, reason, None).await,
     };
-    let verb = verb(wanted);
     let change =
         change.map_err(|error| postgres.failure(error, format!("cannot {verb} the arena")))?;
-    Ok(WhilePaused {
-        subject: "the arena".to_owned(),
-        paused: change.pause,
-        changed: change.changed,
-    })
-}
-
-async fn of_bot(
-    postgres: &Postgres,
-    bot: &BotRef,
-    wanted: Wanted,
-    who: &Operator,
-    reason: &str,
-) -> Result<WhilePaused, Failure> {
-    let mut conn = postgres.connection().await?;
-    let change = pauses::set_bot(&mut conn, bot, wanted, who, reason, None)
-        .await
-        .map_err(|error| act_failure(postgres, error, verb(wanted), bot))?;
-    Ok(WhilePaused {
-        subject: format!("{} (bot {})", change.subject.handle, change.subject.id),
-        paused: change.pause,
-        changed: change.changed,
-    })
-}
-
-async fn of_market(
-    postgres: &Postgres,
-    market: MarketId,
-    wanted: Wanted,
-    who: &Operator,
-    reason: &str,
-) -> Result<WhilePaused, Failure> {
-    let mut conn = postgres.connection().await?;
-    let change = pauses::set_market(&mut conn, market, wanted, who, reason, None).await;
-    let what = format!("cannot {} market {market}", verb(wanted));
-    let change = change.map_err(|error| match error {
-        DbError::NotFound(_) => {
-            anyhow::anyhow!("{what}: no market has this id; `GET /markets` lists them all").into()
-        }
-        other => postgres.failure(other, what),
-    })?;
-    Ok(WhilePaused {
-        subject: format!("market {market}"),
-        paused: change.pause,
-        changed: change.changed,
-    })
+    Ok(WhilePaused::of("the arena".to_owned(), change))
 }

@@ -7,7 +7,6 @@ use std::fmt;
 
 use daemon::config::Sources;
 use daemon::process::Failure;
-use db::DbError;
 use db::markets::{self, Evidence, Finding, Market};
 use ledger_core::market::{MarketSource, MarketStatus, Taking};
 use ledger_core::research::commitment;
@@ -15,9 +14,9 @@ use ledger_core::{Hash, MarketId, Timestamp};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::services_database;
+use super::{market_failure, services_database};
 use crate::cli;
-use crate::output::Plain;
+use crate::output::{Judged, Plain};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -68,9 +67,9 @@ struct Step {
     says_now: String,
 }
 
-impl Explanation {
+impl Judged for Explanation {
     /// A failure where the outcome does not follow, or what was kept is not what was read.
-    pub(crate) fn verdict(&self) -> Result<(), Failure> {
+    fn verdict(self) -> Result<(), Failure> {
         let kept = self
             .steps
             .iter()
@@ -87,13 +86,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Explanation, F
     let postgres = services_database(sources).await?;
     let mut conn = postgres.connection().await?;
     let market = args.market;
-    let failure = |error: DbError| match error {
-        DbError::NotFound(_) => {
-            let hint = "no market has this id; `GET /markets` lists them all";
-            anyhow::anyhow!("cannot explain market {market}: {hint}").into()
-        }
-        other => postgres.failure(other, format!("cannot explain market {market}")),
-    };
+    let failure = |error| market_failure(&postgres, error, "explain", market);
     let found = markets::find(&mut conn, market).await.map_err(failure)?;
     let evidence = markets::evidence_of(&mut conn, market)
         .await

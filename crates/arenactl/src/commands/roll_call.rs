@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use cache::presence::{BELIEVED, Presence, SAID_EVERY, this_host};
 use cache::{Cache, CacheConfig};
-use daemon::config::{Reader, Sources};
+use daemon::config::Sources;
 use daemon::process::Failure;
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
@@ -35,9 +35,7 @@ pub(super) struct Heard {
 
 impl RollCall {
     pub(super) async fn open(sources: &Sources, wait: Duration) -> Result<RollCall, Failure> {
-        let mut reader = Reader::new(sources);
-        let url = reader.connection_url(REDIS_URL, REDIS_SCHEMES);
-        let url = reader.finish_with(url)?;
+        let url = sources.connection_url(REDIS_URL, REDIS_SCHEMES)?;
         let config = CacheConfig {
             url: url.expose_secret().to_owned(),
             namespace: String::new(),

@@ -13,6 +13,7 @@ use cache::passwords::{DEFAULT_USER, PasswordAdmin};
 use cache::presence::{WAIT_SECONDS_MAX, login_fingerprint};
 use daemon::config::{ConfigError, Reader, Sources};
 use daemon::process::Failure;
+use ledger_core::Hash;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -69,16 +70,12 @@ struct Rotation {
 
 pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failure> {
     in_file(sources, &[REDIS_URL])?;
-    let mut reader = Reader::new(sources);
-    let url = reader.connection_url(REDIS_URL, REDIS_SCHEMES);
-    let url = reader.finish_with(url)?;
+    let url = sources.connection_url(REDIS_URL, REDIS_SCHEMES)?;
     let named = sources
         .get(&args.admin_url_env)
         .is_some_and(|url| !url.is_empty());
     let admin_url = if named {
-        let mut reader = Reader::new(sources);
-        let url = reader.connection_url(&args.admin_url_env, REDIS_SCHEMES);
-        reader.finish_with(url)?
+        sources.connection_url(&args.admin_url_env, REDIS_SCHEMES)?
     } else {
         url.clone()
     };
@@ -160,10 +157,13 @@ impl Rotation {
         let password = keys::password()?;
         url.set_password(Some(password.expose_secret()))
             .map_err(|()| anyhow!("{REDIS_URL} names no server to log in to"))?;
-        let sha256 = hex(&Sha256::digest(password.expose_secret()));
-        admin.add(user, &sha256).await.with_context(|| {
-            format!("cannot give {user} another password; {REDIS_ADMIN_URL} may name who can")
-        })?;
+        let sha256 = Hash(Sha256::digest(password.expose_secret()).into());
+        admin
+            .add(user, &sha256.to_string())
+            .await
+            .with_context(|| {
+                format!("cannot give {user} another password; {REDIS_ADMIN_URL} may name who can")
+            })?;
         after(Step::Added)?;
         // It must work before anybody is told to use it.
         PasswordAdmin::open(url.as_str())
@@ -266,16 +266,6 @@ impl Rotation {
             .into()),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 impl fmt::Display for Report {

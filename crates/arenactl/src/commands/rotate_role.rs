@@ -98,9 +98,7 @@ struct Rotation {
 pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failure> {
     let setting = args.role.setting();
     in_file(sources, &[setting])?;
-    let mut reader = Reader::new(sources);
-    let url = reader.connection_url(setting, postgres::SCHEMES);
-    let url = reader.finish_with(url)?;
+    let url = sources.connection_url(setting, postgres::SCHEMES)?;
     if db::pool::is_pooled(url.expose_secret()) {
         let problem = "leads through a pooler, which lets no role in that it was not told of: change \
                        the password of the present one instead (docs/operators.md, Credentials)";
@@ -131,14 +129,13 @@ fn admin_url(
     target: &SecretString,
 ) -> Result<SecretString, Failure> {
     let target = parsed(target)?;
-    let mut reader = Reader::new(sources);
     if sources.get(setting).is_some_and(|url| !url.is_empty()) {
-        let url = reader.connection_url(setting, postgres::SCHEMES);
-        let mut url = parsed(&reader.finish_with(url)?)?;
+        let mut url = parsed(&sources.connection_url(setting, postgres::SCHEMES)?)?;
         // Ownership is moved inside the arena's database.
         url.set_path(target.path());
         return Ok(SecretString::from(String::from(url)));
     }
+    let mut reader = Reader::new(sources);
     let private = reader.raw("ARENA_PRIVATE_SERVICES").unwrap_or_default();
     if !private
         .split(',')

@@ -45,20 +45,20 @@ pub(crate) struct Args {
 
 /// A secret of the API, by the names of its settings.
 #[derive(Debug, PartialEq, Eq)]
-struct Secret {
+pub(crate) struct Secret {
     present: &'static str,
     next: &'static str,
     previous: &'static str,
     outlived: Duration,
 }
 
-const SECRET_KEY: Secret = Secret {
+pub(crate) const SECRET_KEY: Secret = Secret {
     present: presence::SECRET_KEY,
     next: "SECRET_KEY_NEXT",
     previous: "SECRET_KEY_PREVIOUS",
     outlived: OUTLIVED,
 };
-const ADMIN_TOKEN: Secret = Secret {
+pub(crate) const ADMIN_TOKEN: Secret = Secret {
     present: presence::ADMIN_TOKEN,
     next: "ADMIN_TOKEN_NEXT",
     previous: "ADMIN_TOKEN_PREVIOUS",
@@ -82,15 +82,11 @@ enum Outcome {
     Finished,
 }
 
-pub(crate) async fn secret_key(sources: &Sources, args: &Args) -> Result<Report, Failure> {
-    rotate(SECRET_KEY, sources, args).await
-}
-
-pub(crate) async fn admin_token(sources: &Sources, args: &Args) -> Result<Report, Failure> {
-    rotate(ADMIN_TOKEN, sources, args).await
-}
-
-async fn rotate(secret: Secret, sources: &Sources, args: &Args) -> Result<Report, Failure> {
+pub(crate) async fn rotate(
+    secret: Secret,
+    sources: &Sources,
+    args: &Args,
+) -> Result<Report, Failure> {
     in_file(sources, &[secret.present, secret.next, secret.previous])?;
     let rotation = Rotation {
         secret,

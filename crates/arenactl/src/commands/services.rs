@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 
-use daemon::config::{ConfigError, Reader, Sources};
+use daemon::config::{ConfigError, Sources};
 use daemon::process::Failure;
 use ledger_core::economy::Operator;
 use supervisor::{Arena, Place};
@@ -57,19 +57,15 @@ struct Own {
 
 impl Arena for Own {
     async fn postgres(&self, setting: &'static str) -> Result<(), String> {
-        let sources = Sources::load();
-        let mut reader = Reader::new(&sources);
-        let url = reader.connection_url(setting, postgres::SCHEMES);
-        let url = reader.finish_with(url).map_err(|error| problem(&error))?;
+        let url = Sources::load().connection_url(setting, postgres::SCHEMES);
+        let url = url.map_err(|error| problem(&error))?;
         let attempt = Postgres::attempt(setting, &url, 1).await;
         attempt.map(drop).map_err(|refused| refused.reason())
     }
 
     async fn redis(&self) -> Result<(), String> {
-        let sources = Sources::load();
-        let mut reader = Reader::new(&sources);
-        let url = reader.connection_url(REDIS_URL, REDIS_SCHEMES);
-        let url = reader.finish_with(url).map_err(|error| problem(&error))?;
+        let url = Sources::load().connection_url(REDIS_URL, REDIS_SCHEMES);
+        let url = url.map_err(|error| problem(&error))?;
         let answer = log_in_to_redis(&url).await;
         answer.map(drop).map_err(|error| error.to_string())
     }

@@ -15,7 +15,7 @@ use ledger_core::{CycleNumber, Pause, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::services_database;
-use crate::output::Plain;
+use crate::output::{Judged, Plain};
 
 /// Errors of how long are told.
 const ERROR_SECONDS: i64 = 60;
@@ -184,8 +184,8 @@ fn end_of(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-impl Report {
-    pub(crate) fn verdict(self) -> Result<(), Failure> {
+impl Judged for Report {
+    fn verdict(self) -> Result<(), Failure> {
         self.failure.map_or(Ok(()), Err)
     }
 }

@@ -17,7 +17,7 @@ use ledger_core::{BotId, Entry, Hash, Timestamp};
 use serde::Serialize;
 
 use crate::export_file::{COLUMNS, EndFields, FORMAT, HeadFields, Parsed};
-use crate::output::Plain;
+use crate::output::{Judged, Plain};
 
 /// More than twice the longest line that `export` writes.
 const LINE_MAX_BYTES: usize = 4_096;
@@ -326,14 +326,16 @@ fn before(entry: &Entry) -> Head {
     }
 }
 
-impl Verification {
-    pub(crate) fn verdict(&self) -> Result<(), Failure> {
+impl Judged for Verification {
+    fn verdict(self) -> Result<(), Failure> {
         if self.sound {
             return Ok(());
         }
         Err(anyhow::anyhow!("the export is broken: {} found", self.count()).into())
     }
+}
 
+impl Verification {
     fn count(&self) -> String {
         match self.faults_total {
             1 => "1 fault".to_owned(),

@@ -4,14 +4,13 @@ use std::fmt;
 
 use daemon::config::Sources;
 use daemon::process::Failure;
-use db::DbError;
 use db::markets::{self, SettledMarket, VoidBy};
 use ledger_core::MarketId;
 use ledger_core::economy::Operator;
 use ledger_core::market::MarketStatus;
 use serde::Serialize;
 
-use super::services_database;
+use super::{market_failure, services_database};
 use crate::cli;
 use crate::output::counted;
 
@@ -61,11 +60,5 @@ pub(crate) async fn run(sources: &Sources, args: &Args, who: &Operator) -> Resul
     markets::void(&mut conn, market, &args.reason, VoidBy::Operator(who), None)
         .await
         .map(Voided::from)
-        .map_err(|error| match error {
-            DbError::NotFound(_) => {
-                let hint = "no market has this id; `GET /markets` lists them all";
-                anyhow::anyhow!("cannot void market {market}: {hint}").into()
-            }
-            other => postgres.failure(other, format!("cannot void market {market}")),
-        })
+        .map_err(|error| market_failure(&postgres, error, "void", market))
 }

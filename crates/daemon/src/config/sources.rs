@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
+use secrecy::SecretString;
 
 use super::env_file::EnvFile;
-use super::{Problem, workspace_root};
+use super::{ConfigError, Problem, Reader, workspace_root};
 
 /// The file to read in place of `.env` beside the workspace.
 const ENV_FILE_OVERRIDE: &str = "ARENA_ENV_FILE";
@@ -134,6 +135,20 @@ impl Sources {
             Ok(Value::String(_, text)) => Some(text),
             _ => None,
         }
+    }
+
+    /// The URL of a server, for who needs no other setting: see [`Reader::connection_url`].
+    ///
+    /// # Errors
+    /// When it is not set or no such URL, or when the file cannot be used.
+    pub fn connection_url(
+        &self,
+        name: &str,
+        schemes: &[&str],
+    ) -> Result<SecretString, ConfigError> {
+        let mut reader = Reader::new(self);
+        let url = reader.connection_url(name, schemes);
+        reader.finish_with(url)
     }
 
     /// The `.env` file, whether there is one or not.
