@@ -278,171 +278,6 @@ impl Client {
         self.keyed("POST /metrics/usage", &[], report, key).await
     }
 
-    /// `GET /markets`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn markets(&self, query: &MarketQuery) -> Result<Page<Market>, ClientError> {
-        self.as_anyone("GET /markets", &[], query.pairs()).await
-    }
-
-    /// `GET /markets/{id}`: a market with what decided it.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn market(&self, market: MarketId) -> Result<Market, ClientError> {
-        self.as_anyone("GET /markets/{market}", &[&market.to_string()], Vec::new())
-            .await
-    }
-
-    /// `GET /markets/{id}/bets`: the bets on a market, or the answers to it.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn market_bets(
-        &self,
-        market: MarketId,
-        page: &PageQuery,
-    ) -> Result<Page<Bet>, ClientError> {
-        self.as_anyone(
-            "GET /markets/{market}/bets",
-            &[&market.to_string()],
-            page.pairs(),
-        )
-        .await
-    }
-
-    /// `GET /bots/{handle or id}`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn bot(&self, handle_or_id: &str) -> Result<Bot, ClientError> {
-        self.as_anyone("GET /bots/{bot}", &[handle_or_id], Vec::new())
-            .await
-    }
-
-    /// `GET /bots`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn bots(&self, page: &PageQuery) -> Result<Page<Bot>, ClientError> {
-        self.as_anyone("GET /bots", &[], page.pairs()).await
-    }
-
-    /// `GET /economy`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn economy(&self) -> Result<Economy, ClientError> {
-        self.as_anyone("GET /economy", &[], Vec::new()).await
-    }
-
-    /// `GET /economy/rules/{digest}`: a set of figures that was in force, as positions name it.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn rules(&self, digest: &str) -> Result<KeptRules, ClientError> {
-        self.as_anyone("GET /economy/rules/{digest}", &[digest], Vec::new())
-            .await
-    }
-
-    /// `GET /insights/{handle or id}`: what a bot cost, produced and faces if nobody acts.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn insights(&self, handle_or_id: &str) -> Result<Insights, ClientError> {
-        self.as_anyone("GET /insights/{bot}", &[handle_or_id], Vec::new())
-            .await
-    }
-
-    /// `GET /standings`: the wealthiest first.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn standings(&self, query: &StandingsQuery) -> Result<Standings, ClientError> {
-        self.as_anyone("GET /standings", &[], query.pairs()).await
-    }
-
-    /// `GET /ticks`: tick cycles, the newest first.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn ticks(&self, page: &PageQuery) -> Result<Page<Tick>, ClientError> {
-        self.as_anyone("GET /ticks", &[], page.pairs()).await
-    }
-
-    /// `GET /bots/{handle or id}/history`: how a bot stood after past ticks, in so many points at most.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn history(&self, handle_or_id: &str, points: u32) -> Result<History, ClientError> {
-        let points = vec![("points", points.to_string())];
-        self.as_anyone("GET /bots/{bot}/history", &[handle_or_id], points)
-            .await
-    }
-
-    /// `GET /prices`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn prices(&self, page: &PageQuery) -> Result<Page<PriceSample>, ClientError> {
-        self.as_anyone("GET /prices", &[], page.pairs()).await
-    }
-
-    /// `GET /predictions`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn predictions(
-        &self,
-        query: &PredictionQuery,
-    ) -> Result<Page<Prediction>, ClientError> {
-        self.as_anyone("GET /predictions", &[], query.pairs()).await
-    }
-
-    /// `GET /posts/feed`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn feed(&self, page: &PageQuery) -> Result<Page<Post>, ClientError> {
-        self.as_anyone("GET /posts/feed", &[], page.pairs()).await
-    }
-
-    /// `GET /ledger`: the entries of all bots.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn ledger(&self, page: &PageQuery) -> Result<Page<LedgerEntry>, ClientError> {
-        self.as_anyone("GET /ledger", &[], page.pairs()).await
-    }
-
-    /// `GET /bots/{id}/ledger`: the chain of one bot.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn bot_ledger(
-        &self,
-        bot: BotId,
-        page: &PageQuery,
-    ) -> Result<Page<LedgerEntry>, ClientError> {
-        self.as_anyone("GET /bots/{bot}/ledger", &[&bot.to_string()], page.pairs())
-            .await
-    }
-
-    /// `GET /bots/{id}/ledger/verify`: what the server finds. Whoever does not want to believe it
-    /// reads [`Client::bot_ledger`] and uses `ledger_core::ChainVerifier`.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn verify_ledger(&self, bot: BotId) -> Result<ChainVerification, ClientError> {
-        self.as_anyone(
-            "GET /bots/{bot}/ledger/verify",
-            &[&bot.to_string()],
-            Vec::new(),
-        )
-        .await
-    }
-
     async fn as_anyone<T: DeserializeOwned>(
         &self,
         operation: &'static str,
@@ -464,28 +299,114 @@ impl Client {
             .await
     }
 
-    /// A call with the bot's credential. A token that is refused is replaced once: it may have
-    /// been revoked, or have met a server with another key.
+    /// A call with the bot's credential.
     async fn as_bot<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, ClientError> {
+        if matches!(*self.identity, Identity::Nobody) {
+            return Err(ClientError::NoCredential);
+        }
+        self.proven(|proof| async move { self.transport.json(call, proof.as_ref()).await })
+            .await
+    }
+
+    /// Asks with what this client proves itself by, if it has something. A token that is refused is replaced
+    /// once: it may have been revoked, or have met a server with another key.
+    async fn proven<T, F>(&self, ask: impl Fn(Option<Proof>) -> F) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
         let tokens = match &*self.identity {
-            Identity::Nobody => return Err(ClientError::NoCredential),
-            Identity::Secret(secret) => {
-                return self.transport.json(call, Some(secret)).await;
-            }
+            Identity::Nobody => return ask(None).await,
+            Identity::Secret(secret) => return ask(Some(secret.clone())).await,
             Identity::Tokens(tokens) => tokens,
         };
         let proof = self.token_proof(tokens).await?;
-        match self.transport.json(call, Some(&proof)).await {
+        match ask(Some(proof.clone())).await {
             Err(error) if error.status() == Some(401) => tokens.forget(&proof.1).await,
             result => return result,
         }
-        let proof = self.token_proof(tokens).await?;
-        self.transport.json(call, Some(&proof)).await
+        ask(Some(self.token_proof(tokens).await?)).await
     }
 
     async fn token_proof(&self, tokens: &Tokens) -> Result<Proof, ClientError> {
         Ok((AUTHORIZATION, tokens.header(&self.transport).await?))
     }
+}
+
+/// Calls that read what anyone may see: each with what it takes, what is answered, and what is asked, with the names
+/// in its path and its query.
+macro_rules! reads {
+    ($(
+        $(#[$about:meta])*
+        $name:ident($($given:ident: $kind:ty),*) -> $answer:ty = $operation:literal [$($names:expr),*] $query:expr;
+    )+) => {
+        impl Client {$(
+            $(#[$about])*
+            ///
+            /// # Errors
+            /// See [`ClientError`].
+            pub async fn $name(&self $(, $given: $kind)*) -> Result<$answer, ClientError> {
+                self.as_anyone($operation, &[$($names),*], $query).await
+            }
+        )+}
+    };
+}
+
+reads! {
+    /// `GET /markets`.
+    markets(query: &MarketQuery) -> Page<Market> = "GET /markets" [] query.pairs();
+
+    /// `GET /markets/{id}`: a market with what decided it.
+    market(market: MarketId) -> Market = "GET /markets/{market}" [&market.to_string()] Vec::new();
+
+    /// `GET /markets/{id}/bets`: the bets on a market, or the answers to it.
+    market_bets(market: MarketId, page: &PageQuery) -> Page<Bet>
+        = "GET /markets/{market}/bets" [&market.to_string()] page.pairs();
+
+    /// `GET /bots/{handle or id}`.
+    bot(handle_or_id: &str) -> Bot = "GET /bots/{bot}" [handle_or_id] Vec::new();
+
+    /// `GET /bots`.
+    bots(page: &PageQuery) -> Page<Bot> = "GET /bots" [] page.pairs();
+
+    /// `GET /economy`.
+    economy() -> Economy = "GET /economy" [] Vec::new();
+
+    /// `GET /economy/rules/{digest}`: a set of figures that was in force, as positions name it.
+    rules(digest: &str) -> KeptRules = "GET /economy/rules/{digest}" [digest] Vec::new();
+
+    /// `GET /insights/{handle or id}`: what a bot cost, produced and faces if nobody acts.
+    insights(handle_or_id: &str) -> Insights = "GET /insights/{bot}" [handle_or_id] Vec::new();
+
+    /// `GET /standings`: the wealthiest first.
+    standings(query: &StandingsQuery) -> Standings = "GET /standings" [] query.pairs();
+
+    /// `GET /ticks`: tick cycles, the newest first.
+    ticks(page: &PageQuery) -> Page<Tick> = "GET /ticks" [] page.pairs();
+
+    /// `GET /bots/{handle or id}/history`: how a bot stood after past ticks, in so many points at most.
+    history(handle_or_id: &str, points: u32) -> History
+        = "GET /bots/{bot}/history" [handle_or_id] vec![("points", points.to_string())];
+
+    /// `GET /prices`.
+    prices(page: &PageQuery) -> Page<PriceSample> = "GET /prices" [] page.pairs();
+
+    /// `GET /predictions`.
+    predictions(query: &PredictionQuery) -> Page<Prediction> = "GET /predictions" [] query.pairs();
+
+    /// `GET /posts/feed`.
+    feed(page: &PageQuery) -> Page<Post> = "GET /posts/feed" [] page.pairs();
+
+    /// `GET /ledger`: the entries of all bots.
+    ledger(page: &PageQuery) -> Page<LedgerEntry> = "GET /ledger" [] page.pairs();
+
+    /// `GET /bots/{id}/ledger`: the chain of one bot.
+    bot_ledger(bot: BotId, page: &PageQuery) -> Page<LedgerEntry>
+        = "GET /bots/{bot}/ledger" [&bot.to_string()] page.pairs();
+
+    /// `GET /bots/{id}/ledger/verify`: what the server finds. Whoever does not want to believe it
+    /// reads [`Client::bot_ledger`] and uses `ledger_core::ChainVerifier`.
+    verify_ledger(bot: BotId) -> ChainVerification
+        = "GET /bots/{bot}/ledger/verify" [&bot.to_string()] Vec::new();
 }
 
 impl fmt::Debug for Client {

@@ -10,6 +10,7 @@ use api_types::{
 use ledger_core::MarketId;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::Client;
@@ -66,8 +67,7 @@ impl Operator {
         market: &MarketRequest,
         key: &IdempotencyKey,
     ) -> Result<Market, ClientError> {
-        let call = Call::send("POST /markets", &[], market, Retry::Keyed(key))?;
-        self.act(call).await
+        self.keyed("POST /markets", &[], market, key).await
     }
 
     /// `POST /markets/{id}/void` under that key: calls an unsettled market off; the living get their
@@ -84,14 +84,9 @@ impl Operator {
         let body = VoidRequest {
             reason: reason.to_owned(),
         };
-        let names = [&*market.to_string()];
-        let call = Call::send(
-            "POST /markets/{market}/void",
-            &names,
-            &body,
-            Retry::Keyed(key),
-        )?;
-        self.act(call).await
+        let id = market.to_string();
+        self.keyed("POST /markets/{market}/void", &[&id], &body, key)
+            .await
     }
 
     /// `POST /bots/{handle or id}/revive` under that key: brings a dead bot back with `amount`
@@ -105,14 +100,8 @@ impl Operator {
         request: &ReviveRequest,
         key: &IdempotencyKey,
     ) -> Result<Bot, ClientError> {
-        let names = [handle_or_id];
-        let call = Call::send(
-            "POST /bots/{bot}/revive",
-            &names,
-            request,
-            Retry::Keyed(key),
-        )?;
-        self.act(call).await
+        self.keyed("POST /bots/{bot}/revive", &[handle_or_id], request, key)
+            .await
     }
 
     /// `DELETE /bots/{handle or id}`: retires a bot for good; nobody is asked twice. Never repeated
@@ -232,8 +221,7 @@ impl Operator {
         key: &IdempotencyKey,
     ) -> Result<T, ClientError> {
         let reason = reason.to_owned();
-        let body = PauseRequest { reason };
-        self.act(Call::send(operation, names, &body, Retry::Keyed(key))?)
+        self.keyed(operation, names, &PauseRequest { reason }, key)
             .await
     }
 
@@ -245,8 +233,18 @@ impl Operator {
         key: &IdempotencyKey,
     ) -> Result<T, ClientError> {
         let reason = reason.to_owned();
-        let body = ResumeRequest { reason };
-        self.act(Call::send(operation, names, &body, Retry::Keyed(key))?)
+        self.keyed(operation, names, &ResumeRequest { reason }, key)
+            .await
+    }
+
+    async fn keyed<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        names: &[&str],
+        body: &impl Serialize,
+        key: &IdempotencyKey,
+    ) -> Result<T, ClientError> {
+        self.act(Call::send(operation, names, body, Retry::Keyed(key))?)
             .await
     }
 

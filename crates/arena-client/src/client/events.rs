@@ -9,7 +9,7 @@ use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use tokio::time::Instant;
 
-use super::{Client, Identity};
+use super::Client;
 use crate::ClientError;
 use crate::event_source::{Block, EventSource, TooLarge};
 use crate::query::{EventQuery, Pairs};
@@ -91,20 +91,10 @@ impl Client {
             })
     }
 
-    /// The answer to a call that is answered with a stream. A token that is refused is replaced once.
+    /// The answer to a call that is answered with a stream.
     async fn open(&self, call: &Call<'_>) -> Result<Response, ClientError> {
-        let tokens = match &*self.identity {
-            Identity::Nobody => return self.transport.open(call, None).await,
-            Identity::Secret(secret) => return self.transport.open(call, Some(secret)).await,
-            Identity::Tokens(tokens) => tokens,
-        };
-        let proof = self.token_proof(tokens).await?;
-        match self.transport.open(call, Some(&proof)).await {
-            Err(error) if error.status() == Some(401) => tokens.forget(&proof.1).await,
-            result => return result,
-        }
-        let proof = self.token_proof(tokens).await?;
-        self.transport.open(call, Some(&proof)).await
+        self.proven(|proof| async move { self.transport.open(call, proof.as_ref()).await })
+            .await
     }
 }
 
