@@ -94,8 +94,5 @@ fn bearer(token: &Secret) -> Result<HeaderValue, SetupError> {
 
 /// A header value that no `Debug` shows.
 pub(crate) fn sensitive(text: &SecretString) -> Result<HeaderValue, SetupError> {
-    let mut value =
-        HeaderValue::from_str(text.expose_secret()).map_err(|_| SetupError::Credential)?;
-    value.set_sensitive(true);
-    Ok(value)
+    http_client::sensitive(text.expose_secret()).map_err(|_| SetupError::Credential)
 }

@@ -155,13 +155,7 @@ impl Transport {
             patience,
             silence,
         } = config;
-        let is_plain = matches!(base_url.scheme(), "http" | "https")
-            && base_url.has_host()
-            && base_url.username().is_empty()
-            && base_url.password().is_none()
-            && base_url.query().is_none()
-            && base_url.fragment().is_none();
-        if !is_plain {
+        if !http_client::is_plain(&base_url) || base_url.query().is_some() {
             return Err(SetupError::BaseUrl);
         }
         let http = http_client::builder(&base_url)
@@ -301,9 +295,8 @@ impl Transport {
                 .body(body.clone());
         }
         if let Retry::Keyed(key) = call.retry {
-            let mut value = HeaderValue::from_str(key.as_str())
+            let value = http_client::sensitive(key.as_str())
                 .map_err(|_| ClientError::Request("the idempotency key does not fit a header"))?;
-            value.set_sensitive(true);
             request = request.header(IDEMPOTENCY_KEY, value);
         }
         if let Some(operator) = &call.operator {

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, HeaderValue, InvalidHeaderValue, RETRY_AFTER};
 use reqwest::{ClientBuilder, Response};
 use url::{Host, Url};
 
@@ -23,6 +23,27 @@ pub fn builder(url: &Url) -> ClientBuilder {
     } else {
         builder
     }
+}
+
+/// Whether it leads to a server by HTTP, and has nothing that belongs elsewhere: no user and no password, which are
+/// told in headers, and no fragment.
+#[must_use]
+pub fn is_plain(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.fragment().is_none()
+}
+
+/// A header value that no `Debug` shows.
+///
+/// # Errors
+/// When the text does not fit a header.
+pub fn sensitive(text: &str) -> Result<HeaderValue, InvalidHeaderValue> {
+    let mut value = HeaderValue::from_str(text)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 #[must_use]

@@ -265,13 +265,7 @@ impl fmt::Debug for OpenAi {
 }
 
 fn endpoint(base_url: &Url) -> Result<Url, SetupError> {
-    let is_plain = matches!(base_url.scheme(), "http" | "https")
-        && base_url.has_host()
-        && base_url.username().is_empty()
-        && base_url.password().is_none()
-        && base_url.query().is_none()
-        && base_url.fragment().is_none();
-    if !is_plain {
+    if !http_client::is_plain(base_url) || base_url.query().is_some() {
         return Err(SetupError::BaseUrl);
     }
     let mut url = base_url.clone();
@@ -282,9 +276,7 @@ fn endpoint(base_url: &Url) -> Result<Url, SetupError> {
 
 fn authorization(key: &SecretString) -> Result<HeaderValue, SetupError> {
     let text = SecretString::from(format!("Bearer {}", key.expose_secret()));
-    let mut value = HeaderValue::from_str(text.expose_secret()).map_err(|_| SetupError::ApiKey)?;
-    value.set_sensitive(true);
-    Ok(value)
+    http_client::sensitive(text.expose_secret()).map_err(|_| SetupError::ApiKey)
 }
 
 /// The name under which the server's tokens are counted and priced.

@@ -175,19 +175,16 @@ pub(crate) fn secret_header(prefix: &str, key: &SecretString) -> Result<HeaderVa
         return Err(SetupError::Key);
     }
     let text = format!("{prefix}{key}");
-    let mut value = HeaderValue::from_str(&text).map_err(|_| SetupError::Key)?;
-    value.set_sensitive(true);
-    Ok(value)
+    http_client::sensitive(&text).map_err(|_| SetupError::Key)
 }
 
 /// A URL under which a service is asked.
 pub(crate) fn checked(url: Url) -> Result<Url, SetupError> {
-    let fine = matches!(url.scheme(), "http" | "https")
-        && url.has_host()
-        && url.username().is_empty()
-        && url.password().is_none()
-        && url.fragment().is_none();
-    if fine { Ok(url) } else { Err(SetupError::Url) }
+    if http_client::is_plain(&url) {
+        Ok(url)
+    } else {
+        Err(SetupError::Url)
+    }
 }
 
 /// A URL that endpoints are put onto.

@@ -66,9 +66,8 @@ impl Http {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         if let Some(key) = config.api_key {
-            let mut value =
-                HeaderValue::from_str(key.expose_secret()).map_err(|_| SetupError::ApiKey)?;
-            value.set_sensitive(true);
+            let value =
+                http_client::sensitive(key.expose_secret()).map_err(|_| SetupError::ApiKey)?;
             headers.insert(key_header, value);
         }
         let version = env!("CARGO_PKG_VERSION");
