@@ -68,32 +68,27 @@ pub struct Check {
 }
 
 impl Check {
-    pub fn ok(name: impl Into<String>) -> Self {
+    fn new(name: impl Into<String>, state: CheckState, detail: Option<String>) -> Self {
+        let name = name.into();
         Self {
-            name: name.into(),
-            state: CheckState::Ok,
-            detail: None,
+            name,
+            state,
+            detail,
         }
+    }
+
+    pub fn ok(name: impl Into<String>) -> Self {
+        Self::new(name, CheckState::Ok, None)
     }
 
     pub fn degraded(name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            state: CheckState::Degraded,
-            detail: Some(detail.into()),
-        }
+        Self::new(name, CheckState::Degraded, Some(detail.into()))
     }
 
     pub fn failed(name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            state: CheckState::Failed,
-            detail: Some(detail.into()),
-        }
+        Self::new(name, CheckState::Failed, Some(detail.into()))
     }
-}
 
-impl Check {
     /// Failed where something is wrong.
     pub fn of<T>(name: impl Into<String>, looked: Result<T, String>) -> Self {
         match looked {
@@ -267,7 +262,9 @@ async fn accept(listener: TcpListener, hosts: Hosts, probe: Arc<Probe>, shutdown
                 let (hosts, probe) = (hosts.clone(), Arc::clone(&probe));
                 async move {
                     if is_for_another(&request, &hosts, came_to) {
-                        return Ok::<_, Infallible>(for_another());
+                        let words =
+                            "this service does not go by that name; its operator sets PUBLIC_HOSTS";
+                        return Ok::<_, Infallible>(status(StatusCode::MISDIRECTED_REQUEST, words));
                     }
                     Ok(respond(&request, &probe).await)
                 }
@@ -288,21 +285,16 @@ async fn accept(listener: TcpListener, hosts: Hosts, probe: Arc<Probe>, shutdown
 async fn respond(request: &Request<Incoming>, probe: &Arc<Probe>) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     if !matches!(path, "/health" | "/ready" | "/metrics") {
-        return json(
-            StatusCode::NOT_FOUND,
-            r#"{"status":"not found"}"#.to_owned(),
-        );
+        return status(StatusCode::NOT_FOUND, "not found");
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let body = r#"{"status":"method not allowed"}"#.to_owned();
-        let mut response = json(StatusCode::METHOD_NOT_ALLOWED, body);
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        let mut response = status(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
+        let allowed = HeaderValue::from_static("GET, HEAD");
+        response.headers_mut().insert(ALLOW, allowed);
         return response;
     }
     if path == "/health" {
-        return json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned());
+        return status(StatusCode::OK, "ok");
     }
     let checks = probe.seen.or_look(ask(probe)).await;
     if path == "/metrics" {
@@ -324,12 +316,6 @@ fn is_for_another(request: &Request<Incoming>, hosts: &Hosts, came_to: Option<Ip
             .is_err()
 }
 
-fn for_another() -> Response<Full<Bytes>> {
-    let body =
-        r#"{"status":"this service does not go by that name; its operator sets PUBLIC_HOSTS"}"#;
-    json(StatusCode::MISDIRECTED_REQUEST, body.to_owned())
-}
-
 fn told() -> Response<Full<Bytes>> {
     match metrics::text() {
         Ok(text) => {
@@ -340,8 +326,8 @@ fn told() -> Response<Full<Bytes>> {
         }
         Err(error) => {
             warn!(error, "the metrics cannot be written");
-            let body = r#"{"status":"the metrics cannot be written; see the log"}"#.to_owned();
-            json(StatusCode::INTERNAL_SERVER_ERROR, body)
+            let words = "the metrics cannot be written; see the log";
+            status(StatusCode::INTERNAL_SERVER_ERROR, words)
         }
     }
 }
@@ -375,12 +361,14 @@ fn ready(readiness: Readiness) -> Response<Full<Bytes>> {
         Ok(body) => json(status, body),
         Err(error) => {
             warn!(%error, "readiness could not be written as JSON");
-            json(
-                StatusCode::SERVICE_UNAVAILABLE,
-                r#"{"status":"unavailable"}"#.to_owned(),
-            )
+            self::status(StatusCode::SERVICE_UNAVAILABLE, "unavailable")
         }
     }
+}
+
+/// Says no more than this.
+fn status(code: StatusCode, words: &'static str) -> Response<Full<Bytes>> {
+    json(code, format!(r#"{{"status":"{words}"}}"#))
 }
 
 fn json(status: StatusCode, body: String) -> Response<Full<Bytes>> {

@@ -56,32 +56,6 @@ pub const fn counter(name: &'static str, help: &'static str) -> Declared<IntCoun
     Declared::new(facts, |facts| IntCounter::with_opts(facts.options()))
 }
 
-/// The same, one for each combination of labels.
-#[must_use]
-pub const fn counters(
-    name: &'static str,
-    help: &'static str,
-    labels: &'static [&'static str],
-) -> Declared<IntCounterVec> {
-    let facts = Facts::of(name, help, labels);
-    Declared::new(facts, |facts| {
-        IntCounterVec::new(facts.options(), facts.labels)
-    })
-}
-
-/// Sums with a fraction that only grow, one for each combination of labels.
-#[must_use]
-pub const fn sums(
-    name: &'static str,
-    help: &'static str,
-    labels: &'static [&'static str],
-) -> Declared<CounterVec> {
-    let facts = Facts::of(name, help, labels);
-    Declared::new(facts, |facts| {
-        CounterVec::new(facts.options(), facts.labels)
-    })
-}
-
 /// A whole number that goes up and down.
 #[must_use]
 pub const fn gauge(name: &'static str, help: &'static str) -> Declared<IntGauge> {
@@ -89,30 +63,35 @@ pub const fn gauge(name: &'static str, help: &'static str) -> Declared<IntGauge>
     Declared::new(facts, |facts| IntGauge::with_opts(facts.options()))
 }
 
-/// The same, one for each combination of labels. Without labels it is [one](Declared::only) that can be
-/// taken away again by `reset`, for what a process only sometimes knows.
-#[must_use]
-pub const fn gauges(
-    name: &'static str,
-    help: &'static str,
-    labels: &'static [&'static str],
-) -> Declared<IntGaugeVec> {
-    let facts = Facts::of(name, help, labels);
-    Declared::new(facts, |facts| {
-        IntGaugeVec::new(facts.options(), facts.labels)
-    })
+macro_rules! with_labels {
+    ($($(#[$about:meta])* $name:ident: $metric:ident;)+) => {$(
+        $(#[$about])*
+        #[must_use]
+        pub const fn $name(
+            name: &'static str,
+            help: &'static str,
+            labels: &'static [&'static str],
+        ) -> Declared<$metric> {
+            let facts = Facts::of(name, help, labels);
+            Declared::new(facts, |facts| $metric::new(facts.options(), facts.labels))
+        }
+    )+};
 }
 
-/// Numbers with a fraction that go up and down: seconds, units of money. Money is exact in the ledger
-/// and in answers; here it is only drawn.
-#[must_use]
-pub const fn fractions(
-    name: &'static str,
-    help: &'static str,
-    labels: &'static [&'static str],
-) -> Declared<GaugeVec> {
-    let facts = Facts::of(name, help, labels);
-    Declared::new(facts, |facts| GaugeVec::new(facts.options(), facts.labels))
+with_labels! {
+    /// Numbers that only grow, one for each combination of labels.
+    counters: IntCounterVec;
+
+    /// Sums with a fraction that only grow, one for each combination of labels.
+    sums: CounterVec;
+
+    /// Whole numbers that go up and down, one for each combination of labels. Without labels it is
+    /// [one](Declared::only) that can be taken away again by `reset`, for what a process only sometimes knows.
+    gauges: IntGaugeVec;
+
+    /// Numbers with a fraction that go up and down: seconds, units of money. Money is exact in the ledger
+    /// and in answers; here it is only drawn.
+    fractions: GaugeVec;
 }
 
 /// How long something takes, in seconds.
