@@ -36,7 +36,7 @@ use std::time::Duration;
 pub use error::{CacheError, CacheResult};
 use presence::{REDIS_URL, login_fingerprint};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Cmd, FromRedisValue, ScriptInvocation};
+use redis::{Cmd, FromRedisValue, RedisResult, ScriptInvocation};
 use tokio::sync::watch;
 pub use wake::{EVENTS_CHANNEL, WakeUps};
 
@@ -135,18 +135,6 @@ impl Cache {
         self.link.borrow().manager.clone()
     }
 
-    /// Asks Redis for a sign of life.
-    ///
-    /// # Errors
-    /// When Redis cannot be asked, or not in time: see [`CacheError`].
-    pub async fn ping(&self) -> CacheResult<()> {
-        let answer: String = self.run(&redis::cmd("PING")).await?;
-        match answer.as_str() {
-            "PONG" => Ok(()),
-            _ => Err(CacheError::Corrupt("the answer to PING".to_owned())),
-        }
-    }
-
     /// Proves that Redis takes writes, by one that ends by itself. A replica, or a Redis without memory or
     /// disk, answers everything else.
     ///
@@ -161,14 +149,6 @@ impl Cache {
         self.run(&set).await
     }
 
-    /// The number Redis gives this connection, as its `CLIENT LIST` shows it.
-    ///
-    /// # Errors
-    /// When Redis cannot be asked, or not in time: see [`CacheError`].
-    pub async fn client_id(&self) -> CacheResult<i64> {
-        self.run(redis::cmd("CLIENT").arg("ID")).await
-    }
-
     fn key(&self, key: &str) -> String {
         format!("{}{key}", self.namespace)
     }
@@ -176,26 +156,23 @@ impl Cache {
     /// Runs a command, once more if the connection turns out to be gone, within
     /// [`RESPONSE_SECONDS`] altogether. Only for what may run twice.
     async fn run<T: FromRedisValue>(&self, command: &Cmd) -> CacheResult<T> {
-        within(async {
-            let mut redis = self.manager();
-            match command.query_async(&mut redis).await {
-                Err(error) if error.is_connection_dropped() => {
-                    Ok(command.query_async(&mut redis).await?)
-                }
-                answer => Ok(answer?),
-            }
-        })
-        .await
+        self.ask(|mut redis| async move { command.query_async(&mut redis).await })
+            .await
     }
 
     /// [`Cache::run`] for a script.
     async fn invoke<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> CacheResult<T> {
+        self.ask(|mut redis| async move { script.invoke_async(&mut redis).await })
+            .await
+    }
+
+    async fn ask<T, F>(&self, ask: impl Fn(ConnectionManager) -> F) -> CacheResult<T>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
         within(async {
-            let mut redis = self.manager();
-            match script.invoke_async(&mut redis).await {
-                Err(error) if error.is_connection_dropped() => {
-                    Ok(script.invoke_async(&mut redis).await?)
-                }
+            match ask(self.manager()).await {
+                Err(error) if error.is_connection_dropped() => Ok(ask(self.manager()).await?),
                 answer => Ok(answer?),
             }
         })

@@ -5,7 +5,8 @@ use std::time::Duration;
 use ledger_core::money::Price;
 use ledger_core::prediction::PriceSource;
 use ledger_core::{Money, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Cache;
 use crate::error::{CacheError, CacheResult};
@@ -14,8 +15,9 @@ use crate::error::{CacheError, CacheResult};
 pub const PRICE_KEY: &str = "market:price:btc";
 
 /// A price that is fresh: [`Cache::price`] answers none that is not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FreshPrice {
+    #[serde(deserialize_with = "above_zero")]
     pub price: Price,
     pub source: PriceSource,
     /// When the provider says the price was.
@@ -36,12 +38,8 @@ impl FreshPrice {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    price: Money,
-    source: PriceSource,
-    provider_at: Timestamp,
-    sampled_at: Timestamp,
+fn above_zero<'de, D: Deserializer<'de>>(from: D) -> Result<Price, D::Error> {
+    Price::new(Money::deserialize(from)?).map_err(D::Error::custom)
 }
 
 impl Cache {
@@ -55,14 +53,8 @@ impl Cache {
         if millis == 0 {
             return self.run(redis::cmd("DEL").arg(&key)).await;
         }
-        let stored = Stored {
-            price: fresh.price.money(),
-            source: fresh.source,
-            provider_at: fresh.provider_at,
-            sampled_at: fresh.sampled_at,
-        };
-        let text = serde_json::to_string(&stored)
-            .map_err(|error| CacheError::Corrupt(error.to_string()))?;
+        let text =
+            serde_json::to_string(fresh).map_err(|error| CacheError::Corrupt(error.to_string()))?;
         self.run(redis::cmd("SET").arg(&key).arg(&text).arg("PX").arg(millis))
             .await
     }
@@ -75,13 +67,8 @@ impl Cache {
         let key = self.key(PRICE_KEY);
         let text: Option<String> = self.run(redis::cmd("GET").arg(&key)).await?;
         let Some(text) = text else { return Ok(None) };
-        let unreadable = || CacheError::Corrupt(format!("{PRICE_KEY} is no price"));
-        let stored: Stored = serde_json::from_str(&text).map_err(|_| unreadable())?;
-        Ok(Some(FreshPrice {
-            price: Price::new(stored.price).map_err(|_| unreadable())?,
-            source: stored.source,
-            provider_at: stored.provider_at,
-            sampled_at: stored.sampled_at,
-        }))
+        serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|_| CacheError::Corrupt(format!("{PRICE_KEY} is no price")))
     }
 }
