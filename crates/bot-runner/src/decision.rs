@@ -91,20 +91,15 @@ pub enum Unusable {
 }
 
 /// What the model is asked to write; more fields do no harm.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Proposal {
-    #[serde(default)]
     strategy: Value,
     /// As `strategy` is called where there is nothing else to choose.
-    #[serde(default)]
     action: Value,
-    #[serde(default)]
     direction: Value,
-    #[serde(default)]
     stake_fraction: Value,
-    #[serde(default)]
     confidence: Value,
-    #[serde(default)]
     reasoning: Value,
 }
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::decision::Unusable;
-use crate::reading::{confidence, is_word, reasoning, share};
+use crate::reading::{confidence, is_word, reasoning, share, text};
 
 /// Bets in one turn.
 pub const BETS_MAX: usize = 3;
@@ -143,21 +143,18 @@ fn whole_cents(amount: Money) -> Money {
     Money::from_units(units - units.rem_euclid(UNITS_PER_CENT)).unwrap_or(Money::ZERO)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Written {
-    #[serde(default)]
     bets: Value,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct WrittenBet {
-    #[serde(default)]
     market: Value,
-    #[serde(default)]
     side: Value,
-    #[serde(default)]
     confidence: Value,
-    #[serde(default)]
     reasoning: Value,
 }
 
@@ -198,11 +195,7 @@ fn pick(bet: &WrittenBet, markets: &[Market], pool_max: Money) -> Option<Pick> {
 
 /// By number, or by id.
 fn find<'a>(named: &Value, markets: &'a [Market]) -> Option<&'a Market> {
-    let text = match named {
-        Value::String(text) => text.trim().to_owned(),
-        Value::Number(number) => number.to_string(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
-    };
+    let text = text(named)?;
     match text.parse::<usize>() {
         Ok(number) => markets.get(number.checked_sub(1)?),
         Err(_) => markets.iter().find(|market| market.id.to_string() == text),

@@ -1,9 +1,9 @@
 //! The price book's file: the one that was built in, or the operator's own.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use ledger_core::price_book::PriceBook;
+use personas::{one_line, read_text};
 
 /// What is used when `PRICE_BOOK` names no file.
 const BUILT_IN: &str = include_str!("../../../deploy/price-book.yaml");
@@ -35,7 +35,7 @@ pub fn load(file: Option<&Path>) -> Result<PriceBook, PriceBookFault> {
         None => parse(BUILT_IN_NAME, BUILT_IN),
         Some(path) => {
             let name = path.display().to_string();
-            let text = read(path).map_err(|problem| PriceBookFault {
+            let text = read_text(path, FILE_BYTES_MAX).map_err(|problem| PriceBookFault {
                 file: name.clone(),
                 line: 0,
                 problem,
@@ -43,17 +43,6 @@ pub fn load(file: Option<&Path>) -> Result<PriceBook, PriceBookFault> {
             parse(&name, &text)
         }
     }
-}
-
-fn read(path: &Path) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|open| open.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("cannot be read: {error}"))?;
-    if u64::try_from(bytes.len()).is_ok_and(|len| len > FILE_BYTES_MAX) {
-        return Err(format!("is larger than {FILE_BYTES_MAX} bytes"));
-    }
-    String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())
 }
 
 /// Reads a price book from the text of that file.
@@ -66,8 +55,4 @@ pub fn parse(file: &str, text: &str) -> Result<PriceBook, PriceBookFault> {
         line: error.location().map_or(0, |at| at.line()),
         problem: one_line(&error.without_snippet().to_string()),
     })
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

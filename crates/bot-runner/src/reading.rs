@@ -9,14 +9,19 @@ const UNITS_PER_ONE: i128 = 100_000_000;
 /// Digits after the point that count; further ones are cut off, never rounded.
 const DECIMALS: usize = 8;
 
+/// A text or a number as it was written.
+pub(crate) fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.trim().to_owned()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
 /// A decimal from 0 to 1, written as a string or as a JSON number. The number's shortest text is
 /// read, so `0.07` means 0.07.
 pub(crate) fn decimal(value: &Value) -> Option<Fraction> {
-    let text = match value {
-        Value::String(text) => text.trim().to_owned(),
-        Value::Number(number) => number.to_string(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
-    };
+    let text = text(value)?;
     let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let cut = match text.split_once('.') {
         Some((whole, decimals)) if decimals.len() > DECIMALS && is_digits(decimals) => {

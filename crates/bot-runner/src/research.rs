@@ -64,15 +64,12 @@ impl Proposal {
 }
 
 /// What the model is asked to write; more fields do no harm.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Written {
-    #[serde(default)]
     answer: Value,
-    #[serde(default)]
     confidence: Value,
-    #[serde(default)]
     lookup: Value,
-    #[serde(default)]
     reasoning: Value,
 }
 

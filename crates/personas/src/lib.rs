@@ -37,8 +37,8 @@ use std::str::FromStr;
 use ledger_core::{Confidence, Decimal8, Handle};
 use llm::Temperature;
 
-pub use yaml::Fault;
 use yaml::Fields;
+pub use yaml::{Fault, one_line};
 
 /// A persona is a page of text.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -254,21 +254,28 @@ fn is_persona_file(path: &Path) -> bool {
 }
 
 fn read(file: &Path) -> Result<String, Vec<Fault>> {
-    let fault = |text: String| {
+    read_text(file, FILE_BYTES_MAX).map_err(|text| {
         vec![Fault {
             line: 0,
             field: String::new(),
             text,
         }]
-    };
+    })
+}
+
+/// The text of a file that a person wrote and that is not larger than that.
+///
+/// # Errors
+/// What is wrong with the file, as the rest of a sentence that begins with its name.
+pub fn read_text(file: &Path, bytes_max: u64) -> Result<String, String> {
     let mut bytes = Vec::new();
     std::fs::File::open(file)
-        .and_then(|open| open.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| fault(format!("cannot be read: {error}")))?;
-    if u64::try_from(bytes.len()).is_ok_and(|len| len > FILE_BYTES_MAX) {
-        return Err(fault(format!("is larger than {FILE_BYTES_MAX} bytes")));
+        .and_then(|open| open.take(bytes_max + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if u64::try_from(bytes.len()).is_ok_and(|len| len > bytes_max) {
+        return Err(format!("is larger than {bytes_max} bytes"));
     }
-    String::from_utf8(bytes).map_err(|_| fault("is not UTF-8".to_owned()))
+    String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())
 }
 
 /// Reads a persona from the text of its file.
@@ -300,8 +307,8 @@ fn take_persona(fields: &mut Fields) -> Option<Persona> {
     let max_stake_fraction = fields.parsed::<StakeFraction>("max_stake_fraction");
     let min_confidence = fields.parsed::<Confidence>("min_confidence");
     let llm = fields.mapping_if_given("llm", take_llm);
-    let name = one_line(fields, "name", name);
-    let description = one_line(fields, "description", description);
+    let name = in_one_line(fields, "name", name);
+    let description = in_one_line(fields, "description", description);
     Some(Persona {
         handle: handle?,
         name: name?,
@@ -317,7 +324,7 @@ fn take_persona(fields: &mut Fields) -> Option<Persona> {
 }
 
 /// Names and descriptions go into log lines and lists.
-fn one_line(
+fn in_one_line(
     fields: &mut Fields,
     name: &str,
     text: Option<serde_saphyr::Spanned<String>>,

@@ -349,7 +349,9 @@ impl<'de> Visitor<'de> for NodeVisitor {
 const ENTRIES_MAX: usize = 100;
 const NAME_CHARS_MAX: usize = 64;
 
-fn one_line(text: &str) -> String {
+/// A parser's message, fit for a log line.
+#[must_use]
+pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
