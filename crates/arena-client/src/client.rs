@@ -20,6 +20,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::calls::calls;
 use crate::query::{MarketQuery, PageQuery, PredictionQuery, StandingsQuery};
 use crate::token::{Tokens, sensitive};
 use crate::transport::{Call, ClientConfig, Proof, Retry, Transport};
@@ -188,96 +189,6 @@ impl Client {
         self.act_once(action, &IdempotencyKey::random()).await
     }
 
-    /// Like [`Client::act`], under a key that the caller chose: of all actions under one key the
-    /// arena performs one, whichever process sends them.
-    ///
-    /// # Errors
-    /// See [`ClientError`]; [`api_types::ProblemKind::IdempotencyMismatch`] when another action
-    /// was performed under this key.
-    pub async fn act_once(
-        &self,
-        action: &ActionRequest,
-        key: &IdempotencyKey,
-    ) -> Result<Acceptance, ClientError> {
-        self.keyed("POST /arena/action", &[], action, key).await
-    }
-
-    /// `POST /markets/{id}/bets` under that key: one bet. Stakes are credits.
-    ///
-    /// ```no_run
-    /// # async fn example(bot: arena_client::Client) -> Result<(), Box<dyn std::error::Error>> {
-    /// use arena_client::api_types::BetRequest;
-    /// use arena_client::{IdempotencyKey, MarketQuery};
-    ///
-    /// let markets = bot.markets(&MarketQuery::default()).await?;
-    /// let market = markets.items.first().ok_or("no market is open")?;
-    /// let bet = BetRequest {
-    ///     side: "YES".parse()?,
-    ///     stake: "2.00".parse()?,
-    ///     confidence: "0.70".parse()?,
-    ///     reasoning: None,
-    ///     usage: None,
-    /// };
-    /// // A key that names the bet: whoever sends it again places no second one.
-    /// let key = IdempotencyKey::named(&format!("bet:{}", market.id)).ok_or("a name")?;
-    /// bot.bet_once(market.id, &bet, &key).await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// See [`ClientError`]; [`api_types::ProblemKind::MarketClosed`] and
-    /// [`api_types::ProblemKind::AlreadyIn`] among them.
-    pub async fn bet_once(
-        &self,
-        market: MarketId,
-        bet: &BetRequest,
-        key: &IdempotencyKey,
-    ) -> Result<BetsPlaced, ClientError> {
-        let market = market.to_string();
-        self.keyed("POST /markets/{market}/bets", &[&market], bet, key)
-            .await
-    }
-
-    /// `POST /markets/bets` under that key: a few bets on as many markets, all or none.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn bet_all_once(
-        &self,
-        bets: &BetsRequest,
-        key: &IdempotencyKey,
-    ) -> Result<BetsPlaced, ClientError> {
-        self.keyed("POST /markets/bets", &[], bets, key).await
-    }
-
-    /// `POST /markets/{id}/answers` under that key: a research answer, judged at once.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn answer_once(
-        &self,
-        market: MarketId,
-        answer: &AnswerRequest,
-        key: &IdempotencyKey,
-    ) -> Result<AnswerJudged, ClientError> {
-        let market = market.to_string();
-        self.keyed("POST /markets/{market}/answers", &[&market], answer, key)
-            .await
-    }
-
-    /// `POST /metrics/usage` under that key: what was used outside of an action.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn report_usage(
-        &self,
-        report: &UsageReport,
-        key: &IdempotencyKey,
-    ) -> Result<UsageReceipt, ClientError> {
-        self.keyed("POST /metrics/usage", &[], report, key).await
-    }
-
     async fn as_anyone<T: DeserializeOwned>(
         &self,
         operation: &'static str,
@@ -332,81 +243,108 @@ impl Client {
     }
 }
 
-/// Calls that read what anyone may see: each with what it takes, what is answered, and what is asked, with the names
-/// in its path and its query.
-macro_rules! reads {
-    ($(
-        $(#[$about:meta])*
-        $name:ident($($given:ident: $kind:ty),*) -> $answer:ty = $operation:literal [$($names:expr),*] $query:expr;
-    )+) => {
-        impl Client {$(
-            $(#[$about])*
-            ///
-            /// # Errors
-            /// See [`ClientError`].
-            pub async fn $name(&self $(, $given: $kind)*) -> Result<$answer, ClientError> {
-                self.as_anyone($operation, &[$($names),*], $query).await
-            }
-        )+}
-    };
-}
+calls! { Client:
+    /// Like [`Client::act`], under a key that the caller chose: of all actions under one key the
+    /// arena performs one, whichever process sends them.
+    ///
+    /// Refused as [`api_types::ProblemKind::IdempotencyMismatch`] when another action was performed under this key.
+    act_once(action: &ActionRequest, key: &IdempotencyKey) -> Acceptance
+        = keyed("POST /arena/action", [], action, key);
 
-reads! {
+    /// `POST /markets/{id}/bets` under that key: one bet. Stakes are credits.
+    ///
+    /// ```no_run
+    /// # async fn example(bot: arena_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use arena_client::api_types::BetRequest;
+    /// use arena_client::{IdempotencyKey, MarketQuery};
+    ///
+    /// let markets = bot.markets(&MarketQuery::default()).await?;
+    /// let market = markets.items.first().ok_or("no market is open")?;
+    /// let bet = BetRequest {
+    ///     side: "YES".parse()?,
+    ///     stake: "2.00".parse()?,
+    ///     confidence: "0.70".parse()?,
+    ///     reasoning: None,
+    ///     usage: None,
+    /// };
+    /// // A key that names the bet: whoever sends it again places no second one.
+    /// let key = IdempotencyKey::named(&format!("bet:{}", market.id)).ok_or("a name")?;
+    /// bot.bet_once(market.id, &bet, &key).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Refused as [`api_types::ProblemKind::MarketClosed`] or [`api_types::ProblemKind::AlreadyIn`], among others.
+    bet_once(market: MarketId, bet: &BetRequest, key: &IdempotencyKey) -> BetsPlaced
+        = keyed("POST /markets/{market}/bets", [&market.to_string()], bet, key);
+
+    /// `POST /markets/bets` under that key: a few bets on as many markets, all or none.
+    bet_all_once(bets: &BetsRequest, key: &IdempotencyKey) -> BetsPlaced
+        = keyed("POST /markets/bets", [], bets, key);
+
+    /// `POST /markets/{id}/answers` under that key: a research answer, judged at once.
+    answer_once(market: MarketId, answer: &AnswerRequest, key: &IdempotencyKey) -> AnswerJudged
+        = keyed("POST /markets/{market}/answers", [&market.to_string()], answer, key);
+
+    /// `POST /metrics/usage` under that key: what was used outside of an action.
+    report_usage(report: &UsageReport, key: &IdempotencyKey) -> UsageReceipt
+        = keyed("POST /metrics/usage", [], report, key);
+
     /// `GET /markets`.
-    markets(query: &MarketQuery) -> Page<Market> = "GET /markets" [] query.pairs();
+    markets(query: &MarketQuery) -> Page<Market> = as_anyone("GET /markets", [], query.pairs());
 
     /// `GET /markets/{id}`: a market with what decided it.
-    market(market: MarketId) -> Market = "GET /markets/{market}" [&market.to_string()] Vec::new();
+    market(market: MarketId) -> Market = as_anyone("GET /markets/{market}", [&market.to_string()], Vec::new());
 
     /// `GET /markets/{id}/bets`: the bets on a market, or the answers to it.
     market_bets(market: MarketId, page: &PageQuery) -> Page<Bet>
-        = "GET /markets/{market}/bets" [&market.to_string()] page.pairs();
+        = as_anyone("GET /markets/{market}/bets", [&market.to_string()], page.pairs());
 
     /// `GET /bots/{handle or id}`.
-    bot(handle_or_id: &str) -> Bot = "GET /bots/{bot}" [handle_or_id] Vec::new();
+    bot(handle_or_id: &str) -> Bot = as_anyone("GET /bots/{bot}", [handle_or_id], Vec::new());
 
     /// `GET /bots`.
-    bots(page: &PageQuery) -> Page<Bot> = "GET /bots" [] page.pairs();
+    bots(page: &PageQuery) -> Page<Bot> = as_anyone("GET /bots", [], page.pairs());
 
     /// `GET /economy`.
-    economy() -> Economy = "GET /economy" [] Vec::new();
+    economy() -> Economy = as_anyone("GET /economy", [], Vec::new());
 
     /// `GET /economy/rules/{digest}`: a set of figures that was in force, as positions name it.
-    rules(digest: &str) -> KeptRules = "GET /economy/rules/{digest}" [digest] Vec::new();
+    rules(digest: &str) -> KeptRules = as_anyone("GET /economy/rules/{digest}", [digest], Vec::new());
 
     /// `GET /insights/{handle or id}`: what a bot cost, produced and faces if nobody acts.
-    insights(handle_or_id: &str) -> Insights = "GET /insights/{bot}" [handle_or_id] Vec::new();
+    insights(handle_or_id: &str) -> Insights = as_anyone("GET /insights/{bot}", [handle_or_id], Vec::new());
 
     /// `GET /standings`: the wealthiest first.
-    standings(query: &StandingsQuery) -> Standings = "GET /standings" [] query.pairs();
+    standings(query: &StandingsQuery) -> Standings = as_anyone("GET /standings", [], query.pairs());
 
     /// `GET /ticks`: tick cycles, the newest first.
-    ticks(page: &PageQuery) -> Page<Tick> = "GET /ticks" [] page.pairs();
+    ticks(page: &PageQuery) -> Page<Tick> = as_anyone("GET /ticks", [], page.pairs());
 
     /// `GET /bots/{handle or id}/history`: how a bot stood after past ticks, in so many points at most.
     history(handle_or_id: &str, points: u32) -> History
-        = "GET /bots/{bot}/history" [handle_or_id] vec![("points", points.to_string())];
+        = as_anyone("GET /bots/{bot}/history", [handle_or_id], vec![("points", points.to_string())]);
 
     /// `GET /prices`.
-    prices(page: &PageQuery) -> Page<PriceSample> = "GET /prices" [] page.pairs();
+    prices(page: &PageQuery) -> Page<PriceSample> = as_anyone("GET /prices", [], page.pairs());
 
     /// `GET /predictions`.
-    predictions(query: &PredictionQuery) -> Page<Prediction> = "GET /predictions" [] query.pairs();
+    predictions(query: &PredictionQuery) -> Page<Prediction> = as_anyone("GET /predictions", [], query.pairs());
 
     /// `GET /posts/feed`.
-    feed(page: &PageQuery) -> Page<Post> = "GET /posts/feed" [] page.pairs();
+    feed(page: &PageQuery) -> Page<Post> = as_anyone("GET /posts/feed", [], page.pairs());
 
     /// `GET /ledger`: the entries of all bots.
-    ledger(page: &PageQuery) -> Page<LedgerEntry> = "GET /ledger" [] page.pairs();
+    ledger(page: &PageQuery) -> Page<LedgerEntry> = as_anyone("GET /ledger", [], page.pairs());
 
     /// `GET /bots/{id}/ledger`: the chain of one bot.
     bot_ledger(bot: BotId, page: &PageQuery) -> Page<LedgerEntry>
-        = "GET /bots/{bot}/ledger" [&bot.to_string()] page.pairs();
+        = as_anyone("GET /bots/{bot}/ledger", [&bot.to_string()], page.pairs());
 
     /// `GET /bots/{id}/ledger/verify`: what the server finds. Whoever does not want to believe it
     /// reads [`Client::bot_ledger`] and uses `ledger_core::ChainVerifier`.
     verify_ledger(bot: BotId) -> ChainVerification
-        = "GET /bots/{bot}/ledger/verify" [&bot.to_string()] Vec::new();
+        = as_anyone("GET /bots/{bot}/ledger/verify", [&bot.to_string()], Vec::new());
 }
 
 impl fmt::Debug for Client {

@@ -27,6 +27,7 @@
 #![warn(clippy::missing_errors_doc)]
 #![warn(missing_docs)]
 
+mod calls;
 mod client;
 mod error;
 mod event_source;

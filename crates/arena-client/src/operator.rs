@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::calls::calls;
 use crate::client::Client;
 use crate::token::sensitive;
 use crate::transport::{Call, Proof, Retry, Transport};
@@ -56,54 +57,6 @@ impl Client {
 }
 
 impl Operator {
-    /// `POST /markets` under that key: opens a market. Criteria, bounty (credits) and deadline are
-    /// checked as its source demands.
-    ///
-    /// # Errors
-    /// See [`ClientError`]; [`api_types::ProblemKind::InvalidField`] names the field, and
-    /// [`api_types::ProblemKind::AlreadyIn`] says that the subject has a market already.
-    pub async fn open_market(
-        &self,
-        market: &MarketRequest,
-        key: &IdempotencyKey,
-    ) -> Result<Market, ClientError> {
-        self.keyed("POST /markets", &[], market, key).await
-    }
-
-    /// `POST /markets/{id}/void` under that key: calls an unsettled market off; the living get their
-    /// stakes back.
-    ///
-    /// # Errors
-    /// See [`ClientError`]; [`api_types::ProblemKind::MarketClosed`] when it is settled already.
-    pub async fn void_market(
-        &self,
-        market: MarketId,
-        reason: &str,
-        key: &IdempotencyKey,
-    ) -> Result<Market, ClientError> {
-        let body = VoidRequest {
-            reason: reason.to_owned(),
-        };
-        let id = market.to_string();
-        self.keyed("POST /markets/{market}/void", &[&id], &body, key)
-            .await
-    }
-
-    /// `POST /bots/{handle or id}/revive` under that key: brings a dead bot back with `amount`
-    /// credits.
-    ///
-    /// # Errors
-    /// See [`ClientError`]; [`api_types::ProblemKind::BotStatus`] when it is not dead.
-    pub async fn revive(
-        &self,
-        handle_or_id: &str,
-        request: &ReviveRequest,
-        key: &IdempotencyKey,
-    ) -> Result<Bot, ClientError> {
-        self.keyed("POST /bots/{bot}/revive", &[handle_or_id], request, key)
-            .await
-    }
-
     /// `DELETE /bots/{handle or id}`: retires a bot for good; nobody is asked twice. Never repeated
     /// by itself. When the answer is lost, [`Client::bot`] says whether it is retired.
     ///
@@ -123,118 +76,12 @@ impl Operator {
         .await
     }
 
-    /// `POST /arena/pause` under that key: nothing moves once this has answered.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn pause_arena(
-        &self,
-        reason: &str,
-        key: &IdempotencyKey,
-    ) -> Result<ArenaState, ClientError> {
-        self.pause("POST /arena/pause", &[], reason, key).await
-    }
-
-    /// `POST /arena/resume` under that key.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn resume_arena(
-        &self,
-        reason: &str,
-        key: &IdempotencyKey,
-    ) -> Result<ArenaState, ClientError> {
-        self.resume("POST /arena/resume", &[], reason, key).await
-    }
-
-    /// `POST /bots/{handle or id}/pause` under that key.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn pause_bot(
-        &self,
-        handle_or_id: &str,
-        reason: &str,
-        key: &IdempotencyKey,
-    ) -> Result<Bot, ClientError> {
-        self.pause("POST /bots/{bot}/pause", &[handle_or_id], reason, key)
-            .await
-    }
-
-    /// `POST /bots/{handle or id}/resume` under that key.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn resume_bot(
-        &self,
-        handle_or_id: &str,
-        reason: &str,
-        key: &IdempotencyKey,
-    ) -> Result<Bot, ClientError> {
-        self.resume("POST /bots/{bot}/resume", &[handle_or_id], reason, key)
-            .await
-    }
-
-    /// `POST /markets/{id}/pause` under that key.
-    ///
-    /// # Errors
-    /// See [`ClientError`]; [`api_types::ProblemKind::MarketClosed`] when it is settled.
-    pub async fn pause_market(
-        &self,
-        market: MarketId,
-        reason: &str,
-        key: &IdempotencyKey,
-    ) -> Result<Market, ClientError> {
-        let id = market.to_string();
-        self.pause("POST /markets/{market}/pause", &[&id], reason, key)
-            .await
-    }
-
-    /// `POST /markets/{id}/resume` under that key.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn resume_market(
-        &self,
-        market: MarketId,
-        reason: &str,
-        key: &IdempotencyKey,
-    ) -> Result<Market, ClientError> {
-        let id = market.to_string();
-        self.resume("POST /markets/{market}/resume", &[&id], reason, key)
-            .await
-    }
-
     /// `GET /audit`: the newest lines of the audit log.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub async fn audit(&self) -> Result<Page<AuditEntry>, ClientError> {
         self.act(Call::get("GET /audit", &[], Vec::new())).await
-    }
-
-    async fn pause<T: DeserializeOwned>(
-        &self,
-        operation: &'static str,
-        names: &[&str],
-        reason: &str,
-        key: &IdempotencyKey,
-    ) -> Result<T, ClientError> {
-        let reason = reason.to_owned();
-        self.keyed(operation, names, &PauseRequest { reason }, key)
-            .await
-    }
-
-    async fn resume<T: DeserializeOwned>(
-        &self,
-        operation: &'static str,
-        names: &[&str],
-        reason: &str,
-        key: &IdempotencyKey,
-    ) -> Result<T, ClientError> {
-        let reason = reason.to_owned();
-        self.keyed(operation, names, &ResumeRequest { reason }, key)
-            .await
     }
 
     async fn keyed<T: DeserializeOwned>(
@@ -253,6 +100,56 @@ impl Operator {
         let proof: Proof = (AUTHORIZATION, self.token.clone());
         self.transport.json(&call, Some(&proof)).await
     }
+}
+
+calls! { Operator:
+    /// `POST /markets` under that key: opens a market. Criteria, bounty (credits) and deadline are
+    /// checked as its source demands.
+    ///
+    /// [`api_types::ProblemKind::InvalidField`] names the field that is wrong, and
+    /// [`api_types::ProblemKind::AlreadyIn`] says that the subject has a market already.
+    open_market(market: &MarketRequest, key: &IdempotencyKey) -> Market
+        = keyed("POST /markets", [], market, key);
+
+    /// `POST /markets/{id}/void` under that key: calls an unsettled market off; the living get their
+    /// stakes back.
+    ///
+    /// Refused as [`api_types::ProblemKind::MarketClosed`] when it is settled already.
+    void_market(market: MarketId, reason: &str, key: &IdempotencyKey) -> Market
+        = keyed("POST /markets/{market}/void", [&market.to_string()], &VoidRequest { reason: reason.to_owned() }, key);
+
+    /// `POST /bots/{handle or id}/revive` under that key: brings a dead bot back with `amount`
+    /// credits.
+    ///
+    /// Refused as [`api_types::ProblemKind::BotStatus`] when it is not dead.
+    revive(handle_or_id: &str, request: &ReviveRequest, key: &IdempotencyKey) -> Bot
+        = keyed("POST /bots/{bot}/revive", [handle_or_id], request, key);
+
+    /// `POST /arena/pause` under that key: nothing moves once this has answered.
+    pause_arena(reason: &str, key: &IdempotencyKey) -> ArenaState
+        = keyed("POST /arena/pause", [], &PauseRequest { reason: reason.to_owned() }, key);
+
+    /// `POST /arena/resume` under that key.
+    resume_arena(reason: &str, key: &IdempotencyKey) -> ArenaState
+        = keyed("POST /arena/resume", [], &ResumeRequest { reason: reason.to_owned() }, key);
+
+    /// `POST /bots/{handle or id}/pause` under that key.
+    pause_bot(handle_or_id: &str, reason: &str, key: &IdempotencyKey) -> Bot
+        = keyed("POST /bots/{bot}/pause", [handle_or_id], &PauseRequest { reason: reason.to_owned() }, key);
+
+    /// `POST /bots/{handle or id}/resume` under that key.
+    resume_bot(handle_or_id: &str, reason: &str, key: &IdempotencyKey) -> Bot
+        = keyed("POST /bots/{bot}/resume", [handle_or_id], &ResumeRequest { reason: reason.to_owned() }, key);
+
+    /// `POST /markets/{id}/pause` under that key.
+    ///
+    /// Refused as [`api_types::ProblemKind::MarketClosed`] when it is settled.
+    pause_market(market: MarketId, reason: &str, key: &IdempotencyKey) -> Market
+        = keyed("POST /markets/{market}/pause", [&market.to_string()], &PauseRequest { reason: reason.to_owned() }, key);
+
+    /// `POST /markets/{id}/resume` under that key.
+    resume_market(market: MarketId, reason: &str, key: &IdempotencyKey) -> Market
+        = keyed("POST /markets/{market}/resume", [&market.to_string()], &ResumeRequest { reason: reason.to_owned() }, key);
 }
 
 impl fmt::Debug for Operator {
