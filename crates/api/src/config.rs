@@ -87,78 +87,49 @@ impl ApiConfig {
         let host = reader.or("API_HOST", IpAddr::V4(Ipv4Addr::LOCALHOST));
         let port = reader.or("API_PORT", 8000);
         let environment = reader.or("ENV", Environment::default());
-        let database_url = reader.connection_url("DATABASE_URL", &["postgres", "postgresql"]);
-        let database_pool_size =
-            reader.or_within("DATABASE_POOL_SIZE", DATABASE_POOL_SIZE, 1..=1000);
-        let redis_url = reader.connection_url("REDIS_URL", &["redis", "rediss"]);
-        let secrets = SecretSettings::read(&mut reader);
-        let registration_token =
-            reader.optional_secret("REGISTRATION_TOKEN", REGISTRATION_TOKEN_MIN_CHARS);
-        let grants: Option<u32> = reader.optional("GRANTS_PER_ADDRESS_PER_DAY");
-        let grants_per_address_per_day = match environment {
-            Environment::Development => grants,
-            Environment::Production => Some(grants.unwrap_or(GRANTS_PER_ADDRESS_PER_DAY)),
-        };
-        let client_limits = ClientLimits::read(&mut reader);
-        let connections = ConnectionLimits::read(&mut reader);
-        let proxies = Proxies {
-            trusted: reader.or("TRUSTED_PROXIES", Networks::default()),
-            header: reader.or("FORWARDING_HEADER", ForwardingHeader::default()),
-        };
-        let hosts = Hosts::read(&mut reader);
-        let metrics_access = MetricsAccess::read(&mut reader);
-        let drain = Duration::from_secs(reader.or_within("API_DRAIN_SECONDS", 0, 0..=5));
-        let request_log = RequestLog::read(&mut reader);
-        let origins = reader.or("CORS_ORIGINS", Origins::default());
-        let answer_age_max = Duration::from_millis(reader.or_within(
-            "ANSWER_AGE_MAX_MS",
-            ANSWER_AGE_MAX_MS,
-            0..=1000,
-        ));
-        let tick_rate_seconds = reader.or_within("TICK_RATE", 10, 1..=86_400);
-        let rules = match EconomyRules::from_settings(|name| reader.raw(name)) {
-            Ok(rules) => Some(rules),
-            Err(problems) => {
-                for problem in problems {
-                    reader.problem(problem.name, problem.problem);
+        let config = ApiConfig {
+            host,
+            port,
+            environment,
+            database_url: reader.connection_url("DATABASE_URL", &["postgres", "postgresql"]),
+            database_pool_size: reader.or_within(
+                "DATABASE_POOL_SIZE",
+                DATABASE_POOL_SIZE,
+                1..=1000,
+            ),
+            redis_url: reader.connection_url("REDIS_URL", &["redis", "rediss"]),
+            redis_namespace: String::new(),
+            secrets: SecretSettings::read(&mut reader),
+            follows_settings: true,
+            registration_token: reader
+                .optional_secret("REGISTRATION_TOKEN", REGISTRATION_TOKEN_MIN_CHARS),
+            grants_per_address_per_day: match environment {
+                Environment::Development => reader.optional("GRANTS_PER_ADDRESS_PER_DAY"),
+                Environment::Production => {
+                    Some(reader.or("GRANTS_PER_ADDRESS_PER_DAY", GRANTS_PER_ADDRESS_PER_DAY))
                 }
-                None
-            }
-        };
-        let price_book = pricing::read(&mut reader);
-        let complete = database_url
-            .zip(redis_url)
-            .zip(secrets)
-            .zip(rules)
-            .zip(price_book);
-        let config = complete.map(
-            |((((database_url, redis_url), secrets), rules), price_book)| ApiConfig {
-                host,
-                port,
-                environment,
-                database_url,
-                database_pool_size,
-                redis_url,
-                redis_namespace: String::new(),
-                secrets,
-                follows_settings: true,
-                registration_token,
-                grants_per_address_per_day,
-                client_limits,
-                connections,
-                proxies,
-                hosts,
-                metrics_access,
-                drain,
-                request_log,
-                origins,
-                answer_age_max,
-                tick_rate_seconds,
-                rules,
-                price_book,
-                streams: StreamPatience::default(),
             },
-        );
-        reader.finish_with(config)
+            client_limits: ClientLimits::read(&mut reader),
+            connections: ConnectionLimits::read(&mut reader),
+            proxies: Proxies {
+                trusted: reader.or("TRUSTED_PROXIES", Networks::default()),
+                header: reader.or("FORWARDING_HEADER", ForwardingHeader::default()),
+            },
+            hosts: Hosts::read(&mut reader),
+            metrics_access: MetricsAccess::read(&mut reader),
+            drain: Duration::from_secs(reader.or_within("API_DRAIN_SECONDS", 0, 0..=5)),
+            request_log: RequestLog::read(&mut reader),
+            origins: reader.or("CORS_ORIGINS", Origins::default()),
+            answer_age_max: Duration::from_millis(reader.or_within(
+                "ANSWER_AGE_MAX_MS",
+                ANSWER_AGE_MAX_MS,
+                0..=1000,
+            )),
+            tick_rate_seconds: reader.or_within("TICK_RATE", 10, 1..=86_400),
+            rules: service::rules(&mut reader),
+            price_book: pricing::read(&mut reader),
+            streams: StreamPatience::default(),
+        };
+        reader.finish().map(|()| config)
     }
 }

@@ -13,13 +13,13 @@ const SETTING: &str = "PRICE_BOOK";
 const SHIPPED: &str = include_str!("../../../deploy/price-book.yaml");
 
 /// The book that the settings name, or the one that comes with the arena. Problems go to the reader.
-pub(crate) fn read(reader: &mut Reader<'_>) -> Option<PriceBook> {
+pub(crate) fn read(reader: &mut Reader<'_>) -> PriceBook {
     let book = match reader.raw(SETTING) {
         None => parse(SHIPPED),
         Some(path) => load(&workspace_root().join(path)),
     };
     book.map_err(|problem| reader.problem(SETTING, problem))
-        .ok()
+        .unwrap_or_default()
 }
 
 fn load(path: &Path) -> Result<PriceBook, String> {

@@ -31,23 +31,19 @@ pub struct SecretSettings {
 }
 
 impl SecretSettings {
-    /// `None` if something is wrong with them, which the reader then knows.
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<SecretSettings> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> SecretSettings {
         let secret_key = reader.secret("SECRET_KEY", SECRET_KEY_MIN_CHARS);
-        let next = reader.secrets("SECRET_KEY_NEXT", SECRET_KEY_MIN_CHARS);
-        let previous = reader.secrets("SECRET_KEY_PREVIOUS", SECRET_KEY_MIN_CHARS);
+        let mut other_secret_keys = reader.secrets("SECRET_KEY_NEXT", SECRET_KEY_MIN_CHARS);
+        other_secret_keys.extend(reader.secrets("SECRET_KEY_PREVIOUS", SECRET_KEY_MIN_CHARS));
         let admin_token = reader.secret("ADMIN_TOKEN", ADMIN_TOKEN_MIN_CHARS);
-        let next_tokens = reader.secrets("ADMIN_TOKEN_NEXT", ADMIN_TOKEN_MIN_CHARS);
-        let previous_tokens = reader.secrets("ADMIN_TOKEN_PREVIOUS", ADMIN_TOKEN_MIN_CHARS);
-        let (mut other_secret_keys, mut other_admin_tokens) = (next?, next_tokens?);
-        other_secret_keys.extend(previous?);
-        other_admin_tokens.extend(previous_tokens?);
-        Some(SecretSettings {
-            secret_key: secret_key?,
+        let mut other_admin_tokens = reader.secrets("ADMIN_TOKEN_NEXT", ADMIN_TOKEN_MIN_CHARS);
+        other_admin_tokens.extend(reader.secrets("ADMIN_TOKEN_PREVIOUS", ADMIN_TOKEN_MIN_CHARS));
+        SecretSettings {
+            secret_key,
             other_secret_keys,
-            admin_token: admin_token?,
+            admin_token,
             other_admin_tokens,
-        })
+        }
     }
 
     /// Tells who asks which of them this process uses, without showing any.
@@ -145,7 +141,7 @@ pub(crate) fn follow(
     credentials::watch(shutdown, move |sources: &Sources| {
         let mut reader = Reader::new(sources);
         let settings = SecretSettings::read(&mut reader);
-        match reader.finish_with(settings) {
+        match reader.finish().map(|()| settings) {
             Ok(settings) if settings.is_same(&in_use) => complaint.clear(),
             Ok(settings) => {
                 store.take_up(&settings);

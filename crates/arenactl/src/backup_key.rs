@@ -46,13 +46,11 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Reads both settings; either may be absent. `None` means that a problem was noted.
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Keys> {
-        let mut is_whole = true;
-        let mut key_of = |reader: &mut Reader<'_>, name: &str, text: &SecretString| {
+    /// Reads both settings; either may be absent.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Keys {
+        let key_of = |reader: &mut Reader<'_>, name: &str, text: &SecretString| {
             let key = Hash::from_hex(&text.expose_secret().to_ascii_lowercase());
             if key.is_none() {
-                is_whole = false;
                 reader.problem(
                     name,
                     "must be 64 hexadecimal digits, as `openssl rand -hex 32` makes them",
@@ -60,19 +58,14 @@ impl Keys {
             }
             key.map(|hash| Key(hash.0))
         };
-        let present = match reader.raw(BACKUP_KEY) {
-            None => None,
-            Some(_) => {
-                let text = reader.secret(BACKUP_KEY, KEY_CHARS)?;
-                key_of(reader, BACKUP_KEY, &text)
-            }
-        };
-        let previous = reader.secrets(BACKUP_KEY_PREVIOUS, KEY_CHARS)?;
+        let present = reader.optional_secret(BACKUP_KEY, KEY_CHARS);
+        let present = present.and_then(|text| key_of(reader, BACKUP_KEY, &text));
+        let previous = reader.secrets(BACKUP_KEY_PREVIOUS, KEY_CHARS);
         let previous = previous
             .iter()
             .filter_map(|text| key_of(reader, BACKUP_KEY_PREVIOUS, text))
             .collect();
-        is_whole.then_some(Keys { present, previous })
+        Keys { present, previous }
     }
 
     /// Whether one of the keys made the manifest of this text.
@@ -148,8 +141,7 @@ mod tests {
         let sources = Sources::from_parts(text, []);
         let mut reader = Reader::new(&sources);
         let keys = Keys::read(&mut reader);
-        assert_eq!(keys.is_some(), reader.finish().is_ok());
-        keys
+        reader.finish().ok().map(|()| keys)
     }
 
     #[test]

@@ -110,8 +110,8 @@ impl Config {
             (models, ..) => models,
         };
         let thinking = models.zip(limit).zip(lookup);
-        let config = postgres.zip(arena).zip(thinking.zip(staff)).map(
-            |((postgres, (arena, arena_address)), (((models, limit), lookup), staff))| Config {
+        let config = arena.zip(thinking.zip(staff)).map(
+            |((arena, arena_address), (((models, limit), lookup), staff))| Config {
                 postgres,
                 health_address,
                 hosts,

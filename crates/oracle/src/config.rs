@@ -72,25 +72,22 @@ impl Config {
             let text = "must not exceed PRICE_TTL_SECONDS: the arena would halt between samples";
             reader.problem("ORACLE_INTERVAL_SECONDS", text);
         }
-        let feeds = read_feeds(&mut reader);
-        let retention = Retention {
-            metrics_days: reader.or_within("METRICS_RETENTION_DAYS", 90, 0..=36_500),
-            evidence_days: reader.or_within("EVIDENCE_RETENTION_DAYS", 365, 0..=36_500),
-        };
-        let market_feeds = market_config::read_feeds(&mut reader, &rules.markets);
-        let config = postgres.zip(redis).map(|(postgres, redis)| Config {
+        let config = Config {
             postgres,
             redis,
             health_address,
             hosts,
             sample_interval_seconds: interval,
             settle_interval: Duration::from_secs(settle),
+            feeds: read_feeds(&mut reader),
+            retention: Retention {
+                metrics_days: reader.or_within("METRICS_RETENTION_DAYS", 90, 0..=36_500),
+                evidence_days: reader.or_within("EVIDENCE_RETENTION_DAYS", 365, 0..=36_500),
+            },
+            market_feeds: market_config::read_feeds(&mut reader, &rules.markets),
             rules,
-            feeds,
-            market_feeds,
-            retention,
-        });
-        reader.finish_with(config)
+        };
+        reader.finish().map(|()| config)
     }
 
     /// How often cycles begin: often enough for settlement and for samples.

@@ -19,18 +19,16 @@ pub struct PostgresSettings {
 }
 
 impl PostgresSettings {
-    /// `DATABASE_URL` and `DATABASE_POOL_SIZE`. `None` means that a problem was noted.
+    /// `DATABASE_URL` and `DATABASE_POOL_SIZE`.
     pub fn read(
         reader: &mut Reader<'_>,
         pool_size: usize,
         bounds: RangeInclusive<usize>,
-    ) -> Option<PostgresSettings> {
-        let url = reader.connection_url(cache::presence::DATABASE_URL, POSTGRES_SCHEMES);
-        let pool_size = reader.or_within("DATABASE_POOL_SIZE", pool_size, bounds);
-        Some(PostgresSettings {
-            url: url?,
-            pool_size,
-        })
+    ) -> PostgresSettings {
+        PostgresSettings {
+            url: reader.connection_url(cache::presence::DATABASE_URL, POSTGRES_SCHEMES),
+            pool_size: reader.or_within("DATABASE_POOL_SIZE", pool_size, bounds),
+        }
     }
 }
 
@@ -43,13 +41,12 @@ pub struct RedisSettings {
 }
 
 impl RedisSettings {
-    /// `REDIS_URL`. `None` means that a problem was noted.
-    pub fn read(reader: &mut Reader<'_>) -> Option<RedisSettings> {
-        let url = reader.connection_url(cache::presence::REDIS_URL, REDIS_SCHEMES)?;
-        Some(RedisSettings {
-            url,
+    /// `REDIS_URL`.
+    pub fn read(reader: &mut Reader<'_>) -> RedisSettings {
+        RedisSettings {
+            url: reader.connection_url(cache::presence::REDIS_URL, REDIS_SCHEMES),
             namespace: String::new(),
-        })
+        }
     }
 }
 

@@ -37,24 +37,17 @@ impl Config {
     /// Reads and checks all settings, and names every problem at once.
     pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
         let mut reader = Reader::new(sources);
-        let postgres = PostgresSettings::read(&mut reader, POOL_SIZE, 2..=200);
-        let redis = RedisSettings::read(&mut reader);
-        let health_address = health::address(&mut reader, "TICKER_HEALTH_PORT", HEALTH_PORT);
-        let hosts = Hosts::read(&mut reader);
-        let tick_rate = reader.or_within("TICK_RATE", TICK_RATE_SECONDS, 1..=86_400);
-        let chunk_bots = reader.or_within("TICK_CHUNK", CHUNK_BOTS, 1..=10_000);
-        let workers = reader.or_within("TICK_WORKERS", WORKERS, 1..=64);
-        let rules = service::rules(&mut reader);
-        let config = postgres.zip(redis).map(|(postgres, redis)| Config {
-            postgres,
-            redis,
-            health_address,
-            hosts,
-            tick_rate: Duration::from_secs(tick_rate.unsigned_abs()),
-            chunk_bots,
-            workers,
-            rules,
-        });
-        reader.finish_with(config)
+        let seconds = |rate: i64| Duration::from_secs(rate.unsigned_abs());
+        let config = Config {
+            postgres: PostgresSettings::read(&mut reader, POOL_SIZE, 2..=200),
+            redis: RedisSettings::read(&mut reader),
+            health_address: health::address(&mut reader, "TICKER_HEALTH_PORT", HEALTH_PORT),
+            hosts: Hosts::read(&mut reader),
+            tick_rate: seconds(reader.or_within("TICK_RATE", TICK_RATE_SECONDS, 1..=86_400)),
+            chunk_bots: reader.or_within("TICK_CHUNK", CHUNK_BOTS, 1..=10_000),
+            workers: reader.or_within("TICK_WORKERS", WORKERS, 1..=64),
+            rules: service::rules(&mut reader),
+        };
+        reader.finish().map(|()| config)
     }
 }

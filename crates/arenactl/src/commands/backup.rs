@@ -95,7 +95,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     let mut reader = Reader::new(sources);
     let url = reader.connection_url(DATABASE_OWNER_URL, postgres::SCHEMES);
     let keys = Keys::read(&mut reader);
-    let (url, keys) = reader.finish_with(url.zip(keys))?;
+    reader.finish()?;
     let postgres = Postgres::connect_migrated(DATABASE_OWNER_URL, &url, 2).await?;
     let (arena, migration, server_major) = facts(&postgres).await?;
     let services_roles = backup::services_roles(&mut *postgres.connection().await?)

@@ -77,7 +77,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     reader.finish()?;
     let mut reader = Reader::new(sources);
     let keys = Keys::read(&mut reader);
-    let keys = reader.finish_with(keys);
+    let keys = reader.finish().map(|()| keys);
     // One after the other would add up their time-outs.
     let (services, owner, redis) = tokio::join!(
         try_postgres(sources, DATABASE_URL),

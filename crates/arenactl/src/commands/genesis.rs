@@ -104,18 +104,14 @@ pub(crate) async fn run(sources: &Sources, who: &Operator) -> Result<Report, Fai
 
 fn read_settings(sources: &Sources) -> Result<Settings, ConfigError> {
     let mut reader = Reader::new(sources);
-    let database_url = reader.connection_url(DATABASE_URL, postgres::SCHEMES);
-    let bots_dir = reader.path_or(personas::SETTING, personas::DEFAULT_NAME);
-    let bots_env_file = reader.path_or(credentials::SETTING, credentials::DEFAULT_NAME);
-    // The grant is one of them, and they are only valid together.
-    let rules = service::rules(&mut reader);
-    let settings = database_url.map(|database_url| Settings {
-        database_url,
-        bots_dir,
-        bots_env_file,
-        rules,
-    });
-    reader.finish_with(settings)
+    let settings = Settings {
+        database_url: reader.connection_url(DATABASE_URL, postgres::SCHEMES),
+        bots_dir: reader.path_or(personas::SETTING, personas::DEFAULT_NAME),
+        bots_env_file: reader.path_or(credentials::SETTING, credentials::DEFAULT_NAME),
+        // The grant is one of them, and they are only valid together.
+        rules: service::rules(&mut reader),
+    };
+    reader.finish().map(|()| settings)
 }
 
 /// Files, and not one of them of use: somebody should look before an arena without bots starts. An

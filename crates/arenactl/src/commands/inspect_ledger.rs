@@ -42,7 +42,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Audit, Failure
     let mut reader = Reader::new(sources);
     let url = reader.connection_url(DATABASE_URL, postgres::SCHEMES);
     let settings_rules = service::rules(&mut reader).digest();
-    let url = reader.finish_with(url)?;
+    reader.finish()?;
     // Before the audit, which may take long: a report that cannot be written is noticed now.
     let file = args.report.as_deref().map(begin).transpose()?;
     let postgres = Postgres::connect_migrated(DATABASE_URL, &url, 1).await?;

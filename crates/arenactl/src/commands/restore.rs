@@ -82,7 +82,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     let mut reader = Reader::new(sources);
     let url = reader.connection_url(RESTORE_DATABASE_URL, postgres::SCHEMES);
     let keys = Keys::read(&mut reader);
-    let (url, keys) = reader.finish_with(url.zip(keys))?;
+    reader.finish()?;
     let (manifest, authenticated) = read_proven(&args.manifest, &keys)?;
     if !authenticated && !args.unauthenticated {
         return Err(not_proven(&args.manifest, &manifest, &keys).into());

@@ -205,11 +205,9 @@ impl Secret {
     fn fingerprint(&self, sources: &Sources) -> Result<String, ConfigError> {
         let mut reader = Reader::new(sources);
         let present = reader.secret(self.present, 1);
-        let next = reader.secrets(self.next, 1);
-        let previous = reader.secrets(self.previous, 1);
-        let read = present.zip(next.zip(previous));
-        let (present, (mut others, previous)) = reader.finish_with(read)?;
-        others.extend(previous);
+        let mut others = reader.secrets(self.next, 1);
+        others.extend(reader.secrets(self.previous, 1));
+        reader.finish()?;
         let others: Vec<&str> = others.iter().map(ExposeSecret::expose_secret).collect();
         Ok(presence::fingerprint(&[
             &[present.expose_secret()],
@@ -221,7 +219,7 @@ impl Secret {
 fn required(sources: &Sources, setting: &str) -> Result<SecretString, ConfigError> {
     let mut reader = Reader::new(sources);
     let secret = reader.secret(setting, 1);
-    let secret = reader.finish_with(secret)?;
+    reader.finish()?;
     if secret.expose_secret().contains(',') {
         let problem = "has a comma, so it cannot be listed beside its successor: set another one by hand \
                        and restart the API";

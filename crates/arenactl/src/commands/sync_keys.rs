@@ -42,7 +42,7 @@ pub(crate) async fn run(sources: &Sources, who: &Operator) -> Result<Report, Fai
     let mut reader = Reader::new(sources);
     let url = reader.connection_url(DATABASE_URL, postgres::SCHEMES);
     let path = reader.path_or(credentials::SETTING, credentials::DEFAULT_NAME);
-    let url = reader.finish_with(url)?;
+    reader.finish()?;
     let postgres = Postgres::connect_migrated(DATABASE_URL, &url, 1).await?;
     let mut conn = postgres.connection().await?;
     let hosted = bots::hosted(&mut conn).await;

@@ -12,9 +12,11 @@
 //!
 //! fn read(sources: &Sources) -> Result<Config, ConfigError> {
 //!     let mut reader = Reader::new(sources);
-//!     let port = reader.or("API_PORT", 8000);
-//!     let token = reader.secret("ADMIN_TOKEN", 24);
-//!     reader.finish_with(token.map(|token| Config { port, token }))
+//!     let config = Config {
+//!         port: reader.or("API_PORT", 8000),
+//!         token: reader.secret("ADMIN_TOKEN", 24),
+//!     };
+//!     reader.finish().map(|()| config)
 //! }
 //! # let sources = Sources::from_parts("ADMIN_TOKEN=0123456789abcdef01234567", []);
 //! # assert_eq!(read(&sources).map(|config| config.port).ok(), Some(8000));

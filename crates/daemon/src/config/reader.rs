@@ -9,7 +9,8 @@ use secrecy::SecretString;
 
 use super::{ConfigError, Problem, Sources, workspace_root};
 
-/// Reads settings one by one. Nothing fails until [`Reader::finish`], which names every problem.
+/// Reads settings one by one. Nothing fails until [`Reader::finish`], which names every problem: until then an
+/// empty value, or the default, stands for one that cannot be used.
 ///
 /// A setting whose value is empty counts as not set, so that `NAME=` in the environment turns
 /// off what the `.env` file says.
@@ -67,9 +68,10 @@ impl<'a> Reader<'a> {
     }
 
     /// A secret without default, at least `min_chars` characters long.
-    pub fn secret(&mut self, name: &str, min_chars: usize) -> Option<SecretString> {
-        let text = self.required_text(name)?;
-        self.long_enough(name, text, min_chars)
+    pub fn secret(&mut self, name: &str, min_chars: usize) -> SecretString {
+        self.required_text(name)
+            .and_then(|text| self.long_enough(name, text, min_chars))
+            .unwrap_or_default()
     }
 
     /// A secret that may be absent; if present, it has at least `min_chars` characters.
@@ -79,31 +81,28 @@ impl<'a> Reader<'a> {
     }
 
     /// Secrets with commas between them, each at least `min_chars` characters long; may be absent.
-    /// `None` means that a problem was noted.
-    pub fn secrets(&mut self, name: &str, min_chars: usize) -> Option<Vec<SecretString>> {
-        let noted = self.problems.len();
+    pub fn secrets(&mut self, name: &str, min_chars: usize) -> Vec<SecretString> {
         let text = self.text(name).unwrap_or_default();
-        if self.problems.len() > noted {
-            return None;
-        }
         let parts: Vec<&str> = text.split(',').map(str::trim).collect();
         if parts == [""] {
-            return Some(Vec::new());
+            return Vec::new();
         }
         if parts.iter().any(|part| part.chars().count() < min_chars) {
             let rule = format!(
                 "must be a list with commas in between, each of at least {min_chars} characters"
             );
             self.note(name, &rule);
-            return None;
+            return Vec::new();
         }
-        Some(parts.into_iter().map(SecretString::from).collect())
+        parts.into_iter().map(SecretString::from).collect()
     }
 
     /// The URL of a server, without default, in one of the given schemes. It may hold a password
     /// and is therefore a secret; [`super::endpoint`] gives the part that may be shown.
-    pub fn connection_url(&mut self, name: &str, schemes: &[&str]) -> Option<SecretString> {
-        let text = self.required_text(name)?;
+    pub fn connection_url(&mut self, name: &str, schemes: &[&str]) -> SecretString {
+        let Some(text) = self.required_text(name) else {
+            return SecretString::default();
+        };
         let valid = url::Url::parse(&text).is_ok_and(|url| schemes.contains(&url.scheme()));
         if !valid {
             let forms: Vec<String> = schemes.iter().map(|s| format!("{s}://…")).collect();
@@ -111,9 +110,9 @@ impl<'a> Reader<'a> {
                 name,
                 &format!("must be a URL of the form {}", forms.join(" or ")),
             );
-            return None;
+            return SecretString::default();
         }
-        Some(SecretString::from(text))
+        SecretString::from(text)
     }
 
     /// A path, with a default. Relative ones are meant from the workspace, not from wherever the

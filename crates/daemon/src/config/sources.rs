@@ -148,7 +148,7 @@ impl Sources {
     ) -> Result<SecretString, ConfigError> {
         let mut reader = Reader::new(self);
         let url = reader.connection_url(name, schemes);
-        reader.finish_with(url)
+        reader.finish().map(|()| url)
     }
 
     /// The `.env` file, whether there is one or not.

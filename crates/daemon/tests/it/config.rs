@@ -44,7 +44,7 @@ fn a_list_of_secrets_names_the_rule_and_never_a_value() {
     let exposed = |text: &str| {
         let sources = sources(text);
         let mut reader = Reader::new(&sources);
-        let found = reader.secrets("SECRET_KEY_PREVIOUS", 8).unwrap();
+        let found = reader.secrets("SECRET_KEY_PREVIOUS", 8);
         reader.finish().unwrap();
         found
             .iter()
@@ -61,7 +61,7 @@ fn a_list_of_secrets_names_the_rule_and_never_a_value() {
     for text in ["hunter-one,hunter", "hunter-one,", ",hunter-one"] {
         let sources = sources(&format!("SECRET_KEY_PREVIOUS={text}"));
         let mut reader = Reader::new(&sources);
-        assert!(reader.secrets("SECRET_KEY_PREVIOUS", 8).is_none());
+        assert!(reader.secrets("SECRET_KEY_PREVIOUS", 8).is_empty());
         let error = reader.finish().unwrap_err().to_string();
         assert!(error.contains("at least 8 characters"), "{error}");
         assert!(!error.contains("hunter"), "{error}");
@@ -85,7 +85,7 @@ fn values_that_look_like_something_else_stay_the_strings_they_are() {
         let from_environment = Sources::from_parts("", [("SECRET_KEY", written)]);
         for sources in [from_file, from_environment] {
             let mut reader = Reader::new(&sources);
-            let secret = reader.secret("SECRET_KEY", 1).unwrap();
+            let secret = reader.secret("SECRET_KEY", 1);
             assert_eq!(secret.expose_secret(), written);
             reader.finish().unwrap();
         }
@@ -129,14 +129,14 @@ fn every_problem_is_named_at_once_and_no_value_is_shown() {
         ],
     );
     let mut reader = Reader::new(&sources);
-    assert!(
-        reader
-            .connection_url("DATABASE_URL", &["postgres", "postgresql"])
-            .is_none()
-    );
-    assert!(reader.connection_url("REDIS_URL", &["redis"]).is_none());
-    assert!(reader.secret("SECRET_KEY", 32).is_none());
-    assert!(reader.secret("ADMIN_TOKEN", 24).is_none());
+    for unusable in [
+        reader.connection_url("DATABASE_URL", &["postgres", "postgresql"]),
+        reader.connection_url("REDIS_URL", &["redis"]),
+        reader.secret("SECRET_KEY", 32),
+        reader.secret("ADMIN_TOKEN", 24),
+    ] {
+        assert_eq!(unusable.expose_secret(), "");
+    }
     assert_eq!(reader.or("API_PORT", 8000_u16), 8000);
     reader.or_within("TICK_RATE", 10_u64, 1..=3600);
     reader.or("ENV", Environment::Production);
@@ -186,7 +186,7 @@ fn every_problem_is_named_at_once_and_no_value_is_shown() {
 fn a_reader_shows_no_values_either() {
     let sources = sources("SECRET_KEY=hunter2hunter2");
     let mut reader = Reader::new(&sources);
-    let secret = reader.secret("SECRET_KEY", 8).unwrap();
+    let secret = reader.secret("SECRET_KEY", 8);
     assert!(!format!("{reader:?} {secret:?}").contains("hunter"));
 }
 

@@ -49,9 +49,9 @@ fn child() {
 fn read_config() -> Result<(), ConfigError> {
     let sources = Sources::load();
     let mut reader = Reader::new(&sources);
-    let key = reader.secret("SECRET_KEY", 32);
+    reader.secret("SECRET_KEY", 32);
     let _: Option<u16> = reader.required("API_PORT");
-    reader.finish_with(key.map(drop))
+    reader.finish()
 }
 
 fn wrapped_config_error() -> anyhow::Result<()> {
