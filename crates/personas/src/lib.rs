@@ -51,21 +51,6 @@ const OUTPUT_TOKENS_MAX: i64 = 8_192;
 /// The decision is a sentence; the rest is for models that think before they write.
 const OUTPUT_TOKENS_DEFAULT: u32 = 1_000;
 
-const FIELDS: [&str; 10] = [
-    "handle",
-    "name",
-    "description",
-    "temperament",
-    "system_prompt",
-    "strategy",
-    "interval_seconds",
-    "max_stake_fraction",
-    "min_confidence",
-    "llm",
-];
-const STRATEGY_FIELDS: [&str; 3] = ["aggression", "contrarian", "patience"];
-const LLM_FIELDS: [&str; 3] = ["model", "temperature", "max_output_tokens"];
-
 /// A hosted bot's character and limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Persona {
@@ -285,7 +270,7 @@ pub fn read_text(file: &Path, bytes_max: u64) -> Result<String, String> {
 pub fn parse(text: &str) -> Result<Persona, Vec<Fault>> {
     let mut fields = Fields::parse(text).map_err(|fault| vec![fault])?;
     let persona = take_persona(&mut fields);
-    let faults = fields.finish(&FIELDS);
+    let faults = fields.finish();
     match persona {
         Some(persona) if faults.is_empty() => Ok(persona),
         _ => Err(faults),
@@ -295,8 +280,9 @@ pub fn parse(text: &str) -> Result<Persona, Vec<Fault>> {
 fn take_persona(fields: &mut Fields) -> Option<Persona> {
     // Each is taken before any is missed, so that all faults are found.
     let handle = fields.parsed("handle");
-    let name = fields.text("name", 1..=80);
-    let description = fields.text("description", 1..=280);
+    // Names and descriptions go into log lines and lists.
+    let name = fields.one_line("name", 1..=80);
+    let description = fields.one_line("description", 1..=280);
     let temperament = fields.text("temperament", 1..=1_000);
     let system_prompt = fields.text("system_prompt", 1..=8_000);
     let strategy = fields.mapping("strategy", take_strategy);
@@ -306,15 +292,13 @@ fn take_persona(fields: &mut Fields) -> Option<Persona> {
     );
     let max_stake_fraction = fields.parsed::<StakeFraction>("max_stake_fraction");
     let min_confidence = fields.parsed::<Confidence>("min_confidence");
-    let llm = fields.mapping_if_given("llm", take_llm);
-    let name = in_one_line(fields, "name", name);
-    let description = in_one_line(fields, "description", description);
+    let llm = fields.if_given(|fields| fields.mapping("llm", take_llm));
     Some(Persona {
         handle: handle?,
         name: name?,
         description: description?,
-        temperament: temperament?.value,
-        system_prompt: system_prompt?.value,
+        temperament: temperament?,
+        system_prompt: system_prompt?,
         strategy: strategy??,
         interval_seconds: interval_seconds?,
         max_stake_fraction: max_stake_fraction?.0,
@@ -323,25 +307,10 @@ fn take_persona(fields: &mut Fields) -> Option<Persona> {
     })
 }
 
-/// Names and descriptions go into log lines and lists.
-fn in_one_line(
-    fields: &mut Fields,
-    name: &str,
-    text: Option<serde_saphyr::Spanned<String>>,
-) -> Option<String> {
-    let text = text?;
-    if text.value.chars().any(char::is_control) {
-        fields.fault(text.referenced.line(), name, "must be one line");
-        return None;
-    }
-    Some(text.value)
-}
-
 fn take_strategy(fields: &mut Fields) -> Option<Strategy> {
     let aggression = fields.parsed("aggression");
     let contrarian = fields.parsed("contrarian");
     let patience = fields.parsed("patience");
-    fields.end(&STRATEGY_FIELDS);
     Some(Strategy {
         aggression: aggression?,
         contrarian: contrarian?,
@@ -350,11 +319,9 @@ fn take_strategy(fields: &mut Fields) -> Option<Strategy> {
 }
 
 fn take_llm(fields: &mut Fields) -> LlmChoices {
-    let model = fields.parsed_if_given::<ModelName>("model");
-    let temperature = fields.parsed_if_given("temperature");
-    let tokens =
-        fields.integer_if_given("max_output_tokens", OUTPUT_TOKENS_MIN..=OUTPUT_TOKENS_MAX);
-    fields.end(&LLM_FIELDS);
+    let model = fields.parsed::<ModelName>("model");
+    let temperature = fields.parsed("temperature");
+    let tokens = fields.integer("max_output_tokens", OUTPUT_TOKENS_MIN..=OUTPUT_TOKENS_MAX);
     LlmChoices {
         model: model.map(|model| model.0),
         temperature,

@@ -37,6 +37,10 @@ pub(super) struct Fields {
     line: u64,
     prefix: String,
     faults: Vec<Fault>,
+    /// Every name that was asked for.
+    known: Vec<&'static str>,
+    /// Whether a field may be absent.
+    are_optional: bool,
 }
 
 type Entry = (Spanned<String>, Spanned<Node>);
@@ -69,12 +73,7 @@ impl Fields {
             })?;
         let line = root.referenced.line();
         match root.value {
-            Node::Mapping(entries) => Ok(Fields {
-                entries,
-                line,
-                prefix: String::new(),
-                faults: Vec::new(),
-            }),
+            Node::Mapping(entries) => Ok(Fields::new(entries, line, String::new())),
             Node::Text(_) | Node::Integer(_) | Node::Unusable(_) => Err(Fault {
                 line,
                 field: String::new(),
@@ -83,8 +82,19 @@ impl Fields {
         }
     }
 
+    fn new(entries: Vec<Entry>, line: u64, prefix: String) -> Fields {
+        Fields {
+            entries,
+            line,
+            prefix,
+            faults: Vec::new(),
+            known: Vec::new(),
+            are_optional: false,
+        }
+    }
+
     /// Notes a fault of the field at that line.
-    pub(super) fn fault(&mut self, line: u64, name: &str, text: impl Into<String>) {
+    fn fault(&mut self, line: u64, name: &str, text: impl Into<String>) {
         let field = format!("{}{name}", self.prefix);
         self.faults.push(Fault {
             line,
@@ -93,143 +103,47 @@ impl Fields {
         });
     }
 
-    /// A text of so many characters, and its line.
+    /// A text of so many characters.
     pub(super) fn text(
         &mut self,
-        name: &str,
+        name: &'static str,
         length: RangeInclusive<usize>,
-    ) -> Option<Spanned<String>> {
-        let node = self.required(name)?;
-        let text = self.as_text(name, node)?;
-        let trimmed = text.value.trim().to_owned();
-        let count = trimmed.chars().count();
-        if !length.contains(&count) {
-            let (low, high) = (length.start(), length.end());
-            let text_of = format!("must have {low} to {high} characters, not {count}");
-            self.fault(text.referenced.line(), name, text_of);
+    ) -> Option<String> {
+        self.text_and_line(name, length).map(|(text, _)| text)
+    }
+
+    /// A text of so many characters, all in one line.
+    pub(super) fn one_line(
+        &mut self,
+        name: &'static str,
+        length: RangeInclusive<usize>,
+    ) -> Option<String> {
+        let (text, line) = self.text_and_line(name, length)?;
+        if text.chars().any(char::is_control) {
+            self.fault(line, name, "must be one line");
             return None;
         }
-        Some(Spanned::new(trimmed, text.referenced, text.defined))
+        Some(text)
     }
 
     /// A text that parses into a value; the parser's message follows the field's name.
-    pub(super) fn parsed<T>(&mut self, name: &str) -> Option<T>
+    pub(super) fn parsed<T>(&mut self, name: &'static str) -> Option<T>
     where
         T: FromStr<Err: fmt::Display>,
     {
-        let node = self.required(name)?;
-        self.parse_node(name, node)
-    }
-
-    /// Like [`Fields::parsed`], for a field that may be absent.
-    pub(super) fn parsed_if_given<T>(&mut self, name: &str) -> Option<T>
-    where
-        T: FromStr<Err: fmt::Display>,
-    {
-        let node = self.take(name)?;
-        self.parse_node(name, node)
+        let (text, line) = self.any_text(name)?;
+        text.parse()
+            .map_err(|error: T::Err| self.fault(line, name, error.to_string()))
+            .ok()
     }
 
     /// A whole number within bounds.
-    pub(super) fn integer(&mut self, name: &str, bounds: RangeInclusive<i64>) -> Option<i64> {
-        let node = self.required(name)?;
-        self.as_integer(name, &node, &bounds)
-    }
-
-    /// Like [`Fields::integer`], for a field that may be absent.
-    pub(super) fn integer_if_given(
+    pub(super) fn integer(
         &mut self,
-        name: &str,
+        name: &'static str,
         bounds: RangeInclusive<i64>,
     ) -> Option<i64> {
         let node = self.take(name)?;
-        self.as_integer(name, &node, &bounds)
-    }
-
-    /// Reads a mapping inside of this one; a missing one is a fault.
-    pub(super) fn mapping<T>(
-        &mut self,
-        name: &str,
-        read: impl FnOnce(&mut Fields) -> T,
-    ) -> Option<T> {
-        let node = self.required(name)?;
-        self.inside(name, node, read)
-    }
-
-    /// Like [`Fields::mapping`], for a field that may be absent.
-    pub(super) fn mapping_if_given<T>(
-        &mut self,
-        name: &str,
-        read: impl FnOnce(&mut Fields) -> T,
-    ) -> Option<T> {
-        let node = self.take(name)?;
-        self.inside(name, node, read)
-    }
-
-    /// Every fault, by line: those noted, and each field that nobody took.
-    pub(super) fn finish(mut self, known: &[&str]) -> Vec<Fault> {
-        self.refuse_rest(known);
-        self.faults.sort_by_key(|fault| fault.line);
-        self.faults
-    }
-
-    fn refuse_rest(&mut self, known: &[&str]) {
-        for (key, _) in std::mem::take(&mut self.entries) {
-            let name = printable(&key.value);
-            let text = if known.contains(&key.value.as_str()) {
-                "is given twice".to_owned()
-            } else {
-                format!("is not a field here; known are {}", known.join(", "))
-            };
-            self.fault(key.referenced.line(), &name, text);
-        }
-    }
-
-    fn take(&mut self, name: &str) -> Option<Spanned<Node>> {
-        let at = self.entries.iter().position(|(key, _)| key.value == name)?;
-        Some(self.entries.remove(at).1)
-    }
-
-    fn required(&mut self, name: &str) -> Option<Spanned<Node>> {
-        let node = self.take(name);
-        if node.is_none() {
-            self.fault(self.line, name, "is missing");
-        }
-        node
-    }
-
-    fn as_text(&mut self, name: &str, node: Spanned<Node>) -> Option<Spanned<String>> {
-        let kind = match node.value {
-            Node::Text(text) => return Some(Spanned::new(text, node.referenced, node.defined)),
-            Node::Integer(_) => "a number; put it in quotes",
-            Node::Mapping(_) => "a mapping",
-            Node::Unusable(kind) => kind,
-        };
-        let text = format!("must be text, not {kind}");
-        self.fault(node.referenced.line(), name, text);
-        None
-    }
-
-    fn parse_node<T>(&mut self, name: &str, node: Spanned<Node>) -> Option<T>
-    where
-        T: FromStr<Err: fmt::Display>,
-    {
-        let text = self.as_text(name, node)?;
-        match text.value.parse() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.fault(text.referenced.line(), name, error.to_string());
-                None
-            }
-        }
-    }
-
-    fn as_integer(
-        &mut self,
-        name: &str,
-        node: &Spanned<Node>,
-        bounds: &RangeInclusive<i64>,
-    ) -> Option<i64> {
         match node.value {
             Node::Integer(value) if bounds.contains(&value) => return Some(value),
             _ => {}
@@ -240,32 +154,92 @@ impl Fields {
         None
     }
 
-    fn inside<T>(
+    /// Reads a mapping inside of this one.
+    pub(super) fn mapping<T>(
         &mut self,
-        name: &str,
-        node: Spanned<Node>,
+        name: &'static str,
         read: impl FnOnce(&mut Fields) -> T,
     ) -> Option<T> {
+        let node = self.take(name)?;
         let line = node.referenced.line();
         let Node::Mapping(entries) = node.value else {
             self.fault(line, name, "must be a mapping: indented fields, one a line");
             return None;
         };
         let prefix = format!("{}{name}.", self.prefix);
-        let mut fields = Fields {
-            entries,
-            line,
-            prefix,
-            faults: Vec::new(),
-        };
+        let mut fields = Fields::new(entries, line, prefix);
+        fields.are_optional = self.are_optional;
         let value = read(&mut fields);
+        fields.refuse_rest();
         self.faults.append(&mut fields.faults);
         Some(value)
     }
 
-    /// For a mapping inside of another one: refuses what nobody took.
-    pub(super) fn end(&mut self, known: &[&str]) {
-        self.refuse_rest(known);
+    /// Fields that are read by this may be absent.
+    pub(super) fn if_given<T>(&mut self, read: impl FnOnce(&mut Fields) -> T) -> T {
+        self.are_optional = true;
+        let value = read(self);
+        self.are_optional = false;
+        value
+    }
+
+    /// Every fault, by line: those noted, and each field that nobody took.
+    pub(super) fn finish(mut self) -> Vec<Fault> {
+        self.refuse_rest();
+        self.faults.sort_by_key(|fault| fault.line);
+        self.faults
+    }
+
+    fn refuse_rest(&mut self) {
+        for (key, _) in std::mem::take(&mut self.entries) {
+            let name = printable(&key.value);
+            let text = if self.known.contains(&key.value.as_str()) {
+                "is given twice".to_owned()
+            } else {
+                format!("is not a field here; known are {}", self.known.join(", "))
+            };
+            self.fault(key.referenced.line(), &name, text);
+        }
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<Spanned<Node>> {
+        self.known.push(name);
+        let at = self.entries.iter().position(|(key, _)| key.value == name);
+        if at.is_none() && !self.are_optional {
+            self.fault(self.line, name, "is missing");
+        }
+        Some(self.entries.remove(at?).1)
+    }
+
+    fn text_and_line(
+        &mut self,
+        name: &'static str,
+        length: RangeInclusive<usize>,
+    ) -> Option<(String, u64)> {
+        let (text, line) = self.any_text(name)?;
+        let text = text.trim().to_owned();
+        let count = text.chars().count();
+        if !length.contains(&count) {
+            let (low, high) = (length.start(), length.end());
+            let text_of = format!("must have {low} to {high} characters, not {count}");
+            self.fault(line, name, text_of);
+            return None;
+        }
+        Some((text, line))
+    }
+
+    /// A text and its line.
+    fn any_text(&mut self, name: &'static str) -> Option<(String, u64)> {
+        let node = self.take(name)?;
+        let line = node.referenced.line();
+        let kind = match node.value {
+            Node::Text(text) => return Some((text, line)),
+            Node::Integer(_) => "a number; put it in quotes",
+            Node::Mapping(_) => "a mapping",
+            Node::Unusable(kind) => kind,
+        };
+        self.fault(line, name, format!("must be text, not {kind}"));
+        None
     }
 }
 
@@ -357,8 +331,6 @@ pub fn one_line(text: &str) -> String {
 
 /// A key from the file, fit for a log line.
 fn printable(key: &str) -> String {
-    key.chars()
-        .take(NAME_CHARS_MAX)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    let short: String = key.chars().take(NAME_CHARS_MAX).collect();
+    short.replace(char::is_control, " ")
 }
