@@ -126,22 +126,11 @@ impl Form {
     }
 
     pub(crate) fn entry(self, out: &mut impl Write, entry: &Entry) -> io::Result<()> {
-        if self == Form::Jsonl {
-            return object(out, &EntryLine::from(entry));
+        let line = EntryLine::from(entry);
+        match self {
+            Form::Jsonl => object(out, &line),
+            Form::Csv => csv_line(out, |csv| csv.serialize(line)),
         }
-        let fields = [
-            entry.bot_id.to_string(),
-            entry.sequence.to_string(),
-            entry.entry_type.to_string(),
-            entry.amount.to_string(),
-            entry.balance_after.to_string(),
-            entry.reference.to_string(),
-            entry.recorded_at.to_string(),
-            entry.recorded_at.micros().to_string(),
-            entry.previous_hash.to_string(),
-            entry.hash.to_string(),
-        ];
-        row(out, fields.each_ref().map(String::as_str))
     }
 
     pub(crate) fn head(self, out: &mut impl Write, head: HeadFields) -> io::Result<()> {
@@ -180,8 +169,17 @@ fn object(out: &mut impl Write, line: &impl Serialize) -> io::Result<()> {
 }
 
 fn row(out: &mut impl Write, fields: [&str; COLUMNS.len()]) -> io::Result<()> {
-    let mut line = csv::Writer::from_writer(Vec::with_capacity(512));
-    line.write_record(fields)?;
+    csv_line(out, |csv| csv.write_record(fields))
+}
+
+fn csv_line(
+    out: &mut impl Write,
+    fill: impl FnOnce(&mut csv::Writer<Vec<u8>>) -> csv::Result<()>,
+) -> io::Result<()> {
+    let mut line = csv::WriterBuilder::new()
+        .has_headers(false)
+        .from_writer(Vec::with_capacity(512));
+    fill(&mut line)?;
     let line = line.into_inner().map_err(|error| error.into_error())?;
     out.write_all(&line)
 }

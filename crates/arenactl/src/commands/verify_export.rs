@@ -121,12 +121,12 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Line> {
 }
 
 /// Where the walk through the file is.
+#[derive(Default)]
 struct Check {
     line: u64,
     is_csv: bool,
-    verifier: ChainVerifier,
     /// The chain whose head line has not come yet.
-    current: Option<BotId>,
+    current: Option<ChainVerifier>,
     /// The last bot whose chain has ended.
     ended: Option<BotId>,
     /// A line was unreadable: what the next entry continues is not known.
@@ -137,25 +137,6 @@ struct Check {
     digest: HeadsDigest,
     faults_total: u64,
     faults: Vec<Fault>,
-}
-
-impl Default for Check {
-    fn default() -> Check {
-        Check {
-            line: 0,
-            is_csv: false,
-            verifier: ChainVerifier::new(BotId(0)),
-            current: None,
-            ended: None,
-            lost: false,
-            end: None,
-            bots: 0,
-            entries: 0,
-            digest: HeadsDigest::default(),
-            faults_total: 0,
-            faults: Vec::new(),
-        }
-    }
 }
 
 impl Check {
@@ -171,8 +152,12 @@ impl Check {
         }
     }
 
+    fn bot(&self) -> Option<BotId> {
+        self.current.as_ref().map(|chain| chain.head().bot_id)
+    }
+
     fn unreadable(&mut self, problem: String) {
-        self.fault(self.current, None, problem);
+        self.fault(self.bot(), None, problem);
         self.lost = true;
     }
 
@@ -207,19 +192,20 @@ impl Check {
     fn entry(&mut self, entry: &Entry) {
         let bot_id = entry.bot_id;
         self.entries += 1;
-        if self.current != Some(bot_id) {
+        if self.bot() != Some(bot_id) {
             self.end_chain(None);
             if let Some(last) = self.ended.filter(|last| *last >= bot_id) {
                 let problem = format!("its bot comes behind bot {last}: chains must not mix");
                 self.fault(Some(bot_id), Some(entry.sequence), problem);
             }
-            self.current = Some(bot_id);
-            self.verifier.restart(bot_id);
         }
+        let chain = self
+            .current
+            .get_or_insert_with(|| ChainVerifier::new(bot_id));
         if std::mem::take(&mut self.lost) {
-            self.verifier.skip_to(before(entry));
+            chain.skip_to(before(entry));
         }
-        if let Err(fault) = self.verifier.check(entry) {
+        if let Err(fault) = chain.check(entry) {
             let problem = format!(
                 "{}: expected {}; found {}",
                 fault.field, fault.expected, fault.found
@@ -235,15 +221,15 @@ impl Check {
 
     /// The current chain, if there is one, ends here, with its head line or without.
     fn end_chain(&mut self, told: Option<&HeadFields>) {
-        let Some(bot_id) = self.current.take() else {
+        let Some(chain) = self.current.take() else {
             if let Some(told) = told {
                 let problem = "the head of a chain that has no entry here".to_owned();
                 self.fault(Some(told.bot_id), Some(told.sequence), problem);
             }
             return;
         };
-        let head = *self.verifier.head();
-        let sequence = Some(head.sequence);
+        let head = *chain.head();
+        let (bot_id, sequence) = (head.bot_id, Some(head.sequence));
         match told {
             None => {
                 let problem = "its chain breaks off: no head line follows its last entry";
