@@ -200,15 +200,8 @@ pub fn is_refusal(text: &str) -> bool {
         .trim_start()
         .chars()
         .take(REFUSAL_WINDOW_CHARS)
-        .map(|character| {
-            if character == '\u{2019}' {
-                '\''
-            } else {
-                character
-            }
-        })
         .collect();
-    let beginning = beginning.to_lowercase();
+    let beginning = beginning.replace('\u{2019}', "'").to_lowercase();
     PHRASES.iter().any(|phrase| beginning.contains(phrase))
 }
 
@@ -397,13 +390,9 @@ fn is_trailing(object: &str, comma: usize) -> bool {
 }
 
 fn check(object: &str) -> Result<(), OutputError> {
-    let mut duplicate = None;
-    let mut deserializer = serde_json::Deserializer::from_str(object);
-    let result = UniqueKeys {
-        duplicate: &mut duplicate,
-    }
-    .deserialize(&mut deserializer);
-    match (result, duplicate) {
+    let mut keys = UniqueKeys::default();
+    let result = keys.deserialize(&mut serde_json::Deserializer::from_str(object));
+    match (result, keys.duplicate) {
         (Ok(()), _) => Ok(()),
         (Err(_), Some(key)) => Err(OutputError::DuplicateKey(shortened(&key))),
         (Err(error), None) => Err(invalid(&error)),
@@ -416,16 +405,8 @@ fn invalid(error: &serde_json::Error) -> OutputError {
 
 /// Some of this is the model's own text, so it is kept short and on one line.
 fn shortened(text: &str) -> String {
-    text.chars()
-        .take(DETAIL_CHARS_MAX)
-        .map(|character| {
-            if character.is_control() {
-                ' '
-            } else {
-                character
-            }
-        })
-        .collect()
+    let short: String = text.chars().take(DETAIL_CHARS_MAX).collect();
+    short.replace(char::is_control, " ")
 }
 
 fn has_prefix(text: &str, prefix: &str) -> bool {
@@ -446,11 +427,12 @@ fn last_ignoring_case(text: &str, wanted: &str) -> Option<usize> {
 }
 
 /// Reads any JSON and keeps nothing, but stops at an object that gives a key twice.
-struct UniqueKeys<'a> {
-    duplicate: &'a mut Option<String>,
+#[derive(Default)]
+struct UniqueKeys {
+    duplicate: Option<String>,
 }
 
-impl<'de> DeserializeSeed<'de> for UniqueKeys<'_> {
+impl<'de> DeserializeSeed<'de> for &mut UniqueKeys {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -458,7 +440,7 @@ impl<'de> DeserializeSeed<'de> for UniqueKeys<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for UniqueKeys<'_> {
+impl<'de> Visitor<'de> for &mut UniqueKeys {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -469,24 +451,17 @@ impl<'de> Visitor<'de> for UniqueKeys<'_> {
         let mut keys = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
             if keys.contains(&key) {
-                *self.duplicate = Some(key);
+                self.duplicate = Some(key);
                 return Err(A::Error::custom("a key is given twice"));
             }
             keys.insert(key);
-            map.next_value_seed(UniqueKeys {
-                duplicate: &mut *self.duplicate,
-            })?;
+            map.next_value_seed(&mut *self)?;
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
-        while sequence
-            .next_element_seed(UniqueKeys {
-                duplicate: &mut *self.duplicate,
-            })?
-            .is_some()
-        {}
+        while sequence.next_element_seed(&mut *self)?.is_some() {}
         Ok(())
     }
 
