@@ -252,18 +252,11 @@ fn read_openai(reader: &mut Reader<'_>) -> Option<OpenAiConfig> {
 
 /// What one bot's thinking may cost a day.
 #[derive(Clone, Debug)]
-pub enum DailyLimit {
-    Unlimited { prices: Arc<PriceBook> },
-    Usd { usd: Money, prices: Arc<PriceBook> },
-}
-
-impl DailyLimit {
+pub struct DailyLimit {
+    /// `None` is no limit.
+    pub usd: Option<Money>,
     /// What calls cost, capped or not.
-    #[must_use]
-    pub fn prices(&self) -> Arc<PriceBook> {
-        let (DailyLimit::Unlimited { prices } | DailyLimit::Usd { prices, .. }) = self;
-        Arc::clone(prices)
-    }
+    pub prices: Arc<PriceBook>,
 }
 
 fn read_limit(reader: &mut Reader<'_>) -> Option<DailyLimit> {
@@ -275,13 +268,10 @@ fn read_limit(reader: &mut Reader<'_>) -> Option<DailyLimit> {
         .map_err(|fault| reader.problem("PRICE_BOOK", format!("cannot be used: {fault}")))
         .ok();
     let usd = match reader.raw("LLM_DAILY_USD").as_deref() {
-        None => LLM_DAILY_USD,
-        Some("none") => {
-            let prices = Arc::new(prices?);
-            return Some(DailyLimit::Unlimited { prices });
-        }
+        None => Some(LLM_DAILY_USD),
+        Some("none") => None,
         Some(text) => match text.parse() {
-            Ok(usd) if usd >= Money::ZERO => usd,
+            Ok(usd) if usd >= Money::ZERO => Some(usd),
             _ => {
                 let text = "must be US dollars such as 1.00, not negative, or none for no limit";
                 reader.problem("LLM_DAILY_USD", text);
@@ -289,10 +279,8 @@ fn read_limit(reader: &mut Reader<'_>) -> Option<DailyLimit> {
             }
         },
     };
-    prices.map(|prices| DailyLimit::Usd {
-        usd,
-        prices: Arc::new(prices),
-    })
+    let prices = Arc::new(prices?);
+    Some(DailyLimit { usd, prices })
 }
 
 /// A cap on what has no price would be no cap.
@@ -302,16 +290,16 @@ fn check_prices(
     limit: &DailyLimit,
     bots: &[KeyedPersona],
 ) {
-    let DailyLimit::Usd { prices, .. } = limit else {
+    if limit.usd.is_none() {
         return;
-    };
+    }
     let mut unpriced = BTreeMap::new();
     for KeyedPersona { persona, .. } in bots {
         let Ok(model) = models.for_choices(&persona.llm) else {
             continue;
         };
         let (provider, name) = (model.provider_name(), model.model_name());
-        if prices.prices(provider, name, clock::now()).is_none() {
+        if limit.prices.prices(provider, name, clock::now()).is_none() {
             unpriced
                 .entry(format!("model {name} of provider {provider}"))
                 .or_insert_with(|| persona.handle.to_string());

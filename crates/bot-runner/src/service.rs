@@ -51,7 +51,7 @@ pub async fn run(config: Config, pace: Pace, shutdown: Shutdown) -> Result<(), F
     let missing = config.refused.len() + config.keyless.len();
     let arena = config.arena.clone();
     let workshop = Workshop {
-        prices: config.limit.prices(),
+        prices: Arc::clone(&config.limit.prices),
         arena: arena.clone(),
         models: config.models,
         spending: spending(config.limit, &database),
@@ -124,11 +124,11 @@ async fn wait_for_arena(config: &Config, shutdown: &Shutdown) -> Result<Wake, Fa
 }
 
 fn spending(limit: DailyLimit, database: &Database) -> Spending {
-    match limit {
-        DailyLimit::Unlimited { .. } => Spending::Unlimited,
-        DailyLimit::Usd { usd, prices } => Spending::Capped(DailyCap {
+    match limit.usd {
+        None => Spending::Unlimited,
+        Some(usd) => Spending::Capped(DailyCap {
             usd,
-            prices,
+            prices: limit.prices,
             database: database.clone(),
         }),
     }

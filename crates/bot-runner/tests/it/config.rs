@@ -148,9 +148,9 @@ fn limit(settings: &str) -> DailyLimit {
 
 #[test]
 fn thinking_costs_a_dollar_a_day_unless_somebody_says_otherwise() {
-    let usd = |settings: &str| match limit(settings) {
-        DailyLimit::Usd { usd, .. } => usd.to_string(),
-        DailyLimit::Unlimited { .. } => "unlimited".to_owned(),
+    let usd = |settings: &str| match limit(settings).usd {
+        Some(usd) => usd.to_string(),
+        None => "unlimited".to_owned(),
     };
     assert_eq!(usd("LLM_PROVIDER=mock"), "1.00000000");
     assert_eq!(usd("LLM_PROVIDER=mock\nLLM_DAILY_USD=0.25"), "0.25000000");
