@@ -23,7 +23,7 @@ pub(crate) fn acting(sources: &Sources, given: Option<&Operator>) -> Result<Oper
     if let Some(operator) = given {
         return Ok(operator.clone());
     }
-    match sources.get(SETTING).filter(|name| !name.is_empty()) {
+    match sources.given(SETTING) {
         Some(name) => name
             .parse::<Operator>()
             .map_err(|error| ConfigError::single(SETTING, format!("cannot be used: {error}"))),

@@ -183,16 +183,15 @@ Exit codes: 0 stopped by a signal, 78 a setting is wrong, 69 something cannot be
 
 /// Where the running service is asked: what listens everywhere is asked over the loopback.
 fn address(service: &Service, sources: &Sources) -> Result<SocketAddr, String> {
-    let set = |name| sources.get(name).filter(|text| !text.is_empty());
     let (port_name, default_port) = service.port;
-    let host = match set(service.host).map(|text| text.parse()) {
+    let host = match sources.given(service.host).map(|text| text.parse()) {
         None => IpAddr::V4(Ipv4Addr::LOCALHOST),
         Some(Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED))) => IpAddr::V4(Ipv4Addr::LOCALHOST),
         Some(Ok(IpAddr::V6(Ipv6Addr::UNSPECIFIED))) => IpAddr::V6(Ipv6Addr::LOCALHOST),
         Some(Ok(host)) => host,
         Some(Err(_)) => return Err(format!("{} must be an IP address", service.host)),
     };
-    let port = match set(port_name).map(|text| text.parse()) {
+    let port = match sources.given(port_name).map(|text| text.parse()) {
         None => default_port,
         Some(Ok(port)) => port,
         Some(Err(_)) => return Err(format!("{port_name} must be a port")),

@@ -5,7 +5,6 @@
 //! answers only under names that are its own: those of this machine's loopback, the address that a
 //! connection came to, and what the operator lists in `PUBLIC_HOSTS`.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -96,23 +95,18 @@ impl Hosts {
         if authority.is_empty() {
             return Err(Stranger::NoHost);
         }
-        let known = match Name::of(authority) {
-            Some(Name::Address(address)) => {
-                address.is_loopback()
-                    || came_to.is_some_and(|here| here.to_canonical() == address)
-                    || self.0.public.contains(&Name::Address(address))
+        let is_own = |name: &Name| match name {
+            Name::Address(address) => {
+                address.is_loopback() || came_to.is_some_and(|here| here.to_canonical() == *address)
             }
-            Some(name @ Name::Text(_)) => {
-                name == Name::Text("localhost".to_owned()) || self.0.public.contains(&name)
-            }
-            None => false,
+            Name::Text(name) => name == "localhost",
         };
-        if known {
-            Ok(())
-        } else {
-            self.tell(authority);
-            Err(Stranger::Unknown)
+        let name = Name::of(authority);
+        if name.is_some_and(|name| is_own(&name) || self.0.public.contains(&name)) {
+            return Ok(());
         }
+        self.tell(authority);
+        Err(Stranger::Unknown)
     }
 
     fn tell(&self, authority: &str) {
@@ -166,30 +160,20 @@ impl Name {
 #[derive(Debug, Default)]
 struct HostList(Vec<Name>);
 
-/// Something in the list is no host's name.
-#[derive(Debug)]
-struct NoHostName;
-
-impl fmt::Display for NoHostName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "must be names or addresses such as arena.example, with commas in between, without https:// \
-             and without *",
-        )
-    }
-}
-
 impl FromStr for HostList {
-    type Err = NoHostName;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<HostList, NoHostName> {
+    fn from_str(text: &str) -> Result<HostList, &'static str> {
         let name = |text: &str| {
             // An IPv6 address needs no brackets here.
             if let Ok(address) = text.parse::<IpAddr>() {
                 return Ok(Name::Address(address.to_canonical()));
             }
             let plain = !text.contains(['*', '/']);
-            Name::of(text).filter(|_| plain).ok_or(NoHostName)
+            Name::of(text).filter(|_| plain).ok_or(
+                "must be names or addresses such as arena.example, with commas in between, without https:// \
+                 and without *",
+            )
         };
         text.split(',')
             .map(str::trim)

@@ -100,7 +100,7 @@ impl LogFile {
     /// never rotated.
     #[must_use]
     pub fn of_standard_error(sources: &Sources) -> Option<LogFile> {
-        let path = sources.get(LOG_FILE).filter(|path| !path.is_empty())?;
+        let path = sources.given(LOG_FILE)?;
         let path = Path::new(&path);
         let named = fs::metadata(path).ok()?;
         let is_named = |descriptor: &str| {

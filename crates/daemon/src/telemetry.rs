@@ -35,7 +35,7 @@ pub fn init(service: &str) {
 /// Like [`init`], with another default: a command for people is quiet unless something is wrong.
 pub fn init_with(service: &str, default_filter: &str) {
     let sources = Sources::load();
-    let wanted = sources.get("RUST_LOG").filter(|filter| !filter.is_empty());
+    let wanted = sources.given("RUST_LOG");
     let parsed = wanted.as_deref().map(EnvFilter::try_new);
     let is_malformed = matches!(parsed, Some(Err(_)));
     let filter = match parsed {

@@ -66,7 +66,7 @@ where
     let Some(collector) = collector else {
         return Ok(None);
     };
-    let share = match setting(sources, SHARE) {
+    let share = match sources.given(SHARE) {
         None => 1.0,
         Some(text) => match text.parse::<f64>() {
             Ok(share) if (0.0..=1.0).contains(&share) => share,
@@ -94,10 +94,6 @@ where
     Ok(Some(spans.with_filter(filter).boxed()))
 }
 
-fn setting(sources: &Sources, name: &str) -> Option<String> {
-    sources.get(name).filter(|value| !value.is_empty())
-}
-
 /// Who takes traces.
 struct Collector {
     url: Url,
@@ -110,7 +106,7 @@ impl Collector {
     fn read(sources: &Sources) -> Result<Option<Collector>, String> {
         let given = [TRACES_ENDPOINT, ENDPOINT]
             .into_iter()
-            .find_map(|name| Some((name, setting(sources, name)?)));
+            .find_map(|name| Some((name, sources.given(name)?)));
         let Some((name, text)) = given else {
             return Ok(None);
         };
@@ -129,13 +125,16 @@ impl Collector {
             url.set_path(&path);
         }
         for name in [TRACES_PROTOCOL, PROTOCOL] {
-            if setting(sources, name).is_some_and(|protocol| protocol != HTTP_PROTOBUF) {
+            if sources
+                .given(name)
+                .is_some_and(|protocol| protocol != HTTP_PROTOBUF)
+            {
                 return Err(format!("{name} must be {HTTP_PROTOBUF}, or not be set"));
             }
         }
         let headers = [TRACES_HEADERS, HEADERS]
             .into_iter()
-            .find_map(|name| Some((name, setting(sources, name)?)));
+            .find_map(|name| Some((name, sources.given(name)?)));
         let headers = match headers {
             None => HashMap::new(),
             Some((name, text)) => headers_of(name, &text)?,

@@ -23,7 +23,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 pub use error::{LlmError, SetupError};
-pub use model::{Model, ModelConfig, ProviderKind, UnknownProvider};
+pub use model::{Model, ModelConfig, ProviderKind};
 
 /// One question to a model.
 #[derive(Clone, Debug, PartialEq, Eq)]

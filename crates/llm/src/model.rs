@@ -150,18 +150,13 @@ pub enum ProviderKind {
 }
 
 impl FromStr for ProviderKind {
-    type Err = UnknownProvider;
+    type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "mock" => Ok(Self::Mock),
             "openai" => Ok(Self::OpenAi),
-            _ => Err(UnknownProvider),
+            _ => Err("must be mock or openai"),
         }
     }
 }
-
-/// The text names no provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be mock or openai")]
-pub struct UnknownProvider;

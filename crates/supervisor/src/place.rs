@@ -41,8 +41,9 @@ impl Place {
                     "{name} in the environment is not UTF-8. Name another directory."
                 )));
             }
-            let path = sources.get(name).filter(|path| !path.is_empty());
-            let path = path.filter(|_| sources.is_from_environment(name));
+            let path = sources
+                .given(name)
+                .filter(|_| sources.is_from_environment(name));
             path.map(|path| absolute(Path::new(&path))).transpose()
         };
         let root = absolute(&workspace_root())?;

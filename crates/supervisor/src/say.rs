@@ -40,7 +40,7 @@ pub(crate) struct Paint(bool);
 
 impl Paint {
     pub(crate) fn on(stream: &impl IsTerminal, sources: &Sources) -> Paint {
-        let refused = sources.get("NO_COLOR").is_some_and(|text| !text.is_empty());
+        let refused = sources.given("NO_COLOR").is_some();
         Paint(is_capable(stream, sources) && !refused)
     }
 

@@ -42,9 +42,7 @@ impl Settings {
         }
         let sources = Sources::load();
         for name in NEVER_EMPTY {
-            if sources.is_from_environment(name)
-                && sources.get(name).is_none_or(|text| text.is_empty())
-            {
+            if sources.is_from_environment(name) && sources.given(name).is_none() {
                 return Err(Refusal::config(format!(
                     "{name} is set but empty in the environment, which hides any in {}. Unset it or give it \
                      a value.",
@@ -60,7 +58,7 @@ impl Settings {
 
     /// The value, unless it is empty.
     pub(crate) fn get(&self, name: &str) -> Option<String> {
-        self.sources.get(name).filter(|text| !text.is_empty())
+        self.sources.given(name)
     }
 
     pub(crate) fn is_from_environment(&self, name: &str) -> bool {

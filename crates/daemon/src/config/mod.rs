@@ -54,13 +54,13 @@ impl Environment {
 }
 
 impl FromStr for Environment {
-    type Err = UnknownEnvironment;
+    type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "production" => Ok(Self::Production),
             "development" => Ok(Self::Development),
-            _ => Err(UnknownEnvironment),
+            _ => Err("must be production or development"),
         }
     }
 }
@@ -73,11 +73,6 @@ impl fmt::Display for Environment {
         })
     }
 }
-
-/// The text is neither `production` nor `development`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be production or development")]
-pub struct UnknownEnvironment;
 
 /// Everything that is wrong with the configuration, by the names of the settings. It holds no
 /// values, so it can be printed anywhere.

@@ -1,5 +1,6 @@
 //! Takes settings out by name and collects everything that is wrong with them.
 
+use std::any::Any;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -38,20 +39,20 @@ impl<'a> Reader<'a> {
     }
 
     /// A setting without default. `None` means that a problem was noted.
-    pub fn required<T: FromStr>(&mut self, name: &str) -> Option<T> {
+    pub fn required<T: FromStr<Err: 'static>>(&mut self, name: &str) -> Option<T> {
         let text = self.required_text(name)?;
         self.parse(name, &text)
     }
 
     /// A setting with a default, which is also the answer when a problem was noted.
-    pub fn or<T: FromStr>(&mut self, name: &str, default: T) -> T {
+    pub fn or<T: FromStr<Err: 'static>>(&mut self, name: &str, default: T) -> T {
         self.optional(name).unwrap_or(default)
     }
 
     /// A setting with a default and bounds, both ends included.
     pub fn or_within<T>(&mut self, name: &str, default: T, bounds: RangeInclusive<T>) -> T
     where
-        T: FromStr + PartialOrd + Display,
+        T: FromStr<Err: 'static> + PartialOrd + Display,
     {
         let value = self.or(name, default);
         if !bounds.contains(&value) {
@@ -62,7 +63,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A setting that may be absent. A malformed value is a problem, and `None`.
-    pub fn optional<T: FromStr>(&mut self, name: &str) -> Option<T> {
+    pub fn optional<T: FromStr<Err: 'static>>(&mut self, name: &str) -> Option<T> {
         let text = self.text(name)?;
         self.parse(name, &text)
     }
@@ -124,7 +125,7 @@ impl<'a> Reader<'a> {
     /// The value as written, unless it is empty or not set.
     #[must_use]
     pub fn raw(&self, name: &str) -> Option<String> {
-        self.sources.get(name).filter(|text| !text.is_empty())
+        self.sources.given(name)
     }
 
     /// Notes a problem that only the caller can see. The text follows the setting's name in a
@@ -190,13 +191,15 @@ impl<'a> Reader<'a> {
         text
     }
 
-    fn parse<T: FromStr>(&mut self, name: &str, text: &str) -> Option<T> {
-        // The parser's own message is not passed on: many of them quote what they were given.
-        let value = text.parse().ok();
-        if value.is_none() {
-            self.note(name, &expectation::<T>());
-        }
-        value
+    fn parse<T: FromStr<Err: 'static>>(&mut self, name: &str, text: &str) -> Option<T> {
+        let note = |error: T::Err| {
+            // Other messages of parsers are not passed on: many of them quote what they were given.
+            match (&error as &dyn Any).downcast_ref::<&'static str>() {
+                Some(fixed) => self.note(name, fixed),
+                None => self.note(name, &expectation::<T>()),
+            }
+        };
+        text.parse().map_err(note).ok()
     }
 
     fn long_enough(&mut self, name: &str, text: String, min_chars: usize) -> Option<SecretString> {
@@ -230,7 +233,6 @@ fn expectation<T>() -> String {
         "IpAddr" => "must be an IP address, e.g. 127.0.0.1".to_owned(),
         "SocketAddr" => "must be an IP address with a port, e.g. 127.0.0.1:8000".to_owned(),
         "Url" => "must be a URL, e.g. http://127.0.0.1:8000".to_owned(),
-        "Environment" => "must be production or development".to_owned(),
         other => format!("is not a valid {other}"),
     }
 }

@@ -137,6 +137,12 @@ impl Sources {
         }
     }
 
+    /// The value as written, unless it is empty or not set.
+    #[must_use]
+    pub fn given(&self, name: &str) -> Option<String> {
+        self.get(name).filter(|text| !text.is_empty())
+    }
+
     /// The URL of a server, for who needs no other setting: see [`Reader::connection_url`].
     ///
     /// # Errors

@@ -66,7 +66,7 @@ async fn run() -> Result<u8, Failure> {
         return Err(Refusal::config(usage).into());
     }
     let sources = Sources::load();
-    let parent = sources.get("TMPDIR").filter(|path| !path.is_empty());
+    let parent = sources.given("TMPDIR");
     let parent = PathBuf::from(parent.unwrap_or_else(|| "/tmp".to_owned()));
     remove_leftovers(&parent);
     let home = Home(temporary_directory(&parent, DIRECTORY)?);
@@ -185,9 +185,7 @@ async fn start(home: &Path, sources: &Sources, is_durable: bool) -> Result<Servi
         settings.extend(COUNTED.map(str::to_owned));
     }
     // A server whose errors are in another language: de_DE.UTF-8, say.
-    let language = sources
-        .get("TEST_LC_MESSAGES")
-        .filter(|language| !language.is_empty());
+    let language = sources.given("TEST_LC_MESSAGES");
     settings.extend(language.map(|language| format!("lc_messages={language}")));
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     let mut refusal = String::new();
