@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use cache::presence::{BELIEVED, Presence, SAID_EVERY, this_host};
 use cache::{Cache, CacheConfig};
 use daemon::config::Sources;
@@ -13,6 +13,9 @@ use tokio::time::Instant;
 
 use super::debug_auth::{REDIS_SCHEMES, REDIS_URL};
 
+/// What is to be done about those who go by another credential.
+pub(super) const RESTART: &str =
+    "use another one. Restart them with that file, then run this again";
 const LOOK: Duration = Duration::from_millis(500);
 /// In this time a running process has gone over, and one that had just read the settings when they
 /// changed has said that it is there: first it connects to Postgres and Redis, which may take five
@@ -26,11 +29,12 @@ pub(super) struct RollCall {
     wait: Duration,
 }
 
-/// What a roll call comes to.
-pub(super) struct Heard {
-    pub(super) gone_over: usize,
-    /// For people: those who use another credential in the end.
-    pub(super) behind: Vec<String>,
+/// What a look at all processes comes to.
+#[derive(Default)]
+struct Heard {
+    gone_over: usize,
+    /// For people: those who use another credential.
+    behind: Vec<String>,
 }
 
 impl RollCall {
@@ -71,29 +75,39 @@ impl RollCall {
         &self,
         credential: &str,
         fingerprint: &str,
-    ) -> Result<Heard, Failure> {
-        let heard = self.take(credential, fingerprint).await?;
-        if !heard.behind.is_empty() {
-            return Ok(heard);
-        }
+        wrong: &str,
+    ) -> Result<usize, Failure> {
+        self.take(credential, fingerprint, wrong).await?;
         tokio::time::sleep(self.settled.min(3 * SAID_EVERY)).await;
-        self.take(credential, fingerprint).await
+        self.take(credential, fingerprint, wrong).await
     }
 
-    /// Waits until every process that uses the credential uses the one of this fingerprint.
-    pub(super) async fn take(&self, credential: &str, fingerprint: &str) -> Result<Heard, Failure> {
+    /// Waits until every process that uses the credential uses the one of this fingerprint, and counts them; or
+    /// says of which processes what is wrong.
+    pub(super) async fn take(
+        &self,
+        credential: &str,
+        fingerprint: &str,
+        wrong: &str,
+    ) -> Result<usize, Failure> {
         let deadline = Instant::now() + self.wait;
         // Most need a moment, and a restart of all would be bad advice.
         let patience = Instant::now() + self.settled;
         let mut told = false;
         loop {
             let heard = self.look(credential, fingerprint).await?;
-            if heard.behind.is_empty() || Instant::now() >= deadline {
-                return Ok(heard);
+            if heard.behind.is_empty() {
+                return Ok(heard.gone_over);
+            }
+            let behind = heard.behind.join(", ");
+            if Instant::now() >= deadline {
+                return Err(anyhow!(
+                    "not all go by the {credential} of the settings file: {behind} {wrong}"
+                )
+                .into());
             }
             if !told && Instant::now() >= patience {
                 told = true;
-                let behind = heard.behind.join(", ");
                 tracing::warn!(%behind, "waiting for processes that use another {credential}; a restart helps");
             }
             tokio::time::sleep(LOOK).await;
@@ -103,10 +117,7 @@ impl RollCall {
     async fn look(&self, credential: &str, fingerprint: &str) -> Result<Heard, Failure> {
         let present = self.cache.present().await;
         let present = present.context("cannot ask Redis which processes run; run this again")?;
-        let mut heard = Heard {
-            gone_over: 0,
-            behind: Vec::new(),
-        };
+        let mut heard = Heard::default();
         for process in present.into_iter().filter(|process| !is_dead(process)) {
             match process.credentials.get(credential) {
                 Some(used) if used == fingerprint => heard.gone_over += 1,

@@ -22,7 +22,7 @@ use url::Url;
 
 use super::debug_auth::{REDIS_SCHEMES, REDIS_URL};
 use super::in_file;
-use super::roll_call::RollCall;
+use super::roll_call::{RESTART, RollCall};
 use crate::env_file;
 use crate::keys;
 
@@ -71,10 +71,7 @@ struct Rotation {
 pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failure> {
     in_file(sources, &[REDIS_URL])?;
     let url = sources.connection_url(REDIS_URL, REDIS_SCHEMES)?;
-    let named = sources
-        .get(&args.admin_url_env)
-        .is_some_and(|url| !url.is_empty());
-    let admin_url = if named {
+    let admin_url = if sources.given(&args.admin_url_env).is_some() {
         sources.connection_url(&args.admin_url_env, REDIS_SCHEMES)?
     } else {
         url.clone()
@@ -217,15 +214,8 @@ impl Rotation {
         login: &str,
         written: SystemTime,
     ) -> Result<usize, Failure> {
-        let heard = self.roll_call.take(REDIS_URL, login).await?;
-        if !heard.behind.is_empty() {
-            return Err(anyhow!(
-                "{REDIS_URL} has the new password, but some go by another one: {}. Restart them with that one, then \
-                 run this again; until then both passwords are good",
-                heard.behind.join(", ")
-            )
-            .into());
-        }
+        let wrong = format!("{RESTART}; until then both passwords are good");
+        self.roll_call.take(REDIS_URL, login, &wrong).await?;
         let deadline = Instant::now() + self.wait;
         loop {
             // Redis counts whole seconds, and so does the mark in the settings.
@@ -255,16 +245,7 @@ impl Rotation {
             tokio::time::sleep(LOOK).await;
         }
         // Once more: who was not to be heard a while ago may be now.
-        let heard = self.roll_call.take_twice(REDIS_URL, login).await?;
-        match heard.behind.as_slice() {
-            [] => Ok(heard.gone_over),
-            behind => Err(anyhow!(
-                "{REDIS_URL} has the new password, but some go by another one: {}. Restart them with that one, then \
-                 run this again",
-                behind.join(", ")
-            )
-            .into()),
-        }
+        self.roll_call.take_twice(REDIS_URL, login, &wrong).await
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::migrate::DATABASE_OWNER_URL;
-use super::roll_call::RollCall;
+use super::roll_call::{RESTART, RollCall};
 use super::{DATABASE_URL, TAKE_UP, in_file};
 use crate::env_file;
 use crate::keys;
@@ -129,7 +129,7 @@ fn admin_url(
     target: &SecretString,
 ) -> Result<SecretString, Failure> {
     let target = parsed(target)?;
-    if sources.get(setting).is_some_and(|url| !url.is_empty()) {
+    if sources.given(setting).is_some() {
         let mut url = parsed(&sources.connection_url(setting, postgres::SCHEMES)?)?;
         // Ownership is moved inside the arena's database.
         url.set_path(target.path());
@@ -320,16 +320,10 @@ impl Rotation {
             return Ok(());
         };
         let fingerprint = presence::fingerprint(&[&[role]]);
-        let heard = roll_call.take_twice(DATABASE_URL, &fingerprint).await?;
-        if heard.behind.is_empty() {
-            return Ok(());
-        }
-        Err(anyhow!(
-            "{DATABASE_URL} is in force, but some work under another role: {}. Restart them with that one, then run \
-             this again",
-            heard.behind.join(", ")
-        )
-        .into())
+        roll_call
+            .take_twice(DATABASE_URL, &fingerprint, RESTART)
+            .await?;
+        Ok(())
     }
 
     /// Until nobody was logged in as the role for a while.

@@ -180,12 +180,9 @@ impl Rotation {
         let sources = Sources::from_file(&self.file);
         let fingerprint = self.secret.fingerprint(&sources)?;
         let setting = self.secret.present;
-        let heard = self.roll_call.take_twice(setting, &fingerprint).await?;
-        if heard.behind.is_empty() {
-            return Ok(heard.gone_over);
-        }
-        let (file, behind) = (self.file.display(), heard.behind.join(", "));
-        Err(anyhow!("not all go by the {setting} of {file}: {behind} {wrong}").into())
+        self.roll_call
+            .take_twice(setting, &fingerprint, wrong)
+            .await
     }
 
     /// Writes them, and gives everybody the time to go over.
