@@ -33,7 +33,7 @@ use std::path::Path;
 use daemon::process::{Failure, Refusal};
 
 pub use first_settings::random_hex;
-pub use logs::show as logs;
+pub use logs::{end_of, show as logs};
 pub use place::Place;
 pub use reset::reset;
 pub use status::{services, watch};

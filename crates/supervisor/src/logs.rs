@@ -63,7 +63,7 @@ pub(crate) fn mark(log: &Path) -> io::Result<u64> {
 
 /// The last lines since the mark: with `whole` all that is no JSON, else the last one.
 pub(crate) fn last_words(log: &Path, mark: u64, whole: bool) -> String {
-    let text = end_of(log, mark).unwrap_or_default();
+    let text = end_of(log, mark, READ_BYTES_MAX).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
     let lines: Vec<&str> = text.lines().collect();
     let lines = &lines[lines.len().saturating_sub(20)..];
@@ -83,17 +83,18 @@ pub(crate) fn last_words(log: &Path, mark: u64, whole: bool) -> String {
         .to_owned()
 }
 
-/// What the log has since the mark, at most its last [`READ_BYTES_MAX`]. A log that is shorter than the mark was
-/// rotated, and is read from its beginning.
-fn end_of(log: &Path, mark: u64) -> io::Result<Vec<u8>> {
+/// What the log has since the mark, at most its last bytes. A log that is shorter than the mark was rotated, and is
+/// read from its beginning.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn end_of(log: &Path, mark: u64, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut file = fs::File::open(log)?;
     let length = file.metadata()?.len();
     let mark = if mark <= length { mark } else { 0 };
-    file.seek(SeekFrom::Start(
-        mark.max(length.saturating_sub(READ_BYTES_MAX)),
-    ))?;
+    file.seek(SeekFrom::Start(mark.max(length.saturating_sub(bytes_max))))?;
     let mut bytes = Vec::new();
-    file.take(READ_BYTES_MAX).read_to_end(&mut bytes)?;
+    file.take(bytes_max).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -127,8 +128,8 @@ pub fn show(place: &Place, name: Option<&str>) -> Told<()> {
     let mut rotated = log.clone().into_os_string();
     rotated.push(".1");
     let text = [
-        end_of(Path::new(&rotated), 0).unwrap_or_default(),
-        end_of(&log, 0).unwrap_or_default(),
+        end_of(Path::new(&rotated), 0, READ_BYTES_MAX).unwrap_or_default(),
+        end_of(&log, 0, READ_BYTES_MAX).unwrap_or_default(),
     ]
     .concat();
     let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
@@ -185,7 +186,7 @@ mod tests {
         let line = "a line of thirty-two characters\n";
         let text = line.repeat(usize::try_from(READ_BYTES_MAX).unwrap() / 16) + "its last words\n";
         fs::write(&log, &text).unwrap();
-        let read = u64::try_from(end_of(&log, 0).unwrap().len()).unwrap();
+        let read = u64::try_from(end_of(&log, 0, READ_BYTES_MAX).unwrap().len()).unwrap();
         assert_eq!(read, READ_BYTES_MAX);
         assert_eq!(last_words(&log, 0, false), "its last words");
     }

@@ -107,6 +107,13 @@ impl Running {
     pub(crate) fn lives(&self) -> bool {
         born(self.pid()).is_some()
     }
+
+    /// Whether more of it may get to its log.
+    fn is_heard(&self) -> bool {
+        self.writer
+            .as_ref()
+            .is_some_and(|writer| !writer.has_ended())
+    }
 }
 
 /// What is known of a part of ours that was started once.
@@ -340,12 +347,8 @@ impl Supervisor {
     /// Starts a service, and waits until its `/ready` says 200.
     async fn start_service(&mut self, part: Part) -> Told<()> {
         self.launch(part)?;
-        let Some(seat) = self
-            .stack
-            .as_ref()
-            .and_then(|stack| stack.seat(part))
-            .cloned()
-        else {
+        let seat = self.stack.as_ref().and_then(|stack| stack.seat(part));
+        let Some(seat) = seat.cloned() else {
             return Ok(());
         };
         let (name, log) = (part.name(), self.place.log(part.name()));
@@ -392,13 +395,7 @@ impl Supervisor {
             return String::new();
         };
         let deadline = Instant::now() + LAST_WORDS_WITHIN;
-        while running
-            .writer
-            .as_ref()
-            .is_some_and(|writer| !writer.has_ended())
-            && !running.lives()
-            && Instant::now() < deadline
-        {
+        while running.is_heard() && !running.lives() && Instant::now() < deadline {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         logs::last_words(&self.place.log(part.name()), running.mark, whole)
@@ -414,12 +411,8 @@ impl Supervisor {
             }
         }
         let deadline = Instant::now() + LAST_WORDS_WITHIN;
-        let writes = |watched: &Watched| {
-            let running = watched.running.as_ref();
-            let writer = running.and_then(|running| running.writer.as_ref());
-            writer.is_some_and(|writer| !writer.has_ended())
-        };
-        while self.processes.values().any(writes) && Instant::now() < deadline {
+        let is_heard = |watched: &Watched| watched.running.as_ref().is_some_and(Running::is_heard);
+        while self.processes.values().any(is_heard) && Instant::now() < deadline {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         self.place.supervisor().remove();

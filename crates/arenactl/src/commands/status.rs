@@ -2,8 +2,8 @@
 //! when no service does.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use daemon::config::Sources;
@@ -154,7 +154,7 @@ fn errors_of(log: &Path, now: Timestamp) -> Option<Errors> {
     let (mut count, mut last) = (0, String::new());
     // It may have been rotated within the minute.
     for path in [Path::new(&rotated), log] {
-        let text = end_of(path).unwrap_or_default();
+        let text = supervisor::end_of(path, 0, LOG_BYTES_MAX).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let suspects = text.lines().filter(|line| line.contains("ERROR"));
         for line in suspects.filter_map(|line| serde_json::from_str::<Line>(line).ok()) {
@@ -173,15 +173,6 @@ fn errors_of(log: &Path, now: Timestamp) -> Option<Errors> {
         count,
         last,
     })
-}
-
-fn end_of(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let size = file.metadata()?.len();
-    file.seek(SeekFrom::Start(size.saturating_sub(LOG_BYTES_MAX)))?;
-    let mut bytes = Vec::new();
-    file.take(LOG_BYTES_MAX).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 impl Judged for Report {
