@@ -18,9 +18,10 @@ use serde::Serialize;
 use super::DATABASE_URL;
 use super::migrate::DATABASE_OWNER_URL;
 use super::restore;
+use super::sync_keys::Pairing;
 use crate::backup_key::{BACKUP_KEY, Keys};
 use crate::credentials::{self, Credentials, variable_of};
-use crate::keys::{self, Verdict};
+use crate::keys::Verdict;
 use crate::output::{Judged, Plain, counted};
 use crate::postgres::{self, Postgres};
 
@@ -88,11 +89,8 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     let (services, check) = services;
     checks.push(check);
     // The services run without it; a machine that never migrates has none.
-    let is_owner_known = sources
-        .get(DATABASE_OWNER_URL)
-        .is_some_and(|url| !url.is_empty());
     let (owner, check) = owner;
-    checks.push(if is_owner_known {
+    checks.push(if sources.given(DATABASE_OWNER_URL).is_some() {
         check
     } else {
         Check::new(
@@ -318,28 +316,17 @@ async fn try_keys(
             return Ok(());
         }
     };
-    let mut strays = file.variables();
-    let (mut names, mut pairs) = (Vec::new(), Vec::new());
-    for (_, handle, hash) in hosted {
-        let variable = variable_of(&handle);
-        strays.remove(&variable);
-        match file.get(&variable) {
-            Some(key) => {
-                names.push((variable, handle));
-                pairs.push((key, hash));
-            }
-            None => {
-                let name = path.display();
-                let detail = format!("{handle} has no key in {name}: run `arenactl genesis`");
-                checks.push(Check::new(variable, State::Fails, detail));
-            }
-        }
+    let pairing = Pairing::of(hosted, &file);
+    let verdicts = pairing.verdicts().await?;
+    for bot in pairing.bots_without_key {
+        let (handle, name) = (bot.handle, path.display());
+        let detail = format!("{handle} has no key in {name}: run `arenactl genesis`");
+        checks.push(Check::new(bot.variable, State::Fails, detail));
     }
-    let verdicts = keys::compare(pairs).await?;
-    for ((variable, handle), verdict) in names.into_iter().zip(verdicts) {
-        checks.push(key_check(variable, &handle, verdict));
+    for (bot, verdict) in pairing.keyed.iter().zip(verdicts) {
+        checks.push(key_check(variable_of(&bot.handle), &bot.handle, verdict));
     }
-    for variable in strays {
+    for variable in pairing.keys_without_bot {
         let detail = "no hosted bot has this key: run `arenactl genesis`, or remove the line";
         checks.push(Check::new(variable, State::Fails, detail));
     }

@@ -31,11 +31,11 @@ pub(crate) struct Report {
 }
 
 #[derive(Debug, Serialize)]
-struct KeylessBot {
-    handle: String,
+pub(super) struct KeylessBot {
+    pub(super) handle: String,
     bot_id: BotId,
     /// The line that the file lacks.
-    variable: String,
+    pub(super) variable: String,
 }
 
 pub(crate) async fn run(sources: &Sources, who: &Operator) -> Result<Report, Failure> {
@@ -58,19 +58,11 @@ pub(crate) async fn run(sources: &Sources, who: &Operator) -> Result<Report, Fai
         );
         return Err(ConfigError::single(credentials::SETTING, problem).into());
     }
-    let Pairing {
-        keyed,
-        bots_without_key,
-        keys_without_bot,
-    } = pair(hosted, &file);
+    let pairing = Pairing::of(hosted, &file);
     let actor = who.to_string();
-    let pairs = keyed
-        .iter()
-        .map(|bot| (bot.key.clone(), bot.hash.clone()))
-        .collect();
-    let verdicts = keys::compare(pairs).await?;
+    let verdicts = pairing.verdicts().await?;
     let (mut updated, mut unchanged) = (Vec::new(), Vec::new());
-    for (bot, verdict) in keyed.into_iter().zip(verdicts) {
+    for (bot, verdict) in pairing.keyed.into_iter().zip(verdicts) {
         if verdict == Verdict::Matches {
             unchanged.push(bot.handle);
             continue;
@@ -89,49 +81,59 @@ pub(crate) async fn run(sources: &Sources, who: &Operator) -> Result<Report, Fai
         credentials_file: path,
         updated,
         unchanged,
-        bots_without_key,
-        keys_without_bot: keys_without_bot.into_iter().collect(),
+        bots_without_key: pairing.bots_without_key,
+        keys_without_bot: pairing.keys_without_bot.into_iter().collect(),
     })
 }
 
 /// A bot with its key and the hash that is stored. Without `Debug`: it holds a secret.
-struct KeyedBot {
+pub(super) struct KeyedBot {
     id: BotId,
-    handle: String,
+    pub(super) handle: String,
     key: SecretString,
     hash: String,
 }
 
-struct Pairing {
-    keyed: Vec<KeyedBot>,
-    bots_without_key: Vec<KeylessBot>,
-    keys_without_bot: BTreeSet<String>,
+/// Hosted bots and the keys on file.
+pub(super) struct Pairing {
+    pub(super) keyed: Vec<KeyedBot>,
+    pub(super) bots_without_key: Vec<KeylessBot>,
+    pub(super) keys_without_bot: BTreeSet<String>,
 }
 
-fn pair(hosted: Vec<(BotId, String, String)>, file: &Credentials) -> Pairing {
-    let mut keys_without_bot = file.variables();
-    let (mut keyed, mut bots_without_key) = (Vec::new(), Vec::new());
-    for (id, handle, hash) in hosted {
-        let variable = variable_of(&handle);
-        keys_without_bot.remove(&variable);
-        match file.get(&variable) {
-            Some(key) => keyed.push(KeyedBot {
-                id,
-                handle,
-                key,
-                hash,
-            }),
-            None => bots_without_key.push(KeylessBot {
-                handle,
-                bot_id: id,
-                variable,
-            }),
+impl Pairing {
+    pub(super) fn of(hosted: Vec<(BotId, String, String)>, file: &Credentials) -> Pairing {
+        let mut keys_without_bot = file.variables();
+        let (mut keyed, mut bots_without_key) = (Vec::new(), Vec::new());
+        for (id, handle, hash) in hosted {
+            let variable = variable_of(&handle);
+            keys_without_bot.remove(&variable);
+            match file.get(&variable) {
+                Some(key) => keyed.push(KeyedBot {
+                    id,
+                    handle,
+                    key,
+                    hash,
+                }),
+                None => bots_without_key.push(KeylessBot {
+                    handle,
+                    bot_id: id,
+                    variable,
+                }),
+            }
+        }
+        Pairing {
+            keyed,
+            bots_without_key,
+            keys_without_bot,
         }
     }
-    Pairing {
-        keyed,
-        bots_without_key,
-        keys_without_bot,
+
+    /// How each key stands to its stored hash.
+    pub(super) async fn verdicts(&self) -> anyhow::Result<Vec<Verdict>> {
+        let pairs = self.keyed.iter();
+        let pairs = pairs.map(|bot| (bot.key.clone(), bot.hash.clone()));
+        keys::compare(pairs.collect()).await
     }
 }
 
