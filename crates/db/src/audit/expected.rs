@@ -109,7 +109,7 @@ pub(super) async fn load_wallets(
             positions: Tally::default(),
         };
         expected.insert(id, bot);
-        Ok(())
+        DbResult::Ok(())
     })
     .await?;
     Ok(expected)
@@ -172,7 +172,7 @@ pub(super) async fn load_positions(
             let found = format!("{status} without it");
             misjudged.push(Fault::beside(bot_id, field, problem, found));
         }
-        Ok(())
+        DbResult::Ok(())
     })
     .await?;
     Ok(misjudged)
@@ -206,7 +206,7 @@ pub(super) async fn load_bets(
         };
         let bot = expected.entry(bot_id).or_insert_with(Expected::unknown);
         bot.positions.add_bet(&facts);
-        Ok(())
+        DbResult::Ok(())
     })
     .await
 }

@@ -56,7 +56,7 @@ pub(super) async fn audit(
         if let (Some((.., bets)), Some(bet)) = (&mut current, bet_of(&mut row)?) {
             bets.push(bet);
         }
-        Ok(())
+        DbResult::Ok(())
     })
     .await?;
     if let Some((market, facts, bets)) = current {
@@ -65,7 +65,7 @@ pub(super) async fn audit(
     copy_out(client, &outcomes(derive), |row| {
         let mut row = Columns::of(row)?;
         auditor.outcome(market_id(&mut row)?, row, derive);
-        Ok(())
+        DbResult::Ok(())
     })
     .await?;
     Ok(auditor.report)
