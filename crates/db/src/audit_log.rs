@@ -137,7 +137,7 @@ pub async fn page(
         .into_iter()
         .map(|(id, at, actor, action, bot_id, detail)| Line {
             id,
-            at: at.into(),
+            at,
             actor,
             action,
             bot_id: bot_id.map(BotId),

@@ -251,7 +251,7 @@ statement! {
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn now(conn: &mut Connection) -> DbResult<Timestamp> {
     let now: Timestamp = Clock {}.get_result(conn).await?;
-    Ok(now.into())
+    Ok(now)
 }
 
 const ENCODING_QUERY: &str = "current_setting('server_encoding')";

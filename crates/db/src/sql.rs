@@ -92,7 +92,7 @@ macro_rules! column_type {
 /// Declares enums of Postgres, each by the enum of the domain that has the same labels.
 macro_rules! enum_type {
     ($($domain:ident as $sql:ident = $postgres:tt;)+) => {
-        pub mod enums {
+        pub(crate) mod enums {
             $(
                 #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
                 #[diesel(postgres_type(name = $postgres))]
