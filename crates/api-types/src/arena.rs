@@ -1,7 +1,7 @@
 //! The arena gateway: an observation to look at, and one action for it.
 
 use ledger_core::prediction::{Direction, PriceSource};
-use ledger_core::{Confidence, CycleNumber, Money, ObservationId, PredictionId, Timestamp};
+use ledger_core::{Confidence, Money, ObservationId, PredictionId, TickNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::predictions::Prediction;
@@ -25,8 +25,8 @@ pub struct Observation {
     pub price_at: Timestamp,
     /// The bot's open predictions, newest first.
     pub open_positions: Vec<Prediction>,
-    /// The latest tick cycle; 0 before the first.
-    pub tick: CycleNumber,
+    /// The latest tick; 0 before the first.
+    pub tick: TickNumber,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

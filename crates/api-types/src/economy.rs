@@ -5,7 +5,7 @@ use ledger_core::market::MarketSource;
 use ledger_core::prediction::PriceSource;
 pub use ledger_core::rules::Parameters;
 pub use ledger_core::supply::SupplyText as Supply;
-use ledger_core::{CycleNumber, Enforcement, Money, Pause, Timestamp};
+use ledger_core::{Enforcement, Money, Pause, TickNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 pub struct Economy {
     /// Whether fees are charged or only recorded.
     pub mode: Enforcement,
-    /// The latest tick cycle; 0 before the first.
-    pub tick: CycleNumber,
-    /// From one tick cycle to the next.
+    /// The latest tick; 0 before the first.
+    pub tick: TickNumber,
+    /// From one tick to the next.
     pub tick_rate_seconds: u64,
     /// How many there are.
     pub bots: BotCount,

@@ -151,7 +151,7 @@ mod tests {
     use ledger_core::market::{MarketSource, MarketStatus};
     use ledger_core::money::Price;
     use ledger_core::prediction::PriceSource;
-    use ledger_core::{CycleNumber, Enforcement, EntryType, Hash, MarketId, Reference};
+    use ledger_core::{Enforcement, EntryType, Hash, MarketId, Reference, TickNumber};
     use serde_json::json;
 
     use super::*;
@@ -230,7 +230,7 @@ mod tests {
                 paused: Some(pause.clone()),
             }),
             NewEvent::Tick(TickEvent {
-                tick: CycleNumber(9),
+                tick: TickNumber(9),
                 mode: Enforcement::Observe,
                 bots: 3,
                 fees: "1.50000000".to_owned(),

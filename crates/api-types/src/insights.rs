@@ -6,7 +6,7 @@
 //! divisor says nothing is `None`.
 
 use ledger_core::insights::TrendDirection;
-use ledger_core::{BotId, BotStatus, CycleNumber, Enforcement, Money, Timestamp};
+use ledger_core::{BotId, BotStatus, Enforcement, Money, TickNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::LedgerEntry;
@@ -132,14 +132,14 @@ pub struct Attention {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Activity {
-    /// Tick cycles it has lived through.
+    /// Ticks it has lived through.
     pub ticks: i64,
     /// The share of `ticks` before which it did nothing productive.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub idle_rate: Option<String>,
     /// Consecutive past ticks without a productive action.
     pub idle_streak: i32,
-    /// When the cycle began in which its shadow balance first failed to cover a fee.
+    /// When the tick began in which its shadow balance first failed to cover a fee.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub would_have_been_liquidated_at: Option<Timestamp>,
 }
@@ -176,7 +176,7 @@ pub struct IfNothingChanges {
     pub ticks_left: Option<i64>,
     /// The tick that it does not outlive, or would not have.
     #[cfg_attr(feature = "openapi", schema(required = true))]
-    pub dies_in_tick: Option<CycleNumber>,
+    pub dies_in_tick: Option<TickNumber>,
     /// When that tick begins at the earliest, at the present tick rate; or when it began.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub dies_at: Option<Timestamp>,

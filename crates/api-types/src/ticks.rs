@@ -1,7 +1,7 @@
 //! What ticks did, and how a bot fared over them.
 
 use ledger_core::economy::Enforcement;
-use ledger_core::{BotId, CycleNumber, Money, Timestamp};
+use ledger_core::{BotId, Money, TickNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The fewest and the most points of a history.
@@ -9,12 +9,12 @@ pub const HISTORY_POINTS_MIN: u32 = 10;
 pub const HISTORY_POINTS_MAX: u32 = 500;
 pub const HISTORY_POINTS_DEFAULT: u32 = 200;
 
-/// One tick cycle.
+/// One tick.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Tick {
     /// The first is 1.
-    pub number: CycleNumber,
+    pub number: TickNumber,
     /// Whether fees were charged or only recorded.
     pub mode: Enforcement,
     /// When it began.
@@ -28,7 +28,7 @@ pub struct Tick {
     pub fees: String,
     /// Bots that were liquidated.
     pub liquidated: i64,
-    /// Bots that were passed over because their tick failed.
+    /// Bots that were passed over because charging them failed.
     pub failed: i64,
 }
 
@@ -37,7 +37,7 @@ pub struct Tick {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HistoryPoint {
     /// Which tick.
-    pub tick: CycleNumber,
+    pub tick: TickNumber,
     /// When the bot was reached.
     pub at: Timestamp,
     /// What it had then.

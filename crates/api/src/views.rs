@@ -328,8 +328,8 @@ fn if_nothing_changes(
     }
 }
 
-pub(crate) fn tick(tick: db::history::Tick) -> api_types::Tick {
-    let db::history::Tick {
+pub(crate) fn tick(tick: db::history::TickSummary) -> api_types::Tick {
+    let db::history::TickSummary {
         number,
         enforcement,
         started_at,
@@ -353,7 +353,7 @@ pub(crate) fn tick(tick: db::history::Tick) -> api_types::Tick {
 
 pub(crate) fn history(history: db::history::History) -> api_types::History {
     let point = |point: db::history::Point| api_types::HistoryPoint {
-        tick: point.cycle,
+        tick: point.tick,
         at: point.at,
         balance: point.balance,
         shadow_balance: point.shadow_balance,

@@ -318,7 +318,7 @@ calls! { Client:
     /// `GET /standings`: the wealthiest first.
     standings(query: &StandingsQuery) -> Standings = as_anyone("GET /standings", [], query.pairs());
 
-    /// `GET /ticks`: tick cycles, the newest first.
+    /// `GET /ticks`: ticks, the newest first.
     ticks(page: &PageQuery) -> Page<Tick> = as_anyone("GET /ticks", [], page.pairs());
 
     /// `GET /bots/{handle or id}/history`: how a bot stood after past ticks, in so many points at most.

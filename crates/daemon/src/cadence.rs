@@ -1,7 +1,7 @@
-//! One cycle after another, for ever: the loop of every background service.
+//! One round after another, for ever: the loop of every background service.
 //!
-//! This is the outer one of two error boundaries. Inside a cycle one bot's failure must not stop
-//! the others; here one cycle's failure, be it an error or a panic, must not stop the next.
+//! This is the outer one of two error boundaries. Inside a round one bot's failure must not stop
+//! the others; here one round's failure, be it an error or a panic, must not stop the next.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,12 +14,12 @@ use crate::BoxError;
 use crate::shutdown::Shutdown;
 use crate::telemetry::chain;
 
-/// Runs cycles until a stop is requested, and returns after the current one has finished.
+/// Runs rounds until a stop is requested, and returns after the current one has finished.
 ///
-/// A cycle begins `period` after the one before began, or at once when that one took longer: an
-/// overrun delays, cycles never overlap, and lost time is not made up by a burst. Errors and
-/// panics are logged here, with their causes, and the next cycle comes at its time.
-pub async fn run<C, F, E>(period: Duration, shutdown: &Shutdown, mut cycle: C)
+/// A round begins `period` after the one before began, or at once when that one took longer: an
+/// overrun delays, rounds never overlap, and lost time is not made up by a burst. Errors and
+/// panics are logged here, with their causes, and the next round comes at its time.
+pub async fn run<C, F, E>(period: Duration, shutdown: &Shutdown, mut round: C)
 where
     C: FnMut() -> F + Send,
     F: Future<Output = Result<(), E>> + Send + 'static,
@@ -27,47 +27,47 @@ where
 {
     while !shutdown.is_requested() {
         let began = Instant::now();
-        match run_once(&mut cycle).await {
+        match run_once(&mut round).await {
             Ok(()) => {}
             Err(failure) => error!(
                 error = failure,
-                "cycle failed; the next one follows in time"
+                "round failed; the next one follows in time"
             ),
         }
         let took = began.elapsed();
         if took > period {
-            warn!(?took, ?period, "cycle took longer than its period");
+            warn!(?took, ?period, "round took longer than its period");
         }
         shutdown.sleep_until(began + period).await;
     }
 }
 
-/// Runs cycles whose beginnings somebody else decides, until a stop is requested.
+/// Runs rounds whose beginnings somebody else decides, until a stop is requested.
 ///
-/// The cycle itself waits for its time (and must notice a requested stop while it does); only
+/// The round itself waits for its time (and must notice a requested stop while it does); only
 /// after a failure there is a `pause` before the next try. The error boundary is that of [`run`].
-pub async fn repeat<C, F, E>(pause: Duration, shutdown: &Shutdown, mut cycle: C)
+pub async fn repeat<C, F, E>(pause: Duration, shutdown: &Shutdown, mut round: C)
 where
     C: FnMut() -> F + Send,
     F: Future<Output = Result<(), E>> + Send + 'static,
     E: Into<BoxError> + Send + 'static,
 {
     while !shutdown.is_requested() {
-        if let Err(failure) = run_once(&mut cycle).await {
-            error!(error = failure, ?pause, "cycle failed; another try follows");
+        if let Err(failure) = run_once(&mut round).await {
+            error!(error = failure, ?pause, "round failed; another try follows");
             shutdown.sleep(pause).await;
         }
     }
 }
 
-/// One cycle in a task of its own, so that its panic ends that task and nothing else.
-async fn run_once<C, F, E>(cycle: &mut C) -> Result<(), String>
+/// One round in a task of its own, so that its panic ends that task and nothing else.
+async fn run_once<C, F, E>(round: &mut C) -> Result<(), String>
 where
     C: FnMut() -> F,
     F: Future<Output = Result<(), E>> + Send + 'static,
     E: Into<BoxError> + Send + 'static,
 {
-    let future = catch_unwind(AssertUnwindSafe(cycle))
+    let future = catch_unwind(AssertUnwindSafe(round))
         .map_err(|panic| format!("panicked: {}", panic_text(&*panic)))?;
     match tokio::spawn(future.in_current_span()).await {
         Ok(Ok(())) => Ok(()),

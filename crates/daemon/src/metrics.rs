@@ -27,7 +27,7 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 pub const SHORT: &[f64] = &[
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
 ];
-/// For what takes from a hundredth of a second to five minutes: cycles, language models.
+/// For what takes from a hundredth of a second to five minutes: ticks, rounds, language models.
 pub const LONG: &[f64] = &[
     0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
 ];

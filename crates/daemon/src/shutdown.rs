@@ -1,6 +1,6 @@
 //! The request to stop: signals set it, and loops look at it.
 //!
-//! A signal never interrupts anything. It wakes who sleeps or waits; the current cycle always finishes.
+//! A signal never interrupts anything. It wakes who sleeps or waits; the current round always finishes.
 
 use std::io;
 use std::thread;

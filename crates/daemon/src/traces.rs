@@ -1,7 +1,7 @@
 //! Traces over OTLP, for whoever has a collector: off unless `OTEL_EXPORTER_OTLP_ENDPOINT` or
 //! `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set. As all settings they may stand in `.env`.
 //!
-//! Spans are `tracing`'s. Those of requests, ticks, cycles, turns and model calls are at level INFO, so
+//! Spans are `tracing`'s. Those of requests, ticks, rounds, turns and model calls are at level INFO, so
 //! that they give each log line its ids too; those of transactions are at DEBUG and made for traces
 //! alone. Names and attributes follow OpenTelemetry's semantic conventions where there are some.
 

@@ -333,7 +333,7 @@ impl Snapshot {
     async fn place(&self) -> DbResult<Place> {
         let ask = "SELECT current_database()::text, (SELECT id FROM arena_identity), \
             has_function_privilege('pg_control_system()', 'EXECUTE'), \
-            (SELECT rules FROM cycles ORDER BY number DESC LIMIT 1)";
+            (SELECT rules FROM ticks ORDER BY number DESC LIMIT 1)";
         let row = self.client.query_one(ask, &[]).await?;
         let system_identifier = if row.get(2) {
             let ask = "SELECT system_identifier::text FROM pg_control_system()";

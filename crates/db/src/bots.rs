@@ -29,7 +29,7 @@ use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::schema::{bots, wallets};
 use crate::sql::{Sql, statement};
-use crate::ticks::CYCLE_BOUNDARY_LOCK;
+use crate::ticks::TICK_BOUNDARY_LOCK;
 use crate::tx;
 
 /// How a caller names a bot.
@@ -99,7 +99,7 @@ pub async fn register(
     hook: Option<&Remember<'_, Registered>>,
 ) -> DbResult<Registered> {
     tx::run(conn, hook, async |conn| {
-        hold_cycle_boundary(conn).await?;
+        hold_tick_boundary(conn).await?;
         let movement = economy::genesis(rules);
         let id = insert(conn, new, movement.minted()).await?;
         let locked = ledger::lock(conn, new.while_paused, id).await?;
@@ -134,11 +134,11 @@ async fn insert(conn: &mut Connection, new: &NewBot<'_>, grant: Money) -> DbResu
         .returning(bots::id)
         .get_result(conn)
         .await?;
-    // Made during cycle n, first ticked in n + 1.
+    // Made during tick n, first charged in n + 1.
     diesel::insert_into(wallets::table)
         .values((
             wallets::bot_id.eq(id),
-            wallets::last_cycle.eq(latest_cycle()),
+            wallets::last_tick.eq(latest_tick()),
             wallets::granted.eq(Sql(grant)),
         ))
         .execute(conn)
@@ -146,20 +146,20 @@ async fn insert(conn: &mut Connection, new: &NewBot<'_>, grant: Money) -> DbResu
     Ok(BotId(id))
 }
 
-/// The number of the latest cycle, open or closed.
-pub(crate) fn latest_cycle() -> diesel::expression::SqlLiteral<BigInt> {
-    diesel::dsl::sql("(SELECT coalesce(max(number), 0) FROM cycles)")
+/// The number of the latest tick, open or closed.
+pub(crate) fn latest_tick() -> diesel::expression::SqlLiteral<BigInt> {
+    diesel::dsl::sql("(SELECT coalesce(max(number), 0) FROM ticks)")
 }
 
 statement! {
     struct SharedBoundary { key: i64 as BigInt } returns Untyped = "SELECT pg_advisory_xact_lock_shared({})"
 }
 
-/// Keeps a cycle from beginning until this transaction ends, so that "made during n" has one
+/// Keeps a tick from beginning until this transaction ends, so that "made during n" has one
 /// meaning.
-pub(crate) async fn hold_cycle_boundary(conn: &mut Connection) -> DbResult<()> {
+pub(crate) async fn hold_tick_boundary(conn: &mut Connection) -> DbResult<()> {
     SharedBoundary {
-        key: CYCLE_BOUNDARY_LOCK,
+        key: TICK_BOUNDARY_LOCK,
     }
     .execute(conn)
     .await?;
@@ -296,7 +296,7 @@ pub async fn hosted(conn: &mut Connection) -> DbResult<Vec<(BotId, String, Strin
 pub async fn reap(
     conn: &mut Connection,
     bot_id: BotId,
-    oracle_cycle: i64,
+    oracle_round: i64,
     rules: &EconomyRules,
 ) -> DbResult<Option<Entry>> {
     tx::run(conn, None, async |conn| {
@@ -304,7 +304,7 @@ pub async fn reap(
         if !economy::is_reapable(&locked.wallet, rules) {
             return Ok(None);
         }
-        let movement = economy::reap(&locked.wallet, oracle_cycle);
+        let movement = economy::reap(&locked.wallet, oracle_round);
         let appended = ledger::append(conn, locked, movement, Cause::House).await?;
         let mut drafts = appended.events();
         let Some(entry) = appended.entries.into_iter().next() else {

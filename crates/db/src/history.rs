@@ -3,21 +3,21 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use ledger_core::economy::Enforcement;
-use ledger_core::{BotId, CycleNumber, Money, Timestamp};
+use ledger_core::{BotId, Money, TickNumber, Timestamp};
 
 use crate::PAGE_MAX;
 use crate::bots::BotRef;
 use crate::error::DbResult;
 use crate::pool::Connection;
-use crate::schema::cycles;
 use crate::schema::sql_types::{Array, BigInt, Instant, Integer, Nullable, Text, Units};
+use crate::schema::ticks;
 use crate::sql::statement;
 
-/// One tick cycle.
+/// One tick, with what it did.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
-pub struct Tick {
+pub struct TickSummary {
     #[diesel(deserialize_as = i64)]
-    pub number: CycleNumber,
+    pub number: TickNumber,
     pub enforcement: Enforcement,
     pub started_at: Timestamp,
     pub closed_at: Option<Timestamp>,
@@ -28,28 +28,28 @@ pub struct Tick {
     pub failed: i64,
 }
 
-/// Cycles, the newest first, below `before` where given.
+/// Ticks, the newest first, below `before` where given.
 ///
 /// # Errors
 /// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn ticks(
     conn: &mut Connection,
-    before: Option<CycleNumber>,
+    before: Option<TickNumber>,
     limit: i64,
-) -> DbResult<Vec<Tick>> {
-    Ok(cycles::table
-        .filter(cycles::number.lt(before.map_or(i64::MAX, |number| number.0)))
-        .order(cycles::number.desc())
+) -> DbResult<Vec<TickSummary>> {
+    Ok(ticks::table
+        .filter(ticks::number.lt(before.map_or(i64::MAX, |number| number.0)))
+        .order(ticks::number.desc())
         .limit(limit.clamp(1, PAGE_MAX))
         .select((
-            cycles::number,
-            cycles::enforcement,
-            cycles::started_at,
-            cycles::closed_at,
-            cycles::bots,
+            ticks::number,
+            ticks::enforcement,
+            ticks::started_at,
+            ticks::closed_at,
+            ticks::bots,
             diesel::dsl::sql::<Text>("fees::text"),
-            cycles::liquidated,
-            cycles::failed,
+            ticks::liquidated,
+            ticks::failed,
         ))
         .load(conn)
         .await?)
@@ -59,7 +59,7 @@ pub async fn ticks(
 #[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
 pub struct Point {
     #[diesel(sql_type = BigInt, deserialize_as = i64)]
-    pub cycle: CycleNumber,
+    pub tick: TickNumber,
     #[diesel(sql_type = Instant)]
     pub at: Timestamp,
     #[diesel(sql_type = Units)]
@@ -80,10 +80,10 @@ pub struct History {
 }
 
 statement! {
-    /// The last cycle in which a bot was ticked, how many there were, and the oldest whose metrics are kept.
+    /// The last tick in which a bot was charged, how many there were, and the oldest whose metrics are kept.
     struct FindSpan { bot_id: i64 as BigInt } returns (BigInt, BigInt, Nullable<BigInt>) =
-    "SELECT w.last_cycle, w.ticks, \
-            (SELECT min(cycle) FROM (SELECT cycle FROM agent_metrics ORDER BY cycle LIMIT 1) oldest) \
+    "SELECT w.last_tick, w.ticks, \
+            (SELECT min(tick) FROM (SELECT tick FROM agent_metrics ORDER BY tick LIMIT 1) oldest) \
        FROM wallets w WHERE w.bot_id = {}"
 }
 
@@ -98,15 +98,15 @@ pub async fn of(conn: &mut Connection, bot: &BotRef, points: u32) -> DbResult<Hi
     let (last, ticks, oldest_kept): (i64, i64, Option<i64>) = span.get_result(conn).await?;
     let first = (last - ticks + 1).max(oldest_kept.unwrap_or(i64::MAX));
     let points = diesel::sql_query(
-        // A cycle's rows lie in the partitions of its time, and those alone are looked into.
-        "SELECT c.number AS cycle, m.recorded_at AS at, m.balance, m.shadow_balance, m.idle_streak \
-           FROM cycles c CROSS JOIN LATERAL ( \
+        // A tick's rows lie in the partitions of its time, and those alone are looked into.
+        "SELECT t.number AS tick, m.recorded_at AS at, m.balance, m.shadow_balance, m.idle_streak \
+           FROM ticks t CROSS JOIN LATERAL ( \
                 SELECT recorded_at, balance, shadow_balance, idle_streak FROM agent_metrics \
-                 WHERE cycle = c.number AND bot_id = $1 AND kind = 'TICK' \
-                   AND recorded_at >= c.started_at \
-                   AND recorded_at <= coalesce(c.closed_at, c.started_at + interval '1 day') \
+                 WHERE tick = t.number AND bot_id = $1 AND kind = 'TICK' \
+                   AND recorded_at >= t.started_at \
+                   AND recorded_at <= coalesce(t.closed_at, t.started_at + interval '1 day') \
                  LIMIT 1) m \
-          WHERE c.number = ANY ($2) ORDER BY c.number",
+          WHERE t.number = ANY ($2) ORDER BY t.number",
     )
     .bind::<BigInt, _>(bot_id.0)
     .bind::<Array<BigInt>, _>(spread(first, last, points))

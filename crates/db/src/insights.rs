@@ -6,7 +6,7 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use ledger_core::insights::{Reserve, lived_through};
-use ledger_core::{BotId, BotStatus, CycleNumber, Entry, Money, Timestamp};
+use ledger_core::{BotId, BotStatus, Entry, Money, TickNumber, Timestamp};
 
 use crate::bots::BotRef;
 use crate::error::{DbError, DbResult};
@@ -38,13 +38,13 @@ pub struct Insights {
     /// `None` where the bot did not live through it.
     pub last_window: Option<i128>,
     pub previous_window: Option<i128>,
-    /// When the cycle began in which the shadow died.
+    /// When the tick began in which the shadow died.
     pub shadow_died_at: Option<Timestamp>,
     /// The next tick that reaches the bot, if it lives.
-    pub next_tick: CycleNumber,
+    pub next_tick: TickNumber,
     /// When that tick began; `None` if it is yet to begin.
     pub next_tick_began_at: Option<Timestamp>,
-    /// When the latest cycle began; `None` before the first.
+    /// When the latest tick began; `None` before the first.
     pub latest_began_at: Option<Timestamp>,
     /// The last entries of its ledger, newest first.
     pub recent: Vec<Entry>,
@@ -56,24 +56,24 @@ macro_rules! insights_query {
     ($whose:literal) => {
         concat!(
             "SELECT b.id, b.handle, b.status, w.balance, w.phantom_fees, w.idle_streak, \
-                    w.productive, w.shadow_died_in, w.last_cycle, w.sequence, w.fees, w.ticks, \
+                    w.productive, w.shadow_died_in, w.last_tick, w.sequence, w.fees, w.ticks, \
                     w.idle_ticks, last.profit AS last_profit, previous.profit AS previous_profit, \
-                    died.started_at AS shadow_died_at, latest.number AS cycle, \
-                    latest.started_at AS cycle_began_at, \
+                    died.started_at AS shadow_died_at, latest.number AS tick, \
+                    latest.started_at AS tick_began_at, \
                     latest.closed_at IS NULL AND NOT EXISTS ( \
                         SELECT FROM tick_failures f \
-                         WHERE f.cycle = latest.number AND f.bot_id = b.id) AS cycle_open, \
+                         WHERE f.tick = latest.number AND f.bot_id = b.id) AS tick_open, \
                     clock_timestamp() AS as_of",
             totals_columns!(),
             " FROM bots b \
               JOIN wallets w ON w.bot_id = b.id \
               LEFT JOIN agent_totals t ON t.bot_id = b.id \
               LEFT JOIN agent_windows last \
-                ON last.bot_id = b.id AND last.number = w.last_cycle / {} - 1 \
+                ON last.bot_id = b.id AND last.number = w.last_tick / {} - 1 \
               LEFT JOIN agent_windows previous \
-                ON previous.bot_id = b.id AND previous.number = w.last_cycle / {} - 2 \
-              LEFT JOIN cycles died ON died.number = w.shadow_died_in \
-              LEFT JOIN LATERAL (SELECT number, started_at, closed_at FROM cycles \
+                ON previous.bot_id = b.id AND previous.number = w.last_tick / {} - 2 \
+              LEFT JOIN ticks died ON died.number = w.shadow_died_in \
+              LEFT JOIN LATERAL (SELECT number, started_at, closed_at FROM ticks \
                                   ORDER BY number DESC LIMIT 1) latest ON true \
              WHERE ",
             $whose
@@ -110,7 +110,7 @@ struct InsightsRow {
     #[diesel(sql_type = Nullable<BigInt>)]
     shadow_died_in: Option<i64>,
     #[diesel(sql_type = BigInt)]
-    last_cycle: i64,
+    last_tick: i64,
     #[diesel(sql_type = BigInt)]
     sequence: i64,
     #[diesel(sql_type = Units)]
@@ -126,11 +126,11 @@ struct InsightsRow {
     #[diesel(sql_type = Nullable<Instant>)]
     shadow_died_at: Option<Timestamp>,
     #[diesel(sql_type = Nullable<BigInt>)]
-    cycle: Option<i64>,
+    tick: Option<i64>,
     #[diesel(sql_type = Nullable<Instant>)]
-    cycle_began_at: Option<Timestamp>,
+    tick_began_at: Option<Timestamp>,
     #[diesel(sql_type = Bool)]
-    cycle_open: bool,
+    tick_open: bool,
     #[diesel(sql_type = Instant)]
     as_of: Timestamp,
     #[diesel(embed)]
@@ -169,17 +169,17 @@ pub async fn find(conn: &mut Connection, bot: &BotRef) -> DbResult<Insights> {
 impl InsightsRow {
     fn with(self, recent: Vec<Entry>) -> Insights {
         // Never before it was made, and later for who was dead or passed over in between: windows
-        // with such cycles in them are left out rather than mistaken for lean ones.
-        let born = CycleNumber(self.last_cycle - self.ticks);
-        let window = window_of(CycleNumber(self.last_cycle));
+        // with such ticks in them are left out rather than mistaken for lean ones.
+        let born = TickNumber(self.last_tick - self.ticks);
+        let window = window_of(TickNumber(self.last_tick));
         let profit = |number: i64, kept: Option<i128>| {
             let whole = lived_through(number, WINDOW_TICKS, born);
             whole.then(|| kept.unwrap_or(0))
         };
-        let latest = self.cycle.unwrap_or(0);
-        let began_at = self.cycle_began_at;
-        // An open cycle that has not reached the bot will, unless it failed to.
-        let open = self.cycle.is_some() && self.cycle_open && self.last_cycle < latest;
+        let latest = self.tick.unwrap_or(0);
+        let began_at = self.tick_began_at;
+        // An open tick that has not reached the bot will, unless it failed to.
+        let open = self.tick.is_some() && self.tick_open && self.last_tick < latest;
         Insights {
             bot_id: BotId(self.id),
             handle: self.handle,
@@ -189,7 +189,7 @@ impl InsightsRow {
                 phantom_fees: self.phantom_fees,
                 idle_streak: self.idle_streak,
                 productive: self.productive,
-                shadow_died_in: self.shadow_died_in.map(CycleNumber),
+                shadow_died_in: self.shadow_died_in.map(TickNumber),
             },
             fees: self.fees,
             ticks: self.ticks,
@@ -198,7 +198,7 @@ impl InsightsRow {
             last_window: profit(window - 1, self.last_profit),
             previous_window: profit(window - 2, self.previous_profit),
             shadow_died_at: self.shadow_died_at,
-            next_tick: CycleNumber(if open { latest } else { latest + 1 }),
+            next_tick: TickNumber(if open { latest } else { latest + 1 }),
             next_tick_began_at: began_at.filter(|_| open),
             latest_began_at: began_at,
             recent,

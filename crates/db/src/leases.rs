@@ -63,21 +63,21 @@ pub async fn release(conn: &mut Connection, name: &str, holder: &str) -> DbResul
     Ok(())
 }
 
-/// Begins the oracle's next cycle and answers its number.
+/// Begins the oracle's next round and answers its number.
 ///
 /// # Errors
 /// When Postgres cannot be asked: see [`crate::DbError`].
-pub async fn next_oracle_cycle(conn: &mut Connection) -> DbResult<i64> {
-    use crate::schema::oracle_cycles::dsl;
-    Ok(diesel::update(dsl::oracle_cycles)
+pub async fn next_oracle_round(conn: &mut Connection) -> DbResult<i64> {
+    use crate::schema::oracle_rounds::dsl;
+    Ok(diesel::update(dsl::oracle_rounds)
         .set(dsl::number.eq(dsl::number + 1))
         .returning(dsl::number)
         .get_result(conn)
         .await?)
 }
 
-/// Since when oracles have settled predictions without interruption, as of a cycle at `now`. Longer than
-/// `gap_seconds` between two cycles is an interruption, and so is a clock that was set back. Kept outside
+/// Since when oracles have settled predictions without interruption, as of a round at `now`. Longer than
+/// `gap_seconds` between two rounds is an interruption, and so is a clock that was set back. Kept outside
 /// the process: a restart is no interruption.
 ///
 /// # Errors
@@ -104,7 +104,7 @@ statement! {
         otherwise: Timestamp as Instant,
         now: Timestamp as Instant,
     } returns Instant =
-    "UPDATE oracle_cycles \
+    "UPDATE oracle_rounds \
         SET settling_since = CASE WHEN settled_at BETWEEN {} AND {} THEN settling_since ELSE {} END, \
             settled_at = {} \
      RETURNING settling_since"
@@ -115,8 +115,8 @@ statement! {
 /// # Errors
 /// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn interrupt_settling(conn: &mut Connection) -> DbResult<()> {
-    use crate::schema::oracle_cycles::dsl;
-    diesel::update(dsl::oracle_cycles.filter(dsl::settled_at.is_not_null()))
+    use crate::schema::oracle_rounds::dsl;
+    diesel::update(dsl::oracle_rounds.filter(dsl::settled_at.is_not_null()))
         .set(dsl::settled_at.eq(None::<Timestamp>))
         .execute(conn)
         .await?;

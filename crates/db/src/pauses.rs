@@ -140,7 +140,7 @@ pub async fn pause_arena(
     .await
 }
 
-/// Lets the arena go on. Cycles that were not begun meanwhile are not made up for. Postgres itself
+/// Lets the arena go on. Ticks that were not begun meanwhile are not made up for. Postgres itself
 /// moves the deadlines of research by the length of the pause as the pause's row goes.
 ///
 /// # Errors
@@ -178,7 +178,7 @@ pub enum Wanted {
 }
 
 /// Pauses or resumes one bot. A paused bot does not act, is neither ticked nor reaped, and is paid
-/// what it is owed. It is ticked again from the cycle after the one in which it is resumed.
+/// what it is owed. It is charged again from the tick after the one in which it is resumed.
 ///
 /// # Errors
 /// [`crate::DbError::NotFound`] for a bot that is none. Then nothing was written. Otherwise
@@ -192,7 +192,7 @@ pub async fn set_bot(
     hook: Option<&Remember<'_, PauseChange<BotProfile>>>,
 ) -> DbResult<PauseChange<BotProfile>> {
     tx::run(conn, hook, async |conn| {
-        bots::hold_cycle_boundary(conn).await?;
+        bots::hold_tick_boundary(conn).await?;
         let id = bots::find(conn, bot).await?.id;
         let locked = ledger::lock(conn, WhilePaused::Proceed, id).await?;
         let changed = locked.wallet.pause.is_some() != (wanted == Wanted::Paused);
@@ -247,7 +247,7 @@ async fn pause_bot(
                 .set((
                     wallets::paused_at.eq(None::<Timestamp>),
                     wallets::pause_reason.eq(None::<&str>),
-                    wallets::last_cycle.eq(bots::latest_cycle()),
+                    wallets::last_tick.eq(bots::latest_tick()),
                 ))
                 .execute(conn)
                 .await?

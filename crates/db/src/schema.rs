@@ -10,9 +10,9 @@ pub mod sql_types {
 diesel::table! {
     use super::sql_types::*;
 
-    agent_metrics (cycle, bot_id) {
+    agent_metrics (tick, bot_id) {
         recorded_at -> Instant,
-        cycle -> Int8,
+        tick -> Int8,
         bot_id -> Int8,
         kind -> MetricKind,
         enforcement -> Enforcement,
@@ -75,7 +75,7 @@ diesel::table! {
         side -> Nullable<BetSide>,
         answer -> Nullable<Text>,
         used_lookup -> Nullable<Bool>,
-        cycle -> Nullable<Int8>,
+        tick -> Nullable<Int8>,
         stake -> Units,
         confidence -> Units,
         reasoning -> Text,
@@ -114,21 +114,6 @@ diesel::table! {
         api_secret_sha256 -> Bytea,
         created_at -> Instant,
         credential_version -> Int8,
-    }
-}
-
-diesel::table! {
-    use super::sql_types::*;
-
-    cycles (number) {
-        number -> Int8,
-        enforcement -> Enforcement,
-        started_at -> Instant,
-        closed_at -> Nullable<Instant>,
-        bots -> Int8,
-        liquidated -> Int8,
-        failed -> Int8,
-        rules -> Nullable<RulesDigest>,
     }
 }
 
@@ -233,7 +218,7 @@ diesel::table! {
 diesel::table! {
     use super::sql_types::*;
 
-    oracle_cycles (singleton) {
+    oracle_rounds (singleton) {
         singleton -> Bool,
         number -> Int8,
         settled_at -> Nullable<Instant>,
@@ -328,6 +313,21 @@ diesel::table! {
 diesel::table! {
     use super::sql_types::*;
 
+    ticks (number) {
+        number -> Int8,
+        enforcement -> Enforcement,
+        started_at -> Instant,
+        closed_at -> Nullable<Instant>,
+        bots -> Int8,
+        liquidated -> Int8,
+        failed -> Int8,
+        rules -> Nullable<RulesDigest>,
+    }
+}
+
+diesel::table! {
+    use super::sql_types::*;
+
     wallets (bot_id) {
         bot_id -> Int8,
         status -> BotStatus,
@@ -338,11 +338,11 @@ diesel::table! {
         open_predictions -> Int4,
         open_bets -> Int4,
         granted -> Units,
-        last_cycle -> Int8,
+        last_tick -> Int8,
         last_action_at -> Nullable<Instant>,
         paused_at -> Nullable<Instant>,
         pause_reason -> Nullable<Text>,
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(agent_metrics, arena_identity, arena_pause, audit_log, bets, bot_schedules, bots, cycles, economy_rules, evidence, idempotency_keys, ledger, market_sources, markets, oracle_cycles, posts, predictions, price_history_reads, prices, source_cooldowns, superseded_credentials, wallets,);
+diesel::allow_tables_to_appear_in_same_query!(agent_metrics, arena_identity, arena_pause, audit_log, bets, bot_schedules, bots, economy_rules, evidence, idempotency_keys, ledger, market_sources, markets, oracle_rounds, posts, predictions, price_history_reads, prices, source_cooldowns, superseded_credentials, ticks, wallets,);

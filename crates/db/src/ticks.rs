@@ -1,8 +1,8 @@
-//! The time engine: every living bot exactly once a cycle, in chunks.
+//! The time engine: every living bot exactly once a tick, in chunks.
 //!
-//! A chunk is one transaction: it locks the wallets of the next thousand bots that the cycle has
+//! A chunk is one transaction: it locks the wallets of the next thousand bots that the tick has
 //! not reached, lets [`economy::tick`] decide on each in memory, and writes entries, wallets,
-//! metrics, posts and events in bulk. A wallet that names the cycle has been charged for it, so a
+//! metrics, posts and events in bulk. A wallet that names the tick has been charged for it, so a
 //! chunk that is run again, here or in another ticker, charges nobody twice.
 //!
 //! Locking and sealing are those of [`crate::ledger`]; only the transport differs. COPY is three
@@ -16,7 +16,7 @@ use ledger_core::NewEvent;
 use ledger_core::economy::{self, EconomyRules, Enforcement};
 use ledger_core::event::TickEvent;
 use ledger_core::post::Draft;
-use ledger_core::{BotId, CycleNumber, Hash, Pause, Refusal, Timestamp};
+use ledger_core::{BotId, Hash, Pause, Refusal, TickNumber, Timestamp};
 
 use crate::error::{DbError, DbResult};
 use crate::events;
@@ -24,7 +24,7 @@ use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::NewPost;
 use crate::rules::keep;
-use crate::schema::cycles;
+use crate::schema::ticks;
 use crate::sql::{Prepare, Sql};
 use crate::totals::{self, Attention};
 use crate::tx;
@@ -35,13 +35,13 @@ mod statements;
 
 pub use engine::{Prepared, TickEngine};
 
-/// Held by a transaction that begins a cycle, and shared by those that make or revive bots: "CYCLE".
-pub(crate) const CYCLE_BOUNDARY_LOCK: i64 = 0x43_5943_4c45;
+/// Held by a transaction that begins a tick, and shared by those that make or revive bots: "TICK".
+pub(crate) const TICK_BOUNDARY_LOCK: i64 = 0x5449_434b;
 
-/// A cycle of the ticker.
+/// A tick, as it began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cycle {
-    pub number: CycleNumber,
+pub struct Tick {
+    pub number: TickNumber,
     /// The mode it began in, which holds to its end.
     pub enforcement: Enforcement,
     /// The rules it began with, which hold to its end; see [`crate::rules::of`].
@@ -52,18 +52,18 @@ pub struct Cycle {
 /// What there is to do for a ticker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Due {
-    /// A cycle that began now.
-    Begun(Cycle),
-    /// A cycle that is open: another ticker is at it, or one died over it.
-    Open(Cycle),
-    /// The next cycle begins in so many microseconds.
+    /// A tick that began now.
+    Begun(Tick),
+    /// A tick that is open: another ticker is at it, or one died over it.
+    Open(Tick),
+    /// The next tick begins in so many microseconds.
     NotYet { micros: i64 },
-    /// The arena is paused: no cycle begins, and one that is open waits.
+    /// The arena is paused: no tick begins, and one that is open waits.
     Paused(Pause),
 }
 
-/// Begins the next cycle if the last is closed and `tick_rate_seconds` have passed since it began.
-/// Cycles that nobody began while no ticker ran are not made up for.
+/// Begins the next tick if the last is closed and `tick_rate_seconds` have passed since it began.
+/// Ticks that nobody began while no ticker ran are not made up for.
 ///
 /// # Errors
 /// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
@@ -74,7 +74,7 @@ pub async fn due(
 ) -> DbResult<Due> {
     let enforcement = rules.enforcement;
     tx::run(conn, None, async |conn| {
-        crate::sql::lock(conn, CYCLE_BOUNDARY_LOCK).await?;
+        crate::sql::lock(conn, TICK_BOUNDARY_LOCK).await?;
         match WhilePaused::Refuse.check(conn).await {
             Err(DbError::Refused(Refusal::ArenaPaused { pause })) => {
                 return Ok(Due::Paused(pause));
@@ -83,22 +83,22 @@ pub async fn due(
         }
         let now = crate::now(conn).await?;
         type Last = (i64, Enforcement, Timestamp, Option<Timestamp>, Option<Hash>);
-        let last: Option<Last> = cycles::table
-            .order(cycles::number.desc())
+        let last: Option<Last> = ticks::table
+            .order(ticks::number.desc())
             .select((
-                cycles::number,
-                cycles::enforcement,
-                cycles::started_at,
-                cycles::closed_at,
-                cycles::rules,
+                ticks::number,
+                ticks::enforcement,
+                ticks::started_at,
+                ticks::closed_at,
+                ticks::rules,
             ))
             .first(conn)
             .await
             .optional()?;
         let number = match last {
             Some((number, enforcement, started_at, None, rules)) => {
-                return Ok(Due::Open(Cycle {
-                    number: CycleNumber(number),
+                return Ok(Due::Open(Tick {
+                    number: TickNumber(number),
                     enforcement,
                     rules,
                     started_at,
@@ -116,17 +116,17 @@ pub async fn due(
             None => 1,
         };
         let digest = keep(conn, rules).await?;
-        diesel::insert_into(cycles::table)
+        diesel::insert_into(ticks::table)
             .values((
-                cycles::number.eq(number),
-                cycles::rules.eq(Some(digest)),
-                cycles::enforcement.eq(Sql(enforcement)),
-                cycles::started_at.eq(Sql(now)),
+                ticks::number.eq(number),
+                ticks::rules.eq(Some(digest)),
+                ticks::enforcement.eq(Sql(enforcement)),
+                ticks::started_at.eq(Sql(now)),
             ))
             .execute(conn)
             .await?;
-        Ok(Due::Begun(Cycle {
-            number: CycleNumber(number),
+        Ok(Due::Begun(Tick {
+            number: TickNumber(number),
             enforcement,
             rules: Some(digest),
             started_at: now,
@@ -135,30 +135,30 @@ pub async fn due(
     .await
 }
 
-/// The number of the latest cycle, open or closed; 0 before the first.
+/// The number of the latest tick, open or closed; 0 before the first.
 ///
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
-pub async fn latest(conn: &mut Connection) -> DbResult<CycleNumber> {
-    let number: Option<i64> = cycles::table
-        .select(diesel::dsl::max(cycles::number))
+pub async fn latest(conn: &mut Connection) -> DbResult<TickNumber> {
+    let number: Option<i64> = ticks::table
+        .select(diesel::dsl::max(ticks::number))
         .first(conn)
         .await?;
-    Ok(CycleNumber(number.unwrap_or(0)))
+    Ok(TickNumber(number.unwrap_or(0)))
 }
 
-/// When the latest cycle began, with its number; `None` before the first.
+/// When the latest tick began, with its number; `None` before the first.
 ///
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
-pub async fn latest_begun(conn: &mut Connection) -> DbResult<Option<(CycleNumber, Timestamp)>> {
-    let row: Option<(i64, Timestamp)> = cycles::table
-        .select((cycles::number, cycles::started_at))
-        .order(cycles::number.desc())
+pub async fn latest_begun(conn: &mut Connection) -> DbResult<Option<(TickNumber, Timestamp)>> {
+    let row: Option<(i64, Timestamp)> = ticks::table
+        .select((ticks::number, ticks::started_at))
+        .order(ticks::number.desc())
         .first(conn)
         .await
         .optional()?;
-    Ok(row.map(|(number, at)| (CycleNumber(number), at)))
+    Ok(row.map(|(number, at)| (TickNumber(number), at)))
 }
 
 /// Makes sure that the days ahead have a place for their metrics.
@@ -173,9 +173,9 @@ pub async fn ensure_metrics_partitions(conn: &mut Connection) -> DbResult<()> {
     Ok(())
 }
 
-/// What a whole cycle did.
+/// What a whole tick did.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
-pub struct CycleTotals {
+pub struct TickTotals {
     #[diesel(sql_type = BigInt)]
     pub bots: i64,
     #[diesel(sql_type = BigInt)]
@@ -186,34 +186,34 @@ pub struct CycleTotals {
     pub fees: String,
 }
 
-/// Closes the cycle if every living bot was reached, and tells its totals in a `tick` event. `None`
+/// Closes the tick if every living bot was reached, and tells its totals in a `tick` event. `None`
 /// while somebody is left, or when another ticker closed it.
 ///
 /// # Errors
 /// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
-pub async fn close(conn: &mut Connection, cycle: &Cycle) -> DbResult<Option<CycleTotals>> {
+pub async fn close(conn: &mut Connection, tick: &Tick) -> DbResult<Option<TickTotals>> {
     tx::run(conn, None, async |conn| {
-        let totals: Option<CycleTotals> = diesel::sql_query(
-            "UPDATE cycles \
+        let totals: Option<TickTotals> = diesel::sql_query(
+            "UPDATE ticks \
                 SET closed_at = clock_timestamp(), \
-                    failed = (SELECT count(*) FROM tick_failures WHERE cycle = $1) \
+                    failed = (SELECT count(*) FROM tick_failures WHERE tick = $1) \
               WHERE number = $1 AND closed_at IS NULL \
                 AND NOT EXISTS (SELECT FROM wallets w \
                                  WHERE w.status = 'ALIVE' AND w.paused_at IS NULL \
-                                   AND w.last_cycle < $1 \
+                                   AND w.last_tick < $1 \
                                    AND NOT EXISTS (SELECT FROM tick_failures f \
-                                                    WHERE f.cycle = $1 AND f.bot_id = w.bot_id)) \
+                                                    WHERE f.tick = $1 AND f.bot_id = w.bot_id)) \
              RETURNING bots, liquidated, failed, fees::text AS fees",
         )
-        .bind::<BigInt, _>(cycle.number.0)
+        .bind::<BigInt, _>(tick.number.0)
         .prepared()
         .get_result(conn)
         .await
         .optional()?;
         if let Some(totals) = &totals {
             let event = NewEvent::Tick(TickEvent {
-                tick: cycle.number,
-                mode: cycle.enforcement,
+                tick: tick.number,
+                mode: tick.enforcement,
                 bots: totals.bots,
                 fees: totals.fees.clone(),
                 liquidated: totals.liquidated,
@@ -226,42 +226,42 @@ pub async fn close(conn: &mut Connection, cycle: &Cycle) -> DbResult<Option<Cycl
     .await
 }
 
-/// Whether this cycle is still open.
+/// Whether this tick is still open.
 ///
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
-pub async fn is_open(conn: &mut Connection, cycle: &Cycle) -> DbResult<bool> {
-    let open: i64 = cycles::table
-        .filter(cycles::number.eq(cycle.number.0))
-        .filter(cycles::closed_at.is_null())
+pub async fn is_open(conn: &mut Connection, tick: &Tick) -> DbResult<bool> {
+    let open: i64 = ticks::table
+        .filter(ticks::number.eq(tick.number.0))
+        .filter(ticks::closed_at.is_null())
         .count()
         .get_result(conn)
         .await?;
     Ok(open > 0)
 }
 
-/// Records that a bot could not be ticked in this cycle: it is passed over, not charged, and its
-/// feed says so. Does nothing for a bot that was ticked after all.
+/// Records that a bot could not be charged in this tick: it is passed over, not charged, and its
+/// feed says so. Does nothing for a bot that was charged after all.
 ///
 /// # Errors
 /// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
 pub async fn record_failure(
     conn: &mut Connection,
-    cycle: &Cycle,
+    tick: &Tick,
     bot_id: BotId,
     error: &str,
 ) -> DbResult<()> {
     tx::run(conn, None, async |conn| {
         // Under the wallet's lock: another ticker may have charged the bot meanwhile.
         let inserted = diesel::sql_query(
-            "INSERT INTO tick_failures (cycle, bot_id, error) \
+            "INSERT INTO tick_failures (tick, bot_id, error) \
              SELECT $1, bot_id, $3 FROM (SELECT bot_id FROM wallets \
                                           WHERE bot_id = $2 AND status = 'ALIVE' \
                                             AND paused_at IS NULL \
-                                            AND last_cycle < $1 FOR UPDATE) w \
+                                            AND last_tick < $1 FOR UPDATE) w \
              ON CONFLICT DO NOTHING",
         )
-        .bind::<BigInt, _>(cycle.number.0)
+        .bind::<BigInt, _>(tick.number.0)
         .bind::<BigInt, _>(bot_id.0)
         .bind::<Text, _>(error)
         .prepared()
@@ -274,8 +274,8 @@ pub async fn record_failure(
         let now = crate::now(conn).await?;
         let post = NewPost {
             bot_id,
-            draft: Draft::tick_failed(cycle.number),
-            reference: economy::tick_reference(cycle.number).to_string(),
+            draft: Draft::tick_failed(tick.number),
+            reference: economy::tick_reference(tick.number).to_string(),
             created_at: now,
         };
         events::write(conn, &[post.event()]).await?;

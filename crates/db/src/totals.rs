@@ -8,7 +8,7 @@ use diesel::QueryableByName;
 use diesel_async::RunQueryDsl;
 use futures_util::future::join;
 use ledger_core::economy::Wallet;
-use ledger_core::{BotId, CycleNumber, Decimal8, Money};
+use ledger_core::{BotId, Decimal8, Money, TickNumber};
 
 use crate::error::{DbResult, first_cause};
 use crate::pool::Connection;
@@ -21,7 +21,7 @@ pub const WINDOW_TICKS: i64 = 60;
 
 /// The window of a trend that a tick falls into.
 #[must_use]
-pub const fn window_of(tick: CycleNumber) -> i64 {
+pub const fn window_of(tick: TickNumber) -> i64 {
     tick.0.div_euclid(WINDOW_TICKS)
 }
 
@@ -85,7 +85,7 @@ pub(crate) use totals_columns;
 pub(crate) struct Ended {
     pub(crate) bot_id: BotId,
     /// The bot's tick: which window it counts in.
-    pub(crate) tick: CycleNumber,
+    pub(crate) tick: TickNumber,
     pub(crate) stake: Money,
     pub(crate) payout: Money,
     /// What of the payout the house made as a bounty.
@@ -108,7 +108,7 @@ impl Ended {
     pub(crate) fn of(wallet: &Wallet, stake: Money, payout: Money, end: End) -> Ended {
         Ended {
             bot_id: wallet.head.bot_id,
-            tick: wallet.last_cycle,
+            tick: wallet.last_tick,
             stake,
             payout,
             bounty: Money::ZERO,

@@ -116,7 +116,7 @@ async fn insert_action(
     diesel::insert_into(agent_metrics::table)
         .values((
             agent_metrics::recorded_at.eq(Sql(at)),
-            agent_metrics::cycle.eq(wallet.last_cycle.0),
+            agent_metrics::tick.eq(wallet.last_tick.0),
             agent_metrics::bot_id.eq(wallet.head.bot_id.0),
             agent_metrics::kind.eq(kind),
             agent_metrics::enforcement.eq(Sql(enforcement)),

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ledger_core::chain::{ChainVerifier, Head, seal_onto};
 use ledger_core::economy::{self, BotStatus, EconomyRules, Enforcement, Wallet};
-use ledger_core::{BotId, CycleNumber, Hash, Money, Timestamp};
+use ledger_core::{BotId, Hash, Money, TickNumber, Timestamp};
 
 fn wallet() -> Wallet {
     Wallet {
@@ -26,7 +26,7 @@ fn wallet() -> Wallet {
         open_stake: Money::ZERO,
         open_bets: 0,
         bet_stake: Money::ZERO,
-        last_cycle: CycleNumber(41),
+        last_tick: TickNumber(41),
         pause: None,
     }
 }
@@ -37,19 +37,19 @@ fn rules(criterion: &mut Criterion) {
         ..EconomyRules::default()
     };
     let now = Timestamp::from_micros(1_771_200_000_000_000).unwrap();
-    let (cycle, mut scratch) = (CycleNumber(42), Vec::new());
-    let reference = economy::tick_reference(cycle);
+    let (tick, mut scratch) = (TickNumber(42), Vec::new());
+    let reference = economy::tick_reference(tick);
     let mut group = criterion.benchmark_group("rules");
     group.throughput(Throughput::Elements(1));
     group.bench_function("decide and seal one tick", |bencher| {
         bencher.iter(|| {
             let mut wallet = wallet();
-            let mut outcome = economy::tick(black_box(&wallet), &rules, cycle, &reference);
+            let mut outcome = economy::tick(black_box(&wallet), &rules, tick, &reference);
             seal_onto(&mut wallet, outcome.movements.remove(0), now, &mut scratch).unwrap()
         });
     });
     let mut sealed = wallet();
-    let mut outcome = economy::tick(&sealed, &rules, cycle, &reference);
+    let mut outcome = economy::tick(&sealed, &rules, tick, &reference);
     let before = sealed.head;
     let entry = seal_onto(&mut sealed, outcome.movements.remove(0), now, &mut scratch).unwrap();
     group.bench_function("verify one entry", |bencher| {

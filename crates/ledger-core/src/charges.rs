@@ -5,7 +5,7 @@
 
 use crate::economy::{EconomyRules, Wallet};
 use crate::entry_types::EntryType;
-use crate::ids::CycleNumber;
+use crate::ids::TickNumber;
 use crate::money::Money;
 
 mod entropy;
@@ -15,8 +15,8 @@ mod entropy;
 pub struct Charge {
     /// The type of its entry, whose amount is negative and burned.
     pub entry_type: EntryType,
-    /// What is due of this bot in this cycle; zero where nothing is.
-    pub due: fn(&Wallet, &EconomyRules, CycleNumber) -> Money,
+    /// What is due of this bot in this tick; zero where nothing is.
+    pub due: fn(&Wallet, &EconomyRules, TickNumber) -> Money,
 }
 
 /// In the order in which they are paid. Who cannot pay all of them is liquidated.

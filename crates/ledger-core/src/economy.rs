@@ -8,7 +8,7 @@
 use crate::charges::{CHARGES, Charge};
 use crate::entry::Reference;
 use crate::entry_types::EntryType;
-use crate::ids::{CycleNumber, MarketId, ObservationId};
+use crate::ids::{MarketId, ObservationId, TickNumber};
 use crate::money::{Money, Stake};
 pub use crate::movement::Movement;
 use crate::movement::{Leg, PositionKind, Streak};
@@ -39,7 +39,7 @@ pub struct TickOutcome {
     pub fate: Fate,
     pub idle_streak: i32,
     pub phantom_fees: Money,
-    pub shadow_died_in: Option<CycleNumber>,
+    pub shadow_died_in: Option<TickNumber>,
 }
 
 /// Whether a bot outlives a tick.
@@ -52,7 +52,7 @@ pub enum Fate {
     WouldHaveBeenLiquidated,
 }
 
-/// Charges one living bot for one cycle.
+/// Charges one living bot for one tick.
 ///
 /// In enforce mode a balance below the fee is liquidated whatever positions are open: rent is due
 /// in cash. In observe mode the same is judged on the shadow balance and only recorded.
@@ -60,11 +60,11 @@ pub enum Fate {
 pub fn tick(
     wallet: &Wallet,
     rules: &EconomyRules,
-    cycle: CycleNumber,
+    tick: TickNumber,
     reference: &Reference,
 ) -> TickOutcome {
     let due = || {
-        let of = |charge: &Charge| (charge.entry_type, (charge.due)(wallet, rules, cycle));
+        let of = |charge: &Charge| (charge.entry_type, (charge.due)(wallet, rules, tick));
         CHARGES.iter().map(of).filter(|(_, due)| due.is_positive())
     };
     // Only figures that no rules may have leave the range; they are then more than anybody has.
@@ -97,7 +97,7 @@ pub fn tick(
         Enforcement::Observe => {
             if wallet.shadow_balance() < fee && wallet.shadow_died_in.is_none() {
                 outcome.fate = Fate::WouldHaveBeenLiquidated;
-                outcome.shadow_died_in = Some(cycle);
+                outcome.shadow_died_in = Some(tick);
             }
             // Only a bot idle for a century reaches the edge of the range; it stays there.
             outcome.phantom_fees = wallet
@@ -109,10 +109,10 @@ pub fn tick(
     outcome
 }
 
-/// The reference of every entry that a cycle writes.
+/// The reference of every entry that a tick writes.
 #[must_use]
-pub fn tick_reference(cycle: CycleNumber) -> Reference {
-    Reference::built(&format!("TICK:{cycle}"))
+pub fn tick_reference(tick: TickNumber) -> Reference {
+    Reference::built(&format!("TICK:{tick}"))
 }
 
 /// The first entry of every chain.
@@ -312,8 +312,8 @@ pub const fn is_reapable(wallet: &Wallet, rules: &EconomyRules) -> bool {
 
 /// The reaper's liquidation of a bot for which [`is_reapable`] holds.
 #[must_use]
-pub fn reap(wallet: &Wallet, oracle_cycle: i64) -> Movement {
-    liquidate(wallet, Reference::built(&format!("REAPER:{oracle_cycle}")))
+pub fn reap(wallet: &Wallet, oracle_round: i64) -> Movement {
+    liquidate(wallet, Reference::built(&format!("REAPER:{oracle_round}")))
 }
 
 /// Brings a dead bot back with `amount` to live on. `who` becomes part of the reference.

@@ -7,7 +7,7 @@ use crate::decimal::Decimal8;
 use crate::economy::{BotStatus, Enforcement};
 use crate::entry::{Entry, Hash, Reference};
 use crate::entry_types::EntryType;
-use crate::ids::{BotId, CycleNumber, MarketId, PredictionId, PriceId};
+use crate::ids::{BotId, MarketId, PredictionId, PriceId, TickNumber};
 use crate::market::{MarketSource, MarketStatus};
 use crate::money::{Money, Price};
 use crate::pause::Pause;
@@ -17,14 +17,14 @@ use crate::time::Timestamp;
 
 labelled! {
     EventKind {
-        /// An entry of a bot's ledger. Entropy charges are told by the cycle, as [`EventKind::Tick`].
+        /// An entry of a bot's ledger. Entropy charges are told once a tick, as [`EventKind::Tick`].
         Entry = "entry",
         Post = "post",
         /// A price prediction was made, or has ended.
         Prediction = "prediction",
         /// A market was opened, got a bet, was locked, or has ended.
         Market = "market",
-        /// A cycle reached every living bot.
+        /// A tick reached every living bot.
         Tick = "tick",
         /// The oracle kept a price.
         Price = "price",
@@ -162,12 +162,12 @@ pub struct MarketEvent {
     pub paused: Option<Pause>,
 }
 
-/// A cycle that reached every living bot: all its entropy charges in one event.
+/// A tick that reached every living bot: all its entropy charges in one event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = TickEventData))]
 pub struct TickEvent {
-    /// The number of the cycle.
-    pub tick: CycleNumber,
+    /// The tick's number.
+    pub tick: TickNumber,
     /// Whether fees were charged.
     pub mode: Enforcement,
     /// Bots that it reached.

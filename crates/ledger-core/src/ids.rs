@@ -38,8 +38,8 @@ ids! {
     PredictionId(i64);
     /// A row of the price history.
     PriceId(i64);
-    /// A ticker cycle: 1, 2, 3, …; 0 before the first.
-    CycleNumber(i64);
+    /// The number of a tick: 1, 2, 3, …; 0 before the first.
+    TickNumber(i64);
     /// A bet on a market. Older bets have lower numbers.
     BetId(i64);
     /// The observation of the arena gateway, good for one action.

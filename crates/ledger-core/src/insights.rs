@@ -6,7 +6,7 @@
 //! count ticks one by one, because a rich bot under mild rules lasts for a quintillion of them.
 
 use crate::economy::{BotStatus, EconomyRules, Enforcement, Wallet};
-use crate::ids::CycleNumber;
+use crate::ids::TickNumber;
 use crate::money::{Money, UNITS_PER_CREDIT};
 use crate::time::Timestamp;
 
@@ -19,7 +19,7 @@ pub struct Reserve {
     pub idle_streak: i32,
     /// Whether a productive action happened since the last tick: the next one charges no idleness.
     pub productive: bool,
-    pub shadow_died_in: Option<CycleNumber>,
+    pub shadow_died_in: Option<TickNumber>,
 }
 
 impl From<&Wallet> for Reserve {
@@ -43,13 +43,13 @@ pub struct Forecast {
     /// Ticks that it still pays.
     pub ticks_left: i64,
     /// The tick it dies in (enforce), or would die in or would have died in (observe).
-    pub dies_in: CycleNumber,
+    pub dies_in: TickNumber,
 }
 
 /// Foretells a bot's end from its balance in enforce mode and from its shadow balance in observe
 /// mode. `next` is the next tick that reaches it. `None` for who is not alive.
 #[must_use]
-pub fn forecast(reserve: &Reserve, rules: &EconomyRules, next: CycleNumber) -> Option<Forecast> {
+pub fn forecast(reserve: &Reserve, rules: &EconomyRules, next: TickNumber) -> Option<Forecast> {
     if reserve.status != BotStatus::Alive {
         return None;
     }
@@ -81,7 +81,7 @@ pub fn forecast(reserve: &Reserve, rules: &EconomyRules, next: CycleNumber) -> O
     Some(Forecast {
         burn_per_tick,
         ticks_left,
-        dies_in: CycleNumber(next.0.saturating_add(ticks_left)),
+        dies_in: TickNumber(next.0.saturating_add(ticks_left)),
     })
 }
 
@@ -89,7 +89,7 @@ pub fn forecast(reserve: &Reserve, rules: &EconomyRules, next: CycleNumber) -> O
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TickTimes {
     /// The next tick that reaches the bot.
-    pub next: CycleNumber,
+    pub next: TickNumber,
     /// When it began; `None` if it is yet to begin.
     pub next_began_at: Option<Timestamp>,
     /// When the latest tick of all began; `None` before the first.
@@ -291,7 +291,7 @@ labelled! {
 
 /// Whether a bot that was made in `born` lived through the whole of a window of ticks.
 #[must_use]
-pub const fn lived_through(window: i64, window_ticks: i64, born: CycleNumber) -> bool {
+pub const fn lived_through(window: i64, window_ticks: i64, born: TickNumber) -> bool {
     window >= 0 && window.saturating_mul(window_ticks) >= born.0
 }
 

@@ -49,7 +49,7 @@ pub use economy::{BotStatus, EconomyRules, Enforcement, Wallet};
 pub use entry::{Entry, Hash, Posting, Reference};
 pub use entry_types::EntryType;
 pub use event::{EventKind, NewEvent};
-pub use ids::{BetId, BotId, CycleNumber, Handle, MarketId, ObservationId, PredictionId};
+pub use ids::{BetId, BotId, Handle, MarketId, ObservationId, PredictionId, TickNumber};
 pub use labels::UnknownLabel;
 pub use money::{Money, MoneyError, Price, Stake};
 pub use movement::Movement;

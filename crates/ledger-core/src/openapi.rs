@@ -15,8 +15,8 @@ use crate::sources::research::ArticleTitle;
 use crate::sources::weather::{City, Degrees};
 use crate::subject::{Keyword, Repository};
 use crate::{
-    BetId, BotId, Confidence, CycleNumber, Decimal8, Handle, Hash, MarketId, Money, ObservationId,
-    PredictionId, Reference, Timestamp,
+    BetId, BotId, Confidence, Decimal8, Handle, Hash, MarketId, Money, ObservationId, PredictionId,
+    Reference, TickNumber, Timestamp,
 };
 
 /// In the document such a number is [`Money`], as clients know it.
@@ -92,7 +92,7 @@ describe! {
     BotId = id("A bot, and the owner of the chain of the same number.");
     PredictionId = id("A price prediction.");
     PriceId = id("A row of the price history.");
-    CycleNumber = id("A tick cycle: 1, 2, 3, …; 0 before the first.");
+    TickNumber = id("The number of a tick: 1, 2, 3, …; 0 before the first.");
     BetId = id("A bet on a market.");
     ObservationId = uuid("An observation of the arena gateway, good for one action.");
     MarketId = uuid("A market.");

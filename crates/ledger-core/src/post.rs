@@ -1,7 +1,7 @@
 //! Feed posts: the one-line story of an economic event, written in the event's own transaction.
 
 use crate::economy::{AnswerResult, Attempt, Operator};
-use crate::ids::{CycleNumber, PredictionId};
+use crate::ids::{PredictionId, TickNumber};
 use crate::market::{BetSettlement, BetState, Side};
 use crate::money::{Confidence, Money, Stake};
 use crate::prediction::{Direction, PredictionSettlement, PredictionStatus, Verdict};
@@ -121,11 +121,11 @@ impl Draft {
     }
 
     #[must_use]
-    pub fn liquidation(cycle: CycleNumber, fee: Money, balance: Money) -> Draft {
+    pub fn liquidation(tick: TickNumber, fee: Money, balance: Money) -> Draft {
         let (fee, balance) = (short(fee), short(balance));
         Draft::new(
             PostKind::Liquidation,
-            &format!("Liquidated in tick {cycle}: {balance} did not cover the fee of {fee}"),
+            &format!("Liquidated in tick {tick}: {balance} did not cover the fee of {fee}"),
         )
     }
 
@@ -156,11 +156,11 @@ impl Draft {
     }
 
     #[must_use]
-    pub fn tick_failed(cycle: CycleNumber) -> Draft {
+    pub fn tick_failed(tick: TickNumber) -> Draft {
         Draft::new(
             PostKind::Error,
             &format!(
-                "Tick {cycle} failed for this bot and was not charged; its operator should look"
+                "Tick {tick} failed for this bot and was not charged; its operator should look"
             ),
         )
     }

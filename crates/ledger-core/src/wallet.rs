@@ -1,7 +1,7 @@
 //! A bot's wallet as the rules see it: the head of its chain, and what they need to know beside it.
 
 use crate::chain::Head;
-use crate::ids::CycleNumber;
+use crate::ids::TickNumber;
 use crate::money::Money;
 use crate::pause::Pause;
 
@@ -25,16 +25,16 @@ pub struct Wallet {
     pub productive: bool,
     /// Sum of all phantom fees (observe mode).
     pub phantom_fees: Money,
-    /// The cycle in which the shadow balance first failed to cover a fee.
-    pub shadow_died_in: Option<CycleNumber>,
+    /// The tick in which the shadow balance first failed to cover a fee.
+    pub shadow_died_in: Option<TickNumber>,
     pub open_predictions: i32,
     /// What is at stake in open predictions.
     pub open_stake: Money,
     pub open_bets: i32,
     /// What is at stake in open bets on markets.
     pub bet_stake: Money,
-    /// The last cycle this bot was ticked in, or was made in.
-    pub last_cycle: CycleNumber,
+    /// The last tick this bot was charged in, or was made in.
+    pub last_tick: TickNumber,
     /// Set while an operator holds this bot: it does not act, is not ticked and not reaped.
     pub pause: Option<Pause>,
 }

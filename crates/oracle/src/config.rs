@@ -12,8 +12,8 @@ use service::{PostgresSettings, RedisSettings};
 use sources::Feed;
 use url::Url;
 
-use crate::cycle::Retention;
 use crate::market_config;
+use crate::round::Retention;
 use crate::sources::{
     CoinGecko, Kraken, PriceFeed, Replay, SetupError, Simulated, SourceConfig, SourceSpec, TIMEOUT,
     coingecko, kraken, parse_list,
@@ -25,7 +25,7 @@ pub const HEALTH_PORT: u16 = 8002;
 pub const SAMPLE_INTERVAL_SECONDS: i64 = 60;
 /// From one settlement to the next.
 pub const SETTLE_INTERVAL_SECONDS: u64 = 5;
-/// The lease's task, a price cycle and a market cycle each need connections, the readiness probe one.
+/// The lease's task, a price round and a market round each need connections, the readiness probe one.
 const POOL_SIZE: usize = 8;
 /// Where the operators of this software can be found, if the installation names nobody.
 pub(crate) const CONTACT: &str = env!("CARGO_PKG_REPOSITORY");
@@ -90,9 +90,9 @@ impl Config {
         reader.finish().map(|()| config)
     }
 
-    /// How often cycles begin: often enough for settlement and for samples.
+    /// How often rounds begin: often enough for settlement and for samples.
     #[must_use]
-    pub fn cycle_interval(&self) -> Duration {
+    pub fn round_interval(&self) -> Duration {
         let sample = Duration::from_secs(self.sample_interval_seconds.unsigned_abs());
         self.settle_interval.min(sample)
     }

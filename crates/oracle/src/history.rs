@@ -19,8 +19,8 @@ use ledger_core::prediction::{PriceSource, SAMPLE_AGE_MAX_SECONDS};
 use tracing::{debug, info, warn};
 
 use crate::backoff;
-use crate::cycle::{MayContinue, Oracle, locked};
 use crate::metrics;
+use crate::round::{MayContinue, Oracle, locked};
 use crate::sources::{FeedError, History, PriceFeed};
 
 /// Shorter spans are not worth a request: free histories have a price for each five minutes.

@@ -1,7 +1,7 @@
 //! One oracle works; the others wait for it to die.
 //!
 //! Who works is whoever holds the row `oracle` of the leases. A task of its own renews it, so that
-//! a long cycle does not lose it, and while somebody else has it asks for it every second. The
+//! a long round does not lose it, and while somebody else has it asks for it every second. The
 //! holder counts the lease from before it asked, by its own monotonic clock: it stops believing in
 //! its lease no later than Postgres does.
 //!
@@ -91,7 +91,7 @@ impl Leadership {
     pub fn contend(database: Database, times: LeaseTimes) -> (Leadership, Contest) {
         let (announce, held) = watch::channel(None);
         let holder: Arc<str> = format!("oracle-{}", Uuid::new_v4()).into();
-        // Not the process's own shutdown: the lease must last until its last cycle has finished.
+        // Not the process's own shutdown: the lease must last until its last round has finished.
         let stop = Shutdown::manual();
         let task = tokio::spawn(contend(
             database.clone(),

@@ -11,18 +11,18 @@
 
 pub mod backoff;
 pub mod config;
-pub mod cycle;
 mod history;
 pub mod leadership;
 pub mod market_config;
 pub mod markets;
 mod metrics;
 mod price_text;
+pub mod round;
 pub mod sampling;
 pub mod service;
 mod settlement;
 pub mod sources;
 
 pub use config::Config;
-pub use cycle::Oracle;
 pub use markets::MarketDesk;
+pub use round::Oracle;

@@ -26,11 +26,11 @@ use ledger_core::prediction::PriceSource;
 use tracing::{debug, info, warn};
 
 use crate::backoff;
-use crate::cycle::{Oracle, locked};
 use crate::metrics;
+use crate::round::{Oracle, locked};
 use crate::sources::{FeedError, Peace, PriceFeed, Quote};
 
-/// What a cycle did about the price.
+/// What a round did about the price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sampled {
     /// The last sample is young enough.

@@ -1,4 +1,4 @@
-//! The oracle as a process: connects, stands for the lease, runs cycles while it holds it, and
+//! The oracle as a process: connects, stands for the lease, runs rounds while it holds it, and
 //! says how it is.
 
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use service::{Stores, readiness};
 use tracing::{Instrument as _, info, info_span};
 
 use crate::config::Config;
-use crate::cycle::{self, Oracle, Rhythm};
 use crate::leadership::{Contest, Leadership, LeaseTimes};
 use crate::markets::{self, MarketDesk, system_dice};
 use crate::metrics;
+use crate::round::{self, Oracle, Rhythm};
 
 /// Reads the settings and runs until a signal.
 ///
@@ -44,7 +44,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let announcement = cache.announce("oracle");
     let rhythm = Rhythm {
         sample_seconds: config.sample_interval_seconds,
-        cycle: config.cycle_interval(),
+        round: config.round_interval(),
     };
     for feed in &config.feeds {
         info!(source = %feed.source(), "price source");
@@ -101,7 +101,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let workers = Workers {
         oracle,
         desk,
-        cycle: rhythm.cycle,
+        round: rhythm.round,
         markets: config.settle_interval,
     };
     work(&workers, &leadership, contest, &shutdown).await;
@@ -114,13 +114,13 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
 pub struct Workers {
     pub oracle: Arc<Oracle>,
     pub desk: Arc<MarketDesk>,
-    /// From one price cycle to the next.
-    pub cycle: Duration,
-    /// From one market cycle to the next.
+    /// From one price round to the next.
+    pub round: Duration,
+    /// From one market round to the next.
     pub markets: Duration,
 }
 
-/// Cycles for as long as the lease is held; waits for it while it is not. Prices and markets have
+/// Runs rounds for as long as the lease is held; waits for it while it is not. Prices and markets have
 /// loops of their own: a slow source of one never holds up the other.
 pub async fn work(
     workers: &Workers,
@@ -129,15 +129,15 @@ pub async fn work(
     shutdown: &Shutdown,
 ) {
     while let Some(term) = leadership.next_term(shutdown).await {
-        let prices = cadence::run(workers.cycle, &term, || {
+        let prices = cadence::run(workers.round, &term, || {
             let (oracle, leadership) = (Arc::clone(&workers.oracle), leadership.clone());
             async move {
                 if leadership.is_active() {
                     // Postgres' clock, which dates wagers too: with another one, a sample could
                     // be dated behind a wager that had seen it.
                     let now = db::now(&mut *oracle.database.get().await?).await?;
-                    let span = info_span!("oracle cycle");
-                    cycle::run(&oracle, now, &|| leadership.is_active())
+                    let span = info_span!("oracle round");
+                    round::run(&oracle, now, &|| leadership.is_active())
                         .instrument(span)
                         .await;
                 }
@@ -148,7 +148,7 @@ pub async fn work(
             let (desk, leadership) = (Arc::clone(&workers.desk), leadership.clone());
             async move {
                 if leadership.is_active() {
-                    let span = info_span!("market cycle");
+                    let span = info_span!("market round");
                     markets::run(&desk, &|| leadership.is_active())
                         .instrument(span)
                         .await;

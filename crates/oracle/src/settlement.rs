@@ -9,23 +9,23 @@ use ledger_core::prediction::PredictionStatus;
 use ledger_core::{PredictionId, Timestamp};
 use tracing::{debug, error, info, warn};
 
-use crate::cycle::{MayContinue, Oracle, locked};
 use crate::metrics;
+use crate::round::{MayContinue, Oracle, locked};
 
 /// The most predictions of one transaction.
 pub const SETTLE_BATCH_MAX: usize = 50;
-/// The most predictions looked at in one cycle; the rest comes in the next.
+/// The most predictions looked at in one round; the rest comes in the next.
 pub const DUE_MAX: i64 = 2_000;
 /// A prediction that failed alone is tried again after so long, in seconds, doubling …
 const RETRY_BASE_SECONDS: i64 = 5;
 /// … up to this.
 const RETRY_MAX_SECONDS: i64 = 320;
 
-/// Longer than this between two cycles is an interruption: no prediction is void before oracles have
+/// Longer than this between two rounds is an interruption: no prediction is void before oracles have
 /// settled, and asked histories for what was missing, without one for as long as its rules wait.
 const INTERRUPTION_SECONDS: i64 = 300;
 
-/// What a cycle settled.
+/// What a round settled.
 #[derive(Debug, Clone, Default)]
 pub struct Settlement {
     pub settled: Vec<Settled>,
@@ -92,7 +92,7 @@ impl Suspects {
 /// Settles all due predictions whose samples have come.
 ///
 /// Predictions come in the order in which they fall due, so when a whole batch must still wait for
-/// a sample, those after it must too, and the cycle ends.
+/// a sample, those after it must too, and the round ends.
 pub(crate) async fn settle(
     oracle: &Oracle,
     now: Timestamp,

@@ -14,7 +14,7 @@ use ledger_core::economy::Lookup;
 use ledger_core::market::{MarketSource, Side};
 use ledger_core::prediction::Direction;
 use ledger_core::{
-    BotId, Confidence, CycleNumber, Decimal8, EconomyRules, MarketId, Money, ObservationId, Stake,
+    BotId, Confidence, Decimal8, EconomyRules, MarketId, Money, ObservationId, Stake, TickNumber,
     Timestamp,
 };
 use uuid::Builder;
@@ -104,7 +104,7 @@ pub struct Agent {
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     pub seed: u64,
-    pub tick: CycleNumber,
+    pub tick: TickNumber,
     pub now: Timestamp,
     pub rules: &'a EconomyRules,
     pub world: &'a World,

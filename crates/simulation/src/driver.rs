@@ -19,9 +19,9 @@ use db::ticks::{Due, Selection, TickEngine};
 use ledger_core::economy::EconomyRules;
 use ledger_core::market::MarketStatus;
 use ledger_core::prediction;
-use ledger_core::{BotId, BotStatus, CycleNumber, Money, Timestamp};
-use oracle::cycle::{self, Retention, Rhythm};
+use ledger_core::{BotId, BotStatus, Money, TickNumber, Timestamp};
 use oracle::markets::MarketDesk;
+use oracle::round::{self, Retention, Rhythm};
 use oracle::{Oracle, markets};
 use sha2::{Digest as _, Sha256};
 use test_kit::Arena;
@@ -102,10 +102,10 @@ impl Simulation {
             namespace: arena.redis_prefix(),
         })
         .await?;
-        let cycle = Duration::from_secs(settings.tick_seconds.unsigned_abs());
+        let round = Duration::from_secs(settings.tick_seconds.unsigned_abs());
         let rhythm = Rhythm {
             sample_seconds: SAMPLE_SECONDS,
-            cycle,
+            round,
         };
         let oracle = Oracle::new(
             arena.database().clone(),
@@ -195,12 +195,12 @@ impl Simulation {
     }
 
     /// What the ticker does.
-    async fn charge(&mut self) -> anyhow::Result<CycleNumber> {
+    async fn charge(&mut self) -> anyhow::Result<TickNumber> {
         let rules = &self.settings.rules;
-        let cycle = {
+        let tick = {
             let mut conn = self.arena.database().get().await?;
             match db::ticks::due(&mut conn, rules, self.settings.tick_seconds).await? {
-                Due::Begun(cycle) => cycle,
+                Due::Begun(tick) => tick,
                 other => bail!("no tick was due: {other:?}"),
             }
         };
@@ -212,7 +212,7 @@ impl Simulation {
             };
             let report = self
                 .engine
-                .apply(&cycle, &self.settings.rules, &selection)
+                .apply(&tick, &self.settings.rules, &selection)
                 .await?;
             match report.last {
                 Some(last) => after = last,
@@ -220,20 +220,20 @@ impl Simulation {
             }
         }
         let mut conn = self.arena.database().get().await?;
-        let closed = db::ticks::close(&mut conn, &cycle).await?;
-        let closed = closed.with_context(|| format!("tick {} left somebody out", cycle.number))?;
+        let closed = db::ticks::close(&mut conn, &tick).await?;
+        let closed = closed.with_context(|| format!("tick {} left somebody out", tick.number))?;
         ensure!(
             closed.failed == 0,
             "{} bots could not be ticked",
             closed.failed
         );
-        Ok(cycle.number)
+        Ok(tick.number)
     }
 
     /// What the oracle does: price, start prices, settlement, reaper.
     async fn settle(&mut self) -> anyhow::Result<()> {
         let now = self.clock.now();
-        let report = cycle::run(&self.oracle, now, &|| true).await;
+        let report = round::run(&self.oracle, now, &|| true).await;
         let whole = report.sampled.is_some()
             && report.started.is_some()
             && report.reaped.is_some()
@@ -254,7 +254,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// What the market cycle does.
+    /// What the market round does.
     async fn look_after_markets(&mut self) -> anyhow::Result<()> {
         let now = self.clock.now();
         if now < self.next_markets {
@@ -265,13 +265,13 @@ impl Simulation {
         let whole = report.resolved.is_some() && report.stocked.is_some();
         ensure!(
             whole,
-            "a step of the market cycle failed at {now}: {report:?}"
+            "a step of the market round failed at {now}: {report:?}"
         );
         Ok(())
     }
 
     /// Lets everybody who lives look, decide and act, in an order that the tick decides.
-    async fn act(&mut self, tick: CycleNumber, standings: &[Standing]) -> anyhow::Result<()> {
+    async fn act(&mut self, tick: TickNumber, standings: &[Standing]) -> anyhow::Result<()> {
         let open = MarketFilter {
             status: Some(MarketStatus::Open),
             ..MarketFilter::default()
@@ -294,7 +294,7 @@ impl Simulation {
 
     fn turns(
         &self,
-        tick: CycleNumber,
+        tick: TickNumber,
         standings: &[Standing],
         markets: &[Market],
     ) -> Vec<(usize, Turn)> {
@@ -421,7 +421,7 @@ fn was_taken<T>(outcome: Result<T, DbError>) -> anyhow::Result<bool> {
     }
 }
 
-/// The market cycle's random numbers, ids and nonces among them.
+/// The market round's random numbers, ids and nonces among them.
 fn dice(seed: u64) -> oracle::markets::Dice {
     let dice = Mutex::new(Dice::new(seed));
     Arc::new(move || dice.lock().unwrap_or_else(PoisonError::into_inner).draw())

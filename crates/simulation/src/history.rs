@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use ledger_core::supply::Supply;
-use ledger_core::{BotId, BotStatus, CycleNumber, Money};
+use ledger_core::{BotId, BotStatus, Money, TickNumber};
 use tokio_postgres::{Client, Statement};
 
 use crate::agents::{Agent, Kind};
@@ -92,12 +92,12 @@ impl History {
     }
 
     /// Whether this tick is one of those that are kept.
-    pub(crate) fn is_due(&self, tick: CycleNumber) -> bool {
+    pub(crate) fn is_due(&self, tick: TickNumber) -> bool {
         tick.0 == 1 || tick.0 % self.stride == 0 || tick.0 == self.last
     }
 
     /// Notes who died.
-    pub(crate) fn see(&mut self, tick: CycleNumber, agents: &[Agent], standings: &[Standing]) {
+    pub(crate) fn see(&mut self, tick: TickNumber, agents: &[Agent], standings: &[Standing]) {
         self.deaths.resize(agents.len(), None);
         for (death, standing) in self.deaths.iter_mut().zip(standings) {
             let died = match standing.status {
@@ -110,7 +110,7 @@ impl History {
 
     pub(crate) fn record(
         &mut self,
-        tick: CycleNumber,
+        tick: TickNumber,
         agents: &[Agent],
         standings: &[Standing],
         supply: Supply,

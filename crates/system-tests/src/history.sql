@@ -19,15 +19,15 @@ SELECT bot, sequence, CASE sequence WHEN 1 THEN 'GRANT' ELSE 'HEARTBEAT' END::en
        sha256((bot || ' ' || sequence)::bytea)
   FROM (SELECT i, 1 + i % 100 AS bot, 1 + i / 100 AS sequence FROM generate_series(FIRST::bigint, LAST - 1) i) n;
 
-INSERT INTO wallets AS w (bot_id, balance, sequence, head_hash, head_at, minted, burned, granted, last_cycle, ticks)
+INSERT INTO wallets AS w (bot_id, balance, sequence, head_hash, head_at, minted, burned, granted, last_tick, ticks)
 SELECT bot_id, balance_after, sequence, hash, recorded_at, 1000000, 1000000 - balance_after, 1000000,
        sequence, sequence - 1
   FROM (SELECT DISTINCT ON (bot_id) * FROM ledger ORDER BY bot_id, sequence DESC) head
     ON CONFLICT (bot_id) DO UPDATE
    SET balance = EXCLUDED.balance, sequence = EXCLUDED.sequence, head_hash = EXCLUDED.head_hash,
-       head_at = EXCLUDED.head_at, burned = EXCLUDED.burned, last_cycle = EXCLUDED.last_cycle, ticks = EXCLUDED.ticks;
+       head_at = EXCLUDED.head_at, burned = EXCLUDED.burned, last_tick = EXCLUDED.last_tick, ticks = EXCLUDED.ticks;
 
-INSERT INTO cycles (number, enforcement, started_at, closed_at, bots)
+INSERT INTO ticks (number, enforcement, started_at, closed_at, bots)
 SELECT 1 + i / 100, 'enforce', at, at, 100
   FROM (SELECT i, now() - (TOTAL - i) * (interval '90 days' / TOTAL) - interval '1 hour' AS at
           FROM generate_series(FIRST::bigint, LAST - 1, 100) i) n;
@@ -62,7 +62,7 @@ SELECT now() - (TOTAL - i) * (interval '90 days' / TOTAL), 'bot', CASE i % 100 W
        2 + i / 10 % 99
   FROM generate_series(FIRST::bigint, LAST - 1, 10) i;
 
-INSERT INTO agent_metrics (recorded_at, cycle, bot_id, kind, enforcement, balance, shadow_balance, idle_streak)
+INSERT INTO agent_metrics (recorded_at, tick, bot_id, kind, enforcement, balance, shadow_balance, idle_streak)
 SELECT now() - (TOTAL - i) * (interval '1 hour' / TOTAL), 1 + i / 100, 1 + i / 10 % 100, 'TICK', 'enforce', 1, 1, 0
   FROM generate_series(FIRST::bigint, LAST - 1, 10) i;
 

@@ -1,6 +1,6 @@
 //! Many bots at once: the same rows a registration writes, sent by COPY.
 
-use db::ticks::{Cycle, Due, Selection, TickEngine};
+use db::ticks::{Due, Selection, Tick, TickEngine};
 use ledger_core::chain::{Head, seal};
 use ledger_core::economy::{self, BotStatus, EconomyRules};
 use ledger_core::{BotId, Timestamp};
@@ -46,34 +46,34 @@ pub async fn bots(arena: &Arena, first: i64, count: i64) {
     owner.batch_execute("VACUUM ANALYZE").await.unwrap();
 }
 
-/// Begins a cycle, whatever the time since the last one.
-pub async fn begin_cycle(arena: &Arena) -> Cycle {
+/// Begins a tick, whatever the time since the last one.
+pub async fn begin_tick(arena: &Arena) -> Tick {
     match db::ticks::due(&mut *arena.conn().await, arena.rules(), 0)
         .await
         .unwrap()
     {
-        Due::Begun(cycle) | Due::Open(cycle) => cycle,
+        Due::Begun(tick) | Due::Open(tick) => tick,
         due => unreachable!("a rate of zero is always due, not {due:?}"),
     }
 }
 
-/// Closes a cycle that reached everybody.
-pub async fn close_cycle(arena: &Arena, cycle: &Cycle) {
-    let totals = db::ticks::close(&mut *arena.conn().await, cycle)
+/// Closes a tick that reached everybody.
+pub async fn close_tick(arena: &Arena, tick: &Tick) {
+    let totals = db::ticks::close(&mut *arena.conn().await, tick)
         .await
         .unwrap();
-    assert!(totals.is_some(), "cycle {} left somebody out", cycle.number);
+    assert!(totals.is_some(), "tick {} left somebody out", tick.number);
 }
 
 /// Ticks everybody once, as the ticker's first sweep does.
-pub async fn sweep(engine: &mut TickEngine, cycle: &Cycle, rules: &EconomyRules, chunk: i64) {
+pub async fn sweep(engine: &mut TickEngine, tick: &Tick, rules: &EconomyRules, chunk: i64) {
     let mut after = BotId(i64::MIN);
     loop {
         let selection = Selection::Free {
             after,
             limit: chunk,
         };
-        let report = engine.apply(cycle, rules, &selection).await.unwrap();
+        let report = engine.apply(tick, rules, &selection).await.unwrap();
         let Some(last) = report.last else { return };
         after = last;
     }

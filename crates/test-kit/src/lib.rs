@@ -199,12 +199,12 @@ impl Arena {
         Timestamp::from_micros(row.get(0)).unwrap()
     }
 
-    /// Runs a whole cycle for everybody, whatever the time since the last one.
-    pub async fn tick(&self, enforcement: Enforcement) -> db::ticks::CycleTotals {
+    /// Runs a whole tick for everybody, whatever the time since the last one.
+    pub async fn tick(&self, enforcement: Enforcement) -> db::ticks::TickTotals {
         let mut conn = self.conn().await;
         let rules = self.rules_in(enforcement);
-        let cycle = match db::ticks::due(&mut conn, &rules, 0).await.unwrap() {
-            db::ticks::Due::Begun(cycle) | db::ticks::Due::Open(cycle) => cycle,
+        let tick = match db::ticks::due(&mut conn, &rules, 0).await.unwrap() {
+            db::ticks::Due::Begun(tick) | db::ticks::Due::Open(tick) => tick,
             due => unreachable!("a rate of zero is always due, not {due:?}"),
         };
         let mut engine = db::ticks::TickEngine::connect(&self.database)
@@ -213,13 +213,13 @@ impl Arena {
         let mut after = BotId(i64::MIN);
         loop {
             let selection = db::ticks::Selection::Waiting { after, limit: 1000 };
-            let report = engine.apply(&cycle, &rules, &selection).await.unwrap();
+            let report = engine.apply(&tick, &rules, &selection).await.unwrap();
             match report.last {
                 Some(last) => after = last,
                 None => break,
             }
         }
-        db::ticks::close(&mut conn, &cycle)
+        db::ticks::close(&mut conn, &tick)
             .await
             .unwrap()
             .expect("everybody was ticked")

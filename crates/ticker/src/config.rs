@@ -11,13 +11,13 @@ use service::{PostgresSettings, RedisSettings};
 
 /// Port of `/health` and `/ready` unless `TICKER_HEALTH_PORT` says otherwise.
 pub const HEALTH_PORT: u16 = 8001;
-/// From the beginning of one cycle to that of the next.
+/// From the beginning of one tick to that of the next.
 pub const TICK_RATE_SECONDS: i64 = 10;
 /// Bots in one transaction: measured best between 1,000 and 2,000, see docs/benchmarks.md.
 pub const CHUNK_BOTS: i64 = 1_000;
 /// Chunks at once in this process, each on a connection of its own.
 const WORKERS: usize = 1;
-/// The cycle's bookkeeping and the readiness probe.
+/// The tick's bookkeeping and the readiness probe.
 const POOL_SIZE: usize = 3;
 
 /// What the ticker needs to know at start.

@@ -7,7 +7,7 @@ use daemon::command_line::Service;
 fn main() -> ExitCode {
     let service = Service {
         name: "ticker",
-        about: "Time costs money: charges every living bot once a cycle.",
+        about: "Time costs money: charges every living bot once a tick.",
         build: daemon::build!(),
         needs: &["DATABASE_URL", "REDIS_URL"],
         host: "HEALTH_HOST",

@@ -8,16 +8,16 @@ use daemon::metrics::{
     counter, counters, durations, fractions, gauge, gauges,
 };
 use db::Database;
-use db::ticks::{ChunkReport, Cycle};
+use db::ticks::{ChunkReport, Tick};
 use service::clock;
 
 static NUMBER: Declared<IntGauge> = gauge(
     "arena_tick_number",
-    "The newest cycle that was closed, as far as this ticker knows.",
+    "The newest tick that was closed, as far as this ticker knows.",
 );
 static TOOK: Declared<HistogramVec> = durations(
     "arena_tick_duration_seconds",
-    "How long the cycles took that this ticker closed.",
+    "How long the ticks took that this ticker closed.",
     LONG,
     &[],
 );
@@ -32,22 +32,22 @@ static LIQUIDATED: Declared<IntCounterVec> = counters(
 );
 static FAILURES: Declared<IntCounter> = counter(
     "arena_tick_failures_total",
-    "Bots that a cycle passed over because their tick failed.",
+    "Bots that a tick passed over because charging them failed.",
 );
 static PAUSED: Declared<IntGaugeVec> =
     gauges("arena_paused", "1 while an operator holds the arena.", &[]);
 
 static RATE: Declared<IntGauge> = gauge(
     "arena_tick_rate_seconds",
-    "From one cycle to the next, as configured.",
+    "From one tick to the next, as configured.",
 );
 static LAG: Declared<GaugeVec> = fractions(
     "arena_tick_lag_seconds",
-    "How late the next cycle is; 0 while it is not due, and while the arena is paused.",
+    "How late the next tick is; 0 while it is not due, and while the arena is paused.",
     &[],
 );
 
-/// When the next cycle should begin, in microseconds since 1970; 0 for not known, or not now.
+/// When the next tick should begin, in microseconds since 1970; 0 for not known, or not now.
 static NEXT_AT: AtomicI64 = AtomicI64::new(0);
 
 /// Says at each scrape what depends on the moment.
@@ -66,7 +66,7 @@ pub(crate) fn watch(database: &Database, tick_rate: Duration) {
     });
 }
 
-/// The next cycle is due in so many microseconds.
+/// The next tick is due in so many microseconds.
 pub(crate) fn due_in(micros: i64) {
     NEXT_AT.store(
         clock::now().micros().saturating_add(micros),
@@ -82,10 +82,10 @@ pub(crate) fn paused(is_paused: bool) {
     PAUSED.only().set(i64::from(is_paused));
 }
 
-/// A cycle is under way: the next one should begin one rate after it.
-pub(crate) fn under_way(cycle: &Cycle, tick_rate: Duration) {
+/// A tick is under way: the next one should begin one rate after it.
+pub(crate) fn under_way(tick: &Tick, tick_rate: Duration) {
     let rate = i64::try_from(tick_rate.as_secs()).unwrap_or(i64::MAX);
-    let next = cycle.started_at.plus_seconds(rate);
+    let next = tick.started_at.plus_seconds(rate);
     NEXT_AT.store(next.micros(), Ordering::Relaxed);
     paused(false);
 }
@@ -104,15 +104,15 @@ pub(crate) fn failed() {
     FAILURES.inc();
 }
 
-/// This ticker closed the cycle.
-pub(crate) fn closed(cycle: &Cycle, took: Duration) {
+/// This ticker closed the tick.
+pub(crate) fn closed(tick: &Tick, took: Duration) {
     TOOK.only().observe(took.as_secs_f64());
-    shared(cycle);
+    shared(tick);
 }
 
 /// Another one closed it.
-pub(crate) fn shared(cycle: &Cycle) {
-    NUMBER.set(cycle.number.0);
+pub(crate) fn shared(tick: &Tick) {
+    NUMBER.set(tick.number.0);
 }
 
 fn count(len: usize) -> u64 {

@@ -1,4 +1,4 @@
-//! The ticker as a process: connects, runs cycle after cycle, and says how it is.
+//! The ticker as a process: connects, runs tick after tick, and says how it is.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use daemon::shutdown::Shutdown;
 use service::{Stores, readiness};
 
 use crate::config::Config;
-use crate::cycle::{self, Ticker};
 use crate::metrics;
+use crate::tick::{self, Ticker};
 
-/// After a failed cycle, until the next try.
+/// After a failed tick, until the next try.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Reads the settings and runs until a signal.
@@ -23,7 +23,7 @@ pub async fn main() -> Result<(), Failure> {
     run(config, shutdown).await
 }
 
-/// Runs until the shutdown; the cycle at hand always finishes.
+/// Runs until the shutdown; the tick at hand always finishes.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let stores = Stores::connect(&config.postgres, &config.redis).await?;
     stores.follow(&config.postgres, &config.redis, &shutdown)?;
@@ -57,7 +57,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     .await?;
     cadence::repeat(PAUSE_AFTER_FAILURE, &shutdown, || {
         let (ticker, shutdown) = (ticker.clone(), shutdown.clone());
-        async move { cycle::run(&ticker, &shutdown).await.map(drop) }
+        async move { tick::run(&ticker, &shutdown).await.map(drop) }
     })
     .await;
     health.stopped().await;

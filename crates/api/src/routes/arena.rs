@@ -77,7 +77,7 @@ async fn observe(bot: AuthenticatedBot, app: Data<App>) -> ApiResult {
     })
 }
 
-type Seen = (Vec<api_types::Prediction>, ledger_core::CycleNumber);
+type Seen = (Vec<api_types::Prediction>, ledger_core::TickNumber);
 
 async fn look(app: &App, bot: BotId) -> Result<Seen, ApiError> {
     let mut conn = app.database.get().await?;

@@ -1,7 +1,7 @@
 //! What ticks did, and how a bot fared over them.
 
 use api_types::{HISTORY_POINTS_DEFAULT, HISTORY_POINTS_MAX, HISTORY_POINTS_MIN};
-use ledger_core::CycleNumber;
+use ledger_core::TickNumber;
 
 use super::prelude::*;
 use crate::routes::common::{bot_of, ok};
@@ -15,14 +15,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .with(&["bot", "points"])
             .answers::<api_types::History>(200, "The oldest first."),
         get("/ticks", list)
-            .named("listTicks", "arena", "What tick cycles did, the newest first")
+            .named("listTicks", "arena", "What ticks did, the newest first")
         .listed::<api_types::Tick>(&[]),
     ]
 }
 
 async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
     let page = Parameters::of(&req)?.page(List::Ticks, &app.secrets)?;
-    let before = page.after.map(|[number]| CycleNumber(number));
+    let before = page.after.map(|[number]| TickNumber(number));
     let mut conn = app.database.get().await?;
     let rows = db::history::ticks(&mut conn, before, page.limit()).await?;
     ok(&page.answer(rows, |row| [row.number.0], views::tick))

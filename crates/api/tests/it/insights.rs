@@ -1,9 +1,9 @@
 use api_types::{Insights, ProblemKind};
-use db::ticks::{Cycle, Due, Selection, TickEngine};
+use db::ticks::{Due, Selection, Tick, TickEngine};
 use ledger_core::economy::Enforcement;
 use ledger_core::insights::TrendDirection;
 use ledger_core::market::MarketSource;
-use ledger_core::{BotId, BotStatus, CycleNumber, Money};
+use ledger_core::{BotId, BotStatus, Money, TickNumber};
 use reqwest::Method;
 use serde_json::{Value, json};
 use test_kit::market::{RIGHT_ANSWER, new_answer};
@@ -23,14 +23,14 @@ impl Clock {
         Clock(TickEngine::connect(arena.database()).await.unwrap())
     }
 
-    /// One whole cycle, for everybody.
-    async fn tick(&mut self, arena: &Arena, mode: Enforcement) -> Cycle {
+    /// One whole tick, for everybody.
+    async fn tick(&mut self, arena: &Arena, mode: Enforcement) -> Tick {
         let mut conn = arena.conn().await;
-        let cycle = match db::ticks::due(&mut conn, &arena.rules_in(mode), 0)
+        let tick = match db::ticks::due(&mut conn, &arena.rules_in(mode), 0)
             .await
             .unwrap()
         {
-            Due::Begun(cycle) | Due::Open(cycle) => cycle,
+            Due::Begun(tick) | Due::Open(tick) => tick,
             due => unreachable!("a rate of zero is always due, not {due:?}"),
         };
         let everybody = Selection::Waiting {
@@ -38,9 +38,9 @@ impl Clock {
             limit: 1000,
         };
         let rules = arena.rules();
-        self.0.apply(&cycle, rules, &everybody).await.unwrap();
-        db::ticks::close(&mut conn, &cycle).await.unwrap().unwrap();
-        cycle
+        self.0.apply(&tick, rules, &everybody).await.unwrap();
+        db::ticks::close(&mut conn, &tick).await.unwrap().unwrap();
+        tick
     }
 }
 
@@ -262,7 +262,7 @@ const WATCHED_TICKS: i64 = 360;
 
 /// The tick in which each of these died, in fact or in its shadow; every tick, each of those alive
 /// is asked what it expects.
-async fn watch(mode: Enforcement, balances: &[&str]) -> Vec<CycleNumber> {
+async fn watch(mode: Enforcement, balances: &[&str]) -> Vec<TickNumber> {
     let service = Service::with(|config| config.rules.enforcement = mode).await;
     let mut bots = Vec::new();
     for balance in balances {
@@ -276,13 +276,13 @@ async fn watch(mode: Enforcement, balances: &[&str]) -> Vec<CycleNumber> {
     let mut died = vec![None; bots.len()];
     let mut clock = Clock::of(&service.arena).await;
     for _ in 0..WATCHED_TICKS {
-        let cycle = clock.tick(&service.arena, mode).await;
+        let tick = clock.tick(&service.arena, mode).await;
         for ((bot, died), (dies_in, ticks_left)) in bots.iter().zip(&mut died).zip(&told) {
             if died.is_some() {
                 continue;
             }
             // The long-lived ones are asked now and then.
-            if dies_in.0 - cycle.number.0 > 3 && cycle.number.0 % 50 != 0 {
+            if dies_in.0 - tick.number.0 > 3 && tick.number.0 % 50 != 0 {
                 continue;
             }
             let found = insights(&service, bot).await;
@@ -291,10 +291,10 @@ async fn watch(mode: Enforcement, balances: &[&str]) -> Vec<CycleNumber> {
                 Enforcement::Observe => found.activity.would_have_been_liquidated_at.is_some(),
             };
             if over {
-                *died = Some(cycle.number);
+                *died = Some(tick.number);
                 let dies_at = found.activity.would_have_been_liquidated_at;
                 assert_eq!(dies_at, found.if_nothing_changes.dies_at);
-                assert!(dies_at.is_none_or(|at| at == cycle.started_at));
+                assert!(dies_at.is_none_or(|at| at == tick.started_at));
             } else {
                 let left = found.if_nothing_changes;
                 assert_eq!(
@@ -303,12 +303,12 @@ async fn watch(mode: Enforcement, balances: &[&str]) -> Vec<CycleNumber> {
                     "{} changed its mind",
                     bot.handle
                 );
-                assert_eq!(left.ticks_left, Some(ticks_left - cycle.number.0));
+                assert_eq!(left.ticks_left, Some(ticks_left - tick.number.0));
             }
         }
     }
-    let died: Vec<CycleNumber> = died.into_iter().map(Option::unwrap).collect();
-    let told: Vec<CycleNumber> = told.into_iter().map(|(dies_in, _)| dies_in).collect();
+    let died: Vec<TickNumber> = died.into_iter().map(Option::unwrap).collect();
+    let told: Vec<TickNumber> = told.into_iter().map(|(dies_in, _)| dies_in).collect();
     assert_eq!(died, told, "{mode}");
     service.arena.assert_sound().await;
     died
@@ -330,7 +330,7 @@ async fn the_shadow_dies_on_the_tick_of_its_twin_and_both_were_told() {
         watch(Enforcement::Enforce, &balances)
     );
     assert_eq!(observed, enforced);
-    let ticks: Vec<i64> = observed.iter().map(|cycle| cycle.0).collect();
+    let ticks: Vec<i64> = observed.iter().map(|tick| tick.0).collect();
     assert_eq!(ticks[..3], [1, 2, 5]);
     assert_eq!(
         ticks[6], 357,

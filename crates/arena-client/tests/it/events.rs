@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api_types::{EventData, ProblemKind};
 use arena_client::{Client, ClientError, EventQuery, Events};
-use ledger_core::{CycleNumber, EventKind};
+use ledger_core::{EventKind, TickNumber};
 use serde_json::json;
 
 use crate::stub::{Reply, Request, Stub, problem, token};
@@ -52,7 +52,7 @@ async fn next(events: &mut Events) -> Result<i64, ClientError> {
     let next = tokio::time::timeout(DEADLINE, events.next()).await;
     next.unwrap().map(|event| match event.read().unwrap() {
         EventData::Tick(tick) => {
-            let CycleNumber(number) = tick.tick;
+            let TickNumber(number) = tick.tick;
             assert_eq!(event.id, format!("p{number}"));
             number
         }

@@ -11,7 +11,7 @@ use daemon::process::Failure;
 use db::supply::Census;
 use ledger_core::money::Price;
 use ledger_core::prediction::PriceSource;
-use ledger_core::{CycleNumber, Pause, Timestamp};
+use ledger_core::{Pause, TickNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::services_database;
@@ -67,7 +67,7 @@ struct Arena {
 
 #[derive(Debug, Serialize)]
 struct Tick {
-    number: CycleNumber,
+    number: TickNumber,
     age_seconds: i64,
 }
 

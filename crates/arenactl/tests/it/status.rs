@@ -12,7 +12,7 @@ async fn it_shows_the_arena_without_any_service() {
     let owner = bench.arena.owner_client().await;
     owner
         .batch_execute(
-            "INSERT INTO cycles (number, enforcement, started_at, closed_at) \
+            "INSERT INTO ticks (number, enforcement, started_at, closed_at) \
                   VALUES (41, 'enforce', now() - interval '1 hour', now()), \
                          (42, 'enforce', now() - interval '1 minute', NULL); \
              INSERT INTO prices (source, price, provider_at) VALUES ('simulated', 67000.5, now() - interval '2 minutes'); \

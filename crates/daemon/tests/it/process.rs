@@ -31,7 +31,7 @@ fn child() {
             "unavailable" => Err(unreachable_postgres().into()),
             "other" => Ok(failing_work()?),
             "panic" => panic!("the service is broken"),
-            "cycle-panic" => panicking_cycle().await,
+            "round-panic" => panicking_round().await,
             "log" => write_log(),
             "log-and-output" => {
                 let result = write_log();
@@ -77,7 +77,7 @@ fn write_log() -> Result<(), Failure> {
     Err(anyhow::anyhow!("the last words").into())
 }
 
-async fn panicking_cycle() -> Result<(), Failure> {
+async fn panicking_round() -> Result<(), Failure> {
     let shutdown = Shutdown::manual();
     daemon::cadence::run(Duration::from_millis(1), &shutdown, || {
         shutdown.request();
@@ -261,8 +261,8 @@ fn a_panic_is_1_and_says_where() {
 }
 
 #[test]
-fn off_a_terminal_the_log_is_json_and_failed_cycles_are_in_it_with_their_causes() {
-    let (code, stderr) = run("cycle-panic", &[]);
+fn off_a_terminal_the_log_is_json_and_failed_rounds_are_in_it_with_their_causes() {
+    let (code, stderr) = run("round-panic", &[]);
     assert_eq!(code, 0, "{stderr}");
     let lines: Vec<serde_json::Value> = stderr
         .lines()

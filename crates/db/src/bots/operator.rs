@@ -7,7 +7,7 @@ use ledger_core::post::Draft;
 use ledger_core::{Entry, Money};
 use serde_json::json;
 
-use super::{BotProfile, BotRef, find, hold_cycle_boundary, latest_cycle};
+use super::{BotProfile, BotRef, find, hold_tick_boundary, latest_tick};
 use crate::audit_log;
 use crate::error::{DbError, DbResult};
 use crate::events;
@@ -42,17 +42,17 @@ pub async fn revive(
     hook: Option<&Remember<'_, OperatorAct>>,
 ) -> DbResult<OperatorAct> {
     tx::run(conn, hook, async |conn| {
-        hold_cycle_boundary(conn).await?;
+        hold_tick_boundary(conn).await?;
         let id = find(conn, bot).await?.id;
         let locked = ledger::lock(conn, WhilePaused::Proceed, id).await?;
         let movement = economy::revive(&locked.wallet, amount, who)?;
         let appended = ledger::append(conn, locked, movement, Cause::House).await?;
-        // A second life starts like the first: not idle, and ticked from the next cycle on.
+        // A second life starts like the first: not idle, and charged from the next tick on.
         diesel::update(wallets::table.find(id.0))
             .set((
                 wallets::idle_streak.eq(0),
                 wallets::productive.eq(false),
-                wallets::last_cycle.eq(latest_cycle()),
+                wallets::last_tick.eq(latest_tick()),
                 wallets::granted.eq(diesel::dsl::sql("granted + ").bind::<Units, _>(Sql(amount))),
             ))
             .execute(conn)

@@ -7,7 +7,7 @@ use diesel::row::Field as _;
 use diesel::sql_types::Untyped;
 use ledger_core::chain::Head;
 use ledger_core::economy::{BotStatus, Wallet};
-use ledger_core::{BotId, CycleNumber, Hash};
+use ledger_core::{BotId, Hash, TickNumber};
 
 use super::Locked;
 use crate::copy::{self, Raw, timestamp_of};
@@ -18,7 +18,7 @@ use crate::pauses::pause_in;
 macro_rules! wallet_columns {
     () => {
         "bot_id, status, balance, sequence, head_hash, head_at, idle_streak, productive, phantom_fees, \
-         shadow_died_in, open_predictions, open_stake, open_bets, bet_stake, last_cycle, paused_at, \
+         shadow_died_in, open_predictions, open_stake, open_bets, bet_stake, last_tick, paused_at, \
          pause_reason, clock_timestamp(), minted, burned"
     };
 }
@@ -119,12 +119,12 @@ impl<R: BinaryRow> Columns<'_, R> {
             idle_streak: self.read(copy::int4)?,
             productive: self.read(copy::bool)?,
             phantom_fees: self.read(copy::money)?,
-            shadow_died_in: self.maybe(|raw| copy::int8(Some(raw)))?.map(CycleNumber),
+            shadow_died_in: self.maybe(|raw| copy::int8(Some(raw)))?.map(TickNumber),
             open_predictions: self.read(copy::int4)?,
             open_stake: self.read(copy::money)?,
             open_bets: self.read(copy::int4)?,
             bet_stake: self.read(copy::money)?,
-            last_cycle: CycleNumber(self.read(copy::int8)?),
+            last_tick: TickNumber(self.read(copy::int8)?),
             pause: {
                 let since = self.maybe(timestamp_of)?;
                 let reason = self.maybe(copy::text)?;

@@ -8,7 +8,7 @@ use ledger_core::market::{BetState, MarketStatus, Taking};
 use ledger_core::money::{Confidence, Outcome};
 use ledger_core::post::Draft;
 use ledger_core::research::{Answer, commitment};
-use ledger_core::{BotId, CycleNumber, Decimal8, Hash, MarketId, Money, Refusal, Timestamp};
+use ledger_core::{BotId, Decimal8, Hash, MarketId, Money, Refusal, TickNumber, Timestamp};
 use serde_json::json;
 
 use super::bets::markets_with_a_bet;
@@ -101,7 +101,7 @@ pub(crate) async fn answer_in(
     };
     let attempt = economy::answer(&locked.wallet, result, new.lookup, market.bounty, rules, id)?;
     let movements = attempt.movements.clone();
-    let tick = locked.wallet.last_cycle;
+    let tick = locked.wallet.last_tick;
     let sealed = ledger::append_all(conn, vec![(locked, movements)], Cause::Action).await?;
     let (Some(wallet), Some(last)) = (sealed.wallets().next(), sealed.entries.last()) else {
         return Err(DbError::corrupt("an answer without entries"));
@@ -154,7 +154,7 @@ async fn must_be_first(conn: &mut Connection, new: &NewAnswer, wallet: &Wallet) 
     }
     let this_tick: i64 = bets::table
         .filter(bets::bot_id.eq(new.bot_id.0))
-        .filter(bets::cycle.eq(wallet.last_cycle.0))
+        .filter(bets::tick.eq(wallet.last_tick.0))
         .count()
         .get_result(conn)
         .await?;
@@ -169,7 +169,7 @@ async fn insert(
     new: &NewAnswer,
     attempt: &Attempt,
     result: AnswerResult,
-    (tick, rules): (CycleNumber, Hash),
+    (tick, rules): (TickNumber, Hash),
     at: Timestamp,
 ) -> DbResult<()> {
     let (state, minted, burned) = match result {
@@ -185,7 +185,7 @@ async fn insert(
             bets::bot_id.eq(new.bot_id.0),
             bets::answer.eq(new.answer.as_str()),
             bets::used_lookup.eq(new.lookup == Lookup::Used),
-            bets::cycle.eq(tick.0),
+            bets::tick.eq(tick.0),
             bets::rules.eq(Some(rules)),
             bets::stake.eq(Sql(attempt.stake)),
             bets::confidence.eq(Sql(new.confidence.decimal())),

@@ -5,10 +5,10 @@ use ledger_core::chain::seal_onto;
 use ledger_core::economy::{self, EconomyRules, Enforcement, Fate, Wallet};
 use ledger_core::event::BotEvent;
 use ledger_core::post::Draft;
-use ledger_core::{BotStatus, CycleNumber, Entry, Money, Timestamp};
+use ledger_core::{BotStatus, Entry, Money, TickNumber, Timestamp};
 use tokio_postgres::Row;
 
-use super::{ChunkReport, Cycle};
+use super::{ChunkReport, Tick};
 use crate::copy::CopyWriter;
 use crate::error::{DbError, DbResult};
 use crate::ledger::{Locked, entry_event};
@@ -37,13 +37,13 @@ const ENTRY_ROW_BYTES: usize = 220;
 const METRIC_ROW_BYTES: usize = 140;
 
 impl Chunk {
-    pub(super) fn decide(rows: &[Row], cycle: &Cycle, rules: &EconomyRules) -> DbResult<Chunk> {
-        // The cycle's mode, should the configuration have changed since it began.
+    pub(super) fn decide(rows: &[Row], tick: &Tick, rules: &EconomyRules) -> DbResult<Chunk> {
+        // The tick's mode, should the configuration have changed since it began.
         let rules = EconomyRules {
-            enforcement: cycle.enforcement,
+            enforcement: tick.enforcement,
             ..rules.clone()
         };
-        let reference = economy::tick_reference(cycle.number);
+        let reference = economy::tick_reference(tick.number);
         let mut entries = CopyWriter::with_capacity(rows.len() * ENTRY_ROW_BYTES);
         let mut metrics = CopyWriter::with_capacity(rows.len() * METRIC_ROW_BYTES);
         let mut scratch = Vec::with_capacity(512);
@@ -62,7 +62,7 @@ impl Chunk {
                 mut wallet, now, ..
             } = Locked::read(row).map_err(DbError::Corrupt)?;
             let before = wallet.balance();
-            let outcome = economy::tick(&wallet, &rules, cycle.number, &reference);
+            let outcome = economy::tick(&wallet, &rules, tick.number, &reference);
             chunk.report.last = Some(wallet.head.bot_id);
             let mut burned = 0_i128;
             for movement in outcome.movements {
@@ -71,10 +71,10 @@ impl Chunk {
                 copy_entry(&mut entries, &entry);
                 chunk.entries_len += 1;
                 if outcome.fate == Fate::Liquidated {
-                    chunk.mourn(&entry, cycle.number, outcome.fee, before);
+                    chunk.mourn(&entry, tick.number, outcome.fee, before);
                 }
             }
-            let fee = match (cycle.enforcement, outcome.fate) {
+            let fee = match (tick.enforcement, outcome.fate) {
                 // What a liquidation takes is no fee.
                 (Enforcement::Enforce, Fate::Liquidated) => 0,
                 _ => i128::from(outcome.fee.units()),
@@ -90,7 +90,7 @@ impl Chunk {
                     .would_have_been_liquidated
                     .push(wallet.head.bot_id);
             }
-            copy_metric(&mut metrics, &wallet, cycle, outcome.fee, outcome.fate, now);
+            copy_metric(&mut metrics, &wallet, tick, outcome.fee, outcome.fate, now);
             chunk.burned.push(SqlTotal(burned));
             chunk.wallets.push(wallet);
         }
@@ -99,8 +99,8 @@ impl Chunk {
         Ok(chunk)
     }
 
-    fn mourn(&mut self, entry: &Entry, cycle: CycleNumber, fee: Money, balance: Money) {
-        let post = NewPost::about(entry, Draft::liquidation(cycle, fee, balance));
+    fn mourn(&mut self, entry: &Entry, tick: TickNumber, fee: Money, balance: Money) {
+        let post = NewPost::about(entry, Draft::liquidation(tick, fee, balance));
         self.events.push(entry_event(entry));
         self.events.push(post.event());
         self.events.push(NewEvent::Bot(BotEvent {
@@ -129,17 +129,17 @@ fn copy_entry(out: &mut CopyWriter, entry: &Entry) {
 fn copy_metric(
     out: &mut CopyWriter,
     wallet: &Wallet,
-    cycle: &Cycle,
+    tick: &Tick,
     fee: Money,
     fate: Fate,
     now: Timestamp,
 ) {
     out.row(11);
     out.timestamp(now);
-    out.int8(cycle.number.0);
+    out.int8(tick.number.0);
     out.int8(wallet.head.bot_id.0);
     out.bytes(b"TICK");
-    out.bytes(cycle.enforcement.as_str().as_bytes());
+    out.bytes(tick.enforcement.as_str().as_bytes());
     out.numeric(fee.units().into());
     out.numeric(wallet.balance().units().into());
     out.numeric(wallet.shadow_balance().units().into());

@@ -1,4 +1,4 @@
-//! One chunk of a cycle in one transaction, on a connection of its own.
+//! One chunk of a tick in one transaction, on a connection of its own.
 
 use futures_util::SinkExt;
 use futures_util::future::{join, join3};
@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Row, Statement};
 
 use super::chunk::Chunk;
 use super::statements::Statements;
-use super::{ChunkError, ChunkReport, Cycle, Selection};
+use super::{ChunkError, ChunkReport, Selection, Tick};
 use crate::copy::{Instant, Raw, timestamp_of};
 use crate::error::{DbError, DbResult};
 use crate::pool::{self, Database};
@@ -57,7 +57,7 @@ impl TickEngine {
     /// [`ChunkError`] names the bots that were locked. [`Refusal::ArenaPaused`] while the arena is paused.
     pub async fn apply(
         &mut self,
-        cycle: &Cycle,
+        tick: &Tick,
         rules: &EconomyRules,
         selection: &Selection,
     ) -> Result<ChunkReport, ChunkError> {
@@ -70,7 +70,7 @@ impl TickEngine {
         session.renew().await.map_err(before_any_bot)?;
         let mut taken = Vec::new();
         match session
-            .transaction(cycle, rules, selection, &mut taken)
+            .transaction(tick, rules, selection, &mut taken)
             .await
         {
             Ok(report) => {
@@ -134,7 +134,7 @@ impl Session {
 
     async fn transaction(
         &self,
-        cycle: &Cycle,
+        tick: &Tick,
         rules: &EconomyRules,
         selection: &Selection,
         taken: &mut Vec<BotId>,
@@ -142,7 +142,7 @@ impl Session {
         let (begun, running, rows) = join3(
             self.begin(),
             self.unless_paused(),
-            self.lock(cycle, selection),
+            self.lock(tick, selection),
         )
         .await;
         begun?;
@@ -153,9 +153,9 @@ impl Session {
             self.client.batch_execute("COMMIT").await?;
             return Ok(ChunkReport::default());
         }
-        let chunk = Chunk::decide(&rows, cycle, rules)?;
-        self.write(cycle, &chunk).await?;
-        self.conclude(cycle, &chunk).await?;
+        let chunk = Chunk::decide(&rows, tick, rules)?;
+        self.write(tick, &chunk).await?;
+        self.conclude(tick, &chunk).await?;
         // Not in the pipeline: behind a failed statement a COMMIT succeeds, as a rollback.
         self.client.batch_execute("COMMIT").await?;
         Ok(chunk.report)
@@ -176,8 +176,8 @@ impl Session {
         Err(Refusal::ArenaPaused { pause }.into())
     }
 
-    async fn lock(&self, cycle: &Cycle, selection: &Selection) -> DbResult<Vec<Row>> {
-        let number = cycle.number.0;
+    async fn lock(&self, tick: &Tick, selection: &Selection) -> DbResult<Vec<Row>> {
+        let number = tick.number.0;
         let named: Vec<i64>;
         let (statement, values): (_, Vec<Param<'_>>) = match selection {
             Selection::Free { after, limit } => {
@@ -196,11 +196,11 @@ impl Session {
     }
 
     /// Writes a decided chunk as one pipeline and checks every row count.
-    async fn write(&self, cycle: &Cycle, chunk: &Chunk) -> DbResult<()> {
+    async fn write(&self, tick: &Tick, chunk: &Chunk) -> DbResult<()> {
         let (entries, metrics, wallets) = join3(
             self.copy_entries(chunk),
             self.copy(&self.statements.copy_metrics, &chunk.metrics),
-            self.update_wallets(cycle, chunk),
+            self.update_wallets(tick, chunk),
         )
         .await;
         let bots = chunk.wallets.len() as u64;
@@ -210,24 +210,24 @@ impl Session {
         Ok(())
     }
 
-    /// The cycle's totals, and what there is to say of those who died.
-    async fn conclude(&self, cycle: &Cycle, chunk: &Chunk) -> DbResult<()> {
+    /// The tick's totals, and what there is to say of those who died.
+    async fn conclude(&self, tick: &Tick, chunk: &Chunk) -> DbResult<()> {
         let count = |len: usize| i64::try_from(len).unwrap_or(i64::MAX);
         let ticked = count(chunk.report.bots);
         let liquidated = count(chunk.report.liquidated.len());
         let fees = SqlTotal(chunk.report.fees);
-        let totals: [Param<'_>; 4] = [&cycle.number.0, &ticked, &fees, &liquidated];
+        let totals: [Param<'_>; 4] = [&tick.number.0, &ticked, &fees, &liquidated];
         self.bury(chunk).await?;
-        // Last, so that tickers that share a cycle wait for each other's commit and nothing else.
+        // Last, so that tickers that share a tick wait for each other's commit and nothing else.
         let totals = self
             .client
-            .execute(&self.statements.update_cycle, &totals)
+            .execute(&self.statements.update_tick, &totals)
             .await;
-        // A cycle that was closed over our heads must not be charged any more.
+        // A tick that was closed over our heads must not be charged any more.
         if totals? != 1 {
             return Err(DbError::corrupt(format!(
-                "cycle {} is not open",
-                cycle.number
+                "tick {} is not open",
+                tick.number
             )));
         }
         Ok(())
@@ -247,12 +247,12 @@ impl Session {
         Ok(sink.finish().await?)
     }
 
-    async fn update_wallets(&self, cycle: &Cycle, chunk: &Chunk) -> DbResult<u64> {
+    async fn update_wallets(&self, tick: &Tick, chunk: &Chunk) -> DbResult<u64> {
         let each = || chunk.wallets.iter();
         let bots: Vec<i64> = each().map(|w| w.head.bot_id.0).collect();
         let idle: Vec<i32> = each().map(|w| w.idle_streak).collect();
-        let number = cycle.number.0;
-        match cycle.enforcement {
+        let number = tick.number.0;
+        match tick.enforcement {
             Enforcement::Enforce => {
                 let balances: Vec<SqlTotal> = each()
                     .map(|w| SqlTotal(w.balance().units().into()))
@@ -285,7 +285,7 @@ impl Session {
                     .map(|w| SqlTotal(w.phantom_fees.units().into()))
                     .collect();
                 let died: Vec<Option<i64>> = each()
-                    .map(|w| w.shadow_died_in.map(|cycle| cycle.0))
+                    .map(|w| w.shadow_died_in.map(|tick| tick.0))
                     .collect();
                 let statement = &self.statements.update_observed;
                 Ok(self
@@ -333,19 +333,19 @@ impl Session {
     }
 }
 
-/// The yardstick of the tick's benchmark: the rows of a cycle, made beforehand.
+/// The yardstick of the tick's benchmark: the rows of a tick, made beforehand.
 #[doc(hidden)]
 pub struct Prepared(Vec<Chunk>);
 
 #[doc(hidden)]
 impl TickEngine {
-    /// Decides a whole cycle and keeps what it would write, writing nothing.
+    /// Decides a whole tick and keeps what it would write, writing nothing.
     ///
     /// # Errors
     /// When Postgres cannot be asked: see [`DbError`].
     pub async fn prepare(
         &mut self,
-        cycle: &Cycle,
+        tick: &Tick,
         rules: &EconomyRules,
         chunk_bots: i64,
     ) -> DbResult<Prepared> {
@@ -359,21 +359,21 @@ impl TickEngine {
                 after,
                 limit: chunk_bots,
             };
-            let rows = session.lock(cycle, &selection).await?;
+            let rows = session.lock(tick, &selection).await?;
             let Some(last) = rows.last() else { break };
             after = BotId(last.get(0));
-            chunks.push(Chunk::decide(&rows, cycle, rules)?);
+            chunks.push(Chunk::decide(&rows, tick, rules)?);
         }
         session.client.batch_execute("ROLLBACK").await?;
         Ok(Prepared(chunks))
     }
 
     /// Writes prepared rows in the same chunks as a tick, pipelined as a tick does, but without
-    /// locking, deciding, hashing and keeping the cycle's totals.
+    /// locking, deciding, hashing and keeping the tick's totals.
     ///
     /// # Errors
     /// When Postgres cannot be asked: see [`DbError`].
-    pub async fn write_prepared(&mut self, cycle: &Cycle, prepared: &Prepared) -> DbResult<()> {
+    pub async fn write_prepared(&mut self, tick: &Tick, prepared: &Prepared) -> DbResult<()> {
         let mut session = match self.session.take() {
             Some(session) => session,
             None => Session::open(&self.database).await?,
@@ -381,7 +381,7 @@ impl TickEngine {
         for chunk in &prepared.0 {
             session.renew().await?;
             session.begin().await?;
-            session.write(cycle, chunk).await?;
+            session.write(tick, chunk).await?;
             session.client.batch_execute("COMMIT").await?;
         }
         self.session = Some(session);

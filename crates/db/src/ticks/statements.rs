@@ -20,14 +20,14 @@ macro_rules! statements {
     };
 }
 
-const PENDING: &str = "status = 'ALIVE' AND paused_at IS NULL AND last_cycle < $1 AND NOT EXISTS \
-    (SELECT FROM tick_failures f WHERE f.cycle = $1 AND f.bot_id = wallets.bot_id)";
+const PENDING: &str = "status = 'ALIVE' AND paused_at IS NULL AND last_tick < $1 AND NOT EXISTS \
+    (SELECT FROM tick_failures f WHERE f.tick = $1 AND f.bot_id = wallets.bot_id)";
 
 /// The COPY that carries a chunk's entries.
 const COPY_LEDGER: &str = "COPY ledger (bot_id, sequence, entry_type, amount, balance_after, \
     reference, recorded_at, previous_hash, hash) FROM STDIN (FORMAT binary)";
 /// The COPY that carries a chunk's metrics.
-const COPY_METRICS: &str = "COPY agent_metrics (recorded_at, cycle, bot_id, kind, enforcement, \
+const COPY_METRICS: &str = "COPY agent_metrics (recorded_at, tick, bot_id, kind, enforcement, \
     fee, balance, shadow_balance, idle_streak, liquidated, would_have_been_liquidated) \
     FROM STDIN (FORMAT binary)";
 /// The bulk update of a chunk's wallets in enforce mode.
@@ -35,7 +35,7 @@ const UPDATE_ENFORCED: &str = "UPDATE wallets w \
     SET balance = n.balance, sequence = n.sequence, head_hash = n.head_hash, head_at = n.head_at, \
         idle_streak = n.idle_streak, productive = false, burned = w.burned + n.burned, \
         fees = w.fees + n.fee, ticks = w.ticks + 1, \
-        idle_ticks = w.idle_ticks + (n.idle_streak > 0)::int, last_cycle = $1 \
+        idle_ticks = w.idle_ticks + (n.idle_streak > 0)::int, last_tick = $1 \
     FROM UNNEST($2::bigint[], $3::numeric[], $4::bigint[], $5::bytea[], $6::timestamptz[], \
                 $7::integer[], $8::numeric[], $9::numeric[]) \
       AS n (bot_id, balance, sequence, head_hash, head_at, idle_streak, burned, fee) \
@@ -43,7 +43,7 @@ const UPDATE_ENFORCED: &str = "UPDATE wallets w \
 const UPDATE_OBSERVED: &str = "UPDATE wallets w \
     SET idle_streak = n.idle_streak, productive = false, phantom_fees = n.phantom_fees, \
         shadow_died_in = n.shadow_died_in, ticks = w.ticks + 1, \
-        idle_ticks = w.idle_ticks + (n.idle_streak > 0)::int, last_cycle = $1 \
+        idle_ticks = w.idle_ticks + (n.idle_streak > 0)::int, last_tick = $1 \
     FROM UNNEST($2::bigint[], $3::integer[], $4::numeric[], $5::bigint[]) \
       AS n (bot_id, idle_streak, phantom_fees, shadow_died_in) \
     WHERE w.bot_id = n.bot_id";
@@ -63,7 +63,7 @@ statements! {
     copy_metrics = COPY_METRICS;
     update_enforced = UPDATE_ENFORCED;
     update_observed = UPDATE_OBSERVED;
-    update_cycle = "UPDATE cycles SET bots = bots + $2, fees = fees + $3, liquidated = liquidated + $4 \
+    update_tick = "UPDATE ticks SET bots = bots + $2, fees = fees + $3, liquidated = liquidated + $4 \
                      WHERE number = $1 AND closed_at IS NULL";
     kill = "UPDATE bots SET status = 'DEAD' WHERE id = ANY($1) AND status = 'ALIVE'";
     insert_posts = "INSERT INTO posts (bot_id, kind, content, reference, created_at) \

@@ -152,7 +152,7 @@ proptest! {
     }
 }
 
-/// The oracle asks for this in each of its cycles, and nearly always there is nothing.
+/// The oracle asks for this in each of its rounds, and nearly always there is nothing.
 #[tokio::test]
 async fn when_no_event_is_old_enough_one_is_looked_at() {
     let arena = Arena::new().await;

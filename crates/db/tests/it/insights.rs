@@ -5,7 +5,7 @@ use db::{DbError, bots};
 use ledger_core::economy::Enforcement::{Enforce, Observe};
 use ledger_core::economy::Operator;
 use ledger_core::market::MarketSource;
-use ledger_core::{BotId, BotStatus, CycleNumber, EntryType};
+use ledger_core::{BotId, BotStatus, EntryType, TickNumber};
 use test_kit::Arena;
 use test_kit::market::{RIGHT_ANSWER, new_answer};
 
@@ -28,7 +28,7 @@ async fn a_new_bot_has_zeros_and_a_grant() {
     assert_eq!(found.totals, Totals::default());
     assert_eq!((found.fees, found.ticks, found.idle_ticks), (0, 0, 0));
     assert_eq!((found.last_window, found.previous_window), (None, None));
-    assert_eq!(found.next_tick, CycleNumber(1));
+    assert_eq!(found.next_tick, TickNumber(1));
     assert_eq!(
         (found.next_tick_began_at, found.latest_began_at),
         (None, None)
@@ -64,27 +64,23 @@ async fn fees_ticks_and_errors_are_those_of_the_bot() {
     for _ in 0..7 {
         arena.tick(Enforce).await;
     }
-    let cycle = match db::ticks::due(&mut *arena.conn().await, &arena.rules_in(Observe), 0)
+    let tick = match db::ticks::due(&mut *arena.conn().await, &arena.rules_in(Observe), 0)
         .await
         .unwrap()
     {
-        db::ticks::Due::Begun(cycle) => cycle,
+        db::ticks::Due::Begun(tick) => tick,
         other => panic!("{other:?}"),
     };
     let open = of(&arena, bot).await;
-    assert_eq!(
-        open.next_tick,
-        CycleNumber(8),
-        "the open one reaches it yet"
-    );
-    assert_eq!(open.next_tick_began_at, Some(cycle.started_at));
-    db::ticks::record_failure(&mut *arena.conn().await, &cycle, bot, "a test")
+    assert_eq!(open.next_tick, TickNumber(8), "the open one reaches it yet");
+    assert_eq!(open.next_tick_began_at, Some(tick.started_at));
+    db::ticks::record_failure(&mut *arena.conn().await, &tick, bot, "a test")
         .await
         .unwrap();
     let passed_over = of(&arena, bot).await;
-    assert_eq!(passed_over.next_tick, CycleNumber(9));
+    assert_eq!(passed_over.next_tick, TickNumber(9));
     assert_eq!(passed_over.next_tick_began_at, None);
-    db::ticks::close(&mut *arena.conn().await, &cycle)
+    db::ticks::close(&mut *arena.conn().await, &tick)
         .await
         .unwrap()
         .unwrap();
@@ -93,8 +89,8 @@ async fn fees_ticks_and_errors_are_those_of_the_bot() {
     assert_eq!(found.fees, 400_000_000);
     assert_eq!((found.ticks, found.idle_ticks), (7, 7));
     assert_eq!((found.totals.errors, found.totals.interventions), (1, 0));
-    assert_eq!(found.next_tick, CycleNumber(9));
-    assert_eq!(found.latest_began_at, Some(cycle.started_at));
+    assert_eq!(found.next_tick, TickNumber(9));
+    assert_eq!(found.latest_began_at, Some(tick.started_at));
     assert_eq!(found.recent.len(), 8);
     let newest = &found.recent[0];
     assert_eq!(newest.balance_after, found.reserve.balance);
@@ -124,11 +120,11 @@ async fn a_shadow_that_died_says_when() {
         arena.tick(Observe).await;
     }
     let found = of(&arena, bot).await;
-    assert_eq!(found.reserve.shadow_died_in, Some(CycleNumber(3)));
+    assert_eq!(found.reserve.shadow_died_in, Some(TickNumber(3)));
     let owner = arena.owner_client().await;
     let began: i64 = owner
         .query_one(
-            "SELECT (extract(epoch FROM started_at) * 1000000)::bigint FROM cycles WHERE number = 3",
+            "SELECT (extract(epoch FROM started_at) * 1000000)::bigint FROM ticks WHERE number = 3",
             &[],
         )
         .await

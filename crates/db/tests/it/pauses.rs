@@ -155,15 +155,15 @@ async fn nothing_moves_once_a_pause_has_answered() {
             while !stop.load(Ordering::SeqCst) {
                 let mut conn = arena.conn().await;
                 let due = ticks::due(&mut conn, &rules, 0).await.unwrap();
-                let (Due::Begun(cycle) | Due::Open(cycle)) = due else {
+                let (Due::Begun(tick) | Due::Open(tick)) = due else {
                     continue;
                 };
                 let all = Selection::Waiting {
                     after: BotId(i64::MIN),
                     limit: 1000,
                 };
-                match engine.apply(&cycle, &rules, &all).await {
-                    Ok(_) => drop(ticks::close(&mut conn, &cycle).await.unwrap()),
+                match engine.apply(&tick, &rules, &all).await {
+                    Ok(_) => drop(ticks::close(&mut conn, &tick).await.unwrap()),
                     Err(ChunkError { error, .. }) => {
                         assert!(matches!(error, DbError::Refused(_)), "{error}");
                     }

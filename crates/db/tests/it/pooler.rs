@@ -25,12 +25,12 @@ async fn database(bouncer: &PgBouncer) -> Database {
     connected.unwrap_or_else(|error| panic!("{error}\n{}", bouncer.log()))
 }
 
-/// One cycle through the pooler; answers how many bots were charged.
+/// One tick through the pooler; answers how many bots were charged.
 async fn tick(database: &Database, arena: &Arena) -> usize {
     let mut engine = TickEngine::connect(database).await.unwrap();
     let rules = arena.rules_in(Enforcement::Enforce);
     let due = ticks::due(&mut database.get().await.unwrap(), &rules, 0).await;
-    let (Due::Begun(cycle) | Due::Open(cycle)) = due.unwrap() else {
+    let (Due::Begun(tick) | Due::Open(tick)) = due.unwrap() else {
         unreachable!("a rate of zero is always due")
     };
     let mut after = BotId(i64::MIN);
@@ -38,7 +38,7 @@ async fn tick(database: &Database, arena: &Arena) -> usize {
     loop {
         let selection = Selection::Waiting { after, limit: 7 };
         let report = engine
-            .apply(&cycle, arena.rules(), &selection)
+            .apply(&tick, arena.rules(), &selection)
             .await
             .unwrap();
         bots += report.bots;
@@ -47,7 +47,7 @@ async fn tick(database: &Database, arena: &Arena) -> usize {
             None => break,
         }
     }
-    ticks::close(&mut database.get().await.unwrap(), &cycle)
+    ticks::close(&mut database.get().await.unwrap(), &tick)
         .await
         .unwrap()
         .expect("everybody was ticked");

@@ -18,7 +18,7 @@ async fn day_of_metrics(arena: &Arena, days_ago: i32, bot: i64) -> String {
     owner
         .batch_execute(&format!(
             "CREATE TABLE {name} PARTITION OF agent_metrics FOR VALUES FROM ('{from} 00:00:00+00') TO ('{to} 00:00:00+00'); \
-             INSERT INTO agent_metrics (recorded_at, cycle, bot_id, kind, enforcement, fee, balance, shadow_balance, idle_streak, liquidated, would_have_been_liquidated) \
+             INSERT INTO agent_metrics (recorded_at, tick, bot_id, kind, enforcement, fee, balance, shadow_balance, idle_streak, liquidated, would_have_been_liquidated) \
              SELECT '{from} 12:00:00+00', 0, {bot}, kind, enforcement, fee, balance, shadow_balance, idle_streak, liquidated, would_have_been_liquidated \
                FROM agent_metrics WHERE bot_id = {bot} LIMIT 1"
         ))

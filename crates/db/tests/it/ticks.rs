@@ -1,15 +1,15 @@
-use db::ticks::{self, ChunkReport, Cycle, Due, Selection, TickEngine};
+use db::ticks::{self, ChunkReport, Due, Selection, Tick, TickEngine};
 use db::{actions, bots};
 use ledger_core::economy::Enforcement::{Enforce, Observe};
-use ledger_core::{BotId, BotStatus, CycleNumber, EntryType, Money};
+use ledger_core::{BotId, BotStatus, EntryType, Money, TickNumber};
 use test_kit::{Arena, TestBot};
 
-async fn begin(arena: &Arena, enforcement: ledger_core::Enforcement) -> Cycle {
+async fn begin(arena: &Arena, enforcement: ledger_core::Enforcement) -> Tick {
     match ticks::due(&mut *arena.conn().await, &arena.rules_in(enforcement), 0)
         .await
         .unwrap()
     {
-        Due::Begun(cycle) | Due::Open(cycle) => cycle,
+        Due::Begun(tick) | Due::Open(tick) => tick,
         due => unreachable!("{due:?}"),
     }
 }
@@ -74,7 +74,7 @@ async fn the_shadow_dies_on_the_tick_on_which_its_twin_dies() {
         }
     }
     let owner = observed.owner_client().await;
-    let flagged = "SELECT cycle FROM agent_metrics WHERE would_have_been_liquidated";
+    let flagged = "SELECT tick FROM agent_metrics WHERE would_have_been_liquidated";
     let flagged: Vec<i64> = owner
         .query(flagged, &[])
         .await
@@ -134,28 +134,28 @@ async fn a_chunk_that_runs_again_charges_nobody_twice() {
     for _ in 0..5 {
         arena.bot().create().await;
     }
-    let cycle = begin(&arena, Enforce).await;
+    let tick = begin(&arena, Enforce).await;
     let mut engine = TickEngine::connect(arena.database()).await.unwrap();
-    let first = engine.apply(&cycle, arena.rules(), &free(3)).await.unwrap();
+    let first = engine.apply(&tick, arena.rules(), &free(3)).await.unwrap();
     assert_eq!(first.bots, 3);
     assert!(
-        ticks::close(&mut *arena.conn().await, &cycle)
+        ticks::close(&mut *arena.conn().await, &tick)
             .await
             .unwrap()
             .is_none(),
         "two are left"
     );
     let again = engine
-        .apply(&cycle, arena.rules(), &free(100))
+        .apply(&tick, arena.rules(), &free(100))
         .await
         .unwrap();
     assert_eq!(again.bots, 2);
     let none = engine
-        .apply(&cycle, arena.rules(), &free(100))
+        .apply(&tick, arena.rules(), &free(100))
         .await
         .unwrap();
     assert_eq!(none, ChunkReport::default());
-    let totals = ticks::close(&mut *arena.conn().await, &cycle)
+    let totals = ticks::close(&mut *arena.conn().await, &tick)
         .await
         .unwrap()
         .unwrap();
@@ -164,18 +164,18 @@ async fn a_chunk_that_runs_again_charges_nobody_twice() {
 }
 
 #[tokio::test]
-async fn bots_made_during_a_cycle_are_first_ticked_in_the_next() {
+async fn bots_made_during_a_tick_are_first_charged_in_the_next() {
     let arena = Arena::new().await;
     arena.bot().create().await;
-    let cycle = begin(&arena, Enforce).await;
+    let tick = begin(&arena, Enforce).await;
     let late = arena.bot().create().await;
     let mut engine = TickEngine::connect(arena.database()).await.unwrap();
     let report = engine
-        .apply(&cycle, arena.rules(), &free(100))
+        .apply(&tick, arena.rules(), &free(100))
         .await
         .unwrap();
     assert_eq!(report.bots, 1);
-    ticks::close(&mut *arena.conn().await, &cycle)
+    ticks::close(&mut *arena.conn().await, &tick)
         .await
         .unwrap()
         .unwrap();
@@ -187,7 +187,7 @@ async fn bots_made_during_a_cycle_are_first_ticked_in_the_next() {
 }
 
 #[tokio::test]
-async fn the_next_cycle_waits_for_the_rate_and_missed_ones_are_gone() {
+async fn the_next_tick_waits_for_the_rate_and_missed_ones_are_gone() {
     let arena = Arena::new().await;
     arena.bot().create().await;
     arena.tick(Enforce).await;
@@ -197,7 +197,7 @@ async fn the_next_cycle_waits_for_the_rate_and_missed_ones_are_gone() {
         .unwrap();
     assert!(matches!(due, Due::NotYet { micros: 1.. }), "{due:?}");
     let owner = arena.owner_client().await;
-    let age = "UPDATE cycles SET started_at = started_at - interval '2 days'";
+    let age = "UPDATE ticks SET started_at = started_at - interval '2 days'";
     owner.batch_execute(age).await.unwrap();
     let due = ticks::due(&mut conn, &arena.rules_in(Enforce), 3600)
         .await
@@ -205,8 +205,8 @@ async fn the_next_cycle_waits_for_the_rate_and_missed_ones_are_gone() {
     assert!(
         matches!(
             due,
-            Due::Begun(Cycle {
-                number: CycleNumber(2),
+            Due::Begun(Tick {
+                number: TickNumber(2),
                 ..
             })
         ),
@@ -220,18 +220,18 @@ async fn the_next_cycle_waits_for_the_rate_and_missed_ones_are_gone() {
     };
     assert_eq!(
         open.enforcement, Enforce,
-        "a cycle keeps the mode it began in"
+        "a tick keeps the mode it began in"
     );
 }
 
 #[tokio::test]
-async fn tickers_share_a_cycle_and_nobody_is_charged_twice() {
+async fn tickers_share_a_tick_and_nobody_is_charged_twice() {
     let arena = Arena::with_pool(16).await;
     let mut ids = Vec::new();
     for _ in 0..60 {
         ids.push(arena.bot().create().await.id);
     }
-    let cycle = begin(&arena, Enforce).await;
+    let tick = begin(&arena, Enforce).await;
     let mut tickers = tokio::task::JoinSet::new();
     for _ in 0..4 {
         let (database, rules) = (arena.database().clone(), arena.rules().clone());
@@ -241,7 +241,7 @@ async fn tickers_share_a_cycle_and_nobody_is_charged_twice() {
             let mut after = BotId(i64::MIN);
             loop {
                 let selection = Selection::Free { after, limit: 5 };
-                let report = engine.apply(&cycle, &rules, &selection).await.unwrap();
+                let report = engine.apply(&tick, &rules, &selection).await.unwrap();
                 let Some(last) = report.last else {
                     return ticked;
                 };
@@ -261,12 +261,12 @@ async fn tickers_share_a_cycle_and_nobody_is_charged_twice() {
         limit: 100,
     };
     ticked += engine
-        .apply(&cycle, arena.rules(), &rest)
+        .apply(&tick, arena.rules(), &rest)
         .await
         .unwrap()
         .bots;
     assert_eq!(ticked, ids.len());
-    let totals = ticks::close(&mut *arena.conn().await, &cycle)
+    let totals = ticks::close(&mut *arena.conn().await, &tick)
         .await
         .unwrap()
         .unwrap();
@@ -288,12 +288,9 @@ async fn a_wallet_that_somebody_holds_is_skipped_and_taken_later() {
         )
         .await
         .unwrap();
-    let cycle = begin(&arena, Enforce).await;
+    let tick = begin(&arena, Enforce).await;
     let mut engine = TickEngine::connect(arena.database()).await.unwrap();
-    let report = engine
-        .apply(&cycle, arena.rules(), &free(10))
-        .await
-        .unwrap();
+    let report = engine.apply(&tick, arena.rules(), &free(10)).await.unwrap();
     assert_eq!((report.bots, report.last), (1, Some(free_bot.id)));
     let rules = arena.rules().clone();
     let waiting = tokio::spawn(async move {
@@ -301,7 +298,7 @@ async fn a_wallet_that_somebody_holds_is_skipped_and_taken_later() {
             after: BotId(i64::MIN),
             limit: 10,
         };
-        engine.apply(&cycle, &rules, &rest).await.unwrap().last
+        engine.apply(&tick, &rules, &rest).await.unwrap().last
     });
     owner.batch_execute("COMMIT").await.unwrap();
     assert_eq!(waiting.await.unwrap(), Some(held.id));
@@ -322,10 +319,10 @@ async fn one_damaged_bot_fails_its_chunk_and_alone_is_passed_over() {
         )
         .await
         .unwrap();
-    let cycle = begin(&arena, Enforce).await;
+    let tick = begin(&arena, Enforce).await;
     let mut engine = TickEngine::connect(arena.database()).await.unwrap();
     let failed = engine
-        .apply(&cycle, arena.rules(), &free(10))
+        .apply(&tick, arena.rules(), &free(10))
         .await
         .unwrap_err();
     assert_eq!(failed.bots, [sound.id, damaged.id]);
@@ -339,21 +336,21 @@ async fn one_damaged_bot_fails_its_chunk_and_alone_is_passed_over() {
     let one = |bot: &TestBot| Selection::Exactly(vec![bot.id]);
     assert_eq!(
         engine
-            .apply(&cycle, arena.rules(), &one(&sound))
+            .apply(&tick, arena.rules(), &one(&sound))
             .await
             .unwrap()
             .bots,
         1
     );
     let alone = engine
-        .apply(&cycle, arena.rules(), &one(&damaged))
+        .apply(&tick, arena.rules(), &one(&damaged))
         .await
         .unwrap_err();
     let mut conn = arena.conn().await;
-    ticks::record_failure(&mut conn, &cycle, damaged.id, &alone.error.to_string())
+    ticks::record_failure(&mut conn, &tick, damaged.id, &alone.error.to_string())
         .await
         .unwrap();
-    let totals = ticks::close(&mut conn, &cycle).await.unwrap().unwrap();
+    let totals = ticks::close(&mut conn, &tick).await.unwrap().unwrap();
     assert_eq!((totals.bots, totals.failed), (1, 1));
     assert_eq!(
         profile(&arena, &damaged).await.balance,
@@ -372,7 +369,7 @@ async fn every_ticked_bot_has_a_metrics_row_in_both_modes() {
     arena.tick(Observe).await;
     arena.tick(Enforce).await;
     let owner = arena.owner_client().await;
-    let sql = "SELECT cycle, enforcement::text, count(*), sum(fee)::text, min(shadow_balance)::text \
+    let sql = "SELECT tick, enforcement::text, count(*), sum(fee)::text, min(shadow_balance)::text \
                FROM agent_metrics GROUP BY 1, 2 ORDER BY 1";
     let rows = owner.query(sql, &[]).await.unwrap();
     let read = |row: &tokio_postgres::Row| -> (i64, String, i64, String, String) {

@@ -3,7 +3,7 @@
 use super::Charge;
 use crate::economy::{EconomyRules, Wallet};
 use crate::entry_types::EntryType;
-use crate::ids::CycleNumber;
+use crate::ids::TickNumber;
 use crate::money::Money;
 
 pub(super) const CHARGE: Charge = Charge {
@@ -11,6 +11,6 @@ pub(super) const CHARGE: Charge = Charge {
     due,
 };
 
-fn due(wallet: &Wallet, rules: &EconomyRules, _: CycleNumber) -> Money {
+fn due(wallet: &Wallet, rules: &EconomyRules, _: TickNumber) -> Money {
     rules.entropy(wallet.streak())
 }

@@ -1,6 +1,6 @@
 use ledger_core::chain::seal_onto;
 use ledger_core::economy::{self, BotStatus, EconomyRules, Enforcement, Fate, Wallet};
-use ledger_core::{CycleNumber, EntryType, Money, ObservationId, Refusal, Timestamp};
+use ledger_core::{EntryType, Money, ObservationId, Refusal, TickNumber, Timestamp};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -23,18 +23,18 @@ fn only(outcome: &economy::TickOutcome) -> economy::Movement {
 
 /// Ticks until the bot dies, in fact or in its shadow; how many ticks it outlived.
 fn lifespan(mut wallet: Wallet, rules: &EconomyRules, productive_every: usize) -> Option<i64> {
-    for cycle in 1..100_000 {
-        let number = CycleNumber(cycle);
+    for tick in 1..100_000 {
+        let number = TickNumber(tick);
         wallet.productive = productive_every > 0
-            && usize::try_from(cycle)
+            && usize::try_from(tick)
                 .unwrap()
                 .is_multiple_of(productive_every);
         let outcome = economy::tick(&wallet, rules, number, &economy::tick_reference(number));
         if outcome.fate != Fate::Lives {
-            return Some(cycle - 1);
+            return Some(tick - 1);
         }
         for movement in outcome.movements {
-            let now = Timestamp::from_micros(cycle).unwrap();
+            let now = Timestamp::from_micros(tick).unwrap();
             seal_onto(&mut wallet, movement, now, &mut Vec::new()).unwrap();
         }
         wallet.idle_streak = outcome.idle_streak;
@@ -99,7 +99,7 @@ proptest! {
 #[test]
 fn who_holds_exactly_the_fee_pays_it_and_lives_at_zero() {
     let rules = rules(Enforcement::Enforce);
-    let number = CycleNumber(1);
+    let number = TickNumber(1);
     let reference = economy::tick_reference(number);
     let mut poor = wallet("0.50");
     let outcome = economy::tick(&poor, &rules, number, &reference);
@@ -107,7 +107,7 @@ fn who_holds_exactly_the_fee_pays_it_and_lives_at_zero() {
     let now = Timestamp::from_micros(1).unwrap();
     seal_onto(&mut poor, only(&outcome), now, &mut Vec::new()).unwrap();
     assert!(economy::is_reapable(&poor, &rules));
-    let outcome = economy::tick(&poor, &rules, CycleNumber(2), &reference);
+    let outcome = economy::tick(&poor, &rules, TickNumber(2), &reference);
     let movement = only(&outcome);
     assert_eq!(outcome.fate, Fate::Liquidated);
     assert_eq!(movement.posting.entry_type, EntryType::Liquidation);
@@ -120,7 +120,7 @@ fn rent_is_due_in_cash_whatever_is_open() {
     let mut invested = wallet("0.49");
     invested.open_predictions = 3;
     invested.open_stake = money("90.00");
-    let number = CycleNumber(1);
+    let number = TickNumber(1);
     let rules = rules(Enforcement::Enforce);
     let outcome = economy::tick(&invested, &rules, number, &economy::tick_reference(number));
     assert_eq!(outcome.fate, Fate::Liquidated);
@@ -132,7 +132,7 @@ fn a_productive_action_makes_this_tick_cheap_and_leaves_a_streak_of_zero() {
     let mut busy = wallet("50.00");
     busy.idle_streak = 30;
     busy.productive = true;
-    let number = CycleNumber(1);
+    let number = TickNumber(1);
     let outcome = economy::tick(
         &busy,
         &rules(Enforcement::Enforce),
@@ -147,8 +147,8 @@ fn the_shadow_dies_once() {
     let mut observed = wallet("0.10");
     let rules = rules(Enforcement::Observe);
     let fates: Vec<Fate> = (1..=3)
-        .map(|cycle| {
-            let number = CycleNumber(cycle);
+        .map(|tick| {
+            let number = TickNumber(tick);
             let outcome =
                 economy::tick(&observed, &rules, number, &economy::tick_reference(number));
             assert!(outcome.movements.is_empty());
@@ -161,7 +161,7 @@ fn the_shadow_dies_once() {
         fates,
         [Fate::WouldHaveBeenLiquidated, Fate::Lives, Fate::Lives]
     );
-    assert_eq!(observed.shadow_died_in, Some(CycleNumber(1)));
+    assert_eq!(observed.shadow_died_in, Some(TickNumber(1)));
     assert_eq!(observed.shadow_balance(), money("-1.40"));
 }
 

@@ -4,7 +4,7 @@ use ledger_core::insights::{
     Forecast, Reserve, TickTimes, TrendDirection, forecast, lived_through, per, ratio, trend,
 };
 use ledger_core::money::MAX_UNITS;
-use ledger_core::{CycleNumber, Money, Timestamp};
+use ledger_core::{Money, TickNumber, Timestamp};
 use proptest::prelude::*;
 
 use crate::{money, wallet};
@@ -15,10 +15,10 @@ fn units(units: i64) -> Money {
 
 /// What `economy::tick` does to a bot that nobody helps: its next fee, the ticks it pays, and the
 /// one it dies in.
-fn lived(mut wallet: Wallet, rules: &EconomyRules, next: CycleNumber) -> Forecast {
+fn lived(mut wallet: Wallet, rules: &EconomyRules, next: TickNumber) -> Forecast {
     let mut first = None;
     for ticks in 0..100_000 {
-        let number = CycleNumber(next.0 + ticks);
+        let number = TickNumber(next.0 + ticks);
         let outcome = economy::tick(&wallet, rules, number, &economy::tick_reference(number));
         let burn_per_tick = *first.get_or_insert(outcome.fee);
         if outcome.fate != Fate::Lives {
@@ -40,7 +40,7 @@ fn lived(mut wallet: Wallet, rules: &EconomyRules, next: CycleNumber) -> Forecas
 }
 
 fn foretold(wallet: &Wallet, rules: &EconomyRules, next: i64) -> Option<Forecast> {
-    forecast(&Reserve::from(wallet), rules, CycleNumber(next))
+    forecast(&Reserve::from(wallet), rules, TickNumber(next))
 }
 
 fn rules() -> impl Strategy<Value = EconomyRules> {
@@ -77,7 +77,7 @@ proptest! {
         one.idle_streak = idle_streak;
         one.productive = productive;
         let told = foretold(&one, &rules, next).unwrap();
-        prop_assert_eq!(told, lived(one, &rules, CycleNumber(next)));
+        prop_assert_eq!(told, lived(one, &rules, TickNumber(next)));
     }
 
     #[test]
@@ -118,7 +118,7 @@ fn an_idle_bot_of_a_thousand_is_told_356_ticks() {
             Forecast {
                 burn_per_tick: money("0.50"),
                 ticks_left: 356,
-                dies_in: CycleNumber(398),
+                dies_in: TickNumber(398),
             }
         );
     }
@@ -149,7 +149,7 @@ fn the_richest_bot_under_the_mildest_rules_has_an_end_too() {
     };
     let told = foretold(&rich, &rules, 1).unwrap();
     assert_eq!(told.ticks_left, MAX_UNITS);
-    assert_eq!(told.dies_in, CycleNumber(MAX_UNITS + 1));
+    assert_eq!(told.dies_in, TickNumber(MAX_UNITS + 1));
     // Steps as small and as many as there can be.
     rules.entropy_step = units(1);
     rules.entropy_max = units(MAX_UNITS);
@@ -170,9 +170,9 @@ fn the_dead_are_told_nothing_and_a_dead_shadow_its_end() {
     let rules = EconomyRules::default();
     let mut one = wallet("10.00");
     one.phantom_fees = money("10.25");
-    one.shadow_died_in = Some(CycleNumber(17));
+    one.shadow_died_in = Some(TickNumber(17));
     let told = foretold(&one, &rules, 90).unwrap();
-    assert_eq!((told.ticks_left, told.dies_in), (0, CycleNumber(17)));
+    assert_eq!((told.ticks_left, told.dies_in), (0, TickNumber(17)));
     // Once fees are real, phantom ones are forgotten.
     let enforced = EconomyRules {
         enforcement: Enforcement::Enforce,
@@ -200,7 +200,7 @@ fn a_trend_compares_whole_windows_exactly() {
 
 #[test]
 fn a_window_counts_for_who_was_there_from_its_beginning() {
-    let born = |cycle| CycleNumber(cycle);
+    let born = |tick| TickNumber(tick);
     assert!(lived_through(0, 60, born(0)) && !lived_through(0, 60, born(1)));
     assert!(lived_through(2, 60, born(120)) && !lived_through(2, 60, born(121)));
     assert!(!lived_through(-1, 60, born(0)), "there was no such window");
@@ -225,10 +225,10 @@ fn a_bot_dies_when_the_tick_begins_that_it_cannot_pay() {
     let told = |ticks_left, dies_in| Forecast {
         burn_per_tick: units(1),
         ticks_left,
-        dies_in: CycleNumber(dies_in),
+        dies_in: TickNumber(dies_in),
     };
     let times = TickTimes {
-        next: CycleNumber(10),
+        next: TickNumber(10),
         next_began_at: None,
         latest_began_at: Some(at(100)),
         shadow_died_at: Some(at(50)),

@@ -14,7 +14,7 @@ mod subject;
 mod vectors;
 
 use ledger_core::economy::{BotStatus, Wallet};
-use ledger_core::{BotId, CycleNumber, Hash, Head, Money};
+use ledger_core::{BotId, Hash, Head, Money, TickNumber};
 
 /// The wallet of a living bot with one entry.
 fn wallet(balance: &str) -> Wallet {
@@ -35,7 +35,7 @@ fn wallet(balance: &str) -> Wallet {
         open_stake: Money::ZERO,
         open_bets: 0,
         bet_stake: Money::ZERO,
-        last_cycle: CycleNumber(0),
+        last_tick: TickNumber(0),
         pause: None,
     }
 }

@@ -15,12 +15,12 @@ use tracing::{debug, info, warn};
 use uuid::Builder;
 
 use super::{About, MarketDesk, kept};
-use crate::cycle::MayContinue;
+use crate::round::MayContinue;
 
-/// The most markets opened in one cycle.
+/// The most markets opened in one round.
 const OPEN_MAX: usize = 10;
 
-/// What the maker did in a cycle.
+/// What the maker did in a round.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stocked {
     pub opened: Vec<(MarketSource, MarketId)>,
@@ -33,7 +33,7 @@ pub struct Stocked {
 /// Fills the free places of the board.
 pub(super) async fn stock(desk: &MarketDesk, may_continue: MayContinue<'_>) -> DbResult<Stocked> {
     let mut stocked = Stocked::default();
-    // Each feed is asked in vain at most once a cycle.
+    // Each feed is asked in vain at most once a round.
     let mut candidates: Vec<Arc<dyn Feed>> = desk.feeds.clone();
     let pause = db::pauses::arena(&mut *desk.database.get().await?).await?;
     if pause.is_some() {

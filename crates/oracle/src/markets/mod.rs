@@ -1,6 +1,6 @@
 //! Markets: the maker that keeps the board stocked, and the resolver that reads what decides them.
 //!
-//! It has a rhythm of its own beside the price cycle, so that a slow source of one never holds up
+//! It has a rhythm of its own beside the price round, so that a slow source of one never holds up
 //! the other. Each step has an error boundary; no network call is made inside a transaction; and
 //! what decides a market is kept before anybody is paid by it.
 
@@ -27,7 +27,7 @@ pub use resolver::Resolved;
 
 use self::cooling::Cooling;
 use crate::backoff;
-use crate::cycle::{MayContinue, guarded, locked};
+use crate::round::{MayContinue, guarded, locked};
 
 /// A fetch as it is kept, with what it came to.
 fn kept(evidence: Evidence, finding: Finding) -> NewEvidence {
@@ -57,7 +57,7 @@ pub fn system_dice() -> Dice {
     })
 }
 
-/// What the market cycle works with.
+/// What the market round works with.
 pub struct MarketDesk {
     pub(crate) database: Database,
     pub(crate) cache: Cache,
@@ -77,7 +77,7 @@ impl fmt::Debug for MarketDesk {
     }
 }
 
-/// What a market cycle did. `None` stands for a step that failed; why is in the log.
+/// What a market round did. `None` stands for a step that failed; why is in the log.
 #[derive(Debug)]
 pub struct MarketReport {
     pub resolved: Option<Resolved>,
@@ -195,7 +195,7 @@ struct About<'a> {
     market: Option<MarketId>,
 }
 
-/// Runs one cycle to its end, unless `may_continue` says no between two transactions. Never fails
+/// Runs one round to its end, unless `may_continue` says no between two transactions. Never fails
 /// and never panics as a whole. What is due comes before what is new.
 pub async fn run(desk: &MarketDesk, may_continue: MayContinue<'_>) -> MarketReport {
     let resolved = guarded("market resolver", resolver::resolve(desk, may_continue)).await;

@@ -9,15 +9,15 @@ use sources::Fetched;
 use tracing::{error, info};
 
 use super::{About, MarketDesk, kept};
-use crate::cycle::MayContinue;
+use crate::round::MayContinue;
 use crate::settlement::is_pause;
 
-/// The most locked markets looked at in one cycle.
+/// The most locked markets looked at in one round.
 const DUE_MAX: i64 = 50;
 /// Fetches at once.
 const FETCHES_AT_ONCE: usize = 8;
 
-/// What the resolver did in a cycle.
+/// What the resolver did in a round.
 #[derive(Debug, Clone, Default)]
 pub struct Resolved {
     pub locked: Vec<MarketId>,

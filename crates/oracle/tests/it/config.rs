@@ -28,7 +28,7 @@ fn the_defaults_are_those_of_the_books() {
     assert_eq!(config.health_address.to_string(), "127.0.0.1:8002");
     assert_eq!(config.sample_interval_seconds, 60);
     assert_eq!(config.settle_interval, Duration::from_secs(5));
-    assert_eq!(config.cycle_interval(), Duration::from_secs(5));
+    assert_eq!(config.round_interval(), Duration::from_secs(5));
     let sources: Vec<PriceSource> = config.feeds.iter().map(|feed| feed.source()).collect();
     assert_eq!(sources, [PriceSource::Coingecko, PriceSource::Kraken]);
 }
@@ -113,9 +113,9 @@ fn samples_must_not_be_rarer_than_prices_are_fresh() {
 }
 
 #[test]
-fn short_samples_make_short_cycles() {
+fn short_samples_make_short_rounds() {
     let config = read("ORACLE_INTERVAL_SECONDS=1").unwrap();
-    assert_eq!(config.cycle_interval(), Duration::from_secs(1));
+    assert_eq!(config.round_interval(), Duration::from_secs(1));
 }
 
 #[test]

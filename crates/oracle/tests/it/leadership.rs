@@ -136,7 +136,7 @@ async fn a_stop_ends_the_wait_and_the_term() {
         .expect("the term ends");
     assert!(
         leadership.is_active(),
-        "the last cycle still runs under the lease"
+        "the last round still runs under the lease"
     );
     let (waiting, _waiting_contest) = contend(&arena, LONG);
     assert!(waiting.next_term(&shutdown).await.is_none());

@@ -1,4 +1,4 @@
-//! The market cycle with the real clients against services on loopback.
+//! The market round with the real clients against services on loopback.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ async fn desk_of(arena: &Arena, outside: &Outside) -> Desk {
     )
 }
 
-async fn cycle(desk: &Desk) -> MarketReport {
+async fn round(desk: &Desk) -> MarketReport {
     markets::run(desk, &|| true).await
 }
 
@@ -83,9 +83,9 @@ async fn the_board_is_stocked_from_all_four_and_no_subject_twice() {
     let arena = Arena::new().await;
     let outside = Outside::start().await;
     let desk = desk_of(&arena, &outside).await;
-    let report = cycle(&desk).await;
+    let report = round(&desk).await;
     assert_eq!(report.stocked.unwrap().opened.len(), 6);
-    let full = cycle(&desk).await.stocked.unwrap();
+    let full = round(&desk).await.stocked.unwrap();
     assert_eq!((full.opened.len(), full.free), (0, 0));
     let board = all(&arena).await;
     assert_eq!(board.len(), 6);
@@ -124,14 +124,14 @@ async fn each_kind_is_opened_bet_on_decided_by_its_evidence_and_paid() {
         let arena = Arena::new().await.with_rules(only(&[source]));
         let outside = Outside::start().await;
         let desk = desk_of(&arena, &outside).await;
-        cycle(&desk).await;
+        round(&desk).await;
         let market = all(&arena).await.remove(0);
         assert_eq!(market.source, source);
         let [yes, no] = [arena.bot().create().await.id, arena.bot().create().await.id];
         arena.bet(yes, market.id, Side::Yes, "5.00").await;
         arena.bet(no, market.id, Side::No, "5.00").await;
         pass_deadline(&arena, &market).await;
-        let report = cycle(&desk).await.resolved.unwrap();
+        let report = round(&desk).await.resolved.unwrap();
         assert_eq!(report.locked, [market.id], "{source}");
         assert_eq!(report.settled.len(), 1, "{source}: {report:?}");
         let settled = find(&arena, market.id).await;
@@ -169,7 +169,7 @@ async fn research_is_asked_of_a_random_article_and_expires_unsolved() {
         .with_rules(only(&[MarketSource::Research]));
     let outside = Outside::start().await;
     let desk = desk_of(&arena, &outside).await;
-    cycle(&desk).await;
+    round(&desk).await;
     let board = all(&arena).await;
     assert_eq!(board.len(), 6);
     let market = &board[0];
@@ -184,9 +184,9 @@ async fn research_is_asked_of_a_random_article_and_expires_unsolved() {
     let solved = db::markets::answer(&mut *arena.conn().await, &right, arena.rules(), None).await;
     assert_eq!(solved.unwrap().payout.to_string(), "26.00000000");
     // Solved early, its place stays taken.
-    assert!(cycle(&desk).await.stocked.unwrap().opened.is_empty());
+    assert!(round(&desk).await.stocked.unwrap().opened.is_empty());
     pass_deadline(&arena, &board[1]).await;
-    let report = cycle(&desk).await;
+    let report = round(&desk).await;
     assert_eq!(report.resolved.unwrap().expired, [board[1].id]);
     assert_eq!(report.stocked.unwrap().opened.len(), 1);
     arena.assert_sound().await;
@@ -204,7 +204,7 @@ async fn with_sources_down_the_others_fill_in_and_nobody_is_hurried() {
     ] {
         outside.fault(service, Some(Played::status(500)));
     }
-    let stocked = cycle(&desk).await.stocked.unwrap();
+    let stocked = round(&desk).await.stocked.unwrap();
     assert_eq!(stocked.opened.len(), 6);
     assert!(
         stocked
@@ -221,12 +221,12 @@ async fn with_sources_down_the_others_fill_in_and_nobody_is_hurried() {
     };
     outside.fault(MarketSource::Github, Some(slow_down));
     let before = outside.asked(MarketSource::Github);
-    let stocked = cycle(&desk).await.stocked.unwrap();
+    let stocked = round(&desk).await.stocked.unwrap();
     assert_eq!((stocked.opened.len(), stocked.free), (0, 6));
     assert_eq!(stocked.failed.len(), 4);
     // One town may be to blame for its own answer; after three it is the source.
     for _ in 0..2 {
-        let failed = cycle(&desk).await.stocked.unwrap().failed;
+        let failed = round(&desk).await.stocked.unwrap().failed;
         assert_eq!(failed, ["open-meteo"]);
     }
     let asked = [
@@ -237,7 +237,7 @@ async fn with_sources_down_the_others_fill_in_and_nobody_is_hurried() {
     ]
     .map(|service| outside.asked(service));
     for _ in 0..20 {
-        assert_eq!(cycle(&desk).await.stocked.unwrap().failed, [""; 0]);
+        assert_eq!(round(&desk).await.stocked.unwrap().failed, [""; 0]);
     }
     let later = [
         MarketSource::Research,
@@ -251,7 +251,7 @@ async fn with_sources_down_the_others_fill_in_and_nobody_is_hurried() {
     // A source's own wish outlives the process.
     let restarted = desk_of(&arena, &outside).await;
     outside.fault(MarketSource::Github, None);
-    let stocked = cycle(&restarted).await.stocked.unwrap();
+    let stocked = round(&restarted).await.stocked.unwrap();
     assert!(!stocked.failed.contains(&"github") && stocked.opened.is_empty());
     assert_eq!(outside.asked(MarketSource::Github), before + 1);
 }
@@ -282,13 +282,13 @@ async fn nonsense_decides_nothing_is_kept_and_ends_in_void() {
         let arena = Arena::new().await.with_rules(only(&[source]));
         let outside = Outside::start().await;
         let desk = desk_of(&arena, &outside).await;
-        cycle(&desk).await;
+        round(&desk).await;
         let market = all(&arena).await.remove(0);
         let bot = arena.bot().create().await.id;
         arena.bet(bot, market.id, Side::Yes, "5.00").await;
         pass_deadline(&arena, &market).await;
         outside.fault(source, Some(Played::body(body)));
-        let resolved = cycle(&desk).await.resolved.unwrap();
+        let resolved = round(&desk).await.resolved.unwrap();
         assert_eq!(resolved.waiting, [market.id], "{source}");
         let kept = db::markets::evidence_of(&mut *arena.conn().await, market.id)
             .await
@@ -301,16 +301,16 @@ async fn nonsense_decides_nothing_is_kept_and_ends_in_void() {
         );
         assert!(kept[1].fetch.body.len() <= 65_536);
         // Until it was asked for six hours; then the stake comes back.
-        let mut cycles = 0;
+        let mut rounds = 0;
         loop {
             arena.age_market(market.id, 2_300).await;
             // Another process: what a source failed at is forgotten with the old one.
-            let resolved = cycle(&desk_of(&arena, &outside).await).await.resolved;
-            cycles += 1;
+            let resolved = round(&desk_of(&arena, &outside).await).await.resolved;
+            rounds += 1;
             if !resolved.unwrap().settled.is_empty() {
                 break;
             }
-            assert!(cycles < 20, "{source}");
+            assert!(rounds < 20, "{source}");
         }
         let kept = db::markets::evidence_of(&mut *arena.conn().await, market.id)
             .await
@@ -328,7 +328,7 @@ async fn nonsense_decides_nothing_is_kept_and_ends_in_void() {
 async fn with_a_silent_source(rules: EconomyRules) -> (Arena, Outside, Market) {
     let arena = Arena::new().await.with_rules(rules);
     let outside = Outside::start().await;
-    cycle(&desk_of(&arena, &outside).await).await;
+    round(&desk_of(&arena, &outside).await).await;
     let market = all(&arena).await.remove(0);
     let bot = arena.bot().create().await.id;
     arena.bet(bot, market.id, Side::Yes, "5.00").await;
@@ -337,10 +337,10 @@ async fn with_a_silent_source(rules: EconomyRules) -> (Arena, Outside, Market) {
     (arena, outside, market)
 }
 
-/// So many seconds later, a cycle of an oracle that was just started.
+/// So many seconds later, a round of an oracle that was just started.
 async fn later(arena: &Arena, outside: &Outside, market: &Market, seconds: i64) -> MarketStatus {
     arena.age_market(market.id, seconds).await;
-    cycle(&desk_of(arena, outside).await).await;
+    round(&desk_of(arena, outside).await).await;
     find(arena, market.id).await.status
 }
 
@@ -403,19 +403,19 @@ async fn answers_of_one_moment_are_one_strike_and_one_answer_is_fetched_once() {
     let arena = Arena::new().await.with_rules(only(&[MarketSource::Github]));
     let outside = Outside::start().await;
     let desk = desk_of(&arena, &outside).await;
-    cycle(&desk).await;
+    round(&desk).await;
     for market in all(&arena).await {
         pass_deadline(&arena, &market).await;
     }
     outside.fault(MarketSource::Github, Some(Played::status(429)));
-    let resolved = cycle(&desk).await.resolved.unwrap();
+    let resolved = round(&desk).await.resolved.unwrap();
     assert_eq!(resolved.waiting.len(), 6);
     let cooldown = db::leases::cooldown(&mut *arena.conn().await, "github").await;
     assert_eq!(cooldown.unwrap().unwrap().strikes, 1);
 
     let arena = Arena::new().await.with_rules(only(&[MarketSource::News]));
     let desk = desk_of(&arena, &outside).await;
-    cycle(&desk).await;
+    round(&desk).await;
     let board = all(&arena).await;
     assert_eq!(board.len(), 6);
     for market in &board {
@@ -423,7 +423,7 @@ async fn answers_of_one_moment_are_one_strike_and_one_answer_is_fetched_once() {
     }
     outside.fault(MarketSource::News, Some(Played::status(500)));
     let before = outside.asked(MarketSource::News);
-    let resolved = cycle(&desk).await.resolved.unwrap();
+    let resolved = round(&desk).await.resolved.unwrap();
     assert_eq!(resolved.waiting.len(), 6);
     assert_eq!(outside.asked(MarketSource::News), before + 1);
     for market in &board {
@@ -437,7 +437,7 @@ async fn an_oracle_that_died_between_evidence_and_payment_is_made_up_for() {
     let arena = Arena::new().await.with_rules(only(&[MarketSource::News]));
     let outside = Outside::start().await;
     let desk = desk_of(&arena, &outside).await;
-    cycle(&desk).await;
+    round(&desk).await;
     let market = all(&arena).await.remove(0);
     let bot = arena.bot().create().await.id;
     arena.bet(bot, market.id, Side::No, "5.00").await;
@@ -452,7 +452,7 @@ async fn an_oracle_that_died_between_evidence_and_payment_is_made_up_for() {
     // Its successor asks nobody: what was kept decides.
     outside.fault(MarketSource::News, Some(Played::status(500)));
     let successor = desk_of(&arena, &outside).await;
-    let settled = cycle(&successor).await.resolved.unwrap().settled;
+    let settled = round(&successor).await.resolved.unwrap().settled;
     assert_eq!(settled[0].outcome.as_deref(), Some("NO"));
     assert!(settled[0].paid);
     arena.assert_sound().await;
@@ -469,7 +469,7 @@ async fn oracles_at_once_open_no_place_twice_and_pay_nobody_twice() {
     let run = |desks: &[Arc<Desk>]| {
         let mut tasks = tokio::task::JoinSet::new();
         for desk in desks.iter().map(Arc::clone) {
-            tasks.spawn(async move { drop(cycle(&desk).await) });
+            tasks.spawn(async move { drop(round(&desk).await) });
         }
         tasks.join_all()
     };
@@ -507,7 +507,7 @@ async fn with_one_bad_repository(fault: Played) -> (Arena, Outside, Desk, Vec<Ma
     let arena = Arena::new().await.with_rules(only(&[MarketSource::Github]));
     let outside = Outside::start().await;
     let desk = desk_of(&arena, &outside).await;
-    cycle(&desk).await;
+    round(&desk).await;
     let board = all(&arena).await;
     assert_eq!(board.len(), 6);
     outside.fault_about(&repository_path(&board[0]), Some(fault));
@@ -532,7 +532,7 @@ async fn what_is_wrong_with_one_subject_delays_no_other() {
     ] {
         let told = format!("{fault:?}");
         let (arena, outside, desk, board) = with_one_bad_repository(fault).await;
-        let report = cycle(&desk).await;
+        let report = round(&desk).await;
         let resolved = report.resolved.unwrap();
         assert_eq!(resolved.waiting, [board[0].id], "{told}");
         assert_eq!(resolved.settled.len(), 5, "{told}");
@@ -543,7 +543,7 @@ async fn what_is_wrong_with_one_subject_delays_no_other() {
         // It answers again, and its market is decided.
         outside.fault_about(&repository_path(&board[0]), None);
         arena.age_market(board[0].id, 60).await;
-        let settled = cycle(&desk).await.resolved.unwrap().settled;
+        let settled = round(&desk).await.resolved.unwrap().settled;
         assert_eq!(settled.len(), 1, "{told}");
         arena.assert_sound().await;
     }
@@ -582,7 +582,7 @@ static LOG: std::sync::LazyLock<Log> = std::sync::LazyLock::new(|| {
 async fn a_failure_names_its_subject_and_its_market() {
     let _ = &*LOG;
     let (_arena, _outside, desk, board) = with_one_bad_repository(Played::status(404)).await;
-    cycle(&desk).await;
+    round(&desk).await;
     let id = board[0].id.to_string();
     let log = String::from_utf8(LOG.0.lock().unwrap().clone()).unwrap();
     let line = log
@@ -600,7 +600,7 @@ async fn a_rate_limit_is_the_sources() {
         ..Played::status(403)
     };
     let (arena, _outside, desk, _) = with_one_bad_repository(limited).await;
-    cycle(&desk).await;
+    round(&desk).await;
     let cooldown = db::leases::cooldown(&mut *arena.conn().await, "github").await;
     assert!(cooldown.unwrap().is_some_and(|cooldown| cooldown.active));
 }

@@ -4,7 +4,7 @@ use ledger_core::economy::Enforcement;
 use ledger_core::prediction::Direction::Up;
 use test_kit::{Arena, TestBot};
 
-use crate::support::{cycle_now, enforcing, entries, settler, status_of, wager};
+use crate::support::{enforcing, entries, round_now, settler, status_of, wager};
 
 /// A bot that paid its last fee and lives at zero.
 async fn at_zero(arena: &Arena) -> TestBot {
@@ -15,13 +15,13 @@ async fn at_zero(arena: &Arena) -> TestBot {
 }
 
 #[tokio::test]
-async fn a_bot_at_zero_is_buried_with_the_cycle_in_its_reference() {
+async fn a_bot_at_zero_is_buried_with_the_round_in_its_reference() {
     let arena = Arena::new().await.with_rules(enforcing());
     let bot = at_zero(&arena).await;
     let rich = arena.bot().balance("0.01").create().await;
     let oracle = settler(&arena).await;
 
-    let report = cycle_now(&arena, &oracle).await;
+    let report = round_now(&arena, &oracle).await;
 
     assert_eq!(report.reaped.unwrap().len(), 1);
     assert_eq!(status_of(&arena, bot.id).await, "DEAD");
@@ -41,7 +41,7 @@ async fn a_bot_at_zero_is_buried_with_the_cycle_in_its_reference() {
         .get(0);
     assert_eq!(posts, 1);
 
-    let again = cycle_now(&arena, &oracle).await;
+    let again = round_now(&arena, &oracle).await;
     assert_eq!(again.number, Some(2));
     assert!(again.reaped.unwrap().is_empty());
     arena.assert_sound().await;
@@ -51,7 +51,7 @@ async fn a_bot_at_zero_is_buried_with_the_cycle_in_its_reference() {
 async fn in_observe_mode_nobody_dies() {
     let arena = Arena::new().await;
     let bot = at_zero(&arena).await;
-    let report = cycle_now(&arena, &settler(&arena).await).await;
+    let report = round_now(&arena, &settler(&arena).await).await;
     assert!(report.reaped.unwrap().is_empty());
     assert_eq!(status_of(&arena, bot.id).await, "ALIVE");
 }
@@ -61,7 +61,7 @@ async fn whoever_has_an_open_position_lives_on() {
     let arena = Arena::new().await.with_rules(enforcing());
     let bot = arena.bot().balance("1.00").create().await;
     wager(&arena, bot.id, "1.00", Up).await;
-    let report = cycle_now(&arena, &settler(&arena).await).await;
+    let report = round_now(&arena, &settler(&arena).await).await;
     assert!(report.reaped.unwrap().is_empty());
     assert_eq!(status_of(&arena, bot.id).await, "ALIVE");
 }
@@ -71,7 +71,7 @@ async fn two_reapers_bury_a_bot_once() {
     let arena = Arena::new().await.with_rules(enforcing());
     let bot = at_zero(&arena).await;
     let (first, second) = (settler(&arena).await, settler(&arena).await);
-    let (one, two) = tokio::join!(cycle_now(&arena, &first), cycle_now(&arena, &second));
+    let (one, two) = tokio::join!(round_now(&arena, &first), round_now(&arena, &second));
     assert_eq!(one.reaped.unwrap().len() + two.reaped.unwrap().len(), 1);
     let liquidations = entries(&arena, bot.id)
         .await

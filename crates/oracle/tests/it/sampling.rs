@@ -1,4 +1,4 @@
-//! Whom a cycle asks for the price, when, and where the answer goes.
+//! Whom a round asks for the price, when, and where the answer goes.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::support::{
-    self, RHYTHM, Scripted, cache, cache_at, cycle_at, cycle_now, oracle, oracle_of, past_wager,
-    prediction,
+    self, RHYTHM, Scripted, cache, cache_at, oracle, oracle_of, past_wager, prediction, round_at,
+    round_now,
 };
 
 const LIMITED: FeedError = FeedError::RateLimited {
@@ -71,7 +71,7 @@ async fn a_price_goes_to_postgres_and_redis() {
     let feed = Arc::new(CoinGecko::new(config).unwrap());
     let oracle = oracle_of(&arena, cache(&arena).await, vec![feed]);
 
-    let report = cycle_now(&arena, &oracle).await;
+    let report = round_now(&arena, &oracle).await;
 
     let Some(Sampled::Recorded {
         source: Coingecko,
@@ -103,21 +103,21 @@ async fn a_price_is_sampled_once_an_interval_whoever_asks() {
     let first = oracle(&arena, &[Arc::clone(&feed)]).await;
     let now = arena.now().await;
     assert!(matches!(
-        cycle_at(&first, now).await.sampled,
+        round_at(&first, now).await.sampled,
         Some(Sampled::Recorded { .. })
     ));
     assert_eq!(
-        cycle_at(&first, now.plus_seconds(5)).await.sampled,
+        round_at(&first, now.plus_seconds(5)).await.sampled,
         Some(Sampled::NotDue)
     );
     // Another oracle takes over, or this one was restarted.
     let second = oracle(&arena, &[Arc::clone(&feed)]).await;
     assert_eq!(
-        cycle_at(&second, now.plus_seconds(55)).await.sampled,
+        round_at(&second, now.plus_seconds(55)).await.sampled,
         Some(Sampled::NotDue)
     );
     assert_eq!(feed.asked(), 1);
-    let sampled = cycle_at(&second, now.plus_seconds(61)).await.sampled;
+    let sampled = round_at(&second, now.plus_seconds(61)).await.sampled;
     assert!(
         matches!(sampled, Some(Sampled::Recorded { .. })),
         "{sampled:?}"
@@ -132,15 +132,15 @@ async fn a_source_that_fails_or_repeats_itself_is_not_pressed() {
     let oracle = oracle(&arena, &[Arc::clone(&feed)]).await;
     let now = arena.now().await;
     assert_eq!(
-        cycle_at(&oracle, now).await.sampled,
+        round_at(&oracle, now).await.sampled,
         Some(Sampled::NoAnswer)
     );
     for seconds in [5, 30, 57] {
-        let sampled = cycle_at(&oracle, now.plus_seconds(seconds)).await.sampled;
+        let sampled = round_at(&oracle, now.plus_seconds(seconds)).await.sampled;
         assert_eq!(sampled, Some(Sampled::NotDue), "{seconds}");
     }
     assert!(history(&arena).await.is_empty());
-    let sampled = cycle_at(&oracle, now.plus_seconds(60)).await.sampled;
+    let sampled = round_at(&oracle, now.plus_seconds(60)).await.sampled;
     assert!(
         matches!(sampled, Some(Sampled::Recorded { .. })),
         "{sampled:?}"
@@ -153,9 +153,9 @@ async fn a_repeated_quote_adds_nothing_to_the_history_and_renews_nothing() {
     let now = arena.now().await;
     let (stub, feed) = coingecko(now, 5).await;
     let oracle = oracle_of(&arena, cache(&arena).await, vec![feed]);
-    cycle_at(&oracle, now).await;
+    round_at(&oracle, now).await;
     let later = now.plus_seconds(60);
-    let sampled = cycle_at(&oracle, later).await.sampled;
+    let sampled = round_at(&oracle, later).await.sampled;
     assert!(
         matches!(sampled, Some(Sampled::Repeated { .. })),
         "{sampled:?}"
@@ -166,20 +166,20 @@ async fn a_repeated_quote_adds_nothing_to_the_history_and_renews_nothing() {
     assert_eq!(fresh.sampled_at, history(&arena).await[0].sampled_at);
     // And it is not asked again five seconds later, though Postgres has no new sample.
     assert_eq!(
-        cycle_at(&oracle, now.plus_seconds(65)).await.sampled,
+        round_at(&oracle, now.plus_seconds(65)).await.sampled,
         Some(Sampled::NotDue)
     );
     assert_eq!(stub.requests().len(), 2);
 
     // A Redis that lost the price gets it back as old as it is, and past its time not at all.
     forget_price(&cache).await;
-    let sampled = cycle_at(&oracle, now.plus_seconds(110)).await.sampled;
+    let sampled = round_at(&oracle, now.plus_seconds(110)).await.sampled;
     assert_eq!(sampled, Some(Sampled::NotDue));
     let put_back = cache.price().await.unwrap().unwrap();
     assert_eq!(put_back.sampled_at, fresh.sampled_at);
     forget_price(&cache).await;
     // 125 s old by the provider's time, though it came 120 s ago.
-    let sampled = cycle_at(&oracle, now.plus_seconds(120)).await.sampled;
+    let sampled = round_at(&oracle, now.plus_seconds(120)).await.sampled;
     assert_eq!(sampled, Some(Sampled::NoAnswer));
     assert_eq!(cache.price().await.unwrap(), None, "the arena halts");
 }
@@ -210,10 +210,10 @@ async fn behind_a_source_that_repeats_itself_the_next_real_one_is_asked() {
         let is_it = matches!(sampled, Some(Sampled::Recorded { source, .. }) if source == wanted);
         assert!(is_it, "{wanted}: {sampled:?}");
     };
-    is_of(cycle_at(&oracle, now).await.sampled, Coingecko);
+    is_of(round_at(&oracle, now).await.sampled, Coingecko);
     assert_eq!(second.asked(), 0, "the first will do until the next sample");
     is_of(
-        cycle_at(&oracle, now.plus_seconds(60)).await.sampled,
+        round_at(&oracle, now.plus_seconds(60)).await.sampled,
         Kraken,
     );
     assert_eq!((invented.asked(), second.asked()), (0, 1));
@@ -230,7 +230,7 @@ async fn behind_a_price_that_will_soon_be_too_old_the_next_real_one_is_asked() {
     let second = Scripted::new(Kraken, [Ok("67001")]);
     let feeds: Vec<Arc<dyn PriceFeed>> = vec![first, Arc::clone(&second) as _];
     let oracle = oracle_of(&arena, cache(&arena).await, feeds);
-    cycle_at(&oracle, now).await;
+    round_at(&oracle, now).await;
     // Both are kept: positions of either end on it.
     let rows = history(&arena).await;
     let sources: Vec<PriceSource> = rows.iter().map(|row| row.sample.source).collect();
@@ -243,25 +243,25 @@ async fn behind_a_price_that_will_soon_be_too_old_the_next_real_one_is_asked() {
     let arena = Arena::new().await;
     let feeds: Vec<Arc<dyn PriceFeed>> = vec![first, older];
     let oracle = oracle_of(&arena, cache(&arena).await, feeds);
-    cycle_at(&oracle, now).await;
+    round_at(&oracle, now).await;
     assert_eq!(history(&arena).await.len(), 1);
 }
 
 #[tokio::test]
-async fn samples_keep_to_their_interval_whenever_cycles_begin() {
+async fn samples_keep_to_their_interval_whenever_rounds_begin() {
     let arena = Arena::new().await;
     let feed = Scripted::new(Simulated, [Ok("60000"), Ok("60001")]);
     let oracle = oracle(&arena, &[Arc::clone(&feed)]).await;
-    cycle_now(&arena, &oracle).await;
+    round_now(&arena, &oracle).await;
     let sampled_at = history(&arena).await[0].sampled_at;
-    // Cycles that come a little early: the one nearest to the minute takes the sample.
+    // Rounds that come a little early: the one nearest to the minute takes the sample.
     for seconds in [53, 57] {
-        let sampled = cycle_at(&oracle, sampled_at.plus_seconds(seconds))
+        let sampled = round_at(&oracle, sampled_at.plus_seconds(seconds))
             .await
             .sampled;
         assert_eq!(sampled, Some(Sampled::NotDue), "{seconds}");
     }
-    let sampled = cycle_at(&oracle, sampled_at.plus_seconds(58)).await.sampled;
+    let sampled = round_at(&oracle, sampled_at.plus_seconds(58)).await.sampled;
     assert!(
         matches!(sampled, Some(Sampled::Recorded { .. })),
         "{sampled:?}"
@@ -290,7 +290,7 @@ async fn metrics_get_their_places_without_a_ticker_once_an_hour() {
     let oracle = oracle(&arena, &[]).await;
     let now = arena.now().await;
     for (seconds, partitioned) in [(0, true), (5, false), (3_599, false), (3_600, true)] {
-        let report = cycle_at(&oracle, now.plus_seconds(seconds)).await;
+        let report = round_at(&oracle, now.plus_seconds(seconds)).await;
         assert_eq!(report.partitioned, Some(partitioned), "{seconds}");
     }
     let after: i64 = owner.query_one(count, &[]).await.unwrap().get(0);
@@ -303,7 +303,7 @@ async fn no_sample_is_of_a_time_later_than_the_question() {
     let now = arena.now().await;
     let (_stub, feed) = coingecko(now, -50).await;
     let oracle = oracle_of(&arena, cache(&arena).await, vec![feed]);
-    cycle_at(&oracle, now).await;
+    round_at(&oracle, now).await;
     assert_eq!(history(&arena).await[0].sample.provider_at, now);
 }
 
@@ -314,7 +314,7 @@ async fn cooldowns_double_survive_restarts_and_end_with_an_answer() {
         let feed = Scripted::new(Coingecko, [Err(LIMITED)]);
         let before = oracle(&arena, &[Arc::clone(&feed)]).await;
         assert_eq!(
-            cycle_now(&arena, &before).await.sampled,
+            round_now(&arena, &before).await.sampled,
             Some(Sampled::NoAnswer)
         );
         let (strikes, rest) = strikes_and_rest(&arena).await;
@@ -325,7 +325,7 @@ async fn cooldowns_double_survive_restarts_and_end_with_an_answer() {
         let unasked = Scripted::new(Coingecko, []);
         let after = oracle(&arena, &[Arc::clone(&unasked)]).await;
         assert_eq!(
-            cycle_now(&arena, &after).await.sampled,
+            round_now(&arena, &after).await.sampled,
             Some(Sampled::NoAnswer)
         );
         assert_eq!((feed.asked(), unasked.asked()), (1, 0));
@@ -334,7 +334,7 @@ async fn cooldowns_double_survive_restarts_and_end_with_an_answer() {
     let feed = Scripted::new(Coingecko, [Ok("60000")]);
     let oracle = oracle(&arena, &[feed]).await;
     assert!(matches!(
-        cycle_now(&arena, &oracle).await.sampled,
+        round_now(&arena, &oracle).await.sampled,
         Some(Sampled::Recorded { .. })
     ));
     assert_eq!(cooldown(&arena, Coingecko).await, None);
@@ -346,14 +346,14 @@ async fn a_cooled_source_is_asked_as_soon_as_its_cooldown_ends() {
     let feed = Scripted::new(Coingecko, [Err(LIMITED), Ok("60000")]);
     let oracle = oracle(&arena, &[feed]).await;
     let now = arena.now().await;
-    cycle_at(&oracle, now).await;
-    // Cycles in which nobody was asked do not count as asking.
+    round_at(&oracle, now).await;
+    // Rounds in which nobody was asked do not count as asking.
     assert_eq!(
-        cycle_at(&oracle, now.plus_seconds(118)).await.sampled,
+        round_at(&oracle, now.plus_seconds(118)).await.sampled,
         Some(Sampled::NoAnswer)
     );
     end_cooldown(&arena).await;
-    let sampled = cycle_at(&oracle, now.plus_seconds(121)).await.sampled;
+    let sampled = round_at(&oracle, now.plus_seconds(121)).await.sampled;
     assert!(
         matches!(sampled, Some(Sampled::Recorded { .. })),
         "{sampled:?}"
@@ -368,7 +368,7 @@ async fn a_longer_retry_after_is_honoured_and_a_shorter_one_is_not() {
             retry_after_seconds,
         };
         let oracle = oracle(&arena, &[Scripted::new(Coingecko, [Err(error)])]).await;
-        cycle_now(&arena, &oracle).await;
+        round_now(&arena, &oracle).await;
         let (strikes, rest) = strikes_and_rest(&arena).await;
         assert_eq!(strikes, 1);
         assert_about(rest, seconds);
@@ -385,7 +385,7 @@ async fn only_a_wish_for_peace_starts_a_cooldown() {
     ] {
         let oracle = oracle(&arena, &[Scripted::new(Coingecko, [Err(error.clone())])]).await;
         assert_eq!(
-            cycle_now(&arena, &oracle).await.sampled,
+            round_now(&arena, &oracle).await.sampled,
             Some(Sampled::NoAnswer)
         );
         assert_eq!(cooldown(&arena, Coingecko).await, None, "{error}");
@@ -395,7 +395,7 @@ async fn only_a_wish_for_peace_starts_a_cooldown() {
         &[Scripted::new(Coingecko, [Err(FeedError::Forbidden)])],
     )
     .await;
-    cycle_now(&arena, &oracle).await;
+    round_now(&arena, &oracle).await;
     assert_eq!(strikes_and_rest(&arena).await.0, 1);
 }
 
@@ -409,7 +409,7 @@ async fn while_a_source_is_retried_no_invented_price_takes_its_place() {
     for strike in 1..=3 {
         // Neither right after the refusal nor while the first cools down.
         for seconds in [0, 60, 119] {
-            let sampled = cycle_at(&oracle, now.plus_seconds(seconds)).await.sampled;
+            let sampled = round_at(&oracle, now.plus_seconds(seconds)).await.sampled;
             assert_eq!(sampled, Some(Sampled::NoAnswer));
         }
         assert_eq!(strikes_and_rest(&arena).await.0, strike);
@@ -431,12 +431,12 @@ async fn a_source_that_wants_peace_is_followed_by_the_next_real_one_at_once() {
     let oracle = oracle(&arena, &feeds).await;
     let now = arena.now().await;
     for seconds in [0, 60] {
-        let sampled = cycle_at(&oracle, now.plus_seconds(seconds)).await.sampled;
+        let sampled = round_at(&oracle, now.plus_seconds(seconds)).await.sampled;
         let is_second = matches!(sampled, Some(Sampled::Recorded { source: Kraken, .. }));
         assert!(is_second, "{sampled:?}");
     }
     // The first one's cooldown runs as ever, and while it does nobody invents prices.
-    let sampled = cycle_at(&oracle, now.plus_seconds(119)).await.sampled;
+    let sampled = round_at(&oracle, now.plus_seconds(119)).await.sampled;
     assert_eq!(sampled, Some(Sampled::NoAnswer));
     assert_eq!(strikes_and_rest(&arena).await.0, 1);
     assert_eq!((first.asked(), second.asked(), third.asked()), (1, 3, 0));
@@ -455,12 +455,12 @@ async fn a_price_that_is_old_when_it_arrives_opens_nothing() {
     };
     let old: Arc<dyn oracle::sources::PriceFeed> = Arc::new(CoinGecko::new(config).unwrap());
     let alone = oracle_of(&arena, cache(&arena).await, vec![Arc::clone(&old)]);
-    assert_eq!(cycle_at(&alone, now).await.sampled, Some(Sampled::NoAnswer));
+    assert_eq!(round_at(&alone, now).await.sampled, Some(Sampled::NoAnswer));
     assert_eq!(cache(&arena).await.price().await.unwrap(), None);
     // The next source is asked instead.
     let second = Scripted::new(Kraken, [Ok("60000")]);
     let two = oracle_of(&arena, cache(&arena).await, vec![old, second]);
-    let sampled = cycle_at(&two, now).await.sampled;
+    let sampled = round_at(&two, now).await.sampled;
     let is_second = matches!(sampled, Some(Sampled::Recorded { source: Kraken, .. }));
     assert!(is_second, "{sampled:?}");
 
@@ -468,7 +468,7 @@ async fn a_price_that_is_old_when_it_arrives_opens_nothing() {
     let arena = Arena::new().await;
     arena.price("60000", Coingecko, -130).await;
     let idle = oracle(&arena, &[]).await;
-    cycle_now(&arena, &idle).await;
+    round_now(&arena, &idle).await;
     assert_eq!(cache(&arena).await.price().await.unwrap(), None);
 }
 
@@ -484,7 +484,7 @@ async fn a_source_that_merely_fails_is_followed_by_the_next_at_once() {
         let second = Scripted::new(Simulated, [Ok("60000")]);
         let oracle = oracle(&arena, &[first, second]).await;
         let later = arena.now().await.plus_seconds(60);
-        let sampled = cycle_at(&oracle, later).await.sampled;
+        let sampled = round_at(&oracle, later).await.sampled;
         let is_second = matches!(
             sampled,
             Some(Sampled::Recorded {
@@ -508,12 +508,12 @@ async fn the_next_source_steps_in_after_the_retries_and_the_first_comes_back() {
     let second = Scripted::new(Simulated, [Ok("60000"), Ok("60001")]);
     let oracle = oracle(&arena, &[Arc::clone(&first), Arc::clone(&second)]).await;
     let now = arena.now().await;
-    cycle_at(&oracle, now).await;
+    round_at(&oracle, now).await;
     // The first cools down: it is not even asked.
-    cycle_at(&oracle, now.plus_seconds(60)).await;
+    round_at(&oracle, now.plus_seconds(60)).await;
     assert_eq!((first.asked(), second.asked()), (1, 2));
     end_cooldown(&arena).await;
-    cycle_at(&oracle, now.plus_seconds(125)).await;
+    round_at(&oracle, now.plus_seconds(125)).await;
     assert_eq!((first.asked(), second.asked()), (2, 2));
     let rows = history(&arena).await;
     let sources: Vec<PriceSource> = rows.iter().map(|row| row.sample.source).collect();
@@ -534,13 +534,13 @@ async fn an_emptied_redis_gets_a_fresh_price_back_and_no_stale_one() {
     let cache = cache(&arena).await;
     assert_eq!(cache.price().await.unwrap(), None);
     // 30 s after the sample: not due, fresh, and missing in Redis.
-    cycle_at(&oracle, now.plus_seconds(30)).await;
+    round_at(&oracle, now.plus_seconds(30)).await;
     let fresh = cache.price().await.unwrap().expect("it was put back");
     assert_eq!(fresh.price.to_string(), "60000.00000000");
     assert_eq!(fresh.sampled_at, history(&arena).await[0].sampled_at);
 
     forget_price(&cache).await;
-    cycle_at(&oracle, now.plus_seconds(125)).await;
+    round_at(&oracle, now.plus_seconds(125)).await;
     assert_eq!(
         cache.price().await.unwrap(),
         None,
@@ -571,7 +571,7 @@ async fn neither_a_broken_source_nor_a_dead_redis_stops_settlement() {
     let oracle = oracle_of(&arena, cache, vec![feed]);
 
     let now = arena.now().await.plus_seconds(60);
-    let report = cycle_at(&oracle, now).await;
+    let report = round_at(&oracle, now).await;
 
     assert_eq!(report.sampled, None, "that step panicked");
     assert_eq!(report.settlement.unwrap().settled.len(), 1);
@@ -586,7 +586,7 @@ async fn a_dead_redis_does_not_lose_a_sample() {
     let cache = cache_at(&arena, relay.url.clone()).await;
     relay.cut().await;
     let feed = Scripted::new(Simulated, [Ok("60000")]);
-    let report = cycle_now(&arena, &oracle_of(&arena, cache, vec![feed])).await;
+    let report = round_now(&arena, &oracle_of(&arena, cache, vec![feed])).await;
     assert!(
         matches!(report.sampled, Some(Sampled::Recorded { .. })),
         "{report:?}"
@@ -611,11 +611,11 @@ async fn a_stop_does_not_wait_for_a_slow_source() {
     );
     let now = arena.now().await;
     shutdown.request();
-    let report = cycle_at(&oracle, now).await;
+    let report = round_at(&oracle, now).await;
     assert_eq!(report.sampled, Some(Sampled::NoAnswer));
     assert!(
         report.settlement.is_some(),
-        "the cycle finished all the same"
+        "the round finished all the same"
     );
 }
 

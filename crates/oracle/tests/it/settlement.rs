@@ -10,13 +10,13 @@ use ledger_core::prediction::Direction::{self, Down, Up};
 use ledger_core::prediction::PredictionStatus::{Forfeit, Lost, Open, Void, Won};
 use ledger_core::prediction::PriceSource::{self, Coingecko, Kraken, Simulated};
 use ledger_core::{BotId, PredictionId, Timestamp};
-use oracle::cycle::SETTLE_BATCH_MAX;
+use oracle::round::SETTLE_BATCH_MAX;
 use oracle::sampling::Sampled;
 use oracle::sources::{FeedError, History, PriceFeed, Quote};
 use test_kit::{Arena, TestBot};
 
 use crate::support::{
-    age, cache, cycle_at, cycle_now, entries, oracle_of, past_wager, prediction, settler,
+    age, cache, entries, oracle_of, past_wager, prediction, round_at, round_now, settler,
     status_of, wager,
 };
 
@@ -47,7 +47,7 @@ async fn right_is_paid_double_wrong_is_lost() {
         let (arena, bot, id) = with_wager(direction).await;
         arena.price("60000", Simulated, -390).await;
         arena.price("60000.00000001", Simulated, -90).await;
-        let report = cycle_now(&arena, &settler(&arena).await).await;
+        let report = round_now(&arena, &settler(&arena).await).await;
         assert_eq!(report.started, Some(1));
         let settled = report.settlement.unwrap().settled;
         assert_eq!(settled.len(), 1);
@@ -72,7 +72,7 @@ async fn an_equal_price_gives_the_stake_back() {
     let (arena, bot, id) = with_wager(Up).await;
     arena.price("60000", Simulated, -390).await;
     arena.price("60000", Simulated, -90).await;
-    cycle_now(&arena, &settler(&arena).await).await;
+    round_now(&arena, &settler(&arena).await).await;
     let prediction = prediction(&arena, id).await;
     assert_eq!((prediction.status, prediction.brier), (Void, None));
     assert_eq!(
@@ -89,7 +89,7 @@ async fn another_source_at_the_end_decides_nothing() {
     arena.price("59000", Coingecko, -90).await;
     // The same source again, if not first.
     arena.price("70000", Simulated, -80).await;
-    cycle_now(&arena, &settler(&arena).await).await;
+    round_now(&arena, &settler(&arena).await).await;
     assert_eq!(prediction(&arena, id).await.status, Won);
     assert_eq!(
         last_entry(&arena, bot.id).await,
@@ -237,7 +237,7 @@ async fn refusals_of_a_history_grow_though_samples_are_taken() {
         let now = arena.now().await;
         for round in 1..=3 {
             look_again(&arena).await;
-            let report = cycle_at(&oracle, now.plus_seconds(i64::from(round) * 60)).await;
+            let report = round_at(&oracle, now.plus_seconds(i64::from(round) * 60)).await;
             let sampled = report.sampled;
             assert!(
                 matches!(sampled, Some(Sampled::Recorded { .. })),
@@ -273,7 +273,7 @@ async fn what_a_history_leaves_out_holds_up_nobody_else_and_is_no_time_without_p
     // What lies before it is kept at once; it is asked for three times more.
     for (round, told) in [(1, true), (2, false), (3, false), (4, true), (5, false)] {
         look_again(&arena).await;
-        let report = cycle_at(&oracle, now).await;
+        let report = round_at(&oracle, now).await;
         assert_eq!(report.told.unwrap().len(), usize::from(told), "{round}");
         end_cooldowns(&arena).await;
     }
@@ -296,7 +296,7 @@ async fn a_history_without_prices_is_no_answer_and_one_that_is_too_short_is_not_
             ..Told::plain(Coingecko, Vec::new())
         });
         let oracle = oracle_of(&arena, cache(&arena).await, vec![Arc::clone(&feed) as _]);
-        let report = cycle_now(&arena, &oracle).await;
+        let report = round_now(&arena, &oracle).await;
         assert_eq!(report.told, Some(Vec::new()));
         assert_eq!(feed.asked(), asked);
         let strikes = strikes(&arena, "coingecko history").await;
@@ -322,18 +322,18 @@ async fn a_source_that_was_silenced_tells_afterwards_what_it_would_have_said() {
     let feed = Told::new(Coingecko, history).refusing(1);
     let oracle = oracle_of(&arena, cache(&arena).await, vec![Arc::clone(&feed) as _]);
     // The end was due 1,890 s ago. The first question is refused, and peace is kept.
-    let first = cycle_now(&arena, &oracle).await;
+    let first = round_now(&arena, &oracle).await;
     assert_eq!(first.told, Some(Vec::new()));
     look_again(&arena).await;
-    cycle_now(&arena, &oracle).await;
+    round_now(&arena, &oracle).await;
     assert_eq!(feed.asked.load(Ordering::SeqCst), 1);
     assert_eq!(prediction(&arena, id).await.status, Open);
     end_cooldowns(&arena).await;
     look_again(&arena).await;
-    let read = cycle_now(&arena, &oracle).await;
+    let read = round_now(&arena, &oracle).await;
     assert_eq!(read.told, Some(vec![Coingecko]));
     look_again(&arena).await;
-    let last = cycle_now(&arena, &oracle).await;
+    let last = round_now(&arena, &oracle).await;
     assert_eq!(last.settlement.unwrap().settled.len(), 1);
     assert_eq!(prediction(&arena, id).await.status, Lost);
     assert_eq!(
@@ -366,9 +366,9 @@ async fn the_next_real_source_tells_what_the_first_one_never_does() {
     );
     let feeds: Vec<Arc<dyn PriceFeed>> = vec![silent, kraken, Arc::clone(&invented) as _];
     let oracle = oracle_of(&arena, cache(&arena).await, feeds);
-    assert_eq!(cycle_at(&oracle, now).await.told, Some(vec![Kraken]));
+    assert_eq!(round_at(&oracle, now).await.told, Some(vec![Kraken]));
     look_again(&arena).await;
-    cycle_at(&oracle, now.plus_seconds(30)).await;
+    round_at(&oracle, now.plus_seconds(30)).await;
     let prediction = prediction(&arena, id).await;
     assert_eq!(
         (prediction.status, prediction.price_source),
@@ -403,7 +403,7 @@ async fn void_is_the_last_resort() {
     let ask = async |seconds: i64| {
         look_again(&arena).await;
         // Restarted each time, which is no interruption.
-        cycle_at(&settler(&arena).await, now.plus_seconds(seconds)).await;
+        round_at(&settler(&arena).await, now.plus_seconds(seconds)).await;
         prediction(&arena, id).await.status
     };
     // Its time is long over, but oracles have only just begun to ask.
@@ -442,7 +442,7 @@ async fn the_start_is_never_a_price_from_before_the_wager() {
     arena.price("90000", Simulated, -401).await;
     arena.price("60000", Simulated, -390).await;
     arena.price("60001", Simulated, -90).await;
-    cycle_now(&arena, &settler(&arena).await).await;
+    round_now(&arena, &settler(&arena).await).await;
     let prediction = prediction(&arena, id).await;
     assert_eq!(prediction.status, Won, "60000 → 60001, not 90000 → 60001");
 }
@@ -453,7 +453,7 @@ async fn a_prediction_waits_for_its_horizon() {
     arena.price("60000", Simulated, -390).await;
     // Due at -90: this one is ten seconds early.
     arena.price("60001", Simulated, -100).await;
-    let report = cycle_now(&arena, &settler(&arena).await).await;
+    let report = round_now(&arena, &settler(&arena).await).await;
     assert!(report.settlement.unwrap().settled.is_empty());
     assert_eq!(prediction(&arena, id).await.status, Open);
 }
@@ -467,7 +467,7 @@ async fn the_positions_of_the_dead_are_forfeit() {
     assert_eq!(status_of(&arena, bot.id).await, "DEAD");
     arena.price("60000", Simulated, -390).await;
     arena.price("60001", Simulated, -90).await;
-    cycle_now(&arena, &settler(&arena).await).await;
+    round_now(&arena, &settler(&arena).await).await;
     let prediction = prediction(&arena, id).await;
     assert_eq!((prediction.status, prediction.brier), (Forfeit, None));
     assert_eq!(
@@ -478,12 +478,12 @@ async fn the_positions_of_the_dead_are_forfeit() {
 }
 
 #[tokio::test]
-async fn more_than_a_batch_is_settled_in_one_cycle() {
+async fn more_than_a_batch_is_settled_in_one_round() {
     let arena = Arena::new().await;
     let ids = many_wagers(&arena, SETTLE_BATCH_MAX + 11).await;
     arena.price("60000", Simulated, -390).await;
     arena.price("60001", Simulated, -90).await;
-    let report = cycle_now(&arena, &settler(&arena).await).await;
+    let report = round_now(&arena, &settler(&arena).await).await;
     let settlement = report.settlement.unwrap();
     assert_eq!(settlement.settled.len(), ids.len());
     assert!(settlement.failed.is_empty());
@@ -498,7 +498,7 @@ async fn two_oracles_at_once_settle_everything_exactly_once() {
     arena.price("60001", Simulated, -90).await;
     let (first, second) = (settler(&arena).await, settler(&arena).await);
     let now = arena.now().await;
-    let (one, two) = tokio::join!(cycle_at(&first, now), cycle_at(&second, now));
+    let (one, two) = tokio::join!(round_at(&first, now), round_at(&second, now));
     let by_one = one.settlement.unwrap();
     let by_two = two.settlement.unwrap();
     assert!(by_one.failed.is_empty() && by_two.failed.is_empty());
@@ -547,7 +547,7 @@ async fn one_bad_prediction_never_stops_the_others() {
     let oracle = settler(&arena).await;
     let now = arena.now().await;
 
-    let settlement = cycle_at(&oracle, now).await.settlement.unwrap();
+    let settlement = round_at(&oracle, now).await.settlement.unwrap();
     let settled: Vec<PredictionId> = settlement
         .settled
         .iter()
@@ -557,12 +557,12 @@ async fn one_bad_prediction_never_stops_the_others() {
     assert_eq!(settlement.failed, [PredictionId(bad)]);
 
     // It is left alone for a while, and then tried again by itself.
-    let settlement = cycle_at(&oracle, now.plus_seconds(4))
+    let settlement = round_at(&oracle, now.plus_seconds(4))
         .await
         .settlement
         .unwrap();
     assert!(settlement.failed.is_empty());
-    let settlement = cycle_at(&oracle, now.plus_seconds(5))
+    let settlement = round_at(&oracle, now.plus_seconds(5))
         .await
         .settlement
         .unwrap();
@@ -576,7 +576,7 @@ async fn an_oracle_that_lost_its_lease_stops_between_transactions() {
     arena.price("60000", Simulated, -390).await;
     arena.price("60001", Simulated, -90).await;
     let oracle = settler(&arena).await;
-    let report = oracle::cycle::run(&oracle, arena.now().await, &|| false).await;
+    let report = oracle::round::run(&oracle, arena.now().await, &|| false).await;
     assert!(report.settlement.unwrap().settled.is_empty());
 }
 
@@ -603,7 +603,7 @@ async fn while_the_arena_is_paused_prices_are_kept_and_nothing_is_paid() {
     db::pauses::pause_arena(&mut conn, &who, "a look", None)
         .await
         .unwrap();
-    let report = cycle_now(&arena, &settler(&arena).await).await;
+    let report = round_now(&arena, &settler(&arena).await).await;
     assert_eq!(report.started, Some(1));
     let settlement = report.settlement.unwrap();
     assert!(settlement.settled.is_empty() && settlement.failed.is_empty());
@@ -612,7 +612,7 @@ async fn while_the_arena_is_paused_prices_are_kept_and_nothing_is_paid() {
     db::pauses::resume_arena(&mut conn, &who, "", None)
         .await
         .unwrap();
-    let report = cycle_now(&arena, &settler(&arena).await).await;
+    let report = round_now(&arena, &settler(&arena).await).await;
     assert_eq!(report.settlement.unwrap().settled.len(), 1);
     assert_eq!(
         last_entry(&arena, bot.id).await,

@@ -14,7 +14,7 @@ use ledger_core::economy::EconomyRules;
 use ledger_core::prediction::{Direction, PriceSource};
 use ledger_core::{BotId, ObservationId, PredictionId, Timestamp};
 use oracle::Oracle;
-use oracle::cycle::{self, Report, Rhythm};
+use oracle::round::{self, Report, Rhythm};
 use oracle::sources::{FeedError, PriceFeed, Quote};
 use test_kit::Arena;
 
@@ -89,7 +89,7 @@ pub(crate) async fn oracle(arena: &Arena, feeds: &[Arc<Scripted>]) -> Oracle {
 /// That of the defaults.
 pub(crate) const RHYTHM: Rhythm = Rhythm {
     sample_seconds: 60,
-    cycle: Duration::from_secs(5),
+    round: Duration::from_secs(5),
 };
 
 pub(crate) fn oracle_of(arena: &Arena, cache: Cache, feeds: Vec<Arc<dyn PriceFeed>>) -> Oracle {
@@ -109,12 +109,12 @@ pub(crate) async fn settler(arena: &Arena) -> Oracle {
     oracle(arena, &[]).await
 }
 
-pub(crate) async fn cycle_at(oracle: &Oracle, now: Timestamp) -> Report {
-    cycle::run(oracle, now, &|| true).await
+pub(crate) async fn round_at(oracle: &Oracle, now: Timestamp) -> Report {
+    round::run(oracle, now, &|| true).await
 }
 
-pub(crate) async fn cycle_now(arena: &Arena, oracle: &Oracle) -> Report {
-    cycle_at(oracle, arena.now().await).await
+pub(crate) async fn round_now(arena: &Arena, oracle: &Oracle) -> Report {
+    round_at(oracle, arena.now().await).await
 }
 
 pub(crate) fn enforcing() -> EconomyRules {

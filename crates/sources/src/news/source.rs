@@ -156,13 +156,13 @@ pub fn headlines_to_keep(
 struct NewsFeed {
     client: News,
     keywords: Vec<Keyword>,
-    /// One answer decides all markets that are due in a cycle: that of the moment at which it began.
+    /// One answer decides all markets that are due in a round: that of the moment at which it began.
     answer: Mutex<Option<(Timestamp, Fetched<Listing>)>>,
 }
 
 impl NewsFeed {
-    /// Asks, unless the answer of this cycle is there.
-    async fn headlines_of_cycle(&self, now: Timestamp) -> Fetched<Listing> {
+    /// Asks, unless the answer of this round is there.
+    async fn headlines_of_round(&self, now: Timestamp) -> Fetched<Listing> {
         // Held while it is asked: the others wait for its answer.
         let mut answer = self.answer.lock().await;
         match &*answer {
@@ -214,6 +214,6 @@ impl Feed for NewsFeed {
     }
 
     async fn fetch(&self, criteria: &Criteria, times: &Times, now: Timestamp) -> Fetched<()> {
-        headlines_to_keep(criteria, times, self.headlines_of_cycle(now).await)
+        headlines_to_keep(criteria, times, self.headlines_of_round(now).await)
     }
 }

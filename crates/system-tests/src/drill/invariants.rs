@@ -10,18 +10,18 @@ use super::agents::Done;
 /// What was looked at, by name.
 pub(crate) const ALL: [&str; 8] = [
     "acknowledged writes are there, once",
-    "no tick was charged twice",
-    "no tick was missed",
-    "a cycle's total is what was charged",
+    "no bot was charged twice for a tick",
+    "no bot was left out of a tick",
+    "a tick's total is what was charged",
     "no position was closed twice",
     "wallets equal the ledger",
     "every chain verifies, escrows and supply come out",
-    "no cycle was skipped",
+    "no number of a tick was skipped",
 ];
 
-/// Closed cycles only: an open one is on its way.
-const TICKS: &str = "WITH ticks AS ( \
-    SELECT l.bot_id, substr(l.reference, 6)::bigint AS cycle FROM ledger l \
+/// What each bot was charged for which tick.
+const CHARGES: &str = "WITH charges AS ( \
+    SELECT l.bot_id, substr(l.reference, 6)::bigint AS tick FROM ledger l \
      WHERE l.entry_type IN ('HEARTBEAT', 'LIQUIDATION') AND l.reference LIKE 'TICK:%')";
 
 /// Looks at everything; panics with what was expected and found. Answers how many things it looked
@@ -40,26 +40,26 @@ pub(crate) async fn check(scene: &Scene, what: &str) -> usize {
     };
     must_be_none(
         ALL[1],
-        &format!("{TICKS} SELECT count(*) - count(DISTINCT (bot_id, cycle)) FROM ticks"),
+        &format!("{CHARGES} SELECT count(*) - count(DISTINCT (bot_id, tick)) FROM charges"),
     )
     .await;
     must_be_none(
         ALL[2],
         &format!(
-            "{TICKS}, lives AS (SELECT bot_id, min(cycle) AS first, count(*) AS charged \
-                                 FROM ticks GROUP BY bot_id), \
+            "{CHARGES}, lives AS (SELECT bot_id, min(tick) AS first, count(*) AS charged \
+                                 FROM charges GROUP BY bot_id), \
                  failures AS (SELECT bot_id, count(*) AS passed_over FROM tick_failures GROUP BY bot_id) \
              SELECT count(*) FROM lives JOIN wallets w USING (bot_id) LEFT JOIN failures USING (bot_id) \
-              WHERE w.last_cycle - first + 1 <> charged + coalesce(passed_over, 0)"
+              WHERE w.last_tick - first + 1 <> charged + coalesce(passed_over, 0)"
         ),
     )
     .await;
     must_be_none(
         ALL[3],
         &format!(
-            "{TICKS}, charged AS (SELECT cycle, count(*) AS bots FROM ticks GROUP BY cycle) \
-             SELECT count(*) FROM cycles c LEFT JOIN charged t ON t.cycle = c.number \
-              WHERE c.closed_at IS NOT NULL AND c.bots <> coalesce(t.bots, 0)"
+            "{CHARGES}, charged AS (SELECT tick, count(*) AS bots FROM charges GROUP BY tick) \
+             SELECT count(*) FROM ticks t LEFT JOIN charged c ON c.tick = t.number \
+              WHERE t.closed_at IS NOT NULL AND t.bots <> coalesce(c.bots, 0)"
         ),
     )
     .await;
@@ -79,7 +79,7 @@ pub(crate) async fn check(scene: &Scene, what: &str) -> usize {
     .await;
     must_be_none(
         ALL[7],
-        "SELECT coalesce(max(number) - count(*), 0) FROM cycles",
+        "SELECT coalesce(max(number) - count(*), 0) FROM ticks",
     )
     .await;
     acknowledged(scene, &client, what).await;

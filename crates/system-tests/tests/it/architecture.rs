@@ -101,7 +101,7 @@ const MAY_KNOW: [(&str, &[&str]); 21] = [
 ];
 const DEV_CRATES: [&str; 4] = ["http-stub", "test-kit", "system-tests", "simulation"];
 const BINARIES: [&str; 5] = ["api", "ticker", "oracle", "bot-runner", "arenactl"];
-/// Dev crates that run a service's cycles in their own process: a simulation is the oracle's own code
+/// Dev crates that run a service's rounds in their own process: a simulation is the oracle's own code
 /// under another clock, and a copy of it would simulate something else.
 const IN_PROCESS: [(&str, &str); 1] = [("simulation", "oracle")];
 

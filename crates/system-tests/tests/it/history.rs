@@ -39,15 +39,18 @@ const FIRST_CALLS: i64 = 8;
 
 /// Statements with a bound of their own. A bot's history shows as many points as it has ticks, at most 120
 /// where nobody asks for more: five blocks for each.
-const OF_A_HISTORY: [(&str, i64); 1] = [("SELECT c.number, m.recorded_at, m.balance", 600)];
+const OF_A_HISTORY: [(&str, i64); 1] = [(
+    "SELECT t.number AS tick, m.recorded_at AS at, m.balance",
+    600,
+)];
 
 /// Rows that one run reads of a table, by scans or by an index: with much history at most `FACTOR` times as many
 /// as with little, and so many more. Plans differ from run to run by some ten thousand; who reads history in each of
-/// the cycles reads millions.
+/// the ticks or rounds reads millions.
 const ROWS: i64 = MUCH / 4;
 
-/// Cycles of ticker and oracle that each run lives through.
-const CYCLES: i64 = 12;
+/// Ticks, and rounds of the oracle, that each run lives through: so many of either.
+const TICKS_AND_ROUNDS: i64 = 12;
 
 /// Lists with what they may be asked for at worst: filters that nothing matches, and pages at either end.
 /// `{operator}` routes are asked with the operator's token.
@@ -132,7 +135,7 @@ struct Statement {
     blocks: i64,
 }
 
-/// Lives through some cycles and asks every route; what the statements cost.
+/// Lives through some ticks and rounds and asks every route; what the statements cost.
 async fn lived(what: &str, superuser: &tokio_postgres::Client, owner: &str, app: &str) -> Costs {
     let began = Instant::now();
     let outside = Outside::start().await;
@@ -154,7 +157,7 @@ async fn lived(what: &str, superuser: &tokio_postgres::Client, owner: &str, app:
         .await
         .unwrap();
     let (stack, _) = Stack::start(&settings).await;
-    let ticks = "SELECT (SELECT max(number) FROM cycles), (SELECT number FROM oracle_cycles)";
+    let ticks = "SELECT (SELECT max(number) FROM ticks), (SELECT number FROM oracle_rounds)";
     let counts = || async {
         let row = superuser.query_one(ticks, &[]).await.unwrap();
         (row.get::<_, i64>(0), row.get::<_, i64>(1))
@@ -164,7 +167,7 @@ async fn lived(what: &str, superuser: &tokio_postgres::Client, owner: &str, app:
     behind_the_gap(app).await;
     eventually("ticker and oracle went on", || async {
         let now = counts().await;
-        (now.0 >= before.0 + CYCLES && now.1 >= before.1 + CYCLES).then_some(())
+        (now.0 >= before.0 + TICKS_AND_ROUNDS && now.1 >= before.1 + TICKS_AND_ROUNDS).then_some(())
     })
     .await;
     eventually("somebody wagered", || async {

@@ -1,5 +1,5 @@
-//! Whole cycles against a real Postgres.
+//! Whole ticks against a real Postgres.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod cycle;
 mod service;
+mod tick;

@@ -183,7 +183,7 @@ async fn a_prediction_is_told_when_it_is_made_and_when_it_has_ended() {
 }
 
 #[tokio::test]
-async fn entropy_is_told_as_one_tick_a_cycle() {
+async fn entropy_is_told_as_one_event_a_tick() {
     let service = Service::new().await;
     for _ in 0..3 {
         service.arena.bot().create().await;

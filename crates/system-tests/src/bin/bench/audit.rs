@@ -35,9 +35,9 @@ pub(crate) async fn bench(table: &mut Table) {
     populate::bots(&arena, 1, BOTS).await;
     let mut engine = TickEngine::connect(arena.database()).await.unwrap();
     for _ in 0..TICKS {
-        let cycle = populate::begin_cycle(&arena).await;
-        populate::sweep(&mut engine, &cycle, arena.rules(), 1_000).await;
-        populate::close_cycle(&arena, &cycle).await;
+        let tick = populate::begin_tick(&arena).await;
+        populate::sweep(&mut engine, &tick, arena.rules(), 1_000).await;
+        populate::close_tick(&arena, &tick).await;
     }
     let owner = arena.owner_client().await;
     for settle in ["VACUUM ANALYZE", "CHECKPOINT"] {

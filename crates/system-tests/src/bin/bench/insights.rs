@@ -34,9 +34,9 @@ pub(crate) async fn bench(table: &mut Table) {
     populate::bots(&arena, 1, BOTS).await;
     let mut engine = TickEngine::connect(arena.database()).await.unwrap();
     for _ in 0..TICKS {
-        let cycle = populate::begin_cycle(&arena).await;
-        populate::sweep(&mut engine, &cycle, arena.rules(), 1_000).await;
-        populate::close_cycle(&arena, &cycle).await;
+        let tick = populate::begin_tick(&arena).await;
+        populate::sweep(&mut engine, &tick, arena.rules(), 1_000).await;
+        populate::close_tick(&arena, &tick).await;
     }
     history(&arena).await;
     let port = free_port();
@@ -67,7 +67,7 @@ async fn history(arena: &Arena) {
     let owner = arena.owner_client().await;
     owner
         .execute(
-            "INSERT INTO agent_metrics (recorded_at, cycle, bot_id, kind, enforcement, fee, \
+            "INSERT INTO agent_metrics (recorded_at, tick, bot_id, kind, enforcement, fee, \
                                         balance, shadow_balance, idle_streak) \
              SELECT clock_timestamp(), 1 + n / $1, 1 + n % $1, 'TICK', 'enforce', 0.5, 900, 900, 3 \
                FROM generate_series(0, $2::bigint - 1) n",

@@ -53,10 +53,10 @@ async fn arena_of(bots: i64) -> Arena {
     arena
 }
 
-/// Bots a second of one cycle that so many engines share.
+/// Bots a second of one tick that so many engines share.
 #[allow(clippy::as_conversions, clippy::cast_precision_loss)]
 async fn tick(arena: &Arena, bots: i64, engines: usize) -> f64 {
-    let cycle = populate::begin_cycle(arena).await;
+    let tick = populate::begin_tick(arena).await;
     let mut ready = Vec::new();
     for _ in 0..engines {
         ready.push(TickEngine::connect(arena.database()).await.unwrap());
@@ -66,14 +66,14 @@ async fn tick(arena: &Arena, bots: i64, engines: usize) -> f64 {
     for mut engine in ready {
         let rules = arena.rules().clone();
         sweeps.spawn(async move {
-            populate::sweep(&mut engine, &cycle, &rules, CHUNK).await;
+            populate::sweep(&mut engine, &tick, &rules, CHUNK).await;
         });
     }
     while let Some(sweep) = sweeps.join_next().await {
         sweep.unwrap();
     }
     let rate = bots as f64 / began.elapsed().as_secs_f64();
-    populate::close_cycle(arena, &cycle).await;
+    populate::close_tick(arena, &tick).await;
     rate
 }
 
@@ -92,7 +92,7 @@ async fn two_tickers(table: &mut Table) {
         checkpoint(&arena).await;
         two.push(tick(&arena, SHARED_BOTS, 2).await);
     }
-    let what = "two tickers on one cycle of 100,000 bots / one ticker";
+    let what = "two tickers on one tick of 100,000 bots / one ticker";
     table.ratio(what, &two, &one, "bots/s", SHARED_GOAL);
 }
 
@@ -107,7 +107,7 @@ async fn old_metrics(table: &mut Table) {
         "CREATE TABLE agent_metrics_20200101 PARTITION OF agent_metrics \
              FOR VALUES FROM ('2020-01-01 00:00:00+00') TO ('2020-01-02 00:00:00+00'); \
          SET statement_timeout = 0; \
-         INSERT INTO agent_metrics (recorded_at, cycle, bot_id, kind, enforcement, fee, balance, \
+         INSERT INTO agent_metrics (recorded_at, tick, bot_id, kind, enforcement, fee, balance, \
                 shadow_balance, idle_streak, liquidated, would_have_been_liquidated) \
          SELECT '2020-01-01 00:00:00+00'::timestamptz + n * interval '8 milliseconds', n / {FEW}, n % {FEW} + 1, \
                 'TICK', 'enforce', 0.5, 1000, 1000, 1, false, false \
@@ -149,9 +149,9 @@ async fn a_million(table: &mut Table) {
     table.at_most(what, peak, "MiB", TICKER_MIB);
 }
 
-/// The process itself, over one whole cycle.
+/// The process itself, over one whole tick.
 async fn memory_of_a_ticker(arena: &Arena) -> f64 {
-    let closed = "SELECT count(*) FROM cycles WHERE closed_at IS NOT NULL";
+    let closed = "SELECT count(*) FROM ticks WHERE closed_at IS NOT NULL";
     let owner = arena.owner_client().await;
     let before: i64 = owner.query_one(closed, &[]).await.unwrap().get(0);
     let environment = [
@@ -173,7 +173,7 @@ async fn memory_of_a_ticker(arena: &Arena) -> f64 {
         if now > before {
             break;
         }
-        assert!(Instant::now() < deadline, "no cycle in five minutes");
+        assert!(Instant::now() < deadline, "no tick in five minutes");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     drop(ticker);

@@ -7,7 +7,7 @@ use std::time::Instant;
 use db::ledger::Prepared;
 use ledger_core::economy::{EconomyRules, Enforcement, tick, tick_reference};
 use ledger_core::market::{MarketSource, Side};
-use ledger_core::{BotId, CycleNumber, MarketId};
+use ledger_core::{BotId, MarketId, TickNumber};
 use system_tests::populate;
 use test_kit::Arena;
 use test_kit::market::{new_bet, slip};
@@ -96,9 +96,9 @@ async fn raw(arena: &Arena) -> f64 {
     };
     let bots: Vec<BotId> = (BETS + 1..=2 * BETS).map(BotId).collect();
     let mut conn = arena.conn().await;
-    let cycle = CycleNumber(1);
+    let number = TickNumber(1);
     let prepared = Prepared::seal(&mut conn, &bots, |wallet| {
-        let mut outcome = tick(wallet, &rules, cycle, &tick_reference(cycle));
+        let mut outcome = tick(wallet, &rules, number, &tick_reference(number));
         outcome.movements.remove(0)
     })
     .await

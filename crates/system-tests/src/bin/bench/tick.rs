@@ -59,20 +59,20 @@ fn rate(began: Instant) -> f64 {
 }
 
 async fn ours(arena: &Arena, engine: &mut TickEngine) -> f64 {
-    let cycle = populate::begin_cycle(arena).await;
+    let tick = populate::begin_tick(arena).await;
     let began = Instant::now();
-    populate::sweep(engine, &cycle, arena.rules(), CHUNK).await;
+    populate::sweep(engine, &tick, arena.rules(), CHUNK).await;
     let rate = rate(began);
-    populate::close_cycle(arena, &cycle).await;
+    populate::close_tick(arena, &tick).await;
     rate
 }
 
 async fn yardstick(arena: &Arena, engine: &mut TickEngine) -> f64 {
-    let cycle = populate::begin_cycle(arena).await;
-    let prepared = engine.prepare(&cycle, arena.rules(), CHUNK).await.unwrap();
+    let tick = populate::begin_tick(arena).await;
+    let prepared = engine.prepare(&tick, arena.rules(), CHUNK).await.unwrap();
     let began = Instant::now();
-    engine.write_prepared(&cycle, &prepared).await.unwrap();
+    engine.write_prepared(&tick, &prepared).await.unwrap();
     let rate = rate(began);
-    populate::close_cycle(arena, &cycle).await;
+    populate::close_tick(arena, &tick).await;
     rate
 }

@@ -1,9 +1,9 @@
-//! One cycle: every living bot once, whatever happens to some of them.
+//! One tick: every living bot once, whatever happens to some of them.
 //!
 //! A sweep takes the bots that nobody holds, chunk by chunk. A second one waits for those that
 //! somebody held. A chunk that fails is halved until the bot that fails alone is found; that one is
-//! recorded as failed and passed over. Then the cycle closes. Any of this may be cut off at any
-//! point and done again, here or by another ticker: a wallet knows the last cycle it was charged
+//! recorded as failed and passed over. Then the tick closes. Any of this may be cut off at any
+//! point and done again, here or by another ticker: a wallet knows the last tick it was charged
 //! for.
 
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use anyhow::Context;
 use cache::Cache;
 use daemon::shutdown::Shutdown;
 use daemon::telemetry::chain;
-use db::ticks::{self, ChunkError, ChunkReport, Cycle, CycleTotals, Due, Selection, TickEngine};
+use db::ticks::{self, ChunkError, ChunkReport, Due, Selection, Tick, TickEngine, TickTotals};
 use db::{Database, DbError};
 use ledger_core::economy::EconomyRules;
 use ledger_core::{BotId, Refusal};
@@ -22,7 +22,7 @@ use crate::metrics;
 
 /// From one look at a paused arena to the next.
 const PAUSED_LOOK: Duration = Duration::from_secs(1);
-/// Tries to close a cycle before it is left to the next round.
+/// Tries to close a tick before it is left to the next round.
 const CLOSE_TRIES: u32 = 5;
 
 /// What a ticker works with.
@@ -42,19 +42,19 @@ pub struct Ticker {
 /// What came of looking whether there is something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ran {
-    /// A cycle was run to its end and closed here.
-    Closed(Cycle, CycleTotals),
-    /// A cycle was helped along; another ticker closes it, or closed it.
-    Shared(Cycle),
-    /// An operator paused the arena over an open cycle: it waits, whoever it has reached.
-    Paused(Cycle),
+    /// A tick was run to its end and closed here.
+    Closed(Tick, TickTotals),
+    /// A tick was helped along; another ticker closes it, or closed it.
+    Shared(Tick),
+    /// An operator paused the arena over an open tick: it waits, whoever it has reached.
+    Paused(Tick),
     /// Nothing was due before a stop was requested.
     Stopped,
 }
 
-/// Waits until a cycle is due, or one is open that needs help, and runs it to its end.
+/// Waits until a tick is due, or one is open that needs help, and runs it to its end.
 ///
-/// A requested stop ends the waiting; a cycle that was taken up always finishes.
+/// A requested stop ends the waiting; a tick that was taken up always finishes.
 pub async fn run(ticker: &Ticker, shutdown: &Shutdown) -> anyhow::Result<Ran> {
     let mut told = false;
     loop {
@@ -76,10 +76,10 @@ pub async fn run(ticker: &Ticker, shutdown: &Shutdown) -> anyhow::Result<Ran> {
                 metrics::paused(true);
                 shutdown.sleep(PAUSED_LOOK).await;
             }
-            Due::Begun(cycle) => return finish(ticker, cycle).await,
-            Due::Open(cycle) => {
-                debug!(tick = %cycle.number, "helping with an open cycle");
-                return finish(ticker, cycle).await;
+            Due::Begun(tick) => return finish(ticker, tick).await,
+            Due::Open(tick) => {
+                debug!(tick = %tick.number, "helping with an open tick");
+                return finish(ticker, tick).await;
             }
         }
     }
@@ -90,16 +90,16 @@ async fn due(ticker: &Ticker) -> anyhow::Result<Due> {
     let rate = i64::try_from(ticker.tick_rate.as_secs())?;
     ticks::due(&mut conn, &ticker.rules, rate)
         .await
-        .context("no cycle could begin")
+        .context("no tick could begin")
 }
 
-async fn finish(ticker: &Ticker, cycle: Cycle) -> anyhow::Result<Ran> {
-    metrics::under_way(&cycle, ticker.tick_rate);
-    let span = info_span!("cycle", tick = %cycle.number);
-    match carry(ticker, cycle).instrument(span).await {
+async fn finish(ticker: &Ticker, tick: Tick) -> anyhow::Result<Ran> {
+    metrics::under_way(&tick, ticker.tick_rate);
+    let span = info_span!("tick", tick = %tick.number);
+    match carry(ticker, tick).instrument(span).await {
         Err(error) if is_pause(&error) => {
-            info!(tick = %cycle.number, "the arena was paused over this cycle: it waits");
-            Ok(Ran::Paused(cycle))
+            info!(tick = %tick.number, "the arena was paused over this tick: it waits");
+            Ok(Ran::Paused(tick))
         }
         other => other,
     }
@@ -112,12 +112,12 @@ fn is_pause(error: &anyhow::Error) -> bool {
     )
 }
 
-async fn carry(ticker: &Ticker, cycle: Cycle) -> anyhow::Result<Ran> {
+async fn carry(ticker: &Ticker, tick: Tick) -> anyhow::Result<Ran> {
     let began = Instant::now();
     // Another process may have begun it with other settings: it ends as it began.
     let rules = db::rules::of(
         &mut *ticker.database.get().await?,
-        cycle.rules,
+        tick.rules,
         &ticker.rules,
     )
     .await?;
@@ -125,48 +125,48 @@ async fn carry(ticker: &Ticker, cycle: Cycle) -> anyhow::Result<Ran> {
         rules: (*rules).clone(),
         ..ticker.clone()
     };
-    // Days ahead of need, so that a failure is worth a word and not yet a cycle.
+    // Days ahead of need, so that a failure is worth a word and not yet a tick.
     let places = ticks::ensure_metrics_partitions(&mut *ticker.database.get().await?).await;
     if let Err(error) = places {
         warn!(error = %chain(&error), "no place for the metrics of the days ahead could be made");
     }
-    sweep_free(ticker, &cycle).await?;
+    sweep_free(ticker, &tick).await?;
     for _ in 0..CLOSE_TRIES {
         // Whoever was held by somebody, and whoever another ticker had taken and dropped.
         let mut engine = TickEngine::connect(&ticker.database).await?;
-        sweep(ticker, &cycle, &mut engine, Pass::Waiting).await?;
+        sweep(ticker, &tick, &mut engine, Pass::Waiting).await?;
         let mut conn = ticker.database.get().await?;
-        if let Some(totals) = ticks::close(&mut conn, &cycle).await? {
+        if let Some(totals) = ticks::close(&mut conn, &tick).await? {
             wake(ticker);
-            metrics::closed(&cycle, began.elapsed());
+            metrics::closed(&tick, began.elapsed());
             info!(
-                tick = %cycle.number,
-                mode = %cycle.enforcement,
+                tick = %tick.number,
+                mode = %tick.enforcement,
                 bots = totals.bots,
                 liquidated = totals.liquidated,
                 failed = totals.failed,
                 took = ?began.elapsed(),
-                "cycle closed"
+                "tick closed"
             );
-            return Ok(Ran::Closed(cycle, totals));
+            return Ok(Ran::Closed(tick, totals));
         }
-        if !ticks::is_open(&mut conn, &cycle).await? {
-            metrics::shared(&cycle);
-            return Ok(Ran::Shared(cycle));
+        if !ticks::is_open(&mut conn, &tick).await? {
+            metrics::shared(&tick);
+            return Ok(Ran::Shared(tick));
         }
     }
-    warn!(tick = %cycle.number, "cycle is not closed yet: somebody is still held by another");
-    Ok(Ran::Shared(cycle))
+    warn!(tick = %tick.number, "tick is not closed yet: somebody is still held by another");
+    Ok(Ran::Shared(tick))
 }
 
 /// The first sweep, by all workers at once. They share the bots as two tickers would.
-async fn sweep_free(ticker: &Ticker, cycle: &Cycle) -> anyhow::Result<()> {
+async fn sweep_free(ticker: &Ticker, tick: &Tick) -> anyhow::Result<()> {
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..ticker.workers {
-        let (ticker, cycle) = (ticker.clone(), *cycle);
+        let (ticker, tick) = (ticker.clone(), *tick);
         let work = async move {
             let mut engine = TickEngine::connect(&ticker.database).await?;
-            sweep(&ticker, &cycle, &mut engine, Pass::Free).await
+            sweep(&ticker, &tick, &mut engine, Pass::Free).await
         };
         workers.spawn(work.in_current_span());
     }
@@ -195,30 +195,30 @@ impl Pass {
 /// Chunk after chunk in ascending order of bots, until none is left behind the last.
 async fn sweep(
     ticker: &Ticker,
-    cycle: &Cycle,
+    tick: &Tick,
     engine: &mut TickEngine,
     pass: Pass,
 ) -> anyhow::Result<()> {
     let mut after = BotId(i64::MIN);
     loop {
         let selection = pass.next(after, ticker.chunk_bots);
-        match engine.apply(cycle, &ticker.rules, &selection).await {
+        match engine.apply(tick, &ticker.rules, &selection).await {
             Ok(report) => {
                 let Some(last) = report.last else {
                     return Ok(());
                 };
-                tell(ticker, cycle, &report);
+                tell(ticker, tick, &report);
                 after = last;
             }
             Err(ChunkError { bots, error }) => {
                 // Nobody to blame: Postgres is away, or the arena is paused. The next round resumes
-                // this cycle.
+                // this tick.
                 let is_nobodys = error.retryable() || matches!(error, DbError::Refused(_));
                 let Some(last) = bots.last().copied().filter(|_| !is_nobodys) else {
                     return Err(error).context("a chunk failed and will be tried again");
                 };
-                warn!(tick = %cycle.number, bots = bots.len(), error = %chain(&error), "chunk failed: looking for who is to blame");
-                bisect(ticker, cycle, engine, bots).await?;
+                warn!(tick = %tick.number, bots = bots.len(), error = %chain(&error), "chunk failed: looking for who is to blame");
+                bisect(ticker, tick, engine, bots).await?;
                 after = last;
             }
         }
@@ -227,11 +227,11 @@ async fn sweep(
 
 /// Ticks the bots of a failed chunk in ever smaller groups; who fails alone is recorded.
 ///
-/// If all of several fail, none of them is to blame: then nobody is recorded, and the cycle stays
+/// If all of several fail, none of them is to blame: then nobody is recorded, and the tick stays
 /// open until what ails Postgres is mended.
 async fn bisect(
     ticker: &Ticker,
-    cycle: &Cycle,
+    tick: &Tick,
     engine: &mut TickEngine,
     bots: Vec<BotId>,
 ) -> anyhow::Result<()> {
@@ -240,8 +240,8 @@ async fn bisect(
     let mut failed = Vec::new();
     while let Some(group) = groups.pop() {
         let selection = Selection::Exactly(group.clone());
-        match engine.apply(cycle, &ticker.rules, &selection).await {
-            Ok(report) => tell(ticker, cycle, &report),
+        match engine.apply(tick, &ticker.rules, &selection).await {
+            Ok(report) => tell(ticker, tick, &report),
             Err(ChunkError { error, .. })
                 if error.retryable() || matches!(error, DbError::Refused(_)) =>
             {
@@ -261,7 +261,7 @@ async fn bisect(
             ));
     }
     for (bot_id, error) in &failed {
-        fail(ticker, cycle, *bot_id, error).await?;
+        fail(ticker, tick, *bot_id, error).await?;
     }
     Ok(())
 }
@@ -275,32 +275,27 @@ fn halves(mut bots: Vec<BotId>) -> Vec<Vec<BotId>> {
         .collect()
 }
 
-async fn fail(
-    ticker: &Ticker,
-    cycle: &Cycle,
-    bot_id: BotId,
-    cause: &DbError,
-) -> anyhow::Result<()> {
+async fn fail(ticker: &Ticker, tick: &Tick, bot_id: BotId, cause: &DbError) -> anyhow::Result<()> {
     error!(
-        tick = %cycle.number,
+        tick = %tick.number,
         bot.id = %bot_id,
         error = %chain(cause),
         "tick failed for this bot, which is not charged; inspect-ledger may tell why"
     );
     let mut conn = ticker.database.get().await?;
-    ticks::record_failure(&mut conn, cycle, bot_id, &chain(cause)).await?;
+    ticks::record_failure(&mut conn, tick, bot_id, &chain(cause)).await?;
     metrics::failed();
     wake(ticker);
     Ok(())
 }
 
-fn tell(ticker: &Ticker, cycle: &Cycle, report: &ChunkReport) {
+fn tell(ticker: &Ticker, tick: &Tick, report: &ChunkReport) {
     metrics::chunk(report);
     for bot_id in &report.liquidated {
-        info!(tick = %cycle.number, bot.id = %bot_id, "liquidated");
+        info!(tick = %tick.number, bot.id = %bot_id, "liquidated");
     }
     for bot_id in &report.would_have_been_liquidated {
-        info!(tick = %cycle.number, bot.id = %bot_id, "would have been liquidated");
+        info!(tick = %tick.number, bot.id = %bot_id, "would have been liquidated");
     }
     if !report.liquidated.is_empty() {
         wake(ticker);

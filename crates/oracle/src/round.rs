@@ -1,4 +1,4 @@
-//! One cycle of the oracle: price, start prices, settlement, reaper, tidying up.
+//! One round of the oracle: price, start prices, settlement, reaper, tidying up.
 //!
 //! Each step has an error boundary of its own: whatever a price source does, what is due is
 //! settled; whatever a prediction does, the dead are buried.
@@ -27,9 +27,9 @@ use crate::settlement::{self, Suspects};
 pub use crate::settlement::{DUE_MAX, SETTLE_BATCH_MAX, Settlement};
 use crate::sources::PriceFeed;
 
-/// The most bots buried in one cycle; the rest comes in the next.
+/// The most bots buried in one round; the rest comes in the next.
 pub const REAP_MAX: i64 = 1_000;
-/// Statements that forget old events in one cycle.
+/// Statements that forget old events in one round.
 const EVENT_PRUNES_MAX: u32 = 20;
 /// From one look at the places for metrics to the next. They reach days ahead.
 const PARTITIONS_INTERVAL_SECONDS: i64 = 3_600;
@@ -48,15 +48,15 @@ pub type MayContinue<'a> = &'a (dyn Fn() -> bool + Send + Sync);
 pub struct Rhythm {
     /// From one price sample to the next.
     pub sample_seconds: i64,
-    /// From the beginning of one cycle to that of the next.
-    pub cycle: Duration,
+    /// From the beginning of one round to that of the next.
+    pub round: Duration,
 }
 
 impl Rhythm {
-    /// How early a sample may be taken. No cycle begins at the exact moment; the one nearest to it
-    /// takes the sample, or samples would drift apart by a whole cycle each time.
+    /// How early a sample may be taken. No round begins at the exact moment; the one nearest to it
+    /// takes the sample, or samples would drift apart by a whole round each time.
     pub(crate) fn early_micros(self) -> i64 {
-        i64::try_from(self.cycle.as_micros() / 2).unwrap_or(i64::MAX)
+        i64::try_from(self.round.as_micros() / 2).unwrap_or(i64::MAX)
     }
 }
 
@@ -78,7 +78,7 @@ impl Default for Retention {
     }
 }
 
-/// What a cycle works with.
+/// What a round works with.
 pub struct Oracle {
     pub(crate) database: Database,
     pub(crate) cache: Cache,
@@ -107,7 +107,7 @@ impl fmt::Debug for Oracle {
 }
 
 impl Oracle {
-    /// `shutdown` only keeps a slow price source from delaying the end; a cycle always finishes.
+    /// `shutdown` only keeps a slow price source from delaying the end; a round always finishes.
     #[must_use]
     pub fn new(
         database: Database,
@@ -140,11 +140,11 @@ impl Oracle {
     }
 }
 
-/// What a cycle did. `None` stands for a step that failed, or could not be begun; why is in the
+/// What a round did. `None` stands for a step that failed, or could not be begun; why is in the
 /// log.
 #[derive(Debug)]
 pub struct Report {
-    /// The cycle's number, as in the reaper's references.
+    /// The round's number, as in the reaper's references.
     pub number: Option<i64>,
     pub sampled: Option<Sampled>,
     /// Predictions that got their start price.
@@ -158,15 +158,15 @@ pub struct Report {
     pub pruned: Option<usize>,
     /// Events that were forgotten.
     pub events_pruned: Option<i64>,
-    /// Whether it was this cycle's turn to make places for the metrics of the days ahead.
+    /// Whether it was this round's turn to make places for the metrics of the days ahead.
     pub partitioned: Option<bool>,
 }
 
-/// Runs one cycle to its end, unless `may_continue` says no between two transactions. Never fails
+/// Runs one round to its end, unless `may_continue` says no between two transactions. Never fails
 /// and never panics as a whole.
 pub async fn run(oracle: &Oracle, now: Timestamp, may_continue: MayContinue<'_>) -> Report {
-    let number = guarded("cycle number", async {
-        db::leases::next_oracle_cycle(&mut *oracle.database.get().await?).await
+    let number = guarded("round number", async {
+        db::leases::next_oracle_round(&mut *oracle.database.get().await?).await
     })
     .await;
     let sampled = guarded("price", sampling::sample(oracle, now)).await;
@@ -195,7 +195,7 @@ pub async fn run(oracle: &Oracle, now: Timestamp, may_continue: MayContinue<'_>)
         let before = now.plus_seconds(-db::events::KEPT_DAYS * 24 * 60 * 60);
         let mut conn = oracle.database.get().await?;
         let mut all = 0;
-        // A busy arena writes more in a cycle than one statement should delete.
+        // A busy arena writes more in a round than one statement should delete.
         for _ in 0..EVENT_PRUNES_MAX {
             let pruned = db::events::prune(&mut conn, before).await?;
             all += pruned;
@@ -288,7 +288,7 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Whether what is done at most once in so many seconds is to be done now; it then counts as done, so
-/// that what fails is not repeated with each cycle.
+/// that what fails is not repeated with each round.
 fn is_turn(last: &Mutex<Option<Timestamp>>, seconds: i64, now: Timestamp) -> bool {
     let mut last = locked(last);
     // The distance, as with samples: a clock set back must not end this for long.
@@ -348,7 +348,7 @@ async fn reap(oracle: &Oracle, number: i64, may_continue: MayContinue<'_>) -> Db
         match db::bots::reap(&mut conn, bot_id, number, &oracle.rules).await {
             Ok(Some(entry)) => {
                 oracle.cache.wake_soon();
-                info!(bot.id = %bot_id, cycle = number, "liquidated by the reaper");
+                info!(bot.id = %bot_id, round = number, "liquidated by the reaper");
                 reaped.push(entry);
             }
             // It got money, or a prediction, or somebody else was first.
@@ -356,7 +356,7 @@ async fn reap(oracle: &Oracle, number: i64, may_continue: MayContinue<'_>) -> Db
             Err(error) if settlement::is_pause(&error) => break,
             Err(error) => {
                 let error = chain(&error);
-                error!(bot.id = %bot_id, error, "could not bury a bot; trying again next cycle");
+                error!(bot.id = %bot_id, error, "could not bury a bot; trying again next round");
             }
         }
     }

@@ -4,9 +4,9 @@ use daemon::shutdown::Shutdown;
 use db::bots::{self, BotRef};
 use db::ticks::{Due, Selection, TickEngine};
 use ledger_core::economy::{EconomyRules, Enforcement};
-use ledger_core::{BotId, BotStatus, CycleNumber, Money};
+use ledger_core::{BotId, BotStatus, Money, TickNumber};
 use test_kit::{Arena, TestBot};
-use ticker::cycle::{self, Ran, Ticker};
+use ticker::tick::{self, Ran, Ticker};
 
 fn ticker(arena: &Arena) -> Ticker {
     Ticker {
@@ -23,7 +23,7 @@ fn ticker(arena: &Arena) -> Ticker {
 }
 
 async fn run(ticker: &Ticker) -> Ran {
-    cycle::run(ticker, &Shutdown::manual()).await.unwrap()
+    tick::run(ticker, &Shutdown::manual()).await.unwrap()
 }
 
 async fn balance(arena: &Arena, bot: &TestBot) -> (BotStatus, Money) {
@@ -34,26 +34,26 @@ async fn balance(arena: &Arena, bot: &TestBot) -> (BotStatus, Money) {
 }
 
 #[tokio::test]
-async fn a_cycle_reaches_everybody_in_chunks() {
+async fn a_tick_reaches_everybody_in_chunks() {
     let arena = Arena::with_pool(16).await;
     for _ in 0..11 {
         arena.bot().create().await;
     }
     let poor = arena.bot().balance("0.20").create().await;
     let ran = run(&ticker(&arena)).await;
-    let Ran::Closed(cycle, totals) = ran else {
+    let Ran::Closed(tick, totals) = ran else {
         panic!("{ran:?}")
     };
     assert_eq!(
-        (cycle.number, totals.bots, totals.liquidated),
-        (CycleNumber(1), 12, 1)
+        (tick.number, totals.bots, totals.liquidated),
+        (TickNumber(1), 12, 1)
     );
     assert_eq!(balance(&arena, &poor).await, (BotStatus::Dead, Money::ZERO));
     arena.assert_sound().await;
 }
 
 #[tokio::test]
-async fn a_cycle_that_was_cut_off_is_finished_and_charges_nobody_twice() {
+async fn a_tick_that_was_cut_off_is_finished_and_charges_nobody_twice() {
     let arena = Arena::with_pool(16).await;
     let mut everybody = Vec::new();
     for _ in 0..9 {
@@ -77,10 +77,10 @@ async fn a_cycle_that_was_cut_off_is_finished_and_charges_nobody_twice() {
         .await
         .unwrap();
 
-    let Ran::Closed(cycle, totals) = run(&ticker).await else {
+    let Ran::Closed(tick, totals) = run(&ticker).await else {
         panic!("not closed")
     };
-    assert_eq!((cycle.number, totals.bots), (cut_off.number, 9));
+    assert_eq!((tick.number, totals.bots), (cut_off.number, 9));
     for bot in &everybody {
         assert_eq!(balance(&arena, bot).await.1, "999.50".parse().unwrap());
     }
@@ -99,10 +99,10 @@ async fn one_damaged_bot_is_found_recorded_and_passed_over() {
     let damage = "UPDATE wallets SET head_hash = sha256('x') WHERE bot_id = $1";
     owner.execute(damage, &[&damaged.id.0]).await.unwrap();
     for (number, left) in [(1, "999.50"), (2, "999.00")] {
-        let Ran::Closed(cycle, totals) = run(&ticker(&arena)).await else {
+        let Ran::Closed(tick, totals) = run(&ticker(&arena)).await else {
             panic!("not closed")
         };
-        assert_eq!(cycle.number, CycleNumber(number));
+        assert_eq!(tick.number, TickNumber(number));
         assert_eq!((totals.bots, totals.failed), (8, 1));
         for bot in &everybody {
             assert_eq!(balance(&arena, bot).await.1, left.parse().unwrap());
@@ -139,7 +139,7 @@ async fn when_everybody_fails_nobody_is_to_blame() {
         .batch_execute("ALTER TABLE agent_metrics RENAME COLUMN fee TO toll")
         .await
         .unwrap();
-    let error = cycle::run(&ticker, &Shutdown::manual()).await.unwrap_err();
+    let error = tick::run(&ticker, &Shutdown::manual()).await.unwrap_err();
     assert!(format!("{error:#}").contains("toll") || format!("{error:#}").contains("fee"));
     owner
         .batch_execute("ALTER TABLE agent_metrics RENAME COLUMN toll TO fee")
@@ -151,15 +151,15 @@ async fn when_everybody_fails_nobody_is_to_blame() {
         .unwrap()
         .get(0);
     assert_eq!(failures, 0);
-    let Ran::Closed(cycle, totals) = run(&ticker).await else {
+    let Ran::Closed(tick, totals) = run(&ticker).await else {
         panic!("not closed")
     };
-    assert_eq!((cycle.number, totals.bots), (CycleNumber(1), 5));
+    assert_eq!((tick.number, totals.bots), (TickNumber(1), 5));
     arena.assert_sound().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn several_tickers_share_cycles() {
+async fn several_tickers_share_ticks() {
     let arena = Arena::with_pool(32).await;
     let mut everybody = Vec::new();
     for _ in 0..30 {
@@ -171,21 +171,21 @@ async fn several_tickers_share_cycles() {
         tickers.spawn(async move {
             let mut closed = Vec::new();
             for _ in 0..4 {
-                if let Ran::Closed(cycle, _) = run(&ticker).await {
-                    closed.push(cycle.number);
+                if let Ran::Closed(tick, _) = run(&ticker).await {
+                    closed.push(tick.number);
                 }
             }
             closed
         });
     }
     let mut closed = Vec::new();
-    while let Some(cycles) = tickers.join_next().await {
-        closed.extend(cycles.unwrap());
+    while let Some(ticks) = tickers.join_next().await {
+        closed.extend(ticks.unwrap());
     }
-    // A cycle that its last helper left open would be closed by the next.
+    // A tick that its last helper left open would be closed by the next.
     let last = db::ticks::latest(&mut *arena.conn().await).await.unwrap();
     closed.sort_unstable();
-    let expected: Vec<_> = (1..=last.0).map(CycleNumber).collect();
+    let expected: Vec<_> = (1..=last.0).map(TickNumber).collect();
     assert!(
         closed == expected || closed == expected[..expected.len() - 1],
         "{closed:?} of {last}"
@@ -215,7 +215,7 @@ async fn a_requested_stop_ends_the_waiting() {
     let shutdown = Shutdown::manual();
     let waiting = tokio::spawn({
         let shutdown = shutdown.clone();
-        async move { cycle::run(&ticker, &shutdown).await.unwrap() }
+        async move { tick::run(&ticker, &shutdown).await.unwrap() }
     });
     shutdown.request();
     let ran = tokio::time::timeout(Duration::from_secs(5), waiting)
@@ -226,16 +226,16 @@ async fn a_requested_stop_ends_the_waiting() {
 }
 
 #[tokio::test]
-async fn a_pause_stops_time_and_no_cycle_is_made_up_for() {
+async fn a_pause_stops_time_and_no_tick_is_made_up_for() {
     let arena = Arena::with_pool(16).await;
     let mut everybody = Vec::new();
     for _ in 0..9 {
         everybody.push(arena.bot().create().await);
     }
     let ticker = ticker(&arena);
-    // Paused over an open cycle of which one chunk is done.
+    // Paused over an open tick of which one chunk is done.
     let due = db::ticks::due(&mut *arena.conn().await, &ticker.rules, 0).await;
-    let Due::Begun(cycle) = due.unwrap() else {
+    let Due::Begun(tick) = due.unwrap() else {
         panic!("not begun")
     };
     let mut engine = TickEngine::connect(arena.database()).await.unwrap();
@@ -243,14 +243,14 @@ async fn a_pause_stops_time_and_no_cycle_is_made_up_for() {
         after: BotId(0),
         limit: 4,
     };
-    engine.apply(&cycle, &ticker.rules, &first).await.unwrap();
+    engine.apply(&tick, &ticker.rules, &first).await.unwrap();
     let who = "ada".parse().unwrap();
     let mut conn = arena.conn().await;
     db::pauses::pause_arena(&mut conn, &who, "a look", None)
         .await
         .unwrap();
     let refused = engine
-        .apply(&cycle, &ticker.rules, &first)
+        .apply(&tick, &ticker.rules, &first)
         .await
         .unwrap_err();
     assert!(
@@ -262,19 +262,19 @@ async fn a_pause_stops_time_and_no_cycle_is_made_up_for() {
     let shutdown = Shutdown::manual();
     let running = {
         let (ticker, shutdown) = (ticker.clone(), shutdown.clone());
-        tokio::spawn(async move { cycle::run(&ticker, &shutdown).await.unwrap() })
+        tokio::spawn(async move { tick::run(&ticker, &shutdown).await.unwrap() })
     };
     tokio::time::timeout(Duration::from_millis(300), async { running.is_finished() })
         .await
         .unwrap();
-    assert_eq!(db::ticks::latest(&mut conn).await.unwrap(), cycle.number);
+    assert_eq!(db::ticks::latest(&mut conn).await.unwrap(), tick.number);
     db::pauses::resume_arena(&mut conn, &who, "", None)
         .await
         .unwrap();
     let Ran::Closed(closed, totals) = running.await.unwrap() else {
         panic!("not closed")
     };
-    assert_eq!((closed.number, totals.bots), (cycle.number, 9));
+    assert_eq!((closed.number, totals.bots), (tick.number, 9));
     for bot in &everybody {
         assert_eq!(balance(&arena, bot).await.1, "999.50".parse().unwrap());
     }
@@ -282,7 +282,7 @@ async fn a_pause_stops_time_and_no_cycle_is_made_up_for() {
 }
 
 #[tokio::test]
-async fn a_cycle_that_another_settings_ticker_finishes_costs_what_it_began_with() {
+async fn a_tick_that_another_settings_ticker_finishes_costs_what_it_began_with() {
     let arena = Arena::with_pool(16).await;
     let bot = arena.bot().balance("10.00").create().await;
     let before = ticker(&arena);
@@ -303,7 +303,7 @@ async fn a_cycle_that_another_settings_ticker_finishes_costs_what_it_began_with(
 }
 
 #[tokio::test]
-async fn an_open_cycle_ends_with_the_fees_it_began_with() {
+async fn an_open_tick_ends_with_the_fees_it_began_with() {
     let arena = Arena::with_pool(16).await;
     let bot = arena.bot().create().await;
     let begun = ticker(&arena);
@@ -318,10 +318,10 @@ async fn an_open_cycle_ends_with_the_fees_it_began_with() {
         ..begun
     };
     for (number, left) in [(1, "999.50"), (2, "997.50")] {
-        let Ran::Closed(cycle, _) = run(&dearer).await else {
+        let Ran::Closed(tick, _) = run(&dearer).await else {
             panic!("not closed")
         };
-        assert_eq!(cycle.number, CycleNumber(number));
+        assert_eq!(tick.number, TickNumber(number));
         assert_eq!(balance(&arena, &bot).await.1, left.parse().unwrap());
     }
     arena.assert_sound().await;
