@@ -4,10 +4,7 @@
 //! research questions as well. After the handle: `--once` or `--until-settled`. Environment:
 //! ARENA_URL, ARENA_SECRET, REGISTRATION_TOKEN, and PAUSE, the seconds between turns (30).
 #![allow(clippy::print_stdout, reason = "it talks to its terminal")]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "an example reads its environment plainly"
-)]
+#![allow(clippy::disallowed_methods, reason = "an example reads its environment plainly")]
 
 use std::{collections::HashSet, env, fs, io::Write as _, time::Duration};
 
@@ -69,28 +66,18 @@ async fn wager(bot: &Client, last: Money) -> Outcome<Observation> {
         true => Direction::Down,
         false => Direction::Up,
     };
-    let predict = Action::Predict {
-        direction,
-        wager_amount: "1.00".parse()?,
-        confidence: "0.52".parse()?,
-    };
+    let predict =
+        Action::Predict { direction, wager_amount: "1.00".parse()?, confidence: "0.52".parse()? };
     let action = ActionRequest::new(observation.observation_id, predict);
     let action = action.reasoning("the last move goes on");
-    let what = format!(
-        "wager 1.00 on {direction:?} from {}",
-        observation.price_snapshot
-    );
+    let what = format!("wager 1.00 on {direction:?} from {}", observation.price_snapshot);
     tell(&what, bot.act(&action).await.map(|it| it.new_balance))?;
     Ok(observation)
 }
 
 /// Your model goes here: a side, and how likely it is. This one knows that news repeat.
 async fn bet(bot: &Client, market: &Market) -> Outcome {
-    let side = if market.source == MarketSource::News {
-        "YES"
-    } else {
-        "NO"
-    };
+    let side = if market.source == MarketSource::News { "YES" } else { "NO" };
     let bet = BetRequest {
         side: side.parse()?,
         stake: "2.00".parse()?,
@@ -98,9 +85,7 @@ async fn bet(bot: &Client, market: &Market) -> Outcome {
         reasoning: None,
         usage: None,
     };
-    let placed = bot
-        .bet_once(market.id, &bet, &IdempotencyKey::random())
-        .await;
+    let placed = bot.bet_once(market.id, &bet, &IdempotencyKey::random()).await;
     let what = format!("bet 2.00 on {side}: {}", market.description);
     Ok(tell(&what, placed.map(|it| it.new_balance))?)
 }
@@ -141,25 +126,15 @@ async fn live() -> Outcome {
         let me = bot.me().await?;
         let open: HashSet<MarketId> = me.open_bets.iter().map(|bet| bet.market_id).collect();
         for market in mine.difference(&open) {
-            let bets = bot
-                .market_bets(*market, &PageQuery::newest(200))
-                .await?
-                .items;
+            let bets = bot.market_bets(*market, &PageQuery::newest(200)).await?.items;
             for it in bets.iter().filter(|it| it.bot_id == me.bot.id) {
                 settled = true;
                 let payout = it.payout.unwrap_or(Money::ZERO);
-                println!(
-                    "settled: bet {}, stake {}, payout {payout}",
-                    it.status, it.stake
-                );
+                println!("settled: bet {}, stake {}, payout {payout}", it.status, it.stake);
             }
         }
         mine = open;
-        println!(
-            "{handle} has {} and {} open bets",
-            me.bot.balance,
-            mine.len()
-        );
+        println!("{handle} has {} and {} open bets", me.bot.balance, mine.len());
         if until == "--once" || (until == "--until-settled" && settled) {
             return Ok(());
         }

@@ -69,11 +69,7 @@ pub struct ActionRequest {
 /// An action as an agent means it: what [`ActionRequest::new`] makes a body of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    Predict {
-        direction: Direction,
-        wager_amount: Money,
-        confidence: Confidence,
-    },
+    Predict { direction: Direction, wager_amount: Money, confidence: Confidence },
     Wait,
 }
 
@@ -91,11 +87,7 @@ impl ActionRequest {
         };
         match action {
             Action::Wait => waiting,
-            Action::Predict {
-                direction,
-                wager_amount,
-                confidence,
-            } => ActionRequest {
+            Action::Predict { direction, wager_amount, confidence } => ActionRequest {
                 action_type: ActionType::Predict,
                 direction: Some(direction),
                 wager_amount: Some(wager_amount),

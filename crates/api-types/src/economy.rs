@@ -55,11 +55,7 @@ pub struct SourceWords {
 impl From<MarketSource> for SourceWords {
     fn from(source: MarketSource) -> SourceWords {
         let about = source.about();
-        SourceWords {
-            source,
-            name: about.name.to_owned(),
-            about: about.about.to_owned(),
-        }
+        SourceWords { source, name: about.name.to_owned(), about: about.about.to_owned() }
     }
 }
 

@@ -165,17 +165,8 @@ mod tests {
         let at = Timestamp::from_micros(1_790_000_000_000_000).unwrap();
         let (bot_id, id) = (BotId(7), PredictionId(12));
         let confidence = "0.6".parse().unwrap();
-        let pause = Pause {
-            since: at,
-            reason: "a look".to_owned(),
-        };
-        let paused = |paused| {
-            NewEvent::Bot(BotEvent {
-                bot_id,
-                status: BotStatus::Alive,
-                paused,
-            })
-        };
+        let pause = Pause { since: at, reason: "a look".to_owned() };
+        let paused = |paused| NewEvent::Bot(BotEvent { bot_id, status: BotStatus::Alive, paused });
         vec![
             NewEvent::Entry(EntryEvent {
                 bot_id,

@@ -47,11 +47,8 @@ fn has_few_characters(key: &[u8]) -> bool {
 
 /// One shorter text, again and again.
 fn repeats_itself(key: &[u8]) -> bool {
-    (1..=key.len() / 2).any(|period| {
-        key.iter()
-            .zip(key.iter().skip(period))
-            .all(|(one, other)| one == other)
-    })
+    (1..=key.len() / 2)
+        .any(|period| key.iter().zip(key.iter().skip(period)).all(|(one, other)| one == other))
 }
 
 /// As in `0123456789abcdef`: more than half of the characters follow from the ones before.
@@ -90,11 +87,8 @@ fn is_of_our_days(digits: &[u8]) -> bool {
     const FROM: u64 = SINCE_1582 + 788_918_400 * PER_SECOND;
     const UNTIL: u64 = SINCE_1582 + 2_682_374_400 * PER_SECOND;
     let part = |range: std::ops::Range<usize>| {
-        let text = digits
-            .get(range)
-            .and_then(|part| std::str::from_utf8(part).ok());
-        text.and_then(|text| u64::from_str_radix(text, 16).ok())
-            .unwrap_or_default()
+        let text = digits.get(range).and_then(|part| std::str::from_utf8(part).ok());
+        text.and_then(|text| u64::from_str_radix(text, 16).ok()).unwrap_or_default()
     };
     let has_variant = digits.get(16).is_some_and(|digit| b"89ab".contains(digit));
     // In units of 100 ns; version 6 has the highest digits first.

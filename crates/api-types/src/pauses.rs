@@ -11,11 +11,7 @@ pub struct PauseRequest {
     /// Shown to whoever is refused; at most 280 characters, not empty.
     #[cfg_attr(
         feature = "openapi",
-        schema(
-            min_length = 1,
-            max_length = 280,
-            example = "we look into a wrong price"
-        )
+        schema(min_length = 1, max_length = 280, example = "we look into a wrong price")
     )]
     pub reason: String,
 }

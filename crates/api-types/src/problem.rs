@@ -173,9 +173,7 @@ problems! {
 impl ProblemKind {
     #[must_use]
     pub fn from_name(name: &str) -> Option<ProblemKind> {
-        ProblemKind::ALL
-            .into_iter()
-            .find(|kind| kind.facts().name == name)
+        ProblemKind::ALL.into_iter().find(|kind| kind.facts().name == name)
     }
 
     /// The `type` of the problem.

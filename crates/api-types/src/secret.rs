@@ -35,9 +35,7 @@ impl utoipa::PartialSchema for Secret {
         ObjectBuilder::new()
             .schema_type(Type::String)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Password)))
-            .description(Some(
-                "A credential. It is never shown again and never logged.",
-            ))
+            .description(Some("A credential. It is never shown again and never logged."))
             .into()
     }
 }

@@ -121,27 +121,17 @@ impl Usage {
             ("model", named(&self.model), name_rule),
             ("input_tokens", tokens(self.input_tokens), token_rule),
             ("output_tokens", tokens(self.output_tokens), token_rule),
-            (
-                "cached_input_tokens",
-                self.cached_input_tokens.is_none_or(tokens),
-                token_rule,
-            ),
-            (
-                "reasoning_tokens",
-                self.reasoning_tokens.is_none_or(tokens),
-                token_rule,
-            ),
+            ("cached_input_tokens", self.cached_input_tokens.is_none_or(tokens), token_rule),
+            ("reasoning_tokens", self.reasoning_tokens.is_none_or(tokens), token_rule),
             (
                 "cost_usd",
-                self.cost_usd
-                    .is_none_or(|cost| !cost.is_negative() && cost <= COST_USD_MAX),
+                self.cost_usd.is_none_or(|cost| !cost.is_negative() && cost <= COST_USD_MAX),
                 "must be from 0 to 10000",
             ),
             ("llm_calls", self.llm_calls >= 0, count_rule),
             (
                 "unreported_calls",
-                self.unreported_calls
-                    .is_none_or(|calls| (0..=self.llm_calls).contains(&calls)),
+                self.unreported_calls.is_none_or(|calls| (0..=self.llm_calls).contains(&calls)),
                 "must be from 0 to llm_calls, of which they are a part",
             ),
             (

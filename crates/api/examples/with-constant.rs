@@ -18,9 +18,9 @@ fn constant(config: &mut ServiceConfig) {
 
 async fn answer(bytes: Path<usize>) -> HttpResponse {
     match CONSTANT.get(..*bytes) {
-        Some(constant) => HttpResponse::Ok()
-            .content_type(ContentType::json())
-            .body(Bytes::from_static(constant)),
+        Some(constant) => {
+            HttpResponse::Ok().content_type(ContentType::json()).body(Bytes::from_static(constant))
+        }
         None => HttpResponse::NotFound().finish(),
     }
 }

@@ -60,13 +60,10 @@ impl Networks {
     /// This machine alone.
     #[must_use]
     pub fn loopback() -> Networks {
-        let loopback = [
-            (IpAddr::V4(Ipv4Addr::LOCALHOST), 8),
-            (IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
-        ];
-        let networks = loopback
-            .into_iter()
-            .filter_map(|(address, prefix)| IpNet::new(address, prefix).ok());
+        let loopback =
+            [(IpAddr::V4(Ipv4Addr::LOCALHOST), 8), (IpAddr::V6(Ipv6Addr::LOCALHOST), 128)];
+        let networks =
+            loopback.into_iter().filter_map(|(address, prefix)| IpNet::new(address, prefix).ok());
         Networks(networks.collect())
     }
 
@@ -94,17 +91,14 @@ impl Proxies {
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         let lines: Vec<_> = headers.get_all(self.header.name()).collect();
-        let elements = lines
-            .iter()
-            .rev()
-            .flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        let elements =
+            lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         for element in elements.take(self.header.hops_max()) {
             if !self.trusts(client) {
                 break;
             }
-            let Some(hop) = std::str::from_utf8(element)
-                .ok()
-                .and_then(|element| self.header.address(element))
+            let Some(hop) =
+                std::str::from_utf8(element).ok().and_then(|element| self.header.address(element))
             else {
                 break;
             };
@@ -147,20 +141,14 @@ impl ForwardingHeader {
                 .map(|(_, node)| node)?,
         };
         let node = node.trim();
-        let node = node
-            .strip_prefix('"')
-            .and_then(|node| node.strip_suffix('"'))
-            .unwrap_or(node);
+        let node = node.strip_prefix('"').and_then(|node| node.strip_suffix('"')).unwrap_or(node);
         address_of(node)
     }
 }
 
 /// An address, with or without a port, an IPv6 one with or without brackets.
 fn address_of(node: &str) -> Option<IpAddr> {
-    let bare = node
-        .strip_prefix('[')
-        .and_then(|node| node.strip_suffix(']'))
-        .unwrap_or(node);
+    let bare = node.strip_prefix('[').and_then(|node| node.strip_suffix(']')).unwrap_or(node);
     let address = match bare.parse() {
         Ok(address) => address,
         Err(_) => node.parse::<SocketAddr>().ok()?.ip(),
@@ -191,14 +179,10 @@ impl FromStr for ForwardingHeader {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<ForwardingHeader, Self::Err> {
-        [
-            ForwardingHeader::XForwardedFor,
-            ForwardingHeader::Forwarded,
-            ForwardingHeader::XRealIp,
-        ]
-        .into_iter()
-        .find(|header| text.eq_ignore_ascii_case(header.name().as_str()))
-        .ok_or("must be X-Forwarded-For, Forwarded or X-Real-IP")
+        [ForwardingHeader::XForwardedFor, ForwardingHeader::Forwarded, ForwardingHeader::XRealIp]
+            .into_iter()
+            .find(|header| text.eq_ignore_ascii_case(header.name().as_str()))
+            .ok_or("must be X-Forwarded-For, Forwarded or X-Real-IP")
     }
 }
 
@@ -211,10 +195,7 @@ mod tests {
     use super::*;
 
     fn proxies(trusted: &str, header: ForwardingHeader) -> Proxies {
-        Proxies {
-            trusted: trusted.parse().unwrap(),
-            header,
-        }
+        Proxies { trusted: trusted.parse().unwrap(), header }
     }
 
     fn client(proxies: &Proxies, peer: &str, lines: &[&str]) -> String {
@@ -256,11 +237,7 @@ mod tests {
             ("10.0.0.1", &["192.0.2.66", "198.51.100.1"], "198.51.100.1"),
             ("10.0.0.1", &["198.51.100.1, 10.0.0.2"], "198.51.100.1"),
             ("10.0.0.1", &["198.51.100.1", "10.0.0.2"], "198.51.100.1"),
-            (
-                "10.0.0.1",
-                &["192.0.2.66, 198.51.100.1, 10.0.0.2"],
-                "198.51.100.1",
-            ),
+            ("10.0.0.1", &["192.0.2.66, 198.51.100.1, 10.0.0.2"], "198.51.100.1"),
             // Proxies all the way.
             ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
             // With ports and brackets.
@@ -287,9 +264,8 @@ mod tests {
     #[test]
     fn a_long_chain_of_proxies_is_followed_only_so_far() {
         let ours = proxies("10.0.0.0/8", ForwardingHeader::XForwardedFor);
-        let many: Vec<_> = (0..10_000)
-            .map(|at| format!("10.0.{}.{}", at / 250, at % 250))
-            .collect();
+        let many: Vec<_> =
+            (0..10_000).map(|at| format!("10.0.{}.{}", at / 250, at % 250)).collect();
         let line = format!("198.51.100.1, {}", many.join(", "));
         assert_eq!(client(&ours, "10.0.0.1", &[&line]), "10.0.39.234");
     }
@@ -299,10 +275,7 @@ mod tests {
         let ours = proxies("10.0.0.0/8", ForwardingHeader::Forwarded);
         for (line, expected) in [
             ("for=198.51.100.1", "198.51.100.1"),
-            (
-                "For=\"[2001:db8:cafe::17]:4711\";proto=http",
-                "2001:db8:cafe::17",
-            ),
+            ("For=\"[2001:db8:cafe::17]:4711\";proto=http", "2001:db8:cafe::17"),
             ("proto=https;for=198.51.100.1;by=10.0.0.1", "198.51.100.1"),
             ("for=192.0.2.66, for=198.51.100.1:80", "198.51.100.1"),
             ("for=\"192.0.2.66, for=198.51.100.1", "198.51.100.1"),
@@ -322,10 +295,7 @@ mod tests {
         let ours = proxies("10.0.0.0/8", ForwardingHeader::XForwardedFor);
         let peer = "10.0.0.1".parse().unwrap();
         assert_eq!(ours.client(peer, &headers), peer);
-        assert_eq!(
-            "x-forwarded-for".parse(),
-            Ok(ForwardingHeader::XForwardedFor)
-        );
+        assert_eq!("x-forwarded-for".parse(), Ok(ForwardingHeader::XForwardedFor));
         assert_eq!("Forwarded".parse(), Ok(ForwardingHeader::Forwarded));
         assert_eq!("X-Real-IP".parse(), Ok(ForwardingHeader::XRealIp));
         assert!("X-Client-IP".parse::<ForwardingHeader>().is_err());
@@ -365,9 +335,6 @@ mod tests {
         }
         assert_eq!("".parse(), Ok(Networks::default()));
         assert_eq!(" , ".parse(), Ok(Networks::default()));
-        assert_eq!(
-            "::ffff:10.0.0.1".parse::<Networks>(),
-            "10.0.0.1/32".parse::<Networks>()
-        );
+        assert_eq!("::ffff:10.0.0.1".parse::<Networks>(), "10.0.0.1/32".parse::<Networks>());
     }
 }

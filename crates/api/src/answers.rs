@@ -80,11 +80,7 @@ impl Answers {
     /// # Panics
     /// Outside a tokio runtime.
     pub(crate) fn new(age_max: Duration) -> Answers {
-        Answers {
-            age_max,
-            kept: Mutex::default(),
-            runtime: Handle::current(),
-        }
+        Answers { age_max, kept: Mutex::default(), runtime: Handle::current() }
     }
 
     /// The answer to the question: one that is young enough, or what `read` makes. A question that
@@ -128,10 +124,7 @@ impl Answers {
             }
         };
         let reading = reading.boxed().shared();
-        let one = Kept {
-            began,
-            reading: reading.clone(),
-        };
+        let one = Kept { began, reading: reading.clone() };
         kept.insert(question, one);
         Ok(reading)
     }
@@ -154,9 +147,7 @@ pub(crate) fn render<T: Serialize>(value: &T) -> ApiResult<Bytes> {
 }
 
 fn answer(bytes: Bytes) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type(ContentType::json())
-        .body(bytes)
+    HttpResponse::Ok().content_type(ContentType::json()).body(bytes)
 }
 
 #[cfg(test)]
@@ -175,10 +166,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(600);
 
     async fn body(answer: ApiResult) -> Vec<u8> {
-        to_bytes(answer.unwrap().into_body())
-            .await
-            .unwrap()
-            .to_vec()
+        to_bytes(answer.unwrap().into_body()).await.unwrap().to_vec()
     }
 
     /// Readings that are counted, and begin to answer when told so.
@@ -197,10 +185,7 @@ mod tests {
         }
 
         fn with(open: usize) -> Arc<Source> {
-            Arc::new(Source {
-                readings: AtomicUsize::new(0),
-                open: Semaphore::new(open),
-            })
+            Arc::new(Source { readings: AtomicUsize::new(0), open: Semaphore::new(open) })
         }
 
         fn read(self: &Arc<Source>) -> impl Future<Output = ApiResult<Bytes>> + Send + 'static {
@@ -265,10 +250,7 @@ mod tests {
         let fail = || async { Err(ApiError::Unavailable("gone".to_owned())) };
         let (first, second) = tokio::join!(answers.get(FEED, fail()), answers.get(FEED, fail()));
         for answer in [first, second] {
-            assert!(
-                matches!(answer, Err(ApiError::Unavailable(_))),
-                "{answer:?}"
-            );
+            assert!(matches!(answer, Err(ApiError::Unavailable(_))), "{answer:?}");
         }
         let panics = async { panic!("a reading that panics") };
         let broken = answers.get(FEED, panics).await;
@@ -308,10 +290,7 @@ mod tests {
         for limit in 0..4 {
             let given = answers.get(Some(Question::Feed { limit }), large()).await;
             let size = given.unwrap().into_body().size();
-            assert_eq!(
-                size,
-                actix_web::body::BodySize::Sized(KEPT_MAX_BYTES as u64 / 2)
-            );
+            assert_eq!(size, actix_web::body::BodySize::Sized(KEPT_MAX_BYTES as u64 / 2));
         }
         assert_eq!(answers.kept.lock().unwrap().len(), 2);
     }

@@ -110,10 +110,7 @@ impl App {
     }
 
     pub(crate) fn stores(&self) -> Stores {
-        Stores {
-            database: self.database.clone(),
-            cache: self.cache.clone(),
-        }
+        Stores { database: self.database.clone(), cache: self.cache.clone() }
     }
 
     /// Connects to everything, and refuses a database that this build does not fit.
@@ -182,9 +179,7 @@ impl RegistrationPolicy {
             (Environment::Development, None) => Admission::Open,
             (Environment::Production, None) => Admission::Closed,
         };
-        let limit = config
-            .grants_per_address_per_day
-            .map(|uses| Limit { uses, window: DAY });
+        let limit = config.grants_per_address_per_day.map(|uses| Limit { uses, window: DAY });
         RegistrationPolicy { admission, limit }
     }
 }

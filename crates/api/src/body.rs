@@ -51,11 +51,7 @@ impl Body {
 
     /// The value the body describes, or the default of one where there is none.
     pub(crate) fn parse_or_default<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
-        if self.0.is_empty() {
-            Ok(T::default())
-        } else {
-            self.parse()
-        }
+        if self.0.is_empty() { Ok(T::default()) } else { self.parse() }
     }
 
     /// The value the body describes.
@@ -75,8 +71,7 @@ impl Body {
             let path = error.path().to_string();
             refusal(&path, &error.into_inner(), self.form())
         })?;
-        json.end()
-            .map_err(|error| refusal(".", &error, Form::Broken))?;
+        json.end().map_err(|error| refusal(".", &error, Form::Broken))?;
         Ok(value)
     }
 
@@ -104,11 +99,7 @@ pub(crate) fn parse_value<T>(
         let message = error.to_string();
         let within = field(&track.path().to_string(), &message);
         let message = discreet(&message);
-        let name = if within == "body" {
-            parent.to_owned()
-        } else {
-            format!("{parent}.{within}")
-        };
+        let name = if within == "body" { parent.to_owned() } else { format!("{parent}.{within}") };
         ApiError::invalid(name, format!("is refused: {message}"))
     })
 }
@@ -144,13 +135,8 @@ fn refusal(path: &str, error: &serde_json::Error, form: Form) -> ApiError {
     if error.classify() != Category::Data && !out_of_range && form == Form::Broken {
         return ApiError::malformed(format!("The body is no valid JSON: {full}."));
     }
-    let message = full
-        .rsplit_once(" at line ")
-        .map_or(full.as_str(), |(message, _)| message);
-    ApiError::invalid(
-        field(path, message),
-        format!("is refused: {}", discreet(message)),
-    )
+    let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(message, _)| message);
+    ApiError::invalid(field(path, message), format!("is refused: {}", discreet(message)))
 }
 
 /// The parser quotes what it was given, which may be long or secret, and calls an object by the name
@@ -220,10 +206,7 @@ mod tests {
     use super::*;
 
     fn refused<T: DeserializeOwned>(json: &str) -> (u16, Option<String>, String) {
-        let error = Body(Bytes::copy_from_slice(json.as_bytes()))
-            .parse::<T>()
-            .err()
-            .unwrap();
+        let error = Body(Bytes::copy_from_slice(json.as_bytes())).parse::<T>().err().unwrap();
         let status = error.kind().facts().status;
         let field = match &error {
             ApiError::InvalidField { field, .. } => Some(field.clone()),
@@ -258,14 +241,8 @@ mod tests {
         let named = |usage: &str| field_of::<ActionRequest>(&format!("{start}{usage}}}"));
         let sound = r#""provider": "p", "model": "m", "input_tokens": 1, "output_tokens": 1"#;
         assert_eq!(named(&format!(r#"{{{sound}}}"#)), "usage.llm_calls");
-        assert_eq!(
-            named(&format!(r#"{{{sound}, "llm_calls": "1"}}"#)),
-            "usage.llm_calls"
-        );
-        assert_eq!(
-            named(&format!(r#"{{{sound}, "llm_calls": 1, "x": 1}}"#)),
-            "usage.x"
-        );
+        assert_eq!(named(&format!(r#"{{{sound}, "llm_calls": "1"}}"#)), "usage.llm_calls");
+        assert_eq!(named(&format!(r#"{{{sound}, "llm_calls": 1, "x": 1}}"#)), "usage.x");
         assert_eq!(
             named(&format!(r#"{{{sound}, "llm_calls": 1, "cost_usd": 0.5}}"#)),
             "usage.cost_usd"
@@ -294,29 +271,16 @@ mod tests {
             assert!(field.unwrap().len() + text.len() < 700, "{text}");
         }
         let (.., text) = refused::<TokenRequest>(r#"{"bot_id": "7"}"#);
-        assert_eq!(
-            text,
-            "`bot_id` is refused: invalid type: string, expected i64."
-        );
+        assert_eq!(text, "`bot_id` is refused: invalid type: string, expected i64.");
         let (.., text) = refused::<BetsRequest>(r#"{"bets": [[]]}"#);
         assert!(text.contains("length 0, expected an object with"), "{text}");
         let (.., text) = refused::<BetsRequest>(r#"{"bets": [7]}"#);
-        assert!(
-            text.ends_with("invalid type: integer, expected an object."),
-            "{text}"
-        );
+        assert!(text.ends_with("invalid type: integer, expected an object."), "{text}");
     }
 
     #[test]
     fn what_is_no_json_is_malformed() {
-        for json in [
-            "",
-            "{",
-            "{\"handle\": NaN}",
-            "{\"handle\": \"Mia\"} x",
-            "nul",
-            "\u{feff}{}",
-        ] {
+        for json in ["", "{", "{\"handle\": NaN}", "{\"handle\": \"Mia\"} x", "nul", "\u{feff}{}"] {
             let (status, field, text) = refused::<RegisterRequest>(json);
             assert_eq!((status, field), (400, None), "{json}: {text}");
         }

@@ -69,14 +69,10 @@ pub struct ApiConfig {
 impl ApiConfig {
     /// Where Postgres and Redis are.
     pub(crate) fn stores(&self) -> (PostgresSettings, RedisSettings) {
-        let postgres = PostgresSettings {
-            url: self.database_url.clone(),
-            pool_size: self.database_pool_size,
-        };
-        let redis = RedisSettings {
-            url: self.redis_url.clone(),
-            namespace: self.redis_namespace.clone(),
-        };
+        let postgres =
+            PostgresSettings { url: self.database_url.clone(), pool_size: self.database_pool_size };
+        let redis =
+            RedisSettings { url: self.redis_url.clone(), namespace: self.redis_namespace.clone() };
         (postgres, redis)
     }
 

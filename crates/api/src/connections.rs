@@ -44,11 +44,7 @@ impl Default for ConnectionLimits {
 
 impl ConnectionLimits {
     pub(crate) fn read(reader: &mut Reader<'_>) -> ConnectionLimits {
-        let each = reader.or_within(
-            "API_MAX_CONNECTIONS_PER_ADDRESS",
-            PER_ADDRESS,
-            0..=1_000_000,
-        );
+        let each = reader.or_within("API_MAX_CONNECTIONS_PER_ADDRESS", PER_ADDRESS, 0..=1_000_000);
         ConnectionLimits {
             total: reader.or_within("API_MAX_CONNECTIONS", TOTAL, 1..=1_000_000),
             per_address: (each > 0).then_some(each),
@@ -58,18 +54,13 @@ impl ConnectionLimits {
 
     /// Makes room for this many open files, or says that there is none.
     pub(crate) fn make_room(&self) {
-        let needed = u64::try_from(self.total)
-            .unwrap_or(u64::MAX)
-            .saturating_add(OTHER_FILES);
+        let needed = u64::try_from(self.total).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         let Some(now) = current.filter(|now| *now < needed) else {
             return;
         };
         let wanted = maximum.map_or(needed, |maximum| maximum.min(needed));
-        let raised = Rlimit {
-            current: Some(wanted),
-            maximum,
-        };
+        let raised = Rlimit { current: Some(wanted), maximum };
         let got = match setrlimit(Resource::Nofile, raised) {
             Ok(()) => wanted,
             Err(_) => now,
@@ -95,11 +86,7 @@ pub(crate) struct Doorman {
 
 impl Doorman {
     pub(crate) fn new(limits: ConnectionLimits, proxies: &Proxies) -> Doorman {
-        Doorman {
-            limits,
-            proxies: proxies.clone(),
-            seats: Arc::default(),
-        }
+        Doorman { limits, proxies: proxies.clone(), seats: Arc::default() }
     }
 
     /// Looks at a new connection. One too many of its address is closed at once: even to tell it so
@@ -138,10 +125,7 @@ impl Doorman {
             return Err(Full);
         }
         *taken += 1;
-        Ok(Some(Seat {
-            address,
-            seats: Arc::clone(&self.seats),
-        }))
+        Ok(Some(Seat { address, seats: Arc::clone(&self.seats) }))
     }
 }
 
@@ -172,14 +156,8 @@ mod tests {
     use super::*;
 
     fn doorman(per_address: Option<usize>, trusted: &str) -> Doorman {
-        let limits = ConnectionLimits {
-            per_address,
-            ..ConnectionLimits::default()
-        };
-        let proxies = Proxies {
-            trusted: trusted.parse().unwrap(),
-            ..Proxies::default()
-        };
+        let limits = ConnectionLimits { per_address, ..ConnectionLimits::default() };
+        let proxies = Proxies { trusted: trusted.parse().unwrap(), ..Proxies::default() };
         Doorman::new(limits, &proxies)
     }
 

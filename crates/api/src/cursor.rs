@@ -84,12 +84,10 @@ impl Parameters {
             return Ok(default);
         };
         let number = text.parse().ok();
-        number
-            .filter(|number| (least..=most).contains(number))
-            .ok_or_else(|| {
-                let rule = format!("must be a whole number from {least} to {most}");
-                ApiError::invalid(name, rule)
-            })
+        number.filter(|number| (least..=most).contains(number)).ok_or_else(|| {
+            let rule = format!("must be a whole number from {least} to {most}");
+            ApiError::invalid(name, rule)
+        })
     }
 
     /// The names that were given.
@@ -121,13 +119,7 @@ impl Parameters {
                     })?,
             ),
         };
-        Ok(PageRequest {
-            list,
-            path: self.path.clone(),
-            limit,
-            after,
-            secrets,
-        })
+        Ok(PageRequest { list, path: self.path.clone(), limit, after, secrets })
     }
 }
 
@@ -159,10 +151,7 @@ impl<const N: usize> PageRequest<N> {
             .last()
             .filter(|_| full)
             .map(|last| encode(self.list, &self.path, key, position(last)));
-        Page {
-            items: rows.into_iter().map(show).collect(),
-            next_cursor,
-        }
+        Page { items: rows.into_iter().map(show).collect(), next_cursor }
     }
 }
 
@@ -191,11 +180,8 @@ fn decode<const N: usize>(list: List, path: &str, key: &Key, text: &str) -> Opti
 /// Payloads of one list have one length, so that where they end and the path begins is no question,
 /// and the digest is cut off: nothing can be appended.
 fn seal(path: &str, key: &Key, payload: &[u8]) -> [u8; SEAL_BYTES] {
-    let digest = Sha256::new()
-        .chain_update(key.bytes())
-        .chain_update(payload)
-        .chain_update(path)
-        .finalize();
+    let digest =
+        Sha256::new().chain_update(key.bytes()).chain_update(payload).chain_update(path).finalize();
     let mut seal = [0; SEAL_BYTES];
     seal.copy_from_slice(&digest[..SEAL_BYTES]);
     seal
@@ -217,10 +203,7 @@ mod tests {
     fn a_position_survives() {
         let position = [i64::MIN, -1, i64::MAX];
         let cursor = encode(List::Journal, "/ledger", &key(), position);
-        assert_eq!(
-            decode(List::Journal, "/ledger", &key(), &cursor),
-            Some(position)
-        );
+        assert_eq!(decode(List::Journal, "/ledger", &key(), &cursor), Some(position));
     }
 
     #[test]
@@ -230,32 +213,19 @@ mod tests {
             let mut bytes = cursor.clone().into_bytes();
             bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
             let changed = String::from_utf8(bytes).unwrap();
-            assert_eq!(
-                decode::<1>(List::Bots, "/bots", &key(), &changed),
-                None,
-                "digit {at}"
-            );
+            assert_eq!(decode::<1>(List::Bots, "/bots", &key(), &changed), None, "digit {at}");
         }
         for cut in 0..cursor.len() {
-            assert_eq!(
-                decode::<1>(List::Bots, "/bots", &key(), &cursor[..cut]),
-                None
-            );
+            assert_eq!(decode::<1>(List::Bots, "/bots", &key(), &cursor[..cut]), None);
         }
-        assert_eq!(
-            decode::<1>(List::Bots, "/bots", &key(), &format!("{cursor}00")),
-            None
-        );
+        assert_eq!(decode::<1>(List::Bots, "/bots", &key(), &format!("{cursor}00")), None);
     }
 
     #[test]
     fn a_cursor_belongs_to_its_list_and_its_key() {
         let cursor = encode(List::Bots, "/bots", &key(), [12]);
         assert_eq!(decode::<1>(List::Posts, "/bots", &key(), &cursor), None);
-        assert_eq!(
-            decode::<1>(List::Bots, "/bots", &Key::new([8; 32]), &cursor),
-            None
-        );
+        assert_eq!(decode::<1>(List::Bots, "/bots", &Key::new([8; 32]), &cursor), None);
         assert_eq!(decode::<1>(List::Bots, "/bot", &key(), &cursor), None);
         assert_eq!(decode::<1>(List::Bots, "/bots", &key(), "ä"), None);
         assert_eq!(decode::<1>(List::Bots, "/bots", &key(), ""), None);

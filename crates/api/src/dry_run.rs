@@ -83,19 +83,12 @@ async fn without_observation(app: &App, action: &Action, bad: ApiError) -> ApiRe
         Action::Predict(wager) => wager.stake.money(),
         Action::Wait(_) => Money::ZERO,
     };
-    let run = db::dry_run::DryRun {
-        cost,
-        balance: profile.balance,
-        refusal: None,
-    };
+    let run = db::dry_run::DryRun { cost, balance: profile.balance, refusal: None };
     let refusal = match acting(&mut conn, bot_id).await {
         Ok(_) => bad,
         Err(may_not_act) => may_not_act,
     };
-    Ok(Told {
-        run,
-        refusal: Some(refusal),
-    })
+    Ok(Told { run, refusal: Some(refusal) })
 }
 
 /// Why an observation is not good, if it is not.
@@ -145,9 +138,7 @@ impl Told {
             },
             cost: self.run.cost,
             balance_after,
-            refusal: self
-                .refusal
-                .map(|refusal| refusal.problem(req.path(), &RequestId::of(req))),
+            refusal: self.refusal.map(|refusal| refusal.problem(req.path(), &RequestId::of(req))),
         }))
     }
 }

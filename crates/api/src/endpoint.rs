@@ -228,11 +228,8 @@ impl Endpoint {
 
     pub(crate) fn takes<T: ToSchema>(mut self) -> Endpoint {
         self.shapes.push(Shapes::add::<T>);
-        self.body = Some(Body {
-            schema: T::name(),
-            required: true,
-            examples: examples::sent(&T::name()),
-        });
+        self.body =
+            Some(Body { schema: T::name(), required: true, examples: examples::sent(&T::name()) });
         self.problems.push(UnsupportedMediaType);
         self
     }
@@ -258,8 +255,7 @@ impl Endpoint {
     fn keeping(mut self, keeps: Keeps, parameter: &'static str) -> Endpoint {
         self.keeps = keeps;
         self.parameters.push(parameter);
-        self.problems
-            .extend([IdempotencyConflict, IdempotencyMismatch]);
+        self.problems.extend([IdempotencyConflict, IdempotencyMismatch]);
         self
     }
 
@@ -394,10 +390,7 @@ impl Endpoint {
 
     pub(crate) fn problems_by_status(&self) -> BTreeMap<u16, Vec<ProblemKind>> {
         let mut by_status: BTreeMap<u16, Vec<ProblemKind>> = BTreeMap::new();
-        for kind in ProblemKind::ALL
-            .into_iter()
-            .filter(|kind| self.problems.contains(kind))
-        {
+        for kind in ProblemKind::ALL.into_iter().filter(|kind| self.problems.contains(kind)) {
             by_status.entry(kind.facts().status).or_default().push(kind);
         }
         by_status

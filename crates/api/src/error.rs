@@ -75,10 +75,7 @@ const PAUSE_RETRY_AFTER_SECONDS: u64 = 30;
 
 impl ApiError {
     pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> ApiError {
-        ApiError::InvalidField {
-            field: field.into(),
-            problem: problem.into(),
-        }
+        ApiError::InvalidField { field: field.into(), problem: problem.into() }
     }
 
     pub(crate) fn missing(field: &str) -> ApiError {
@@ -195,10 +192,9 @@ impl ApiError {
     fn extra(&self) -> Map<String, Value> {
         match self {
             ApiError::InvalidField { field, .. } => members(json!({ "field": field })),
-            ApiError::TooManyRequests {
-                retry_after_seconds,
-                ..
-            } => members(json!({ "retry_after_seconds": retry_after_seconds })),
+            ApiError::TooManyRequests { retry_after_seconds, .. } => {
+                members(json!({ "retry_after_seconds": retry_after_seconds }))
+            }
             ApiError::RefusedField { field, refusal } => {
                 let mut members = numbers(refusal);
                 members.insert("field".to_owned(), json!(field));
@@ -219,10 +215,7 @@ impl ApiError {
             ApiError::MethodNotAllowed(allow) => {
                 return Some((header::ALLOW, HeaderValue::from_str(allow).ok()?));
             }
-            ApiError::TooManyRequests {
-                retry_after_seconds,
-                ..
-            } => *retry_after_seconds,
+            ApiError::TooManyRequests { retry_after_seconds, .. } => *retry_after_seconds,
             ApiError::Unavailable(_) | ApiError::TimedOut | ApiError::OutcomeUnknown(_) => {
                 RETRY_AFTER_SECONDS
             }

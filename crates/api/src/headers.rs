@@ -24,18 +24,12 @@ const DEFAULTS: [(HeaderName, &str); 9] = [
     ),
     (CROSS_ORIGIN_OPENER_POLICY, "same-origin"),
     (CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
-    (
-        PERMISSIONS_POLICY,
-        "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    ),
+    (PERMISSIONS_POLICY, "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
     (REFERRER_POLICY, "no-referrer"),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     // For browsers that do not know `frame-ancestors`.
     (X_FRAME_OPTIONS, "DENY"),
-    (
-        HeaderName::from_static("x-permitted-cross-domain-policies"),
-        "none",
-    ),
+    (HeaderName::from_static("x-permitted-cross-domain-policies"), "none"),
 ];
 
 /// Puts in what the handler did not set itself: a page of HTML has a policy of its own.
@@ -84,9 +78,9 @@ impl Origins {
         match self {
             Origins::None => cors,
             Origins::Any => cors.allow_any_origin().send_wildcard(),
-            Origins::Listed(origins) => origins
-                .iter()
-                .fold(cors, |cors, origin| cors.allowed_origin(origin)),
+            Origins::Listed(origins) => {
+                origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+            }
         }
     }
 }
@@ -131,11 +125,8 @@ mod tests {
 
     #[test]
     fn origins_are_read_as_browsers_write_them() {
-        let listed = |all: &[&str]| {
-            Ok(Origins::Listed(
-                all.iter().map(|s| (*s).to_owned()).collect(),
-            ))
-        };
+        let listed =
+            |all: &[&str]| Ok(Origins::Listed(all.iter().map(|s| (*s).to_owned()).collect()));
         assert_eq!("".parse(), Ok(Origins::None));
         assert_eq!("*".parse(), Ok(Origins::Any));
         assert_eq!(

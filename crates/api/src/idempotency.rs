@@ -118,9 +118,7 @@ impl Retries {
         let key = key_of(req.headers())?;
         match (endpoint.keeps, key.and_then(guessable)) {
             (Keeps::Nothing, _) => {
-                return Err(ApiError::Internal(
-                    "an endpoint that keeps no answers".to_owned(),
-                ));
+                return Err(ApiError::Internal("an endpoint that keeps no answers".to_owned()));
             }
             (Keeps::Secrets, Some(rule)) => return Err(ApiError::invalid(IDEMPOTENCY_KEY, rule)),
             _ => {}
@@ -183,10 +181,7 @@ impl Retry {
         let key_sha256 = digest(Sha256::new().chain_update(ring_key.bytes()), parts);
         let [_, _, key] = parts;
         Retry {
-            claim: Claim {
-                key_sha256,
-                body_sha256: body.sha256(),
-            },
+            claim: Claim { key_sha256, body_sha256: body.sha256() },
             cipher_key: derive(key.as_bytes(), ring_key.bytes(), &key_sha256),
             earlier: Vec::new(),
             turn: digest(Sha256::new(), parts),
@@ -203,11 +198,7 @@ impl Retry {
     pub(crate) fn rivals(&self) -> Rivals {
         let [a, b, c, d, e, f, g, h, ..] = self.turn;
         Rivals {
-            keys_sha256: self
-                .earlier
-                .iter()
-                .map(|other| other.claim.key_sha256)
-                .collect(),
+            keys_sha256: self.earlier.iter().map(|other| other.claim.key_sha256).collect(),
             turn: i64::from_be_bytes([a, b, c, d, e, f, g, h]),
         }
     }
@@ -226,30 +217,20 @@ impl Retry {
             Contents::Secret(pair) => (self.encrypt(&json).unwrap_or_default(), Some(pair)),
         };
         let status = i16::try_from(status.as_u16()).unwrap_or(200);
-        StoredAnswer {
-            status,
-            answer,
-            secrets_of,
-        }
+        StoredAnswer { status, answer, secrets_of }
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).ok()?;
-        let payload = Payload {
-            msg: plain,
-            aad: &self.claim.key_sha256,
-        };
+        let payload = Payload { msg: plain, aad: &self.claim.key_sha256 };
         let sealed = self.cipher().encrypt(&Nonce::from(nonce), payload).ok()?;
         Some([&nonce[..], &sealed].concat())
     }
 
     fn decrypt(&self, kept: &[u8]) -> Option<Vec<u8>> {
         let (nonce, sealed) = kept.split_first_chunk::<NONCE_BYTES>()?;
-        let payload = Payload {
-            msg: sealed,
-            aad: &self.claim.key_sha256,
-        };
+        let payload = Payload { msg: sealed, aad: &self.claim.key_sha256 };
         self.cipher().decrypt(&Nonce::from(*nonce), payload).ok()
     }
 
@@ -264,13 +245,9 @@ impl Retry {
         } else {
             kept.answer.clone()
         };
-        let status = u16::try_from(kept.status)
-            .ok()
-            .and_then(|s| StatusCode::from_u16(s).ok());
+        let status = u16::try_from(kept.status).ok().and_then(|s| StatusCode::from_u16(s).ok());
         let mut answer = HttpResponse::build(status.unwrap_or(StatusCode::OK));
-        answer
-            .insert_header((IDEMPOTENCY_REPLAYED, "true"))
-            .content_type("application/json");
+        answer.insert_header((IDEMPOTENCY_REPLAYED, "true")).content_type("application/json");
         let body = match tells {
             Tells::Body => body,
             Tells::Place(collection) => {
@@ -362,16 +339,10 @@ mod tests {
 
     use super::*;
 
-    const SECRET: Contents = Contents::Secret(Pair {
-        bot: BotId(7),
-        version: 1,
-    });
+    const SECRET: Contents = Contents::Secret(Pair { bot: BotId(7), version: 1 });
 
     fn retry(key: u8) -> Retry {
-        let claim = Claim {
-            key_sha256: [key; 32],
-            body_sha256: [0; 32],
-        };
+        let claim = Claim { key_sha256: [key; 32], body_sha256: [0; 32] };
         Retry {
             claim,
             cipher_key: Key::new([key; 32]),
@@ -383,17 +354,10 @@ mod tests {
 
     #[actix_web::test]
     async fn a_login_that_is_repeated_says_how_long_its_token_is_still_good() {
-        let tokens = Tokens::new(&crate::keys::KeyRing {
-            current: Key::new([7; 32]),
-            previous: Vec::new(),
-        });
-        let bearer = crate::auth::tokens::Bearer {
-            bot: BotId(7),
-            version: 1,
-        };
-        let issued = tokens
-            .issue(bearer, Some(std::time::Duration::from_secs(100)))
-            .unwrap();
+        let tokens =
+            Tokens::new(&crate::keys::KeyRing { current: Key::new([7; 32]), previous: Vec::new() });
+        let bearer = crate::auth::tokens::Bearer { bot: BotId(7), version: 1 };
+        let issued = tokens.issue(bearer, Some(std::time::Duration::from_secs(100))).unwrap();
         // As it was answered when the token was good for longer.
         let answer = TokenAnswer {
             access_token: issued.token,
@@ -403,9 +367,7 @@ mod tests {
         let retry = retry(1).of_token();
         let kept = retry.keep(StatusCode::OK, &answer, SECRET);
         let replayed = retry.replay(&kept, retry.tells).unwrap();
-        let body = actix_web::body::to_bytes(replayed.into_body())
-            .await
-            .unwrap();
+        let body = actix_web::body::to_bytes(replayed.into_body()).await.unwrap();
         let told: TokenAnswer = serde_json::from_slice(&body).unwrap();
         assert_eq!(told.access_token.expose(), answer.access_token.expose());
         assert!((70..=100).contains(&told.expires_in), "{}", told.expires_in);
@@ -418,20 +380,14 @@ mod tests {
         assert!(!kept.answer.windows(4).any(|window| window == b"lds_"));
         assert_eq!(retry(1).decrypt(&kept.answer).unwrap(), b"\"lds_secret\"");
         // The same answer twice looks different: the nonce is random.
-        assert_ne!(
-            kept,
-            retry(1).keep(StatusCode::CREATED, &"lds_secret", SECRET)
-        );
+        assert_ne!(kept, retry(1).keep(StatusCode::CREATED, &"lds_secret", SECRET));
     }
 
     #[test]
     fn another_key_or_a_flipped_bit_decrypts_nothing() {
         let kept = retry(1).keep(StatusCode::CREATED, &"lds_secret", SECRET);
         assert_eq!(retry(2).decrypt(&kept.answer), None);
-        let moved = Retry {
-            claim: retry(2).claim,
-            ..retry(1)
-        };
+        let moved = Retry { claim: retry(2).claim, ..retry(1) };
         assert_eq!(moved.decrypt(&kept.answer), None);
         for at in 0..kept.answer.len() {
             let mut flipped = kept.answer.clone();

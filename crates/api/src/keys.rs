@@ -51,10 +51,7 @@ impl Keys {
         let ring = |salt: &[u8], purpose: &[u8]| {
             let key =
                 |secret: &SecretString| derive(secret.expose_secret().as_bytes(), salt, purpose);
-            KeyRing {
-                current: key(secret_key),
-                previous: previous.iter().map(key).collect(),
-            }
+            KeyRing { current: key(secret_key), previous: previous.iter().map(key).collect() }
         };
         Keys {
             token: ring(arena.as_bytes(), b"ledgerdome/token/v1"),
@@ -82,10 +79,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)])
-        .collect()
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]).collect()
 }
 
 /// The bytes of lower-case hex; `None` for anything else.
@@ -99,10 +93,7 @@ pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     if !digits.len().is_multiple_of(2) {
         return None;
     }
-    digits
-        .chunks_exact(2)
-        .map(|pair| Some(value(pair[0])? << 4 | value(pair[1])?))
-        .collect()
+    digits.chunks_exact(2).map(|pair| Some(value(pair[0])? << 4 | value(pair[1])?)).collect()
 }
 
 #[cfg(test)]

@@ -15,9 +15,7 @@ pub(crate) struct KeyedLocks<K> {
 
 impl<K: Eq + Hash> KeyedLocks<K> {
     pub(crate) fn new() -> KeyedLocks<K> {
-        KeyedLocks {
-            places: Mutex::new(HashMap::new()),
-        }
+        KeyedLocks { places: Mutex::new(HashMap::new()) }
     }
 
     /// Waits until nobody else holds the key's lock. Dropping the guard lets the next one in.

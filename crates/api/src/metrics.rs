@@ -18,26 +18,17 @@ static DURATION: Declared<HistogramVec> = durations(
     "http_server_request_duration_seconds",
     "From a request's head to its answer's. Of streams, until they begin.",
     SHORT,
-    &[
-        "http_request_method",
-        "http_route",
-        "http_response_status_code",
-    ],
+    &["http_request_method", "http_route", "http_response_status_code"],
 );
-static ACTIVE: Declared<IntGauge> = gauge(
-    "http_server_active_requests",
-    "Requests whose answer has not begun.",
-);
+static ACTIVE: Declared<IntGauge> =
+    gauge("http_server_active_requests", "Requests whose answer has not begun.");
 static REFUSALS: Declared<IntCounterVec> = counters(
     "arena_refusals_total",
     "Problems that were answered, by the last part of their type.",
     &["kind"],
 );
-static LISTENERS: Declared<IntGaugeVec> = gauges(
-    "arena_stream_listeners",
-    "Open streams of live events.",
-    &["transport"],
-);
+static LISTENERS: Declared<IntGaugeVec> =
+    gauges("arena_stream_listeners", "Open streams of live events.", &["transport"]);
 static POSITION_LAG: Declared<GaugeVec> = fractions(
     "arena_stream_position_lag_seconds",
     "How old the newest event was when it was handed to the streams.",
@@ -86,11 +77,7 @@ pub(crate) fn listening(transport: &str) -> OneMore {
 
 pub(crate) fn answered(method: &str, route: Option<&str>, status: StatusCode, took: Duration) {
     DURATION
-        .with_label_values(&[
-            known_method(method),
-            route.unwrap_or(UNMATCHED),
-            status.as_str(),
-        ])
+        .with_label_values(&[known_method(method), route.unwrap_or(UNMATCHED), status.as_str()])
         .observe(took.as_secs_f64());
 }
 

@@ -18,8 +18,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> PriceBook {
         None => parse(SHIPPED),
         Some(path) => load(&workspace_root().join(path)),
     };
-    book.map_err(|problem| reader.problem(SETTING, problem))
-        .unwrap_or_default()
+    book.map_err(|problem| reader.problem(SETTING, problem)).unwrap_or_default()
 }
 
 fn load(path: &Path) -> Result<PriceBook, String> {

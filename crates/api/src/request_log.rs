@@ -27,9 +27,7 @@ pub(crate) struct RequestId(pub(crate) String);
 impl RequestId {
     pub(crate) fn of(req: &HttpRequest) -> String {
         let known = req.extensions();
-        known
-            .get::<RequestId>()
-            .map_or_else(String::new, |id| id.0.clone())
+        known.get::<RequestId>().map_or_else(String::new, |id| id.0.clone())
     }
 }
 

@@ -38,22 +38,12 @@ impl SecretSettings {
         let admin_token = reader.secret("ADMIN_TOKEN", ADMIN_TOKEN_MIN_CHARS);
         let mut other_admin_tokens = reader.secrets("ADMIN_TOKEN_NEXT", ADMIN_TOKEN_MIN_CHARS);
         other_admin_tokens.extend(reader.secrets("ADMIN_TOKEN_PREVIOUS", ADMIN_TOKEN_MIN_CHARS));
-        SecretSettings {
-            secret_key,
-            other_secret_keys,
-            admin_token,
-            other_admin_tokens,
-        }
+        SecretSettings { secret_key, other_secret_keys, admin_token, other_admin_tokens }
     }
 
     /// Tells who asks which of them this process uses, without showing any.
     pub(crate) fn announce(&self, cache: &Cache) {
-        let [
-            secret_key,
-            other_secret_keys,
-            admin_token,
-            other_admin_tokens,
-        ] = self.exposed();
+        let [secret_key, other_secret_keys, admin_token, other_admin_tokens] = self.exposed();
         let keys = presence::fingerprint(&[&secret_key, &other_secret_keys]);
         cache.uses(presence::SECRET_KEY, keys);
         let tokens = presence::fingerprint(&[&admin_token, &other_admin_tokens]);
@@ -110,10 +100,7 @@ pub(crate) struct SecretStore {
 
 impl SecretStore {
     pub(crate) fn new(settings: &SecretSettings, arena: Uuid) -> SecretStore {
-        SecretStore {
-            current: RwLock::new(Arc::new(Secrets::derive(settings, &arena))),
-            arena,
-        }
+        SecretStore { current: RwLock::new(Arc::new(Secrets::derive(settings, &arena))), arena }
     }
 
     /// Those that are in use now; whoever has them keeps them to the end of its work.

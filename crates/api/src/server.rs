@@ -133,21 +133,14 @@ pub async fn start_with(
     .bind(wanted)
     .map_err(|error| {
         let hint = "choose another API_HOST or API_PORT, or stop who listens there";
-        io::Error::new(
-            error.kind(),
-            format!("cannot listen on {wanted}: {error} ({hint})"),
-        )
+        io::Error::new(error.kind(), format!("cannot listen on {wanted}: {error} ({hint})"))
     })?;
     let address = server.addrs().first().copied().unwrap_or(wanted);
     let task = tokio::spawn(auth::alongside(server.run(), upkeep.0, upkeep.1));
     let registration = app.registration.admission.as_str();
     config.hosts.warn_if_nameless("api", address.ip());
     info!(%address, registration, mode = %config.rules.enforcement, "the API listens");
-    Ok(Running {
-        address,
-        task,
-        announcement,
-    })
+    Ok(Running { address, task, announcement })
 }
 
 /// Returns when the server is to stop: some time after that was asked for, in which balancers learn
@@ -156,10 +149,7 @@ async fn drained(app: Data<App>, drain: Duration, asked: Shutdown, closing: Shut
     asked.wait().await;
     app.readiness.drain();
     if !drain.is_zero() {
-        info!(
-            seconds = drain.as_secs(),
-            "stopping: still serving whoever comes"
-        );
+        info!(seconds = drain.as_secs(), "stopping: still serving whoever comes");
         tokio::time::sleep(drain).await;
     }
     closing.request();
@@ -183,9 +173,7 @@ async fn around(
     req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let target = req
-        .app_data::<Data<Table>>()
-        .map(|table| table.target(&req));
+    let target = req.app_data::<Data<Table>>().map(|table| table.target(&req));
     let app = req.app_data::<Data<App>>();
     let asked = ServedRequest {
         id: Uuid::new_v4(),
@@ -358,14 +346,8 @@ impl ServedRequest {
             return;
         }
         let (problem, fault) = problem.unzip();
-        let ended = Ended {
-            method: &self.method,
-            route,
-            status,
-            problem,
-            fault: fault.flatten(),
-            took,
-        };
+        let ended =
+            Ended { method: &self.method, route, status, problem, fault: fault.flatten(), took };
         self.log.tell(self.id, &ended);
     }
 

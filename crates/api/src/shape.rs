@@ -42,17 +42,12 @@ fn target(uri: &Uri) -> Result<(), ApiError> {
     if uri.path().starts_with('/') {
         Ok(())
     } else {
-        Err(ApiError::malformed(
-            "The request must name a path, beginning with `/`.",
-        ))
+        Err(ApiError::malformed("The request must name a path, beginning with `/`."))
     }
 }
 
 fn headers(headers: &HeaderMap) -> Result<(), ApiError> {
-    let bytes: usize = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .sum();
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if headers.len() > HEADERS_MAX || bytes > HEADERS_MAX_BYTES {
         return Err(ApiError::Is(HeadersTooLarge));
     }
@@ -62,18 +57,14 @@ fn headers(headers: &HeaderMap) -> Result<(), ApiError> {
         let ours = [AGENT_SECRET, IDEMPOTENCY_KEY, OPERATOR].map(str::to_owned);
         for name in single.iter().chain(&ours) {
             if headers.get_all(name.as_str()).count() > 1 {
-                return Err(ApiError::malformed(format!(
-                    "`{name}` may be sent only once."
-                )));
+                return Err(ApiError::malformed(format!("`{name}` may be sent only once.")));
             }
         }
     }
     if let Some(host) = headers.get(HOST)
         && !is_host(host.as_bytes())
     {
-        return Err(ApiError::malformed(
-            "`Host` must be a host, with a port if need be.",
-        ));
+        return Err(ApiError::malformed("`Host` must be a host, with a port if need be."));
     }
     let announced = headers
         .get(CONTENT_LENGTH)
@@ -100,12 +91,10 @@ pub(crate) fn must_be_for_us(req: &ServiceRequest, hosts: &Hosts) -> Result<(), 
     let target = req.uri().authority().map(Authority::as_str);
     let named = req.headers().get_all(HOST).map(HeaderValue::as_bytes);
     let came_to = req.request().conn_data::<CameTo>().map(|here| here.0);
-    hosts
-        .admit(target, named, came_to)
-        .map_err(|stranger| match stranger {
-            Stranger::NoHost => ApiError::malformed("Send a `Host` header."),
-            Stranger::Unknown => ApiError::Is(UnknownHost),
-        })
+    hosts.admit(target, named, came_to).map_err(|stranger| match stranger {
+        Stranger::NoHost => ApiError::malformed("Send a `Host` header."),
+        Stranger::Unknown => ApiError::Is(UnknownHost),
+    })
 }
 
 /// Whether it is a host at all; whose it is is asked afterwards.

@@ -72,11 +72,7 @@ impl Snapshot {
         // Read before the query, so that it is never older than it says.
         let (taken, as_of) = (Instant::now(), clock::now());
         let best = db::standings::best(&mut conn, STANDINGS_MAX).await?;
-        Ok(Snapshot {
-            as_of,
-            taken,
-            best: best.into_iter().map(views::standing).collect(),
-        })
+        Ok(Snapshot { as_of, taken, best: best.into_iter().map(views::standing).collect() })
     }
 
     /// The `limit` behind rank `after`, of one status or of all.
@@ -88,10 +84,7 @@ impl Snapshot {
             .zip(1..=STANDINGS_MAX)
             .skip(count(after))
             .take(count(limit))
-            .map(|(standing, rank)| Standing {
-                rank,
-                ..standing.clone()
-            })
+            .map(|(standing, rank)| Standing { rank, ..standing.clone() })
             .collect()
     }
 }

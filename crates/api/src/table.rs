@@ -55,20 +55,13 @@ impl Table {
             let allow = allow.join(", ");
             let refuse = move || {
                 let allow = allow.clone();
-                ready(ApiResult::<HttpResponse>::Err(ApiError::MethodNotAllowed(
-                    allow,
-                )))
+                ready(ApiResult::<HttpResponse>::Err(ApiError::MethodNotAllowed(allow)))
             };
             let mounted = resource(*path).default_service(to(refuse));
-            config.service(
-                rows.iter()
-                    .fold(mounted, |path, row| path.route(row.route())),
-            );
+            config.service(rows.iter().fold(mounted, |path, row| path.route(row.route())));
         }
         config.default_service(to(|| {
-            ready(ApiResult::<HttpResponse>::Err(ApiError::not_found(
-                "such path",
-            )))
+            ready(ApiResult::<HttpResponse>::Err(ApiError::not_found("such path")))
         }));
     }
 
@@ -106,10 +99,7 @@ pub(crate) fn takes_query(endpoint: &Endpoint, req: &ServiceRequest) -> ApiResul
     }
     let given = Parameters::of(req.request())?;
     let taken = &endpoint.queries;
-    let Some(unknown) = given
-        .names()
-        .find(|name| !taken.iter().any(|one| one == name))
-    else {
+    let Some(unknown) = given.names().find(|name| !taken.iter().any(|one| one == name)) else {
         return Ok(());
     };
     let taken = match taken.as_slice() {

@@ -9,17 +9,11 @@ use crate::{clock, pricing};
 /// Checks reported usage and adds its price at this moment, so that it is recorded with its action
 /// and stays what it was when prices change.
 pub(crate) fn read(reported: api_types::Usage, book: &PriceBook) -> Result<Usage, ApiError> {
-    reported
-        .check()
-        .map_err(|problem| ApiError::within("usage", problem))?;
+    reported.check().map_err(|problem| ApiError::within("usage", problem))?;
     let unreported_calls = reported.unreported();
     let is_silent = reported.llm_calls > 0 && unreported_calls == reported.llm_calls;
     // What nobody says is not free.
-    let priced_usd = if is_silent {
-        None
-    } else {
-        pricing::cost(book, &reported, clock::now())
-    };
+    let priced_usd = if is_silent { None } else { pricing::cost(book, &reported, clock::now()) };
     Ok(Usage {
         provider: reported.provider,
         model: reported.model,

@@ -78,11 +78,7 @@ pub(crate) enum Secrecy {
 
 impl Secrecy {
     pub(crate) const fn of(status: MarketStatus) -> Secrecy {
-        if status.is_settled() {
-            Secrecy::Closed
-        } else {
-            Secrecy::Open
-        }
+        if status.is_settled() { Secrecy::Closed } else { Secrecy::Open }
     }
 }
 
@@ -102,10 +98,7 @@ pub(crate) fn market(
 ) -> Market {
     let pool = kept.pool();
     let secrecy = evidence_secrecy(&kept);
-    let secret = kept
-        .research
-        .as_ref()
-        .filter(|_| secrecy == Secrecy::Closed);
+    let secret = kept.research.as_ref().filter(|_| secrecy == Secrecy::Closed);
     Market {
         id: kept.id,
         source: kept.source,
@@ -266,10 +259,7 @@ pub(crate) fn insights(
             reported_usd_calls: totals.reported_usd_calls,
         },
         produced: produced(totals, &results),
-        attention: Attention {
-            interventions: totals.interventions,
-            errors: totals.errors,
-        },
+        attention: Attention { interventions: totals.interventions, errors: totals.errors },
         activity: Activity {
             ticks: kept.ticks,
             idle_rate: ratio(kept.idle_ticks.into(), kept.ticks.into()).map(units_text),

@@ -63,11 +63,7 @@ impl Order {
 
 /// An action's observation, with the name of its request if that may be repeated.
 pub(crate) fn handed(bot: BotId, observation: ObservationId, retry: Option<&Retry>) -> Handed {
-    Handed {
-        bot,
-        observation,
-        request: retry.map(Retry::name),
-    }
+    Handed { bot, observation, request: retry.map(Retry::name) }
 }
 
 /// Why a wager was not placed.
@@ -116,12 +112,7 @@ impl WagerQueue {
     /// waits for the answer.
     pub(crate) async fn place(&self, order: Order) -> Outcome {
         let (answer, mut answered) = oneshot::channel();
-        let waiting = Waiting {
-            order,
-            since: Instant::now(),
-            span: Span::current(),
-            answer,
-        };
+        let waiting = Waiting { order, since: Instant::now(), span: Span::current(), answer };
         self.0.line().join(waiting)?;
         loop {
             self.0.open_lane();
@@ -164,11 +155,7 @@ impl LaneClaim {
     /// Hands one of the bots on to a claim of its own.
     fn split(&mut self, bot: BotId) -> LaneClaim {
         self.bots.retain(|claimed| *claimed != bot);
-        LaneClaim {
-            shared: Arc::clone(&self.shared),
-            bots: vec![bot],
-            is_lane: false,
-        }
+        LaneClaim { shared: Arc::clone(&self.shared), bots: vec![bot], is_lane: false }
     }
 }
 
@@ -187,15 +174,11 @@ impl Drop for LaneClaim {
 
 /// Places the wagers of one transaction. Its end opens the next lane, if one should open.
 async fn run_lane(shared: Arc<Shared>, together: Vec<Waiting>) {
-    let mut claim = LaneClaim {
-        bots: together.iter().map(Waiting::bot).collect(),
-        shared,
-        is_lane: true,
-    };
+    let mut claim =
+        LaneClaim { bots: together.iter().map(Waiting::bot).collect(), shared, is_lane: true };
     let now = Instant::now();
-    let (late, in_time): (Vec<_>, Vec<_>) = together
-        .into_iter()
-        .partition(|next| now.duration_since(next.since) > WAIT_MAX);
+    let (late, in_time): (Vec<_>, Vec<_>) =
+        together.into_iter().partition(|next| now.duration_since(next.since) > WAIT_MAX);
     for next in late {
         next.settle(Err(Unplaced::Busy));
     }
@@ -260,9 +243,7 @@ async fn place_redeemed(claim: &mut LaneClaim, together: Vec<Waiting>) {
         }
         // Perhaps all was done: a second try could contradict it.
         Err(DbError::OutcomeUnknown(why)) => {
-            settle_all(together, || {
-                Unplaced::Db(DbError::OutcomeUnknown(why.clone()))
-            });
+            settle_all(together, || Unplaced::Db(DbError::OutcomeUnknown(why.clone())));
         }
         // One of them is impossible and took the others along. Alone, each gets its own answer.
         Err(why) => {
@@ -293,10 +274,7 @@ async fn place_all(shared: &Shared, together: &[Waiting]) -> DbResult<Vec<Placed
     let placings: Vec<_> = together
         .iter()
         .zip(&hooks)
-        .map(|(next, hook)| Placing {
-            wager: &next.order.wager,
-            hook: hook.as_ref(),
-        })
+        .map(|(next, hook)| Placing { wager: &next.order.wager, hook: hook.as_ref() })
         .collect();
     let mut conn = shared.database.get().await?;
     db::actions::place_all(&mut conn, &placings, &shared.rules).await

@@ -62,10 +62,7 @@ impl Client {
     /// When the URL cannot be the arena's; nothing is asked over the network.
     pub fn new(config: ClientConfig) -> Result<Client, SetupError> {
         let transport = Arc::new(Transport::new(config)?);
-        Ok(Client {
-            transport,
-            identity: Arc::new(Identity::Nobody),
-        })
+        Ok(Client { transport, identity: Arc::new(Identity::Nobody) })
     }
 
     /// A client of the same connections that acts for a bot.
@@ -83,10 +80,7 @@ impl Client {
                 Identity::Secret((name, sensitive(&secret)?))
             }
         };
-        Ok(Client {
-            transport: Arc::clone(&self.transport),
-            identity: Arc::new(identity),
-        })
+        Ok(Client { transport: Arc::clone(&self.transport), identity: Arc::new(identity) })
     }
 
     /// `GET /health`: whether the arena's process answers.
@@ -94,10 +88,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn health(&self) -> Result<(), ClientError> {
-        self.transport
-            .exchange(&Call::get("GET /health", &[], Vec::new()), None)
-            .await
-            .map(drop)
+        self.transport.exchange(&Call::get("GET /health", &[], Vec::new()), None).await.map(drop)
     }
 
     /// `GET /ready`: whether the arena can work; the error names the status while it cannot.
@@ -105,10 +96,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn ready(&self) -> Result<(), ClientError> {
-        self.transport
-            .exchange(&Call::get("GET /ready", &[], Vec::new()), None)
-            .await
-            .map(drop)
+        self.transport.exchange(&Call::get("GET /ready", &[], Vec::new()), None).await.map(drop)
     }
 
     /// `POST /bots` under that key. Whoever has lost the answer asks again with the same key, from the
@@ -141,8 +129,7 @@ impl Client {
     ) -> Result<RotatedKeys, ClientError> {
         key.must_be_random()?;
         let bot = bot.to_string();
-        self.keyed("POST /bots/{bot}/keys", &[&bot], request, key)
-            .await
+        self.keyed("POST /bots/{bot}/keys", &[&bot], request, key).await
     }
 
     /// `GET /bots/me`.
@@ -150,8 +137,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn me(&self) -> Result<MyProfile, ClientError> {
-        self.as_bot(&Call::get("GET /bots/me", &[], Vec::new()))
-            .await
+        self.as_bot(&Call::get("GET /bots/me", &[], Vec::new())).await
     }
 
     /// `GET /arena/observation`: an observation for one action, good for a few seconds.
@@ -159,8 +145,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; [`api_types::ProblemKind::PriceStale`] while the arena is halted.
     pub async fn observation(&self) -> Result<Observation, ClientError> {
-        self.as_bot(&Call::get("GET /arena/observation", &[], Vec::new()))
-            .await
+        self.as_bot(&Call::get("GET /arena/observation", &[], Vec::new())).await
     }
 
     /// `POST /arena/action` under a key of its own, so that a lost answer is asked for again and
@@ -206,8 +191,7 @@ impl Client {
         body: &impl Serialize,
         key: &IdempotencyKey,
     ) -> Result<T, ClientError> {
-        self.as_bot(&Call::send(operation, names, body, Retry::Keyed(key))?)
-            .await
+        self.as_bot(&Call::send(operation, names, body, Retry::Keyed(key))?).await
     }
 
     /// A call with the bot's credential.
@@ -215,8 +199,7 @@ impl Client {
         if matches!(*self.identity, Identity::Nobody) {
             return Err(ClientError::NoCredential);
         }
-        self.proven(|proof| async move { self.transport.json(call, proof.as_ref()).await })
-            .await
+        self.proven(|proof| async move { self.transport.json(call, proof.as_ref()).await }).await
     }
 
     /// Asks with what this client proves itself by, if it has something. A token that is refused is replaced
@@ -349,8 +332,6 @@ calls! { Client:
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("transport", &self.transport)
-            .finish_non_exhaustive()
+        f.debug_struct("Client").field("transport", &self.transport).finish_non_exhaustive()
     }
 }

@@ -116,11 +116,7 @@ mod tests {
     use super::*;
 
     fn block(id: Option<&str>, kind: &str, data: Option<&str>) -> Block {
-        Block {
-            id: id.map(str::to_owned),
-            kind: kind.to_owned(),
-            data: data.map(str::to_owned),
-        }
+        Block { id: id.map(str::to_owned), kind: kind.to_owned(), data: data.map(str::to_owned) }
     }
 
     /// What comes of the text in pieces of so many bytes.
@@ -172,9 +168,7 @@ mod tests {
     fn a_block_without_an_end_is_given_up() {
         let push = |texts: &[&str]| {
             let mut source = EventSource::new(64);
-            texts
-                .iter()
-                .try_for_each(|text| source.push(text.as_bytes()))
+            texts.iter().try_for_each(|text| source.push(text.as_bytes()))
         };
         let long: &str = &"x".repeat(70);
         assert_eq!(push(&[long]), Err(TooLarge));

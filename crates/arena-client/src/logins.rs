@@ -25,10 +25,7 @@ pub(crate) struct LoginQueue {
 
 impl LoginQueue {
     pub(crate) fn new() -> LoginQueue {
-        LoginQueue {
-            seats: Semaphore::new(AT_ONCE),
-            closed: Mutex::new(None),
-        }
+        LoginQueue { seats: Semaphore::new(AT_ONCE), closed: Mutex::new(None) }
     }
 
     /// Logs in when it is this caller's turn. Where the arena has asked for more time than `patience`,

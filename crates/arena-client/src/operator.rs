@@ -63,17 +63,9 @@ impl Operator {
     /// # Errors
     /// See [`ClientError`]; [`api_types::ProblemKind::BotStatus`] when it is retired already.
     pub async fn retire(&self, handle_or_id: &str, reason: &str) -> Result<Bot, ClientError> {
-        let body = RetireRequest {
-            reason: reason.to_owned(),
-        };
+        let body = RetireRequest { reason: reason.to_owned() };
         let names = [handle_or_id];
-        self.act(Call::send(
-            "DELETE /bots/{bot}",
-            &names,
-            &body,
-            Retry::Never,
-        )?)
-        .await
+        self.act(Call::send("DELETE /bots/{bot}", &names, &body, Retry::Never)?).await
     }
 
     /// `GET /audit`: the newest lines of the audit log.
@@ -91,8 +83,7 @@ impl Operator {
         body: &impl Serialize,
         key: &IdempotencyKey,
     ) -> Result<T, ClientError> {
-        self.act(Call::send(operation, names, body, Retry::Keyed(key))?)
-            .await
+        self.act(Call::send(operation, names, body, Retry::Keyed(key))?).await
     }
 
     async fn act<T: DeserializeOwned>(&self, mut call: Call<'_>) -> Result<T, ClientError> {

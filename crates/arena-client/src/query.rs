@@ -20,10 +20,7 @@ impl PageQuery {
     /// The newest `limit` items.
     #[must_use]
     pub const fn newest(limit: u32) -> PageQuery {
-        PageQuery {
-            limit: Some(limit),
-            cursor: None,
-        }
+        PageQuery { limit: Some(limit), cursor: None }
     }
 
     pub(crate) fn pairs(&self) -> Pairs {

@@ -30,11 +30,7 @@ struct Token {
 
 impl Tokens {
     pub(crate) fn new(handle: Handle, api_key: SecretString) -> Tokens {
-        Tokens {
-            handle,
-            api_key,
-            current: Mutex::new(None),
-        }
+        Tokens { handle, api_key, current: Mutex::new(None) }
     }
 
     /// The value of the `Authorization` header.
@@ -57,10 +53,7 @@ impl Tokens {
     /// Forgets the token that was refused, unless somebody has replaced it meanwhile.
     pub(crate) async fn forget(&self, refused: &HeaderValue) {
         let mut current = self.current.lock().await;
-        if current
-            .as_ref()
-            .is_some_and(|token| token.header == refused)
-        {
+        if current.as_ref().is_some_and(|token| token.header == refused) {
             *current = None;
         }
     }

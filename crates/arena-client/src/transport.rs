@@ -107,11 +107,7 @@ impl<'a> Call<'a> {
     ) -> Result<Call<'a>, ClientError> {
         let body = serde_json::to_vec(body)
             .map_err(|_| ClientError::Request("the body cannot be written as JSON"))?;
-        Ok(Call {
-            body: Some(body),
-            retry,
-            ..Call::get(operation, names, Vec::new())
-        })
+        Ok(Call { body: Some(body), retry, ..Call::get(operation, names, Vec::new()) })
     }
 
     /// The same call, which then only says what it would do.
@@ -149,12 +145,7 @@ pub(crate) struct Transport {
 
 impl Transport {
     pub(crate) fn new(config: ClientConfig) -> Result<Transport, SetupError> {
-        let ClientConfig {
-            base_url,
-            timeout,
-            patience,
-            silence,
-        } = config;
+        let ClientConfig { base_url, timeout, patience, silence } = config;
         if !http_client::is_plain(&base_url) || base_url.query().is_some() {
             return Err(SetupError::BaseUrl);
         }
@@ -162,20 +153,10 @@ impl Transport {
             .connect_timeout(CONNECT_TIMEOUT.min(timeout))
             // Repetitions are decided here, where it is known what may be repeated.
             .retry(reqwest::retry::never())
-            .user_agent(concat!(
-                "ledgerdome-arena-client/",
-                env!("CARGO_PKG_VERSION")
-            ))
+            .user_agent(concat!("ledgerdome-arena-client/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|_| SetupError::Http)?;
-        Ok(Transport {
-            http,
-            base_url,
-            timeout,
-            patience,
-            silence,
-            logins: LoginQueue::new(),
-        })
+        Ok(Transport { http, base_url, timeout, patience, silence, logins: LoginQueue::new() })
     }
 
     /// Exchanges and reads the answer as JSON.
@@ -219,9 +200,7 @@ impl Transport {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let pause = pauses
-                .next()
-                .and_then(|pause| call.retry.pause(&error, pause));
+            let pause = pauses.next().and_then(|pause| call.retry.pause(&error, pause));
             match pause {
                 Some(pause) if began.elapsed() + pause < self.patience => {
                     tokio::time::sleep(pause).await;
@@ -238,11 +217,7 @@ impl Transport {
     ) -> Result<T, ClientError> {
         tokio::time::timeout(self.timeout, attempt)
             .await
-            .unwrap_or_else(|_| {
-                Err(ClientError::Timeout {
-                    endpoint: self.endpoint(call),
-                })
-            })
+            .unwrap_or_else(|_| Err(ClientError::Timeout { endpoint: self.endpoint(call) }))
     }
 
     async fn whole_answer(
@@ -260,11 +235,8 @@ impl Transport {
         call: &Call<'_>,
         proof: Option<&Proof>,
     ) -> Result<Response, ClientError> {
-        let response = self
-            .request(call, proof)?
-            .send()
-            .await
-            .map_err(|error| self.broken(call, &error))?;
+        let response =
+            self.request(call, proof)?.send().await.map_err(|error| self.broken(call, &error))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -290,9 +262,7 @@ impl Transport {
             request = request.query(&call.query);
         }
         if let Some(body) = &call.body {
-            request = request
-                .header(CONTENT_TYPE, "application/json")
-                .body(body.clone());
+            request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
         if let Retry::Keyed(key) = call.retry {
             let value = http_client::sensitive(key.as_str())
@@ -319,9 +289,7 @@ impl Transport {
         let body = http_client::read_up_to(response, RESPONSE_BYTES_MAX).await;
         body.map_err(|unread| match unread {
             Unread::Broken(error) => self.broken(call, &error),
-            Unread::TooLarge => ClientError::TooLarge {
-                endpoint: self.endpoint(call),
-            },
+            Unread::TooLarge => ClientError::TooLarge { endpoint: self.endpoint(call) },
         })
     }
 
@@ -336,11 +304,7 @@ impl Transport {
             Some(problem) => {
                 ClientError::Problem(Box::new(ProblemAnswer::new(problem, status, retry_after)))
             }
-            None => ClientError::Status {
-                endpoint: self.endpoint(call),
-                status,
-                retry_after,
-            },
+            None => ClientError::Status { endpoint: self.endpoint(call), status, retry_after },
         }
     }
 

@@ -61,10 +61,8 @@ impl Keys {
         let present = reader.optional_secret(BACKUP_KEY, KEY_CHARS);
         let present = present.and_then(|text| key_of(reader, BACKUP_KEY, &text));
         let previous = reader.secrets(BACKUP_KEY_PREVIOUS, KEY_CHARS);
-        let previous = previous
-            .iter()
-            .filter_map(|text| key_of(reader, BACKUP_KEY_PREVIOUS, text))
-            .collect();
+        let previous =
+            previous.iter().filter_map(|text| key_of(reader, BACKUP_KEY_PREVIOUS, text)).collect();
         Keys { present, previous }
     }
 
@@ -87,15 +85,8 @@ impl Keys {
 impl Key {
     /// Names the key and tells nothing else of it: the key is 256 random bits.
     pub(crate) fn id(&self) -> String {
-        let hash = Sha256::new()
-            .chain_update(ID_PURPOSE)
-            .chain_update(self.0)
-            .finalize();
-        Hash(hash.into())
-            .to_string()
-            .chars()
-            .take(ID_CHARS)
-            .collect()
+        let hash = Sha256::new().chain_update(ID_PURPOSE).chain_update(self.0).finalize();
+        Hash(hash.into()).to_string().chars().take(ID_CHARS).collect()
     }
 
     /// What authenticates a manifest with these fields.
@@ -148,24 +139,14 @@ mod tests {
     fn every_field_is_authenticated_and_an_older_key_stays_good() {
         let old = keys(&format!("BACKUP_KEY={A}")).unwrap();
         let manifest = json!({"format": "x", "entries": 3, "roles": ["a", "b"]});
-        let claimed = old
-            .present
-            .as_ref()
-            .unwrap()
-            .authenticate(&manifest)
-            .unwrap();
+        let claimed = old.present.as_ref().unwrap().authenticate(&manifest).unwrap();
         // By another program, in another order.
         let text =
             r#"{ "roles": ["a", "b"], "authentication": {"any": 1}, "format": "x", "entries": 3 }"#;
         assert!(old.made(text, &claimed).unwrap());
         let rotated = keys(&format!("BACKUP_KEY={B}\nBACKUP_KEY_PREVIOUS={A}")).unwrap();
         assert!(rotated.made(text, &claimed).unwrap());
-        assert!(
-            !keys(&format!("BACKUP_KEY={B}"))
-                .unwrap()
-                .made(text, &claimed)
-                .unwrap()
-        );
+        assert!(!keys(&format!("BACKUP_KEY={B}")).unwrap().made(text, &claimed).unwrap());
         assert!(!keys("").unwrap().made(text, &claimed).unwrap());
         for forged in [
             text.replace('3', "4"),

@@ -189,11 +189,7 @@ pub(crate) fn market_id(text: &str) -> Result<MarketId, String> {
 /// An amount above zero.
 pub(crate) fn positive_amount(text: &str) -> Result<Money, String> {
     let amount: Money = text.parse().map_err(|error| format!("{error}"))?;
-    if amount.is_positive() {
-        Ok(amount)
-    } else {
-        Err("must be above zero".to_owned())
-    }
+    if amount.is_positive() { Ok(amount) } else { Err("must be above zero".to_owned()) }
 }
 
 /// One line of plain text that says something.

@@ -51,11 +51,7 @@ impl Credentials {
             return Err(unusable(path, format!("whose {fault}")));
         }
         let text = String::from_utf8(bytes).context("what was just read as UTF-8 is none")?;
-        Ok(Credentials {
-            path: path.to_owned(),
-            text,
-            exists,
-        })
+        Ok(Credentials { path: path.to_owned(), text, exists })
     }
 
     pub(crate) const fn exists(&self) -> bool {
@@ -71,12 +67,8 @@ impl Credentials {
 
     /// The names of all keys.
     pub(crate) fn variables(&self) -> BTreeSet<String> {
-        let names = env_file::parse(&self.text)
-            .into_iter()
-            .map(|(name, _)| name);
-        names
-            .filter(|name| name.ends_with(SUFFIX) && self.get(name).is_some())
-            .collect()
+        let names = env_file::parse(&self.text).into_iter().map(|(name, _)| name);
+        names.filter(|name| name.ends_with(SUFFIX) && self.get(name).is_some()).collect()
     }
 }
 
@@ -107,10 +99,7 @@ impl LockedCredentials {
                 .map_err(|error| {
                     unusable(&path, format!("whose directory cannot be locked: {error}"))
                 })?;
-            Ok(LockedCredentials {
-                credentials: Credentials::read(&path)?,
-                _lock: lock,
-            })
+            Ok(LockedCredentials { credentials: Credentials::read(&path)?, _lock: lock })
         })
         .await
         .context("reading the bots' keys panicked")?
@@ -130,11 +119,7 @@ impl LockedCredentials {
 
 /// The text with the assignment in place of the last one of that name, else at its end.
 fn with_key(text: &str, variable: &str, key: &str) -> String {
-    let assigns = |line: &str| {
-        env_file::parse(line)
-            .into_iter()
-            .any(|(name, _)| name == variable)
-    };
+    let assigns = |line: &str| env_file::parse(line).into_iter().any(|(name, _)| name == variable);
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let replaced = lines.iter().rposition(|line| assigns(line));
     let mut result = String::with_capacity(text.len() + HEADER.len() + key.len() + 64);
@@ -191,10 +176,7 @@ mod tests {
     fn an_empty_line_gets_its_value_where_it_counts() {
         let before = "MIA_API_KEY=\n# between\n export MIA_API_KEY=''\nB_API_KEY=b\n";
         let after = with_key(before, "MIA_API_KEY", "ldk_1");
-        assert_eq!(
-            after,
-            "MIA_API_KEY=\n# between\nMIA_API_KEY=ldk_1\nB_API_KEY=b\n"
-        );
+        assert_eq!(after, "MIA_API_KEY=\n# between\nMIA_API_KEY=ldk_1\nB_API_KEY=b\n");
     }
 
     #[test]
@@ -207,11 +189,7 @@ mod tests {
     #[test]
     fn the_last_assignment_counts_and_empty_ones_do_not() {
         let text = "A_API_KEY=1\nA_API_KEY=2\nB_API_KEY=\nOTHER=3\n".to_owned();
-        let file = Credentials {
-            path: PathBuf::new(),
-            text,
-            exists: true,
-        };
+        let file = Credentials { path: PathBuf::new(), text, exists: true };
         assert_eq!(file.get("A_API_KEY").unwrap().expose_secret(), "2");
         assert!(file.get("B_API_KEY").is_none());
         assert_eq!(file.variables(), BTreeSet::from(["A_API_KEY".to_owned()]));

@@ -14,11 +14,7 @@ use url::Url;
 /// is older refuses to read it.
 pub(crate) fn find(name: &str, server_major: i64) -> anyhow::Result<PathBuf> {
     let mut found: Vec<(i64, PathBuf)> = Vec::new();
-    for entry in fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
+    for entry in fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten() {
         let major = entry.file_name().to_string_lossy().parse::<i64>();
         let program = entry.path().join("bin").join(name);
         if let Ok(major) = major
@@ -44,10 +40,7 @@ pub(crate) fn find(name: &str, server_major: i64) -> anyhow::Result<PathBuf> {
         })
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "where programs are is no setting of the arena"
-)]
+#[allow(clippy::disallowed_methods, reason = "where programs are is no setting of the arena")]
 fn path() -> std::ffi::OsString {
     std::env::var_os("PATH").unwrap_or_default()
 }
@@ -81,13 +74,13 @@ pub(crate) fn command(program: &Path, url: &SecretString) -> anyhow::Result<Comm
 
 /// What the URL says of encryption, as libpq's variables.
 fn tls_of(url: &Url) -> impl Iterator<Item = (&'static str, String)> {
-    [("sslmode", "PGSSLMODE"), ("sslrootcert", "PGSSLROOTCERT")]
-        .into_iter()
-        .filter_map(|(parameter, variable)| {
+    [("sslmode", "PGSSLMODE"), ("sslrootcert", "PGSSLROOTCERT")].into_iter().filter_map(
+        |(parameter, variable)| {
             let mut pairs = url.query_pairs();
             let (_, value) = pairs.find(|(name, _)| name == parameter)?;
             Some((variable, value.into_owned()))
-        })
+        },
+    )
 }
 
 /// Runs it; what it says on stderr is the error. What it reads on stdin is the caller's to say.
@@ -131,10 +124,7 @@ mod tests {
         let told = |query| tls_of(&url(query)).collect::<Vec<_>>();
         assert_eq!(
             told("?sslrootcert=/my%20ca.pem&sslmode=verify-full"),
-            [
-                ("PGSSLMODE", "verify-full".to_owned()),
-                ("PGSSLROOTCERT", "/my ca.pem".to_owned())
-            ]
+            [("PGSSLMODE", "verify-full".to_owned()), ("PGSSLROOTCERT", "/my ca.pem".to_owned())]
         );
         assert_eq!(told(""), []);
     }

@@ -27,11 +27,7 @@ pub(crate) fn set_all(path: &Path, settings: &[(&str, &str)]) -> io::Result<()> 
                 Some(text) => text,
                 None if value.is_empty() => text,
                 None => {
-                    let gap = if text.is_empty() || text.ends_with('\n') {
-                        ""
-                    } else {
-                        "\n"
-                    };
+                    let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
                     format!("{text}{gap}{name}={value}\n")
                 }
             };
@@ -54,10 +50,8 @@ pub(crate) async fn write(
 ) -> anyhow::Result<()> {
     let (file, shown) = (path.to_owned(), path.display());
     tokio::task::spawn_blocking(move || {
-        let plain: Vec<(&str, &str)> = settings
-            .iter()
-            .map(|(name, value)| (*name, value.expose_secret()))
-            .collect();
+        let plain: Vec<(&str, &str)> =
+            settings.iter().map(|(name, value)| (*name, value.expose_secret())).collect();
         set_all(&file, &plain)
     })
     .await
@@ -113,17 +107,12 @@ mod tests {
     fn a_file_that_is_not_understood_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(".env");
-        for bytes in [
-            &b"\xff\xfeA\0=\x001\0"[..],
-            b"A=1\rB=hunter2",
-            b"A=1\nB: hunter2\n",
-            b"A=1\nB=\xfc",
-        ] {
+        for bytes in
+            [&b"\xff\xfeA\0=\x001\0"[..], b"A=1\rB=hunter2", b"A=1\nB: hunter2\n", b"A=1\nB=\xfc"]
+        {
             fs::write(&path, bytes).unwrap();
-            let refusals = [
-                replace(&path, "A", "2").unwrap_err(),
-                set_all(&path, &[("C", "3")]).unwrap_err(),
-            ];
+            let refusals =
+                [replace(&path, "A", "2").unwrap_err(), set_all(&path, &[("C", "3")]).unwrap_err()];
             for refusal in refusals {
                 let refusal = refusal.to_string();
                 assert!(refusal.starts_with("its line "), "{refusal}");

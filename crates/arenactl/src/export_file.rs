@@ -54,9 +54,7 @@ impl Parsed {
     }
 
     pub(crate) fn of_csv(line: &[u8]) -> Result<Parsed, String> {
-        let mut reader = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .from_reader(line);
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line);
         let mut records = reader.records();
         let record = match records.next() {
             Some(record) => record.map_err(|error| error.to_string())?,
@@ -71,11 +69,8 @@ impl Parsed {
             at.and_then(|at| record.get(at)).unwrap_or_default()
         };
         let hash = || Hash::from_hex(of("hash")).ok_or("hash must be 64 lower-case hex digits");
-        let number = |name: &str| {
-            of(name)
-                .parse::<i64>()
-                .map_err(|_| format!("{name} is no whole number"))
-        };
+        let number =
+            |name: &str| of(name).parse::<i64>().map_err(|_| format!("{name} is no whole number"));
         match of("entry_type") {
             HEAD => Ok(Parsed::Head(HeadFields {
                 bot_id: BotId(number("bot_id")?),
@@ -139,10 +134,7 @@ impl Form {
         }
         let (bot_id, sequence) = (head.bot_id.to_string(), head.sequence.to_string());
         let hash = head.hash.to_string();
-        row(
-            out,
-            [&bot_id, &sequence, HEAD, "", "", "", "", "", "", &hash],
-        )
+        row(out, [&bot_id, &sequence, HEAD, "", "", "", "", "", "", &hash])
     }
 
     pub(crate) fn end(self, out: &mut impl Write, end: EndFields) -> io::Result<EndFields> {
@@ -155,9 +147,7 @@ impl Form {
         let (entries, digest) = (end.entries.to_string(), end.heads_digest.to_string());
         let reference = format!("{} bots={}", end.format, end.bots);
         let (at, micros) = (end.as_of.to_string(), end.as_of.micros().to_string());
-        let fields = [
-            &bot_id, &entries, END, "", "", &reference, &at, &micros, "", &digest,
-        ];
+        let fields = [&bot_id, &entries, END, "", "", &reference, &at, &micros, "", &digest];
         row(out, fields)?;
         Ok(end)
     }
@@ -176,9 +166,8 @@ fn csv_line(
     out: &mut impl Write,
     fill: impl FnOnce(&mut csv::Writer<Vec<u8>>) -> csv::Result<()>,
 ) -> io::Result<()> {
-    let mut line = csv::WriterBuilder::new()
-        .has_headers(false)
-        .from_writer(Vec::with_capacity(512));
+    let mut line =
+        csv::WriterBuilder::new().has_headers(false).from_writer(Vec::with_capacity(512));
     fill(&mut line)?;
     let line = line.into_inner().map_err(|error| error.into_error())?;
     out.write_all(&line)
@@ -252,11 +241,7 @@ pub(crate) struct HeadFields {
 
 impl From<&Head> for HeadFields {
     fn from(head: &Head) -> HeadFields {
-        HeadFields {
-            bot_id: head.bot_id,
-            sequence: head.sequence,
-            hash: head.hash,
-        }
+        HeadFields { bot_id: head.bot_id, sequence: head.sequence, hash: head.hash }
     }
 }
 

@@ -44,12 +44,8 @@ fn open_lock(path: &Path, settings: &Path) -> io::Result<File> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         opened => return opened,
     }
-    let lock = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path)?;
+    let lock =
+        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
     let (like, made) = (fs::metadata(settings)?, lock.metadata()?);
     if (like.uid(), like.gid()) != (made.uid(), made.gid()) {
         fchown(&lock, Some(like.uid()), Some(like.gid()))?;

@@ -61,9 +61,7 @@ pub(crate) enum Verdict {
 
 /// Compares each key with the hash beside it, several at once, and answers in their order.
 pub(crate) async fn compare(pairs: Vec<(SecretString, String)>) -> anyhow::Result<Vec<Verdict>> {
-    let at_once = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(HASHERS_MAX);
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from).min(HASHERS_MAX);
     futures_util::stream::iter(pairs)
         .map(|(key, hash)| tokio::task::spawn_blocking(move || verify(&key, &hash)))
         .buffered(at_once)

@@ -54,11 +54,7 @@ pub fn main(build: Build) -> ExitCode {
         told = run(cli).await?;
         Ok(())
     });
-    ExitCode::from(if ended == process::EXIT_OK {
-        told
-    } else {
-        ended
-    })
+    ExitCode::from(if ended == process::EXIT_OK { told } else { ended })
 }
 
 /// The exit code of a command that did its work.
@@ -235,10 +231,7 @@ async fn show_rotated<R: Serialize + Display>(
         Ok(credentials) => (Some(credentials), None),
         Err(failure) => (None, Some(failure)),
     };
-    let rotated = Rotated {
-        rotation,
-        credentials,
-    };
+    let rotated = Rotated { rotation, credentials };
     let setting = commands::DATABASE_URL;
     let record = operator::record(&sources, setting, who, action, &rotated.rotation);
     show_then(format, &rotated, record).await?;

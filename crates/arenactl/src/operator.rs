@@ -109,9 +109,7 @@ mod tests {
             let found = variables.iter().find(|(key, _)| *key == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        system_user(Some(uid), ACCOUNTS, variable)
-            .unwrap()
-            .to_string()
+        system_user(Some(uid), ACCOUNTS, variable).unwrap().to_string()
     }
 
     #[test]

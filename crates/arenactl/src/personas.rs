@@ -21,18 +21,12 @@ pub(crate) struct RefusedFile {
 /// Reads every `*.yaml` of the directory, in order of their names.
 pub(crate) fn read_all(directory: &Path) -> Result<(Vec<Filed>, Vec<RefusedFile>), ConfigError> {
     let roster = Roster::load(directory).map_err(|error| {
-        let problem = format!(
-            "names {}, which cannot be read: {error}",
-            directory.display()
-        );
+        let problem = format!("names {}, which cannot be read: {error}", directory.display());
         ConfigError::single(SETTING, problem)
     })?;
     let refused = roster.refused.into_iter().map(|refused| {
         let faults: Vec<String> = refused.faults.iter().map(ToString::to_string).collect();
-        RefusedFile {
-            file: refused.file,
-            reason: faults.join("; "),
-        }
+        RefusedFile { file: refused.file, reason: faults.join("; ") }
     });
     Ok((roster.personas, refused.collect()))
 }

@@ -49,16 +49,11 @@ impl Postgres {
             None => "Postgres".to_owned(),
         };
         let place = Place { setting, what };
-        let config = DatabaseConfig {
-            url: url.to_owned(),
-            pool_size,
-        };
+        let config = DatabaseConfig { url: url.to_owned(), pool_size };
         let attempt = tokio::time::timeout(ANSWER_WITHIN, Database::connect(config)).await;
         let silence = || {
             let seconds = ANSWER_WITHIN.as_secs();
-            Err(DbError::Unavailable(format!(
-                "no answer within {seconds} s"
-            )))
+            Err(DbError::Unavailable(format!("no answer within {seconds} s")))
         };
         match attempt.unwrap_or_else(|_| silence()) {
             Ok(database) => Ok(Postgres { database, place }),
@@ -103,10 +98,7 @@ impl Postgres {
     }
 
     pub(crate) async fn connection(&self) -> Result<PooledConnection, Failure> {
-        self.database
-            .get()
-            .await
-            .map_err(|error| self.failure(error, "cannot get a connection"))
+        self.database.get().await.map_err(|error| self.failure(error, "cannot get a connection"))
     }
 
     /// What an error of the database means for the command. `failed` begins the sentence that the
@@ -144,10 +136,8 @@ impl Place {
             let problem = format!("names a database that cannot be used: {error}");
             return ConfigError::single(self.setting, problem).into();
         }
-        let hint = format!(
-            "is it up, and is {} right? `arenactl debug-auth` tries it",
-            self.setting
-        );
+        let hint =
+            format!("is it up, and is {} right? `arenactl debug-auth` tries it", self.setting);
         Failure::Unavailable(Unavailable::new(&self.what, hint).because(reason(&error)))
     }
 }

@@ -71,21 +71,13 @@ pub enum MindError {
 impl Mind {
     #[must_use]
     pub fn new(model: Model, spending: Spending) -> Mind {
-        Mind {
-            model,
-            spending,
-            prices: None,
-            said: Mutex::new(None),
-        }
+        Mind { model, spending, prices: None, said: Mutex::new(None) }
     }
 
     /// The same, and its calls have a price even where they have no cap.
     #[must_use]
     pub fn priced_by(self, prices: Arc<PriceBook>) -> Mind {
-        Mind {
-            prices: Some(prices),
-            ..self
-        }
+        Mind { prices: Some(prices), ..self }
     }
 
     /// Asks the model once, for that bot.
@@ -117,10 +109,7 @@ impl Mind {
     async fn call(&self, prompt: &Prompt) -> (Result<Completion, LlmError>, TurnUsage) {
         let began = Instant::now();
         let (result, used) = collect(self.model.complete(prompt)).await;
-        let cost = self
-            .prices
-            .as_ref()
-            .and_then(|prices| self.real_cost(prices, &used));
+        let cost = self.prices.as_ref().and_then(|prices| self.real_cost(prices, &used));
         let model = self.model.model_name();
         metrics::call(model, result.as_ref().err(), began.elapsed(), &used, cost);
         (result, used)
@@ -155,9 +144,7 @@ impl Mind {
     /// input is cached is not known beforehand, so the dearer price counts.
     fn greatest_cost(&self, cap: &DailyCap, prompt: &Prompt) -> Result<Money, MindError> {
         let bytes = prompt.system.len().saturating_add(prompt.user.len());
-        let input = u64::try_from(bytes)
-            .unwrap_or(u64::MAX)
-            .saturating_add(OVERHEAD_TOKENS);
+        let input = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(OVERHEAD_TOKENS);
         let output = u64::from(prompt.max_output_tokens);
         let (provider, model) = (self.model.provider_name(), self.model.model_name());
         let at = clock::now();
@@ -165,9 +152,7 @@ impl Mind {
         cost(0)
             .zip(cost(input))
             .map(|(new, cached)| new.max(cached))
-            .ok_or_else(|| MindError::Unpriced {
-                model: format!("{provider}/{model}"),
-            })
+            .ok_or_else(|| MindError::Unpriced { model: format!("{provider}/{model}") })
     }
 
     /// What one call cost, by the price of the model that answered; `None` where that has none, or

@@ -155,11 +155,7 @@ impl Models {
     /// When the configuration cannot work.
     pub fn new(config: ModelConfig) -> Result<Models, SetupError> {
         let default = Model::from_config(config.clone())?;
-        Ok(Models {
-            config,
-            default,
-            named: HashMap::new(),
-        })
+        Ok(Models { config, default, named: HashMap::new() })
     }
 
     /// The model for a persona's choices; the mock is itself whatever name it is called by.
@@ -173,10 +169,7 @@ impl Models {
         if let Some(model) = self.named.get(name) {
             return Ok(model.clone());
         }
-        let config = OpenAiConfig {
-            model: name.clone(),
-            ..config.clone()
-        };
+        let config = OpenAiConfig { model: name.clone(), ..config.clone() };
         let model = Model::from_config(ModelConfig::OpenAi(config))?;
         self.named.insert(name.clone(), model.clone());
         Ok(model)
@@ -209,10 +202,7 @@ fn read_models(reader: &mut Reader<'_>) -> Option<Models> {
         (None, Environment::Development) => ProviderKind::Mock,
         (None, Environment::Production) => {
             // Bots that only pretend to think must be somebody's decision.
-            reader.problem(
-                "LLM_PROVIDER",
-                "is not set: in production say mock or openai",
-            );
+            reader.problem("LLM_PROVIDER", "is not set: in production say mock or openai");
             return None;
         }
     };
@@ -237,11 +227,8 @@ fn read_openai(reader: &mut Reader<'_>) -> Option<OpenAiConfig> {
     let base_url: Option<Url> = reader.optional("LLM_BASE_URL");
     let api_key = reader.optional_secret("LLM_API_KEY", 1);
     let model: Option<String> = reader.required("LLM_MODEL");
-    let seconds = reader.or_within(
-        "LLM_TIMEOUT_SECONDS",
-        LLM_TIMEOUT_SECONDS,
-        1..=LLM_TIMEOUT_SECONDS_MAX,
-    );
+    let seconds =
+        reader.or_within("LLM_TIMEOUT_SECONDS", LLM_TIMEOUT_SECONDS, 1..=LLM_TIMEOUT_SECONDS_MAX);
     Some(OpenAiConfig {
         base_url: base_url.or_else(|| Url::parse(OPENAI_URL).ok())?,
         api_key,
@@ -260,9 +247,7 @@ pub struct DailyLimit {
 }
 
 fn read_limit(reader: &mut Reader<'_>) -> Option<DailyLimit> {
-    let path = reader
-        .raw("PRICE_BOOK")
-        .map(|_| reader.path_or("PRICE_BOOK", ""));
+    let path = reader.raw("PRICE_BOOK").map(|_| reader.path_or("PRICE_BOOK", ""));
     // Read whatever the limit: a book with a fault must not lie in wait.
     let prices = prices::load(path.as_deref())
         .map_err(|fault| reader.problem("PRICE_BOOK", format!("cannot be used: {fault}")))
@@ -322,10 +307,8 @@ fn read_lookup(reader: &mut Reader<'_>) -> Option<Lookup> {
         return None;
     }
     let url = given.or_else(|| Url::parse(wikipedia::DEFAULT_URL).ok())?;
-    let config = HttpConfig {
-        contact: reader.or("CONTACT", CONTACT.to_owned()),
-        timeout: ANSWER_LIMIT,
-    };
+    let config =
+        HttpConfig { contact: reader.or("CONTACT", CONTACT.to_owned()), timeout: ANSWER_LIMIT };
     match Http::new(&config).and_then(|http| Wikipedia::new(http, url)) {
         Ok(wikipedia) => Some(Lookup::new(Arc::new(wikipedia))),
         Err(problem) => {
@@ -406,18 +389,11 @@ struct Staff {
 
 /// Gives each persona its key.
 fn hire(reader: &mut Reader<'_>, roster: Roster, keys: &Keys) -> Option<Staff> {
-    let mut staff = Staff {
-        bots: Vec::new(),
-        refused: roster.refused,
-        keyless: Vec::new(),
-    };
+    let mut staff = Staff { bots: Vec::new(), refused: roster.refused, keyless: Vec::new() };
     for Filed { persona, .. } in roster.personas {
         let name = key_name(&persona.handle);
         match keys.keys.get(&name).filter(|key| !key.is_empty()) {
-            Some(key) => staff.bots.push(KeyedPersona {
-                persona,
-                api_key: key.as_str().into(),
-            }),
+            Some(key) => staff.bots.push(KeyedPersona { persona, api_key: key.as_str().into() }),
             None => staff.keyless.push(Keyless {
                 handle: persona.handle.to_string(),
                 key: name,

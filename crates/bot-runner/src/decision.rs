@@ -122,10 +122,8 @@ pub fn room(standing: &Standing, limits: &Limits) -> Result<Money, Waiting> {
         return Err(Waiting::TooManyOpen);
     }
     let by_balance = share(standing.balance, limits.max_stake_fraction.decimal());
-    let by_open_stake = limits
-        .open_stake_max
-        .checked_sub(standing.open_stake)
-        .unwrap_or(Money::ZERO);
+    let by_open_stake =
+        limits.open_stake_max.checked_sub(standing.open_stake).unwrap_or(Money::ZERO);
     let room = by_balance.min(by_open_stake);
     if room < limits.stake_min || !room.is_positive() {
         return Err(Waiting::NothingToStake);
@@ -168,10 +166,5 @@ pub fn decide(text: &str, standing: &Standing, limits: &Limits) -> Result<Action
     if stake < limits.stake_min || !stake.is_positive() {
         return wait(Waiting::NothingToStake, reasoning);
     }
-    Ok(Action::Predict {
-        direction,
-        stake,
-        confidence,
-        reasoning,
-    })
+    Ok(Action::Predict { direction, stake, confidence, reasoning })
 }

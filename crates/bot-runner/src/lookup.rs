@@ -56,12 +56,10 @@ impl Lookup {
     /// The article, or `None` when there is nothing to be had in time. A title that is not known is
     /// not asked for again, nor is an answer that makes no sense.
     pub async fn article(&self, title: &str) -> Option<Article> {
-        timeout(LOOKUP_LIMIT, self.persist(title))
-            .await
-            .unwrap_or_else(|_| {
-                debug!("lookup given up after {LOOKUP_LIMIT:?}");
-                None
-            })
+        timeout(LOOKUP_LIMIT, self.persist(title)).await.unwrap_or_else(|_| {
+            debug!("lookup given up after {LOOKUP_LIMIT:?}");
+            None
+        })
     }
 
     async fn persist(&self, title: &str) -> Option<Article> {
@@ -71,10 +69,7 @@ impl Lookup {
                 Ok(article) => return Some(article),
                 Err(error) => error,
             };
-            let may_pass = matches!(
-                error,
-                SourceError::RateLimited { .. } | SourceError::Timeout
-            );
+            let may_pass = matches!(error, SourceError::RateLimited { .. } | SourceError::Timeout);
             debug!(%error, attempt, may_pass, "lookup without an article");
             if !may_pass || attempt == TRIES {
                 return None;

@@ -15,22 +15,16 @@ use crate::turn::Outcome;
 
 static HOSTED: Declared<IntGauge> =
     gauge("arena_hosted_bots", "Bots that this runner keeps going.");
-static TURNS: Declared<IntCounterVec> = counters(
-    "arena_turns_total",
-    "Turns of hosted bots, by what came of them.",
-    &["outcome"],
-);
+static TURNS: Declared<IntCounterVec> =
+    counters("arena_turns_total", "Turns of hosted bots, by what came of them.", &["outcome"]);
 static CALL_DURATION: Declared<HistogramVec> = durations(
     "gen_ai_client_operation_duration_seconds",
     "How long a language model takes to answer.",
     LONG,
     &["gen_ai_request_model", "outcome"],
 );
-static CALLS: Declared<IntCounterVec> = counters(
-    "arena_llm_calls_total",
-    "Calls of language models.",
-    &["model", "outcome"],
-);
+static CALLS: Declared<IntCounterVec> =
+    counters("arena_llm_calls_total", "Calls of language models.", &["model", "outcome"]);
 static TOKENS: Declared<IntCounterVec> = counters(
     "arena_llm_tokens_total",
     "Tokens that language models read (input) and wrote (output).",
@@ -80,23 +74,14 @@ pub(crate) fn call(
     cost: Option<Money>,
 ) {
     let outcome = failure.map_or("ok", LlmError::kind);
-    CALL_DURATION
-        .with_label_values(&[model, outcome])
-        .observe(took.as_secs_f64());
+    CALL_DURATION.with_label_values(&[model, outcome]).observe(took.as_secs_f64());
     CALLS.with_label_values(&[model, outcome]).inc();
     let is_unserved = failure.is_some_and(LlmError::is_unserved);
     let is_unpriced = cost.is_none() && !is_unserved;
-    UNPRICED
-        .with_label_values(&[model])
-        .inc_by(u64::from(is_unpriced));
+    UNPRICED.with_label_values(&[model]).inc_by(u64::from(is_unpriced));
     let model = used.model.as_deref().unwrap_or(model);
-    TOKENS
-        .with_label_values(&[model, "input"])
-        .inc_by(used.input_tokens);
-    TOKENS
-        .with_label_values(&[model, "output"])
-        .inc_by(used.output_tokens);
+    TOKENS.with_label_values(&[model, "input"]).inc_by(used.input_tokens);
+    TOKENS.with_label_values(&[model, "output"]).inc_by(used.output_tokens);
     let cost = cost.and_then(|cost| cost.to_string().parse().ok());
-    COST.with_label_values(&[model])
-        .inc_by(cost.unwrap_or_default());
+    COST.with_label_values(&[model]).inc_by(cost.unwrap_or_default());
 }

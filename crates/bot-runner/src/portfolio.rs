@@ -73,9 +73,7 @@ impl Purse {
         if self.balance < BALANCE_MIN {
             return Money::ZERO;
         }
-        self.balance
-            .checked_sub(self.fee)
-            .map_or(Money::ZERO, |left| share(left, TOTAL_SHARE))
+        self.balance.checked_sub(self.fee).map_or(Money::ZERO, |left| share(left, TOTAL_SHARE))
     }
 
     /// Whether there can be a bet at all, whatever a model says.
@@ -131,10 +129,7 @@ fn wanted(balance: Money, confidence: Confidence) -> Money {
     let units = i128::from(balance.units())
         * i128::from(confidence.decimal().units())
         * i128::from(STAKE_FACTOR.units());
-    i64::try_from(units / UNITS_SQUARED)
-        .ok()
-        .and_then(Money::from_units)
-        .unwrap_or(Money::ZERO)
+    i64::try_from(units / UNITS_SQUARED).ok().and_then(Money::from_units).unwrap_or(Money::ZERO)
 }
 
 /// Rounded down to whole cents.

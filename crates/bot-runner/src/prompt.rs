@@ -234,11 +234,8 @@ fn choices(text: &mut String, persona: &Persona, scene: &Scene) {
     }
     if !scene.markets.is_empty() {
         words.push("\"PORTFOLIO\"");
-        let _ = writeln!(
-            text,
-            "PORTFOLIO: bet on up to {} of these questions:",
-            portfolio::BETS_MAX
-        );
+        let _ =
+            writeln!(text, "PORTFOLIO: bet on up to {} of these questions:", portfolio::BETS_MAX);
         for market in scene.markets.iter().take(MARKETS_MAX) {
             let _ = writeln!(text, "- {}", post::one_line(&market.description));
         }
@@ -280,9 +277,7 @@ fn positions(text: &mut String, me: &MyProfile) {
         let _ = writeln!(text, "none");
     }
     for position in me.open_positions.iter().take(POSITIONS_MAX) {
-        let start = position
-            .start_price
-            .map_or_else(|| "a price still to come".to_owned(), short);
+        let start = position.start_price.map_or_else(|| "a price still to come".to_owned(), short);
         let _ = writeln!(
             text,
             "{} {} from {start}, settles {}",

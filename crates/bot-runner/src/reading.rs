@@ -59,8 +59,5 @@ pub(crate) fn share(amount: Money, fraction: Decimal8) -> Money {
     }
     // At most 10^18 × 10^8: far inside an i128.
     let units = i128::from(amount.units()) * i128::from(fraction.units());
-    i64::try_from(units / UNITS_PER_ONE)
-        .ok()
-        .and_then(Money::from_units)
-        .unwrap_or(Money::ZERO)
+    i64::try_from(units / UNITS_PER_ONE).ok().and_then(Money::from_units).unwrap_or(Money::ZERO)
 }

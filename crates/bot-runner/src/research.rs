@@ -44,9 +44,7 @@ impl Terms {
     /// Whether the bot can pay for an answer that it looked up.
     #[must_use]
     pub fn afford_lookup(&self) -> bool {
-        self.stake
-            .checked_add(self.lookup_fee)
-            .is_some_and(|cost| cost <= self.balance)
+        self.stake.checked_add(self.lookup_fee).is_some_and(|cost| cost <= self.balance)
     }
 }
 

@@ -113,12 +113,7 @@ impl Runner {
     #[must_use]
     pub fn new(database: Database, bots: Vec<HostedBot>, pace: Pace, shutdown: Shutdown) -> Runner {
         let holder = format!("bot-runner-{}", uuid::Uuid::new_v4());
-        let inner = Inner {
-            database,
-            holder,
-            pace,
-            shutdown,
-        };
+        let inner = Inner { database, holder, pace, shutdown };
         Runner {
             inner: Arc::new(inner),
             bots: bots.into_iter().map(Arc::new).collect(),
@@ -216,12 +211,8 @@ impl<'a> Roster<'a> {
                 true
             }
         };
-        let again: Vec<usize> = self
-            .ends
-            .iter()
-            .filter(|(_, end)| may_live(end))
-            .map(|(index, _)| *index)
-            .collect();
+        let again: Vec<usize> =
+            self.ends.iter().filter(|(_, end)| may_live(end)).map(|(index, _)| *index).collect();
         for index in again {
             self.ends.remove(&index);
             self.begin(index, inner);
@@ -314,10 +305,7 @@ impl Inner {
     }
 
     async fn enrol(&self, bot: &HostedBot, bot_id: BotId) -> DbResult<()> {
-        let spread = bot
-            .persona
-            .interval_seconds
-            .clamp(1, FIRST_TURN_SECONDS_MAX);
+        let spread = bot.persona.interval_seconds.clamp(1, FIRST_TURN_SECONDS_MAX);
         let mut conn = self.database.get().await?;
         schedules::enrol(&mut conn, bot_id, bot_id.0.rem_euclid(spread)).await
     }

@@ -61,20 +61,11 @@ pub async fn run(config: Config, pace: Pace, shutdown: Shutdown) -> Result<(), F
     let count = bots.len();
     metrics::watch(&database);
     let runner = Runner::new(database.clone(), bots, pace, shutdown.clone());
-    let roster = RosterView {
-        count,
-        missing,
-        ended: runner.ended(),
-    };
+    let roster = RosterView { count, missing, ended: runner.ended() };
     let probe = move || probe(database.clone(), arena.clone(), roster.clone());
-    let health = health::serve(
-        config.health_address,
-        config.hosts,
-        "bot-runner",
-        probe,
-        shutdown.clone(),
-    )
-    .await?;
+    let health =
+        health::serve(config.health_address, config.hosts, "bot-runner", probe, shutdown.clone())
+            .await?;
     info!(bots = count, "running the hosted bots");
     runner.run().await;
     health.stopped().await;
@@ -108,9 +99,7 @@ async fn wait_for_arena(config: &Config, shutdown: &Shutdown) -> Result<Wake, Fa
         if Instant::now() >= deadline {
             let what = format!("the arena at {}", config.arena_address);
             let hint = "is the api running, and is API_URL right?";
-            return Err(Failure::Unavailable(
-                Unavailable::new(what, hint).because(error),
-            ));
+            return Err(Failure::Unavailable(Unavailable::new(what, hint).because(error)));
         }
         if !has_told {
             let arena = &config.arena_address;
@@ -126,11 +115,9 @@ async fn wait_for_arena(config: &Config, shutdown: &Shutdown) -> Result<Wake, Fa
 fn spending(limit: DailyLimit, database: &Database) -> Spending {
     match limit.usd {
         None => Spending::Unlimited,
-        Some(usd) => Spending::Capped(DailyCap {
-            usd,
-            prices: limit.prices,
-            database: database.clone(),
-        }),
+        Some(usd) => {
+            Spending::Capped(DailyCap { usd, prices: limit.prices, database: database.clone() })
+        }
     }
 }
 
@@ -145,13 +132,7 @@ struct Workshop {
 
 /// Gives each persona its credential, its mind and its tool.
 fn staff(personas: Vec<KeyedPersona>, workshop: Workshop) -> Result<Vec<HostedBot>, Failure> {
-    let Workshop {
-        arena,
-        mut models,
-        spending,
-        prices,
-        lookup,
-    } = workshop;
+    let Workshop { arena, mut models, spending, prices, lookup } = workshop;
     info!(model = %models.name(), ?spending, "the bots think with");
     let thinking_limit = thinking_limit(models.call_timeout());
     let mut bots = Vec::with_capacity(personas.len());
@@ -187,16 +168,9 @@ impl RosterView {
             "{running} run, {ended} ended (dead, retired or without access), {} refused at start",
             self.missing
         );
-        let state = if self.missing > 0 || running == 0 {
-            CheckState::Degraded
-        } else {
-            CheckState::Ok
-        };
-        Check {
-            name: "bots".to_owned(),
-            state,
-            detail: Some(detail),
-        }
+        let state =
+            if self.missing > 0 || running == 0 { CheckState::Degraded } else { CheckState::Ok };
+        Check { name: "bots".to_owned(), state, detail: Some(detail) }
     }
 }
 

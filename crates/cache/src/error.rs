@@ -66,9 +66,7 @@ const CERTIFICATE: &str = "is its CA the one of sslrootcert in REDIS_URL, is it 
 fn is_certificate(error: &RedisError) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
-        let inner = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         let whole = error.downcast_ref::<rustls::Error>();
         let within = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
         if let Some(rustls::Error::InvalidCertificate(_)) = whole.or(within) {
@@ -82,9 +80,7 @@ fn is_certificate(error: &RedisError) -> bool {
 impl From<RedisError> for CacheError {
     fn from(error: RedisError) -> CacheError {
         if error.is_timeout() {
-            return CacheError::Timeout {
-                seconds: RESPONSE_SECONDS,
-            };
+            return CacheError::Timeout { seconds: RESPONSE_SECONDS };
         }
         if let Some(why) = error.code().and_then(refusal) {
             return CacheError::WritesRefused(why);
@@ -93,9 +89,8 @@ impl From<RedisError> for CacheError {
         if is_certificate(&error) || message.contains("invalid peer certificate") {
             message = format!("{message} ({CERTIFICATE})");
         }
-        let wants_password = error
-            .code()
-            .is_some_and(|code| matches!(code, "NOAUTH" | "WRONGPASS"));
+        let wants_password =
+            error.code().is_some_and(|code| matches!(code, "NOAUTH" | "WRONGPASS"));
         match error.kind() {
             ErrorKind::AuthenticationFailed => CacheError::Credentials(message),
             _ if wants_password => CacheError::Credentials(message),

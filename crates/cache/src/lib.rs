@@ -89,9 +89,7 @@ impl Link {
         let limit = Duration::from_secs(CONNECT_SECONDS);
         let manager = tokio::time::timeout(limit, connecting)
             .await
-            .map_err(|_| CacheError::Timeout {
-                seconds: CONNECT_SECONDS,
-            })??;
+            .map_err(|_| CacheError::Timeout { seconds: CONNECT_SECONDS })??;
         let mut asked = manager.clone();
         let answer: String =
             within(async { Ok(redis::cmd("PING").query_async(&mut asked).await?) }).await?;
@@ -142,10 +140,7 @@ impl Cache {
     /// [`CacheError::WritesRefused`] says why, and what to do.
     pub async fn must_take_writes(&self) -> CacheResult<()> {
         let mut set = redis::cmd("SET");
-        set.arg(self.key("ready"))
-            .arg(1)
-            .arg("EX")
-            .arg(READY_SECONDS);
+        set.arg(self.key("ready")).arg(1).arg("EX").arg(READY_SECONDS);
         self.run(&set).await
     }
 
@@ -156,14 +151,12 @@ impl Cache {
     /// Runs a command, once more if the connection turns out to be gone, within
     /// [`RESPONSE_SECONDS`] altogether. Only for what may run twice.
     async fn run<T: FromRedisValue>(&self, command: &Cmd) -> CacheResult<T> {
-        self.ask(|mut redis| async move { command.query_async(&mut redis).await })
-            .await
+        self.ask(|mut redis| async move { command.query_async(&mut redis).await }).await
     }
 
     /// [`Cache::run`] for a script.
     async fn invoke<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> CacheResult<T> {
-        self.ask(|mut redis| async move { script.invoke_async(&mut redis).await })
-            .await
+        self.ask(|mut redis| async move { script.invoke_async(&mut redis).await }).await
     }
 
     async fn ask<T, F>(&self, ask: impl Fn(ConnectionManager) -> F) -> CacheResult<T>
@@ -184,7 +177,5 @@ async fn within<T>(work: impl Future<Output = CacheResult<T>>) -> CacheResult<T>
     let limit = Duration::from_secs(RESPONSE_SECONDS);
     tokio::time::timeout(limit, work)
         .await
-        .unwrap_or(Err(CacheError::Timeout {
-            seconds: RESPONSE_SECONDS,
-        }))
+        .unwrap_or(Err(CacheError::Timeout { seconds: RESPONSE_SECONDS }))
 }

@@ -83,8 +83,7 @@ impl Cache {
     ) -> CacheResult<()> {
         let key = self.observation_key(observation);
         let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1);
-        self.run(redis::cmd("SET").arg(&key).arg(bot.0).arg("PX").arg(millis))
-            .await
+        self.run(redis::cmd("SET").arg(&key).arg(bot.0).arg("PX").arg(millis)).await
     }
 
     /// Compares the observation's owner with `bot` and uses it up, in one step.
@@ -122,8 +121,7 @@ impl Cache {
     /// # Errors
     /// When Redis cannot be asked, or not in time: see [`CacheError`].
     pub async fn forget_observation(&self, observation: ObservationId) -> CacheResult<()> {
-        self.run(redis::cmd("DEL").arg(self.observation_key(observation)))
-            .await
+        self.run(redis::cmd("DEL").arg(self.observation_key(observation))).await
     }
 
     async fn judge_observations(

@@ -52,9 +52,7 @@ impl PasswordAdmin {
         let all: Vec<String> = self.ask(redis::cmd("ACL").arg("LIST")).await?;
         let is_theirs = |line: &&String| line.split(' ').nth(1) == Some(user);
         let theirs = all.iter().find(is_theirs);
-        Ok(theirs.map_or_else(Vec::new, |line| {
-            line.split(' ').map(str::to_owned).collect()
-        }))
+        Ok(theirs.map_or_else(Vec::new, |line| line.split(' ').map(str::to_owned).collect()))
     }
 
     /// Takes a password away that was added.
@@ -73,11 +71,7 @@ impl PasswordAdmin {
     /// When the session may not change users, or Redis cannot keep the change.
     pub async fn add(&self, user: &str, sha256: &str) -> CacheResult<()> {
         let rule = format!("#{sha256}");
-        let command = redis::cmd("ACL")
-            .arg("SETUSER")
-            .arg(user)
-            .arg(rule)
-            .to_owned();
+        let command = redis::cmd("ACL").arg("SETUSER").arg(user).arg(rule).to_owned();
         self.ask::<()>(&command).await?;
         let kept = self.keep().await;
         if kept.is_err() {
@@ -96,11 +90,7 @@ impl PasswordAdmin {
         let password = login.password().ok_or(CacheError::Url)?;
         let command = if user == DEFAULT_USER {
             // It has its own line in the configuration, which would else keep the old one.
-            redis::cmd("CONFIG")
-                .arg("SET")
-                .arg("requirepass")
-                .arg(password)
-                .to_owned()
+            redis::cmd("CONFIG").arg("SET").arg("requirepass").arg(password).to_owned()
         } else {
             redis::cmd("ACL")
                 .arg("SETUSER")
@@ -147,10 +137,8 @@ impl PasswordAdmin {
 
     /// Has Redis write down its users.
     async fn keep(&self) -> CacheResult<()> {
-        let (_, acl_file): (String, String) = self
-            .ask(redis::cmd("CONFIG").arg("GET").arg("aclfile"))
-            .await
-            .unwrap_or_default();
+        let (_, acl_file): (String, String) =
+            self.ask(redis::cmd("CONFIG").arg("GET").arg("aclfile")).await.unwrap_or_default();
         if acl_file.is_empty() {
             self.ask::<()>(redis::cmd("CONFIG").arg("REWRITE")).await
         } else {
@@ -160,12 +148,6 @@ impl PasswordAdmin {
 
     async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> CacheResult<T> {
         let mut redis = self.link.manager.clone();
-        within(async {
-            command
-                .query_async(&mut redis)
-                .await
-                .map_err(CacheError::from)
-        })
-        .await
+        within(async { command.query_async(&mut redis).await.map_err(CacheError::from) }).await
     }
 }

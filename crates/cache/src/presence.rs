@@ -94,11 +94,7 @@ impl Cache {
                 let _ = tokio::time::timeout(SAID_EVERY, news.changed()).await;
             }
         });
-        Announcement {
-            cache: self.clone(),
-            key: Some(key),
-            task,
-        }
+        Announcement { cache: self.clone(), key: Some(key), task }
     }
 
     /// Tells by its fingerprint which credential this process uses from now on.
@@ -116,10 +112,8 @@ impl Cache {
     }
 
     async fn say(&self, key: &str, presence: &Presence) -> CacheResult<()> {
-        let presence = Presence {
-            credentials: self.credentials.borrow().clone(),
-            ..presence.clone()
-        };
+        let presence =
+            Presence { credentials: self.credentials.borrow().clone(), ..presence.clone() };
         let text = serde_json::to_string(&presence)
             .map_err(|error| CacheError::Corrupt(error.to_string()))?;
         let mut command = cmd("SET");
@@ -218,10 +212,7 @@ pub fn login_fingerprint(url: &str) -> CacheResult<String> {
     let client = crate::address::login(url)?;
     let login = client.get_connection_info().redis_settings();
     let user = login.username().unwrap_or(DEFAULT_USER);
-    Ok(fingerprint(&[
-        &[user],
-        &[login.password().unwrap_or_default()],
-    ]))
+    Ok(fingerprint(&[&[user], &[login.password().unwrap_or_default()]]))
 }
 
 /// The text as a pattern that matches nothing else.

@@ -55,8 +55,7 @@ impl Cache {
         }
         let text =
             serde_json::to_string(fresh).map_err(|error| CacheError::Corrupt(error.to_string()))?;
-        self.run(redis::cmd("SET").arg(&key).arg(&text).arg("PX").arg(millis))
-            .await
+        self.run(redis::cmd("SET").arg(&key).arg(&text).arg("PX").arg(millis)).await
     }
 
     /// The arena's price; `None` while there is no fresh one.

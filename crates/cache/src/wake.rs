@@ -26,8 +26,7 @@ impl Cache {
     /// When Redis cannot be asked, or not in time: see [`crate::CacheError`].
     pub async fn wake(&self) -> CacheResult<u64> {
         let channel = self.key(EVENTS_CHANNEL);
-        self.run(redis::cmd("PUBLISH").arg(&channel).arg("new"))
-            .await
+        self.run(redis::cmd("PUBLISH").arg(&channel).arg("new")).await
     }
 
     /// Tells the readers in the background, best effort. Call it after the commit; calls that come

@@ -29,10 +29,7 @@ where
         let began = Instant::now();
         match run_once(&mut round).await {
             Ok(()) => {}
-            Err(failure) => error!(
-                error = failure,
-                "round failed; the next one follows in time"
-            ),
+            Err(failure) => error!(error = failure, "round failed; the next one follows in time"),
         }
         let took = began.elapsed();
         if took > period {

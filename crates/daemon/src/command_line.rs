@@ -134,13 +134,7 @@ impl Service {
     }
 
     fn help(&self) -> String {
-        let Self {
-            name,
-            about,
-            host,
-            port: (port, default_port),
-            ..
-        } = self;
+        let Self { name, about, host, port: (port, default_port), .. } = self;
         let version = self.version();
         let needs = self.needs.join("\n  ");
         format!(
@@ -204,10 +198,7 @@ fn ready(address: SocketAddr) -> io::Result<u16> {
     let mut stream = TcpStream::connect_timeout(&address, HEALTH_CHECK_TIMEOUT)?;
     stream.set_read_timeout(Some(HEALTH_CHECK_TIMEOUT))?;
     stream.set_write_timeout(Some(HEALTH_CHECK_TIMEOUT))?;
-    write!(
-        stream,
-        "GET /ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )?;
+    write!(stream, "GET /ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     // "HTTP/1.1 200"
     let mut line = [0; 12];
     stream.read_exact(&mut line)?;
@@ -229,11 +220,7 @@ mod tests {
     const SERVICE: Service = Service {
         name: "ticker",
         about: "Time costs money.",
-        build: Build {
-            version: "0.1.0",
-            commit: None,
-            date: None,
-        },
+        build: Build { version: "0.1.0", commit: None, date: None },
         needs: &["DATABASE_URL"],
         host: "HEALTH_HOST",
         port: ("TICKER_HEALTH_PORT", 8001),
@@ -280,11 +267,7 @@ mod tests {
         assert_eq!(at("::", "9").unwrap(), "[::1]:9");
         assert_eq!(at("127.0.0.2", "9").unwrap(), "127.0.0.2:9");
         assert!(at("localhost", "9").unwrap_err().contains("HEALTH_HOST"));
-        assert!(
-            at("::", "70000")
-                .unwrap_err()
-                .contains("TICKER_HEALTH_PORT")
-        );
+        assert!(at("::", "70000").unwrap_err().contains("TICKER_HEALTH_PORT"));
     }
 
     /// What [`ready`] makes of a server that answers so.

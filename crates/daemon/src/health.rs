@@ -70,11 +70,7 @@ pub struct Check {
 impl Check {
     fn new(name: impl Into<String>, state: CheckState, detail: Option<String>) -> Self {
         let name = name.into();
-        Self {
-            name,
-            state,
-            detail,
-        }
+        Self { name, state, detail }
     }
 
     pub fn ok(name: impl Into<String>) -> Self {
@@ -139,11 +135,7 @@ pub struct Readiness {
 impl From<Vec<Check>> for Readiness {
     fn from(checks: Vec<Check>) -> Self {
         let has_failed = checks.iter().any(|check| check.state == CheckState::Failed);
-        let status = if has_failed {
-            ReadinessStatus::Unavailable
-        } else {
-            ReadinessStatus::Ready
-        };
+        let status = if has_failed { ReadinessStatus::Unavailable } else { ReadinessStatus::Ready };
         Self { status, checks }
     }
 }
@@ -224,16 +216,10 @@ where
         io::Error::new(error.kind(), text)
     })?;
     let address = listener.local_addr()?;
-    let probe = Arc::new(Probe {
-        ask: Box::new(move || Box::pin(probe())),
-        seen: Seen::default(),
-    });
+    let probe = Arc::new(Probe { ask: Box::new(move || Box::pin(probe())), seen: Seen::default() });
     info!(service, %address, "health server listens");
     hosts.warn_if_nameless(service, address.ip());
-    Ok(HealthServer {
-        address,
-        task: tokio::spawn(accept(listener, hosts, probe, shutdown)),
-    })
+    Ok(HealthServer { address, task: tokio::spawn(accept(listener, hosts, probe, shutdown)) })
 }
 
 async fn accept(listener: TcpListener, hosts: Hosts, probe: Arc<Probe>, shutdown: Shutdown) {
@@ -305,15 +291,10 @@ async fn respond(request: &Request<Incoming>, probe: &Arc<Probe>) -> Response<Fu
 }
 
 fn is_for_another(request: &Request<Incoming>, hosts: &Hosts, came_to: Option<IpAddr>) -> bool {
-    let target = request
-        .uri()
-        .authority()
-        .map(|authority| authority.as_str());
+    let target = request.uri().authority().map(|authority| authority.as_str());
     let named = request.headers().get_all(HOST).into_iter();
     !matches!(request.uri().path(), "/health" | "/ready")
-        && hosts
-            .admit(target, named.map(HeaderValue::as_bytes), came_to)
-            .is_err()
+        && hosts.admit(target, named.map(HeaderValue::as_bytes), came_to).is_err()
 }
 
 fn told() -> Response<Full<Bytes>> {
@@ -338,16 +319,10 @@ async fn ask(probe: &Arc<Probe>) -> Vec<Check> {
     let mut task = tokio::spawn(async move { (probe.ask)().await });
     match tokio::time::timeout(PROBE_TIMEOUT, &mut task).await {
         Ok(Ok(checks)) => checks,
-        Ok(Err(_)) => vec![Check::failed(
-            "probe",
-            "the readiness probe panicked; see the log",
-        )],
+        Ok(Err(_)) => vec![Check::failed("probe", "the readiness probe panicked; see the log")],
         Err(_) => {
             task.abort();
-            vec![Check::failed(
-                "probe",
-                format!("no answer within {PROBE_TIMEOUT:?}"),
-            )]
+            vec![Check::failed("probe", format!("no answer within {PROBE_TIMEOUT:?}"))]
         }
     }
 }

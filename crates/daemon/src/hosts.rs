@@ -55,10 +55,7 @@ impl Hosts {
             .split_once("://")
             .map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
         public.extend(authority.and_then(Name::of));
-        Hosts(Arc::new(Known {
-            public,
-            told: Mutex::default(),
-        }))
+        Hosts(Arc::new(Known { public, told: Mutex::default() }))
     }
 
     /// Whether somebody asks for this service: by the names in `Host`, and in the request's target where
@@ -144,10 +141,7 @@ impl Name {
             return None;
         }
         let host = parsed.host();
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-            .unwrap_or(host);
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         if let Ok(address) = bare.parse::<IpAddr>() {
             return Some(Name::Address(address.to_canonical()));
         }
@@ -271,13 +265,7 @@ mod tests {
 
     #[test]
     fn a_list_is_read_whole_or_not_at_all() {
-        for bad in [
-            "https://arena.example",
-            "*",
-            "*.example",
-            "a b",
-            "arena.example/path",
-        ] {
+        for bad in ["https://arena.example", "*", "*.example", "a b", "arena.example/path"] {
             assert!(bad.parse::<HostList>().is_err(), "{bad}");
         }
         assert!("".parse::<HostList>().unwrap().0.is_empty());

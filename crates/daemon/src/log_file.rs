@@ -111,10 +111,7 @@ impl LogFile {
             return None;
         }
         let mut log = LogFile::open(path, Limits::from_sources(sources).ok()?).ok()?;
-        log.follows = Follows {
-            stdout: is_named("/proc/self/fd/1"),
-            stderr: true,
-        };
+        log.follows = Follows { stdout: is_named("/proc/self/fd/1"), stderr: true };
         Some(log)
     }
 
@@ -209,12 +206,7 @@ pub fn keep(source: &mut impl BufRead, log: &mut LogFile) -> io::Result<()> {
     let mut line = Vec::new();
     loop {
         line.clear();
-        if source
-            .by_ref()
-            .take(LINE_MAX)
-            .read_until(b'\n', &mut line)?
-            == 0
-        {
+        if source.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
         let _ = log.write_all(&line);
@@ -231,11 +223,7 @@ mod tests {
     use super::*;
 
     fn limits(bytes_max: u64, files_max: u32) -> Limits {
-        Limits {
-            bytes_max: Some(bytes_max),
-            files_max: Some(files_max),
-            age_max: Some(DAY),
-        }
+        Limits { bytes_max: Some(bytes_max), files_max: Some(files_max), age_max: Some(DAY) }
     }
 
     #[test]
@@ -274,10 +262,7 @@ mod tests {
             .collect();
         let expected = ["api.log", "api.log.1", "api.log.2"].map(str::to_owned);
         assert_eq!(names, BTreeSet::from(expected));
-        assert_eq!(
-            fs::read_to_string(dir.path().join("api.log.2")).unwrap(),
-            "line 6\n"
-        );
+        assert_eq!(fs::read_to_string(dir.path().join("api.log.2")).unwrap(), "line 6\n");
     }
 
     #[test]
@@ -289,8 +274,7 @@ mod tests {
         let write_old = || {
             let mut file = File::create(&forgotten).unwrap();
             file.write_all(b"forgotten\n").unwrap();
-            file.set_times(FileTimes::new().set_modified(long_ago))
-                .unwrap();
+            file.set_times(FileTimes::new().set_modified(long_ago)).unwrap();
         };
         write_old();
         let mut log = LogFile::open(&path, limits(1_000, 5)).unwrap();
@@ -327,11 +311,7 @@ mod tests {
     fn without_limits_nothing_rotates_and_nothing_goes() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("api.log");
-        let unlimited = Limits {
-            bytes_max: None,
-            files_max: None,
-            age_max: None,
-        };
+        let unlimited = Limits { bytes_max: None, files_max: None, age_max: None };
         let mut log = LogFile::open(&path, unlimited).unwrap();
         log.born -= DAY * 10_000;
         log.write_all(&[b'x'; 100_000]).unwrap();
@@ -350,22 +330,11 @@ mod tests {
         let read = |settings: &[(&str, &str)]| {
             Limits::from_sources(&Sources::from_parts("", settings.iter().copied()))
         };
-        let defaults = Limits {
-            bytes_max: Some(50 * MIB),
-            files_max: Some(5),
-            age_max: Some(DAY * 7),
-        };
+        let defaults =
+            Limits { bytes_max: Some(50 * MIB), files_max: Some(5), age_max: Some(DAY * 7) };
         assert_eq!(read(&[]).unwrap(), defaults);
-        let none = Limits {
-            bytes_max: None,
-            files_max: None,
-            age_max: None,
-        };
-        let zeros = [
-            ("LOG_MAX_MB", "0"),
-            ("LOG_FILES", "0"),
-            ("LOG_MAX_DAYS", "0"),
-        ];
+        let none = Limits { bytes_max: None, files_max: None, age_max: None };
+        let zeros = [("LOG_MAX_MB", "0"), ("LOG_FILES", "0"), ("LOG_MAX_DAYS", "0")];
         assert_eq!(read(&zeros).unwrap(), none);
         for name in ["LOG_MAX_MB", "LOG_FILES", "LOG_MAX_DAYS"] {
             for value in ["seven", "-1", "1.5", "7d"] {

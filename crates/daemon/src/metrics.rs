@@ -24,13 +24,11 @@ use crate::health::{Check, CheckState};
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// For what takes from a millisecond to ten seconds: requests, transactions.
-pub const SHORT: &[f64] = &[
-    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
-];
+pub const SHORT: &[f64] =
+    &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
 /// For what takes from a hundredth of a second to five minutes: ticks, rounds, language models.
-pub const LONG: &[f64] = &[
-    0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
-];
+pub const LONG: &[f64] =
+    &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
 
 /// A metric as a service declares it, in a `static` of its own. It registers itself when it is used for
 /// the first time; it is used like what it declares.
@@ -102,10 +100,7 @@ pub const fn durations(
     buckets: &'static [f64],
     labels: &'static [&'static str],
 ) -> Declared<HistogramVec> {
-    let facts = Facts {
-        buckets,
-        ..Facts::of(name, help, labels)
-    };
+    let facts = Facts { buckets, ..Facts::of(name, help, labels) };
     Declared::new(facts, |facts| {
         let options = HistogramOpts::new(facts.name, facts.help).buckets(facts.buckets.to_vec());
         HistogramVec::new(options, facts.labels)
@@ -114,12 +109,7 @@ pub const fn durations(
 
 impl Facts {
     const fn of(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Facts {
-        Facts {
-            name,
-            help,
-            labels,
-            buckets: &[],
-        }
+        Facts { name, help, labels, buckets: &[] }
     }
 
     fn options(&self) -> Opts {
@@ -129,11 +119,7 @@ impl Facts {
 
 impl<M> Declared<M> {
     const fn new(facts: Facts, make: fn(&Facts) -> prometheus::Result<M>) -> Declared<M> {
-        Declared {
-            facts,
-            make,
-            made: OnceLock::new(),
-        }
+        Declared { facts, make, made: OnceLock::new() }
     }
 }
 
@@ -203,34 +189,24 @@ pub fn text() -> Result<String, String> {
         set();
     }
     drop(hooks);
-    TextEncoder::new()
-        .encode_to_string(&prometheus::gather())
-        .map_err(|error| error.to_string())
+    TextEncoder::new().encode_to_string(&prometheus::gather()).map_err(|error| error.to_string())
 }
 
 /// Says what runs: `arena_build_info`.
 pub(crate) fn tell_build(build: &Build) {
-    static INFO: Declared<IntGaugeVec> = gauges(
-        "arena_build_info",
-        "1; what this process was built from.",
-        &["version", "commit"],
-    );
+    static INFO: Declared<IntGaugeVec> =
+        gauges("arena_build_info", "1; what this process was built from.", &["version", "commit"]);
     let commit = build.commit.unwrap_or("unknown");
     INFO.with_label_values(&[build.version, commit]).set(1);
 }
 
 /// Says how the things are that the service depends on: `arena_check_ok`.
 pub fn tell_checks(checks: &[Check]) {
-    static CHECKS: Declared<IntGaugeVec> = gauges(
-        "arena_check_ok",
-        "0 while a check of /ready fails, else 1.",
-        &["check"],
-    );
+    static CHECKS: Declared<IntGaugeVec> =
+        gauges("arena_check_ok", "0 while a check of /ready fails, else 1.", &["check"]);
     for check in checks {
         let is_ok = check.state != CheckState::Failed;
-        CHECKS
-            .with_label_values(&[check.name.as_str()])
-            .set(i64::from(is_ok));
+        CHECKS.with_label_values(&[check.name.as_str()]).set(i64::from(is_ok));
     }
 }
 
@@ -243,9 +219,8 @@ pub fn whole(count: usize) -> i64 {
 /// Seconds since a moment of this machine's clock; 0 for one that is still to come.
 #[must_use]
 pub fn seconds_since(unix_micros: i64) -> f64 {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let then = std::time::Duration::from_micros(u64::try_from(unix_micros).unwrap_or(0));
     now.saturating_sub(then).as_secs_f64()
 }
@@ -279,10 +254,7 @@ mod tests {
         KINDS.with_label_values(&["b"]).inc();
         assert_eq!(
             told("test_kinds_total"),
-            [
-                "test_kinds_total{kind=\"a\"} 0",
-                "test_kinds_total{kind=\"b\"} 1"
-            ]
+            ["test_kinds_total{kind=\"a\"} 0", "test_kinds_total{kind=\"b\"} 1"]
         );
     }
 

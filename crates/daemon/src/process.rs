@@ -183,23 +183,14 @@ pub struct Unavailable {
 impl Unavailable {
     /// See [`Failure::unavailable`].
     pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            cause: Cause {
-                reason: None,
-                hint: hint.into(),
-            },
-        }
+        Self { what: what.into(), cause: Cause { reason: None, hint: hint.into() } }
     }
 
     /// Adds why, with all its causes. The error's text must not contain a secret.
     #[must_use]
     pub fn because(mut self, error: impl Into<BoxError>) -> Self {
         // One line, whatever a server wrote into its message.
-        let reason = chain(&*error.into())
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ");
+        let reason = chain(&*error.into()).split_whitespace().collect::<Vec<_>>().join(" ");
         self.cause.reason = Some(reason);
         self
     }
@@ -233,10 +224,7 @@ pub struct Refusal {
 
 impl Refusal {
     pub fn new(exit_code: u8, text: impl Into<String>) -> Self {
-        Self {
-            exit_code,
-            text: text.into(),
-        }
+        Self { exit_code, text: text.into() }
     }
 
     /// A setting cannot be used.

@@ -78,7 +78,6 @@ impl Shutdown {
 
     /// Sleeps until that moment, or until a stop is requested.
     pub async fn sleep_until(&self, deadline: Instant) -> Wake {
-        self.sleep(deadline.saturating_duration_since(Instant::now()))
-            .await
+        self.sleep(deadline.saturating_duration_since(Instant::now())).await
     }
 }

@@ -43,9 +43,8 @@ pub fn init_with(service: &str, default_filter: &str) {
         _ => EnvFilter::new(default_filter),
     };
     // One that cannot be written to is nobody's to tell: the message would go the same way.
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(writer(&sources))
-        .log_internal_errors(false);
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(writer(&sources)).log_internal_errors(false);
     let lines = if std::io::stderr().is_terminal() {
         lines.boxed()
     } else {
@@ -56,10 +55,8 @@ pub fn init_with(service: &str, default_filter: &str) {
         Ok(spans) => (spans, None),
         Err(trouble) => (None, Some(trouble)),
     };
-    let installed = tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
-        .with(spans)
-        .try_init();
+    let installed =
+        tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).try_init();
     if installed.is_err() {
         return;
     }
@@ -68,10 +65,7 @@ pub fn init_with(service: &str, default_filter: &str) {
     }
     log_panics();
     if is_malformed {
-        tracing::warn!(
-            default = default_filter,
-            "RUST_LOG cannot be read; using the default"
-        );
+        tracing::warn!(default = default_filter, "RUST_LOG cannot be read; using the default");
     }
     tracing::info!(service, version = env!("CARGO_PKG_VERSION"), "starting");
 }
@@ -87,15 +81,8 @@ fn writer(sources: &Sources) -> BoxMakeWriter {
 /// Panics go the way of all other lines, so that a log in JSON stays one.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        let location = panic
-            .location()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        tracing::error!(
-            location,
-            message_text = panic_text(panic.payload()),
-            "panicked"
-        );
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(location, message_text = panic_text(panic.payload()), "panicked");
     }));
 }
 

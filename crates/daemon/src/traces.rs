@@ -77,20 +77,14 @@ where
     let resource = Resource::builder().with_service_name(service.to_owned());
     let provider = SdkTracerProvider::builder()
         .with_resource(resource.build())
-        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(
-            share,
-        ))))
+        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(share))))
         .with_batch_exporter(exporter)
         .build();
     let tracer = provider.tracer("ledgerdome");
     PROVIDER.get_or_init(|| provider);
-    let filter = FILTER
-        .parse::<Targets>()
-        .map_err(|error| error.to_string())?;
-    let spans = tracing_opentelemetry::layer()
-        .with_tracer(tracer)
-        .with_location(false)
-        .with_threads(false);
+    let filter = FILTER.parse::<Targets>().map_err(|error| error.to_string())?;
+    let spans =
+        tracing_opentelemetry::layer().with_tracer(tracer).with_location(false).with_threads(false);
     Ok(Some(spans.with_filter(filter).boxed()))
 }
 
@@ -125,10 +119,7 @@ impl Collector {
             url.set_path(&path);
         }
         for name in [TRACES_PROTOCOL, PROTOCOL] {
-            if sources
-                .given(name)
-                .is_some_and(|protocol| protocol != HTTP_PROTOBUF)
-            {
+            if sources.given(name).is_some_and(|protocol| protocol != HTTP_PROTOBUF) {
                 return Err(format!("{name} must be {HTTP_PROTOBUF}, or not be set"));
             }
         }
@@ -184,9 +175,7 @@ fn headers_of(name: &str, text: &str) -> Result<HashMap<String, String>, String>
         if pair.trim().is_empty() {
             continue;
         }
-        let pair = pair
-            .split_once('=')
-            .map(|(key, value)| (key.trim(), value.trim()));
+        let pair = pair.split_once('=').map(|(key, value)| (key.trim(), value.trim()));
         match pair {
             Some((key, value)) if is_token(key) && !value.chars().any(char::is_control) => {
                 headers.insert(key.to_owned(), value.to_owned());
@@ -242,9 +231,8 @@ impl Trouble {
     fn add(&mut self, why: String, spans: usize, now: Instant) -> bool {
         self.lost = self.lost.saturating_add(spans);
         let is_known = self.why == why;
-        let is_recent = self
-            .told_at
-            .is_some_and(|told_at| now.saturating_duration_since(told_at) < TELL_AGAIN);
+        let is_recent =
+            self.told_at.is_some_and(|told_at| now.saturating_duration_since(told_at) < TELL_AGAIN);
         if is_known && is_recent {
             return false;
         }
@@ -310,9 +298,7 @@ impl SpanExporter for Told {
 
 impl fmt::Debug for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Told")
-            .field("to", &self.shown)
-            .finish_non_exhaustive()
+        f.debug_struct("Told").field("to", &self.shown).finish_non_exhaustive()
     }
 }
 
@@ -386,18 +372,9 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_told_without_its_value() {
         for (line, part) in [
-            (
-                "OTEL_EXPORTER_OTLP_ENDPOINT=127.0.0.1:4318",
-                "must be a URL",
-            ),
-            (
-                "OTEL_EXPORTER_OTLP_ENDPOINT=ftp://hush.example",
-                "must be a URL",
-            ),
-            (
-                "OTEL_EXPORTER_OTLP_ENDPOINT=http://me:hush@a.example",
-                "no password",
-            ),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT=127.0.0.1:4318", "must be a URL"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT=ftp://hush.example", "must be a URL"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT=http://me:hush@a.example", "no password"),
             (
                 "OTEL_EXPORTER_OTLP_ENDPOINT=http://a.example\nOTEL_EXPORTER_OTLP_HEADERS=a=1,hush",
                 "number 2",
@@ -419,9 +396,7 @@ mod tests {
     fn send_one(env_file: &str) -> Arc<Mutex<Trouble>> {
         let told = read(env_file).unwrap().unwrap().exporter().unwrap();
         let trouble = Arc::clone(&told.trouble);
-        let provider = SdkTracerProvider::builder()
-            .with_batch_exporter(told)
-            .build();
+        let provider = SdkTracerProvider::builder().with_batch_exporter(told).build();
         provider.tracer("test").in_span("one", |_| {});
         let _ = provider.force_flush();
         trouble
@@ -457,11 +432,7 @@ mod tests {
         let url = Url::parse(&format!("http://{address}/")).unwrap();
         assert!(no_way_to(&url).unwrap().contains(&address.to_string()));
         let trouble = trouble.lock().unwrap();
-        assert!(
-            !trouble.why.is_empty() && !trouble.why.contains("hush"),
-            "{}",
-            trouble.why
-        );
+        assert!(!trouble.why.is_empty() && !trouble.why.contains("hush"), "{}", trouble.why);
     }
 
     #[test]

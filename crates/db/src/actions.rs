@@ -87,10 +87,7 @@ pub async fn place(
 ) -> DbResult<Accepted> {
     let placing = Placing { wager, hook };
     // The answer is kept in the round trip of the rows, not by the runner: see `remember`.
-    let placed = tx::run(conn, None, async |conn| {
-        place_in(conn, &placing, rules).await
-    })
-    .await;
+    let placed = tx::run(conn, None, async |conn| place_in(conn, &placing, rules).await).await;
     match placed {
         Err(error) => Err(refusal_of(conn, error, wager, rules).await),
         placed => placed,
@@ -153,10 +150,8 @@ pub async fn place_all(
         let (mut places, mut cases) = (Vec::new(), Vec::new());
         for locked in locked? {
             let bot_id = locked.wallet.head.bot_id;
-            let found = placings
-                .iter()
-                .enumerate()
-                .find(|(_, placing)| placing.wager.bot_id == bot_id);
+            let found =
+                placings.iter().enumerate().find(|(_, placing)| placing.wager.bot_id == bot_id);
             if let Some((place, placing)) = found {
                 places.push(place);
                 cases.push((locked, placing));
@@ -200,11 +195,7 @@ struct House<'a> {
 impl<'a> House<'a> {
     async fn of(conn: &Connection, rules: &'a EconomyRules) -> DbResult<House<'a>> {
         let (digest, exposure) = join(crate::rules::keep(conn, rules), house::look(conn)).await;
-        Ok(House {
-            rules,
-            digest: digest?,
-            exposure: exposure?,
-        })
+        Ok(House { rules, digest: digest?, exposure: exposure? })
     }
 
     /// Whether a wager fits into the budget beside `taken` units of others; what it may cost.
@@ -213,11 +204,7 @@ impl<'a> House<'a> {
         let loss = self.rules.house_loss_of(wager.stake).unwrap_or_default();
         let units = i128::from(loss.units());
         let budget = self.rules.house_loss_budget_per_hour;
-        if self.exposure.has_room_for(taken + units, budget) {
-            Ok(units)
-        } else {
-            Err(loss)
-        }
+        if self.exposure.has_room_for(taken + units, budget) { Ok(units) } else { Err(loss) }
     }
 }
 
@@ -250,11 +237,7 @@ async fn carry_out<'a>(
     let mut outcomes = Vec::with_capacity(cases.len());
     let (mut work, mut accepted) = (Vec::new(), Vec::new());
     for (locked, placing) in cases {
-        let Wager {
-            stake,
-            observation_id,
-            ..
-        } = *placing.wager;
+        let Wager { stake, observation_id, .. } = *placing.wager;
         match economy::wager(&locked.wallet, stake, rules, observation_id) {
             Ok(movement) => match house.admit(at_risk, placing.wager) {
                 Ok(units) => {
@@ -315,12 +298,7 @@ impl<'a> Placement<'a> {
         wallet: &Wallet,
         rules: &EconomyRules,
     ) -> Option<Placement<'a>> {
-        let Wager {
-            direction,
-            stake,
-            confidence,
-            ..
-        } = *placing.wager;
+        let Wager { direction, stake, confidence, .. } = *placing.wager;
         let at = entry.recorded_at;
         Some(Placement {
             placing,
@@ -428,9 +406,7 @@ async fn remember(
     placement: &Placement<'_>,
     rules: &EconomyRules,
 ) -> DbResult<()> {
-    let Placement {
-        placing, action_id, ..
-    } = *placement;
+    let Placement { placing, action_id, .. } = *placement;
     let (usage, mode) = (placing.wager.usage.as_ref(), rules.enforcement);
     let (wallet, at) = (&placement.wallet, placement.at);
     let usage = usage::record_action(conn, action_id, usage, wallet, mode, at);

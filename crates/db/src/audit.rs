@@ -50,10 +50,7 @@ pub type Derive = fn(&Criteria, &Times, Timestamp, &[u8]) -> Result<Reading, Str
 
 impl Default for Options {
     fn default() -> Options {
-        Options {
-            workers: 2,
-            derive: None,
-        }
+        Options { workers: 2, derive: None }
     }
 }
 
@@ -311,9 +308,7 @@ impl Snapshot {
     pub(crate) async fn take(database: &Database) -> DbResult<Snapshot> {
         let client = database.dedicated().await?;
         client
-            .batch_execute(&format!(
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {UNBOUNDED}"
-            ))
+            .batch_execute(&format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {UNBOUNDED}"))
             .await?;
         let row = client
             .query_one(
@@ -323,11 +318,7 @@ impl Snapshot {
             .await?;
         let as_of = Timestamp::from_micros(row.get(1))
             .ok_or_else(|| DbError::corrupt("Postgres' clock is beyond the calendar"))?;
-        Ok(Snapshot {
-            client,
-            id: row.get(0),
-            as_of,
-        })
+        Ok(Snapshot { client, id: row.get(0), as_of })
     }
 
     async fn place(&self) -> DbResult<Place> {
@@ -345,9 +336,7 @@ impl Snapshot {
             name: row.get(0),
             arena: row.get(1),
             system_identifier,
-            rules: row
-                .get::<_, Option<Vec<u8>>>(3)
-                .and_then(|digest| Hash::from_slice(&digest)),
+            rules: row.get::<_, Option<Vec<u8>>>(3).and_then(|digest| Hash::from_slice(&digest)),
         })
     }
 
@@ -383,10 +372,7 @@ impl Snapshot {
         let mut after = None;
         for row in rows {
             let up_to = BotId(row.get(0));
-            ranges.push(Bounds {
-                after,
-                up_to: Some(up_to),
-            });
+            ranges.push(Bounds { after, up_to: Some(up_to) });
             after = Some(up_to);
         }
         ranges.push(Bounds { after, up_to: None });
@@ -402,13 +388,7 @@ pub(crate) fn wallet_fault(
     hash: &[u8],
 ) -> Option<ChainFault> {
     let fault = |field, expected: String, found: String| {
-        Some(ChainFault {
-            bot_id: head.bot_id,
-            sequence: head.sequence,
-            field,
-            expected,
-            found,
-        })
+        Some(ChainFault { bot_id: head.bot_id, sequence: head.sequence, field, expected, found })
     };
     if head.sequence != sequence {
         let expected = format!("{sequence} entries, as the wallet says");

@@ -65,9 +65,7 @@ pub async fn record_act(
     action: &str,
     detail: Value,
 ) -> DbResult<()> {
-    write(conn, &who.to_string(), action, None, detail)
-        .await
-        .map(drop)
+    write(conn, &who.to_string(), action, None, detail).await.map(drop)
 }
 
 /// What agents do themselves: most of the log, and told by their ledgers, predictions and bets.

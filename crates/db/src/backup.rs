@@ -44,11 +44,7 @@ pub async fn audit_and_dump<T>(
     };
     let (audit, beside) = audit::audit_beside(database, options, beside).await?;
     let (credentials, dump) = beside?;
-    Ok(Dumped {
-        audit,
-        credentials,
-        dump,
-    })
+    Ok(Dumped { audit, credentials, dump })
 }
 
 /// SHA-256 over the credentials of all bots: a hash of a key that was replaced changes it.
@@ -61,11 +57,8 @@ pub async fn credentials(database: &Database) -> DbResult<Hash> {
 
 async fn digest_of_credentials(client: &Client) -> DbResult<Hash> {
     let rows = client.copy_out(CREDENTIALS).await?;
-    let hasher = rows
-        .try_fold(Sha256::new(), async |hasher, bytes| {
-            Ok(hasher.chain_update(&bytes))
-        })
-        .await?;
+    let hasher =
+        rows.try_fold(Sha256::new(), async |hasher, bytes| Ok(hasher.chain_update(&bytes))).await?;
     Ok(Hash(hasher.finalize().into()))
 }
 
@@ -119,9 +112,8 @@ pub async fn is_empty(conn: &mut Connection) -> DbResult<bool> {
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn has_role(conn: &mut Connection, name: &str) -> DbResult<bool> {
-    let exists = sql::<Bool>("EXISTS (SELECT FROM pg_roles WHERE rolname = ")
-        .bind::<Text, _>(name)
-        .sql(")");
+    let exists =
+        sql::<Bool>("EXISTS (SELECT FROM pg_roles WHERE rolname = ").bind::<Text, _>(name).sql(")");
     Ok(diesel::select(exists).get_result(conn).await?)
 }
 

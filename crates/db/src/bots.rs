@@ -109,11 +109,7 @@ pub async fn register(
             json!({ "handle": new.handle, "hosted": new.hosted, "grant": profile.balance });
         audit_log::write(conn, new.actor, "REGISTER", Some(id), detail).await?;
         let mut drafts = appended.events();
-        drafts.push(NewEvent::Bot(BotEvent {
-            bot_id: id,
-            status: profile.status,
-            paused: None,
-        }));
+        drafts.push(NewEvent::Bot(BotEvent { bot_id: id, status: profile.status, paused: None }));
         events::write(conn, &drafts).await?;
         let grant = appended.entries.into_iter().next();
         let grant = grant.ok_or_else(|| DbError::corrupt("a genesis without an entry"))?;
@@ -158,11 +154,7 @@ statement! {
 /// Keeps a tick from beginning until this transaction ends, so that "made during n" has one
 /// meaning.
 pub(crate) async fn hold_tick_boundary(conn: &mut Connection) -> DbResult<()> {
-    SharedBoundary {
-        key: TICK_BOUNDARY_LOCK,
-    }
-    .execute(conn)
-    .await?;
+    SharedBoundary { key: TICK_BOUNDARY_LOCK }.execute(conn).await?;
     Ok(())
 }
 
@@ -243,10 +235,8 @@ pub async fn page(
     before: Option<BotId>,
     limit: i64,
 ) -> DbResult<Vec<BotProfile>> {
-    let below = Below {
-        before: before.map_or(i64::MAX, |id| id.0),
-        limit: limit.clamp(1, PAGE_MAX),
-    };
+    let below =
+        Below { before: before.map_or(i64::MAX, |id| id.0), limit: limit.clamp(1, PAGE_MAX) };
     Ok(below.load(conn).await?)
 }
 
@@ -281,10 +271,7 @@ pub async fn hosted(conn: &mut Connection) -> DbResult<Vec<(BotId, String, Strin
         .select((bots::id, bots::handle, bots::api_key_hash))
         .load(conn)
         .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(id, handle, hash)| (BotId(id), handle, hash))
-        .collect())
+    Ok(rows.into_iter().map(|(id, handle, hash)| (BotId(id), handle, hash)).collect())
 }
 
 /// Liquidates a living bot at zero without open positions, if it still is one under its lock.

@@ -41,9 +41,7 @@ struct Line {
 
 impl Line {
     fn is_before_rows(&self) -> bool {
-        let kinds = [
-            "schema", "type", "function", "relation", "column", "check", "other",
-        ];
+        let kinds = ["schema", "type", "function", "relation", "column", "check", "other"];
         kinds.contains(&self.kind.as_str())
     }
 }
@@ -80,10 +78,7 @@ pub async fn read(database: &Database) -> DbResult<Catalogue> {
 async fn read_with(client: &Client) -> DbResult<Catalogue> {
     let mut catalogue = Catalogue::default();
     for row in client.query(READ, &[]).await? {
-        let line = Line {
-            kind: row.get(0),
-            text: flatten(row.get(2)),
-        };
+        let line = Line { kind: row.get(0), text: flatten(row.get(2)) };
         match row.get::<_, Option<String>>(1) {
             None => drop(catalogue.lines.insert(line)),
             Some(role) => {
@@ -125,17 +120,12 @@ pub async fn differences_at(
     version: &str,
     extent: Extent,
 ) -> DbResult<Vec<String>> {
-    if !migrations::known_versions()?
-        .iter()
-        .any(|known| known == version)
-    {
+    if !migrations::known_versions()?.iter().any(|known| known == version) {
         return Err(DbError::Query(format!(
             "this build does not know the migration {version}: use the build that made it, or a newer one"
         )));
     }
-    Ok(read(database)
-        .await?
-        .differences(&expected_at(version), extent))
+    Ok(read(database).await?.differences(&expected_at(version), extent))
 }
 
 /// The newest migration, if the applied ones are this build's from the first to that one.
@@ -152,10 +142,7 @@ struct Expected {
 }
 
 fn expected_at(version: &str) -> Expected {
-    let mut expected = Expected {
-        lines: BTreeSet::new(),
-        services: BTreeSet::new(),
-    };
+    let mut expected = Expected { lines: BTreeSet::new(), services: BTreeSet::new() };
     for line in EXPECTED.lines().filter(|line| !line.starts_with('#')) {
         let mut parts = line.splitn(4, ' ');
         let (Some(first), Some(last), Some(kind), Some(text)) =
@@ -166,10 +153,7 @@ fn expected_at(version: &str) -> Expected {
         if first > version || (last != "-" && last < version) {
             continue;
         }
-        let line = Line {
-            kind: kind.to_owned(),
-            text: text.to_owned(),
-        };
+        let line = Line { kind: kind.to_owned(), text: text.to_owned() };
         if line.text.starts_with("the role ") {
             expected.services.insert(line);
         } else {
@@ -200,24 +184,15 @@ impl Catalogue {
         }
         for (role, lines) in &self.roles {
             let none = BTreeSet::new();
-            let wanted = if self.services.contains(role) {
-                &expected.services
-            } else {
-                &none
-            };
-            compare(lines, wanted, counts, |what| {
-                found.push(format!("{role}: {what}"))
-            });
+            let wanted = if self.services.contains(role) { &expected.services } else { &none };
+            compare(lines, wanted, counts, |what| found.push(format!("{role}: {what}")));
         }
         found
     }
 
     /// All that is expected of a database with these migrations, by the roles' part.
     fn flat(&self) -> BTreeSet<Line> {
-        let services = self
-            .roles
-            .iter()
-            .filter(|(role, _)| self.services.contains(*role));
+        let services = self.roles.iter().filter(|(role, _)| self.services.contains(*role));
         let services = services.flat_map(|(_, lines)| lines.iter());
         self.lines.iter().chain(services).cloned().collect()
     }
@@ -257,19 +232,9 @@ pub fn generate(after_each: &[(String, Catalogue)]) -> String {
     let mut text = HEADER.to_owned();
     for (line, ranges) in ranges {
         for (first, last) in ranges {
-            let last = if last + 1 == after_each.len() {
-                "-"
-            } else {
-                version(last)
-            };
+            let last = if last + 1 == after_each.len() { "-" } else { version(last) };
             // Writing into a string does not fail.
-            let _ = writeln!(
-                text,
-                "{} {last} {} {}",
-                version(first),
-                line.kind,
-                line.text
-            );
+            let _ = writeln!(text, "{} {last} {} {}", version(first), line.kind, line.text);
         }
     }
     text

@@ -39,20 +39,12 @@ type Rows = BoxStream<'static, QueryResult<Row>>;
 
 impl Connection {
     pub(crate) fn direct(inner: AsyncPgConnection) -> Connection {
-        Connection {
-            inner,
-            pooled: false,
-            unfinished: AtomicBool::new(false),
-            transaction: None,
-        }
+        Connection { inner, pooled: false, unfinished: AtomicBool::new(false), transaction: None }
     }
 
     pub(crate) fn pooled(mut inner: AsyncPgConnection) -> Connection {
         inner.set_prepared_statement_cache_size(CacheSize::Disabled);
-        Connection {
-            pooled: true,
-            ..Connection::direct(inner)
-        }
+        Connection { pooled: true, ..Connection::direct(inner) }
     }
 
     /// Whether a statement now would stand outside of any transaction behind a pooler.
@@ -86,11 +78,7 @@ impl Connection {
 
 /// What is sent for `query`: a pooled transaction begins with its time-outs.
 fn with_time_outs(pooled: bool, query: &str) -> std::borrow::Cow<'_, str> {
-    if pooled && query == "BEGIN" {
-        pool::begin(query).into()
-    } else {
-        query.into()
-    }
+    if pooled && query == "BEGIN" { pool::begin(query).into() } else { query.into() }
 }
 
 impl SimpleAsyncConnection for Connection {
@@ -172,11 +160,7 @@ impl AsyncConnectionCore for Connection {
         let alone = self.is_alone();
         let this: &'conn Connection = self;
         let executing = this.executing(source);
-        if alone {
-            this.enclose(executing).boxed()
-        } else {
-            executing
-        }
+        if alone { this.enclose(executing).boxed() } else { executing }
     }
 }
 

@@ -38,8 +38,7 @@ impl CopyWriter {
     }
 
     pub(crate) fn bytes(&mut self, value: &[u8]) {
-        self.buffer
-            .put_i32(i32::try_from(value.len()).unwrap_or(i32::MAX));
+        self.buffer.put_i32(i32::try_from(value.len()).unwrap_or(i32::MAX));
         self.buffer.put_slice(value);
     }
 
@@ -88,11 +87,7 @@ pub(crate) fn put_numeric(out: &mut impl BufMut, units: i128) {
     }
     // Two digits stand behind the point, so the first one's weight is the count less three.
     let weight = i16::try_from(count).unwrap_or(0) - 3;
-    let sign = if units < 0 {
-        NUMERIC_NEGATIVE
-    } else {
-        NUMERIC_POSITIVE
-    };
+    let sign = if units < 0 { NUMERIC_NEGATIVE } else { NUMERIC_POSITIVE };
     out.put_u16(u16::try_from(count).unwrap_or(0));
     out.put_i16(weight);
     out.put_u16(sign);

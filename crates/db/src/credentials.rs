@@ -58,33 +58,22 @@ pub async fn by_secret(conn: &mut Connection, sha256: &[u8; 32]) -> DbResult<Opt
         .await
         .optional()?;
     if let Some((id, version)) = current {
-        return Ok(Some(SecretOwner {
-            bot: BotId(id),
-            version,
-            standing: Standing::Current,
-        }));
+        return Ok(Some(SecretOwner { bot: BotId(id), version, standing: Standing::Current }));
     }
     let earlier: Option<(i64, i64, bool)> = superseded::table
         .filter(superseded::api_secret_sha256.eq(&sha256[..]))
-        .filter(superseded::valid_until.gt(diesel::dsl::sql(
-            "(SELECT clock_timestamp() - interval '30 minutes')",
-        )))
-        .select((
-            superseded::bot_id,
-            superseded::version,
-            superseded::valid_until.gt(clock()),
-        ))
+        .filter(
+            superseded::valid_until
+                .gt(diesel::dsl::sql("(SELECT clock_timestamp() - interval '30 minutes')")),
+        )
+        .select((superseded::bot_id, superseded::version, superseded::valid_until.gt(clock())))
         .first(conn)
         .await
         .optional()?;
     Ok(earlier.map(|(id, version, good)| SecretOwner {
         bot: BotId(id),
         version,
-        standing: if good {
-            Standing::Grace
-        } else {
-            Standing::Ended
-        },
+        standing: if good { Standing::Grace } else { Standing::Ended },
     }))
 }
 
@@ -115,9 +104,7 @@ pub async fn login(conn: &mut Connection, bot: &BotRef) -> DbResult<Option<Login
     // Seconds, as Postgres tells an interval; money is nowhere near.
     type Earlier = (i64, String, f64);
     type Row = (i64, i64, String, Option<Earlier>);
-    let good = superseded::bot_id
-        .eq(bots::id)
-        .and(superseded::valid_until.gt(clock()));
+    let good = superseded::bot_id.eq(bots::id).and(superseded::valid_until.gt(clock()));
     let columns = (
         bots::id,
         bots::credential_version,
@@ -131,9 +118,7 @@ pub async fn login(conn: &mut Connection, bot: &BotRef) -> DbResult<Option<Login
         )
             .nullable(),
     );
-    let joined = bots::table
-        .left_join(superseded::table.on(good))
-        .select(columns);
+    let joined = bots::table.left_join(superseded::table.on(good)).select(columns);
     let row: Option<Row> = match bot {
         BotRef::Id(id) => joined.filter(bots::id.eq(id.0)).first(conn).await,
         BotRef::Handle(handle) => {
@@ -142,18 +127,16 @@ pub async fn login(conn: &mut Connection, bot: &BotRef) -> DbResult<Option<Login
         }
     }
     .optional()?;
-    Ok(
-        row.map(|(id, version, api_key_hash, earlier)| LoginCandidate {
-            bot: BotId(id),
+    Ok(row.map(|(id, version, api_key_hash, earlier)| LoginCandidate {
+        bot: BotId(id),
+        version,
+        api_key_hash,
+        predecessor: earlier.map(|(version, api_key_hash, seconds)| Predecessor {
             version,
             api_key_hash,
-            predecessor: earlier.map(|(version, api_key_hash, seconds)| Predecessor {
-                version,
-                api_key_hash,
-                remaining: Duration::try_from_secs_f64(seconds).unwrap_or_default(),
-            }),
+            remaining: Duration::try_from_secs_f64(seconds).unwrap_or_default(),
         }),
-    )
+    }))
 }
 
 /// Writes down that a token was issued for these credentials, and keeps the answer, in one
@@ -193,9 +176,7 @@ pub async fn refused(conn: &mut Connection, what: Refused, count: u64) -> DbResu
         Refused::Login(bot) => ("LOGIN_REFUSED", Some(bot)),
         Refused::Operator => ("OPERATOR_REFUSED", None),
     };
-    audit_log::write(conn, "anonymous", action, bot_id, json!({ "count": count }))
-        .await
-        .map(drop)
+    audit_log::write(conn, "anonymous", action, bot_id, json!({ "count": count })).await.map(drop)
 }
 
 /// Who rotates.
@@ -273,11 +254,7 @@ pub async fn rotate(
             "grace_seconds": rotation.grace.as_secs(),
         });
         audit_log::write(conn, &actor, "ROTATE_KEYS", Some(bot), detail).await?;
-        Ok(Rotated {
-            bot,
-            version,
-            old_valid_until,
-        })
+        Ok(Rotated { bot, version, old_valid_until })
     })
     .await
 }
@@ -297,10 +274,7 @@ pub async fn replace_api_key(
         let mut present = lock(conn, &BotRef::Id(bot)).await?;
         let version = present.version.saturating_add(1);
         diesel::update(bots::table.find(bot.0))
-            .set((
-                bots::api_key_hash.eq(hash),
-                bots::credential_version.eq(version),
-            ))
+            .set((bots::api_key_hash.eq(hash), bots::credential_version.eq(version)))
             .execute(conn)
             .await?;
         // The secret is not superseded: what stands there for it is nobody's.
@@ -401,9 +375,7 @@ pub async fn rotated_within(
     conn: &mut Connection,
     window: Duration,
 ) -> DbResult<Vec<RecentRotation>> {
-    let within = RotatedWithin {
-        seconds: window.as_secs_f64(),
-    };
+    let within = RotatedWithin { seconds: window.as_secs_f64() };
     let rows: Vec<(i64, i64, f64)> = within.load(conn).await?;
     let rotation = |(bot, version, seconds)| RecentRotation {
         bot: BotId(bot),

@@ -62,11 +62,7 @@ impl DryRun {
         };
         // Refused work may not have come as far as the wallet, so its balance is that of a moment later.
         let balance = bots::find(conn, &BotRef::Id(bot_id)).await?.balance;
-        Ok(DryRun {
-            cost,
-            balance,
-            refusal: Some(refusal),
-        })
+        Ok(DryRun { cost, balance, refusal: Some(refusal) })
     }
 
     /// The balance the request would leave: all of it, where it would be refused.
@@ -120,9 +116,7 @@ pub async fn wait(conn: &mut Connection, wait: &Wait, rules: &EconomyRules) -> D
 pub async fn bets(conn: &mut Connection, slip: &Slip, rules: &EconomyRules) -> DbResult<DryRun> {
     let stakes = slip.bets.iter().map(|bet| bet.stake.money());
     // A sum beyond every balance is refused whatever it is.
-    let cost = stakes.fold(Money::ZERO, |sum, stake| {
-        sum.checked_add(stake).unwrap_or(sum)
-    });
+    let cost = stakes.fold(Money::ZERO, |sum, stake| sum.checked_add(stake).unwrap_or(sum));
     DryRun::of(
         conn,
         slip.bot_id,

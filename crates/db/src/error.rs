@@ -191,9 +191,7 @@ impl From<DieselError> for DbError {
 impl From<tokio_postgres::Error> for DbError {
     fn from(error: tokio_postgres::Error) -> DbError {
         let Some(db) = error.as_db_error() else {
-            let cause = error
-                .source()
-                .map_or_else(String::new, |cause| format!(": {cause}"));
+            let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
             let message = format!("{error}{cause}");
             // Without a server's answer it is the connection, unless a value would not convert.
             return if error.is_closed() || is_io(&error) {
@@ -207,7 +205,5 @@ impl From<tokio_postgres::Error> for DbError {
 }
 
 fn is_io(error: &tokio_postgres::Error) -> bool {
-    error
-        .source()
-        .is_some_and(|cause| cause.downcast_ref::<std::io::Error>().is_some())
+    error.source().is_some_and(|cause| cause.downcast_ref::<std::io::Error>().is_some())
 }

@@ -147,14 +147,8 @@ pub struct Page {
 
 type BoundsRow = (String, String, i64, String);
 /// All or nothing of it is there: the bounds come without an event too.
-type EventRow = (
-    Option<String>,
-    Option<i64>,
-    Option<Timestamp>,
-    Option<String>,
-    Option<i64>,
-    Option<String>,
-);
+type EventRow =
+    (Option<String>, Option<i64>, Option<Timestamp>, Option<String>, Option<i64>, Option<String>);
 
 statement! {
     struct SelectEvents {
@@ -192,11 +186,7 @@ statement! {
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn after(conn: &mut Connection, position: Position, limit: i64) -> DbResult<Page> {
-    let select = SelectEvents {
-        xid: position.xid.to_string(),
-        id: position.id,
-        limit,
-    };
+    let select = SelectEvents { xid: position.xid.to_string(), id: position.id, limit };
     let rows: Vec<(BoundsRow, EventRow)> = select.load(conn).await?;
     let bounds = match rows.as_slice().first() {
         Some((bounds, _)) => bounds_of(bounds)?,
@@ -212,11 +202,7 @@ pub async fn after(conn: &mut Connection, position: Position, limit: i64) -> DbR
         _ if is_full => position,
         _ => bounds.now.max(position),
     };
-    Ok(Page {
-        events,
-        bounds,
-        until,
-    })
+    Ok(Page { events, bounds, until })
 }
 
 /// Between what places the log can be read now.
@@ -229,10 +215,7 @@ pub async fn bounds(conn: &mut Connection) -> DbResult<Bounds> {
 
 fn bounds_of((now, oldest_xid, oldest_id, newest): &BoundsRow) -> DbResult<Bounds> {
     Ok(Bounds {
-        oldest: Position {
-            xid: xid(oldest_xid)?,
-            id: *oldest_id,
-        },
+        oldest: Position { xid: xid(oldest_xid)?, id: *oldest_id },
         now: Position::before(xid(now)?),
         newest_xid: xid(newest)?,
     })
@@ -243,10 +226,7 @@ fn event_of(row: EventRow) -> DbResult<Option<Event>> {
         return Ok(None);
     };
     Ok(Some(Event {
-        position: Position {
-            xid: xid(&in_xid)?,
-            id,
-        },
+        position: Position { xid: xid(&in_xid)?, id },
         kind: kind.parse().map_err(DbError::corrupt)?,
         at,
         bot_id: bot_id.map(BotId),
@@ -255,8 +235,7 @@ fn event_of(row: EventRow) -> DbResult<Option<Event>> {
 }
 
 fn xid(text: &str) -> DbResult<u64> {
-    text.parse()
-        .map_err(|_| DbError::corrupt("a transaction id is no number"))
+    text.parse().map_err(|_| DbError::corrupt("a transaction id is no number"))
 }
 
 statement! {
@@ -301,9 +280,6 @@ pub async fn prune(conn: &mut Connection, before: Timestamp) -> DbResult<i64> {
     if oldest.is_none_or(|at| at >= before) {
         return Ok(0);
     }
-    let prune = Prune {
-        before,
-        limit: PRUNE_MAX,
-    };
+    let prune = Prune { before, limit: PRUNE_MAX };
     Ok(prune.get_result(conn).await?)
 }

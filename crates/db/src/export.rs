@@ -46,9 +46,6 @@ pub async fn entries(
         "COPY (SELECT {ENTRY_COLUMNS} FROM ledger WHERE {condition} ORDER BY bot_id, sequence) \
          TO STDOUT (FORMAT binary)"
     );
-    copy_out(&client, &query, |row| {
-        sink(&read_entry(row)?).map_err(ExportError::Sink)
-    })
-    .await?;
+    copy_out(&client, &query, |row| sink(&read_entry(row)?).map_err(ExportError::Sink)).await?;
     Ok(snapshot.as_of)
 }

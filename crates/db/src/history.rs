@@ -112,11 +112,7 @@ pub async fn of(conn: &mut Connection, bot: &BotRef, points: u32) -> DbResult<Hi
     .bind::<Array<BigInt>, _>(spread(first, last, points))
     .load(conn)
     .await?;
-    Ok(History {
-        bot_id,
-        handle: profile.handle.to_string(),
-        points,
-    })
+    Ok(History { bot_id, handle: profile.handle.to_string(), points })
 }
 
 /// So many numbers at most from `first` to `last`, both among them, evenly spaced.
@@ -144,10 +140,7 @@ mod tests {
     #[test]
     fn points_are_even_and_reach_both_ends() {
         assert_eq!(spread(1, 5, 10), [1, 2, 3, 4, 5]);
-        assert_eq!(
-            spread(1, 101, 11),
-            [1, 11, 21, 31, 41, 51, 61, 71, 81, 91, 101]
-        );
+        assert_eq!(spread(1, 101, 11), [1, 11, 21, 31, 41, 51, 61, 71, 81, 91, 101]);
         assert_eq!(spread(7, 7, 10), [7]);
         assert!(spread(8, 7, 10).is_empty());
         assert!(spread(i64::MAX, 7, 10).is_empty());

@@ -74,19 +74,11 @@ statement! {
 /// [`Conflict::HouseBudget`] if others were faster and they do not fit any more.
 pub(crate) async fn take(conn: &Connection, more: i128, budget: Money) -> DbResult<()> {
     let (mut first, mut second) = (conn, conn);
-    let taken = Take {
-        more,
-        again: more,
-        budget: i128::from(budget.units()),
-    };
+    let taken = Take { more, again: more, budget: i128::from(budget.units()) };
     let held = Hold {}.get_result::<i128>(&mut first);
     let (held, taken) = join(held, taken.execute(&mut second)).await;
     held?;
-    if taken? == 1 {
-        Ok(())
-    } else {
-        Err(DbError::Conflict(Conflict::HouseBudget))
-    }
+    if taken? == 1 { Ok(()) } else { Err(DbError::Conflict(Conflict::HouseBudget)) }
 }
 
 /// Gives back what was set aside for settled predictions, and books what was minted for them.
@@ -95,11 +87,8 @@ pub(crate) async fn settle(conn: &mut Connection, reserved: i128, minted: i128) 
     if reserved != 0 || minted != 0 {
         // Never below zero: a wrong sum may cost the house its bound, but no bot its payout.
         let less = "UPDATE house_exposure SET reserved = greatest(reserved - $1, 0)";
-        let changed = diesel::sql_query(less)
-            .bind::<Units, _>(reserved)
-            .prepared()
-            .execute(conn)
-            .await?;
+        let changed =
+            diesel::sql_query(less).bind::<Units, _>(reserved).prepared().execute(conn).await?;
         if changed != 1 {
             return Err(DbError::corrupt("house_exposure has no row"));
         }
@@ -187,8 +176,5 @@ pub async fn opens_at(mut conn: &Connection, more: Money, budget: Money) -> DbRe
 
 /// The refusal of a wager that could cost the house `more`.
 pub(crate) async fn refusal(conn: &Connection, more: Money, budget: Money) -> DbResult<Refusal> {
-    Ok(Refusal::HouseBudget {
-        limit: budget,
-        opens_at: opens_at(conn, more, budget).await?,
-    })
+    Ok(Refusal::HouseBudget { limit: budget, opens_at: opens_at(conn, more, budget).await? })
 }

@@ -86,18 +86,8 @@ pub async fn recall(conn: &mut Connection, claim: &Claim) -> DbResult<Recall> {
     type Row = (Vec<u8>, i16, Vec<u8>, Option<i64>, Option<i64>);
     let row: Option<Row> = dsl::idempotency_keys
         .find(&claim.key_sha256[..])
-        .filter(answer_is_kept(
-            dsl::expires_at,
-            dsl::bot_id,
-            dsl::credential_version,
-        ))
-        .select((
-            dsl::body_sha256,
-            dsl::status,
-            dsl::answer,
-            dsl::bot_id,
-            dsl::credential_version,
-        ))
+        .filter(answer_is_kept(dsl::expires_at, dsl::bot_id, dsl::credential_version))
+        .select((dsl::body_sha256, dsl::status, dsl::answer, dsl::bot_id, dsl::credential_version))
         .first(conn)
         .await
         .optional()?;
@@ -107,10 +97,7 @@ pub async fn recall(conn: &mut Connection, claim: &Claim) -> DbResult<Recall> {
         Some((_, status, answer, bot, version)) => Recall::Replay(StoredAnswer {
             status,
             answer,
-            secrets_of: bot.zip(version).map(|(bot, version)| Pair {
-                bot: BotId(bot),
-                version,
-            }),
+            secrets_of: bot.zip(version).map(|(bot, version)| Pair { bot: BotId(bot), version }),
         }),
     })
 }

@@ -150,11 +150,7 @@ pub async fn find(conn: &mut Connection, bot: &BotRef) -> DbResult<Insights> {
         }
         BotRef::Handle(handle) => {
             let handle = handle.as_str();
-            let of = OfHandle {
-                window,
-                again,
-                handle,
-            };
+            let of = OfHandle { window, again, handle };
             of.get_result(conn).await
         }
     }

@@ -39,11 +39,7 @@ pub async fn acquire(
     holder: &str,
     seconds: i64,
 ) -> DbResult<Option<i64>> {
-    let acquire = Acquire {
-        name,
-        holder,
-        seconds,
-    };
+    let acquire = Acquire { name, holder, seconds };
     Ok(acquire.get_result(conn).await.optional()?)
 }
 
@@ -88,12 +84,7 @@ pub async fn settling_since(
     gap_seconds: i64,
 ) -> DbResult<Timestamp> {
     let earliest = now.plus_seconds(-gap_seconds);
-    let since = SettlingSince {
-        earliest,
-        latest: now,
-        otherwise: now,
-        now,
-    };
+    let since = SettlingSince { earliest, latest: now, otherwise: now, now };
     Ok(since.get_result(conn).await?)
 }
 
@@ -141,11 +132,7 @@ pub async fn cooldown(conn: &mut Connection, source: &str) -> DbResult<Option<Co
     use source_cooldowns::dsl;
     Ok(dsl::source_cooldowns
         .find(source)
-        .select((
-            dsl::strikes,
-            dsl::until,
-            sql::<Bool>("until > clock_timestamp()"),
-        ))
+        .select((dsl::strikes, dsl::until, sql::<Bool>("until > clock_timestamp()")))
         .prepared()
         .get_result(conn)
         .await
@@ -226,9 +213,7 @@ pub async fn cool_down(
 /// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn clear_cooldown(conn: &mut Connection, source: &str) -> DbResult<()> {
     use source_cooldowns::dsl;
-    let over = dsl::source_cooldowns
-        .find(source)
-        .filter(dsl::until.le(crate::sql::clock()));
+    let over = dsl::source_cooldowns.find(source).filter(dsl::until.le(crate::sql::clock()));
     diesel::delete(over).execute(conn).await?;
     Ok(())
 }

@@ -162,19 +162,12 @@ pub(crate) fn seal(work: Vec<(Locked, Vec<Movement>)>) -> DbResult<Sealed> {
     let mut scratch = Vec::with_capacity(512);
     let mut sealed = Sealed::default();
     for (locked, movements) in work {
-        let Locked {
-            mut wallet,
-            now,
-            mut minted,
-            mut burned,
-        } = locked;
+        let Locked { mut wallet, now, mut minted, mut burned } = locked;
         let before = wallet.status;
         for movement in movements {
             minted += i128::from(movement.minted().units());
             burned += i128::from(movement.burned().units());
-            sealed
-                .entries
-                .push(seal_onto(&mut wallet, movement, now, &mut scratch)?);
+            sealed.entries.push(seal_onto(&mut wallet, movement, now, &mut scratch)?);
         }
         if wallet.status != before {
             sealed.statuses.push((wallet.head.bot_id, before));
@@ -198,11 +191,9 @@ impl Sealed {
     /// Inserts the entries and moves the wallets' heads: two statements, whatever the number, sent
     /// as one pipeline.
     pub(crate) async fn write(&self, conn: &Connection, cause: Cause) -> DbResult<()> {
-        let (inserted, updated) = join(
-            insert_entries(conn, &self.entries),
-            update_wallets(conn, &self.wallets, cause),
-        )
-        .await;
+        let (inserted, updated) =
+            join(insert_entries(conn, &self.entries), update_wallets(conn, &self.wallets, cause))
+                .await;
         first_cause([inserted, updated])?;
         for (bot_id, before) in &self.statuses {
             if let Some(wallet) = self.wallets().find(|wallet| wallet.head.bot_id == *bot_id) {
@@ -241,10 +232,7 @@ impl Prepared {
     /// # Errors
     /// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
     pub async fn write(&self, conn: &mut Connection) -> DbResult<()> {
-        tx::run(conn, None, async |conn| {
-            self.0.write(conn, Cause::House).await
-        })
-        .await
+        tx::run(conn, None, async |conn| self.0.write(conn, Cause::House).await).await
     }
 }
 
@@ -321,9 +309,7 @@ async fn set_status(
 ) -> DbResult<()> {
     use crate::schema::bots::dsl;
     let changed = diesel::update(
-        dsl::bots
-            .filter(dsl::id.eq(wallet.head.bot_id.0))
-            .filter(dsl::status.eq(Sql(before))),
+        dsl::bots.filter(dsl::id.eq(wallet.head.bot_id.0)).filter(dsl::status.eq(Sql(before))),
     )
     .set(dsl::status.eq(Sql(wallet.status)))
     .execute(&mut conn)
@@ -334,10 +320,7 @@ async fn set_status(
             wallet.head.bot_id
         )));
     }
-    let event = NewEvent::Bot(BotEvent {
-        bot_id: wallet.head.bot_id,
-        status: wallet.status,
-        paused: None,
-    });
+    let event =
+        NewEvent::Bot(BotEvent { bot_id: wallet.head.bot_id, status: wallet.status, paused: None });
     events::write(conn, &[event]).await
 }

@@ -72,9 +72,7 @@ pub async fn run(owner_url: &str) -> DbResult<Migrated> {
     let mut migrated = run_from(owner_url, MIGRATIONS).await?;
     // If the process crashes in between, the database counts as behind, and the next run comes here.
     let mut conn = crate::pool::connect_owner(owner_url).await?;
-    let labels = sources()
-        .into_iter()
-        .map(|label| market_sources::label.eq(label));
+    let labels = sources().into_iter().map(|label| market_sources::label.eq(label));
     migrated.sources = diesel::insert_into(market_sources::table)
         .values(labels.collect::<Vec<_>>())
         .on_conflict_do_nothing()
@@ -86,10 +84,7 @@ pub async fn run(owner_url: &str) -> DbResult<Migrated> {
 
 /// The sources of markets that this build knows.
 fn sources() -> Vec<&'static str> {
-    MarketSource::ALL
-        .iter()
-        .map(|source| source.as_str())
-        .collect()
+    MarketSource::ALL.iter().map(|source| source.as_str()).collect()
 }
 
 /// The same for migrations from elsewhere, under the same lock.
@@ -112,10 +107,8 @@ where
 /// # Errors
 /// Those of [`run`].
 pub async fn run_next(owner_url: &str) -> DbResult<Migrated> {
-    with_harness(owner_url, |harness| {
-        Ok(vec![harness.run_next_migration(MIGRATIONS)?.to_string()])
-    })
-    .await
+    with_harness(owner_url, |harness| Ok(vec![harness.run_next_migration(MIGRATIONS)?.to_string()]))
+        .await
 }
 
 /// Takes the latest migration back, and what only it had room for.
@@ -155,8 +148,7 @@ where
         ));
     }
     let mut conn = crate::pool::connect_owner(owner_url).await?;
-    conn.batch_execute("SET lock_timeout = 0; SET statement_timeout = 0")
-        .await?;
+    conn.batch_execute("SET lock_timeout = 0; SET statement_timeout = 0").await?;
     diesel::sql_query("SELECT pg_advisory_lock($1)")
         .bind::<diesel::sql_types::BigInt, _>(MIGRATION_LOCK)
         .execute(&mut conn)
@@ -168,10 +160,7 @@ where
     })
     .await
     .map_err(|error| DbError::Query(format!("migration panicked: {error}")))??;
-    Ok(Migrated {
-        versions,
-        sources: Vec::new(),
-    })
+    Ok(Migrated { versions, sources: Vec::new() })
 }
 
 /// The versions of this build's migrations.
@@ -182,10 +171,7 @@ pub fn known_versions() -> DbResult<Vec<String>> {
     let known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS
         .migrations()
         .map_err(|error| DbError::Query(format!("cannot read the migrations: {error}")))?;
-    Ok(known
-        .iter()
-        .map(|migration| migration.name().version().to_string())
-        .collect())
+    Ok(known.iter().map(|migration| migration.name().version().to_string()).collect())
 }
 
 /// Marks a database whose tables a restore has just made: nobody is to start on it.
@@ -234,13 +220,9 @@ pub async fn state(conn: &mut Connection) -> DbResult<SchemaState> {
 /// Compares the sources of markets. One that is missing counts like the migration that would add it; one that
 /// a newer build added counts from its first market on, which this build cannot read.
 async fn sources_known(conn: &mut Connection) -> DbResult<SchemaState> {
-    let found: Vec<String> = market_sources::table
-        .select(market_sources::label)
-        .load(conn)
-        .await?;
-    let (known, unknown): (Vec<_>, Vec<_>) = found
-        .into_iter()
-        .partition(|label| sources().contains(&label.as_str()));
+    let found: Vec<String> = market_sources::table.select(market_sources::label).load(conn).await?;
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|label| sources().contains(&label.as_str()));
     let missing = sources().len() - known.len();
     if missing > 0 {
         return Ok(SchemaState::Behind { missing });
@@ -275,10 +257,7 @@ pub async fn state_in_restore(conn: &mut Connection) -> DbResult<SchemaState> {
 
 fn state_of(applied: &[String]) -> DbResult<SchemaState> {
     let known = known_versions()?;
-    let unknown = applied
-        .iter()
-        .filter(|version| !known.contains(version))
-        .count();
+    let unknown = applied.iter().filter(|version| !known.contains(version)).count();
     if unknown > 0 {
         return Ok(SchemaState::Ahead { unknown });
     }

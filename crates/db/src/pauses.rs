@@ -65,10 +65,7 @@ impl WhilePaused {
 
 /// What stands in two columns that are both set or both not.
 pub(crate) fn pause_in(since: Option<Timestamp>, reason: Option<String>) -> Option<Pause> {
-    Some(Pause {
-        since: since?,
-        reason: reason?,
-    })
+    Some(Pause { since: since?, reason: reason? })
 }
 
 /// Why the arena is paused, if it is. It may be another moment by now: what moves money asks under
@@ -117,25 +114,15 @@ pub async fn pause_arena(
             None => {
                 let now = crate::now(conn).await?;
                 diesel::insert_into(arena_pause::table)
-                    .values((
-                        arena_pause::paused_at.eq(Sql(now)),
-                        arena_pause::reason.eq(reason),
-                    ))
+                    .values((arena_pause::paused_at.eq(Sql(now)), arena_pause::reason.eq(reason)))
                     .execute(conn)
                     .await?;
                 let detail = json!({ "reason": reason });
                 audit_log::write(conn, &who.to_string(), "PAUSE_ARENA", None, detail).await?;
-                Pause {
-                    since: now,
-                    reason: reason.to_owned(),
-                }
+                Pause { since: now, reason: reason.to_owned() }
             }
         };
-        Ok(PauseChange {
-            subject: (),
-            pause: Some(pause),
-            changed,
-        })
+        Ok(PauseChange { subject: (), pause: Some(pause), changed })
     })
     .await
 }
@@ -161,11 +148,7 @@ pub async fn resume_arena(
             let drafts: Vec<NewEvent> = research.iter().map(Market::event).collect();
             events::write(conn, &drafts).await?;
         }
-        Ok(PauseChange {
-            subject: (),
-            pause: None,
-            changed,
-        })
+        Ok(PauseChange { subject: (), pause: None, changed })
     })
     .await
 }
@@ -214,11 +197,7 @@ pub async fn set_bot(
             });
             events::write(conn, &[event]).await?;
         }
-        Ok(PauseChange {
-            pause: profile.pause.clone(),
-            subject: profile,
-            changed,
-        })
+        Ok(PauseChange { pause: profile.pause.clone(), subject: profile, changed })
     })
     .await
 }
@@ -234,10 +213,7 @@ async fn pause_bot(
     match wanted {
         Wanted::Paused => {
             diesel::update(row)
-                .set((
-                    wallets::paused_at.eq(Some(now)),
-                    wallets::pause_reason.eq(Some(reason)),
-                ))
+                .set((wallets::paused_at.eq(Some(now)), wallets::pause_reason.eq(Some(reason))))
                 .execute(conn)
                 .await?
         }
@@ -279,10 +255,8 @@ pub async fn set_market(
                 return Err(Refusal::MarketSettled { market: id, status }.into());
             }
             let since = crate::now(conn).await?;
-            market.pause = (wanted == Wanted::Paused).then(|| Pause {
-                since,
-                reason: reason.to_owned(),
-            });
+            market.pause =
+                (wanted == Wanted::Paused).then(|| Pause { since, reason: reason.to_owned() });
             let pause = market.pause.as_ref();
             diesel::update(markets_table::table.find(id.0))
                 .set((
@@ -301,11 +275,7 @@ pub async fn set_market(
             market = markets::find(conn, id).await?;
             events::write(conn, &[market.event()]).await?;
         }
-        Ok(PauseChange {
-            pause: market.pause.clone(),
-            subject: market,
-            changed,
-        })
+        Ok(PauseChange { pause: market.pause.clone(), subject: market, changed })
     })
     .await
 }

@@ -84,10 +84,7 @@ impl Database {
     pub async fn connect(config: DatabaseConfig) -> DbResult<Database> {
         let DatabaseConfig { url, pool_size } = config;
         let current = Current::open(url, pool_size).await?;
-        Ok(Database {
-            current: Arc::new(RwLock::new(current)),
-            pool_size,
-        })
+        Ok(Database { current: Arc::new(RwLock::new(current)), pool_size })
     }
 
     /// Goes on with another URL, of the same database under other credentials, once it is proven
@@ -174,10 +171,7 @@ impl Database {
     pub async fn identity(&self) -> DbResult<uuid::Uuid> {
         use crate::schema::arena_identity::dsl;
         let mut connection = self.get().await?;
-        Ok(dsl::arena_identity
-            .select(dsl::id)
-            .first(&mut *connection)
-            .await?)
+        Ok(dsl::arena_identity.select(dsl::id).first(&mut *connection).await?)
     }
 
     /// Whether the way to Postgres is a pooler that lends servers by the transaction.
@@ -279,9 +273,7 @@ pub(crate) async fn connect_raw(url: &str) -> DbResult<tokio_postgres::Client> {
         }
         DbResult::Ok(client)
     };
-    in_time(opening)
-        .await
-        .unwrap_or_else(|silent| Err(DbError::Unavailable(silent)))
+    in_time(opening).await.unwrap_or_else(|silent| Err(DbError::Unavailable(silent)))
 }
 
 /// The URL without the parameter that only we understand, and whether it was there.
@@ -351,13 +343,8 @@ fn parse(url: &str) -> DbResult<tokio_postgres::Config> {
 /// What `pg_stat_activity` shows of this process: `ledgerdome-api`.
 fn application_name() -> String {
     let executable = std::env::current_exe().ok();
-    let name = executable
-        .as_deref()
-        .and_then(|path| path.file_stem()?.to_str());
-    name.map_or_else(
-        || "ledgerdome".to_owned(),
-        |name| format!("ledgerdome-{name}"),
-    )
+    let name = executable.as_deref().and_then(|path| path.file_stem()?.to_str());
+    name.map_or_else(|| "ledgerdome".to_owned(), |name| format!("ledgerdome-{name}"))
 }
 
 pub(crate) async fn establish(url: &str) -> diesel::ConnectionResult<Connection> {
@@ -369,9 +356,7 @@ pub(crate) async fn establish(url: &str) -> diesel::ConnectionResult<Connection>
             open(&url).await.map(Connection::direct)
         }
     };
-    in_time(opening)
-        .await
-        .unwrap_or_else(|silent| Err(ConnectionError::BadConnection(silent)))
+    in_time(opening).await.unwrap_or_else(|silent| Err(ConnectionError::BadConnection(silent)))
 }
 
 /// A client whose connection is driven by a task of its own, and read along for the codes of errors.
@@ -409,10 +394,7 @@ async fn open_pooled(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
     };
     opened.await.map_err(refused)?;
     let mut connection = AsyncPgConnection::try_from(client).await?;
-    connection
-        .batch_execute("COMMIT")
-        .await
-        .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    connection.batch_execute("COMMIT").await.map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(connection)
 }
 

@@ -64,9 +64,7 @@ pub async fn record(
 ) -> DbResult<Option<PriceRow>> {
     tx::run(conn, None, async |conn| {
         crate::sql::lock(conn, PRICES_LOCK).await?;
-        let oldest = crate::now(conn)
-            .await?
-            .plus_seconds(-SAMPLE_AGE_MAX_SECONDS);
+        let oldest = crate::now(conn).await?.plus_seconds(-SAMPLE_AGE_MAX_SECONDS);
         if provider_at < oldest || read_at(conn, source, provider_at).await?.is_some() {
             return Ok(None);
         }
@@ -184,16 +182,10 @@ pub(crate) async fn known(
             .order((prices::provider_at.asc(), prices::id.asc()))
             .select(Row::as_select())
     };
-    let taken: Option<Row> = of_source()
-        .filter(prices::history.eq(false))
-        .first(conn)
-        .await
-        .optional()?;
+    let taken: Option<Row> =
+        of_source().filter(prices::history.eq(false)).first(conn).await.optional()?;
     let taken = taken.map(price_of).map(|row| row.sample);
-    let mut known = Known {
-        taken,
-        ..Known::default()
-    };
+    let mut known = Known { taken, ..Known::default() };
     if matches!(known.find(due, rules), Found::Price(_)) {
         return Ok(known);
     }
@@ -299,9 +291,7 @@ pub async fn record_history(
 ) -> DbResult<bool> {
     tx::run(conn, None, async |conn| {
         crate::sql::lock(conn, PRICES_LOCK).await?;
-        let settled = crate::now(conn)
-            .await?
-            .plus_seconds(-SAMPLE_AGE_MAX_SECONDS);
+        let settled = crate::now(conn).await?.plus_seconds(-SAMPLE_AGE_MAX_SECONDS);
         if span.ends_at > settled || unread(conn, source, span).await? != Some(span) {
             return Ok(false);
         }
@@ -340,12 +330,8 @@ pub async fn record_history(
 
 /// A kept sample by its id.
 pub(crate) async fn by_id(conn: &mut Connection, id: PriceId) -> DbResult<PriceSample> {
-    let row: Option<Row> = prices::table
-        .find(id.0)
-        .select(Row::as_select())
-        .first(conn)
-        .await
-        .optional()?;
+    let row: Option<Row> =
+        prices::table.find(id.0).select(Row::as_select()).first(conn).await.optional()?;
     let row = row.ok_or_else(|| DbError::corrupt(format!("price {id} is gone")))?;
     Ok(price_of(row).sample)
 }

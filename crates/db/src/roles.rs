@@ -284,8 +284,7 @@ impl RoleAdmin {
     /// When Postgres refuses: see [`DbError`].
     pub async fn close(&mut self, role: &str) -> DbResult<()> {
         let no_login = "format('ALTER ROLE %I NOLOGIN', $1::text)";
-        self.patiently(async |transaction| run(transaction, no_login, &[role]).await)
-            .await
+        self.patiently(async |transaction| run(transaction, no_login, &[role]).await).await
     }
 
     /// Ends the role, and with it the mark on the one that took its place.
@@ -338,19 +337,14 @@ async fn run(
 ) -> Result<(), tokio_postgres::Error> {
     let values: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
         values.iter().map(|value| value as _).collect();
-    let row = transaction
-        .query_one(&format!("SELECT {expression}"), &values)
-        .await?;
+    let row = transaction.query_one(&format!("SELECT {expression}"), &values).await?;
     transaction.batch_execute(row.get(0)).await
 }
 
 fn is_passing(error: &tokio_postgres::Error) -> bool {
     // The last is what Postgres says of two who change one row of its catalogues.
-    let passing = [
-        SqlState::LOCK_NOT_AVAILABLE,
-        SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::INTERNAL_ERROR,
-    ];
+    let passing =
+        [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::INTERNAL_ERROR];
     error.code().is_some_and(|code| passing.contains(code))
 }
 
@@ -359,11 +353,7 @@ fn told(error: &tokio_postgres::Error) -> DbError {
     match error.as_db_error() {
         Some(refusal) => {
             let detail = refusal.detail().map(|detail| format!(" ({detail})"));
-            DbError::Query(format!(
-                "{}{}",
-                refusal.message(),
-                detail.unwrap_or_default()
-            ))
+            DbError::Query(format!("{}{}", refusal.message(), detail.unwrap_or_default()))
         }
         None => DbError::Unavailable(error.to_string()),
     }

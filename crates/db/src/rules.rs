@@ -40,11 +40,7 @@ statement! {
 /// Where they are kept already, as they are once a service has started with them, nothing is written.
 pub(crate) async fn keep(mut conn: &Connection, rules: &EconomyRules) -> DbResult<Hash> {
     let digest = rules.digest();
-    let keep = Keep {
-        digest: &digest.0,
-        rules: &rules.canonical(),
-        same_digest: &digest.0,
-    };
+    let keep = Keep { digest: &digest.0, rules: &rules.canonical(), same_digest: &digest.0 };
     keep.execute(&mut conn).await?;
     Ok(digest)
 }
@@ -76,10 +72,7 @@ pub async fn adopt(conn: &mut Connection, rules: &EconomyRules) -> DbResult<i64>
 
 /// The rules of a position that names none, where `rules` are those in force.
 fn legacy(rules: &EconomyRules) -> EconomyRules {
-    EconomyRules {
-        sample_lag_seconds: 0,
-        ..rules.clone()
-    }
+    EconomyRules { sample_lag_seconds: 0, ..rules.clone() }
 }
 
 /// The rules that a position or tick names. `in_force` stand in for a row that names none, which an

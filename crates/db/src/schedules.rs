@@ -67,18 +67,9 @@ pub async fn claim(
     holder: &str,
     lease_seconds: i64,
 ) -> DbResult<Option<Turn>> {
-    let claim = ClaimTurn {
-        holder,
-        lease_seconds,
-        bot_id: bot_id.0,
-    };
+    let claim = ClaimTurn { holder, lease_seconds, bot_id: bot_id.0 };
     let claimed = claim.get_result(conn).await.optional()?;
-    Ok(claimed.map(|(token, turns, due_at)| Turn {
-        bot_id,
-        token,
-        turns,
-        due_at,
-    }))
+    Ok(claimed.map(|(token, turns, due_at)| Turn { bot_id, token, turns, due_at }))
 }
 
 /// Ends a claimed turn and sets the next `interval_seconds` after the moment this one was due, or

@@ -295,11 +295,7 @@ pub(crate) fn column<'r, R: 'r, T>(
 
 /// Whether a statement reached as many rows as it had to.
 pub(crate) fn reached(rows: usize, expected: usize, otherwise: impl Display) -> DbResult<()> {
-    if rows == expected {
-        Ok(())
-    } else {
-        Err(DbError::corrupt(otherwise))
-    }
+    if rows == expected { Ok(()) } else { Err(DbError::corrupt(otherwise)) }
 }
 
 /// Takes one of Postgres' advisory locks until the transaction ends.

@@ -134,10 +134,7 @@ pub(crate) struct Overheard<S> {
 
 impl<S> Overheard<S> {
     pub(crate) fn new(inner: S) -> Overheard<S> {
-        Overheard {
-            inner,
-            frames: Frames::default(),
-        }
+        Overheard { inner, frames: Frames::default() }
     }
 }
 
@@ -241,10 +238,7 @@ mod tests {
     fn code_and_text_are_found_whatever_stands_between() {
         let body = "SFEHLER\0VERROR\0C55P03\0MSperre nicht verfügbar\0\0".as_bytes();
         let found = code_and_message(body).unwrap();
-        assert_eq!(
-            found,
-            ("55P03".to_owned(), "Sperre nicht verfügbar".to_owned())
-        );
+        assert_eq!(found, ("55P03".to_owned(), "Sperre nicht verfügbar".to_owned()));
         assert_eq!(code_and_message(b"SERROR\0\0"), None);
         assert_eq!(code_and_message(b""), None);
     }

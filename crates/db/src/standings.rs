@@ -74,10 +74,6 @@ statement! {
 /// # Errors
 /// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn best(conn: &mut Connection, limit: i64) -> DbResult<Vec<Standing>> {
-    let best = Best {
-        alive: limit,
-        dead: limit,
-        retired: limit,
-    };
+    let best = Best { alive: limit, dead: limit, retired: limit };
     Ok(best.load(conn).await?)
 }

@@ -56,14 +56,5 @@ statement! {
 pub async fn census(conn: &mut Connection) -> DbResult<Census> {
     let (alive, dead, minted, burned, escrow, circulating) =
         CountWallets {}.get_result(conn).await?;
-    Ok(Census {
-        alive,
-        dead,
-        supply: Supply {
-            minted,
-            burned,
-            escrow,
-            circulating,
-        },
-    })
+    Ok(Census { alive, dead, supply: Supply { minted, burned, escrow, circulating } })
 }

@@ -140,10 +140,8 @@ pub async fn due(
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn latest(conn: &mut Connection) -> DbResult<TickNumber> {
-    let number: Option<i64> = ticks::table
-        .select(diesel::dsl::max(ticks::number))
-        .first(conn)
-        .await?;
+    let number: Option<i64> =
+        ticks::table.select(diesel::dsl::max(ticks::number)).first(conn).await?;
     Ok(TickNumber(number.unwrap_or(0)))
 }
 
@@ -166,10 +164,7 @@ pub async fn latest_begun(conn: &mut Connection) -> DbResult<Option<(TickNumber,
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn ensure_metrics_partitions(conn: &mut Connection) -> DbResult<()> {
-    diesel::sql_query("SELECT ensure_metrics_partitions(7)")
-        .prepared()
-        .execute(conn)
-        .await?;
+    diesel::sql_query("SELECT ensure_metrics_partitions(7)").prepared().execute(conn).await?;
     Ok(())
 }
 

@@ -120,9 +120,7 @@ fn roots_of(value: &str) -> DbResult<Roots> {
     // A plus sign is itself in a URL's path names; only forms mean a space by it.
     let pair = format!("path={}", value.replace('+', "%2B"));
     let decoded = url::form_urlencoded::parse(pair.as_bytes()).next();
-    let path = decoded
-        .map(|(_, path)| path.into_owned())
-        .unwrap_or_default();
+    let path = decoded.map(|(_, path)| path.into_owned()).unwrap_or_default();
     if Path::new(&path).is_absolute() {
         Ok(Roots::File(path))
     } else {
@@ -171,10 +169,7 @@ impl Tls {
         };
         let verifier: Arc<dyn ServerCertVerifier> = match signed {
             Some(whole) if self.mode == Mode::VerifyFull => whole,
-            signed => Arc::new(Lenient {
-                provider: Arc::clone(&provider),
-                signed,
-            }),
+            signed => Arc::new(Lenient { provider: Arc::clone(&provider), signed }),
         };
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -362,10 +357,7 @@ impl MakeTlsConnect<Socket> for Connector {
     type Error = rustls::pki_types::InvalidDnsNameError;
 
     fn make_tls_connect(&mut self, host: &str) -> Result<Handshake, Self::Error> {
-        Ok(Handshake {
-            config: Arc::clone(&self.0),
-            host: ServerName::try_from(host.to_owned())?,
-        })
+        Ok(Handshake { config: Arc::clone(&self.0), host: ServerName::try_from(host.to_owned())? })
     }
 }
 
@@ -404,15 +396,9 @@ mod tests {
         assert_eq!(tls.mode, Mode::VerifyFull);
         assert_eq!(tls.roots, Some(Roots::File("/etc/my ca+1.pem".to_owned())));
         let (rest, tls) = split("postgres://u@h/d").unwrap();
-        assert_eq!(
-            (rest.as_str(), tls.mode),
-            ("postgres://u@h/d", Mode::Prefer)
-        );
+        assert_eq!((rest.as_str(), tls.mode), ("postgres://u@h/d", Mode::Prefer));
         let (rest, tls) = split("postgres://u@h/d?sslmode=require").unwrap();
-        assert_eq!(
-            (rest.as_str(), tls.mode),
-            ("postgres://u@h/d", Mode::Require)
-        );
+        assert_eq!((rest.as_str(), tls.mode), ("postgres://u@h/d", Mode::Require));
         // As libpq has it.
         let (_, tls) = split("postgres://u@h/d?sslrootcert=/ca.pem&sslmode=require").unwrap();
         assert_eq!(tls.mode, Mode::VerifyCa);
@@ -434,10 +420,7 @@ mod tests {
         ] {
             let refused = split(&format!("postgres://u:hunter2@h/d?{query}"));
             let said = refused.unwrap_err().to_string();
-            assert!(
-                said.contains("ssl") && !said.contains("hunter2"),
-                "{query}: {said}"
-            );
+            assert!(said.contains("ssl") && !said.contains("hunter2"), "{query}: {said}");
         }
     }
 }

@@ -199,17 +199,14 @@ pub(crate) async fn add_ended(conn: &Connection, ended: &[Ended]) -> DbResult<()
     .bind::<Array<BigInt>, _>(counts(|s| s.brier_count))
     .prepared()
     .execute(&mut first);
-    let windows = diesel::sql_query(adding(
-        "agent_windows",
-        &["bot_id", "number"],
-        "profit settled",
-    ))
-    .bind::<Array<BigInt>, _>(bots())
-    .bind::<Array<BigInt>, _>(counts(|s| s.window))
-    .bind::<Array<Units>, _>(totals(|s| s.profit))
-    .bind::<Array<BigInt>, _>(counts(|s| s.settled))
-    .prepared()
-    .execute(&mut second);
+    let windows =
+        diesel::sql_query(adding("agent_windows", &["bot_id", "number"], "profit settled"))
+            .bind::<Array<BigInt>, _>(bots())
+            .bind::<Array<BigInt>, _>(counts(|s| s.window))
+            .bind::<Array<Units>, _>(totals(|s| s.profit))
+            .bind::<Array<BigInt>, _>(counts(|s| s.settled))
+            .prepared()
+            .execute(&mut second);
     let (added, windowed) = join(add, windows).await;
     let whole = |rows: diesel::QueryResult<usize>| {
         reached(rows?, sums.len(), "totals did not reach all of their rows")

@@ -67,22 +67,14 @@ pub async fn report(
     hook: Option<&Remember<'_, Reported>>,
 ) -> DbResult<Reported> {
     tx::run(conn, hook, async |conn| {
-        let UsageReport {
-            bot_id,
-            usage,
-            note,
-        } = report;
+        let UsageReport { bot_id, usage, note } = report;
         // The wallet's lock is what everybody holds who adds to a bot's totals.
         let locked = ledger::lock(conn, WhilePaused::Proceed, *bot_id).await?;
         let detail = json!({ "note": note });
         let action_id = audit_log::write_by_bot(conn, *bot_id, "USAGE", detail).await?;
         let (wallet, at) = (&locked.wallet, locked.now);
         record_action(conn, action_id, Some(usage), wallet, enforcement, at).await?;
-        Ok(Reported {
-            action_id,
-            priced_usd: usage.priced_usd,
-            reported_usd: usage.cost_usd,
-        })
+        Ok(Reported { action_id, priced_usd: usage.priced_usd, reported_usd: usage.cost_usd })
     })
     .await
 }

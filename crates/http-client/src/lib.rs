@@ -18,11 +18,7 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// this machine it uses no proxy, which could not reach our loopback.
 pub fn builder(url: &Url) -> ClientBuilder {
     let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
-    if is_loopback(url) {
-        builder.no_proxy()
-    } else {
-        builder
-    }
+    if is_loopback(url) { builder.no_proxy() } else { builder }
 }
 
 /// Whether it leads to a server by HTTP, and has nothing that belongs elsewhere: no user and no password, which are
@@ -63,9 +59,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
     let date = |name| httpdate::parse_http_date(text(name)?).ok();
     let wait = match date(RETRY_AFTER) {
-        Some(until) => until
-            .duration_since(date(DATE).unwrap_or(now))
-            .unwrap_or_default(),
+        Some(until) => until.duration_since(date(DATE).unwrap_or(now)).unwrap_or_default(),
         None => seconds(text(RETRY_AFTER)?)?,
     };
     Some(wait.min(RETRY_AFTER_MAX))
@@ -147,14 +141,7 @@ mod tests {
         assert_eq!(read("99999999999999999999"), Some(most));
         assert_eq!(read("Mon, 16 Feb 2026 00:15:00 GMT"), Some(900));
         assert_eq!(read("Sun, 15 Feb 2026 00:00:00 GMT"), Some(0));
-        for text in [
-            "",
-            "soon",
-            "-5",
-            "+5",
-            ".5",
-            "Mon, 99 Feb 2026 00:15:00 GMT",
-        ] {
+        for text in ["", "soon", "-5", "+5", ".5", "Mon, 99 Feb 2026 00:15:00 GMT"] {
             assert_eq!(read(text), None, "{text:?}");
         }
         assert_eq!(retry_after(&HeaderMap::new(), now), None);

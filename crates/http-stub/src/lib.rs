@@ -121,11 +121,7 @@ impl Stub {
                 tokio::spawn(serve(stream, Arc::clone(&seen), Arc::clone(&answer)));
             }
         });
-        Stub {
-            address,
-            requests,
-            task,
-        }
+        Stub { address, requests, task }
     }
 
     /// The same reply to every request.

@@ -32,10 +32,7 @@ fn wallet() -> Wallet {
 }
 
 fn rules(criterion: &mut Criterion) {
-    let rules = EconomyRules {
-        enforcement: Enforcement::Enforce,
-        ..EconomyRules::default()
-    };
+    let rules = EconomyRules { enforcement: Enforcement::Enforce, ..EconomyRules::default() };
     let now = Timestamp::from_micros(1_771_200_000_000_000).unwrap();
     let (tick, mut scratch) = (TickNumber(42), Vec::new());
     let reference = economy::tick_reference(tick);

@@ -33,13 +33,7 @@ impl Head {
     /// The head of a chain without entries.
     #[must_use]
     pub const fn empty(bot_id: BotId) -> Head {
-        Head {
-            bot_id,
-            sequence: 0,
-            balance: Money::ZERO,
-            hash: Hash::ZERO,
-            recorded_at: None,
-        }
+        Head { bot_id, sequence: 0, balance: Money::ZERO, hash: Hash::ZERO, recorded_at: None }
     }
 
     /// When an entry is recorded that is appended at `now`: time never runs backwards in a chain, even
@@ -65,32 +59,15 @@ impl Head {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     #[error("an entry of type {entry_type} cannot carry the amount {amount}")]
-    Sign {
-        entry_type: EntryType,
-        amount: Money,
-    },
+    Sign { entry_type: EntryType, amount: Money },
     #[error("an entry of type {entry_type} is not allowed for a bot that is {status}")]
-    Status {
-        entry_type: EntryType,
-        status: BotStatus,
-    },
+    Status { entry_type: EntryType, status: BotStatus },
     #[error("{entry_type} with amount {amount} would take the balance {balance} out of its range")]
-    Balance {
-        entry_type: EntryType,
-        amount: Money,
-        balance: Money,
-    },
+    Balance { entry_type: EntryType, amount: Money, balance: Money },
     #[error("{entry_type} must drain the balance {balance} exactly, not {amount}")]
-    NotDrained {
-        entry_type: EntryType,
-        amount: Money,
-        balance: Money,
-    },
+    NotDrained { entry_type: EntryType, amount: Money, balance: Money },
     #[error("a chain starts with GRANT and has no other, got {entry_type} at sequence {sequence}")]
-    Genesis {
-        entry_type: EntryType,
-        sequence: i64,
-    },
+    Genesis { entry_type: EntryType, sequence: i64 },
     #[error("the chain has no next sequence")]
     Sequence,
     #[error("{reference} would take the wallet's open positions below zero")]
@@ -108,11 +85,7 @@ pub fn seal(
     now: Timestamp,
     scratch: &mut Vec<u8>,
 ) -> Result<(Entry, Head), SealError> {
-    let Posting {
-        entry_type,
-        amount,
-        reference,
-    } = posting;
+    let Posting { entry_type, amount, reference } = posting;
     if !entry_type.allows_amount(amount) {
         return Err(SealError::Sign { entry_type, amount });
     }
@@ -121,27 +94,16 @@ pub fn seal(
     }
     let sequence = head.sequence.checked_add(1).ok_or(SealError::Sequence)?;
     if (sequence == 1) != (entry_type == EntryType::Grant) {
-        return Err(SealError::Genesis {
-            entry_type,
-            sequence,
-        });
+        return Err(SealError::Genesis { entry_type, sequence });
     }
     if entry_type.drains() && amount != head.balance.negated() {
-        return Err(SealError::NotDrained {
-            entry_type,
-            amount,
-            balance: head.balance,
-        });
+        return Err(SealError::NotDrained { entry_type, amount, balance: head.balance });
     }
     let balance_after = head
         .balance
         .checked_add(amount)
         .filter(|after| !after.is_negative())
-        .ok_or(SealError::Balance {
-            entry_type,
-            amount,
-            balance: head.balance,
-        })?;
+        .ok_or(SealError::Balance { entry_type, amount, balance: head.balance })?;
     let mut entry = Entry {
         bot_id: head.bot_id,
         sequence,
@@ -173,15 +135,10 @@ pub fn seal_onto(
     let not_negative = |stake: &Money| !stake.is_negative();
     let open_stake = wallet.open_stake.checked_add(prediction_stake);
     let bet_stake = wallet.bet_stake.checked_add(stake_on_bets);
-    let (Some(open_predictions @ 0..), Some(open_bets @ 0..), Some(open_stake), Some(bet_stake)) = (
-        predictions,
-        bets,
-        open_stake.filter(not_negative),
-        bet_stake.filter(not_negative),
-    ) else {
-        return Err(SealError::OpenPositions {
-            reference: posting.reference,
-        });
+    let (Some(open_predictions @ 0..), Some(open_bets @ 0..), Some(open_stake), Some(bet_stake)) =
+        (predictions, bets, open_stake.filter(not_negative), bet_stake.filter(not_negative))
+    else {
+        return Err(SealError::OpenPositions { reference: posting.reference });
     };
     let (entry, head) = seal(&wallet.head, wallet.status, posting, now, scratch)?;
     wallet.head = head;
@@ -272,11 +229,7 @@ impl ChainVerifier {
     /// Continues behind entries that were verified before.
     #[must_use]
     pub fn resume(head: Head) -> ChainVerifier {
-        ChainVerifier {
-            head,
-            status: None,
-            scratch: Vec::with_capacity(512),
-        }
+        ChainVerifier { head, status: None, scratch: Vec::with_capacity(512) }
     }
 
     /// Starts over for the next chain, keeping the buffer.
@@ -344,51 +297,27 @@ impl ChainVerifier {
             return differs(FaultyField::PreviousHash, &head.hash, &entry.previous_hash);
         }
         if (entry.sequence == 1) != (entry.entry_type == EntryType::Grant) {
-            let expected = if entry.sequence == 1 {
-                "GRANT"
-            } else {
-                "any type but GRANT"
-            };
+            let expected = if entry.sequence == 1 { "GRANT" } else { "any type but GRANT" };
             return differs(FaultyField::EntryType, &expected, &entry.entry_type);
         }
         if !entry.entry_type.allows_amount(entry.amount) {
-            let expected = format!(
-                "{:?} for {}",
-                entry.entry_type.sign_rule(),
-                entry.entry_type
-            );
+            let expected = format!("{:?} for {}", entry.entry_type.sign_rule(), entry.entry_type);
             return differs(FaultyField::Amount, &expected, &entry.amount);
         }
-        let balance = head
-            .balance
-            .checked_add(entry.amount)
-            .filter(|b| !b.is_negative());
+        let balance = head.balance.checked_add(entry.amount).filter(|b| !b.is_negative());
         if balance != Some(entry.balance_after) {
             let expected = balance.map_or("a balance in range".to_owned(), |b| b.to_string());
             return differs(FaultyField::BalanceAfter, &expected, &entry.balance_after);
         }
         if entry.entry_type.drains() && !entry.balance_after.is_zero() {
-            return differs(
-                FaultyField::BalanceAfter,
-                &Money::ZERO,
-                &entry.balance_after,
-            );
+            return differs(FaultyField::BalanceAfter, &Money::ZERO, &entry.balance_after);
         }
-        if let Some(status) = self
-            .status
-            .filter(|status| !entry.entry_type.allowed_for(*status))
-        {
+        if let Some(status) = self.status.filter(|status| !entry.entry_type.allowed_for(*status)) {
             let expected = format!("an entry that a bot that is {status} may receive");
             return differs(FaultyField::EntryType, &expected, &entry.entry_type);
         }
-        if head
-            .recorded_at
-            .is_some_and(|last| entry.recorded_at < last)
-        {
-            let last = head
-                .recorded_at
-                .map(|at| format!("{at} or later"))
-                .unwrap_or_default();
+        if head.recorded_at.is_some_and(|last| entry.recorded_at < last) {
+            let last = head.recorded_at.map(|at| format!("{at} or later")).unwrap_or_default();
             return differs(FaultyField::RecordedAt, &last, &entry.recorded_at);
         }
         None

@@ -36,11 +36,7 @@ mod tests {
             // The wallet counts every charge as a fee, and the audit what is declared as one.
             assert_eq!(declared.total, Total::Fees, "{}", declared.label);
             let others = CHARGES.iter().take(place);
-            assert!(
-                others
-                    .into_iter()
-                    .all(|other| other.entry_type != charge.entry_type)
-            );
+            assert!(others.into_iter().all(|other| other.entry_type != charge.entry_type));
         }
     }
 }

@@ -76,11 +76,7 @@ pub(crate) fn need(
     field: &'static str,
     problem: &'static str,
 ) -> Result<(), CriteriaError> {
-    if holds {
-        Ok(())
-    } else {
-        Err(CriteriaError { field, problem })
-    }
+    if holds { Ok(()) } else { Err(CriteriaError { field, problem }) }
 }
 
 /// When a market opens, stops taking bets, and is decided.
@@ -203,10 +199,7 @@ impl fmt::Display for Reading {
         match self {
             Reading::Whole { value, unit } => write!(f, "{value} {unit}"),
             Reading::Decimal { value, unit } => write!(f, "{} {unit}", value.plain()),
-            Reading::Found {
-                what,
-                text: Some(text),
-            } => write!(f, "{what}: {text}"),
+            Reading::Found { what, text: Some(text) } => write!(f, "{what}: {text}"),
             Reading::Found { what, text: None } => write!(f, "no {what}"),
         }
     }

@@ -44,11 +44,7 @@ impl Decimal8 {
     /// From whole 10⁻⁸ units; `None` outside `numeric(18,8)`.
     #[must_use]
     pub const fn from_units(units: i64) -> Option<Decimal8> {
-        if units < -MAX_UNITS || units > MAX_UNITS {
-            None
-        } else {
-            Some(Decimal8(units))
-        }
+        if units < -MAX_UNITS || units > MAX_UNITS { None } else { Some(Decimal8(units)) }
     }
 
     /// From hundredths, for small constants.
@@ -73,11 +69,7 @@ impl Decimal8 {
     /// # Errors
     /// [`DecimalError::Outside`].
     pub fn within(self, min: Decimal8, max: Decimal8) -> Result<Decimal8, DecimalError> {
-        if (min..=max).contains(&self) {
-            Ok(self)
-        } else {
-            Err(DecimalError::Outside { min, max })
-        }
+        if (min..=max).contains(&self) { Ok(self) } else { Err(DecimalError::Outside { min, max }) }
     }
 
     /// The text without zeros at its end: `21.4`, `-3`.
@@ -165,10 +157,7 @@ impl serde::de::Visitor<'_> for DecimalVisitor {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = self.0;
-        write!(
-            f,
-            "{what} as a decimal string such as \"12.50\", not a JSON number"
-        )
+        write!(f, "{what} as a decimal string such as \"12.50\", not a JSON number")
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Decimal8, E> {

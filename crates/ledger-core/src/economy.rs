@@ -68,18 +68,13 @@ pub fn tick(
         CHARGES.iter().map(of).filter(|(_, due)| due.is_positive())
     };
     // Only figures that no rules may have leave the range; they are then more than anybody has.
-    let fee = due()
-        .try_fold(Money::ZERO, |sum, (_, due)| sum.checked_add(due))
-        .unwrap_or(Money::MAX);
+    let fee =
+        due().try_fold(Money::ZERO, |sum, (_, due)| sum.checked_add(due)).unwrap_or(Money::MAX);
     let mut outcome = TickOutcome {
         fee,
         movements: Vec::new(),
         fate: Fate::Lives,
-        idle_streak: if wallet.productive {
-            0
-        } else {
-            wallet.streak().saturating_add(1)
-        },
+        idle_streak: if wallet.productive { 0 } else { wallet.streak().saturating_add(1) },
         phantom_fees: wallet.phantom_fees,
         shadow_died_in: wallet.shadow_died_in,
     };
@@ -100,10 +95,8 @@ pub fn tick(
                 outcome.shadow_died_in = Some(tick);
             }
             // Only a bot idle for a century reaches the edge of the range; it stays there.
-            outcome.phantom_fees = wallet
-                .phantom_fees
-                .checked_add(fee)
-                .unwrap_or(wallet.phantom_fees);
+            outcome.phantom_fees =
+                wallet.phantom_fees.checked_add(fee).unwrap_or(wallet.phantom_fees);
         }
     }
     outcome
@@ -131,10 +124,7 @@ pub fn wager(
 ) -> Result<Movement, Refusal> {
     alive(wallet)?;
     if stake.money() > wallet.balance() {
-        return Err(Refusal::InsufficientFunds {
-            stake,
-            balance: wallet.balance(),
-        });
+        return Err(Refusal::InsufficientFunds { stake, balance: wallet.balance() });
     }
     if wallet.open_predictions >= rules.open_predictions_max {
         return Err(Refusal::TooManyOpenPredictions {
@@ -142,10 +132,7 @@ pub fn wager(
             limit: rules.open_predictions_max,
         });
     }
-    let at_stake = wallet
-        .open_stake
-        .checked_add(stake.money())
-        .ok_or(Refusal::Overflow)?;
+    let at_stake = wallet.open_stake.checked_add(stake.money()).ok_or(Refusal::Overflow)?;
     if at_stake > rules.open_stake_max {
         return Err(Refusal::OpenStakeLimit {
             open: wallet.open_stake,
@@ -174,10 +161,7 @@ pub fn bet(
 ) -> Result<Movement, Refusal> {
     alive(wallet)?;
     if stake.money() > wallet.balance() {
-        return Err(Refusal::InsufficientFunds {
-            stake,
-            balance: wallet.balance(),
-        });
+        return Err(Refusal::InsufficientFunds { stake, balance: wallet.balance() });
     }
     let limit = rules.markets.pool_max;
     let pool_after = pool.checked_add(stake.money());
@@ -255,11 +239,7 @@ pub fn answer(
     let mut movements = vec![open_bet(stake, market, Streak::Ends)];
     if fee.is_positive() {
         let reference = market_reference(market);
-        movements.push(Movement::one(
-            EntryType::ResearchLookupFee,
-            reference,
-            Leg::Burn(fee),
-        ));
+        movements.push(Movement::one(EntryType::ResearchLookupFee, reference, Leg::Burn(fee)));
     }
     let (entry_type, leg) = match result {
         AnswerResult::Correct => {
@@ -274,12 +254,7 @@ pub fn answer(
         .ok_or(Refusal::Overflow)?;
     let payout = end.posting.amount;
     movements.push(end);
-    Ok(Attempt {
-        movements,
-        stake,
-        fee,
-        payout,
-    })
+    Ok(Attempt { movements, stake, fee, payout })
 }
 
 /// The reference of what an action did.
@@ -292,9 +267,7 @@ pub fn observation_reference(observation: ObservationId) -> Reference {
 pub fn alive(wallet: &Wallet) -> Result<(), Refusal> {
     match (wallet.status, &wallet.pause) {
         (BotStatus::Alive, None) => Ok(()),
-        (BotStatus::Alive, Some(pause)) => Err(Refusal::BotPaused {
-            pause: pause.clone(),
-        }),
+        (BotStatus::Alive, Some(pause)) => Err(Refusal::BotPaused { pause: pause.clone() }),
         (status, _) => Err(Refusal::NotAlive { status }),
     }
 }
@@ -322,9 +295,7 @@ pub fn revive(wallet: &Wallet, amount: Money, who: &Operator) -> Result<Movement
         BotStatus::Dead => {}
         BotStatus::Retired => return Err(Refusal::Retired),
         BotStatus::Alive => {
-            return Err(Refusal::NotDead {
-                status: wallet.status,
-            });
+            return Err(Refusal::NotDead { status: wallet.status });
         }
     }
     if !amount.is_positive() {
@@ -338,11 +309,7 @@ pub fn revive(wallet: &Wallet, amount: Money, who: &Operator) -> Result<Movement
         .and_then(|back| back.checked_add(amount))
         .ok_or(Refusal::Overflow)?;
     let reference = Reference::built(&format!("REVIVE:{who}"));
-    Ok(Movement::one(
-        EntryType::Revive,
-        reference,
-        Leg::Mint(amount),
-    ))
+    Ok(Movement::one(EntryType::Revive, reference, Leg::Mint(amount)))
 }
 
 /// Takes a bot out for good; what it has left is burnt.

@@ -53,10 +53,7 @@ impl Reference {
 
     /// For references this crate builds itself from a fixed prefix and a printable id.
     pub(crate) fn built(text: &str) -> Reference {
-        debug_assert!(
-            Reference::new(text).is_ok(),
-            "built reference {text:?} breaks its rule"
-        );
+        debug_assert!(Reference::new(text).is_ok(), "built reference {text:?} breaks its rule");
         Reference(text.into())
     }
 

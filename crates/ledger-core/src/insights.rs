@@ -53,22 +53,14 @@ pub fn forecast(reserve: &Reserve, rules: &EconomyRules, next: TickNumber) -> Op
     if reserve.status != BotStatus::Alive {
         return None;
     }
-    let streak = if reserve.productive {
-        0
-    } else {
-        reserve.idle_streak.max(0)
-    };
+    let streak = if reserve.productive { 0 } else { reserve.idle_streak.max(0) };
     let burn_per_tick = rules.entropy(streak);
     let balance = i128::from(reserve.balance.units());
     let left = match (rules.enforcement, reserve.shadow_died_in) {
         (Enforcement::Enforce, _) => balance,
         (Enforcement::Observe, None) => balance - i128::from(reserve.phantom_fees.units()),
         (Enforcement::Observe, Some(died_in)) => {
-            return Some(Forecast {
-                burn_per_tick,
-                ticks_left: 0,
-                dies_in: died_in,
-            });
+            return Some(Forecast { burn_per_tick, ticks_left: 0, dies_in: died_in });
         }
     };
     let fees = Fees {
@@ -203,13 +195,7 @@ impl Stair {
             rise => ((room + rise - 1) / rise).min(last),
         };
         let top_fee = (base + rise * top).min(ceiling);
-        Stair {
-            base,
-            rise,
-            tread,
-            top,
-            top_fee,
-        }
+        Stair { base, rise, tread, top, top_fee }
     }
 
     /// The fees of the streaks `0..ticks` together. Below 2¹²⁸ by far: a fee is below 10¹⁸ and so
@@ -308,11 +294,7 @@ pub fn trend(last: Option<i128>, previous: Option<i128>, window_ticks: i64) -> T
             std::cmp::Ordering::Equal => TrendDirection::Flat,
         }
     });
-    Trend {
-        profit_per_tick: per_tick(last),
-        previous: per_tick(previous),
-        direction,
-    }
+    Trend { profit_per_tick: per_tick(last), previous: per_tick(previous), direction }
 }
 
 /// A total a piece, rounded half up to whole units; `None` where there is no piece.

@@ -146,12 +146,7 @@ pub struct MarketView {
 impl MarketView {
     /// Whether the market takes this at `now`, which is Postgres' clock read under the lock.
     pub fn admit(&self, taking: Taking, now: Timestamp) -> Result<(), Refusal> {
-        let MarketView {
-            id: market,
-            source,
-            status,
-            ..
-        } = *self;
+        let MarketView { id: market, source, status, .. } = *self;
         let takes = source.about().takes;
         if takes != taking {
             return Err(Refusal::WrongKind {
@@ -232,19 +227,11 @@ pub fn settle(
                 let won = payout.checked_sub(stake)?.checked_sub(minted)?;
                 (EntryType::MarketPayout, BetState::Won, Some(Leg::Pool(won)))
             }
-            Share::Lost => (
-                EntryType::Slash,
-                BetState::Lost,
-                Some(Leg::Pool(stake.negated())),
-            ),
+            Share::Lost => (EntryType::Slash, BetState::Lost, Some(Leg::Pool(stake.negated()))),
             Share::Refunded => (EntryType::Refund, BetState::Void, None),
             Share::Forfeited => {
                 // In a pool that is paid, the stake of the dead goes to the winners.
-                let leg = if division.paid {
-                    Leg::Pool(stake.negated())
-                } else {
-                    Leg::Burn(stake)
-                };
+                let leg = if division.paid { Leg::Pool(stake.negated()) } else { Leg::Burn(stake) };
                 (EntryType::Forfeit, BetState::Forfeit, Some(leg))
             }
         };
@@ -256,32 +243,18 @@ pub fn settle(
         let position = (PositionKind::Bet, stake);
         let reference = market_reference(market);
         let movement = Movement::closing(entry_type, reference, position, [pool, mint])?;
-        settled.push(BetSettlement {
-            payout: movement.posting.amount,
-            movement,
-            state,
-            brier,
-        });
+        settled.push(BetSettlement { payout: movement.posting.amount, movement, state, brier });
     }
-    let settlement = MarketSettlement {
-        bets: settled,
-        paid: division.paid,
-    };
+    let settlement = MarketSettlement { bets: settled, paid: division.paid };
     settlement.balances(bets, bounty).then_some(settlement)
 }
 
 impl MarketSettlement {
     /// Whether what went in is what comes out, to the last unit.
     fn balances(&self, bets: &[StakedBet], bounty: Money) -> bool {
-        let staked: i128 = bets
-            .iter()
-            .map(|b| i128::from(b.stake.money().units()))
-            .sum();
+        let staked: i128 = bets.iter().map(|b| i128::from(b.stake.money().units())).sum();
         let sum = |part: fn(&BetSettlement) -> Money| -> i128 {
-            self.bets
-                .iter()
-                .map(|bet| i128::from(part(bet).units()))
-                .sum()
+            self.bets.iter().map(|bet| i128::from(part(bet).units())).sum()
         };
         let (paid, minted) = (sum(|bet| bet.payout), sum(|bet| bet.movement.minted()));
         let house = if self.paid { bounty } else { Money::ZERO };

@@ -62,16 +62,12 @@ impl Money {
 
     #[must_use]
     pub fn checked_add(self, other: Money) -> Option<Money> {
-        self.units()
-            .checked_add(other.units())
-            .and_then(Money::from_units)
+        self.units().checked_add(other.units()).and_then(Money::from_units)
     }
 
     #[must_use]
     pub fn checked_sub(self, other: Money) -> Option<Money> {
-        self.units()
-            .checked_sub(other.units())
-            .and_then(Money::from_units)
+        self.units().checked_sub(other.units()).and_then(Money::from_units)
     }
 
     #[must_use]
@@ -157,9 +153,7 @@ impl Price {
         if amount.is_positive() {
             Ok(Price(amount))
         } else {
-            Err(MoneyError::TooSmall {
-                min: Money::SMALLEST,
-            })
+            Err(MoneyError::TooSmall { min: Money::SMALLEST })
         }
     }
 

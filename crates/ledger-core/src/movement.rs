@@ -64,11 +64,7 @@ impl Movement {
             Leg::Burn(amount) | Leg::Stake(_, amount) => amount.negated(),
         };
         Movement {
-            posting: Posting {
-                entry_type,
-                amount,
-                reference,
-            },
+            posting: Posting { entry_type, amount, reference },
             legs: [Some(leg), None, None],
             productive: false,
         }
@@ -87,11 +83,7 @@ impl Movement {
         let units: i128 = legs.iter().flatten().map(|leg| leg.units()).sum();
         let amount = Money::from_units(i64::try_from(units).ok()?)?;
         Some(Movement {
-            posting: Posting {
-                entry_type,
-                amount,
-                reference,
-            },
+            posting: Posting { entry_type, amount, reference },
             legs,
             productive: false,
         })
@@ -99,10 +91,7 @@ impl Movement {
 
     /// The same, which ends an idle streak if it is `productive`.
     pub(crate) fn with_streak(self, productive: Streak) -> Movement {
-        Movement {
-            productive: productive == Streak::Ends,
-            ..self
-        }
+        Movement { productive: productive == Streak::Ends, ..self }
     }
 
     /// The other sides.
@@ -163,10 +152,6 @@ pub(crate) enum Streak {
 impl Streak {
     /// A stake of at least `least` is productive.
     pub(crate) fn of_stake(stake: Money, least: Money) -> Streak {
-        if stake >= least {
-            Streak::Ends
-        } else {
-            Streak::GoesOn
-        }
+        if stake >= least { Streak::Ends } else { Streak::GoesOn }
     }
 }

@@ -44,10 +44,7 @@ pub enum Latitude {}
 const AMOUNT: &str = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,8})?$";
 
 fn text(about: &str, example: &str) -> ObjectBuilder {
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .description(Some(about))
-        .examples([example])
+    ObjectBuilder::new().schema_type(Type::String).description(Some(about)).examples([example])
 }
 
 fn pattern(about: &str, pattern: &str, example: &str) -> Object {

@@ -59,10 +59,7 @@ pub fn divide(bets: &[StakedBet], bounty: Money, resolution: Resolution) -> Opti
             true => Share::Forfeited,
             false => Share::Refunded,
         });
-        return Some(Division {
-            shares: shares.collect(),
-            paid: false,
-        });
+        return Some(Division { shares: shares.collect(), paid: false });
     }
     let pool = bets.iter().map(staked).sum::<i128>() + i128::from(bounty.units());
     let winners = bets.iter().filter(|bet| won(bet));
@@ -86,10 +83,7 @@ pub fn divide(bets: &[StakedBet], bounty: Money, resolution: Resolution) -> Opti
 #[must_use]
 pub fn shares_of(bounty: Money, bets: &[StakedBet], division: &Division) -> Option<Vec<Money>> {
     let won = |share: &Share| matches!(share, Share::Won(_));
-    let winners = bets
-        .iter()
-        .zip(&division.shares)
-        .filter(|(_, share)| won(share));
+    let winners = bets.iter().zip(&division.shares).filter(|(_, share)| won(share));
     let weights = winners.map(|(bet, _)| (bet.id, i128::from(bet.stake.money().units())));
     let mut units = apportion(i128::from(bounty.units()), weights.collect())?.into_iter();
     let each = division.shares.iter().map(|share| {

@@ -36,10 +36,7 @@ pub struct Draft {
 
 impl Draft {
     fn new(kind: PostKind, content: &str) -> Draft {
-        Draft {
-            kind,
-            content: one_line(content),
-        }
+        Draft { kind, content: one_line(content) }
     }
 
     #[must_use]
@@ -51,10 +48,7 @@ impl Draft {
     ) -> Draft {
         let (percent, why) = (percent(confidence), because(reasoning));
         let stake = short(stake.money());
-        Draft::new(
-            PostKind::Wager,
-            &format!("Wagers {stake} on {direction} at {percent} %{why}"),
-        )
+        Draft::new(PostKind::Wager, &format!("Wagers {stake} on {direction} at {percent} %{why}"))
     }
 
     #[must_use]
@@ -92,10 +86,7 @@ impl Draft {
             BetState::Forfeit => format!("is forfeit: its owner is gone, {stake} with it"),
             BetState::Void | BetState::Open => format!("is void, {stake} comes back"),
         };
-        Draft::new(
-            PostKind::Settlement,
-            &format!("The bet on {side} {story}: {question}"),
-        )
+        Draft::new(PostKind::Settlement, &format!("The bet on {side} {story}: {question}"))
     }
 
     #[must_use]
@@ -131,28 +122,19 @@ impl Draft {
 
     #[must_use]
     pub fn reaped() -> Draft {
-        Draft::new(
-            PostKind::Liquidation,
-            "Liquidated by the reaper: nothing left and nothing open",
-        )
+        Draft::new(PostKind::Liquidation, "Liquidated by the reaper: nothing left and nothing open")
     }
 
     #[must_use]
     pub fn revival(amount: Money, who: &Operator, reason: &str) -> Draft {
         let amount = short(amount);
-        Draft::new(
-            PostKind::Revival,
-            &format!("Revived by {who} with {amount} — {reason}"),
-        )
+        Draft::new(PostKind::Revival, &format!("Revived by {who} with {amount} — {reason}"))
     }
 
     #[must_use]
     pub fn retirement(who: &Operator, burnt: Money) -> Draft {
         let burnt = short(burnt);
-        Draft::new(
-            PostKind::Retirement,
-            &format!("Retired for good by {who}; {burnt} burnt"),
-        )
+        Draft::new(PostKind::Retirement, &format!("Retired for good by {who}; {burnt} burnt"))
     }
 
     #[must_use]
@@ -195,23 +177,13 @@ fn percent(confidence: Confidence) -> i64 {
 }
 
 fn because(reasoning: &str) -> String {
-    if reasoning.trim().is_empty() {
-        String::new()
-    } else {
-        format!(" — {reasoning}")
-    }
+    if reasoning.trim().is_empty() { String::new() } else { format!(" — {reasoning}") }
 }
 
 /// An amount without the zeros nobody reads: at least two digits after the point.
 fn short(amount: Money) -> String {
     let text = amount.to_string();
     let trimmed = text.trim_end_matches('0');
-    let decimals = trimmed
-        .split_once('.')
-        .map_or(0, |(_, fraction)| fraction.len());
-    if decimals >= 2 {
-        trimmed.to_owned()
-    } else {
-        format!("{trimmed}{}", &"00"[decimals..])
-    }
+    let decimals = trimmed.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    if decimals >= 2 { trimmed.to_owned() } else { format!("{trimmed}{}", &"00"[decimals..]) }
 }

@@ -157,11 +157,7 @@ pub fn judge(direction: Direction, start: &PriceSample, end: &PriceSample) -> Ve
         std::cmp::Ordering::Greater => Direction::Up,
         std::cmp::Ordering::Less => Direction::Down,
     };
-    if moved == direction {
-        Verdict::Right
-    } else {
-        Verdict::Wrong
-    }
+    if moved == direction { Verdict::Right } else { Verdict::Wrong }
 }
 
 /// When the start price of a prediction is due.
@@ -173,9 +169,7 @@ pub fn start_due(created_at: Timestamp, rules: &EconomyRules) -> Timestamp {
 /// When the end price of a prediction that starts at `start` is due.
 #[must_use]
 pub fn end_due(start: &PriceSample, rules: &EconomyRules) -> Timestamp {
-    start
-        .provider_at
-        .plus_seconds(rules.prediction_horizon_seconds)
+    start.provider_at.plus_seconds(rules.prediction_horizon_seconds)
 }
 
 /// Until when a prediction waits for its prices. After that it is void.
@@ -216,27 +210,17 @@ pub fn settle(
     };
     // The stake leaves escrow. The house adds what a payout exceeds it by, and keeps what is lost.
     let (entry_type, leg, status, brier) = match (owner, verdict) {
-        (BotStatus::Dead | BotStatus::Retired, _) => (
-            EntryType::Forfeit,
-            Some(Leg::Burn(wager)),
-            PredictionStatus::Forfeit,
-            None,
-        ),
+        (BotStatus::Dead | BotStatus::Retired, _) => {
+            (EntryType::Forfeit, Some(Leg::Burn(wager)), PredictionStatus::Forfeit, None)
+        }
         (BotStatus::Alive, Verdict::Right) => {
             let gain = wager.checked_mul(rules.payout_factor)?.checked_sub(wager)?;
-            let leg = if gain.is_negative() {
-                Leg::Burn(gain.negated())
-            } else {
-                Leg::Mint(gain)
-            };
+            let leg = if gain.is_negative() { Leg::Burn(gain.negated()) } else { Leg::Mint(gain) };
             (EntryType::Payout, Some(leg), PredictionStatus::Won, brier)
         }
-        (BotStatus::Alive, Verdict::Wrong) => (
-            EntryType::Slash,
-            Some(Leg::Burn(wager)),
-            PredictionStatus::Lost,
-            brier,
-        ),
+        (BotStatus::Alive, Verdict::Wrong) => {
+            (EntryType::Slash, Some(Leg::Burn(wager)), PredictionStatus::Lost, brier)
+        }
         (BotStatus::Alive, Verdict::Void(_)) => {
             (EntryType::Refund, None, PredictionStatus::Void, None)
         }
@@ -244,10 +228,5 @@ pub fn settle(
     let reference = Reference::built(&format!("PREDICTION:{}", prediction.id));
     let position = (PositionKind::Prediction, wager);
     let movement = Movement::closing(entry_type, reference, position, [leg, None])?;
-    Some(PredictionSettlement {
-        payout: movement.posting.amount,
-        movement,
-        status,
-        brier,
-    })
+    Some(PredictionSettlement { payout: movement.posting.amount, movement, status, brier })
 }

@@ -66,19 +66,11 @@ pub enum PriceBookError {
     #[error("{model}: `{field}` must not be empty")]
     Empty { model: String, field: &'static str },
     #[error("{model}: `{field}` must not be negative in the prices from {from}")]
-    Negative {
-        model: String,
-        field: &'static str,
-        from: Timestamp,
-    },
+    Negative { model: String, field: &'static str, from: Timestamp },
     #[error("{model}: `from` is {from} for two prices; nobody can say which holds")]
     SameMoment { model: String, from: Timestamp },
     #[error("{model}: `{field}` is {name}, which names another entry or this one twice")]
-    TakenName {
-        model: String,
-        field: &'static str,
-        name: String,
-    },
+    TakenName { model: String, field: &'static str, name: String },
 }
 
 impl TryFrom<Listing> for PriceBook {
@@ -170,10 +162,7 @@ impl ModelListing {
             ("prices", self.prices.is_empty()),
         ];
         if let Some((field, _)) = blanks.into_iter().find(|(_, is_empty)| *is_empty) {
-            return Err(PriceBookError::Empty {
-                model: model(),
-                field,
-            });
+            return Err(PriceBookError::Empty { model: model(), field });
         }
         for price in &self.prices {
             let figures = [
@@ -182,21 +171,14 @@ impl ModelListing {
                 ("output", price.output),
             ];
             if let Some((field, _)) = figures.into_iter().find(|(_, it)| it.is_negative()) {
-                return Err(PriceBookError::Negative {
-                    model: model(),
-                    field,
-                    from: price.from,
-                });
+                return Err(PriceBookError::Negative { model: model(), field, from: price.from });
             }
         }
         for pair in self.prices.windows(2) {
             if let [one, other] = pair
                 && one.from == other.from
             {
-                return Err(PriceBookError::SameMoment {
-                    model: model(),
-                    from: one.from,
-                });
+                return Err(PriceBookError::SameMoment { model: model(), from: one.from });
             }
         }
         Ok(())

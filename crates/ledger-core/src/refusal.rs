@@ -23,11 +23,7 @@ pub enum Refusal {
     #[error("{open} predictions are open and the limit is {limit}: wait until one settles")]
     TooManyOpenPredictions { open: i32, limit: i32 },
     #[error("{open} is at stake already, {} more would exceed the limit of {limit}", stake.money())]
-    OpenStakeLimit {
-        open: Money,
-        stake: Stake,
-        limit: Money,
-    },
+    OpenStakeLimit { open: Money, stake: Stake, limit: Money },
     #[error(
         "price predictions may cost the house {limit} an hour, and that much is set aside or paid: \
          wagers open again at {opens_at} at the earliest"
@@ -48,36 +44,19 @@ pub enum Refusal {
     #[error("all {places} places of the board are taken")]
     BoardFull { places: i64 },
     #[error("market {market} is {status}: only an open one takes bets and answers")]
-    MarketNotOpen {
-        market: MarketId,
-        status: MarketStatus,
-    },
+    MarketNotOpen { market: MarketId, status: MarketStatus },
     #[error("market {market} took bets and answers until {closed_at}")]
-    BetsClosed {
-        market: MarketId,
-        closed_at: Timestamp,
-    },
+    BetsClosed { market: MarketId, closed_at: Timestamp },
     #[error("market {market} is of the kind {source_kind}, which takes {takes}")]
-    WrongKind {
-        market: MarketId,
-        source_kind: MarketSource,
-        takes: &'static str,
-    },
+    WrongKind { market: MarketId, source_kind: MarketSource, takes: &'static str },
     #[error("this bot has its one bet or answer on market {market} already")]
     AlreadyIn { market: MarketId },
     #[error("one answer a tick: this bot has given its answer of this tick")]
     AnsweredThisTick,
     #[error("the pool of {pool} may not exceed {limit}, {} more would", stake.money())]
-    PoolLimit {
-        pool: Money,
-        stake: Stake,
-        limit: Money,
-    },
+    PoolLimit { pool: Money, stake: Stake, limit: Money },
     #[error("market {market} is {status}: what is settled stays settled")]
-    MarketSettled {
-        market: MarketId,
-        status: MarketStatus,
-    },
+    MarketSettled { market: MarketId, status: MarketStatus },
     #[error("the bounties of this hour come to {spent} and may not exceed {limit}")]
     BountyBudget { spent: Money, limit: Money },
     #[error("there is a market about {subject} already, whose place is taken until {until}")]

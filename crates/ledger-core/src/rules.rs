@@ -230,10 +230,7 @@ trait Figure: Display {
 
 impl<T: Display + FromStr<Err: Display>> Figure for T {
     fn set(&mut self, text: &str) -> Result<(), String> {
-        *self = text
-            .trim()
-            .parse()
-            .map_err(|error: T::Err| error.to_string())?;
+        *self = text.trim().parse().map_err(|error: T::Err| error.to_string())?;
         Ok(())
     }
 }
@@ -351,10 +348,6 @@ impl EconomyRules {
         if problems.is_empty() {
             problems = rules.problems();
         }
-        if problems.is_empty() {
-            Ok(rules)
-        } else {
-            Err(problems)
-        }
+        if problems.is_empty() { Ok(rules) } else { Err(problems) }
     }
 }

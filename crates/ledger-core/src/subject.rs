@@ -71,10 +71,7 @@ impl FromStr for Repository {
         {
             return Err(RepositoryError::Name);
         }
-        Ok(Repository {
-            owner: owner.to_owned(),
-            name: name.to_owned(),
-        })
+        Ok(Repository { owner: owner.to_owned(), name: name.to_owned() })
     }
 }
 

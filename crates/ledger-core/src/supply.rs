@@ -56,9 +56,5 @@ pub struct SupplyText {
 pub fn units_text(units: i128) -> String {
     let sign = if units < 0 { "-" } else { "" };
     let magnitude = units.unsigned_abs();
-    format!(
-        "{sign}{}.{:08}",
-        magnitude / 100_000_000,
-        magnitude % 100_000_000
-    )
+    format!("{sign}{}.{:08}", magnitude / 100_000_000, magnitude % 100_000_000)
 }

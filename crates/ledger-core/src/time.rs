@@ -37,14 +37,8 @@ impl Timestamp {
     /// its first or last instant.
     #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Timestamp {
-        let micros = self
-            .micros()
-            .saturating_add(seconds.saturating_mul(1_000_000));
-        let end = if seconds < 0 {
-            DateTime::<Utc>::MIN_UTC
-        } else {
-            DateTime::<Utc>::MAX_UTC
-        };
+        let micros = self.micros().saturating_add(seconds.saturating_mul(1_000_000));
+        let end = if seconds < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
         Timestamp::from_micros(micros).unwrap_or_else(|| Timestamp::from(end))
     }
 

@@ -58,10 +58,6 @@ impl Wallet {
         // Both are within numeric(18,8); a difference beyond it is cut off at the edge.
         self.balance()
             .checked_sub(self.phantom_fees)
-            .unwrap_or_else(|| {
-                Money::cents(0)
-                    .checked_sub(self.phantom_fees)
-                    .unwrap_or_default()
-            })
+            .unwrap_or_else(|| Money::cents(0).checked_sub(self.phantom_fees).unwrap_or_default())
     }
 }

@@ -42,10 +42,7 @@ pub enum LlmError {
     Status(u16),
     #[error("the provider's answer is not of the OpenAI form; check LLM_BASE_URL")]
     Malformed,
-    #[error(
-        "the provider's answer is larger than {} bytes",
-        crate::openai::RESPONSE_BYTES_MAX
-    )]
+    #[error("the provider's answer is larger than {} bytes", crate::openai::RESPONSE_BYTES_MAX)]
     TooLarge,
 }
 

@@ -47,11 +47,7 @@ impl Temperature {
     /// `None` above 2.00.
     #[must_use]
     pub const fn from_hundredths(hundredths: u16) -> Option<Self> {
-        if hundredths <= Self::HUNDREDTHS_MAX {
-            Some(Self(hundredths))
-        } else {
-            None
-        }
+        if hundredths <= Self::HUNDREDTHS_MAX { Some(Self(hundredths)) } else { None }
     }
 
     #[must_use]
@@ -79,9 +75,8 @@ impl FromStr for Temperature {
         if !is_digits(whole) || !is_digits(fraction) {
             return Err(InvalidTemperature);
         }
-        let hundredths = format!("{whole}{fraction:0<2}")
-            .parse()
-            .map_err(|_| InvalidTemperature)?;
+        let hundredths =
+            format!("{whole}{fraction:0<2}").parse().map_err(|_| InvalidTemperature)?;
         Self::from_hundredths(hundredths).ok_or(InvalidTemperature)
     }
 }

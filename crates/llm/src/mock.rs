@@ -24,10 +24,7 @@ pub struct Mock {
 impl Mock {
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            name: Arc::from(NAME),
-        }
+        Self { seed, name: Arc::from(NAME) }
     }
 
     /// The whole answer, at once: a pure function of the seed and the prompt's texts.
@@ -46,11 +43,7 @@ impl Mock {
             .unwrap_or(usize::MAX)
             .saturating_mul(CHARACTERS_PER_TOKEN);
         let text: String = whole.chars().take(limit).collect();
-        let finish = if text.len() < whole.len() {
-            Finish::CutOff
-        } else {
-            Finish::Complete
-        };
+        let finish = if text.len() < whole.len() { Finish::CutOff } else { Finish::Complete };
         let usage = CallUsage {
             provider: Arc::clone(&self.name),
             model: Arc::clone(&self.name),
@@ -60,11 +53,7 @@ impl Mock {
             reasoning_tokens: 0,
             report: UsageReport::Reported,
         };
-        Completion {
-            text,
-            finish,
-            usage,
-        }
+        Completion { text, finish, usage }
     }
 }
 
@@ -96,22 +85,9 @@ struct Temperament {
 }
 
 impl Temperament {
-    const CAUTIOUS: [&str; 6] = [
-        "cautious",
-        "careful",
-        "patient",
-        "conservative",
-        "risk-averse",
-        "prudent",
-    ];
-    const BOLD: [&str; 6] = [
-        "bold",
-        "aggressive",
-        "reckless",
-        "gambler",
-        "fearless",
-        "daring",
-    ];
+    const CAUTIOUS: [&str; 6] =
+        ["cautious", "careful", "patient", "conservative", "risk-averse", "prudent"];
+    const BOLD: [&str; 6] = ["bold", "aggressive", "reckless", "gambler", "fearless", "daring"];
     const BULLISH: [&str; 4] = ["bullish", "optimist", "believer", "moon"];
     const BEARISH: [&str; 4] = ["bearish", "pessimist", "doom", "skeptic"];
 
@@ -128,25 +104,13 @@ impl Temperament {
             (false, true) => 20,
             _ => 50,
         };
-        Self {
-            wager_percent,
-            up_percent,
-            stake_percent,
-        }
+        Self { wager_percent, up_percent, stake_percent }
     }
 }
 
 fn decide(temperament: Temperament, draws: &mut Draws) -> serde_json::Value {
-    let action = if draws.below(100) < temperament.wager_percent {
-        "WAGER"
-    } else {
-        "WAIT"
-    };
-    let direction = if draws.below(100) < temperament.up_percent {
-        "UP"
-    } else {
-        "DOWN"
-    };
+    let action = if draws.below(100) < temperament.wager_percent { "WAGER" } else { "WAIT" };
+    let direction = if draws.below(100) < temperament.up_percent { "UP" } else { "DOWN" };
     let (low, high) = temperament.stake_percent;
     let stake = low + draws.below(high - low + 1);
     let confidence = 51 + draws.below(40);
@@ -183,10 +147,7 @@ enum Asked<'a> {
 
 impl Asked<'_> {
     fn of(user: &str) -> Asked<'_> {
-        let last = user
-            .lines()
-            .rev()
-            .find(|line| line.starts_with("Answer: {"));
+        let last = user.lines().rev().find(|line| line.starts_with("Answer: {"));
         match last {
             Some(form) if form.contains("\"bets\"") => Asked::Bets,
             Some(form) if form.contains("\"answer\"") => Asked::Answer,
@@ -240,9 +201,7 @@ fn answer(user: &str, draws: &mut Draws) -> serde_json::Value {
 fn number_after<'a>(text: &'a str, marker: &str) -> Option<&'a str> {
     text.match_indices(marker).find_map(|(at, _)| {
         let rest = text.get(at + marker.len()..)?;
-        let end = rest
-            .find(|character: char| !character.is_ascii_digit())
-            .unwrap_or(rest.len());
+        let end = rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len());
         rest.get(..end).filter(|digits| !digits.is_empty())
     })
 }
@@ -295,11 +254,7 @@ struct Draws(u64);
 impl Draws {
     fn new(seed: u64, request: &Prompt) -> Self {
         // FNV-1a; 0xff is in no UTF-8 text, so ("ab", "c") and ("a", "bc") differ.
-        let bytes = request
-            .system
-            .bytes()
-            .chain([0xff])
-            .chain(request.user.bytes());
+        let bytes = request.system.bytes().chain([0xff]).chain(request.user.bytes());
         let hash = seed
             .to_le_bytes()
             .into_iter()

@@ -23,10 +23,7 @@ pub struct Model {
 impl Model {
     #[must_use]
     pub fn new(provider: Arc<dyn Provider>) -> Self {
-        Self {
-            provider,
-            quiet: Arc::default(),
-        }
+        Self { provider, quiet: Arc::default() }
     }
 
     /// Whether the provider has asked to be left alone for now, by this call or another one: it would
@@ -85,11 +82,7 @@ impl Model {
             gen_ai.usage.output_tokens = field::Empty,
             error.type = field::Empty,
         );
-        let result = self
-            .provider
-            .complete(request)
-            .instrument(span.clone())
-            .await;
+        let result = self.provider.complete(request).instrument(span.clone()).await;
         match &result {
             Ok(completion) => {
                 let used = &completion.usage;
@@ -125,9 +118,9 @@ impl Model {
         );
         match completion.finish {
             // Whoever asks for an answer here asks for an object.
-            Finish::CutOff if output::ends_early(&completion.text) => Err(LlmError::CutOff {
-                max_output_tokens: request.max_output_tokens,
-            }),
+            Finish::CutOff if output::ends_early(&completion.text) => {
+                Err(LlmError::CutOff { max_output_tokens: request.max_output_tokens })
+            }
             Finish::Complete | Finish::CutOff => Ok(completion),
             Finish::Refused => Err(LlmError::Refused),
             Finish::Failed => Err(LlmError::Failed),

@@ -65,12 +65,7 @@ impl OpenAi {
     /// # Errors
     /// When the configuration cannot work; nothing is asked over the network.
     pub fn new(config: OpenAiConfig) -> Result<Self, SetupError> {
-        let OpenAiConfig {
-            base_url,
-            api_key,
-            model,
-            timeout,
-        } = config;
+        let OpenAiConfig { base_url, api_key, model, timeout } = config;
         if model.trim().is_empty() {
             return Err(SetupError::Model);
         }
@@ -90,22 +85,11 @@ impl OpenAi {
             _ => TokenLimit::MaxTokens,
         };
         let model = Arc::from(model.trim());
-        Ok(Self {
-            client,
-            endpoint,
-            authorization,
-            name,
-            model,
-            timeout,
-            token_limit,
-        })
+        Ok(Self { client, endpoint, authorization, name, model, timeout, token_limit })
     }
 
     async fn ask(&self, request: &Prompt) -> Result<Completion, LlmError> {
-        let mut call = self
-            .client
-            .post(self.endpoint.clone())
-            .json(&self.body(request));
+        let mut call = self.client.post(self.endpoint.clone()).json(&self.body(request));
         if let Some(authorization) = &self.authorization {
             call = call.header(AUTHORIZATION, authorization.clone());
         }
@@ -132,28 +116,16 @@ impl OpenAi {
     }
 
     fn body<'a>(&'a self, request: &'a Prompt) -> ChatRequest<'a> {
-        let system = Message {
-            role: "system",
-            content: &request.system,
-        };
-        let user = Message {
-            role: "user",
-            content: &request.user,
-        };
-        let messages = if request.system.is_empty() {
-            vec![user]
-        } else {
-            vec![system, user]
-        };
+        let system = Message { role: "system", content: &request.system };
+        let user = Message { role: "user", content: &request.user };
+        let messages = if request.system.is_empty() { vec![user] } else { vec![system, user] };
         let limit = Some(request.max_output_tokens);
         let (max_tokens, max_completion_tokens) = match self.token_limit {
             TokenLimit::MaxTokens => (limit, None),
             TokenLimit::MaxCompletionTokens => (None, limit),
         };
         // As text into a JSON number: 0.7 stays 0.7.
-        let temperature = request
-            .temperature
-            .and_then(|value| value.to_string().parse().ok());
+        let temperature = request.temperature.and_then(|value| value.to_string().parse().ok());
         let model = &*self.model;
         ChatRequest {
             model,
@@ -182,23 +154,11 @@ impl OpenAi {
                 return Err(failure);
             }
             // It did work, and bills it.
-            return Ok(Completion {
-                text: String::new(),
-                finish: Finish::Failed,
-                usage,
-            });
+            return Ok(Completion { text: String::new(), finish: Finish::Failed, usage });
         }
         let Said { text, finish } = answer.said().ok_or(LlmError::Malformed)?;
-        let wrote = if text.is_empty() {
-            Wrote::Nothing
-        } else {
-            Wrote::Text
-        };
-        Ok(Completion {
-            usage: self.usage(&answer, wrote),
-            text,
-            finish,
-        })
+        let wrote = if text.is_empty() { Wrote::Nothing } else { Wrote::Text };
+        Ok(Completion { usage: self.usage(&answer, wrote), text, finish })
     }
 
     /// Usage that is missing or cannot be true is no reason to lose the answer: it counts as not
@@ -209,12 +169,8 @@ impl OpenAi {
             Some(_) => UsageReport::Reported,
             None => UsageReport::Unreported,
         };
-        let [
-            input_tokens,
-            output_tokens,
-            cached_input_tokens,
-            reasoning_tokens,
-        ] = tokens.map_or([0; 4], |it| [it.input, it.output, it.cached, it.reasoning]);
+        let [input_tokens, output_tokens, cached_input_tokens, reasoning_tokens] =
+            tokens.map_or([0; 4], |it| [it.input, it.output, it.cached, it.reasoning]);
         let model = answer
             .served_in_place_of(&self.model)
             .map_or_else(|| Arc::clone(&self.model), Arc::from);
@@ -345,15 +301,10 @@ fn error_code(body: &[u8]) -> Option<String> {
 }
 
 fn code_of(error: &Value) -> Option<String> {
-    let code = error
-        .get("code")
-        .filter(|code| code.is_string())
-        .or_else(|| error.get("type"))?;
+    let code = error.get("code").filter(|code| code.is_string()).or_else(|| error.get("type"))?;
     let code = code.as_str()?;
     let is_code = code.len() <= ERROR_CODE_CHARS_MAX
-        && code
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     is_code.then(|| code.to_owned())
 }
 

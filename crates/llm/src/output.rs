@@ -121,9 +121,7 @@ fn last_object(text: &str) -> Result<(Cow<'_, str>, &str), OutputError> {
 }
 
 fn is_empty(object: &str) -> bool {
-    object
-        .strip_prefix('{')
-        .is_some_and(|inside| inside.trim_start().starts_with('}'))
+    object.strip_prefix('{').is_some_and(|inside| inside.trim_start().starts_with('}'))
 }
 
 fn is_only_marks(after: &str) -> bool {
@@ -196,11 +194,7 @@ pub fn is_refusal(text: &str) -> bool {
         "can't assist",
         "cannot assist",
     ];
-    let beginning: String = text
-        .trim_start()
-        .chars()
-        .take(REFUSAL_WINDOW_CHARS)
-        .collect();
+    let beginning: String = text.trim_start().chars().take(REFUSAL_WINDOW_CHARS).collect();
     let beginning = beginning.replace('\u{2019}', "'").to_lowercase();
     PHRASES.iter().any(|phrase| beginning.contains(phrase))
 }
@@ -251,21 +245,17 @@ fn next_part(text: &str) -> Option<Part<'_>> {
                 return Some(after.map_or(Part::CutOff, |after| Part::Thought { after }));
             }
             if has_prefix(here, close) {
-                return here
-                    .get(close.len()..)
-                    .map(|after| Part::ThoughtEnd { after });
+                return here.get(close.len()..).map(|after| Part::ThoughtEnd { after });
             }
         }
         if let Some(part) = channel(here) {
             return Some(part);
         }
         if begins_object(here) {
-            return Some(
-                match object_end(here).and_then(|end| here.split_at_checked(end)) {
-                    Some((object, after)) => Part::Object { object, after },
-                    None => Part::CutOff,
-                },
-            );
+            return Some(match object_end(here).and_then(|end| here.split_at_checked(end)) {
+                Some((object, after)) => Part::Object { object, after },
+                None => Part::CutOff,
+            });
         }
         from = at + here.chars().next().map_or(1, char::len_utf8);
     }
@@ -294,8 +284,7 @@ fn channel(text: &str) -> Option<Part<'_>> {
 
 /// A brace in prose ("{UP}") begins no object: in one a quote or the closing brace follows.
 fn begins_object(text: &str) -> bool {
-    text.strip_prefix('{')
-        .is_some_and(|inside| inside.trim_start().starts_with(['"', '}']))
+    text.strip_prefix('{').is_some_and(|inside| inside.trim_start().starts_with(['"', '}']))
 }
 
 /// The length of the object that the text begins with; `None` when it does not end.
@@ -362,10 +351,7 @@ fn repair(object: &str) -> String {
     let mut strings = Strings::default();
     for (index, character) in object.char_indices() {
         // Only ASCII matters to `Strings`; anything else is as good as a letter.
-        let byte = u8::try_from(character)
-            .ok()
-            .filter(u8::is_ascii)
-            .unwrap_or(b'x');
+        let byte = u8::try_from(character).ok().filter(u8::is_ascii).unwrap_or(b'x');
         if strings.is_inside(byte) {
             match character {
                 '\n' => repaired.push_str("\\n"),
@@ -384,9 +370,7 @@ fn repair(object: &str) -> String {
 }
 
 fn is_trailing(object: &str, comma: usize) -> bool {
-    object
-        .get(comma + 1..)
-        .is_some_and(|rest| rest.trim_start().starts_with(['}', ']']))
+    object.get(comma + 1..).is_some_and(|rest| rest.trim_start().starts_with(['}', ']']))
 }
 
 fn check(object: &str) -> Result<(), OutputError> {
@@ -410,20 +394,17 @@ fn shortened(text: &str) -> String {
 }
 
 fn has_prefix(text: &str, prefix: &str) -> bool {
-    text.get(..prefix.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 fn find_ignoring_case(text: &str, wanted: &str) -> Option<usize> {
     let (text, wanted) = (text.as_bytes(), wanted.as_bytes());
-    text.windows(wanted.len())
-        .position(|window| window.eq_ignore_ascii_case(wanted))
+    text.windows(wanted.len()).position(|window| window.eq_ignore_ascii_case(wanted))
 }
 
 fn last_ignoring_case(text: &str, wanted: &str) -> Option<usize> {
     let (text, wanted) = (text.as_bytes(), wanted.as_bytes());
-    text.windows(wanted.len())
-        .rposition(|window| window.eq_ignore_ascii_case(wanted))
+    text.windows(wanted.len()).rposition(|window| window.eq_ignore_ascii_case(wanted))
 }
 
 /// Reads any JSON and keeps nothing, but stops at an object that gives a key twice.

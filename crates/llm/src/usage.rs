@@ -104,11 +104,7 @@ fn merge_name(name: &mut Option<Arc<str>>, other: &Arc<str>) {
 pub async fn collect<F: Future>(future: F) -> (F::Output, TurnUsage) {
     let mut scope = pin!(COLLECTOR.scope(RefCell::default(), future));
     let output = scope.as_mut().await;
-    let usage = scope
-        .as_mut()
-        .take_value()
-        .map(RefCell::into_inner)
-        .unwrap_or_default();
+    let usage = scope.as_mut().take_value().map(RefCell::into_inner).unwrap_or_default();
     change(|outer| outer.merge(&usage));
     (output, usage)
 }

@@ -22,9 +22,7 @@ pub const RETRIES_MAX: i32 = 3;
 pub fn cooldown_seconds(strikes: i32, retry_after_seconds: Option<i64>) -> i64 {
     let doublings = u32::try_from(strikes.clamp(1, RETRIES_MAX) - 1).unwrap_or(0);
     let own = COOLDOWN_BASE_SECONDS << doublings;
-    let asked = retry_after_seconds
-        .unwrap_or(0)
-        .min(RETRY_AFTER_MAX_SECONDS);
+    let asked = retry_after_seconds.unwrap_or(0).min(RETRY_AFTER_MAX_SECONDS);
     own.max(asked)
 }
 
@@ -34,9 +32,7 @@ mod tests {
 
     #[test]
     fn cooldowns_double_and_then_stay() {
-        let waits: Vec<i64> = (1..=6)
-            .map(|strikes| cooldown_seconds(strikes, None))
-            .collect();
+        let waits: Vec<i64> = (1..=6).map(|strikes| cooldown_seconds(strikes, None)).collect();
         assert_eq!(waits, [120, 240, 480, 480, 480, 480]);
         assert_eq!(cooldown_seconds(i32::MAX, None), COOLDOWN_MAX_SECONDS);
         assert_eq!(cooldown_seconds(0, None), COOLDOWN_BASE_SECONDS);

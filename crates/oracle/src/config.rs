@@ -57,16 +57,10 @@ impl Config {
         let redis = RedisSettings::read(&mut reader);
         let health_address = health::address(&mut reader, "ORACLE_HEALTH_PORT", HEALTH_PORT);
         let hosts = Hosts::read(&mut reader);
-        let interval = reader.or_within(
-            "ORACLE_INTERVAL_SECONDS",
-            SAMPLE_INTERVAL_SECONDS,
-            1..=86_400,
-        );
-        let settle = reader.or_within(
-            "SETTLE_INTERVAL_SECONDS",
-            SETTLE_INTERVAL_SECONDS,
-            1..=3_600,
-        );
+        let interval =
+            reader.or_within("ORACLE_INTERVAL_SECONDS", SAMPLE_INTERVAL_SECONDS, 1..=86_400);
+        let settle =
+            reader.or_within("SETTLE_INTERVAL_SECONDS", SETTLE_INTERVAL_SECONDS, 1..=3_600);
         let rules = service::rules(&mut reader);
         if interval > rules.price_ttl_seconds {
             let text = "must not exceed PRICE_TTL_SECONDS: the arena would halt between samples";
@@ -113,12 +107,7 @@ fn read_feeds(reader: &mut Reader<'_>) -> Vec<Arc<dyn PriceFeed>> {
         match spec {
             SourceSpec::CoinGecko => {
                 let names = ("COINGECKO_URL", Some("COINGECKO_API_KEY"));
-                feeds.extend(on_the_web(
-                    reader,
-                    names,
-                    coingecko::DEFAULT_URL,
-                    CoinGecko::new,
-                ));
+                feeds.extend(on_the_web(reader, names, coingecko::DEFAULT_URL, CoinGecko::new));
             }
             SourceSpec::Kraken => {
                 let names = ("KRAKEN_URL", None);

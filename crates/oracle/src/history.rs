@@ -97,10 +97,8 @@ fn spans(oracle: &Oracle, wants: &[Want], now: Timestamp) -> BTreeMap<PriceSourc
                 .reaches_back_seconds()
                 .is_none_or(|seconds| want.due >= now.plus_seconds(-seconds));
             if is_asked && reaches_back {
-                let span = spans.entry(source).or_insert(Span {
-                    begins_at: want.due,
-                    ends_at: want.due,
-                });
+                let span =
+                    spans.entry(source).or_insert(Span { begins_at: want.due, ends_at: want.due });
                 span.begins_at = span.begins_at.min(want.due);
                 span.ends_at = span.ends_at.max(want.last.plus_seconds(1)).min(settled);
             }
@@ -142,9 +140,9 @@ async fn read_one(
     };
     // What tells no price at all is no answer: a source that cannot tell yet must not be taken at its word.
     let answer = answer.and_then(|history| match history {
-        History {
-            quotes, problem, ..
-        } if quotes.is_empty() => Err(problem.unwrap_or(FeedError::NoPrices)),
+        History { quotes, problem, .. } if quotes.is_empty() => {
+            Err(problem.unwrap_or(FeedError::NoPrices))
+        }
         history => Ok(history),
     });
     metrics::asked_for_history(source.as_str(), answer.is_ok());
@@ -171,14 +169,10 @@ async fn read_one(
 fn next_part(unread: &[Span], strikes: i32) -> Option<Span> {
     let long_enough = |part: &&Span| part.ends_at >= part.begins_at.plus_seconds(SPAN_MIN_SECONDS);
     let parts: Vec<&Span> = unread.iter().filter(long_enough).collect();
-    let place = usize::try_from(strikes)
-        .unwrap_or(0)
-        .checked_rem(parts.len())?;
+    let place = usize::try_from(strikes).unwrap_or(0).checked_rem(parts.len())?;
     parts.get(place).map(|part| Span {
         begins_at: part.begins_at,
-        ends_at: part
-            .ends_at
-            .min(part.begins_at.plus_seconds(SPAN_MAX_SECONDS)),
+        ends_at: part.ends_at.min(part.begins_at.plus_seconds(SPAN_MAX_SECONDS)),
     })
 }
 
@@ -191,11 +185,8 @@ async fn keep(
     history: &History,
     leaves_out: bool,
 ) -> DbResult<bool> {
-    let prices: Vec<_> = history
-        .quotes
-        .iter()
-        .map(|quote| (quote.price, quote.provider_at))
-        .collect();
+    let prices: Vec<_> =
+        history.quotes.iter().map(|quote| (quote.price, quote.provider_at)).collect();
     let told =
         history.told.iter().enumerate().filter(|(place, told)| {
             leaves_out || (*place == 0 && told.begins_at == part.begins_at)
@@ -252,27 +243,18 @@ mod tests {
             .collect();
         assert_eq!(times, [0, 1, 0, 1, 0, 0, 1]);
         assert_eq!(left_out.before(PriceSource::Coingecko, Some(at(2))), 0);
-        let span = |begins: i64, ends: i64| Span {
-            begins_at: at(begins),
-            ends_at: at(ends),
-        };
+        let span = |begins: i64, ends: i64| Span { begins_at: at(begins), ends_at: at(ends) };
         let part = span(10, 20);
         assert_eq!(first_untold(part, &[]), Some(at(10)));
         assert_eq!(first_untold(part, &[span(12, 20)]), Some(at(10)));
-        assert_eq!(
-            first_untold(part, &[span(10, 15), span(16, 20)]),
-            Some(at(15))
-        );
+        assert_eq!(first_untold(part, &[span(10, 15), span(16, 20)]), Some(at(15)));
         assert_eq!(first_untold(part, &[part]), None);
     }
 
     #[test]
     fn a_part_that_cannot_be_read_keeps_no_other_from_being_read() {
         let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000).unwrap();
-        let span = |begins: i64, ends: i64| Span {
-            begins_at: at(begins),
-            ends_at: at(ends),
-        };
+        let span = |begins: i64, ends: i64| Span { begins_at: at(begins), ends_at: at(ends) };
         let unread = [span(0, 600), span(700, 999), span(2_000, 90_000)];
         let long = span(2_000, 2_000 + SPAN_MAX_SECONDS);
         assert_eq!(next_part(&unread, 0), Some(unread[0]));

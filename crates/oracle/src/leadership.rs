@@ -100,16 +100,7 @@ impl Leadership {
             announce,
             stop.clone(),
         ));
-        (
-            Leadership { held },
-            Contest {
-                database,
-                holder,
-                times,
-                stop,
-                task,
-            },
-        )
+        (Leadership { held }, Contest { database, holder, times, stop, task })
     }
 
     #[must_use]
@@ -210,13 +201,9 @@ async fn attempt(
     let lease = Duration::from_secs(times.lease_seconds.unsigned_abs());
     let limit = before.map_or(lease, |held| held.until - asked_at);
     match timeout(limit, acquire(database, holder, times.lease_seconds)).await {
-        Ok(Ok(Some(token))) => (
-            Some(Held {
-                token,
-                until: asked_at + lease,
-            }),
-            times.renew_interval,
-        ),
+        Ok(Ok(Some(token))) => {
+            (Some(Held { token, until: asked_at + lease }), times.renew_interval)
+        }
         Ok(Ok(None)) => (None, times.poll_interval),
         Ok(Err(error)) => {
             warn!(%error, "could not ask for the lease; trying again");
@@ -240,10 +227,7 @@ fn report(before: Option<Held>, after: Option<Held>) {
         (None, Some(held)) => info!(token = held.token, "took the lease: this oracle is active"),
         (Some(_), None) => warn!("lost the lease: this oracle stands by"),
         (Some(before), Some(after)) if before.token != after.token => {
-            warn!(
-                token = after.token,
-                "lost the lease for a while and took it again"
-            );
+            warn!(token = after.token, "lost the lease for a while and took it again");
         }
         (None, None) | (Some(_), Some(_)) => {}
     }

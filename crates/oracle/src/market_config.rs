@@ -15,10 +15,7 @@ use crate::config::CONTACT;
 /// operators may open markets of it.
 pub(crate) fn read_feeds(reader: &mut Reader<'_>, rules: &MarketRules) -> Vec<Arc<dyn Feed>> {
     let contact = reader.or("CONTACT", CONTACT.to_owned());
-    let http = Http::new(&HttpConfig {
-        contact,
-        timeout: TIMEOUT,
-    });
+    let http = Http::new(&HttpConfig { contact, timeout: TIMEOUT });
     match http {
         Ok(http) => MarketSource::ALL
             .iter()

@@ -17,10 +17,8 @@ use ledger_core::prediction::{Direction, PredictionStatus, PriceSource};
 
 use crate::leadership::Leadership;
 
-static LEADER: Declared<IntGauge> = gauge(
-    "arena_oracle_leader",
-    "1 while this oracle holds the lease.",
-);
+static LEADER: Declared<IntGauge> =
+    gauge("arena_oracle_leader", "1 while this oracle holds the lease.");
 static PRICE_AGE: Declared<GaugeVec> = fractions(
     "arena_price_age_seconds",
     "Since when the newest price is true, as its provider says.",
@@ -47,16 +45,10 @@ static HISTORY_REQUESTS: Declared<IntCounterVec> = counters(
     "Questions to sources for prices of the past.",
     &["source", "outcome"],
 );
-static MARKETS: Declared<IntCounterVec> = counters(
-    "arena_markets_settled_total",
-    "Markets that this oracle settled.",
-    &["outcome"],
-);
-static MARKETS_OPEN: Declared<IntGaugeVec> = gauges(
-    "arena_markets_open",
-    "Markets whose deadline has not come.",
-    &[],
-);
+static MARKETS: Declared<IntCounterVec> =
+    counters("arena_markets_settled_total", "Markets that this oracle settled.", &["outcome"]);
+static MARKETS_OPEN: Declared<IntGaugeVec> =
+    gauges("arena_markets_open", "Markets whose deadline has not come.", &[]);
 static OVERDUE: Declared<GaugeVec> = fractions(
     "arena_market_overdue_seconds",
     "Since when the market is due that waits longest to be settled; 0 if none does.",
@@ -81,21 +73,11 @@ static PRICE_AT: AtomicI64 = AtomicI64::new(0);
 /// sees that count.
 fn begin() {
     for direction in [Direction::Up, Direction::Down] {
-        for would_have in [
-            Some(PredictionStatus::Won),
-            Some(PredictionStatus::Lost),
-            None,
-        ] {
-            unpriced(&Unpriced {
-                direction,
-                would_have,
-            });
+        for would_have in [Some(PredictionStatus::Won), Some(PredictionStatus::Lost), None] {
+            unpriced(&Unpriced { direction, would_have });
         }
     }
-    for source in PriceSource::ALL
-        .into_iter()
-        .filter(|source| source.is_real())
-    {
+    for source in PriceSource::ALL.into_iter().filter(|source| source.is_real()) {
         for answered in [true, false] {
             HISTORY_REQUESTS.with_label_values(&[source.as_str(), outcome(answered)]);
         }
@@ -110,9 +92,7 @@ const fn outcome(answered: bool) -> &'static str {
 }
 
 fn unpriced(unpriced: &Unpriced) -> IntCounter {
-    let would_have = unpriced
-        .would_have
-        .map_or("unknown", PredictionStatus::as_str);
+    let would_have = unpriced.would_have.map_or("unknown", PredictionStatus::as_str);
     UNPRICED.with_label_values(&[unpriced.direction.as_str(), would_have])
 }
 
@@ -144,9 +124,7 @@ pub(crate) fn price_is_of(at: Timestamp) {
 }
 
 pub(crate) fn asked(source: &str, answered: bool) {
-    PRICE_REQUESTS
-        .with_label_values(&[source, outcome(answered)])
-        .inc();
+    PRICE_REQUESTS.with_label_values(&[source, outcome(answered)]).inc();
 }
 
 pub(crate) fn prediction_settled(outcome: &str) {
@@ -158,9 +136,7 @@ pub(crate) fn prediction_unpriced(of: &Unpriced) {
 }
 
 pub(crate) fn asked_for_history(source: &str, answered: bool) {
-    HISTORY_REQUESTS
-        .with_label_values(&[source, outcome(answered)])
-        .inc();
+    HISTORY_REQUESTS.with_label_values(&[source, outcome(answered)]).inc();
 }
 
 pub(crate) fn market_settled(outcome: &str) {
@@ -182,9 +158,7 @@ pub(crate) fn arena(census: &Census, board: &Board) {
     BOTS.with_label_values(&["alive"]).set(census.alive);
     BOTS.with_label_values(&["dead"]).set(census.dead);
     MARKETS_OPEN.only().set(board.open);
-    let overdue = board
-        .due_since
-        .map_or(0.0, |since| metrics::seconds_since(since.micros()));
+    let overdue = board.due_since.map_or(0.0, |since| metrics::seconds_since(since.micros()));
     OVERDUE.only().set(overdue);
 }
 
@@ -227,15 +201,8 @@ mod tests {
             }
         }
         for direction in [Direction::Up, Direction::Down] {
-            for would_have in [
-                Some(PredictionStatus::Won),
-                Some(PredictionStatus::Lost),
-                None,
-            ] {
-                prediction_unpriced(&Unpriced {
-                    direction,
-                    would_have,
-                });
+            for would_have in [Some(PredictionStatus::Won), Some(PredictionStatus::Lost), None] {
+                prediction_unpriced(&Unpriced { direction, would_have });
             }
         }
         for status in PredictionStatus::ALL {

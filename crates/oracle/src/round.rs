@@ -71,10 +71,7 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Retention {
-        Retention {
-            metrics_days: 90,
-            evidence_days: 365,
-        }
+        Retention { metrics_days: 90, evidence_days: 365 }
     }
 }
 
@@ -100,9 +97,7 @@ pub struct Oracle {
 
 impl fmt::Debug for Oracle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Oracle")
-            .field("rules", &self.rules)
-            .finish_non_exhaustive()
+        f.debug_struct("Oracle").field("rules", &self.rules).finish_non_exhaustive()
     }
 }
 
@@ -246,10 +241,7 @@ pub(crate) async fn guarded<T>(
 
 /// Forgets what is old enough, once an hour and a little at a time.
 async fn forget(oracle: &Oracle, may_continue: MayContinue<'_>) -> DbResult<()> {
-    let Retention {
-        metrics_days,
-        evidence_days,
-    } = oracle.retention;
+    let Retention { metrics_days, evidence_days } = oracle.retention;
     let mut conn = oracle.database.get().await?;
     let mut dropped = 0;
     while metrics_days > 0 && dropped < DAYS_DROPPED_MAX && may_continue() {
@@ -262,10 +254,7 @@ async fn forget(oracle: &Oracle, may_continue: MayContinue<'_>) -> DbResult<()> 
                 break;
             }
         };
-        info!(
-            table = name,
-            metrics_days, "a day of metrics was old enough to be dropped"
-        );
+        info!(table = name, metrics_days, "a day of metrics was old enough to be dropped");
         dropped += 1;
     }
     let mut batches = 0;

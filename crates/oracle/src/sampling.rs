@@ -123,14 +123,11 @@ fn is_due(oracle: &Oracle, newest: Option<&PriceRow>, now: Timestamp) -> bool {
     let last_asked = *locked(&oracle.last_asked);
     let interval_micros = oracle.rhythm.sample_seconds.saturating_mul(1_000_000);
     let early_micros = oracle.rhythm.early_micros();
-    [newest.map(|row| row.sampled_at), last_asked]
-        .into_iter()
-        .flatten()
-        .all(|at| {
-            // The distance, so that a clock set back does not silence the oracle for long.
-            let distance = now.micros().saturating_sub(at.micros()).saturating_abs();
-            distance.saturating_add(early_micros) >= interval_micros
-        })
+    [newest.map(|row| row.sampled_at), last_asked].into_iter().flatten().all(|at| {
+        // The distance, so that a clock set back does not silence the oracle for long.
+        let distance = now.micros().saturating_sub(at.micros()).saturating_abs();
+        distance.saturating_add(early_micros) >= interval_micros
+    })
 }
 
 /// Asks one feed, unless it is to be left alone.
@@ -170,19 +167,12 @@ async fn ask(oracle: &Oracle, feed: &dyn PriceFeed, now: Timestamp) -> DbResult<
 
 /// Whether all sources after one that cools down may be asked, or real ones only.
 fn after_strikes(strikes: i32) -> Asked {
-    if strikes > backoff::RETRIES_MAX {
-        Asked::Next
-    } else {
-        Asked::Retried
-    }
+    if strikes > backoff::RETRIES_MAX { Asked::Next } else { Asked::Retried }
 }
 
 /// Logs why a source gave no price, and leaves it alone if it wants that.
 async fn refused(oracle: &Oracle, source: PriceSource, error: &FeedError) -> DbResult<Asked> {
-    let Some(Peace {
-        retry_after_seconds,
-    }) = error.wants_peace()
-    else {
+    let Some(Peace { retry_after_seconds }) = error.wants_peace() else {
         warn!(%source, %error, "price source gave no price");
         return Ok(Asked::Next);
     };

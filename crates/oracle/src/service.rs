@@ -42,10 +42,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let Stores { database, cache } = stores;
     db::rules::adopt(&mut *database.get().await?, &config.rules).await?;
     let announcement = cache.announce("oracle");
-    let rhythm = Rhythm {
-        sample_seconds: config.sample_interval_seconds,
-        round: config.round_interval(),
-    };
+    let rhythm =
+        Rhythm { sample_seconds: config.sample_interval_seconds, round: config.round_interval() };
     for feed in &config.feeds {
         info!(source = %feed.source(), "price source");
     }
@@ -74,23 +72,10 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     metrics::watch(&database, &leadership);
     let probe = {
         let (leadership, cache) = (leadership.clone(), cache.clone());
-        move || {
-            probe(
-                database.clone(),
-                cache.clone(),
-                leadership.clone(),
-                price_ttl,
-            )
-        }
+        move || probe(database.clone(), cache.clone(), leadership.clone(), price_ttl)
     };
-    let served = health::serve(
-        config.health_address,
-        config.hosts,
-        "oracle",
-        probe,
-        shutdown.clone(),
-    )
-    .await;
+    let served =
+        health::serve(config.health_address, config.hosts, "oracle", probe, shutdown.clone()).await;
     let health = match served {
         Ok(health) => health,
         Err(error) => {
@@ -98,12 +83,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
             return Err(error.into());
         }
     };
-    let workers = Workers {
-        oracle,
-        desk,
-        round: rhythm.round,
-        markets: config.settle_interval,
-    };
+    let workers = Workers { oracle, desk, round: rhythm.round, markets: config.settle_interval };
     work(&workers, &leadership, contest, &shutdown).await;
     health.stopped().await;
     announcement.leave().await;
@@ -137,9 +117,7 @@ pub async fn work(
                     // be dated behind a wager that had seen it.
                     let now = db::now(&mut *oracle.database.get().await?).await?;
                     let span = info_span!("oracle round");
-                    round::run(&oracle, now, &|| leadership.is_active())
-                        .instrument(span)
-                        .await;
+                    round::run(&oracle, now, &|| leadership.is_active()).instrument(span).await;
                 }
                 Ok::<(), DbError>(())
             }
@@ -149,9 +127,7 @@ pub async fn work(
             async move {
                 if leadership.is_active() {
                     let span = info_span!("market round");
-                    markets::run(&desk, &|| leadership.is_active())
-                        .instrument(span)
-                        .await;
+                    markets::run(&desk, &|| leadership.is_active()).instrument(span).await;
                 }
                 Ok::<(), DbError>(())
             }
@@ -197,9 +173,5 @@ pub async fn probe(
 }
 
 fn described(name: &str, detail: impl Into<String>) -> Check {
-    Check {
-        name: name.to_owned(),
-        state: CheckState::Ok,
-        detail: Some(detail.into()),
-    }
+    Check { name: name.to_owned(), state: CheckState::Ok, detail: Some(detail.into()) }
 }

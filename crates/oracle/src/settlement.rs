@@ -67,13 +67,7 @@ impl Suspects {
         let failures = self.0.get(&id).map_or(0, |suspect| suspect.failures);
         let pause = (RETRY_BASE_SECONDS << failures.min(16)).min(RETRY_MAX_SECONDS);
         let next_try = now.plus_seconds(pause);
-        self.0.insert(
-            id,
-            Suspect {
-                failures: failures + 1,
-                next_try,
-            },
-        );
+        self.0.insert(id, Suspect { failures: failures + 1, next_try });
     }
 
     fn cleared(&mut self, id: PredictionId) {
@@ -106,9 +100,7 @@ pub(crate) async fn settle(
             return Ok(Settlement::default());
         }
         let since = db::leases::settling_since(&mut conn, now, INTERRUPTION_SECONDS).await?;
-        let missing = MissingPrices::Asked {
-            seconds: now.seconds_since(since),
-        };
+        let missing = MissingPrices::Asked { seconds: now.seconds_since(since) };
         (missing, db::predictions::due(&mut conn, DUE_MAX).await?)
     };
     let (batched, alone) = sort(oracle, &due, now);
@@ -199,10 +191,7 @@ async fn batch(
         Err(error) if is_pause(&error) => return Ok(Batch::Waits),
         Err(error) => {
             let error = chain(&error);
-            warn!(
-                predictions = ids.len(),
-                error, "a batch failed; settling one by one"
-            );
+            warn!(predictions = ids.len(), error, "a batch failed; settling one by one");
             for id in ids {
                 one(oracle, *id, now, missing, settlement).await?;
             }
@@ -271,14 +260,8 @@ mod tests {
         assert!(matches!(suspects.handling(BAD, at(0)), Handling::Batch));
         for pause in [5, 10, 20, 40, 80, 160, 320, 320] {
             suspects.failed(BAD, at(0));
-            assert!(
-                matches!(suspects.handling(BAD, at(pause - 1)), Handling::NotYet),
-                "{pause}"
-            );
-            assert!(
-                matches!(suspects.handling(BAD, at(pause)), Handling::Alone),
-                "{pause}"
-            );
+            assert!(matches!(suspects.handling(BAD, at(pause - 1)), Handling::NotYet), "{pause}");
+            assert!(matches!(suspects.handling(BAD, at(pause)), Handling::Alone), "{pause}");
         }
         suspects.cleared(BAD);
         assert!(matches!(suspects.handling(BAD, at(0)), Handling::Batch));

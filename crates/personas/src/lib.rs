@@ -204,15 +204,8 @@ impl Roster {
                 persona.handle,
                 first.display(),
             );
-            let fault = Fault {
-                line: 0,
-                field: "handle".to_owned(),
-                text,
-            };
-            self.refused.push(Refused {
-                file,
-                faults: vec![fault],
-            });
+            let fault = Fault { line: 0, field: "handle".to_owned(), text };
+            self.refused.push(Refused { file, faults: vec![fault] });
             return;
         }
         taken.insert(key, (persona.handle.clone(), file.clone()));
@@ -229,23 +222,13 @@ pub fn key_name(handle: &Handle) -> String {
 }
 
 fn is_persona_file(path: &Path) -> bool {
-    let is_hidden = path
-        .file_name()
-        .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-    !is_hidden
-        && path
-            .extension()
-            .is_some_and(|extension| extension == "yaml")
+    let is_hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+    !is_hidden && path.extension().is_some_and(|extension| extension == "yaml")
 }
 
 fn read(file: &Path) -> Result<String, Vec<Fault>> {
-    read_text(file, FILE_BYTES_MAX).map_err(|text| {
-        vec![Fault {
-            line: 0,
-            field: String::new(),
-            text,
-        }]
-    })
+    read_text(file, FILE_BYTES_MAX)
+        .map_err(|text| vec![Fault { line: 0, field: String::new(), text }])
 }
 
 /// The text of a file that a person wrote and that is not larger than that.
@@ -286,10 +269,8 @@ fn take_persona(fields: &mut Fields) -> Option<Persona> {
     let temperament = fields.text("temperament", 1..=1_000);
     let system_prompt = fields.text("system_prompt", 1..=8_000);
     let strategy = fields.mapping("strategy", take_strategy);
-    let interval_seconds = fields.integer(
-        "interval_seconds",
-        INTERVAL_SECONDS_MIN..=INTERVAL_SECONDS_MAX,
-    );
+    let interval_seconds =
+        fields.integer("interval_seconds", INTERVAL_SECONDS_MIN..=INTERVAL_SECONDS_MAX);
     let max_stake_fraction = fields.parsed::<StakeFraction>("max_stake_fraction");
     let min_confidence = fields.parsed::<Confidence>("min_confidence");
     let llm = fields.if_given(|fields| fields.mapping("llm", take_llm));
@@ -311,11 +292,7 @@ fn take_strategy(fields: &mut Fields) -> Option<Strategy> {
     let aggression = fields.parsed("aggression");
     let contrarian = fields.parsed("contrarian");
     let patience = fields.parsed("patience");
-    Some(Strategy {
-        aggression: aggression?,
-        contrarian: contrarian?,
-        patience: patience?,
-    })
+    Some(Strategy { aggression: aggression?, contrarian: contrarian?, patience: patience? })
 }
 
 fn take_llm(fields: &mut Fields) -> LlmChoices {
@@ -333,11 +310,7 @@ fn take_llm(fields: &mut Fields) -> LlmChoices {
 
 impl Default for LlmChoices {
     fn default() -> LlmChoices {
-        LlmChoices {
-            model: None,
-            temperature: None,
-            max_output_tokens: OUTPUT_TOKENS_DEFAULT,
-        }
+        LlmChoices { model: None, temperature: None, max_output_tokens: OUTPUT_TOKENS_DEFAULT }
     }
 }
 

@@ -66,10 +66,7 @@ impl Fields {
             serde_saphyr::from_str_with_options(text, options).map_err(|error| Fault {
                 line: error.location().map_or(0, |at| at.line()),
                 field: String::new(),
-                text: format!(
-                    "is not YAML: {}",
-                    one_line(&error.without_snippet().to_string())
-                ),
+                text: format!("is not YAML: {}", one_line(&error.without_snippet().to_string())),
             })?;
         let line = root.referenced.line();
         match root.value {
@@ -83,24 +80,13 @@ impl Fields {
     }
 
     fn new(entries: Vec<Entry>, line: u64, prefix: String) -> Fields {
-        Fields {
-            entries,
-            line,
-            prefix,
-            faults: Vec::new(),
-            known: Vec::new(),
-            are_optional: false,
-        }
+        Fields { entries, line, prefix, faults: Vec::new(), known: Vec::new(), are_optional: false }
     }
 
     /// Notes a fault of the field at that line.
     fn fault(&mut self, line: u64, name: &str, text: impl Into<String>) {
         let field = format!("{}{name}", self.prefix);
-        self.faults.push(Fault {
-            line,
-            field,
-            text: text.into(),
-        });
+        self.faults.push(Fault { line, field, text: text.into() });
     }
 
     /// A text of so many characters.
@@ -132,9 +118,7 @@ impl Fields {
         T: FromStr<Err: fmt::Display>,
     {
         let (text, line) = self.any_text(name)?;
-        text.parse()
-            .map_err(|error: T::Err| self.fault(line, name, error.to_string()))
-            .ok()
+        text.parse().map_err(|error: T::Err| self.fault(line, name, error.to_string())).ok()
     }
 
     /// A whole number within bounds.

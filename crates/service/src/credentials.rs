@@ -113,10 +113,7 @@ impl Looks {
     fn begin(shutdown: &Shutdown) -> io::Result<Looks> {
         let hangup = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(SIGHUP, Arc::clone(&hangup))?;
-        Ok(Looks {
-            shutdown: shutdown.clone(),
-            hangup,
-        })
+        Ok(Looks { shutdown: shutdown.clone(), hangup })
     }
 
     /// The settings at the next look; `None` after the shutdown.
@@ -154,12 +151,7 @@ impl Follower {
         schemes: &'static [&'static str],
         in_use: &SecretString,
     ) -> Follower {
-        Follower {
-            setting,
-            schemes,
-            in_use: in_use.clone(),
-            told: String::new(),
-        }
+        Follower { setting, schemes, in_use: in_use.clone(), told: String::new() }
     }
 
     /// Another URL than the one in use, if it is one to take up.
@@ -177,9 +169,7 @@ impl Follower {
             return None;
         }
         if !is_same_place(url.expose_secret(), self.in_use.expose_secret()) {
-            self.complain(format!(
-                "{setting} now leads to another place; that needs a restart"
-            ));
+            self.complain(format!("{setting} now leads to another place; that needs a restart"));
             return None;
         }
         Some(url)
@@ -236,32 +226,19 @@ mod tests {
 
     #[test]
     fn another_user_or_password_is_news() {
-        for url in [
-            "postgres://app:new@127.0.0.1:5432/arena",
-            "postgres://app_2:old@127.0.0.1:5432/arena",
-        ] {
-            assert_eq!(
-                news(&format!("DATABASE_URL={url}")),
-                (Some(url.to_owned()), String::new())
-            );
+        for url in
+            ["postgres://app:new@127.0.0.1:5432/arena", "postgres://app_2:old@127.0.0.1:5432/arena"]
+        {
+            assert_eq!(news(&format!("DATABASE_URL={url}")), (Some(url.to_owned()), String::new()));
         }
-        assert_eq!(
-            news(&format!("DATABASE_URL={IN_USE}")),
-            (None, String::new())
-        );
+        assert_eq!(news(&format!("DATABASE_URL={IN_USE}")), (None, String::new()));
     }
 
     #[test]
     fn what_cannot_be_taken_up_is_told_without_its_value() {
         for (file, problem) in [
-            (
-                "DATABASE_URL=postgres://app:hush@elsewhere:5432/arena",
-                "another place",
-            ),
-            (
-                "DATABASE_URL=postgres://app:hush@127.0.0.1:5432/other",
-                "another place",
-            ),
+            ("DATABASE_URL=postgres://app:hush@elsewhere:5432/arena", "another place"),
+            ("DATABASE_URL=postgres://app:hush@127.0.0.1:5432/other", "another place"),
             ("DATABASE_URL=hush", "DATABASE_URL"),
             ("", "DATABASE_URL"),
         ] {

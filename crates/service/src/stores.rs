@@ -63,14 +63,10 @@ impl PostgresSettings {
         let url = self.url.expose_secret();
         let place = endpoint(url, 5432).unwrap_or_else(|| DATABASE_URL.to_owned());
         let what = format!("Postgres at {place}");
-        let config = DatabaseConfig {
-            url: url.to_owned(),
-            pool_size: self.pool_size,
-        };
+        let config = DatabaseConfig { url: url.to_owned(), pool_size: self.pool_size };
         let hint = "is it running, and are address, role and password in DATABASE_URL right?";
-        let database = Database::connect(config)
-            .await
-            .map_err(|error| refused(error, &what, hint))?;
+        let database =
+            Database::connect(config).await.map_err(|error| refused(error, &what, hint))?;
         database.warn_if_crowded().await;
         match database.schema_state().await {
             Ok(SchemaState::Current) => Ok(database),
@@ -115,15 +111,10 @@ impl RedisSettings {
     pub async fn connect(&self) -> Result<Cache, Failure> {
         let url = self.url.expose_secret();
         let place = endpoint(url, 6379).unwrap_or_else(|| cache::presence::REDIS_URL.to_owned());
-        let config = CacheConfig {
-            url: url.to_owned(),
-            namespace: self.namespace.clone(),
-        };
+        let config = CacheConfig { url: url.to_owned(), namespace: self.namespace.clone() };
         Cache::connect(config).await.map_err(|error| {
             let hint = "is it running, and are address and password in REDIS_URL right?";
-            Unavailable::new(format!("Redis at {place}"), hint)
-                .because(error)
-                .into()
+            Unavailable::new(format!("Redis at {place}"), hint).because(error).into()
         })
     }
 }

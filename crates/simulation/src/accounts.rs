@@ -85,14 +85,7 @@ pub async fn close(simulation: Simulation) -> anyhow::Result<Outcome> {
     let escrow = escrow(&simulation.watch).await?;
     sound(&audit, &census.supply, escrow)?;
     let standings = simulation.standings().await?;
-    let Simulation {
-        settings,
-        agents,
-        history,
-        acts,
-        watch,
-        ..
-    } = simulation;
+    let Simulation { settings, agents, history, acts, watch, .. } = simulation;
     Ok(Outcome {
         agents: accounts(&watch, &agents, &standings, &history).await?,
         sources: sources(&watch).await?,
@@ -114,11 +107,7 @@ fn sound(audit: &Report, supply: &Supply, escrow: (i128, i128)) -> anyhow::Resul
         audit.faults_total,
         audit.faults.iter().take(5).collect::<Vec<_>>()
     );
-    ensure!(
-        supply.drift() == 0,
-        "the books are off by {}",
-        units_text(supply.drift())
-    );
+    ensure!(supply.drift() == 0, "the books are off by {}", units_text(supply.drift()));
     ensure!(
         audit.supply == supply.text(),
         "the running totals {:?} are not the journal's {:?}",
@@ -171,10 +160,7 @@ async fn accounts(
     let totals: BTreeMap<i64, _> = rows.iter().map(|row| (row.get::<_, i64>(0), row)).collect();
     let mut accounts = Vec::with_capacity(agents.len());
     for (place, (agent, standing)) in agents.iter().zip(standings).enumerate() {
-        ensure!(
-            agent.bot_id == standing.bot_id,
-            "agents and wallets are out of step"
-        );
+        ensure!(agent.bot_id == standing.bot_id, "agents and wallets are out of step");
         let died_in = history.deaths.get(place).copied().flatten();
         let row = totals.get(&agent.bot_id.0);
         let count = |place: usize| row.map_or(0, |row| row.get(place));
@@ -208,9 +194,8 @@ async fn sources(client: &Client) -> anyhow::Result<BTreeMap<MarketSource, Sourc
             &[],
         )
         .await?;
-    let mut sources: BTreeMap<_, SourceAccount> = MarketSource::ALL
-        .map(|source| (source, SourceAccount::default()))
-        .into();
+    let mut sources: BTreeMap<_, SourceAccount> =
+        MarketSource::ALL.map(|source| (source, SourceAccount::default())).into();
     for row in &rows {
         let (source, status): (&str, &str) = (row.get(0), row.get(1));
         let (source, status): (MarketSource, MarketStatus) = (source.parse()?, status.parse()?);
@@ -255,11 +240,6 @@ async fn calibration(client: &Client, agents: &[Agent]) -> anyhow::Result<Vec<Sa
     }
     Ok(said
         .into_iter()
-        .map(|((kind, percent), (times, right))| Said {
-            kind,
-            percent,
-            times,
-            right,
-        })
+        .map(|((kind, percent), (times, right))| Said { kind, percent, times, right })
         .collect())
 }

@@ -131,22 +131,11 @@ pub fn decide(agent: &Agent, view: &View<'_>) -> Turn {
     let draw = |what: &str| mix(&view.words(agent, what));
     let offset = draw_of(agent, view, "offset");
     let tick = view.tick.0.cast_unsigned();
-    let mut turn = Turn {
-        answer: view.answer(agent),
-        ..Turn::default()
-    };
-    if agent.kind == Kind::Idle
-        || !tick
-            .wrapping_add(offset)
-            .is_multiple_of(agent.kind.period())
-    {
+    let mut turn = Turn { answer: view.answer(agent), ..Turn::default() };
+    if agent.kind == Kind::Idle || !tick.wrapping_add(offset).is_multiple_of(agent.kind.period()) {
         return turn;
     }
-    let coin = if draw("coin") % 2 == 0 {
-        Direction::Up
-    } else {
-        Direction::Down
-    };
+    let coin = if draw("coin") % 2 == 0 { Direction::Up } else { Direction::Down };
     turn.wager = match agent.kind {
         Kind::Idle | Kind::Portfolio => None,
         Kind::Walker => view.wager(agent, Some(coin), 100, 50),
@@ -168,10 +157,7 @@ pub fn decide(agent: &Agent, view: &View<'_>) -> Turn {
 
 /// An agent's own number, the same in all ticks.
 fn draw_of(agent: &Agent, view: &View<'_>, what: &str) -> u64 {
-    roll(
-        1_000,
-        &[view.seed, word(what), agent.bot_id.0.cast_unsigned()],
-    )
+    roll(1_000, &[view.seed, word(what), agent.bot_id.0.cast_unsigned()])
 }
 
 const fn opposite(direction: Direction) -> Direction {
@@ -232,10 +218,7 @@ impl View<'_> {
     /// The observation that the gateway would have given out.
     fn observation(&self, agent: &Agent) -> ObservationId {
         let mut bytes = [0; 16];
-        let halves = [
-            mix(&self.words(agent, "ticket")),
-            mix(&self.words(agent, "other half")),
-        ];
+        let halves = [mix(&self.words(agent, "ticket")), mix(&self.words(agent, "other half"))];
         for (half, part) in halves.iter().zip(bytes.chunks_exact_mut(8)) {
             part.copy_from_slice(&half.to_le_bytes());
         }
@@ -259,10 +242,7 @@ impl View<'_> {
         // A fifth of what is left after this tick's fee, over all bets of a turn.
         let mut left = self.balance.checked_sub(self.rules.entropy_base)?.units() / 5;
         let most = usize::try_from(self.rules.markets.bets_per_request_max).ok()?;
-        for market in self
-            .open_to(agent)
-            .filter(|market| market.source != MarketSource::Research)
-        {
+        for market in self.open_to(agent).filter(|market| market.source != MarketSource::Research) {
             if bets.len() >= most {
                 break;
             }
@@ -284,11 +264,7 @@ impl View<'_> {
                 reasoning: format!("{} of {percent} %", agent.kind),
             });
         }
-        (!bets.is_empty()).then_some(Slip {
-            bot_id: agent.bot_id,
-            bets,
-            usage: None,
-        })
+        (!bets.is_empty()).then_some(Slip { bot_id: agent.bot_id, bets, usage: None })
     }
 
     /// What an agent thinks of a market: a side, per cent, and the stake in units.
@@ -333,14 +309,8 @@ impl View<'_> {
         if roll(6, &self.words(agent, "thinking")) != 0 {
             return None;
         }
-        let cost = self
-            .rules
-            .markets
-            .answer_stake
-            .checked_add(self.rules.markets.lookup_fee)?;
-        let market = self
-            .open_to(agent)
-            .find(|market| market.source == MarketSource::Research)?;
+        let cost = self.rules.markets.answer_stake.checked_add(self.rules.markets.lookup_fee)?;
+        let market = self.open_to(agent).find(|market| market.source == MarketSource::Research)?;
         if cost > self.balance {
             return None;
         }

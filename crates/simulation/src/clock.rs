@@ -60,16 +60,9 @@ impl Clock {
         client.batch_execute(ADOPT).await?;
         let now = Timestamp::from_micros(START_MICROS).context("the start is in the calendar")?;
         let advance = client.prepare(ADVANCE).await?;
-        let clock = Clock {
-            client,
-            advance,
-            now,
-        };
+        let clock = Clock { client, advance, now };
         let read = db::now(&mut *arena.database().get().await?).await?;
-        ensure!(
-            read == now,
-            "the services read {read}, not the virtual clock's {now}"
-        );
+        ensure!(read == now, "the services read {read}, not the virtual clock's {now}");
         Ok(clock)
     }
 

@@ -46,9 +46,6 @@ mod tests {
             let place = usize::try_from(roll(10, &[3, word])).unwrap();
             counts[place] += 1;
         }
-        assert!(
-            counts.iter().all(|count| (900..1_100).contains(count)),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|count| (900..1_100).contains(count)), "{counts:?}");
     }
 }

@@ -97,16 +97,11 @@ impl Simulation {
         let seconds = settings.ticks.saturating_mul(settings.tick_seconds);
         let world = Arc::new(World::new(settings.seed, clock.now(), seconds));
         let agents = register(&arena, &settings).await?;
-        let cache = Cache::connect(CacheConfig {
-            url: arena.redis_url(),
-            namespace: arena.redis_prefix(),
-        })
-        .await?;
+        let cache =
+            Cache::connect(CacheConfig { url: arena.redis_url(), namespace: arena.redis_prefix() })
+                .await?;
         let round = Duration::from_secs(settings.tick_seconds.unsigned_abs());
-        let rhythm = Rhythm {
-            sample_seconds: SAMPLE_SECONDS,
-            round,
-        };
+        let rhythm = Rhythm { sample_seconds: SAMPLE_SECONDS, round };
         let oracle = Oracle::new(
             arena.database().clone(),
             cache.clone(),
@@ -116,10 +111,7 @@ impl Simulation {
             Shutdown::manual(),
         )
         // What lies behind the virtual clock is what the report is made of.
-        .keeping(Retention {
-            metrics_days: 0,
-            evidence_days: 0,
-        });
+        .keeping(Retention { metrics_days: 0, evidence_days: 0 });
         let desk = MarketDesk::new(
             arena.database().clone(),
             cache,
@@ -188,8 +180,7 @@ impl Simulation {
         self.act(tick, &standings).await?;
         if self.history.is_due(tick) {
             let census = db::supply::census(&mut *self.arena.database().get().await?).await?;
-            self.history
-                .record(tick, &self.agents, &standings, census.supply);
+            self.history.record(tick, &self.agents, &standings, census.supply);
         }
         Ok(())
     }
@@ -206,14 +197,8 @@ impl Simulation {
         };
         let mut after = BotId(i64::MIN);
         loop {
-            let selection = Selection::Free {
-                after,
-                limit: CHUNK,
-            };
-            let report = self
-                .engine
-                .apply(&tick, &self.settings.rules, &selection)
-                .await?;
+            let selection = Selection::Free { after, limit: CHUNK };
+            let report = self.engine.apply(&tick, &self.settings.rules, &selection).await?;
             match report.last {
                 Some(last) => after = last,
                 None => break,
@@ -222,11 +207,7 @@ impl Simulation {
         let mut conn = self.arena.database().get().await?;
         let closed = db::ticks::close(&mut conn, &tick).await?;
         let closed = closed.with_context(|| format!("tick {} left somebody out", tick.number))?;
-        ensure!(
-            closed.failed == 0,
-            "{} bots could not be ticked",
-            closed.failed
-        );
+        ensure!(closed.failed == 0, "{} bots could not be ticked", closed.failed);
         Ok(tick.number)
     }
 
@@ -240,15 +221,9 @@ impl Simulation {
             && report.pruned.is_some()
             && report.events_pruned.is_some()
             && report.partitioned.is_some()
-            && report
-                .settlement
-                .as_ref()
-                .is_some_and(|it| it.failed.is_empty());
+            && report.settlement.as_ref().is_some_and(|it| it.failed.is_empty());
         ensure!(whole, "a step of the oracle failed at {now}: {report:?}");
-        if matches!(
-            report.sampled,
-            Some(oracle::sampling::Sampled::Recorded { .. })
-        ) {
+        if matches!(report.sampled, Some(oracle::sampling::Sampled::Recorded { .. })) {
             self.last_sample = Some(now);
         }
         Ok(())
@@ -263,26 +238,18 @@ impl Simulation {
         self.next_markets = now.plus_seconds(MARKET_SECONDS);
         let report = markets::run(&self.desk, &|| true).await;
         let whole = report.resolved.is_some() && report.stocked.is_some();
-        ensure!(
-            whole,
-            "a step of the market round failed at {now}: {report:?}"
-        );
+        ensure!(whole, "a step of the market round failed at {now}: {report:?}");
         Ok(())
     }
 
     /// Lets everybody who lives look, decide and act, in an order that the tick decides.
     async fn act(&mut self, tick: TickNumber, standings: &[Standing]) -> anyhow::Result<()> {
-        let open = MarketFilter {
-            status: Some(MarketStatus::Open),
-            ..MarketFilter::default()
-        };
+        let open = MarketFilter { status: Some(MarketStatus::Open), ..MarketFilter::default() };
         let markets =
             db::markets::page(&mut *self.arena.database().get().await?, open, None, 200).await?;
         let mut turns = self.turns(tick, standings, &markets);
-        let wagers: Vec<Wager> = turns
-            .iter_mut()
-            .filter_map(|(_, turn)| turn.wager.take())
-            .collect();
+        let wagers: Vec<Wager> =
+            turns.iter_mut().filter_map(|(_, turn)| turn.wager.take()).collect();
         for wagers in wagers.chunks(WAGERS_MAX) {
             self.place(wagers).await?;
         }
@@ -322,10 +289,7 @@ impl Simulation {
             turns.push((mix(&[seed, word("order"), tick, bot]), place, turn));
         }
         turns.sort_by_key(|(order, place, _)| (*order, *place));
-        turns
-            .into_iter()
-            .map(|(_, place, turn)| (place, turn))
-            .collect()
+        turns.into_iter().map(|(_, place, turn)| (place, turn)).collect()
     }
 
     /// When the price is sampled with which a wager of now starts, and the first one a horizon after it.
@@ -334,10 +298,7 @@ impl Simulation {
         // The tick nearest to the interval takes the sample.
         let step = ((SAMPLE_SECONDS + rate / 2) / rate).max(1) * rate;
         let due = prediction::start_due(self.clock.now(), &self.settings.rules);
-        let mut start = self
-            .last_sample
-            .unwrap_or(self.clock.now())
-            .plus_seconds(step);
+        let mut start = self.last_sample.unwrap_or(self.clock.now()).plus_seconds(step);
         while start < due {
             start = start.plus_seconds(step);
         }
@@ -347,10 +308,8 @@ impl Simulation {
     }
 
     async fn place(&mut self, wagers: &[Wager]) -> anyhow::Result<()> {
-        let placings: Vec<Placing<'_>> = wagers
-            .iter()
-            .map(|wager| Placing { wager, hook: None })
-            .collect();
+        let placings: Vec<Placing<'_>> =
+            wagers.iter().map(|wager| Placing { wager, hook: None }).collect();
         let mut conn = self.arena.database().get().await?;
         for placed in db::actions::place_all(&mut conn, &placings, &self.settings.rules).await? {
             match placed {
@@ -395,20 +354,11 @@ impl Simulation {
 fn check(settings: &Settings) -> anyhow::Result<()> {
     ensure!(settings.ticks >= 1, "a simulation has at least one tick");
     ensure!(settings.agents >= 1, "a simulation has at least one agent");
-    ensure!(
-        (1..=3_600).contains(&settings.tick_seconds),
-        "ticks are 1 to 3600 seconds apart"
-    );
+    ensure!((1..=3_600).contains(&settings.tick_seconds), "ticks are 1 to 3600 seconds apart");
     let days = settings.ticks.saturating_mul(settings.tick_seconds) / 86_400;
-    ensure!(
-        days < 366,
-        "{days} virtual days are more than a year: fewer or shorter ticks"
-    );
+    ensure!(days < 366, "{days} virtual days are more than a year: fewer or shorter ticks");
     let problems = settings.rules.problems();
-    ensure!(
-        problems.is_empty(),
-        "the economy makes no sense: {problems:?}"
-    );
+    ensure!(problems.is_empty(), "the economy makes no sense: {problems:?}");
     Ok(())
 }
 

@@ -25,10 +25,7 @@ impl PriceFeed for PriceOf {
 
     async fn quote(&self, now: Timestamp) -> Result<Quote, FeedError> {
         let price = self.0.price(now).ok_or(FeedError::MissingField("price"))?;
-        Ok(Quote {
-            price,
-            provider_at: now,
-        })
+        Ok(Quote { price, provider_at: now })
     }
 
     async fn history(&self, span: Span, _now: Timestamp) -> Result<History, FeedError> {

@@ -84,11 +84,7 @@ pub struct History {
 
 impl History {
     pub(crate) fn new(ticks: i64) -> History {
-        History {
-            stride: (ticks / POINTS).max(1),
-            last: ticks,
-            ..History::default()
-        }
+        History { stride: (ticks / POINTS).max(1), last: ticks, ..History::default() }
     }
 
     /// Whether this tick is one of those that are kept.
@@ -118,13 +114,8 @@ impl History {
         let kinds = Kind::ALL
             .into_iter()
             .filter_map(|kind| {
-                let mut of = OfKind {
-                    kind,
-                    agents: 0,
-                    alive: 0,
-                    balance_units: 0,
-                    shadow_units: 0,
-                };
+                let mut of =
+                    OfKind { kind, agents: 0, alive: 0, balance_units: 0, shadow_units: 0 };
                 for (agent, standing) in agents.iter().zip(standings) {
                     if agent.kind != kind {
                         continue;
@@ -139,10 +130,6 @@ impl History {
                 (of.agents > 0).then_some(of)
             })
             .collect();
-        self.moments.push(Moment {
-            tick: tick.0,
-            kinds,
-            supply,
-        });
+        self.moments.push(Moment { tick: tick.0, kinds, supply });
     }
 }

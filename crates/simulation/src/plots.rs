@@ -82,11 +82,7 @@ fn thousands(value: f64) -> String {
         }
         text.push(digit);
     }
-    let sign = if value < 0.0 && digits != "0" {
-        "−"
-    } else {
-        ""
-    };
+    let sign = if value < 0.0 && digits != "0" { "−" } else { "" };
     format!("{sign}{text}")
 }
 
@@ -168,9 +164,7 @@ fn lines<'a>(
 
 fn kinds(moments: &[Moment]) -> Vec<Kind> {
     let first = moments.first();
-    first.map_or(Vec::new(), |moment| {
-        moment.kinds.iter().map(|of| of.kind).collect()
-    })
+    first.map_or(Vec::new(), |moment| moment.kinds.iter().map(|of| of.kind).collect())
 }
 
 /// Mean balances by kind, on a logarithmic scale: between a beggar and a winner lie orders of
@@ -182,16 +176,10 @@ pub fn balances(moments: &[Moment]) -> anyhow::Result<String> {
     let kinds = kinds(moments);
     let mean = |of: &OfKind| (credits(of.balance_units) / number(of.agents.max(1))).max(FLOOR);
     let lines: Vec<_> = lines(moments, &kinds, mean).collect();
-    let top = lines
-        .iter()
-        .flat_map(|(_, points)| points)
-        .map(|point| point.1)
-        .fold(10.0, f64::max);
+    let top = lines.iter().flat_map(|(_, points)| points).map(|point| point.1).fold(10.0, f64::max);
     sheet("Mean balance by kind of agent over time", HEIGHT, |area| {
         let y = (FLOOR..top * 1.3).log_scale();
-        let mut chart = over_time!(area, ticks(moments), y, "credits (mean)", &|y| thousands(
-            *y
-        ));
+        let mut chart = over_time!(area, ticks(moments), y, "credits (mean)", &|y| thousands(*y));
         for (kind, points) in &lines {
             let style = colour(*kind).stroke_width(2);
             chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
@@ -209,11 +197,7 @@ pub fn balances_of_the_living(moments: &[Moment]) -> anyhow::Result<String> {
 /// Mean shadow balances by kind: what would be left had the phantom fees been real.
 pub fn shadows(moments: &[Moment]) -> anyhow::Result<String> {
     let mean = |of: &OfKind| credits(of.shadow_units) / number(of.agents.max(1));
-    straight(
-        "Mean shadow balance by kind of agent over time",
-        moments,
-        mean,
-    )
+    straight("Mean shadow balance by kind of agent over time", moments, mean)
 }
 
 /// Lines by kind on a plain scale, with a line at zero.
@@ -224,18 +208,11 @@ fn straight(
 ) -> anyhow::Result<String> {
     let kinds = kinds(moments);
     let lines: Vec<_> = lines(moments, &kinds, mean).collect();
-    let all = || {
-        lines
-            .iter()
-            .flat_map(|(_, points)| points)
-            .map(|point| point.1)
-    };
+    let all = || lines.iter().flat_map(|(_, points)| points).map(|point| point.1);
     let (low, high) = (all().fold(0.0, f64::min), all().fold(10.0, f64::max));
     sheet(title, HEIGHT, |area| {
         let y = low * 1.05..high * 1.05;
-        let mut chart = over_time!(area, ticks(moments), y, "credits (mean)", &|y| thousands(
-            *y
-        ));
+        let mut chart = over_time!(area, ticks(moments), y, "credits (mean)", &|y| thousands(*y));
         let zero = [(0.0, 0.0), (ticks(moments).end, 0.0)];
         chart.draw_series(LineSeries::new(zero, AXIS.stroke_width(1)))?;
         for (kind, points) in &lines {
@@ -279,19 +256,9 @@ pub fn alive(moments: &[Moment]) -> anyhow::Result<String> {
     let kinds = kinds(moments);
     let x: Vec<f64> = moments.iter().map(|moment| number(moment.tick)).collect();
     let layers: Vec<(RGBColor, Vec<f64>)> = lines(moments, &kinds, |of| number(of.alive))
-        .map(|(kind, points)| {
-            (
-                colour(kind),
-                points.into_iter().map(|point| point.1).collect(),
-            )
-        })
+        .map(|(kind, points)| (colour(kind), points.into_iter().map(|point| point.1).collect()))
         .collect();
-    stacked(
-        "Agents alive by kind over time",
-        "agents alive",
-        &x,
-        &layers,
-    )
+    stacked("Agents alive by kind over time", "agents alive", &x, &layers)
 }
 
 /// Where all that was ever minted is by now.
@@ -303,17 +270,9 @@ pub fn supply(moments: &[Moment]) -> anyhow::Result<String> {
         part(|moment| moment.supply.escrow),
         part(|moment| moment.supply.circulating),
     ];
-    let layers: Vec<(RGBColor, Vec<f64>)> = SUPPLY_COLOURS
-        .iter()
-        .zip(parts)
-        .map(|((_, colour), values)| (*colour, values))
-        .collect();
-    stacked(
-        "Money minted, by where it is, over time",
-        "credits minted",
-        &x,
-        &layers,
-    )
+    let layers: Vec<(RGBColor, Vec<f64>)> =
+        SUPPLY_COLOURS.iter().zip(parts).map(|((_, colour), values)| (*colour, values)).collect();
+    stacked("Money minted, by where it is, over time", "credits minted", &x, &layers)
 }
 
 /// When agents died, by kind.
@@ -321,11 +280,7 @@ pub fn deaths(agents: &[AgentAccount], ticks: i64) -> anyhow::Result<String> {
     let width = number(ticks.max(1)) / number(i64::try_from(DEATH_BARS)?);
     let mut bars = Bars::default();
     for kind in Kind::ALL {
-        for died in agents
-            .iter()
-            .filter(|one| one.kind == kind)
-            .filter_map(|one| one.died_in)
-        {
+        for died in agents.iter().filter(|one| one.kind == kind).filter_map(|one| one.died_in) {
             let place = died.saturating_sub(1).max(0) * i64::try_from(DEATH_BARS)? / ticks.max(1);
             bars.add(usize::try_from(place)?.min(DEATH_BARS - 1), kind, 1.0);
         }
@@ -333,11 +288,7 @@ pub fn deaths(agents: &[AgentAccount], ticks: i64) -> anyhow::Result<String> {
     sheet("Deaths by tick and kind of agent", HEIGHT, |area| {
         let (x, y) = (0.0..number(ticks.max(1)), 0.0..(bars.top() + 0.5).max(1.5));
         let whole = |y: &f64| {
-            if y.fract() == 0.0 {
-                thousands(*y)
-            } else {
-                String::new()
-            }
+            if y.fract() == 0.0 { thousands(*y) } else { String::new() }
         };
         let mut chart = over_time!(area, x, y, "deaths", &whole);
         chart.draw_series(bars.rectangles(|place| {
@@ -358,10 +309,7 @@ impl Bars {
     }
 
     fn top(&self) -> f64 {
-        self.0
-            .values()
-            .map(|bar| bar.values().sum())
-            .fold(0.0, f64::max)
+        self.0.values().map(|bar| bar.values().sum()).fold(0.0, f64::max)
     }
 
     fn rectangles(&self, sides: impl Fn(usize) -> (f64, f64)) -> Vec<Rectangle<(f64, f64)>> {
@@ -475,12 +423,7 @@ mod tests {
 
     #[test]
     fn what_is_said_is_put_into_bins_by_kind() {
-        let said = |kind, percent, times, right| Said {
-            kind,
-            percent,
-            times,
-            right,
-        };
+        let said = |kind, percent, times, right| Said { kind, percent, times, right };
         let found = points(&[
             said(Kind::Calibrated, 70, 10, 7),
             said(Kind::Calibrated, 74, 10, 8),

@@ -80,35 +80,25 @@ fn opening(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
     };
     let opened: i64 = outcome.sources.values().map(|source| source.opened).sum();
     let tiles = [
-        (
-            format!("{}:{:02} h", minutes / 60, minutes % 60),
-            "of virtual time",
-        ),
+        (format!("{}:{:02} h", minutes / 60, minutes % 60), "of virtual time"),
         (format!("{alive} of {}", outcome.agents.len()), lives),
         (outcome.acts.wagers.to_string(), "price predictions"),
         (opened.to_string(), "markets opened"),
-        (
-            outcome.audit.entries.to_string(),
-            "entries, every hash recomputed",
-        ),
+        (outcome.audit.entries.to_string(), "entries, every hash recomputed"),
         (outcome.audit.drift.clone(), "drift of the books"),
     ];
     page.push_str("<div class=\"tiles\">\n");
     for (figure, what) in tiles {
         let figure = escape(&figure);
-        writeln!(
-            page,
-            "<div class=\"tile\"><b>{figure}</b><span>{what}</span></div>"
-        )?;
+        writeln!(page, "<div class=\"tile\"><b>{figure}</b><span>{what}</span></div>")?;
     }
     page.push_str("</div>\n");
     Ok(())
 }
 
 fn legend(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
-    let there = Kind::ALL
-        .into_iter()
-        .filter(|kind| outcome.agents.iter().any(|one| one.kind == *kind));
+    let there =
+        Kind::ALL.into_iter().filter(|kind| outcome.agents.iter().any(|one| one.kind == *kind));
     let entries = there.map(|kind| (kind.as_str(), plots::css(plots::colour(kind))));
     colours(page, entries)
 }
@@ -139,12 +129,7 @@ fn over_time(page: &mut String, outcome: &Outcome) -> anyhow::Result<()> {
     let observes = outcome.settings.rules.enforcement == Enforcement::Observe;
     if observes {
         let words = "Mean over all agents of a kind.";
-        figure(
-            page,
-            "Balances",
-            words,
-            &plots::balances_of_the_living(moments)?,
-        )?;
+        figure(page, "Balances", words, &plots::balances_of_the_living(moments)?)?;
         let words = "What would be left had the phantom fees been real.";
         figure(page, "Shadow balances", words, &plots::shadows(moments)?)?;
     } else {
@@ -157,22 +142,12 @@ fn over_time(page: &mut String, outcome: &Outcome) -> anyhow::Result<()> {
     } else {
         ("Who lives", "Who died, and when")
     };
-    figure(
-        page,
-        alive,
-        "Agents of each kind, upon each other.",
-        &plots::alive(moments)?,
-    )?;
+    figure(page, alive, "Agents of each kind, upon each other.", &plots::alive(moments)?)?;
     if outcome.agents.iter().all(|agent| agent.died_in.is_none()) {
         writeln!(page, "<h2>{deaths}</h2>\n<p>Nobody.</p>")?;
     } else {
         let plot = plots::deaths(&outcome.agents, outcome.settings.ticks)?;
-        figure(
-            page,
-            deaths,
-            "The first time that a fee could not be paid.",
-            &plot,
-        )?;
+        figure(page, deaths, "The first time that a fee could not be paid.", &plot)?;
     }
     figure(
         page,
@@ -181,9 +156,7 @@ fn over_time(page: &mut String, outcome: &Outcome) -> anyhow::Result<()> {
          in a wallet, to the last unit.",
         &plots::supply(moments)?,
     )?;
-    let parts = plots::SUPPLY_COLOURS
-        .iter()
-        .map(|(name, colour)| (*name, plots::css(*colour)));
+    let parts = plots::SUPPLY_COLOURS.iter().map(|(name, colour)| (*name, plots::css(*colour)));
     colours(page, parts)?;
     Ok(())
 }
@@ -211,11 +184,7 @@ fn rows(
     names: &[&str],
     rows: impl Iterator<Item = Vec<String>>,
 ) -> std::fmt::Result {
-    writeln!(
-        page,
-        "<h2>{}</h2>\n<div class=\"scroll\"><table>\n<tr>",
-        escape(heading)
-    )?;
+    writeln!(page, "<h2>{}</h2>\n<div class=\"scroll\"><table>\n<tr>", escape(heading))?;
     for name in names {
         writeln!(page, "<th scope=\"col\">{}</th>", escape(name))?;
     }
@@ -247,15 +216,8 @@ fn kinds(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
     let others = AGENTS.iter().filter(move |column| !is_shadow(column));
     // In enforce mode nobody has a shadow.
     let observes = outcome.settings.rules.enforcement == Enforcement::Observe;
-    let shadow = AGENTS
-        .iter()
-        .filter(move |column| observes && is_shadow(column));
-    columns(
-        page,
-        "Agents",
-        others.chain(shadow),
-        by_kind(&outcome.agents),
-    )
+    let shadow = AGENTS.iter().filter(move |column| observes && is_shadow(column));
+    columns(page, "Agents", others.chain(shadow), by_kind(&outcome.agents))
 }
 
 fn markets(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
@@ -279,9 +241,7 @@ fn books(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
         ("drift", audit.drift.clone()),
         ("as of", audit.as_of.to_string()),
     ];
-    let lines = lines
-        .into_iter()
-        .map(|(name, figure)| vec![name.to_owned(), figure]);
+    let lines = lines.into_iter().map(|(name, figure)| vec![name.to_owned(), figure]);
     rows(page, "The ledger is sound", &["books", "credits"], lines)?;
     writeln!(
         page,

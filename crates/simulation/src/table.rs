@@ -63,20 +63,14 @@ pub fn by_kind(agents: &[AgentAccount]) -> Vec<KindSum> {
 fn median(sorted: &[i128]) -> i128 {
     let at = |place: usize| sorted.get(place).copied().unwrap_or(0);
     let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 {
-        at(middle)
-    } else {
-        (at(middle.saturating_sub(1)) + at(middle)) / 2
-    }
+    if sorted.len() % 2 == 1 { at(middle) } else { (at(middle.saturating_sub(1)) + at(middle)) / 2 }
 }
 
 /// Units as credits with two digits, cut off.
 #[must_use]
 pub fn credits(units: i128) -> String {
     let text = units_text(units);
-    text.get(..text.len().saturating_sub(6))
-        .unwrap_or(&text)
-        .to_owned()
+    text.get(..text.len().saturating_sub(6)).unwrap_or(&text).to_owned()
 }
 
 /// A mean of units with so many of its digits; a dash where there is nothing to divide.
@@ -85,9 +79,7 @@ pub(crate) fn mean(units: i128, count: i128, digits_off: usize) -> String {
         return "-".to_owned();
     };
     let text = units_text(mean);
-    text.get(..text.len().saturating_sub(digits_off))
-        .unwrap_or(&text)
-        .to_owned()
+    text.get(..text.len().saturating_sub(digits_off)).unwrap_or(&text).to_owned()
 }
 
 pub(crate) fn died(deaths: Option<(i64, i64)>) -> String {
@@ -135,21 +127,13 @@ pub(crate) const AGENTS: [Column<KindSum>; 12] = [
     ("AGENTS", 14, "agents", |it| it.kind.to_string()),
     ("COUNT", 6, "count", |it| it.agents.to_string()),
     ("ALIVE", 5, "alive", |it| it.alive.to_string()),
-    ("MEAN", 10, "balance, mean", |it| {
-        mean(it.balance_units, it.agents, CENTS)
-    }),
+    ("MEAN", 10, "balance, mean", |it| mean(it.balance_units, it.agents, CENTS)),
     ("MEDIAN", 10, "median", |it| credits(it.median_units)),
-    (SHADOW, 10, "shadow, mean", |it| {
-        mean(it.shadow_units, it.agents, CENTS)
-    }),
-    ("PROFIT", 10, "profit, mean", |it| {
-        mean(it.profit_units, it.agents, CENTS)
-    }),
+    (SHADOW, 10, "shadow, mean", |it| mean(it.shadow_units, it.agents, CENTS)),
+    ("PROFIT", 10, "profit, mean", |it| mean(it.profit_units, it.agents, CENTS)),
     ("WON", 7, "won", |it| it.won.to_string()),
     ("LOST", 7, "lost", |it| it.lost.to_string()),
-    ("BRIER", 7, "Brier", |it| {
-        mean(it.brier_units, it.brier_count, THOUSANDTHS)
-    }),
+    ("BRIER", 7, "Brier", |it| mean(it.brier_units, it.brier_count, THOUSANDTHS)),
     ("OF", 7, "of", |it| it.brier_count.to_string()),
     ("DIED IN", 11, "died in tick", |it| died(it.deaths)),
 ];
@@ -158,9 +142,7 @@ pub(crate) const SHADOW: &str = "SHADOW";
 
 /// What is told of the markets of each source.
 pub(crate) const MARKETS: [Column<(MarketSource, SourceAccount)>; 9] = [
-    ("MARKETS", 14, "markets", |(source, _)| {
-        source.as_str().to_lowercase()
-    }),
+    ("MARKETS", 14, "markets", |(source, _)| source.as_str().to_lowercase()),
     ("OPENED", 6, "opened", |(_, it)| it.opened.to_string()),
     ("RESOLVED", 8, "resolved", |(_, it)| it.resolved.to_string()),
     ("VOID", 5, "void", |(_, it)| it.void.to_string()),
@@ -168,9 +150,7 @@ pub(crate) const MARKETS: [Column<(MarketSource, SourceAccount)>; 9] = [
     ("BETS", 7, "bets", |(_, it)| it.bets.to_string()),
     ("STAKED", 12, "staked", |(_, it)| credits(it.staked_units)),
     ("PAID", 12, "paid", |(_, it)| credits(it.paid_units)),
-    ("BOUNTIES", 12, "bounties", |(_, it)| {
-        credits(it.minted_units)
-    }),
+    ("BOUNTIES", 12, "bounties", |(_, it)| credits(it.minted_units)),
 ];
 
 fn rows<T>(
@@ -178,10 +158,7 @@ fn rows<T>(
     columns: &[Column<T>],
     of: impl IntoIterator<Item = T>,
 ) -> std::fmt::Result {
-    let names = columns
-        .iter()
-        .map(|(name, ..)| (*name).to_owned())
-        .collect();
+    let names = columns.iter().map(|(name, ..)| (*name).to_owned()).collect();
     let cells = |of: T| columns.iter().map(|(.., cell)| cell(&of)).collect();
     let cells = of.into_iter().map(cells);
     for line in std::iter::once(names).chain(cells) {

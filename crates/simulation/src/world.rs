@@ -56,10 +56,7 @@ impl World {
             seed,
             start,
             prices: walk(seed, (seconds / HOUR + 12) * 60),
-            feeds: feeds::of(
-                move |asked| answers.answer(asked).1,
-                &EconomyRules::default(),
-            ),
+            feeds: feeds::of(move |asked| answers.answer(asked).1, &EconomyRules::default()),
             played,
         }
     }
@@ -154,10 +151,8 @@ fn walk(seed: u64, minutes: i64) -> Vec<i64> {
             lean = roll_signed(1_201, &words("lean")) - 600;
         }
         // Four dice are nearly a bell: a deviation of some 23 dollars a minute.
-        let bell: i64 = ["a", "b", "c", "d"]
-            .iter()
-            .map(|die| roll_signed(4_001, &words(die)) - 2_000)
-            .sum();
+        let bell: i64 =
+            ["a", "b", "c", "d"].iter().map(|die| roll_signed(4_001, &words(die)) - 2_000).sum();
         cents = (cents + lean + bell).clamp(1_000_000, 20_000_000);
     }
     prices
@@ -184,11 +179,7 @@ mod tests {
         for seconds in [0, 59, 3_601, 90_000] {
             let now = at(&one, seconds);
             assert_eq!(one.price(now), same.price(now));
-            let headlines = Asked {
-                path: "/rss.xml",
-                query: "",
-                now,
-            };
+            let headlines = Asked { path: "/rss.xml", query: "", now };
             let [heard, same] = [&one, &same].map(|world| world.played.answer(&headlines));
             assert_eq!(heard, same);
         }

@@ -64,10 +64,7 @@ pub enum SourceError {
     MissingField(&'static str),
     /// The one reading of it that is left would be a guess.
     #[error("gives a {field} that {problem}")]
-    Nonsense {
-        field: &'static str,
-        problem: &'static str,
-    },
+    Nonsense { field: &'static str, problem: &'static str },
     #[error("gives a value that is {age_seconds} s old")]
     Stale { age_seconds: i64 },
     #[error("gives or is asked for a time {ahead_seconds} s in the future")]
@@ -102,15 +99,11 @@ impl SourceError {
     #[must_use]
     pub const fn wants_peace(&self) -> Option<Peace> {
         match self {
-            SourceError::RateLimited {
-                retry_after_seconds,
-            } => Some(Peace {
-                retry_after_seconds: *retry_after_seconds,
-            }),
+            SourceError::RateLimited { retry_after_seconds } => {
+                Some(Peace { retry_after_seconds: *retry_after_seconds })
+            }
             // Asking on at the usual pace is what lengthens a block.
-            SourceError::Forbidden => Some(Peace {
-                retry_after_seconds: None,
-            }),
+            SourceError::Forbidden => Some(Peace { retry_after_seconds: None }),
             SourceError::Timeout
             | SourceError::Unreachable(_)
             | SourceError::NotFound

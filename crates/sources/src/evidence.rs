@@ -28,14 +28,7 @@ pub struct Evidence {
 
 impl Evidence {
     pub(crate) fn unanswered(url: String, fetched_at: Timestamp) -> Evidence {
-        Evidence {
-            url,
-            fetched_at,
-            status: None,
-            sha256: None,
-            body: Vec::new(),
-            truncated: false,
-        }
+        Evidence { url, fetched_at, status: None, sha256: None, body: Vec::new(), truncated: false }
     }
 
     /// As much of it as is kept.
@@ -66,10 +59,7 @@ pub struct Fetched<T> {
 impl<T> Fetched<T> {
     /// The fetch as it is kept, and whether it could be read.
     pub(crate) fn kept(self) -> Fetched<()> {
-        Fetched {
-            evidence: self.evidence.cut(),
-            value: self.value.map(drop),
-        }
+        Fetched { evidence: self.evidence.cut(), value: self.value.map(drop) }
     }
 }
 

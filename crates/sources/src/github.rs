@@ -101,10 +101,7 @@ impl Source for Stars {
 }
 
 const fn stars_read(value: i64) -> Reading {
-    Reading::Whole {
-        value,
-        unit: "stars",
-    }
+    Reading::Whole { value, unit: "stars" }
 }
 
 struct StarFeed {
@@ -172,11 +169,7 @@ impl GitHub {
         if let Some(token) = token {
             headers.insert(AUTHORIZATION, http::secret_header("Bearer ", &token)?);
         }
-        Ok(GitHub {
-            http,
-            base: http::checked_base(base_url)?,
-            headers,
-        })
+        Ok(GitHub { http, base: http::checked_base(base_url)?, headers })
     }
 
     /// The stars of a repository, now.
@@ -190,9 +183,7 @@ impl GitHub {
                 let said = matches!(error, SourceError::RateLimited { .. })
                     || says_slower(&answer.evidence.body);
                 if seconds.is_some() || said {
-                    SourceError::RateLimited {
-                        retry_after_seconds: seconds,
-                    }
+                    SourceError::RateLimited { retry_after_seconds: seconds }
                 } else {
                     // A repository that is blocked, disabled or closed.
                     SourceError::Refused(403)
@@ -223,9 +214,7 @@ fn limited_for(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
 /// limit"), or about our address.
 fn says_slower(body: &[u8]) -> bool {
     let text = String::from_utf8_lossy(body).to_ascii_lowercase();
-    ["rate limit", "abuse detection"]
-        .iter()
-        .any(|words| text.contains(words))
+    ["rate limit", "abuse detection"].iter().any(|words| text.contains(words))
 }
 
 #[derive(Deserialize)]

@@ -16,23 +16,11 @@ use crate::{BODY_MAX_BYTES, Evidence, Fetched, SetupError, SourceError};
 /// How long one answer may take.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 /// Parameters of a query whose values are nobody's business, by how their names end.
-const SECRET_PARAMETERS: [&str; 8] = [
-    "key",
-    "token",
-    "secret",
-    "auth",
-    "sig",
-    "signature",
-    "pass",
-    "password",
-];
+const SECRET_PARAMETERS: [&str; 8] =
+    ["key", "token", "secret", "auth", "sig", "signature", "pass", "password"];
 
 /// What is percent-encoded in a segment of a path: all but RFC 3986's unreserved characters.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// How the services are asked.
 #[derive(Debug, Clone)]
@@ -78,10 +66,7 @@ impl Http {
         };
         Ok(Http(Transport::Network {
             outward: builder().build().map_err(|_| SetupError::Client)?,
-            loopback: builder()
-                .no_proxy()
-                .build()
-                .map_err(|_| SetupError::Client)?,
+            loopback: builder().no_proxy().build().map_err(|_| SetupError::Client)?,
         }))
     }
 
@@ -112,11 +97,7 @@ impl Http {
         };
         match client.get(url.clone()).headers(headers).send().await {
             Ok(response) => read(response, evidence, most).await,
-            Err(error) => Answer {
-                evidence,
-                headers: HeaderMap::new(),
-                outcome: Err(lost(error)),
-            },
+            Err(error) => Answer { evidence, headers: HeaderMap::new(), outcome: Err(lost(error)) },
         }
     }
 }
@@ -135,10 +116,7 @@ impl Answer {
         parse: impl FnOnce(&[u8]) -> Result<T, SourceError>,
     ) -> Fetched<T> {
         let value = self.outcome.and_then(|()| parse(&self.evidence.body));
-        Fetched {
-            evidence: self.evidence,
-            value,
-        }
+        Fetched { evidence: self.evidence, value }
     }
 
     /// Where a redirect leads, relative to `asked`.
@@ -180,11 +158,7 @@ pub(crate) fn secret_header(prefix: &str, key: &SecretString) -> Result<HeaderVa
 
 /// A URL under which a service is asked.
 pub(crate) fn checked(url: Url) -> Result<Url, SetupError> {
-    if http_client::is_plain(&url) {
-        Ok(url)
-    } else {
-        Err(SetupError::Url)
-    }
+    if http_client::is_plain(&url) { Ok(url) } else { Err(SetupError::Url) }
 }
 
 /// A URL that endpoints are put onto.
@@ -200,9 +174,7 @@ pub(crate) fn below(base: &Url, segments: &[&str]) -> Url {
     let mut url = base.clone();
     let before = base.path().trim_end_matches('/');
     let encoded = segments.iter().map(|it| utf8_percent_encode(it, ESCAPED));
-    let path = encoded.fold(before.to_owned(), |path, segment| {
-        format!("{path}/{segment}")
-    });
+    let path = encoded.fold(before.to_owned(), |path, segment| format!("{path}/{segment}"));
     url.set_path(&path);
     url
 }
@@ -237,9 +209,7 @@ fn without_secrets(url: &Url) -> String {
 fn played(played: Played, mut evidence: Evidence) -> Answer {
     let header = |(name, value): (&'static str, String)| {
         let name = HeaderName::from_static(name);
-        HeaderValue::from_str(&value)
-            .ok()
-            .map(|value| (name, value))
+        HeaderValue::from_str(&value).ok().map(|value| (name, value))
     };
     let headers: HeaderMap = played.headers.into_iter().filter_map(header).collect();
     let status = StatusCode::from_u16(played.status).unwrap_or(StatusCode::NOT_FOUND);
@@ -264,11 +234,7 @@ fn answered(
     evidence.sha256 = Some(Evidence::digest(&evidence.body));
     // What the status says comes first: the body of a refusal decides nothing.
     let outcome = check(status, &headers, evidence.fetched_at).and(body);
-    Answer {
-        evidence,
-        headers,
-        outcome,
-    }
+    Answer { evidence, headers, outcome }
 }
 
 async fn read_capped(
@@ -294,9 +260,9 @@ async fn read_capped(
 fn check(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<(), SourceError> {
     match status {
         StatusCode::OK => Ok(()),
-        StatusCode::TOO_MANY_REQUESTS => Err(SourceError::RateLimited {
-            retry_after_seconds: retry_after_seconds(headers, now),
-        }),
+        StatusCode::TOO_MANY_REQUESTS => {
+            Err(SourceError::RateLimited { retry_after_seconds: retry_after_seconds(headers, now) })
+        }
         StatusCode::FORBIDDEN => Err(SourceError::Forbidden),
         StatusCode::NOT_FOUND => Err(SourceError::NotFound),
         _ if status.is_server_error() => Err(SourceError::Server(status.as_u16())),

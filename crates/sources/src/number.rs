@@ -136,11 +136,7 @@ mod tests {
             assert_eq!(read_decimal(text), Err("is no number"), "{text}");
         }
         for text in ["0.000000001", "21.3999999999", "1e-9", "1e-40"] {
-            assert_eq!(
-                read_decimal(text),
-                Err("has more than eight decimals"),
-                "{text}"
-            );
+            assert_eq!(read_decimal(text), Err("has more than eight decimals"), "{text}");
         }
         for text in ["10000000000", "1e30", "1e41", "-1e400"] {
             assert_eq!(read_decimal(text), Err("is out of range"), "{text}");

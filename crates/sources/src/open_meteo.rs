@@ -64,10 +64,7 @@ impl Source for Weather {
         let client = OpenMeteo::new(http.clone(), url);
         let client = made(settings, client, ["OPEN_METEO_URL", "OPEN_METEO_URL"]);
         let towns = list(settings, "MARKET_CITIES", CITIES);
-        Some(Arc::new(WeatherFeed {
-            client: client?,
-            towns: towns?,
-        }))
+        Some(Arc::new(WeatherFeed { client: client?, towns: towns? }))
     }
 
     fn derive(
@@ -163,10 +160,7 @@ impl FromStr for Town {
         if !latitude.is_latitude() {
             return Err(TownError);
         }
-        let place = Place {
-            latitude,
-            longitude,
-        };
+        let place = Place { latitude, longitude };
         Ok(Town { city, place })
     }
 }
@@ -243,8 +237,7 @@ impl OpenMeteo {
     /// The temperature now.
     pub async fn temperature_now(&self, place: Place, now: Timestamp) -> Fetched<Decimal8> {
         let mut url = self.forecast(place);
-        url.query_pairs_mut()
-            .append_pair("current", "temperature_2m");
+        url.query_pairs_mut().append_pair("current", "temperature_2m");
         self.ask(&url, now, |body| parse_now(body, now)).await
     }
 
@@ -325,11 +318,7 @@ struct Now<'a> {
 /// When the answer is no JSON, is not about now, or gives no temperature in degrees Celsius.
 pub fn parse_now(body: &[u8], now: Timestamp) -> Result<Decimal8, SourceError> {
     let answer: NowAnswer<'_> = json::object(body)?;
-    check_frame(
-        answer.utc_offset_seconds,
-        answer.current_units,
-        "current_units",
-    )?;
+    check_frame(answer.utc_offset_seconds, answer.current_units, "current_units")?;
     let current = given("current", answer.current)?;
     let time = given("current.time", current.time)?;
     let at = read_time("current.time", &time)?;
@@ -338,9 +327,7 @@ pub fn parse_now(body: &[u8], now: Timestamp) -> Result<Decimal8, SourceError> {
         return Err(SourceError::Stale { age_seconds });
     }
     if age_seconds < -AHEAD_MAX_SECONDS {
-        return Err(SourceError::FromTheFuture {
-            ahead_seconds: -age_seconds,
-        });
+        return Err(SourceError::FromTheFuture { ahead_seconds: -age_seconds });
     }
     read_celsius("current.temperature_2m", current.temperature_2m)
 }
@@ -370,11 +357,7 @@ pub fn parse_at(body: &[u8], instant: Timestamp) -> Result<Decimal8, SourceError
     const TEMPERATURES: &str = "minutely_15.temperature_2m";
     full_quarter_hour(instant)?;
     let answer: AtAnswer<'_> = json::object(body)?;
-    check_frame(
-        answer.utc_offset_seconds,
-        answer.minutely_15_units,
-        "minutely_15_units",
-    )?;
+    check_frame(answer.utc_offset_seconds, answer.minutely_15_units, "minutely_15_units")?;
     let series = given("minutely_15", answer.minutely_15)?;
     let times = given(TIMES, series.time)?;
     let temperatures = given(TEMPERATURES, series.temperature_2m)?;

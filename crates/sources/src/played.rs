@@ -43,20 +43,12 @@ pub struct Played {
 impl Played {
     #[must_use]
     pub fn status(status: u16) -> Played {
-        Played {
-            status,
-            headers: Vec::new(),
-            body: b"{\"message\":\"no\"}".to_vec(),
-        }
+        Played { status, headers: Vec::new(), body: b"{\"message\":\"no\"}".to_vec() }
     }
 
     #[must_use]
     pub fn body(body: impl Into<Vec<u8>>) -> Played {
-        Played {
-            status: 200,
-            headers: Vec::new(),
-            body: body.into(),
-        }
+        Played { status: 200, headers: Vec::new(), body: body.into() }
     }
 
     pub(crate) fn json(value: &Value) -> Played {
@@ -74,10 +66,7 @@ pub struct World {
 impl World {
     #[must_use]
     pub fn new(seed: u64) -> World {
-        World {
-            seed,
-            drawn: AtomicU64::new(0),
-        }
+        World { seed, drawn: AtomicU64::new(0) }
     }
 
     /// The source that is asked this, and its answer; 404 where no source knows it.
@@ -87,9 +76,7 @@ impl World {
             let answer = crate::of(*source).answer(self, asked)?;
             Some((Some(*source), answer))
         });
-        answers
-            .next()
-            .unwrap_or_else(|| (None, Played::status(404)))
+        answers.next().unwrap_or_else(|| (None, Played::status(404)))
     }
 
     /// A number from 0 to below `below` that belongs to a name and a moment.

@@ -136,10 +136,7 @@ pub(crate) fn choose<'a, T>(
     draw: u64,
     subject: impl Fn(&T) -> String,
 ) -> Result<&'a T, NoProposal> {
-    let free: Vec<&T> = all
-        .iter()
-        .filter(|one| !taken.contains(&subject(one)))
-        .collect();
+    let free: Vec<&T> = all.iter().filter(|one| !taken.contains(&subject(one))).collect();
     let count = u64::try_from(free.len()).unwrap_or(0);
     let place = draw
         .checked_rem(count)

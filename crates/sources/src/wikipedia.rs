@@ -31,10 +31,8 @@ pub const DEFAULT_URL: &str = "https://en.wikipedia.org";
 pub const TITLE_MAX_BYTES: usize = 255;
 /// A random article takes one, a title that redirects another.
 pub const REDIRECTS_MAX: usize = 3;
-const ANOTHER_TITLE: SourceError = SourceError::Nonsense {
-    field: "title",
-    problem: "is another than the one that was asked for",
-};
+const ANOTHER_TITLE: SourceError =
+    SourceError::Nonsense { field: "title", problem: "is another than the one that was asked for" };
 
 /// Page ids of articles.
 pub(crate) struct Research;
@@ -164,11 +162,7 @@ impl Wikipedia {
         if answer.outcome != Err(SourceError::Forbidden) {
             return answer.understand(parse_summary);
         }
-        let url = self.action(&[
-            ("generator", "random"),
-            ("grnnamespace", "0"),
-            ("grnlimit", "1"),
-        ]);
+        let url = self.action(&[("generator", "random"), ("grnnamespace", "0"), ("grnlimit", "1")]);
         let (answer, _) = self.get(url, now).await;
         answer.understand(parse_query)
     }
@@ -209,10 +203,8 @@ impl Wikipedia {
     }
 
     fn rest(&self, page: &[&str]) -> Url {
-        let path: Vec<&str> = ["api", "rest_v1", "page"]
-            .into_iter()
-            .chain(page.iter().copied())
-            .collect();
+        let path: Vec<&str> =
+            ["api", "rest_v1", "page"].into_iter().chain(page.iter().copied()).collect();
         http::below(&self.base, &path)
     }
 
@@ -379,9 +371,7 @@ impl Query<'_> {
 
     fn article(self) -> Result<Article, SourceError> {
         let mut pages = self.pages.into_iter();
-        let page = pages
-            .next()
-            .ok_or(SourceError::MissingField("query.pages"))?;
+        let page = pages.next().ok_or(SourceError::MissingField("query.pages"))?;
         if pages.next().is_some() {
             return nonsense("query.pages", "holds more than one page");
         }
@@ -408,9 +398,9 @@ fn read_query(body: &[u8]) -> Result<Query<'_>, SourceError> {
     let answer: QueryAnswer<'_> = json::object(body)?;
     match answer.error {
         // The action API reports its errors with status 200.
-        Some(error) if error.code == "ratelimited" => Err(SourceError::RateLimited {
-            retry_after_seconds: None,
-        }),
+        Some(error) if error.code == "ratelimited" => {
+            Err(SourceError::RateLimited { retry_after_seconds: None })
+        }
         Some(_) => nonsense("answer", "is an error of the action API"),
         None => answer.query.ok_or(SourceError::MissingField("query")),
     }
@@ -437,11 +427,7 @@ fn article(
     if extract.trim().is_empty() {
         return nonsense("extract", "is empty");
     }
-    Ok(Article {
-        page_id,
-        title,
-        extract: extract.trim().to_owned(),
-    })
+    Ok(Article { page_id, title, extract: extract.trim().to_owned() })
 }
 
 #[cfg(test)]
@@ -450,16 +436,10 @@ mod tests {
 
     #[test]
     fn titles_are_the_same_after_normalisation() {
-        assert!(same_title(
-            "rust_(programming  language)",
-            "Rust (programming language)"
-        ));
+        assert!(same_title("rust_(programming  language)", "Rust (programming language)"));
         assert!(same_title("éclair", "Éclair"));
         assert!(same_title("Cafe\u{301}", "Café"));
-        assert!(!same_title(
-            "Rust (Programming language)",
-            "Rust (programming language)"
-        ));
+        assert!(!same_title("Rust (Programming language)", "Rust (programming language)"));
         assert!(!same_title("Rust", "Rusty"));
     }
 }

@@ -69,11 +69,7 @@ impl ServerUrl {
 
 /// Host and port as they stand in a URL, where IPv6 needs brackets.
 pub(crate) fn authority(host: &str, port: u16) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// Where to reach who listens on that address; for a wildcard that is the loopback.
@@ -103,20 +99,11 @@ mod tests {
     fn a_url_is_taken_apart() {
         let url = "postgres://us%20er:p%40s%2Fs%5C@[::1]:77/d%20b?sslmode=verify-full&sslrootcert=/my%20ca.pem";
         let url = ServerUrl::parse("X", url, 5432).unwrap();
-        let found = (
-            &*url.user,
-            &*url.password,
-            &*url.host,
-            url.port,
-            &*url.database,
-        );
+        let found = (&*url.user, &*url.password, &*url.host, url.port, &*url.database);
         assert_eq!(found, ("us er", "p@s/s\\", "::1", 77, "d b"));
         assert!(!url.is_pooled);
         let url = ServerUrl::parse("X", "redis://:p%22s!%5Cx$@h?pooler=transaction", 6379).unwrap();
-        assert_eq!(
-            (&*url.user, &*url.password, url.port),
-            ("", "p\"s!\\x$", 6379)
-        );
+        assert_eq!((&*url.user, &*url.password, url.port), ("", "p\"s!\\x$", 6379));
         assert!(url.is_pooled);
     }
 
@@ -126,9 +113,7 @@ mod tests {
         assert!(refused("hunter2").contains("X is not a URL"));
         assert!(refused("postgres://a:b@h/d?password=hunter2").contains("after its question mark"));
         for name in REFUSED {
-            let said = refused(&format!(
-                "postgres://a:b@h/d?sslmode=require&{name}=hunter2"
-            ));
+            let said = refused(&format!("postgres://a:b@h/d?sslmode=require&{name}=hunter2"));
             assert!(said.contains(name), "{said}");
         }
     }

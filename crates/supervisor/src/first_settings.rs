@@ -31,10 +31,7 @@ pub(crate) fn ensure(place: &Place) -> Told<Settings> {
         true => settings.port(name),
         false => Ok(None),
     };
-    let wanted = (
-        port(Part::Postgres, POSTGRES_PORT)?,
-        port(Part::Redis, REDIS_PORT)?,
-    );
+    let wanted = (port(Part::Postgres, POSTGRES_PORT)?, port(Part::Redis, REDIS_PORT)?);
     if let (Some(port), true) = (wanted.0, wanted.0 == wanted.1) {
         return Err(Refusal::config(format!(
             "{POSTGRES_PORT} and {REDIS_PORT} are both {port}. Change one of them."
@@ -61,11 +58,7 @@ pub(crate) fn ensure(place: &Place) -> Told<Settings> {
     // At once, so that nobody ever reads half of it.
     append(path, &lines)?;
     let names: Vec<&str> = missing.iter().map(|part| part.name()).collect();
-    say(&format!(
-        "added to {}, private and under .data/: {}",
-        path.display(),
-        names.join(" ")
-    ));
+    say(&format!("added to {}, private and under .data/: {}", path.display(), names.join(" ")));
     Settings::load(place)
 }
 
@@ -116,10 +109,7 @@ fn ensure_backup_key(path: &Path, settings: &Settings) -> Told<bool> {
              # for it.\n{NAME}={key}"
         ),
     )?;
-    say(&format!(
-        "added to {}, and shown this once: {NAME}={key}",
-        path.display()
-    ));
+    say(&format!("added to {}, and shown this once: {NAME}={key}", path.display()));
     say("keep a copy away from this machine and from the backups: restoring elsewhere asks for it");
     Ok(true)
 }
@@ -176,19 +166,11 @@ fn append(path: &Path, lines: &str) -> Told<()> {
         fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(|error| {
             let (path, user) = (path.display(), private::account::myself());
             let why = reason(&error);
-            Refusal::failure(format!(
-                "cannot make {path} private (chmod 600) as {user}: {why}."
-            ))
+            Refusal::failure(format!("cannot make {path} private (chmod 600) as {user}: {why}."))
         })?;
-        say(&format!(
-            "made {} readable by its owner alone (mode 0600)",
-            path.display()
-        ));
+        say(&format!("made {} readable by its owner alone (mode 0600)", path.display()));
     }
-    let mut file = OpenOptions::new()
-        .append(true)
-        .open(path)
-        .map_err(refused)?;
+    let mut file = OpenOptions::new().append(true).open(path).map_err(refused)?;
     // The last line may lack its end.
     let text = format!("\n{lines}\n");
     let written = file.write_all(text.as_bytes());

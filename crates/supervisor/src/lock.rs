@@ -16,17 +16,10 @@ impl Lock {
     pub(crate) fn take(place: &Place) -> Told<Lock> {
         place.make()?;
         let path = place.run().join("lock");
-        let written = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path);
+        let written = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = written.map_err(|error| {
             let (path, user) = (path.display(), private::account::myself());
-            Refusal::failure(format!(
-                "cannot write {path} as {user}: {}.",
-                reason(&error)
-            ))
+            Refusal::failure(format!("cannot write {path} as {user}: {}.", reason(&error)))
         })?;
         match file.try_lock() {
             Ok(()) => Ok(Lock { _file: file }),

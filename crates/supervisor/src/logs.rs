@@ -67,20 +67,11 @@ pub(crate) fn last_words(log: &Path, mark: u64, whole: bool) -> String {
     let text = String::from_utf8_lossy(&text).into_owned();
     let lines: Vec<&str> = text.lines().collect();
     let lines = &lines[lines.len().saturating_sub(20)..];
-    let plain: Vec<&str> = lines
-        .iter()
-        .copied()
-        .filter(|line| !line.starts_with('{'))
-        .collect();
+    let plain: Vec<&str> = lines.iter().copied().filter(|line| !line.starts_with('{')).collect();
     if whole && !plain.is_empty() {
         return plain.join("\n");
     }
-    plain
-        .last()
-        .or(lines.last())
-        .copied()
-        .unwrap_or_default()
-        .to_owned()
+    plain.last().or(lines.last()).copied().unwrap_or_default().to_owned()
 }
 
 /// What the log has since the mark, at most its last bytes. A log that is shorter than the mark was rotated, and is
@@ -107,23 +98,13 @@ pub fn show(place: &Place, name: Option<&str>) -> Told<()> {
     let log = place.log(name);
     if name.is_empty() || name.contains('/') || !log.is_file() {
         let known = known(place);
-        let known = if known.is_empty() {
-            "none yet".to_owned()
-        } else {
-            known.join(" ")
-        };
+        let known = if known.is_empty() { "none yet".to_owned() } else { known.join(" ") };
         return Err(Refusal::failure(format!("which log? There is: {known}")));
     }
     if io::stdout().is_terminal() {
         // By its name, so that it follows over rotations.
-        let error = Command::new("tail")
-            .args(["-n", &SHOWN.to_string(), "-F"])
-            .arg(&log)
-            .exec();
-        return Err(Refusal::failure(format!(
-            "cannot run tail: {}.",
-            reason(&error)
-        )));
+        let error = Command::new("tail").args(["-n", &SHOWN.to_string(), "-F"]).arg(&log).exec();
+        return Err(Refusal::failure(format!("cannot run tail: {}.", reason(&error))));
     }
     let mut rotated = log.clone().into_os_string();
     rotated.push(".1");
@@ -146,12 +127,7 @@ pub fn show(place: &Place, name: Option<&str>) -> Told<()> {
 fn known(place: &Place) -> Vec<String> {
     let files = fs::read_dir(place.logs()).into_iter().flatten().flatten();
     let mut names: Vec<String> = files
-        .filter_map(|file| {
-            file.file_name()
-                .to_str()?
-                .strip_suffix(".log")
-                .map(str::to_owned)
-        })
+        .filter_map(|file| file.file_name().to_str()?.strip_suffix(".log").map(str::to_owned))
         .collect();
     names.sort();
     names
@@ -169,10 +145,7 @@ mod tests {
         let mark = mark(&log).unwrap();
         let text = "before\n{\"level\":\"INFO\"}\nsettings are wrong:\n  SECRET_KEY is missing\n";
         fs::write(&log, text).unwrap();
-        assert_eq!(
-            last_words(&log, mark, true),
-            "settings are wrong:\n  SECRET_KEY is missing"
-        );
+        assert_eq!(last_words(&log, mark, true), "settings are wrong:\n  SECRET_KEY is missing");
         assert_eq!(last_words(&log, mark, false), "  SECRET_KEY is missing");
         fs::write(&log, "{\"a\":1}\n").unwrap();
         assert_eq!(last_words(&log, 1_000, true), "{\"a\":1}");
@@ -195,11 +168,7 @@ mod tests {
     fn what_a_command_says_is_in_its_log_when_it_has_ended() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("redis.log");
-        let limits = Limits {
-            bytes_max: Some(1 << 20),
-            files_max: Some(1),
-            age_max: None,
-        };
+        let limits = Limits { bytes_max: Some(1 << 20), files_max: Some(1), age_max: None };
         let mut command = Command::new("sh");
         command.args(["-c", "echo out; echo err >&2"]);
         let writer = Writer::of(&mut command, &log, limits).unwrap();

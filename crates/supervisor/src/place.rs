@@ -41,9 +41,7 @@ impl Place {
                     "{name} in the environment is not UTF-8. Name another directory."
                 )));
             }
-            let path = sources
-                .given(name)
-                .filter(|_| sources.is_from_environment(name));
+            let path = sources.given(name).filter(|_| sources.is_from_environment(name));
             path.map(|path| absolute(Path::new(&path))).transpose()
         };
         let root = absolute(&workspace_root())?;
@@ -58,12 +56,7 @@ impl Place {
                 beside().ok_or_else(|| Refusal::failure("cannot tell where this program is"))?
             }
         };
-        Ok(Place {
-            env_file: absolute(sources.file())?,
-            root,
-            data,
-            programs,
-        })
+        Ok(Place { env_file: absolute(sources.file())?, root, data, programs })
     }
 
     /// The directory of all logs.
@@ -96,11 +89,7 @@ impl Place {
     /// Makes the directories. Servers that run as somebody else must get through to their own.
     pub(crate) fn make(&self) -> Told<()> {
         let make = || -> io::Result<()> {
-            for (path, mode) in [
-                (&self.data, 0o755),
-                (&self.logs(), 0o700),
-                (&self.run(), 0o700),
-            ] {
+            for (path, mode) in [(&self.data, 0o755), (&self.logs(), 0o700), (&self.run(), 0o700)] {
                 fs::create_dir_all(path)?;
                 fs::set_permissions(path, Permissions::from_mode(mode))?;
             }

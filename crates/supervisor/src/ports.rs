@@ -49,9 +49,7 @@ fn listener(line: &str) -> Option<(u16, u64)> {
 /// Who listens on it; `None` when nobody does.
 pub(crate) fn holder(port: u16) -> Option<Holder> {
     let (_, inode) = listening().into_iter().find(|(taken, _)| *taken == port)?;
-    Some(Holder {
-        process: owner_of(inode),
-    })
+    Some(Holder { process: owner_of(inode) })
 }
 
 fn owner_of(inode: u64) -> Option<(String, u32)> {
@@ -114,9 +112,6 @@ mod tests {
                     0 4711 1 0000000000000000 100 0 0 10 0";
         assert_eq!(listener(line), Some((8080, 4711)));
         assert_eq!(listener(&line.replace(" 0A ", " 01 ")), None);
-        assert_eq!(
-            listener("  sl  local_address rem_address   st tx_queue"),
-            None
-        );
+        assert_eq!(listener("  sl  local_address rem_address   st tx_queue"), None);
     }
 }

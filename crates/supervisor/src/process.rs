@@ -83,9 +83,7 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
 
 /// Sends a signal; one that has ended needs none.
 pub(crate) fn signal(pid: u32, signal: Signal) -> io::Result<()> {
-    let pid = i32::try_from(pid)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw);
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
     let pid = pid.ok_or_else(|| io::Error::other("no pid"))?;
     Ok(rustix::process::kill_process(pid, signal)?)
 }
@@ -98,19 +96,13 @@ pub async fn end(name: &str, pid: u32, first: Signal, patience: Duration, last: 
         return;
     }
     let (seconds, how) = (patience.as_secs(), name_of(last));
-    warn(&format!(
-        "{name} (pid {pid}) did not stop within {seconds} s, sending {how}."
-    ));
+    warn(&format!("{name} (pid {pid}) did not stop within {seconds} s, sending {how}."));
     let _ = signal(pid, last);
     is_gone_within(pid, start, KILLED_WITHIN).await;
 }
 
 fn name_of(signal: Signal) -> &'static str {
-    if signal == Signal::QUIT {
-        "SIGQUIT"
-    } else {
-        "SIGKILL"
-    }
+    if signal == Signal::QUIT { "SIGQUIT" } else { "SIGKILL" }
 }
 
 /// Waits for the end of the process that started then.
@@ -128,9 +120,7 @@ pub(crate) async fn is_gone_within(pid: u32, start: u64, patience: Duration) -> 
 /// The exit code as a shell has it: 128 and the number for who was ended by a signal.
 #[must_use]
 pub fn code_of(status: ExitStatus) -> i32 {
-    status
-        .code()
-        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -41,10 +41,7 @@ pub async fn reset(place: &Place, yes: bool) -> Told<()> {
     ];
     let failed = deleted.into_iter().find_map(Result::err);
     if let Some(error) = failed {
-        return Err(Refusal::failure(format!(
-            "cannot delete all of {data}: {}.",
-            reason(&error)
-        )));
+        return Err(Refusal::failure(format!("cannot delete all of {data}: {}.", reason(&error))));
     }
     // Only when nothing of others is there.
     let _ = fs::remove_dir(&place.data);

@@ -50,10 +50,6 @@ impl Paint {
             Colour::Yellow => 33,
             Colour::Red => 31,
         };
-        if self.0 {
-            format!("\u{1b}[{code}m{text}\u{1b}[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.0 { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 }

@@ -50,10 +50,7 @@ impl Settings {
                 )));
             }
         }
-        Ok(Settings {
-            sources,
-            file: Sources::from_file(path),
-        })
+        Ok(Settings { sources, file: Sources::from_file(path) })
     }
 
     /// The value, unless it is empty.
@@ -84,11 +81,7 @@ impl Settings {
     pub(crate) fn marked(&self) -> Vec<String> {
         let mark = self.file.get(MARK).unwrap_or_default();
         let mark = if mark == "1" { "postgres,redis" } else { &mark };
-        mark.split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-            .collect()
+        mark.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
     }
 }
 

@@ -30,14 +30,8 @@ pub(crate) enum Part {
 
 impl Part {
     /// In the order of their start; they are stopped in reverse.
-    pub(crate) const ALL: [Part; 6] = [
-        Part::Postgres,
-        Part::Redis,
-        Part::Api,
-        Part::Ticker,
-        Part::Oracle,
-        Part::BotRunner,
-    ];
+    pub(crate) const ALL: [Part; 6] =
+        [Part::Postgres, Part::Redis, Part::Api, Part::Ticker, Part::Oracle, Part::BotRunner];
     pub(crate) const SERVICES: [Part; 4] = [Part::Api, Part::Ticker, Part::Oracle, Part::BotRunner];
 
     /// As files and messages call it, and for a service as its program is called.
@@ -170,11 +164,7 @@ impl Stack {
             },
         ];
         for part in Part::SERVICES {
-            let host = if part == Part::Api {
-                "API_HOST"
-            } else {
-                "HEALTH_HOST"
-            };
+            let host = if part == Part::Api { "API_HOST" } else { "HEALTH_HOST" };
             let host = settings.get(host).unwrap_or_else(|| "127.0.0.1".to_owned());
             seats.push(Seat {
                 part,
@@ -211,11 +201,7 @@ impl Stack {
             let _ = writeln!(text, "{name} {host} {port} {mark}");
         }
         let _ = writeln!(text, "env {}", self.env_file.display());
-        let given = if self.has_given_database {
-            DATABASE_URL
-        } else {
-            ""
-        };
+        let given = if self.has_given_database { DATABASE_URL } else { "" };
         let _ = writeln!(text, "environment {given}");
         let (path, beside) = (place.run().join("stack"), place.run().join("stack.new"));
         let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path));
@@ -233,9 +219,7 @@ impl Stack {
     fn from_text(place: &Place, text: &str) -> Option<Stack> {
         let value = |name: &str| {
             let mut lines = text.lines().filter_map(|line| line.split_once(' '));
-            lines
-                .find(|(known, _)| *known == name)
-                .map(|(_, rest)| rest)
+            lines.find(|(known, _)| *known == name).map(|(_, rest)| rest)
         };
         let seats: Option<Vec<Seat>> = Part::ALL
             .into_iter()
@@ -350,9 +334,7 @@ fn with_port(text: &str, urls: &[&str], old: u16, new: u16) -> String {
         (!tail.starts_with(|next: char| next.is_ascii_digit()))
             .then(|| format!("{head}@127.0.0.1:{new}{tail}"))
     };
-    text.split_inclusive('\n')
-        .map(|line| moved(line).unwrap_or_else(|| line.to_owned()))
-        .collect()
+    text.split_inclusive('\n').map(|line| moved(line).unwrap_or_else(|| line.to_owned())).collect()
 }
 
 #[cfg(test)]

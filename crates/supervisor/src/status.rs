@@ -74,19 +74,15 @@ fn known(place: &Place) -> Told<Option<Stack>> {
     }
     let settings = Settings::load(place)?;
     if settings.get(DATABASE_URL).is_none() || settings.get("REDIS_URL").is_none() {
-        say(&format!(
-            "not running: {path} names no Postgres or no Redis yet"
-        ));
+        say(&format!("not running: {path} names no Postgres or no Redis yet"));
         return Ok(None);
     }
     Stack::of(place, &settings).map(Some)
 }
 
 pub(crate) async fn table(place: &Place, stack: &Stack, paint: Paint) -> Table {
-    let mut text = format!(
-        "{:<12} {:<10} {:>8} {:>10}  {}",
-        "SERVICE", "STATE", "PID", "UP", "ADDRESS"
-    );
+    let mut text =
+        format!("{:<12} {:<10} {:>8} {:>10}  {}", "SERVICE", "STATE", "PID", "UP", "ADDRESS");
     let (mut notes, mut is_ready) = (Vec::new(), true);
     for seat in &stack.seats {
         let (name, pid) = (seat.part.name(), place.pid(seat.part));
@@ -122,10 +118,7 @@ pub(crate) async fn table(place: &Place, stack: &Stack, paint: Paint) -> Table {
         };
         let age = pid.and_then(up_time).unwrap_or_else(|| "-".to_owned());
         let state = paint.paint(colour, &format!("{state:<10}"));
-        text += &format!(
-            "\n{name:<12} {state} {number:>8} {age:>10}  {}",
-            seat.authority()
-        );
+        text += &format!("\n{name:<12} {state} {number:>8} {age:>10}  {}", seat.authority());
     }
     for note in notes {
         text.push('\n');
@@ -161,11 +154,7 @@ pub async fn watch(place: &Place, sources: &Sources) -> Told<u8> {
     loop {
         // It may have been started again, and on other ports.
         stack = Stack::recall(place).unwrap_or(stack);
-        let mut text = format!(
-            "{}  q quits\n{}",
-            now(),
-            table(place, &stack, paint).await.text
-        );
+        let mut text = format!("{}  q quits\n{}", now(), table(place, &stack, paint).await.text);
         if place.supervisor().read().is_none() {
             text.push('\n');
             text += NOBODY_WATCHES;
@@ -200,11 +189,7 @@ impl Screen {
             // Without wrapping: a line that took two would make each table begin lower than the one before.
             print("\u{1b}[?25l\u{1b}[?7l");
         }
-        Screen {
-            is_in_place,
-            rows: 0,
-            is_left: false,
-        }
+        Screen { is_in_place, rows: 0, is_left: false }
     }
 
     fn draw(&mut self, text: &str) {
@@ -259,10 +244,7 @@ struct Keys {
 
 impl Keys {
     fn new() -> Keys {
-        let none = Keys {
-            before: None,
-            pressed: None,
-        };
+        let none = Keys { before: None, pressed: None };
         if !isatty(io::stdin()) {
             return none;
         }
@@ -270,8 +252,7 @@ impl Keys {
             return none;
         };
         let mut now = before.clone();
-        now.local_modes
-            .remove(LocalModes::ICANON | LocalModes::ECHO);
+        now.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
         now.special_codes[SpecialCodeIndex::VMIN] = 1;
         now.special_codes[SpecialCodeIndex::VTIME] = 0;
         if tcsetattr(io::stdin(), OptionalActions::Now, &now).is_err() {
@@ -286,10 +267,7 @@ impl Keys {
                 }
             }
         });
-        Keys {
-            before: Some(before),
-            pressed: Some(pressed),
-        }
+        Keys { before: Some(before), pressed: Some(pressed) }
     }
 
     /// The next one; never where there are none.
@@ -321,11 +299,7 @@ struct Outlook {
 
 impl Default for Outlook {
     fn default() -> Outlook {
-        Outlook {
-            text: "arena   asking".to_owned(),
-            asking: None,
-            due: Instant::now(),
-        }
+        Outlook { text: "arena   asking".to_owned(), asking: None, due: Instant::now() }
     }
 }
 

@@ -19,11 +19,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 /// # Errors
 /// When something is left.
 pub async fn stop(place: &Place) -> Told<()> {
-    if let Some((pid, start)) = place
-        .supervisor()
-        .read()
-        .and_then(|pid| Some((pid, born(pid)?)))
-    {
+    if let Some((pid, start)) = place.supervisor().read().and_then(|pid| Some((pid, born(pid)?))) {
         process::signal(pid, Signal::TERM).map_err(|error| {
             let (user, why) = (private::account::myself(), reason(&error));
             Refusal::failure(format!("may not stop pid {pid} as {user}: {why}."))

@@ -75,19 +75,14 @@ pub async fn up(arena: &impl Arena) -> Result<(), Failure> {
 pub(crate) fn asked_to_end() -> io::Result<Shutdown> {
     let ignored = ignored_signals();
     let heard = [SIGINT, SIGTERM, SIGHUP].into_iter();
-    Shutdown::on(
-        &heard
-            .filter(|signal| ignored >> (signal - 1) & 1 == 0)
-            .collect::<Vec<_>>(),
-    )
+    Shutdown::on(&heard.filter(|signal| ignored >> (signal - 1) & 1 == 0).collect::<Vec<_>>())
 }
 
 /// A bit for each signal that this process was started to ignore.
 fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0)
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 /// A process of ours.
@@ -110,9 +105,7 @@ impl Running {
 
     /// Whether more of it may get to its log.
     fn is_heard(&self) -> bool {
-        self.writer
-            .as_ref()
-            .is_some_and(|writer| !writer.has_ended())
+        self.writer.as_ref().is_some_and(|writer| !writer.has_ended())
     }
 }
 
@@ -153,10 +146,7 @@ impl Supervisor {
         check_given(&stack, &settings, arena).await?;
         self.check_programs()?;
         stack.remember(&self.place)?;
-        let api = stack
-            .seat(Part::Api)
-            .map(Seat::authority)
-            .unwrap_or_default();
+        let api = stack.seat(Part::Api).map(Seat::authority).unwrap_or_default();
         if settings.get("API_URL").is_none() {
             self.api_url = Some(format!("http://{api}"));
         }
@@ -222,11 +212,7 @@ impl Supervisor {
         };
         let port = stack.seat(Part::Postgres).map_or(0, |seat| seat.port);
         let answer = match self.running(Part::Postgres) {
-            Some(running) => {
-                postgres
-                    .answers(&running.child, port, POSTGRES_WITHIN)
-                    .await
-            }
+            Some(running) => postgres.answers(&running.child, port, POSTGRES_WITHIN).await,
             None => Ok(()),
         };
         if let Err(why) = answer {
@@ -234,26 +220,17 @@ impl Supervisor {
         }
         let settings = Settings::load(&self.place)?;
         let url = |name| ServerUrl::parse(name, &settings.get(name).unwrap_or_default(), 5432);
-        postgres
-            .keep_roles(port, &url(DATABASE_URL)?, &url(DATABASE_OWNER_URL)?)
-            .await?;
+        postgres.keep_roles(port, &url(DATABASE_URL)?, &url(DATABASE_OWNER_URL)?).await?;
         check_roles(&settings, arena).await
     }
 
     /// The failure of a private server that does not answer.
     async fn silent(&self, part: Part, setting: &str, why: &str) -> Refusal {
-        let name = if part == Part::Postgres {
-            "Postgres"
-        } else {
-            "Redis"
-        };
+        let name = if part == Part::Postgres { "Postgres" } else { "Redis" };
         if why.starts_with('-') {
             return Refusal::unavailable(format!("the private {name} refuses {setting}: {why}"));
         }
-        let (log, words) = (
-            self.place.log(part.name()),
-            self.last_words(part, true).await,
-        );
+        let (log, words) = (self.place.log(part.name()), self.last_words(part, true).await);
         Refusal::unavailable(format!(
             "the private {name} does not answer: {why}. See {}: {words}",
             log.display()
@@ -304,23 +281,15 @@ impl Supervisor {
         let mut child = process::spawn(command).map_err(cannot)?;
         if let Err(error) = self.place.pid_file(name).write(child.id()) {
             // Killed outright, a Postgres would leave its children behind.
-            let last = if part == Part::Postgres {
-                process::Signal::QUIT
-            } else {
-                process::Signal::KILL
-            };
+            let last =
+                if part == Part::Postgres { process::Signal::QUIT } else { process::Signal::KILL };
             let _ = process::signal(child.id(), last);
             let _ = child.wait();
             return Err(cannot(error));
         }
         let watched = self.processes.entry(part).or_default();
         watched.is_told_upgraded = false;
-        watched.running = Some(Running {
-            child,
-            since: Instant::now(),
-            mark,
-            writer,
-        });
+        watched.running = Some(Running { child, since: Instant::now(), mark, writer });
         Ok(launched)
     }
 
@@ -433,10 +402,7 @@ async fn check_given(stack: &Stack, settings: &Settings, arena: &impl Arena) -> 
         if !probe::accepts(&seat.host, seat.port).await {
             return Err(absent("Redis", &at, REDIS_URL));
         }
-        arena
-            .redis()
-            .await
-            .map_err(|why| refused("Redis", &at, REDIS_URL, &why))?;
+        arena.redis().await.map_err(|why| refused("Redis", &at, REDIS_URL, &why))?;
     }
     let Some(seat) = stack.seat(Part::Postgres).filter(|seat| !seat.is_private) else {
         return Ok(());
@@ -453,10 +419,7 @@ async fn check_roles(settings: &Settings, arena: &impl Arena) -> Told<()> {
         let text = settings.get(setting).unwrap_or_default();
         let url = ServerUrl::parse(setting, &text, 5432)?;
         let at = authority(&url.host, url.port);
-        arena
-            .postgres(setting)
-            .await
-            .map_err(|why| refused("Postgres", &at, setting, &why))?;
+        arena.postgres(setting).await.map_err(|why| refused("Postgres", &at, setting, &why))?;
     }
     Ok(())
 }

@@ -111,12 +111,7 @@ impl Supervisor {
 
     /// Says it when that has changed.
     async fn see_readiness(&mut self, part: Part) {
-        let Some(seat) = self
-            .stack
-            .as_ref()
-            .and_then(|stack| stack.seat(part))
-            .cloned()
-        else {
+        let Some(seat) = self.stack.as_ref().and_then(|stack| stack.seat(part)).cloned() else {
             return;
         };
         let is_ready = probe::ready(&seat.host, seat.port).await == Some(200);
@@ -134,11 +129,7 @@ impl Supervisor {
             // One that has just died is told of as that.
             watched.is_unready = true;
             let text = said.paint(Colour::Yellow, &format!("{name} is not ready"));
-            say(&format!(
-                "{} {text}; http://{}/ready says why",
-                now(),
-                seat.authority()
-            ));
+            say(&format!("{} {text}; http://{}/ready says why", now(), seat.authority()));
         }
     }
 

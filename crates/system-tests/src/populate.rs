@@ -48,10 +48,7 @@ pub async fn bots(arena: &Arena, first: i64, count: i64) {
 
 /// Begins a tick, whatever the time since the last one.
 pub async fn begin_tick(arena: &Arena) -> Tick {
-    match db::ticks::due(&mut *arena.conn().await, arena.rules(), 0)
-        .await
-        .unwrap()
-    {
+    match db::ticks::due(&mut *arena.conn().await, arena.rules(), 0).await.unwrap() {
         Due::Begun(tick) | Due::Open(tick) => tick,
         due => unreachable!("a rate of zero is always due, not {due:?}"),
     }
@@ -59,9 +56,7 @@ pub async fn begin_tick(arena: &Arena) -> Tick {
 
 /// Closes a tick that reached everybody.
 pub async fn close_tick(arena: &Arena, tick: &Tick) {
-    let totals = db::ticks::close(&mut *arena.conn().await, tick)
-        .await
-        .unwrap();
+    let totals = db::ticks::close(&mut *arena.conn().await, tick).await.unwrap();
     assert!(totals.is_some(), "tick {} left somebody out", tick.number);
 }
 
@@ -69,10 +64,7 @@ pub async fn close_tick(arena: &Arena, tick: &Tick) {
 pub async fn sweep(engine: &mut TickEngine, tick: &Tick, rules: &EconomyRules, chunk: i64) {
     let mut after = BotId(i64::MIN);
     loop {
-        let selection = Selection::Free {
-            after,
-            limit: chunk,
-        };
+        let selection = Selection::Free { after, limit: chunk };
         let report = engine.apply(tick, rules, &selection).await.unwrap();
         let Some(last) = report.last else { return };
         after = last;

@@ -46,12 +46,7 @@ impl Replicas {
             .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        self.0.push(Replica {
-            service,
-            port,
-            log,
-            child,
-        });
+        self.0.push(Replica { service, port, log, child });
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Replica> {
@@ -59,9 +54,7 @@ impl Replicas {
     }
 
     pub fn of(&self, service: &str) -> impl Iterator<Item = &Replica> {
-        self.0
-            .iter()
-            .filter(move |replica| replica.service == service)
+        self.0.iter().filter(move |replica| replica.service == service)
     }
 
     #[must_use]
@@ -77,10 +70,7 @@ impl Replicas {
 
     /// Takes the oldest replica of a service away by a signal, and waits for its end.
     pub fn remove(&mut self, service: &str, by: &str) -> Option<u16> {
-        let place = self
-            .0
-            .iter()
-            .position(|replica| replica.service == service)?;
+        let place = self.0.iter().position(|replica| replica.service == service)?;
         let mut gone = self.0.remove(place);
         signal(gone.child.id(), by);
         gone.child.wait().unwrap();
@@ -91,19 +81,10 @@ impl Replicas {
     pub async fn wait_until_ready(&mut self, what: &str, limit: Duration) {
         for replica in &mut self.0 {
             if let Some(status) = replica.child.try_wait().unwrap() {
-                panic!(
-                    "{what}: a replica of {} ended by itself with {status}",
-                    replica.service
-                );
+                panic!("{what}: a replica of {} ended by itself with {status}", replica.service);
             }
-            if tokio::time::timeout(limit, ready(replica.port, limit))
-                .await
-                .is_err()
-            {
-                panic!(
-                    "{what}: a replica of {} was not ready within {limit:?}",
-                    replica.service
-                );
+            if tokio::time::timeout(limit, ready(replica.port, limit)).await.is_err() {
+                panic!("{what}: a replica of {} was not ready within {limit:?}", replica.service);
             }
         }
     }

@@ -22,30 +22,19 @@ pub fn bin_dir() -> PathBuf {
     let here = std::env::current_exe().unwrap();
     let folder = here.parent().unwrap();
     let deps = folder.ends_with("deps");
-    if deps {
-        folder.parent().unwrap().to_owned()
-    } else {
-        folder.to_owned()
-    }
+    if deps { folder.parent().unwrap().to_owned() } else { folder.to_owned() }
 }
 
 /// The checkout.
 #[must_use]
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .canonicalize()
-        .unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
 /// A loopback port that nobody uses at this moment.
 #[must_use]
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// One number of `/proc/PID/status`, in KiB: `VmRSS` for now, `VmHWM` for the peak.
@@ -68,11 +57,7 @@ impl Running {
         let child = Command::new(bin_dir().join(name))
             .env_clear()
             .env("ARENA_ENV_FILE", "/dev/null")
-            .envs(
-                environment
-                    .iter()
-                    .map(|(name, value)| (*name, value.as_str())),
-            )
+            .envs(environment.iter().map(|(name, value)| (*name, value.as_str())))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
@@ -95,10 +80,7 @@ impl Running {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
             }
-            assert!(
-                Instant::now() < deadline,
-                "it did not end within {patience:?}"
-            );
+            assert!(Instant::now() < deadline, "it did not end within {patience:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -118,10 +100,7 @@ pub async fn ready(port: u16, patience: Duration) {
         if says_ready(port).await.unwrap_or(false) {
             return;
         }
-        assert!(
-            Instant::now() < deadline,
-            "port {port} was not ready within {patience:?}"
-        );
+        assert!(Instant::now() < deadline, "port {port} was not ready within {patience:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -137,9 +116,7 @@ async fn says_ready(port: u16) -> std::io::Result<bool> {
         stream.read_exact(&mut head).await?;
         Ok(head.ends_with(b" 200"))
     };
-    tokio::time::timeout(Duration::from_secs(5), asking)
-        .await
-        .unwrap_or(Ok(false))
+    tokio::time::timeout(Duration::from_secs(5), asking).await.unwrap_or(Ok(false))
 }
 
 /// Sends a signal; a process that has ended meanwhile needs none.
@@ -197,24 +174,16 @@ impl Stack {
         );
         let began = Instant::now();
         let supervisor = run_system(&environment).arg("start").spawn().unwrap();
-        let stack = Stack {
-            supervisor,
-            home,
-            environment,
-            api_port,
-        };
+        let stack = Stack { supervisor, home, environment, api_port };
         stack.wait_until_ready(Duration::from_secs(90)).await;
         (stack, began.elapsed())
     }
 
     /// Waits until every service answers that it is ready.
     pub async fn wait_until_ready(&self, patience: Duration) {
-        for name in [
-            "API_PORT",
-            "TICKER_HEALTH_PORT",
-            "ORACLE_HEALTH_PORT",
-            "BOT_RUNNER_HEALTH_PORT",
-        ] {
+        for name in
+            ["API_PORT", "TICKER_HEALTH_PORT", "ORACLE_HEALTH_PORT", "BOT_RUNNER_HEALTH_PORT"]
+        {
             ready(self.setting(name).parse().unwrap(), patience).await;
         }
     }
@@ -230,23 +199,15 @@ impl Stack {
     #[must_use]
     pub fn pid(&self, name: &str) -> Option<u32> {
         let file = self.home.path().join(format!("data/run/{name}.pid"));
-        std::fs::read_to_string(file)
-            .ok()?
-            .split_whitespace()
-            .next()?
-            .parse()
-            .ok()
+        std::fs::read_to_string(file).ok()?.split_whitespace().next()?.parse().ok()
     }
 
     /// A value from the `.env` that `run_system.sh` wrote.
     #[must_use]
     pub fn written(&self, name: &str) -> String {
         let text = std::fs::read_to_string(self.home.path().join("env")).unwrap();
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(&format!("{name}=")));
-        line.unwrap_or_else(|| panic!("{name} is not in .env"))
-            .to_owned()
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
+        line.unwrap_or_else(|| panic!("{name} is not in .env")).to_owned()
     }
 
     /// Runs an operator command; its output and whether it succeeded.
@@ -258,17 +219,12 @@ impl Stack {
             .output()
             .unwrap();
         let text = [output.stdout, output.stderr].concat();
-        (
-            output.status.success(),
-            String::from_utf8_lossy(&text).into_owned(),
-        )
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
     }
 
     /// What each process of this stack is started with, `.env` included.
     pub fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.environment
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// A file beside the logs.

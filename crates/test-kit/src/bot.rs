@@ -31,13 +31,7 @@ pub struct BotBuilder<'a> {
 impl<'a> BotBuilder<'a> {
     pub(crate) fn new(arena: &'a Arena) -> BotBuilder<'a> {
         let handle = format!("bot-{}", &Uuid::new_v4().simple().to_string()[..12]);
-        BotBuilder {
-            arena,
-            handle,
-            balance: "1000.00".to_owned(),
-            hosted: false,
-            dead: false,
-        }
+        BotBuilder { arena, handle, balance: "1000.00".to_owned(), hosted: false, dead: false }
     }
 
     #[must_use]
@@ -88,18 +82,11 @@ impl<'a> BotBuilder<'a> {
             ..self.arena.rules().clone()
         };
         let mut conn = self.arena.conn().await;
-        let registered = db::bots::register(&mut conn, &new, &rules, None)
-            .await
-            .unwrap();
+        let registered = db::bots::register(&mut conn, &new, &rules, None).await.unwrap();
         if self.dead {
             self.arena.tick(Enforcement::Enforce).await;
         }
-        TestBot {
-            id: registered.profile.id,
-            handle: self.handle,
-            api_key,
-            api_secret,
-        }
+        TestBot { id: registered.profile.id, handle: self.handle, api_key, api_secret }
     }
 }
 

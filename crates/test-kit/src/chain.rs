@@ -28,14 +28,8 @@ pub async fn lengthen(owner: &tokio_postgres::Client, bot: ledger_core::BotId, e
                 amount: "-0.00000001".parse().unwrap(),
                 reference: ledger_core::Reference::new("TICK:1").unwrap(),
             };
-            let (entry, next) = seal(
-                &head,
-                ledger_core::BotStatus::Alive,
-                posting,
-                at,
-                &mut scratch,
-            )
-            .unwrap();
+            let (entry, next) =
+                seal(&head, ledger_core::BotStatus::Alive, posting, at, &mut scratch).unwrap();
             sequences.push(entry.sequence);
             balances.push(entry.balance_after.to_string());
             before.push(entry.previous_hash.0.to_vec());

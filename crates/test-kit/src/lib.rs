@@ -66,14 +66,8 @@ impl Arena {
 
     async fn open(name: String, pool_size: usize) -> Arena {
         let url = template::app_url(&name);
-        let database = Database::connect(DatabaseConfig { url, pool_size })
-            .await
-            .unwrap();
-        Arena {
-            name,
-            database,
-            rules: rules(),
-        }
+        let database = Database::connect(DatabaseConfig { url, pool_size }).await.unwrap();
+        Arena { name, database, rules: rules() }
     }
 
     /// The same arena under other rules.
@@ -101,10 +95,7 @@ impl Arena {
     /// The arena's rules in this mode.
     #[must_use]
     pub fn rules_in(&self, enforcement: Enforcement) -> EconomyRules {
-        EconomyRules {
-            enforcement,
-            ..self.rules.clone()
-        }
+        EconomyRules { enforcement, ..self.rules.clone() }
     }
 
     /// URL of the services' role.
@@ -178,11 +169,7 @@ impl Arena {
             "INSERT INTO prices (source, price, provider_at, sampled_at) \
              VALUES ('{source}', {price}, '{at}', '{at}') ON CONFLICT DO NOTHING"
         );
-        self.owner_client()
-            .await
-            .batch_execute(&keep)
-            .await
-            .unwrap();
+        self.owner_client().await.batch_execute(&keep).await.unwrap();
     }
 
     /// Postgres' clock.
@@ -190,10 +177,7 @@ impl Arena {
         let row = self
             .owner_client()
             .await
-            .query_one(
-                "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
-                &[],
-            )
+            .query_one("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint", &[])
             .await
             .unwrap();
         Timestamp::from_micros(row.get(0)).unwrap()
@@ -207,9 +191,7 @@ impl Arena {
             db::ticks::Due::Begun(tick) | db::ticks::Due::Open(tick) => tick,
             due => unreachable!("a rate of zero is always due, not {due:?}"),
         };
-        let mut engine = db::ticks::TickEngine::connect(&self.database)
-            .await
-            .unwrap();
+        let mut engine = db::ticks::TickEngine::connect(&self.database).await.unwrap();
         let mut after = BotId(i64::MIN);
         loop {
             let selection = db::ticks::Selection::Waiting { after, limit: 1000 };
@@ -219,17 +201,12 @@ impl Arena {
                 None => break,
             }
         }
-        db::ticks::close(&mut conn, &tick)
-            .await
-            .unwrap()
-            .expect("everybody was ticked")
+        db::ticks::close(&mut conn, &tick).await.unwrap().expect("everybody was ticked")
     }
 
     /// Audits the arena and panics with every fault found.
     pub async fn assert_sound(&self) {
-        let report = db::audit::audit(&self.database, db::audit::Options::default())
-            .await
-            .unwrap();
+        let report = db::audit::audit(&self.database, db::audit::Options::default()).await.unwrap();
         assert!(report.is_sound(), "the audit found {:#?}", report.faults);
     }
 }
@@ -289,10 +266,7 @@ where
         if let Some(found) = probe().await {
             return found;
         }
-        assert!(
-            Instant::now() < deadline,
-            "waited {PATIENCE:?} in vain until {what}"
-        );
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain until {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

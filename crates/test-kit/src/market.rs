@@ -25,9 +25,7 @@ impl Arena {
             deadline: Deadline::In(rules.seconds),
             ..new_market(source)
         };
-        db::markets::open(&mut *self.conn().await, &new, self.rules(), None)
-            .await
-            .unwrap()
+        db::markets::open(&mut *self.conn().await, &new, self.rules(), None).await.unwrap()
     }
 
     /// Moves a market's times, and those of its bets and evidence, so many seconds into the past.
@@ -35,19 +33,13 @@ impl Arena {
         let mut owner = self.owner_client().await;
         let transaction = owner.transaction().await.unwrap();
         // Triggers keep evidence, and what is settled, from being changed.
-        transaction
-            .batch_execute("SET LOCAL session_replication_role = replica")
-            .await
-            .unwrap();
+        transaction.batch_execute("SET LOCAL session_replication_role = replica").await.unwrap();
         for (table, column) in [("bets", "created_at"), ("evidence", "fetched_at")] {
             let older = format!(
                 "UPDATE {table} SET {column} = {column} - make_interval(secs => $2::bigint) \
                   WHERE market_id = $1"
             );
-            transaction
-                .execute(&older, &[&id.0, &seconds])
-                .await
-                .unwrap();
+            transaction.execute(&older, &[&id.0, &seconds]).await.unwrap();
         }
         let changed = transaction
             .execute(
@@ -66,32 +58,25 @@ impl Arena {
 
     /// Lets a market's deadline pass: it is locked and waits for its evidence.
     pub async fn lock_market(&self, id: MarketId) {
-        let market = db::markets::find(&mut *self.conn().await, id)
-            .await
-            .unwrap();
+        let market = db::markets::find(&mut *self.conn().await, id).await.unwrap();
         let left = market.deadline.seconds_since(self.now().await);
         self.age_market(id, left + 2).await;
-        let locked = db::markets::lock_due(&mut *self.conn().await)
-            .await
-            .unwrap();
+        let locked = db::markets::lock_due(&mut *self.conn().await).await.unwrap();
         assert_eq!(locked, [id]);
     }
 
     /// Keeps evidence that decides a locked market.
     pub async fn decide(&self, id: MarketId, side: Side) {
         let fetch = evidence(self.now().await, Some(side));
-        let recorded = db::markets::record(&mut *self.conn().await, id, &fetch, None)
-            .await
-            .unwrap();
+        let recorded =
+            db::markets::record(&mut *self.conn().await, id, &fetch, None).await.unwrap();
         assert_eq!(recorded, db::markets::Recorded::Decided);
     }
 
     /// Bets, through the function that the API uses.
     pub async fn bet(&self, bot_id: BotId, market: MarketId, side: Side, stake: &str) {
         let slip = slip(bot_id, vec![new_bet(market, side, stake)]);
-        db::markets::place(&mut *self.conn().await, &slip, self.rules(), None)
-            .await
-            .unwrap();
+        db::markets::place(&mut *self.conn().await, &slip, self.rules(), None).await.unwrap();
     }
 }
 
@@ -126,13 +111,8 @@ pub fn evidence(at: ledger_core::Timestamp, decides: Option<Side>) -> NewEvidenc
         body: b"{}".to_vec(),
         truncated: false,
         finding: match decides {
-            Some(side) => Finding::Read {
-                value: "a reading".to_owned(),
-                decides: Some(side),
-            },
-            None => Finding::Nothing {
-                problem: "no answer in time".to_owned(),
-            },
+            Some(side) => Finding::Read { value: "a reading".to_owned(), decides: Some(side) },
+            None => Finding::Nothing { problem: "no answer in time".to_owned() },
         },
     }
 }
@@ -142,9 +122,7 @@ pub fn new_bet(market_id: MarketId, side: Side, stake: &str) -> NewBet {
     NewBet {
         market_id,
         side,
-        stake: ledger_core::EconomyRules::default()
-            .stake(stake.parse().unwrap())
-            .unwrap(),
+        stake: ledger_core::EconomyRules::default().stake(stake.parse().unwrap()).unwrap(),
         confidence: "0.70".parse().unwrap(),
         reasoning: "a test".to_owned(),
     }
@@ -152,11 +130,7 @@ pub fn new_bet(market_id: MarketId, side: Side, stake: &str) -> NewBet {
 
 #[must_use]
 pub fn slip(bot_id: BotId, bets: Vec<NewBet>) -> Slip {
-    Slip {
-        bot_id,
-        bets,
-        usage: None,
-    }
+    Slip { bot_id, bets, usage: None }
 }
 
 /// An answer without a lookup.

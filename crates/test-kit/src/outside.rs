@@ -40,9 +40,7 @@ impl Outside {
     }
 
     pub async fn listen(port: u16) -> Outside {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-            .await
-            .unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let script = Arc::<Mutex<Script>>::default();
         let shared = Arc::clone(&script);
@@ -51,11 +49,7 @@ impl Outside {
                 tokio::spawn(serve(stream, Arc::clone(&shared)));
             }
         });
-        Outside {
-            address,
-            script,
-            task,
-        }
+        Outside { address, script, task }
     }
 
     /// The settings that send oracle and bot-runner here, as lines of a `.env`.
@@ -134,9 +128,7 @@ async fn serve(mut stream: TcpStream, script: Arc<Mutex<Script>>) -> Option<()> 
 
 fn respond(target: &str, script: &Mutex<Script>) -> Played {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let now = Timestamp::from(chrono::DateTime::<chrono::Utc>::from(
-        std::time::SystemTime::now(),
-    ));
+    let now = Timestamp::from(chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()));
     let mut script = lock(script);
     let (source, truth) = script.world.answer(&Asked { path, query, now });
     if let Some(source) = source {
@@ -149,11 +141,8 @@ fn respond(target: &str, script: &Mutex<Script>) -> Played {
 
 fn packed(played: &Played) -> Vec<u8> {
     let Played { status, body, .. } = played;
-    let headers: String = played
-        .headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
+    let headers: String =
+        played.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
     let head = format!(
         "HTTP/1.1 {status} Answer\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n"

@@ -68,9 +68,7 @@ impl PgBouncer {
             database: database.to_owned(),
         };
         crate::eventually("PgBouncer answers", || async {
-            tokio::net::TcpStream::connect(("127.0.0.1", port))
-                .await
-                .ok()
+            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
         })
         .await;
         Some(bouncer)
@@ -120,10 +118,7 @@ fn configure(folder: &Path, server: String, port: u16, user: &str) {
         (SHIPPED_PORT, format!("listen_port = {port}")),
         (SHIPPED_FOLDER, folder.display().to_string()),
         // What only tests want: no socket in a common place, and a look at what passes.
-        (
-            "[pgbouncer]",
-            format!("[pgbouncer]\nunix_socket_dir =\nstats_users = {user}"),
-        ),
+        ("[pgbouncer]", format!("[pgbouncer]\nunix_socket_dir =\nstats_users = {user}")),
     ] {
         assert!(ini.contains(from), "pgbouncer.ini has \"{from}\"");
         ini = ini.replace(from, &to);

@@ -95,10 +95,7 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let name = format!("{host}-{expired}");
         let path = |ending: &str| self.folder.path().join(format!("{name}.{ending}"));
-        let written = Certificate {
-            chain: path("crt"),
-            key: path("key"),
-        };
+        let written = Certificate { chain: path("crt"), key: path("key") };
         std::fs::write(&written.chain, certificate.pem()).unwrap();
         std::fs::write(&written.key, key.serialize_pem()).unwrap();
         // Postgres takes no key that others could read, and is somebody else where tests are root.
@@ -159,12 +156,7 @@ impl RedisServer {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let server = RedisServer {
-            _process: Process(process),
-            folder,
-            port,
-            tls_port,
-        };
+        let server = RedisServer { _process: Process(process), folder, port, tls_port };
         crate::eventually("Redis answers", || server.said("PING")).await;
         server
     }
@@ -172,10 +164,7 @@ impl RedisServer {
     /// What it answers to one command in words without spaces; `None` while nobody listens.
     pub async fn said(&self, command: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
-        stream
-            .write_all(format!("{command}\r\n").as_bytes())
-            .await
-            .ok()?;
+        stream.write_all(format!("{command}\r\n").as_bytes()).await.ok()?;
         let mut answer = vec![0; 1024];
         let read = stream.read(&mut answer).await.ok()?;
         answer.truncate(read);
@@ -239,17 +228,10 @@ impl PostgresServer {
             .arg(&cluster)
             .output()
             .unwrap();
-        assert!(
-            made.status.success(),
-            "{}",
-            String::from_utf8_lossy(&made.stderr)
-        );
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         // Not on the command line, so that a test may change them.
         let config = cluster.join("postgresql.conf");
-        let mut settings = std::fs::OpenOptions::new()
-            .append(true)
-            .open(config)
-            .unwrap();
+        let mut settings = std::fs::OpenOptions::new().append(true).open(config).unwrap();
         writeln!(
             settings,
             "ssl_cert_file = '{}'\nssl_key_file = '{}'",
@@ -259,11 +241,7 @@ impl PostgresServer {
         .unwrap();
         let port = free_port();
         let process = Process(serve(folder.path(), port));
-        let server = PostgresServer {
-            process,
-            folder,
-            port,
-        };
+        let server = PostgresServer { process, folder, port };
         server.answers().await;
         server
     }
@@ -325,10 +303,11 @@ fn program(name: &str, folder: &Path) -> Command {
     let mut command = if is_root() {
         let mut command = Command::new("setpriv");
         let id = UNPRIVILEGED;
-        command
-            .arg(format!("--reuid={id}"))
-            .arg(format!("--regid={id}"))
-            .args(["--clear-groups", "--", name]);
+        command.arg(format!("--reuid={id}")).arg(format!("--regid={id}")).args([
+            "--clear-groups",
+            "--",
+            name,
+        ]);
         command
     } else {
         Command::new(name)

@@ -94,17 +94,11 @@ pub(crate) async fn migrate_after(sql: &str) -> String {
 
 /// Several test binaries may get here at once.
 async fn lock_templates(admin: &Client) {
-    admin
-        .execute("SELECT pg_advisory_lock($1)", &[&TEMPLATE_LOCK])
-        .await
-        .unwrap();
+    admin.execute("SELECT pg_advisory_lock($1)", &[&TEMPLATE_LOCK]).await.unwrap();
 }
 
 async fn unlock_templates(admin: &Client) {
-    admin
-        .execute("SELECT pg_advisory_unlock($1)", &[&TEMPLATE_LOCK])
-        .await
-        .unwrap();
+    admin.execute("SELECT pg_advisory_unlock($1)", &[&TEMPLATE_LOCK]).await.unwrap();
 }
 
 async fn make_roles(admin: &Client) {
@@ -130,17 +124,11 @@ async fn make_template() -> String {
         make_roles(&admin).await;
         // Under another name until it is whole: a killed test run leaves no half template behind.
         let draft = format!("draft_{}", Uuid::new_v4().simple());
-        admin
-            .batch_execute(&format!("CREATE DATABASE {draft} OWNER {OWNER}"))
-            .await
-            .unwrap();
+        admin.batch_execute(&format!("CREATE DATABASE {draft} OWNER {OWNER}")).await.unwrap();
         db::migrations::run(&owner_url(&draft)).await.unwrap();
         spread_sequences(&draft).await;
         disconnect_everybody(&admin, &draft).await;
-        admin
-            .batch_execute(&format!("ALTER DATABASE {draft} RENAME TO {name}"))
-            .await
-            .unwrap();
+        admin.batch_execute(&format!("ALTER DATABASE {draft} RENAME TO {name}")).await.unwrap();
     }
     unlock_templates(&admin).await;
     name
@@ -149,10 +137,7 @@ async fn make_template() -> String {
 async fn spread_sequences(database: &str) {
     let client = connect(&superuser_url(database)).await;
     let rows = client
-        .query(
-            "SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' ORDER BY 1",
-            &[],
-        )
+        .query("SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' ORDER BY 1", &[])
         .await
         .unwrap();
     for (index, row) in rows.iter().enumerate() {

@@ -11,20 +11,16 @@ use db::Database;
 use db::ticks::{ChunkReport, Tick};
 use service::clock;
 
-static NUMBER: Declared<IntGauge> = gauge(
-    "arena_tick_number",
-    "The newest tick that was closed, as far as this ticker knows.",
-);
+static NUMBER: Declared<IntGauge> =
+    gauge("arena_tick_number", "The newest tick that was closed, as far as this ticker knows.");
 static TOOK: Declared<HistogramVec> = durations(
     "arena_tick_duration_seconds",
     "How long the ticks took that this ticker closed.",
     LONG,
     &[],
 );
-static TICKED: Declared<IntCounter> = counter(
-    "arena_ticked_bots_total",
-    "Bots that were ticked by this ticker.",
-);
+static TICKED: Declared<IntCounter> =
+    counter("arena_ticked_bots_total", "Bots that were ticked by this ticker.");
 static LIQUIDATED: Declared<IntCounterVec> = counters(
     "arena_liquidated_total",
     "Bots whose balance did not cover a fee: liquidated, or only recorded (observe mode).",
@@ -37,10 +33,8 @@ static FAILURES: Declared<IntCounter> = counter(
 static PAUSED: Declared<IntGaugeVec> =
     gauges("arena_paused", "1 while an operator holds the arena.", &[]);
 
-static RATE: Declared<IntGauge> = gauge(
-    "arena_tick_rate_seconds",
-    "From one tick to the next, as configured.",
-);
+static RATE: Declared<IntGauge> =
+    gauge("arena_tick_rate_seconds", "From one tick to the next, as configured.");
 static LAG: Declared<GaugeVec> = fractions(
     "arena_tick_lag_seconds",
     "How late the next tick is; 0 while it is not due, and while the arena is paused.",
@@ -68,10 +62,7 @@ pub(crate) fn watch(database: &Database, tick_rate: Duration) {
 
 /// The next tick is due in so many microseconds.
 pub(crate) fn due_in(micros: i64) {
-    NEXT_AT.store(
-        clock::now().micros().saturating_add(micros),
-        Ordering::Relaxed,
-    );
+    NEXT_AT.store(clock::now().micros().saturating_add(micros), Ordering::Relaxed);
     paused(false);
 }
 
@@ -92,12 +83,8 @@ pub(crate) fn under_way(tick: &Tick, tick_rate: Duration) {
 
 pub(crate) fn chunk(report: &ChunkReport) {
     TICKED.inc_by(count(report.bots));
-    LIQUIDATED
-        .with_label_values(&["false"])
-        .inc_by(count(report.liquidated.len()));
-    LIQUIDATED
-        .with_label_values(&["true"])
-        .inc_by(count(report.would_have_been_liquidated.len()));
+    LIQUIDATED.with_label_values(&["false"]).inc_by(count(report.liquidated.len()));
+    LIQUIDATED.with_label_values(&["true"]).inc_by(count(report.would_have_been_liquidated.len()));
 }
 
 pub(crate) fn failed() {

@@ -47,14 +47,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
             vec![postgres, redis]
         }
     };
-    let health = health::serve(
-        config.health_address,
-        config.hosts,
-        "ticker",
-        probe,
-        shutdown.clone(),
-    )
-    .await?;
+    let health =
+        health::serve(config.health_address, config.hosts, "ticker", probe, shutdown.clone())
+            .await?;
     cadence::repeat(PAUSE_AFTER_FAILURE, &shutdown, || {
         let (ticker, shutdown) = (ticker.clone(), shutdown.clone());
         async move { tick::run(&ticker, &shutdown).await.map(drop) }

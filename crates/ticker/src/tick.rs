@@ -64,9 +64,7 @@ pub async fn run(ticker: &Ticker, shutdown: &Shutdown) -> anyhow::Result<Ran> {
         match due(ticker).await? {
             Due::NotYet { micros } => {
                 metrics::due_in(micros);
-                shutdown
-                    .sleep(Duration::from_micros(micros.unsigned_abs()))
-                    .await;
+                shutdown.sleep(Duration::from_micros(micros.unsigned_abs())).await;
             }
             Due::Paused(pause) => {
                 if !told {
@@ -88,9 +86,7 @@ pub async fn run(ticker: &Ticker, shutdown: &Shutdown) -> anyhow::Result<Ran> {
 async fn due(ticker: &Ticker) -> anyhow::Result<Due> {
     let mut conn = ticker.database.get().await?;
     let rate = i64::try_from(ticker.tick_rate.as_secs())?;
-    ticks::due(&mut conn, &ticker.rules, rate)
-        .await
-        .context("no tick could begin")
+    ticks::due(&mut conn, &ticker.rules, rate).await.context("no tick could begin")
 }
 
 async fn finish(ticker: &Ticker, tick: Tick) -> anyhow::Result<Ran> {
@@ -106,25 +102,15 @@ async fn finish(ticker: &Ticker, tick: Tick) -> anyhow::Result<Ran> {
 }
 
 fn is_pause(error: &anyhow::Error) -> bool {
-    matches!(
-        error.downcast_ref(),
-        Some(DbError::Refused(Refusal::ArenaPaused { .. }))
-    )
+    matches!(error.downcast_ref(), Some(DbError::Refused(Refusal::ArenaPaused { .. })))
 }
 
 async fn carry(ticker: &Ticker, tick: Tick) -> anyhow::Result<Ran> {
     let began = Instant::now();
     // Another process may have begun it with other settings: it ends as it began.
-    let rules = db::rules::of(
-        &mut *ticker.database.get().await?,
-        tick.rules,
-        &ticker.rules,
-    )
-    .await?;
-    let ticker = &Ticker {
-        rules: (*rules).clone(),
-        ..ticker.clone()
-    };
+    let rules =
+        db::rules::of(&mut *ticker.database.get().await?, tick.rules, &ticker.rules).await?;
+    let ticker = &Ticker { rules: (*rules).clone(), ..ticker.clone() };
     // Days ahead of need, so that a failure is worth a word and not yet a tick.
     let places = ticks::ensure_metrics_partitions(&mut *ticker.database.get().await?).await;
     if let Err(error) = places {
@@ -256,9 +242,7 @@ async fn bisect(
     if failed.len() == all && all > 1 {
         let error = failed.pop().map(|(_, error)| error);
         return Err(error.map_or_else(|| anyhow::anyhow!("no cause"), anyhow::Error::from))
-            .context(format!(
-                "each of {all} bots failed alone: the cause is not in them"
-            ));
+            .context(format!("each of {all} bots failed alone: the cause is not in them"));
     }
     for (bot_id, error) in &failed {
         fail(ticker, tick, *bot_id, error).await?;
@@ -269,10 +253,7 @@ async fn bisect(
 fn halves(mut bots: Vec<BotId>) -> Vec<Vec<BotId>> {
     let second = bots.split_off(bots.len() / 2);
     // The lower half lies on top of the stack, so that bots keep their order.
-    [second, bots]
-        .into_iter()
-        .filter(|half| !half.is_empty())
-        .collect()
+    [second, bots].into_iter().filter(|half| !half.is_empty()).collect()
 }
 
 async fn fail(ticker: &Ticker, tick: &Tick, bot_id: BotId, cause: &DbError) -> anyhow::Result<()> {

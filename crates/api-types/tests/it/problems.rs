@@ -10,17 +10,9 @@ fn every_kind_has_its_own_name_an_error_status_and_a_page() {
         let facts = kind.facts();
         assert!(names.insert(facts.name), "{} is used twice", facts.name);
         assert!((400..600).contains(&facts.status), "{}", facts.name);
-        assert!(
-            facts.about.len() > 20 && facts.title.len() > 5,
-            "{}",
-            facts.name
-        );
+        assert!(facts.about.len() > 20 && facts.title.len() > 5, "{}", facts.name);
         assert_eq!(ProblemKind::from_name(facts.name), Some(kind));
-        assert!(
-            !facts.about.contains("  "),
-            "{} has a broken line",
-            facts.name
-        );
+        assert!(!facts.about.contains("  "), "{} has a broken line", facts.name);
     }
 }
 

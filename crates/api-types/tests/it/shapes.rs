@@ -44,9 +44,7 @@ fn an_action_travels_as_specified() {
 fn a_number_is_no_money_and_the_message_says_so() {
     let mut body = serde_json::to_value(predict()).unwrap();
     body["wager_amount"] = json!(12.5);
-    let error = serde_json::from_value::<ActionRequest>(body)
-        .unwrap_err()
-        .to_string();
+    let error = serde_json::from_value::<ActionRequest>(body).unwrap_err().to_string();
     assert!(error.contains("decimal string"), "{error}");
 }
 
@@ -71,10 +69,7 @@ fn secrets_travel_and_do_not_print() {
     let registration: Registration = serde_json::from_value(wire.clone()).unwrap();
     assert_eq!(registration.api_key.expose(), "ldk_x");
     let printed = format!("{registration:?} {:?}", Secret::new("ldk_x"));
-    assert!(
-        !printed.contains("ldk_x") && !printed.contains("lds_y"),
-        "{printed}"
-    );
+    assert!(!printed.contains("ldk_x") && !printed.contains("lds_y"), "{printed}");
     assert_eq!(serde_json::to_value(&registration).unwrap(), wire);
 }
 
@@ -115,10 +110,7 @@ fn an_entry_survives_the_wire_and_still_verifies() {
     for (field, bad) in [("hash", "AB"), ("entry_type", "GIFT"), ("reference", "")] {
         let mut broken = wire.clone();
         broken[field] = json!(bad);
-        assert!(
-            serde_json::from_value::<LedgerEntry>(broken).is_err(),
-            "{field}"
-        );
+        assert!(serde_json::from_value::<LedgerEntry>(broken).is_err(), "{field}");
     }
 }
 
@@ -158,20 +150,12 @@ fn senseless_usage_names_its_field() {
         ("provider", |usage| usage.provider = "x".repeat(101)),
         ("output_tokens", |usage| usage.output_tokens = -1),
         ("input_tokens", |usage| usage.input_tokens = 1_000_000_001),
-        ("cached_input_tokens", |usage| {
-            usage.cached_input_tokens = Some(2)
-        }),
-        ("reasoning_tokens", |usage| {
-            usage.reasoning_tokens = Some(-1)
-        }),
+        ("cached_input_tokens", |usage| usage.cached_input_tokens = Some(2)),
+        ("reasoning_tokens", |usage| usage.reasoning_tokens = Some(-1)),
         ("cost_usd", |usage| usage.cost_usd = Some(Money::cents(-1))),
-        ("cost_usd", |usage| {
-            usage.cost_usd = Some(Money::cents(1_000_001))
-        }),
+        ("cost_usd", |usage| usage.cost_usd = Some(Money::cents(1_000_001))),
         ("unreported_calls", |usage| usage.unreported_calls = Some(2)),
-        ("llm_calls", |usage| {
-            (usage.llm_calls, usage.unreported_calls) = (-1, None)
-        }),
+        ("llm_calls", |usage| (usage.llm_calls, usage.unreported_calls) = (-1, None)),
     ];
     for (field, change) in changes {
         let mut usage = sound.clone();

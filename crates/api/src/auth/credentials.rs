@@ -26,11 +26,7 @@ impl Issued {
             api_key_hash: passwords.hash(asker, &api_key, before).await?,
             api_secret_sha256: sha256(api_secret.as_bytes()),
         };
-        Ok(Issued {
-            api_key: Secret::new(api_key),
-            api_secret: Secret::new(api_secret),
-            stored,
-        })
+        Ok(Issued { api_key: Secret::new(api_key), api_secret: Secret::new(api_secret), stored })
     }
 }
 

@@ -247,16 +247,8 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     let Some(value) = headers.get(AUTHORIZATION) else {
         return Ok(None);
     };
-    let (scheme, token) = value
-        .to_str()
-        .ok()
-        .and_then(|v| v.split_once(' '))
-        .ok_or(WRONG)?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        Ok(Some(token.trim()))
-    } else {
-        Err(WRONG)
-    }
+    let (scheme, token) = value.to_str().ok().and_then(|v| v.split_once(' ')).ok_or(WRONG)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(Some(token.trim())) } else { Err(WRONG) }
 }
 
 /// Somebody with the operator's token, under the name they gave.

@@ -71,8 +71,7 @@ impl Passwords {
         before: Option<&str>,
     ) -> Result<String, ApiError> {
         let (key, before) = (api_key.as_bytes().to_vec(), before.map(str::to_owned));
-        self.off_thread(asker, move || hash(&key, before.as_deref()))
-            .await
+        self.off_thread(asker, move || hash(&key, before.as_deref())).await
     }
 
     /// Which of a bot's keys this is, if any; `None` is a bot that there is not.
@@ -89,9 +88,7 @@ impl Passwords {
         };
         let key = api_key.as_bytes().to_vec();
         let candidates = candidates(hashes, &self.nobody);
-        let proven = self
-            .off_thread(asker, move || prove(&key, &candidates))
-            .await?;
+        let proven = self.off_thread(asker, move || prove(&key, &candidates)).await?;
         match (bot, proven) {
             (Some(bot), Some(_)) => self.known.learn(bot, api_key, Instant::now()),
             (Some(bot), None) if asker.proven.is_some() => self.known.forget(bot, api_key),
@@ -134,20 +131,12 @@ struct Candidate {
 }
 
 fn candidates(hashes: Option<Hashes<'_>>, nobody: &str) -> Vec<Candidate> {
-    let candidate = |hash: &str, proves| Candidate {
-        hash: hash.to_owned(),
-        proves,
-    };
+    let candidate = |hash: &str, proves| Candidate { hash: hash.to_owned(), proves };
     let Some(hashes) = hashes else {
         return vec![candidate(nobody, None)];
     };
-    let predecessor = hashes
-        .predecessor
-        .map(|hash| candidate(hash, Some(Proven::Predecessor)));
-    [candidate(hashes.current, Some(Proven::Current))]
-        .into_iter()
-        .chain(predecessor)
-        .collect()
+    let predecessor = hashes.predecessor.map(|hash| candidate(hash, Some(Proven::Predecessor)));
+    [candidate(hashes.current, Some(Proven::Current))].into_iter().chain(predecessor).collect()
 }
 
 /// Compares one hash with all that are under its settings. Keys that were rotated before they shared
@@ -193,23 +182,13 @@ fn hash(key: &[u8], before: Option<&str>) -> Result<String, PasswordError> {
     let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(wrong)?;
     let mut salt = [0; SALT_BYTES];
     getrandom::fill(&mut salt).map_err(wrong)?;
-    let inherited = before
-        .map(parsed)
-        .transpose()?
-        .and_then(|before| before.salt);
+    let inherited = before.map(parsed).transpose()?.and_then(|before| before.salt);
     let salt = match inherited {
         Some(salt) => salt,
         None => Salt::new(&salt).map_err(wrong)?,
     };
     let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
-    compute(
-        Algorithm::Argon2id,
-        Version::V0x13,
-        &params,
-        key,
-        &salt,
-        &mut output,
-    )?;
+    compute(Algorithm::Argon2id, Version::V0x13, &params, key, &salt, &mut output)?;
     let hash = PasswordHash {
         algorithm: Algorithm::Argon2id.ident(),
         version: Some(Version::V0x13.into()),
@@ -270,20 +249,14 @@ mod tests {
     use super::*;
 
     fn verify(key: &[u8], stored: &str) -> Result<bool, PasswordError> {
-        let candidate = Candidate {
-            hash: stored.to_owned(),
-            proves: Some(Proven::Current),
-        };
+        let candidate = Candidate { hash: stored.to_owned(), proves: Some(Proven::Current) };
         Ok(prove(key, &[candidate])?.is_some())
     }
 
     #[test]
     fn a_hash_is_owasps_argon2id_and_salted() {
         let stored = hash(b"ldk_1", None).unwrap();
-        assert!(
-            stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
-            "{stored}"
-        );
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
         assert_ne!(stored, hash(b"ldk_1", None).unwrap());
         assert!(verify(b"ldk_1", &stored).unwrap());
         assert!(!verify(b"ldk_2", &stored).unwrap());
@@ -297,17 +270,10 @@ mod tests {
     #[test]
     fn it_is_the_same_argon2_as_everybodys() {
         let stored = hash(b"ldk_1", None).unwrap();
-        assert!(
-            Argon2::default()
-                .verify_password(b"ldk_1", stored.as_str())
-                .is_ok()
-        );
+        assert!(Argon2::default().verify_password(b"ldk_1", stored.as_str()).is_ok());
         let params = Params::new(8, 1, 1, None).unwrap();
         let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let theirs = cheap
-            .hash_password_with_salt(b"ldk_1", &[7; 16])
-            .unwrap()
-            .to_string();
+        let theirs = cheap.hash_password_with_salt(b"ldk_1", &[7; 16]).unwrap().to_string();
         assert!(verify(b"ldk_1", &theirs).unwrap());
         assert!(!verify(b"ldk_2", &theirs).unwrap());
         // A bot's next key is hashed at today's cost, whatever its last one was.
@@ -332,11 +298,7 @@ mod tests {
         let before = hash(b"ldk_before", None).unwrap();
         let now = hash(b"ldk_now", Some(&before)).unwrap();
         let cost = |key: &str, predecessor: Option<&str>, known: bool| {
-            let hashes = known.then_some(Hashes {
-                bot: BotId(7),
-                current: &now,
-                predecessor,
-            });
+            let hashes = known.then_some(Hashes { bot: BotId(7), current: &now, predecessor });
             let candidates = candidates(hashes, &nobody);
             let already = COMPUTED.get();
             let proven = prove(key.as_bytes(), &candidates).unwrap();
@@ -351,17 +313,11 @@ mod tests {
         assert_eq!(cost("ldk_before", None, true), (None, 1));
         assert_eq!(cost("ldk_now", None, true), (Some(Proven::Current), 1));
         assert_eq!(cost("ldk_now", old, true), (Some(Proven::Current), 1));
-        assert_eq!(
-            cost("ldk_before", old, true),
-            (Some(Proven::Predecessor), 1)
-        );
+        assert_eq!(cost("ldk_before", old, true), (Some(Proven::Predecessor), 1));
         // Rotated before keys shared their salt.
         let foreign = hash(b"ldk_before", None).unwrap();
         let foreign = Some(foreign.as_str());
-        assert_eq!(
-            cost("ldk_before", foreign, true),
-            (Some(Proven::Predecessor), 2)
-        );
+        assert_eq!(cost("ldk_before", foreign, true), (Some(Proven::Predecessor), 2));
         assert_eq!(cost("ldk_wrong", foreign, true), (None, 2));
     }
 
@@ -371,26 +327,16 @@ mod tests {
     async fn nobodys_key_is_never_right() {
         let passwords = Passwords::new().await.unwrap();
         assert_eq!(passwords.prove(ADDRESS, "ldk_1", None).await.unwrap(), None);
-        let asker = Asker {
-            address: ADDRESS,
-            proven: None,
-        };
+        let asker = Asker { address: ADDRESS, proven: None };
         let stored = passwords.hash(asker, "ldk_1", None).await.unwrap();
-        let hashes = Hashes {
-            bot: BotId(7),
-            current: &stored,
-            predecessor: None,
-        };
+        let hashes = Hashes { bot: BotId(7), current: &stored, predecessor: None };
         let proven = passwords.prove(ADDRESS, "ldk_1", Some(hashes)).await;
         assert_eq!(proven.unwrap(), Some(Proven::Current));
         let knows = |key: &str| passwords.known.knows(BotId(7), key, Instant::now());
         assert!(knows("ldk_1"));
         // A key that was good once is not a proof for ever.
         let other = passwords.hash(asker, "ldk_2", None).await.unwrap();
-        let rotated = Hashes {
-            current: &other,
-            ..hashes
-        };
+        let rotated = Hashes { current: &other, ..hashes };
         let proven = passwords.prove(ADDRESS, "ldk_1", Some(rotated)).await;
         assert_eq!(proven.unwrap(), None);
         assert!(!knows("ldk_1"));

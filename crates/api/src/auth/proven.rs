@@ -26,16 +26,12 @@ impl Proven {
     pub(crate) fn new() -> Result<Proven, getrandom::Error> {
         let mut key = [0; 32];
         getrandom::fill(&mut key)?;
-        Ok(Proven {
-            key,
-            when: Mutex::default(),
-        })
+        Ok(Proven { key, when: Mutex::default() })
     }
 
     pub(crate) fn knows(&self, bot: BotId, api_key: &str, now: Instant) -> bool {
         let when = self.when.lock().unwrap_or_else(PoisonError::into_inner);
-        when.get(&self.name(bot, api_key))
-            .is_some_and(|at| now.duration_since(*at) < LATELY)
+        when.get(&self.name(bot, api_key)).is_some_and(|at| now.duration_since(*at) < LATELY)
     }
 
     pub(crate) fn learn(&self, bot: BotId, api_key: &str, now: Instant) {

@@ -79,12 +79,7 @@ impl Drop for Turn {
 
 impl Queue {
     pub(crate) fn new() -> Queue {
-        let lane = |max, of_one_max| Lane {
-            max,
-            of_one_max,
-            waiting: VecDeque::new(),
-            served: 0,
-        };
+        let lane = |max, of_one_max| Lane { max, of_one_max, waiting: VecDeque::new(), served: 0 };
         Queue(Arc::new(Mutex::new(State {
             free: AT_ONCE,
             proven: lane(PROVEN_MAX, PROVEN_OF_ONE_MAX),
@@ -188,11 +183,7 @@ impl Lane {
         // Whoever has gone must not use up a turn of their lane.
         self.waiting.retain(|waiting| !waiting.turn.is_closed());
         self.served = self.served.wrapping_add(1);
-        let at = if self.served.is_multiple_of(2) {
-            0
-        } else {
-            self.least_crowded()?
-        };
+        let at = if self.served.is_multiple_of(2) { 0 } else { self.least_crowded()? };
         self.waiting.remove(at)
     }
 
@@ -240,10 +231,7 @@ mod tests {
     type Asking = Pin<Box<dyn Future<Output = Option<Turn>>>>;
 
     fn asker(address: &str, proven: Option<i64>) -> Asker {
-        Asker {
-            address: Some(address.parse().unwrap()),
-            proven: proven.map(BotId),
-        }
+        Asker { address: Some(address.parse().unwrap()), proven: proven.map(BotId) }
     }
 
     fn ask(queue: &Queue, address: &str, proven: Option<i64>) -> Asking {
@@ -256,9 +244,7 @@ mod tests {
     }
 
     fn look(asking: &mut Asking) -> Poll<Option<Turn>> {
-        asking
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
+        asking.as_mut().poll(&mut Context::from_waker(Waker::noop()))
     }
 
     /// Whether it waits still.
@@ -277,9 +263,8 @@ mod tests {
                 _ => panic!("a free turn is given at once"),
             }
         }
-        let mut waiting: Vec<Asking> = (0..WAITING_MAX)
-            .map(|at| ask(&queue, &flood(at), None))
-            .collect();
+        let mut waiting: Vec<Asking> =
+            (0..WAITING_MAX).map(|at| ask(&queue, &flood(at), None)).collect();
         assert!(waiting.iter_mut().all(waits));
         (queue, turns, waiting)
     }
@@ -297,10 +282,7 @@ mod tests {
             .map(|at| ask(&queue, &format!("198.51.100.{at}"), None))
             .collect();
         assert!(others.iter_mut().all(waits));
-        let left = flood
-            .iter_mut()
-            .filter_map(|it| waits(it).then_some(()))
-            .count();
+        let left = flood.iter_mut().filter_map(|it| waits(it).then_some(())).count();
         assert_eq!(left, WAITING_MAX - others.len(), "the last ones went");
         assert!(waits(&mut flood[0]));
     }
@@ -321,12 +303,7 @@ mod tests {
                 let mut other = ask(&queue, address, None);
                 let same_48 = address.starts_with("2001:db8:1:");
                 let is_spread = flood(1).ends_with("100::1");
-                assert_eq!(
-                    waits(&mut other),
-                    !(same_48 && is_spread),
-                    "{}: {address}",
-                    flood(7)
-                );
+                assert_eq!(waits(&mut other), !(same_48 && is_spread), "{}: {address}", flood(7));
                 seated.push(other);
             }
             let mut more = ask(&queue, &flood(WAITING_MAX + 1), None);
@@ -342,10 +319,7 @@ mod tests {
         let mut known = ask(&queue, "192.0.2.9", Some(7));
         assert!(waits(&mut known));
         let mut more: Vec<_> = (0..5).map(|_| ask(&queue, "192.0.2.9", Some(7))).collect();
-        let kept = more
-            .iter_mut()
-            .filter_map(|it| waits(it).then_some(()))
-            .count();
+        let kept = more.iter_mut().filter_map(|it| waits(it).then_some(())).count();
         assert_eq!(kept, PROVEN_OF_ONE_MAX - 1, "and not all places");
         turns.pop();
         assert!(matches!(look(&mut known), Poll::Ready(Some(_))));
@@ -379,9 +353,8 @@ mod tests {
     #[test]
     fn nobody_waits_behind_a_whole_crowd_and_no_crowd_for_ever() {
         let (queue, mut turns, mut flood) = full(|_| "203.0.113.7".to_owned());
-        let mut others: Vec<_> = (1..=3)
-            .map(|at| ask(&queue, &format!("198.51.100.{at}"), None))
-            .collect();
+        let mut others: Vec<_> =
+            (1..=3).map(|at| ask(&queue, &format!("198.51.100.{at}"), None)).collect();
         for _ in 0..4 {
             turns.pop();
             let served = others.iter_mut().chain(&mut flood[..4]);

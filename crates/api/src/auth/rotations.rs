@@ -48,9 +48,8 @@ impl Rotations {
         known.retain(|_, known| now.duration_since(known.learnt) <= REMEMBERED);
         for rotation in recent {
             // What was read before a rotation in this process must not undo it.
-            let newer = known
-                .get(&rotation.bot)
-                .is_none_or(|known| known.version <= rotation.version);
+            let newer =
+                known.get(&rotation.bot).is_none_or(|known| known.version <= rotation.version);
             if newer {
                 let fresh = Known {
                     version: rotation.version,
@@ -68,20 +67,11 @@ mod tests {
     use super::*;
 
     fn rotation(version: i64, grace: u64) -> RecentRotation {
-        RecentRotation {
-            bot: BotId(12),
-            version,
-            old_remaining: Duration::from_secs(grace),
-        }
+        RecentRotation { bot: BotId(12), version, old_remaining: Duration::from_secs(grace) }
     }
 
     fn standings(rotations: &Rotations) -> [Standing; 4] {
-        [1, 2, 3, 4].map(|version| {
-            rotations.standing(Bearer {
-                bot: BotId(12),
-                version,
-            })
-        })
+        [1, 2, 3, 4].map(|version| rotations.standing(Bearer { bot: BotId(12), version }))
     }
 
     #[test]
@@ -94,10 +84,7 @@ mod tests {
         assert_eq!(standings(&rotations), [Ended, Grace, Current, Current]);
         rotations.learn(&[rotation(3, 0)]);
         assert_eq!(standings(&rotations), [Ended, Ended, Current, Current]);
-        let other = Bearer {
-            bot: BotId(13),
-            version: 1,
-        };
+        let other = Bearer { bot: BotId(13), version: 1 };
         assert_eq!(rotations.standing(other), Current);
     }
 

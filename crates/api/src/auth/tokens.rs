@@ -93,10 +93,7 @@ impl Tokens {
         };
         let token = jsonwebtoken::encode(&self.header, &claims, &self.encoding)
             .map_err(|error| ApiError::Internal(format!("cannot sign a token: {error}")))?;
-        Ok(IssuedToken {
-            token: Secret::new(token),
-            seconds,
-        })
+        Ok(IssuedToken { token: Secret::new(token), seconds })
     }
 
     /// Whether it is a JWT at all, if only by its form.
@@ -118,17 +115,12 @@ impl Tokens {
         let (_, key) = self.decoding.iter().find(|(kid, _)| *kid == named)?;
         let token = jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok()?;
         let bot = token.claims.sub.parse().ok()?;
-        Some(Bearer {
-            bot,
-            version: token.claims.ver,
-        })
+        Some(Bearer { bot, version: token.claims.ver })
     }
 }
 
 fn seconds_now() -> i64 {
-    let elapsed = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
 }
 
@@ -138,10 +130,7 @@ mod tests {
 
     use super::*;
 
-    const MIA: Bearer = Bearer {
-        bot: BotId(12),
-        version: 3,
-    };
+    const MIA: Bearer = Bearer { bot: BotId(12), version: 3 };
 
     fn key(byte: u8) -> Key {
         Key::new([byte; 32])
@@ -243,9 +232,7 @@ mod tests {
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let mut out = String::new();
         for chunk in text.as_bytes().chunks(3) {
-            let bits = chunk
-                .iter()
-                .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
+            let bits = chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
                 << (8 * (3 - chunk.len()));
             for digit in 0..=chunk.len() {
                 let six = bits >> (18 - 6 * digit) & 63;

@@ -78,11 +78,7 @@ fn of_market(refusal: &Refusal) -> Value {
         Refusal::BetsClosed { market, closed_at } => {
             json!({ "field": "market_id", "market_id": market, "closed_at": closed_at })
         }
-        Refusal::WrongKind {
-            market,
-            source_kind,
-            ..
-        } => {
+        Refusal::WrongKind { market, source_kind, .. } => {
             json!({ "field": "market_id", "market_id": market, "source": source_kind })
         }
         Refusal::SubjectTaken { subject, until } => {

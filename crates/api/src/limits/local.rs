@@ -28,20 +28,14 @@ struct Counted {
 
 impl LocalLimits {
     pub(crate) fn new() -> LocalLimits {
-        LocalLimits {
-            start: Instant::now(),
-            counted: Mutex::default(),
-        }
+        LocalLimits { start: Instant::now(), counted: Mutex::default() }
     }
 
     /// Counts one use under each of these rates if all of them have room, else under none;
     /// `None` when there is no rate.
     pub(crate) fn admit(&self, uses: &[Use<'_>]) -> Option<Verdict> {
         let now = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.counted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .admit(uses, now, NAMES_MAX)
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).admit(uses, now, NAMES_MAX)
     }
 }
 
@@ -106,17 +100,11 @@ mod tests {
     use super::*;
 
     fn two(name: &str) -> Use<'_> {
-        Use {
-            name,
-            rate: Rate::per_minute(60, 2),
-        }
+        Use { name, rate: Rate::per_minute(60, 2) }
     }
 
     fn admitted(counted: &mut Counted, uses: &[Use<'_>], now: u64) -> bool {
-        matches!(
-            counted.admit(uses, now, 3).unwrap(),
-            Verdict::Admitted { .. }
-        )
+        matches!(counted.admit(uses, now, 3).unwrap(), Verdict::Admitted { .. })
     }
 
     #[test]

@@ -95,11 +95,7 @@ impl Allowance {
 
     fn of(counted: &[Counted], verdict: Verdict) -> Allowance {
         let (at, remaining, until) = match verdict {
-            Verdict::Admitted {
-                tightest,
-                remaining,
-                reset,
-            } => (tightest, remaining, reset),
+            Verdict::Admitted { tightest, remaining, reset } => (tightest, remaining, reset),
             Verdict::Refused { by, retry_after } => (by, 0, retry_after),
         };
         let policy = |it: &Counted| {
@@ -267,10 +263,7 @@ impl Limiter {
 
 impl Counted {
     fn once(&self) -> Use<'_> {
-        Use {
-            name: &self.name,
-            rate: self.rate,
-        }
+        Use { name: &self.name, rate: self.rate }
     }
 }
 
@@ -289,10 +282,7 @@ fn judge(counted: &[Counted], verdict: Option<Verdict>) -> Result<Allowance, Ove
         "registrations" => "Too many registrations from this address.",
         _ => "This address sends too many requests. Wait as long as Retry-After says.",
     };
-    let error = ApiError::TooManyRequests {
-        detail,
-        retry_after_seconds: seconds(retry_after),
-    };
+    let error = ApiError::TooManyRequests { detail, retry_after_seconds: seconds(retry_after) };
     Err(OverLimit { error, allowance })
 }
 

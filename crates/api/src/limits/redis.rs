@@ -71,10 +71,7 @@ impl SharedRedis {
         let (verdict, answer) = oneshot::channel();
         {
             let mut line = shared.line();
-            line.waiting.push(Waiting {
-                counted: Arc::clone(counted),
-                verdict,
-            });
+            line.waiting.push(Waiting { counted: Arc::clone(counted), verdict });
             if !line.asking {
                 line.asking = true;
                 shared.runtime.spawn(Arc::clone(shared).ask_for_all());
@@ -128,17 +125,12 @@ impl Shared {
         if self.down.swap(true, Ordering::Relaxed) {
             return;
         }
-        warn!(
-            error,
-            "Redis cannot count: this process counts reads, and nothing else is accepted"
-        );
+        warn!(error, "Redis cannot count: this process counts reads, and nothing else is accepted");
         let shared = Arc::clone(self);
         self.runtime.spawn(async move {
             // Not a PING: a Redis that is out of memory or read-only still answers that.
-            let probe = Use {
-                name: "probe",
-                rate: Rate::per_minute(RATE_PER_MINUTE_MAX, u32::MAX),
-            };
+            let probe =
+                Use { name: "probe", rate: Rate::per_minute(RATE_PER_MINUTE_MAX, u32::MAX) };
             loop {
                 tokio::time::sleep(Duration::from_millis(PROBE_MILLIS)).await;
                 if ask(&shared.cache, &[&[probe]]).await.is_ok() {

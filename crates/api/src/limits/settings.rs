@@ -42,10 +42,7 @@ impl ClientLimits {
             ),
             logins: at_once(figure("LOGINS_PER_ADDRESS_PER_MINUTE", LOGINS)),
             logins_per_bot: at_once(figure("LOGINS_PER_BOT_PER_MINUTE", LOGINS_PER_BOT)),
-            registrations: at_once(figure(
-                "REGISTRATIONS_PER_ADDRESS_PER_MINUTE",
-                REGISTRATIONS,
-            )),
+            registrations: at_once(figure("REGISTRATIONS_PER_ADDRESS_PER_MINUTE", REGISTRATIONS)),
         }
     }
 }

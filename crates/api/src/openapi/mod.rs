@@ -25,22 +25,13 @@ const ABOUT: &str = "An economy for autonomous agents: each bot has a wallet wit
     request has its effects once and gets the same answer for 24 hours.";
 
 const TAGS: [(&str, &str); 8] = [
-    (
-        "agents",
-        "What an agent does: look, wager, answer for its costs.",
-    ),
-    (
-        "markets",
-        "Questions about the outside world, and bets on them.",
-    ),
+    ("agents", "What an agent does: look, wager, answer for its costs."),
+    ("markets", "Questions about the outside world, and bets on them."),
     ("bots", "Who is there, and how they come and go."),
     ("ledger", "Every unit, with all that its hash covers."),
     ("arena", "Figures in force, prices, standings, the feed."),
     ("streams", "The same as it happens."),
-    (
-        "operators",
-        "What only the operator may do; each act leaves an audit row.",
-    ),
+    ("operators", "What only the operator may do; each act leaves an audit row."),
     ("service", "Whether all is well, and what an error means."),
 ];
 
@@ -54,9 +45,7 @@ fn whole() -> Value {
 pub(crate) fn document<'a>(endpoints: impl Iterator<Item = &'a Endpoint>) -> Value {
     let (mut paths, mut shapes) = (Map::<String, Value>::new(), Shapes::default());
     for endpoint in endpoints.filter(|endpoint| endpoint.is_in_contract()) {
-        let item = paths
-            .entry(endpoint.path)
-            .or_insert_with(|| Value::Object(Map::new()));
+        let item = paths.entry(endpoint.path).or_insert_with(|| Value::Object(Map::new()));
         if let Value::Object(item) = item {
             let method = endpoint.method.as_str().to_ascii_lowercase();
             item.insert(method, render(endpoint));
@@ -104,11 +93,8 @@ fn render(endpoint: &Endpoint) -> Value {
     if !endpoint.description.is_empty() {
         put("description", json!(endpoint.description));
     }
-    let parameters: Vec<Value> = endpoint
-        .parameters
-        .iter()
-        .map(|name| parts::parameter_ref(name))
-        .collect();
+    let parameters: Vec<Value> =
+        endpoint.parameters.iter().map(|name| parts::parameter_ref(name)).collect();
     if !parameters.is_empty() {
         put("parameters", Value::Array(parameters));
     }
@@ -191,9 +177,7 @@ mod tests {
                 let takes = keys.count();
                 assert_eq!(takes, usize::from(method != "get"), "{method} {path}");
                 for (status, answer) in operation["responses"].as_object().unwrap() {
-                    let tells = answer["headers"]
-                        .get(api_types::IDEMPOTENCY_REPLAYED)
-                        .is_some();
+                    let tells = answer["headers"].get(api_types::IDEMPOTENCY_REPLAYED).is_some();
                     let succeeds = status.starts_with('2');
                     assert_eq!(tells, takes > 0 && succeeds, "{method} {path} {status}");
                     kept += usize::from(tells);
@@ -235,10 +219,7 @@ mod tests {
         assert_eq!(ids.len(), all.len());
         for answer in all.iter().flat_map(|operation| &operation.answers) {
             for (name, link) in &answer.links {
-                assert!(
-                    ids.contains(link["operationId"].as_str().unwrap()),
-                    "{name}"
-                );
+                assert!(ids.contains(link["operationId"].as_str().unwrap()), "{name}");
             }
         }
     }
@@ -291,10 +272,7 @@ mod tests {
                 && name.contains(|letter: char| letter.is_ascii_lowercase());
             assert!(is_type, "{name}");
             assert!(names.insert(joined(name)), "{name}");
-            assert!(
-                schema.get("title").is_none(),
-                "{name} has another name besides"
-            );
+            assert!(schema.get("title").is_none(), "{name} has another name besides");
             nameless(name, schema);
         }
     }
@@ -320,10 +298,7 @@ mod tests {
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {
             let members = property["properties"].as_object();
             assert!(members.is_none(), "{place}.{name}");
-            assert!(
-                property["items"].get("properties").is_none(),
-                "{place}.{name}"
-            );
+            assert!(property["items"].get("properties").is_none(), "{place}.{name}");
         }
         for choice in schema["oneOf"].as_array().into_iter().flatten() {
             assert!(choice.get("properties").is_none(), "{place}");
@@ -347,10 +322,7 @@ mod tests {
             let choices = schemas[name]["oneOf"].as_array().unwrap();
             assert_eq!(choices.len(), count, "{name}");
             for (value, reference) in mapping {
-                assert!(
-                    choices.contains(&json!({ "$ref": reference })),
-                    "{name}: {value}"
-                );
+                assert!(choices.contains(&json!({ "$ref": reference })), "{name}: {value}");
                 let pointer = reference.as_str().unwrap().strip_prefix('#').unwrap();
                 let schema = document.pointer(pointer).unwrap();
                 assert_eq!(schema["properties"][field]["const"], *value, "{reference}");

@@ -116,10 +116,7 @@ pub(crate) fn queries(endpoint: &Endpoint) -> Vec<String> {
     let in_query = |name: &&'static str| {
         let parameter = &all[*name];
         let is_one = parameter["in"] == "query";
-        parameter["name"]
-            .as_str()
-            .filter(|_| is_one)
-            .map(str::to_owned)
+        parameter["name"].as_str().filter(|_| is_one).map(str::to_owned)
     };
     endpoint.parameters.iter().filter_map(in_query).collect()
 }
@@ -171,10 +168,7 @@ pub(super) fn security_schemes() -> Value {
 }
 
 fn named(names: &[&str]) -> Map<String, Value> {
-    names
-        .iter()
-        .map(|name| ((*name).to_owned(), component("headers", name)))
-        .collect()
+    names.iter().map(|name| ((*name).to_owned(), component("headers", name))).collect()
 }
 
 fn shape(answer: &Answer) -> Value {
@@ -213,10 +207,8 @@ pub(super) fn answer_headers(endpoint: &Endpoint, answer: &Answer) -> Value {
 
 /// All that is answered under one status, each problem with an example of its own.
 pub(super) fn problem_response(status: u16, kinds: &[ProblemKind], endpoint: &Endpoint) -> Value {
-    let about: Vec<String> = kinds
-        .iter()
-        .map(|kind| format!("`{}`: {}.", kind.path(), kind.facts().title))
-        .collect();
+    let about: Vec<String> =
+        kinds.iter().map(|kind| format!("`{}`: {}.", kind.path(), kind.facts().title)).collect();
     let examples: Map<String, Value> = kinds
         .iter()
         .map(|kind| kind.facts().name)

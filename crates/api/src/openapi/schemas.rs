@@ -130,21 +130,13 @@ fn refine(
         return;
     };
     let variants = variants(base);
-    let references: Vec<Value> = variants
-        .iter()
-        .map(|variant| schema_ref(variant.name))
-        .collect();
+    let references: Vec<Value> = variants.iter().map(|variant| schema_ref(variant.name)).collect();
     let description = base.get("description").cloned().unwrap_or_default();
     let mut refined = json!({ "description": description, "oneOf": references });
     if let Some(field) = decided_by {
         let mapping: Map<String, Value> = variants
             .iter()
-            .map(|variant| {
-                (
-                    variant.value.to_owned(),
-                    schema_ref(variant.name)["$ref"].clone(),
-                )
-            })
+            .map(|variant| (variant.value.to_owned(), schema_ref(variant.name)["$ref"].clone()))
             .collect();
         refined["discriminator"] = json!({ "propertyName": field, "mapping": mapping });
     }
@@ -165,11 +157,7 @@ fn variant(
     required: &[&str],
     without: &[&str],
 ) -> Variant {
-    Variant {
-        name,
-        value,
-        schema: narrowed(base, required, without),
-    }
+    Variant { name, value, schema: narrowed(base, required, without) }
 }
 
 /// The schema with more required fields, which then cannot be null, and without some, which can be
@@ -181,10 +169,8 @@ fn narrowed(base: &Value, required: &[&str], without: &[&str]) -> Value {
     }
     if let Some(properties) = schema["properties"].as_object_mut() {
         for name in without {
-            properties.insert(
-                (*name).to_owned(),
-                json!({ "type": "null", "description": "Not here." }),
-            );
+            properties
+                .insert((*name).to_owned(), json!({ "type": "null", "description": "Not here." }));
         }
         for name in required {
             if let Some(property) = properties.get_mut(*name) {
@@ -200,16 +186,9 @@ fn narrowed(base: &Value, required: &[&str], without: &[&str]) -> Value {
 
 /// Takes `null` out of what a property may be.
 fn not_null(property: &mut Value) {
-    let others = property
-        .get("oneOf")
-        .and_then(Value::as_array)
-        .map(|choices| {
-            choices
-                .iter()
-                .filter(|choice| choice["type"] != "null")
-                .cloned()
-                .collect::<Vec<_>>()
-        });
+    let others = property.get("oneOf").and_then(Value::as_array).map(|choices| {
+        choices.iter().filter(|choice| choice["type"] != "null").cloned().collect::<Vec<_>>()
+    });
     if let Some([only]) = others.as_deref() {
         *property = only.clone();
     } else if let Some(types) = property.get("type").and_then(Value::as_array).cloned()

@@ -47,9 +47,7 @@ mod tests {
     }
 
     fn said(value: &Value) -> bool {
-        value["description"]
-            .as_str()
-            .is_some_and(|text| !text.is_empty())
+        value["description"].as_str().is_some_and(|text| !text.is_empty())
     }
 
     /// A description of its own, or of the one thing it can be besides null. A constant says all

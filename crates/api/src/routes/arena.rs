@@ -62,9 +62,7 @@ async fn observe(bot: AuthenticatedBot, app: Data<App>) -> ApiResult {
     // Read before the observation is made, so that it never ends earlier than it says.
     let server_time = clock::now();
     let ttl = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-    app.cache
-        .issue_observation(bot.id, observation_id, ttl)
-        .await?;
+    app.cache.issue_observation(bot.id, observation_id, ttl).await?;
     ok(&Observation {
         observation_id,
         server_time,
@@ -95,13 +93,9 @@ async fn act(bot: AuthenticatedBot, mut call: Call) -> ApiResult {
     let action = Action::read(bot.id, call.body().await?, &call.app)?;
     let claimed = call.claim(&bot.scope(), "")?;
     if run == Run::Dry {
-        return dry_run::action(claimed.app, action)
-            .await?
-            .answer(&claimed.req);
+        return dry_run::action(claimed.app, action).await?.answer(&claimed.req);
     }
-    claimed
-        .finish(move |app, retry| async move { carry_out(&app, action, retry).await })
-        .await
+    claimed.finish(move |app, retry| async move { carry_out(&app, action, retry).await }).await
 }
 
 async fn carry_out(app: &App, action: Action, retry: Option<Arc<Retry>>) -> ApiResult {
@@ -148,10 +142,8 @@ async fn carry_out(app: &App, action: Action, retry: Option<Arc<Retry>>) -> ApiR
 /// A request that came to nothing and is sent again must find its observation used, and not itself under
 /// way.
 async fn forget(app: &App, observation_id: ObservationId, error: &DbError) {
-    let perhaps_done = matches!(
-        error,
-        DbError::OutcomeUnknown(_) | DbError::Conflict(Conflict::IdempotencyKey)
-    );
+    let perhaps_done =
+        matches!(error, DbError::OutcomeUnknown(_) | DbError::Conflict(Conflict::IdempotencyKey));
     if !perhaps_done && let Err(error) = app.cache.forget_observation(observation_id).await {
         debug!(%error, "a used observation remembers its request until it expires");
     }
@@ -212,9 +204,7 @@ impl Action {
         let position = match request.action_type {
             ActionType::Wait => None,
             ActionType::Predict => {
-                let amount = request
-                    .wager_amount
-                    .ok_or_else(|| missing("wager_amount"))?;
+                let amount = request.wager_amount.ok_or_else(|| missing("wager_amount"))?;
                 let direction = request.direction.ok_or_else(|| missing("direction"))?;
                 let stake = app.rules.stake(amount);
                 let stake =
@@ -237,12 +227,7 @@ impl Action {
                 reasoning,
                 usage,
             }),
-            None => Action::Wait(Wait {
-                bot_id,
-                observation_id,
-                reasoning,
-                usage,
-            }),
+            None => Action::Wait(Wait { bot_id, observation_id, reasoning, usage }),
         })
     }
 }

@@ -36,9 +36,7 @@ async fn list(_operator: AuthenticatedOperator, req: HttpRequest, app: Data<App>
             }
         }
     };
-    let is_agents = action
-        .as_deref()
-        .is_some_and(|a| AGENTS_ACTIONS.contains(&a));
+    let is_agents = action.as_deref().is_some_and(|a| AGENTS_ACTIONS.contains(&a));
     if is_agents && bot_id.is_some() {
         let rule = "cannot be one of an agent's own actions together with `bot`: its ledger, \
             predictions and bets tell these";

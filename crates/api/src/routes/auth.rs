@@ -89,11 +89,7 @@ async fn login(
         current: &known.api_key_hash,
         predecessor: predecessor.map(|before| before.api_key_hash.as_str()),
     });
-    let proven = app
-        .auth
-        .passwords
-        .prove(address, api_key.expose(), hashes)
-        .await?;
+    let proven = app.auth.passwords.prove(address, api_key.expose(), hashes).await?;
     let bought = match (proven, &known, predecessor) {
         (Some(Proven::Current), Some(known), _) => Some((known.bot, known.version, None)),
         // Its token must not outlive the grace.
@@ -108,22 +104,14 @@ async fn login(
         }
         return Err(ApiError::unauthorized("There is no bot with this API key."));
     };
-    let issued = app
-        .secrets
-        .now()
-        .tokens
-        .issue(Bearer { bot, version }, at_most)?;
+    let issued = app.secrets.now().tokens.issue(Bearer { bot, version }, at_most)?;
     let answer = TokenAnswer {
         access_token: issued.token,
         token_type: TokenType::Bearer,
         expires_in: issued.seconds,
     };
-    let render = secret_keeper(
-        retry,
-        StatusCode::OK,
-        |(): &()| &answer,
-        |(): &()| Pair { bot, version },
-    );
+    let render =
+        secret_keeper(retry, StatusCode::OK, |(): &()| &answer, |(): &()| Pair { bot, version });
     let hook = hook(retry, render.as_ref()).map(|hook| Remember {
         // No longer than the token is good.
         keep: Duration::from_secs(answer.expires_in.unsigned_abs()),

@@ -30,11 +30,7 @@ const STAKING: [ProblemKind; 8] = [
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/markets/{market}/bets", bets)
-            .named(
-                "listMarketBets",
-                "markets",
-                "The bets on a market, or the answers to it",
-            )
+            .named("listMarketBets", "markets", "The bets on a market, or the answers to it")
             .listed::<api_types::Bet>(&["market"]),
         post("/markets/{market}/bets", bet)
             .named("bet", "markets", "One bet")
@@ -46,11 +42,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .refuses(&STAKING)
             .answers::<BetsPlaced>(201, "Placed, and committed."),
         post("/markets/bets", bet_on_several)
-            .named(
-                "betOnSeveral",
-                "markets",
-                "Up to three bets in one transaction: all or none",
-            )
+            .named("betOnSeveral", "markets", "Up to three bets in one transaction: all or none")
             .by(Who::Bot)
             .tried()
             .once()
@@ -59,11 +51,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .refuses(&[NotFound])
             .answers::<BetsPlaced>(201, "Placed, and committed."),
         post("/markets/{market}/answers", answer)
-            .named(
-                "answer",
-                "markets",
-                "An answer to a research question, judged at once",
-            )
+            .named("answer", "markets", "An answer to a research question, judged at once")
             .about(
                 "The first right answer gets stake and bounty, and closes the market. One answer a \
                 market, and one a tick.",
@@ -129,11 +117,8 @@ async fn bet_on_several(bot: AuthenticatedBot, mut call: Call) -> ApiResult {
         bets.push(read_bet(one, &call.app.rules, within)?);
     }
     let ids: Vec<MarketId> = bets.iter().map(|bet| bet.market_id).collect();
-    let slip = Slip {
-        bot_id: bot.id,
-        bets,
-        usage: usage::read_any(request.usage, &call.app.price_book)?,
-    };
+    let slip =
+        Slip { bot_id: bot.id, bets, usage: usage::read_any(request.usage, &call.app.price_book)? };
     let claimed = call.claim(&bot.scope(), "")?;
     let place_of = move |market: MarketId| {
         let place = ids.iter().position(|id| *id == market);
@@ -157,11 +142,7 @@ async fn place(
     }
     let answer = |placed: &db::markets::BetsPlaced| BetsPlaced {
         action_id: placed.action_id,
-        bets: placed
-            .bets
-            .iter()
-            .map(|bet| views::bet(bet.clone(), Secrecy::Closed))
-            .collect(),
+        bets: placed.bets.iter().map(|bet| views::bet(bet.clone(), Secrecy::Closed)).collect(),
         new_balance: placed.new_balance,
     };
     claimed
@@ -220,11 +201,7 @@ async fn answer(bot: AuthenticatedBot, market: Path<String>, mut call: Call) -> 
         bot_id: bot.id,
         market_id,
         answer: parsed("answer", &request.answer)?,
-        lookup: if request.used_lookup {
-            Lookup::Used
-        } else {
-            Lookup::NotUsed
-        },
+        lookup: if request.used_lookup { Lookup::Used } else { Lookup::NotUsed },
         confidence: request.confidence,
         reasoning: reasoning("reasoning", request.reasoning.as_deref())?,
         usage: usage::read_any(request.usage, &call.app.price_book)?,

@@ -80,10 +80,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 async fn create(mut call: Call) -> ApiResult {
     let request: RegisterRequest = call.body().await?;
     let persona = persona(request.persona.as_deref().unwrap_or_default())?;
-    let token = request
-        .registration_token
-        .as_ref()
-        .map_or("", |token| token.expose());
+    let token = request.registration_token.as_ref().map_or("", |token| token.expose());
     admit(&call.app, token)?;
     let address = address::of(&call.req);
     let claimed = call.claim(&registrar(address, &request.handle), "")?;
@@ -112,11 +109,7 @@ fn admit(app: &App, token: &str) -> Result<(), ApiError> {
         Admission::Token(expected) => sha256(token.as_bytes()).ct_eq(expected).into(),
         Admission::Closed => false,
     };
-    if admitted {
-        Ok(())
-    } else {
-        Err(ApiError::Is(RegistrationClosed))
-    }
+    if admitted { Ok(()) } else { Err(ApiError::Is(RegistrationClosed)) }
 }
 
 async fn register(
@@ -149,10 +142,7 @@ async fn insert(
         Ok(_) => return Err(ApiError::Is(HandleTaken)),
         Err(error) => return Err(error.into()),
     }
-    let asker = Asker {
-        address,
-        proven: None,
-    };
+    let asker = Asker { address, proven: None };
     let issued = Issued::draw(&app.auth.passwords, asker, None).await?;
     let new = NewBot {
         handle,
@@ -171,18 +161,14 @@ async fn insert(
         api_secret: issued.api_secret.clone(),
         created_at: registered.profile.created_at,
     };
-    let whose = |registered: &Registered| Pair {
-        bot: registered.profile.id,
-        version: FIRST_VERSION,
-    };
+    let whose =
+        |registered: &Registered| Pair { bot: registered.profile.id, version: FIRST_VERSION };
     let render = secret_keeper(retry, StatusCode::CREATED, &answer, whose);
     let hook = hook(retry, render.as_ref());
     let mut conn = app.database.get().await?;
     let registered = db::bots::register(&mut conn, &new, &app.rules, hook.as_ref()).await?;
     let answer = answer(&registered);
-    Ok(HttpResponse::Created()
-        .insert_header((LOCATION, location("/bots", answer.id)))
-        .json(answer))
+    Ok(HttpResponse::Created().insert_header((LOCATION, location("/bots", answer.id))).json(answer))
 }
 
 async fn by_handle(app: &App, handle: &Handle) -> db::DbResult<db::bots::BotProfile> {
@@ -251,10 +237,7 @@ async fn me(bot: AuthenticatedBot, app: Data<App>) -> ApiResult {
         limits: views::limits(&profile, &app.rules),
         bot: views::bot(profile),
         open_positions: open,
-        open_bets: bets
-            .into_iter()
-            .map(|bet| views::bet(bet, Secrecy::Closed))
-            .collect(),
+        open_bets: bets.into_iter().map(|bet| views::bet(bet, Secrecy::Closed)).collect(),
     })
 }
 
@@ -263,10 +246,7 @@ pub(super) async fn open_positions(
     conn: &mut db::Connection,
     bot: BotId,
 ) -> Result<Vec<api_types::Prediction>, ApiError> {
-    let filter = PredictionFilter {
-        bot_id: Some(bot),
-        status: Some(PredictionStatus::Open),
-    };
+    let filter = PredictionFilter { bot_id: Some(bot), status: Some(PredictionStatus::Open) };
     let rows = db::predictions::page(conn, filter, None, db::PAGE_MAX).await?;
     Ok(rows.into_iter().map(views::prediction).collect())
 }

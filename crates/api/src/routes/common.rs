@@ -22,10 +22,7 @@ pub(super) fn ok<T: Serialize>(answer: &T) -> ApiResult {
 
 /// The page of a list in which there is nothing.
 pub(super) fn nothing() -> ApiResult {
-    ok(&Page::<()> {
-        items: Vec::new(),
-        next_cursor: None,
-    })
+    ok(&Page::<()> { items: Vec::new(), next_cursor: None })
 }
 
 /// An id or a handle; digits alone are an id, since handles start with a letter.

@@ -46,13 +46,8 @@ async fn document(req: HttpRequest, table: Data<Table>) -> HttpResponse {
     });
     let tag = tag.as_str();
     let known = req.headers().get(IF_NONE_MATCH);
-    if known
-        .and_then(|known| known.to_str().ok())
-        .is_some_and(|known| names(known, tag))
-    {
-        return HttpResponse::NotModified()
-            .insert_header((ETAG, tag))
-            .finish();
+    if known.and_then(|known| known.to_str().ok()).is_some_and(|known| names(known, tag)) {
+        return HttpResponse::NotModified().insert_header((ETAG, tag)).finish();
     }
     HttpResponse::Ok()
         .insert_header((ETAG, tag))
@@ -69,9 +64,7 @@ fn names(list: &str, tag: &str) -> bool {
 
 /// The page finds its files beside it.
 async fn start() -> HttpResponse {
-    HttpResponse::PermanentRedirect()
-        .insert_header((LOCATION, "/docs/"))
-        .finish()
+    HttpResponse::PermanentRedirect().insert_header((LOCATION, "/docs/")).finish()
 }
 
 async fn file(path: Path<String>) -> ApiResult {

@@ -21,18 +21,10 @@ use crate::routes::common::ok;
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/economy", show)
-            .named(
-                "showEconomy",
-                "arena",
-                "Figures in force, tick, money supply, price",
-            )
+            .named("showEconomy", "arena", "Figures in force, tick, money supply, price")
             .answers::<Economy>(200, "The economy."),
         get("/economy/rules/{digest}", rules)
-            .named(
-                "showRules",
-                "arena",
-                "A set of figures that was in force, by its digest",
-            )
+            .named("showRules", "arena", "A set of figures that was in force, by its digest")
             .about("Positions name by it what settles them. The SHA-256 of `rules` is the digest.")
             .with(&["digest"])
             .answers::<KeptRules>(200, "The figures, one a line."),
@@ -59,10 +51,7 @@ async fn look(app: Data<App>) -> ApiResult<Bytes> {
         mode: app.rules.enforcement,
         tick,
         tick_rate_seconds: app.tick_rate_seconds,
-        bots: BotCount {
-            alive: census.alive,
-            dead: census.dead,
-        },
+        bots: BotCount { alive: census.alive, dead: census.dead },
         supply: census.supply.text(),
         price: price?.map(price_now),
         paused,
@@ -78,9 +67,7 @@ async fn rules(digest: Path<String>, app: Data<App>) -> ApiResult {
     let unknown = || ApiError::not_found("such set of rules");
     let digest = Hash::from_hex(&digest).ok_or_else(unknown)?;
     let mut conn = app.database.get().await?;
-    let kept = db::rules::find(&mut conn, digest)
-        .await?
-        .ok_or_else(unknown)?;
+    let kept = db::rules::find(&mut conn, digest).await?.ok_or_else(unknown)?;
     ok(&KeptRules {
         digest: digest.to_string(),
         rules: kept.text,
@@ -114,11 +101,7 @@ async fn census(app: &App) -> Result<(Census, Timestamp), ApiError> {
     let mut conn = app.database.get().await?;
     let census = db::supply::census(&mut conn).await?;
     let as_of = clock::now();
-    *kept = Some(CountedAt {
-        census,
-        counted: Instant::now(),
-        as_of,
-    });
+    *kept = Some(CountedAt { census, counted: Instant::now(), as_of });
     Ok((census, as_of))
 }
 

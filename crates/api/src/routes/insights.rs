@@ -7,11 +7,7 @@ use crate::views;
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/insights/{bot}", show)
-            .named(
-                "showInsights",
-                "bots",
-                "What a bot cost, produced, and faces if nobody acts",
-            )
+            .named("showInsights", "bots", "What a bot cost, produced, and faces if nobody acts")
             .with(&["bot"])
             .answers::<api_types::Insights>(200, "The insights."),
     ]

@@ -45,10 +45,7 @@ async fn rotate(holder: KeyHolder, bot: Path<String>, mut call: Call) -> ApiResu
     let bot = owned(&call.app, &holder, &bot_of(&bot)?).await?;
     let grace = Duration::from_secs(request.grace_seconds.into());
     // Whoever gets this far has proved who they are, without a hash.
-    let asker = Asker {
-        address: address::of(&call.req),
-        proven: Some(bot),
-    };
+    let asker = Asker { address: address::of(&call.req), proven: Some(bot) };
     let claimed = call.claim(&holder.scope(), bot)?;
     claimed
         .finish(
@@ -96,19 +93,14 @@ async fn replace(
         old_valid_until: rotated.old_valid_until,
     };
     let retry = retry.as_deref();
-    let whose = |rotated: &Rotated| Pair {
-        bot: rotated.bot,
-        version: rotated.version,
-    };
+    let whose = |rotated: &Rotated| Pair { bot: rotated.bot, version: rotated.version };
     let render = secret_keeper(retry, StatusCode::OK, &answer, whose);
     let hook = hook(retry, render.as_ref());
     let rotation = Rotation {
         bot: &BotRef::Id(bot),
         rotator: match holder {
             KeyHolder::Operator(name) => Rotator::Operator(name),
-            KeyHolder::Bot(owner) => Rotator::Bot {
-                version: owner.version,
-            },
+            KeyHolder::Bot(owner) => Rotator::Bot { version: owner.version },
         },
         credentials: &issued.stored,
         grace,

@@ -43,11 +43,7 @@ async fn journal(req: HttpRequest, app: Data<App>) -> ApiResult {
 fn journal_position([micros, bot_id, sequence]: [i64; 3]) -> Result<JournalPosition, ApiError> {
     let recorded_at = Timestamp::from_micros(micros)
         .ok_or_else(|| ApiError::invalid("cursor", "must be a next_cursor of this same list"))?;
-    Ok(JournalPosition {
-        recorded_at,
-        bot_id: BotId(bot_id),
-        sequence,
-    })
+    Ok(JournalPosition { recorded_at, bot_id: BotId(bot_id), sequence })
 }
 
 async fn chain(req: HttpRequest, bot: Path<String>, app: Data<App>) -> ApiResult {

@@ -127,9 +127,7 @@ async fn evidence(market: Path<String>, req: HttpRequest, app: Data<App>) -> Api
 async fn evidence_body(path: Path<(String, String)>, app: Data<App>) -> ApiResult {
     let (market, evidence) = path.into_inner();
     let id = market_of(&market)?;
-    let evidence: i64 = evidence
-        .parse()
-        .map_err(|_| ApiError::not_found("such evidence"))?;
+    let evidence: i64 = evidence.parse().map_err(|_| ApiError::not_found("such evidence"))?;
     let mut conn = app.database.get().await?;
     let market = db::markets::find(&mut conn, id).await?;
     if views::evidence_secrecy(&market) == Secrecy::Open {
@@ -233,12 +231,8 @@ mod tests {
         assert!(secret_of(MarketSource::Research, None).is_err());
         assert!(secret_of(MarketSource::News, Some("736")).is_err());
         assert!(secret_of(MarketSource::News, None).unwrap().is_none());
-        let (first, answer) = secret_of(MarketSource::Research, Some(" 736\n"))
-            .unwrap()
-            .unwrap();
-        let (second, _) = secret_of(MarketSource::Research, Some("736"))
-            .unwrap()
-            .unwrap();
+        let (first, answer) = secret_of(MarketSource::Research, Some(" 736\n")).unwrap().unwrap();
+        let (second, _) = secret_of(MarketSource::Research, Some("736")).unwrap().unwrap();
         assert_eq!(answer.as_str(), "736");
         assert!(first != second);
     }

@@ -23,11 +23,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 
 async fn show(req: HttpRequest, app: Data<App>) -> ApiResult {
     let peer = req.peer_addr().map(|peer| peer.ip());
-    app.metrics_access
-        .admit(&app.proxies, peer, req.version(), req.headers())?;
+    app.metrics_access.admit(&app.proxies, peer, req.version(), req.headers())?;
     metrics::tell_checks(&readiness::of(&app).await.checks);
     let text = metrics::text().map_err(ApiError::Internal)?;
-    Ok(HttpResponse::Ok()
-        .content_type(metrics::CONTENT_TYPE)
-        .body(text))
+    Ok(HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(text))
 }

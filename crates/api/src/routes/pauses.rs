@@ -16,11 +16,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     let resuming = |row: Endpoint| row.by(Who::Operator).once().may_take::<ResumeRequest>();
     vec![
         pausing(post("/arena/pause", arena))
-            .named(
-                "pauseArena",
-                "operators",
-                "Holds the arena: no money moves and no time passes",
-            )
+            .named("pauseArena", "operators", "Holds the arena: no money moves and no time passes")
             .about(
                 "Once this has answered, nothing moves. Reads and operators' acts go on. Told \
                 again, the first reason stands.",
@@ -32,11 +28,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .about("Ticks that did not begin meanwhile are not made up for.")
             .answers::<ArenaState>(200, "Running."),
         pausing(post("/bots/{bot}/pause", bot))
-            .named(
-                "pauseBot",
-                "operators",
-                "Holds one bot: it neither acts nor pays for time",
-            )
+            .named("pauseBot", "operators", "Holds one bot: it neither acts nor pays for time")
             .with(&["bot"])
             .answers::<api_types::Bot>(200, "The bot, paused."),
         resuming(post("/bots/{bot}/resume", bot))
@@ -75,9 +67,7 @@ async fn read(call: &mut Call) -> ApiResult<(Wanted, String)> {
 async fn arena(operator: AuthenticatedOperator, mut call: Call) -> ApiResult {
     let (wanted, reason) = read(&mut call).await?;
     let claimed = call.claim(&operator.scope(), "")?;
-    let shown = |change: &PauseChange<()>| ArenaState {
-        paused: change.pause.clone(),
-    };
+    let shown = |change: &PauseChange<()>| ArenaState { paused: change.pause.clone() };
     claimed
         .once(shown, async move |_, conn, hook| {
             let who = &operator.0;

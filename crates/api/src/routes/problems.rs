@@ -27,13 +27,9 @@ async fn page(name: Path<String>) -> ApiResult {
          <body><h1>{title}</h1>\n<p><code>{name}</code>, HTTP status {status}</p>\n\
          <p>{about}</p></body></html>\n"
     );
-    Ok(HttpResponse::Ok()
-        .content_type(ContentType::html())
-        .body(html))
+    Ok(HttpResponse::Ok().content_type(ContentType::html()).body(html))
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

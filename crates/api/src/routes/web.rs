@@ -74,12 +74,8 @@ struct File {
     entity_tag: HeaderValue,
 }
 
-static SERVED: LazyLock<HashMap<&str, File>> = LazyLock::new(|| {
-    FILES
-        .iter()
-        .map(|(path, text)| (*path, File::of(path, text)))
-        .collect()
-});
+static SERVED: LazyLock<HashMap<&str, File>> =
+    LazyLock::new(|| FILES.iter().map(|(path, text)| (*path, File::of(path, text))).collect());
 
 impl File {
     fn of(path: &str, text: &'static [u8]) -> File {
@@ -93,19 +89,12 @@ impl File {
     }
 
     fn answer(&self, req: &HttpRequest) -> HttpResponse {
-        let header = |name| {
-            req.headers()
-                .get(name)
-                .and_then(|value: &HeaderValue| value.to_str().ok())
-        };
+        let header =
+            |name| req.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let tag = self.entity_tag.to_str().unwrap_or_default();
         let is_known = header(IF_NONE_MATCH)
             .is_some_and(|known| known.split(',').any(|one| one.trim() == tag));
-        let mut answer = if is_known {
-            HttpResponse::NotModified()
-        } else {
-            HttpResponse::Ok()
-        };
+        let mut answer = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
         // Also with a 304: a browser puts its headers in the place of those that it has kept.
         answer
             .insert_header((CONTENT_SECURITY_POLICY, POLICY))
@@ -129,13 +118,9 @@ impl File {
 fn takes_gzip(accepted: &str) -> bool {
     accepted.split(',').any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
-        let is_gzip = parts
-            .next()
-            .is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
         let is_refused = parts.any(|weight| {
-            weight
-                .strip_prefix("q=")
-                .is_some_and(|q| q.trim_matches(['0', '.']).is_empty())
+            weight.strip_prefix("q=").is_some_and(|q| q.trim_matches(['0', '.']).is_empty())
         });
         is_gzip && !is_refused
     })
@@ -169,9 +154,7 @@ async fn file(req: HttpRequest, path: Path<String>) -> ApiResult {
 }
 
 fn served(req: &HttpRequest, path: &str) -> ApiResult {
-    let file = SERVED
-        .get(path)
-        .ok_or_else(|| ApiError::not_found("such file"))?;
+    let file = SERVED.get(path).ok_or_else(|| ApiError::not_found("such file"))?;
     Ok(file.answer(req))
 }
 
@@ -187,11 +170,7 @@ mod tests {
     fn walk(folder: &Path, found: &mut BTreeSet<String>, root: &Path) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            let name = path
-                .strip_prefix(root)
-                .unwrap()
-                .to_string_lossy()
-                .into_owned();
+            let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
                 if !["tests", "node_modules"].contains(&name.as_str()) {
                     walk(&path, found, root);

@@ -69,21 +69,12 @@ mod tests {
         assert!(allowed(None, &[]));
         assert!(allowed(Some("http://arena.example:8000"), &[]));
         assert!(allowed(Some("https://arena.example:8000"), &[]));
-        assert!(allowed(
-            Some("https://board.example"),
-            &["https://board.example"]
-        ));
+        assert!(allowed(Some("https://board.example"), &["https://board.example"]));
         assert!(allowed(Some("https://board.example"), &["*"]));
         assert!(!allowed(Some("https://board.example"), &[]));
-        assert!(!allowed(
-            Some("http://board.example"),
-            &["https://board.example"]
-        ));
+        assert!(!allowed(Some("http://board.example"), &["https://board.example"]));
         assert!(!allowed(Some("http://arena.example"), &[]));
-        assert!(!allowed(
-            Some("http://arena.example:8000.evil.example"),
-            &[]
-        ));
+        assert!(!allowed(Some("http://arena.example:8000.evil.example"), &[]));
         assert!(!allowed(Some("null"), &[]));
     }
 }

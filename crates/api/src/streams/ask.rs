@@ -31,10 +31,7 @@ impl Ask {
             Ok(position) => Ok((position, field)),
             Err(problem) => Err(ApiError::invalid(field, problem.to_string())),
         });
-        Ok(Ask {
-            since: since.transpose()?,
-            kinds: kinds(parameters.get("kinds"))?,
-        })
+        Ok(Ask { since: since.transpose()?, kinds: kinds(parameters.get("kinds"))? })
     }
 }
 

@@ -143,9 +143,7 @@ pub(super) struct Reading {
 impl Reading {
     /// From the first event behind `position` on.
     pub(super) fn behind(batch: std::sync::Arc<Batch>, position: Position) -> Reading {
-        let next = batch
-            .events
-            .partition_point(|event| event.position <= position);
+        let next = batch.events.partition_point(|event| event.position <= position);
         Reading { batch, next }
     }
 
@@ -157,19 +155,13 @@ impl Reading {
     /// Some more events in one piece, with the place of the last.
     pub(super) fn chunk(&mut self, wire: Wire, kinds: Kinds) -> Option<(Bytes, Position)> {
         let events = &self.batch.events;
-        while events
-            .get(self.next)
-            .is_some_and(|event| !kinds.include(event.kind))
-        {
+        while events.get(self.next).is_some_and(|event| !kinds.include(event.kind)) {
             self.next += 1;
         }
         let begin = self.next;
         let start = self.batch.bounds(begin, wire).start;
         let mut last = None;
-        while let Some(event) = events
-            .get(self.next)
-            .filter(|event| kinds.include(event.kind))
-        {
+        while let Some(event) = events.get(self.next).filter(|event| kinds.include(event.kind)) {
             let end = self.batch.bounds(self.next, wire).end;
             if last.is_some() && end - start > CHUNK_BYTES {
                 break;
@@ -183,12 +175,6 @@ impl Reading {
 
 /// One line. No part of it can hold a character that would have to be escaped.
 fn json(event: &Event) -> String {
-    let Event {
-        position,
-        kind,
-        at,
-        data,
-        ..
-    } = event;
+    let Event { position, kind, at, data, .. } = event;
     format!(r#"{{"id":"{position}","kind":"{kind}","at":"{at}","data":{data}}}"#)
 }

@@ -88,10 +88,7 @@ impl Listener {
             listener.position = since;
             if since < bounds.now {
                 listener.is_behind = true;
-                listener
-                    .read_page()
-                    .await?
-                    .map_err(|why| refusal(why, field))?;
+                listener.read_page().await?.map_err(|why| refusal(why, field))?;
             }
         }
         Ok(listener)

@@ -49,10 +49,7 @@ pub struct StreamPatience {
 
 impl Default for StreamPatience {
     fn default() -> StreamPatience {
-        StreamPatience {
-            keep_alive: Duration::from_secs(15),
-            greeting: Duration::from_secs(5),
-        }
+        StreamPatience { keep_alive: Duration::from_secs(15), greeting: Duration::from_secs(5) }
     }
 }
 
@@ -116,12 +113,10 @@ impl Streams {
         let Some(address) = address::of(req) else {
             return Ok(None);
         };
-        self.doorman
-            .seat(address)
-            .map_err(|Full| ApiError::TooManyRequests {
-                detail: "Too many streams of one address are open. Close some of them.",
-                retry_after_seconds: 60,
-            })
+        self.doorman.seat(address).map_err(|Full| ApiError::TooManyRequests {
+            detail: "Too many streams of one address are open. Close some of them.",
+            retry_after_seconds: 60,
+        })
     }
 
     /// What is told from now on; `None` once the service stops.
@@ -139,9 +134,7 @@ impl Streams {
     }
 
     fn listeners(&self) -> usize {
-        self.stage()
-            .as_ref()
-            .map_or(0, broadcast::Sender::receiver_count)
+        self.stage().as_ref().map_or(0, broadcast::Sender::receiver_count)
     }
 
     /// How far the slowest listener is behind, in batches.

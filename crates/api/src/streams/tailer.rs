@@ -55,9 +55,7 @@ async fn follow(streams: &Streams, wake_ups: &WakeUps) {
 /// Where the log ends now. Listeners that came earlier learn it, and read for themselves what they
 /// do not know up to there.
 async fn begin(streams: &Streams) -> DbResult<Position> {
-    let now = db::events::bounds(&mut *streams.database.get().await?)
-        .await?
-        .now;
+    let now = db::events::bounds(&mut *streams.database.get().await?).await?.now;
     streams.tell(Broadcast::News(Arc::new(Batch::empty(now))));
     Ok(now)
 }

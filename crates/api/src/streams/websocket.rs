@@ -52,9 +52,7 @@ async fn stream(req: HttpRequest, payload: Payload, streams: Data<Streams>) -> A
         return Err(ApiError::Is(ForeignOrigin));
     }
     let mut answer = ws::handshake(req.head()).map_err(|error| {
-        ApiError::malformed(format!(
-            "Open this path as a WebSocket, of version 13: {error}."
-        ))
+        ApiError::malformed(format!("Open this path as a WebSocket, of version 13: {error}."))
     })?;
     let seat = streams.seat(&req)?;
     // From here on a refusal is a close code: a browser's program sees no other.
@@ -165,23 +163,16 @@ impl Conversation {
         if self.streams.auth.is_known(&greeting.token) {
             self.open().await
         } else {
-            Err(denied(
-                "the token is wrong or has expired: POST /auth/token gives a new one",
-            ))
+            Err(denied("the token is wrong or has expired: POST /auth/token gives a new one"))
         }
     }
 
     async fn open(&mut self) -> Result<Stage, CloseReason> {
         let ask = self.ask.as_ref().map_err(reason_of)?;
-        Listener::open(
-            Arc::clone(&self.streams),
-            *ask,
-            Wire::WebSocket,
-            self.seat.take(),
-        )
-        .await
-        .map(Stage::Listening)
-        .map_err(|error| reason_of(&error))
+        Listener::open(Arc::clone(&self.streams), *ask, Wire::WebSocket, self.seat.take())
+            .await
+            .map(Stage::Listening)
+            .map_err(|error| reason_of(&error))
     }
 
     /// What is sent next: events, a ping, a pong.
@@ -250,11 +241,7 @@ impl Peer {
     /// The next frame. Whoever stops waiting loses nothing.
     async fn frame(&mut self) -> Result<Frame, Silence> {
         loop {
-            if let Some(frame) = self
-                .codec
-                .decode(&mut self.inbox)
-                .map_err(Silence::Broken)?
-            {
+            if let Some(frame) = self.codec.decode(&mut self.inbox).map_err(Silence::Broken)? {
                 return Ok(frame);
             }
             match self.payload.next().await {
@@ -275,10 +262,7 @@ fn frame(message: Message) -> Bytes {
 }
 
 fn reason(code: u16, description: &str) -> CloseReason {
-    CloseReason {
-        code: CloseCode::from(code),
-        description: Some(description.to_owned()),
-    }
+    CloseReason { code: CloseCode::from(code), description: Some(description.to_owned()) }
 }
 
 fn broken(error: &ws::ProtocolError) -> CloseReason {
@@ -291,14 +275,8 @@ fn broken(error: &ws::ProtocolError) -> CloseReason {
 
 fn farewell(end: End) -> CloseReason {
     match end {
-        End::Stopping => reason(
-            close_code::GOING_AWAY,
-            "the service stops; come back with since",
-        ),
-        End::FellBehind => reason(
-            close_code::TRY_AGAIN,
-            "you fell behind; come back with since",
-        ),
+        End::Stopping => reason(close_code::GOING_AWAY, "the service stops; come back with since"),
+        End::FellBehind => reason(close_code::TRY_AGAIN, "you fell behind; come back with since"),
         End::Failed => reason(close_code::TRY_AGAIN, "what you missed cannot be read now"),
     }
 }
@@ -314,19 +292,15 @@ fn reason_of(error: &ApiError) -> CloseReason {
             close_code::POSITION_GONE,
             "what came after since is no longer kept; begin without it",
         ),
-        ApiError::InvalidField { field, .. } => reason(
-            close_code::INVALID,
-            &format!("{field} is not what it must be"),
-        ),
+        ApiError::InvalidField { field, .. } => {
+            reason(close_code::INVALID, &format!("{field} is not what it must be"))
+        }
         ApiError::Told(MalformedRequest, _) => {
             reason(close_code::INVALID, "the query cannot be read")
         }
         other => {
             debug!(error = %other, "a WebSocket cannot be served now");
-            reason(
-                close_code::TRY_AGAIN,
-                "a part of the arena does not answer; try again shortly",
-            )
+            reason(close_code::TRY_AGAIN, "a part of the arena does not answer; try again shortly")
         }
     }
 }

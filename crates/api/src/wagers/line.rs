@@ -85,10 +85,7 @@ impl Line {
 
     /// Whether many wait that could be served, or one of them for long.
     fn is_pressed(&self, now: Instant) -> bool {
-        let mut servable = self
-            .waiting
-            .iter()
-            .filter(|next| !self.busy.contains(&next.bot()));
+        let mut servable = self.waiting.iter().filter(|next| !self.busy.contains(&next.bot()));
         let Some(oldest) = servable.next() else {
             return false;
         };
@@ -148,15 +145,7 @@ mod tests {
         };
         let (answer, answered) = oneshot::channel();
         let order = Order { wager, retry: None };
-        (
-            Waiting {
-                order,
-                since,
-                span: Span::none(),
-                answer,
-            },
-            answered,
-        )
+        (Waiting { order, since, span: Span::none(), answer }, answered)
     }
 
     fn line_of(bots: impl IntoIterator<Item = i64>, now: Instant) -> Line {

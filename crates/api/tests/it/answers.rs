@@ -24,22 +24,12 @@ async fn the_newest_page_is_kept_and_every_other_one_is_read() {
     assert_eq!(posts(&service, "/posts/feed").await, 2, "as it was kept");
     assert_eq!(service.get("/posts/feed?limit=1").await.json(), first);
     assert_eq!(service.get("/economy").await.json(), economy);
-    assert_eq!(
-        posts(&service, "/posts/feed?limit=3").await,
-        3,
-        "another question"
-    );
+    assert_eq!(posts(&service, "/posts/feed?limit=3").await, 3, "another question");
     let behind = format!("/posts/feed?cursor={cursor}");
     assert_eq!(posts(&service, &behind).await, 1);
     let me = service.get_as(&bot, "/bots/me").await.json();
-    assert_eq!(
-        me["balance"], "997.00000000",
-        "what is one bot's is never kept"
-    );
-    service
-        .get("/posts/feed?limit=0")
-        .await
-        .refuses_field("limit");
+    assert_eq!(me["balance"], "997.00000000", "what is one bot's is never kept");
+    service.get("/posts/feed?limit=0").await.refuses_field("limit");
 }
 
 #[tokio::test]
@@ -52,10 +42,7 @@ async fn markets_are_kept_for_each_filter_by_itself() {
     service.arena.market(weather).await;
     assert_eq!(posts(&service, "/markets").await, 0, "as it was kept");
     assert_eq!(posts(&service, "/markets?source=WEATHER").await, 1);
-    assert_eq!(
-        posts(&service, "/markets?source=weather&status=open").await,
-        1
-    );
+    assert_eq!(posts(&service, "/markets?source=weather&status=open").await, 1);
     assert_eq!(posts(&service, "/markets?source=NEWS").await, 0);
 }
 

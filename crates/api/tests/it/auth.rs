@@ -49,16 +49,10 @@ async fn a_wrong_key_and_an_unknown_bot_get_the_same_answer() {
         let answer = service.post("/auth/token", &body).await;
         let mut problem = answer.problem(ProblemKind::Unauthorized);
         problem.request_id = String::new();
-        answers.push((
-            problem,
-            answer.header("www-authenticate").map(str::to_owned),
-        ));
+        answers.push((problem, answer.header("www-authenticate").map(str::to_owned)));
     }
     assert!(answers[0].1.is_some());
-    assert!(
-        answers.iter().all(|answer| *answer == answers[0]),
-        "{answers:?}"
-    );
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
 }
 
 #[tokio::test]
@@ -70,14 +64,8 @@ async fn credentials_that_are_none_are_401() {
     let good = good["access_token"].as_str().unwrap().to_owned();
     let (signed, signature) = good.rsplit_once('.').unwrap();
     let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
-    for token in [
-        "",
-        "x",
-        "a.b.c",
-        forged.as_str(),
-        bot.api_secret.as_str(),
-        bot.api_key.as_str(),
-    ] {
+    for token in ["", "x", "a.b.c", forged.as_str(), bot.api_secret.as_str(), bot.api_key.as_str()]
+    {
         me(&service, token).await.problem(ProblemKind::Unauthorized);
     }
     let request = |name: &str, value: &str| {
@@ -91,23 +79,12 @@ async fn credentials_that_are_none_are_401() {
         ("Authorization", "Basic bWlhOm1pYQ=="),
         ("Authorization", crate::service::ADMIN_TOKEN),
     ] {
-        request(name, value)
-            .await
-            .problem(ProblemKind::Unauthorized);
+        request(name, value).await.problem(ProblemKind::Unauthorized);
     }
-    service
-        .get("/bots/me")
-        .await
-        .problem(ProblemKind::Unauthorized);
-    service
-        .get("/arena/observation")
-        .await
-        .problem(ProblemKind::Unauthorized);
+    service.get("/bots/me").await.problem(ProblemKind::Unauthorized);
+    service.get("/arena/observation").await.problem(ProblemKind::Unauthorized);
     // Proof comes before anything else is looked at, even before what is wrong with the body.
-    service
-        .post("/arena/action", &json!("junk"))
-        .await
-        .problem(ProblemKind::Unauthorized);
+    service.post("/arena/action", &json!("junk")).await.problem(ProblemKind::Unauthorized);
     assert_eq!(me(&service, &good).await.status.as_u16(), 200);
 }
 
@@ -122,9 +99,7 @@ async fn a_token_of_another_secret_key_or_of_a_vanished_bot_is_401() {
     let bot = elsewhere.arena.bot().create().await;
     let body = json!({ "bot_id": bot.id, "api_key": bot.api_key });
     let token = elsewhere.post("/auth/token", &body).await.json()["access_token"].clone();
-    me(&service, token.as_str().unwrap())
-        .await
-        .problem(ProblemKind::Unauthorized);
+    me(&service, token.as_str().unwrap()).await.problem(ProblemKind::Unauthorized);
 
     let twin = Service::new().await;
     let bot = twin.arena.bot().create().await;
@@ -132,9 +107,7 @@ async fn a_token_of_another_secret_key_or_of_a_vanished_bot_is_401() {
     let token = twin.post("/auth/token", &body).await.json()["access_token"].clone();
     let token = token.as_str().unwrap();
     me(&service, token).await.problem(ProblemKind::Unauthorized);
-    let observe = service
-        .request(Method::GET, "/arena/observation")
-        .bearer_auth(token);
+    let observe = service.request(Method::GET, "/arena/observation").bearer_auth(token);
     Answer::of(observe).await.problem(ProblemKind::Unauthorized);
 }
 
@@ -144,22 +117,13 @@ async fn a_malformed_login_names_its_field() {
     for (body, field) in [
         (json!({ "handle": "Mia" }), "api_key"),
         (json!({ "api_key": "k" }), "handle"),
-        (
-            json!({ "api_key": "k", "handle": "Mia", "bot_id": 7 }),
-            "bot_id",
-        ),
+        (json!({ "api_key": "k", "handle": "Mia", "bot_id": 7 }), "bot_id"),
         (json!({ "api_key": "k", "handle": "M" }), "handle"),
         (json!({ "api_key": "k", "bot_id": "7" }), "bot_id"),
         (json!({ "api_key": 7, "handle": "Mia" }), "api_key"),
-        (
-            json!({ "api_key": "k", "handle": "Mia", "admin": true }),
-            "admin",
-        ),
+        (json!({ "api_key": "k", "handle": "Mia", "admin": true }), "admin"),
     ] {
-        service
-            .post("/auth/token", &body)
-            .await
-            .refuses_field(field);
+        service.post("/auth/token", &body).await.refuses_field(field);
     }
 }
 

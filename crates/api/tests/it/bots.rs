@@ -39,27 +39,18 @@ async fn a_bot_is_registered_with_wallet_grant_and_credentials_that_work() {
     let answer = service.post("/bots", &body).await;
     assert_eq!(answer.status.as_u16(), 201);
     let mia: Registration = answer.ok();
-    assert_eq!(
-        answer.header("location"),
-        Some(format!("/bots/{}", mia.id).as_str())
-    );
+    assert_eq!(answer.header("location"), Some(format!("/bots/{}", mia.id).as_str()));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!(mia.balance.to_string(), "1000.00000000");
     assert!(
         mia.api_key.expose().starts_with("ldk_") && mia.api_secret.expose().starts_with("lds_")
     );
     let after = service.footprint().await;
-    let written: Vec<i64> = after
-        .iter()
-        .zip(&before)
-        .map(|(after, before)| after - before)
-        .collect();
+    let written: Vec<i64> =
+        after.iter().zip(&before).map(|(after, before)| after - before).collect();
     // Entry, audit row, two events, bot.
     assert_eq!(written, [1, 0, 1, 0, 2, 0, 1, 0]);
-    let entries = service
-        .get(&format!("/bots/{}/ledger", mia.id))
-        .await
-        .json();
+    let entries = service.get(&format!("/bots/{}/ledger", mia.id)).await.json();
     assert_eq!(entries["items"][0]["entry_type"], "GRANT");
 
     let login = json!({ "handle": "Mia", "api_key": mia.api_key });
@@ -73,15 +64,9 @@ async fn a_bot_is_registered_with_wallet_grant_and_credentials_that_work() {
 #[tokio::test]
 async fn a_handle_is_taken_in_any_case() {
     let service = Service::new().await;
-    service
-        .post("/bots", &json!({ "handle": "Mia" }))
-        .await
-        .json();
+    service.post("/bots", &json!({ "handle": "Mia" })).await.json();
     let before = service.footprint().await;
-    service
-        .post("/bots", &json!({ "handle": "mIA" }))
-        .await
-        .problem(ProblemKind::HandleTaken);
+    service.post("/bots", &json!({ "handle": "mIA" })).await.problem(ProblemKind::HandleTaken);
     assert_eq!(service.footprint().await, before);
 }
 
@@ -98,10 +83,7 @@ async fn a_malformed_registration_names_its_field_and_makes_nobody() {
         (json!({ "handle": "Zoë" }), "handle"),
         (json!({ "handle": null }), "handle"),
         (json!({ "handle": "Mia", "persona": 7 }), "persona"),
-        (
-            json!({ "handle": "Mia", "persona": "x".repeat(2001) }),
-            "persona",
-        ),
+        (json!({ "handle": "Mia", "persona": "x".repeat(2001) }), "persona"),
         (json!({ "handle": "Mia", "persona": "nul\u{0}" }), "persona"),
         (json!({ "handle": "Mia", "balance": "9999" }), "balance"),
         (json!({ "handle": "Mia", "hosted": true }), "hosted"),
@@ -120,10 +102,7 @@ async fn outside_development_the_token_is_needed() {
         json!({ "handle": "Mia", "registration_token": "" }),
         json!({ "handle": "Mia", "registration_token": "the-registration-tokeN" }),
     ] {
-        let problem = service
-            .post("/bots", &body)
-            .await
-            .problem(ProblemKind::RegistrationClosed);
+        let problem = service.post("/bots", &body).await.problem(ProblemKind::RegistrationClosed);
         assert!(!problem.detail.contains(REGISTRATION_TOKEN));
     }
     let body = json!({ "handle": "Mia", "registration_token": REGISTRATION_TOKEN });
@@ -132,39 +111,24 @@ async fn outside_development_the_token_is_needed() {
     let closed = Service::with(|config| config.environment = Environment::Production).await;
     for token in ["", REGISTRATION_TOKEN] {
         let body = json!({ "handle": "Mia", "registration_token": token });
-        closed
-            .post("/bots", &body)
-            .await
-            .problem(ProblemKind::RegistrationClosed);
+        closed.post("/bots", &body).await.problem(ProblemKind::RegistrationClosed);
     }
 }
 
 #[tokio::test]
 async fn grants_are_limited_for_an_address_and_a_day() {
     let service = Service::with(|config| config.grants_per_address_per_day = Some(2)).await;
-    service
-        .post("/bots", &json!({ "handle": "Mia" }))
-        .await
-        .json();
+    service.post("/bots", &json!({ "handle": "Mia" })).await.json();
     // What does not come to be does not count.
     for _ in 0..3 {
-        service
-            .post("/bots", &json!({ "handle": "Mia" }))
-            .await
-            .problem(ProblemKind::HandleTaken);
+        service.post("/bots", &json!({ "handle": "Mia" })).await.problem(ProblemKind::HandleTaken);
     }
-    service
-        .post("/bots", &json!({ "handle": "Max" }))
-        .await
-        .json();
+    service.post("/bots", &json!({ "handle": "Max" })).await.json();
     let answer = service.post("/bots", &json!({ "handle": "Moe" })).await;
     answer.problem(ProblemKind::TooManyRequests);
     let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((80_000..=86_401).contains(&seconds), "{seconds}");
-    service
-        .get("/bots/Moe")
-        .await
-        .problem(ProblemKind::NotFound);
+    service.get("/bots/Moe").await.problem(ProblemKind::NotFound);
 }
 
 async fn register_with_key(service: &Service, body: &Value, key: &str) -> Answer {
@@ -183,18 +147,11 @@ async fn a_retried_registration_makes_one_bot_and_shows_the_same_secrets() {
     assert_eq!((again.status.as_u16(), &again.body), (201, &first.body));
     assert_eq!(service.footprint().await, before);
     let other = json!({ "handle": "Mia", "persona": "somebody else" });
-    register_with_key(&service, &other, RANDOM_KEY)
-        .await
-        .problem(ProblemKind::IdempotencyMismatch);
-    register_with_key(&service, &body, OTHER_RANDOM_KEY)
-        .await
-        .problem(ProblemKind::HandleTaken);
+    register_with_key(&service, &other, RANDOM_KEY).await.problem(ProblemKind::IdempotencyMismatch);
+    register_with_key(&service, &body, OTHER_RANDOM_KEY).await.problem(ProblemKind::HandleTaken);
 
     let kept = service.arena.owner_client().await;
-    let row = kept
-        .query_one("SELECT answer, encrypted FROM idempotency_keys", &[])
-        .await
-        .unwrap();
+    let row = kept.query_one("SELECT answer, encrypted FROM idempotency_keys", &[]).await.unwrap();
     let (answer, encrypted): (Vec<u8>, bool) = (row.get(0), row.get(1));
     assert!(encrypted && !answer.windows(4).any(|window| window == b"lds_"));
 }
@@ -243,11 +200,7 @@ async fn a_used_key_of_somebody_else_looks_like_an_unused_one() {
     // As far as their words go the two answers are one.
     let told = |answer: &Answer| {
         let problem = answer.problem(ProblemKind::HandleTaken);
-        (
-            problem.detail,
-            problem.extra,
-            answer.header("retry-after").map(str::to_owned),
-        )
+        (problem.detail, problem.extra, answer.header("retry-after").map(str::to_owned))
     };
     for stranger in ["203.0.113.8", "2001:db8::7"] {
         let used = ask(stranger, "Mia", RANDOM_KEY).await;
@@ -256,10 +209,7 @@ async fn a_used_key_of_somebody_else_looks_like_an_unused_one() {
         assert!(!used.text().contains("lds_"));
     }
     // A used key of another handle's is no hindrance either.
-    assert_eq!(
-        ask("203.0.113.7", "Max", RANDOM_KEY).await.status.as_u16(),
-        201
-    );
+    assert_eq!(ask("203.0.113.7", "Max", RANDOM_KEY).await.status.as_u16(), 201);
 }
 
 #[tokio::test]
@@ -268,10 +218,7 @@ async fn twins_at_the_same_time_make_one_bot() {
     let body = json!({ "handle": "Mia" });
     let answers = join_all((0..8).map(|_| register_with_key(&service, &body, RANDOM_KEY))).await;
     for answer in &answers {
-        assert_eq!(
-            (answer.status.as_u16(), &answer.body),
-            (201, &answers[0].body)
-        );
+        assert_eq!((answer.status.as_u16(), &answer.body), (201, &answers[0].body));
     }
     let bots: Page<Bot> = service.get("/bots").await.ok();
     assert_eq!(bots.items.len(), 1);
@@ -287,24 +234,15 @@ async fn twins_at_two_services_make_one_bot() {
         Ok(running) => running,
         Err(failure) => panic!("{failure}"),
     };
-    let bases = [
-        service.base.clone(),
-        format!("http://{}", second.local_addr()),
-    ];
+    let bases = [service.base.clone(), format!("http://{}", second.local_addr())];
     let body = json!({ "handle": "Mia" });
     let answers = join_all((0..8).map(|at| {
-        let request = service
-            .http
-            .post(format!("{}/bots", bases[at % 2]))
-            .json(&body);
+        let request = service.http.post(format!("{}/bots", bases[at % 2])).json(&body);
         Answer::of(request.header("Idempotency-Key", RANDOM_KEY))
     }))
     .await;
     for answer in &answers {
-        assert_eq!(
-            (answer.status.as_u16(), &answer.body),
-            (201, &answers[0].body)
-        );
+        assert_eq!((answer.status.as_u16(), &answer.body), (201, &answers[0].body));
     }
     shutdown.request();
     second.stopped().await.unwrap();
@@ -313,51 +251,24 @@ async fn twins_at_two_services_make_one_bot() {
 #[tokio::test]
 async fn a_bot_is_found_by_id_and_by_handle_and_shows_no_secret() {
     let service = Service::new().await;
-    let bot = service
-        .arena
-        .bot()
-        .handle("Mia")
-        .balance("3.50")
-        .hosted()
-        .create()
-        .await;
+    let bot = service.arena.bot().handle("Mia").balance("3.50").hosted().create().await;
     service.arena.tick(Enforcement::Observe).await;
     for name in [bot.id.to_string(), "Mia".to_owned(), "mia".to_owned()] {
         let shown = service.get(&format!("/bots/{name}")).await.json();
-        assert_eq!(
-            (&shown["id"], &shown["handle"]),
-            (&json!(bot.id), &json!("Mia"))
-        );
+        assert_eq!((&shown["id"], &shown["handle"]), (&json!(bot.id), &json!("Mia")));
         assert_eq!(
             (&shown["balance"], &shown["shadow_balance"]),
             (&json!("3.50000000"), &json!("3.00000000"))
         );
-        assert_eq!(
-            (&shown["status"], &shown["hosted"]),
-            (&json!("ALIVE"), &json!(true))
-        );
-        assert_eq!(
-            (&shown["idle_streak"], &shown["last_action_at"]),
-            (&json!(1), &Value::Null)
-        );
+        assert_eq!((&shown["status"], &shown["hosted"]), (&json!("ALIVE"), &json!(true)));
+        assert_eq!((&shown["idle_streak"], &shown["last_action_at"]), (&json!(1), &Value::Null));
         let text = shown.to_string();
         assert!(
             !text.contains("api_") && !text.contains("hash") && !text.contains("persona"),
             "{text}"
         );
     }
-    for nobody in [
-        "424242",
-        "nobody",
-        "a",
-        "%20",
-        "99999999999999999999",
-        "x'--",
-        "%00",
-    ] {
-        service
-            .get(&format!("/bots/{nobody}"))
-            .await
-            .problem(ProblemKind::NotFound);
+    for nobody in ["424242", "nobody", "a", "%20", "99999999999999999999", "x'--", "%00"] {
+        service.get(&format!("/bots/{nobody}")).await.problem(ProblemKind::NotFound);
     }
 }

@@ -59,10 +59,7 @@ async fn every_route_answers_within_its_bound() {
     let evidence = shown["evidence"].as_array().unwrap();
     assert_eq!(evidence.len(), 20);
     let (id, newest) = (&evidence[19]["id"], &evidence[19]);
-    assert_eq!(
-        (&newest["bytes"], newest["body"].as_str().unwrap().len()),
-        (&65_536.into(), 1_024)
-    );
+    assert_eq!((&newest["bytes"], newest["body"].as_str().unwrap().len()), (&65_536.into(), 1_024));
 
     let document = service.get("/openapi.json").await.json();
     let mut asked = 0;
@@ -84,10 +81,7 @@ async fn every_route_answers_within_its_bound() {
             .replace("{evidence}", &id.to_string())
             .replace("{name}", "ticket-spent")
             .replace("{digest}", economy["rules"].as_str().unwrap());
-        assert!(
-            !url.contains('{'),
-            "a parameter that this test does not know: {url}"
-        );
+        assert!(!url.contains('{'), "a parameter that this test does not know: {url}");
         if named("limit") {
             url += "?limit=200";
         }
@@ -104,10 +98,8 @@ async fn every_route_answers_within_its_bound() {
     }
     assert!(asked > 20, "{asked}");
     // The fullest of them were full.
-    for (list, least) in [
-        ("markets", 500_000),
-        (&*format!("markets/{market}/evidence"), 1_000_000),
-    ] {
+    for (list, least) in [("markets", 500_000), (&*format!("markets/{market}/evidence"), 1_000_000)]
+    {
         let body = service.get(&format!("/{list}?limit=200")).await.body;
         assert!(body.len() > least, "{list}: {}", body.len());
     }
@@ -140,13 +132,8 @@ async fn a_longer_answer_is_an_error_of_ours_and_not_sent() {
         Answer::of(reqwest::Client::new().get(url))
     };
     let fits = get("/fits").await;
-    assert_eq!(
-        (fits.status.as_u16(), fits.body.len()),
-        (200, api::ANSWER_MAX_BYTES)
-    );
-    let problem = get("/longer")
-        .await
-        .problem(api_types::ProblemKind::Internal);
+    assert_eq!((fits.status.as_u16(), fits.body.len()), (200, api::ANSWER_MAX_BYTES));
+    let problem = get("/longer").await.problem(api_types::ProblemKind::Internal);
     assert_eq!(problem.instance, "/longer");
     shutdown.request();
     running.stopped().await.unwrap();
@@ -161,9 +148,7 @@ async fn what_decided_is_shown_with_a_market_however_many_fetches_came_after_it(
     let mut conn = service.arena.conn().await;
     for decides in [None, Some(Side::No)] {
         let fetch = test_kit::market::evidence(at, decides);
-        db::markets::record(&mut conn, market, &fetch, None)
-            .await
-            .unwrap();
+        db::markets::record(&mut conn, market, &fetch, None).await.unwrap();
     }
     let owner = service.arena.owner_client().await;
     let more = "INSERT INTO evidence (market_id, url, fetched_at, body, truncated, problem) \
@@ -177,31 +162,19 @@ async fn what_decided_is_shown_with_a_market_however_many_fetches_came_after_it(
     let shown = async || -> Vec<(i64, bool)> {
         let market = service.get(&format!("/markets/{market}")).await.json();
         let evidence = market["evidence"].as_array().unwrap().iter();
-        evidence
-            .map(|one| (one["id"].as_i64().unwrap(), one["decides"] == true))
-            .collect()
+        evidence.map(|one| (one["id"].as_i64().unwrap(), one["decides"] == true)).collect()
     };
     let deciding = ids("side IS NOT NULL").await[0];
-    assert_eq!(
-        shown().await,
-        [(ids("true").await[0], false), (deciding, true)]
-    );
+    assert_eq!(shown().await, [(ids("true").await[0], false), (deciding, true)]);
     owner.execute(more, &[]).await.unwrap();
     let mut expected = vec![(deciding, true)];
     let later = ids(&format!("id > {deciding}")).await;
     expected.extend(later[later.len() - 19..].iter().map(|id| (*id, false)));
     assert_eq!(shown().await, expected);
     // The list has all of them, the newest first.
-    let page = service
-        .get(&format!("/markets/{market}/evidence?limit=200"))
-        .await
-        .json();
-    let listed: Vec<i64> = page["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| one["id"].as_i64().unwrap())
-        .collect();
+    let page = service.get(&format!("/markets/{market}/evidence?limit=200")).await.json();
+    let listed: Vec<i64> =
+        page["items"].as_array().unwrap().iter().map(|one| one["id"].as_i64().unwrap()).collect();
     let mut all = ids("true").await;
     all.reverse();
     assert_eq!(listed, all);
@@ -214,26 +187,14 @@ async fn the_body_of_evidence_is_on_a_path_of_its_own() {
     service.arena.lock_market(market).await;
     let at = service.arena.now().await;
     let mut fetch = test_kit::market::evidence(at, Some(Side::No));
-    fetch.body = [
-        b"<html><script>alert(1)</script>".to_vec(),
-        vec![0xff; 5_000],
-    ]
-    .concat();
+    fetch.body = [b"<html><script>alert(1)</script>".to_vec(), vec![0xff; 5_000]].concat();
     let digest = Hash(Sha256::digest(&fetch.body).into());
     fetch.sha256 = Some(digest);
     let mut conn = service.arena.conn().await;
-    db::markets::record(&mut conn, market, &fetch, None)
-        .await
-        .unwrap();
-    let listed = service
-        .get(&format!("/markets/{market}/evidence?limit=1"))
-        .await
-        .json();
+    db::markets::record(&mut conn, market, &fetch, None).await.unwrap();
+    let listed = service.get(&format!("/markets/{market}/evidence?limit=1")).await.json();
     let one = &listed["items"][0];
-    assert_eq!(
-        (&one["bytes"], &one["decides"]),
-        (&5_031.into(), &true.into())
-    );
+    assert_eq!((&one["bytes"], &one["decides"]), (&5_031.into(), &true.into()));
     assert_eq!(one["sha256"], digest.to_string());
     let shown = service.get(&format!("/markets/{market}")).await.json();
     assert_eq!(shown["evidence"][0]["sha256"], digest.to_string());
@@ -241,16 +202,8 @@ async fn the_body_of_evidence_is_on_a_path_of_its_own() {
     let answer = service.get(&path).await;
     assert_eq!(answer.body, fetch.body);
     // No browser is to take it for a page.
-    assert_eq!(
-        answer.header("content-type"),
-        Some("application/octet-stream")
-    );
-    assert!(
-        answer
-            .header("content-disposition")
-            .unwrap()
-            .starts_with("attachment")
-    );
+    assert_eq!(answer.header("content-type"), Some("application/octet-stream"));
+    assert!(answer.header("content-disposition").unwrap().starts_with("attachment"));
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     let other = service.arena.market(MarketSource::Weather).await.id;
     for path in [
@@ -258,10 +211,7 @@ async fn the_body_of_evidence_is_on_a_path_of_its_own() {
         format!("/markets/{market}/evidence/0"),
         format!("/markets/{market}/evidence/x"),
     ] {
-        service
-            .get(&path)
-            .await
-            .problem(api_types::ProblemKind::NotFound);
+        service.get(&path).await.problem(api_types::ProblemKind::NotFound);
     }
 }
 
@@ -273,19 +223,10 @@ async fn evidence_of_open_research_is_not_to_be_had() {
     new.evidence = &fetch;
     let mut conn = service.arena.conn().await;
     let rules = service.arena.rules();
-    let market = db::markets::open(&mut conn, &new, rules, None)
-        .await
-        .unwrap()
-        .id;
+    let market = db::markets::open(&mut conn, &new, rules, None).await.unwrap().id;
     let kept = db::markets::evidence_of(&mut conn, market).await.unwrap();
-    let listed = service
-        .get(&format!("/markets/{market}/evidence"))
-        .await
-        .json();
+    let listed = service.get(&format!("/markets/{market}/evidence")).await.json();
     assert_eq!(listed["items"].as_array().unwrap().len(), 0);
     let path = format!("/markets/{market}/evidence/{}", kept[0].id);
-    service
-        .get(&path)
-        .await
-        .problem(api_types::ProblemKind::NotFound);
+    service.get(&path).await.problem(api_types::ProblemKind::NotFound);
 }

@@ -70,80 +70,41 @@ async fn pages_of_a_listed_origin_may_ask_and_read_even_refusals() {
         "authorization, content-type, x-agent-secret, idempotency-key, last-event-id, x-operator";
     let answer = Answer::of(preflight(&service, DASHBOARD, needed)).await;
     assert_eq!(answer.status.as_u16(), 200);
-    assert_eq!(
-        answer.header("access-control-allow-origin"),
-        Some(DASHBOARD)
-    );
+    assert_eq!(answer.header("access-control-allow-origin"), Some(DASHBOARD));
     assert_eq!(answer.header("access-control-allow-credentials"), None);
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     assert!(answer.header("x-request-id").is_some());
-    let allowed = answer
-        .header("access-control-allow-headers")
-        .unwrap()
-        .to_lowercase();
+    let allowed = answer.header("access-control-allow-headers").unwrap().to_lowercase();
     for name in needed.split(", ") {
         assert!(allowed.contains(name), "{name} in {allowed}");
     }
 
     let ask = |path: &'static str| {
-        let request = service
-            .request(Method::GET, path)
-            .header("Origin", DASHBOARD);
+        let request = service.request(Method::GET, path).header("Origin", DASHBOARD);
         Answer::of(request)
     };
-    for (path, status) in [
-        ("/bots", 200),
-        ("/nowhere", 404),
-        ("/bots/me", 401),
-        ("/bots", 429),
-    ] {
+    for (path, status) in [("/bots", 200), ("/nowhere", 404), ("/bots/me", 401), ("/bots", 429)] {
         let answer = ask(path).await;
         assert_eq!(answer.status.as_u16(), status, "{path}");
-        assert_eq!(
-            answer.header("access-control-allow-origin"),
-            Some(DASHBOARD),
-            "{status}"
-        );
-        let exposed = answer
-            .header("access-control-expose-headers")
-            .unwrap()
-            .to_lowercase();
-        for name in [
-            "ratelimit",
-            "retry-after",
-            "x-request-id",
-            "idempotency-replayed",
-        ] {
+        assert_eq!(answer.header("access-control-allow-origin"), Some(DASHBOARD), "{status}");
+        let exposed = answer.header("access-control-expose-headers").unwrap().to_lowercase();
+        for name in ["ratelimit", "retry-after", "x-request-id", "idempotency-replayed"] {
             assert!(exposed.contains(name), "{name} in {exposed}");
         }
-        assert!(
-            answer
-                .header("vary")
-                .is_some_and(|vary| vary.contains("Origin"))
-        );
+        assert!(answer.header("vary").is_some_and(|vary| vary.contains("Origin")));
     }
 }
 
 #[tokio::test]
 async fn pages_of_other_origins_are_not_told_that_they_may() {
     let service = Service::with(|config| config.origins = DASHBOARD.parse().unwrap()).await;
-    for origin in [
-        "https://evil.example",
-        "null",
-        "https://arena.example.evil.example",
-    ] {
+    for origin in ["https://evil.example", "null", "https://arena.example.evil.example"] {
         let answer = Answer::of(preflight(&service, origin, "authorization")).await;
         answer.problem(ProblemKind::MalformedRequest);
         assert_eq!(answer.header("access-control-allow-origin"), None);
-        let request = service
-            .request(Method::GET, "/bots")
-            .header("Origin", origin);
+        let request = service.request(Method::GET, "/bots").header("Origin", origin);
         let answer = Answer::of(request).await;
-        assert_eq!(
-            answer.header("access-control-allow-origin"),
-            None,
-            "{origin}"
-        );
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{origin}");
     }
     let answer = Answer::of(preflight(&service, DASHBOARD, "x-odd")).await;
     answer.problem(ProblemKind::MalformedRequest);

@@ -11,10 +11,7 @@ async fn the_contract_is_served_and_not_sent_again_to_who_has_it() {
     let document = answer.json();
     assert_eq!(document["openapi"], "3.1.0");
     let committed = include_str!("../../../../docs/openapi.json");
-    assert_eq!(
-        document,
-        serde_json::from_str::<serde_json::Value>(committed).unwrap()
-    );
+    assert_eq!(document, serde_json::from_str::<serde_json::Value>(committed).unwrap());
 
     let tag = answer.header("etag").unwrap().to_owned();
     let known_as = |tags: &str| {
@@ -72,11 +69,7 @@ async fn the_page_to_try_it_asks_nobody_but_us() {
 #[tokio::test]
 async fn the_page_has_no_other_files() {
     let service = Service::new().await;
-    for path in [
-        "/docs/none.js",
-        "/docs/../Cargo.toml",
-        "/docs/%2e%2e/%2e%2e/etc/passwd",
-    ] {
+    for path in ["/docs/none.js", "/docs/../Cargo.toml", "/docs/%2e%2e/%2e%2e/etc/passwd"] {
         service.get(path).await.problem(ProblemKind::NotFound);
     }
     let answer = Answer::of(service.request(Method::POST, "/docs/")).await;

@@ -43,10 +43,7 @@ impl Service {
         let told: DryRun = asked.ok();
         assert!(told.dry_run);
         if let Some(refusal) = &told.refusal {
-            assert_eq!(
-                Some(refusal.request_id.as_str()),
-                asked.header("x-request-id")
-            );
+            assert_eq!(Some(refusal.request_id.as_str()), asked.header("x-request-id"));
         }
         assert_eq!(told.would == Verdict::Refuse, told.refusal.is_some());
         told
@@ -73,10 +70,7 @@ impl Service {
             }
             Some(refusal) => {
                 let problem: Problem = serde_json::from_slice(&done.body).unwrap();
-                let said = Problem {
-                    request_id: problem.request_id.clone(),
-                    ..refusal.clone()
-                };
+                let said = Problem { request_id: problem.request_id.clone(), ..refusal.clone() };
                 assert_eq!(said, problem, "{path} {body}");
                 assert_eq!(me["balance"], json!(told.balance_after), "{path} {body}");
                 Err(problem)
@@ -106,10 +100,7 @@ async fn a_wager_is_told_what_it_costs_and_keeps_its_ticket() {
     let told = service.dry(&bot, "/arena/action", &waiting).await;
     assert_eq!((told.would, told.cost.is_zero()), (Verdict::Accept, true));
     assert_eq!(told.balance_after.to_string(), "10.00000000");
-    service
-        .would_and_does(&bot, "/arena/action", &body)
-        .await
-        .unwrap();
+    service.would_and_does(&bot, "/arena/action", &body).await.unwrap();
     service.arena.assert_sound().await;
 }
 
@@ -129,41 +120,25 @@ async fn a_wager_is_refused_as_it_would_be() {
     let other = service.arena.bot().create().await;
 
     let theirs = wager(&service.observe(&other).await, "1");
-    service
-        .refused(&bot, action, &theirs, ProblemKind::ForeignTicket)
-        .await;
-    service
-        .refused(&dead, action, &theirs, ProblemKind::BotNotAlive)
-        .await;
+    service.refused(&bot, action, &theirs, ProblemKind::ForeignTicket).await;
+    service.refused(&dead, action, &theirs, ProblemKind::BotNotAlive).await;
     let body = wager(&service.observe(&bot).await, "10.01");
-    service
-        .refused(&bot, action, &body, ProblemKind::InsufficientFunds)
-        .await;
+    service.refused(&bot, action, &body, ProblemKind::InsufficientFunds).await;
     // That one used it up.
-    service
-        .refused(&bot, action, &body, ProblemKind::TicketSpent)
-        .await;
+    service.refused(&bot, action, &body, ProblemKind::TicketSpent).await;
     let body = wager(&service.observe(&bot).await, "6.01");
-    service
-        .refused(&bot, action, &body, ProblemKind::LimitReached)
-        .await;
+    service.refused(&bot, action, &body, ProblemKind::LimitReached).await;
     for _ in 0..2 {
         let body = wager(&service.observe(&bot).await, "1");
         service.would_and_does(&bot, action, &body).await.unwrap();
     }
     let body = wager(&service.observe(&bot).await, "1");
-    service
-        .refused(&bot, action, &body, ProblemKind::LimitReached)
-        .await;
+    service.refused(&bot, action, &body, ProblemKind::LimitReached).await;
     let body = wager(&service.observe(&bot).await, "1");
     let waiting = json!({ "observation_id": theirs["observation_id"], "action_type": "WAIT" });
-    service
-        .refused(&bot, action, &waiting, ProblemKind::ForeignTicket)
-        .await;
+    service.refused(&bot, action, &waiting, ProblemKind::ForeignTicket).await;
     service.take_price_away().await;
-    service
-        .refused(&bot, action, &body, ProblemKind::PriceStale)
-        .await;
+    service.refused(&bot, action, &body, ProblemKind::PriceStale).await;
 }
 
 /// A copy of Redis that is older than the database offers used observations again.
@@ -175,13 +150,9 @@ async fn a_ticket_that_the_database_knows_as_used_is_refused() {
     let body = wager(&seen, "1");
     service.act(&bot, &body).await.json();
     let minute = std::time::Duration::from_secs(60);
-    let again = service
-        .cache
-        .issue_observation(bot.id, seen.observation_id, minute);
+    let again = service.cache.issue_observation(bot.id, seen.observation_id, minute);
     again.await.unwrap();
-    service
-        .refused(&bot, "/arena/action", &body, ProblemKind::TicketSpent)
-        .await;
+    service.refused(&bot, "/arena/action", &body, ProblemKind::TicketSpent).await;
 }
 
 #[tokio::test]
@@ -191,10 +162,8 @@ async fn bets_are_judged_as_they_would_be() {
     let dead = arena.bot().dead().create().await;
     let bot = arena.bot().balance("10").create().await;
     let rich = arena.bot().balance("999999999").create().await;
-    let [a, b] = [
-        arena.market(MarketSource::News).await.id,
-        arena.market(MarketSource::Weather).await.id,
-    ];
+    let [a, b] =
+        [arena.market(MarketSource::News).await.id, arena.market(MarketSource::Weather).await.id];
     let research = arena.market(MarketSource::Research).await.id;
     let closed = arena.market(MarketSource::Github).await.id;
     arena.age_market(closed, 100_000).await;
@@ -212,21 +181,15 @@ async fn bets_are_judged_as_they_would_be() {
     }
     let several = "/markets/bets";
     let body = bets(&[(a, "6"), (b, "4.01")]);
-    service
-        .refused(&bot, several, &body, ProblemKind::InsufficientFunds)
-        .await;
+    service.refused(&bot, several, &body, ProblemKind::InsufficientFunds).await;
     let body = bets(&[(a, "1"), (nowhere, "1")]);
     let told = service.dry(&bot, several, &body).await;
     assert_eq!(told.refusal.unwrap().field(), Some("bets[1].market_id"));
-    service
-        .refused(&bot, several, &body, ProblemKind::NotFound)
-        .await;
+    service.refused(&bot, several, &body, ProblemKind::NotFound).await;
 
     let told = service.would_and_does(&bot, &on(a), &bet("1")).await;
     assert_eq!(told.unwrap().cost.to_string(), "1.00000000");
-    service
-        .refused(&bot, &on(a), &bet("1"), ProblemKind::AlreadyIn)
-        .await;
+    service.refused(&bot, &on(a), &bet("1"), ProblemKind::AlreadyIn).await;
     let c = arena.market(MarketSource::News).await.id;
     let body = bets(&[(b, "2"), (c, "3")]);
     let told = service.would_and_does(&bot, several, &body).await.unwrap();
@@ -256,9 +219,7 @@ async fn an_answer_is_told_its_price_and_never_its_judgement() {
     // The stake of 1.00 and the fee of 0.50.
     assert_eq!(one.cost.to_string(), "1.50000000");
     assert_eq!(one.balance_after.to_string(), "8.50000000");
-    let told = service
-        .would_and_does(&bot, &path, &answer("1", false))
-        .await;
+    let told = service.would_and_does(&bot, &path, &answer("1", false)).await;
     assert_eq!(told.unwrap().cost.to_string(), "1.00000000");
 }
 
@@ -282,16 +243,9 @@ async fn an_answer_is_refused_as_it_would_be() {
     ] {
         service.refused(who, &on(market), &looked_up, kind).await;
     }
-    service
-        .would_and_does(&bot, &on(research), &looked_up)
-        .await
-        .unwrap();
-    service
-        .refused(&bot, &on(research), &looked_up, ProblemKind::AlreadyIn)
-        .await;
-    service
-        .refused(&bot, &on(next), &looked_up, ProblemKind::LimitReached)
-        .await;
+    service.would_and_does(&bot, &on(research), &looked_up).await.unwrap();
+    service.refused(&bot, &on(research), &looked_up, ProblemKind::AlreadyIn).await;
+    service.refused(&bot, &on(next), &looked_up, ProblemKind::LimitReached).await;
 }
 
 /// As the real request would: until whoever holds the wallet lets go of it.
@@ -307,14 +261,9 @@ async fn a_dry_run_waits_its_turn_and_holds_nothing_afterwards() {
     let asked = [
         ("/arena/action?dry_run=true".to_owned(), body),
         (format!("/markets/{market}/bets?dry_run=true"), bet("1")),
-        (
-            "/markets/bets?dry_run=true".to_owned(),
-            bets(&[(market, "1")]),
-        ),
+        ("/markets/bets?dry_run=true".to_owned(), bets(&[(market, "1")])),
     ];
-    let asking = asked
-        .iter()
-        .map(|(path, body)| service.sent(&bot, path, body));
+    let asking = asked.iter().map(|(path, body)| service.sent(&bot, path, body));
     let released = async {
         let watcher = service.arena.owner_client().await;
         eventually("all three wait", async || {
@@ -364,28 +313,16 @@ async fn what_is_malformed_or_unproven_stays_so() {
     let before = State::of(&service.arena).await;
     let path = format!("/markets/{market}/bets");
     for value in ["", "1", "TRUE", "yes", "true%20", "true&dry_run=false"] {
-        let answer = service
-            .sent(&bot, &format!("{path}?dry_run={value}"), &bet("1"))
-            .await;
+        let answer = service.sent(&bot, &format!("{path}?dry_run={value}"), &bet("1")).await;
         answer.refuses_field("dry_run");
     }
     let dry = format!("{path}?dry_run=true");
-    service
-        .sent(&bot, &dry, &bet("0.001"))
-        .await
-        .refuses_field("stake");
-    service
-        .post(&dry, &bet("1"))
-        .await
-        .problem(ProblemKind::Unauthorized);
+    service.sent(&bot, &dry, &bet("0.001")).await.refuses_field("stake");
+    service.post(&dry, &bet("1")).await.problem(ProblemKind::Unauthorized);
     // What has no dry run is not done by somebody who hoped for one.
     for (method, path, body) in [
         (Method::POST, "/bots".to_owned(), json!({ "handle": "Mia" })),
-        (
-            Method::POST,
-            format!("/markets/{market}/void"),
-            json!({ "reason": "a test" }),
-        ),
+        (Method::POST, format!("/markets/{market}/void"), json!({ "reason": "a test" })),
         (
             Method::POST,
             format!("/bots/{}/revive", bot.id),
@@ -394,12 +331,8 @@ async fn what_is_malformed_or_unproven_stays_so() {
         (Method::DELETE, format!("/bots/{}", bot.id), json!({})),
     ] {
         let request = service.operator(method, &format!("{path}?dry_run=true"));
-        Answer::of(request.json(&body))
-            .await
-            .refuses_field("dry_run");
+        Answer::of(request.json(&body)).await.refuses_field("dry_run");
     }
-    State::of(&service.arena)
-        .await
-        .must_be(&before, "what was malformed");
+    State::of(&service.arena).await.must_be(&before, "what was malformed");
     service.arena.bet(bot.id, market, Side::Yes, "1").await;
 }

@@ -72,9 +72,6 @@ async fn the_figures_that_a_position_names_can_be_read_by_their_digest() {
     assert_eq!(rules.ticket_ttl_seconds, 60);
     assert!(kept.first_used_at <= service.arena.now().await);
     for unknown in [&"ab".repeat(32), &digest.to_uppercase(), "x"] {
-        service
-            .get(&format!("/economy/rules/{unknown}"))
-            .await
-            .problem(ProblemKind::NotFound);
+        service.get(&format!("/economy/rules/{unknown}")).await.problem(ProblemKind::NotFound);
     }
 }

@@ -44,10 +44,7 @@ async fn another_schema_is_not_ready() {
     let service = Service::new().await;
     let owner = service.arena.owner_client().await;
     owner
-        .execute(
-            "INSERT INTO __diesel_schema_migrations (version) VALUES ('99999999')",
-            &[],
-        )
+        .execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('99999999')", &[])
         .await
         .unwrap();
     let answer = service.get("/ready").await;
@@ -73,16 +70,10 @@ async fn without_redis_nothing_is_accepted_and_health_stays() {
     let answer = service.act(&bot, &wager(&observation, "1")).await;
     let problem = answer.problem(ProblemKind::Unavailable);
     assert!(answer.header("retry-after").is_some());
-    assert!(
-        !problem.detail.to_lowercase().contains("redis"),
-        "{problem:?}"
-    );
+    assert!(!problem.detail.to_lowercase().contains("redis"), "{problem:?}");
     let answer = service.get("/ready").await;
     let readiness: Value = serde_json::from_slice(&answer.body).unwrap();
-    assert_eq!(
-        (answer.status.as_u16(), state(&readiness, "redis")),
-        (503, "failed")
-    );
+    assert_eq!((answer.status.as_u16(), state(&readiness, "redis")), (503, "failed"));
     assert_eq!(state(&readiness, "postgres"), "ok");
     assert_eq!(service.get("/health").await.status.as_u16(), 200);
     // What needs no Redis goes on.
@@ -93,10 +84,8 @@ async fn without_redis_nothing_is_accepted_and_health_stays() {
 async fn without_postgres_the_answer_is_503_until_it_is_back() {
     let arena = Arena::new().await;
     let (way, url) = Way::instead(&arena.database_url()).await;
-    let service = Service::halted(arena, |config| {
-        config.database_url = SecretString::from(url)
-    })
-    .await;
+    let service =
+        Service::halted(arena, |config| config.database_url = SecretString::from(url)).await;
     let cut = way.cut().await;
 
     let answer = service.get("/bots").await;
@@ -104,10 +93,7 @@ async fn without_postgres_the_answer_is_503_until_it_is_back() {
     assert!(answer.header("retry-after").is_some());
     let answer = service.get("/ready").await;
     let readiness: Value = serde_json::from_slice(&answer.body).unwrap();
-    assert_eq!(
-        (answer.status.as_u16(), state(&readiness, "postgres")),
-        (503, "failed")
-    );
+    assert_eq!((answer.status.as_u16(), state(&readiness, "postgres")), (503, "failed"));
     assert_eq!(service.get("/health").await.status.as_u16(), 200);
 
     let _mended = cut.mend().await;

@@ -27,9 +27,7 @@ async fn answered(service: &Service, request: &str) -> String {
 async fn rest(client: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     // A reset ends an answer as well.
-    let _ = timeout(PATIENCE, client.read_to_end(&mut answer))
-        .await
-        .expect("the server closes");
+    let _ = timeout(PATIENCE, client.read_to_end(&mut answer)).await.expect("the server closes");
     String::from_utf8(answer).unwrap()
 }
 
@@ -41,10 +39,7 @@ fn get(target: &str, headers: &str) -> String {
 fn is_problem(answer: &str, kind: ProblemKind, case: &str) {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = kind.facts().status;
-    assert!(
-        head.starts_with(&format!("HTTP/1.1 {status} ")),
-        "{case}: {head}"
-    );
+    assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{case}: {head}");
     let problem: Problem = serde_json::from_str(body).unwrap();
     assert_eq!(problem.kind(), Some(kind), "{case}: {body}");
 }
@@ -59,10 +54,7 @@ async fn what_is_more_than_an_agent_needs_is_refused_as_a_problem() {
         (get(&long, ""), ProblemKind::UriTooLong),
         (get("/bots", &many), ProblemKind::HeadersTooLarge),
         (get("/bots", &large), ProblemKind::HeadersTooLarge),
-        (
-            get("/bots", "Content-Length: 65537\r\n"),
-            ProblemKind::PayloadTooLarge,
-        ),
+        (get("/bots", "Content-Length: 65537\r\n"), ProblemKind::PayloadTooLarge),
     ] {
         let case = request.chars().take(30).collect::<String>();
         is_problem(&answered(&service, &request).await, kind, &case);
@@ -116,19 +108,10 @@ async fn what_is_asked_under_another_name_is_refused() {
         format!("{head}\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
     };
     for path in ["/economy", "/metrics", "/", "/openapi.json", "/nowhere"] {
-        for own in [
-            address,
-            "localhost:8000",
-            "[::1]",
-            "arena.example",
-            "Arena.Example.:443",
-        ] {
+        for own in [address, "localhost:8000", "[::1]", "arena.example", "Arena.Example.:443"] {
             let head = format!("GET {path} HTTP/1.1");
             let answer = answered(&service, &ask(&head, own)).await;
-            assert!(
-                !answer.starts_with("HTTP/1.1 421"),
-                "{path} {own}: {answer}"
-            );
+            assert!(!answer.starts_with("HTTP/1.1 421"), "{path} {own}: {answer}");
         }
         for other in [
             "evil.example",
@@ -149,26 +132,17 @@ async fn what_is_asked_under_another_name_is_refused() {
         let answer = answered(&service, &silent).await;
         assert!(answer.contains("malformed-request"), "{path}: {answer}");
     }
-    for (method, path) in [
-        ("POST", "/bots"),
-        ("POST", "/auth/token"),
-        ("GET", "/ws/stream"),
-        ("GET", "/events"),
-    ] {
-        let answer = answered(
-            &service,
-            &ask(&format!("{method} {path} HTTP/1.1"), "evil.example"),
-        )
-        .await;
+    for (method, path) in
+        [("POST", "/bots"), ("POST", "/auth/token"), ("GET", "/ws/stream"), ("GET", "/events")]
+    {
+        let answer =
+            answered(&service, &ask(&format!("{method} {path} HTTP/1.1"), "evil.example")).await;
         is_problem(&answer, ProblemKind::UnknownHost, path);
     }
     // Balancers and supervisors have names and addresses of their own for it.
     for path in ["/health", "/ready"] {
-        let answer = answered(
-            &service,
-            &ask(&format!("GET {path} HTTP/1.1"), "10.1.2.3:8000"),
-        )
-        .await;
+        let answer =
+            answered(&service, &ask(&format!("GET {path} HTTP/1.1"), "10.1.2.3:8000")).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 }
@@ -184,10 +158,7 @@ async fn what_is_no_http_is_refused_and_the_connection_closed() {
         get("/bots", "X Odd: a\r\n"),
         get("/bots", "Content-Length: 1\r\nContent-Length: 2\r\n"),
         get("/bots", "Content-Length: -1\r\n"),
-        get(
-            "/bots",
-            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-        ),
+        get("/bots", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
         "GET /bots HTTP/9.9\r\nHost: localhost\r\n\r\n".to_owned(),
         "nonsense\r\n\r\n".to_owned(),
     ] {
@@ -196,10 +167,7 @@ async fn what_is_no_http_is_refused_and_the_connection_closed() {
     }
     let endless = get("/bots", &format!("X-Endless: {}", "y".repeat(200_000)));
     let answer = answered(&service, &endless).await;
-    assert!(
-        answer.is_empty() || answer.starts_with("HTTP/1.1 431"),
-        "{answer}"
-    );
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
 }
 
 #[tokio::test]
@@ -216,10 +184,7 @@ async fn what_follows_a_line_break_in_a_value_is_no_header_of_ours() {
 async fn a_head_that_never_ends_is_given_up() {
     let service = Service::new().await;
     let mut client = open(&service).await;
-    client
-        .write_all(b"GET /bots HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
-        .await
-        .unwrap();
+    client.write_all(b"GET /bots HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").await.unwrap();
     let answer = rest(&mut client).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
@@ -249,10 +214,7 @@ async fn an_address_has_only_so_many_connections() {
     let mut held = Vec::new();
     for _ in 0..3 {
         let mut client = open(service).await;
-        client
-            .write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            .await
-            .unwrap();
+        client.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         let mut first = [0; 12];
         client.read_exact(&mut first).await.unwrap();
         assert_eq!(&first, b"HTTP/1.1 200");
@@ -265,10 +227,7 @@ async fn an_address_has_only_so_many_connections() {
     eventually("there is room for another", || async move {
         let mut client = open(service).await;
         client.write_all(get("/health", "").as_bytes()).await.ok()?;
-        rest(&mut client)
-            .await
-            .starts_with("HTTP/1.1 200")
-            .then_some(())
+        rest(&mut client).await.starts_with("HTTP/1.1 200").then_some(())
     })
     .await;
 }

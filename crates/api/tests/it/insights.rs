@@ -26,17 +26,11 @@ impl Clock {
     /// One whole tick, for everybody.
     async fn tick(&mut self, arena: &Arena, mode: Enforcement) -> Tick {
         let mut conn = arena.conn().await;
-        let tick = match db::ticks::due(&mut conn, &arena.rules_in(mode), 0)
-            .await
-            .unwrap()
-        {
+        let tick = match db::ticks::due(&mut conn, &arena.rules_in(mode), 0).await.unwrap() {
             Due::Begun(tick) | Due::Open(tick) => tick,
             due => unreachable!("a rate of zero is always due, not {due:?}"),
         };
-        let everybody = Selection::Waiting {
-            after: BotId(i64::MIN),
-            limit: 1000,
-        };
+        let everybody = Selection::Waiting { after: BotId(i64::MIN), limit: 1000 };
         let rules = arena.rules();
         self.0.apply(&tick, rules, &everybody).await.unwrap();
         db::ticks::close(&mut conn, &tick).await.unwrap().unwrap();
@@ -95,15 +89,10 @@ async fn a_new_bot_has_zeros_and_nulls_and_a_future() {
 async fn nobody_is_not_found() {
     let service = Service::new().await;
     for nobody in ["nobody", "424242", "99999999999999999999", "a%20b"] {
-        service
-            .get(&format!("/insights/{nobody}"))
-            .await
-            .problem(ProblemKind::NotFound);
+        service.get(&format!("/insights/{nobody}")).await.problem(ProblemKind::NotFound);
     }
     let post = service.request(Method::POST, "/insights/1");
-    Answer::of(post)
-        .await
-        .problem(ProblemKind::MethodNotAllowed);
+    Answer::of(post).await.problem(ProblemKind::MethodNotAllowed);
 }
 
 async fn answer(service: &Service, bot: &TestBot, said: &str) {
@@ -111,9 +100,7 @@ async fn answer(service: &Service, bot: &TestBot, said: &str) {
     let mut answer = new_answer(bot.id, market.id, said);
     answer.lookup = ledger_core::economy::Lookup::Used;
     let mut conn = service.arena.conn().await;
-    db::markets::answer(&mut conn, &answer, service.arena.rules(), None)
-        .await
-        .unwrap();
+    db::markets::answer(&mut conn, &answer, service.arena.rules(), None).await.unwrap();
 }
 
 #[tokio::test]
@@ -122,11 +109,7 @@ async fn a_lived_in_bot_has_a_balance_sheet() {
     let bot = service.arena.bot().create().await;
     let mut clock = Clock::of(&service.arena).await;
     for tick in 1..=120 {
-        let mode = if tick <= 20 {
-            Enforcement::Enforce
-        } else {
-            Enforcement::Observe
-        };
+        let mode = if tick <= 20 { Enforcement::Enforce } else { Enforcement::Observe };
         clock.tick(&service.arena, mode).await;
         match tick {
             5 => answer(&service, &bot, RIGHT_ANSWER).await,
@@ -168,20 +151,14 @@ async fn a_lived_in_bot_has_a_balance_sheet() {
     assert!((i128::from(per(&produced.cost_per_profit)) - per_profit).abs() <= 1);
     assert_eq!(produced.llm_usd_per_settled.as_deref(), Some("0.00000000"));
     // The ticks after ticks 5, 70 and 71 were not idle.
-    assert_eq!(
-        (found.activity.ticks, found.activity.idle_streak),
-        (120, 48)
-    );
+    assert_eq!((found.activity.ticks, found.activity.idle_streak), (120, 48));
     assert_eq!(found.activity.idle_rate.as_deref(), Some("0.97500000"));
     // 24.50 in the window before, 23.00 in the last.
     let trend = &found.trend;
     assert_eq!(trend.previous.as_deref(), Some("0.40833333"));
     assert_eq!(trend.profit_per_tick.as_deref(), Some("0.38333333"));
     assert_eq!(trend.direction, Some(TrendDirection::Down));
-    assert_eq!(
-        found.balance.units() - money(&cost.phantom_fees),
-        found.shadow_balance.units()
-    );
+    assert_eq!(found.balance.units() - money(&cost.phantom_fees), found.shadow_balance.units());
     assert_eq!(found.recent.len(), 10);
     assert_eq!(found.recent[0].balance_after, found.balance);
     assert_eq!(found.activity.would_have_been_liquidated_at, None);
@@ -192,14 +169,11 @@ async fn a_lived_in_bot_has_a_balance_sheet() {
 async fn the_dead_have_a_past_and_no_future() {
     let service = Service::with(|config| config.rules.enforcement = Enforcement::Enforce).await;
     let retired = service.arena.bot().create().await;
-    Answer::of(service.operator(Method::DELETE, &format!("/bots/{}", retired.id)))
-        .await
-        .json();
+    Answer::of(service.operator(Method::DELETE, &format!("/bots/{}", retired.id))).await.json();
     let dead = service.arena.bot().dead().create().await;
-    for (bot, status, interventions) in [
-        (&dead, BotStatus::Dead, 0),
-        (&retired, BotStatus::Retired, 1),
-    ] {
+    for (bot, status, interventions) in
+        [(&dead, BotStatus::Dead, 0), (&retired, BotStatus::Retired, 1)]
+    {
         let found = insights(&service, bot).await;
         assert_eq!(found.status, status);
         assert_eq!(found.mode, Enforcement::Enforce);
@@ -231,30 +205,21 @@ async fn totals_wider_than_any_balance_are_told_exactly() {
         .await
         .unwrap();
     let found = insights(&service, &bot).await;
-    for text in [
-        &found.cost.fees,
-        &found.cost.lookup_fees,
-        &found.cost.llm_usd,
-        &found.produced.payouts,
-    ] {
+    for text in
+        [&found.cost.fees, &found.cost.lookup_fees, &found.cost.llm_usd, &found.produced.payouts]
+    {
         assert_eq!(text, widest);
     }
     assert_eq!(found.produced.profit, format!("-{widest}"));
     assert_eq!(found.produced.cost_per_profit, None, "there is no profit");
     // Twice the widest over three, to the last digit.
-    assert_eq!(
-        found.produced.cost_per_settled.as_deref(),
-        Some("66666666666666666666.66666666")
-    );
+    assert_eq!(found.produced.cost_per_settled.as_deref(), Some("66666666666666666666.66666666"));
     assert_eq!(found.produced.brier.as_deref(), Some("0.25000000"));
     assert_eq!(found.produced.brier_coverage.as_deref(), Some("0.66666667"));
     let shown: Value = service.get("/standings").await.json();
     let first = &shown["items"][0];
     assert_eq!(first["cost"], "199999999999999999999.99999998");
-    assert_eq!(
-        (&first["return"], &first["won"]),
-        (&json!("-1.00000000"), &json!(1))
-    );
+    assert_eq!((&first["return"], &first["won"]), (&json!("-1.00000000"), &json!(1)));
 }
 
 /// Ticks of a twin's life to watch: it is over before that.
@@ -297,12 +262,7 @@ async fn watch(mode: Enforcement, balances: &[&str]) -> Vec<TickNumber> {
                 assert!(dies_at.is_none_or(|at| at == tick.started_at));
             } else {
                 let left = found.if_nothing_changes;
-                assert_eq!(
-                    left.dies_in_tick,
-                    Some(*dies_in),
-                    "{} changed its mind",
-                    bot.handle
-                );
+                assert_eq!(left.dies_in_tick, Some(*dies_in), "{} changed its mind", bot.handle);
                 assert_eq!(left.ticks_left, Some(ticks_left - tick.number.0));
             }
         }
@@ -316,15 +276,7 @@ async fn watch(mode: Enforcement, balances: &[&str]) -> Vec<TickNumber> {
 
 #[tokio::test]
 async fn the_shadow_dies_on_the_tick_of_its_twin_and_both_were_told() {
-    let balances = [
-        "0.01",
-        "0.50",
-        "2.00",
-        "3.30",
-        "25.00",
-        "77.77777777",
-        "1000.00",
-    ];
+    let balances = ["0.01", "0.50", "2.00", "3.30", "25.00", "77.77777777", "1000.00"];
     let (observed, enforced) = tokio::join!(
         watch(Enforcement::Observe, &balances),
         watch(Enforcement::Enforce, &balances)
@@ -332,8 +284,5 @@ async fn the_shadow_dies_on_the_tick_of_its_twin_and_both_were_told() {
     assert_eq!(observed, enforced);
     let ticks: Vec<i64> = observed.iter().map(|tick| tick.0).collect();
     assert_eq!(ticks[..3], [1, 2, 5]);
-    assert_eq!(
-        ticks[6], 357,
-        "an idle bot of a thousand outlives 356 ticks"
-    );
+    assert_eq!(ticks[6], 357, "an idle bot of a thousand outlives 356 ticks");
 }

@@ -51,10 +51,7 @@ async fn verification_continues_where_it_was_and_sees_what_came_since() {
 /// A session that keeps everybody from reading entries until it commits. Bots can be read.
 async fn entries_locked(service: &Service) -> tokio_postgres::Client {
     let owner = service.arena.owner_client().await;
-    owner
-        .batch_execute("BEGIN; LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE")
-        .await
-        .unwrap();
+    owner.batch_execute("BEGIN; LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE").await.unwrap();
     owner
 }
 
@@ -68,10 +65,7 @@ async fn waiting(owner: &tokio_postgres::Client, expected: i64) {
 
 async fn waiting_now(owner: &tokio_postgres::Client) -> i64 {
     // A transaction goes on seeing the first answer otherwise.
-    owner
-        .batch_execute("SELECT pg_stat_clear_snapshot()")
-        .await
-        .unwrap();
+    owner.batch_execute("SELECT pg_stat_clear_snapshot()").await.unwrap();
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                AND wait_event_type = 'Lock' AND query LIKE '%ledger%'";
     owner.query_one(sql, &[]).await.unwrap().get(0)
@@ -121,11 +115,7 @@ async fn a_chain_is_verified_by_one_run_at_a_time() {
     let watched = async {
         waiting(&owner, 1).await;
         some_time(&service, &other).await;
-        assert_eq!(
-            waiting_now(&owner).await,
-            1,
-            "the second waits for the first"
-        );
+        assert_eq!(waiting_now(&owner).await, 1, "the second waits for the first");
         owner.batch_execute("COMMIT").await.unwrap();
     };
     let (verified, ()) = join(verified, watched).await;
@@ -160,11 +150,8 @@ async fn others_get_a_connection_between_the_batches_of_a_long_chain() {
     };
     let ended = std::sync::Mutex::new(Vec::new());
     let told = |who: &'static str| ended.lock().unwrap().push(who);
-    let (verified, other) = join(
-        verified.inspect(|_| told("verified")),
-        other.inspect(|_| told("other")),
-    )
-    .await;
+    let (verified, other) =
+        join(verified.inspect(|_| told("verified")), other.inspect(|_| told("other"))).await;
     assert_eq!(other.status, 200);
     let verified: ChainVerification = verified.ok();
     assert_eq!((verified.entries, verified.complete), (entries, true));
@@ -229,10 +216,7 @@ async fn a_tampered_entry_is_named_each_time() {
         let verified: ChainVerification = service.get(&path).await.ok();
         let fault = verified.first_fault.expect("a fault");
         assert!(!verified.valid);
-        assert_eq!(
-            (fault.sequence, fault.field.as_str(), verified.entries),
-            (4, "hash", 4)
-        );
+        assert_eq!((fault.sequence, fault.field.as_str(), verified.entries), (4, "hash", 4));
     }
 }
 
@@ -256,12 +240,7 @@ async fn missing_newest_entries_are_a_fault_at_once() {
         let fault = verified.first_fault.expect("a fault");
         assert!(!verified.valid && verified.complete);
         assert_eq!(
-            (
-                fault.sequence,
-                fault.field.as_str(),
-                verified.entries,
-                verified.length
-            ),
+            (fault.sequence, fault.field.as_str(), verified.entries, verified.length),
             (5, "sequence", 5, 7)
         );
     }
@@ -284,10 +263,7 @@ async fn a_row_that_is_no_entry_is_a_fault_and_no_error() {
     let verified: ChainVerification = service.get(&path).await.ok();
     let fault = verified.first_fault.expect("a fault");
     assert!(!verified.valid);
-    assert_eq!(
-        (fault.sequence, fault.field.as_str(), verified.entries),
-        (4, "row", 3)
-    );
+    assert_eq!((fault.sequence, fault.field.as_str(), verified.entries), (4, "row", 3));
 }
 
 #[tokio::test]
@@ -301,10 +277,7 @@ async fn the_journal_pages_through_everybodys_entries_once() {
         let page: Page<LedgerEntry> = service.get(&path).await.ok();
         for entry in page.items {
             times.push(entry.recorded_at);
-            assert!(
-                seen.insert((entry.bot_id, entry.sequence)),
-                "twice: {entry:?}"
-            );
+            assert!(seen.insert((entry.bot_id, entry.sequence)), "twice: {entry:?}");
         }
         match page.next_cursor {
             Some(cursor) => path = format!("/ledger?limit=3&cursor={cursor}"),
@@ -318,11 +291,7 @@ async fn the_journal_pages_through_everybodys_entries_once() {
 #[tokio::test]
 async fn nobodys_chain_is_not_found() {
     let service = Service::new().await;
-    for path in [
-        "/bots/424242/ledger",
-        "/bots/nobody/ledger",
-        "/bots/424242/ledger/verify",
-    ] {
+    for path in ["/bots/424242/ledger", "/bots/nobody/ledger", "/bots/424242/ledger/verify"] {
         service.get(path).await.problem(ProblemKind::NotFound);
     }
 }
@@ -335,11 +304,7 @@ async fn a_chain_pages_to_its_first_entry() {
     loop {
         let page = service.get(&path).await.json();
         sequences.extend(
-            page["items"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|e| e["sequence"].as_i64().unwrap()),
+            page["items"].as_array().unwrap().iter().map(|e| e["sequence"].as_i64().unwrap()),
         );
         let Some(cursor) = page["next_cursor"].as_str() else {
             assert_eq!(page["next_cursor"], json!(null));

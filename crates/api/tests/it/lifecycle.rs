@@ -21,15 +21,9 @@ const SOUND: &str = "DATABASE_URL=postgres://app:pw@127.0.0.1/arena\n\
 #[test]
 fn a_sound_configuration_has_the_published_defaults() {
     let config = ApiConfig::read(&Sources::from_parts(SOUND, [])).unwrap();
-    assert_eq!(
-        (config.host.to_string().as_str(), config.port),
-        ("127.0.0.1", 8000)
-    );
+    assert_eq!((config.host.to_string().as_str(), config.port), ("127.0.0.1", 8000));
     assert!(!config.environment.is_development());
-    assert_eq!(
-        (config.database_pool_size, config.tick_rate_seconds),
-        (16, 10)
-    );
+    assert_eq!((config.database_pool_size, config.tick_rate_seconds), (16, 10));
     assert_eq!(config.grants_per_address_per_day, Some(20));
     assert!(config.registration_token.is_none() && config.redis_namespace.is_empty());
     assert_eq!(config.rules, ledger_core::EconomyRules::default());
@@ -72,10 +66,7 @@ fn limits_and_proxies_are_as_documented_and_as_set() {
     assert_eq!(config.connections.per_address, None);
     assert_eq!(config.proxies.trusted, "10.0.0.0/8,::1".parse().unwrap());
     assert_eq!(config.proxies.header, ForwardingHeader::Forwarded);
-    assert_eq!(
-        config.metrics_access.operators,
-        "10.9.0.0/16".parse().unwrap()
-    );
+    assert_eq!(config.metrics_access.operators, "10.9.0.0/16".parse().unwrap());
     assert!(config.metrics_access.token.is_some());
     let origin = "https://arena.example".to_owned();
     assert_eq!(config.origins, Origins::Listed(vec![origin]));
@@ -86,8 +77,7 @@ fn priced(env: &str, model: &str) -> Option<String> {
     let sources = Sources::from_parts(&format!("{SOUND}{env}"), []);
     let book = ApiConfig::read(&sources).unwrap().price_book;
     let now = "2026-11-24T00:00:00Z".parse().unwrap();
-    book.cost("openai", model, now, 1_000_000, 0, 0)
-        .map(|cost| cost.to_string())
+    book.cost("openai", model, now, 1_000_000, 0, 0).map(|cost| cost.to_string())
 }
 
 #[test]
@@ -104,11 +94,7 @@ fn the_price_book_is_the_one_that_is_named_or_the_one_that_was_built_in() {
     let own = "models:\n  - model: my-own\n    prices:\n      - {from: \"2026-01-01\", input: \"3\", cached_input: \"1\", output: \"4\"}\n";
     let own = file("own.yaml", own);
     assert_eq!(priced(&own, "my-own").as_deref(), Some("3.00000000"));
-    assert_eq!(
-        priced(&own, "gpt-5-mini"),
-        None,
-        "in place of, not on top of"
-    );
+    assert_eq!(priced(&own, "gpt-5-mini"), None, "in place of, not on top of");
     for unusable in [
         file("broken.yaml", "models: [{model: x, prices: []}]"),
         file("senseless.yaml", "prices"),
@@ -128,15 +114,10 @@ fn the_price_book_is_the_one_that_is_named_or_the_one_that_was_built_in() {
 fn in_development_grants_are_unlimited_unless_said_otherwise() {
     let grants = |env: &[(&'static str, &'static str)]| {
         let sources = Sources::from_parts(SOUND, env.iter().copied());
-        ApiConfig::read(&sources)
-            .unwrap()
-            .grants_per_address_per_day
+        ApiConfig::read(&sources).unwrap().grants_per_address_per_day
     };
     assert_eq!(grants(&[("ENV", "development")]), None);
-    assert_eq!(
-        grants(&[("ENV", "development"), ("GRANTS_PER_ADDRESS_PER_DAY", "3")]),
-        Some(3)
-    );
+    assert_eq!(grants(&[("ENV", "development"), ("GRANTS_PER_ADDRESS_PER_DAY", "3")]), Some(3));
     assert_eq!(grants(&[("GRANTS_PER_ADDRESS_PER_DAY", "3")]), Some(3));
 }
 
@@ -164,21 +145,13 @@ fn one_message_names_every_problem_and_no_value() {
         ("FORWARDING_HEADER", "hunter2"),
         ("CORS_ORIGINS", "https://hunter2/page"),
     ];
-    let error = ApiConfig::read(&Sources::from_parts("", environment))
-        .err()
-        .unwrap();
+    let error = ApiConfig::read(&Sources::from_parts("", environment)).err().unwrap();
     let text = Failure::from(error).to_string();
     for (name, _) in environment {
         // A figure that cannot be read hides those that only make no sense.
-        assert!(
-            name == "GENESIS_GRANT" || text.contains(name),
-            "{name} is missing in: {text}"
-        );
+        assert!(name == "GENESIS_GRANT" || text.contains(name), "{name} is missing in: {text}");
     }
-    assert!(
-        text.contains("REDIS_URL") && text.contains("ADMIN_TOKEN"),
-        "{text}"
-    );
+    assert!(text.contains("REDIS_URL") && text.contains("ADMIN_TOKEN"), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
 }
 
@@ -191,11 +164,7 @@ async fn refused(config: ApiConfig, exit_code: u8, words: &[&str]) {
     };
     let text = failure.to_string();
     assert_eq!(failure.exit_code(), exit_code, "{text}");
-    assert!(
-        began.elapsed() < Duration::from_secs(6),
-        "{:?}: {text}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}: {text}", began.elapsed());
     for word in words {
         assert!(text.contains(word), "{word} is missing in: {text}");
     }
@@ -205,20 +174,11 @@ async fn refused(config: ApiConfig, exit_code: u8, words: &[&str]) {
 #[tokio::test]
 async fn an_unreachable_postgres_or_redis_is_said_within_seconds() {
     let arena = Arena::new().await;
-    let nobody = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let at = nobody.to_string();
     let mut without = config(&arena);
     without.database_url = SecretString::from(format!("postgres://app:hunter2@{nobody}/arena"));
-    refused(
-        without,
-        EXIT_UNAVAILABLE,
-        &["Postgres", &at, "DATABASE_URL"],
-    )
-    .await;
+    refused(without, EXIT_UNAVAILABLE, &["Postgres", &at, "DATABASE_URL"]).await;
     let mut without = config(&arena);
     without.redis_url = SecretString::from(format!("redis://:hunter2@{nobody}/0"));
     refused(without, EXIT_UNAVAILABLE, &["Redis", &at, "REDIS_URL"]).await;
@@ -247,12 +207,7 @@ async fn a_schema_that_does_not_fit_is_refused() {
     let owner = arena.owner_client().await;
     let change = async |statement: &str| owner.batch_execute(statement).await.unwrap();
     change("INSERT INTO __diesel_schema_migrations (version) VALUES ('99999999')").await;
-    refused(
-        config(&arena),
-        EXIT_CONFIG,
-        &["DATABASE_URL", "newer build"],
-    )
-    .await;
+    refused(config(&arena), EXIT_CONFIG, &["DATABASE_URL", "newer build"]).await;
     change("DELETE FROM __diesel_schema_migrations WHERE version = '99999999'").await;
     change("DELETE FROM __diesel_schema_migrations WHERE version = (SELECT max(version) FROM __diesel_schema_migrations)").await;
     refused(config(&arena), EXIT_UNAVAILABLE, &["arenactl migrate"]).await;
@@ -275,16 +230,10 @@ async fn an_idle_service_stops_within_two_seconds_although_clients_are_connected
     let service = Service::new().await;
     // Kept alive by the client, in use by nobody.
     service.get("/health").await.json();
-    let mut silent = TcpStream::connect(service.base.trim_start_matches("http://"))
-        .await
-        .unwrap();
+    let mut silent = TcpStream::connect(service.base.trim_start_matches("http://")).await.unwrap();
     let began = Instant::now();
     service.stop().await;
-    assert!(
-        began.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     let mut rest = Vec::new();
     assert_eq!(silent.read_to_end(&mut rest).await.unwrap_or(0), 0);
 }
@@ -297,35 +246,21 @@ async fn a_request_that_is_being_served_is_finished() {
     // The wallet is held, so that the wager waits in its transaction.
     let mut holder = service.arena.owner_client().await;
     let held = holder.transaction().await.unwrap();
-    held.execute(
-        "SELECT 1 FROM wallets WHERE bot_id = $1 FOR UPDATE",
-        &[&bot.id.0],
-    )
-    .await
-    .unwrap();
+    held.execute("SELECT 1 FROM wallets WHERE bot_id = $1 FOR UPDATE", &[&bot.id.0]).await.unwrap();
     let acting = tokio::spawn(service.action(&bot, &body).send());
     let watch = service.arena.owner_client().await;
     let watch = &watch;
     test_kit::eventually("the wager waits for the wallet", || async move {
         let waiting = "SELECT count(*) FROM pg_stat_activity \
                        WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        (watch
-            .query_one(waiting, &[])
-            .await
-            .unwrap()
-            .get::<_, i64>(0)
-            > 0)
-        .then_some(())
+        (watch.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) > 0).then_some(())
     })
     .await;
     let base = service.base.clone();
     let stopping = tokio::spawn(service.stop());
     let base = &base;
     test_kit::eventually("nobody new is let in", || async move {
-        reqwest::get(format!("{base}/health"))
-            .await
-            .is_err()
-            .then_some(())
+        reqwest::get(format!("{base}/health")).await.is_err().then_some(())
     })
     .await;
     assert!(!stopping.is_finished());
@@ -340,24 +275,15 @@ async fn a_request_that_is_being_served_is_finished() {
 #[tokio::test]
 async fn a_body_that_never_ends_is_given_up() {
     let service = Service::new().await;
-    let mut client = TcpStream::connect(service.base.trim_start_matches("http://"))
-        .await
-        .unwrap();
+    let mut client = TcpStream::connect(service.base.trim_start_matches("http://")).await.unwrap();
     let head = "POST /bots HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
                 Content-Length: 100\r\n\r\n{";
     client.write_all(head.as_bytes()).await.unwrap();
     let began = Instant::now();
     let mut answer = Vec::new();
     let reading = client.read_to_end(&mut answer);
-    tokio::time::timeout(Duration::from_secs(20), reading)
-        .await
-        .expect("an answer")
-        .unwrap();
-    assert!(
-        began.elapsed() < Duration::from_secs(13),
-        "{:?}",
-        began.elapsed()
-    );
+    tokio::time::timeout(Duration::from_secs(20), reading).await.expect("an answer").unwrap();
+    assert!(began.elapsed() < Duration::from_secs(13), "{:?}", began.elapsed());
     let answer = String::from_utf8(answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(

@@ -32,15 +32,9 @@ async fn a_client_is_told_where_it_stands_and_refused_beyond_its_burst() {
     for left in [2, 1, 0] {
         let answer = service.get("/bots").await;
         assert_eq!(answer.status.as_u16(), 200);
-        assert_eq!(
-            answer.header("ratelimit-policy"),
-            Some("\"address\";q=3;w=180")
-        );
+        assert_eq!(answer.header("ratelimit-policy"), Some("\"address\";q=3;w=180"));
         let standing = answer.header("ratelimit").unwrap();
-        assert!(
-            standing.starts_with(&format!("\"address\";r={left};t=")),
-            "{standing}"
-        );
+        assert!(standing.starts_with(&format!("\"address\";r={left};t=")), "{standing}");
     }
     let before = service.footprint().await;
     refused(&service.get("/bots").await, "address");
@@ -69,28 +63,18 @@ async fn bots_behind_one_address_have_limits_of_their_own() {
         config.client_limits.credential = only(2);
     })
     .await;
-    let (mia, tom) = (
-        service.arena.bot().create().await,
-        service.arena.bot().create().await,
-    );
+    let (mia, tom) = (service.arena.bot().create().await, service.arena.bot().create().await);
     for left in [1, 0] {
         let answer = service.get_as(&mia, "/bots/me").await;
         let standing = answer.header("ratelimit").unwrap();
-        assert!(
-            standing.starts_with(&format!("\"credential\";r={left};t=")),
-            "{standing}"
-        );
+        assert!(standing.starts_with(&format!("\"credential\";r={left};t=")), "{standing}");
         assert_eq!(
             answer.header("ratelimit-policy"),
             Some("\"address\";q=1000;w=1, \"credential\";q=2;w=120")
         );
     }
     refused(&service.get_as(&mia, "/bots/me").await, "credential");
-    assert_eq!(
-        service.get_as(&tom, "/bots/me").await.status.as_u16(),
-        200,
-        "another bot's"
-    );
+    assert_eq!(service.get_as(&tom, "/bots/me").await.status.as_u16(), 200, "another bot's");
     assert_eq!(service.get("/bots").await.status.as_u16(), 200, "nobody's");
     for _ in 0..5 {
         // Operators are counted by address alone.
@@ -128,22 +112,15 @@ async fn logins_are_limited_by_address_and_by_bot() {
         config.client_limits.logins_per_bot = only(2);
     })
     .await;
-    let (mia, tom) = (
-        service.arena.bot().create().await,
-        service.arena.bot().create().await,
-    );
+    let (mia, tom) = (service.arena.bot().create().await, service.arena.bot().create().await);
     let login = |bot: &test_kit::TestBot, key: &str| json!({ "bot_id": bot.id, "api_key": key });
     for _ in 0..2 {
         let answer = service.post("/auth/token", &login(&mia, "ldk_wrong")).await;
         answer.problem(ProblemKind::Unauthorized);
     }
-    let right = service
-        .post("/auth/token", &login(&mia, &mia.api_key))
-        .await;
+    let right = service.post("/auth/token", &login(&mia, &mia.api_key)).await;
     refused(&right, "logins-per-bot");
-    let other = service
-        .post("/auth/token", &login(&tom, &tom.api_key))
-        .await;
+    let other = service.post("/auth/token", &login(&tom, &tom.api_key)).await;
     assert_eq!(other.status.as_u16(), 200);
     // The address has used its four. Another spelling of the path is no way round.
     for path in ["/auth/token", "/auth/%74oken"] {
@@ -156,11 +133,8 @@ async fn logins_are_limited_by_address_and_by_bot() {
 async fn a_bot_has_one_count_of_logins_whatever_it_is_called() {
     let service = Service::with(|config| config.client_limits.logins_per_bot = only(3)).await;
     let mia = service.arena.bot().handle("Mia").create().await;
-    let names = [
-        json!({ "bot_id": mia.id }),
-        json!({ "handle": "Mia" }),
-        json!({ "handle": "mIA" }),
-    ];
+    let names =
+        [json!({ "bot_id": mia.id }), json!({ "handle": "Mia" }), json!({ "handle": "mIA" })];
     let login = async |name: &serde_json::Value| {
         let mut body = name.clone();
         body["api_key"] = json!("ldk_wrong");
@@ -199,10 +173,7 @@ async fn processes_count_together_and_exactly() {
     let shutdown = Shutdown::manual();
     let other = api::start(twin, shutdown.clone()).await.ok().unwrap();
     let service = Service::halted(arena, |config| config.client_limits.address = only(7)).await;
-    let bases = [
-        service.base.clone(),
-        format!("http://{}", other.local_addr()),
-    ];
+    let bases = [service.base.clone(), format!("http://{}", other.local_addr())];
     let tasks: Vec<_> = (0..40)
         .map(|at| {
             let request = service.http.get(format!("{}/economy", bases[at % 2]));
@@ -292,29 +263,21 @@ async fn without_redis_reads_go_on_within_limits_and_nothing_is_accepted_until_i
     let everything: [(Method, &str, Value); 6] = [
         (Method::POST, "/arena/action", wager(&observation, "1")),
         (Method::POST, "/bots", json!({ "handle": "Tom" })),
-        (
-            Method::POST,
-            "/auth/token",
-            json!({ "bot_id": bot.id, "api_key": bot.api_key }),
-        ),
+        (Method::POST, "/auth/token", json!({ "bot_id": bot.id, "api_key": bot.api_key })),
         (Method::POST, "/markets/bets", json!({ "bets": [] })),
         (Method::POST, "/metrics/usage", json!({})),
         (Method::GET, "/arena/observation", json!({})),
     ];
     for (method, path, body) in everything {
-        let request = service
-            .request(method, path)
-            .header("X-Agent-Secret", &bot.api_secret)
-            .json(&body);
+        let request =
+            service.request(method, path).header("X-Agent-Secret", &bot.api_secret).json(&body);
         let answer = Answer::of(request).await;
         let problem = answer.problem(ProblemKind::Unavailable);
         assert!(answer.header("retry-after").is_some(), "{path}");
         assert!(!problem.detail.to_lowercase().contains("redis"), "{path}");
     }
     let retire = service.request(Method::DELETE, &format!("/bots/{}", bot.id));
-    Answer::of(retire.bearer_auth(ADMIN_TOKEN))
-        .await
-        .problem(ProblemKind::Unavailable);
+    Answer::of(retire.bearer_auth(ADMIN_TOKEN)).await.problem(ProblemKind::Unavailable);
     assert_eq!(service.footprint().await, footprint);
     for path in ["/bots", "/ledger", "/posts/feed", "/economy"] {
         let answer = service.get(path).await;
@@ -362,7 +325,5 @@ async fn a_redis_that_says_nothing_is_waited_for_once() {
             refused.problem(ProblemKind::Unavailable);
         }
     };
-    tokio::time::timeout(PATIENCE, reads)
-        .await
-        .expect("nobody waits for Redis any more");
+    tokio::time::timeout(PATIENCE, reads).await.expect("nobody waits for Redis any more");
 }

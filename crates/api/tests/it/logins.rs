@@ -26,10 +26,7 @@ fn key_of(bot: &Registration) -> Value {
 
 /// A bot whose key costs what keys cost: those of the kit are hashed cheaply.
 async fn registered(service: &Service, handle: &str) -> Registration {
-    service
-        .post("/bots", &json!({ "handle": handle }))
-        .await
-        .ok()
+    service.post("/bots", &json!({ "handle": handle })).await.ok()
 }
 
 /// Wrong keys for one bot, again and again, until it is dropped.
@@ -56,10 +53,7 @@ impl Flood {
                 }
             });
         }
-        let flood = Flood {
-            _clients: clients,
-            turned_away,
-        };
+        let flood = Flood { _clients: clients, turned_away };
         let deadline = Instant::now() + Duration::from_secs(30);
         while flood.turned_away.load(Ordering::Relaxed) < 2 * CLIENTS {
             assert!(Instant::now() < deadline, "the queue never fills");
@@ -85,11 +79,9 @@ async fn a_flood_from_one_place_keeps_nobody_out() {
     ];
     for from in floods {
         let _flood = Flood::begin(&service, &victim, from).await;
-        for (bot, from) in [
-            (&victim, "198.51.100.1"),
-            (&other, "198.51.100.2"),
-            (&other, "2001:db8:2::1"),
-        ] {
+        for (bot, from) in
+            [(&victim, "198.51.100.1"), (&other, "198.51.100.2"), (&other, "2001:db8:2::1")]
+        {
             let answer = login(&service.base, &service.http, from, &key_of(bot)).await;
             assert_eq!(answer.status, 200, "{from}: {}", answer.text());
         }

@@ -25,14 +25,9 @@ fn entry_types() -> String {
             SignRule::Zero => "zero",
             SignRule::NotPositive => "not positive",
         };
-        let allowed: Vec<String> = declared
-            .allowed
-            .iter()
-            .map(|it| format!("{:?}", it.as_str()))
-            .collect();
-        let becomes = declared
-            .becomes
-            .map_or("null".to_owned(), |it| format!("{:?}", it.as_str()));
+        let allowed: Vec<String> =
+            declared.allowed.iter().map(|it| format!("{:?}", it.as_str())).collect();
+        let becomes = declared.becomes.map_or("null".to_owned(), |it| format!("{:?}", it.as_str()));
         let _ = writeln!(
             text,
             "  {}: {{ amount: {amount:?}, allowed: [{}], becomes: {becomes}, words: {:?} }},",
@@ -46,10 +41,7 @@ fn entry_types() -> String {
 }
 
 #[test]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "whoever renews the file says so in the environment"
-)]
+#[allow(clippy::disallowed_methods, reason = "whoever renews the file says so in the environment")]
 fn the_page_knows_the_entry_types() {
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/entry_types.js");
     let current = entry_types();

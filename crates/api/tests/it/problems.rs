@@ -7,14 +7,7 @@ use crate::service::{Answer, Service};
 #[tokio::test]
 async fn unknown_paths_and_methods_are_problems_too() {
     let service = Service::new().await;
-    for path in [
-        "/web",
-        "/bot",
-        "/bots/",
-        "/arena",
-        "/bots/7/ledger/verify/x",
-        "/problems/none",
-    ] {
+    for path in ["/web", "/bot", "/bots/", "/arena", "/bots/7/ledger/verify/x", "/problems/none"] {
         let problem = service.get(path).await.problem(ProblemKind::NotFound);
         assert_eq!(problem.instance, path);
     }
@@ -57,10 +50,7 @@ async fn the_type_of_every_problem_is_a_page() {
     for kind in ProblemKind::ALL {
         let answer = service.get(&kind.path()).await;
         assert_eq!(answer.status.as_u16(), 200, "{}", kind.path());
-        assert_eq!(
-            answer.header("content-type"),
-            Some("text/html; charset=utf-8")
-        );
+        assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
         assert!(answer.text().contains(kind.facts().name));
         assert!(!answer.text().contains("<token>"), "unescaped");
     }
@@ -100,12 +90,8 @@ async fn a_body_that_is_no_json_is_400() {
     let service = Service::new().await;
     for body in ["", "{", "handle=Mia", "{\"handle\": NaN}"] {
         let request = service.request(Method::POST, "/bots");
-        let request = request
-            .header("Content-Type", "application/json")
-            .body(body);
-        Answer::of(request)
-            .await
-            .problem(ProblemKind::MalformedRequest);
+        let request = request.header("Content-Type", "application/json").body(body);
+        Answer::of(request).await.problem(ProblemKind::MalformedRequest);
     }
 }
 
@@ -113,21 +99,13 @@ async fn a_body_that_is_no_json_is_400() {
 async fn a_body_of_another_type_is_415() {
     let service = Service::new().await;
     let sound = r#"{"handle": "Mia"}"#;
-    for content_type in [
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "application/jsonx",
-    ] {
+    for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx"] {
         let request = service.request(Method::POST, "/bots").body(sound);
         let request = request.header("Content-Type", content_type);
-        Answer::of(request)
-            .await
-            .problem(ProblemKind::UnsupportedMediaType);
+        Answer::of(request).await.problem(ProblemKind::UnsupportedMediaType);
     }
     let request = service.request(Method::POST, "/bots").body(sound);
-    Answer::of(request)
-        .await
-        .problem(ProblemKind::UnsupportedMediaType);
+    Answer::of(request).await.problem(ProblemKind::UnsupportedMediaType);
     let request = service.request(Method::POST, "/bots").body(sound);
     let request = request.header("Content-Type", "application/json; charset=utf-8");
     assert_eq!(Answer::of(request).await.status.as_u16(), 201);
@@ -146,16 +124,9 @@ async fn a_body_above_64_kib_is_413_announced_or_not() {
     };
     // The largest body there is; what stands between its parts counts as well.
     assert_eq!(post(padded(65_536).into()).await.status.as_u16(), 201);
-    post(padded(65_537).into())
-        .await
-        .problem(ProblemKind::PayloadTooLarge);
-    let chunks: Vec<Result<Vec<u8>, std::io::Error>> = padded(65_537)
-        .into_bytes()
-        .chunks(8_192)
-        .map(|chunk| Ok(chunk.to_vec()))
-        .collect();
+    post(padded(65_537).into()).await.problem(ProblemKind::PayloadTooLarge);
+    let chunks: Vec<Result<Vec<u8>, std::io::Error>> =
+        padded(65_537).into_bytes().chunks(8_192).map(|chunk| Ok(chunk.to_vec())).collect();
     let unannounced = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
-    post(unannounced)
-        .await
-        .problem(ProblemKind::PayloadTooLarge);
+    post(unannounced).await.problem(ProblemKind::PayloadTooLarge);
 }

@@ -23,13 +23,7 @@ async fn no_operation_takes_a_parameter_that_it_does_not_know() {
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let method: Method = method.to_uppercase().parse().unwrap();
-            for query in [
-                "no_such=1",
-                "limt=3&",
-                "Limit=3",
-                "%6Eo_such=",
-                "dry%5Frun_=1",
-            ] {
+            for query in ["no_such=1", "limt=3&", "Limit=3", "%6Eo_such=", "dry%5Frun_=1"] {
                 let path = format!("{}?{query}", filled_in(path));
                 // Without a credential: what is malformed is told to anybody.
                 let answer = Answer::of(service.request(method.clone(), &path)).await;
@@ -41,8 +35,7 @@ async fn no_operation_takes_a_parameter_that_it_does_not_know() {
                 asked += 1;
             }
             let takes_dry_run = operation["parameters"].as_array().is_some_and(|all| {
-                all.iter()
-                    .any(|one| one["$ref"] == "#/components/parameters/dryRun")
+                all.iter().any(|one| one["$ref"] == "#/components/parameters/dryRun")
             });
             if !takes_dry_run {
                 let path = format!("{}?dry_run=true", filled_in(path));
@@ -55,19 +48,13 @@ async fn no_operation_takes_a_parameter_that_it_does_not_know() {
     let head = Answer::of(service.request(Method::HEAD, "/markets?no_such=1")).await;
     assert_eq!(head.status, 422);
     // However the path is written.
-    service
-        .get("/%6Darkets?no_such=1")
-        .await
-        .refuses_field("no_such");
+    service.get("/%6Darkets?no_such=1").await.refuses_field("no_such");
 }
 
 #[tokio::test]
 async fn the_refusal_says_what_there_is_and_pages_for_people_take_anything() {
     let service = Service::new().await;
-    let problem = service
-        .get("/markets?staus=OPEN&limit=3")
-        .await
-        .refuses_field("staus");
+    let problem = service.get("/markets?staus=OPEN&limit=3").await.refuses_field("staus");
     assert_eq!(
         problem.detail,
         "`staus` is no query parameter of GET /markets, which takes `status`, `source`, `taking_bets`, \
@@ -81,10 +68,7 @@ async fn the_refusal_says_what_there_is_and_pages_for_people_take_anything() {
     let request = service.operator(Method::GET, "/audit?action=REVIVE&bots=1");
     Answer::of(request).await.refuses_field("bots");
     // Which of two is meant is nobody's guess, where nothing reads them either.
-    service
-        .get("/markets?limit=1&limit=2")
-        .await
-        .refuses_field("limit");
+    service.get("/markets?limit=1&limit=2").await.refuses_field("limit");
 }
 
 /// Every parameter of the contract is one that the server reads: a value that it cannot have is refused.
@@ -97,12 +81,7 @@ async fn what_the_contract_lists_is_read() {
     for (path, item) in document["paths"].as_object().unwrap() {
         let listed = item["get"]["parameters"].as_array();
         for reference in listed.into_iter().flatten() {
-            let name = reference["$ref"]
-                .as_str()
-                .unwrap()
-                .rsplit('/')
-                .next()
-                .unwrap();
+            let name = reference["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
             let parameter: &Value = &parameters[name];
             // The stream answers before it reads; its own tests ask it.
             if parameter["in"] != "query" || path == "/ws/stream" {

@@ -31,11 +31,7 @@ async fn a_redis_that_refuses_writes_is_not_ready_and_says_why() {
     let service = Service::halted(arena, |config| config.redis_url = SecretString::from(url)).await;
     assert_eq!(is_ready(&service).await, Some(()));
     for (refuse, take, expected) in [
-        (
-            "CONFIG SET maxmemory 1",
-            "CONFIG SET maxmemory 0",
-            "maxmemory",
-        ),
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "maxmemory"),
         ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "replica"),
         (
             "CONFIG SET min-replicas-to-write 1",
@@ -45,10 +41,7 @@ async fn a_redis_that_refuses_writes_is_not_ready_and_says_why() {
     ] {
         redis.command(refuse).await;
         let said = eventually(refuse, || why(&service, "redis")).await;
-        assert!(
-            said.starts_with("Redis refuses writes: ") && said.contains(expected),
-            "{said}"
-        );
+        assert!(said.starts_with("Redis refuses writes: ") && said.contains(expected), "{said}");
         redis.command(take).await;
         eventually(take, || is_ready(&service)).await;
     }
@@ -74,10 +67,7 @@ async fn a_postgres_that_takes_no_writes_is_not_ready_and_says_why() {
     // Nobody's fault: it may be sent again later.
     for number in 0..10 {
         let body = json!({ "handle": format!("mia-{number}") });
-        service
-            .post("/bots", &body)
-            .await
-            .problem(ProblemKind::Unavailable);
+        service.post("/bots", &body).await.problem(ProblemKind::Unavailable);
     }
     service.arena.refuse_writes(false).await;
     eventually("it takes writes", || is_ready(&service)).await;

@@ -40,16 +40,9 @@ impl Running {
             .stderr(log.reopen().unwrap())
             .spawn()
             .unwrap();
-        let running = Running {
-            child,
-            base: format!("http://127.0.0.1:{port}"),
-            log,
-        };
+        let running = Running { child, base: format!("http://127.0.0.1:{port}"), log };
         let health = format!("{}/health", running.base);
-        eventually("the API answers", || async {
-            reqwest::get(&health).await.ok()
-        })
-        .await;
+        eventually("the API answers", || async { reqwest::get(&health).await.ok() }).await;
         running
     }
 
@@ -60,18 +53,10 @@ impl Running {
     /// The lines about requests.
     fn lines(&self) -> Vec<Value> {
         let text = self.text();
-        let lines = text
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines
             .filter(|line| line["fields"]["message"] == "request" || line["message"] == "request")
-            .map(|line| {
-                if line["fields"].is_object() {
-                    line["fields"].clone()
-                } else {
-                    line
-                }
-            })
+            .map(|line| if line["fields"].is_object() { line["fields"].clone() } else { line })
             .collect()
     }
 }
@@ -91,48 +76,19 @@ async fn refused(api: &Running) -> Vec<(u16, &'static str, &'static str, String)
     let base = &api.base;
     let bad = json!({ "handle": TOKEN.repeat(3) });
     let sent = [
-        (
-            http.get(format!("{base}/bots/{TOKEN}")),
-            "/bots/{bot}",
-            "not-found",
-        ),
-        (
-            http.get(format!("{base}/{TOKEN}")),
-            "unmatched",
-            "not-found",
-        ),
-        (
-            http.get(format!("{base}/markets?{TOKEN}=1")),
-            "/markets",
-            "invalid-field",
-        ),
-        (
-            http.post(format!("{base}/bots")).json(&bad),
-            "/bots",
-            "invalid-field",
-        ),
-        (
-            http.put(format!("{base}/bots")),
-            "/bots",
-            "method-not-allowed",
-        ),
-        (
-            http.get(format!("{base}/bots/me")).bearer_auth(TOKEN),
-            "/bots/me",
-            "unauthorized",
-        ),
+        (http.get(format!("{base}/bots/{TOKEN}")), "/bots/{bot}", "not-found"),
+        (http.get(format!("{base}/{TOKEN}")), "unmatched", "not-found"),
+        (http.get(format!("{base}/markets?{TOKEN}=1")), "/markets", "invalid-field"),
+        (http.post(format!("{base}/bots")).json(&bad), "/bots", "invalid-field"),
+        (http.put(format!("{base}/bots")), "/bots", "method-not-allowed"),
+        (http.get(format!("{base}/bots/me")).bearer_auth(TOKEN), "/bots/me", "unauthorized"),
     ];
     let mut refused = Vec::new();
     for (request, route, problem) in sent {
         let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
         let told: Value = answer.json().await.unwrap();
-        refused.push((
-            status,
-            route,
-            problem,
-            told["request_id"].as_str().unwrap().to_owned(),
-        ));
+        refused.push((status, route, problem, told["request_id"].as_str().unwrap().to_owned()));
     }
     refused
 }
@@ -150,10 +106,7 @@ async fn every_refusal_is_found_by_its_id_and_no_line_has_what_was_sent() {
         assert_eq!(line["status"], status, "{line}");
         assert_eq!(line["route"], route, "{line}");
         assert_eq!(line["problem"], problem, "{line}");
-        assert!(
-            line["milliseconds"].is_u64() && line["method"].is_string(),
-            "{line}"
-        );
+        assert!(line["milliseconds"].is_u64() && line["method"].is_string(), "{line}");
     }
     for _ in 0..50 {
         reqwest::get(format!("{}/economy", api.base)).await.unwrap();
@@ -168,33 +121,18 @@ async fn every_refusal_is_found_by_its_id_and_no_line_has_what_was_sent() {
 async fn which_requests_are_told_is_a_setting() {
     let arena = Arena::new().await;
     let all = Running::start(&arena, &[("REQUEST_LOG", "all")]).await;
-    let answer = reqwest::get(format!("{}/economy?", all.base))
-        .await
-        .unwrap();
-    let id = answer.headers()["x-request-id"]
-        .to_str()
-        .unwrap()
-        .to_owned();
+    let answer = reqwest::get(format!("{}/economy?", all.base)).await.unwrap();
+    let id = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
     let line = eventually("the line is written", || async {
-        all.lines()
-            .into_iter()
-            .find(|line| line["request.id"] == id)
+        all.lines().into_iter().find(|line| line["request.id"] == id)
     })
     .await;
-    assert_eq!(
-        (&line["route"], &line["status"]),
-        (&json!("/economy"), &json!(200)),
-        "{line}"
-    );
+    assert_eq!((&line["route"], &line["status"]), (&json!("/economy"), &json!(200)), "{line}");
     assert!(line.get("problem").is_none_or(Value::is_null), "{line}");
 
     let off = Running::start(&arena, &[("REQUEST_LOG", "off")]).await;
     let ids = refused(&off).await;
-    assert!(
-        off.lines().is_empty() && !ids.is_empty(),
-        "{:?}",
-        off.lines()
-    );
+    assert!(off.lines().is_empty() && !ids.is_empty(), "{:?}", off.lines());
 }
 
 /// Could be a handle, so that it is looked up.
@@ -210,9 +148,7 @@ fn unavailable(status: u16, body: &str) -> String {
 
 /// Asks while Postgres does not come to it.
 async fn held_up(api: &Running) -> String {
-    let answer = reqwest::get(format!("{}/bots/{SENT}", api.base))
-        .await
-        .unwrap();
+    let answer = reqwest::get(format!("{}/bots/{SENT}", api.base)).await.unwrap();
     unavailable(answer.status().as_u16(), &answer.text().await.unwrap())
 }
 
@@ -240,42 +176,24 @@ async fn what_fails_on_our_side_has_one_line_that_says_why_and_not_what_was_sent
     let arena = Arena::new().await;
     let api = Running::start(&arena, &[("REQUEST_LOG", "off")]).await;
     let owner = arena.owner_client().await;
-    owner
-        .batch_execute("BEGIN; LOCK TABLE bots IN ACCESS EXCLUSIVE MODE")
-        .await
-        .unwrap();
+    owner.batch_execute("BEGIN; LOCK TABLE bots IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let (held_up, given_up) = tokio::join!(held_up(&api), given_up(&api));
     owner.batch_execute("COMMIT").await.unwrap();
     let metrics = reqwest::get(format!("{}/metrics", api.base)).await.unwrap();
     let metrics = metrics.text().await.unwrap();
-    for (id, method, route) in [
-        (held_up, "GET", "/bots/{bot}"),
-        (given_up, "POST", "/bots/{bot}/revive"),
-    ] {
+    for (id, method, route) in
+        [(held_up, "GET", "/bots/{bot}"), (given_up, "POST", "/bots/{bot}/revive")]
+    {
         let line = eventually("the line is written", || async {
             let mut lines = api.lines().into_iter();
             lines.find(|line| line["request.id"] == id)
         })
         .await;
-        assert_eq!(
-            (&line["status"], &line["route"]),
-            (&json!(503), &json!(route)),
-            "{line}"
-        );
-        assert_eq!(
-            (&line["method"], &line["problem"]),
-            (&json!(method), &json!("unavailable"))
-        );
-        assert!(
-            line["error"].as_str().is_some_and(|why| why.len() > 10),
-            "{line}"
-        );
+        assert_eq!((&line["status"], &line["route"]), (&json!(503), &json!(route)), "{line}");
+        assert_eq!((&line["method"], &line["problem"]), (&json!(method), &json!("unavailable")));
+        assert!(line["error"].as_str().is_some_and(|why| why.len() > 10), "{line}");
         let text = api.text();
-        assert_eq!(
-            text.lines().filter(|line| line.contains(&id)).count(),
-            1,
-            "{text}"
-        );
+        assert_eq!(text.lines().filter(|line| line.contains(&id)).count(), 1, "{text}");
         let counted = metrics.lines().any(|line| {
             line.starts_with("http_server_request_duration_seconds_count")
                 && line.contains(&format!("http_route=\"{route}\""))
@@ -299,11 +217,7 @@ async fn what_no_limit_counts_does_not_fill_the_log() {
         assert_eq!(long.send().await.unwrap().status(), 414);
     }
     // Once a later one's line is there, so are all others.
-    let last = http
-        .get(format!("{}/no/such/path", api.base))
-        .send()
-        .await
-        .unwrap();
+    let last = http.get(format!("{}/no/such/path", api.base)).send().await.unwrap();
     let id = last.headers()["x-request-id"].to_str().unwrap().to_owned();
     eventually("the line is written", || async {
         let mut lines = api.lines().into_iter();

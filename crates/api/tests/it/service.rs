@@ -61,10 +61,7 @@ pub fn config(arena: &Arena) -> ApiConfig {
         connections: ConnectionLimits::default(),
         proxies: Proxies::default(),
         hosts: daemon::hosts::Hosts::default(),
-        metrics_access: MetricsAccess {
-            operators: Networks::loopback(),
-            token: None,
-        },
+        metrics_access: MetricsAccess { operators: Networks::loopback(), token: None },
         drain: Duration::ZERO,
         request_log: RequestLog::default(),
         origins: Origins::default(),
@@ -109,10 +106,7 @@ impl Service {
             Ok(running) => running,
             Err(failure) => panic!("{failure}"),
         };
-        let cache = CacheConfig {
-            url: arena.redis_url(),
-            namespace: arena.redis_prefix(),
-        };
+        let cache = CacheConfig { url: arena.redis_url(), namespace: arena.redis_prefix() };
         Service {
             base: format!("http://{}", running.local_addr()),
             cache: Cache::connect(cache).await.unwrap(),
@@ -146,10 +140,7 @@ impl Service {
             provider_at: at,
             sampled_at: at,
         };
-        self.cache
-            .put_price(&fresh, Duration::from_secs(600))
-            .await
-            .unwrap();
+        self.cache.put_price(&fresh, Duration::from_secs(600)).await.unwrap();
     }
 
     pub async fn take_price_away(&self) {
@@ -173,11 +164,7 @@ impl Service {
     }
 
     pub async fn get_as(&self, bot: &TestBot, path: &str) -> Answer {
-        Answer::of(
-            self.request(Method::GET, path)
-                .header("X-Agent-Secret", &bot.api_secret),
-        )
-        .await
+        Answer::of(self.request(Method::GET, path).header("X-Agent-Secret", &bot.api_secret)).await
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
@@ -223,9 +210,7 @@ impl Service {
             "bots",
             "idempotency_keys",
         ] {
-            let row = client
-                .query_one(&format!("SELECT count(*) FROM {table}"), &[])
-                .await;
+            let row = client.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await;
             counts.push(row.unwrap().get(0));
         }
         counts
@@ -263,11 +248,7 @@ impl Answer {
     pub async fn of(request: RequestBuilder) -> Answer {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
-        Answer {
-            status,
-            headers,
-            body: response.bytes().await.unwrap().to_vec(),
-        }
+        Answer { status, headers, body: response.bytes().await.unwrap().to_vec() }
     }
 
     pub fn text(&self) -> String {
@@ -295,18 +276,9 @@ impl Answer {
         assert_eq!(problem.kind(), Some(kind), "{}", self.text());
         assert_eq!(self.status.as_u16(), problem.status);
         assert_eq!(problem.status, kind.facts().status);
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json")
-        );
-        assert_eq!(
-            self.header("x-request-id"),
-            Some(problem.request_id.as_str())
-        );
-        assert!(
-            problem.instance.starts_with('/') && problem.detail.len() > 10,
-            "{problem:?}"
-        );
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        assert_eq!(self.header("x-request-id"), Some(problem.request_id.as_str()));
+        assert!(problem.instance.starts_with('/') && problem.detail.len() > 10, "{problem:?}");
         problem
     }
 

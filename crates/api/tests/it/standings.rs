@@ -18,20 +18,8 @@ fn ranked(items: &[Standing]) -> Vec<(i64, BotId)> {
 #[tokio::test]
 async fn the_wealthiest_come_first_with_all_there_is_to_know() {
     let service = Service::new().await;
-    let poor = service
-        .arena
-        .bot()
-        .handle("Poor")
-        .balance("10")
-        .create()
-        .await;
-    let rich = service
-        .arena
-        .bot()
-        .handle("Rich")
-        .balance("200")
-        .create()
-        .await;
+    let poor = service.arena.bot().handle("Poor").balance("10").create().await;
+    let rich = service.arena.bot().handle("Rich").balance("200").create().await;
     service.wager(&rich, "50").await.json();
     service.arena.tick(Enforcement::Enforce).await;
     service.arena.tick(Enforcement::Observe).await;
@@ -95,15 +83,9 @@ async fn each_status_is_ranked_by_itself() {
     let dead = service.arena.bot().dead().create().await;
     let retired = service.arena.bot().create().await;
     let path = format!("/bots/{}", retired.id);
-    Answer::of(service.operator(Method::DELETE, &path))
-        .await
-        .json();
+    Answer::of(service.operator(Method::DELETE, &path)).await.json();
     let alive = service.arena.bot().create().await;
-    for (status, id) in [
-        ("ALIVE", alive.id),
-        ("dead", dead.id),
-        ("RETIRED", retired.id),
-    ] {
+    for (status, id) in [("ALIVE", alive.id), ("dead", dead.id), ("RETIRED", retired.id)] {
         let found = standings(&service, &format!("?status={status}")).await;
         assert_eq!(ranked(&found.items), [(1, id)], "{status}");
     }
@@ -111,10 +93,7 @@ async fn each_status_is_ranked_by_itself() {
     assert_eq!(ranked(&all), [(1, alive.id), (2, dead.id), (3, retired.id)]);
     assert_eq!(all[1].status, BotStatus::Dead);
     assert_eq!(all[1].return_on_grants.as_deref(), Some("-1.00000000"));
-    service
-        .get("/standings?status=RICH")
-        .await
-        .refuses_field("status");
+    service.get("/standings?status=RICH").await.refuses_field("status");
 }
 
 #[tokio::test]
@@ -127,35 +106,21 @@ async fn cursors_and_limits_are_checked() {
     let of_bots = of_bots["next_cursor"].as_str().unwrap();
     let own = standings(&service, "?limit=1").await.next_cursor.unwrap();
     for cursor in [of_bots, "x", "", &own[2..], &format!("{own}0")] {
-        service
-            .get(&format!("/standings?cursor={cursor}"))
-            .await
-            .refuses_field("cursor");
+        service.get(&format!("/standings?cursor={cursor}")).await.refuses_field("cursor");
     }
-    service
-        .get(&format!("/bots?cursor={own}"))
-        .await
-        .refuses_field("cursor");
+    service.get(&format!("/bots?cursor={own}")).await.refuses_field("cursor");
     for limit in ["0", "201", "-1", "x"] {
-        service
-            .get(&format!("/standings?limit={limit}"))
-            .await
-            .refuses_field("limit");
+        service.get(&format!("/standings?limit={limit}")).await.refuses_field("limit");
     }
     let post = service.request(Method::POST, "/standings");
-    Answer::of(post)
-        .await
-        .problem(ProblemKind::MethodNotAllowed);
+    Answer::of(post).await.problem(ProblemKind::MethodNotAllowed);
 }
 
 #[tokio::test]
 async fn an_arena_without_bots_has_standings() {
     let service = Service::new().await;
     let found = service.get("/standings").await.json();
-    assert_eq!(
-        (&found["items"], &found["next_cursor"]),
-        (&json!([]), &json!(null))
-    );
+    assert_eq!((&found["items"], &found["next_cursor"]), (&json!([]), &json!(null)));
     assert!(found["as_of"].is_string());
 }
 
@@ -164,17 +129,11 @@ async fn who_ask_at_once_are_served_one_look() {
     let service = Service::new().await;
     service.arena.bot().create().await;
     let asking = (0..150).map(|_| standings(&service, ""));
-    let moments: Vec<_> = futures_util::future::join_all(asking)
-        .await
-        .into_iter()
-        .map(|found| found.as_of)
-        .collect();
+    let moments: Vec<_> =
+        futures_util::future::join_all(asking).await.into_iter().map(|found| found.as_of).collect();
     let (first, last) = (moments.iter().min().unwrap(), moments.iter().max().unwrap());
     // One look, unless this machine took seconds to answer; never two at the same time.
-    assert!(
-        first == last || last.seconds_since(*first) >= 3,
-        "{first} {last}"
-    );
+    assert!(first == last || last.seconds_since(*first) >= 3, "{first} {last}");
 }
 
 #[tokio::test]

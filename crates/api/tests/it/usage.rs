@@ -48,10 +48,7 @@ async fn a_report_is_priced_by_the_server_whatever_it_says_it_cost() {
     let answer = send(&service, &bot, &report(KNOWN), None).await;
     assert_eq!(answer.status, 201);
     let receipt: UsageReceipt = answer.ok();
-    assert_eq!(
-        receipt.cost_usd.map(|usd| usd.to_string()).as_deref(),
-        Some(COST)
-    );
+    assert_eq!(receipt.cost_usd.map(|usd| usd.to_string()).as_deref(), Some(COST));
     let unknown = send(&service, &bot, &report("no-such-model"), None).await;
     let unknown: UsageReceipt = unknown.ok();
     assert_eq!(unknown.cost_usd, None);
@@ -65,14 +62,8 @@ async fn a_report_is_priced_by_the_server_whatever_it_says_it_cost() {
     assert_eq!((cost.llm_calls, cost.unpriced_calls), (6, 3));
     assert_eq!(cost.reported_usd, "246.90000000", "beside it, not in it");
     assert_eq!((cost.reported_usd_calls, cost.unreported_calls), (6, 0));
-    assert_eq!(
-        (cost.input_tokens, cost.cached_input_tokens),
-        (2_000_000, 800_000)
-    );
-    assert_eq!(
-        (cost.output_tokens, cost.reasoning_tokens),
-        (200_000, 120_000)
-    );
+    assert_eq!((cost.input_tokens, cost.cached_input_tokens), (2_000_000, 800_000));
+    assert_eq!((cost.output_tokens, cost.reasoning_tokens), (200_000, 120_000));
     let owner = service.arena.owner_client().await;
     let row = owner
         .query_one(
@@ -109,10 +100,7 @@ async fn calls_that_do_not_say_what_they_used_are_not_free() {
     }
     let cost = insights(&service, &bot).await.cost;
     assert_eq!(cost.llm_usd, "0.25000000");
-    assert_eq!(
-        (cost.llm_calls, cost.unpriced_calls, cost.unreported_calls),
-        (9, 7, 7)
-    );
+    assert_eq!((cost.llm_calls, cost.unpriced_calls, cost.unreported_calls), (9, 7, 7));
     assert_eq!(cost.reported_usd_calls, 0);
     let standings: Value = service.get("/standings").await.ok();
     assert_eq!(standings["items"][0]["unpriced_calls"], 7);
@@ -168,10 +156,7 @@ async fn many_reports_at_once_add_up() {
     let cost = insights(&service, &bot).await.cost;
     assert_eq!((cost.llm_calls, cost.input_tokens), (120, 40_000_000));
     let forty = 40 * COST.parse::<ledger_core::Money>().unwrap().units();
-    assert_eq!(
-        cost.llm_usd,
-        ledger_core::supply::units_text(i128::from(forty))
-    );
+    assert_eq!(cost.llm_usd, ledger_core::supply::units_text(i128::from(forty)));
     service.arena.assert_sound().await;
 }
 
@@ -190,13 +175,8 @@ async fn the_dead_and_the_retired_may_report_and_strangers_may_not() {
         let after = service.footprint().await;
         assert_eq!(before[0], after[0], "no entry: it moves no money");
     }
-    let nobody = TestBot {
-        api_secret: "lds_nobody".to_owned(),
-        ..dead
-    };
-    send(&service, &nobody, &report(KNOWN), None)
-        .await
-        .problem(ProblemKind::Unauthorized);
+    let nobody = TestBot { api_secret: "lds_nobody".to_owned(), ..dead };
+    send(&service, &nobody, &report(KNOWN), None).await.problem(ProblemKind::Unauthorized);
 }
 
 #[tokio::test]
@@ -207,11 +187,7 @@ async fn what_makes_no_sense_is_named_and_leaves_nothing() {
     for (field, value, named) in [
         ("input_tokens", json!(-1), "usage.input_tokens"),
         ("input_tokens", json!(i64::MAX), "usage.input_tokens"),
-        (
-            "cached_input_tokens",
-            json!(1_000_001),
-            "usage.cached_input_tokens",
-        ),
+        ("cached_input_tokens", json!(1_000_001), "usage.cached_input_tokens"),
         ("cost_usd", json!("-1"), "usage.cost_usd"),
         ("cost_usd", json!(1), "usage.cost_usd"),
         ("llm_calls", json!(-1), "usage.llm_calls"),
@@ -224,15 +200,8 @@ async fn what_makes_no_sense_is_named_and_leaves_nothing() {
     }
     let mut body = report(KNOWN);
     body["note"] = json!("é".repeat(281));
-    send(&service, &bot, &body, None)
-        .await
-        .refuses_field("note");
-    send(&service, &bot, &json!({ "note": "nothing" }), None)
-        .await
-        .refuses_field("usage");
+    send(&service, &bot, &body, None).await.refuses_field("note");
+    send(&service, &bot, &json!({ "note": "nothing" }), None).await.refuses_field("usage");
     assert_eq!(service.footprint().await, before);
-    service
-        .get("/metrics/usage")
-        .await
-        .problem(ProblemKind::MethodNotAllowed);
+    service.get("/metrics/usage").await.problem(ProblemKind::MethodNotAllowed);
 }

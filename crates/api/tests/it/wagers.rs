@@ -15,10 +15,7 @@ async fn a_crowd_of_bots_is_served_each_by_its_own_means() {
     let mut bots = Vec::new();
     for affordable in 0..12_usize {
         let balance = format!("{}.50", affordable.min(EACH + 1));
-        bots.push((
-            service.arena.bot().balance(&balance).create().await,
-            affordable,
-        ));
+        bots.push((service.arena.bot().balance(&balance).create().await, affordable));
     }
     for (bot, _) in &bots {
         for n in 0..EACH {
@@ -31,20 +28,14 @@ async fn a_crowd_of_bots_is_served_each_by_its_own_means() {
         }
     }
     let answers = join_all(
-        observations
-            .iter()
-            .map(|(bot, body, key)| act_with_key(&service, bot, body, key)),
+        observations.iter().map(|(bot, body, key)| act_with_key(&service, bot, body, key)),
     )
     .await;
     let mut expected = 0;
     for (bot, affordable) in &bots {
-        let mine = observations
-            .iter()
-            .zip(&answers)
-            .filter(|((b, ..), _)| b.id == bot.id);
-        let (accepted, refused): (Vec<_>, Vec<_>) = mine
-            .map(|(_, answer)| answer)
-            .partition(|answer| answer.status.is_success());
+        let mine = observations.iter().zip(&answers).filter(|((b, ..), _)| b.id == bot.id);
+        let (accepted, refused): (Vec<_>, Vec<_>) =
+            mine.map(|(_, answer)| answer).partition(|answer| answer.status.is_success());
         assert_eq!(accepted.len(), EACH.min(*affordable));
         for answer in refused {
             answer.problem(ProblemKind::InsufficientFunds);
@@ -61,10 +52,7 @@ async fn a_crowd_of_bots_is_served_each_by_its_own_means() {
     }
     let owner = service.arena.owner_client().await;
     let rows: i64 = owner
-        .query_one(
-            "SELECT count(*) FROM agent_metrics WHERE kind = 'ACTION'",
-            &[],
-        )
+        .query_one("SELECT count(*) FROM agent_metrics WHERE kind = 'ACTION'", &[])
         .await
         .unwrap()
         .get(0);
@@ -88,18 +76,9 @@ async fn an_impossible_wager_spoils_nobody_elses() {
     }
     // As if Redis had come back from an old copy.
     let again = std::time::Duration::from_secs(60);
-    service
-        .cache
-        .issue_observation(replayer.id, used.observation_id, again)
-        .await
-        .unwrap();
+    service.cache.issue_observation(replayer.id, used.observation_id, again).await.unwrap();
     observations.insert(8, (&replayer, wager(&used, "1")));
-    let answers = join_all(
-        observations
-            .iter()
-            .map(|(bot, body)| service.act(bot, body)),
-    )
-    .await;
+    let answers = join_all(observations.iter().map(|(bot, body)| service.act(bot, body))).await;
     for ((bot, _), answer) in observations.iter().zip(answers) {
         if bot.id == replayer.id {
             answer.problem(ProblemKind::TicketSpent);
@@ -125,18 +104,11 @@ async fn a_wallet_that_is_held_delays_its_own_bot_alone() {
     }
     let mut holder = service.arena.owner_client().await;
     let hold = holder.transaction().await.unwrap();
-    hold.execute(
-        "SELECT 1 FROM wallets WHERE bot_id = $1 FOR UPDATE",
-        &[&held.id.0],
-    )
-    .await
-    .unwrap();
+    hold.execute("SELECT 1 FROM wallets WHERE bot_id = $1 FOR UPDATE", &[&held.id.0])
+        .await
+        .unwrap();
     let waiting = Box::pin(service.act(&held, &slow));
-    let rest = Box::pin(join_all(
-        observations
-            .iter()
-            .map(|(bot, body)| service.act(bot, body)),
-    ));
+    let rest = Box::pin(join_all(observations.iter().map(|(bot, body)| service.act(bot, body))));
     let waiting = match select(waiting, rest).await {
         futures_util::future::Either::Left(_) => panic!("its wallet is held"),
         futures_util::future::Either::Right((answers, waiting)) => {
@@ -154,10 +126,7 @@ async fn a_wallet_that_is_held_delays_its_own_bot_alone() {
 #[tokio::test]
 async fn whoever_loses_the_answer_to_a_commit_is_told_to_look() {
     let service = Service::new().await;
-    let bots = [
-        service.arena.bot().create().await,
-        service.arena.bot().create().await,
-    ];
+    let bots = [service.arena.bot().create().await, service.arena.bot().create().await];
     let owner = service.arena.owner_client().await;
     // Runs when all is written and the commit has begun.
     owner
@@ -173,24 +142,12 @@ async fn whoever_loses_the_answer_to_a_commit_is_told_to_look() {
     for bot in &bots {
         observations.push((bot, wager(&service.observe(bot).await, "1")));
     }
-    let answers = join_all(
-        observations
-            .iter()
-            .map(|(bot, body)| service.act(bot, body)),
-    )
-    .await;
+    let answers = join_all(observations.iter().map(|(bot, body)| service.act(bot, body))).await;
     for answer in answers {
         let problem = answer.problem(ProblemKind::Unavailable);
-        assert!(
-            problem.detail.contains("look before you repeat it"),
-            "{}",
-            problem.detail
-        );
+        assert!(problem.detail.contains("look before you repeat it"), "{}", problem.detail);
     }
-    owner
-        .batch_execute("DROP TRIGGER die_in_commit ON posts")
-        .await
-        .unwrap();
+    owner.batch_execute("DROP TRIGGER die_in_commit ON posts").await.unwrap();
     let service = &service;
     for bot in &bots {
         // The pool finds out about a dead connection by using it.

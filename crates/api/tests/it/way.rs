@@ -52,12 +52,7 @@ impl Way {
                 });
             }
         });
-        Way {
-            address,
-            server,
-            task,
-            silent,
-        }
+        Way { address, server, task, silent }
     }
 
     /// Takes everything from now on, and lets nothing through.
@@ -68,10 +63,7 @@ impl Way {
     pub async fn cut(self) -> Cut {
         self.task.abort();
         let _ = self.task.await;
-        Cut {
-            address: self.address,
-            server: self.server,
-        }
+        Cut { address: self.address, server: self.server }
     }
 }
 

@@ -16,23 +16,15 @@ async fn the_page_and_its_files_come_with_a_strict_policy() {
         ("/web/main.js", "text/javascript; charset=utf-8"),
         ("/web/style.css", "text/css; charset=utf-8"),
         ("/web/icon.svg", "image/svg+xml"),
-        (
-            "/web/vendor/preact.min.umd.js",
-            "text/javascript; charset=utf-8",
-        ),
+        ("/web/vendor/preact.min.umd.js", "text/javascript; charset=utf-8"),
     ] {
-        let answer = reqwest::get(format!("{}{path}", service.base))
-            .await
-            .unwrap();
+        let answer = reqwest::get(format!("{}{path}", service.base)).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
         let headers = answer.headers();
         assert_eq!(headers[CONTENT_TYPE], content_type, "{path}");
         assert_eq!(headers[X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");
         let policy = headers[CONTENT_SECURITY_POLICY].to_str().unwrap();
-        assert!(
-            policy.contains("script-src 'self';") && !policy.contains("unsafe"),
-            "{policy}"
-        );
+        assert!(policy.contains("script-src 'self';") && !policy.contains("unsafe"), "{policy}");
     }
     for path in [
         "/web/",
@@ -42,9 +34,7 @@ async fn the_page_and_its_files_come_with_a_strict_policy() {
         "/web/%2e%2e/Cargo.toml",
         "/web/nothing.js",
     ] {
-        let answer = reqwest::get(format!("{}{path}", service.base))
-            .await
-            .unwrap();
+        let answer = reqwest::get(format!("{}{path}", service.base)).await.unwrap();
         assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
     }
 }
@@ -59,21 +49,11 @@ async fn it_travels_compressed_and_only_when_it_has_changed() {
     let headers = plain.headers().clone();
     let tag = headers[ETAG].clone();
     let text = plain.bytes().await.unwrap();
-    let small = client
-        .get(&url)
-        .header(ACCEPT_ENCODING, "gzip")
-        .send()
-        .await
-        .unwrap();
+    let small = client.get(&url).header(ACCEPT_ENCODING, "gzip").send().await.unwrap();
     assert_eq!(small.headers()[CONTENT_ENCODING], "gzip");
     assert_eq!(small.headers()[ETAG], tag);
     assert!(small.bytes().await.unwrap().len() < text.len());
-    let known = client
-        .get(&url)
-        .header(IF_NONE_MATCH, &tag)
-        .send()
-        .await
-        .unwrap();
+    let known = client.get(&url).header(IF_NONE_MATCH, &tag).send().await.unwrap();
     assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
     // A browser takes these over for the copy it has.
     for name in [CONTENT_SECURITY_POLICY, CACHE_CONTROL, ETAG] {

@@ -70,31 +70,20 @@ impl Client {
     /// See [`ClientError`]; [`api_types::ProblemKind::PositionGone`] when what came after `since` is no
     /// longer kept: read the lists, and begin without it.
     pub async fn events(&self, query: &EventQuery) -> Result<Events, ClientError> {
-        let feed = Feed {
-            client: self.clone(),
-            kinds: query.pairs(),
-            position: query.since.clone(),
-        };
+        let feed =
+            Feed { client: self.clone(), kinds: query.pairs(), position: query.since.clone() };
         // As long as an attempt may take, after all attempts to be let in.
-        let time = self
-            .transport
-            .patience
-            .saturating_add(self.transport.timeout);
-        tokio::time::timeout(time, Events::begin(feed))
-            .await
-            .unwrap_or_else(|_| {
-                Err(ClientError::Timeout {
-                    endpoint: self
-                        .transport
-                        .endpoint(&Call::get(OPERATION, &[], Pairs::new())),
-                })
+        let time = self.transport.patience.saturating_add(self.transport.timeout);
+        tokio::time::timeout(time, Events::begin(feed)).await.unwrap_or_else(|_| {
+            Err(ClientError::Timeout {
+                endpoint: self.transport.endpoint(&Call::get(OPERATION, &[], Pairs::new())),
             })
+        })
     }
 
     /// The answer to a call that is answered with a stream.
     async fn open(&self, call: &Call<'_>) -> Result<Response, ClientError> {
-        self.proven(|proof| async move { self.transport.open(call, proof.as_ref()).await })
-            .await
+        self.proven(|proof| async move { self.transport.open(call, proof.as_ref()).await }).await
     }
 }
 
@@ -164,9 +153,7 @@ impl Events {
         match block {
             Ok(Some(block)) => self.feed.read(block),
             Ok(None) => Ok(None),
-            Err(TooLarge) => Err(ClientError::TooLarge {
-                endpoint: self.feed.endpoint(),
-            }),
+            Err(TooLarge) => Err(ClientError::TooLarge { endpoint: self.feed.endpoint() }),
         }
     }
 }
@@ -244,8 +231,6 @@ impl Body {
 
 impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Events")
-            .field("position", &self.feed.position)
-            .finish_non_exhaustive()
+        f.debug_struct("Events").field("position", &self.feed.position).finish_non_exhaustive()
     }
 }

@@ -77,10 +77,7 @@ async fn an_action_is_sent_as_the_contract_says() {
     });
     assert_eq!(sent.json(), body);
     assert_eq!(sent.header("content-type"), Some("application/json"));
-    assert!(
-        sent.header("idempotency-key")
-            .is_some_and(|key| key.len() == 36)
-    );
+    assert!(sent.header("idempotency-key").is_some_and(|key| key.len() == 36));
 }
 
 #[tokio::test]
@@ -96,10 +93,7 @@ async fn two_actions_have_two_keys_and_a_named_key_is_kept() {
     let key = IdempotencyKey::named("turn-7").unwrap();
     bot.act_once(&prediction(), &key).await.unwrap();
     let requests = stub.requests();
-    let keys: Vec<_> = requests[1..]
-        .iter()
-        .map(|it| it.header("idempotency-key"))
-        .collect();
+    let keys: Vec<_> = requests[1..].iter().map(|it| it.header("idempotency-key")).collect();
     assert_ne!(keys[0], keys[1]);
     assert_eq!(keys[2], Some("turn-7"));
 }
@@ -135,20 +129,11 @@ async fn lists_are_asked_for_by_page_and_filter() {
     let stub =
         Stub::start(|_, _| Reply::Json(200, json!({"items": [], "next_cursor": "more"}))).await;
     let client = stub.client();
-    let page = PageQuery {
-        limit: Some(20),
-        cursor: Some("a/b&c".to_owned()),
-    };
-    assert_eq!(
-        client.prices(&page).await.unwrap().next_cursor.as_deref(),
-        Some("more")
-    );
+    let page = PageQuery { limit: Some(20), cursor: Some("a/b&c".to_owned()) };
+    assert_eq!(client.prices(&page).await.unwrap().next_cursor.as_deref(), Some("more"));
     client.feed(&PageQuery::default()).await.unwrap();
     client.ledger(&PageQuery::newest(1)).await.unwrap();
-    client
-        .bot_ledger(BotId(7), &PageQuery::default())
-        .await
-        .unwrap();
+    client.bot_ledger(BotId(7), &PageQuery::default()).await.unwrap();
     let query = PredictionQuery {
         bot: Some(BotId(7)),
         status: Some(PredictionStatus::Open),
@@ -157,10 +142,7 @@ async fn lists_are_asked_for_by_page_and_filter() {
     client.predictions(&query).await.unwrap();
     client.bots(&PageQuery::newest(2)).await.unwrap();
     let requests = stub.requests();
-    let paths: Vec<_> = requests
-        .iter()
-        .map(|request| request.target.as_str())
-        .collect();
+    let paths: Vec<_> = requests.iter().map(|request| request.target.as_str()).collect();
     assert_eq!(
         paths,
         [
@@ -172,11 +154,7 @@ async fn lists_are_asked_for_by_page_and_filter() {
             "/bots?limit=2",
         ]
     );
-    assert!(
-        requests
-            .iter()
-            .all(|request| request.header("authorization").is_none())
-    );
+    assert!(requests.iter().all(|request| request.header("authorization").is_none()));
 }
 
 #[tokio::test]
@@ -234,10 +212,7 @@ async fn standings_and_insights_are_read_as_they_are_sent() {
     })
     .await;
     let client = stub.client();
-    let query = StandingsQuery {
-        status: Some(BotStatus::Dead),
-        page: PageQuery::newest(1),
-    };
+    let query = StandingsQuery { status: Some(BotStatus::Dead), page: PageQuery::newest(1) };
     let standings = client.standings(&query).await.unwrap();
     let item = &standings.items[0];
     assert_eq!((item.rank, item.wealth.as_str()), (3, wide));
@@ -265,10 +240,7 @@ async fn figures_are_asked_for_by_their_digest() {
     });
     let stub = Stub::start(move |_, _| Reply::Json(200, kept.clone())).await;
     let kept = stub.client().rules(&digest).await.unwrap();
-    assert_eq!(
-        (kept.digest, kept.rules.as_str()),
-        (digest.clone(), "economy 1\n")
-    );
+    assert_eq!((kept.digest, kept.rules.as_str()), (digest.clone(), "economy 1\n"));
     let asked = format!("/economy/rules/{digest}");
     assert!(stub.requests()[0].is("GET", &asked));
 }
@@ -298,11 +270,7 @@ async fn registration_reads_its_credentials() {
         persona: None,
         registration_token: Some("token".to_owned().into()),
     };
-    let answer = stub
-        .client()
-        .register(&request, &IdempotencyKey::random())
-        .await
-        .unwrap();
+    let answer = stub.client().register(&request, &IdempotencyKey::random()).await.unwrap();
     assert_eq!(answer.api_key.expose(), "ldk_1");
     let body = json!({"handle": "new-bot", "registration_token": "token"});
     assert_eq!(stub.requests()[0].json(), body);
@@ -321,11 +289,7 @@ async fn keys_are_rotated_under_a_key() {
     .await;
     let request = RotateRequest { grace_seconds: 600 };
     let key = IdempotencyKey::random();
-    let rotated = stub
-        .bot()
-        .rotate_keys(BotId(10_001), &request, &key)
-        .await
-        .unwrap();
+    let rotated = stub.bot().rotate_keys(BotId(10_001), &request, &key).await.unwrap();
     assert_eq!(rotated.api_secret.expose(), "lds_2");
     let asked = &stub.requests()[1];
     assert_eq!(asked.target, "/bots/10001/keys");
@@ -345,10 +309,7 @@ async fn a_secret_goes_with_each_call_in_its_own_header() {
 #[tokio::test]
 async fn without_a_credential_nothing_is_asked_as_a_bot() {
     let stub = Stub::start(|_, _| Reply::Json(200, me())).await;
-    assert_eq!(
-        stub.client().me().await.unwrap_err(),
-        ClientError::NoCredential
-    );
+    assert_eq!(stub.client().me().await.unwrap_err(), ClientError::NoCredential);
     assert!(stub.requests().is_empty());
 }
 

@@ -39,19 +39,9 @@ async fn a_refusal_is_an_answer() {
     let market = MarketId(Uuid::nil());
     client.bet_dry_run(market, &bet).await.unwrap();
     let requests = stub.requests();
-    let asked: Vec<_> = requests
-        .iter()
-        .filter(|request| request.target != "/auth/token")
-        .collect();
-    let paths: Vec<_> = asked
-        .iter()
-        .map(|request| request.target.as_str())
-        .collect();
+    let asked: Vec<_> = requests.iter().filter(|request| request.target != "/auth/token").collect();
+    let paths: Vec<_> = asked.iter().map(|request| request.target.as_str()).collect();
     let bets = format!("/markets/{market}/bets?dry_run=true");
     assert_eq!(paths, ["/arena/action?dry_run=true", &bets]);
-    assert!(
-        asked
-            .iter()
-            .all(|it| it.header("idempotency-key").is_none())
-    );
+    assert!(asked.iter().all(|it| it.header("idempotency-key").is_none()));
 }

@@ -87,14 +87,7 @@ async fn a_stream_that_is_cut_goes_on_where_it_was() {
         assert_eq!(events.position(), Some(format!("p{number}").as_str()));
     }
     let requests = stub.requests();
-    let expected = [
-        None,
-        Some("p1"),
-        Some("p2"),
-        Some("p2"),
-        Some("p2"),
-        Some("p7"),
-    ];
+    let expected = [None, Some("p1"), Some("p2"), Some("p2"), Some("p2"), Some("p7")];
     assert_eq!(positions(&requests), expected);
     assert!(requests.iter().all(|request| request.is("GET", "/events")));
 }
@@ -102,10 +95,8 @@ async fn a_stream_that_is_cut_goes_on_where_it_was() {
 #[tokio::test]
 async fn a_listener_says_what_it_wants_and_from_where() {
     let stub = Stub::start(|_, _| open(&format!("retry: 1\nid: p6\n\n{}", tick(7)))).await;
-    let query = EventQuery {
-        kinds: vec![EventKind::Tick, EventKind::Price],
-        since: Some("p6".to_owned()),
-    };
+    let query =
+        EventQuery { kinds: vec![EventKind::Tick, EventKind::Price], since: Some("p6".to_owned()) };
     let mut events = stub.client().events(&query).await.unwrap();
     assert_eq!(next(&mut events).await.unwrap(), 7);
     let requests = stub.requests();

@@ -85,18 +85,10 @@ async fn markets_are_asked_for_by_page_and_filter() {
     assert_eq!(bets.unwrap().items[0].status, BetState::Open);
     let requests = stub.requests();
     let paths: Vec<_> = requests.iter().map(|it| it.target.as_str()).collect();
-    let (one, bets) = (
-        format!("/markets/{MARKET}"),
-        format!("/markets/{MARKET}/bets"),
-    );
+    let (one, bets) = (format!("/markets/{MARKET}"), format!("/markets/{MARKET}/bets"));
     assert_eq!(
         paths,
-        [
-            "/markets?limit=20&status=OPEN&source=RESEARCH&taking_bets=true",
-            "/markets",
-            &one,
-            &bets
-        ]
+        ["/markets?limit=20&status=OPEN&source=RESEARCH&taking_bets=true", "/markets", &one, &bets]
     );
 }
 
@@ -110,11 +102,7 @@ async fn bets_are_sent_as_the_contract_says() {
         reasoning: Some("because".to_owned()),
         usage: None,
     };
-    let answer = stub
-        .bot()
-        .bet_once(market_id(), &one, &key())
-        .await
-        .unwrap();
+    let answer = stub.bot().bet_once(market_id(), &one, &key()).await.unwrap();
     assert_eq!(answer.new_balance.to_string(), "99.00000000");
     let several = BetsRequest {
         bets: vec![BetOn {
@@ -127,11 +115,8 @@ async fn bets_are_sent_as_the_contract_says() {
         usage: None,
     };
     stub.bot().bet_all_once(&several, &key()).await.unwrap();
-    let sent: Vec<_> = stub
-        .requests()
-        .into_iter()
-        .filter(|it| it.target != "/auth/token")
-        .collect();
+    let sent: Vec<_> =
+        stub.requests().into_iter().filter(|it| it.target != "/auth/token").collect();
     assert!(sent[0].is("POST", &format!("/markets/{MARKET}/bets")));
     assert_eq!(
         sent[0].json(),
@@ -146,10 +131,7 @@ async fn bets_are_sent_as_the_contract_says() {
             "market_id": MARKET, "side": "YES", "stake": "2.00000000", "confidence": "0.80000000",
         }]})
     );
-    assert!(
-        sent.iter()
-            .all(|it| it.header("idempotency-key") == Some("turn-7"))
-    );
+    assert!(sent.iter().all(|it| it.header("idempotency-key") == Some("turn-7")));
 }
 
 fn answer() -> AnswerRequest {
@@ -178,19 +160,13 @@ async fn a_lost_answer_to_an_answer_is_asked_for_under_the_same_key() {
     assert_eq!(sent.len(), 3);
     let body = json!({"answer": "25039021", "used_lookup": true, "confidence": "0.90000000"});
     assert!(sent.iter().all(|it| it.json() == body));
-    assert!(
-        sent.iter()
-            .all(|it| it.header("idempotency-key") == Some("turn-7"))
-    );
+    assert!(sent.iter().all(|it| it.header("idempotency-key") == Some("turn-7")));
 }
 
 #[tokio::test]
 async fn what_a_market_refuses_is_not_repeated() {
-    for (status, name) in [
-        (409, "market-closed"),
-        (409, "already-in"),
-        (402, "insufficient-funds"),
-    ] {
+    for (status, name) in [(409, "market-closed"), (409, "already-in"), (402, "insufficient-funds")]
+    {
         let stub = arena(move |_, _| problem(status, name)).await;
         let error = stub.bot().answer_once(market_id(), &answer(), &key()).await;
         assert_eq!(error.unwrap_err().status(), Some(status));
@@ -201,10 +177,7 @@ async fn what_a_market_refuses_is_not_repeated() {
 #[tokio::test]
 async fn usage_is_reported_outside_of_an_action() {
     let stub = arena(|_, _| {
-        Reply::Json(
-            200,
-            json!({"action_id": 9, "cost_usd": "0.00012000", "reported_usd": null}),
-        )
+        Reply::Json(200, json!({"action_id": 9, "cost_usd": "0.00012000", "reported_usd": null}))
     })
     .await;
     let usage = Usage {
@@ -236,10 +209,7 @@ async fn usage_is_reported_outside_of_an_action() {
 #[tokio::test]
 async fn nobody_bets_without_a_credential() {
     let stub = arena(|_, _| Reply::Json(200, judged())).await;
-    let error = stub
-        .client()
-        .answer_once(market_id(), &answer(), &key())
-        .await;
+    let error = stub.client().answer_once(market_id(), &answer(), &key()).await;
     assert_eq!(error.unwrap_err(), ClientError::NoCredential);
     assert!(stub.requests().is_empty());
 }

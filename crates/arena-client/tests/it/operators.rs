@@ -12,10 +12,7 @@ use crate::stub::{Reply, Stub, problem};
 const ADMIN_TOKEN: &str = "hunter2-of-the-operator";
 
 fn revival() -> ReviveRequest {
-    ReviveRequest {
-        amount: "50.00".parse().unwrap(),
-        reason: "a second chance".to_owned(),
-    }
+    ReviveRequest { amount: "50.00".parse().unwrap(), reason: "a second chance".to_owned() }
 }
 
 #[tokio::test]

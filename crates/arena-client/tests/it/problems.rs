@@ -30,15 +30,8 @@ async fn a_problem_keeps_its_parts() {
     assert_eq!(problem.field.as_deref(), Some("wager_amount"));
     assert_eq!(problem.request_id, "req-1");
     assert_eq!(problem.retry_after, Some(Duration::from_secs(7)));
-    assert_eq!(
-        error.to_string(),
-        "422 A title: a detail (field wager_amount) [request req-1]"
-    );
-    assert_eq!(
-        stub.count("POST", "/arena/action"),
-        1,
-        "a refusal is not retried"
-    );
+    assert_eq!(error.to_string(), "422 A title: a detail (field wager_amount) [request req-1]");
+    assert_eq!(stub.count("POST", "/arena/action"), 1, "a refusal is not retried");
 }
 
 #[tokio::test]
@@ -53,10 +46,7 @@ async fn a_problem_of_a_later_version_is_still_a_problem() {
 async fn an_error_of_somebody_else_is_only_a_status() {
     let stub = Stub::start(|_, _| Reply::Raw(http(404, "", "<html>nginx</html>"))).await;
     let error = stub.client().economy().await.unwrap_err();
-    assert!(
-        matches!(error, ClientError::Status { status: 404, .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, ClientError::Status { status: 404, .. }), "{error:?}");
     assert!(error.to_string().contains("API_URL"), "{error}");
 }
 
@@ -94,8 +84,5 @@ async fn silence_ends_at_the_time_out_and_a_read_is_not_repeated() {
 async fn an_answer_of_another_form_says_where_it_is() {
     let stub = Stub::start(|_, _| Reply::Json(200, json!({"items": 3}))).await;
     let error = stub.client().feed(&PageQuery::default()).await.unwrap_err();
-    assert!(
-        matches!(error, ClientError::Malformed { line: 1, .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, ClientError::Malformed { line: 1, .. }), "{error:?}");
 }

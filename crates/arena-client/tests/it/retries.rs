@@ -66,40 +66,22 @@ async fn a_lost_answer_to_an_action_is_asked_for_under_the_same_key() {
     .await;
     stub.bot().act(&prediction()).await.unwrap();
     let requests = stub.requests();
-    let actions: Vec<_> = requests
-        .iter()
-        .filter(|request| request.is("POST", "/arena/action"))
-        .collect();
+    let actions: Vec<_> =
+        requests.iter().filter(|request| request.is("POST", "/arena/action")).collect();
     assert_eq!(actions.len(), 3);
-    let keys: Vec<_> = actions
-        .iter()
-        .map(|it| it.header("idempotency-key").unwrap())
-        .collect();
+    let keys: Vec<_> = actions.iter().map(|it| it.header("idempotency-key").unwrap()).collect();
     assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
     assert!(actions.iter().all(|action| action.body == actions[0].body));
 }
 
 #[tokio::test]
 async fn a_late_answer_to_an_action_is_asked_for_again() {
-    let stub = arena(|before| {
-        if before == 0 {
-            Reply::Silence
-        } else {
-            acceptance()
-        }
-    })
-    .await;
+    let stub = arena(|before| if before == 0 { Reply::Silence } else { acceptance() }).await;
     let mut config = stub.config();
     config.timeout = Duration::from_millis(300);
     let handle = "momentum-mia".parse().unwrap();
-    let credential = Credential::ApiKey {
-        handle,
-        api_key: "ldk_1".into(),
-    };
-    let bot = Client::new(config)
-        .unwrap()
-        .with_credential(credential)
-        .unwrap();
+    let credential = Credential::ApiKey { handle, api_key: "ldk_1".into() };
+    let bot = Client::new(config).unwrap().with_credential(credential).unwrap();
     bot.act(&prediction()).await.unwrap();
     assert_eq!(stub.count("POST", "/arena/action"), 2);
 }
@@ -142,15 +124,8 @@ async fn a_host_that_is_not_there_is_unreachable() {
     let url = stub.config().base_url;
     drop(stub);
     // The port was just given back; nobody listens there now.
-    let error = Client::new(ClientConfig::new(url))
-        .unwrap()
-        .health()
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, ClientError::Unreachable { .. }),
-        "{error:?}"
-    );
+    let error = Client::new(ClientConfig::new(url)).unwrap().health().await.unwrap_err();
+    assert!(matches!(error, ClientError::Unreachable { .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -165,10 +140,8 @@ async fn a_rate_limit_is_waited_out_with_the_same_key() {
     .await;
     stub.bot().act(&prediction()).await.unwrap();
     let requests = stub.requests();
-    let actions: Vec<_> = requests
-        .iter()
-        .filter(|request| request.is("POST", "/arena/action"))
-        .collect();
+    let actions: Vec<_> =
+        requests.iter().filter(|request| request.is("POST", "/arena/action")).collect();
     assert_eq!(actions.len(), 2);
     let key = |at: usize| actions[at].header("idempotency-key").unwrap();
     assert_eq!(key(0), key(1));
@@ -211,11 +184,7 @@ async fn a_date_says_how_long_to_wait_and_so_may_a_proxy() {
             let mut config = stub.config();
             config.patience = Duration::from_secs(1);
             let error = Client::new(config).unwrap().economy().await.unwrap_err();
-            assert_eq!(
-                error.retry_after(),
-                seconds.map(Duration::from_secs),
-                "{headers}"
-            );
+            assert_eq!(error.retry_after(), seconds.map(Duration::from_secs), "{headers}");
         }
     }
 }

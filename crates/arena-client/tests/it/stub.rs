@@ -47,9 +47,7 @@ impl Stub {
 
     pub(crate) fn count(&self, method: &str, target: &str) -> usize {
         let requests = self.requests().into_iter();
-        requests
-            .filter(|request| request.is(method, target))
-            .count()
+        requests.filter(|request| request.is(method, target)).count()
     }
 
     pub(crate) fn config(&self) -> ClientConfig {
@@ -66,10 +64,7 @@ impl Stub {
     /// A client that acts for a bot.
     pub(crate) fn bot(&self) -> Client {
         let handle = "momentum-mia".parse().unwrap();
-        let credential = Credential::ApiKey {
-            handle,
-            api_key: API_KEY.into(),
-        };
+        let credential = Credential::ApiKey { handle, api_key: API_KEY.into() };
         self.client().with_credential(credential).unwrap()
     }
 }

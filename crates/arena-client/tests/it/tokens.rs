@@ -53,11 +53,7 @@ async fn bots_that_are_asked_to_wait_log_in_after_it() {
     for answer in join_all(bots.iter().map(Client::me)).await {
         answer.unwrap();
     }
-    assert_eq!(
-        stub.count("POST", "/auth/token"),
-        22,
-        "one each, and the two"
-    );
+    assert_eq!(stub.count("POST", "/auth/token"), 22, "one each, and the two");
 }
 
 #[tokio::test]
@@ -74,14 +70,8 @@ async fn one_token_serves_many_calls() {
 
     assert_eq!(stub.count("POST", "/auth/token"), 1);
     let requests = stub.requests();
-    assert_eq!(
-        requests[0].json(),
-        json!({"handle": "momentum-mia", "api_key": API_KEY})
-    );
-    let proofs: Vec<_> = requests[1..]
-        .iter()
-        .map(|it| it.header("authorization"))
-        .collect();
+    assert_eq!(requests[0].json(), json!({"handle": "momentum-mia", "api_key": API_KEY}));
+    let proofs: Vec<_> = requests[1..].iter().map(|it| it.header("authorization")).collect();
     assert_eq!(proofs, [Some("Bearer token-1"); 2]);
 }
 
@@ -110,14 +100,8 @@ async fn a_token_at_its_end_is_renewed_before_the_call() {
     bot.me().await.unwrap();
     bot.me().await.unwrap();
     let requests = stub.requests();
-    let paths: Vec<_> = requests
-        .iter()
-        .map(|request| request.target.as_str())
-        .collect();
-    assert_eq!(
-        paths,
-        ["/auth/token", "/bots/me", "/auth/token", "/bots/me"]
-    );
+    let paths: Vec<_> = requests.iter().map(|request| request.target.as_str()).collect();
+    assert_eq!(paths, ["/auth/token", "/bots/me", "/auth/token", "/bots/me"]);
     assert_eq!(requests[3].header("authorization"), Some("Bearer token-2"));
 }
 

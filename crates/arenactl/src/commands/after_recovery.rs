@@ -43,9 +43,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     let url = sources.connection_url(DATABASE_OWNER_URL, postgres::SCHEMES)?;
     let postgres = Postgres::connect_migrated(DATABASE_OWNER_URL, &url, 1).await?;
     let failed = |error| postgres.failure(error, "cannot make it an arena of its own");
-    let schema_differences = catalogue::differences(postgres.database())
-        .await
-        .map_err(failed)?;
+    let schema_differences = catalogue::differences(postgres.database()).await.map_err(failed)?;
     // Before its triggers run.
     if !schema_differences.is_empty() && !args.accept_schema {
         return Err(changed_schema(
@@ -55,12 +53,8 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
              these changes yourself",
         ));
     }
-    db::backup::begin_anew(url.expose_secret())
-        .await
-        .map_err(failed)?;
-    let audit = audit::audit(postgres.database(), whole_audit())
-        .await
-        .map_err(failed)?;
+    db::backup::begin_anew(url.expose_secret()).await.map_err(failed)?;
+    let audit = audit::audit(postgres.database(), whole_audit()).await.map_err(failed)?;
     Ok(Report {
         as_of: audit.as_of,
         bots: audit.bots,
@@ -76,10 +70,8 @@ impl Judged for Report {
         if self.sound {
             return Ok(());
         }
-        Err(
-            anyhow::anyhow!("the ledger is broken: run inspect-ledger before anything is started")
-                .into(),
-        )
+        Err(anyhow::anyhow!("the ledger is broken: run inspect-ledger before anything is started")
+            .into())
     }
 }
 

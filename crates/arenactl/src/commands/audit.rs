@@ -43,9 +43,7 @@ impl fmt::Display for AuditLog {
             if place > 0 {
                 writeln!(f)?;
             }
-            let bot = line
-                .bot_id
-                .map_or_else(String::new, |id| format!(" bot {id}"));
+            let bot = line.bot_id.map_or_else(String::new, |id| format!(" bot {id}"));
             // Whoever gave a name or a reason may be a stranger.
             write!(
                 f,

@@ -105,17 +105,12 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     fs::create_dir_all(&args.to).with_context(|| format!("cannot create {}", args.to.display()))?;
     // Until it is whole it has no name that anybody would restore.
     // One of its own, should two backups run at once.
-    let partial = args
-        .to
-        .join(format!(".backup-{}.partial", std::process::id()));
+    let partial = args.to.join(format!(".backup-{}.partial", std::process::id()));
     let mut partial = Partial::begin(&partial)?;
     let dump = async |snapshot: &str| dump(&program, &url, snapshot, &partial.file).await;
     let done = backup::audit_and_dump(postgres.database(), whole_audit(), dump).await;
-    let Dumped {
-        audit,
-        credentials,
-        dump: dumped,
-    } = done.map_err(|error| postgres.failure(error, "the audit did not end"))?;
+    let Dumped { audit, credentials, dump: dumped } =
+        done.map_err(|error| postgres.failure(error, "the audit did not end"))?;
     dumped?;
     let schema_differences = catalogue::differences(postgres.database())
         .await
@@ -168,11 +163,7 @@ async fn dump(
     let file = file.try_clone().context("cannot write the dump")?;
     let mut command = dump_tools::command(program, url)?;
     command
-        .args([
-            "--format=custom",
-            "--no-password",
-            "--lock-wait-timeout=30000",
-        ])
+        .args(["--format=custom", "--no-password", "--lock-wait-timeout=30000"])
         .arg(format!("--snapshot={snapshot}"))
         .stdout(Stdio::from(file));
     dump_tools::run(command, "pg_dump").await
@@ -188,14 +179,8 @@ struct Partial<'a> {
 
 impl Partial<'_> {
     fn begin(path: &Path) -> anyhow::Result<Partial<'_>> {
-        let open = || {
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create_new(true)
-                .mode(MODE)
-                .open(path)
-        };
+        let open =
+            || OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(path);
         let _ = fs::remove_file(path);
         let file = open().with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Partial { path, file })
@@ -242,17 +227,10 @@ fn finish(partial: &Partial<'_>, manifest: &Path, facts: &Manifest) -> io::Resul
     let folder = directory_of(manifest);
     partial.file.sync_all()?;
     fs::rename(partial.path, folder.join(&facts.dump))?;
-    write(
-        manifest,
-        MODE,
-        &format!("{}\n", serde_json::to_string_pretty(facts)?),
-    )?;
+    write(manifest, MODE, &format!("{}\n", serde_json::to_string_pretty(facts)?))?;
     let (_, manifest_sha256) = copy(&mut File::open(manifest)?, &mut io::sink())?;
     let name = manifest.file_name().unwrap_or_default().to_string_lossy();
-    let sums = format!(
-        "{}  {}\n{manifest_sha256}  {name}\n",
-        facts.sha256, facts.dump
-    );
+    let sums = format!("{}  {}\n{manifest_sha256}  {name}\n", facts.sha256, facts.dump);
     write(&manifest.with_extension("sha256"), MODE, &sums)
 }
 

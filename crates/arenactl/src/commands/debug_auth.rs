@@ -64,11 +64,7 @@ enum State {
 
 impl Check {
     fn new(credential: impl Into<String>, state: State, detail: impl Into<String>) -> Check {
-        Check {
-            credential: credential.into(),
-            state,
-            detail: detail.into(),
-        }
+        Check { credential: credential.into(), state, detail: detail.into() }
     }
 }
 
@@ -93,11 +89,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     checks.push(if sources.given(DATABASE_OWNER_URL).is_some() {
         check
     } else {
-        Check::new(
-            DATABASE_OWNER_URL,
-            State::NotTried,
-            "is not set; only migrating needs it",
-        )
+        Check::new(DATABASE_OWNER_URL, State::NotTried, "is not set; only migrating needs it")
     });
     checks.push(redis);
     checks.push(backup_key_check(&keys));
@@ -108,10 +100,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
         checks.push(try_manifest(any, manifest, keys.ok()).await?);
     }
     try_keys(services.as_ref(), &bots_env_file, &mut checks).await?;
-    let failed = checks
-        .iter()
-        .filter(|check| check.state == State::Fails)
-        .count();
+    let failed = checks.iter().filter(|check| check.state == State::Fails).count();
     Ok(Report { failed, checks })
 }
 
@@ -201,9 +190,7 @@ async fn try_schema(postgres: Option<&Postgres>, checks: &mut Vec<Check>) {
 /// cannot tell, because names of roles are no part of it.
 async fn try_services(sources: &Sources, postgres: Option<&Postgres>) -> Check {
     const SERVICES: &str = "services";
-    let role = sources
-        .get(DATABASE_URL)
-        .and_then(|url| roles::role_of(&url));
+    let role = sources.get(DATABASE_URL).and_then(|url| roles::role_of(&url));
     let (Some(postgres), Some(role)) = (postgres, role) else {
         let detail = "needs a DATABASE_URL, and a database that works";
         return Check::new(SERVICES, State::NotTried, detail);
@@ -235,10 +222,7 @@ async fn try_manifest(
     const CREDENTIALS: &str = "credentials";
     let check = |state, detail: &str| Ok(Check::new(CREDENTIALS, state, detail));
     let (Some(postgres), Some(keys)) = (postgres, keys) else {
-        return check(
-            State::NotTried,
-            "needs a database and a BACKUP_KEY that work",
-        );
+        return check(State::NotTried, "needs a database and a BACKUP_KEY that work");
     };
     let (manifest, authenticated) = restore::read_proven(path, &keys)?;
     let found = backup::credentials(postgres.database())
@@ -257,10 +241,7 @@ async fn try_manifest(
 
 /// Fails within [`REDIS_ANSWERS_WITHIN`], whatever the server does.
 pub(crate) async fn log_in_to_redis(url: &SecretString) -> CacheResult<Cache> {
-    let config = CacheConfig {
-        url: url.expose_secret().to_owned(),
-        namespace: String::new(),
-    };
+    let config = CacheConfig { url: url.expose_secret().to_owned(), namespace: String::new() };
     let seconds = REDIS_ANSWERS_WITHIN.as_secs();
     tokio::time::timeout(REDIS_ANSWERS_WITHIN, Cache::connect(config))
         .await
@@ -284,11 +265,7 @@ async fn try_redis(sources: &Sources) -> Check {
 
 /// What is wrong with the one setting that was read.
 fn problem(error: &ConfigError) -> String {
-    error
-        .problems()
-        .first()
-        .map(|problem| problem.text.clone())
-        .unwrap_or_default()
+    error.problems().first().map(|problem| problem.text.clone()).unwrap_or_default()
 }
 
 /// Holds each hosted bot's key against its stored hash.
@@ -301,9 +278,7 @@ async fn try_keys(
         None => Err("needs a DATABASE_URL that works".to_owned()),
         Some(postgres) => {
             let mut conn = postgres.connection().await?;
-            bots::hosted(&mut conn)
-                .await
-                .map_err(|error| error.to_string())
+            bots::hosted(&mut conn).await.map_err(|error| error.to_string())
         }
     };
     // After the bots, as in sync-keys.

@@ -101,14 +101,7 @@ struct Writer<'a, W> {
 
 impl<'a, W: Write> Writer<'a, W> {
     fn new(form: Form, out: &'a mut W) -> Writer<'a, W> {
-        Writer {
-            form,
-            out,
-            head: None,
-            bots: 0,
-            entries: 0,
-            digest: HeadsDigest::default(),
-        }
+        Writer { form, out, head: None, bots: 0, entries: 0, digest: HeadsDigest::default() }
     }
 
     fn entry(&mut self, entry: &Entry) -> io::Result<()> {

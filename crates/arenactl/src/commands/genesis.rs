@@ -70,10 +70,7 @@ pub(crate) async fn run(sources: &Sources, who: &Operator) -> Result<Report, Fai
     let hosted = hosted.map_err(|error| postgres.failure(error, "cannot list the hosted bots"))?;
     let mut genesis = Genesis {
         credentials,
-        owners: hosted
-            .into_iter()
-            .map(|(_, handle, _)| (variable_of(&handle), handle))
-            .collect(),
+        owners: hosted.into_iter().map(|(_, handle, _)| (variable_of(&handle), handle)).collect(),
         rules: settings.rules,
         actor,
     };
@@ -95,11 +92,7 @@ pub(crate) async fn run(sources: &Sources, who: &Operator) -> Result<Report, Fai
         insist_on_one(&[], &refused)?;
     }
     let credentials_file = settings.bots_env_file;
-    Ok(Report {
-        credentials_file,
-        bots: provisioned,
-        refused,
-    })
+    Ok(Report { credentials_file, bots: provisioned, refused })
 }
 
 fn read_settings(sources: &Sources) -> Result<Settings, ConfigError> {
@@ -120,10 +113,7 @@ fn insist_on_one(personas: &[Filed], refused: &[RefusedFile]) -> Result<(), Conf
     if !personas.is_empty() || refused.is_empty() {
         return Ok(());
     }
-    let reasons: Vec<String> = refused
-        .iter()
-        .map(|file| format!("\n      {file}"))
-        .collect();
+    let reasons: Vec<String> = refused.iter().map(|file| format!("\n      {file}")).collect();
     let problem = format!("holds no persona that can be used:{}", reasons.concat());
     Err(ConfigError::single(personas::SETTING, problem))
 }
@@ -195,11 +185,7 @@ impl Genesis {
             while_paused: db::pauses::WhilePaused::Proceed,
         };
         match bots::register(conn, &new, &self.rules, None).await {
-            Ok(registered) => Ok(Provisioned::of(
-                registered.profile,
-                Outcome::Created,
-                new_key,
-            )),
+            Ok(registered) => Ok(Provisioned::of(registered.profile, Outcome::Created, new_key)),
             // Somebody registered the handle just now.
             Err(DbError::Conflict(Conflict::HandleTaken)) => match find(conn, persona).await? {
                 Some(profile) => Ok(Provisioned::of(profile, Outcome::AlreadyThere, new_key)),
@@ -270,15 +256,8 @@ impl fmt::Display for Provisioned {
             Outcome::AlreadyThere => "there",
         };
         let (handle, bot_id, balance) = (&self.handle, self.bot_id, self.balance);
-        write!(
-            f,
-            "{outcome:<8} {handle:<32} bot {bot_id}, balance {balance}"
-        )?;
-        if self.new_key {
-            f.write_str(", new key")
-        } else {
-            Ok(())
-        }
+        write!(f, "{outcome:<8} {handle:<32} bot {bot_id}, balance {balance}")?;
+        if self.new_key { f.write_str(", new key") } else { Ok(()) }
     }
 }
 
@@ -296,26 +275,14 @@ impl fmt::Display for Report {
         for file in &self.refused {
             writeln!(f, "refused  {file}")?;
         }
-        let created = self
-            .bots
-            .iter()
-            .filter(|bot| bot.outcome == Outcome::Created)
-            .count();
+        let created = self.bots.iter().filter(|bot| bot.outcome == Outcome::Created).count();
         let there = self.bots.len() - created;
-        write!(
-            f,
-            "{} created, {there} already there",
-            counted(created, "bot")
-        )?;
+        write!(f, "{} created, {there} already there", counted(created, "bot"))?;
         if !self.refused.is_empty() {
             write!(f, ", {} refused", counted(self.refused.len(), "file"))?;
         }
         if self.bots.iter().any(|bot| bot.new_key) {
-            write!(
-                f,
-                "; new keys are in {}",
-                Path::new(&self.credentials_file).display()
-            )?;
+            write!(f, "; new keys are in {}", Path::new(&self.credentials_file).display())?;
         }
         Ok(())
     }

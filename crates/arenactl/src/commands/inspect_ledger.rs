@@ -47,19 +47,12 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Audit, Failure
     let file = args.report.as_deref().map(begin).transpose()?;
     let postgres = Postgres::connect_migrated(DATABASE_URL, &url, 1).await?;
     let options = match args.workers {
-        Some(workers) => Options {
-            workers: workers.into(),
-            ..whole_audit()
-        },
+        Some(workers) => Options { workers: workers.into(), ..whole_audit() },
         None => whole_audit(),
     };
     let report = audit::audit(postgres.database(), options).await;
     let report = report.map_err(|error| postgres.failure(error, "the audit did not end"))?;
-    let audit = Audit {
-        sound: report.is_sound(),
-        settings_rules,
-        report,
-    };
+    let audit = Audit { sound: report.is_sound(), settings_rules, report };
     if let Some((mut file, path)) = file {
         write(&mut file, &audit)
             .and_then(|()| file.commit())
@@ -70,10 +63,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Audit, Failure
 
 fn begin(path: &Path) -> anyhow::Result<(Replacement, &Path)> {
     let file = Replacement::begin(path, REPORT_MODE);
-    Ok((
-        file.with_context(|| format!("cannot write {}", path.display()))?,
-        path,
-    ))
+    Ok((file.with_context(|| format!("cannot write {}", path.display()))?, path))
 }
 
 fn write(file: &mut Replacement, audit: &Audit) -> io::Result<()> {
@@ -95,10 +85,7 @@ impl Judged for Audit {
 
 impl Audit {
     fn faults(&self) -> String {
-        counted(
-            usize::try_from(self.report.faults_total).unwrap_or(usize::MAX),
-            "fault",
-        )
+        counted(usize::try_from(self.report.faults_total).unwrap_or(usize::MAX), "fault")
     }
 }
 
@@ -124,11 +111,9 @@ impl fmt::Display for Audit {
                 "  rules         {rules}, not those of the settings here ({})",
                 self.settings_rules
             )?,
-            None => writeln!(
-                f,
-                "  rules         none yet; the settings here: {}",
-                self.settings_rules
-            )?,
+            None => {
+                writeln!(f, "  rules         none yet; the settings here: {}", self.settings_rules)?
+            }
         }
         writeln!(f, "  as of         {}", report.as_of)?;
         writeln!(f, "  bots          {}", report.bots)?;
@@ -166,9 +151,5 @@ fn name(fault: &Fault, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "entry {sequence}, ")?;
     }
     let (expected, found) = (Plain(&fault.expected), Plain(&fault.found));
-    write!(
-        f,
-        "{}: expected {expected}; found {found}",
-        Plain(&fault.field)
-    )
+    write!(f, "{}: expected {expected}; found {found}", Plain(&fault.field))
 }

@@ -39,10 +39,7 @@ pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
         )
         .into());
     }
-    Ok(Report {
-        applied: migrated.versions,
-        sources: migrated.sources,
-    })
+    Ok(Report { applied: migrated.versions, sources: migrated.sources })
 }
 
 async fn state(postgres: &Postgres) -> Result<SchemaState, Failure> {

@@ -45,10 +45,7 @@ const TAKE_UP: Duration = Duration::from_secs(service::credentials::LOOK_SECONDS
 
 /// Refuses settings that come from the environment: a new value in the file would change nothing.
 fn in_file(sources: &Sources, settings: &[&'static str]) -> Result<(), ConfigError> {
-    match settings
-        .iter()
-        .find(|setting| sources.is_from_environment(setting))
-    {
+    match settings.iter().find(|setting| sources.is_from_environment(setting)) {
         None => Ok(()),
         Some(setting) => {
             let problem = format!(
@@ -149,11 +146,7 @@ impl fmt::Display for ActReport {
         writeln!(f, "{} (bot {}) is now {}", bot.handle, bot.id, bot.status)?;
         writeln!(f, "  balance  {}", bot.balance)?;
         let (sequence, kind, amount) = (entry.sequence, entry.entry_type, entry.amount);
-        writeln!(
-            f,
-            "  entry    {sequence}: {kind} {amount}, {}",
-            entry.reference
-        )?;
+        writeln!(f, "  entry    {sequence}: {kind} {amount}, {}", entry.reference)?;
         write!(f, "  hash     {}", entry.hash)
     }
 }

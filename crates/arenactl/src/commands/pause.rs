@@ -53,26 +53,18 @@ pub(crate) struct WhilePaused {
 
 impl WhilePaused {
     fn of<S>(subject: String, change: PauseChange<S>) -> WhilePaused {
-        WhilePaused {
-            subject,
-            paused: change.pause,
-            changed: change.changed,
-        }
+        WhilePaused { subject, paused: change.pause, changed: change.changed }
     }
 }
 
 impl fmt::Display for WhilePaused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let WhilePaused {
-            subject, paused, ..
-        } = self;
+        let WhilePaused { subject, paused, .. } = self;
         match (paused, self.changed) {
             (Some(pause), true) => write!(f, "{subject} is paused: {}", pause.reason),
-            (Some(pause), false) => write!(
-                f,
-                "{subject} is paused already, since {}: {}",
-                pause.since, pause.reason
-            ),
+            (Some(pause), false) => {
+                write!(f, "{subject} is paused already, since {}: {}", pause.since, pause.reason)
+            }
             (None, true) => write!(f, "{subject} goes on"),
             (None, false) => write!(f, "{subject} is not paused"),
         }

@@ -70,10 +70,7 @@ struct Step {
 impl Judged for Explanation {
     /// A failure where the outcome does not follow, or what was kept is not what was read.
     fn verdict(self) -> Result<(), Failure> {
-        let kept = self
-            .steps
-            .iter()
-            .all(|step| step.digest_matches != Some(false));
+        let kept = self.steps.iter().all(|step| step.digest_matches != Some(false));
         if kept && self.verdict != Verdict::Contradicted {
             return Ok(());
         }
@@ -88,9 +85,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Explanation, F
     let market = args.market;
     let failure = |error| market_failure(&postgres, error, "explain", market);
     let found = markets::find(&mut conn, market).await.map_err(failure)?;
-    let evidence = markets::evidence_of(&mut conn, market)
-        .await
-        .map_err(failure)?;
+    let evidence = markets::evidence_of(&mut conn, market).await.map_err(failure)?;
     Ok(explain(found, &evidence))
 }
 
@@ -124,27 +119,17 @@ fn readings(market: &Market, evidence: &[Evidence]) -> (Vec<Step>, Option<String
     let steps = evidence.iter().map(|kept| {
         let fetch = &kept.fetch;
         let digest = Hash(Sha256::digest(&fetch.body).into());
-        let digest_matches = fetch
-            .sha256
-            .filter(|_| !fetch.truncated)
-            .map(|kept| kept == digest);
+        let digest_matches = fetch.sha256.filter(|_| !fetch.truncated).map(|kept| kept == digest);
         let (said_then, decided) = match &fetch.finding {
             Finding::Read { value, decides } => (value.clone(), decides.is_some()),
             Finding::Nothing { problem } => (format!("nothing: {problem}"), false),
         };
         let says_now = if decided {
-            let reading = sources::derive(
-                &market.criteria,
-                &market.times(),
-                fetch.fetched_at,
-                &fetch.body,
-            );
+            let reading =
+                sources::derive(&market.criteria, &market.times(), fetch.fetched_at, &fetch.body);
             match reading {
                 Ok(reading) => {
-                    derived = market
-                        .criteria
-                        .decide(&reading)
-                        .map(|side| side.to_string());
+                    derived = market.criteria.decide(&reading).map(|side| side.to_string());
                     let side = derived.as_deref().unwrap_or("nothing");
                     format!("{reading}, so {side}")
                 }
@@ -198,17 +183,11 @@ fn research(market: &Market) -> (Vec<Step>, Option<String>) {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", Plain(&self.question))?;
-        writeln!(
-            f,
-            "  market    {} ({}, {})",
-            self.market_id, self.source, self.status
-        )?;
+        writeln!(f, "  market    {} ({}, {})", self.market_id, self.source, self.status)?;
         writeln!(f, "  criteria  {}", Plain(&self.criteria.to_string()))?;
         writeln!(f, "  deadline  {}", self.deadline)?;
         for step in &self.steps {
-            let id = step
-                .evidence_id
-                .map_or(String::new(), |id| format!(" {id}"));
+            let id = step.evidence_id.map_or(String::new(), |id| format!(" {id}"));
             writeln!(f, "  evidence{id}  {}", Plain(&step.what))?;
             if let Some(at) = step.fetched_at {
                 writeln!(f, "    fetched    {at}")?;

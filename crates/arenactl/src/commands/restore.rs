@@ -257,12 +257,7 @@ async fn fill(
     let mut command = dump_tools::command(program, url)?;
     command
         .args(sections)
-        .args([
-            "--exit-on-error",
-            "--single-transaction",
-            "--no-owner",
-            "--no-password",
-        ])
+        .args(["--exit-on-error", "--single-transaction", "--no-owner", "--no-password"])
         .arg("--dbname=")
         .stdin(Stdio::from(input));
     dump_tools::run(command, "pg_restore").await
@@ -325,13 +320,8 @@ async fn prove(
         return Err(anyhow!("the dump has another newest migration than its manifest says").into());
     }
     must_be_the_services(&services_roles, manifest)?;
-    let credentials = backup::credentials(postgres.database())
-        .await
-        .map_err(failed)?;
-    if manifest
-        .credentials_digest
-        .is_some_and(|digest| digest != credentials)
-    {
+    let credentials = backup::credentials(postgres.database()).await.map_err(failed)?;
+    if manifest.credentials_digest.is_some_and(|digest| digest != credentials) {
         return Err(anyhow!(
             "the keys and secrets that were restored are not those that were backed up: somebody replaced \
              them in the dump. Drop the database and take another backup"
@@ -354,16 +344,12 @@ async fn prove(
             .into());
         }
     };
-    backup::begin_anew(url.expose_secret())
-        .await
-        .map_err(failed)?;
+    backup::begin_anew(url.expose_secret()).await.map_err(failed)?;
     let audit = audit::audit(postgres.database(), whole_audit()).await;
     let audit = audit.map_err(failed)?;
     is_what_was_backed_up(&audit, manifest)?;
     let arena = postgres.database().identity().await.map_err(failed)?;
-    migrations::mark_finished(&mut *postgres.connection().await?)
-        .await
-        .map_err(failed)?;
+    migrations::mark_finished(&mut *postgres.connection().await?).await.map_err(failed)?;
     Ok(Report {
         as_of: manifest.as_of,
         arena_before: manifest.arena,
@@ -382,12 +368,7 @@ async fn prove(
 /// Holds the audit of the restored database against what the manifest says.
 fn is_what_was_backed_up(audit: &audit::Report, manifest: &Manifest) -> Result<(), Failure> {
     let same = (audit.bots, audit.entries, audit.markets, audit.heads_digest)
-        == (
-            manifest.bots,
-            manifest.entries,
-            manifest.markets,
-            manifest.heads_digest,
-        );
+        == (manifest.bots, manifest.entries, manifest.markets, manifest.heads_digest);
     if !same {
         return Err(anyhow!(
             "what was restored is not what was backed up: {} entries with heads digest {}, and should \
@@ -397,11 +378,7 @@ fn is_what_was_backed_up(audit: &audit::Report, manifest: &Manifest) -> Result<(
         .into());
     }
     if !audit.is_sound() {
-        let first = audit
-            .faults
-            .first()
-            .map(|fault| format!("{fault:?}"))
-            .unwrap_or_default();
+        let first = audit.faults.first().map(|fault| format!("{fault:?}")).unwrap_or_default();
         return Err(anyhow!(
             "the restored ledger is what was backed up, and it is broken ({first}): run inspect-ledger"
         )
@@ -412,19 +389,12 @@ fn is_what_was_backed_up(audit: &audit::Report, manifest: &Manifest) -> Result<(
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "restored, and the audit is clean: it is what was backed up"
-        )?;
+        writeln!(f, "restored, and the audit is clean: it is what was backed up")?;
         writeln!(f, "  as of         {}", self.as_of)?;
         writeln!(f, "  bots          {}", self.bots)?;
         writeln!(f, "  entries       {}", self.entries)?;
         writeln!(f, "  heads digest  {}", self.heads_digest)?;
-        write!(
-            f,
-            "  services      {}",
-            Plain(&self.services_roles.join(", "))
-        )?;
+        write!(f, "  services      {}", Plain(&self.services_roles.join(", ")))?;
         for difference in &self.schema_differences {
             write!(f, "\naccepted: {}", Plain(difference))?;
         }

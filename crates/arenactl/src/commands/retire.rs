@@ -61,23 +61,12 @@ fn confirm(
     answers: &mut impl BufRead,
     prompt: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let BotProfile {
-        handle,
-        id,
-        status,
-        balance,
-        ..
-    } = bot;
-    writeln!(
-        prompt,
-        "This retires {handle} (bot {id}, {status}) for good and burns {balance}."
-    )?;
+    let BotProfile { handle, id, status, balance, .. } = bot;
+    writeln!(prompt, "This retires {handle} (bot {id}, {status}) for good and burns {balance}.")?;
     write!(prompt, "Type its handle to go on: ")?;
     prompt.flush()?;
     let mut answer = String::new();
-    answers
-        .read_line(&mut answer)
-        .context("cannot read the answer")?;
+    answers.read_line(&mut answer).context("cannot read the answer")?;
     if answer.trim() == handle {
         return Ok(());
     }
@@ -121,23 +110,14 @@ mod tests {
     fn the_question_says_what_is_lost_and_the_handle_is_the_yes() {
         let (result, prompt) = answer("Mia\n");
         assert!(result.is_ok());
-        assert!(
-            prompt.contains("Mia (bot 7, ALIVE) for good and burns 3.50000000"),
-            "{prompt}"
-        );
+        assert!(prompt.contains("Mia (bot 7, ALIVE) for good and burns 3.50000000"), "{prompt}");
     }
 
     #[test]
     fn anything_else_is_a_no() {
         for text in ["", "\n", "y\n", "yes\n", "mia\n", "Mia!\n"] {
             let (result, _) = answer(text);
-            assert!(
-                result
-                    .unwrap_err()
-                    .to_string()
-                    .starts_with("nothing was done"),
-                "{text:?}"
-            );
+            assert!(result.unwrap_err().to_string().starts_with("nothing was done"), "{text:?}");
         }
     }
 }

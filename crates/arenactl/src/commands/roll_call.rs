@@ -40,10 +40,7 @@ struct Heard {
 impl RollCall {
     pub(super) async fn open(sources: &Sources, wait: Duration) -> Result<RollCall, Failure> {
         let url = sources.connection_url(REDIS_URL, REDIS_SCHEMES)?;
-        let config = CacheConfig {
-            url: url.expose_secret().to_owned(),
-            namespace: String::new(),
-        };
+        let config = CacheConfig { url: url.expose_secret().to_owned(), namespace: String::new() };
         let cache = Cache::connect(config).await.with_context(|| {
             format!("cannot ask Redis, at {REDIS_URL}, which processes run; nothing was changed")
         })?;
@@ -51,11 +48,7 @@ impl RollCall {
     }
 
     pub(super) const fn over(cache: Cache, settled: Duration, wait: Duration) -> RollCall {
-        RollCall {
-            cache,
-            settled,
-            wait,
-        }
+        RollCall { cache, settled, wait }
     }
 
     /// Gives everybody the time to go over to what was just written.

@@ -98,10 +98,7 @@ impl Rotation {
         let admin = PasswordAdmin::open(self.admin_url.expose_secret())
             .await
             .context("cannot log in to Redis")?;
-        let open = admin
-            .needs_none(&user)
-            .await
-            .context("cannot look at the users of Redis")?;
+        let open = admin.needs_none(&user).await.context("cannot look at the users of Redis")?;
         if open {
             return Err(anyhow!(
                 "{user} of that Redis needs no password, and a first one would lock everybody out who \
@@ -124,9 +121,7 @@ impl Rotation {
         let login = login_fingerprint(url.as_str()).context("the new URL cannot be read")?;
         // Its own session must not be taken for one of before.
         self.roll_call.take_up(url.as_str()).await?;
-        let processes = self
-            .wait_until_taken_up(&admin, &user, &login, written)
-            .await?;
+        let processes = self.wait_until_taken_up(&admin, &user, &login, written).await?;
         after(Step::TakenUp)?;
         self.insist_on(&login)?;
         admin
@@ -135,11 +130,7 @@ impl Rotation {
             .context("cannot take the old password away; run `arenactl rotate-redis` again")?;
         after(Step::Closed)?;
         env_file::write(&self.file, vec![(ROTATED_AT, "".into())]).await?;
-        Ok(Report {
-            user,
-            resumed,
-            processes,
-        })
+        Ok(Report { user, resumed, processes })
     }
 
     /// Gives the user another password beside the one it has, in Redis and then in the settings. Answers
@@ -155,12 +146,9 @@ impl Rotation {
         url.set_password(Some(password.expose_secret()))
             .map_err(|()| anyhow!("{REDIS_URL} names no server to log in to"))?;
         let sha256 = Hash(Sha256::digest(password.expose_secret()).into());
-        admin
-            .add(user, &sha256.to_string())
-            .await
-            .with_context(|| {
-                format!("cannot give {user} another password; {REDIS_ADMIN_URL} may name who can")
-            })?;
+        admin.add(user, &sha256.to_string()).await.with_context(|| {
+            format!("cannot give {user} another password; {REDIS_ADMIN_URL} may name who can")
+        })?;
         after(Step::Added)?;
         // It must work before anybody is told to use it.
         PasswordAdmin::open(url.as_str())
@@ -170,10 +158,7 @@ impl Rotation {
         let since_epoch = written.duration_since(UNIX_EPOCH).unwrap_or_default();
         let settings = vec![
             (REDIS_URL, SecretString::from(url.as_str())),
-            (
-                ROTATED_AT,
-                SecretString::from(since_epoch.as_secs().to_string()),
-            ),
+            (ROTATED_AT, SecretString::from(since_epoch.as_secs().to_string())),
         ];
         env_file::write(&self.file, settings).await?;
         after(Step::Written)?;
@@ -251,9 +236,7 @@ impl Rotation {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report {
-            user, processes, ..
-        } = self;
+        let Report { user, processes, .. } = self;
         if self.resumed {
             // Not "another": somebody may have put an older one back meanwhile.
             return write!(

@@ -17,11 +17,7 @@ impl Bench {
         admin.make(&user, "first").await.unwrap();
         url.set_username(&user).unwrap();
         url.set_password(Some("first")).unwrap();
-        let bench = Bench {
-            dir: tempfile::tempdir().unwrap(),
-            user,
-            url,
-        };
+        let bench = Bench { dir: tempfile::tempdir().unwrap(), user, url };
         std::fs::write(bench.file(), format!("REDIS_URL={}\n", bench.url)).unwrap();
         bench
     }
@@ -32,10 +28,7 @@ impl Bench {
 
     /// Logged in by the settings as they are now, in an arena of its own.
     async fn cache(&self) -> Cache {
-        let config = CacheConfig {
-            url: self.written(),
-            namespace: format!("{}:", self.user),
-        };
+        let config = CacheConfig { url: self.written(), namespace: format!("{}:", self.user) };
         Cache::connect(config).await.unwrap()
     }
 
@@ -59,10 +52,7 @@ impl Bench {
 }
 
 async fn works(url: &str) -> bool {
-    let config = CacheConfig {
-        url: url.to_owned(),
-        namespace: String::new(),
-    };
+    let config = CacheConfig { url: url.to_owned(), namespace: String::new() };
     Cache::connect(config).await.is_ok()
 }
 
@@ -94,33 +84,21 @@ async fn whatever_interrupts_it_it_is_simply_repeated() {
         // Whoever reads the settings gets in, at any moment.
         assert!(works(&bench.written()).await, "{step:?}");
         bench.rotation().await.run(|_| Ok(())).await.unwrap();
-        assert!(
-            works(&bench.written()).await && !works(&old).await,
-            "{step:?}"
-        );
+        assert!(works(&bench.written()).await && !works(&old).await, "{step:?}");
     }
 }
 
 #[tokio::test]
 async fn it_waits_for_whoever_is_logged_in_by_the_old_password_and_names_who_stays() {
     let bench = Bench::new().await;
-    let config = CacheConfig {
-        url: bench.written(),
-        namespace: String::new(),
-    };
+    let config = CacheConfig { url: bench.written(), namespace: String::new() };
     let stays = Cache::connect(config).await.unwrap();
     let admin = PasswordAdmin::open(&test_kit::redis_url()).await.unwrap();
     // Redis counts the age of sessions in whole seconds.
-    test_kit::eventually(
-        "the session is old enough to be told from a new one",
-        || async {
-            let old = admin
-                .sessions_older_than(&bench.user, Duration::from_secs(2))
-                .await
-                .unwrap();
-            (!old.is_empty()).then_some(())
-        },
-    )
+    test_kit::eventually("the session is old enough to be told from a new one", || async {
+        let old = admin.sessions_older_than(&bench.user, Duration::from_secs(2)).await.unwrap();
+        (!old.is_empty()).then_some(())
+    })
     .await;
     let rotation = bench.rotation_within(Duration::ZERO).await;
     let refused = rotation.run(|_| Ok(())).await.unwrap_err().to_string();
@@ -150,10 +128,7 @@ async fn a_process_that_has_not_gone_over_keeps_its_password_and_is_named() {
     follows.take_up(&new).await.unwrap();
     let done = bench.rotation().await.run(|_| Ok(())).await.unwrap();
     assert!(done.resumed && done.processes == 1, "{done:?}");
-    assert!(
-        done.to_string().contains("the only one that is good"),
-        "{done}"
-    );
+    assert!(done.to_string().contains("the only one that is good"), "{done}");
     assert_eq!(bench.written(), new, "no other one was made");
     assert!(works(&new).await && !works(&old).await);
     let mark = Sources::from_file(&bench.file()).get(ROTATED_AT);

@@ -137,10 +137,7 @@ fn admin_url(
     }
     let mut reader = Reader::new(sources);
     let private = reader.raw("ARENA_PRIVATE_SERVICES").unwrap_or_default();
-    if !private
-        .split(',')
-        .any(|name| matches!(name.trim(), "postgres" | "1"))
-    {
+    if !private.split(',').any(|name| matches!(name.trim(), "postgres" | "1")) {
         let problem = "is not set: rotating a role needs the URL of a superuser";
         return Err(ConfigError::single(setting, problem).into());
     }
@@ -165,9 +162,9 @@ fn with_login(mut url: Url, user: &str, password: &str) -> anyhow::Result<Secret
 /// `arena_app` is followed by `arena_app_2`, that by `arena_app_3`.
 fn next_name(name: &str) -> String {
     let (base, number) = match name.rsplit_once('_') {
-        Some((base, digits)) if !base.is_empty() && !digits.starts_with('0') => digits
-            .parse::<u32>()
-            .map_or((name, 1), |number| (base, number)),
+        Some((base, digits)) if !base.is_empty() && !digits.starts_with('0') => {
+            digits.parse::<u32>().map_or((name, 1), |number| (base, number))
+        }
         _ => (name, 1),
     };
     let suffix = format!("_{}", number.saturating_add(1));
@@ -203,16 +200,10 @@ impl Rotation {
         self.wait_until_gone_over(&new).await?;
         self.wait_until_quiet(&admin, &old).await?;
         after(Step::Quiet)?;
-        admin
-            .close(&old)
-            .await
-            .map_err(|error| self.failed(error, "close the old role"))?;
+        admin.close(&old).await.map_err(|error| self.failed(error, "close the old role"))?;
         after(Step::Closed)?;
         admin.remove(&old, &new).await.map_err(|error| {
-            self.failed(
-                error,
-                format!("drop the old role {old}, which nobody uses any more"),
-            )
+            self.failed(error, format!("drop the old role {old}, which nobody uses any more"))
         })?;
         after(Step::Removed)?;
         Ok(Report {
@@ -307,10 +298,7 @@ impl Rotation {
             Which::Owner if !standing.owns_ledger => "does not own the ledger",
             _ => return Ok(()),
         };
-        Err(anyhow!(
-            "{role} {problem}; {} still names the old role",
-            self.file.display()
-        ))
+        Err(anyhow!("{role} {problem}; {} still names the old role", self.file.display()))
     }
 
     /// Until every process has said that it works under the role. One that has no session now, or no
@@ -320,9 +308,7 @@ impl Rotation {
             return Ok(());
         };
         let fingerprint = presence::fingerprint(&[&[role]]);
-        roll_call
-            .take_twice(DATABASE_URL, &fingerprint, RESTART)
-            .await?;
+        roll_call.take_twice(DATABASE_URL, &fingerprint, RESTART).await?;
         Ok(())
     }
 
@@ -382,11 +368,7 @@ impl fmt::Display for Report {
         if self.resumed {
             writeln!(f, "an interrupted rotation was completed")?;
         }
-        write!(
-            f,
-            "{} logs in as {}; {} is gone",
-            self.setting, self.new_role, self.old_role
-        )
+        write!(f, "{} logs in as {}; {} is gone", self.setting, self.new_role, self.old_role)
     }
 }
 

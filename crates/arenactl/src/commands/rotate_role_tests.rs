@@ -59,15 +59,12 @@ impl Bench {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::SeqCst);
         let role = format!("Odd \"role'{}{count}", uuid::Uuid::new_v4().simple());
-        let mut admin = RoleAdmin::open(self.admin_url.expose_secret())
-            .await
-            .unwrap();
+        let mut admin = RoleAdmin::open(self.admin_url.expose_secret()).await.unwrap();
         admin.succeed(like, &role, "first").await.unwrap();
         if which == Which::Owner {
             self.give_all(like, &role).await;
         }
-        self.run(&format!("COMMENT ON ROLE {} IS NULL", quoted(&role)))
-            .await;
+        self.run(&format!("COMMENT ON ROLE {} IS NULL", quoted(&role))).await;
         let url = with_login(self.place.clone(), &role, "first").unwrap();
         let line = format!("{}={}\n", which.setting(), url.expose_secret());
         self.write(&format!("A='p!a$s\"s'\n{line}B=2\n"));
@@ -83,11 +80,7 @@ impl Bench {
             self.run(row.get(0)).await;
         }
         let database = self.place.path().trim_start_matches('/');
-        self.run(&format!(
-            "ALTER DATABASE {database} OWNER TO {}",
-            quoted(to)
-        ))
-        .await;
+        self.run(&format!("ALTER DATABASE {database} OWNER TO {}", quoted(to))).await;
     }
 
     async fn run(&self, sql: &str) {
@@ -148,23 +141,12 @@ fn names_grow_and_fit() {
 async fn the_services_role_is_replaced_by_one_that_may_do_the_same() {
     let bench = Bench::new().await;
     let old = bench.stand_in(Which::App, "arena_app").await;
+    bench.run(&format!("ALTER ROLE {} SET search_path = public, pg_temp", quoted(&old))).await;
     bench
-        .run(&format!(
-            "ALTER ROLE {} SET search_path = public, pg_temp",
-            quoted(&old)
-        ))
-        .await;
-    bench
-        .run(&format!(
-            "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {}",
-            quoted(&old)
-        ))
+        .run(&format!("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {}", quoted(&old)))
         .await;
     let before = bench.privileges(&old).await;
-    assert!(
-        before.iter().any(|line| line == "bots.status UPDATE"),
-        "{before:?}"
-    );
+    assert!(before.iter().any(|line| line == "bots.status UPDATE"), "{before:?}");
     let report = bench.rotation(Which::App).run(|_| Ok(())).await.unwrap();
     assert_eq!(bench.privileges(&report.new_role).await, before);
     assert!(!bench.exists(&old).await);
@@ -175,20 +157,12 @@ async fn the_services_role_is_replaced_by_one_that_may_do_the_same() {
     assert!(text.starts_with("A='p!a$s\"s'\nDATABASE_URL=") && text.ends_with("\nB=2\n"));
     let client = test_kit::connect(bench.rotation(Which::App).url.expose_secret()).await;
     let row = client
-        .query_one(
-            "SELECT current_user::text, current_setting('search_path')",
-            &[],
-        )
+        .query_one("SELECT current_user::text, current_setting('search_path')", &[])
         .await
         .unwrap();
     assert_eq!(row.get::<_, String>(0), report.new_role);
     assert_eq!(row.get::<_, String>(1), "public, pg_temp");
-    assert!(
-        client
-            .batch_execute("UPDATE ledger SET amount = 0")
-            .await
-            .is_err()
-    );
+    assert!(client.batch_execute("UPDATE ledger SET amount = 0").await.is_err());
 }
 
 #[tokio::test]
@@ -198,11 +172,7 @@ async fn interrupted_after_any_step_it_is_completed_by_the_next_run() {
         let mut old = bench.stand_in(which, like).await;
         for stop in STEPS {
             let end = |step| {
-                if step == stop {
-                    Err(anyhow!("stop").into())
-                } else {
-                    Ok(())
-                }
+                if step == stop { Err(anyhow!("stop").into()) } else { Ok(()) }
             };
             assert!(bench.rotation(which).run(end).await.is_err(), "{stop:?}");
             // Whatever happened, what `.env` says works.
@@ -217,9 +187,8 @@ async fn interrupted_after_any_step_it_is_completed_by_the_next_run() {
             assert!(!bench.exists(&old).await, "{stop:?}");
             assert_eq!(report.new_role, next_name(&old), "{stop:?}");
             old = report.new_role;
-            let standing = roles::standing(bench.rotation(which).url.expose_secret())
-                .await
-                .unwrap();
+            let standing =
+                roles::standing(bench.rotation(which).url.expose_secret()).await.unwrap();
             assert_eq!(standing.owns_ledger, which == Which::Owner, "{stop:?}");
         }
     }
@@ -230,20 +199,12 @@ async fn whoever_still_has_a_session_is_named_and_nothing_is_taken_from_them() {
     let bench = Bench::new().await;
     let old = bench.stand_in(Which::App, "arena_app").await;
     bench
-        .run(&format!(
-            "CREATE TABLE theirs (); ALTER TABLE theirs OWNER TO {}",
-            quoted(&old)
-        ))
+        .run(&format!("CREATE TABLE theirs (); ALTER TABLE theirs OWNER TO {}", quoted(&old)))
         .await;
     let mut url = parsed(&bench.rotation(Which::App).url).unwrap();
-    url.query_pairs_mut()
-        .append_pair("application_name", "straggler");
+    url.query_pairs_mut().append_pair("application_name", "straggler");
     let straggler = test_kit::connect(url.as_str()).await;
-    let failure = bench
-        .rotation(Which::App)
-        .run(|_| Ok(()))
-        .await
-        .unwrap_err();
+    let failure = bench.rotation(Which::App).run(|_| Ok(())).await.unwrap_err();
     assert!(message(&failure).contains("straggler (pid "), "{failure}");
     straggler.batch_execute("SELECT FROM bots").await.unwrap();
     drop(straggler);
@@ -262,10 +223,9 @@ async fn without_a_superuser_nothing_is_changed() {
     let bench = Bench::new().await;
     let old = bench.stand_in(Which::App, "arena_app").await;
     let before = bench.text();
-    for (user, password, reason) in [
-        ("postgres", "wrong", "log in"),
-        (old.as_str(), "first", "not a superuser"),
-    ] {
+    for (user, password, reason) in
+        [("postgres", "wrong", "log in"), (old.as_str(), "first", "not a superuser")]
+    {
         let mut rotation = bench.rotation(Which::App);
         rotation.admin_url = with_login(bench.place.clone(), user, password).unwrap();
         let failure = rotation.run(|_| Ok(())).await.unwrap_err();
@@ -279,11 +239,7 @@ async fn without_a_superuser_nothing_is_changed() {
 #[tokio::test]
 async fn a_role_behind_a_pooler_is_left_as_it_is() {
     let text = "DATABASE_URL=postgres://arena_app:hunter2@127.0.0.1:1/arena?pooler=transaction";
-    let args = Args {
-        role: Which::App,
-        admin_url_env: DATABASE_ADMIN_URL.to_owned(),
-        wait: 1,
-    };
+    let args = Args { role: Which::App, admin_url_env: DATABASE_ADMIN_URL.to_owned(), wait: 1 };
     let refused = run(&Sources::from_parts(text, []), &args).await;
     let refused = refused.unwrap_err();
     assert_eq!(refused.exit_code(), daemon::process::EXIT_CONFIG);
@@ -296,10 +252,8 @@ async fn a_role_behind_a_pooler_is_left_as_it_is() {
 async fn a_process_that_works_under_the_old_role_is_named_and_keeps_it() {
     let bench = Bench::new().await;
     let old = bench.stand_in(Which::App, "arena_app").await;
-    let config = CacheConfig {
-        url: test_kit::redis_url(),
-        namespace: format!("{}:", uuid::Uuid::new_v4()),
-    };
+    let config =
+        CacheConfig { url: test_kit::redis_url(), namespace: format!("{}:", uuid::Uuid::new_v4()) };
     let cache = Cache::connect(config).await.unwrap();
     cache.uses_role(Some(&old));
     let _process = cache.announce("ticker");
@@ -309,11 +263,7 @@ async fn a_process_that_works_under_the_old_role_is_named_and_keeps_it() {
     })
     .await;
     let rotation = || Rotation {
-        roll_call: Some(RollCall::over(
-            cache.clone(),
-            Duration::ZERO,
-            Duration::ZERO,
-        )),
+        roll_call: Some(RollCall::over(cache.clone(), Duration::ZERO, Duration::ZERO)),
         ..bench.rotation(Which::App)
     };
     // It has no session just now, but would open one by what it read when it started.
@@ -346,10 +296,7 @@ async fn on_another_machine_with_an_old_file_it_does_not_take_the_password_in_us
     bench.write(&old_file);
     let refused = bench.rotation(Which::App).run(|_| Ok(())).await;
     let refused = message(&refused.unwrap_err());
-    assert!(
-        refused.contains("Copy DATABASE_URL from there"),
-        "{refused}"
-    );
+    assert!(refused.contains("Copy DATABASE_URL from there"), "{refused}");
     session.batch_execute("SELECT 1").await.unwrap();
     test_kit::connect(in_use.expose_secret()).await;
 }

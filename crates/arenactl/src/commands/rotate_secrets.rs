@@ -104,12 +104,8 @@ struct Rotation {
 
 impl Rotation {
     async fn run(&self, finish: bool) -> Result<Report, Failure> {
-        let Secret {
-            present: setting,
-            next: in_next,
-            previous: in_previous,
-            outlived,
-        } = self.secret;
+        let Secret { present: setting, next: in_next, previous: in_previous, outlived } =
+            self.secret;
         let sources = Sources::from_file(&self.file);
         let present = required(&sources, setting)?;
         let next = given(&sources, in_next);
@@ -167,11 +163,7 @@ impl Rotation {
     }
 
     const fn report(&self, outcome: Outcome, processes: usize) -> Report {
-        Report {
-            setting: self.secret.present,
-            outcome,
-            processes,
-        }
+        Report { setting: self.secret.present, outcome, processes }
     }
 
     /// Waits until every API process runs with the secret in the file as it is now, and counts them; or
@@ -180,17 +172,13 @@ impl Rotation {
         let sources = Sources::from_file(&self.file);
         let fingerprint = self.secret.fingerprint(&sources)?;
         let setting = self.secret.present;
-        self.roll_call
-            .take_twice(setting, &fingerprint, wrong)
-            .await
+        self.roll_call.take_twice(setting, &fingerprint, wrong).await
     }
 
     /// Writes them, and gives everybody the time to go over.
     async fn write(&self, settings: &[(&'static str, &str)]) -> anyhow::Result<()> {
-        let settings: Vec<(&'static str, SecretString)> = settings
-            .iter()
-            .map(|(name, value)| (*name, SecretString::from(*value)))
-            .collect();
+        let settings: Vec<(&'static str, SecretString)> =
+            settings.iter().map(|(name, value)| (*name, SecretString::from(*value))).collect();
         env_file::write(&self.file, settings).await?;
         self.roll_call.settle().await;
         Ok(())
@@ -206,10 +194,7 @@ impl Secret {
         others.extend(reader.secrets(self.previous, 1));
         reader.finish()?;
         let others: Vec<&str> = others.iter().map(ExposeSecret::expose_secret).collect();
-        Ok(presence::fingerprint(&[
-            &[present.expose_secret()],
-            &others,
-        ]))
+        Ok(presence::fingerprint(&[&[present.expose_secret()], &others]))
     }
 }
 
@@ -226,10 +211,7 @@ fn required(sources: &Sources, setting: &str) -> Result<SecretString, ConfigErro
 }
 
 fn given(sources: &Sources, setting: &str) -> Option<SecretString> {
-    sources
-        .get(setting)
-        .filter(|text| !text.trim().is_empty())
-        .map(SecretString::from)
+    sources.get(setting).filter(|text| !text.trim().is_empty()).map(SecretString::from)
 }
 
 /// The newest first.

@@ -44,10 +44,7 @@ impl Bench {
 
     fn rotation(&self, secret: Secret, wait: Duration) -> Rotation {
         Rotation {
-            secret: Secret {
-                outlived: Duration::ZERO,
-                ..secret
-            },
+            secret: Secret { outlived: Duration::ZERO, ..secret },
             file: self.file(),
             roll_call: RollCall::over(self.cache.clone(), Duration::ZERO, wait),
         }
@@ -102,14 +99,8 @@ impl Bench {
 
 #[tokio::test]
 async fn the_old_secret_key_stays_accepted_until_that_is_ended() {
-    let bench = Bench::new(&format!(
-        "A='p!a$s\"s'\nSECRET_KEY={OLD}\nADMIN_TOKEN={TOKEN}\n"
-    ))
-    .await;
-    assert_eq!(
-        bench.secret_key(false).await.unwrap().outcome,
-        Outcome::Rotated
-    );
+    let bench = Bench::new(&format!("A='p!a$s\"s'\nSECRET_KEY={OLD}\nADMIN_TOKEN={TOKEN}\n")).await;
+    assert_eq!(bench.secret_key(false).await.unwrap().outcome, Outcome::Rotated);
     let first = bench.get("SECRET_KEY");
     assert!(first != OLD && first.len() >= 32);
     assert_eq!(bench.get("SECRET_KEY_PREVIOUS"), OLD);
@@ -118,10 +109,7 @@ async fn the_old_secret_key_stays_accepted_until_that_is_ended() {
     assert_eq!(bench.get("SECRET_KEY_PREVIOUS"), format!("{first},{OLD}"));
     assert_eq!(bench.get("A"), "p!a$s\"s");
     let second = bench.get("SECRET_KEY");
-    assert_eq!(
-        bench.secret_key(true).await.unwrap().outcome,
-        Outcome::Finished
-    );
+    assert_eq!(bench.secret_key(true).await.unwrap().outcome, Outcome::Finished);
     assert_eq!(bench.get("SECRET_KEY_PREVIOUS"), "");
     assert_eq!(bench.get("SECRET_KEY"), second);
 }
@@ -129,10 +117,9 @@ async fn the_old_secret_key_stays_accepted_until_that_is_ended() {
 #[tokio::test]
 async fn an_interrupted_rotation_goes_on_with_the_key_it_had_announced() {
     let next = "the-next-secret-of-more-than-32-characters";
-    let bench = Bench::new(&format!(
-        "SECRET_KEY={OLD}\nSECRET_KEY_NEXT={next}\nADMIN_TOKEN={TOKEN}\n"
-    ))
-    .await;
+    let bench =
+        Bench::new(&format!("SECRET_KEY={OLD}\nSECRET_KEY_NEXT={next}\nADMIN_TOKEN={TOKEN}\n"))
+            .await;
     let refused = bench.secret_key(true).await.unwrap_err().to_string();
     assert!(refused.contains("SECRET_KEY_NEXT") && !refused.contains(next));
     let report = bench.secret_key(false).await.unwrap();
@@ -165,25 +152,15 @@ async fn a_secret_that_no_list_could_hold_is_left_alone() {
     let text = "SECRET_KEY=a,secret-of-more-than-thirty-two-characters\n";
     let bench = Bench::new(text).await;
     let refused = bench.secret_key(false).await.unwrap_err().to_string();
-    assert!(
-        refused.contains("comma") && !refused.contains("a,secret"),
-        "{refused}"
-    );
+    assert!(refused.contains("comma") && !refused.contains("a,secret"), "{refused}");
     assert_eq!(std::fs::read_to_string(bench.file()).unwrap(), text);
 }
 
 #[test]
 fn reports_show_no_secret() {
-    let report = Report {
-        setting: SECRET_KEY.present,
-        outcome: Outcome::Rotated,
-        processes: 2,
-    };
+    let report = Report { setting: SECRET_KEY.present, outcome: Outcome::Rotated, processes: 2 };
     let report = report.to_string();
-    assert!(
-        report.contains("--finish") && report.contains("all 2"),
-        "{report}"
-    );
+    assert!(report.contains("--finish") && report.contains("all 2"), "{report}");
 }
 
 #[tokio::test]
@@ -208,21 +185,12 @@ async fn a_key_that_one_process_does_not_know_is_not_used_and_that_process_is_na
     // It reads a copy of the settings that was made when it started.
     let behind = bench.rotation(SECRET_KEY, Duration::ZERO).run(false).await;
     let behind = behind.unwrap_err().to_string();
-    assert!(
-        behind.contains("api on ") && behind.contains("run this again"),
-        "{behind}"
-    );
+    assert!(behind.contains("api on ") && behind.contains("run this again"), "{behind}");
     let next = bench.get("SECRET_KEY_NEXT");
     assert!(!next.is_empty() && !behind.contains(&next));
     assert_eq!(bench.get("SECRET_KEY"), OLD);
     // Nor does another try help before it was restarted.
-    assert!(
-        bench
-            .rotation(SECRET_KEY, Duration::ZERO)
-            .run(false)
-            .await
-            .is_err()
-    );
+    assert!(bench.rotation(SECRET_KEY, Duration::ZERO).run(false).await.is_err());
     assert_eq!(
         (bench.get("SECRET_KEY"), bench.get("SECRET_KEY_NEXT")),
         (OLD.to_owned(), next.clone())
@@ -239,24 +207,13 @@ async fn nothing_begins_while_a_process_goes_by_other_settings() {
     let bench = Bench::new(&settings).await;
     let _process = bench.process().await;
     for secret in [SECRET_KEY, ADMIN_TOKEN] {
-        bench
-            .cache
-            .uses(secret.present, "of-another-file".to_owned());
+        bench.cache.uses(secret.present, "of-another-file".to_owned());
     }
     for finish in [false, true] {
-        let refused = bench
-            .rotation(ADMIN_TOKEN, Duration::ZERO)
-            .run(finish)
-            .await;
+        let refused = bench.rotation(ADMIN_TOKEN, Duration::ZERO).run(finish).await;
         let refused = refused.unwrap_err().to_string();
         assert!(refused.contains("nothing was changed"), "{refused}");
-        assert!(
-            bench
-                .rotation(SECRET_KEY, Duration::ZERO)
-                .run(finish)
-                .await
-                .is_err()
-        );
+        assert!(bench.rotation(SECRET_KEY, Duration::ZERO).run(finish).await.is_err());
     }
     assert_eq!(std::fs::read_to_string(bench.file()).unwrap(), settings);
 }
@@ -269,10 +226,8 @@ async fn what_somebody_else_writes_meanwhile_is_not_lost() {
     let rotation = bench.rotation(SECRET_KEY, PATIENCE);
     let next = SecretString::from("the-next-secret-of-more-than-32-characters");
     let with = |previous: &str| {
-        let lines = format!(
-            "SECRET_KEY_NEXT={}\nSECRET_KEY_PREVIOUS={previous}\n",
-            next.expose_secret()
-        );
+        let lines =
+            format!("SECRET_KEY_NEXT={}\nSECRET_KEY_PREVIOUS={previous}\n", next.expose_secret());
         std::fs::write(bench.file(), format!("{settings}{lines}")).unwrap();
     };
     with("");

@@ -116,10 +116,7 @@ async fn arena(sources: &Sources, now: Timestamp) -> Result<Arena, Failure> {
     let paused = db::pauses::arena(&mut conn).await.map_err(failed)?;
     let age = |since: Timestamp| now.seconds_since(since).max(0);
     Ok(Arena {
-        tick: tick.map(|(number, since)| Tick {
-            number,
-            age_seconds: age(since),
-        }),
+        tick: tick.map(|(number, since)| Tick { number, age_seconds: age(since) }),
         price: price.map(|row| LastPrice {
             value: row.sample.price,
             source: row.sample.source,
@@ -165,11 +162,7 @@ fn errors_of(log: &Path, now: Timestamp) -> Option<Errors> {
         }
     }
     (count > 0).then(|| Errors {
-        service: log
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned(),
+        service: log.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         count,
         last,
     })
@@ -184,11 +177,7 @@ impl Judged for Report {
 impl fmt::Display for Arena {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.tick {
-            Some(tick) => writeln!(
-                f,
-                "tick    {}, begun {} s ago",
-                tick.number, tick.age_seconds
-            )?,
+            Some(tick) => writeln!(f, "tick    {}, begun {} s ago", tick.number, tick.age_seconds)?,
             None => writeln!(f, "tick    none yet")?,
         }
         match &self.price {
@@ -201,12 +190,7 @@ impl fmt::Display for Arena {
         }
         write!(f, "bots    {} alive, {} dead", self.alive, self.dead)?;
         if let Some(pause) = &self.paused {
-            write!(
-                f,
-                "\npaused  since {}: {}",
-                pause.since,
-                Plain(&pause.reason)
-            )?;
+            write!(f, "\npaused  since {}: {}", pause.since, Plain(&pause.reason))?;
         }
         Ok(())
     }
@@ -232,17 +216,9 @@ impl fmt::Display for Report {
         if errors.is_empty() {
             write!(f, "\nerrors  none in the last minute")?;
         }
-        for Errors {
-            service,
-            count,
-            last,
-        } in errors
-        {
+        for Errors { service, count, last } in errors {
             let (service, last) = (Plain(service), Plain(last));
-            write!(
-                f,
-                "\nerrors  {service}: {count} in the last minute, the last: {last}"
-            )?;
+            write!(f, "\nerrors  {service}: {count} in the last minute, the last: {last}")?;
         }
         Ok(())
     }
@@ -277,11 +253,8 @@ mod tests {
         write("notes.txt", &line("10:09:59.1", "ERROR", "no log"));
         let now: Timestamp = "2026-11-29T10:10:00Z".parse().unwrap();
         let found = errors(dir.path(), now).unwrap();
-        let expected = Errors {
-            service: "api".to_owned(),
-            count: 2,
-            last: "second\u{1b}[2J".to_owned(),
-        };
+        let expected =
+            Errors { service: "api".to_owned(), count: 2, last: "second\u{1b}[2J".to_owned() };
         assert_eq!(found, [expected]);
         let report = Report {
             arena: None,

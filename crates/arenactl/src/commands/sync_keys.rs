@@ -70,10 +70,7 @@ pub(crate) async fn run(sources: &Sources, who: &Operator) -> Result<Report, Fai
         let hash = keys::hash(&bot.key).await?;
         let stored = db::credentials::replace_api_key(&mut conn, bot.id, &hash, &actor).await;
         stored.map_err(|error| {
-            postgres.failure(
-                error,
-                format!("cannot store the hash of {}'s key", bot.handle),
-            )
+            postgres.failure(error, format!("cannot store the hash of {}'s key", bot.handle))
         })?;
         updated.push(bot.handle);
     }
@@ -109,24 +106,11 @@ impl Pairing {
             let variable = variable_of(&handle);
             keys_without_bot.remove(&variable);
             match file.get(&variable) {
-                Some(key) => keyed.push(KeyedBot {
-                    id,
-                    handle,
-                    key,
-                    hash,
-                }),
-                None => bots_without_key.push(KeylessBot {
-                    handle,
-                    bot_id: id,
-                    variable,
-                }),
+                Some(key) => keyed.push(KeyedBot { id, handle, key, hash }),
+                None => bots_without_key.push(KeylessBot { handle, bot_id: id, variable }),
             }
         }
-        Pairing {
-            keyed,
-            bots_without_key,
-            keys_without_bot,
-        }
+        Pairing { keyed, bots_without_key, keys_without_bot }
     }
 
     /// How each key stands to its stored hash.
@@ -142,23 +126,11 @@ impl fmt::Display for Report {
         for handle in &self.updated {
             writeln!(f, "updated  {handle}")?;
         }
-        for KeylessBot {
-            handle,
-            bot_id,
-            variable,
-        } in &self.bots_without_key
-        {
-            writeln!(
-                f,
-                "no key   {handle} (bot {bot_id}): there is no {variable}"
-            )?;
+        for KeylessBot { handle, bot_id, variable } in &self.bots_without_key {
+            writeln!(f, "no key   {handle} (bot {bot_id}): there is no {variable}")?;
         }
         for variable in &self.keys_without_bot {
-            writeln!(
-                f,
-                "no bot   {}: no hosted bot has this key",
-                Plain(variable)
-            )?;
+            writeln!(f, "no bot   {}: no hosted bot has this key", Plain(variable))?;
         }
         let (updated, unchanged) = (counted(self.updated.len(), "key"), self.unchanged.len());
         let file = self.credentials_file.display();

@@ -143,12 +143,7 @@ impl Check {
     fn fault(&mut self, bot_id: Option<BotId>, sequence: Option<i64>, problem: String) {
         self.faults_total += 1;
         if self.faults.len() < FAULTS_MAX {
-            self.faults.push(Fault {
-                line: self.line,
-                bot_id,
-                sequence,
-                problem,
-            });
+            self.faults.push(Fault { line: self.line, bot_id, sequence, problem });
         }
     }
 
@@ -173,11 +168,7 @@ impl Check {
             self.is_csv = true;
             return;
         }
-        let parsed = if self.is_csv {
-            Parsed::of_csv(line)
-        } else {
-            Parsed::of_json(line)
-        };
+        let parsed = if self.is_csv { Parsed::of_csv(line) } else { Parsed::of_json(line) };
         match parsed {
             Ok(Parsed::Entry(line)) => match line.entry() {
                 Some(entry) => self.entry(&entry),
@@ -199,17 +190,13 @@ impl Check {
                 self.fault(Some(bot_id), Some(entry.sequence), problem);
             }
         }
-        let chain = self
-            .current
-            .get_or_insert_with(|| ChainVerifier::new(bot_id));
+        let chain = self.current.get_or_insert_with(|| ChainVerifier::new(bot_id));
         if std::mem::take(&mut self.lost) {
             chain.skip_to(before(entry));
         }
         if let Err(fault) = chain.check(entry) {
-            let problem = format!(
-                "{}: expected {}; found {}",
-                fault.field, fault.expected, fault.found
-            );
+            let problem =
+                format!("{}: expected {}; found {}", fault.field, fault.expected, fault.found);
             self.fault(Some(fault.bot_id), Some(fault.sequence), problem);
         }
     }
@@ -270,11 +257,7 @@ impl Check {
                     ("format", end.format.clone(), FORMAT.to_owned()),
                     ("bots", end.bots.to_string(), self.bots.to_string()),
                     ("entries", end.entries.to_string(), self.entries.to_string()),
-                    (
-                        "heads_digest",
-                        end.heads_digest.to_string(),
-                        heads_digest.to_string(),
-                    ),
+                    ("heads_digest", end.heads_digest.to_string(), heads_digest.to_string()),
                 ];
                 for (name, told, found) in pairs {
                     if told != found {
@@ -303,10 +286,7 @@ fn before(entry: &Entry) -> Head {
     Head {
         bot_id: entry.bot_id,
         sequence: entry.sequence.saturating_sub(1),
-        balance: entry
-            .balance_after
-            .checked_sub(entry.amount)
-            .unwrap_or_default(),
+        balance: entry.balance_after.checked_sub(entry.amount).unwrap_or_default(),
         hash: entry.previous_hash,
         recorded_at: None,
     }

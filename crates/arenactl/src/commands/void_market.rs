@@ -34,11 +34,7 @@ pub(crate) struct Voided {
 
 impl From<SettledMarket> for Voided {
     fn from(settled: SettledMarket) -> Voided {
-        Voided {
-            market_id: settled.id,
-            status: settled.status,
-            bets: settled.bets,
-        }
+        Voided { market_id: settled.id, status: settled.status, bets: settled.bets }
     }
 }
 

@@ -19,10 +19,7 @@ async fn what_was_put_back_is_an_arena_of_its_own_and_the_log_says_who_made_it_o
     let bench = Bench::new().await;
     bench.arena.bot().create().await;
     let before = identity(&bench).await;
-    let ran = bench
-        .run(&["after-recovery", "--by", "ada", "--json"])
-        .ended_with(0)
-        .json();
+    let ran = bench.run(&["after-recovery", "--by", "ada", "--json"]).ended_with(0).json();
     assert_ne!(identity(&bench).await, before);
     assert_eq!(bench.number(RECORDED).await, 1);
     assert_eq!((&ran["sound"], &ran["bots"]), (&json!(true), &json!(1)));
@@ -42,11 +39,7 @@ async fn a_changed_schema_is_named_and_its_triggers_do_not_run() {
     let owner = bench.arena.owner_client().await;
     owner.batch_execute(tampering).await.unwrap();
     let ran = bench.run(&["after-recovery"]).ended_with(1);
-    for part in [
-        "trigger CREATE TRIGGER look",
-        "--accept-schema",
-        "nothing was changed",
-    ] {
+    for part in ["trigger CREATE TRIGGER look", "--accept-schema", "nothing was changed"] {
         assert!(ran.stderr.contains(part), "{}", ran.stderr);
     }
     assert!(!ran.stderr.contains("it ran"), "{}", ran.stderr);
@@ -54,9 +47,7 @@ async fn a_changed_schema_is_named_and_its_triggers_do_not_run() {
     // Whoever made it themselves goes on, and is told what differs.
     let harmless = "DROP TRIGGER look ON arena_identity";
     owner.batch_execute(harmless).await.unwrap();
-    let ran = bench
-        .run(&["after-recovery", "--accept-schema"])
-        .ended_with(0);
+    let ran = bench.run(&["after-recovery", "--accept-schema"]).ended_with(0);
     let named = "accepted: is there and should not be: function public.look()";
     assert!(ran.stdout.contains(named), "{}", ran.stdout);
     assert_ne!(identity(&bench).await, before);
@@ -75,8 +66,7 @@ async fn an_act_that_is_over_is_reported_whatever_becomes_of_the_log() {
     let before = identity(&bench).await;
     let ran = bench.run(&["after-recovery", "--json"]).ended_with(1);
     assert!(
-        ran.stderr
-            .contains("AFTER_RECOVERY is done, but not in the audit log"),
+        ran.stderr.contains("AFTER_RECOVERY is done, but not in the audit log"),
         "{}",
         ran.stderr
     );

@@ -17,21 +17,12 @@ async fn busy() -> Bench {
     let bench = Bench::new().await;
     let bot = bench.arena.bot().handle("Mia").create().await;
     bench.arena.bot().dead().create().await;
-    let market = bench
-        .arena
-        .market(ledger_core::market::MarketSource::News)
-        .await
-        .id;
+    let market = bench.arena.market(ledger_core::market::MarketSource::News).await.id;
     let bet = test_kit::market::new_bet(market, ledger_core::market::Side::Yes, "2.00");
     let mut conn = bench.arena.conn().await;
-    db::markets::place(
-        &mut conn,
-        &slip(bot.id, vec![bet]),
-        bench.arena.rules(),
-        None,
-    )
-    .await
-    .unwrap();
+    db::markets::place(&mut conn, &slip(bot.id, vec![bet]), bench.arena.rules(), None)
+        .await
+        .unwrap();
     bench
 }
 
@@ -41,10 +32,7 @@ fn back_up(bench: &Bench) -> (Value, PathBuf) {
 
 fn back_up_to(bench: &Bench, folder: &str) -> (Value, PathBuf) {
     let to = bench.dir.path().join(folder);
-    let ran = bench
-        .run(&["backup", "--to", to.to_str().unwrap(), "--json"])
-        .ended_with(0)
-        .json();
+    let ran = bench.run(&["backup", "--to", to.to_str().unwrap(), "--json"]).ended_with(0).json();
     let manifest = PathBuf::from(ran["manifest"].as_str().unwrap());
     (ran, manifest)
 }
@@ -54,19 +42,9 @@ async fn empty_database(bench: &Bench) -> String {
     let superuser = test_kit::superuser_url();
     let name = format!("restore_{}", uuid::Uuid::new_v4().simple());
     let owner = bench.arena.owner_url();
-    let role = owner
-        .split_once("://")
-        .unwrap()
-        .1
-        .split_once(':')
-        .unwrap()
-        .0
-        .to_owned();
+    let role = owner.split_once("://").unwrap().1.split_once(':').unwrap().0.to_owned();
     let client = test_kit::connect(&superuser).await;
-    client
-        .batch_execute(&format!("CREATE DATABASE {name} OWNER {role}"))
-        .await
-        .unwrap();
+    client.batch_execute(&format!("CREATE DATABASE {name} OWNER {role}")).await.unwrap();
     let (server, _) = owner.rsplit_once('/').unwrap();
     format!("{server}/{name}")
 }
@@ -85,19 +63,14 @@ fn restore_with(
     let mut arguments = vec!["restore", manifest.to_str().unwrap(), "--json"];
     arguments.extend(flags);
     let mut command = bench.command(&arguments);
-    command
-        .env("RESTORE_DATABASE_URL", url)
-        .envs(settings.iter().copied());
+    command.env("RESTORE_DATABASE_URL", url).envs(settings.iter().copied());
     bench.finish(command)
 }
 
 /// A restore at work.
 fn begin_restore(bench: &Bench, manifest: &Path, url: &str) -> Child {
     let mut command = bench.command(&["restore", manifest.to_str().unwrap(), "--json"]);
-    command
-        .env("RESTORE_DATABASE_URL", url)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.env("RESTORE_DATABASE_URL", url).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
 
@@ -116,11 +89,7 @@ async fn waits(url: &str, statement: &str) {
     let ask = "SELECT FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' \
                AND query LIKE '%' || $2 || '%'";
     test_kit::eventually(statement, || async {
-        watcher
-            .query_opt(ask, &[&name, &statement])
-            .await
-            .unwrap()
-            .map(drop)
+        watcher.query_opt(ask, &[&name, &statement]).await.unwrap().map(drop)
     })
     .await;
 }
@@ -134,18 +103,14 @@ fn edit(manifest: &Path, change: impl FnOnce(&mut serde_json::Map<String, Value>
 #[tokio::test]
 async fn a_restored_backup_is_the_same_ledger_in_another_arena() {
     let bench = busy().await;
-    let audit = bench
-        .run(&["inspect-ledger", "--json"])
-        .ended_with(0)
-        .json();
+    let audit = bench.run(&["inspect-ledger", "--json"]).ended_with(0).json();
     let (backup, manifest) = back_up(&bench);
     assert_eq!(backup["heads_digest"], audit["heads_digest"]);
     // What happens afterwards is not in it.
     let late = bench.arena.bot().handle("Late").create().await;
     let url = empty_database(&bench).await;
-    let restored = restore_with(&bench, &manifest, &url, &["--by", "ada"], &[])
-        .ended_with(0)
-        .json();
+    let restored =
+        restore_with(&bench, &manifest, &url, &["--by", "ada"], &[]).ended_with(0).json();
     assert_eq!(restored["heads_digest"], audit["heads_digest"]);
     assert_ne!(restored["arena"], restored["arena_before"]);
     let client = test_kit::connect(&url).await;
@@ -153,23 +118,14 @@ async fn a_restored_backup_is_the_same_ledger_in_another_arena() {
     let recorded = "SELECT count(*) FROM audit_log WHERE action = 'RESTORE' AND actor = 'ada'";
     assert_eq!(count(recorded).await, 1);
     assert_eq!(count("SELECT count(*) FROM events").await, 0);
-    assert_eq!(
-        count(&format!("SELECT count(*) FROM bots WHERE id = {}", late.id)).await,
-        0
-    );
+    assert_eq!(count(&format!("SELECT count(*) FROM bots WHERE id = {}", late.id)).await, 0);
     // It goes on: the services' role may do there what it may do here.
     let services = bench.arena.database_url();
     let (server, _) = services.rsplit_once('/').unwrap();
     let name = url.rsplit_once('/').unwrap().1;
-    let config = db::DatabaseConfig {
-        url: format!("{server}/{name}"),
-        pool_size: 2,
-    };
+    let config = db::DatabaseConfig { url: format!("{server}/{name}"), pool_size: 2 };
     let database = db::Database::connect(config).await.unwrap();
-    assert_eq!(
-        database.schema_state().await.unwrap(),
-        db::migrations::SchemaState::Current
-    );
+    assert_eq!(database.schema_state().await.unwrap(), db::migrations::SchemaState::Current);
     let mut conn = database.get().await.unwrap();
     let mia = db::bots::BotRef::Handle("Mia".parse().unwrap());
     let id = db::bots::find(&mut conn, &mia).await.unwrap().id;
@@ -182,12 +138,8 @@ async fn a_restored_backup_is_the_same_ledger_in_another_arena() {
         reasoning: String::new(),
         usage: None,
     };
-    actions::place(&mut conn, &wager, bench.arena.rules(), None)
-        .await
-        .unwrap();
-    let audit = db::audit::audit(&database, db::audit::Options::default())
-        .await
-        .unwrap();
+    actions::place(&mut conn, &wager, bench.arena.rules(), None).await.unwrap();
+    let audit = db::audit::audit(&database, db::audit::Options::default()).await.unwrap();
     assert!(audit.is_sound(), "{:?}", audit.faults);
     let refused = client.execute("UPDATE ledger SET amount = 0", &[]).await;
     assert!(refused.is_err(), "the ledger's guards came along");
@@ -208,17 +160,9 @@ async fn the_files_can_be_checked_without_us_and_are_nobody_elses() {
     assert!(checked.unwrap().success());
     for file in fs::read_dir(folder).unwrap() {
         let file = file.unwrap();
-        assert_eq!(
-            file.metadata().unwrap().permissions().mode() & 0o777,
-            0o600,
-            "{file:?}"
-        );
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
     }
-    assert_eq!(
-        fs::read_dir(folder).unwrap().count(),
-        3,
-        "nothing half-made stays"
-    );
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 3, "nothing half-made stays");
 }
 
 #[tokio::test]
@@ -231,15 +175,11 @@ async fn what_is_damaged_or_in_the_way_is_refused_before_anything_is_written() {
     assert!(ran.stderr.contains("is not empty"), "{}", ran.stderr);
     let dump = manifest.with_file_name(backup["dump"].as_str().unwrap());
     let whole = fs::read(&dump).unwrap();
-    for damaged in [
-        whole[..whole.len() - 1].to_vec(),
-        [&whole[..], b"x"].concat(),
-        {
-            let mut flipped = whole.clone();
-            flipped[whole.len() / 2] ^= 1;
-            flipped
-        },
-    ] {
+    for damaged in [whole[..whole.len() - 1].to_vec(), [&whole[..], b"x"].concat(), {
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        flipped
+    }] {
         fs::write(&dump, damaged).unwrap();
         let ran = restore(&bench, &manifest, &url).ended_with(1);
         assert!(ran.stderr.contains("is damaged"), "{}", ran.stderr);
@@ -253,18 +193,10 @@ async fn what_is_damaged_or_in_the_way_is_refused_before_anything_is_written() {
     fs::write(&manifest, text.replace(digest, &"0".repeat(64))).unwrap();
     let trusting = ["--unauthenticated"];
     let ran = restore_with(&bench, &manifest, &url, &trusting, &[]).ended_with(1);
-    assert!(
-        ran.stderr.contains("is not what was backed up"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("is not what was backed up"), "{}", ran.stderr);
     must_be_unfinished(&bench, &url).await;
     let nowhere = bench.run(&["restore", "/nowhere.json"]).ended_with(78);
-    assert!(
-        nowhere.stderr.contains("RESTORE_DATABASE_URL"),
-        "{}",
-        nowhere.stderr
-    );
+    assert!(nowhere.stderr.contains("RESTORE_DATABASE_URL"), "{}", nowhere.stderr);
 }
 
 /// Nothing starts on the database, and nothing is done to it.
@@ -272,10 +204,7 @@ async fn must_be_unfinished(bench: &Bench, url: &str) {
     let services = bench.arena.database_url();
     let (server, _) = services.rsplit_once('/').unwrap();
     let (_, name) = url.rsplit_once('/').unwrap();
-    let config = db::DatabaseConfig {
-        url: format!("{server}/{name}"),
-        pool_size: 1,
-    };
+    let config = db::DatabaseConfig { url: format!("{server}/{name}"), pool_size: 1 };
     let database = db::Database::connect(config.clone()).await.unwrap();
     let state = database.schema_state().await;
     assert!(matches!(state, Err(db::DbError::Unfinished)), "{state:?}");
@@ -296,12 +225,7 @@ async fn must_be_unfinished(bench: &Bench, url: &str) {
     let mut command = bench.command(&["debug-auth"]);
     command.env("DATABASE_OWNER_URL", url);
     let ran = bench.finish(command).ended_with(1);
-    assert!(
-        ran.stdout
-            .contains("FAILS  schema: a restore into this database"),
-        "{}",
-        ran.stdout
-    );
+    assert!(ran.stdout.contains("FAILS  schema: a restore into this database"), "{}", ran.stdout);
 }
 
 #[tokio::test]
@@ -335,9 +259,7 @@ async fn what_is_restored_is_what_was_looked_at() {
     let url = empty_database(&bench).await;
     let mut held = superuser_in(&url).await;
     let hold = held.transaction().await.unwrap();
-    hold.batch_execute("LOCK TABLE pg_catalog.pg_class IN SHARE MODE")
-        .await
-        .unwrap();
+    hold.batch_execute("LOCK TABLE pg_catalog.pg_class IN SHARE MODE").await.unwrap();
     let restoring = begin_restore(&bench, &manifest, &url);
     // It makes the first table, and has yet to load rows.
     waits(&url, "CREATE TABLE").await;
@@ -355,9 +277,7 @@ async fn what_takes_a_dumps_place_while_it_is_made_is_not_authenticated() {
     let mut held = bench.arena.owner_client().await;
     let hold = held.transaction().await.unwrap();
     // The audit beside the dump does not read it.
-    hold.batch_execute("LOCK TABLE leases IN ACCESS EXCLUSIVE MODE")
-        .await
-        .unwrap();
+    hold.batch_execute("LOCK TABLE leases IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let to = bench.dir.path().join("backups");
     let mut command = bench.command(&["backup", "--to", to.to_str().unwrap(), "--json"]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -383,9 +303,7 @@ async fn another_role_that_may_all_that_services_may_is_named_and_not_restored()
     let (server, _) = superuser.rsplit_once('/').unwrap();
     let services = bench.arena.database_url();
     let (_, database) = services.rsplit_once('/').unwrap();
-    let mut admin = db::roles::RoleAdmin::open(&format!("{server}/{database}"))
-        .await
-        .unwrap();
+    let mut admin = db::roles::RoleAdmin::open(&format!("{server}/{database}")).await.unwrap();
     admin.succeed("arena_app", &name, "first").await.unwrap();
     drop(admin);
     // As a rotation leaves it half-way: the one is about to take the other's place.
@@ -403,10 +321,7 @@ async fn another_role_that_may_all_that_services_may_is_named_and_not_restored()
     let roles = serde_json::json!(["arena_app", name]);
     assert_eq!(backup["services_roles"], roles);
     edit(&manifest, |facts| {
-        facts.insert(
-            "services_roles".to_owned(),
-            serde_json::json!(["arena_app"]),
-        );
+        facts.insert("services_roles".to_owned(), serde_json::json!(["arena_app"]));
     });
     let url = empty_database(&bench).await;
     let trusting = ["--unauthenticated"];
@@ -424,12 +339,7 @@ async fn a_restore_is_reported_whatever_becomes_of_the_log() {
     let (backup, manifest) = back_up(&bench);
     let url = empty_database(&bench).await;
     let ran = restore(&bench, &manifest, &url).ended_with(1);
-    assert!(
-        ran.stderr
-            .contains("RESTORE is done, but not in the audit log"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("RESTORE is done, but not in the audit log"), "{}", ran.stderr);
     assert_eq!(ran.json()["heads_digest"], backup["heads_digest"]);
 }
 
@@ -446,9 +356,7 @@ async fn a_forged_manifest_is_refused_before_its_dump_is_touched() {
         ran.stderr
     };
     // Any field, and the proof itself.
-    edit(&manifest, |facts| {
-        drop(facts.insert("bots".to_owned(), 3.into()))
-    });
+    edit(&manifest, |facts| drop(facts.insert("bots".to_owned(), 3.into())));
     assert!(refused(&[]).contains("is forged"));
     fs::write(&manifest, &whole).unwrap();
     edit(&manifest, |facts| drop(facts.remove("authentication")));
@@ -462,10 +370,7 @@ async fn a_forged_manifest_is_refused_before_its_dump_is_touched() {
     let count: i64 = client.query_one(tables, &[]).await.unwrap().get(0);
     assert_eq!(count, 0, "nothing was written");
     // A key that was rotated away goes on proving what it made.
-    let rotated = [
-        ("BACKUP_KEY", ANOTHER_KEY),
-        ("BACKUP_KEY_PREVIOUS", BACKUP_KEY),
-    ];
+    let rotated = [("BACKUP_KEY", ANOTHER_KEY), ("BACKUP_KEY_PREVIOUS", BACKUP_KEY)];
     let restored = restore_with(&bench, &manifest, &url, &[], &rotated).ended_with(0);
     assert_eq!(restored.json()["authenticated"], true);
     assert_eq!(restored.json()["unproven"], serde_json::json!([]));
@@ -474,19 +379,11 @@ async fn a_forged_manifest_is_refused_before_its_dump_is_touched() {
 #[tokio::test]
 async fn a_backup_of_before_there_was_a_key_is_restored_when_asked_and_says_what_is_not_proven() {
     let bench = busy().await;
-    let mut command = bench.command(&[
-        "backup",
-        "--to",
-        bench.dir.path().to_str().unwrap(),
-        "--json",
-    ]);
+    let mut command =
+        bench.command(&["backup", "--to", bench.dir.path().to_str().unwrap(), "--json"]);
     command.env("BACKUP_KEY", "");
     let ran = bench.finish(command).ended_with(1);
-    assert!(
-        ran.stderr.contains("openssl rand -hex 32"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("openssl rand -hex 32"), "{}", ran.stderr);
     let manifest = PathBuf::from(ran.json()["manifest"].as_str().unwrap());
     edit(&manifest, |facts| {
         facts.insert("format".to_owned(), "ledgerdome-backup/v1".into());
@@ -495,21 +392,11 @@ async fn a_backup_of_before_there_was_a_key_is_restored_when_asked_and_says_what
     });
     let url = empty_database(&bench).await;
     let ran = restore(&bench, &manifest, &url).ended_with(1);
-    assert!(
-        ran.stderr.contains("is not authenticated"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("is not authenticated"), "{}", ran.stderr);
     let trusting = ["--unauthenticated"];
-    let restored = restore_with(&bench, &manifest, &url, &trusting, &[])
-        .ended_with(0)
-        .json();
+    let restored = restore_with(&bench, &manifest, &url, &trusting, &[]).ended_with(0).json();
     assert_eq!(restored["authenticated"], false);
-    assert_eq!(
-        restored["unproven"].as_array().unwrap().len(),
-        2,
-        "{restored}"
-    );
+    assert_eq!(restored["unproven"].as_array().unwrap().len(), 2, "{restored}");
 }
 
 #[tokio::test]
@@ -517,13 +404,7 @@ async fn a_replaced_hash_of_a_key_is_noticed() {
     let bench = busy().await;
     let (_, manifest) = back_up(&bench);
     let replace = "UPDATE bots SET api_key_hash = '$argon2id$another' WHERE handle = 'Mia'";
-    bench
-        .arena
-        .owner_client()
-        .await
-        .batch_execute(replace)
-        .await
-        .unwrap();
+    bench.arena.owner_client().await.batch_execute(replace).await.unwrap();
     let (other, beside) = back_up_to(&bench, "later");
     // The other dump under the first one's word.
     let dump = other["dump"].as_str().unwrap();
@@ -546,26 +427,11 @@ async fn credentials_are_held_against_a_manifest() {
     let (_, manifest) = back_up(&bench);
     let check = ["debug-auth", "--manifest", manifest.to_str().unwrap()];
     let ran = bench.run(&check).ended_with(0);
-    assert!(
-        ran.stdout
-            .contains("works  credentials: are those of the backup"),
-        "{}",
-        ran.stdout
-    );
+    assert!(ran.stdout.contains("works  credentials: are those of the backup"), "{}", ran.stdout);
     let replace = "UPDATE bots SET api_secret_sha256 = decode(repeat('ab', 32), 'hex')";
-    bench
-        .arena
-        .owner_client()
-        .await
-        .batch_execute(replace)
-        .await
-        .unwrap();
+    bench.arena.owner_client().await.batch_execute(replace).await.unwrap();
     let ran = bench.run(&check).ended_with(1);
-    assert!(
-        ran.stdout.contains("FAILS  credentials: are not those"),
-        "{}",
-        ran.stdout
-    );
+    assert!(ran.stdout.contains("FAILS  credentials: are not those"), "{}", ran.stdout);
 }
 
 /// What somebody with the owner's rights could leave behind, and what of it is named.
@@ -614,24 +480,12 @@ const TAMPERING: &[(&str, &str)] = &[
 async fn what_the_migrations_did_not_make_is_named_and_not_restored() {
     for (tampering, named) in TAMPERING {
         let bench = busy().await;
-        bench
-            .arena
-            .owner_client()
-            .await
-            .batch_execute(tampering)
-            .await
-            .unwrap();
+        bench.arena.owner_client().await.batch_execute(tampering).await.unwrap();
         let ran = bench.run(&["debug-auth"]).ended_with(1);
         assert!(ran.stdout.contains(named), "{tampering}: {}", ran.stdout);
         let to = bench.dir.path().join("backups");
-        let ran = bench
-            .run(&["backup", "--to", to.to_str().unwrap(), "--json"])
-            .ended_with(1);
-        assert!(
-            ran.stderr.contains("is not what the migrations make"),
-            "{}",
-            ran.stderr
-        );
+        let ran = bench.run(&["backup", "--to", to.to_str().unwrap(), "--json"]).ended_with(1);
+        assert!(ran.stderr.contains("is not what the migrations make"), "{}", ran.stderr);
         let manifest = PathBuf::from(ran.json()["manifest"].as_str().unwrap());
         // What comes first is named: functions and columns before triggers and privileges.
         let ran = restore(&bench, &manifest, &empty_database(&bench).await).ended_with(1);
@@ -687,17 +541,8 @@ async fn a_role_that_may_append_and_is_no_services_role_is_named() {
     let grant = format!("CREATE ROLE {name}; GRANT INSERT ON ledger TO {name}");
     owner.batch_execute(&grant).await.unwrap();
     let ran = bench.run(&["debug-auth"]).ended_with(1);
-    assert!(
-        ran.stdout.contains(&format!("{name}: should be there")),
-        "{}",
-        ran.stdout
-    );
-    assert!(
-        ran.stdout
-            .contains(&format!("FAILS  services: {name} may append")),
-        "{}",
-        ran.stdout
-    );
+    assert!(ran.stdout.contains(&format!("{name}: should be there")), "{}", ran.stdout);
+    assert!(ran.stdout.contains(&format!("FAILS  services: {name} may append")), "{}", ran.stdout);
     // One that may not append may do nothing else either.
     let read = format!("REVOKE INSERT ON ledger FROM {name}; GRANT SELECT (id) ON bots TO {name}");
     owner.batch_execute(&read).await.unwrap();
@@ -705,10 +550,7 @@ async fn a_role_that_may_append_and_is_no_services_role_is_named() {
     let named =
         format!("{name}: is there and should not be: the role may SELECT column public.bots.id");
     assert!(ran.stdout.contains(&named), "{}", ran.stdout);
-    owner
-        .batch_execute(&format!("DROP OWNED BY {name}; DROP ROLE {name}"))
-        .await
-        .unwrap();
+    owner.batch_execute(&format!("DROP OWNED BY {name}; DROP ROLE {name}")).await.unwrap();
     bench.run(&["debug-auth"]).ended_with(0);
 }
 
@@ -720,8 +562,7 @@ async fn a_ledger_that_no_role_may_append_to_is_named() {
     owner.batch_execute(revoke).await.unwrap();
     let ran = bench.run(&["debug-auth"]).ended_with(1);
     assert!(
-        ran.stdout
-            .contains("FAILS  schema: no role may append to the ledger"),
+        ran.stdout.contains("FAILS  schema: no role may append to the ledger"),
         "{}",
         ran.stdout
     );
@@ -734,17 +575,9 @@ async fn no_function_of_a_dump_runs_before_it_is_compared() {
     let tampering = "CREATE FUNCTION look(bigint) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN \
              IF current_database() LIKE 'restore%' THEN RAISE EXCEPTION 'it ran'; END IF; RETURN true; END $$; \
          ALTER TABLE bots ADD CHECK (look(id))";
-    bench
-        .arena
-        .owner_client()
-        .await
-        .batch_execute(tampering)
-        .await
-        .unwrap();
+    bench.arena.owner_client().await.batch_execute(tampering).await.unwrap();
     let to = bench.dir.path().join("backups");
-    let ran = bench
-        .run(&["backup", "--to", to.to_str().unwrap(), "--json"])
-        .ended_with(1);
+    let ran = bench.run(&["backup", "--to", to.to_str().unwrap(), "--json"]).ended_with(1);
     let manifest = PathBuf::from(ran.json()["manifest"].as_str().unwrap());
     let ran = restore(&bench, &manifest, &empty_database(&bench).await).ended_with(1);
     assert!(
@@ -767,21 +600,14 @@ async fn nobody_restores_with_rights_over_the_server() {
     let superuser = test_kit::superuser_url();
     let (server, _) = superuser.rsplit_once('/').unwrap();
     let ran = restore(&bench, &manifest, &format!("{server}/{name}")).ended_with(1);
-    assert!(
-        ran.stderr.contains("owns the database alone"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("owns the database alone"), "{}", ran.stderr);
 }
 
 /// What the build before rules were kept wrote: its schema, and no proof.
 #[tokio::test]
 async fn a_backup_of_an_older_build_is_compared_with_its_own_migrations_and_brought_up() {
     let bench = busy().await;
-    let audit = bench
-        .run(&["inspect-ledger", "--json"])
-        .ended_with(0)
-        .json();
+    let audit = bench.run(&["inspect-ledger", "--json"]).ended_with(0).json();
     let url = bench.arena.owner_url();
     let before = "20261127000013";
     while newest(&url).await.as_str() > before {
@@ -808,9 +634,7 @@ async fn a_backup_of_an_older_build_is_compared_with_its_own_migrations_and_brou
     fs::write(&manifest, facts.to_string()).unwrap();
     let into = empty_database(&bench).await;
     let trusting = ["--unauthenticated"];
-    let restored = restore_with(&bench, &manifest, &into, &trusting, &[])
-        .ended_with(0)
-        .json();
+    let restored = restore_with(&bench, &manifest, &into, &trusting, &[]).ended_with(0).json();
     assert_eq!(restored["heads_digest"], audit["heads_digest"]);
     assert!(restored["migrated"].as_u64() > Some(0), "{restored}");
     assert_eq!(restored["schema_differences"], serde_json::json!([]));
@@ -818,10 +642,5 @@ async fn a_backup_of_an_older_build_is_compared_with_its_own_migrations_and_brou
 
 async fn newest(url: &str) -> String {
     let ask = "SELECT max(version) FROM __diesel_schema_migrations";
-    test_kit::connect(url)
-        .await
-        .query_one(ask, &[])
-        .await
-        .unwrap()
-        .get(0)
+    test_kit::connect(url).await.query_one(ask, &[]).await.unwrap().get(0)
 }

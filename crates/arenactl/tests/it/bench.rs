@@ -28,33 +28,21 @@ pub(crate) struct Ran {
 
 impl Ran {
     pub(crate) fn json(&self) -> Value {
-        assert_eq!(
-            self.stdout.lines().count(),
-            1,
-            "one object on one line: {}",
-            self.stdout
-        );
+        assert_eq!(self.stdout.lines().count(), 1, "one object on one line: {}", self.stdout);
         serde_json::from_str(&self.stdout).unwrap()
     }
 
     /// Panics with everything the command said if it ended otherwise.
     #[track_caller]
     pub(crate) fn ended_with(self, code: i32) -> Ran {
-        assert_eq!(
-            self.code, code,
-            "stdout:\n{}\nstderr:\n{}",
-            self.stdout, self.stderr
-        );
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 }
 
 impl Bench {
     pub(crate) async fn new() -> Bench {
-        let bench = Bench {
-            arena: Arena::new().await,
-            dir: tempfile::tempdir().unwrap(),
-        };
+        let bench = Bench { arena: Arena::new().await, dir: tempfile::tempdir().unwrap() };
         fs::create_dir(bench.bots_dir()).unwrap();
         fs::write(bench.dir.path().join(".env"), "").unwrap();
         bench
@@ -90,33 +78,19 @@ impl Bench {
     pub(crate) fn key(&self, variable: &str) -> Option<String> {
         let text = self.keys_text();
         let prefix = format!("{variable}=");
-        text.lines()
-            .rev()
-            .find_map(|line| line.strip_prefix(&prefix))
-            .map(str::to_owned)
+        text.lines().rev().find_map(|line| line.strip_prefix(&prefix)).map(str::to_owned)
     }
 
     /// Whether the key opens the bot, by the hash that is stored.
     pub(crate) async fn opens(&self, handle: &str, key: &str) -> bool {
         let bot = BotRef::Handle(handle.parse().unwrap());
         let mut conn = self.arena.conn().await;
-        let (_, hash) = db::bots::api_key_hash(&mut conn, &bot)
-            .await
-            .unwrap()
-            .unwrap();
-        Argon2::default()
-            .verify_password(key.as_bytes(), hash.as_str())
-            .is_ok()
+        let (_, hash) = db::bots::api_key_hash(&mut conn, &bot).await.unwrap().unwrap();
+        Argon2::default().verify_password(key.as_bytes(), hash.as_str()).is_ok()
     }
 
     pub(crate) async fn number(&self, query: &str) -> i64 {
-        self.arena
-            .owner_client()
-            .await
-            .query_one(query, &[])
-            .await
-            .unwrap()
-            .get(0)
+        self.arena.owner_client().await.query_one(query, &[]).await.unwrap().get(0)
     }
 
     /// The command with the settings of this arena.
@@ -174,22 +148,14 @@ impl Bench {
 
     /// Passwords of the URLs, and all keys on file.
     fn secrets(&self) -> Vec<String> {
-        let urls = [
-            self.arena.database_url(),
-            self.arena.owner_url(),
-            self.arena.redis_url(),
-        ];
+        let urls = [self.arena.database_url(), self.arena.owner_url(), self.arena.redis_url()];
         let passwords = urls.iter().filter_map(|url| {
             let (_, rest) = url.split_once("://")?;
             let (credentials, _) = rest.rsplit_once('@')?;
-            credentials
-                .split_once(':')
-                .map(|(_, password)| password.to_owned())
+            credentials.split_once(':').map(|(_, password)| password.to_owned())
         });
         let text = self.keys_text();
-        let keys = daemon::config::env_file::parse(&text)
-            .into_iter()
-            .map(|(_, value)| value);
+        let keys = daemon::config::env_file::parse(&text).into_iter().map(|(_, value)| value);
         passwords
             .chain(keys)
             .chain([BACKUP_KEY.to_owned()])

@@ -6,14 +6,9 @@ use crate::bench::Bench;
 
 fn state_of<'a>(report: &'a Value, credential: &str) -> (&'a str, &'a str) {
     let checks = report["checks"].as_array().unwrap();
-    let check = checks
-        .iter()
-        .find(|check| check["credential"] == credential);
+    let check = checks.iter().find(|check| check["credential"] == credential);
     let check = check.unwrap_or_else(|| panic!("{credential} is not in {report}"));
-    (
-        check["state"].as_str().unwrap(),
-        check["detail"].as_str().unwrap(),
-    )
+    (check["state"].as_str().unwrap(), check["detail"].as_str().unwrap())
 }
 
 #[tokio::test]
@@ -23,11 +18,7 @@ async fn what_genesis_made_works() {
     bench.run(&["genesis"]).ended_with(0);
     let ran = bench.run(&["debug-auth"]).ended_with(0);
     assert!(ran.stdout.contains("8 checks, 0 failing"), "{}", ran.stdout);
-    assert!(
-        ran.stdout.contains("works  MIA_API_KEY: is the key of Mia"),
-        "{}",
-        ran.stdout
-    );
+    assert!(ran.stdout.contains("works  MIA_API_KEY: is the key of Mia"), "{}", ran.stdout);
 }
 
 #[tokio::test]
@@ -41,30 +32,20 @@ async fn wrong_passwords_and_keys_are_named_and_not_shown() {
         mia.api_key
     ));
     let mut command = bench.command(&["--json", "debug-auth"]);
-    let wrong = bench
-        .arena
-        .owner_url()
-        .replace("for-tests-only", "hunter2-owner");
+    let wrong = bench.arena.owner_url().replace("for-tests-only", "hunter2-owner");
     let redis = bench.arena.redis_url();
     let (_, server) = redis.rsplit_once('@').unwrap();
-    command.env("DATABASE_OWNER_URL", wrong).env(
-        "REDIS_URL",
-        format!("redis://default:hunter2-redis@{server}"),
-    );
+    command
+        .env("DATABASE_OWNER_URL", wrong)
+        .env("REDIS_URL", format!("redis://default:hunter2-redis@{server}"));
     let ran = bench.finish(command).ended_with(1);
     assert!(!ran.stdout.contains("hunter2") && !ran.stderr.contains("hunter2"));
     let report = ran.json();
     assert_eq!(state_of(&report, "DATABASE_URL").0, "works");
     let (state, detail) = state_of(&report, "DATABASE_OWNER_URL");
-    assert!(
-        state == "fails" && detail.contains("password authentication failed"),
-        "{detail}"
-    );
+    assert!(state == "fails" && detail.contains("password authentication failed"), "{detail}");
     let (state, detail) = state_of(&report, "REDIS_URL");
-    assert!(
-        state == "fails" && detail.contains("refused the credentials"),
-        "{detail}"
-    );
+    assert!(state == "fails" && detail.contains("refused the credentials"), "{detail}");
     assert_eq!(state_of(&report, "MIA_API_KEY").0, "works");
     for (variable, part) in [
         ("BOB_API_KEY", "sync-keys"),
@@ -72,10 +53,7 @@ async fn wrong_passwords_and_keys_are_named_and_not_shown() {
         ("GHOST_API_KEY", "no hosted bot"),
     ] {
         let (state, detail) = state_of(&report, variable);
-        assert!(
-            state == "fails" && detail.contains(part),
-            "{variable}: {detail}"
-        );
+        assert!(state == "fails" && detail.contains(part), "{variable}: {detail}");
     }
     assert_eq!(report["failed"], 5);
 }
@@ -92,10 +70,7 @@ async fn what_is_not_configured_and_what_cannot_be_reached_is_told_apart() {
     assert!(!ran.stdout.contains("hunter2") && !ran.stderr.contains("hunter2"));
     let report = ran.json();
     let (state, detail) = state_of(&report, "DATABASE_URL");
-    assert!(
-        state == "fails" && detail.contains("Postgres at 127.0.0.1:1"),
-        "{detail}"
-    );
+    assert!(state == "fails" && detail.contains("Postgres at 127.0.0.1:1"), "{detail}");
     assert_eq!(state_of(&report, "DATABASE_OWNER_URL").0, "not_tried");
     assert_eq!(state_of(&report, "REDIS_URL"), ("fails", "is not set"));
     assert_eq!(state_of(&report, "MIA_API_KEY").0, "not_tried");

@@ -19,15 +19,10 @@ impl Exported {
     /// Two bots of two entries each: six lines with the heads, and the end.
     async fn new() -> Exported {
         let bench = Bench::new().await;
-        let bots = [
-            bench.arena.bot().create().await,
-            bench.arena.bot().create().await,
-        ];
+        let bots = [bench.arena.bot().create().await, bench.arena.bot().create().await];
         bench.arena.tick(Enforcement::Enforce).await;
         let file = bench.dir.path().join("ledger.jsonl");
-        bench
-            .run(&["export", "--to", file.to_str().unwrap()])
-            .ended_with(0);
+        bench.run(&["export", "--to", file.to_str().unwrap()]).ended_with(0);
         Exported { bench, bots, file }
     }
 
@@ -84,11 +79,8 @@ async fn one_bots_export_goes_to_standard_output_and_holds_nothing_else() {
     let id = exported.bots[1].id.to_string();
     let ran = exported.bench.run(&["--json", "export", "--bot", &id]);
     let ran = ran.ended_with(0);
-    let lines: Vec<Value> = ran
-        .stdout
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let lines: Vec<Value> =
+        ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 4);
     assert_eq!(lines[0]["bot_id"], exported.bots[1].id.0);
     assert_eq!(lines[3]["end"]["entries"], 2);
@@ -193,10 +185,7 @@ async fn csv_says_the_same_and_is_verified_as_strictly() {
     );
     assert_eq!(lines.len(), 1 + exported.lines().len());
     let sound = exported.verify(text.as_bytes()).ended_with(0).json();
-    let of_json = exported
-        .verify(&fs::read(&exported.file).unwrap())
-        .ended_with(0)
-        .json();
+    let of_json = exported.verify(&fs::read(&exported.file).unwrap()).ended_with(0).json();
     for field in ["bots", "entries", "heads_digest"] {
         assert_eq!(sound[field], of_json[field], "{field}");
     }

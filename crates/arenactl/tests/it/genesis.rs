@@ -23,32 +23,17 @@ async fn genesis_twice_makes_each_bot_once_with_a_working_key() {
     let ox = bench.key("OX_7_API_KEY").unwrap();
     assert_ne!(mia, ox);
     for (handle, key) in [("Momentum-Mia", &mia), ("Ox_7", &ox)] {
-        assert!(
-            key.starts_with("ldk_") && key.len() == 68,
-            "256 bits in hex"
-        );
+        assert!(key.starts_with("ldk_") && key.len() == 68, "256 bits in hex");
         assert!(bench.opens(handle, key).await);
     }
-    let mode = std::fs::metadata(bench.keys_file())
-        .unwrap()
-        .permissions()
-        .mode();
+    let mode = std::fs::metadata(bench.keys_file()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
     let second = bench.run(&["genesis"]).ended_with(0);
-    assert!(
-        second.stdout.contains("0 bots created, 2 already there"),
-        "{}",
-        second.stdout
-    );
+    assert!(second.stdout.contains("0 bots created, 2 already there"), "{}", second.stdout);
     assert_eq!(bench.keys_text(), keys);
     assert_eq!(bench.number(GRANTS).await, 2);
-    assert_eq!(
-        bench
-            .number("SELECT count(*) FROM audit_log WHERE action = 'REGISTER'")
-            .await,
-        2
-    );
+    assert_eq!(bench.number("SELECT count(*) FROM audit_log WHERE action = 'REGISTER'").await, 2);
     let described = "SELECT count(*) FROM bots WHERE persona = 'Trades as ' || handle || '.'";
     assert_eq!(bench.number(described).await, 2);
     bench.arena.assert_sound().await;
@@ -64,10 +49,7 @@ async fn a_new_persona_joins_and_the_grant_is_configured() {
     command.env("GENESIS_GRANT", "12.5");
     let ran = bench.finish(command).ended_with(0).json();
     let bots = ran["bots"].as_array().unwrap();
-    assert_eq!(
-        (&bots[0]["handle"], &bots[0]["balance"]),
-        (&"Bo_2".into(), &"12.50000000".into())
-    );
+    assert_eq!((&bots[0]["handle"], &bots[0]["balance"]), (&"Bo_2".into(), &"12.50000000".into()));
     assert_eq!(bots[1]["outcome"], "already_there");
 }
 
@@ -92,10 +74,7 @@ async fn a_bot_without_its_key_gets_a_new_one_and_no_second_grant() {
     let ran = bench.run(&["genesis"]).ended_with(0);
     assert!(ran.stdout.contains("new key"), "{}", ran.stdout);
     let key = bench.key("MIA_API_KEY").unwrap();
-    assert_eq!(
-        bench.keys_text(),
-        format!("# mine\nMIA_API_KEY={key}\nBO_API_KEY=kept")
-    );
+    assert_eq!(bench.keys_text(), format!("# mine\nMIA_API_KEY={key}\nBO_API_KEY=kept"));
     assert!(bench.opens("Mia", &key).await);
     assert!(!bench.opens("Mia", &lost.api_key).await);
     assert_eq!(bench.number(GRANTS).await, 1);
@@ -107,11 +86,7 @@ async fn killed_at_any_key_it_is_completed_by_the_next_run() {
     bench.personas(&["Ann", "Bob", "Cyd", "Dan"]);
     for keys in 1..=3 {
         let mut command = bench.command(&["genesis"]);
-        let mut child = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let ended = child.try_wait().unwrap().is_some();
@@ -127,24 +102,15 @@ async fn killed_at_any_key_it_is_completed_by_the_next_run() {
     }
     let survived = bench.keys_text();
     bench.run(&["genesis"]).ended_with(0);
-    assert!(
-        bench.keys_text().starts_with(&survived),
-        "no key is replaced"
-    );
-    assert_eq!(
-        (bench.number(BOTS).await, bench.number(GRANTS).await),
-        (4, 4)
-    );
+    assert!(bench.keys_text().starts_with(&survived), "no key is replaced");
+    assert_eq!((bench.number(BOTS).await, bench.number(GRANTS).await), (4, 4));
     for (handle, variable) in [
         ("Ann", "ANN_API_KEY"),
         ("Bob", "BOB_API_KEY"),
         ("Cyd", "CYD_API_KEY"),
         ("Dan", "DAN_API_KEY"),
     ] {
-        assert!(
-            bench.opens(handle, &bench.key(variable).unwrap()).await,
-            "{handle}"
-        );
+        assert!(bench.opens(handle, &bench.key(variable).unwrap()).await, "{handle}");
     }
     bench.arena.assert_sound().await;
 }
@@ -155,24 +121,15 @@ async fn two_at_once_agree_on_the_keys() {
     bench.personas(&["Ann", "Bob", "Cyd"]);
     let start = || {
         let mut command = bench.command(&["genesis"]);
-        command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
     let (one, other) = (start(), start());
     bench.wait(one).ended_with(0);
     bench.wait(other).ended_with(0);
-    assert_eq!(
-        (bench.number(BOTS).await, bench.number(GRANTS).await),
-        (3, 3)
-    );
+    assert_eq!((bench.number(BOTS).await, bench.number(GRANTS).await), (3, 3));
     assert_eq!(bench.keys_text().matches("_API_KEY=").count(), 3);
     for handle in ["Ann", "Bob", "Cyd"] {
-        let key = bench
-            .key(&format!("{}_API_KEY", handle.to_uppercase()))
-            .unwrap();
+        let key = bench.key(&format!("{}_API_KEY", handle.to_uppercase())).unwrap();
         assert!(bench.opens(handle, &key).await, "{handle}");
     }
 }
@@ -196,12 +153,7 @@ async fn a_bad_persona_is_named_and_the_others_go_on() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|file| {
-            (
-                file["file"].as_str().unwrap(),
-                file["reason"].as_str().unwrap(),
-            )
-        })
+        .map(|file| (file["file"].as_str().unwrap(), file["reason"].as_str().unwrap()))
         .collect();
     let expected = [
         ("a-broken.yaml", "line 2"),
@@ -213,26 +165,16 @@ async fn a_bad_persona_is_named_and_the_others_go_on() {
     ];
     assert_eq!(refused.len(), expected.len(), "{refused:?}");
     for ((file, reason), (name, part)) in refused.iter().zip(expected) {
-        assert!(
-            file.ends_with(name) && reason.contains(part),
-            "{file}: {reason}"
-        );
+        assert!(file.ends_with(name) && reason.contains(part), "{file}: {reason}");
         assert!(!reason.contains('\n'), "one line: {reason}");
     }
     assert!(refused[4].1.contains("speed"), "every fault: {refused:?}");
     // No bot, no grant and no key for those who were refused.
-    assert_eq!(
-        (bench.number(BOTS).await, bench.number(GRANTS).await),
-        (1, 1)
-    );
+    assert_eq!((bench.number(BOTS).await, bench.number(GRANTS).await), (1, 1));
     assert_eq!(bench.keys_text().matches("_API_KEY=").count(), 1);
 
     let words = bench.run(&["genesis"]).ended_with(0);
-    assert!(
-        words
-            .stdout
-            .contains("0 bots created, 1 already there, 6 files refused")
-    );
+    assert!(words.stdout.contains("0 bots created, 1 already there, 6 files refused"));
 }
 
 #[tokio::test]
@@ -241,11 +183,7 @@ async fn when_no_persona_can_be_used_it_fails_and_an_empty_directory_does_not() 
     bench.run(&["genesis"]).ended_with(0);
     bench.persona("bad.yaml", "handle: 7up!\n");
     let ran = bench.run(&["genesis"]).ended_with(78);
-    assert!(
-        ran.stderr.contains("BOTS_DIR") && ran.stderr.contains("bad.yaml"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("BOTS_DIR") && ran.stderr.contains("bad.yaml"), "{}", ran.stderr);
     let mut command = bench.command(&["genesis"]);
     command.env("BOTS_DIR", bench.dir.path().join("nowhere"));
     let ran = bench.finish(command).ended_with(78);
@@ -272,12 +210,7 @@ async fn two_handles_never_share_a_line() {
     std::fs::remove_file(bench.bots_dir().join("Big-Ann.yaml")).unwrap();
     bench.personas(&["Big_Ann", "Bob"]);
     let ran = bench.run(&["genesis"]).ended_with(0);
-    assert!(
-        ran.stdout
-            .contains("share the key BIG_ANN_API_KEY with Big-Ann"),
-        "{}",
-        ran.stdout
-    );
+    assert!(ran.stdout.contains("share the key BIG_ANN_API_KEY with Big-Ann"), "{}", ran.stdout);
     assert_eq!(bench.number(BOTS).await, 2);
 }
 

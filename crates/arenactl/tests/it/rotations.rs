@@ -58,12 +58,7 @@ async fn redis_user(name: &str) -> String {
 #[tokio::test]
 async fn each_is_in_the_audit_log_under_its_operators_name() {
     const OLD: &str = "a-secret-of-more-than-32-characters-x";
-    let benches = [
-        Bench::new().await,
-        Bench::new().await,
-        Bench::new().await,
-        Bench::new().await,
-    ];
+    let benches = [Bench::new().await, Bench::new().await, Bench::new().await, Bench::new().await];
     let [role, redis, secret_key, admin_token] = &benches;
     let database_url = stand_in(role).await;
     let admin_url = test_kit::superuser_url();
@@ -76,19 +71,13 @@ async fn each_is_in_the_audit_log_under_its_operators_name() {
             role,
             &format!("DATABASE_URL={database_url}\n"),
             &["rotate-role", "app"],
-            &[
-                ("DATABASE_ADMIN_URL", &admin_url),
-                ("REDIS_URL", &redis_url),
-            ],
+            &[("DATABASE_ADMIN_URL", &admin_url), ("REDIS_URL", &redis_url)],
         ),
         rotate(
             redis,
             &format!("REDIS_URL={redis_user}\n"),
             &["rotate-redis"],
-            &[
-                ("REDIS_ADMIN_URL", &redis_url),
-                ("DATABASE_URL", &of(redis)),
-            ],
+            &[("REDIS_ADMIN_URL", &redis_url), ("DATABASE_URL", &of(redis))],
         ),
         rotate(
             secret_key,
@@ -100,29 +89,15 @@ async fn each_is_in_the_audit_log_under_its_operators_name() {
             admin_token,
             &secrets,
             &["rotate-admin-token", "--finish"],
-            &[
-                ("REDIS_URL", &redis_url),
-                ("DATABASE_URL", &of(admin_token)),
-            ],
+            &[("REDIS_URL", &redis_url), ("DATABASE_URL", &of(admin_token))],
         ),
     ];
-    let actions = [
-        "ROTATE_ROLE",
-        "ROTATE_REDIS",
-        "ROTATE_SECRET_KEY",
-        "ROTATE_ADMIN_TOKEN",
-    ];
+    let actions = ["ROTATE_ROLE", "ROTATE_REDIS", "ROTATE_SECRET_KEY", "ROTATE_ADMIN_TOKEN"];
     for ((bench, child), action) in benches.iter().zip(children).zip(actions) {
         let ran = bench.wait(child);
         let recorded =
             format!("SELECT count(*) FROM audit_log WHERE action = '{action}' AND actor = 'ada'");
-        assert_eq!(
-            bench.number(&recorded).await,
-            1,
-            "{action}: {}{}",
-            ran.stdout,
-            ran.stderr
-        );
+        assert_eq!(bench.number(&recorded).await, 1, "{action}: {}{}", ran.stdout, ran.stderr);
         // What arena_app has left in that one database is named, and is a failure.
         let ran = ran.ended_with(i32::from(action == "ROTATE_ROLE"));
         assert!(ran.json()["credentials"]["checks"].is_array());

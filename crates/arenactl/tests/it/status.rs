@@ -84,15 +84,11 @@ async fn errors_are_told_when_postgres_is_gone() {
     let line: String = line.get(0);
     std::fs::write(logs.join("oracle.log"), line + "\n").unwrap();
     let mut command = bench.command(&["status", "--logs", logs.to_str().unwrap()]);
-    command.env(
-        "DATABASE_URL",
-        "postgres://arena_app:secret@127.0.0.1:1/arena",
-    );
+    command.env("DATABASE_URL", "postgres://arena_app:secret@127.0.0.1:1/arena");
     let ran = bench.finish(command).ended_with(69);
     assert!(ran.stdout.contains("not known: Postgres does not tell"));
     assert!(
-        ran.stdout
-            .contains("oracle: 1 in the last minute, the last: Postgres is gone"),
+        ran.stdout.contains("oracle: 1 in the last minute, the last: Postgres is gone"),
         "{}",
         ran.stdout
     );

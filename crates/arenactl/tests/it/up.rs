@@ -5,12 +5,8 @@ use std::net::TcpListener;
 
 use crate::bench::{Bench, Ran};
 
-const PORTS: [&str; 4] = [
-    "API_PORT",
-    "TICKER_HEALTH_PORT",
-    "ORACLE_HEALTH_PORT",
-    "BOT_RUNNER_HEALTH_PORT",
-];
+const PORTS: [&str; 4] =
+    ["API_PORT", "TICKER_HEALTH_PORT", "ORACLE_HEALTH_PORT", "BOT_RUNNER_HEALTH_PORT"];
 
 /// What a start comes to with another value in one setting.
 fn started(bench: &Bench, setting: &str, value: &str) -> Ran {
@@ -42,49 +38,26 @@ async fn servers_that_refuse_are_told_in_one_line() {
     );
     // Its connections are accepted by the kernel and never answered.
     let frozen = TcpListener::bind("127.0.0.1:0").unwrap();
-    let frozen = format!(
-        "postgres://a:hunter2@{}/arena",
-        frozen.local_addr().unwrap()
-    );
+    let frozen = format!("postgres://a:hunter2@{}/arena", frozen.local_addr().unwrap());
     let (base, _) = app.rsplit_once('/').unwrap();
     let dead = "does not accept connections. Is it running, and is";
     for (setting, value, parts) in [
         (
             "DATABASE_URL",
             with_password(&app, "hunter2"),
-            [
-                "Postgres at 127.0.0.1:",
-                " refuses DATABASE_URL: ",
-                "password authentication failed",
-            ],
+            ["Postgres at 127.0.0.1:", " refuses DATABASE_URL: ", "password authentication failed"],
         ),
         (
             "DATABASE_OWNER_URL",
             with_password(&owner, "hunter2"),
-            [
-                "Postgres at ",
-                " refuses DATABASE_OWNER_URL: ",
-                "password authentication failed",
-            ],
+            ["Postgres at ", " refuses DATABASE_OWNER_URL: ", "password authentication failed"],
         ),
         (
             "DATABASE_URL",
             format!("{base}/nonesuch"),
-            [
-                "Postgres at ",
-                " refuses DATABASE_URL: ",
-                "\"nonesuch\" does not exist",
-            ],
+            ["Postgres at ", " refuses DATABASE_URL: ", "\"nonesuch\" does not exist"],
         ),
-        (
-            "DATABASE_URL",
-            frozen,
-            [
-                "Postgres at ",
-                " refuses DATABASE_URL: ",
-                "no answer within",
-            ],
-        ),
+        ("DATABASE_URL", frozen, ["Postgres at ", " refuses DATABASE_URL: ", "no answer within"]),
         (
             "DATABASE_URL",
             "postgres://a:hunter2@127.0.0.1:1/arena".to_owned(),
@@ -98,11 +71,7 @@ async fn servers_that_refuse_are_told_in_one_line() {
         (
             "REDIS_URL",
             with_password(&redis, "hunter2"),
-            [
-                "Redis at 127.0.0.1:",
-                " refuses REDIS_URL: ",
-                "refused the credentials",
-            ],
+            ["Redis at 127.0.0.1:", " refuses REDIS_URL: ", "refused the credentials"],
         ),
         (
             "REDIS_URL",
@@ -117,11 +86,7 @@ async fn servers_that_refuse_are_told_in_one_line() {
     ] {
         let ran = started(&bench, setting, &value).ended_with(69);
         for part in parts {
-            assert!(
-                ran.stderr.contains(part),
-                "{setting}: {part}: {}",
-                ran.stderr
-            );
+            assert!(ran.stderr.contains(part), "{setting}: {part}: {}", ran.stderr);
         }
         assert_eq!(ran.stderr.lines().count(), 1, "{setting}: {}", ran.stderr);
         assert_eq!(ran.stdout, "", "{setting}");
@@ -139,17 +104,9 @@ async fn nothing_runs_where_nothing_was_started() {
         bench.finish(command)
     };
     let status = run(&["status", "--services"]).ended_with(3);
-    assert!(
-        status.stdout.contains("\npostgres     ready"),
-        "{}",
-        status.stdout
-    );
+    assert!(status.stdout.contains("\npostgres     ready"), "{}", status.stdout);
     assert!(status.stdout.contains(" given "), "{}", status.stdout);
     assert_eq!(run(&["stop"]).ended_with(0).stdout, "not running\n");
     let logs = run(&["logs", "api"]).ended_with(1);
-    assert!(
-        logs.stderr.contains("There is: none yet"),
-        "{}",
-        logs.stderr
-    );
+    assert!(logs.stderr.contains("There is: none yet"), "{}", logs.stderr);
 }

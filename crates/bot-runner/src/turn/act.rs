@@ -46,11 +46,7 @@ impl Intent {
         if !proposal.is_sure() {
             return Intent::wait(Waiting::Unsure, proposal.reasoning);
         }
-        Intent::Answer {
-            market,
-            proposal,
-            tool,
-        }
+        Intent::Answer { market, proposal, tool }
     }
 
     /// Places what was staked, if anything was.
@@ -135,11 +131,7 @@ impl HostedBot {
     ) -> Result<Outcome, Failure> {
         match intent {
             Intent::Act(action) => self.use_observation(action, usage, key).await,
-            Intent::Answer {
-                market,
-                proposal,
-                tool,
-            } => {
+            Intent::Answer { market, proposal, tool } => {
                 let answer = AnswerRequest {
                     answer: proposal.answer.as_str().to_owned(),
                     used_lookup: *tool == Tool::Used,
@@ -164,12 +156,7 @@ impl HostedBot {
     ) -> Result<Outcome, Failure> {
         let observation = self.arena.observation().await.map_err(Failure::Before)?;
         let (wanted, reasoning) = match action {
-            Action::Predict {
-                direction,
-                stake,
-                confidence,
-                reasoning,
-            } => {
+            Action::Predict { direction, stake, confidence, reasoning } => {
                 let predict = ArenaAction::Predict {
                     direction: *direction,
                     wager_amount: *stake,
@@ -185,19 +172,12 @@ impl HostedBot {
         let accepted = accepted.map_err(Failure::Sent)?;
         let bot = &self.persona.handle;
         Ok(match action {
-            Action::Predict {
-                direction,
-                stake,
-                confidence,
-                ..
-            } => {
+            Action::Predict { direction, stake, confidence, .. } => {
                 info!(
                     %bot, %direction, %stake, confidence = %confidence.decimal(),
                     balance = %accepted.new_balance, "wagered"
                 );
-                Outcome::Wagered {
-                    prediction_id: accepted.prediction_id,
-                }
+                Outcome::Wagered { prediction_id: accepted.prediction_id }
             }
             Action::Wait { why, .. } => {
                 debug!(%bot, %why, "waited");
@@ -218,9 +198,7 @@ impl HostedBot {
             bot = %self.persona.handle, %market, result = ?judged.result,
             used_lookup = answer.used_lookup, balance = %judged.new_balance, "answered"
         );
-        Ok(Outcome::Answered {
-            result: judged.result,
-        })
+        Ok(Outcome::Answered { result: judged.result })
     }
 
     async fn place(&self, bets: &BetsRequest, key: &IdempotencyKey) -> Result<Outcome, Failure> {

@@ -207,9 +207,7 @@ impl HostedBot {
 
     async fn think(&self, due_at: Timestamp) -> Result<Intent, Stop> {
         let scene = self.observe(due_at).await?;
-        let text = self
-            .ask(&scene, &prompt::build(&self.persona, &scene))
-            .await?;
+        let text = self.ask(&scene, &prompt::build(&self.persona, &scene)).await?;
         let chosen = strategy::choose(&text)?;
         if !scene.options().allow(chosen) {
             return Ok(Intent::wait(Waiting::NotPossible, None));
@@ -233,10 +231,7 @@ impl HostedBot {
     /// Thinks of an answer, looks it up if need be, and thinks again.
     async fn research(&self, scene: &Scene, question: &Market) -> Result<Intent, Stop> {
         let terms = terms(scene);
-        let first = self.answer(
-            scene,
-            prompt::research(&self.persona, scene, question, None),
-        );
+        let first = self.answer(scene, prompt::research(&self.persona, scene, question, None));
         let first = first.await?;
         let title = research::title_of(question).filter(|_| first.wants_lookup());
         let found = match title {
@@ -286,11 +281,7 @@ fn limits(scene: &Scene, persona: &Persona) -> Limits {
 
 fn terms(scene: &Scene) -> Terms {
     let rules = &scene.economy.parameters.markets;
-    Terms {
-        balance: scene.me.bot.balance,
-        stake: rules.answer_stake,
-        lookup_fee: rules.lookup_fee,
-    }
+    Terms { balance: scene.me.bot.balance, stake: rules.answer_stake, lookup_fee: rules.lookup_fee }
 }
 
 fn purse(scene: &Scene) -> Purse {
@@ -323,9 +314,5 @@ fn to_report(usage: &TurnUsage) -> Option<Usage> {
 fn name(text: &str) -> String {
     let printable = text.chars().filter(|c| !c.is_control());
     let name: String = printable.take(USAGE_NAME_MAX_CHARS).collect();
-    if name.is_empty() {
-        "unknown".to_owned()
-    } else {
-        name
-    }
+    if name.is_empty() { "unknown".to_owned() } else { name }
 }

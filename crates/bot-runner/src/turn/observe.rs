@@ -60,14 +60,7 @@ impl HostedBot {
         // What a history told afterwards is of the past, however lately it was read.
         let mut prices = prices?.items;
         prices.retain(|price| !price.from_history);
-        let scene = Scene {
-            me,
-            economy,
-            prices,
-            room: None,
-            question: None,
-            markets: Vec::new(),
-        };
+        let scene = Scene { me, economy, prices, room: None, question: None, markets: Vec::new() };
         // Wagers do not need them.
         let markets = markets.map_or_else(|error| self.without_markets(&error), |page| page.items);
         self.fill(scene, markets).await
@@ -149,17 +142,9 @@ fn is_open(market: &Market, now: Timestamp) -> bool {
 fn unbet(markets: Vec<Market>, scene: &Scene) -> Vec<Market> {
     let parameters = &scene.economy.parameters;
     let takes = |market: &Market| {
-        let is_new = scene
-            .me
-            .open_bets
-            .iter()
-            .all(|bet| bet.market_id != market.id);
+        let is_new = scene.me.open_bets.iter().all(|bet| bet.market_id != market.id);
         let room = parameters.markets.pool_max.checked_sub(market.pool);
         is_new && room.is_some_and(|room| room >= parameters.stake_min)
     };
-    markets
-        .into_iter()
-        .filter(takes)
-        .take(MARKETS_MAX)
-        .collect()
+    markets.into_iter().filter(takes).take(MARKETS_MAX).collect()
 }

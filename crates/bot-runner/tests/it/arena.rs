@@ -105,9 +105,7 @@ impl StubArena {
 
     pub(crate) fn action_requests(&self) -> Vec<Request> {
         let requests = self.stub.requests().into_iter();
-        requests
-            .filter(|request| request.is("POST", "/arena/action"))
-            .collect()
+        requests.filter(|request| request.is("POST", "/arena/action")).collect()
     }
 
     /// Opens a research question and three markets that take bets.
@@ -129,9 +127,7 @@ impl StubArena {
     /// What was sent to that path, in order.
     pub(crate) fn posts(&self, path: &str) -> Vec<Request> {
         let requests = self.stub.requests().into_iter();
-        requests
-            .filter(|request| request.is("POST", path))
-            .collect()
+        requests.filter(|request| request.is("POST", path)).collect()
     }
 
     pub(crate) fn answers(&self) -> Vec<Request> {
@@ -144,10 +140,7 @@ impl StubArena {
 
     /// Usage that was reported by itself.
     pub(crate) fn reports(&self) -> Vec<Value> {
-        self.posts("/metrics/usage")
-            .iter()
-            .map(Request::json)
-            .collect()
+        self.posts("/metrics/usage").iter().map(Request::json).collect()
     }
 
     /// Whatever the arena would have performed.
@@ -199,11 +192,7 @@ fn answer(request: &Request, before: usize, state: &State) -> Reply {
             Reply::Json(200, json!({"items": state.markets, "next_cursor": null}))
         }
         (method, path) if path.starts_with("/markets/") => {
-            match (
-                method,
-                path.rsplit('/').next().unwrap(),
-                state.market_problem,
-            ) {
+            match (method, path.rsplit('/').next().unwrap(), state.market_problem) {
                 ("GET", "bets", _) => {
                     let answers = state.answered_by.iter().map(|bot| bet(QUESTION, *bot));
                     let items: Vec<Value> = answers.collect();
@@ -349,10 +338,7 @@ impl Shelf {
     pub(crate) fn new(
         script: impl Fn(usize) -> Result<Article, SourceError> + Send + Sync + 'static,
     ) -> Shelf {
-        Shelf {
-            script: Arc::new(script),
-            titles: Arc::default(),
-        }
+        Shelf { script: Arc::new(script), titles: Arc::default() }
     }
 
     pub(crate) fn empty() -> Shelf {
@@ -401,11 +387,7 @@ impl Scripted {
     pub(crate) fn new(
         script: impl Fn(usize) -> Result<&'static str, LlmError> + Send + Sync + 'static,
     ) -> Scripted {
-        Scripted {
-            script: Arc::new(script),
-            prompts: Arc::default(),
-            gate: None,
-        }
+        Scripted { script: Arc::new(script), prompts: Arc::default(), gate: None }
     }
 
     pub(crate) fn saying(text: &'static str) -> Scripted {
@@ -459,11 +441,7 @@ impl Provider for Scripted {
                 reasoning_tokens: 5,
                 report: UsageReport::Reported,
             };
-            Ok(Completion {
-                text: text.to_owned(),
-                finish: Finish::Complete,
-                usage,
-            })
+            Ok(Completion { text: text.to_owned(), finish: Finish::Complete, usage })
         })
     }
 }

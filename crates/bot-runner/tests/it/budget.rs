@@ -40,11 +40,7 @@ async fn capped(arena: &Arena, usd: &str) -> (BotId, Spending) {
     let bot = arena.bot().hosted().create().await.id;
     let mut conn = arena.conn().await;
     schedules::enrol(&mut conn, bot, 3_600).await.unwrap();
-    let cap = DailyCap {
-        usd: money(usd),
-        prices: prices(),
-        database: arena.database().clone(),
-    };
+    let cap = DailyCap { usd: money(usd), prices: prices(), database: arena.database().clone() };
     (bot, Spending::Capped(cap))
 }
 
@@ -83,12 +79,7 @@ const REAL: &str = "0.0001";
 
 impl Till {
     fn new(verdict: Verdict) -> Arc<Till> {
-        Arc::new(Till {
-            verdict,
-            served: "script-1",
-            calls: AtomicUsize::new(0),
-            gate: None,
-        })
+        Arc::new(Till { verdict, served: "script-1", calls: AtomicUsize::new(0), gate: None })
     }
 
     fn answering() -> Arc<Till> {
@@ -131,11 +122,7 @@ impl Provider for Till {
                 report,
             };
             let text = "hello".to_owned();
-            Ok(Completion {
-                text,
-                finish,
-                usage,
-            })
+            Ok(Completion { text, finish, usage })
         })
     }
 }
@@ -176,10 +163,7 @@ async fn what_became_of_a_call_decides_what_it_cost() {
     ] {
         let arena = Arena::new().await;
         let (bot, spending) = capped(&arena, "1.00").await;
-        let _ = Till::new(verdict)
-            .mind(&spending)
-            .complete(bot, &prompt())
-            .await;
+        let _ = Till::new(verdict).mind(&spending).complete(bot, &prompt()).await;
         assert_eq!(spent(&arena, bot).await, Some(money(cost)), "{verdict:?}");
     }
 }
@@ -238,10 +222,8 @@ async fn a_crash_between_reservation_and_real_cost_leaves_the_reservation() {
     });
     let mind = till.mind(&spending);
     let call = tokio::spawn(async move { mind.complete(bot, &prompt()).await.map(drop) });
-    test_kit::eventually("the model is asked", || async {
-        (till.calls() == 1).then_some(())
-    })
-    .await;
+    test_kit::eventually("the model is asked", || async { (till.calls() == 1).then_some(()) })
+        .await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
     assert_eq!(spent(&arena, bot).await, Some(money(MOST)));
@@ -258,10 +240,7 @@ async fn a_new_day_thinks_again() {
     let till = Till::new(Err(LlmError::Timeout));
     let mind = till.mind(&spending);
     let _ = mind.complete(bot, &prompt()).await;
-    assert!(matches!(
-        mind.complete(bot, &prompt()).await,
-        Err(MindError::Spent)
-    ));
+    assert!(matches!(mind.complete(bot, &prompt()).await, Err(MindError::Spent)));
     let owner = arena.owner_client().await;
     let sql = "UPDATE bot_schedules SET llm_day = llm_day - 1";
     owner.batch_execute(sql).await.unwrap();
@@ -273,23 +252,15 @@ async fn a_new_day_thinks_again() {
 async fn what_has_no_price_or_no_schedule_is_not_asked() {
     let arena = Arena::new().await;
     let (bot, spending) = capped(&arena, "1.00").await;
-    let Spending::Capped(cap) = &spending else {
-        panic!("{spending:?}")
-    };
-    let none = Spending::Capped(DailyCap {
-        prices: Arc::new(PriceBook::default()),
-        ..cap.clone()
-    });
+    let Spending::Capped(cap) = &spending else { panic!("{spending:?}") };
+    let none = Spending::Capped(DailyCap { prices: Arc::new(PriceBook::default()), ..cap.clone() });
     let till = Till::answering();
     let refused = till.mind(&none).complete(bot, &prompt()).await.unwrap_err();
     assert!(matches!(&refused, MindError::Unpriced { model } if model == "scripted/script-1"));
     let stranger = till.mind(&spending).complete(BotId(404), &prompt()).await;
     assert!(matches!(stranger, Err(MindError::Spent)));
     assert_eq!(till.calls(), 0);
-    till.mind(&Spending::Unlimited)
-        .complete(BotId(404), &prompt())
-        .await
-        .unwrap();
+    till.mind(&Spending::Unlimited).complete(BotId(404), &prompt()).await.unwrap();
     assert_eq!(till.calls(), 1);
 }
 
@@ -298,16 +269,10 @@ async fn without_postgres_nothing_is_thought() {
     let arena = Arena::with_pool(1).await;
     let (bot, spending) = capped(&arena, "1.00").await;
     let owner = arena.owner_client().await;
-    owner
-        .batch_execute("ALTER TABLE bot_schedules RENAME TO gone")
-        .await
-        .unwrap();
+    owner.batch_execute("ALTER TABLE bot_schedules RENAME TO gone").await.unwrap();
     let till = Till::answering();
     let refused = till.mind(&spending).complete(bot, &prompt()).await;
-    assert!(
-        matches!(refused, Err(MindError::Database(_))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(MindError::Database(_))), "{refused:?}");
     assert_eq!(till.calls(), 0);
 }
 

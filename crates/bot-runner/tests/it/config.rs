@@ -57,10 +57,7 @@ fn a_persona_gets_its_key() {
 fn without_the_key_file_its_path_is_named() {
     let home = home(&[("mia.yaml", PERSONA)], None);
     let text = problems(read(home.path(), DEVELOPMENT));
-    assert!(
-        text.contains(&home.path().join(".env.bots").display().to_string()),
-        "{text}"
-    );
+    assert!(text.contains(&home.path().join(".env.bots").display().to_string()), "{text}");
     assert!(text.contains("genesis"), "{text}");
 }
 
@@ -71,18 +68,12 @@ fn a_persona_without_a_key_is_left_out_and_named() {
     let config = read(home.path(), DEVELOPMENT).unwrap();
     assert_eq!(config.bots.len(), 1);
     let keyless = config.keyless[0].to_string();
-    assert!(
-        keyless.contains("other-bot") && keyless.contains("OTHER_BOT_API_KEY"),
-        "{keyless}"
-    );
+    assert!(keyless.contains("other-bot") && keyless.contains("OTHER_BOT_API_KEY"), "{keyless}");
 }
 
 #[test]
 fn when_no_persona_has_a_key_nothing_runs() {
-    let home = home(
-        &[("mia.yaml", PERSONA)],
-        Some("SOMEBODY_ELSE_API_KEY=ldk_hunter2\n"),
-    );
+    let home = home(&[("mia.yaml", PERSONA)], Some("SOMEBODY_ELSE_API_KEY=ldk_hunter2\n"));
     let text = problems(read(home.path(), DEVELOPMENT));
     assert!(text.contains("MOMENTUM_MIA_API_KEY"), "{text}");
 }
@@ -93,19 +84,13 @@ fn when_no_persona_is_valid_every_fault_is_shown() {
     let home = home(&[("mia.yaml", &bad), ("empty.yaml", "")], Some(KEYS));
     let text = problems(read(home.path(), DEVELOPMENT));
     assert!(text.contains("mia.yaml line "), "{text}");
-    assert!(
-        text.contains("interval_seconds must be a whole number"),
-        "{text}"
-    );
+    assert!(text.contains("interval_seconds must be a whole number"), "{text}");
     assert!(text.contains("empty.yaml line"), "{text}");
 }
 
 #[test]
 fn a_refused_persona_does_not_stop_the_others() {
-    let home = home(
-        &[("a.yaml", "handle: 1"), ("mia.yaml", PERSONA)],
-        Some(KEYS),
-    );
+    let home = home(&[("a.yaml", "handle: 1"), ("mia.yaml", PERSONA)], Some(KEYS));
     let config = read(home.path(), DEVELOPMENT).unwrap();
     assert_eq!((config.bots.len(), config.refused.len()), (1, 1));
 }
@@ -127,15 +112,9 @@ fn a_persona_may_name_its_own_model() {
                     LLM_DAILY_USD=none";
     let mut config = read(home.path(), settings).unwrap();
     let mut choices = config.bots[0].persona.llm.clone();
-    assert_eq!(
-        config.models.for_choices(&choices).unwrap().model_name(),
-        "small"
-    );
+    assert_eq!(config.models.for_choices(&choices).unwrap().model_name(), "small");
     choices.model = Some("large".to_owned());
-    assert_eq!(
-        config.models.for_choices(&choices).unwrap().model_name(),
-        "large"
-    );
+    assert_eq!(config.models.for_choices(&choices).unwrap().model_name(), "large");
 }
 
 const LOCAL: &str =
@@ -167,14 +146,7 @@ fn thinking_costs_a_dollar_a_day_unless_somebody_says_otherwise() {
 fn a_model_without_a_price_stops_the_start_and_the_ways_out_work() {
     let dir = home(&[("mia.yaml", PERSONA)], Some(KEYS));
     let text = problems(read(dir.path(), LOCAL));
-    for wanted in [
-        "LLM_DAILY_USD",
-        "small",
-        "ollama",
-        "momentum-mia",
-        "PRICE_BOOK",
-        "none",
-    ] {
+    for wanted in ["LLM_DAILY_USD", "small", "ollama", "momentum-mia", "PRICE_BOOK", "none"] {
         assert!(text.contains(wanted), "{wanted} is not in: {text}");
     }
     assert!(read(dir.path(), &format!("{LOCAL}LLM_DAILY_USD=none")).is_ok());
@@ -201,10 +173,7 @@ fn the_model_of_a_persona_must_have_a_price_too() {
     let dir = home(&[("mia.yaml", PERSONA), ("other.yaml", &own)], Some(&keys));
     let settings = "LLM_PROVIDER=openai\nLLM_MODEL=gpt-5-mini\n";
     let text = problems(read(dir.path(), settings));
-    assert!(
-        text.contains("gpt-none") && text.contains("other-bot"),
-        "{text}"
-    );
+    assert!(text.contains("gpt-none") && text.contains("other-bot"), "{text}");
     assert!(!text.contains("gpt-5-mini"), "{text}");
 }
 

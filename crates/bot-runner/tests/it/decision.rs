@@ -12,11 +12,7 @@ fn money(text: &str) -> Money {
 }
 
 fn standing() -> Standing {
-    Standing {
-        balance: money("100.00"),
-        open_predictions: 0,
-        open_stake: Money::ZERO,
-    }
+    Standing { balance: money("100.00"), open_predictions: 0, open_stake: Money::ZERO }
 }
 
 fn limits() -> Limits {
@@ -67,76 +63,37 @@ fn a_wager_is_taken_as_proposed_when_it_is_within_the_limits() {
 #[test]
 fn numbers_are_read_by_their_text() {
     assert_eq!(stake("0.07", &standing()), money("7.00"));
-    let thirds = Standing {
-        balance: money("0.00000100"),
-        ..standing()
-    };
+    let thirds = Standing { balance: money("0.00000100"), ..standing() };
     // A third of 100 units is 33 units and not 34, and below the smallest stake.
-    assert_eq!(
-        waiting(&wager("0.3333333333333333", "0.9"), &thirds),
-        Waiting::NothingToStake
-    );
+    assert_eq!(waiting(&wager("0.3333333333333333", "0.9"), &thirds), Waiting::NothingToStake);
     assert_eq!(stake("\"0.099999999999\"", &standing()), money("9.999999"));
 }
 
 #[test]
 fn a_stake_is_clamped_to_the_persona_and_to_the_open_stake() {
     assert_eq!(stake("\"1.0\"", &standing()), money("10.00"));
-    let nearly_full = Standing {
-        open_stake: money("97.50"),
-        ..standing()
-    };
+    let nearly_full = Standing { open_stake: money("97.50"), ..standing() };
     assert_eq!(stake("\"0.05\"", &nearly_full), money("2.50"));
-    let rich = Standing {
-        balance: money("9999999999.99999999"),
-        ..standing()
-    };
+    let rich = Standing { balance: money("9999999999.99999999"), ..standing() };
     assert_eq!(stake("1", &rich), money("100.00"));
 }
 
 #[test]
 fn without_room_the_bot_waits() {
-    let full = Standing {
-        open_stake: money("100.00"),
-        ..standing()
-    };
-    assert_eq!(
-        waiting(&wager("0.05", "0.9"), &full),
-        Waiting::NothingToStake
-    );
-    let many = Standing {
-        open_predictions: 20,
-        ..standing()
-    };
+    let full = Standing { open_stake: money("100.00"), ..standing() };
+    assert_eq!(waiting(&wager("0.05", "0.9"), &full), Waiting::NothingToStake);
+    let many = Standing { open_predictions: 20, ..standing() };
     assert_eq!(waiting(&wager("0.05", "0.9"), &many), Waiting::TooManyOpen);
-    let poor = Standing {
-        balance: money("0.05"),
-        ..standing()
-    };
-    assert_eq!(
-        waiting(&wager("0.05", "0.9"), &poor),
-        Waiting::NothingToStake
-    );
-    let broke = Standing {
-        balance: Money::ZERO,
-        ..standing()
-    };
-    assert_eq!(
-        decision::room(&broke, &limits()),
-        Err(Waiting::NothingToStake)
-    );
-    assert_eq!(
-        waiting(&wager("0", "0.9"), &standing()),
-        Waiting::NothingToStake
-    );
+    let poor = Standing { balance: money("0.05"), ..standing() };
+    assert_eq!(waiting(&wager("0.05", "0.9"), &poor), Waiting::NothingToStake);
+    let broke = Standing { balance: Money::ZERO, ..standing() };
+    assert_eq!(decision::room(&broke, &limits()), Err(Waiting::NothingToStake));
+    assert_eq!(waiting(&wager("0", "0.9"), &standing()), Waiting::NothingToStake);
 }
 
 #[test]
 fn below_the_personas_confidence_the_bot_waits() {
-    assert_eq!(
-        waiting(&wager("0.05", "0.59"), &standing()),
-        Waiting::Unsure
-    );
+    assert_eq!(waiting(&wager("0.05", "0.59"), &standing()), Waiting::Unsure);
     assert!(matches!(
         decide(&wager("0.05", "0.60"), &standing(), &limits()),
         Ok(Action::Predict { .. })
@@ -146,9 +103,7 @@ fn below_the_personas_confidence_the_bot_waits() {
 #[test]
 fn certainty_is_cut_to_what_the_arena_takes() {
     let action = decide(&wager("0.05", "1"), &standing(), &limits()).unwrap();
-    let Action::Predict { confidence, .. } = action else {
-        panic!("waited")
-    };
+    let Action::Predict { confidence, .. } = action else { panic!("waited") };
     assert_eq!(confidence.decimal(), Confidence::MAX);
 }
 
@@ -157,21 +112,12 @@ fn a_choice_to_wait_keeps_its_reasoning() {
     let text = r#"{"action": "wait", "reasoning": "  too\n quiet\u0007 "}"#;
     let action = decide(text, &standing(), &limits()).unwrap();
     let reasoning = Some("too quiet".to_owned());
-    assert_eq!(
-        action,
-        Action::Wait {
-            why: Waiting::Chosen,
-            reasoning
-        }
-    );
+    assert_eq!(action, Action::Wait { why: Waiting::Chosen, reasoning });
 }
 
 #[test]
 fn reasoning_is_cut_to_280_characters() {
-    let text = format!(
-        r#"{{"action": "WAIT", "reasoning": "{}"}}"#,
-        "ü".repeat(400)
-    );
+    let text = format!(r#"{{"action": "WAIT", "reasoning": "{}"}}"#, "ü".repeat(400));
     let Action::Wait { reasoning, .. } = decide(&text, &standing(), &limits()).unwrap() else {
         panic!("wagered")
     };
@@ -182,31 +128,19 @@ fn reasoning_is_cut_to_280_characters() {
 fn what_makes_no_sense_is_no_decision() {
     for (text, fault) in [
         ("", Unusable::Output(OutputError::Empty)),
-        (
-            "I cannot give financial advice.",
-            Unusable::Output(OutputError::Refused),
-        ),
-        (
-            "the price will rise",
-            Unusable::Output(OutputError::NoObject),
-        ),
+        ("I cannot give financial advice.", Unusable::Output(OutputError::Refused)),
+        ("the price will rise", Unusable::Output(OutputError::NoObject)),
         (r#"{"action": "WAG"#, Unusable::Output(OutputError::CutOff)),
         (r#"{"direction": "UP"}"#, Unusable::Action),
         (r#"{"action": "BUY"}"#, Unusable::Action),
-        (
-            r#"{"action": "WAGER", "direction": "SIDEWAYS"}"#,
-            Unusable::Direction,
-        ),
+        (r#"{"action": "WAGER", "direction": "SIDEWAYS"}"#, Unusable::Direction),
         (&wager("0.05", "\"high\""), Unusable::Confidence),
         (&wager("0.05", "70"), Unusable::Confidence),
         (&wager("0.05", "-0.7"), Unusable::Confidence),
         (&wager("5", "0.7"), Unusable::StakeFraction),
         (&wager("\"5%\"", "0.7"), Unusable::StakeFraction),
         (&wager("-0.05", "0.7"), Unusable::StakeFraction),
-        (
-            &wager("1e-3", "0.7").replace("1e-3", "\"1e-3\""),
-            Unusable::StakeFraction,
-        ),
+        (&wager("1e-3", "0.7").replace("1e-3", "\"1e-3\""), Unusable::StakeFraction),
         (&wager("null", "0.7"), Unusable::StakeFraction),
     ] {
         assert_eq!(decide(text, &standing(), &limits()), Err(fault), "{text}");
@@ -240,15 +174,15 @@ fn any_limits() -> impl Strategy<Value = Limits> {
         any_decimal(1..=20_000_000),
         any_decimal(1_000_000..=99_000_000),
     )
-        .prop_map(
-            |(stake_min, open_predictions_max, open_stake_max, fraction, confidence)| Limits {
+        .prop_map(|(stake_min, open_predictions_max, open_stake_max, fraction, confidence)| {
+            Limits {
                 stake_min,
                 open_predictions_max,
                 open_stake_max,
                 max_stake_fraction: Fraction::new(fraction).unwrap(),
                 min_confidence: Confidence::new(confidence).unwrap(),
-            },
-        )
+            }
+        })
 }
 
 /// Texts that are decisions, nearly are, or are nothing of the kind.

@@ -8,9 +8,7 @@ use tokio::time::Instant;
 
 use crate::arena::{Shelf, article};
 
-const RATE_LIMITED: SourceError = SourceError::RateLimited {
-    retry_after_seconds: None,
-};
+const RATE_LIMITED: SourceError = SourceError::RateLimited { retry_after_seconds: None };
 
 #[tokio::test(start_paused = true)]
 async fn what_is_found_at_once_costs_no_time() {
@@ -45,10 +43,7 @@ async fn there_is_no_fourth_try_and_no_pause_after_the_third() {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_cannot_pass_is_final_at_once() {
-    let nonsense = SourceError::Nonsense {
-        field: "title",
-        problem: "is another",
-    };
+    let nonsense = SourceError::Nonsense { field: "title", problem: "is another" };
     for error in [
         SourceError::NotFound,
         SourceError::NotJson,

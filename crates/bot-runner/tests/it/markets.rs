@@ -55,15 +55,7 @@ async fn an_answer_that_is_known_is_given_at_once() {
     let (arena, shelf) = (arena().await, Shelf::new(|_| Ok(article())));
     let model = saying(&[RESEARCH, SURE]);
     let outcome = take(&with_shelf(&arena, model.clone(), &shelf)).await;
-    assert!(
-        matches!(
-            outcome,
-            Outcome::Answered {
-                result: AnswerResult::Correct
-            }
-        ),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Outcome::Answered { result: AnswerResult::Correct }), "{outcome:?}");
     let sent = &arena.answers()[0];
     assert_eq!(sent.header("idempotency-key"), Some("turn-1"));
     assert_eq!(
@@ -101,12 +93,7 @@ async fn what_is_not_known_is_looked_up_and_thought_over() {
 async fn a_lookup_that_finds_nothing_is_no_lookup() {
     let nothing = || Shelf::new(|_| Err(SourceError::NotFound));
     let unsure = arena().await;
-    let outcome = take(&with_shelf(
-        &unsure,
-        saying(&[RESEARCH, UNSURE]),
-        &nothing(),
-    ))
-    .await;
+    let outcome = take(&with_shelf(&unsure, saying(&[RESEARCH, UNSURE]), &nothing())).await;
     assert!(matches!(outcome, Outcome::Waited), "{outcome:?}");
     assert_eq!((unsure.answers().len(), unsure.actions().len()), (0, 1));
     assert_eq!(unsure.actions()[0]["action_type"], "WAIT");
@@ -120,12 +107,7 @@ async fn a_lookup_that_finds_nothing_is_no_lookup() {
 #[tokio::test]
 async fn who_stays_unsure_says_nothing_and_pays_no_fee() {
     let (arena, shelf) = (arena().await, Shelf::new(|_| Ok(article())));
-    let outcome = take(&with_shelf(
-        &arena,
-        saying(&[RESEARCH, UNSURE, UNSURE]),
-        &shelf,
-    ))
-    .await;
+    let outcome = take(&with_shelf(&arena, saying(&[RESEARCH, UNSURE, UNSURE]), &shelf)).await;
     assert!(matches!(outcome, Outcome::Waited), "{outcome:?}");
     assert_eq!((arena.answers().len(), arena.performed()), (0, 1));
     assert_eq!(arena.actions()[0]["usage"], usage_of(3));
@@ -146,10 +128,7 @@ async fn what_cannot_be_paid_for_is_not_offered() {
     let outcome = take(&with_shelf(&poorer, model.clone(), &shelf)).await;
     assert!(matches!(outcome, Outcome::Waited), "{outcome:?}");
     let asked = &model.prompts()[0].user;
-    assert!(
-        !asked.contains("RESEARCH") && !asked.contains("PORTFOLIO"),
-        "{asked}"
-    );
+    assert!(!asked.contains("RESEARCH") && !asked.contains("PORTFOLIO"), "{asked}");
     assert_eq!((poorer.answers().len(), poorer.actions().len()), (0, 1));
 }
 
@@ -191,18 +170,10 @@ async fn bets_go_together_in_one_request() {
             "usage": usage_of(2),
         })
     );
-    for wanted in [
-        "[1] Will it rain?",
-        "[2] Will a/b",
-        "[3] Will 'rust'",
-        "Pool 7.00",
-    ] {
+    for wanted in ["[1] Will it rain?", "[2] Will a/b", "[3] Will 'rust'", "Pool 7.00"] {
         assert!(model.prompts()[1].user.contains(wanted), "{wanted}");
     }
-    assert!(
-        !model.prompts()[1].user.contains("page id"),
-        "questions take no bets"
-    );
+    assert!(!model.prompts()[1].user.contains("page id"), "questions take no bets");
 }
 
 #[tokio::test]
@@ -271,10 +242,7 @@ async fn what_is_offered_can_be_chosen_and_a_wager_takes_one_call() {
     assert_eq!(arena.actions()[0]["wager_amount"], "2.00000000");
     assert_eq!(arena.actions()[0]["usage"], usage_of_one_call());
     let asked = &model.prompts()[0].user;
-    for word in [
-        "\"RESEARCH\" or \"PORTFOLIO\" or \"WAGER\" or \"WAIT\"",
-        "Will it rain?",
-    ] {
+    for word in ["\"RESEARCH\" or \"PORTFOLIO\" or \"WAGER\" or \"WAIT\"", "Will it rain?"] {
         assert!(asked.contains(word), "{word}: {asked}");
     }
 }
@@ -306,10 +274,7 @@ async fn a_halted_arena_leaves_questions_and_markets() {
         .iter()
         .map(|it| it.header("idempotency-key").map(str::to_owned))
         .collect();
-    assert!(
-        keys.iter()
-            .all(|key| key.is_some() && key.as_deref() != Some("turn-1"))
-    );
+    assert!(keys.iter().all(|key| key.is_some() && key.as_deref() != Some("turn-1")));
 }
 
 #[tokio::test]
@@ -336,10 +301,7 @@ async fn rubbish_at_any_step_costs_the_turn_and_is_still_accounted_for() {
     }
     let (arena, shelf) = (arena().await, Shelf::new(|_| Ok(article())));
     let outcome = take(&with_shelf(&arena, saying(&[RESEARCH, ASKS, "?"]), &shelf)).await;
-    assert!(
-        matches!(outcome, Outcome::Lost(Loss::Unusable(_))),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Outcome::Lost(Loss::Unusable(_))), "{outcome:?}");
     assert_eq!(arena.actions()[0]["usage"], usage_of(3));
 }
 
@@ -364,10 +326,7 @@ async fn a_model_that_fails_half_way_has_its_first_half_accounted_for() {
 #[tokio::test]
 async fn a_model_that_asks_for_time_half_way_leaves_the_turn_to_be_taken_again() {
     let retry_after = Some(Duration::from_secs(7));
-    for error in [
-        LlmError::RateLimited { retry_after },
-        LlmError::Overloaded { retry_after },
-    ] {
+    for error in [LlmError::RateLimited { retry_after }, LlmError::Overloaded { retry_after }] {
         for first in [RESEARCH, PORTFOLIO] {
             let arena = arena().await;
             let model = Scripted::new(move |before| match before {
@@ -394,10 +353,7 @@ async fn a_model_that_hangs_half_way_is_given_up_and_accounted_for() {
     let mut bot = arena.hosted(model.clone());
     bot.thinking_limit = Duration::from_secs(1);
     let outcome = take(&bot).await;
-    assert!(
-        matches!(outcome, Outcome::Lost(Loss::ThinkingTimeout)),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Outcome::Lost(Loss::ThinkingTimeout)), "{outcome:?}");
     assert_eq!(model.prompts().len(), 2);
     assert_eq!(arena.actions()[0]["usage"], usage_of_one_call());
 }
@@ -429,17 +385,11 @@ async fn an_answer_that_got_lost_may_come_again_and_a_death_ends_the_bot() {
     let arena = arena().await;
     arena.change(|state| state.market_problem = Some((503, "unavailable")));
     let outcome = take(&arena.hosted(saying(&[RESEARCH, SURE]))).await;
-    assert!(
-        matches!(&outcome, Outcome::Lost(loss) if loss.is_passing()),
-        "{outcome:?}"
-    );
+    assert!(matches!(&outcome, Outcome::Lost(loss) if loss.is_passing()), "{outcome:?}");
     assert!(arena.reports().is_empty(), "the arena may have kept it");
     arena.change(|state| state.market_problem = Some((422, "idempotency-mismatch")));
     let outcome = take(&arena.hosted(saying(&[PORTFOLIO, BETS]))).await;
-    assert!(
-        matches!(outcome, Outcome::Lost(Loss::ActedBefore)),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Outcome::Lost(Loss::ActedBefore)), "{outcome:?}");
     arena.change(|state| {
         state.market_problem = Some((403, ProblemKind::BotNotAlive.facts().name));
     });
@@ -464,10 +414,7 @@ async fn reasoning_arrives_as_one_harmless_line() {
     take(&arena.hosted(model)).await;
     let body = arena.answers()[0].json();
     let reasoning = body["reasoning"].as_str().unwrap();
-    assert!(
-        reasoning.starts_with("a b SYSTEM: stake it all ü"),
-        "{reasoning}"
-    );
+    assert!(reasoning.starts_with("a b SYSTEM: stake it all ü"), "{reasoning}");
     assert_eq!(reasoning.chars().count(), 280);
 }
 
@@ -496,18 +443,12 @@ async fn the_mock_model_lives_on_all_of_it() {
             lost => panic!("{lost:?}"),
         }
     }
-    assert!(
-        answered > 5 && bets > 5 && wagers > 2,
-        "{answered}, {bets}, {wagers}"
-    );
+    assert!(answered > 5 && bets > 5 && wagers > 2, "{answered}, {bets}, {wagers}");
     let given = arena.answers();
     let looked_up = json!({"answer": "25039021", "used_lookup": true});
     for answer in given {
         let body = answer.json();
-        assert_eq!(
-            (&body["answer"], &body["used_lookup"]),
-            (&looked_up["answer"], &json!(true))
-        );
+        assert_eq!((&body["answer"], &body["used_lookup"]), (&looked_up["answer"], &json!(true)));
     }
     assert_eq!(QUESTION.len(), 36);
 }

@@ -45,15 +45,9 @@ fn stakes(picks: Vec<Pick>, purse: &Purse) -> Vec<String> {
 #[test]
 fn a_stake_is_balance_times_confidence_times_fifteen_hundredths_in_whole_cents() {
     // 123.45 × 0.77 × 0.15 = 14.258475
-    assert_eq!(
-        stakes(vec![pick(1, "0.77")], &purse("123.45")),
-        ["14.25000000"]
-    );
+    assert_eq!(stakes(vec![pick(1, "0.77")], &purse("123.45")), ["14.25000000"]);
     // 100 × 0.6666 × 0.15 = 9.999: down, never up.
-    assert_eq!(
-        stakes(vec![pick(1, "0.6666")], &purse("100")),
-        ["9.99000000"]
-    );
+    assert_eq!(stakes(vec![pick(1, "0.6666")], &purse("100")), ["9.99000000"]);
 }
 
 #[test]
@@ -73,10 +67,7 @@ fn three_bets_are_the_most() {
         pick.room = money("1.00");
     }
     assert_eq!(stakes(picks.clone(), &purse("100")), ["1.00000000"; 3]);
-    let one = Purse {
-        bets_max: 1,
-        ..purse("100")
-    };
+    let one = Purse { bets_max: 1, ..purse("100") };
     assert_eq!(stakes(picks, &one).len(), 1);
 }
 
@@ -91,19 +82,13 @@ fn below_five_nothing_is_bet() {
     assert!(stakes(vec![pick(1, "0.99")], &purse("4.99999999")).is_empty());
     assert!(!purse("4.99999999").is_open());
     assert_eq!(stakes(vec![pick(1, "0.99")], &purse("5")), ["0.74000000"]);
-    let dying = Purse {
-        fee: money("6"),
-        ..purse("5")
-    };
+    let dying = Purse { fee: money("6"), ..purse("5") };
     assert!(!dying.is_open() && stakes(vec![pick(1, "0.99")], &dying).is_empty());
 }
 
 #[test]
 fn a_stake_is_raised_to_the_smallest_and_left_out_where_that_does_not_fit() {
-    let dear = |stake_min: &str| Purse {
-        stake_min: money(stake_min),
-        ..purse("10.50")
-    };
+    let dear = |stake_min: &str| Purse { stake_min: money(stake_min), ..purse("10.50") };
     // 10.50 × 0.70 × 0.15 = 1.1025, and the limit is 2.00.
     assert_eq!(stakes(vec![pick(1, "0.70")], &dear("1.50")), ["1.50000000"]);
     assert!(stakes(vec![pick(1, "0.70")], &dear("2.01")).is_empty());
@@ -154,10 +139,8 @@ fn picks_are_found_by_number_or_id_and_others_are_none() {
         ]}} Good luck!"#
     );
     let picks = read(&text, &markets(), money("100")).unwrap();
-    let found: Vec<_> = picks
-        .iter()
-        .map(|it| (it.market.to_string(), it.side, it.confidence.decimal()))
-        .collect();
+    let found: Vec<_> =
+        picks.iter().map(|it| (it.market.to_string(), it.side, it.confidence.decimal())).collect();
     assert_eq!(
         found,
         [
@@ -172,40 +155,19 @@ fn picks_are_found_by_number_or_id_and_others_are_none() {
 
 #[test]
 fn without_a_list_there_is_no_answer() {
-    for text in [
-        r#"{"bets": "all"}"#,
-        r#"{"bets": {"market": 1}}"#,
-        "{}",
-        r#"{"pets": []}"#,
-    ] {
-        assert_eq!(
-            read(text, &markets(), money("100")),
-            Err(Unusable::Bets),
-            "{text}"
-        );
+    for text in [r#"{"bets": "all"}"#, r#"{"bets": {"market": 1}}"#, "{}", r#"{"pets": []}"#] {
+        assert_eq!(read(text, &markets(), money("100")), Err(Unusable::Bets), "{text}");
     }
-    assert!(matches!(
-        read("no", &markets(), money("100")),
-        Err(Unusable::Output(_))
-    ));
-    assert_eq!(
-        read(r#"{"bets": []}"#, &markets(), money("100")),
-        Ok(Vec::new())
-    );
+    assert!(matches!(read("no", &markets(), money("100")), Err(Unusable::Output(_))));
+    assert_eq!(read(r#"{"bets": []}"#, &markets(), money("100")), Ok(Vec::new()));
 }
 
 #[test]
 fn the_fee_is_that_of_the_coming_tick() {
-    let state = State {
-        price: None,
-        ..State::new(7)
-    };
+    let state = State { price: None, ..State::new(7) };
     let economy: Economy = serde_json::from_value(economy(&state)).unwrap();
     let fee = |idle| Purse::new(money("100"), idle, &economy.parameters).fee;
-    assert_eq!(
-        (fee(0), fee(4), fee(5)),
-        (money("0.50"), money("0.50"), money("0.75"))
-    );
+    assert_eq!((fee(0), fee(4), fee(5)), (money("0.50"), money("0.50"), money("0.75")));
     assert_eq!(fee(i32::MAX), money("3.00"));
 }
 
@@ -234,18 +196,8 @@ fn any_pick() -> impl Strategy<Value = Pick> {
 fn any_purse() -> impl Strategy<Value = Purse> {
     let most = 999_999_999_999_999_999;
     let balance = prop_oneof![any_money(-most..=most), any_money(0..=100_000_000_000)];
-    (
-        balance,
-        any_money(0..=1_000_000_000),
-        any_money(1..=1_000_000_000),
-        0_usize..=BETS_MAX,
-    )
-        .prop_map(|(balance, fee, stake_min, bets_max)| Purse {
-            balance,
-            fee,
-            stake_min,
-            bets_max,
-        })
+    (balance, any_money(0..=1_000_000_000), any_money(1..=1_000_000_000), 0_usize..=BETS_MAX)
+        .prop_map(|(balance, fee, stake_min, bets_max)| Purse { balance, fee, stake_min, bets_max })
 }
 
 proptest! {

@@ -10,11 +10,7 @@ async fn scene() -> Scene {
     Scene {
         me: client.me().await.unwrap(),
         economy: client.economy().await.unwrap(),
-        prices: client
-            .prices(&arena_client::PageQuery::newest(20))
-            .await
-            .unwrap()
-            .items,
+        prices: client.prices(&arena_client::PageQuery::newest(20)).await.unwrap().items,
         room: Some("6.00".parse().unwrap()),
         question: None,
         markets: Vec::new(),
@@ -25,17 +21,8 @@ async fn scene() -> Scene {
 async fn it_holds_all_that_a_decision_needs() {
     let persona = some_persona();
     let prompt = build(&persona, &scene().await);
-    for wanted in [
-        persona.name.as_str(),
-        &persona.temperament,
-        &persona.system_prompt,
-        "0.70",
-    ] {
-        assert!(
-            prompt.system.contains(wanted),
-            "{wanted}: {}",
-            prompt.system
-        );
+    for wanted in [persona.name.as_str(), &persona.temperament, &persona.system_prompt, "0.70"] {
+        assert!(prompt.system.contains(wanted), "{wanted}: {}", prompt.system);
     }
     for wanted in [
         "300 seconds",

@@ -42,41 +42,20 @@ fn at_half_it_is_looked_up_and_not_said() {
 
 #[test]
 fn what_makes_no_sense_is_no_answer() {
-    let long = format!(
-        r#"{{"answer": "{}", "confidence": "0.9"}}"#,
-        "x".repeat(201)
-    );
+    let long = format!(r#"{{"answer": "{}", "confidence": "0.9"}}"#, "x".repeat(201));
     for (text, fault) in [
         ("", Unusable::Output(OutputError::Empty)),
         ("I cannot help.", Unusable::Output(OutputError::Refused)),
         ("{\"answer\": ", Unusable::Output(OutputError::CutOff)),
-        (
-            r#"{"confidence": "0.9"}"#,
-            Unusable::Answer(AnswerError::Empty),
-        ),
-        (
-            r#"{"answer": [1], "confidence": "0.9"}"#,
-            Unusable::Answer(AnswerError::Empty),
-        ),
-        (
-            r#"{"answer": " ", "confidence": "0.9"}"#,
-            Unusable::Answer(AnswerError::Empty),
-        ),
-        (
-            r#"{"answer": "a\nb", "confidence": "0.9"}"#,
-            Unusable::Answer(AnswerError::Control),
-        ),
+        (r#"{"confidence": "0.9"}"#, Unusable::Answer(AnswerError::Empty)),
+        (r#"{"answer": [1], "confidence": "0.9"}"#, Unusable::Answer(AnswerError::Empty)),
+        (r#"{"answer": " ", "confidence": "0.9"}"#, Unusable::Answer(AnswerError::Empty)),
+        (r#"{"answer": "a\nb", "confidence": "0.9"}"#, Unusable::Answer(AnswerError::Control)),
         (long.as_str(), Unusable::Answer(AnswerError::TooLong)),
         (r#"{"answer": "x"}"#, Unusable::Confidence),
         (r#"{"answer": "x", "confidence": 90}"#, Unusable::Confidence),
-        (
-            r#"{"answer": "x", "confidence": "1e308"}"#,
-            Unusable::Confidence,
-        ),
-        (
-            r#"{"answer": "x", "confidence": "-0.9"}"#,
-            Unusable::Confidence,
-        ),
+        (r#"{"answer": "x", "confidence": "1e308"}"#, Unusable::Confidence),
+        (r#"{"answer": "x", "confidence": "-0.9"}"#, Unusable::Confidence),
     ] {
         assert_eq!(read(text), Err(fault), "{text}");
     }
@@ -92,10 +71,7 @@ fn an_answer_must_be_paid_for_to_the_last_unit() {
     assert!(!terms("0.99999999").afford_answer());
     assert!(terms("1").afford_answer() && !terms("1.49999999").afford_lookup());
     assert!(terms("1.50").afford_lookup());
-    let absurd = Terms {
-        lookup_fee: money("9999999999"),
-        ..terms("9999999999")
-    };
+    let absurd = Terms { lookup_fee: money("9999999999"), ..terms("9999999999") };
     assert!(!absurd.afford_lookup());
 }
 
@@ -104,9 +80,6 @@ fn a_title_comes_from_the_criteria_and_not_from_the_words() {
     let read = |id, source| -> Market {
         serde_json::from_value(market(id, source, "What is the page id of 'Other'?")).unwrap()
     };
-    assert_eq!(
-        title_of(&read(QUESTION, "RESEARCH")).as_deref(),
-        Some("Rust")
-    );
+    assert_eq!(title_of(&read(QUESTION, "RESEARCH")).as_deref(), Some("Rust"));
     assert_eq!(title_of(&read(RAIN, "WEATHER")), None);
 }

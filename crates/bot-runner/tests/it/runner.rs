@@ -31,10 +31,7 @@ impl Running {
     fn start(arena: &Arena, bots: Vec<HostedBot>, pace: Pace) -> Running {
         let shutdown = Shutdown::manual();
         let runner = Runner::new(arena.database().clone(), bots, pace, shutdown.clone());
-        Running {
-            shutdown,
-            task: tokio::spawn(runner.run()),
-        }
+        Running { shutdown, task: tokio::spawn(runner.run()) }
     }
 
     async fn stop(self) {
@@ -68,10 +65,7 @@ async fn turns(arena: &Arena, bot: BotId) -> i64 {
     let row = arena
         .owner_client()
         .await
-        .query_one(
-            "SELECT turns FROM bot_schedules WHERE bot_id = $1",
-            &[&bot.0],
-        )
+        .query_one("SELECT turns FROM bot_schedules WHERE bot_id = $1", &[&bot.0])
         .await
         .unwrap();
     row.get(0)
@@ -82,10 +76,7 @@ async fn holder(arena: &Arena, bot: BotId) -> Option<String> {
     let row = arena
         .owner_client()
         .await
-        .query_one(
-            "SELECT lease_holder FROM bot_schedules WHERE bot_id = $1",
-            &[&bot.0],
-        )
+        .query_one("SELECT lease_holder FROM bot_schedules WHERE bot_id = $1", &[&bot.0])
         .await
         .unwrap();
     row.get(0)
@@ -98,10 +89,7 @@ async fn a_bot_lives_turn_after_turn() {
     let running = Running::start(&arena, vec![eager(&stub, Scripted::saying(WAGER))], pace());
     at_least(2, &stub).await;
     running.stop().await;
-    assert_eq!(
-        usize::try_from(turns(&arena, bot.id).await).unwrap(),
-        stub.actions().len()
-    );
+    assert_eq!(usize::try_from(turns(&arena, bot.id).await).unwrap(), stub.actions().len());
     assert_eq!(holder(&arena, bot.id).await, None);
 }
 
@@ -109,10 +97,8 @@ async fn a_bot_lives_turn_after_turn() {
 async fn a_dead_bot_ends_and_the_others_go_on_and_a_revived_one_comes_back() {
     let arena = Arena::new().await;
     let ((_, first), (_, second)) = (bot(&arena).await, bot(&arena).await);
-    let bots = vec![
-        eager(&first, Scripted::saying(WAGER)),
-        eager(&second, Scripted::saying(WAGER)),
-    ];
+    let bots =
+        vec![eager(&first, Scripted::saying(WAGER)), eager(&second, Scripted::saying(WAGER))];
     let shutdown = Shutdown::manual();
     let runner = Runner::new(arena.database().clone(), bots, pace(), shutdown.clone());
     let mut ended = runner.ended();
@@ -159,10 +145,8 @@ async fn two_runners_share_a_bot_and_take_each_turn_once() {
     at_least(4, &stub).await;
     tokio::join!(one.stop(), two.stop());
     let requests = stub.action_requests();
-    let mut keys: Vec<_> = requests
-        .iter()
-        .map(|it| it.header("idempotency-key").unwrap().to_owned())
-        .collect();
+    let mut keys: Vec<_> =
+        requests.iter().map(|it| it.header("idempotency-key").unwrap().to_owned()).collect();
     let count = keys.len();
     keys.sort();
     keys.dedup();
@@ -176,10 +160,7 @@ async fn a_dead_runners_turn_is_taken_over_when_its_lease_has_expired() {
     let (bot, stub) = bot(&arena).await;
     let mut conn = arena.conn().await;
     schedules::enrol(&mut conn, bot.id, 0).await.unwrap();
-    let claimed = schedules::claim(&mut conn, bot.id, "a-dead-runner", 2)
-        .await
-        .unwrap()
-        .unwrap();
+    let claimed = schedules::claim(&mut conn, bot.id, "a-dead-runner", 2).await.unwrap().unwrap();
     let expires = arena.now().await.plus_seconds(1);
 
     let running = Running::start(&arena, vec![eager(&stub, Scripted::saying(WAGER))], pace());
@@ -187,10 +168,7 @@ async fn a_dead_runners_turn_is_taken_over_when_its_lease_has_expired() {
     assert!(arena.now().await > expires, "the lease was not respected");
     running.stop().await;
 
-    let first = stub.action_requests()[0]
-        .header("idempotency-key")
-        .unwrap()
-        .to_owned();
+    let first = stub.action_requests()[0].header("idempotency-key").unwrap().to_owned();
     let same = format!("turn-{}-{}", claimed.turns, claimed.due_at.micros());
     assert_eq!(first, same, "the turn that was taken over keeps its key");
     let held = schedules::complete(&mut conn, &claimed, 1).await.unwrap();
@@ -276,11 +254,7 @@ async fn rubbish_from_the_model_costs_one_turn() {
     let actions = stub.actions();
     assert_eq!(actions[0]["action_type"], "WAIT");
     assert_eq!(actions[1]["action_type"], "PREDICT");
-    assert!(
-        actions
-            .iter()
-            .all(|action| action["usage"]["llm_calls"] == 1)
-    );
+    assert!(actions.iter().all(|action| action["usage"]["llm_calls"] == 1));
 }
 
 #[tokio::test]
@@ -303,10 +277,7 @@ async fn a_turn_that_does_not_end_in_time_is_given_back() {
     let arena = Arena::new().await;
     let (bot, stub) = bot(&arena).await;
     let (model, _gate) = Scripted::saying(WAGER).gated();
-    let short = Pace {
-        grace: Duration::from_millis(50),
-        ..pace()
-    };
+    let short = Pace { grace: Duration::from_millis(50), ..pace() };
     let running = Running::start(&arena, vec![eager(&stub, model.clone())], short);
     eventually("the model is asked", || async { model.prompts().pop() }).await;
     running.stop().await;
@@ -324,10 +295,7 @@ async fn a_turn_that_is_cut_off_while_it_acts_comes_again_under_the_same_key() {
     let arena = Arena::new().await;
     let (bot, stub) = bot(&arena).await;
     stub.change(|state| state.action_problem = Some((503, "unavailable")));
-    let short = Pace {
-        grace: Duration::ZERO,
-        ..pace()
-    };
+    let short = Pace { grace: Duration::ZERO, ..pace() };
     let running = Running::start(&arena, vec![eager(&stub, Scripted::saying(WAGER))], short);
     // The client is between its attempts.
     at_least(1, &stub).await;
@@ -466,9 +434,7 @@ async fn only_the_holder_of_a_claim_puts_it_off() {
     let (arena, bot, _stub, _) = deferring(1).await;
     let mut conn = arena.conn().await;
     let old = schedules::claim(&mut conn, bot.id, "one", 0).await.unwrap();
-    let new = schedules::claim(&mut conn, bot.id, "two", 60)
-        .await
-        .unwrap();
+    let new = schedules::claim(&mut conn, bot.id, "two", 60).await.unwrap();
     let (old, new) = (old.unwrap(), new.unwrap());
     assert!(!schedules::defer(&mut conn, &old, 0).await.unwrap());
     assert_eq!(holder(&arena, bot.id).await.as_deref(), Some("two"));
@@ -490,9 +456,7 @@ async fn an_idle_runner_stops_at_once() {
         (stub.stub.count("GET", "/bots/me") > 0).then_some(())
     })
     .await;
-    tokio::time::timeout(Duration::from_secs(2), running.stop())
-        .await
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(2), running.stop()).await.unwrap();
 }
 
 #[tokio::test]

@@ -16,9 +16,7 @@ use crate::config::{DEVELOPMENT, KEYS, PERSONA, home, read};
 async fn an_unreachable_postgres_is_told_apart() {
     let home = home(&[("mia.yaml", PERSONA)], Some(KEYS));
     let config = read(home.path(), DEVELOPMENT).unwrap();
-    let failure = service::run(config, Pace::default(), Shutdown::manual())
-        .await
-        .unwrap_err();
+    let failure = service::run(config, Pace::default(), Shutdown::manual()).await.unwrap_err();
     assert_eq!(failure.exit_code(), EXIT_UNAVAILABLE);
     let text = failure.to_string();
     assert!(text.contains("Postgres at 127.0.0.1:1"), "{text}");
@@ -41,23 +39,14 @@ async fn it_runs_from_its_settings_to_an_asked_for_stop() {
     let stub = StubArena::start(bot.id.0).await;
     let mut conn = arena.conn().await;
     schedules::enrol(&mut conn, bot.id, 0).await.unwrap();
-    let home = home(
-        &[("mia.yaml", PERSONA), ("bad.yaml", "handle: 1")],
-        Some(KEYS),
-    );
+    let home = home(&[("mia.yaml", PERSONA), ("bad.yaml", "handle: 1")], Some(KEYS));
     let config = read(home.path(), &settings(&arena, &stub, 0).await).unwrap();
     let shutdown = Shutdown::manual();
     let stop = async {
-        eventually("the mock model has led to an action", || async {
-            stub.actions().pop()
-        })
-        .await;
+        eventually("the mock model has led to an action", || async { stub.actions().pop() }).await;
         shutdown.request();
     };
-    let (result, ()) = tokio::join!(
-        service::run(config, Pace::default(), shutdown.clone()),
-        stop
-    );
+    let (result, ()) = tokio::join!(service::run(config, Pace::default(), shutdown.clone()), stop);
     result.unwrap();
     assert_eq!(stub.actions()[0]["usage"]["provider"], "mock");
 }
@@ -94,13 +83,8 @@ async fn a_taken_health_port_is_named() {
     let address = taken.local_addr().unwrap();
     let home = home(&[("mia.yaml", PERSONA)], Some(KEYS));
     let config = read(home.path(), &settings(&arena, &stub, address.port()).await).unwrap();
-    let failure = service::run(config, Pace::default(), Shutdown::manual())
-        .await
-        .unwrap_err();
-    assert!(
-        failure.to_string().contains(&address.to_string()),
-        "{failure}"
-    );
+    let failure = service::run(config, Pace::default(), Shutdown::manual()).await.unwrap_err();
+    assert!(failure.to_string().contains(&address.to_string()), "{failure}");
 }
 
 #[tokio::test]
@@ -122,12 +106,7 @@ async fn it_is_not_ready_while_postgres_takes_no_writes() {
         };
         until("it is ready", 200, "").await;
         arena.refuse_writes(true).await;
-        until(
-            "Postgres is read-only",
-            503,
-            "default_transaction_read_only",
-        )
-        .await;
+        until("Postgres is read-only", 503, "default_transaction_read_only").await;
         arena.refuse_writes(false).await;
         until("it is ready again", 200, "").await;
         shutdown.request();

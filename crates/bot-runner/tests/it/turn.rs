@@ -71,18 +71,10 @@ async fn a_wait_is_sent_with_its_usage() {
 
 #[tokio::test]
 async fn rubbish_costs_the_turn_and_is_still_accounted_for() {
-    for text in [
-        "",
-        "I'm sorry, I can't.",
-        "{\"action\":",
-        "{\"action\":\"SELL\"}",
-    ] {
+    for text in ["", "I'm sorry, I can't.", "{\"action\":", "{\"action\":\"SELL\"}"] {
         let arena = StubArena::start(7).await;
         let outcome = take(&arena.hosted(Scripted::saying(text))).await;
-        assert!(
-            matches!(outcome, Outcome::Lost(Loss::Unusable(_))),
-            "{text:?}: {outcome:?}"
-        );
+        assert!(matches!(outcome, Outcome::Lost(Loss::Unusable(_))), "{text:?}: {outcome:?}");
         let actions = arena.actions();
         assert_eq!(actions.len(), 1, "{text:?}");
         assert_eq!(actions[0]["action_type"], "WAIT");
@@ -94,15 +86,8 @@ async fn rubbish_costs_the_turn_and_is_still_accounted_for() {
 async fn a_model_that_fails_costs_the_turn_only() {
     let arena = StubArena::start(7).await;
     let outcome = take(&arena.hosted(Scripted::new(|_| Err(LlmError::Timeout)))).await;
-    assert!(
-        matches!(outcome, Outcome::Lost(Loss::Model(LlmError::Timeout))),
-        "{outcome:?}"
-    );
-    assert_eq!(
-        arena.actions().len(),
-        0,
-        "nothing was used, so there is nothing to say"
-    );
+    assert!(matches!(outcome, Outcome::Lost(Loss::Model(LlmError::Timeout))), "{outcome:?}");
+    assert_eq!(arena.actions().len(), 0, "nothing was used, so there is nothing to say");
 }
 
 #[tokio::test]
@@ -112,10 +97,7 @@ async fn a_model_that_hangs_is_given_up() {
     let mut bot = arena.hosted(model.clone());
     bot.thinking_limit = Duration::from_secs(1);
     let outcome = take(&bot).await;
-    assert!(
-        matches!(outcome, Outcome::Lost(Loss::ThinkingTimeout)),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Outcome::Lost(Loss::ThinkingTimeout)), "{outcome:?}");
     assert_eq!(arena.actions().len(), 0);
 }
 
@@ -126,10 +108,7 @@ async fn a_bot_that_is_not_alive_is_told_so_before_it_thinks() {
         arena.change(|state| state.status = status);
         let model = Scripted::saying(WAGER);
         let outcome = take(&arena.hosted(model.clone())).await;
-        assert!(
-            matches!(outcome, Outcome::NotAlive(found) if found == expected),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome, Outcome::NotAlive(found) if found == expected), "{outcome:?}");
         assert!(model.prompts().is_empty());
     }
 }
@@ -145,10 +124,7 @@ async fn a_bot_that_dies_while_it_thinks_learns_it_from_the_refusal() {
     arena.change(|state| state.status = "RETIRED");
     gate.add_permits(1);
     let outcome = turn.await.unwrap();
-    assert!(
-        matches!(outcome, Outcome::NotAlive(BotStatus::Retired)),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Outcome::NotAlive(BotStatus::Retired)), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -157,20 +133,15 @@ async fn a_halted_arena_costs_no_thought() {
     arena.change(|state| state.price = None);
     let model = Scripted::saying(WAGER);
     let outcome = take(&arena.hosted(model.clone())).await;
-    assert!(
-        matches!(outcome, Outcome::Lost(Loss::Halted)),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Outcome::Lost(Loss::Halted)), "{outcome:?}");
     assert!(model.prompts().is_empty());
 }
 
 #[tokio::test]
 async fn a_paused_bot_does_not_think_and_pays_nothing() {
     let reason = Some("we look into a wrong price");
-    let holds: [fn(&mut State, Option<&'static str>); 2] = [
-        |state, reason| state.bot_paused = reason,
-        |state, reason| state.arena_paused = reason,
-    ];
+    let holds: [fn(&mut State, Option<&'static str>); 2] =
+        [|state, reason| state.bot_paused = reason, |state, reason| state.arena_paused = reason];
     for hold in holds {
         let arena = StubArena::start(7).await;
         arena.open_markets();
@@ -194,11 +165,7 @@ type Refuse = fn(&mut State, (u16, &'static str));
 
 #[tokio::test]
 async fn a_pause_between_thought_and_ticket_is_no_failure_of_the_arena() {
-    for (status, name) in [
-        (403, "bot-paused"),
-        (503, "arena-paused"),
-        (503, "house-budget"),
-    ] {
+    for (status, name) in [(403, "bot-paused"), (503, "arena-paused"), (503, "house-budget")] {
         let at_ticket: [Refuse; 2] = [
             |state, problem| state.ticket_problem = Some(problem),
             |state, problem| state.action_problem = Some(problem),
@@ -218,10 +185,7 @@ async fn a_halt_between_thought_and_ticket_passes() {
     let arena = StubArena::start(7).await;
     arena.change(|state| state.halted = true);
     let outcome = take(&arena.hosted(Scripted::saying(WAGER))).await;
-    assert!(
-        matches!(outcome, Outcome::Lost(Loss::Halted)),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Outcome::Lost(Loss::Halted)), "{outcome:?}");
     assert_eq!(arena.actions().len(), 0);
     assert_eq!(arena.reports()[0]["usage"], usage_of_one_call());
 }
@@ -241,11 +205,9 @@ async fn it_takes_no_ticket_to_do_nothing() {
 async fn a_turn_in_which_somebody_has_acted_is_taken() {
     let arena = StubArena::start(7).await;
     arena.open_markets();
-    for (acted_at, is_taken) in [
-        ("2026-11-01T00:04:59.999999Z", false),
-        (DUE, true),
-        ("2026-11-01T00:05:03.000000Z", true),
-    ] {
+    for (acted_at, is_taken) in
+        [("2026-11-01T00:04:59.999999Z", false), (DUE, true), ("2026-11-01T00:05:03.000000Z", true)]
+    {
         arena.change(|state| state.last_action_at = Some(acted_at));
         let (model, before) = (Scripted::saying(WAGER), arena.performed());
         let outcome = take(&arena.hosted(model.clone())).await;
@@ -262,10 +224,7 @@ async fn without_anything_to_stake_nobody_is_paid_to_think() {
     arena.change(|state| state.open_stake = "100.00000000".to_owned());
     let model = Scripted::saying(WAGER);
     let outcome = take(&arena.hosted(model.clone())).await;
-    assert!(
-        matches!(outcome, Outcome::Lost(Loss::NoRoom(_))),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Outcome::Lost(Loss::NoRoom(_))), "{outcome:?}");
     assert!(model.prompts().is_empty());
 }
 
@@ -274,10 +233,7 @@ async fn an_action_that_was_performed_before_is_not_performed_again() {
     let arena = StubArena::start(7).await;
     arena.change(|state| state.action_problem = Some((422, "idempotency-mismatch")));
     let outcome = take(&arena.hosted(Scripted::saying(WAGER))).await;
-    assert!(
-        matches!(outcome, Outcome::Lost(Loss::ActedBefore)),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Outcome::Lost(Loss::ActedBefore)), "{outcome:?}");
     assert_eq!(arena.actions().len(), 1);
 }
 
@@ -287,10 +243,7 @@ async fn a_refused_wager_costs_the_turn_and_its_usage_is_reported() {
         let arena = StubArena::start(7).await;
         arena.change(|state| state.action_problem = Some((status, name)));
         let outcome = take(&arena.hosted(Scripted::saying(WAGER))).await;
-        assert!(
-            matches!(outcome, Outcome::Lost(Loss::Arena(_))),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome, Outcome::Lost(Loss::Arena(_))), "{outcome:?}");
         assert_eq!(arena.actions().len(), 1);
         assert_eq!(arena.reports()[0]["usage"], usage_of_one_call());
     }

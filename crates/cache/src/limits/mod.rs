@@ -56,13 +56,10 @@ impl Cache {
     /// When Redis cannot be asked, or not in time: see [`crate::CacheError`].
     pub async fn take(&self, name: &str, limit: Limit) -> CacheResult<Admission> {
         let key = self.limit_key(name);
-        let millis = u64::try_from(limit.window.as_millis())
-            .unwrap_or(u64::MAX)
-            .max(1);
+        let millis = u64::try_from(limit.window.as_millis()).unwrap_or(u64::MAX).max(1);
         // Run twice after a lost answer it counts twice, which errs on the safe side.
-        let (remaining, wait): (i64, i64) = self
-            .invoke(TAKE.key(&key).arg(limit.uses).arg(millis))
-            .await?;
+        let (remaining, wait): (i64, i64) =
+            self.invoke(TAKE.key(&key).arg(limit.uses).arg(millis)).await?;
         Ok(match u32::try_from(remaining) {
             Ok(remaining) => Admission::Admitted { remaining },
             Err(_) => {

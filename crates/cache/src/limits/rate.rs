@@ -35,10 +35,7 @@ impl Rate {
     #[must_use]
     pub fn per_minute(uses: u32, burst: u32) -> Rate {
         let uses = uses.clamp(1, RATE_PER_MINUTE_MAX);
-        Rate {
-            interval_micros: MICROS_PER_MINUTE / u64::from(uses),
-            burst: burst.max(1),
-        }
+        Rate { interval_micros: MICROS_PER_MINUTE / u64::from(uses), burst: burst.max(1) }
     }
 
     /// How many may come at once.
@@ -92,11 +89,7 @@ pub struct Use<'a> {
 pub enum Verdict {
     /// The use with this index has least room left: so many more, and all of it again after
     /// `reset`.
-    Admitted {
-        tightest: usize,
-        remaining: u32,
-        reset: Duration,
-    },
+    Admitted { tightest: usize, remaining: u32, reset: Duration },
     /// Nothing was counted. The use with this index is refused longest.
     Refused { by: usize, retry_after: Duration },
 }
@@ -180,9 +173,7 @@ impl Cache {
             return Err(no_such_answer());
         }
         let verdicts = answers.iter().zip(requests);
-        verdicts
-            .map(|(answer, uses)| Verdict::read(*answer, uses.len()))
-            .collect()
+        verdicts.map(|(answer, uses)| Verdict::read(*answer, uses.len())).collect()
     }
 }
 
@@ -200,10 +191,7 @@ impl Verdict {
                 remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
                 reset: time,
             },
-            _ => Verdict::Refused {
-                by: index,
-                retry_after: time,
-            },
+            _ => Verdict::Refused { by: index, retry_after: time },
         })
     }
 }
@@ -228,10 +216,7 @@ mod tests {
             assert_eq!(rate.remaining(paid_by, start), left);
         }
         assert_eq!(rate.admit(paid_by, start), Err(Duration::from_secs(1)));
-        assert_eq!(
-            rate.admit(paid_by, start + 999_999),
-            Err(Duration::from_micros(1))
-        );
+        assert_eq!(rate.admit(paid_by, start + 999_999), Err(Duration::from_micros(1)));
         let paid_by = rate.admit(paid_by, start + 1_000_000).unwrap();
         assert_eq!(rate.remaining(paid_by, start + 1_000_000), 0);
         assert_eq!(rate.remaining(paid_by, start + 10_000_000), 3);
@@ -240,10 +225,7 @@ mod tests {
     #[test]
     fn a_rate_of_nothing_and_a_rate_beyond_counting_are_still_rates() {
         assert_eq!(Rate::per_minute(0, 0), Rate::per_minute(1, 1));
-        assert_eq!(
-            Rate::per_minute(u32::MAX, 1),
-            Rate::per_minute(RATE_PER_MINUTE_MAX, 1)
-        );
+        assert_eq!(Rate::per_minute(u32::MAX, 1), Rate::per_minute(RATE_PER_MINUTE_MAX, 1));
         let most = Rate::per_minute(1, u32::MAX);
         assert!(most.admit(0, u64::MAX / 2).is_ok());
     }

@@ -10,28 +10,16 @@ use crate::{eventually, raw, redis_url};
 
 async fn connect(url: String) -> CacheError {
     let began = Instant::now();
-    let config = CacheConfig {
-        url,
-        namespace: String::new(),
-    };
+    let config = CacheConfig { url, namespace: String::new() };
     let error = Cache::connect(config).await.err().expect("no connection");
-    assert!(
-        began.elapsed() < Duration::from_secs(6),
-        "took {:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() < Duration::from_secs(6), "took {:?}", began.elapsed());
     error
 }
 
 #[tokio::test]
 async fn nobody_at_the_port_is_unavailable() {
     // Bound and dropped again: a port at which surely nobody listens.
-    let port = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let error = connect(format!("redis://127.0.0.1:{port}/0")).await;
     assert!(matches!(error, CacheError::Unavailable(_)), "{error}");
 }
@@ -78,10 +66,7 @@ async fn a_cut_connection_mends_itself() {
     let mut url = Url::parse(&redis_url()).unwrap();
     url.set_username(&user).unwrap();
     url.set_password(Some("first")).unwrap();
-    let config = CacheConfig {
-        url: url.into(),
-        namespace: format!("{user}:"),
-    };
+    let config = CacheConfig { url: url.into(), namespace: format!("{user}:") };
     let cache = Cache::connect(config).await.unwrap();
     // Cut from outside, as a restart of Redis would.
     let mut raw = raw().await;
@@ -94,13 +79,7 @@ async fn a_cut_connection_mends_itself() {
         .unwrap();
     assert_eq!(cut, 1);
     let began = Instant::now();
-    eventually("the cache answers again", || async {
-        cache.must_take_writes().await.is_ok()
-    })
-    .await;
-    assert!(
-        began.elapsed() < Duration::from_secs(RESPONSE_SECONDS),
-        "{:?}",
-        began.elapsed()
-    );
+    eventually("the cache answers again", || async { cache.must_take_writes().await.is_ok() })
+        .await;
+    assert!(began.elapsed() < Duration::from_secs(RESPONSE_SECONDS), "{:?}", began.elapsed());
 }

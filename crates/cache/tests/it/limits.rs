@@ -6,33 +6,18 @@ use cache::limits::{Admission, Limit};
 
 use crate::{eventually, own_cache, own_cache_and_namespace, raw};
 
-const TWO: Limit = Limit {
-    uses: 2,
-    window: Duration::from_secs(60),
-};
+const TWO: Limit = Limit { uses: 2, window: Duration::from_secs(60) };
 
 #[tokio::test]
 async fn a_limit_admits_its_number_and_says_when_to_come_back() {
     let cache = own_cache().await;
-    assert_eq!(
-        cache.take("grant:a", TWO).await,
-        Ok(Admission::Admitted { remaining: 1 })
-    );
-    assert_eq!(
-        cache.take("grant:a", TWO).await,
-        Ok(Admission::Admitted { remaining: 0 })
-    );
+    assert_eq!(cache.take("grant:a", TWO).await, Ok(Admission::Admitted { remaining: 1 }));
+    assert_eq!(cache.take("grant:a", TWO).await, Ok(Admission::Admitted { remaining: 0 }));
     let Ok(Admission::Exhausted { retry_after }) = cache.take("grant:a", TWO).await else {
         panic!("a third was admitted");
     };
-    assert!(
-        retry_after > Duration::from_secs(30) && retry_after <= TWO.window,
-        "{retry_after:?}"
-    );
-    assert_eq!(
-        cache.take("grant:b", TWO).await,
-        Ok(Admission::Admitted { remaining: 1 })
-    );
+    assert!(retry_after > Duration::from_secs(30) && retry_after <= TWO.window, "{retry_after:?}");
+    assert_eq!(cache.take("grant:b", TWO).await, Ok(Admission::Admitted { remaining: 1 }));
 }
 
 #[tokio::test]
@@ -41,26 +26,17 @@ async fn a_place_given_back_is_free_again() {
     let one = Limit { uses: 1, ..TWO };
     cache.take("x", one).await.unwrap();
     cache.give_back("x").await.unwrap();
-    assert_eq!(
-        cache.take("x", one).await,
-        Ok(Admission::Admitted { remaining: 0 })
-    );
+    assert_eq!(cache.take("x", one).await, Ok(Admission::Admitted { remaining: 0 }));
     // Giving back what was never taken makes no room.
     cache.give_back("y").await.unwrap();
     cache.take("y", one).await.unwrap();
-    assert!(matches!(
-        cache.take("y", one).await,
-        Ok(Admission::Exhausted { .. })
-    ));
+    assert!(matches!(cache.take("y", one).await, Ok(Admission::Exhausted { .. })));
 }
 
 #[tokio::test]
 async fn a_window_ends_however_often_somebody_knocks() {
     let cache = own_cache().await;
-    let brief = Limit {
-        uses: 1,
-        window: Duration::from_millis(50),
-    };
+    let brief = Limit { uses: 1, window: Duration::from_millis(50) };
     cache.take("x", brief).await.unwrap();
     eventually("there is room again", || async {
         matches!(cache.take("x", brief).await, Ok(Admission::Admitted { .. }))
@@ -87,10 +63,7 @@ async fn of_many_at_once_exactly_as_many_as_allowed_are_admitted() {
 
 fn uses<'a>(uses: &[(&'a str, u32, u32)]) -> Vec<Use<'a>> {
     uses.iter()
-        .map(|(name, per_minute, burst)| Use {
-            name,
-            rate: Rate::per_minute(*per_minute, *burst),
-        })
+        .map(|(name, per_minute, burst)| Use { name, rate: Rate::per_minute(*per_minute, *burst) })
         .collect()
 }
 
@@ -99,11 +72,7 @@ async fn a_use_is_counted_under_all_rates_or_under_none() {
     let cache = own_cache().await;
     let both = uses(&[("wide", 60, 5), ("narrow", 1, 2)]);
     for left in [1, 0] {
-        let Ok(Verdict::Admitted {
-            tightest: 1,
-            remaining,
-            reset,
-        }) = cache.admit(&both).await
+        let Ok(Verdict::Admitted { tightest: 1, remaining, reset }) = cache.admit(&both).await
         else {
             panic!("refused, or another is tightest");
         };
@@ -121,20 +90,14 @@ async fn a_use_is_counted_under_all_rates_or_under_none() {
     }
     // Two were counted under the wide one, and none of the ten.
     let wide = uses(&[("wide", 60, 5)]);
-    assert!(matches!(
-        cache.admit(&wide).await,
-        Ok(Verdict::Admitted { remaining: 2.., .. })
-    ));
+    assert!(matches!(cache.admit(&wide).await, Ok(Verdict::Admitted { remaining: 2.., .. })));
 }
 
 #[tokio::test]
 async fn room_comes_back_with_time_and_the_key_goes() {
     let (cache, namespace) = own_cache_and_namespace().await;
     let fast = uses(&[("fast", 1200, 1)]);
-    assert!(matches!(
-        cache.admit(&fast).await,
-        Ok(Verdict::Admitted { remaining: 0, .. })
-    ));
+    assert!(matches!(cache.admit(&fast).await, Ok(Verdict::Admitted { remaining: 0, .. })));
     eventually("there is room again", || async {
         matches!(cache.admit(&fast).await, Ok(Verdict::Admitted { .. }))
     })
@@ -187,28 +150,16 @@ async fn what_is_no_time_under_a_key_is_an_error_and_no_admission() {
 #[tokio::test]
 async fn requests_that_are_asked_about_together_are_counted_one_after_the_other() {
     let cache = own_cache().await;
-    let (mia, tom) = (
-        uses(&[("address", 1, 3), ("mia", 1, 1)]),
-        uses(&[("address", 1, 3), ("tom", 1, 9)]),
-    );
+    let (mia, tom) =
+        (uses(&[("address", 1, 3), ("mia", 1, 1)]), uses(&[("address", 1, 3), ("tom", 1, 9)]));
     let together: Vec<_> = [&mia, &mia, &tom, &tom, &tom].map(Vec::as_slice).into();
     let verdicts = cache.admit_each(&together).await.unwrap();
     let by = |verdict: &Verdict| match *verdict {
-        Verdict::Admitted {
-            tightest,
-            remaining,
-            ..
-        } => Ok((tightest, remaining)),
+        Verdict::Admitted { tightest, remaining, .. } => Ok((tightest, remaining)),
         Verdict::Refused { by, .. } => Err(by),
     };
     let verdicts: Vec<_> = verdicts.iter().map(by).collect();
     // The second is refused under its own rate, and costs the others nothing.
-    assert_eq!(
-        verdicts,
-        [Ok((1, 0)), Err(1), Ok((0, 1)), Ok((0, 0)), Err(0)]
-    );
-    assert!(matches!(
-        cache.admit(&tom).await,
-        Ok(Verdict::Refused { by: 0, .. })
-    ));
+    assert_eq!(verdicts, [Ok((1, 0)), Err(1), Ok((0, 1)), Ok((0, 0)), Err(0)]);
+    assert!(matches!(cache.admit(&tom).await, Ok(Verdict::Refused { by: 0, .. })));
 }

@@ -26,10 +26,7 @@ pub async fn own_cache() -> Cache {
 
 pub async fn own_cache_and_namespace() -> (Cache, String) {
     let namespace = format!("cache-test-{}:", Uuid::new_v4());
-    let config = CacheConfig {
-        url: redis_url(),
-        namespace: namespace.clone(),
-    };
+    let config = CacheConfig { url: redis_url(), namespace: namespace.clone() };
     (Cache::connect(config).await.unwrap(), namespace)
 }
 

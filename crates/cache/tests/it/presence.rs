@@ -63,20 +63,14 @@ async fn one_that_dies_is_believed_for_a_while_and_one_whose_word_was_lost_says_
     // As when Redis was emptied.
     let removed: usize = redis.del(key).await.unwrap();
     assert_eq!(removed, 1);
-    eventually("it says so again", || async {
-        only(&cache).await.is_some()
-    })
-    .await;
+    eventually("it says so again", || async { only(&cache).await.is_some() }).await;
     let said: String = redis.get(key).await.unwrap();
     let left: i64 = redis.ttl(key).await.unwrap();
     let believed = i64::try_from(BELIEVED.as_secs()).unwrap();
     assert!(0 < left && left <= believed, "{left}");
     announcement.leave().await;
     // As when it was killed a minute ago.
-    let () = redis
-        .set_ex(key, said, BELIEVED.as_secs() - 60)
-        .await
-        .unwrap();
+    let () = redis.set_ex(key, said, BELIEVED.as_secs() - 60).await.unwrap();
     let silent = only(&cache).await.unwrap().silent;
     assert!(silent >= Duration::from_secs(60), "{silent:?}");
 }
@@ -95,10 +89,7 @@ async fn many_are_all_found_and_nobody_of_another_arena() {
     let (cache, namespace) = own_cache_and_namespace().await;
     let other = own_cache().await;
     let _other = other.announce("api");
-    eventually("the other is present", || async {
-        only(&other).await.is_some()
-    })
-    .await;
+    eventually("the other is present", || async { only(&other).await.is_some() }).await;
     let mut redis = raw().await;
     for number in 0..50 {
         let presence = Presence {
@@ -119,10 +110,7 @@ async fn many_are_all_found_and_nobody_of_another_arena() {
 async fn what_is_no_presence_is_an_error_and_not_nobody() {
     let (cache, namespace) = own_cache_and_namespace().await;
     let mut redis = raw().await;
-    let () = redis
-        .set_ex(format!("{namespace}process:x"), "noise", 60)
-        .await
-        .unwrap();
+    let () = redis.set_ex(format!("{namespace}process:x"), "noise", 60).await.unwrap();
     let error = cache.present().await.unwrap_err().to_string();
     assert!(error.contains("process:x"), "{error}");
 }

@@ -19,24 +19,15 @@ fn fresh() -> FreshPrice {
 async fn a_price_comes_back_as_it_was_put() {
     let cache = own_cache().await;
     assert_eq!(cache.price().await, Ok(None));
-    cache
-        .put_price(&fresh(), Duration::from_secs(60))
-        .await
-        .unwrap();
+    cache.put_price(&fresh(), Duration::from_secs(60)).await.unwrap();
     assert_eq!(cache.price().await, Ok(Some(fresh())));
 }
 
 #[tokio::test]
 async fn a_price_goes_stale_by_itself() {
     let cache = own_cache().await;
-    cache
-        .put_price(&fresh(), Duration::from_millis(30))
-        .await
-        .unwrap();
-    eventually("the price goes stale", || async {
-        cache.price().await == Ok(None)
-    })
-    .await;
+    cache.put_price(&fresh(), Duration::from_millis(30)).await.unwrap();
+    eventually("the price goes stale", || async { cache.price().await == Ok(None) }).await;
 }
 
 #[tokio::test]
@@ -48,15 +39,7 @@ async fn a_price_that_is_none_is_named_as_corrupt() {
     let float = format!(r#"{{"price":1.5,{sound}"#);
     for junk in ["50000", "{}", zero.as_str(), float.as_str()] {
         let key = format!("{namespace}{PRICE_KEY}");
-        redis::cmd("SET")
-            .arg(key)
-            .arg(junk)
-            .exec_async(&mut raw)
-            .await
-            .unwrap();
-        assert!(
-            matches!(cache.price().await, Err(CacheError::Corrupt(_))),
-            "{junk}"
-        );
+        redis::cmd("SET").arg(key).arg(junk).exec_async(&mut raw).await.unwrap();
+        assert!(matches!(cache.price().await, Err(CacheError::Corrupt(_))), "{junk}");
     }
 }

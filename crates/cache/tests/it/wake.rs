@@ -13,10 +13,7 @@ async fn a_wake_up_reaches_whoever_listens() {
     let (cache, namespace) = own_cache_and_namespace().await;
     let client = redis::Client::open(redis_url()).unwrap();
     let mut listener = client.get_async_pubsub().await.unwrap();
-    listener
-        .subscribe(format!("{namespace}{EVENTS_CHANNEL}"))
-        .await
-        .unwrap();
+    listener.subscribe(format!("{namespace}{EVENTS_CHANNEL}")).await.unwrap();
     let mut messages = listener.on_message();
     for _ in 0..3 {
         cache.wake_soon();
@@ -46,17 +43,11 @@ async fn a_wake_up_is_heard_and_many_at_once_are_one() {
 async fn a_listener_comes_back_after_its_connection_was_cut() {
     let (direct, namespace) = own_cache_and_namespace().await;
     let proxy = Proxy::start().await;
-    let through = CacheConfig {
-        url: proxy.url.clone(),
-        namespace,
-    };
+    let through = CacheConfig { url: proxy.url.clone(), namespace };
     let wake_ups = Cache::connect(through).await.unwrap().wake_ups();
     heard(&wake_ups).await;
     proxy.cut();
-    crate::eventually("the connection is cut", async || {
-        direct.wake().await == Ok(0)
-    })
-    .await;
+    crate::eventually("the connection is cut", async || direct.wake().await == Ok(0)).await;
     // That it listens again is a wake-up too: something may have come in between.
     heard(&wake_ups).await;
     assert_eq!(direct.wake().await, Ok(1));

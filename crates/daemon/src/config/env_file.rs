@@ -44,10 +44,7 @@ impl EnvFile {
     #[must_use]
     pub fn parse(bytes: &[u8]) -> EnvFile {
         if let Some(fault) = not_text(bytes) {
-            return EnvFile {
-                pairs: Vec::new(),
-                faults: vec![fault],
-            };
+            return EnvFile { pairs: Vec::new(), faults: vec![fault] };
         }
         // Editors on Windows put a byte order mark before the first key.
         let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
@@ -56,10 +53,7 @@ impl EnvFile {
             match read_line(line) {
                 Ok(None) => {}
                 Ok(Some((key, value))) => file.pairs.push((key.to_owned(), value.to_owned())),
-                Err(kind) => file.faults.push(Fault {
-                    line: index + 1,
-                    kind,
-                }),
+                Err(kind) => file.faults.push(Fault { line: index + 1, kind }),
             }
         }
         file
@@ -94,10 +88,8 @@ fn read_line(line: &[u8]) -> Result<Option<(&str, &str)>, Kind> {
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
     }
-    let line = line
-        .strip_prefix("export")
-        .filter(|rest| rest.starts_with(is_blank))
-        .map_or(line, trim);
+    let line =
+        line.strip_prefix("export").filter(|rest| rest.starts_with(is_blank)).map_or(line, trim);
     if let Some((key, value)) = line.split_once('=')
         && is_name(trim(key))
     {

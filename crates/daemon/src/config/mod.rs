@@ -21,10 +21,7 @@
 //! # let sources = Sources::from_parts("ADMIN_TOKEN=0123456789abcdef01234567", []);
 //! # assert_eq!(read(&sources).map(|config| config.port).ok(), Some(8000));
 //! ```
-#![allow(
-    clippy::disallowed_methods,
-    reason = "this is the one place that reads the environment"
-)]
+#![allow(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 
 pub mod env_file;
 mod reader;
@@ -90,20 +87,11 @@ impl ConfigError {
     /// One problem that was not found by a [`Reader`], e.g. a file that is missing.
     #[must_use]
     pub fn single(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self::new(
-            vec![Problem {
-                name: name.into(),
-                text: text.into(),
-            }],
-            String::new(),
-        )
+        Self::new(vec![Problem { name: name.into(), text: text.into() }], String::new())
     }
 
     fn new(problems: Vec<Problem>, looked_at: String) -> Self {
-        Self {
-            problems: Problems(problems),
-            looked_at,
-        }
+        Self { problems: Problems(problems), looked_at }
     }
 
     /// What is wrong, in the order in which it was found.
@@ -156,14 +144,10 @@ pub fn workspace_root() -> PathBuf {
         return root;
     }
     let above_executable = std::env::current_exe().ok().and_then(|executable| {
-        let root = executable
-            .ancestors()
-            .find(|dir| dir.join("run_system.sh").is_file())?;
+        let root = executable.ancestors().find(|dir| dir.join("run_system.sh").is_file())?;
         Some(root.to_owned())
     });
-    above_executable
-        .or_else(|| std::env::current_dir().ok())
-        .unwrap_or_else(|| PathBuf::from("."))
+    above_executable.or_else(|| std::env::current_dir().ok()).unwrap_or_else(|| PathBuf::from("."))
 }
 
 /// `host:port` of a connection URL, for messages: never its user, password or database.

@@ -24,18 +24,12 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     #[must_use]
     pub fn new(sources: &'a Sources) -> Self {
-        Self {
-            sources,
-            problems: sources.file_problems.clone(),
-        }
+        Self { sources, problems: sources.file_problems.clone() }
     }
 
     /// For settings that are read beside those of the service, which says itself what is wrong with the file.
     pub(crate) fn beside(sources: &'a Sources) -> Self {
-        Self {
-            sources,
-            problems: Vec::new(),
-        }
+        Self { sources, problems: Vec::new() }
     }
 
     /// A setting without default. `None` means that a problem was noted.
@@ -107,10 +101,7 @@ impl<'a> Reader<'a> {
         let valid = url::Url::parse(&text).is_ok_and(|url| schemes.contains(&url.scheme()));
         if !valid {
             let forms: Vec<String> = schemes.iter().map(|s| format!("{s}://…")).collect();
-            self.note(
-                name,
-                &format!("must be a URL of the form {}", forms.join(" or ")),
-            );
+            self.note(name, &format!("must be a URL of the form {}", forms.join(" or ")));
             return SecretString::default();
         }
         SecretString::from(text)
@@ -131,10 +122,7 @@ impl<'a> Reader<'a> {
     /// Notes a problem that only the caller can see. The text follows the setting's name in a
     /// sentence ("must …", "is …") and must not contain the value.
     pub fn problem(&mut self, name: &str, text: impl Into<String>) {
-        self.problems.push(Problem {
-            name: name.to_owned(),
-            text: text.into(),
-        });
+        self.problems.push(Problem { name: name.to_owned(), text: text.into() });
     }
 
     /// # Errors
@@ -143,10 +131,7 @@ impl<'a> Reader<'a> {
         if self.problems.is_empty() {
             return Ok(());
         }
-        Err(ConfigError::new(
-            self.problems,
-            self.sources.looked_at().to_owned(),
-        ))
+        Err(ConfigError::new(self.problems, self.sources.looked_at().to_owned()))
     }
 
     /// Like [`Reader::finish`], and hands out the configuration that was put together from the
@@ -161,10 +146,7 @@ impl<'a> Reader<'a> {
                 if self.problems.is_empty() {
                     self.problem("The configuration", "is incomplete");
                 }
-                Err(ConfigError::new(
-                    self.problems,
-                    self.sources.looked_at().to_owned(),
-                ))
+                Err(ConfigError::new(self.problems, self.sources.looked_at().to_owned()))
             }
         }
     }

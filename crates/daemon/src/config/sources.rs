@@ -83,9 +83,7 @@ impl Sources {
         file: &str,
         environment: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
-        let environment = environment
-            .into_iter()
-            .map(|(key, value)| (key.into(), value.into()));
+        let environment = environment.into_iter().map(|(key, value)| (key.into(), value.into()));
         Self::new(file.as_bytes(), Path::new(".env"), environment)
     }
 
@@ -106,14 +104,8 @@ impl Sources {
         }
         let from_environment = overrides.iter().map(|(name, _)| name.clone()).collect();
         let EnvFile { pairs, faults } = EnvFile::parse(bytes);
-        let file = Layer {
-            name: path.display().to_string(),
-            pairs,
-        };
-        let environment = Layer {
-            name: "the environment".to_owned(),
-            pairs: overrides,
-        };
+        let file = Layer { name: path.display().to_string(), pairs };
+        let environment = Layer { name: "the environment".to_owned(), pairs: overrides };
         let mut sources = Self {
             figment: Figment::new().merge(file).merge(environment),
             undecodable,
@@ -177,9 +169,7 @@ impl Sources {
 
     /// Which layer the value came from, for messages.
     pub(super) fn origin(&self, name: &str) -> Option<String> {
-        self.figment
-            .find_metadata(name)
-            .map(|metadata| metadata.name.to_string())
+        self.figment.find_metadata(name).map(|metadata| metadata.name.to_string())
     }
 
     pub(super) fn looked_at(&self) -> &str {
@@ -187,18 +177,13 @@ impl Sources {
     }
 
     fn add_file_problem(&mut self, name: impl Into<String>, text: String) {
-        self.file_problems.push(Problem {
-            name: name.into(),
-            text,
-        });
+        self.file_problems.push(Problem { name: name.into(), text });
     }
 }
 
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sources")
-            .field("looked_at", &self.looked_at)
-            .finish_non_exhaustive()
+        f.debug_struct("Sources").field("looked_at", &self.looked_at).finish_non_exhaustive()
     }
 }
 

@@ -49,9 +49,7 @@ where
             result
         }
     });
-    tokio::time::timeout(DEADLINE, run)
-        .await
-        .expect("the cadence ends after its fifth round");
+    tokio::time::timeout(DEADLINE, run).await.expect("the cadence ends after its fifth round");
     diary.rounds()
 }
 
@@ -68,10 +66,7 @@ async fn an_error_and_a_panic_do_not_stop_the_next_round() {
     assert_eq!(rounds.len(), 5);
     assert!(rounds[0].1.is_some() && rounds[1].1.is_none() && rounds[2].1.is_some());
     for pair in rounds.windows(2) {
-        assert!(
-            pair[1].0 - pair[0].0 >= PERIOD,
-            "a failed round is not followed at once"
-        );
+        assert!(pair[1].0 - pair[0].0 >= PERIOD, "a failed round is not followed at once");
     }
 }
 
@@ -97,16 +92,10 @@ async fn an_overrun_delays_and_never_overlaps() {
     for pair in rounds.windows(2) {
         let ended = pair[0].1.expect("each round ends");
         assert!(pair[1].0 >= ended, "rounds overlap");
-        assert!(
-            pair[1].0 - pair[0].0 >= PERIOD,
-            "lost time is made up by a burst"
-        );
+        assert!(pair[1].0 - pair[0].0 >= PERIOD, "lost time is made up by a burst");
     }
     let late = rounds[2].0 - rounds[1].1.unwrap();
-    assert!(
-        late < PERIOD,
-        "after an overrun the next round follows at once, not after {late:?}"
-    );
+    assert!(late < PERIOD, "after an overrun the next round follows at once, not after {late:?}");
 }
 
 #[tokio::test]
@@ -116,10 +105,7 @@ async fn the_current_round_finishes_before_a_stop() {
         Ok(())
     })
     .await;
-    assert!(
-        rounds[4].1.is_some(),
-        "the round in which the stop was asked for was cut off"
-    );
+    assert!(rounds[4].1.is_some(), "the round in which the stop was asked for was cut off");
 }
 
 #[tokio::test]
@@ -139,9 +125,5 @@ async fn a_stop_does_not_wait_for_the_period() {
         async { Ok::<_, std::io::Error>(()) }
     })
     .await;
-    assert_eq!(
-        diary.rounds().len(),
-        1,
-        "once a stop is requested no round begins"
-    );
+    assert_eq!(diary.rounds().len(), 1, "once a stop is requested no round begins");
 }

@@ -11,11 +11,7 @@ fn sources(file: &str) -> Sources {
 }
 
 fn problems(error: &ConfigError) -> Vec<&str> {
-    error
-        .problems()
-        .iter()
-        .map(|problem| problem.name.as_str())
-        .collect()
+    error.problems().iter().map(|problem| problem.name.as_str()).collect()
 }
 
 #[test]
@@ -29,10 +25,8 @@ fn the_environment_overrides_the_file() {
 
 #[test]
 fn an_empty_override_unsets_what_the_file_says() {
-    let sources = Sources::from_parts(
-        "REGISTRATION_TOKEN=from-the-file",
-        [("REGISTRATION_TOKEN", "")],
-    );
+    let sources =
+        Sources::from_parts("REGISTRATION_TOKEN=from-the-file", [("REGISTRATION_TOKEN", "")]);
     let mut reader = Reader::new(&sources);
     assert!(reader.optional_secret("REGISTRATION_TOKEN", 8).is_none());
     assert_eq!(reader.raw("REGISTRATION_TOKEN"), None);
@@ -46,18 +40,12 @@ fn a_list_of_secrets_names_the_rule_and_never_a_value() {
         let mut reader = Reader::new(&sources);
         let found = reader.secrets("SECRET_KEY_PREVIOUS", 8);
         reader.finish().unwrap();
-        found
-            .iter()
-            .map(|secret| secret.expose_secret().to_owned())
-            .collect::<Vec<_>>()
+        found.iter().map(|secret| secret.expose_secret().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(exposed(""), [""; 0]);
     assert_eq!(exposed("SECRET_KEY_PREVIOUS="), [""; 0]);
     assert_eq!(exposed("SECRET_KEY_PREVIOUS=hunter-one"), ["hunter-one"]);
-    assert_eq!(
-        exposed("SECRET_KEY_PREVIOUS=hunter-one, hunter-two"),
-        ["hunter-one", "hunter-two"]
-    );
+    assert_eq!(exposed("SECRET_KEY_PREVIOUS=hunter-one, hunter-two"), ["hunter-one", "hunter-two"]);
     for text in ["hunter-one,hunter", "hunter-one,", ",hunter-one"] {
         let sources = sources(&format!("SECRET_KEY_PREVIOUS={text}"));
         let mut reader = Reader::new(&sources);
@@ -102,16 +90,10 @@ fn values_from_the_environment_are_not_unquoted_or_trimmed() {
 fn settings_are_parsed_into_their_types() {
     let sources = sources("API_HOST=0.0.0.0\nAPI_PORT=9000\nENV=development\nBAD=");
     let mut reader = Reader::new(&sources);
-    assert_eq!(
-        reader.required::<IpAddr>("API_HOST"),
-        Some(Ipv4Addr::UNSPECIFIED.into())
-    );
+    assert_eq!(reader.required::<IpAddr>("API_HOST"), Some(Ipv4Addr::UNSPECIFIED.into()));
     assert_eq!(reader.or("API_PORT", 8000_u16), 9000);
     assert_eq!(reader.or("TICK_RATE", 10_u64), 10);
-    assert_eq!(
-        reader.or("ENV", Environment::Production),
-        Environment::Development
-    );
+    assert_eq!(reader.or("ENV", Environment::Production), Environment::Development);
     assert_eq!(reader.optional::<u32>("NOT_SET"), None);
     assert_eq!(reader.or_within("TICK_RATE", 10_u64, 1..=3600), 10);
     reader.finish().unwrap();
@@ -122,11 +104,7 @@ fn settings_are_parsed_into_their_types() {
 fn every_problem_is_named_at_once_and_no_value_is_shown() {
     let sources = Sources::from_parts(
         "SECRET_KEY=hunter2\nADMIN_TOKEN=\nAPI_PORT=hunter3\nthis is hunter4",
-        [
-            ("TICK_RATE", "0"),
-            ("DATABASE_URL", "hunter5"),
-            ("ENV", "hunter6"),
-        ],
+        [("TICK_RATE", "0"), ("DATABASE_URL", "hunter5"), ("ENV", "hunter6")],
     );
     let mut reader = Reader::new(&sources);
     for unusable in [
@@ -157,11 +135,7 @@ fn every_problem_is_named_at_once_and_no_value_is_shown() {
             "PRICE_SOURCES",
         ]
     );
-    for shown in [
-        error.to_string(),
-        format!("{error:?}"),
-        format!("{sources:?}"),
-    ] {
+    for shown in [error.to_string(), format!("{error:?}"), format!("{sources:?}")] {
         assert!(!shown.contains("hunter"), "a value is shown: {shown}");
     }
     let message = error.to_string();
@@ -175,10 +149,7 @@ fn every_problem_is_named_at_once_and_no_value_is_shown() {
         "DATABASE_URL (from the environment) must be a URL of the form postgres://… or postgresql://…",
         "ENV (from the environment) must be production or development",
     ] {
-        assert!(
-            message.contains(expected),
-            "{expected:?} is missing in:\n{message}"
-        );
+        assert!(message.contains(expected), "{expected:?} is missing in:\n{message}");
     }
 }
 
@@ -206,10 +177,7 @@ fn a_problem_found_elsewhere_is_a_config_error_of_its_own() {
     let error = ConfigError::single(".env.bots", "does not exist; run sync-keys");
     assert_eq!(
         error.problems(),
-        [Problem {
-            name: ".env.bots".into(),
-            text: "does not exist; run sync-keys".into()
-        }]
+        [Problem { name: ".env.bots".into(), text: "does not exist; run sync-keys".into() }]
     );
     assert!(error.to_string().contains(".env.bots does not exist"));
 }
@@ -217,19 +185,12 @@ fn a_problem_found_elsewhere_is_a_config_error_of_its_own() {
 #[test]
 fn relative_paths_are_meant_from_the_workspace() {
     let root = workspace_root();
-    assert!(
-        root.join("crates/daemon/Cargo.toml").is_file(),
-        "{}",
-        root.display()
-    );
+    assert!(root.join("crates/daemon/Cargo.toml").is_file(), "{}", root.display());
 
     let sources = sources("BOTS_ENV_FILE=/etc/bots\nOTHER=here/there");
     let mut reader = Reader::new(&sources);
     assert_eq!(reader.path_or("BOTS_DIR", "bots"), root.join("bots"));
-    assert_eq!(
-        reader.path_or("BOTS_ENV_FILE", ".env.bots"),
-        Path::new("/etc/bots")
-    );
+    assert_eq!(reader.path_or("BOTS_ENV_FILE", ".env.bots"), Path::new("/etc/bots"));
     assert_eq!(reader.path_or("OTHER", "x"), root.join("here/there"));
 }
 
@@ -237,10 +198,7 @@ fn relative_paths_are_meant_from_the_workspace() {
 fn an_endpoint_is_the_part_of_a_url_that_may_be_shown() {
     let url = "postgres://arena_app:hunter2@db.example:6432/arena";
     assert_eq!(endpoint(url, 5432).as_deref(), Some("db.example:6432"));
-    assert_eq!(
-        endpoint("redis://:hunter2@127.0.0.1/0", 6379).as_deref(),
-        Some("127.0.0.1:6379")
-    );
+    assert_eq!(endpoint("redis://:hunter2@127.0.0.1/0", 6379).as_deref(), Some("127.0.0.1:6379"));
     assert_eq!(endpoint("http://[::1]", 80).as_deref(), Some("[::1]:80"));
     assert_eq!(endpoint("hunter2", 5432), None);
     assert_eq!(endpoint("unix:/run/redis", 1), None);

@@ -11,10 +11,7 @@ fn value(line: &str) -> String {
 
 #[test]
 fn blank_lines_and_comments_are_skipped() {
-    assert_eq!(
-        parse("\n  \n# A=1\n   # B=2\nC=3\n"),
-        [("C".to_owned(), "3".to_owned())]
-    );
+    assert_eq!(parse("\n  \n# A=1\n   # B=2\nC=3\n"), [("C".to_owned(), "3".to_owned())]);
 }
 
 #[test]
@@ -45,46 +42,28 @@ fn quotes_that_do_not_match_are_literal() {
 
 #[test]
 fn special_characters_mean_themselves() {
-    assert_eq!(
-        value(r"A=p!a$s#s\n${HOME} `id` $(id) %20"),
-        r"p!a$s#s\n${HOME} `id` $(id) %20"
-    );
+    assert_eq!(value(r"A=p!a$s#s\n${HOME} `id` $(id) %20"), r"p!a$s#s\n${HOME} `id` $(id) %20");
     assert_eq!(value(r#"A="p!a$s#s\" w""#), r#"p!a$s#s\" w"#);
     assert_eq!(value("A=x # no comment"), "x # no comment");
-    assert_eq!(
-        value("A=postgres://u:p=w@h/d?a=b"),
-        "postgres://u:p=w@h/d?a=b"
-    );
+    assert_eq!(value("A=postgres://u:p=w@h/d?a=b"), "postgres://u:p=w@h/d?a=b");
     assert_eq!(value("A=schlüssel✓"), "schlüssel✓");
 }
 
 #[test]
 fn keys_and_values_are_trimmed() {
-    assert_eq!(
-        parse("  A  =   x y  "),
-        [("A".to_owned(), "x y".to_owned())]
-    );
+    assert_eq!(parse("  A  =   x y  "), [("A".to_owned(), "x y".to_owned())]);
     assert_eq!(value("A="), "");
 }
 
 #[test]
 fn files_from_windows_are_read_too() {
     let pairs = parse("\u{feff}A=1\r\nB=\"2\"\r\n");
-    assert_eq!(
-        pairs,
-        [
-            ("A".to_owned(), "1".to_owned()),
-            ("B".to_owned(), "2".to_owned())
-        ]
-    );
+    assert_eq!(pairs, [("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2".to_owned())]);
 }
 
 #[test]
 fn order_and_repetition_are_kept() {
-    let values: Vec<String> = parse("A=1\nB=2\nA=3")
-        .into_iter()
-        .map(|(_, value)| value)
-        .collect();
+    let values: Vec<String> = parse("A=1\nB=2\nA=3").into_iter().map(|(_, value)| value).collect();
     assert_eq!(values, ["1", "2", "3"]);
 }
 
@@ -104,10 +83,7 @@ fn faulty_lines(text: &str) -> Vec<usize> {
 fn the_table_of_cases_is_kept() {
     let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/env_cases.tsv");
     let table = std::fs::read_to_string(table).unwrap();
-    let cases: Vec<&str> = table
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .collect();
+    let cases: Vec<&str> = table.lines().filter(|line| !line.starts_with('#')).collect();
     assert!(cases.len() > 20, "the table is there");
     for case in cases {
         let mut fields = case.split('\t');

@@ -37,16 +37,10 @@ async fn exchange(address: SocketAddr, request: &str) -> Answer {
         stream.read_to_string(&mut text).await.unwrap();
         text
     };
-    let text = tokio::time::timeout(DEADLINE, exchange)
-        .await
-        .expect("an answer in time");
+    let text = tokio::time::timeout(DEADLINE, exchange).await.expect("an answer in time");
     let (head, body) = text.split_once("\r\n\r\n").expect("a whole answer");
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer {
-        status,
-        head: head.to_lowercase(),
-        body: body.to_owned(),
-    }
+    Answer { status, head: head.to_lowercase(), body: body.to_owned() }
 }
 
 async fn server_with(checks: Vec<Check>) -> (HealthServer, Shutdown) {
@@ -55,32 +49,14 @@ async fn server_with(checks: Vec<Check>) -> (HealthServer, Shutdown) {
         let checks = checks.clone();
         async move { checks }
     };
-    (
-        serve(
-            ANY_PORT,
-            Hosts::default(),
-            "ticker",
-            probe,
-            shutdown.clone(),
-        )
-        .await
-        .unwrap(),
-        shutdown,
-    )
+    (serve(ANY_PORT, Hosts::default(), "ticker", probe, shutdown.clone()).await.unwrap(), shutdown)
 }
 
 #[tokio::test]
 async fn health_is_ok_and_asks_nobody() {
     let probe = || async { panic!("health must not ask the probe") };
-    let server = serve(
-        ANY_PORT,
-        Hosts::default(),
-        "ticker",
-        probe,
-        Shutdown::manual(),
-    )
-    .await
-    .unwrap();
+    let server =
+        serve(ANY_PORT, Hosts::default(), "ticker", probe, Shutdown::manual()).await.unwrap();
     let answer = ask(&server, "GET", "/health").await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.body, r#"{"status":"ok"}"#);
@@ -94,10 +70,7 @@ async fn ready_names_each_check() {
     let checks = vec![Check::ok("postgres"), Check::degraded("price", "91 s old")];
     let (server, _shutdown) = server_with(checks).await;
     let answer = ask(&server, "GET", "/ready").await;
-    assert_eq!(
-        answer.status, 200,
-        "a degraded check does not fail readiness"
-    );
+    assert_eq!(answer.status, 200, "a degraded check does not fail readiness");
     assert_eq!(
         answer.json(),
         serde_json::json!({"status": "ready", "checks": [
@@ -109,20 +82,13 @@ async fn ready_names_each_check() {
 
 #[tokio::test]
 async fn one_failed_check_makes_it_unavailable() {
-    let checks = vec![
-        Check::ok("postgres"),
-        Check::failed("redis", "no answer to PING"),
-    ];
+    let checks = vec![Check::ok("postgres"), Check::failed("redis", "no answer to PING")];
     let (server, _shutdown) = server_with(checks).await;
     let answer = ask(&server, "GET", "/ready").await;
     assert_eq!(answer.status, 503);
     assert_eq!(answer.json()["status"], "unavailable");
     assert_eq!(answer.json()["checks"][1]["state"], "failed");
-    assert_eq!(
-        ask(&server, "GET", "/health").await.status,
-        200,
-        "alive all the same"
-    );
+    assert_eq!(ask(&server, "GET", "/health").await.status, 200, "alive all the same");
 }
 
 #[tokio::test]
@@ -168,28 +134,17 @@ async fn a_shutdown_stops_it() {
     let (server, shutdown) = server_with(vec![]).await;
     let address = server.local_addr();
     shutdown.request();
-    tokio::time::timeout(DEADLINE, server.stopped())
-        .await
-        .expect("it stops");
-    assert!(
-        TcpStream::connect(address).await.is_err(),
-        "the port is free again"
-    );
+    tokio::time::timeout(DEADLINE, server.stopped()).await.expect("it stops");
+    assert!(TcpStream::connect(address).await.is_err(), "the port is free again");
 }
 
 #[tokio::test]
 async fn an_address_in_use_is_an_error_that_names_it() {
     let (server, _shutdown) = server_with(vec![]).await;
     let address = server.local_addr();
-    let error = serve(
-        address,
-        Hosts::default(),
-        "oracle",
-        || async { vec![] },
-        Shutdown::manual(),
-    )
-    .await
-    .unwrap_err();
+    let error = serve(address, Hosts::default(), "oracle", || async { vec![] }, Shutdown::manual())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
     assert!(error.to_string().contains(&address.to_string()), "{error}");
 }
@@ -198,14 +153,8 @@ async fn an_address_in_use_is_an_error_that_names_it() {
 fn readiness_follows_from_the_checks() {
     let status = |checks: Vec<Check>| Readiness::from(checks).status;
     assert_eq!(status(vec![]), ReadinessStatus::Ready);
-    assert_eq!(
-        status(vec![Check::degraded("a", "b")]),
-        ReadinessStatus::Ready
-    );
-    assert_eq!(
-        status(vec![Check::ok("a"), Check::failed("b", "c")]),
-        ReadinessStatus::Unavailable
-    );
+    assert_eq!(status(vec![Check::degraded("a", "b")]), ReadinessStatus::Ready);
+    assert_eq!(status(vec![Check::ok("a"), Check::failed("b", "c")]), ReadinessStatus::Unavailable);
     assert_eq!(Check::ok("a").state, CheckState::Ok);
 }
 
@@ -219,11 +168,7 @@ async fn metrics_tell_of_the_process_and_of_its_checks() {
     let (server, _shutdown) = server_with(checks).await;
     let answer = ask(&server, "GET", "/metrics").await;
     assert_eq!(answer.status, 200);
-    assert!(
-        answer
-            .head
-            .contains("content-type: text/plain; version=0.0.4")
-    );
+    assert!(answer.head.contains("content-type: text/plain; version=0.0.4"));
     for line in [
         "arena_check_ok{check=\"sound\"} 1",
         "arena_check_ok{check=\"shaky\"} 1",
@@ -241,23 +186,11 @@ async fn metrics_are_not_told_under_a_name_of_somebody_else() {
     let address = server.local_addr();
     for (head, status) in [
         (format!("GET /metrics HTTP/1.1\r\nHost: {address}"), 200),
-        (
-            "GET /metrics HTTP/1.1\r\nHost: localhost:8001".to_owned(),
-            200,
-        ),
-        (
-            "GET /metrics HTTP/1.1\r\nHost: evil.example:8001".to_owned(),
-            421,
-        ),
+        ("GET /metrics HTTP/1.1\r\nHost: localhost:8001".to_owned(), 200),
+        ("GET /metrics HTTP/1.1\r\nHost: evil.example:8001".to_owned(), 421),
         ("GET /metrics HTTP/1.0".to_owned(), 421),
-        (
-            "GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost".to_owned(),
-            421,
-        ),
-        (
-            "GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: evil.example".to_owned(),
-            421,
-        ),
+        ("GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost".to_owned(), 421),
+        ("GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: evil.example".to_owned(), 421),
         // Balancers ask by whatever they know.
         ("GET /ready HTTP/1.1\r\nHost: evil.example".to_owned(), 200),
         ("GET /health HTTP/1.0".to_owned(), 200),
@@ -284,15 +217,8 @@ async fn whoever_asks_how_often_the_probe_is_asked_once_a_second_at_most() {
             async { vec![Check::ok("postgres")] }
         }
     };
-    let server = serve(
-        ANY_PORT,
-        Hosts::default(),
-        "ticker",
-        probe,
-        Shutdown::manual(),
-    )
-    .await
-    .unwrap();
+    let server =
+        serve(ANY_PORT, Hosts::default(), "ticker", probe, Shutdown::manual()).await.unwrap();
     let began = std::time::Instant::now();
     for _ in 0..20 {
         assert_eq!(ask(&server, "GET", "/ready").await.status, 200);
@@ -309,10 +235,7 @@ async fn whoever_asks_is_not_shown_what_a_dependency_said() {
         Check::of("postgres", hidden),
         Check::failed("postgres", "Postgres does not answer; see the log")
     );
-    let fixed = look("Postgres", refused(), |_| {
-        Some("takes no writes".to_owned())
-    })
-    .await;
+    let fixed = look("Postgres", refused(), |_| Some("takes no writes".to_owned())).await;
     assert_eq!(fixed, Err("takes no writes".to_owned()));
     let well = look("Postgres", async { Ok::<_, String>(7) }, |_| None).await;
     assert_eq!(well, Ok(7));

@@ -18,10 +18,7 @@ const CASE: &str = "DAEMON_TEST_CASE";
 #[test]
 #[ignore = "runs as a child of the other tests"]
 fn child() {
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the test tells its child what to play"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "the test tells its child what to play")]
     let case = std::env::var(CASE).expect("started by another test");
     let code = process::run("child", async move {
         match case.as_str() {
@@ -59,11 +56,8 @@ fn wrapped_config_error() -> anyhow::Result<()> {
 }
 
 fn unreachable_postgres() -> Unavailable {
-    Unavailable::new(
-        "Postgres at 127.0.0.1:5432",
-        "is it running? see DATABASE_URL",
-    )
-    .because(std::io::Error::other("connection\n  refused"))
+    Unavailable::new("Postgres at 127.0.0.1:5432", "is it running? see DATABASE_URL")
+        .because(std::io::Error::other("connection\n  refused"))
 }
 
 fn failing_work() -> anyhow::Result<()> {
@@ -100,10 +94,7 @@ async fn stop_by_signal(signal: i32) -> Result<(), Failure> {
     let began = Instant::now();
     signal_hook::low_level::raise(signal)?;
     asleep.await?;
-    assert!(
-        began.elapsed() < Duration::from_secs(1),
-        "the signal went unnoticed"
-    );
+    assert!(began.elapsed() < Duration::from_secs(1), "the signal went unnoticed");
     // A second one must not kill what is still finishing.
     signal_hook::low_level::raise(signal)?;
     Ok(())
@@ -119,25 +110,15 @@ fn child_command() -> Command {
 }
 
 fn run(case: &str, environment: &[(&str, &str)]) -> (i32, String) {
-    let Output { status, stderr, .. } = child_command()
-        .env(CASE, case)
-        .envs(environment.iter().copied())
-        .output()
-        .unwrap();
+    let Output { status, stderr, .. } =
+        child_command().env(CASE, case).envs(environment.iter().copied()).output().unwrap();
     let stderr = String::from_utf8(stderr).unwrap();
-    (
-        status.code().expect("ends by itself, not by a signal"),
-        stderr,
-    )
+    (status.code().expect("ends by itself, not by a signal"), stderr)
 }
 
 /// The lines that are not logs.
 fn message(stderr: &str) -> String {
-    stderr
-        .lines()
-        .filter(|line| !line.starts_with('{'))
-        .collect::<Vec<_>>()
-        .join("\n")
+    stderr.lines().filter(|line| !line.starts_with('{')).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -155,19 +136,12 @@ fn a_configuration_that_cannot_be_used_is_78_and_names_everything_without_values
     let path = file.to_str().unwrap();
     let (code, stderr) = run("config", &[("ARENA_ENV_FILE", path)]);
     assert_eq!(code, 78, "{stderr}");
-    assert!(
-        stderr.contains(&format!("SECRET_KEY (from {path}) must have")),
-        "{stderr}"
-    );
+    assert!(stderr.contains(&format!("SECRET_KEY (from {path}) must have")), "{stderr}");
     assert!(stderr.contains("API_PORT"), "{stderr}");
     assert!(!stderr.contains("hunter"), "{stderr}");
 
     let key = "k".repeat(32);
-    let set = [
-        ("ARENA_ENV_FILE", path),
-        ("SECRET_KEY", key.as_str()),
-        ("API_PORT", "8000"),
-    ];
+    let set = [("ARENA_ENV_FILE", path), ("SECRET_KEY", key.as_str()), ("API_PORT", "8000")];
     let (code, stderr) = run("config", &set);
     assert_eq!(code, 0, "the environment overrides the file: {stderr}");
 }
@@ -176,24 +150,15 @@ fn a_configuration_that_cannot_be_used_is_78_and_names_everything_without_values
 fn a_named_env_file_that_is_missing_is_a_problem_but_a_missing_default_is_not() {
     let (code, stderr) = run("config", &[("ARENA_ENV_FILE", "/nowhere/at/all")]);
     assert_eq!(code, 78);
-    assert!(
-        stderr.contains("ARENA_ENV_FILE names /nowhere/at/all"),
-        "{stderr}"
-    );
-    assert!(
-        stderr.contains("SECRET_KEY is not set"),
-        "all problems at once: {stderr}"
-    );
+    assert!(stderr.contains("ARENA_ENV_FILE names /nowhere/at/all"), "{stderr}");
+    assert!(stderr.contains("SECRET_KEY is not set"), "all problems at once: {stderr}");
 
     let key = "k".repeat(32);
     let (code, stderr) = run("config", &[("SECRET_KEY", &key), ("API_PORT", "8000")]);
     assert_eq!(code, 0, "{stderr}");
 
     let (_, stderr) = run("config", &[]);
-    assert!(
-        stderr.contains("no-such-arena/.env (there is no such file)"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("no-such-arena/.env (there is no such file)"), "{stderr}");
 }
 
 #[cfg(unix)]
@@ -210,24 +175,15 @@ fn a_value_that_is_not_utf8_is_named() {
         .unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(78));
-    assert!(
-        stderr.contains("SECRET_KEY (from the environment) is not UTF-8"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("SECRET_KEY (from the environment) is not UTF-8"), "{stderr}");
 }
 
 #[test]
 fn a_config_error_keeps_its_code_through_anyhow() {
     let (code, stderr) = run("config-in-anyhow", &[]);
     assert_eq!(code, 78);
-    assert!(
-        message(&stderr).contains("cannot load personas"),
-        "{stderr}"
-    );
-    assert!(
-        message(&stderr).contains("BOTS_DIR does not exist"),
-        "{stderr}"
-    );
+    assert!(message(&stderr).contains("cannot load personas"), "{stderr}");
+    assert!(message(&stderr).contains("BOTS_DIR does not exist"), "{stderr}");
 }
 
 #[test]
@@ -245,10 +201,7 @@ fn an_unreachable_dependency_is_69_in_one_line_with_a_hint() {
 fn any_other_failure_is_1_with_its_causes() {
     let (code, stderr) = run("other", &[]);
     assert_eq!(code, 1);
-    assert_eq!(
-        message(&stderr),
-        "child: cannot write the export: the disk is full"
-    );
+    assert_eq!(message(&stderr), "child: cannot write the export: the disk is full");
 }
 
 #[test]
@@ -264,20 +217,12 @@ fn a_panic_is_1_and_says_where() {
 fn off_a_terminal_the_log_is_json_and_failed_rounds_are_in_it_with_their_causes() {
     let (code, stderr) = run("round-panic", &[]);
     assert_eq!(code, 0, "{stderr}");
-    let lines: Vec<serde_json::Value> = stderr
-        .lines()
-        .map(|line| serde_json::from_str(line).expect(line))
-        .collect();
+    let lines: Vec<serde_json::Value> =
+        stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     assert_eq!(lines[0]["message"], "starting");
     assert_eq!(lines[0]["service"], "child");
-    let errors: Vec<&str> = lines
-        .iter()
-        .filter_map(|line| line["error"].as_str())
-        .collect();
-    assert_eq!(
-        errors,
-        ["outer words: inner cause", "panicked: one bot too many"]
-    );
+    let errors: Vec<&str> = lines.iter().filter_map(|line| line["error"].as_str()).collect();
+    assert_eq!(errors, ["outer words: inner cause", "panicked: one bot too many"]);
 }
 
 #[test]
@@ -318,11 +263,7 @@ fn the_exit_code_is_found_through_every_wrapping() {
 fn a_log_of_its_own_rotates_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("child.log");
-    let log = std::fs::File::options()
-        .append(true)
-        .create(true)
-        .open(&path)
-        .unwrap();
+    let log = std::fs::File::options().append(true).create(true).open(&path).unwrap();
     let status = child_command()
         .env(CASE, "log")
         .env("LOG_FILE", &path)
@@ -339,10 +280,7 @@ fn a_log_of_its_own_rotates_and_loses_nothing() {
         .concat();
     let text = rotated + &newest;
     for number in 0..9_000 {
-        assert!(
-            text.contains(&format!("\"number\":{number},")),
-            "line {number}"
-        );
+        assert!(text.contains(&format!("\"number\":{number},")), "line {number}");
     }
     assert!(newest.len() < 1 << 20, "{} bytes", newest.len());
     // What is not logged follows the rotation too.

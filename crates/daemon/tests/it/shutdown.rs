@@ -9,10 +9,7 @@ const PROMPT: Duration = Duration::from_secs(1);
 async fn a_sleep_without_a_request_lasts_its_time() {
     let shutdown = Shutdown::manual();
     let began = Instant::now();
-    assert_eq!(
-        shutdown.sleep(Duration::from_millis(30)).await,
-        Wake::Elapsed
-    );
+    assert_eq!(shutdown.sleep(Duration::from_millis(30)).await, Wake::Elapsed);
     assert!(began.elapsed() >= Duration::from_millis(30));
     assert!(!shutdown.is_requested());
 }
@@ -42,10 +39,7 @@ async fn after_a_request_nobody_sleeps_any_more() {
     shutdown.request();
     let began = Instant::now();
     assert_eq!(shutdown.sleep(LONG).await, Wake::ShutdownRequested);
-    assert_eq!(
-        shutdown.sleep(Duration::ZERO).await,
-        Wake::ShutdownRequested
-    );
+    assert_eq!(shutdown.sleep(Duration::ZERO).await, Wake::ShutdownRequested);
     shutdown.wait().await;
     assert!(shutdown.is_requested());
     assert!(began.elapsed() < PROMPT);

@@ -8,10 +8,7 @@ struct Link {
 }
 
 fn link(text: &'static str, source: Option<Link>) -> Link {
-    Link {
-        text,
-        source: source.map(Box::new),
-    }
+    Link { text, source: source.map(Box::new) }
 }
 
 #[test]
@@ -22,9 +19,6 @@ fn a_chain_is_one_line_from_the_outside_in() {
 
 #[test]
 fn what_an_outer_message_already_says_is_not_repeated() {
-    let error = link(
-        "query failed: refused",
-        Some(link("refused", Some(link("os error", None)))),
-    );
+    let error = link("query failed: refused", Some(link("refused", Some(link("os error", None)))));
     assert_eq!(chain(&error), "query failed: refused: os error");
 }

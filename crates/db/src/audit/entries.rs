@@ -43,17 +43,7 @@ pub(super) fn decode(
     sequence: i64,
     columns: &Columns<'_>,
 ) -> Result<Entry, Box<Unreadable>> {
-    let [
-        _,
-        _,
-        kind,
-        amount,
-        balance_after,
-        reference,
-        recorded_at,
-        previous_hash,
-        hash,
-    ] = *columns;
+    let [_, _, kind, amount, balance_after, reference, recorded_at, previous_hash, hash] = *columns;
     let head = Head {
         bot_id,
         sequence,
@@ -62,26 +52,14 @@ pub(super) fn decode(
         recorded_at: recorded_at.and_then(timestamp_of),
     };
     let broken = |field, expected, raw: Option<&[u8]>| {
-        let found = String::from_utf8_lossy(raw.unwrap_or_default())
-            .escape_debug()
-            .to_string();
-        Box::new(Unreadable {
-            field,
-            expected,
-            found,
-            head,
-        })
+        let found = String::from_utf8_lossy(raw.unwrap_or_default()).escape_debug().to_string();
+        Box::new(Unreadable { field, expected, found, head })
     };
     let label = |raw: &[u8]| {
-        std::str::from_utf8(raw)
-            .ok()
-            .and_then(|label| EntryType::from_str(label).ok())
+        std::str::from_utf8(raw).ok().and_then(|label| EntryType::from_str(label).ok())
     };
-    let printable = |raw: &[u8]| {
-        std::str::from_utf8(raw)
-            .ok()
-            .and_then(|text| Reference::new(text).ok())
-    };
+    let printable =
+        |raw: &[u8]| std::str::from_utf8(raw).ok().and_then(|text| Reference::new(text).ok());
     let digest = |raw: Option<&[u8]>| raw.and_then(Hash::from_slice);
     Ok(Entry {
         bot_id,

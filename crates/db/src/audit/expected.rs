@@ -23,12 +23,8 @@ impl Bounds {
     /// As a condition on `column`. Numbers only, so nothing needs quoting; COPY takes no
     /// parameters.
     pub(super) fn condition(&self, column: &str) -> String {
-        let after = self
-            .after
-            .map_or(String::from("true"), |id| format!("{column} > {id}"));
-        let up_to = self
-            .up_to
-            .map_or(String::from("true"), |id| format!("{column} <= {id}"));
+        let after = self.after.map_or(String::from("true"), |id| format!("{column} > {id}"));
+        let up_to = self.up_to.map_or(String::from("true"), |id| format!("{column} <= {id}"));
         format!("{after} AND {up_to}")
     }
 }
@@ -43,11 +39,7 @@ pub(super) struct Expected {
 impl Expected {
     /// Of a bot that positions name and nothing else does.
     pub(super) fn unknown() -> Expected {
-        Expected {
-            bot_status: None,
-            wallet: None,
-            positions: Tally::default(),
-        }
+        Expected { bot_status: None, wallet: None, positions: Tally::default() }
     }
 }
 

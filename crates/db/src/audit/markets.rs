@@ -37,10 +37,8 @@ pub(super) async fn audit(
     verdicts: &Verdicts,
     derive: Option<Derive>,
 ) -> DbResult<MarketsReport> {
-    let mut auditor = Auditor {
-        named_since: verdicts.named_since(),
-        report: MarketsReport::default(),
-    };
+    let mut auditor =
+        Auditor { named_since: verdicts.named_since(), report: MarketsReport::default() };
     let mut current: Option<(MarketId, MarketFacts, Vec<BetRow>)> = None;
     copy_out(client, MARKETS_WITH_BETS, |row| {
         let mut row = Columns::<COLUMNS>::of(row)?;
@@ -173,11 +171,7 @@ impl Auditor {
             let expected = "criteria and times";
             return self.fault(id, "market.criteria", expected, "none that can be read");
         };
-        let times = Times {
-            opens_at,
-            bets_close_at,
-            deadline,
-        };
+        let times = Times { opens_at, bets_close_at, deadline };
         let said = match derive(&criteria, &times, fetched_at, body) {
             Ok(reading) => criteria.decide(&reading).map(|side| side.to_string()),
             Err(problem) => Some(format!("nothing: {problem}")),
@@ -336,13 +330,7 @@ fn judged(bet: &BetRow, bounty: Money, right: bool) -> Ending {
         (Some(BetState::Won), payout, bounty, Money::ZERO, brier)
     } else {
         let brier = bet.confidence.map(|p| p.brier(Outcome::DidNotHappen));
-        (
-            Some(BetState::Lost),
-            Money::ZERO,
-            Money::ZERO,
-            bet.stake,
-            brier,
-        )
+        (Some(BetState::Lost), Money::ZERO, Money::ZERO, bet.stake, brier)
     }
 }
 

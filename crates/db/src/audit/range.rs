@@ -77,12 +77,7 @@ impl Auditor {
                 }
             }
             Err(unreadable) => {
-                let Unreadable {
-                    field,
-                    expected,
-                    found,
-                    head,
-                } = *unreadable;
+                let Unreadable { field, expected, found, head } = *unreadable;
                 self.report.faults.push(Fault {
                     sequence: Some(sequence),
                     ..Fault::beside(bot_id, field, expected, found)
@@ -117,10 +112,7 @@ impl Auditor {
         let bot_id = head.bot_id;
         self.report.bots += 1;
         let Some(wallet) = &expected.wallet else {
-            return self
-                .report
-                .faults
-                .push(Fault::beside(bot_id, "wallet", "a wallet", "none"));
+            return self.report.faults.push(Fault::beside(bot_id, "wallet", "a wallet", "none"));
         };
         let report = &mut self.report;
         let status = expected.bot_status.clone().unwrap_or("no bot".to_owned());
@@ -149,31 +141,16 @@ impl Auditor {
         report.differs(bot_id, "running totals", worth, kept);
         let minted = facts.minted + positions.minted;
         let burned = facts.burned + positions.burned;
-        report.differs(
-            bot_id,
-            "wallet.minted",
-            units_text(minted),
-            text(wallet.minted),
-        );
-        report.differs(
-            bot_id,
-            "wallet.burned",
-            units_text(burned),
-            text(wallet.burned),
-        );
+        report.differs(bot_id, "wallet.minted", units_text(minted), text(wallet.minted));
+        report.differs(bot_id, "wallet.burned", units_text(burned), text(wallet.burned));
         if let Some(fault) = wallet_fault(head, wallet.sequence, head.balance, &wallet.hash) {
-            report.faults.push(Fault {
-                field: format!("wallet.{}", fault.field),
-                ..fault.into()
-            });
+            report.faults.push(Fault { field: format!("wallet.{}", fault.field), ..fault.into() });
         }
         if !facts.agrees_with(positions) {
             let expected = counts(positions);
             let found = format!("{} in the chain", counts(facts));
             let field = "positions against WAGER, MARKET_STAKE and closing entries";
-            report
-                .faults
-                .push(Fault::beside(bot_id, field, expected, found));
+            report.faults.push(Fault::beside(bot_id, field, expected, found));
         }
         let supply = &mut report.supply;
         supply.minted += minted;
@@ -220,8 +197,7 @@ impl RangeReport {
     ) {
         let (expected, found) = (expected.to_string(), found.to_string());
         if expected != found {
-            self.faults
-                .push(Fault::beside(bot_id, field, expected, found));
+            self.faults.push(Fault::beside(bot_id, field, expected, found));
         }
     }
 
@@ -230,12 +206,7 @@ impl RangeReport {
         let (escrow, stake) = (units_text(positions.escrow), text(wallet.open_stake));
         self.differs(bot_id, "wallet.open_stake", escrow, stake);
         let open = positions.opened - positions.closed;
-        self.differs(
-            bot_id,
-            "wallet.open_predictions",
-            open,
-            wallet.open_predictions,
-        );
+        self.differs(bot_id, "wallet.open_predictions", open, wallet.open_predictions);
         let (escrow, stake) = (units_text(positions.bet_escrow), text(wallet.bet_stake));
         self.differs(bot_id, "wallet.bet_stake", escrow, stake);
         let open = positions.bets_opened - positions.bets_closed;

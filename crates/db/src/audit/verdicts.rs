@@ -70,20 +70,13 @@ impl Verdicts {
                      FROM economy_rules), \
                   (SELECT (extract(epoch FROM run_on) * 1000000)::bigint \
                      FROM public.__diesel_schema_migrations WHERE version = $1)";
-        let row = client
-            .query_one(ask, &[&ANY_SOURCE_VERSION, &RULES_VERSION])
-            .await?;
+        let row = client.query_one(ask, &[&ANY_SOURCE_VERSION, &RULES_VERSION]).await?;
         let since = |column: usize| {
             let micros: Option<i64> = row.get(column);
             let at = micros.and_then(Timestamp::from_micros);
             at.map(|at| at.plus_seconds(UPGRADE_SECONDS))
         };
-        Ok(Verdicts {
-            rules,
-            patience,
-            named_since: since(0),
-            any_source_since: since(1),
-        })
+        Ok(Verdicts { rules, patience, named_since: since(0), any_source_since: since(1) })
     }
 
     /// Whatever began later names the rules it began under. Only what an older build wrote beside this one,

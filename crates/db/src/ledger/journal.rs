@@ -21,11 +21,7 @@ pub struct JournalPosition {
 impl JournalPosition {
     /// Behind every entry of this instant and later ones.
     const fn before(recorded_at: Timestamp) -> JournalPosition {
-        JournalPosition {
-            recorded_at,
-            bot_id: BotId(i64::MIN),
-            sequence: 0,
-        }
+        JournalPosition { recorded_at, bot_id: BotId(i64::MIN), sequence: 0 }
     }
 
     #[must_use]
@@ -53,12 +49,8 @@ pub async fn journal(
 ) -> DbResult<Vec<Entry>> {
     use crate::schema::bots::dsl;
     let limit = limit.clamp(1, PAGE_MAX);
-    let oldest: Option<Timestamp> = dsl::bots
-        .order(dsl::id)
-        .select(dsl::created_at)
-        .first(conn)
-        .await
-        .optional()?;
+    let oldest: Option<Timestamp> =
+        dsl::bots.order(dsl::id).select(dsl::created_at).first(conn).await.optional()?;
     let Some(oldest) = oldest else {
         return Ok(Vec::new());
     };
@@ -140,11 +132,7 @@ struct SliceRow {
 
 impl Slice {
     fn of(until: Timestamp, below: JournalPosition) -> Slice {
-        Slice {
-            until,
-            micros: FIRST_SLICE_MICROS,
-            below,
-        }
+        Slice { until, micros: FIRST_SLICE_MICROS, below }
     }
 
     fn from(&self, oldest: Timestamp) -> Timestamp {
@@ -160,11 +148,7 @@ impl Slice {
         limit: i64,
     ) -> DbResult<Option<Vec<Entry>>> {
         // One instant cannot be cut: all of it is read.
-        let at_most = if self.micros > 1 {
-            SLICE_MAX
-        } else {
-            i64::MAX - 1
-        };
+        let at_most = if self.micros > 1 { SLICE_MAX } else { i64::MAX - 1 };
         let below = self.below;
         let rows: Vec<SliceRow> = diesel::sql_query(
             "WITH slice AS MATERIALIZED (SELECT * FROM ledger \
@@ -182,11 +166,7 @@ impl Slice {
         .bind::<BigInt, _>(limit)
         .load(conn)
         .await?;
-        if rows
-            .as_slice()
-            .first()
-            .is_some_and(|row| row.held > at_most)
-        {
+        if rows.as_slice().first().is_some_and(|row| row.held > at_most) {
             return Ok(None);
         }
         entries_of(rows.into_iter().map(|row| row.entry).collect()).map(Some)

@@ -163,12 +163,7 @@ pub async fn verified(conn: &mut Connection, bot_id: BotId) -> DbResult<Verifica
     let kept = kept_head(conn, bot_id).await?;
     let wallet = wallet_head(conn, bot_id).await?;
     let head = believed(kept, &wallet).unwrap_or(Head::empty(bot_id));
-    Ok(Verification {
-        head,
-        length: wallet.sequence,
-        complete: false,
-        first_fault: None,
-    })
+    Ok(Verification { head, length: wallet.sequence, complete: false, first_fault: None })
 }
 
 /// A head that was kept, and whether the chain was verified up to its end by then.
@@ -180,8 +175,7 @@ struct KeptHead {
 
 /// A chain that is shorter than what was verified of it is another one.
 fn believed(kept: Option<KeptHead>, wallet: &WalletHead) -> Option<Head> {
-    kept.map(|kept| kept.head)
-        .filter(|head| head.sequence <= wallet.sequence)
+    kept.map(|kept| kept.head).filter(|head| head.sequence <= wallet.sequence)
 }
 
 statement! {
@@ -203,13 +197,7 @@ async fn kept_head(conn: &mut Connection, bot_id: BotId) -> DbResult<Option<Kept
         return Ok(None);
     };
     let hash = Hash::from_slice(&hash).ok_or_else(|| DbError::corrupt("a verified head"))?;
-    let head = Head {
-        bot_id,
-        sequence,
-        balance,
-        hash,
-        recorded_at: Some(recorded_at),
-    };
+    let head = Head { bot_id, sequence, balance, hash, recorded_at: Some(recorded_at) };
     Ok(Some(KeptHead { head, whole }))
 }
 

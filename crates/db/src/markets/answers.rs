@@ -63,10 +63,7 @@ pub async fn answer(
     rules: &EconomyRules,
     hook: Option<&Remember<'_, Judged>>,
 ) -> DbResult<Judged> {
-    tx::run(conn, hook, async |conn| {
-        answer_in(conn, new, rules, Comparison::Made).await
-    })
-    .await
+    tx::run(conn, hook, async |conn| answer_in(conn, new, rules, Comparison::Made).await).await
 }
 
 /// Whether an answer is compared with the commitment.
@@ -94,11 +91,7 @@ pub(crate) async fn answer_in(
     // Recomputed, not compared with the kept answer: what was published is what decides.
     let is_right = comparison == Comparison::Made
         && commitment(id, &research.nonce, &new.answer) == research.commitment;
-    let result = if is_right {
-        AnswerResult::Correct
-    } else {
-        AnswerResult::Wrong
-    };
+    let result = if is_right { AnswerResult::Correct } else { AnswerResult::Wrong };
     let attempt = economy::answer(&locked.wallet, result, new.lookup, market.bounty, rules, id)?;
     let movements = attempt.movements.clone();
     let tick = locked.wallet.last_tick;
@@ -112,20 +105,11 @@ pub(crate) async fn answer_in(
     let digest = keep(conn, rules).await?;
     insert(conn, new, &attempt, result, (tick, digest), at).await?;
     resolve(conn, &mut market, new, result, at).await?;
-    totals::add_ended(
-        conn,
-        &[ended_as(wallet, new, &attempt, result, market.bounty)],
-    )
-    .await?;
+    totals::add_ended(conn, &[ended_as(wallet, new, &attempt, result, market.bounty)]).await?;
     let (usage, mode) = (new.usage.as_ref(), rules.enforcement);
     usage::record_action(conn, action_id, usage, wallet, mode, at).await?;
     tell(conn, new, &market, &attempt, result, sealed.events(), at).await?;
-    Ok(Judged {
-        action_id,
-        result,
-        payout: attempt.payout,
-        new_balance: wallet.balance(),
-    })
+    Ok(Judged { action_id, result, payout: attempt.payout, new_balance: wallet.balance() })
 }
 
 /// Whether this bot may answer this question now, whatever it says.
@@ -146,10 +130,7 @@ async fn admit(
 /// One attempt per bot and market, and one per bot and tick.
 async fn must_be_first(conn: &mut Connection, new: &NewAnswer, wallet: &Wallet) -> DbResult<()> {
     let market = new.market_id;
-    if !markets_with_a_bet(conn, new.bot_id, &[market])
-        .await?
-        .is_empty()
-    {
+    if !markets_with_a_bet(conn, new.bot_id, &[market]).await?.is_empty() {
         return Err(Refusal::AlreadyIn { market }.into());
     }
     let this_tick: i64 = bets::table

@@ -91,10 +91,8 @@ pub(crate) async fn place_in(
     let movements = decide(slip, &mut markets, &there, wallet, at, rules)?;
     let sealed = ledger::append_all(conn, vec![(locked, movements)], Cause::Action).await?;
     let at = sealed.entries.last().map_or(now, |entry| entry.recorded_at);
-    let wallet = sealed
-        .wallets()
-        .next()
-        .ok_or_else(|| DbError::corrupt("bets without a wallet"))?;
+    let wallet =
+        sealed.wallets().next().ok_or_else(|| DbError::corrupt("bets without a wallet"))?;
     let digest = keep(conn, rules).await?;
     let placed = insert(conn, slip, at, digest).await?;
     count(conn, slip).await?;
@@ -104,11 +102,7 @@ pub(crate) async fn place_in(
     usage::record_action(conn, action_id, usage, wallet, mode, at).await?;
     let new_balance = wallet.balance();
     tell(conn, slip, &markets, sealed.events(), at).await?;
-    Ok(BetsPlaced {
-        action_id,
-        bets: placed,
-        new_balance,
-    })
+    Ok(BetsPlaced { action_id, bets: placed, new_balance })
 }
 
 /// Decides one bet after the other, each on what the ones before leave of the balance. Moves the
@@ -132,10 +126,7 @@ fn decide(
         }
         movements.push(economy::bet(&wallet, bet.stake, market.pool(), rules, id)?);
         let stake = bet.stake.money();
-        wallet.head.balance = wallet
-            .balance()
-            .checked_sub(stake)
-            .ok_or(Refusal::Overflow)?;
+        wallet.head.balance = wallet.balance().checked_sub(stake).ok_or(Refusal::Overflow)?;
         market.staked = market.staked.checked_add(stake).ok_or(Refusal::Overflow)?;
         market.bets += 1;
     }
@@ -211,9 +202,7 @@ async fn insert(
             brier: None,
         })
     });
-    placed
-        .collect::<Option<Vec<Bet>>>()
-        .ok_or_else(|| DbError::corrupt("a bet was not written"))
+    placed.collect::<Option<Vec<Bet>>>().ok_or_else(|| DbError::corrupt("a bet was not written"))
 }
 
 /// Adds the bets to their markets' pools.

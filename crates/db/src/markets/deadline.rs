@@ -68,20 +68,14 @@ async fn pass_deadline(
         let ids: Vec<uuid::Uuid> = rows.iter().map(|row| row.id).collect();
         let resolved_at = status.is_settled().then_some(now);
         diesel::update(markets::table.filter(markets::id.eq_any(&ids)))
-            .set((
-                markets::status.eq(Sql(status)),
-                markets::resolved_at.eq(resolved_at),
-            ))
+            .set((markets::status.eq(Sql(status)), markets::resolved_at.eq(resolved_at)))
             .execute(conn)
             .await?;
         // One that cannot be read holds up no other: it is closed like them, and told of by whoever
         // has to settle it.
-        let readable = rows
-            .into_iter()
-            .filter_map(|row| Market::try_from(row).ok());
-        let drafts: Vec<NewEvent> = readable
-            .map(|market| Market { status, ..market }.event())
-            .collect();
+        let readable = rows.into_iter().filter_map(|row| Market::try_from(row).ok());
+        let drafts: Vec<NewEvent> =
+            readable.map(|market| Market { status, ..market }.event()).collect();
         events::write(conn, &drafts).await?;
         Ok(ids.into_iter().map(MarketId).collect())
     })
@@ -169,11 +163,7 @@ pub async fn asked(conn: &mut Connection, market: &Market) -> DbResult<Asked> {
         since: market.deadline,
     };
     let (times, seconds, last): (i64, i64, Option<Timestamp>) = count.get_result(conn).await?;
-    Ok(Asked {
-        times,
-        seconds,
-        last,
-    })
+    Ok(Asked { times, seconds, last })
 }
 
 /// What became of a fetch.
@@ -204,23 +194,14 @@ pub async fn record(
             return Ok(Recorded::Settled);
         }
         keep_evidence(conn, id, fetch).await?;
-        if matches!(
-            fetch.finding,
-            Finding::Read {
-                decides: Some(_),
-                ..
-            }
-        ) {
+        if matches!(fetch.finding, Finding::Read { decides: Some(_), .. }) {
             return Ok(Recorded::Decided);
         }
         let attempts = market.attempts.saturating_add(1);
         let pause = retry_seconds(attempts).max(wait_seconds.unwrap_or(0));
         let next = crate::now(conn).await?.plus_seconds(pause);
         diesel::update(markets::table.find(id.0))
-            .set((
-                markets::attempts.eq(attempts),
-                markets::next_try_at.eq(Sql(next)),
-            ))
+            .set((markets::attempts.eq(attempts), markets::next_try_at.eq(Sql(next))))
             .execute(conn)
             .await?;
         Ok(Recorded::Undecided)

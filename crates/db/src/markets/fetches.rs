@@ -15,10 +15,7 @@ use crate::sql::Sql;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
     /// Something was read, and perhaps it decides the market.
-    Read {
-        value: String,
-        decides: Option<Side>,
-    },
+    Read { value: String, decides: Option<Side> },
     /// Nothing was, for this reason.
     Nothing { problem: String },
 }
@@ -72,13 +69,8 @@ impl From<EvidenceRow> for Evidence {
                 body: row.body,
                 truncated: row.truncated,
                 finding: match row.value {
-                    Some(value) => Finding::Read {
-                        value,
-                        decides: row.side,
-                    },
-                    None => Finding::Nothing {
-                        problem: row.problem.unwrap_or_default(),
-                    },
+                    Some(value) => Finding::Read { value, decides: row.side },
+                    None => Finding::Nothing { problem: row.problem.unwrap_or_default() },
                 },
             },
         }
@@ -127,9 +119,7 @@ async fn evidence_heads(
 ) -> DbResult<Vec<EvidenceHead>> {
     use diesel::dsl::sql;
     use diesel::sql_types::{Binary, Integer};
-    let of_market = evidence::table
-        .filter(evidence::market_id.eq(market.0))
-        .into_boxed();
+    let of_market = evidence::table.filter(evidence::market_id.eq(market.0)).into_boxed();
     let asked = match which {
         Which::Below(id) => of_market.filter(evidence::id.lt(id)),
         Which::Deciding => of_market.filter(evidence::side.is_not_null()),
@@ -154,10 +144,7 @@ async fn evidence_heads(
         ))
         .load(conn)
         .await?;
-    let head = |(row, bytes): (EvidenceRow, i32)| EvidenceHead {
-        evidence: row.into(),
-        bytes,
-    };
+    let head = |(row, bytes): (EvidenceRow, i32)| EvidenceHead { evidence: row.into(), bytes };
     Ok(rows.into_iter().map(head).collect())
 }
 
@@ -171,13 +158,7 @@ pub async fn evidence_page(
     before: Option<i64>,
     limit: i64,
 ) -> DbResult<Vec<EvidenceHead>> {
-    evidence_heads(
-        conn,
-        market,
-        Which::Below(before.unwrap_or(i64::MAX)),
-        limit,
-    )
-    .await
+    evidence_heads(conn, market, Which::Below(before.unwrap_or(i64::MAX)), limit).await
 }
 
 /// The newest evidence of a market and what decided it, oldest first, at most `limit`.
@@ -191,10 +172,7 @@ pub async fn evidence_shown(
 ) -> DbResult<Vec<EvidenceHead>> {
     let mut heads = evidence_heads(conn, market, Which::Below(i64::MAX), limit).await?;
     for deciding in evidence_heads(conn, market, Which::Deciding, 1).await? {
-        if heads
-            .iter()
-            .all(|head| head.evidence.id != deciding.evidence.id)
-        {
+        if heads.iter().all(|head| head.evidence.id != deciding.evidence.id) {
             // The last of them gives way to it, where there are as many as are shown.
             let kept = usize::try_from(limit - 1).unwrap_or(0);
             heads.truncate(kept);

@@ -89,9 +89,7 @@ pub struct Research {
 
 impl std::fmt::Debug for Research {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Research")
-            .field("commitment", &self.commitment)
-            .finish_non_exhaustive()
+        f.debug_struct("Research").field("commitment", &self.commitment).finish_non_exhaustive()
     }
 }
 
@@ -246,12 +244,8 @@ pub(crate) async fn locked_market(conn: &mut Connection, id: MarketId) -> DbResu
 /// # Errors
 /// [`DbError::NotFound`] for a market that is none. Otherwise see [`DbError`].
 pub async fn find(conn: &mut Connection, id: MarketId) -> DbResult<Market> {
-    let row: Option<MarketRow> = markets::table
-        .find(id.0)
-        .select(MarketRow::as_select())
-        .first(conn)
-        .await
-        .optional()?;
+    let row: Option<MarketRow> =
+        markets::table.find(id.0).select(MarketRow::as_select()).first(conn).await.optional()?;
     row.ok_or(DbError::NotFound("market"))?.try_into()
 }
 

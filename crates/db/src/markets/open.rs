@@ -195,10 +195,7 @@ async fn has_room(conn: &mut Connection, new: &NewMarket<'_>, rules: &MarketRule
     if let Some(until) = taken_until(conn, new.criteria.source(), &subject).await? {
         return Err(Refusal::SubjectTaken { subject, until }.into());
     }
-    let Bounties {
-        sum: spent,
-        markets,
-    } = bounties_of_the_hour(conn).await?;
+    let Bounties { sum: spent, markets } = bounties_of_the_hour(conn).await?;
     // Beyond so many, some would not be in the sum.
     if markets >= LATEST_MAX && new.bounty.is_positive() {
         return Err(Refusal::BoardFull { places: LATEST_MAX }.into());
@@ -248,11 +245,8 @@ async fn insert(
 ) -> DbResult<()> {
     let criteria = new.criteria.under_present_rules();
     let source = criteria.source();
-    let times = Times {
-        opens_at,
-        bets_close_at: bets_close_at(source, opens_at, deadline),
-        deadline,
-    };
+    let times =
+        Times { opens_at, bets_close_at: bets_close_at(source, opens_at, deadline), deadline };
     let question = criteria.question(&times);
     let description = match new.words {
         // The text says what the criteria say, whatever the operator's words say.

@@ -58,9 +58,7 @@ pub async fn settle(conn: &mut Connection, id: MarketId) -> DbResult<Option<Sett
             Some(side) => {
                 market.view().unless_paused()?;
                 let ending = Ending::Decided(side);
-                close(conn, market, ending, WhilePaused::Refuse)
-                    .await
-                    .map(Some)
+                close(conn, market, ending, WhilePaused::Refuse).await.map(Some)
             }
             None => Ok(None),
         }
@@ -103,10 +101,7 @@ pub async fn void(
 ) -> DbResult<SettledMarket> {
     tx::run(conn, hook, async |conn| {
         let market = locked_market(conn, id).await?;
-        let settled = Refusal::MarketSettled {
-            market: id,
-            status: market.status,
-        };
+        let settled = Refusal::MarketSettled { market: id, status: market.status };
         if market.status.is_settled() {
             return Err(settled.into());
         }
@@ -187,10 +182,8 @@ async fn close(
         return Err(DbError::corrupt("a bet without a wallet"));
     }
     // One bet a bot and market, so wallets and bets are each other's.
-    let wallets: BTreeMap<BotId, Locked> = wallets
-        .into_iter()
-        .map(|locked| (locked.wallet.head.bot_id, locked))
-        .collect();
+    let wallets: BTreeMap<BotId, Locked> =
+        wallets.into_iter().map(|locked| (locked.wallet.head.bot_id, locked)).collect();
     for bet in &mut open {
         let owner = wallets.get(&bet.bot_id).map(|locked| locked.wallet.status);
         bet.staked.owner_dead = owner != Some(BotStatus::Alive);
@@ -214,10 +207,7 @@ async fn close(
     let (work, ended) = closing_entries(&open, &settlement, wallets)?;
     ending.apply(&mut market);
     let sealed = ledger::seal(work)?;
-    let moved = sealed
-        .entries
-        .iter()
-        .filter(|entry| !entry.amount.is_zero());
+    let moved = sealed.entries.iter().filter(|entry| !entry.amount.is_zero());
     let drafts = moved.map(ledger::entry_event).collect();
     // One pipeline: while Postgres writes one part, the next is on its way.
     let (appended, closed, added, told) = join4(
@@ -297,13 +287,7 @@ async fn open_bets(conn: &mut Connection, market: MarketId) -> DbResult<Vec<Open
         .filter(bets::market_id.eq(market.0))
         .filter(sql::<Bool>("state = 'OPEN'"))
         .order(bets::id)
-        .select((
-            bets::id,
-            bets::bot_id,
-            bets::side,
-            bets::stake,
-            bets::confidence,
-        ))
+        .select((bets::id, bets::bot_id, bets::side, bets::stake, bets::confidence))
         .load(conn)
         .await?;
     rows.into_iter()

@@ -88,9 +88,7 @@ pub(super) async fn judge(
     missing: MissingPrices,
 ) -> DbResult<Judgement> {
     let now = reads.now;
-    let Open {
-        prediction, rules, ..
-    } = &open;
+    let Open { prediction, rules, .. } = &open;
     let first_due = prediction::start_due(prediction.created_at, rules);
     let in_time = rules.in_time_seconds();
     // Once given, a start price stays, whatever sample arrives late.
@@ -155,13 +153,7 @@ pub(super) async fn judge(
 
 fn decided(open: Open, start: PriceSample, end: PriceSample) -> Judgement {
     let verdict = prediction::judge(open.prediction.direction, &start, &end);
-    Judgement::Decided(Judged {
-        open,
-        verdict,
-        start: Some(start),
-        end: Some(end),
-        unpriced: None,
-    })
+    Judgement::Decided(Judged { open, verdict, start: Some(start), end: Some(end), unpriced: None })
 }
 
 /// Start and end of one source, if both are known.
@@ -223,9 +215,8 @@ async fn lean(
 ) -> DbResult<Unpriced> {
     let start = nearest(conn, first_due).await?;
     let end = nearest(conn, due).await?;
-    let verdict = start
-        .zip(end)
-        .map(|(start, end)| prediction::judge(prediction.direction, &start, &end));
+    let verdict =
+        start.zip(end).map(|(start, end)| prediction::judge(prediction.direction, &start, &end));
     Ok(Unpriced {
         direction: prediction.direction,
         would_have: match verdict {

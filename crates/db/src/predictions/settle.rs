@@ -121,11 +121,7 @@ pub async fn settle(
                 .execute(conn)
                 .await?;
         }
-        let settled = if judged.is_empty() {
-            Vec::new()
-        } else {
-            pay(conn, judged).await?
-        };
+        let settled = if judged.is_empty() { Vec::new() } else { pay(conn, judged).await? };
         Ok(Outcome { settled, wants })
     })
     .await
@@ -153,11 +149,7 @@ async fn lock_open(
         .filter(predictions::id.eq_any(ids))
         .filter(predictions::status.eq(Sql(PredictionStatus::Open)))
         .order(predictions::id)
-        .select((
-            Prediction::as_select(),
-            predictions::start_price_id,
-            predictions::reserved,
-        ))
+        .select((Prediction::as_select(), predictions::start_price_id, predictions::reserved))
         .for_update()
         .load(conn)
         .await?;
@@ -195,15 +187,11 @@ async fn pay(conn: &mut Connection, judged: Vec<Judged>) -> DbResult<Vec<Settled
     let (mut reserved, mut minted) = (0_i128, 0_i128);
     let (mut closed, mut ended) = (Vec::new(), Vec::new());
     for wallet in locked {
-        let cases = by_bot
-            .remove(&wallet.wallet.head.bot_id)
-            .unwrap_or_default();
+        let cases = by_bot.remove(&wallet.wallet.head.bot_id).unwrap_or_default();
         let mut movements = Vec::with_capacity(cases.len());
         for case in cases {
             let owner: BotStatus = wallet.wallet.status;
-            let Open {
-                prediction, rules, ..
-            } = &case.open;
+            let Open { prediction, rules, .. } = &case.open;
             let end = prediction::settle(prediction, case.verdict, owner, rules)
                 .ok_or(DbError::Refused(ledger_core::Refusal::Overflow))?;
             reserved += i128::from(case.open.reserved.units());
@@ -246,10 +234,7 @@ fn ended_as(
         PredictionStatus::Void | PredictionStatus::Open => return None,
     };
     let stake = prediction.wager.money();
-    Some(Ended {
-        brier: settlement.brier,
-        ..Ended::of(wallet, stake, settlement.payout, end)
-    })
+    Some(Ended { brier: settlement.brier, ..Ended::of(wallet, stake, settlement.payout, end) })
 }
 
 /// No earlier than its samples were kept, even where a clock was set back since.
@@ -287,9 +272,7 @@ async fn close_rows(conn: &mut Connection, closed: &[Closed]) -> DbResult<()> {
     }
     let ids: Vec<String> = column(&ids, ToString::to_string);
     let ids = ids.join(", ");
-    Err(DbError::corrupt(format!(
-        "one of the predictions {ids} was not open"
-    )))
+    Err(DbError::corrupt(format!("one of the predictions {ids} was not open")))
 }
 
 /// Writes down how each prediction ended, with its post and events.
@@ -302,13 +285,7 @@ async fn close(
     let mut new_posts = Vec::with_capacity(closed.len());
     for (case, end, at) in closed {
         let Judged {
-            open: Open {
-                bot_id, prediction, ..
-            },
-            verdict,
-            start,
-            end: end_sample,
-            ..
+            open: Open { bot_id, prediction, .. }, verdict, start, end: end_sample, ..
         } = case;
         let post = NewPost {
             bot_id: *bot_id,

@@ -39,10 +39,7 @@ const METRIC_ROW_BYTES: usize = 140;
 impl Chunk {
     pub(super) fn decide(rows: &[Row], tick: &Tick, rules: &EconomyRules) -> DbResult<Chunk> {
         // The tick's mode, should the configuration have changed since it began.
-        let rules = EconomyRules {
-            enforcement: tick.enforcement,
-            ..rules.clone()
-        };
+        let rules = EconomyRules { enforcement: tick.enforcement, ..rules.clone() };
         let reference = economy::tick_reference(tick.number);
         let mut entries = CopyWriter::with_capacity(rows.len() * ENTRY_ROW_BYTES);
         let mut metrics = CopyWriter::with_capacity(rows.len() * METRIC_ROW_BYTES);
@@ -51,16 +48,11 @@ impl Chunk {
             wallets: Vec::with_capacity(rows.len()),
             burned: Vec::with_capacity(rows.len()),
             fees: Vec::with_capacity(rows.len()),
-            report: ChunkReport {
-                bots: rows.len(),
-                ..ChunkReport::default()
-            },
+            report: ChunkReport { bots: rows.len(), ..ChunkReport::default() },
             ..Chunk::default()
         };
         for row in rows {
-            let Locked {
-                mut wallet, now, ..
-            } = Locked::read(row).map_err(DbError::Corrupt)?;
+            let Locked { mut wallet, now, .. } = Locked::read(row).map_err(DbError::Corrupt)?;
             let before = wallet.balance();
             let outcome = economy::tick(&wallet, &rules, tick.number, &reference);
             chunk.report.last = Some(wallet.head.bot_id);
@@ -85,10 +77,7 @@ impl Chunk {
             wallet.phantom_fees = outcome.phantom_fees;
             wallet.shadow_died_in = outcome.shadow_died_in;
             if outcome.fate == Fate::WouldHaveBeenLiquidated {
-                chunk
-                    .report
-                    .would_have_been_liquidated
-                    .push(wallet.head.bot_id);
+                chunk.report.would_have_been_liquidated.push(wallet.head.bot_id);
             }
             copy_metric(&mut metrics, &wallet, tick, outcome.fee, outcome.fate, now);
             chunk.burned.push(SqlTotal(burned));

@@ -45,10 +45,7 @@ impl TickEngine {
     /// [`DbError::Unavailable`] when Postgres cannot be reached in time.
     pub async fn connect(database: &Database) -> DbResult<TickEngine> {
         let session = Session::open(database).await?;
-        Ok(TickEngine {
-            database: database.clone(),
-            session: Some(session),
-        })
+        Ok(TickEngine { database: database.clone(), session: Some(session) })
     }
 
     /// Ticks one chunk in one transaction. On an error nothing was written.
@@ -63,16 +60,11 @@ impl TickEngine {
     ) -> Result<ChunkReport, ChunkError> {
         let mut session = match self.session.take() {
             Some(session) if !session.client.is_closed() => session,
-            Some(_) | None => Session::open(&self.database)
-                .await
-                .map_err(before_any_bot)?,
+            Some(_) | None => Session::open(&self.database).await.map_err(before_any_bot)?,
         };
         session.renew().await.map_err(before_any_bot)?;
         let mut taken = Vec::new();
-        match session
-            .transaction(tick, rules, selection, &mut taken)
-            .await
-        {
+        match session.transaction(tick, rules, selection, &mut taken).await {
             Ok(report) => {
                 self.session = Some(session);
                 Ok(report)
@@ -88,10 +80,7 @@ impl TickEngine {
 }
 
 fn before_any_bot(error: DbError) -> ChunkError {
-    ChunkError {
-        bots: Vec::new(),
-        error,
-    }
+    ChunkError { bots: Vec::new(), error }
 }
 
 impl Session {
@@ -109,11 +98,7 @@ impl Session {
             // An engine may wait long for its first chunk, and must not hold a server meanwhile.
             client.batch_execute("ROLLBACK").await?;
         }
-        Ok(Session {
-            client,
-            statements,
-            pooled,
-        })
+        Ok(Session { client, statements, pooled })
     }
 
     /// Makes ready for the next transaction; behind a pooler that means to begin it.
@@ -139,12 +124,8 @@ impl Session {
         selection: &Selection,
         taken: &mut Vec<BotId>,
     ) -> DbResult<ChunkReport> {
-        let (begun, running, rows) = join3(
-            self.begin(),
-            self.unless_paused(),
-            self.lock(tick, selection),
-        )
-        .await;
+        let (begun, running, rows) =
+            join3(self.begin(), self.unless_paused(), self.lock(tick, selection)).await;
         begun?;
         running?;
         let rows = rows?;
@@ -163,10 +144,7 @@ impl Session {
 
     /// [`crate::pauses::WhilePaused::Refuse`], on this connection.
     async fn unless_paused(&self) -> DbResult<()> {
-        let row = self
-            .client
-            .query_opt(&self.statements.hold_arena_pause, &[])
-            .await?;
+        let row = self.client.query_opt(&self.statements.hold_arena_pause, &[]).await?;
         let Some(row) = row else { return Ok(()) };
         let Raw(since) = row.get(0);
         let pause = Pause {
@@ -183,10 +161,9 @@ impl Session {
             Selection::Free { after, limit } => {
                 (&self.statements.lock_free, vec![&number, &after.0, limit])
             }
-            Selection::Waiting { after, limit } => (
-                &self.statements.lock_waiting,
-                vec![&number, &after.0, limit],
-            ),
+            Selection::Waiting { after, limit } => {
+                (&self.statements.lock_waiting, vec![&number, &after.0, limit])
+            }
             Selection::Exactly(bots) => {
                 named = bots.iter().map(|bot| bot.0).collect();
                 (&self.statements.lock_exactly, vec![&number, &named])
@@ -219,16 +196,10 @@ impl Session {
         let totals: [Param<'_>; 4] = [&tick.number.0, &ticked, &fees, &liquidated];
         self.bury(chunk).await?;
         // Last, so that tickers that share a tick wait for each other's commit and nothing else.
-        let totals = self
-            .client
-            .execute(&self.statements.update_tick, &totals)
-            .await;
+        let totals = self.client.execute(&self.statements.update_tick, &totals).await;
         // A tick that was closed over our heads must not be charged any more.
         if totals? != 1 {
-            return Err(DbError::corrupt(format!(
-                "tick {} is not open",
-                tick.number
-            )));
+            return Err(DbError::corrupt(format!("tick {} is not open", tick.number)));
         }
         Ok(())
     }
@@ -254,9 +225,8 @@ impl Session {
         let number = tick.number.0;
         match tick.enforcement {
             Enforcement::Enforce => {
-                let balances: Vec<SqlTotal> = each()
-                    .map(|w| SqlTotal(w.balance().units().into()))
-                    .collect();
+                let balances: Vec<SqlTotal> =
+                    each().map(|w| SqlTotal(w.balance().units().into())).collect();
                 let sequences: Vec<i64> = each().map(|w| w.head.sequence).collect();
                 let hashes: Vec<&[u8]> = each().map(|w| &w.head.hash.0[..]).collect();
                 let times: Vec<Option<Instant>> =
@@ -281,12 +251,10 @@ impl Session {
                     .await?)
             }
             Enforcement::Observe => {
-                let phantom: Vec<SqlTotal> = each()
-                    .map(|w| SqlTotal(w.phantom_fees.units().into()))
-                    .collect();
-                let died: Vec<Option<i64>> = each()
-                    .map(|w| w.shadow_died_in.map(|tick| tick.0))
-                    .collect();
+                let phantom: Vec<SqlTotal> =
+                    each().map(|w| SqlTotal(w.phantom_fees.units().into())).collect();
+                let died: Vec<Option<i64>> =
+                    each().map(|w| w.shadow_died_in.map(|tick| tick.0)).collect();
                 let statement = &self.statements.update_observed;
                 Ok(self
                     .client
@@ -314,20 +282,15 @@ impl Session {
         let times: Vec<Instant> = each().map(|post| Instant(post.created_at)).collect();
         let posts: [Param<'_>; 5] = [&bots, &kinds, &contents, &references, &times];
         let posts = self.client.execute(&self.statements.insert_posts, &posts);
-        let event_kinds: Vec<&str> = chunk
-            .events
-            .iter()
-            .map(|event| event.kind().as_str())
-            .collect();
+        let event_kinds: Vec<&str> =
+            chunk.events.iter().map(|event| event.kind().as_str()).collect();
         let data: Result<Vec<String>, _> = chunk.events.iter().map(serde_json::to_string).collect();
         let data = data.map_err(DbError::corrupt)?;
         let events: [Param<'_>; 2] = [&event_kinds, &data];
         let events = self.client.execute(&self.statements.insert_events, &events);
         let (posts, events) = join(posts, events).await;
         if posts? != count || events? != chunk.events.len() as u64 {
-            return Err(DbError::corrupt(
-                "a liquidation did not reach all of its rows",
-            ));
+            return Err(DbError::corrupt("a liquidation did not reach all of its rows"));
         }
         Ok(())
     }
@@ -355,10 +318,7 @@ impl TickEngine {
         let mut after = BotId(i64::MIN);
         session.begin().await?;
         loop {
-            let selection = Selection::Free {
-                after,
-                limit: chunk_bots,
-            };
+            let selection = Selection::Free { after, limit: chunk_bots };
             let rows = session.lock(tick, &selection).await?;
             let Some(last) = rows.last() else { break };
             after = BotId(last.get(0));

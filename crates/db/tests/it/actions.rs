@@ -11,10 +11,7 @@ fn alone(wager: &Wager) -> Placing<'_> {
 }
 
 async fn balance(arena: &Arena, bot: BotId) -> Money {
-    bots::find(&mut *arena.conn().await, &bots::BotRef::Id(bot))
-        .await
-        .unwrap()
-        .balance
+    bots::find(&mut *arena.conn().await, &bots::BotRef::Id(bot)).await.unwrap().balance
 }
 
 async fn count(arena: &Arena, query: &str) -> i64 {
@@ -49,27 +46,18 @@ async fn of_many_wagers_each_is_decided_on_its_own() {
         crate::wager(dead, "1.00"),
         crate::wager(rich, "1.00"),
     ];
-    let claim = Claim {
-        key_sha256: [1; 32],
-        body_sha256: [2; 32],
-    };
+    let claim = Claim { key_sha256: [1; 32], body_sha256: [2; 32] };
     let render = |accepted: &Accepted| StoredAnswer {
         status: 200,
         answer: accepted.new_balance.to_string().into_bytes(),
         secrets_of: None,
     };
-    let hook = Remember {
-        claim,
-        rivals: Default::default(),
-        keep: idempotency::KEPT,
-        render: &render,
-    };
+    let hook =
+        Remember { claim, rivals: Default::default(), keep: idempotency::KEPT, render: &render };
     let mut placings: Vec<_> = wagers.iter().map(alone).collect();
     placings[1].hook = Some(&hook);
     let mut conn = arena.conn().await;
-    let placed = actions::place_all(&mut conn, &placings, arena.rules())
-        .await
-        .unwrap();
+    let placed = actions::place_all(&mut conn, &placings, arena.rules()).await.unwrap();
     let [
         Placed::Refused(Refusal::InsufficientFunds { .. }),
         Placed::Accepted(accepted),
@@ -88,22 +76,12 @@ async fn of_many_wagers_each_is_decided_on_its_own() {
         panic!("the answer was not kept");
     };
     assert_eq!(kept.answer, b"6.00000000");
-    for table in [
-        "predictions",
-        "posts WHERE kind = 'WAGER'",
-        "audit_log WHERE action = 'PREDICT'",
-    ] {
+    for table in ["predictions", "posts WHERE kind = 'WAGER'", "audit_log WHERE action = 'PREDICT'"]
+    {
         let rows = count(&arena, &format!("SELECT count(*) FROM {table}")).await;
         assert_eq!(rows, 1, "{table}");
     }
-    assert_eq!(
-        count(
-            &arena,
-            "SELECT count(*) FROM agent_metrics WHERE kind = 'ACTION'"
-        )
-        .await,
-        1
-    );
+    assert_eq!(count(&arena, "SELECT count(*) FROM agent_metrics WHERE kind = 'ACTION'").await, 1);
     arena.assert_sound().await;
 }
 
@@ -116,23 +94,16 @@ async fn one_impossible_wager_leaves_nothing_of_the_others() {
     );
     let mut conn = arena.conn().await;
     let used = crate::wager(one, "1.00");
-    actions::place(&mut conn, &used, arena.rules(), None)
-        .await
-        .unwrap();
+    actions::place(&mut conn, &used, arena.rules(), None).await.unwrap();
     let good = crate::wager(other, "1.00");
     let error = actions::place_all(&mut conn, &[alone(&good), alone(&used)], arena.rules())
         .await
         .unwrap_err();
-    assert!(
-        matches!(error, DbError::Conflict(Conflict::ObservationUsed)),
-        "{error:?}"
-    );
+    assert!(matches!(error, DbError::Conflict(Conflict::ObservationUsed)), "{error:?}");
     assert_eq!(balance(&arena, other).await.to_string(), "10.00000000");
     assert_eq!(balance(&arena, one).await.to_string(), "9.00000000");
     // The connection is as good as before.
-    let placed = actions::place_all(&mut conn, &[alone(&good)], arena.rules())
-        .await
-        .unwrap();
+    let placed = actions::place_all(&mut conn, &[alone(&good)], arena.rules()).await.unwrap();
     assert!(matches!(placed[..], [Placed::Accepted(_)]), "{placed:?}");
     arena.assert_sound().await;
 }
@@ -143,22 +114,12 @@ async fn a_held_wallet_holds_nobody_up() {
     let (held, free) = (arena.bot().create().await.id, arena.bot().create().await.id);
     let mut holder = arena.owner_client().await;
     let hold = holder.transaction().await.unwrap();
-    hold.execute(
-        "SELECT 1 FROM wallets WHERE bot_id = $1 FOR UPDATE",
-        &[&held.0],
-    )
-    .await
-    .unwrap();
+    hold.execute("SELECT 1 FROM wallets WHERE bot_id = $1 FOR UPDATE", &[&held.0]).await.unwrap();
     let wagers = [crate::wager(held, "1.00"), crate::wager(free, "1.00")];
     let placings: Vec<_> = wagers.iter().map(alone).collect();
     let mut conn = arena.conn().await;
-    let placed = actions::place_all(&mut conn, &placings, arena.rules())
-        .await
-        .unwrap();
-    assert!(
-        matches!(placed[..], [Placed::Passed, Placed::Accepted(_)]),
-        "{placed:?}"
-    );
+    let placed = actions::place_all(&mut conn, &placings, arena.rules()).await.unwrap();
+    assert!(matches!(placed[..], [Placed::Passed, Placed::Accepted(_)]), "{placed:?}");
     hold.rollback().await.unwrap();
     arena.assert_sound().await;
 }
@@ -178,14 +139,10 @@ async fn many_at_once_on_the_same_wallets_neither_deadlock_nor_lose_one() {
             let mut conn = arena.conn().await;
             let wagers: Vec<_> = bots.iter().map(|bot| crate::wager(*bot, "1.00")).collect();
             let placings: Vec<_> = wagers.iter().map(alone).collect();
-            let placed = actions::place_all(&mut conn, &placings, arena.rules())
-                .await
-                .unwrap();
+            let placed = actions::place_all(&mut conn, &placings, arena.rules()).await.unwrap();
             for (wager, placed) in wagers.iter().zip(placed) {
                 if matches!(placed, Placed::Passed) {
-                    actions::place(&mut conn, wager, arena.rules(), None)
-                        .await
-                        .unwrap();
+                    actions::place(&mut conn, wager, arena.rules(), None).await.unwrap();
                 }
             }
         });
@@ -203,40 +160,21 @@ async fn many_at_once_on_the_same_wallets_neither_deadlock_nor_lose_one() {
 async fn a_taken_idempotency_key_leaves_nothing_of_its_batch() {
     let arena = Arena::new().await;
     let (one, other) = (arena.bot().create().await.id, arena.bot().create().await.id);
-    let render = |_: &Accepted| StoredAnswer {
-        status: 200,
-        answer: b"kept".to_vec(),
-        secrets_of: None,
-    };
+    let render =
+        |_: &Accepted| StoredAnswer { status: 200, answer: b"kept".to_vec(), secrets_of: None };
     let hook = Remember {
-        claim: Claim {
-            key_sha256: [1; 32],
-            body_sha256: [2; 32],
-        },
+        claim: Claim { key_sha256: [1; 32], body_sha256: [2; 32] },
         rivals: Default::default(),
         keep: idempotency::KEPT,
         render: &render,
     };
     let mut conn = arena.conn().await;
     let first = crate::wager(one, "1.00");
-    actions::place(&mut conn, &first, arena.rules(), Some(&hook))
-        .await
-        .unwrap();
+    actions::place(&mut conn, &first, arena.rules(), Some(&hook)).await.unwrap();
     let (twin, bystander) = (crate::wager(one, "1.00"), crate::wager(other, "1.00"));
-    let placings = [
-        alone(&bystander),
-        Placing {
-            wager: &twin,
-            hook: Some(&hook),
-        },
-    ];
-    let error = actions::place_all(&mut conn, &placings, arena.rules())
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, DbError::Conflict(Conflict::IdempotencyKey)),
-        "{error:?}"
-    );
+    let placings = [alone(&bystander), Placing { wager: &twin, hook: Some(&hook) }];
+    let error = actions::place_all(&mut conn, &placings, arena.rules()).await.unwrap_err();
+    assert!(matches!(error, DbError::Conflict(Conflict::IdempotencyKey)), "{error:?}");
     assert_eq!(balance(&arena, other).await.to_string(), "1000.00000000");
     assert_eq!(balance(&arena, one).await.to_string(), "999.00000000");
     arena.assert_sound().await;

@@ -9,10 +9,7 @@ use test_kit::market::{RIGHT_ANSWER, new_answer};
 
 /// An arena in which something of everything has happened; the bot that did most of it.
 async fn lived_in() -> (Arena, BotId) {
-    let rules = EconomyRules {
-        prediction_horizon_seconds: 10,
-        ..test_kit::rules()
-    };
+    let rules = EconomyRules { prediction_horizon_seconds: 10, ..test_kit::rules() };
     let arena = Arena::new().await.with_rules(rules);
     let bot = arena.bot().create().await.id;
     arena.bot().balance("0.60").create().await;
@@ -20,41 +17,28 @@ async fn lived_in() -> (Arena, BotId) {
     let mut ids = Vec::new();
     for stake in ["1.00", "2.00", "3.00"] {
         let wager = crate::wager(bot, stake);
-        let accepted = actions::place(&mut conn, &wager, arena.rules(), None)
-            .await
-            .unwrap();
+        let accepted = actions::place(&mut conn, &wager, arena.rules(), None).await.unwrap();
         ids.push(accepted.prediction_id.unwrap());
     }
     arena.tick(Enforce).await;
     arena.tick(Enforce).await;
     arena.price("100.00", PriceSource::Coingecko, 1).await;
     arena.price("101.00", PriceSource::Coingecko, 12).await;
-    predictions::settle(
-        &mut conn,
-        &ids[..2],
-        arena.rules(),
-        db::predictions::MissingPrices::Void,
-    )
-    .await
-    .unwrap();
+    predictions::settle(&mut conn, &ids[..2], arena.rules(), db::predictions::MissingPrices::Void)
+        .await
+        .unwrap();
     arena.assert_sound().await;
     (arena, bot)
 }
 
 fn workers(workers: usize) -> Options {
-    Options {
-        workers,
-        ..Options::default()
-    }
+    Options { workers, ..Options::default() }
 }
 
 /// Changes something behind the triggers' back and answers the audit's faults as text.
 async fn tampered(arena: &Arena, sql: &str) -> Vec<String> {
     let owner = arena.owner_client().await;
-    owner
-        .batch_execute("SET session_replication_role = replica")
-        .await
-        .unwrap();
+    owner.batch_execute("SET session_replication_role = replica").await.unwrap();
     owner.batch_execute(sql).await.expect(sql);
     let report = audit(arena.database(), Options::default()).await.unwrap();
     assert!(!report.is_sound(), "unnoticed: {sql}");
@@ -100,9 +84,7 @@ async fn one_changed_byte_in_any_column_is_named() {
         let keep = format!("CREATE TABLE kept AS SELECT * FROM ledger WHERE {row}");
         owner.batch_execute(&keep).await.unwrap();
         let faults = tampered(&arena, &format!("UPDATE ledger SET {change} WHERE {row}")).await;
-        let named = faults
-            .iter()
-            .any(|fault| fault.starts_with(&format!("{bot}/3 ")));
+        let named = faults.iter().any(|fault| fault.starts_with(&format!("{bot}/3 ")));
         assert!(named, "{change}: {faults:?}");
         let restore = format!(
             "SET session_replication_role = replica; DELETE FROM ledger WHERE {row}; \
@@ -111,17 +93,8 @@ async fn one_changed_byte_in_any_column_is_named() {
         owner.batch_execute(&restore).await.unwrap();
         arena.assert_sound().await;
     }
-    let moved = tampered(
-        &arena,
-        &format!("UPDATE ledger SET sequence = 99 WHERE {row}"),
-    )
-    .await;
-    assert!(
-        moved
-            .iter()
-            .any(|fault| fault.starts_with(&format!("{bot}/4 sequence"))),
-        "{moved:?}"
-    );
+    let moved = tampered(&arena, &format!("UPDATE ledger SET sequence = 99 WHERE {row}")).await;
+    assert!(moved.iter().any(|fault| fault.starts_with(&format!("{bot}/4 sequence"))), "{moved:?}");
 }
 
 #[tokio::test]
@@ -130,104 +103,48 @@ async fn a_row_moved_to_another_bot_is_named_on_both_sides() {
     let sql = format!("UPDATE ledger SET bot_id = 77 WHERE bot_id = {bot} AND sequence = 3");
     let faults = tampered(&arena, &sql).await;
     assert!(
-        faults
-            .iter()
-            .any(|fault| fault.starts_with(&format!("{bot}/4 sequence"))),
+        faults.iter().any(|fault| fault.starts_with(&format!("{bot}/4 sequence"))),
         "{faults:?}"
     );
-    assert!(
-        faults.iter().any(|fault| fault.starts_with("77/3 ")),
-        "{faults:?}"
-    );
-    assert!(
-        faults.iter().any(|fault| fault.starts_with("77/0 bot:")),
-        "{faults:?}"
-    );
+    assert!(faults.iter().any(|fault| fault.starts_with("77/3 ")), "{faults:?}");
+    assert!(faults.iter().any(|fault| fault.starts_with("77/0 bot:")), "{faults:?}");
 }
 
 #[tokio::test]
 async fn what_is_missing_is_named() {
     for (sql, expected) in [
-        (
-            "DELETE FROM ledger WHERE bot_id = {bot} AND sequence = 1",
-            "{bot}/2 sequence",
-        ),
-        (
-            "DELETE FROM ledger WHERE bot_id = {bot} AND sequence = 8",
-            "wallet.sequence",
-        ),
+        ("DELETE FROM ledger WHERE bot_id = {bot} AND sequence = 1", "{bot}/2 sequence"),
+        ("DELETE FROM ledger WHERE bot_id = {bot} AND sequence = 8", "wallet.sequence"),
         ("DELETE FROM ledger WHERE bot_id = {bot}", "{bot}/0 chain"),
         ("DELETE FROM wallets WHERE bot_id = {bot}", "{bot}/0 wallet"),
-        (
-            "DELETE FROM predictions WHERE bot_id = {bot} AND status = 'WON'",
-            "{bot}/0 positions",
-        ),
-        (
-            "DELETE FROM predictions WHERE bot_id = {bot} AND status = 'OPEN'",
-            "wallet.open_stake",
-        ),
+        ("DELETE FROM predictions WHERE bot_id = {bot} AND status = 'WON'", "{bot}/0 positions"),
+        ("DELETE FROM predictions WHERE bot_id = {bot} AND status = 'OPEN'", "wallet.open_stake"),
     ] {
         let (arena, bot) = lived_in().await;
         let fill = |text: &str| text.replace("{bot}", &bot.to_string());
         let faults = tampered(&arena, &fill(sql)).await;
-        assert!(
-            faults.iter().any(|fault| fault.contains(&fill(expected))),
-            "{sql}: {faults:?}"
-        );
+        assert!(faults.iter().any(|fault| fault.contains(&fill(expected))), "{sql}: {faults:?}");
     }
 }
 
 #[tokio::test]
 async fn what_stands_beside_the_chains_is_held_against_them() {
     for (change, expected) in [
-        (
-            "UPDATE wallets SET balance = balance + 1 WHERE bot_id = {bot}",
-            "wallet.balance",
-        ),
-        (
-            "UPDATE wallets SET burned = burned + 1 WHERE bot_id = {bot}",
-            "wallet.burned",
-        ),
-        (
-            "UPDATE wallets SET minted = minted - 1 WHERE bot_id = {bot}",
-            "wallet.minted",
-        ),
-        (
-            "UPDATE wallets SET open_stake = 0 WHERE bot_id = {bot}",
-            "wallet.open_stake",
-        ),
-        (
-            "UPDATE wallets SET fees = fees + 1 WHERE bot_id = {bot}",
-            "running totals",
-        ),
-        (
-            "UPDATE wallets SET granted = granted + 1 WHERE bot_id = {bot}",
-            "running totals",
-        ),
-        (
-            "UPDATE agent_totals SET settled = settled + 1 WHERE bot_id = {bot}",
-            "running totals",
-        ),
+        ("UPDATE wallets SET balance = balance + 1 WHERE bot_id = {bot}", "wallet.balance"),
+        ("UPDATE wallets SET burned = burned + 1 WHERE bot_id = {bot}", "wallet.burned"),
+        ("UPDATE wallets SET minted = minted - 1 WHERE bot_id = {bot}", "wallet.minted"),
+        ("UPDATE wallets SET open_stake = 0 WHERE bot_id = {bot}", "wallet.open_stake"),
+        ("UPDATE wallets SET fees = fees + 1 WHERE bot_id = {bot}", "running totals"),
+        ("UPDATE wallets SET granted = granted + 1 WHERE bot_id = {bot}", "running totals"),
+        ("UPDATE agent_totals SET settled = settled + 1 WHERE bot_id = {bot}", "running totals"),
         (
             "UPDATE agent_totals SET brier_sum = brier_sum + 0.1 WHERE bot_id = {bot}",
             "running totals",
         ),
-        (
-            "UPDATE wallets SET head_hash = sha256('x') WHERE bot_id = {bot}",
-            "wallet.hash",
-        ),
-        (
-            "UPDATE wallets SET status = 'DEAD' WHERE bot_id = {bot}",
-            "wallet.status",
-        ),
-        (
-            "UPDATE bots SET status = 'DEAD' WHERE id = {bot}",
-            "balance of the dead",
-        ),
-        (
-            "UPDATE predictions SET payout = payout + 1 WHERE status = 'WON'",
-            "positions",
-        ),
+        ("UPDATE wallets SET head_hash = sha256('x') WHERE bot_id = {bot}", "wallet.hash"),
+        ("UPDATE wallets SET status = 'DEAD' WHERE bot_id = {bot}", "wallet.status"),
+        ("UPDATE bots SET status = 'DEAD' WHERE id = {bot}", "balance of the dead"),
+        ("UPDATE predictions SET payout = payout + 1 WHERE status = 'WON'", "positions"),
         (
             "UPDATE predictions SET direction = 'DOWN' WHERE status = 'WON'",
             "the verdict of its samples",
@@ -236,10 +153,7 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
             "UPDATE prices SET price = price + 1 WHERE id = (SELECT min(id) FROM prices)",
             "the prices of its samples",
         ),
-        (
-            "UPDATE predictions SET wager_amount = 9 WHERE status = 'OPEN'",
-            "wallet.open_stake",
-        ),
+        ("UPDATE predictions SET wager_amount = 9 WHERE status = 'OPEN'", "wallet.open_stake"),
         // A sample that nobody looked at, though it was there before and came first.
         (
             "INSERT INTO prices (id, source, price, provider_at) \
@@ -302,10 +216,7 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
              UPDATE predictions SET rules = NULL WHERE status = 'OPEN'",
             "the digest of the rules it began under",
         ),
-        (
-            "UPDATE predictions SET rules = sha256('x') WHERE status = 'WON'",
-            "rules that are kept",
-        ),
+        ("UPDATE predictions SET rules = sha256('x') WHERE status = 'WON'", "rules that are kept"),
         (
             "UPDATE predictions SET payout = payout * 2 WHERE status = 'WON'",
             "the payout of its rules",
@@ -313,10 +224,7 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
     ] {
         let (arena, bot) = lived_in().await;
         let faults = tampered(&arena, &change.replace("{bot}", &bot.to_string())).await;
-        assert!(
-            faults.iter().any(|fault| fault.contains(expected)),
-            "{change}: {faults:?}"
-        );
+        assert!(faults.iter().any(|fault| fault.contains(expected)), "{change}: {faults:?}");
     }
 }
 
@@ -365,15 +273,11 @@ async fn fill_with_markets(arena: &Arena) -> BotId {
     }
     let operator = "ops".parse().unwrap();
     let by = markets::VoidBy::Operator(&operator);
-    markets::void(&mut conn, void, "a test", by, None)
-        .await
-        .unwrap();
+    markets::void(&mut conn, void, "a test", by, None).await.unwrap();
     let research = arena.market(MarketSource::Research).await.id;
     for (who, answer) in [(other, "1"), (bot, RIGHT_ANSWER)] {
         let new = new_answer(who, research, answer);
-        markets::answer(&mut conn, &new, arena.rules(), None)
-            .await
-            .unwrap();
+        markets::answer(&mut conn, &new, arena.rules(), None).await.unwrap();
     }
     arena.assert_sound().await;
     bot
@@ -388,56 +292,20 @@ async fn markets_are_shared_out_again_and_commitments_recomputed() {
                 ELSE -0.00000001 END WHERE state = 'WON' AND side IS NOT NULL",
             "state, payout",
         ),
-        (
-            "UPDATE bets SET minted = 0 WHERE state = 'WON' AND side IS NOT NULL",
-            "state, payout",
-        ),
-        (
-            "UPDATE bets SET brier = 0 WHERE state = 'WON' AND side IS NOT NULL",
-            "state, payout",
-        ),
-        (
-            "UPDATE bets SET side = 'NO' WHERE state = 'WON' AND side = 'YES'",
-            "market.paid",
-        ),
-        (
-            "UPDATE bets SET stake = 4 WHERE state = 'OPEN'",
-            "wallet.bet_stake",
-        ),
+        ("UPDATE bets SET minted = 0 WHERE state = 'WON' AND side IS NOT NULL", "state, payout"),
+        ("UPDATE bets SET brier = 0 WHERE state = 'WON' AND side IS NOT NULL", "state, payout"),
+        ("UPDATE bets SET side = 'NO' WHERE state = 'WON' AND side = 'YES'", "market.paid"),
+        ("UPDATE bets SET stake = 4 WHERE state = 'OPEN'", "wallet.bet_stake"),
         ("DELETE FROM bets WHERE state = 'OPEN'", "wallet.open_bets"),
         ("DELETE FROM bets WHERE state = 'VOID'", "positions against"),
-        (
-            "UPDATE bets SET used_lookup = true WHERE state = 'LOST'",
-            "positions against",
-        ),
-        (
-            "UPDATE bets SET answer = '736' WHERE answer = '1'",
-            "right answers",
-        ),
-        (
-            "UPDATE markets SET answer = '737' WHERE answer IS NOT NULL",
-            "market.commitment",
-        ),
-        (
-            "UPDATE markets SET nonce = sha256('x') WHERE nonce IS NOT NULL",
-            "market.commitment",
-        ),
-        (
-            "UPDATE markets SET outcome = 'NO' WHERE outcome = 'YES'",
-            "market.outcome",
-        ),
-        (
-            "UPDATE markets SET bounty = bounty + 1 WHERE paid",
-            "state, payout",
-        ),
-        (
-            "UPDATE markets SET staked = staked + 1 WHERE status = 'OPEN'",
-            "market.staked",
-        ),
-        (
-            "UPDATE markets SET bets = bets + 1 WHERE status = 'OPEN'",
-            "market.bets",
-        ),
+        ("UPDATE bets SET used_lookup = true WHERE state = 'LOST'", "positions against"),
+        ("UPDATE bets SET answer = '736' WHERE answer = '1'", "right answers"),
+        ("UPDATE markets SET answer = '737' WHERE answer IS NOT NULL", "market.commitment"),
+        ("UPDATE markets SET nonce = sha256('x') WHERE nonce IS NOT NULL", "market.commitment"),
+        ("UPDATE markets SET outcome = 'NO' WHERE outcome = 'YES'", "market.outcome"),
+        ("UPDATE markets SET bounty = bounty + 1 WHERE paid", "state, payout"),
+        ("UPDATE markets SET staked = staked + 1 WHERE status = 'OPEN'", "market.staked"),
+        ("UPDATE markets SET bets = bets + 1 WHERE status = 'OPEN'", "market.bets"),
         ("DELETE FROM evidence", "evidence"),
         (
             "UPDATE bets SET created_at = created_at + interval '1 day' WHERE bot_id = {bot} AND state = 'WON' \
@@ -449,10 +317,7 @@ async fn markets_are_shared_out_again_and_commitments_recomputed() {
                 AND b.state = 'OPEN'",
             "created_at",
         ),
-        (
-            "DELETE FROM audit_log WHERE action = 'MARKET_VOID'",
-            "market.void",
-        ),
+        ("DELETE FROM audit_log WHERE action = 'MARKET_VOID'", "market.void"),
         (
             "UPDATE evidence SET fetched_at = fetched_at - interval '2 days' WHERE side = 'YES'",
             "evidence.fetched_at",
@@ -492,27 +357,15 @@ async fn markets_are_shared_out_again_and_commitments_recomputed() {
              UPDATE bets SET rules = NULL WHERE state = 'OPEN'",
             "rules: the digest of the rules",
         ),
-        (
-            "UPDATE bets SET minted = 1 WHERE state = 'LOST' AND answer IS NOT NULL",
-            "state, payout",
-        ),
+        ("UPDATE bets SET minted = 1 WHERE state = 'LOST' AND answer IS NOT NULL", "state, payout"),
         (
             "UPDATE bets SET state = 'WON', payout = 9, minted = 6, burned = 0, resolved_at = now() \
               WHERE state = 'OPEN' AND side = 'YES'",
             "open bets of an unsettled market",
         ),
-        (
-            "UPDATE agent_totals SET brier_count = brier_count + 1",
-            "running totals",
-        ),
-        (
-            "UPDATE agent_totals SET profit = profit + 1",
-            "running totals",
-        ),
-        (
-            "UPDATE evidence SET side = 'NO' WHERE side = 'YES'",
-            "market.outcome",
-        ),
+        ("UPDATE agent_totals SET brier_count = brier_count + 1", "running totals"),
+        ("UPDATE agent_totals SET profit = profit + 1", "running totals"),
+        ("UPDATE evidence SET side = 'NO' WHERE side = 'YES'", "market.outcome"),
         (
             "UPDATE markets SET status = 'RESOLVED', outcome = 'YES', resolved_at = now() \
               WHERE status = 'OPEN'",
@@ -521,10 +374,7 @@ async fn markets_are_shared_out_again_and_commitments_recomputed() {
     ] {
         let (arena, bot) = with_markets().await;
         let faults = tampered(&arena, &change.replace("{bot}", &bot.to_string())).await;
-        assert!(
-            faults.iter().any(|fault| fault.contains(expected)),
-            "{change}: {faults:?}"
-        );
+        assert!(faults.iter().any(|fault| fault.contains(expected)), "{change}: {faults:?}");
     }
 }
 
@@ -564,9 +414,7 @@ async fn with_a_lag() -> Arena {
         arena.price(price, source, at).await;
     }
     let void = db::predictions::MissingPrices::Void;
-    let ends = predictions::settle(&mut conn, &ids, arena.rules(), void)
-        .await
-        .unwrap();
+    let ends = predictions::settle(&mut conn, &ids, arena.rules(), void).await.unwrap();
     let ends: Vec<&str> = ends.settled.iter().map(|end| end.status.as_str()).collect();
     assert_eq!(ends, ["WON", "VOID"]);
     owner
@@ -680,18 +528,12 @@ async fn another_source_may_take_the_place_of_a_silent_one_only() {
                FROM prices s, prices e WHERE p.status = 'WON' AND s.price = 200 AND e.price = 150";
     let faults = tampered(&arena, change).await;
     // What was paid for the other verdict is at fault, and the choice of the source is not.
-    assert!(
-        !faults.iter().any(|fault| fault.contains("own source")),
-        "{faults:?}"
-    );
+    assert!(!faults.iter().any(|fault| fault.contains("own source")), "{faults:?}");
     // It must have been waited for all the same.
     let hasty = "UPDATE predictions SET resolved_at = created_at + interval '1800 seconds' WHERE status = 'LOST'; \
                  UPDATE prices SET sampled_at = provider_at WHERE price IN (150, 200)";
     let faults = tampered(&arena, hasty).await;
-    assert!(
-        faults.iter().any(|fault| fault.contains("own source")),
-        "{faults:?}"
-    );
+    assert!(faults.iter().any(|fault| fault.contains("own source")), "{faults:?}");
 }
 
 #[tokio::test]
@@ -733,14 +575,10 @@ async fn a_market_that_the_oracle_called_off_waited_and_had_nothing_to_decide_it
                 arena.age_market(market, 1_800).await;
             }
             let failed = test_kit::market::evidence(arena.now().await, None);
-            markets::record(&mut conn, market, &failed, None)
-                .await
-                .unwrap();
+            markets::record(&mut conn, market, &failed, None).await.unwrap();
         }
         let by = markets::VoidBy::Patience(arena.rules());
-        markets::void(&mut conn, market, "silence", by, None)
-            .await
-            .unwrap();
+        markets::void(&mut conn, market, "silence", by, None).await.unwrap();
         arena.assert_sound().await;
         // Patience may end in the very moment in which it may.
         let just = "UPDATE markets SET resolved_at = deadline + interval '21600 seconds' WHERE status = 'VOID'";
@@ -751,10 +589,7 @@ async fn a_market_that_the_oracle_called_off_waited_and_had_nothing_to_decide_it
             .unwrap();
         arena.assert_sound().await;
         let faults = tampered(&arena, change).await;
-        assert!(
-            faults.iter().any(|fault| fault.contains(expected)),
-            "{change}: {faults:?}"
-        );
+        assert!(faults.iter().any(|fault| fault.contains(expected)), "{change}: {faults:?}");
     }
 }
 

@@ -10,10 +10,7 @@ use ledger_core::economy::Operator;
 use test_kit::{Arena, TestBot};
 
 fn pair(byte: u8) -> Credentials {
-    Credentials {
-        api_key_hash: format!("$argon2id${byte}"),
-        api_secret_sha256: [byte; 32],
-    }
+    Credentials { api_key_hash: format!("$argon2id${byte}"), api_secret_sha256: [byte; 32] }
 }
 
 async fn rotate(
@@ -55,10 +52,7 @@ async fn a_bot_has_one_pair_and_one_predecessor() {
     let known = known.unwrap();
     assert_eq!(known.api_key_hash, "$argon2id$3");
     let before = known.predecessor.unwrap();
-    assert_eq!(
-        (before.version, before.api_key_hash.as_str()),
-        (3, "$argon2id$2")
-    );
+    assert_eq!((before.version, before.api_key_hash.as_str()), (3, "$argon2id$2"));
     assert!(before.remaining <= Duration::from_secs(600) && !before.remaining.is_zero());
 
     let client = arena.owner_client().await;
@@ -92,9 +86,7 @@ async fn credentials_that_were_rotated_away_rotate_nothing() {
         grace: Duration::ZERO,
     };
     let mut conn = arena.conn().await;
-    let rotated = credentials::rotate(&mut conn, &rotation, None)
-        .await
-        .unwrap();
+    let rotated = credentials::rotate(&mut conn, &rotation, None).await.unwrap();
     assert_eq!(rotated.version, 3);
     assert_eq!(standing(&arena, 1).await, Some((2, Standing::Ended)));
 }
@@ -106,16 +98,10 @@ async fn a_rotation_whose_answer_cannot_be_kept_did_not_happen() {
     let render = |rotated: &Rotated| StoredAnswer {
         status: 200,
         answer: b"{}".to_vec(),
-        secrets_of: Some(Pair {
-            bot: rotated.bot,
-            version: rotated.version,
-        }),
+        secrets_of: Some(Pair { bot: rotated.bot, version: rotated.version }),
     };
     let hook = Remember {
-        claim: Claim {
-            key_sha256: [7; 32],
-            body_sha256: [7; 32],
-        },
+        claim: Claim { key_sha256: [7; 32], body_sha256: [7; 32] },
         rivals: Default::default(),
         keep: KEPT,
         render: &render,
@@ -157,9 +143,7 @@ async fn a_key_that_is_replaced_ends_with_all_it_bought_and_leaves_the_secret() 
     let bot = arena.bot().create().await;
     rotate(&arena, &bot, 1, 1, None).await.unwrap();
     let mut conn = arena.conn().await;
-    credentials::replace_api_key(&mut conn, bot.id, "$argon2id$new", "mia")
-        .await
-        .unwrap();
+    credentials::replace_api_key(&mut conn, bot.id, "$argon2id$new", "mia").await.unwrap();
     // The secret is the bot's under the new number; what was before the rotation is over.
     assert_eq!(standing(&arena, 1).await, Some((3, Standing::Current)));
     let bot_ref = BotRef::Id(bot.id);
@@ -168,9 +152,7 @@ async fn a_key_that_is_replaced_ends_with_all_it_bought_and_leaves_the_secret() 
     assert_eq!(known.api_key_hash, "$argon2id$new");
     assert!(known.predecessor.is_none());
     let window = Duration::from_secs(1800);
-    let recent = credentials::rotated_within(&mut conn, window)
-        .await
-        .unwrap();
+    let recent = credentials::rotated_within(&mut conn, window).await.unwrap();
     assert_eq!(recent.len(), 1);
     assert_eq!(
         (recent[0].bot, recent[0].version, recent[0].old_remaining),

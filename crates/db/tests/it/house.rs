@@ -43,9 +43,7 @@ async fn exposure(arena: &Arena) -> (String, String) {
 async fn settle(arena: &Arena, ids: &[PredictionId]) {
     let mut conn = arena.conn().await;
     let void = MissingPrices::Void;
-    predictions::settle(&mut conn, ids, arena.rules(), void)
-        .await
-        .unwrap();
+    predictions::settle(&mut conn, ids, arena.rules(), void).await.unwrap();
 }
 
 #[tokio::test]
@@ -54,36 +52,24 @@ async fn what_is_open_and_what_was_paid_within_the_hour_stay_within_the_budget()
     let bot = arena.bot().balance("100.00").create().await.id;
     let first = place(&arena, bot, "4.00").await.unwrap();
     let second = place(&arena, bot, "5.00").await.unwrap();
-    assert_eq!(
-        exposure(&arena).await,
-        ("9.00000000".to_owned(), "0.00000000".to_owned())
-    );
+    assert_eq!(exposure(&arena).await, ("9.00000000".to_owned(), "0.00000000".to_owned()));
     let now = arena.now().await;
     let opens_at = refused(place(&arena, bot, "1.01").await);
     // Positions are open that may lose, the first of them in ten seconds.
-    assert!(
-        (0..=10).contains(&opens_at.seconds_since(now)),
-        "{opens_at}"
-    );
+    assert!((0..=10).contains(&opens_at.seconds_since(now)), "{opens_at}");
     place(&arena, bot, "1.00").await.unwrap();
 
     // One is right, one is settled as lost: what is paid counts for an hour, what is lost no more.
     arena.price("100.00", PriceSource::Coingecko, 1).await;
     arena.price("101.00", PriceSource::Coingecko, 12).await;
     settle(&arena, &[first]).await;
-    assert_eq!(
-        exposure(&arena).await,
-        ("6.00000000".to_owned(), "4.00000000".to_owned())
-    );
+    assert_eq!(exposure(&arena).await, ("6.00000000".to_owned(), "4.00000000".to_owned()));
     refused(place(&arena, bot, "0.01").await);
     let owner = arena.owner_client().await;
     let turn = format!("UPDATE predictions SET direction = 'DOWN' WHERE id = {second}");
     owner.batch_execute(&turn).await.unwrap();
     settle(&arena, &[second]).await;
-    assert_eq!(
-        exposure(&arena).await,
-        ("1.00000000".to_owned(), "4.00000000".to_owned())
-    );
+    assert_eq!(exposure(&arena).await, ("1.00000000".to_owned(), "4.00000000".to_owned()));
     place(&arena, bot, "5.00").await.unwrap();
 
     // An hour later what was paid counts no more.
@@ -110,17 +96,11 @@ async fn a_refusal_writes_nothing_and_says_when_an_hour_is_over() {
     let wager = crate::wager(bot, "1.00");
     let told = dry_run::wager(&mut conn, &wager, arena.rules()).await;
     let refusal = told.unwrap().refusal;
-    let expected = matches!(
-        refusal,
-        Some(dry_run::DryRefusal::Rule(Refusal::HouseBudget { .. }))
-    );
+    let expected = matches!(refusal, Some(dry_run::DryRefusal::Rule(Refusal::HouseBudget { .. })));
     assert!(expected, "{refusal:?}");
     let owner = arena.owner_client().await;
     let count = "SELECT count(*) FROM predictions";
-    assert_eq!(
-        owner.query_one(count, &[]).await.unwrap().get::<_, i64>(0),
-        1
-    );
+    assert_eq!(owner.query_one(count, &[]).await.unwrap().get::<_, i64>(0), 1);
     arena.assert_sound().await;
 }
 
@@ -132,18 +112,14 @@ async fn wagers_of_one_batch_are_admitted_one_after_the_other() {
         let bot = arena.bot().balance("10.00").create().await.id;
         wagers.push(crate::wager(bot, "2.00"));
     }
-    let placings: Vec<_> = wagers
-        .iter()
-        .map(|wager| Placing { wager, hook: None })
-        .collect();
+    let placings: Vec<_> = wagers.iter().map(|wager| Placing { wager, hook: None }).collect();
     let mut conn = arena.conn().await;
     let placed = actions::place_all(&mut conn, &placings, arena.rules()).await;
     let placed = placed.unwrap();
     let accepted = placed.iter().filter(|it| matches!(it, Placed::Accepted(_)));
     assert_eq!(accepted.count(), 2);
-    let refused = placed
-        .iter()
-        .filter(|it| matches!(it, Placed::Refused(Refusal::HouseBudget { .. })));
+    let refused =
+        placed.iter().filter(|it| matches!(it, Placed::Refused(Refusal::HouseBudget { .. })));
     assert_eq!(refused.count(), 2);
     assert_eq!(exposure(&arena).await.0, "4.00000000");
     arena.assert_sound().await;
@@ -179,10 +155,7 @@ async fn what_an_older_build_did_not_give_back_is_counted_anew() {
     let bot = arena.bot().balance("100.00").create().await.id;
     place(&arena, bot, "4.00").await.unwrap();
     let owner = arena.owner_client().await;
-    owner
-        .batch_execute("UPDATE house_exposure SET reserved = 9.5")
-        .await
-        .unwrap();
+    owner.batch_execute("UPDATE house_exposure SET reserved = 9.5").await.unwrap();
     refused(place(&arena, bot, "1.00").await);
     house::recount(&mut *arena.conn().await).await.unwrap();
     assert_eq!(exposure(&arena).await.0, "4.00000000");
@@ -197,11 +170,9 @@ async fn a_payout_for_which_nothing_was_set_aside_waits_for_the_house_too() {
     arena.price("100.00", PriceSource::Coingecko, 1).await;
     arena.price("101.00", PriceSource::Coingecko, 12).await;
     let owner = arena.owner_client().await;
-    for step in [
-        "UPDATE predictions SET reserved = 0",
-        "BEGIN",
-        "SELECT FROM house_exposure FOR UPDATE",
-    ] {
+    for step in
+        ["UPDATE predictions SET reserved = 0", "BEGIN", "SELECT FROM house_exposure FOR UPDATE"]
+    {
         owner.batch_execute(step).await.unwrap();
     }
     let (database, rules) = (arena.database().clone(), arena.rules().clone());

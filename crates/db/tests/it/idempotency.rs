@@ -17,40 +17,20 @@ async fn an_answer_is_kept_with_its_effects_or_not_at_all() {
     let arena = Arena::new().await;
     let bot = arena.bot().balance("5.00").create().await;
     let mut conn = arena.conn().await;
-    let claim = Claim {
-        key_sha256: [1; 32],
-        body_sha256: [2; 32],
-    };
-    let hook = Remember {
-        claim,
-        rivals: Default::default(),
-        keep: idempotency::KEPT,
-        render: &answer,
-    };
+    let claim = Claim { key_sha256: [1; 32], body_sha256: [2; 32] };
+    let hook =
+        Remember { claim, rivals: Default::default(), keep: idempotency::KEPT, render: &answer };
 
     let too_much = crate::wager(bot.id, "50.00");
-    actions::place(&mut conn, &too_much, arena.rules(), Some(&hook))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        idempotency::recall(&mut conn, &claim).await.unwrap(),
-        Recall::Fresh
-    );
+    actions::place(&mut conn, &too_much, arena.rules(), Some(&hook)).await.unwrap_err();
+    assert_eq!(idempotency::recall(&mut conn, &claim).await.unwrap(), Recall::Fresh);
 
     let wager = crate::wager(bot.id, "1.00");
-    let accepted = actions::place(&mut conn, &wager, arena.rules(), Some(&hook))
-        .await
-        .unwrap();
+    let accepted = actions::place(&mut conn, &wager, arena.rules(), Some(&hook)).await.unwrap();
     let kept = Recall::Replay(answer(&accepted));
     assert_eq!(idempotency::recall(&mut conn, &claim).await.unwrap(), kept);
-    let other = Claim {
-        body_sha256: [3; 32],
-        ..claim
-    };
-    assert_eq!(
-        idempotency::recall(&mut conn, &other).await.unwrap(),
-        Recall::OtherBody
-    );
+    let other = Claim { body_sha256: [3; 32], ..claim };
+    assert_eq!(idempotency::recall(&mut conn, &other).await.unwrap(), Recall::OtherBody);
     arena.assert_sound().await;
 }
 
@@ -58,10 +38,7 @@ async fn an_answer_is_kept_with_its_effects_or_not_at_all() {
 async fn twins_leave_one_effect() {
     let arena = Arena::with_pool(16).await;
     let bot = arena.bot().create().await;
-    let claim = Claim {
-        key_sha256: [1; 32],
-        body_sha256: [2; 32],
-    };
+    let claim = Claim { key_sha256: [1; 32], body_sha256: [2; 32] };
     let mut twins = tokio::task::JoinSet::new();
     for _ in 0..16 {
         let (database, rules) = (arena.database().clone(), arena.rules().clone());
@@ -96,40 +73,23 @@ async fn a_day_later_the_key_is_free_again() {
     let arena = Arena::new().await;
     let bot = arena.bot().create().await;
     let mut conn = arena.conn().await;
-    let claim = Claim {
-        key_sha256: [1; 32],
-        body_sha256: [2; 32],
-    };
-    let hook = Remember {
-        claim,
-        rivals: Default::default(),
-        keep: idempotency::KEPT,
-        render: &answer,
-    };
+    let claim = Claim { key_sha256: [1; 32], body_sha256: [2; 32] };
+    let hook =
+        Remember { claim, rivals: Default::default(), keep: idempotency::KEPT, render: &answer };
     let first = crate::wager(bot.id, "1.00");
-    actions::place(&mut conn, &first, arena.rules(), Some(&hook))
-        .await
-        .unwrap();
+    actions::place(&mut conn, &first, arena.rules(), Some(&hook)).await.unwrap();
     arena
         .owner_client()
         .await
         .batch_execute("UPDATE idempotency_keys SET expires_at = now() - interval '1 second'")
         .await
         .unwrap();
-    assert_eq!(
-        idempotency::recall(&mut conn, &claim).await.unwrap(),
-        Recall::Fresh
-    );
+    assert_eq!(idempotency::recall(&mut conn, &claim).await.unwrap(), Recall::Fresh);
     let second = crate::wager(bot.id, "1.00");
-    actions::place(&mut conn, &second, arena.rules(), Some(&hook))
-        .await
-        .unwrap();
+    actions::place(&mut conn, &second, arena.rules(), Some(&hook)).await.unwrap();
     let now = arena.now().await.datetime();
     assert_eq!(idempotency::prune(&mut conn, now).await.unwrap(), 0);
-    assert!(matches!(
-        idempotency::recall(&mut conn, &claim).await.unwrap(),
-        Recall::Replay(_)
-    ));
+    assert!(matches!(idempotency::recall(&mut conn, &claim).await.unwrap(), Recall::Replay(_)));
 }
 
 /// The process dies between the commit and its answer: whoever asks again, at another process, finds
@@ -141,10 +101,7 @@ async fn an_answer_outlives_the_process_that_never_gave_it() {
     let who = "ops".parse().unwrap();
     let bot = db::bots::BotRef::Id(dead.id);
     let amount = "5.00".parse().unwrap();
-    let claim = |at: u8| Claim {
-        key_sha256: [at; 32],
-        body_sha256: [2; 32],
-    };
+    let claim = |at: u8| Claim { key_sha256: [at; 32], body_sha256: [2; 32] };
     let shown = |act: &db::bots::OperatorAct| StoredAnswer {
         status: 200,
         answer: act.entry.hash.to_string().into_bytes(),
@@ -167,15 +124,11 @@ async fn an_answer_outlives_the_process_that_never_gave_it() {
         let again = db::bots::revive(&mut conn, &bot, amount, &who, "why", Some(&three));
         again.await.unwrap_err();
     }
-    let elsewhere = db::Database::connect(db::DatabaseConfig {
-        url: arena.database_url(),
-        pool_size: 1,
-    });
+    let elsewhere =
+        db::Database::connect(db::DatabaseConfig { url: arena.database_url(), pool_size: 1 });
     let elsewhere = elsewhere.await.unwrap();
     let mut conn = elsewhere.get().await.unwrap();
-    let chain = db::ledger::page(&mut conn, dead.id, None, 10)
-        .await
-        .unwrap();
+    let chain = db::ledger::page(&mut conn, dead.id, None, 10).await.unwrap();
     for (at, entry) in [(1, &chain[1]), (2, &chain[0])] {
         let Recall::Replay(kept) = idempotency::recall(&mut conn, &claim(at)).await.unwrap() else {
             panic!("the answer to {at} is not kept");
@@ -209,10 +162,7 @@ async fn an_upgrade_forgets_secrets_whose_owner_is_not_known() {
     owner.batch_execute(&migrations("up.sql")).await.unwrap();
     let mut conn = arena.conn().await;
     let mut recall = async |key: u8| {
-        let claim = Claim {
-            key_sha256: [key; 32],
-            body_sha256: [2; 32],
-        };
+        let claim = Claim { key_sha256: [key; 32], body_sha256: [2; 32] };
         idempotency::recall(&mut conn, &claim).await.unwrap()
     };
     assert_eq!(recall(7).await, Recall::Fresh);

@@ -10,9 +10,7 @@ use test_kit::Arena;
 use test_kit::market::{RIGHT_ANSWER, new_answer};
 
 async fn of(arena: &Arena, bot: BotId) -> Insights {
-    insights::find(&mut *arena.conn().await, &BotRef::Id(bot))
-        .await
-        .unwrap()
+    insights::find(&mut *arena.conn().await, &BotRef::Id(bot)).await.unwrap()
 }
 
 fn operator() -> Operator {
@@ -29,17 +27,12 @@ async fn a_new_bot_has_zeros_and_a_grant() {
     assert_eq!((found.fees, found.ticks, found.idle_ticks), (0, 0, 0));
     assert_eq!((found.last_window, found.previous_window), (None, None));
     assert_eq!(found.next_tick, TickNumber(1));
-    assert_eq!(
-        (found.next_tick_began_at, found.latest_began_at),
-        (None, None)
-    );
+    assert_eq!((found.next_tick_began_at, found.latest_began_at), (None, None));
     assert_eq!(found.shadow_died_at, None);
     assert_eq!(found.recent.len(), 1);
     assert_eq!(found.recent[0].entry_type, EntryType::Grant);
     let named = BotRef::Handle("nina".parse().unwrap());
-    let same = insights::find(&mut *arena.conn().await, &named)
-        .await
-        .unwrap();
+    let same = insights::find(&mut *arena.conn().await, &named).await.unwrap();
     assert_eq!(same.totals, found.totals);
     assert_eq!(same.bot_id, bot.id);
 }
@@ -48,10 +41,7 @@ async fn a_new_bot_has_zeros_and_a_grant() {
 async fn who_does_not_exist_is_not_found() {
     let arena = Arena::new().await;
     let mut conn = arena.conn().await;
-    for nobody in [
-        BotRef::Id(BotId(999_999)),
-        BotRef::Handle("nobody".parse().unwrap()),
-    ] {
+    for nobody in [BotRef::Id(BotId(999_999)), BotRef::Handle("nobody".parse().unwrap())] {
         let found = insights::find(&mut conn, &nobody).await;
         assert!(matches!(found, Err(DbError::NotFound("bot"))));
     }
@@ -74,16 +64,11 @@ async fn fees_ticks_and_errors_are_those_of_the_bot() {
     let open = of(&arena, bot).await;
     assert_eq!(open.next_tick, TickNumber(8), "the open one reaches it yet");
     assert_eq!(open.next_tick_began_at, Some(tick.started_at));
-    db::ticks::record_failure(&mut *arena.conn().await, &tick, bot, "a test")
-        .await
-        .unwrap();
+    db::ticks::record_failure(&mut *arena.conn().await, &tick, bot, "a test").await.unwrap();
     let passed_over = of(&arena, bot).await;
     assert_eq!(passed_over.next_tick, TickNumber(9));
     assert_eq!(passed_over.next_tick_began_at, None);
-    db::ticks::close(&mut *arena.conn().await, &tick)
-        .await
-        .unwrap()
-        .unwrap();
+    db::ticks::close(&mut *arena.conn().await, &tick).await.unwrap().unwrap();
     let found = of(&arena, bot).await;
     // 5 × 0.50 + 2 × 0.75.
     assert_eq!(found.fees, 400_000_000);
@@ -103,12 +88,7 @@ async fn only_the_last_ten_entries_are_told() {
     for _ in 0..12 {
         arena.tick(Enforce).await;
     }
-    let sequences: Vec<i64> = of(&arena, bot)
-        .await
-        .recent
-        .iter()
-        .map(|e| e.sequence)
-        .collect();
+    let sequences: Vec<i64> = of(&arena, bot).await.recent.iter().map(|e| e.sequence).collect();
     assert_eq!(sequences, (4..=13).rev().collect::<Vec<_>>());
 }
 
@@ -140,16 +120,9 @@ async fn what_was_granted_is_told_apart_from_what_was_won() {
     let mut conn = arena.conn().await;
     for _ in 0..2 {
         let amount = "40.00".parse().unwrap();
-        bots::revive(
-            &mut conn,
-            &BotRef::Id(bot),
-            amount,
-            &operator(),
-            "a test",
-            None,
-        )
-        .await
-        .unwrap();
+        bots::revive(&mut conn, &BotRef::Id(bot), amount, &operator(), "a test", None)
+            .await
+            .unwrap();
         // What it wins is minted too, and was not granted.
         solve(&arena, bot).await;
         for _ in 0..60 {
@@ -159,17 +132,11 @@ async fn what_was_granted_is_told_apart_from_what_was_won() {
     }
     let owner = arena.owner_client().await;
     let row = owner
-        .query_one(
-            "SELECT granted::text, minted::text FROM wallets WHERE bot_id = $1",
-            &[&bot.0],
-        )
+        .query_one("SELECT granted::text, minted::text FROM wallets WHERE bot_id = $1", &[&bot.0])
         .await
         .unwrap();
     let (granted, minted): (String, String) = (row.get(0), row.get(1));
-    assert_eq!(
-        (granted.as_str(), minted.as_str()),
-        ("80.01000000", "130.01000000")
-    );
+    assert_eq!((granted.as_str(), minted.as_str()), ("80.01000000", "130.01000000"));
     assert_eq!(of(&arena, bot).await.totals.interventions, 2);
     arena.assert_sound().await;
 }
@@ -178,9 +145,7 @@ async fn what_was_granted_is_told_apart_from_what_was_won() {
 async fn solve(arena: &Arena, bot: BotId) {
     let market = arena.market(MarketSource::Research).await;
     let answer = new_answer(bot, market.id, RIGHT_ANSWER);
-    db::markets::answer(&mut *arena.conn().await, &answer, arena.rules(), None)
-        .await
-        .unwrap();
+    db::markets::answer(&mut *arena.conn().await, &answer, arena.rules(), None).await.unwrap();
 }
 
 #[tokio::test]

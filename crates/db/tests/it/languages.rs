@@ -26,10 +26,7 @@ async fn german(arena: &Arena) -> Option<Database> {
             "{LOCALE} is missing, so errors in another language are not tested ({error}): \
              apt-get install locales && localedef -i de_DE -f UTF-8 {LOCALE}"
         );
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "tests are told what they must not leave out"
-        )]
+        #[allow(clippy::disallowed_methods, reason = "tests are told what they must not leave out")]
         let must_not_be_left_out = std::env::var("TEST_LC_MESSAGES").is_ok();
         assert!(!must_not_be_left_out, "{told}");
         eprintln!("{told}");
@@ -38,14 +35,8 @@ async fn german(arena: &Arena) -> Option<Database> {
     let speaks = arena.owner_client().await;
     let refused = speaks.query_one("SELECT 1/0", &[]).await.unwrap_err();
     let message = refused.as_db_error().unwrap().message();
-    assert_eq!(
-        message, "Division durch Null",
-        "the server's messages are not translated"
-    );
-    let config = DatabaseConfig {
-        url: arena.database_url(),
-        pool_size: 4,
-    };
+    assert_eq!(message, "Division durch Null", "the server's messages are not translated");
+    let config = DatabaseConfig { url: arena.database_url(), pool_size: 4 };
     Some(Database::connect(config).await.unwrap())
 }
 
@@ -62,11 +53,7 @@ fn report(bot_id: BotId) -> UsageReport {
         cost_usd: None,
         priced_usd: None,
     };
-    UsageReport {
-        bot_id,
-        usage,
-        note: String::new(),
-    }
+    UsageReport { bot_id, usage, note: String::new() }
 }
 
 async fn record(database: &Database, bot_id: BotId) -> Result<(), DbError> {
@@ -103,10 +90,7 @@ async fn what_passes_by_itself_is_known_in_german() {
         assert!(ended.retryable(), "{end}: {ended:?}");
     }
     holder.batch_execute("ROLLBACK").await.unwrap();
-    eventually("a report is taken again", || async {
-        record(&database, bot).await.ok()
-    })
-    .await;
+    eventually("a report is taken again", || async { record(&database, bot).await.ok() }).await;
 }
 
 #[tokio::test]
@@ -149,24 +133,16 @@ async fn what_does_not_pass_by_itself_is_known_in_german() {
     let taken = arena.bot().handle("mia").create().await;
     let owner = arena.owner_client().await;
     // Of a pipeline whose first statement fails, the first failure counts.
-    owner
-        .batch_execute("ALTER TABLE agent_metrics RENAME TO gone")
-        .await
-        .unwrap();
+    owner.batch_execute("ALTER TABLE agent_metrics RENAME TO gone").await.unwrap();
     let missing = record(&database, taken.id).await.unwrap_err();
     assert!(
         matches!(&missing, DbError::Query(text) if text.contains("agent_metrics")),
         "{missing:?}"
     );
     assert!(!missing.retryable());
-    owner
-        .batch_execute("ALTER TABLE gone RENAME TO agent_metrics")
-        .await
-        .unwrap();
-    let credentials = Credentials {
-        api_key_hash: "$argon2id$x".to_owned(),
-        api_secret_sha256: [7; 32],
-    };
+    owner.batch_execute("ALTER TABLE gone RENAME TO agent_metrics").await.unwrap();
+    let credentials =
+        Credentials { api_key_hash: "$argon2id$x".to_owned(), api_secret_sha256: [7; 32] };
     let mut conn = database.get().await.unwrap();
     let new = NewBot {
         handle: &"MIA".parse().unwrap(),
@@ -177,8 +153,5 @@ async fn what_does_not_pass_by_itself_is_known_in_german() {
         while_paused: db::pauses::WhilePaused::Proceed,
     };
     let refused = bots::register(&mut conn, &new, arena.rules(), None).await;
-    assert!(
-        matches!(refused, Err(DbError::Conflict(Conflict::HandleTaken))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(DbError::Conflict(Conflict::HandleTaken))), "{refused:?}");
 }

@@ -5,37 +5,16 @@ use test_kit::{Arena, eventually};
 async fn one_holds_a_lease_until_it_lapses_and_the_token_grows() {
     let arena = Arena::new().await;
     let mut conn = arena.conn().await;
-    let first = leases::acquire(&mut conn, "oracle", "a", 60)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        leases::acquire(&mut conn, "oracle", "b", 60).await.unwrap(),
-        None
-    );
-    assert_eq!(
-        leases::acquire(&mut conn, "oracle", "a", 0).await.unwrap(),
-        Some(first)
-    );
-    let second = leases::acquire(&mut conn, "oracle", "b", 60)
-        .await
-        .unwrap()
-        .unwrap();
+    let first = leases::acquire(&mut conn, "oracle", "a", 60).await.unwrap().unwrap();
+    assert_eq!(leases::acquire(&mut conn, "oracle", "b", 60).await.unwrap(), None);
+    assert_eq!(leases::acquire(&mut conn, "oracle", "a", 0).await.unwrap(), Some(first));
+    let second = leases::acquire(&mut conn, "oracle", "b", 60).await.unwrap().unwrap();
     assert!(second > first);
     // Who lost it cannot give it up for the other.
     leases::release(&mut conn, "oracle", "a").await.unwrap();
-    assert_eq!(
-        leases::acquire(&mut conn, "oracle", "a", 60).await.unwrap(),
-        None
-    );
+    assert_eq!(leases::acquire(&mut conn, "oracle", "a", 60).await.unwrap(), None);
     leases::release(&mut conn, "oracle", "b").await.unwrap();
-    assert!(
-        leases::acquire(&mut conn, "oracle", "a", 60)
-            .await
-            .unwrap()
-            .unwrap()
-            > second
-    );
+    assert!(leases::acquire(&mut conn, "oracle", "a", 60).await.unwrap().unwrap() > second);
 }
 
 #[tokio::test]
@@ -46,9 +25,7 @@ async fn of_many_who_reach_for_a_lease_one_gets_it() {
         let database = arena.database().clone();
         runners.spawn(async move {
             let mut conn = database.get().await.unwrap();
-            leases::acquire(&mut conn, "oracle", &format!("runner-{runner}"), 60)
-                .await
-                .unwrap()
+            leases::acquire(&mut conn, "oracle", &format!("runner-{runner}"), 60).await.unwrap()
         });
     }
     let mut winners = 0;
@@ -65,29 +42,18 @@ async fn a_turn_is_taken_once_and_taken_over_when_its_runner_dies() {
     let mut conn = arena.conn().await;
     schedules::enrol(&mut conn, bot, 0).await.unwrap();
     schedules::enrol(&mut conn, bot, 3600).await.unwrap();
-    let first = schedules::claim(&mut conn, bot, "a", 0)
-        .await
-        .unwrap()
-        .unwrap();
+    let first = schedules::claim(&mut conn, bot, "a", 0).await.unwrap().unwrap();
     // The claim lapsed at once, as if its runner had died.
     let second = eventually("the turn is taken over", || async {
-        schedules::claim(&mut *arena.conn().await, bot, "b", 60)
-            .await
-            .unwrap()
+        schedules::claim(&mut *arena.conn().await, bot, "b", 60).await.unwrap()
     })
     .await;
     assert!(second.token > first.token);
-    assert_eq!(
-        schedules::claim(&mut conn, bot, "c", 60).await.unwrap(),
-        None
-    );
+    assert_eq!(schedules::claim(&mut conn, bot, "c", 60).await.unwrap(), None);
     assert!(!schedules::complete(&mut conn, &first, 60).await.unwrap());
     assert!(schedules::complete(&mut conn, &second, 60).await.unwrap());
     assert!(!schedules::complete(&mut conn, &second, 60).await.unwrap());
-    assert_eq!(
-        schedules::claim(&mut conn, bot, "a", 60).await.unwrap(),
-        None
-    );
+    assert_eq!(schedules::claim(&mut conn, bot, "a", 60).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -107,10 +73,7 @@ async fn a_cooldown_outlives_the_process_and_only_grows() {
     let kept = leases::cooldown(&mut conn, source).await.unwrap();
     assert_eq!(kept, Some(still));
     let owner = arena.owner_client().await;
-    owner
-        .batch_execute("UPDATE source_cooldowns SET until = clock_timestamp()")
-        .await
-        .unwrap();
+    owner.batch_execute("UPDATE source_cooldowns SET until = clock_timestamp()").await.unwrap();
     leases::clear_cooldown(&mut conn, source).await.unwrap();
     assert_eq!(leases::cooldown(&mut conn, source).await.unwrap(), None);
 }
@@ -134,10 +97,7 @@ async fn refusals_of_one_moment_are_one_strike() {
         let kept = leases::cooldown(&mut conn, source).await.unwrap().unwrap();
         let left = kept.until.seconds_since(arena.now().await);
         assert!(kept.active && left > 8_000, "{left}");
-        owner
-            .batch_execute("UPDATE source_cooldowns SET until = clock_timestamp()")
-            .await
-            .unwrap();
+        owner.batch_execute("UPDATE source_cooldowns SET until = clock_timestamp()").await.unwrap();
     }
 }
 
@@ -163,8 +123,6 @@ async fn settling_goes_on_over_restarts_and_begins_anew_after_interruptions() {
     ] {
         assert_eq!(since(at).await, began, "{at}");
     }
-    leases::interrupt_settling(&mut *arena.conn().await)
-        .await
-        .unwrap();
+    leases::interrupt_settling(&mut *arena.conn().await).await.unwrap();
     assert_eq!(since(1_301).await, 1_301);
 }

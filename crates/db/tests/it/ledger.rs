@@ -35,35 +35,21 @@ async fn of_32_simultaneous_wagers_those_that_are_affordable_succeed() {
     let (accepted, refusals) = race("5.50", "1.00", EconomyRules::default()).await;
     assert_eq!(accepted, 5);
     assert!(
-        refusals
-            .iter()
-            .all(|r| matches!(r, Refusal::InsufficientFunds { .. })),
+        refusals.iter().all(|r| matches!(r, Refusal::InsufficientFunds { .. })),
         "{refusals:?}"
     );
 }
 
 #[tokio::test]
 async fn of_32_simultaneous_wagers_those_within_the_limits_succeed() {
-    let five = EconomyRules {
-        open_predictions_max: 5,
-        ..EconomyRules::default()
-    };
+    let five = EconomyRules { open_predictions_max: 5, ..EconomyRules::default() };
     let (accepted, refusals) = race("1000.00", "1.00", five).await;
     assert_eq!(accepted, 5);
-    assert!(
-        refusals
-            .iter()
-            .all(|r| matches!(r, Refusal::TooManyOpenPredictions { open: 5, .. }))
-    );
+    assert!(refusals.iter().all(|r| matches!(r, Refusal::TooManyOpenPredictions { open: 5, .. })));
 
     let (accepted, refusals) = race("1000.00", "20.00", EconomyRules::default()).await;
     assert_eq!(accepted, 5);
-    assert!(
-        refusals
-            .iter()
-            .all(|r| matches!(r, Refusal::OpenStakeLimit { .. })),
-        "{refusals:?}"
-    );
+    assert!(refusals.iter().all(|r| matches!(r, Refusal::OpenStakeLimit { .. })), "{refusals:?}");
 }
 
 #[tokio::test]
@@ -98,9 +84,7 @@ async fn a_chain_verifies_and_goes_on_from_what_was_verified() {
     ] {
         owner.batch_execute(forget).await.unwrap();
         let anew = ledger::verify_on(&mut conn, bot).await.unwrap();
-        let fault = anew
-            .first_fault
-            .unwrap_or_else(|| panic!("believed: {forget}"));
+        let fault = anew.first_fault.unwrap_or_else(|| panic!("believed: {forget}"));
         assert_eq!((fault.sequence, anew.complete), (2, true));
         owner
             .batch_execute(
@@ -115,9 +99,7 @@ async fn a_chain_verifies_and_goes_on_from_what_was_verified() {
             .await
             .unwrap();
     }
-    let unknown = ledger::verify_on(&mut conn, ledger_core::BotId(1))
-        .await
-        .unwrap_err();
+    let unknown = ledger::verify_on(&mut conn, ledger_core::BotId(1)).await.unwrap_err();
     assert!(matches!(unknown, DbError::NotFound("bot")));
 }
 
@@ -207,15 +189,9 @@ async fn a_chain_that_ends_elsewhere_than_its_wallet_says_is_at_fault() {
         owner.batch_execute(change).await.unwrap();
         for _ in 0..2 {
             let faulty = ledger::verify_on(&mut conn, bot).await.unwrap();
-            let fault = faulty
-                .first_fault
-                .unwrap_or_else(|| panic!("sound: {change}"));
+            let fault = faulty.first_fault.unwrap_or_else(|| panic!("sound: {change}"));
             assert!(faulty.complete, "{change}");
-            assert_eq!(
-                (fault.sequence, fault.found.as_str()),
-                (end, found),
-                "{change}"
-            );
+            assert_eq!((fault.sequence, fault.found.as_str()), (end, found), "{change}");
         }
     }
 }
@@ -259,10 +235,7 @@ async fn a_long_chain_is_verified_by_one_call_after_the_other() {
     assert!(!sound.complete);
     for _ in 0..2 {
         let faulty = ledger::verify_on(&mut conn, bot).await.unwrap();
-        assert_eq!(
-            faulty.first_fault.map(|fault| fault.sequence),
-            Some(batch + 5)
-        );
+        assert_eq!(faulty.first_fault.map(|fault| fault.sequence), Some(batch + 5));
         assert!(faulty.complete);
         let kept = ledger::verified(&mut conn, bot).await.unwrap();
         assert_eq!(kept.head.sequence, batch + 4, "the last sound one");
@@ -293,10 +266,7 @@ async fn the_journal_pages_through_everything_newest_first() {
         let page = ledger::journal(&mut conn, after, 3).await.unwrap();
         let Some(last) = page.last() else { break };
         after = Some(ledger::JournalPosition::of(last));
-        seen.extend(
-            page.iter()
-                .map(|entry| (entry.recorded_at, entry.bot_id, entry.sequence)),
-        );
+        seen.extend(page.iter().map(|entry| (entry.recorded_at, entry.bot_id, entry.sequence)));
     }
     assert_eq!(seen.len(), bots.len() * 5);
     assert!(seen.is_sorted_by(|a, b| a > b), "{seen:?}");
@@ -318,19 +288,10 @@ async fn time_never_runs_backwards_in_a_chain() {
         .await
         .unwrap();
     let mut conn = arena.conn().await;
-    actions::place(&mut conn, &crate::wager(bot, "1.00"), arena.rules(), None)
-        .await
-        .unwrap();
+    actions::place(&mut conn, &crate::wager(bot, "1.00"), arena.rules(), None).await.unwrap();
     arena.tick(Enforcement::Enforce).await;
     let entries = ledger::page(&mut conn, bot, None, 10).await.unwrap();
     let types: Vec<_> = entries.iter().map(|entry| entry.entry_type).collect();
-    assert_eq!(
-        types,
-        [EntryType::Heartbeat, EntryType::Wager, EntryType::Grant]
-    );
-    assert!(
-        entries
-            .windows(2)
-            .all(|pair| pair[0].recorded_at == pair[1].recorded_at)
-    );
+    assert_eq!(types, [EntryType::Heartbeat, EntryType::Wager, EntryType::Grant]);
+    assert!(entries.windows(2).all(|pair| pair[0].recorded_at == pair[1].recorded_at));
 }

@@ -42,9 +42,7 @@ fn wager(bot_id: BotId, amount: &str) -> Wager {
         bot_id,
         observation_id: ObservationId(Uuid::new_v4()),
         direction: Direction::Up,
-        stake: EconomyRules::default()
-            .stake(amount.parse().unwrap())
-            .unwrap(),
+        stake: EconomyRules::default().stake(amount.parse().unwrap()).unwrap(),
         confidence: "0.60".parse().unwrap(),
         reasoning: "because".to_owned(),
         usage: None,

@@ -55,20 +55,14 @@ async fn a_market_pays_its_pool_to_the_last_unit_and_once() {
     arena.bet(bots[2], market.id, Side::No, "4.00").await;
     arena.bet(bots[3], market.id, Side::Yes, "0.01").await;
     let open = find(&arena, market.id).await;
-    assert_eq!(
-        (open.bets, open.pool().to_string()),
-        (4, "12.01000000".to_owned())
-    );
+    assert_eq!((open.bets, open.pool().to_string()), (4, "12.01000000".to_owned()));
     arena.assert_sound().await;
     assert_eq!(settle(&arena, market.id).await, None, "it is open");
     arena.lock_market(market.id).await;
     assert_eq!(settle(&arena, market.id).await, None, "nothing decides it");
     arena.decide(market.id, Side::Yes).await;
     let settled = settle(&arena, market.id).await.unwrap();
-    assert_eq!(
-        (settled.status, settled.paid, settled.bets),
-        (MarketStatus::Resolved, true, 4)
-    );
+    assert_eq!((settled.status, settled.paid, settled.bets), (MarketStatus::Resolved, true, 4));
     // 12.01 shared 1.00 : 2.00 : 0.01.
     assert_eq!(balance(&arena, bots[0]).await, "102.99003322");
     assert_eq!(balance(&arena, bots[1]).await, "105.98006645");
@@ -78,14 +72,9 @@ async fn a_market_pays_its_pool_to_the_last_unit_and_once() {
     assert_eq!(settle(&arena, market.id).await, None, "it is settled");
     let resolved = find(&arena, market.id).await;
     assert_eq!(resolved.outcome.as_deref(), Some("YES"));
-    let bets = markets::bets_page(&mut *arena.conn().await, market.id, None, 10)
-        .await
-        .unwrap();
+    let bets = markets::bets_page(&mut *arena.conn().await, market.id, None, 10).await.unwrap();
     let states: Vec<_> = bets.iter().map(|bet| bet.state).collect();
-    assert_eq!(
-        states,
-        [BetState::Won, BetState::Lost, BetState::Won, BetState::Won]
-    );
+    assert_eq!(states, [BetState::Won, BetState::Lost, BetState::Won, BetState::Won]);
     assert_eq!(bets[1].brier.unwrap().to_string(), "0.49000000");
     assert_eq!(bets[0].brier.unwrap().to_string(), "0.09000000");
     let census = db::supply::census(&mut *arena.conn().await).await.unwrap();
@@ -98,16 +87,9 @@ async fn a_market_pays_its_pool_to_the_last_unit_and_once() {
         ("ledger WHERE entry_type = 'MARKET_PAYOUT'", 3),
         ("ledger WHERE entry_type = 'SLASH'", 1),
         ("audit_log WHERE action = 'BET'", 4),
-        (
-            "events WHERE kind = 'market' AND data->>'status' = 'LOCKED'",
-            1,
-        ),
+        ("events WHERE kind = 'market' AND data->>'status' = 'LOCKED'", 1),
     ] {
-        assert_eq!(
-            count(&arena, &format!("SELECT count(*) FROM {table}")).await,
-            rows,
-            "{table}"
-        );
+        assert_eq!(count(&arena, &format!("SELECT count(*) FROM {table}")).await, rows, "{table}");
     }
 }
 
@@ -123,34 +105,20 @@ async fn nobody_right_or_void_means_stakes_back_and_no_bounty() {
     arena.lock_market(wrong.id).await;
     arena.decide(wrong.id, Side::No).await;
     let settled = settle(&arena, wrong.id).await.unwrap();
-    assert_eq!(
-        (settled.status, settled.paid),
-        (MarketStatus::Resolved, false)
-    );
+    assert_eq!((settled.status, settled.paid), (MarketStatus::Resolved, false));
     let operator = "mia".parse().unwrap();
     let by = VoidBy::Operator(&operator);
     let mut conn = arena.conn().await;
-    let called_off = markets::void(&mut conn, void.id, "the city moved", by, None)
-        .await
-        .unwrap();
-    assert_eq!(
-        (called_off.status, called_off.paid),
-        (MarketStatus::Void, false)
-    );
+    let called_off = markets::void(&mut conn, void.id, "the city moved", by, None).await.unwrap();
+    assert_eq!((called_off.status, called_off.paid), (MarketStatus::Void, false));
     assert_eq!(balance(&arena, bot).await, "10.00000000");
     arena.assert_sound().await;
     // What is settled stays settled, whoever asks.
     for id in [wrong.id, void.id] {
         let again = markets::void(&mut conn, id, "again", by, None).await;
-        assert!(
-            matches!(again, Err(DbError::Refused(Refusal::MarketSettled { .. }))),
-            "{again:?}"
-        );
+        assert!(matches!(again, Err(DbError::Refused(Refusal::MarketSettled { .. }))), "{again:?}");
     }
-    assert_eq!(
-        find(&arena, void.id).await.void_reason.as_deref(),
-        Some("the city moved")
-    );
+    assert_eq!(find(&arena, void.id).await.void_reason.as_deref(), Some("the city moved"));
     let audited = "SELECT count(*) FROM audit_log WHERE action = 'MARKET_VOID' AND actor = 'mia'";
     assert_eq!(count(&arena, audited).await, 1);
 }
@@ -200,39 +168,21 @@ async fn bets_that_break_a_rule_write_nothing() {
     let other = arena.market(MarketSource::Github).await;
     type Expected = fn(&Refusal) -> bool;
     let cases: [(BotId, Vec<markets::NewBet>, Expected); 8] = [
-        (dead, one(other.id, "1.00"), |r| {
-            matches!(r, Refusal::NotAlive { .. })
-        }),
-        (bot, one(open.id, "1.00"), |r| {
-            matches!(r, Refusal::AlreadyIn { .. })
-        }),
-        (bot, one(closed.id, "1.00"), |r| {
-            matches!(r, Refusal::BetsClosed { .. })
-        }),
-        (bot, one(research.id, "1.00"), |r| {
-            matches!(r, Refusal::WrongKind { .. })
-        }),
-        (bot, one(nowhere, "1.00"), |r| {
-            matches!(r, Refusal::NoSuchMarket { .. })
-        }),
-        (bot, one(other.id, "9.01"), |r| {
-            matches!(r, Refusal::InsufficientFunds { .. })
-        }),
+        (dead, one(other.id, "1.00"), |r| matches!(r, Refusal::NotAlive { .. })),
+        (bot, one(open.id, "1.00"), |r| matches!(r, Refusal::AlreadyIn { .. })),
+        (bot, one(closed.id, "1.00"), |r| matches!(r, Refusal::BetsClosed { .. })),
+        (bot, one(research.id, "1.00"), |r| matches!(r, Refusal::WrongKind { .. })),
+        (bot, one(nowhere, "1.00"), |r| matches!(r, Refusal::NoSuchMarket { .. })),
+        (bot, one(other.id, "9.01"), |r| matches!(r, Refusal::InsufficientFunds { .. })),
         // The second of two does not fit what the first leaves.
         (
             bot,
-            vec![
-                new_bet(other.id, Side::Yes, "5.00"),
-                new_bet(open.id, Side::Yes, "5.00"),
-            ],
+            vec![new_bet(other.id, Side::Yes, "5.00"), new_bet(open.id, Side::Yes, "5.00")],
             |r| matches!(r, Refusal::AlreadyIn { .. }),
         ),
         (
             bot,
-            vec![
-                new_bet(other.id, Side::Yes, "5.00"),
-                new_bet(closed.id, Side::Yes, "1.00"),
-            ],
+            vec![new_bet(other.id, Side::Yes, "5.00"), new_bet(closed.id, Side::Yes, "1.00")],
             |r| matches!(r, Refusal::BetsClosed { .. }),
         ),
     ];
@@ -245,27 +195,15 @@ async fn bets_that_break_a_rule_write_nothing() {
     assert_eq!(find(&arena, other.id).await.bets, 0);
     arena.lock_market(other.id).await;
     let found = refusal(&arena, bot, one(other.id, "1.00")).await;
-    assert!(matches!(
-        found,
-        Refusal::MarketNotOpen {
-            status: MarketStatus::Locked,
-            ..
-        }
-    ));
+    assert!(matches!(found, Refusal::MarketNotOpen { status: MarketStatus::Locked, .. }));
     let tiny = EconomyRules {
-        markets: MarketRules {
-            pool_max: "6.50".parse().unwrap(),
-            ..MarketRules::default()
-        },
+        markets: MarketRules { pool_max: "6.50".parse().unwrap(), ..MarketRules::default() },
         ..arena.rules().clone()
     };
     let another = arena.bot().create().await.id;
     let too_much = slip(another, one(open.id, "0.51"));
     let placed = markets::place(&mut *arena.conn().await, &too_much, &tiny, None).await;
-    assert!(
-        matches!(placed, Err(DbError::Refused(Refusal::PoolLimit { .. }))),
-        "{placed:?}"
-    );
+    assert!(matches!(placed, Err(DbError::Refused(Refusal::PoolLimit { .. }))), "{placed:?}");
     arena.assert_sound().await;
 }
 
@@ -273,41 +211,18 @@ async fn bets_that_break_a_rule_write_nothing() {
 async fn several_bets_are_placed_together_or_not_at_all() {
     let arena = Arena::new().await;
     let bot = arena.bot().balance("10.00").create().await.id;
-    let (a, b) = (
-        arena.market(MarketSource::News).await,
-        arena.market(MarketSource::Github).await,
-    );
-    let both = slip(
-        bot,
-        vec![
-            new_bet(a.id, Side::Yes, "4.00"),
-            new_bet(b.id, Side::No, "6.00"),
-        ],
-    );
-    let placed = markets::place(&mut *arena.conn().await, &both, arena.rules(), None)
-        .await
-        .unwrap();
+    let (a, b) = (arena.market(MarketSource::News).await, arena.market(MarketSource::Github).await);
+    let both = slip(bot, vec![new_bet(a.id, Side::Yes, "4.00"), new_bet(b.id, Side::No, "6.00")]);
+    let placed =
+        markets::place(&mut *arena.conn().await, &both, arena.rules(), None).await.unwrap();
     assert_eq!(placed.new_balance, Money::ZERO);
     assert_eq!(placed.bets[0].market_id, a.id);
     assert_eq!(placed.bets[1].side, Some(Side::No));
-    assert_eq!(
-        count(
-            &arena,
-            "SELECT count(*) FROM audit_log WHERE action = 'BET'"
-        )
-        .await,
-        1
-    );
+    assert_eq!(count(&arena, "SELECT count(*) FROM audit_log WHERE action = 'BET'").await, 1);
     let other = arena.bot().balance("10.00").create().await.id;
-    let bets = vec![
-        new_bet(a.id, Side::Yes, "4.00"),
-        new_bet(b.id, Side::No, "6.01"),
-    ];
+    let bets = vec![new_bet(a.id, Side::Yes, "4.00"), new_bet(b.id, Side::No, "6.01")];
     let refused = refusal(&arena, other, bets).await;
-    assert!(
-        matches!(refused, Refusal::InsufficientFunds { .. }),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Refusal::InsufficientFunds { .. }), "{refused:?}");
     assert_eq!(balance(&arena, other).await, "10.00000000");
     arena.assert_sound().await;
 }
@@ -324,16 +239,10 @@ async fn evidence_decides_once_and_failures_are_kept_and_put_off() {
     let due = markets::due(&mut conn, &[], 10).await.unwrap();
     assert_eq!(due.len(), 1);
     assert_eq!(
-        markets::record(&mut conn, market, &failed, None)
-            .await
-            .unwrap(),
+        markets::record(&mut conn, market, &failed, None).await.unwrap(),
         Recorded::Undecided
     );
-    assert_eq!(
-        markets::due(&mut conn, &[], 10).await.unwrap(),
-        [],
-        "it is put off"
-    );
+    assert_eq!(markets::due(&mut conn, &[], 10).await.unwrap(), [], "it is put off");
     assert_eq!(find(&arena, market).await.attempts, 1);
     // Two oracles read two things: the first decides, the second changes nothing.
     arena.decide(market, Side::No).await;
@@ -342,12 +251,7 @@ async fn evidence_decides_once_and_failures_are_kept_and_put_off() {
     assert_eq!(kept.len(), 2);
     let settled = settle(&arena, market).await.unwrap();
     assert_eq!(settled.outcome.as_deref(), Some("NO"));
-    assert_eq!(
-        markets::record(&mut conn, market, &failed, None)
-            .await
-            .unwrap(),
-        Recorded::Settled
-    );
+    assert_eq!(markets::record(&mut conn, market, &failed, None).await.unwrap(), Recorded::Settled);
     arena.assert_sound().await;
 }
 
@@ -358,19 +262,10 @@ async fn a_market_opens_under_the_present_rule_and_its_question_says_it() {
     let market = arena.market(MarketSource::News).await;
     let kept = serde_json::to_value(&market.criteria).unwrap();
     assert_eq!(kept["published"], "AFTER_BETS_CLOSE");
-    assert_eq!(
-        market.description,
-        market.criteria.question(&market.times())
-    );
+    assert_eq!(market.description, market.criteria.question(&market.times()));
     let (after, _) = headlines_between(&market.times());
-    let words = after
-        .datetime()
-        .format("published after %Y-%m-%d %H:%M:%S UTC and by ");
-    assert!(
-        market.description.contains(&words.to_string()),
-        "{}",
-        market.description
-    );
+    let words = after.datetime().format("published after %Y-%m-%d %H:%M:%S UTC and by ");
+    assert!(market.description.contains(&words.to_string()), "{}", market.description);
     // One that was opened before keeps what its criteria say.
     let owner = arena.owner_client().await;
     let old = "UPDATE markets SET criteria = criteria - 'published' WHERE id = $1";
@@ -401,10 +296,7 @@ async fn give_up(
 
 async fn assert_not_given_up(arena: &Arena, market: MarketId, why: &str) {
     let early = give_up(arena, market, arena.rules()).await;
-    assert!(
-        matches!(early, Err(DbError::Refused(_))),
-        "{why}: {early:?}"
-    );
+    assert!(matches!(early, Err(DbError::Refused(_))), "{why}: {early:?}");
 }
 
 #[tokio::test]
@@ -450,10 +342,7 @@ async fn patience_ends_in_void_and_not_before() {
 async fn a_market_is_void_by_the_patience_it_was_opened_with_and_after_ten_questions() {
     let long = EconomyRules::default();
     let short = EconomyRules {
-        markets: MarketRules {
-            settle_patience_seconds: 3_600,
-            ..long.markets.clone()
-        },
+        markets: MarketRules { settle_patience_seconds: 3_600, ..long.markets.clone() },
         ..long.clone()
     };
     let arena = Arena::new().await;

@@ -16,11 +16,7 @@ pub(crate) fn schema_dump(url: &str) -> String {
         .args(["--schema-only", "--no-comments", "--dbname", url])
         .output()
         .expect("pg_dump from the postgresql-client package");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let dump = String::from_utf8(output.stdout).unwrap();
     // Newer versions wrap a dump in a random key of their own.
     let random = |line: &&str| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict");
@@ -35,18 +31,12 @@ async fn every_migration_goes_down_and_up_again_to_the_same_schema() {
     assert!(before.contains("CREATE TABLE public.ledger"));
     let down = migrations::revert_all(&url).await.unwrap();
     let bare = schema_dump(&url);
-    assert!(
-        !bare.contains("CREATE TYPE") && !bare.contains("public.ledger"),
-        "{bare}"
-    );
+    assert!(!bare.contains("CREATE TYPE") && !bare.contains("public.ledger"), "{bare}");
     let up = migrations::run(&url).await.unwrap();
     assert_eq!(down.versions.len(), up.versions.len());
     let dump = |text: &str| text.replace("START WITH 1\n", "");
     assert_eq!(dump(&schema_dump(&url)), dump(&before));
-    assert_eq!(
-        arena.database().schema_state().await.unwrap(),
-        SchemaState::Current
-    );
+    assert_eq!(arena.database().schema_state().await.unwrap(), SchemaState::Current);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,20 +66,11 @@ async fn a_database_that_is_not_utf8_is_refused_at_once() {
     for encoding in ["LATIN1", "SQL_ASCII"] {
         let (owner, app) = test_kit::empty_database_in(encoding).await;
         let refused = migrations::run(&owner).await.unwrap_err();
-        assert!(
-            matches!(&refused, DbError::Encoding(found) if found == encoding),
-            "{refused}"
-        );
+        assert!(matches!(&refused, DbError::Encoding(found) if found == encoding), "{refused}");
         assert!(refused.to_string().contains("ENCODING 'UTF8'"), "{refused}");
-        let config = DatabaseConfig {
-            url: app,
-            pool_size: 1,
-        };
+        let config = DatabaseConfig { url: app, pool_size: 1 };
         let refused = Database::connect(config).await.err().unwrap();
-        assert!(
-            matches!(&refused, DbError::Encoding(found) if found == encoding),
-            "{refused}"
-        );
+        assert!(matches!(&refused, DbError::Encoding(found) if found == encoding), "{refused}");
         assert!(!refused.retryable());
         let client = test_kit::connect(&owner).await;
         let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
@@ -115,10 +96,7 @@ async fn a_source_of_markets_is_a_row_that_migrating_writes() {
     let arena = Arena::new().await;
     let owner = arena.owner_client().await;
     let state = async || arena.database().schema_state().await.unwrap();
-    owner
-        .batch_execute("DELETE FROM market_sources WHERE label = 'NEWS'")
-        .await
-        .unwrap();
+    owner.batch_execute("DELETE FROM market_sources WHERE label = 'NEWS'").await.unwrap();
     assert_eq!(state().await, SchemaState::Behind { missing: 1 });
     let up = migrations::run(&arena.owner_url()).await.unwrap();
     assert_eq!(up.versions, [""; 0]);
@@ -126,16 +104,10 @@ async fn a_source_of_markets_is_a_row_that_migrating_writes() {
     assert_eq!(state().await, SchemaState::Current);
     let market = arena.market(MarketSource::News).await;
     assert_eq!(market.source, MarketSource::News);
-    owner
-        .batch_execute("INSERT INTO market_sources VALUES ('TIDES')")
-        .await
-        .unwrap();
+    owner.batch_execute("INSERT INTO market_sources VALUES ('TIDES')").await.unwrap();
     // While a newer build is rolled out, the older one goes on, until there is a market it cannot read.
     assert_eq!(state().await, SchemaState::Current);
-    owner
-        .batch_execute("UPDATE markets SET source = 'TIDES'")
-        .await
-        .unwrap();
+    owner.batch_execute("UPDATE markets SET source = 'TIDES'").await.unwrap();
     assert_eq!(state().await, SchemaState::Ahead { unknown: 1 });
 }
 
@@ -153,9 +125,7 @@ pub(crate) fn comparable(url: &str) -> String {
 
 /// The lines of a dump, in which the last value of an enum ends like the others.
 fn lines(dump: &str) -> Vec<&str> {
-    dump.lines()
-        .map(|line| line.trim_end_matches(','))
-        .collect()
+    dump.lines().map(|line| line.trim_end_matches(',')).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,20 +165,15 @@ fn version_of(folder: &str) -> String {
 /// The folders in `migrations/`.
 fn folders() -> Vec<(String, PathBuf)> {
     let entries = std::fs::read_dir(folder()).unwrap().map(Result::unwrap);
-    entries
-        .map(|entry| (entry.file_name().into_string().unwrap(), entry.path()))
-        .collect()
+    entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.path())).collect()
 }
 
 /// Whether one of these versions adds values to an enum.
 fn adds_to_an_enum(versions: &[String]) -> bool {
-    folders()
-        .iter()
-        .filter(|(name, _)| versions.contains(&version_of(name)))
-        .any(|(_, path)| {
-            let up = std::fs::read_to_string(path.join("up.sql")).unwrap();
-            up.contains("ADD VALUE")
-        })
+    folders().iter().filter(|(name, _)| versions.contains(&version_of(name))).any(|(_, path)| {
+        let up = std::fs::read_to_string(path.join("up.sql")).unwrap();
+        up.contains("ADD VALUE")
+    })
 }
 
 /// Rows of every kind, those of them that a later table holds going with it.
@@ -249,36 +214,24 @@ async fn each_migration_comes_back_over_rows() {
 async fn a_migration_may_run_outside_of_a_transaction() {
     let arena = Arena::new().await;
     let folder = tempfile::tempdir().unwrap();
-    let migration = folder
-        .path()
-        .join("9999-01-01-000000_another_kind_of_event");
+    let migration = folder.path().join("9999-01-01-000000_another_kind_of_event");
     std::fs::create_dir(&migration).unwrap();
     let write = |name: &str, text: &str| std::fs::write(migration.join(name), text).unwrap();
     write("metadata.toml", "run_in_transaction = false\n");
-    write(
-        "up.sql",
-        "ALTER TYPE event_kind ADD VALUE IF NOT EXISTS 'weather';\n",
-    );
+    write("up.sql", "ALTER TYPE event_kind ADD VALUE IF NOT EXISTS 'weather';\n");
     write("down.sql", "SELECT 1;\n");
     let source = || diesel_migrations::FileBasedMigrations::from_path(folder.path()).unwrap();
-    let up = migrations::run_from(&arena.owner_url(), source())
-        .await
-        .unwrap();
+    let up = migrations::run_from(&arena.owner_url(), source()).await.unwrap();
     assert_eq!(up.versions.len(), 1);
     let known = "SELECT count(*) FROM pg_enum WHERE enumlabel = 'weather'";
     let owner = arena.owner_client().await;
-    assert_eq!(
-        owner.query_one(known, &[]).await.unwrap().get::<_, i64>(0),
-        1
-    );
+    assert_eq!(owner.query_one(known, &[]).await.unwrap().get::<_, i64>(0), 1);
     // One that was cut off before it was written down is simply run again.
     owner
         .batch_execute("DELETE FROM __diesel_schema_migrations WHERE version LIKE '9999%'")
         .await
         .unwrap();
-    migrations::run_from(&arena.owner_url(), source())
-        .await
-        .unwrap();
+    migrations::run_from(&arena.owner_url(), source()).await.unwrap();
 }
 
 fn folder() -> PathBuf {
@@ -335,10 +288,7 @@ fn no_file_of_a_migration_was_changed() {
     for line in text.lines() {
         let (hash, name) = line.split_once("  ").expect("a line of sha256sum");
         let before = recorded.insert(name.to_owned(), hash.to_owned());
-        assert!(
-            before.is_none(),
-            "{name} is in {RECORDED} twice: remove the newer line"
-        );
+        assert!(before.is_none(), "{name} is in {RECORDED} twice: remove the newer line");
     }
     for (name, hash) in &recorded {
         assert!(
@@ -348,16 +298,10 @@ fn no_file_of_a_migration_was_changed() {
         );
     }
     let mut missing = String::new();
-    for (name, hash) in present
-        .iter()
-        .filter(|(name, _)| !recorded.contains_key(*name))
-    {
+    for (name, hash) in present.iter().filter(|(name, _)| !recorded.contains_key(*name)) {
         writeln!(missing, "{hash}  {name}").unwrap();
     }
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a switch for whoever adds a migration"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "a switch for whoever adds a migration")]
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
         text.push_str(&missing);
         std::fs::write(RECORDED, text).unwrap();
@@ -374,10 +318,7 @@ fn no_file_of_a_migration_was_changed() {
 fn each_migration_has_a_number_of_its_own() {
     let mut numbers = BTreeSet::new();
     for (name, _) in folders() {
-        assert!(
-            numbers.insert(version_of(&name)),
-            "{name}: its number is taken"
-        );
+        assert!(numbers.insert(version_of(&name)), "{name}: its number is taken");
     }
 }
 
@@ -392,16 +333,9 @@ async fn what_is_granted_to_the_services_reaches_each_role_they_have() {
         ))
         .await
         .unwrap();
-    superuser
-        .batch_execute("SELECT to_services('GRANT SELECT ON to_see TO %I')")
-        .await
-        .unwrap();
+    superuser.batch_execute("SELECT to_services('GRANT SELECT ON to_see TO %I')").await.unwrap();
     let may = "SELECT has_table_privilege($1, 'to_see', 'SELECT')";
-    for (role, expected) in [
-        (name.as_str(), true),
-        ("arena_app", true),
-        ("pg_monitor", false),
-    ] {
+    for (role, expected) in [(name.as_str(), true), ("arena_app", true), ("pg_monitor", false)] {
         let seen: bool = superuser.query_one(may, &[&role]).await.unwrap().get(0);
         assert_eq!(seen, expected, "{role}");
     }
@@ -411,8 +345,5 @@ async fn what_is_granted_to_the_services_reaches_each_role_they_have() {
         .await;
     let forbidden = forbidden.unwrap_err();
     assert_eq!(forbidden.code().unwrap().code(), "42501");
-    superuser
-        .batch_execute(&format!("DROP OWNED BY {name}; DROP ROLE {name}"))
-        .await
-        .unwrap();
+    superuser.batch_execute(&format!("DROP OWNED BY {name}; DROP ROLE {name}")).await.unwrap();
 }

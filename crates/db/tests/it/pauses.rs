@@ -74,9 +74,7 @@ async fn a_paused_arena_refuses_whatever_moves_money_and_says_why() {
     assert!(dry.unwrap().refusal.is_some());
     assert_eq!(entries(&arena).await, before);
     resume(&arena).await;
-    actions::place(&mut conn, &wager, rules, None)
-        .await
-        .unwrap();
+    actions::place(&mut conn, &wager, rules, None).await.unwrap();
     markets::place(&mut conn, &slip, rules, None).await.unwrap();
     arena.assert_sound().await;
 }
@@ -91,16 +89,10 @@ async fn operators_go_on_in_a_paused_arena() {
     pause(&arena).await;
     let mut conn = arena.conn().await;
     let amount = "5.00".parse().unwrap();
-    bots::revive(&mut conn, &BotRef::Id(dead), amount, &ada(), "r", None)
-        .await
-        .unwrap();
+    bots::revive(&mut conn, &BotRef::Id(dead), amount, &ada(), "r", None).await.unwrap();
     let by = markets::VoidBy::Operator(&ada());
-    markets::void(&mut conn, market, "r", by, None)
-        .await
-        .unwrap();
-    bots::retire(&mut conn, &BotRef::Id(leaving), &ada(), "r", None)
-        .await
-        .unwrap();
+    markets::void(&mut conn, market, "r", by, None).await.unwrap();
+    bots::retire(&mut conn, &BotRef::Id(leaving), &ada(), "r", None).await.unwrap();
     arena.assert_sound().await;
 }
 
@@ -158,10 +150,7 @@ async fn nothing_moves_once_a_pause_has_answered() {
                 let (Due::Begun(tick) | Due::Open(tick)) = due else {
                     continue;
                 };
-                let all = Selection::Waiting {
-                    after: BotId(i64::MIN),
-                    limit: 1000,
-                };
+                let all = Selection::Waiting { after: BotId(i64::MIN), limit: 1000 };
                 match engine.apply(&tick, &rules, &all).await {
                     Ok(_) => drop(ticks::close(&mut conn, &tick).await.unwrap()),
                     Err(ChunkError { error, .. }) => {
@@ -197,9 +186,7 @@ async fn a_paused_bot_rests_and_pays_nothing() {
     let mut conn = arena.conn().await;
     let set = |wanted| (BotRef::Id(held), wanted);
     let (bot, wanted) = set(Wanted::Paused);
-    let paused = pauses::set_bot(&mut conn, &bot, wanted, &ada(), "odd bets", None)
-        .await
-        .unwrap();
+    let paused = pauses::set_bot(&mut conn, &bot, wanted, &ada(), "odd bets", None).await.unwrap();
     assert_eq!(paused.subject.pause.as_ref().unwrap().reason, "odd bets");
     for _ in 0..5 {
         assert_eq!(arena.tick(Enforcement::Enforce).await.bots, 1);
@@ -215,9 +202,7 @@ async fn a_paused_bot_rests_and_pays_nothing() {
     let (bot, wanted) = set(Wanted::Running);
     let resumed = pauses::set_bot(&mut conn, &bot, wanted, &ada(), "", None).await;
     assert!(resumed.unwrap().changed);
-    actions::place(&mut conn, &wager, arena.rules(), None)
-        .await
-        .unwrap();
+    actions::place(&mut conn, &wager, arena.rules(), None).await.unwrap();
     assert_eq!(arena.tick(Enforcement::Enforce).await.bots, 2);
     // Charged for the one tick since, not for the five before.
     let profile = bots::find(&mut conn, &bot).await.unwrap();
@@ -237,26 +222,14 @@ async fn a_paused_bot_at_zero_is_not_reaped_and_is_paid_what_it_is_owed() {
     arena.bet(winner, market, Side::No, "1.00").await;
     let mut conn = arena.conn().await;
     let bot = BotRef::Id(held);
-    pauses::set_bot(&mut conn, &bot, Wanted::Paused, &ada(), "r", None)
-        .await
-        .unwrap();
-    let rules = EconomyRules {
-        enforcement: Enforcement::Enforce,
-        ..arena.rules().clone()
-    };
+    pauses::set_bot(&mut conn, &bot, Wanted::Paused, &ada(), "r", None).await.unwrap();
+    let rules = EconomyRules { enforcement: Enforcement::Enforce, ..arena.rules().clone() };
     arena.lock_market(market).await;
     arena.decide(market, Side::No).await;
     markets::settle(&mut conn, market).await.unwrap().unwrap();
     assert_eq!(bots::reapable(&mut conn, 10).await.unwrap(), []);
-    assert!(
-        bots::reap(&mut conn, held, 1, &rules)
-            .await
-            .unwrap()
-            .is_none()
-    );
-    pauses::set_bot(&mut conn, &bot, Wanted::Running, &ada(), "", None)
-        .await
-        .unwrap();
+    assert!(bots::reap(&mut conn, held, 1, &rules).await.unwrap().is_none());
+    pauses::set_bot(&mut conn, &bot, Wanted::Running, &ada(), "", None).await.unwrap();
     assert_eq!(bots::reapable(&mut conn, 10).await.unwrap(), [held]);
     arena.assert_sound().await;
 }
@@ -278,25 +251,16 @@ async fn a_paused_market_takes_nothing_pays_nothing_and_loses_nothing() {
     arena.lock_market(market).await;
     assert_eq!(markets::due(&mut conn, &[], 10).await.unwrap(), [market]);
     arena.decide(market, Side::Yes).await;
-    assert_eq!(
-        pause_in(markets::settle(&mut conn, market).await).reason,
-        "a typo"
-    );
+    assert_eq!(pause_in(markets::settle(&mut conn, market).await).reason, "a typo");
     // Nothing is left to do for it, so it holds up nobody.
     assert_eq!(markets::due(&mut conn, &[], 10).await.unwrap(), []);
     let set = pauses::set_market(&mut conn, market, Wanted::Running, &ada(), "", None).await;
     assert!(set.unwrap().changed);
     assert_eq!(markets::due(&mut conn, &[], 10).await.unwrap(), [market]);
     let settled = markets::settle(&mut conn, market).await.unwrap().unwrap();
-    assert_eq!(
-        (settled.status, settled.paid),
-        (MarketStatus::Resolved, true)
-    );
+    assert_eq!((settled.status, settled.paid), (MarketStatus::Resolved, true));
     let set = pauses::set_market(&mut conn, market, Wanted::Paused, &ada(), "r", None).await;
-    assert!(matches!(
-        set,
-        Err(DbError::Refused(Refusal::MarketSettled { .. }))
-    ));
+    assert!(matches!(set, Err(DbError::Refused(Refusal::MarketSettled { .. }))));
     arena.assert_sound().await;
 }
 
@@ -315,10 +279,7 @@ async fn markets_wait_while_the_arena_is_paused_and_are_settled_after() {
     assert_eq!(markets::due(&mut conn, &[], 10).await.unwrap(), [market]);
     arena.decide(market, Side::Yes).await;
     assert_eq!(markets::due(&mut conn, &[], 10).await.unwrap(), []);
-    assert_eq!(
-        pause_in(markets::settle(&mut conn, market).await).reason,
-        "a look"
-    );
+    assert_eq!(pause_in(markets::settle(&mut conn, market).await).reason, "a look");
     resume(&arena).await;
     assert!(markets::settle(&mut conn, market).await.unwrap().is_some());
     arena.assert_sound().await;
@@ -331,30 +292,21 @@ async fn the_audit_log_is_read_by_action_and_by_bot() {
     let other = arena.bot().create().await.id;
     let mut conn = arena.conn().await;
     let wager = crate::wager(bot, "1.00");
-    actions::place(&mut conn, &wager, arena.rules(), None)
-        .await
-        .unwrap();
+    actions::place(&mut conn, &wager, arena.rules(), None).await.unwrap();
     for who in [bot, other] {
-        bots::retire(&mut conn, &BotRef::Id(who), &ada(), "it is over", None)
-            .await
-            .unwrap();
+        bots::retire(&mut conn, &BotRef::Id(who), &ada(), "it is over", None).await.unwrap();
     }
     let mut list = async |action: Option<&str>, bot_id: Option<BotId>, before: Option<i64>| {
         let action = action.map(str::to_owned);
         let filter = AuditFilter { action, bot_id };
-        db::audit_log::page(&mut conn, &filter, before, 10)
-            .await
-            .unwrap()
+        db::audit_log::page(&mut conn, &filter, before, 10).await.unwrap()
     };
     let retired = list(Some("RETIRE"), None, None).await;
     let bots: Vec<_> = retired.iter().map(|line| line.bot_id).collect();
     assert_eq!(bots, [Some(other), Some(bot)]);
     assert_eq!(retired[0].actor, "ada");
     assert_eq!(retired[0].detail["reason"], "it is over");
-    assert_eq!(
-        list(Some("RETIRE"), None, Some(retired[0].id)).await.len(),
-        1
-    );
+    assert_eq!(list(Some("RETIRE"), None, Some(retired[0].id)).await.len(), 1);
     let of_bot = list(None, Some(bot), None).await;
     let actions: Vec<_> = of_bot.iter().map(|line| line.action.as_str()).collect();
     assert_eq!(actions, ["RETIRE", "REGISTER"]);

@@ -37,10 +37,7 @@ async fn tick(database: &Database, arena: &Arena) -> usize {
     let mut bots = 0;
     loop {
         let selection = Selection::Waiting { after, limit: 7 };
-        let report = engine
-            .apply(&tick, arena.rules(), &selection)
-            .await
-            .unwrap();
+        let report = engine.apply(&tick, arena.rules(), &selection).await.unwrap();
         bots += report.bots;
         match report.last {
             Some(last) => after = last,
@@ -60,9 +57,7 @@ async fn wager_and_look(database: Database, bot: BotId, rules: ledger_core::econ
         let mut conn = database.get().await.unwrap();
         let wager = crate::wager(bot, "1.00");
         db::dry_run::wager(&mut conn, &wager, &rules).await.unwrap();
-        actions::place(&mut conn, &wager, &rules, None)
-            .await
-            .unwrap();
+        actions::place(&mut conn, &wager, &rules, None).await.unwrap();
         bots::find(&mut conn, &BotRef::Id(bot)).await.unwrap();
         let name = format!("bot-{bot}");
         let lease = leases::acquire(&mut conn, &name, "a", 60).await.unwrap();
@@ -82,11 +77,7 @@ async fn the_arena_works_behind_a_pooler_with_fewer_servers_than_clients() {
         bots.push(arena.bot().balance("50.00").create().await.id);
     }
     // As many pools as there would be processes.
-    let databases = [
-        database(&bouncer).await,
-        database(&bouncer).await,
-        database(&bouncer).await,
-    ];
+    let databases = [database(&bouncer).await, database(&bouncer).await, database(&bouncer).await];
     let mut working = JoinSet::new();
     for (index, bot) in bots.iter().enumerate() {
         let database = databases[index % databases.len()].clone();
@@ -104,9 +95,7 @@ async fn the_arena_works_behind_a_pooler_with_fewer_servers_than_clients() {
     assert_eq!(settled.unwrap().bets, 2);
     drop(conn);
     assert_eq!(tick(&databases[2], &arena).await, bots.len());
-    let report = db::audit::audit(&databases[0], db::audit::Options::default())
-        .await
-        .unwrap();
+    let report = db::audit::audit(&databases[0], db::audit::Options::default()).await.unwrap();
     assert!(report.is_sound(), "{:#?}", report.faults);
     arena.assert_sound().await;
 }
@@ -121,10 +110,7 @@ async fn who_stops_waiting_behind_a_pooler_leaves_no_transaction_open() {
     let database = database(&bouncer).await;
     let locker = arena.owner_client().await;
     for _ in 0..2 * SERVERS {
-        locker
-            .batch_execute("BEGIN; LOCK TABLE bots IN ACCESS EXCLUSIVE MODE")
-            .await
-            .unwrap();
+        locker.batch_execute("BEGIN; LOCK TABLE bots IN ACCESS EXCLUSIVE MODE").await.unwrap();
         let mut conn = database.get().await.unwrap();
         {
             let who = BotRef::Id(bot);
@@ -162,8 +148,5 @@ async fn migrations_refuse_a_url_that_leads_through_a_pooler() {
     let arena = Arena::new().await;
     let url = format!("{}?pooler=transaction", arena.owner_url());
     let refused = db::migrations::run(&url).await.unwrap_err();
-    assert!(
-        refused.to_string().contains("direct connection"),
-        "{refused}"
-    );
+    assert!(refused.to_string().contains("direct connection"), "{refused}");
 }

@@ -9,26 +9,19 @@ const COINGECKO: PriceSource = PriceSource::Coingecko;
 
 /// A horizon and a grace of one second, so that samples a few seconds ahead decide.
 fn quick() -> EconomyRules {
-    EconomyRules {
-        prediction_horizon_seconds: 10,
-        ..test_kit::rules()
-    }
+    EconomyRules { prediction_horizon_seconds: 10, ..test_kit::rules() }
 }
 
 async fn place(arena: &Arena, stake: &str) -> (ledger_core::BotId, PredictionId) {
     let bot = arena.bot().balance("10.00").create().await.id;
     let wager = crate::wager(bot, stake);
-    let accepted = actions::place(&mut *arena.conn().await, &wager, arena.rules(), None)
-        .await
-        .unwrap();
+    let accepted =
+        actions::place(&mut *arena.conn().await, &wager, arena.rules(), None).await.unwrap();
     (bot, accepted.prediction_id.unwrap())
 }
 
 async fn settle(arena: &Arena, id: PredictionId) -> Vec<predictions::Settled> {
-    predictions::settle(&mut *arena.conn().await, &[id], arena.rules(), Void)
-        .await
-        .unwrap()
-        .settled
+    predictions::settle(&mut *arena.conn().await, &[id], arena.rules(), Void).await.unwrap().settled
 }
 
 async fn settled(
@@ -38,18 +31,9 @@ async fn settled(
 ) -> (PredictionStatus, Money) {
     let ends = settle(arena, id).await;
     assert_eq!(ends.len(), 1);
-    assert_eq!(
-        settle(arena, id).await.len(),
-        0,
-        "a second call pays nothing"
-    );
-    let profile = bots::find(&mut *arena.conn().await, &bots::BotRef::Id(bot))
-        .await
-        .unwrap();
-    assert_eq!(
-        (profile.open_predictions, profile.open_stake),
-        (0, Money::ZERO)
-    );
+    assert_eq!(settle(arena, id).await.len(), 0, "a second call pays nothing");
+    let profile = bots::find(&mut *arena.conn().await, &bots::BotRef::Id(bot)).await.unwrap();
+    assert_eq!((profile.open_predictions, profile.open_stake), (0, Money::ZERO));
     arena.assert_sound().await;
     (ends[0].status, profile.balance)
 }
@@ -67,25 +51,15 @@ async fn a_right_prediction_pays_twice_its_wager() {
     assert_eq!(settle(&arena, id).await.len(), 0, "no sample has come");
     arena.price("100.00", COINGECKO, 1).await;
     assert_eq!(
-        predictions::assign_start_prices(&mut *arena.conn().await, arena.rules())
-            .await
-            .unwrap(),
+        predictions::assign_start_prices(&mut *arena.conn().await, arena.rules()).await.unwrap(),
         1
     );
     assert_eq!(settle(&arena, id).await.len(), 0, "the end has not come");
     arena.price("100.00000001", COINGECKO, 12).await;
-    assert_eq!(
-        settled(&arena, id, bot).await,
-        (PredictionStatus::Won, money("12.00"))
-    );
-    let page = predictions::page(
-        &mut *arena.conn().await,
-        PredictionFilter::default(),
-        None,
-        10,
-    )
-    .await
-    .unwrap();
+    assert_eq!(settled(&arena, id, bot).await, (PredictionStatus::Won, money("12.00")));
+    let page = predictions::page(&mut *arena.conn().await, PredictionFilter::default(), None, 10)
+        .await
+        .unwrap();
     assert_eq!(page[0].start_price, Some(money("100.00")));
     assert_eq!(page[0].payout, Some(money("4.00")));
     // (0.60 − 1)²
@@ -98,13 +72,8 @@ async fn a_wrong_prediction_is_slashed_and_an_equal_price_refunded() {
     let (loser, lost) = place(&arena, "2.00").await;
     arena.price("100.00", COINGECKO, 1).await;
     arena.price("99.99", COINGECKO, 12).await;
-    assert_eq!(
-        settled(&arena, lost, loser).await,
-        (PredictionStatus::Lost, money("8.00"))
-    );
-    let entries = db::ledger::page(&mut *arena.conn().await, loser, None, 1)
-        .await
-        .unwrap();
+    assert_eq!(settled(&arena, lost, loser).await, (PredictionStatus::Lost, money("8.00")));
+    let entries = db::ledger::page(&mut *arena.conn().await, loser, None, 1).await.unwrap();
     assert_eq!(entries[0].entry_type, EntryType::Slash);
     assert_eq!(entries[0].reference.as_str(), format!("PREDICTION:{lost}"));
 
@@ -112,10 +81,7 @@ async fn a_wrong_prediction_is_slashed_and_an_equal_price_refunded() {
     let (even, void) = place(&arena, "2.00").await;
     arena.price("100.00", COINGECKO, 1).await;
     arena.price("100.00", COINGECKO, 12).await;
-    assert_eq!(
-        settled(&arena, void, even).await,
-        (PredictionStatus::Void, money("10.00"))
-    );
+    assert_eq!(settled(&arena, void, even).await, (PredictionStatus::Void, money("10.00")));
 }
 
 /// Moves a prediction so many seconds into the past.
@@ -124,18 +90,11 @@ async fn age(arena: &Arena, id: PredictionId, seconds: i64) {
         "UPDATE predictions SET created_at = created_at - interval '{seconds} seconds', \
                 settles_at = settles_at - interval '{seconds} seconds' WHERE id = {id}"
     );
-    arena
-        .owner_client()
-        .await
-        .batch_execute(&sql)
-        .await
-        .unwrap();
+    arena.owner_client().await.batch_execute(&sql).await.unwrap();
 }
 
 async fn outcome(arena: &Arena, id: PredictionId) -> predictions::Outcome {
-    predictions::settle(&mut *arena.conn().await, &[id], arena.rules(), Void)
-        .await
-        .unwrap()
+    predictions::settle(&mut *arena.conn().await, &[id], arena.rules(), Void).await.unwrap()
 }
 
 /// Keeps what a source's history tells: prices at seconds from now, of the span between two others.
@@ -146,17 +105,11 @@ async fn told(
     prices: &[(&str, i64)],
 ) -> bool {
     let now = arena.now().await;
-    let prices: Vec<_> = prices
-        .iter()
-        .map(|(price, at)| (price.parse().unwrap(), now.plus_seconds(*at)))
-        .collect();
-    let span = prices::Span {
-        begins_at: now.plus_seconds(span.0),
-        ends_at: now.plus_seconds(span.1),
-    };
-    prices::record_history(&mut *arena.conn().await, source, span, &prices)
-        .await
-        .unwrap()
+    let prices: Vec<_> =
+        prices.iter().map(|(price, at)| (price.parse().unwrap(), now.plus_seconds(*at))).collect();
+    let span =
+        prices::Span { begins_at: now.plus_seconds(span.0), ends_at: now.plus_seconds(span.1) };
+    prices::record_history(&mut *arena.conn().await, source, span, &prices).await.unwrap()
 }
 
 #[tokio::test]
@@ -167,10 +120,7 @@ async fn a_change_of_source_decides_nothing_and_the_own_source_does() {
     arena.price("101.00", PriceSource::Simulated, 12).await;
     assert_eq!(settle(&arena, id).await.len(), 0);
     arena.price("99.00", COINGECKO, 13).await;
-    assert_eq!(
-        settled(&arena, id, bot).await,
-        (PredictionStatus::Lost, money("8.00"))
-    );
+    assert_eq!(settled(&arena, id, bot).await, (PredictionStatus::Lost, money("8.00")));
 }
 
 #[tokio::test]
@@ -184,23 +134,12 @@ async fn what_a_silent_source_did_not_say_its_history_does() {
     arena.price("101.00", COINGECKO, -1_400).await;
     let waits = outcome(&arena, id).await;
     assert!(waits.settled.is_empty(), "{waits:?}");
-    let [want] = waits.wants[..] else {
-        panic!("{waits:?}")
-    };
+    let [want] = waits.wants[..] else { panic!("{waits:?}") };
     assert_eq!((want.source, want.elsewhere), (Some(COINGECKO), true));
     assert!(
-        told(
-            &arena,
-            COINGECKO,
-            (-2_000, -1_300),
-            &[("99.00", -1_900), ("101.5", -1_600)]
-        )
-        .await
+        told(&arena, COINGECKO, (-2_000, -1_300), &[("99.00", -1_900), ("101.5", -1_600)]).await
     );
-    assert_eq!(
-        settled(&arena, id, bot).await,
-        (PredictionStatus::Lost, money("8.00"))
-    );
+    assert_eq!(settled(&arena, id, bot).await, (PredictionStatus::Lost, money("8.00")));
 }
 
 #[tokio::test]
@@ -218,19 +157,10 @@ async fn where_the_own_history_is_silent_too_another_real_source_tells_both_pric
         )
         .await
     );
-    assert!(
-        settle(&arena, id).await.is_empty(),
-        "an invented price decides nothing"
-    );
+    assert!(settle(&arena, id).await.is_empty(), "an invented price decides nothing");
     let kraken = PriceSource::Kraken;
     assert!(
-        told(
-            &arena,
-            kraken,
-            (-4_010, -1_000),
-            &[("200.00", -3_990), ("150.00", -3_970)]
-        )
-        .await
+        told(&arena, kraken, (-4_010, -1_000), &[("200.00", -3_990), ("150.00", -3_970)]).await
     );
     assert_eq!(
         settled(&arena, id, bot).await,
@@ -253,48 +183,23 @@ async fn a_start_that_nobody_sampled_is_told_by_history() {
     assert_eq!(waits.wants[0].source, None);
     let prices = [("100.00", -1_940), ("101.00", -1_880), ("99.00", -1_800)];
     assert!(told(&arena, COINGECKO, (-2_010, -1_000), &prices).await);
-    assert_eq!(
-        settled(&arena, id, bot).await,
-        (PredictionStatus::Won, money("12.00"))
-    );
+    assert_eq!(settled(&arena, id, bot).await, (PredictionStatus::Won, money("12.00")));
 }
 
 #[tokio::test]
 async fn a_history_is_read_once_and_only_of_what_is_settled() {
     let arena = Arena::new().await;
-    assert!(
-        !told(&arena, COINGECKO, (-900, -500), &[]).await,
-        "a sample may still come"
-    );
+    assert!(!told(&arena, COINGECKO, (-900, -500), &[]).await, "a sample may still come");
     assert!(told(&arena, COINGECKO, (-1_200, -700), &[("1.00", -1_000)]).await);
-    assert!(
-        !told(&arena, COINGECKO, (-1_100, -650), &[("2.00", -1_050)]).await,
-        "overlaps"
-    );
-    assert!(
-        told(
-            &arena,
-            PriceSource::Kraken,
-            (-1_100, -650),
-            &[("3.00", -1_050)]
-        )
-        .await
-    );
+    assert!(!told(&arena, COINGECKO, (-1_100, -650), &[("2.00", -1_050)]).await, "overlaps");
+    assert!(told(&arena, PriceSource::Kraken, (-1_100, -650), &[("3.00", -1_050)]).await);
     let now = arena.now().await;
-    let span = prices::Span {
-        begins_at: now.plus_seconds(-2_000),
-        ends_at: now.plus_seconds(-700),
-    };
+    let span =
+        prices::Span { begins_at: now.plus_seconds(-2_000), ends_at: now.plus_seconds(-700) };
     let mut conn = arena.conn().await;
-    let left = prices::unread(&mut conn, COINGECKO, span)
-        .await
-        .unwrap()
-        .unwrap();
+    let left = prices::unread(&mut conn, COINGECKO, span).await.unwrap().unwrap();
     assert_eq!(left.begins_at, span.begins_at);
-    assert!(
-        left.ends_at.seconds_since(now.plus_seconds(-1_200)).abs() <= 5,
-        "{left:?}"
-    );
+    assert!(left.ends_at.seconds_since(now.plus_seconds(-1_200)).abs() <= 5, "{left:?}");
     // A late sample of a time that was read is not kept: nothing that decided may change.
     let late = now.plus_seconds(-800);
     let kept = prices::record(&mut conn, COINGECKO, "4.00".parse().unwrap(), late).await;
@@ -307,10 +212,7 @@ async fn only_when_nobody_tells_the_price_for_six_hours_is_a_prediction_void() {
     let (bot, id) = place(&arena, "2.00").await;
     arena.price("100.00", COINGECKO, -22_499).await;
     age(&arena, id, 22_500).await;
-    assert!(
-        settle(&arena, id).await.is_empty(),
-        "six hours and a quarter are not over"
-    );
+    assert!(settle(&arena, id).await.is_empty(), "six hours and a quarter are not over");
     age(&arena, id, 20).await;
     arena.price("90.00", PriceSource::Kraken, -20_000).await;
     let mut conn = arena.conn().await;
@@ -320,9 +222,7 @@ async fn only_when_nobody_tells_the_price_for_six_hours_is_a_prediction_void() {
     assert_eq!(ends[0].status, PredictionStatus::Void);
     let unpriced = ends[0].unpriced.unwrap();
     assert_eq!(unpriced.would_have, Some(PredictionStatus::Lost));
-    let profile = bots::find(&mut *arena.conn().await, &bots::BotRef::Id(bot))
-        .await
-        .unwrap();
+    let profile = bots::find(&mut *arena.conn().await, &bots::BotRef::Id(bot)).await.unwrap();
     assert_eq!(profile.balance, money("10.00"));
     arena.assert_sound().await;
 }
@@ -335,41 +235,28 @@ async fn a_price_that_came_late_is_better_than_none_once_nobody_tells_more() {
     arena.price("100.00", COINGECKO, -22_599).await;
     // 600 s after it was due; the source's history was never to be had.
     arena.price("99.00", COINGECKO, -21_989).await;
-    assert_eq!(
-        settled(&arena, id, bot).await,
-        (PredictionStatus::Lost, money("8.00"))
-    );
+    assert_eq!(settled(&arena, id, bot).await, (PredictionStatus::Lost, money("8.00")));
 }
 
 #[tokio::test]
 async fn the_start_is_the_first_price_after_the_lag() {
-    let rules = EconomyRules {
-        sample_lag_seconds: 60,
-        ..quick()
-    };
+    let rules = EconomyRules { sample_lag_seconds: 60, ..quick() };
     let arena = Arena::new().await.with_rules(rules);
     let (bot, id) = place(&arena, "2.00").await;
     // The provider's average is catching up with what everybody saw: not the start.
     arena.price("90.00", COINGECKO, 5).await;
     arena.price("95.00", COINGECKO, 58).await;
     assert_eq!(
-        predictions::assign_start_prices(&mut *arena.conn().await, arena.rules())
-            .await
-            .unwrap(),
+        predictions::assign_start_prices(&mut *arena.conn().await, arena.rules()).await.unwrap(),
         0
     );
     arena.price("100.00", COINGECKO, 65).await;
     assert_eq!(
-        predictions::assign_start_prices(&mut *arena.conn().await, arena.rules())
-            .await
-            .unwrap(),
+        predictions::assign_start_prices(&mut *arena.conn().await, arena.rules()).await.unwrap(),
         1
     );
     arena.price("99.00", COINGECKO, 76).await;
-    assert_eq!(
-        settled(&arena, id, bot).await,
-        (PredictionStatus::Lost, money("8.00"))
-    );
+    assert_eq!(settled(&arena, id, bot).await, (PredictionStatus::Lost, money("8.00")));
 }
 
 #[tokio::test]
@@ -377,16 +264,11 @@ async fn a_start_price_once_given_stays() {
     let arena = Arena::new().await.with_rules(quick());
     let (bot, id) = place(&arena, "2.00").await;
     arena.price("100.00", COINGECKO, 2).await;
-    predictions::assign_start_prices(&mut *arena.conn().await, arena.rules())
-        .await
-        .unwrap();
+    predictions::assign_start_prices(&mut *arena.conn().await, arena.rules()).await.unwrap();
     // Late, and earlier at its provider: with this as the start the prediction would be wrong.
     arena.price("500.00", COINGECKO, 1).await;
     arena.price("101.00", COINGECKO, 13).await;
-    assert_eq!(
-        settled(&arena, id, bot).await,
-        (PredictionStatus::Won, money("12.00"))
-    );
+    assert_eq!(settled(&arena, id, bot).await, (PredictionStatus::Won, money("12.00")));
 }
 
 #[tokio::test]
@@ -396,39 +278,24 @@ async fn the_dead_forfeit_and_the_revived_are_paid() {
     let who = "ops".parse().unwrap();
     let bot = arena.bot().balance("2.10").create().await.id;
     let wager = crate::wager(bot, "1.00");
-    let first = actions::place(&mut conn, &wager, arena.rules(), None)
-        .await
-        .unwrap();
+    let first = actions::place(&mut conn, &wager, arena.rules(), None).await.unwrap();
     let wager = crate::wager(bot, "1.00");
-    let second = actions::place(&mut conn, &wager, arena.rules(), None)
-        .await
-        .unwrap();
+    let second = actions::place(&mut conn, &wager, arena.rules(), None).await.unwrap();
     arena.tick(ledger_core::Enforcement::Enforce).await;
     let by_id = bots::BotRef::Id(bot);
     let profile = bots::find(&mut conn, &by_id).await.unwrap();
-    assert_eq!(
-        (profile.status, profile.balance),
-        (BotStatus::Dead, Money::ZERO)
-    );
+    assert_eq!((profile.status, profile.balance), (BotStatus::Dead, Money::ZERO));
     arena.assert_sound().await;
     arena.price("100.00", COINGECKO, 1).await;
     arena.price("101.00", COINGECKO, 12).await;
 
     let ends = settle(&arena, first.prediction_id.unwrap()).await;
     assert_eq!(ends[0].status, PredictionStatus::Forfeit);
-    bots::revive(&mut conn, &by_id, money("1.00"), &who, "why not", None)
-        .await
-        .unwrap();
+    bots::revive(&mut conn, &by_id, money("1.00"), &who, "why not", None).await.unwrap();
     let ends = settle(&arena, second.prediction_id.unwrap()).await;
-    assert_eq!(
-        (ends[0].status, ends[0].payout),
-        (PredictionStatus::Won, money("2.00"))
-    );
+    assert_eq!((ends[0].status, ends[0].payout), (PredictionStatus::Won, money("2.00")));
     let profile = bots::find(&mut conn, &by_id).await.unwrap();
-    assert_eq!(
-        (profile.balance, profile.open_predictions),
-        (money("3.00"), 0)
-    );
+    assert_eq!((profile.balance, profile.open_predictions), (money("3.00"), 0));
     arena.assert_sound().await;
 }
 
@@ -441,9 +308,7 @@ async fn many_oracles_pay_once() {
         for _ in 0..4 {
             let wager = crate::wager(bot, "1.00");
             let mut conn = arena.conn().await;
-            let accepted = actions::place(&mut conn, &wager, arena.rules(), None)
-                .await
-                .unwrap();
+            let accepted = actions::place(&mut conn, &wager, arena.rules(), None).await.unwrap();
             ids.push(accepted.prediction_id.unwrap());
         }
     }
@@ -456,11 +321,7 @@ async fn many_oracles_pay_once() {
         ids.rotate_left(turn * 2);
         oracles.spawn(async move {
             let mut conn = database.get().await.unwrap();
-            predictions::settle(&mut conn, &ids, &rules, Void)
-                .await
-                .unwrap()
-                .settled
-                .len()
+            predictions::settle(&mut conn, &ids, &rules, Void).await.unwrap().settled.len()
         });
     }
     let mut paid = 0;
@@ -477,22 +338,13 @@ async fn an_observation_is_used_once_even_if_redis_forgot() {
     let bot = arena.bot().create().await.id;
     let mut conn = arena.conn().await;
     let wager = crate::wager(bot, "1.00");
-    actions::place(&mut conn, &wager, arena.rules(), None)
-        .await
-        .unwrap();
+    actions::place(&mut conn, &wager, arena.rules(), None).await.unwrap();
     for again in [
-        actions::place(&mut conn, &wager, arena.rules(), None)
-            .await
-            .unwrap_err(),
-        actions::wait(&mut conn, &crate::waiting(&wager), arena.rules(), None)
-            .await
-            .unwrap_err(),
+        actions::place(&mut conn, &wager, arena.rules(), None).await.unwrap_err(),
+        actions::wait(&mut conn, &crate::waiting(&wager), arena.rules(), None).await.unwrap_err(),
     ] {
         assert!(
-            matches!(
-                again,
-                DbError::Conflict(db::error::Conflict::ObservationUsed)
-            ),
+            matches!(again, DbError::Conflict(db::error::Conflict::ObservationUsed)),
             "{again:?}"
         );
     }
@@ -517,9 +369,7 @@ async fn a_wager_tells_its_story_in_one_transaction() {
         cost_usd: Some("0.0012".parse().unwrap()),
         priced_usd: None,
     });
-    let accepted = actions::place(&mut conn, &wager, arena.rules(), None)
-        .await
-        .unwrap();
+    let accepted = actions::place(&mut conn, &wager, arena.rules(), None).await.unwrap();
     assert_eq!(accepted.new_balance, money("999.00"));
     let owner = arena.owner_client().await;
     let count = |sql: &'static str| {
@@ -530,14 +380,8 @@ async fn a_wager_tells_its_story_in_one_transaction() {
         count("SELECT count(*) FROM posts WHERE kind = 'WAGER' AND reference LIKE 'OBS:%'").await,
         1
     );
-    assert_eq!(
-        count("SELECT count(*) FROM audit_log WHERE action = 'PREDICT'").await,
-        1
-    );
-    assert_eq!(
-        count("SELECT input_tokens FROM agent_metrics WHERE kind = 'ACTION'").await,
-        1200
-    );
+    assert_eq!(count("SELECT count(*) FROM audit_log WHERE action = 'PREDICT'").await, 1);
+    assert_eq!(count("SELECT input_tokens FROM agent_metrics WHERE kind = 'ACTION'").await, 1200);
     let kinds = "SELECT string_agg(kind::text, ' ' ORDER BY id) FROM events WHERE xid = (SELECT max(xid) FROM events)";
     let kinds: String = owner.query_one(kinds, &[]).await.unwrap().get(0);
     assert_eq!(kinds, "entry post prediction");
@@ -603,10 +447,7 @@ async fn an_invented_pair_is_no_way_out_of_a_real_start() {
     arena.price("100.00", COINGECKO, -22_599).await;
     arena.price("10.00", PriceSource::Simulated, -22_300).await;
     arena.price("11.00", PriceSource::Simulated, -21_500).await;
-    assert_eq!(
-        settled(&arena, id, bot).await,
-        (PredictionStatus::Void, money("10.00"))
-    );
+    assert_eq!(settled(&arena, id, bot).await, (PredictionStatus::Void, money("10.00")));
 }
 
 #[tokio::test]
@@ -631,10 +472,7 @@ async fn a_clock_set_back_makes_no_fault_of_a_sound_verdict() {
     let ahead = "SET session_replication_role = replica; \
                  UPDATE prices SET sampled_at = sampled_at + interval '1 hour'";
     owner.batch_execute(ahead).await.unwrap();
-    assert_eq!(
-        settled(&arena, id, bot).await,
-        (PredictionStatus::Won, money("12.00"))
-    );
+    assert_eq!(settled(&arena, id, bot).await, (PredictionStatus::Won, money("12.00")));
 }
 
 #[tokio::test]
@@ -651,10 +489,7 @@ async fn rules_with_absurd_spans_stop_neither_settlement_nor_audit() {
     let owner = arena.owner_client().await;
     let keep = "INSERT INTO economy_rules (digest, rules) VALUES ($1, $2)";
     let digest = absurd.digest().0.to_vec();
-    owner
-        .execute(keep, &[&digest, &absurd.canonical()])
-        .await
-        .unwrap();
+    owner.execute(keep, &[&digest, &absurd.canonical()]).await.unwrap();
     let name = "UPDATE predictions SET rules = $1 WHERE bot_id <> $2";
     owner.execute(name, &[&digest, &bot.0]).await.unwrap();
     arena.price("100.00", COINGECKO, 1).await;

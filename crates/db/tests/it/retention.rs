@@ -36,9 +36,7 @@ async fn old_days_of_metrics_go_one_by_one_and_totals_stay() {
     let old = day_of_metrics(&arena, 31, bot.0).await;
     let young = day_of_metrics(&arena, 30, bot.0).await;
     let mut conn = arena.conn().await;
-    let before = db::insights::find(&mut conn, &BotRef::Id(bot))
-        .await
-        .unwrap();
+    let before = db::insights::find(&mut conn, &BotRef::Id(bot)).await.unwrap();
     let mut dropped = Vec::new();
     while let Some(name) = drop_oldest_metrics(&mut conn, 30).await.unwrap() {
         dropped.push(name);
@@ -48,9 +46,7 @@ async fn old_days_of_metrics_go_one_by_one_and_totals_stay() {
     let there = "SELECT to_regclass($1) IS NOT NULL";
     let is_there: bool = owner.query_one(there, &[&young]).await.unwrap().get(0);
     assert!(is_there);
-    let after = db::insights::find(&mut conn, &BotRef::Id(bot))
-        .await
-        .unwrap();
+    let after = db::insights::find(&mut conn, &BotRef::Id(bot)).await.unwrap();
     let as_of = before.as_of;
     assert_eq!(db::insights::Insights { as_of, ..after }, before);
     arena.tick(Enforce).await;
@@ -65,10 +61,7 @@ async fn a_day_that_somebody_uses_is_dropped_another_time() {
     let name = day_of_metrics(&arena, 40, bot.0).await;
     let mut reader = arena.owner_client().await;
     let reading = reader.transaction().await.unwrap();
-    reading
-        .query("SELECT FROM agent_metrics", &[])
-        .await
-        .unwrap();
+    reading.query("SELECT FROM agent_metrics", &[]).await.unwrap();
     let mut conn = arena.conn().await;
     drop_oldest_metrics(&mut conn, 30).await.unwrap_err();
     reading.commit().await.unwrap();
@@ -93,10 +86,7 @@ async fn what_decided_a_market_is_never_forgotten() {
     // It is not settled: what was read may still be wanted.
     assert_eq!(forget_evidence(&mut conn, 30, 100).await.unwrap(), 0);
     arena.decide(market, Side::Yes).await;
-    db::markets::settle(&mut conn, market)
-        .await
-        .unwrap()
-        .unwrap();
+    db::markets::settle(&mut conn, market).await.unwrap().unwrap();
     // It was settled just now.
     assert_eq!(forget_evidence(&mut conn, 30, 100).await.unwrap(), 0);
     let superuser = arena.owner_client().await;
@@ -112,11 +102,7 @@ async fn what_decided_a_market_is_never_forgotten() {
     assert!(forget_evidence(&mut conn, 30, 100).await.unwrap() >= 1);
     let kept = db::markets::evidence_of(&mut conn, market).await.unwrap();
     assert_eq!(kept.len(), 1, "{kept:?}");
-    for sql in [
-        "DELETE FROM evidence",
-        "TRUNCATE evidence",
-        "UPDATE evidence SET url = 'x'",
-    ] {
+    for sql in ["DELETE FROM evidence", "TRUNCATE evidence", "UPDATE evidence SET url = 'x'"] {
         let refused = owner.batch_execute(sql).await.unwrap_err();
         let message = refused.as_db_error().unwrap().message().to_owned();
         assert!(message.contains("append-only"), "{sql}: {message}");

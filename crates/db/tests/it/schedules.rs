@@ -18,9 +18,7 @@ async fn scheduled(arena: &Arena) -> BotId {
 
 async fn reserve(arena: &Arena, bot: BotId, usd: &str, cap: &str) -> Allowance {
     let mut conn = arena.conn().await;
-    schedules::reserve_llm(&mut conn, bot, money(usd), money(cap))
-        .await
-        .unwrap()
+    schedules::reserve_llm(&mut conn, bot, money(usd), money(cap)).await.unwrap()
 }
 
 fn granted(allowance: Allowance) -> LlmReservation {
@@ -93,11 +91,7 @@ async fn a_new_day_begins_at_nothing_and_is_not_charged_for_the_old_one() {
     // Now the row is of another day than both reservations.
     days_ago(&arena, 2).await;
     let mut conn = arena.conn().await;
-    assert!(
-        !schedules::settle_llm(&mut conn, &old, Money::ZERO)
-            .await
-            .unwrap()
-    );
+    assert!(!schedules::settle_llm(&mut conn, &old, Money::ZERO).await.unwrap());
     assert_eq!(spent(&arena, bot).await, Some(money("0.50")));
 }
 
@@ -125,9 +119,7 @@ async fn of_many_who_reach_for_the_last_cent_one_gets_it() {
         let database = arena.database().clone();
         runners.spawn(async move {
             let mut conn = database.get().await.unwrap();
-            schedules::reserve_llm(&mut conn, bot, money("0.01"), money("1.00"))
-                .await
-                .unwrap()
+            schedules::reserve_llm(&mut conn, bot, money("0.01"), money("1.00")).await.unwrap()
         });
     }
     let mut winners = 0;

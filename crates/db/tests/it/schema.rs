@@ -24,10 +24,7 @@ async fn the_rust_schema_is_that_of_the_migrated_database() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/schema.rs");
     let named = named(&std::fs::read_to_string(path).unwrap());
     let generated = generate(&arena.owner_client().await, &named).await;
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a switch for whoever changes a migration"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "a switch for whoever changes a migration")]
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
         std::fs::write(path, &generated).unwrap();
     }
@@ -42,10 +39,7 @@ async fn the_rust_schema_is_that_of_the_migrated_database() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_expected_catalogue_is_what_each_migration_makes() {
     let (owner, _) = test_kit::empty_database().await;
-    let config = db::DatabaseConfig {
-        url: owner.clone(),
-        pool_size: 1,
-    };
+    let config = db::DatabaseConfig { url: owner.clone(), pool_size: 1 };
     let database = db::Database::connect(config).await.unwrap();
     let mut after_each = Vec::new();
     for version in db::migrations::known_versions().unwrap() {
@@ -54,10 +48,7 @@ async fn the_expected_catalogue_is_what_each_migration_makes() {
     }
     let generated = db::catalogue::generate(&after_each);
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/catalogue/expected.txt");
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a switch for whoever changes a migration"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "a switch for whoever changes a migration")]
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
         std::fs::write(path, &generated).unwrap();
     }
@@ -78,11 +69,7 @@ fn named(schema: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut named = BTreeMap::<String, BTreeSet<String>>::new();
     let mut table = String::new();
     for line in schema.lines() {
-        if let Some((name, _)) = line
-            .trim()
-            .split_once(" (")
-            .filter(|_| line.ends_with(") {"))
-        {
+        if let Some((name, _)) = line.trim().split_once(" (").filter(|_| line.ends_with(") {")) {
             name.clone_into(&mut table);
         } else if let Some((name, _)) = line.trim().split_once(" -> ") {
             let columns = named.entry(table.clone()).or_default();
@@ -104,28 +91,16 @@ async fn generate(client: &Client, named: &BTreeMap<String, BTreeSet<String>>) -
         let key: Vec<_> = columns.iter().filter(|c| c.key.is_some()).collect();
         let mut key: Vec<_> = key.iter().map(|c| (c.key, c.name.as_str())).collect();
         key.sort_unstable();
-        let key = key
-            .iter()
-            .map(|(_, name)| *name)
-            .collect::<Vec<_>>()
-            .join(", ");
+        let key = key.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
         let uses = "use super::sql_types::*;";
-        writeln!(
-            out,
-            "\ndiesel::table! {{\n    {uses}\n\n    {table} ({key}) {{"
-        )
-        .unwrap();
+        writeln!(out, "\ndiesel::table! {{\n    {uses}\n\n    {table} ({key}) {{").unwrap();
         for column in columns {
             writeln!(out, "        {} -> {},", column.name, column.sql_type()).unwrap();
         }
         out.push_str("    }\n}\n");
     }
     let names = tables.keys().cloned().collect::<Vec<_>>().join(", ");
-    writeln!(
-        out,
-        "\ndiesel::allow_tables_to_appear_in_same_query!({names},);"
-    )
-    .unwrap();
+    writeln!(out, "\ndiesel::allow_tables_to_appear_in_same_query!({names},);").unwrap();
     out
 }
 
@@ -149,11 +124,7 @@ impl Column {
             "timestamptz" => "Instant".to_owned(),
             other => camel(other),
         };
-        if self.nullable {
-            format!("Nullable<{plain}>")
-        } else {
-            plain
-        }
+        if self.nullable { format!("Nullable<{plain}>") } else { plain }
     }
 }
 
@@ -220,9 +191,6 @@ async fn the_ledger_takes_what_the_table_of_entry_types_says() {
         let amount = Money::cents(amount * 100);
         let fits = entry_type.allows_amount(amount) && (after == 0 || !entry_type.drains());
         let takes: bool = row.get(3);
-        assert_eq!(
-            takes, fits,
-            "ledger_amount_fits_type: {entry_type} of {amount}, {after} left"
-        );
+        assert_eq!(takes, fits, "ledger_amount_fits_type: {entry_type} of {amount}, {after} left");
     }
 }

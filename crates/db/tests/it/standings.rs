@@ -21,27 +21,17 @@ async fn what_is_at_stake_is_wealth_too_and_the_older_goes_first() {
     let equal = arena.bot().balance("30.00").create().await.id;
     let mut conn = arena.conn().await;
     let wager = crate::wager(rich, "20.00");
-    actions::place(&mut conn, &wager, arena.rules(), None)
-        .await
-        .unwrap();
+    actions::place(&mut conn, &wager, arena.rules(), None).await.unwrap();
     let retired = arena.bot().create().await.id;
     let who = "tester".parse().unwrap();
-    bots::retire(&mut conn, &bots::BotRef::Id(retired), &who, "a test", None)
-        .await
-        .unwrap();
+    bots::retire(&mut conn, &bots::BotRef::Id(retired), &who, "a test", None).await.unwrap();
     let found = standings(&arena, 100).await;
     assert_eq!(ids(&found), [rich, equal, poor, dead, retired]);
     let first = &found[0];
-    assert_eq!(
-        (first.wealth, first.granted),
-        (3_000_000_000, 3_000_000_000)
-    );
+    assert_eq!((first.wealth, first.granted), (3_000_000_000, 3_000_000_000));
     assert_eq!(first.balance, "10.00".parse().unwrap());
     let last = &found[4];
-    assert_eq!(
-        (last.status, last.wealth, last.granted),
-        (BotStatus::Retired, 0, 100_000_000_000)
-    );
+    assert_eq!((last.status, last.wealth, last.granted), (BotStatus::Retired, 0, 100_000_000_000));
     assert_eq!(last.totals.interventions, 1);
 }
 
@@ -56,10 +46,7 @@ async fn each_status_has_its_own_best() {
     for _ in 0..3 {
         alive.push(arena.bot().create().await.id);
     }
-    assert_eq!(
-        ids(&standings(&arena, 2).await),
-        [alive[0], alive[1], dead[0], dead[1]]
-    );
+    assert_eq!(ids(&standings(&arena, 2).await), [alive[0], alive[1], dead[0], dead[1]]);
     assert!(standings(&Arena::new().await, 2).await.is_empty());
 }
 
@@ -78,9 +65,6 @@ async fn looking_waits_for_nobody_and_holds_up_nobody() {
     // And the other way round: a look that goes on for long, while everybody is charged.
     let looking = arena.owner_client().await;
     owner.batch_execute("ROLLBACK").await.unwrap();
-    looking
-        .batch_execute("BEGIN; SELECT count(balance + open_stake) FROM wallets")
-        .await
-        .unwrap();
+    looking.batch_execute("BEGIN; SELECT count(balance + open_stake) FROM wallets").await.unwrap();
     assert_eq!(arena.tick(Enforce).await.bots, 1);
 }

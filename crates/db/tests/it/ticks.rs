@@ -5,26 +5,18 @@ use ledger_core::{BotId, BotStatus, EntryType, Money, TickNumber};
 use test_kit::{Arena, TestBot};
 
 async fn begin(arena: &Arena, enforcement: ledger_core::Enforcement) -> Tick {
-    match ticks::due(&mut *arena.conn().await, &arena.rules_in(enforcement), 0)
-        .await
-        .unwrap()
-    {
+    match ticks::due(&mut *arena.conn().await, &arena.rules_in(enforcement), 0).await.unwrap() {
         Due::Begun(tick) | Due::Open(tick) => tick,
         due => unreachable!("{due:?}"),
     }
 }
 
 fn free(limit: i64) -> Selection {
-    Selection::Free {
-        after: BotId(i64::MIN),
-        limit,
-    }
+    Selection::Free { after: BotId(i64::MIN), limit }
 }
 
 async fn profile(arena: &Arena, bot: &TestBot) -> bots::BotProfile {
-    bots::find(&mut *arena.conn().await, &bots::BotRef::Id(bot.id))
-        .await
-        .unwrap()
+    bots::find(&mut *arena.conn().await, &bots::BotRef::Id(bot.id)).await.unwrap()
 }
 
 #[tokio::test]
@@ -33,25 +25,15 @@ async fn an_idle_bot_of_two_pays_four_times_and_dies_on_the_fifth() {
     let bot = arena.bot().balance("2.00").create().await;
     for balance in ["1.50", "1.00", "0.50", "0.00"] {
         arena.tick(Enforce).await;
-        assert_eq!(
-            profile(&arena, &bot).await.balance,
-            balance.parse().unwrap()
-        );
+        assert_eq!(profile(&arena, &bot).await.balance, balance.parse().unwrap());
     }
     let totals = arena.tick(Enforce).await;
     assert_eq!((totals.bots, totals.liquidated), (1, 1));
     assert_eq!(profile(&arena, &bot).await.status, BotStatus::Dead);
-    let last = &db::ledger::page(&mut *arena.conn().await, bot.id, None, 1)
-        .await
-        .unwrap()[0];
-    assert_eq!(
-        (last.entry_type, last.amount),
-        (EntryType::Liquidation, Money::ZERO)
-    );
+    let last = &db::ledger::page(&mut *arena.conn().await, bot.id, None, 1).await.unwrap()[0];
+    assert_eq!((last.entry_type, last.amount), (EntryType::Liquidation, Money::ZERO));
     assert_eq!(last.reference.as_str(), "TICK:5");
-    let feed = db::posts::feed(&mut *arena.conn().await, None, 10)
-        .await
-        .unwrap();
+    let feed = db::posts::feed(&mut *arena.conn().await, None, 10).await.unwrap();
     assert_eq!(feed.len(), 1, "silence on heartbeats: {feed:?}");
     assert_eq!(arena.tick(Enforce).await.bots, 0, "the dead are not ticked");
     arena.assert_sound().await;
@@ -75,23 +57,13 @@ async fn the_shadow_dies_on_the_tick_on_which_its_twin_dies() {
     }
     let owner = observed.owner_client().await;
     let flagged = "SELECT tick FROM agent_metrics WHERE would_have_been_liquidated";
-    let flagged: Vec<i64> = owner
-        .query(flagged, &[])
-        .await
-        .unwrap()
-        .iter()
-        .map(|row| row.get(0))
-        .collect();
+    let flagged: Vec<i64> =
+        owner.query(flagged, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
     assert_eq!(flagged, [died.unwrap()], "once, at the crossing");
     let now = profile(&observed, &shadow).await;
-    assert_eq!(
-        (now.status, now.balance),
-        (BotStatus::Alive, "3.30".parse().unwrap())
-    );
+    assert_eq!((now.status, now.balance), (BotStatus::Alive, "3.30".parse().unwrap()));
     assert!(now.shadow_balance.is_negative());
-    let entries = db::ledger::page(&mut *observed.conn().await, shadow.id, None, 10)
-        .await
-        .unwrap();
+    let entries = db::ledger::page(&mut *observed.conn().await, shadow.id, None, 10).await.unwrap();
     assert_eq!(entries.len(), 1, "phantom fees write no entry");
     observed.assert_sound().await;
     enforced.assert_sound().await;
@@ -108,9 +80,7 @@ async fn a_productive_action_ends_the_streak_and_a_small_one_does_not() {
     let mut conn = arena.conn().await;
     for (bot, stake) in [(&busy, "0.50"), (&dabbler, "0.49")] {
         let wager = crate::wager(bot.id, stake);
-        actions::place(&mut conn, &wager, arena.rules(), None)
-            .await
-            .unwrap();
+        actions::place(&mut conn, &wager, arena.rules(), None).await.unwrap();
     }
     arena.tick(Enforce).await;
     assert_eq!(profile(&arena, &busy).await.idle_streak, 0);
@@ -118,9 +88,7 @@ async fn a_productive_action_ends_the_streak_and_a_small_one_does_not() {
     let fee = |bot: BotId| {
         let arena = &arena;
         async move {
-            let entries = db::ledger::page(&mut *arena.conn().await, bot, None, 1)
-                .await
-                .unwrap();
+            let entries = db::ledger::page(&mut *arena.conn().await, bot, None, 1).await.unwrap();
             entries[0].amount
         }
     };
@@ -138,27 +106,12 @@ async fn a_chunk_that_runs_again_charges_nobody_twice() {
     let mut engine = TickEngine::connect(arena.database()).await.unwrap();
     let first = engine.apply(&tick, arena.rules(), &free(3)).await.unwrap();
     assert_eq!(first.bots, 3);
-    assert!(
-        ticks::close(&mut *arena.conn().await, &tick)
-            .await
-            .unwrap()
-            .is_none(),
-        "two are left"
-    );
-    let again = engine
-        .apply(&tick, arena.rules(), &free(100))
-        .await
-        .unwrap();
+    assert!(ticks::close(&mut *arena.conn().await, &tick).await.unwrap().is_none(), "two are left");
+    let again = engine.apply(&tick, arena.rules(), &free(100)).await.unwrap();
     assert_eq!(again.bots, 2);
-    let none = engine
-        .apply(&tick, arena.rules(), &free(100))
-        .await
-        .unwrap();
+    let none = engine.apply(&tick, arena.rules(), &free(100)).await.unwrap();
     assert_eq!(none, ChunkReport::default());
-    let totals = ticks::close(&mut *arena.conn().await, &tick)
-        .await
-        .unwrap()
-        .unwrap();
+    let totals = ticks::close(&mut *arena.conn().await, &tick).await.unwrap().unwrap();
     assert_eq!((totals.bots, totals.fees.as_str()), (5, "2.50000000"));
     arena.assert_sound().await;
 }
@@ -170,19 +123,10 @@ async fn bots_made_during_a_tick_are_first_charged_in_the_next() {
     let tick = begin(&arena, Enforce).await;
     let late = arena.bot().create().await;
     let mut engine = TickEngine::connect(arena.database()).await.unwrap();
-    let report = engine
-        .apply(&tick, arena.rules(), &free(100))
-        .await
-        .unwrap();
+    let report = engine.apply(&tick, arena.rules(), &free(100)).await.unwrap();
     assert_eq!(report.bots, 1);
-    ticks::close(&mut *arena.conn().await, &tick)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        profile(&arena, &late).await.balance,
-        "1000.00".parse().unwrap()
-    );
+    ticks::close(&mut *arena.conn().await, &tick).await.unwrap().unwrap();
+    assert_eq!(profile(&arena, &late).await.balance, "1000.00".parse().unwrap());
     assert_eq!(arena.tick(Enforce).await.bots, 2);
 }
 
@@ -192,36 +136,16 @@ async fn the_next_tick_waits_for_the_rate_and_missed_ones_are_gone() {
     arena.bot().create().await;
     arena.tick(Enforce).await;
     let mut conn = arena.conn().await;
-    let due = ticks::due(&mut conn, &arena.rules_in(Enforce), 3600)
-        .await
-        .unwrap();
+    let due = ticks::due(&mut conn, &arena.rules_in(Enforce), 3600).await.unwrap();
     assert!(matches!(due, Due::NotYet { micros: 1.. }), "{due:?}");
     let owner = arena.owner_client().await;
     let age = "UPDATE ticks SET started_at = started_at - interval '2 days'";
     owner.batch_execute(age).await.unwrap();
-    let due = ticks::due(&mut conn, &arena.rules_in(Enforce), 3600)
-        .await
-        .unwrap();
-    assert!(
-        matches!(
-            due,
-            Due::Begun(Tick {
-                number: TickNumber(2),
-                ..
-            })
-        ),
-        "{due:?}"
-    );
-    let due = ticks::due(&mut conn, &arena.rules_in(Observe), 3600)
-        .await
-        .unwrap();
-    let Due::Open(open) = due else {
-        panic!("{due:?}")
-    };
-    assert_eq!(
-        open.enforcement, Enforce,
-        "a tick keeps the mode it began in"
-    );
+    let due = ticks::due(&mut conn, &arena.rules_in(Enforce), 3600).await.unwrap();
+    assert!(matches!(due, Due::Begun(Tick { number: TickNumber(2), .. })), "{due:?}");
+    let due = ticks::due(&mut conn, &arena.rules_in(Observe), 3600).await.unwrap();
+    let Due::Open(open) = due else { panic!("{due:?}") };
+    assert_eq!(open.enforcement, Enforce, "a tick keeps the mode it began in");
 }
 
 #[tokio::test]
@@ -256,20 +180,10 @@ async fn tickers_share_a_tick_and_nobody_is_charged_twice() {
     }
     // What one skipped because another held it was ticked by that other, or comes now.
     let mut engine = TickEngine::connect(arena.database()).await.unwrap();
-    let rest = Selection::Waiting {
-        after: BotId(i64::MIN),
-        limit: 100,
-    };
-    ticked += engine
-        .apply(&tick, arena.rules(), &rest)
-        .await
-        .unwrap()
-        .bots;
+    let rest = Selection::Waiting { after: BotId(i64::MIN), limit: 100 };
+    ticked += engine.apply(&tick, arena.rules(), &rest).await.unwrap().bots;
     assert_eq!(ticked, ids.len());
-    let totals = ticks::close(&mut *arena.conn().await, &tick)
-        .await
-        .unwrap()
-        .unwrap();
+    let totals = ticks::close(&mut *arena.conn().await, &tick).await.unwrap().unwrap();
     assert_eq!(totals.fees, "30.00000000");
     arena.assert_sound().await;
 }
@@ -281,23 +195,14 @@ async fn a_wallet_that_somebody_holds_is_skipped_and_taken_later() {
     let free_bot = arena.bot().create().await;
     let owner = arena.owner_client().await;
     owner.batch_execute("BEGIN").await.unwrap();
-    owner
-        .execute(
-            "SELECT FROM wallets WHERE bot_id = $1 FOR UPDATE",
-            &[&held.id.0],
-        )
-        .await
-        .unwrap();
+    owner.execute("SELECT FROM wallets WHERE bot_id = $1 FOR UPDATE", &[&held.id.0]).await.unwrap();
     let tick = begin(&arena, Enforce).await;
     let mut engine = TickEngine::connect(arena.database()).await.unwrap();
     let report = engine.apply(&tick, arena.rules(), &free(10)).await.unwrap();
     assert_eq!((report.bots, report.last), (1, Some(free_bot.id)));
     let rules = arena.rules().clone();
     let waiting = tokio::spawn(async move {
-        let rest = Selection::Waiting {
-            after: BotId(i64::MIN),
-            limit: 10,
-        };
+        let rest = Selection::Waiting { after: BotId(i64::MIN), limit: 10 };
         engine.apply(&tick, &rules, &rest).await.unwrap().last
     });
     owner.batch_execute("COMMIT").await.unwrap();
@@ -313,49 +218,24 @@ async fn one_damaged_bot_fails_its_chunk_and_alone_is_passed_over() {
     let owner = arena.owner_client().await;
     // A cached head that does not fit the chain: Postgres refuses what would continue it.
     owner
-        .execute(
-            "UPDATE wallets SET head_hash = sha256('x') WHERE bot_id = $1",
-            &[&damaged.id.0],
-        )
+        .execute("UPDATE wallets SET head_hash = sha256('x') WHERE bot_id = $1", &[&damaged.id.0])
         .await
         .unwrap();
     let tick = begin(&arena, Enforce).await;
     let mut engine = TickEngine::connect(arena.database()).await.unwrap();
-    let failed = engine
-        .apply(&tick, arena.rules(), &free(10))
-        .await
-        .unwrap_err();
+    let failed = engine.apply(&tick, arena.rules(), &free(10)).await.unwrap_err();
     assert_eq!(failed.bots, [sound.id, damaged.id]);
     assert!(!failed.error.retryable(), "{failed}");
-    assert_eq!(
-        profile(&arena, &sound).await.balance,
-        "1000.00".parse().unwrap(),
-        "rolled back"
-    );
+    assert_eq!(profile(&arena, &sound).await.balance, "1000.00".parse().unwrap(), "rolled back");
 
     let one = |bot: &TestBot| Selection::Exactly(vec![bot.id]);
-    assert_eq!(
-        engine
-            .apply(&tick, arena.rules(), &one(&sound))
-            .await
-            .unwrap()
-            .bots,
-        1
-    );
-    let alone = engine
-        .apply(&tick, arena.rules(), &one(&damaged))
-        .await
-        .unwrap_err();
+    assert_eq!(engine.apply(&tick, arena.rules(), &one(&sound)).await.unwrap().bots, 1);
+    let alone = engine.apply(&tick, arena.rules(), &one(&damaged)).await.unwrap_err();
     let mut conn = arena.conn().await;
-    ticks::record_failure(&mut conn, &tick, damaged.id, &alone.error.to_string())
-        .await
-        .unwrap();
+    ticks::record_failure(&mut conn, &tick, damaged.id, &alone.error.to_string()).await.unwrap();
     let totals = ticks::close(&mut conn, &tick).await.unwrap().unwrap();
     assert_eq!((totals.bots, totals.failed), (1, 1));
-    assert_eq!(
-        profile(&arena, &damaged).await.balance,
-        "1000.00".parse().unwrap()
-    );
+    assert_eq!(profile(&arena, &damaged).await.balance, "1000.00".parse().unwrap());
     let feed = db::posts::feed(&mut conn, None, 10).await.unwrap();
     assert_eq!(feed[0].kind.as_str(), "ERROR");
 }
@@ -379,20 +259,8 @@ async fn every_ticked_bot_has_a_metrics_row_in_both_modes() {
     assert_eq!(
         rows.iter().map(read).collect::<Vec<_>>(),
         [
-            (
-                1,
-                text("observe"),
-                3,
-                text("1.50000000"),
-                text("999.50000000")
-            ),
-            (
-                2,
-                text("enforce"),
-                3,
-                text("1.50000000"),
-                text("999.00000000")
-            ),
+            (1, text("observe"), 3, text("1.50000000"), text("999.50000000")),
+            (2, text("enforce"), 3, text("1.50000000"), text("999.00000000")),
         ]
     );
 }

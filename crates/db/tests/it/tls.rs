@@ -6,18 +6,12 @@ use test_kit::{Arena, eventually};
 
 /// Whether the connections that this URL leads to are encrypted, or why there are none.
 async fn reached(url: &str) -> Result<bool, String> {
-    let config = DatabaseConfig {
-        url: url.to_owned(),
-        pool_size: 1,
-    };
+    let config = DatabaseConfig { url: url.to_owned(), pool_size: 1 };
     let database = Database::connect(config).await;
     let database = database.map_err(|error| error.to_string())?;
     database.ping().await.map_err(|error| error.to_string())?;
     // What the ticker copies over is a connection of its own.
-    let beside = database
-        .dedicated()
-        .await
-        .map_err(|error| error.to_string())?;
+    let beside = database.dedicated().await.map_err(|error| error.to_string())?;
     let large = "SELECT ssl, length(repeat('x', 3000000)), repeat('x', 3000000) \
                    FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
     let row = beside.query_one(large, &[]).await.unwrap();
@@ -32,41 +26,13 @@ async fn what_is_encrypted_and_who_is_believed_is_as_libpq_has_it() {
     let (right, wrong) = (right.display(), wrong.display());
     let server = PostgresServer::encrypted(&authority.certify("localhost", false)).await;
     for (host, parameters, expected) in [
-        (
-            "localhost",
-            format!("sslmode=verify-full&sslrootcert={right}"),
-            Ok(true),
-        ),
-        (
-            "127.0.0.1",
-            format!("sslmode=verify-full&sslrootcert={right}"),
-            Err("another host"),
-        ),
-        (
-            "127.0.0.1",
-            format!("sslmode=verify-ca&sslrootcert={right}"),
-            Ok(true),
-        ),
-        (
-            "localhost",
-            format!("sslmode=verify-full&sslrootcert={wrong}"),
-            Err("not signed"),
-        ),
-        (
-            "127.0.0.1",
-            format!("sslmode=verify-ca&sslrootcert={wrong}"),
-            Err("not signed"),
-        ),
-        (
-            "localhost",
-            "sslmode=verify-full&sslrootcert=system".to_owned(),
-            Err("ssl"),
-        ),
-        (
-            "127.0.0.1",
-            format!("sslmode=require&sslrootcert={wrong}"),
-            Err("not signed"),
-        ),
+        ("localhost", format!("sslmode=verify-full&sslrootcert={right}"), Ok(true)),
+        ("127.0.0.1", format!("sslmode=verify-full&sslrootcert={right}"), Err("another host")),
+        ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={right}"), Ok(true)),
+        ("localhost", format!("sslmode=verify-full&sslrootcert={wrong}"), Err("not signed")),
+        ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={wrong}"), Err("not signed")),
+        ("localhost", "sslmode=verify-full&sslrootcert=system".to_owned(), Err("ssl")),
+        ("127.0.0.1", format!("sslmode=require&sslrootcert={wrong}"), Err("not signed")),
         ("127.0.0.1", "sslmode=require".to_owned(), Ok(true)),
         ("127.0.0.1", "sslmode=prefer".to_owned(), Ok(true)),
         ("127.0.0.1", String::new(), Ok(true)),
@@ -92,30 +58,17 @@ async fn what_is_encrypted_and_who_is_believed_is_as_libpq_has_it() {
     // The certificate runs out while the server runs.
     let expired = authority.certify("localhost", true);
     let client = test_kit::connect(&server.url("127.0.0.1", "sslmode=disable")).await;
-    for (setting, file) in [
-        ("ssl_cert_file", &expired.chain),
-        ("ssl_key_file", &expired.key),
-    ] {
+    for (setting, file) in [("ssl_cert_file", &expired.chain), ("ssl_key_file", &expired.key)] {
         let statement = format!("ALTER SYSTEM SET {setting} = '{}'", file.display());
         client.batch_execute(&statement).await.unwrap();
     }
-    client
-        .batch_execute("SELECT pg_reload_conf()")
-        .await
-        .unwrap();
-    let url = server.url(
-        "localhost",
-        &format!("sslmode=verify-ca&sslrootcert={right}"),
-    );
-    let said = eventually("the expired certificate is shown", || async {
-        reached(&url).await.err()
-    })
-    .await;
+    client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    let url = server.url("localhost", &format!("sslmode=verify-ca&sslrootcert={right}"));
+    let said =
+        eventually("the expired certificate is shown", || async { reached(&url).await.err() })
+            .await;
     assert!(said.contains("has expired"), "{said}");
-    assert_eq!(
-        reached(&server.url("localhost", "sslmode=require")).await,
-        Ok(true)
-    );
+    assert_eq!(reached(&server.url("localhost", "sslmode=require")).await, Ok(true));
 }
 
 #[tokio::test]
@@ -126,16 +79,13 @@ async fn a_server_without_tls_is_refused_by_who_asks_for_it() {
     assert_eq!(reached(&format!("{url}?sslmode=prefer")).await, Ok(false));
     let authority = Authority::default();
     let ca = authority.file();
-    for parameters in [
-        "sslmode=require".to_owned(),
-        format!("sslmode=verify-full&sslrootcert={}", ca.display()),
-    ] {
+    for parameters in
+        ["sslmode=require".to_owned(), format!("sslmode=verify-full&sslrootcert={}", ca.display())]
+    {
         let said = reached(&format!("{url}?{parameters}")).await.unwrap_err();
         assert!(said.contains("TLS"), "{said}");
     }
-    let said = reached(&format!("{url}?sslmode=verify-full"))
-        .await
-        .unwrap_err();
+    let said = reached(&format!("{url}?sslmode=verify-full")).await.unwrap_err();
     assert!(said.contains("need sslrootcert"), "{said}");
 }
 
@@ -145,16 +95,10 @@ async fn a_standby_takes_no_writes_until_it_is_promoted() {
     let mut server = PostgresServer::encrypted(&authority.certify("localhost", false)).await;
     server.become_standby().await;
     let url = server.url("localhost", "");
-    let config = DatabaseConfig {
-        url: url.clone(),
-        pool_size: 1,
-    };
+    let config = DatabaseConfig { url: url.clone(), pool_size: 1 };
     let database = Database::connect(config).await.unwrap();
     let refused = database.must_take_writes().await.unwrap_err();
-    assert!(
-        matches!(&refused, DbError::ReadOnly(why) if why.contains("standby")),
-        "{refused:?}"
-    );
+    assert!(matches!(&refused, DbError::ReadOnly(why) if why.contains("standby")), "{refused:?}");
     let superuser = test_kit::connect(&url).await;
     let promoted = superuser.query_one("SELECT pg_promote()", &[]).await;
     assert!(promoted.unwrap().get::<_, bool>(0));

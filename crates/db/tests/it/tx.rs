@@ -42,32 +42,21 @@ async fn a_dry_run_keeps_nothing_and_costs_what_it_would() {
     for _ in 0..2 {
         for (told, cost) in [
             (dry_run::wager(&mut conn, &wager, rules).await, "4.00000000"),
-            (
-                dry_run::wait(&mut conn, &crate::waiting(&wager), rules).await,
-                "0.00000000",
-            ),
+            (dry_run::wait(&mut conn, &crate::waiting(&wager), rules).await, "0.00000000"),
             (dry_run::bets(&mut conn, &slip, rules).await, "3.00000000"),
         ] {
             let told = told.unwrap();
-            assert_eq!(
-                (told.refusal, told.cost.to_string()),
-                (None, cost.to_owned())
-            );
+            assert_eq!((told.refusal, told.cost.to_string()), (None, cost.to_owned()));
             assert_eq!(told.balance.to_string(), "10.00000000");
         }
         let right = new_answer(bot, question, RIGHT_ANSWER);
         let wrong = new_answer(bot, question, "nothing of the kind");
         let right = dry_run::answer(&mut conn, &right, rules).await.unwrap();
-        assert_eq!(
-            right,
-            dry_run::answer(&mut conn, &wrong, rules).await.unwrap()
-        );
+        assert_eq!(right, dry_run::answer(&mut conn, &wrong, rules).await.unwrap());
         assert_eq!(right.refusal, None);
     }
     assert_eq!(rows(&arena).await, before);
-    actions::place(&mut conn, &wager, rules, None)
-        .await
-        .unwrap();
+    actions::place(&mut conn, &wager, rules, None).await.unwrap();
     arena.assert_sound().await;
 }
 
@@ -88,9 +77,7 @@ async fn whoever_loses_a_deadlock_tries_again() {
     let (rules, mut conn) = (arena.rules().clone(), arena.conn().await);
     let placing = tokio::spawn(async move { markets::place(&mut conn, &slip, &rules, None).await });
     waits_for_a_lock(&arena).await;
-    hold.batch_execute("SELECT FROM markets FOR UPDATE")
-        .await
-        .unwrap();
+    hold.batch_execute("SELECT FROM markets FOR UPDATE").await.unwrap();
     hold.commit().await.unwrap();
     let placed = placing.await.unwrap().unwrap();
     assert_eq!(placed.bets.len(), 1);
@@ -102,16 +89,11 @@ async fn a_dry_run_waits_no_longer_than_the_lock_time_out() {
     let arena = Arena::new().await;
     let bot = arena.bot().balance("10.00").create().await.id;
     let holder = arena.owner_client().await;
-    holder
-        .batch_execute("BEGIN; SELECT FROM wallets FOR UPDATE")
-        .await
-        .unwrap();
+    holder.batch_execute("BEGIN; SELECT FROM wallets FOR UPDATE").await.unwrap();
     let (wager, mut conn) = (crate::wager(bot, "1.00"), arena.conn().await);
     let limit = Duration::from_secs(2 * u64::from(db::pool::LOCK_SECONDS));
     let asked = dry_run::wager(&mut conn, &wager, arena.rules());
-    let told = tokio::time::timeout(limit, asked)
-        .await
-        .expect("it waits on");
+    let told = tokio::time::timeout(limit, asked).await.expect("it waits on");
     assert!(matches!(told, Err(DbError::Unavailable(_))), "{told:?}");
     holder.batch_execute("ROLLBACK").await.unwrap();
     let told = dry_run::wager(&mut conn, &wager, arena.rules()).await;

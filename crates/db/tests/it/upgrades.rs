@@ -63,15 +63,8 @@ async fn a_database_of_schema_13_is_upgraded_with_its_rows_and_goes_on_working()
 
     let up = migrations::run(&url).await.unwrap();
     assert_eq!(up.versions.len(), later);
-    assert_eq!(
-        arena.database().schema_state().await.unwrap(),
-        SchemaState::Current
-    );
-    assert_eq!(
-        substance(&owner).await,
-        before.0,
-        "a migration changed what was"
-    );
+    assert_eq!(arena.database().schema_state().await.unwrap(), SchemaState::Current);
+    assert_eq!(substance(&owner).await, before.0, "a migration changed what was");
     arena.assert_sound().await;
 
     for _ in 0..later {
@@ -92,12 +85,7 @@ async fn a_database_of_schema_13_is_upgraded_with_its_rows_and_goes_on_working()
                     FOR day IN SELECT inhrelid::regclass FROM pg_inherits \
                         WHERE inhparent = 'agent_metrics'::regclass \
                     LOOP EXECUTE format('DROP TABLE %s', day); END LOOP; END $$";
-        arena
-            .owner_client()
-            .await
-            .batch_execute(drop)
-            .await
-            .unwrap();
+        arena.owner_client().await.batch_execute(drop).await.unwrap();
     }
     let (upgraded, fresh) = (reloaded(&url).await, reloaded(&fresh.owner_url()).await);
     for line in upgraded.lines() {
@@ -114,12 +102,8 @@ async fn reloaded(url: &str) -> String {
 async fn it_goes_on_working(arena: &Arena, owner: &Client) {
     let mut conn = arena.conn().await;
     let operator = "ops".parse().unwrap();
-    pauses::resume_arena(&mut conn, &operator, "upgraded", None)
-        .await
-        .unwrap();
-    db::ticks::ensure_metrics_partitions(&mut conn)
-        .await
-        .unwrap();
+    pauses::resume_arena(&mut conn, &operator, "upgraded", None).await.unwrap();
+    db::ticks::ensure_metrics_partitions(&mut conn).await.unwrap();
     // As a service does when it starts: what is open names no rules yet.
     assert!(rules::adopt(&mut conn, arena.rules()).await.unwrap() > 0);
     arena.tick(Enforce).await;
@@ -127,9 +111,8 @@ async fn it_goes_on_working(arena: &Arena, owner: &Client) {
     let rich = "SELECT bot_id FROM wallets WHERE status = 'ALIVE' AND paused_at IS NULL \
                  ORDER BY balance DESC LIMIT 1";
     let rich = BotId(ids(owner, rich).await[0]);
-    let accepted = actions::place(&mut conn, &crate::wager(rich, "1.00"), arena.rules(), None)
-        .await
-        .unwrap();
+    let accepted =
+        actions::place(&mut conn, &crate::wager(rich, "1.00"), arena.rules(), None).await.unwrap();
     assert!(accepted.prediction_id.is_some());
 
     settles_a_prediction(arena, owner).await;
@@ -156,25 +139,16 @@ async fn settles_a_prediction(arena: &Arena, owner: &Client) {
     let due = Timestamp::from_micros(row.get(1)).unwrap().plus_seconds(3);
     let mut conn = arena.conn().await;
     let source = owner
-        .query_one(
-            "SELECT price_source::text FROM predictions WHERE id = $1",
-            &[&id.0],
-        )
+        .query_one("SELECT price_source::text FROM predictions WHERE id = $1", &[&id.0])
         .await
         .unwrap();
     let source: PriceSource = source.get::<_, String>(0).parse().unwrap();
     arena.price_at("100000.00", source, due).await;
     let void = predictions::MissingPrices::Void;
-    let settled = predictions::settle(&mut conn, &[id], arena.rules(), void)
-        .await
-        .unwrap()
-        .settled;
+    let settled = predictions::settle(&mut conn, &[id], arena.rules(), void).await.unwrap().settled;
     assert_eq!(settled.len(), 1);
     assert!(
-        matches!(
-            settled[0].status,
-            PredictionStatus::Won | PredictionStatus::Lost
-        ),
+        matches!(settled[0].status, PredictionStatus::Won | PredictionStatus::Lost),
         "{settled:?}"
     );
 }
@@ -208,9 +182,7 @@ async fn settles_a_market(arena: &Arena, owner: &Client) {
     let another = MarketId(another.get(0));
     let operator = "ops".parse().unwrap();
     let by = markets::VoidBy::Operator(&operator);
-    markets::void(&mut conn, another, "a test", by, None)
-        .await
-        .unwrap();
+    markets::void(&mut conn, another, "a test", by, None).await.unwrap();
     let market = markets::find(&mut conn, another).await.unwrap();
     assert_eq!(market.status, MarketStatus::Void);
 }

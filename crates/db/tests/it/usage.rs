@@ -22,18 +22,11 @@ fn usage(priced_usd: Option<&str>) -> Usage {
 }
 
 fn report(bot_id: BotId, priced_usd: Option<&str>) -> UsageReport {
-    UsageReport {
-        bot_id,
-        usage: usage(priced_usd),
-        note: "reading the news".to_owned(),
-    }
+    UsageReport { bot_id, usage: usage(priced_usd), note: "reading the news".to_owned() }
 }
 
 async fn totals(arena: &Arena, bot: BotId) -> Totals {
-    insights::find(&mut *arena.conn().await, &BotRef::Id(bot))
-        .await
-        .unwrap()
-        .totals
+    insights::find(&mut *arena.conn().await, &BotRef::Id(bot)).await.unwrap().totals
 }
 
 #[tokio::test]
@@ -41,9 +34,7 @@ async fn a_report_leaves_an_audit_row_a_metrics_row_and_totals() {
     let arena = Arena::new().await;
     let bot = arena.bot().create().await.id;
     let mut conn = arena.conn().await;
-    let told = usage::report(&mut conn, &report(bot, Some("0.0012")), Observe, None)
-        .await
-        .unwrap();
+    let told = usage::report(&mut conn, &report(bot, Some("0.0012")), Observe, None).await.unwrap();
     let owner = arena.owner_client().await;
     let row = owner
         .query_one(
@@ -59,24 +50,13 @@ async fn a_report_leaves_an_audit_row_a_metrics_row_and_totals() {
     let action_id = row.get(0);
     assert_eq!(
         told,
-        Reported {
-            action_id,
-            priced_usd,
-            reported_usd: Some("9.99".parse().unwrap()),
-        }
+        Reported { action_id, priced_usd, reported_usd: Some("9.99".parse().unwrap()) }
     );
     let texts: Vec<String> = (1..7).map(|column| row.get(column)).collect();
     let actor = format!("bot:{bot}");
     assert_eq!(
         texts,
-        [
-            actor.as_str(),
-            "reading the news",
-            "9.99000000",
-            "0.00120000",
-            "ACTION",
-            "1000.00000000"
-        ]
+        [actor.as_str(), "reading the news", "9.99000000", "0.00120000", "ACTION", "1000.00000000"]
     );
     let expected = Totals {
         llm_calls: 2,
@@ -99,15 +79,10 @@ async fn calls_without_a_price_are_counted_and_cost_nothing() {
     let bot = arena.bot().create().await.id;
     let mut conn = arena.conn().await;
     for priced in [None, Some("1.00"), None] {
-        usage::report(&mut conn, &report(bot, priced), Observe, None)
-            .await
-            .unwrap();
+        usage::report(&mut conn, &report(bot, priced), Observe, None).await.unwrap();
     }
     let found = totals(&arena, bot).await;
-    assert_eq!(
-        (found.llm_calls, found.unpriced_calls, found.llm_usd),
-        (6, 4, 100_000_000)
-    );
+    assert_eq!((found.llm_calls, found.unpriced_calls, found.llm_usd), (6, 4, 100_000_000));
     assert_eq!(found.input_tokens, 3600, "tokens count all the same");
 }
 
@@ -119,9 +94,7 @@ async fn the_dead_may_report_and_strangers_may_not() {
     let status = |found: insights::Insights| found.reserve.status;
     let found = insights::find(&mut conn, &BotRef::Id(dead)).await.unwrap();
     assert_eq!(status(found), BotStatus::Dead);
-    usage::report(&mut conn, &report(dead, Some("0.50")), Enforce, None)
-        .await
-        .unwrap();
+    usage::report(&mut conn, &report(dead, Some("0.50")), Enforce, None).await.unwrap();
     assert_eq!(totals(&arena, dead).await.llm_usd, 50_000_000);
     let stranger = report(BotId(999_999), None);
     let refused = usage::report(&mut conn, &stranger, Enforce, None).await;
@@ -151,14 +124,10 @@ async fn many_at_once_add_up_exactly() {
                     // With an action, the other way usage comes.
                     let mut wager = crate::wager(bot, "0.01");
                     wager.usage = Some(usage(Some("0.00000001")));
-                    actions::place(&mut conn, &wager, &rules, None)
-                        .await
-                        .map(drop)
+                    actions::place(&mut conn, &wager, &rules, None).await.map(drop)
                 } else {
                     let report = report(bot, Some("0.00000001"));
-                    usage::report(&mut conn, &report, Observe, None)
-                        .await
-                        .map(drop)
+                    usage::report(&mut conn, &report, Observe, None).await.map(drop)
                 }
                 // The limit on open predictions refuses some wagers, usage and all.
                 .or_else(|error| match error {
@@ -209,13 +178,9 @@ async fn usage_of_wagers_that_share_a_commit_goes_to_each_ones_bot() {
         wager.usage = Some(usage(Some(&format!("0.0{index}"))));
         wagers.push(wager);
     }
-    let placings: Vec<_> = wagers
-        .iter()
-        .map(|wager| actions::Placing { wager, hook: None })
-        .collect();
-    actions::place_all(&mut *arena.conn().await, &placings, arena.rules())
-        .await
-        .unwrap();
+    let placings: Vec<_> =
+        wagers.iter().map(|wager| actions::Placing { wager, hook: None }).collect();
+    actions::place_all(&mut *arena.conn().await, &placings, arena.rules()).await.unwrap();
     for (wager, cents) in wagers.iter().zip(1..) {
         let expected: Money = Money::cents(cents);
         let found = totals(&arena, wager.bot_id).await;

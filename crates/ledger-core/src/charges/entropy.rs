@@ -6,10 +6,7 @@ use crate::entry_types::EntryType;
 use crate::ids::TickNumber;
 use crate::money::Money;
 
-pub(super) const CHARGE: Charge = Charge {
-    entry_type: EntryType::Heartbeat,
-    due,
-};
+pub(super) const CHARGE: Charge = Charge { entry_type: EntryType::Heartbeat, due };
 
 fn due(wallet: &Wallet, rules: &EconomyRules, _: TickNumber) -> Money {
     rules.entropy(wallet.streak())

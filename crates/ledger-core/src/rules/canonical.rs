@@ -40,9 +40,7 @@ impl EconomyRules {
     pub fn canonical(&self) -> String {
         let mut rules = self.clone();
         let lines = rules.figures().into_iter();
-        lines.fold(format!("{HEADER}\n"), |text, (name, figure)| {
-            format!("{text}{name}={figure}\n")
-        })
+        lines.fold(format!("{HEADER}\n"), |text, (name, figure)| format!("{text}{name}={figure}\n"))
     }
 
     /// The SHA-256 of the canonical text.
@@ -64,9 +62,7 @@ impl EconomyRules {
             let (name, value) = text.split_once('=').ok_or(UnreadableRules::Line { line })?;
             let place = missing.iter().position(|(known, _)| *known == name);
             let (_, figure) = missing.remove(place.ok_or(UnreadableRules::Unknown { line })?);
-            figure
-                .set(value)
-                .map_err(|problem| UnreadableRules::Value { line, problem })?;
+            figure.set(value).map_err(|problem| UnreadableRules::Value { line, problem })?;
         }
         // Rules of before there was a source have none of its figures.
         let names: Vec<_> = missing.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -120,11 +116,7 @@ mod tests {
         for place in 0..plain.clone().figures().len() {
             let mut changed = plain.clone();
             let (name, figure) = changed.figures().remove(place);
-            let value = if name == "ENFORCEMENT_MODE" {
-                "enforce"
-            } else {
-                "7"
-            };
+            let value = if name == "ENFORCEMENT_MODE" { "enforce" } else { "7" };
             figure.set(value).unwrap();
             assert_ne!(changed.digest(), plain.digest(), "{name}");
             let read = EconomyRules::from_canonical(&changed.canonical()).unwrap();
@@ -145,28 +137,17 @@ mod tests {
         for (text, error) in [
             (String::new(), UnreadableRules::Header),
             (text.replace("v1", "v2"), UnreadableRules::Header),
-            (
-                format!("{text}more"),
-                UnreadableRules::Line { line: behind },
-            ),
-            (
-                format!("{text}MORE=1"),
-                UnreadableRules::Unknown { line: behind },
-            ),
+            (format!("{text}more"), UnreadableRules::Line { line: behind }),
+            (format!("{text}MORE=1"), UnreadableRules::Unknown { line: behind }),
             (
                 text.replace("PAYOUT_FACTOR=2\n", ""),
-                UnreadableRules::Missing {
-                    name: "PAYOUT_FACTOR",
-                },
+                UnreadableRules::Missing { name: "PAYOUT_FACTOR" },
             ),
         ] {
             assert_eq!(EconomyRules::from_canonical(&text), Err(error), "{text}");
         }
         let wrong = text.replace("PAYOUT_FACTOR=2", "PAYOUT_FACTOR=two");
         let read = EconomyRules::from_canonical(&wrong);
-        assert!(
-            matches!(read, Err(UnreadableRules::Value { .. })),
-            "{read:?}"
-        );
+        assert!(matches!(read, Err(UnreadableRules::Value { .. })), "{read:?}");
     }
 }

@@ -15,11 +15,7 @@ pub(crate) const ABOUT: About = About {
     takes: Taking::Bet,
     least_seconds: LIFE_LEAST,
     most_seconds: LIFE_MOST,
-    rules: SourceRules {
-        weight: 20,
-        bounty: Money::cents(800),
-        seconds: 3_600,
-    },
+    rules: SourceRules { weight: 20, bounty: Money::cents(800), seconds: 3_600 },
 };
 
 /// Will a repository have so many stars?
@@ -47,11 +43,7 @@ impl Question for StarCriteria {
     }
 
     fn question(&self, times: &Times) -> String {
-        let StarCriteria {
-            repository,
-            comparison,
-            stars,
-        } = self;
+        let StarCriteria { repository, comparison, stars } = self;
         format!(
             "Will {repository} have {} {stars} stars when it is first read at or after {}?",
             match comparison {

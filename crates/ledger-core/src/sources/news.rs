@@ -21,11 +21,7 @@ pub(crate) const ABOUT: About = About {
         86_400,
         "must be at most 24 hours away: a list of headlines does not reach back further",
     ),
-    rules: SourceRules {
-        weight: 15,
-        bounty: Money::cents(500),
-        seconds: 1_200,
-    },
+    rules: SourceRules { weight: 15, bounty: Money::cents(500), seconds: 1_200 },
 };
 
 labelled! {
@@ -54,10 +50,7 @@ pub struct HeadlineCriteria {
 
 impl Question for HeadlineCriteria {
     fn under_present_rules(&self) -> HeadlineCriteria {
-        HeadlineCriteria {
-            published: Some(HeadlineRule::AfterBetsClose),
-            ..self.clone()
-        }
+        HeadlineCriteria { published: Some(HeadlineRule::AfterBetsClose), ..self.clone() }
     }
 
     fn subject(&self) -> String {
@@ -98,8 +91,5 @@ pub fn headlines_between(times: &Times) -> (Timestamp, Timestamp) {
         let micros = at.micros().saturating_add(add);
         Timestamp::from_micros(micros - micros.rem_euclid(SECOND_MICROS)).unwrap_or(at)
     };
-    (
-        whole(times.bets_close_at, SECOND_MICROS - 1),
-        whole(times.deadline, 0),
-    )
+    (whole(times.bets_close_at, SECOND_MICROS - 1), whole(times.deadline, 0))
 }

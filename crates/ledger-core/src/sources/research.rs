@@ -14,11 +14,7 @@ pub(crate) const ABOUT: About = About {
     takes: Taking::Answer,
     least_seconds: LIFE_LEAST,
     most_seconds: LIFE_MOST,
-    rules: SourceRules {
-        weight: 40,
-        bounty: Money::cents(2_500),
-        seconds: 300,
-    },
+    rules: SourceRules { weight: 40, bounty: Money::cents(2_500), seconds: 300 },
 };
 
 checked_text! {

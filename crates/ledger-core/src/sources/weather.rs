@@ -28,11 +28,7 @@ pub(crate) const ABOUT: About = About {
          quarter of an hour",
     ),
     most_seconds: LIFE_MOST,
-    rules: SourceRules {
-        weight: 25,
-        bounty: Money::cents(500),
-        seconds: 1_800,
-    },
+    rules: SourceRules { weight: 25, bounty: Money::cents(500), seconds: 1_800 },
 };
 
 checked_text! {
@@ -114,10 +110,7 @@ pub struct TemperatureCriteria {
 impl TemperatureCriteria {
     #[must_use]
     pub const fn place(&self) -> Place {
-        Place {
-            latitude: self.latitude,
-            longitude: self.longitude,
-        }
+        Place { latitude: self.latitude, longitude: self.longitude }
     }
 }
 
@@ -134,13 +127,7 @@ impl Question for TemperatureCriteria {
     }
 
     fn question(&self, times: &Times) -> String {
-        let TemperatureCriteria {
-            city,
-            latitude,
-            longitude,
-            comparison,
-            celsius,
-        } = self;
+        let TemperatureCriteria { city, latitude, longitude, comparison, celsius } = self;
         format!(
             "Will the temperature in {city} ({latitude}, {longitude}) be {} {celsius} °C at {}?",
             comparison.words(),
@@ -149,13 +136,7 @@ impl Question for TemperatureCriteria {
     }
 
     fn condition(&self) -> String {
-        let TemperatureCriteria {
-            city,
-            latitude,
-            longitude,
-            comparison,
-            celsius,
-        } = self;
+        let TemperatureCriteria { city, latitude, longitude, comparison, celsius } = self;
         let than = comparison.than();
         format!("YES if it is {than} {celsius} °C in {city} ({latitude}, {longitude}).")
     }

@@ -10,11 +10,7 @@ fn at(micros: i64) -> Timestamp {
 }
 
 fn posting(entry_type: EntryType, amount: Money) -> Posting {
-    Posting {
-        entry_type,
-        amount,
-        reference: Reference::new("TICK:1").unwrap(),
-    }
+    Posting { entry_type, amount, reference: Reference::new("TICK:1").unwrap() }
 }
 
 /// A sound chain with a grant and then fees of the given units.
@@ -25,10 +21,7 @@ fn chain(fees: &[u16]) -> Vec<Entry> {
     let grant = (posting(EntryType::Grant, money("1000.00")), 0);
     let fee = |(index, units): (usize, &u16)| {
         let amount = Money::from_units(-i64::from(*units) - 1).unwrap();
-        (
-            posting(EntryType::Heartbeat, amount),
-            i64::try_from(index).unwrap() * 10,
-        )
+        (posting(EntryType::Heartbeat, amount), i64::try_from(index).unwrap() * 10)
     };
     for (posting, micros) in std::iter::once(grant).chain(fees.iter().enumerate().map(fee)) {
         let (entry, next) =
@@ -112,17 +105,11 @@ fn a_chain_starts_with_a_grant_and_has_no_other() {
     let empty = Head::empty(BotId(1));
     let fee = posting(EntryType::Heartbeat, money("-0.50"));
     let refused = seal(&empty, BotStatus::Alive, fee, at(0), &mut scratch).unwrap_err();
-    assert!(
-        matches!(refused, SealError::Genesis { sequence: 1, .. }),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, SealError::Genesis { sequence: 1, .. }), "{refused:?}");
     let head = wallet("5.00").head;
     let grant = posting(EntryType::Grant, money("5.00"));
     let refused = seal(&head, BotStatus::Alive, grant, at(0), &mut scratch).unwrap_err();
-    assert!(
-        matches!(refused, SealError::Genesis { sequence: 2, .. }),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, SealError::Genesis { sequence: 2, .. }), "{refused:?}");
 }
 
 #[test]
@@ -132,10 +119,7 @@ fn a_liquidation_drains_exactly_what_is_there() {
     for wrong in ["0.00", "-4.99999999", "-5.00000001"] {
         let drain = posting(EntryType::Liquidation, money(wrong));
         let refused = seal(&head, BotStatus::Alive, drain, at(0), &mut scratch).unwrap_err();
-        assert!(
-            matches!(refused, SealError::NotDrained { .. }),
-            "{wrong}: {refused:?}"
-        );
+        assert!(matches!(refused, SealError::NotDrained { .. }), "{wrong}: {refused:?}");
     }
 }
 
@@ -148,10 +132,7 @@ fn the_dead_receive_nothing_but_what_ends_their_story() {
             let expected = match status {
                 BotStatus::Alive => !matches!(kind, EntryType::Revive | EntryType::Forfeit),
                 BotStatus::Dead => {
-                    matches!(
-                        kind,
-                        EntryType::Forfeit | EntryType::Revive | EntryType::Retired
-                    )
+                    matches!(kind, EntryType::Forfeit | EntryType::Revive | EntryType::Retired)
                 }
                 BotStatus::Retired => kind == EntryType::Forfeit,
             };
@@ -169,10 +150,7 @@ fn a_clock_that_was_set_back_does_not_turn_time_in_a_chain() {
     head.recorded_at = Some(at(1_000));
     let fee = posting(EntryType::Heartbeat, money("-0.50"));
     let (entry, next) = seal(&head, BotStatus::Alive, fee, at(10), &mut Vec::new()).unwrap();
-    assert_eq!(
-        (entry.recorded_at, next.recorded_at),
-        (at(1_000), Some(at(1_000)))
-    );
+    assert_eq!((entry.recorded_at, next.recorded_at), (at(1_000), Some(at(1_000))));
 }
 
 #[test]
@@ -199,17 +177,9 @@ fn what_was_never_opened_cannot_be_closed() {
         BotStatus::Alive,
         &rules,
     );
-    let refused = seal_onto(
-        &mut other,
-        closing.unwrap().movement,
-        at(0),
-        &mut Vec::new(),
-    )
-    .unwrap_err();
-    assert!(
-        matches!(refused, SealError::OpenPositions { .. }),
-        "{refused:?}"
-    );
+    let refused =
+        seal_onto(&mut other, closing.unwrap().movement, at(0), &mut Vec::new()).unwrap_err();
+    assert!(matches!(refused, SealError::OpenPositions { .. }), "{refused:?}");
 }
 
 #[test]

@@ -7,17 +7,12 @@ use uuid::Uuid;
 use crate::{money, wallet};
 
 fn rules(enforcement: Enforcement) -> EconomyRules {
-    EconomyRules {
-        enforcement,
-        ..EconomyRules::default()
-    }
+    EconomyRules { enforcement, ..EconomyRules::default() }
 }
 
 /// The one movement of a tick.
 fn only(outcome: &economy::TickOutcome) -> economy::Movement {
-    let [movement] = &outcome.movements[..] else {
-        panic!("{outcome:?}")
-    };
+    let [movement] = &outcome.movements[..] else { panic!("{outcome:?}") };
     movement.clone()
 }
 
@@ -25,10 +20,8 @@ fn only(outcome: &economy::TickOutcome) -> economy::Movement {
 fn lifespan(mut wallet: Wallet, rules: &EconomyRules, productive_every: usize) -> Option<i64> {
     for tick in 1..100_000 {
         let number = TickNumber(tick);
-        wallet.productive = productive_every > 0
-            && usize::try_from(tick)
-                .unwrap()
-                .is_multiple_of(productive_every);
+        wallet.productive =
+            productive_every > 0 && usize::try_from(tick).unwrap().is_multiple_of(productive_every);
         let outcome = economy::tick(&wallet, rules, number, &economy::tick_reference(number));
         if outcome.fate != Fate::Lives {
             return Some(tick - 1);
@@ -157,10 +150,7 @@ fn the_shadow_dies_once() {
             outcome.fate
         })
         .collect();
-    assert_eq!(
-        fates,
-        [Fate::WouldHaveBeenLiquidated, Fate::Lives, Fate::Lives]
-    );
+    assert_eq!(fates, [Fate::WouldHaveBeenLiquidated, Fate::Lives, Fate::Lives]);
     assert_eq!(observed.shadow_died_in, Some(TickNumber(1)));
     assert_eq!(observed.shadow_balance(), money("-1.40"));
 }
@@ -170,10 +160,7 @@ fn only_the_dead_are_revived_and_only_with_something() {
     let who = "ops".parse().unwrap();
     let mut bot = wallet("0.00");
     let amount = money("5.00");
-    assert!(matches!(
-        economy::revive(&bot, amount, &who),
-        Err(Refusal::NotDead { .. })
-    ));
+    assert!(matches!(economy::revive(&bot, amount, &who), Err(Refusal::NotDead { .. })));
     bot.status = BotStatus::Retired;
     assert_eq!(economy::revive(&bot, amount, &who), Err(Refusal::Retired));
     assert_eq!(economy::retire(&bot, &who), Err(Refusal::Retired));
@@ -191,27 +178,16 @@ fn only_the_dead_are_revived_and_only_with_something() {
 fn settings_are_read_and_every_problem_is_named() {
     let set = |pairs: &'static [(&str, &str)]| {
         EconomyRules::from_settings(move |name| {
-            pairs
-                .iter()
-                .find(|(known, _)| *known == name)
-                .map(|(_, value)| (*value).to_owned())
+            pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         })
     };
     let rules = set(&[("ENFORCEMENT_MODE", "enforce"), ("GENESIS_GRANT", "50.00")]).unwrap();
-    assert_eq!(
-        (rules.enforcement, rules.genesis_grant),
-        (Enforcement::Enforce, money("50.00"))
-    );
+    assert_eq!((rules.enforcement, rules.genesis_grant), (Enforcement::Enforce, money("50.00")));
     let names = |problems: Vec<economy::SettingProblem>| -> Vec<&str> {
         problems.into_iter().map(|problem| problem.name).collect()
     };
     let problems = set(&[("ENFORCEMENT_MODE", "maybe"), ("STAKE_MIN", "1e9")]).unwrap_err();
-    assert!(
-        problems
-            .iter()
-            .all(|problem| !problem.problem.contains("1e9")),
-        "{problems:?}"
-    );
+    assert!(problems.iter().all(|problem| !problem.problem.contains("1e9")), "{problems:?}");
     assert_eq!(names(problems), ["ENFORCEMENT_MODE", "STAKE_MIN"]);
     let problems = set(&[("ENTROPY_MAX", "0.10"), ("PAYOUT_FACTOR", "1")]).unwrap_err();
     assert_eq!(names(problems), ["ENTROPY_MAX", "PAYOUT_FACTOR"]);
@@ -223,11 +199,7 @@ fn no_span_of_time_is_without_end() {
         let set = EconomyRules::from_settings(|known| {
             // As long as the grace may be.
             let patience = (known == "SAMPLE_PATIENCE_SECONDS").then_some(2_592_000);
-            let set = if known == name {
-                Some(seconds)
-            } else {
-                patience
-            };
+            let set = if known == name { Some(seconds) } else { patience };
             set.map(|seconds| seconds.to_string())
         });
         let problems = set.err().unwrap_or_default();

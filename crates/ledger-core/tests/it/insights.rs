@@ -22,11 +22,7 @@ fn lived(mut wallet: Wallet, rules: &EconomyRules, next: TickNumber) -> Forecast
         let outcome = economy::tick(&wallet, rules, number, &economy::tick_reference(number));
         let burn_per_tick = *first.get_or_insert(outcome.fee);
         if outcome.fate != Fate::Lives {
-            return Forecast {
-                burn_per_tick,
-                ticks_left: ticks,
-                dies_in: number,
-            };
+            return Forecast { burn_per_tick, ticks_left: ticks, dies_in: number };
         }
         for movement in outcome.movements {
             let now = Timestamp::from_micros(ticks).unwrap();
@@ -108,33 +104,20 @@ proptest! {
 #[test]
 fn an_idle_bot_of_a_thousand_is_told_356_ticks() {
     for enforcement in [Enforcement::Observe, Enforcement::Enforce] {
-        let rules = EconomyRules {
-            enforcement,
-            ..EconomyRules::default()
-        };
+        let rules = EconomyRules { enforcement, ..EconomyRules::default() };
         let told = foretold(&wallet("1000.00"), &rules, 42).unwrap();
         assert_eq!(
             told,
-            Forecast {
-                burn_per_tick: money("0.50"),
-                ticks_left: 356,
-                dies_in: TickNumber(398),
-            }
+            Forecast { burn_per_tick: money("0.50"), ticks_left: 356, dies_in: TickNumber(398) }
         );
     }
 }
 
 #[test]
 fn who_holds_exactly_the_fee_pays_it() {
-    let rules = EconomyRules {
-        enforcement: Enforcement::Enforce,
-        ..EconomyRules::default()
-    };
+    let rules = EconomyRules { enforcement: Enforcement::Enforce, ..EconomyRules::default() };
     let left = |balance| foretold(&wallet(balance), &rules, 1).unwrap().ticks_left;
-    assert_eq!(
-        [left("0.00"), left("0.49999999"), left("0.50"), left("2.00")],
-        [0, 0, 1, 4]
-    );
+    assert_eq!([left("0.00"), left("0.49999999"), left("0.50"), left("2.00")], [0, 0, 1, 4]);
 }
 
 #[test]
@@ -174,10 +157,7 @@ fn the_dead_are_told_nothing_and_a_dead_shadow_its_end() {
     let told = foretold(&one, &rules, 90).unwrap();
     assert_eq!((told.ticks_left, told.dies_in), (0, TickNumber(17)));
     // Once fees are real, phantom ones are forgotten.
-    let enforced = EconomyRules {
-        enforcement: Enforcement::Enforce,
-        ..EconomyRules::default()
-    };
+    let enforced = EconomyRules { enforcement: Enforcement::Enforce, ..EconomyRules::default() };
     assert!(foretold(&one, &enforced, 90).unwrap().ticks_left > 0);
     for status in [BotStatus::Dead, BotStatus::Retired] {
         one.status = status;
@@ -210,10 +190,7 @@ fn a_window_counts_for_who_was_there_from_its_beginning() {
 fn nothing_is_divided_by_nothing() {
     assert_eq!((per(5, 0), per(5, -1)), (None, None));
     assert_eq!((ratio(5, 0), ratio(5, -7)), (None, None));
-    assert_eq!(
-        (per(5, 2), per(-5, 2), per(4, 3)),
-        (Some(3), Some(-2), Some(1))
-    );
+    assert_eq!((per(5, 2), per(-5, 2), per(4, 3)), (Some(3), Some(-2), Some(1)));
     assert_eq!((per(0, 9), ratio(0, 9)), (Some(0), Some(0)));
     assert_eq!(ratio(1, 3), Some(33_333_333));
     assert_eq!(ratio(i128::MAX, 1), None, "beyond all bounds");
@@ -237,15 +214,9 @@ fn a_bot_dies_when_the_tick_begins_that_it_cannot_pay() {
     };
     // The next tick is due at 110.
     assert_eq!(told(3, 13).dies_at(&times), Some(at(140)));
-    let overdue = TickTimes {
-        now: at(130),
-        ..times
-    };
+    let overdue = TickTimes { now: at(130), ..times };
     assert_eq!(told(3, 13).dies_at(&overdue), Some(at(160)));
-    let under_way = TickTimes {
-        next_began_at: Some(at(108)),
-        ..times
-    };
+    let under_way = TickTimes { next_began_at: Some(at(108)), ..times };
     assert_eq!(told(3, 13).dies_at(&under_way), Some(at(138)));
     // The shadow is dead already.
     assert_eq!(told(0, 9).dies_at(&times), Some(at(50)));

@@ -48,23 +48,12 @@ fn what_is_no_plain_decimal_is_refused() {
         "", "-", ".", "1.", ".5", "+1", " 1", "1 ", "1,5", "0x1", "NaN", "inf", "1e9", "1E-2",
         "--1", "1.2.3", "٣", "01", "00.1", "1_000", "1.-5",
     ] {
-        assert_eq!(
-            text.parse::<Money>(),
-            Err(DecimalError::NotADecimal.into()),
-            "{text:?}"
-        );
+        assert_eq!(text.parse::<Money>(), Err(DecimalError::NotADecimal.into()), "{text:?}");
     }
-    assert_eq!(
-        "0.000000001".parse::<Money>(),
-        Err(DecimalError::TooManyDecimals.into())
-    );
+    assert_eq!("0.000000001".parse::<Money>(), Err(DecimalError::TooManyDecimals.into()));
     let huge = format!("1{}", "0".repeat(30));
     for text in ["10000000000", &huge, "-10000000000.00000000"] {
-        assert_eq!(
-            text.parse::<Money>(),
-            Err(DecimalError::OutOfRange.into()),
-            "{text:?}"
-        );
+        assert_eq!(text.parse::<Money>(), Err(DecimalError::OutOfRange.into()), "{text:?}");
     }
 }
 
@@ -72,17 +61,11 @@ fn what_is_no_plain_decimal_is_refused() {
 fn a_number_in_place_of_a_string_is_refused_with_a_word() {
     for json in ["12.5", "12", "null", "true", "[\"1\"]"] {
         let error = serde_json::from_str::<Money>(json).unwrap_err().to_string();
-        assert!(
-            error.contains("money as a decimal string"),
-            "{json}: {error}"
-        );
+        assert!(error.contains("money as a decimal string"), "{json}: {error}");
         let error = serde_json::from_str::<Decimal8>(json).unwrap_err();
         assert!(error.to_string().contains("a number as a decimal string"));
     }
-    assert_eq!(
-        serde_json::from_str::<Money>("\"12.5\"").unwrap(),
-        money("12.50")
-    );
+    assert_eq!(serde_json::from_str::<Money>("\"12.5\"").unwrap(), money("12.50"));
 }
 
 #[test]
@@ -112,8 +95,5 @@ fn brier_scores_are_squares_of_the_miss() {
     assert_eq!(score("0.90", Outcome::Happened), decimal("0.01"));
     assert_eq!(score("0.90", Outcome::DidNotHappen), decimal("0.81"));
     // 0.33333333² = 0.1111111088888889, rounded half up.
-    assert_eq!(
-        score("0.33333333", Outcome::DidNotHappen),
-        decimal("0.11111111")
-    );
+    assert_eq!(score("0.33333333", Outcome::DidNotHappen), decimal("0.11111111"));
 }

@@ -10,19 +10,14 @@ const VECTORS: &str = include_str!("vectors/parimutuel.json");
 
 /// Rules under which any amount above zero is a stake.
 fn any_stake() -> EconomyRules {
-    EconomyRules {
-        stake_min: Money::from_units(1).unwrap(),
-        ..EconomyRules::default()
-    }
+    EconomyRules { stake_min: Money::from_units(1).unwrap(), ..EconomyRules::default() }
 }
 
 fn bet(id: i64, side: Side, units: i64, owner_dead: bool) -> StakedBet {
     StakedBet {
         id: BetId(id),
         side,
-        stake: any_stake()
-            .stake(Money::from_units(units).unwrap())
-            .unwrap(),
+        stake: any_stake().stake(Money::from_units(units).unwrap()).unwrap(),
         confidence: "0.70".parse().unwrap(),
         owner_dead,
     }
@@ -102,9 +97,7 @@ fn won(division: &Division) -> i128 {
 }
 
 fn staked(bets: &[StakedBet]) -> i128 {
-    bets.iter()
-        .map(|bet| i128::from(bet.stake.money().units()))
-        .sum()
+    bets.iter().map(|bet| i128::from(bet.stake.money().units())).sum()
 }
 
 proptest! {
@@ -163,21 +156,13 @@ fn ties_go_to_the_older_bet() {
         bet(1, Side::No, 4, false),
     ];
     let division = divide(&bets, Money::ZERO, Resolution::Decided(Side::Yes)).unwrap();
-    assert_eq!(
-        division.shares,
-        [Share::Won(3), Share::Won(4), Share::Won(3), Share::Lost]
-    );
+    assert_eq!(division.shares, [Share::Won(3), Share::Won(4), Share::Won(3), Share::Lost]);
 }
 
 #[test]
 fn a_pool_beyond_all_bounds_is_refused_and_not_wrapped() {
     let largest = ledger_core::money::MAX_UNITS;
-    let bets: Vec<_> = (1..=200)
-        .map(|id| bet(id, Side::Yes, largest, false))
-        .collect();
-    assert_eq!(
-        divide(&bets, Money::ZERO, Resolution::Decided(Side::Yes)),
-        None
-    );
+    let bets: Vec<_> = (1..=200).map(|id| bet(id, Side::Yes, largest, false)).collect();
+    assert_eq!(divide(&bets, Money::ZERO, Resolution::Decided(Side::Yes)), None);
     assert!(divide(&bets[..100], Money::ZERO, Resolution::Decided(Side::Yes)).is_some());
 }

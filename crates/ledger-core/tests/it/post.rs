@@ -22,10 +22,7 @@ fn a_wager_reads_as_a_sentence() {
     let stake = EconomyRules::default().stake(money("12.50")).unwrap();
     let confidence: Confidence = "0.62".parse().unwrap();
     let draft = Draft::wager(stake, Direction::Up, confidence, "the trend\nis my friend");
-    assert_eq!(
-        draft.content,
-        "Wagers 12.50 on UP at 62 % — the trend is my friend"
-    );
+    assert_eq!(draft.content, "Wagers 12.50 on UP at 62 % — the trend is my friend");
     let silent = Draft::wager(stake, Direction::Down, confidence, "  ");
     assert_eq!(silent.content, "Wagers 12.50 on DOWN at 62 %");
 }

@@ -43,11 +43,8 @@ const GECKO: PriceSource = PriceSource::Coingecko;
 /// What is found of a price that was due at second 1000.
 fn find(taken: Option<i64>, read_until: Option<i64>, told: Option<i64>) -> Option<Option<i64>> {
     let price = |seconds| sample(seconds, "100.00", GECKO);
-    let known = Known {
-        taken: taken.map(price),
-        read_until: read_until.map(at),
-        told: told.map(price),
-    };
+    let known =
+        Known { taken: taken.map(price), read_until: read_until.map(at), told: told.map(price) };
     match known.find(at(1000), &EconomyRules::default()) {
         Found::Price(found) => Some(Some(found.id.0)),
         Found::Nothing => Some(None),
@@ -71,11 +68,7 @@ fn a_sample_in_time_decides_and_history_where_there_was_none() {
     assert_eq!(find(None, Some(1300), Some(1300)), None);
     assert_eq!(find(None, Some(2801), None), Some(None));
     assert_eq!(find(None, Some(2801), Some(2800)), Some(Some(2800)));
-    assert_eq!(
-        find(None, Some(9000), Some(2801)),
-        Some(None),
-        "beyond the grace"
-    );
+    assert_eq!(find(None, Some(9000), Some(2801)), Some(None), "beyond the grace");
     assert_eq!(find(None, Some(2800), None), None);
 }
 
@@ -136,50 +129,22 @@ fn ends_are_named_and_scored() {
     let rules = EconomyRules::default();
     let end = |verdict, owner| {
         let end = prediction::settle(&open(stake("2.50")), verdict, owner, &rules).unwrap();
-        (
-            end.movement.posting.entry_type,
-            end.status,
-            end.payout,
-            end.brier,
-        )
+        (end.movement.posting.entry_type, end.status, end.payout, end.brier)
     };
     let void = Verdict::Void(VoidReason::SampleMissing);
     let (alive, dead) = (BotStatus::Alive, BotStatus::Dead);
     let (won, lost) = (PredictionStatus::Won, PredictionStatus::Lost);
     assert_eq!(
         end(Verdict::Right, alive),
-        (
-            EntryType::Payout,
-            won,
-            money("5.00"),
-            Some("0.16".parse().unwrap())
-        )
+        (EntryType::Payout, won, money("5.00"), Some("0.16".parse().unwrap()))
     );
     assert_eq!(
         end(Verdict::Wrong, alive),
-        (
-            EntryType::Slash,
-            lost,
-            Money::ZERO,
-            Some("0.36".parse().unwrap())
-        )
+        (EntryType::Slash, lost, Money::ZERO, Some("0.36".parse().unwrap()))
     );
-    assert_eq!(
-        end(void, alive),
-        (
-            EntryType::Refund,
-            PredictionStatus::Void,
-            money("2.50"),
-            None
-        )
-    );
+    assert_eq!(end(void, alive), (EntryType::Refund, PredictionStatus::Void, money("2.50"), None));
     for verdict in [Verdict::Right, Verdict::Wrong, void] {
-        let forfeit = (
-            EntryType::Forfeit,
-            PredictionStatus::Forfeit,
-            Money::ZERO,
-            None,
-        );
+        let forfeit = (EntryType::Forfeit, PredictionStatus::Forfeit, Money::ZERO, None);
         assert_eq!(end(verdict, dead), forfeit);
         assert_eq!(end(verdict, BotStatus::Retired), forfeit);
     }

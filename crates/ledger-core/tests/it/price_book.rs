@@ -33,22 +33,11 @@ fn problem(models: &[Value]) -> String {
 #[test]
 fn cached_tokens_are_counted_once_and_the_rest_as_new() {
     let book = book(&[small()]);
-    let cost = book.cost(
-        "openai",
-        "small",
-        at("2025-06-01T00:00:00Z"),
-        1_000,
-        400,
-        50,
-    );
+    let cost = book.cost("openai", "small", at("2025-06-01T00:00:00Z"), 1_000, 400, 50);
     // 600 × 1.00 + 400 × 0.50 + 50 × 4.00 = 1000, for a million tokens each.
     assert_eq!(cost, Some(money("0.001")));
     let more_cached = book.cost("openai", "small", at("2025-06-01T00:00:00Z"), 100, 400, 0);
-    assert_eq!(
-        more_cached,
-        Some(money("0.00005")),
-        "more cannot be cached than was sent"
-    );
+    assert_eq!(more_cached, Some(money("0.00005")), "more cannot be cached than was sent");
 }
 
 #[test]
@@ -85,16 +74,7 @@ fn an_entry_without_provider_is_for_everybody_else() {
     anyone["prices"] =
         json!([{"from": "2025-01-01", "input": "9", "cached_input": "9", "output": "9"}]);
     let book = book(&[anyone, small()]);
-    let cost = |provider| {
-        book.cost(
-            provider,
-            "small",
-            at("2026-02-16T00:00:00Z"),
-            1_000_000,
-            0,
-            0,
-        )
-    };
+    let cost = |provider| book.cost(provider, "small", at("2026-02-16T00:00:00Z"), 1_000_000, 0, 0);
     assert_eq!(cost("openai"), Some(money("0.2")));
     assert_eq!(cost("somebody"), Some(money("9")));
 }
@@ -106,22 +86,10 @@ fn what_is_spent_is_rounded_up_once() {
         "from": "2025-01-01", "input": "0.00000001", "cached_input": "0", "output": "0.00000001",
     }]);
     let book = book(&[model]);
-    let cost = |input, output| {
-        book.cost(
-            "openai",
-            "small",
-            at("2026-02-16T00:00:00Z"),
-            input,
-            0,
-            output,
-        )
-    };
+    let cost =
+        |input, output| book.cost("openai", "small", at("2026-02-16T00:00:00Z"), input, 0, output);
     assert_eq!(cost(0, 0), Some(Money::ZERO));
-    assert_eq!(
-        cost(1, 1),
-        Some(money("0.00000001")),
-        "two parts, rounded once"
-    );
+    assert_eq!(cost(1, 1), Some(money("0.00000001")), "two parts, rounded once");
     assert_eq!(cost(1_000_000, 0), Some(money("0.00000001")));
     assert_eq!(cost(1_000_000, 1), Some(money("0.00000002")));
 }
@@ -154,46 +122,16 @@ fn what_makes_no_sense_is_named_by_model_and_field() {
         problem(&[model])
     };
     for (text, wanted) in [
-        (
-            with("/prices/0/input", json!("-0.01")),
-            "openai/small: `input` must not be negative",
-        ),
-        (
-            with("/prices/1/output", json!("-1")),
-            "openai/small: `output` must not be negative",
-        ),
-        (
-            with("/prices/0/from", json!("2025-01-01")),
-            "openai/small: `from` is 2025-01-01T",
-        ),
-        (
-            with("/prices", json!([])),
-            "openai/small: `prices` must not be empty",
-        ),
-        (
-            with("/aliases/0", json!(" ")),
-            "openai/small: `aliases` must not be empty",
-        ),
-        (
-            with("/aliases/0", json!("small")),
-            "openai/small: `aliases` is small",
-        ),
-        (
-            with("/prices/0/cached_input", json!(0.05)),
-            "`cached_input` as US dollars",
-        ),
-        (
-            with("/prices/0/cached_input", json!("0,05")),
-            "`cached_input` must be US dollars",
-        ),
-        (
-            with("/prices/0/from", json!("yesterday")),
-            "`from` must be a day",
-        ),
-        (
-            problem(&[small(), small()]),
-            "openai/small: `model` is small, which names another",
-        ),
+        (with("/prices/0/input", json!("-0.01")), "openai/small: `input` must not be negative"),
+        (with("/prices/1/output", json!("-1")), "openai/small: `output` must not be negative"),
+        (with("/prices/0/from", json!("2025-01-01")), "openai/small: `from` is 2025-01-01T"),
+        (with("/prices", json!([])), "openai/small: `prices` must not be empty"),
+        (with("/aliases/0", json!(" ")), "openai/small: `aliases` must not be empty"),
+        (with("/aliases/0", json!("small")), "openai/small: `aliases` is small"),
+        (with("/prices/0/cached_input", json!(0.05)), "`cached_input` as US dollars"),
+        (with("/prices/0/cached_input", json!("0,05")), "`cached_input` must be US dollars"),
+        (with("/prices/0/from", json!("yesterday")), "`from` must be a day"),
+        (problem(&[small(), small()]), "openai/small: `model` is small, which names another"),
     ] {
         assert!(text.contains(wanted), "{text:?} lacks {wanted:?}");
     }

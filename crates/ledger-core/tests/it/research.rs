@@ -23,18 +23,12 @@ fn every_commitment_is_reproduced() {
 #[test]
 fn answers_are_compared_in_one_form() {
     let same = |one: &str, other: &str| {
-        assert_eq!(
-            one.parse::<Answer>().unwrap(),
-            other.parse::<Answer>().unwrap()
-        );
+        assert_eq!(one.parse::<Answer>().unwrap(), other.parse::<Answer>().unwrap());
     };
     same("736", "\t 736\r\n");
     same("São Paulo", "Sa\u{303}o Paulo");
     // Only space, tab, CR and LF are trimmed; what else looks blank belongs to the answer.
-    assert_ne!(
-        "736".parse::<Answer>().unwrap(),
-        "736\u{a0}".parse::<Answer>().unwrap()
-    );
+    assert_ne!("736".parse::<Answer>().unwrap(), "736\u{a0}".parse::<Answer>().unwrap());
 }
 
 #[test]
@@ -44,16 +38,10 @@ fn what_is_no_answer_says_why() {
     assert_eq!(refused(" \r\n\t "), AnswerError::Empty);
     assert_eq!(refused("7\n36"), AnswerError::Control);
     assert_eq!(refused("7\u{0}"), AnswerError::Control);
-    assert_eq!(
-        refused(&"x".repeat(ANSWER_MAX_CHARS + 1)),
-        AnswerError::TooLong
-    );
+    assert_eq!(refused(&"x".repeat(ANSWER_MAX_CHARS + 1)), AnswerError::TooLong);
     assert_eq!(refused(&"x".repeat(1_000_000)), AnswerError::TooLong);
     let longest = "e\u{301}".repeat(ANSWER_MAX_CHARS);
-    assert_eq!(
-        longest.parse::<Answer>().unwrap().as_str().chars().count(),
-        ANSWER_MAX_CHARS
-    );
+    assert_eq!(longest.parse::<Answer>().unwrap().as_str().chars().count(), ANSWER_MAX_CHARS);
 }
 
 #[test]

@@ -2,13 +2,7 @@ use ledger_core::subject::{Keyword, KeywordError, Repository, RepositoryError};
 
 #[test]
 fn repositories() {
-    for text in [
-        "rust-lang/rust",
-        "a/b",
-        "torvalds/linux",
-        "o_corp/x.y-z_1",
-        "a/.github",
-    ] {
+    for text in ["rust-lang/rust", "a/b", "torvalds/linux", "o_corp/x.y-z_1", "a/.github"] {
         assert_eq!(text.parse::<Repository>().unwrap().to_string(), text);
     }
     let long = format!("{}/x", "a".repeat(40));
@@ -37,15 +31,7 @@ fn repositories() {
 
 #[test]
 fn keywords() {
-    for text in [
-        "Rust",
-        "C++",
-        ".NET",
-        "Raspberry Pi",
-        "Künstliche Intelligenz",
-        "GPT-5",
-        "人",
-    ] {
+    for text in ["Rust", "C++", ".NET", "Raspberry Pi", "Künstliche Intelligenz", "GPT-5", "人"] {
         assert_eq!(text.parse::<Keyword>().unwrap().as_str(), text);
     }
     let long = "x".repeat(51);

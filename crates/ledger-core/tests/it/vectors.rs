@@ -30,10 +30,7 @@ fn entry(value: &Value) -> Entry {
 fn chains() -> Vec<Vec<Entry>> {
     let file: Value = serde_json::from_str(LEDGER).unwrap();
     let chains = file["chains"].as_array().unwrap();
-    chains
-        .iter()
-        .map(|chain| chain.as_array().unwrap().iter().map(entry).collect())
-        .collect()
+    chains.iter().map(|chain| chain.as_array().unwrap().iter().map(entry).collect()).collect()
 }
 
 #[test]
@@ -52,10 +49,7 @@ fn the_first_preimage_is_reproduced_byte_by_byte() {
     let file: Value = serde_json::from_str(LEDGER).unwrap();
     let mut form = Vec::new();
     chains()[0][0].write_canonical(&mut form);
-    assert_eq!(
-        String::from_utf8(form).unwrap(),
-        file["first_preimage_utf8"].as_str().unwrap()
-    );
+    assert_eq!(String::from_utf8(form).unwrap(), file["first_preimage_utf8"].as_str().unwrap());
 }
 
 #[test]
@@ -96,10 +90,6 @@ fn every_fee_is_reproduced() {
     for row in rows {
         let streak = i32::try_from(row["idle_streak"].as_i64().unwrap()).unwrap();
         let fee = money(row["fee"].as_str().unwrap());
-        assert_eq!(
-            EconomyRules::default().entropy(streak),
-            fee,
-            "streak {streak}"
-        );
+        assert_eq!(EconomyRules::default().entropy(streak), fee, "streak {streak}");
     }
 }

@@ -52,9 +52,7 @@ impl Message {
             Some(Content::Parts(parts)) => parts.is_empty(),
         };
         no_content
-            && [&self.refusal, &self.reasoning, &self.reasoning_content]
-                .into_iter()
-                .all(none)
+            && [&self.refusal, &self.reasoning, &self.reasoning_content].into_iter().all(none)
     }
 }
 
@@ -99,11 +97,7 @@ impl ChatAnswer {
             let is_whole = self.object.as_ref().and_then(Value::as_str) == Some("error");
             is_whole.then_some(self.code.as_ref().unwrap_or(&Value::Null))
         };
-        self.error
-            .as_ref()
-            .filter(is_error)
-            .or_else(inner)
-            .or_else(whole)
+        self.error.as_ref().filter(is_error).or_else(inner).or_else(whole)
     }
 
     /// Whether a model wrote something, be it an answer or not.
@@ -118,11 +112,7 @@ impl ChatAnswer {
         let choices = self.choices.take()?;
         let choice = choices.into_iter().next()?;
         let message = choice.message?;
-        let mut refusal = message
-            .refusal
-            .as_ref()
-            .and_then(Value::as_str)
-            .map(str::to_owned);
+        let mut refusal = message.refusal.as_ref().and_then(Value::as_str).map(str::to_owned);
         let content = match message.content {
             None => None,
             Some(Content::Text(text)) => Some(text),
@@ -181,11 +171,7 @@ impl Part {
     fn sort(self) -> Sort {
         match self {
             Part::Text(text) => Sort::Text(text),
-            Part::Typed {
-                kind,
-                text,
-                refusal,
-            } => match kind.as_deref() {
+            Part::Typed { kind, text, refusal } => match kind.as_deref() {
                 None | Some("text" | "output_text") => match text {
                     Some(Value::String(text)) => Sort::Text(text),
                     Some(Value::Object(object)) => object
@@ -252,27 +238,14 @@ impl Tokens {
             }
             // Without a total, parts that exceed what they are part of were counted beside it.
             (Some(input), Some(output), None) => (
-                if cached > input {
-                    input + cached
-                } else {
-                    input
-                },
-                if reasoning > output {
-                    output + reasoning
-                } else {
-                    output
-                },
+                if cached > input { input + cached } else { input },
+                if reasoning > output { output + reasoning } else { output },
             ),
             (Some(input), None, Some(total)) => (input, total.checked_sub(input)?),
             (None, Some(output), Some(total)) => (total.checked_sub(output)?, output),
             (Some(_), None, None) | (None, Some(_), None) | (None, None, _) => return None,
         };
-        Some(Tokens {
-            input,
-            output,
-            cached: cached.min(input),
-            reasoning: reasoning.min(output),
-        })
+        Some(Tokens { input, output, cached: cached.min(input), reasoning: reasoning.min(output) })
     }
 }
 
@@ -326,10 +299,7 @@ mod tests {
 
     fn tokens(usage: &Value) -> Option<[u64; 4]> {
         let found = Tokens::add_up(usage)?;
-        assert!(
-            found.cached <= found.input && found.reasoning <= found.output,
-            "{usage}"
-        );
+        assert!(found.cached <= found.input && found.reasoning <= found.output, "{usage}");
         Some([found.input, found.output, found.cached, found.reasoning])
     }
 
@@ -366,27 +336,15 @@ mod tests {
     #[test]
     fn without_a_total_the_parts_count() {
         for (usage, expected) in [
-            (
-                json!({"prompt_tokens": 7, "completion_tokens": 2}),
-                Some([7, 2, 0, 0]),
-            ),
-            (
-                json!({"input_tokens": 7, "output_tokens": 2}),
-                Some([7, 2, 0, 0]),
-            ),
+            (json!({"prompt_tokens": 7, "completion_tokens": 2}), Some([7, 2, 0, 0])),
+            (json!({"input_tokens": 7, "output_tokens": 2}), Some([7, 2, 0, 0])),
             (
                 json!({"prompt_tokens": 7, "completion_tokens": 2, "cache_read_input_tokens": 90,
                        "reasoning_tokens": 30}),
                 Some([97, 32, 90, 30]),
             ),
-            (
-                json!({"prompt_tokens": 7, "total_tokens": 9}),
-                Some([7, 2, 0, 0]),
-            ),
-            (
-                json!({"completion_tokens": 2, "total_tokens": 9}),
-                Some([7, 2, 0, 0]),
-            ),
+            (json!({"prompt_tokens": 7, "total_tokens": 9}), Some([7, 2, 0, 0])),
+            (json!({"completion_tokens": 2, "total_tokens": 9}), Some([7, 2, 0, 0])),
             (json!({"prompt_tokens": 7, "total_tokens": 6}), None),
             (json!({"total_tokens": 9}), None),
             (json!({"prompt_tokens": 7}), None),
@@ -430,16 +388,8 @@ mod tests {
             ("gpt-5-mini", json!("gpt-5-mini-2025-08-07"), None),
             ("claude-x", json!("claude-x-20250807"), None),
             ("gpt-5", json!("gpt-5-mini"), Some("gpt-5-mini")),
-            (
-                "gpt-5",
-                json!("gpt-5-mini-2025-08-07"),
-                Some("gpt-5-mini-2025-08-07"),
-            ),
-            (
-                "gpt-5",
-                json!("gpt-5-12345678901"),
-                Some("gpt-5-12345678901"),
-            ),
+            ("gpt-5", json!("gpt-5-mini-2025-08-07"), Some("gpt-5-mini-2025-08-07")),
+            ("gpt-5", json!("gpt-5-12345678901"), Some("gpt-5-12345678901")),
             ("gpt-5", json!(""), None),
             ("gpt-5", json!(null), None),
             ("gpt-5", json!(5), None),

@@ -37,19 +37,11 @@ fn questions() -> impl Iterator<Item = String> {
 fn the_same_seed_and_prompt_give_the_same_answer() {
     for question in questions().take(50) {
         let question = prompt("You are calm.", &question);
-        assert_eq!(
-            Mock::new(7).answer(&question),
-            Mock::new(7).answer(&question)
-        );
+        assert_eq!(Mock::new(7).answer(&question), Mock::new(7).answer(&question));
     }
     // Pinned, so that a change of the algorithm is a decision and not an accident.
     let decision = decide(&Mock::new(1), "You are calm.", "BTC is at 64000.");
-    let seen = [
-        decision.action,
-        decision.direction,
-        decision.stake_fraction,
-        decision.confidence,
-    ];
+    let seen = [decision.action, decision.direction, decision.stake_fraction, decision.confidence];
     assert_eq!(seen, PINNED);
 }
 
@@ -65,17 +57,9 @@ fn seeds_personas_and_questions_all_matter() {
             }
         }
     }
-    assert!(
-        answers.len() >= 10,
-        "only {} different answers of 12",
-        answers.len()
-    );
+    assert!(answers.len() >= 10, "only {} different answers of 12", answers.len());
     let split = |a: &str, b: &str| Mock::new(0).answer(&prompt(a, b)).text;
-    assert_ne!(
-        split("ab", "c"),
-        split("a", "bc"),
-        "where the texts part matters too"
-    );
+    assert_ne!(split("ab", "c"), split("a", "bc"), "where the texts part matters too");
 }
 
 #[test]
@@ -87,10 +71,7 @@ fn every_decision_is_one_that_the_arena_understands() {
         assert!(["UP", "DOWN"].contains(&decision.direction.as_str()));
         assert!((1..=15).contains(&hundredths(&decision.stake_fraction)));
         assert!((51..=90).contains(&hundredths(&decision.confidence)));
-        assert!(
-            decision.reasoning.starts_with("Mock model"),
-            "nobody takes it for thought"
-        );
+        assert!(decision.reasoning.starts_with("Mock model"), "nobody takes it for thought");
         assert!(decision.reasoning.chars().count() <= 280);
     }
 }
@@ -98,32 +79,19 @@ fn every_decision_is_one_that_the_arena_understands() {
 #[test]
 fn some_answers_need_cleaning_and_most_do_not() {
     let mock = Mock::new(42);
-    let texts: Vec<String> = questions()
-        .map(|question| mock.answer(&prompt("You are calm.", &question)).text)
-        .collect();
-    let plain = texts
-        .iter()
-        .filter(|text| clean(text).unwrap() == text.as_str())
-        .count();
-    assert!(
-        plain > texts.len() / 3 && plain < texts.len(),
-        "{plain} plain of {}",
-        texts.len()
-    );
+    let texts: Vec<String> =
+        questions().map(|question| mock.answer(&prompt("You are calm.", &question)).text).collect();
+    let plain = texts.iter().filter(|text| clean(text).unwrap() == text.as_str()).count();
+    assert!(plain > texts.len() / 3 && plain < texts.len(), "{plain} plain of {}", texts.len());
     for mark in ["```json", "Here is my decision", ",}", "<think>"] {
-        assert!(
-            texts.iter().any(|text| text.contains(mark)),
-            "{mark} never comes"
-        );
+        assert!(texts.iter().any(|text| text.contains(mark)), "{mark} never comes");
     }
 }
 
 #[test]
 fn temperaments_show() {
     let count = |persona: &str, wanted: fn(&Decision) -> bool| {
-        questions()
-            .filter(|question| wanted(&decide(&Mock::new(3), persona, question)))
-            .count()
+        questions().filter(|question| wanted(&decide(&Mock::new(3), persona, question))).count()
     };
     let wagers: fn(&Decision) -> bool = |decision| decision.action == "WAGER";
     let ups: fn(&Decision) -> bool = |decision| decision.direction == "UP";
@@ -136,10 +104,7 @@ fn temperaments_show() {
 #[tokio::test]
 async fn it_is_a_provider_like_any_other() {
     let model = Model::from_config(ModelConfig::Mock { seed: 7 }).unwrap();
-    assert_eq!(
-        (model.provider_name(), model.model_name()),
-        ("mock", "mock")
-    );
+    assert_eq!((model.provider_name(), model.model_name()), ("mock", "mock"));
     let question = prompt("You are calm.", "BTC is at 64000.");
     let completion = model.complete(&question).await.unwrap();
     assert_eq!(completion, Mock::new(7).answer(&question));
@@ -147,23 +112,12 @@ async fn it_is_a_provider_like_any_other() {
     assert_eq!(completion.usage.input_tokens, 4 + 4);
     assert!(completion.usage.output_tokens > 10);
 
-    let short = Prompt {
-        max_output_tokens: 3,
-        ..question
-    };
+    let short = Prompt { max_output_tokens: 3, ..question };
     let cut = Mock::new(7).answer(&short);
     assert_eq!((cut.text.chars().count(), cut.finish), (12, Finish::CutOff));
     assert_eq!(cut.usage.output_tokens, 3);
     let told = model.complete(&short).await;
-    assert!(
-        matches!(
-            told,
-            Err(LlmError::CutOff {
-                max_output_tokens: 3
-            })
-        ),
-        "{told:?}"
-    );
+    assert!(matches!(told, Err(LlmError::CutOff { max_output_tokens: 3 })), "{told:?}");
 }
 
 #[test]
@@ -204,11 +158,7 @@ fn it_lives_on_all_that_there_is_to_choose_from_and_on_nothing_else() {
     let counts = chosen(STRATEGY);
     assert_eq!(counts.len(), 4, "{counts:?}");
     assert!(counts.values().all(|count| *count > 20), "{counts:?}");
-    let counts = chosen(
-        &STRATEGY
-            .replace("\"RESEARCH\" or ", "")
-            .replace("\"WAGER\" or ", ""),
-    );
+    let counts = chosen(&STRATEGY.replace("\"RESEARCH\" or ", "").replace("\"WAGER\" or ", ""));
     let mut names: Vec<_> = counts.into_keys().collect();
     names.sort();
     assert_eq!(names, ["PORTFOLIO", "WAIT"]);
@@ -238,10 +188,7 @@ fn it_bets_on_markets_that_it_was_shown() {
         let markets = "[1] Will it rain?\n[2] Will it snow?\n[3] Will it hail?\n[4] Fog?";
         let answer = answer_to(&format!("{question}\n{markets}\n{form}"));
         let bets = answer["bets"].as_array().unwrap();
-        let numbers: HashSet<u64> = bets
-            .iter()
-            .map(|it| it["market"].as_u64().unwrap())
-            .collect();
+        let numbers: HashSet<u64> = bets.iter().map(|it| it["market"].as_u64().unwrap()).collect();
         assert_eq!(numbers.len(), 3, "one bet a market: {answer}");
         assert!(numbers.iter().all(|number| (1..=4).contains(number)));
         for bet in bets {

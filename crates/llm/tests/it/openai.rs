@@ -52,10 +52,7 @@ async fn ask(config: OpenAiConfig) -> Result<Completion, LlmError> {
 }
 
 async fn ask_with(config: OpenAiConfig, prompt: &Prompt) -> Result<Completion, LlmError> {
-    Model::from_config(ModelConfig::OpenAi(config))
-        .unwrap()
-        .complete(prompt)
-        .await
+    Model::from_config(ModelConfig::OpenAi(config)).unwrap().complete(prompt).await
 }
 
 const KEY: &str = "sk-hunter2-0123456789";
@@ -110,20 +107,9 @@ async fn the_request_is_what_the_protocol_wants() {
 
     let requests = stub.requests();
     let (head, body) = requests[0].text.split_once("\r\n\r\n").unwrap();
-    assert!(
-        head.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"),
-        "{head}"
-    );
-    assert!(
-        head.to_lowercase()
-            .contains(&format!("authorization: bearer {KEY}")),
-        "{head}"
-    );
-    assert!(
-        head.to_lowercase()
-            .contains("content-type: application/json"),
-        "{head}"
-    );
+    assert!(head.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{head}");
+    assert!(head.to_lowercase().contains(&format!("authorization: bearer {KEY}")), "{head}");
+    assert!(head.to_lowercase().contains("content-type: application/json"), "{head}");
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(
         body,
@@ -140,28 +126,15 @@ async fn the_request_is_what_the_protocol_wants() {
     );
 
     let body = requests[1].json();
-    assert_eq!(
-        body["messages"],
-        serde_json::json!([{"role": "user", "content": "alone"}])
-    );
+    assert_eq!(body["messages"], serde_json::json!([{"role": "user", "content": "alone"}]));
     assert_eq!(body.get("temperature"), None, "left to the model");
 }
 
 #[tokio::test]
 async fn without_a_key_there_is_no_authorization() {
     let stub = Stub::answering("200 OK", "", ANSWER).await;
-    ask(OpenAiConfig {
-        api_key: None,
-        ..config(&stub)
-    })
-    .await
-    .unwrap();
-    assert!(
-        !stub.requests()[0]
-            .text
-            .to_lowercase()
-            .contains("authorization")
-    );
+    ask(OpenAiConfig { api_key: None, ..config(&stub) }).await.unwrap();
+    assert!(!stub.requests()[0].text.to_lowercase().contains("authorization"));
 }
 
 #[tokio::test]
@@ -176,45 +149,25 @@ async fn missing_or_strange_usage_is_zero_and_says_so() {
         r#"{"prompt_tokens":99999999999,"completion_tokens":2}"#,
         "\"lots\"",
     ] {
-        let completion = ask_stub("200 OK", "", &answer_with(choice, usage))
-            .await
-            .unwrap();
+        let completion = ask_stub("200 OK", "", &answer_with(choice, usage)).await.unwrap();
         assert_eq!(completion.text, "hello");
         assert_eq!(completion.usage.report, UsageReport::Unreported, "{usage}");
-        assert_eq!(
-            (
-                completion.usage.input_tokens,
-                completion.usage.output_tokens
-            ),
-            (0, 0)
-        );
+        assert_eq!((completion.usage.input_tokens, completion.usage.output_tokens), (0, 0));
     }
     // Thinking that the parts leave out, and the total does not.
     let more = r#"{"prompt_tokens":"7","completion_tokens":2.0,"total_tokens":39}"#;
-    let completion = ask_stub("200 OK", "", &answer_with(choice, more))
-        .await
-        .unwrap();
+    let completion = ask_stub("200 OK", "", &answer_with(choice, more)).await.unwrap();
     assert_eq!(completion.usage.output_tokens, 32);
     let plain = r#"{"prompt_tokens":7,"completion_tokens":2,"prompt_tokens_details":null}"#;
-    let completion = ask_stub("200 OK", "", &answer_with(choice, plain))
-        .await
-        .unwrap();
+    let completion = ask_stub("200 OK", "", &answer_with(choice, plain)).await.unwrap();
     assert_eq!(completion.usage.report, UsageReport::Reported);
-    assert_eq!(
-        (
-            completion.usage.input_tokens,
-            completion.usage.cached_input_tokens
-        ),
-        (7, 0)
-    );
+    assert_eq!((completion.usage.input_tokens, completion.usage.cached_input_tokens), (7, 0));
 }
 
 #[tokio::test]
 async fn an_answer_that_was_cut_off_says_so() {
     let whole = r#"{"message":{"content":"{\"action\":\"WAIT\"}"},"finish_reason":"length"}"#;
-    let completion = ask_stub("200 OK", "", &answer_with(whole, "null"))
-        .await
-        .unwrap();
+    let completion = ask_stub("200 OK", "", &answer_with(whole, "null")).await.unwrap();
     assert_eq!(completion.finish, Finish::CutOff);
     let usage_text = r#"{"prompt_tokens":30,"completion_tokens":400}"#;
     for message in [
@@ -228,21 +181,11 @@ async fn an_answer_that_was_cut_off_says_so() {
             let stub = Stub::answering("200 OK", "", &answer_with(&choice, usage_text)).await;
             let (result, usage) = usage::collect(ask(config(&stub))).await;
             let max_output_tokens = 400;
-            assert_eq!(
-                result,
-                Err(LlmError::CutOff { max_output_tokens }),
-                "{choice}"
-            );
-            assert_eq!(
-                (usage.llm_calls, usage.output_tokens),
-                (1, 400),
-                "it was paid for"
-            );
+            assert_eq!(result, Err(LlmError::CutOff { max_output_tokens }), "{choice}");
+            assert_eq!((usage.llm_calls, usage.output_tokens), (1, 400), "it was paid for");
         }
     }
-    let told = LlmError::CutOff {
-        max_output_tokens: 400,
-    };
+    let told = LlmError::CutOff { max_output_tokens: 400 };
     assert!(told.to_string().contains("max_output_tokens"), "{told}");
 }
 
@@ -259,15 +202,11 @@ async fn content_in_parts_is_read_without_what_was_thought() {
         r#"{"content":"{\"a\":1}","reasoning":"{\"a\":2}","reasoning_content":"{\"a\":3}"}"#,
     ] {
         let choice = format!(r#"{{"message":{message},"finish_reason":"stop"}}"#);
-        let completion = ask_stub("200 OK", "", &answer_with(&choice, "null"))
-            .await
-            .unwrap();
+        let completion = ask_stub("200 OK", "", &answer_with(&choice, "null")).await.unwrap();
         assert_eq!(completion.text, r#"{"a":1}"#, "{message}");
     }
     let thought = r#"{"message":{"content":[],"reasoning":"{\"a\":2}"},"finish_reason":"stop"}"#;
-    let completion = ask_stub("200 OK", "", &answer_with(thought, "null"))
-        .await
-        .unwrap();
+    let completion = ask_stub("200 OK", "", &answer_with(thought, "null")).await.unwrap();
     assert_eq!(completion.text, "", "what was thought is no answer");
     let refusal = r#"{"message":{"content":[{"type":"refusal","refusal":"No."}]}}"#;
     let refused = ask_stub("200 OK", "", &answer_with(refusal, "null")).await;
@@ -285,23 +224,14 @@ async fn an_error_in_a_success_is_an_error() {
             r#"{"error":{"message":"no","code":"rate_limit_exceeded"},"choices":[]}"#,
             LlmError::RateLimited { retry_after: None },
         ),
-        (
-            r#"{"error":{"code":"502","message":"nobody there"}}"#,
-            LlmError::Unavailable,
-        ),
+        (r#"{"error":{"code":"502","message":"nobody there"}}"#, LlmError::Unavailable),
         (r#"{"error":"model not found"}"#, LlmError::Failed),
-        (
-            r#"{"object":"error","message":"no such model","code":404}"#,
-            LlmError::Status(404),
-        ),
+        (r#"{"object":"error","message":"no such model","code":404}"#, LlmError::Status(404)),
         (
             r#"{"choices":[{"message":{"content":""},"error":{"code":503,"message":"cut"}}]}"#,
             LlmError::Overloaded { retry_after: None },
         ),
-        (
-            r#"{"error":{"code":"content_filter","status":400},"choices":[]}"#,
-            LlmError::Refused,
-        ),
+        (r#"{"error":{"code":"content_filter","status":400},"choices":[]}"#, LlmError::Refused),
     ] {
         let stub = Stub::answering("200 OK", "", body).await;
         let (result, usage) = usage::collect(ask(config(&stub))).await;
@@ -314,11 +244,7 @@ async fn an_error_in_a_success_is_an_error() {
     let (result, usage) = usage::collect(ask(config(&stub))).await;
     assert_eq!(result, Err(LlmError::Failed));
     assert!(!LlmError::Failed.is_unserved());
-    assert_eq!(
-        (usage.llm_calls, usage.input_tokens),
-        (1, 30),
-        "it is billed"
-    );
+    assert_eq!((usage.llm_calls, usage.input_tokens), (1, 30), "it is billed");
     // What was written before the error has cost something, whatever code the error has.
     for message in [
         r#"{"content":"{}"}"#,
@@ -369,16 +295,10 @@ async fn refusals_are_errors_that_were_paid_for() {
         let stub = Stub::answering("200 OK", "", &answer_with(choice, usage_text)).await;
         let (result, usage) = usage::collect(ask(config(&stub))).await;
         assert_eq!(result, Err(LlmError::Refused));
-        assert_eq!(
-            (usage.llm_calls, usage.input_tokens, usage.failed_calls),
-            (1, 30, 0)
-        );
+        assert_eq!((usage.llm_calls, usage.input_tokens, usage.failed_calls), (1, 30, 0));
     }
     let filtered = r#"{"error":{"message":"…","type":null,"code":"content_filter"}}"#;
-    assert_eq!(
-        ask_stub("400 Bad Request", "", filtered).await,
-        Err(LlmError::Filtered)
-    );
+    assert_eq!(ask_stub("400 Bad Request", "", filtered).await, Err(LlmError::Filtered));
     assert!(LlmError::Filtered.is_unserved() && !LlmError::Filtered.retryable());
 }
 
@@ -399,9 +319,7 @@ async fn a_rate_limit_tells_how_long_to_wait() {
         ("Retry-After: -5\r\n", None),
         ("", None),
     ] {
-        let error = ask_stub("429 Too Many Requests", header, body)
-            .await
-            .unwrap_err();
+        let error = ask_stub("429 Too Many Requests", header, body).await.unwrap_err();
         let retry_after = expected.map(Duration::from_secs);
         assert_eq!(error, LlmError::RateLimited { retry_after }, "{header}");
         assert!(error.retryable());
@@ -418,19 +336,12 @@ async fn other_statuses_have_their_variants() {
         ("302 Found", LlmError::Status(302)),
         ("408 Request Timeout", LlmError::Timeout),
         ("502 Bad Gateway", LlmError::Unavailable),
-        (
-            "503 Service Unavailable",
-            LlmError::Overloaded { retry_after: None },
-        ),
+        ("503 Service Unavailable", LlmError::Overloaded { retry_after: None }),
         ("529 Overloaded", LlmError::Overloaded { retry_after: None }),
     ] {
         let headers = "Location: http://127.0.0.1:9/\r\n";
         let body = "<html>no JSON at all</html>";
-        assert_eq!(
-            ask_stub(status, headers, body).await,
-            Err(expected),
-            "{status}"
-        );
+        assert_eq!(ask_stub(status, headers, body).await, Err(expected), "{status}");
     }
     assert!(LlmError::Status(500).retryable() && !LlmError::Status(401).retryable());
     assert!(!LlmError::Refused.retryable() && LlmError::Timeout.retryable());
@@ -448,11 +359,7 @@ async fn garbage_is_malformed() {
         r#"{"choices":[{"message":{"content":42}}]}"#,
         "{\"choices\":[{\"message\":{\"content\":\"cut",
     ] {
-        assert_eq!(
-            ask_stub("200 OK", "", body).await,
-            Err(LlmError::Malformed),
-            "{body}"
-        );
+        assert_eq!(ask_stub("200 OK", "", body).await, Err(LlmError::Malformed), "{body}");
     }
     let stub = Stub::replying(Reply::Raw(b"HTTP/1.1 200 OK\r\n\r\n\xff\xfe".to_vec())).await;
     assert_eq!(ask(config(&stub)).await, Err(LlmError::Malformed));
@@ -462,10 +369,7 @@ async fn garbage_is_malformed() {
 async fn a_server_that_hangs_is_a_time_out() {
     for reply in [Reply::Silence, Reply::HalfAnswer] {
         let stub = Stub::replying(reply).await;
-        let config = OpenAiConfig {
-            timeout: Duration::from_millis(200),
-            ..config(&stub)
-        };
+        let config = OpenAiConfig { timeout: Duration::from_millis(200), ..config(&stub) };
         let (result, usage) = usage::collect(ask(config)).await;
         assert_eq!(result, Err(LlmError::Timeout));
         assert_eq!((usage.llm_calls, usage.failed_calls), (0, 1));
@@ -481,14 +385,7 @@ async fn a_server_that_is_not_there_has_certainly_served_nothing() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let base_url = Url::parse(&format!("http://{}/v1", listener.local_addr().unwrap())).unwrap();
     drop(listener);
-    assert_eq!(
-        ask(OpenAiConfig {
-            base_url,
-            ..config(&stub)
-        })
-        .await,
-        Err(LlmError::Unreachable)
-    );
+    assert_eq!(ask(OpenAiConfig { base_url, ..config(&stub) }).await, Err(LlmError::Unreachable));
     assert!(LlmError::Unreachable.is_unserved() && LlmError::Unreachable.retryable());
     assert!(LlmError::RateLimited { retry_after: None }.is_unserved());
     assert!(LlmError::Status(401).is_unserved());
@@ -520,10 +417,7 @@ async fn an_answer_without_measure_is_not_read() {
 
     let fits = "x".repeat(RESPONSE_BYTES_MAX - 200);
     let body = answer_with(&format!(r#"{{"message":{{"content":"{fits}"}}}}"#), "null");
-    assert_eq!(
-        ask_stub("200 OK", "", &body).await.unwrap().text.len(),
-        fits.len()
-    );
+    assert_eq!(ask_stub("200 OK", "", &body).await.unwrap().text.len(), fits.len());
 }
 
 #[tokio::test]
@@ -542,10 +436,7 @@ async fn the_key_is_in_no_error_and_no_debug() {
     ] {
         assert!(!shown.contains("hunter"), "{shown}");
     }
-    assert!(
-        error.to_string().contains("LLM_API_KEY"),
-        "says what to check: {error}"
-    );
+    assert!(error.to_string().contains("LLM_API_KEY"), "says what to check: {error}");
 }
 
 #[test]
@@ -564,10 +455,7 @@ fn providers_are_named_by_their_servers() {
             timeout: Duration::from_secs(1),
         };
         let model = Model::from_config(ModelConfig::OpenAi(config)).unwrap();
-        assert_eq!(
-            (model.provider_name(), model.model_name()),
-            (expected, "some-model")
-        );
+        assert_eq!((model.provider_name(), model.model_name()), (expected, "some-model"));
     }
 }
 
@@ -589,18 +477,8 @@ fn a_configuration_that_cannot_work_is_refused_at_once() {
         "https://models.example/v1?key=1",
         "mailto:someone@models.example",
     ] {
-        assert_eq!(
-            setup(base_url, KEY, "m"),
-            Err(SetupError::BaseUrl),
-            "{base_url}"
-        );
+        assert_eq!(setup(base_url, KEY, "m"), Err(SetupError::BaseUrl), "{base_url}");
     }
-    assert_eq!(
-        setup("https://m.example", "line\nbreak", "m"),
-        Err(SetupError::ApiKey)
-    );
-    assert_eq!(
-        setup("https://m.example", KEY, "  "),
-        Err(SetupError::Model)
-    );
+    assert_eq!(setup("https://m.example", "line\nbreak", "m"), Err(SetupError::ApiKey));
+    assert_eq!(setup("https://m.example", KEY, "  "), Err(SetupError::Model));
 }

@@ -23,13 +23,7 @@ fn parse(text: &str) -> Result<Value, OutputError> {
 fn a_plain_object_is_borrowed_as_it_is() {
     assert!(matches!(clean(OBJECT), Ok(Cow::Borrowed(text)) if text == OBJECT));
     let decision: Decision = parse_object(OBJECT).unwrap();
-    assert_eq!(
-        decision,
-        Decision {
-            action: "WAGER".into(),
-            reasoning: "up".into()
-        }
-    );
+    assert_eq!(decision, Decision { action: "WAGER".into(), reasoning: "up".into() });
 }
 
 #[test]
@@ -56,10 +50,7 @@ fn what_is_inside_strings_is_left_alone() {
         r#"{"a":"<think>no</think>","b":{"c":"{"}}"#,
         r#"{"a":"x,}","b":"schlüssel ✓ 🎲"}"#,
     ] {
-        assert_eq!(
-            clean(&format!("```json\n{object}\n```")).as_deref(),
-            Ok(object)
-        );
+        assert_eq!(clean(&format!("```json\n{object}\n```")).as_deref(), Ok(object));
     }
 }
 
@@ -74,11 +65,7 @@ fn small_faults_are_repaired() {
         parse("{\"a\":\"one\ntwo\tthree\u{1}\",}"),
         Ok(json!({"a": "one\ntwo\tthree\u{1}"}))
     );
-    assert_eq!(
-        parse(r#"{"a":",}",}"#),
-        Ok(json!({"a": ",}"})),
-        "not inside strings"
-    );
+    assert_eq!(parse(r#"{"a":",}",}"#), Ok(json!({"a": ",}"})), "not inside strings");
 }
 
 #[test]
@@ -94,11 +81,7 @@ fn thinking_is_skipped() {
         assert_eq!(clean(&text).as_deref(), Ok(OBJECT), "{text}");
     }
     let endless = format!("<think>for ever {OBJECT}");
-    assert_eq!(
-        clean(&endless),
-        Err(OutputError::CutOff),
-        "a thought is no answer"
-    );
+    assert_eq!(clean(&endless), Err(OutputError::CutOff), "a thought is no answer");
 }
 
 #[test]
@@ -139,11 +122,7 @@ fn thinking_is_set_aside_in_every_mark_that_is_in_use() {
         assert_eq!(clean(&text), Err(OutputError::CutOff), "{text}");
     }
     let sorry = "<think>I'm sorry, I can't decide</think>The market will go up.";
-    assert_eq!(
-        parse(sorry),
-        Err(OutputError::NoObject),
-        "a thought is no refusal"
-    );
+    assert_eq!(parse(sorry), Err(OutputError::NoObject), "a thought is no refusal");
 }
 
 #[test]
@@ -159,10 +138,7 @@ fn of_several_objects_the_last_complete_one_counts() {
         assert_eq!(clean(&text).as_deref(), Ok(last), "{text}");
     }
     let twice = format!(r#"{OBJECT} {{"stake":1,"stake":2}}"#);
-    assert_eq!(
-        clean(&twice),
-        Err(OutputError::DuplicateKey("stake".into()))
-    );
+    assert_eq!(clean(&twice), Err(OutputError::DuplicateKey("stake".into())));
 }
 
 #[test]
@@ -202,10 +178,7 @@ fn refusals_are_told_from_nonsense() {
     assert_eq!(parse("{UP}"), Err(OutputError::NoObject));
     assert_eq!(parse(" \n\t"), Err(OutputError::Empty));
     let polite = r#"{"action":"WAIT","reasoning":"I'm sorry, I can't decide"}"#;
-    assert!(
-        parse(polite).is_ok(),
-        "an answer is no refusal, whatever its words"
-    );
+    assert!(parse(polite).is_ok(), "an answer is no refusal, whatever its words");
 }
 
 #[test]
@@ -225,11 +198,7 @@ fn an_inner_object_never_stands_for_a_broken_outer_one() {
     let text = r#"{"action": WAGER, "plan": {"direction":"UP"}}"#;
     assert!(matches!(parse(text), Err(OutputError::Invalid(_))));
     let both = format!("{text} Correction: {OBJECT}");
-    assert_eq!(
-        clean(&both).as_deref(),
-        Ok(OBJECT),
-        "but a later whole one does"
-    );
+    assert_eq!(clean(&both).as_deref(), Ok(OBJECT), "but a later whole one does");
 }
 
 #[test]
@@ -245,30 +214,18 @@ fn an_object_of_another_shape_is_invalid_in_few_words() {
     let error = parse_object::<Decision>(r#"{"action":"WAGER"}"#).unwrap_err();
     assert!(error.to_string().contains("reasoning"), "{error}");
 
-    let long = format!(
-        r#"{{"action":"WAIT","reasoning":{{"{}\u0007":1}}}}"#,
-        "k".repeat(9_000)
-    );
+    let long = format!(r#"{{"action":"WAIT","reasoning":{{"{}\u0007":1}}}}"#, "k".repeat(9_000));
     let Err(OutputError::Invalid(detail)) = parse_object::<Decision>(&long) else {
         panic!("expected an invalid object");
     };
-    assert!(
-        detail.len() < 500 && !detail.contains(char::is_control),
-        "{detail}"
-    );
+    assert!(detail.len() < 500 && !detail.contains(char::is_control), "{detail}");
 }
 
 #[test]
 fn hostile_texts_end_quickly_in_an_error() {
     let deep = "{\"a\":".repeat(5_000) + "1" + &"}".repeat(5_000);
-    assert!(
-        matches!(parse(&deep), Err(OutputError::Invalid(_))),
-        "nesting is bounded"
-    );
-    assert_eq!(
-        parse(&"x".repeat(TEXT_BYTES_MAX + 1)),
-        Err(OutputError::TooLong)
-    );
+    assert!(matches!(parse(&deep), Err(OutputError::Invalid(_))), "nesting is bounded");
+    assert_eq!(parse(&"x".repeat(TEXT_BYTES_MAX + 1)), Err(OutputError::TooLong));
     for unit in [
         "{\"",
         "{\"</think>",
@@ -289,11 +246,7 @@ fn hostile_texts_end_quickly_in_an_error() {
         // None of these may take time that grows with the square of the length.
         let began = std::time::Instant::now();
         let _ = parse(&unit.repeat(TEXT_BYTES_MAX / unit.len()));
-        assert!(
-            began.elapsed().as_secs() < 5,
-            "{unit:?} took {:?}",
-            began.elapsed()
-        );
+        assert!(began.elapsed().as_secs() < 5, "{unit:?} took {:?}", began.elapsed());
     }
 }
 

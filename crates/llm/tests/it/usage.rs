@@ -27,11 +27,7 @@ impl Provider for Fixed {
         Box::pin(async move {
             tokio::task::yield_now().await;
             let tokens = self.result?;
-            let report = if tokens == 0 {
-                UsageReport::Unreported
-            } else {
-                UsageReport::Reported
-            };
+            let report = if tokens == 0 { UsageReport::Unreported } else { UsageReport::Reported };
             Ok(Completion {
                 text: "hello".to_owned(),
                 finish: Finish::Complete,
@@ -50,10 +46,7 @@ impl Provider for Fixed {
 }
 
 fn model(name: &'static str, result: Result<u64, LlmError>) -> Model {
-    Model::new(Arc::new(Fixed {
-        model: name,
-        result,
-    }))
+    Model::new(Arc::new(Fixed { model: name, result }))
 }
 
 async fn ask(model: &Model) {
@@ -101,10 +94,7 @@ async fn outside_of_a_scope_nothing_is_kept() {
     let small = model("a", Ok(100));
     ask(&small).await;
     let ((), usage) = collect(async {}).await;
-    assert_eq!(
-        usage.llm_calls, 0,
-        "an earlier call does not leak into a later turn"
-    );
+    assert_eq!(usage.llm_calls, 0, "an earlier call does not leak into a later turn");
     ask(&small).await;
 }
 

@@ -66,11 +66,7 @@ impl Pause {
         let counted = before.is_some_and(|pause| pause.began == now);
         let earlier = before.map_or(0, |pause| pause.failures);
         let failures = earlier.saturating_add(i32::from(!counted)).max(1);
-        Pause {
-            failures,
-            began: now,
-            until: now.plus_seconds(retry_seconds(failures)),
-        }
+        Pause { failures, began: now, until: now.plus_seconds(retry_seconds(failures)) }
     }
 
     fn holds(&self, now: Timestamp) -> bool {
@@ -97,9 +93,7 @@ pub(super) struct Cooling {
 
 impl Cooling {
     pub(super) fn is_source_left_alone(&self, source: &str, now: Timestamp) -> bool {
-        self.sources
-            .get(source)
-            .is_some_and(|pause| pause.holds(now))
+        self.sources.get(source).is_some_and(|pause| pause.holds(now))
     }
 
     /// The subjects of a source about which nothing is asked now. With the empty one among them, the
@@ -120,8 +114,7 @@ impl Cooling {
             is_another || pause.began >= now
         });
         let before = self.sources.len();
-        self.sources
-            .retain(|name, pause| *name != source || pause.began >= now);
+        self.sources.retain(|name, pause| *name != source || pause.began >= now);
         self.sources.len() < before
     }
 
@@ -133,8 +126,7 @@ impl Cooling {
         now: Timestamp,
     ) -> Blamed {
         let source = feed.name();
-        self.subjects
-            .retain(|_, pause| now.seconds_since(pause.until) < FORGET_SECONDS);
+        self.subjects.retain(|_, pause| now.seconds_since(pause.until) < FORGET_SECONDS);
         let mut is_the_source = || {
             let in_a_row = self.in_a_row.entry(source).or_default();
             in_a_row.insert(subject.unwrap_or_default().to_owned());
@@ -158,10 +150,7 @@ impl Cooling {
             self.subjects.insert(key, pause);
             pause
         };
-        Blamed {
-            pause_seconds: pause.until.seconds_since(now),
-            whole_source,
-        }
+        Blamed { pause_seconds: pause.until.seconds_since(now), whole_source }
     }
 }
 
@@ -201,9 +190,7 @@ mod tests {
         }
     }
 
-    const BY_SUBJECT: Named = Named {
-        one_answer_for_all: false,
-    };
+    const BY_SUBJECT: Named = Named { one_answer_for_all: false };
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_micros(seconds * 1_000_000).unwrap()
@@ -225,33 +212,19 @@ mod tests {
             SourceError::NotJson,
             SourceError::MissingField("stargazers_count"),
         ] {
-            assert!(
-                !is_the_source(&error, &["a", "a", "a", "a"], &BY_SUBJECT),
-                "{error}"
-            );
+            assert!(!is_the_source(&error, &["a", "a", "a", "a"], &BY_SUBJECT), "{error}");
             assert!(!is_the_source(&error, &["a", "b"], &BY_SUBJECT), "{error}");
-            assert!(
-                is_the_source(&error, &["a", "b", "c"], &BY_SUBJECT),
-                "{error}"
-            );
+            assert!(is_the_source(&error, &["a", "b", "c"], &BY_SUBJECT), "{error}");
         }
         for error in [SourceError::NotFound, SourceError::Refused(451)] {
-            assert!(
-                !is_the_source(&error, &["a", "b", "c", "d"], &BY_SUBJECT),
-                "{error}"
-            );
+            assert!(!is_the_source(&error, &["a", "b", "c", "d"], &BY_SUBJECT), "{error}");
         }
-        for error in [
-            SourceError::Forbidden,
-            SourceError::RateLimited {
-                retry_after_seconds: None,
-            },
-        ] {
+        for error in
+            [SourceError::Forbidden, SourceError::RateLimited { retry_after_seconds: None }]
+        {
             assert!(is_the_source(&error, &["a"], &BY_SUBJECT), "{error}");
         }
-        let news = Named {
-            one_answer_for_all: true,
-        };
+        let news = Named { one_answer_for_all: true };
         assert!(is_the_source(&SourceError::NotFeed, &["a"], &news));
         let doubt = SourceError::InDoubt { items: 1 };
         assert!(!is_the_source(&doubt, &["a", "b", "c"], &news));

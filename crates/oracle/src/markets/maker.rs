@@ -42,10 +42,7 @@ pub(super) async fn stock(desk: &MarketDesk, may_continue: MayContinue<'_>) -> D
     while stocked.opened.len() < OPEN_MAX && may_continue() && !desk.shutdown.is_requested() {
         let (board, now) = {
             let mut conn = desk.database.get().await?;
-            (
-                db::markets::board(&mut conn).await?,
-                db::now(&mut conn).await?,
-            )
+            (db::markets::board(&mut conn).await?, db::now(&mut conn).await?)
         };
         stocked.free = desk.rules.markets.places - board.taken;
         if stocked.free <= 0 {
@@ -55,20 +52,15 @@ pub(super) async fn stock(desk: &MarketDesk, may_continue: MayContinue<'_>) -> D
         let mut willing = Vec::with_capacity(candidates.len());
         for feed in candidates {
             if affordable(desk, &board, feed.source())
-                && !desk
-                    .cooling()
-                    .subjects_left_alone(feed.name(), now)
-                    .contains(&String::new())
+                && !desk.cooling().subjects_left_alone(feed.name(), now).contains(&String::new())
                 && desk.may_ask(feed.as_ref(), now).await?
             {
                 willing.push(feed);
             }
         }
         candidates = willing;
-        let weights: Vec<u32> = candidates
-            .iter()
-            .map(|feed| desk.rules.markets.of(feed.source()).weight)
-            .collect();
+        let weights: Vec<u32> =
+            candidates.iter().map(|feed| desk.rules.markets.of(feed.source()).weight).collect();
         let Some(place) = pick(&weights, desk.draw()) else {
             break;
         };
@@ -117,11 +109,8 @@ async fn attempt(
     now: ledger_core::Timestamp,
 ) -> DbResult<Option<(MarketSource, MarketId)>> {
     let source = feed.source();
-    let on_the_board = board
-        .subjects
-        .iter()
-        .filter(|(of, _)| *of == source)
-        .map(|(_, subject)| subject.clone());
+    let on_the_board =
+        board.subjects.iter().filter(|(of, _)| *of == source).map(|(_, subject)| subject.clone());
     let mut taken = desk.cooling().subjects_left_alone(feed.name(), now);
     taken.extend(on_the_board);
     let proposed = tokio::select! {
@@ -130,15 +119,11 @@ async fn attempt(
     };
     match proposed {
         Ok(proposal) => {
-            desk.answered(feed, &proposal.criteria.subject(), now)
-                .await?;
+            desk.answered(feed, &proposal.criteria.subject(), now).await?;
             open(desk, source, proposal).await
         }
         Err(NoProposal::Source { subject, error }) => {
-            let about = About {
-                subject: subject.as_deref(),
-                market: None,
-            };
+            let about = About { subject: subject.as_deref(), market: None };
             desk.failed(feed, about, &error, now).await?;
             Ok(None)
         }
@@ -156,10 +141,7 @@ async fn open(
 ) -> DbResult<Option<(MarketSource, MarketId)>> {
     let rules = desk.rules.markets.of(source);
     let nonce = Nonce(bytes(desk));
-    let read = Finding::Read {
-        value: proposal.value,
-        decides: None,
-    };
+    let read = Finding::Read { value: proposal.value, decides: None };
     let new = NewMarket {
         id: MarketId(Builder::from_random_bytes(bytes(desk)).into_uuid()),
         criteria: proposal.criteria,

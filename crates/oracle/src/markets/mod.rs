@@ -71,9 +71,7 @@ pub struct MarketDesk {
 impl fmt::Debug for MarketDesk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let feeds: Vec<&str> = self.feeds.iter().map(|feed| feed.name()).collect();
-        f.debug_struct("MarketDesk")
-            .field("feeds", &feeds)
-            .finish_non_exhaustive()
+        f.debug_struct("MarketDesk").field("feeds", &feeds).finish_non_exhaustive()
     }
 }
 
@@ -94,15 +92,7 @@ impl MarketDesk {
         shutdown: Shutdown,
         dice: Dice,
     ) -> MarketDesk {
-        MarketDesk {
-            database,
-            cache,
-            feeds,
-            rules,
-            shutdown,
-            dice,
-            cooling: Mutex::default(),
-        }
+        MarketDesk { database, cache, feeds, rules, shutdown, dice, cooling: Mutex::default() }
     }
 
     pub(crate) fn draw(&self) -> u64 {

@@ -105,10 +105,7 @@ async fn carry(
         () = desk.shutdown.wait() => return Ok(None),
     };
     let subject = market.criteria.subject();
-    let about = About {
-        subject: Some(&subject),
-        market: Some(market.id),
-    };
+    let about = About { subject: Some(&subject), market: Some(market.id) };
     let (finding, wait_seconds) = match value {
         Ok(reading) => {
             desk.answered(feed.as_ref(), &subject, now).await?;

@@ -32,11 +32,8 @@ impl PriceFeed for CoinGecko {
     }
 
     async fn quote(&self, now: Timestamp) -> Result<Quote, FeedError> {
-        let query = [
-            ("ids", "bitcoin"),
-            ("vs_currencies", "usd"),
-            ("include_last_updated_at", "true"),
-        ];
+        let query =
+            [("ids", "bitcoin"), ("vs_currencies", "usd"), ("include_last_updated_at", "true")];
         let body = self.0.get(&["simple", "price"], &query, now).await?;
         read_answer(&body, now)
     }
@@ -45,11 +42,7 @@ impl PriceFeed for CoinGecko {
         let path = ["coins", "bitcoin", "market_chart", "range"];
         let seconds = |at: Timestamp| at.micros().div_euclid(1_000_000);
         let (from, to) = (seconds(span.begins_at), seconds(span.ends_at) + 1);
-        let query = [
-            ("vs_currency", "usd"),
-            ("from", &from.to_string()),
-            ("to", &to.to_string()),
-        ];
+        let query = [("vs_currency", "usd"), ("from", &from.to_string()), ("to", &to.to_string())];
         let body = self.0.get(&path, &query, now).await?;
         read_history(&body, span)
     }
@@ -74,9 +67,8 @@ fn read_answer(body: &[u8], now: Timestamp) -> Result<Quote, FeedError> {
     let answer: Answer<'_> = serde_json::from_slice(body).map_err(|_| FeedError::NotJson)?;
     let bitcoin = answer.bitcoin.ok_or(FeedError::MissingField("bitcoin"))?;
     let usd = bitcoin.usd.ok_or(FeedError::MissingField("bitcoin.usd"))?;
-    let updated = bitcoin
-        .last_updated_at
-        .ok_or(FeedError::MissingField("bitcoin.last_updated_at"))?;
+    let updated =
+        bitcoin.last_updated_at.ok_or(FeedError::MissingField("bitcoin.last_updated_at"))?;
     let price = plausible(usd.get())?;
     let provider_at = current(read_time(updated.get(), 1_000_000)?, now)?;
     Ok(Quote { price, provider_at })
@@ -152,10 +144,7 @@ mod tests {
             ("{}", "bitcoin"),
             (r#"{"bitcoin":null}"#, "bitcoin"),
             (r#"{"bitcoin":{}}"#, "bitcoin.usd"),
-            (
-                r#"{"bitcoin":{"usd":null,"last_updated_at":1}}"#,
-                "bitcoin.usd",
-            ),
+            (r#"{"bitcoin":{"usd":null,"last_updated_at":1}}"#, "bitcoin.usd"),
             (r#"{"bitcoin":{"usd":67000}}"#, "bitcoin.last_updated_at"),
         ] {
             assert_eq!(read(body), Err(FeedError::MissingField(field)), "{body}");
@@ -189,19 +178,11 @@ mod tests {
             ("true", NotANumber),
             ("1e30", TooLarge),
         ] {
-            assert_eq!(
-                read(&answer(usd, NOW)),
-                Err(FeedError::Price(error)),
-                "{usd}"
-            );
+            assert_eq!(read(&answer(usd, NOW)), Err(FeedError::Price(error)), "{usd}");
         }
         for usd in ["99.99", "0.00000001", "10000000.01"] {
             let price = usd.parse().unwrap();
-            assert_eq!(
-                read(&answer(usd, NOW)),
-                Err(FeedError::Absurd { price }),
-                "{usd}"
-            );
+            assert_eq!(read(&answer(usd, NOW)), Err(FeedError::Absurd { price }), "{usd}");
         }
         for usd in ["100", "10000000"] {
             assert!(read(&answer(usd, NOW)).is_ok(), "{usd}");
@@ -216,12 +197,7 @@ mod tests {
         assert_eq!(read(&answer("67000", NOW + 61)), Err(future));
         let stale = FeedError::Stale { age_seconds: 601 };
         assert_eq!(read(&answer("67000", NOW - 601)), Err(stale));
-        for time in [
-            "1771200000.5",
-            "\"1771200000\"",
-            "1e9",
-            "9223372036854775807",
-        ] {
+        for time in ["1771200000.5", "\"1771200000\"", "1e9", "9223372036854775807"] {
             let body = format!(r#"{{"bitcoin":{{"usd":67000,"last_updated_at":{time}}}}}"#);
             assert_eq!(read(&body), Err(FeedError::Time), "{time}");
         }
@@ -241,10 +217,9 @@ mod tests {
             ]
         );
         assert_eq!((history.told, history.problem), (vec![span()], None));
-        for (body, error) in [
-            ("{}", FeedError::MissingField("prices")),
-            ("<html>", FeedError::NotJson),
-        ] {
+        for (body, error) in
+            [("{}", FeedError::MissingField("prices")), ("<html>", FeedError::NotJson)]
+        {
             assert_eq!(read_history(body.as_bytes(), span()), Err(error), "{body}");
         }
         let none = read_history(br#"{"prices":[]}"#, span()).unwrap();
@@ -252,10 +227,7 @@ mod tests {
     }
 
     fn span() -> Span {
-        Span {
-            begins_at: now().plus_seconds(-900),
-            ends_at: now().plus_seconds(-300),
-        }
+        Span { begins_at: now().plus_seconds(-900), ends_at: now().plus_seconds(-300) }
     }
 
     fn points(history: &History) -> Vec<(String, i64)> {
@@ -269,24 +241,13 @@ mod tests {
         let bad_at = 1_771_199_200_000_000;
         let around = |from: i64, to: i64| {
             let (begins_at, ends_at) = (span().begins_at, span().ends_at);
-            vec![
-                Span {
-                    begins_at,
-                    ends_at: at(from),
-                },
-                Span {
-                    begins_at: at(to),
-                    ends_at,
-                },
-            ]
+            vec![Span { begins_at, ends_at: at(from) }, Span { begins_at: at(to), ends_at }]
         };
         let moment = around(bad_at, bad_at + 1);
         // Without a time, all that lies between its neighbours.
         let between = around(1_771_199_100_000_001, 1_771_199_400_000_000);
         let not_a_number = FeedError::Price(price_text::PriceTextError::NotANumber);
-        let absurd = FeedError::Absurd {
-            price: "1.00".parse().unwrap(),
-        };
+        let absurd = FeedError::Absurd { price: "1.00".parse().unwrap() };
         for (bad, told, problem) in [
             ("[1771199200000,null]", &moment, &not_a_number),
             ("[1771199200000,\"67000\"]", &moment, &not_a_number),
@@ -318,10 +279,7 @@ mod tests {
         let history = read_history(body, span()).unwrap();
         let ends_at = at(1_771_199_200_000_000);
         assert_eq!(history.told, [Span { ends_at, ..span() }]);
-        assert_eq!(
-            (history.quotes.len(), history.problem),
-            (2, Some(FeedError::Time))
-        );
+        assert_eq!((history.quotes.len(), history.problem), (2, Some(FeedError::Time)));
         // At either end of the span.
         let body =
             br#"{"prices":[[1771199100000,null],[1771199400000,67001.25],[1771199699999,null]]}"#;
@@ -330,14 +288,8 @@ mod tests {
         assert_eq!(
             history.told,
             [
-                Span {
-                    begins_at: from,
-                    ends_at: to
-                },
-                Span {
-                    begins_at: at(1_771_199_699_999_001),
-                    ends_at: span().ends_at
-                },
+                Span { begins_at: from, ends_at: to },
+                Span { begins_at: at(1_771_199_699_999_001), ends_at: span().ends_at },
             ]
         );
     }

@@ -95,9 +95,7 @@ impl Http {
         let body = http_client::read_up_to(response, ANSWER_MAX_BYTES).await;
         body.map_err(|unread| match unread {
             Unread::Broken(error) => lost(error),
-            Unread::TooLarge => FeedError::TooLarge {
-                limit_bytes: ANSWER_MAX_BYTES,
-            },
+            Unread::TooLarge => FeedError::TooLarge { limit_bytes: ANSWER_MAX_BYTES },
         })
     }
 }
@@ -142,10 +140,7 @@ mod tests {
         let query = [("ids", "bitcoin"), ("to", "2")];
         for base in ["https://example.org/api/v3", "https://example.org/api/v3/"] {
             let url = below(&base.parse().unwrap(), &["simple", "price"], &query);
-            assert_eq!(
-                url.as_str(),
-                "https://example.org/api/v3/simple/price?ids=bitcoin&to=2"
-            );
+            assert_eq!(url.as_str(), "https://example.org/api/v3/simple/price?ids=bitcoin&to=2");
         }
         let config = SourceConfig {
             base_url: "ftp://example.org".parse().unwrap(),

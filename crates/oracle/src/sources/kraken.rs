@@ -80,15 +80,9 @@ fn rows(body: &[u8]) -> Result<Vec<Vec<&RawValue>>, FeedError> {
     for said in answer.error {
         let is_error = said.starts_with('E');
         if is_error && (said.contains("Rate limit") || said.contains("Too many requests")) {
-            return Err(FeedError::RateLimited {
-                retry_after_seconds: None,
-            });
+            return Err(FeedError::RateLimited { retry_after_seconds: None });
         }
-        let said: String = said
-            .chars()
-            .take(SAID_MAX_CHARS)
-            .filter(|c| !c.is_control())
-            .collect();
+        let said: String = said.chars().take(SAID_MAX_CHARS).filter(|c| !c.is_control()).collect();
         if is_error {
             return Err(FeedError::Said(said));
         }
@@ -105,10 +99,7 @@ fn rows(body: &[u8]) -> Result<Vec<Vec<&RawValue>>, FeedError> {
 
 /// A field that is a string of a number.
 fn number<'a>(row: &[&'a RawValue], place: usize) -> Result<&'a str, FeedError> {
-    let text = row
-        .get(place)
-        .ok_or(FeedError::MissingField("a price"))?
-        .get();
+    let text = row.get(place).ok_or(FeedError::MissingField("a price"))?.get();
     text.strip_prefix('"')
         .and_then(|text| text.strip_suffix('"'))
         .ok_or(FeedError::Price(super::PriceTextError::NotANumber))
@@ -116,28 +107,21 @@ fn number<'a>(row: &[&'a RawValue], place: usize) -> Result<&'a str, FeedError> 
 
 /// Seconds since 1970, with or without a fraction; what is finer than a microsecond is cut off.
 fn time(row: &[&RawValue], place: usize) -> Result<Timestamp, FeedError> {
-    let text = row
-        .get(place)
-        .ok_or(FeedError::MissingField("a time"))?
-        .get();
+    let text = row.get(place).ok_or(FeedError::MissingField("a time"))?.get();
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
     let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if seconds.is_empty() || !is_digits(seconds) || !is_digits(fraction) {
         return Err(FeedError::Time);
     }
     let fraction: String = fraction.chars().chain("000000".chars()).take(6).collect();
-    let micros: i64 = format!("{seconds}{fraction}")
-        .parse()
-        .map_err(|_| FeedError::Time)?;
+    let micros: i64 = format!("{seconds}{fraction}").parse().map_err(|_| FeedError::Time)?;
     Timestamp::from_micros(micros).ok_or(FeedError::Time)
 }
 
 /// The newest of the trades: price, volume, time and more.
 fn read_trades(body: &[u8], now: Timestamp) -> Result<Quote, FeedError> {
     let rows = rows(body)?;
-    let newest = rows
-        .last()
-        .ok_or(FeedError::MissingField("a recent trade"))?;
+    let newest = rows.last().ok_or(FeedError::MissingField("a recent trade"))?;
     Ok(Quote {
         price: plausible(number(newest, 0)?)?,
         provider_at: current(time(newest, 2)?, now)?,
@@ -210,20 +194,9 @@ mod tests {
         let read: Vec<_> = history
             .quotes
             .iter()
-            .map(|quote| {
-                (
-                    quote.price.to_string(),
-                    now().seconds_since(quote.provider_at),
-                )
-            })
+            .map(|quote| (quote.price.to_string(), now().seconds_since(quote.provider_at)))
             .collect();
-        assert_eq!(
-            read,
-            [
-                ("67100.50000000".to_owned(), 900),
-                ("67102.00000000".to_owned(), 840)
-            ]
-        );
+        assert_eq!(read, [("67100.50000000".to_owned(), 900), ("67102.00000000".to_owned(), 840)]);
         assert_eq!((history.told, history.problem), (vec![span], None));
         let later = read_minutes(MINUTES.as_bytes(), of(-890, -839)).unwrap();
         assert_eq!(later.quotes.len(), 1);
@@ -231,10 +204,7 @@ mod tests {
 
     /// So many seconds from now.
     fn of(begins: i64, ends: i64) -> Span {
-        Span {
-            begins_at: now().plus_seconds(begins),
-            ends_at: now().plus_seconds(ends),
-        }
+        Span { begins_at: now().plus_seconds(begins), ends_at: now().plus_seconds(ends) }
     }
 
     #[test]
@@ -260,10 +230,7 @@ mod tests {
             }
         }
         let empty = br#"{"error":[],"result":{"XXBTZUSD":[],"last":1771199100}}"#;
-        assert_eq!(
-            read_minutes(empty, of(-900, -600)),
-            Err(FeedError::NoPrices)
-        );
+        assert_eq!(read_minutes(empty, of(-900, -600)), Err(FeedError::NoPrices));
     }
 
     #[test]
@@ -307,25 +274,18 @@ mod tests {
         for (body, error) in [
             (
                 r#"{"error":["EAPI:Rate limit exceeded"]}"#,
-                FeedError::RateLimited {
-                    retry_after_seconds: None,
-                },
+                FeedError::RateLimited { retry_after_seconds: None },
             ),
             (
                 r#"{"error":["EGeneral:Too many requests"],"result":{}}"#,
-                FeedError::RateLimited {
-                    retry_after_seconds: None,
-                },
+                FeedError::RateLimited { retry_after_seconds: None },
             ),
             (
                 r#"{"error":["EService:Unavailable"]}"#,
                 FeedError::Said("EService:Unavailable".to_owned()),
             ),
             (r#"{"error":[]}"#, FeedError::MissingField("result")),
-            (
-                r#"{"error":[],"result":{"last":"1"}}"#,
-                FeedError::MissingField("the pair's rows"),
-            ),
+            (r#"{"error":[],"result":{"last":"1"}}"#, FeedError::MissingField("the pair's rows")),
             (
                 r#"{"error":[],"result":{"XXBTZUSD":[],"last":"1"}}"#,
                 FeedError::MissingField("a recent trade"),

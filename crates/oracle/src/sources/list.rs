@@ -52,18 +52,12 @@ pub enum SourcesError {
     NoSeed { entry: usize },
     /// Start and end of a prediction must come from one source, and only the kind is kept.
     #[error("entry {entry} names {source_kind} a second time")]
-    Twice {
-        entry: usize,
-        source_kind: PriceSource,
-    },
+    Twice { entry: usize, source_kind: PriceSource },
     #[error(
         "entry {entry} is {source_kind}, which only ENV=development allows: invented prices are \
          never passed off as real ones"
     )]
-    NotInProduction {
-        entry: usize,
-        source_kind: PriceSource,
-    },
+    NotInProduction { entry: usize, source_kind: PriceSource },
 }
 
 /// Reads the list. White space around entries does not matter; entries count from 1.
@@ -74,16 +68,10 @@ pub fn parse_list(text: &str, environment: Environment) -> Result<Vec<SourceSpec
         let spec = parse_one(text, entry)?;
         let source = spec.source();
         if specs.iter().any(|other| other.source() == source) {
-            return Err(SourcesError::Twice {
-                entry,
-                source_kind: source,
-            });
+            return Err(SourcesError::Twice { entry, source_kind: source });
         }
         if !source.is_real() && !environment.is_development() {
-            return Err(SourcesError::NotInProduction {
-                entry,
-                source_kind: source,
-            });
+            return Err(SourcesError::NotInProduction { entry, source_kind: source });
         }
         specs.push(spec);
     }
@@ -122,10 +110,8 @@ mod tests {
 
     #[test]
     fn the_order_is_kept() {
-        let specs = read(&format!(
-            "coingecko,kraken, replay: data/week.csv ,simulated:{SEED}"
-        ))
-        .unwrap();
+        let specs =
+            read(&format!("coingecko,kraken, replay: data/week.csv ,simulated:{SEED}")).unwrap();
         let wanted = [
             SourceSpec::CoinGecko,
             SourceSpec::Kraken,
@@ -139,10 +125,7 @@ mod tests {
     fn what_makes_no_sense_is_refused_by_its_place() {
         use SourcesError::{Empty, NoFile, NoSeed, Twice, Unknown};
         let twice_over = format!("simulated:{SEED},simulated:{SEED}");
-        let twice = Twice {
-            entry: 2,
-            source_kind: PriceSource::Simulated,
-        };
+        let twice = Twice { entry: 2, source_kind: PriceSource::Simulated };
         for (text, error) in [
             ("", Empty),
             ("  ", Empty),
@@ -156,10 +139,7 @@ mod tests {
             ("simulated", NoSeed { entry: 1 }),
             ("simulated: ", NoSeed { entry: 1 }),
             ("simulated:42", NoSeed { entry: 1 }),
-            (
-                "coingecko,simulated:not a seed of 32 hex digits",
-                NoSeed { entry: 2 },
-            ),
+            ("coingecko,simulated:not a seed of 32 hex digits", NoSeed { entry: 2 }),
             (&twice_over, twice),
         ] {
             assert_eq!(read(text), Err(error), "{text:?}");
@@ -175,10 +155,7 @@ mod tests {
             (simulated.as_str(), PriceSource::Simulated),
             ("coingecko,replay:week.csv", PriceSource::Replay),
         ] {
-            let error = SourcesError::NotInProduction {
-                entry: 2,
-                source_kind,
-            };
+            let error = SourcesError::NotInProduction { entry: 2, source_kind };
             assert_eq!(production(text), Err(error));
         }
     }

@@ -60,11 +60,7 @@ impl History {
     /// One that tells of a whole span.
     #[must_use]
     pub fn whole(quotes: Vec<Quote>, span: Span) -> History {
-        History {
-            quotes,
-            told: vec![span],
-            problem: None,
-        }
+        History { quotes, told: vec![span], problem: None }
     }
 
     /// Points as a source gives them, in order of their times. One that cannot be read costs nothing but
@@ -74,11 +70,7 @@ impl History {
         points: impl IntoIterator<Item = (Result<Timestamp, FeedError>, Result<Price, FeedError>)>,
         span: Span,
     ) -> History {
-        let mut history = History {
-            quotes: Vec::new(),
-            told: Vec::new(),
-            problem: None,
-        };
+        let mut history = History { quotes: Vec::new(), told: Vec::new(), problem: None };
         let mut told_from = Some(span.begins_at);
         let mut before = span.begins_at;
         // Whether points lie within the span, and whether the last one lay behind it.
@@ -114,10 +106,7 @@ impl History {
             told_from.get_or_insert(at);
             before = just_after(at);
             match price {
-                Ok(price) => history.quotes.push(Quote {
-                    price,
-                    provider_at: at,
-                }),
+                Ok(price) => history.quotes.push(Quote { price, provider_at: at }),
                 Err(problem) => {
                     history.tell(told_from.replace(before), at);
                     history.problem.get_or_insert(problem);
@@ -137,8 +126,7 @@ impl History {
 
     fn tell(&mut self, from: Option<Timestamp>, ends_at: Timestamp) {
         let span = from.map(|begins_at| Span { begins_at, ends_at });
-        self.told
-            .extend(span.filter(|span| span.begins_at < span.ends_at));
+        self.told.extend(span.filter(|span| span.begins_at < span.ends_at));
     }
 }
 
@@ -181,11 +169,7 @@ fn by_the_minute(span: Span, price_at: impl Fn(Timestamp) -> Option<Price>) -> H
 /// A price as a JSON number's or string's text, if it is one that a Bitcoin can have.
 fn plausible(text: &str) -> Result<Price, FeedError> {
     let price = crate::price_text::parse(text).map_err(FeedError::Price)?;
-    if PLAUSIBLE.contains(&price.money()) {
-        Ok(price)
-    } else {
-        Err(FeedError::Absurd { price })
-    }
+    if PLAUSIBLE.contains(&price.money()) { Ok(price) } else { Err(FeedError::Absurd { price }) }
 }
 
 /// Refuses a time that is not about now.
@@ -195,9 +179,7 @@ fn current(at: Timestamp, now: Timestamp) -> Result<Timestamp, FeedError> {
         return Err(FeedError::Stale { age_seconds });
     }
     if age_seconds < -AHEAD_MAX_SECONDS {
-        return Err(FeedError::FromTheFuture {
-            ahead_seconds: -age_seconds,
-        });
+        return Err(FeedError::FromTheFuture { ahead_seconds: -age_seconds });
     }
     Ok(at)
 }
@@ -254,15 +236,11 @@ impl FeedError {
     #[must_use]
     pub const fn wants_peace(&self) -> Option<Peace> {
         match self {
-            FeedError::RateLimited {
-                retry_after_seconds,
-            } => Some(Peace {
-                retry_after_seconds: *retry_after_seconds,
-            }),
+            FeedError::RateLimited { retry_after_seconds } => {
+                Some(Peace { retry_after_seconds: *retry_after_seconds })
+            }
             // Asking on at the usual pace is what lengthens a block.
-            FeedError::Forbidden => Some(Peace {
-                retry_after_seconds: None,
-            }),
+            FeedError::Forbidden => Some(Peace { retry_after_seconds: None }),
             FeedError::Timeout
             | FeedError::Unreachable(_)
             | FeedError::Server(_)

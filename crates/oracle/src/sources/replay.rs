@@ -59,22 +59,15 @@ impl Replay {
     /// Like [`Replay::open`], from any reader.
     pub fn read(input: impl Read) -> Result<Replay, ReplayError> {
         let mut lines = BufReader::new(input).lines().zip(1_u64..);
-        let header = lines
-            .next()
-            .map(|(text, line)| record(text, line))
-            .transpose()?;
+        let header = lines.next().map(|(text, line)| record(text, line)).transpose()?;
         if header.is_none_or(|fields| fields != ["at", "price"]) {
             return Err(ReplayError::Header);
         }
         let mut rows: Vec<(Timestamp, Price)> = Vec::new();
         for (text, line) in lines {
             let [at, price] = record(text, line)?;
-            let at = at
-                .parse()
-                .map_err(|problem| ReplayError::At { line, problem })?;
-            let price = price
-                .parse()
-                .map_err(|problem| ReplayError::Price { line, problem })?;
+            let at = at.parse().map_err(|problem| ReplayError::At { line, problem })?;
+            let price = price.parse().map_err(|problem| ReplayError::Price { line, problem })?;
             if rows.last().is_some_and(|last| last.0 >= at) {
                 return Err(ReplayError::NotAscending { line });
             }
@@ -120,10 +113,7 @@ fn record(text: io::Result<String>, line: u64) -> Result<[String; 2], ReplayErro
 }
 
 fn unquoted(field: &str) -> &str {
-    field
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .unwrap_or(field)
+    field.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(field)
 }
 
 #[async_trait]
@@ -196,23 +186,11 @@ mod tests {
         let row = "2026-01-01T00:00:00Z,100.00\n";
         for (text, wanted) in [
             (String::new(), "line 1 must be the header at,price"),
-            (
-                "at;price\n".to_owned(),
-                "line 1 must be the header at,price",
-            ),
-            (
-                "price,at\n".to_owned(),
-                "line 1 must be the header at,price",
-            ),
+            ("at;price\n".to_owned(), "line 1 must be the header at,price"),
+            ("price,at\n".to_owned(), "line 1 must be the header at,price"),
             (row.to_owned(), "line 1 must be the header at,price"),
-            (
-                "at,price\n".to_owned(),
-                "it must have at least two rows beside the header",
-            ),
-            (
-                format!("at,price\n{row}"),
-                "it must have at least two rows beside the header",
-            ),
+            ("at,price\n".to_owned(), "it must have at least two rows beside the header"),
+            (format!("at,price\n{row}"), "it must have at least two rows beside the header"),
             (
                 format!("at,price\n{row}2026-01-01T00:01:00Z\n"),
                 "line 3 is no CSV record with the two fields at,price",
@@ -221,14 +199,8 @@ mod tests {
                 format!("at,price\n{row}2026-01-01T00:01:00Z,1,2\n"),
                 "line 3 is no CSV record with the two fields at,price",
             ),
-            (
-                format!("at,price\n\n{row}"),
-                "line 2 is no CSV record with the two fields at,price",
-            ),
-            (
-                format!("at,price\n{row}{row}"),
-                "line 3: at must be later than in the line before",
-            ),
+            (format!("at,price\n\n{row}"), "line 2 is no CSV record with the two fields at,price"),
+            (format!("at,price\n{row}{row}"), "line 3: at must be later than in the line before"),
             (
                 format!("at,price\n{row}2025-12-31T00:00:00Z,1\n"),
                 "line 3: at must be later than in the line before",
@@ -236,25 +208,11 @@ mod tests {
         ] {
             assert_eq!(problem(&text), wanted, "{text}");
         }
-        for price in [
-            "0",
-            "-1",
-            "NaN",
-            "",
-            "1e5",
-            "1.123456789",
-            "99999999999",
-            " 5",
-        ] {
+        for price in ["0", "-1", "NaN", "", "1e5", "1.123456789", "99999999999", " 5"] {
             let text = format!("at,price\n{row}2026-01-01T00:01:00Z,{price}\n");
             assert!(problem(&text).starts_with("line 3: price must"), "{price}");
         }
-        for time in [
-            "yesterday",
-            "2026-13-01T00:00:00Z",
-            "2026-01-01 00:01:00",
-            "1771200000",
-        ] {
+        for time in ["yesterday", "2026-13-01T00:00:00Z", "2026-01-01 00:01:00", "1771200000"] {
             let text = format!("at,price\n{row}{time},1\n");
             assert!(problem(&text).starts_with("line 3: at must"), "{time}");
         }
@@ -271,17 +229,12 @@ mod tests {
     fn a_file_that_is_not_text_is_refused() {
         let bytes = b"at,price\n\xff\xfe,1\n";
         let error = Replay::read(bytes.as_slice()).err().unwrap().to_string();
-        assert_eq!(
-            error,
-            "line 2 is no CSV record with the two fields at,price"
-        );
+        assert_eq!(error, "line 2 is no CSV record with the two fields at,price");
     }
 
     #[test]
     fn a_missing_file_is_an_error() {
-        let error = Replay::open(Path::new("/nowhere/at/all.csv"))
-            .err()
-            .unwrap();
+        let error = Replay::open(Path::new("/nowhere/at/all.csv")).err().unwrap();
         assert!(matches!(error, ReplayError::Io(_)), "{error}");
     }
 

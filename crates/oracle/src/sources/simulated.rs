@@ -163,12 +163,7 @@ impl Simulated {
 fn folded(units: i64) -> i64 {
     let width = HIGHEST - LOWEST;
     let place = (units - LOWEST).rem_euclid(2 * width);
-    LOWEST
-        + if place < width {
-            place
-        } else {
-            2 * width - place
-        }
+    LOWEST + if place < width { place } else { 2 * width - place }
 }
 
 #[async_trait]
@@ -212,10 +207,7 @@ mod tests {
         let (one, other) = (feed(SEED), feed(OTHER));
         // Fixed for ever: another build must not move the market.
         assert_eq!(units_of(&one, START), 38_517 * DOLLAR + 37 * CENT);
-        assert_eq!(
-            units_of(&one, START),
-            units_of(&feed(&SEED.to_uppercase()), START)
-        );
+        assert_eq!(units_of(&one, START), units_of(&feed(&SEED.to_uppercase()), START));
         assert_ne!(units_of(&one, START), units_of(&other, START));
         assert_ne!(units_of(&one, START), units_of(&one, START + 60));
     }
@@ -286,9 +278,7 @@ mod tests {
         let change = |step: i64| {
             units_of(&feed, START + (step + 1) * 300) - units_of(&feed, START + step * 300)
         };
-        let same = (1..2_000)
-            .filter(|step| (change(*step) > 0) == (change(step - 1) > 0))
-            .count();
+        let same = (1..2_000).filter(|step| (change(*step) > 0) == (change(step - 1) > 0)).count();
         assert!((900..1_100).contains(&same), "{same} of 2000");
     }
 
@@ -319,10 +309,7 @@ mod tests {
         let feed = feed(SEED);
         let at = |second: i64| Timestamp::from_micros(second * 1_000_000).unwrap();
         let (begins, ends) = (at(START), at(START + 300));
-        let span = Span {
-            begins_at: begins,
-            ends_at: ends,
-        };
+        let span = Span { begins_at: begins, ends_at: ends };
         let told = feed.history(span, at(START + 900)).await.unwrap();
         assert_eq!(told.quotes.len(), 5);
         for quote in told.quotes {

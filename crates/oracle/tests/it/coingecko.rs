@@ -65,10 +65,7 @@ async fn the_request_says_what_it_wants_and_who_asks() {
     let line = "get /api/v3/simple/price?ids=bitcoin&vs_currencies=usd\
                 &include_last_updated_at=true http/1.1";
     assert!(request.starts_with(line), "{request}");
-    assert!(
-        request.contains("user-agent: ledgerdome-oracle/"),
-        "{request}"
-    );
+    assert!(request.contains("user-agent: ledgerdome-oracle/"), "{request}");
     assert!(request.contains("(+ops@arena.example)"), "{request}");
     assert!(request.contains("accept: application/json"), "{request}");
     assert!(!request.contains("x-cg-demo-api-key"), "{request}");
@@ -78,10 +75,7 @@ async fn the_request_says_what_it_wants_and_who_asks() {
 async fn its_history_is_asked_for_by_the_second() {
     let body = r#"{"prices":[[1771199100123,67000.5],[1771199400456,67001.25]],"market_caps":[[1771199100123,1.3e12]],"total_volumes":[[1771199100123,3.1e10]]}"#;
     let stub = Stub::answering("200 OK", "Content-Type: application/json\r\n", body).await;
-    let span = Span {
-        begins_at: now().plus_seconds(-900),
-        ends_at: now().plus_seconds(-600),
-    };
+    let span = Span { begins_at: now().plus_seconds(-900), ends_at: now().plus_seconds(-600) };
     let told = feed(&stub).history(span, now()).await.unwrap();
     assert_eq!(told.quotes.len(), 1);
     let at = told.quotes[0].provider_at.micros();
@@ -99,10 +93,7 @@ async fn a_key_goes_into_its_header() {
     config.api_key = Some(SecretString::from(KEY));
     CoinGecko::new(config).unwrap().quote(now()).await.unwrap();
     let request = stub.requests().remove(0).text;
-    assert!(
-        request.contains(&format!("x-cg-demo-api-key: {KEY}\r\n")),
-        "{request}"
-    );
+    assert!(request.contains(&format!("x-cg-demo-api-key: {KEY}\r\n")), "{request}");
 }
 
 #[tokio::test]
@@ -114,20 +105,9 @@ async fn too_many_requests_with_and_without_retry_after() {
         ("Retry-After: Mon, 16 Feb 2026 00:20:00 GMT\r\n", Some(1200)),
         ("Retry-After: later\r\n", None),
     ] {
-        let error = answer_to("429 Too Many Requests", header, body)
-            .await
-            .unwrap_err();
-        assert_eq!(
-            error,
-            FeedError::RateLimited {
-                retry_after_seconds
-            },
-            "{header}"
-        );
-        assert_eq!(
-            error.wants_peace().unwrap().retry_after_seconds,
-            retry_after_seconds
-        );
+        let error = answer_to("429 Too Many Requests", header, body).await.unwrap_err();
+        assert_eq!(error, FeedError::RateLimited { retry_after_seconds }, "{header}");
+        assert_eq!(error.wants_peace().unwrap().retry_after_seconds, retry_after_seconds);
     }
 }
 
@@ -148,11 +128,7 @@ async fn other_statuses_are_told_apart() {
         ("404 Not Found", FeedError::Status(number(404))),
         ("204 No Content", FeedError::Status(number(204))),
     ] {
-        assert_eq!(
-            answer_to(status, "", "").await,
-            Err(error.clone()),
-            "{status}"
-        );
+        assert_eq!(answer_to(status, "", "").await, Err(error.clone()), "{status}");
         assert_eq!(error.wants_peace(), None);
     }
 }
@@ -182,9 +158,7 @@ async fn an_unknown_coin_is_an_empty_object() {
 #[tokio::test]
 async fn an_endless_answer_is_cut_off() {
     let body = format!(r#"{{"bitcoin":"{}"}}"#, "x".repeat(ANSWER_MAX_BYTES));
-    let error = FeedError::TooLarge {
-        limit_bytes: ANSWER_MAX_BYTES,
-    };
+    let error = FeedError::TooLarge { limit_bytes: ANSWER_MAX_BYTES };
     assert_eq!(answer_to("200 OK", "", &body).await, Err(error));
 }
 
@@ -204,16 +178,10 @@ async fn a_server_that_hangs_up_or_is_not_there_is_unreachable() {
     let stub = Stub::replying(Reply::Hangup).await;
     assert!(matches!(ask(&stub).await, Err(FeedError::Unreachable(_))));
 
-    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .await
-        .unwrap();
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}/path-with-a-key", listener.local_addr().unwrap());
     drop(listener);
-    let error = CoinGecko::new(config(&url))
-        .unwrap()
-        .quote(now())
-        .await
-        .unwrap_err();
+    let error = CoinGecko::new(config(&url)).unwrap().quote(now()).await.unwrap_err();
     assert!(matches!(error, FeedError::Unreachable(_)), "{error}");
     assert!(!error.to_string().contains("path-with-a-key"), "{error}");
 }
@@ -222,18 +190,13 @@ async fn a_server_that_hangs_up_or_is_not_there_is_unreachable() {
 async fn a_set_up_that_cannot_work_is_refused() {
     let refused = |config| CoinGecko::new(config).err().unwrap();
     let example = coingecko::DEFAULT_URL;
-    assert_eq!(
-        refused(config("ftp://127.0.0.1/")),
-        SetupError::Url(example)
-    );
+    assert_eq!(refused(config("ftp://127.0.0.1/")), SetupError::Url(example));
     let with_key = SourceConfig {
         api_key: Some(SecretString::from("two\nlines")),
         ..config("http://127.0.0.1/")
     };
     assert_eq!(refused(with_key), SetupError::ApiKey);
-    let with_contact = SourceConfig {
-        contact: "two\nlines".to_owned(),
-        ..config("http://127.0.0.1/")
-    };
+    let with_contact =
+        SourceConfig { contact: "two\nlines".to_owned(), ..config("http://127.0.0.1/") };
     assert_eq!(refused(with_contact), SetupError::Contact);
 }

@@ -41,11 +41,7 @@ fn every_problem_is_named_at_once() {
         [],
     );
     let error = Config::read(&sources).err().unwrap();
-    let names: Vec<&str> = error
-        .problems()
-        .iter()
-        .map(|problem| problem.name.as_str())
-        .collect();
+    let names: Vec<&str> = error.problems().iter().map(|problem| problem.name.as_str()).collect();
     for name in [
         "DATABASE_URL",
         "REDIS_URL",
@@ -65,10 +61,7 @@ fn production_is_the_default_and_refuses_invented_prices() {
     const SEED: &str = "000102030405060708090a0b0c0d0e0f";
     let found = problems(&format!("PRICE_SOURCES=coingecko,simulated:{SEED}"));
     assert_eq!(found.len(), 1);
-    assert!(
-        found[0].starts_with("PRICE_SOURCES entry 2 is simulated"),
-        "{found:?}"
-    );
+    assert!(found[0].starts_with("PRICE_SOURCES entry 2 is simulated"), "{found:?}");
     let development = format!("ENV=development\nPRICE_SOURCES=coingecko,simulated:{SEED}");
     assert_eq!(read(&development).unwrap().feeds.len(), 2);
     let found = problems("ENV=development\nPRICE_SOURCES=coingecko,simulated:hunter2");
@@ -83,32 +76,21 @@ fn a_recording_is_checked_at_start() {
     assert_eq!(config.feeds[0].source(), PriceSource::Replay);
 
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    writeln!(
-        file,
-        "at,price\n2026-01-01T00:00:00Z,1\n2026-01-01T00:01:00Z,-1"
-    )
-    .unwrap();
-    let found = problems(&format!(
-        "ENV=development\nPRICE_SOURCES=replay:{}",
-        file.path().display()
-    ));
+    writeln!(file, "at,price\n2026-01-01T00:00:00Z,1\n2026-01-01T00:01:00Z,-1").unwrap();
+    let found =
+        problems(&format!("ENV=development\nPRICE_SOURCES=replay:{}", file.path().display()));
     assert_eq!(found.len(), 1);
     let wanted = "PRICE_SOURCES entry 1 cannot be replayed: line 3: price must";
     assert!(found[0].starts_with(wanted), "{found:?}");
 
-    let found = problems(&format!(
-        "ENV=development\nPRICE_SOURCES=replay:{root}/nothing.csv"
-    ));
+    let found = problems(&format!("ENV=development\nPRICE_SOURCES=replay:{root}/nothing.csv"));
     assert!(found[0].contains("the file cannot be read"), "{found:?}");
 }
 
 #[test]
 fn samples_must_not_be_rarer_than_prices_are_fresh() {
     let found = problems("ORACLE_INTERVAL_SECONDS=121");
-    assert!(
-        found[0].starts_with("ORACLE_INTERVAL_SECONDS must not exceed"),
-        "{found:?}"
-    );
+    assert!(found[0].starts_with("ORACLE_INTERVAL_SECONDS must not exceed"), "{found:?}");
     assert!(read("ORACLE_INTERVAL_SECONDS=121\nPRICE_TTL_SECONDS=121").is_ok());
 }
 
@@ -124,10 +106,7 @@ fn what_does_not_fit_a_header_is_refused_by_name() {
     assert_eq!(found.len(), 1);
     assert!(found[0].starts_with("COINGECKO_URL must be"), "{found:?}");
     let found = problems("COINGECKO_API_KEY=hunter2\u{7f}");
-    assert!(
-        found[0].starts_with("COINGECKO_API_KEY must be"),
-        "{found:?}"
-    );
+    assert!(found[0].starts_with("COINGECKO_API_KEY must be"), "{found:?}");
     let found = problems("CONTACT=ops\u{7f}");
     assert!(found[0].starts_with("CONTACT must be"), "{found:?}");
     assert!(problems("COINGECKO_URL=nonsense")[0].starts_with("COINGECKO_URL"));

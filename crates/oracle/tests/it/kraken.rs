@@ -44,18 +44,11 @@ async fn a_sample_is_the_newest_trade_of_all() {
 async fn history_is_a_price_for_each_minute_that_is_over() {
     let body = r#"{"error":[],"result":{"XXBTZUSD":[[1771199040,"67100.0","67101.0","67099.0","67100.5","67100.1","3.39243896",23],[1771199100,"67100.5","67103.0","67100.5","67102.0","67101.1","1.1",11],[1771199160,"67102.0","67102.0","67090.0","67091.0","67099.1","2.1",12]],"last":1771199100}}"#;
     let stub = Stub::answering("200 OK", JSON, body).await;
-    let span = Span {
-        begins_at: now().plus_seconds(-900),
-        ends_at: now().plus_seconds(-600),
-    };
+    let span = Span { begins_at: now().plus_seconds(-900), ends_at: now().plus_seconds(-600) };
     let told = feed(&stub).history(span, now()).await.unwrap();
     // The last minute is not over: of the time behind it nothing is told.
     assert_eq!(told.told[0].ends_at, now().plus_seconds(-839));
-    let prices: Vec<_> = told
-        .quotes
-        .iter()
-        .map(|quote| quote.price.to_string())
-        .collect();
+    let prices: Vec<_> = told.quotes.iter().map(|quote| quote.price.to_string()).collect();
     assert_eq!(prices, ["67100.50000000", "67102.00000000"]);
     let request = stub.requests().remove(0).text;
     let line = "GET /0/public/OHLC?pair=XBTUSD&interval=1&since=1771198980 HTTP/1.1";

@@ -23,10 +23,7 @@ fn contend(arena: &Arena, times: LeaseTimes) -> (Leadership, Contest) {
 }
 
 async fn until_active(leadership: &Leadership) {
-    eventually("it is active", || async {
-        leadership.is_active().then_some(())
-    })
-    .await;
+    eventually("it is active", || async { leadership.is_active().then_some(()) }).await;
 }
 
 /// What `docs/scaling.md` promises: the dead one's lease runs out, and the next look finds that.
@@ -79,11 +76,7 @@ async fn a_standby_takes_over_when_the_active_one_dies() {
         .query_one("SELECT token FROM leases WHERE name = 'oracle'", &[])
         .await
         .unwrap();
-    assert_eq!(
-        row.get::<_, i64>(0),
-        2,
-        "the token grows with each change of holder"
-    );
+    assert_eq!(row.get::<_, i64>(0), 2, "the token grows with each change of holder");
 }
 
 #[tokio::test]
@@ -94,10 +87,7 @@ async fn a_renewed_lease_outlasts_its_length() {
     let (second, _second_contest) = contend(&arena, SHORT);
     let shutdown = Shutdown::manual();
     let waited = tokio::time::timeout(Duration::from_secs(3), second.next_term(&shutdown)).await;
-    assert!(
-        waited.is_err(),
-        "three leases long, and still the first one's"
-    );
+    assert!(waited.is_err(), "three leases long, and still the first one's");
     assert!(first.is_active());
 }
 
@@ -113,15 +103,10 @@ async fn a_term_ends_with_the_lease_and_another_may_follow() {
     let steal = "UPDATE leases SET holder = 'another', token = token + 1, \
                  expires_at = clock_timestamp() + interval '1 second'";
     client.batch_execute(steal).await.unwrap();
-    tokio::time::timeout(test_kit::PATIENCE, term.wait())
-        .await
-        .expect("the term ends");
+    tokio::time::timeout(test_kit::PATIENCE, term.wait()).await.expect("the term ends");
     assert_eq!(leadership.role(), Role::Standby);
     let next = tokio::time::timeout(test_kit::PATIENCE, leadership.next_term(&shutdown)).await;
-    assert!(
-        next.expect("in time").is_some(),
-        "the other's lease ran out"
-    );
+    assert!(next.expect("in time").is_some(), "the other's lease ran out");
 }
 
 #[tokio::test]
@@ -131,13 +116,8 @@ async fn a_stop_ends_the_wait_and_the_term() {
     let shutdown = Shutdown::manual();
     let term = leadership.next_term(&shutdown).await.expect("a term");
     shutdown.request();
-    tokio::time::timeout(test_kit::PATIENCE, term.wait())
-        .await
-        .expect("the term ends");
-    assert!(
-        leadership.is_active(),
-        "the last round still runs under the lease"
-    );
+    tokio::time::timeout(test_kit::PATIENCE, term.wait()).await.expect("the term ends");
+    assert!(leadership.is_active(), "the last round still runs under the lease");
     let (waiting, _waiting_contest) = contend(&arena, LONG);
     assert!(waiting.next_term(&shutdown).await.is_none());
 }

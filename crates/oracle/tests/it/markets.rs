@@ -22,9 +22,8 @@ fn dice() -> Dice {
     let state = std::sync::Mutex::new(0x9e37_79b9_7f4a_7c15_u64);
     Arc::new(move || {
         let mut state = state.lock().unwrap();
-        *state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        *state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         *state ^ (*state >> 29)
     })
 }
@@ -52,15 +51,11 @@ async fn round(desk: &Desk) -> MarketReport {
 }
 
 async fn all(arena: &Arena) -> Vec<Market> {
-    db::markets::page(&mut *arena.conn().await, MarketFilter::default(), None, 200)
-        .await
-        .unwrap()
+    db::markets::page(&mut *arena.conn().await, MarketFilter::default(), None, 200).await.unwrap()
 }
 
 async fn find(arena: &Arena, id: MarketId) -> Market {
-    db::markets::find(&mut *arena.conn().await, id)
-        .await
-        .unwrap()
+    db::markets::find(&mut *arena.conn().await, id).await.unwrap()
 }
 
 /// Rules under which only these sources are chosen.
@@ -89,38 +84,23 @@ async fn the_board_is_stocked_from_all_four_and_no_subject_twice() {
     assert_eq!((full.opened.len(), full.free), (0, 0));
     let board = all(&arena).await;
     assert_eq!(board.len(), 6);
-    let mut subjects: Vec<_> = board
-        .iter()
-        .map(|m| (m.source, m.criteria.subject()))
-        .collect();
+    let mut subjects: Vec<_> = board.iter().map(|m| (m.source, m.criteria.subject())).collect();
     subjects.sort();
     subjects.dedup();
     assert_eq!(subjects.len(), 6);
     for market in &board {
-        assert_eq!(
-            market.description,
-            market.criteria.question(&market.times())
-        );
-        let kept = db::markets::evidence_of(&mut *arena.conn().await, market.id)
-            .await
-            .unwrap();
+        assert_eq!(market.description, market.criteria.question(&market.times()));
+        let kept = db::markets::evidence_of(&mut *arena.conn().await, market.id).await.unwrap();
         assert_eq!(kept.len(), 1, "the fetch that it was made from");
         assert!(kept[0].fetch.url.contains(&outside.address.to_string()));
-        assert_eq!(
-            market.research.is_some(),
-            market.source == MarketSource::Research
-        );
+        assert_eq!(market.research.is_some(), market.source == MarketSource::Research);
     }
     arena.assert_sound().await;
 }
 
 #[tokio::test]
 async fn each_kind_is_opened_bet_on_decided_by_its_evidence_and_paid() {
-    for source in [
-        MarketSource::Github,
-        MarketSource::News,
-        MarketSource::Weather,
-    ] {
+    for source in [MarketSource::Github, MarketSource::News, MarketSource::Weather] {
         let arena = Arena::new().await.with_rules(only(&[source]));
         let outside = Outside::start().await;
         let desk = desk_of(&arena, &outside).await;
@@ -136,15 +116,9 @@ async fn each_kind_is_opened_bet_on_decided_by_its_evidence_and_paid() {
         assert_eq!(report.settled.len(), 1, "{source}: {report:?}");
         let settled = find(&arena, market.id).await;
         assert_eq!(settled.status, MarketStatus::Resolved);
-        let kept = db::markets::evidence_of(&mut *arena.conn().await, market.id)
-            .await
-            .unwrap();
+        let kept = db::markets::evidence_of(&mut *arena.conn().await, market.id).await.unwrap();
         let deciding = &kept.last().unwrap().fetch;
-        let Finding::Read {
-            decides: Some(side),
-            value,
-        } = &deciding.finding
-        else {
+        let Finding::Read { decides: Some(side), value } = &deciding.finding else {
             panic!("{deciding:?}");
         };
         assert_eq!(settled.outcome.as_deref(), Some(side.as_str()), "{value}");
@@ -164,9 +138,7 @@ async fn each_kind_is_opened_bet_on_decided_by_its_evidence_and_paid() {
 
 #[tokio::test]
 async fn research_is_asked_of_a_random_article_and_expires_unsolved() {
-    let arena = Arena::new()
-        .await
-        .with_rules(only(&[MarketSource::Research]));
+    let arena = Arena::new().await.with_rules(only(&[MarketSource::Research]));
     let outside = Outside::start().await;
     let desk = desk_of(&arena, &outside).await;
     round(&desk).await;
@@ -175,10 +147,7 @@ async fn research_is_asked_of_a_random_article_and_expires_unsolved() {
     let market = &board[0];
     let research = market.research.as_ref().unwrap();
     assert!(research.answer.as_str().parse::<i64>().unwrap() > 0);
-    assert_ne!(
-        board[1].research.as_ref().unwrap().commitment,
-        research.commitment
-    );
+    assert_ne!(board[1].research.as_ref().unwrap().commitment, research.commitment);
     let bot = arena.bot().create().await.id;
     let right = test_kit::market::new_answer(bot, market.id, research.answer.as_str());
     let solved = db::markets::answer(&mut *arena.conn().await, &right, arena.rules(), None).await;
@@ -197,28 +166,17 @@ async fn with_sources_down_the_others_fill_in_and_nobody_is_hurried() {
     let arena = Arena::new().await;
     let outside = Outside::start().await;
     let desk = desk_of(&arena, &outside).await;
-    for service in [
-        MarketSource::Research,
-        MarketSource::Weather,
-        MarketSource::News,
-    ] {
+    for service in [MarketSource::Research, MarketSource::Weather, MarketSource::News] {
         outside.fault(service, Some(Played::status(500)));
     }
     let stocked = round(&desk).await.stocked.unwrap();
     assert_eq!(stocked.opened.len(), 6);
-    assert!(
-        stocked
-            .opened
-            .iter()
-            .all(|(source, _)| *source == MarketSource::Github)
-    );
+    assert!(stocked.opened.iter().all(|(source, _)| *source == MarketSource::Github));
     // All down, and the board empty: each is asked once and then left alone.
     let arena = Arena::new().await;
     let desk = desk_of(&arena, &outside).await;
-    let slow_down = Played {
-        headers: vec![("retry-after", "300".to_owned())],
-        ..Played::status(429)
-    };
+    let slow_down =
+        Played { headers: vec![("retry-after", "300".to_owned())], ..Played::status(429) };
     outside.fault(MarketSource::Github, Some(slow_down));
     let before = outside.asked(MarketSource::Github);
     let stocked = round(&desk).await.stocked.unwrap();
@@ -229,23 +187,15 @@ async fn with_sources_down_the_others_fill_in_and_nobody_is_hurried() {
         let failed = round(&desk).await.stocked.unwrap().failed;
         assert_eq!(failed, ["open-meteo"]);
     }
-    let asked = [
-        MarketSource::Research,
-        MarketSource::Weather,
-        MarketSource::Github,
-        MarketSource::News,
-    ]
-    .map(|service| outside.asked(service));
+    let asked =
+        [MarketSource::Research, MarketSource::Weather, MarketSource::Github, MarketSource::News]
+            .map(|service| outside.asked(service));
     for _ in 0..20 {
         assert_eq!(round(&desk).await.stocked.unwrap().failed, [""; 0]);
     }
-    let later = [
-        MarketSource::Research,
-        MarketSource::Weather,
-        MarketSource::Github,
-        MarketSource::News,
-    ]
-    .map(|service| outside.asked(service));
+    let later =
+        [MarketSource::Research, MarketSource::Weather, MarketSource::Github, MarketSource::News]
+            .map(|service| outside.asked(service));
     assert_eq!(asked, later, "nobody was asked again");
     assert_eq!(outside.asked(MarketSource::Github), before + 1);
     // A source's own wish outlives the process.
@@ -259,23 +209,11 @@ async fn with_sources_down_the_others_fill_in_and_nobody_is_hurried() {
 #[tokio::test]
 async fn nonsense_decides_nothing_is_kept_and_ends_in_void() {
     let nonsense: [(MarketSource, Vec<u8>); 6] = [
-        (
-            MarketSource::Github,
-            b"<!DOCTYPE html><html></html>".to_vec(),
-        ),
+        (MarketSource::Github, b"<!DOCTYPE html><html></html>".to_vec()),
         (MarketSource::Github, vec![b' '; 5_000_000]),
-        (
-            MarketSource::Github,
-            b"{\"full_name\":\"a/b\",\"stargazers_count\":-7}".to_vec(),
-        ),
-        (
-            MarketSource::Weather,
-            b"{\"minutely_15\":{\"temperature_2m\":[NaN]}}".to_vec(),
-        ),
-        (
-            MarketSource::News,
-            b"<rss version=\"2.0\"><channel></channel></rss>".to_vec(),
-        ),
+        (MarketSource::Github, b"{\"full_name\":\"a/b\",\"stargazers_count\":-7}".to_vec()),
+        (MarketSource::Weather, b"{\"minutely_15\":{\"temperature_2m\":[NaN]}}".to_vec()),
+        (MarketSource::News, b"<rss version=\"2.0\"><channel></channel></rss>".to_vec()),
         (MarketSource::News, b"[]".to_vec()),
     ];
     for (source, body) in nonsense {
@@ -290,15 +228,9 @@ async fn nonsense_decides_nothing_is_kept_and_ends_in_void() {
         outside.fault(source, Some(Played::body(body)));
         let resolved = round(&desk).await.resolved.unwrap();
         assert_eq!(resolved.waiting, [market.id], "{source}");
-        let kept = db::markets::evidence_of(&mut *arena.conn().await, market.id)
-            .await
-            .unwrap();
+        let kept = db::markets::evidence_of(&mut *arena.conn().await, market.id).await.unwrap();
         assert_eq!(kept.len(), 2);
-        assert!(
-            matches!(kept[1].fetch.finding, Finding::Nothing { .. }),
-            "{:?}",
-            kept[1]
-        );
+        assert!(matches!(kept[1].fetch.finding, Finding::Nothing { .. }), "{:?}", kept[1]);
         assert!(kept[1].fetch.body.len() <= 65_536);
         // Until it was asked for six hours; then the stake comes back.
         let mut rounds = 0;
@@ -312,9 +244,7 @@ async fn nonsense_decides_nothing_is_kept_and_ends_in_void() {
             }
             assert!(rounds < 20, "{source}");
         }
-        let kept = db::markets::evidence_of(&mut *arena.conn().await, market.id)
-            .await
-            .unwrap();
+        let kept = db::markets::evidence_of(&mut *arena.conn().await, market.id).await.unwrap();
         // Beside what it was opened from.
         assert!(kept.len() > 10, "{source}: {}", kept.len());
         let void = find(&arena, market.id).await;
@@ -371,10 +301,7 @@ async fn after_a_gap_its_source_is_asked_before_a_market_is_given_up() {
 async fn a_market_is_given_up_by_its_own_patience() {
     let rules = only(&[MarketSource::Github]);
     let short = EconomyRules {
-        markets: MarketRules {
-            settle_patience_seconds: 3_600,
-            ..rules.markets.clone()
-        },
+        markets: MarketRules { settle_patience_seconds: 3_600, ..rules.markets.clone() },
         ..rules.clone()
     };
     let (arena, outside, market) = with_a_silent_source(short).await;
@@ -383,18 +310,12 @@ async fn a_market_is_given_up_by_its_own_patience() {
     let mut asked = 0;
     while later(&arena, &outside, &market, 900).await == MarketStatus::Locked {
         asked += 1;
-        assert!(
-            asked < 10,
-            "an hour is long over, and it was asked ten times"
-        );
+        assert!(asked < 10, "an hour is long over, and it was asked ten times");
     }
     let void = find(&arena, market.id).await;
     assert_eq!(void.status, MarketStatus::Void);
     let reason = void.void_reason.unwrap();
-    assert!(
-        reason.contains("10 times") && reason.contains("3600 seconds"),
-        "{reason}"
-    );
+    assert!(reason.contains("10 times") && reason.contains("3600 seconds"), "{reason}");
     arena.assert_sound().await;
 }
 
@@ -445,9 +366,7 @@ async fn an_oracle_that_died_between_evidence_and_payment_is_made_up_for() {
     let mut conn = arena.conn().await;
     db::markets::lock_due(&mut conn).await.unwrap();
     let fetch = evidence(arena.now().await, Some(Side::No));
-    let recorded = db::markets::record(&mut conn, market.id, &fetch, None)
-        .await
-        .unwrap();
+    let recorded = db::markets::record(&mut conn, market.id, &fetch, None).await.unwrap();
     assert_eq!(recorded, Recorded::Decided);
     // Its successor asks nobody: what was kept decides.
     outside.fault(MarketSource::News, Some(Played::status(500)));
@@ -477,10 +396,7 @@ async fn oracles_at_once_open_no_place_twice_and_pay_nobody_twice() {
     let board = all(&arena).await;
     assert_eq!(board.len(), 6);
     let bot = arena.bot().create().await.id;
-    let bettable: Vec<_> = board
-        .iter()
-        .filter(|m| m.source != MarketSource::Research)
-        .collect();
+    let bettable: Vec<_> = board.iter().filter(|m| m.source != MarketSource::Research).collect();
     for market in &bettable {
         arena.bet(bot, market.id, Side::Yes, "2.00").await;
     }
@@ -585,9 +501,7 @@ async fn a_failure_names_its_subject_and_its_market() {
     round(&desk).await;
     let id = board[0].id.to_string();
     let log = String::from_utf8(LOG.0.lock().unwrap().clone()).unwrap();
-    let line = log
-        .lines()
-        .find(|line| line.contains("market source failed") && line.contains(&id));
+    let line = log.lines().find(|line| line.contains("market source failed") && line.contains(&id));
     let line = line.unwrap_or_else(|| panic!("{log}"));
     assert!(line.contains(&board[0].criteria.subject()), "{line}");
 }

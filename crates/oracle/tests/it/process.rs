@@ -16,10 +16,7 @@ fn run(settings: &[(&str, &str)]) -> Output {
 
 #[test]
 fn bad_settings_end_with_78_and_all_their_names() {
-    let output = run(&[
-        ("REDIS_URL", "http://hunter2"),
-        ("PRICE_SOURCES", "simulated:hunter2"),
-    ]);
+    let output = run(&[("REDIS_URL", "http://hunter2"), ("PRICE_SOURCES", "simulated:hunter2")]);
     assert_eq!(output.status.code(), Some(78));
     let text = String::from_utf8(output.stderr).unwrap();
     for name in ["DATABASE_URL", "REDIS_URL", "PRICE_SOURCES"] {
@@ -34,10 +31,7 @@ fn an_unreachable_postgres_ends_with_69_and_its_address() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let database_url = format!("postgres://arena_app:hunter2@{address}/arena");
-    let output = run(&[
-        ("DATABASE_URL", &database_url),
-        ("REDIS_URL", "redis://127.0.0.1:1/0"),
-    ]);
+    let output = run(&[("DATABASE_URL", &database_url), ("REDIS_URL", "redis://127.0.0.1:1/0")]);
     assert_eq!(output.status.code(), Some(69));
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains(&format!("Postgres at {address}")), "{text}");
@@ -62,10 +56,7 @@ impl Running {
             .env("DATABASE_URL", arena.database_url())
             .env("REDIS_URL", format!("{server}/9"))
             .env("ENV", "development")
-            .env(
-                "PRICE_SOURCES",
-                "simulated:000102030405060708090a0b0c0d0e0f",
-            )
+            .env("PRICE_SOURCES", "simulated:000102030405060708090a0b0c0d0e0f")
             .env("ORACLE_INTERVAL_SECONDS", "1")
             .env("ORACLE_HEALTH_PORT", port.to_string())
             .spawn()
@@ -74,9 +65,7 @@ impl Running {
     }
 
     async fn role(&self) -> Option<String> {
-        let answer = reqwest::get(format!("http://127.0.0.1:{}/ready", self.port))
-            .await
-            .ok()?;
+        let answer = reqwest::get(format!("http://127.0.0.1:{}/ready", self.port)).await.ok()?;
         let body: serde_json::Value = answer.json().await.ok()?;
         let checks = body["checks"].as_array()?;
         let role = checks.iter().find(|check| check["name"] == "role")?;
@@ -84,10 +73,8 @@ impl Running {
     }
 
     async fn until(&self, role: &str) {
-        eventually(role, || async {
-            (self.role().await.as_deref() == Some(role)).then_some(())
-        })
-        .await;
+        eventually(role, || async { (self.role().await.as_deref() == Some(role)).then_some(()) })
+            .await;
     }
 }
 
@@ -132,8 +119,5 @@ async fn after_kill_9_another_works_on_under_a_lease_of_its_own() {
     assert!(after.1 > before.1, "{before:?}, then {after:?}");
     // The first one is dead: what comes from now on is the second one's.
     let already = samples(&arena).await;
-    eventually("prices go on", || async {
-        (samples(&arena).await > already).then_some(())
-    })
-    .await;
+    eventually("prices go on", || async { (samples(&arena).await > already).then_some(()) }).await;
 }

@@ -73,11 +73,8 @@ async fn two_reapers_bury_a_bot_once() {
     let (first, second) = (settler(&arena).await, settler(&arena).await);
     let (one, two) = tokio::join!(round_now(&arena, &first), round_now(&arena, &second));
     assert_eq!(one.reaped.unwrap().len() + two.reaped.unwrap().len(), 1);
-    let liquidations = entries(&arena, bot.id)
-        .await
-        .iter()
-        .filter(|entry| entry.0 == "LIQUIDATION")
-        .count();
+    let liquidations =
+        entries(&arena, bot.id).await.iter().filter(|entry| entry.0 == "LIQUIDATION").count();
     assert_eq!(liquidations, 1);
     arena.assert_sound().await;
 }

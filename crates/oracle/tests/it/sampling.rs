@@ -19,30 +19,21 @@ use crate::support::{
     round_now,
 };
 
-const LIMITED: FeedError = FeedError::RateLimited {
-    retry_after_seconds: None,
-};
+const LIMITED: FeedError = FeedError::RateLimited { retry_after_seconds: None };
 
 async fn history(arena: &Arena) -> Vec<PriceRow> {
-    db::prices::page(&mut *arena.conn().await, None, 100)
-        .await
-        .unwrap()
+    db::prices::page(&mut *arena.conn().await, None, 100).await.unwrap()
 }
 
 async fn cooldown(arena: &Arena, source: PriceSource) -> Option<Cooldown> {
-    db::leases::cooldown(&mut *arena.conn().await, source.as_str())
-        .await
-        .unwrap()
+    db::leases::cooldown(&mut *arena.conn().await, source.as_str()).await.unwrap()
 }
 
 /// Strikes, and seconds until the cooldown ends.
 async fn strikes_and_rest(arena: &Arena) -> (i32, i64) {
     let cooldown = cooldown(arena, Coingecko).await.expect("a cooldown");
     assert!(cooldown.active);
-    (
-        cooldown.strikes,
-        cooldown.until.seconds_since(arena.now().await),
-    )
+    (cooldown.strikes, cooldown.until.seconds_since(arena.now().await))
 }
 
 async fn end_cooldown(arena: &Arena) {
@@ -51,10 +42,7 @@ async fn end_cooldown(arena: &Arena) {
 }
 
 fn assert_about(seconds: i64, wanted: i64) {
-    assert!(
-        (wanted - 20..=wanted).contains(&seconds),
-        "{seconds} s is not about {wanted} s"
-    );
+    assert!((wanted - 20..=wanted).contains(&seconds), "{seconds} s is not about {wanted} s");
 }
 
 #[tokio::test]
@@ -73,23 +61,14 @@ async fn a_price_goes_to_postgres_and_redis() {
 
     let report = round_now(&arena, &oracle).await;
 
-    let Some(Sampled::Recorded {
-        source: Coingecko,
-        quote,
-    }) = report.sampled
-    else {
+    let Some(Sampled::Recorded { source: Coingecko, quote }) = report.sampled else {
         panic!("{report:?}");
     };
     let rows = history(&arena).await;
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].sample.price.to_string(), "67187.33589366");
     assert_eq!(rows[0].sample.provider_at, quote.provider_at);
-    let fresh = cache(&arena)
-        .await
-        .price()
-        .await
-        .unwrap()
-        .expect("a fresh price");
+    let fresh = cache(&arena).await.price().await.unwrap().expect("a fresh price");
     assert_eq!(fresh.price, rows[0].sample.price);
     assert_eq!(fresh.source, Coingecko);
     assert_eq!(fresh.provider_at, rows[0].sample.provider_at);
@@ -102,26 +81,14 @@ async fn a_price_is_sampled_once_an_interval_whoever_asks() {
     let feed = Scripted::new(Simulated, [Ok("60000"), Ok("60001")]);
     let first = oracle(&arena, &[Arc::clone(&feed)]).await;
     let now = arena.now().await;
-    assert!(matches!(
-        round_at(&first, now).await.sampled,
-        Some(Sampled::Recorded { .. })
-    ));
-    assert_eq!(
-        round_at(&first, now.plus_seconds(5)).await.sampled,
-        Some(Sampled::NotDue)
-    );
+    assert!(matches!(round_at(&first, now).await.sampled, Some(Sampled::Recorded { .. })));
+    assert_eq!(round_at(&first, now.plus_seconds(5)).await.sampled, Some(Sampled::NotDue));
     // Another oracle takes over, or this one was restarted.
     let second = oracle(&arena, &[Arc::clone(&feed)]).await;
-    assert_eq!(
-        round_at(&second, now.plus_seconds(55)).await.sampled,
-        Some(Sampled::NotDue)
-    );
+    assert_eq!(round_at(&second, now.plus_seconds(55)).await.sampled, Some(Sampled::NotDue));
     assert_eq!(feed.asked(), 1);
     let sampled = round_at(&second, now.plus_seconds(61)).await.sampled;
-    assert!(
-        matches!(sampled, Some(Sampled::Recorded { .. })),
-        "{sampled:?}"
-    );
+    assert!(matches!(sampled, Some(Sampled::Recorded { .. })), "{sampled:?}");
     assert_eq!(feed.asked(), 2);
 }
 
@@ -131,20 +98,14 @@ async fn a_source_that_fails_or_repeats_itself_is_not_pressed() {
     let feed = Scripted::new(Simulated, [Err(FeedError::Timeout), Ok("60000")]);
     let oracle = oracle(&arena, &[Arc::clone(&feed)]).await;
     let now = arena.now().await;
-    assert_eq!(
-        round_at(&oracle, now).await.sampled,
-        Some(Sampled::NoAnswer)
-    );
+    assert_eq!(round_at(&oracle, now).await.sampled, Some(Sampled::NoAnswer));
     for seconds in [5, 30, 57] {
         let sampled = round_at(&oracle, now.plus_seconds(seconds)).await.sampled;
         assert_eq!(sampled, Some(Sampled::NotDue), "{seconds}");
     }
     assert!(history(&arena).await.is_empty());
     let sampled = round_at(&oracle, now.plus_seconds(60)).await.sampled;
-    assert!(
-        matches!(sampled, Some(Sampled::Recorded { .. })),
-        "{sampled:?}"
-    );
+    assert!(matches!(sampled, Some(Sampled::Recorded { .. })), "{sampled:?}");
 }
 
 #[tokio::test]
@@ -156,19 +117,13 @@ async fn a_repeated_quote_adds_nothing_to_the_history_and_renews_nothing() {
     round_at(&oracle, now).await;
     let later = now.plus_seconds(60);
     let sampled = round_at(&oracle, later).await.sampled;
-    assert!(
-        matches!(sampled, Some(Sampled::Repeated { .. })),
-        "{sampled:?}"
-    );
+    assert!(matches!(sampled, Some(Sampled::Repeated { .. })), "{sampled:?}");
     assert_eq!(history(&arena).await.len(), 1);
     let cache = cache(&arena).await;
     let fresh = cache.price().await.unwrap().unwrap();
     assert_eq!(fresh.sampled_at, history(&arena).await[0].sampled_at);
     // And it is not asked again five seconds later, though Postgres has no new sample.
-    assert_eq!(
-        round_at(&oracle, now.plus_seconds(65)).await.sampled,
-        Some(Sampled::NotDue)
-    );
+    assert_eq!(round_at(&oracle, now.plus_seconds(65)).await.sampled, Some(Sampled::NotDue));
     assert_eq!(stub.requests().len(), 2);
 
     // A Redis that lost the price gets it back as old as it is, and past its time not at all.
@@ -212,10 +167,7 @@ async fn behind_a_source_that_repeats_itself_the_next_real_one_is_asked() {
     };
     is_of(round_at(&oracle, now).await.sampled, Coingecko);
     assert_eq!(second.asked(), 0, "the first will do until the next sample");
-    is_of(
-        round_at(&oracle, now.plus_seconds(60)).await.sampled,
-        Kraken,
-    );
+    is_of(round_at(&oracle, now.plus_seconds(60)).await.sampled, Kraken);
     assert_eq!((invented.asked(), second.asked()), (0, 1));
     let fresh = cache(&arena).await.price().await.unwrap().unwrap();
     assert_eq!(fresh.source, Kraken);
@@ -256,16 +208,11 @@ async fn samples_keep_to_their_interval_whenever_rounds_begin() {
     let sampled_at = history(&arena).await[0].sampled_at;
     // Rounds that come a little early: the one nearest to the minute takes the sample.
     for seconds in [53, 57] {
-        let sampled = round_at(&oracle, sampled_at.plus_seconds(seconds))
-            .await
-            .sampled;
+        let sampled = round_at(&oracle, sampled_at.plus_seconds(seconds)).await.sampled;
         assert_eq!(sampled, Some(Sampled::NotDue), "{seconds}");
     }
     let sampled = round_at(&oracle, sampled_at.plus_seconds(58)).await.sampled;
-    assert!(
-        matches!(sampled, Some(Sampled::Recorded { .. })),
-        "{sampled:?}"
-    );
+    assert!(matches!(sampled, Some(Sampled::Recorded { .. })), "{sampled:?}");
 }
 
 #[tokio::test]
@@ -283,10 +230,7 @@ async fn metrics_get_their_places_without_a_ticker_once_an_hour() {
         .await
         .unwrap()
         .get(0);
-    owner
-        .batch_execute(&format!("DROP TABLE {newest}"))
-        .await
-        .unwrap();
+    owner.batch_execute(&format!("DROP TABLE {newest}")).await.unwrap();
     let oracle = oracle(&arena, &[]).await;
     let now = arena.now().await;
     for (seconds, partitioned) in [(0, true), (5, false), (3_599, false), (3_600, true)] {
@@ -313,10 +257,7 @@ async fn cooldowns_double_survive_restarts_and_end_with_an_answer() {
     for (strike, seconds) in [(1, 120), (2, 240), (3, 480), (4, 480), (5, 480)] {
         let feed = Scripted::new(Coingecko, [Err(LIMITED)]);
         let before = oracle(&arena, &[Arc::clone(&feed)]).await;
-        assert_eq!(
-            round_now(&arena, &before).await.sampled,
-            Some(Sampled::NoAnswer)
-        );
+        assert_eq!(round_now(&arena, &before).await.sampled, Some(Sampled::NoAnswer));
         let (strikes, rest) = strikes_and_rest(&arena).await;
         assert_eq!(strikes, strike);
         assert_about(rest, seconds);
@@ -324,19 +265,13 @@ async fn cooldowns_double_survive_restarts_and_end_with_an_answer() {
         // A second oracle, or this one after a restart, leaves the source alone as well.
         let unasked = Scripted::new(Coingecko, []);
         let after = oracle(&arena, &[Arc::clone(&unasked)]).await;
-        assert_eq!(
-            round_now(&arena, &after).await.sampled,
-            Some(Sampled::NoAnswer)
-        );
+        assert_eq!(round_now(&arena, &after).await.sampled, Some(Sampled::NoAnswer));
         assert_eq!((feed.asked(), unasked.asked()), (1, 0));
         end_cooldown(&arena).await;
     }
     let feed = Scripted::new(Coingecko, [Ok("60000")]);
     let oracle = oracle(&arena, &[feed]).await;
-    assert!(matches!(
-        round_now(&arena, &oracle).await.sampled,
-        Some(Sampled::Recorded { .. })
-    ));
+    assert!(matches!(round_now(&arena, &oracle).await.sampled, Some(Sampled::Recorded { .. })));
     assert_eq!(cooldown(&arena, Coingecko).await, None);
 }
 
@@ -348,25 +283,17 @@ async fn a_cooled_source_is_asked_as_soon_as_its_cooldown_ends() {
     let now = arena.now().await;
     round_at(&oracle, now).await;
     // Rounds in which nobody was asked do not count as asking.
-    assert_eq!(
-        round_at(&oracle, now.plus_seconds(118)).await.sampled,
-        Some(Sampled::NoAnswer)
-    );
+    assert_eq!(round_at(&oracle, now.plus_seconds(118)).await.sampled, Some(Sampled::NoAnswer));
     end_cooldown(&arena).await;
     let sampled = round_at(&oracle, now.plus_seconds(121)).await.sampled;
-    assert!(
-        matches!(sampled, Some(Sampled::Recorded { .. })),
-        "{sampled:?}"
-    );
+    assert!(matches!(sampled, Some(Sampled::Recorded { .. })), "{sampled:?}");
 }
 
 #[tokio::test]
 async fn a_longer_retry_after_is_honoured_and_a_shorter_one_is_not() {
     for (retry_after_seconds, seconds) in [(Some(3_600), 3_600), (Some(5), 120)] {
         let arena = Arena::new().await;
-        let error = FeedError::RateLimited {
-            retry_after_seconds,
-        };
+        let error = FeedError::RateLimited { retry_after_seconds };
         let oracle = oracle(&arena, &[Scripted::new(Coingecko, [Err(error)])]).await;
         round_now(&arena, &oracle).await;
         let (strikes, rest) = strikes_and_rest(&arena).await;
@@ -378,23 +305,12 @@ async fn a_longer_retry_after_is_honoured_and_a_shorter_one_is_not() {
 #[tokio::test]
 async fn only_a_wish_for_peace_starts_a_cooldown() {
     let arena = Arena::new().await;
-    for error in [
-        FeedError::Timeout,
-        FeedError::NotJson,
-        FeedError::Stale { age_seconds: 700 },
-    ] {
+    for error in [FeedError::Timeout, FeedError::NotJson, FeedError::Stale { age_seconds: 700 }] {
         let oracle = oracle(&arena, &[Scripted::new(Coingecko, [Err(error.clone())])]).await;
-        assert_eq!(
-            round_now(&arena, &oracle).await.sampled,
-            Some(Sampled::NoAnswer)
-        );
+        assert_eq!(round_now(&arena, &oracle).await.sampled, Some(Sampled::NoAnswer));
         assert_eq!(cooldown(&arena, Coingecko).await, None, "{error}");
     }
-    let oracle = oracle(
-        &arena,
-        &[Scripted::new(Coingecko, [Err(FeedError::Forbidden)])],
-    )
-    .await;
+    let oracle = oracle(&arena, &[Scripted::new(Coingecko, [Err(FeedError::Forbidden)])]).await;
     round_now(&arena, &oracle).await;
     assert_eq!(strikes_and_rest(&arena).await.0, 1);
 }
@@ -475,23 +391,15 @@ async fn a_price_that_is_old_when_it_arrives_opens_nothing() {
 #[tokio::test]
 async fn a_source_that_merely_fails_is_followed_by_the_next_at_once() {
     let arena = Arena::new().await;
-    for error in [
-        FeedError::Timeout,
-        FeedError::Unreachable("refused".to_owned()),
-        FeedError::NotJson,
-    ] {
+    for error in
+        [FeedError::Timeout, FeedError::Unreachable("refused".to_owned()), FeedError::NotJson]
+    {
         let first = Scripted::new(Coingecko, [Err(error.clone())]);
         let second = Scripted::new(Simulated, [Ok("60000")]);
         let oracle = oracle(&arena, &[first, second]).await;
         let later = arena.now().await.plus_seconds(60);
         let sampled = round_at(&oracle, later).await.sampled;
-        let is_second = matches!(
-            sampled,
-            Some(Sampled::Recorded {
-                source: Simulated,
-                ..
-            })
-        );
+        let is_second = matches!(sampled, Some(Sampled::Recorded { source: Simulated, .. }));
         assert!(is_second, "{error}: {sampled:?}");
     }
 }
@@ -500,9 +408,7 @@ async fn a_source_that_merely_fails_is_followed_by_the_next_at_once() {
 async fn the_next_source_steps_in_after_the_retries_and_the_first_comes_back() {
     let arena = Arena::new().await;
     // Three refusals before this process was started; its retry is the third and last.
-    db::leases::cool_down(&mut *arena.conn().await, "coingecko", 3, 480)
-        .await
-        .unwrap();
+    db::leases::cool_down(&mut *arena.conn().await, "coingecko", 3, 480).await.unwrap();
     end_cooldown(&arena).await;
     let first = Scripted::new(Coingecko, [Err(LIMITED), Ok("60002")]);
     let second = Scripted::new(Simulated, [Ok("60000"), Ok("60001")]);
@@ -519,10 +425,7 @@ async fn the_next_source_steps_in_after_the_retries_and_the_first_comes_back() {
     let sources: Vec<PriceSource> = rows.iter().map(|row| row.sample.source).collect();
     assert_eq!(sources, [Coingecko, Simulated, Simulated]);
     let fresh = cache(&arena).await.price().await.unwrap().unwrap();
-    assert_eq!(
-        (fresh.source, fresh.price.to_string().as_str()),
-        (Coingecko, "60002.00000000")
-    );
+    assert_eq!((fresh.source, fresh.price.to_string().as_str()), (Coingecko, "60002.00000000"));
 }
 
 #[tokio::test]
@@ -541,19 +444,12 @@ async fn an_emptied_redis_gets_a_fresh_price_back_and_no_stale_one() {
 
     forget_price(&cache).await;
     round_at(&oracle, now.plus_seconds(125)).await;
-    assert_eq!(
-        cache.price().await.unwrap(),
-        None,
-        "older than 120 s is not fresh"
-    );
+    assert_eq!(cache.price().await.unwrap(), None, "older than 120 s is not fresh");
 }
 
 async fn forget_price(cache: &Cache) {
     let fresh = cache.price().await.unwrap().unwrap();
-    cache
-        .put_price(&fresh, std::time::Duration::ZERO)
-        .await
-        .unwrap();
+    cache.put_price(&fresh, std::time::Duration::ZERO).await.unwrap();
 }
 
 #[tokio::test]
@@ -587,10 +483,7 @@ async fn a_dead_redis_does_not_lose_a_sample() {
     relay.cut().await;
     let feed = Scripted::new(Simulated, [Ok("60000")]);
     let report = round_now(&arena, &oracle_of(&arena, cache, vec![feed])).await;
-    assert!(
-        matches!(report.sampled, Some(Sampled::Recorded { .. })),
-        "{report:?}"
-    );
+    assert!(matches!(report.sampled, Some(Sampled::Recorded { .. })), "{report:?}");
     assert_eq!(history(&arena).await.len(), 1);
     assert_eq!(report.number, Some(1));
     assert_eq!(report.pruned, Some(0));
@@ -613,10 +506,7 @@ async fn a_stop_does_not_wait_for_a_slow_source() {
     shutdown.request();
     let report = round_at(&oracle, now).await;
     assert_eq!(report.sampled, Some(Sampled::NoAnswer));
-    assert!(
-        report.settlement.is_some(),
-        "the round finished all the same"
-    );
+    assert!(report.settlement.is_some(), "the round finished all the same");
 }
 
 struct Silent;

@@ -24,10 +24,7 @@ fn config(arena: &Arena, more: &str) -> Config {
 }
 
 async fn sample_count(arena: &Arena) -> usize {
-    db::prices::page(&mut *arena.conn().await, None, 100)
-        .await
-        .unwrap()
-        .len()
+    db::prices::page(&mut *arena.conn().await, None, 100).await.unwrap().len()
 }
 
 #[tokio::test]
@@ -41,9 +38,7 @@ async fn it_works_shows_its_role_and_gives_the_lease_up() {
             (sample_count(&arena).await >= 2).then_some(())
         })
         .await;
-        let answer = reqwest::get(format!("http://127.0.0.1:{port}/ready"))
-            .await
-            .unwrap();
+        let answer = reqwest::get(format!("http://127.0.0.1:{port}/ready")).await.unwrap();
         assert_eq!(answer.status(), 200);
         let body: serde_json::Value = answer.json().await.unwrap();
         shutdown.request();
@@ -61,10 +56,7 @@ async fn it_works_shows_its_role_and_gives_the_lease_up() {
     let expired: bool = arena
         .owner_client()
         .await
-        .query_one(
-            "SELECT expires_at <= clock_timestamp() FROM leases WHERE name = 'oracle'",
-            &[],
-        )
+        .query_one("SELECT expires_at <= clock_timestamp() FROM leases WHERE name = 'oracle'", &[])
         .await
         .unwrap()
         .get(0);
@@ -85,12 +77,8 @@ async fn a_taken_health_port_stops_the_start() {
 #[tokio::test]
 async fn an_unmigrated_database_stops_the_start() {
     let arena = Arena::new().await;
-    db::migrations::revert_all(&arena.owner_url())
-        .await
-        .unwrap();
-    let failure = service::run(config(&arena, ""), Shutdown::manual())
-        .await
-        .unwrap_err();
+    db::migrations::revert_all(&arena.owner_url()).await.unwrap();
+    let failure = service::run(config(&arena, ""), Shutdown::manual()).await.unwrap_err();
     assert_eq!(failure.exit_code(), EXIT_UNAVAILABLE, "{failure}");
     assert!(failure.to_string().contains("scripts/migrate"), "{failure}");
 }
@@ -114,22 +102,15 @@ async fn a_newer_schema_stops_the_start_and_shows_in_the_probe() {
     let sql = "INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000')";
     let owner = arena.owner_client().await;
     owner.batch_execute(sql).await.unwrap();
-    let failure = service::run(config(&arena, ""), Shutdown::manual())
-        .await
-        .unwrap_err();
+    let failure = service::run(config(&arena, ""), Shutdown::manual()).await.unwrap_err();
     assert_eq!(failure.exit_code(), EXIT_CONFIG, "{failure}");
     assert!(failure.to_string().contains("DATABASE_URL"), "{failure}");
 
     let (leadership, contest) =
         Leadership::contend(arena.database().clone(), LeaseTimes::default());
     contest.withdraw().await;
-    let checks = service::probe(
-        arena.database().clone(),
-        cache(&arena).await,
-        leadership,
-        120,
-    )
-    .await;
+    let checks =
+        service::probe(arena.database().clone(), cache(&arena).await, leadership, 120).await;
     let schema = checks.iter().find(|check| check.name == "schema").unwrap();
     assert_eq!(schema.state, CheckState::Failed);
 }
@@ -145,20 +126,14 @@ async fn without_a_price_it_is_ready_but_degraded() {
     let of = |name: &str| checks.iter().find(|check| check.name == name).unwrap();
     assert_eq!(of("price").state, CheckState::Degraded);
     assert_eq!(of("role").detail.as_deref(), Some("standby"));
-    assert_eq!(
-        (of("postgres").state, of("redis").state),
-        (CheckState::Ok, CheckState::Ok)
-    );
+    assert_eq!((of("postgres").state, of("redis").state), (CheckState::Ok, CheckState::Ok));
 }
 
 #[tokio::test]
 async fn it_is_not_ready_while_postgres_or_redis_takes_no_writes() {
     let arena = Arena::new().await;
     let redis = test_kit::servers::RedisServer::start(&[]).await;
-    let own = cache::CacheConfig {
-        url: redis.url(),
-        namespace: String::new(),
-    };
+    let own = cache::CacheConfig { url: redis.url(), namespace: String::new() };
     let own = cache::Cache::connect(own).await.unwrap();
     let (leadership, _contest) =
         Leadership::contend(arena.database().clone(), LeaseTimes::default());

@@ -55,10 +55,7 @@ async fn right_is_paid_double_wrong_is_lost() {
         let prediction = prediction(&arena, id).await;
         assert_eq!(prediction.status, status);
         assert_eq!(prediction.brier.unwrap().to_string(), brier);
-        assert_eq!(
-            prediction.start_price.unwrap().to_string(),
-            "60000.00000000"
-        );
+        assert_eq!(prediction.start_price.unwrap().to_string(), "60000.00000000");
         assert_eq!(prediction.end_price.unwrap().to_string(), "60000.00000001");
         assert_eq!(last_entry(&arena, bot.id).await, last);
         let reference = format!("PREDICTION:{id}");
@@ -75,10 +72,7 @@ async fn an_equal_price_gives_the_stake_back() {
     round_now(&arena, &settler(&arena).await).await;
     let prediction = prediction(&arena, id).await;
     assert_eq!((prediction.status, prediction.brier), (Void, None));
-    assert_eq!(
-        last_entry(&arena, bot.id).await,
-        entry("REFUND", "1.00000000")
-    );
+    assert_eq!(last_entry(&arena, bot.id).await, entry("REFUND", "1.00000000"));
     arena.assert_sound().await;
 }
 
@@ -91,10 +85,7 @@ async fn another_source_at_the_end_decides_nothing() {
     arena.price("70000", Simulated, -80).await;
     round_now(&arena, &settler(&arena).await).await;
     assert_eq!(prediction(&arena, id).await.status, Won);
-    assert_eq!(
-        last_entry(&arena, bot.id).await,
-        entry("PAYOUT", "2.00000000")
-    );
+    assert_eq!(last_entry(&arena, bot.id).await, entry("PAYOUT", "2.00000000"));
     arena.assert_sound().await;
 }
 
@@ -120,9 +111,7 @@ impl Told {
             refusals: AtomicUsize::new(0),
             asked: AtomicUsize::new(0),
             price: None,
-            refusal: FeedError::RateLimited {
-                retry_after_seconds: None,
-            },
+            refusal: FeedError::RateLimited { retry_after_seconds: None },
             leaves_out: None,
             reaches_back: None,
         }
@@ -149,10 +138,8 @@ impl PriceFeed for Told {
     }
 
     async fn quote(&self, now: Timestamp) -> Result<Quote, FeedError> {
-        let quote = self.price.map(|price| Quote {
-            price: price.parse().unwrap(),
-            provider_at: now,
-        });
+        let quote =
+            self.price.map(|price| Quote { price: price.parse().unwrap(), provider_at: now });
         quote.ok_or(FeedError::Timeout)
     }
 
@@ -165,9 +152,7 @@ impl PriceFeed for Told {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let refused = self
             .refusals
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-                left.checked_sub(1)
-            });
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if refused.is_ok() {
             Err(self.refusal.clone())
         } else {
@@ -198,12 +183,7 @@ async fn look_again(arena: &Arena) {
 
 async fn end_cooldowns(arena: &Arena) {
     let over = "UPDATE source_cooldowns SET until = clock_timestamp()";
-    arena
-        .owner_client()
-        .await
-        .batch_execute(over)
-        .await
-        .unwrap();
+    arena.owner_client().await.batch_execute(over).await.unwrap();
 }
 
 /// Strikes of a source, or of its history; 0 where there is no cooldown.
@@ -214,15 +194,9 @@ async fn strikes(arena: &Arena, name: &str) -> i32 {
 
 #[tokio::test]
 async fn refusals_of_a_history_grow_though_samples_are_taken() {
-    for (refusal, of_source) in [
-        (FeedError::Forbidden, 0),
-        (
-            FeedError::RateLimited {
-                retry_after_seconds: None,
-            },
-            1,
-        ),
-    ] {
+    for (refusal, of_source) in
+        [(FeedError::Forbidden, 0), (FeedError::RateLimited { retry_after_seconds: None }, 1)]
+    {
         let arena = Arena::new().await;
         let bot = arena.bot().balance("10.00").create().await;
         past_wager(&arena, bot.id, "1.00", Up, 2_200).await;
@@ -243,11 +217,7 @@ async fn refusals_of_a_history_grow_though_samples_are_taken() {
                 matches!(sampled, Some(Sampled::Recorded { .. })),
                 "{refusal}, {round}: {sampled:?}"
             );
-            assert_eq!(
-                strikes(&arena, "coingecko history").await,
-                round,
-                "{refusal}"
-            );
+            assert_eq!(strikes(&arena, "coingecko history").await, round, "{refusal}");
             assert_eq!(strikes(&arena, "coingecko").await, of_source, "{refusal}");
             end_cooldowns(&arena).await;
         }
@@ -291,10 +261,7 @@ async fn a_history_without_prices_is_no_answer_and_one_that_is_too_short_is_not_
         let bot = arena.bot().balance("10.00").create().await;
         past_wager(&arena, bot.id, "1.00", Up, 2_200).await;
         arena.price("60000", Coingecko, -2_190).await;
-        let feed = Arc::new(Told {
-            reaches_back,
-            ..Told::plain(Coingecko, Vec::new())
-        });
+        let feed = Arc::new(Told { reaches_back, ..Told::plain(Coingecko, Vec::new()) });
         let oracle = oracle_of(&arena, cache(&arena).await, vec![Arc::clone(&feed) as _]);
         let report = round_now(&arena, &oracle).await;
         assert_eq!(report.told, Some(Vec::new()));
@@ -315,10 +282,7 @@ async fn a_source_that_was_silenced_tells_afterwards_what_it_would_have_said() {
     let id = past_wager(&arena, bot.id, "1.00", Up, 2_200).await;
     arena.price("60000", Coingecko, -2_190).await;
     let now = arena.now().await;
-    let history = vec![
-        ("59990", now.plus_seconds(-1_800)),
-        ("70000", now.plus_seconds(-1_500)),
-    ];
+    let history = vec![("59990", now.plus_seconds(-1_800)), ("70000", now.plus_seconds(-1_500))];
     let feed = Told::new(Coingecko, history).refusing(1);
     let oracle = oracle_of(&arena, cache(&arena).await, vec![Arc::clone(&feed) as _]);
     // The end was due 1,890 s ago. The first question is refused, and peace is kept.
@@ -336,10 +300,7 @@ async fn a_source_that_was_silenced_tells_afterwards_what_it_would_have_said() {
     let last = round_now(&arena, &oracle).await;
     assert_eq!(last.settlement.unwrap().settled.len(), 1);
     assert_eq!(prediction(&arena, id).await.status, Lost);
-    assert_eq!(
-        last_entry(&arena, bot.id).await,
-        entry("SLASH", "0.00000000")
-    );
+    assert_eq!(last_entry(&arena, bot.id).await, entry("SLASH", "0.00000000"));
     assert_eq!(feed.asked.load(Ordering::SeqCst), 2, "a span is read once");
     arena.assert_sound().await;
 }
@@ -352,17 +313,11 @@ async fn the_next_real_source_tells_what_the_first_one_never_does() {
     arena.price("60000", Coingecko, -4_190).await;
     let now = arena.now().await;
     let silent = Told::new(Coingecko, Vec::new()).refusing(usize::MAX);
-    let history = vec![
-        ("60010", now.plus_seconds(-4_160)),
-        ("60020", now.plus_seconds(-3_830)),
-    ];
+    let history = vec![("60010", now.plus_seconds(-4_160)), ("60020", now.plus_seconds(-3_830))];
     let kraken = Told::new(Kraken, history);
     let invented = Told::new(
         Simulated,
-        vec![
-            ("1", now.plus_seconds(-4_160)),
-            ("2", now.plus_seconds(-3_830)),
-        ],
+        vec![("1", now.plus_seconds(-4_160)), ("2", now.plus_seconds(-3_830))],
     );
     let feeds: Vec<Arc<dyn PriceFeed>> = vec![silent, kraken, Arc::clone(&invented) as _];
     let oracle = oracle_of(&arena, cache(&arena).await, feeds);
@@ -370,14 +325,8 @@ async fn the_next_real_source_tells_what_the_first_one_never_does() {
     look_again(&arena).await;
     round_at(&oracle, now.plus_seconds(30)).await;
     let prediction = prediction(&arena, id).await;
-    assert_eq!(
-        (prediction.status, prediction.price_source),
-        (Won, Some(Kraken))
-    );
-    assert_eq!(
-        prediction.start_price.unwrap().to_string(),
-        "60010.00000000"
-    );
+    assert_eq!((prediction.status, prediction.price_source), (Won, Some(Kraken)));
+    assert_eq!(prediction.start_price.unwrap().to_string(), "60010.00000000");
     assert_eq!(invented.asked.load(Ordering::SeqCst), 0);
     arena.assert_sound().await;
 }
@@ -392,10 +341,7 @@ fn unpriced() -> u64 {
 
 #[tokio::test]
 async fn void_is_the_last_resort() {
-    let rules = EconomyRules {
-        sample_patience_seconds: 3_600,
-        ..test_kit::rules()
-    };
+    let rules = EconomyRules { sample_patience_seconds: 3_600, ..test_kit::rules() };
     let arena = Arena::new().await.with_rules(rules);
     let bot = arena.bot().balance("10.00").create().await;
     let id = past_wager(&arena, bot.id, "1.00", Up, 30_000).await;
@@ -429,10 +375,7 @@ async fn void_is_the_last_resort() {
     let counted = unpriced();
     assert_eq!(ask(10_900).await, Void);
     assert_eq!(unpriced(), counted + 1, "whoever watches is told");
-    assert_eq!(
-        last_entry(&arena, bot.id).await,
-        entry("REFUND", "1.00000000")
-    );
+    assert_eq!(last_entry(&arena, bot.id).await, entry("REFUND", "1.00000000"));
     arena.assert_sound().await;
 }
 
@@ -470,10 +413,7 @@ async fn the_positions_of_the_dead_are_forfeit() {
     round_now(&arena, &settler(&arena).await).await;
     let prediction = prediction(&arena, id).await;
     assert_eq!((prediction.status, prediction.brier), (Forfeit, None));
-    assert_eq!(
-        last_entry(&arena, bot.id).await,
-        entry("FORFEIT", "0.00000000")
-    );
+    assert_eq!(last_entry(&arena, bot.id).await, entry("FORFEIT", "0.00000000"));
     arena.assert_sound().await;
 }
 
@@ -502,12 +442,8 @@ async fn two_oracles_at_once_settle_everything_exactly_once() {
     let by_one = one.settlement.unwrap();
     let by_two = two.settlement.unwrap();
     assert!(by_one.failed.is_empty() && by_two.failed.is_empty());
-    let mut settled: Vec<PredictionId> = by_one
-        .settled
-        .iter()
-        .chain(&by_two.settled)
-        .map(|settled| settled.id)
-        .collect();
+    let mut settled: Vec<PredictionId> =
+        by_one.settled.iter().chain(&by_two.settled).map(|settled| settled.id).collect();
     settled.sort_unstable();
     assert_eq!(settled, ids, "each by exactly one of the two");
     let row = arena
@@ -548,24 +484,14 @@ async fn one_bad_prediction_never_stops_the_others() {
     let now = arena.now().await;
 
     let settlement = round_at(&oracle, now).await.settlement.unwrap();
-    let settled: Vec<PredictionId> = settlement
-        .settled
-        .iter()
-        .map(|settled| settled.id)
-        .collect();
+    let settled: Vec<PredictionId> = settlement.settled.iter().map(|settled| settled.id).collect();
     assert_eq!(settled, ids);
     assert_eq!(settlement.failed, [PredictionId(bad)]);
 
     // It is left alone for a while, and then tried again by itself.
-    let settlement = round_at(&oracle, now.plus_seconds(4))
-        .await
-        .settlement
-        .unwrap();
+    let settlement = round_at(&oracle, now.plus_seconds(4)).await.settlement.unwrap();
     assert!(settlement.failed.is_empty());
-    let settlement = round_at(&oracle, now.plus_seconds(5))
-        .await
-        .settlement
-        .unwrap();
+    let settlement = round_at(&oracle, now.plus_seconds(5)).await.settlement.unwrap();
     assert_eq!(settlement.failed, [PredictionId(bad)]);
 }
 
@@ -600,23 +526,16 @@ async fn while_the_arena_is_paused_prices_are_kept_and_nothing_is_paid() {
     arena.price("61000", Simulated, -90).await;
     let who = "ada".parse().unwrap();
     let mut conn = arena.conn().await;
-    db::pauses::pause_arena(&mut conn, &who, "a look", None)
-        .await
-        .unwrap();
+    db::pauses::pause_arena(&mut conn, &who, "a look", None).await.unwrap();
     let report = round_now(&arena, &settler(&arena).await).await;
     assert_eq!(report.started, Some(1));
     let settlement = report.settlement.unwrap();
     assert!(settlement.settled.is_empty() && settlement.failed.is_empty());
     assert_eq!(report.reaped.unwrap().len(), 0);
     assert_eq!(prediction(&arena, id).await.status, Open);
-    db::pauses::resume_arena(&mut conn, &who, "", None)
-        .await
-        .unwrap();
+    db::pauses::resume_arena(&mut conn, &who, "", None).await.unwrap();
     let report = round_now(&arena, &settler(&arena).await).await;
     assert_eq!(report.settlement.unwrap().settled.len(), 1);
-    assert_eq!(
-        last_entry(&arena, bot.id).await,
-        entry("PAYOUT", "2.00000000")
-    );
+    assert_eq!(last_entry(&arena, bot.id).await, entry("PAYOUT", "2.00000000"));
     arena.assert_sound().await;
 }

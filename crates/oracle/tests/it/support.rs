@@ -31,11 +31,7 @@ pub(crate) struct Scripted {
 impl Scripted {
     pub(crate) fn new(source: PriceSource, lines: impl IntoIterator<Item = Line>) -> Arc<Self> {
         let lines = Mutex::new(lines.into_iter().collect());
-        Arc::new(Self {
-            source,
-            lines,
-            asked: Mutex::new(0),
-        })
+        Arc::new(Self { source, lines, asked: Mutex::new(0) })
     }
 
     pub(crate) fn asked(&self) -> usize {
@@ -51,16 +47,8 @@ impl PriceFeed for Scripted {
 
     async fn quote(&self, now: Timestamp) -> Result<Quote, FeedError> {
         *self.asked.lock().unwrap() += 1;
-        let line = self
-            .lines
-            .lock()
-            .unwrap()
-            .pop_front()
-            .expect("a line for each question");
-        line.map(|price| Quote {
-            price: price.parse().unwrap(),
-            provider_at: now,
-        })
+        let line = self.lines.lock().unwrap().pop_front().expect("a line for each question");
+        line.map(|price| Quote { price: price.parse().unwrap(), provider_at: now })
     }
 }
 
@@ -69,39 +57,21 @@ pub(crate) async fn cache(arena: &Arena) -> Cache {
 }
 
 pub(crate) async fn cache_at(arena: &Arena, url: String) -> Cache {
-    Cache::connect(CacheConfig {
-        url,
-        namespace: arena.redis_prefix(),
-    })
-    .await
-    .unwrap()
+    Cache::connect(CacheConfig { url, namespace: arena.redis_prefix() }).await.unwrap()
 }
 
 /// An oracle that has just been started, sampling each 60 s.
 pub(crate) async fn oracle(arena: &Arena, feeds: &[Arc<Scripted>]) -> Oracle {
-    let feeds = feeds
-        .iter()
-        .map(|feed| Arc::clone(feed) as Arc<dyn PriceFeed>)
-        .collect();
+    let feeds = feeds.iter().map(|feed| Arc::clone(feed) as Arc<dyn PriceFeed>).collect();
     oracle_of(arena, cache(arena).await, feeds)
 }
 
 /// That of the defaults.
-pub(crate) const RHYTHM: Rhythm = Rhythm {
-    sample_seconds: 60,
-    round: Duration::from_secs(5),
-};
+pub(crate) const RHYTHM: Rhythm = Rhythm { sample_seconds: 60, round: Duration::from_secs(5) };
 
 pub(crate) fn oracle_of(arena: &Arena, cache: Cache, feeds: Vec<Arc<dyn PriceFeed>>) -> Oracle {
     let database = arena.database().clone();
-    Oracle::new(
-        database,
-        cache,
-        feeds,
-        arena.rules().clone(),
-        RHYTHM,
-        Shutdown::manual(),
-    )
+    Oracle::new(database, cache, feeds, arena.rules().clone(), RHYTHM, Shutdown::manual())
 }
 
 /// An oracle without sources: prices are arranged by the test.
@@ -119,10 +89,7 @@ pub(crate) async fn round_now(arena: &Arena, oracle: &Oracle) -> Report {
 
 pub(crate) fn enforcing() -> EconomyRules {
     let enforcement = ledger_core::economy::Enforcement::Enforce;
-    EconomyRules {
-        enforcement,
-        ..test_kit::rules()
-    }
+    EconomyRules { enforcement, ..test_kit::rules() }
 }
 
 /// Wagers now, through the function that the API uses.
@@ -178,12 +145,8 @@ pub(crate) async fn past_wager(
 pub(crate) async fn prediction(arena: &Arena, id: PredictionId) -> Prediction {
     let before = Some(PredictionId(id.0 + 1));
     let filter = PredictionFilter::default();
-    let page = db::predictions::page(&mut *arena.conn().await, filter, before, 1)
-        .await
-        .unwrap();
-    page.into_iter()
-        .find(|prediction| prediction.id == id)
-        .expect("the prediction")
+    let page = db::predictions::page(&mut *arena.conn().await, filter, before, 1).await.unwrap();
+    page.into_iter().find(|prediction| prediction.id == id).expect("the prediction")
 }
 
 /// Type, amount and reference of a bot's entries, oldest first.
@@ -198,19 +161,14 @@ pub(crate) async fn entries(arena: &Arena, bot_id: BotId) -> Vec<(String, String
         )
         .await
         .unwrap();
-    rows.iter()
-        .map(|row| (row.get(0), row.get(1), row.get(2)))
-        .collect()
+    rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
 }
 
 pub(crate) async fn status_of(arena: &Arena, bot_id: BotId) -> String {
     let row = arena
         .owner_client()
         .await
-        .query_one(
-            "SELECT status::text FROM wallets WHERE bot_id = $1",
-            &[&bot_id.0],
-        )
+        .query_one("SELECT status::text FROM wallets WHERE bot_id = $1", &[&bot_id.0])
         .await
         .unwrap();
     row.get(0)

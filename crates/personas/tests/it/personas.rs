@@ -33,11 +33,7 @@ fn with(line: usize, text: &str) -> String {
 
 /// The faults of a text, as they are shown.
 fn faults(text: &str) -> Vec<String> {
-    parse(text)
-        .unwrap_err()
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    parse(text).unwrap_err().iter().map(ToString::to_string).collect()
 }
 
 fn good() -> Persona {
@@ -51,10 +47,7 @@ fn a_good_file_is_read_as_it_is_written() {
     assert_eq!(persona.name, "Momentum Mia");
     assert_eq!(persona.strategy.aggression.to_string(), "0.70");
     assert_eq!(persona.interval_seconds, 45);
-    assert_eq!(
-        persona.max_stake_fraction.decimal(),
-        Decimal8::hundredths(6)
-    );
+    assert_eq!(persona.max_stake_fraction.decimal(), Decimal8::hundredths(6));
     assert_eq!(persona.min_confidence.decimal(), Decimal8::hundredths(56));
     assert_eq!(persona.llm.model.as_deref(), Some("gpt-5-mini"));
     assert_eq!(persona.llm.temperature.unwrap().to_string(), "0.70");
@@ -73,107 +66,27 @@ fn the_models_settings_may_be_left_out() {
 #[allow(clippy::too_many_lines)] // It is a table.
 fn each_field_has_its_bounds() {
     for (line, text, fault) in [
-        (
-            1,
-            "handle: momentum mia",
-            "line 1: handle must be a letter followed by",
-        ),
+        (1, "handle: momentum mia", "line 1: handle must be a letter followed by"),
         (1, "handle: 7th", "line 1: handle must be a letter"),
-        (
-            2,
-            "name: 12",
-            "line 2: name must be text, not a number; put it in quotes",
-        ),
-        (
-            2,
-            "name: \"\"",
-            "line 2: name must have 1 to 80 characters, not 0",
-        ),
-        (
-            3,
-            "description: \"two\\nlines\"",
-            "line 3: description must be one line",
-        ),
-        (
-            4,
-            "temperament: [bold]",
-            "line 4: temperament must be text, not a list",
-        ),
-        (
-            5,
-            "system_prompt:",
-            "line 5: system_prompt must be text, not nothing",
-        ),
-        (
-            7,
-            "  aggression: \"1.01\"",
-            "line 7: strategy.aggression must be a decimal in quotes",
-        ),
-        (
-            7,
-            "  aggression: 0.5",
-            "line 7: strategy.aggression must be text, not a number; put",
-        ),
-        (
-            8,
-            "  contrarian: \"-0.1\"",
-            "line 8: strategy.contrarian must be a decimal in quotes",
-        ),
-        (
-            9,
-            "  patience: \"NaN\"",
-            "line 9: strategy.patience must be a decimal in quotes",
-        ),
-        (
-            10,
-            "interval_seconds: 9",
-            "line 10: interval_seconds must be a whole number from 10",
-        ),
-        (
-            10,
-            "interval_seconds: 1e3",
-            "line 10: interval_seconds must be a whole number",
-        ),
-        (
-            10,
-            "interval_seconds: \"45\"",
-            "line 10: interval_seconds must be a whole number",
-        ),
-        (
-            11,
-            "max_stake_fraction: \"0.21\"",
-            "line 11: max_stake_fraction must be a decimal",
-        ),
-        (
-            11,
-            "max_stake_fraction: \"0\"",
-            "line 11: max_stake_fraction must be a decimal",
-        ),
-        (
-            12,
-            "min_confidence: \"1\"",
-            "line 12: min_confidence must be between",
-        ),
-        (
-            12,
-            "min_confidence: yes",
-            "line 12: min_confidence must be text, not true or false",
-        ),
-        (
-            14,
-            "  model: two words",
-            "line 14: llm.model must be a model's name",
-        ),
-        (
-            15,
-            "  temperature: \"2.5\"",
-            "line 15: llm.temperature must be a number from 0.00",
-        ),
-        (
-            16,
-            "  max_output_tokens: 10",
-            "line 16: llm.max_output_tokens must be a whole number",
-        ),
+        (2, "name: 12", "line 2: name must be text, not a number; put it in quotes"),
+        (2, "name: \"\"", "line 2: name must have 1 to 80 characters, not 0"),
+        (3, "description: \"two\\nlines\"", "line 3: description must be one line"),
+        (4, "temperament: [bold]", "line 4: temperament must be text, not a list"),
+        (5, "system_prompt:", "line 5: system_prompt must be text, not nothing"),
+        (7, "  aggression: \"1.01\"", "line 7: strategy.aggression must be a decimal in quotes"),
+        (7, "  aggression: 0.5", "line 7: strategy.aggression must be text, not a number; put"),
+        (8, "  contrarian: \"-0.1\"", "line 8: strategy.contrarian must be a decimal in quotes"),
+        (9, "  patience: \"NaN\"", "line 9: strategy.patience must be a decimal in quotes"),
+        (10, "interval_seconds: 9", "line 10: interval_seconds must be a whole number from 10"),
+        (10, "interval_seconds: 1e3", "line 10: interval_seconds must be a whole number"),
+        (10, "interval_seconds: \"45\"", "line 10: interval_seconds must be a whole number"),
+        (11, "max_stake_fraction: \"0.21\"", "line 11: max_stake_fraction must be a decimal"),
+        (11, "max_stake_fraction: \"0\"", "line 11: max_stake_fraction must be a decimal"),
+        (12, "min_confidence: \"1\"", "line 12: min_confidence must be between"),
+        (12, "min_confidence: yes", "line 12: min_confidence must be text, not true or false"),
+        (14, "  model: two words", "line 14: llm.model must be a model's name"),
+        (15, "  temperature: \"2.5\"", "line 15: llm.temperature must be a number from 0.00"),
+        (16, "  max_output_tokens: 10", "line 16: llm.max_output_tokens must be a whole number"),
     ] {
         let found = faults(&with(line, text));
         assert_eq!(found.len(), 1, "{text}: {found:?}");
@@ -185,23 +98,14 @@ fn each_field_has_its_bounds() {
 fn an_unknown_field_is_refused_wherever_it_is() {
     let found = faults(&with(10, "interval_second: 45"));
     assert_eq!(found.len(), 2, "{found:?}");
-    assert!(
-        found.contains(&"line 1: interval_seconds is missing".to_owned()),
-        "{found:?}"
-    );
+    assert!(found.contains(&"line 1: interval_seconds is missing".to_owned()), "{found:?}");
     assert!(
         found[1].starts_with("line 10: interval_second is not a field here; known are handle,")
     );
     let found = faults(&with(9, "  patience: \"0\"\n  greed: \"1\""));
-    assert!(
-        found[0].starts_with("line 10: strategy.greed is not a field here"),
-        "{found:?}"
-    );
+    assert!(found[0].starts_with("line 10: strategy.greed is not a field here"), "{found:?}");
     let found = faults(&with(16, "  max_tokens: 300"));
-    assert!(
-        found[0].starts_with("line 16: llm.max_tokens is not a field here"),
-        "{found:?}"
-    );
+    assert!(found[0].starts_with("line 16: llm.max_tokens is not a field here"), "{found:?}");
 }
 
 #[test]
@@ -212,9 +116,7 @@ fn a_field_given_twice_is_refused() {
 
 #[test]
 fn every_fault_of_a_file_is_reported_at_once() {
-    let text = with(1, "handle: x")
-        .replace("\"0.06\"", "\"0.6\"")
-        .replace("name: M", "nam: M");
+    let text = with(1, "handle: x").replace("\"0.06\"", "\"0.6\"").replace("name: M", "nam: M");
     let found = faults(&text);
     assert_eq!(found.len(), 4, "{found:?}");
 }
@@ -223,10 +125,7 @@ fn every_fault_of_a_file_is_reported_at_once() {
 fn what_is_no_mapping_is_no_persona() {
     for text in ["", "just text", "- a\n- b", "42", "null"] {
         let found = faults(text);
-        assert!(
-            found[0].contains("a persona is a mapping"),
-            "{text:?}: {found:?}"
-        );
+        assert!(found[0].contains("a persona is a mapping"), "{text:?}: {found:?}");
     }
     for text in ["a: [1\nb: 2", "a: 1\n---\nb: 2", "x: &a {<<: *b}", "\t- :"] {
         let found = faults(text);
@@ -254,11 +153,7 @@ fn a_refused_file_does_not_stop_the_others() {
     assert_eq!(shown.len(), 4, "{shown:?}");
     let path = |name: &str| dir.path().join(name).display().to_string();
     assert!(shown[0].starts_with(&format!("{}, line 10: interval_seconds", path("a.yaml"))));
-    assert!(
-        shown[1].contains("clashes with momentum-mia of"),
-        "{}",
-        shown[1]
-    );
+    assert!(shown[1].contains("clashes with momentum-mia of"), "{}", shown[1]);
     assert!(shown[1].contains(&path("b.yaml")), "{}", shown[1]);
     assert!(shown[2].contains("larger than"), "{}", shown[2]);
     assert!(shown[3].contains("not UTF-8"), "{}", shown[3]);
@@ -272,20 +167,12 @@ fn a_directory_that_is_not_there_is_an_error() {
 
 #[test]
 fn a_handle_has_one_key() {
-    assert_eq!(
-        key_name(&"Momentum-Mia".parse().unwrap()),
-        "MOMENTUM_MIA_API_KEY"
-    );
+    assert_eq!(key_name(&"Momentum-Mia".parse().unwrap()), "MOMENTUM_MIA_API_KEY");
 }
 
 #[test]
 fn fractions_are_shown_short_and_exact() {
-    for (text, shown) in [
-        ("0", "0.00"),
-        ("1", "1.00"),
-        ("0.5", "0.50"),
-        ("0.125", "0.125"),
-    ] {
+    for (text, shown) in [("0", "0.00"), ("1", "1.00"), ("0.5", "0.50"), ("0.125", "0.125")] {
         assert_eq!(text.parse::<Fraction>().unwrap().to_string(), shown);
     }
 }
@@ -319,10 +206,7 @@ fn is_answered(text: &str) {
         Err(faults) => {
             assert!(!faults.is_empty());
             let lines = u64::try_from(text.lines().count()).unwrap();
-            assert!(
-                faults.iter().all(|fault| fault.line <= lines + 1),
-                "{faults:?}"
-            );
+            assert!(faults.iter().all(|fault| fault.line <= lines + 1), "{faults:?}");
         }
     }
 }

@@ -1,8 +1,5 @@
 //! `make simulate`: runs the whole economy on a virtual clock, audits it, and says what came of it.
-#![allow(
-    clippy::print_stdout,
-    reason = "a command for people: its table is what it is for"
-)]
+#![allow(clippy::print_stdout, reason = "a command for people: its table is what it is for")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -64,10 +61,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         agents: usize::try_from(arguments.agents)?,
         seed: arguments.seed,
         tick_seconds: arguments.tick_seconds,
-        rules: EconomyRules {
-            enforcement: arguments.mode,
-            ..EconomyRules::default()
-        },
+        rules: EconomyRules { enforcement: arguments.mode, ..EconomyRules::default() },
     };
     let began = Instant::now();
     let ticks = settings.ticks;
@@ -90,9 +84,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let path = &arguments.report;
     std::fs::write(path, html).with_context(|| format!("cannot write {}", path.display()))?;
     let rate = ticks.unsigned_abs() / seconds;
-    println!(
-        "{seconds} s, {rate} ticks a second, audit included; report: {}",
-        path.display()
-    );
+    println!("{seconds} s, {rate} ticks a second, audit included; report: {}", path.display());
     Ok(())
 }

@@ -26,10 +26,7 @@ async fn run(settings: Settings) -> Outcome {
 }
 
 fn of(outcome: &Outcome, kind: Kind) -> impl Iterator<Item = &simulation::accounts::AgentAccount> {
-    outcome
-        .agents
-        .iter()
-        .filter(move |agent| agent.kind == kind)
+    outcome.agents.iter().filter(move |agent| agent.kind == kind)
 }
 
 #[tokio::test]
@@ -39,10 +36,7 @@ async fn all_four_kinds_of_markets_are_opened_bet_on_decided_and_paid_and_the_id
         assert!(source.opened > 0, "{source:?}");
         assert!(source.resolved > 0, "{source:?}");
         assert!(source.bets > 0 && source.staked_units > 0, "{source:?}");
-        assert!(
-            source.paid_units > 0 && source.minted_units > 0,
-            "{source:?}"
-        );
+        assert!(source.paid_units > 0 && source.minted_units > 0, "{source:?}");
         let decided_or_open = source.resolved + source.void + source.expired;
         assert!(source.opened - decided_or_open <= 6, "{source:?}");
     }
@@ -50,33 +44,20 @@ async fn all_four_kinds_of_markets_are_opened_bet_on_decided_and_paid_and_the_id
     assert!(research.unwrap().expired > 0, "some questions are too hard");
     for idle in of(&outcome, Kind::Idle) {
         // 150.00 at 0.50, 0.75, … up to 3.00 a tick.
-        assert_eq!(
-            (idle.alive, idle.balance_units, idle.settled),
-            (false, 0, 0)
-        );
+        assert_eq!((idle.alive, idle.balance_units, idle.settled), (false, 0, 0));
         assert_eq!(idle.died_in, Some(73), "as `an idle bot` of the rules");
     }
     assert!(of(&outcome, Kind::Calibrated).all(|agent| agent.settled > 0 && agent.brier_count > 0));
     assert!(of(&outcome, Kind::Researcher).any(|agent| agent.won > 0));
-    assert!(
-        outcome.agents.iter().any(|agent| agent.alive),
-        "some make a living"
-    );
+    assert!(outcome.agents.iter().any(|agent| agent.alive), "some make a living");
     assert!(outcome.acts.wagers > 0 && outcome.acts.slips > 0 && outcome.acts.answers > 0);
-    assert!(
-        outcome.escrow.0 > 0,
-        "predictions are open at the end: {:?}",
-        outcome.escrow
-    );
+    assert!(outcome.escrow.0 > 0, "predictions are open at the end: {:?}", outcome.escrow);
     page_needs_nothing_else(&outcome);
 }
 
 fn page_needs_nothing_else(outcome: &Outcome) {
     let html = simulation::report::html(outcome).unwrap();
-    assert_eq!(
-        html.matches("<svg ").count(),
-        html.matches("</svg>").count()
-    );
+    assert_eq!(html.matches("<svg ").count(), html.matches("</svg>").count());
     assert_eq!(html.matches("<svg ").count(), 5);
     for tag in ["<script", "<link", "<img", "href=", "src=", "url(", "NaN"] {
         assert!(!html.contains(tag), "{tag}");
@@ -95,11 +76,7 @@ async fn nobody_dies_of_a_phantom() {
     for idle in of(&outcome, Kind::Idle) {
         assert_eq!(idle.balance_units, 15_000_000_000);
         assert!(idle.shadow_units < 0);
-        assert_eq!(
-            idle.died_in,
-            Some(73),
-            "it would have died in the same tick"
-        );
+        assert_eq!(idle.died_in, Some(73), "it would have died in the same tick");
     }
 }
 
@@ -112,9 +89,5 @@ async fn one_seed_is_one_ledger_and_another_is_another() {
     assert_eq!(one.history, same.history);
     assert_eq!(one.sources, same.sources);
     assert_ne!(one.audit.heads_digest, other.audit.heads_digest);
-    assert!(
-        one.sources.values().all(|source| source.opened > 0),
-        "{:?}",
-        one.sources
-    );
+    assert!(one.sources.values().all(|source| source.opened > 0), "{:?}", one.sources);
 }

@@ -60,9 +60,8 @@ const ZONES: [(&str, i32); 45] = [
     ("PDT", -420),
     ("HST", -600),
 ];
-const MONTHS: [&str; 12] = [
-    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
-];
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
 /// The instant that a text names; `None` where it would be a guess.
 pub(super) fn read(text: &str) -> Option<Timestamp> {
@@ -77,10 +76,7 @@ pub(super) fn read(text: &str) -> Option<Timestamp> {
 
 /// `2026-11-24T14:05:00Z` and its kin.
 fn iso(text: &str) -> Option<Timestamp> {
-    let (date, rest) = match text
-        .get(..10)
-        .filter(|it| it.as_bytes().get(4) == Some(&b'-'))
-    {
+    let (date, rest) = match text.get(..10).filter(|it| it.as_bytes().get(4) == Some(&b'-')) {
         Some(date) => (date.replace('-', ""), text.get(10..)?),
         None => (text.get(..8)?.to_owned(), text.get(8..)?),
     };
@@ -92,9 +88,7 @@ fn iso(text: &str) -> Option<Timestamp> {
         digits(&date, 4, 6)?,
         digits(&date, 6, 8)?,
     )?;
-    let rest = rest
-        .strip_prefix(['T', 't', ' '])
-        .filter(|rest| !rest.is_empty())?;
+    let rest = rest.strip_prefix(['T', 't', ' ']).filter(|rest| !rest.is_empty())?;
     let (time, zone) = match rest.bytes().take_while(u8::is_ascii_digit).count() {
         // Without colons.
         count @ (4 | 6) => {
@@ -119,10 +113,8 @@ fn worded(text: &str) -> Option<Timestamp> {
     let time_from = text.get(..colon)?.rfind([' ', ',', '\t', '\n'])? + 1;
     let (date, rest) = text.split_at_checked(time_from)?;
     let (time, zone) = clock(rest)?;
-    let mut words: Vec<&str> = date
-        .split([' ', ',', '-', '\t', '\n', '.', '/'])
-        .filter(|it| !it.is_empty())
-        .collect();
+    let mut words: Vec<&str> =
+        date.split([' ', ',', '-', '\t', '\n', '.', '/']).filter(|it| !it.is_empty()).collect();
     // The day of the week, which is wrong often enough and says nothing.
     let is_weekday = |word: &&str| {
         let days = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];

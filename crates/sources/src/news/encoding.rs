@@ -32,9 +32,7 @@ fn encoding(body: &[u8], charset: Option<&str>) -> &'static Encoding {
     let known = |label: &str| Encoding::for_label(label.trim().as_bytes());
     let found = charset.and_then(known).or_else(|| known(&declared(body)?));
     // What could be read so far has a byte a letter.
-    found
-        .filter(|it| *it != UTF_16LE && *it != UTF_16BE)
-        .unwrap_or(UTF_8)
+    found.filter(|it| *it != UTF_16LE && *it != UTF_16BE).unwrap_or(UTF_8)
 }
 
 /// What `<?xml … encoding="…"?>` says.

@@ -56,10 +56,7 @@ impl Feed {
         let headers = http::accepting(
             "application/rss+xml, application/atom+xml, application/rdf+xml, application/xml, text/xml",
         );
-        let answer = self
-            .http
-            .get_up_to(NEWS_MAX_BYTES, &self.url, headers, now)
-            .await;
+        let answer = self.http.get_up_to(NEWS_MAX_BYTES, &self.url, headers, now).await;
         let charset = http::charset(&answer.headers);
         super::as_far_as_it_came(answer, |body| read_feed(body, charset.as_deref()))
     }
@@ -183,9 +180,7 @@ fn is_torn(event: &Event<'_>) -> bool {
 fn is_name(text: &str) -> bool {
     let begins = |c: char| c.is_alphabetic() || matches!(c, '_' | ':');
     text.starts_with(begins)
-        && text
-            .chars()
-            .all(|c| begins(c) || c.is_numeric() || matches!(c, '.' | '-'))
+        && text.chars().all(|c| begins(c) || c.is_numeric() || matches!(c, '.' | '-'))
 }
 
 impl Walk {
@@ -367,10 +362,7 @@ impl Walk {
             self.item.iter_mut().for_each(Draft::cut);
         }
         self.close_item();
-        Ok(Listing {
-            items: self.items,
-            whole: self.whole,
-        })
+        Ok(Listing { items: self.items, whole: self.whole })
     }
 }
 
@@ -452,11 +444,7 @@ impl Draft {
     }
 
     fn finish(self) -> Item {
-        let titles = if self.titles.is_empty() {
-            &self.other_titles
-        } else {
-            &self.titles
-        };
+        let titles = if self.titles.is_empty() { &self.other_titles } else { &self.titles };
         let mut titles: Vec<String> = titles.iter().map(|raw| text::shown(raw)).collect();
         titles.dedup();
         let link = self
@@ -468,10 +456,7 @@ impl Draft {
         let published_at = published.or(dublin);
         let title = titles.join(" | ");
         let item = Item::new(&title, published_at, link.as_deref(), self.whole);
-        Item {
-            updated_at: updated.filter(|_| item.published_at.is_none()),
-            ..item
-        }
+        Item { updated_at: updated.filter(|_| item.published_at.is_none()), ..item }
     }
 }
 

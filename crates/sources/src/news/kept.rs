@@ -34,10 +34,7 @@ pub(super) fn parse(body: &[u8]) -> Option<Result<Listing, SourceError>> {
     if kept.form != FORM {
         return None;
     }
-    Some(Ok(Listing {
-        items: kept.items,
-        whole: kept.whole,
-    }))
+    Some(Ok(Listing { items: kept.items, whole: kept.whole }))
 }
 
 /// The evidence of a list for a market whose headlines are those after `after` and by `until`: the
@@ -53,12 +50,7 @@ pub(crate) fn keep(
         return evidence;
     }
     let body = reduced(&evidence, listing, after, until);
-    Evidence {
-        sha256: Some(Evidence::digest(&body)),
-        body,
-        truncated: false,
-        ..evidence
-    }
+    Evidence { sha256: Some(Evidence::digest(&body)), body, truncated: false, ..evidence }
 }
 
 fn reduced(evidence: &Evidence, listing: &Listing, after: Timestamp, until: Timestamp) -> Vec<u8> {
@@ -66,10 +58,8 @@ fn reduced(evidence: &Evidence, listing: &Listing, after: Timestamp, until: Time
     let items = listing.items.iter().enumerate();
     let mattering = items.filter(|(_, item)| matters(item));
     // First those without which absence is never shown.
-    let places = listing
-        .last_items(after)
-        .map(|(place, _)| place)
-        .chain(mattering.map(|(place, _)| place));
+    let places =
+        listing.last_items(after).map(|(place, _)| place).chain(mattering.map(|(place, _)| place));
     let mut whole = listing.whole;
     let mut kept = BTreeMap::new();
     let mut room = BODY_MAX_BYTES - 512;

@@ -195,14 +195,8 @@ mod tests {
     #[test]
     fn what_cannot_be_read_in_full_is_not_absent() {
         let doubt = Err(SourceError::InDoubt { items: 1 });
-        let undated = |title: &str| Item {
-            published_at: None,
-            ..headline(title, 0)
-        };
-        let broken = |title: &str, seconds| Item {
-            whole: false,
-            ..headline(title, seconds)
-        };
+        let undated = |title: &str| Item { published_at: None, ..headline(title, 0) };
+        let broken = |title: &str, seconds| Item { whole: false, ..headline(title, seconds) };
         assert_eq!(told(undated("Rust is out")), doubt);
         assert_eq!(told(undated("")), doubt);
         assert_eq!(told(headline("", 5)), doubt);
@@ -213,11 +207,7 @@ mod tests {
         assert_eq!(told(headline("", 1)), Ok(false));
         assert_eq!(told(broken("Half a ti", 1)), Ok(false));
         // Whether the word ends there is not known.
-        for title in [
-            "Why we need Rust",
-            "R\u{fffd} Rust\u{fffd}s it",
-            "\u{fffd}Rust is out",
-        ] {
+        for title in ["Why we need Rust", "R\u{fffd} Rust\u{fffd}s it", "\u{fffd}Rust is out"] {
             assert_eq!(told(broken(title, 5)), doubt, "{title}");
         }
         // Found is found.
@@ -228,10 +218,7 @@ mod tests {
 
     #[test]
     fn a_list_that_is_not_whole_shows_no_absence() {
-        let cut = |items| Listing {
-            items,
-            whole: false,
-        };
+        let cut = |items| Listing { items, whole: false };
         let told = |list: &Listing| mentions(list, "Rust", at(2), at(10)).map(|it| it.is_some());
         assert!(told(&cut(vec![headline("Go", 0)])).is_err());
         assert_eq!(told(&cut(vec![headline("Rust", 5)])), Ok(true));

@@ -69,10 +69,7 @@ impl Item {
             title: (!title.is_empty()).then_some(title),
             published_at: published_at.filter(|at| at.micros() >= FIRST_FEED_MICROS),
             updated_at: None,
-            link: link
-                .map(str::trim)
-                .filter(|it| is_link(it))
-                .map(str::to_owned),
+            link: link.map(str::trim).filter(|it| is_link(it)).map(str::to_owned),
         }
     }
 
@@ -169,18 +166,13 @@ fn as_far_as_it_came(
     answer: Answer,
     parse: impl FnOnce(&[u8]) -> Result<Listing, SourceError>,
 ) -> Fetched<Listing> {
-    let Answer {
-        evidence, outcome, ..
-    } = answer;
+    let Answer { evidence, outcome, .. } = answer;
     let value = match outcome {
         Ok(()) => parse(&evidence.body),
         Err(error) if evidence.status == Some(200) => parse(&evidence.body)
             .ok()
             .filter(|listing| !listing.items.is_empty())
-            .map(|listing| Listing {
-                whole: false,
-                ..listing
-            })
+            .map(|listing| Listing { whole: false, ..listing })
             .ok_or(error),
         Err(error) => Err(error),
     };

@@ -43,20 +43,13 @@ impl NewsApi {
             .append_pair("language", "en")
             // The most that it gives.
             .append_pair("pageSize", "100");
-        Ok(NewsApi {
-            http,
-            endpoint,
-            headers,
-        })
+        Ok(NewsApi { http, endpoint, headers })
     }
 
     /// The headlines of now.
     pub async fn headlines(&self, now: Timestamp) -> Fetched<Listing> {
         let headers = self.headers.clone();
-        let answer = self
-            .http
-            .get_up_to(NEWS_MAX_BYTES, &self.endpoint, headers, now)
-            .await;
+        let answer = self.http.get_up_to(NEWS_MAX_BYTES, &self.endpoint, headers, now).await;
         answer.understand(parse_newsapi)
     }
 }

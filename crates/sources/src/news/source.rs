@@ -53,11 +53,7 @@ impl Source for Headlines {
             }
         };
         let keywords = list(settings, "MARKET_KEYWORDS", KEYWORDS);
-        Some(Arc::new(NewsFeed {
-            client: client?,
-            keywords: keywords?,
-            answer: Mutex::default(),
-        }))
+        Some(Arc::new(NewsFeed { client: client?, keywords: keywords?, answer: Mutex::default() }))
     }
 
     fn derive(
@@ -199,9 +195,7 @@ impl Feed for NewsFeed {
         let listing = value.map_err(NoProposal::about(None))?;
         // A list that is not whole answers no question at all.
         let about = listing.whole.then(|| subject(keyword));
-        listing
-            .could_decide(keyword.as_str(), now)
-            .map_err(NoProposal::about(about))?;
+        listing.could_decide(keyword.as_str(), now).map_err(NoProposal::about(about))?;
         Ok(Proposal {
             criteria: Criteria::News(HeadlineCriteria {
                 keyword: keyword.clone(),

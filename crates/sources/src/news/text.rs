@@ -39,10 +39,8 @@ fn decoded_once(text: &str) -> String {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
         let near = from.bytes().skip(1).take(ENTITY_MAX_BYTES + 1);
-        let name = near
-            .enumerate()
-            .find(|(_, byte)| *byte == b';')
-            .and_then(|(end, _)| from.get(1..=end));
+        let name =
+            near.enumerate().find(|(_, byte)| *byte == b';').and_then(|(end, _)| from.get(1..=end));
         match name {
             Some(name) if resolve(name, &mut out) => {
                 rest = from.get(name.len() + 2..).unwrap_or_default();
@@ -95,9 +93,7 @@ fn without_tags(text: &str) -> String {
         out.push_str(before);
         let inner = from.get(1..).unwrap_or_default();
         let name = inner.strip_prefix('/').unwrap_or(inner);
-        let end = inner
-            .find(['<', '>'])
-            .filter(|end| inner.as_bytes().get(*end) == Some(&b'>'));
+        let end = inner.find(['<', '>']).filter(|end| inner.as_bytes().get(*end) == Some(&b'>'));
         match end {
             Some(end) if name.starts_with(|c: char| c.is_ascii_alphabetic()) && is_html(name) => {
                 // Words on two lines are two.
@@ -125,10 +121,7 @@ fn tag_name(text: &str) -> String {
 }
 
 fn breaks_line(tag: &str) -> bool {
-    matches!(
-        tag_name(tag).as_str(),
-        "br" | "p" | "div" | "li" | "hr" | "h1" | "h2" | "h3"
-    )
+    matches!(tag_name(tag).as_str(), "br" | "p" | "div" | "li" | "hr" | "h1" | "h2" | "h3")
 }
 
 /// Whether a title may hold such a tag; `<again>` is a word between angles.
@@ -143,18 +136,10 @@ fn is_html(tag: &str) -> bool {
 /// The form in which texts are compared: NFKC under Unicode's case folding, with hyphens, quotes and
 /// spaces of one kind, and without what nobody sees.
 pub(super) fn folded(text: &str) -> String {
-    let alike: String = text
-        .chars()
-        .filter(|c| !is_invisible(*c))
-        .map(alike)
-        .collect();
+    let alike: String = text.chars().filter(|c| !is_invisible(*c)).map(alike).collect();
     let folded = default_case_fold_str(&alike.nfkc().collect::<String>());
     // Folding and composing can each make work for the other.
-    let folded: String = folded
-        .nfkc()
-        .filter(|c| !is_invisible(*c))
-        .map(self::alike)
-        .collect();
+    let folded: String = folded.nfkc().filter(|c| !is_invisible(*c)).map(self::alike).collect();
     let words: Vec<&str> = folded.split_whitespace().collect();
     words.join(" ")
 }

@@ -37,10 +37,7 @@ struct Headline {
 impl Headline {
     fn new(title: &str, published_at: Timestamp) -> Option<Headline> {
         let words: Vec<&str> = title.split_whitespace().collect();
-        (!words.is_empty()).then(|| Headline {
-            title: words.join(" "),
-            published_at,
-        })
+        (!words.is_empty()).then(|| Headline { title: words.join(" "), published_at })
     }
 }
 
@@ -52,11 +49,7 @@ pub(crate) fn search(
     to: Timestamp,
 ) -> Result<Option<String>, SourceError> {
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
-    let headlines = if first == Some(&b'{') {
-        parse_newsapi(body)?
-    } else {
-        parse_feed(body)?
-    };
+    let headlines = if first == Some(&b'{') { parse_newsapi(body)? } else { parse_feed(body)? };
     let keyword = normal(keyword);
     let found = headlines
         .iter()
@@ -67,10 +60,7 @@ pub(crate) fn search(
     // opening.
     let reaches_back = headlines.iter().any(|h| h.published_at <= from);
     if found.is_none() && !reaches_back {
-        return nonsense(
-            "list of headlines",
-            "does not reach back to the opening of the market",
-        );
+        return nonsense("list of headlines", "does not reach back to the opening of the market");
     }
     Ok(found.map(|found| found.title.clone()))
 }

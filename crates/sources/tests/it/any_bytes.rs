@@ -26,11 +26,7 @@ const RECORDED: [&[u8]; 9] = [
 fn readers(body: &[u8]) -> usize {
     let repository = "rust-lang/rust".parse().unwrap();
     let headlines = [parse_newsapi(body), parse_feed(body)];
-    assert_eq!(
-        parse_feed(body),
-        headlines[1],
-        "the same bytes say the same"
-    );
+    assert_eq!(parse_feed(body), headlines[1], "the same bytes say the same");
     for listing in headlines.iter().flatten() {
         let found = mentions(listing, "rust", at("2000-01-01T00:00:00Z"), now());
         let title = found.ok().flatten().and_then(|it| it.title.clone());
@@ -52,15 +48,10 @@ fn readers(body: &[u8]) -> usize {
 /// Neither the present reader nor those before panic.
 fn derive_by_each_rule(body: &[u8]) {
     let instant = at("2026-11-24T14:00:00Z");
-    let times = Times {
-        opens_at: instant,
-        bets_close_at: instant,
-        deadline: now(),
-    };
-    for criteria in [
-        r#"{"keyword":"rust"}"#,
-        r#"{"keyword":"rust","published":"AFTER_BETS_CLOSE"}"#,
-    ] {
+    let times = Times { opens_at: instant, bets_close_at: instant, deadline: now() };
+    for criteria in
+        [r#"{"keyword":"rust"}"#, r#"{"keyword":"rust","published":"AFTER_BETS_CLOSE"}"#]
+    {
         let criteria: HeadlineCriteria = serde_json::from_str(criteria).unwrap();
         let first = derive(&Criteria::News(criteria.clone()), &times, now(), body);
         let second = derive(&Criteria::News(criteria), &times, now(), body);
@@ -81,12 +72,7 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
         prop::collection::vec(any::<u8>(), 0..20),
         "[<>&;/\"'{}:,\\[\\]a-z0-9.éß\u{301}“-]{0,20}".prop_map(String::into_bytes),
     ];
-    (
-        prop::sample::select(RECORDED.to_vec()),
-        any::<prop::sample::Index>(),
-        0..30_usize,
-        stretch,
-    )
+    (prop::sample::select(RECORDED.to_vec()), any::<prop::sample::Index>(), 0..30_usize, stretch)
         .prop_map(|(body, start, length, stretch)| {
             let start = start.index(body.len());
             let end = (start + length).min(body.len());

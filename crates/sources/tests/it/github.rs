@@ -27,10 +27,7 @@ async fn stars_are_asked_for_and_read() {
 
     let request = stub.only_request();
     assert_eq!(request.target, "/api/v3/repos/rust-lang/rust");
-    assert_eq!(
-        request.header("accept"),
-        Some("application/vnd.github+json")
-    );
+    assert_eq!(request.header("accept"), Some("application/vnd.github+json"));
     assert_eq!(request.header("x-github-api-version"), Some("2022-11-28"));
     assert_eq!(request.header("authorization"), Some("Bearer ghp_hunter2"));
 
@@ -60,9 +57,7 @@ async fn both_of_githubs_rate_limits_are_understood() {
     let past = RESET.replace("1795531800", "1795530000");
     let left = RESET.replace("remaining: 0", "remaining: 12");
     let both = format!("retry-after: 60\r\n{RESET}");
-    let limited = |seconds| SourceError::RateLimited {
-        retry_after_seconds: seconds,
-    };
+    let limited = |seconds| SourceError::RateLimited { retry_after_seconds: seconds };
     for (status, headers, error) in [
         (403, RESET.to_owned(), limited(Some(600))),
         (429, RESET.to_owned(), limited(Some(600))),
@@ -73,11 +68,7 @@ async fn both_of_githubs_rate_limits_are_understood() {
         (403, left.clone(), limited(None)),
         (429, left, limited(None)),
         (403, String::new(), limited(None)),
-        (
-            403,
-            "x-ratelimit-remaining: 0\r\nx-ratelimit-reset: never\r\n".to_owned(),
-            limited(None),
-        ),
+        (403, "x-ratelimit-remaining: 0\r\nx-ratelimit-reset: never\r\n".to_owned(), limited(None)),
     ] {
         let stub = Stub::start(move |_, _| with_headers(status, &headers, RATE_LIMITED)).await;
         let github = GitHub::new(http(), stub.url(), None).unwrap();
@@ -92,10 +83,7 @@ async fn both_of_githubs_rate_limits_are_understood() {
 async fn a_closed_repository_is_not_githubs_refusal() {
     for (status, body) in [
         (403, r#"{"message":"Repository access blocked"}"#),
-        (
-            451,
-            r#"{"message":"Repository access blocked","block":{"reason":"dmca"}}"#,
-        ),
+        (451, r#"{"message":"Repository access blocked","block":{"reason":"dmca"}}"#),
         (410, r#"{"message":"This repository is gone"}"#),
     ] {
         let left = "x-ratelimit-remaining: 12\r\n";
@@ -116,10 +104,9 @@ async fn a_repository_that_is_gone_or_moved_has_no_stars() {
     })
     .await;
     let github = GitHub::new(http(), stub.url(), None).unwrap();
-    for (repository, error) in [
-        ("gone/gone", SourceError::NotFound),
-        ("moved/moved", SourceError::Redirected(301)),
-    ] {
+    for (repository, error) in
+        [("gone/gone", SourceError::NotFound), ("moved/moved", SourceError::Redirected(301))]
+    {
         let repository = repository.parse().unwrap();
         let fetched = github.stars(&repository, now()).await;
         assert_eq!(fetched.value, Err(error));
@@ -132,25 +119,15 @@ fn only_a_whole_number_of_stars_counts() {
     const FIELD: &str = "stargazers_count";
     let read = |stars: &str| {
         let to = format!(r#""stargazers_count": {stars},"#);
-        parse_stars(
-            &changed(RECORDED, r#""stargazers_count": 112345,"#, &to),
-            &rust(),
-        )
+        parse_stars(&changed(RECORDED, r#""stargazers_count": 112345,"#, &to), &rust())
     };
     assert_eq!(read("0"), Ok(0));
     assert_eq!(read("9223372036854775807"), Ok(i64::MAX));
     assert_eq!(read("-1"), Err(nonsense(FIELD, "is below zero")));
-    assert_eq!(
-        read("9223372036854775808"),
-        Err(nonsense(FIELD, "is out of range"))
-    );
+    assert_eq!(read("9223372036854775808"), Err(nonsense(FIELD, "is out of range")));
     assert_eq!(read("null"), Err(SourceError::MissingField(FIELD)));
     for stars in ["1.5", "1e3", "112345.0", "\"112345\"", "true", "[1]", "{}"] {
-        assert_eq!(
-            read(stars),
-            Err(nonsense(FIELD, "is no whole number")),
-            "{stars}"
-        );
+        assert_eq!(read(stars), Err(nonsense(FIELD, "is no whole number")), "{stars}");
     }
     for stars in ["NaN", "1,2", "01", "+1", ""] {
         assert_eq!(read(stars), Err(SourceError::NotJson), "{stars}");
@@ -173,8 +150,5 @@ fn another_repository_is_another_one() {
         parse_stars(b"{\"stargazers_count\":5}", &rust()),
         Err(SourceError::MissingField("full_name"))
     );
-    assert_eq!(
-        parse_stars(NOT_FOUND, &rust()),
-        Err(SourceError::MissingField("full_name"))
-    );
+    assert_eq!(parse_stars(NOT_FOUND, &rust()), Err(SourceError::MissingField("full_name")));
 }

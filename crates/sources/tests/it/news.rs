@@ -66,10 +66,7 @@ async fn newsapi_is_asked_with_its_key_in_a_header() {
     assert_eq!(fetched.value.as_ref(), Ok(&expected));
     assert_eq!(parse_newsapi(&fetched.evidence.body), Ok(expected));
     let request = stub.only_request();
-    assert_eq!(
-        request.target,
-        "/v2/top-headlines?category=technology&language=en&pageSize=100"
-    );
+    assert_eq!(request.target, "/v2/top-headlines?category=technology&language=en&pageSize=100");
     assert_eq!(request.header("x-api-key"), Some(KEY));
     assert!(!fetched.evidence.url.contains(KEY));
 }
@@ -87,18 +84,9 @@ async fn a_key_that_is_wrong_is_not_repeated() {
 #[test]
 fn newsapis_answers_that_say_nothing() {
     assert_eq!(parse_newsapi(NEWSAPI_NONE), Ok(whole(Vec::new())));
-    assert_eq!(
-        parse_newsapi(NEWSAPI_KEY),
-        Err(nonsense("status", "is not ok"))
-    );
-    assert_eq!(
-        parse_newsapi(b"{\"status\":\"ok\"}"),
-        Err(SourceError::MissingField("articles"))
-    );
-    assert_eq!(
-        parse_newsapi(b"{\"articles\":[]}"),
-        Err(SourceError::MissingField("status"))
-    );
+    assert_eq!(parse_newsapi(NEWSAPI_KEY), Err(nonsense("status", "is not ok")));
+    assert_eq!(parse_newsapi(b"{\"status\":\"ok\"}"), Err(SourceError::MissingField("articles")));
+    assert_eq!(parse_newsapi(b"{\"articles\":[]}"), Err(SourceError::MissingField("status")));
 }
 
 #[test]
@@ -122,16 +110,9 @@ fn an_odd_article_costs_nothing_but_itself() {
     let body = changed(NEWSAPI, "\"articles\":[", "\"articles\":[7,");
     let read = parse_newsapi(&body).unwrap();
     assert_eq!(read.items.len(), all.items.len() + 1);
-    assert_eq!(
-        (&read.items[0].title, read.items[0].published_at),
-        (&None, None)
-    );
+    assert_eq!((&read.items[0].title, read.items[0].published_at), (&None, None));
     assert_eq!(read.items[1..], all.items);
-    let body = changed(
-        NEWSAPI,
-        "\"publishedAt\":\"2026-11-24",
-        "\"publishedAt\":\"24.11.",
-    );
+    let body = changed(NEWSAPI, "\"publishedAt\":\"2026-11-24", "\"publishedAt\":\"24.11.");
     let read = parse_newsapi(&body).unwrap();
     assert!(read.items.iter().all(|item| item.published_at.is_none()));
     assert_eq!(read.items[0].title, all.items[0].title);
@@ -203,10 +184,7 @@ fn a_recorded_feed_answers_a_question() {
     let listing = parse_feed(RSS2).unwrap();
     let noon = at("2026-11-24T12:00:00Z");
     let found = mentions(&listing, "rust", noon, now()).unwrap().unwrap();
-    assert_eq!(
-        found.title.as_deref(),
-        Some("Rust reaches the kernel's core")
-    );
+    assert_eq!(found.title.as_deref(), Some("Rust reaches the kernel's core"));
     assert!(mentions(&listing, "cafés", noon, now()).unwrap().is_some());
 }
 
@@ -336,25 +314,14 @@ fn decided(
     let header = format!("Content-Type: text/xml{charset}\r\n");
     let fetched = tokio::runtime::Runtime::new().unwrap().block_on(async {
         let stub = Stub::start(move |_, _| with_headers(200, &header, &body)).await;
-        Feed::new(http(), stub.url())
-            .unwrap()
-            .headlines(now())
-            .await
+        Feed::new(http(), stub.url()).unwrap().headlines(now()).await
     });
     let kept = headlines_to_keep(&criteria, &times, fetched);
     assert!(kept.evidence.body.len() <= BODY_MAX_BYTES);
-    assert_eq!(
-        kept.evidence.sha256,
-        Some(Evidence::digest(&kept.evidence.body))
-    );
-    let told = kept.value.and_then(|()| {
-        derive(
-            &criteria,
-            &times,
-            kept.evidence.fetched_at,
-            &kept.evidence.body,
-        )
-    });
+    assert_eq!(kept.evidence.sha256, Some(Evidence::digest(&kept.evidence.body)));
+    let told = kept
+        .value
+        .and_then(|()| derive(&criteria, &times, kept.evidence.fetched_at, &kept.evidence.body));
     (kept.evidence, told.map(|reading| criteria.decide(&reading)))
 }
 
@@ -374,10 +341,7 @@ fn only_what_was_published_after_bets_closed_counts() {
 }
 
 fn reading(title: Option<&str>) -> Reading {
-    Reading::Found {
-        what: "headline",
-        text: title.map(str::to_owned),
-    }
+    Reading::Found { what: "headline", text: title.map(str::to_owned) }
 }
 
 #[test]
@@ -399,9 +363,7 @@ fn a_market_of_before_this_rule_keeps_its_own() {
          2026-11-24 14:30:00 UTC?"
     );
     let old = |item: &str| derive(&criteria, &times, now(), among_others(item).as_bytes());
-    let early = ITEM
-        .replace("14:05:00", "13:45:00")
-        .replace(">x<", ">Rust<");
+    let early = ITEM.replace("14:05:00", "13:45:00").replace(">x<", ">Rust<");
     assert_eq!(old(&early), Ok(reading(Some("Rust"))));
     // It passed over what it could not read, and says so to this day.
     let undated = early.replace("13:45:00 GMT", "soon");
@@ -417,16 +379,10 @@ fn the_last_change_is_no_publication() {
         decided(among_others(&item).as_bytes(), "", "rust").1
     };
     assert_eq!(with("<updated>2026-11-24T14:05:00Z</updated>"), doubt);
-    assert_eq!(
-        with("<dcterms:modified>2026-11-24T14:05:00Z</dcterms:modified>"),
-        doubt
-    );
+    assert_eq!(with("<dcterms:modified>2026-11-24T14:05:00Z</dcterms:modified>"), doubt);
     // It may have been published before bets closed, or afterwards.
     assert_eq!(with("<updated>2026-11-24T15:00:00Z</updated>"), doubt);
-    assert_eq!(
-        with("<pubDate>soon</pubDate><updated>2026-11-24T14:05:00Z</updated>"),
-        doubt
-    );
+    assert_eq!(with("<pubDate>soon</pubDate><updated>2026-11-24T14:05:00Z</updated>"), doubt);
     // It was published by then.
     let before = "<updated>2026-11-24T14:00:00Z</updated>";
     assert_eq!(with(before), Ok(Some(Side::No)));
@@ -437,9 +393,7 @@ fn the_last_change_is_no_publication() {
 #[test]
 fn a_pinned_item_does_not_show_that_nothing_dropped_off() {
     let at_time = |time: &str| ITEM.replace("14:05:00", time);
-    let new: String = (10..40)
-        .map(|minute| at_time(&format!("14:{minute}:00")))
-        .collect();
+    let new: String = (10..40).map(|minute| at_time(&format!("14:{minute}:00"))).collect();
     let decided = |items: &str| {
         let body = rss(&format!("<channel>{items}</channel>"));
         decided(body.as_bytes(), "", "rust").1
@@ -487,10 +441,7 @@ fn what_may_have_swallowed_items_shows_no_absence() {
         ("<?php never ended", "<?php ended ?>"),
     ] {
         let told = decided(&describe(begins), &describe(ends));
-        assert!(
-            matches!(told, Err(SourceError::Nonsense { .. })),
-            "{begins}: {told:?}"
-        );
+        assert!(matches!(told, Err(SourceError::Nonsense { .. })), "{begins}: {told:?}");
         // Such a section alone is nothing special.
         assert_eq!(decided(&describe(ends), ""), Ok(Some(Side::Yes)));
     }
@@ -500,14 +451,8 @@ fn what_may_have_swallowed_items_shows_no_absence() {
         self::decided(feed.as_bytes(), "", "rust").1
     };
     let doubt = Err(SourceError::InDoubt { items: 1 });
-    assert_eq!(
-        with_doctype("Rust", &ITEM.replace(">x<", ">&r; is out<")),
-        doubt
-    );
-    assert_eq!(
-        with_doctype("y", &ITEM.replace(">x<", ">Rust&r; nails<")),
-        doubt
-    );
+    assert_eq!(with_doctype("Rust", &ITEM.replace(">x<", ">&r; is out<")), doubt);
+    assert_eq!(with_doctype("y", &ITEM.replace(">x<", ">Rust&r; nails<")), doubt);
     assert!(with_doctype("anything", "&r;").is_err());
     assert!(with_doctype("&lt;item>", "").is_ok());
     assert!(with_doctype("<item>", "").is_err());
@@ -568,10 +513,7 @@ fn half_a_word_in_a_title_is_no_mention() {
     assert_eq!(long.len(), 2_000);
     assert_eq!(told(""), Ok(Some(Side::Yes)));
     assert_eq!(told("y nails"), doubt);
-    let cut = rss(&format!(
-        "<channel>{}",
-        ITEM.replace("x</title>", "The new Rust")
-    ));
+    let cut = rss(&format!("<channel>{}", ITEM.replace("x</title>", "The new Rust")));
     let cut = cut.split("<pubDate>").next().unwrap();
     assert!(decided(cut.as_bytes(), "", "rust").1.is_err());
 }
@@ -587,11 +529,7 @@ fn unreadable_is_not_absent() {
         ITEM.replace(">x<", "><"),
         rust.replace("</title>", ""),
     ] {
-        assert_eq!(
-            decided(among_others(&item).as_bytes(), "", "rust").1,
-            doubt,
-            "{item}"
-        );
+        assert_eq!(decided(among_others(&item).as_bytes(), "", "rust").1, doubt, "{item}");
     }
     // What cannot be it does not matter.
     let told = decided(among_others(&bad).as_bytes(), "", "golang").1;
@@ -603,17 +541,13 @@ fn unreadable_is_not_absent() {
     assert_eq!(decided(cut.as_bytes(), "", "rust").1, Ok(Some(Side::Yes)));
     let cut = among_others("").replace("</channel></rss>", "");
     assert!(decided(cut.as_bytes(), "", "rust").1.is_err());
-    assert_eq!(
-        decided(among_others("").as_bytes(), "", "rust").1,
-        Ok(Some(Side::No))
-    );
+    assert_eq!(decided(among_others("").as_bytes(), "", "rust").1, Ok(Some(Side::No)));
 }
 
 #[test]
 fn a_feed_may_be_two_mebibytes_long_and_its_outcome_follows_from_what_is_kept() {
-    let filler = ITEM
-        .replace("14:05:00", "11:00:00")
-        .replace(">x<", &format!(">{}<", "old ".repeat(400)));
+    let filler =
+        ITEM.replace("14:05:00", "11:00:00").replace(">x<", &format!(">{}<", "old ".repeat(400)));
     let long = |item: &str, count: usize| among_others(&format!("{}{item}", filler.repeat(count)));
     let rust = ITEM.replace(">x<", ">Rust is out<");
     for (body, side) in [(long(&rust, 1_200), Side::Yes), (long("", 1_200), Side::No)] {
@@ -627,17 +561,10 @@ fn a_feed_may_be_two_mebibytes_long_and_its_outcome_follows_from_what_is_kept() 
     }
     // Too long: what was read counts, what is missing may be there.
     assert!(decided(long("", 1_400).as_bytes(), "", "rust").1.is_err());
-    let first = rss(&format!(
-        "<channel>{rust}{}</channel>",
-        filler.repeat(1_400)
-    ));
+    let first = rss(&format!("<channel>{rust}{}</channel>", filler.repeat(1_400)));
     assert_eq!(decided(first.as_bytes(), "", "rust").1, Ok(Some(Side::Yes)));
     // More that matters than can be kept: nothing follows from what is left out.
-    let many = among_others(
-        &ITEM
-            .replace(">x<", &format!(">{}<", "new ".repeat(400)))
-            .repeat(100),
-    );
+    let many = among_others(&ITEM.replace(">x<", &format!(">{}<", "new ".repeat(400))).repeat(100));
     assert!(decided(many.as_bytes(), "", "rust").1.is_err());
 }
 
@@ -645,19 +572,12 @@ fn a_feed_may_be_two_mebibytes_long_and_its_outcome_follows_from_what_is_kept() 
 fn a_feed_is_read_in_the_encoding_that_it_declares() {
     let feed = among_others(&ITEM.replace(">x<", ">Das Café öffnet<"));
     let declared = |label: &str| format!("<?xml version=\"1.0\" encoding=\"{label}\"?>{feed}");
-    let latin: Vec<u8> = declared("ISO-8859-1")
-        .chars()
-        .map(|c| u8::try_from(c).unwrap())
-        .collect();
+    let latin: Vec<u8> = declared("ISO-8859-1").chars().map(|c| u8::try_from(c).unwrap()).collect();
     let undeclared: Vec<u8> = feed.chars().map(|c| u8::try_from(c).unwrap()).collect();
     let wide = |text: &str, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
         text.encode_utf16().flat_map(bytes).collect()
     };
-    let marked = [
-        b"\xff\xfe".to_vec(),
-        wide(&declared("UTF-16"), u16::to_le_bytes),
-    ]
-    .concat();
+    let marked = [b"\xff\xfe".to_vec(), wide(&declared("UTF-16"), u16::to_le_bytes)].concat();
     for (body, charset) in [
         (latin.clone(), ""),
         (undeclared.clone(), "; charset=windows-1252"),
@@ -681,13 +601,7 @@ fn a_feed_is_read_in_the_encoding_that_it_declares() {
     let japan = format!("<?xml version='1.0' encoding='Shift_JIS'?>{japan}").replace("AB", "\u{1}");
     let japan: Vec<u8> = japan
         .bytes()
-        .flat_map(|byte| {
-            if byte == 1 {
-                b"\x83\x89".to_vec()
-            } else {
-                vec![byte]
-            }
-        })
+        .flat_map(|byte| if byte == 1 { b"\x83\x89".to_vec() } else { vec![byte] })
         .collect();
     assert_eq!(decided(&japan, "", "ラ").1, Ok(Some(Side::Yes)));
     // Not what was declared: what it says cannot be known.
@@ -755,15 +669,9 @@ fn the_link_is_the_first_to_the_article() {
     }
     let commented = rss(&format!(
         "<channel>{}</channel>",
-        ITEM.replace(
-            "</item>",
-            "<comments>https://example.org/1#c</comments></item>"
-        )
+        ITEM.replace("</item>", "<comments>https://example.org/1#c</comments></item>")
     ));
-    assert_eq!(
-        parse_feed(commented.as_bytes()).unwrap().items[0].link,
-        None
-    );
+    assert_eq!(parse_feed(commented.as_bytes()).unwrap().items[0].link, None);
 }
 
 #[test]

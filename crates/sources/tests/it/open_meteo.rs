@@ -15,10 +15,7 @@ const FIELD_NOW: &str = "current.temperature_2m";
 const FIELD_AT: &str = "minutely_15.temperature_2m";
 
 fn berlin() -> Place {
-    Place {
-        latitude: "52.52".parse().unwrap(),
-        longitude: "13.41".parse().unwrap(),
-    }
+    Place { latitude: "52.52".parse().unwrap(), longitude: "13.41".parse().unwrap() }
 }
 
 fn celsius(text: &str) -> Decimal8 {
@@ -32,10 +29,7 @@ async fn the_temperature_now() {
     let fetched = meteo.temperature_now(berlin(), now()).await;
     assert_eq!(fetched.value, Ok(celsius("-3.5")));
     assert_eq!(fetched.evidence.body, NOW);
-    assert_eq!(
-        parse_now(&fetched.evidence.body, fetched.evidence.fetched_at),
-        Ok(celsius("-3.5"))
-    );
+    assert_eq!(parse_now(&fetched.evidence.body, fetched.evidence.fetched_at), Ok(celsius("-3.5")));
     let request = stub.only_request();
     assert_eq!(
         request.target,
@@ -51,10 +45,7 @@ async fn the_temperature_at_an_instant() {
     let instant = at("2026-11-24T14:30:00Z");
     let fetched = meteo.temperature_at(berlin(), instant, now()).await;
     assert_eq!(fetched.value, Ok(celsius("21.4")));
-    assert_eq!(
-        parse_at(&fetched.evidence.body, instant),
-        Ok(celsius("21.4"))
-    );
+    assert_eq!(parse_at(&fetched.evidence.body, instant), Ok(celsius("21.4")));
     assert_eq!(
         stub.only_request().target,
         "/v1/forecast?latitude=52.52&longitude=13.41&timezone=GMT&minutely_15=temperature_2m\
@@ -67,18 +58,9 @@ async fn nothing_is_asked_about_the_future_or_between_the_quarters() {
     let stub = Stub::start(|_, _| ok(AT)).await;
     let meteo = OpenMeteo::new(http(), stub.url()).unwrap();
     for (instant, error) in [
-        (
-            "2026-11-24T14:45:00Z",
-            SourceError::FromTheFuture { ahead_seconds: 300 },
-        ),
-        (
-            "2026-11-24T14:31:00Z",
-            nonsense("instant", "is no full quarter of an hour"),
-        ),
-        (
-            "2026-11-24T14:30:00.000001Z",
-            nonsense("instant", "is no full quarter of an hour"),
-        ),
+        ("2026-11-24T14:45:00Z", SourceError::FromTheFuture { ahead_seconds: 300 }),
+        ("2026-11-24T14:31:00Z", nonsense("instant", "is no full quarter of an hour")),
+        ("2026-11-24T14:30:00.000001Z", nonsense("instant", "is no full quarter of an hour")),
     ] {
         let fetched = meteo.temperature_at(berlin(), at(instant), now()).await;
         assert_eq!(fetched.value, Err(error), "{instant}");
@@ -96,21 +78,15 @@ async fn a_question_that_was_wrong_is_a_status() {
     let fetched = meteo.temperature_now(berlin(), now()).await;
     assert_eq!(fetched.value, Err(SourceError::Status(400)));
     assert_eq!(fetched.evidence.body, ERROR);
-    assert_eq!(
-        parse_now(ERROR, now()),
-        Err(SourceError::MissingField("utc_offset_seconds"))
-    );
+    assert_eq!(parse_now(ERROR, now()), Err(SourceError::MissingField("utc_offset_seconds")));
 }
 
 #[test]
 fn a_temperature_is_a_number_that_can_be() {
     let instant = at("2026-11-24T14:30:00Z");
     let read_now = |value: &str| {
-        let body = changed(
-            NOW,
-            r#""temperature_2m":-3.5"#,
-            &format!(r#""temperature_2m":{value}"#),
-        );
+        let body =
+            changed(NOW, r#""temperature_2m":-3.5"#, &format!(r#""temperature_2m":{value}"#));
         parse_now(&body, now())
     };
     let read_at = |value: &str| parse_at(&changed(AT, "[21.4]", &format!("[{value}]")), instant);
@@ -150,35 +126,21 @@ fn a_temperature_is_a_number_that_can_be() {
 fn now_is_about_now() {
     let read = |now: &str| parse_now(NOW, at(now));
     // The answer is of 14:30.
-    for fine in [
-        "2026-11-24T14:15:00Z",
-        "2026-11-24T14:30:00Z",
-        "2026-11-24T15:00:00Z",
-    ] {
+    for fine in ["2026-11-24T14:15:00Z", "2026-11-24T14:30:00Z", "2026-11-24T15:00:00Z"] {
         assert_eq!(read(fine), Ok(celsius("-3.5")), "{fine}");
     }
-    assert_eq!(
-        read("2026-11-24T15:00:01Z"),
-        Err(SourceError::Stale { age_seconds: 1801 })
-    );
+    assert_eq!(read("2026-11-24T15:00:01Z"), Err(SourceError::Stale { age_seconds: 1801 }));
     assert_eq!(
         read("2026-11-24T14:14:59Z"),
         Err(SourceError::FromTheFuture { ahead_seconds: 901 })
     );
-    for time in [
-        "2026-11-24",
-        "2026-11-24T14:30Z",
-        "2026-11-24T14:3",
-        "2026-13-24T14:30",
-        "ééééééé",
-    ] {
+    for time in
+        ["2026-11-24", "2026-11-24T14:30Z", "2026-11-24T14:3", "2026-13-24T14:30", "ééééééé"]
+    {
         let body = changed(NOW, "2026-11-24T14:30", time);
         assert_eq!(
             parse_now(&body, now()),
-            Err(nonsense(
-                "current.time",
-                "is no time such as 2026-11-24T14:30"
-            )),
+            Err(nonsense("current.time", "is no time such as 2026-11-24T14:30")),
             "{time}"
         );
     }
@@ -189,12 +151,7 @@ fn other_units_and_local_times_are_refused() {
     let instant = at("2026-11-24T14:30:00Z");
     for (from, to, field, problem) in [
         ("°C", "°F", "_units", "gives temperatures other than in °C"),
-        (
-            "iso8601",
-            "unixtime",
-            "_units",
-            "gives times other than in ISO 8601",
-        ),
+        ("iso8601", "unixtime", "_units", "gives times other than in ISO 8601"),
         (
             "\"utc_offset_seconds\":0",
             "\"utc_offset_seconds\":3600",
@@ -208,15 +165,10 @@ fn other_units_and_local_times_are_refused() {
             "is no whole number",
         ),
     ] {
-        for error in [
-            parse_now(&changed(NOW, from, to), now()),
-            parse_at(&changed(AT, from, to), instant),
-        ] {
-            let Err(SourceError::Nonsense {
-                field: f,
-                problem: p,
-            }) = error
-            else {
+        for error in
+            [parse_now(&changed(NOW, from, to), now()), parse_at(&changed(AT, from, to), instant)]
+        {
+            let Err(SourceError::Nonsense { field: f, problem: p }) = error else {
                 panic!("{to}: {error:?}");
             };
             assert!(f.ends_with(field) && p == problem, "{f} {p}");
@@ -234,10 +186,7 @@ fn what_is_left_out_is_named() {
         ("\"temperature_2m\":-3.5", FIELD_NOW),
     ] {
         let body = changed(NOW, from, &from.replacen('"', "\"x", 1));
-        assert_eq!(
-            parse_now(&body, now()),
-            Err(SourceError::MissingField(field))
-        );
+        assert_eq!(parse_now(&body, now()), Err(SourceError::MissingField(field)));
     }
     for (from, field) in [
         ("\"minutely_15_units\"", "minutely_15_units"),
@@ -266,10 +215,7 @@ fn the_instant_is_there_once() {
         read(r#"["2026-11-24T14:45"]"#, "[7.5]"),
         Err(nonsense(TIMES, "lacks the instant that was asked for"))
     );
-    assert_eq!(
-        read("[]", "[]"),
-        Err(nonsense(TIMES, "lacks the instant that was asked for"))
-    );
+    assert_eq!(read("[]", "[]"), Err(nonsense(TIMES, "lacks the instant that was asked for")));
     assert_eq!(
         read(r#"["2026-11-24T14:30","2026-11-24T14:30"]"#, "[7.5,8.5]"),
         Err(nonsense(TIMES, "holds the same instant twice"))

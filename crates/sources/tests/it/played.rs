@@ -39,13 +39,7 @@ async fn proposals(source: MarketSource, seed: u64) -> Vec<Proposal> {
 async fn questions_are_sound_and_never_about_what_is_taken() {
     for source in MarketSource::ALL.iter().copied() {
         let proposed = proposals(source, 1).await;
-        for Proposal {
-            criteria,
-            answer,
-            evidence,
-            ..
-        } in &proposed
-        {
+        for Proposal { criteria, answer, evidence, .. } in &proposed {
             assert_eq!(criteria.source(), source);
             assert_eq!(criteria.check(), Ok(()), "{criteria:?}");
             assert_eq!(evidence.status, Some(200), "{source}");
@@ -103,11 +97,7 @@ async fn an_example_is_sound_and_of_its_source_alone() {
 async fn nobody_reads_a_market_of_another_source() {
     for source in MarketSource::ALL.iter().copied() {
         let feed = feed(source, 1);
-        let times = Times {
-            opens_at: now(),
-            bets_close_at: now(),
-            deadline: now(),
-        };
+        let times = Times { opens_at: now(), bets_close_at: now(), deadline: now() };
         for other in MarketSource::ALL.iter().copied() {
             let example = sources::of(other).example("thing");
             let criteria = ledger_core::criteria::Criteria::deserialize(other, example).unwrap();

@@ -43,10 +43,7 @@ async fn ask_all(http: &Http, base: &Url) -> Vec<(&'static str, Fetched<String>)
     vec![
         ("github", told(github.stars(&repository, now).await)),
         ("meteo now", told(meteo.temperature_now(place, now).await)),
-        (
-            "meteo at",
-            told(meteo.temperature_at(place, quarter, now).await),
-        ),
+        ("meteo at", told(meteo.temperature_at(place, quarter, now).await)),
         ("random", told(wikipedia.random(now).await)),
         ("by title", told(wikipedia.by_title("Rust", now).await)),
         ("newsapi", told(newsapi.headlines(now).await)),
@@ -68,11 +65,7 @@ async fn expect_all(reply: impl Fn() -> Reply + Send + Sync + 'static, error: &S
         let evidence = fetched.evidence;
         assert_eq!(evidence.fetched_at, now());
         assert!(evidence.status.is_some(), "{who}");
-        assert_eq!(
-            evidence.sha256,
-            Some(Evidence::digest(&evidence.body)),
-            "{who}"
-        );
+        assert_eq!(evidence.sha256, Some(Evidence::digest(&evidence.body)), "{who}");
         assert!(!evidence.url.contains(SECRET), "{who}: {}", evidence.url);
     }
 }
@@ -101,12 +94,8 @@ async fn asking_too_often_says_for_how_long_to_stop() {
         ("Retry-After: soon\r\n", None),
         ("", None),
     ] {
-        let error = SourceError::RateLimited {
-            retry_after_seconds: seconds,
-        };
-        let peace = Peace {
-            retry_after_seconds: seconds,
-        };
+        let error = SourceError::RateLimited { retry_after_seconds: seconds };
+        let peace = Peace { retry_after_seconds: seconds };
         assert_eq!(error.wants_peace(), Some(peace));
         expect_all(move || with_headers(429, header, "slower"), &error).await;
     }
@@ -164,9 +153,7 @@ async fn the_longest_answer_that_can_be_kept_is_whole() {
     body.resize(BODY_MAX_BYTES, b' ');
     let stub = Stub::start(move |_, _| ok(&body)).await;
     let github = GitHub::new(http(), stub.url(), None).unwrap();
-    let fetched = github
-        .stars(&"rust-lang/rust".parse().unwrap(), now())
-        .await;
+    let fetched = github.stars(&"rust-lang/rust".parse().unwrap(), now()).await;
     assert_eq!(fetched.value, Ok(7));
     assert!(!fetched.evidence.truncated);
     assert_eq!(fetched.evidence.body.len(), BODY_MAX_BYTES);
@@ -218,9 +205,7 @@ async fn an_answer_that_is_cut_off_is_kept_as_far_as_it_came() {
 #[tokio::test]
 async fn nobody_there_leaves_evidence_of_the_question() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base: Url = format!("http://{}", listener.local_addr().unwrap())
-        .parse()
-        .unwrap();
+    let base: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     drop(listener);
     let hangup = Stub::start(|_, _| Reply::Hangup).await;
     for base in [base, hangup.url()] {
@@ -228,10 +213,7 @@ async fn nobody_there_leaves_evidence_of_the_question() {
             let Err(SourceError::Unreachable(text)) = &fetched.value else {
                 panic!("{who}: {:?}", fetched.value);
             };
-            assert!(
-                !text.contains(SECRET) && !text.contains("http://"),
-                "{text}"
-            );
+            assert!(!text.contains(SECRET) && !text.contains("http://"), "{text}");
             let evidence = fetched.evidence;
             assert!(evidence.url.starts_with(base.as_str()), "{}", evidence.url);
             assert!(!evidence.url.contains(SECRET), "{}", evidence.url);
@@ -261,17 +243,8 @@ fn what_cannot_be_set_up_is_said_at_once() {
         assert_eq!(github.err(), Some(SetupError::Key));
     }
     let ftp: Url = "ftp://example.org".parse().unwrap();
-    assert_eq!(
-        Wikipedia::new(http(), ftp.clone()).err(),
-        Some(SetupError::Url)
-    );
-    assert_eq!(
-        OpenMeteo::new(http(), ftp.clone()).err(),
-        Some(SetupError::Url)
-    );
-    assert_eq!(
-        GitHub::new(http(), ftp.clone(), None).err(),
-        Some(SetupError::Url)
-    );
+    assert_eq!(Wikipedia::new(http(), ftp.clone()).err(), Some(SetupError::Url));
+    assert_eq!(OpenMeteo::new(http(), ftp.clone()).err(), Some(SetupError::Url));
+    assert_eq!(GitHub::new(http(), ftp.clone(), None).err(), Some(SetupError::Url));
     assert_eq!(Feed::new(http(), ftp).err(), Some(SetupError::Url));
 }

@@ -29,18 +29,13 @@ fn see_other(location: &str) -> Reply {
 }
 
 fn targets(stub: &Stub) -> Vec<String> {
-    stub.requests()
-        .into_iter()
-        .map(|request| request.target)
-        .collect()
+    stub.requests().into_iter().map(|request| request.target).collect()
 }
 
 fn is_ferris_wheel(article: &Article) -> bool {
     article.page_id == 232_154
         && article.title == "Ferris wheel"
-        && article
-            .extract
-            .starts_with("A Ferris wheel is an amusement")
+        && article.extract.starts_with("A Ferris wheel is an amusement")
 }
 
 #[tokio::test]
@@ -56,23 +51,13 @@ async fn a_random_article_is_one_redirect_away() {
     let url = stub.url().join("/api/rest_v1/page/summary/Ferris_wheel");
     assert_eq!(fetched.evidence.url, url.unwrap().as_str());
     assert_eq!(fetched.evidence.body, SUMMARY);
-    assert!(is_ferris_wheel(
-        &parse_summary(&fetched.evidence.body).unwrap()
-    ));
+    assert!(is_ferris_wheel(&parse_summary(&fetched.evidence.body).unwrap()));
     assert_eq!(
         targets(&stub),
-        [
-            "/api/rest_v1/page/random/summary",
-            "/api/rest_v1/page/summary/Ferris_wheel"
-        ]
+        ["/api/rest_v1/page/random/summary", "/api/rest_v1/page/summary/Ferris_wheel"]
     );
     let request = &stub.requests()[1];
-    assert!(
-        request
-            .header("user-agent")
-            .unwrap()
-            .contains("ops@example")
-    );
+    assert!(request.header("user-agent").unwrap().contains("ops@example"));
 }
 
 #[tokio::test]
@@ -116,13 +101,7 @@ async fn an_article_by_its_title() {
     );
     // Another title without a redirect is no answer.
     let fetched = client.by_title("Roller coaster", now()).await;
-    assert_eq!(
-        fetched.value,
-        Err(nonsense(
-            "title",
-            "is another than the one that was asked for"
-        ))
-    );
+    assert_eq!(fetched.value, Err(nonsense("title", "is another than the one that was asked for")));
 }
 
 #[tokio::test]
@@ -202,54 +181,22 @@ async fn where_rest_refuses_the_action_api_is_asked() {
     assert_eq!(targets(&stub)[1], by_title);
     // Where the answer's steps do not lead from what was asked, it is another answer.
     let fetched = client.by_title("Roller coaster", now()).await;
-    assert_eq!(
-        fetched.value,
-        Err(nonsense(
-            "title",
-            "is another than the one that was asked for"
-        ))
-    );
+    assert_eq!(fetched.value, Err(nonsense("title", "is another than the one that was asked for")));
 }
 
 #[tokio::test]
 async fn the_action_apis_refusals() {
     for (body, error) in [
         (QUERY_MISSING, SourceError::NotFound),
-        (
-            QUERY_DISAMBIGUATION,
-            nonsense("page", "is a disambiguation"),
-        ),
-        (
-            QUERY_ERROR,
-            nonsense("answer", "is an error of the action API"),
-        ),
-        (
-            QUERY_RATE_LIMITED,
-            SourceError::RateLimited {
-                retry_after_seconds: None,
-            },
-        ),
-        (
-            b"{\"batchcomplete\":true}",
-            SourceError::MissingField("query"),
-        ),
-        (
-            b"{\"query\":{\"pages\":[]}}",
-            SourceError::MissingField("query.pages"),
-        ),
-        (
-            b"{\"query\":{\"pages\":[{},{}]}}",
-            nonsense("query.pages", "holds more than one page"),
-        ),
-        (
-            b"{\"query\":{\"pages\":[{\"title\":\"<\",\"invalid\":true}]}}",
-            SourceError::NotFound,
-        ),
+        (QUERY_DISAMBIGUATION, nonsense("page", "is a disambiguation")),
+        (QUERY_ERROR, nonsense("answer", "is an error of the action API")),
+        (QUERY_RATE_LIMITED, SourceError::RateLimited { retry_after_seconds: None }),
+        (b"{\"batchcomplete\":true}", SourceError::MissingField("query")),
+        (b"{\"query\":{\"pages\":[]}}", SourceError::MissingField("query.pages")),
+        (b"{\"query\":{\"pages\":[{},{}]}}", nonsense("query.pages", "holds more than one page")),
+        (b"{\"query\":{\"pages\":[{\"title\":\"<\",\"invalid\":true}]}}", SourceError::NotFound),
         // formatversion=1 would be another shape.
-        (
-            b"{\"query\":{\"pages\":{\"5\":{\"pageid\":5}}}}",
-            SourceError::NotJson,
-        ),
+        (b"{\"query\":{\"pages\":{\"5\":{\"pageid\":5}}}}", SourceError::NotJson),
     ] {
         assert_eq!(parse_query(body), Err(error.clone()));
         let (_stub, client) = wikipedia(refused_at_first(body)).await;
@@ -268,10 +215,7 @@ async fn refused_twice_is_refused() {
 
 #[test]
 fn only_articles_count() {
-    assert_eq!(
-        parse_summary(DISAMBIGUATION),
-        Err(nonsense("type", "is not that of an article"))
-    );
+    assert_eq!(parse_summary(DISAMBIGUATION), Err(nonsense("type", "is not that of an article")));
     for (from, to, error) in [
         (
             r#""type":"standard""#,
@@ -283,57 +227,21 @@ fn only_articles_count() {
             r#""namespace":{"id":1"#,
             nonsense("namespace", "is not that of articles"),
         ),
-        (
-            r#""pageid":232154"#,
-            r#""pageid":0"#,
-            nonsense("pageid", "is not above zero"),
-        ),
-        (
-            r#""pageid":232154"#,
-            r#""pageid":-5"#,
-            nonsense("pageid", "is not above zero"),
-        ),
-        (
-            r#""pageid":232154"#,
-            r#""pageid":"232154""#,
-            nonsense("pageid", "is no whole number"),
-        ),
+        (r#""pageid":232154"#, r#""pageid":0"#, nonsense("pageid", "is not above zero")),
+        (r#""pageid":232154"#, r#""pageid":-5"#, nonsense("pageid", "is not above zero")),
+        (r#""pageid":232154"#, r#""pageid":"232154""#, nonsense("pageid", "is no whole number")),
         (
             r#""title":"Ferris wheel""#,
             r#""title":" ""#,
             nonsense("title", "does not have 1 to 255 bytes"),
         ),
-        (
-            r#""extract":"A"#,
-            r#""extract":" ","x":"A"#,
-            nonsense("extract", "is empty"),
-        ),
+        (r#""extract":"A"#, r#""extract":" ","x":"A"#, nonsense("extract", "is empty")),
         (r#""type":"#, r#""x":"#, SourceError::MissingField("type")),
-        (
-            r#""namespace":"#,
-            r#""x":"#,
-            SourceError::MissingField("namespace"),
-        ),
-        (
-            r#""pageid":"#,
-            r#""x":"#,
-            SourceError::MissingField("pageid"),
-        ),
-        (
-            r#","title":"#,
-            r#","x":"#,
-            SourceError::MissingField("title"),
-        ),
-        (
-            r#""extract":"#,
-            r#""x":"#,
-            SourceError::MissingField("extract"),
-        ),
-        (
-            r#""title":"Ferris wheel""#,
-            r#""title":7"#,
-            SourceError::NotJson,
-        ),
+        (r#""namespace":"#, r#""x":"#, SourceError::MissingField("namespace")),
+        (r#""pageid":"#, r#""x":"#, SourceError::MissingField("pageid")),
+        (r#","title":"#, r#","x":"#, SourceError::MissingField("title")),
+        (r#""extract":"#, r#""x":"#, SourceError::MissingField("extract")),
+        (r#""title":"Ferris wheel""#, r#""title":7"#, SourceError::NotJson),
     ] {
         let read = parse_summary(&changed(SUMMARY, from, to));
         assert_eq!(read, Err(error), "{to}");

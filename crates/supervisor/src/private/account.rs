@@ -43,11 +43,7 @@ impl Entry {
         let text = String::from_utf8(output.stdout).ok()?;
         let mut fields = text.lines().next()?.split(':');
         let name = fields.next()?.to_owned();
-        Some(Entry {
-            name,
-            uid: fields.nth(1)?.parse().ok()?,
-            gid: fields.next()?.parse().ok()?,
-        })
+        Some(Entry { name, uid: fields.nth(1)?.parse().ok()?, gid: fields.next()?.parse().ok()? })
     }
 }
 
@@ -78,9 +74,7 @@ impl Account {
                 entry
             }
         };
-        Ok(Account {
-            ids: Some((entry.uid, entry.gid)),
-        })
+        Ok(Account { ids: Some((entry.uid, entry.gid)) })
     }
 
     /// The command as this user, whose messages are in no language but ours.
@@ -109,13 +103,7 @@ fn unprivileged() -> Told<Entry> {
     let find = |name| Entry::find(name);
     let add = || {
         let mut command = Command::new("useradd");
-        let arguments = [
-            "--system",
-            "--no-create-home",
-            "--shell",
-            "/usr/sbin/nologin",
-            OURS,
-        ];
+        let arguments = ["--system", "--no-create-home", "--shell", "/usr/sbin/nologin", OURS];
         let added = command.args(arguments).output();
         added.ok().filter(|output| output.status.success())?;
         Entry::find(OURS)

@@ -94,13 +94,7 @@ impl Postgres {
             .arg("--no-sync")
             .arg("-D")
             .arg(&aside)
-            .args([
-                "-U",
-                SUPERUSER,
-                "--auth=scram-sha-256",
-                "--encoding=UTF8",
-                "--locale=C.UTF-8",
-            ])
+            .args(["-U", SUPERUSER, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"])
             .arg(format!("--pwfile={}", password.display()))
             .current_dir(&self.dir)
             .stdin(Stdio::null())
@@ -128,14 +122,9 @@ impl Postgres {
     pub fn command(&self, port: u16, wrapped: &[&str], extra: &[&str]) -> Command {
         self.drop_stale_lock();
         let mut command = self::wrapped(self.account, wrapped, &self.bin.join("postgres"));
-        command
-            .arg("-D")
-            .arg(self.dir.join("cluster"))
-            .current_dir(&self.dir);
-        let (port, buffers) = (
-            format!("port={port}"),
-            format!("shared_buffers={}MB", shared_buffers_mb()),
-        );
+        command.arg("-D").arg(self.dir.join("cluster")).current_dir(&self.dir);
+        let (port, buffers) =
+            (format!("port={port}"), format!("shared_buffers={}MB", shared_buffers_mb()));
         let settings = [
             "listen_addresses=127.0.0.1",
             &port,
@@ -243,19 +232,13 @@ impl Postgres {
                  Name arena_app and arena_owner there.",
             ));
         }
-        let kept = timeout(
-            Duration::from_secs(30),
-            self.try_keep_roles(port, app, owner),
-        )
-        .await;
+        let kept = timeout(Duration::from_secs(30), self.try_keep_roles(port, app, owner)).await;
         let why = match kept {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => words(&error),
             Err(_) => "no answer within 30 s".to_owned(),
         };
-        Err(Refusal::unavailable(format!(
-            "cannot create the roles of the private Postgres: {why}"
-        )))
+        Err(Refusal::unavailable(format!("cannot create the roles of the private Postgres: {why}")))
     }
 
     async fn try_keep_roles(
@@ -267,12 +250,9 @@ impl Postgres {
         let client = self.connect(port).await?;
         let has_role = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)";
         let database = &owner.database;
-        let is_new = !is(
-            &client,
-            "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)",
-            database,
-        )
-        .await?;
+        let is_new =
+            !is(&client, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", database)
+                .await?;
         for url in [app, owner] {
             if !is(&client, has_role, &url.user).await? {
                 run(&client, "CREATE ROLE %I", &[&url.user]).await?;
@@ -291,12 +271,7 @@ impl Postgres {
         if app.user != "arena_app" {
             run(&client, "GRANT arena_app TO %I", &[&app.user]).await?;
         }
-        run(
-            &client,
-            "CREATE DATABASE %I OWNER %I",
-            &[database, &owner.user],
-        )
-        .await
+        run(&client, "CREATE DATABASE %I OWNER %I", &[database, &owner.user]).await
     }
 }
 
@@ -325,9 +300,7 @@ fn complaint(said: &str) -> String {
     let wrong = ["error:", "FATAL:", "PANIC:"];
     let lines = || said.lines().filter(|line| !line.trim().is_empty());
     let line = lines().rfind(|line| wrong.iter().any(|word| line.contains(word)));
-    line.or_else(|| lines().next_back())
-        .unwrap_or("it said nothing")
-        .to_owned()
+    line.or_else(|| lines().next_back()).unwrap_or("it said nothing").to_owned()
 }
 
 /// The command under an account, behind other words.
@@ -345,9 +318,7 @@ pub(super) fn wrapped(account: Account, words: &[&str], program: &Path) -> Comma
 /// An eighth of the memory that this machine, or this container, may use, within reason.
 fn shared_buffers_mb() -> u64 {
     let kib = |text: String| {
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("MemTotal:"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
         line.split_whitespace().next()?.parse::<u64>().ok()
     };
     let memory = fs::read_to_string("/proc/meminfo").ok().and_then(kib);

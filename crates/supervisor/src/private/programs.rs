@@ -86,9 +86,7 @@ pub(super) fn for_cluster(newest: PathBuf, dir: &Path) -> Told<PathBuf> {
     if is_program(&own.join("postgres")) {
         return Ok(own);
     }
-    let installed = Command::new(newest.join("postgres"))
-        .arg("--version")
-        .output();
+    let installed = Command::new(newest.join("postgres")).arg("--version").output();
     let installed = installed.map(|output| output.stdout).unwrap_or_default();
     let installed = major(&String::from_utf8_lossy(&installed));
     if installed.as_deref() == Some(version) {
@@ -124,34 +122,22 @@ mod tests {
         let refusal = for_cluster(newest, dir.path()).unwrap_err();
         assert_eq!(refusal.exit_code(), 69);
         let said = refusal.to_string();
-        assert!(
-            said.contains("sudo apt-get install postgresql-9.4"),
-            "{said}"
-        );
+        assert!(said.contains("sudo apt-get install postgresql-9.4"), "{said}");
         let version = "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)";
         assert_eq!(major(version).as_deref(), Some("15"));
-        assert_eq!(
-            major("postgres (PostgreSQL) 17beta1").as_deref(),
-            Some("17")
-        );
+        assert_eq!(major("postgres (PostgreSQL) 17beta1").as_deref(), Some("17"));
     }
 
     #[test]
     fn what_is_missing_is_named_with_its_package() {
-        let none = Programs {
-            postgres: None,
-            redis: None,
-        };
+        let none = Programs { postgres: None, redis: None };
         for (refusal, package) in [
             (none.postgres().unwrap_err(), "postgresql"),
             (none.redis().unwrap_err(), "redis-server"),
         ] {
             assert_eq!(refusal.exit_code(), 69);
             let said = refusal.to_string();
-            assert!(
-                said.contains(&format!("sudo apt-get install {package}.")),
-                "{said}"
-            );
+            assert!(said.contains(&format!("sudo apt-get install {package}.")), "{said}");
         }
     }
 }

@@ -27,11 +27,7 @@ fn others_may_enter(dir: &Path) -> bool {
 /// # Errors
 /// When it cannot be made.
 pub fn temporary_directory(parent: &Path, name: &str) -> Told<PathBuf> {
-    let parent = if others_may_enter(parent) {
-        parent
-    } else {
-        Path::new("/tmp")
-    };
+    let parent = if others_may_enter(parent) { parent } else { Path::new("/tmp") };
     let make = || {
         let path = parent.join(format!("{name}.{}", random_hex(6)?));
         fs::DirBuilder::new().mode(0o711).create(&path)?;

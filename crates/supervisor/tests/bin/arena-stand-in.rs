@@ -46,10 +46,7 @@ struct Notes(PathBuf);
 
 impl Notes {
     fn order(&self, line: &str) -> std::io::Result<()> {
-        let order = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(self.0.join("order"));
+        let order = OpenOptions::new().append(true).create(true).open(self.0.join("order"));
         writeln!(order?, "{line}")
     }
 
@@ -67,11 +64,7 @@ impl Notes {
 
 async fn service(name: &str, sources: &Sources, notes: &Notes) -> Result<u8, Failure> {
     if let Some((code, text)) = notes.refusal(name) {
-        let _ = writeln!(
-            std::io::stderr(),
-            "{{\"level\":\"INFO\"}}\n{}",
-            text.trim_end()
-        );
+        let _ = writeln!(std::io::stderr(), "{{\"level\":\"INFO\"}}\n{}", text.trim_end());
         return Ok(code);
     }
     let (host, port) = match name {
@@ -140,10 +133,7 @@ async fn outlook(logs: &str, sources: &Sources, notes: &Notes) {
     let database = sources.is_from_environment("DATABASE_URL");
     println!("tick    7, begun 3 s ago");
     println!("logs    {logs}");
-    println!(
-        "env     {}, DATABASE_URL {database}",
-        sources.file().display()
-    );
+    println!("env     {}, DATABASE_URL {database}", sources.file().display());
     if notes.has("hang-arenactl") {
         tokio::time::sleep(Duration::from_secs(600)).await;
     }

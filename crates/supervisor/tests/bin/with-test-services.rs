@@ -33,16 +33,11 @@ const FAST: [&str; 5] = [
     "max_wal_size=4GB",
 ];
 const DURABLE: [&str; 1] = ["max_wal_size=8GB"];
-const QUIET: [&str; 3] = [
-    "max_connections=500",
-    "log_min_messages=fatal",
-    "log_min_error_statement=panic",
-];
+const QUIET: [&str; 3] =
+    ["max_connections=500", "log_min_messages=fatal", "log_min_error_statement=panic"];
 /// Tests that count what statements read. Each test has a database of its own, and thus its own statements.
-const COUNTED: [&str; 2] = [
-    "shared_preload_libraries=pg_stat_statements",
-    "pg_stat_statements.max=50000",
-];
+const COUNTED: [&str; 2] =
+    ["shared_preload_libraries=pg_stat_statements", "pg_stat_statements.max=50000"];
 
 fn main() -> ExitCode {
     // Only the command's own output is shown.
@@ -71,12 +66,8 @@ async fn run() -> Result<u8, Failure> {
     remove_leftovers(&parent);
     let home = Home(temporary_directory(&parent, DIRECTORY)?);
     PidFile::new(home.0.join("owner")).write(std::process::id())?;
-    let mut kinds = [
-        SignalKind::hangup(),
-        SignalKind::interrupt(),
-        SignalKind::terminate(),
-    ]
-    .map(|kind| signal(kind).map(|signal| (128 + kind.as_raw_value(), signal)));
+    let mut kinds = [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate()]
+        .map(|kind| signal(kind).map(|signal| (128 + kind.as_raw_value(), signal)));
     let (mut services, child) = (None, Cell::new(None));
     let running = async {
         let services = services.insert(start(&home.0, &sources, is_durable).await?);
@@ -91,14 +82,7 @@ async fn run() -> Result<u8, Failure> {
         ended = running => ended,
     };
     if let Some(pid) = child.get() {
-        end(
-            "the command",
-            pid,
-            Signal::TERM,
-            COMMAND_ENDS_WITHIN,
-            Signal::KILL,
-        )
-        .await;
+        end("the command", pid, Signal::TERM, COMMAND_ENDS_WITHIN, Signal::KILL).await;
     }
     if let Some(services) = services {
         services.stop().await;
@@ -150,22 +134,8 @@ struct Services {
 
 impl Services {
     async fn stop(mut self) {
-        end(
-            "redis",
-            self.redis.id(),
-            Signal::TERM,
-            ENDS_WITHIN,
-            Signal::KILL,
-        )
-        .await;
-        end(
-            "postgres",
-            self.postgres.id(),
-            Signal::QUIT,
-            ENDS_WITHIN,
-            Signal::KILL,
-        )
-        .await;
+        end("redis", self.redis.id(), Signal::TERM, ENDS_WITHIN, Signal::KILL).await;
+        end("postgres", self.postgres.id(), Signal::QUIT, ENDS_WITHIN, Signal::KILL).await;
         let _ = (self.redis.wait(), self.postgres.wait());
     }
 }
@@ -175,9 +145,7 @@ async fn start(home: &Path, sources: &Sources, is_durable: bool) -> Result<Servi
     let postgres = Postgres::create(&found, &home.join("postgres"), Durability::ThrowAway)?;
     let mut settings: Vec<String> = QUIET.map(str::to_owned).into();
     settings.extend(
-        if is_durable { &DURABLE[..] } else { &FAST[..] }
-            .iter()
-            .map(|text| (*text).to_owned()),
+        if is_durable { &DURABLE[..] } else { &FAST[..] }.iter().map(|text| (*text).to_owned()),
     );
     // Elsewhere than on Debian it may be a package of its own; then those tests fail, and say why.
     let library = postgres.programs().join("../lib/pg_stat_statements.so");
@@ -196,23 +164,15 @@ async fn start(home: &Path, sources: &Sources, is_durable: bool) -> Result<Servi
         let port = ports::next_free(first, &[])?;
         let redis_port = ports::next_free(port + 1, &[])?;
         let password = random_hex(16)?;
-        let redis = Redis::create(
-            &found,
-            &home.join("redis"),
-            redis_port,
-            &password,
-            &["appendonly no"],
-        )?;
+        let redis =
+            Redis::create(&found, &home.join("redis"), redis_port, &password, &["appendonly no"])?;
         let logged = |mut command: Command, name: &str| {
             let log = fs::File::create(home.join(name))?;
             command.stdout(log.try_clone()?).stderr(log);
             spawn(command)
         };
         let services = Services {
-            postgres: logged(
-                postgres.command(port, &WITH_PARENT, &settings),
-                "postgres.log",
-            )?,
+            postgres: logged(postgres.command(port, &WITH_PARENT, &settings), "postgres.log")?,
             redis: logged(redis.command(&WITH_PARENT), "redis.log")?,
             postgres_url: format!(
                 "postgres://{SUPERUSER}:{}@127.0.0.1:{port}/postgres",
@@ -222,9 +182,7 @@ async fn start(home: &Path, sources: &Sources, is_durable: bool) -> Result<Servi
             programs: postgres.programs().to_owned(),
         };
         let answers = async {
-            postgres
-                .answers(&services.postgres, port, ANSWERS_WITHIN)
-                .await?;
+            postgres.answers(&services.postgres, port, ANSWERS_WITHIN).await?;
             redis.answers(&services.redis, ANSWERS_WITHIN).await
         };
         match answers.await {

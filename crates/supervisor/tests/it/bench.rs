@@ -42,10 +42,7 @@ pub(crate) struct Ran {
 impl Ran {
     pub(crate) fn of(output: &Output) -> Ran {
         let said = [output.stdout.as_slice(), &output.stderr].concat();
-        Ran {
-            code: output.status.code(),
-            said: String::from_utf8_lossy(&said).into_owned(),
-        }
+        Ran { code: output.status.code(), said: String::from_utf8_lossy(&said).into_owned() }
     }
 
     #[track_caller]
@@ -56,11 +53,7 @@ impl Ran {
 
     #[track_caller]
     pub(crate) fn says(self, text: &str) -> Ran {
-        assert!(
-            self.said.contains(text),
-            "\"{text}\" is not in: {}",
-            self.said
-        );
+        assert!(self.said.contains(text), "\"{text}\" is not in: {}", self.said);
         self
     }
 
@@ -105,9 +98,7 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 pub(crate) fn signal(pid: u32, name: &str) {
-    let sent = Command::new("kill")
-        .args(["-s", name, &pid.to_string()])
-        .status();
+    let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
     assert!(sent.unwrap().success(), "SIG{name} to {pid}");
 }
 
@@ -123,18 +114,10 @@ pub(crate) fn root() -> PathBuf {
 
 impl Bench {
     pub(crate) fn new() -> Bench {
-        let dir = tempfile::Builder::new()
-            .prefix("arena-stack-test.")
-            .tempdir()
-            .unwrap();
+        let dir = tempfile::Builder::new().prefix("arena-stack-test.").tempdir().unwrap();
         // Servers that run as somebody else must get through.
         fs::set_permissions(dir.path(), Permissions::from_mode(0o711)).unwrap();
-        let bench = Bench {
-            dir,
-            ports: free_ports(),
-            told: Vec::new(),
-            supervisor: None,
-        };
+        let bench = Bench { dir, ports: free_ports(), told: Vec::new(), supervisor: None };
         fs::create_dir(bench.bin()).unwrap();
         for name in SERVICES.into_iter().chain(["arenactl"]) {
             symlink(STAND_IN, bench.bin().join(name)).unwrap();
@@ -197,11 +180,7 @@ impl Bench {
             .env("ARENA_DATA_DIR", self.data())
             .env("ARENA_BIN_DIR", self.bin())
             .env("STAND_IN", self.dir.path())
-            .envs(
-                PORT_SETTINGS
-                    .into_iter()
-                    .zip(self.ports.map(|port| port.to_string())),
-            )
+            .envs(PORT_SETTINGS.into_iter().zip(self.ports.map(|port| port.to_string())))
             .envs(self.told.iter().map(|(name, value)| (name, value)))
             // From elsewhere: the working directory must not matter.
             .current_dir("/")
@@ -274,13 +253,8 @@ impl Bench {
     /// Waits for the supervisor's end.
     pub(crate) fn end(&mut self) -> Ran {
         let mut supervisor = self.supervisor.take().unwrap();
-        until("the supervisor ends", || {
-            supervisor.try_wait().unwrap().is_some()
-        });
-        Ran {
-            code: supervisor.wait().unwrap().code(),
-            said: self.out(),
-        }
+        until("the supervisor ends", || supervisor.try_wait().unwrap().is_some());
+        Ran { code: supervisor.wait().unwrap().code(), said: self.out() }
     }
 
     pub(crate) fn supervisor_pid(&self) -> u32 {
@@ -312,15 +286,9 @@ impl Bench {
     #[track_caller]
     pub(crate) fn is_empty(&self) {
         for port in self.ports {
-            assert!(
-                TcpListener::bind(("127.0.0.1", port)).is_ok(),
-                "port {port} is taken"
-            );
+            assert!(TcpListener::bind(("127.0.0.1", port)).is_ok(), "port {port} is taken");
         }
-        let run = fs::read_dir(self.data().join("run"))
-            .into_iter()
-            .flatten()
-            .flatten();
+        let run = fs::read_dir(self.data().join("run")).into_iter().flatten().flatten();
         for entry in run {
             let name = entry.file_name().into_string().unwrap();
             assert!(!name.ends_with(".pid"), "{name} is left");
@@ -331,27 +299,12 @@ impl Bench {
     pub(crate) fn psql(&self, sql: &str) -> String {
         let password = fs::read_to_string(self.data().join("postgres/superuser")).unwrap();
         let output = Command::new("psql")
-            .args([
-                "-X",
-                "-q",
-                "-A",
-                "-t",
-                "-h",
-                "127.0.0.1",
-                "-U",
-                "postgres",
-                "-c",
-                sql,
-            ])
+            .args(["-X", "-q", "-A", "-t", "-h", "127.0.0.1", "-U", "postgres", "-c", sql])
             .args(["-p", &self.ports[0].to_string()])
             .env("PGPASSWORD", password.trim())
             .output()
             .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 }
@@ -359,9 +312,7 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         if let Some(supervisor) = &mut self.supervisor {
-            let _ = Command::new("kill")
-                .arg(supervisor.id().to_string())
-                .status();
+            let _ = Command::new("kill").arg(supervisor.id().to_string()).status();
             let _ = supervisor.wait();
         }
         self.arenactl(&["reset", "--yes"]);

@@ -14,9 +14,7 @@ fn whoever_is_killed_is_started_again() {
         bench.says(&format!(
             "{name} (pid {old}) died with code 137; starting it again in {seconds} s"
         ));
-        until(&format!("{name} runs again"), || {
-            bench.pid(name).is_some_and(|pid| pid != old)
-        });
+        until(&format!("{name} runs again"), || bench.pid(name).is_some_and(|pid| pid != old));
     };
     // The second time within a minute it waits longer.
     kill("ticker", 1);
@@ -39,17 +37,11 @@ fn what_a_killed_supervisor_leaves_behind_is_cleared_up() {
         bench.psql("DO $$ BEGIN RAISE WARNING 'somebody may read this'; END $$");
     }
     assert_eq!(bench.psql("SELECT 1"), "1");
-    bench
-        .status()
-        .ended_with(3)
-        .says("run_system.sh itself is not running");
+    bench.status().ended_with(3).says("run_system.sh itself is not running");
     bench.open();
     bench.kill_supervisor();
     bench.arenactl(&["reset"]).ended_with(1);
-    assert!(
-        bench.pid("api").is_some(),
-        "an unanswered question stops nothing"
-    );
+    assert!(bench.pid("api").is_some(), "an unanswered question stops nothing");
     bench
         .arenactl(&["stop"])
         .ended_with(0)
@@ -61,10 +53,7 @@ fn what_a_killed_supervisor_leaves_behind_is_cleared_up() {
     let stale = format!("{} 1\n", std::process::id());
     let run = bench.data().join("run");
     fs::write(run.join("api.pid"), &stale).unwrap();
-    bench
-        .arenactl(&["stop"])
-        .ended_with(0)
-        .says("nothing is left");
+    bench.arenactl(&["stop"]).ended_with(0).says("nothing is left");
     fs::write(run.join("api.pid"), &stale).unwrap();
     fs::write(run.join("supervisor.pid"), &stale).unwrap();
     bench.open();
@@ -88,19 +77,14 @@ fn what_a_killed_supervisor_leaves_behind_is_cleared_up() {
 #[test]
 fn a_hangup_that_is_ignored_stops_nothing() {
     let mut bench = Bench::new();
-    let up = format!(
-        "trap '' HUP; exec '{}' up",
-        bench.bin().join("arenactl").display()
-    );
+    let up = format!("trap '' HUP; exec '{}' up", bench.bin().join("arenactl").display());
     bench.start_as(bench.command("/bin/sh", &["-c", &up]));
     bench.opens();
     signal(bench.supervisor_pid(), "HUP");
     // It goes on watching.
     let old = bench.pid("oracle").unwrap();
     signal(old, "KILL");
-    until("the oracle runs again", || {
-        bench.pid("oracle").is_some_and(|pid| pid != old)
-    });
+    until("the oracle runs again", || bench.pid("oracle").is_some_and(|pid| pid != old));
     bench.close("TERM");
 }
 

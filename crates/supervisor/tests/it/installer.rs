@@ -63,12 +63,8 @@ fn it_starts_in_any_language() {
         run_system(&bench, &["status"]).ended_with(0);
         let old = bench.pid("ticker").unwrap();
         signal(old, "KILL");
-        bench.says(&format!(
-            "ticker (pid {old}) died with code 137; starting it again in 1 s"
-        ));
-        until("it runs again", || {
-            bench.pid("ticker").is_some_and(|pid| pid != old)
-        });
+        bench.says(&format!("ticker (pid {old}) died with code 137; starting it again in 1 s"));
+        until("it runs again", || bench.pid("ticker").is_some_and(|pid| pid != old));
         let again = run_system(&bench, &[]).ended_with(1).in_one_line();
         again.says(&format!("already running (pid {})", bench.supervisor_pid()));
         run_system(&bench, &["logs", "ticker"]).ended_with(0);
@@ -81,12 +77,8 @@ fn it_starts_in_any_language() {
         bench.told.clear();
     }
     run_system(&bench, &["reset", "--yes"]).ended_with(0);
-    run_system(&bench, &["strat"])
-        .ended_with(1)
-        .says("\"strat\" is no command.");
-    run_system(&bench, &["--help"])
-        .ended_with(0)
-        .says("ARENA_BIN_DIR");
+    run_system(&bench, &["strat"]).ended_with(1).says("\"strat\" is no command.");
+    run_system(&bench, &["--help"]).ended_with(0).says("ARENA_BIN_DIR");
 }
 
 #[test]
@@ -109,9 +101,7 @@ fn what_it_built_is_started_under_its_own_pid() {
     assert!(is_hex || !root().join(".git").exists(), "{commit}");
     // From now on commands find what was built.
     let mut status = bench.command(script(), &["status"]);
-    status
-        .env_remove("ARENA_BIN_DIR")
-        .env("CARGO_TARGET_DIR", bench.path("target"));
+    status.env_remove("ARENA_BIN_DIR").env("CARGO_TARGET_DIR", bench.path("target"));
     Ran::of(&status.output().unwrap()).ended_with(0);
     bench.close("TERM");
 }
@@ -125,13 +115,7 @@ fn a_build_stops_when_it_is_asked_to() {
         // With a child, as rustc would be.
         let command = bench.builds_by("sleep 60 & echo $! >\"$STAND_IN/building\"; wait");
         bench.start_as(command);
-        let child = || {
-            fs::read_to_string(&building)
-                .ok()?
-                .trim()
-                .parse::<u32>()
-                .ok()
-        };
+        let child = || fs::read_to_string(&building).ok()?.trim().parse::<u32>().ok();
         until("it builds", || child().is_some());
         let child = child().unwrap();
         assert_eq!(bench.pid("supervisor"), Some(bench.supervisor_pid()));
@@ -142,18 +126,13 @@ fn a_build_stops_when_it_is_asked_to() {
         if name == "TERM" {
             // Nothing is built that could do it.
             let mut stop = bench.command(script(), &["stop"]);
-            stop.env_remove("ARENA_BIN_DIR")
-                .env("CARGO_TARGET_DIR", bench.path("target"));
-            Ran::of(&stop.output().unwrap())
-                .ended_with(0)
-                .says("stopped (pid ");
+            stop.env_remove("ARENA_BIN_DIR").env("CARGO_TARGET_DIR", bench.path("target"));
+            Ran::of(&stop.output().unwrap()).ended_with(0).says("stopped (pid ");
         } else {
             signal(bench.supervisor_pid(), name);
         }
         bench.end().ended_with(0).says("stopping");
-        until("the build is stopped", || {
-            supervisor::process::born(child).is_none()
-        });
+        until("the build is stopped", || supervisor::process::born(child).is_none());
         bench.is_empty();
     }
     assert!(!bench.data().join("postgres").exists());
@@ -166,22 +145,15 @@ fn an_older_arenactl_does_not_keep_the_stack_from_being_stopped() {
     bench.open();
     let older = bench.path("older");
     fs::create_dir(&older).unwrap();
-    program(
-        &older.join("arenactl"),
-        "echo 'unrecognized subcommand' >&2; exit 2",
-    );
+    program(&older.join("arenactl"), "echo 'unrecognized subcommand' >&2; exit 2");
     let run = |word: &str| {
         let mut command = bench.command(script(), &[word]);
         command.env("ARENA_BIN_DIR", &older);
         Ran::of(&command.output().unwrap())
     };
     let pid = bench.supervisor_pid();
-    run("status")
-        .ended_with(1)
-        .says(&format!("run_system.sh runs (pid {pid})"));
-    run("stop")
-        .ended_with(0)
-        .says(&format!("stopped (pid {pid})"));
+    run("status").ended_with(1).says(&format!("run_system.sh runs (pid {pid})"));
+    run("stop").ended_with(0).says(&format!("stopped (pid {pid})"));
     run("status").ended_with(3).says("not running");
     run("stop").ended_with(0).says("not running");
     bench.end().ended_with(0);
@@ -200,9 +172,7 @@ fn a_build_that_fails_says_why_and_what_it_was_at() {
     command.env("build_line_seconds", "0.2");
     bench.start_as(command);
     let failed = bench.end().ended_with(1);
-    let failed = failed
-        .says("building: 1 crates begun after ")
-        .says(" s; now serde\n");
+    let failed = failed.says("building: 1 crates begun after ").says(" s; now serde\n");
     let failed = failed.says("error: no such crate").says("the build failed");
     failed.says_not("   Compiling");
     bench.is_empty();
@@ -217,10 +187,7 @@ fn what_would_end_the_start_is_told_before_the_build() {
             "export DATABASE_URL='postgres://a:b@127.0.0.1:1/x'\r\n",
             "Postgres at 127.0.0.1:1 does not accept connections",
         ),
-        (
-            "REDIS_URL=\"redis://:b@[::1]:1\"\n",
-            "Redis at [::1]:1 does not accept connections",
-        ),
+        ("REDIS_URL=\"redis://:b@[::1]:1\"\n", "Redis at [::1]:1 does not accept connections"),
     ] {
         bench.write_env(text);
         let command = bench.builds_by(never);
@@ -231,27 +198,15 @@ fn what_would_end_the_start_is_told_before_the_build() {
     let mut command = bench.builds_by(never);
     command.env("DATABASE_URL", "");
     bench.start_as(command);
-    bench
-        .end()
-        .ended_with(78)
-        .says("DATABASE_URL is set but empty in the environment");
+    bench.end().ended_with(78).says("DATABASE_URL is set but empty in the environment");
     let mut command = bench.builds_by(never);
-    command
-        .env("PATH", "/usr/bin:/bin")
-        .env("HOME", bench.dir.path());
+    command.env("PATH", "/usr/bin:/bin").env("HOME", bench.dir.path());
     bench.start_as(command);
-    bench
-        .end()
-        .ended_with(69)
-        .says("cargo is missing. Install Rust from https://rustup.rs");
+    bench.end().ended_with(69).says("cargo is missing. Install Rust from https://rustup.rs");
     let mut command = bench.builds_by(never);
     command.env("ARENA_DATA_DIR", "/dev/null/data");
     bench.start_as(command);
-    bench
-        .end()
-        .ended_with(1)
-        .in_one_line()
-        .says("cannot write to /dev/null/data as ");
+    bench.end().ended_with(1).in_one_line().says("cannot write to /dev/null/data as ");
     assert!(!bench.path("built").exists());
     bench.is_empty();
 }
@@ -290,9 +245,7 @@ fn an_install_leaves_nothing_however_it_ends() {
         program(&fake.join("apt-get"), &text);
     };
     apt("exit 100");
-    let failed = packages(&bench, "install_quietly nothing")
-        .wait_with_output()
-        .unwrap();
+    let failed = packages(&bench, "install_quietly nothing").wait_with_output().unwrap();
     assert_eq!(failed.status.code(), Some(1));
     assert!(is_clean());
     // Nothing may start meanwhile.
@@ -301,13 +254,9 @@ fn an_install_leaves_nothing_however_it_ends() {
         fs::remove_file(&seen).unwrap();
         apt("sleep 60");
         let mut install = packages(&bench, "install_quietly nothing");
-        until("it installs", || {
-            fs::metadata(&seen).is_ok_and(|file| file.len() > 0)
-        });
+        until("it installs", || fs::metadata(&seen).is_ok_and(|file| file.len() > 0));
         let group = format!("-{}", install.id());
-        let sent = Command::new("kill")
-            .args(["-s", name, "--", &group])
-            .status();
+        let sent = Command::new("kill").args(["-s", name, "--", &group]).status();
         assert!(sent.unwrap().success());
         assert!(!install.wait().unwrap().success());
         until("nothing is left", is_clean);
@@ -320,24 +269,14 @@ fn an_install_leaves_nothing_however_it_ends() {
     fs::write(&policy, "#!/bin/sh\nexit 101\n").unwrap();
     apt("exit 100");
     packages(&bench, "install_quietly nothing").wait().unwrap();
-    assert_eq!(
-        fs::read_to_string(&policy).unwrap(),
-        "#!/bin/sh\nexit 101\n"
-    );
+    assert_eq!(fs::read_to_string(&policy).unwrap(), "#!/bin/sh\nexit 101\n");
 }
 
 #[test]
 fn whoever_may_not_install_is_told_which_package() {
     let bench = Bench::new();
-    for (absent, package) in [
-        ("has_redis", "redis-server"),
-        ("has_postgres", "postgresql"),
-    ] {
-        let present = if absent == "has_redis" {
-            "has_postgres"
-        } else {
-            "has_redis"
-        };
+    for (absent, package) in [("has_redis", "redis-server"), ("has_postgres", "postgresql")] {
+        let present = if absent == "has_redis" { "has_postgres" } else { "has_redis" };
         // As nobody, where the test is root.
         let text = format!(
             "as() {{ if ((EUID == 0)); then setpriv --reuid=65534 --regid=65534 --clear-groups -- \"$@\"; else \"$@\"; fi; }}\n\

@@ -42,11 +42,7 @@ fn roles_and_passwords_follow_the_settings() {
     let kept: Vec<String> = bench
         .env_text()
         .lines()
-        .filter(|line| {
-            !["DATABASE", "REDIS_URL", "PRIVATE"]
-                .iter()
-                .any(|name| line.contains(name))
-        })
+        .filter(|line| !["DATABASE", "REDIS_URL", "PRIVATE"].iter().any(|name| line.contains(name)))
         .map(str::to_owned)
         .collect();
     bench.write_env(kept.join("\n"));
@@ -56,10 +52,7 @@ fn roles_and_passwords_follow_the_settings() {
     let mode = fs::metadata(bench.env_file()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let text = bench.env_text();
-    assert!(
-        text.lines()
-            .any(|line| Some(line) == kept.last().map(String::as_str))
-    );
+    assert!(text.lines().any(|line| Some(line) == kept.last().map(String::as_str)));
     bench.close("TERM");
 
     // Every secret with everything that a shell, a URL or a configuration could trip over.
@@ -71,15 +64,8 @@ fn roles_and_passwords_follow_the_settings() {
         .filter(|line| !line.starts_with("SECRET_KEY=") && !line.starts_with("ADMIN_TOKEN="))
         .map(|line| with_password(line, encoded) + "\n")
         .collect();
-    let names = [
-        "SECRET_KEY",
-        "ADMIN_TOKEN",
-        "REGISTRATION_TOKEN",
-        "LLM_API_KEY",
-    ];
-    let text = names
-        .iter()
-        .fold(text, |text, name| format!("{text}{name}=\"{odd}\"\n"));
+    let names = ["SECRET_KEY", "ADMIN_TOKEN", "REGISTRATION_TOKEN", "LLM_API_KEY"];
+    let text = names.iter().fold(text, |text, name| format!("{text}{name}=\"{odd}\"\n"));
     bench.write_env(&text);
     bench.open();
     bench.status().ended_with(0);
@@ -87,19 +73,14 @@ fn roles_and_passwords_follow_the_settings() {
     for process in fs::read_dir("/proc").unwrap().flatten() {
         let words = fs::read(process.path().join("cmdline")).unwrap_or_default();
         let words = String::from_utf8_lossy(&words).into_owned();
-        assert!(
-            !words.contains(odd) && !words.contains(encoded),
-            "a secret on a command line"
-        );
+        assert!(!words.contains(odd) && !words.contains(encoded), "a secret on a command line");
     }
 
     // Statements with passwords that fail must not get into the log.
     bench.psql("ALTER ROLE postgres SET default_transaction_read_only = on");
     bench.close("TERM");
     let refusal = bench.refusal().ended_with(69);
-    refusal
-        .says("cannot create the roles of the private Postgres: ")
-        .says("read-only transaction");
+    refusal.says("cannot create the roles of the private Postgres: ").says("read-only transaction");
     let log = fs::read_to_string(bench.data().join("logs/postgres.log")).unwrap();
     assert!(!log.contains("PASSWORD"), "{log}");
     bench.is_empty();
@@ -110,8 +91,7 @@ fn with_password(line: &str, password: &str) -> String {
     let parts = line.split_once("://").and_then(|(head, rest)| {
         let (user, rest) = rest.split_once(':')?;
         let (_, at) = rest.split_once('@')?;
-        line.contains("_URL=")
-            .then(|| format!("{head}://{user}:{password}@{at}"))
+        line.contains("_URL=").then(|| format!("{head}://{user}:{password}@{at}"))
     });
     parts.unwrap_or_else(|| line.to_owned())
 }

@@ -10,36 +10,12 @@ fn a_setting_that_cannot_be_used_is_named_and_nothing_is_written() {
     let port = bench.ports[0].to_string();
     let port = port.as_str();
     for (name, value, said) in [
-        (
-            "DATABASE_URL",
-            "",
-            "DATABASE_URL is set but empty in the environment",
-        ),
-        (
-            "REDIS_URL",
-            "",
-            "REDIS_URL is set but empty in the environment",
-        ),
-        (
-            "PRIVATE_POSTGRES_PORT",
-            "54x3",
-            "PRIVATE_POSTGRES_PORT must be a port from 1 to 65535",
-        ),
-        (
-            "PRIVATE_REDIS_PORT",
-            port,
-            "PRIVATE_POSTGRES_PORT and PRIVATE_REDIS_PORT are both",
-        ),
-        (
-            "API_PORT",
-            "٨٠٠٠",
-            "API_PORT must be a port from 1 to 65535",
-        ),
-        (
-            "TICKER_HEALTH_PORT",
-            "0",
-            "TICKER_HEALTH_PORT must be a port from 1 to 65535",
-        ),
+        ("DATABASE_URL", "", "DATABASE_URL is set but empty in the environment"),
+        ("REDIS_URL", "", "REDIS_URL is set but empty in the environment"),
+        ("PRIVATE_POSTGRES_PORT", "54x3", "PRIVATE_POSTGRES_PORT must be a port from 1 to 65535"),
+        ("PRIVATE_REDIS_PORT", port, "PRIVATE_POSTGRES_PORT and PRIVATE_REDIS_PORT are both"),
+        ("API_PORT", "٨٠٠٠", "API_PORT must be a port from 1 to 65535"),
+        ("TICKER_HEALTH_PORT", "0", "TICKER_HEALTH_PORT must be a port from 1 to 65535"),
     ] {
         bench.told = vec![(name.to_owned(), value.to_owned())];
         bench.refusal().ended_with(78).in_one_line().says(said);
@@ -51,24 +27,12 @@ fn a_setting_that_cannot_be_used_is_named_and_nothing_is_written() {
 fn a_file_that_is_not_understood_stays_as_it_was() {
     let mut bench = Bench::new();
     let cases: [(&[u8], &str); 6] = [
-        (
-            &b"\xff\xfeA\x00=\x00h\x00\n\x00"[..],
-            "line 1 begins as UTF-16 does",
-        ),
+        (&b"\xff\xfeA\x00=\x00h\x00\n\x00"[..], "line 1 begins as UTF-16 does"),
         (b"A\x00=\x00h\x00\n\x00", "line 1 has a zero byte"),
-        (
-            b"ENV=development\nADMIN_TOKEN: hunter2\n",
-            "line 2 has a colon",
-        ),
-        (
-            b"# mine\rADMIN_TOKEN=hunter2\r",
-            "line 1 has a carriage return",
-        ),
+        (b"ENV=development\nADMIN_TOKEN: hunter2\n", "line 2 has a colon"),
+        (b"# mine\rADMIN_TOKEN=hunter2\r", "line 1 has a carriage return"),
         (b"A=1\nADMIN_TOKEN=hunter2\xfc\n", "line 2 is not UTF-8"),
-        (
-            "AP\u{130}_KEY=1\n".as_bytes(),
-            "line 1 is no assignment: write NAME=value",
-        ),
+        ("AP\u{130}_KEY=1\n".as_bytes(), "line 1 is no assignment: write NAME=value"),
     ];
     for (bytes, said) in cases {
         bench.write_env(bytes);
@@ -90,12 +54,7 @@ fn urls_that_cannot_be_used_are_refused() {
                  DATABASE_OWNER_URL=postgres://o:hunter2@127.0.0.1:1/arena\n\
                  REDIS_URL=redis://:hunter2@127.0.0.1:1\n";
     for (from, to, said, code) in [
-        (
-            "postgres://a:",
-            "postgres//a:",
-            "DATABASE_URL is not a URL",
-            78,
-        ),
+        ("postgres://a:", "postgres//a:", "DATABASE_URL is not a URL", 78),
         (
             "/arena'",
             "/arena?password=hunter2'",
@@ -108,24 +67,9 @@ fn urls_that_cannot_be_used_are_refused() {
             "DATABASE_URL has sslkey after its question mark",
             78,
         ),
-        (
-            "DATABASE_OWNER_URL=",
-            "OTHER=",
-            "DATABASE_OWNER_URL is not. Set it",
-            78,
-        ),
-        (
-            "redis://",
-            "http://",
-            "REDIS_URL must begin with redis://",
-            78,
-        ),
-        (
-            "redis://",
-            "redis://",
-            "Redis at 127.0.0.1:1 does not accept connections",
-            69,
-        ),
+        ("DATABASE_OWNER_URL=", "OTHER=", "DATABASE_OWNER_URL is not. Set it", 78),
+        ("redis://", "http://", "REDIS_URL must begin with redis://", 78),
+        ("redis://", "redis://", "Redis at 127.0.0.1:1 does not accept connections", 69),
     ] {
         bench.write_env(given.replacen(from, to, 1));
         let refusal = bench.refusal().ended_with(code).in_one_line();
@@ -136,10 +80,7 @@ fn urls_that_cannot_be_used_are_refused() {
     bench.write_env(
         format!("{given}ARENA_PRIVATE_SERVICES=redis\n").replace("127.0.0.1:1\n", "10.0.0.1:1\n"),
     );
-    bench
-        .refusal()
-        .ended_with(78)
-        .says("redis is marked private");
+    bench.refusal().ended_with(78).says("redis is marked private");
 }
 
 #[test]
@@ -167,9 +108,7 @@ fn where_nothing_can_be_written_that_is_told() {
     let data = bench.path("file/data").display().to_string();
     bench.tell("ARENA_DATA_DIR", data.clone());
     let refusal = bench.refusal().ended_with(1).in_one_line();
-    refusal
-        .says(&format!("cannot write to {data} as "))
-        .says(": Not a directory.");
+    refusal.says(&format!("cannot write to {data} as ")).says(": Not a directory.");
     bench.told.clear();
     fs::remove_file(bench.bin().join("oracle")).unwrap();
     bench.refusal().ended_with(78).says(" lacks oracle.");

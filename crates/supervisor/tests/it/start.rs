@@ -13,11 +13,7 @@ fn mode(path: &std::path::Path) -> u32 {
 #[allow(clippy::too_many_lines, reason = "one start, told in order")]
 fn a_first_start_comes_up_in_order_and_stops_in_reverse() {
     let mut bench = Bench::new();
-    bench
-        .status()
-        .ended_with(3)
-        .says("not running: ")
-        .says("does not exist yet");
+    bench.status().ended_with(3).says("not running: ").says("does not exist yet");
     bench.open();
     let mut expected = vec!["prepare".to_owned()];
     for name in SERVICES {
@@ -27,44 +23,23 @@ fn a_first_start_comes_up_in_order_and_stops_in_reverse() {
     assert_eq!(mode(&bench.env_file()), 0o600);
     assert!(bench.has_said("wrote "), "{}", bench.out());
     let key = bench.env_value("BACKUP_KEY");
-    assert!(
-        key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit()),
-        "{key}"
-    );
+    assert!(key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit()), "{key}");
     bench.says(&format!("shown this once: BACKUP_KEY={key}\n"));
     assert_eq!(bench.env_value("ARENA_PRIVATE_SERVICES"), "postgres,redis");
     let status = bench.status().ended_with(0).says_not("\u{1b}");
     for part in PARTS {
-        assert!(
-            status.said.contains(&format!("\n{part:<12} ready ")),
-            "{}",
-            status.said
-        );
+        assert!(status.said.contains(&format!("\n{part:<12} ready ")), "{}", status.said);
     }
-    bench
-        .arenactl(&["up"])
-        .ended_with(1)
-        .says("already running (pid ");
-    bench
-        .arenactl(&["reset", "--yes"])
-        .ended_with(1)
-        .says("already running");
+    bench.arenactl(&["up"]).ended_with(1).says("already running (pid ");
+    bench.arenactl(&["reset", "--yes"]).ended_with(1).says("already running");
     bench.status().ended_with(0);
 
     // What it was started with is known to who has other settings by now.
-    bench.told = [
-        "API_PORT",
-        "TICKER_HEALTH_PORT",
-        "ORACLE_HEALTH_PORT",
-        "BOT_RUNNER_HEALTH_PORT",
-    ]
-    .map(|name| (name.to_owned(), String::new()))
-    .into();
+    bench.told = ["API_PORT", "TICKER_HEALTH_PORT", "ORACLE_HEALTH_PORT", "BOT_RUNNER_HEALTH_PORT"]
+        .map(|name| (name.to_owned(), String::new()))
+        .into();
     let port = bench.ports[2];
-    bench
-        .status()
-        .ended_with(0)
-        .says(&format!("127.0.0.1:{port}\n"));
+    bench.status().ended_with(0).says(&format!("127.0.0.1:{port}\n"));
     bench.told.clear();
 
     let log = bench.data().join("logs/api.log");
@@ -77,10 +52,7 @@ fn a_first_start_comes_up_in_order_and_stops_in_reverse() {
     }
 
     fs::remove_file(bench.path("order")).unwrap();
-    bench
-        .arenactl(&["stop"])
-        .ended_with(0)
-        .says("stopped (pid ");
+    bench.arenactl(&["stop"]).ended_with(0).says("stopped (pid ");
     let mut reverse = SERVICES.map(|name| format!("stop {name}"));
     reverse.reverse();
     assert_eq!(bench.order(), reverse);
@@ -90,18 +62,11 @@ fn a_first_start_comes_up_in_order_and_stops_in_reverse() {
 
     let before = bench.env_text();
     bench.open();
-    assert!(
-        !bench.has_said("wrote ") && !bench.has_said("BACKUP_KEY"),
-        "{}",
-        bench.out()
-    );
+    assert!(!bench.has_said("wrote ") && !bench.has_said("BACKUP_KEY"), "{}", bench.out());
     assert_eq!(bench.env_text(), before);
     bench.close("INT");
 
-    bench
-        .arenactl(&["reset"])
-        .ended_with(1)
-        .says("nothing deleted");
+    bench.arenactl(&["reset"]).ended_with(1).says("nothing deleted");
     assert!(bench.data().join("postgres").exists());
     bench.arenactl(&["reset", "--yes"]).ended_with(0);
     assert!(!bench.data().exists() && bench.env_file().exists());
@@ -131,17 +96,11 @@ fn a_service_that_refuses_to_start_ends_the_start() {
     let wrong = "settings are wrong:\n  SECRET_KEY is missing\n";
     fs::write(bench.path("refuse-oracle"), format!("78\n{wrong}")).unwrap();
     let refusal = bench.refusal().ended_with(78).says("settings are wrong:");
-    refusal
-        .says("  SECRET_KEY is missing")
-        .says_not("{\"level\"");
+    refusal.says("  SECRET_KEY is missing").says_not("{\"level\"");
     assert!(!bench.order().iter().any(|line| line.contains("bot-runner")));
     bench.is_empty();
     fs::write(bench.path("refuse-oracle"), "69\nnoise\nRedis is gone\n").unwrap();
-    bench
-        .refusal()
-        .ended_with(69)
-        .says("Redis is gone")
-        .says_not("noise");
+    bench.refusal().ended_with(69).says("Redis is gone").says_not("noise");
     fs::write(bench.path("refuse-arenactl"), "69\nno such role\n").unwrap();
     bench.refusal().ended_with(69).says("no such role");
     assert_eq!(bench.order(), [""; 0]);
@@ -154,10 +113,7 @@ fn readiness_is_watched() {
     bench.open();
     fs::write(bench.path("unready-oracle"), "").unwrap();
     bench.says("oracle is not ready; http://");
-    bench
-        .status()
-        .ended_with(1)
-        .says("\noracle       not ready");
+    bench.status().ended_with(1).says("\noracle       not ready");
     fs::remove_file(bench.path("unready-oracle")).unwrap();
     bench.says("oracle is ready again");
     bench.status().ended_with(0);
@@ -169,18 +125,11 @@ fn logs_are_shown_over_a_rotation() {
     bench.open();
     let postgres = bench.arenactl(&["logs", "postgres"]).ended_with(0);
     postgres.says("ready to accept connections");
-    let lines = |from: u32, to: u32| {
-        (from..=to)
-            .map(|n| format!("line {n}\n"))
-            .collect::<String>()
-    };
+    let lines = |from: u32, to: u32| (from..=to).map(|n| format!("line {n}\n")).collect::<String>();
     let logs = bench.data().join("logs");
     fs::write(logs.join("odd.log.1"), lines(1, 60)).unwrap();
     fs::write(logs.join("odd.log"), lines(61, 120)).unwrap();
-    assert_eq!(
-        bench.arenactl(&["logs", "odd"]).ended_with(0).said,
-        lines(21, 120)
-    );
+    assert_eq!(bench.arenactl(&["logs", "odd"]).ended_with(0).said, lines(21, 120));
     let unknown = bench.arenactl(&["logs", "nobody"]).ended_with(1);
     unknown.says("There is: api bot-runner odd oracle postgres redis ticker");
     bench.arenactl(&["logs", "../run/lock"]).ended_with(1);

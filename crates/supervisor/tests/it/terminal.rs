@@ -33,9 +33,7 @@ impl Terminal<'_> {
 
     #[track_caller]
     fn shows(&self, text: &str, times: usize) {
-        until(&format!("it shows {text:?}"), || {
-            self.screen().matches(text).count() >= times
-        });
+        until(&format!("it shows {text:?}"), || self.screen().matches(text).count() >= times);
     }
 
     fn press(&mut self, key: &str) {
@@ -47,12 +45,7 @@ impl Terminal<'_> {
     #[track_caller]
     fn end(mut self) -> String {
         until("it ends", || self.child.try_wait().unwrap().is_some());
-        assert_eq!(
-            self.child.wait().unwrap().code(),
-            Some(0),
-            "{}",
-            self.screen()
-        );
+        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{}", self.screen());
         self.screen()
     }
 }
@@ -74,10 +67,7 @@ fn a_terminal_has_colours_unless_it_cannot_or_should_not() {
     assert!(dumb.contains("ready") && !dumb.contains('\u{1b}'), "{dumb}");
     bench.tell("NO_COLOR", "1");
     let refused = Terminal::new(&bench, "xterm", "status --services").end();
-    assert!(
-        refused.contains("ready") && !refused.contains('\u{1b}'),
-        "{refused}"
-    );
+    assert!(refused.contains("ready") && !refused.contains('\u{1b}'), "{refused}");
 }
 
 #[test]
@@ -88,14 +78,8 @@ fn the_stack_and_the_arena_are_watched_in_place() {
     let mut terminal = Terminal::new(&bench, "xterm", "status --watch");
     terminal.shows("SERVICE", 2);
     terminal.shows("tick    7, begun 3 s ago", 1);
-    terminal.shows(
-        &format!("logs    {}", bench.data().join("logs").display()),
-        1,
-    );
-    terminal.shows(
-        &format!("env     {}, DATABASE_URL false", bench.env_file().display()),
-        1,
-    );
+    terminal.shows(&format!("logs    {}", bench.data().join("logs").display()), 1);
+    terminal.shows(&format!("env     {}, DATABASE_URL false", bench.env_file().display()), 1);
     // Back to its first line.
     terminal.shows("\u{1b}[1", 1);
     terminal.press("q");
@@ -127,11 +111,7 @@ fn the_stack_and_the_arena_are_watched_in_place() {
     bench.told.clear();
     let stack = bench.data().join("run/stack");
     let text = fs::read_to_string(&stack).unwrap();
-    fs::write(
-        &stack,
-        text.replace("\nenvironment ", "\nenvironment DATABASE_URL"),
-    )
-    .unwrap();
+    fs::write(&stack, text.replace("\nenvironment ", "\nenvironment DATABASE_URL")).unwrap();
     let mut terminal = Terminal::new(&bench, "xterm", "status --watch");
     terminal.shows("was given DATABASE_URL by its environment", 1);
     terminal.press("q");
@@ -163,13 +143,7 @@ fn control_c_stops_in_order() {
     terminal.press("\u{1a}");
     terminal.press("\u{3}");
     let screen = terminal.end();
-    assert!(
-        screen.contains("stopped bot-runner oracle ticker api redis postgres"),
-        "{screen}"
-    );
-    assert_eq!(
-        bench.order(),
-        ["stop bot-runner", "stop oracle", "stop ticker", "stop api"]
-    );
+    assert!(screen.contains("stopped bot-runner oracle ticker api redis postgres"), "{screen}");
+    assert_eq!(bench.order(), ["stop bot-runner", "stop oracle", "stop ticker", "stop api"]);
     bench.is_empty();
 }

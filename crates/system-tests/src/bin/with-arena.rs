@@ -25,10 +25,8 @@ async fn main() -> anyhow::Result<ExitCode> {
         .chain(settings.iter().map(String::as_str))
         .filter_map(|line| line.split_once('='))
         .collect();
-    let (mut interrupt, mut terminate) = (
-        signal(SignalKind::interrupt())?,
-        signal(SignalKind::terminate())?,
-    );
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let running = async {
         let (stack, _) = Stack::start(&pairs).await;
         let status = tokio::process::Command::new(program)

@@ -55,10 +55,7 @@ impl Crowd {
         crowd.may_ask(replicas);
         for number in 0..count {
             let agent = Agent {
-                http: Client::builder()
-                    .timeout(Duration::from_secs(5))
-                    .build()
-                    .unwrap(),
+                http: Client::builder().timeout(Duration::from_secs(5)).build().unwrap(),
                 handle: format!("drill-agent-{number}"),
                 secret: String::new(),
                 articles: articles.clone(),
@@ -80,10 +77,7 @@ impl Crowd {
     }
 
     pub(crate) fn without(&mut self, port: Option<u16>) {
-        self.ports
-            .lock()
-            .unwrap()
-            .retain(|known| Some(*known) != port);
+        self.ports.lock().unwrap().retain(|known| Some(*known) != port);
     }
 
     pub(crate) fn acknowledged(&self) -> BTreeSet<Done> {
@@ -155,11 +149,7 @@ impl Agent {
 
     async fn wager(&mut self) -> Option<()> {
         let observation = self.get("/arena/observation").await?;
-        let direction = if self.random.below(2) == 0 {
-            "UP"
-        } else {
-            "DOWN"
-        };
+        let direction = if self.random.below(2) == 0 { "UP" } else { "DOWN" };
         let body = json!({
             "observation_id": observation["observation_id"].as_str()?, "action_type": "PREDICT",
             "direction": direction, "wager_amount": "0.50", "confidence": "0.55",
@@ -172,11 +162,7 @@ impl Agent {
 
     async fn bet(&mut self) -> Option<()> {
         let market = self.market(|source| source != "RESEARCH").await?;
-        let side = if self.random.below(2) == 0 {
-            "YES"
-        } else {
-            "NO"
-        };
+        let side = if self.random.below(2) == 0 { "YES" } else { "NO" };
         let body = json!({ "side": side, "stake": "1.00", "confidence": "0.60" });
         let id = market["id"].as_str()?;
         let answer = self.insist(&format!("/markets/{id}/bets"), &body).await?;
@@ -194,9 +180,7 @@ impl Agent {
             "answer": article["pageid"].to_string(), "used_lookup": true, "confidence": "0.90",
         });
         let id = market["id"].as_str()?;
-        let answer = self
-            .insist(&format!("/markets/{id}/answers"), &body)
-            .await?;
+        let answer = self.insist(&format!("/markets/{id}/answers"), &body).await?;
         let action = answer["action_id"].as_i64()?;
         self.acknowledged(Done::Answered { action });
         Some(())
@@ -226,9 +210,7 @@ impl Agent {
         key: &str,
     ) -> Option<reqwest::Response> {
         let port = *self.random.pick(&self.ports.lock().unwrap().clone());
-        let mut request = self
-            .http
-            .request(method, format!("http://127.0.0.1:{port}{path}"));
+        let mut request = self.http.request(method, format!("http://127.0.0.1:{port}{path}"));
         if !self.secret.is_empty() {
             request = request.header("X-Agent-Secret", &self.secret);
         }

@@ -96,9 +96,8 @@ impl Fault {
             ]);
         }
         let mut skipped = Vec::new();
-        let limits = Command::new("prlimit")
-            .args(["--pid", &std::process::id().to_string()])
-            .output();
+        let limits =
+            Command::new("prlimit").args(["--pid", &std::process::id().to_string()]).output();
         match limits {
             Ok(output) if output.status.success() => possible.push(Fault::DiskFull),
             _ => skipped.push(Skipped {
@@ -107,12 +106,7 @@ impl Fault {
             }),
         }
         assert_eq!(possible.len() + skipped.len(), KINDS);
-        Kinds {
-            possible,
-            round: Vec::new(),
-            dice: Random::seeded(seed),
-            skipped,
-        }
+        Kinds { possible, round: Vec::new(), dice: Random::seeded(seed), skipped }
     }
 
     /// Within this time everything must be ready and agents must get acknowledged again.
@@ -167,11 +161,7 @@ impl Fault {
             Fault::ConnectionsCut => {
                 let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                            WHERE usename = 'arena_app' AND pid <> pg_backend_pid()";
-                test_kit::connect(&scene.superuser_url)
-                    .await
-                    .execute(sql, &[])
-                    .await
-                    .unwrap();
+                test_kit::connect(&scene.superuser_url).await.execute(sql, &[]).await.unwrap();
             }
             Fault::PostgresSlow => {
                 let postmaster = scene.running("postgres").await;
@@ -194,20 +184,13 @@ impl Fault {
 impl Scene {
     async fn running(&self, name: &str) -> u32 {
         let what = format!("{name} runs");
-        eventually(&what, || {
-            std::future::ready(self.stack.pid(name).filter(|pid| alive(*pid)))
-        })
-        .await
+        eventually(&what, || std::future::ready(self.stack.pid(name).filter(|pid| alive(*pid))))
+            .await
     }
 
     /// Until Postgres has said that it could not write.
     async fn fill_disk(&self) {
-        let refused = || {
-            self.stack
-                .log("postgres")
-                .matches(": File too large")
-                .count()
-        };
+        let refused = || self.stack.log("postgres").matches(": File too large").count();
         let before = refused();
         let postmaster = self.running("postgres").await;
         let of_all = |limit: &str| {
@@ -225,10 +208,7 @@ impl Scene {
             patience -= 1;
         }
         of_all("unlimited:");
-        assert!(
-            refused() > before,
-            "no write of Postgres was refused: the disk was not full"
-        );
+        assert!(refused() > before, "no write of Postgres was refused: the disk was not full");
     }
 
     fn add_replica(&mut self, service: &'static str) {
@@ -240,10 +220,8 @@ impl Scene {
     async fn empty_redis(&self) {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let url = self.stack.written("REDIS_URL");
-        let (password, at) = url
-            .strip_prefix("redis://default:")
-            .and_then(|rest| rest.split_once('@'))
-            .unwrap();
+        let (password, at) =
+            url.strip_prefix("redis://default:").and_then(|rest| rest.split_once('@')).unwrap();
         let address = at.split_once('/').unwrap().0;
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let asked = format!("AUTH {password}\r\nFLUSHALL\r\n");
@@ -271,9 +249,7 @@ async fn freeze(pids: &[u32], time: Duration) {
 fn children(parent: u32) -> Vec<u32> {
     let path = format!("/proc/{parent}/task/{parent}/children");
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.split_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .collect()
+    text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// The soft limit alone, so that it can be lifted again. As the process' own user, who may.
@@ -283,29 +259,16 @@ fn limit_files(pid: u32, limit: &str) {
     let Ok(process) = std::fs::metadata(format!("/proc/{pid}")) else {
         return;
     };
-    let prlimit = [
-        "prlimit",
-        "--pid",
-        &pid.to_string(),
-        &format!("--fsize={limit}"),
-    ]
-    .map(str::to_owned);
-    let own = std::fs::metadata("/proc/self")
-        .map(|own| own.uid())
-        .unwrap();
+    let prlimit =
+        ["prlimit", "--pid", &pid.to_string(), &format!("--fsize={limit}")].map(str::to_owned);
+    let own = std::fs::metadata("/proc/self").map(|own| own.uid()).unwrap();
     let mut words = Vec::new();
     if process.uid() != own {
         words.extend(["setpriv".to_owned(), format!("--reuid={}", process.uid())]);
-        words.extend([
-            format!("--regid={}", process.gid()),
-            "--clear-groups".to_owned(),
-        ]);
+        words.extend([format!("--regid={}", process.gid()), "--clear-groups".to_owned()]);
     }
     words.extend(prlimit);
-    let _ = Command::new(&words[0])
-        .args(&words[1..])
-        .stderr(std::process::Stdio::null())
-        .status();
+    let _ = Command::new(&words[0]).args(&words[1..]).stderr(std::process::Stdio::null()).status();
 }
 
 /// Puts a clock of the drill's own before Postgres' for whoever does not say which one is meant, as

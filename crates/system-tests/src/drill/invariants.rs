@@ -29,10 +29,7 @@ const CHARGES: &str = "WITH charges AS ( \
 pub(crate) async fn check(scene: &Scene, what: &str) -> usize {
     let client = test_kit::connect(&scene.superuser_url).await;
     // Everything that follows sees one moment.
-    client
-        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        .await
-        .unwrap();
+    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.unwrap();
     let count = async |sql: &str| client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0);
     let must_be_none = async |name: &str, sql: &str| {
         let found = count(sql).await;
@@ -77,11 +74,7 @@ pub(crate) async fn check(scene: &Scene, what: &str) -> usize {
           WHERE w.sequence <> l.sequence OR w.balance <> l.total",
     )
     .await;
-    must_be_none(
-        ALL[7],
-        "SELECT coalesce(max(number) - count(*), 0) FROM ticks",
-    )
-    .await;
+    must_be_none(ALL[7], "SELECT coalesce(max(number) - count(*), 0) FROM ticks").await;
     acknowledged(scene, &client, what).await;
     audit(scene, what).await;
     ALL.len()
@@ -142,25 +135,15 @@ async fn acknowledged(scene: &Scene, _snapshot: &Client, what: &str) {
 }
 
 async fn audit(scene: &Scene, what: &str) {
-    let database = Database::connect(DatabaseConfig {
-        url: scene.superuser_url.clone(),
-        pool_size: 2,
-    })
-    .await
-    .unwrap();
+    let database =
+        Database::connect(DatabaseConfig { url: scene.superuser_url.clone(), pool_size: 2 })
+            .await
+            .unwrap();
     let report = audit::audit(&database, Options::default()).await.unwrap();
-    assert!(
-        report.is_sound(),
-        "{what}: the audit found {:#?}",
-        report.faults
-    );
+    assert!(report.is_sound(), "{what}: the audit found {:#?}", report.faults);
 }
 
 pub(crate) async fn entries(scene: &Scene) -> i64 {
     let client = test_kit::connect(&scene.superuser_url).await;
-    client
-        .query_one("SELECT count(*) FROM ledger", &[])
-        .await
-        .unwrap()
-        .get(0)
+    client.query_one("SELECT count(*) FROM ledger", &[]).await.unwrap().get(0)
 }

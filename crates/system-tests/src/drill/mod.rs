@@ -103,14 +103,10 @@ impl Scene {
         for name in SERVICES {
             replicas.add(&stack, name);
         }
-        replicas
-            .wait_until_ready("the drill's beginning", Duration::from_secs(60))
-            .await;
+        replicas.wait_until_ready("the drill's beginning", Duration::from_secs(60)).await;
         let articles = outside.address.to_string();
         let crowd = Crowd::start(&stack, &replicas, options.agents, articles, &mut random).await;
-        crowd
-            .trades_again("the drill's beginning", 0, Duration::from_secs(60))
-            .await;
+        crowd.trades_again("the drill's beginning", 0, Duration::from_secs(60)).await;
         faults::shadow_clock(&superuser_url).await;
         Scene {
             stack,
@@ -140,11 +136,7 @@ impl Scene {
         report.entries = invariants::entries(&self).await;
         self.replicas.stop();
         let stopped = self.stack.stop();
-        assert_eq!(
-            stopped,
-            Some(0),
-            "{what}: run_system.sh did not stop as asked"
-        );
+        assert_eq!(stopped, Some(0), "{what}: run_system.sh did not stop as asked");
     }
 }
 

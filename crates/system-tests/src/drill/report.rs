@@ -96,11 +96,8 @@ impl Report {
                 })
             })
             .collect();
-        let skipped: Vec<Value> = self
-            .skipped
-            .iter()
-            .map(|one| json!({ "fault": one.what, "why": one.why }))
-            .collect();
+        let skipped: Vec<Value> =
+            self.skipped.iter().map(|one| json!({ "fault": one.what, "why": one.why })).collect();
         json!({
             "seed": self.seed, "faults": self.struck.len(), "violations": 0, "by_kind": kinds,
             "skipped": skipped, "invariants": invariants::ALL, "checks": self.checks,

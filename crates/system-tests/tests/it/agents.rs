@@ -29,9 +29,7 @@ fn agent(program: impl AsRef<std::ffi::OsStr>, home: &Path, arena: &str) -> Comm
 
 fn python(home: &Path, arena: &str, arguments: &[&str]) -> Command {
     let mut command = agent("python3", home, arena);
-    command
-        .arg(root().join("examples/agent.py"))
-        .args(arguments);
+    command.arg(root().join("examples/agent.py")).args(arguments);
     command
 }
 
@@ -87,19 +85,14 @@ async fn bet_against(stack: &Stack, handle: &str, against: &Agent) {
     let owner = test_kit::connect(&stack.written("DATABASE_OWNER_URL")).await;
     let sql = "SELECT b.market_id::text, b.side::text FROM bets b JOIN bots o ON o.id = b.bot_id \
                 WHERE o.handle = $1 AND b.side IS NOT NULL";
-    eventually(
-        &format!("{handle} bets, and somebody against it"),
-        || async {
-            let bet = owner.query_opt(sql, &[&handle]).await.unwrap()?;
-            let (market, side): (String, String) = (bet.get(0), bet.get(1));
-            let side = if side == "YES" { "NO" } else { "YES" };
-            let body = json!({"side": side, "stake": "5.00", "confidence": "0.60"});
-            let placed = against
-                .post(&format!("/markets/{market}/bets"), &body)
-                .await;
-            placed.map(drop)
-        },
-    )
+    eventually(&format!("{handle} bets, and somebody against it"), || async {
+        let bet = owner.query_opt(sql, &[&handle]).await.unwrap()?;
+        let (market, side): (String, String) = (bet.get(0), bet.get(1));
+        let side = if side == "YES" { "NO" } else { "YES" };
+        let body = json!({"side": side, "stake": "5.00", "confidence": "0.60"});
+        let placed = against.post(&format!("/markets/{market}/bets"), &body).await;
+        placed.map(drop)
+    })
     .await;
 }
 
@@ -122,20 +115,13 @@ async fn stack(outside: &Outside) -> Stack {
 async fn assert_wagered_and_settled(stack: &Stack, handle: &str) {
     let bot = get(stack, &format!("/bots/{handle}")).await;
     let entries = get(stack, &format!("/bots/{}/ledger?limit=200", bot["id"])).await;
-    let kinds: Vec<&Value> = entries["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|entry| &entry["entry_type"])
-        .collect();
+    let kinds: Vec<&Value> =
+        entries["items"].as_array().unwrap().iter().map(|entry| &entry["entry_type"]).collect();
     for kind in ["GRANT", "WAGER", "MARKET_STAKE"] {
         assert!(kinds.iter().any(|it| **it == kind), "{handle}: {kinds:?}");
     }
     let verify = get(stack, &format!("/bots/{}/ledger/verify", bot["id"])).await;
-    assert!(
-        verify["valid"] == true && verify["complete"] == true,
-        "{verify}"
-    );
+    assert!(verify["valid"] == true && verify["complete"] == true, "{verify}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -146,9 +132,7 @@ async fn the_agents_of_examples_and_the_guide_live_to_see_their_bets_settled() {
     let wikipedia = format!("http://{}", outside.address);
     let home = tempfile::tempdir().unwrap();
     let mut snake = python(home.path(), &arena, &["--handle", "snake", "--pause", "1"]);
-    snake
-        .arg("--until-settled")
-        .env("WIKIPEDIA_URL", &wikipedia);
+    snake.arg("--until-settled").env("WIKIPEDIA_URL", &wikipedia);
     let mut crab = rust(home.path(), &arena, &["crab", "--until-settled"]);
     let (snake, crab) = until_settled(&stack, &["snake", "crab"], async {
         tokio::join!(snake.output(), crab.output())
@@ -159,18 +143,13 @@ async fn the_agents_of_examples_and_the_guide_live_to_see_their_bets_settled() {
         println!("{told}");
         assert!(output.status.success(), "{handle}: {told}");
         for line in ["registered", "wager 1.00", "bet 2.00", "settled: bet"] {
-            assert!(
-                told.contains(line),
-                "{handle} did not tell of {line}: {told}"
-            );
+            assert!(told.contains(line), "{handle} did not tell of {line}: {told}");
         }
         assert!(!told.contains("lds_"), "{handle} shows its secret");
         assert_wagered_and_settled(&stack, handle).await;
     }
     let mut reader = agent("bash", home.path(), &arena);
-    reader
-        .args(["-c", &guide()])
-        .env("WIKIPEDIA_URL", &wikipedia);
+    reader.args(["-c", &guide()]).env("WIKIPEDIA_URL", &wikipedia);
     // Where nobody is right stakes come back, so somebody takes the other side.
     let against = Agent::register(&stack, "against").await;
     let run = async { tokio::join!(reader.output(), bet_against(&stack, "guided", &against)) };
@@ -192,11 +171,7 @@ async fn the_agents_of_examples_and_the_guide_live_to_see_their_bets_settled() {
     assert!(retired.0, "{}", retired.1);
     let mut dead = python(home.path(), &arena, &["--handle", "snake", "--once"]);
     let dead = dead.output().await.unwrap();
-    assert!(
-        !dead.status.success() && text(&dead).starts_with("I am dead"),
-        "{}",
-        text(&dead)
-    );
+    assert!(!dead.status.success() && text(&dead).starts_with("I am dead"), "{}", text(&dead));
     let (sound, report) = stack.arenactl(&["inspect-ledger"]);
     assert!(sound, "{report}");
     assert_eq!(stack.stop(), Some(0));

@@ -20,45 +20,12 @@ const MAY_KNOW: [(&str, &[&str]); 21] = [
     ("sources", &["http-client", "ledger-core"]),
     ("api-types", &["ledger-core"]),
     ("arena-client", &["api-types", "http-client", "ledger-core"]),
-    (
-        "api",
-        &[
-            "api-types",
-            "cache",
-            "daemon",
-            "db",
-            "ledger-core",
-            "service",
-        ],
-    ),
-    (
-        "ticker",
-        &["cache", "daemon", "db", "ledger-core", "service"],
-    ),
-    (
-        "oracle",
-        &[
-            "cache",
-            "daemon",
-            "db",
-            "http-client",
-            "ledger-core",
-            "service",
-            "sources",
-        ],
-    ),
+    ("api", &["api-types", "cache", "daemon", "db", "ledger-core", "service"]),
+    ("ticker", &["cache", "daemon", "db", "ledger-core", "service"]),
+    ("oracle", &["cache", "daemon", "db", "http-client", "ledger-core", "service", "sources"]),
     (
         "arenactl",
-        &[
-            "cache",
-            "daemon",
-            "db",
-            "ledger-core",
-            "personas",
-            "service",
-            "sources",
-            "supervisor",
-        ],
+        &["cache", "daemon", "db", "ledger-core", "personas", "service", "sources", "supervisor"],
     ),
     (
         "bot-runner",
@@ -75,29 +42,8 @@ const MAY_KNOW: [(&str, &[&str]); 21] = [
         ],
     ),
     ("test-kit", &["cache", "db", "ledger-core", "sources"]),
-    (
-        "system-tests",
-        &[
-            "api-types",
-            "arena-client",
-            "cache",
-            "db",
-            "ledger-core",
-            "test-kit",
-        ],
-    ),
-    (
-        "simulation",
-        &[
-            "cache",
-            "daemon",
-            "db",
-            "ledger-core",
-            "oracle",
-            "sources",
-            "test-kit",
-        ],
-    ),
+    ("system-tests", &["api-types", "arena-client", "cache", "db", "ledger-core", "test-kit"]),
+    ("simulation", &["cache", "daemon", "db", "ledger-core", "oracle", "sources", "test-kit"]),
 ];
 const DEV_CRATES: [&str; 4] = ["http-stub", "test-kit", "system-tests", "simulation"];
 const BINARIES: [&str; 5] = ["api", "ticker", "oracle", "bot-runner", "arenactl"];
@@ -124,10 +70,7 @@ const KEPT_TO: [(&str, &[&str]); 9] = [
     ),
     ("diesel", &["db"]),
     ("diesel-async", &["db"]),
-    (
-        "tokio-postgres",
-        &["db", "supervisor", "test-kit", "system-tests", "simulation"],
-    ),
+    ("tokio-postgres", &["db", "supervisor", "test-kit", "system-tests", "simulation"]),
     ("redis", &["cache"]),
     ("figment", &["daemon"]),
     ("plotters", &["simulation"]),
@@ -147,29 +90,18 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
             .map(|dependency| dependency.name.clone())
             .collect()
     };
-    metadata()
-        .packages
-        .iter()
-        .map(|package| (package.name.to_string(), named(package)))
-        .collect()
+    metadata().packages.iter().map(|package| (package.name.to_string(), named(package))).collect()
 }
 
 #[test]
 fn packages_know_only_whom_they_may_know() {
     let allowed: BTreeMap<&str, &[&str]> = MAY_KNOW.into_iter().collect();
     let packages = dependencies();
-    assert_eq!(
-        packages.len(),
-        allowed.len(),
-        "a package without a place in the house"
-    );
+    assert_eq!(packages.len(), allowed.len(), "a package without a place in the house");
     for (package, named) in &packages {
         let may_know = allowed.get(package.as_str()).expect(package);
         for other in named.iter().filter(|other| packages.contains_key(*other)) {
-            assert!(
-                may_know.contains(&other.as_str()),
-                "{package} must not know {other}"
-            );
+            assert!(may_know.contains(&other.as_str()), "{package} must not know {other}");
         }
     }
 }
@@ -181,10 +113,7 @@ fn binaries_and_dev_crates_are_nobodys_foundation() {
         for other in BINARIES.iter().chain(&DEV_CRATES) {
             let fine = dev && DEV_CRATES.contains(other)
                 || IN_PROCESS.contains(&(package.as_str(), other));
-            assert!(
-                fine || !named.contains(*other),
-                "{package} must not build on {other}"
-            );
+            assert!(fine || !named.contains(*other), "{package} must not build on {other}");
         }
     }
 }
@@ -194,10 +123,7 @@ fn libraries_stay_in_their_rooms() {
     for (package, named) in dependencies() {
         for (library, rooms) in KEPT_TO {
             let fine = !named.contains(library) || rooms.contains(&package.as_str());
-            assert!(
-                fine,
-                "{package} must not name {library}: it belongs to {rooms:?}"
-            );
+            assert!(fine, "{package} must not name {library}: it belongs to {rooms:?}");
         }
     }
 }

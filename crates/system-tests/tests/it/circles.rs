@@ -127,19 +127,13 @@ fn circles(src: &Path) -> BTreeSet<BTreeSet<Module>> {
         let targets = targets.filter_map(|path| target(&module, &path, &modules));
         leads.entry(module.clone()).or_default().extend(targets);
     }
-    let all: BTreeMap<&Module, BTreeSet<Module>> = leads
-        .keys()
-        .map(|one| (one, reached(one, &leads)))
-        .collect();
+    let all: BTreeMap<&Module, BTreeSet<Module>> =
+        leads.keys().map(|one| (one, reached(one, &leads))).collect();
     let circle = |one: &Module| -> BTreeSet<Module> {
         let back = all[one].iter().filter(|other| all[*other].contains(one));
         back.cloned().collect()
     };
-    leads
-        .keys()
-        .map(circle)
-        .filter(|circle| !circle.is_empty())
-        .collect()
+    leads.keys().map(circle).filter(|circle| !circle.is_empty()).collect()
 }
 
 #[test]
@@ -153,11 +147,7 @@ fn no_more_than_a_few_files_lead_to_each_other() {
         let most = known.map_or(CIRCLE_MAX, |(_, size)| *size);
         for circle in circles(&src) {
             let names: Vec<String> = circle.iter().map(|module| module.join("::")).collect();
-            assert!(
-                names.len() <= most,
-                "{name}: {} lead to each other",
-                names.join(", ")
-            );
+            assert!(names.len() <= most, "{name}: {} lead to each other", names.join(", "));
         }
         looked_at += 1;
     }
@@ -169,24 +159,13 @@ fn use_lines_are_understood() {
     let source =
         "use crate::a::{B, c::{self, D}, e};\npub(crate) use super::f;\nuse super::g::H as I;\n";
     let paths = uses(source);
-    let expected = [
-        "crate::a::B",
-        "crate::a::c::self",
-        "crate::a::c::D",
-        "crate::a::e",
-        "super::g::H",
-    ];
+    let expected =
+        ["crate::a::B", "crate::a::c::self", "crate::a::c::D", "crate::a::e", "super::g::H"];
     assert_eq!(paths, expected);
     let module = |path: &str| -> Module { path.split("::").map(str::to_owned).collect() };
     let modules = ["a", "a::c", "g", "x", "x::y"].map(module).into();
     let from = module("x::y");
-    assert_eq!(
-        target(&from, "crate::a::c::D", &modules),
-        Some(module("a::c"))
-    );
+    assert_eq!(target(&from, "crate::a::c::D", &modules), Some(module("a::c")));
     assert_eq!(target(&from, "super::Z", &modules), Some(module("x")));
-    assert_eq!(
-        target(&from, "super::super::g::H", &modules),
-        Some(module("g"))
-    );
+    assert_eq!(target(&from, "super::super::g::H", &modules), Some(module("g")));
 }

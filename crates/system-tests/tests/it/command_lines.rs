@@ -73,13 +73,8 @@ fn a_service_that_does_not_run_is_not_healthy() {
             .env_clear()
             .env("ARENA_ENV_FILE", "/dev/null")
             .envs(
-                [
-                    "API_PORT",
-                    "TICKER_HEALTH_PORT",
-                    "ORACLE_HEALTH_PORT",
-                    "BOT_RUNNER_HEALTH_PORT",
-                ]
-                .map(|name| (name, &port)),
+                ["API_PORT", "TICKER_HEALTH_PORT", "ORACLE_HEALTH_PORT", "BOT_RUNNER_HEALTH_PORT"]
+                    .map(|name| (name, &port)),
             )
             .arg("--health-check")
             .output()

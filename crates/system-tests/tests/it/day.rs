@@ -45,43 +45,27 @@ pub(crate) async fn lived_through(stack: &Stack) {
     for kind in ["WAGER", "SETTLEMENT"] {
         eventually(&format!("the feed tells of a {kind}"), || async {
             let feed = get(stack, "/posts/feed?limit=200").await;
-            let told = feed["items"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .any(|post| post["kind"] == kind);
+            let told = feed["items"].as_array().unwrap().iter().any(|post| post["kind"] == kind);
             told.then_some(())
         })
         .await;
     }
     let economy = get(stack, "/economy").await;
     assert_eq!(economy["mode"], "enforce");
-    assert_eq!(
-        economy["price"]["source"], "simulated",
-        "never passed off as a real one"
-    );
+    assert_eq!(economy["price"]["source"], "simulated", "never passed off as a real one");
     assert_eq!(economy["bots"]["alive"], 4);
     let predictions = get(stack, "/predictions?limit=200").await;
-    let settled = predictions["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|p| p["status"] != "OPEN");
+    let settled = predictions["items"].as_array().unwrap().iter().find(|p| p["status"] != "OPEN");
     assert!(
         settled.is_some_and(|p| p["price_source"] == "simulated" && p["end_price"].is_string())
     );
     for bot in get(stack, "/bots").await["items"].as_array().unwrap() {
         assert_eq!(bot["hosted"], true);
         let verify = get(stack, &format!("/bots/{}/ledger/verify", bot["id"])).await;
-        assert!(
-            verify["valid"] == true && verify["complete"] == true,
-            "{verify}"
-        );
+        assert!(verify["valid"] == true && verify["complete"] == true, "{verify}");
         let chain = get(stack, &format!("/bots/{}/ledger?limit=200", bot["id"])).await;
         let charged = chain["items"].as_array().unwrap();
-        let charged = charged
-            .iter()
-            .any(|entry| entry["entry_type"] == "HEARTBEAT");
+        let charged = charged.iter().any(|entry| entry["entry_type"] == "HEARTBEAT");
         assert!(charged, "{chain}");
     }
     let (sound, report) = stack.arenactl(&["inspect-ledger"]);
@@ -103,9 +87,7 @@ async fn hosted_bots_earn_wager_pay_and_are_accounted_for() {
         .collect();
     assert_eq!(stack.stop(), Some(0));
     eventually("nothing is left running", || {
-        let gone = pids
-            .iter()
-            .all(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists());
+        let gone = pids.iter().all(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists());
         std::future::ready(gone.then_some(()))
     })
     .await;
@@ -136,18 +118,12 @@ async fn an_unreachable_postgres_is_told_within_seconds_with_69() {
     let output = std::process::Command::new(system_tests::stack::bin_dir().join("ticker"))
         .env_clear()
         .env("ARENA_ENV_FILE", "/dev/null")
-        .env(
-            "DATABASE_URL",
-            "postgres://arena_app:not-to-be-shown@127.0.0.1:9/arena",
-        )
+        .env("DATABASE_URL", "postgres://arena_app:not-to-be-shown@127.0.0.1:9/arena")
         .env("REDIS_URL", test_kit::redis_url())
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(69));
     assert!(began.elapsed() < Duration::from_secs(6));
     let message = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        message.contains("127.0.0.1:9") && !message.contains("not-to-be-shown"),
-        "{message}"
-    );
+    assert!(message.contains("127.0.0.1:9") && !message.contains("not-to-be-shown"), "{message}");
 }

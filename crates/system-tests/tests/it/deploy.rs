@@ -22,18 +22,8 @@ fn read(path: impl AsRef<Path>) -> String {
 
 /// All files below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    entries
-        .flat_map(|path| {
-            if path.is_dir() {
-                files(&path)
-            } else {
-                vec![path]
-            }
-        })
-        .collect()
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
 /// The name that a line gives a value, as environments are written: `NAME` and then `end`.
@@ -50,9 +40,7 @@ fn name_before(text: &str, end: char) -> Option<&str> {
 /// The settings of `.env.example`.
 fn settings() -> BTreeSet<String> {
     let text = read(".env.example");
-    let names = text
-        .lines()
-        .filter_map(|line| name_before(line.trim_start_matches('#'), '='));
+    let names = text.lines().filter_map(|line| name_before(line.trim_start_matches('#'), '='));
     names.map(str::to_owned).collect()
 }
 
@@ -63,22 +51,14 @@ fn named() -> BTreeSet<String> {
         .lines()
         .filter_map(|line| name_before(line.strip_prefix("    ")?.trim_start(), ':'));
     let dockerfile = dockerfile.lines().filter_map(|line| {
-        let text = line
-            .strip_prefix("ENV ")
-            .or_else(|| line.strip_prefix("    "))?;
+        let text = line.strip_prefix("ENV ").or_else(|| line.strip_prefix("    "))?;
         name_before(text, '=')
     });
     let mut found: BTreeSet<String> = compose.chain(dockerfile).map(str::to_owned).collect();
     for path in files(&root().join("deploy/systemd")) {
         let text = read(&path);
-        let lines = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("Environment="));
-        found.extend(
-            lines
-                .filter_map(|line| name_before(line, '='))
-                .map(str::to_owned),
-        );
+        let lines = text.lines().filter_map(|line| line.strip_prefix("Environment="));
+        found.extend(lines.filter_map(|line| name_before(line, '=')).map(str::to_owned));
     }
     let others = [
         "PATH",
@@ -107,26 +87,18 @@ fn what_deploy_sets_is_a_setting() {
     assert!(named.len() >= 8, "{named:?}");
     for name in &named {
         let is_known = settings.contains(name) || code.contains(&format!("\"{name}\""));
-        assert!(
-            is_known,
-            "deploy/ sets {name}, which is no setting of .env.example"
-        );
+        assert!(is_known, "deploy/ sets {name}, which is no setting of .env.example");
     }
 }
 
 #[test]
 fn every_secret_gets_into_its_containers() {
     let is_secret = |name: &str| {
-        let name = name
-            .strip_suffix("_NEXT")
-            .or(name.strip_suffix("_PREVIOUS"))
-            .unwrap_or(name);
+        let name = name.strip_suffix("_NEXT").or(name.strip_suffix("_PREVIOUS")).unwrap_or(name);
         name.ends_with("_KEY") || name.ends_with("_TOKEN")
     };
-    let secrets: Vec<String> = settings()
-        .into_iter()
-        .filter(|name| is_secret(name) && name != NOT_IN_COMPOSE)
-        .collect();
+    let secrets: Vec<String> =
+        settings().into_iter().filter(|name| is_secret(name) && name != NOT_IN_COMPOSE).collect();
     assert!(secrets.len() >= 10, "{secrets:?}");
     let compose = read(COMPOSE);
     for name in secrets {
@@ -134,10 +106,7 @@ fn every_secret_gets_into_its_containers() {
             let value = line.trim_start().strip_prefix(&format!("{name}: "));
             line.starts_with(' ') && value.is_some_and(|value| value.starts_with(['&', '$']))
         });
-        assert!(
-            is_passed,
-            "{name} of .env.example is in no container: {COMPOSE} has to pass it"
-        );
+        assert!(is_passed, "{name} of .env.example is in no container: {COMPOSE} has to pass it");
     }
 }
 
@@ -145,15 +114,10 @@ fn every_secret_gets_into_its_containers() {
 #[test]
 fn what_is_compiled_in_is_in_the_image() {
     let ignored = read("deploy/Dockerfile.dockerignore");
-    let let_in: BTreeSet<&str> = ignored
-        .lines()
-        .filter_map(|line| line.strip_prefix('!'))
-        .collect();
+    let let_in: BTreeSet<&str> =
+        ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
     for path in &let_in {
-        assert!(
-            root().join(path).exists(),
-            "deploy/Dockerfile.dockerignore lets in {path}"
-        );
+        assert!(root().join(path).exists(), "deploy/Dockerfile.dockerignore lets in {path}");
     }
     let mut compiled = BTreeSet::new();
     for path in files(&root().join("crates")) {
@@ -163,11 +127,7 @@ fn what_is_compiled_in_is_in_the_image() {
             continue;
         }
         let text = read(&path);
-        for form in [
-            "include_str!(\"",
-            "include_bytes!(\"",
-            "embed_migrations!(\"",
-        ] {
+        for form in ["include_str!(\"", "include_bytes!(\"", "embed_migrations!(\""] {
             for part in text.split(form).skip(1) {
                 let file = part.split('"').next().unwrap();
                 let inside = file.trim_start_matches("../");
@@ -182,10 +142,7 @@ fn what_is_compiled_in_is_in_the_image() {
     assert!(compiled.len() >= 3, "{compiled:?}");
     for path in compiled {
         let is_in = let_in.contains(path.as_str());
-        assert!(
-            is_in,
-            "{path} is compiled in, but deploy/Dockerfile.dockerignore keeps it out"
-        );
+        assert!(is_in, "{path} is compiled in, but deploy/Dockerfile.dockerignore keeps it out");
     }
 }
 
@@ -198,10 +155,7 @@ fn the_two_configurations_of_prometheus_differ_in_their_targets_alone() {
         let masked = lines.map(|line| line.split_once("targets: ").map_or(line, |(head, _)| head));
         masked.map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(
-        masked("prometheus.yml"),
-        masked("prometheus-containers.yml")
-    );
+    assert_eq!(masked("prometheus.yml"), masked("prometheus-containers.yml"));
 }
 
 fn dashboard() -> Value {
@@ -230,40 +184,22 @@ fn the_dashboard_is_whole() {
         "Postgres pools and processes",
     ];
     assert_eq!(rows, expected);
-    assert_eq!(
-        (&dashboard["uid"], &dashboard["id"]),
-        (&"ledgerdome".into(), &Value::Null)
-    );
-    assert!(
-        dashboard["schemaVersion"].as_u64().unwrap() >= 36,
-        "older than Grafana 11"
-    );
-    let ids: BTreeSet<u64> = all
-        .iter()
-        .map(|panel| panel["id"].as_u64().unwrap())
-        .collect();
+    assert_eq!((&dashboard["uid"], &dashboard["id"]), (&"ledgerdome".into(), &Value::Null));
+    assert!(dashboard["schemaVersion"].as_u64().unwrap() >= 36, "older than Grafana 11");
+    let ids: BTreeSet<u64> = all.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
     assert_eq!(ids.len(), all.len(), "an id is given twice");
     let variables = dashboard["templating"]["list"].as_array().unwrap();
     for name in ["datasource", "instance"] {
-        assert!(
-            variables.iter().any(|variable| variable["name"] == name),
-            "{name}"
-        );
+        assert!(variables.iter().any(|variable| variable["name"] == name), "{name}");
     }
     let is_ours = |holder: &Value| holder["datasource"]["uid"] == "${datasource}";
     for panel in panels(&dashboard) {
         let title = &panel["title"];
         let has = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
-        assert!(
-            has(&panel["fieldConfig"]["defaults"]["unit"]),
-            "{title}: no unit"
-        );
+        assert!(has(&panel["fieldConfig"]["defaults"]["unit"]), "{title}: no unit");
         assert!(has(&panel["description"]), "{title}: no description");
         let targets = panel["targets"].as_array().unwrap();
-        assert!(
-            targets.iter().any(|target| has(&target["expr"])),
-            "{title}: no query"
-        );
+        assert!(targets.iter().any(|target| has(&target["expr"])), "{title}: no query");
         let asks_ours = is_ours(panel) && targets.iter().all(is_ours);
         assert!(asks_ours, "{title}: asks a datasource of its own");
     }
@@ -281,9 +217,7 @@ fn documented() -> BTreeMap<String, String> {
         let (Some(name), Some(kind)) = (cells.next(), cells.next()) else {
             continue;
         };
-        let name = name
-            .strip_prefix('`')
-            .and_then(|name| name.strip_suffix('`'));
+        let name = name.strip_prefix('`').and_then(|name| name.strip_suffix('`'));
         if let Some(name) = name.filter(|_| ["gauge", "counter", "histogram"].contains(&kind)) {
             let before = kinds.insert(name.to_owned(), kind.to_owned());
             assert!(before.is_none(), "{GUIDE} has {name} twice");
@@ -317,10 +251,7 @@ fn alert_queries() -> String {
 fn dashboard_queries(value: &Value) -> String {
     match value {
         Value::Object(fields) => {
-            let own = fields
-                .get("expr")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
+            let own = fields.get("expr").and_then(Value::as_str).unwrap_or_default();
             let inner = fields.values().map(dashboard_queries);
             inner.fold(format!("{own} "), |all, inner| all + &inner)
         }
@@ -331,14 +262,7 @@ fn dashboard_queries(value: &Value) -> String {
 
 /// A query without strings, matchers, ranges, variables and groupings.
 fn bare(query: &str) -> String {
-    const GROUPINGS: [&str; 6] = [
-        "by",
-        "without",
-        "on",
-        "ignoring",
-        "group_left",
-        "group_right",
-    ];
+    const GROUPINGS: [&str; 6] = ["by", "without", "on", "ignoring", "group_left", "group_right"];
     let (mut left, mut rest) = (String::new(), query);
     while let Some(first) = rest.chars().next() {
         let past = |end: char, from: usize| {
@@ -351,11 +275,7 @@ fn bare(query: &str) -> String {
             '{' => past('}', 1),
             '[' => past(']', 1),
             '$' if rest.starts_with("${") => past('}', 1),
-            '$' => {
-                1 + rest[1..]
-                    .find(|c: char| !is_of_name(c))
-                    .unwrap_or(rest.len() - 1)
-            }
+            '$' => 1 + rest[1..].find(|c: char| !is_of_name(c)).unwrap_or(rest.len() - 1),
             _ if GROUPINGS.contains(&&rest[..name]) => {
                 let lists = rest[name..].trim_start().starts_with('(');
                 if lists { past(')', name) } else { name }
@@ -376,9 +296,8 @@ fn bare(query: &str) -> String {
 
 /// The metrics of queries: names that are neither functions nor words of PromQL.
 fn used(queries: &str) -> BTreeSet<String> {
-    const WORDS: [&str; 9] = [
-        "and", "or", "unless", "bool", "offset", "inf", "nan", "up", "ALERTS",
-    ];
+    const WORDS: [&str; 9] =
+        ["and", "or", "unless", "bool", "offset", "inf", "nan", "up", "ALERTS"];
     let text = bare(queries);
     let mut found = BTreeSet::new();
     let mut rest = text.as_str();
@@ -422,30 +341,20 @@ fn every_metric_is_documented_and_shown() {
     let (kinds, dashboard) = (documented(), dashboard());
     assert!(kinds.len() >= 30, "{kinds:?}");
     let mut count = 0;
-    for (place, queries) in [
-        (ALERTS, alert_queries()),
-        (DASHBOARD, dashboard_queries(&dashboard)),
-    ] {
+    for (place, queries) in [(ALERTS, alert_queries()), (DASHBOARD, dashboard_queries(&dashboard))]
+    {
         for name in used(&queries) {
             count += 1;
             let base = base(&name, &kinds);
             let kind = kinds.get(base);
             let is_series = kind.is_some_and(|kind| kind != "histogram" || base != name);
-            assert!(
-                is_series,
-                "{place} asks for {name}, which is not in the table of {GUIDE}"
-            );
+            assert!(is_series, "{place} asks for {name}, which is not in the table of {GUIDE}");
         }
     }
     assert!(count >= 20, "{count}");
-    let shown: String = panels(&dashboard)
-        .into_iter()
-        .map(dashboard_queries)
-        .collect();
-    let shown: BTreeSet<String> = used(&shown)
-        .iter()
-        .map(|name| base(name, &kinds).to_owned())
-        .collect();
+    let shown: String = panels(&dashboard).into_iter().map(dashboard_queries).collect();
+    let shown: BTreeSet<String> =
+        used(&shown).iter().map(|name| base(name, &kinds).to_owned()).collect();
     for name in kinds.keys() {
         assert!(shown.contains(name), "{DASHBOARD} shows {name} nowhere");
     }
@@ -455,28 +364,19 @@ fn every_metric_is_documented_and_shown() {
 #[test]
 fn every_alert_is_told_of_and_tested() {
     let (alerts, guide) = (read(ALERTS), read(GUIDE));
-    let alerts: BTreeSet<&str> = alerts
-        .lines()
-        .filter_map(|line| line.trim_start().strip_prefix("- alert: "))
-        .collect();
+    let alerts: BTreeSet<&str> =
+        alerts.lines().filter_map(|line| line.trim_start().strip_prefix("- alert: ")).collect();
     assert!(alerts.len() >= 10, "{alerts:?}");
     let tests = read("deploy/monitoring/alerts_test.yml");
     for name in &alerts {
-        assert!(
-            guide.contains(&format!("\n| `{name}` |")),
-            "{GUIDE} says nothing of {name}"
-        );
+        assert!(guide.contains(&format!("\n| `{name}` |")), "{GUIDE} says nothing of {name}");
         let (mut fires, mut quiet, mut is_mine) = (0, 0, false);
         for line in tests.lines().map(str::trim_start) {
             if line.starts_with("- expr:") {
                 let of_it = line.contains(&format!("alertname=\"{name}\""));
                 is_mine = of_it && line.contains("alertstate=\"firing\"");
             } else if is_mine && line.contains("exp_samples:") {
-                let counted = if line.contains("[]") {
-                    &mut quiet
-                } else {
-                    &mut fires
-                };
+                let counted = if line.contains("[]") { &mut quiet } else { &mut fires };
                 *counted += 1;
             }
         }
@@ -492,9 +392,6 @@ fn every_alert_is_told_of_and_tested() {
         is_alert.then_some(name)
     });
     for name in told {
-        assert!(
-            alerts.contains(name),
-            "{GUIDE} tells of the alert {name}, which is not there"
-        );
+        assert!(alerts.contains(name), "{GUIDE} tells of the alert {name}, which is not there");
     }
 }

@@ -7,11 +7,7 @@ use system_tests::drill::{self, KINDS, Options};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_fault_of_each_kind_under_load_loses_nothing() {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let options = Options {
-        seed: now.unwrap().as_micros() as u64,
-        faults: KINDS,
-        agents: 4,
-    };
+    let options = Options { seed: now.unwrap().as_micros() as u64, faults: KINDS, agents: 4 };
     println!("SEED={} FAULTS={KINDS} make drill", options.seed);
     let report = drill::run(&options).await;
     println!("{report}");

@@ -25,10 +25,6 @@ async fn given_servers_are_used_and_left_running() {
     assert_eq!(stack.stop(), Some(0));
     assert!(redis.said("PING").await.unwrap().starts_with("+PONG"));
     let client = test_kit::connect(&owner).await;
-    let bots: i64 = client
-        .query_one("SELECT count(*) FROM bots", &[])
-        .await
-        .unwrap()
-        .get(0);
+    let bots: i64 = client.query_one("SELECT count(*) FROM bots", &[]).await.unwrap().get(0);
     assert_eq!(bots, 10);
 }

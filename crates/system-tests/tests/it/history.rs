@@ -39,10 +39,8 @@ const FIRST_CALLS: i64 = 8;
 
 /// Statements with a bound of their own. A bot's history shows as many points as it has ticks, at most 120
 /// where nobody asks for more: five blocks for each.
-const OF_A_HISTORY: [(&str, i64); 1] = [(
-    "SELECT t.number AS tick, m.recorded_at AS at, m.balance",
-    600,
-)];
+const OF_A_HISTORY: [(&str, i64); 1] =
+    [("SELECT t.number AS tick, m.recorded_at AS at, m.balance", 600)];
 
 /// Rows that one run reads of a table, by scans or by an index: with much history at most `FACTOR` times as many
 /// as with little, and so many more. Plans differ from run to run by some ten thousand; who reads history in each of
@@ -172,11 +170,7 @@ async fn lived(what: &str, superuser: &tokio_postgres::Client, owner: &str, app:
     .await;
     eventually("somebody wagered", || async {
         let sql = "SELECT FROM predictions WHERE bot_id > 1000 AND status <> 'OPEN'";
-        superuser
-            .query_opt(&format!("{sql} LIMIT 1"), &[])
-            .await
-            .unwrap()
-            .map(drop)
+        superuser.query_opt(&format!("{sql} LIMIT 1"), &[]).await.unwrap().map(drop)
     })
     .await;
     let rows = superuser
@@ -225,14 +219,7 @@ async fn ask_everything(superuser: &tokio_postgres::Client, stack: &Stack) {
         ask(&http, stack, &token, route).await;
     }
     // Once more: a page behind the first, for those lists that go on.
-    for route in [
-        "/ledger",
-        "/predictions",
-        "/posts/feed",
-        "/audit",
-        "/prices",
-        "/ticks",
-    ] {
+    for route in ["/ledger", "/predictions", "/posts/feed", "/audit", "/prices", "/ticks"] {
         let answer = ask(&http, stack, &token, route).await;
         let cursor = answer["next_cursor"].as_str().unwrap();
         ask(&http, stack, &token, &format!("{route}?cursor={cursor}")).await;
@@ -242,27 +229,18 @@ async fn ask_everything(superuser: &tokio_postgres::Client, stack: &Stack) {
         .await
         .unwrap();
     let market: String = market.get(0);
-    for route in [
-        format!("/markets/{market}"),
-        format!("/markets/{market}/bets"),
-    ] {
+    for route in [format!("/markets/{market}"), format!("/markets/{market}/bets")] {
         ask(&http, stack, &token, &route).await;
     }
 }
 
 /// Everybody's entries from the middle of two days in which there were none, and the oldest events.
 async fn behind_the_gap(app: &str) {
-    let config = DatabaseConfig {
-        url: app.to_owned(),
-        pool_size: 1,
-    };
+    let config = DatabaseConfig { url: app.to_owned(), pool_size: 1 };
     let database = Database::connect(config).await.unwrap();
     let mut conn = database.get().await.unwrap();
     let position = JournalPosition {
-        recorded_at: db::now(&mut conn)
-            .await
-            .unwrap()
-            .plus_seconds(-24 * 60 * 60),
+        recorded_at: db::now(&mut conn).await.unwrap().plus_seconds(-24 * 60 * 60),
         bot_id: BotId(1),
         sequence: 1,
     };
@@ -291,9 +269,7 @@ fn dearer(little: &Costs, much: &Costs) -> Vec<String> {
         let Statement { calls, blocks } = *statement;
         let first = CATALOGUE * calls.min(FIRST_CALLS) / calls;
         if blocks > FACTOR * known + more + first {
-            dearer.push(format!(
-                "{known} → {blocks} blocks in each of {calls} calls: {query}"
-            ));
+            dearer.push(format!("{known} → {blocks} blocks in each of {calls} calls: {query}"));
         }
     }
     for (table, rows) in &much.rows {
@@ -328,10 +304,7 @@ async fn what_is_repeated_costs_the_same_after_a_quarter() {
     fill(&superuser, 0, LITTLE, much).await;
     superuser.batch_execute("VACUUM ANALYZE").await.unwrap();
     fill(&superuser, LITTLE, much, much).await;
-    println!(
-        "{much} entries and events in {} s",
-        began.elapsed().as_secs()
-    );
+    println!("{much} entries and events in {} s", began.elapsed().as_secs());
     let stale = lived("stale statistics", &superuser, &owner, &app).await;
     superuser.batch_execute("VACUUM ANALYZE").await.unwrap();
     let fresh = lived("fresh statistics", &superuser, &owner, &app).await;

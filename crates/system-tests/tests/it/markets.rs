@@ -64,10 +64,7 @@ async fn markets(stack: &Stack, filter: &str) -> Vec<Value> {
 /// Looks a title up where the arena's own tool would.
 async fn page_id(outside: &Outside, title: &str) -> String {
     let title = title.replace(' ', "_");
-    let url = format!(
-        "http://{}/api/rest_v1/page/summary/{title}",
-        outside.address
-    );
+    let url = format!("http://{}/api/rest_v1/page/summary/{title}", outside.address);
     let article: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
     article["pageid"].to_string()
 }
@@ -115,37 +112,30 @@ async fn all_four_kinds_are_opened_bet_on_resolved_and_paid() {
         ("WEATHER_WEIGHT", "40"),
     ]);
     let (stack, _) = Stack::start(&settings).await;
-    let [yes, no] = [
-        Agent::register(&stack, "yes-sayer").await,
-        Agent::register(&stack, "no-sayer").await,
-    ];
+    let [yes, no] =
+        [Agent::register(&stack, "yes-sayer").await, Agent::register(&stack, "no-sayer").await];
     for source in ["GITHUB", "NEWS", "WEATHER"] {
         eventually(&format!("{source} is bet on from both sides"), || async {
             let open = markets(&stack, &format!("status=OPEN&source={source}")).await;
             let id = open.first()?["id"].as_str()?.to_owned();
             let bet = |side: &str| json!({"side": side, "stake": "5.00", "confidence": "0.60"});
             let path = format!("/markets/{id}/bets");
-            let (for_it, against) = (
-                yes.post(&path, &bet("YES")).await,
-                no.post(&path, &bet("NO")).await,
-            );
+            let (for_it, against) =
+                (yes.post(&path, &bet("YES")).await, no.post(&path, &bet("NO")).await);
             (for_it.is_some() && against.is_some()).then_some(())
         })
         .await;
     }
-    eventually(
-        "research is solved by somebody who looked it up",
-        || async {
-            let open = markets(&stack, "status=OPEN&source=RESEARCH").await;
-            let market = open.first()?;
-            let title = market["criteria"]["article"].as_str()?;
-            let answer = page_id(&outside, title).await;
-            let body = json!({"answer": answer, "used_lookup": true, "confidence": "0.95"});
-            let path = format!("/markets/{}/answers", market["id"].as_str()?);
-            let judged = yes.post(&path, &body).await?;
-            (judged["result"] == "CORRECT" && judged["payout"] == "26.00000000").then_some(())
-        },
-    )
+    eventually("research is solved by somebody who looked it up", || async {
+        let open = markets(&stack, "status=OPEN&source=RESEARCH").await;
+        let market = open.first()?;
+        let title = market["criteria"]["article"].as_str()?;
+        let answer = page_id(&outside, title).await;
+        let body = json!({"answer": answer, "used_lookup": true, "confidence": "0.95"});
+        let path = format!("/markets/{}/answers", market["id"].as_str()?);
+        let judged = yes.post(&path, &body).await?;
+        (judged["result"] == "CORRECT" && judged["payout"] == "26.00000000").then_some(())
+    })
     .await;
     pass_deadlines(&stack, &[&yes, &no]).await;
     for source in ["GITHUB", "NEWS", "WEATHER", "RESEARCH"] {
@@ -159,15 +149,9 @@ async fn all_four_kinds_are_opened_bet_on_resolved_and_paid() {
     }
     for agent in [&yes, &no] {
         let insights = get(&stack, &format!("/insights/{}", agent.id)).await;
-        assert!(
-            insights["produced"]["settled"].as_i64().unwrap() >= 3,
-            "{insights}"
-        );
+        assert!(insights["produced"]["settled"].as_i64().unwrap() >= 3, "{insights}");
         let verify = get(&stack, &format!("/bots/{}/ledger/verify", agent.id)).await;
-        assert!(
-            verify["valid"] == true && verify["complete"] == true,
-            "{verify}"
-        );
+        assert!(verify["valid"] == true && verify["complete"] == true, "{verify}");
     }
     let (sound, report) = stack.arenactl(&["inspect-ledger"]);
     assert!(sound, "{report}");

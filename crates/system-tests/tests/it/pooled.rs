@@ -74,9 +74,7 @@ async fn two_of_each_service_share_four_connections_for_a_day() {
     .await;
 
     let logs = SERVICES.map(|service| (service, stack.log(service)));
-    let others = replicas
-        .iter()
-        .map(|replica| (replica.service, replica.log()));
+    let others = replicas.iter().map(|replica| (replica.service, replica.log()));
     for (service, log) in logs.into_iter().chain(others) {
         assert!(!log.is_empty(), "{service} says what it does");
         assert!(!log.contains("prepared statement"), "{service}: {log}");

@@ -41,10 +41,7 @@ async fn what_was_backed_up_under_load_goes_on_elsewhere() {
     let personas = hasty_personas();
     let bots = personas.path().display().to_string();
     let mut settings = HASTY.to_vec();
-    settings.extend([
-        ("BOTS_DIR", bots.as_str()),
-        ("OPEN_PREDICTIONS_MAX", "1000"),
-    ]);
+    settings.extend([("BOTS_DIR", bots.as_str()), ("OPEN_PREDICTIONS_MAX", "1000")]);
     let (stack, _) = Stack::start(&settings).await;
     let load = Load::default();
     let mut agents = JoinSet::new();
@@ -72,10 +69,7 @@ async fn what_was_backed_up_under_load_goes_on_elsewhere() {
     let (owner, app) = test_kit::empty_database().await;
     let manifest = backup["manifest"].as_str().unwrap();
     let backup_key = stack.written("BACKUP_KEY");
-    let into = [
-        ("RESTORE_DATABASE_URL", owner.as_str()),
-        ("BACKUP_KEY", backup_key.as_str()),
-    ];
+    let into = [("RESTORE_DATABASE_URL", owner.as_str()), ("BACKUP_KEY", backup_key.as_str())];
     let restored = arenactl(&into, &["restore", manifest]);
     for field in ["bots", "entries", "heads_digest"] {
         assert_eq!(restored[field], backup[field], "{field}");
@@ -89,10 +83,7 @@ async fn what_was_backed_up_under_load_goes_on_elsewhere() {
             ("DATABASE_URL", app.clone()),
             ("REDIS_URL", redis_url.clone()),
             ("SECRET_KEY", secret_key.clone()),
-            (
-                "ADMIN_TOKEN",
-                "an-admin-token-of-enough-characters".to_owned(),
-            ),
+            ("ADMIN_TOKEN", "an-admin-token-of-enough-characters".to_owned()),
             ("ENFORCEMENT_MODE", "enforce".to_owned()),
             ("TICK_RATE", "1".to_owned()),
         ];

@@ -60,12 +60,7 @@ impl Balancer {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        Balancer {
-            port,
-            stats_port,
-            _process: Process(child),
-            _folder: folder,
-        }
+        Balancer { port, stats_port, _process: Process(child), _folder: folder }
     }
 
     /// Waits until it sends requests to the server, or to it no longer.
@@ -73,13 +68,8 @@ impl Balancer {
         let url = format!("http://127.0.0.1:{}/;csv", self.stats_port);
         eventually(&format!("the balancer sees {server} {state}"), || async {
             let text = reqwest::get(&url).await.ok()?.text().await.ok()?;
-            let line = text
-                .lines()
-                .find(|line| line.starts_with(&format!("api,{server},")))?;
-            line.split(',')
-                .nth(17)
-                .is_some_and(|seen| seen.starts_with(state))
-                .then_some(())
+            let line = text.lines().find(|line| line.starts_with(&format!("api,{server},")))?;
+            line.split(',').nth(17).is_some_and(|seen| seen.starts_with(state)).then_some(())
         })
         .await;
     }
@@ -121,30 +111,18 @@ impl Load {
             Err(problem) => {
                 let what = what.split("headers").next().unwrap_or_default().to_owned();
                 eprintln!("{what} {problem}");
-                self.failures
-                    .lock()
-                    .unwrap()
-                    .push(format!("{what} {problem}"));
+                self.failures.lock().unwrap().push(format!("{what} {problem}"));
                 None
             }
         }
     }
 
     pub(crate) async fn live(self, base: String, number: usize) {
-        let http = Client::builder()
-            .timeout(Duration::from_secs(10))
-            .build()
-            .unwrap();
+        let http = Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
         let body = json!({ "handle": format!("roller-{number}") });
-        let made = self
-            .send(http.post(format!("{base}/bots")).json(&body))
-            .await
-            .unwrap();
+        let made = self.send(http.post(format!("{base}/bots")).json(&body)).await.unwrap();
         let login = json!({ "bot_id": made["id"], "api_key": made["api_key"] });
-        let login = self
-            .send(http.post(format!("{base}/auth/token")).json(&login))
-            .await
-            .unwrap();
+        let login = self.send(http.post(format!("{base}/auth/token")).json(&login)).await.unwrap();
         // Half of them by a token that outlives the secret it was signed with.
         let credential = |request: RequestBuilder| match number % 2 {
             0 => request.bearer_auth(login["access_token"].as_str().unwrap()),
@@ -185,10 +163,8 @@ impl Load {
 }
 
 fn api(stack: &Stack, port: u16) -> Running {
-    let mut environment: Vec<(&str, String)> = stack
-        .environment()
-        .map(|(name, value)| (name, value.to_owned()))
-        .collect();
+    let mut environment: Vec<(&str, String)> =
+        stack.environment().map(|(name, value)| (name, value.to_owned())).collect();
     environment.extend([
         ("API_PORT", port.to_string()),
         ("API_DRAIN_SECONDS", "3".to_owned()),
@@ -270,20 +246,14 @@ async fn rotate_everything(stack: &Stack, load: &Load) {
     }
     // The old token of the operator, and the new one.
     let url = format!("http://127.0.0.1:{}/audit?limit=1", stack.api_port);
-    for (token, expected) in [
-        (before[3].clone(), 200),
-        (stack.written("ADMIN_TOKEN"), 200),
-    ] {
+    for (token, expected) in [(before[3].clone(), 200), (stack.written("ADMIN_TOKEN"), 200)] {
         let answer = Client::new().get(&url).bearer_auth(token).send().await;
         assert_eq!(answer.unwrap().status(), expected);
     }
     let (succeeded, text) =
         tokio::task::block_in_place(|| stack.arenactl(&["rotate-admin-token", "--finish"]));
     assert!(succeeded, "{text}");
-    for (token, expected) in [
-        (before[3].clone(), 401),
-        (stack.written("ADMIN_TOKEN"), 200),
-    ] {
+    for (token, expected) in [(before[3].clone(), 401), (stack.written("ADMIN_TOKEN"), 200)] {
         let answer = Client::new().get(&url).bearer_auth(token).send().await;
         assert_eq!(answer.unwrap().status(), expected);
     }
@@ -291,14 +261,10 @@ async fn rotate_everything(stack: &Stack, load: &Load) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restarts_and_rotations_under_load_lose_no_request() {
-    let program = [
-        "/usr/sbin/haproxy",
-        "/usr/bin/haproxy",
-        "/usr/local/sbin/haproxy",
-    ]
-    .map(PathBuf::from)
-    .into_iter()
-    .find(|program| program.exists());
+    let program = ["/usr/sbin/haproxy", "/usr/bin/haproxy", "/usr/local/sbin/haproxy"]
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|program| program.exists());
     let Some(program) = program else {
         eprintln!("SKIPPED: haproxy is not installed (apt-get install haproxy)");
         return;
@@ -317,10 +283,8 @@ async fn restarts_and_rotations_under_load_lose_no_request() {
     let balancer = Balancer::start(program, servers);
     let load = Load::default();
     roll_the_api(&stack, &balancer, servers, &load).await;
-    let (answered, acted) = (
-        load.answered.load(Ordering::Relaxed),
-        load.acted.load(Ordering::Relaxed),
-    );
+    let (answered, acted) =
+        (load.answered.load(Ordering::Relaxed), load.acted.load(Ordering::Relaxed));
     assert!(acted > 50 && answered > 200, "{answered} {acted}");
     let (sound, text) = stack.arenactl(&["inspect-ledger"]);
     assert!(sound, "{text}");

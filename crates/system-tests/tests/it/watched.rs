@@ -58,26 +58,16 @@ async fn take(mut stream: TcpStream, kept: Arc<Mutex<Vec<Span>>>) -> Option<()> 
         };
         let head = String::from_utf8_lossy(&bytes[..head_end]).to_lowercase();
         assert!(head.starts_with("post /v1/traces "), "{head}");
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "))?;
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
         let end = head_end + length.trim().parse::<usize>().ok()?;
         while bytes.len() < end {
             (stream.read_buf(&mut bytes).await.ok()? > 0).then_some(())?;
         }
         let request = ExportTraceServiceRequest::decode(&bytes[head_end..end]).unwrap();
-        let scopes = request
-            .resource_spans
-            .into_iter()
-            .flat_map(|resource| resource.scope_spans);
-        kept.lock()
-            .unwrap()
-            .extend(scopes.flat_map(|scope| scope.spans));
+        let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+        kept.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
         bytes.drain(..end);
-        stream
-            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-            .await
-            .ok()?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.ok()?;
     }
 }
 
@@ -180,9 +170,8 @@ async fn assert_everything_is_counted(stack: &Stack) {
         })
         .await;
     }
-    let ours = exported
-        .iter()
-        .filter(|name| name.starts_with("arena_") || name.starts_with("gen_ai_"));
+    let ours =
+        exported.iter().filter(|name| name.starts_with("arena_") || name.starts_with("gen_ai_"));
     let untold: Vec<_> = ours.filter(|name| !documented.contains(*name)).collect();
     assert!(untold.is_empty(), "not in docs/operators.md: {untold:?}");
 
@@ -203,18 +192,14 @@ async fn assert_a_request_is_followed_to_its_commit(collector: &Collector) {
             .map(|span| way_out(span, &all).into_iter().map(str::to_owned).collect())
             .collect();
         ways.iter()
-            .any(|way| {
-                way.last()
-                    .is_some_and(|outer| outer == "POST /arena/action")
-            })
+            .any(|way| way.last().is_some_and(|outer| outer == "POST /arena/action"))
             .then_some(ways)
     })
     .await;
     let whole = ["COMMIT", "transaction", "wagers", "POST /arena/action"];
     assert!(ways.iter().any(|way| way == &whole), "{ways:?}");
     assert!(
-        ways.iter()
-            .any(|way| way.last().is_some_and(|outer| outer == "POST /bots")),
+        ways.iter().any(|way| way.last().is_some_and(|outer| outer == "POST /bots")),
         "{ways:?}"
     );
 }
@@ -264,9 +249,7 @@ async fn assert_crowded_pools_are_told(stack: &Stack) {
         eventually(&format!("{service} warns of its pool"), || async {
             let log = stack.log(service);
             let mut warnings = log.lines().filter(|line| line.contains("WARN"));
-            warnings
-                .any(|line| line.contains("Lower DATABASE_POOL_SIZE"))
-                .then_some(())
+            warnings.any(|line| line.contains("Lower DATABASE_POOL_SIZE")).then_some(())
         })
         .await;
     }

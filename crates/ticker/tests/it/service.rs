@@ -28,31 +28,16 @@ async fn it_is_not_ready_while_postgres_or_redis_takes_no_writes() {
         };
         until("it is ready", 200, "").await;
         redis.command("CONFIG SET maxmemory 1").await;
-        until(
-            "Redis is full",
-            503,
-            "Redis refuses writes: its memory is full",
-        )
-        .await;
+        until("Redis is full", 503, "Redis refuses writes: its memory is full").await;
         redis.command("CONFIG SET maxmemory 0").await;
         until("it is ready again", 200, "").await;
         arena.refuse_writes(true).await;
-        until(
-            "Postgres is read-only",
-            503,
-            "default_transaction_read_only",
-        )
-        .await;
+        until("Postgres is read-only", 503, "default_transaction_read_only").await;
         arena.refuse_writes(false).await;
         until("it is ready in the end", 200, "").await;
         // Nobody is told an address, or what a server said.
         drop(redis);
-        until(
-            "Redis is gone",
-            503,
-            "\"Redis does not answer; see the log\"",
-        )
-        .await;
+        until("Redis is gone", 503, "\"Redis does not answer; see the log\"").await;
         shutdown.request();
     };
     let (ended, ()) = tokio::join!(service::run(config, shutdown.clone()), watch);

@@ -12,25 +12,13 @@ async fn the_dead_get_403_whatever_they_hold() {
     let wait = json!({ "observation_id": held.observation_id, "action_type": "WAIT" });
     // With an observation from its lifetime, with the same one used up, and with one that never was.
     for body in [wait.clone(), wait, wager(&held, "0.05")] {
-        let problem = service
-            .act(&bot, &body)
-            .await
-            .problem(ProblemKind::BotNotAlive);
+        let problem = service.act(&bot, &body).await.problem(ProblemKind::BotNotAlive);
         assert_eq!(problem.extra["bot_status"], "DEAD");
     }
-    service
-        .get_as(&bot, "/arena/observation")
-        .await
-        .problem(ProblemKind::BotNotAlive);
+    service.get_as(&bot, "/arena/observation").await.problem(ProblemKind::BotNotAlive);
     service.take_price_away().await;
-    service
-        .get_as(&bot, "/arena/observation")
-        .await
-        .problem(ProblemKind::BotNotAlive);
-    service
-        .act(&bot, &wager(&held, "0.05"))
-        .await
-        .problem(ProblemKind::BotNotAlive);
+    service.get_as(&bot, "/arena/observation").await.problem(ProblemKind::BotNotAlive);
+    service.act(&bot, &wager(&held, "0.05")).await.problem(ProblemKind::BotNotAlive);
     assert_eq!(service.footprint().await, before);
 }
 
@@ -44,10 +32,7 @@ async fn without_a_fresh_price_the_arena_is_halted() {
     answer.problem(ProblemKind::PriceStale);
     assert!(answer.header("retry-after").is_some());
     let before = service.footprint().await;
-    service
-        .act(&bot, &wager(&held, "1"))
-        .await
-        .problem(ProblemKind::PriceStale);
+    service.act(&bot, &wager(&held, "1")).await.problem(ProblemKind::PriceStale);
     assert_eq!(service.footprint().await, before);
     service.put_price("50001").await;
     service.act(&bot, &wager(&held, "1")).await.json();
@@ -81,15 +66,8 @@ async fn a_price_too_old_by_its_providers_time_opens_nothing() {
         provider_at: now.plus_seconds(-121),
         sampled_at: now,
     };
-    service
-        .cache
-        .put_price(&old, std::time::Duration::from_secs(600))
-        .await
-        .unwrap();
-    service
-        .get_as(&bot, "/arena/observation")
-        .await
-        .problem(ProblemKind::PriceStale);
+    service.cache.put_price(&old, std::time::Duration::from_secs(600)).await.unwrap();
+    service.get_as(&bot, "/arena/observation").await.problem(ProblemKind::PriceStale);
     assert!(service.get("/economy").await.json()["price"].is_null());
     let ready = service.get("/ready").await.json();
     assert!(ready.to_string().contains("no fresh price"), "{ready}");

@@ -42,28 +42,16 @@ async fn a_wager_becomes_a_prediction_with_everything_that_belongs_to_it() {
 
     let after = service.footprint().await;
     // Entry, prediction, audit row, post, three events, one metrics row; no bot, no kept answer.
-    let written: Vec<i64> = after
-        .iter()
-        .zip(&before)
-        .map(|(after, before)| after - before)
-        .collect();
+    let written: Vec<i64> =
+        after.iter().zip(&before).map(|(after, before)| after - before).collect();
     assert_eq!(written, [1, 1, 1, 1, 3, 1, 0, 0]);
 
-    let list = service
-        .get(&format!("/predictions?bot={}", bot.id))
-        .await
-        .json();
+    let list = service.get(&format!("/predictions?bot={}", bot.id)).await.json();
     let prediction: Prediction = serde_json::from_value(list["items"][0].clone()).unwrap();
     assert_eq!(Some(prediction.id), accepted.prediction_id);
     assert_eq!(prediction.reasoning, "it cannot last");
-    assert_eq!(
-        (prediction.start_price, prediction.resolved_at),
-        (None, None)
-    );
-    let entries = service
-        .get(&format!("/bots/{}/ledger", bot.id))
-        .await
-        .json();
+    assert_eq!((prediction.start_price, prediction.resolved_at), (None, None));
+    let entries = service.get(&format!("/bots/{}/ledger", bot.id)).await.json();
     assert_eq!(entries["items"][0]["entry_type"], "WAGER");
     assert_eq!(entries["items"][0]["amount"], "-2.50000000");
     assert_eq!(
@@ -88,10 +76,7 @@ async fn waiting_needs_only_the_ticket_and_uses_it_up() {
     assert_eq!(accepted["status"], "ACCEPTED");
     assert_eq!(accepted["prediction_id"], Value::Null);
     assert_eq!(accepted["new_balance"], "10.00000000");
-    service
-        .act(&bot, &body)
-        .await
-        .problem(ProblemKind::TicketSpent);
+    service.act(&bot, &body).await.problem(ProblemKind::TicketSpent);
     let me = service.get_as(&bot, "/bots/me").await.json();
     assert!(me["last_action_at"].is_string());
 }
@@ -128,33 +113,14 @@ fn broken_wagers(observation: &Observation) -> Vec<(Value, &'static str)> {
     }
     let huge = format!("1{}", "0".repeat(30));
     broken.push(with("wager_amount", json!(huge)));
-    for amount in [
-        json!(1),
-        json!(12.5),
-        json!(0),
-        json!(true),
-        json!([]),
-        json!({}),
-        json!(1e30),
-    ] {
+    for amount in [json!(1), json!(12.5), json!(0), json!(true), json!([]), json!({}), json!(1e30)]
+    {
         broken.push(with("wager_amount", amount));
     }
-    for confidence in [
-        json!("0"),
-        json!("1"),
-        json!("0.999"),
-        json!("abc"),
-        json!(0.6),
-    ] {
+    for confidence in [json!("0"), json!("1"), json!("0.999"), json!("abc"), json!(0.6)] {
         broken.push(with("confidence", confidence));
     }
-    for field in [
-        "wager_amount",
-        "direction",
-        "confidence",
-        "observation_id",
-        "action_type",
-    ] {
+    for field in ["wager_amount", "direction", "confidence", "observation_id", "action_type"] {
         broken.push(without(field));
     }
     broken.extend([
@@ -171,10 +137,7 @@ fn broken_wagers(observation: &Observation) -> Vec<(Value, &'static str)> {
         let mut usage = json!({
             "provider": "p", "model": "m", "input_tokens": 1, "output_tokens": 1, "llm_calls": 1,
         });
-        usage
-            .as_object_mut()
-            .unwrap()
-            .extend(change.as_object().unwrap().clone());
+        usage.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         with("usage", usage).0
     };
     broken.extend([
@@ -213,11 +176,7 @@ async fn a_number_where_money_belongs_is_told_to_be_a_string() {
     let mut body = wager(&service.observe(&bot).await, "1");
     body["wager_amount"] = json!(12.5);
     let problem = service.act(&bot, &body).await.refuses_field("wager_amount");
-    assert!(
-        problem.detail.contains("decimal string"),
-        "{}",
-        problem.detail
-    );
+    assert!(problem.detail.contains("decimal string"), "{}", problem.detail);
 }
 
 #[tokio::test]
@@ -227,10 +186,7 @@ async fn a_replayed_ticket_is_409_and_costs_nothing() {
     let body = wager(&service.observe(&bot).await, "1");
     service.act(&bot, &body).await.json();
     let before = service.footprint().await;
-    service
-        .act(&bot, &body)
-        .await
-        .problem(ProblemKind::TicketSpent);
+    service.act(&bot, &body).await.problem(ProblemKind::TicketSpent);
     assert_eq!(service.footprint().await, before);
 }
 
@@ -242,17 +198,9 @@ async fn a_ticket_restored_from_an_old_copy_of_redis_replays_nothing() {
     let wait = json!({ "observation_id": observation.observation_id, "action_type": "WAIT" });
     for body in [wager(&observation, "1"), wait] {
         let again = std::time::Duration::from_secs(60);
-        service
-            .cache
-            .issue_observation(bot.id, observation.observation_id, again)
-            .await
-            .unwrap();
+        service.cache.issue_observation(bot.id, observation.observation_id, again).await.unwrap();
         let first = service.act(&bot, &body).await;
-        service
-            .cache
-            .issue_observation(bot.id, observation.observation_id, again)
-            .await
-            .unwrap();
+        service.cache.issue_observation(bot.id, observation.observation_id, again).await.unwrap();
         let second = service.act(&bot, &body).await;
         second.problem(ProblemKind::TicketSpent);
         if body["action_type"] == "PREDICT" {
@@ -280,16 +228,10 @@ async fn an_expired_or_invented_ticket_is_409() {
         (answer.status.as_u16() == 409).then_some(())
     })
     .await;
-    service
-        .act(&bot, body)
-        .await
-        .problem(ProblemKind::TicketSpent);
+    service.act(&bot, body).await.problem(ProblemKind::TicketSpent);
     let mut invented = wager(&observation, "1");
     invented["observation_id"] = json!("6f2a3c6e-0c3e-4a8e-9c55-2d6d8f1c8b11");
-    service
-        .act(&bot, &invented)
-        .await
-        .problem(ProblemKind::TicketSpent);
+    service.act(&bot, &invented).await.problem(ProblemKind::TicketSpent);
 }
 
 #[tokio::test]
@@ -299,10 +241,7 @@ async fn a_foreign_ticket_is_403_and_stays_good() {
     let thief = service.arena.bot().create().await;
     let body = wager(&service.observe(&bot).await, "1");
     let before = service.footprint().await;
-    service
-        .act(&thief, &body)
-        .await
-        .problem(ProblemKind::ForeignTicket);
+    service.act(&thief, &body).await.problem(ProblemKind::ForeignTicket);
     assert_eq!(service.footprint().await, before);
     service.act(&bot, &body).await.json();
 }
@@ -312,18 +251,12 @@ async fn more_than_the_balance_is_402_with_the_figures() {
     let service = Service::new().await;
     let bot = service.arena.bot().balance("3.50").create().await;
     let before = service.footprint().await;
-    let problem = service
-        .wager(&bot, "12.00")
-        .await
-        .problem(ProblemKind::InsufficientFunds);
+    let problem = service.wager(&bot, "12.00").await.problem(ProblemKind::InsufficientFunds);
     assert_eq!(problem.extra["balance"], "3.50000000");
     assert_eq!(problem.extra["stake"], "12.00000000");
     assert_eq!(service.footprint().await, before);
     // The whole balance is not more than the balance.
-    assert_eq!(
-        service.wager(&bot, "3.50").await.json()["new_balance"],
-        "0.00000000"
-    );
+    assert_eq!(service.wager(&bot, "3.50").await.json()["new_balance"], "0.00000000");
 }
 
 #[tokio::test]
@@ -334,18 +267,12 @@ async fn limits_are_409_and_named() {
     })
     .await;
     let bot = service.arena.bot().create().await;
-    let problem = service
-        .wager(&bot, "10.00000001")
-        .await
-        .problem(ProblemKind::LimitReached);
+    let problem = service.wager(&bot, "10.00000001").await.problem(ProblemKind::LimitReached);
     assert_eq!(problem.extra["limit"], "open_stake_max");
     assert_eq!(problem.extra["limit_value"], "10.00000000");
     service.wager(&bot, "4").await.json();
     service.wager(&bot, "6").await.json();
-    let problem = service
-        .wager(&bot, "0.01")
-        .await
-        .problem(ProblemKind::LimitReached);
+    let problem = service.wager(&bot, "0.01").await.problem(ProblemKind::LimitReached);
     assert_eq!(
         (&problem.extra["limit"], &problem.extra["limit_value"]),
         (&json!("open_predictions_max"), &json!(2))
@@ -366,9 +293,8 @@ async fn crowd(service: &Service, balance: &str) -> (Vec<Answer>, test_kit::Test
 async fn of_32_at_once_exactly_as_many_are_accepted_as_the_bot_can_afford() {
     let service = Service::new().await;
     let (answers, bot) = crowd(&service, "5.00").await;
-    let (accepted, refused): (Vec<_>, Vec<_>) = answers
-        .iter()
-        .partition(|answer| answer.status.is_success());
+    let (accepted, refused): (Vec<_>, Vec<_>) =
+        answers.iter().partition(|answer| answer.status.is_success());
     assert_eq!(accepted.len(), 5);
     for answer in refused {
         answer.problem(ProblemKind::InsufficientFunds);
@@ -376,14 +302,8 @@ async fn of_32_at_once_exactly_as_many_are_accepted_as_the_bot_can_afford() {
     let me = service.get_as(&bot, "/bots/me").await.json();
     assert_eq!(me["balance"], "0.00000000");
     assert_eq!(me["open_positions"].as_array().unwrap().len(), 5);
-    let verified = service
-        .get(&format!("/bots/{}/ledger/verify", bot.id))
-        .await
-        .json();
-    assert_eq!(
-        (&verified["valid"], &verified["entries"]),
-        (&json!(true), &json!(6))
-    );
+    let verified = service.get(&format!("/bots/{}/ledger/verify", bot.id)).await.json();
+    assert_eq!((&verified["valid"], &verified["entries"]), (&json!(true), &json!(6)));
     service.arena.assert_sound().await;
 }
 
@@ -396,9 +316,8 @@ async fn of_32_at_once_exactly_as_many_are_accepted_as_the_limits_allow() {
         })
         .await;
         let (answers, bot) = crowd(&service, "1000").await;
-        let (accepted, refused): (Vec<_>, Vec<_>) = answers
-            .iter()
-            .partition(|answer| answer.status.is_success());
+        let (accepted, refused): (Vec<_>, Vec<_>) =
+            answers.iter().partition(|answer| answer.status.is_success());
         assert_eq!(accepted.len(), 5, "{limit}");
         for answer in refused {
             answer.problem(ProblemKind::LimitReached);
@@ -415,10 +334,7 @@ async fn of_32_with_the_same_ticket_exactly_one_is_accepted() {
     let bot = service.arena.bot().create().await;
     let body = wager(&service.observe(&bot).await, "1");
     let answers = join_all((0..32).map(|_| service.act(&bot, &body))).await;
-    let accepted = answers
-        .iter()
-        .filter(|answer| answer.status.is_success())
-        .count();
+    let accepted = answers.iter().filter(|answer| answer.status.is_success()).count();
     assert_eq!(accepted, 1);
     service.arena.assert_sound().await;
 }

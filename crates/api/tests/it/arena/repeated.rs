@@ -27,9 +27,7 @@ async fn a_retried_action_has_one_effect_and_one_answer() {
     }
     assert_eq!(service.footprint().await, before);
     // Under another key it is another request, and its observation is used up.
-    act_with_key(&service, &bot, &body, "try-2")
-        .await
-        .problem(ProblemKind::TicketSpent);
+    act_with_key(&service, &bot, &body, "try-2").await.problem(ProblemKind::TicketSpent);
 }
 
 #[tokio::test]
@@ -41,15 +39,10 @@ async fn twins_at_the_same_time_have_one_effect() {
     for answer in &answers {
         assert_eq!(answer.json(), answers[0].json());
     }
-    let replayed = answers
-        .iter()
-        .filter(|answer| answer.header("idempotency-replayed").is_some())
-        .count();
+    let replayed =
+        answers.iter().filter(|answer| answer.header("idempotency-replayed").is_some()).count();
     assert_eq!(replayed, 7);
-    assert_eq!(
-        service.get_as(&bot, "/bots/me").await.json()["balance"],
-        "9.00000000"
-    );
+    assert_eq!(service.get_as(&bot, "/bots/me").await.json()["balance"], "9.00000000");
 }
 
 #[tokio::test]
@@ -60,29 +53,21 @@ async fn a_key_stands_for_one_body_one_bot_and_no_refusal() {
     let body = wager(&service.observe(&bot).await, "1");
     act_with_key(&service, &bot, &body, "k").await.json();
     let changed = wager(&service.observe(&bot).await, "1");
-    act_with_key(&service, &bot, &changed, "k")
-        .await
-        .problem(ProblemKind::IdempotencyMismatch);
+    act_with_key(&service, &bot, &changed, "k").await.problem(ProblemKind::IdempotencyMismatch);
     // The mismatch left the new observation alone.
     act_with_key(&service, &bot, &changed, "k-2").await.json();
     let theirs = wager(&service.observe(&other).await, "1");
     assert_eq!(
-        act_with_key(&service, &other, &theirs, "k")
-            .await
-            .header("idempotency-replayed"),
+        act_with_key(&service, &other, &theirs, "k").await.header("idempotency-replayed"),
         None
     );
 
     // A refusal is not kept: what was too much becomes possible once there is more.
     let too_much = wager(&service.observe(&bot).await, "50");
-    act_with_key(&service, &bot, &too_much, "k-3")
-        .await
-        .problem(ProblemKind::InsufficientFunds);
+    act_with_key(&service, &bot, &too_much, "k-3").await.problem(ProblemKind::InsufficientFunds);
     let less = wager(&service.observe(&bot).await, "0.50");
     act_with_key(&service, &bot, &less, "k-3").await.json();
     for key in ["", "a b", "é", &"k".repeat(256)] {
-        act_with_key(&service, &bot, &less, key)
-            .await
-            .refuses_field("Idempotency-Key");
+        act_with_key(&service, &bot, &less, key).await.refuses_field("Idempotency-Key");
     }
 }

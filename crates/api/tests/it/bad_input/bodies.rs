@@ -34,11 +34,7 @@ async fn bodies_that_are_no_json_are_refused_everywhere() {
             ("quotes", sound.replace('"', "'")),
             ("NUL", format!("{sound}\0")),
         ] {
-            let kind = refused(
-                &target.send(&service, body).await,
-                &bot,
-                &format!("{what} {name}"),
-            );
+            let kind = refused(&target.send(&service, body).await, &bot, &format!("{what} {name}"));
             assert_eq!(kind, ProblemKind::MalformedRequest, "{what} {name}");
         }
         // Refused at its first member already.
@@ -54,11 +50,7 @@ async fn bodies_that_are_no_json_are_refused_everywhere() {
             }
         }
         for body in ["[]", "7", "null", "\"text\"", "true", "[{}]", "{\"\": 1}"] {
-            let kind = refused(
-                &target.send(&service, body).await,
-                &bot,
-                &format!("{what} {body}"),
-            );
+            let kind = refused(&target.send(&service, body).await, &bot, &format!("{what} {body}"));
             assert_eq!(kind, ProblemKind::InvalidField, "{what} {body}");
         }
         // The values of a request in a list are no request.

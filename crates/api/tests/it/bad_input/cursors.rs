@@ -11,16 +11,12 @@ async fn a_cursor_is_good_for_its_own_list_alone() {
     let service = Service::new().await;
     let arena = &service.arena;
     let [bot, other] = [arena.bot().create().await, arena.bot().create().await];
-    let [market, second] = [
-        arena.market(MarketSource::News).await.id,
-        arena.market(MarketSource::News).await.id,
-    ];
+    let [market, second] =
+        [arena.market(MarketSource::News).await.id, arena.market(MarketSource::News).await.id];
     for market in [market, second] {
         arena.bet(bot.id, market, Side::Yes, "1").await;
     }
-    arena
-        .price("50000", ledger_core::prediction::PriceSource::Simulated, 0)
-        .await;
+    arena.price("50000", ledger_core::prediction::PriceSource::Simulated, 0).await;
     service.wager(&bot, "1").await.json();
     let lists = [
         "/bots".to_owned(),
@@ -40,11 +36,7 @@ async fn a_cursor_is_good_for_its_own_list_alone() {
     for list in &lists {
         let page = service.get(&format!("{list}?limit=1")).await.json();
         let cursor = page["next_cursor"].as_str();
-        cursors.push(
-            cursor
-                .unwrap_or_else(|| panic!("{list}: {page}"))
-                .to_owned(),
-        );
+        cursors.push(cursor.unwrap_or_else(|| panic!("{list}: {page}")).to_owned());
     }
     let asked = async |list: &str, cursor: &str| {
         let mut address = reqwest::Url::parse(&format!("{}{list}", service.base)).unwrap();

@@ -49,14 +49,7 @@ async fn a_wrong_value_is_named_in_every_field() {
     let many = format!("\"{}\"", "x".repeat(5_000));
     for target in &targets {
         for place in target.places() {
-            let optional = [
-                "persona",
-                "reasoning",
-                "note",
-                "cost_usd",
-                "usage",
-                "reason",
-            ];
+            let optional = ["persona", "reasoning", "note", "cost_usd", "usage", "reason"];
             for value in VALUES.into_iter().chain([many.as_str()]) {
                 // A text field takes texts, and what may be missing may be null.
                 if target.is_free(&place) && value.starts_with('"')
@@ -81,9 +74,7 @@ async fn a_wrong_value_is_named_in_every_field() {
                 ];
                 assert!(named.contains(&kind), "{what}: {}", answer.text());
             }
-            let lone = target
-                .send(&service, target.with(&place, "\"\\ud800\""))
-                .await;
+            let lone = target.send(&service, target.with(&place, "\"\\ud800\"")).await;
             let what = format!("{} {place} lone surrogate", target.path);
             assert_eq!(refused(&lone, &bot, &what), ProblemKind::MalformedRequest);
             let deep = format!("{}{}", "[".repeat(30_000), "]".repeat(30_000));
@@ -131,12 +122,9 @@ async fn no_text_breaks_a_field_that_takes_texts() {
             if !target.is_free(&place) {
                 continue;
             }
-            for text in [
-                "\"nul\\u0000\"",
-                "\"\\ud83d\\ude00\"",
-                "\"\\u202e\\u200b\"",
-                "\"\\u001b[2J\"",
-            ] {
+            for text in
+                ["\"nul\\u0000\"", "\"\\ud83d\\ude00\"", "\"\\u202e\\u200b\"", "\"\\u001b[2J\""]
+            {
                 let what = format!("{} {place} {text}", target.path);
                 let answer = target.send(&service, target.with(&place, text)).await;
                 if !answer.status.is_success() {
@@ -182,11 +170,7 @@ async fn handles_that_deceive_the_eye_are_refused() {
         answer.refuses_field("handle");
         let name: String = handle.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let found = service.get(&format!("/bots/{name}/ledger")).await;
-        assert_eq!(
-            refused(&found, &bot, handle),
-            ProblemKind::NotFound,
-            "{handle:?}"
-        );
+        assert_eq!(refused(&found, &bot, handle), ProblemKind::NotFound, "{handle:?}");
     }
     let after = State::of(&service.arena).await;
     after.must_be(&before, "handles");

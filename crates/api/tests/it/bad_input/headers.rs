@@ -40,10 +40,7 @@ async fn no_input_becomes_a_header() {
         stream.write_all(text.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.ok();
-        assert!(
-            answer.starts_with("HTTP/1.1 4"),
-            "{name} {value:?}: {answer}"
-        );
+        assert!(answer.starts_with("HTTP/1.1 4"), "{name} {value:?}: {answer}");
         assert!(!answer.to_lowercase().contains("set-cookie"), "{answer}");
     }
     let after = State::of(&service.arena).await;

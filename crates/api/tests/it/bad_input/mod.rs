@@ -48,12 +48,7 @@ impl Target {
 
     async fn send(&self, service: &Service, body: impl Into<Body>) -> Answer {
         let request = self.request(service);
-        Answer::of(
-            request
-                .header("Content-Type", "application/json")
-                .body(body),
-        )
-        .await
+        Answer::of(request.header("Content-Type", "application/json").body(body)).await
     }
 
     /// Every place in the body where a value stands, as a JSON pointer.
@@ -132,24 +127,9 @@ async fn targets(service: &Service) -> (TestBot, Vec<Target>) {
             json!({ "handle": bot.handle, "api_key": "ldk_wrong" }),
             &[],
         ),
-        target(
-            "/arena/action".to_owned(),
-            &secret,
-            action,
-            &["reasoning", "provider", "model"],
-        ),
-        target(
-            format!("/markets/{news}/bets"),
-            &secret,
-            bet,
-            &["reasoning"],
-        ),
-        target(
-            "/markets/bets".to_owned(),
-            &secret,
-            json!({ "bets": [several] }),
-            &["reasoning"],
-        ),
+        target("/arena/action".to_owned(), &secret, action, &["reasoning", "provider", "model"]),
+        target(format!("/markets/{news}/bets"), &secret, bet, &["reasoning"]),
+        target("/markets/bets".to_owned(), &secret, json!({ "bets": [several] }), &["reasoning"]),
         target(
             format!("/markets/{research}/answers"),
             &secret,
@@ -175,12 +155,7 @@ async fn targets(service: &Service) -> (TestBot, Vec<Target>) {
                     "bounty": "1", "deadline": deadline }),
             &["description", "keyword"],
         ),
-        target(
-            format!("/markets/{news}/void"),
-            &admin,
-            json!({ "reason": "a test" }),
-            &["reason"],
-        ),
+        target(format!("/markets/{news}/void"), &admin, json!({ "reason": "a test" }), &["reason"]),
         Target {
             method: Method::DELETE,
             path: format!("/bots/{}", bot.id),
@@ -197,9 +172,7 @@ fn refused(answer: &Answer, bot: &TestBot, what: &str) -> ProblemKind {
     let text = answer.text();
     let problem: Problem = serde_json::from_slice(&answer.body)
         .unwrap_or_else(|error| panic!("{what}: {error}: {} {text}", answer.status));
-    let kind = problem
-        .kind()
-        .unwrap_or_else(|| panic!("{what}: {} {text}", answer.status));
+    let kind = problem.kind().unwrap_or_else(|| panic!("{what}: {} {text}", answer.status));
     answer.problem(kind);
     assert!(
         [400, 401, 403, 404, 405, 409, 413, 415, 422].contains(&answer.status.as_u16()),

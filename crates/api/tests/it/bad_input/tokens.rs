@@ -15,9 +15,7 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let bits = chunk
-            .iter()
-            .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
+        let bits = chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
         let bits = bits << (8 * (3 - chunk.len()));
         for digit in 0..=chunk.len() {
             text.push(char::from(DIGITS[(bits >> (18 - 6 * digit)) as usize & 63]));
@@ -49,10 +47,7 @@ async fn a_token_that_proves_nothing_opens_no_route() {
     hkdf::Hkdf::<sha2::Sha256>::new(Some(identity.as_bytes()), SECRET_KEY.as_bytes())
         .expand(b"ledgerdome/token/v1", &mut key)
         .unwrap();
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let sound = json!({ "sub": bot.id.to_string(), "iss": "ledgerdome", "aud": "arena",
                         "iat": now, "exp": now + 600, "ver": 1 });
     let with = |name: &str, value: Value| {
@@ -87,11 +82,7 @@ async fn a_token_that_proves_nothing_opens_no_route() {
             let request = service.request(target.method.clone(), &target.path);
             let answer = Answer::of(request.bearer_auth(token).json(&target.body)).await;
             let what = format!("{} {name}", target.path);
-            assert_eq!(
-                refused(&answer, &bot, &what),
-                ProblemKind::Unauthorized,
-                "{what}"
-            );
+            assert_eq!(refused(&answer, &bot, &what), ProblemKind::Unauthorized, "{what}");
             assert!(!answer.text().contains(token.as_str()), "{what}");
         }
     }
@@ -106,10 +97,7 @@ async fn a_token_that_proves_nothing_opens_no_route() {
         }
         let request = service.request(target.method, &target.path);
         let answer = Answer::of(request.bearer_auth(good).json(&target.body)).await;
-        assert_eq!(
-            refused(&answer, &bot, &target.path),
-            ProblemKind::BotNotAlive
-        );
+        assert_eq!(refused(&answer, &bot, &target.path), ProblemKind::BotNotAlive);
     }
     let after = State::of(&service.arena).await;
     after.rows_must_be(&before, "a retired bot's token");

@@ -67,10 +67,7 @@ impl Kept {
 
     async fn login(&self) -> Answer {
         let body = json!({ "handle": self.bot.handle, "api_key": self.bot.api_key });
-        let request = self
-            .service
-            .request(Method::POST, "/auth/token")
-            .json(&body);
+        let request = self.service.request(Method::POST, "/auth/token").json(&body);
         Answer::of(request.header("Idempotency-Key", RANDOM_KEY)).await
     }
 
@@ -131,22 +128,16 @@ async fn kept_answers_end_when_a_leaked_key_is_replaced() {
     let sql = "SELECT api_key_hash FROM bots WHERE id = $1";
     let hash: String = owner.query_one(sql, &[&other.id.0]).await.unwrap().get(0);
     let mut conn = kept.service.arena.conn().await;
-    db::credentials::replace_api_key(&mut conn, kept.bot.id, &hash, "ops")
-        .await
-        .unwrap();
+    db::credentials::replace_api_key(&mut conn, kept.bot.id, &hash, "ops").await.unwrap();
     kept.tell_nothing().await;
 }
 
 #[tokio::test]
 async fn kept_answers_end_with_a_retirement() {
     let (kept, ..) = Kept::new().await;
-    let retire = kept
-        .service
-        .operator(Method::DELETE, &format!("/bots/{}", kept.bot.id));
+    let retire = kept.service.operator(Method::DELETE, &format!("/bots/{}", kept.bot.id));
     assert_eq!(Answer::of(retire).await.status, 200);
-    Kept::register(&kept.service)
-        .await
-        .problem(ProblemKind::HandleTaken);
+    Kept::register(&kept.service).await.problem(ProblemKind::HandleTaken);
     // Its key is as good as before: it may still read. Of a retired bot nothing is kept, so each login is answered
     // anew, even under the same key.
     for _ in 0..2 {
@@ -169,15 +160,10 @@ async fn kept_answers_end_with_the_arenas_identity() {
     let arena = service.stop().await;
     db::backup::begin_anew(&arena.owner_url()).await.unwrap();
     let service = Service::halted(arena, |_| ()).await;
-    Kept::register(&service)
-        .await
-        .problem(ProblemKind::HandleTaken);
+    Kept::register(&service).await.problem(ProblemKind::HandleTaken);
     let kept = Kept { service, bot };
     let fresh = kept.login().await;
-    assert_eq!(
-        (fresh.status.as_u16(), fresh.header("Idempotency-Replayed")),
-        (200, None)
-    );
+    assert_eq!((fresh.status.as_u16(), fresh.header("Idempotency-Replayed")), (200, None));
     assert_ne!(fresh.body, login.body);
     let token = fresh.json()["access_token"].as_str().unwrap().to_owned();
     assert_eq!(by_token(&kept.service, &token).await.status, 200);

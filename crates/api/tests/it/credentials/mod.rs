@@ -80,19 +80,11 @@ async fn audited(arena: &Arena, action: &str, rows: usize) -> Vec<(String, Optio
         if found.len() >= rows {
             let row = |row: &tokio_postgres::Row| {
                 let detail: &str = row.get(2);
-                (
-                    row.get(0),
-                    row.get(1),
-                    serde_json::from_str(detail).unwrap(),
-                )
+                (row.get(0), row.get(1), serde_json::from_str(detail).unwrap())
             };
             return found.iter().map(row).collect();
         }
-        assert!(
-            Instant::now() < deadline,
-            "{} rows of {action}",
-            found.len()
-        );
+        assert!(Instant::now() < deadline, "{} rows of {action}", found.len());
         sleep(Duration::from_millis(50)).await;
     }
 }
@@ -109,20 +101,11 @@ async fn a_rotation_without_grace_ends_everything_at_once() {
     let new: RotatedKeys = Answer::of(request).await.ok();
     assert_eq!(new.id, bot.id);
 
-    by_secret(&service, &bot.api_secret)
-        .await
-        .problem(ProblemKind::Unauthorized);
-    login(&service, &bot, &bot.api_key)
-        .await
-        .problem(ProblemKind::Unauthorized);
-    by_token(&service, &old_token)
-        .await
-        .problem(ProblemKind::Unauthorized);
+    by_secret(&service, &bot.api_secret).await.problem(ProblemKind::Unauthorized);
+    login(&service, &bot, &bot.api_key).await.problem(ProblemKind::Unauthorized);
+    by_token(&service, &old_token).await.problem(ProblemKind::Unauthorized);
 
-    assert_eq!(
-        by_secret(&service, new.api_secret.expose()).await.status,
-        200
-    );
+    assert_eq!(by_secret(&service, new.api_secret.expose()).await.status, 200);
     let new_token = token(&service, &bot, new.api_key.expose()).await;
     assert_eq!(by_token(&service, &new_token).await.status, 200);
     assert_eq!(by_token(&service, &others).await.status, 200);
@@ -136,10 +119,7 @@ async fn within_the_grace_old_and_new_are_good() {
     let new = rotate(&service, &bot, &bot.api_secret, 600).await;
 
     assert_eq!(by_secret(&service, &bot.api_secret).await.status, 200);
-    assert_eq!(
-        by_secret(&service, new.api_secret.expose()).await.status,
-        200
-    );
+    assert_eq!(by_secret(&service, new.api_secret.expose()).await.status, 200);
     assert_eq!(by_token(&service, &before).await.status, 200);
     let answer = login(&service, &bot, &bot.api_key).await.json();
     // No longer than the grace lasts.
@@ -149,19 +129,12 @@ async fn within_the_grace_old_and_new_are_good() {
     let after = token(&service, &bot, new.api_key.expose()).await;
 
     end_grace(&service.arena).await;
-    by_secret(&service, &bot.api_secret)
-        .await
-        .problem(ProblemKind::Unauthorized);
-    login(&service, &bot, &bot.api_key)
-        .await
-        .problem(ProblemKind::Unauthorized);
+    by_secret(&service, &bot.api_secret).await.problem(ProblemKind::Unauthorized);
+    login(&service, &bot, &bot.api_key).await.problem(ProblemKind::Unauthorized);
     until_refused(&service.base, &before).await;
     until_refused(&service.base, &within).await;
     assert_eq!(by_token(&service, &after).await.status, 200);
-    assert_eq!(
-        by_secret(&service, new.api_secret.expose()).await.status,
-        200
-    );
+    assert_eq!(by_secret(&service, new.api_secret.expose()).await.status, 200);
 }
 
 /// Within the grace a login is compared with both at the cost of one hash.
@@ -233,9 +206,7 @@ async fn only_the_bots_present_credentials_or_an_operator_rotate() {
     ] {
         let request = post(path.clone()).header("X-Agent-Secret", &other.api_secret);
         Answer::of(request).await.problem(ProblemKind::Forbidden);
-        Answer::of(post(path))
-            .await
-            .problem(ProblemKind::Unauthorized);
+        Answer::of(post(path)).await.problem(ProblemKind::Unauthorized);
     }
     let request = post("/bots/Nobody/keys".to_owned()).bearer_auth(ADMIN_TOKEN);
     Answer::of(request).await.problem(ProblemKind::NotFound);
@@ -246,23 +217,14 @@ async fn only_the_bots_present_credentials_or_an_operator_rotate() {
     let old_token = token(&service, &bot, &bot.api_key).await;
     let request = post(format!("/bots/{}/keys", bot.id)).bearer_auth(&old_token);
     Answer::of(request).await.problem(ProblemKind::Forbidden);
-    assert_eq!(
-        by_secret(&service, new.api_secret.expose()).await.status,
-        200
-    );
+    assert_eq!(by_secret(&service, new.api_secret.expose()).await.status, 200);
 
     let request = post(format!("/bots/{}/keys", bot.handle))
         .bearer_auth(ADMIN_TOKEN)
         .header("X-Operator", "olga");
     let newest: RotatedKeys = Answer::of(request).await.ok();
-    assert_eq!(
-        by_secret(&service, new.api_secret.expose()).await.status,
-        401
-    );
-    assert_eq!(
-        by_secret(&service, newest.api_secret.expose()).await.status,
-        200
-    );
+    assert_eq!(by_secret(&service, new.api_secret.expose()).await.status, 401);
+    assert_eq!(by_secret(&service, newest.api_secret.expose()).await.status, 200);
 
     let id = bot.id.0;
     let rows = audited(&service.arena, "ROTATE_KEYS", 2).await;
@@ -315,19 +277,13 @@ async fn two_hundred_retries_of_a_rotation_leave_one() {
     let answers = futures_util::future::join_all(retries).await;
     let first = answers[0].text();
     for answer in &answers {
-        assert_eq!(
-            (answer.status.as_u16(), answer.text()),
-            (200, first.clone())
-        );
+        assert_eq!((answer.status.as_u16(), answer.text()), (200, first.clone()));
     }
     let replayed = |answer: &&Answer| answer.header("Idempotency-Replayed").is_some();
     assert_eq!(answers.iter().filter(replayed).count(), 199);
     assert_eq!(audited(&service.arena, "ROTATE_KEYS", 1).await.len(), 1);
     let new: RotatedKeys = answers[0].ok();
-    assert_eq!(
-        by_secret(&service, new.api_secret.expose()).await.status,
-        200
-    );
+    assert_eq!(by_secret(&service, new.api_secret.expose()).await.status, 200);
 
     // Ended credentials get that one answer, and nothing else.
     let again = || rotation(&service, &bot, &bot.api_secret, &json!({}));
@@ -336,10 +292,7 @@ async fn two_hundred_retries_of_a_rotation_leave_one() {
         .await
         .problem(ProblemKind::Unauthorized);
     let kept = service.arena.owner_client().await;
-    let row = kept
-        .query_one("SELECT answer, encrypted FROM idempotency_keys", &[])
-        .await
-        .unwrap();
+    let row = kept.query_one("SELECT answer, encrypted FROM idempotency_keys", &[]).await.unwrap();
     let (answer, encrypted): (Vec<u8>, bool) = (row.get(0), row.get(1));
     assert!(encrypted && !String::from_utf8_lossy(&answer).contains("lds_"));
 }
@@ -349,12 +302,7 @@ async fn of_rotations_that_race_one_wins() {
     let service = Service::new().await;
     let bot = service.arena.bot().create().await;
     let racing = (0..8).map(|_| {
-        Answer::of(rotation(
-            &service,
-            &bot,
-            &bot.api_secret,
-            &json!({ "grace_seconds": 60 }),
-        ))
+        Answer::of(rotation(&service, &bot, &bot.api_secret, &json!({ "grace_seconds": 60 })))
     });
     let answers = futures_util::future::join_all(racing).await;
     let (won, lost): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
@@ -363,10 +311,7 @@ async fn of_rotations_that_race_one_wins() {
         answer.problem(ProblemKind::Forbidden);
     }
     let new: RotatedKeys = won[0].ok();
-    assert_eq!(
-        by_secret(&service, new.api_secret.expose()).await.status,
-        200
-    );
+    assert_eq!(by_secret(&service, new.api_secret.expose()).await.status, 200);
 }
 
 #[tokio::test]
@@ -413,19 +358,15 @@ async fn refused_credentials_are_audited_with_a_count() {
     let nobody = json!({ "bot_id": 424_242, "api_key": "ldk_wrong" });
     service.post("/auth/token", &nobody).await;
     let arena = service.stop().await;
-    for (action, about, count) in [
-        ("LOGIN_REFUSED", Some(bot.id.0), 5),
-        ("OPERATOR_REFUSED", None, 6),
-    ] {
+    for (action, about, count) in
+        [("LOGIN_REFUSED", Some(bot.id.0), 5), ("OPERATOR_REFUSED", None, 6)]
+    {
         let rows = audited(&arena, action, 1).await;
         // The first row of a minute, and what was left at the end.
         assert!(rows.len() <= 2, "{rows:?}");
         let counts = rows.iter().map(|row| row.2["count"].as_u64().unwrap());
         assert_eq!(counts.sum::<u64>(), count);
-        assert!(
-            rows.iter()
-                .all(|row| row.0 == "anonymous" && row.1 == about)
-        );
+        assert!(rows.iter().all(|row| row.0 == "anonymous" && row.1 == about));
     }
 }
 
@@ -439,10 +380,9 @@ fn no_secret_shows_in_what_can_be_printed() {
         json!({ "access_token": secret, "token_type": "bearer", "expires_in": 1 }),
     ))
     .unwrap();
-    let register: api_types::RegisterRequest = serde_json::from_str(&parse(
-        json!({ "handle": "Mia", "registration_token": secret }),
-    ))
-    .unwrap();
+    let register: api_types::RegisterRequest =
+        serde_json::from_str(&parse(json!({ "handle": "Mia", "registration_token": secret })))
+            .unwrap();
     let at = "2026-01-01T00:00:00.000000Z";
     let rotated: RotatedKeys = serde_json::from_str(&parse(json!({
         "id": 1, "api_key": secret, "api_secret": secret, "old_valid_until": at,

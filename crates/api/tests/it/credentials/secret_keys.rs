@@ -9,10 +9,7 @@ async fn a_new_secret_key_honours_what_was_made_under_the_one_before() {
     service.arena.bot().create().await;
     let old_token = token(&service, &bot, &bot.api_key).await;
     let page = service.get("/bots?limit=1").await.json();
-    let next = format!(
-        "/bots?limit=1&cursor={}",
-        page["next_cursor"].as_str().unwrap()
-    );
+    let next = format!("/bots?limit=1&cursor={}", page["next_cursor"].as_str().unwrap());
     let register = |service: &Service, handle: &str| {
         let request = service.request(Method::POST, "/bots");
         let body = json!({ "handle": handle });
@@ -28,19 +25,11 @@ async fn a_new_secret_key_honours_what_was_made_under_the_one_before() {
     })
     .await;
     assert_eq!(by_token(&after, &old_token).await.status, 200);
-    assert_eq!(
-        after.get(&next).await.json()["items"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(after.get(&next).await.json()["items"].as_array().unwrap().len(), 1);
     let again = register(&after, "Mia").await;
     assert_eq!(again.text(), registered.text());
     assert_eq!(again.header("Idempotency-Replayed"), Some("true"));
-    register(&after, "mia")
-        .await
-        .problem(ProblemKind::IdempotencyMismatch);
+    register(&after, "mia").await.problem(ProblemKind::IdempotencyMismatch);
     let new_token = token(&after, &bot, &bot.api_key).await;
 
     let arena = after.stop().await;
@@ -49,13 +38,9 @@ async fn a_new_secret_key_honours_what_was_made_under_the_one_before() {
     })
     .await;
     assert_eq!(by_token(&later, &new_token).await.status, 200);
-    by_token(&later, &old_token)
-        .await
-        .problem(ProblemKind::Unauthorized);
+    by_token(&later, &old_token).await.problem(ProblemKind::Unauthorized);
     later.get(&next).await.refuses_field("cursor");
-    register(&later, "Mia")
-        .await
-        .problem(ProblemKind::HandleTaken);
+    register(&later, "Mia").await.problem(ProblemKind::HandleTaken);
 }
 
 /// While SECRET_KEY is changed, one process knows the old one as the present one and another the new one.

@@ -27,8 +27,7 @@ impl Service {
     }
 
     async fn bet_as(&self, bot: &TestBot, market: MarketId, body: &Value) -> Answer {
-        self.post_as(bot, &format!("/markets/{market}/bets"), body)
-            .await
+        self.post_as(bot, &format!("/markets/{market}/bets"), body).await
     }
 
     async fn open(&self, body: &Value) -> Answer {
@@ -55,36 +54,20 @@ async fn a_bet_is_placed_shown_and_paid() {
     let me: MyProfile = service.get_as(&mia, "/bots/me").await.ok();
     assert_eq!(me.open_bets.len(), 1);
     let shown: Market = service.get(&format!("/markets/{market}")).await.ok();
-    assert_eq!(
-        (shown.bets, shown.pool.to_string()),
-        (2, "20.00000000".to_owned())
-    );
+    assert_eq!((shown.bets, shown.pool.to_string()), (2, "20.00000000".to_owned()));
     assert!(shown.commitment.is_none());
-    let bets = service
-        .get(&format!("/markets/{market}/bets?limit=1"))
-        .await
-        .json();
+    let bets = service.get(&format!("/markets/{market}/bets?limit=1")).await.json();
     assert_eq!(bets["items"][0]["bot_id"], json!(ben.id));
     let cursor = bets["next_cursor"].as_str().unwrap();
-    let rest = service
-        .get(&format!("/markets/{market}/bets?cursor={cursor}"))
-        .await
-        .json();
+    let rest = service.get(&format!("/markets/{market}/bets?cursor={cursor}")).await.json();
     assert_eq!(rest["items"][0]["bot_id"], json!(mia.id));
     service.arena.lock_market(market).await;
     service.arena.decide(market, Side::Yes).await;
-    db::markets::settle(&mut *service.arena.conn().await, market)
-        .await
-        .unwrap();
+    db::markets::settle(&mut *service.arena.conn().await, market).await.unwrap();
     let shown: Market = service.get(&format!("/markets/{market}")).await.ok();
     assert_eq!(shown.status, MarketStatus::Resolved);
     assert_eq!(shown.outcome.as_deref(), Some("YES"));
-    assert!(
-        shown
-            .evidence
-            .iter()
-            .any(|fetch| fetch.decides && fetch.url.starts_with("http"))
-    );
+    assert!(shown.evidence.iter().any(|fetch| fetch.decides && fetch.url.starts_with("http")));
     let me = service.get("/bots/Mia").await.json();
     assert_eq!(me["balance"], "1010.00000000");
     let feed = service.get("/posts/feed").await.json();
@@ -115,31 +98,19 @@ async fn several_bets_are_one_request_and_one_transaction() {
         json!({ "bets": bets })
     };
     let before = service.footprint().await;
-    let refused = service
-        .post_as(&bot, "/markets/bets", &slip([(a, "6"), (b, "4.01")]))
-        .await;
+    let refused = service.post_as(&bot, "/markets/bets", &slip([(a, "6"), (b, "4.01")])).await;
     let problem = refused.problem(ProblemKind::InsufficientFunds);
     assert_eq!(problem.field(), Some("stake"));
-    let twice = service
-        .post_as(&bot, "/markets/bets", &slip([(a, "1"), (a, "1")]))
-        .await;
+    let twice = service.post_as(&bot, "/markets/bets", &slip([(a, "1"), (a, "1")])).await;
     twice.refuses_field("bets[1].market_id");
     service
         .post_as(&bot, "/markets/bets", &slip([(a, "1"), (b, "0.001")]))
         .await
         .refuses_field("bets[1].stake");
     let nowhere = MarketId(uuid::Uuid::new_v4());
-    let gone = service
-        .post_as(&bot, "/markets/bets", &slip([(a, "1"), (nowhere, "1")]))
-        .await;
-    assert_eq!(
-        gone.problem(ProblemKind::NotFound).field(),
-        Some("bets[1].market_id")
-    );
-    service
-        .post_as(&bot, "/markets/bets", &json!({ "bets": [] }))
-        .await
-        .refuses_field("bets");
+    let gone = service.post_as(&bot, "/markets/bets", &slip([(a, "1"), (nowhere, "1")])).await;
+    assert_eq!(gone.problem(ProblemKind::NotFound).field(), Some("bets[1].market_id"));
+    service.post_as(&bot, "/markets/bets", &json!({ "bets": [] })).await.refuses_field("bets");
     let four: Vec<Value> = (0..4)
         .map(|_| {
             let mut one = bet("NO", "1");
@@ -147,23 +118,11 @@ async fn several_bets_are_one_request_and_one_transaction() {
             one
         })
         .collect();
-    service
-        .post_as(&bot, "/markets/bets", &json!({ "bets": four }))
-        .await
-        .refuses_field("bets");
+    service.post_as(&bot, "/markets/bets", &json!({ "bets": four })).await.refuses_field("bets");
     assert_eq!(service.footprint().await, before);
-    let placed: BetsPlaced = service
-        .post_as(&bot, "/markets/bets", &slip([(a, "6"), (b, "4")]))
-        .await
-        .ok();
-    assert_eq!(
-        placed
-            .bets
-            .iter()
-            .map(|bet| bet.market_id)
-            .collect::<Vec<_>>(),
-        [a, b]
-    );
+    let placed: BetsPlaced =
+        service.post_as(&bot, "/markets/bets", &slip([(a, "6"), (b, "4")])).await.ok();
+    assert_eq!(placed.bets.iter().map(|bet| bet.market_id).collect::<Vec<_>>(), [a, b]);
     assert_eq!(placed.new_balance.to_string(), "0.00000000");
     service.arena.assert_sound().await;
 }
@@ -178,10 +137,7 @@ async fn bad_bets_name_their_field_and_write_nothing() {
     let research = service.arena.market(MarketSource::Research).await.id;
     let held = service.arena.market(MarketSource::Github).await.id;
     service.arena.age_market(closed, 1_000).await;
-    service
-        .bet_as(&bot, held, &bet("YES", "1"))
-        .await
-        .ok::<BetsPlaced>();
+    service.bet_as(&bot, held, &bet("YES", "1")).await.ok::<BetsPlaced>();
     let before = service.footprint().await;
     let with = |field: &str, value: Value| {
         let mut body = bet("YES", "1.00");
@@ -203,42 +159,24 @@ async fn bad_bets_name_their_field_and_write_nothing() {
         ("reasoning", json!("x".repeat(281))),
         ("colour", json!("red")),
     ] {
-        service
-            .bet_as(&bot, open, &with(field, value))
-            .await
-            .refuses_field(field);
+        service.bet_as(&bot, open, &with(field, value)).await.refuses_field(field);
     }
     let problem = |answer: Answer, kind| answer.problem(kind).field().map(str::to_owned);
     let market_id = Some("market_id".to_owned());
     let stake = Some("stake".to_owned());
     let one = bet("YES", "1");
     assert_eq!(
-        problem(
-            service.bet_as(&bot, closed, &one).await,
-            ProblemKind::MarketClosed
-        ),
+        problem(service.bet_as(&bot, closed, &one).await, ProblemKind::MarketClosed),
         market_id
     );
+    assert_eq!(problem(service.bet_as(&bot, held, &one).await, ProblemKind::AlreadyIn), market_id);
     assert_eq!(
-        problem(
-            service.bet_as(&bot, held, &one).await,
-            ProblemKind::AlreadyIn
-        ),
-        market_id
-    );
-    assert_eq!(
-        problem(
-            service.bet_as(&bot, research, &one).await,
-            ProblemKind::InvalidField
-        ),
+        problem(service.bet_as(&bot, research, &one).await, ProblemKind::InvalidField),
         market_id
     );
     let nowhere = MarketId(uuid::Uuid::new_v4());
     assert_eq!(
-        problem(
-            service.bet_as(&bot, nowhere, &one).await,
-            ProblemKind::NotFound
-        ),
+        problem(service.bet_as(&bot, nowhere, &one).await, ProblemKind::NotFound),
         market_id
     );
     assert_eq!(
@@ -248,18 +186,9 @@ async fn bad_bets_name_their_field_and_write_nothing() {
         ),
         stake
     );
-    service
-        .bet_as(&dead, open, &one)
-        .await
-        .problem(ProblemKind::BotNotAlive);
-    service
-        .post_as(&bot, "/markets/seven/bets", &one)
-        .await
-        .problem(ProblemKind::NotFound);
-    service
-        .post(&format!("/markets/{open}/bets"), &one)
-        .await
-        .problem(ProblemKind::Unauthorized);
+    service.bet_as(&dead, open, &one).await.problem(ProblemKind::BotNotAlive);
+    service.post_as(&bot, "/markets/seven/bets", &one).await.problem(ProblemKind::NotFound);
+    service.post(&format!("/markets/{open}/bets"), &one).await.problem(ProblemKind::Unauthorized);
     assert_eq!(service.footprint().await, before);
     service.arena.assert_sound().await;
 }
@@ -267,10 +196,7 @@ async fn bad_bets_name_their_field_and_write_nothing() {
 #[tokio::test]
 async fn research_keeps_its_secret_until_it_is_solved() {
     let service = Service::new().await;
-    let [miss, solver] = [
-        service.arena.bot().create().await,
-        service.arena.bot().create().await,
-    ];
+    let [miss, solver] = [service.arena.bot().create().await, service.arena.bot().create().await];
     let market = service.arena.market(MarketSource::Research).await.id;
     let path = format!("/markets/{market}");
     let answers = format!("{path}/answers");
@@ -284,24 +210,12 @@ async fn research_keeps_its_secret_until_it_is_solved() {
     let answer_told = format!("\"{RIGHT_ANSWER}\"");
     assert!(!open.text().contains(&answer_told) && !open.text().contains(&"07".repeat(32)));
     let bets = service.get(&format!("{path}/bets")).await.json();
-    assert!(
-        bets["items"][0]["answer"].is_null(),
-        "what was tried helps nobody else"
-    );
-    service
-        .post_as(&miss, &answers, &answer("738"))
-        .await
-        .problem(ProblemKind::AlreadyIn);
+    assert!(bets["items"][0]["answer"].is_null(), "what was tried helps nobody else");
+    service.post_as(&miss, &answers, &answer("738")).await.problem(ProblemKind::AlreadyIn);
     for text in ["", "  ", "a\nb"] {
-        service
-            .post_as(&solver, &answers, &answer(text))
-            .await
-            .refuses_field("answer");
+        service.post_as(&solver, &answers, &answer(text)).await.refuses_field("answer");
     }
-    let judged: AnswerJudged = service
-        .post_as(&solver, &answers, &answer(" 736 "))
-        .await
-        .ok();
+    let judged: AnswerJudged = service.post_as(&solver, &answers, &answer(" 736 ")).await.ok();
     assert_eq!(judged.payout.to_string(), "26.00000000");
     let shown: Market = service.get(&path).await.ok();
     assert_eq!(shown.outcome.as_deref(), Some(RIGHT_ANSWER));
@@ -311,9 +225,8 @@ async fn research_keeps_its_secret_until_it_is_solved() {
     let closed = service.post_as(&late, &answers, &answer("736")).await;
     closed.problem(ProblemKind::MarketClosed);
     let news = service.arena.market(MarketSource::News).await.id;
-    let wrong_kind = service
-        .post_as(&late, &format!("/markets/{news}/answers"), &answer("1"))
-        .await;
+    let wrong_kind =
+        service.post_as(&late, &format!("/markets/{news}/answers"), &answer("1")).await;
     wrong_kind.refuses_field("market_id");
     service.arena.assert_sound().await;
 }
@@ -339,14 +252,8 @@ async fn a_retried_bet_or_answer_has_its_effect_once() {
         }
         let answers = tasks.join_all().await;
         let first = answers[0].json();
-        assert!(
-            answers.iter().all(|answer| answer.json() == first),
-            "{path}"
-        );
-        let replays = answers
-            .iter()
-            .filter(|a| a.header("idempotency-replayed").is_some())
-            .count();
+        assert!(answers.iter().all(|answer| answer.json() == first), "{path}");
+        let replays = answers.iter().filter(|a| a.header("idempotency-replayed").is_some()).count();
         assert_eq!(replays, 11, "{path}");
         let mut other = body.clone();
         other["confidence"] = json!("0.55");
@@ -355,9 +262,7 @@ async fn a_retried_bet_or_answer_has_its_effect_once() {
             .header("X-Agent-Secret", &bot.api_secret)
             .header("Idempotency-Key", "once")
             .json(&other);
-        Answer::of(request)
-            .await
-            .problem(ProblemKind::IdempotencyMismatch);
+        Answer::of(request).await.problem(ProblemKind::IdempotencyMismatch);
     }
     let balance = service.get_as(&bot, "/bots/me").await.json()["balance"].clone();
     // 1000 − 10 − 1 − 0.50 + 26.
@@ -371,12 +276,7 @@ async fn those_that_take_bets_are_told_from_those_that_are_open() {
     let open = service.arena.market(MarketSource::News).await.id;
     let research = service.arena.market(MarketSource::Research).await.id;
     let closed = service.arena.market(MarketSource::Weather).await;
-    let seconds = service
-        .arena
-        .rules()
-        .markets
-        .of(MarketSource::Weather)
-        .seconds;
+    let seconds = service.arena.rules().markets.of(MarketSource::Weather).seconds;
     service.arena.age_market(closed.id, seconds * 3 / 4).await;
     let paused = service.arena.market(MarketSource::Github).await.id;
     let request = service.operator(Method::POST, &format!("/markets/{paused}/pause"));
@@ -393,10 +293,7 @@ async fn those_that_take_bets_are_told_from_those_that_are_open() {
     assert_eq!(listed("status=OPEN").await, everything);
     assert_eq!(listed("taking_bets=false").await, everything);
     assert_eq!(listed("taking_bets=true").await, [research.0, open.0]);
-    assert_eq!(
-        listed("taking_bets=true&status=OPEN&source=NEWS").await,
-        [open.0]
-    );
+    assert_eq!(listed("taking_bets=true&status=OPEN&source=NEWS").await, [open.0]);
     assert!(listed("taking_bets=true&status=RESOLVED").await.is_empty());
     // It says what a bet would be told.
     let mia = service.arena.bot().create().await;
@@ -404,8 +301,5 @@ async fn those_that_take_bets_are_told_from_those_that_are_open() {
         let placed = service.bet_as(&mia, market, &bet("YES", "1")).await;
         assert_eq!(placed.status == 201, taken, "{market}");
     }
-    service
-        .get("/markets?taking_bets=yes")
-        .await
-        .refuses_field("taking_bets");
+    service.get("/markets?taking_bets=yes").await.refuses_field("taking_bets");
 }

@@ -14,10 +14,7 @@ async fn operators_open_markets_and_call_them_off() {
     let opened = service.open(&github).await;
     assert_eq!(opened.status, 201);
     let market: Market = opened.ok();
-    assert_eq!(
-        opened.header("location"),
-        Some(format!("/markets/{}", market.id).as_str())
-    );
+    assert_eq!(opened.header("location"), Some(format!("/markets/{}", market.id).as_str()));
     assert!(
         market
             .description
@@ -36,13 +33,8 @@ async fn operators_open_markets_and_call_them_off() {
     let voided: Market = Answer::of(void("asked twice")).await.ok();
     assert_eq!(voided.status, MarketStatus::Void);
     assert_eq!(voided.void_reason.as_deref(), Some("asked twice"));
-    Answer::of(void("again"))
-        .await
-        .problem(ProblemKind::MarketClosed);
-    assert_eq!(
-        service.get_as(&bot, "/bots/me").await.json()["balance"],
-        "1000.00000000"
-    );
+    Answer::of(void("again")).await.problem(ProblemKind::MarketClosed);
+    assert_eq!(service.get_as(&bot, "/bots/me").await.json()["balance"], "1000.00000000");
     let research = json!({
         "source": "RESEARCH", "description": "", "bounty": "1", "deadline": deadline,
         "criteria": { "article": "Ada Lovelace" }, "answer": "974",
@@ -53,23 +45,11 @@ async fn operators_open_markets_and_call_them_off() {
         "{}",
         asked.text()
     );
-    service
-        .open(&research)
-        .await
-        .problem(ProblemKind::AlreadyIn);
-    let listed = service
-        .get("/markets?status=open&source=research")
-        .await
-        .json();
+    service.open(&research).await.problem(ProblemKind::AlreadyIn);
+    let listed = service.get("/markets?status=open&source=research").await.json();
     assert_eq!(listed["items"].as_array().unwrap().len(), 1);
-    service
-        .get("/markets?status=ajar")
-        .await
-        .refuses_field("status");
-    service
-        .get("/markets?source=TV")
-        .await
-        .refuses_field("source");
+    service.get("/markets?status=ajar").await.refuses_field("status");
+    service.get("/markets?source=TV").await.refuses_field("source");
     service.arena.assert_sound().await;
 }
 
@@ -94,21 +74,9 @@ async fn what_no_market_can_be_is_refused() {
         (vec!["source"], json!("GITHUB"), "criteria.celsius"),
         (vec!["criteria", "celsius"], json!(90), "criteria.celsius"),
         (vec!["criteria", "celsius"], json!("21"), "criteria.celsius"),
-        (
-            vec!["criteria", "latitude"],
-            json!("91"),
-            "criteria.latitude",
-        ),
-        (
-            vec!["criteria", "latitude"],
-            json!(52.5),
-            "criteria.latitude",
-        ),
-        (
-            vec!["criteria", "comparison"],
-            json!("=="),
-            "criteria.comparison",
-        ),
+        (vec!["criteria", "latitude"], json!("91"), "criteria.latitude"),
+        (vec!["criteria", "latitude"], json!(52.5), "criteria.latitude"),
+        (vec!["criteria", "comparison"], json!("=="), "criteria.comparison"),
         (vec!["criteria", "wind"], json!(1), "criteria.wind"),
         (vec!["criteria"], json!(7), "criteria"),
         (vec!["bounty"], json!("-1"), "bounty"),
@@ -128,10 +96,7 @@ async fn what_no_market_can_be_is_refused() {
     let dear = with(&["bounty"], json!("500.01"));
     let problem = service.open(&dear).await.problem(ProblemKind::LimitReached);
     assert_eq!(problem.field(), Some("bounty"));
-    service
-        .post("/markets", &sound)
-        .await
-        .problem(ProblemKind::Unauthorized);
+    service.post("/markets", &sound).await.problem(ProblemKind::Unauthorized);
     assert_eq!(service.footprint().await, before);
     service.open(&sound).await.ok::<Market>();
 }

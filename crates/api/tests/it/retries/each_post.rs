@@ -50,9 +50,7 @@ impl Cast {
 
     fn bots(&self, path: &str, body: Value) -> RequestBuilder {
         let request = self.service.request(Method::POST, path);
-        request
-            .header("X-Agent-Secret", &self.bot.api_secret)
-            .json(&body)
+        request.header("X-Agent-Secret", &self.bot.api_secret).json(&body)
     }
 
     fn operators(&self, path: &str, body: Value) -> RequestBuilder {
@@ -73,10 +71,7 @@ impl Cast {
             "/bots" => {
                 let request = service.request(Method::POST, "/bots");
                 let body = json!({ "handle": "Newcomer" });
-                (
-                    request.json(&body),
-                    json!({ "handle": "Newcomer", "persona": "other" }),
-                )
+                (request.json(&body), json!({ "handle": "Newcomer", "persona": "other" }))
             }
             "/auth/token" => {
                 let bot = registered(service, "Buyer").await;
@@ -205,9 +200,7 @@ async fn everything_with_effects_keeps_its_answer() {
         Answer::of(two.header("Idempotency-Key", OTHER_RANDOM_KEY))
             .await
             .problem(ProblemKind::MalformedRequest);
-        State::of(&cast.service.arena)
-            .await
-            .must_be(&before, &pattern);
+        State::of(&cast.service.arena).await.must_be(&before, &pattern);
         // Of the key only a hash is kept.
         let rows = cast.service.arena.owner_client().await;
         let kept = "SELECT count(*) FROM idempotency_keys k WHERE k::text LIKE '%' || $1 || '%'";
@@ -233,9 +226,7 @@ async fn whatever_can_be_tried_says_what_it_would_do_and_does_nothing() {
         let told = answer.json();
         assert_eq!(told["dry_run"], true, "{pattern}: {told}");
         assert_eq!(told["would"], "ACCEPT", "{pattern}: {told}");
-        State::of(&cast.service.arena)
-            .await
-            .rows_must_be(&before, &pattern);
+        State::of(&cast.service.arena).await.rows_must_be(&before, &pattern);
         // Not even the key was used.
         let real = Answer::of(request.header("Idempotency-Key", RANDOM_KEY)).await;
         assert!(real.status.is_success(), "{pattern}: {}", real.text());
@@ -249,9 +240,7 @@ async fn whatever_can_be_tried_says_what_it_would_do_and_does_nothing() {
 async fn a_retirement_may_be_sent_again_too() {
     let cast = Cast::new().await;
     let retire = |name: &str, key: Option<&str>| {
-        let request = cast
-            .service
-            .operator(Method::DELETE, &format!("/bots/{name}"));
+        let request = cast.service.operator(Method::DELETE, &format!("/bots/{name}"));
         Answer::of(match key {
             Some(key) => request.header("Idempotency-Key", key),
             None => request,
@@ -266,9 +255,7 @@ async fn a_retirement_may_be_sent_again_too() {
     assert_eq!((again.status, &again.body), (first.status, &first.body));
     let unkeyed = retire(&cast.bot.handle, None).await;
     unkeyed.problem(ProblemKind::BotStatus);
-    State::of(&cast.service.arena)
-        .await
-        .must_be(&before, "a retirement sent again");
+    State::of(&cast.service.arena).await.must_be(&before, "a retirement sent again");
 }
 
 /// A key is good for one route: the path's id is part of it, the way in which it is spelt is not.

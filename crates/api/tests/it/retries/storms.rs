@@ -16,14 +16,8 @@ use crate::service::{ADMIN_TOKEN, Answer, RANDOM_KEY, Service, config, wager};
 use crate::state::State;
 
 const CLIENTS: usize = 200;
-const TABLES: [&str; 6] = [
-    "bots",
-    "ledger",
-    "predictions",
-    "bets",
-    "audit_log",
-    "idempotency_keys",
-];
+const TABLES: [&str; 6] =
+    ["bots", "ledger", "predictions", "bets", "audit_log", "idempotency_keys"];
 
 /// Two servers that share nothing but Postgres and Redis.
 struct Pair {
@@ -42,20 +36,12 @@ struct Sent {
 impl Sent {
     fn by_bot(bot: &TestBot, path: impl Into<String>, body: Value) -> Sent {
         let header = ("X-Agent-Secret", bot.api_secret.clone());
-        Sent {
-            path: path.into(),
-            header,
-            body,
-        }
+        Sent { path: path.into(), header, body }
     }
 
     fn by_operator(path: impl Into<String>, body: Value) -> Sent {
         let header = ("Authorization", format!("Bearer {ADMIN_TOKEN}"));
-        Sent {
-            path: path.into(),
-            header,
-            body,
-        }
+        Sent { path: path.into(), header, body }
     }
 
     fn request(&self, http: &Client, base: &str) -> RequestBuilder {
@@ -76,11 +62,7 @@ impl Sent {
             self.path,
             body.len()
         );
-        let end = if whole {
-            text.len()
-        } else {
-            text.len() - body.len() / 2
-        };
+        let end = if whole { text.len() } else { text.len() - body.len() / 2 };
         let mut stream = TcpStream::connect(host).await.unwrap();
         stream.write_all(&text.as_bytes()[..end]).await.unwrap();
         stream.shutdown().await.ok();
@@ -95,11 +77,7 @@ impl Pair {
             Ok(running) => running,
             Err(failure) => panic!("{failure}"),
         };
-        Pair {
-            service,
-            second,
-            shutdown,
-        }
+        Pair { service, second, shutdown }
     }
 
     fn bases(&self) -> [String; 2] {
@@ -152,12 +130,7 @@ impl Pair {
     ) -> Value {
         let path = &sent.path;
         let kept = Answer::of(sent.request(&self.service.http, &self.service.base)).await;
-        assert_eq!(
-            kept.header("idempotency-replayed"),
-            Some("true"),
-            "{path}: {}",
-            kept.text()
-        );
+        assert_eq!(kept.header("idempotency-replayed"), Some("true"), "{path}: {}", kept.text());
         let mut told = 0;
         for answer in answers {
             if answer.status.is_success() {
@@ -199,8 +172,7 @@ async fn a_registration_makes_one_bot_and_shows_one_secret() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_registration_survives_those_who_hang_up() {
     let pair = Pair::new().await;
-    pair.storm_of_hang_ups(registration(), [1, 1, 0, 0, 1, 1])
-        .await;
+    pair.storm_of_hang_ups(registration(), [1, 1, 0, 0, 1, 1]).await;
     pair.stop().await;
 }
 
@@ -264,9 +236,7 @@ async fn the_dead_are_revived_once_and_a_market_is_called_off_once() {
 
     let bot = arena.bot().balance("10").create().await;
     let market = arena.market(MarketSource::News).await.id;
-    arena
-        .bet(bot.id, market, ledger_core::market::Side::Yes, "4")
-        .await;
+    arena.bet(bot.id, market, ledger_core::market::Side::Yes, "4").await;
     let body = json!({ "reason": "a test" });
     let sent = Sent::by_operator(format!("/markets/{market}/void"), body);
     let answer = pair.storm(sent, [0, 1, 0, 0, 1, 1]).await;

@@ -54,12 +54,7 @@ async fn where_it_is_enforced_bots_and_operators_listen() {
     for (number, proof) in (1..).zip(proofs) {
         // Only what is written here: the bot's own events are complete once the oldest transaction of
         // the whole server has ended, which may be another test's.
-        let answer = service
-            .events("?kinds=price")
-            .header(proof.0, proof.1)
-            .send()
-            .await
-            .unwrap();
+        let answer = service.events("?kinds=price").header(proof.0, proof.1).send().await.unwrap();
         let mut sse = super::Sse::over(answer);
         let begin = sse.block().await.unwrap().id.unwrap();
         let query = format!("?since={begin}&kinds=price");
@@ -82,22 +77,16 @@ async fn where_it_is_enforced_bots_and_operators_listen() {
 #[tokio::test]
 async fn where_it_is_enforced_nobody_else_does() {
     let service = guarded().await;
-    Answer::of(service.events(""))
-        .await
-        .problem(ProblemKind::Unauthorized);
+    Answer::of(service.events("")).await.problem(ProblemKind::Unauthorized);
     // A token in the address is none.
-    Answer::of(service.events(&format!("?token={ADMIN_TOKEN}")))
-        .await
-        .refuses_field("token");
+    Answer::of(service.events(&format!("?token={ADMIN_TOKEN}"))).await.refuses_field("token");
     let wrong = [
         ("authorization", "Bearer nonsense"),
         ("authorization", "Basic nonsense"),
         ("x-agent-secret", "lds_nonsense"),
     ];
     for (name, value) in wrong {
-        Answer::of(service.events("").header(name, value))
-            .await
-            .problem(ProblemKind::Unauthorized);
+        Answer::of(service.events("").header(name, value)).await.problem(ProblemKind::Unauthorized);
         let mut ws = service.websocket_with("", &[(name, value)]).await.unwrap();
         assert_eq!(ws.event().await, Err(close_code::UNAUTHORIZED), "{name}");
     }
@@ -128,24 +117,15 @@ async fn a_page_of_another_origin_may_not_connect() {
         }
     }
     let own = service.base.clone();
-    service
-        .websocket_with("", &[("origin", &own)])
-        .await
-        .unwrap();
+    service.websocket_with("", &[("origin", &own)]).await.unwrap();
 }
 
 #[tokio::test]
 async fn what_is_no_websocket_is_told_what_to_do() {
     let service = Service::new().await;
-    let problem = service
-        .get("/ws/stream")
-        .await
-        .problem(ProblemKind::MalformedRequest);
+    let problem = service.get("/ws/stream").await.problem(ProblemKind::MalformedRequest);
     assert!(problem.detail.contains("WebSocket"), "{}", problem.detail);
-    service
-        .post("/events", &json!({}))
-        .await
-        .problem(ProblemKind::MethodNotAllowed);
+    service.post("/events", &json!({})).await.problem(ProblemKind::MethodNotAllowed);
 }
 
 #[tokio::test]
@@ -168,8 +148,5 @@ async fn a_client_that_says_too_much_or_nonsense_is_shown_the_door() {
 
     let mut ws = service.websocket("").await;
     ws.0.close(None).await.unwrap();
-    in_time("the server's end", async {
-        while ws.message().await.is_ok() {}
-    })
-    .await;
+    in_time("the server's end", async { while ws.message().await.is_ok() {} }).await;
 }

@@ -50,9 +50,7 @@ async fn a_stream_begins_with_a_place_to_resume_from() {
 async fn every_kind_of_event_occurs_and_has_its_shape() {
     let service = Service::new().await;
     let mut sse = service.listening().await;
-    let mut ws = service
-        .websocket(&format!("?since={}", sse.last_id.clone().unwrap()))
-        .await;
+    let mut ws = service.websocket(&format!("?since={}", sse.last_id.clone().unwrap())).await;
 
     let body = json!({ "handle": "Mia" });
     let registered = service.post("/bots", &body).await.json();
@@ -67,13 +65,8 @@ async fn every_kind_of_event_occurs_and_has_its_shape() {
     let revived = service.arena.bot().handle("Max").dead().create().await;
     let revival = json!({ "amount": "5", "reason": "a second try" });
     let path = format!("/bots/{}/revive", revived.id);
-    Answer::of(service.operator(Method::POST, &path).json(&revival))
-        .await
-        .json();
-    service
-        .arena
-        .price("50000", PriceSource::Simulated, 0)
-        .await;
+    Answer::of(service.operator(Method::POST, &path).json(&revival)).await.json();
+    service.arena.price("50000", PriceSource::Simulated, 0).await;
 
     let seen = until(&mut sse, |data| matches!(data, EventData::Price(_))).await;
     for (event, _) in &seen {
@@ -100,11 +93,7 @@ async fn every_kind_of_event_occurs_and_has_its_shape() {
         _ => None,
     });
     let told: Vec<_> = markets.collect();
-    let expected = [
-        (MarketStatus::Open, 0),
-        (MarketStatus::Open, 1),
-        (MarketStatus::Locked, 1),
-    ];
+    let expected = [(MarketStatus::Open, 0), (MarketStatus::Open, 1), (MarketStatus::Locked, 1)];
     assert_eq!(told[..3], expected);
     assert!(told[3].0.is_settled(), "{told:?}");
 
@@ -116,10 +105,7 @@ async fn every_kind_of_event_occurs_and_has_its_shape() {
             _ => None,
         })
         .collect();
-    let ledger = service
-        .get(&format!("/bots/{}/ledger", mia.id))
-        .await
-        .json();
+    let ledger = service.get(&format!("/bots/{}/ledger", mia.id)).await.json();
     let kept = ledger["items"].as_array().unwrap().iter().rev();
     let kept: Vec<LedgerEntry> = kept
         .map(|entry| serde_json::from_value(entry.clone()).unwrap())
@@ -148,18 +134,11 @@ async fn a_prediction_is_told_when_it_is_made_and_when_it_has_ended() {
         service.arena.price(price, PriceSource::Simulated, at).await;
     }
     let mut conn = service.arena.conn().await;
-    db::predictions::assign_start_prices(&mut conn, &rules)
+    db::predictions::assign_start_prices(&mut conn, &rules).await.unwrap();
+    let id = ledger_core::PredictionId(accepted["prediction_id"].as_i64().unwrap());
+    db::predictions::settle(&mut conn, &[id], &rules, db::predictions::MissingPrices::Void)
         .await
         .unwrap();
-    let id = ledger_core::PredictionId(accepted["prediction_id"].as_i64().unwrap());
-    db::predictions::settle(
-        &mut conn,
-        &[id],
-        &rules,
-        db::predictions::MissingPrices::Void,
-    )
-    .await
-    .unwrap();
     let mut told = Vec::new();
     for _ in 0..2 {
         match read(&sse.event().await.unwrap()) {
@@ -168,14 +147,8 @@ async fn a_prediction_is_told_when_it_is_made_and_when_it_has_ended() {
         }
     }
     assert!(told.iter().all(|p| p.id == id && p.handle == "Mia"));
-    assert!(
-        told.iter()
-            .all(|p| p.wager_amount == "2.50".parse().unwrap())
-    );
-    assert_eq!(
-        (told[0].status, told[0].payout),
-        (PredictionStatus::Open, None)
-    );
+    assert!(told.iter().all(|p| p.wager_amount == "2.50".parse().unwrap()));
+    assert_eq!((told[0].status, told[0].payout), (PredictionStatus::Open, None));
     assert!(told[0].settles_at.is_some());
     assert_eq!(told[1].status, PredictionStatus::Won);
     assert_eq!(told[1].payout, Some("5".parse().unwrap()));
@@ -196,10 +169,7 @@ async fn entropy_is_told_as_one_event_a_tick() {
     for entry in entries["items"].as_array().unwrap() {
         assert_eq!(entry["entry_type"], "HEARTBEAT");
     }
-    service
-        .arena
-        .price("50000", PriceSource::Simulated, 0)
-        .await;
+    service.arena.price("50000", PriceSource::Simulated, 0).await;
     let seen = until(&mut sse, |data| matches!(data, EventData::Price(_))).await;
     let ticks: Vec<_> = seen
         .iter()
@@ -224,10 +194,7 @@ async fn a_listener_may_choose_kinds() {
     let mut ws = service.websocket("?kinds=price").await;
     let bot = service.arena.bot().create().await;
     service.wager(&bot, "1").await.json();
-    service
-        .arena
-        .price("50000", PriceSource::Simulated, 0)
-        .await;
+    service.arena.price("50000", PriceSource::Simulated, 0).await;
     let seen = until(&mut posts, |data| matches!(data, EventData::Price(_))).await;
     let kinds: Vec<EventKind> = seen.iter().map(|(event, _)| event.kind).collect();
     assert_eq!(kinds, [EventKind::Post, EventKind::Price]);

@@ -18,11 +18,7 @@ async fn a_service_that_stops_lets_its_listeners_go_at_once() {
     assert_eq!(sse.event().await, Some(ws.event().await.unwrap()));
     let began = Instant::now();
     let arena = service.stop().await;
-    assert!(
-        began.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!(ws.event().await, Err(close_code::GOING_AWAY));
     let farewell = sse.block().await.unwrap();
     assert!(farewell.comment.unwrap().contains("stops"));
@@ -45,10 +41,7 @@ async fn stuck(service: &Service, request: &str) -> TcpStream {
     let mut head = [0; 64];
     let read = in_time("an answer", stream.read(&mut head)).await.unwrap();
     let head = String::from_utf8_lossy(&head[..read]).into_owned();
-    assert!(
-        head.starts_with("HTTP/1.1 200") || head.starts_with("HTTP/1.1 101"),
-        "{head}"
-    );
+    assert!(head.starts_with("HTTP/1.1 200") || head.starts_with("HTTP/1.1 101"), "{head}");
     stream
 }
 
@@ -60,11 +53,8 @@ fn has_peer(stream: &TcpStream) -> bool {
     let (near, far) = (format!(":{near:04X} "), format!(":{far:04X} "));
     table.lines().any(|line| {
         let mut words = line.split_whitespace().skip(1);
-        let mut ends_with = |port: &str| {
-            words
-                .next()
-                .is_some_and(|word| format!("{word} ").ends_with(port))
-        };
+        let mut ends_with =
+            |port: &str| words.next().is_some_and(|word| format!("{word} ").ends_with(port));
         ends_with(&far) && ends_with(&near)
     })
 }
@@ -78,10 +68,7 @@ const WEBSOCKET: &str = "GET /ws/stream HTTP/1.1\r\nhost: localhost\r\nconnectio
 async fn a_reader_that_takes_nothing_is_cut_off_and_the_others_go_on() {
     let service = Service::with(|config| config.connections.stall = Duration::from_secs(1)).await;
     let mut quick = service.listening().await;
-    let stuck = [
-        stuck(&service, SERVER_SENT).await,
-        stuck(&service, WEBSOCKET).await,
-    ];
+    let stuck = [stuck(&service, SERVER_SENT).await, stuck(&service, WEBSOCKET).await];
     assert!(stuck.iter().all(has_peer));
     let owner = service.arena.owner_client().await;
     // Far more than the buffers between hold.
@@ -110,9 +97,7 @@ async fn a_peer_that_answers_no_ping_is_given_up() {
     .await;
     let mut silent = stuck(&service, WEBSOCKET).await;
     let mut rest = Vec::new();
-    in_time("the end", silent.read_to_end(&mut rest))
-        .await
-        .unwrap();
+    in_time("the end", silent.read_to_end(&mut rest)).await.unwrap();
     // Pings, and at last a close frame: 1013, with a reason.
     let close = rest.windows(4).position(|part| {
         let [opcode, _, high, low] = part else {

@@ -53,15 +53,8 @@ impl Sse {
     fn over(response: Response) -> Sse {
         assert_eq!(response.status(), 200);
         let headers = response.headers().clone();
-        let bytes = response
-            .bytes_stream()
-            .map(|chunk| chunk.map(|bytes| bytes.to_vec()));
-        Sse {
-            headers,
-            bytes: Box::pin(bytes),
-            buffer: String::new(),
-            last_id: None,
-        }
+        let bytes = response.bytes_stream().map(|chunk| chunk.map(|bytes| bytes.to_vec()));
+        Sse { headers, bytes: Box::pin(bytes), buffer: String::new(), last_id: None }
     }
 
     /// The next block; `None` at the end of the stream.
@@ -72,9 +65,7 @@ impl Sse {
                 self.buffer = rest.to_owned();
                 break block;
             }
-            let chunk = in_time("more of the stream", self.bytes.next())
-                .await?
-                .unwrap();
+            let chunk = in_time("more of the stream", self.bytes.next()).await?.unwrap();
             self.buffer.push_str(std::str::from_utf8(&chunk).unwrap());
         };
         let mut block = Block::default();
@@ -181,9 +172,7 @@ impl Service {
         headers: &[(&'static str, &str)],
     ) -> Result<Ws, tungstenite::Error> {
         let address = self.base.trim_start_matches("http://");
-        let mut request = format!("ws://{address}/ws/stream{query}")
-            .into_client_request()
-            .unwrap();
+        let mut request = format!("ws://{address}/ws/stream{query}").into_client_request().unwrap();
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
@@ -209,7 +198,5 @@ fn number(event: &Event) -> i64 {
 }
 
 fn read(event: &Event) -> EventData {
-    event
-        .read()
-        .unwrap_or_else(|error| panic!("{error}: {event:?}"))
+    event.read().unwrap_or_else(|error| panic!("{error}: {event:?}"))
 }

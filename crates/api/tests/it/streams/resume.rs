@@ -163,14 +163,8 @@ async fn readers_that_are_cut_see_every_event_once_while_commits_come_out_of_ord
     let numbers: Vec<i64> = first.iter().map(number).collect();
     let distinct: HashSet<i64> = numbers.iter().copied().collect();
     assert_eq!(distinct.len(), numbers.len(), "an event was told twice");
-    assert_eq!(
-        distinct, committed,
-        "an event was lost, or was never committed"
-    );
-    assert!(
-        !numbers.is_sorted(),
-        "the commits were in order: this test tests nothing"
-    );
+    assert_eq!(distinct, committed, "an event was lost, or was never committed");
+    assert!(!numbers.is_sorted(), "the commits were in order: this test tests nothing");
     for (reader, seen) in [a, b, c, d, e, f].iter().enumerate() {
         assert_eq!(*seen, first, "reader {reader}");
     }
@@ -277,29 +271,17 @@ async fn a_position_that_is_none_is_refused() {
         // Spaces at the ends of a header's value are not part of it.
         if wrong.trim() == wrong {
             let by_header = service.events("").header("Last-Event-ID", wrong);
-            let problem = Answer::of(by_header)
-                .await
-                .problem(ProblemKind::InvalidField);
+            let problem = Answer::of(by_header).await.problem(ProblemKind::InvalidField);
             assert_eq!(problem.field(), Some("Last-Event-ID"), "{wrong}");
         }
         let query = [("since", wrong)];
         let by_query = service.events("").query(&query);
-        let problem = Answer::of(by_query)
-            .await
-            .problem(ProblemKind::InvalidField);
+        let problem = Answer::of(by_query).await.problem(ProblemKind::InvalidField);
         assert_eq!(problem.field(), Some("since"), "{wrong}");
     }
     let problem = Answer::of(service.events("?kinds=entry,entropy")).await;
-    assert_eq!(
-        problem.problem(ProblemKind::InvalidField).field(),
-        Some("kinds")
-    );
-    for query in [
-        "?since=1",
-        "?since=4000000000000-1",
-        "?kinds=",
-        "?kinds=entropy",
-    ] {
+    assert_eq!(problem.problem(ProblemKind::InvalidField).field(), Some("kinds"));
+    for query in ["?since=1", "?since=4000000000000-1", "?kinds=", "?kinds=entropy"] {
         let mut ws = service.websocket(query).await;
         assert_eq!(ws.event().await, Err(close_code::INVALID), "{query}");
     }
@@ -326,8 +308,5 @@ async fn a_position_whose_events_are_forgotten_is_gone() {
     // Whoever saw the last of them missed none.
     let mut again = service.resume(&second).await;
     write_events(&owner, &[3]).await;
-    assert_eq!(
-        number(&in_time("the third", again.event()).await.unwrap()),
-        3
-    );
+    assert_eq!(number(&in_time("the third", again.event()).await.unwrap()), 3);
 }

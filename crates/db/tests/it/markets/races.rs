@@ -49,12 +49,7 @@ async fn a_bot_gets_one_bet_on_a_market_however_many_it_sends_at_once() {
             markets::place(&mut database.get().await.unwrap(), &slip, &rules, None).await
         });
     }
-    let taken = tasks
-        .join_all()
-        .await
-        .into_iter()
-        .filter(Result::is_ok)
-        .count();
+    let taken = tasks.join_all().await.into_iter().filter(Result::is_ok).count();
     assert_eq!(taken, 1);
     assert_eq!(balance(&arena, bot).await, "999.00000000");
     arena.assert_sound().await;
@@ -85,12 +80,7 @@ async fn two_oracles_and_an_operator_at_once_settle_a_market_once() {
                 }
             });
         }
-        let ended = tasks
-            .join_all()
-            .await
-            .into_iter()
-            .filter(|did| *did)
-            .count();
+        let ended = tasks.join_all().await.into_iter().filter(|did| *did).count();
         assert_eq!(ended, 1, "round {round}");
         let closing = "SELECT count(*) FROM ledger WHERE entry_type IN \
             ('MARKET_PAYOUT', 'REFUND', 'SLASH', 'FORFEIT')";

@@ -15,49 +15,28 @@ async fn research_is_judged_paid_and_closed_at_once() {
     let mut conn = arena.conn().await;
     let mut miss = new_answer(wrong, market, "737");
     miss.lookup = Lookup::Used;
-    let missed = markets::answer(&mut conn, &miss, arena.rules(), None)
-        .await
-        .unwrap();
+    let missed = markets::answer(&mut conn, &miss, arena.rules(), None).await.unwrap();
     assert_eq!(
         (missed.result, missed.new_balance.to_string()),
         (AnswerResult::Wrong, "8.50000000".to_owned())
     );
     assert_eq!(find(&arena, market).await.status, MarketStatus::Open);
-    let again = markets::answer(
-        &mut conn,
-        &new_answer(wrong, market, RIGHT_ANSWER),
-        arena.rules(),
-        None,
-    )
-    .await;
-    assert!(
-        matches!(again, Err(DbError::Refused(Refusal::AlreadyIn { .. }))),
-        "{again:?}"
-    );
+    let again =
+        markets::answer(&mut conn, &new_answer(wrong, market, RIGHT_ANSWER), arena.rules(), None)
+            .await;
+    assert!(matches!(again, Err(DbError::Refused(Refusal::AlreadyIn { .. }))), "{again:?}");
     let mut hit = new_answer(right, market, " 736\n");
     hit.lookup = Lookup::Used;
-    let solved = markets::answer(&mut conn, &hit, arena.rules(), None)
-        .await
-        .unwrap();
+    let solved = markets::answer(&mut conn, &hit, arena.rules(), None).await.unwrap();
     assert_eq!(solved.result, AnswerResult::Correct);
     assert_eq!(solved.payout.to_string(), "26.00000000");
     assert_eq!(solved.new_balance.to_string(), "34.50000000");
     let closed = find(&arena, market).await;
-    assert_eq!(
-        (closed.status, closed.outcome.as_deref()),
-        (MarketStatus::Resolved, Some("736"))
-    );
-    let after = markets::answer(
-        &mut conn,
-        &new_answer(late, market, RIGHT_ANSWER),
-        arena.rules(),
-        None,
-    )
-    .await;
-    assert!(
-        matches!(after, Err(DbError::Refused(Refusal::MarketNotOpen { .. }))),
-        "{after:?}"
-    );
+    assert_eq!((closed.status, closed.outcome.as_deref()), (MarketStatus::Resolved, Some("736")));
+    let after =
+        markets::answer(&mut conn, &new_answer(late, market, RIGHT_ANSWER), arena.rules(), None)
+            .await;
+    assert!(matches!(after, Err(DbError::Refused(Refusal::MarketNotOpen { .. }))), "{after:?}");
     let entries = "SELECT count(*) FROM ledger WHERE entry_type IN ('MARKET_STAKE', 'RESEARCH_LOOKUP_FEE', 'RESEARCH_PAYOUT', 'SLASH')";
     assert_eq!(count(&arena, entries).await, 6);
     arena.assert_sound().await;
@@ -74,14 +53,9 @@ async fn one_answer_a_tick_and_only_with_the_means_for_it() {
         arena.market(MarketSource::Research).await.id,
     );
     let mut conn = arena.conn().await;
-    markets::answer(&mut conn, &new_answer(bot, a, "1"), arena.rules(), None)
-        .await
-        .unwrap();
+    markets::answer(&mut conn, &new_answer(bot, a, "1"), arena.rules(), None).await.unwrap();
     let second = markets::answer(&mut conn, &new_answer(bot, b, "1"), arena.rules(), None).await;
-    assert!(
-        matches!(second, Err(DbError::Refused(Refusal::AnsweredThisTick))),
-        "{second:?}"
-    );
+    assert!(matches!(second, Err(DbError::Refused(Refusal::AnsweredThisTick))), "{second:?}");
     arena.tick(Enforcement::Observe).await;
     let mut dear = new_answer(bot, b, "1");
     dear.lookup = Lookup::Used;
@@ -90,15 +64,10 @@ async fn one_answer_a_tick_and_only_with_the_means_for_it() {
     too_dear.lookup = Lookup::Used;
     let refused = markets::answer(&mut conn, &too_dear, arena.rules(), None).await;
     assert!(
-        matches!(
-            refused,
-            Err(DbError::Refused(Refusal::AnswerUnaffordable { .. }))
-        ),
+        matches!(refused, Err(DbError::Refused(Refusal::AnswerUnaffordable { .. }))),
         "{refused:?}"
     );
-    let taken = markets::answer(&mut conn, &dear, arena.rules(), None)
-        .await
-        .unwrap();
+    let taken = markets::answer(&mut conn, &dear, arena.rules(), None).await.unwrap();
     assert_eq!(taken.new_balance.to_string(), "0.50000000");
     arena.assert_sound().await;
 }
@@ -120,17 +89,10 @@ async fn of_many_right_answers_at_once_exactly_one_is_paid() {
     let paid = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     assert_eq!(paid, 1);
     for refused in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
-        assert!(
-            matches!(refused, DbError::Refused(Refusal::MarketNotOpen { .. })),
-            "{refused}"
-        );
+        assert!(matches!(refused, DbError::Refused(Refusal::MarketNotOpen { .. })), "{refused}");
     }
     assert_eq!(
-        count(
-            &arena,
-            "SELECT count(*) FROM ledger WHERE entry_type = 'RESEARCH_PAYOUT'"
-        )
-        .await,
+        count(&arena, "SELECT count(*) FROM ledger WHERE entry_type = 'RESEARCH_PAYOUT'").await,
         1
     );
     arena.assert_sound().await;
@@ -143,43 +105,23 @@ async fn unsolved_research_expires_and_bet_markets_do_not() {
     let research = arena.market(MarketSource::Research).await.id;
     let news = arena.market(MarketSource::News).await.id;
     let mut conn = arena.conn().await;
-    markets::answer(
-        &mut conn,
-        &new_answer(bot, research, "1"),
-        arena.rules(),
-        None,
-    )
-    .await
-    .unwrap();
+    markets::answer(&mut conn, &new_answer(bot, research, "1"), arena.rules(), None).await.unwrap();
     assert_eq!(markets::expire_due(&mut conn).await.unwrap(), []);
     for id in [research, news] {
         arena.age_market(id, 3_600).await;
     }
-    let late = markets::answer(
-        &mut conn,
-        &new_answer(bot, research, RIGHT_ANSWER),
-        arena.rules(),
-        None,
-    )
-    .await;
+    let late =
+        markets::answer(&mut conn, &new_answer(bot, research, RIGHT_ANSWER), arena.rules(), None)
+            .await;
     assert!(late.is_err());
     assert_eq!(markets::expire_due(&mut conn).await.unwrap(), [research]);
     assert_eq!(markets::expire_due(&mut conn).await.unwrap(), []);
     assert_eq!(markets::lock_due(&mut conn).await.unwrap(), [news]);
     assert_eq!(find(&arena, research).await.status, MarketStatus::Expired);
     let operator = "ops".parse().unwrap();
-    let void = markets::void(
-        &mut conn,
-        research,
-        "why not",
-        VoidBy::Operator(&operator),
-        None,
-    )
-    .await;
-    assert!(matches!(
-        void,
-        Err(DbError::Refused(Refusal::MarketSettled { .. }))
-    ));
+    let void =
+        markets::void(&mut conn, research, "why not", VoidBy::Operator(&operator), None).await;
+    assert!(matches!(void, Err(DbError::Refused(Refusal::MarketSettled { .. }))));
     assert_eq!(balance(&arena, bot).await, "9.00000000");
     arena.assert_sound().await;
 }
@@ -213,20 +155,14 @@ async fn during_a_pause_of_the_arena_the_time_of_research_stands_still() {
     let at_first = left(&arena, market).await;
     arena.age_market(over, at_first + 60).await;
     let (mut conn, who) = (arena.conn().await, "mia".parse().unwrap());
-    pauses::pause_arena(&mut conn, &who, "a test", None)
-        .await
-        .unwrap();
+    pauses::pause_arena(&mut conn, &who, "a test", None).await.unwrap();
     // What had ended before ends; the rest does not, however long the pause is.
     assert_eq!(markets::expire_due(&mut conn).await.unwrap(), [over]);
     pass(&arena, market, 100_000).await;
     assert_eq!(markets::expire_due(&mut conn).await.unwrap(), []);
     assert!(left(&arena, market).await < 0);
-    pauses::resume_arena(&mut conn, &who, "go on", None)
-        .await
-        .unwrap();
-    let again = pauses::resume_arena(&mut conn, &who, "go on", None)
-        .await
-        .unwrap();
+    pauses::resume_arena(&mut conn, &who, "go on", None).await.unwrap();
+    let again = pauses::resume_arena(&mut conn, &who, "go on", None).await.unwrap();
     assert!(!again.changed);
     let now_left = left(&arena, market).await;
     assert!((at_first - 60..=at_first).contains(&now_left), "{now_left}");
@@ -236,16 +172,10 @@ async fn during_a_pause_of_the_arena_the_time_of_research_stands_still() {
         "SELECT count(*) FROM events WHERE kind = 'market' AND data->>'id' = '{market}' \
             AND (data->>'deadline')::timestamptz > clock_timestamp()"
     );
-    assert_eq!(
-        count(&arena, &told).await,
-        2,
-        "at the opening and at the resumption"
-    );
+    assert_eq!(count(&arena, &told).await, 2, "at the opening and at the resumption");
     assert_eq!(find(&arena, weather.id).await.deadline, weather.deadline);
     let right = new_answer(bot, market, RIGHT_ANSWER);
-    let solved = markets::answer(&mut conn, &right, arena.rules(), None)
-        .await
-        .unwrap();
+    let solved = markets::answer(&mut conn, &right, arena.rules(), None).await.unwrap();
     assert_eq!(solved.result, AnswerResult::Correct);
     arena.assert_sound().await;
 }
@@ -259,41 +189,26 @@ async fn pauses_that_overlap_count_each_instant_once() {
     for market_first in [true, false] {
         let market = arena.market(MarketSource::Research).await.id;
         let at_first = left(&arena, market).await;
-        pauses::set_market(&mut conn, market, Wanted::Paused, &who, "a test", None)
-            .await
-            .unwrap();
+        pauses::set_market(&mut conn, market, Wanted::Paused, &who, "a test", None).await.unwrap();
         pass(&arena, market, 50_000).await;
         // Not closed, but paused.
-        let refused = markets::answer(
-            &mut conn,
-            &new_answer(bot, market, "1"),
-            arena.rules(),
-            None,
-        )
-        .await;
+        let refused =
+            markets::answer(&mut conn, &new_answer(bot, market, "1"), arena.rules(), None).await;
         assert!(
             matches!(refused, Err(DbError::Refused(Refusal::MarketPaused { .. }))),
             "{refused:?}"
         );
-        pauses::pause_arena(&mut conn, &who, "a test", None)
-            .await
-            .unwrap();
+        pauses::pause_arena(&mut conn, &who, "a test", None).await.unwrap();
         pass(&arena, market, 30_000).await;
         if market_first {
-            pauses::set_market(&mut conn, market, Wanted::Running, &who, "on", None)
-                .await
-                .unwrap();
+            pauses::set_market(&mut conn, market, Wanted::Running, &who, "on", None).await.unwrap();
         } else {
-            pauses::resume_arena(&mut conn, &who, "on", None)
-                .await
-                .unwrap();
+            pauses::resume_arena(&mut conn, &who, "on", None).await.unwrap();
         }
         pass(&arena, market, 20_000).await;
         assert_eq!(markets::expire_due(&mut conn).await.unwrap(), []);
         if market_first {
-            pauses::resume_arena(&mut conn, &who, "on", None)
-                .await
-                .unwrap();
+            pauses::resume_arena(&mut conn, &who, "on", None).await.unwrap();
         } else {
             let resumed = pauses::set_market(&mut conn, market, Wanted::Running, &who, "on", None)
                 .await
@@ -301,10 +216,7 @@ async fn pauses_that_overlap_count_each_instant_once() {
             assert_eq!(resumed.subject, find(&arena, market).await);
         }
         let now_left = left(&arena, market).await;
-        assert!(
-            (at_first - 60..=at_first).contains(&now_left),
-            "{market_first}: {now_left}"
-        );
+        assert!((at_first - 60..=at_first).contains(&now_left), "{market_first}: {now_left}");
     }
     arena.assert_sound().await;
 }
@@ -344,26 +256,17 @@ async fn a_clock_set_back_makes_no_fault_of_a_sound_bet_or_answer() {
     let mut conn = arena.conn().await;
     let answer = new_answer(late, research, "1");
     let refused = markets::answer(&mut conn, &answer, arena.rules(), None).await;
-    assert!(
-        matches!(refused, Err(DbError::Refused(Refusal::BetsClosed { .. }))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(DbError::Refused(Refusal::BetsClosed { .. }))), "{refused:?}");
     // In time, and yet after both are ended by others.
     move_head_ahead(&arena, early, 200).await;
     arena.bet(early, market, Side::Yes, "1.00").await;
     let answer = new_answer(early, research, "1");
-    markets::answer(&mut conn, &answer, arena.rules(), None)
-        .await
-        .unwrap();
+    markets::answer(&mut conn, &answer, arena.rules(), None).await.unwrap();
     let answer = new_answer(other, research, RIGHT_ANSWER);
-    markets::answer(&mut conn, &answer, arena.rules(), None)
-        .await
-        .unwrap();
+    markets::answer(&mut conn, &answer, arena.rules(), None).await.unwrap();
     let operator = "ops".parse().unwrap();
     let by = VoidBy::Operator(&operator);
-    markets::void(&mut conn, market, "a test", by, None)
-        .await
-        .unwrap();
+    markets::void(&mut conn, market, "a test", by, None).await.unwrap();
     arena.assert_sound().await;
 }
 
@@ -383,8 +286,5 @@ async fn a_clock_set_back_makes_no_fault_of_a_sound_market() {
     let ask =
         "SELECT m.resolved_at >= e.fetched_at FROM markets m, evidence e WHERE e.market_id = m.id";
     let row = owner.query_one(ask, &[]).await.unwrap();
-    assert!(
-        row.get::<_, bool>(0),
-        "it ends when it was decided, or later"
-    );
+    assert!(row.get::<_, bool>(0), "it ends when it was decided, or later");
 }

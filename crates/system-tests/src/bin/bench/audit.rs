@@ -17,20 +17,15 @@ const ENTRIES: f64 = 2_050_000.0;
 const PAIRS: usize = 3;
 const GOAL: f64 = 0.75;
 const MEMORY_MIB: f64 = 200.0;
-const BACKUP_KEY: (&str, &str) = (
-    "BACKUP_KEY",
-    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
-);
+const BACKUP_KEY: (&str, &str) =
+    ("BACKUP_KEY", "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff");
 const RESTORED_GOAL: f64 = 0.9;
 const COPY: &str = "COPY (SELECT bot_id, sequence, entry_type, amount, balance_after, reference, \
     recorded_at, previous_hash, hash FROM ledger ORDER BY bot_id, sequence) \
     TO STDOUT (FORMAT binary)";
 
 pub(crate) async fn bench(table: &mut Table) {
-    let rules = EconomyRules {
-        enforcement: Enforcement::Enforce,
-        ..EconomyRules::default()
-    };
+    let rules = EconomyRules { enforcement: Enforcement::Enforce, ..EconomyRules::default() };
     let arena = Arena::new().await.with_rules(rules);
     populate::bots(&arena, 1, BOTS).await;
     let mut engine = TickEngine::connect(arena.database()).await.unwrap();
@@ -53,12 +48,7 @@ pub(crate) async fn bench(table: &mut Table) {
     }
     let what = "inspect-ledger of 2 M entries / COPY of them in chain order";
     table.ratio(what, &audits, &copies, "rows/s", GOAL);
-    table.at_most(
-        "memory of inspect-ledger, at its peak",
-        peak,
-        "MiB",
-        MEMORY_MIB,
-    );
+    table.at_most("memory of inspect-ledger, at its peak", peak, "MiB", MEMORY_MIB);
     restored(table, &arena).await;
 }
 
@@ -82,11 +72,7 @@ async fn restored(table: &mut Table, arena: &Arena) {
     let file = folder.path().join("ledger.jsonl").display().to_string();
     let url = arena.database_url();
     let began = Instant::now();
-    arenactl(
-        &[("DATABASE_URL", url.as_str())],
-        &["export", "--to", &file],
-    )
-    .await;
+    arenactl(&[("DATABASE_URL", url.as_str())], &["export", "--to", &file]).await;
     let rate = ENTRIES / began.elapsed().as_secs_f64();
     println!("export of 2 M entries: {:.0} k rows/s", rate / 1000.0);
 }
@@ -110,14 +96,8 @@ async fn copy(arena: &Arena) -> f64 {
     let client = arena.owner_client().await;
     let began = Instant::now();
     let rows = client.copy_out(COPY).await.unwrap();
-    let bytes = rows
-        .try_fold(0, async |sum, row| Ok(sum + row.len()))
-        .await
-        .unwrap();
-    assert!(
-        bytes > 100_000_000,
-        "{bytes} bytes are not two million rows"
-    );
+    let bytes = rows.try_fold(0, async |sum, row| Ok(sum + row.len())).await.unwrap();
+    assert!(bytes > 100_000_000, "{bytes} bytes are not two million rows");
     ENTRIES / began.elapsed().as_secs_f64()
 }
 

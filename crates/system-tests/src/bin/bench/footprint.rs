@@ -15,27 +15,13 @@ pub(crate) async fn bench(table: &mut Table) {
     // An arena without hosted bots is an idle one, but the runner wants one that seldom thinks.
     let (stack, took) = Stack::start(&[("TICK_RATE", "10")]).await;
     let seconds = took.as_secs_f64();
-    table.at_most(
-        "from built programs to all healthy, first start",
-        seconds,
-        "s",
-        START_SECONDS,
-    );
+    table.at_most("from built programs to all healthy, first start", seconds, "s", START_SECONDS);
     tokio::time::sleep(SETTLE).await;
     for service in ["api", "ticker", "oracle", "bot-runner"] {
         let pid = stack.pid(service).expect("the service runs");
         #[allow(clippy::as_conversions, clippy::cast_precision_loss)]
         let mib = memory_kib(pid, "VmRSS").unwrap() as f64 / 1024.0;
-        table.at_most(
-            &format!("resident memory of {service}"),
-            mib,
-            "MiB",
-            MEMORY_MIB,
-        );
+        table.at_most(&format!("resident memory of {service}"), mib, "MiB", MEMORY_MIB);
     }
-    assert_eq!(
-        stack.stop(),
-        Some(0),
-        "run_system.sh stops without a complaint"
-    );
+    assert_eq!(stack.stop(), Some(0), "run_system.sh stops without a complaint");
 }

@@ -26,10 +26,7 @@ const GOAL_MS: f64 = 5.0;
 const LOOK_GOAL_MS: f64 = 500.0;
 
 pub(crate) async fn bench(table: &mut Table) {
-    let rules = EconomyRules {
-        enforcement: Enforcement::Enforce,
-        ..EconomyRules::default()
-    };
+    let rules = EconomyRules { enforcement: Enforcement::Enforce, ..EconomyRules::default() };
     let arena = Arena::new().await.with_rules(rules);
     populate::bots(&arena, 1, BOTS).await;
     let mut engine = TickEngine::connect(arena.database()).await.unwrap();

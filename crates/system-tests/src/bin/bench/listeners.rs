@@ -91,10 +91,7 @@ async fn open(port: u16, handshake: &[u8]) -> TcpStream {
     let mut head = vec![0; 1024];
     let read = connection.read(&mut head).await.unwrap();
     let head = String::from_utf8_lossy(&head[..read]).into_owned();
-    assert!(
-        head.starts_with("HTTP/1.1 200") || head.starts_with("HTTP/1.1 101"),
-        "{head}"
-    );
+    assert!(head.starts_with("HTTP/1.1 200") || head.starts_with("HTTP/1.1 101"), "{head}");
     connection
 }
 

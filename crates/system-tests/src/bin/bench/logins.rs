@@ -49,12 +49,7 @@ pub(crate) async fn bench(table: &mut Table) {
     table.at_most_beside(&what, median(&flooded), "ms", &quiet, goal);
     #[allow(clippy::as_conversions, clippy::cast_precision_loss)]
     let mib = memory_kib(api.pid(), "VmHWM").unwrap() as f64 / 1024.0;
-    table.at_most(
-        "memory of api meanwhile, at its peak",
-        mib,
-        "MiB",
-        MEMORY_MIB,
-    );
+    table.at_most("memory of api meanwhile, at its peak", mib, "MiB", MEMORY_MIB);
 }
 
 /// A login with the answer that it gets.
@@ -74,11 +69,7 @@ async fn registered(arena: &Arena, port: u16) -> Vec<Login> {
         assert_eq!(answer.status, 201, "{}", answer.body);
         let bot: Value = serde_json::from_str(&answer.body).unwrap();
         let (id, key) = (&bot["id"], bot["api_key"].as_str().unwrap());
-        let (wrong, expected) = if client % 2 == 0 {
-            ("", 200)
-        } else {
-            ("x", 401)
-        };
+        let (wrong, expected) = if client % 2 == 0 { ("", 200) } else { ("x", 401) };
         let body = format!(r#"{{"bot_id":{id},"api_key":"{key}{wrong}"}}"#);
         let request = request("POST", "/auth/token", &[], &body);
         logins.push(Login { request, expected });

@@ -56,12 +56,7 @@ pub(crate) async fn bench(table: &mut Table) {
     table.at_most(what, median(&deep_pages(port).await), "ms", DEEP_GOAL_MS);
     #[allow(clippy::as_conversions, clippy::cast_precision_loss)]
     let mib = memory_kib(api.pid(), "VmHWM").unwrap() as f64 / 1024.0;
-    table.at_most(
-        "memory of api after that, at its peak",
-        mib,
-        "MiB",
-        MEMORY_MIB,
-    );
+    table.at_most("memory of api after that, at its peak", mib, "MiB", MEMORY_MIB);
 }
 
 /// Posts of a longer life, and markets of every kind that have mostly been settled.
@@ -89,10 +84,7 @@ async fn history(arena: &Arena) {
     let criteria =
         test_kit::market::new_market(ledger_core::market::MarketSource::Weather).criteria;
     let criteria = serde_json::to_string(&criteria).unwrap();
-    owner
-        .execute(markets, &[&MARKETS, &criteria])
-        .await
-        .unwrap();
+    owner.execute(markets, &[&MARKETS, &criteria]).await.unwrap();
     for settle in ["VACUUM ANALYZE", "CHECKPOINT"] {
         owner.batch_execute(settle).await.unwrap();
     }
@@ -119,10 +111,7 @@ async fn oldest(arena: &Arena, port: u16) -> f64 {
         owner.execute(post, &[&reference]).await.unwrap();
         let began = Instant::now();
         while !connection.send(&feed).await.body.contains(&reference) {
-            assert!(
-                began.elapsed() < Duration::from_secs(10),
-                "{reference} is missing"
-            );
+            assert!(began.elapsed() < Duration::from_secs(10), "{reference} is missing");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         oldest = oldest.max(began.elapsed().as_secs_f64());

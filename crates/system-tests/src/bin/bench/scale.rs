@@ -114,10 +114,7 @@ async fn old_metrics(table: &mut Table) {
            FROM generate_series(0, {OLD_ROWS} - 1) n"
     );
     owner.batch_execute(&rows).await.unwrap();
-    owner
-        .batch_execute("VACUUM ANALYZE agent_metrics_20200101")
-        .await
-        .unwrap();
+    owner.batch_execute("VACUUM ANALYZE agent_metrics_20200101").await.unwrap();
     let (mut with, mut without) = (Vec::new(), Vec::new());
     // Short ones: more of them.
     for _ in 0..PAIRS * 3 {
@@ -166,9 +163,7 @@ async fn memory_of_a_ticker(arena: &Arena) -> f64 {
     let mut peak = 0;
     let deadline = Instant::now() + Duration::from_secs(300);
     loop {
-        peak = stack::memory_kib(ticker.pid(), "VmHWM")
-            .unwrap_or(0)
-            .max(peak);
+        peak = stack::memory_kib(ticker.pid(), "VmHWM").unwrap_or(0).max(peak);
         let now: i64 = owner.query_one(closed, &[]).await.unwrap().get(0);
         if now > before {
             break;
@@ -211,10 +206,7 @@ fn oracle(arena: &Arena) -> (Running, u16) {
         ("REDIS_URL", arena.redis_url()),
         ("ORACLE_HEALTH_PORT", port.to_string()),
         ("ENV", "development".to_owned()),
-        (
-            "PRICE_SOURCES",
-            "simulated:000102030405060708090a0b0c0d0e0f".to_owned(),
-        ),
+        ("PRICE_SOURCES", "simulated:000102030405060708090a0b0c0d0e0f".to_owned()),
         ("RUST_LOG", "warn".to_owned()),
     ];
     environment.extend(no_sources());

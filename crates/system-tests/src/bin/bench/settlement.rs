@@ -33,10 +33,7 @@ pub(crate) async fn bench(table: &mut Table) {
         checkpoint(&arena).await;
         let mut conn = arena.conn().await;
         let began = Instant::now();
-        let settled = db::markets::settle(&mut conn, market)
-            .await
-            .unwrap()
-            .unwrap();
+        let settled = db::markets::settle(&mut conn, market).await.unwrap().unwrap();
         ours.push(per_second(began));
         assert_eq!(settled.bets, 10_000);
     }
@@ -45,9 +42,7 @@ pub(crate) async fn bench(table: &mut Table) {
     // The yardstick's bots were charged behind the backs of their totals.
     let audit = db::audit::audit(arena.database(), db::audit::Options::default()).await;
     let faults = audit.unwrap().faults;
-    let ours = faults
-        .iter()
-        .find(|fault| fault.bot_id.is_none_or(|bot| bot.0 <= BETS));
+    let ours = faults.iter().find(|fault| fault.bot_id.is_none_or(|bot| bot.0 <= BETS));
     assert!(ours.is_none(), "{ours:?}");
 }
 
@@ -56,12 +51,7 @@ fn per_second(began: Instant) -> f64 {
 }
 
 async fn checkpoint(arena: &Arena) {
-    arena
-        .owner_client()
-        .await
-        .batch_execute("CHECKPOINT")
-        .await
-        .unwrap();
+    arena.owner_client().await.batch_execute("CHECKPOINT").await.unwrap();
 }
 
 /// A locked and decided market on which every bettor has bet.
@@ -76,9 +66,7 @@ async fn filled(arena: &Arc<Arena>) -> MarketId {
                 let side = if bot % 3 == 0 { Side::No } else { Side::Yes };
                 let stake = format!("1.{:02}", bot % 100);
                 let slip = slip(BotId(bot), vec![new_bet(market, side, &stake)]);
-                db::markets::place(&mut conn, &slip, arena.rules(), None)
-                    .await
-                    .unwrap();
+                db::markets::place(&mut conn, &slip, arena.rules(), None).await.unwrap();
             }
         });
     }
@@ -90,10 +78,7 @@ async fn filled(arena: &Arc<Arena>) -> MarketId {
 
 /// The same number of entries and wallets, sealed beforehand, and nothing else.
 async fn raw(arena: &Arena) -> f64 {
-    let rules = EconomyRules {
-        enforcement: Enforcement::Enforce,
-        ..EconomyRules::default()
-    };
+    let rules = EconomyRules { enforcement: Enforcement::Enforce, ..EconomyRules::default() };
     let bots: Vec<BotId> = (BETS + 1..=2 * BETS).map(BotId).collect();
     let mut conn = arena.conn().await;
     let number = TickNumber(1);

@@ -29,20 +29,9 @@ pub(crate) async fn bench(table: &mut Table) {
     assert!(output.status.success(), "simulate failed: {said}");
     let rates: BTreeMap<u64, f64> = said.lines().filter_map(rate).collect();
     let (early, late) = (rates[&EARLY], rates[&LATE]);
-    println!(
-        "simulation: ticks a second, by thousand: {:.0?}",
-        rates.values()
-    );
-    table.at_least(
-        "ticks a second of a simulation, its first thousand",
-        early,
-        GOAL,
-    );
-    table.at_least(
-        "ticks a second of a simulation, its fiftieth thousand",
-        late,
-        GOAL,
-    );
+    println!("simulation: ticks a second, by thousand: {:.0?}", rates.values());
+    table.at_least("ticks a second of a simulation, its first thousand", early, GOAL);
+    table.at_least("ticks a second of a simulation, its fiftieth thousand", late, GOAL);
     let what = "a simulation's fiftieth thousand of ticks / its first";
     table.ratio(what, &[late], &[early], "ticks/s", LATE_GOAL);
 }

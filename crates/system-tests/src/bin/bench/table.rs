@@ -35,11 +35,7 @@ impl Table {
 
     /// Rates of pairs that were measured in turn; the ratio is the median of the pairs' ratios.
     pub(crate) fn ratio(&mut self, what: &str, ours: &[f64], limit: &[f64], unit: &str, goal: f64) {
-        let ratios: Vec<f64> = ours
-            .iter()
-            .zip(limit)
-            .map(|(ours, limit)| ours / limit)
-            .collect();
+        let ratios: Vec<f64> = ours.iter().zip(limit).map(|(ours, limit)| ours / limit).collect();
         let ratio = median(&ratios);
         println!("{what}: ratios of the pairs {ratios:.2?}");
         self.rows.push(Row {
@@ -95,15 +91,7 @@ impl Table {
     pub(crate) fn print(&self) {
         println!("\n| what | ours | limit beside it | ratio | goal | reached |");
         println!("| --- | --- | --- | --- | --- | --- |");
-        for Row {
-            what,
-            ours,
-            limit,
-            figure,
-            goal,
-            reached,
-        } in &self.rows
-        {
+        for Row { what, ours, limit, figure, goal, reached } in &self.rows {
             let reached = if *reached { "yes" } else { "NO" };
             println!("| {what} | {ours} | {limit} | {figure} | {goal} | {reached} |");
         }

@@ -28,12 +28,7 @@ pub(crate) async fn bench(table: &mut Table) {
     yardstick(&arena, &mut engine).await;
     let (mut tick, mut copy) = (Vec::new(), Vec::new());
     for pair in 0..PAIRS {
-        arena
-            .owner_client()
-            .await
-            .batch_execute("CHECKPOINT")
-            .await
-            .unwrap();
+        arena.owner_client().await.batch_execute("CHECKPOINT").await.unwrap();
         // Who goes first takes turns, so that neither always has the fresher checkpoint.
         if pair % 2 == 0 {
             tick.push(ours(&arena, &mut engine).await);
@@ -43,13 +38,7 @@ pub(crate) async fn bench(table: &mut Table) {
             tick.push(ours(&arena, &mut engine).await);
         }
     }
-    table.ratio(
-        "tick of 100,000 bots / COPY of its rows",
-        &tick,
-        &copy,
-        "bots/s",
-        GOAL,
-    );
+    table.ratio("tick of 100,000 bots / COPY of its rows", &tick, &copy, "bots/s", GOAL);
     arena.assert_sound().await;
 }
 

@@ -40,11 +40,7 @@ pub(crate) async fn bench(table: &mut Table) {
     let what = "wagers over HTTP at 32 clients / pgbench -N";
     table.ratio(what, &ours, &limit, "tx/s", GOAL);
     println!("wagers in ms: median {middles:.2?}, p99 {tails:.2?}");
-    let ratios: Vec<f64> = tails
-        .iter()
-        .zip(&middles)
-        .map(|(p99, p50)| p99 / p50)
-        .collect();
+    let ratios: Vec<f64> = tails.iter().zip(&middles).map(|(p99, p50)| p99 / p50).collect();
     let what = "p99 of a wager at 32 clients, in medians";
     let middle = format!("{:.1} ms the median", median(&middles));
     table.at_most_beside(what, median(&ratios), "×", &middle, TAIL_GOAL);
@@ -62,10 +58,7 @@ pub(crate) fn settings(arena: &Arena, port: u16) -> Vec<(&'static str, String)> 
     vec![
         ("DATABASE_URL", arena.database_url()),
         ("REDIS_URL", arena.redis_url()),
-        (
-            "SECRET_KEY",
-            "benchmark-benchmark-benchmark-benchmark".to_owned(),
-        ),
+        ("SECRET_KEY", "benchmark-benchmark-benchmark-benchmark".to_owned()),
         ("ADMIN_TOKEN", "benchmark-benchmark-benchmark".to_owned()),
         ("ENV", "development".to_owned()),
         ("API_PORT", port.to_string()),
@@ -153,18 +146,12 @@ async fn wagers(arena: &Arena, port: u16) -> Round {
     let seconds = began.elapsed().as_secs_f64();
     #[allow(clippy::as_conversions, clippy::cast_precision_loss)]
     let count = took.len() as f64;
-    Round {
-        rate: count / seconds,
-        took,
-    }
+    Round { rate: count / seconds, took }
 }
 
 /// What the oracle would keep in Redis.
 async fn put_price(arena: &Arena) {
-    let config = cache::CacheConfig {
-        url: arena.redis_url(),
-        namespace: String::new(),
-    };
+    let config = cache::CacheConfig { url: arena.redis_url(), namespace: String::new() };
     let cache = cache::Cache::connect(config).await.unwrap();
     let now = arena.now().await;
     let price = cache::prices::FreshPrice {
@@ -173,38 +160,19 @@ async fn put_price(arena: &Arena) {
         provider_at: now,
         sampled_at: now,
     };
-    cache
-        .put_price(&price, Duration::from_secs(3600))
-        .await
-        .unwrap();
+    cache.put_price(&price, Duration::from_secs(3600)).await.unwrap();
 }
 
 fn pgbench(arena: &Arena, arguments: &[&str]) -> String {
-    let output = Command::new("pgbench")
-        .args(arguments)
-        .arg(arena.owner_url())
-        .output()
-        .unwrap();
+    let output = Command::new("pgbench").args(arguments).arg(arena.owner_url()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     text
 }
 
 /// Simple updates, prepared, as many clients, on the same Postgres.
 fn transactions(arena: &Arena) -> f64 {
-    let report = pgbench(
-        arena,
-        &[
-            "-N", "-n", "-M", "prepared", "-c", "32", "-j", "2", "-T", "5",
-        ],
-    );
-    let line = report
-        .lines()
-        .find_map(|line| line.strip_prefix("tps = "))
-        .unwrap();
+    let report = pgbench(arena, &["-N", "-n", "-M", "prepared", "-c", "32", "-j", "2", "-T", "5"]);
+    let line = report.lines().find_map(|line| line.strip_prefix("tps = ")).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
 }

@@ -14,14 +14,9 @@ use system_tests::drill::{self, Options};
 async fn main() {
     let number = |name: &str| -> Option<u64> {
         let text = std::env::var(name).ok().filter(|text| !text.is_empty())?;
-        Some(
-            text.parse()
-                .unwrap_or_else(|_| panic!("{name} must be a whole number")),
-        )
+        Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a whole number")))
     };
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let options = Options {
         seed: number("SEED").unwrap_or(u64::from(now.subsec_nanos()) ^ now.as_secs()),
         faults: usize::try_from(number("FAULTS").unwrap_or(200)).unwrap(),
