@@ -74,7 +74,6 @@ pub enum Action {
 }
 
 impl ActionRequest {
-    #[must_use]
     pub fn new(observation_id: ObservationId, action: Action) -> ActionRequest {
         let waiting = ActionRequest {
             observation_id,
@@ -97,13 +96,11 @@ impl ActionRequest {
         }
     }
 
-    #[must_use]
     pub fn reasoning(mut self, reasoning: impl Into<String>) -> ActionRequest {
         self.reasoning = Some(reasoning.into());
         self
     }
 
-    #[must_use]
     pub fn usage(mut self, usage: Option<Usage>) -> ActionRequest {
         self.usage = usage;
         self

@@ -12,7 +12,6 @@ pub const SECRET_IDEMPOTENCY_KEY_CHARS_MIN: usize = 32;
 const DIFFERENT_CHARS_MIN: usize = 8;
 
 /// Whether a text can be a key: 1 to 255 visible ASCII characters.
-#[must_use]
 pub fn is_idempotency_key(key: &str) -> bool {
     (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len())
         && key.bytes().all(|byte| byte.is_ascii_graphic())
@@ -21,7 +20,6 @@ pub fn is_idempotency_key(key: &str) -> bool {
 /// Why a key is no good for a request whose answer holds secrets; `None` if it is. Whoever guesses such
 /// a key could be told the secrets, so what is short or plainly not random is refused. That a key is random
 /// nobody can see: this catches honest mistakes.
-#[must_use]
 pub fn guessable(key: &str) -> Option<&'static str> {
     let bytes = key.as_bytes();
     if bytes.len() < SECRET_IDEMPOTENCY_KEY_CHARS_MIN {

@@ -33,13 +33,11 @@ pub struct Problem {
 
 impl Problem {
     /// Which problem this is; `None` for one that this build does not know.
-    #[must_use]
     pub fn kind(&self) -> Option<ProblemKind> {
         ProblemKind::from_name(self.problem_type.strip_prefix(PATH)?)
     }
 
     /// The request's field that is wrong, where one is.
-    #[must_use]
     pub fn field(&self) -> Option<&str> {
         self.extra.get("field")?.as_str()
     }
@@ -68,7 +66,6 @@ macro_rules! problems {
         impl ProblemKind {
             pub const ALL: [ProblemKind; [$($status),+].len()] = [$(ProblemKind::$kind),+];
 
-            #[must_use]
             pub const fn facts(self) -> ProblemFacts {
                 match self {
                     $(ProblemKind::$kind => ProblemFacts {
@@ -171,13 +168,11 @@ problems! {
 }
 
 impl ProblemKind {
-    #[must_use]
     pub fn from_name(name: &str) -> Option<ProblemKind> {
         ProblemKind::ALL.into_iter().find(|kind| kind.facts().name == name)
     }
 
     /// The `type` of the problem.
-    #[must_use]
     pub fn path(self) -> String {
         format!("{PATH}{}", self.facts().name)
     }

@@ -10,13 +10,11 @@ use serde::{Deserialize, Serialize};
 pub struct Secret(String);
 
 impl Secret {
-    #[must_use]
     pub fn new(text: impl Into<String>) -> Secret {
         Secret(text.into())
     }
 
     /// The credential itself. Whoever calls this keeps it out of logs and errors.
-    #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -93,7 +93,6 @@ pub struct FieldProblem {
 
 impl Usage {
     /// Those of the calls of which nobody says what they used.
-    #[must_use]
     pub fn unreported(&self) -> i32 {
         match (self.input_tokens, self.output_tokens) {
             // No call uses nothing.

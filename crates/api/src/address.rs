@@ -58,7 +58,6 @@ pub struct Networks(Vec<IpNet>);
 
 impl Networks {
     /// This machine alone.
-    #[must_use]
     pub fn loopback() -> Networks {
         let loopback =
             [(IpAddr::V4(Ipv4Addr::LOCALHOST), 8), (IpAddr::V6(Ipv6Addr::LOCALHOST), 128)];
@@ -67,7 +66,6 @@ impl Networks {
         Networks(networks.collect())
     }
 
-    #[must_use]
     pub(crate) fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
@@ -87,7 +85,6 @@ pub enum ForwardingHeader {
 
 impl Proxies {
     /// The address of whoever sent a request that came from `peer`.
-    #[must_use]
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         let lines: Vec<_> = headers.get_all(self.header.name()).collect();
@@ -108,7 +105,6 @@ impl Proxies {
     }
 
     /// Whether `peer` is a proxy that is believed.
-    #[must_use]
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted.contain(peer)
     }

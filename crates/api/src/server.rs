@@ -54,7 +54,6 @@ pub struct Running {
 
 impl Running {
     /// Where it listens; with port 0 asked for, the port that was given.
-    #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.address
     }

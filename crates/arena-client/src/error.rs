@@ -63,7 +63,6 @@ pub enum ClientError {
 
 impl ClientError {
     /// The problem, if the arena answered one.
-    #[must_use]
     pub fn problem(&self) -> Option<&ProblemAnswer> {
         match self {
             ClientError::Problem(problem) => Some(problem),
@@ -78,13 +77,11 @@ impl ClientError {
     }
 
     /// Which problem the arena answered; `None` also for one that this build does not know.
-    #[must_use]
     pub fn kind(&self) -> Option<ProblemKind> {
         self.problem()?.kind
     }
 
     /// The status of the answer, if there was one.
-    #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
             ClientError::Problem(problem) => Some(problem.status),
@@ -94,7 +91,6 @@ impl ClientError {
     }
 
     /// How long the arena, or a proxy in front of it, asks to wait.
-    #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             ClientError::Problem(problem) => problem.retry_after,
@@ -114,7 +110,6 @@ impl ClientError {
     }
 
     /// Whether the arena may answer the same call later: it did not answer, or said "not now".
-    #[must_use]
     pub fn is_unavailable(&self) -> bool {
         match self {
             ClientError::Timeout { .. } | ClientError::Unreachable { .. } => true,

@@ -14,7 +14,6 @@ pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
     /// 122 random bits.
-    #[must_use]
     pub fn random() -> IdempotencyKey {
         IdempotencyKey(Uuid::new_v4().to_string())
     }
@@ -24,7 +23,6 @@ impl IdempotencyKey {
     /// characters without spaces. The answers of [`crate::Client::register`] and
     /// [`crate::Client::rotate_keys`] hold secrets: for those take [`IdempotencyKey::random`], and keep
     /// it as long as the answer may have to be asked for again.
-    #[must_use]
     pub fn named(name: &str) -> Option<IdempotencyKey> {
         is_idempotency_key(name).then(|| IdempotencyKey(name.to_owned()))
     }

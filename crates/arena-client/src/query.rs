@@ -18,7 +18,6 @@ pub struct PageQuery {
 
 impl PageQuery {
     /// The newest `limit` items.
-    #[must_use]
     pub const fn newest(limit: u32) -> PageQuery {
         PageQuery { limit: Some(limit), cursor: None }
     }

@@ -44,7 +44,6 @@ pub struct ClientConfig {
 impl ClientConfig {
     /// With a time-out of 12 s, which outlasts the arena's own, a patience of 15 s, and streams that may
     /// be silent for 45 s.
-    #[must_use]
     pub const fn new(base_url: Url) -> ClientConfig {
         ClientConfig {
             base_url,

@@ -44,7 +44,6 @@ use crate::commands::{
 use crate::output::{Format, Judged as _};
 
 /// Runs the command that the process was started with.
-#[must_use]
 pub fn main(build: Build) -> ExitCode {
     let cli = cli::parse(build);
     // Before `process::main`, whose default would greet the operator with a log line.

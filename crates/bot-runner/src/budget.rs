@@ -69,13 +69,11 @@ pub enum MindError {
 }
 
 impl Mind {
-    #[must_use]
     pub fn new(model: Model, spending: Spending) -> Mind {
         Mind { model, spending, prices: None, said: Mutex::new(None) }
     }
 
     /// The same, and its calls have a price even where they have no cap.
-    #[must_use]
     pub fn priced_by(self, prices: Arc<PriceBook>) -> Mind {
         Mind { prices: Some(prices), ..self }
     }

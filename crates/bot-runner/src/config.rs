@@ -176,7 +176,6 @@ impl Models {
     }
 
     /// The longest that one call may take.
-    #[must_use]
     pub const fn call_timeout(&self) -> Duration {
         match &self.config {
             ModelConfig::Mock { .. } => Duration::ZERO,
@@ -185,7 +184,6 @@ impl Models {
     }
 
     /// `provider/model`, for the log.
-    #[must_use]
     pub fn name(&self) -> String {
         let (provider, model) = (self.default.provider_name(), self.default.model_name());
         format!("{provider}/{model}")

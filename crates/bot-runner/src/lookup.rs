@@ -48,7 +48,6 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    #[must_use]
     pub fn new(encyclopedia: Arc<dyn Encyclopedia>) -> Lookup {
         Lookup { encyclopedia }
     }

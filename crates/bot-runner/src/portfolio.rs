@@ -56,7 +56,6 @@ pub struct Purse {
 }
 
 impl Purse {
-    #[must_use]
     pub fn new(balance: Money, idle_streak: i32, parameters: &Parameters) -> Purse {
         let bets = usize::try_from(parameters.markets.bets_per_request_max).unwrap_or(0);
         Purse {
@@ -68,7 +67,6 @@ impl Purse {
     }
 
     /// The most that all stakes of a turn may be; zero when nothing may be bet.
-    #[must_use]
     pub fn limit(&self) -> Money {
         if self.balance < BALANCE_MIN {
             return Money::ZERO;
@@ -77,7 +75,6 @@ impl Purse {
     }
 
     /// Whether there can be a bet at all, whatever a model says.
-    #[must_use]
     pub fn is_open(&self) -> bool {
         let limit = self.limit();
         self.bets_max > 0 && limit.is_positive() && limit >= self.stake_min
@@ -97,7 +94,6 @@ fn fee(idle_streak: i32, parameters: &Parameters) -> Money {
 
 /// Gives each pick its stake, the surest first. What is too unsure, comes too late or finds too
 /// little left is left out, and so is a second pick on one market.
-#[must_use]
 pub fn allot(mut picks: Vec<Pick>, purse: &Purse) -> Vec<Stake> {
     let mut left = purse.limit();
     let mut stakes: Vec<Stake> = Vec::new();

@@ -39,7 +39,6 @@ pub struct Scene {
 }
 
 impl Scene {
-    #[must_use]
     pub fn options(&self) -> Options {
         Options {
             research: self.question.is_some(),
@@ -50,13 +49,11 @@ impl Scene {
 }
 
 /// Asks what to do with the turn.
-#[must_use]
 pub fn build(persona: &Persona, scene: &Scene) -> Prompt {
     prompt(persona, user(persona, scene))
 }
 
 /// Asks for the answer to a research question, with what was looked up, if anything was.
-#[must_use]
 pub fn research(
     persona: &Persona,
     scene: &Scene,
@@ -110,7 +107,6 @@ pub fn research(
 }
 
 /// Asks for bets on the scene's markets.
-#[must_use]
 pub fn portfolio(persona: &Persona, scene: &Scene) -> Prompt {
     let mut text = String::new();
     // Writing into a String cannot fail.

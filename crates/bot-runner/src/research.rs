@@ -36,26 +36,22 @@ pub struct Terms {
 
 impl Terms {
     /// Whether the bot can pay for an answer that it knew by itself.
-    #[must_use]
     pub fn afford_answer(&self) -> bool {
         self.stake <= self.balance
     }
 
     /// Whether the bot can pay for an answer that it looked up.
-    #[must_use]
     pub fn afford_lookup(&self) -> bool {
         self.stake.checked_add(self.lookup_fee).is_some_and(|cost| cost <= self.balance)
     }
 }
 
 impl Proposal {
-    #[must_use]
     pub fn wants_lookup(&self) -> bool {
         self.asks || !self.is_sure()
     }
 
     /// Whether it is sure enough to be said.
-    #[must_use]
     pub fn is_sure(&self) -> bool {
         self.confidence.decimal() > CONFIDENCE_ABOVE
     }
@@ -92,7 +88,6 @@ pub fn read(text: &str) -> Result<Proposal, Unusable> {
 }
 
 /// The title of the article that a question is about, if that is what decides it.
-#[must_use]
 pub fn title_of(market: &Market) -> Option<String> {
     let criteria: ArticleCriteria = serde_json::from_value(market.criteria.clone()).ok()?;
     Some(criteria.article.as_str().to_owned())

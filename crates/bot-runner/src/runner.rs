@@ -110,7 +110,6 @@ struct Inner {
 }
 
 impl Runner {
-    #[must_use]
     pub fn new(database: Database, bots: Vec<HostedBot>, pace: Pace, shutdown: Shutdown) -> Runner {
         let holder = format!("bot-runner-{}", uuid::Uuid::new_v4());
         let inner = Inner { database, holder, pace, shutdown };
@@ -122,7 +121,6 @@ impl Runner {
     }
 
     /// How many of the bots have no loop at the moment.
-    #[must_use]
     pub fn ended(&self) -> tokio::sync::watch::Receiver<usize> {
         self.ended.subscribe()
     }

@@ -34,13 +34,11 @@ pub struct Options {
 }
 
 impl Options {
-    #[must_use]
     pub const fn is_any(self) -> bool {
         self.research || self.portfolio || self.wager
     }
 
     /// Whether a strategy is among them; waiting always is.
-    #[must_use]
     pub const fn allow(self, strategy: Strategy) -> bool {
         match strategy {
             Strategy::Research => self.research,

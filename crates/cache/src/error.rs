@@ -37,7 +37,6 @@ pub enum CacheError {
 
 impl CacheError {
     /// What anybody may be shown of it: a text that is always the same, without what a server said.
-    #[must_use]
     pub fn shown(&self) -> Option<String> {
         matches!(self, CacheError::WritesRefused(_)).then(|| self.to_string())
     }

@@ -10,6 +10,7 @@ use crate::error::{CacheError, CacheResult};
 use crate::{Cache, prices};
 
 /// What became of an observation that was handed in.
+#[must_use = "whether the observation was good decides what follows"]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redemption {
     /// It was this bot's and is used up now.

@@ -63,7 +63,6 @@ pub struct Announcement {
 
 impl Cache {
     /// Says from now on that this process is there.
-    #[must_use]
     pub fn announce(&self, service: &str) -> Announcement {
         let (host, pid) = (this_host(), std::process::id());
         let presence = Presence {
@@ -180,14 +179,12 @@ async fn forget(cache: Cache, key: String) {
 }
 
 /// The name under which this machine's processes say that they are there.
-#[must_use]
 pub fn this_host() -> String {
     gethostname::gethostname().to_string_lossy().into_owned()
 }
 
 /// Tells sets of secrets apart without showing any: 64 bits of a SHA-256 over all of them. Whoever reads
 /// it could try guesses against it, so secrets are to be long and random, as those are that are made here.
-#[must_use]
 pub fn fingerprint(groups: &[&[&str]]) -> String {
     let mut hash = Sha256::new();
     let count = |hash: &mut Sha256, length: usize| hash.update(length.to_string() + ":");

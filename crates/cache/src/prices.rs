@@ -29,7 +29,6 @@ pub struct FreshPrice {
 impl FreshPrice {
     /// How much longer it is fresh, by the provider's time: when it arrived does not matter. `None`
     /// once it is not.
-    #[must_use]
     pub fn freshness(&self, now: Timestamp, ttl_seconds: i64) -> Option<Duration> {
         let age = now.micros().saturating_sub(self.provider_at.micros());
         let left = ttl_seconds.saturating_mul(1_000_000).saturating_sub(age);

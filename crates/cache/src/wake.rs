@@ -46,7 +46,6 @@ impl Cache {
     }
 
     /// Listens from now on, on a connection of its own that mends itself.
-    #[must_use]
     pub fn wake_ups(&self) -> WakeUps {
         let heard = Arc::new(Notify::new());
         // The listener outlives the cache that made it.

@@ -24,7 +24,6 @@ pub struct Build {
 
 impl Build {
     /// What the build was told; an empty text counts as nothing.
-    #[must_use]
     pub fn new(
         version: &'static str,
         commit: Option<&'static str>,
@@ -107,7 +106,6 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Asked {
 
 impl Service {
     /// Answers what is not a run; `None` when the service shall run.
-    #[must_use]
     pub fn answer(&self, asked: &Asked) -> Option<u8> {
         let told = match asked {
             Asked::Run => return None,

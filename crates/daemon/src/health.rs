@@ -149,7 +149,6 @@ pub struct HealthServer {
 
 impl HealthServer {
     /// Where it listens; with port 0 asked for, the port that was given.
-    #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.address
     }

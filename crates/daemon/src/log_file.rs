@@ -98,7 +98,6 @@ impl LogFile {
 
     /// The file that [`LOG_FILE`] names, if it is this process's standard error. Somebody else's is
     /// never rotated.
-    #[must_use]
     pub fn of_standard_error(sources: &Sources) -> Option<LogFile> {
         let path = sources.given(LOG_FILE)?;
         let path = Path::new(&path);

@@ -48,14 +48,12 @@ struct Facts {
 }
 
 /// A number that only grows.
-#[must_use]
 pub const fn counter(name: &'static str, help: &'static str) -> Declared<IntCounter> {
     let facts = Facts::of(name, help, &[]);
     Declared::new(facts, |facts| IntCounter::with_opts(facts.options()))
 }
 
 /// A whole number that goes up and down.
-#[must_use]
 pub const fn gauge(name: &'static str, help: &'static str) -> Declared<IntGauge> {
     let facts = Facts::of(name, help, &[]);
     Declared::new(facts, |facts| IntGauge::with_opts(facts.options()))
@@ -64,7 +62,6 @@ pub const fn gauge(name: &'static str, help: &'static str) -> Declared<IntGauge>
 macro_rules! with_labels {
     ($($(#[$about:meta])* $name:ident: $metric:ident;)+) => {$(
         $(#[$about])*
-        #[must_use]
         pub const fn $name(
             name: &'static str,
             help: &'static str,
@@ -93,7 +90,6 @@ with_labels! {
 }
 
 /// How long something takes, in seconds.
-#[must_use]
 pub const fn durations(
     name: &'static str,
     help: &'static str,
@@ -148,7 +144,6 @@ impl<M: Collector + Clone + 'static> Declared<M> {
 
 impl<B: MetricVecBuilder + 'static> Declared<MetricVec<B>> {
     /// The one of a metric without labels.
-    #[must_use]
     pub fn only(&self) -> B::M {
         self.with_label_values::<&str>(&[])
     }
@@ -211,13 +206,11 @@ pub fn tell_checks(checks: &[Check]) {
 }
 
 /// A count as a gauge takes it.
-#[must_use]
 pub fn whole(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Seconds since a moment of this machine's clock; 0 for one that is still to come.
-#[must_use]
 pub fn seconds_since(unix_micros: i64) -> f64 {
     let now =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

@@ -115,7 +115,6 @@ impl Failure {
         Self::Unavailable(Unavailable::new(what, hint))
     }
 
-    #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) => EXIT_CONFIG,
@@ -126,7 +125,6 @@ impl Failure {
 }
 
 /// The exit code that an error stands for, looking through all its causes.
-#[must_use]
 pub fn exit_code_of(error: &(dyn Error + 'static)) -> u8 {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -187,7 +185,6 @@ impl Unavailable {
     }
 
     /// Adds why, with all its causes. The error's text must not contain a secret.
-    #[must_use]
     pub fn because(mut self, error: impl Into<BoxError>) -> Self {
         // One line, whatever a server wrote into its message.
         let reason = chain(&*error.into()).split_whitespace().collect::<Vec<_>>().join(" ");
@@ -241,7 +238,6 @@ impl Refusal {
         Self::new(EXIT_FAILURE, text)
     }
 
-    #[must_use]
     pub fn exit_code(&self) -> u8 {
         self.exit_code
     }

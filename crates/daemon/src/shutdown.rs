@@ -47,7 +47,6 @@ impl Shutdown {
     }
 
     /// A request that only [`Shutdown::request`] sets.
-    #[must_use]
     pub fn manual() -> Self {
         Self::default()
     }
@@ -57,7 +56,6 @@ impl Shutdown {
         self.0.cancel();
     }
 
-    #[must_use]
     pub fn is_requested(&self) -> bool {
         self.0.is_cancelled()
     }

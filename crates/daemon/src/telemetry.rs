@@ -89,7 +89,6 @@ fn log_panics() {
 /// An error and its causes in one line: `outer: inner: innermost`.
 ///
 /// Causes that an outer message already contains are not repeated.
-#[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

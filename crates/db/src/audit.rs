@@ -130,7 +130,6 @@ pub struct Report {
 }
 
 impl Report {
-    #[must_use]
     pub const fn is_sound(&self) -> bool {
         self.faults_total == 0
     }

@@ -40,7 +40,6 @@ statement! {
 }
 
 impl Room {
-    #[must_use]
     pub const fn suffices(&self) -> bool {
         self.others.saturating_add(self.pool_size) <= self.sessions_max
     }

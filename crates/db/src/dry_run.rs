@@ -66,7 +66,6 @@ impl DryRun {
     }
 
     /// The balance the request would leave: all of it, where it would be refused.
-    #[must_use]
     pub fn balance_after(&self) -> Money {
         match &self.refusal {
             None => self.balance.checked_sub(self.cost).unwrap_or_default(),

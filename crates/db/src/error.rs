@@ -77,7 +77,6 @@ pub enum Conflict {
 
 impl DbError {
     /// Whether the same call may succeed later without anybody mending anything.
-    #[must_use]
     pub const fn retryable(&self) -> bool {
         match self {
             DbError::Unavailable(_) | DbError::Contended(_) | DbError::ReadOnly(_) => true,
@@ -94,7 +93,6 @@ impl DbError {
     }
 
     /// What anybody may be shown of it: a text that is always the same, without what a server said.
-    #[must_use]
     pub fn shown(&self) -> Option<String> {
         matches!(self, DbError::ReadOnly(_)).then(|| self.to_string())
     }

@@ -33,7 +33,6 @@ pub struct Exposure {
 
 impl Exposure {
     /// Whether `more` units fit into the budget.
-    #[must_use]
     pub fn has_room_for(&self, more: i128, budget: Money) -> bool {
         self.reserved + self.minted + more <= i128::from(budget.units())
     }

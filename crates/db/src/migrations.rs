@@ -38,7 +38,6 @@ pub enum SchemaState {
 
 impl SchemaState {
     /// What is wrong with it, and what to do.
-    #[must_use]
     pub fn fault(&self) -> Option<String> {
         match self {
             SchemaState::Current => None,

@@ -175,13 +175,11 @@ impl Database {
     }
 
     /// Whether the way to Postgres is a pooler that lends servers by the transaction.
-    #[must_use]
     pub fn is_pooled(&self) -> bool {
         split_pooler(&self.current().url).1
     }
 
     /// How the pool is used at this moment.
-    #[must_use]
     pub fn pool_use(&self) -> PoolUse {
         let status = self.current().pool.status();
         PoolUse {
@@ -291,7 +289,6 @@ pub(crate) fn split_pooler(url: &str) -> (String, bool) {
 }
 
 /// Whether `url` leads through a pooler.
-#[must_use]
 pub fn is_pooled(url: &str) -> bool {
     split_pooler(url).1
 }

@@ -95,7 +95,6 @@ pub struct RoleAdmin {
 }
 
 /// The role that the URL logs in as.
-#[must_use]
 pub fn role_of(url: &str) -> Option<String> {
     // The driver knows no parameters of ours.
     let (url, _) = crate::tls::split(&crate::pool::split_pooler(url).0).ok()?;

@@ -20,7 +20,6 @@ use crate::usage::Usage;
 pub const WINDOW_TICKS: i64 = 60;
 
 /// The window of a trend that a tick falls into.
-#[must_use]
 pub const fn window_of(tick: TickNumber) -> i64 {
     tick.0.div_euclid(WINDOW_TICKS)
 }

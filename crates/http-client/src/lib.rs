@@ -23,7 +23,6 @@ pub fn builder(url: &Url) -> ClientBuilder {
 
 /// Whether it leads to a server by HTTP, and has nothing that belongs elsewhere: no user and no password, which are
 /// told in headers, and no fragment.
-#[must_use]
 pub fn is_plain(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https")
         && url.has_host()
@@ -42,7 +41,6 @@ pub fn sensitive(text: &str) -> Result<HeaderValue, InvalidHeaderValue> {
     Ok(value)
 }
 
-#[must_use]
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -54,7 +52,6 @@ pub fn is_loopback(url: &Url) -> bool {
 
 /// How long an answer asks to wait: in seconds, rounded up, or until a date by the server's own clock,
 /// or by `now` if it does not tell its own. [`RETRY_AFTER_MAX`] at most; what is neither says nothing.
-#[must_use]
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
     let date = |name| httpdate::parse_http_date(text(name)?).ok();
@@ -101,7 +98,6 @@ pub async fn read_up_to(mut response: Response, bytes_max: usize) -> Result<Vec<
 }
 
 /// What went wrong, with its causes and without the URL: an operator may have put a key into it.
-#[must_use]
 pub fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();

@@ -54,19 +54,16 @@ impl Request {
         (body.len() >= length).then_some(request)
     }
 
-    #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         let header = headers.find(|(key, _)| key.eq_ignore_ascii_case(name))?;
         Some(&header.1)
     }
 
-    #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    #[must_use]
     pub fn is(&self, method: &str, target: &str) -> bool {
         self.method == method && self.target == target
     }
@@ -134,13 +131,11 @@ impl Stub {
         Stub::replying(Reply::Raw(http(status, headers, body))).await
     }
 
-    #[must_use]
     pub fn url(&self) -> Url {
         format!("http://{}", self.address).parse().unwrap()
     }
 
     /// What was asked so far.
-    #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }

@@ -31,14 +31,12 @@ pub struct Head {
 
 impl Head {
     /// The head of a chain without entries.
-    #[must_use]
     pub const fn empty(bot_id: BotId) -> Head {
         Head { bot_id, sequence: 0, balance: Money::ZERO, hash: Hash::ZERO, recorded_at: None }
     }
 
     /// When an entry is recorded that is appended at `now`: time never runs backwards in a chain, even
     /// where a clock was set back.
-    #[must_use]
     pub fn next_at(&self, now: Timestamp) -> Timestamp {
         self.recorded_at.map_or(now, |last| last.max(now))
     }
@@ -171,7 +169,6 @@ impl HeadsDigest {
         self.0.update(lines);
     }
 
-    #[must_use]
     pub fn finish(self) -> Hash {
         Hash(self.0.finalize().into())
     }
@@ -218,7 +215,6 @@ pub struct ChainVerifier {
 }
 
 impl ChainVerifier {
-    #[must_use]
     pub fn new(bot_id: BotId) -> ChainVerifier {
         ChainVerifier {
             status: Some(BotStatus::Alive),
@@ -227,7 +223,6 @@ impl ChainVerifier {
     }
 
     /// Continues behind entries that were verified before.
-    #[must_use]
     pub fn resume(head: Head) -> ChainVerifier {
         ChainVerifier { head, status: None, scratch: Vec::with_capacity(512) }
     }
@@ -239,13 +234,11 @@ impl ChainVerifier {
     }
 
     /// The head after all entries seen so far.
-    #[must_use]
     pub const fn head(&self) -> &Head {
         &self.head
     }
 
     /// What the entries seen so far make of the bot; `None` where they do not tell.
-    #[must_use]
     pub const fn status(&self) -> Option<BotStatus> {
         self.status
     }

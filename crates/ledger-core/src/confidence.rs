@@ -21,13 +21,11 @@ impl Confidence {
         value.within(Self::MIN, Self::MAX).map(Confidence)
     }
 
-    #[must_use]
     pub const fn decimal(self) -> Decimal8 {
         self.0
     }
 
     /// The Brier score `(p − outcome)²`, rounded half up to eight digits (Brier 1950).
-    #[must_use]
     pub fn brier(self, came_true: Outcome) -> Decimal8 {
         let miss = match came_true {
             Outcome::Happened => UNITS_PER_ONE - self.0.units(),

@@ -26,7 +26,6 @@ labelled! {
 }
 
 impl Comparison {
-    #[must_use]
     pub fn holds<T: Ord>(self, found: &T, figure: &T) -> bool {
         match self {
             Comparison::Above => found > figure,
@@ -90,7 +89,6 @@ pub struct Times {
 /// The criteria of one source, and by [`Deref`] those of any.
 pub trait Question {
     /// The same under the rules that a market opened today gets.
-    #[must_use]
     fn under_present_rules(&self) -> Self
     where
         Self: Clone,
@@ -142,14 +140,12 @@ macro_rules! criteria {
 
         impl Criteria {
             /// The same under the rules that a market opened today gets.
-            #[must_use]
             pub fn under_present_rules(&self) -> Criteria {
                 match self {
                     $(Criteria::$variant(of) => Criteria::$variant(of.under_present_rules())),+
                 }
             }
 
-            #[must_use]
             pub const fn source(&self) -> MarketSource {
                 match self {
                     $(Criteria::$variant(_) => MarketSource::$variant),+
@@ -207,7 +203,6 @@ impl fmt::Display for Reading {
 
 /// When bets close: half-way to the deadline. The nearer the reading, the less a bet is a forecast.
 /// Research takes answers to the end.
-#[must_use]
 pub fn bets_close_at(source: MarketSource, opens_at: Timestamp, deadline: Timestamp) -> Timestamp {
     if source.about().takes == Taking::Answer {
         return deadline;

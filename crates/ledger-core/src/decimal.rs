@@ -42,19 +42,16 @@ impl Decimal8 {
     pub(crate) const SMALLEST: Decimal8 = Decimal8(1);
 
     /// From whole 10⁻⁸ units; `None` outside `numeric(18,8)`.
-    #[must_use]
     pub const fn from_units(units: i64) -> Option<Decimal8> {
         if units < -MAX_UNITS || units > MAX_UNITS { None } else { Some(Decimal8(units)) }
     }
 
     /// From hundredths, for small constants.
-    #[must_use]
     pub const fn hundredths(hundredths: i32) -> Decimal8 {
         // An i32 of hundredths is at most 2.1e9 × 1e6 units, far inside the range.
         Decimal8(hundredths as i64 * (UNITS_PER_ONE / 100))
     }
 
-    #[must_use]
     pub const fn units(self) -> i64 {
         self.0
     }
@@ -73,7 +70,6 @@ impl Decimal8 {
     }
 
     /// The text without zeros at its end: `21.4`, `-3`.
-    #[must_use]
     pub fn plain(self) -> String {
         let text = self.to_string();
         text.trim_end_matches('0').trim_end_matches('.').to_owned()

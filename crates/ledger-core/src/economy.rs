@@ -56,7 +56,6 @@ pub enum Fate {
 ///
 /// In enforce mode a balance below the fee is liquidated whatever positions are open: rent is due
 /// in cash. In observe mode the same is judged on the shadow balance and only recorded.
-#[must_use]
 pub fn tick(
     wallet: &Wallet,
     rules: &EconomyRules,
@@ -103,13 +102,11 @@ pub fn tick(
 }
 
 /// The reference of every entry that a tick writes.
-#[must_use]
 pub fn tick_reference(tick: TickNumber) -> Reference {
     Reference::built(&format!("TICK:{tick}"))
 }
 
 /// The first entry of every chain.
-#[must_use]
 pub fn genesis(rules: &EconomyRules) -> Movement {
     let reference = Reference::built("GENESIS_GRANT");
     Movement::one(EntryType::Grant, reference, Leg::Mint(rules.genesis_grant))
@@ -178,7 +175,6 @@ fn open_bet(stake: Money, market: MarketId, streak: Streak) -> Movement {
 }
 
 /// The reference of every entry that has to do with a market.
-#[must_use]
 pub fn market_reference(market: MarketId) -> Reference {
     Reference::built(&format!("MARKET:{market}"))
 }
@@ -210,7 +206,6 @@ pub struct Attempt {
 }
 
 /// What any answer costs before it is judged: its stake, and the fee for the lookup.
-#[must_use]
 pub const fn answer_cost(lookup: Lookup, rules: &EconomyRules) -> (Money, Money) {
     let fee = match lookup {
         Lookup::Used => rules.markets.lookup_fee,
@@ -258,7 +253,6 @@ pub fn answer(
 }
 
 /// The reference of what an action did.
-#[must_use]
 pub fn observation_reference(observation: ObservationId) -> Reference {
     Reference::built(&format!("OBS:{observation}"))
 }
@@ -273,7 +267,6 @@ pub fn alive(wallet: &Wallet) -> Result<(), Refusal> {
 }
 
 /// Whether the reaper takes this bot: alive, at zero, nothing open, and fees are real.
-#[must_use]
 pub const fn is_reapable(wallet: &Wallet, rules: &EconomyRules) -> bool {
     matches!(rules.enforcement, Enforcement::Enforce)
         && matches!(wallet.status, BotStatus::Alive)
@@ -284,7 +277,6 @@ pub const fn is_reapable(wallet: &Wallet, rules: &EconomyRules) -> bool {
 }
 
 /// The reaper's liquidation of a bot for which [`is_reapable`] holds.
-#[must_use]
 pub fn reap(wallet: &Wallet, oracle_round: i64) -> Movement {
     liquidate(wallet, Reference::built(&format!("REAPER:{oracle_round}")))
 }

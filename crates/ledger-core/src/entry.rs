@@ -57,7 +57,6 @@ impl Reference {
         Reference(text.into())
     }
 
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -88,13 +87,11 @@ impl Hash {
     pub const ZERO: Hash = Hash([0; 32]);
 
     /// From exactly 32 bytes.
-    #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Hash> {
         bytes.try_into().ok().map(Hash)
     }
 
     /// From 64 lower-case hex digits.
-    #[must_use]
     pub fn from_hex(text: &str) -> Option<Hash> {
         let digits = text.as_bytes();
         if digits.len() != 64 {
@@ -189,7 +186,6 @@ impl Entry {
 
     /// The hash this entry ought to have. `scratch` is overwritten; passing the same buffer again
     /// saves an allocation an entry, which is most of the cost when millions are audited.
-    #[must_use]
     pub fn compute_hash(&self, scratch: &mut Vec<u8>) -> Hash {
         self.write_canonical(scratch);
         Hash(Sha256::digest(&scratch[..]).into())

@@ -80,7 +80,6 @@ macro_rules! entry_types {
         }
 
         impl EntryType {
-            #[must_use]
             pub const fn declaration(self) -> &'static Declaration {
                 match self {
                     $(EntryType::$name => &Declaration {
@@ -122,12 +121,10 @@ entry_types! {
 }
 
 impl EntryType {
-    #[must_use]
     pub const fn sign_rule(self) -> SignRule {
         self.declaration().sign
     }
 
-    #[must_use]
     pub const fn allows_amount(self, amount: Money) -> bool {
         match self.sign_rule() {
             SignRule::Positive => amount.is_positive(),
@@ -138,13 +135,11 @@ impl EntryType {
     }
 
     /// Whether it takes exactly what is there, so that the balance is zero after it.
-    #[must_use]
     pub const fn drains(self) -> bool {
         matches!(self.sign_rule(), SignRule::NotPositive)
     }
 
     /// Whether a bot in this status may receive such an entry.
-    #[must_use]
     pub fn allowed_for(self, status: BotStatus) -> bool {
         self.declaration().allowed.contains(&status)
     }

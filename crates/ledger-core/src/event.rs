@@ -51,7 +51,6 @@ pub enum NewEvent {
 }
 
 impl NewEvent {
-    #[must_use]
     pub const fn kind(&self) -> EventKind {
         match self {
             NewEvent::Entry(_) => EventKind::Entry,

@@ -48,7 +48,6 @@ pub struct Forecast {
 
 /// Foretells a bot's end from its balance in enforce mode and from its shadow balance in observe
 /// mode. `next` is the next tick that reaches it. `None` for who is not alive.
-#[must_use]
 pub fn forecast(reserve: &Reserve, rules: &EconomyRules, next: TickNumber) -> Option<Forecast> {
     if reserve.status != BotStatus::Alive {
         return None;
@@ -94,7 +93,6 @@ pub struct TickTimes {
 
 impl Forecast {
     /// When the bot dies; `None` for what is beyond the years of four digits that RFC 3339 has.
-    #[must_use]
     pub fn dies_at(&self, ticks: &TickTimes) -> Option<Timestamp> {
         const END_MICROS: i64 = 253_402_300_800_000_000;
         if self.dies_in < ticks.next {
@@ -113,7 +111,6 @@ impl Forecast {
 }
 
 /// What a bot has if what was only counted had been charged.
-#[must_use]
 pub fn shadow_balance(balance: Money, phantom_fees: Money) -> Money {
     balance.checked_sub(phantom_fees).unwrap_or_default()
 }
@@ -132,40 +129,33 @@ pub struct Results {
 }
 
 impl Results {
-    #[must_use]
     pub fn mean_brier(&self) -> Option<i128> {
         per(self.brier_sum, self.brier_count)
     }
 
     /// The part of the settled positions that has a Brier score.
-    #[must_use]
     pub fn brier_coverage(&self) -> Option<i128> {
         ratio(self.brier_count.into(), self.settled.into())
     }
 
-    #[must_use]
     pub fn cost_per_settled(&self) -> Option<i128> {
         per(self.cost, self.settled)
     }
 
-    #[must_use]
     pub fn cost_per_profit(&self) -> Option<i128> {
         ratio(self.cost, self.profit)
     }
 
-    #[must_use]
     pub fn llm_usd_per_settled(&self) -> Option<i128> {
         per(self.llm_usd, self.settled)
     }
 
-    #[must_use]
     pub fn llm_usd_per_profit(&self) -> Option<i128> {
         ratio(self.llm_usd, self.profit)
     }
 }
 
 /// What came of each 1.00 that was granted, less that 1.00.
-#[must_use]
 pub fn return_on_grants(wealth: i128, granted: i128) -> Option<i128> {
     ratio(wealth, granted).map(|times| times - i128::from(UNITS_PER_CREDIT))
 }
@@ -276,14 +266,12 @@ labelled! {
 }
 
 /// Whether a bot that was made in `born` lived through the whole of a window of ticks.
-#[must_use]
 pub const fn lived_through(window: i64, window_ticks: i64, born: TickNumber) -> bool {
     window >= 0 && window.saturating_mul(window_ticks) >= born.0
 }
 
 /// Compares two windows of `window_ticks` ticks each by their profits; `None` for one that the bot
 /// did not live through.
-#[must_use]
 pub fn trend(last: Option<i128>, previous: Option<i128>, window_ticks: i64) -> Trend {
     let per_tick = |profit: Option<i128>| profit.and_then(|profit| per(profit, window_ticks));
     let direction = last.zip(previous).map(|(last, previous)| {
@@ -298,14 +286,12 @@ pub fn trend(last: Option<i128>, previous: Option<i128>, window_ticks: i64) -> T
 }
 
 /// A total a piece, rounded half up to whole units; `None` where there is no piece.
-#[must_use]
 pub fn per(units: i128, pieces: i64) -> Option<i128> {
     quotient(units, i128::from(pieces))
 }
 
 /// One total for each 1.00 of another, as a decimal in units of 10⁻⁸, rounded half up; `None` where
 /// the other is zero or less, or the quotient beyond all bounds.
-#[must_use]
 pub fn ratio(of: i128, to: i128) -> Option<i128> {
     quotient(of.checked_mul(i128::from(UNITS_PER_CREDIT))?, to)
 }

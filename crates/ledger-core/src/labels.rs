@@ -41,7 +41,6 @@ macro_rules! labelled {
         impl $name {
             pub const ALL: [$name; [$($label),+].len()] = [$($name::$variant),+];
 
-            #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $($name::$variant => $label),+

@@ -44,7 +44,6 @@ labelled! {
 
 impl MarketStatus {
     /// Whether its money has been settled. Nothing about such a market ever changes again.
-    #[must_use]
     pub const fn is_settled(self) -> bool {
         match self {
             MarketStatus::Open | MarketStatus::Locked => false,
@@ -76,7 +75,6 @@ pub enum Resolution {
 
 impl Resolution {
     /// Whether a bet on `side` is right.
-    #[must_use]
     pub fn is(self, side: Side) -> bool {
         self == Resolution::Decided(side)
     }
@@ -106,7 +104,6 @@ pub fn check_deadline(
 pub const RETRY_MAX_SECONDS: i64 = 900;
 
 /// How long to wait after so many fetches in a row that decided nothing, in seconds: 30, 60, …, 900.
-#[must_use]
 pub fn retry_seconds(attempts: i32) -> i64 {
     (30_i64 << attempts.clamp(1, 6).saturating_sub(1)).min(RETRY_MAX_SECONDS)
 }
@@ -207,7 +204,6 @@ pub struct MarketSettlement {
 /// over the winners as the pool is, so that each wallet's totals stay a sum of its own story.
 ///
 /// `None` if a payout leaves the range of money. The market must then be void.
-#[must_use]
 pub fn settle(
     market: MarketId,
     bets: &[StakedBet],

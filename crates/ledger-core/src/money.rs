@@ -41,7 +41,6 @@ impl Money {
     pub(crate) const SMALLEST: Money = Money(Decimal8::SMALLEST);
 
     /// From whole 10⁻⁸ units; `None` outside `numeric(18,8)`.
-    #[must_use]
     pub const fn from_units(units: i64) -> Option<Money> {
         match Decimal8::from_units(units) {
             Some(amount) => Some(Money(amount)),
@@ -50,48 +49,39 @@ impl Money {
     }
 
     /// From hundredths of a credit, for the small constants of the economy.
-    #[must_use]
     pub const fn cents(cents: i32) -> Money {
         Money(Decimal8::hundredths(cents))
     }
 
-    #[must_use]
     pub const fn units(self) -> i64 {
         self.0.units()
     }
 
-    #[must_use]
     pub fn checked_add(self, other: Money) -> Option<Money> {
         self.units().checked_add(other.units()).and_then(Money::from_units)
     }
 
-    #[must_use]
     pub fn checked_sub(self, other: Money) -> Option<Money> {
         self.units().checked_sub(other.units()).and_then(Money::from_units)
     }
 
-    #[must_use]
     pub fn checked_mul(self, factor: i64) -> Option<Money> {
         self.units().checked_mul(factor).and_then(Money::from_units)
     }
 
     /// The same amount with the other sign. The range is symmetric, so this cannot fail.
-    #[must_use]
     pub const fn negated(self) -> Money {
         Money(self.0.negated())
     }
 
-    #[must_use]
     pub const fn is_zero(self) -> bool {
         self.units() == 0
     }
 
-    #[must_use]
     pub const fn is_negative(self) -> bool {
         self.units() < 0
     }
 
-    #[must_use]
     pub const fn is_positive(self) -> bool {
         self.units() > 0
     }
@@ -137,7 +127,6 @@ impl Stake {
         Stake::checked(amount, amount)
     }
 
-    #[must_use]
     pub const fn money(self) -> Money {
         self.0
     }
@@ -157,7 +146,6 @@ impl Price {
         }
     }
 
-    #[must_use]
     pub const fn money(self) -> Money {
         self.0
     }

@@ -48,6 +48,7 @@ const LEGS_MAX: usize = 3;
 
 /// One movement of money with all it does to the wallet: what a decision returns and `append` carries
 /// out.
+#[must_use = "money moves once the movement is written"]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Movement {
     pub posting: Posting,
@@ -100,7 +101,6 @@ impl Movement {
     }
 
     /// What the house made out of nothing for it.
-    #[must_use]
     pub fn minted(&self) -> Money {
         self.of(|leg| match leg {
             Leg::Mint(amount) => Some(amount),
@@ -109,7 +109,6 @@ impl Movement {
     }
 
     /// What fell to the house and is gone.
-    #[must_use]
     pub fn burned(&self) -> Money {
         self.of(|leg| match leg {
             Leg::Burn(amount) => Some(amount),
@@ -124,7 +123,6 @@ impl Movement {
 
     /// The change of the number of open positions of this kind, and the signed change of what is at
     /// stake in them.
-    #[must_use]
     pub fn position(&self, kind: PositionKind) -> (i32, Money) {
         self.legs()
             .find_map(|leg| match leg {
@@ -136,7 +134,6 @@ impl Movement {
     }
 
     /// The bot's status from then on, where it changes.
-    #[must_use]
     pub const fn status(&self) -> Option<BotStatus> {
         self.posting.entry_type.declaration().becomes
     }

@@ -49,7 +49,6 @@ pub struct Division {
 ///
 /// `None` if a pool times a stake leaves the range of an `i128`, which takes a pool of more than a
 /// hundred times the largest balance.
-#[must_use]
 pub fn divide(bets: &[StakedBet], bounty: Money, resolution: Resolution) -> Option<Division> {
     let won = |bet: &StakedBet| resolution.is(bet.side) && !bet.owner_dead;
     let staked = |bet: &StakedBet| i128::from(bet.stake.money().units());
@@ -80,7 +79,6 @@ pub fn divide(bets: &[StakedBet], bounty: Money, resolution: Resolution) -> Opti
 
 /// How much of `bounty` is in each bet's share, in their order: spread over the winners as the pool
 /// is, and nothing where none was paid.
-#[must_use]
 pub fn shares_of(bounty: Money, bets: &[StakedBet], division: &Division) -> Option<Vec<Money>> {
     let won = |share: &Share| matches!(share, Share::Won(_));
     let winners = bets.iter().zip(&division.shares).filter(|(_, share)| won(share));

@@ -39,7 +39,6 @@ impl Draft {
         Draft { kind, content: one_line(content) }
     }
 
-    #[must_use]
     pub fn wager(
         stake: Stake,
         direction: Direction,
@@ -51,7 +50,6 @@ impl Draft {
         Draft::new(PostKind::Wager, &format!("Wagers {stake} on {direction} at {percent} %{why}"))
     }
 
-    #[must_use]
     pub fn bet(
         stake: Stake,
         side: Side,
@@ -67,7 +65,6 @@ impl Draft {
         )
     }
 
-    #[must_use]
     pub fn research(attempt: &Attempt, result: AnswerResult, question: &str, why: &str) -> Draft {
         let (question, why) = (cut(question, QUESTION_MAX_CHARS), because(why));
         let story = match result {
@@ -77,7 +74,6 @@ impl Draft {
         Draft::new(PostKind::Research, &format!("{story}: {question}{why}"))
     }
 
-    #[must_use]
     pub fn bet_settlement(stake: Stake, side: Side, end: &BetSettlement, question: &str) -> Draft {
         let (stake, question) = (short(stake.money()), cut(question, QUESTION_MAX_CHARS));
         let story = match end.state {
@@ -89,7 +85,6 @@ impl Draft {
         Draft::new(PostKind::Settlement, &format!("The bet on {side} {story}: {question}"))
     }
 
-    #[must_use]
     pub fn settlement(
         id: PredictionId,
         wager: Stake,
@@ -111,7 +106,6 @@ impl Draft {
         Draft::new(PostKind::Settlement, &format!("Prediction {id} {story}"))
     }
 
-    #[must_use]
     pub fn liquidation(tick: TickNumber, fee: Money, balance: Money) -> Draft {
         let (fee, balance) = (short(fee), short(balance));
         Draft::new(
@@ -120,24 +114,20 @@ impl Draft {
         )
     }
 
-    #[must_use]
     pub fn reaped() -> Draft {
         Draft::new(PostKind::Liquidation, "Liquidated by the reaper: nothing left and nothing open")
     }
 
-    #[must_use]
     pub fn revival(amount: Money, who: &Operator, reason: &str) -> Draft {
         let amount = short(amount);
         Draft::new(PostKind::Revival, &format!("Revived by {who} with {amount} — {reason}"))
     }
 
-    #[must_use]
     pub fn retirement(who: &Operator, burnt: Money) -> Draft {
         let burnt = short(burnt);
         Draft::new(PostKind::Retirement, &format!("Retired for good by {who}; {burnt} burnt"))
     }
 
-    #[must_use]
     pub fn tick_failed(tick: TickNumber) -> Draft {
         Draft::new(
             PostKind::Error,
@@ -150,7 +140,6 @@ impl Draft {
 
 /// One line of plain text, fit for a feed: control and invisible formatting characters become
 /// spaces, runs of white space collapse, and it ends after [`POST_MAX_CHARS`] characters.
-#[must_use]
 pub fn one_line(text: &str) -> String {
     let visible = |c: char| {
         let formatting = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');

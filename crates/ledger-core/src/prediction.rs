@@ -39,7 +39,6 @@ labelled! {
 
 impl PriceSource {
     /// Whether its prices are those of a market, and not invented or recorded ones.
-    #[must_use]
     pub const fn is_real(self) -> bool {
         match self {
             PriceSource::Coingecko | PriceSource::Kraken => true,
@@ -130,7 +129,6 @@ impl Known {
     /// The price that was due at `due`: the first sample, if that is no later than a price may be
     /// old; else the first price of any kind once the source's history was read, within the grace
     /// period. What is found does not depend on when somebody looks.
-    #[must_use]
     pub fn find(&self, due: Timestamp, rules: &EconomyRules) -> Found {
         let in_time = due.plus_seconds(rules.in_time_seconds());
         if let Some(sample) = self.taken
@@ -150,7 +148,6 @@ impl Known {
 }
 
 /// What two prices of one source say about a prediction.
-#[must_use]
 pub fn judge(direction: Direction, start: &PriceSample, end: &PriceSample) -> Verdict {
     let moved = match end.price.cmp(&start.price) {
         std::cmp::Ordering::Equal => return Verdict::Void(VoidReason::EqualPrice),
@@ -161,19 +158,16 @@ pub fn judge(direction: Direction, start: &PriceSample, end: &PriceSample) -> Ve
 }
 
 /// When the start price of a prediction is due.
-#[must_use]
 pub fn start_due(created_at: Timestamp, rules: &EconomyRules) -> Timestamp {
     created_at.plus_seconds(rules.sample_lag_seconds)
 }
 
 /// When the end price of a prediction that starts at `start` is due.
-#[must_use]
 pub fn end_due(start: &PriceSample, rules: &EconomyRules) -> Timestamp {
     start.provider_at.plus_seconds(rules.prediction_horizon_seconds)
 }
 
 /// Until when a prediction waits for its prices. After that it is void.
-#[must_use]
 pub fn waits_until(created_at: Timestamp, rules: &EconomyRules) -> Timestamp {
     start_due(created_at, rules)
         .plus_seconds(rules.prediction_horizon_seconds)
@@ -195,7 +189,6 @@ pub struct PredictionSettlement {
 /// `owner` is the status read under the wallet's lock.
 ///
 /// `None` if the payout leaves the range of money, which no stake within the limits can reach.
-#[must_use]
 pub fn settle(
     prediction: &OpenPrediction,
     verdict: Verdict,

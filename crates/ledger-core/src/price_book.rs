@@ -104,7 +104,6 @@ impl PriceBook {
     /// Cached tokens are a part of the input tokens and are counted once; reasoning tokens are a
     /// part of the output tokens. The sum is rounded up to the next 0.00000001, once, and a cost
     /// beyond the range of money is its largest amount.
-    #[must_use]
     pub fn cost(
         &self,
         provider: &str,
@@ -128,7 +127,6 @@ impl PriceBook {
 
     /// The prices that hold at that time. An entry that names the provider goes before one for
     /// whoever serves the model.
-    #[must_use]
     pub fn prices(&self, provider: &str, model: &str, at: Timestamp) -> Option<&TokenPrices> {
         let by = |wanted: Option<&str>| {
             self.models

@@ -67,7 +67,6 @@ pub enum Refusal {
 
 impl Refusal {
     /// An operator's pause, where that is the reason: it ends.
-    #[must_use]
     pub fn pause(&self) -> Option<&Pause> {
         match self {
             Refusal::ArenaPaused { pause } | Refusal::BotPaused { pause } => Some(pause),
@@ -77,7 +76,6 @@ impl Refusal {
     }
 
     /// The market that is the reason, where one is.
-    #[must_use]
     pub const fn market(&self) -> Option<MarketId> {
         match self {
             Refusal::NoSuchMarket { market }

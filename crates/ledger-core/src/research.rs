@@ -32,7 +32,6 @@ pub enum AnswerError {
 }
 
 impl Answer {
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -68,7 +67,6 @@ pub struct Nonce(pub [u8; 32]);
 
 impl Nonce {
     /// Lower-case hex, for those who may see it.
-    #[must_use]
     pub fn reveal(&self) -> String {
         Hash(self.0).to_string()
     }
@@ -78,7 +76,6 @@ impl Nonce {
 ///
 /// SHA-256 over `research/v1`, the market's id, the nonce in lower-case hex and the answer, each
 /// ended by one line feed.
-#[must_use]
 pub fn commitment(market: MarketId, nonce: &Nonce, answer: &Answer) -> Hash {
     let form = format!("research/v1\n{market}\n{}\n{answer}\n", nonce.reveal());
     Hash(Sha256::digest(form.as_bytes()).into())

@@ -88,7 +88,6 @@ macro_rules! figures {
 
         impl MarketRules {
             /// The figures of one source.
-            #[must_use]
             pub const fn of(&self, source: MarketSource) -> &SourceRules {
                 match source {
                     $(MarketSource::$variant => &self.$source),+
@@ -113,7 +112,6 @@ macro_rules! figures {
             }
 
             /// Every figure that makes no sense, by the name of its setting. Empty means sound.
-            #[must_use]
             pub fn problems(&self) -> Vec<SettingProblem> {
                 let mut problems = Vec::new();
                 let mut need = |holds: bool, name: &'static str, problem: &str| {
@@ -250,13 +248,11 @@ pub struct SourceRules {
 impl EconomyRules {
     /// A sample is in time, and decides, if it is of a moment no longer than this after the one at
     /// which it was due.
-    #[must_use]
     pub fn in_time_seconds(&self) -> i64 {
         self.price_ttl_seconds.min(self.sample_grace_seconds)
     }
 
     /// The same rules with no span of time that could not be reckoned with. For rules that were kept.
-    #[must_use]
     pub fn within_calendar(mut self) -> EconomyRules {
         for span in [
             &mut self.sample_lag_seconds,
@@ -279,13 +275,11 @@ impl EconomyRules {
 
     /// What the house adds to a stake on the price that turns out right. `None` beyond the range of
     /// money.
-    #[must_use]
     pub fn house_loss_of(&self, stake: Stake) -> Option<Money> {
         stake.money().checked_mul(self.payout_factor - 1)
     }
 
     /// The figures of the entropy fee.
-    #[must_use]
     pub const fn entropy_fee(&self) -> EntropyFee {
         EntropyFee {
             base: self.entropy_base,
@@ -296,7 +290,6 @@ impl EconomyRules {
     }
 
     /// The fee of one tick.
-    #[must_use]
     pub fn entropy(&self, idle_streak: i32) -> Money {
         self.entropy_fee().of(idle_streak)
     }
@@ -315,7 +308,6 @@ pub struct EntropyFee {
 
 impl EntropyFee {
     /// The fee of one tick: `min(base + step × floor(idle_streak / n), max)`.
-    #[must_use]
     pub fn of(&self, idle_streak: i32) -> Money {
         let steps = i64::from(idle_streak.max(0) / self.idle_ticks_per_step.max(1));
         self.step

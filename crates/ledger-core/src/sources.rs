@@ -51,7 +51,6 @@ pub struct About {
 macro_rules! about {
     ($($(#[$about:meta])* $variant:ident, $module:ident, $label:literal, $criteria:ident;)+) => {
         impl MarketSource {
-            #[must_use]
             pub const fn about(self) -> &'static About {
                 match self {
                     $(MarketSource::$variant => &$module::ABOUT),+

@@ -33,17 +33,14 @@ pub enum RepositoryError {
 
 impl Repository {
     /// In one spelling, for comparing.
-    #[must_use]
     pub fn subject(&self) -> String {
         self.to_string().to_lowercase()
     }
 
-    #[must_use]
     pub fn owner(&self) -> &str {
         &self.owner
     }
 
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -102,7 +99,6 @@ pub enum KeywordError {
 }
 
 impl Keyword {
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -20,12 +20,10 @@ pub struct Supply {
 
 impl Supply {
     /// What the books are off by; zero when they balance.
-    #[must_use]
     pub const fn drift(&self) -> i128 {
         self.minted - self.burned - self.escrow - self.circulating
     }
 
-    #[must_use]
     pub fn text(&self) -> SupplyText {
         SupplyText {
             minted: units_text(self.minted),
@@ -52,7 +50,6 @@ pub struct SupplyText {
 }
 
 /// A wide amount of units as a decimal string with eight digits.
-#[must_use]
 pub fn units_text(units: i128) -> String {
     let sign = if units < 0 { "-" } else { "" };
     let magnitude = units.unsigned_abs();

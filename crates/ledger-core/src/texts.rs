@@ -44,7 +44,6 @@ macro_rules! checked_text {
         pub struct $error;
 
         impl $name {
-            #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }

@@ -18,24 +18,20 @@ pub struct TimestampError;
 
 impl Timestamp {
     /// From microseconds since the Unix epoch; `None` beyond the calendar (±262,000 years).
-    #[must_use]
     pub fn from_micros(micros: i64) -> Option<Timestamp> {
         DateTime::from_timestamp_micros(micros).map(Timestamp)
     }
 
-    #[must_use]
     pub fn micros(self) -> i64 {
         self.0.timestamp_micros()
     }
 
-    #[must_use]
     pub const fn datetime(self) -> DateTime<Utc> {
         self.0
     }
 
     /// This instant moved by whole seconds (negative: earlier). What would lie beyond the calendar is
     /// its first or last instant.
-    #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Timestamp {
         let micros = self.micros().saturating_add(seconds.saturating_mul(1_000_000));
         let end = if seconds < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
@@ -43,7 +39,6 @@ impl Timestamp {
     }
 
     /// Whole seconds from `earlier` to this instant; negative if it is later.
-    #[must_use]
     pub fn seconds_since(self, earlier: Timestamp) -> i64 {
         (self.micros().saturating_sub(earlier.micros())) / 1_000_000
     }

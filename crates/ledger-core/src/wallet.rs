@@ -41,19 +41,16 @@ pub struct Wallet {
 
 impl Wallet {
     /// For how many ticks the bot has done nothing productive.
-    #[must_use]
     pub const fn streak(&self) -> i32 {
         if self.productive { 0 } else { self.idle_streak }
     }
 
-    #[must_use]
     pub const fn balance(&self) -> Money {
         self.head.balance
     }
 
     /// What the bot would have left had its phantom fees been real; below zero once it would have
     /// died of them.
-    #[must_use]
     pub fn shadow_balance(&self) -> Money {
         // Both are within numeric(18,8); a difference beyond it is cut off at the edge.
         self.balance()

@@ -48,7 +48,6 @@ pub enum LlmError {
 
 impl LlmError {
     /// One word for metrics and traces.
-    #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
@@ -67,7 +66,6 @@ impl LlmError {
     }
 
     /// Whether the same call may succeed later.
-    #[must_use]
     pub const fn retryable(&self) -> bool {
         match self {
             Self::Timeout
@@ -86,7 +84,6 @@ impl LlmError {
     }
 
     /// How long the provider asked to be left alone, if it did.
-    #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } | Self::Overloaded { retry_after } => *retry_after,
@@ -107,7 +104,6 @@ impl LlmError {
     /// Whether the provider is taken to have done no work for the call, so that nobody is charged:
     /// nothing was asked, or the question itself was turned away. After a time-out nobody knows. An error
     /// that comes with a text, in an answer with the status of a success, is [`LlmError::Failed`].
-    #[must_use]
     pub const fn is_unserved(&self) -> bool {
         match self {
             Self::Unreachable

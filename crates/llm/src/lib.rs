@@ -45,12 +45,10 @@ impl Temperature {
     const HUNDREDTHS_MAX: u16 = 200;
 
     /// `None` above 2.00.
-    #[must_use]
     pub const fn from_hundredths(hundredths: u16) -> Option<Self> {
         if hundredths <= Self::HUNDREDTHS_MAX { Some(Self(hundredths)) } else { None }
     }
 
-    #[must_use]
     pub const fn hundredths(self) -> u16 {
         self.0
     }
@@ -112,7 +110,6 @@ pub enum Finish {
 
 impl Finish {
     /// As OpenTelemetry's conventions for language models call it.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Finish::Complete => "stop",

@@ -22,13 +22,11 @@ pub struct Mock {
 }
 
 impl Mock {
-    #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { seed, name: Arc::from(NAME) }
     }
 
     /// The whole answer, at once: a pure function of the seed and the prompt's texts.
-    #[must_use]
     pub fn answer(&self, request: &Prompt) -> Completion {
         let mut draws = Draws::new(self.seed, request);
         let temperament = Temperament::of(&request.system);

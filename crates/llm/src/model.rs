@@ -21,7 +21,6 @@ pub struct Model {
 }
 
 impl Model {
-    #[must_use]
     pub fn new(provider: Arc<dyn Provider>) -> Self {
         Self { provider, quiet: Arc::default() }
     }
@@ -50,12 +49,10 @@ impl Model {
         })
     }
 
-    #[must_use]
     pub fn provider_name(&self) -> &str {
         self.provider.name()
     }
 
-    #[must_use]
     pub fn model_name(&self) -> &str {
         self.provider.model()
     }

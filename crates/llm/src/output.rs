@@ -65,7 +65,6 @@ pub fn clean(text: &str) -> Result<Cow<'_, str>, OutputError> {
 
 /// Whether a text that the provider cut off ends before its answer does: nothing but marks may
 /// follow the object that counts. Whatever else is there was on its way to another one.
-#[must_use]
 pub fn ends_early(text: &str) -> bool {
     !last_object(text).is_ok_and(|(_, after)| is_only_marks(after))
 }
@@ -174,7 +173,6 @@ fn without_object(text: &str) -> OutputError {
 }
 
 /// Whether a text without an answer in it reads like a refusal.
-#[must_use]
 pub fn is_refusal(text: &str) -> bool {
     const PHRASES: [&str; 16] = [
         "i can't",

@@ -18,7 +18,6 @@ pub const RETRIES_MAX: i32 = 3;
 
 /// Seconds to leave a source alone after `strikes` refusals in a row: 120, 240, 480, and 480 more
 /// each time from then on; longer if the source asked for longer.
-#[must_use]
 pub fn cooldown_seconds(strikes: i32, retry_after_seconds: Option<i64>) -> i64 {
     let doublings = u32::try_from(strikes.clamp(1, RETRIES_MAX) - 1).unwrap_or(0);
     let own = COOLDOWN_BASE_SECONDS << doublings;

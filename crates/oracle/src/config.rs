@@ -85,7 +85,6 @@ impl Config {
     }
 
     /// How often rounds begin: often enough for settlement and for samples.
-    #[must_use]
     pub fn round_interval(&self) -> Duration {
         let sample = Duration::from_secs(self.sample_interval_seconds.unsigned_abs());
         self.settle_interval.min(sample)

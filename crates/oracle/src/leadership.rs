@@ -54,7 +54,6 @@ pub enum Role {
 }
 
 impl Role {
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Role::Active => "active",
@@ -87,7 +86,6 @@ pub struct Contest {
 
 impl Leadership {
     /// Starts to contend for the lease. Nothing is held yet.
-    #[must_use]
     pub fn contend(database: Database, times: LeaseTimes) -> (Leadership, Contest) {
         let (announce, held) = watch::channel(None);
         let holder: Arc<str> = format!("oracle-{}", Uuid::new_v4()).into();
@@ -103,7 +101,6 @@ impl Leadership {
         (Leadership { held }, Contest { database, holder, times, stop, task })
     }
 
-    #[must_use]
     pub fn role(&self) -> Role {
         match *self.held.borrow() {
             // A process that was frozen finds out here, before its task has run again.
@@ -112,7 +109,6 @@ impl Leadership {
         }
     }
 
-    #[must_use]
     pub fn is_active(&self) -> bool {
         self.role() == Role::Active
     }

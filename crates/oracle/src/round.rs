@@ -103,7 +103,6 @@ impl fmt::Debug for Oracle {
 
 impl Oracle {
     /// `shutdown` only keeps a slow price source from delaying the end; a round always finishes.
-    #[must_use]
     pub fn new(
         database: Database,
         cache: Cache,
@@ -129,7 +128,6 @@ impl Oracle {
     }
 
     /// The same, with another memory.
-    #[must_use]
     pub fn keeping(self, retention: Retention) -> Oracle {
         Oracle { retention, ..self }
     }

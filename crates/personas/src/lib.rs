@@ -108,7 +108,6 @@ impl Fraction {
         value.map(Fraction).map_err(|_| FractionError)
     }
 
-    #[must_use]
     pub const fn decimal(self) -> Decimal8 {
         self.0
     }
@@ -215,7 +214,6 @@ impl Roster {
 
 /// The name under which `.env.bots` holds the key of a bot: `momentum-mia` →
 /// `MOMENTUM_MIA_API_KEY`.
-#[must_use]
 pub fn key_name(handle: &Handle) -> String {
     let name = handle.as_str().to_ascii_uppercase().replace('-', "_");
     format!("{name}_API_KEY")

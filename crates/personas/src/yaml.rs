@@ -308,7 +308,6 @@ const ENTRIES_MAX: usize = 100;
 const NAME_CHARS_MAX: usize = 64;
 
 /// A parser's message, fit for a log line.
-#[must_use]
 pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -9,7 +9,6 @@ use ledger_core::Timestamp;
 ///
 /// # Panics
 /// In 260,000 years, when the calendar ends.
-#[must_use]
 pub fn now() -> Timestamp {
     // Before 1970 this machine's clock is broken, and with it every answer.
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

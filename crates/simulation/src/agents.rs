@@ -58,7 +58,6 @@ impl Kind {
         Kind::Spender,
     ];
 
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Kind::Idle => "idle",
@@ -126,7 +125,6 @@ pub struct Turn {
 }
 
 /// Lets an agent look and decide.
-#[must_use]
 pub fn decide(agent: &Agent, view: &View<'_>) -> Turn {
     let draw = |what: &str| mix(&view.words(agent, what));
     let offset = draw_of(agent, view, "offset");

@@ -66,7 +66,6 @@ impl Clock {
         Ok(clock)
     }
 
-    #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now
     }

@@ -14,7 +14,6 @@ pub struct Dice {
 }
 
 impl Dice {
-    #[must_use]
     pub const fn new(seed: u64) -> Dice {
         Dice { seed, drawn: 0 }
     }

@@ -140,7 +140,6 @@ impl Simulation {
     }
 
     /// The arena that it happens in.
-    #[must_use]
     pub fn arena(&self) -> &Arena {
         &self.arena
     }
@@ -149,7 +148,6 @@ impl Simulation {
         Standing::all(&self.watch, &self.look).await
     }
 
-    #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }

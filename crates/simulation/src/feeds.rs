@@ -56,7 +56,6 @@ pub(crate) fn of(
 }
 
 /// The same with the bad days that sources have.
-#[must_use]
 pub fn all(world: &Arc<World>, rules: &EconomyRules) -> Vec<Arc<dyn Feed>> {
     let world = Arc::clone(world);
     let answer = move |asked: &Asked<'_>| {

@@ -34,7 +34,6 @@ pub const FEW: i64 = 100;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// The colour of a kind, in every plot and in the legend.
-#[must_use]
 pub fn colour(kind: Kind) -> RGBColor {
     match kind {
         Kind::Idle => RGBColor(138, 143, 152),
@@ -57,7 +56,6 @@ pub const SUPPLY_COLOURS: [(&str, RGBColor); 3] = [
 ];
 
 /// As CSS wants it.
-#[must_use]
 pub fn css(colour: RGBColor) -> String {
     format!("#{:02x}{:02x}{:02x}", colour.0, colour.1, colour.2)
 }

@@ -12,7 +12,6 @@ use crate::table::{AGENTS, Column, KindSum, MARKETS, SHADOW, by_kind, credits};
 const STYLE: &str = include_str!("report.css");
 
 /// A text between tags or in an attribute.
-#[must_use]
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -31,7 +31,6 @@ pub struct KindSum {
 }
 
 /// Adds the agents up by kind.
-#[must_use]
 pub fn by_kind(agents: &[AgentAccount]) -> Vec<KindSum> {
     Kind::ALL
         .into_iter()
@@ -67,7 +66,6 @@ fn median(sorted: &[i128]) -> i128 {
 }
 
 /// Units as credits with two digits, cut off.
-#[must_use]
 pub fn credits(units: i128) -> String {
     let text = units_text(units);
     text.get(..text.len().saturating_sub(6)).unwrap_or(&text).to_owned()
@@ -91,7 +89,6 @@ pub(crate) fn died(deaths: Option<(i64, i64)>) -> String {
 }
 
 /// The whole table.
-#[must_use]
 pub fn text(outcome: &Outcome) -> String {
     let mut out = String::new();
     // Writing to a string does not fail.

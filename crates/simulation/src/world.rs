@@ -48,7 +48,6 @@ fn deciding() -> impl Iterator<Item = MarketSource> {
 
 impl World {
     /// The world from `start` on; its price is known for `seconds` and some hours more.
-    #[must_use]
     pub fn new(seed: u64, start: Timestamp, seconds: i64) -> World {
         let played = Arc::new(played::World::new(seed));
         let answers = Arc::clone(&played);
@@ -62,7 +61,6 @@ impl World {
     }
 
     /// What the sources say where they answer.
-    #[must_use]
     pub fn played(&self) -> &played::World {
         &self.played
     }
@@ -72,26 +70,22 @@ impl World {
     }
 
     /// The price of the coin, in cents.
-    #[must_use]
     pub fn cents(&self, at: Timestamp) -> i64 {
         between(&self.prices, self.seconds(at), MINUTE)
     }
 
     /// The price of the coin. Cents never leave the range of money.
-    #[must_use]
     pub fn price(&self, at: Timestamp) -> Option<Price> {
         Price::new(Money::from_units(self.cents(at).checked_mul(1_000_000)?)?).ok()
     }
 
     /// The page id of an article: what research asks for.
-    #[must_use]
     pub fn page_id(&self, title: &str) -> i64 {
         wikipedia::played_page_id(&self.played, title)
     }
 
     /// Whether a source answers. Each fails for some minutes now and then, and once a day one of
     /// those that decide markets is silent for longer than these are waited for.
-    #[must_use]
     pub fn doing(&self, source: MarketSource, now: Timestamp) -> Condition {
         let seconds = self.seconds(now);
         let (day, hour) = (seconds.div_euclid(DAY), seconds.div_euclid(HOUR));
@@ -118,7 +112,6 @@ impl World {
     }
 
     /// How a market of yes and no will end if its source answers: what agents with foresight know.
-    #[must_use]
     pub fn truth(&self, criteria: &Criteria, times: &Times) -> Option<Side> {
         let of_source = |feed: &&Arc<dyn Feed>| feed.source() == criteria.source();
         let feed = self.feeds.iter().find(of_source)?;

@@ -96,7 +96,6 @@ impl SourceError {
     };
 
     /// Whether the service wants to be left alone, and for how long if it said so (seconds).
-    #[must_use]
     pub const fn wants_peace(&self) -> Option<Peace> {
         match self {
             SourceError::RateLimited { retry_after_seconds } => {

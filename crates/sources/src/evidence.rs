@@ -32,7 +32,6 @@ impl Evidence {
     }
 
     /// As much of it as is kept.
-    #[must_use]
     pub fn cut(mut self) -> Evidence {
         if self.body.len() > BODY_MAX_BYTES {
             self.body.truncate(BODY_MAX_BYTES);
@@ -43,7 +42,6 @@ impl Evidence {
     }
 
     /// What `sha256` has to be for a body.
-    #[must_use]
     pub fn digest(body: &[u8]) -> Hash {
         Hash(Sha256::digest(body).into())
     }

@@ -71,7 +71,6 @@ impl Http {
     }
 
     /// For simulations: answers come from `world` at once, and nothing goes over a network.
-    #[must_use]
     pub fn played(world: Arc<World>) -> Http {
         Http(Transport::Played(world))
     }
@@ -180,7 +179,6 @@ pub(crate) fn below(base: &Url, segments: &[&str]) -> Url {
 }
 
 /// How many seconds a `Retry-After` asks to wait.
-#[must_use]
 pub fn retry_after_seconds(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
     let since_1970 = Duration::from_micros(u64::try_from(now.micros()).ok()?);
     let wait = http_client::retry_after(headers, SystemTime::UNIX_EPOCH + since_1970)?;

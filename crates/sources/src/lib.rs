@@ -34,7 +34,6 @@ pub use number::{NoUnits, units};
 pub use source::{Feed, NoProposal, Proposal, Settings, Source, read};
 
 /// The registry: who answers for the markets of a source.
-#[must_use]
 pub const fn of(source: MarketSource) -> &'static dyn Source {
     match source {
         MarketSource::Research => &wikipedia::Research,

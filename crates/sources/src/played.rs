@@ -41,12 +41,10 @@ pub struct Played {
 }
 
 impl Played {
-    #[must_use]
     pub fn status(status: u16) -> Played {
         Played { status, headers: Vec::new(), body: b"{\"message\":\"no\"}".to_vec() }
     }
 
-    #[must_use]
     pub fn body(body: impl Into<Vec<u8>>) -> Played {
         Played { status: 200, headers: Vec::new(), body: body.into() }
     }
@@ -64,13 +62,11 @@ pub struct World {
 }
 
 impl World {
-    #[must_use]
     pub fn new(seed: u64) -> World {
         World { seed, drawn: AtomicU64::new(0) }
     }
 
     /// The source that is asked this, and its answer; 404 where no source knows it.
-    #[must_use]
     pub fn answer(&self, asked: &Asked<'_>) -> (Option<MarketSource>, Played) {
         let mut answers = MarketSource::ALL.iter().filter_map(|source| {
             let answer = crate::of(*source).answer(self, asked)?;
@@ -100,7 +96,6 @@ const fn finalise(mut z: u64) -> u64 {
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A number that the words decide, and that looks like chance.
-#[must_use]
 pub fn mix(words: &[u64]) -> u64 {
     words.iter().fold(GOLDEN, |state, word| {
         finalise(state.wrapping_add(GOLDEN) ^ finalise(word.wrapping_add(GOLDEN)))
@@ -108,19 +103,16 @@ pub fn mix(words: &[u64]) -> u64 {
 }
 
 /// [`mix`], cut to `0..below`; 0 where `below` is 0.
-#[must_use]
 pub fn roll(below: u64, words: &[u64]) -> u64 {
     mix(words).checked_rem(below).unwrap_or(0)
 }
 
 /// [`roll`] for what is counted with a sign.
-#[must_use]
 pub fn roll_signed(below: u32, words: &[u64]) -> i64 {
     i64::try_from(roll(u64::from(below), words)).unwrap_or(0)
 }
 
 /// A text as a word for [`mix`] (FNV-1a).
-#[must_use]
 pub fn word(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -85,7 +85,6 @@ impl Source for Research {
 }
 
 /// The page id of an article where Wikipedia is played.
-#[must_use]
 pub fn played_page_id(world: &World, title: &str) -> i64 {
     1_000 + world.roll(70_000_000, title, 0)
 }

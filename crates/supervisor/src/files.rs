@@ -92,7 +92,6 @@ pub(crate) fn secret_file(path: &Path, mode: u32) -> io::Result<File> {
 }
 
 /// The directory that holds the file.
-#[must_use]
 pub fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

@@ -60,7 +60,6 @@ impl Place {
     }
 
     /// The directory of all logs.
-    #[must_use]
     pub fn logs(&self) -> PathBuf {
         self.data.join("logs")
     }

@@ -19,7 +19,6 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
 const KILLED_WITHIN: Duration = Duration::from_secs(10);
 
 /// When it started, in clock ticks since the boot; `None` for one that is gone, or a zombie.
-#[must_use]
 pub fn born(pid: u32) -> Option<u64> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);
@@ -38,13 +37,11 @@ pub struct PidFile {
 }
 
 impl PidFile {
-    #[must_use]
     pub fn new(path: PathBuf) -> PidFile {
         PidFile { path }
     }
 
     /// The pid, while the very process lives that the file was written for.
-    #[must_use]
     pub fn read(&self) -> Option<u32> {
         let text = fs::read_to_string(&self.path).ok()?;
         let (pid, start) = text.trim().split_once(' ')?;
@@ -118,7 +115,6 @@ pub(crate) async fn is_gone_within(pid: u32, start: u64, patience: Duration) -> 
 }
 
 /// The exit code as a shell has it: 128 and the number for who was ended by a signal.
-#[must_use]
 pub fn code_of(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }

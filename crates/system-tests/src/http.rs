@@ -57,7 +57,6 @@ fn parse(received: &[u8]) -> Option<Answer> {
 }
 
 /// A request with its headers, ready to be sent.
-#[must_use]
 pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     use std::fmt::Write;
     let mut text = format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n");

@@ -16,7 +16,6 @@ pub struct Replica {
 
 impl Replica {
     /// What it has said so far.
-    #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
@@ -57,13 +56,11 @@ impl Replicas {
         self.0.iter().filter(move |replica| replica.service == service)
     }
 
-    #[must_use]
     pub fn count(&self, service: &str) -> usize {
         self.of(service).count()
     }
 
     /// A replica of the service, by its process.
-    #[must_use]
     pub fn pid(&self, service: &str) -> Option<u32> {
         self.of(service).next().map(|replica| replica.child.id())
     }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 pub const SERVICES: [&str; 4] = ["api", "ticker", "oracle", "bot-runner"];
 
 /// Settings under which no source beyond this machine is asked: each refuses at once.
-#[must_use]
 pub fn no_sources() -> Vec<(&'static str, String)> {
     let nobody = "http://127.0.0.1:9";
     let mut settings = test_kit::outside::settings_at(nobody);
@@ -17,7 +16,6 @@ pub fn no_sources() -> Vec<(&'static str, String)> {
 }
 
 /// The directory of built programs: that of the running one, for tests one above `deps/`.
-#[must_use]
 pub fn bin_dir() -> PathBuf {
     let here = std::env::current_exe().unwrap();
     let folder = here.parent().unwrap();
@@ -26,19 +24,16 @@ pub fn bin_dir() -> PathBuf {
 }
 
 /// The checkout.
-#[must_use]
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
 /// A loopback port that nobody uses at this moment.
-#[must_use]
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// One number of `/proc/PID/status`, in KiB: `VmRSS` for now, `VmHWM` for the peak.
-#[must_use]
 pub fn memory_kib(pid: u32, field: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with(field))?;
@@ -52,7 +47,6 @@ pub struct Running {
 
 impl Running {
     /// Starts a built program with nothing in its environment but `environment`.
-    #[must_use]
     pub fn service(name: &str, environment: &[(&str, String)]) -> Running {
         let child = Command::new(bin_dir().join(name))
             .env_clear()
@@ -66,7 +60,6 @@ impl Running {
         Running { child }
     }
 
-    #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -189,21 +182,18 @@ impl Stack {
     }
 
     /// A setting of this stack's own.
-    #[must_use]
     pub fn setting(&self, name: &str) -> &str {
         let set = self.environment.iter().find(|(known, _)| known == name);
         set.map(|(_, value)| value.as_str()).unwrap()
     }
 
     /// The process of a service, Postgres or Redis; `None` while it is down.
-    #[must_use]
     pub fn pid(&self, name: &str) -> Option<u32> {
         let file = self.home.path().join(format!("data/run/{name}.pid"));
         std::fs::read_to_string(file).ok()?.split_whitespace().next()?.parse().ok()
     }
 
     /// A value from the `.env` that `run_system.sh` wrote.
-    #[must_use]
     pub fn written(&self, name: &str) -> String {
         let text = std::fs::read_to_string(self.home.path().join("env")).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
@@ -211,7 +201,6 @@ impl Stack {
     }
 
     /// Runs an operator command; its output and whether it succeeded.
-    #[must_use]
     pub fn arenactl(&self, arguments: &[&str]) -> (bool, String) {
         let output = Command::new(bin_dir().join("arenactl"))
             .args(arguments)
@@ -233,7 +222,6 @@ impl Stack {
     }
 
     /// The private Postgres' superuser, in the arena's database.
-    #[must_use]
     pub fn superuser_url(&self) -> String {
         let password = std::fs::read_to_string(self.home.path().join("data/postgres/superuser"));
         let url = self.written("DATABASE_URL");
@@ -242,7 +230,6 @@ impl Stack {
     }
 
     /// The last lines of a service's log.
-    #[must_use]
     pub fn log(&self, name: &str) -> String {
         let file = self.home.path().join(format!("data/logs/{name}.log"));
         std::fs::read_to_string(file).unwrap_or_default()

@@ -34,27 +34,23 @@ impl<'a> BotBuilder<'a> {
         BotBuilder { arena, handle, balance: "1000.00".to_owned(), hosted: false, dead: false }
     }
 
-    #[must_use]
     pub fn handle(mut self, handle: &str) -> BotBuilder<'a> {
         self.handle = handle.to_owned();
         self
     }
 
     /// What it is granted.
-    #[must_use]
     pub fn balance(mut self, balance: &str) -> BotBuilder<'a> {
         self.balance = balance.to_owned();
         self
     }
 
-    #[must_use]
     pub fn hosted(mut self) -> BotBuilder<'a> {
         self.hosted = true;
         self
     }
 
     /// Liquidated by a tick in enforce mode, which charges all other living bots too.
-    #[must_use]
     pub fn dead(mut self) -> BotBuilder<'a> {
         self.dead = true;
         self.balance = "0.01".to_owned();

@@ -71,14 +71,12 @@ impl Arena {
     }
 
     /// The same arena under other rules.
-    #[must_use]
     pub fn with_rules(mut self, rules: EconomyRules) -> Arena {
         self.rules = rules;
         self
     }
 
     /// Connections under the services' role, `arena_app`.
-    #[must_use]
     pub fn database(&self) -> &Database {
         &self.database
     }
@@ -87,36 +85,30 @@ impl Arena {
         self.database.get().await.unwrap()
     }
 
-    #[must_use]
     pub fn rules(&self) -> &EconomyRules {
         &self.rules
     }
 
     /// The arena's rules in this mode.
-    #[must_use]
     pub fn rules_in(&self, enforcement: Enforcement) -> EconomyRules {
         EconomyRules { enforcement, ..self.rules.clone() }
     }
 
     /// URL of the services' role.
-    #[must_use]
     pub fn database_url(&self) -> String {
         template::app_url(&self.name)
     }
 
     /// URL of the schema owner's role.
-    #[must_use]
     pub fn owner_url(&self) -> String {
         template::owner_url(&self.name)
     }
 
-    #[must_use]
     pub fn redis_url(&self) -> String {
         redis_url()
     }
 
     /// What this arena's keys in Redis start with.
-    #[must_use]
     pub fn redis_prefix(&self) -> String {
         format!("{}:", self.name)
     }
@@ -146,7 +138,6 @@ impl Arena {
     }
 
     /// Starts describing a bot.
-    #[must_use]
     pub fn bot(&self) -> BotBuilder<'_> {
         BotBuilder::new(self)
     }
@@ -213,7 +204,6 @@ impl Arena {
 
 /// The default economy, in observe mode, with what only tests of it want to meet put aside: a prediction
 /// starts at the first price after its creation, and the house has money without end.
-#[must_use]
 pub fn rules() -> EconomyRules {
     EconomyRules {
         sample_lag_seconds: 0,
@@ -223,7 +213,6 @@ pub fn rules() -> EconomyRules {
 }
 
 /// The cluster's superuser, in no arena's database.
-#[must_use]
 pub fn superuser_url() -> String {
     template::superuser_url("postgres")
 }
@@ -243,7 +232,6 @@ pub async fn empty_database_in(encoding: &str) -> (String, String) {
 }
 
 /// The Redis of this test run.
-#[must_use]
 pub fn redis_url() -> String {
     template::variable("TEST_REDIS_URL")
 }

@@ -81,7 +81,6 @@ impl Arena {
 }
 
 /// A market that is to be opened, about something new.
-#[must_use]
 pub fn new_market(source: MarketSource) -> NewMarket<'static> {
     let id = Uuid::new_v4();
     let word = &id.simple().to_string()[..12];
@@ -101,7 +100,6 @@ pub fn new_market(source: MarketSource) -> NewMarket<'static> {
 }
 
 /// A fetch that says something, and perhaps decides.
-#[must_use]
 pub fn evidence(at: ledger_core::Timestamp, decides: Option<Side>) -> NewEvidence {
     NewEvidence {
         url: "http://127.0.0.1/data".to_owned(),
@@ -117,7 +115,6 @@ pub fn evidence(at: ledger_core::Timestamp, decides: Option<Side>) -> NewEvidenc
     }
 }
 
-#[must_use]
 pub fn new_bet(market_id: MarketId, side: Side, stake: &str) -> NewBet {
     NewBet {
         market_id,
@@ -128,13 +125,11 @@ pub fn new_bet(market_id: MarketId, side: Side, stake: &str) -> NewBet {
     }
 }
 
-#[must_use]
 pub fn slip(bot_id: BotId, bets: Vec<NewBet>) -> Slip {
     Slip { bot_id, bets, usage: None }
 }
 
 /// An answer without a lookup.
-#[must_use]
 pub fn new_answer(bot_id: BotId, market_id: MarketId, answer: &str) -> NewAnswer {
     NewAnswer {
         bot_id,

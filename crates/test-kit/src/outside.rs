@@ -53,7 +53,6 @@ impl Outside {
     }
 
     /// The settings that send oracle and bot-runner here, as lines of a `.env`.
-    #[must_use]
     pub fn settings(&self) -> String {
         settings_at(&format!("http://{}", self.address))
             .iter()
@@ -80,7 +79,6 @@ impl Outside {
     }
 
     /// How often a source was asked.
-    #[must_use]
     pub fn asked(&self, source: MarketSource) -> usize {
         let script = lock(&self.script);
         script.asked.get(&source).copied().unwrap_or(0)
@@ -88,7 +86,6 @@ impl Outside {
 }
 
 /// The settings that send whoever asks a source to this address.
-#[must_use]
 pub fn settings_at(base: &str) -> Vec<(&'static str, String)> {
     let setting = |source: &MarketSource| {
         let (name, path) = sources::of(*source).address();

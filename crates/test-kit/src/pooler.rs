@@ -75,13 +75,11 @@ impl PgBouncer {
     }
 
     /// To the database, through it.
-    #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
     /// What it has said so far.
-    #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }

@@ -31,7 +31,6 @@ pub async fn ready(port: u16) -> Option<(u16, String)> {
 }
 
 /// A port that is free at this moment.
-#[must_use]
 pub fn free_port() -> u16 {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     free.local_addr().unwrap().port()
@@ -80,13 +79,11 @@ impl Default for Authority {
 
 impl Authority {
     /// The file that clients are told.
-    #[must_use]
     pub fn file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
     /// A certificate for this host, good until the end of the century or, where it is `expired`, of 2020.
-    #[must_use]
     pub fn certify(&self, host: &str, expired: bool) -> Certificate {
         let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2020, 1, 1);
@@ -179,18 +176,15 @@ impl RedisServer {
     }
 
     /// Where it puts its snapshots.
-    #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
     /// What it has logged.
-    #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
@@ -271,7 +265,6 @@ impl PostgresServer {
     }
 
     /// To it as its superuser, by this name of the machine, with these parameters.
-    #[must_use]
     pub fn url(&self, host: &str, parameters: &str) -> String {
         let port = self.port;
         format!("postgres://postgres:{PASSWORD}@{host}:{port}/postgres?{parameters}")

@@ -39,7 +39,6 @@ impl Kinds {
     pub(super) const ALL: Kinds = Kinds(u8::MAX);
     pub(super) const NONE: Kinds = Kinds(0);
 
-    #[must_use]
     pub(super) fn and(self, kind: EventKind) -> Kinds {
         Kinds(self.0 | Kinds::bit(kind))
     }

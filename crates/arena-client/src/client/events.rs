@@ -126,7 +126,6 @@ impl Events {
 
     /// Behind what was read last: [`EventQuery::since`] of whoever goes on from here, in this process
     /// or in another one.
-    #[must_use]
     pub fn position(&self) -> Option<&str> {
         self.feed.position.as_deref()
     }

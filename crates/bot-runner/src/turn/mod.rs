@@ -38,7 +38,6 @@ pub const READING_LIMIT: Duration = Duration::from_secs(10);
 pub const CALLS_MAX: u32 = 3;
 
 /// The longest that a turn's thinking can take with a model that takes so long for a call.
-#[must_use]
 pub fn thinking_limit(call_timeout: Duration) -> Duration {
     READING_LIMIT + LOOKUP_LIMIT + call_timeout * CALLS_MAX
 }
@@ -108,7 +107,6 @@ impl Loss {
     /// Whether the arena could not take the action just now, through no fault of the bot: the same
     /// turn may come to something a little later. Its key keeps an action that did arrive from
     /// being performed again.
-    #[must_use]
     pub fn is_passing(&self) -> bool {
         use arena_client::api_types::ProblemKind::{IdempotencyConflict, TicketSpent};
         match self {
@@ -136,7 +134,6 @@ impl Loss {
 
 impl Loss {
     /// How long the arena, or the model's provider, asks to be left alone.
-    #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Loss::Model(error) => error.retry_after(),
@@ -173,7 +170,6 @@ impl From<MindError> for Stop {
 
 impl HostedBot {
     /// The longest that a turn can take; a lease has to last longer.
-    #[must_use]
     pub fn turn_limit(&self) -> Duration {
         self.thinking_limit + act::ACTING_LIMIT + act::REPORTING_LIMIT
     }

@@ -32,20 +32,17 @@ pub struct Rate {
 impl Rate {
     /// So many uses a minute in the long run, of which `burst` may come at once. Neither may be
     /// zero: that is counted as one.
-    #[must_use]
     pub fn per_minute(uses: u32, burst: u32) -> Rate {
         let uses = uses.clamp(1, RATE_PER_MINUTE_MAX);
         Rate { interval_micros: MICROS_PER_MINUTE / u64::from(uses), burst: burst.max(1) }
     }
 
     /// How many may come at once.
-    #[must_use]
     pub const fn burst(self) -> u32 {
         self.burst
     }
 
     /// How long it takes until a burst may come again.
-    #[must_use]
     pub fn window(self) -> Duration {
         Duration::from_micros(self.window_micros())
     }
@@ -69,7 +66,6 @@ impl Rate {
     }
 
     /// How many more would be admitted at `now`.
-    #[must_use]
     pub fn remaining(self, paid_by: u64, now: u64) -> u32 {
         let ahead = paid_by.saturating_sub(now);
         let room = self.window_micros().saturating_sub(ahead) / self.interval_micros;

@@ -41,7 +41,6 @@ enum Kind {
 
 impl EnvFile {
     /// Reads the whole file. Nothing of one that is not text is taken.
-    #[must_use]
     pub fn parse(bytes: &[u8]) -> EnvFile {
         if let Some(fault) = not_text(bytes) {
             return EnvFile { pairs: Vec::new(), faults: vec![fault] };
@@ -61,7 +60,6 @@ impl EnvFile {
 }
 
 /// The assignments of a text; lines that are none are left out.
-#[must_use]
 pub fn parse(text: &str) -> Vec<(String, String)> {
     EnvFile::parse(text.as_bytes()).pairs
 }

@@ -44,7 +44,6 @@ pub enum Environment {
 }
 
 impl Environment {
-    #[must_use]
     pub const fn is_development(self) -> bool {
         matches!(self, Self::Development)
     }
@@ -85,7 +84,6 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// One problem that was not found by a [`Reader`], e.g. a file that is missing.
-    #[must_use]
     pub fn single(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self::new(vec![Problem { name: name.into(), text: text.into() }], String::new())
     }
@@ -95,7 +93,6 @@ impl ConfigError {
     }
 
     /// What is wrong, in the order in which it was found.
-    #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems.0
     }
@@ -132,7 +129,6 @@ impl std::error::Error for Problems {}
 /// The directory that holds `.env`, `bots/` and `run_system.sh`, wherever the process was
 /// started: `ARENA_HOME`, else the workspace this was built in if it is still there, else the
 /// nearest directory above the executable that holds `run_system.sh`, else the working directory.
-#[must_use]
 pub fn workspace_root() -> PathBuf {
     if let Some(home) = std::env::var_os("ARENA_HOME").filter(|home| !home.is_empty()) {
         return PathBuf::from(home);
@@ -153,7 +149,6 @@ pub fn workspace_root() -> PathBuf {
 /// `host:port` of a connection URL, for messages: never its user, password or database.
 ///
 /// `None` when the text is not a URL with a host.
-#[must_use]
 pub fn endpoint(url: &str, default_port: u16) -> Option<String> {
     let url = url::Url::parse(url).ok()?;
     let host = url.host_str().filter(|host| !host.is_empty())?;

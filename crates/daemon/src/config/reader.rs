@@ -22,7 +22,6 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    #[must_use]
     pub fn new(sources: &'a Sources) -> Self {
         Self { sources, problems: sources.file_problems.clone() }
     }
@@ -114,7 +113,6 @@ impl<'a> Reader<'a> {
     }
 
     /// The value as written, unless it is empty or not set.
-    #[must_use]
     pub fn raw(&self, name: &str) -> Option<String> {
         self.sources.given(name)
     }

@@ -37,7 +37,6 @@ impl Sources {
     /// It cannot fail: an unreadable file becomes a problem that [`super::Reader::finish`]
     /// reports together with all others. A missing `.env` is no problem, because everything may
     /// come from the environment.
-    #[must_use]
     pub fn load() -> Self {
         let named = std::env::var_os(ENV_FILE_OVERRIDE).filter(|path| !path.is_empty());
         let path = match &named {
@@ -71,14 +70,12 @@ impl Sources {
     }
 
     /// What one file says, whatever the environment does: for whoever has just changed it.
-    #[must_use]
     pub fn from_file(path: &Path) -> Self {
         let bytes = std::fs::read(path).unwrap_or_default();
         Self::new(&bytes, path, std::iter::empty())
     }
 
     /// Sources from the text of a `.env` file and the pairs of an environment that overrides it.
-    #[must_use]
     pub fn from_parts<'a>(
         file: &str,
         environment: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -121,7 +118,6 @@ impl Sources {
     }
 
     /// The value as written; `None` when it is not set.
-    #[must_use]
     pub fn get(&self, name: &str) -> Option<String> {
         match self.figment.find_value(name) {
             Ok(Value::String(_, text)) => Some(text),
@@ -130,7 +126,6 @@ impl Sources {
     }
 
     /// The value as written, unless it is empty or not set.
-    #[must_use]
     pub fn given(&self, name: &str) -> Option<String> {
         self.get(name).filter(|text| !text.is_empty())
     }
@@ -150,19 +145,16 @@ impl Sources {
     }
 
     /// The `.env` file, whether there is one or not.
-    #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
     }
 
     /// Whether the process environment sets it, so that a change of the file changes nothing.
-    #[must_use]
     pub fn is_from_environment(&self, name: &str) -> bool {
         self.from_environment.contains(name)
     }
 
     /// Whether the process environment sets it to something that is not UTF-8, and thus no setting.
-    #[must_use]
     pub fn is_undecodable(&self, name: &str) -> bool {
         self.undecodable.contains(name)
     }

@@ -24,7 +24,6 @@ impl JournalPosition {
         JournalPosition { recorded_at, bot_id: BotId(i64::MIN), sequence: 0 }
     }
 
-    #[must_use]
     pub const fn of(entry: &Entry) -> JournalPosition {
         JournalPosition {
             recorded_at: entry.recorded_at,

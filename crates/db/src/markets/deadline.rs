@@ -131,7 +131,6 @@ impl Asked {
     /// Whether patience is at its end: the source was asked often enough, for so long, and just now.
     /// Time in which it could not be asked, because it cooled down or nobody was there to ask, costs no
     /// patience.
-    #[must_use]
     pub fn enough(&self, patience_seconds: i64, now: Timestamp) -> bool {
         let just_now = self
             .last

@@ -95,13 +95,11 @@ impl std::fmt::Debug for Research {
 
 impl Market {
     /// Everything staked, and the bounty.
-    #[must_use]
     pub fn pool(&self) -> Money {
         // Bets are refused that would lift it out of its range.
         self.staked.checked_add(self.bounty).unwrap_or(self.staked)
     }
 
-    #[must_use]
     pub fn times(&self) -> Times {
         Times {
             opens_at: self.opens_at,

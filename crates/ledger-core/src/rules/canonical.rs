@@ -36,7 +36,6 @@ pub enum UnreadableRules {
 
 impl EconomyRules {
     /// The canonical text.
-    #[must_use]
     pub fn canonical(&self) -> String {
         let mut rules = self.clone();
         let lines = rules.figures().into_iter();
@@ -44,7 +43,6 @@ impl EconomyRules {
     }
 
     /// The SHA-256 of the canonical text.
-    #[must_use]
     pub fn digest(&self) -> Hash {
         Hash(Sha256::digest(self.canonical()).into())
     }

@@ -85,7 +85,6 @@ impl Question for HeadlineCriteria {
 
 /// A headline counts if it was published after the first instant and by the second. Whole
 /// seconds, because the question names them.
-#[must_use]
 pub fn headlines_between(times: &Times) -> (Timestamp, Timestamp) {
     let whole = |at: Timestamp, add: i64| {
         let micros = at.micros().saturating_add(add);

@@ -47,13 +47,11 @@ pub struct DegreesError;
 
 impl Degrees {
     /// As an exact decimal.
-    #[must_use]
     pub const fn decimal(self) -> Decimal8 {
         self.0
     }
 
     /// Whether it may be a latitude: −90 to 90.
-    #[must_use]
     pub fn is_latitude(self) -> bool {
         self.0.units().unsigned_abs() <= 90 * 100_000_000
     }
@@ -108,7 +106,6 @@ pub struct TemperatureCriteria {
 }
 
 impl TemperatureCriteria {
-    #[must_use]
     pub const fn place(&self) -> Place {
         Place { latitude: self.latitude, longitude: self.longitude }
     }
@@ -154,7 +151,6 @@ impl Question for TemperatureCriteria {
 
 /// The instant whose temperature decides: the last full quarter of an hour by the deadline, which
 /// is how finely the source knows the weather.
-#[must_use]
 pub fn weather_instant(deadline: Timestamp) -> Timestamp {
     let micros = deadline.micros();
     Timestamp::from_micros(micros - micros.rem_euclid(QUARTER_HOUR_MICROS)).unwrap_or(deadline)

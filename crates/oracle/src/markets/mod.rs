@@ -49,7 +49,6 @@ pub type Dice = Arc<dyn Fn() -> u64 + Send + Sync>;
 ///
 /// A draw panics where the system gives none, which ends the step that needed it: a nonce that can
 /// be guessed would be worse than no market.
-#[must_use]
 pub fn system_dice() -> Dice {
     Arc::new(|| match getrandom::u64() {
         Ok(number) => number,
@@ -83,7 +82,6 @@ pub struct MarketReport {
 }
 
 impl MarketDesk {
-    #[must_use]
     pub fn new(
         database: Database,
         cache: Cache,

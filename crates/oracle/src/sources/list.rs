@@ -26,7 +26,6 @@ impl fmt::Debug for SourceSpec {
 }
 
 impl SourceSpec {
-    #[must_use]
     pub const fn source(&self) -> PriceSource {
         match self {
             SourceSpec::CoinGecko => PriceSource::Coingecko,

@@ -58,7 +58,6 @@ pub struct History {
 
 impl History {
     /// One that tells of a whole span.
-    #[must_use]
     pub fn whole(quotes: Vec<Quote>, span: Span) -> History {
         History { quotes, told: vec![span], problem: None }
     }
@@ -233,7 +232,6 @@ pub enum FeedError {
 
 impl FeedError {
     /// Whether the provider wants to be left alone, and for how long if it said so (seconds).
-    #[must_use]
     pub const fn wants_peace(&self) -> Option<Peace> {
         match self {
             FeedError::RateLimited { retry_after_seconds } => {

@@ -87,7 +87,6 @@ impl Replay {
 
     /// The price that is played at a time: that of the last row not after the place in the
     /// recording.
-    #[must_use]
     pub fn price_at(&self, at: Timestamp) -> Option<Price> {
         let first = self.rows.first()?;
         let place = first.0.micros() + whole_second(at).micros().rem_euclid(self.span_micros);

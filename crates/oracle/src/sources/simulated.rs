@@ -92,13 +92,11 @@ pub struct Simulated {
 }
 
 impl Simulated {
-    #[must_use]
     pub const fn new(seed: Seed) -> Simulated {
         Simulated { seed }
     }
 
     /// The price at a time, in whole cents; fractions of a second do not matter.
-    #[must_use]
     pub fn price_at(&self, at: Timestamp) -> Option<Price> {
         let units = self.units_at(at.micros().div_euclid(1_000_000));
         Price::new(Money::from_units(units - units.rem_euclid(CENT))?).ok()

@@ -132,7 +132,6 @@ fn window(times: &Times, fetched_at: Timestamp) -> (Timestamp, Timestamp) {
 }
 
 /// What is kept of a list of headlines that was fetched for this market. [`crate::derive`] reads it.
-#[must_use]
 pub fn headlines_to_keep(
     criteria: &Criteria,
     times: &Times,

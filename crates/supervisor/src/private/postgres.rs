@@ -118,7 +118,6 @@ impl Postgres {
 
     /// What starts it on that port; `wrapped` are words before its own, `extra` more of its settings. Without
     /// a Unix socket: whoever wants in goes through TCP and its password.
-    #[must_use]
     pub fn command(&self, port: u16, wrapped: &[&str], extra: &[&str]) -> Command {
         self.drop_stale_lock();
         let mut command = self::wrapped(self.account, wrapped, &self.bin.join("postgres"));
@@ -143,7 +142,6 @@ impl Postgres {
     }
 
     /// The directory of its programs.
-    #[must_use]
     pub fn programs(&self) -> &Path {
         &self.bin
     }
@@ -161,7 +159,6 @@ impl Postgres {
     }
 
     /// `None` where it is lost.
-    #[must_use]
     pub fn superuser_password(&self) -> Option<String> {
         let text = fs::read_to_string(self.dir.join("superuser")).ok()?;
         Some(text.trim().to_owned()).filter(|password| !password.is_empty())

@@ -22,7 +22,6 @@ pub struct Programs {
 
 impl Programs {
     /// Looks for them where Debian puts them, then on `PATH`.
-    #[must_use]
     pub fn find(sources: &Sources) -> Programs {
         let path = sources.get("PATH").unwrap_or_default();
         let on_path = |name: &str| {

@@ -71,7 +71,6 @@ impl Redis {
     }
 
     /// What starts it; `wrapped` are words before its own.
-    #[must_use]
     pub fn command(&self, wrapped: &[&str]) -> Command {
         let mut command = super::postgres::wrapped(self.account, wrapped, &self.program);
         command.arg(self.config()).current_dir(&self.dir);

@@ -110,7 +110,6 @@ impl Fault {
     }
 
     /// Within this time everything must be ready and agents must get acknowledged again.
-    #[must_use]
     pub const fn back_within(self) -> Duration {
         match self {
             Fault::Kill(_)

@@ -172,7 +172,6 @@ fn personas() -> tempfile::TempDir {
 }
 
 /// Where reports are written when nobody says.
-#[must_use]
 pub fn report_path(seed: u64) -> PathBuf {
     std::env::temp_dir().join(format!("drill-{seed}.json"))
 }

@@ -83,7 +83,6 @@ impl Report {
         kinds
     }
 
-    #[must_use]
     pub fn json(&self) -> Value {
         let kinds: Vec<Value> = self
             .by_kind()
