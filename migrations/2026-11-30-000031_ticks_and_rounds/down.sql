@@ -19,7 +19,7 @@ DECLARE
     index text;
 BEGIN
     FOR index IN SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-                  WHERE i.inhparent = 'public.agent_metrics_cycle'::regclass AND c.relname LIKE '%\_tick\_bot\_id\_idx'
+                  WHERE i.inhparent = 'public.agent_metrics_cycle'::regclass AND c.relname ~ '_tick_bot_id_idx[0-9]*$'
     LOOP
         EXECUTE format('ALTER INDEX public.%I RENAME TO %I', index, replace(index, '_tick_', '_cycle_'));
     END LOOP;

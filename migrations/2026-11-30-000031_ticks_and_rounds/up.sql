@@ -1,4 +1,4 @@
--- One word for a thing: a tick is one numbered round in which each living bot is charged, a round is one pass of the
+-- One word for a thing: a tick is one numbered charge of every living bot, a round is one pass of the
 -- oracle's loop. Only names change; no row is rewritten.
 ALTER TABLE cycles RENAME TO ticks;
 ALTER TABLE ticks RENAME CONSTRAINT cycles_pkey TO ticks_pkey;
@@ -23,7 +23,7 @@ DECLARE
     index text;
 BEGIN
     FOR index IN SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-                  WHERE i.inhparent = 'public.agent_metrics_tick'::regclass AND c.relname LIKE '%\_cycle\_bot\_id\_idx'
+                  WHERE i.inhparent = 'public.agent_metrics_tick'::regclass AND c.relname ~ '_cycle_bot_id_idx[0-9]*$'
     LOOP
         EXECUTE format('ALTER INDEX public.%I RENAME TO %I', index, replace(index, '_cycle_', '_tick_'));
     END LOOP;

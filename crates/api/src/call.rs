@@ -27,7 +27,8 @@ pub(crate) struct Call {
     pub(crate) req: HttpRequest,
     pub(crate) app: Data<App>,
     payload: Payload,
-    body: Body,
+    /// None before it was read.
+    body: Option<Body>,
 }
 
 impl FromRequest for Call {
@@ -37,32 +38,32 @@ impl FromRequest for Call {
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let app = req.app_data::<Data<App>>().cloned();
         let app = app.ok_or_else(|| ApiError::Internal("no application data".to_owned()));
-        ready(app.map(|app| Call {
-            req: req.clone(),
-            app,
-            payload: payload.take(),
-            body: Body::default(),
-        }))
+        ready(app.map(|app| Call { req: req.clone(), app, payload: payload.take(), body: None }))
     }
 }
 
 impl Call {
     /// Reads the body.
     pub(crate) async fn body<T: DeserializeOwned>(&mut self) -> ApiResult<T> {
-        self.body = Body::read(&self.req, &mut self.payload).await?;
-        self.body.parse()
+        let body = Body::read(&self.req, &mut self.payload).await?;
+        self.body.insert(body).parse()
     }
 
     /// Reads a body that may be missing.
     pub(crate) async fn optional_body<T: DeserializeOwned + Default>(&mut self) -> ApiResult<T> {
-        self.body = Body::read_optional(&self.req, &mut self.payload).await?;
-        self.body.parse_or_default()
+        let body = Body::read_optional(&self.req, &mut self.payload).await?;
+        self.body.insert(body).parse_or_default()
     }
 
     /// Claims the request for `asker`, on what its path names, if it may be repeated.
     pub(crate) fn claim(self, asker: &str, subject: impl fmt::Display) -> ApiResult<Claimed> {
         let Call { req, app, body, .. } = self;
         let endpoint = Endpoint::of(&req)?;
+        // A claim is for this body: unread, any other one would be taken for the same request.
+        if endpoint.body.is_some() && body.is_none() {
+            return Err(ApiError::Internal("a request was claimed before it was read".to_owned()));
+        }
+        let body = body.unwrap_or_default();
         let retry = app.retries.claim(&req, asker, subject, &body)?;
         Ok(Claimed {
             status: endpoint.status(),

@@ -153,7 +153,7 @@ impl ApiError {
     /// repeat what was sent.
     pub(crate) fn fault(&self) -> Option<Fault> {
         match self {
-            ApiError::Internal(_) => Some(Fault::Ours(self.to_string())),
+            _ if self.kind() == Internal => Some(Fault::Ours(self.to_string())),
             ApiError::Unavailable(_) | ApiError::TimedOut | ApiError::OutcomeUnknown(_) => {
                 Some(Fault::Dependency(self.to_string()))
             }
@@ -208,7 +208,7 @@ impl ApiError {
     /// The header that goes with it.
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         let seconds = match self {
-            ApiError::Told(Unauthorized, _) => {
+            _ if self.kind() == Unauthorized => {
                 let scheme = HeaderValue::from_static("Bearer realm=\"arena\"");
                 return Some((header::WWW_AUTHENTICATE, scheme));
             }
@@ -227,7 +227,7 @@ impl ApiError {
                 }
                 _ => return None,
             },
-            ApiError::Is(PriceStale) => PRICE_RETRY_AFTER_SECONDS,
+            _ if self.kind() == PriceStale => PRICE_RETRY_AFTER_SECONDS,
             _ => return None,
         };
         Some((header::RETRY_AFTER, HeaderValue::from(seconds)))

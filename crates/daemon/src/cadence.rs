@@ -1,7 +1,7 @@
-//! One round after another, for ever: the loop of every background service.
+//! One turn after another, for ever: the loop of every background service.
 //!
-//! This is the outer one of two error boundaries. Inside a round one bot's failure must not stop
-//! the others; here one round's failure, be it an error or a panic, must not stop the next.
+//! This is the outer one of two error boundaries. Inside a turn one bot's failure must not stop
+//! the others; here one turn's failure, be it an error or a panic, must not stop the next.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,12 +14,12 @@ use crate::BoxError;
 use crate::shutdown::Shutdown;
 use crate::telemetry::chain;
 
-/// Runs rounds until a stop is requested, and returns after the current one has finished.
+/// Runs turns until a stop is requested, and returns after the current one has finished.
 ///
-/// A round begins `period` after the one before began, or at once when that one took longer: an
-/// overrun delays, rounds never overlap, and lost time is not made up by a burst. Errors and
-/// panics are logged here, with their causes, and the next round comes at its time.
-pub async fn run<C, F, E>(period: Duration, shutdown: &Shutdown, mut round: C)
+/// A turn begins `period` after the one before began, or at once when that one took longer: an
+/// overrun delays, turns never overlap, and lost time is not made up by a burst. Errors and
+/// panics are logged here, with their causes, and the next turn comes at its time.
+pub async fn run<C, F, E>(period: Duration, shutdown: &Shutdown, mut turn: C)
 where
     C: FnMut() -> F + Send,
     F: Future<Output = Result<(), E>> + Send + 'static,
@@ -27,44 +27,44 @@ where
 {
     while !shutdown.is_requested() {
         let began = Instant::now();
-        match run_once(&mut round).await {
+        match run_once(&mut turn).await {
             Ok(()) => {}
-            Err(failure) => error!(error = failure, "round failed; the next one follows in time"),
+            Err(failure) => error!(error = failure, "turn failed; the next one follows in time"),
         }
         let took = began.elapsed();
         if took > period {
-            warn!(?took, ?period, "round took longer than its period");
+            warn!(?took, ?period, "turn took longer than its period");
         }
         shutdown.sleep_until(began + period).await;
     }
 }
 
-/// Runs rounds whose beginnings somebody else decides, until a stop is requested.
+/// Runs turns whose beginnings somebody else decides, until a stop is requested.
 ///
-/// The round itself waits for its time (and must notice a requested stop while it does); only
+/// The turn itself waits for its time (and must notice a requested stop while it does); only
 /// after a failure there is a `pause` before the next try. The error boundary is that of [`run`].
-pub async fn repeat<C, F, E>(pause: Duration, shutdown: &Shutdown, mut round: C)
+pub async fn repeat<C, F, E>(pause: Duration, shutdown: &Shutdown, mut turn: C)
 where
     C: FnMut() -> F + Send,
     F: Future<Output = Result<(), E>> + Send + 'static,
     E: Into<BoxError> + Send + 'static,
 {
     while !shutdown.is_requested() {
-        if let Err(failure) = run_once(&mut round).await {
-            error!(error = failure, ?pause, "round failed; another try follows");
+        if let Err(failure) = run_once(&mut turn).await {
+            error!(error = failure, ?pause, "turn failed; another try follows");
             shutdown.sleep(pause).await;
         }
     }
 }
 
-/// One round in a task of its own, so that its panic ends that task and nothing else.
-async fn run_once<C, F, E>(round: &mut C) -> Result<(), String>
+/// One turn in a task of its own, so that its panic ends that task and nothing else.
+async fn run_once<C, F, E>(turn: &mut C) -> Result<(), String>
 where
     C: FnMut() -> F,
     F: Future<Output = Result<(), E>> + Send + 'static,
     E: Into<BoxError> + Send + 'static,
 {
-    let future = catch_unwind(AssertUnwindSafe(round))
+    let future = catch_unwind(AssertUnwindSafe(turn))
         .map_err(|panic| format!("panicked: {}", panic_text(&*panic)))?;
     match tokio::spawn(future.in_current_span()).await {
         Ok(Ok(())) => Ok(()),

@@ -39,8 +39,9 @@ statement! {
 /// Keeps the rules, in the transaction of whoever is about to name them, and answers their digest.
 /// Where they are kept already, as they are once a service has started with them, nothing is written.
 pub(crate) async fn keep(mut conn: &Connection, rules: &EconomyRules) -> DbResult<Hash> {
-    let digest = rules.digest();
-    let keep = Keep { digest: &digest.0, rules: &rules.canonical(), same_digest: &digest.0 };
+    let canonical = rules.canonical();
+    let digest = EconomyRules::digest_of(&canonical);
+    let keep = Keep { digest: &digest.0, rules: &canonical, same_digest: &digest.0 };
     keep.execute(&mut conn).await?;
     Ok(digest)
 }

@@ -48,6 +48,7 @@ impl Kinds {
     }
 
     const fn bit(kind: EventKind) -> u8 {
+        const { assert!(EventKind::ALL.len() <= 8, "a bit for each kind") };
         1 << kind as u8
     }
 }

@@ -174,6 +174,9 @@ fn parse(path: &Path, text: &str) -> anyhow::Result<Manifest> {
             manifest.format
         ));
     }
+    if manifest.format == FORMAT && manifest.credentials_digest.is_none() {
+        return Err(anyhow!("its credentials_digest is missing")).with_context(what);
+    }
     // A name, never a way out of the directory.
     if Path::new(&manifest.dump).file_name() != Some(manifest.dump.as_ref()) {
         return Err(anyhow!("its dump {:?} is no name of a file", manifest.dump))

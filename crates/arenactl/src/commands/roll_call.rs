@@ -14,8 +14,7 @@ use tokio::time::Instant;
 use super::debug_auth::{REDIS_SCHEMES, REDIS_URL};
 
 /// What is to be done about those who go by another credential.
-pub(super) const RESTART: &str =
-    "use another one. Restart them with that file, then run this again";
+pub(super) const RESTART: &str = "Restart them with that one, then run this again";
 const LOOK: Duration = Duration::from_millis(500);
 /// In this time a running process has gone over, and one that had just read the settings when they
 /// changed has said that it is there: first it connects to Postgres and Redis, which may take five
@@ -27,6 +26,13 @@ pub(super) struct RollCall {
     settled: Duration,
     /// After that, for this long, whoever is behind is waited for.
     wait: Duration,
+}
+
+/// What is said when processes are behind: how things stand, and after their names what to do.
+#[derive(Clone, Copy)]
+pub(super) struct Wrong<'a> {
+    pub(super) state: &'a str,
+    pub(super) advice: &'a str,
 }
 
 /// What a look at all processes comes to.
@@ -68,7 +74,7 @@ impl RollCall {
         &self,
         credential: &str,
         fingerprint: &str,
-        wrong: &str,
+        wrong: Wrong<'_>,
     ) -> Result<usize, Failure> {
         self.take(credential, fingerprint, wrong).await?;
         tokio::time::sleep(self.settled.min(3 * SAID_EVERY)).await;
@@ -81,7 +87,7 @@ impl RollCall {
         &self,
         credential: &str,
         fingerprint: &str,
-        wrong: &str,
+        wrong: Wrong<'_>,
     ) -> Result<usize, Failure> {
         let deadline = Instant::now() + self.wait;
         // Most need a moment, and a restart of all would be bad advice.
@@ -94,10 +100,7 @@ impl RollCall {
             }
             let behind = heard.behind.join(", ");
             if Instant::now() >= deadline {
-                return Err(anyhow!(
-                    "not all go by the {credential} of the settings file: {behind} {wrong}"
-                )
-                .into());
+                return Err(anyhow!("{}: {behind}{}", wrong.state, wrong.advice).into());
             }
             if !told && Instant::now() >= patience {
                 told = true;

@@ -22,7 +22,7 @@ use url::Url;
 
 use super::debug_auth::{REDIS_SCHEMES, REDIS_URL};
 use super::in_file;
-use super::roll_call::{RESTART, RollCall};
+use super::roll_call::{RESTART, RollCall, Wrong};
 use crate::env_file;
 use crate::keys;
 
@@ -199,8 +199,10 @@ impl Rotation {
         login: &str,
         written: SystemTime,
     ) -> Result<usize, Failure> {
-        let wrong = format!("{RESTART}; until then both passwords are good");
-        self.roll_call.take(REDIS_URL, login, &wrong).await?;
+        let advice = format!(". {RESTART}; until then both passwords are good");
+        let state = format!("{REDIS_URL} has the new password, but some go by another one");
+        let wrong = Wrong { state: &state, advice: &advice };
+        self.roll_call.take(REDIS_URL, login, wrong).await?;
         let deadline = Instant::now() + self.wait;
         loop {
             // Redis counts whole seconds, and so does the mark in the settings.
@@ -230,7 +232,7 @@ impl Rotation {
             tokio::time::sleep(LOOK).await;
         }
         // Once more: who was not to be heard a while ago may be now.
-        self.roll_call.take_twice(REDIS_URL, login, &wrong).await
+        self.roll_call.take_twice(REDIS_URL, login, wrong).await
     }
 }
 

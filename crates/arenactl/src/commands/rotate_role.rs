@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::migrate::DATABASE_OWNER_URL;
-use super::roll_call::{RESTART, RollCall};
+use super::roll_call::{RESTART, RollCall, Wrong};
 use super::{DATABASE_URL, TAKE_UP, in_file};
 use crate::env_file;
 use crate::keys;
@@ -308,7 +308,9 @@ impl Rotation {
             return Ok(());
         };
         let fingerprint = presence::fingerprint(&[&[role]]);
-        roll_call.take_twice(DATABASE_URL, &fingerprint, RESTART).await?;
+        let state = format!("{DATABASE_URL} is in force, but some work under another role");
+        let wrong = Wrong { state: &state, advice: &format!(". {RESTART}") };
+        roll_call.take_twice(DATABASE_URL, &fingerprint, wrong).await?;
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::in_file;
-use super::roll_call::RollCall;
+use super::roll_call::{RollCall, Wrong};
 use crate::env_file;
 use crate::keys;
 
@@ -172,6 +172,8 @@ impl Rotation {
         let sources = Sources::from_file(&self.file);
         let fingerprint = self.secret.fingerprint(&sources)?;
         let setting = self.secret.present;
+        let state = format!("not all go by the {setting} of {}", self.file.display());
+        let wrong = Wrong { state: &state, advice: &format!(" {wrong}") };
         self.roll_call.take_twice(setting, &fingerprint, wrong).await
     }
 

@@ -418,6 +418,12 @@ async fn a_replaced_hash_of_a_key_is_noticed() {
     let trusting = ["--unauthenticated"];
     let ran = restore_with(&bench, &manifest, &url, &trusting, &[]).ended_with(1);
     assert!(ran.stderr.contains("keys and secrets"), "{}", ran.stderr);
+    // Nor does it help to leave out what they are compared with.
+    edit(&manifest, |facts| {
+        facts.insert("credentials_digest".to_owned(), serde_json::Value::Null);
+    });
+    let ran = restore_with(&bench, &manifest, &url, &trusting, &[]).ended_with(1);
+    assert!(ran.stderr.contains("credentials_digest is missing"), "{}", ran.stderr);
 }
 
 #[tokio::test]

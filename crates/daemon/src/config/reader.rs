@@ -21,6 +21,17 @@ pub struct Reader<'a> {
     problems: Vec<Problem>,
 }
 
+/// What stands for a value that cannot be used must never be used: tests fail where nobody asked.
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        debug_assert!(
+            self.problems.is_empty() || std::thread::panicking(),
+            "settings were read and their problems not asked for: {:?}",
+            self.problems
+        );
+    }
+}
+
 impl<'a> Reader<'a> {
     pub fn new(sources: &'a Sources) -> Self {
         Self { sources, problems: sources.file_problems.clone() }
@@ -125,11 +136,13 @@ impl<'a> Reader<'a> {
 
     /// # Errors
     /// When any problem was noted: all of them.
-    pub fn finish(self) -> Result<(), ConfigError> {
-        if self.problems.is_empty() {
-            return Ok(());
-        }
-        Err(ConfigError::new(self.problems, self.sources.looked_at().to_owned()))
+    pub fn finish(mut self) -> Result<(), ConfigError> {
+        if self.problems.is_empty() { Ok(()) } else { Err(self.told()) }
+    }
+
+    fn told(&mut self) -> ConfigError {
+        let problems = std::mem::take(&mut self.problems);
+        ConfigError::new(problems, self.sources.looked_at().to_owned())
     }
 
     /// Like [`Reader::finish`], and hands out the configuration that was put together from the
@@ -144,7 +157,7 @@ impl<'a> Reader<'a> {
                 if self.problems.is_empty() {
                     self.problem("The configuration", "is incomplete");
                 }
-                Err(ConfigError::new(self.problems, self.sources.looked_at().to_owned()))
+                Err(self.told())
             }
         }
     }

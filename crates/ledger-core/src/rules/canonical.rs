@@ -38,13 +38,21 @@ impl EconomyRules {
     /// The canonical text.
     pub fn canonical(&self) -> String {
         let mut rules = self.clone();
-        let lines = rules.figures().into_iter();
-        lines.fold(format!("{HEADER}\n"), |text, (name, figure)| format!("{text}{name}={figure}\n"))
+        let mut text = format!("{HEADER}\n");
+        for (name, figure) in rules.figures() {
+            text.extend([name, "=", &figure.to_string(), "\n"]);
+        }
+        text
     }
 
     /// The SHA-256 of the canonical text.
     pub fn digest(&self) -> Hash {
-        Hash(Sha256::digest(self.canonical()).into())
+        EconomyRules::digest_of(&self.canonical())
+    }
+
+    /// The digest of rules by their canonical text.
+    pub fn digest_of(canonical: &str) -> Hash {
+        Hash(Sha256::digest(canonical).into())
     }
 
     /// Reads a canonical text.

@@ -123,11 +123,12 @@ pub(super) fn market_of(row: &mut Columns<'_, COLUMNS>, verdicts: &Verdicts) -> 
 
 /// The bet of a row, if its market has any.
 pub(super) fn bet_of(row: &mut Columns<'_, COLUMNS>) -> DbResult<Option<BetRow>> {
-    let Some(id) = row.int8() else {
+    let Some(id) = row.raw() else {
         return Ok(None);
     };
+    let id = id.try_into().map_err(|_| malformed())?;
     Ok(Some(BetRow {
-        id: BetId(id),
+        id: BetId(i64::from_be_bytes(id)),
         bot_id: row.id()?,
         side: row.parsed(),
         answer: row.text(),
