@@ -160,6 +160,7 @@ mod tests {
     use std::path::Path;
 
     use ledger_core::EventKind;
+    use ledger_core::market::MarketSource;
 
     use super::*;
 
@@ -313,7 +314,7 @@ mod tests {
         for (name, field, count) in [
             ("Event", "kind", EventKind::ALL.len()),
             ("ActionRequest", "action_type", 2),
-            ("MarketRequest", "source", 4),
+            ("MarketRequest", "source", MarketSource::ALL.len()),
         ] {
             let decides = &schemas[name]["discriminator"];
             assert_eq!(decides["propertyName"], field, "{name}");

@@ -133,7 +133,13 @@ mod tests {
     #[test]
     fn a_text_that_was_kept_stays_readable() {
         let rules = EconomyRules::from_canonical(KEPT).unwrap();
-        assert_eq!(rules, EconomyRules::default());
+        let mut expected = EconomyRules::default();
+        for (name, figure) in expected.figures() {
+            if !KEPT.contains(&format!("\n{name}=")) {
+                figure.set("0").unwrap();
+            }
+        }
+        assert_eq!(rules, expected);
     }
 
     #[test]

@@ -163,7 +163,9 @@ async fn research_is_asked_of_a_random_article_and_expires_unsolved() {
 
 #[tokio::test]
 async fn with_sources_down_the_others_fill_in_and_nobody_is_hurried() {
-    let arena = Arena::new().await;
+    let four =
+        [MarketSource::Research, MarketSource::Weather, MarketSource::Github, MarketSource::News];
+    let arena = Arena::new().await.with_rules(only(&four));
     let outside = Outside::start().await;
     let desk = desk_of(&arena, &outside).await;
     for service in [MarketSource::Research, MarketSource::Weather, MarketSource::News] {
@@ -173,7 +175,7 @@ async fn with_sources_down_the_others_fill_in_and_nobody_is_hurried() {
     assert_eq!(stocked.opened.len(), 6);
     assert!(stocked.opened.iter().all(|(source, _)| *source == MarketSource::Github));
     // All down, and the board empty: each is asked once and then left alone.
-    let arena = Arena::new().await;
+    let arena = Arena::new().await.with_rules(only(&four));
     let desk = desk_of(&arena, &outside).await;
     let slow_down =
         Played { headers: vec![("retry-after", "300".to_owned())], ..Played::status(429) };
@@ -187,15 +189,11 @@ async fn with_sources_down_the_others_fill_in_and_nobody_is_hurried() {
         let failed = round(&desk).await.stocked.unwrap().failed;
         assert_eq!(failed, ["open-meteo"]);
     }
-    let asked =
-        [MarketSource::Research, MarketSource::Weather, MarketSource::Github, MarketSource::News]
-            .map(|service| outside.asked(service));
+    let asked = four.map(|service| outside.asked(service));
     for _ in 0..20 {
         assert_eq!(round(&desk).await.stocked.unwrap().failed, [""; 0]);
     }
-    let later =
-        [MarketSource::Research, MarketSource::Weather, MarketSource::Github, MarketSource::News]
-            .map(|service| outside.asked(service));
+    let later = four.map(|service| outside.asked(service));
     assert_eq!(asked, later, "nobody was asked again");
     assert_eq!(outside.asked(MarketSource::Github), before + 1);
     // A source's own wish outlives the process.
