@@ -1,13 +1,13 @@
 //! Where settings come from: the `.env` file, then the process environment over it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use figment::value::{Dict, Map, Value};
-use figment::{Figment, Metadata, Profile, Provider};
+use figment::Figment;
+use figment::providers::Serialized;
 use secrecy::SecretString;
 
 use super::env_file::EnvFile;
@@ -90,21 +90,24 @@ impl Sources {
         environment: impl Iterator<Item = (OsString, OsString)>,
     ) -> Self {
         let mut undecodable = BTreeSet::new();
-        let mut overrides = Vec::new();
+        let mut overrides = BTreeMap::new();
         for (key, value) in environment {
             // Our names are ASCII, so a key that is not UTF-8 is nobody's setting.
             let Ok(key) = key.into_string() else { continue };
             match value.into_string() {
-                Ok(value) => overrides.push((key, value)),
+                Ok(value) => drop(overrides.insert(key, value)),
                 Err(_) => drop(undecodable.insert(key)),
             }
         }
-        let from_environment = overrides.iter().map(|(name, _)| name.clone()).collect();
+        let from_environment = overrides.keys().cloned().collect();
         let EnvFile { pairs, faults } = EnvFile::parse(bytes);
-        let file = Layer { name: path.display().to_string(), pairs };
-        let environment = Layer { name: "the environment".to_owned(), pairs: overrides };
+        // Not figment's own providers of files and environments, which interpret values: `[x]` would become
+        // a list and `007` a number.
+        let layer = Serialized::<BTreeMap<String, String>>::defaults;
         let mut sources = Self {
-            figment: Figment::new().merge(file).merge(environment),
+            figment: Figment::new()
+                .merge(layer(pairs.into_iter().collect()))
+                .merge(layer(overrides)),
             undecodable,
             file: path.to_owned(),
             from_environment,
@@ -119,10 +122,7 @@ impl Sources {
 
     /// The value as written; `None` when it is not set.
     pub fn get(&self, name: &str) -> Option<String> {
-        match self.figment.find_value(name) {
-            Ok(Value::String(_, text)) => Some(text),
-            _ => None,
-        }
+        self.figment.find_value(name).ok()?.into_string()
     }
 
     /// The value as written, unless it is empty or not set.
@@ -161,7 +161,8 @@ impl Sources {
 
     /// Which layer the value came from, for messages.
     pub(super) fn origin(&self, name: &str) -> Option<String> {
-        self.figment.find_metadata(name).map(|metadata| metadata.name.to_string())
+        let of_file = || self.get(name).map(|_| self.file.display().to_string());
+        if self.is_from_environment(name) { Some("the environment".to_owned()) } else { of_file() }
     }
 
     pub(super) fn looked_at(&self) -> &str {
@@ -176,27 +177,5 @@ impl Sources {
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sources").field("looked_at", &self.looked_at).finish_non_exhaustive()
-    }
-}
-
-/// One layer of pairs. Figment's own environment provider is not used, because it interprets
-/// values: `[x]` would become a list and `007` a number.
-struct Layer {
-    name: String,
-    pairs: Vec<(String, String)>,
-}
-
-impl Provider for Layer {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(self.name.clone())
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        let dict: Dict = self
-            .pairs
-            .iter()
-            .map(|(key, value)| (key.clone(), Value::from(value.as_str())))
-            .collect();
-        Ok(Profile::Default.collect(dict))
     }
 }
