@@ -37,7 +37,6 @@ pub enum Spending {
 #[derive(Clone)]
 pub struct DailyCap {
     pub usd: Money,
-    pub prices: Arc<PriceBook>,
     pub database: Database,
 }
 
@@ -46,8 +45,8 @@ pub struct DailyCap {
 pub struct Mind {
     model: Model,
     spending: Spending,
-    /// What calls are counted by; without it nobody says what they cost.
-    prices: Option<Arc<PriceBook>>,
+    /// What calls are counted by, capped or not.
+    prices: Arc<PriceBook>,
     /// The day of which the log knows already that it has nothing left.
     said: Mutex<Option<SpendingDay>>,
 }
@@ -69,13 +68,8 @@ pub enum MindError {
 }
 
 impl Mind {
-    pub fn new(model: Model, spending: Spending) -> Mind {
-        Mind { model, spending, prices: None, said: Mutex::new(None) }
-    }
-
-    /// The same, and its calls have a price even where they have no cap.
-    pub fn priced_by(self, prices: Arc<PriceBook>) -> Mind {
-        Mind { prices: Some(prices), ..self }
+    pub fn new(model: Model, spending: Spending, prices: Arc<PriceBook>) -> Mind {
+        Mind { model, spending, prices, said: Mutex::new(None) }
     }
 
     /// Asks the model once, for that bot.
@@ -89,7 +83,7 @@ impl Mind {
             Spending::Unlimited => return Ok(self.call(prompt).await.0?),
             Spending::Capped(cap) => cap,
         };
-        let most = self.greatest_cost(cap, prompt)?;
+        let most = self.greatest_cost(prompt)?;
         if most.is_zero() {
             return Ok(self.call(prompt).await.0?);
         }
@@ -97,7 +91,7 @@ impl Mind {
         let (result, used) = self.call(prompt).await;
         let cost = match &result {
             Err(error) if error.is_unserved() => Money::ZERO,
-            _ => self.real_cost(&cap.prices, &used).unwrap_or(most),
+            _ => self.real_cost(&used).unwrap_or(most),
         };
         settle(cap, &reservation, cost).await;
         Ok(result?)
@@ -107,7 +101,7 @@ impl Mind {
     async fn call(&self, prompt: &Prompt) -> (Result<Completion, LlmError>, TurnUsage) {
         let began = Instant::now();
         let (result, used) = collect(self.model.complete(prompt)).await;
-        let cost = self.prices.as_ref().and_then(|prices| self.real_cost(prices, &used));
+        let cost = self.real_cost(&used);
         let model = self.model.model_name();
         metrics::call(model, result.as_ref().err(), began.elapsed(), &used, cost);
         (result, used)
@@ -140,13 +134,13 @@ impl Mind {
 
     /// No text has more tokens than bytes, and no answer more than were asked for. Whether the
     /// input is cached is not known beforehand, so the dearer price counts.
-    fn greatest_cost(&self, cap: &DailyCap, prompt: &Prompt) -> Result<Money, MindError> {
+    fn greatest_cost(&self, prompt: &Prompt) -> Result<Money, MindError> {
         let bytes = prompt.system.len().saturating_add(prompt.user.len());
         let input = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(OVERHEAD_TOKENS);
         let output = u64::from(prompt.max_output_tokens);
         let (provider, model) = (self.model.provider_name(), self.model.model_name());
         let at = clock::now();
-        let cost = |cached| cap.prices.cost(provider, model, at, input, cached, output);
+        let cost = |cached| self.prices.cost(provider, model, at, input, cached, output);
         cost(0)
             .zip(cost(input))
             .map(|(new, cached)| new.max(cached))
@@ -155,18 +149,13 @@ impl Mind {
 
     /// What one call cost, by the price of the model that answered; `None` where that has none, or
     /// where the provider did not say what it used.
-    fn real_cost(&self, prices: &PriceBook, used: &TurnUsage) -> Option<Money> {
+    fn real_cost(&self, used: &TurnUsage) -> Option<Money> {
         if used.llm_calls != 1 || used.unreported_calls != 0 {
             return None;
         }
-        prices.cost(
-            used.provider.as_deref()?,
-            used.model.as_deref()?,
-            clock::now(),
-            used.input_tokens,
-            used.cached_input_tokens,
-            used.output_tokens,
-        )
+        let (provider, model) = (used.provider.as_deref()?, used.model.as_deref()?);
+        let tokens = used.tokens;
+        self.prices.cost(provider, model, clock::now(), tokens.input, tokens.cached, tokens.output)
     }
 }
 

@@ -55,6 +55,11 @@ pub struct Config {
     pub models: Models,
     pub limit: DailyLimit,
     pub lookup: Lookup,
+    pub staff: Staff,
+}
+
+/// Who runs, and who does not.
+pub struct Staff {
     /// The bots to run, at least one.
     pub bots: Vec<KeyedPersona>,
     /// The files that were refused.
@@ -93,39 +98,30 @@ impl Config {
         let health_address = health::address(&mut reader, "BOT_RUNNER_HEALTH_PORT", HEALTH_PORT);
         let hosts = Hosts::read(&mut reader);
         let arena = read_arena(&mut reader);
-        let models = read_models(&mut reader);
+        let mut models = read_models(&mut reader);
         let limit = read_limit(&mut reader);
         let lookup = read_lookup(&mut reader);
         let roster = read_roster(&mut reader);
         let keys = read_keys(&mut reader);
-        let staff = match (roster, keys) {
-            (Some(roster), Some(keys)) => hire(&mut reader, roster, &keys),
-            _ => None,
-        };
-        let models = match (models, &limit, &staff) {
-            (Some(mut models), Some(limit), Some(staff)) => {
-                check_prices(&mut reader, &mut models, limit, &staff.bots);
-                Some(models)
-            }
-            (models, ..) => models,
-        };
-        let thinking = models.zip(limit).zip(lookup);
-        let config = arena.zip(thinking.zip(staff)).map(
-            |((arena, arena_address), (((models, limit), lookup), staff))| Config {
+        let staff = roster.zip(keys).and_then(|(roster, keys)| hire(&mut reader, roster, &keys));
+        if let (Some(models), Some(limit), Some(staff)) = (&mut models, &limit, &staff) {
+            check_prices(&mut reader, models, limit, &staff.bots);
+        }
+        let config = || {
+            let (arena, arena_address) = arena?;
+            Some(Config {
                 postgres,
                 health_address,
                 hosts,
                 arena,
                 arena_address,
-                models,
-                limit,
-                lookup,
-                bots: staff.bots,
-                refused: staff.refused,
-                keyless: staff.keyless,
-            },
-        );
-        reader.finish_with(config)
+                models: models?,
+                limit: limit?,
+                lookup: lookup?,
+                staff: staff?,
+            })
+        };
+        reader.finish_with(config())
     }
 }
 
@@ -324,14 +320,9 @@ fn read_lookup(reader: &mut Reader<'_>) -> Option<Lookup> {
 
 fn read_roster(reader: &mut Reader<'_>) -> Option<Roster> {
     let dir = reader.path_or("BOTS_DIR", BOTS_DIR);
-    let roster = match Roster::load(&dir) {
-        Ok(roster) => roster,
-        Err(error) => {
-            let text = format!("is {}, which cannot be read: {error}", dir.display());
-            reader.problem("BOTS_DIR", text);
-            return None;
-        }
-    };
+    let unreadable = |error| format!("is {}, which cannot be read: {error}", dir.display());
+    let loaded = Roster::load(&dir).map_err(unreadable);
+    let roster = loaded.map_err(|text| reader.problem("BOTS_DIR", text)).ok()?;
     if !roster.personas.is_empty() {
         return Some(roster);
     }
@@ -354,42 +345,27 @@ struct Keys {
 fn read_keys(reader: &mut Reader<'_>) -> Option<Keys> {
     let path = reader.path_or("BOTS_ENV_FILE", BOTS_ENV_FILE);
     let file = path.display().to_string();
-    match std::fs::read(&path) {
-        Ok(bytes) => {
-            let EnvFile { pairs, faults } = EnvFile::parse(&bytes);
-            for fault in faults {
-                reader.problem(&file, fault.to_string());
-            }
-            let keys = pairs.into_iter().collect();
-            Some(Keys { file, keys })
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let text = format!(
-                "is {file}, and there is no such file: run `arenactl genesis`, which makes the \
-                 hosted bots and writes their keys"
-            );
-            reader.problem("BOTS_ENV_FILE", text);
-            None
-        }
-        Err(error) => {
-            let text = format!("is {file}, which cannot be read: {error}");
-            reader.problem("BOTS_ENV_FILE", text);
-            None
-        }
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => format!(
+            "is {file}, and there is no such file: run `arenactl genesis`, which makes the hosted bots and \
+             writes their keys"
+        ),
+        _ => format!("is {file}, which cannot be read: {error}"),
+    };
+    let bytes = std::fs::read(&path).map_err(unreadable);
+    let bytes = bytes.map_err(|text| reader.problem("BOTS_ENV_FILE", text)).ok()?;
+    let EnvFile { pairs, faults } = EnvFile::parse(&bytes);
+    for fault in faults {
+        reader.problem(&file, fault.to_string());
     }
-}
-
-struct Staff {
-    bots: Vec<KeyedPersona>,
-    refused: Vec<Refused>,
-    keyless: Vec<Keyless>,
+    Some(Keys { file, keys: pairs.into_iter().collect() })
 }
 
 /// Gives each persona its key.
 fn hire(reader: &mut Reader<'_>, roster: Roster, keys: &Keys) -> Option<Staff> {
     let mut staff = Staff { bots: Vec::new(), refused: roster.refused, keyless: Vec::new() };
     for Filed { persona, .. } in roster.personas {
-        let name = key_name(&persona.handle);
+        let name = key_name(persona.handle.as_str());
         match keys.keys.get(&name).filter(|key| !key.is_empty()) {
             Some(key) => staff.bots.push(KeyedPersona { persona, api_key: key.as_str().into() }),
             None => staff.keyless.push(Keyless {

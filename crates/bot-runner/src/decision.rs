@@ -14,7 +14,7 @@ use llm::output::{self, OutputError};
 
 use crate::persona::Fraction;
 use crate::reading::{confidence, decimal, is_word, reasoning, share};
-use crate::strategy;
+use crate::strategy::{self, Strategy};
 
 /// What the bot has, as the arena said last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,22 +94,10 @@ pub enum Unusable {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Proposal {
-    strategy: Value,
-    /// As `strategy` is called where there is nothing else to choose.
-    action: Value,
     direction: Value,
     stake_fraction: Value,
     confidence: Value,
     reasoning: Value,
-}
-
-impl Proposal {
-    const fn word(&self) -> &Value {
-        match &self.strategy {
-            Value::Null => &self.action,
-            strategy => strategy,
-        }
-    }
 }
 
 /// The most that a wager could be now; `Err` when there cannot be one, whatever a model says.
@@ -136,15 +124,17 @@ pub fn room(standing: &Standing, limits: &Limits) -> Result<Money, Waiting> {
 /// # Errors
 /// When the text is no decision.
 pub fn decide(text: &str, standing: &Standing, limits: &Limits) -> Result<Action, Unusable> {
+    let chosen = match strategy::choose(text) {
+        Err(Unusable::Strategy) => return Err(Unusable::Action),
+        chosen => chosen?,
+    };
     let proposal: Proposal = output::parse_object(text)?;
     let reasoning = reasoning(&proposal.reasoning);
     let wait = |why, reasoning| Ok(Action::Wait { why, reasoning });
-    let action = proposal.word();
-    if is_word(action, &strategy::WAIT) {
-        return wait(Waiting::Chosen, reasoning);
-    }
-    if !is_word(action, &strategy::WAGER) {
-        return Err(Unusable::Action);
+    match chosen {
+        Strategy::Wait => return wait(Waiting::Chosen, reasoning),
+        Strategy::Research | Strategy::Portfolio => return Err(Unusable::Action),
+        Strategy::Wager => {}
     }
     let direction = if is_word(&proposal.direction, &["UP"]) {
         Direction::Up

@@ -80,8 +80,8 @@ pub(crate) fn call(
     let is_unpriced = cost.is_none() && !is_unserved;
     UNPRICED.with_label_values(&[model]).inc_by(u64::from(is_unpriced));
     let model = used.model.as_deref().unwrap_or(model);
-    TOKENS.with_label_values(&[model, "input"]).inc_by(used.input_tokens);
-    TOKENS.with_label_values(&[model, "output"]).inc_by(used.output_tokens);
+    TOKENS.with_label_values(&[model, "input"]).inc_by(used.tokens.input);
+    TOKENS.with_label_values(&[model, "output"]).inc_by(used.tokens.output);
     let cost = cost.and_then(|cost| cost.to_string().parse().ok());
     COST.with_label_values(&[model]).inc_by(cost.unwrap_or_default());
 }

@@ -11,7 +11,7 @@ use ledger_core::{Money, post};
 use llm::Prompt;
 use sources::wikipedia::Article;
 
-use crate::persona::Persona;
+use crate::persona::{Persona, short};
 use crate::portfolio;
 use crate::research;
 use crate::strategy::Options;
@@ -282,12 +282,4 @@ fn positions(text: &mut String, me: &MyProfile) {
             position.settles_at,
         );
     }
-}
-
-/// At least two digits after the point, and no more than it takes: tokens cost money.
-fn short(amount: impl std::fmt::Display) -> String {
-    let text = amount.to_string();
-    let least = text.find('.').map_or(text.len(), |point| point + 3);
-    let length = text.trim_end_matches('0').len().max(least);
-    text.get(..length).unwrap_or(&text).to_owned()
 }

@@ -16,7 +16,6 @@
 //! then begins a new loop.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -73,25 +72,16 @@ impl Default for Pace {
 }
 
 /// Why a bot's loop ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum End {
+    #[error("stopped")]
     Stopped,
+    #[error("the bot is {0}")]
     NotAlive(BotStatus),
+    #[error("the arena refuses its key, or does not know the bot: run `arenactl sync-keys`")]
     KeyRefused,
+    #[error("its loop panicked; see above")]
     Panicked,
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            End::Stopped => f.write_str("stopped"),
-            End::NotAlive(status) => write!(f, "the bot is {status}"),
-            End::KeyRefused => f.write_str(
-                "the arena refuses its key, or does not know the bot: run `arenactl sync-keys`",
-            ),
-            End::Panicked => f.write_str("its loop panicked; see above"),
-        }
-    }
 }
 
 /// Runs hosted bots.
@@ -358,35 +348,26 @@ impl Inner {
         metrics::turn(&outcome);
         let release = release_after(&outcome, bot, turn, deferral);
         self.release(bot, turn, release).await;
-        let handle = &bot.persona.handle;
-        match (outcome, release) {
-            (
-                Outcome::Wagered { .. }
-                | Outcome::Answered { .. }
-                | Outcome::Bet { .. }
-                | Outcome::Waited,
-                _,
-            ) => None,
-            (Outcome::Lost(loss), Release::Deferred { seconds }) => {
-                info!(bot = %handle, reason = %loss, seconds, "turn put off");
-                None
+        let loss = match outcome {
+            Outcome::Wagered { .. }
+            | Outcome::Answered { .. }
+            | Outcome::Bet { .. }
+            | Outcome::Waited => return None,
+            Outcome::NotAlive(status) => return Some(End::NotAlive(status)),
+            Outcome::KeyRefused => return Some(End::KeyRefused),
+            Outcome::Lost(loss) => loss,
+        };
+        let bot = &bot.persona.handle;
+        match (&loss, release) {
+            (_, Release::Deferred { seconds }) => {
+                info!(%bot, reason = %loss, seconds, "turn put off");
             }
-            (
-                Outcome::Lost(
-                    loss @ (Loss::Halted | Loss::Paused(_) | Loss::NoRoom(_) | Loss::ActedBefore),
-                ),
-                _,
-            ) => {
-                info!(bot = %handle, reason = %loss, "turn passed");
-                None
+            (Loss::Halted | Loss::Paused(_) | Loss::NoRoom(_) | Loss::ActedBefore, _) => {
+                info!(%bot, reason = %loss, "turn passed");
             }
-            (Outcome::Lost(loss), Release::Completed { .. }) => {
-                warn!(bot = %handle, reason = %loss, "turn lost");
-                None
-            }
-            (Outcome::NotAlive(status), _) => Some(End::NotAlive(status)),
-            (Outcome::KeyRefused, _) => Some(End::KeyRefused),
+            _ => warn!(%bot, reason = %loss, "turn lost"),
         }
+        None
     }
 
     async fn grace_is_over(&self) {

@@ -9,15 +9,14 @@ use daemon::health::{self, Check, CheckState, LOOK_SECONDS, look};
 use daemon::process::{Failure, Unavailable};
 use daemon::shutdown::{Shutdown, Wake};
 use db::Database;
-use ledger_core::price_book::PriceBook;
+use ledger_core::Money;
 use service::{credentials, readiness};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::{error, info};
 
 use crate::budget::{DailyCap, Mind, Spending};
-use crate::config::{Config, DailyLimit, KeyedPersona, Models};
-use crate::lookup::Lookup;
+use crate::config::{Config, KeyedPersona};
 use crate::metrics;
 use crate::runner::{Pace, Runner};
 use crate::turn::{HostedBot, thinking_limit};
@@ -39,8 +38,8 @@ pub async fn main() -> Result<(), Failure> {
 /// Runs until the shutdown.
 ///
 /// # Errors
-/// [`Failure::Unavailable`] if Postgres or the arena cannot be reached at start, or if the schema is
-/// older than this program; [`Failure::Config`] if it is newer; others if the health port is taken.
+/// [`Unavailable`](daemon::process::Unavailable) if Postgres or the arena cannot be reached at start, or if the schema is
+/// older than this program; [`ConfigError`](daemon::config::ConfigError) if it is newer; others if the health port is taken.
 pub async fn run(config: Config, pace: Pace, shutdown: Shutdown) -> Result<(), Failure> {
     show_refused(&config);
     let database = config.postgres.connect().await?;
@@ -48,24 +47,16 @@ pub async fn run(config: Config, pace: Pace, shutdown: Shutdown) -> Result<(), F
     if wait_for_arena(&config, &shutdown).await? == Wake::ShutdownRequested {
         return Ok(());
     }
-    let missing = config.refused.len() + config.keyless.len();
-    let arena = config.arena.clone();
-    let workshop = Workshop {
-        prices: Arc::clone(&config.limit.prices),
-        arena: arena.clone(),
-        models: config.models,
-        spending: spending(config.limit, &database),
-        lookup: config.lookup,
-    };
-    let bots = staff(config.bots, workshop)?;
+    let missing = config.staff.refused.len() + config.staff.keyless.len();
+    let (arena, hosts, address) =
+        (config.arena.clone(), config.hosts.clone(), config.health_address);
+    let bots = staff(config, &database)?;
     let count = bots.len();
     metrics::watch(&database);
     let runner = Runner::new(database.clone(), bots, pace, shutdown.clone());
     let roster = RosterView { count, missing, ended: runner.ended() };
     let probe = move || probe(database.clone(), arena.clone(), roster.clone());
-    let health =
-        health::serve(config.health_address, config.hosts, "bot-runner", probe, shutdown.clone())
-            .await?;
+    let health = health::serve(address, hosts, "bot-runner", probe, shutdown.clone()).await?;
     info!(bots = count, "running the hosted bots");
     runner.run().await;
     health.stopped().await;
@@ -74,13 +65,13 @@ pub async fn run(config: Config, pace: Pace, shutdown: Shutdown) -> Result<(), F
 
 /// Each fault on a line of its own, before anything else can go wrong.
 fn show_refused(config: &Config) {
-    for refused in &config.refused {
+    for refused in &config.staff.refused {
         for fault in &refused.faults {
             let (file, line) = (refused.file.display(), fault.line);
             error!(%file, line, field = %fault.field, "persona refused: {fault}");
         }
     }
-    for keyless in &config.keyless {
+    for keyless in &config.staff.keyless {
         error!(bot = %keyless.handle, "persona refused: {keyless}");
     }
 }
@@ -99,7 +90,7 @@ async fn wait_for_arena(config: &Config, shutdown: &Shutdown) -> Result<Wake, Fa
         if Instant::now() >= deadline {
             let what = format!("the arena at {}", config.arena_address);
             let hint = "is the api running, and is API_URL right?";
-            return Err(Failure::Unavailable(Unavailable::new(what, hint).because(error)));
+            return Err(Unavailable::new(what, hint).because(error).into());
         }
         if !has_told {
             let arena = &config.arena_address;
@@ -112,37 +103,27 @@ async fn wait_for_arena(config: &Config, shutdown: &Shutdown) -> Result<Wake, Fa
     }
 }
 
-fn spending(limit: DailyLimit, database: &Database) -> Spending {
-    match limit.usd {
+fn spending(limit: Option<Money>, database: &Database) -> Spending {
+    match limit {
         None => Spending::Unlimited,
-        Some(usd) => {
-            Spending::Capped(DailyCap { usd, prices: limit.prices, database: database.clone() })
-        }
+        Some(usd) => Spending::Capped(DailyCap { usd, database: database.clone() }),
     }
 }
 
-/// What bots are made with.
-struct Workshop {
-    arena: Client,
-    models: Models,
-    spending: Spending,
-    prices: Arc<PriceBook>,
-    lookup: Lookup,
-}
-
 /// Gives each persona its credential, its mind and its tool.
-fn staff(personas: Vec<KeyedPersona>, workshop: Workshop) -> Result<Vec<HostedBot>, Failure> {
-    let Workshop { arena, mut models, spending, prices, lookup } = workshop;
+fn staff(config: Config, database: &Database) -> Result<Vec<HostedBot>, Failure> {
+    let Config { arena, mut models, limit, lookup, staff, .. } = config;
+    let spending = spending(limit.usd, database);
     info!(model = %models.name(), ?spending, "the bots think with");
     let thinking_limit = thinking_limit(models.call_timeout());
-    let mut bots = Vec::with_capacity(personas.len());
-    for KeyedPersona { persona, api_key } in personas {
+    let mut bots = Vec::with_capacity(staff.bots.len());
+    for KeyedPersona { persona, api_key } in staff.bots {
         let handle = persona.handle.clone();
         let credential = Credential::ApiKey { handle, api_key };
         let model = models.for_choices(&persona.llm)?;
         bots.push(HostedBot {
             arena: arena.with_credential(credential)?,
-            mind: Mind::new(model, spending.clone()).priced_by(Arc::clone(&prices)),
+            mind: Mind::new(model, spending.clone(), Arc::clone(&limit.prices)),
             lookup: lookup.clone(),
             thinking_limit,
             persona,

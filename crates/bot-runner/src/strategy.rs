@@ -8,10 +8,12 @@ use crate::decision::Unusable;
 use crate::reading::is_word;
 
 /// The words by which models choose.
-pub(crate) const RESEARCH: [&str; 2] = ["RESEARCH", "ANSWER"];
-pub(crate) const PORTFOLIO: [&str; 2] = ["PORTFOLIO", "BET"];
-pub(crate) const WAGER: [&str; 2] = ["WAGER", "PREDICT"];
-pub(crate) const WAIT: [&str; 3] = ["WAIT", "HOLD", "PASS"];
+const WORDS: [(&[&str], Strategy); 4] = [
+    (&["RESEARCH", "ANSWER"], Strategy::Research),
+    (&["PORTFOLIO", "BET"], Strategy::Portfolio),
+    (&["WAGER", "PREDICT"], Strategy::Wager),
+    (&["WAIT", "HOLD", "PASS"], Strategy::Wait),
+];
 
 /// A way to spend a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,13 +70,7 @@ pub fn choose(text: &str) -> Result<Strategy, Unusable> {
         Value::Null => &proposal.action,
         strategy => strategy,
     };
-    let known: [(&[&str], Strategy); 4] = [
-        (&RESEARCH, Strategy::Research),
-        (&PORTFOLIO, Strategy::Portfolio),
-        (&WAGER, Strategy::Wager),
-        (&WAIT, Strategy::Wait),
-    ];
-    known
+    WORDS
         .into_iter()
         .find(|(words, _)| is_word(word, words))
         .map(|(_, strategy)| strategy)

@@ -65,24 +65,6 @@ impl LlmError {
         }
     }
 
-    /// Whether the same call may succeed later.
-    pub const fn retryable(&self) -> bool {
-        match self {
-            Self::Timeout
-            | Self::RateLimited { .. }
-            | Self::Overloaded { .. }
-            | Self::Failed
-            | Self::Unreachable
-            | Self::Unavailable => true,
-            Self::Status(status) => *status >= 500,
-            Self::Refused
-            | Self::Filtered
-            | Self::CutOff { .. }
-            | Self::Malformed
-            | Self::TooLarge => false,
-        }
-    }
-
     /// How long the provider asked to be left alone, if it did.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -48,10 +48,6 @@ impl Temperature {
     pub const fn from_hundredths(hundredths: u16) -> Option<Self> {
         if hundredths <= Self::HUNDREDTHS_MAX { Some(Self(hundredths)) } else { None }
     }
-
-    pub const fn hundredths(self) -> u16 {
-        self.0
-    }
 }
 
 impl fmt::Display for Temperature {
@@ -120,27 +116,25 @@ impl Finish {
     }
 }
 
-/// The tokens of one call.
+/// Who answered a call, and its tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallUsage {
     pub provider: Arc<str>,
     /// The one that answered, which is not always the one that was asked.
     pub model: Arc<str>,
-    pub input_tokens: u64,
-    pub output_tokens: u64,
-    /// The part of the input tokens that came from the provider's cache.
-    pub cached_input_tokens: u64,
-    /// The part of the output tokens that was thinking.
-    pub reasoning_tokens: u64,
-    pub report: UsageReport,
+    /// `None` where the provider did not say what it used, in figures that can be true.
+    pub tokens: Option<Tokens>,
 }
 
-/// Whether a provider said what a call used, in figures that can be true.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UsageReport {
-    Reported,
-    /// It did not: the counts are zero because they are unknown.
-    Unreported,
+/// How much a model read and wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tokens {
+    pub input: u64,
+    pub output: u64,
+    /// The part of the input that came from the provider's cache.
+    pub cached: u64,
+    /// The part of the output that was thinking.
+    pub reasoning: u64,
 }
 
 /// What [`Provider::complete`] returns.

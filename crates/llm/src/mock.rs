@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use crate::{CallUsage, Completion, Finish, Prompt, Provider, ProviderFuture, UsageReport};
+use crate::{CallUsage, Completion, Finish, Prompt, Provider, ProviderFuture, Tokens};
 
 const NAME: &str = "mock";
 /// The usual rule of thumb, so that costs look like costs.
@@ -42,16 +42,10 @@ impl Mock {
             .saturating_mul(CHARACTERS_PER_TOKEN);
         let text: String = whole.chars().take(limit).collect();
         let finish = if text.len() < whole.len() { Finish::CutOff } else { Finish::Complete };
-        let usage = CallUsage {
-            provider: Arc::clone(&self.name),
-            model: Arc::clone(&self.name),
-            input_tokens: tokens(&request.system) + tokens(&request.user),
-            output_tokens: tokens(&text),
-            cached_input_tokens: 0,
-            reasoning_tokens: 0,
-            report: UsageReport::Reported,
-        };
-        Completion { text, finish, usage }
+        let input = tokens(&request.system) + tokens(&request.user);
+        let tokens = Tokens { input, output: tokens(&text), ..Tokens::default() };
+        let (provider, model) = (Arc::clone(&self.name), Arc::clone(&self.name));
+        Completion { text, finish, usage: CallUsage { provider, model, tokens: Some(tokens) } }
     }
 }
 

@@ -8,9 +8,7 @@ use tracing::{Instrument as _, debug, field, info_span};
 
 use crate::mock::Mock;
 use crate::openai::{OpenAi, OpenAiConfig};
-use crate::{
-    Completion, Finish, LlmError, Prompt, Provider, SetupError, UsageReport, output, usage,
-};
+use crate::{Completion, Finish, LlmError, Prompt, Provider, SetupError, output, usage};
 
 /// A provider ready to be asked; clones share it.
 #[derive(Clone, Debug)]
@@ -61,7 +59,7 @@ impl Model {
     /// An answer that is a refusal has been paid for too.
     ///
     /// # Errors
-    /// See [`LlmError`]; [`LlmError::retryable`] tells which are worth another try.
+    /// See [`LlmError`].
     pub async fn complete(&self, request: &Prompt) -> Result<Completion, LlmError> {
         self.is_open()?;
         let span = info_span!(
@@ -85,9 +83,9 @@ impl Model {
                 let used = &completion.usage;
                 span.record("gen_ai.response.model", &*used.model);
                 // An unknown count is not a count of zero.
-                if used.report == UsageReport::Reported {
-                    span.record("gen_ai.usage.input_tokens", used.input_tokens);
-                    span.record("gen_ai.usage.output_tokens", used.output_tokens);
+                if let Some(tokens) = used.tokens {
+                    span.record("gen_ai.usage.input_tokens", tokens.input);
+                    span.record("gen_ai.usage.output_tokens", tokens.output);
                 }
                 let reason = completion.finish.as_str();
                 span.record("gen_ai.response.finish_reasons", reason);
@@ -100,16 +98,16 @@ impl Model {
                     let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
                     *quiet = Some((Instant::now() + wait, *error));
                 }
-                usage::record_failure();
             }
         }
         let completion = result?;
+        let tokens = completion.usage.tokens;
         debug!(
             provider = self.provider.name(),
             model = &*completion.usage.model,
-            usage = ?completion.usage.report,
-            input_tokens = completion.usage.input_tokens,
-            output_tokens = completion.usage.output_tokens,
+            usage = %if tokens.is_some() { "Reported" } else { "Unreported" },
+            input_tokens = tokens.unwrap_or_default().input,
+            output_tokens = tokens.unwrap_or_default().output,
             finish = ?completion.finish,
             "model answered"
         );

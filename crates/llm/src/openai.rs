@@ -22,7 +22,6 @@ use url::Url;
 use self::answer::{ChatAnswer, Said};
 use crate::{
     CallUsage, Completion, Finish, LlmError, Prompt, Provider, ProviderFuture, SetupError,
-    UsageReport,
 };
 
 /// A chat answer is a few kilobytes; whoever sends more is not answering the question.
@@ -150,7 +149,7 @@ impl OpenAi {
                 "model provider answered with an error in a success"
             );
             let usage = self.usage(&answer, Wrote::Nothing);
-            if usage.report == UsageReport::Unreported && !answer.shows_work() {
+            if usage.tokens.is_none() && !answer.shows_work() {
                 return Err(failure);
             }
             // It did work, and bills it.
@@ -164,25 +163,11 @@ impl OpenAi {
     /// Usage that is missing or cannot be true is no reason to lose the answer: it counts as not
     /// reported.
     fn usage(&self, answer: &ChatAnswer, wrote: Wrote) -> CallUsage {
-        let tokens = answer.tokens(wrote == Wrote::Text);
-        let report = match tokens {
-            Some(_) => UsageReport::Reported,
-            None => UsageReport::Unreported,
-        };
-        let [input_tokens, output_tokens, cached_input_tokens, reasoning_tokens] =
-            tokens.map_or([0; 4], |it| [it.input, it.output, it.cached, it.reasoning]);
         let model = answer
             .served_in_place_of(&self.model)
             .map_or_else(|| Arc::clone(&self.model), Arc::from);
-        CallUsage {
-            provider: Arc::clone(&self.name),
-            model,
-            input_tokens,
-            output_tokens,
-            cached_input_tokens,
-            reasoning_tokens,
-            report,
-        }
+        let tokens = answer.tokens(wrote == Wrote::Text);
+        CallUsage { provider: Arc::clone(&self.name), model, tokens }
     }
 }
 

@@ -419,6 +419,14 @@ impl<'de> DeserializeSeed<'de> for &mut UniqueKeys {
     }
 }
 
+macro_rules! keep_nothing {
+    ($($visit:ident($($kind:ty)?);)+) => {$(
+        fn $visit<E>(self $(, _: $kind)?) -> Result<(), E> {
+            Ok(())
+        }
+    )+};
+}
+
 impl<'de> Visitor<'de> for &mut UniqueKeys {
     type Value = ();
 
@@ -444,27 +452,12 @@ impl<'de> Visitor<'de> for &mut UniqueKeys {
         Ok(())
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
+    keep_nothing! {
+        visit_bool(bool);
+        visit_i64(i64);
+        visit_u64(u64);
+        visit_f64(f64);
+        visit_str(&str);
+        visit_unit();
     }
 }

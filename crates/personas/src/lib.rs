@@ -99,8 +99,6 @@ pub struct Fraction(Decimal8);
 pub struct FractionError;
 
 impl Fraction {
-    pub const ONE: Fraction = Fraction(Decimal8::ONE);
-
     /// # Errors
     /// Below 0 or above 1.
     pub fn new(value: Decimal8) -> Result<Fraction, FractionError> {
@@ -122,13 +120,17 @@ impl FromStr for Fraction {
 }
 
 impl fmt::Display for Fraction {
-    /// At least two digits after the point, and no more than it takes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.to_string();
-        let short = text.trim_end_matches('0');
-        let wanted = text.find('.').map_or(text.len(), |point| point + 3);
-        f.write_str(text.get(..short.len().max(wanted)).unwrap_or(&text))
+        f.write_str(&short(self.0))
     }
+}
+
+/// A decimal with at least two digits after the point, and no more than it takes: tokens cost money.
+pub fn short(amount: impl fmt::Display) -> String {
+    let text = amount.to_string();
+    let least = text.find('.').map_or(text.len(), |point| point + 3);
+    let length = text.trim_end_matches('0').len().max(least);
+    text.get(..length).unwrap_or(&text).to_owned()
 }
 
 /// A file that was refused, and everything that is wrong with it.
@@ -136,17 +138,6 @@ impl fmt::Display for Fraction {
 pub struct Refused {
     pub file: PathBuf,
     pub faults: Vec<Fault>,
-}
-
-impl fmt::Display for Refused {
-    /// One line a fault: `bots/mia.yaml, line 3: handle must be …`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.faults.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "\n" };
-            write!(f, "{separator}{}, {fault}", self.file.display())?;
-        }
-        Ok(())
-    }
 }
 
 /// A persona and the file that it was read from.
@@ -196,7 +187,7 @@ impl Roster {
         file: PathBuf,
         taken: &mut BTreeMap<String, (Handle, PathBuf)>,
     ) {
-        let key = key_name(&persona.handle);
+        let key = key_name(persona.handle.as_str());
         if let Some((other, first)) = taken.get(&key) {
             let text = format!(
                 "{} clashes with {other} of {}: both read their key from {key}",
@@ -214,10 +205,12 @@ impl Roster {
 
 /// The name under which `.env.bots` holds the key of a bot: `momentum-mia` →
 /// `MOMENTUM_MIA_API_KEY`.
-pub fn key_name(handle: &Handle) -> String {
-    let name = handle.as_str().to_ascii_uppercase().replace('-', "_");
-    format!("{name}_API_KEY")
+pub fn key_name(handle: &str) -> String {
+    handle.to_ascii_uppercase().replace('-', "_") + KEY_SUFFIX
 }
+
+/// How the names of all keys end.
+pub const KEY_SUFFIX: &str = "_API_KEY";
 
 fn is_persona_file(path: &Path) -> bool {
     let is_hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
@@ -269,7 +262,7 @@ fn take_persona(fields: &mut Fields) -> Option<Persona> {
     let strategy = fields.mapping("strategy", take_strategy);
     let interval_seconds =
         fields.integer("interval_seconds", INTERVAL_SECONDS_MIN..=INTERVAL_SECONDS_MAX);
-    let max_stake_fraction = fields.parsed::<StakeFraction>("max_stake_fraction");
+    let max_stake_fraction = fields.parsed_by("max_stake_fraction", stake_fraction);
     let min_confidence = fields.parsed::<Confidence>("min_confidence");
     let llm = fields.if_given(|fields| fields.mapping("llm", take_llm));
     Some(Persona {
@@ -280,7 +273,7 @@ fn take_persona(fields: &mut Fields) -> Option<Persona> {
         system_prompt: system_prompt?,
         strategy: strategy??,
         interval_seconds: interval_seconds?,
-        max_stake_fraction: max_stake_fraction?.0,
+        max_stake_fraction: max_stake_fraction?,
         min_confidence: min_confidence?,
         llm: llm.unwrap_or_default(),
     })
@@ -294,11 +287,11 @@ fn take_strategy(fields: &mut Fields) -> Option<Strategy> {
 }
 
 fn take_llm(fields: &mut Fields) -> LlmChoices {
-    let model = fields.parsed::<ModelName>("model");
+    let model = fields.parsed_by("model", model_name);
     let temperature = fields.parsed("temperature");
     let tokens = fields.integer("max_output_tokens", OUTPUT_TOKENS_MIN..=OUTPUT_TOKENS_MAX);
     LlmChoices {
-        model: model.map(|model| model.0),
+        model,
         temperature,
         max_output_tokens: tokens
             .and_then(|tokens| u32::try_from(tokens).ok())
@@ -312,33 +305,18 @@ impl Default for LlmChoices {
     }
 }
 
-struct StakeFraction(Fraction);
-
-impl FromStr for StakeFraction {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<StakeFraction, Self::Err> {
-        text.parse::<Fraction>()
-            .ok()
-            .filter(|fraction| {
-                fraction.decimal() > Decimal8::ZERO && fraction.decimal() <= STAKE_FRACTION_MAX
-            })
-            .map(StakeFraction)
-            .ok_or("must be a decimal in quotes above \"0\" and at most \"0.20\"")
-    }
+fn stake_fraction(text: &str) -> Result<Fraction, &'static str> {
+    let is_fit = |fraction: &Fraction| {
+        fraction.decimal() > Decimal8::ZERO && fraction.decimal() <= STAKE_FRACTION_MAX
+    };
+    let problem = "must be a decimal in quotes above \"0\" and at most \"0.20\"";
+    text.parse().ok().filter(is_fit).ok_or(problem)
 }
 
-struct ModelName(String);
-
-impl FromStr for ModelName {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<ModelName, Self::Err> {
-        let is_printable = text.bytes().all(|byte| byte.is_ascii_graphic());
-        if (1..=200).contains(&text.len()) && is_printable {
-            Ok(ModelName(text.to_owned()))
-        } else {
-            Err("must be a model's name: 1 to 200 printable characters without spaces")
-        }
+fn model_name(text: &str) -> Result<String, &'static str> {
+    let is_printable = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if (1..=200).contains(&text.len()) && is_printable {
+        return Ok(text.to_owned());
     }
+    Err("must be a model's name: 1 to 200 printable characters without spaces")
 }

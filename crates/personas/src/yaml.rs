@@ -95,7 +95,7 @@ impl Fields {
         name: &'static str,
         length: RangeInclusive<usize>,
     ) -> Option<String> {
-        self.text_and_line(name, length).map(|(text, _)| text)
+        self.parsed_by(name, |text| sized(text, &length))
     }
 
     /// A text of so many characters, all in one line.
@@ -104,21 +104,28 @@ impl Fields {
         name: &'static str,
         length: RangeInclusive<usize>,
     ) -> Option<String> {
-        let (text, line) = self.text_and_line(name, length)?;
-        if text.chars().any(char::is_control) {
-            self.fault(line, name, "must be one line");
-            return None;
-        }
-        Some(text)
+        self.parsed_by(name, |text| match sized(text, &length)? {
+            text if text.chars().any(char::is_control) => Err("must be one line".to_owned()),
+            text => Ok(text),
+        })
     }
 
     /// A text that parses into a value; the parser's message follows the field's name.
-    pub(super) fn parsed<T>(&mut self, name: &'static str) -> Option<T>
-    where
-        T: FromStr<Err: fmt::Display>,
-    {
+    pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(
+        &mut self,
+        name: &'static str,
+    ) -> Option<T> {
+        self.parsed_by(name, str::parse)
+    }
+
+    /// A text that this makes a value of; its message follows the field's name.
+    pub(super) fn parsed_by<T, E: fmt::Display>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
         let (text, line) = self.any_text(name)?;
-        text.parse().map_err(|error: T::Err| self.fault(line, name, error.to_string())).ok()
+        parse(&text).map_err(|error| self.fault(line, name, error.to_string())).ok()
     }
 
     /// A whole number within bounds.
@@ -193,23 +200,6 @@ impl Fields {
             self.fault(self.line, name, "is missing");
         }
         Some(self.entries.remove(at?).1)
-    }
-
-    fn text_and_line(
-        &mut self,
-        name: &'static str,
-        length: RangeInclusive<usize>,
-    ) -> Option<(String, u64)> {
-        let (text, line) = self.any_text(name)?;
-        let text = text.trim().to_owned();
-        let count = text.chars().count();
-        if !length.contains(&count) {
-            let (low, high) = (length.start(), length.end());
-            let text_of = format!("must have {low} to {high} characters, not {count}");
-            self.fault(line, name, text_of);
-            return None;
-        }
-        Some((text, line))
     }
 
     /// A text and its line.
@@ -302,6 +292,14 @@ impl<'de> Visitor<'de> for NodeVisitor {
         }
         Ok(Node::Mapping(entries))
     }
+}
+
+/// The text without blanks around it.
+fn sized(text: &str, length: &RangeInclusive<usize>) -> Result<String, String> {
+    let (text, low, high) = (text.trim(), length.start(), length.end());
+    let count = text.chars().count();
+    let problem = || format!("must have {low} to {high} characters, not {count}");
+    length.contains(&count).then(|| text.to_owned()).ok_or_else(problem)
 }
 
 const ENTRIES_MAX: usize = 100;

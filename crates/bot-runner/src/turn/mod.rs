@@ -143,27 +143,17 @@ impl Loss {
     }
 }
 
-/// Why thinking led to no intent.
-enum Stop {
-    Lost(Loss),
-    /// Nothing may be thought any more today: the bot waits.
-    Spent,
-    NotAlive(BotStatus),
-    KeyRefused,
-}
-
-impl<L: Into<Loss>> From<L> for Stop {
-    fn from(loss: L) -> Stop {
-        Stop::Lost(loss.into())
+impl<L: Into<Loss>> From<L> for Outcome {
+    fn from(loss: L) -> Outcome {
+        Outcome::Lost(loss.into())
     }
 }
 
-impl From<MindError> for Stop {
-    fn from(error: MindError) -> Stop {
+impl From<MindError> for Loss {
+    fn from(error: MindError) -> Loss {
         match error {
-            MindError::Spent => Stop::Spent,
-            MindError::Model(error) => Stop::Lost(error.into()),
-            MindError::Unpriced { .. } | MindError::Database(_) => Stop::Lost(Loss::Budget(error)),
+            MindError::Model(error) => error.into(),
+            error => Loss::Budget(error),
         }
     }
 }
@@ -180,28 +170,29 @@ impl HostedBot {
     pub async fn take_turn(&self, key: &IdempotencyKey, due_at: Timestamp) -> Outcome {
         // The time-out is inside, so that what was used by then is still known.
         let (thought, usage) = collect(timeout(self.thinking_limit, self.think(due_at))).await;
-        let thought = thought.unwrap_or(Err(Stop::Lost(Loss::ThinkingTimeout)));
+        let thought = thought.unwrap_or_else(|_| Err(Loss::ThinkingTimeout.into()));
         let usage = to_report(&usage);
         let (intent, loss) = match thought {
             Ok(intent) => (intent, None),
-            Err(Stop::Spent) => (Intent::wait(Waiting::Spent, None), None),
-            Err(Stop::NotAlive(status)) => return Outcome::NotAlive(status),
-            Err(Stop::KeyRefused) => return Outcome::KeyRefused,
+            // Nothing may be thought any more today.
+            Err(Outcome::Lost(Loss::Budget(MindError::Spent))) => {
+                (Intent::wait(Waiting::Spent, None), None)
+            }
             // The same turn comes again, and its action must not be taken until then.
-            Err(Stop::Lost(loss)) if loss.is_passing() => {
+            Err(Outcome::Lost(loss)) if loss.is_passing() => {
                 self.report(usage).await;
                 return Outcome::Lost(loss);
             }
             // What was paid for is reported, even where nothing came of it.
-            Err(Stop::Lost(loss)) if usage.is_some() => {
+            Err(Outcome::Lost(loss)) if usage.is_some() => {
                 (Intent::wait(Waiting::Chosen, None), Some(loss))
             }
-            Err(Stop::Lost(loss)) => return Outcome::Lost(loss),
+            Err(ended) => return ended,
         };
         self.act(&intent, usage, key, loss).await
     }
 
-    async fn think(&self, due_at: Timestamp) -> Result<Intent, Stop> {
+    async fn think(&self, due_at: Timestamp) -> Result<Intent, Outcome> {
         let scene = self.observe(due_at).await?;
         let text = self.ask(&scene, &prompt::build(&self.persona, &scene)).await?;
         let chosen = strategy::choose(&text)?;
@@ -219,13 +210,13 @@ impl HostedBot {
         }
     }
 
-    async fn ask(&self, scene: &Scene, prompt: &Prompt) -> Result<String, Stop> {
+    async fn ask(&self, scene: &Scene, prompt: &Prompt) -> Result<String, Outcome> {
         let completion = self.mind.complete(scene.me.bot.id, prompt).await?;
         Ok(completion.text)
     }
 
     /// Thinks of an answer, looks it up if need be, and thinks again.
-    async fn research(&self, scene: &Scene, question: &Market) -> Result<Intent, Stop> {
+    async fn research(&self, scene: &Scene, question: &Market) -> Result<Intent, Outcome> {
         let terms = terms(scene);
         let first = self.answer(scene, prompt::research(&self.persona, scene, question, None));
         let first = first.await?;
@@ -242,12 +233,12 @@ impl HostedBot {
         Ok(Intent::answer(question.id, second, Tool::Used))
     }
 
-    async fn answer(&self, scene: &Scene, prompt: Prompt) -> Result<Proposal, Stop> {
+    async fn answer(&self, scene: &Scene, prompt: Prompt) -> Result<Proposal, Outcome> {
         let text = self.ask(scene, &prompt).await?;
         Ok(research::read(&text)?)
     }
 
-    async fn portfolio(&self, scene: &Scene) -> Result<Intent, Stop> {
+    async fn portfolio(&self, scene: &Scene) -> Result<Intent, Outcome> {
         let prompt = prompt::portfolio(&self.persona, scene);
         let text = self.ask(scene, &prompt).await?;
         let pool_max = scene.economy.parameters.markets.pool_max;
@@ -287,17 +278,18 @@ fn purse(scene: &Scene) -> Purse {
 
 /// The turn's usage as the arena takes it; `None` when no call was answered.
 fn to_report(usage: &TurnUsage) -> Option<Usage> {
+    let tokens = usage.tokens;
     let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
     let provider = usage.provider.as_deref()?;
     let model = usage.model.as_deref()?;
     Some(Usage {
         provider: name(provider),
         model: name(model),
-        input_tokens: count(usage.input_tokens),
-        output_tokens: count(usage.output_tokens),
+        input_tokens: count(tokens.input),
+        output_tokens: count(tokens.output),
         // Parts of the above: a provider that says otherwise would have the report refused.
-        cached_input_tokens: Some(count(usage.cached_input_tokens.min(usage.input_tokens))),
-        reasoning_tokens: Some(count(usage.reasoning_tokens.min(usage.output_tokens))),
+        cached_input_tokens: Some(count(tokens.cached.min(tokens.input))),
+        reasoning_tokens: Some(count(tokens.reasoning.min(tokens.output))),
         cost_usd: None,
         llm_calls: i32::try_from(usage.llm_calls).unwrap_or(i32::MAX),
         unreported_calls: Some(usage.unreported_calls)

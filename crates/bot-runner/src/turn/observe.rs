@@ -7,7 +7,7 @@ use ledger_core::market::{MarketSource, MarketStatus};
 use ledger_core::{BotId, BotStatus, Timestamp};
 use tracing::warn;
 
-use super::{HostedBot, Loss, Stop, limits, purse, standing, terms};
+use super::{HostedBot, Loss, Outcome, limits, purse, standing, terms};
 use crate::decision;
 use crate::prompt::{MARKETS_MAX, PRICES_MAX, Scene};
 
@@ -23,7 +23,7 @@ const CLOSING_MARGIN_SECONDS: i64 = 30;
 
 impl HostedBot {
     /// Reads the arena; `Err` when there is nothing to think about.
-    pub(super) async fn observe(&self, due_at: Timestamp) -> Result<Scene, Stop> {
+    pub(super) async fn observe(&self, due_at: Timestamp) -> Result<Scene, Outcome> {
         let newest = PageQuery::newest(u32::try_from(PRICES_MAX).unwrap_or(1));
         let open = MarketQuery {
             taking_bets: true,
@@ -38,14 +38,14 @@ impl HostedBot {
         );
         let me = match me {
             Ok(me) => me,
-            Err(error) if error.status() == Some(401) => return Err(Stop::KeyRefused),
+            Err(error) if error.status() == Some(401) => return Err(Outcome::KeyRefused),
             Err(error) if error.kind() == Some(ProblemKind::BotNotAlive) => {
-                return Err(Stop::NotAlive(BotStatus::Dead));
+                return Err(Outcome::NotAlive(BotStatus::Dead));
             }
             Err(error) => return Err(error.into()),
         };
         if me.bot.status != BotStatus::Alive {
-            return Err(Stop::NotAlive(me.bot.status));
+            return Err(Outcome::NotAlive(me.bot.status));
         }
         // Whoever had this turn before has acted in it, and the answer was lost. Another kind of
         // action under the same key would be performed.
@@ -72,7 +72,7 @@ impl HostedBot {
     }
 
     /// Adds to the scene what can be done in it.
-    async fn fill(&self, mut scene: Scene, open: Vec<Market>) -> Result<Scene, Stop> {
+    async fn fill(&self, mut scene: Scene, open: Vec<Market>) -> Result<Scene, Outcome> {
         let (questions, markets): (Vec<Market>, Vec<Market>) = open
             .into_iter()
             .filter(|market| is_open(market, scene.economy.as_of))

@@ -9,7 +9,7 @@ use bot_runner::lookup::{ArticleFuture, Encyclopedia, Lookup};
 use bot_runner::persona::{self, Persona};
 use bot_runner::turn::HostedBot;
 use llm::{
-    CallUsage, Completion, Finish, LlmError, Model, Prompt, Provider, ProviderFuture, UsageReport,
+    CallUsage, Completion, Finish, LlmError, Model, Prompt, Provider, ProviderFuture, Tokens,
 };
 use serde_json::{Value, json};
 use sources::SourceError;
@@ -157,7 +157,7 @@ impl StubArena {
         HostedBot {
             persona: some_persona(),
             arena: self.client(),
-            mind: Mind::new(Model::new(Arc::new(model)), Spending::Unlimited),
+            mind: Mind::new(Model::new(Arc::new(model)), Spending::Unlimited, Arc::default()),
             lookup: Shelf::empty().tool(),
             thinking_limit: Duration::from_secs(20),
         }
@@ -435,11 +435,7 @@ impl Provider for Scripted {
             let usage = CallUsage {
                 provider: "scripted".into(),
                 model: "script-1".into(),
-                input_tokens: 100,
-                output_tokens: 20,
-                cached_input_tokens: 10,
-                reasoning_tokens: 5,
-                report: UsageReport::Reported,
+                tokens: Some(Tokens { input: 100, output: 20, cached: 10, reasoning: 5 }),
             };
             Ok(Completion { text: text.to_owned(), finish: Finish::Complete, usage })
         })

@@ -9,7 +9,7 @@ use db::schedules;
 use ledger_core::price_book::PriceBook;
 use ledger_core::{BotId, Money};
 use llm::{
-    CallUsage, Completion, Finish, LlmError, Model, Prompt, Provider, ProviderFuture, UsageReport,
+    CallUsage, Completion, Finish, LlmError, Model, Prompt, Provider, ProviderFuture, Tokens,
 };
 use serde_json::json;
 use test_kit::Arena;
@@ -40,7 +40,7 @@ async fn capped(arena: &Arena, usd: &str) -> (BotId, Spending) {
     let bot = arena.bot().hosted().create().await.id;
     let mut conn = arena.conn().await;
     schedules::enrol(&mut conn, bot, 3_600).await.unwrap();
-    let cap = DailyCap { usd: money(usd), prices: prices(), database: arena.database().clone() };
+    let cap = DailyCap { usd: money(usd), database: arena.database().clone() };
     (bot, Spending::Capped(cap))
 }
 
@@ -63,7 +63,8 @@ fn prompt() -> Prompt {
 const MOST: &str = "0.002";
 
 /// What each call of a [`Till`] comes to.
-type Verdict = Result<(Finish, UsageReport), LlmError>;
+type Verdict = Result<(Finish, Option<Tokens>), LlmError>;
+const USED: Option<Tokens> = Some(Tokens { input: 100, output: 20, cached: 40, reasoning: 5 });
 
 /// A provider that counts its calls and answers each with 100 tokens in, 40 of them cached, and 20
 /// out: 0.0001.
@@ -83,7 +84,7 @@ impl Till {
     }
 
     fn answering() -> Arc<Till> {
-        Till::new(Ok((Finish::Complete, UsageReport::Reported)))
+        Till::new(Ok((Finish::Complete, USED)))
     }
 
     fn calls(&self) -> usize {
@@ -92,7 +93,7 @@ impl Till {
 
     fn mind(self: &Arc<Till>, spending: &Spending) -> Mind {
         let provider: Arc<dyn Provider> = Arc::<Till>::clone(self);
-        Mind::new(Model::new(provider), spending.clone())
+        Mind::new(Model::new(provider), spending.clone(), prices())
     }
 }
 
@@ -111,16 +112,9 @@ impl Provider for Till {
             if let Some(gate) = &self.gate {
                 gate.acquire().await.unwrap().forget();
             }
-            let (finish, report) = self.verdict?;
-            let usage = CallUsage {
-                provider: "scripted".into(),
-                model: self.served.into(),
-                input_tokens: 100,
-                output_tokens: 20,
-                cached_input_tokens: 40,
-                reasoning_tokens: 5,
-                report,
-            };
+            let (finish, tokens) = self.verdict?;
+            let usage =
+                CallUsage { provider: "scripted".into(), model: self.served.into(), tokens };
             let text = "hello".to_owned();
             Ok(Completion { text, finish, usage })
         })
@@ -145,10 +139,10 @@ async fn the_real_cost_takes_the_place_of_the_greatest() {
 #[tokio::test]
 async fn what_became_of_a_call_decides_what_it_cost() {
     for (verdict, cost) in [
-        (Ok((Finish::CutOff, UsageReport::Reported)), REAL),
-        (Ok((Finish::Refused, UsageReport::Reported)), REAL),
-        (Ok((Finish::Complete, UsageReport::Unreported)), MOST),
-        (Ok((Finish::Failed, UsageReport::Reported)), REAL),
+        (Ok((Finish::CutOff, USED)), REAL),
+        (Ok((Finish::Refused, USED)), REAL),
+        (Ok((Finish::Complete, None)), MOST),
+        (Ok((Finish::Failed, USED)), REAL),
         (Err(LlmError::Timeout), MOST),
         (Err(LlmError::Failed), MOST),
         (Err(LlmError::Unavailable), MOST),
@@ -159,7 +153,7 @@ async fn what_became_of_a_call_decides_what_it_cost() {
         (Err(LlmError::Status(401)), "0"),
         (Err(LlmError::Overloaded { retry_after: None }), "0"),
         (Err(LlmError::Filtered), "0"),
-        (Ok((Finish::Failed, UsageReport::Unreported)), MOST),
+        (Ok((Finish::Failed, None)), MOST),
     ] {
         let arena = Arena::new().await;
         let (bot, spending) = capped(&arena, "1.00").await;
@@ -175,7 +169,7 @@ async fn the_model_that_answered_decides_the_price() {
         let arena = Arena::new().await;
         let (bot, spending) = capped(&arena, "1.00").await;
         let till = Arc::new(Till {
-            verdict: Ok((Finish::Complete, UsageReport::Reported)),
+            verdict: Ok((Finish::Complete, USED)),
             served,
             calls: AtomicUsize::new(0),
             gate: None,
@@ -191,7 +185,7 @@ async fn of_two_runners_that_reach_for_the_last_cent_one_asks() {
     let arena = Arena::new().await;
     let (bot, spending) = capped(&arena, "0.0039").await;
     let till = Arc::new(Till {
-        verdict: Ok((Finish::Complete, UsageReport::Reported)),
+        verdict: Ok((Finish::Complete, USED)),
         served: "script-1",
         calls: AtomicUsize::new(0),
         gate: Some(Semaphore::new(0)),
@@ -215,7 +209,7 @@ async fn a_crash_between_reservation_and_real_cost_leaves_the_reservation() {
     let arena = Arena::new().await;
     let (bot, spending) = capped(&arena, "0.003").await;
     let till = Arc::new(Till {
-        verdict: Ok((Finish::Complete, UsageReport::Reported)),
+        verdict: Ok((Finish::Complete, USED)),
         served: "script-1",
         calls: AtomicUsize::new(0),
         gate: Some(Semaphore::new(0)),
@@ -252,10 +246,10 @@ async fn a_new_day_thinks_again() {
 async fn what_has_no_price_or_no_schedule_is_not_asked() {
     let arena = Arena::new().await;
     let (bot, spending) = capped(&arena, "1.00").await;
-    let Spending::Capped(cap) = &spending else { panic!("{spending:?}") };
-    let none = Spending::Capped(DailyCap { prices: Arc::new(PriceBook::default()), ..cap.clone() });
     let till = Till::answering();
-    let refused = till.mind(&none).complete(bot, &prompt()).await.unwrap_err();
+    let provider: Arc<dyn Provider> = Arc::<Till>::clone(&till);
+    let unpriced = Mind::new(Model::new(provider), spending.clone(), Arc::default());
+    let refused = unpriced.complete(bot, &prompt()).await.unwrap_err();
     assert!(matches!(&refused, MindError::Unpriced { model } if model == "scripted/script-1"));
     let stranger = till.mind(&spending).complete(BotId(404), &prompt()).await;
     assert!(matches!(stranger, Err(MindError::Spent)));
@@ -283,7 +277,7 @@ async fn a_turn_without_money_to_think_is_a_wait_and_the_bot_lives_on() {
     let stub = StubArena::start(bot.0).await;
     let model = Scripted::saying(WAGER);
     let mut hosted = stub.hosted(model.clone());
-    hosted.mind = Mind::new(Model::new(Arc::new(model.clone())), spending);
+    hosted.mind = Mind::new(Model::new(Arc::new(model.clone())), spending, prices());
     for turns in 1..=2 {
         let outcome = take(&hosted).await;
         assert!(matches!(outcome, Outcome::Waited), "{outcome:?}");
@@ -309,7 +303,7 @@ async fn money_that_ends_in_the_middle_of_a_turn_ends_the_thinking() {
     let (model, gate) = Scripted::saying(RESEARCH).gated();
     let mut hosted = stub.hosted(model.clone());
     hosted.lookup = Shelf::new(|_| Ok(article())).tool();
-    hosted.mind = Mind::new(Model::new(Arc::new(model.clone())), spending);
+    hosted.mind = Mind::new(Model::new(Arc::new(model.clone())), spending, prices());
     let turn = tokio::spawn(async move { take(&hosted).await });
     test_kit::eventually("the model is asked", || async { model.prompts().pop() }).await;
     // Another runner's call takes more than was left: its provider kept to no limit.

@@ -47,8 +47,8 @@ pub(crate) const KEYS: &str = "export MOMENTUM_MIA_API_KEY='ldk_#1 !$x'\n";
 fn a_persona_gets_its_key() {
     let home = home(&[("mia.yaml", PERSONA)], Some(KEYS));
     let config = read(home.path(), DEVELOPMENT).unwrap();
-    assert_eq!(config.bots.len(), 1);
-    assert_eq!(config.bots[0].api_key.expose_secret(), "ldk_#1 !$x");
+    assert_eq!(config.staff.bots.len(), 1);
+    assert_eq!(config.staff.bots[0].api_key.expose_secret(), "ldk_#1 !$x");
     assert_eq!(config.models.name(), "mock/mock");
     assert_eq!(config.health_address.to_string(), "127.0.0.1:8003");
 }
@@ -66,8 +66,8 @@ fn a_persona_without_a_key_is_left_out_and_named() {
     let other = PERSONA.replace("handle: momentum-mia", "handle: other-bot");
     let home = home(&[("mia.yaml", PERSONA), ("other.yaml", &other)], Some(KEYS));
     let config = read(home.path(), DEVELOPMENT).unwrap();
-    assert_eq!(config.bots.len(), 1);
-    let keyless = config.keyless[0].to_string();
+    assert_eq!(config.staff.bots.len(), 1);
+    let keyless = config.staff.keyless[0].to_string();
     assert!(keyless.contains("other-bot") && keyless.contains("OTHER_BOT_API_KEY"), "{keyless}");
 }
 
@@ -92,7 +92,7 @@ fn when_no_persona_is_valid_every_fault_is_shown() {
 fn a_refused_persona_does_not_stop_the_others() {
     let home = home(&[("a.yaml", "handle: 1"), ("mia.yaml", PERSONA)], Some(KEYS));
     let config = read(home.path(), DEVELOPMENT).unwrap();
-    assert_eq!((config.bots.len(), config.refused.len()), (1, 1));
+    assert_eq!((config.staff.bots.len(), config.staff.refused.len()), (1, 1));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_persona_may_name_its_own_model() {
     let settings = "LLM_PROVIDER=openai\nLLM_MODEL=small\nLLM_BASE_URL=http://127.0.0.1:11434/v1\n\
                     LLM_DAILY_USD=none";
     let mut config = read(home.path(), settings).unwrap();
-    let mut choices = config.bots[0].persona.llm.clone();
+    let mut choices = config.staff.bots[0].persona.llm.clone();
     assert_eq!(config.models.for_choices(&choices).unwrap().model_name(), "small");
     choices.model = Some("large".to_owned());
     assert_eq!(config.models.for_choices(&choices).unwrap().model_name(), "large");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arena_client::api_types::ProblemKind;
+use bot_runner::budget::{Mind, Spending};
 use bot_runner::turn::{HostedBot, Loss, Outcome};
 use ledger_core::economy::AnswerResult;
 use llm::LlmError;
@@ -433,7 +434,7 @@ async fn the_mock_model_lives_on_all_of_it() {
     for seed in 0..60 {
         let mut bot = arena.hosted(Scripted::saying(""));
         let model = llm::Model::new(Arc::new(Mock::new(seed)));
-        bot.mind = bot_runner::budget::Mind::new(model, bot_runner::budget::Spending::Unlimited);
+        bot.mind = Mind::new(model, Spending::Unlimited, Arc::default());
         bot.lookup = Shelf::new(|_| Ok(article())).tool();
         match take(&bot).await {
             Outcome::Answered { .. } => answered += 1,

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::Finish;
+use crate::{Finish, Tokens};
 
 /// No call uses more: a larger figure is no count.
 const TOKENS_MAX: u64 = 100_000_000;
@@ -118,12 +118,9 @@ impl ChatAnswer {
             Some(Content::Text(text)) => Some(text),
             Some(Content::Parts(parts)) => {
                 let mut content = String::new();
-                for part in parts {
-                    match part.sort() {
-                        Sort::Text(text) => content.push_str(&text),
-                        Sort::Refusal(text) => refusal = refusal.or(Some(text)),
-                        Sort::Else => {}
-                    }
+                for (text, declined) in parts.into_iter().map(Part::sort) {
+                    content.push_str(&text.unwrap_or_default());
+                    refusal = refusal.or(declined);
                 }
                 Some(content)
             }
@@ -154,34 +151,25 @@ impl ChatAnswer {
 
     /// What the call used, if the figures can be true. `wrote` says whether there is a text.
     pub(super) fn tokens(&self, wrote: bool) -> Option<Tokens> {
-        let tokens = Tokens::add_up(self.usage.as_ref()?)?;
+        let tokens = add_up(self.usage.as_ref()?)?;
         // No prompt is empty, and no text comes from nowhere: some servers say zero for "unknown".
         (tokens.input > 0 && (tokens.output > 0 || !wrote)).then_some(tokens)
     }
 }
 
-enum Sort {
-    Text(String),
-    Refusal(String),
-    /// Thinking, images, whatever comes next.
-    Else,
-}
-
 impl Part {
-    fn sort(self) -> Sort {
+    /// Its text, or its refusal; neither of thinking, of images, of whatever comes next.
+    fn sort(self) -> (Option<String>, Option<String>) {
         match self {
-            Part::Text(text) => Sort::Text(text),
+            Part::Text(text) => (Some(text), None),
             Part::Typed { kind, text, refusal } => match kind.as_deref() {
-                None | Some("text" | "output_text") => match text {
-                    Some(Value::String(text)) => Sort::Text(text),
-                    Some(Value::Object(object)) => object
-                        .get("value")
-                        .and_then(Value::as_str)
-                        .map_or(Sort::Else, |text| Sort::Text(text.to_owned())),
-                    _ => Sort::Else,
-                },
-                Some("refusal") => refusal.map_or(Sort::Else, Sort::Refusal),
-                Some(_) => Sort::Else,
+                None | Some("text" | "output_text") => {
+                    let text = text.unwrap_or_default();
+                    let text = text.as_str().or_else(|| text.get("value")?.as_str());
+                    (text.map(str::to_owned), None)
+                }
+                Some("refusal") => (None, refusal),
+                Some(_) => (None, None),
             },
         }
     }
@@ -197,56 +185,45 @@ fn is_date(suffix: &str) -> bool {
     digits == 8 && (date.len() == 8 || is_split)
 }
 
-/// The tokens of a call; `cached` is a part of `input`, `reasoning` one of `output`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tokens {
-    pub(super) input: u64,
-    pub(super) output: u64,
-    pub(super) cached: u64,
-    pub(super) reasoning: u64,
-}
-
-impl Tokens {
-    /// Where the parts contradict the total, the total decides: it is what is billed. Which part is
-    /// wrong is told by what the difference is equal to. Some servers leave thinking out of the
-    /// output, or what was cached out of the input, and some count them twice.
-    fn add_up(usage: &Value) -> Option<Tokens> {
-        let at = |names: &[&str]| {
-            names.iter().find_map(|name| {
-                let found = name.split('.').try_fold(usage, |value, key| value.get(key));
-                count(found?)
-            })
-        };
-        let cached = at(&[
-            "prompt_tokens_details.cached_tokens",
-            "input_tokens_details.cached_tokens",
-            "prompt_cache_hit_tokens",
-            "cache_read_input_tokens",
-        ])
-        .unwrap_or(0);
-        let reasoning = at(&[
-            "completion_tokens_details.reasoning_tokens",
-            "output_tokens_details.reasoning_tokens",
-            "reasoning_tokens",
-        ])
-        .unwrap_or(0);
-        let input = at(&["prompt_tokens", "input_tokens"]);
-        let output = at(&["completion_tokens", "output_tokens"]);
-        let (input, output) = match (input, output, at(&["total_tokens"])) {
-            (Some(input), Some(output), Some(total)) => {
-                by_total([input, output], [cached, reasoning], total)
-            }
-            // Without a total, parts that exceed what they are part of were counted beside it.
-            (Some(input), Some(output), None) => (
-                if cached > input { input + cached } else { input },
-                if reasoning > output { output + reasoning } else { output },
-            ),
-            (Some(input), None, Some(total)) => (input, total.checked_sub(input)?),
-            (None, Some(output), Some(total)) => (total.checked_sub(output)?, output),
-            (Some(_), None, None) | (None, Some(_), None) | (None, None, _) => return None,
-        };
-        Some(Tokens { input, output, cached: cached.min(input), reasoning: reasoning.min(output) })
-    }
+/// Where the parts contradict the total, the total decides: it is what is billed. Which part is
+/// wrong is told by what the difference is equal to. Some servers leave thinking out of the
+/// output, or what was cached out of the input, and some count them twice.
+fn add_up(usage: &Value) -> Option<Tokens> {
+    let at = |names: &[&str]| {
+        names.iter().find_map(|name| {
+            let found = name.split('.').try_fold(usage, |value, key| value.get(key));
+            count(found?)
+        })
+    };
+    let cached = at(&[
+        "prompt_tokens_details.cached_tokens",
+        "input_tokens_details.cached_tokens",
+        "prompt_cache_hit_tokens",
+        "cache_read_input_tokens",
+    ])
+    .unwrap_or(0);
+    let reasoning = at(&[
+        "completion_tokens_details.reasoning_tokens",
+        "output_tokens_details.reasoning_tokens",
+        "reasoning_tokens",
+    ])
+    .unwrap_or(0);
+    let input = at(&["prompt_tokens", "input_tokens"]);
+    let output = at(&["completion_tokens", "output_tokens"]);
+    let (input, output) = match (input, output, at(&["total_tokens"])) {
+        (Some(input), Some(output), Some(total)) => {
+            by_total([input, output], [cached, reasoning], total)
+        }
+        // Without a total, parts that exceed what they are part of were counted beside it.
+        (Some(input), Some(output), None) => (
+            if cached > input { input + cached } else { input },
+            if reasoning > output { output + reasoning } else { output },
+        ),
+        (Some(input), None, Some(total)) => (input, total.checked_sub(input)?),
+        (None, Some(output), Some(total)) => (total.checked_sub(output)?, output),
+        (Some(_), None, None) | (None, Some(_), None) | (None, None, _) => return None,
+    };
+    Some(Tokens { input, output, cached: cached.min(input), reasoning: reasoning.min(output) })
 }
 
 fn by_total([input, output]: [u64; 2], [cached, reasoning]: [u64; 2], total: u64) -> (u64, u64) {
@@ -295,10 +272,10 @@ fn count(value: &Value) -> Option<u64> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{ChatAnswer, Tokens, count};
+    use super::{ChatAnswer, add_up, count};
 
     fn tokens(usage: &Value) -> Option<[u64; 4]> {
-        let found = Tokens::add_up(usage)?;
+        let found = add_up(usage)?;
         assert!(found.cached <= found.input && found.reasoning <= found.output, "{usage}");
         Some([found.input, found.output, found.cached, found.reasoning])
     }

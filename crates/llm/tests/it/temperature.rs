@@ -3,7 +3,7 @@ use llm::Temperature;
 #[test]
 fn temperatures_are_hundredths() {
     for (text, hundredths) in [("0", 0), ("0.7", 70), ("1.25", 125), ("2.00", 200), ("0.05", 5)] {
-        assert_eq!(text.parse::<Temperature>().unwrap().hundredths(), hundredths, "{text}");
+        assert_eq!(text.parse().ok(), Temperature::from_hundredths(hundredths), "{text}");
     }
     assert_eq!(Temperature::from_hundredths(70).unwrap().to_string(), "0.70");
     assert_eq!(Temperature::from_hundredths(201), None);

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use llm::usage::{MIXED, TurnUsage, collect};
 use llm::{
-    CallUsage, Completion, Finish, LlmError, Model, Prompt, Provider, ProviderFuture, UsageReport,
+    CallUsage, Completion, Finish, LlmError, Model, Prompt, Provider, ProviderFuture, Tokens,
 };
 
 use crate::prompt;
@@ -27,18 +27,19 @@ impl Provider for Fixed {
         Box::pin(async move {
             tokio::task::yield_now().await;
             let tokens = self.result?;
-            let report = if tokens == 0 { UsageReport::Unreported } else { UsageReport::Reported };
+            let used = Tokens {
+                input: tokens,
+                output: tokens / 10,
+                cached: tokens / 2,
+                reasoning: tokens / 20,
+            };
             Ok(Completion {
                 text: "hello".to_owned(),
                 finish: Finish::Complete,
                 usage: CallUsage {
                     provider: Arc::from("fixed"),
                     model: Arc::from(self.model),
-                    input_tokens: tokens,
-                    output_tokens: tokens / 10,
-                    cached_input_tokens: tokens / 2,
-                    reasoning_tokens: tokens / 20,
-                    report,
+                    tokens: (tokens > 0).then_some(used),
                 },
             })
         })
@@ -72,13 +73,9 @@ async fn every_call_inside_adds_up() {
         TurnUsage {
             provider: Some(Arc::from("fixed")),
             model: Some(Arc::from("a")),
-            input_tokens: 300,
-            output_tokens: 30,
-            cached_input_tokens: 150,
-            reasoning_tokens: 15,
+            tokens: Tokens { input: 300, output: 30, cached: 150, reasoning: 15 },
             llm_calls: 4,
             unreported_calls: 1,
-            failed_calls: 1,
         }
     );
 }
@@ -127,8 +124,8 @@ async fn a_scope_inside_another_counts_in_both() {
         inner
     })
     .await;
-    assert_eq!((inner.llm_calls, inner.input_tokens), (1, 100));
-    assert_eq!((outer.llm_calls, outer.input_tokens), (2, 200));
+    assert_eq!((inner.llm_calls, inner.tokens.input), (1, 100));
+    assert_eq!((outer.llm_calls, outer.tokens.input), (2, 200));
 }
 
 #[tokio::test]
@@ -153,5 +150,5 @@ async fn absurd_counts_saturate() {
         ask(&absurd).await;
     })
     .await;
-    assert_eq!((usage.input_tokens, usage.llm_calls), (u64::MAX, 2));
+    assert_eq!((usage.tokens.input, usage.llm_calls), (u64::MAX, 2));
 }

@@ -149,7 +149,9 @@ fn a_refused_file_does_not_stop_the_others() {
 
     let found: Vec<&Persona> = roster.personas.iter().map(|filed| &filed.persona).collect();
     assert_eq!(found, [&good()]);
-    let shown: Vec<String> = roster.refused.iter().map(ToString::to_string).collect();
+    let shown: Vec<String> = (roster.refused.iter())
+        .map(|refused| format!("{}, {}", refused.file.display(), refused.faults[0]))
+        .collect();
     assert_eq!(shown.len(), 4, "{shown:?}");
     let path = |name: &str| dir.path().join(name).display().to_string();
     assert!(shown[0].starts_with(&format!("{}, line 10: interval_seconds", path("a.yaml"))));
@@ -167,7 +169,8 @@ fn a_directory_that_is_not_there_is_an_error() {
 
 #[test]
 fn a_handle_has_one_key() {
-    assert_eq!(key_name(&"Momentum-Mia".parse().unwrap()), "MOMENTUM_MIA_API_KEY");
+    assert_eq!(key_name("Momentum-Mia"), "MOMENTUM_MIA_API_KEY");
+    assert_eq!(key_name("ox_7"), "OX_7_API_KEY");
 }
 
 #[test]
