@@ -138,7 +138,7 @@ impl Place {
         }
         let hint =
             format!("is it up, and is {} right? `arenactl debug-auth` tries it", self.setting);
-        Failure::Unavailable(Unavailable::new(&self.what, hint).because(reason(&error)))
+        Unavailable::new(&self.what, hint).because(reason(&error)).into()
     }
 }
 

@@ -27,9 +27,8 @@ where
 {
     while !shutdown.is_requested() {
         let began = Instant::now();
-        match run_once(&mut turn).await {
-            Ok(()) => {}
-            Err(failure) => error!(error = failure, "turn failed; the next one follows in time"),
+        if let Err(failure) = run_once(&mut turn).await {
+            error!(error = failure, "turn failed; the next one follows in time");
         }
         let took = began.elapsed();
         if took > period {

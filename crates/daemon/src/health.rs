@@ -45,6 +45,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer of the probe counts for so long.
 const PROBE_AGE_MAX: Duration = Duration::from_secs(1);
 const CONNECTIONS_MAX: usize = 64;
+const JSON: &str = "application/json";
 /// So that a failing `accept` (no file descriptors left) does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -298,12 +299,7 @@ fn is_for_another(request: &Request<Incoming>, hosts: &Hosts, came_to: Option<Ip
 
 fn told() -> Response<Full<Bytes>> {
     match metrics::text() {
-        Ok(text) => {
-            let mut response = Response::new(Full::new(Bytes::from(text)));
-            let format = HeaderValue::from_static(metrics::CONTENT_TYPE);
-            response.headers_mut().insert(CONTENT_TYPE, format);
-            response
-        }
+        Ok(text) => answer(StatusCode::OK, metrics::CONTENT_TYPE, text),
         Err(error) => {
             warn!(error, "the metrics cannot be written");
             let words = "the metrics cannot be written; see the log";
@@ -332,7 +328,7 @@ fn ready(readiness: Readiness) -> Response<Full<Bytes>> {
         ReadinessStatus::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     };
     match serde_json::to_string(&readiness) {
-        Ok(body) => json(status, body),
+        Ok(body) => answer(status, JSON, body),
         Err(error) => {
             warn!(%error, "readiness could not be written as JSON");
             self::status(StatusCode::SERVICE_UNAVAILABLE, "unavailable")
@@ -342,14 +338,14 @@ fn ready(readiness: Readiness) -> Response<Full<Bytes>> {
 
 /// Says no more than this.
 fn status(code: StatusCode, words: &'static str) -> Response<Full<Bytes>> {
-    json(code, format!(r#"{{"status":"{words}"}}"#))
+    answer(code, JSON, format!(r#"{{"status":"{words}"}}"#))
 }
 
-fn json(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+fn answer(status: StatusCode, format: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use crate::BoxError;
 use crate::command_line::{self, Service};
-use crate::config::{ConfigError, Problems, Sources};
+use crate::config::Sources;
 use crate::log_file::Limits;
 use crate::telemetry::{self, chain};
 use crate::{metrics, traces};
@@ -42,10 +42,7 @@ const WORKER_THREADS: usize = 2;
 const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a service's `main` does: answers its command line, or runs it to its end as [`main`] does.
-pub fn serve<F>(service: &Service, run: F) -> ExitCode
-where
-    F: Future<Output = Result<(), Failure>>,
-{
+pub fn serve(service: &Service, run: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     let asked = command_line::parse(std::env::args_os().skip(1));
     if let Some(code) = service.answer(&asked) {
         return ExitCode::from(code);
@@ -58,18 +55,12 @@ where
 
 /// Runs a program to its end: starts the logs, a runtime of two worker threads, and `run` in it.
 /// A failure is printed to stderr as one message with what to do about it.
-pub fn main<F>(service: &str, run: F) -> ExitCode
-where
-    F: Future<Output = Result<(), Failure>>,
-{
+pub fn main(service: &str, run: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     ExitCode::from(self::run(service, run))
 }
 
 /// Like [`main`], with the exit code as a number.
-pub fn run<F>(service: &str, run: F) -> u8
-where
-    F: Future<Output = Result<(), Failure>>,
-{
+pub fn run(service: &str, run: impl Future<Output = Result<(), Failure>>) -> u8 {
     telemetry::init(service);
     let result = match Limits::from_sources(&Sources::load()) {
         Ok(_) => run_to_end(run),
@@ -84,10 +75,7 @@ where
     failure.exit_code()
 }
 
-fn run_to_end<F>(run: F) -> Result<(), Failure>
-where
-    F: Future<Output = Result<(), Failure>>,
-{
+fn run_to_end(run: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
         .enable_all()
@@ -99,129 +87,89 @@ where
 
 /// Why a process ends before anybody asked it to.
 ///
-/// `?` makes one of any error, `anyhow::Error` included. A [`ConfigError`] or an [`Unavailable`]
-/// anywhere in the chain of causes decides the exit code, however much context lies around it.
+/// `?` makes one of any error, `anyhow::Error` included. A [`ConfigError`](crate::config::ConfigError), an
+/// [`Unavailable`] or a [`Refusal`] anywhere in the chain of causes decides the exit code, however much context
+/// lies around it.
 #[derive(Debug)]
-pub enum Failure {
-    Config(ConfigError),
-    Unavailable(Unavailable),
-    Other(BoxError),
-}
+pub struct Failure(BoxError);
 
 impl Failure {
     /// A dependency that cannot be reached. `what` names it and its endpoint ("Postgres at
     /// 127.0.0.1:5432"), `hint` says what to do; neither may contain a secret.
     pub fn unavailable(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Unavailable(Unavailable::new(what, hint))
+        Unavailable::new(what, hint).into()
     }
 
     pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Config(_) => EXIT_CONFIG,
-            Self::Unavailable(_) => EXIT_UNAVAILABLE,
-            Self::Other(error) => exit_code_of(&**error),
-        }
+        exit_code_of(&*self.0)
     }
 }
 
 /// The exit code that an error stands for, looking through all its causes.
 pub fn exit_code_of(error: &(dyn Error + 'static)) -> u8 {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        // The inner types are looked for too: an error wrapped by anyhow without context is not
-        // visible as itself, but its source is.
-        if error.is::<ConfigError>() || error.is::<Problems>() {
-            return EXIT_CONFIG;
-        }
-        if error.is::<Unavailable>() || error.is::<Cause>() {
-            return EXIT_UNAVAILABLE;
-        }
-        if let Some(refusal) = error.downcast_ref::<Refusal>() {
-            return refusal.exit_code;
-        }
-        next = error.source();
-    }
-    EXIT_FAILURE
+    let mut causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.find_map(|error| error.downcast_ref::<Code>()).map_or(EXIT_FAILURE, |code| code.0)
 }
+
+/// The last cause of an error that has an exit code of its own, and no words. An error that anyhow has wrapped
+/// is not visible as itself, but its causes are.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("")]
+pub(crate) struct Code(pub(crate) u8);
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(error) => f.write_str(&chain(error)),
-            Self::Unavailable(error) => f.write_str(&chain(error)),
-            Self::Other(error) => f.write_str(&chain(&**error)),
-        }
+        f.write_str(&chain(&*self.0))
     }
 }
 
 // `Failure` itself is deliberately not an `Error`: that is what allows this blanket.
 impl<E: Into<BoxError>> From<E> for Failure {
     fn from(error: E) -> Self {
-        let error = error.into();
-        let error = match error.downcast::<ConfigError>() {
-            Ok(config) => return Self::Config(*config),
-            Err(error) => error,
-        };
-        match error.downcast::<Unavailable>() {
-            Ok(unavailable) => Self::Unavailable(*unavailable),
-            Err(error) => Self::Other(error),
-        }
+        Self(error.into())
     }
 }
 
 /// A dependency that cannot be reached, with what to do about it.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot reach {what}: {cause}")]
+#[error("cannot reach {what}: {why}")]
 pub struct Unavailable {
     what: String,
+    hint: String,
+    why: String,
     #[source]
-    cause: Cause,
+    code: Code,
 }
 
 impl Unavailable {
     /// See [`Failure::unavailable`].
     pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { what: what.into(), cause: Cause { reason: None, hint: hint.into() } }
+        let hint = hint.into();
+        Self { what: what.into(), why: hint.clone(), hint, code: Code(EXIT_UNAVAILABLE) }
     }
 
     /// Adds why, with all its causes. The error's text must not contain a secret.
     pub fn because(mut self, error: impl Into<BoxError>) -> Self {
         // One line, whatever a server wrote into its message.
         let reason = chain(&*error.into()).split_whitespace().collect::<Vec<_>>().join(" ");
-        self.cause.reason = Some(reason);
+        self.why = format!("{reason} ({})", self.hint);
         self
     }
 }
-
-#[derive(Debug)]
-struct Cause {
-    reason: Option<String>,
-    hint: String,
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.reason {
-            Some(reason) => write!(f, "{reason} ({})", self.hint),
-            None => f.write_str(&self.hint),
-        }
-    }
-}
-
-impl Error for Cause {}
 
 /// One line that says what is wrong and what to do, with the exit code that it stands for. It must not contain
 /// a secret.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct Refusal {
-    exit_code: u8,
+    #[source]
+    code: Code,
     text: String,
 }
 
 impl Refusal {
     pub fn new(exit_code: u8, text: impl Into<String>) -> Self {
-        Self { exit_code, text: text.into() }
+        Self { code: Code(exit_code), text: text.into() }
     }
 
     /// A setting cannot be used.
@@ -239,6 +187,6 @@ impl Refusal {
     }
 
     pub fn exit_code(&self) -> u8 {
-        self.exit_code
+        self.code.0
     }
 }

@@ -34,8 +34,8 @@ pub async fn main() -> Result<(), Failure> {
 /// Runs until the shutdown.
 ///
 /// # Errors
-/// [`Failure::Unavailable`] if Postgres or Redis cannot be reached at start, or if the schema is
-/// older than this program; [`Failure::Config`] if it is newer; others if the health port is taken.
+/// [`Unavailable`](daemon::process::Unavailable) if Postgres or Redis cannot be reached at start, or if the schema is
+/// older than this program; [`ConfigError`](daemon::config::ConfigError) if it is newer; others if the health port is taken.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let stores = Stores::connect(&config.postgres, &config.redis).await?;
     stores.follow(&config.postgres, &config.redis, &shutdown)?;

@@ -57,7 +57,7 @@ impl PostgresSettings {
     /// Connects, and refuses a database that this build does not fit.
     ///
     /// # Errors
-    /// [`Failure::Unavailable`] if it cannot be reached or lacks migrations; [`Failure::Config`] if it has
+    /// [`Unavailable`] if it cannot be reached or lacks migrations; [`ConfigError`] if it has
     /// unknown ones, or cannot be used at all.
     pub async fn connect(&self) -> Result<Database, Failure> {
         let url = self.url.expose_secret();
@@ -107,7 +107,7 @@ fn refused(error: DbError, what: &str, hint: &str) -> Failure {
 
 impl RedisSettings {
     /// # Errors
-    /// [`Failure::Unavailable`] if it does not answer.
+    /// [`Unavailable`] if it does not answer.
     pub async fn connect(&self) -> Result<Cache, Failure> {
         let url = self.url.expose_secret();
         let place = endpoint(url, 6379).unwrap_or_else(|| cache::presence::REDIS_URL.to_owned());

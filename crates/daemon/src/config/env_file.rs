@@ -11,8 +11,6 @@
 //!
 //! It is the one parser there is; `tests/env_cases.tsv` is the table that it is held to.
 
-use std::fmt;
-
 /// What a file says, and what in it is not understood.
 #[derive(Default)]
 pub struct EnvFile {
@@ -22,20 +20,27 @@ pub struct EnvFile {
 }
 
 /// A line that is not understood. Its text names what was expected, never what is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line} {kind}")]
 pub struct Fault {
     /// From 1.
     pub line: usize,
     kind: Kind,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum Kind {
+    #[error("begins as UTF-16 does: save the file as UTF-8")]
     Utf16,
+    #[error("has a zero byte, as UTF-16 has: save the file as text in UTF-8")]
     ZeroByte,
+    #[error("is not UTF-8: save the file as UTF-8")]
     NotUtf8,
+    #[error("has a carriage return inside: end each line with a line feed")]
     CarriageReturn,
+    #[error("has a colon for an equals sign: write NAME=value")]
     Colon,
+    #[error("is no assignment: write NAME=value, with letters, digits and _ in the name")]
     NoAssignment,
 }
 
@@ -119,20 +124,4 @@ fn unquote(value: &str) -> &str {
         .into_iter()
         .find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote))
         .unwrap_or(value)
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
-            Kind::Utf16 => "begins as UTF-16 does: save the file as UTF-8",
-            Kind::ZeroByte => "has a zero byte, as UTF-16 has: save the file as text in UTF-8",
-            Kind::NotUtf8 => "is not UTF-8: save the file as UTF-8",
-            Kind::CarriageReturn => "has a carriage return inside: end each line with a line feed",
-            Kind::Colon => "has a colon for an equals sign: write NAME=value",
-            Kind::NoAssignment => {
-                "is no assignment: write NAME=value, with letters, digits and _ in the name"
-            }
-        };
-        write!(f, "line {} {what}", self.line)
-    }
 }

@@ -31,6 +31,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::process::{Code, EXIT_CONFIG};
 pub use reader::Reader;
 pub use sources::Sources;
 
@@ -61,25 +62,15 @@ impl FromStr for Environment {
     }
 }
 
-impl fmt::Display for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Production => "production",
-            Self::Development => "development",
-        })
-    }
-}
-
 /// Everything that is wrong with the configuration, by the names of the settings. It holds no
 /// values, so it can be printed anywhere.
 #[derive(Debug, thiserror::Error)]
 #[error("the configuration cannot be used:\n{problems}\n{looked_at}")]
 pub struct ConfigError {
-    // As a source of its own it is still found, and the exit code with it, when the error
-    // arrives wrapped in another error type.
-    #[source]
     problems: Problems,
     looked_at: String,
+    #[source]
+    code: Code,
 }
 
 impl ConfigError {
@@ -89,7 +80,7 @@ impl ConfigError {
     }
 
     fn new(problems: Vec<Problem>, looked_at: String) -> Self {
-        Self { problems: Problems(problems), looked_at }
+        Self { problems: Problems(problems), looked_at, code: Code(EXIT_CONFIG) }
     }
 
     /// What is wrong, in the order in which it was found.
@@ -99,20 +90,15 @@ impl ConfigError {
 }
 
 /// One setting and what is wrong with it. The text never contains the setting's value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} {text}")]
 pub struct Problem {
     pub name: String,
     pub text: String,
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.name, self.text)
-    }
-}
-
 #[derive(Debug)]
-pub(crate) struct Problems(Vec<Problem>);
+struct Problems(Vec<Problem>);
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -123,8 +109,6 @@ impl fmt::Display for Problems {
         Ok(())
     }
 }
-
-impl std::error::Error for Problems {}
 
 /// The directory that holds `.env`, `bots/` and `run_system.sh`, wherever the process was
 /// started: `ARENA_HOME`, else the workspace this was built in if it is still there, else the
