@@ -58,28 +58,31 @@ impl Kind {
         Kind::Spender,
     ];
 
-    pub const fn as_str(self) -> &'static str {
+    /// Its name, the ticks between two looks, and its colour (red, green, blue) in every plot.
+    const fn facts(self) -> (&'static str, u64, [u8; 3]) {
         match self {
-            Kind::Idle => "idle",
-            Kind::Walker => "walker",
-            Kind::Momentum => "momentum",
-            Kind::Contrarian => "contrarian",
-            Kind::Calibrated => "calibrated",
-            Kind::Overconfident => "overconfident",
-            Kind::Researcher => "researcher",
-            Kind::Portfolio => "portfolio",
-            Kind::Spender => "spender",
+            Kind::Idle => ("idle", u64::MAX, [138, 143, 152]),
+            Kind::Walker => ("walker", 4, [78, 143, 209]),
+            Kind::Momentum => ("momentum", 3, [47, 163, 124]),
+            Kind::Contrarian => ("contrarian", 3, [199, 154, 43]),
+            Kind::Calibrated => ("calibrated", 2, [123, 95, 211]),
+            Kind::Overconfident => ("overconfident", 3, [224, 83, 61]),
+            Kind::Researcher => ("researcher", 4, [23, 162, 184]),
+            Kind::Portfolio => ("portfolio", 4, [212, 103, 159]),
+            Kind::Spender => ("spender", 2, [160, 105, 62]),
         }
     }
 
-    /// Between two looks, in ticks.
+    pub const fn as_str(self) -> &'static str {
+        self.facts().0
+    }
+
     const fn period(self) -> u64 {
-        match self {
-            Kind::Idle => u64::MAX,
-            Kind::Walker | Kind::Researcher | Kind::Portfolio => 4,
-            Kind::Momentum | Kind::Contrarian | Kind::Overconfident => 3,
-            Kind::Calibrated | Kind::Spender => 2,
-        }
+        self.facts().1
+    }
+
+    pub(crate) const fn colour(self) -> [u8; 3] {
+        self.facts().2
     }
 }
 

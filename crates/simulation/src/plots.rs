@@ -10,6 +10,7 @@
 use std::ops::Range;
 
 use anyhow::Context;
+use ledger_core::supply::Supply;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::RelativeSize;
@@ -35,24 +36,16 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// The colour of a kind, in every plot and in the legend.
 pub fn colour(kind: Kind) -> RGBColor {
-    match kind {
-        Kind::Idle => RGBColor(138, 143, 152),
-        Kind::Walker => RGBColor(78, 143, 209),
-        Kind::Momentum => RGBColor(47, 163, 124),
-        Kind::Contrarian => RGBColor(199, 154, 43),
-        Kind::Calibrated => RGBColor(123, 95, 211),
-        Kind::Overconfident => RGBColor(224, 83, 61),
-        Kind::Researcher => RGBColor(23, 162, 184),
-        Kind::Portfolio => RGBColor(212, 103, 159),
-        Kind::Spender => RGBColor(160, 105, 62),
-    }
+    let [red, green, blue] = kind.colour();
+    RGBColor(red, green, blue)
 }
 
-/// Where the money is: burned, in escrow, in wallets.
-pub const SUPPLY_COLOURS: [(&str, RGBColor); 3] = [
-    ("burned", RGBColor(138, 143, 152)),
-    ("in escrow", RGBColor(199, 154, 43)),
-    ("in wallets", RGBColor(47, 163, 124)),
+/// Where the money is: its name, its colour, and how much is there.
+type Place = (&'static str, RGBColor, fn(&Supply) -> i128);
+pub const SUPPLY: [Place; 3] = [
+    ("burned", RGBColor(138, 143, 152), |supply| supply.burned),
+    ("in escrow", RGBColor(199, 154, 43), |supply| supply.escrow),
+    ("in wallets", RGBColor(47, 163, 124), |supply| supply.circulating),
 ];
 
 /// As CSS wants it.
@@ -146,23 +139,16 @@ fn ticks(moments: &[Moment]) -> Range<f64> {
 }
 
 /// One line for each kind: a mean over its agents.
-fn lines<'a>(
-    moments: &'a [Moment],
-    kinds: &'a [Kind],
-    value: impl Fn(&OfKind) -> f64 + 'a,
-) -> impl Iterator<Item = (Kind, Vec<(f64, f64)>)> + 'a {
-    kinds.iter().map(move |kind| {
+fn lines(moments: &[Moment], value: impl Fn(&OfKind) -> f64) -> Vec<(Kind, Vec<(f64, f64)>)> {
+    let kinds = moments.first().into_iter().flat_map(|moment| &moment.kinds).map(|of| of.kind);
+    let line = |kind: Kind| {
         let points = moments.iter().filter_map(|moment| {
-            let of = moment.kinds.iter().find(|of| of.kind == *kind)?;
+            let of = moment.kinds.iter().find(|of| of.kind == kind)?;
             Some((number(moment.tick), value(of)))
         });
-        (*kind, points.collect())
-    })
-}
-
-fn kinds(moments: &[Moment]) -> Vec<Kind> {
-    let first = moments.first();
-    first.map_or(Vec::new(), |moment| moment.kinds.iter().map(|of| of.kind).collect())
+        (kind, points.collect())
+    };
+    kinds.map(line).collect()
 }
 
 /// Mean balances by kind, on a logarithmic scale: between a beggar and a winner lie orders of
@@ -171,9 +157,8 @@ fn kinds(moments: &[Moment]) -> Vec<Kind> {
 /// # Errors
 /// When it cannot be drawn, as with all of these.
 pub fn balances(moments: &[Moment]) -> anyhow::Result<String> {
-    let kinds = kinds(moments);
     let mean = |of: &OfKind| (credits(of.balance_units) / number(of.agents.max(1))).max(FLOOR);
-    let lines: Vec<_> = lines(moments, &kinds, mean).collect();
+    let lines = lines(moments, mean);
     let top = lines.iter().flat_map(|(_, points)| points).map(|point| point.1).fold(10.0, f64::max);
     sheet("Mean balance by kind of agent over time", HEIGHT, |area| {
         let y = (FLOOR..top * 1.3).log_scale();
@@ -186,29 +171,17 @@ pub fn balances(moments: &[Moment]) -> anyhow::Result<String> {
     })
 }
 
-/// Mean balances by kind where nobody dies: they stay near each other.
-pub fn balances_of_the_living(moments: &[Moment]) -> anyhow::Result<String> {
-    let mean = |of: &OfKind| credits(of.balance_units) / number(of.agents.max(1));
-    straight("Mean balance by kind of agent over time", moments, mean)
-}
-
-/// Mean shadow balances by kind: what would be left had the phantom fees been real.
-pub fn shadows(moments: &[Moment]) -> anyhow::Result<String> {
-    let mean = |of: &OfKind| credits(of.shadow_units) / number(of.agents.max(1));
-    straight("Mean shadow balance by kind of agent over time", moments, mean)
-}
-
-/// Lines by kind on a plain scale, with a line at zero.
-fn straight(
-    title: &str,
+/// Mean balances by kind on a plain scale, with a line at zero: where nobody dies they stay near each other.
+pub fn straight(
+    what: &str,
     moments: &[Moment],
-    mean: impl Fn(&OfKind) -> f64,
+    units: impl Fn(&OfKind) -> i128,
 ) -> anyhow::Result<String> {
-    let kinds = kinds(moments);
-    let lines: Vec<_> = lines(moments, &kinds, mean).collect();
+    let mean = |of: &OfKind| credits(units(of)) / number(of.agents.max(1));
+    let lines = lines(moments, mean);
     let all = || lines.iter().flat_map(|(_, points)| points).map(|point| point.1);
     let (low, high) = (all().fold(0.0, f64::min), all().fold(10.0, f64::max));
-    sheet(title, HEIGHT, |area| {
+    sheet(&format!("Mean {what} by kind of agent over time"), HEIGHT, |area| {
         let y = low * 1.05..high * 1.05;
         let mut chart = over_time!(area, ticks(moments), y, "credits (mean)", &|y| thousands(*y));
         let zero = [(0.0, 0.0), (ticks(moments).end, 0.0)];
@@ -225,9 +198,10 @@ fn straight(
 fn stacked(
     title: &str,
     what: &str,
-    x: &[f64],
+    moments: &[Moment],
     layers: &[(RGBColor, Vec<f64>)],
 ) -> anyhow::Result<String> {
+    let x: Vec<f64> = moments.iter().map(|moment| number(moment.tick)).collect();
     let mut sums = vec![0.0; x.len()];
     let mut edges = Vec::with_capacity(layers.len());
     for (colour, values) in layers {
@@ -251,26 +225,19 @@ fn stacked(
 
 /// Who lives, by kind.
 pub fn alive(moments: &[Moment]) -> anyhow::Result<String> {
-    let kinds = kinds(moments);
-    let x: Vec<f64> = moments.iter().map(|moment| number(moment.tick)).collect();
-    let layers: Vec<(RGBColor, Vec<f64>)> = lines(moments, &kinds, |of| number(of.alive))
+    let layers: Vec<(RGBColor, Vec<f64>)> = lines(moments, |of| number(of.alive))
+        .into_iter()
         .map(|(kind, points)| (colour(kind), points.into_iter().map(|point| point.1).collect()))
         .collect();
-    stacked("Agents alive by kind over time", "agents alive", &x, &layers)
+    stacked("Agents alive by kind over time", "agents alive", moments, &layers)
 }
 
 /// Where all that was ever minted is by now.
 pub fn supply(moments: &[Moment]) -> anyhow::Result<String> {
-    let x: Vec<f64> = moments.iter().map(|moment| number(moment.tick)).collect();
-    let part = |of: fn(&Moment) -> i128| moments.iter().map(|it| credits(of(it))).collect();
-    let parts: [Vec<f64>; 3] = [
-        part(|moment| moment.supply.burned),
-        part(|moment| moment.supply.escrow),
-        part(|moment| moment.supply.circulating),
-    ];
-    let layers: Vec<(RGBColor, Vec<f64>)> =
-        SUPPLY_COLOURS.iter().zip(parts).map(|((_, colour), values)| (*colour, values)).collect();
-    stacked("Money minted, by where it is, over time", "credits minted", &x, &layers)
+    let layers: [(RGBColor, Vec<f64>); 3] = SUPPLY.map(|(_, colour, of)| {
+        (colour, moments.iter().map(|moment| credits(of(&moment.supply))).collect())
+    });
+    stacked("Money minted, by where it is, over time", "credits minted", moments, &layers)
 }
 
 /// When agents died, by kind.

@@ -7,7 +7,7 @@ use ledger_core::economy::Enforcement;
 use crate::accounts::Outcome;
 use crate::agents::Kind;
 use crate::plots;
-use crate::table::{AGENTS, Column, KindSum, MARKETS, SHADOW, by_kind, credits};
+use crate::table::{AGENTS, Column, KindSum, MARKETS, SHADOW, balance_sheet, by_kind};
 
 const STYLE: &str = include_str!("report.css");
 
@@ -128,9 +128,11 @@ fn over_time(page: &mut String, outcome: &Outcome) -> anyhow::Result<()> {
     let observes = outcome.settings.rules.enforcement == Enforcement::Observe;
     if observes {
         let words = "Mean over all agents of a kind.";
-        figure(page, "Balances", words, &plots::balances_of_the_living(moments)?)?;
+        let plot = plots::straight("balance", moments, |of| of.balance_units)?;
+        figure(page, "Balances", words, &plot)?;
         let words = "What would be left had the phantom fees been real.";
-        figure(page, "Shadow balances", words, &plots::shadows(moments)?)?;
+        let plot = plots::straight("shadow balance", moments, |of| of.shadow_units)?;
+        figure(page, "Shadow balances", words, &plot)?;
     } else {
         let words = "Mean over all agents of a kind, the dead with nothing. The scale is logarithmic and \
                      ends at one credit: a line at the bottom has less.";
@@ -155,8 +157,7 @@ fn over_time(page: &mut String, outcome: &Outcome) -> anyhow::Result<()> {
          in a wallet, to the last unit.",
         &plots::supply(moments)?,
     )?;
-    let parts = plots::SUPPLY_COLOURS.iter().map(|(name, colour)| (*name, plots::css(*colour)));
-    colours(page, parts)?;
+    colours(page, plots::SUPPLY.into_iter().map(|(name, colour, _)| (name, plots::css(colour))))?;
     Ok(())
 }
 
@@ -225,22 +226,8 @@ fn markets(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
 
 fn books(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
     let audit = &outcome.audit;
-    let (predictions, bets) = outcome.escrow;
-    let escrow = format!(
-        "{} ({} in predictions, {} in bets)",
-        audit.supply.escrow,
-        credits(predictions),
-        credits(bets)
-    );
-    let lines = [
-        ("minted", audit.supply.minted.clone()),
-        ("burned", audit.supply.burned.clone()),
-        ("escrow", escrow),
-        ("circulating", audit.supply.circulating.clone()),
-        ("drift", audit.drift.clone()),
-        ("as of", audit.as_of.to_string()),
-    ];
-    let lines = lines.into_iter().map(|(name, figure)| vec![name.to_owned(), figure]);
+    let lines = balance_sheet(outcome).into_iter().chain([("as of", audit.as_of.to_string())]);
+    let lines = lines.map(|(name, figure)| vec![name.to_owned(), figure]);
     rows(page, "The ledger is sound", &["books", "credits"], lines)?;
     writeln!(
         page,

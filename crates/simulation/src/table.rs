@@ -67,8 +67,7 @@ fn median(sorted: &[i128]) -> i128 {
 
 /// Units as credits with two digits, cut off.
 pub fn credits(units: i128) -> String {
-    let text = units_text(units);
-    text.get(..text.len().saturating_sub(6)).unwrap_or(&text).to_owned()
+    mean(units, 1, CENTS)
 }
 
 /// A mean of units with so many of its digits; a dash where there is nothing to divide.
@@ -173,22 +172,26 @@ fn rows<T>(
 
 fn books(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     let audit = &outcome.audit;
-    let (predictions, bets) = outcome.escrow;
+    let begin = [("as of", audit.as_of.to_string()), ("entries", audit.entries.to_string())];
     writeln!(out, "The ledger is sound.")?;
-    writeln!(out, "  as of         {}", audit.as_of)?;
-    writeln!(out, "  entries       {}", audit.entries)?;
-    writeln!(out, "  minted        {}", audit.supply.minted)?;
-    writeln!(out, "  burned        {}", audit.supply.burned)?;
-    writeln!(
-        out,
-        "  escrow        {} ({} in predictions, {} in bets)",
-        audit.supply.escrow,
-        credits(predictions),
-        credits(bets)
-    )?;
-    writeln!(out, "  circulating   {}", audit.supply.circulating)?;
-    writeln!(out, "  drift         {}", audit.drift)?;
+    for (name, figure) in begin.into_iter().chain(balance_sheet(outcome)) {
+        writeln!(out, "  {name:<12}  {figure}")?;
+    }
     writeln!(out, "  heads digest  {}", audit.heads_digest)
+}
+
+/// Where all money is, and by how much the books are off.
+pub(crate) fn balance_sheet(outcome: &Outcome) -> [(&'static str, String); 5] {
+    let (audit, (predictions, bets)) = (&outcome.audit, outcome.escrow);
+    let (predictions, bets) = (credits(predictions), credits(bets));
+    let escrow = &audit.supply.escrow;
+    [
+        ("minted", audit.supply.minted.clone()),
+        ("burned", audit.supply.burned.clone()),
+        ("escrow", format!("{escrow} ({predictions} in predictions, {bets} in bets)")),
+        ("circulating", audit.supply.circulating.clone()),
+        ("drift", audit.drift.clone()),
+    ]
 }
 
 #[cfg(test)]
