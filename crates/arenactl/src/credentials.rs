@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use daemon::config::env_file::EnvFile;
 use daemon::config::{ConfigError, env_file};
 use daemon::process::Failure;
+use personas::KEY_SUFFIX;
 use secrecy::{ExposeSecret as _, SecretString};
 use supervisor::files::{directory_of, write};
 
@@ -19,17 +20,11 @@ use supervisor::files::{directory_of, write};
 pub(crate) const SETTING: &str = "BOTS_ENV_FILE";
 pub(crate) const DEFAULT_NAME: &str = ".env.bots";
 
-const SUFFIX: &str = "_API_KEY";
 const MODE: u32 = 0o600;
 const HEADER: &str = "\
 # API keys of the hosted bots, one line each. They exist nowhere else: the database keeps only
 # hashes. After changing one, run `arenactl sync-keys`.
 ";
-
-/// The name of the line that holds the bot's key.
-pub(crate) fn variable_of(handle: &str) -> String {
-    handle.to_ascii_uppercase().replace('-', "_") + SUFFIX
-}
 
 /// The file as it was read, or as it was last written. Without `Debug`: it holds secrets.
 pub(crate) struct Credentials {
@@ -68,7 +63,7 @@ impl Credentials {
     /// The names of all keys.
     pub(crate) fn variables(&self) -> BTreeSet<String> {
         let names = env_file::parse(&self.text).into_iter().map(|(name, _)| name);
-        names.filter(|name| name.ends_with(SUFFIX) && self.get(name).is_some()).collect()
+        names.filter(|name| name.ends_with(KEY_SUFFIX) && self.get(name).is_some()).collect()
     }
 }
 
@@ -120,26 +115,16 @@ impl LockedCredentials {
 /// The text with the assignment in place of the last one of that name, else at its end.
 fn with_key(text: &str, variable: &str, key: &str) -> String {
     let assigns = |line: &str| env_file::parse(line).into_iter().any(|(name, _)| name == variable);
-    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let assignment = format!("{variable}={key}\n");
+    let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
     let replaced = lines.iter().rposition(|line| assigns(line));
-    let mut result = String::with_capacity(text.len() + HEADER.len() + key.len() + 64);
-    if text.trim().is_empty() {
-        result.push_str(HEADER);
+    match replaced.and_then(|at| lines.get_mut(at)) {
+        Some(line) => *line = &assignment,
+        None if text.is_empty() || text.ends_with('\n') => lines.push(&assignment),
+        None => lines.extend(["\n", &assignment]),
     }
-    for (index, line) in lines.iter().enumerate() {
-        if replaced != Some(index) {
-            result.push_str(line);
-        } else {
-            result.push_str(&format!("{variable}={key}\n"));
-        }
-    }
-    if replaced.is_none() {
-        if !result.ends_with('\n') {
-            result.push('\n');
-        }
-        result.push_str(&format!("{variable}={key}\n"));
-    }
-    result
+    let header = if text.trim().is_empty() { HEADER } else { "" };
+    header.to_owned() + &lines.concat()
 }
 
 fn unusable(path: &Path, problem: String) -> Failure {
@@ -151,12 +136,6 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
     use super::*;
-
-    #[test]
-    fn a_handle_names_its_line() {
-        assert_eq!(variable_of("Momentum-Mia"), "MOMENTUM_MIA_API_KEY");
-        assert_eq!(variable_of("ox_7"), "OX_7_API_KEY");
-    }
 
     #[test]
     fn a_new_file_explains_itself() {

@@ -1,48 +1,30 @@
 //! `pg_dump` and `pg_restore`: found, told where Postgres is without a password on their command
 //! line, and run to their end.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, anyhow, bail};
+use daemon::config::Sources;
 use secrecy::{ExposeSecret as _, SecretString};
+use supervisor::private::{on_path, versions};
 use tokio::process::Command;
 use url::Url;
 
 /// The program of the newest Postgres that is installed and at least as new as the server: one that
 /// is older refuses to read it.
-pub(crate) fn find(name: &str, server_major: i64) -> anyhow::Result<PathBuf> {
-    let mut found: Vec<(i64, PathBuf)> = Vec::new();
-    for entry in fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten() {
-        let major = entry.file_name().to_string_lossy().parse::<i64>();
-        let program = entry.path().join("bin").join(name);
-        if let Ok(major) = major
-            && program.is_file()
-        {
-            found.push((major, program));
-        }
-    }
-    found.sort();
-    if let Some((_, program)) = found.into_iter().find(|(major, _)| *major >= server_major) {
-        return Ok(program);
-    }
+pub(crate) fn find(sources: &Sources, name: &str, server_major: i64) -> anyhow::Result<PathBuf> {
+    let fitting = versions().filter(|(major, _)| *major >= server_major);
+    let programs = fitting.map(|(major, dir)| (major, dir.join(name)));
+    let oldest = programs.filter(|(_, program)| program.is_file()).min();
     // Elsewhere than on Debian it is in PATH, and says itself when it is too old.
-    let path = path();
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|program| program.is_file())
-        .ok_or_else(|| {
-            anyhow!(
-                "{name} of PostgreSQL {server_major} or newer is missing: install \
-                 postgresql-client-{server_major}"
-            )
-        })
-}
-
-#[allow(clippy::disallowed_methods, reason = "where programs are is no setting of the arena")]
-fn path() -> std::ffi::OsString {
-    std::env::var_os("PATH").unwrap_or_default()
+    let elsewhere = || on_path(sources, name);
+    oldest.map(|(_, program)| program).or_else(elsewhere).ok_or_else(|| {
+        anyhow!(
+            "{name} of PostgreSQL {server_major} or newer is missing: install \
+             postgresql-client-{server_major}"
+        )
+    })
 }
 
 /// A command that finds its Postgres in its environment, which only its own user can read.

@@ -7,11 +7,9 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _};
 use db::bots::Credentials;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use ledger_core::Hash;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
-const SALT_BYTES: usize = 16;
 /// Hashes computed at once. Each holds 19 MiB.
 const HASHERS_MAX: usize = 4;
 
@@ -40,10 +38,8 @@ pub(crate) async fn credentials(key: &SecretString) -> anyhow::Result<Credential
 pub(crate) async fn hash(key: &SecretString) -> anyhow::Result<String> {
     let key = key.clone();
     let hashing = tokio::task::spawn_blocking(move || {
-        let mut salt = [0; SALT_BYTES];
-        fill(&mut salt)?;
         let hash: PasswordHash = Argon2::default()
-            .hash_password_with_salt(key.expose_secret().as_bytes(), &salt)
+            .hash_password(key.expose_secret().as_bytes())
             .context("cannot hash an API key")?;
         Ok(hash.to_string())
     });
@@ -80,12 +76,6 @@ fn verify(key: &SecretString, hash: &str) -> Verdict {
 
 /// 256 random bits in hex.
 fn random_text(prefix: &str) -> anyhow::Result<String> {
-    let mut bytes = [0; 32];
-    fill(&mut bytes)?;
-    Ok(format!("{prefix}{}", Hash(bytes)))
-}
-
-fn fill(bytes: &mut [u8]) -> anyhow::Result<()> {
-    getrandom::fill(bytes)
-        .map_err(|error| anyhow::anyhow!("the system gives no random numbers: {error}"))
+    let random = supervisor::random_hex(32).context("the system gives no random numbers")?;
+    Ok(format!("{prefix}{random}"))
 }

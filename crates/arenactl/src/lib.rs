@@ -8,6 +8,13 @@
 //! something cannot be reached, 2 the command line is wrong, 1 the rest. Money moves through `db`
 //! alone; hashes and balances are computed by `ledger-core` alone, and nothing here shows a secret.
 
+/// Ends a function with a [`Failure`](daemon::process::Failure), as `anyhow::bail!` does with an error.
+macro_rules! fail {
+    ($($words:tt)+) => {
+        return Err(anyhow::anyhow!($($words)+).into())
+    };
+}
+
 mod backup_key;
 mod cli;
 mod commands;

@@ -41,7 +41,8 @@ impl Head {
         self.recorded_at.map_or(now, |last| last.max(now))
     }
 
-    fn after(entry: &Entry) -> Head {
+    /// The head of a chain whose last entry this is.
+    pub fn after(entry: &Entry) -> Head {
         Head {
             bot_id: entry.bot_id,
             sequence: entry.sequence,

@@ -149,19 +149,11 @@ impl Stack {
                 redis.scheme
             )));
         }
+        let server =
+            |part, ServerUrl { host, port, .. }, is_private| Seat { part, host, port, is_private };
         let mut seats = vec![
-            Seat {
-                part: Part::Postgres,
-                host: postgres.host,
-                port: postgres.port,
-                is_private: is_private_postgres,
-            },
-            Seat {
-                part: Part::Redis,
-                host: redis.host,
-                port: redis.port,
-                is_private: is_private_redis,
-            },
+            server(Part::Postgres, postgres, is_private_postgres),
+            server(Part::Redis, redis, is_private_redis),
         ];
         for part in Part::SERVICES {
             let host = if part == Part::Api { "API_HOST" } else { "HEALTH_HOST" };

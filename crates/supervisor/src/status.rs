@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use daemon::config::Sources;
 use rustix::termios::{
-    LocalModes, OptionalActions, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetwinsize,
-    tcsetattr,
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr,
 };
 use tokio::process::Command;
 use tokio::sync::mpsc;
@@ -168,7 +167,7 @@ pub async fn watch(place: &Place, sources: &Sources) -> Told<u8> {
                 screen.leave();
                 return Ok(READY);
             }
-            key = keys.next() => if matches!(key, b'q' | b'Q') {
+            key = Keys::next(&mut keys) => if matches!(key, b'q' | b'Q') {
                 return Ok(READY);
             },
             () = tokio::time::sleep(DRAW_EVERY) => {}
@@ -236,28 +235,21 @@ fn print(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Keys as they are pressed, where standard input is a terminal.
+/// Keys as they are pressed on a terminal.
 struct Keys {
-    before: Option<Termios>,
-    pressed: Option<mpsc::UnboundedReceiver<u8>>,
+    before: Termios,
+    pressed: mpsc::UnboundedReceiver<u8>,
 }
 
 impl Keys {
-    fn new() -> Keys {
-        let none = Keys { before: None, pressed: None };
-        if !isatty(io::stdin()) {
-            return none;
-        }
-        let Ok(before) = tcgetattr(io::stdin()) else {
-            return none;
-        };
+    /// `None` where it is no terminal.
+    fn new() -> Option<Keys> {
+        let before = tcgetattr(io::stdin()).ok()?;
         let mut now = before.clone();
         now.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
         now.special_codes[SpecialCodeIndex::VMIN] = 1;
         now.special_codes[SpecialCodeIndex::VTIME] = 0;
-        if tcsetattr(io::stdin(), OptionalActions::Now, &now).is_err() {
-            return none;
-        }
+        tcsetattr(io::stdin(), OptionalActions::Now, &now).ok()?;
         let (send, pressed) = mpsc::unbounded_channel();
         // Not of the runtime's: it would be waited for in the end.
         std::thread::spawn(move || {
@@ -267,26 +259,23 @@ impl Keys {
                 }
             }
         });
-        Keys { before: Some(before), pressed: Some(pressed) }
+        Some(Keys { before, pressed })
     }
 
     /// The next one; never where there are none.
-    async fn next(&mut self) -> u8 {
-        if let Some(pressed) = &mut self.pressed
+    async fn next(keys: &mut Option<Keys>) -> u8 {
+        if let Some(Keys { pressed, .. }) = keys
             && let Some(key) = pressed.recv().await
         {
             return key;
         }
-        self.pressed = None;
         std::future::pending().await
     }
 }
 
 impl Drop for Keys {
     fn drop(&mut self) {
-        if let Some(before) = &self.before {
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
-        }
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
     }
 }
 

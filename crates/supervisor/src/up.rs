@@ -193,29 +193,23 @@ impl Supervisor {
 
     async fn start_private(&mut self, stack: &Stack, arena: &impl Arena) -> Told<()> {
         // Both at once; then each is asked.
-        let mut postgres = None;
+        let (mut postgres, mut redis) = (None, None);
         if stack.is_private(Part::Postgres) {
             postgres = self.launch(Part::Postgres)?.postgres;
         }
         if stack.is_private(Part::Redis) {
-            let redis = self.launch(Part::Redis)?.redis;
-            let answer = match (&redis, self.running(Part::Redis)) {
-                (Some(redis), Some(running)) => redis.answers(&running.child, REDIS_WITHIN).await,
-                _ => Ok(()),
-            };
-            if let Err(why) = answer {
-                return Err(self.silent(Part::Redis, REDIS_URL, &why).await);
-            }
+            redis = self.launch(Part::Redis)?.redis;
+        }
+        if let Some(redis) = redis
+            && let Err(why) = redis.answers(self.pid(Part::Redis), REDIS_WITHIN).await
+        {
+            return Err(self.silent(Part::Redis, REDIS_URL, &why).await);
         }
         let Some(postgres) = postgres else {
             return Ok(());
         };
-        let port = stack.seat(Part::Postgres).map_or(0, |seat| seat.port);
-        let answer = match self.running(Part::Postgres) {
-            Some(running) => postgres.answers(&running.child, port, POSTGRES_WITHIN).await,
-            None => Ok(()),
-        };
-        if let Err(why) = answer {
+        let port = self.seat_port(Part::Postgres);
+        if let Err(why) = postgres.answers(self.pid(Part::Postgres), port, POSTGRES_WITHIN).await {
             return Err(self.silent(Part::Postgres, DATABASE_URL, &why).await);
         }
         let settings = Settings::load(&self.place)?;
@@ -239,6 +233,11 @@ impl Supervisor {
 
     pub(crate) fn running(&self, part: Part) -> Option<&Running> {
         self.processes.get(&part)?.running.as_ref()
+    }
+
+    /// 0 for a part that does not run.
+    pub(crate) fn pid(&self, part: Part) -> u32 {
+        self.running(part).map_or(0, Running::pid)
     }
 
     /// Starts a part and writes its pid file. There is no await between the two: no signal can come between,

@@ -71,7 +71,7 @@ impl Supervisor {
         let name = part.name();
         match self.launch(part) {
             Ok(_) => {
-                let pid = self.running(part).map_or(0, Running::pid);
+                let pid = self.pid(part);
                 say(&format!("{} {name} is started again (pid {pid})", now()));
                 if let Some(watched) = self.processes.get_mut(&part) {
                     watched.is_recovering = true;
@@ -95,7 +95,7 @@ impl Supervisor {
 
     async fn has_died(&mut self, part: Part, code: i32) {
         let words = self.last_words(part, false).await;
-        let pid = self.running(part).map_or(0, Running::pid);
+        let pid = self.pid(part);
         let seconds = self.put_off(part).as_secs();
         if let Some(watched) = self.processes.get_mut(&part) {
             watched.running = None;

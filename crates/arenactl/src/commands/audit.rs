@@ -63,10 +63,9 @@ impl fmt::Display for AuditLog {
 pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<AuditLog, Failure> {
     let is_agents = (args.action.as_deref()).is_some_and(|a| AGENTS_ACTIONS.contains(&a));
     if is_agents && args.bot.is_some() {
-        return Err(anyhow::anyhow!(
+        fail!(
             "an agent's own actions are told by its ledger, predictions and bets; leave out --action or --bot"
-        )
-        .into());
+        );
     }
     let postgres = services_database(sources).await?;
     let filter = AuditFilter {

@@ -101,7 +101,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     let services_roles = backup::services_roles(&mut *postgres.connection().await?)
         .await
         .map_err(|error| postgres.failure(error, "cannot read who the services are"))?;
-    let program = dump_tools::find("pg_dump", server_major)?;
+    let program = dump_tools::find(sources, "pg_dump", server_major)?;
     fs::create_dir_all(&args.to).with_context(|| format!("cannot create {}", args.to.display()))?;
     // Until it is whole it has no name that anybody would restore.
     // One of its own, should two backups run at once.
@@ -240,26 +240,21 @@ impl Judged for Report {
     fn verdict(self) -> Result<(), Failure> {
         let facts = &self.facts;
         if !facts.sound {
-            return Err(anyhow!(
-                "the backup is written, but the ledger in it is broken: run inspect-ledger"
-            )
-            .into());
+            fail!("the backup is written, but the ledger in it is broken: run inspect-ledger");
         }
         if !facts.schema_differences.is_empty() {
-            return Err(anyhow!(
+            fail!(
                 "the backup is written, but the schema in it is not what the migrations make ({}): \
                  `arenactl debug-auth` names what differs; restoring it will want --accept-schema",
                 counted(facts.schema_differences.len(), "difference")
-            )
-            .into());
+            );
         }
         if facts.authentication.is_none() {
-            return Err(anyhow!(
+            fail!(
                 "the backup is written, but nothing proves later that it is yours: {BACKUP_KEY} is not \
                  set. Make one (`openssl rand -hex 32`), set it, keep a copy apart from the backups, and \
                  back up again"
-            )
-            .into());
+            );
         }
         Ok(())
     }

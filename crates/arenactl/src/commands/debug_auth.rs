@@ -12,6 +12,7 @@ use daemon::config::{ConfigError, Reader, Sources, endpoint};
 use daemon::process::Failure;
 use db::roles::{self, Standing};
 use db::{backup, bots, catalogue};
+use personas::key_name;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
@@ -20,7 +21,7 @@ use super::migrate::DATABASE_OWNER_URL;
 use super::restore;
 use super::sync_keys::Pairing;
 use crate::backup_key::{BACKUP_KEY, Keys};
-use crate::credentials::{self, Credentials, variable_of};
+use crate::credentials::{self, Credentials};
 use crate::keys::Verdict;
 use crate::output::{Judged, Plain, counted};
 use crate::postgres::{self, Postgres};
@@ -94,7 +95,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     checks.push(redis);
     checks.push(backup_key_check(&keys));
     let any = owner.as_ref().or(services.as_ref());
-    try_schema(any, &mut checks).await;
+    checks.extend(try_schema(any).await);
     checks.push(try_services(sources, any).await);
     if let Some(manifest) = &args.manifest {
         checks.push(try_manifest(any, manifest, keys.ok()).await?);
@@ -140,50 +141,37 @@ fn misplaced(setting: &str, standing: Standing) -> Option<&'static str> {
 }
 
 fn backup_key_check(keys: &Result<Keys, ConfigError>) -> Check {
-    match keys {
-        Err(error) => Check::new(BACKUP_KEY, State::Fails, problem(error)),
-        Ok(keys) => match &keys.present {
-            Some(key) => {
-                let detail = format!("is the key {} of backups", key.id());
-                Check::new(BACKUP_KEY, State::Works, detail)
-            }
-            None => Check::new(
-                BACKUP_KEY,
-                State::NotTried,
-                "is not set; backups that are made without it are not authenticated",
-            ),
-        },
+    let check = |state, detail: String| Check::new(BACKUP_KEY, state, detail);
+    match keys.as_ref().map(|keys| &keys.present) {
+        Err(error) => check(State::Fails, problem(error)),
+        Ok(Some(key)) => check(State::Works, format!("is the key {} of backups", key.id())),
+        Ok(None) => {
+            let detail = "is not set; backups that are made without it are not authenticated";
+            check(State::NotTried, detail.to_owned())
+        }
     }
 }
 
 /// Holds schema, triggers, functions, privileges, owners and roles against what the migrations make.
-async fn try_schema(postgres: Option<&Postgres>, checks: &mut Vec<Check>) {
-    const SCHEMA: &str = "schema";
+async fn try_schema(postgres: Option<&Postgres>) -> Vec<Check> {
+    let one = |state, detail: &str| vec![Check::new("schema", state, detail)];
     let Some(postgres) = postgres else {
-        let detail = "needs a DATABASE_URL or DATABASE_OWNER_URL that works";
-        checks.push(Check::new(SCHEMA, State::NotTried, detail));
-        return;
+        return one(State::NotTried, "needs a DATABASE_URL or DATABASE_OWNER_URL that works");
     };
-    let differences = match catalogue::differences(postgres.database()).await {
-        Err(error) => {
-            checks.push(Check::new(SCHEMA, State::Fails, error.to_string()));
-            return;
-        }
+    let mut differences = match catalogue::differences(postgres.database()).await {
+        Err(error) => return one(State::Fails, &error.to_string()),
         Ok(differences) => differences,
     };
     if differences.is_empty() {
         let detail =
             "is what the migrations make, with its triggers, functions, owners and privileges";
-        checks.push(Check::new(SCHEMA, State::Works, detail));
+        return one(State::Works, detail);
     }
-    let unnamed = differences.len().saturating_sub(NAMED_MAX);
-    for difference in differences.into_iter().take(NAMED_MAX) {
-        checks.push(Check::new(SCHEMA, State::Fails, difference));
-    }
+    let unnamed = differences.split_off(differences.len().min(NAMED_MAX)).len();
     if unnamed > 0 {
-        let detail = format!("differs in {} more", counted(unnamed, "place"));
-        checks.push(Check::new(SCHEMA, State::Fails, detail));
+        differences.push(format!("differs in {} more", counted(unnamed, "place")));
     }
+    differences.iter().flat_map(|difference| one(State::Fails, difference)).collect()
 }
 
 /// Whether nobody but the services' role, or in a rotation its successor, may append to the ledger. The schema
@@ -299,7 +287,7 @@ async fn try_keys(
         checks.push(Check::new(bot.variable, State::Fails, detail));
     }
     for (bot, verdict) in pairing.keyed.iter().zip(verdicts) {
-        checks.push(key_check(variable_of(&bot.handle), &bot.handle, verdict));
+        checks.push(key_check(key_name(&bot.handle), &bot.handle, verdict));
     }
     for variable in pairing.keys_without_bot {
         let detail = "no hosted bot has this key: run `arenactl genesis`, or remove the line";

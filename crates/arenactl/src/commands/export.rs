@@ -110,13 +110,7 @@ impl<'a, W: Write> Writer<'a, W> {
         }
         self.form.entry(self.out, entry)?;
         self.entries += 1;
-        self.head = Some(Head {
-            bot_id: entry.bot_id,
-            sequence: entry.sequence,
-            balance: entry.balance_after,
-            hash: entry.hash,
-            recorded_at: Some(entry.recorded_at),
-        });
+        self.head = Some(Head::after(entry));
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ::personas::{Filed, Persona};
+use ::personas::{Filed, Persona, key_name};
 use daemon::config::{ConfigError, Reader, Sources};
 use daemon::process::Failure;
 use db::bots::{self, BotProfile, BotRef, NewBot};
@@ -21,7 +21,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::DATABASE_URL;
-use crate::credentials::{self, LockedCredentials, variable_of};
+use crate::credentials::{self, LockedCredentials};
 use crate::keys;
 use crate::output::{Plain, counted};
 use crate::personas::{self, RefusedFile};
@@ -51,60 +51,46 @@ enum Outcome {
     AlreadyThere,
 }
 
-struct Settings {
-    database_url: SecretString,
-    bots_dir: PathBuf,
-    bots_env_file: PathBuf,
-    rules: EconomyRules,
-}
-
 pub(crate) async fn run(sources: &Sources, who: &Operator) -> Result<Report, Failure> {
-    let settings = read_settings(sources)?;
-    let (personas, mut refused) = personas::read_all(&settings.bots_dir)?;
+    let mut reader = Reader::new(sources);
+    let url = reader.connection_url(DATABASE_URL, postgres::SCHEMES);
+    let bots_dir = reader.path_or(personas::SETTING, personas::DEFAULT_NAME);
+    let credentials_file = reader.path_or(credentials::SETTING, credentials::DEFAULT_NAME);
+    // The grant is one of them, and they are only valid together.
+    let rules = service::rules(&mut reader);
+    reader.finish()?;
+    let (personas, mut refused) = personas::read_all(&bots_dir)?;
     insist_on_one(&personas, &refused)?;
-    let postgres = Postgres::connect_migrated(DATABASE_URL, &settings.database_url, 1).await?;
+    let postgres = Postgres::connect_migrated(DATABASE_URL, &url, 1).await?;
     let mut conn = postgres.connection().await?;
     let actor = who.to_string();
-    let credentials = LockedCredentials::acquire(&settings.bots_env_file).await?;
+    let credentials = LockedCredentials::acquire(&credentials_file).await?;
     let hosted = bots::hosted(&mut conn).await;
     let hosted = hosted.map_err(|error| postgres.failure(error, "cannot list the hosted bots"))?;
     let mut genesis = Genesis {
         credentials,
-        owners: hosted.into_iter().map(|(_, handle, _)| (variable_of(&handle), handle)).collect(),
-        rules: settings.rules,
+        owners: hosted.into_iter().map(|(_, handle, _)| (key_name(&handle), handle)).collect(),
+        rules,
         actor,
     };
     let mut provisioned = Vec::with_capacity(personas.len());
     for Filed { file, persona } in personas {
         match genesis.provision(&mut conn, &persona).await {
             Ok(bot) => provisioned.push(bot),
-            Err(Refusal::Persona(reason)) => {
-                refused.push(RefusedFile { file, reason });
-            }
-            Err(Refusal::Database(error)) => {
-                let failed = format!("cannot provide for {}", persona.handle);
-                return Err(postgres.failure(error, failed));
-            }
-            Err(Refusal::Other(error)) => return Err(error.into()),
+            Err(Refusal::Persona(reason)) => refused.push(RefusedFile { file, reason }),
+            Err(Refusal::Failed(error)) => match error.downcast::<DbError>() {
+                Ok(error) => {
+                    let failed = format!("cannot provide for {}", persona.handle);
+                    return Err(postgres.failure(error, failed));
+                }
+                Err(error) => return Err(error.into()),
+            },
         }
     }
     if provisioned.is_empty() {
         insist_on_one(&[], &refused)?;
     }
-    let credentials_file = settings.bots_env_file;
     Ok(Report { credentials_file, bots: provisioned, refused })
-}
-
-fn read_settings(sources: &Sources) -> Result<Settings, ConfigError> {
-    let mut reader = Reader::new(sources);
-    let settings = Settings {
-        database_url: reader.connection_url(DATABASE_URL, postgres::SCHEMES),
-        bots_dir: reader.path_or(personas::SETTING, personas::DEFAULT_NAME),
-        bots_env_file: reader.path_or(credentials::SETTING, credentials::DEFAULT_NAME),
-        // The grant is one of them, and they are only valid together.
-        rules: service::rules(&mut reader),
-    };
-    reader.finish().map(|()| settings)
 }
 
 /// Files, and not one of them of use: somebody should look before an arena without bots starts. An
@@ -122,19 +108,12 @@ fn insist_on_one(personas: &[Filed], refused: &[RefusedFile]) -> Result<(), Conf
 enum Refusal {
     /// It is the persona's own fault; the others go on.
     Persona(String),
-    Database(DbError),
-    Other(anyhow::Error),
+    Failed(anyhow::Error),
 }
 
-impl From<DbError> for Refusal {
-    fn from(error: DbError) -> Refusal {
-        Refusal::Database(error)
-    }
-}
-
-impl From<anyhow::Error> for Refusal {
-    fn from(error: anyhow::Error) -> Refusal {
-        Refusal::Other(error)
+impl<E: Into<anyhow::Error>> From<E> for Refusal {
+    fn from(error: E) -> Refusal {
+        Refusal::Failed(error.into())
     }
 }
 
@@ -153,7 +132,7 @@ impl Genesis {
         persona: &Persona,
     ) -> Result<Provisioned, Refusal> {
         let handle = &persona.handle;
-        let variable = variable_of(handle.as_str());
+        let variable = key_name(handle.as_str());
         if let Some(owner) = self.owners.get(&variable)
             && !owner.eq_ignore_ascii_case(handle.as_str())
         {

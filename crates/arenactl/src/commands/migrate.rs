@@ -32,12 +32,11 @@ pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
     let migrated = migrations::run(url.expose_secret()).await;
     let migrated = migrated.map_err(|error| postgres.failure(error, "cannot migrate"))?;
     if let SchemaState::Ahead { unknown } = state(&postgres).await? {
-        return Err(anyhow::anyhow!(
+        fail!(
             "the database of {} has {unknown} migration(s) or source(s) of markets that this build does not \
              know: use the build that migrated it",
             postgres.what(),
-        )
-        .into());
+        );
     }
     Ok(Report { applied: migrated.versions, sources: migrated.sources })
 }

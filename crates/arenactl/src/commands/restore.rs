@@ -91,7 +91,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     let dump = take(&dump, &manifest)?;
     let postgres = Postgres::connect(RESTORE_DATABASE_URL, &url, 2).await?;
     let major = must_be_fit(&postgres, &manifest.services_roles).await?;
-    let program = dump_tools::find("pg_restore", major.max(manifest.server_major))?;
+    let program = dump_tools::find(sources, "pg_restore", major.max(manifest.server_major))?;
     fill(&program, &url, &dump, &["--section=pre-data"]).await?;
     let at = &manifest.migration;
     must_be_as_migrated(&postgres, at, Extent::BeforeRows, args).await?;
@@ -217,27 +217,24 @@ async fn must_be_fit(postgres: &Postgres, services_roles: &[String]) -> Result<i
     let failed = |error| postgres.failure(error, "cannot look at the database");
     if !backup::is_empty(&mut conn).await.map_err(failed)? {
         let what = postgres.what();
-        return Err(anyhow!(
+        fail!(
             "the database of {what} is not empty: RESTORE_DATABASE_URL must name a new one \
              (CREATE DATABASE … OWNER arena_owner). If a restore was interrupted there, drop that one: it \
              is not finished"
-        )
-        .into());
+        );
     }
     if backup::is_mighty(&mut conn).await.map_err(failed)? {
-        return Err(anyhow!(
+        fail!(
             "RESTORE_DATABASE_URL logs in as a role that may do anything to the server, and a dump may run \
              anything that its role may: restore as the role that owns the database alone (arena_owner)"
-        )
-        .into());
+        );
     }
     for role in services_roles {
         if !backup::has_role(&mut conn, role).await.map_err(failed)? {
-            return Err(anyhow!(
+            fail!(
                 "the role {role} does not exist there: create it first, as a superuser \
                  (CREATE ROLE {role} LOGIN PASSWORD '…')"
-            )
-            .into());
+            );
         }
     }
     backup::server_major(&mut conn).await.map_err(failed)
@@ -320,16 +317,15 @@ async fn prove(
         (newest, roles, state.map_err(failed)?)
     };
     if newest.as_ref() != Some(&manifest.migration) {
-        return Err(anyhow!("the dump has another newest migration than its manifest says").into());
+        fail!("the dump has another newest migration than its manifest says");
     }
     must_be_the_services(&services_roles, manifest)?;
     let credentials = backup::credentials(postgres.database()).await.map_err(failed)?;
     if manifest.credentials_digest.is_some_and(|digest| digest != credentials) {
-        return Err(anyhow!(
+        fail!(
             "the keys and secrets that were restored are not those that were backed up: somebody replaced \
              them in the dump. Drop the database and take another backup"
-        )
-        .into());
+        );
     }
     // What follows knows the schema of this build alone.
     let migrated = match state {
@@ -340,11 +336,10 @@ async fn prove(
         }
         SchemaState::Ahead { unknown } => {
             let unknown = counted(unknown, "migration");
-            return Err(anyhow!(
+            fail!(
                 "the backup has {unknown} that this build does not know: restore it with the build \
                  that made it, or a newer one"
-            )
-            .into());
+            );
         }
     };
     backup::begin_anew(url.expose_secret()).await.map_err(failed)?;
@@ -373,19 +368,20 @@ fn is_what_was_backed_up(audit: &audit::Report, manifest: &Manifest) -> Result<(
     let same = (audit.bots, audit.entries, audit.markets, audit.heads_digest)
         == (manifest.bots, manifest.entries, manifest.markets, manifest.heads_digest);
     if !same {
-        return Err(anyhow!(
+        fail!(
             "what was restored is not what was backed up: {} entries with heads digest {}, and should \
              have {} with {}",
-            audit.entries, audit.heads_digest, manifest.entries, manifest.heads_digest
-        )
-        .into());
+            audit.entries,
+            audit.heads_digest,
+            manifest.entries,
+            manifest.heads_digest
+        );
     }
     if !audit.is_sound() {
         let first = audit.faults.first().map(|fault| format!("{fault:?}")).unwrap_or_default();
-        return Err(anyhow!(
+        fail!(
             "the restored ledger is what was backed up, and it is broken ({first}): run inspect-ledger"
-        )
-        .into());
+        );
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal as _, Write};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use daemon::config::Sources;
 use daemon::process::Failure;
 use db::bots::{self, BotProfile, BotRef};
@@ -33,7 +33,7 @@ pub(crate) async fn run(
     if !args.yes && !io::stdin().is_terminal() {
         let text = "nothing was done: retiring is for good, and without a terminal to ask on it \
                     needs --yes";
-        return Err(anyhow!(text).into());
+        fail!(text);
     }
     let postgres = services_database(sources).await?;
     let mut conn = postgres.connection().await?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use cache::presence::{BELIEVED, Presence, SAID_EVERY, this_host};
 use cache::{Cache, CacheConfig};
 use daemon::config::Sources;
@@ -100,7 +100,7 @@ impl RollCall {
             }
             let behind = heard.behind.join(", ");
             if Instant::now() >= deadline {
-                return Err(anyhow!("{}: {behind}{}", wrong.state, wrong.advice).into());
+                fail!("{}: {behind}{}", wrong.state, wrong.advice);
             }
             if !told && Instant::now() >= patience {
                 told = true;

@@ -100,12 +100,11 @@ impl Rotation {
             .context("cannot log in to Redis")?;
         let open = admin.needs_none(&user).await.context("cannot look at the users of Redis")?;
         if open {
-            return Err(anyhow!(
+            fail!(
                 "{user} of that Redis needs no password, and a first one would lock everybody out who \
                  comes without: set one by hand, in Redis and in {REDIS_URL}, while the services are \
                  stopped"
-            )
-            .into());
+            );
         }
         // With one password alone the mark is what is left of a rotation that was over.
         let mark = self.rotated_at()?;
@@ -221,13 +220,12 @@ impl Rotation {
                 break;
             }
             if Instant::now() >= deadline {
-                return Err(anyhow!(
+                fail!(
                     "{REDIS_URL} has the new password, but sessions of before are still open, from \
                      {}. Restart those services, then run this again; until then both passwords \
                      are good",
                     old.join(", ")
-                )
-                .into());
+                );
             }
             tokio::time::sleep(LOOK).await;
         }

@@ -223,7 +223,7 @@ impl Rotation {
     ) -> Result<String, Failure> {
         let look = |error| self.failed(error, "look at the role");
         if admin.is_superuser(old).await.map_err(look)? {
-            return Err(anyhow!("{old} is a superuser, which no setting should name").into());
+            fail!("{old} is a superuser, which no setting should name");
         }
         let mut new = next_name(old);
         while admin.exists(&new).await.map_err(look)?
@@ -275,15 +275,14 @@ impl Rotation {
                 return Ok(());
             };
             if Instant::now() >= deadline {
-                return Err(anyhow!(
+                fail!(
                     "{new} has taken the place of {old} already, and {} (pid {}) works under it: another \
                      file than {} names it. Copy {} from there",
                     session.application,
                     session.pid,
                     self.file.display(),
                     self.which.setting()
-                )
-                .into());
+                );
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -339,13 +338,12 @@ impl Rotation {
                             )
                         })
                         .collect();
-                    return Err(anyhow!(
+                    fail!(
                         "{} is in force, but the old role {old} still has sessions: {}. Restart \
                          those services, then run this again",
                         self.which.setting(),
                         holders.join(", ")
-                    )
-                    .into());
+                    );
                 }
             }
             tokio::time::sleep(LOOK).await;

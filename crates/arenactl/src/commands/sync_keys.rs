@@ -9,11 +9,12 @@ use daemon::process::Failure;
 use db::bots;
 use ledger_core::BotId;
 use ledger_core::economy::Operator;
+use personas::key_name;
 use secrecy::SecretString;
 use serde::Serialize;
 
 use super::DATABASE_URL;
-use crate::credentials::{self, Credentials, variable_of};
+use crate::credentials::{self, Credentials};
 use crate::keys::{self, Verdict};
 use crate::output::{Plain, counted};
 use crate::postgres::{self, Postgres};
@@ -103,7 +104,7 @@ impl Pairing {
         let mut keys_without_bot = file.variables();
         let (mut keyed, mut bots_without_key) = (Vec::new(), Vec::new());
         for (id, handle, hash) in hosted {
-            let variable = variable_of(&handle);
+            let variable = key_name(&handle);
             keys_without_bot.remove(&variable);
             match file.get(&variable) {
                 Some(key) => keyed.push(KeyedBot { id, handle, key, hash }),

@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -92,32 +92,16 @@ enum Line {
 /// The next line without its line feed; of one that is too long, nothing more is kept.
 fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Line> {
     line.clear();
-    let (mut begun, mut too_long) = (false, false);
-    loop {
-        let available = match input.fill_buf() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
-        };
-        if available.is_empty() {
-            return Ok(match (begun, too_long) {
-                (false, _) => Line::Nothing,
-                (true, true) => Line::TooLong,
-                (true, false) => Line::Cut,
-            });
-        }
-        begun = true;
-        let end = available.iter().position(|byte| *byte == b'\n');
-        let part = &available[..end.unwrap_or(available.len())];
-        too_long |= line.len() + part.len() > LINE_MAX_BYTES;
-        if !too_long {
-            line.extend_from_slice(part);
-        }
-        let used = part.len() + usize::from(end.is_some());
-        input.consume(used);
-        if end.is_some() {
-            return Ok(if too_long { Line::TooLong } else { Line::Whole });
-        }
+    let with_line_feed = LINE_MAX_BYTES as u64 + 1;
+    input.by_ref().take(with_line_feed).read_until(b'\n', line)?;
+    if line.pop_if(|byte| *byte == b'\n').is_some() {
+        return Ok(Line::Whole);
     }
+    if line.len() > LINE_MAX_BYTES {
+        input.skip_until(b'\n')?;
+        return Ok(Line::TooLong);
+    }
+    Ok(if line.is_empty() { Line::Nothing } else { Line::Cut })
 }
 
 /// Where the walk through the file is.

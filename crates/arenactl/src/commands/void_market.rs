@@ -32,12 +32,6 @@ pub(crate) struct Voided {
     bets: usize,
 }
 
-impl From<SettledMarket> for Voided {
-    fn from(settled: SettledMarket) -> Voided {
-        Voided { market_id: settled.id, status: settled.status, bets: settled.bets }
-    }
-}
-
 impl fmt::Display for Voided {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bets = counted(self.bets, "bet");
@@ -55,6 +49,6 @@ pub(crate) async fn run(sources: &Sources, args: &Args, who: &Operator) -> Resul
     let market = args.market;
     markets::void(&mut conn, market, &args.reason, VoidBy::Operator(who), None)
         .await
-        .map(Voided::from)
+        .map(|SettledMarket { id, status, bets, .. }| Voided { market_id: id, status, bets })
         .map_err(|error| market_failure(&postgres, error, "void", market))
 }

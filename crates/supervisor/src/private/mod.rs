@@ -9,7 +9,7 @@ mod redis;
 
 pub(crate) use postgres::upgraded;
 pub use postgres::{Durability, Postgres, SUPERUSER};
-pub use programs::Programs;
+pub use programs::{Programs, on_path, versions};
 pub use reach::temporary_directory;
 pub(crate) use reach::{leave, reachable};
 pub use redis::Redis;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use daemon::process::Refusal;
@@ -185,15 +185,10 @@ impl Postgres {
     ///
     /// # Errors
     /// With the reason, when it does not.
-    pub async fn answers(
-        &self,
-        child: &Child,
-        port: u16,
-        patience: Duration,
-    ) -> Result<(), String> {
+    pub async fn answers(&self, pid: u32, port: u16, patience: Duration) -> Result<(), String> {
         let deadline = Instant::now() + patience;
         loop {
-            if born(child.id()).is_none() {
+            if born(pid).is_none() {
                 return Err("it ended at once".to_owned());
             }
             let asking = async { self.connect(port).await?.simple_query("SELECT 1").await };

@@ -23,23 +23,12 @@ pub struct Programs {
 impl Programs {
     /// Looks for them where Debian puts them, then on `PATH`.
     pub fn find(sources: &Sources) -> Programs {
-        let path = sources.get("PATH").unwrap_or_default();
-        let on_path = |name: &str| {
-            let mut found = path.split(':').map(|dir| Path::new(dir).join(name));
-            found.find(|file| is_program(file))
-        };
+        let on_path = |name| on_path(sources, name);
         let is_complete = |dir: &PathBuf| {
             let programs = ["postgres", "initdb"];
             programs.iter().all(|name| is_program(&dir.join(name)))
         };
-        let versions = fs::read_dir(VERSIONS).into_iter().flatten().flatten();
-        let newest = versions
-            .filter_map(|entry| {
-                let number: u32 = entry.file_name().to_str()?.parse().ok()?;
-                Some((number, entry.path().join("bin")))
-            })
-            .filter(|(_, dir)| is_complete(dir))
-            .max();
+        let newest = versions().filter(|(_, dir)| is_complete(dir)).max();
         let elsewhere = || {
             let program = on_path("postgres")?.canonicalize().ok()?;
             Some(program.parent()?.to_owned()).filter(is_complete)
@@ -61,6 +50,21 @@ impl Programs {
     pub fn redis(&self) -> Told<PathBuf> {
         self.redis.clone().ok_or_else(|| missing("redis-server"))
     }
+}
+
+/// Each version of Postgres that Debian's packages have installed, and where its programs are.
+pub fn versions() -> impl Iterator<Item = (i64, PathBuf)> {
+    fs::read_dir(VERSIONS).into_iter().flatten().flatten().filter_map(|entry| {
+        let number = entry.file_name().to_str()?.parse().ok()?;
+        Some((number, entry.path().join("bin")))
+    })
+}
+
+/// A program on `PATH`.
+pub fn on_path(sources: &Sources, name: &str) -> Option<PathBuf> {
+    let path = sources.get("PATH").unwrap_or_default();
+    let mut found = path.split(':').map(|dir| Path::new(dir).join(name));
+    found.find(|file| is_program(file))
 }
 
 fn missing(package: &str) -> Refusal {

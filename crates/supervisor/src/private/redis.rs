@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::Duration;
 
 use daemon::process::Refusal;
@@ -81,10 +81,10 @@ impl Redis {
     ///
     /// # Errors
     /// With the reason, when it does not.
-    pub async fn answers(&self, child: &Child, patience: Duration) -> Result<(), String> {
+    pub async fn answers(&self, pid: u32, patience: Duration) -> Result<(), String> {
         let deadline = Instant::now() + patience;
         loop {
-            if born(child.id()).is_none() {
+            if born(pid).is_none() {
                 return Err("it ended at once".to_owned());
             }
             let refusal = match probe::ping(self.port, &self.password).await {

@@ -182,8 +182,8 @@ async fn start(home: &Path, sources: &Sources, is_durable: bool) -> Result<Servi
             programs: postgres.programs().to_owned(),
         };
         let answers = async {
-            postgres.answers(&services.postgres, port, ANSWERS_WITHIN).await?;
-            redis.answers(&services.redis, ANSWERS_WITHIN).await
+            postgres.answers(services.postgres.id(), port, ANSWERS_WITHIN).await?;
+            redis.answers(services.redis.id(), ANSWERS_WITHIN).await
         };
         match answers.await {
             Ok(()) => return Ok(services),
