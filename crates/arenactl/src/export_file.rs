@@ -10,6 +10,7 @@
 //! the one bot that was asked for as `bot_id`, the count of entries as `sequence`, format and count of bots
 //! as `reference`, and the digest as `hash`.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use ledger_core::chain::Head;
@@ -35,7 +36,10 @@ const HEAD: &str = "HEAD";
 const END: &str = "END";
 
 /// A line of either form, read.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Parsed {
+    #[serde(skip)]
     Entry(EntryLine),
     Head(HeadFields),
     End(EndFields),
@@ -43,13 +47,9 @@ pub(crate) enum Parsed {
 
 impl Parsed {
     pub(crate) fn of_json(line: &[u8]) -> Result<Parsed, String> {
-        let parsed = if line.starts_with(br#"{"head":"#) {
-            serde_json::from_slice::<HeadLine>(line).map(|line| Parsed::Head(line.head))
-        } else if line.starts_with(br#"{"end":"#) {
-            serde_json::from_slice::<EndLine>(line).map(|line| Parsed::End(line.end))
-        } else {
-            serde_json::from_slice(line).map(Parsed::Entry)
-        };
+        let is_entry = !line.starts_with(br#"{"head":"#) && !line.starts_with(br#"{"end":"#);
+        let entry = || serde_json::from_slice(line).map(Parsed::Entry);
+        let parsed = if is_entry { entry() } else { serde_json::from_slice(line) };
         parsed.map_err(|error| error.to_string())
     }
 
@@ -130,7 +130,7 @@ impl Form {
 
     pub(crate) fn head(self, out: &mut impl Write, head: HeadFields) -> io::Result<()> {
         if self == Form::Jsonl {
-            return object(out, &HeadLine { head });
+            return object(out, &BTreeMap::from([("head", head)]));
         }
         let (bot_id, sequence) = (head.bot_id.to_string(), head.sequence.to_string());
         let hash = head.hash.to_string();
@@ -139,9 +139,8 @@ impl Form {
 
     pub(crate) fn end(self, out: &mut impl Write, end: EndFields) -> io::Result<EndFields> {
         if self == Form::Jsonl {
-            let line = EndLine { end };
-            object(out, &line)?;
-            return Ok(line.end);
+            object(out, &BTreeMap::from([("end", &end)]))?;
+            return Ok(end);
         }
         let bot_id = end.only_bot.map_or_else(String::new, |bot| bot.to_string());
         let (entries, digest) = (end.entries.to_string(), end.heads_digest.to_string());
@@ -225,12 +224,6 @@ impl EntryLine {
 }
 
 /// Where a chain ends.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct HeadLine {
-    pub(crate) head: HeadFields,
-}
-
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadFields {
@@ -246,12 +239,6 @@ impl From<&Head> for HeadFields {
 }
 
 /// The last line.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct EndLine {
-    pub(crate) end: EndFields,
-}
-
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EndFields {
