@@ -50,12 +50,9 @@ impl Place {
             let here = std::env::current_exe().ok();
             here.and_then(|here| Some(here.parent()?.to_owned()))
         };
-        let programs = match named(BIN_DIR)? {
-            Some(programs) => programs,
-            None => {
-                beside().ok_or_else(|| Refusal::failure("cannot tell where this program is"))?
-            }
-        };
+        let programs = named(BIN_DIR)?.or_else(beside);
+        let programs =
+            programs.ok_or_else(|| Refusal::failure("cannot tell where this program is"))?;
         Ok(Place { env_file: absolute(sources.file())?, root, data, programs })
     }
 

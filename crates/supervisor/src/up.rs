@@ -235,6 +235,10 @@ impl Supervisor {
         self.processes.get(&part)?.running.as_ref()
     }
 
+    pub(crate) fn watched(&mut self, part: Part) -> &mut Watched {
+        self.processes.entry(part).or_default()
+    }
+
     /// 0 for a part that does not run.
     pub(crate) fn pid(&self, part: Part) -> u32 {
         self.running(part).map_or(0, Running::pid)
@@ -286,7 +290,7 @@ impl Supervisor {
             let _ = child.wait();
             return Err(cannot(error));
         }
-        let watched = self.processes.entry(part).or_default();
+        let watched = self.watched(part);
         watched.is_told_upgraded = false;
         watched.running = Some(Running { child, since: Instant::now(), mark, writer });
         Ok(launched)

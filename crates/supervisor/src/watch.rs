@@ -34,9 +34,7 @@ impl Supervisor {
     }
 
     async fn look(&mut self, part: Part) {
-        let Some(watched) = self.processes.get_mut(&part) else {
-            return;
-        };
+        let watched = self.watched(part);
         if let Some(due) = watched.due {
             if Instant::now() >= due {
                 watched.due = None;
@@ -48,9 +46,7 @@ impl Supervisor {
             self.has_died(part, code).await;
             return;
         }
-        let Some(watched) = self.processes.get_mut(&part) else {
-            return;
-        };
+        let watched = self.watched(part);
         let is_healthy = |running: &Running| running.since.elapsed() >= HEALTHY_AFTER;
         if watched.running.as_ref().is_some_and(is_healthy) {
             watched.pause = None;
@@ -73,9 +69,7 @@ impl Supervisor {
             Ok(_) => {
                 let pid = self.pid(part);
                 say(&format!("{} {name} is started again (pid {pid})", now()));
-                if let Some(watched) = self.processes.get_mut(&part) {
-                    watched.is_recovering = true;
-                }
+                self.watched(part).is_recovering = true;
             }
             Err(refusal) => {
                 let seconds = self.put_off(part).as_secs();
@@ -86,7 +80,7 @@ impl Supervisor {
 
     /// Has it started again later; how much later.
     fn put_off(&mut self, part: Part) -> Duration {
-        let watched = self.processes.entry(part).or_default();
+        let watched = self.watched(part);
         let pause = watched.pause.unwrap_or(FIRST_PAUSE);
         watched.pause = Some((pause * 2).min(LAST_PAUSE));
         watched.due = Some(Instant::now() + pause);
@@ -97,10 +91,8 @@ impl Supervisor {
         let words = self.last_words(part, false).await;
         let pid = self.pid(part);
         let seconds = self.put_off(part).as_secs();
-        if let Some(watched) = self.processes.get_mut(&part) {
-            watched.running = None;
-            watched.is_unready = false;
-        }
+        let watched = self.watched(part);
+        (watched.running, watched.is_unready) = (None, false);
         let died = format!("{} (pid {pid}) died with code {code}", part.name());
         let died = self.warned.paint(Colour::Red, &died);
         warn(&format!(
@@ -117,9 +109,7 @@ impl Supervisor {
         let is_ready = probe::ready(&seat.host, seat.port).await == Some(200);
         let (name, said) = (part.name(), self.said);
         let lives = self.running(part).is_some_and(Running::lives);
-        let Some(watched) = self.processes.get_mut(&part) else {
-            return;
-        };
+        let watched = self.watched(part);
         let is_known = watched.is_recovering || watched.is_unready;
         if is_ready && is_known {
             (watched.is_recovering, watched.is_unready) = (false, false);
@@ -136,9 +126,7 @@ impl Supervisor {
     /// A server whose programs were replaced on disk, or whose log nobody writes any more.
     fn see_server(&mut self, part: Part) {
         let (name, said, log) = (part.name(), self.said, self.place.log(part.name()));
-        let Some(watched) = self.processes.get_mut(&part) else {
-            return;
-        };
+        let watched = self.watched(part);
         let Some(running) = watched.running.as_mut().filter(|running| running.lives()) else {
             return;
         };
