@@ -31,13 +31,8 @@ pub(crate) fn acting(sources: &Sources, given: Option<&Operator>) -> Result<Oper
             let uid = fs::metadata("/proc/self").map(|process| process.uid()).ok();
             let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
             let name = system_user(uid, &accounts, |name| sources.get(name));
-            name.map_or_else(
-                || {
-                    let problem = "is needed: this process's user has no name. Set it, or use --by";
-                    Err(ConfigError::single(SETTING, problem))
-                },
-                Ok,
-            )
+            let problem = "is needed: this process's user has no name. Set it, or use --by";
+            name.ok_or_else(|| ConfigError::single(SETTING, problem))
         }
     }
 }

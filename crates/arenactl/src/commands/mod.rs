@@ -157,20 +157,19 @@ fn act_failure(postgres: &Postgres, error: DbError, verb: &str, bot: &BotRef) ->
         BotRef::Id(id) => format!("bot {id}"),
         BotRef::Handle(handle) => handle.to_string(),
     };
-    if matches!(error, DbError::NotFound(_)) {
-        let hint = "no bot has this handle or id; `GET /bots` lists them all";
-        return anyhow::anyhow!("cannot {verb} {name}: {hint}").into();
-    }
-    postgres.failure(error, format!("cannot {verb} {name}"))
+    let unknown = "no bot has this handle or id; `GET /bots` lists them all";
+    failure_of(postgres, error, format!("cannot {verb} {name}"), unknown)
 }
 
 /// An error of an act on one market.
 fn market_failure(postgres: &Postgres, error: DbError, verb: &str, market: MarketId) -> Failure {
-    let what = format!("cannot {verb} market {market}");
+    let unknown = "no market has this id; `GET /markets` lists them all";
+    failure_of(postgres, error, format!("cannot {verb} market {market}"), unknown)
+}
+
+fn failure_of(postgres: &Postgres, error: DbError, what: String, unknown: &str) -> Failure {
     match error {
-        DbError::NotFound(_) => {
-            anyhow::anyhow!("{what}: no market has this id; `GET /markets` lists them all").into()
-        }
+        DbError::NotFound(_) => anyhow::anyhow!("{what}: {unknown}").into(),
         other => postgres.failure(other, what),
     }
 }

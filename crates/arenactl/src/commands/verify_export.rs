@@ -17,7 +17,7 @@ use ledger_core::{BotId, Entry, Hash, Timestamp};
 use serde::Serialize;
 
 use crate::export_file::{COLUMNS, EndFields, FORMAT, HeadFields, Parsed};
-use crate::output::{Judged, Plain};
+use crate::output::{Judged, Plain, counted};
 
 /// More than twice the longest line that `export` writes.
 const LINE_MAX_BYTES: usize = 4_096;
@@ -51,7 +51,7 @@ pub(crate) struct Verification {
     entries: u64,
     /// Recomputed from the entries in the file.
     heads_digest: Hash,
-    faults_total: u64,
+    faults_total: usize,
     faults: Vec<Fault>,
 }
 
@@ -119,7 +119,7 @@ struct Check {
     bots: u64,
     entries: u64,
     digest: HeadsDigest,
-    faults_total: u64,
+    faults_total: usize,
     faults: Vec<Fault>,
 }
 
@@ -281,16 +281,8 @@ impl Judged for Verification {
         if self.sound {
             return Ok(());
         }
-        Err(anyhow::anyhow!("the export is broken: {} found", self.count()).into())
-    }
-}
-
-impl Verification {
-    fn count(&self) -> String {
-        match self.faults_total {
-            1 => "1 fault".to_owned(),
-            many => format!("{many} faults"),
-        }
+        let faults = counted(self.faults_total, "fault");
+        Err(anyhow::anyhow!("the export is broken: {faults} found").into())
     }
 }
 
@@ -299,7 +291,7 @@ impl fmt::Display for Verification {
         if self.sound {
             writeln!(f, "The export is sound.")?;
         } else {
-            writeln!(f, "The export is BROKEN: {}.", self.count())?;
+            writeln!(f, "The export is BROKEN: {}.", counted(self.faults_total, "fault"))?;
         }
         if let Some(as_of) = self.as_of {
             writeln!(f, "  as of         {as_of}")?;
@@ -320,8 +312,7 @@ impl fmt::Display for Verification {
             }
             write!(f, ": {}", Plain(&fault.problem))?;
         }
-        let named = u64::try_from(self.faults.len()).unwrap_or(u64::MAX);
-        match self.faults_total.saturating_sub(named) {
+        match self.faults_total.saturating_sub(self.faults.len()) {
             0 => Ok(()),
             more => write!(f, "\n… and {more} more"),
         }
