@@ -129,13 +129,10 @@ fn read_arena(reader: &mut Reader<'_>) -> Option<(Client, String)> {
     let given: Option<Url> = reader.optional("API_URL");
     let url = given.or_else(|| Url::parse(API_URL).ok())?;
     let address = daemon::config::endpoint(url.as_str(), 80).unwrap_or_default();
-    match Client::new(ClientConfig::new(url)) {
-        Ok(client) => Some((client, address)),
-        Err(problem) => {
-            reader.problem("API_URL", format!("cannot be used: {problem}"));
-            None
-        }
-    }
+    let client = Client::new(ClientConfig::new(url));
+    let client = client.map_err(|problem| format!("cannot be used: {problem}"));
+    let client = client.map_err(|text| reader.problem("API_URL", text)).ok()?;
+    Some((client, address))
 }
 
 /// The models that personas think with: one of the settings, and one for each persona that names

@@ -64,14 +64,9 @@ pub struct LogFile {
     born: SystemTime,
     /// When it was last looked for files that are too old.
     looked: SystemTime,
-    follows: Follows,
-}
-
-/// Which of the process's descriptors are this file, and so point to the new one after a rotation.
-#[derive(Clone, Copy, Debug, Default)]
-struct Follows {
-    stdout: bool,
-    stderr: bool,
+    /// Whether the process's descriptors are this file, and so point to the new one after a rotation.
+    is_stdout: bool,
+    is_stderr: bool,
 }
 
 impl LogFile {
@@ -90,7 +85,8 @@ impl LogFile {
             size: metadata.len(),
             born: born.unwrap_or_else(|_| SystemTime::now()),
             looked: SystemTime::now(),
-            follows: Follows::default(),
+            is_stdout: false,
+            is_stderr: false,
         };
         log.forget();
         Ok(log)
@@ -110,7 +106,7 @@ impl LogFile {
             return None;
         }
         let mut log = LogFile::open(path, Limits::from_sources(sources).ok()?).ok()?;
-        log.follows = Follows { stdout: is_named("/proc/self/fd/1"), stderr: true };
+        (log.is_stdout, log.is_stderr) = (is_named("/proc/self/fd/1"), true);
         Some(log)
     }
 
@@ -135,10 +131,10 @@ impl LogFile {
         }
         fs::rename(&self.path, self.numbered(1))?;
         fs::rename(&beside, &self.path)?;
-        if self.follows.stderr {
+        if self.is_stderr {
             rustix::stdio::dup2_stderr(&file)?;
         }
-        if self.follows.stdout {
+        if self.is_stdout {
             rustix::stdio::dup2_stdout(&file)?;
         }
         self.file = file;

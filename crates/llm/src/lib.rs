@@ -63,15 +63,12 @@ impl FromStr for Temperature {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
         let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.len() != 1 || !matches!(fraction.len(), 1 | 2) {
+        let has_form = whole.len() == 1 && matches!(fraction.len(), 1 | 2);
+        if !has_form || !is_digits(whole) || !is_digits(fraction) {
             return Err(InvalidTemperature);
         }
-        if !is_digits(whole) || !is_digits(fraction) {
-            return Err(InvalidTemperature);
-        }
-        let hundredths =
-            format!("{whole}{fraction:0<2}").parse().map_err(|_| InvalidTemperature)?;
-        Self::from_hundredths(hundredths).ok_or(InvalidTemperature)
+        let hundredths = format!("{whole}{fraction:0<2}").parse().ok();
+        hundredths.and_then(Self::from_hundredths).ok_or(InvalidTemperature)
     }
 }
 

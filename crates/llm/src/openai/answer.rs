@@ -41,10 +41,8 @@ struct Message {
 
 impl Message {
     fn is_empty(&self) -> bool {
-        let none = |value: &Option<Value>| match value {
-            None | Some(Value::Null) => true,
-            Some(Value::String(text)) => text.is_empty(),
-            Some(_) => false,
+        let none = |value: &Option<Value>| {
+            value.as_ref().is_none_or(|value| value.is_null() || value.as_str() == Some(""))
         };
         let no_content = match &self.content {
             None => true,
@@ -84,10 +82,8 @@ pub(super) struct Said {
 impl ChatAnswer {
     /// The error that came in place of an answer, or with one.
     pub(super) fn error(&self) -> Option<&Value> {
-        let is_error = |error: &&Value| match error {
-            Value::Null | Value::Bool(false) => false,
-            Value::String(text) => !text.is_empty(),
-            _ => true,
+        let is_error = |error: &&Value| {
+            !error.is_null() && error.as_bool() != Some(false) && error.as_str() != Some("")
         };
         let inner = || {
             let first = self.choices.as_ref()?.first()?;
