@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 use supervisor::files::resolve;
@@ -20,9 +20,7 @@ impl Alone {
         if !settings.exists() {
             return Ok(None);
         }
-        let mut name = resolve(settings)?.into_os_string();
-        name.push(".lock");
-        let path = PathBuf::from(name);
+        let path = resolve(settings)?.with_added_extension("lock");
         let shown = path.display();
         let lock = open_lock(&path, settings).with_context(|| format!("cannot open {shown}"))?;
         match lock.try_lock() {

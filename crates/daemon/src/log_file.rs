@@ -4,7 +4,6 @@
 //! A process whose standard error is the file (see [`LogFile::of_standard_error`]) points its
 //! descriptors to the new one: what does not come through here, such as its last words, follows.
 
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, Read as _, Write};
 use std::os::unix::fs::MetadataExt as _;
@@ -120,7 +119,7 @@ impl LogFile {
 
     fn rotate(&mut self) -> io::Result<()> {
         // First of all, because this fails where there is no room, and then nothing has changed.
-        let beside = self.name(".new");
+        let beside = self.path.with_added_extension("new");
         let file = appending(&beside)?;
         // Whoever could not read the log before cannot read the new one.
         file.set_permissions(self.file.metadata()?.permissions())?;
@@ -157,13 +156,7 @@ impl LogFile {
     }
 
     fn numbered(&self, number: u32) -> PathBuf {
-        self.name(&format!(".{number}"))
-    }
-
-    fn name(&self, suffix: &str) -> PathBuf {
-        let mut name = OsString::from(&self.path);
-        name.push(suffix);
-        PathBuf::from(name)
+        self.path.with_added_extension(number.to_string())
     }
 }
 

@@ -24,9 +24,8 @@ impl Replacement {
     /// When nothing can be written there.
     pub fn begin(target: &Path, mode: u32) -> io::Result<Replacement> {
         let target = resolve(target)?;
-        let mut beside = target.clone().into_os_string();
-        beside.push(".new");
-        let file = secret_file(Path::new(&beside), mode)?;
+        let beside = target.with_added_extension("new");
+        let file = secret_file(&beside, mode)?;
         let replacement = Replacement {
             beside: TempPath::try_from_path(beside)?,
             writer: BufWriter::new(file),

@@ -106,10 +106,8 @@ pub fn show(place: &Place, name: Option<&str>) -> Told<()> {
         let error = Command::new("tail").args(["-n", &SHOWN.to_string(), "-F"]).arg(&log).exec();
         return Err(Refusal::failure(format!("cannot run tail: {}.", reason(&error))));
     }
-    let mut rotated = log.clone().into_os_string();
-    rotated.push(".1");
     let text = [
-        end_of(Path::new(&rotated), 0, READ_BYTES_MAX).unwrap_or_default(),
+        end_of(&log.with_added_extension("1"), 0, READ_BYTES_MAX).unwrap_or_default(),
         end_of(&log, 0, READ_BYTES_MAX).unwrap_or_default(),
     ]
     .concat();

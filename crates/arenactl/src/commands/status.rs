@@ -146,11 +146,9 @@ fn errors_of(log: &Path, now: Timestamp) -> Option<Errors> {
         #[serde(default)]
         message: String,
     }
-    let mut rotated = log.as_os_str().to_owned();
-    rotated.push(".1");
     let (mut count, mut last) = (0, String::new());
     // It may have been rotated within the minute.
-    for path in [Path::new(&rotated), log] {
+    for path in [log.with_added_extension("1").as_path(), log] {
         let text = supervisor::end_of(path, 0, LOG_BYTES_MAX).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let suspects = text.lines().filter(|line| line.contains("ERROR"));

@@ -130,9 +130,7 @@ impl Loss {
             | Loss::Unusable(_) => false,
         }
     }
-}
 
-impl Loss {
     /// How long the arena, or the model's provider, asks to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
