@@ -292,11 +292,7 @@ fn check_prices(
 }
 
 fn read_lookup(reader: &mut Reader<'_>) -> Option<Lookup> {
-    let is_given = reader.raw("WIKIPEDIA_URL").is_some();
     let given: Option<Url> = reader.optional("WIKIPEDIA_URL");
-    if given.is_none() && is_given {
-        return None;
-    }
     let url = given.or_else(|| Url::parse(wikipedia::DEFAULT_URL).ok())?;
     let config =
         HttpConfig { contact: reader.or("CONTACT", CONTACT.to_owned()), timeout: ANSWER_LIMIT };

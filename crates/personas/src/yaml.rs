@@ -225,6 +225,15 @@ impl<'de> Deserialize<'de> for Node {
 
 struct NodeVisitor;
 
+/// What no field takes, by its name for messages.
+macro_rules! unusable {
+    ($($visit:ident($($kind:ty)?): $name:literal;)+) => {$(
+        fn $visit<E>(self $(, _: $kind)?) -> Result<Node, E> {
+            Ok(Node::Unusable($name))
+        }
+    )+};
+}
+
 impl<'de> Visitor<'de> for NodeVisitor {
     type Value = Node;
 
@@ -244,37 +253,19 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Ok(i64::try_from(value).map_or(Node::Unusable("so large a number"), Node::Integer))
     }
 
-    fn visit_i128<E>(self, _: i128) -> Result<Node, E> {
-        Ok(Node::Unusable("so large a number"))
-    }
-
-    fn visit_u128<E>(self, _: u128) -> Result<Node, E> {
-        Ok(Node::Unusable("so large a number"))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
+    unusable! {
+        visit_i128(i128): "so large a number";
+        visit_u128(u128): "so large a number";
         // What was written is lost already, and a float must not decide about money.
-        Ok(Node::Unusable("a number; put it in quotes"))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Node, E> {
-        Ok(Node::Unusable("true or false; put it in quotes"))
-    }
-
-    fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Node::Unusable("nothing"))
-    }
-
-    fn visit_none<E>(self) -> Result<Node, E> {
-        Ok(Node::Unusable("nothing"))
+        visit_f64(f64): "a number; put it in quotes";
+        visit_bool(bool): "true or false; put it in quotes";
+        visit_unit(): "nothing";
+        visit_none(): "nothing";
+        visit_bytes(&[u8]): "binary data";
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
         Node::deserialize(deserializer)
-    }
-
-    fn visit_bytes<E>(self, _: &[u8]) -> Result<Node, E> {
-        Ok(Node::Unusable("binary data"))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Node, A::Error> {
