@@ -154,3 +154,11 @@ export async function violations(page) {
     return found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => `${node.target} ${node.failureSummary}`).join(" | ")}`);
   });
 }
+
+/** @param {any} page */
+export async function enter(page) {
+  await page.getByLabel("Operator’s token").fill(OPERATOR);
+  await page.getByLabel("Your name").fill("tess");
+  await page.getByRole("button", { name: "Enter" }).click();
+  await page.getByRole("heading", { name: "Audit log" }).waitFor();
+}
