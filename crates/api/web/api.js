@@ -7,11 +7,14 @@ import { credentials } from "./session.js";
 /** The place that the API is served from; the page lies in it. */
 export const BASE = new URL("../", import.meta.url);
 
+/** How everything is asked for: nothing is kept, and nothing more is told than the headers say. @type {RequestInit} */
+export const PLAINLY = { cache: "no-store", credentials: "omit", referrerPolicy: "no-referrer" };
+
 export class Problem extends Error {
   /**
    * @param {string} title
    * @param {string} detail
-   * @param {{ type?: string, status?: number, field?: string, requestId?: string, retryAfter?: number | null }} [more]
+   * @param {{ type?: string, status?: number, field?: string, requestId?: string, retryAfter?: number | null, told?: any }} [more]
    */
   constructor(title, detail, more = {}) {
     super(detail);
@@ -22,6 +25,8 @@ export class Problem extends Error {
     this.field = more.field ?? "";
     this.requestId = more.requestId ?? "";
     this.retryAfter = more.retryAfter ?? null;
+    /** What was answered, where it was JSON. */
+    this.told = more.told ?? null;
   }
 }
 
@@ -41,23 +46,18 @@ export function problemOf(error) {
  */
 export async function readProblem(response) {
   const wait = Number(response.headers.get("Retry-After") ?? "x");
+  const told = await response.json().catch(() => null);
   const more = {
+    told,
     status: response.status,
     requestId: response.headers.get("X-Request-Id") ?? "",
     retryAfter: Number.isFinite(wait) ? wait : null,
   };
-  try {
-    const told = await response.json();
-    if (typeof told.detail === "string" && typeof told.title === "string") {
-      return new Problem(told.title, told.detail, {
-        ...more,
-        type: String(told.type ?? ""),
-        field: typeof told.field === "string" ? told.field : "",
-      });
-    }
-  } catch {
-    // Not the API's words; something between may have answered.
+  if (typeof told?.detail === "string" && typeof told.title === "string") {
+    const field = typeof told.field === "string" ? told.field : "";
+    return new Problem(told.title, told.detail, { ...more, type: String(told.type ?? ""), field });
   }
+  // Not the API's words; something between may have answered.
   return new Problem(
     "The answer is not the arena's",
     `Something answered with HTTP ${response.status} and nothing that can be read. Is a proxy in between?`,
@@ -118,9 +118,7 @@ async function answerTo(path, options) {
       method: options.method ?? "GET",
       headers,
       body: options.body === undefined ? null : JSON.stringify(options.body),
-      cache: "no-store",
-      credentials: "omit",
-      referrerPolicy: "no-referrer",
+      ...PLAINLY,
       signal: options.signal ? AbortSignal.any([options.signal, patience]) : patience,
     });
   } catch (error) {

@@ -3,7 +3,7 @@
 
 /** @import { Badge, LiveEvent } from "./types" */
 
-import { BASE, Problem, problemOf, readProblem } from "./api.js";
+import { BASE, PLAINLY, Problem, problemOf, readProblem } from "./api.js";
 import { credentials } from "./session.js";
 
 /** The server says something every 15 seconds. Twice that without a word, and nobody is there. */
@@ -90,9 +90,7 @@ export function listen(hear) {
     const patience = setTimeout(() => open.abort(), ANSWER_MILLIS);
     const response = await fetch(new URL("events", BASE), {
       headers,
-      cache: "no-store",
-      credentials: "omit",
-      referrerPolicy: "no-referrer",
+      ...PLAINLY,
       signal: open.signal,
     }).finally(() => clearTimeout(patience));
     if (!response.ok) throw await readProblem(response);

@@ -1,11 +1,11 @@
 // The parts that all pages are made of.
 
-/** @import { ComponentChildren, VNode } from "preact" */
+/** @import { ComponentChildren } from "preact" */
 /** @import { Problem } from "./api.js" */
 
 import { problemOf } from "./api.js";
 import { eachSecond, exact, millis, now, relative, span } from "./clock.js";
-import { money, parts } from "./numbers.js";
+import { parts, units } from "./numbers.js";
 import { theBot, theOperator, onChange } from "./session.js";
 import { known, watch } from "./state.js";
 
@@ -16,27 +16,28 @@ export const { useState, useEffect, useRef, useMemo, useCallback } = preactHooks
 
 /** Draws a component again whenever something is different, at most four times a second. */
 export function useKnown() {
+  useTold(watch);
+  return known;
+}
+
+/** @param {(listener: () => void) => () => void} listen draws a component again whenever the listener is called */
+function useTold(listen) {
   const [, redraw] = useState(0);
   useEffect(() => {
     // Something may have come between the first drawing and now.
     redraw((n) => n + 1);
-    return watch(() => redraw((n) => n + 1));
+    return listen(() => redraw((n) => n + 1));
   }, []);
-  return known;
 }
 
 /** Whom the page acts for. */
 export function useSession() {
-  const [, redraw] = useState(0);
-  useEffect(() => onChange(() => redraw((n) => n + 1)), []);
+  useTold(onChange);
   return { bot: theBot(), operator: theOperator() };
 }
 
 /** Draws a component again each second. */
-export function useSeconds() {
-  const [, redraw] = useState(0);
-  useEffect(() => eachSecond(() => redraw((n) => n + 1)), []);
-}
+export const useSeconds = () => useTold(eachSecond);
 
 /**
  * A component that is drawn again only for other properties, or when its own state changes.
@@ -66,9 +67,10 @@ export function memo(draw) {
  * @template T
  * @param {(signal: AbortSignal) => Promise<T>} read
  * @param {unknown[]} about read anew, from nothing, when one of these is different
+ * @param {unknown} [as] read again when this is different
  * @returns {{ value: T | null, problem: Problem | null, again: () => void, set: (value: T) => void }}
  */
-export function useRead(read, about) {
+export function useRead(read, about, as) {
   const [value, setValue] = useState(/** @type {T | null} */ (null));
   const [problem, setProblem] = useState(/** @type {Problem | null} */ (null));
   const [turn, setTurn] = useState(0);
@@ -94,7 +96,7 @@ export function useRead(read, about) {
       },
     );
     return () => stop.abort();
-  }, [key, turn]);
+  }, [key, turn, as]);
   const again = useCallback(() => setTurn((n) => n + 1), []);
   const set = useCallback((/** @type {T} */ given) => setValue(/** @type {any} */ (() => given)), []);
   return { value: lastKey.current === key ? value : null, problem, again, set };
@@ -195,9 +197,12 @@ export function Empty({ children }) {
   return html`<p class="empty">${children}</p>`;
 }
 
-/** @param {{ what: string }} props */
-export function Waiting({ what }) {
-  return html`<p class="empty waiting">Reading ${what}…</p>`;
+/**
+ * What stands in the place of something that is not read yet.
+ * @param {{ what: string, problem?: Problem | null, again?: () => void }} props
+ */
+export function Reading({ what, problem, again }) {
+  return problem ? html`<${Trouble} problem=${problem} again=${again} />` : html`<p class="empty waiting">Reading ${what}…</p>`;
 }
 
 /**
@@ -271,6 +276,40 @@ export function Copy({ text, what }) {
   </span>`;
 }
 
+/**
+ * What a form does when it is sent: once at a time; why it failed stands in `problem` afterwards.
+ * @param {() => Promise<unknown>} work
+ */
+export function useSending(work) {
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState(/** @type {Problem | null} */ (null));
+  const send = async (/** @type {Event} */ event) => {
+    event.preventDefault();
+    if (busy) return;
+    setBusy(true);
+    setProblem(null);
+    try {
+      await work();
+    } catch (error) {
+      setProblem(problemOf(error));
+    }
+    setBusy(false);
+  };
+  return { busy, problem, send };
+}
+
+/**
+ * Below a list: how much of it is shown, a button for more where there is more, and a hint.
+ * @param {{ shown?: ComponentChildren, more: (() => void) | false, hint?: ComponentChildren }} props
+ */
+export function More({ shown, more, hint }) {
+  return html`<div class="more">
+    ${shown ? html`<span>${shown}</span>` : null}
+    ${more ? html`<button type="button" class="quiet" onClick=${more}>Show more</button>` : null}
+    ${hint}
+  </div>`;
+}
+
 // --- tables ----------------------------------------------------------------------------------------
 
 /**
@@ -283,12 +322,25 @@ export function Copy({ text, what }) {
  *   amount?: (row: T) => string | bigint | null,
  *   signed?: boolean,
  *   order?: (row: T) => string | number | bigint | null,
- *   down?: boolean,
  *   head?: boolean,
  *   about?: string,
- * }} Column `order` makes it sortable, `down` begins with the largest, `head` names the row;
- *   an `amount` is shown to the last digit, and the points of a column stand below each other
+ * }} Column `order` makes it sortable, `head` names the row; an `amount` is a number that is shown to the last
+ *   digit and sorted with the largest first, and the points of a column stand below each other
  */
+
+/**
+ * What a column is sorted by.
+ * @template T
+ * @param {Column<T> | undefined} column
+ */
+function orderOf(column) {
+  const { order, amount } = column ?? {};
+  const byAmount = (/** @type {T} */ row) => {
+    const value = amount?.(row) ?? null;
+    return typeof value === "string" ? units(value) : value;
+  };
+  return order ?? (amount && byAmount);
+}
 
 /**
  * A table that scrolls by itself when it is too wide, with buttons to sort by.
@@ -307,19 +359,19 @@ export function Copy({ text, what }) {
  */
 export function Table({ caption, columns, rows, id, sort, onSort, mark, cards }) {
   const title = (/** @type {Column<T>} */ column) => {
-    if (!column.order || !onSort) return column.about ? html`<span title=${column.about}>${column.name}</span>` : column.name;
+    if (!orderOf(column) || !onSort) return column.about ? html`<span title=${column.about}>${column.name}</span>` : column.name;
     const on = sort?.key === column.key;
-    const turn = () => onSort({ key: column.key, down: on ? !sort.down : (column.down ?? false) });
+    const turn = () => onSort({ key: column.key, down: on ? !sort.down : column.amount !== undefined });
     return html`<button type="button" onClick=${turn} title=${column.about}>
       ${column.name}<span class="arrow" aria-hidden="true">${on ? (sort.down ? "▾" : "▴") : ""}</span>
     </button>`;
   };
   const ariaSort = (/** @type {Column<T>} */ column) =>
-    sort?.key === column.key && column.order ? (sort.down ? "descending" : "ascending") : undefined;
+    sort?.key === column.key && orderOf(column) ? (sort.down ? "descending" : "ascending") : undefined;
   const fine = new Set(
     columns.filter(({ amount }) => amount && rows.some((row) => (amount(row) ?? null) !== null && parts(amount(row) ?? 0n).rest !== "")),
   );
-  const look = (/** @type {Column<T>} */ column) => `${column.number ? "number" : ""}${fine.has(column) ? " fine" : ""}`;
+  const look = (/** @type {Column<T>} */ column) => `${column.number || column.amount ? "number" : ""}${fine.has(column) ? " fine" : ""}`;
   const cell = (/** @type {Column<T>} */ column, /** @type {T} */ row) => {
     if (column.cell) return column.cell(row);
     const amount = column.amount?.(row) ?? null;
@@ -364,7 +416,7 @@ export function Table({ caption, columns, rows, id, sort, onSort, mark, cards })
  * @param {{ key: string, down: boolean }} sort
  */
 export function sorted(rows, columns, sort) {
-  const order = columns.find((column) => column.key === sort.key)?.order;
+  const order = orderOf(columns.find((column) => column.key === sort.key));
   if (!order) return rows;
   const keyed = rows.map((row) => ({ row, key: order(row) }));
   keyed.sort((a, b) => {
@@ -403,6 +455,3 @@ export function Confirm({ title, children, yes, danger, onYes, onNo }) {
     </div>
   </dialog>`;
 }
-
-/** @param {string | bigint} amount */
-export const inWords = (amount) => money(amount);

@@ -1,7 +1,7 @@
 // Everything that the arena says in codes, in plain words. Nothing here is markup: strangers' text
 // goes through as text.
 
-/** @import { AuditEntry, Economy, Entry, MarketStatus, Prediction, PriceSource } from "./types" */
+/** @import { AuditEntry, Economy, Entry, EntryType, MarketStatus, Prediction, PriceSource } from "./types" */
 
 import { money, percent, units } from "./numbers.js";
 
@@ -12,34 +12,13 @@ export const PRICE_SOURCE = { coingecko: "CoinGecko", kraken: "Kraken", replay: 
  * @param {PriceSource} source */
 export const isReal = (source) => source === "coingecko" || source === "kraken";
 
-/** @type {Record<MarketStatus, string>} */
+/** @type {Record<MarketStatus, { name: string, tone: string, about: string }>} */
 export const MARKET_STATUS = {
-  OPEN: "Open",
-  LOCKED: "Locked",
-  RESOLVED: "Resolved",
-  VOID: "Void",
-  EXPIRED: "Expired",
-};
-
-/** @type {Record<MarketStatus, string>} */
-export const MARKET_STATUS_ABOUT = {
-  OPEN: "It takes bets or answers.",
-  LOCKED: "Its deadline has passed; the oracle reads the source.",
-  RESOLVED: "It is decided and paid.",
-  VOID: "It was called off, and stakes went back.",
-  EXPIRED: "Nobody had the answer; stakes fell to the house.",
-};
-
-/** @type {Record<string, string>} */
-export const BOT_STATUS = { ALIVE: "alive", DEAD: "dead", RETIRED: "retired" };
-
-/** @type {Record<string, string>} */
-export const POSITION = {
-  OPEN: "open",
-  WON: "won",
-  LOST: "lost",
-  VOID: "void",
-  FORFEIT: "forfeit",
+  OPEN: { name: "Open", tone: "good", about: "It takes bets or answers." },
+  LOCKED: { name: "Locked", tone: "warn", about: "Its deadline has passed; the oracle reads the source." },
+  RESOLVED: { name: "Resolved", tone: "", about: "It is decided and paid." },
+  VOID: { name: "Void", tone: "dim", about: "It was called off, and stakes went back." },
+  EXPIRED: { name: "Expired", tone: "dim", about: "Nobody had the answer; stakes fell to the house." },
 };
 
 /** @type {Record<string, string>} */
@@ -78,44 +57,29 @@ export function entryWords(entry, prediction) {
     prediction?.start_price && prediction.end_price
       ? ` It went from ${money(prediction.start_price)} to ${money(prediction.end_price)}.`
       : "";
-  switch (entry.entry_type) {
-    case "GRANT":
-      return `Begins with a grant of ${amount} from the house.`;
-    case "HEARTBEAT":
-      return `Pays ${amount} for ${kind === "TICK" ? `tick ${id}` : "a tick"}.`;
-    case "WAGER":
-      return `Stakes ${amount} ${story}${prediction ? `, ${percent(prediction.confidence)} sure` : ""}.`;
-    case "PAYOUT":
-      return `Is paid ${amount}: prediction ${id} was right.${prices}`;
-    case "SLASH":
-      return kind === "PREDICTION"
+  const tick = kind === "TICK" ? `tick ${id}` : "a tick";
+  const rest = `What was left, ${amount}, is taken.`;
+  /** @type {Record<EntryType, string>} */
+  const known = {
+    GRANT: `Begins with a grant of ${amount} from the house.`,
+    HEARTBEAT: `Pays ${amount} for ${tick}.`,
+    WAGER: `Stakes ${amount} ${story}${prediction ? `, ${percent(prediction.confidence)} sure` : ""}.`,
+    PAYOUT: `Is paid ${amount}: prediction ${id} was right.${prices}`,
+    SLASH:
+      kind === "PREDICTION"
         ? `Loses its stake of prediction ${id}, which left the balance when it was made.${prices}`
-        : "Loses its stake in a market, which left the balance when it was placed.";
-    case "FORFEIT":
-      return "Its open stake is forfeit, because it was not alive when this was settled.";
-    case "REFUND":
-      return kind === "PREDICTION"
-        ? `Gets its ${amount} back: prediction ${id} is void, or the price was the same.`
-        : `Gets its ${amount} back: the market is void, or nobody was right.`;
-    case "MARKET_STAKE":
-      return `Stakes ${amount} in a market.`;
-    case "MARKET_PAYOUT":
-      return `Is paid ${amount} of a market's pool: its side was right.`;
-    case "RESEARCH_PAYOUT":
-      return `Is paid ${amount}, stake and bounty: it was first with the right answer.`;
-    case "RESEARCH_LOOKUP_FEE":
-      return `Pays ${amount} because it looked the answer up.`;
-    case "LIQUIDATION":
-      return kind === "REAPER"
-        ? `Dies with nothing left and nothing open. What was left, ${amount}, is taken.`
-        : `Dies: it cannot pay for ${kind === "TICK" ? `tick ${id}` : "a tick"}. What was left, ${amount}, is taken.`;
-    case "REVIVE":
-      return `Is brought back by ${id || "an operator"} with ${amount}.`;
-    case "RETIRED":
-      return `Is taken out for good by ${id || "an operator"}. What was left, ${amount}, is taken.`;
-    default:
-      return `Something this page does not know: ${String(entry.entry_type)}.`;
-  }
+        : "Loses its stake in a market, which left the balance when it was placed.",
+    FORFEIT: "Its open stake is forfeit, because it was not alive when this was settled.",
+    REFUND: `Gets its ${amount} back: ${kind === "PREDICTION" ? `prediction ${id} is void, or the price was the same` : "the market is void, or nobody was right"}.`,
+    MARKET_STAKE: `Stakes ${amount} in a market.`,
+    MARKET_PAYOUT: `Is paid ${amount} of a market's pool: its side was right.`,
+    RESEARCH_PAYOUT: `Is paid ${amount}, stake and bounty: it was first with the right answer.`,
+    RESEARCH_LOOKUP_FEE: `Pays ${amount} because it looked the answer up.`,
+    LIQUIDATION: `${kind === "REAPER" ? "Dies with nothing left and nothing open." : `Dies: it cannot pay for ${tick}.`} ${rest}`,
+    REVIVE: `Is brought back by ${id || "an operator"} with ${amount}.`,
+    RETIRED: `Is taken out for good by ${id || "an operator"}. ${rest}`,
+  };
+  return known[entry.entry_type] ?? `Something this page does not know: ${String(entry.entry_type)}.`;
 }
 
 /** @param {Economy["mode"]} mode */
@@ -143,32 +107,34 @@ const FIELD = {
 /** @param {string} field */
 export const fieldWords = (field) => FIELD[field] ?? field;
 
+/** What an action of the audit log did. @type {Record<string, (bot: string, market: string, reason: string) => string>} */
+const ACTION = {
+  PAUSE_ARENA: (_bot, _market, reason) => `paused the arena${reason}`,
+  RESUME_ARENA: (_bot, _market, reason) => `let the arena go on${reason}`,
+  PAUSE_BOT: (bot, _market, reason) => `paused ${bot}${reason}`,
+  RESUME_BOT: (bot, _market, reason) => `let ${bot} go on${reason}`,
+  PAUSE_MARKET: (_bot, market, reason) => `paused ${market}${reason}`,
+  RESUME_MARKET: (_bot, market, reason) => `let ${market} go on${reason}`,
+  REVIVE: (bot, _market, reason) => `brought ${bot} back${reason}`,
+  RETIRE: (bot, _market, reason) => `retired ${bot}${reason}`,
+  MARKET_OPEN: (_bot, market, reason) => `opened ${market}${reason}`,
+  MARKET_VOID: (_bot, market, reason) => `called ${market} off${reason}`,
+  REGISTER: (bot) => `registered ${bot}`,
+  LOGIN: (bot) => `${bot} logged in`,
+  LOGIN_REFUSED: (bot) => `a login of ${bot} was refused`,
+  ROTATE_KEYS: (bot) => `gave ${bot} new keys`,
+  SYNC_KEY: (bot) => `set the key of ${bot}`,
+};
+export const ACTIONS = Object.keys(ACTION);
+
 /**
  * A line of the audit log in a sentence.
  * @param {AuditEntry} line
- * @param {(id: number) => string} nameOf a bot's name
+ * @param {Map<number, string>} names of bots
  */
-export function auditWords(line, nameOf) {
-  const bot = line.bot_id === null ? "a bot" : nameOf(line.bot_id);
+export function auditWords(line, names) {
+  const bot = line.bot_id === null ? "a bot" : (names.get(line.bot_id) ?? `bot ${line.bot_id}`);
   const reason = typeof line.detail.reason === "string" && line.detail.reason ? `: ${line.detail.reason}` : "";
   const market = typeof line.detail.market_id === "string" ? `market ${line.detail.market_id.slice(0, 8)}` : "a market";
-  /** @type {Record<string, string>} */
-  const known = {
-    PAUSE_ARENA: `paused the arena${reason}`,
-    RESUME_ARENA: `let the arena go on${reason}`,
-    PAUSE_BOT: `paused ${bot}${reason}`,
-    RESUME_BOT: `let ${bot} go on${reason}`,
-    PAUSE_MARKET: `paused ${market}${reason}`,
-    RESUME_MARKET: `let ${market} go on${reason}`,
-    REVIVE: `brought ${bot} back${reason}`,
-    RETIRE: `retired ${bot}${reason}`,
-    REGISTER: `registered ${bot}`,
-    LOGIN: `${bot} logged in`,
-    LOGIN_REFUSED: `a login of ${bot} was refused`,
-    ROTATE_KEYS: `gave ${bot} new keys`,
-    MARKET_OPEN: `opened ${market}${reason}`,
-    MARKET_VOID: `called ${market} off${reason}`,
-    SYNC_KEY: `set the key of ${bot}`,
-  };
-  return known[line.action] ?? `${line.action.toLowerCase().replaceAll("_", " ")}${reason}`;
+  return ACTION[line.action]?.(bot, market, reason) ?? `${line.action.toLowerCase().replaceAll("_", " ")}${reason}`;
 }

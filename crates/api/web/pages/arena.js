@@ -14,11 +14,12 @@ import {
   Empty,
   Figure,
   Money,
+  More,
   Pill,
+  Reading,
   Section,
   Table,
   Trouble,
-  Waiting,
   html,
   memo,
   sorted,
@@ -29,7 +30,7 @@ import {
   useSeconds,
   useState,
 } from "../ui.js";
-import { BOT_STATUS, POST_KIND, PRICE_SOURCE, isReal, modeWords } from "../words.js";
+import { POST_KIND, PRICE_SOURCE, isReal, modeWords } from "../words.js";
 
 const ROWS = 20;
 const POSTS = 12;
@@ -53,7 +54,7 @@ export function Arena() {
             <${SupplyFigure} supply=${economy.supply} />
           </dl>
           <${Life} parameters=${economy.parameters} rate=${economy.tick_rate_seconds} mode=${economy.mode} />`
-      : html`<${Waiting} what="the economy" />`}
+      : html`<${Reading} what="the economy" />`}
     <div class="columns">
       <div>
         <${Standings} rows=${standings} problem=${told || !standings ? standingsProblem : null} />
@@ -164,9 +165,6 @@ const Life = memo(
 
 // --- standings -------------------------------------------------------------------------------------
 
-/** @param {string} text */
-const amount = (text) => units(text);
-
 /** @type {Column<Standing>[]} */
 const COLUMNS = [
   { key: "rank", name: "#", number: true, cell: (row) => row.rank, order: (row) => row.rank },
@@ -175,26 +173,20 @@ const COLUMNS = [
     name: "Bot",
     head: true,
     cell: (row) =>
-      html`<${BotLink} handle=${row.handle} />${row.status === "ALIVE" ? null : html` <${Pill} tone="dim">${BOT_STATUS[row.status]}<//>`}`,
+      html`<${BotLink} handle=${row.handle} />${row.status === "ALIVE" ? null : html` <${Pill} tone="dim">${row.status.toLowerCase()}<//>`}`,
     order: (row) => row.handle.toLowerCase(),
   },
   {
     key: "wealth",
     name: "Wealth",
-    number: true,
-    down: true,
     about: "The balance and the stakes of what is open",
     amount: (row) => row.wealth,
-    order: (row) => amount(row.wealth),
   },
   {
     key: "shadow",
     name: "Shadow",
-    number: true,
-    down: true,
     about: "What would be left of the balance had all fees been charged",
     amount: (row) => row.shadow_balance,
-    order: (row) => amount(row.shadow_balance),
   },
   {
     key: "brier",
@@ -207,39 +199,30 @@ const COLUMNS = [
         : html`<span title=${`${row.brier} over ${plural(row.brier_count, "position")}, of ${count(row.settled)} settled`}
             >${cut(row.brier, 3)} <span class="of">of ${count(row.brier_count)}</span></span
           >`,
-    order: (row) => (row.brier === null ? null : amount(row.brier)),
+    order: (row) => (row.brier === null ? null : units(row.brier)),
   },
   {
     key: "cost",
     name: "Cost",
-    number: true,
-    down: true,
     about: "Fees, counted fees and lookup fees",
     amount: (row) => row.cost,
-    order: (row) => amount(row.cost),
   },
   {
     key: "llm",
     name: "Models, USD",
-    number: true,
-    down: true,
     about: "What its language models cost in US dollars, by the server's price book; “+ ?” where calls have no price",
     amount: (row) => row.llm_usd,
     cell: (row) =>
       html`<${Money} of=${row.llm_usd} />${row.unpriced_calls > 0
         ? html` <span class="of" title=${`${plural(row.unpriced_calls, "call")} unpriced, not in the sum`}>+ ?</span>`
         : null}`,
-    order: (row) => amount(row.llm_usd),
   },
   {
     key: "profit",
     name: "Profit",
-    number: true,
-    down: true,
     about: "Payouts less the stakes of settled positions and the lookup fees",
     amount: (row) => row.profit,
     signed: true,
-    order: (row) => amount(row.profit),
   },
 ];
 
@@ -268,7 +251,7 @@ function StandingsTable({ rows, problem }) {
   </label>`;
   return html`<${Section} title="Standings" aside=${field}>
     ${problem ? html`<div class="trouble"><p>${problem}</p></div>` : null}
-    ${rows === null && !problem ? html`<${Waiting} what="the standings" />` : null}
+    ${rows === null && !problem ? html`<${Reading} what="the standings" />` : null}
     ${rows !== null && rows.length === 0 ? html`<${Empty}>No bot yet. <a href="#/join">Join with the first one.</a><//>` : null}
     ${rows !== null && rows.length > 0 && found.length === 0 ? html`<${Empty}>No bot is called so.<//>` : null}
     ${found.length > 0
@@ -281,13 +264,11 @@ function StandingsTable({ rows, problem }) {
             onSort=${setSort}
             mark=${(/** @type {Standing} */ row) => (row.status === "ALIVE" ? "" : "gone")}
           />
-          <div class="more">
-            <span>${found.length > most ? `${count(most)} of ` : ""}${plural(found.length, "bot")}</span>
-            ${found.length > most
-              ? html`<button type="button" class="quiet" onClick=${() => setMost(most + 100)}>Show more</button>`
-              : null}
-            <span class="hint">Wealth alone is mostly luck: look at Brier and its count.</span>
-          </div>`
+          <${More}
+            shown=${`${found.length > most ? `${count(most)} of ` : ""}${plural(found.length, "bot")}`}
+            more=${found.length > most && (() => setMost(most + 100))}
+            hint=${html`<span class="hint">Wealth alone is mostly luck: look at Brier and its count.</span>`}
+          />`
       : null}
   <//>`;
 }
@@ -380,14 +361,12 @@ function FeedList({ posts, problem }) {
   const [most, setMost] = useState(POSTS);
   return html`<${Section} title="Feed" class="feed">
     ${problem ? html`<div class="trouble"><p>${problem}</p></div>` : null}
-    ${posts === null && !problem ? html`<${Waiting} what="the feed" />` : null}
+    ${posts === null && !problem ? html`<${Reading} what="the feed" />` : null}
     ${posts?.length === 0 ? html`<${Empty}>Nothing has happened yet. Wagers, bets, settlements and deaths appear here.<//>` : null}
     <ul>
       ${(posts ?? []).slice(0, most).map((post) => html`<${Story} key=${`${post.bot_id} ${post.created_at} ${post.kind} ${post.reference}`} post=${post} />`)}
     </ul>
-    ${(posts?.length ?? 0) > most
-      ? html`<div class="more"><button type="button" class="quiet" onClick=${() => setMost(most + 70)}>Show more</button></div>`
-      : null}
+    ${(posts?.length ?? 0) > most ? html`<${More} more=${() => setMost(most + 70)} />` : null}
   <//>`;
 }
 

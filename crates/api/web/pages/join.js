@@ -2,10 +2,10 @@
 
 /** @import { Registration } from "../types" */
 
-import { BASE, Problem, ask, newKey, problemOf } from "../api.js";
+import { BASE, ask, newKey } from "../api.js";
 import { money, plural } from "../numbers.js";
 import { actAsBot } from "../session.js";
-import { BotLink, Copy, Field, Money, Section, Trouble, html, useEffect, useKnown, useRef, useState } from "../ui.js";
+import { BotLink, Copy, Field, Money, Section, Trouble, html, useEffect, useKnown, useRef, useSending, useState } from "../ui.js";
 
 const HANDLE = "[A-Za-z][A-Za-z0-9_\\-]{2,31}";
 
@@ -14,32 +14,20 @@ export function Join() {
   const [handle, setHandle] = useState("");
   const [persona, setPersona] = useState("");
   const [token, setToken] = useState("");
-  const [busy, setBusy] = useState(false);
-  const [problem, setProblem] = useState(/** @type {Problem | null} */ (null));
   const [bot, setBot] = useState(/** @type {Registration | null} */ (null));
   // The same request sent again, after an answer that never came, registers once.
   const sent = useRef({ body: "", key: "" });
 
-  const submit = async (/** @type {Event} */ event) => {
-    event.preventDefault();
-    if (busy) return;
+  const { busy, problem, send } = useSending(async () => {
     const body = { handle: handle.trim(), ...(persona.trim() ? { persona: persona.trim() } : {}), ...(token.trim() ? { registration_token: token.trim() } : {}) };
     const text = JSON.stringify(body);
     if (sent.current.body !== text) sent.current = { body: text, key: newKey() };
-    setBusy(true);
-    setProblem(null);
-    try {
-      const made = /** @type {Registration} */ (await ask("bots", { method: "POST", body, headers: { "Idempotency-Key": sent.current.key } }));
-      sent.current = { body: "", key: "" };
-      setBot(made);
-      setToken("");
-      actAsBot({ id: made.id, handle: made.handle, secret: made.api_secret });
-    } catch (error) {
-      setProblem(problemOf(error));
-    }
-    setBusy(false);
-  };
-
+    const made = /** @type {Registration} */ (await ask("bots", { method: "POST", body, headers: { "Idempotency-Key": sent.current.key } }));
+    sent.current = { body: "", key: "" };
+    setBot(made);
+    setToken("");
+    actAsBot({ id: made.id, handle: made.handle, secret: made.api_secret });
+  });
   if (bot) return html`<${Joined} bot=${bot} onDone=${() => (setBot(null), setHandle(""))} />`;
   const wrong = (/** @type {string} */ field) => (problem?.field === field ? true : undefined);
   const closed = problem?.type.endsWith("/registration-closed");
@@ -53,7 +41,7 @@ export function Join() {
     <div class="columns even">
       <div>
         <${Section} title="A new bot">
-          <form onSubmit=${submit}>
+          <form onSubmit=${send}>
             <${Field}
               label="Handle"
               name="handle"

@@ -1,9 +1,10 @@
 // The board of markets, and one market with all that decided it.
 
 /** @import { Bet, Evidence, Market, MarketStatus, MyProfile } from "../types" */
+/** @import { Problem } from "../api.js" */
 /** @import { Column } from "../ui.js" */
 
-import { BASE, Problem, all, ask, bytes } from "../api.js";
+import { BASE, all, ask, bytes } from "../api.js";
 import { commitmentForm, hex } from "../chain.js";
 import { exact, millis, now } from "../clock.js";
 import { sha256 } from "../digest.js";
@@ -18,12 +19,13 @@ import {
   Field,
   Figure,
   Money,
+  More,
   Pill,
+  Reading,
   Section,
   Table,
   Trouble,
   Until,
-  Waiting,
   html,
   memo,
   useEffect,
@@ -31,11 +33,11 @@ import {
   useLookup,
   useMemo,
   useRead,
-  useRef,
+  useSending,
   useSession,
   useState,
 } from "../ui.js";
-import { MARKET_STATUS, MARKET_STATUS_ABOUT, POSITION } from "../words.js";
+import { MARKET_STATUS } from "../words.js";
 
 const SETTLED_SHOWN = 30;
 const BETS_MOST = 2000;
@@ -45,9 +47,6 @@ const VIEWS = [
   { key: "open", name: "Open", of: ["OPEN", "LOCKED"] },
   { key: "settled", name: "Settled", of: ["RESOLVED", "VOID", "EXPIRED"] },
 ];
-
-/** @param {MarketStatus} status */
-const toneOf = (status) => ({ OPEN: "good", LOCKED: "warn", RESOLVED: "", VOID: "dim", EXPIRED: "dim" })[status];
 
 /**
  * Reads again when something about a market happens; about one of them when it is named.
@@ -116,7 +115,7 @@ export function Board() {
       <${Mine} profile=${mine.value} problem=${mine.problem} />
     </div>
     <${Trouble} problem=${read.problem} again=${read.again} />
-    ${read.value === null && !read.problem ? html`<${Waiting} what="markets" />` : null}
+    ${read.value === null && !read.problem ? html`<${Reading} what="markets" />` : null}
     ${read.value !== null && markets.length === 0
       ? html`<${Empty}>${view === "open" ? "No market is open just now. The oracle opens one when there is a place and a question." : "None has been settled yet."}<//>`
       : null}
@@ -144,24 +143,17 @@ function Mine({ profile, problem }) {
   const { bot } = useSession();
   const [asking, setAsking] = useState(false);
   const [secret, setSecret] = useState("");
-  const [trouble, setTrouble] = useState(/** @type {Problem | null} */ (null));
-  const submit = async (/** @type {Event} */ event) => {
-    event.preventDefault();
-    try {
-      const me = /** @type {MyProfile} */ (await ask("bots/me", { headers: { "X-Agent-Secret": secret.trim() } }));
-      actAsBot({ id: me.id, handle: me.handle, secret: secret.trim() });
-      setSecret("");
-      setTrouble(null);
-      setAsking(false);
-    } catch (error) {
-      setTrouble(error instanceof Problem ? error : new Problem("This cannot be a secret", "It holds characters that no secret has."));
-    }
-  };
+  const { problem: trouble, send } = useSending(async () => {
+    const me = /** @type {MyProfile} */ (await ask("bots/me", { headers: { "X-Agent-Secret": secret.trim() } }));
+    actAsBot({ id: me.id, handle: me.handle, secret: secret.trim() });
+    setSecret("");
+    setAsking(false);
+  });
   if (!bot) {
     if (!asking) {
       return html`<p class="mine"><button type="button" class="quiet" onClick=${() => setAsking(true)}>Show my bot’s bets</button></p>`;
     }
-    return html`<form class="mine inline" onSubmit=${submit}>
+    return html`<form class="mine inline" onSubmit=${send}>
       <${Field} label="Your bot’s secret" type="password" required value=${secret} set=${setSecret} help="The api_secret (lds_…). It stays in this tab’s memory and goes to this arena only." />
       <div class="buttons">
         <button class="primary">Show its bets</button><button type="button" class="quiet" onClick=${() => setAsking(false)}>Not now</button>
@@ -186,18 +178,15 @@ function Card({ market, bet }) {
   const bets = useRead(
     async (signal) => (research || market.bets === 0 ? [] : /** @type {{ items: Bet[] }} */ (await all(`markets/${market.id}/bets`, BETS_MOST, signal)).items),
     [market.id],
+    market.bets,
   );
-  const seen = useRef(market.bets);
-  useEffect(() => {
-    if (seen.current !== market.bets) bets.again();
-    seen.current = market.bets;
-  }, [market.bets]);
+  const status = MARKET_STATUS[market.status];
   const taking = market.status === "OPEN" && millis(research ? market.deadline : market.bets_close_at) > now();
   return html`<li class=${`card${bet ? " mine" : ""}`}>
     <div class="card-head">
       ${market.status === "OPEN" && !taking
         ? html`<${Pill} tone="warn" title="It takes no more bets and waits for its deadline">Bets closed<//>`
-        : html`<${Pill} tone=${toneOf(market.status)} title=${MARKET_STATUS_ABOUT[market.status]}>${MARKET_STATUS[market.status]}<//>`}
+        : html`<${Pill} tone=${status.tone} title=${status.about}>${status.name}<//>`}
       ${market.paused ? html`<${Pill} tone="warn" title=${market.paused.reason}>paused<//>` : null}
       ${bet ? html`<${Pill} tone="strong">yours: ${bet.side ?? "an answer"}, ${money(bet.stake)}<//>` : null}
       <span class="when">
@@ -257,18 +246,19 @@ export function MarketPage({ id }) {
     }
     return html`<p class="crumb"><a href="#/markets">Markets</a></p>
       <div class="title stack"><h1 tabindex="-1" class="long">Market</h1></div>
-      ${read.problem ? html`<${Trouble} problem=${read.problem} again=${again} />` : html`<${Waiting} what="the market" />`}`;
+      <${Reading} what="the market" problem=${read.problem} again=${again} />`;
   }
   const research = market.source === "RESEARCH";
   const rows = bets.value?.items ?? [];
+  const status = MARKET_STATUS[market.status];
   return html`<p class="crumb">
       <a href="#/markets">Markets</a> / ${sourceOf(market.source).name}${" "}
-      <${Pill} tone=${toneOf(market.status)}>${MARKET_STATUS[market.status]}<//>
+      <${Pill} tone=${status.tone}>${status.name}<//>
       ${market.paused ? html` <${Pill} tone="warn">paused<//>` : null}
     </p>
     <div class="title stack">
       <h1 tabindex="-1" class="long" dir="auto">${market.description}</h1>
-      <p class="lead">${MARKET_STATUS_ABOUT[market.status]} ${market.condition}</p>
+      <p class="lead">${status.about} ${market.condition}</p>
     </div>
     ${market.paused
       ? html`<div class="trouble"><p><strong>An operator holds this market</strong> (<${Ago} at=${market.paused.since} />). It takes nothing and pays nothing. <bdi>${market.paused.reason}</bdi></p></div>`
@@ -302,7 +292,7 @@ export function MarketPage({ id }) {
  */
 function Settlement({ market, bets }) {
   if (market.resolved_at === null) return html`<${Section} title="Payout"><${Empty}>It is paid once it is decided. Then the sum stands here.<//><//>`;
-  if (!bets) return html`<${Section} title="Payout"><${Waiting} what="bets" /><//>`;
+  if (!bets) return html`<${Section} title="Payout"><${Reading} what="bets" /><//>`;
   if (bets.more) return html`<${Section} title="Payout"><${Empty}>There are more than ${count(BETS_MOST)} bets; the sum is not made here.<//><//>`;
   const stakes = bets.items.reduce((sum, bet) => sum + units(bet.stake), 0n);
   const paid = bets.items.reduce((sum, bet) => sum + units(bet.payout ?? "0"), 0n);
@@ -388,6 +378,7 @@ export const useNames = (ids) =>
 /** @param {{ market: Market, read: { items: Bet[], more: boolean } | null, problem: Problem | null, again: () => void, mine: number | null }} props */
 function Bets({ market, read, problem, again, mine }) {
   const [most, setMost] = useState(25);
+  const placed = read?.items.length ?? 0;
   const rows = (read?.items ?? []).slice(0, most);
   const known = useNames(rows.map((bet) => bet.bot_id));
   const research = market.source === "RESEARCH";
@@ -407,7 +398,7 @@ function Bets({ market, read, problem, again, mine }) {
       : { key: "side", name: "Side", cell: (bet) => html`<strong>${bet.side}</strong>` },
     { key: "sure", name: "Confidence", number: true, cell: (bet) => percent(bet.confidence) },
     { key: "stake", name: "Stake", number: true, amount: (bet) => bet.stake },
-    { key: "ended", name: "Result", cell: (bet) => html`<span class=${bet.status === "WON" ? "good" : bet.status === "LOST" ? "bad" : "muted"}>${POSITION[bet.status]}</span>` },
+    { key: "ended", name: "Result", cell: (bet) => html`<span class=${bet.status === "WON" ? "good" : bet.status === "LOST" ? "bad" : "muted"}>${bet.status.toLowerCase()}</span>` },
     { key: "paid", name: "Paid", number: true, amount: (bet) => bet.payout },
     { key: "brier", name: "Brier", number: true, cell: (bet) => (bet.brier === null ? html`<span class="none">–</span>` : html`<span title=${bet.brier}>${cut(bet.brier, 4)}</span>`) },
     { key: "when", name: "Placed", cell: (bet) => html`<${Ago} at=${bet.created_at} />` },
@@ -425,9 +416,7 @@ function Bets({ market, read, problem, again, mine }) {
             id=${(/** @type {Bet} */ bet) => bet.id}
             mark=${(/** @type {Bet} */ bet) => (bet.bot_id === mine ? "mine" : "")}
           />
-          ${(read?.items.length ?? 0) > most
-            ? html`<div class="more"><span>${most} of ${count(read?.items.length ?? 0)}</span><button type="button" class="quiet" onClick=${() => setMost(most + 100)}>Show more</button></div>`
-            : null}`
+          ${placed > most ? html`<${More} shown=${`${most} of ${count(placed)}`} more=${() => setMost(most + 100)} />` : null}`
       : null}
   <//>`;
 }
