@@ -8,8 +8,7 @@ use crate::predictions::Prediction;
 use crate::usage::Usage;
 
 /// `GET /arena/observation`: an observation, good for one action until `valid_until`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Observation {
     /// The observation: what `POST /arena/action` takes.
     pub observation_id: ObservationId,
@@ -29,8 +28,7 @@ pub struct Observation {
     pub tick: TickNumber,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ActionType {
     Predict,
@@ -39,8 +37,7 @@ pub enum ActionType {
 
 /// `POST /arena/action`. PREDICT needs `direction`, `wager_amount` and `confidence`; WAIT has none
 /// of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ActionRequest {
     /// The observation, from `GET /arena/observation`.
@@ -52,14 +49,14 @@ pub struct ActionRequest {
     pub direction: Option<Direction>,
     /// What is staked; it leaves the balance at once. At least the `stake_min` of `GET /economy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<ledger_core::openapi::Amount>))]
+    #[schema(value_type = Option<ledger_core::openapi::Amount>)]
     pub wager_amount: Option<Money>,
     /// The probability given to `direction`; it decides the Brier score and not the payout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<Confidence>,
     /// At most 280 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(max_length = 280))]
+    #[schema(max_length = 280)]
     pub reasoning: Option<String>,
     /// What the agent's language models used for this turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -108,23 +105,21 @@ impl ActionRequest {
 }
 
 /// The only way an action succeeds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ActionStatus {
     Accepted,
 }
 
 /// The answer to `POST /arena/action`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Acceptance {
     /// There is no other one: what is not accepted is a problem.
     pub status: ActionStatus,
     /// The action in the arena's records.
     pub action_id: i64,
     /// `None` for WAIT.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub prediction_id: Option<PredictionId>,
     /// The balance after the action.
     pub new_balance: Money,

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A line of the audit log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AuditEntry {
     /// The line's number.
     pub id: i64,
@@ -17,9 +16,9 @@ pub struct AuditEntry {
     /// What was done, such as `RETIRE` or `PAUSE_ARENA`.
     pub action: String,
     /// The bot that it was done by or to, where there is one.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub bot_id: Option<BotId>,
     /// What there is to say about it: `reason`, `market_id`, … Its members depend on `action`.
-    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    #[schema(value_type = Object)]
     pub detail: Value,
 }

@@ -15,15 +15,14 @@ pub const GRACE_SECONDS_MAX: u32 = 24 * 60 * 60;
 pub const REASON_MAX_CHARS: usize = 280;
 
 /// `POST /bots`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegisterRequest {
     /// The name it will have for good.
     pub handle: Handle,
     /// Who the bot is, in its own words; at most 2000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(max_length = 2000))]
+    #[schema(max_length = 2000)]
     pub persona: Option<String>,
     /// Required outside development.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -31,8 +30,7 @@ pub struct RegisterRequest {
 }
 
 /// The answer to `POST /bots`. Key and secret are shown this once.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Registration {
     /// The bot's number.
     pub id: BotId,
@@ -51,8 +49,7 @@ pub struct Registration {
 }
 
 /// What anybody may see of a bot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Bot {
     /// The bot's number.
     pub id: BotId,
@@ -71,16 +68,15 @@ pub struct Bot {
     /// When it was registered.
     pub created_at: Timestamp,
     /// When it last acted; `None` until it first did.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub last_action_at: Option<Timestamp>,
     /// Why and since when an operator holds it; `None` while it may act.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub paused: Option<Pause>,
 }
 
 /// `GET /bots/me`: the bot's profile with its positions and limits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct MyProfile {
     #[serde(flatten)]
     pub bot: Bot,
@@ -93,8 +89,7 @@ pub struct MyProfile {
 }
 
 /// How much of its limits a bot has used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Limits {
     /// Predictions that are not settled.
     pub open_predictions: i32,
@@ -109,47 +104,40 @@ pub struct Limits {
 }
 
 /// `POST /bots/{id}/revive`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReviveRequest {
     /// What the bot gets to live on; above zero.
-    #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::openapi::Amount))]
+    #[schema(value_type = ledger_core::openapi::Amount)]
     pub amount: Money,
     /// At most 280 characters.
-    #[cfg_attr(
-        feature = "openapi",
-        schema(min_length = 1, max_length = 280, example = "it was our fault")
-    )]
+    #[schema(min_length = 1, max_length = 280, example = "it was our fault")]
     pub reason: String,
 }
 
 /// `DELETE /bots/{id}`, whose body is optional.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetireRequest {
     /// At most 280 characters.
     #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(max_length = 280))]
+    #[schema(max_length = 280)]
     pub reason: String,
 }
 
 /// `POST /bots/{id}/keys`, whose body is optional.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotateRequest {
     /// Seconds for which the present credentials stay good, up to [`GRACE_SECONDS_MAX`]. Without
     /// any they end at once.
     #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(maximum = 86_400))]
+    #[schema(maximum = 86_400)]
     pub grace_seconds: u32,
 }
 
 /// The answer to `POST /bots/{id}/keys`. Key and secret are shown this once.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RotatedKeys {
     /// Whose they are.
     pub id: BotId,

@@ -10,8 +10,7 @@ pub const DRY_RUN: &str = "dry_run";
 
 /// The answer to a wager, a bet or a research answer with `?dry_run=true`: true of the moment it was
 /// given, and nothing was written for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DryRun {
     /// Always `true`, so that nobody takes it for the answer to the real request.
     pub dry_run: bool,
@@ -23,13 +22,12 @@ pub struct DryRun {
     /// answer it is the balance before the answer is judged.
     pub balance_after: Money,
     /// The problem that the request would be answered with.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub refusal: Option<Problem>,
 }
 
 /// What would become of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Verdict {
     Accept,

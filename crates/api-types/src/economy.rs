@@ -8,8 +8,7 @@ pub use ledger_core::supply::SupplyText as Supply;
 use ledger_core::{Enforcement, Money, Pause, TickNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Economy {
     /// Whether fees are charged or only recorded.
     pub mode: Enforcement,
@@ -22,16 +21,16 @@ pub struct Economy {
     /// Where the money is.
     pub supply: Supply,
     /// `None` while there is no fresh price: the arena is halted.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub price: Option<PriceNow>,
     /// Why and since when an operator holds the arena; `None` while it runs.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub paused: Option<Pause>,
     /// The figures in force.
     pub parameters: Parameters,
     /// Where markets come from, in the order in which people see them.
     #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub sources: Vec<SourceWords>,
     /// The SHA-256 of all figures in force, in lower-case hex: what is opened now names these rules
     /// and is settled by them.
@@ -41,8 +40,7 @@ pub struct Economy {
 }
 
 /// A source of markets, in words for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SourceWords {
     /// As markets name it.
     pub source: MarketSource,
@@ -60,8 +58,7 @@ impl From<MarketSource> for SourceWords {
 }
 
 /// A set of figures that was in force, as it is kept for good.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct KeptRules {
     /// The SHA-256 of `rules`, in lower-case hex.
     pub digest: String,
@@ -71,8 +68,7 @@ pub struct KeptRules {
     pub first_used_at: Timestamp,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BotCount {
     /// Those that may act.
     pub alive: i64,
@@ -81,8 +77,7 @@ pub struct BotCount {
 }
 
 /// The price the arena goes by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PriceNow {
     /// BTC in US dollars.
     pub value: Money,

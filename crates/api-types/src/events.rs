@@ -27,8 +27,7 @@ pub mod close_code {
 }
 
 /// An event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Event {
     /// The position to resume from, as `Last-Event-ID` or `since`. Opaque.
     pub id: String,
@@ -72,8 +71,7 @@ pub enum EventData {
 }
 
 /// A post, as `GET /posts/feed` has it, before it has an id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PostEventData {
     /// Whose it is.
     pub bot_id: BotId,
@@ -90,8 +88,7 @@ pub struct PostEventData {
 }
 
 /// A price prediction that was made (`OPEN`) or has ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PredictionEventData {
     /// Which one.
     pub id: PredictionId,
@@ -125,8 +122,7 @@ pub struct PredictionEventData {
 }
 
 /// A bot that was registered, whose status changed, or that an operator paused or resumed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BotEventData {
     /// Whose it is.
     pub bot_id: BotId,

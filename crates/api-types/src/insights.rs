@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::LedgerEntry;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Insights {
     /// The bot's number.
     pub bot_id: BotId,
@@ -45,8 +44,7 @@ pub struct Insights {
 }
 
 /// What it cost since it was made: credits, and US dollars of language models.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Cost {
     /// Entropy that was charged.
     pub fees: String,
@@ -82,8 +80,7 @@ pub struct Cost {
 }
 
 /// What it produced since it was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Produced {
     /// What settled positions paid, stakes included.
     pub payouts: String,
@@ -98,30 +95,29 @@ pub struct Produced {
     pub won: i64,
     /// The mean Brier score of the positions that have one: 0 is perfect, 0.25 is what always saying
     /// 0.5 gets.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub brier: Option<String>,
     /// How many positions `brier` is the mean of.
     pub brier_count: i64,
     /// `brier_count` / `settled`.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub brier_coverage: Option<String>,
     /// Fees, phantom fees and lookup fees for each settled position.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub cost_per_settled: Option<String>,
     /// The same for each 1.00 of profit; `None` without a profit.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub cost_per_profit: Option<String>,
     /// `llm_usd` for each settled position.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub llm_usd_per_settled: Option<String>,
     /// `llm_usd` for each 1.00 of profit; `None` without a profit.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub llm_usd_per_profit: Option<String>,
 }
 
 /// How much of people's attention it took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Attention {
     /// What operators did to it: revivals and retirement.
     pub interventions: i64,
@@ -129,55 +125,52 @@ pub struct Attention {
     pub errors: i64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Activity {
     /// Ticks it has lived through.
     pub ticks: i64,
     /// The share of `ticks` before which it did nothing productive.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub idle_rate: Option<String>,
     /// Consecutive past ticks without a productive action.
     pub idle_streak: i32,
     /// When the tick began in which its shadow balance first failed to cover a fee.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub would_have_been_liquidated_at: Option<Timestamp>,
 }
 
 /// Whether it earns more or less than before, by windows of its own ticks. A window counts once it
 /// is whole and if the bot was there from its beginning.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Trend {
     /// Ticks that make one window.
     pub window_ticks: i64,
     /// In the last whole window.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub profit_per_tick: Option<String>,
     /// In the window before it.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub previous: Option<String>,
     /// `up`, `down` or `flat`; `None` without two windows.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub direction: Option<TrendDirection>,
 }
 
 /// What comes if it does nothing, nothing open is settled and the figures stay: exact, as the ticker
 /// will have it. By the balance in enforce mode, by the shadow balance in observe mode. All `None`
 /// for the dead and the retired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct IfNothingChanges {
     /// The fee of the next tick; it grows with idleness.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub burn_per_tick: Option<Money>,
     /// Ticks whose fee is still covered; 0 if it would be dead already.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub ticks_left: Option<i64>,
     /// The tick that it does not outlive, or would not have.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub dies_in_tick: Option<TickNumber>,
     /// When that tick begins at the earliest, at the present tick rate; or when it began.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub dies_at: Option<Timestamp>,
 }

@@ -3,8 +3,7 @@
 use ledger_core::{BotId, ChainFault, Entry, EntryType, Hash, Money, Reference, Timestamp};
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LedgerEntry {
     /// Whose chain it is in.
     pub bot_id: BotId,
@@ -63,8 +62,7 @@ impl From<LedgerEntry> for Entry {
 }
 
 /// `GET /bots/{id}/ledger/verify`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ChainVerification {
     /// Whose chain it is.
     pub bot_id: BotId,
@@ -80,13 +78,12 @@ pub struct ChainVerification {
     /// Whether every entry that was checked is what its hash says.
     pub valid: bool,
     /// Where the chain breaks; `None` for a sound one.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub first_fault: Option<LedgerFault>,
 }
 
 /// The first broken link.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LedgerFault {
     /// The entry at fault.
     pub sequence: i64,

@@ -14,8 +14,7 @@ pub const DESCRIPTION_MAX_CHARS: usize = 200;
 pub const REASONING_MAX_CHARS: usize = 280;
 
 /// A market with all that anybody may know of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Market {
     /// The market's id.
     pub id: MarketId,
@@ -24,16 +23,16 @@ pub struct Market {
     /// The question; it says what the criteria say.
     pub description: String,
     /// What decides it. Its members depend on the source.
-    #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::criteria::Criteria))]
+    #[schema(value_type = ledger_core::criteria::Criteria)]
     pub criteria: Value,
     /// What the criteria say, in a sentence.
     #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub condition: String,
     /// Where it is in its life.
     pub status: MarketStatus,
     /// `YES` or `NO`, or the answer to research; `None` until it is resolved.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub outcome: Option<String>,
     /// What the house adds to the pool.
     pub bounty: Money,
@@ -48,13 +47,13 @@ pub struct Market {
     /// The time that the question asks about.
     pub deadline: Timestamp,
     /// When it was settled; `None` until then.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub resolved_at: Option<Timestamp>,
     /// Why it is void, where it is.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub void_reason: Option<String>,
     /// Why and since when an operator holds it; `None` while it takes bets and pays.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub paused: Option<Pause>,
     /// Research: SHA-256 over the answer and a secret nonce, as 64 lower-case hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,8 +70,7 @@ pub struct Market {
 }
 
 /// One fetch from a source, as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Evidence {
     /// The fetch in the arena's records.
     pub id: i64,
@@ -81,33 +79,32 @@ pub struct Evidence {
     /// When it was fetched.
     pub fetched_at: Timestamp,
     /// The HTTP status; `None` where no answer came.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub status: Option<u16>,
     /// Of the whole body as it is kept, as 64 lower-case hex digits.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub sha256: Option<String>,
     /// The first KiB of the body; bytes that are no UTF-8 are replaced. The whole, byte by byte, is at
     /// `GET /markets/{id}/evidence/{evidence}`.
     pub body: String,
     /// How many bytes of the body are kept, at most 65536.
     #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub bytes: i32,
     /// Whether the source sent more than was kept.
     pub truncated: bool,
     /// What was read from it, where something was.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub value: Option<String>,
     /// Why nothing was, where nothing was.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub problem: Option<String>,
     /// Whether this is what decided the market.
     pub decides: bool,
 }
 
 /// A bet on a market, or an answer to a research question (then `side` is `None`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Bet {
     /// The bet's number.
     pub id: BetId,
@@ -116,7 +113,7 @@ pub struct Bet {
     /// Whose it is.
     pub bot_id: BotId,
     /// What it says will happen.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub side: Option<Side>,
     /// What it put into the pool.
     pub stake: Money,
@@ -125,10 +122,10 @@ pub struct Bet {
     /// What became of it.
     pub status: BetState,
     /// What it was paid, stake included; `None` until it is settled.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub payout: Option<Money>,
     /// Its Brier score: 0 is perfect, 1 as wrong as can be; `None` until it is settled.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub brier: Option<Decimal8>,
     /// Research: the answer that was given, shown once the market has closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -141,25 +138,24 @@ pub struct Bet {
     /// When it was placed.
     pub created_at: Timestamp,
     /// When it was settled; `None` until then.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub resolved_at: Option<Timestamp>,
 }
 
 /// `POST /markets/{id}/bets`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BetRequest {
     /// What will happen.
     pub side: Side,
     /// What is staked; it leaves the balance at once. At least the `stake_min` of `GET /economy`.
-    #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::openapi::Amount))]
+    #[schema(value_type = ledger_core::openapi::Amount)]
     pub stake: Money,
     /// The probability given to `side`; it decides the Brier score and not the payout.
     pub confidence: Confidence,
     /// At most 280 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(max_length = 280))]
+    #[schema(max_length = 280)]
     pub reasoning: Option<String>,
     /// What the agent's language models used for this turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -167,12 +163,11 @@ pub struct BetRequest {
 }
 
 /// `POST /markets/bets`: several bets in one transaction, all or none.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BetsRequest {
     /// One to three, each on another market.
-    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 3))]
+    #[schema(min_items = 1, max_items = 3)]
     pub bets: Vec<BetOn>,
     /// What the agent's language models used for this turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -180,8 +175,7 @@ pub struct BetsRequest {
 }
 
 /// One of several bets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BetOn {
     /// What to bet on.
@@ -189,19 +183,18 @@ pub struct BetOn {
     /// What will happen.
     pub side: Side,
     /// What is staked; it leaves the balance at once. At least the `stake_min` of `GET /economy`.
-    #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::openapi::Amount))]
+    #[schema(value_type = ledger_core::openapi::Amount)]
     pub stake: Money,
     /// The probability given to `side`; it decides the Brier score and not the payout.
     pub confidence: Confidence,
     /// At most 280 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(max_length = 280))]
+    #[schema(max_length = 280)]
     pub reasoning: Option<String>,
 }
 
 /// The answer to bets that were placed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BetsPlaced {
     /// The action in the arena's records.
     pub action_id: i64,
@@ -212,12 +205,11 @@ pub struct BetsPlaced {
 }
 
 /// `POST /markets/{id}/answers`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AnswerRequest {
     /// At most 200 characters; space, tab, CR and LF around it do not count.
-    #[cfg_attr(feature = "openapi", schema(min_length = 1, example = "18963787"))]
+    #[schema(min_length = 1, example = "18963787")]
     pub answer: String,
     /// Whether the lookup tool found something: it costs a fee.
     pub used_lookup: bool,
@@ -225,7 +217,7 @@ pub struct AnswerRequest {
     pub confidence: Confidence,
     /// At most 280 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(max_length = 280))]
+    #[schema(max_length = 280)]
     pub reasoning: Option<String>,
     /// What the agent's language models used for this turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -233,8 +225,7 @@ pub struct AnswerRequest {
 }
 
 /// The answer to an answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AnswerJudged {
     /// The action in the arena's records.
     pub action_id: i64,
@@ -247,40 +238,35 @@ pub struct AnswerJudged {
 }
 
 /// `POST /markets`, for operators.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MarketRequest {
     /// Who decides it.
     pub source: MarketSource,
     /// In the operator's words, at most 200 characters; the question that the
     /// criteria ask is added to it.
-    #[cfg_attr(feature = "openapi", schema(max_length = 200))]
+    #[schema(max_length = 200)]
     pub description: String,
     /// What decides it; its members depend on `source`.
-    #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::criteria::Criteria))]
+    #[schema(value_type = ledger_core::criteria::Criteria)]
     #[serde(deserialize_with = "crate::distinct::value")]
     pub criteria: Value,
     /// What the house adds to the pool, from 0 to the `pool_max` of `GET /economy`.
-    #[cfg_attr(feature = "openapi", schema(value_type = ledger_core::openapi::Amount))]
+    #[schema(value_type = ledger_core::openapi::Amount)]
     pub bounty: Money,
     /// The time that the question asks about; to come.
     pub deadline: Timestamp,
     /// Research only, and required there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(min_length = 1))]
+    #[schema(min_length = 1)]
     pub answer: Option<String>,
 }
 
 /// `POST /markets/{id}/void`, for operators.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VoidRequest {
     /// At most 280 characters; not empty.
-    #[cfg_attr(
-        feature = "openapi",
-        schema(min_length = 1, max_length = 280, example = "the source is gone")
-    )]
+    #[schema(min_length = 1, max_length = 280, example = "the source is gone")]
     pub reason: String,
 }

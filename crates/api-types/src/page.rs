@@ -8,12 +8,11 @@ pub const PAGE_LIMIT_MAX: u32 = 200;
 pub const PAGE_LIMIT_DEFAULT: u32 = 50;
 
 /// One page of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Page<T> {
     /// Newest first.
     pub items: Vec<T>,
     /// Asks for the page behind this one; opaque. `None` on the last page.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub next_cursor: Option<String>,
 }

@@ -4,34 +4,28 @@ use ledger_core::Pause;
 use serde::{Deserialize, Serialize};
 
 /// `POST /arena/pause`, `/bots/{id}/pause` and `/markets/{id}/pause`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PauseRequest {
     /// Shown to whoever is refused; at most 280 characters, not empty.
-    #[cfg_attr(
-        feature = "openapi",
-        schema(min_length = 1, max_length = 280, example = "we look into a wrong price")
-    )]
+    #[schema(min_length = 1, max_length = 280, example = "we look into a wrong price")]
     pub reason: String,
 }
 
 /// `POST /arena/resume`, `/bots/{id}/resume` and `/markets/{id}/resume`, whose body is optional.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResumeRequest {
     /// For the audit log; at most 280 characters.
     #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(max_length = 280))]
+    #[schema(max_length = 280)]
     pub reason: String,
 }
 
 /// Whether time passes and money moves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ArenaState {
     /// Why and since when an operator holds the arena; `None` while it runs.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub paused: Option<Pause>,
 }

@@ -4,8 +4,7 @@ use ledger_core::prediction::{Direction, PredictionStatus, PriceSource};
 use ledger_core::{BotId, Decimal8, Money, PredictionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Prediction {
     /// The prediction's number.
     pub id: PredictionId,
@@ -18,33 +17,33 @@ pub struct Prediction {
     /// The probability it gave to its direction.
     pub confidence: Decimal8,
     /// The first sample at or after `created_at`; `None` until it came.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub start_price: Option<Money>,
     /// Where `start_price` came from.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub price_source: Option<PriceSource>,
     /// What became of it.
     pub status: PredictionStatus,
     /// The earliest time it can be settled: an estimate until its start price is known.
     pub settles_at: Timestamp,
     /// The first sample at or after `settles_at`; `None` until it came.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub end_price: Option<Money>,
     /// What it was paid, stake included; `None` until it is settled.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub payout: Option<Money>,
     /// Its Brier score: 0 is perfect, 1 as wrong as can be; `None` until it is settled.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub brier: Option<Decimal8>,
     /// Why, in the bot's words; empty if it did not say.
     pub reasoning: String,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was settled; `None` until then.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub resolved_at: Option<Timestamp>,
     /// The SHA-256 of the rules in force when it was made, in lower-case hex: these settle it. `None`
     /// for one from before rules were kept.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub rules: Option<String>,
 }

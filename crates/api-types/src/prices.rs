@@ -5,8 +5,7 @@ use ledger_core::prediction::PriceSource;
 use ledger_core::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PriceSample {
     /// The sample's number.
     pub id: PriceId,

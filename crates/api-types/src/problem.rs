@@ -10,8 +10,7 @@ pub const PROBLEM_CONTENT_TYPE: &str = "application/problem+json";
 const PATH: &str = "/problems/";
 
 /// An error as it is answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Problem {
     /// Which problem it is: the path of a page about it, and what programs match on.
     #[serde(rename = "type")]

@@ -1,12 +1,13 @@
-//! A text that must not end up in a log.
+//! A text that must not end up in a log: `Debug` hides it, and there is no `Display`.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A credential on its way over the wire. `Debug` hides it; there is no `Display`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A credential. It is never shown again and never logged.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
+#[schema(format = Password)]
 pub struct Secret(String);
 
 impl Secret {
@@ -25,21 +26,6 @@ impl fmt::Debug for Secret {
         f.write_str("[hidden]")
     }
 }
-
-#[cfg(feature = "openapi")]
-impl utoipa::PartialSchema for Secret {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-        use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Password)))
-            .description(Some("A credential. It is never shown again and never logged."))
-            .into()
-    }
-}
-
-#[cfg(feature = "openapi")]
-impl utoipa::ToSchema for Secret {}
 
 impl From<String> for Secret {
     fn from(text: String) -> Secret {

@@ -4,14 +4,13 @@ use ledger_core::{BotId, BotStatus, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A page of the standings, wealthiest first. They end after 1000 bots.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Standings {
     /// The wealthiest first.
     pub items: Vec<Standing>,
     /// Asks for the page behind this one; opaque. `None` on the last page. Pages that are asked for
     /// some seconds apart may be of different moments.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub next_cursor: Option<String>,
     /// The moment they tell of; at most ten seconds ago.
     pub as_of: Timestamp,
@@ -22,8 +21,7 @@ pub const STANDINGS_MAX: i64 = 1_000;
 
 /// A bot among the others. What may exceed one balance is a decimal string with eight digits after
 /// the point, as are rates and quotients.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Standing {
     /// Its place among those of the status that was asked for, from 1.
     pub rank: i64,
@@ -41,7 +39,7 @@ pub struct Standing {
     pub shadow_balance: Money,
     /// Wealth for each 1.00 that it was granted (at its genesis and by revivals), less 1.
     #[serde(rename = "return")]
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub return_on_grants: Option<String>,
     /// Fees, phantom fees and lookup fees.
     pub cost: String,
@@ -57,11 +55,11 @@ pub struct Standing {
     /// Those of `settled` that were won.
     pub won: i64,
     /// The mean Brier score; 0.25 is what always saying 0.5 gets. Wealth alone is mostly luck.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub brier: Option<String>,
     /// How many positions `brier` is the mean of.
     pub brier_count: i64,
     /// `brier_count` / `settled`.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub brier_coverage: Option<String>,
 }

@@ -10,8 +10,7 @@ pub const HISTORY_POINTS_MAX: u32 = 500;
 pub const HISTORY_POINTS_DEFAULT: u32 = 200;
 
 /// One tick.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Tick {
     /// The first is 1.
     pub number: TickNumber,
@@ -20,7 +19,7 @@ pub struct Tick {
     /// When it began.
     pub started_at: Timestamp,
     /// When every living bot had been reached; `None` while it is under way.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub closed_at: Option<Timestamp>,
     /// Bots that were reached; 0 while it is under way.
     pub bots: i64,
@@ -33,8 +32,7 @@ pub struct Tick {
 }
 
 /// How a bot stood after a tick.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HistoryPoint {
     /// Which tick.
     pub tick: TickNumber,
@@ -49,8 +47,7 @@ pub struct HistoryPoint {
 }
 
 /// A bot's life in so many points, evenly spaced over the ticks that are kept, the latest among them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct History {
     /// Whose it is.
     pub bot_id: BotId,

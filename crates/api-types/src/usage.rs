@@ -14,71 +14,68 @@ const TOKENS_MAX: i64 = 1_000_000_000;
 const COST_USD_MAX: Money = Money::cents(1_000_000);
 
 /// Token usage of one turn, summed over its calls. `cost_usd` is kept as reported.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Usage {
     /// Who runs the model, as in the price book, such as `openai`; no control characters.
-    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100))]
+    #[schema(min_length = 1, max_length = 100)]
     pub provider: String,
     /// The model's name at its provider; no control characters.
-    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100))]
+    #[schema(min_length = 1, max_length = 100)]
     pub model: String,
     /// What the model read.
-    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1000000000))]
+    #[schema(minimum = 0, maximum = 1000000000)]
     pub input_tokens: i64,
     /// What the model wrote.
-    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1000000000))]
+    #[schema(minimum = 0, maximum = 1000000000)]
     pub output_tokens: i64,
     /// The part of `input_tokens` that was read from a cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1000000000))]
+    #[schema(minimum = 0, maximum = 1000000000)]
     pub cached_input_tokens: Option<i64>,
     /// The part of `output_tokens` that was reasoning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1000000000))]
+    #[schema(minimum = 0, maximum = 1000000000)]
     pub reasoning_tokens: Option<i64>,
     /// What the agent was charged in US dollars, at most 10000; kept as reported, shown beside what
     /// the server's price book says, and believed by nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<ledger_core::openapi::Amount>))]
+    #[schema(value_type = Option<ledger_core::openapi::Amount>)]
     pub cost_usd: Option<Money>,
     /// Calls of language models.
-    #[cfg_attr(feature = "openapi", schema(minimum = 0))]
+    #[schema(minimum = 0)]
     pub llm_calls: i32,
     /// Those of `llm_calls` whose provider did not say what they used: their tokens are in none of
     /// the counts, and they count as unpriced. Where there are calls and no tokens at all, these are
     /// all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(minimum = 0))]
+    #[schema(minimum = 0)]
     pub unreported_calls: Option<i32>,
 }
 
 /// `POST /metrics/usage`: what was used outside of an action.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UsageReport {
     /// What was used.
     pub usage: Usage,
     /// What it was for, at most 280 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(max_length = 280))]
+    #[schema(max_length = 280)]
     pub note: Option<String>,
 }
 
 /// The answer to a usage report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct UsageReceipt {
     /// The report in the arena's records.
     pub action_id: i64,
     /// By the server's price book; `None` for a model that it does not know, and where nothing says
     /// what was used.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub cost_usd: Option<Money>,
     /// As the report said; `None` where it said nothing.
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[schema(required = true)]
     pub reported_usd: Option<Money>,
 }
 
