@@ -115,8 +115,7 @@ impl App {
 
     /// Connects to everything, and refuses a database that this build does not fit.
     pub(crate) async fn open(config: &ApiConfig) -> Result<App, Failure> {
-        let (postgres, redis) = config.stores();
-        let Stores { database, cache } = Stores::connect(&postgres, &redis).await?;
+        let Stores { database, cache } = Stores::connect(&config.postgres, &config.redis).await?;
         db::rules::adopt(&mut *database.get().await?, &config.rules).await?;
         let identity = database.identity().await.map_err(|error| {
             Unavailable::new("the arena's identity in Postgres", "was it migrated?").because(error)

@@ -32,11 +32,8 @@ pub struct ApiConfig {
     /// 0 takes any free port.
     pub port: u16,
     pub environment: Environment,
-    pub database_url: SecretString,
-    pub database_pool_size: usize,
-    pub redis_url: SecretString,
-    /// What every key in Redis starts with: empty but for tests.
-    pub redis_namespace: String,
+    pub postgres: PostgresSettings,
+    pub redis: RedisSettings,
     pub secrets: SecretSettings,
     /// Whether credentials that change in `.env` are taken up.
     pub follows_settings: bool,
@@ -67,15 +64,6 @@ pub struct ApiConfig {
 }
 
 impl ApiConfig {
-    /// Where Postgres and Redis are.
-    pub(crate) fn stores(&self) -> (PostgresSettings, RedisSettings) {
-        let postgres =
-            PostgresSettings { url: self.database_url.clone(), pool_size: self.database_pool_size };
-        let redis =
-            RedisSettings { url: self.redis_url.clone(), namespace: self.redis_namespace.clone() };
-        (postgres, redis)
-    }
-
     /// # Errors
     /// When a setting is missing or malformed: every one of them, by name.
     pub fn read(sources: &Sources) -> Result<ApiConfig, ConfigError> {
@@ -87,14 +75,8 @@ impl ApiConfig {
             host,
             port,
             environment,
-            database_url: reader.connection_url("DATABASE_URL", &["postgres", "postgresql"]),
-            database_pool_size: reader.or_within(
-                "DATABASE_POOL_SIZE",
-                DATABASE_POOL_SIZE,
-                1..=1000,
-            ),
-            redis_url: reader.connection_url("REDIS_URL", &["redis", "rediss"]),
-            redis_namespace: String::new(),
+            postgres: PostgresSettings::read(&mut reader, DATABASE_POOL_SIZE, 1..=1000),
+            redis: RedisSettings::read(&mut reader),
             secrets: SecretSettings::read(&mut reader),
             follows_settings: true,
             registration_token: reader

@@ -52,7 +52,7 @@ pub use headers::Origins;
 pub use limits::ClientLimits;
 pub use metrics::MetricsAccess;
 pub use request_log::RequestLog;
-pub use secrets::SecretSettings;
+pub use secrets::{SecretRing, SecretSettings};
 pub use server::{ANSWER_MAX_BYTES, Running, start, start_with};
 use service::clock;
 pub use streams::StreamPatience;

@@ -22,51 +22,62 @@ const ADMIN_TOKEN_MIN_CHARS: usize = 24;
 #[derive(Clone)]
 pub struct SecretSettings {
     /// What tokens are signed with and kept answers are encrypted under.
-    pub secret_key: SecretString,
-    /// What `secret_key` was before, and what it is about to be: accepted, never used for anything new.
-    pub other_secret_keys: Vec<SecretString>,
-    pub admin_token: SecretString,
-    /// What `admin_token` was before, and what it is about to be: accepted too.
-    pub other_admin_tokens: Vec<SecretString>,
+    pub secret_key: SecretRing,
+    pub admin_token: SecretRing,
+}
+
+/// A secret that is replaced while everything runs.
+#[derive(Clone)]
+pub struct SecretRing {
+    pub current: SecretString,
+    /// What it was before, and what it is about to be: accepted, never used for anything new.
+    pub others: Vec<SecretString>,
+}
+
+impl SecretRing {
+    fn read(
+        reader: &mut Reader<'_>,
+        [name, next, previous]: [&str; 3],
+        min_chars: usize,
+    ) -> SecretRing {
+        let current = reader.secret(name, min_chars);
+        let mut others = reader.secrets(next, min_chars);
+        others.extend(reader.secrets(previous, min_chars));
+        SecretRing { current, others }
+    }
+
+    /// The one in use, and the others.
+    fn exposed(&self) -> [Vec<&str>; 2] {
+        let others = self.others.iter().map(ExposeSecret::expose_secret);
+        [vec![self.current.expose_secret()], others.collect()]
+    }
+
+    fn fingerprint(&self) -> String {
+        let [current, others] = self.exposed();
+        presence::fingerprint(&[&current, &others])
+    }
 }
 
 impl SecretSettings {
     pub(crate) fn read(reader: &mut Reader<'_>) -> SecretSettings {
-        let secret_key = reader.secret("SECRET_KEY", SECRET_KEY_MIN_CHARS);
-        let mut other_secret_keys = reader.secrets("SECRET_KEY_NEXT", SECRET_KEY_MIN_CHARS);
-        other_secret_keys.extend(reader.secrets("SECRET_KEY_PREVIOUS", SECRET_KEY_MIN_CHARS));
-        let admin_token = reader.secret("ADMIN_TOKEN", ADMIN_TOKEN_MIN_CHARS);
-        let mut other_admin_tokens = reader.secrets("ADMIN_TOKEN_NEXT", ADMIN_TOKEN_MIN_CHARS);
-        other_admin_tokens.extend(reader.secrets("ADMIN_TOKEN_PREVIOUS", ADMIN_TOKEN_MIN_CHARS));
-        SecretSettings { secret_key, other_secret_keys, admin_token, other_admin_tokens }
+        let keys = ["SECRET_KEY", "SECRET_KEY_NEXT", "SECRET_KEY_PREVIOUS"];
+        let tokens = ["ADMIN_TOKEN", "ADMIN_TOKEN_NEXT", "ADMIN_TOKEN_PREVIOUS"];
+        SecretSettings {
+            secret_key: SecretRing::read(reader, keys, SECRET_KEY_MIN_CHARS),
+            admin_token: SecretRing::read(reader, tokens, ADMIN_TOKEN_MIN_CHARS),
+        }
     }
 
     /// Tells who asks which of them this process uses, without showing any.
     pub(crate) fn announce(&self, cache: &Cache) {
-        let [secret_key, other_secret_keys, admin_token, other_admin_tokens] = self.exposed();
-        let keys = presence::fingerprint(&[&secret_key, &other_secret_keys]);
-        cache.uses(presence::SECRET_KEY, keys);
-        let tokens = presence::fingerprint(&[&admin_token, &other_admin_tokens]);
-        cache.uses(presence::ADMIN_TOKEN, tokens);
+        cache.uses(presence::SECRET_KEY, self.secret_key.fingerprint());
+        cache.uses(presence::ADMIN_TOKEN, self.admin_token.fingerprint());
     }
 
     fn is_same(&self, other: &SecretSettings) -> bool {
-        self.exposed() == other.exposed()
+        self.secret_key.exposed() == other.secret_key.exposed()
+            && self.admin_token.exposed() == other.admin_token.exposed()
     }
-
-    /// The key in use and the others that are accepted; the same of the tokens.
-    fn exposed(&self) -> [Vec<&str>; 4] {
-        [
-            vec![self.secret_key.expose_secret()],
-            exposed(&self.other_secret_keys),
-            vec![self.admin_token.expose_secret()],
-            exposed(&self.other_admin_tokens),
-        ]
-    }
-}
-
-fn exposed(list: &[SecretString]) -> Vec<&str> {
-    list.iter().map(ExposeSecret::expose_secret).collect()
 }
 
 /// What is derived from them.
@@ -79,14 +90,12 @@ pub(crate) struct Secrets {
 
 impl Secrets {
     fn derive(settings: &SecretSettings, arena: &Uuid) -> Secrets {
-        let keys = Keys::derive(&settings.secret_key, &settings.other_secret_keys, arena);
-        let admin_tokens =
-            std::iter::once(&settings.admin_token).chain(&settings.other_admin_tokens);
+        let SecretRing { current, others } = &settings.secret_key;
+        let keys = Keys::derive(current, others, arena);
+        let admin_tokens = settings.admin_token.exposed().concat();
         Secrets {
             tokens: Tokens::new(&keys.token),
-            admin_tokens_sha256: admin_tokens
-                .map(|token| sha256(token.expose_secret().as_bytes()))
-                .collect(),
+            admin_tokens_sha256: admin_tokens.iter().map(|it| sha256(it.as_bytes())).collect(),
             keys,
         }
     }

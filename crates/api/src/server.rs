@@ -91,8 +91,7 @@ pub async fn start_with(
     // Until the drain is over: what is still served needs the credentials of now.
     let closing = Shutdown::manual();
     if config.follows_settings {
-        let (postgres, redis) = config.stores();
-        app.stores().follow(&postgres, &redis, &closing)?;
+        app.stores().follow(&config.postgres, &config.redis, &closing)?;
         secrets::follow(&app.secrets, &app.cache, config.secrets.clone(), &closing)?;
     }
     let wanted = SocketAddr::new(config.host, config.port);

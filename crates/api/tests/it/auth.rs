@@ -92,7 +92,7 @@ async fn credentials_that_are_none_are_401() {
 async fn a_token_of_another_secret_key_or_of_a_vanished_bot_is_401() {
     let service = Service::new().await;
     let elsewhere = Service::with(|config| {
-        config.secrets.secret_key =
+        config.secrets.secret_key.current =
             secrecy::SecretString::from("another-secret-key-of-over-32-characters");
     })
     .await;

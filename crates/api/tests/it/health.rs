@@ -61,7 +61,7 @@ async fn another_schema_is_not_ready() {
 async fn without_redis_nothing_is_accepted_and_health_stays() {
     let arena = Arena::new().await;
     let (way, url) = Way::instead(&arena.redis_url()).await;
-    let service = Service::halted(arena, |config| config.redis_url = SecretString::from(url)).await;
+    let service = Service::halted(arena, |config| config.redis.url = SecretString::from(url)).await;
     service.put_price("50000").await;
     let bot = service.arena.bot().create().await;
     let observation = service.observe(&bot).await;
@@ -85,7 +85,7 @@ async fn without_postgres_the_answer_is_503_until_it_is_back() {
     let arena = Arena::new().await;
     let (way, url) = Way::instead(&arena.database_url()).await;
     let service =
-        Service::halted(arena, |config| config.database_url = SecretString::from(url)).await;
+        Service::halted(arena, |config| config.postgres.url = SecretString::from(url)).await;
     let cut = way.cut().await;
 
     let answer = service.get("/bots").await;

@@ -126,7 +126,7 @@ async fn a_chain_is_verified_by_one_run_at_a_time() {
 
 #[tokio::test]
 async fn others_get_a_connection_between_the_batches_of_a_long_chain() {
-    let service = Service::with(|config| config.database_pool_size = 1).await;
+    let service = Service::with(|config| config.postgres.pool_size = 1).await;
     let bot = service.arena.bot().create().await;
     let entries = db::ledger::VERIFY_BATCH * 5 + 10;
     let owner = service.arena.owner_client().await;

@@ -23,9 +23,9 @@ fn a_sound_configuration_has_the_published_defaults() {
     let config = ApiConfig::read(&Sources::from_parts(SOUND, [])).unwrap();
     assert_eq!((config.host.to_string().as_str(), config.port), ("127.0.0.1", 8000));
     assert!(!config.environment.is_development());
-    assert_eq!((config.database_pool_size, config.tick_rate_seconds), (16, 10));
+    assert_eq!((config.postgres.pool_size, config.tick_rate_seconds), (16, 10));
     assert_eq!(config.grants_per_address_per_day, Some(20));
-    assert!(config.registration_token.is_none() && config.redis_namespace.is_empty());
+    assert!(config.registration_token.is_none() && config.redis.namespace.is_empty());
     assert_eq!(config.rules, ledger_core::EconomyRules::default());
 }
 
@@ -177,17 +177,17 @@ async fn an_unreachable_postgres_or_redis_is_said_within_seconds() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let at = nobody.to_string();
     let mut without = config(&arena);
-    without.database_url = SecretString::from(format!("postgres://app:hunter2@{nobody}/arena"));
+    without.postgres.url = SecretString::from(format!("postgres://app:hunter2@{nobody}/arena"));
     refused(without, EXIT_UNAVAILABLE, &["Postgres", &at, "DATABASE_URL"]).await;
     let mut without = config(&arena);
-    without.redis_url = SecretString::from(format!("redis://:hunter2@{nobody}/0"));
+    without.redis.url = SecretString::from(format!("redis://:hunter2@{nobody}/0"));
     refused(without, EXIT_UNAVAILABLE, &["Redis", &at, "REDIS_URL"]).await;
 
     // One that accepts and says nothing is no better.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap();
     let mut without = config(&arena);
-    without.database_url = SecretString::from(format!("postgres://app:hunter2@{address}/arena"));
+    without.postgres.url = SecretString::from(format!("postgres://app:hunter2@{address}/arena"));
     refused(without, EXIT_UNAVAILABLE, &["Postgres"]).await;
 }
 
@@ -197,7 +197,7 @@ async fn a_wrong_password_is_said() {
     let mut wrong = config(&arena);
     let url = arena.database_url();
     let (_, place) = url.split_once('@').unwrap();
-    wrong.database_url = SecretString::from(format!("postgres://arena_app:hunter2@{place}"));
+    wrong.postgres.url = SecretString::from(format!("postgres://arena_app:hunter2@{place}"));
     refused(wrong, EXIT_UNAVAILABLE, &["Postgres", "password"]).await;
 }
 

@@ -250,7 +250,7 @@ async fn without_redis_reads_go_on_within_limits_and_nothing_is_accepted_until_i
     let arena = Arena::new().await;
     let (way, url) = Way::instead(&arena.redis_url()).await;
     let service = Service::halted(arena, |config| {
-        config.redis_url = SecretString::from(url);
+        config.redis.url = SecretString::from(url);
         config.client_limits.address = Some(Rate::per_minute(1, 50));
     })
     .await;
@@ -309,7 +309,7 @@ async fn a_redis_that_says_nothing_is_waited_for_once() {
     let arena = Arena::new().await;
     let (way, url) = Way::instead(&arena.redis_url()).await;
     let service = Service::halted(arena, |config| {
-        config.redis_url = SecretString::from(url);
+        config.redis.url = SecretString::from(url);
         config.client_limits.address = Some(Rate::per_minute(60_000, 10_000));
     })
     .await;

@@ -28,7 +28,7 @@ async fn a_redis_that_refuses_writes_is_not_ready_and_says_why() {
     let redis = RedisServer::start(&["save 3600 1", "dbfilename snapshot"]).await;
     let url = redis.url();
     let arena = Arena::new().await;
-    let service = Service::halted(arena, |config| config.redis_url = SecretString::from(url)).await;
+    let service = Service::halted(arena, |config| config.redis.url = SecretString::from(url)).await;
     assert_eq!(is_ready(&service).await, Some(()));
     for (refuse, take, expected) in [
         ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "maxmemory"),

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use ::service::{PostgresSettings, RedisSettings};
 use api::{
     ApiConfig, ClientLimits, ConnectionLimits, MetricsAccess, Networks, Origins, Proxies,
-    RequestLog, Running, SecretSettings, StreamPatience,
+    RequestLog, Running, SecretRing, SecretSettings, StreamPatience,
 };
 use api_types::{Observation, Problem, ProblemKind, TokenAnswer};
 use cache::prices::FreshPrice;
@@ -43,15 +44,17 @@ pub fn config(arena: &Arena) -> ApiConfig {
         host: [127, 0, 0, 1].into(),
         port: 0,
         environment: Environment::Development,
-        database_url: SecretString::from(arena.database_url()),
-        database_pool_size: 8,
-        redis_url: SecretString::from(arena.redis_url()),
-        redis_namespace: arena.redis_prefix(),
+        postgres: PostgresSettings { url: SecretString::from(arena.database_url()), pool_size: 8 },
+        redis: RedisSettings {
+            url: SecretString::from(arena.redis_url()),
+            namespace: arena.redis_prefix(),
+        },
         secrets: SecretSettings {
-            secret_key: SecretString::from(SECRET_KEY),
-            other_secret_keys: Vec::new(),
-            admin_token: SecretString::from(ADMIN_TOKEN),
-            other_admin_tokens: Vec::new(),
+            secret_key: SecretRing { current: SecretString::from(SECRET_KEY), others: Vec::new() },
+            admin_token: SecretRing {
+                current: SecretString::from(ADMIN_TOKEN),
+                others: Vec::new(),
+            },
         },
         // A .env of whoever runs the tests is none of theirs.
         follows_settings: false,

@@ -41,7 +41,7 @@ async fn redis_over_tls_is_believed_by_its_certificate() {
 
     let url = format!("rediss://localhost:{tls}/0?sslrootcert={right}");
     let arena = Arena::new().await;
-    let service = Service::halted(arena, |config| config.redis_url = SecretString::from(url)).await;
+    let service = Service::halted(arena, |config| config.redis.url = SecretString::from(url)).await;
     let readiness = service.get("/ready").await.json();
     assert_eq!(readiness["status"], "ready", "{readiness}");
 }

@@ -20,8 +20,8 @@ async fn a_new_secret_key_honours_what_was_made_under_the_one_before() {
 
     let arena = service.stop().await;
     let after = Service::halted(arena, |config| {
-        config.secrets.secret_key = SecretString::from(NEW_SECRET_KEY);
-        config.secrets.other_secret_keys = vec![SecretString::from(SECRET_KEY)];
+        config.secrets.secret_key.current = SecretString::from(NEW_SECRET_KEY);
+        config.secrets.secret_key.others = vec![SecretString::from(SECRET_KEY)];
     })
     .await;
     assert_eq!(by_token(&after, &old_token).await.status, 200);
@@ -34,7 +34,7 @@ async fn a_new_secret_key_honours_what_was_made_under_the_one_before() {
 
     let arena = after.stop().await;
     let later = Service::halted(arena, |config| {
-        config.secrets.secret_key = SecretString::from(NEW_SECRET_KEY);
+        config.secrets.secret_key.current = SecretString::from(NEW_SECRET_KEY);
     })
     .await;
     assert_eq!(by_token(&later, &new_token).await.status, 200);
@@ -47,13 +47,13 @@ async fn a_new_secret_key_honours_what_was_made_under_the_one_before() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twins_in_processes_with_swapped_secret_keys_have_their_effect_once() {
     let service = Service::with(|config| {
-        config.secrets.other_secret_keys = vec![SecretString::from(NEW_SECRET_KEY)];
+        config.secrets.secret_key.others = vec![SecretString::from(NEW_SECRET_KEY)];
     })
     .await;
     let swapped = service
         .twin_with(|config| {
-            config.secrets.secret_key = SecretString::from(NEW_SECRET_KEY);
-            config.secrets.other_secret_keys = vec![SecretString::from(SECRET_KEY)];
+            config.secrets.secret_key.current = SecretString::from(NEW_SECRET_KEY);
+            config.secrets.secret_key.others = vec![SecretString::from(SECRET_KEY)];
         })
         .await;
     let bot = service.arena.bot().create().await;

@@ -213,7 +213,7 @@ async fn a_reader_that_missed_much_catches_up_and_goes_on_live() {
 async fn events_flow_while_redis_is_down() {
     let arena = Arena::new().await;
     let (url, cut) = way_to_redis(&arena).await;
-    let service = Service::halted(arena, |config| config.redis_url = SecretString::from(url)).await;
+    let service = Service::halted(arena, |config| config.redis.url = SecretString::from(url)).await;
     let mut sse = service.listening().await;
     cut.abort();
     let owner = service.arena.owner_client().await;
