@@ -3,6 +3,8 @@
 use ledger_core::{BotId, ChainFault, Entry, EntryType, Hash, Money, Reference, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::told;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LedgerEntry {
     /// Whose chain it is in.
@@ -29,35 +31,21 @@ pub struct LedgerEntry {
 
 impl From<Entry> for LedgerEntry {
     fn from(entry: Entry) -> LedgerEntry {
-        LedgerEntry {
-            bot_id: entry.bot_id,
-            sequence: entry.sequence,
-            entry_type: entry.entry_type,
-            amount: entry.amount,
-            balance_after: entry.balance_after,
-            reference: entry.reference,
-            recorded_at: entry.recorded_at,
+        told!(LedgerEntry of entry {
+            bot_id, sequence, entry_type, amount, balance_after, reference, recorded_at,
+            previous_hash, hash;
             recorded_at_us: entry.recorded_at.micros(),
-            previous_hash: entry.previous_hash,
-            hash: entry.hash,
-        }
+        })
     }
 }
 
 impl From<LedgerEntry> for Entry {
     /// For whoever wants to verify a chain instead of believing the server.
     fn from(entry: LedgerEntry) -> Entry {
-        Entry {
-            bot_id: entry.bot_id,
-            sequence: entry.sequence,
-            entry_type: entry.entry_type,
-            amount: entry.amount,
-            balance_after: entry.balance_after,
-            reference: entry.reference,
-            recorded_at: entry.recorded_at,
-            previous_hash: entry.previous_hash,
-            hash: entry.hash,
-        }
+        told!(Entry of entry {
+            bot_id, sequence, entry_type, amount, balance_after, reference, recorded_at,
+            previous_hash, hash
+        })
     }
 }
 
@@ -97,11 +85,6 @@ pub struct LedgerFault {
 
 impl From<ChainFault> for LedgerFault {
     fn from(fault: ChainFault) -> LedgerFault {
-        LedgerFault {
-            sequence: fault.sequence,
-            field: fault.field.to_string(),
-            expected: fault.expected,
-            found: fault.found,
-        }
+        told!(LedgerFault of fault { sequence, expected, found; field: fault.field.to_string() })
     }
 }

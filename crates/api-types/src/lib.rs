@@ -58,3 +58,12 @@ pub const AGENT_SECRET: &str = "X-Agent-Secret";
 pub const REQUEST_ID: &str = "X-Request-Id";
 /// The header in which an operator says who they are, for the ledger and the audit log.
 pub const OPERATOR: &str = "X-Operator";
+
+/// A shape some of whose fields are those of another value, by the same names.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! told {
+    ($shape:ident of $kept:ident { $($same:ident),+ $(; $($name:ident $(: $told:expr)?),+ $(,)?)? }) => {
+        $shape { $($same: $kept.$same,)+ $($($name $(: $told)?,)+)? }
+    };
+}

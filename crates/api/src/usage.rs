@@ -1,5 +1,6 @@
 //! Usage as agents report it: checked, and priced by the price book of the server.
 
+use api_types::told;
 use db::usage::Usage;
 use ledger_core::price_book::PriceBook;
 
@@ -14,18 +15,12 @@ pub(crate) fn read(reported: api_types::Usage, book: &PriceBook) -> Result<Usage
     let is_silent = reported.llm_calls > 0 && unreported_calls == reported.llm_calls;
     // What nobody says is not free.
     let priced_usd = if is_silent { None } else { pricing::cost(book, &reported, clock::now()) };
-    Ok(Usage {
-        provider: reported.provider,
-        model: reported.model,
-        llm_calls: reported.llm_calls,
+    Ok(told!(Usage of reported {
+        provider, model, llm_calls, input_tokens, output_tokens, cached_input_tokens,
+        reasoning_tokens, cost_usd;
         unreported_calls,
-        input_tokens: reported.input_tokens,
-        output_tokens: reported.output_tokens,
-        cached_input_tokens: reported.cached_input_tokens,
-        reasoning_tokens: reported.reasoning_tokens,
-        cost_usd: reported.cost_usd,
         priced_usd,
-    })
+    }))
 }
 
 /// The same of usage that need not be reported.

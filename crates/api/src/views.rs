@@ -1,8 +1,9 @@
 //! What `db` answers, as it goes over the wire.
 
 use api_types::{
-    Acceptance, ActionStatus, Activity, Attention, Bet, Bot, Cost, Evidence, IfNothingChanges,
-    Insights, Limits, Market, Post, Prediction, PriceSample, Produced, Standing, Trend,
+    Acceptance, ActionStatus, Activity, Attention, Bet, Bot, Cost, Evidence, History, HistoryPoint,
+    IfNothingChanges, Insights, Limits, Market, Post, Prediction, PriceSample, Produced, Standing,
+    Tick, Trend, told,
 };
 use db::actions::Accepted;
 use db::bots::BotProfile;
@@ -14,27 +15,18 @@ use ledger_core::supply::units_text;
 use ledger_core::{EconomyRules, Money};
 
 pub(crate) fn bot(profile: BotProfile) -> Bot {
-    Bot {
-        id: profile.id,
-        handle: profile.handle,
-        status: profile.status,
-        balance: profile.balance,
-        shadow_balance: profile.shadow_balance,
-        idle_streak: profile.idle_streak,
-        hosted: profile.hosted,
-        created_at: profile.created_at,
-        last_action_at: profile.last_action_at,
+    told!(Bot of profile {
+        id, handle, status, balance, shadow_balance, idle_streak, hosted, created_at,
+        last_action_at;
         paused: profile.pause,
-    }
+    })
 }
 
 pub(crate) fn acceptance(accepted: &Accepted) -> Acceptance {
-    Acceptance {
+    told!(Acceptance of accepted {
+        action_id, prediction_id, new_balance;
         status: ActionStatus::Accepted,
-        action_id: accepted.action_id,
-        prediction_id: accepted.prediction_id,
-        new_balance: accepted.new_balance,
-    }
+    })
 }
 
 pub(crate) fn limits(profile: &BotProfile, rules: &EconomyRules) -> Limits {
@@ -48,24 +40,11 @@ pub(crate) fn limits(profile: &BotProfile, rules: &EconomyRules) -> Limits {
 }
 
 pub(crate) fn prediction(kept: db::predictions::Prediction) -> Prediction {
-    Prediction {
-        id: kept.id,
-        bot_id: kept.bot_id,
-        direction: kept.direction,
-        wager_amount: kept.wager_amount,
-        confidence: kept.confidence,
-        start_price: kept.start_price,
-        price_source: kept.price_source,
-        status: kept.status,
-        settles_at: kept.settles_at,
-        end_price: kept.end_price,
-        payout: kept.payout,
-        brier: kept.brier,
-        reasoning: kept.reasoning,
-        created_at: kept.created_at,
-        resolved_at: kept.resolved_at,
+    told!(Prediction of kept {
+        id, bot_id, direction, wager_amount, confidence, start_price, price_source, status,
+        settles_at, end_price, payout, brier, reasoning, created_at, resolved_at;
         rules: kept.rules.map(|digest| digest.to_string()),
-    }
+    })
 }
 
 /// Whether what a market keeps secret may be shown.
@@ -99,22 +78,12 @@ pub(crate) fn market(
     let pool = kept.pool();
     let secrecy = evidence_secrecy(&kept);
     let secret = kept.research.as_ref().filter(|_| secrecy == Secrecy::Closed);
-    Market {
-        id: kept.id,
-        source: kept.source,
-        description: kept.description,
+    told!(Market of kept {
+        id, source, description, status, outcome, bounty, bets, opens_at, bets_close_at, deadline,
+        resolved_at, void_reason;
         criteria: serde_json::to_value(&kept.criteria).unwrap_or_default(),
         condition: kept.criteria.condition(),
-        status: kept.status,
-        outcome: kept.outcome,
-        bounty: kept.bounty,
         pool,
-        bets: kept.bets,
-        opens_at: kept.opens_at,
-        bets_close_at: kept.bets_close_at,
-        deadline: kept.deadline,
-        resolved_at: kept.resolved_at,
-        void_reason: kept.void_reason,
         paused: kept.pause,
         commitment: kept.research.as_ref().map(|r| r.commitment.to_string()),
         nonce: secret.map(|research| research.nonce.reveal()),
@@ -123,7 +92,7 @@ pub(crate) fn market(
             Secrecy::Closed => evidence.into_iter().map(self::evidence).collect(),
             Secrecy::Open => Vec::new(),
         },
-    }
+    })
 }
 
 pub(crate) fn evidence(kept: db::markets::EvidenceHead) -> Evidence {
@@ -133,38 +102,25 @@ pub(crate) fn evidence(kept: db::markets::EvidenceHead) -> Evidence {
         Finding::Read { value, decides } => (Some(value), None, decides.is_some()),
         Finding::Nothing { problem } => (None, Some(problem), false),
     };
-    Evidence {
+    told!(Evidence of fetch {
+        url, fetched_at, status, truncated;
         id,
-        url: fetch.url,
-        fetched_at: fetch.fetched_at,
-        status: fetch.status,
         sha256: fetch.sha256.map(|hash| hash.to_string()),
         body: String::from_utf8_lossy(&fetch.body).into_owned(),
         bytes,
-        truncated: fetch.truncated,
         value,
         problem,
         decides,
-    }
+    })
 }
 
 pub(crate) fn bet(kept: db::markets::Bet, secrecy: Secrecy) -> Bet {
-    Bet {
-        id: kept.id,
-        market_id: kept.market_id,
-        bot_id: kept.bot_id,
-        side: kept.side,
-        stake: kept.stake,
-        confidence: kept.confidence,
+    told!(Bet of kept {
+        id, market_id, bot_id, side, stake, confidence, payout, brier, used_lookup, reasoning,
+        created_at, resolved_at;
         status: kept.state,
-        payout: kept.payout,
-        brier: kept.brier,
         answer: kept.answer.filter(|_| secrecy == Secrecy::Closed),
-        used_lookup: kept.used_lookup,
-        reasoning: kept.reasoning,
-        created_at: kept.created_at,
-        resolved_at: kept.resolved_at,
-    }
+    })
 }
 
 pub(crate) fn price(row: db::prices::PriceRow) -> PriceSample {
@@ -179,15 +135,9 @@ pub(crate) fn price(row: db::prices::PriceRow) -> PriceSample {
 }
 
 pub(crate) fn post(post: db::posts::Post) -> Post {
-    Post {
-        id: post.id,
-        bot_id: post.bot_id,
-        handle: post.handle,
-        kind: post.kind,
-        content: post.content,
-        reference: post.reference,
-        created_at: post.created_at,
-    }
+    told!(Post of post {
+        id, bot_id, handle, kind, content, reference, created_at
+    })
 }
 
 fn results(fees: i128, phantom_fees: Money, totals: &Totals) -> Results {
@@ -205,7 +155,8 @@ fn results(fees: i128, phantom_fees: Money, totals: &Totals) -> Results {
 pub(crate) fn standing(kept: db::standings::Standing) -> Standing {
     let totals = &kept.totals;
     let results = results(kept.fees, kept.phantom_fees, totals);
-    Standing {
+    told!(Standing of totals {
+        unpriced_calls, settled, won, brier_count;
         rank: 0,
         bot_id: kept.bot_id,
         status: kept.status,
@@ -215,15 +166,11 @@ pub(crate) fn standing(kept: db::standings::Standing) -> Standing {
         return_on_grants: return_on_grants(kept.wealth, kept.granted).map(units_text),
         cost: units_text(results.cost),
         llm_usd: units_text(totals.llm_usd),
-        unpriced_calls: totals.unpriced_calls,
         profit: units_text(totals.profit),
-        settled: totals.settled,
-        won: totals.won,
         brier: results.mean_brier().map(units_text),
-        brier_count: totals.brier_count,
         brier_coverage: results.brier_coverage().map(units_text),
         handle: kept.handle,
-    }
+    })
 }
 
 /// What is known of a bot, and what the rules make of it.
@@ -242,22 +189,16 @@ pub(crate) fn insights(
         mode: rules.enforcement,
         balance: reserve.balance,
         shadow_balance: shadow_balance(reserve.balance, reserve.phantom_fees),
-        cost: Cost {
+        cost: told!(Cost of totals {
+            input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, llm_calls,
+            unpriced_calls, unreported_calls, reported_usd_calls;
             fees: units_text(kept.fees),
             phantom_fees: reserve.phantom_fees.to_string(),
             lookup_fees: units_text(totals.lookup_fees),
             lost_stakes: units_text(totals.lost_stakes),
             llm_usd: units_text(totals.llm_usd),
-            input_tokens: totals.input_tokens,
-            cached_input_tokens: totals.cached_input_tokens,
-            output_tokens: totals.output_tokens,
-            reasoning_tokens: totals.reasoning_tokens,
-            llm_calls: totals.llm_calls,
-            unpriced_calls: totals.unpriced_calls,
-            unreported_calls: totals.unreported_calls,
             reported_usd: units_text(totals.reported_usd),
-            reported_usd_calls: totals.reported_usd_calls,
-        },
+        }),
         produced: produced(totals, &results),
         attention: Attention { interventions: totals.interventions, errors: totals.errors },
         activity: Activity {
@@ -280,20 +221,18 @@ pub(crate) fn insights(
 }
 
 fn produced(totals: &Totals, results: &Results) -> Produced {
-    Produced {
+    told!(Produced of totals {
+        settled, won, brier_count;
         payouts: units_text(totals.payouts),
         bounties: units_text(totals.bounties),
         profit: units_text(totals.profit),
-        settled: totals.settled,
-        won: totals.won,
         brier: results.mean_brier().map(units_text),
-        brier_count: totals.brier_count,
         brier_coverage: results.brier_coverage().map(units_text),
         cost_per_settled: results.cost_per_settled().map(units_text),
         cost_per_profit: results.cost_per_profit().map(units_text),
         llm_usd_per_settled: results.llm_usd_per_settled().map(units_text),
         llm_usd_per_profit: results.llm_usd_per_profit().map(units_text),
-    }
+    })
 }
 
 fn if_nothing_changes(
@@ -318,38 +257,20 @@ fn if_nothing_changes(
     }
 }
 
-pub(crate) fn tick(tick: db::history::TickSummary) -> api_types::Tick {
-    let db::history::TickSummary {
-        number,
-        enforcement,
-        started_at,
-        closed_at,
-        bots,
-        fees,
-        liquidated,
-        failed,
-    } = tick;
-    api_types::Tick {
-        number,
-        mode: enforcement,
-        started_at,
-        closed_at,
-        bots,
-        fees,
-        liquidated,
-        failed,
-    }
+pub(crate) fn tick(kept: db::history::TickSummary) -> Tick {
+    told!(Tick of kept {
+        number, started_at, closed_at, bots, fees, liquidated, failed;
+        mode: kept.enforcement,
+    })
 }
 
-pub(crate) fn history(history: db::history::History) -> api_types::History {
-    let point = |point: db::history::Point| api_types::HistoryPoint {
-        tick: point.tick,
-        at: point.at,
-        balance: point.balance,
-        shadow_balance: point.shadow_balance,
-        idle_streak: point.idle_streak,
+pub(crate) fn history(history: db::history::History) -> History {
+    let point = |point: db::history::Point| {
+        told!(HistoryPoint of point {
+            tick, at, balance, shadow_balance, idle_streak
+        })
     };
-    api_types::History {
+    History {
         bot_id: history.bot_id,
         handle: history.handle,
         items: history.points.into_iter().map(point).collect(),

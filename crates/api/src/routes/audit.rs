@@ -1,6 +1,6 @@
 //! The audit log, for operators.
 
-use api_types::AuditEntry;
+use api_types::{AuditEntry, told};
 use db::audit_log::{AGENTS_ACTIONS, AuditFilter, Line};
 
 use super::prelude::*;
@@ -62,12 +62,7 @@ fn action(text: &str) -> Result<String, ApiError> {
 }
 
 fn shown(line: Line) -> AuditEntry {
-    AuditEntry {
-        id: line.id,
-        at: line.at,
-        actor: line.actor,
-        action: line.action,
-        bot_id: line.bot_id,
-        detail: line.detail,
-    }
+    told!(AuditEntry of line {
+        id, at, actor, action, bot_id, detail
+    })
 }

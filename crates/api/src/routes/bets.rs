@@ -3,6 +3,7 @@
 use api_types::ProblemKind::{self, *};
 use api_types::{
     AnswerJudged, AnswerRequest, BetOn, BetRequest, BetsPlaced, BetsRequest, REASONING_MAX_CHARS,
+    told,
 };
 use db::markets::{NewAnswer, NewBet, Slip};
 use ledger_core::economy::Lookup;
