@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::body::Body;
 use crate::endpoint::Endpoint;
 use crate::error::{ApiError, ApiResult};
-use crate::idempotency::{Retry, hook, id_in, keeper, location};
+use crate::idempotency::{Contents, Retry, hook, id_in, keeper, location};
 
 /// What a handler reads of such a request.
 pub(crate) struct Call {
@@ -113,10 +113,11 @@ impl Claimed {
     ) -> ApiResult {
         let (status, collection) = (self.status, self.collection);
         self.finish(move |app, retry| async move {
-            let render = keeper(retry.as_deref(), status, &shown);
+            let render = keeper(retry.as_deref(), status, &shown, |_| Contents::Plain);
             let hook = hook(retry.as_deref(), render.as_ref());
             let mut conn = app.database.get().await?;
             let done = work(&app, &mut conn, hook.as_ref()).await?;
+            app.cache.wake_soon();
             let body = serde_json::to_vec(&shown(&done))
                 .map_err(|error| ApiError::Internal(error.to_string()))?;
             let mut answer = HttpResponse::build(status);

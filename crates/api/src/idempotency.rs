@@ -287,23 +287,9 @@ pub(crate) fn keeper<'a, T, A: Serialize>(
     retry: Option<&'a Retry>,
     status: StatusCode,
     answer: impl Fn(&T) -> A + Send + Sync + 'a,
+    contents: impl Fn(&T) -> Contents + Send + Sync + 'a,
 ) -> Option<impl Fn(&T) -> StoredAnswer + Send + Sync + 'a> {
-    retry.map(|retry| move |outcome: &T| retry.keep(status, &answer(outcome), Contents::Plain))
-}
-
-/// How an answer is kept that holds secrets of the credentials that `whose` names.
-pub(crate) fn secret_keeper<'a, T, A: Serialize>(
-    retry: Option<&'a Retry>,
-    status: StatusCode,
-    answer: impl Fn(&T) -> A + Send + Sync + 'a,
-    whose: impl Fn(&T) -> Pair + Send + Sync + 'a,
-) -> Option<impl Fn(&T) -> StoredAnswer + Send + Sync + 'a> {
-    retry.map(|retry| {
-        move |outcome: &T| {
-            let contents = Contents::Secret(whose(outcome));
-            retry.keep(status, &answer(outcome), contents)
-        }
-    })
+    retry.map(|retry| move |outcome: &T| retry.keep(status, &answer(outcome), contents(outcome)))
 }
 
 /// The hook for a transaction whose answer is kept.

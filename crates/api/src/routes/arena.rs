@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::prelude::*;
 use crate::dry_run::{self, Run};
-use crate::idempotency::{Retry, hook, keeper};
+use crate::idempotency::{Contents, Retry, hook, keeper};
 use crate::routes::bots::open_positions;
 use crate::routes::common::{line, ok};
 use crate::wagers::{self, Order, Unplaced};
@@ -120,7 +120,8 @@ async fn carry_out(app: &App, action: Action, retry: Option<Arc<Retry>>) -> ApiR
             Err(Unplaced::Db(error)) => Err(error),
         },
         Action::Wait(wait) => {
-            let render = keeper(retry.as_deref(), StatusCode::OK, views::acceptance);
+            let render =
+                keeper(retry.as_deref(), StatusCode::OK, views::acceptance, |_| Contents::Plain);
             let hook = hook(retry.as_deref(), render.as_ref());
             let handed = wagers::handed(bot_id, observation_id, retry.as_deref());
             match app.cache.redeem_observation(handed).await? {

@@ -15,7 +15,7 @@ use crate::address;
 use crate::auth::tokens::Bearer;
 use crate::auth::{Hashes, Proven};
 use crate::call::Claimed;
-use crate::idempotency::{Retry, hook, secret_keeper};
+use crate::idempotency::{Contents, Retry, hook, keeper};
 use crate::keys::{hex, sha256};
 use crate::routes::common::ok;
 
@@ -110,8 +110,8 @@ async fn login(
         token_type: TokenType::Bearer,
         expires_in: issued.seconds,
     };
-    let render =
-        secret_keeper(retry, StatusCode::OK, |(): &()| &answer, |(): &()| Pair { bot, version });
+    let whose = |(): &()| Contents::Secret(Pair { bot, version });
+    let render = keeper(retry, StatusCode::OK, |(): &()| &answer, whose);
     let hook = hook(retry, render.as_ref()).map(|hook| Remember {
         // No longer than the token is good.
         keep: Duration::from_secs(answer.expires_in.unsigned_abs()),

@@ -82,13 +82,10 @@ async fn bet(bot: AuthenticatedBot, market: Path<String>, mut call: Call) -> Api
     let run = Run::of(&call.req)?;
     let market_id = market_of(&market)?;
     let request: BetRequest = call.body().await?;
-    let one = BetOn {
+    let one = told!(BetOn of request {
+        side, stake, confidence, reasoning;
         market_id,
-        side: request.side,
-        stake: request.stake,
-        confidence: request.confidence,
-        reasoning: request.reasoning,
-    };
+    });
     let slip = Slip {
         bot_id: bot.id,
         bets: vec![read_bet(one, &call.app.rules, str::to_owned)?],
@@ -149,9 +146,7 @@ async fn place(
     claimed
         .once(answer, async move |app, conn, hook| {
             let placed = db::markets::place(conn, &slip, &app.rules, hook).await;
-            let placed = AuthenticatedBot::or_unknown(placed).map_err(word)?;
-            app.cache.wake_soon();
-            Ok(placed)
+            AuthenticatedBot::or_unknown(placed).map_err(word)
         })
         .await
 }
@@ -215,18 +210,15 @@ async fn answer(bot: AuthenticatedBot, market: Path<String>, mut call: Call) -> 
         });
         return told.await?.worded(word).answer(&claimed.req);
     }
-    let answer = |judged: &db::markets::Judged| AnswerJudged {
-        action_id: judged.action_id,
-        result: judged.result,
-        payout: judged.payout,
-        new_balance: judged.new_balance,
+    let answer = |judged: &db::markets::Judged| {
+        told!(AnswerJudged of judged {
+            action_id, result, payout, new_balance
+        })
     };
     claimed
         .once(answer, async move |app, conn, hook| {
             let judged = db::markets::answer(conn, &new, &app.rules, hook).await;
-            let judged = AuthenticatedBot::or_unknown(judged).map_err(word)?;
-            app.cache.wake_soon();
-            Ok(judged)
+            AuthenticatedBot::or_unknown(judged).map_err(word)
         })
         .await
 }

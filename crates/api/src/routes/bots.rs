@@ -20,7 +20,7 @@ use subtle::ConstantTimeEq;
 use super::prelude::*;
 use crate::app::Admission;
 use crate::auth::{Asker, Issued};
-use crate::idempotency::{Retry, hook, location, secret_keeper};
+use crate::idempotency::{Contents, Retry, hook, keeper, location};
 use crate::keys::sha256;
 use crate::routes::common::{bot_of, id_of, ok, reason, required_reason};
 use crate::views::Secrecy;
@@ -161,9 +161,10 @@ async fn insert(
         api_secret: issued.api_secret.clone(),
         created_at: registered.profile.created_at,
     };
-    let whose =
-        |registered: &Registered| Pair { bot: registered.profile.id, version: FIRST_VERSION };
-    let render = secret_keeper(retry, StatusCode::CREATED, &answer, whose);
+    let whose = |registered: &Registered| {
+        Contents::Secret(Pair { bot: registered.profile.id, version: FIRST_VERSION })
+    };
+    let render = keeper(retry, StatusCode::CREATED, &answer, whose);
     let hook = hook(retry, render.as_ref());
     let mut conn = app.database.get().await?;
     let registered = db::bots::register(&mut conn, &new, &app.rules, hook.as_ref()).await?;
@@ -258,11 +259,8 @@ async fn retire(operator: AuthenticatedOperator, bot: Path<String>, mut call: Ca
     let id = id_of(&call.app, &bot).await?;
     let claimed = call.claim(&operator.scope(), id)?;
     claimed
-        .once(shown, async move |app, conn, hook| {
-            let (bot, who) = (BotRef::Id(id), &operator.0);
-            let act = db::bots::retire(conn, &bot, who, &reason, hook).await?;
-            app.cache.wake_soon();
-            Ok(act)
+        .once(shown, async move |_, conn, hook| {
+            Ok(db::bots::retire(conn, &BotRef::Id(id), &operator.0, &reason, hook).await?)
         })
         .await
 }
@@ -277,11 +275,9 @@ async fn revive(operator: AuthenticatedOperator, bot: Path<String>, mut call: Ca
     let id = id_of(&call.app, &bot).await?;
     let claimed = call.claim(&operator.scope(), id)?;
     claimed
-        .once(shown, async move |app, conn, hook| {
+        .once(shown, async move |_, conn, hook| {
             let (bot, amount, who) = (BotRef::Id(id), request.amount, &operator.0);
-            let act = db::bots::revive(conn, &bot, amount, who, &reason, hook).await?;
-            app.cache.wake_soon();
-            Ok(act)
+            Ok(db::bots::revive(conn, &bot, amount, who, &reason, hook).await?)
         })
         .await
 }

@@ -14,7 +14,7 @@ use ledger_core::BotId;
 use super::prelude::*;
 use crate::address;
 use crate::auth::{Asker, Issued, KeyHolder};
-use crate::idempotency::{Retry, hook, secret_keeper};
+use crate::idempotency::{Contents, Retry, hook, keeper};
 use crate::routes::common::{bot_of, ok};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -93,8 +93,9 @@ async fn replace(
         old_valid_until: rotated.old_valid_until,
     };
     let retry = retry.as_deref();
-    let whose = |rotated: &Rotated| Pair { bot: rotated.bot, version: rotated.version };
-    let render = secret_keeper(retry, StatusCode::OK, &answer, whose);
+    let whose =
+        |rotated: &Rotated| Contents::Secret(Pair { bot: rotated.bot, version: rotated.version });
+    let render = keeper(retry, StatusCode::OK, &answer, whose);
     let hook = hook(retry, render.as_ref());
     let rotation = Rotation {
         bot: &BotRef::Id(bot),

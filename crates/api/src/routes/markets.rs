@@ -172,9 +172,7 @@ async fn create(operator: AuthenticatedOperator, mut call: Call) -> ApiResult {
                 evidence: &[],
                 opener: Opener::Operator(&operator.0),
             };
-            let market = db::markets::open(conn, &new, &app.rules, hook).await?;
-            app.cache.wake_soon();
-            Ok(market)
+            Ok(db::markets::open(conn, &new, &app.rules, hook).await?)
         })
         .await
 }
@@ -210,11 +208,9 @@ async fn void(operator: AuthenticatedOperator, market: Path<String>, mut call: C
     let claimed = call.claim(&operator.scope(), id)?;
     let shown = |void: &SettledMarket| bare(&void.market);
     claimed
-        .once(shown, async move |app, conn, hook| {
+        .once(shown, async move |_, conn, hook| {
             let by = VoidBy::Operator(&operator.0);
-            let void = db::markets::void(conn, id, &reason, by, hook).await?;
-            app.cache.wake_soon();
-            Ok(void)
+            Ok(db::markets::void(conn, id, &reason, by, hook).await?)
         })
         .await
 }

@@ -85,11 +85,9 @@ async fn bot(operator: AuthenticatedOperator, bot: Path<String>, mut call: Call)
     let claimed = call.claim(&operator.scope(), id)?;
     let shown = |change: &PauseChange<BotProfile>| views::bot(change.subject.clone());
     claimed
-        .once(shown, async move |app, conn, hook| {
+        .once(shown, async move |_, conn, hook| {
             let (bot, who) = (BotRef::Id(id), &operator.0);
-            let change = pauses::set_bot(conn, &bot, wanted, who, &reason, hook).await?;
-            app.cache.wake_soon();
-            Ok(change)
+            Ok(pauses::set_bot(conn, &bot, wanted, who, &reason, hook).await?)
         })
         .await
 }
@@ -104,11 +102,8 @@ async fn market(
     let claimed = call.claim(&operator.scope(), id)?;
     let shown = |change: &PauseChange<Market>| views::market(change.subject.clone(), Vec::new());
     claimed
-        .once(shown, async move |app, conn, hook| {
-            let who = &operator.0;
-            let change = pauses::set_market(conn, id, wanted, who, &reason, hook).await?;
-            app.cache.wake_soon();
-            Ok(change)
+        .once(shown, async move |_, conn, hook| {
+            Ok(pauses::set_market(conn, id, wanted, &operator.0, &reason, hook).await?)
         })
         .await
 }
