@@ -88,7 +88,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn health(&self) -> Result<(), ClientError> {
-        self.transport.exchange(&Call::get("GET /health", &[], Vec::new()), None).await.map(drop)
+        self.transport.ask(&Call::get("GET /health", &[], Vec::new()), None).bytes().await.map(drop)
     }
 
     /// `GET /ready`: whether the arena can work; the error names the status while it cannot.
@@ -96,7 +96,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn ready(&self) -> Result<(), ClientError> {
-        self.transport.exchange(&Call::get("GET /ready", &[], Vec::new()), None).await.map(drop)
+        self.transport.ask(&Call::get("GET /ready", &[], Vec::new()), None).bytes().await.map(drop)
     }
 
     /// `POST /bots` under that key. Whoever has lost the answer asks again with the same key, from the
@@ -111,7 +111,7 @@ impl Client {
     ) -> Result<Registration, ClientError> {
         key.must_be_random()?;
         let call = Call::send("POST /bots", &[], request, Retry::Keyed(key))?;
-        self.transport.json(&call, None).await
+        self.transport.ask(&call, None).json().await
     }
 
     /// `POST /bots/{id}/keys` under that key: new credentials for the bot. This client keeps the old
@@ -181,7 +181,7 @@ impl Client {
         query: Vec<(&'static str, String)>,
     ) -> Result<T, ClientError> {
         let call = Call::get(operation, names, query);
-        self.transport.json(&call, None).await
+        self.transport.ask(&call, None).json().await
     }
 
     async fn keyed<T: DeserializeOwned>(
@@ -199,7 +199,8 @@ impl Client {
         if matches!(*self.identity, Identity::Nobody) {
             return Err(ClientError::NoCredential);
         }
-        self.proven(|proof| async move { self.transport.json(call, proof.as_ref()).await }).await
+        self.proven(|proof| async move { self.transport.ask(call, proof.as_ref()).json().await })
+            .await
     }
 
     /// Asks with what this client proves itself by, if it has something. A token that is refused is replaced

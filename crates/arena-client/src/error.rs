@@ -66,13 +66,7 @@ impl ClientError {
     pub fn problem(&self) -> Option<&ProblemAnswer> {
         match self {
             ClientError::Problem(problem) => Some(problem),
-            ClientError::Status { .. }
-            | ClientError::Timeout { .. }
-            | ClientError::Unreachable { .. }
-            | ClientError::TooLarge { .. }
-            | ClientError::Malformed { .. }
-            | ClientError::NoCredential
-            | ClientError::Request(_) => None,
+            _ => None,
         }
     }
 
@@ -113,13 +107,7 @@ impl ClientError {
     pub fn is_unavailable(&self) -> bool {
         match self {
             ClientError::Timeout { .. } | ClientError::Unreachable { .. } => true,
-            ClientError::Problem(_) | ClientError::Status { .. } => {
-                matches!(self.status(), Some(502..=504))
-            }
-            ClientError::TooLarge { .. }
-            | ClientError::Malformed { .. }
-            | ClientError::NoCredential
-            | ClientError::Request(_) => false,
+            _ => matches!(self.status(), Some(502..=504)),
         }
     }
 }

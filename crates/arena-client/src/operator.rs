@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use api_types::{
-    ArenaState, AuditEntry, Bot, Market, MarketRequest, Page, PauseRequest, ResumeRequest,
-    RetireRequest, ReviveRequest, VoidRequest,
+    ArenaState, AuditEntry, Bot, Market, MarketRequest, OPERATOR, Page, PauseRequest,
+    ResumeRequest, RetireRequest, ReviveRequest, VoidRequest,
 };
 use ledger_core::MarketId;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
@@ -87,9 +87,9 @@ impl Operator {
     }
 
     async fn act<T: DeserializeOwned>(&self, mut call: Call<'_>) -> Result<T, ClientError> {
-        call.operator = Some(self.name.clone());
+        call.headers.push((OPERATOR, self.name.clone()));
         let proof: Proof = (AUTHORIZATION, self.token.clone());
-        self.transport.json(&call, Some(&proof)).await
+        self.transport.ask(&call, Some(&proof)).json().await
     }
 }
 

@@ -69,7 +69,7 @@ impl Tokens {
         let login = async {
             // Not when the queue was entered: that may have been long ago.
             let asked_at = Instant::now();
-            let answer: TokenAnswer = transport.json(&call, None).await?;
+            let answer: TokenAnswer = transport.ask(&call, None).json().await?;
             Ok((asked_at, answer))
         };
         let (asked_at, answer) = transport.logins.wait_for(transport.patience, login).await?;

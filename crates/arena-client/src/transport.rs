@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use api_types::{DRY_RUN, IDEMPOTENCY_KEY, LAST_EVENT_ID, OPERATOR, Problem, ProblemKind};
+use api_types::{DRY_RUN, IDEMPOTENCY_KEY, Problem, ProblemKind};
 use http_client::Unread;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Client as Http, Method, Response};
@@ -64,10 +64,8 @@ pub(crate) struct Call<'a> {
     /// JSON.
     pub(crate) body: Option<Vec<u8>>,
     pub(crate) retry: Retry<'a>,
-    /// Who an operator is, in their own words.
-    pub(crate) operator: Option<HeaderValue>,
-    /// Where a stream of events goes on.
-    pub(crate) last_event_id: Option<HeaderValue>,
+    /// Who an operator is in their own words, or where a stream of events goes on.
+    pub(crate) headers: Vec<(&'static str, HeaderValue)>,
 }
 
 /// What makes a repetition harmless.
@@ -87,15 +85,7 @@ impl<'a> Call<'a> {
         names: &'a [&'a str],
         query: Pairs,
     ) -> Call<'a> {
-        Call {
-            operation,
-            names,
-            query,
-            body: None,
-            retry: Retry::Reads,
-            operator: None,
-            last_event_id: None,
-        }
+        Call { operation, names, query, body: None, retry: Retry::Reads, headers: Vec::new() }
     }
 
     pub(crate) fn send<T: serde::Serialize>(
@@ -158,37 +148,43 @@ impl Transport {
         Ok(Transport { http, base_url, timeout, patience, silence, logins: LoginQueue::new() })
     }
 
+    pub(crate) const fn ask<'a>(
+        &'a self,
+        call: &'a Call<'a>,
+        proof: Option<&'a Proof>,
+    ) -> Exchange<'a> {
+        Exchange { transport: self, call, proof }
+    }
+}
+
+/// A call with its credential, on its way.
+#[derive(Clone, Copy)]
+pub(crate) struct Exchange<'a> {
+    transport: &'a Transport,
+    call: &'a Call<'a>,
+    proof: Option<&'a Proof>,
+}
+
+impl Exchange<'_> {
     /// Exchanges and reads the answer as JSON.
-    pub(crate) async fn json<T: DeserializeOwned>(
-        &self,
-        call: &Call<'_>,
-        proof: Option<&Proof>,
-    ) -> Result<T, ClientError> {
-        let body = self.exchange(call, proof).await?;
-        serde_json::from_slice(&body).map_err(|error| self.malformed(call, &error))
+    pub(crate) async fn json<T: DeserializeOwned>(self) -> Result<T, ClientError> {
+        let body = self.bytes().await?;
+        serde_json::from_slice(&body).map_err(|error| self.malformed(&error))
     }
 
     /// Exchanges and leaves the answer's body to the caller, who has to bound it.
-    pub(crate) async fn open(
-        &self,
-        call: &Call<'_>,
-        proof: Option<&Proof>,
-    ) -> Result<Response, ClientError> {
-        let attempt = || self.in_time(call, self.answer(call, proof));
-        self.repeat(call, attempt).await
+    pub(crate) async fn open(self) -> Result<Response, ClientError> {
+        let attempt = || self.in_time(self.answer());
+        self.repeat(attempt).await
     }
 
     /// Attempts the call until it is answered, or until another attempt makes no sense.
-    pub(crate) async fn exchange(
-        &self,
-        call: &Call<'_>,
-        proof: Option<&Proof>,
-    ) -> Result<Vec<u8>, ClientError> {
-        let attempt = || self.in_time(call, self.whole_answer(call, proof));
-        self.repeat(call, attempt).await
+    pub(crate) async fn bytes(self) -> Result<Vec<u8>, ClientError> {
+        let attempt = || self.in_time(self.whole_answer());
+        self.repeat(attempt).await
     }
 
-    async fn repeat<T, F>(&self, call: &Call<'_>, attempt: impl Fn() -> F) -> Result<T, ClientError>
+    async fn repeat<T, F>(self, attempt: impl Fn() -> F) -> Result<T, ClientError>
     where
         F: Future<Output = Result<T, ClientError>>,
     {
@@ -199,9 +195,9 @@ impl Transport {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let pause = pauses.next().and_then(|pause| call.retry.pause(&error, pause));
+            let pause = pauses.next().and_then(|pause| self.call.retry.pause(&error, pause));
             match pause {
-                Some(pause) if began.elapsed() + pause < self.patience => {
+                Some(pause) if began.elapsed() + pause < self.transport.patience => {
                     tokio::time::sleep(pause).await;
                 }
                 _ => return Err(error),
@@ -210,91 +206,69 @@ impl Transport {
     }
 
     async fn in_time<T>(
-        &self,
-        call: &Call<'_>,
+        self,
         attempt: impl Future<Output = Result<T, ClientError>>,
     ) -> Result<T, ClientError> {
-        tokio::time::timeout(self.timeout, attempt)
+        tokio::time::timeout(self.transport.timeout, attempt)
             .await
-            .unwrap_or_else(|_| Err(ClientError::Timeout { endpoint: self.endpoint(call) }))
+            .unwrap_or_else(|_| Err(ClientError::Timeout { endpoint: self.endpoint() }))
     }
 
-    async fn whole_answer(
-        &self,
-        call: &Call<'_>,
-        proof: Option<&Proof>,
-    ) -> Result<Vec<u8>, ClientError> {
-        let response = self.answer(call, proof).await?;
-        self.read_bounded(call, response).await
+    async fn whole_answer(self) -> Result<Vec<u8>, ClientError> {
+        let response = self.answer().await?;
+        self.read_bounded(response).await
     }
 
     /// One attempt, up to the head of a success or the end of a refusal.
-    async fn answer(
-        &self,
-        call: &Call<'_>,
-        proof: Option<&Proof>,
-    ) -> Result<Response, ClientError> {
-        let response =
-            self.request(call, proof)?.send().await.map_err(|error| self.broken(call, &error))?;
+    async fn answer(self) -> Result<Response, ClientError> {
+        let response = self.request()?.send().await.map_err(|error| self.broken(&error))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
         let retry_after = http_client::retry_after(response.headers(), SystemTime::now());
-        let body = self.read_bounded(call, response).await;
-        Err(self.refusal(call, status.as_u16(), retry_after, body.ok().as_deref()))
+        let body = self.read_bounded(response).await;
+        Err(self.refusal(status.as_u16(), retry_after, body.ok().as_deref()))
     }
 
-    fn request(
-        &self,
-        call: &Call<'_>,
-        proof: Option<&Proof>,
-    ) -> Result<reqwest::RequestBuilder, ClientError> {
-        let mut url = self.base_url.clone();
+    fn request(self) -> Result<reqwest::RequestBuilder, ClientError> {
+        let mut url = self.transport.base_url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(call.path());
+            segments.pop_if_empty().extend(self.call.path());
         }
-        let method = Method::from_bytes(call.method().as_bytes())
+        let method = Method::from_bytes(self.call.method().as_bytes())
             .map_err(|_| ClientError::Request("the method is none"))?;
-        let mut request = self.http.request(method, url);
-        if !call.query.is_empty() {
-            request = request.query(&call.query);
+        let mut request = self.transport.http.request(method, url);
+        if !self.call.query.is_empty() {
+            request = request.query(&self.call.query);
         }
-        if let Some(body) = &call.body {
+        if let Some(body) = &self.call.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
-        if let Retry::Keyed(key) = call.retry {
+        if let Retry::Keyed(key) = self.call.retry {
             let value = http_client::sensitive(key.as_str())
                 .map_err(|_| ClientError::Request("the idempotency key does not fit a header"))?;
             request = request.header(IDEMPOTENCY_KEY, value);
         }
-        if let Some(operator) = &call.operator {
-            request = request.header(OPERATOR, operator);
+        for (name, value) in &self.call.headers {
+            request = request.header(*name, value);
         }
-        if let Some(position) = &call.last_event_id {
-            request = request.header(LAST_EVENT_ID, position);
-        }
-        if let Some((name, value)) = proof {
+        if let Some((name, value)) = self.proof {
             request = request.header(name, value);
         }
         Ok(request)
     }
 
-    async fn read_bounded(
-        &self,
-        call: &Call<'_>,
-        response: Response,
-    ) -> Result<Vec<u8>, ClientError> {
+    async fn read_bounded(self, response: Response) -> Result<Vec<u8>, ClientError> {
         let body = http_client::read_up_to(response, RESPONSE_BYTES_MAX).await;
         body.map_err(|unread| match unread {
-            Unread::Broken(error) => self.broken(call, &error),
-            Unread::TooLarge => ClientError::TooLarge { endpoint: self.endpoint(call) },
+            Unread::Broken(error) => self.broken(&error),
+            Unread::TooLarge => ClientError::TooLarge { endpoint: self.endpoint() },
         })
     }
 
     fn refusal(
-        &self,
-        call: &Call<'_>,
+        self,
         status: u16,
         retry_after: Option<Duration>,
         body: Option<&[u8]>,
@@ -303,14 +277,14 @@ impl Transport {
             Some(problem) => {
                 ClientError::Problem(Box::new(ProblemAnswer::new(problem, status, retry_after)))
             }
-            None => ClientError::Status { endpoint: self.endpoint(call), status, retry_after },
+            None => ClientError::Status { endpoint: self.endpoint(), status, retry_after },
         }
     }
 
     /// Only where it broke: serde's own words quote the body, and the body may be a credential.
-    pub(crate) fn malformed(&self, call: &Call<'_>, error: &serde_json::Error) -> ClientError {
+    pub(crate) fn malformed(self, error: &serde_json::Error) -> ClientError {
         ClientError::Malformed {
-            endpoint: self.endpoint(call),
+            endpoint: self.endpoint(),
             what: match error.classify() {
                 serde_json::error::Category::Data => "a field is missing or of another kind",
                 serde_json::error::Category::Eof => "the answer ends early",
@@ -323,8 +297,8 @@ impl Transport {
         }
     }
 
-    fn broken(&self, call: &Call<'_>, error: &reqwest::Error) -> ClientError {
-        let endpoint = self.endpoint(call);
+    fn broken(self, error: &reqwest::Error) -> ClientError {
+        let endpoint = self.endpoint();
         if error.is_timeout() && !error.is_connect() {
             ClientError::Timeout { endpoint }
         } else {
@@ -333,10 +307,10 @@ impl Transport {
     }
 
     /// What was asked, for messages: `GET http://127.0.0.1:8000/bots/me`.
-    pub(crate) fn endpoint(&self, call: &Call<'_>) -> String {
-        let base = self.base_url.as_str().trim_end_matches('/');
-        let path: Vec<&str> = call.path().collect();
-        format!("{} {base}/{}", call.method(), path.join("/"))
+    pub(crate) fn endpoint(self) -> String {
+        let base = self.transport.base_url.as_str().trim_end_matches('/');
+        let path: Vec<&str> = self.call.path().collect();
+        format!("{} {base}/{}", self.call.method(), path.join("/"))
     }
 }
 

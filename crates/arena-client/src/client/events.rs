@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use api_types::Event;
+use api_types::{Event, LAST_EVENT_ID};
 use ledger_core::EventKind;
 use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
@@ -76,14 +76,18 @@ impl Client {
         let time = self.transport.patience.saturating_add(self.transport.timeout);
         tokio::time::timeout(time, Events::begin(feed)).await.unwrap_or_else(|_| {
             Err(ClientError::Timeout {
-                endpoint: self.transport.endpoint(&Call::get(OPERATION, &[], Pairs::new())),
+                endpoint: self
+                    .transport
+                    .ask(&Call::get(OPERATION, &[], Pairs::new()), None)
+                    .endpoint(),
             })
         })
     }
 
     /// The answer to a call that is answered with a stream.
     async fn open(&self, call: &Call<'_>) -> Result<Response, ClientError> {
-        self.proven(|proof| async move { self.transport.open(call, proof.as_ref()).await }).await
+        self.proven(|proof| async move { self.transport.ask(call, proof.as_ref()).open().await })
+            .await
     }
 }
 
@@ -163,7 +167,7 @@ impl Feed {
     }
 
     fn endpoint(&self) -> String {
-        self.client.transport.endpoint(&self.call())
+        self.client.transport.ask(&self.call(), None).endpoint()
     }
 
     async fn open(&self) -> Result<Body, ClientError> {
@@ -171,7 +175,7 @@ impl Feed {
         if let Some(position) = &self.position {
             let position = HeaderValue::from_str(position)
                 .map_err(|_| ClientError::Request("the position does not fit a header"))?;
-            call.last_event_id = Some(position);
+            call.headers.push((LAST_EVENT_ID, position));
         }
         let response = self.client.open(&call).await?;
         let content_type = response.headers().get(CONTENT_TYPE);
@@ -205,7 +209,7 @@ impl Feed {
         }
         serde_json::from_str(&data)
             .map(Some)
-            .map_err(|error| self.client.transport.malformed(&self.call(), &error))
+            .map_err(|error| self.client.transport.ask(&self.call(), None).malformed(&error))
     }
 }
 
