@@ -60,9 +60,7 @@ impl PasswordAdmin {
     /// # Errors
     /// As for [`PasswordAdmin::add`].
     pub async fn forget(&self, user: &str, sha256: &str) -> CacheResult<()> {
-        let mut command = redis::cmd("ACL");
-        command.arg("SETUSER").arg(user).arg(format!("!{sha256}"));
-        self.ask(&command).await
+        self.set_user(user, &[&format!("!{sha256}")]).await
     }
 
     /// From now on the password of this SHA-256, in lower-case hex, is good for the user too.
@@ -70,9 +68,7 @@ impl PasswordAdmin {
     /// # Errors
     /// When the session may not change users, or Redis cannot keep the change.
     pub async fn add(&self, user: &str, sha256: &str) -> CacheResult<()> {
-        let rule = format!("#{sha256}");
-        let command = redis::cmd("ACL").arg("SETUSER").arg(user).arg(rule).to_owned();
-        self.ask::<()>(&command).await?;
+        self.set_user(user, &[&format!("#{sha256}")]).await?;
         let kept = self.keep().await;
         if kept.is_err() {
             self.forget(user, sha256).await?;
@@ -88,18 +84,13 @@ impl PasswordAdmin {
         let client = crate::address::login(url)?;
         let login = client.get_connection_info().redis_settings();
         let password = login.password().ok_or(CacheError::Url)?;
-        let command = if user == DEFAULT_USER {
+        if user == DEFAULT_USER {
             // It has its own line in the configuration, which would else keep the old one.
-            redis::cmd("CONFIG").arg("SET").arg("requirepass").arg(password).to_owned()
+            self.ask::<()>(redis::cmd("CONFIG").arg("SET").arg("requirepass").arg(password))
+                .await?;
         } else {
-            redis::cmd("ACL")
-                .arg("SETUSER")
-                .arg(user)
-                .arg("resetpass")
-                .arg(format!(">{password}"))
-                .to_owned()
-        };
-        self.ask::<()>(&command).await?;
+            self.set_user(user, &["resetpass", &format!(">{password}")]).await?;
+        }
         self.keep().await
     }
 
@@ -108,11 +99,7 @@ impl PasswordAdmin {
     /// # Errors
     /// As for [`PasswordAdmin::add`].
     pub async fn make(&self, user: &str, password: &str) -> CacheResult<()> {
-        let mut command = redis::cmd("ACL");
-        command.arg("SETUSER").arg(user).arg("on");
-        command.arg(format!(">{password}"));
-        command.arg("~*").arg("&*").arg("+@all");
-        self.ask(&command).await
+        self.set_user(user, &["on", &format!(">{password}"), "~*", "&*", "+@all"]).await
     }
 
     /// Sessions of the user that are older than that: their addresses.
@@ -133,6 +120,10 @@ impl PasswordAdmin {
             is_ours && seconds.is_some_and(|seconds| Duration::from_secs(seconds) > age)
         });
         Ok(old.filter_map(|line| field(line, "addr")).collect())
+    }
+
+    async fn set_user(&self, user: &str, rules: &[&str]) -> CacheResult<()> {
+        self.ask(redis::cmd("ACL").arg("SETUSER").arg(user).arg(rules)).await
     }
 
     /// Has Redis write down its users.

@@ -52,7 +52,7 @@ impl Rate {
     }
 
     /// One use at `now`, after which everything is paid for by the answered moment; microseconds,
-    /// both. What [`Cache::admit`] does in Redis, for whoever counts elsewhere.
+    /// both. What [`Cache::admit_each`] does in Redis, for whoever counts elsewhere.
     ///
     /// # Errors
     /// How long to wait when there is no room.
@@ -137,17 +137,8 @@ static ADMIT: LazyLock<Script> = LazyLock::new(|| {
 });
 
 impl Cache {
-    /// Counts one use under each of these rates if all of them have room, else under none.
-    ///
-    /// # Errors
-    /// When Redis cannot be asked, or not in time: see [`CacheError`].
-    pub async fn admit(&self, uses: &[Use<'_>]) -> CacheResult<Verdict> {
-        let verdicts = self.admit_each(&[uses]).await?;
-        verdicts.first().copied().ok_or_else(no_such_answer)
-    }
-
-    /// [`Cache::admit`] for many requests at once, one after the other, answered in their order. Each
-    /// has at least one use, and at most a few.
+    /// Counts of each request one use under each of its rates if all of them have room, else under none: one
+    /// request after the other, answered in their order. Each has at least one use, and at most a few.
     ///
     /// # Errors
     /// When Redis cannot be asked, or not in time: see [`CacheError`].
