@@ -1,5 +1,7 @@
 //! What an `Idempotency-Key` must look like.
 
+use uuid::{Uuid, Variant};
+
 /// The header that makes a retried POST harmless.
 pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// Set to `true` on an answer that was given before and is only repeated.
@@ -68,34 +70,30 @@ fn is_predictable_uuid(key: &[u8]) -> bool {
     let unbraced = bare.strip_prefix(b"{").and_then(|it| it.strip_suffix(b"}"));
     let bare = unbraced.unwrap_or(bare);
     let digits: Vec<u8> = bare.iter().copied().filter(|byte| *byte != b'-').collect();
-    let is_uuid = digits.len() == 32 && digits.iter().all(u8::is_ascii_hexdigit);
     let hyphens = bare.iter().enumerate().filter(|(_, byte)| **byte == b'-');
     let is_grouped = hyphens.map(|(place, _)| place).eq([8, 13, 18, 23]);
     let is_written_as_one = is_grouped || bare.len() < lower.len();
-    let version = digits.get(12);
-    is_uuid
-        && version.is_some_and(|version| b"12356".contains(version))
-        && (is_written_as_one || is_of_our_days(&digits))
+    Uuid::try_parse_ascii(&digits).is_ok_and(|uuid| {
+        matches!(uuid.get_version_num(), 1 | 2 | 3 | 5 | 6)
+            && (is_written_as_one || is_of_our_days(&uuid))
+    })
 }
 
-/// Whether these hex digits are a UUID of version 1, 2 or 6 made between 1995 and 2055.
-fn is_of_our_days(digits: &[u8]) -> bool {
+/// Whether it is of version 1, 2 or 6, and made between 1995 and 2055.
+fn is_of_our_days(uuid: &Uuid) -> bool {
     const SINCE_1582: u64 = 122_192_928_000_000_000;
     const PER_SECOND: u64 = 10_000_000;
     const FROM: u64 = SINCE_1582 + 788_918_400 * PER_SECOND;
     const UNTIL: u64 = SINCE_1582 + 2_682_374_400 * PER_SECOND;
-    let part = |range: std::ops::Range<usize>| {
-        let text = digits.get(range).and_then(|part| std::str::from_utf8(part).ok());
-        text.and_then(|text| u64::from_str_radix(text, 16).ok()).unwrap_or_default()
-    };
-    let has_variant = digits.get(16).is_some_and(|digit| b"89ab".contains(digit));
+    let (low, mid, high, _) = uuid.as_fields();
+    let (low, mid, high) = (u64::from(low), u64::from(mid), u64::from(high & 0x0fff));
     // In units of 100 ns; version 6 has the highest digits first.
-    let time = match digits.get(12) {
-        Some(b'1' | b'2') => part(13..16) << 48 | part(8..12) << 32 | part(0..8),
-        Some(b'6') => part(0..8) << 28 | part(8..12) << 12 | part(13..16),
+    let time = match uuid.get_version_num() {
+        1 | 2 => high << 48 | mid << 32 | low,
+        6 => low << 28 | mid << 12 | high,
         _ => return false,
     };
-    has_variant && (FROM..UNTIL).contains(&time)
+    uuid.get_variant() == Variant::RFC4122 && (FROM..UNTIL).contains(&time)
 }
 
 #[cfg(test)]
