@@ -282,9 +282,14 @@ impl Endpoint {
     }
 
     /// With another example than its shape has.
-    pub(crate) fn such_as(mut self, example: Value) -> Endpoint {
+    pub(crate) fn such_as(self, example: Value) -> Endpoint {
+        self.answered(|answer| answer.example = Some(example))
+    }
+
+    /// Changes the answer that was declared last.
+    fn answered(mut self, change: impl FnOnce(&mut Answer)) -> Endpoint {
         if let Some(answer) = self.answers.last_mut() {
-            answer.example = Some(example);
+            change(answer);
         }
         self
     }
@@ -334,34 +339,22 @@ impl Endpoint {
     }
 
     /// The schema of what is no plain text after all.
-    pub(crate) fn shaped(mut self, schema: &'static str) -> Endpoint {
-        if let Some(answer) = self.answers.last_mut() {
-            answer.schema = Some(schema.into());
-        }
-        self
+    pub(crate) fn shaped(self, schema: &'static str) -> Endpoint {
+        self.answered(|answer| answer.schema = Some(schema.into()))
     }
 
-    pub(crate) fn located(mut self) -> Endpoint {
-        if let Some(answer) = self.answers.last_mut() {
-            answer.has_location = true;
-        }
-        self
+    pub(crate) fn located(self) -> Endpoint {
+        self.answered(|answer| answer.has_location = true)
     }
 
     /// What can be asked next, with the id that was answered as this parameter.
-    pub(crate) fn then(
-        mut self,
-        parameter: &str,
-        links: &[(&'static str, &'static str)],
-    ) -> Endpoint {
-        if let Some(answer) = self.answers.last_mut() {
-            let with = json!({ parameter: "$response.body#/id" });
-            answer.links.extend(links.iter().map(|(name, operation)| {
-                let link = json!({ "operationId": operation, "parameters": with });
-                ((*name).to_owned(), link)
-            }));
-        }
-        self
+    pub(crate) fn then(self, parameter: &str, links: &[(&'static str, &'static str)]) -> Endpoint {
+        let with = json!({ parameter: "$response.body#/id" });
+        let links = links.iter().map(|(name, operation)| {
+            let link = json!({ "operationId": operation, "parameters": with });
+            ((*name).to_owned(), link)
+        });
+        self.answered(|answer| answer.links.extend(links))
     }
 
     pub(crate) fn refuses(mut self, problems: &[ProblemKind]) -> Endpoint {

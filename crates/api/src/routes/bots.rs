@@ -86,8 +86,14 @@ async fn create(mut call: Call) -> ApiResult {
     let claimed = call.claim(&registrar(address, &request.handle), "")?;
     claimed
         .finish(move |app, retry| async move {
+            let grant = GrantPlace::take(&app, address).await?;
             let retry = retry.as_deref();
-            register(&app, &request.handle, &persona, address, retry).await
+            let registered = register(&app, &request.handle, &persona, address, retry).await;
+            match &registered {
+                Ok(_) => app.cache.wake_soon(),
+                Err(_) => grant.give_back(&app).await,
+            }
+            registered
         })
         .await
 }
@@ -113,23 +119,6 @@ fn admit(app: &App, token: &str) -> Result<(), ApiError> {
 }
 
 async fn register(
-    app: &App,
-    handle: &Handle,
-    persona: &str,
-    address: Option<IpAddr>,
-    retry: Option<&Retry>,
-) -> ApiResult {
-    let grant = GrantPlace::take(app, address).await?;
-    let registered = insert(app, handle, persona, address, retry).await;
-    if registered.is_err() {
-        grant.give_back(app).await;
-    } else {
-        app.cache.wake_soon();
-    }
-    registered
-}
-
-async fn insert(
     app: &App,
     handle: &Handle,
     persona: &str,

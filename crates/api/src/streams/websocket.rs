@@ -115,7 +115,7 @@ enum Stage {
 /// What happens next while listening.
 enum Turn {
     Heard(Heard),
-    Said(Result<Frame, Silence>),
+    Said(Result<Frame, CloseReason>),
 }
 
 impl Conversation {
@@ -153,10 +153,7 @@ impl Conversation {
         let waiting = tokio::time::timeout(self.streams.patience.greeting, self.peer.frame());
         let text = match waiting.await {
             Ok(Ok(Frame::Text(text))) => text,
-            Ok(Ok(Frame::Close(_))) | Ok(Err(Silence::Gone)) => {
-                return Err(CloseReason::from(CloseCode::Normal));
-            }
-            Ok(Err(Silence::Broken(error))) => return Err(broken(&error)),
+            Ok(Err(gone)) => return Err(gone),
             Ok(Ok(_)) | Err(_) => return Err(denied(WANTED)),
         };
         let greeting: Greeting = serde_json::from_slice(&text).map_err(|_| denied(WANTED))?;
@@ -193,7 +190,7 @@ impl Conversation {
                 Turn::Heard(Heard::Behind) => continue,
                 Turn::Heard(Heard::Beat) => self.ping()?,
                 Turn::Heard(Heard::Over(end)) => return Err(farewell(end)),
-                Turn::Said(said) => match self.hear(said)? {
+                Turn::Said(said) => match self.hear(said?) {
                     Some(bytes) => bytes,
                     None => continue,
                 },
@@ -211,13 +208,11 @@ impl Conversation {
     }
 
     /// Messages are not expected and mean nothing; each shows that the peer lives.
-    fn hear(&mut self, said: Result<Frame, Silence>) -> Result<Option<Bytes>, CloseReason> {
+    fn hear(&mut self, said: Frame) -> Option<Bytes> {
         self.unanswered = 0;
         match said {
-            Ok(Frame::Ping(payload)) => Ok(Some(frame(Message::Pong(payload)))),
-            Ok(Frame::Close(_)) | Err(Silence::Gone) => Err(CloseReason::from(CloseCode::Normal)),
-            Ok(_) => Ok(None),
-            Err(Silence::Broken(error)) => Err(broken(&error)),
+            Frame::Ping(payload) => Some(frame(Message::Pong(payload))),
+            _ => None,
         }
     }
 }
@@ -229,24 +224,18 @@ struct Peer {
     inbox: BytesMut,
 }
 
-/// Why nothing more is heard.
-enum Silence {
-    /// The connection is gone.
-    Gone,
-    /// What came is no WebSocket.
-    Broken(ws::ProtocolError),
-}
-
 impl Peer {
-    /// The next frame. Whoever stops waiting loses nothing.
-    async fn frame(&mut self) -> Result<Frame, Silence> {
+    /// The next frame, or why nothing more is heard. Whoever stops waiting loses nothing.
+    async fn frame(&mut self) -> Result<Frame, CloseReason> {
         loop {
-            if let Some(frame) = self.codec.decode(&mut self.inbox).map_err(Silence::Broken)? {
-                return Ok(frame);
+            match self.codec.decode(&mut self.inbox).map_err(|error| broken(&error))? {
+                Some(Frame::Close(_)) => return Err(CloseReason::from(CloseCode::Normal)),
+                Some(frame) => return Ok(frame),
+                None => {}
             }
             match self.payload.next().await {
                 Some(Ok(bytes)) => self.inbox.extend_from_slice(&bytes),
-                Some(Err(_)) | None => return Err(Silence::Gone),
+                Some(Err(_)) | None => return Err(CloseReason::from(CloseCode::Normal)),
             }
         }
     }
