@@ -95,16 +95,8 @@ function allowed(status, type) {
 
 /** @param {EntryType} type @param {bigint} amount */
 function fits(type, amount) {
-  switch (ENTRY_TYPES[type].amount) {
-    case "positive":
-      return amount > 0n;
-    case "negative":
-      return amount < 0n;
-    case "zero":
-      return amount === 0n;
-    case "not positive":
-      return amount <= 0n;
-  }
+  const fit = { positive: amount > 0n, negative: amount < 0n, zero: amount === 0n, "not positive": amount <= 0n };
+  return fit[ENTRY_TYPES[type].amount];
 }
 
 /**

@@ -100,6 +100,15 @@ function App() {
     </footer>`;
 }
 
+/** @type {Record<typeof known.badge.state, [string, string]>} */
+const BADGES = {
+  live: ["Live", "good"],
+  connecting: ["Connecting", "warn"],
+  reconnecting: ["Reconnecting", "warn"],
+  closed: ["Not live: for bots and operators", "warn"],
+  stale: ["Stale", "bad"],
+};
+
 /** How the stream is. The words change only with the state, so that a screen reader hears each once. */
 function Badge() {
   const [badge, setBadge] = useState(known.badge);
@@ -108,21 +117,9 @@ function Badge() {
     setBadge(known.badge);
     return watchBadge(() => setBadge(known.badge));
   }, []);
-  const [words, tone] = (() => {
-    switch (badge.state) {
-      case "live":
-        return ["Live", "good"];
-      case "connecting":
-        return ["Connecting", "warn"];
-      case "reconnecting":
-        return ["Reconnecting", "warn"];
-      case "closed":
-        return ["Not live: for bots and operators", "warn"];
-      default:
-        return [badge.since === null ? "Stale" : `Stale since ${ofDay(badge.since)}`, "bad"];
-    }
-  })();
-  return html`<span class=${`badge ${tone}`} role="status" title=${badge.problem ?? undefined} data-state=${badge.state}>${words}</span>`;
+  const [words, tone] = BADGES[badge.state];
+  const since = badge.state === "stale" && badge.since !== null ? ` since ${ofDay(badge.since)}` : "";
+  return html`<span class=${`badge ${tone}`} role="status" title=${badge.problem ?? undefined} data-state=${badge.state}>${words}${since}</span>`;
 }
 
 /** What moves by itself can be stopped. */
