@@ -345,11 +345,7 @@ mod tests {
         let bearer = crate::auth::tokens::Bearer { bot: BotId(7), version: 1 };
         let issued = tokens.issue(bearer, Some(std::time::Duration::from_secs(100))).unwrap();
         // As it was answered when the token was good for longer.
-        let answer = TokenAnswer {
-            access_token: issued.token,
-            token_type: api_types::TokenType::Bearer,
-            expires_in: 1_800,
-        };
+        let answer = TokenAnswer { expires_in: 1_800, ..issued };
         let retry = retry(1).of_token();
         let kept = retry.keep(StatusCode::OK, &answer, SECRET);
         let replayed = retry.replay(&kept, retry.tells).unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use api_types::Secret;
+use api_types::{Secret, TokenAnswer, TokenType};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use ledger_core::BotId;
 use serde::{Deserialize, Serialize};
@@ -45,12 +45,6 @@ pub(crate) struct Bearer {
     pub(crate) version: i64,
 }
 
-/// A token, and for how many seconds it is good.
-pub(crate) struct IssuedToken {
-    pub(crate) token: Secret,
-    pub(crate) seconds: i64,
-}
-
 /// Names a key without telling it.
 fn key_id(key: &Key) -> String {
     hex(&sha256(key.bytes())[..8])
@@ -79,7 +73,7 @@ impl Tokens {
         &self,
         bearer: Bearer,
         at_most: Option<Duration>,
-    ) -> Result<IssuedToken, ApiError> {
+    ) -> Result<TokenAnswer, ApiError> {
         let at_most = at_most.and_then(|most| i64::try_from(most.as_secs()).ok());
         let seconds = at_most.unwrap_or(TOKEN_SECONDS).min(TOKEN_SECONDS);
         let now = seconds_now();
@@ -93,7 +87,8 @@ impl Tokens {
         };
         let token = jsonwebtoken::encode(&self.header, &claims, &self.encoding)
             .map_err(|error| ApiError::Internal(format!("cannot sign a token: {error}")))?;
-        Ok(IssuedToken { token: Secret::new(token), seconds })
+        let access_token = Secret::new(token);
+        Ok(TokenAnswer { access_token, token_type: TokenType::Bearer, expires_in: seconds })
     }
 
     /// Whether it is a JWT at all, if only by its form.
@@ -144,7 +139,7 @@ mod tests {
     }
 
     fn issue(tokens: &Tokens) -> String {
-        tokens.issue(MIA, None).unwrap().token.expose().to_owned()
+        tokens.issue(MIA, None).unwrap().access_token.expose().to_owned()
     }
 
     /// A token with this header and these claims, signed with the right key.
@@ -177,7 +172,7 @@ mod tests {
         let tokens = tokens(7, &[]);
         let seconds = |most: Option<u64>| {
             let most = most.map(Duration::from_secs);
-            tokens.issue(MIA, most).unwrap().seconds
+            tokens.issue(MIA, most).unwrap().expires_in
         };
         assert_eq!(seconds(None), TOKEN_SECONDS);
         assert_eq!(seconds(Some(90)), 90);

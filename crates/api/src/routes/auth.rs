@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use api_types::ProblemKind::Unauthorized;
-use api_types::{Secret, TokenAnswer, TokenRequest, TokenType};
+use api_types::{Secret, TokenAnswer, TokenRequest};
 use db::bots::BotRef;
 use db::credentials::Refused;
 use db::idempotency::{Pair, Remember};
@@ -104,12 +104,7 @@ async fn login(
         }
         return Err(ApiError::unauthorized("There is no bot with this API key."));
     };
-    let issued = app.secrets.now().tokens.issue(Bearer { bot, version }, at_most)?;
-    let answer = TokenAnswer {
-        access_token: issued.token,
-        token_type: TokenType::Bearer,
-        expires_in: issued.seconds,
-    };
+    let answer = app.secrets.now().tokens.issue(Bearer { bot, version }, at_most)?;
     let whose = |(): &()| Contents::Secret(Pair { bot, version });
     let render = keeper(retry, StatusCode::OK, |(): &()| &answer, whose);
     let hook = hook(retry, render.as_ref()).map(|hook| Remember {
