@@ -59,11 +59,10 @@ pub struct Networks(Vec<IpNet>);
 impl Networks {
     /// This machine alone.
     pub fn loopback() -> Networks {
-        let loopback =
-            [(IpAddr::V4(Ipv4Addr::LOCALHOST), 8), (IpAddr::V6(Ipv6Addr::LOCALHOST), 128)];
-        let networks =
-            loopback.into_iter().filter_map(|(address, prefix)| IpNet::new(address, prefix).ok());
-        Networks(networks.collect())
+        Networks(vec![
+            IpNet::new_assert(Ipv4Addr::LOCALHOST.into(), 8),
+            IpNet::new_assert(Ipv6Addr::LOCALHOST.into(), 128),
+        ])
     }
 
     pub(crate) fn contain(&self, address: IpAddr) -> bool {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cache::limits::rate::{Use, Verdict};
 
@@ -43,18 +43,12 @@ impl Counted {
     fn admit(&mut self, uses: &[Use<'_>], now: u64, names_max: usize) -> Option<Verdict> {
         self.make_room(now, names_max);
         let full = self.paid_by.len().saturating_add(uses.len()) > names_max;
-        let name = |counted: &HashMap<Box<str>, u64>, name: &str| {
-            if full && !counted.contains_key(name) {
-                Box::from(THE_REST)
-            } else {
-                Box::<str>::from(name)
-            }
-        };
         let mut paid = Vec::with_capacity(uses.len());
-        let mut refused: Option<(usize, std::time::Duration)> = None;
+        let mut refused: Option<(usize, Duration)> = None;
         let mut tightest: Option<(usize, u32, u64)> = None;
         for (index, Use { name: of, rate }) in uses.iter().enumerate() {
-            let name = name(&self.paid_by, of);
+            let is_known = !full || self.paid_by.contains_key(*of);
+            let name: Box<str> = if is_known { *of } else { THE_REST }.into();
             let before = self.paid_by.get(&name).copied().unwrap_or(0);
             match rate.admit(before, now) {
                 Err(wait) if refused.is_none_or(|(_, longest)| wait > longest) => {
@@ -77,7 +71,7 @@ impl Counted {
         tightest.map(|(tightest, remaining, reset)| Verdict::Admitted {
             tightest,
             remaining,
-            reset: std::time::Duration::from_micros(reset),
+            reset: Duration::from_micros(reset),
         })
     }
 

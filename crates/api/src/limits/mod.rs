@@ -195,10 +195,8 @@ impl Limiter {
             name: format!("login:{bot}:{}", counted_as(address)),
             rate,
         }]);
-        match self.redis.admit(&counted).await {
-            Some(verdict) => judge(&counted, Some(verdict)),
-            None => Err(unavailable()),
-        }
+        let verdict = self.redis.admit(&counted).await.ok_or_else(unavailable)?;
+        judge(&counted, Some(verdict))
     }
 
     /// Whether a request that is refused before it is counted gets its line in the log: so many of an address

@@ -149,7 +149,8 @@ fn refine(
     }
 }
 
-/// The schema for one value of the field that decides.
+/// The schema for one value of the field that decides, with more required fields, which then cannot be null,
+/// and without some, which can be nothing else.
 fn variant(
     base: &Value,
     name: &'static str,
@@ -157,12 +158,6 @@ fn variant(
     required: &[&str],
     without: &[&str],
 ) -> Variant {
-    Variant { name, value, schema: narrowed(base, required, without) }
-}
-
-/// The schema with more required fields, which then cannot be null, and without some, which can be
-/// nothing else.
-fn narrowed(base: &Value, required: &[&str], without: &[&str]) -> Value {
     let mut schema = base.clone();
     if let Some(members) = schema.as_object_mut() {
         members.remove("description");
@@ -181,7 +176,7 @@ fn narrowed(base: &Value, required: &[&str], without: &[&str]) -> Value {
     if let Some(names) = schema["required"].as_array_mut() {
         names.extend(required.iter().map(|name| json!(name)));
     }
-    schema
+    Variant { name, value, schema }
 }
 
 /// Takes `null` out of what a property may be.
