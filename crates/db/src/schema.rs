@@ -7,9 +7,18 @@ pub mod sql_types {
     pub use diesel::sql_types::*;
 }
 
-diesel::table! {
-    use super::sql_types::*;
+/// Each table with the types in scope, and all of them in one query.
+macro_rules! tables {
+    ($($table:ident ($($key:ident),+) { $($columns:tt)* })+) => {
+        $(diesel::table! {
+            use super::sql_types::*;
+            $table ($($key),+) { $($columns)* }
+        })+
+        diesel::allow_tables_to_appear_in_same_query!($($table),+);
+    };
+}
 
+tables! {
     agent_metrics (tick, bot_id) {
         recorded_at -> Instant,
         tick -> Int8,
@@ -31,28 +40,16 @@ diesel::table! {
         priced_usd -> Nullable<Units>,
         unreported_calls -> Nullable<Int4>,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     arena_identity (id) {
         id -> Uuid,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     arena_pause (single) {
         single -> Bool,
         paused_at -> Instant,
         reason -> Text,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     audit_log (id) {
         id -> Int8,
@@ -63,10 +60,6 @@ diesel::table! {
         observation_id -> Nullable<Uuid>,
         detail -> Jsonb,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     bets (id) {
         id -> Int8,
@@ -88,10 +81,6 @@ diesel::table! {
         brier -> Nullable<Units>,
         rules -> Nullable<RulesDigest>,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     bot_schedules (bot_id) {
         bot_id -> Int8,
@@ -99,10 +88,6 @@ diesel::table! {
         llm_day -> Nullable<Date>,
         llm_usd -> Units,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     bots (id) {
         id -> Int8,
@@ -115,20 +100,12 @@ diesel::table! {
         created_at -> Instant,
         credential_version -> Int8,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     economy_rules (digest) {
         digest -> Bytea,
         rules -> Text,
         first_used_at -> Instant,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     evidence (id) {
         id -> Int8,
@@ -143,10 +120,6 @@ diesel::table! {
         problem -> Nullable<Text>,
         side -> Nullable<BetSide>,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     idempotency_keys (key_sha256) {
         key_sha256 -> Bytea,
@@ -157,10 +130,6 @@ diesel::table! {
         bot_id -> Nullable<Int8>,
         credential_version -> Nullable<Int8>,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     ledger (bot_id, sequence) {
         bot_id -> Int8,
@@ -173,18 +142,10 @@ diesel::table! {
         previous_hash -> Bytea,
         hash -> Bytea,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     market_sources (label) {
         label -> Text,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     markets (id) {
         id -> Uuid,
@@ -213,20 +174,12 @@ diesel::table! {
         pause_reason -> Nullable<Text>,
         rules -> Nullable<RulesDigest>,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     oracle_rounds (singleton) {
         singleton -> Bool,
         number -> Int8,
         settled_at -> Nullable<Instant>,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     posts (id) {
         id -> Int8,
@@ -236,10 +189,6 @@ diesel::table! {
         reference -> Text,
         created_at -> Instant,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     predictions (id) {
         id -> Int8,
@@ -261,10 +210,6 @@ diesel::table! {
         rules -> Nullable<RulesDigest>,
         reserved -> Units,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     price_history_reads (id) {
         id -> Int8,
@@ -273,10 +218,6 @@ diesel::table! {
         ends_at -> Instant,
         points -> Int4,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     prices (id) {
         id -> Int8,
@@ -286,20 +227,12 @@ diesel::table! {
         sampled_at -> Instant,
         history -> Bool,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     source_cooldowns (source) {
         source -> Text,
         strikes -> Int4,
         until -> Instant,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     superseded_credentials (bot_id) {
         bot_id -> Int8,
@@ -308,10 +241,6 @@ diesel::table! {
         api_secret_sha256 -> Bytea,
         valid_until -> Instant,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     ticks (number) {
         number -> Int8,
@@ -323,10 +252,6 @@ diesel::table! {
         failed -> Int8,
         rules -> Nullable<RulesDigest>,
     }
-}
-
-diesel::table! {
-    use super::sql_types::*;
 
     wallets (bot_id) {
         bot_id -> Int8,
@@ -344,5 +269,3 @@ diesel::table! {
         pause_reason -> Nullable<Text>,
     }
 }
-
-diesel::allow_tables_to_appear_in_same_query!(agent_metrics, arena_identity, arena_pause, audit_log, bets, bot_schedules, bots, economy_rules, evidence, idempotency_keys, ledger, market_sources, markets, oracle_rounds, posts, predictions, price_history_reads, prices, source_cooldowns, superseded_credentials, ticks, wallets,);

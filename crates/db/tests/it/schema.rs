@@ -16,7 +16,19 @@ pub mod sql_types {
     pub use crate::sql::{Instant, MetricKind, RulesDigest, Units};
     pub use diesel::sql_types::*;
 }
-";
+
+/// Each table with the types in scope, and all of them in one query.
+macro_rules! tables {
+    ($($table:ident ($($key:ident),+) { $($columns:tt)* })+) => {
+        $(diesel::table! {
+            use super::sql_types::*;
+            $table ($($key),+) { $($columns)* }
+        })+
+        diesel::allow_tables_to_appear_in_same_query!($($table),+);
+    };
+}
+
+tables! {";
 
 #[tokio::test]
 async fn the_rust_schema_is_that_of_the_migrated_database() {
@@ -92,15 +104,13 @@ async fn generate(client: &Client, named: &BTreeMap<String, BTreeSet<String>>) -
         let mut key: Vec<_> = key.iter().map(|c| (c.key, c.name.as_str())).collect();
         key.sort_unstable();
         let key = key.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
-        let uses = "use super::sql_types::*;";
-        writeln!(out, "\ndiesel::table! {{\n    {uses}\n\n    {table} ({key}) {{").unwrap();
+        writeln!(out, "\n    {table} ({key}) {{").unwrap();
         for column in columns {
             writeln!(out, "        {} -> {},", column.name, column.sql_type()).unwrap();
         }
-        out.push_str("    }\n}\n");
+        out.push_str("    }\n");
     }
-    let names = tables.keys().cloned().collect::<Vec<_>>().join(", ");
-    writeln!(out, "\ndiesel::allow_tables_to_appear_in_same_query!({names},);").unwrap();
+    out.push_str("}\n");
     out
 }
 
