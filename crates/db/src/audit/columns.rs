@@ -30,17 +30,19 @@ impl<'a, const N: usize> Columns<'a, N> {
         self.0.next().flatten()
     }
 
-    pub(super) fn int8(&mut self) -> Option<i64> {
-        copy::int8(self.raw())
+    /// Whether the next column is NULL, which stays to be read.
+    pub(super) fn begins_with_null(&self) -> bool {
+        self.0.as_slice().first().is_none_or(Option::is_none)
     }
 
-    pub(super) fn int4(&mut self) -> Option<i32> {
-        copy::int4(self.raw())
+    /// A number that is never negative where it can be read.
+    pub(super) fn count(&mut self) -> i64 {
+        copy::int8(self.raw()).unwrap_or(-1)
     }
 
     /// An id, without which a row says nothing.
     pub(super) fn id<T: From<i64>>(&mut self) -> DbResult<T> {
-        self.int8().map(T::from).ok_or_else(malformed)
+        copy::int8(self.raw()).map(T::from).ok_or_else(malformed)
     }
 
     pub(super) fn money(&mut self) -> Money {
@@ -54,6 +56,11 @@ impl<'a, const N: usize> Columns<'a, N> {
     /// Units of 10⁻⁸, which may exceed one balance.
     pub(super) fn units(&mut self) -> Option<i128> {
         self.raw().and_then(numeric_units)
+    }
+
+    /// The same of a total, which is nothing where there is none.
+    pub(super) fn total(&mut self) -> i128 {
+        self.units().unwrap_or(0)
     }
 
     pub(super) fn instant(&mut self) -> Option<Timestamp> {
@@ -78,6 +85,33 @@ impl<'a, const N: usize> Columns<'a, N> {
         self.text()?.parse().ok()
     }
 }
+
+/// A row, or a part of one: each field with its column in the statement and how it is read from [`Columns`].
+macro_rules! row {
+    ($(#[$meta:meta])* struct $name:ident($row:ident) {
+        $($(#[$doc:meta])* $field:ident: $type:ty = $column:literal => $read:expr,)+
+    }) => {
+        $(#[$meta])*
+        pub(super) struct $name {
+            $($(#[$doc])* pub(super) $field: $type,)+
+        }
+
+        impl $name {
+            pub(super) const COUNT: usize = [$($column),+].len();
+
+            pub(super) fn columns() -> String {
+                [$($column),+].join(", ")
+            }
+
+            pub(super) fn read<const N: usize>(
+                $row: &mut $crate::audit::columns::Columns<'_, N>,
+            ) -> $crate::error::DbResult<$name> {
+                Ok($name { $($field: $read,)+ })
+            }
+        }
+    };
+}
+pub(super) use row;
 
 /// Streams the rows of a COPY to `row`, one at a time.
 pub(crate) async fn copy_out<E: From<DbError>>(

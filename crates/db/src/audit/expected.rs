@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use ledger_core::{BotId, PredictionId, Timestamp};
+use ledger_core::movement::PositionKind;
+use ledger_core::{BotId, Timestamp};
 use tokio_postgres::Client;
 
 use super::Fault;
-use super::columns::{Columns, copy_out, malformed};
-use super::tally::{BetFacts, PredictionFacts, Tally, Worth};
+use super::columns::{Columns, copy_out, row};
+use super::tally::{PositionRow, Tally, Worth};
 use super::verdicts::Verdicts;
 use crate::error::DbResult;
 
@@ -29,33 +30,28 @@ impl Bounds {
     }
 }
 
-/// What is cached of a bot and what its positions say.
+/// What is cached of a bot and what its positions say; no more than that of one that nothing else names.
+#[derive(Default)]
 pub(super) struct Expected {
     pub(super) bot_status: Option<String>,
-    pub(super) wallet: Option<WalletRow>,
+    pub(super) wallet: Option<(WalletRow, Worth)>,
     pub(super) positions: Tally,
 }
 
-impl Expected {
-    /// Of a bot that positions name and nothing else does.
-    pub(super) fn unknown() -> Expected {
-        Expected { bot_status: None, wallet: None, positions: Tally::default() }
+row! {
+    struct WalletRow(row) {
+        status: String = "w.status::text" => row.text().unwrap_or_default(),
+        sequence: i64 = "w.sequence" => row.count(),
+        balance: Option<i128> = "w.balance" => row.units(),
+        hash: Vec<u8> = "w.head_hash" => row.raw().unwrap_or_default().to_vec(),
+        head_at: Option<Timestamp> = "w.head_at" => row.instant(),
+        open_predictions: i64 = "w.open_predictions::bigint" => row.count(),
+        open_stake: Option<i128> = "w.open_stake" => row.units(),
+        open_bets: i64 = "w.open_bets::bigint" => row.count(),
+        bet_stake: Option<i128> = "w.bet_stake" => row.units(),
+        minted: Option<i128> = "w.minted" => row.units(),
+        burned: Option<i128> = "w.burned" => row.units(),
     }
-}
-
-pub(super) struct WalletRow {
-    pub(super) status: String,
-    pub(super) sequence: i64,
-    pub(super) balance: Option<i128>,
-    pub(super) hash: Vec<u8>,
-    pub(super) head_at: Option<Timestamp>,
-    pub(super) open_predictions: i32,
-    pub(super) open_stake: Option<i128>,
-    pub(super) open_bets: i32,
-    pub(super) bet_stake: Option<i128>,
-    pub(super) minted: Option<i128>,
-    pub(super) burned: Option<i128>,
-    pub(super) worth: Worth,
 }
 
 pub(super) async fn load_wallets(
@@ -64,110 +60,44 @@ pub(super) async fn load_wallets(
 ) -> DbResult<BTreeMap<BotId, Expected>> {
     let mut expected = BTreeMap::new();
     let query = format!(
-        "COPY (SELECT coalesce(b.id, w.bot_id), b.status::text, w.bot_id, w.status::text, \
-                      w.sequence, w.balance, w.head_hash, w.head_at, w.open_predictions, \
-                      w.open_stake, w.minted, w.burned, w.open_bets, w.bet_stake, w.fees, \
-                      w.granted, t.settled::numeric, t.payouts, t.bounties, t.lost_stakes, t.brier_sum, \
-                      t.lookup_fees, t.won::numeric, t.brier_count::numeric, t.profit \
+        "COPY (SELECT coalesce(b.id, w.bot_id), b.status::text, w.bot_id, {}, {} \
                  FROM (SELECT * FROM bots WHERE {}) b \
                  FULL JOIN (SELECT * FROM wallets WHERE {}) w ON w.bot_id = b.id \
                  LEFT JOIN agent_totals t ON t.bot_id = w.bot_id) \
          TO STDOUT (FORMAT binary)",
+        WalletRow::columns(),
+        Worth::columns(),
         bounds.condition("id"),
         bounds.condition("bot_id"),
     );
     copy_out(client, &query, |row| {
-        let mut row = Columns::<25>::of(row)?;
-        let id = row.id()?;
-        let bot_status = row.text();
-        let has_wallet = row.raw().is_some();
-        let wallet = WalletRow {
-            status: row.text().unwrap_or_default(),
-            sequence: row.int8().unwrap_or(-1),
-            balance: row.units(),
-            hash: row.raw().unwrap_or_default().to_vec(),
-            head_at: row.instant(),
-            open_predictions: row.int4().unwrap_or(-1),
-            open_stake: row.units(),
-            minted: row.units(),
-            burned: row.units(),
-            open_bets: row.int4().unwrap_or(-1),
-            bet_stake: row.units(),
-            worth: worth_of(|| row.units().unwrap_or(0)),
-        };
-        let bot = Expected {
-            bot_status,
-            wallet: has_wallet.then_some(wallet),
-            positions: Tally::default(),
-        };
-        expected.insert(id, bot);
+        let mut row = Columns::<{ 3 + WalletRow::COUNT + Worth::COUNT }>::of(row)?;
+        let (id, bot_status, has_wallet) = (row.id()?, row.text(), row.raw().is_some());
+        let wallet = (WalletRow::read(&mut row)?, Worth::read(&mut row)?);
+        let wallet = has_wallet.then_some(wallet);
+        expected.insert(id, Expected { bot_status, wallet, ..Expected::default() });
         DbResult::Ok(())
     })
     .await?;
     Ok(expected)
 }
 
-/// The running totals of a row, in the order of [`load_wallets`].
-fn worth_of(mut next: impl FnMut() -> i128) -> Worth {
-    // Counts came as numbers with eight decimals' worth of units.
-    const ONE: i128 = 100_000_000;
-    Worth {
-        fees: next(),
-        granted: next(),
-        settled: next() / ONE,
-        payouts: next(),
-        bounties: next(),
-        lost_stakes: next(),
-        brier_sum: next(),
-        lookup_fees: next(),
-        won: next() / ONE,
-        brier_count: next() / ONE,
-        profit: next(),
-    }
-}
-
 /// Adds to each bot what its predictions say; answers a fault for each that was judged otherwise
 /// than by its rules and samples.
-pub(super) async fn load_positions(
+pub(super) async fn load_predictions(
     client: &Client,
     bounds: Bounds,
     verdicts: &Verdicts,
     expected: &mut BTreeMap<BotId, Expected>,
 ) -> DbResult<Vec<Fault>> {
-    let mut misjudged = Vec::new();
-    let predictions = verdicts.query(
-        "p.bot_id, p.id, p.observation_id::text, p.wager_amount, p.payout, p.status::text, v.problem, \
-         p.brier",
+    let rows = verdicts.query(
+        "p.bot_id, 'OBS:' || p.observation_id AS opening, 'PREDICTION:' || p.id AS closing, \
+         p.wager_amount AS stake, p.payout, greatest(p.payout - p.wager_amount, 0) AS minted, \
+         greatest(p.wager_amount - p.payout, 0) AS burned, 0::numeric AS bounty, p.brier, \
+         p.status::text AS state, NULL::boolean AS lookup, v.problem",
         &bounds.condition("p.bot_id"),
     );
-    let query = format!("COPY ({predictions}) TO STDOUT (FORMAT binary)");
-    copy_out(client, &query, |row| {
-        let mut row = Columns::<8>::of(row)?;
-        let bot_id: BotId = row.id()?;
-        let id: PredictionId = row.id()?;
-        let observation = row.text().unwrap_or_default();
-        let (wager, payout) = (row.money(), row.money());
-        let status = row.text().unwrap_or_default();
-        let problem = row.text();
-        let facts = PredictionFacts {
-            observation: format!("OBS:{observation}"),
-            reference: format!("PREDICTION:{id}"),
-            wager,
-            payout,
-            status: status.parse().map_err(|_| malformed())?,
-            brier: row.decimal(),
-        };
-        let bot = expected.entry(bot_id).or_insert_with(Expected::unknown);
-        bot.positions.add_prediction(&facts);
-        if let Some(problem) = problem {
-            let field = format!("prediction {id}");
-            let found = format!("{status} without it");
-            misjudged.push(Fault::beside(bot_id, field, problem, found));
-        }
-        DbResult::Ok(())
-    })
-    .await?;
-    Ok(misjudged)
+    load_positions(client, PositionKind::Prediction, &rows, expected).await
 }
 
 /// Adds to each bot what its bets and answers say. Whether a whole market was shared out as it must
@@ -176,29 +106,38 @@ pub(super) async fn load_bets(
     client: &Client,
     bounds: Bounds,
     expected: &mut BTreeMap<BotId, Expected>,
-) -> DbResult<()> {
-    let query = format!(
-        "COPY (SELECT bot_id, market_id::text, stake, payout, minted, burned, brier, state::text, \
-                      used_lookup \
-                 FROM bets WHERE {} ORDER BY bot_id, id) TO STDOUT (FORMAT binary)",
+) -> DbResult<Vec<Fault>> {
+    let rows = format!(
+        "SELECT bot_id, 'MARKET:' || market_id AS opening, 'MARKET:' || market_id AS closing, \
+                stake, payout, minted, burned, minted AS bounty, brier, state::text AS state, \
+                used_lookup AS lookup, NULL::text AS problem \
+           FROM bets WHERE {} ORDER BY bot_id, id",
         bounds.condition("bot_id"),
     );
+    load_positions(client, PositionKind::Bet, &rows, expected).await
+}
+
+async fn load_positions(
+    client: &Client,
+    kind: PositionKind,
+    rows: &str,
+    expected: &mut BTreeMap<BotId, Expected>,
+) -> DbResult<Vec<Fault>> {
+    let mut misjudged = Vec::new();
+    let columns = PositionRow::columns();
+    let query =
+        format!("COPY (SELECT bot_id, {columns} FROM ({rows}) p) TO STDOUT (FORMAT binary)");
     copy_out(client, &query, |row| {
-        let mut row = Columns::<9>::of(row)?;
-        let bot_id: BotId = row.id()?;
-        let facts = BetFacts {
-            reference: format!("MARKET:{}", row.text().unwrap_or_default()),
-            stake: row.money(),
-            payout: row.money(),
-            minted: row.money(),
-            burned: row.money(),
-            brier: row.decimal(),
-            state: row.parsed().ok_or_else(malformed)?,
-            lookup: row.flag(),
-        };
-        let bot = expected.entry(bot_id).or_insert_with(Expected::unknown);
-        bot.positions.add_bet(&facts);
+        let mut row = Columns::<{ 1 + PositionRow::COUNT }>::of(row)?;
+        let (bot_id, position) = (row.id()?, PositionRow::read(&mut row)?);
+        expected.entry(bot_id).or_default().positions.add(kind, &position);
+        if let Some(problem) = position.problem {
+            let field = position.closing.replace("PREDICTION:", "prediction ");
+            let found = format!("{} without it", position.state);
+            misjudged.push(Fault::beside(bot_id, field, problem, found));
+        }
         DbResult::Ok(())
     })
-    .await
+    .await?;
+    Ok(misjudged)
 }

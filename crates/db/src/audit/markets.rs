@@ -8,14 +8,11 @@ use ledger_core::criteria::{Criteria, Times};
 use ledger_core::market::{BetState, MarketSource, MarketStatus, Resolution, settle};
 use ledger_core::money::{Outcome, Stake};
 use ledger_core::parimutuel::StakedBet;
-use ledger_core::research::{Answer, commitment};
-use ledger_core::{BotId, Decimal8, MarketId, Money, Timestamp};
+use ledger_core::research::commitment;
+use ledger_core::{BotId, Decimal8, Hash, MarketId, Money, Timestamp};
 use tokio_postgres::Client;
 
-use self::rows::{
-    BetRow, COLUMNS, MARKETS_WITH_BETS, MarketFacts, OF_THE_MARKET, bet_of, market_id, market_of,
-    outcomes,
-};
+use self::rows::{BetRow, COLUMNS, MarketFacts, market_id, markets_with_bets, outcomes};
 use super::columns::{Columns, copy_out};
 use super::verdicts::Verdicts;
 use super::{Derive, Fault, Faults};
@@ -37,22 +34,21 @@ pub(super) async fn audit(
     verdicts: &Verdicts,
     derive: Option<Derive>,
 ) -> DbResult<MarketsReport> {
-    let mut auditor =
-        Auditor { named_since: verdicts.named_since(), report: MarketsReport::default() };
+    let mut auditor = Auditor { verdicts, report: MarketsReport::default() };
     let mut current: Option<(MarketId, MarketFacts, Vec<BetRow>)> = None;
-    copy_out(client, MARKETS_WITH_BETS, |row| {
+    copy_out(client, &markets_with_bets(), |row| {
         let mut row = Columns::<COLUMNS>::of(row)?;
         let id = market_id(&mut row)?;
         if current.as_ref().is_none_or(|(market, ..)| *market != id) {
             if let Some((market, facts, bets)) = current.take() {
                 auditor.market(market, &facts, &bets);
             }
-            current = Some((id, market_of(&mut row, verdicts), Vec::new()));
+            current = Some((id, MarketFacts::read(&mut row)?, Vec::new()));
         } else {
-            row.skip(OF_THE_MARKET);
+            row.skip(MarketFacts::COUNT);
         }
-        if let (Some((.., bets)), Some(bet)) = (&mut current, bet_of(&mut row)?) {
-            bets.push(bet);
+        if let Some((.., bets)) = current.as_mut().filter(|_| !row.begins_with_null()) {
+            bets.push(BetRow::read(&mut row)?);
         }
         DbResult::Ok(())
     })
@@ -69,13 +65,12 @@ pub(super) async fn audit(
     Ok(auditor.report)
 }
 
-struct Auditor {
-    /// What began later names its rules.
-    named_since: Option<Timestamp>,
+struct Auditor<'a> {
+    verdicts: &'a Verdicts,
     report: MarketsReport,
 }
 
-impl Auditor {
+impl Auditor<'_> {
     fn fault(
         &mut self,
         market: MarketId,
@@ -213,17 +208,18 @@ impl Auditor {
 
     /// Market and bets name the rules they began under, once there were any to name.
     fn rules(&mut self, id: MarketId, facts: &MarketFacts, bets: &[BetRow]) {
-        let Some(since) = self.named_since else {
+        let Some(since) = self.verdicts.named_since() else {
             return;
         };
-        let nameless =
-            |named: bool, at: Option<Timestamp>| !named && at.is_none_or(|at| at > since);
+        let nameless = |rules: Option<Hash>, at: Option<Timestamp>| {
+            rules.is_none() && at.is_none_or(|at| at > since)
+        };
         let expected = "the digest of the rules it began under";
-        if nameless(facts.names_rules, facts.opens_at) {
+        if nameless(facts.rules, facts.opens_at) {
             self.fault(id, "market.rules", expected, "none");
         }
         for bet in bets {
-            if nameless(bet.names_rules, bet.created_at) {
+            if nameless(bet.rules, bet.created_at) {
                 let field = format!("bet {}: rules", bet.id);
                 self.fault_of(Some(bet.bot_id), id, field, expected, "none");
             }
@@ -243,7 +239,8 @@ impl Auditor {
                 self.fault(id, field, expected, "evidence, and no patience was due");
             }
             Some(ORACLE) => {
-                let due = facts.deadline.zip(facts.patience_seconds);
+                let patience = facts.rules.and_then(|rules| self.verdicts.patience_of(rules));
+                let due = facts.deadline.zip(patience);
                 let due = due.map(|(deadline, patience)| deadline.plus_seconds(patience));
                 if let Some((at, due)) = facts.resolved_at.zip(due).filter(|(at, due)| at < due) {
                     self.fault(id, field, format!("patience until {due}"), at);
@@ -309,8 +306,8 @@ impl Auditor {
         self.differs(id, field, commitment(id, nonce, answer), committed);
         let mut solved = 0;
         for bet in bets {
-            let said: Option<Answer> = bet.answer.as_ref().and_then(|text| text.parse().ok());
-            let right = said.is_some_and(|said| commitment(id, nonce, &said) == committed);
+            let said = bet.answer.as_ref();
+            let right = said.is_some_and(|said| commitment(id, nonce, said) == committed);
             solved += usize::from(right);
             self.ended(id, "answer", bet, judged(bet, facts.bounty, right));
         }

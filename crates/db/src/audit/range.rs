@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 use super::columns::{copy_out, malformed};
 use super::entries::{ENTRY_COLUMNS, Unreadable, decode};
-use super::expected::{Bounds, Expected, WalletRow, load_bets, load_positions, load_wallets};
+use super::expected::{Bounds, Expected, WalletRow, load_bets, load_predictions, load_wallets};
 use super::tally::{Tally, Worth};
 use super::verdicts::Verdicts;
 use super::{Fault, RangeReport, wallet_fault};
@@ -23,10 +23,9 @@ pub(super) async fn audit(
 ) -> DbResult<RangeReport> {
     let mut expected = load_wallets(client, bounds).await?;
     let mut report = RangeReport::default();
-    for misjudged in load_positions(client, bounds, verdicts, &mut expected).await? {
-        report.faults.push(misjudged);
-    }
-    load_bets(client, bounds, &mut expected).await?;
+    let mut misjudged = load_predictions(client, bounds, verdicts, &mut expected).await?;
+    misjudged.extend(load_bets(client, bounds, &mut expected).await?);
+    misjudged.into_iter().for_each(|fault| report.faults.push(fault));
     let mut auditor = Auditor {
         expected,
         report,
@@ -111,7 +110,7 @@ impl Auditor {
         let chain_status = self.verifier.status();
         let bot_id = head.bot_id;
         self.report.bots += 1;
-        let Some(wallet) = &expected.wallet else {
+        let Some((wallet, totals)) = &expected.wallet else {
             return self.report.faults.push(Fault::beside(bot_id, "wallet", "a wallet", "none"));
         };
         let report = &mut self.report;
@@ -137,7 +136,7 @@ impl Auditor {
             profit: positions.worth.profit - facts.worth.lookup_fees,
             ..positions.worth.clone()
         };
-        let (worth, kept) = (format!("{worth:?}"), format!("{:?}", wallet.worth));
+        let (worth, kept) = (format!("{worth:?}"), format!("{totals:?}"));
         report.differs(bot_id, "running totals", worth, kept);
         let minted = facts.minted + positions.minted;
         let burned = facts.burned + positions.burned;
@@ -155,7 +154,7 @@ impl Auditor {
         let supply = &mut report.supply;
         supply.minted += minted;
         supply.burned += burned;
-        supply.escrow += positions.escrow + positions.bet_escrow;
+        supply.escrow += positions.predictions.escrow + positions.bets.escrow;
         supply.circulating += i128::from(head.balance.units());
     }
 
@@ -178,7 +177,7 @@ impl Auditor {
 fn counts(side: &Tally) -> String {
     format!(
         "{} predictions opened, {} closed, {} bets opened, {} closed",
-        side.opened, side.closed, side.bets_opened, side.bets_closed
+        side.predictions.opened, side.predictions.closed, side.bets.opened, side.bets.closed
     )
 }
 
@@ -203,13 +202,14 @@ impl RangeReport {
 
     /// Holds what a wallet says of open positions against the positions.
     fn compare_positions(&mut self, bot_id: BotId, positions: &Tally, wallet: &WalletRow) {
-        let (escrow, stake) = (units_text(positions.escrow), text(wallet.open_stake));
+        let Tally { predictions, bets, .. } = positions;
+        let (escrow, stake) = (units_text(predictions.escrow), text(wallet.open_stake));
         self.differs(bot_id, "wallet.open_stake", escrow, stake);
-        let open = positions.opened - positions.closed;
+        let open = predictions.opened - predictions.closed;
         self.differs(bot_id, "wallet.open_predictions", open, wallet.open_predictions);
-        let (escrow, stake) = (units_text(positions.bet_escrow), text(wallet.bet_stake));
+        let (escrow, stake) = (units_text(bets.escrow), text(wallet.bet_stake));
         self.differs(bot_id, "wallet.bet_stake", escrow, stake);
-        let open = positions.bets_opened - positions.bets_closed;
+        let open = bets.opened - bets.closed;
         self.differs(bot_id, "wallet.open_bets", open, wallet.open_bets);
     }
 }

@@ -5,23 +5,20 @@
 
 use ledger_core::entry_types::{EntryType, House, Position, Total};
 use ledger_core::market::BetState;
-use ledger_core::prediction::PredictionStatus;
+use ledger_core::movement::PositionKind;
 use ledger_core::{Decimal8, Entry, Money};
 use sha2::{Digest, Sha256};
+
+use super::columns::{malformed, row};
 
 /// One side's view of a bot's positions and of what the house gave and took.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     /// Sum over SHA-256(reference, type, amount), modulo 2¹²⁸, of every opening and closing entry.
     fingerprint: u128,
-    pub(super) opened: u64,
-    pub(super) closed: u64,
-    /// Stakes of what is open, in units.
-    pub(super) escrow: i128,
-    /// Bets and answers, likewise.
-    pub(super) bets_opened: u64,
-    pub(super) bets_closed: u64,
-    pub(super) bet_escrow: i128,
+    pub(super) predictions: Positions,
+    /// Bets and answers.
+    pub(super) bets: Positions,
     /// Units the house made for this bot, and units that fell to it.
     pub(super) minted: i128,
     pub(super) burned: i128,
@@ -29,33 +26,45 @@ pub(super) struct Tally {
     pub(super) worth: Worth,
 }
 
-/// What a bot's running totals must be, in units.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Worth {
-    pub(super) settled: i128,
-    pub(super) payouts: i128,
-    pub(super) bounties: i128,
-    pub(super) lost_stakes: i128,
-    pub(super) brier_sum: i128,
-    pub(super) won: i128,
-    pub(super) brier_count: i128,
-    /// Payouts less stakes; lookup fees are taken off where the chain has told them.
-    pub(super) profit: i128,
-    /// Told by the chain alone.
-    pub(super) fees: i128,
-    pub(super) granted: i128,
-    pub(super) lookup_fees: i128,
+pub(super) struct Positions {
+    pub(super) opened: u64,
+    pub(super) closed: u64,
+    /// Stakes of what is open, in units.
+    pub(super) escrow: i128,
+}
+
+row! {
+    /// What a bot's running totals must be, in units.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    struct Worth(row) {
+        settled: i128 = "t.settled * 0.00000001" => row.total(),
+        payouts: i128 = "t.payouts" => row.total(),
+        bounties: i128 = "t.bounties" => row.total(),
+        lost_stakes: i128 = "t.lost_stakes" => row.total(),
+        brier_sum: i128 = "t.brier_sum" => row.total(),
+        won: i128 = "t.won * 0.00000001" => row.total(),
+        brier_count: i128 = "t.brier_count * 0.00000001" => row.total(),
+        /// Payouts less stakes; lookup fees are taken off where the chain has told them.
+        profit: i128 = "t.profit" => row.total(),
+        /// Told by the chain alone.
+        fees: i128 = "w.fees" => row.total(),
+        granted: i128 = "w.granted" => row.total(),
+        lookup_fees: i128 = "t.lookup_fees" => row.total(),
+    }
 }
 
 impl Worth {
-    fn add(&mut self, stake: i128, payout: i128, bounty: i128, brier: Option<Decimal8>, won: bool) {
+    fn add(&mut self, row: &PositionRow) {
+        let (stake, payout) = (units(row.stake), units(row.payout));
+        let won = row.state == BetState::Won;
         self.settled += 1;
         self.won += i128::from(won);
         self.payouts += payout;
         self.profit += payout - stake;
-        self.bounties += bounty;
-        self.brier_sum += brier.map_or(0, |brier| i128::from(brier.units()));
-        self.brier_count += i128::from(brier.is_some());
+        self.bounties += units(row.bounty);
+        self.brier_sum += row.brier.map_or(0, |brier| i128::from(brier.units()));
+        self.brier_count += i128::from(row.brier.is_some());
         if !won {
             self.lost_stakes += stake;
         }
@@ -66,7 +75,7 @@ impl Tally {
     /// Counts what an entry says by itself. A closing entry does not name its stake; the
     /// position's side adds that.
     pub(super) fn add_entry(&mut self, entry: &Entry) {
-        let units = i128::from(entry.amount.units());
+        let units = units(entry.amount);
         let declared = entry.entry_type.declaration();
         match declared.house {
             House::Mint => self.minted += units,
@@ -84,73 +93,47 @@ impl Tally {
         let mut amount = entry.amount;
         match declared.position {
             Position::None => return,
-            Position::OpensPrediction => self.opened += 1,
-            Position::OpensBet => self.bets_opened += 1,
+            Position::OpensPrediction => self.predictions.opened += 1,
+            Position::OpensBet => self.bets.opened += 1,
             // The answer's row says that there was a fee, not what it cost then.
             Position::BesideAnswer => amount = Money::ZERO,
             // One type closes both kinds of positions; the reference tells which.
-            Position::Closes if reference.starts_with("MARKET:") => self.bets_closed += 1,
-            Position::Closes => self.closed += 1,
+            Position::Closes if reference.starts_with("MARKET:") => self.bets.closed += 1,
+            Position::Closes => self.predictions.closed += 1,
         }
         self.mix(reference, entry.entry_type, amount);
     }
 
-    /// Counts what a prediction's row says the chain must hold, and what its end meant for the
-    /// house.
-    pub(super) fn add_prediction(&mut self, row: &PredictionFacts) {
-        let wager = i128::from(row.wager.units());
-        let payout = i128::from(row.payout.units());
-        self.opened += 1;
-        self.mix(&row.observation, EntryType::Wager, row.wager.negated());
-        let closing = match row.status {
-            PredictionStatus::Open => {
-                self.escrow += wager;
-                return;
-            }
-            PredictionStatus::Won => EntryType::Payout,
-            PredictionStatus::Lost => EntryType::Slash,
-            PredictionStatus::Void => EntryType::Refund,
-            PredictionStatus::Forfeit => EntryType::Forfeit,
+    /// Counts what a position's row says the chain must hold, and what its end meant for the house.
+    pub(super) fn add(&mut self, kind: PositionKind, row: &PositionRow) {
+        let (opening, positions) = match kind {
+            PositionKind::Prediction => (EntryType::Wager, &mut self.predictions),
+            PositionKind::Bet => (EntryType::MarketStake, &mut self.bets),
         };
-        self.closed += 1;
-        self.mix(&row.reference, closing, row.payout);
-        self.minted += (payout - wager).max(0);
-        self.burned += (wager - payout).max(0);
-        if row.status != PredictionStatus::Void {
-            let won = row.status == PredictionStatus::Won;
-            self.worth.add(wager, payout, 0, row.brier, won);
+        positions.opened += 1;
+        if row.state == BetState::Open {
+            positions.escrow += units(row.stake);
+        } else {
+            positions.closed += 1;
         }
-    }
-
-    /// The same for the row of a bet or an answer.
-    pub(super) fn add_bet(&mut self, row: &BetFacts) {
-        let units = |money: Money| i128::from(money.units());
-        let (stake, payout) = (units(row.stake), units(row.payout));
-        self.bets_opened += 1;
-        let opening = EntryType::MarketStake;
-        self.mix(&row.reference, opening, row.stake.negated());
+        self.mix(&row.opening, opening, row.stake.negated());
         if row.lookup == Some(true) {
-            self.mix(&row.reference, EntryType::ResearchLookupFee, Money::ZERO);
+            self.mix(&row.opening, EntryType::ResearchLookupFee, Money::ZERO);
         }
-        let closing = match row.state {
-            BetState::Open => {
-                self.bet_escrow += stake;
-                return;
-            }
-            BetState::Won if row.lookup.is_some() => EntryType::ResearchPayout,
-            BetState::Won => EntryType::MarketPayout,
-            BetState::Lost => EntryType::Slash,
-            BetState::Void => EntryType::Refund,
-            BetState::Forfeit => EntryType::Forfeit,
+        let closing = match (row.state, kind) {
+            (BetState::Open, _) => return,
+            (BetState::Won, PositionKind::Prediction) => EntryType::Payout,
+            (BetState::Won, PositionKind::Bet) if row.lookup.is_some() => EntryType::ResearchPayout,
+            (BetState::Won, PositionKind::Bet) => EntryType::MarketPayout,
+            (BetState::Lost, _) => EntryType::Slash,
+            (BetState::Void, _) => EntryType::Refund,
+            (BetState::Forfeit, _) => EntryType::Forfeit,
         };
-        self.bets_closed += 1;
-        self.mix(&row.reference, closing, row.payout);
+        self.mix(&row.closing, closing, row.payout);
         self.minted += units(row.minted);
         self.burned += units(row.burned);
         if row.state != BetState::Void {
-            let won = row.state == BetState::Won;
-            let bounty = units(row.minted);
-            self.worth.add(stake, payout, bounty, row.brier, won);
+            self.worth.add(row);
         }
     }
 
@@ -169,38 +152,36 @@ impl Tally {
 
     /// Whether both sides tell of the same openings and closings.
     pub(super) fn agrees_with(&self, other: &Tally) -> bool {
-        self.fingerprint == other.fingerprint
-            && self.opened == other.opened
-            && self.closed == other.closed
-            && self.bets_opened == other.bets_opened
-            && self.bets_closed == other.bets_closed
+        let counts = |tally: &Tally| {
+            [&tally.predictions, &tally.bets].map(|positions| (positions.opened, positions.closed))
+        };
+        self.fingerprint == other.fingerprint && counts(self) == counts(other)
     }
 }
 
-/// A prediction's row, as far as the chain must match it.
-#[derive(Debug)]
-pub(super) struct PredictionFacts {
-    /// Reference of its opening entry.
-    pub(super) observation: String,
-    /// Reference of its closing entry.
-    pub(super) reference: String,
-    pub(super) wager: Money,
-    pub(super) payout: Money,
-    pub(super) status: PredictionStatus,
-    pub(super) brier: Option<Decimal8>,
+row! {
+    /// The row of a prediction, a bet or an answer, as far as the chain must match it.
+    struct PositionRow(row) {
+        /// Reference of its opening entry, and of the fee for a lookup.
+        opening: String = "opening" => row.text().unwrap_or_default(),
+        /// Reference of its closing entry.
+        closing: String = "closing" => row.text().unwrap_or_default(),
+        stake: Money = "stake" => row.money(),
+        payout: Money = "payout" => row.money(),
+        minted: Money = "minted" => row.money(),
+        burned: Money = "burned" => row.money(),
+        /// What it won beside the stakes of others.
+        bounty: Money = "bounty" => row.money(),
+        brier: Option<Decimal8> = "brier" => row.decimal(),
+        /// A prediction's has the same labels.
+        state: BetState = "state" => row.parsed().ok_or_else(malformed)?,
+        /// Of an answer: whether it used the lookup tool.
+        lookup: Option<bool> = "lookup" => row.flag(),
+        /// What a prediction should have ended with.
+        problem: Option<String> = "problem" => row.text(),
+    }
 }
 
-/// The row of a bet or an answer, as far as the chain must match it.
-#[derive(Debug)]
-pub(super) struct BetFacts {
-    /// Reference of all its entries.
-    pub(super) reference: String,
-    pub(super) stake: Money,
-    pub(super) payout: Money,
-    pub(super) minted: Money,
-    pub(super) burned: Money,
-    pub(super) brier: Option<Decimal8>,
-    pub(super) state: BetState,
-    /// Of an answer: whether it used the lookup tool. `None` for a bet.
-    pub(super) lookup: Option<bool>,
+fn units(money: Money) -> i128 {
+    i128::from(money.units())
 }

@@ -86,8 +86,8 @@ impl Verdicts {
     }
 
     /// The patience of a market that names these rules; `None` where they are not known.
-    pub(super) fn patience_of(&self, rules: &[u8]) -> Option<i64> {
-        self.patience.get(&Hash::from_slice(rules)?).copied()
+    pub(super) fn patience_of(&self, rules: Hash) -> Option<i64> {
+        self.patience.get(&rules).copied()
     }
 
     /// A query of the predictions `p` that meet the condition, in order of bots and ids. `columns` may name
