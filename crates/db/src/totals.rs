@@ -7,8 +7,8 @@
 use diesel::QueryableByName;
 use diesel_async::RunQueryDsl;
 use futures_util::future::join;
-use ledger_core::economy::Wallet;
-use ledger_core::{BotId, Decimal8, Money, TickNumber};
+use ledger_core::economy::{Movement, Wallet};
+use ledger_core::{BotId, Decimal8, EntryType, Money, TickNumber};
 
 use crate::error::{DbResult, first_cause};
 use crate::pool::Connection;
@@ -91,30 +91,34 @@ pub(crate) struct Ended {
     pub(crate) bounty: Money,
     /// What the lookup cost.
     pub(crate) lookup_fee: Money,
-    pub(crate) end: End,
+    pub(crate) won: bool,
     pub(crate) brier: Option<Decimal8>,
 }
 
-/// How a position ended, as far as totals go. Void ones change nothing and are not told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    Won,
-    /// Lost or forfeit.
-    Lost,
-}
-
 impl Ended {
-    pub(crate) fn of(wallet: &Wallet, stake: Money, payout: Money, end: End) -> Ended {
-        Ended {
+    /// By the movement that ended it. Void ones change nothing and are not told.
+    pub(crate) fn of(
+        wallet: &Wallet,
+        stake: Money,
+        end: &Movement,
+        brier: Option<Decimal8>,
+    ) -> Option<Ended> {
+        let (won, bounty) = match end.posting.entry_type {
+            EntryType::Payout => (true, Money::ZERO),
+            EntryType::MarketPayout | EntryType::ResearchPayout => (true, end.minted()),
+            EntryType::Slash | EntryType::Forfeit => (false, Money::ZERO),
+            _ => return None,
+        };
+        Some(Ended {
             bot_id: wallet.head.bot_id,
             tick: wallet.last_tick,
             stake,
-            payout,
-            bounty: Money::ZERO,
+            payout: end.posting.amount,
+            bounty,
             lookup_fee: Money::ZERO,
-            end,
-            brier: None,
-        }
+            won,
+            brier,
+        })
     }
 
     fn profit(&self) -> i128 {
@@ -163,10 +167,10 @@ pub(crate) async fn add_ended(conn: &Connection, ended: &[Ended]) -> DbResult<()
         let sum = sums.entry(end.bot_id).or_default();
         sum.window = window_of(end.tick);
         sum.settled += 1;
-        sum.won += i64::from(end.end == End::Won);
+        sum.won += i64::from(end.won);
         sum.payouts += units(end.payout);
         sum.bounties += units(end.bounty);
-        if end.end == End::Lost {
+        if !end.won {
             sum.lost_stakes += units(end.stake);
         }
         sum.lookup_fees += units(end.lookup_fee);

@@ -3,12 +3,14 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use ledger_core::NewEvent;
-use ledger_core::economy::{self, AnswerResult, Attempt, EconomyRules, Lookup, Wallet};
+use ledger_core::economy::{self, AnswerResult, Attempt, EconomyRules, Lookup, Movement, Wallet};
 use ledger_core::market::{BetState, MarketStatus, Taking};
 use ledger_core::money::{Confidence, Outcome};
 use ledger_core::post::Draft;
 use ledger_core::research::{Answer, commitment};
-use ledger_core::{BotId, Decimal8, Hash, MarketId, Money, Refusal, TickNumber, Timestamp};
+use ledger_core::{
+    BotId, Decimal8, EntryType, Hash, MarketId, Money, Refusal, TickNumber, Timestamp,
+};
 use serde_json::json;
 
 use super::bets::markets_with_a_bet;
@@ -24,7 +26,7 @@ use crate::posts::{self, NewPost};
 use crate::rules::keep;
 use crate::schema::{bets, markets};
 use crate::sql::{Sql, reached};
-use crate::totals::{self, End, Ended};
+use crate::totals::{self, Ended};
 use crate::tx;
 use crate::usage::{self, Usage};
 
@@ -96,16 +98,21 @@ pub(crate) async fn answer_in(
     let movements = attempt.movements.clone();
     let tick = locked.wallet.last_tick;
     let sealed = ledger::append_all(conn, vec![(locked, movements)], Cause::Action).await?;
-    let (Some(wallet), Some(last)) = (sealed.wallets().next(), sealed.entries.last()) else {
+    let (Some(wallet), Some(last), Some(end)) =
+        (sealed.wallets().next(), sealed.entries.last(), attempt.movements.last())
+    else {
         return Err(DbError::corrupt("an answer without entries"));
     };
+    let brier = brier(new, result);
     let at = last.recorded_at;
     let detail = json!({ "market_id": id, "result": result });
     let action_id = audit_log::write_by_bot(conn, new.bot_id, "ANSWER", detail).await?;
     let digest = keep(conn, rules).await?;
-    insert(conn, new, &attempt, result, (tick, digest), at).await?;
+    insert(conn, new, (&attempt, end, brier), (tick, digest), at).await?;
     resolve(conn, &mut market, new, result, at).await?;
-    totals::add_ended(conn, &[ended_as(wallet, new, &attempt, result, market.bounty)]).await?;
+    let ended = Ended::of(wallet, attempt.stake, end, Some(brier));
+    let ended = ended.map(|ended| Ended { lookup_fee: attempt.fee, ..ended });
+    totals::add_ended(conn, ended.as_slice()).await?;
     let (usage, mode) = (new.usage.as_ref(), rules.enforcement);
     usage::record_action(conn, action_id, usage, wallet, mode, at).await?;
     tell(conn, new, &market, &attempt, result, sealed.events(), at).await?;
@@ -148,18 +155,12 @@ async fn must_be_first(conn: &mut Connection, new: &NewAnswer, wallet: &Wallet) 
 async fn insert(
     conn: &mut Connection,
     new: &NewAnswer,
-    attempt: &Attempt,
-    result: AnswerResult,
+    (attempt, end, brier): (&Attempt, &Movement, Decimal8),
     (tick, rules): (TickNumber, Hash),
     at: Timestamp,
 ) -> DbResult<()> {
-    let (state, minted, burned) = match result {
-        AnswerResult::Correct => {
-            let bounty = attempt.payout.checked_sub(attempt.stake);
-            (BetState::Won, bounty.unwrap_or_default(), Money::ZERO)
-        }
-        AnswerResult::Wrong => (BetState::Lost, Money::ZERO, attempt.stake),
-    };
+    let is_paid = end.posting.entry_type == EntryType::ResearchPayout;
+    let state = if is_paid { BetState::Won } else { BetState::Lost };
     diesel::insert_into(bets::table)
         .values((
             bets::market_id.eq(new.market_id.0),
@@ -175,9 +176,9 @@ async fn insert(
             bets::created_at.eq(Sql(at)),
             bets::resolved_at.eq(Some(at)),
             bets::payout.eq(Some(attempt.payout)),
-            bets::minted.eq(Some(minted)),
-            bets::burned.eq(Some(burned)),
-            bets::brier.eq(Some(brier(new, result))),
+            bets::minted.eq(Some(end.minted())),
+            bets::burned.eq(Some(end.burned())),
+            bets::brier.eq(Some(brier)),
         ))
         .execute(conn)
         .await?;
@@ -221,25 +222,6 @@ async fn resolve(
         }
     };
     reached(changed, 1, format_args!("market {} is gone", market.id))
-}
-
-fn ended_as(
-    wallet: &Wallet,
-    new: &NewAnswer,
-    attempt: &Attempt,
-    result: AnswerResult,
-    bounty: Money,
-) -> Ended {
-    let (end, bounty) = match result {
-        AnswerResult::Correct => (End::Won, bounty),
-        AnswerResult::Wrong => (End::Lost, Money::ZERO),
-    };
-    Ended {
-        bounty,
-        lookup_fee: attempt.fee,
-        brier: Some(brier(new, result)),
-        ..Ended::of(wallet, attempt.stake, attempt.payout, end)
-    }
 }
 
 async fn tell(

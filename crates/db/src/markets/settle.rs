@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 use futures_util::future::{join, join4};
 use ledger_core::NewEvent;
 use ledger_core::economy::{self, EconomyRules, Movement, Operator};
-use ledger_core::market::{self, BetState, MarketSettlement, MarketStatus, Resolution, Side};
+use ledger_core::market::{self, MarketSettlement, MarketStatus, Resolution, Side};
 use ledger_core::money::{Confidence, Stake};
 use ledger_core::parimutuel::StakedBet;
 use ledger_core::post::Draft;
@@ -27,7 +27,7 @@ use crate::posts::{self, NewPost};
 use crate::schema::sql_types::{Array, BigInt, Bool, Instant, Nullable, Text, Units};
 use crate::schema::{bets, evidence, markets};
 use crate::sql::{Prepare, Sql, column, reached};
-use crate::totals::{self, End, Ended};
+use crate::totals::{self, Ended};
 use crate::tx;
 
 /// A market that was settled.
@@ -238,16 +238,15 @@ fn closing_entries(
     settlement: &MarketSettlement,
     mut wallets: BTreeMap<BotId, Locked>,
 ) -> DbResult<(Work, Vec<Ended>)> {
-    let mut by_bot: BTreeMap<BotId, (&OpenBet, &market::BetSettlement)> = BTreeMap::new();
-    for (bet, end) in open.iter().zip(&settlement.bets) {
-        by_bot.insert(bet.bot_id, (bet, end));
-    }
+    let mut by_bot: Vec<_> = open.iter().zip(&settlement.bets).collect();
+    by_bot.sort_by_key(|(bet, _)| bet.bot_id);
     let mut work = Vec::with_capacity(open.len());
     let mut ended = Vec::with_capacity(open.len());
-    for (bot, (bet, end)) in by_bot {
-        let locked = wallets.remove(&bot);
+    for (bet, end) in by_bot {
+        let locked = wallets.remove(&bet.bot_id);
         let locked = locked.ok_or_else(|| DbError::corrupt("a bet without a wallet"))?;
-        ended.extend(ended_as(&locked, bet, end));
+        let stake = bet.staked.stake.money();
+        ended.extend(Ended::of(&locked.wallet, stake, &end.movement, end.brier));
         work.push((locked, vec![end.movement.clone()]));
     }
     Ok((work, ended))
@@ -264,20 +263,6 @@ fn fits(
             .get(&bet.bot_id)
             .and_then(|locked| locked.wallet.balance().checked_add(end.payout))
             .is_some()
-    })
-}
-
-fn ended_as(locked: &Locked, bet: &OpenBet, end: &market::BetSettlement) -> Option<Ended> {
-    let how = match end.state {
-        BetState::Won => End::Won,
-        BetState::Lost | BetState::Forfeit => End::Lost,
-        BetState::Void | BetState::Open => return None,
-    };
-    let stake = bet.staked.stake.money();
-    Some(Ended {
-        bounty: end.movement.minted(),
-        brier: end.brier,
-        ..Ended::of(&locked.wallet, stake, end.payout, how)
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use ledger_core::economy::{EconomyRules, Wallet};
+use ledger_core::economy::EconomyRules;
 use ledger_core::event::PredictionEnded;
 use ledger_core::money::{Confidence, Stake};
 use ledger_core::post::Draft;
@@ -27,7 +27,7 @@ use crate::rules;
 use crate::schema::predictions;
 use crate::schema::sql_types::{Array, BigInt, Instant, Nullable, Text, Units};
 use crate::sql::{Prepare, Sql, column};
-use crate::totals::{self, End, Ended};
+use crate::totals::{self, Ended};
 use crate::tx;
 
 /// A prediction that was settled.
@@ -197,7 +197,8 @@ async fn pay(conn: &mut Connection, judged: Vec<Judged>) -> DbResult<Vec<Settled
             reserved += i128::from(case.open.reserved.units());
             minted += i128::from(end.movement.minted().units());
             movements.push(end.movement.clone());
-            ended.extend(ended_as(&wallet.wallet, prediction, &end));
+            let stake = prediction.wager.money();
+            ended.extend(Ended::of(&wallet.wallet, stake, &end.movement, end.brier));
             closed.push((case, end, wallet.now));
         }
         work.push((wallet, movements));
@@ -221,21 +222,6 @@ async fn pay(conn: &mut Connection, judged: Vec<Judged>) -> DbResult<Vec<Settled
 
 /// A prediction with how it ended, and when.
 type Closed = (Judged, PredictionSettlement, Timestamp);
-
-/// What a settlement adds to its bot's totals.
-fn ended_as(
-    wallet: &Wallet,
-    prediction: &OpenPrediction,
-    settlement: &PredictionSettlement,
-) -> Option<Ended> {
-    let end = match settlement.status {
-        PredictionStatus::Won => End::Won,
-        PredictionStatus::Lost | PredictionStatus::Forfeit => End::Lost,
-        PredictionStatus::Void | PredictionStatus::Open => return None,
-    };
-    let stake = prediction.wager.money();
-    Some(Ended { brier: settlement.brier, ..Ended::of(wallet, stake, settlement.payout, end) })
-}
 
 /// No earlier than its samples were kept, even where a clock was set back since.
 async fn close_rows(conn: &mut Connection, closed: &[Closed]) -> DbResult<()> {
