@@ -6,7 +6,7 @@ use diesel::deserialize::{self, FromSqlRow};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::row::Row;
-use diesel::sql_types::{BigInt, Text, Untyped};
+use diesel::sql_types::{BigInt, Nullable, Text, Untyped};
 use diesel_async::RunQueryDsl;
 use ledger_core::NewEvent;
 use ledger_core::economy::{self, EconomyRules};
@@ -37,6 +37,16 @@ use crate::tx;
 pub enum BotRef {
     Id(BotId),
     Handle(Handle),
+}
+
+impl BotRef {
+    /// One of the two: a statement takes both, as `bot_named!` says.
+    pub(crate) fn named(&self) -> (Option<i64>, Option<&str>) {
+        match self {
+            BotRef::Id(id) => (Some(id.0), None),
+            BotRef::Handle(handle) => (None, Some(handle.as_str())),
+        }
+    }
 }
 
 /// What anybody may see of a bot.
@@ -160,24 +170,28 @@ pub(crate) async fn hold_tick_boundary(conn: &mut Connection) -> DbResult<()> {
 
 /// Bots with their wallets.
 macro_rules! profiles {
-    ($which:literal) => {
+    ($($which:tt)+) => {
         concat!(
             "SELECT ",
             wallet_columns!(),
             ", handle, hosted, created_at, last_action_at FROM wallets \
                JOIN (SELECT id, handle, hosted, created_at FROM bots) b ON b.id = bot_id ",
-            $which
+            $($which)+
         )
     };
 }
 
-statement! {
-    struct OfId { id: i64 as BigInt } returns Untyped = profiles!("WHERE bot_id = {}")
+/// The id that [`BotRef::named`] leads to.
+macro_rules! bot_named {
+    () => {
+        "coalesce({}, (SELECT id FROM bots WHERE lower(handle) = lower({})))"
+    };
 }
+pub(crate) use bot_named;
 
 statement! {
-    struct OfHandle<'a> { handle: &'a str as Text } returns Untyped =
-    profiles!("WHERE lower(handle) = lower({})")
+    struct One<'a> { id: Option<i64> as Nullable<BigInt>, handle: Option<&'a str> as Nullable<Text> }
+    returns Untyped = profiles!("WHERE bot_id = ", bot_named!())
 }
 
 statement! {
@@ -209,20 +223,13 @@ impl FromSqlRow<Untyped, Pg> for BotProfile {
     }
 }
 
-diesel::define_sql_function! { fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text; }
-
 /// One bot's profile.
 ///
 /// # Errors
 /// [`DbError::NotFound`] for a bot that is none. Otherwise see [`DbError`].
 pub async fn find(conn: &mut Connection, bot: &BotRef) -> DbResult<BotProfile> {
-    let profile = match bot {
-        BotRef::Id(id) => OfId { id: id.0 }.get_result(conn).await,
-        BotRef::Handle(handle) => {
-            let handle = handle.as_str();
-            OfHandle { handle }.get_result(conn).await
-        }
-    };
+    let (id, handle) = bot.named();
+    let profile = One { id, handle }.get_result(conn).await;
     profile.optional()?.ok_or(DbError::NotFound("bot"))
 }
 
@@ -240,6 +247,11 @@ pub async fn page(
     Ok(below.load(conn).await?)
 }
 
+statement! {
+    struct KeyOf<'a> { id: Option<i64> as Nullable<BigInt>, handle: Option<&'a str> as Nullable<Text> }
+    returns (BigInt, Text) = concat!("SELECT id, api_key_hash FROM bots WHERE id = ", bot_named!())
+}
+
 /// A bot's id and the hash of its API key, to check one against.
 ///
 /// # Errors
@@ -248,15 +260,8 @@ pub async fn api_key_hash(
     conn: &mut Connection,
     bot: &BotRef,
 ) -> DbResult<Option<(BotId, String)>> {
-    let columns = (bots::id, bots::api_key_hash);
-    let row: Option<(i64, String)> = match bot {
-        BotRef::Id(id) => bots::table.find(id.0).select(columns).first(conn).await,
-        BotRef::Handle(handle) => {
-            let same = lower(bots::handle).eq(lower(handle.as_str()));
-            bots::table.filter(same).select(columns).first(conn).await
-        }
-    }
-    .optional()?;
+    let (id, handle) = bot.named();
+    let row: Option<(i64, String)> = KeyOf { id, handle }.get_result(conn).await.optional()?;
     Ok(row.map(|(id, hash)| (BotId(id), hash)))
 }
 

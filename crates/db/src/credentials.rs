@@ -13,11 +13,11 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::audit_log;
-use crate::bots::{BotRef, Credentials, lower};
+use crate::bots::{BotRef, Credentials, bot_named};
 use crate::error::{Conflict, DbError, DbResult};
 use crate::idempotency::Remember;
 use crate::pool::Connection;
-use crate::schema::sql_types::{BigInt, Bytea, Double, Instant, Text};
+use crate::schema::sql_types::{self, BigInt, Bytea, Double, Instant, Nullable, Text};
 use crate::schema::{bots, superseded_credentials as superseded};
 use crate::sql::{clock, statement};
 use crate::tx;
@@ -96,6 +96,16 @@ pub struct Predecessor {
     pub remaining: Duration,
 }
 
+statement! {
+    struct KeysOf<'a> { id: Option<i64> as Nullable<BigInt>, handle: Option<&'a str> as Nullable<Text> }
+    returns (BigInt, BigInt, Text, Nullable<(BigInt, Text, Double)>) = concat!(
+        "SELECT b.id, b.credential_version, b.api_key_hash, s.version, s.api_key_hash, \
+                extract(epoch FROM s.valid_until - clock_timestamp())::float8 \
+           FROM bots b LEFT JOIN superseded_credentials s \
+             ON s.bot_id = b.id AND s.valid_until > (SELECT clock_timestamp()) \
+          WHERE b.id = ", bot_named!())
+}
+
 /// The bot that a login names, with the hashes of its keys.
 ///
 /// # Errors
@@ -104,29 +114,8 @@ pub async fn login(conn: &mut Connection, bot: &BotRef) -> DbResult<Option<Login
     // Seconds, as Postgres tells an interval; money is nowhere near.
     type Earlier = (i64, String, f64);
     type Row = (i64, i64, String, Option<Earlier>);
-    let good = superseded::bot_id.eq(bots::id).and(superseded::valid_until.gt(clock()));
-    let columns = (
-        bots::id,
-        bots::credential_version,
-        bots::api_key_hash,
-        (
-            superseded::version,
-            superseded::api_key_hash,
-            diesel::dsl::sql::<Double>(
-                "extract(epoch FROM superseded_credentials.valid_until - clock_timestamp())::float8",
-            ),
-        )
-            .nullable(),
-    );
-    let joined = bots::table.left_join(superseded::table.on(good)).select(columns);
-    let row: Option<Row> = match bot {
-        BotRef::Id(id) => joined.filter(bots::id.eq(id.0)).first(conn).await,
-        BotRef::Handle(handle) => {
-            let same = lower(bots::handle).eq(lower(handle.as_str()));
-            joined.filter(same).first(conn).await
-        }
-    }
-    .optional()?;
+    let (id, handle) = bot.named();
+    let row: Option<Row> = KeysOf { id, handle }.get_result(conn).await.optional()?;
     Ok(row.map(|(id, version, api_key_hash, earlier)| LoginCandidate {
         bot: BotId(id),
         version,
@@ -294,24 +283,17 @@ pub async fn replace_api_key(
     .await
 }
 
+statement! {
+    struct LockBot<'a> { id: Option<i64> as Nullable<BigInt>, handle: Option<&'a str> as Nullable<Text> }
+    returns (BigInt, sql_types::BotStatus, BigInt, Text, Bytea) = concat!(
+        "SELECT id, status, credential_version, api_key_hash, api_secret_sha256 FROM bots WHERE id = ",
+        bot_named!(), " FOR NO KEY UPDATE")
+}
+
 /// The bot's row, held until the transaction ends. Its wallet is not needed, and ticks go on.
 async fn lock(conn: &mut Connection, bot: &BotRef) -> DbResult<Present> {
-    let columns = (
-        bots::id,
-        bots::status,
-        bots::credential_version,
-        bots::api_key_hash,
-        bots::api_secret_sha256,
-    );
-    let rows = bots::table.select(columns).for_no_key_update();
-    let row: Option<Present> = match bot {
-        BotRef::Id(id) => rows.filter(bots::id.eq(id.0)).first(conn).await,
-        BotRef::Handle(handle) => {
-            let same = lower(bots::handle).eq(lower(handle.as_str()));
-            rows.filter(same).first(conn).await
-        }
-    }
-    .optional()?;
+    let (id, handle) = bot.named();
+    let row: Option<Present> = LockBot { id, handle }.get_result(conn).await.optional()?;
     row.ok_or(DbError::NotFound("bot"))
 }
 

@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 use ledger_core::insights::{Reserve, lived_through};
 use ledger_core::{BotId, BotStatus, Entry, Money, TickNumber, Timestamp};
 
-use crate::bots::BotRef;
+use crate::bots::{BotRef, bot_named};
 use crate::error::{DbError, DbResult};
 use crate::ledger;
 use crate::pool::Connection;
@@ -51,44 +51,37 @@ pub struct Insights {
     pub as_of: Timestamp,
 }
 
-/// Each table once, by its key. The windows are those of the bot's own ticks: a dead bot's stay.
-macro_rules! insights_query {
-    ($whose:literal) => {
-        concat!(
-            "SELECT b.id, b.handle, b.status, w.balance, w.phantom_fees, w.idle_streak, \
-                    w.productive, w.shadow_died_in, w.last_tick, w.sequence, w.fees, w.ticks, \
-                    w.idle_ticks, last.profit AS last_profit, previous.profit AS previous_profit, \
-                    died.started_at AS shadow_died_at, latest.number AS tick, \
-                    latest.started_at AS tick_began_at, \
-                    latest.closed_at IS NULL AND NOT EXISTS ( \
-                        SELECT FROM tick_failures f \
-                         WHERE f.tick = latest.number AND f.bot_id = b.id) AS tick_open, \
-                    clock_timestamp() AS as_of",
-            totals_columns!(),
-            " FROM bots b \
-              JOIN wallets w ON w.bot_id = b.id \
-              LEFT JOIN agent_totals t ON t.bot_id = b.id \
-              LEFT JOIN agent_windows last \
-                ON last.bot_id = b.id AND last.number = w.last_tick / {} - 1 \
-              LEFT JOIN agent_windows previous \
-                ON previous.bot_id = b.id AND previous.number = w.last_tick / {} - 2 \
-              LEFT JOIN ticks died ON died.number = w.shadow_died_in \
-              LEFT JOIN LATERAL (SELECT number, started_at, closed_at FROM ticks \
-                                  ORDER BY number DESC LIMIT 1) latest ON true \
-             WHERE ",
-            $whose
-        )
-    };
-}
-
+// Each table once, by its key. The windows are those of the bot's own ticks: a dead bot's stay.
 statement! {
-    struct OfId { window: i64 as BigInt, again: i64 as BigInt, id: i64 as BigInt }
-    returns Untyped = insights_query!("b.id = {}")
-}
-
-statement! {
-    struct OfHandle<'a> { window: i64 as BigInt, again: i64 as BigInt, handle: &'a str as Text }
-    returns Untyped = insights_query!("lower(b.handle) = lower({})")
+    struct OfBot<'a> {
+        window: i64 as BigInt,
+        again: i64 as BigInt,
+        id: Option<i64> as Nullable<BigInt>,
+        handle: Option<&'a str> as Nullable<Text>,
+    } returns Untyped = concat!(
+        "SELECT b.id, b.handle, b.status, w.balance, w.phantom_fees, w.idle_streak, \
+                w.productive, w.shadow_died_in, w.last_tick, w.sequence, w.fees, w.ticks, \
+                w.idle_ticks, last.profit AS last_profit, previous.profit AS previous_profit, \
+                died.started_at AS shadow_died_at, latest.number AS tick, \
+                latest.started_at AS tick_began_at, \
+                latest.closed_at IS NULL AND NOT EXISTS ( \
+                    SELECT FROM tick_failures f \
+                     WHERE f.tick = latest.number AND f.bot_id = b.id) AS tick_open, \
+                clock_timestamp() AS as_of",
+        totals_columns!(),
+        " FROM bots b \
+          JOIN wallets w ON w.bot_id = b.id \
+          LEFT JOIN agent_totals t ON t.bot_id = b.id \
+          LEFT JOIN agent_windows last \
+            ON last.bot_id = b.id AND last.number = w.last_tick / {} - 1 \
+          LEFT JOIN agent_windows previous \
+            ON previous.bot_id = b.id AND previous.number = w.last_tick / {} - 2 \
+          LEFT JOIN ticks died ON died.number = w.shadow_died_in \
+          LEFT JOIN LATERAL (SELECT number, started_at, closed_at FROM ticks \
+                              ORDER BY number DESC LIMIT 1) latest ON true \
+         WHERE b.id = ",
+        bot_named!()
+    )
 }
 
 #[derive(QueryableByName)]
@@ -142,19 +135,9 @@ struct InsightsRow {
 /// # Errors
 /// [`DbError::NotFound`] for a bot that does not exist; never for one about which nothing is known.
 pub async fn find(conn: &mut Connection, bot: &BotRef) -> DbResult<Insights> {
-    let (window, again) = (WINDOW_TICKS, WINDOW_TICKS);
-    let row: Option<InsightsRow> = match bot {
-        BotRef::Id(BotId(id)) => {
-            let id = *id;
-            OfId { window, again, id }.get_result(conn).await
-        }
-        BotRef::Handle(handle) => {
-            let handle = handle.as_str();
-            let of = OfHandle { window, again, handle };
-            of.get_result(conn).await
-        }
-    }
-    .optional()?;
+    let (id, handle) = bot.named();
+    let of = OfBot { window: WINDOW_TICKS, again: WINDOW_TICKS, id, handle };
+    let row: Option<InsightsRow> = of.get_result(conn).await.optional()?;
     let row = row.ok_or(DbError::NotFound("bot"))?;
     // Not what came after the row was read: balance and entries then tell of one moment.
     let before = row.sequence.saturating_add(1);
