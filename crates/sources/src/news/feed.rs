@@ -13,7 +13,7 @@
 //! Its date of publication is `pubDate`, `published` or `issued`, else `dc:date`. `updated` and
 //! `modified` are none: an item without another date was published by then, and nobody knows when.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 
 use ledger_core::Timestamp;
 use quick_xml::Reader;
@@ -91,11 +91,12 @@ fn read_feed(body: &[u8], charset: Option<&str>) -> Result<Listing, SourceError>
             None => break,
         }
     }
-    walk.whole = false;
+    walk.lost = true;
     walk.finish()
 }
 
 /// What of a document was read so far.
+#[derive(Default)]
 struct Walk {
     /// The names of the elements that are open.
     open: Vec<String>,
@@ -103,47 +104,35 @@ struct Walk {
     is_feed: bool,
     item: Option<Draft>,
     items: Vec<Item>,
-    /// Whether nothing between items was lost.
-    whole: bool,
+    /// Whether something between items was lost.
+    lost: bool,
     /// The entities that the document declares; `%` if it declares some by parameter entities, so
     /// that it may be any.
     declared: HashSet<String>,
 }
 
-impl Default for Walk {
-    fn default() -> Walk {
-        Walk {
-            open: Vec::new(),
-            seen_root: false,
-            is_feed: false,
-            item: None,
-            items: Vec::new(),
-            whole: true,
-            declared: HashSet::new(),
-        }
-    }
-}
-
 /// An item that is being read.
+#[derive(Default)]
 struct Draft {
     name: String,
     /// How many elements are open within which it is one.
     depth: usize,
-    titles: Vec<String>,
-    other_titles: Vec<String>,
-    /// Of publication, of publication by Dublin Core, of the last change.
-    dates: [Vec<String>; 3],
-    links: VecDeque<String>,
-    /// What the text that comes belongs to.
+    /// What each field says, each time that it is there.
+    texts: BTreeMap<Field, Vec<String>>,
+    /// The child that is being read.
     into: Option<Field>,
-    whole: bool,
+    /// Whether something of it was lost.
+    lost: bool,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Field {
     Title,
     OtherTitle,
-    Date(usize),
+    Published,
+    /// Of publication by Dublin Core.
+    Dated,
+    Updated,
     Link,
 }
 
@@ -241,7 +230,7 @@ impl Walk {
     fn odd(&mut self) {
         match &mut self.item {
             Some(item) => item.odd(self.open.len()),
-            None => self.whole = false,
+            None => self.lost = true,
         }
     }
 
@@ -249,7 +238,7 @@ impl Walk {
     /// mistake, and the items are real.
     fn unread(&mut self, part: &str) {
         if part.split('<').skip(1).any(is_tag_of_item) {
-            self.whole = false;
+            self.lost = true;
         }
     }
 
@@ -279,7 +268,7 @@ impl Walk {
             self.is_feed = known.iter().any(|it| local(name).eq_ignore_ascii_case(it));
         } else if self.open.is_empty() {
             // A second document behind the first.
-            self.whole = false;
+            self.lost = true;
         }
         let is_item = is_item(name);
         if let Some(item) = &mut self.item
@@ -290,26 +279,18 @@ impl Walk {
                 item.cut();
                 self.close_item();
             } else {
-                self.whole = false;
+                self.lost = true;
             }
         }
         if self.open.len() >= DEPTH_MAX {
             // What ends from here on is not known.
-            self.whole = false;
+            self.lost = true;
             return;
         }
         match &mut self.item {
             None if is_item => {
-                self.item = Some(Draft {
-                    name: name.to_owned(),
-                    depth: self.open.len(),
-                    titles: Vec::new(),
-                    other_titles: Vec::new(),
-                    dates: <[Vec<String>; 3]>::default(),
-                    links: VecDeque::new(),
-                    into: None,
-                    whole: true,
-                });
+                let depth = self.open.len();
+                self.item = Some(Draft { name: name.to_owned(), depth, ..Draft::default() });
             }
             None => {}
             Some(item) if self.open.len() == item.depth + 1 => item.begin(name, start),
@@ -327,7 +308,7 @@ impl Walk {
             // It ends with what it is in, or its children with it.
             Some(item) if place < item.depth || (place == item.depth && unclosed) => item.cut(),
             Some(item) if unclosed => item.odd(place + 1),
-            None if unclosed => self.whole = false,
+            None if unclosed => self.lost = true,
             Some(_) | None => {}
         }
         self.open.truncate(place);
@@ -358,11 +339,11 @@ impl Walk {
             return Err(SourceError::NotFeed);
         }
         if !self.open.is_empty() || self.item.is_some() {
-            self.whole = false;
+            self.lost = true;
             self.item.iter_mut().for_each(Draft::cut);
         }
         self.close_item();
-        Ok(Listing { items: self.items, whole: self.whole })
+        Ok(Listing { items: self.items, whole: !self.lost })
     }
 }
 
@@ -374,53 +355,44 @@ impl Draft {
         self.into = match lower.as_str() {
             "title" if own => Some(Field::Title),
             "title" if prefix(name).eq_ignore_ascii_case("dc") => Some(Field::OtherTitle),
-            "pubdate" | "published" | "issued" => Some(Field::Date(0)),
-            "date" | "publicationdate" => Some(Field::Date(1)),
-            "updated" | "modified" => Some(Field::Date(2)),
+            "pubdate" | "published" | "issued" => Some(Field::Published),
+            "date" | "publicationdate" => Some(Field::Dated),
+            "updated" | "modified" => Some(Field::Updated),
             "link" if own => Some(Field::Link),
             _ => None,
         };
-        match self.into {
-            Some(Field::Title) => self.titles.push(String::new()),
-            Some(Field::OtherTitle) => self.other_titles.push(String::new()),
-            Some(Field::Date(rank)) => {
-                if let Some(dates) = self.dates.get_mut(rank) {
-                    dates.push(String::new());
-                }
+        let Some(field) = self.into else {
+            return;
+        };
+        let mut text = String::new();
+        if field == Field::Link {
+            let attribute = |name: &str| {
+                let found = start.try_get_attribute(name).ok().flatten()?;
+                Some(text::decoded(&found.value))
+            };
+            // Others lead to comments, pictures or the feed.
+            let other = attribute("rel").is_some_and(|rel| rel != "alternate");
+            if other || attribute("target").is_some() {
+                self.into = None;
+                return;
             }
-            Some(Field::Link) => {
-                let attribute = |name: &str| {
-                    let found = start.try_get_attribute(name).ok().flatten()?;
-                    Some(text::decoded(&found.value))
-                };
-                // Others lead to comments, pictures or the feed.
-                let other = attribute("rel").is_some_and(|rel| rel != "alternate");
-                if other || attribute("target").is_some() {
-                    self.into = None;
-                } else {
-                    self.links.push_back(attribute("href").unwrap_or_default());
-                }
-            }
-            None => {}
+            text = attribute("href").unwrap_or_default();
         }
+        self.texts.entry(field).or_default().push(text);
+    }
+
+    /// What the text that comes belongs to.
+    fn last(&mut self) -> Option<&mut String> {
+        self.texts.get_mut(&self.into?)?.last_mut()
     }
 
     /// The title or date to which the text that comes belongs.
     fn words(&mut self) -> Option<&mut String> {
-        match self.into? {
-            Field::Title => self.titles.last_mut(),
-            Field::OtherTitle => self.other_titles.last_mut(),
-            Field::Date(rank) => self.dates.get_mut(rank)?.last_mut(),
-            Field::Link => None,
-        }
+        if self.into == Some(Field::Link) { None } else { self.last() }
     }
 
     fn add(&mut self, part: &str) {
-        let last = match self.into {
-            Some(Field::Link) => self.links.back_mut(),
-            _ => self.words(),
-        };
-        if let Some(last) = last {
+        if let Some(last) = self.last() {
             last.push_str(part);
         }
     }
@@ -431,7 +403,7 @@ impl Draft {
         match self.words() {
             Some(words) => words.push(char::REPLACEMENT_CHARACTER),
             None if in_child => {}
-            None => self.whole = false,
+            None => self.lost = true,
         }
     }
 
@@ -440,22 +412,22 @@ impl Draft {
         if let Some(words) = self.words() {
             words.push(char::REPLACEMENT_CHARACTER);
         }
-        self.whole = false;
+        self.lost = true;
     }
 
     fn finish(self) -> Item {
-        let titles = if self.titles.is_empty() { &self.other_titles } else { &self.titles };
+        let all = |field| self.texts.get(&field).map(Vec::as_slice).unwrap_or_default();
+        let own = all(Field::Title);
+        let titles = if own.is_empty() { all(Field::OtherTitle) } else { own };
         let mut titles: Vec<String> = titles.iter().map(|raw| text::shown(raw)).collect();
         titles.dedup();
-        let link = self
-            .links
-            .iter()
-            .map(|link| text::decoded(link))
-            .find(|link| super::is_link(link.trim()));
-        let [published, dublin, updated] = self.dates.each_ref().map(|all| date(all));
+        let mut links = all(Field::Link).iter().map(|link| text::decoded(link));
+        let link = links.find(|link| super::is_link(link.trim()));
+        let [published, dublin, updated] =
+            [Field::Published, Field::Dated, Field::Updated].map(|field| date(all(field)));
         let published_at = published.or(dublin);
         let title = titles.join(" | ");
-        let item = Item::new(&title, published_at, link.as_deref(), self.whole);
+        let item = Item::new(&title, published_at, link.as_deref(), !self.lost);
         Item { updated_at: updated.filter(|_| item.published_at.is_none()), ..item }
     }
 }
