@@ -125,10 +125,10 @@ pub(crate) fn bet(kept: db::markets::Bet, secrecy: Secrecy) -> Bet {
 
 pub(crate) fn price(row: db::prices::PriceRow) -> PriceSample {
     PriceSample {
-        id: row.sample.id,
-        price: row.sample.price.money(),
-        source: row.sample.source,
-        provider_at: row.sample.provider_at,
+        id: row.id,
+        price: row.price.money(),
+        source: row.source,
+        provider_at: row.provider_at,
         sampled_at: row.sampled_at,
         from_history: row.from_history,
     }

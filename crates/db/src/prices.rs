@@ -18,35 +18,24 @@ use crate::sql::Sql;
 use crate::tx;
 
 /// A kept price with the time it was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = prices, check_for_backend(diesel::pg::Pg))]
 pub struct PriceRow {
-    pub sample: PriceSample,
+    #[diesel(deserialize_as = i64)]
+    pub id: PriceId,
+    pub source: PriceSource,
+    pub price: Price,
+    pub provider_at: Timestamp,
     pub sampled_at: Timestamp,
     /// Whether its source's history told it, and no sample.
+    #[diesel(column_name = history)]
     pub from_history: bool,
 }
 
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = prices, check_for_backend(diesel::pg::Pg))]
-struct Row {
-    id: i64,
-    source: PriceSource,
-    price: Price,
-    provider_at: Timestamp,
-    sampled_at: Timestamp,
-    history: bool,
-}
-
-fn price_of(row: Row) -> PriceRow {
-    PriceRow {
-        sample: PriceSample {
-            id: PriceId(row.id),
-            price: row.price,
-            source: row.source,
-            provider_at: row.provider_at,
-        },
-        sampled_at: row.sampled_at,
-        from_history: row.history,
+impl PriceRow {
+    fn sample(self) -> PriceSample {
+        let PriceRow { id, source, price, provider_at, .. } = self;
+        PriceSample { id, price, source, provider_at }
     }
 }
 
@@ -68,7 +57,7 @@ pub async fn record(
         if provider_at < oldest || read_at(conn, source, provider_at).await?.is_some() {
             return Ok(None);
         }
-        let row: Option<Row> = diesel::insert_into(prices::table)
+        let row: Option<PriceRow> = diesel::insert_into(prices::table)
             .values((
                 prices::source.eq(Sql(source)),
                 prices::price.eq(Sql(price)),
@@ -76,15 +65,15 @@ pub async fn record(
             ))
             .on_conflict((prices::provider_at, prices::source))
             .do_nothing()
-            .returning(Row::as_returning())
+            .returning(PriceRow::as_returning())
             .get_result(conn)
             .await
             .optional()?;
-        let Some(row) = row.map(price_of) else {
+        let Some(row) = row else {
             return Ok(None);
         };
         let event = NewEvent::Price(PriceEvent {
-            id: row.sample.id,
+            id: row.id,
             price,
             source,
             provider_at,
@@ -101,14 +90,13 @@ pub async fn record(
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn newest(conn: &mut Connection) -> DbResult<Option<PriceRow>> {
-    let row: Option<Row> = prices::table
+    Ok(prices::table
         .filter(prices::history.eq(false))
         .order(prices::id.desc())
-        .select(Row::as_select())
+        .select(PriceRow::as_select())
         .first(conn)
         .await
-        .optional()?;
-    Ok(row.map(price_of))
+        .optional()?)
 }
 
 /// The price history, newest sample first, below `before` where given.
@@ -120,32 +108,53 @@ pub async fn page(
     before: Option<PriceId>,
     limit: i64,
 ) -> DbResult<Vec<PriceRow>> {
-    let rows: Vec<Row> = prices::table
+    Ok(prices::table
         .filter(prices::id.lt(before.map_or(i64::MAX, |id| id.0)))
         .order(prices::id.desc())
         .limit(limit.clamp(1, PAGE_MAX))
-        .select(Row::as_select())
+        .select(PriceRow::as_select())
         .load(conn)
-        .await?;
-    Ok(rows.into_iter().map(price_of).collect())
+        .await?)
 }
 
-/// The first sample that was taken, of any source, whose time at the provider is at or after `due` and
-/// at most `until`. Ties go to the one kept first.
+/// Prices that were asked for when they were true, or any.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Taken,
+    Any,
+}
+
+/// The first price of this kind whose time at the provider is at or after `due` and at most `until`. Ties go
+/// to the one kept first.
+async fn earliest(
+    conn: &mut Connection,
+    kind: Kind,
+    source: Option<PriceSource>,
+    due: Timestamp,
+    until: Timestamp,
+) -> DbResult<Option<PriceSample>> {
+    let mut query = prices::table
+        .filter(prices::provider_at.between(Sql(due), Sql(until)))
+        .order((prices::provider_at.asc(), prices::id.asc()))
+        .select(PriceRow::as_select())
+        .into_boxed();
+    if let Some(source) = source {
+        query = query.filter(prices::source.eq(Sql(source)));
+    }
+    if kind == Kind::Taken {
+        query = query.filter(prices::history.eq(false));
+    }
+    let row: Option<PriceRow> = query.first(conn).await.optional()?;
+    Ok(row.map(PriceRow::sample))
+}
+
+/// The first sample that was taken, of any source.
 pub(crate) async fn first_taken(
     conn: &mut Connection,
     due: Timestamp,
     until: Timestamp,
 ) -> DbResult<Option<PriceSample>> {
-    let row: Option<Row> = prices::table
-        .filter(prices::provider_at.between(Sql(due), Sql(until)))
-        .filter(prices::history.eq(false))
-        .order((prices::provider_at.asc(), prices::id.asc()))
-        .select(Row::as_select())
-        .first(conn)
-        .await
-        .optional()?;
-    Ok(row.map(|row| price_of(row).sample))
+    earliest(conn, Kind::Taken, None, due, until).await
 }
 
 /// The first price of any kind, of this source, from `due` on and within so many seconds.
@@ -155,16 +164,7 @@ pub(crate) async fn first(
     due: Timestamp,
     seconds: i64,
 ) -> DbResult<Option<PriceSample>> {
-    let until = due.plus_seconds(seconds);
-    let row: Option<Row> = prices::table
-        .filter(prices::source.eq(Sql(source)))
-        .filter(prices::provider_at.between(Sql(due), Sql(until)))
-        .order((prices::provider_at.asc(), prices::id.asc()))
-        .select(Row::as_select())
-        .first(conn)
-        .await
-        .optional()?;
-    Ok(row.map(|row| price_of(row).sample))
+    earliest(conn, Kind::Any, Some(source), due, due.plus_seconds(seconds)).await
 }
 
 /// What is known of a source's prices at and after `due`, as far as the rules care.
@@ -175,16 +175,7 @@ pub(crate) async fn known(
     rules: &EconomyRules,
 ) -> DbResult<Known> {
     let last = due.plus_seconds(rules.sample_grace_seconds);
-    let of_source = || {
-        prices::table
-            .filter(prices::source.eq(Sql(source)))
-            .filter(prices::provider_at.between(Sql(due), Sql(last)))
-            .order((prices::provider_at.asc(), prices::id.asc()))
-            .select(Row::as_select())
-    };
-    let taken: Option<Row> =
-        of_source().filter(prices::history.eq(false)).first(conn).await.optional()?;
-    let taken = taken.map(price_of).map(|row| row.sample);
+    let taken = earliest(conn, Kind::Taken, Some(source), due, last).await?;
     let mut known = Known { taken, ..Known::default() };
     if matches!(known.find(due, rules), Found::Price(_)) {
         return Ok(known);
@@ -199,8 +190,7 @@ pub(crate) async fn known(
         }
     }
     if known.read_until.is_some() {
-        let told: Option<Row> = of_source().first(conn).await.optional()?;
-        known.told = told.map(price_of).map(|row| row.sample);
+        known.told = earliest(conn, Kind::Any, Some(source), due, last).await?;
     }
     Ok(known)
 }
@@ -330,8 +320,8 @@ pub async fn record_history(
 
 /// A kept sample by its id.
 pub(crate) async fn by_id(conn: &mut Connection, id: PriceId) -> DbResult<PriceSample> {
-    let row: Option<Row> =
-        prices::table.find(id.0).select(Row::as_select()).first(conn).await.optional()?;
+    let row: Option<PriceRow> =
+        prices::table.find(id.0).select(PriceRow::as_select()).first(conn).await.optional()?;
     let row = row.ok_or_else(|| DbError::corrupt(format!("price {id} is gone")))?;
-    Ok(price_of(row).sample)
+    Ok(row.sample())
 }

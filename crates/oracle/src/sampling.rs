@@ -62,7 +62,7 @@ enum Asked {
 pub(crate) async fn sample(oracle: &Oracle, now: Timestamp) -> DbResult<Sampled> {
     let newest = db::prices::newest(&mut *oracle.database.get().await?).await?;
     if let Some(row) = &newest {
-        metrics::price_is_of(row.sample.provider_at);
+        metrics::price_is_of(row.provider_at);
     }
     if !is_due(oracle, newest.as_ref(), now) {
         restore(oracle, newest.as_ref(), now).await;
@@ -71,7 +71,7 @@ pub(crate) async fn sample(oracle: &Oracle, now: Timestamp) -> DbResult<Sampled>
     let mut real_only = false;
     let mut sampled = Sampled::NoAnswer;
     // One of the future is from before the clock was set back.
-    let newest_at = newest.as_ref().map(|row| row.sample.provider_at);
+    let newest_at = newest.as_ref().map(|row| row.provider_at);
     let mut freshest = newest_at.filter(|at| *at <= now);
     for feed in &oracle.feeds {
         let source = feed.source();
@@ -207,7 +207,7 @@ async fn keep(
         debug!(%source, "price source repeats itself; the price stays as old as it is");
         return Ok(Sampled::Repeated { source, quote });
     };
-    metrics::price_is_of(row.sample.provider_at);
+    metrics::price_is_of(row.provider_at);
     let fresh = fresh(&row);
     let is_newest = freshest.is_none_or(|at| fresh.provider_at >= at);
     // An older one of another source must not end the arena's price before its time.
@@ -240,9 +240,9 @@ async fn restore(oracle: &Oracle, newest: Option<&PriceRow>, now: Timestamp) {
 
 fn fresh(row: &PriceRow) -> FreshPrice {
     FreshPrice {
-        price: row.sample.price,
-        source: row.sample.source,
-        provider_at: row.sample.provider_at,
+        price: row.price,
+        source: row.source,
+        provider_at: row.provider_at,
         sampled_at: row.sampled_at,
     }
 }

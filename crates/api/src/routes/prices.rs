@@ -19,5 +19,5 @@ async fn list(req: HttpRequest, app: Data<App>) -> ApiResult {
     let before = page.after.map(|[id]| PriceId(id));
     let mut conn = app.database.get().await?;
     let rows = db::prices::page(&mut conn, before, page.limit()).await?;
-    ok(&page.answer(rows, |row| [row.sample.id.0], views::price))
+    ok(&page.answer(rows, |row| [row.id.0], views::price))
 }

@@ -118,9 +118,9 @@ async fn arena(sources: &Sources, now: Timestamp) -> Result<Arena, Failure> {
     Ok(Arena {
         tick: tick.map(|(number, since)| Tick { number, age_seconds: age(since) }),
         price: price.map(|row| LastPrice {
-            value: row.sample.price,
-            source: row.sample.source,
-            age_seconds: age(row.sample.provider_at),
+            value: row.price,
+            source: row.source,
+            age_seconds: age(row.provider_at),
         }),
         alive,
         dead,

@@ -68,12 +68,12 @@ async fn a_price_goes_to_postgres_and_redis() {
     };
     let rows = history(&arena).await;
     assert_eq!(rows.len(), 1);
-    assert_eq!(rows[0].sample.price.to_string(), "67187.33589366");
-    assert_eq!(rows[0].sample.provider_at, quote.provider_at);
+    assert_eq!(rows[0].price.to_string(), "67187.33589366");
+    assert_eq!(rows[0].provider_at, quote.provider_at);
     let fresh = cache(&arena).await.price().await.unwrap().expect("a fresh price");
-    assert_eq!(fresh.price, rows[0].sample.price);
+    assert_eq!(fresh.price, rows[0].price);
     assert_eq!(fresh.source, Coingecko);
-    assert_eq!(fresh.provider_at, rows[0].sample.provider_at);
+    assert_eq!(fresh.provider_at, rows[0].provider_at);
     assert_eq!(fresh.sampled_at, rows[0].sampled_at);
 }
 
@@ -187,7 +187,7 @@ async fn behind_a_price_that_will_soon_be_too_old_the_next_real_one_is_asked() {
     round_at(&oracle, now).await;
     // Both are kept: positions of either end on it.
     let rows = history(&arena).await;
-    let sources: Vec<PriceSource> = rows.iter().map(|row| row.sample.source).collect();
+    let sources: Vec<PriceSource> = rows.iter().map(|row| row.source).collect();
     assert_eq!(sources, [Kraken, Coingecko]);
     let fresh = cache(&arena).await.price().await.unwrap().unwrap();
     assert_eq!(fresh.source, Kraken);
@@ -250,7 +250,7 @@ async fn no_sample_is_of_a_time_later_than_the_question() {
     let (_stub, feed) = coingecko(now, -50).await;
     let oracle = oracle_of(&arena, cache(&arena).await, vec![feed]);
     round_at(&oracle, now).await;
-    assert_eq!(history(&arena).await[0].sample.provider_at, now);
+    assert_eq!(history(&arena).await[0].provider_at, now);
 }
 
 #[tokio::test]
@@ -317,7 +317,7 @@ async fn the_next_source_steps_in_after_the_retries_and_the_first_comes_back() {
     round_at(&oracle, now.plus_seconds(125)).await;
     assert_eq!((first.asked(), second.asked()), (2, 2));
     let rows = history(&arena).await;
-    let sources: Vec<PriceSource> = rows.iter().map(|row| row.sample.source).collect();
+    let sources: Vec<PriceSource> = rows.iter().map(|row| row.source).collect();
     assert_eq!(sources, [Coingecko, Simulated, Simulated]);
     let fresh = cache(&arena).await.price().await.unwrap().unwrap();
     assert_eq!((fresh.source, fresh.price.to_string().as_str()), (Coingecko, "60002.00000000"));
