@@ -17,7 +17,6 @@ use crate::error::{Conflict, DbError, DbResult};
 use crate::pool::Connection;
 use crate::schema::sql_types::{Instant, Nullable, Units, Untyped};
 use crate::sql::{Prepare, statement};
-use crate::tx;
 
 /// A minute counts until it lies wholly before the last hour.
 const COUNTED_MINUTES: i64 = 61;
@@ -113,16 +112,9 @@ pub(crate) async fn settle(conn: &mut Connection, reserved: i128, minted: i128) 
 }
 
 /// Counts what is set aside anew, from the open predictions: an older build that settled some during an
-/// upgrade gave nothing back. Every service does so when it starts: see [`crate::rules::adopt`].
-///
-/// # Errors
-/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
-pub async fn recount(conn: &mut Connection) -> DbResult<()> {
-    tx::run(conn, None, async |conn| recount_in(conn).await).await
-}
-
-/// [`recount`] in the caller's transaction, which must take no other lock afterwards.
-pub(crate) async fn recount_in(conn: &mut Connection) -> DbResult<()> {
+/// upgrade gave nothing back. Every service does so when it starts: see [`crate::rules::adopt`]. In the
+/// caller's transaction, which must take no other lock afterwards.
+pub(crate) async fn recount(conn: &mut Connection) -> DbResult<()> {
     Hold {}.get_result::<i128>(conn).await?;
     // Whoever wagers or settles meanwhile waits with its own part until this is committed.
     diesel::sql_query(

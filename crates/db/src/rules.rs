@@ -65,7 +65,7 @@ pub async fn adopt(conn: &mut Connection, rules: &EconomyRules) -> DbResult<i64>
         let adopt = Adopt { digest: &digest.0 };
         let adopted: i64 = adopt.get_result(conn).await?;
         // The last lock of all.
-        house::recount_in(conn).await?;
+        house::recount(conn).await?;
         Ok(adopted)
     })
     .await

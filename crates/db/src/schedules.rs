@@ -79,23 +79,13 @@ pub async fn claim(
 /// # Errors
 /// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn complete(conn: &mut Connection, turn: &Turn, interval_seconds: i64) -> DbResult<bool> {
-    let changed = diesel::sql_query(
-        "UPDATE bot_schedules \
-            SET last_turn_at = clock_timestamp(), turns = turns + 1, \
-                next_turn_at = CASE \
-                    WHEN next_turn_at + make_interval(secs => $3::float8) > clock_timestamp() \
-                        THEN next_turn_at + make_interval(secs => $3::float8) \
-                    ELSE clock_timestamp() + make_interval(secs => $3::float8) END, \
-                lease_holder = NULL, lease_expires_at = NULL \
-          WHERE bot_id = $1 AND lease_token = $2 AND lease_holder IS NOT NULL",
-    )
-    .bind::<BigInt, _>(turn.bot_id.0)
-    .bind::<BigInt, _>(turn.token)
-    .bind::<BigInt, _>(interval_seconds)
-    .prepared()
-    .execute(conn)
-    .await?;
-    Ok(changed == 1)
+    let set = "last_turn_at = clock_timestamp(), turns = turns + 1, \
+        next_turn_at = CASE \
+            WHEN next_turn_at + make_interval(secs => $3::float8) > clock_timestamp() \
+                THEN next_turn_at + make_interval(secs => $3::float8) \
+            ELSE clock_timestamp() + make_interval(secs => $3::float8) END, \
+        lease_expires_at = NULL";
+    give_back(conn, turn, set, interval_seconds).await
 }
 
 /// Puts a claimed turn off by `seconds`, 0 for not at all: it stays the same turn, with its number
@@ -104,12 +94,21 @@ pub async fn complete(conn: &mut Connection, turn: &Turn, interval_seconds: i64)
 /// # Errors
 /// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn defer(conn: &mut Connection, turn: &Turn, seconds: i64) -> DbResult<bool> {
-    let changed = diesel::sql_query(
-        "UPDATE bot_schedules \
-            SET lease_holder = NULL, \
-                lease_expires_at = clock_timestamp() + make_interval(secs => $3::float8) \
-          WHERE bot_id = $1 AND lease_token = $2 AND lease_holder IS NOT NULL",
-    )
+    let set = "lease_expires_at = clock_timestamp() + make_interval(secs => $3::float8)";
+    give_back(conn, turn, set, seconds).await
+}
+
+/// Ends the hold on a claimed turn, if it is still held. There are as few texts as callers.
+async fn give_back(
+    conn: &mut Connection,
+    turn: &Turn,
+    set: &'static str,
+    seconds: i64,
+) -> DbResult<bool> {
+    let changed = diesel::sql_query(format!(
+        "UPDATE bot_schedules SET lease_holder = NULL, {set} \
+          WHERE bot_id = $1 AND lease_token = $2 AND lease_holder IS NOT NULL"
+    ))
     .bind::<BigInt, _>(turn.bot_id.0)
     .bind::<BigInt, _>(turn.token)
     .bind::<BigInt, _>(seconds)
@@ -235,21 +234,4 @@ pub async fn settle_llm(
     .execute(conn)
     .await?;
     Ok(changed == 1)
-}
-
-/// What the bot's thinking cost on the last day on which it thought, with what is set aside.
-///
-/// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
-pub async fn llm_spent(
-    conn: &mut Connection,
-    bot_id: BotId,
-) -> DbResult<Option<(SpendingDay, Money)>> {
-    let row: Option<(Option<NaiveDate>, Money)> = bot_schedules::table
-        .find(bot_id.0)
-        .select((bot_schedules::llm_day, bot_schedules::llm_usd))
-        .first(conn)
-        .await
-        .optional()?;
-    Ok(row.and_then(|(day, usd)| Some((SpendingDay(day?), usd))))
 }

@@ -85,8 +85,6 @@ tables! {
     bot_schedules (bot_id) {
         bot_id -> Int8,
         next_turn_at -> Instant,
-        llm_day -> Nullable<Date>,
-        llm_usd -> Units,
     }
 
     bots (id) {

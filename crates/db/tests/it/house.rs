@@ -157,7 +157,7 @@ async fn what_an_older_build_did_not_give_back_is_counted_anew() {
     let owner = arena.owner_client().await;
     owner.batch_execute("UPDATE house_exposure SET reserved = 9.5").await.unwrap();
     refused(place(&arena, bot, "1.00").await);
-    house::recount(&mut *arena.conn().await).await.unwrap();
+    db::rules::adopt(&mut *arena.conn().await, arena.rules()).await.unwrap();
     assert_eq!(exposure(&arena).await.0, "4.00000000");
     place(&arena, bot, "6.00").await.unwrap();
 }

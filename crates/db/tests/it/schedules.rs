@@ -33,9 +33,9 @@ fn is_refused(allowance: Allowance) -> bool {
 }
 
 async fn spent(arena: &Arena, bot: BotId) -> Option<Money> {
-    let mut conn = arena.conn().await;
-    let spent = schedules::llm_spent(&mut conn, bot).await.unwrap();
-    spent.map(|(_, usd)| usd)
+    let ask = "SELECT llm_usd::text FROM bot_schedules WHERE bot_id = $1 AND llm_day IS NOT NULL";
+    let row = arena.owner_client().await.query_opt(ask, &[&bot.0]).await.unwrap();
+    row.map(|row| money(row.get(0)))
 }
 
 /// Lets the bot's day of spending be that many days before today.
@@ -104,9 +104,10 @@ async fn a_day_never_goes_back() {
     days_ago(&arena, -1).await;
     assert!(is_refused(reserve(&arena, bot, "0.30", "1.00").await));
     let later = granted(reserve(&arena, bot, "0.20", "1.00").await);
-    let mut conn = arena.conn().await;
-    let (day, usd) = schedules::llm_spent(&mut conn, bot).await.unwrap().unwrap();
-    assert_eq!((day, usd), (later.day, money("1.00")));
+    let ask = "SELECT llm_day::text FROM bot_schedules WHERE bot_id = $1";
+    let row = arena.owner_client().await.query_one(ask, &[&bot.0]).await.unwrap();
+    assert_eq!(row.get::<_, String>(0), later.day.to_string());
+    assert_eq!(spent(&arena, bot).await, Some(money("1.00")));
 }
 
 #[tokio::test]
