@@ -26,6 +26,7 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use self::expected::Bounds;
+use self::markets::MarketsReport;
 use self::verdicts::Verdicts;
 use crate::error::{DbError, DbResult};
 use crate::pool::Database;
@@ -214,7 +215,7 @@ async fn audit_of(snapshot: &Snapshot, database: &Database, options: Options) ->
         });
     }
     drop(sender);
-    let mut sum = Sum::new(snapshot.as_of, snapshot.place().await?);
+    let mut sum = Sum::default();
     // Ranges end out of order; the digest wants them in order.
     let mut early = BTreeMap::new();
     while let Some((index, report)) = receiver.recv().await {
@@ -227,33 +228,18 @@ async fn audit_of(snapshot: &Snapshot, database: &Database, options: Options) ->
         worker.map_err(|error| DbError::Query(format!("an auditor panicked: {error}")))??;
     }
     let markets = markets::audit(&snapshot.client, &verdicts, options.derive).await?;
-    sum.markets = markets.markets;
-    sum.whole.faults.append(markets.faults);
-    Ok(sum.finish())
+    Ok(sum.finish(snapshot.as_of, snapshot.place().await?, markets))
 }
 
 /// The running total over ranges.
+#[derive(Default)]
 struct Sum {
-    as_of: Timestamp,
-    database: Place,
     ranges: usize,
     whole: RangeReport,
-    markets: u64,
     digest: HeadsDigest,
 }
 
 impl Sum {
-    fn new(as_of: Timestamp, database: Place) -> Sum {
-        Sum {
-            as_of,
-            database,
-            ranges: 0,
-            whole: RangeReport::default(),
-            markets: 0,
-            digest: HeadsDigest::default(),
-        }
-    }
-
     fn add(&mut self, range: RangeReport) {
         self.ranges += 1;
         self.digest.add_lines(&range.heads);
@@ -267,7 +253,8 @@ impl Sum {
         whole.faults.append(range.faults);
     }
 
-    fn finish(mut self) -> Report {
+    fn finish(mut self, as_of: Timestamp, database: Place, markets: MarketsReport) -> Report {
+        self.whole.faults.append(markets.faults);
         let drift = ledger_core::supply::units_text(self.whole.supply.drift());
         if self.whole.supply.drift() != 0 {
             let expected = "minted − burned − escrow = circulating";
@@ -276,11 +263,11 @@ impl Sum {
             self.whole.faults.push(fault);
         }
         Report {
-            database: self.database,
-            as_of: self.as_of,
+            database,
+            as_of,
             bots: self.whole.bots,
             entries: self.whole.entries,
-            markets: self.markets,
+            markets: markets.markets,
             heads_digest: self.digest.finish(),
             supply: self.whole.supply.text(),
             drift,
