@@ -103,21 +103,7 @@ impl SourceError {
             }
             // Asking on at the usual pace is what lengthens a block.
             SourceError::Forbidden => Some(Peace { retry_after_seconds: None }),
-            SourceError::Timeout
-            | SourceError::Unreachable(_)
-            | SourceError::NotFound
-            | SourceError::Refused(_)
-            | SourceError::InDoubt { .. }
-            | SourceError::Server(_)
-            | SourceError::Redirected(_)
-            | SourceError::Status(_)
-            | SourceError::TooLarge
-            | SourceError::NotJson
-            | SourceError::NotFeed
-            | SourceError::MissingField(_)
-            | SourceError::Nonsense { .. }
-            | SourceError::Stale { .. }
-            | SourceError::FromTheFuture { .. } => None,
+            _ => None,
         }
     }
 }

@@ -239,21 +239,7 @@ impl FeedError {
             }
             // Asking on at the usual pace is what lengthens a block.
             FeedError::Forbidden => Some(Peace { retry_after_seconds: None }),
-            FeedError::Timeout
-            | FeedError::Unreachable(_)
-            | FeedError::Server(_)
-            | FeedError::Status(_)
-            | FeedError::TooLarge { .. }
-            | FeedError::NotJson
-            | FeedError::MissingField(_)
-            | FeedError::Price(_)
-            | FeedError::Absurd { .. }
-            | FeedError::Said(_)
-            | FeedError::Time
-            | FeedError::NoPrices
-            | FeedError::TooShort
-            | FeedError::FromTheFuture { .. }
-            | FeedError::Stale { .. } => None,
+            _ => None,
         }
     }
 }
