@@ -39,8 +39,9 @@ pub use engine::{Prepared, TickEngine};
 pub(crate) const TICK_BOUNDARY_LOCK: i64 = 0x5449_434b;
 
 /// A tick, as it began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable)]
 pub struct Tick {
+    #[diesel(deserialize_as = i64)]
     pub number: TickNumber,
     /// The mode it began in, which holds to its end.
     pub enforcement: Enforcement,
@@ -82,36 +83,23 @@ pub async fn due(
             other => other?,
         }
         let now = crate::now(conn).await?;
-        type Last = (i64, Enforcement, Timestamp, Option<Timestamp>, Option<Hash>);
-        let last: Option<Last> = ticks::table
+        let tick = (ticks::number, ticks::enforcement, ticks::rules, ticks::started_at);
+        let last: Option<(Tick, Option<Timestamp>)> = ticks::table
             .order(ticks::number.desc())
-            .select((
-                ticks::number,
-                ticks::enforcement,
-                ticks::started_at,
-                ticks::closed_at,
-                ticks::rules,
-            ))
+            .select((tick, ticks::closed_at))
             .first(conn)
             .await
             .optional()?;
         let number = match last {
-            Some((number, enforcement, started_at, None, rules)) => {
-                return Ok(Due::Open(Tick {
-                    number: TickNumber(number),
-                    enforcement,
-                    rules,
-                    started_at,
-                }));
-            }
-            Some((number, _, started_at, Some(_), _)) => {
-                let begins = started_at.plus_seconds(tick_rate_seconds);
+            Some((tick, None)) => return Ok(Due::Open(tick)),
+            Some((tick, Some(_))) => {
+                let begins = tick.started_at.plus_seconds(tick_rate_seconds);
                 let micros = begins.micros() - now.micros();
                 // A clock that was set back must not stop time for longer than one rate.
                 if micros > 0 && micros <= tick_rate_seconds.saturating_mul(1_000_000) {
                     return Ok(Due::NotYet { micros });
                 }
-                number + 1
+                tick.number.0 + 1
             }
             None => 1,
         };

@@ -14,6 +14,7 @@ use ledger_core::{
 use serde_json::json;
 
 use super::bets::markets_with_a_bet;
+use super::settle::conclude;
 use super::{Market, lock_markets, no_earlier_than_its_rows};
 use crate::audit_log;
 use crate::error::{DbError, DbResult};
@@ -201,27 +202,15 @@ async fn resolve(
     at: Timestamp,
 ) -> DbResult<()> {
     market.bets += 1;
+    if result == AnswerResult::Correct {
+        let at = no_earlier_than_its_rows(conn, market.id, at).await?;
+        market.status = MarketStatus::Resolved;
+        market.outcome = Some(new.answer.to_string());
+        return conclude(conn, market, true, at).await;
+    }
     let row = markets::table.find(market.id.0);
-    let counted = markets::bets.eq(market.bets);
-    let changed = match result {
-        AnswerResult::Wrong => diesel::update(row).set(counted).execute(conn).await?,
-        AnswerResult::Correct => {
-            let at = no_earlier_than_its_rows(conn, market.id, at).await?;
-            market.status = MarketStatus::Resolved;
-            market.outcome = Some(new.answer.to_string());
-            diesel::update(row)
-                .set((
-                    counted,
-                    markets::status.eq(Sql(MarketStatus::Resolved)),
-                    markets::outcome.eq(new.answer.as_str()),
-                    markets::paid.eq(true),
-                    markets::resolved_at.eq(Some(at)),
-                ))
-                .execute(conn)
-                .await?
-        }
-    };
-    reached(changed, 1, format_args!("market {} is gone", market.id))
+    let counted = diesel::update(row).set(markets::bets.eq(market.bets)).execute(conn).await?;
+    reached(counted, 1, format_args!("market {} is gone", market.id))
 }
 
 async fn tell(

@@ -43,8 +43,9 @@ use crate::PAGE_MAX;
 use crate::error::{DbError, DbResult};
 use crate::pauses::pause_in;
 use crate::pool::Connection;
-use crate::schema::{bets as bets_table, evidence, markets};
-use crate::sql::Sql;
+use crate::schema::sql_types::{Instant, Uuid};
+use crate::schema::{bets as bets_table, markets};
+use crate::sql::{Sql, statement};
 
 /// A market as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -371,6 +372,13 @@ pub async fn open_bets(conn: &mut Connection, bot_id: BotId, count: i32) -> DbRe
         .await?)
 }
 
+statement! {
+    struct NoEarlier { at: Timestamp as Instant, bets: uuid::Uuid as Uuid, evidence: uuid::Uuid as Uuid }
+    returns Instant =
+    "SELECT greatest({}, (SELECT max(created_at) FROM bets WHERE market_id = {}), \
+                     (SELECT max(fetched_at) FROM evidence WHERE market_id = {}))"
+}
+
 /// `at`, or the time of the market's last bet, answer or fetch, if that is later: where a clock was set
 /// back, no market ends before what was placed on it or decided it.
 async fn no_earlier_than_its_rows(
@@ -378,16 +386,6 @@ async fn no_earlier_than_its_rows(
     market: MarketId,
     at: Timestamp,
 ) -> DbResult<Timestamp> {
-    let last: Option<Timestamp> = bets_table::table
-        .filter(bets_table::market_id.eq(market.0))
-        .select(diesel::dsl::max(bets_table::created_at))
-        .first(conn)
-        .await?;
-    let fetched: Option<Timestamp> = evidence::table
-        .filter(evidence::market_id.eq(market.0))
-        .select(diesel::dsl::max(evidence::fetched_at))
-        .first(conn)
-        .await?;
-    let times = [last, fetched].into_iter().flatten();
-    Ok(times.fold(at, |at, other| at.max(other)))
+    let no_earlier = NoEarlier { at, bets: market.0, evidence: market.0 };
+    Ok(no_earlier.get_result(conn).await?)
 }

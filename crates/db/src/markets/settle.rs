@@ -320,7 +320,7 @@ async fn close_bets(
 }
 
 /// Writes down how the market ended.
-async fn conclude(
+pub(super) async fn conclude(
     conn: &mut Connection,
     market: &Market,
     paid: bool,
@@ -329,6 +329,7 @@ async fn conclude(
     let changed = diesel::update(markets::table.find(market.id.0))
         .set((
             markets::status.eq(Sql(market.status)),
+            markets::bets.eq(market.bets),
             markets::outcome.eq(&market.outcome),
             markets::void_reason.eq(&market.void_reason),
             markets::paid.eq(paid),
