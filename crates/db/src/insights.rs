@@ -3,10 +3,13 @@
 //! Everything comes from running totals that were added to as things happened. This module must
 //! never sum over the ledger, the metrics or the positions.
 
+use diesel::deserialize;
+use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::row::NamedRow;
 use diesel_async::RunQueryDsl;
 use ledger_core::insights::{Reserve, lived_through};
-use ledger_core::{BotId, BotStatus, Entry, Money, TickNumber, Timestamp};
+use ledger_core::{BotId, Entry, Money, TickNumber, Timestamp};
 
 use crate::bots::{BotRef, bot_named};
 use crate::error::{DbError, DbResult};
@@ -84,50 +87,59 @@ statement! {
     )
 }
 
-#[derive(QueryableByName)]
-struct InsightsRow {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = Text)]
-    handle: String,
-    #[diesel(sql_type = sql_types::BotStatus)]
-    status: BotStatus,
-    #[diesel(sql_type = Units)]
-    balance: Money,
-    #[diesel(sql_type = Units)]
-    phantom_fees: Money,
-    #[diesel(sql_type = Integer)]
-    idle_streak: i32,
-    #[diesel(sql_type = Bool)]
-    productive: bool,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    shadow_died_in: Option<i64>,
-    #[diesel(sql_type = BigInt)]
-    last_tick: i64,
-    #[diesel(sql_type = BigInt)]
+/// What stands in one row; the entries come by themselves.
+struct Found {
     sequence: i64,
-    #[diesel(sql_type = Units)]
-    fees: i128,
-    #[diesel(sql_type = BigInt)]
-    ticks: i64,
-    #[diesel(sql_type = BigInt)]
-    idle_ticks: i64,
-    #[diesel(sql_type = Nullable<Units>)]
-    last_profit: Option<i128>,
-    #[diesel(sql_type = Nullable<Units>)]
-    previous_profit: Option<i128>,
-    #[diesel(sql_type = Nullable<Instant>)]
-    shadow_died_at: Option<Timestamp>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    tick: Option<i64>,
-    #[diesel(sql_type = Nullable<Instant>)]
-    tick_began_at: Option<Timestamp>,
-    #[diesel(sql_type = Bool)]
-    tick_open: bool,
-    #[diesel(sql_type = Instant)]
-    as_of: Timestamp,
-    #[diesel(embed)]
-    totals: Totals,
+    insights: Insights,
+}
+
+impl QueryableByName<Pg> for Found {
+    fn build<'a>(row: &impl NamedRow<'a, Pg>) -> deserialize::Result<Found> {
+        let number = |column: &str| NamedRow::get::<BigInt, i64>(row, column);
+        let units = |column: &str| NamedRow::get::<Nullable<Units>, Option<i128>>(row, column);
+        let money = |column: &str| NamedRow::get::<Units, Money>(row, column);
+        let maybe_at = |column: &str| NamedRow::get::<Nullable<Instant>, Option<_>>(row, column);
+        let tick = |column: &str| NamedRow::get::<Nullable<BigInt>, Option<i64>>(row, column);
+        let flag = |column: &str| NamedRow::get::<Bool, bool>(row, column);
+        let (last_tick, ticks) = (number("last_tick")?, number("ticks")?);
+        // Never before it was made, and later for who was dead or passed over in between: windows
+        // with such ticks in them are left out rather than mistaken for lean ones.
+        let born = TickNumber(last_tick - ticks);
+        let window = window_of(TickNumber(last_tick));
+        let profit = |number: i64, kept: Option<i128>| {
+            let whole = lived_through(number, WINDOW_TICKS, born);
+            whole.then(|| kept.unwrap_or(0))
+        };
+        let (latest, latest_began_at) = (tick("tick")?, maybe_at("tick_began_at")?);
+        // An open tick that has not reached the bot will, unless it failed to.
+        let next = latest.filter(|latest| last_tick < *latest);
+        let next = if flag("tick_open")? { next } else { None };
+        let insights = Insights {
+            bot_id: BotId(number("id")?),
+            handle: NamedRow::get::<Text, _>(row, "handle")?,
+            reserve: Reserve {
+                status: NamedRow::get::<sql_types::BotStatus, _>(row, "status")?,
+                balance: money("balance")?,
+                phantom_fees: money("phantom_fees")?,
+                idle_streak: NamedRow::get::<Integer, _>(row, "idle_streak")?,
+                productive: flag("productive")?,
+                shadow_died_in: tick("shadow_died_in")?.map(TickNumber),
+            },
+            fees: NamedRow::get::<Units, _>(row, "fees")?,
+            ticks,
+            idle_ticks: number("idle_ticks")?,
+            totals: <Totals as QueryableByName<Pg>>::build(row)?,
+            last_window: profit(window - 1, units("last_profit")?),
+            previous_window: profit(window - 2, units("previous_profit")?),
+            shadow_died_at: maybe_at("shadow_died_at")?,
+            next_tick: TickNumber(next.unwrap_or_else(|| latest.unwrap_or(0) + 1)),
+            next_tick_began_at: latest_began_at.filter(|_| next.is_some()),
+            latest_began_at,
+            recent: Vec::new(),
+            as_of: NamedRow::get::<Instant, _>(row, "as_of")?,
+        };
+        Ok(Found { sequence: number("sequence")?, insights })
+    }
 }
 
 /// One bot's insights.
@@ -137,51 +149,10 @@ struct InsightsRow {
 pub async fn find(conn: &mut Connection, bot: &BotRef) -> DbResult<Insights> {
     let (id, handle) = bot.named();
     let of = OfBot { window: WINDOW_TICKS, again: WINDOW_TICKS, id, handle };
-    let row: Option<InsightsRow> = of.get_result(conn).await.optional()?;
-    let row = row.ok_or(DbError::NotFound("bot"))?;
+    let found: Option<Found> = of.get_result(conn).await.optional()?;
+    let Found { sequence, mut insights } = found.ok_or(DbError::NotFound("bot"))?;
     // Not what came after the row was read: balance and entries then tell of one moment.
-    let before = row.sequence.saturating_add(1);
-    let recent = ledger::page(conn, BotId(row.id), Some(before), RECENT_ENTRIES).await?;
-    Ok(row.with(recent))
-}
-
-impl InsightsRow {
-    fn with(self, recent: Vec<Entry>) -> Insights {
-        // Never before it was made, and later for who was dead or passed over in between: windows
-        // with such ticks in them are left out rather than mistaken for lean ones.
-        let born = TickNumber(self.last_tick - self.ticks);
-        let window = window_of(TickNumber(self.last_tick));
-        let profit = |number: i64, kept: Option<i128>| {
-            let whole = lived_through(number, WINDOW_TICKS, born);
-            whole.then(|| kept.unwrap_or(0))
-        };
-        let latest = self.tick.unwrap_or(0);
-        let began_at = self.tick_began_at;
-        // An open tick that has not reached the bot will, unless it failed to.
-        let open = self.tick.is_some() && self.tick_open && self.last_tick < latest;
-        Insights {
-            bot_id: BotId(self.id),
-            handle: self.handle,
-            reserve: Reserve {
-                status: self.status,
-                balance: self.balance,
-                phantom_fees: self.phantom_fees,
-                idle_streak: self.idle_streak,
-                productive: self.productive,
-                shadow_died_in: self.shadow_died_in.map(TickNumber),
-            },
-            fees: self.fees,
-            ticks: self.ticks,
-            idle_ticks: self.idle_ticks,
-            totals: self.totals,
-            last_window: profit(window - 1, self.last_profit),
-            previous_window: profit(window - 2, self.previous_profit),
-            shadow_died_at: self.shadow_died_at,
-            next_tick: TickNumber(if open { latest } else { latest + 1 }),
-            next_tick_began_at: began_at.filter(|_| open),
-            latest_began_at: began_at,
-            recent,
-            as_of: self.as_of,
-        }
-    }
+    let before = sequence.saturating_add(1);
+    insights.recent = ledger::page(conn, insights.bot_id, Some(before), RECENT_ENTRIES).await?;
+    Ok(insights)
 }
