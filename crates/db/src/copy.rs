@@ -157,25 +157,25 @@ pub(crate) fn timestamp_of(value: &[u8]) -> Option<Timestamp> {
 }
 
 /// The fields of one COPY row, `None` where a value is NULL.
-pub(crate) fn fields<const N: usize>(mut row: &[u8]) -> Option<[Option<&[u8]>; N]> {
-    if row.len() < 2 || usize::try_from(row.get_i16()) != Ok(N) {
+pub(crate) fn fields<const N: usize>(row: &[u8]) -> Option<[Option<&[u8]>; N]> {
+    let (count, mut row) = row.split_first_chunk()?;
+    if usize::try_from(i16::from_be_bytes(*count)) != Ok(N) {
         return None;
     }
     let mut found = [None; N];
     for field in &mut found {
-        if row.len() < 4 {
-            return None;
-        }
-        let length = row.get_i32();
-        if length < 0 {
-            continue;
-        }
-        let length = usize::try_from(length).ok()?;
-        let (value, rest) = row.split_at_checked(length)?;
-        *field = Some(value);
-        row = rest;
+        *field = next_field(&mut row)?;
     }
     Some(found)
+}
+
+/// The next field, which may be NULL, if all of it is there.
+fn next_field<'a>(row: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
+    let (length, behind) = row.split_first_chunk()?;
+    let length = usize::try_from(i32::from_be_bytes(*length)).ok();
+    let (value, behind) = behind.split_at_checked(length.unwrap_or(0))?;
+    *row = behind;
+    Some(length.map(|_| value))
 }
 
 /// Splits what arrives of a COPY into rows: Postgres sends one message a row, but nothing in the
@@ -217,20 +217,9 @@ impl CopyReader {
 
 /// The length of the first row in `data`; `None` if it is not whole, or is the end marker.
 fn row_length(data: &[u8]) -> Option<usize> {
-    let mut rest = data;
-    if rest.len() < 2 {
-        return None;
-    }
-    let count = usize::try_from(rest.get_i16()).ok()?;
-    for _ in 0..count {
-        if rest.len() < 4 {
-            return None;
-        }
-        let length = usize::try_from(rest.get_i32()).unwrap_or(0);
-        if rest.len() < length {
-            return None;
-        }
-        rest.advance(length);
+    let (count, mut rest) = data.split_first_chunk()?;
+    for _ in 0..usize::try_from(i16::from_be_bytes(*count)).ok()? {
+        next_field(&mut rest)?;
     }
     Some(data.len() - rest.len())
 }

@@ -9,7 +9,7 @@
 //! It must never change what is read, keep nothing but the last few errors, and cost next to nothing
 //! for all that is no error: of other messages only the five bytes of their heads are looked at.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -33,28 +33,24 @@ static HEARD: LazyLock<Mutex<Heard>> = LazyLock::new(Mutex::default);
 /// The code of the error that was last heard with this text.
 pub(crate) fn of(message: &str) -> Option<String> {
     let heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
-    heard.codes.get(message).cloned()
+    heard.code_of(message).cloned()
 }
 
+/// Messages and their codes, the oldest first.
 #[derive(Default)]
-struct Heard {
-    codes: HashMap<String, String>,
-    order: VecDeque<String>,
-}
+struct Heard(VecDeque<(String, String)>);
 
 impl Heard {
+    fn code_of(&self, message: &str) -> Option<&String> {
+        self.0.iter().find(|(known, _)| known == message).map(|(_, code)| code)
+    }
+
     fn keep(&mut self, code: String, message: String) {
         // One that is heard again is the newest again: diesel may ask for it at once.
-        if self.codes.insert(message.clone(), code).is_some()
-            && let Some(place) = self.order.iter().position(|known| *known == message)
-        {
-            self.order.remove(place);
-        }
-        self.order.push_back(message);
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.codes.remove(&oldest);
+        self.0.retain(|(known, _)| *known != message);
+        self.0.push_back((message, code));
+        if self.0.len() > REMEMBERED {
+            self.0.pop_front();
         }
     }
 }
@@ -258,8 +254,8 @@ mod tests {
             heard.keep("XX000".to_owned(), number.to_string());
             heard.keep("XX000".to_owned(), "the same".to_owned());
         }
-        assert!(heard.codes.len() <= REMEMBERED && heard.order.len() <= REMEMBERED);
-        assert!(heard.codes.contains_key(&(REMEMBERED * 2 - 1).to_string()));
+        assert!(heard.0.len() <= REMEMBERED);
+        assert!(heard.code_of(&(REMEMBERED * 2 - 1).to_string()).is_some());
     }
 
     #[test]
@@ -270,9 +266,9 @@ mod tests {
         }
         heard.keep("XX001".to_owned(), "0".to_owned());
         heard.keep("XX000".to_owned(), "one more".to_owned());
-        assert_eq!(heard.codes.get("0").map(String::as_str), Some("XX001"));
-        assert!(!heard.codes.contains_key("1"), "the oldest by now");
-        assert_eq!(heard.order.len(), REMEMBERED);
+        assert_eq!(heard.code_of("0").map(String::as_str), Some("XX001"));
+        assert_eq!(heard.code_of("1"), None, "the oldest by now");
+        assert_eq!(heard.0.len(), REMEMBERED);
     }
 
     proptest! {
