@@ -13,52 +13,30 @@ const DATE_MAX_CHARS: usize = 100;
 /// Zones by name, in minutes east of Greenwich. Those of RFC 2822, and others with one meaning.
 /// `CST` and `MST` are America's, as the RFC has them; `IST` has three meanings and `BST` two (British
 /// summer time and Bangladesh's), so they are left out.
-const ZONES: [(&str, i32); 45] = [
-    ("GMT", 0),
-    ("UT", 0),
-    ("UTC", 0),
-    ("Z", 0),
-    ("WET", 0),
-    ("WEST", 60),
-    ("CET", 60),
-    ("MET", 60),
-    ("MEZ", 60),
-    ("CEST", 120),
-    ("MEST", 120),
-    ("MESZ", 120),
-    ("EET", 120),
-    ("EEST", 180),
-    ("MSK", 180),
-    ("SAST", 120),
-    ("CAT", 120),
-    ("EAT", 180),
-    ("PKT", 300),
-    ("WIB", 420),
-    ("ICT", 420),
-    ("HKT", 480),
-    ("SGT", 480),
-    ("AWST", 480),
-    ("JST", 540),
-    ("KST", 540),
-    ("ACST", 570),
-    ("ACDT", 630),
-    ("AEST", 600),
-    ("AEDT", 660),
-    ("NZST", 720),
-    ("NZDT", 780),
-    ("NST", -210),
-    ("NDT", -150),
-    ("ADT", -180),
-    ("BRT", -180),
-    ("EST", -300),
-    ("EDT", -240),
-    ("CST", -360),
-    ("CDT", -300),
-    ("MST", -420),
-    ("MDT", -360),
-    ("PST", -480),
-    ("PDT", -420),
-    ("HST", -600),
+const ZONES: [(i32, &str); 23] = [
+    (-600, "HST"),
+    (-480, "PST"),
+    (-420, "MST PDT"),
+    (-360, "CST MDT"),
+    (-300, "EST CDT"),
+    (-240, "EDT"),
+    (-210, "NST"),
+    (-180, "ADT BRT"),
+    (-150, "NDT"),
+    (0, "GMT UT UTC Z WET"),
+    (60, "WEST CET MET MEZ"),
+    (120, "CEST MEST MESZ EET SAST CAT"),
+    (180, "EEST MSK EAT"),
+    (300, "PKT"),
+    (420, "WIB ICT"),
+    (480, "HKT SGT AWST"),
+    (540, "JST KST"),
+    (570, "ACST"),
+    (600, "AEST"),
+    (630, "ACDT"),
+    (660, "AEDT"),
+    (720, "NZST"),
+    (780, "NZDT"),
 ];
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
@@ -199,8 +177,9 @@ fn offset(text: &str) -> Option<i32> {
     let (name, numbers) = text.split_at_checked(sign.unwrap_or(text.len()))?;
     let name = name.trim().to_ascii_uppercase();
     if numbers.is_empty() {
-        let found = ZONES.iter().find(|(zone, _)| *zone == name);
-        return found.map(|(_, minutes)| minutes * 60);
+        let mut zones = ZONES.iter();
+        let found = zones.find(|(_, names)| names.split(' ').any(|zone| zone == name));
+        return found.map(|(minutes, _)| minutes * 60);
     }
     if !["", "GMT", "UTC", "UT"].contains(&name.as_str()) {
         return None;
