@@ -159,12 +159,26 @@ pub struct LlmReservation {
     pub usd: Money,
 }
 
-#[derive(QueryableByName)]
-struct AllowanceRow {
-    #[diesel(sql_type = Date)]
-    day: NaiveDate,
-    #[diesel(sql_type = Bool)]
-    granted: bool,
+statement! {
+    struct Reserve {
+        usd: Money as Units,
+        bot_id: i64 as BigInt,
+        same_usd: Money as Units,
+        cap_usd: Money as Units,
+    } returns (Date, Bool) =
+    "WITH clock AS MATERIALIZED ( \
+         SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date AS today \
+     ), granted AS ( \
+         UPDATE bot_schedules AS s \
+            SET llm_usd = CASE WHEN s.llm_day >= today THEN s.llm_usd ELSE 0 END + {}, \
+                llm_day = greatest(s.llm_day, today) \
+           FROM clock \
+          WHERE s.bot_id = {} \
+            AND CASE WHEN s.llm_day >= today THEN s.llm_usd ELSE 0 END + {} <= {} \
+         RETURNING s.llm_day \
+     ) \
+     SELECT coalesce(granted.llm_day, today), granted.llm_day IS NOT NULL \
+       FROM clock LEFT JOIN granted ON true"
 }
 
 /// Sets aside what a model call can cost at most, if the bot's sum of the day then stays within
@@ -182,29 +196,10 @@ pub async fn reserve_llm(
     usd: Money,
     cap_usd: Money,
 ) -> DbResult<Allowance> {
-    let row: AllowanceRow = diesel::sql_query(
-        "WITH clock AS MATERIALIZED ( \
-             SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date AS today \
-         ), granted AS ( \
-             UPDATE bot_schedules AS s \
-                SET llm_usd = CASE WHEN s.llm_day >= today THEN s.llm_usd ELSE 0 END + $2, \
-                    llm_day = greatest(s.llm_day, today) \
-               FROM clock \
-              WHERE s.bot_id = $1 \
-                AND CASE WHEN s.llm_day >= today THEN s.llm_usd ELSE 0 END + $2 <= $3 \
-             RETURNING s.llm_day \
-         ) \
-         SELECT coalesce(granted.llm_day, today) AS day, granted.llm_day IS NOT NULL AS granted \
-           FROM clock LEFT JOIN granted ON true",
-    )
-    .bind::<BigInt, _>(bot_id.0)
-    .bind::<Units, _>(usd)
-    .bind::<Units, _>(cap_usd)
-    .prepared()
-    .get_result(conn)
-    .await?;
-    let day = SpendingDay(row.day);
-    Ok(if row.granted {
+    let reserve = Reserve { usd, bot_id: bot_id.0, same_usd: usd, cap_usd };
+    let (day, granted): (NaiveDate, bool) = reserve.get_result(conn).await?;
+    let day = SpendingDay(day);
+    Ok(if granted {
         Allowance::Granted(LlmReservation { bot_id, day, usd })
     } else {
         Allowance::Refused { day }

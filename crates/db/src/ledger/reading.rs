@@ -274,29 +274,24 @@ async fn entries_between(
 }
 
 /// Where the wallet says that the chain ends, and where the ledger does, both at one moment.
-#[derive(QueryableByName)]
+#[derive(Queryable)]
 struct WalletHead {
-    #[diesel(sql_type = BigInt)]
     sequence: i64,
-    #[diesel(sql_type = Units)]
     balance: Money,
-    #[diesel(sql_type = Bytea)]
     head_hash: Vec<u8>,
     /// The number of the newest entry there is, 0 if there is none.
-    #[diesel(sql_type = BigInt)]
     newest: i64,
 }
 
+statement! {
+    struct FindHead { bot_id: i64 as BigInt } returns (BigInt, Units, Bytea, BigInt) =
+    "SELECT w.sequence, w.balance, w.head_hash, \
+            coalesce((SELECT l.sequence FROM ledger l WHERE l.bot_id = w.bot_id \
+                       ORDER BY l.sequence DESC LIMIT 1), 0) \
+       FROM wallets w WHERE w.bot_id = {}"
+}
+
 async fn wallet_head(conn: &mut Connection, bot_id: BotId) -> DbResult<WalletHead> {
-    let head = diesel::sql_query(
-        "SELECT w.sequence, w.balance, w.head_hash, \
-                coalesce((SELECT l.sequence FROM ledger l WHERE l.bot_id = w.bot_id \
-                           ORDER BY l.sequence DESC LIMIT 1), 0) AS newest \
-           FROM wallets w WHERE w.bot_id = $1",
-    )
-    .bind::<BigInt, _>(bot_id.0)
-    .get_result(conn)
-    .await
-    .optional()?;
-    head.ok_or(DbError::NotFound("bot"))
+    let find = FindHead { bot_id: bot_id.0 };
+    find.get_result(conn).await.optional()?.ok_or(DbError::NotFound("bot"))
 }

@@ -19,7 +19,7 @@ use crate::pool::Connection;
 use crate::rules::keep;
 use crate::schema::markets;
 use crate::schema::sql_types::{BigInt, Instant, Nullable, Text, Units};
-use crate::sql::{Prepare, Sql, statement};
+use crate::sql::{Sql, statement};
 use crate::tx;
 
 /// Held by a transaction that opens a market, so that budget and subjects are counted once:
@@ -207,6 +207,22 @@ async fn has_room(conn: &mut Connection, new: &NewMarket<'_>, rules: &MarketRule
     Ok(())
 }
 
+statement! {
+    struct TakenUntil<'a> {
+        source: &'a str as Text,
+        subject: &'a str as Text,
+        same_source: &'a str as Text,
+        same_subject: &'a str as Text,
+    } returns Nullable<Instant> =
+    "SELECT max(deadline) FROM ( \
+        (SELECT deadline, false AS unsettled FROM markets WHERE source = {} AND subject = {} \
+          ORDER BY deadline DESC LIMIT 1) \
+         UNION ALL \
+        (SELECT deadline, true FROM markets \
+          WHERE status IN ('OPEN', 'LOCKED') AND source = {} AND subject = {})) found \
+      WHERE unsettled OR deadline > clock_timestamp()"
+}
+
 /// The latest deadline of a market about this subject that is before it, or not settled. Only the
 /// newest of those that are settled is looked at, however many there were.
 async fn taken_until(
@@ -214,26 +230,9 @@ async fn taken_until(
     source: MarketSource,
     subject: &str,
 ) -> DbResult<Option<Timestamp>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Nullable<Instant>)]
-        until: Option<Timestamp>,
-    }
-    let row: Row = diesel::sql_query(
-        "SELECT max(deadline) AS until FROM ( \
-            (SELECT deadline, false AS unsettled FROM markets WHERE source = $1 AND subject = $2 \
-              ORDER BY deadline DESC LIMIT 1) \
-             UNION ALL \
-            (SELECT deadline, true FROM markets \
-              WHERE status IN ('OPEN', 'LOCKED') AND source = $1 AND subject = $2)) found \
-          WHERE unsettled OR deadline > clock_timestamp()",
-    )
-    .bind::<Text, _>(source.as_str())
-    .bind::<Text, _>(subject)
-    .prepared()
-    .get_result(conn)
-    .await?;
-    Ok(row.until)
+    let source = source.as_str();
+    let taken = TakenUntil { source, subject, same_source: source, same_subject: subject };
+    Ok(taken.get_result(conn).await?)
 }
 
 async fn insert(
