@@ -17,9 +17,9 @@ use crate::bots::{BotRef, Credentials, bot_named};
 use crate::error::{Conflict, DbError, DbResult};
 use crate::idempotency::Remember;
 use crate::pool::Connection;
-use crate::schema::sql_types::{self, BigInt, Bytea, Double, Instant, Nullable, Text};
-use crate::schema::{bots, superseded_credentials as superseded};
-use crate::sql::{clock, statement};
+use crate::schema::bots;
+use crate::schema::sql_types::{self, BigInt, Bool, Bytea, Double, Instant, Nullable, Text};
+use crate::sql::statement;
 use crate::tx;
 
 /// The number of the credentials that a bot is registered with.
@@ -45,35 +45,33 @@ pub struct SecretOwner {
     pub standing: Standing,
 }
 
+statement! {
+    /// Of a secret that is not the present one, whether it is in its grace.
+    struct OwnerOf<'a> { current: &'a [u8] as Bytea, earlier: &'a [u8] as Bytea }
+    returns (BigInt, BigInt, Nullable<Bool>) =
+    "SELECT id, credential_version, NULL::boolean FROM bots WHERE api_secret_sha256 = {} \
+      UNION ALL \
+     SELECT bot_id, version, valid_until > clock_timestamp() FROM superseded_credentials \
+      WHERE api_secret_sha256 = {} \
+        AND valid_until > (SELECT clock_timestamp() - interval '30 minutes')"
+}
+
 /// The owner of an API secret, by its SHA-256. One that is over is known for another half hour, so
 /// that a rotation whose answer was lost can be answered again.
 ///
 /// # Errors
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn by_secret(conn: &mut Connection, sha256: &[u8; 32]) -> DbResult<Option<SecretOwner>> {
-    let current: Option<(i64, i64)> = bots::table
-        .filter(bots::api_secret_sha256.eq(&sha256[..]))
-        .select((bots::id, bots::credential_version))
-        .first(conn)
-        .await
-        .optional()?;
-    if let Some((id, version)) = current {
-        return Ok(Some(SecretOwner { bot: BotId(id), version, standing: Standing::Current }));
-    }
-    let earlier: Option<(i64, i64, bool)> = superseded::table
-        .filter(superseded::api_secret_sha256.eq(&sha256[..]))
-        .filter(
-            superseded::valid_until
-                .gt(diesel::dsl::sql("(SELECT clock_timestamp() - interval '30 minutes')")),
-        )
-        .select((superseded::bot_id, superseded::version, superseded::valid_until.gt(clock())))
-        .first(conn)
-        .await
-        .optional()?;
-    Ok(earlier.map(|(id, version, good)| SecretOwner {
+    let owner = OwnerOf { current: sha256, earlier: sha256 };
+    let row: Option<(i64, i64, Option<bool>)> = owner.get_result(conn).await.optional()?;
+    Ok(row.map(|(id, version, grace)| SecretOwner {
         bot: BotId(id),
         version,
-        standing: if good { Standing::Grace } else { Standing::Ended },
+        standing: match grace {
+            None => Standing::Current,
+            Some(true) => Standing::Grace,
+            Some(false) => Standing::Ended,
+        },
     }))
 }
 

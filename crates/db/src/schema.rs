@@ -232,14 +232,6 @@ tables! {
         until -> Instant,
     }
 
-    superseded_credentials (bot_id) {
-        bot_id -> Int8,
-        version -> Int8,
-        api_key_hash -> Text,
-        api_secret_sha256 -> Bytea,
-        valid_until -> Instant,
-    }
-
     ticks (number) {
         number -> Int8,
         enforcement -> Enforcement,

@@ -110,14 +110,8 @@ pub(super) async fn judge(
     let elsewhere = own.is_none_or(PriceSource::is_real)
         && (own.is_none() || now > due.plus_seconds(rules.sample_grace_seconds));
     if elsewhere {
-        for source in PriceSource::ALL {
-            let may_be = match own {
-                Some(own) => source != own && source.is_real(),
-                None => true,
-            };
-            if may_be
-                && let Some((start, end)) = pair(conn, reads, source, first_due, rules).await?
-            {
+        for source in others(own) {
+            if let Some((start, end)) = pair(conn, reads, source, first_due, rules).await? {
                 return Ok(decided(open, start, end));
             }
         }
@@ -149,6 +143,15 @@ pub(super) async fn judge(
         due: if elsewhere { first_due } else { due },
         last: first_due.plus_seconds(latest),
     }))
+}
+
+/// The sources that may take the place of a prediction's own: other real ones of a real one, and any where it
+/// has none yet.
+fn others(own: Option<PriceSource>) -> impl Iterator<Item = PriceSource> {
+    let may_be = move |source: &PriceSource| {
+        own.is_none_or(|own| own.is_real() && *source != own && source.is_real())
+    };
+    PriceSource::ALL.into_iter().filter(may_be)
 }
 
 fn decided(open: Open, start: PriceSample, end: PriceSample) -> Judgement {
@@ -187,13 +190,8 @@ async fn last_resort(
 ) -> DbResult<(Option<PriceSample>, Option<PriceSample>)> {
     let grace = rules.sample_grace_seconds;
     let mut starts = Vec::new();
-    if own.is_none_or(|own| own.source.is_real()) {
-        for source in PriceSource::ALL {
-            let may_be = own.is_none_or(|own| source != own.source && source.is_real());
-            if may_be {
-                starts.extend(prices::first(conn, source, first_due, grace).await?);
-            }
-        }
+    for source in others(own.map(|own| own.source)) {
+        starts.extend(prices::first(conn, source, first_due, grace).await?);
     }
     starts.sort_by_key(|start| (!start.source.is_real(), start.provider_at, start.id));
     starts.splice(0..0, own);
