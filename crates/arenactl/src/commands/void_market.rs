@@ -49,6 +49,10 @@ pub(crate) async fn run(sources: &Sources, args: &Args, who: &Operator) -> Resul
     let market = args.market;
     markets::void(&mut conn, market, &args.reason, VoidBy::Operator(who), None)
         .await
-        .map(|SettledMarket { id, status, bets, .. }| Voided { market_id: id, status, bets })
+        .map(|SettledMarket { market, bets, .. }| Voided {
+            market_id: market.id,
+            status: market.status,
+            bets,
+        })
         .map_err(|error| market_failure(&postgres, error, "void", market))
 }

@@ -33,9 +33,7 @@ use crate::tx;
 /// A market that was settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettledMarket {
-    pub id: MarketId,
-    pub status: MarketStatus,
-    pub outcome: Option<String>,
+    /// Those that were open.
     pub bets: usize,
     /// Whether the pool was paid; if not, stakes came back.
     pub paid: bool,
@@ -219,14 +217,7 @@ async fn close(
     .await;
     first_cause([appended, closed, added, told])?;
     conclude(conn, &market, settlement.paid, at).await?;
-    Ok(SettledMarket {
-        id: market.id,
-        status: market.status,
-        outcome: market.outcome.clone(),
-        bets: open.len(),
-        paid: settlement.paid,
-        market,
-    })
+    Ok(SettledMarket { bets: open.len(), paid: settlement.paid, market })
 }
 
 type Work = Vec<(Locked, Vec<Movement>)>;

@@ -62,7 +62,10 @@ async fn a_market_pays_its_pool_to_the_last_unit_and_once() {
     assert_eq!(settle(&arena, market.id).await, None, "nothing decides it");
     arena.decide(market.id, Side::Yes).await;
     let settled = settle(&arena, market.id).await.unwrap();
-    assert_eq!((settled.status, settled.paid, settled.bets), (MarketStatus::Resolved, true, 4));
+    assert_eq!(
+        (settled.market.status, settled.paid, settled.bets),
+        (MarketStatus::Resolved, true, 4)
+    );
     // 12.01 shared 1.00 : 2.00 : 0.01.
     assert_eq!(balance(&arena, bots[0]).await, "102.99003322");
     assert_eq!(balance(&arena, bots[1]).await, "105.98006645");
@@ -105,12 +108,12 @@ async fn nobody_right_or_void_means_stakes_back_and_no_bounty() {
     arena.lock_market(wrong.id).await;
     arena.decide(wrong.id, Side::No).await;
     let settled = settle(&arena, wrong.id).await.unwrap();
-    assert_eq!((settled.status, settled.paid), (MarketStatus::Resolved, false));
+    assert_eq!((settled.market.status, settled.paid), (MarketStatus::Resolved, false));
     let operator = "mia".parse().unwrap();
     let by = VoidBy::Operator(&operator);
     let mut conn = arena.conn().await;
     let called_off = markets::void(&mut conn, void.id, "the city moved", by, None).await.unwrap();
-    assert_eq!((called_off.status, called_off.paid), (MarketStatus::Void, false));
+    assert_eq!((called_off.market.status, called_off.paid), (MarketStatus::Void, false));
     assert_eq!(balance(&arena, bot).await, "10.00000000");
     arena.assert_sound().await;
     // What is settled stays settled, whoever asks.
@@ -250,7 +253,7 @@ async fn evidence_decides_once_and_failures_are_kept_and_put_off() {
     let kept = markets::evidence_of(&mut conn, market).await.unwrap();
     assert_eq!(kept.len(), 2);
     let settled = settle(&arena, market).await.unwrap();
-    assert_eq!(settled.outcome.as_deref(), Some("NO"));
+    assert_eq!(settled.market.outcome.as_deref(), Some("NO"));
     assert_eq!(markets::record(&mut conn, market, &failed, None).await.unwrap(), Recorded::Settled);
     arena.assert_sound().await;
 }
@@ -291,7 +294,7 @@ async fn give_up(
     let reason = "its source did not answer within 6 hours";
     let by = VoidBy::Patience(in_force);
     let void = markets::void(&mut *arena.conn().await, market, reason, by, None).await;
-    void.map(|void| void.status)
+    void.map(|void| void.market.status)
 }
 
 async fn assert_not_given_up(arena: &Arena, market: MarketId, why: &str) {

@@ -258,7 +258,7 @@ async fn a_paused_market_takes_nothing_pays_nothing_and_loses_nothing() {
     assert!(set.unwrap().changed);
     assert_eq!(markets::due(&mut conn, &[], 10).await.unwrap(), [market]);
     let settled = markets::settle(&mut conn, market).await.unwrap().unwrap();
-    assert_eq!((settled.status, settled.paid), (MarketStatus::Resolved, true));
+    assert_eq!((settled.market.status, settled.paid), (MarketStatus::Resolved, true));
     let set = pauses::set_market(&mut conn, market, Wanted::Paused, &ada(), "r", None).await;
     assert!(matches!(set, Err(DbError::Refused(Refusal::MarketSettled { .. }))));
     arena.assert_sound().await;

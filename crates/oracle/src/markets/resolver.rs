@@ -59,10 +59,10 @@ pub(super) async fn resolve(
     while let Some((id, step)) = readings.next().await {
         match step {
             Ok(Some(settled)) => {
-                info!(market.id = %id, status = %settled.status, outcome = ?settled.outcome,
+                info!(market.id = %id, status = %settled.market.status, outcome = ?settled.market.outcome,
                       bets = settled.bets, paid = settled.paid, "settled a market");
                 desk.cache.wake_soon();
-                crate::metrics::market_settled(settled.status.as_str());
+                crate::metrics::market_settled(settled.market.status.as_str());
                 resolved.settled.push(settled);
             }
             Ok(None) => resolved.waiting.push(id),
