@@ -1,5 +1,7 @@
 //! The price history: what settlements are decided by.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use ledger_core::NewEvent;
@@ -10,7 +12,7 @@ use ledger_core::prediction::{Found, Known, PriceSample, PriceSource, SAMPLE_AGE
 use ledger_core::{EconomyRules, Timestamp};
 
 use crate::PAGE_MAX;
-use crate::error::{DbError, DbResult};
+use crate::error::DbResult;
 use crate::events;
 use crate::pool::Connection;
 use crate::schema::{price_history_reads, prices};
@@ -44,7 +46,7 @@ impl PriceRow {
 /// was read: then the answer is `None`.
 ///
 /// # Errors
-/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
+/// When nothing was written; after [`crate::DbError::OutcomeUnknown`] nobody knows. See [`crate::DbError`].
 pub async fn record(
     conn: &mut Connection,
     source: PriceSource,
@@ -88,7 +90,7 @@ pub async fn record(
 /// The newest sample that was taken.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn newest(conn: &mut Connection) -> DbResult<Option<PriceRow>> {
     Ok(prices::table
         .filter(prices::history.eq(false))
@@ -102,7 +104,7 @@ pub async fn newest(conn: &mut Connection) -> DbResult<Option<PriceRow>> {
 /// The price history, newest sample first, below `before` where given.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn page(
     conn: &mut Connection,
     before: Option<PriceId>,
@@ -223,7 +225,7 @@ pub struct Span {
 /// The first part of `span` for which this source's history was not read, if there is one.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn unread(
     conn: &mut Connection,
     source: PriceSource,
@@ -249,7 +251,7 @@ pub async fn unread(
 /// All parts of `span` for which this source's history was not read, in order.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// When Postgres cannot be asked: see [`crate::DbError`].
 pub async fn unread_parts(
     conn: &mut Connection,
     source: PriceSource,
@@ -272,7 +274,7 @@ const PRICES_LOCK: i64 = 0x48_4953_544f_5259;
 /// part of the span was read already, or ends so late that a sample of it may still be taken.
 ///
 /// # Errors
-/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
+/// When nothing was written; after [`crate::DbError::OutcomeUnknown`] nobody knows. See [`crate::DbError`].
 pub async fn record_history(
     conn: &mut Connection,
     source: PriceSource,
@@ -318,10 +320,13 @@ pub async fn record_history(
     .await
 }
 
-/// A kept sample by its id.
-pub(crate) async fn by_id(conn: &mut Connection, id: PriceId) -> DbResult<PriceSample> {
-    let row: Option<PriceRow> =
-        prices::table.find(id.0).select(PriceRow::as_select()).first(conn).await.optional()?;
-    let row = row.ok_or_else(|| DbError::corrupt(format!("price {id} is gone")))?;
-    Ok(row.sample())
+/// These prices, each by its id.
+pub(crate) async fn by_ids(
+    conn: &mut Connection,
+    ids: impl Iterator<Item = i64>,
+) -> DbResult<HashMap<PriceId, PriceSample>> {
+    let ids: Vec<i64> = ids.collect();
+    let query = prices::table.filter(prices::id.eq_any(ids)).select(PriceRow::as_select());
+    let rows: Vec<PriceRow> = query.load(conn).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.sample())).collect())
 }

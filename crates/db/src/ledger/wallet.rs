@@ -13,7 +13,7 @@ use super::Locked;
 use crate::copy::{self, Raw, timestamp_of};
 use crate::pauses::pause_in;
 
-/// What [`Locked::read`] reads, in its order. The clock is asked by the query around the one that locks, so
+/// What [`Columns::locked`] reads, in its order. The clock is asked by the query around the one that locks, so
 /// after the lock was granted and not before the wait for it.
 macro_rules! wallet_columns {
     () => {
@@ -52,7 +52,7 @@ impl<'a, R: diesel::row::Row<'a, Pg>> BinaryRow for DieselRow<'_, R> {
 
 impl FromSqlRow<Untyped, Pg> for Locked {
     fn build_from_row<'a>(row: &impl diesel::row::Row<'a, Pg>) -> deserialize::Result<Locked> {
-        Ok(Locked::read(&DieselRow(row))?)
+        Ok(Columns::of(&DieselRow(row)).locked()?)
     }
 }
 
@@ -86,13 +86,6 @@ impl<'r, R: BinaryRow> Columns<'r, R> {
         read: impl FnOnce(&[u8]) -> Option<T>,
     ) -> Result<Option<T>, Broken> {
         self.read(|raw| raw.map_or(Some(None), |raw| read(raw).map(Some)))
-    }
-}
-
-impl Locked {
-    /// Reads a row of [`wallet_columns`].
-    pub(crate) fn read(row: &impl BinaryRow) -> Result<Locked, Broken> {
-        Columns::of(row).locked()
     }
 }
 

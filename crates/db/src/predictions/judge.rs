@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use ledger_core::Timestamp;
 use ledger_core::economy::EconomyRules;
-use ledger_core::ids::PriceId;
 use ledger_core::prediction::{
     self, Found, Known, OpenPrediction, PredictionStatus, PriceSample, PriceSource, Verdict,
     VoidReason,
@@ -20,27 +19,13 @@ use crate::prices;
 /// time.
 pub(super) struct SharedReads {
     pub(super) now: Timestamp,
-    pub(super) starts: HashMap<PriceId, PriceSample>,
     /// By source, time and how far the rules look.
     pub(super) known: HashMap<(PriceSource, Timestamp, i64, i64), Known>,
 }
 
 impl SharedReads {
     pub(super) async fn open(conn: &mut Connection) -> DbResult<SharedReads> {
-        Ok(SharedReads {
-            now: crate::now(conn).await?,
-            starts: HashMap::new(),
-            known: HashMap::new(),
-        })
-    }
-
-    async fn start(&mut self, conn: &mut Connection, id: PriceId) -> DbResult<PriceSample> {
-        if let Some(sample) = self.starts.get(&id) {
-            return Ok(*sample);
-        }
-        let sample = prices::by_id(conn, id).await?;
-        self.starts.insert(id, sample);
-        Ok(sample)
+        Ok(SharedReads { now: crate::now(conn).await?, known: HashMap::new() })
     }
 
     async fn known(
@@ -92,8 +77,8 @@ pub(super) async fn judge(
     let first_due = prediction::start_due(prediction.created_at, rules);
     let in_time = rules.in_time_seconds();
     // Once given, a start price stays, whatever sample arrives late.
-    let start = match open.start_price_id {
-        Some(id) => Some(reads.start(conn, PriceId(id)).await?),
+    let start = match open.start {
+        Some(start) => Some(start),
         None => prices::first_taken(conn, first_due, first_due.plus_seconds(in_time)).await?,
     };
     let own = start.map(|start| start.source);

@@ -7,10 +7,12 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use ledger_core::economy::EconomyRules;
 use ledger_core::event::PredictionEnded;
+use ledger_core::ids::PriceId;
 use ledger_core::money::{Confidence, Stake};
 use ledger_core::post::Draft;
 use ledger_core::prediction::{
-    self, Direction, OpenPrediction, PredictionSettlement, PredictionStatus, PriceSource,
+    self, Direction, OpenPrediction, PredictionSettlement, PredictionStatus, PriceSample,
+    PriceSource,
 };
 use ledger_core::{BotId, BotStatus, Money, NewEvent, PredictionId, Timestamp};
 
@@ -23,6 +25,7 @@ use crate::ledger::{self, Cause};
 use crate::pauses::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
+use crate::prices;
 use crate::rules;
 use crate::schema::predictions;
 use crate::schema::sql_types::{Array, BigInt, Instant, Nullable, Text, Units};
@@ -131,7 +134,7 @@ pub async fn settle(
 pub(super) struct Open {
     pub(super) bot_id: BotId,
     pub(super) prediction: OpenPrediction,
-    pub(super) start_price_id: Option<i64>,
+    pub(super) start: Option<PriceSample>,
     /// Those in force when it was opened.
     pub(super) rules: Arc<EconomyRules>,
     /// What the house set aside for it.
@@ -153,8 +156,13 @@ async fn lock_open(
         .for_update()
         .load(conn)
         .await?;
+    let starts = prices::by_ids(conn, rows.iter().filter_map(|(_, start, _)| *start)).await?;
+    let start_of = |id| {
+        let start = starts.get(&PriceId(id)).copied();
+        start.ok_or_else(|| DbError::corrupt(format!("price {id} is gone")))
+    };
     let mut open = Vec::with_capacity(rows.len());
-    for (row, start_price_id, reserved) in rows {
+    for (row, start, reserved) in rows {
         let prediction = OpenPrediction {
             id: row.id,
             direction: row.direction,
@@ -165,7 +173,7 @@ async fn lock_open(
         open.push(Open {
             bot_id: row.bot_id,
             prediction,
-            start_price_id,
+            start: start.map(start_of).transpose()?,
             rules: rules::of(conn, row.rules, in_force).await?,
             reserved,
         });

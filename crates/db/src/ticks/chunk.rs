@@ -11,7 +11,7 @@ use tokio_postgres::Row;
 use super::{ChunkReport, Tick};
 use crate::copy::CopyWriter;
 use crate::error::{DbError, DbResult};
-use crate::ledger::{Locked, entry_event};
+use crate::ledger::{Columns, Locked, entry_event};
 use crate::posts::NewPost;
 use crate::sql::SqlTotal;
 
@@ -52,7 +52,8 @@ impl Chunk {
             ..Chunk::default()
         };
         for row in rows {
-            let Locked { mut wallet, now, .. } = Locked::read(row).map_err(DbError::Corrupt)?;
+            let locked = Columns::of(row).locked().map_err(DbError::Corrupt)?;
+            let Locked { mut wallet, now, .. } = locked;
             let before = wallet.balance();
             let outcome = economy::tick(&wallet, &rules, tick.number, &reference);
             chunk.report.last = Some(wallet.head.bot_id);
