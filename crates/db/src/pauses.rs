@@ -209,26 +209,15 @@ async fn pause_bot(
     now: Timestamp,
     reason: &str,
 ) -> DbResult<()> {
-    let row = wallets::table.find(id.0);
-    match wanted {
-        Wanted::Paused => {
-            diesel::update(row)
-                .set((wallets::paused_at.eq(Some(now)), wallets::pause_reason.eq(Some(reason))))
-                .execute(conn)
-                .await?
-        }
-        Wanted::Running => {
-            // Nobody is charged for the time in which they could not act.
-            diesel::update(row)
-                .set((
-                    wallets::paused_at.eq(None::<Timestamp>),
-                    wallets::pause_reason.eq(None::<&str>),
-                    wallets::last_tick.eq(bots::latest_tick()),
-                ))
-                .execute(conn)
-                .await?
-        }
-    };
+    let wallet = || diesel::update(wallets::table.find(id.0));
+    let since = (wanted == Wanted::Paused).then_some(now);
+    let why = since.map(|_| reason);
+    let paused = (wallets::paused_at.eq(since), wallets::pause_reason.eq(why));
+    wallet().set(paused).execute(conn).await?;
+    if wanted == Wanted::Running {
+        // Nobody is charged for the time in which they could not act.
+        wallet().set(wallets::last_tick.eq(bots::latest_tick())).execute(conn).await?;
+    }
     Ok(())
 }
 

@@ -81,7 +81,7 @@ pub async fn board(conn: &mut Connection) -> DbResult<Board> {
             .into_iter()
             .map(|(source, subject)| Ok((source_of(&source)?, subject)))
             .collect::<DbResult<_>>()?,
-        bounties: bounties_of_the_hour(conn).await?.sum,
+        bounties: bounties_of_the_hour(conn).await?.0,
     })
 }
 
@@ -119,20 +119,15 @@ statement! {
           ORDER BY opens_at DESC LIMIT {}) newest"
 }
 
-/// The bounties that were put out within the last hour.
-struct Bounties {
-    sum: Money,
-    /// Markets that have one; [`LATEST_MAX`] at most.
-    markets: i64,
-}
-
-async fn bounties_of_the_hour(conn: &mut Connection) -> DbResult<Bounties> {
+/// The sum of the bounties that were put out within the last hour, and how many markets have one;
+/// [`LATEST_MAX`] at most.
+async fn bounties_of_the_hour(conn: &mut Connection) -> DbResult<(Money, i64)> {
     let max = LATEST_MAX;
     let (spent, markets): (i128, i64) = BountiesOfTheHour { max }.get_result(conn).await?;
     let units = i64::try_from(spent).ok().and_then(Money::from_units);
     let sum = units
         .ok_or_else(|| DbError::corrupt("the bounties of an hour exceed the range of money"))?;
-    Ok(Bounties { sum, markets })
+    Ok((sum, markets))
 }
 
 /// Opens a market with its evidence and an audit row, in one transaction.
@@ -195,7 +190,7 @@ async fn has_room(conn: &mut Connection, new: &NewMarket<'_>, rules: &MarketRule
     if let Some(until) = taken_until(conn, new.criteria.source(), &subject).await? {
         return Err(Refusal::SubjectTaken { subject, until }.into());
     }
-    let Bounties { sum: spent, markets } = bounties_of_the_hour(conn).await?;
+    let (spent, markets) = bounties_of_the_hour(conn).await?;
     // Beyond so many, some would not be in the sum.
     if markets >= LATEST_MAX && new.bounty.is_positive() {
         return Err(Refusal::BoardFull { places: LATEST_MAX }.into());
