@@ -18,18 +18,7 @@ pub(super) fn shown(raw: &str) -> String {
 
 /// `raw` with its entities decoded, also those of entities. What is no entity stays as it is.
 pub(super) fn decoded(raw: &str) -> String {
-    let mut text = raw.to_owned();
-    for _ in 0..ROUNDS {
-        if !text.contains('&') {
-            break;
-        }
-        let next = decoded_once(&text);
-        if next == text {
-            break;
-        }
-        text = next;
-    }
-    text
+    (0..ROUNDS).fold(raw.to_owned(), |text, _| decoded_once(&text))
 }
 
 fn decoded_once(text: &str) -> String {
@@ -75,13 +64,9 @@ fn resolve(name: &str, out: &mut String) -> bool {
         out.push(letter.unwrap_or(char::REPLACEMENT_CHARACTER));
         return true;
     }
-    match resolve_html5_entity(name) {
-        Some(text) => {
-            out.push_str(text);
-            true
-        }
-        None => false,
-    }
+    let text = resolve_html5_entity(name);
+    out.push_str(text.unwrap_or_default());
+    text.is_some()
 }
 
 /// `text` without what looks like tags of HTML.
