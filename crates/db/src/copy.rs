@@ -164,18 +164,17 @@ pub(crate) fn fields<const N: usize>(row: &[u8]) -> Option<[Option<&[u8]>; N]> {
     }
     let mut found = [None; N];
     for field in &mut found {
-        *field = next_field(&mut row)?;
+        (*field, row) = next_field(row)?;
     }
     Some(found)
 }
 
-/// The next field, which may be NULL, if all of it is there.
-fn next_field<'a>(row: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
+/// The next field, which may be NULL, and what is behind it, if all of it is there.
+fn next_field(row: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
     let (length, behind) = row.split_first_chunk()?;
     let length = usize::try_from(i32::from_be_bytes(*length)).ok();
     let (value, behind) = behind.split_at_checked(length.unwrap_or(0))?;
-    *row = behind;
-    Some(length.map(|_| value))
+    Some((length.map(|_| value), behind))
 }
 
 /// Splits what arrives of a COPY into rows: Postgres sends one message a row, but nothing in the
@@ -219,7 +218,7 @@ impl CopyReader {
 fn row_length(data: &[u8]) -> Option<usize> {
     let (count, mut rest) = data.split_first_chunk()?;
     for _ in 0..usize::try_from(i16::from_be_bytes(*count)).ok()? {
-        next_field(&mut rest)?;
+        (_, rest) = next_field(rest)?;
     }
     Some(data.len() - rest.len())
 }

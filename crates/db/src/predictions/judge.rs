@@ -78,7 +78,7 @@ pub(super) async fn judge(
     let in_time = rules.in_time_seconds();
     // Once given, a start price stays, whatever sample arrives late.
     let start = match open.start {
-        Some(start) => Some(start),
+        start @ Some(_) => start,
         None => prices::first_taken(conn, first_due, first_due.plus_seconds(in_time)).await?,
     };
     let own = start.map(|start| start.source);
