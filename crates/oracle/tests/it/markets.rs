@@ -273,7 +273,7 @@ async fn an_oracle_that_died_between_evidence_and_payment_is_made_up_for() {
     outside.fault(MarketSource::News, Some(Played::status(500)));
     let successor = desk_of(&arena, &outside).await;
     let settled = round(&successor).await.resolved.unwrap().settled;
-    assert_eq!(settled[0].outcome.as_deref(), Some("NO"));
+    assert_eq!(settled[0].market.outcome.as_deref(), Some("NO"));
     assert!(settled[0].paid);
     arena.assert_sound().await;
 }
