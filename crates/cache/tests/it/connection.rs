@@ -70,27 +70,15 @@ async fn a_cut_connection_mends_itself() {
     let cache = Cache::connect(config).await.unwrap();
     // Cut from outside, as a restart of Redis would.
     let mut raw = raw().await;
-    let cut: i64 = redis::cmd("CLIENT")
-        .arg("KILL")
-        .arg("USER")
-        .arg(&user)
-        .query_async(&mut raw)
-        .await
-        .unwrap();
-    assert_eq!(cut, 1);
+    let mut cut = redis::cmd("CLIENT");
+    cut.arg("KILL").arg("USER").arg(&user);
+    assert_eq!(cut.query_async::<i64>(&mut raw).await.unwrap(), 1);
     let began = Instant::now();
     eventually("the cache answers again", || async { cache.must_take_writes().await.is_ok() })
         .await;
     assert!(began.elapsed() < Duration::from_secs(RESPONSE_SECONDS), "{:?}", began.elapsed());
     // On another connection: the first was cut, and there is one again.
-    let cut: i64 = redis::cmd("CLIENT")
-        .arg("KILL")
-        .arg("USER")
-        .arg(&user)
-        .query_async(&mut raw)
-        .await
-        .unwrap();
-    assert_eq!(cut, 1);
+    assert_eq!(cut.query_async::<i64>(&mut raw).await.unwrap(), 1);
     let gone: i64 =
         redis::cmd("ACL").arg("DELUSER").arg(&user).query_async(&mut raw).await.unwrap();
     assert_eq!(gone, 1);
