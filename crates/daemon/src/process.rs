@@ -13,7 +13,6 @@
 //! }
 //! ```
 
-use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::io::Write as _;
@@ -24,18 +23,11 @@ use std::time::Duration;
 use crate::BoxError;
 use crate::command_line::{self, Service};
 use crate::config::Sources;
+use crate::exit::Code;
+pub use crate::exit::{EXIT_CONFIG, EXIT_FAILURE, EXIT_OK, EXIT_UNAVAILABLE, exit_code_of};
 use crate::log_file::Limits;
 use crate::telemetry::{self, chain};
 use crate::{metrics, traces};
-
-/// Asked-for stop.
-pub const EXIT_OK: u8 = 0;
-/// Any failure that has no code of its own.
-pub const EXIT_FAILURE: u8 = 1;
-/// A dependency cannot be reached (`EX_UNAVAILABLE` of sysexits.h): waiting may help.
-pub const EXIT_UNAVAILABLE: u8 = 69;
-/// The configuration cannot be used (`EX_CONFIG`): only a person helps.
-pub const EXIT_CONFIG: u8 = 78;
 
 const WORKER_THREADS: usize = 2;
 /// What blocking work may still take once the service itself has ended.
@@ -104,18 +96,6 @@ impl Failure {
         exit_code_of(&*self.0)
     }
 }
-
-/// The exit code that an error stands for, looking through all its causes.
-pub fn exit_code_of(error: &(dyn Error + 'static)) -> u8 {
-    let mut causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.find_map(|error| error.downcast_ref::<Code>()).map_or(EXIT_FAILURE, |code| code.0)
-}
-
-/// The last cause of an error that has an exit code of its own, and no words. An error that anyhow has wrapped
-/// is not visible as itself, but its causes are.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("")]
-pub(crate) struct Code(pub(crate) u8);
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,7 +14,6 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-use crate::cadence::panic_text;
 use crate::config::Sources;
 use crate::log_file::LogFile;
 use crate::traces;
@@ -84,6 +83,14 @@ fn log_panics() {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(location, message_text = panic_text(panic.payload()), "panicked");
     }));
+}
+
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message")
 }
 
 /// An error and its causes in one line: `outer: inner: innermost`.
