@@ -24,7 +24,7 @@ use crate::events;
 use crate::house::{self, Exposure};
 use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause, Locked};
-use crate::pauses::WhilePaused;
+use crate::pauses::check::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::NewPost;
 use crate::schema::sql_types::{Array, BigInt, Binary, Instant, Text, Units, Uuid};

@@ -23,9 +23,9 @@ use ledger_core::prediction::{Direction, PredictionStatus, PriceSource};
 use ledger_core::{Decimal8, Hash, Timestamp};
 use tokio_postgres::types::Type;
 
+use crate::connection::Connection;
 use crate::copy::put_numeric;
 use crate::error::{DbError, DbResult};
-use crate::pool::Connection;
 
 /// `numeric`, which is read in units of 10⁻⁸. A type of ours, so that the domain's own can be read and bound.
 #[derive(Debug, Clone, Copy, QueryId, SqlType)]
