@@ -4,16 +4,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::confidence::Confidence;
 use crate::decimal::Decimal8;
-use crate::economy::{BotStatus, Enforcement};
 use crate::entry::{Entry, Hash, Reference};
 use crate::entry_types::EntryType;
 use crate::ids::{BotId, MarketId, PredictionId, PriceId, TickNumber};
-use crate::market::{MarketSource, MarketStatus};
+use crate::market::MarketStatus;
 use crate::money::{Money, Price};
 use crate::pause::Pause;
 use crate::post::PostKind;
 use crate::prediction::{Direction, PredictionStatus, PriceSource};
+use crate::rules::Enforcement;
+use crate::sources::MarketSource;
 use crate::time::Timestamp;
+use crate::wallet::BotStatus;
 
 labelled! {
     EventKind {

@@ -11,13 +11,14 @@
 use std::fmt;
 
 use crate::decimal::Decimal8;
-use crate::economy::{BotStatus, EconomyRules, Movement};
 use crate::entry::Reference;
 use crate::entry_types::EntryType;
 use crate::ids::{PredictionId, PriceId};
 use crate::money::{Confidence, Money, Outcome, Price, Stake};
-use crate::movement::{Leg, PositionKind};
+use crate::movement::{Leg, Movement, PositionKind};
+use crate::rules::EconomyRules;
 use crate::time::Timestamp;
+use crate::wallet::BotStatus;
 
 labelled! {
     /// Where the price is said to go.
