@@ -66,6 +66,23 @@ impl NewEvent {
     }
 }
 
+/// What is looked up of an event when it is read, and told beside what is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct LookedUp {
+    /// The bot's, where the event is one bot's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handle: Option<String>,
+    #[serde(flatten)]
+    pub sealed: Option<Sealed>,
+}
+
+/// What else the hash of an entry covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Sealed {
+    pub recorded_at_us: i64,
+    pub previous_hash: Hash,
+}
+
 /// An entry of a bot's chain.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EntryEvent {
