@@ -98,6 +98,11 @@ macro_rules! enum_type {
                 #[diesel(postgres_type(name = $postgres))]
                 pub struct $sql;
             )+
+
+            /// The name of each in Postgres, with the labels that the domain knows.
+            pub fn enum_labels() -> Vec<(&'static str, Vec<&'static str>)> {
+                vec![$(($postgres, super::$domain::ALL.map(super::$domain::as_str).to_vec())),+]
+            }
         }
 
         column_type! {$(
